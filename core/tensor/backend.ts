@@ -1,0 +1,253 @@
+/**
+ * The seam between the differentiable ops and what computes: about forty kernels over storage. A kernel reads its
+ * operands and writes every element of `out`, which the caller allocated with the right shape and dtype; shapes were
+ * checked before. Everything is contiguous and row-major. Unless said otherwise operands and outputs are f32.
+ *
+ * A backend is not: a place for shape rules, broadcasting rules or derivatives (they live in `ops/`), nor a registry.
+ */
+import type { DType } from "./dtype.ts";
+import type { Key } from "./key.ts";
+import type { Shape } from "./shape.ts";
+
+/** A backend's own handle on a run of bytes: an arena offset, a GPU buffer, an ArrayBuffer. Only it can look inside. */
+export type Raw = unknown;
+
+/** What a kernel gets: bytes, and how to read them. Every `Tensor` is one. */
+export interface Operand {
+  readonly raw: Raw;
+  readonly shape: Shape;
+  readonly dtype: DType;
+}
+
+/** y = op(x), element by element. `gelu` is the erf form, `geluTanh` the tanh form ("gelu_new"). */
+export type UnaryOp =
+  | "negate"
+  | "exp"
+  | "log"
+  | "sqrt"
+  | "rsqrt"
+  | "reciprocal"
+  | "square"
+  | "abs"
+  | "sign"
+  | "sin"
+  | "cos"
+  | "tanh"
+  | "sigmoid"
+  | "silu"
+  | "relu"
+  | "gelu"
+  | "geluTanh"
+  | "erf"
+  | "floor"
+  | "round";
+
+/** y = op(a, b) with broadcasting; comparisons give 1 or 0. */
+export type BinaryOp =
+  | "add"
+  | "subtract"
+  | "multiply"
+  | "divide"
+  | "maximum"
+  | "minimum"
+  | "power"
+  | "equal"
+  | "less"
+  | "lessEqual";
+
+/** Reductions over one axis range. */
+export type ReduceOp = "sum" | "max" | "min";
+
+/** How `attention` masks and scales. */
+export interface AttentionOptions {
+  /** Factor on q·k, usually 1/√headDim. */
+  readonly scale: number;
+  /** Query i sees keys 0 … i + offset, plus every key before `always`. */
+  readonly causal: boolean;
+  /** s − t for a full cache: the key position of query 0. */
+  readonly offset: number;
+  /** Sliding window: a key more than this many positions behind its query is hidden; 0 means none. */
+  readonly window: number;
+  /** The first `always` keys are visible to every query (prefixes), unless masked. */
+  readonly always: number;
+}
+
+/** Constants of one AdamW step (arXiv 1711.05101): decoupled decay, bias correction at step t = 1, 2, … */
+export interface AdamWOptions {
+  readonly learningRate: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  readonly weightDecay: number;
+  readonly step: number;
+}
+
+/** Bytes a backend holds. `live`: in tensors; `pooled`: kept for reuse; `peak`: the most that was live at once. */
+export interface MemoryUse {
+  readonly live: number;
+  readonly pooled: number;
+  readonly peak: number;
+}
+
+/** The kernels. See the module comment for the contract that all share. */
+export interface Backend {
+  readonly name: "reference" | "wasm" | "gpu";
+
+  /** Uninitialised bytes. @throws {Error} when memory is exhausted; the message says how much was asked and held. */
+  allocate(bytes: number): Raw;
+  /** Gives the bytes back. */
+  release(raw: Raw, bytes: number): void;
+  /** Copies host bytes in, at a byte offset. */
+  upload(raw: Raw, bytes: Uint8Array, offset?: number): void;
+  /** A copy of the first `bytes` bytes. Synchronous on reference and wasm. */
+  download(raw: Raw, bytes: number): Uint8Array | Promise<Uint8Array>;
+  /** Bytes kept for reuse beyond what tensors hold. */
+  pooled(): number;
+  /** Stops workers and frees everything. */
+  close(): void;
+
+  /** out[i] = value. Any plain dtype. */
+  fill(value: number, out: Operand): void;
+  /** Copies bytes of the same dtype and size. */
+  copy(x: Operand, out: Operand): void;
+  /** Converts between any two dtypes of the same shape: decodes quantized x, encodes quantized out. */
+  cast(x: Operand, out: Operand): void;
+
+  unary(op: UnaryOp, x: Operand, out: Operand): void;
+  /** a and b broadcast to out's shape. i32 operands are allowed when both are i32 (comparisons then write f32). */
+  binary(op: BinaryOp, a: Operand, b: Operand, out: Operand): void;
+  /** out = condition ≠ 0 ? a : b, all broadcast to out's shape. */
+  select(condition: Operand, a: Operand, b: Operand, out: Operand): void;
+  /** x seen as [outer, n, inner] → out [outer, inner]. Sums of over 256 elements are pairwise or wider than f32. */
+  reduce(op: ReduceOp, x: Operand, outer: number, n: number, inner: number, out: Operand): void;
+  /** The index (i32) of the largest element along the last axis; the first of equals. */
+  argmax(x: Operand, out: Operand): void;
+
+  /** out axes are x's axes in the order given (as numpy.transpose). f32 or i32. */
+  permute(x: Operand, axes: readonly number[], out: Operand): void;
+  /** out = the box of x that starts at `starts` and has out's shape. Any plain dtype. */
+  slice(x: Operand, starts: readonly number[], out: Operand): void;
+  /** out = zeros, with x written at `starts`. */
+  place(x: Operand, starts: readonly number[], out: Operand): void;
+  /** Concatenates along an axis. */
+  concat(parts: readonly Operand[], axis: number, out: Operand): void;
+
+  /**
+   * out = a · b over the last two axes, f32 sums. a: [..., m, k] or with `transposeA` [..., k, m]; b: [..., k, n] or with
+   * `transposeB` [..., n, k], of any weight dtype when it has two axes. Leading axes broadcast.
+   */
+  matmul(
+    a: Operand,
+    b: Operand,
+    options: { readonly transposeA: boolean; readonly transposeB: boolean },
+    out: Operand,
+  ): void;
+
+  /** out[i] = table[ids[i]] over the first axis; table [v, ...] of any dtype, ids i32 of any shape, out f32. */
+  gatherRows(table: Operand, ids: Operand, out: Operand): void;
+  /** out = zeros [v, ...]; out[ids[i]] += x[i], added in order of i. */
+  scatterAddRows(x: Operand, ids: Operand, out: Operand): void;
+  /** out[..., j] = x[..., ids[..., j]] along the last axis. */
+  gatherLast(x: Operand, ids: Operand, out: Operand): void;
+  /** out = zeros; out[..., ids[..., j]] += x[..., j] along the last axis. */
+  scatterAddLast(x: Operand, ids: Operand, out: Operand): void;
+
+  /** Softmax over the last axis; a row of −∞ gives zeros. */
+  softmax(x: Operand, out: Operand): void;
+  /** dx = y ⊙ (g − Σ g ⊙ y) over the last axis, y = softmax(x). */
+  softmaxGrad(y: Operand, g: Operand, out: Operand): void;
+
+  /** y = x · inverse · weight, inverse = 1/√(mean x² + ε), over the last axis. inverse: [rows]. */
+  rmsNorm(x: Operand, weight: Operand, epsilon: number, out: Operand, inverse: Operand): void;
+  /** dx from g, for rmsNorm. */
+  rmsNormGrad(x: Operand, weight: Operand, inverse: Operand, g: Operand, dx: Operand): void;
+  /** y = (x − mean) · inverse · weight + bias over the last axis. mean, inverse: [rows]. */
+  layerNorm(
+    x: Operand,
+    weight: Operand,
+    bias: Operand,
+    epsilon: number,
+    out: Operand,
+    mean: Operand,
+    inverse: Operand,
+  ): void;
+  /** dx from g, for layerNorm. */
+  layerNormGrad(x: Operand, weight: Operand, mean: Operand, inverse: Operand, g: Operand, dx: Operand): void;
+
+  /**
+   * Rotary positions in the half-split form: for x [b, t, h, d] and tables cos, sin [b or 1, t, d/2],
+   * out[j] = x[j] cos − x[j + d/2] sin, out[j + d/2] = x[j + d/2] cos + x[j] sin; `inverse` rotates back.
+   */
+  rope(x: Operand, cos: Operand, sin: Operand, inverse: boolean, out: Operand): void;
+
+  /**
+   * out = softmax(scale · q kᵀ + bias, masked) v. q [b, t, h, d]; k, v [b, s, g, d] where g divides h (grouped queries);
+   * mask f32 [b, s], 0 hides a key; bias f32, broadcastable to [b, h, t, s]. out [b, t, h, d]; lse [b, h, t] is the log of
+   * each row's sum, for the backward pass. A row that sees no key gives zeros.
+   */
+  attention(
+    q: Operand,
+    k: Operand,
+    v: Operand,
+    mask: Operand | undefined,
+    bias: Operand | undefined,
+    options: AttentionOptions,
+    out: Operand,
+    lse: Operand,
+  ): void;
+  /** dq, dk, dv (and dbias [b, h, t, s] when asked for) of `attention`. */
+  attentionGrad(
+    q: Operand,
+    k: Operand,
+    v: Operand,
+    mask: Operand | undefined,
+    bias: Operand | undefined,
+    options: AttentionOptions,
+    out: Operand,
+    lse: Operand,
+    g: Operand,
+    dq: Operand,
+    dk: Operand,
+    dv: Operand,
+    dbias: Operand | undefined,
+  ): void;
+
+  /**
+   * Per row of logits [rows, v] with labels i32 [rows]: loss = lse − (1 − s) · logit[label] − s · mean(logits), s the label
+   * smoothing; label −100 gives 0. loss, lse: [rows].
+   */
+  crossEntropy(logits: Operand, labels: Operand, smoothing: number, loss: Operand, lse: Operand): void;
+  /** dlogits = g[row] · (softmax − (1 − s) · onehot − s/v); rows with label −100 are 0. */
+  crossEntropyGrad(
+    logits: Operand,
+    labels: Operand,
+    smoothing: number,
+    lse: Operand,
+    g: Operand,
+    dlogits: Operand,
+  ): void;
+
+  /** out = silu(gate) ⊙ up. */
+  swiglu(gate: Operand, up: Operand, out: Operand): void;
+  swigluGrad(gate: Operand, up: Operand, g: Operand, dgate: Operand, dup: Operand): void;
+
+  /** f32 uniform in [0, 1): the top 24 bits of word i of the key's stream (`bitsAt`), times 2^-24. */
+  uniform(key: Key, out: Operand): void;
+
+  /** One AdamW step: reads parameter, gradient and both moments, writes the next parameter and moments. */
+  adamw(
+    parameter: Operand,
+    gradient: Operand,
+    first: Operand,
+    second: Operand,
+    options: AdamWOptions,
+    nextParameter: Operand,
+    nextFirst: Operand,
+    nextSecond: Operand,
+  ): void;
+}
+
+/** Two tensors of one expression live on different backends. */
+export class BackendMismatchError extends TypeError {
+  override readonly name = "BackendMismatchError";
+}
