@@ -136,7 +136,9 @@ export function layout(
       const last = shape[shape.length - 1] ?? 1;
       if (last % block.elements !== 0) {
         throw new RangeError(
-          `Cannot store [${shape.join(", ")}] as ${dtype}: the last axis must be a multiple of ${block.elements} but is ${last}`,
+          `Cannot store [${
+            shape.join(", ")
+          }] as ${dtype}: the last axis must be a multiple of ${block.elements} but is ${last}`,
         );
       }
       return plain((n / block.elements) * block.bytes);

@@ -1,0 +1,191 @@
+/**
+ * Reverse-mode differentiation. The graph hangs off the handles (`Tensor.node`); a backward pass walks it from the
+ * youngest node to the oldest. Only the handles that `valueAndGrad` made are tracked, so frozen weights get no gradient,
+ * neither computed nor stored.
+ */
+import { ownedHere, recordingScope, scope, sweep, type Synchronous } from "./scope.ts";
+import type { Backend } from "./backend.ts";
+import { showShape, size } from "./shape.ts";
+import { nextAge, type Storage } from "./storage.ts";
+import { allocate, detach, type GraphNode, Tensor } from "./tensor.ts";
+import { FROZEN, mapTree, nest, type Tree } from "./tree.ts";
+
+/** A tracked leaf on the same storage. */
+function track(x: Tensor): Tensor {
+  return new Tensor(x.storage, x.shape, x.dtype, { id: nextAge(), name: "leaf", parents: [], saved: [] });
+}
+
+/** Whether gradients flow to this handle. */
+export function isTracked(x: Tensor): boolean {
+  return x.node !== undefined;
+}
+
+/** A loss and its gradients; `gradients` has the shape of the trained part of the parameters. */
+export interface ValueAndGradients {
+  readonly value: Tensor;
+  readonly gradients: Tree;
+}
+
+/**
+ * Turns a function from parameters to a scalar into one that also gives the gradient of each parameter that is not under
+ * `frozen`. Parameters must be f32. Intermediate tensors are freed as soon as nothing needs them.
+ *
+ * @throws {RangeError} when the result is not a single number.
+ * @example
+ * ```ts
+ * import { read, reference, tensor, valueAndGrad } from "@graft/peft";
+ * import { multiply, sum } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([1, 2, 3], { backend: reference() });
+ * const { value, gradients } = valueAndGrad(({ x }: { x: typeof x }) => sum(multiply(x, x)))({ x });
+ * assert.deepEqual([...await read(value)], [14]);
+ * assert.deepEqual([...await read(gradients.x as typeof x)], [2, 4, 6]);
+ * ```
+ */
+export function valueAndGrad<P extends Tree>(f: (params: P) => Tensor): (params: P) => ValueAndGradients {
+  return (params) =>
+    scope((): Synchronous<ValueAndGradients> => {
+      const wanted: Tensor[] = [];
+      const paths: string[] = [];
+      const tracked = mapTree(params, (leaf, path) => {
+        if (path.split(".").includes(FROZEN) || leaf.dtype !== "f32") return leaf;
+        const handle = track(leaf);
+        wanted.push(handle);
+        paths.push(path);
+        return handle;
+      });
+      const loss = f(tracked);
+      if (size(loss.shape) !== 1) {
+        throw new RangeError(`Expected a loss of one number but found ${showShape(loss.shape)}`);
+      }
+      sweep(loss);
+      const gradients = backward(loss, filled(loss.backend, loss.shape, 1), wanted);
+      return {
+        value: detach(loss),
+        gradients: nest(paths.map((path, i) => [path, gradients[i]!] as const)) as Tree,
+      };
+    });
+}
+
+function filled(backend: Backend, shape: readonly number[], value: number): Tensor {
+  const result = allocate(backend, shape);
+  backend.fill(value, result);
+  return result;
+}
+
+/**
+ * Gradients of `wanted` handles for a gradient `seed` of `output`; zeros for those it does not depend on. Frees the
+ * tensors that the innermost scope owns as soon as no later step reads them.
+ */
+function backward(output: Tensor, seed: Tensor, wanted: readonly Tensor[]): readonly Tensor[] {
+  const stop = new Set(wanted.map((t) => t.node!));
+  const order = youngestFirst(output, stop);
+  const readers = countReaders(order);
+  const holders = new Map<Storage, number>([[seed.storage, 1]]);
+  const pending = new Map<GraphNode, Tensor>();
+  if (output.node !== undefined) pending.set(output.node, seed);
+
+  const lose = (counts: Map<Storage, number>, t: Tensor): void => {
+    const left = counts.get(t.storage)! - 1;
+    counts.set(t.storage, left);
+    if (left === 0 && ownedHere(t.storage) && t.storage !== output.storage) t.storage.free();
+  };
+  const receive = (node: GraphNode, piece: Tensor): void => {
+    holders.set(piece.storage, (holders.get(piece.storage) ?? 0) + 1);
+    const earlier = pending.get(node);
+    if (earlier === undefined) return void pending.set(node, piece);
+    const sum = allocate(piece.backend, piece.shape);
+    piece.backend.binary("add", earlier, piece, sum);
+    holders.set(sum.storage, 1);
+    pending.set(node, sum);
+    lose(holders, earlier);
+    lose(holders, piece);
+  };
+
+  for (const node of order) {
+    const gradient = pending.get(node);
+    if (stop.has(node)) continue;
+    if (gradient !== undefined) {
+      pending.delete(node);
+      const pieces = scope((): readonly (Tensor | undefined)[] => node.pull!(gradient));
+      pieces.forEach((piece, i) => {
+        const parent = node.parents[i]?.node;
+        if (piece !== undefined && parent !== undefined) receive(parent, piece);
+      });
+      lose(holders, gradient);
+    }
+    for (const t of node.saved) lose(readers, t);
+  }
+  return wanted.map((t) => pending.get(t.node!) ?? filled(t.backend, t.shape, 0));
+}
+
+/** Nodes between the output and the `stop` nodes, youngest first, which is an order of dependence. */
+function youngestFirst(output: Tensor, stop: ReadonlySet<GraphNode>): readonly GraphNode[] {
+  const found = new Set<GraphNode>();
+  const stack = output.node === undefined ? [] : [output.node];
+  for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
+    if (found.has(node)) continue;
+    found.add(node);
+    if (stop.has(node)) continue;
+    for (const parent of node.parents) if (parent?.node !== undefined) stack.push(parent.node);
+  }
+  return [...found].sort((a, b) => b.id - a.id);
+}
+
+function countReaders(order: readonly GraphNode[]): Map<Storage, number> {
+  const counts = new Map<Storage, number>();
+  for (const node of order) {
+    for (const t of node.saved) counts.set(t.storage, (counts.get(t.storage) ?? 0) + 1);
+  }
+  return counts;
+}
+
+/**
+ * Runs `f` without keeping what its derivative needs, and runs it again in the backward pass: less memory for more time
+ * (arXiv 1604.06174). `f` must be a pure function of tensors older than the call; every tracked one counts as an input.
+ *
+ * @example
+ * ```ts
+ * import { checkpoint, read, reference, tensor, valueAndGrad } from "@graft/peft";
+ * import { exp, sum } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([0, 0], { backend: reference() });
+ * const { gradients } = valueAndGrad(({ x }: { x: typeof x }) => sum(checkpoint(() => exp(exp(x)))))({ x });
+ * assert.ok(Math.abs((await read(gradients.x as typeof x))[0]! - Math.E) < 1e-6);
+ * ```
+ */
+export function checkpoint(f: () => Tensor): Tensor {
+  const born = nextAge();
+  const outside: Tensor[] = [];
+  const { result, reads } = recordingScope(() => {
+    const output = f();
+    outside.push(...olderParents(output, born));
+    return detach(output);
+  });
+  if (outside.length === 0) return result;
+  return new Tensor(result.storage, result.shape, result.dtype, {
+    id: nextAge(),
+    name: "checkpoint",
+    parents: outside,
+    saved: reads,
+    pull: (gradient) => {
+      const again = f();
+      sweep(again);
+      return backward(again, gradient, outside);
+    },
+  });
+}
+
+/** Tracked handles older than `born` from which the output was computed. */
+function olderParents(output: Tensor, born: number): readonly Tensor[] {
+  const found = new Map<GraphNode, Tensor>();
+  const seen = new Set<GraphNode>();
+  const stack = [output];
+  for (let t = stack.pop(); t !== undefined; t = stack.pop()) {
+    if (t.node === undefined || seen.has(t.node)) continue;
+    seen.add(t.node);
+    if (t.node.id < born) found.set(t.node, t);
+    else for (const parent of t.node.parents) if (parent !== undefined) stack.push(parent);
+  }
+  return [...found.values()];
+}

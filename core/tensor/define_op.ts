@@ -1,0 +1,102 @@
+/** `defineOp`: one op is its shape rule, its kernel and its derivative, written in one place. */
+import { type Backend, BackendMismatchError } from "./backend.ts";
+import type { DType } from "./dtype.ts";
+import { sameShape, type Shape, showShape } from "./shape.ts";
+import { noteRead } from "./scope.ts";
+import { nextAge } from "./storage.ts";
+import { allocate, detach, Tensor } from "./tensor.ts";
+
+/** What an op's backward pass keeps, and how it pulls a gradient back. */
+export interface Pullback {
+  /** Every tensor that `pull` reads besides the gradient. Nothing else survives the forward pass. */
+  readonly saved: readonly Tensor[];
+  /** Gradients of the inputs, in order; undefined where none is needed. */
+  pull(gradient: Tensor): readonly (Tensor | undefined)[];
+}
+
+/** The parts of an op. `A` are its static options. */
+export interface OpDefinition<A> {
+  /** Its name in messages. */
+  readonly name: string;
+  /** Checks the inputs and gives the outputs' shapes (f32, unless a dtype stands beside). The first is the result. */
+  shape(
+    inputs: readonly Tensor[],
+    options: A,
+  ): readonly (Shape | { readonly shape: Shape; readonly dtype: DType })[];
+  /** Calls kernels that write all outputs. */
+  run(backend: Backend, inputs: readonly Tensor[], outputs: readonly Tensor[], options: A): void;
+  /** The derivative. Handles are untracked; `needs[i]` says whether input i wants a gradient. Absent: not differentiable. */
+  vjp?(
+    inputs: readonly Tensor[],
+    outputs: readonly Tensor[],
+    options: A,
+    needs: readonly boolean[],
+  ): Pullback;
+}
+
+/** An op: inputs and options to one tensor. */
+export type Op<A> = (inputs: readonly Tensor[], options: A) => Tensor;
+
+/**
+ * Makes an op. Calling it checks shapes, runs the kernel on the inputs' backend and, when an input is tracked, records
+ * the derivative on the result's handle.
+ *
+ * @throws {BackendMismatchError} when inputs live on different backends.
+ */
+export function defineOp<A>(definition: OpDefinition<A>): Op<A> {
+  return (inputs, options) => {
+    const backend = backendOf(definition.name, inputs);
+    const outputs = definition.shape(inputs, options).map((o) =>
+      "dtype" in o ? allocate(backend, o.shape, o.dtype) : allocate(backend, o)
+    );
+    const plain = inputs.map(detach);
+    for (const input of plain) noteRead(input);
+    definition.run(backend, plain, outputs, options);
+    const result = outputs[0]!;
+    const needs = inputs.map((x) => x.node !== undefined);
+    if (definition.vjp === undefined || !needs.includes(true)) return result;
+    const { saved, pull } = definition.vjp(plain, outputs, options, needs);
+    return new Tensor(result.storage, result.shape, result.dtype, {
+      id: nextAge(),
+      name: definition.name,
+      parents: inputs.map((x) => x.node === undefined ? undefined : x),
+      saved,
+      pull,
+    });
+  };
+}
+
+/** The one backend of all inputs. */
+export function backendOf(name: string, inputs: readonly Tensor[]): Backend {
+  const first = inputs[0]!;
+  for (const x of inputs) {
+    if (x.backend !== first.backend) {
+      throw new BackendMismatchError(
+        `Cannot ${name} a tensor on ${first.backend.name} and one on ${x.backend.name}: move one first`,
+      );
+    }
+    if (x.storage.freed) {
+      throw new Error(
+        `Cannot ${name}: its input ${showShape(x.shape)} was freed; keep it or return it from its scope`,
+      );
+    }
+  }
+  return first.backend;
+}
+
+/** A view with another shape on the same storage, which sends gradients back through itself. */
+export function viewAs(x: Tensor, shape: Shape): Tensor {
+  if (sameShape(x.shape, shape)) return x;
+  return new Tensor(
+    x.storage,
+    shape,
+    x.dtype,
+    x.node === undefined ? undefined : {
+      id: nextAge(),
+      name: "reshape",
+      parents: [x],
+      saved: [],
+      pull: (g) => [new Tensor(g.storage, x.shape, g.dtype)],
+    },
+  );
+}

@@ -1,0 +1,44 @@
+/** `read`: the only way from tensors to numbers. */
+import { reinterpret, type Tensor } from "./tensor.ts";
+import { scope } from "./scope.ts";
+import { allocate } from "./tensor.ts";
+import { byteLength, type DType } from "./dtype.ts";
+
+/**
+ * The numbers of a tensor, row-major. Quantized and half types are decoded.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual(await read(tensor([1.5, 2], { backend: reference() })), new Float32Array([1.5, 2]));
+ * ```
+ */
+export async function read(x: Tensor): Promise<Float32Array> {
+  if (x.dtype === "f32") return new Float32Array((await bytesOf(x)).buffer);
+  if (x.dtype === "i32") return Float32Array.from(new Int32Array((await bytesOf(x)).buffer));
+  const decoded = scope(() => {
+    const f32 = allocate(x.backend, x.shape);
+    x.backend.cast(x, f32);
+    return f32;
+  });
+  const numbers = new Float32Array((await bytesOf(decoded)).buffer);
+  decoded.storage.free();
+  return numbers;
+}
+
+/** A copy of the tensor's bytes in its dtype's layout. */
+export async function bytesOf(x: Tensor): Promise<Uint8Array<ArrayBuffer>> {
+  const bytes = await x.backend.download(x.raw, byteLength(x.dtype, x.shape));
+  return bytes.buffer.byteLength === bytes.byteLength && bytes.buffer instanceof ArrayBuffer
+    ? bytes as Uint8Array<ArrayBuffer>
+    : new Uint8Array(bytes);
+}
+
+/** The tensor in another dtype; the same handle when it already has it. Keeps no graph. */
+export function castTo(x: Tensor, dtype: DType): Tensor {
+  if (x.dtype === dtype) return reinterpret(x, x.shape);
+  const result = allocate(x.backend, x.shape, dtype);
+  x.backend.cast(x, result);
+  return result;
+}

@@ -1,0 +1,229 @@
+/**
+ * Ownership. Every storage has one owner: a root, or the innermost scope at its birth. A scope frees at its end what its
+ * result does not hold; what the result holds passes to the enclosing scope, or, outside any, to nobody: `keep` it or
+ * `dispose` it. This file and `storage.ts` hold the only mutable state below the backends.
+ */
+import { type GraphNode, Tensor } from "./tensor.ts";
+import { nextAge, type Owner, type Storage } from "./storage.ts";
+
+class Scope implements Owner {
+  readonly storages: Set<Storage> = new Set();
+  readonly born: number = nextAge();
+  /** When recording: the handles read inside that are older than the scope, by storage. */
+  readonly reads: Map<Storage, Tensor> | undefined;
+  constructor(readonly parent: Scope | undefined, recording: boolean) {
+    this.reads = recording ? new Map() : parent?.reads;
+  }
+}
+
+let innermost: Scope | undefined;
+
+/** Anything but a promise: a scope must end before its caller goes on. */
+export type Synchronous<T> = T extends PromiseLike<unknown> ? never : T;
+
+/**
+ * Runs `f` and frees every tensor made inside that the result does not hold. The result may be any nest of records and
+ * arrays. Synchronous by type: await between scopes, not inside.
+ *
+ * @throws {TypeError} when `f` returns a promise.
+ * @example
+ * ```ts
+ * import { memory, reference, scope, tensor } from "@graft/peft";
+ * import { add } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const sum = scope(() => add(tensor([1, 2], { backend }), tensor([3, 4], { backend })));
+ * assert.equal(memory(backend).live, 8); // the sum alone
+ * sum.storage.free();
+ * ```
+ */
+export function scope<T>(f: () => Synchronous<T>): T {
+  return enter(f, false).result;
+}
+
+/** A scope that also says which older tensors were read inside. For `checkpoint`. */
+export function recordingScope<T>(f: () => T): { readonly result: T; readonly reads: readonly Tensor[] } {
+  return enter(f, true);
+}
+
+function enter<T>(f: () => T, recording: boolean): { readonly result: T; readonly reads: readonly Tensor[] } {
+  const own = new Scope(innermost, recording);
+  innermost = own;
+  let kept: ReadonlySet<Storage> = new Set();
+  try {
+    const result = f();
+    if (result instanceof Promise) {
+      throw new TypeError(
+        "Expected a synchronous function in scope but it returned a promise: await between scopes",
+      );
+    }
+    kept = reachable(result, own.born);
+    const reads = recording ? [...own.reads!.values()].filter((t) => t.storage.id < own.born) : [];
+    for (const t of reads) own.parent?.reads?.set(t.storage, t);
+    return { result, reads };
+  } finally {
+    innermost = own.parent;
+    for (const storage of own.storages) {
+      if (kept.has(storage)) adopt(storage);
+      else storage.free();
+    }
+  }
+}
+
+/** Gives a storage to the innermost scope, or to nobody outside any. */
+export function adopt(storage: Storage): void {
+  storage.owner = innermost;
+  innermost?.storages.add(storage);
+}
+
+/** Notes that an op reads a tensor. */
+export function noteRead(t: Tensor): void {
+  innermost?.reads?.set(t.storage, t);
+}
+
+/** Whether the innermost scope owns the storage, so that code running in it may free it early. */
+export function ownedHere(storage: Storage): boolean {
+  return innermost !== undefined && storage.owner === innermost;
+}
+
+/** Frees every storage of the innermost scope that the value does not hold. */
+export function sweep(value: unknown): void {
+  if (innermost === undefined) return;
+  const kept = reachable(value, innermost.born);
+  for (const storage of innermost.storages) if (!kept.has(storage)) storage.free();
+}
+
+/** All tensors in a nest of records and arrays, in order of keys. */
+export function tensorsIn(value: unknown): readonly Tensor[] {
+  const found: Tensor[] = [];
+  const seen = new Set<unknown>();
+  const visit = (v: unknown): void => {
+    if (v instanceof Tensor) found.push(v);
+    else if (typeof v === "object" && v !== null && isPlain(v) && !seen.has(v)) {
+      seen.add(v);
+      for (const k of Reflect.ownKeys(v)) visit((v as Record<PropertyKey, unknown>)[k]);
+    }
+  };
+  visit(value);
+  return found;
+}
+
+function isPlain(value: object): boolean {
+  if (Array.isArray(value)) return true;
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}
+
+/** Storages that a value holds: its tensors' own, and what their graphs saved since `born`. */
+function reachable(value: unknown, born: number): ReadonlySet<Storage> {
+  const kept = new Set<Storage>();
+  const seen = new Set<GraphNode>();
+  const stack: GraphNode[] = [];
+  for (const t of tensorsIn(value)) {
+    kept.add(t.storage);
+    if (t.node !== undefined) stack.push(t.node);
+  }
+  for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
+    if (node.id < born || seen.has(node)) continue;
+    seen.add(node);
+    for (const t of node.saved) kept.add(t.storage);
+    for (const parent of node.parents) if (parent?.node !== undefined) stack.push(parent.node);
+  }
+  return kept;
+}
+
+/** Frees the tensors of a nest that no root owns and no root borrows. For values made outside any scope. */
+export function dispose(value: unknown): void {
+  for (const t of tensorsIn(value)) {
+    if (t.storage.borrowers === 0 && !(t.storage.owner instanceof KeptRoot)) t.storage.free();
+  }
+}
+
+/** A tree that lives across awaits. */
+export interface Root<T> {
+  readonly tree: T;
+  /** Takes the next tree in and frees what it no longer holds. Returns this root. */
+  replace(next: T): Root<T>;
+  /** Frees what this root owns. @throws {Error} while another root borrows from it. */
+  dispose(): void;
+  [Symbol.dispose](): void;
+}
+
+/**
+ * Makes a root that owns the tree's storages. Storages that another root owns are borrowed: their owner cannot be
+ * disposed before this root is.
+ *
+ * @example
+ * ```ts
+ * import { keep, memory, reference, scope, tensor } from "@graft/peft";
+ * import { multiply } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const state = keep({ x: tensor([2], { backend }) });
+ * for (let i = 0; i < 3; i++) state.replace(scope(() => ({ x: multiply(state.tree.x, state.tree.x) })));
+ * assert.equal(memory(backend).live, 4);
+ * state.dispose();
+ * ```
+ */
+export function keep<T>(tree: T): Root<T> {
+  return new KeptRoot(tree);
+}
+
+class KeptRoot<T> implements Root<T>, Owner {
+  readonly storages: Set<Storage> = new Set();
+  private readonly borrowed: Set<Storage> = new Set();
+  tree: T;
+
+  constructor(tree: T) {
+    this.tree = tree;
+    this.hold(storagesOf(tree));
+  }
+
+  private hold(held: ReadonlySet<Storage>): void {
+    for (const storage of held) {
+      if (storage.owner === this || this.borrowed.has(storage)) continue;
+      if (storage.owner instanceof KeptRoot) {
+        storage.borrowers++;
+        this.borrowed.add(storage);
+      } else {
+        storage.owner?.storages.delete(storage);
+        storage.owner = this;
+        this.storages.add(storage);
+      }
+    }
+  }
+
+  private drop(storages: Iterable<Storage>): void {
+    for (const storage of storages) {
+      if (this.borrowed.delete(storage)) storage.borrowers--;
+      else storage.free();
+    }
+  }
+
+  replace(next: T): Root<T> {
+    const held = storagesOf(next);
+    const gone = [...this.storages, ...this.borrowed].filter((storage) => !held.has(storage));
+    this.hold(held);
+    this.drop(gone);
+    this.tree = next;
+    return this;
+  }
+
+  dispose(): void {
+    const lent = [...this.storages].filter((storage) => storage.borrowers > 0);
+    if (lent.length > 0) {
+      throw new Error(
+        `Cannot dispose a root while others still use ${lent.length} of its tensors: dispose them first`,
+      );
+    }
+    this.drop([...this.storages, ...this.borrowed]);
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+function storagesOf(value: unknown): ReadonlySet<Storage> {
+  return new Set(tensorsIn(value).map((t) => t.storage));
+}

@@ -1,0 +1,144 @@
+/** Tensors: immutable handles on storages. Ops read them and make new ones; nothing writes into one. */
+import type { Backend, Operand, Raw } from "./backend.ts";
+import { byteLength, type DType } from "./dtype.ts";
+import { sameShape, type Shape, showShape, size } from "./shape.ts";
+import { adopt } from "./scope.ts";
+import { Storage } from "./storage.ts";
+
+/** One step of the recorded computation: how a gradient of its output becomes gradients of its inputs. */
+export interface GraphNode {
+  /** Age; inputs are older than outputs. */
+  readonly id: number;
+  /** The op's name, for messages. */
+  readonly name: string;
+  /** The tracked inputs, in order; untracked ones are undefined. */
+  readonly parents: readonly (Tensor | undefined)[];
+  /** What `pull` reads, so that it outlives the scopes in between. */
+  readonly saved: readonly Tensor[];
+  /** Gradients of the parents from the gradient of the output; absent on a leaf. */
+  readonly pull?: (gradient: Tensor) => readonly (Tensor | undefined)[];
+}
+
+/** An immutable array of numbers on a backend. Made by ops, `tensor` and loaders. */
+export class Tensor implements Operand {
+  constructor(
+    readonly storage: Storage,
+    readonly shape: Shape,
+    readonly dtype: DType,
+    /** Present on tracked handles only. */
+    readonly node?: GraphNode | undefined,
+  ) {}
+
+  /** Where it lives. */
+  get backend(): Backend {
+    return this.storage.backend;
+  }
+
+  /** The backend's handle on its bytes. @throws {Error} when freed. */
+  get raw(): Raw {
+    return this.storage.raw;
+  }
+
+  /** Number of elements. */
+  get size(): number {
+    return size(this.shape);
+  }
+
+  /** Bytes of its storage. */
+  get bytes(): number {
+    return this.storage.bytes;
+  }
+
+  toString(): string {
+    return `${this.dtype}${showShape(this.shape)} on ${this.backend.name}`;
+  }
+}
+
+/** A new tensor with uninitialised bytes, owned by the innermost scope. For ops and loaders. */
+export function allocate(backend: Backend, shape: Shape, dtype: DType = "f32"): Tensor {
+  const storage = new Storage(backend, byteLength(dtype, shape));
+  adopt(storage);
+  return new Tensor(storage, shape, dtype);
+}
+
+/** The same storage under another shape of the same size; keeps no graph. For ops. */
+export function reinterpret(x: Tensor, shape: Shape): Tensor {
+  return new Tensor(x.storage, shape, x.dtype);
+}
+
+/** The same numbers without their graph: what follows sends no gradient back through it. */
+export function detach(x: Tensor): Tensor {
+  return x.node === undefined ? x : new Tensor(x.storage, x.shape, x.dtype);
+}
+
+/** Numbers for a new tensor, nested as its shape or flat with a shape given. */
+export type Numbers = ArrayLike<number> | readonly Numbers[] | number;
+
+/**
+ * A tensor from numbers.
+ *
+ * @param numbers A number, a (nested) array, or a flat typed array with `shape`.
+ * @param options `backend`: where; `shape`: default read off the nesting; `dtype`: f32 (default) or i32.
+ * @throws {RangeError} when rows have different lengths or the count does not fit the shape.
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const x = tensor([[1, 2], [3, 4]], { backend: reference() });
+ * assert.deepEqual(x.shape, [2, 2]);
+ * assert.deepEqual([...await read(x)], [1, 2, 3, 4]);
+ * ```
+ */
+export function tensor(
+  numbers: Numbers,
+  options: { readonly backend: Backend; readonly shape?: Shape; readonly dtype?: "f32" | "i32" },
+): Tensor {
+  const nested = shapeOf(numbers);
+  const shape = options.shape ?? nested;
+  if (size(shape) !== size(nested)) {
+    throw new RangeError(`Cannot make a tensor ${showShape(shape)} from ${size(nested)} numbers`);
+  }
+  const flat = options.dtype === "i32" ? new Int32Array(size(shape)) : new Float32Array(size(shape));
+  copyInto(numbers, nested, flat, 0);
+  const result = allocate(options.backend, shape, options.dtype ?? "f32");
+  options.backend.upload(result.raw, new Uint8Array(flat.buffer));
+  return result;
+}
+
+/** A tensor of any dtype from the bytes of its layout (see `DType`). */
+export function fromBytes(bytes: Uint8Array, shape: Shape, dtype: DType, backend: Backend): Tensor {
+  const expected = byteLength(dtype, shape);
+  if (bytes.byteLength !== expected) {
+    throw new RangeError(
+      `Cannot make ${dtype}${showShape(shape)} from ${bytes.byteLength} bytes: it takes ${expected}`,
+    );
+  }
+  const result = allocate(backend, shape, dtype);
+  backend.upload(result.raw, bytes);
+  return result;
+}
+
+function shapeOf(numbers: Numbers): Shape {
+  if (typeof numbers === "number") return [];
+  const first = numbers[0];
+  if (numbers.length === 0 || typeof first === "number") return [numbers.length];
+  const inner = shapeOf(first as Numbers);
+  for (let i = 1; i < numbers.length; i++) {
+    const row = shapeOf(numbers[i] as Numbers);
+    if (!sameShape(row, inner)) {
+      throw new RangeError(
+        `Cannot make a tensor from rows of shapes ${showShape(inner)} and ${showShape(row)}`,
+      );
+    }
+  }
+  return [numbers.length, ...inner];
+}
+
+function copyInto(numbers: Numbers, shape: Shape, flat: Float32Array | Int32Array, at: number): void {
+  if (typeof numbers === "number") flat[at] = numbers;
+  else if (shape.length === 1) flat.set(numbers as ArrayLike<number>, at);
+  else {
+    const step = size(shape.slice(1));
+    for (let i = 0; i < shape[0]!; i++) copyInto(numbers[i] as Numbers, shape.slice(1), flat, at + i * step);
+  }
+}
