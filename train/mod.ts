@@ -1,0 +1,3 @@
+/** Training: data, batches, schedules, metrics, loop. Imports `core` and `ops` only. @module */
+export * from "./porter.ts";
+export * from "./rouge.ts";
