@@ -1,0 +1,71 @@
+/**
+ * Files appear whole or not at all: bytes go to a temporary name beside the target, reach the disk, and the name is
+ * changed last. A reader never sees half a checkpoint, and a crash leaves the old file in place.
+ */
+
+/** Takes bytes in order. */
+export interface ByteSink {
+  write(bytes: Uint8Array): void;
+}
+
+/**
+ * Writes a file atomically. When `fill` throws, nothing of the new file remains and an old one stays as it was.
+ *
+ * @param path The target; its folder must exist.
+ * @param fill Writes the content, piece by piece.
+ */
+export async function writeAtomically(
+  path: string,
+  fill: (sink: ByteSink) => void | Promise<void>,
+): Promise<void> {
+  const { file, name } = openTemporary(path);
+  try {
+    try {
+      await fill({
+        write(bytes) {
+          for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
+        },
+      });
+      file.syncSync();
+    } finally {
+      file.close();
+    }
+    Deno.renameSync(name, path);
+  } catch (error) {
+    Deno.removeSync(name);
+    throw error;
+  }
+  syncFolder(path);
+}
+
+/** Writes a text file atomically, as UTF-8. */
+export function writeTextAtomically(path: string, text: string): Promise<void> {
+  return writeAtomically(path, (sink) => sink.write(new TextEncoder().encode(text)));
+}
+
+/** A name that nobody else holds: `createNew` fails when another writer was first, and then the next number is tried. */
+function openTemporary(path: string): { readonly file: Deno.FsFile; readonly name: string } {
+  for (let n = 0;; n++) {
+    const name = `${path}.partial-${n}`;
+    try {
+      return { name, file: Deno.openSync(name, { write: true, createNew: true }) };
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AlreadyExists) || n >= 1000) throw error;
+    }
+  }
+}
+
+/** The rename itself is on disk only when the folder is; systems that cannot sync a folder do not need it. */
+function syncFolder(path: string): void {
+  const slash = Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\"));
+  try {
+    const folder = Deno.openSync(slash < 0 ? "." : path.slice(0, slash + 1), { read: true });
+    try {
+      folder.syncSync();
+    } finally {
+      folder.close();
+    }
+  } catch {
+    // Windows opens no folders.
+  }
+}

@@ -1,0 +1,77 @@
+/** Where a weight file's bytes come from: a file on disk read by ranges, or bytes already in memory. */
+
+/** Random access to a run of bytes. */
+export interface ByteSource {
+  /** For messages: a path, or what the caller called the bytes. */
+  readonly name: string;
+  readonly byteLength: number;
+  /**
+   * A fresh copy of the bytes from `offset` on.
+   *
+   * @throws {RangeError} when the range does not lie inside the source.
+   */
+  read(offset: number, length: number): Uint8Array;
+  close(): void;
+}
+
+/**
+ * Opens a file for reading by ranges (Deno only; a browser uses `bytesSource`).
+ *
+ * @throws {TypeError} when the path is not a regular file.
+ */
+export function fileSource(path: string): ByteSource {
+  const file = Deno.openSync(path, { read: true });
+  const info = file.statSync();
+  if (!info.isFile) {
+    file.close();
+    throw new TypeError(
+      `Expected "${path}" to be a file but found ${info.isDirectory ? "a folder" : "a device"}`,
+    );
+  }
+  let open = true;
+  return {
+    name: path,
+    byteLength: info.size,
+    read(offset, length) {
+      if (!open) throw new TypeError(`Cannot read "${path}": it was closed`);
+      checkRange(path, offset, length, info.size);
+      const bytes = new Uint8Array(length);
+      file.seekSync(offset, Deno.SeekMode.Start);
+      for (let filled = 0; filled < length;) {
+        const count = file.readSync(bytes.subarray(filled));
+        // The file was longer when it was opened.
+        if (count === null) {
+          throw new RangeError(`Cannot read "${path}": it was cut to ${offset + filled} bytes`);
+        }
+        filled += count;
+      }
+      return bytes;
+    },
+    close() {
+      if (open) file.close();
+      open = false;
+    },
+  };
+}
+
+/** A source over bytes in memory. */
+export function bytesSource(name: string, bytes: Uint8Array): ByteSource {
+  return {
+    name,
+    byteLength: bytes.length,
+    read(offset, length) {
+      checkRange(name, offset, length, bytes.length);
+      return bytes.slice(offset, offset + length);
+    },
+    close() {},
+  };
+}
+
+function checkRange(name: string, offset: number, length: number, end: number): void {
+  if (
+    !Number.isSafeInteger(offset) || !Number.isSafeInteger(length) || offset < 0 || length < 0 ||
+    offset + length > end
+  ) {
+    throw new RangeError(`Cannot read ${length} bytes at ${offset} of "${name}": it has ${end} bytes`);
+  }
+}

@@ -1,0 +1,100 @@
+/** Writing GGUF version 3: metadata, tensor list, then each tensor's data when its turn comes. */
+import { byteLength } from "../core/tensor/mod.ts";
+import { writeAtomically } from "./atomic_write.ts";
+import { aligned, alignmentOf } from "./gguf.ts";
+import { encodeGgufText, encodeGgufValue, long, word } from "./gguf_metadata.ts";
+import type { GgufValue } from "./gguf_metadata.ts";
+import { ggufCode } from "./gguf_types.ts";
+import { checkTensorName } from "./tensor_file.ts";
+import type { WritableTensor } from "./tensor_file.ts";
+
+/** llama.cpp keeps names in 64 bytes, the last of which is zero. */
+const NAME_LIMIT = 63;
+
+/**
+ * Writes a GGUF file atomically, tensors in the order given, data aligned to `general.alignment` (32 when not stated).
+ * A tensor's `read` is called once, so a lazily made tensor exists only while it is written.
+ *
+ * @param fields Metadata with types; start with `general.architecture`.
+ * @throws {TypeError} when a tensor's dtype does not exist in GGUF.
+ * @throws {RangeError} when names repeat or are too long, a tensor has more than 4 axes, a number does not fit its
+ * type, or a tensor delivers the wrong number of bytes.
+ */
+export async function writeGguf(
+  path: string,
+  fields: ReadonlyMap<string, GgufValue>,
+  tensors: Iterable<WritableTensor>,
+): Promise<void> {
+  const list = [...tensors];
+  const alignment = alignmentOf(path, fields);
+  const head = header(path, fields, list, alignment);
+  await writeAtomically(path, async (sink) => {
+    for (const piece of head) sink.write(piece);
+    for (const tensor of list) {
+      const data = await tensor.read();
+      const expected = byteLength(tensor.dtype, tensor.shape);
+      if (data.length !== expected) {
+        throw new RangeError(
+          `Cannot write tensor "${tensor.name}" of ${path}: expected ${expected} bytes but found ${data.length}`,
+        );
+      }
+      sink.write(data);
+      sink.write(new Uint8Array(aligned(expected, alignment) - expected));
+    }
+  });
+}
+
+/** Everything before the data, padded to the alignment. */
+function header(
+  path: string,
+  fields: ReadonlyMap<string, GgufValue>,
+  tensors: readonly WritableTensor[],
+  alignment: number,
+): readonly Uint8Array[] {
+  const pieces: Uint8Array[] = [
+    new TextEncoder().encode("GGUF"),
+    word(3),
+    long(tensors.length),
+    long(fields.size),
+  ];
+  for (const [key, value] of fields) {
+    for (const part of encodeGgufText(key)) pieces.push(part);
+    for (const part of encodeGgufValue(key, value)) pieces.push(part);
+  }
+  const names = new Set<string>();
+  let offset = 0;
+  for (const { name, dtype, shape } of tensors) {
+    const where = `tensor "${name}" of ${path}`;
+    checkTensorName(path, name);
+    if (names.has(name)) throw new RangeError(`Cannot write ${where}: the name occurs twice`);
+    names.add(name);
+    const text = encodeGgufText(name);
+    if (text[1]!.length > NAME_LIMIT) {
+      throw new RangeError(`Cannot write ${where}: its name has more than ${NAME_LIMIT} bytes`);
+    }
+    if (shape.length > 4) {
+      throw new RangeError(`Cannot write ${where}: it has ${shape.length} axes; GGUF allows 4`);
+    }
+    pieces.push(
+      ...text,
+      word(shape.length),
+      ...shape.toReversed().map(long),
+      word(ggufCode(where, dtype)),
+      long(offset),
+    );
+    offset = aligned(offset + byteLength(dtype, shape), alignment);
+  }
+  const end = pieces.reduce((sum, piece) => sum + piece.length, 0);
+  return [joined([...pieces, new Uint8Array(aligned(end, alignment) - end)])];
+}
+
+/** One run of bytes: a vocabulary makes some hundred thousand pieces, and each write is a system call. */
+function joined(pieces: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+  let end = 0;
+  for (const piece of pieces) {
+    bytes.set(piece, end);
+    end += piece.length;
+  }
+  return bytes;
+}

@@ -1,0 +1,52 @@
+/** JSON from files nobody vouches for: no repeated keys (JSON.parse keeps the last in silence), no `__proto__`. */
+
+/**
+ * Parses UTF-8 JSON.
+ *
+ * @param where What is parsed, for the message.
+ * @throws {SyntaxError} when the bytes are not UTF-8 or not JSON, when an object has a key twice, or a key `__proto__`.
+ */
+export function parseJson(where: string, bytes: Uint8Array): unknown {
+  let text: string;
+  let value: unknown;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new SyntaxError(`Cannot parse ${where}: ${(error as Error).message}`);
+  }
+  const key = forbiddenKey(text);
+  if (key !== undefined) {
+    throw new SyntaxError(
+      `Cannot parse ${where}: the key "${key}" ${key === "__proto__" ? "is not allowed" : "occurs twice"}`,
+    );
+  }
+  return value;
+}
+
+/** Whether a parsed value is an object (and no array). */
+export function isObject(value: unknown): value is { readonly [key: string]: unknown } {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** The first key that repeats in its object, or is `__proto__`. The text is known to be valid JSON. */
+function forbiddenKey(text: string): string | undefined {
+  const scopes: Set<string>[] = [];
+  for (let i = 0; i < text.length; i++) {
+    const c = text[i];
+    if (c === "{" || c === "[") scopes.push(new Set());
+    else if (c === "}" || c === "]") scopes.pop();
+    else if (c === '"') {
+      const start = i++;
+      while (text[i] !== '"') i += text[i] === "\\" ? 2 : 1;
+      let after = i + 1;
+      while (" \t\r\n".includes(text[after] ?? "x")) after++;
+      if (text[after] !== ":") continue;
+      const key = JSON.parse(text.slice(start, i + 1)) as string;
+      const seen = scopes[scopes.length - 1]!;
+      if (key === "__proto__" || seen.has(key)) return key;
+      seen.add(key);
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,48 @@
+/**
+ * What every weight file looks like to the rest of the toolkit: named tensors whose bytes are read only when asked for.
+ */
+import type { DType, Shape } from "../core/tensor/mod.ts";
+
+/** One tensor of a file. */
+export interface StoredTensor {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: Shape;
+  /** Bytes that `read` returns: `byteLength(dtype, shape)` of core. */
+  readonly byteLength: number;
+  /**
+   * A fresh copy of the bytes, in the layout that core states for the dtype.
+   *
+   * @throws {RangeError} when the file ends too early or a stored number does not fit the dtype.
+   */
+  read(): Uint8Array;
+}
+
+/** A tensor to be written. `read` is called once, when its turn comes, so its bytes need not exist before. */
+export interface WritableTensor extends Omit<StoredTensor, "read"> {
+  read(): Uint8Array | Promise<Uint8Array>;
+}
+
+/** An open weight file. */
+export interface TensorFile {
+  /** By name, in the file's order. */
+  readonly tensors: ReadonlyMap<string, StoredTensor>;
+  /** What the file says beside its tensors. */
+  readonly metadata: ReadonlyMap<string, unknown>;
+  /** Gives the file handles back; a later `read` throws. Closing twice is fine. */
+  close(): void;
+}
+
+/** An object parsed from JSON, such as a `config.json`. */
+export type JsonObject = { readonly [key: string]: unknown };
+
+/**
+ * Refuses tensor names that are unsafe as paths of a weight tree.
+ *
+ * @throws {SyntaxError} when the name is empty or one of its segments is `__proto__`.
+ */
+export function checkTensorName(file: string, name: string): void {
+  if (name === "" || name.split(".").includes("__proto__")) {
+    throw new SyntaxError(`Cannot read ${file}: "${name}" is not allowed as a tensor name`);
+  }
+}
