@@ -30,7 +30,21 @@ export type GgufValue =
 /** An element of an array: a scalar, or a typed array in an array of arrays. */
 export type GgufItem = number | bigint | boolean | string | GgufValue;
 
-const CODES = ["u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "array", "u64", "i64", "f64"] as const;
+const CODES = [
+  "u8",
+  "i8",
+  "u16",
+  "i16",
+  "u32",
+  "i32",
+  "f32",
+  "bool",
+  "string",
+  "array",
+  "u64",
+  "i64",
+  "f64",
+] as const;
 
 /** The fewest bytes that a value of each type takes, in the order of `CODES`. */
 const LEAST = [1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8] as const;
@@ -83,7 +97,9 @@ export function long(n: number): Uint8Array {
 function readType(file: string, key: string, from: Cursor): typeof CODES[number] {
   const code = from.take(`the type of "${key}"`, 4).getUint32(0, true);
   const type = CODES[code];
-  if (type === undefined) throw new SyntaxError(`Cannot read ${file}: metadata "${key}" has unknown type ${code}`);
+  if (type === undefined) {
+    throw new SyntaxError(`Cannot read ${file}: metadata "${key}" has unknown type ${code}`);
+  }
   return type;
 }
 
@@ -96,7 +112,9 @@ function readTyped(
 ): GgufValue {
   if (type !== "array") return { type, value: readScalar(file, key, from, type) } as GgufValue;
   if (depth === DEPTH_LIMIT) {
-    throw new SyntaxError(`Cannot read ${file}: metadata "${key}" nests arrays more than ${DEPTH_LIMIT} deep`);
+    throw new SyntaxError(
+      `Cannot read ${file}: metadata "${key}" nests arrays more than ${DEPTH_LIMIT} deep`,
+    );
   }
   const of = readType(file, key, from);
   const n = from.count(`metadata array "${key}"`, LEAST[CODES.indexOf(of)]!);
@@ -107,7 +125,12 @@ function readTyped(
   return { type, of, value };
 }
 
-function readScalar(file: string, key: string, from: Cursor, type: GgufScalar): number | bigint | boolean | string {
+function readScalar(
+  file: string,
+  key: string,
+  from: Cursor,
+  type: GgufScalar,
+): number | bigint | boolean | string {
   const what = `metadata "${key}"`;
   switch (type) {
     case "u8":
@@ -134,7 +157,9 @@ function readScalar(file: string, key: string, from: Cursor, type: GgufScalar): 
       return from.text(what);
     case "bool": {
       const byte = from.take(what, 1).getUint8(0);
-      if (byte > 1) throw new SyntaxError(`Cannot read ${file}: ${what} is a truth value but its byte is ${byte}`);
+      if (byte > 1) {
+        throw new SyntaxError(`Cannot read ${file}: ${what} is a truth value but its byte is ${byte}`);
+      }
       return byte === 1;
     }
     default:
@@ -148,7 +173,9 @@ function encodeTyped(key: string, value: GgufValue): readonly Uint8Array[] {
     return [
       word(CODES.indexOf(of)),
       long(value.value.length),
-      ...value.value.flatMap((item) => of === "array" ? encodeTyped(key, item as GgufValue) : encodeScalar(key, of, item)),
+      ...value.value.flatMap((item) =>
+        of === "array" ? encodeTyped(key, item as GgufValue) : encodeScalar(key, of, item)
+      ),
     ];
   }
   return encodeScalar(key, value.type, value.value);
@@ -194,8 +221,6 @@ function scalarBytes(key: string, type: Exclude<GgufScalar, "string">, value: Gg
     case "i64":
       view.setBigInt64(0, BigInt(value as bigint), true);
       break;
-    default:
-      type satisfies never;
   }
   if (integerOf(view, type) !== BigInt(value as number)) {
     throw new RangeError(`Cannot write metadata "${key}": ${value} does not fit ${type}`);
@@ -203,7 +228,10 @@ function scalarBytes(key: string, type: Exclude<GgufScalar, "string">, value: Gg
   return bytes;
 }
 
-function integerOf(view: DataView, type: "u8" | "i8" | "u16" | "i16" | "u32" | "i32" | "bool" | "u64" | "i64"): bigint {
+function integerOf(
+  view: DataView,
+  type: "u8" | "i8" | "u16" | "i16" | "u32" | "i32" | "bool" | "u64" | "i64",
+): bigint {
   const bits = view.byteLength * 8;
   let n = 0n;
   for (let i = view.byteLength - 1; i >= 0; i--) n = n * 256n + BigInt(view.getUint8(i));
