@@ -1,0 +1,19 @@
+/**
+ * The reference backend: plain TypeScript, slow and obviously right. It is the oracle of the other two, and imports only
+ * `core/tensor`.
+ *
+ * @example
+ * ```ts
+ * import { reference } from "@graft/peft/ops/reference";
+ * import assert from "node:assert/strict";
+ *
+ * const backend = reference();
+ * const raw = backend.allocate(8);
+ * backend.fill(0.5, { raw, shape: [2], dtype: "f32" });
+ * assert.deepEqual(await backend.download(raw, 4), new Uint8Array([0, 0, 0, 63]));
+ * backend.close();
+ * ```
+ *
+ * @module
+ */
+export { reference } from "./backend.ts";
