@@ -1,3 +1,8 @@
 /** Training: data, batches, schedules, metrics, loop. Imports `core` and `ops` only. @module */
 export * from "./porter.ts";
 export * from "./rouge.ts";
+export * from "./jsonl.ts";
+export * from "./examples.ts";
+export * from "./example_file.ts";
+export * from "./truncation.ts";
+export * from "./encode.ts";

@@ -1,0 +1,78 @@
+/**
+ * From an example to one training row, by a model's tokenizer and chat template. A row that fits is tokenized whole, as
+ * `generate` will do it. Only a row that does not fit is taken apart, so that what is cut is the example's body and never
+ * the template around it.
+ */
+import type { ChatMessage, Example } from "./examples.ts";
+import { joinTokens, type LongPrompt, type PromptTokens, type Tokens } from "./truncation.ts";
+
+/** What is needed of a tokenizer. */
+export interface ExampleTokenizer {
+  /** With special tokens (the default) as the model expects a text to begin. */
+  encode(text: string, options?: { readonly addSpecialTokens?: boolean }): readonly number[];
+  /** Messages as text by the chat template; with `addGenerationPrompt` up to where the answer begins. */
+  chat(messages: readonly ChatMessage[], options?: { readonly addGenerationPrompt?: boolean }): string;
+  /** The token that ends an answer. */
+  readonly eos?: number;
+}
+
+/** The room there is for a row. */
+export interface EncodeOptions {
+  /** Most tokens in a row, the end token included. */
+  readonly maxLength: number;
+  readonly longPrompt: LongPrompt;
+}
+
+/**
+ * One row: the prompt's tokens with label -100, then the answer's and the end token.
+ *
+ * @throws {TypeError} when the tokenizer has no end token.
+ * @throws {RangeError} as `joinTokens`.
+ */
+export function encodeExample(example: Example, tokenizer: ExampleTokenizer, options: EncodeOptions): Tokens {
+  const { eos } = tokenizer;
+  if (eos === undefined) {
+    throw new TypeError("Cannot train on answers: the tokenizer has no end token (eos) to close them with");
+  }
+  const answer = tokenizer.encode(example.answer, { addSpecialTokens: false });
+  const whole = wholePrompt(example, tokenizer, eos);
+  const fits = whole.length + answer.length + 1 <= options.maxLength;
+  const prompt = fits ? { body: whole } : promptInPieces(example, tokenizer, eos);
+  return joinTokens(prompt, answer, { ...options, eos, ...(example.at && { at: example.at }) });
+}
+
+function wholePrompt({ prompt }: Example, tokenizer: ExampleTokenizer, eos: number): readonly number[] {
+  if (typeof prompt === "string") return opened(tokenizer.encode(prompt), eos);
+  // A chat template writes its own special tokens.
+  return tokenizer.encode(tokenizer.chat(prompt, { addGenerationPrompt: true }), { addSpecialTokens: false });
+}
+
+/** Tokenizers that close every text with an end token must not close the prompt: the answer continues it. */
+function opened(ids: readonly number[], eos: number): readonly number[] {
+  return ids.at(-1) === eos ? ids.slice(0, -1) : ids;
+}
+
+function promptInPieces({ prompt, body }: Example, tokenizer: ExampleTokenizer, eos: number): PromptTokens {
+  const plain = (text: string) => tokenizer.encode(text, { addSpecialTokens: false });
+  if (typeof prompt === "string") {
+    const ids = opened(tokenizer.encode(prompt), eos);
+    const rest = plain(prompt);
+    // What the tokenizer put in front, such as bos, stays whichever end is kept.
+    const added = Math.max(0, ids.length - rest.length);
+    return { before: ids.slice(0, added), body: ids.slice(added) };
+  }
+  const text = tokenizer.chat(prompt, { addGenerationPrompt: true });
+  // Templates may trim a message, so the body is looked for without its outer white space.
+  const inner = body?.trim() ?? "";
+  const start = inner === "" ? -1 : text.lastIndexOf(inner);
+  if (start !== -1) {
+    return {
+      before: plain(text.slice(0, start)),
+      body: plain(inner),
+      after: plain(text.slice(start + inner.length)),
+    };
+  }
+  const conversation = tokenizer.chat(prompt, { addGenerationPrompt: false });
+  if (!text.startsWith(conversation)) return { body: plain(text) };
+  return { body: plain(conversation), after: plain(text.slice(conversation.length)) };
+}

@@ -1,0 +1,55 @@
+/** Examples by number, for data larger than memory: an index of byte offsets, and one record read at a time. */
+import { type Example, type ExampleOptions, examplesOf, type RecordShape, shapeOf } from "./examples.ts";
+import { indexJsonl, openJsonl } from "./jsonl.ts";
+
+/** An open data file. Close it with `using` or `[Symbol.dispose]()`. */
+export interface ExampleFile extends Disposable {
+  /** Examples in the file. */
+  readonly count: number;
+  /** Example n, from 0. @throws {RangeError} when there is none. */
+  example(n: number): Example;
+}
+
+/**
+ * Opens a JSONL file of examples. Every record is checked once here, so that a bad line is found before training starts;
+ * afterwards a few numbers an example stay in memory. `visit` sees each example once, for instance to note its length in
+ * tokens.
+ *
+ * @throws as `readJsonl` and `examplesOf`.
+ */
+export async function openExamples(
+  file: string,
+  options: ExampleOptions = {},
+  visit: (example: Example, n: number) => void = () => {},
+): Promise<ExampleFile> {
+  let shape: RecordShape | undefined;
+  let seen = 0;
+  const places: { record: number[]; part: number[] } = { record: [], part: [] };
+  const index = await indexJsonl(file, (record) => {
+    shape ??= shapeOf(record);
+    examplesOf(record, shape, options).forEach((example, part) => {
+      visit(example, places.record.length);
+      places.record.push(seen);
+      places.part.push(part);
+    });
+    seen++;
+  });
+  const recordOf = Float64Array.from(places.record);
+  const partOf = Uint32Array.from(places.part);
+  const opened = openJsonl(index);
+  return {
+    count: recordOf.length,
+    example(n) {
+      const record = recordOf[n];
+      if (record === undefined) {
+        throw new RangeError(
+          `Cannot read example ${n} of ${file}: it has examples 0 to ${recordOf.length - 1}`,
+        );
+      }
+      return examplesOf(opened.record(record), shape!, options)[partOf[n]!]!;
+    },
+    [Symbol.dispose]() {
+      opened[Symbol.dispose]();
+    },
+  };
+}

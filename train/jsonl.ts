@@ -1,0 +1,227 @@
+/**
+ * JSON Lines files: one object a line, UTF-8, read without holding the file. A byte order mark at the start, CRLF line
+ * ends and blank lines are accepted; whatever else is wrong is an error that names the file and the line.
+ */
+
+/** Where a record stands. Lines count from 1, blank ones too, as editors show them. */
+export interface Location {
+  readonly file: string;
+  readonly line: number;
+}
+
+/** One object of a file. */
+export interface JsonlRecord extends Location {
+  readonly value: Readonly<Record<string, unknown>>;
+}
+
+/** A location as error messages show it. */
+export function showLocation({ file, line }: Location): string {
+  return `${file} line ${line}`;
+}
+
+/**
+ * The records of a file in order, read in pieces.
+ *
+ * @throws {SyntaxError} when a line is not JSON or not UTF-8.
+ * @throws {TypeError} when a line holds something else than an object.
+ * @throws {RangeError} when the file has no record.
+ */
+export async function* readJsonl(file: string): AsyncGenerator<JsonlRecord> {
+  let found = false;
+  for await (const { line, bytes } of readLines(file)) {
+    found = true;
+    yield parseRecord(file, line, bytes);
+  }
+  if (!found) throw noRecords(file);
+}
+
+/** Where each record of a file starts: what it takes to read any of them without the others. */
+export interface JsonlIndex {
+  readonly file: string;
+  /** Records in the file. */
+  readonly count: number;
+  /** Byte offsets, [count + 1]: record n lies in offsets[n] … offsets[n + 1]; the last one is the file's size. */
+  readonly offsets: Float64Array;
+  /** Line numbers, [count]. */
+  readonly lines: Float64Array;
+}
+
+/**
+ * Builds the index in one pass that also checks every record; `visit` sees each one once, for instance to check its
+ * fields or to note its length. Takes 16 bytes a record.
+ *
+ * @throws as `readJsonl`, and whatever `visit` throws.
+ */
+export async function indexJsonl(
+  file: string,
+  visit: (record: JsonlRecord) => void = () => {},
+): Promise<JsonlIndex> {
+  const offsets: number[] = [];
+  const lines: number[] = [];
+  for await (const { line, offset, bytes } of readLines(file)) {
+    visit(parseRecord(file, line, bytes));
+    offsets.push(offset);
+    lines.push(line);
+  }
+  if (lines.length === 0) throw noRecords(file);
+  offsets.push((await Deno.stat(file)).size);
+  return { file, count: lines.length, offsets: Float64Array.from(offsets), lines: Float64Array.from(lines) };
+}
+
+/** An open file whose records can be read in any order. Close it with `using` or `[Symbol.dispose]()`. */
+export interface JsonlFile extends Disposable {
+  readonly count: number;
+  /** Record n, from 0. Synchronous, so two reads cannot disturb each other's position in the file. */
+  record(n: number): JsonlRecord;
+}
+
+/**
+ * Opens an indexed file.
+ *
+ * @throws {RangeError} when the file's size is no longer the one that was indexed, or there is no record n.
+ */
+export function openJsonl(index: JsonlIndex): JsonlFile {
+  const { file, count, offsets, lines } = index;
+  const handle = Deno.openSync(file);
+  const size = handle.statSync().size;
+  if (size !== offsets[count]) {
+    handle.close();
+    throw new RangeError(
+      `Cannot read ${file}: it had ${offsets[count]} bytes when indexed and has ${size} now`,
+    );
+  }
+  return {
+    count,
+    record(n) {
+      const [start, end] = [offsets[n], offsets[n + 1]];
+      if (start === undefined || end === undefined) {
+        throw new RangeError(`Cannot read record ${n} of ${file}: it has records 0 to ${count - 1}`);
+      }
+      // The bytes up to the next record may hold blank lines; to JSON these are white space.
+      return parseRecord(file, lines[n]!, readAt(handle, start, end - start));
+    },
+    [Symbol.dispose]() {
+      handle.close();
+    },
+  };
+}
+
+/**
+ * A field that must be a text with something in it.
+ *
+ * @throws {TypeError} when it is missing or no string.
+ * @throws {RangeError} when it is empty or only white space.
+ */
+export function textField(record: JsonlRecord, name: string): string {
+  const value = Object.hasOwn(record.value, name) ? record.value[name] : undefined;
+  const where = `${showLocation(record)}: field "${name}"`;
+  if (value === undefined) {
+    throw new TypeError(
+      `${where} is missing; the record has ${
+        Object.keys(record.value).map(quoted).join(", ") || "no fields"
+      }`,
+    );
+  }
+  if (typeof value !== "string") throw new TypeError(`${where} must be a string but is ${kindOf(value)}`);
+  if (value.trim() === "") throw new RangeError(`${where} is empty`);
+  return value;
+}
+
+/** What a JSON value is, in words. */
+export function kindOf(value: unknown): string {
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "an array";
+  return typeof value === "object" ? "an object" : `a ${typeof value}`;
+}
+
+const quoted = (name: string): string => `"${name}"`;
+
+function noRecords(file: string): RangeError {
+  return new RangeError(`Cannot use ${file}: it has no records; write one JSON object a line`);
+}
+
+function parseRecord(file: string, line: number, bytes: Uint8Array): JsonlRecord {
+  const value = parseJson(file, line, bytes);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new TypeError(`${showLocation({ file, line })}: expected a JSON object but found ${kindOf(value)}`);
+  }
+  return { file, line, value: value as Readonly<Record<string, unknown>> };
+}
+
+function parseJson(file: string, line: number, bytes: Uint8Array): unknown {
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (cause) {
+    throw new SyntaxError(`${showLocation({ file, line })}: the bytes are not UTF-8`, { cause });
+  }
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new SyntaxError(`${showLocation({ file, line })}: malformed JSON: ${reason}`, { cause });
+  }
+}
+
+function readAt(handle: Deno.FsFile, offset: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  handle.seekSync(offset, Deno.SeekMode.Start);
+  for (let done = 0; done < length;) {
+    const n = handle.readSync(bytes.subarray(done));
+    // A file that shrank since it was opened: the cut record fails to parse, with its line named.
+    if (n === null) return bytes.subarray(0, done);
+    done += n;
+  }
+  return bytes;
+}
+
+interface Line {
+  readonly line: number;
+  readonly offset: number;
+  /** Valid until the next line is asked for. */
+  readonly bytes: Uint8Array;
+}
+
+/** The lines that are not blank, without their line feed, cut at the byte level: no UTF-8 sequence contains one. */
+async function* readLines(file: string): AsyncGenerator<Line> {
+  using handle = await Deno.open(file);
+  const buffer = new Uint8Array(1 << 16);
+  let pending: Uint8Array[] = [];
+  let line = 1;
+  let offset = 0;
+  for (let n = await handle.read(buffer); n !== null; n = await handle.read(buffer)) {
+    const chunk = buffer.subarray(0, n);
+    let from = 0;
+    for (let end = chunk.indexOf(10); end !== -1; end = chunk.indexOf(10, from)) {
+      const bytes = joined(pending, chunk.subarray(from, end));
+      yield* usable({ line, offset, bytes });
+      pending = [];
+      line++;
+      offset += bytes.length + 1;
+      from = end + 1;
+    }
+    if (from < n) pending.push(chunk.slice(from));
+  }
+  yield* usable({ line, offset, bytes: joined(pending, new Uint8Array(0)) });
+}
+
+/** The line without a byte order mark, or nothing when it is blank. */
+function* usable({ line, offset, bytes }: Line): Generator<Line> {
+  const marked = line === 1 && bytes[0] === 0xEF && bytes[1] === 0xBB && bytes[2] === 0xBF;
+  const skip = marked ? 3 : 0;
+  const rest = bytes.subarray(skip);
+  const blank = rest.every((byte) => byte === 32 || byte === 9 || byte === 13);
+  if (!blank) yield { line, offset: offset + skip, bytes: rest };
+}
+
+function joined(pieces: readonly Uint8Array[], last: Uint8Array): Uint8Array {
+  if (pieces.length === 0) return last;
+  const all = [...pieces, last];
+  const bytes = new Uint8Array(all.reduce((sum, piece) => sum + piece.length, 0));
+  let at = 0;
+  for (const piece of all) {
+    bytes.set(piece, at);
+    at += piece.length;
+  }
+  return bytes;
+}

@@ -1,0 +1,104 @@
+/**
+ * From token ids to one training row, and what happens to a prompt that is too long:
+ *
+ *     inputIds = before | body | after | answer | eos        labels = -100 … -100 | answer | eos
+ *
+ * Only `body` is ever shortened. The answer is what the row exists for: cutting it would teach the model to stop early, so
+ * an answer that does not fit is an error.
+ */
+import { type Location, showLocation } from "./jsonl.ts";
+
+/** The label that the loss skips, as in PyTorch and transformers. */
+export const IGNORED = -100;
+
+/** One row: ids and labels of equal length. Labels are not shifted; position i predicts label i + 1. */
+export interface Tokens {
+  readonly inputIds: readonly number[];
+  readonly labels: readonly number[];
+}
+
+/** A prompt in three pieces, of which the middle one may be shortened. */
+export interface PromptTokens {
+  /** What stands before, such as the template's opening and the instruction. Default: nothing. */
+  readonly before?: readonly number[];
+  readonly body: readonly number[];
+  /** What stands after, such as the template's opening of the answer. Default: nothing. */
+  readonly after?: readonly number[];
+}
+
+/** What to do with a body that is too long: keep its beginning, keep its end, or throw. */
+export type LongPrompt = { readonly keep: "head" | "tail" } | "refuse";
+
+/** The room there is and what to do without enough of it. */
+export interface TruncationOptions {
+  /** Most tokens in a row, the end token included. */
+  readonly maxLength: number;
+  readonly longPrompt: LongPrompt;
+  /** The token that ends an answer. */
+  readonly eos: number;
+  /** Named in errors. */
+  readonly at?: Location;
+}
+
+/**
+ * One row of at most `maxLength` tokens.
+ *
+ * @throws {RangeError} when the answer and its end token leave no room for the prompt's fixed pieces and one token of its
+ * body, when the body is too long and is to be refused, or when the answer is empty.
+ * @example
+ * ```ts
+ * import { joinTokens } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const row = joinTokens({ body: [1, 2, 3, 4] }, [7], { maxLength: 4, longPrompt: { keep: "tail" }, eos: 9 });
+ * assert.deepEqual(row, { inputIds: [3, 4, 7, 9], labels: [-100, -100, 7, 9] });
+ * ```
+ */
+export function joinTokens(
+  prompt: PromptTokens,
+  answer: readonly number[],
+  options: TruncationOptions,
+): Tokens {
+  const { maxLength, longPrompt, eos, at } = options;
+  const where = at === undefined ? "" : `${showLocation(at)}: `;
+  if (!Number.isInteger(maxLength) || maxLength < 1) {
+    throw new RangeError(`Expected maxLength to be an integer greater than 0 but found ${maxLength}`);
+  }
+  if (answer.length === 0) throw new RangeError(`${where}the answer has no tokens`);
+  const { before = [], body, after = [] } = prompt;
+  const ending = answer.length + 1;
+  if (ending > maxLength) {
+    throw new RangeError(
+      `${where}the answer has ${ending} tokens with its end token, more than the ${maxLength} of the context; raise maxLength or shorten the answer`,
+    );
+  }
+  const room = maxLength - ending - before.length - after.length;
+  // An answer without anything of its question teaches nothing, and its first token could not be predicted at all.
+  if (room < Math.min(1, body.length)) {
+    throw new RangeError(
+      `${where}the answer (${ending} tokens) and the fixed part of the prompt (${
+        before.length + after.length
+      }) leave no room for the rest of the prompt in ${maxLength} tokens; raise maxLength`,
+    );
+  }
+  if (body.length > room && longPrompt === "refuse") {
+    const total = before.length + body.length + after.length + ending;
+    throw new RangeError(
+      `${where}prompt and answer have ${total} tokens, more than the ${maxLength} of the context; raise maxLength or keep only the head or the tail of long prompts`,
+    );
+  }
+  const kept = longPrompt === "refuse" || body.length <= room
+    ? body
+    : longPrompt.keep === "head"
+    ? body.slice(0, room)
+    : body.slice(body.length - room);
+  const promptIds = [...before, ...kept, ...after];
+  return {
+    inputIds: [...promptIds, ...answer, eos],
+    labels: [...promptIds.map(() => IGNORED), ...answer, eos],
+  };
+}
+
+/** The labels of a row that the loss counts: all but ignored ones and the first, which nothing predicts. */
+export function targetCount(labels: readonly number[]): number {
+  return labels.reduce((count, label, i) => (i > 0 && label !== IGNORED ? count + 1 : count), 0);
+}
