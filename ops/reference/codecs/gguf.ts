@@ -43,13 +43,13 @@ function decodeBlock(dtype: GgufType, block: Uint8Array, out: Float32Array): voi
   const half = (at: number) => f16Value(block[at]! | (block[at + 1]! << 8));
   switch (dtype) {
     case "q4_0":
-      return decode32(block, out, half(0), -8 * half(0), undefined, 2);
+      return decode32(block, out, half(0), 8, -0, undefined, 2);
     case "q4_1":
-      return decode32(block, out, half(0), half(2), undefined, 4);
+      return decode32(block, out, half(0), 0, half(2), undefined, 4);
     case "q5_0":
-      return decode32(block, out, half(0), -16 * half(0), 2, 6);
+      return decode32(block, out, half(0), 16, -0, 2, 6);
     case "q5_1":
-      return decode32(block, out, half(0), half(2), 4, 8);
+      return decode32(block, out, half(0), 0, half(2), 4, 8);
     case "q8_0": {
       const d = half(0);
       for (let j = 0; j < 32; j++) out[j] = d * signed(block[2 + j]!);
@@ -74,11 +74,15 @@ function decodeBlock(dtype: GgufType, block: Uint8Array, out: Float32Array): voi
   }
 }
 
-/** value = d · code + m; `high` is where the fifth bits start. Products of f16 and small integers are exact. */
+/**
+ * value = d · (code − centre) + m; `high` is where the fifth bits start. Products of f16 and small integers are exact.
+ * An m of −0 leaves the sign of a zero product alone, as ggml does.
+ */
 function decode32(
   block: Uint8Array,
   out: Float32Array,
   d: number,
+  centre: number,
   m: number,
   high: number | undefined,
   low: number,
@@ -86,7 +90,7 @@ function decode32(
   for (let j = 0; j < 32; j++) {
     const fifth = high === undefined ? 0 : (block[high + (j >> 3)]! >> (j & 7)) & 1;
     const code = ((block[low + (j & 15)]! >> (j < 16 ? 0 : 4)) & 15) | (fifth << 4);
-    out[j] = d * code + m;
+    out[j] = d * (code - centre) + m;
   }
 }
 

@@ -44,7 +44,7 @@ const NF4 = [
 /** Negative numbers repeat the positive ones, with the top bit set. */
 const signed = (magnitudes: readonly number[]): readonly number[] => [
   ...magnitudes,
-  ...magnitudes.map((m) => -m),
+  ...magnitudes.map((m) => 0 - m), // no −0: both codes of zero decode to +0, as in bitsandbytes
 ];
 const FP4 = signed([0, 0.0625 / 12, 8 / 12, 1, 4 / 12, 0.5, 2 / 12, 0.25]);
 const INT4 = [0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1].map((c) => c / 7);
@@ -87,16 +87,13 @@ export function dynamicMap(sign: "signed" | "unsigned"): Codebook {
   return codebook(values, values.keys().toArray());
 }
 
-/** n equal steps from 0.1 to 1 in f32, counted from the nearer end, as torch does. */
+/** n equal steps from 0.1 to 1, counted from the nearer end with one rounding to f32 each, as torch does. */
 function linspace(n: number): readonly number[] {
   const start = Math.fround(0.1);
   const step = Math.fround(Math.fround(1 - start) / (n - 1));
   return Array.from(
     { length: n },
-    (_, i) =>
-      i < n / 2
-        ? Math.fround(start + Math.fround(step * i))
-        : Math.fround(1 - Math.fround(step * (n - 1 - i))),
+    (_, i) => Math.fround(i < n / 2 ? start + step * i : 1 - step * (n - 1 - i)),
   );
 }
 
