@@ -6,3 +6,8 @@ export * from "./examples.ts";
 export * from "./example_file.ts";
 export * from "./truncation.ts";
 export * from "./encode.ts";
+export * from "./shuffle.ts";
+export { bucketBatches, type Buckets, type Row } from "./buckets.ts";
+export * from "./packing.ts";
+export * from "./batches.ts";
+export * from "./collate.ts";

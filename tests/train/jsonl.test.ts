@@ -79,7 +79,7 @@ Deno.test("openJsonl() reads any record as a sequential read does, in any order,
     { weight: 2, arbitrary: fc.constantFrom("", "  ", "\t") },
   );
   const file = fc.record({
-    lines: fc.array(line, { minLength: 1, maxLength: 20 }),
+    lines: fc.array(line, { minLength: 1, maxLength: 20, size: "max" }),
     end: fc.constantFrom("\n", "\r\n"),
     mark: fc.constantFrom("", "\ufeff"),
   });

@@ -1,0 +1,121 @@
+/**
+ * The order of training: epochs, steps and micro-batches as a function of the data's sizes, the options and a key. Nothing
+ * else is remembered, so a run resumes from (epoch, step) alone. The plan holds numbers of examples, never their tokens:
+ * the data may stay in a file.
+ *
+ * A step accumulates the gradients of several micro-batches. For a mean over the tokens of the whole step (not a mean of
+ * means, which would give tokens of short micro-batches more weight), weigh each micro-batch's mean loss with
+ * `microBatch.targets / step.targets`, or divide its summed loss by `step.targets`.
+ */
+import { fold, type Key } from "../core/tensor/key.ts";
+import { bucketBatches, type Buckets, positive, type Row } from "./buckets.ts";
+import { packedBatches, type Packing } from "./packing.ts";
+
+/** Two numbers an example, by its number. */
+export interface ExampleSizes {
+  /** Tokens in its row. */
+  readonly lengths: ArrayLike<number>;
+  /** Labels that the loss counts: `targetCount(labels)`. */
+  readonly targets: ArrayLike<number>;
+}
+
+/** How examples become steps. */
+export interface BatchOptions {
+  readonly batching: Buckets | Packing;
+  /** Micro-batches in a step; the last step of an epoch may have fewer. Default: 1. */
+  readonly accumulate?: number;
+  /** Each epoch shuffles by this key folded with its number. */
+  readonly key: Key;
+}
+
+/** What one forward and backward pass takes. */
+export interface MicroBatch {
+  readonly rows: readonly Row[];
+  /** Labels that the loss counts in it. */
+  readonly targets: number;
+}
+
+/** A place in the order of training: epochs from 0, steps from 0 in each epoch. */
+export interface Position {
+  readonly epoch: number;
+  readonly step: number;
+}
+
+/** What one update of the parameters takes. */
+export interface Step extends Position {
+  readonly microBatches: readonly MicroBatch[];
+  /** Labels that the loss counts in all of them. */
+  readonly targets: number;
+}
+
+/**
+ * The steps of one epoch: every example exactly once.
+ *
+ * @throws {RangeError} when there is no example, an example is longer than a packed row, or an option is out of range.
+ * @example
+ * ```ts
+ * import { planEpoch } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const sizes = { lengths: [5, 9, 4, 8], targets: [1, 2, 3, 4] };
+ * const options = { batching: { kind: "buckets", batchSize: 2 }, accumulate: 2, key: { a: 0, b: 7 } } as const;
+ * const [step] = planEpoch(sizes, options, 0);
+ * assert.equal(step?.targets, 10);
+ * assert.equal(step?.microBatches.length, 2);
+ * ```
+ */
+export function planEpoch(sizes: ExampleSizes, options: BatchOptions, epoch: number): readonly Step[] {
+  const { batching, accumulate = 1, key } = options;
+  positive("accumulate", accumulate);
+  if (sizes.lengths.length === 0) throw new RangeError("Cannot plan an epoch: there are no examples");
+  if (sizes.targets.length !== sizes.lengths.length) {
+    throw new RangeError(
+      `Expected as many targets as lengths but found ${sizes.targets.length} and ${sizes.lengths.length}`,
+    );
+  }
+  const epochKey = fold(key, epoch);
+  const batches = batching.kind === "buckets"
+    ? bucketBatches(sizes.lengths, batching, epochKey)
+    : packedBatches(sizes.lengths, batching, epochKey);
+  const microBatches = batches.map((rows): MicroBatch => ({
+    rows,
+    targets: total(rows.flat().map((example) => sizes.targets[example]!)),
+  }));
+  return Array.from({ length: Math.ceil(microBatches.length / accumulate) }, (_, step) => {
+    const group = microBatches.slice(step * accumulate, (step + 1) * accumulate);
+    return { epoch, step, microBatches: group, targets: total(group.map(({ targets }) => targets)) };
+  });
+}
+
+/**
+ * The steps from a position on, epoch after epoch, without end. A step number that its epoch has just run past means the
+ * start of the next epoch, so `{ epoch, step: last + 1 }` resumes after the last step.
+ *
+ * @throws {RangeError} as `planEpoch`, or when the position does not exist.
+ */
+export function* stepsFrom(
+  sizes: ExampleSizes,
+  options: BatchOptions,
+  start: Position = { epoch: 0, step: 0 },
+): Generator<Step, never> {
+  const { epoch: first, step: skip } = start;
+  if (!Number.isInteger(first) || first < 0 || !Number.isInteger(skip) || skip < 0) {
+    throw new RangeError(`Expected epoch and step to be integers from 0 but found ${first} and ${skip}`);
+  }
+  for (let epoch = first;; epoch++) {
+    const steps = planEpoch(sizes, options, epoch);
+    if (epoch === first && skip > steps.length) {
+      throw new RangeError(
+        `Cannot resume at step ${skip} of epoch ${epoch}: it has ${steps.length} steps; the data or the batch options have changed`,
+      );
+    }
+    yield* epoch === first ? steps.slice(skip) : steps;
+  }
+}
+
+/** The steps that a number of epochs takes, for schedules. Packing plans each epoch anew, and so counts each one. */
+export function countSteps(sizes: ExampleSizes, options: BatchOptions, epochs: number): number {
+  positive("epochs", epochs);
+  return total(Array.from({ length: epochs }, (_, epoch) => planEpoch(sizes, options, epoch).length));
+}
+
+const total = (numbers: readonly number[]): number => numbers.reduce((sum, n) => sum + n, 0);

@@ -1,0 +1,51 @@
+/**
+ * Length buckets: batches of rows of similar length, so that little is padding. The shuffled examples are taken a window at
+ * a time, sorted by length within it and cut into batches; then the batches are shuffled. A window of one batch is a plain
+ * shuffle, a window of all examples a full sort; between them, order stays mostly random and rows mostly alike.
+ */
+import { fold, type Key } from "../core/tensor/key.ts";
+import { permutation } from "./shuffle.ts";
+
+/** Numbers of the examples that share one row of a batch. */
+export type Row = readonly number[];
+
+/** Rows of one example each, padded to the longest of their batch. */
+export interface Buckets {
+  readonly kind: "buckets";
+  /** Rows in a batch; the last one may have fewer. */
+  readonly batchSize: number;
+  /** Batches in a window. Default: 32. */
+  readonly window?: number;
+}
+
+/**
+ * Batches of the examples with these lengths in tokens: every example exactly once.
+ *
+ * @throws {RangeError} when batchSize or window is no integer above 0.
+ */
+export function bucketBatches(
+  lengths: ArrayLike<number>,
+  { batchSize, window = 32 }: Buckets,
+  key: Key,
+): readonly (readonly Row[])[] {
+  positive("batchSize", batchSize);
+  positive("window", window);
+  const order = permutation(lengths.length, fold(key, "examples"));
+  const batches: Row[][] = [];
+  for (let start = 0; start < order.length; start += batchSize * window) {
+    // Longest first, so that the short batch that may end the data is the cheapest one. The sort is stable.
+    const sorted = Array.from(order.subarray(start, start + batchSize * window))
+      .sort((a, b) => lengths[b]! - lengths[a]!);
+    for (let i = 0; i < sorted.length; i += batchSize) {
+      batches.push(sorted.slice(i, i + batchSize).map((example) => [example]));
+    }
+  }
+  return Array.from(permutation(batches.length, fold(key, "batches")), (i) => batches[i]!);
+}
+
+/** @throws {RangeError} when the option is no integer above 0. */
+export function positive(name: string, value: number): void {
+  if (!Number.isInteger(value) || value < 1) {
+    throw new RangeError(`Expected ${name} to be an integer greater than 0 but found ${value}`);
+  }
+}

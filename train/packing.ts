@@ -1,0 +1,65 @@
+/**
+ * Sequence packing: several examples in one row, so that nothing but row ends is padding (Krell et al. 2021,
+ * "Efficient sequence packing without cross-contamination", arXiv 2107.02027). The shuffled examples are taken a window at
+ * a time; within it each one, longest first, goes to the fullest row that still has room (best fit decreasing). Then the
+ * rows are shuffled and dealt into batches.
+ */
+import { fold, type Key } from "../core/tensor/key.ts";
+import { positive, type Row } from "./buckets.ts";
+import { permutation } from "./shuffle.ts";
+
+/** Rows of several examples, kept apart by segment ids. */
+export interface Packing {
+  readonly kind: "packing";
+  /** Rows in a batch; the last one may have fewer. */
+  readonly batchSize: number;
+  /** Most tokens in a row. */
+  readonly maxLength: number;
+  /** Examples in a window. Default: 1024. */
+  readonly window?: number;
+}
+
+/**
+ * Batches of packed rows: every example exactly once, whole.
+ *
+ * @throws {RangeError} when an example is longer than a row, or an option is no integer above 0.
+ */
+export function packedBatches(
+  lengths: ArrayLike<number>,
+  { batchSize, maxLength, window = 1024 }: Packing,
+  key: Key,
+): readonly (readonly Row[])[] {
+  positive("batchSize", batchSize);
+  positive("maxLength", maxLength);
+  positive("window", window);
+  const order = permutation(lengths.length, fold(key, "examples"));
+  const rows: Row[] = [];
+  for (let start = 0; start < order.length; start += window) {
+    rows.push(...bestFit(order.subarray(start, start + window), lengths, maxLength));
+  }
+  const shuffled = Array.from(permutation(rows.length, fold(key, "rows")), (i) => rows[i]!);
+  return Array.from(
+    { length: Math.ceil(rows.length / batchSize) },
+    (_, i) => shuffled.slice(i * batchSize, (i + 1) * batchSize),
+  );
+}
+
+function bestFit(examples: Uint32Array, lengths: ArrayLike<number>, maxLength: number): readonly Row[] {
+  const rows: { readonly examples: number[]; room: number }[] = [];
+  for (const example of Array.from(examples).sort((a, b) => lengths[b]! - lengths[a]!)) {
+    const length = lengths[example]!;
+    if (length > maxLength) {
+      throw new RangeError(
+        `Cannot pack example ${example}: it has ${length} tokens and a row has room for ${maxLength}`,
+      );
+    }
+    const fitting = rows.filter(({ room }) => room >= length);
+    if (fitting.length === 0) rows.push({ examples: [example], room: maxLength - length });
+    else {
+      const fullest = fitting.reduce((best, row) => (row.room < best.room ? row : best));
+      fullest.examples.push(example);
+      fullest.room -= length;
+    }
+  }
+  return rows.map((row) => row.examples);
+}

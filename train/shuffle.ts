@@ -1,0 +1,12 @@
+/** Shuffling by key: the order is a function of the key alone, so a resumed run repeats it without any saved state. */
+import { bitsAt, type Key } from "../core/tensor/key.ts";
+
+/** The numbers 0 … n − 1 in an order drawn by the key (Fisher and Yates; 32 random bits a swap). */
+export function permutation(n: number, key: Key): Uint32Array {
+  const order = Uint32Array.from({ length: n }, (_, i) => i);
+  for (let i = n - 1; i > 0; i--) {
+    const j = Math.floor((bitsAt(key, i) / 2 ** 32) * (i + 1));
+    [order[i], order[j]] = [order[j]!, order[i]!];
+  }
+  return order;
+}
