@@ -1,0 +1,69 @@
+/**
+ * Chat templates: Jinja programs that checkpoints carry, which write a conversation as the text their model was tuned
+ * on. Rendered by `@huggingface/jinja`, with the variables that transformers' `apply_chat_template` gives them.
+ */
+import { Template } from "@huggingface/jinja";
+
+/** One turn of a conversation; templates may read further fields (`tool_calls`, `name`, …). */
+export interface ChatMessage {
+  /** Usually "system", "user" or "assistant". */
+  readonly role: string;
+  /** The text of the turn. */
+  readonly content: string;
+  /** Whatever else the template reads. */
+  readonly [field: string]: unknown;
+}
+
+/** How to render. */
+export interface ChatOptions {
+  /** End with the words that open the assistant's turn. Default false. */
+  readonly addGenerationPrompt?: boolean;
+  /** Further variables of the template, such as `tools`, or special tokens by their names (`bos_token`). */
+  readonly variables?: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Compiles a chat template: a function from messages to text.
+ *
+ * @param source The Jinja program.
+ * @throws {SyntaxError} when the program cannot be parsed.
+ */
+export function chatTemplate(
+  source: string,
+): (messages: readonly ChatMessage[], options?: ChatOptions) => string {
+  let template: Template;
+  try {
+    template = new Template(source);
+  } catch (cause) {
+    throw new SyntaxError(`Cannot parse the chat template: ${(cause as Error).message}`, { cause });
+  }
+  return (messages, { addGenerationPrompt = false, variables = {} } = {}) =>
+    template.render({
+      tools: null,
+      documents: null,
+      ...variables,
+      messages,
+      add_generation_prompt: addGenerationPrompt,
+    });
+}
+
+/**
+ * The template text in the `chat_template` field of tokenizer_config.json: a string, or a list of named ones, of which
+ * the one called "default" counts.
+ *
+ * @returns undefined when there is none.
+ * @throws {TypeError} when it is a list without "default"; the message names what there is.
+ */
+export function chatTemplateSource(field: unknown): string | undefined {
+  if (field === undefined || field === null || typeof field === "string") return field ?? undefined;
+  const named = Array.isArray(field)
+    ? field.map(({ name, template }): [string, unknown] => [String(name), template])
+    : Object.entries(field);
+  const found = named.find(([name]) => name === "default")?.[1];
+  if (typeof found !== "string") {
+    throw new TypeError(
+      `Expected a chat template named "default" but found ${named.map(([name]) => `"${name}"`).join(", ")}`,
+    );
+  }
+  return found;
+}

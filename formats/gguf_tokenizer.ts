@@ -1,0 +1,257 @@
+/**
+ * Tokenizers from GGUF metadata: the vocabulary under `tokenizer.ggml.*`, put in the shape of a tokenizer.json.
+ *
+ * | tokenizer.ggml.model | what it is |
+ * |---|---|
+ * | gpt2 | byte-level BPE: tokens, merges, and the name of the pre-tokenizer in `tokenizer.ggml.pre` |
+ * | llama | SentencePiece BPE: tokens and scores; a pair merges when it spells a token, the best score first |
+ *
+ * transformers' own GGUF loader overlooks `pre` and `add_bos_token`, and puts GPT-2's pattern and a BOS everywhere; this
+ * follows the file, as llama.cpp does. `{ pre: "gpt-2" }` gives transformers' ids.
+ */
+import { type Tokenizer, tokenizer } from "./tokenizer.ts";
+import { GPT2_PATTERN, type Part, split } from "./tokenizer_split.ts";
+
+/** The metadata of a GGUF file: keys to strings, numbers, booleans and arrays of them. */
+export type GgufMetadata = ReadonlyMap<string, unknown>;
+
+/** How a token is meant: the values of `tokenizer.ggml.token_type`. */
+const CONTROL = 3;
+const USER_DEFINED = 4;
+
+const LETTERS_OR_DIGITS = (digits: string): string =>
+  "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" + digits +
+  "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+
+const TEKKEN_WORD = (end: string): string =>
+  `[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+${end}|` +
+  `[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*${end}|`;
+
+/** What a pre-tokenizer name stands for. */
+interface Pre {
+  /** Patterns that split the text one after the other. */
+  readonly patterns: readonly string[];
+  /** A word that is a token is that token, whatever the merges say. */
+  readonly ignoreMerges?: boolean;
+  /** Whether a text begins with BOS when the file does not say. */
+  readonly addBos?: boolean;
+  /** Whether the text is composed (NFC) first. */
+  readonly nfc?: boolean;
+}
+
+/**
+ * The pre-tokenizers by the name llama.cpp gives them. A file without a name, or with "default", was made before names
+ * existed: it gets GPT-2's pattern.
+ */
+function preOf(name: string): Pre {
+  switch (name) {
+    case "default":
+    case "gpt-2":
+    case "phi-2":
+    case "mpt":
+    case "olmo":
+    case "jais":
+    case "roberta-bpe":
+    case "jina-es":
+    case "jina-de":
+      return { patterns: [GPT2_PATTERN] };
+    case "smollm":
+    case "starcoder":
+    case "refact":
+    case "command-r":
+    case "codeshell":
+    case "exaone":
+    case "minerva-7b":
+      return { patterns: ["\\p{N}", GPT2_PATTERN] };
+    case "llama3":
+    case "llama-v3":
+    case "llama-bpe":
+    case "falcon3":
+      return { patterns: [LETTERS_OR_DIGITS("\\p{N}{1,3}")], ignoreMerges: true, addBos: true };
+    case "dbrx":
+    case "smaug-bpe":
+    case "chatglm-bpe":
+    case "glm4":
+      return { patterns: [LETTERS_OR_DIGITS("\\p{N}{1,3}")] };
+    case "qwen2":
+    case "deepseek-r1-qwen":
+      return { patterns: [LETTERS_OR_DIGITS("\\p{N}")], nfc: true };
+    case "stablelm2":
+    case "hunyuan":
+      return { patterns: [LETTERS_OR_DIGITS("\\p{N}")] };
+    case "tekken":
+      return {
+        patterns: [
+          TEKKEN_WORD("") + "\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+        ],
+        ignoreMerges: true,
+        addBos: true,
+      };
+    case "gpt-4o":
+    case "llama4":
+      return {
+        patterns: [
+          TEKKEN_WORD("(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])?") +
+          "\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+        ],
+      };
+    default:
+      throw new TypeError(
+        `Expected tokenizer.ggml.pre to name a known pre-tokenizer (such as gpt-2, smollm, llama-bpe, qwen2, tekken) ` +
+          `but found "${name}"; pass { pre } with the one that splits alike`,
+      );
+  }
+}
+
+/** How to read the metadata. */
+export interface GgufTokenizerOptions {
+  /** A pre-tokenizer name in place of the file's `tokenizer.ggml.pre`. */
+  readonly pre?: string;
+}
+
+/**
+ * The tokenizer of a GGUF file.
+ *
+ * @throws {TypeError} when the file has no vocabulary, or one of a kind or pre-tokenizer that is not known.
+ */
+export function ggufTokenizer(metadata: GgufMetadata, options: GgufTokenizerOptions = {}): Tokenizer {
+  const model = metadata.get("tokenizer.ggml.model");
+  const tokens = strings(metadata, "tokenizer.ggml.tokens");
+  if (model !== "gpt2" && model !== "llama") {
+    throw new TypeError(
+      `Expected tokenizer.ggml.model to be "gpt2" or "llama" but found ${JSON.stringify(model)}`,
+    );
+  }
+  const special = (role: string): string | undefined => {
+    const id = metadata.get(`tokenizer.ggml.${role}_token_id`);
+    return id === undefined ? undefined : tokens[Number(id)];
+  };
+  const flag = (name: string, otherwise: boolean): boolean => {
+    const value = metadata.get(`tokenizer.ggml.${name}`);
+    return typeof value === "boolean" ? value : otherwise;
+  };
+  const name = options.pre ?? String(metadata.get("tokenizer.ggml.pre") ?? "default");
+  const pre = model === "gpt2" ? preOf(name) : undefined;
+  const bos = flag("add_bos_token", pre === undefined || pre.addBos === true) ? special("bos") : undefined;
+  const eos = flag("add_eos_token", false) ? special("eos") : undefined;
+  const types = (metadata.get("tokenizer.ggml.token_type") ?? []) as readonly number[];
+  const chatTemplate = metadata.get("tokenizer.chat_template");
+  const config = {
+    bos_token: special("bos"),
+    eos_token: special("eos"),
+    unk_token: special("unknown"),
+    pad_token: special("padding"),
+  };
+  return tokenizer({
+    tokenizer: {
+      ...(pre === undefined
+        ? sentencePiece(metadata, tokens, flag("add_space_prefix", true))
+        : byteLevel(metadata, tokens, pre, special("unknown"))),
+      added_tokens: tokens.flatMap((content, id) => {
+        const type = types[id];
+        return type === CONTROL || type === USER_DEFINED
+          ? [{ id, content, special: type === CONTROL, normalized: false }]
+          : [];
+      }),
+      post_processor: { type: "TemplateProcessing", single: [...around(bos), A, ...around(eos)] },
+    },
+    config: Object.fromEntries(Object.entries(config).filter(([, v]) => v !== undefined)),
+    ...(typeof chatTemplate === "string" ? { chatTemplate } : {}),
+  });
+}
+
+const A = { Sequence: { id: "A", type_id: 0 } };
+
+const around = (token: string | undefined): readonly unknown[] =>
+  token === undefined ? [] : [{ SpecialToken: { id: token, type_id: 0 } }];
+
+/** The parts of a tokenizer.json that the two kinds of vocabulary differ in. */
+interface Body {
+  readonly normalizer: Part | null;
+  readonly pre_tokenizer: Part | null;
+  readonly decoder: Part;
+  readonly model: Part;
+}
+
+function byteLevel(
+  metadata: GgufMetadata,
+  tokens: readonly string[],
+  pre: Pre,
+  unk: string | undefined,
+): Body {
+  const bytes = { type: "ByteLevel", add_prefix_space: false, use_regex: false };
+  return {
+    normalizer: pre.nfc === true ? { type: "NFC" } : null,
+    pre_tokenizer: { type: "Sequence", pretokenizers: [...pre.patterns.map(split), bytes] },
+    decoder: { type: "ByteLevel" },
+    model: {
+      type: "BPE",
+      vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+      merges: strings(metadata, "tokenizer.ggml.merges").map((pair) => pair.split(" ")),
+      unk_token: unk ?? null,
+      ignore_merges: pre.ignoreMerges === true,
+    },
+  };
+}
+
+function sentencePiece(metadata: GgufMetadata, tokens: readonly string[], space: boolean): Body {
+  const scores = metadata.get("tokenizer.ggml.scores") as readonly number[] | undefined;
+  if (scores?.length !== tokens.length) {
+    throw new TypeError(
+      `Expected tokenizer.ggml.scores to hold ${tokens.length} scores, one a token, but found ${
+        scores?.length ?? 0
+      }`,
+    );
+  }
+  const unknown = metadata.get("tokenizer.ggml.unknown_token_id");
+  return {
+    normalizer: {
+      type: "Sequence",
+      normalizers: [
+        ...(space ? [{ type: "Prepend", prepend: "▁" }] : []),
+        { type: "Replace", pattern: { String: " " }, content: "▁" },
+      ],
+    },
+    pre_tokenizer: null,
+    decoder: {
+      type: "Sequence",
+      decoders: [
+        { type: "Replace", pattern: { String: "▁" }, content: " " },
+        { type: "ByteFallback" },
+        { type: "Fuse" },
+        ...(space ? [{ type: "Strip", content: " ", start: 1, stop: 0 }] : []),
+      ],
+    },
+    model: {
+      type: "BPE",
+      vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+      merges: mergesOf(tokens, scores),
+      unk_token: unknown === undefined ? null : tokens[Number(unknown)] ?? null,
+      fuse_unk: true,
+      byte_fallback: true,
+    },
+  };
+}
+
+/**
+ * SentencePiece joins the two neighbours whose union has the best score. As a list of merges: every way to cut a token in
+ * two tokens, the best unions first.
+ */
+function mergesOf(tokens: readonly string[], scores: readonly number[]): readonly (readonly string[])[] {
+  const known = new Set(tokens);
+  const merges: { readonly pair: readonly string[]; readonly score: number }[] = [];
+  tokens.forEach((token, id) => {
+    const letters = Array.from(token);
+    for (let i = 1; i < letters.length; i++) {
+      const pair = [letters.slice(0, i).join(""), letters.slice(i).join("")];
+      if (known.has(pair[0]!) && known.has(pair[1]!)) merges.push({ pair, score: scores[id]! });
+    }
+  });
+  return merges.sort((a, b) => b.score - a.score).map(({ pair }) => pair);
+}
+
+function strings(metadata: GgufMetadata, key: string): readonly string[] {
+  const value = metadata.get(key);
+  if (!Array.isArray(value)) throw new TypeError(`Expected ${key} in the GGUF metadata but found none`);
+  return value;
+}

@@ -1,0 +1,239 @@
+/**
+ * Tokenizers: text to token ids and back, from a checkpoint's tokenizer.json. `@huggingface/tokenizers` finds the tokens;
+ * where it departs from the Rust tokenizers, `tokenizer_normalizer.ts`, `tokenizer_split.ts` and `tokenizer_decoder.ts`
+ * stand in and say how.
+ */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
+import { type ChatMessage, chatTemplate, chatTemplateSource } from "./chat_template.ts";
+import { decoder } from "./tokenizer_decoder.ts";
+import { FunctionNormalizer, normalizer } from "./tokenizer_normalizer.ts";
+import { type Part, preTokenizer } from "./tokenizer_split.ts";
+
+/** Turns text into token ids and ids into text. */
+export interface Tokenizer {
+  /** The number of ids: the highest one plus one. */
+  readonly vocabSize: number;
+  /** The id that begins a text, if the checkpoint names one. */
+  readonly bos?: number;
+  /** The id that ends a text. */
+  readonly eos?: number;
+  /** The id that fills up a batch. */
+  readonly pad?: number;
+  /** The id for what the vocabulary cannot express. */
+  readonly unk?: number;
+  /**
+   * The ids of a text. Special tokens written in the text become their ids. Unpaired surrogates count as U+FFFD.
+   *
+   * @param options `addSpecialTokens`: also what the checkpoint puts around a text (BOS, [CLS] … [SEP]). Default true.
+   */
+  encode(text: string, options?: { readonly addSpecialTokens?: boolean }): number[];
+  /**
+   * The text of some ids. Ids that the vocabulary does not have (models often have a few more rows) give nothing.
+   *
+   * @param options `skipSpecialTokens`: leave special tokens out. Default false.
+   */
+  decode(ids: readonly number[], options?: { readonly skipSpecialTokens?: boolean }): string;
+  /**
+   * A conversation as the text that the model was tuned on. It holds its special tokens already: encode it with
+   * `addSpecialTokens: false`.
+   *
+   * @param options `addGenerationPrompt`: end with the opening of the assistant's turn. Default false. `variables`:
+   *   whatever else the template reads, such as `tools`.
+   * @throws {TypeError} when the checkpoint has no chat template.
+   */
+  chat(
+    messages: readonly ChatMessage[],
+    options?: {
+      readonly addGenerationPrompt?: boolean;
+      readonly variables?: Readonly<Record<string, unknown>>;
+    },
+  ): string;
+  /** The token with this id, as the vocabulary spells it. */
+  token(id: number): string | undefined;
+  /** The id of a token as the vocabulary spells it. */
+  id(token: string): number | undefined;
+}
+
+/** The parsed files of a tokenizer. */
+export interface TokenizerFiles {
+  /** tokenizer.json. */
+  readonly tokenizer: unknown;
+  /** tokenizer_config.json. */
+  readonly config?: unknown;
+  /** special_tokens_map.json. */
+  readonly specialTokens?: unknown;
+  /** The text of chat_template.jinja, which wins over `chat_template` in the config. */
+  readonly chatTemplate?: string;
+}
+
+interface AddedToken {
+  readonly id: number;
+  readonly content: string;
+  readonly special?: boolean;
+}
+
+interface TokenizerJson {
+  readonly model: Part & { readonly vocab: Readonly<Record<string, number>> | readonly unknown[] };
+  readonly added_tokens?: readonly AddedToken[] | null;
+  readonly normalizer?: Part | null;
+  readonly pre_tokenizer?: Part | null;
+  readonly post_processor?: Part | null;
+  readonly decoder?: Part | null;
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/**
+ * A tokenizer from its parsed files.
+ *
+ * @throws {TypeError} when tokenizer.json has no model, or a part that is not known.
+ */
+export function tokenizer(files: TokenizerFiles): Tokenizer {
+  const json = files.tokenizer as TokenizerJson;
+  if (typeof json !== "object" || json === null || typeof json.model?.vocab !== "object") {
+    throw new TypeError("Expected tokenizer.json to hold a model with a vocabulary but found none");
+  }
+  const config: Fields = { ...(files.specialTokens as Fields), ...definedFields(files.config) };
+  const added = addedTokens(json, config);
+  const library = new LibraryTokenizer({
+    ...json,
+    added_tokens: added,
+    normalizer: null,
+    pre_tokenizer: preTokenizer(json.pre_tokenizer),
+    post_processor: postProcessor(json.post_processor ?? null, config),
+    decoder: null,
+  }, {});
+  if (json.normalizer) library.normalizer = new FunctionNormalizer(normalizer(json.normalizer));
+  const decode = decoder(json.decoder);
+  const special = new Set(added.filter((t) => t.special === true).map((t) => t.content));
+  const names = ["bos", "eos", "pad", "unk", "cls", "sep", "mask"] as const;
+  const named = names.flatMap((name) => {
+    const token = content(config[`${name}_token`]);
+    const id = token === undefined ? undefined : library.token_to_id(token);
+    return id === undefined ? [] : [[name, token!, id] as const];
+  });
+  const source = files.chatTemplate ?? chatTemplateSource(config.chat_template);
+  const render = source === undefined ? undefined : chatTemplate(source);
+  return {
+    ...Object.fromEntries(
+      named.filter(([n]) => ["bos", "eos", "pad", "unk"].includes(n)).map(([n, , id]) => [n, id]),
+    ),
+    vocabSize: library.model!.vocab.length,
+    encode: (text, { addSpecialTokens = true } = {}) =>
+      library.encode(text, { add_special_tokens: addSpecialTokens }).ids,
+    decode: (ids, { skipSpecialTokens = false } = {}) =>
+      decode(
+        ids.map((id) => library.id_to_token(id))
+          .filter((t): t is string => t !== undefined && !(skipSpecialTokens && special.has(t))),
+      ).join(""),
+    chat: (messages, { addGenerationPrompt = false, variables = {} } = {}) => {
+      if (render === undefined) {
+        throw new TypeError(
+          "Cannot write a chat: the checkpoint has no chat template; encode plain text instead",
+        );
+      }
+      const tokens = Object.fromEntries(named.map(([name, token]) => [`${name}_token`, token]));
+      return render(messages, { addGenerationPrompt, variables: { ...tokens, ...variables } });
+    },
+    token: (id) => library.id_to_token(id),
+    id: (token) => library.token_to_id(token),
+  };
+}
+
+/**
+ * Reads a checkpoint folder's tokenizer: tokenizer.json and, where they exist, tokenizer_config.json,
+ * special_tokens_map.json and chat_template.jinja.
+ *
+ * @throws {TypeError} when the folder has no tokenizer.json.
+ */
+export async function loadTokenizer(folder: string): Promise<Tokenizer> {
+  const text = async (name: string): Promise<string | undefined> => {
+    try {
+      return await readFile(join(folder, name), "utf8");
+    } catch (error) {
+      if ((error as { code?: string }).code === "ENOENT") return undefined;
+      throw error;
+    }
+  };
+  const json = async (name: string): Promise<unknown> => {
+    const source = await text(name);
+    if (source === undefined) return undefined;
+    try {
+      return JSON.parse(source);
+    } catch (cause) {
+      throw new SyntaxError(`Cannot parse ${name}: ${(cause as Error).message}`, { cause });
+    }
+  };
+  const main = await json("tokenizer.json");
+  if (main === undefined) {
+    throw new TypeError(
+      `Expected ${folder} to hold tokenizer.json but found none; save it with transformers' AutoTokenizer`,
+    );
+  }
+  const template = await text("chat_template.jinja");
+  return tokenizer({
+    tokenizer: main,
+    config: await json("tokenizer_config.json"),
+    specialTokens: await json("special_tokens_map.json"),
+    ...(template === undefined ? {} : { chatTemplate: template }),
+  });
+}
+
+/** The fields that are not null: transformers writes `"bos_token": null` where another file may name one. */
+function definedFields(fields: unknown): Fields {
+  return Object.fromEntries(Object.entries((fields ?? {}) as Fields).filter(([, v]) => v !== null));
+}
+
+/** A special token's text: files write `"<s>"` or `{ "content": "<s>", … }`. */
+function content(field: unknown): string | undefined {
+  if (typeof field === "string") return field;
+  const text = (field as { content?: unknown } | undefined)?.content;
+  return typeof text === "string" ? text : undefined;
+}
+
+/**
+ * tokenizer.json's added tokens, then those that only tokenizer_config.json lists, then special tokens that it names by
+ * their role and that so far are plain vocabulary: transformers adds them in this order.
+ */
+function addedTokens(json: TokenizerJson, config: Fields): readonly AddedToken[] {
+  const added = [...(json.added_tokens ?? [])];
+  const known = new Set(added.map((t) => t.content));
+  const listed = Object.entries((config.added_tokens_decoder ?? {}) as Record<string, AddedToken>);
+  for (const [id, token] of listed) {
+    if (!known.has(token.content)) added.push({ ...token, id: Number(id) });
+    known.add(token.content);
+  }
+  const vocab = json.model.vocab;
+  const idOf = (token: string): number | undefined =>
+    Array.isArray(vocab)
+      ? index(vocab.findIndex((entry) => (entry as readonly unknown[])[0] === token))
+      : Object.hasOwn(vocab, token)
+      ? (vocab as Readonly<Record<string, number>>)[token]
+      : undefined;
+  for (const name of ["bos", "eos", "unk", "sep", "pad", "cls", "mask"]) {
+    const token = content(config[`${name}_token`]);
+    if (token === undefined || known.has(token)) continue;
+    const id = idOf(token);
+    if (id !== undefined) added.push({ id, content: token, special: true });
+    known.add(token);
+  }
+  return added;
+}
+
+const index = (i: number): number | undefined => i < 0 ? undefined : i;
+
+/** Llama's and Gemma's tokenizer classes build the post-processor anew from two flags and ignore the one in the file. */
+function postProcessor(part: Part | null, config: Fields): Part | null {
+  if (!/^(CodeLlama|Llama|Gemma)Tokenizer(Fast)?$/.test(String(config.tokenizer_class))) return part;
+  const special = (token: string | undefined) => ({ SpecialToken: { id: token, type_id: 0 } });
+  return {
+    type: "TemplateProcessing",
+    single: [
+      ...(config.add_bos_token === false ? [] : [special(content(config.bos_token))]),
+      { Sequence: { id: "A", type_id: 0 } },
+      ...(config.add_eos_token === true ? [special(content(config.eos_token))] : []),
+    ],
+  };
+}
