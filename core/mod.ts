@@ -1,1 +1,19 @@
+/**
+ * The heart: tensors, weight trees, edits, methods and what is done with them. Imports `ops` only.
+ *
+ * @module
+ */
 export * from "./tensor/mod.ts";
+export * from "./weights.ts";
+export * from "./place.ts";
+export * from "./linear_map.ts";
+export * from "./edit.ts";
+export * from "./fold.ts";
+export * from "./model.ts";
+export * from "./method.ts";
+export * from "./pass.ts";
+export * from "./graft.ts";
+export * from "./merge.ts";
+export * from "./count.ts";
+export * from "./compose.ts";
+export * from "./forward.ts";

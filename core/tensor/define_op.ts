@@ -14,17 +14,21 @@ export interface Pullback {
   pull(gradient: Tensor): readonly (Tensor | undefined)[];
 }
 
-/** The parts of an op. `A` are its static options. */
-export interface OpDefinition<A> {
+/** A kernel call with its shape rule. `A` are its static options. */
+export interface KernelDefinition<A> {
   /** Its name in messages. */
   readonly name: string;
-  /** Checks the inputs and gives the outputs' shapes (f32, unless a dtype stands beside). The first is the result. */
+  /** Checks the inputs and gives the outputs' shapes (f32, unless a dtype stands beside). */
   shape(
     inputs: readonly Tensor[],
     options: A,
   ): readonly (Shape | { readonly shape: Shape; readonly dtype: DType })[];
   /** Calls kernels that write all outputs. */
   run(backend: Backend, inputs: readonly Tensor[], outputs: readonly Tensor[], options: A): void;
+}
+
+/** The parts of an op: a kernel whose first output is the result, and its derivative. */
+export interface OpDefinition<A> extends KernelDefinition<A> {
   /** The derivative. Handles are untracked; `needs[i]` says whether input i wants a gradient. Absent: not differentiable. */
   vjp?(
     inputs: readonly Tensor[],
@@ -37,21 +41,36 @@ export interface OpDefinition<A> {
 /** An op: inputs and options to one tensor. */
 export type Op<A> = (inputs: readonly Tensor[], options: A) => Tensor;
 
+/** A kernel without a derivative: inputs and options to all outputs. Derivatives with several results are written so. */
+export type Kernel<A> = (inputs: readonly Tensor[], options: A) => readonly Tensor[];
+
 /**
- * Makes an op. Calling it checks shapes, runs the kernel on the inputs' backend and, when an input is tracked, records
- * the derivative on the result's handle.
+ * Makes a kernel call: checks shapes, allocates the outputs, runs on the inputs' backend.
  *
  * @throws {BackendMismatchError} when inputs live on different backends.
  */
-export function defineOp<A>(definition: OpDefinition<A>): Op<A> {
+export function defineKernel<A>(definition: KernelDefinition<A>): Kernel<A> {
   return (inputs, options) => {
     const backend = backendOf(definition.name, inputs);
     const outputs = definition.shape(inputs, options).map((o) =>
       "dtype" in o ? allocate(backend, o.shape, o.dtype) : allocate(backend, o)
     );
+    for (const input of inputs) noteRead(input);
+    definition.run(backend, inputs, outputs, options);
+    return outputs;
+  };
+}
+
+/**
+ * Makes an op. Calling it runs the kernel and, when an input is tracked, records the derivative on the result's handle.
+ *
+ * @throws {BackendMismatchError} when inputs live on different backends.
+ */
+export function defineOp<A>(definition: OpDefinition<A>): Op<A> {
+  const kernel = defineKernel(definition);
+  return (inputs, options) => {
     const plain = inputs.map(detach);
-    for (const input of plain) noteRead(input);
-    definition.run(backend, plain, outputs, options);
+    const outputs = kernel(plain, options);
     const result = outputs[0]!;
     const needs = inputs.map((x) => x.node !== undefined);
     if (definition.vjp === undefined || !needs.includes(true)) return result;

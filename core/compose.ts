@@ -1,0 +1,66 @@
+/** Combinators: methods from methods. */
+import { fold, key, type Tree } from "./tensor/mod.ts";
+import type { Adapter, Json, Method } from "./method.ts";
+import type { Model } from "./model.ts";
+import { narrow, type Place } from "./place.ts";
+
+/** The parameters of a composition: each part's under its name. */
+export type PartsOf<M extends Readonly<Record<string, Method>>> = {
+  readonly [N in keyof M & string]: M[N] extends Method<infer P> ? P : Tree;
+};
+
+/**
+ * Several methods on one model. Their edits fold in order: at a place that two of them change, the later sees what the
+ * earlier made of it. Associative, with the empty composition as unit; not commutative.
+ *
+ * @example
+ * ```ts
+ * import { compose, ia3, lora } from "@graft/peft";
+ * const both = compose({ lora: lora({ rank: 4 }), ia3: ia3() });
+ * ```
+ */
+export function compose<M extends Readonly<Record<string, Method>>>(methods: M): Method<PartsOf<M>> {
+  const parts = Object.entries(methods);
+  return {
+    name: `compose(${parts.map(([name]) => name).join(", ")})`,
+    config: Object.fromEntries(parts.map(([name, m]) => [name, { method: m.name, ...m.config }])) as Record<
+      string,
+      Json
+    >,
+    init: ({ model, key: seed }) =>
+      Object.fromEntries(
+        parts.map(([name, method]) => [name, method.init({ model, key: fold(key(seed), name) })]),
+      ) as PartsOf<M>,
+    edits: (params, spec) => parts.flatMap(([name, method]) => method.edits(part(params, name), spec)),
+    project: (params) =>
+      Object.fromEntries(
+        parts.map(([name, method]) => [name, method.project?.(part(params, name)) ?? part(params, name)]),
+      ) as PartsOf<M>,
+  };
+}
+
+const part = (params: Tree, name: string): Tree => params[name] as Tree;
+
+/** A method limited to the places that satisfy a predicate. */
+export function at<P extends Tree>(predicate: (place: Place) => boolean, method: Method<P>): Method<P> {
+  return {
+    ...method,
+    init: ({ model, key }) => method.init({ model: { ...model, spec: narrow(model.spec, predicate) }, key }),
+    edits: (params, spec) => method.edits(params, narrow(spec, predicate)),
+  };
+}
+
+/** Adapters fresh from their methods. */
+export function adapt<P extends Tree>(
+  model: Model,
+  method: Method<P>,
+  seed = 0,
+  name = "default",
+): Adapter<P> {
+  return { name, method, params: method.init({ model, key: seed }) };
+}
+
+/** A value passed through functions, left to right. */
+export function pipe<A>(value: A, ...steps: readonly ((value: A) => A)[]): A {
+  return steps.reduce((v, step) => step(v), value);
+}

@@ -1,0 +1,70 @@
+/** `count`: how large an adapter is, by every measure the literature uses. */
+import { leaves, Tensor, tensorsIn, trainable, type Tree } from "./tensor/mod.ts";
+import type { Edit } from "./edit.ts";
+import type { Adapter } from "./method.ts";
+import type { Model } from "./model.ts";
+import { lookup, weightLeaves } from "./weights.ts";
+
+/** Numbers of parameters. Papers differ in which one they quote, and over which denominator. */
+export interface Counts {
+  /** The model's own; tied weights once. */
+  readonly base: number;
+  /** New ones that the adapted model computes with. */
+  readonly added: number;
+  /** Those that training changes. */
+  readonly trainable: number;
+  /** The base's whose effective value differs after training. */
+  readonly changed: number;
+  /** Those an adapter folder must hold. */
+  readonly stored: number;
+}
+
+/**
+ * Counts an adapter on a model, by shapes alone.
+ *
+ * @example
+ * ```ts
+ * import { count } from "@graft/peft";
+ * // count(model, adapter).trainable / count(model, adapter).base
+ * ```
+ */
+export function count<P extends Tree>(model: Model, adapter: Adapter<P>): Counts {
+  const edits = adapter.method.edits(adapter.params, model.spec);
+  const replacing = new Set(
+    edits.flatMap((e) => e.kind === "weight" ? tensorsIn(e.map.params) : []).map((t) => t.storage),
+  );
+  const total = (parts: readonly (readonly [string, Tensor])[]): number =>
+    parts.reduce((n, [, t]) => n + t.size, 0);
+  const params = leaves(adapter.params);
+  return {
+    base: total(weightLeaves(model.weights)),
+    added: total(params.filter(([, t]) => !replacing.has(t.storage))),
+    trainable: total(leaves(trainable(adapter.params))),
+    changed: changedIn(model, edits),
+    stored: total(params),
+  };
+}
+
+function changedIn(model: Model, edits: readonly Edit[]): number {
+  const changed = new Map<string, number>();
+  const touch = (path: string, n?: number): void => {
+    const leaf = lookup(model.weights, path);
+    if (leaf instanceof Tensor) changed.set(path, Math.max(changed.get(path) ?? 0, n ?? leaf.size));
+  };
+  for (const edit of edits) {
+    if (edit.kind === "weight") touch(edit.path, edit.changes);
+    if (edit.kind === "linear") {
+      if (edit.change.form !== "bias") touch(`${edit.path}.weight`, partOf(model, edit.path, edit.out));
+      if (edit.change.form === "bias" || (edit.change.form === "scale" && edit.change.out)) {
+        touch(`${edit.path}.bias`);
+      }
+    }
+  }
+  return [...changed.values()].reduce((a, b) => a + b, 0);
+}
+
+/** Elements of a fused matrix in a range of its outputs. */
+function partOf(model: Model, path: string, out: readonly [number, number] | undefined): number | undefined {
+  const place = model.spec.linears.find((place) => place.path === path);
+  return out === undefined || place === undefined ? undefined : (out[1] - out[0]) * place.inFeatures;
+}

@@ -1,0 +1,179 @@
+/**
+ * Edits: where an adapter changes a model, and how. The only vocabulary that methods and models share, a small closed
+ * union. Every function in an edit is an `Fn`: a pure function together with the parameters it uses, so that scopes,
+ * printing, counting and moving see every tensor.
+ */
+import type { Key, Tensor } from "./tensor/mod.ts";
+import { add } from "../ops/mod.ts";
+import type { LinearMap } from "./linear_map.ts";
+import type { Stack } from "./place.ts";
+
+/** A pure function with its parameters in the open. */
+export interface Fn<Call, Result> {
+  /** Tensors and records of them. */
+  readonly params: unknown;
+  run(call: Call): Result;
+}
+
+/** An `Fn` from parameters and a function of (params, call). */
+export function fn<P, Call, Result>(params: P, run: (params: P, call: Call) => Result): Fn<Call, Result> {
+  return { params, run: (call) => run(params, call) };
+}
+
+/** What every edit may know of the running pass. */
+export interface PassCall {
+  readonly train: boolean;
+  /** The pass's key folded with the place; present while training. */
+  readonly key?: Key | undefined;
+  /** "prompt" reads a text, "decode" continues it with a cache, "train" computes a loss. */
+  readonly phase: "train" | "prompt" | "decode";
+  /** i32 [b, t]. */
+  readonly ids: Tensor;
+  /** f32 [b, s], 0 on padding. */
+  readonly mask: Tensor | undefined;
+  /** Values computed earlier in this pass (or in its prepass) by name. */
+  signal(name: string): Tensor;
+}
+
+/** At a linear layer. */
+export interface LinearCall extends PassCall {
+  /** Input [..., in]. */
+  readonly x: Tensor;
+  /** Output so far [..., out]. */
+  readonly y: Tensor;
+  /** The matrix so far, [out, in] f32, untracked when the base is frozen. */
+  weight(): Tensor;
+  /** The bias so far. */
+  readonly bias: Tensor | undefined;
+}
+
+/** For the weight form of an edit: the matrix [out, in] (or any leaf) and bias so far. */
+export interface WeightCall {
+  readonly weight: Tensor;
+  readonly bias?: Tensor | undefined;
+}
+
+/** At a sublayer, block or embedding output. */
+export interface HiddenCall extends PassCall {
+  /** The part's input [b, t, d]. */
+  readonly x: Tensor;
+  /** Its output so far [b, t, d]. */
+  readonly y: Tensor;
+  /** What will be added to y: the residual stream. */
+  readonly skip: Tensor | undefined;
+  /** The LayerNorm that follows the addition in a post-norm block; the identity in a pre-norm block. */
+  norm(t: Tensor): Tensor;
+}
+
+/** At an attention. */
+export interface AttentionCall extends PassCall {
+  /** The attention's input [b, t, d]. */
+  readonly x: Tensor;
+}
+
+/** Rows that a prefix puts before keys and values: [n, kvHeads, headDim] or with a batch axis in front. */
+export interface PrefixRows {
+  readonly k: Tensor;
+  readonly v: Tensor;
+}
+
+/** At a stack's exit, for a side network. */
+export interface SideCall extends PassCall {
+  /** The stack's final hidden states, before its last norm, untracked. */
+  readonly states: Tensor;
+  /** A block's output, untracked; −1 is the embedding. */
+  tap(layer: number): Tensor;
+  /** Runs one block of this architecture over other (smaller) weights. */
+  block(weights: unknown, x: Tensor): Tensor;
+}
+
+/** After a first, untracked pass over the bare base. */
+export interface PrepassCall extends PassCall {
+  /** Last hidden states [b, t, d]. */
+  readonly states: Tensor;
+}
+
+/** What a linear edit does to y = W x + b. Later edits at a place see what earlier ones made of it. */
+export type LinearChange =
+  /** y += map(dropout(x)); the map is the weight form. */
+  | { readonly form: "add"; readonly map: LinearMap; readonly dropout?: number }
+  /** y += factor · bias. */
+  | { readonly form: "bias"; readonly bias: Tensor; readonly factor?: number }
+  /** y = out ⊙ (W (in ⊙ x) + b). */
+  | { readonly form: "scale"; readonly in?: Tensor; readonly out?: Tensor }
+  /** y += delta(call); `weight` maps the matrix if the edit can be merged. */
+  | {
+    readonly form: "delta";
+    readonly delta: Fn<LinearCall, Tensor>;
+    readonly weight?: Fn<WeightCall, Tensor>;
+    readonly reads: "input" | "output";
+  };
+
+/** Changes a linear layer (or an embedding, whose input is one-hot). `out` limits it to a range of output features. */
+export interface LinearEdit {
+  readonly kind: "linear";
+  readonly path: string;
+  readonly out?: readonly [from: number, to: number];
+  readonly change: LinearChange;
+}
+
+/** Adds `delta` to a hidden state. */
+export interface HiddenEdit {
+  readonly kind: "hidden";
+  readonly path: string;
+  readonly delta: Fn<HiddenCall, Tensor>;
+  readonly reads: "input" | "output" | "normed";
+}
+
+/** Puts another tensor in a weight's place. */
+export interface WeightEdit {
+  readonly kind: "weight";
+  /** The leaf's path. */
+  readonly path: string;
+  readonly map: Fn<WeightCall, Tensor>;
+  /** How many of its elements may change; default all. */
+  readonly changes?: number;
+}
+
+/** Puts rows before the keys and values of an attention. */
+export interface PrefixEdit {
+  readonly kind: "prefix";
+  readonly path: string;
+  readonly rows: Fn<AttentionCall, PrefixRows>;
+}
+
+/** Puts rows [n, d] before the embedded tokens of a stack. */
+export interface PromptEdit {
+  readonly kind: "prompt";
+  readonly path: string;
+  readonly rows: Fn<PassCall, Tensor>;
+  readonly length: number;
+}
+
+/** A network beside the stack that reads its states and replaces its result [b, t, d]. */
+export interface SideEdit {
+  readonly kind: "side";
+  readonly path: string;
+  readonly stack: Stack;
+  readonly run: Fn<SideCall, Tensor>;
+}
+
+/** A value computed once after an untracked first pass over the base, read by later places under `name`. */
+export interface PrepassEdit {
+  readonly kind: "prepass";
+  readonly path: string;
+  readonly name: string;
+  readonly run: Fn<PrepassCall, Tensor>;
+}
+
+/** Any edit. */
+export type Edit = LinearEdit | HiddenEdit | WeightEdit | PrefixEdit | PromptEdit | SideEdit | PrepassEdit;
+
+/** What a hidden edit reads, as its own input and as a gate's. */
+export function reading(call: HiddenCall, reads: HiddenEdit["reads"]): Tensor {
+  return reads === "input" ? call.x : reads === "output" ? call.y : call.norm(addSkip(call));
+}
+
+function addSkip(call: HiddenCall): Tensor {
+  return call.skip === undefined ? call.y : add(call.y, call.skip);
+}

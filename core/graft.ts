@@ -1,0 +1,43 @@
+/** `graft`: an adapter becomes part of a model. */
+import { type Branch, EDITS, lookup, updateBranch } from "./weights.ts";
+import { Tensor, type Tree } from "./tensor/mod.ts";
+import type { Edit } from "./edit.ts";
+import type { Adapter } from "./method.ts";
+import type { Model } from "./model.ts";
+
+/**
+ * The model with the adapter's edits folded into its tree. Shares every weight; nothing is copied or changed. Grafting
+ * again puts later edits after earlier ones. With one argument it waits for the model, so it can stand in `pipe`.
+ *
+ * @throws {RangeError} when an edit names a place that the model does not have.
+ */
+export function graft<M extends Model, P extends Tree>(model: M, adapter: Adapter<P>): M;
+export function graft<P extends Tree>(adapter: Adapter<P>): <M extends Model>(model: M) => M;
+export function graft<M extends Model, P extends Tree>(
+  first: M | Adapter<P>,
+  adapter?: Adapter<P>,
+): M | (<N extends Model>(model: N) => N) {
+  if (adapter === undefined) return (model) => graft(model, first as Adapter<P>);
+  const model = first as M;
+  const edits = adapter.method.edits(adapter.params, model.spec);
+  return { ...model, weights: withEdits(model.weights, edits, adapter.method.name), dispose: () => {} };
+}
+
+/** A tree with edits added at their places. */
+export function withEdits(weights: Branch, edits: readonly Edit[], method: string): Branch {
+  return edits.reduce((tree, edit) => {
+    const path = branchOf(tree, edit, method);
+    return updateBranch(tree, path, (branch) => ({ ...branch, [EDITS]: [...branch[EDITS] ?? [], edit] }));
+  }, weights);
+}
+
+/** Edits of a leaf stand at its branch. A head tied to an embedding has no branch of its own: one is made. */
+function branchOf(weights: Branch, edit: Edit, method: string): string {
+  const node = lookup(weights, edit.path);
+  if (edit.kind === "weight") {
+    if (node instanceof Tensor) return parentOf(edit.path);
+  } else if (node !== undefined && !(node instanceof Tensor)) return edit.path;
+  throw new RangeError(`Cannot graft ${method}: the model has no ${edit.kind} place "${edit.path}"`);
+}
+
+const parentOf = (path: string): string => path.includes(".") ? path.slice(0, path.lastIndexOf(".")) : "";

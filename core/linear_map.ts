@@ -1,0 +1,82 @@
+/**
+ * Linear maps as values: what a weight or a weight update does to a vector, in the cheapest form. `apply` never builds
+ * the matrix unless that is cheaper; `weight()` does, for merging and tests.
+ */
+import type { Tensor } from "./tensor/mod.ts";
+import { add, gatherRows, matmul, multiply, transpose } from "../ops/mod.ts";
+
+/** x [..., inFeatures] → [..., outFeatures]. */
+export interface LinearMap {
+  readonly inFeatures: number;
+  readonly outFeatures: number;
+  /** Every tensor the map is made of. */
+  readonly tensors: readonly Tensor[];
+  /** x [..., in] → [..., out]. */
+  apply(x: Tensor): Tensor;
+  /** The map as a matrix [out, in], f32. */
+  weight(): Tensor;
+  /** Its columns at i32 ids: the map of one-hot rows, [...ids, out]. */
+  columns(ids: Tensor): Tensor;
+}
+
+/** A matrix [out, in], or [in, out] when `transposed` (GPT-2's Conv1D). */
+export function dense(matrix: Tensor, transposed = false): LinearMap {
+  const [rows, columns] = [matrix.shape[0]!, matrix.shape[1]!];
+  return {
+    inFeatures: transposed ? rows : columns,
+    outFeatures: transposed ? columns : rows,
+    tensors: [matrix],
+    apply: (x) => matmul(x, matrix, { transposeB: !transposed }),
+    weight: () => transposed ? transpose(matrix) : matrix,
+    columns: (ids) => gatherRows(transposed ? matrix : transpose(matrix), ids),
+  };
+}
+
+/**
+ * scale · B A with A [r, in], B [out, r] (arXiv 2106.09685).
+ *
+ * @example
+ * ```ts
+ * import { lowRank } from "@graft/peft/core";
+ * import { read, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const map = lowRank(tensor([[1, 2]], { backend }), tensor([[3], [4]], { backend }), 0.5);
+ * assert.deepEqual([...await read(map.weight())], [1.5, 3, 2, 4]);
+ * ```
+ */
+export function lowRank(a: Tensor, b: Tensor, scale: number): LinearMap {
+  const scaled = (t: Tensor): Tensor => scale === 1 ? t : multiply(t, scale);
+  return {
+    inFeatures: a.shape[1]!,
+    outFeatures: b.shape[0]!,
+    tensors: [a, b],
+    apply: (x) => matmul(scaled(matmul(x, a, { transposeB: true })), b, { transposeB: true }), // [.., in] [.., r] [.., out]
+    weight: () => scaled(matmul(b, a)),
+    columns: (ids) => matmul(scaled(gatherRows(transpose(a), ids)), b, { transposeB: true }),
+  };
+}
+
+/** The sum of maps of the same shape. */
+export function sumOf(maps: readonly LinearMap[]): LinearMap {
+  const total = (f: (map: LinearMap) => Tensor): Tensor => maps.map(f).reduce((a, b) => add(a, b));
+  const first = maps[0]!;
+  return {
+    inFeatures: first.inFeatures,
+    outFeatures: first.outFeatures,
+    tensors: maps.flatMap((map) => map.tensors),
+    apply: (x) => total((map) => map.apply(x)),
+    weight: () => total((map) => map.weight()),
+    columns: (ids) => total((map) => map.columns(ids)),
+  };
+}
+
+/** A map times a number. */
+export function scaledMap(map: LinearMap, factor: number): LinearMap {
+  return {
+    ...map,
+    apply: (x) => multiply(map.apply(x), factor),
+    weight: () => multiply(map.weight(), factor),
+    columns: (ids) => multiply(map.columns(ids), factor),
+  };
+}

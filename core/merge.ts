@@ -1,0 +1,158 @@
+/** `merge` and `unmerge`: an adapter written into the weights, and taken out again. */
+import {
+  castTo,
+  type DType,
+  isQuantized,
+  keep,
+  scope,
+  type Synchronous,
+  Tensor,
+  type Tree,
+} from "./tensor/mod.ts";
+import { divide, transpose } from "../ops/mod.ts";
+import { bareLayer, foldLinear, type Layer } from "./fold.ts";
+import { dense, scaledMap } from "./linear_map.ts";
+import type { Edit, LinearEdit } from "./edit.ts";
+import type { Adapter } from "./method.ts";
+import type { Model } from "./model.ts";
+import type { Spec } from "./place.ts";
+import { lookup, setLeaves } from "./weights.ts";
+
+/** How to store merged weights. */
+export interface MergeOptions {
+  /**
+   * Dtype of the weights that change: "f32" (default, exact), "same" as the base (which re-quantizes a quantized base and
+   * loses precision), or any dtype.
+   */
+  readonly dtype?: DType | "same";
+}
+
+/**
+ * A plain model with the adapter's updates in its weights: the same function, no overhead. The base stays as it is.
+ * On a quantized base the merged weights are the decoded ones plus the update.
+ *
+ * @throws {TypeError} at the first edit that has no weight form (prefixes, bottleneck adapters, gates on the input).
+ */
+export function merge<M extends Model, P extends Tree>(
+  model: M,
+  adapter: Adapter<P>,
+  options: MergeOptions = {},
+): M {
+  return rewritten(model, adapter.method.edits(adapter.params, model.spec), options);
+}
+
+/**
+ * The model that `merge` was given, within rounding: updates are subtracted, scales divided out. For the exact base keep
+ * the model you merged from; `merge` never changes it.
+ *
+ * @throws {TypeError} at an edit that cannot be undone from the merged weights alone.
+ */
+export function unmerge<M extends Model, P extends Tree>(
+  model: M,
+  adapter: Adapter<P>,
+  options: MergeOptions = {},
+): M {
+  const edits = adapter.method.edits(adapter.params, model.spec);
+  return rewritten(model, [...edits].reverse().map(inverse), options);
+}
+
+function inverse(edit: Edit): Edit {
+  const cannot = new TypeError(
+    `Cannot unmerge the edit at "${edit.path}" by subtraction: keep the model that was merged and use it instead`,
+  );
+  if (edit.kind !== "linear") throw cannot;
+  const { change } = edit;
+  switch (change.form) {
+    case "add":
+      return { ...edit, change: { form: "add", map: scaledMap(change.map, -1) } };
+    case "bias":
+      return { ...edit, change: { ...change, factor: -(change.factor ?? 1) } };
+    case "scale":
+      return {
+        ...edit,
+        change: {
+          form: "scale",
+          ...change.in && { in: divide(1, change.in) },
+          ...change.out && { out: divide(1, change.out) },
+        },
+      };
+    case "delta":
+      throw cannot;
+    default:
+      return change satisfies never;
+  }
+}
+
+function rewritten<M extends Model>(model: M, edits: readonly Edit[], options: MergeOptions): M {
+  const root = keep(scope((): Synchronous<Record<string, Tensor>> => {
+    const changed = new Map<string, Tensor>();
+    for (const edit of edits) for (const [path, leaf] of apply(edit, model, changed)) changed.set(path, leaf);
+    return Object.fromEntries(
+      [...changed].map(([path, leaf]) => {
+        const base = lookup(model.weights, path);
+        const same = base instanceof Tensor ? base.dtype : "f32";
+        const dtype = options.dtype === "same" ? same : options.dtype ?? "f32";
+        return [path, castTo(leaf, leaf.shape.length < 2 && isQuantized(dtype) ? "f32" : dtype)];
+      }),
+    );
+  }));
+  const weights = setLeaves(model.weights, Object.entries(root.tree));
+  return { ...model, weights, dispose: () => root.dispose() };
+}
+
+/** The leaves that one edit changes, given those changed so far. */
+function apply(
+  edit: Edit,
+  model: Model,
+  changed: ReadonlyMap<string, Tensor>,
+): readonly (readonly [string, Tensor])[] {
+  const leaf = (path: string): Tensor | undefined => {
+    const found = changed.get(path) ?? lookup(model.weights, path);
+    return found instanceof Tensor ? found : undefined;
+  };
+  switch (edit.kind) {
+    case "weight":
+      return [[edit.path, edit.map.run({ weight: leaf(edit.path)! })]];
+    case "linear": {
+      const { weightPath, transposed } = matrixOf(edit, model.spec);
+      const biasPath = `${edit.path}.bias`;
+      const bias = leaf(biasPath);
+      const base: Layer = bareLayer(
+        dense(leaf(weightPath)!, transposed),
+        bias === undefined ? undefined : castTo(bias, "f32"),
+      );
+      const next = foldLinear(base, edit, undefined);
+      const matrix = next.weight();
+      const vector = edit.change.form === "bias" || bias !== undefined ? next.bias() : undefined;
+      return [
+        ...edit.change.form === "bias"
+          ? []
+          : [[weightPath, transposed ? transpose(matrix) : matrix] as const],
+        ...vector === undefined || vector === bias ? [] : [[biasPath, vector] as const],
+      ];
+    }
+    case "hidden":
+    case "prefix":
+    case "prompt":
+    case "side":
+    case "prepass":
+      throw new TypeError(
+        `Cannot merge the ${edit.kind} edit at "${edit.path}": no weight can hold it; keep the adapter beside the model`,
+      );
+    default:
+      return edit satisfies never;
+  }
+}
+
+/** Where a linear edit's matrix lies, and whether it is stored [in, out]. */
+function matrixOf(
+  edit: LinearEdit,
+  spec: Spec,
+): { readonly weightPath: string; readonly transposed: boolean } {
+  const weightPath = `${edit.path}.weight`;
+  const place = spec.linears.find((place) => place.path === edit.path);
+  if (place !== undefined) return { weightPath, transposed: place.transposed };
+  // An embedding's table [rows, width] is the transposed matrix of the map from one-hot ids.
+  if (spec.embeddings.some((place) => place.path === edit.path)) return { weightPath, transposed: true };
+  return { weightPath, transposed: false };
+}

@@ -1,0 +1,31 @@
+/** The contract of a method, and adapters: a method with its parameters. */
+import type { Key, Tree } from "./tensor/mod.ts";
+import type { Edit } from "./edit.ts";
+import type { Model } from "./model.ts";
+import type { Spec } from "./place.ts";
+
+/** JSON values: what a method's config is made of. */
+export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };
+
+/** A parameter-efficient fine-tuning method: pure functions from parameters to edits. */
+export interface Method<P extends Tree = Tree> {
+  readonly name: string;
+  /** The options that made it, as JSON. */
+  readonly config: { readonly [name: string]: Json };
+  /** Fresh parameters for a model, a function of the key alone. Reads places and, where the paper says so, weights. */
+  init(given: { readonly model: Model; readonly key: Key | number }): P;
+  /** The edits that parameters stand for. Looks at shapes and options, never at a batch. */
+  edits(params: P, spec: Spec): readonly Edit[];
+  /** Added to the loss. */
+  penalty?(params: P, spec: Spec): import("./tensor/mod.ts").Tensor;
+  /** Applied to the parameters after each optimizer step. */
+  project?(params: P): P;
+}
+
+/** A method with parameters: what training changes and folders hold. */
+export interface Adapter<P extends Tree = Tree> {
+  /** Default "default". */
+  readonly name?: string;
+  readonly method: Method<P>;
+  readonly params: P;
+}

@@ -1,0 +1,85 @@
+/** Models: a weight tree, the places it offers, and the architecture that runs it. */
+import type { Backend, Tensor } from "./tensor/mod.ts";
+import type { Spec } from "./place.ts";
+import type { Branch } from "./weights.ts";
+
+/** A model's settings under their Hugging Face names (`config.json`). */
+export interface ModelConfig {
+  readonly model_type: string;
+  readonly [name: string]: unknown;
+}
+
+/** What a model is asked to read. Rows are padded to one length on the right or left; the mask is 0 on padding. */
+export interface Batch {
+  /** [b][t] token ids. */
+  readonly inputIds: readonly (readonly number[])[];
+  /** [b][t], 1 or 0; default all 1. */
+  readonly attentionMask?: readonly (readonly number[])[];
+  /** [b][t] positions; default 0, 1, 2, …. */
+  readonly positionIds?: readonly (readonly number[])[];
+  /** [b][t] which of several packed texts a token belongs to; attention stays inside one. */
+  readonly segmentIds?: readonly (readonly number[])[];
+  /** [b][t] wanted tokens, −100 where there is no loss. Labels are shifted inside, as in transformers. */
+  readonly labels?: readonly (readonly number[])[];
+}
+
+/** Keys and values of earlier tokens, per attention path. An immutable value: a pass returns the next one. */
+export interface Cache {
+  readonly length: number;
+  readonly entries: Readonly<Record<string, { readonly k: Tensor; readonly v: Tensor }>>;
+  /** f32 [b, s] over all cached positions, or undefined when none is padding. */
+  readonly mask: Tensor | undefined;
+}
+
+/** How to run a pass. */
+export interface ForwardOptions {
+  /** Applies dropout and random routing; needs `key`. Default false. */
+  readonly train?: boolean;
+  /** Seed or key of the pass's randomness. */
+  readonly key?: number | import("./tensor/mod.ts").Key;
+  /** Continue after these tokens. */
+  readonly cache?: Cache;
+  /** Return a cache. Default: when one was given. */
+  readonly keepCache?: boolean;
+  /** Recompute each block in the backward pass instead of keeping its insides (arXiv 1604.06174). Default false. */
+  readonly checkpointBlocks?: boolean;
+}
+
+/** What the stack gives before the head. */
+export interface States {
+  /** [b, t, d], after the final norm. */
+  readonly states: Tensor;
+  readonly cache: Cache | undefined;
+}
+
+/** A family of models: its forward pass as pure functions over weight trees. */
+export interface Architecture {
+  readonly name: string;
+  /** Runs the blocks. */
+  states(model: Model, batch: Batch, options: ForwardOptions): States;
+  /** Applies the head to states [..., d] → logits [..., v]. */
+  head(model: Model, states: Tensor, options: ForwardOptions): Tensor;
+}
+
+/** Text to token ids and back, as a model's forward pass and generation need it. */
+export interface TextCodec {
+  encode(text: string, options?: { readonly addSpecialTokens?: boolean }): number[];
+  decode(ids: readonly number[], options?: { readonly skipSpecialTokens?: boolean }): string;
+  readonly eos?: number | undefined;
+  readonly pad?: number | undefined;
+}
+
+/** A model on a backend. Immutable: `graft`, `merge` and `quantize` give new ones that share its weights. */
+export interface Model<Codec extends TextCodec = TextCodec> {
+  readonly architecture: Architecture;
+  readonly config: ModelConfig;
+  readonly spec: Spec;
+  readonly weights: Branch;
+  readonly backend: Backend;
+  /** @throws {Error} when the checkpoint had no tokenizer. */
+  readonly tokenizer: Codec;
+  /** Where it came from, for records: a folder, file or hub id. */
+  readonly source?: string;
+  /** Frees what the call that made this model allocated; shared weights stay. */
+  dispose(): void;
+}

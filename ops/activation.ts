@@ -1,0 +1,29 @@
+/** Gated activations and dropout. */
+import { defineKernel, defineOp, type Kernel, type Key, type Op, type Tensor } from "../core/tensor/mod.ts";
+import { lessEqual, multiply } from "./elementwise.ts";
+import { uniform } from "./create.ts";
+
+const swigluOp: Op<undefined> = defineOp({
+  name: "swiglu",
+  shape: ([gate]) => [gate!.shape],
+  run: (backend, [gate, up], [y]) => backend.swiglu(gate!, up!, y!),
+  vjp: ([gate, up]) => ({ saved: [gate!, up!], pull: (g) => swigluGrad([gate!, up!, g], undefined) }),
+});
+
+const swigluGrad: Kernel<undefined> = defineKernel({
+  name: "swigluGrad",
+  shape: ([gate, up]) => [gate!.shape, up!.shape],
+  run: (backend, [gate, up, g], [dgate, dup]) => backend.swigluGrad(gate!, up!, g!, dgate!, dup!),
+});
+
+/** silu(gate) ⊙ up (arXiv 2002.05202). */
+export function swiglu(gate: Tensor, up: Tensor): Tensor {
+  return swigluOp([gate, up], undefined);
+}
+
+/** x with each element kept with probability 1 − p and divided by it, else 0 (inverted dropout). A function of the key. */
+export function dropout(x: Tensor, p: number, key: Key): Tensor {
+  if (p === 0) return x;
+  const kept = lessEqual(p, uniform(key, x.shape, x.backend));
+  return multiply(multiply(x, kept), 1 / (1 - p));
+}

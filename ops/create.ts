@@ -1,0 +1,69 @@
+/** Tensors from a rule: constants and random numbers. */
+import { allocate, type Backend, fold, type Key, type Shape, size, type Tensor } from "../core/tensor/mod.ts";
+import { abs, add, cos, lessEqual, log, maximum, minimum, multiply, select, sqrt } from "./elementwise.ts";
+import { reshape } from "./movement.ts";
+
+/** A tensor filled with one value. */
+export function full(shape: Shape, value: number, backend: Backend): Tensor {
+  const result = allocate(backend, shape);
+  backend.fill(value, result);
+  return result;
+}
+
+/** Zeros. */
+export function zeros(shape: Shape, backend: Backend): Tensor {
+  return full(shape, 0, backend);
+}
+
+/** Ones. */
+export function ones(shape: Shape, backend: Backend): Tensor {
+  return full(shape, 1, backend);
+}
+
+/** Uniform in [low, high): a function of the key alone, from the same random bits on every backend. */
+export function uniform(key: Key, shape: Shape, backend: Backend, low = 0, high = 1): Tensor {
+  const result = allocate(backend, shape);
+  backend.uniform(key, result);
+  return low === 0 && high === 1 ? result : add(multiply(result, high - low), low);
+}
+
+/** Normal with the given standard deviation, by Box and Muller's transform of two uniform streams. */
+export function normal(key: Key, shape: Shape, backend: Backend, deviation = 1): Tensor {
+  const n = size(shape);
+  const radius = sqrt(multiply(log(uniform(fold(key, 0), [n], backend, 1, 0)), -2)); // of u in (0, 1]
+  const angle = multiply(uniform(fold(key, 1), [n], backend), 2 * Math.PI);
+  return reshape(multiply(multiply(radius, cos(angle)), deviation), shape);
+}
+
+/**
+ * Normal cut at two standard deviations. Each element takes the first of eight draws that lies inside (one draw in 22
+ * does not; all eight fail once in 5e10, and the last is then clipped).
+ */
+export function truncatedNormal(key: Key, shape: Shape, backend: Backend, deviation = 1): Tensor {
+  const draws = Array.from({ length: 8 }, (_, i) => normal(fold(key, i), shape, backend));
+  const clipped = maximum(minimum(draws[7]!, 2), -2);
+  const first = draws.slice(0, 7).reduceRight((rest, x) => select(lessEqual(abs(x), 2), x, rest), clipped);
+  return multiply(first, deviation);
+}
+
+/** Integers as an i32 tensor [n]. */
+export function integers(
+  values: ArrayLike<number>,
+  backend: Backend,
+  shape: Shape = [values.length],
+): Tensor {
+  const result = allocate(backend, shape, "i32");
+  backend.upload(result.raw, new Uint8Array(Int32Array.from(values).buffer));
+  return result;
+}
+
+/** The identity matrix [n, n]. */
+export function identity(n: number, backend: Backend): Tensor {
+  const flat = allocate(backend, [n * n]);
+  backend.scatterAddRows(
+    ones([n], backend),
+    integers(Array.from({ length: n }, (_, i) => i * (n + 1)), backend),
+    flat,
+  );
+  return reshape(flat, [n, n]);
+}

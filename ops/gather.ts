@@ -1,0 +1,67 @@
+/** Reading and adding rows or elements by index. */
+import { allocate, defineOp, type Op, type Shape, showShape, type Tensor } from "../core/tensor/mod.ts";
+
+const gatherRowsOp: Op<undefined> = defineOp({
+  name: "gatherRows",
+  shape: ([table, ids]) => [[...ids!.shape, ...table!.shape.slice(1)]],
+  run: (backend, [table, ids], [y]) => backend.gatherRows(table!, ids!, y!),
+  vjp: ([table, ids]) => ({
+    saved: [ids!],
+    pull: (g) => [scatterAddRows(g, ids!, table!.shape[0]!, table!.shape.slice(1)), undefined],
+  }),
+});
+
+/** Rows of a table [v, …] of any dtype at i32 ids of any shape: [...ids, …]. */
+export function gatherRows(table: Tensor, ids: Tensor): Tensor {
+  return gatherRowsOp([table, integer("gatherRows", ids)], undefined);
+}
+
+const scatterAddRowsOp: Op<Shape> = defineOp({
+  name: "scatterAddRows",
+  shape: (_, shape) => [shape],
+  run: (backend, [x, ids], [y]) => backend.scatterAddRows(x!, ids!, y!),
+  vjp: ([, ids]) => ({ saved: [ids!], pull: (g) => [gatherRows(g, ids!), undefined] }),
+});
+
+/** Zeros [n, ...row] to which each x[i] is added at ids[i]. */
+export function scatterAddRows(x: Tensor, ids: Tensor, n: number, row: Shape): Tensor {
+  return scatterAddRowsOp([x, integer("scatterAddRows", ids)], [n, ...row]);
+}
+
+const gatherLastOp: Op<undefined> = defineOp({
+  name: "gatherLast",
+  shape: ([, ids]) => [ids!.shape],
+  run: (backend, [x, ids], [y]) => backend.gatherLast(x!, ids!, y!),
+  vjp: ([x, ids]) => ({ saved: [ids!], pull: (g) => [scatterAddLast(g, ids!, x!.shape), undefined] }),
+});
+
+/** x[..., ids[..., j]] along the last axis; the leading axes of x and ids agree. */
+export function gatherLast(x: Tensor, ids: Tensor): Tensor {
+  return gatherLastOp([x, integer("gatherLast", ids)], undefined);
+}
+
+const scatterAddLastOp: Op<Shape> = defineOp({
+  name: "scatterAddLast",
+  shape: (_, shape) => [shape],
+  run: (backend, [x, ids], [y]) => backend.scatterAddLast(x!, ids!, y!),
+  vjp: ([, ids]) => ({ saved: [ids!], pull: (g) => [gatherLast(g, ids!), undefined] }),
+});
+
+/** Zeros of a shape to which x[..., j] is added at ids[..., j] of the last axis. */
+export function scatterAddLast(x: Tensor, ids: Tensor, shape: Shape): Tensor {
+  return scatterAddLastOp([x, integer("scatterAddLast", ids)], shape);
+}
+
+/** The index (i32) of the largest element along the last axis. Not differentiable. */
+export function argmax(x: Tensor): Tensor {
+  const result = allocate(x.backend, x.shape.slice(0, -1), "i32");
+  x.backend.argmax(x, result);
+  return result;
+}
+
+function integer(op: string, ids: Tensor): Tensor {
+  if (ids.dtype !== "i32") {
+    throw new TypeError(`Expected i32 ids in ${op} but found ${ids.dtype}${showShape(ids.shape)}`);
+  }
+  return ids;
+}

@@ -1,0 +1,53 @@
+/** Losses over class scores. */
+import { defineOp, type Op, showShape, type Tensor } from "../core/tensor/mod.ts";
+import { divide, exp, multiply, subtract } from "./elementwise.ts";
+import { sum } from "./reduce.ts";
+
+const crossEntropyOp: Op<number> = defineOp({
+  name: "crossEntropy",
+  shape: ([logits, labels]) => {
+    if (logits!.shape.length !== 2 || labels!.shape.length !== 1 || logits!.shape[0] !== labels!.shape[0]) {
+      throw new RangeError(
+        `Cannot take the cross-entropy of logits ${showShape(logits!.shape)} and labels ${
+          showShape(labels!.shape)
+        }: ` +
+          "expected [rows, classes] and [rows]",
+      );
+    }
+    return [labels!.shape, labels!.shape];
+  },
+  run: (backend, [logits, labels], [loss, lse], smoothing) =>
+    backend.crossEntropy(logits!, labels!, smoothing, loss!, lse!),
+  vjp: ([logits, labels], [, lse], smoothing) => ({
+    saved: [logits!, labels!, lse!],
+    pull: (g) => [crossEntropyGradOp([logits!, labels!, lse!, g], smoothing), undefined],
+  }),
+});
+
+const crossEntropyGradOp: Op<number> = defineOp({
+  name: "crossEntropyGrad",
+  shape: ([logits]) => [logits!.shape],
+  run: (backend, [logits, labels, lse, g], [dlogits], smoothing) =>
+    backend.crossEntropyGrad(logits!, labels!, smoothing, lse!, g!, dlogits!),
+});
+
+/** The label that marks a position without a loss. */
+export const IGNORED = -100;
+
+/**
+ * −log p(label) per row of logits [rows, v] with i32 labels [rows]; 0 where the label is −100. Smoothing s mixes the
+ * target with the uniform distribution (arXiv 1512.00567).
+ */
+export function crossEntropy(logits: Tensor, labels: Tensor, smoothing = 0): Tensor {
+  return crossEntropyOp([logits, labels], smoothing);
+}
+
+/** The mean of `crossEntropy` over `count` labelled rows. */
+export function meanCrossEntropy(logits: Tensor, labels: Tensor, count: number, smoothing = 0): Tensor {
+  return divide(sum(crossEntropy(logits, labels, smoothing)), count);
+}
+
+/** KL(p ‖ q) summed over the last axis, from log-probabilities. */
+export function klDivergence(logP: Tensor, logQ: Tensor): Tensor {
+  return sum(multiply(exp(logP), subtract(logP, logQ)), { axis: -1 });
+}

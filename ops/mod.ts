@@ -1,0 +1,17 @@
+/**
+ * Differentiable ops on tensors. Each is a pure function: it borrows its inputs and makes a new tensor on their backend.
+ * Imports `core/tensor` only.
+ *
+ * @module
+ */
+export * from "./create.ts";
+export * from "./elementwise.ts";
+export * from "./reduce.ts";
+export * from "./movement.ts";
+export * from "./matmul.ts";
+export * from "./gather.ts";
+export * from "./softmax.ts";
+export * from "./norm.ts";
+export * from "./attention.ts";
+export * from "./loss.ts";
+export * from "./activation.ts";

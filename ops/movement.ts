@@ -1,0 +1,146 @@
+/** Ops that move elements without arithmetic. */
+import {
+  axisOf,
+  defineOp,
+  type Op,
+  type Shape,
+  showShape,
+  size,
+  type Tensor,
+  viewAs,
+} from "../core/tensor/mod.ts";
+
+/**
+ * The same elements under another shape, sharing the storage; one size may be −1.
+ *
+ * @throws {RangeError} when the sizes differ.
+ */
+export function reshape(x: Tensor, shape: Shape): Tensor {
+  const known = shape.filter((n) => n !== -1).reduce((a, b) => a * b, 1);
+  const full = shape.map((n) => n === -1 ? x.size / known : n);
+  if (size(full) !== x.size || full.some((n) => !Number.isInteger(n))) {
+    throw new RangeError(`Cannot reshape ${showShape(x.shape)} to ${showShape(shape)}: ${x.size} elements`);
+  }
+  return viewAs(x, full);
+}
+
+const permuteOp: Op<readonly number[]> = defineOp({
+  name: "permute",
+  shape: ([x], axes) => {
+    if (
+      axes.length !== x!.shape.length || new Set(axes).size !== axes.length ||
+      axes.some((a) => x!.shape[a] === undefined)
+    ) {
+      throw new RangeError(`Cannot permute ${showShape(x!.shape)} by axes ${showShape(axes)}`);
+    }
+    return [{ shape: axes.map((a) => x!.shape[a]!), dtype: x!.dtype }];
+  },
+  run: (backend, [x], [y], axes) => backend.permute(x!, axes, y!),
+  vjp: (_, __, axes) => ({ saved: [], pull: (g) => [permute(g, axes.map((_, i) => axes.indexOf(i)))] }),
+});
+
+/** Axes in another order, as numpy.transpose. */
+export function permute(x: Tensor, axes: readonly number[]): Tensor {
+  return axes.every((a, i) => a === i) ? x : permuteOp([x], axes);
+}
+
+/** The last two axes exchanged. */
+export function transpose(x: Tensor): Tensor {
+  const rank = x.shape.length;
+  if (rank < 2) throw new RangeError(`Cannot transpose ${showShape(x.shape)}: it has fewer than two axes`);
+  return permute(x, [...Array(rank - 2).keys(), rank - 1, rank - 2]);
+}
+
+interface Box {
+  readonly starts: readonly number[];
+  readonly shape: Shape;
+}
+
+const sliceOp: Op<Box> = defineOp({
+  name: "slice",
+  shape: ([x], { shape }) => [{ shape, dtype: x!.dtype }],
+  run: (backend, [x], [y], { starts }) => backend.slice(x!, starts, y!),
+  vjp: ([x], _, { starts }) => ({ saved: [], pull: (g) => [placeOp([g], { starts, shape: x!.shape })] }),
+});
+
+const placeOp: Op<Box> = defineOp({
+  name: "place",
+  shape: (_, { shape }) => [shape],
+  run: (backend, [x], [y], { starts }) => backend.place(x!, starts, y!),
+  vjp: ([x], _, { starts }) => ({ saved: [], pull: (g) => [sliceOp([g], { starts, shape: x!.shape })] }),
+});
+
+/**
+ * Elements `from` up to `to` of one axis (negative counts from the end).
+ *
+ * @throws {RangeError} when the range leaves the axis.
+ */
+export function slice(x: Tensor, axis: number, from: number, to: number): Tensor {
+  const at = axisOf("slice", x.shape, axis);
+  const n = x.shape[at]!;
+  const [start, end] = [from < 0 ? from + n : from, to < 0 ? to + n : to];
+  if (start < 0 || end > n || start > end) {
+    throw new RangeError(`Cannot slice axis ${axis} of ${showShape(x.shape)} from ${from} to ${to}`);
+  }
+  if (start === 0 && end === n) return x;
+  return sliceOp([x], {
+    starts: x.shape.map((_, i) => i === at ? start : 0),
+    shape: x.shape.map((size, i) => i === at ? end - start : size),
+  });
+}
+
+/** Zeros of size n along an axis, with x written at `from`: the adjoint of `slice`. */
+export function place(x: Tensor, axis: number, from: number, n: number): Tensor {
+  const at = axisOf("place", x.shape, axis);
+  if (from < 0 || from + x.shape[at]! > n) {
+    throw new RangeError(`Cannot place ${showShape(x.shape)} at ${from} of ${n} along axis ${axis}`);
+  }
+  return placeOp([x], {
+    starts: x.shape.map((_, i) => i === at ? from : 0),
+    shape: x.shape.map((size, i) => i === at ? n : size),
+  });
+}
+
+const concatOp: Op<number> = defineOp({
+  name: "concat",
+  shape: (parts, axis) => {
+    const first = parts[0]!;
+    for (const part of parts) {
+      if (
+        part.shape.length !== first.shape.length ||
+        part.shape.some((n, i) => i !== axis && n !== first.shape[i])
+      ) {
+        throw new RangeError(
+          `Cannot concat ${
+            parts.map((p) => showShape(p.shape)).join(", ")
+          } along axis ${axis}: other axes differ`,
+        );
+      }
+    }
+    const total = parts.reduce((sum, part) => sum + part.shape[axis]!, 0);
+    return [{ shape: first.shape.map((n, i) => i === axis ? total : n), dtype: first.dtype }];
+  },
+  run: (backend, parts, [y], axis) => backend.concat(parts, axis, y!),
+  vjp: (parts, _, axis, needs) => ({
+    saved: [],
+    pull: (g) => {
+      let from = 0;
+      return parts.map((part, i) => {
+        const start = from;
+        from += part.shape[axis]!;
+        return needs[i] ? slice(g, axis, start, from) : undefined;
+      });
+    },
+  }),
+});
+
+/** Tensors joined along an axis. */
+export function concat(parts: readonly Tensor[], axis = 0): Tensor {
+  if (parts.length === 0) throw new RangeError("Cannot concat no tensors");
+  return parts.length === 1 ? parts[0]! : concatOp(parts, axisOf("concat", parts[0]!.shape, axis));
+}
+
+/** Tensors of one shape joined along a new first axis. */
+export function stack(parts: readonly Tensor[]): Tensor {
+  return concat(parts.map((part) => reshape(part, [1, ...part.shape])), 0);
+}

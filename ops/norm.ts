@@ -1,0 +1,60 @@
+/** Normalisations over the last axis. */
+import { defineOp, type Op, type Tensor } from "../core/tensor/mod.ts";
+import { multiply, subtract } from "./elementwise.ts";
+import { sumTo } from "./reduce.ts";
+import { reshape } from "./movement.ts";
+
+const rows = (x: Tensor): readonly number[] => x.shape.slice(0, -1);
+const column = (x: Tensor): Tensor => reshape(x, [...x.shape, 1]);
+
+const rmsNormOp: Op<number> = defineOp({
+  name: "rmsNorm",
+  shape: ([x]) => [x!.shape, rows(x!)],
+  run: (backend, [x, w], [y, inverse], epsilon) => backend.rmsNorm(x!, w!, epsilon, y!, inverse!),
+  vjp: ([x, w], [, inverse], _, needs) => ({
+    saved: [x!, w!, inverse!],
+    pull: (g) => [
+      needs[0] ? rmsNormGradOp([x!, w!, inverse!, g], undefined) : undefined,
+      needs[1] ? sumTo(multiply(g, multiply(x!, column(inverse!))), w!.shape) : undefined,
+    ],
+  }),
+});
+
+const rmsNormGradOp: Op<undefined> = defineOp({
+  name: "rmsNormGrad",
+  shape: ([x]) => [x!.shape],
+  run: (backend, [x, w, inverse, g], [dx]) => backend.rmsNormGrad(x!, w!, inverse!, g!, dx!),
+});
+
+/** x/√(mean x² + ε) ⊙ weight (arXiv 1910.07467). x [..., d], weight [d]. */
+export function rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor {
+  return rmsNormOp([x, weight], epsilon);
+}
+
+const layerNormOp: Op<number> = defineOp({
+  name: "layerNorm",
+  shape: ([x]) => [x!.shape, rows(x!), rows(x!)],
+  run: (backend, [x, w, b], [y, mean, inverse], epsilon) =>
+    backend.layerNorm(x!, w!, b!, epsilon, y!, mean!, inverse!),
+  vjp: ([x, w, b], [, mean, inverse], _, needs) => ({
+    saved: [x!, w!, mean!, inverse!],
+    pull: (g) => [
+      needs[0] ? layerNormGradOp([x!, w!, mean!, inverse!, g], undefined) : undefined,
+      needs[1]
+        ? sumTo(multiply(g, multiply(subtract(x!, column(mean!)), column(inverse!))), w!.shape)
+        : undefined,
+      needs[2] ? sumTo(g, b!.shape) : undefined,
+    ],
+  }),
+});
+
+const layerNormGradOp: Op<undefined> = defineOp({
+  name: "layerNormGrad",
+  shape: ([x]) => [x!.shape],
+  run: (backend, [x, w, mean, inverse, g], [dx]) => backend.layerNormGrad(x!, w!, mean!, inverse!, g!, dx!),
+});
+
+/** (x − mean)/√(variance + ε) ⊙ weight + bias (arXiv 1607.06450). x [..., d], weight and bias [d]. */
+export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: number): Tensor {
+  return layerNormOp([x, weight, bias], epsilon);
+}
