@@ -1,0 +1,157 @@
+/** The way back: one of our quantized tensors as the group of tensors that bitsandbytes and transformers read. */
+import { byteLength, CODE_BLOCK, layout, NESTED_BLOCK, size } from "../core/tensor/mod.ts";
+import type { Shape } from "../core/tensor/mod.ts";
+import { dynamicMap, FP4_MAP, NF4_MAP } from "./bitsandbytes_maps.ts";
+import type { NumberType } from "./plain_numbers.ts";
+import type { RawTensor } from "./safetensors.ts";
+import type { JsonObject, StoredTensor } from "./tensor_file.ts";
+
+/** How the group is labelled. */
+export interface BitsandbytesOptions {
+  /** The dtype that the weight had and is dequantized to by others; it changes no byte. Default "float16". */
+  readonly dtype?: "float16" | "bfloat16" | "float32";
+}
+
+/**
+ * The tensors of a bitsandbytes group, to be written with `writeSafetensors`. The tensor is read at once, since a
+ * 4-bit group's description holds one of its numbers.
+ *
+ * @param tensor Of dtype nf4, fp4, nf4_double, fp4_double or int8; its name ends in `weight`.
+ * @throws {TypeError} when its dtype has no bitsandbytes form.
+ * @throws {RangeError} when an int8 tensor's name does not end in `.weight`.
+ */
+export function bitsandbytesGroup(
+  tensor: StoredTensor,
+  options: BitsandbytesOptions = {},
+): readonly RawTensor[] {
+  const { dtype } = tensor;
+  switch (dtype) {
+    case "nf4":
+    case "fp4":
+    case "nf4_double":
+    case "fp4_double":
+      return fourBit(
+        tensor,
+        dtype.slice(0, 3) as "nf4" | "fp4",
+        dtype.endsWith("double"),
+        options.dtype ?? "float16",
+      );
+    case "int8":
+      return eightBit(tensor);
+    default:
+      throw new TypeError(`Cannot write "${tensor.name}" for bitsandbytes: it has no ${dtype}`);
+  }
+}
+
+/**
+ * The `quantization_config` that belongs into `config.json` beside such weights.
+ *
+ * @param skip Names of linear modules that were left in full precision, besides `lm_head`.
+ */
+export function bitsandbytesConfig(
+  dtype: "nf4" | "fp4" | "nf4_double" | "fp4_double" | "int8",
+  skip: readonly string[] = [],
+): JsonObject {
+  const four = dtype !== "int8";
+  return {
+    quant_method: "bitsandbytes",
+    load_in_4bit: four,
+    load_in_8bit: !four,
+    ...(four
+      ? {
+        bnb_4bit_quant_type: dtype.slice(0, 3),
+        bnb_4bit_use_double_quant: dtype.endsWith("double"),
+        bnb_4bit_compute_dtype: "float32",
+        bnb_4bit_quant_storage: "uint8",
+      }
+      : {}),
+    llm_int8_threshold: 6.0,
+    // Others quantize whatever is not listed, so a list that names anything must name lm_head too.
+    llm_int8_skip_modules: skip.length > 0 ? ["lm_head", ...skip] : null,
+    llm_int8_enable_fp32_cpu_offload: false,
+    llm_int8_has_fp16_weight: false,
+  };
+}
+
+function fourBit(
+  tensor: StoredTensor,
+  code: "nf4" | "fp4",
+  nested: boolean,
+  dtype: string,
+): readonly RawTensor[] {
+  const { name, shape } = tensor;
+  const bytes = checkedBytes(tensor);
+  const at = layout(tensor.dtype, shape);
+  const n = size(shape);
+  const blocks = Math.ceil(n / CODE_BLOCK);
+  const codes = Math.ceil(n / 2);
+  const state = { quant_type: code, blocksize: CODE_BLOCK, dtype, shape };
+  const map = f32Bytes(code === "nf4" ? NF4_MAP : FP4_MAP);
+  const group = [
+    piece(name, "U8", [codes, 1], bytes.subarray(0, codes)),
+    piece(`${name}.quant_map`, "F32", [16], map),
+  ];
+  const stateName = `${name}.quant_state.bitsandbytes__${code}`;
+  if (!nested) {
+    return [
+      ...group,
+      piece(`${name}.absmax`, "F32", [blocks], bytes.subarray(at.scales, at.scales + 4 * blocks)),
+      json(stateName, state),
+    ];
+  }
+  const outer = Math.ceil(blocks / NESTED_BLOCK);
+  const offset = new DataView(bytes.buffer, bytes.byteOffset).getFloat32(at.offset, true);
+  return [
+    ...group,
+    piece(`${name}.absmax`, "U8", [blocks], bytes.subarray(at.scales, at.scales + blocks)),
+    piece(`${name}.nested_absmax`, "F32", [outer], bytes.subarray(at.nested, at.nested + 4 * outer)),
+    piece(`${name}.nested_quant_map`, "F32", [256], f32Bytes(dynamicMap())),
+    json(stateName, {
+      ...state,
+      nested_blocksize: NESTED_BLOCK,
+      nested_dtype: "float32",
+      nested_offset: offset,
+    }),
+  ];
+}
+
+function eightBit(tensor: StoredTensor): readonly RawTensor[] {
+  const { name, shape } = tensor;
+  if (!name.endsWith(".weight")) {
+    throw new RangeError(
+      `Cannot write "${name}" for bitsandbytes: the name of an int8 weight must end in ".weight"`,
+    );
+  }
+  const bytes = checkedBytes(tensor);
+  const { scales } = layout("int8", shape);
+  const stem = name.slice(0, -"weight".length);
+  return [
+    piece(name, "I8", shape, bytes.subarray(0, size(shape))),
+    piece(`${stem}SCB`, "F32", [(bytes.length - scales) / 4], bytes.subarray(scales)),
+    piece(`${stem}weight_format`, "U8", [], new Uint8Array(1)),
+  ];
+}
+
+function checkedBytes(tensor: StoredTensor): Uint8Array {
+  const bytes = tensor.read();
+  const expected = byteLength(tensor.dtype, tensor.shape);
+  if (bytes.length !== expected) {
+    throw new RangeError(
+      `Cannot write "${tensor.name}": expected ${expected} bytes but found ${bytes.length}`,
+    );
+  }
+  return bytes;
+}
+
+function piece(name: string, type: NumberType, shape: Shape, bytes: Uint8Array): RawTensor {
+  return { name, type, shape, byteLength: bytes.length, read: () => bytes };
+}
+
+function json(name: string, value: JsonObject): RawTensor {
+  const bytes = new TextEncoder().encode(JSON.stringify(value));
+  return piece(name, "U8", [bytes.length], bytes);
+}
+
+function f32Bytes(values: readonly number[]): Uint8Array {
+  return new Uint8Array(new Float32Array(values).buffer);
+}

@@ -1,0 +1,89 @@
+/** A model's weights and config, from whatever stands on disk: a Hugging Face folder or a GGUF file. */
+import { bitsandbytesView } from "./bitsandbytes.ts";
+import { openGguf } from "./gguf.ts";
+import { ggufModel } from "./gguf_model.ts";
+import type { Decode } from "./relayout.ts";
+import { openSafetensors, openSafetensorsIndex } from "./safetensors.ts";
+import { isObject, parseJson } from "./strict_json.ts";
+import type { JsonObject, TensorFile } from "./tensor_file.ts";
+
+/** An open checkpoint, in Hugging Face names and layouts whatever the file. Close its `tensors` when done. */
+export interface Checkpoint {
+  /** As in `config.json`; rebuilt from metadata for GGUF. */
+  readonly config: JsonObject;
+  readonly tensors: TensorFile;
+  readonly kind: "folder" | "gguf";
+}
+
+/**
+ * Opens a folder (`config.json` with `model.safetensors` or `model.safetensors.index.json`, bitsandbytes groups joined)
+ * or a `.gguf` file.
+ *
+ * @param options.decode Needed only for quantized GPT-2 GGUF files; see `ggufModel`.
+ * @throws {TypeError} when there are no weights in a format that we read; pickle files (`.bin`, `.pt`) are never opened.
+ * @throws {SyntaxError} when a file is malformed.
+ * @throws {RangeError} when a file's sizes disagree.
+ */
+export function openCheckpoint(path: string, options: { readonly decode?: Decode } = {}): Checkpoint {
+  if (Deno.statSync(path).isFile) return openFile(path, options.decode);
+  const names = new Set([...Deno.readDirSync(path)].map((entry) => entry.name));
+  const folder = path.endsWith("/") ? path : `${path}/`;
+  if (!names.has("config.json")) {
+    const gguf = [...names].find((name) => name.endsWith(".gguf"));
+    throw new TypeError(
+      gguf
+        ? `Cannot open "${path}": it has no config.json; to open the GGUF file in it, give the path of "${gguf}"`
+        : `Cannot open "${path}": it has no config.json`,
+    );
+  }
+  const config = parseJson(`${folder}config.json`, Deno.readFileSync(`${folder}config.json`));
+  if (!isObject(config)) throw new SyntaxError(`Cannot read ${folder}config.json: it is not a JSON object`);
+  checkQuantization(path, config);
+  return { kind: "folder", config, tensors: openWeights(path, folder, names) };
+}
+
+function openFile(path: string, decode: Decode | undefined): Checkpoint {
+  if (!path.endsWith(".gguf")) {
+    throw new TypeError(`Cannot open "${path}": expected a folder or a .gguf file`);
+  }
+  const file = openGguf(path);
+  try {
+    return { kind: "gguf", ...ggufModel(file, decode) };
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
+
+function openWeights(path: string, folder: string, names: ReadonlySet<string>): TensorFile {
+  const index = "model.safetensors.index.json";
+  if (!names.has("model.safetensors") && !names.has(index)) {
+    const pickle = [...names].find((name) => /\.(bin|pt|pth|ckpt)$/.test(name));
+    throw new TypeError(
+      pickle
+        ? `Cannot open "${path}": "${pickle}" is a pickle file, which can run code when it is read; convert it to safetensors`
+        : `Cannot open "${path}": it has no model.safetensors and no ${index}`,
+    );
+  }
+  const file = names.has("model.safetensors")
+    ? openSafetensors(`${folder}model.safetensors`)
+    : openSafetensorsIndex(folder + index);
+  try {
+    return bitsandbytesView(file);
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
+
+/** Weights quantized by another library would look like plain ones and give a silently wrong model. */
+function checkQuantization(path: string, config: JsonObject): void {
+  const quantization = config["quantization_config"];
+  if (quantization === undefined || quantization === null) return;
+  const method = isObject(quantization) ? quantization["quant_method"] : quantization;
+  if (method !== "bitsandbytes") {
+    throw new TypeError(
+      `Cannot open "${path}": expected quant_method "bitsandbytes" but found ${JSON.stringify(method)}`,
+    );
+  }
+}

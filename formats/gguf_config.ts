@@ -1,0 +1,182 @@
+/** A Hugging Face `config.json` from GGUF metadata, and the metadata from a config. */
+import type { GgufArchitecture } from "./gguf_names.ts";
+import type { GgufValue } from "./gguf_metadata.ts";
+import { ropeFields, ropeScaling } from "./gguf_rope.ts";
+import type { JsonObject } from "./tensor_file.ts";
+
+/** What the tensors say about a model beyond its metadata. */
+export interface TensorFacts {
+  /** Rows of the token embedding. */
+  readonly vocabulary: number;
+  /** Whether there is an output matrix of its own. */
+  readonly head: boolean;
+  /** Whether q, k and v have biases. */
+  readonly attentionBias: boolean;
+  /** The divisors of the rotary frequencies, when the file holds them (Llama 3). */
+  readonly ropeFactors?: Float32Array;
+}
+
+/**
+ * The architecture of a GGUF file.
+ *
+ * @throws {TypeError} when it is not one that we can map.
+ */
+export function ggufArchitecture(metadata: ReadonlyMap<string, unknown>): GgufArchitecture {
+  const found = metadata.get("general.architecture");
+  if (found === "llama" || found === "qwen2" || found === "gpt2") {
+    if (Number(metadata.get(`${found}.expert_count`) ?? 0) === 0) return found;
+    throw new TypeError(`Cannot read this GGUF file: mixtures of experts are not supported`);
+  }
+  throw new TypeError(
+    `Cannot read this GGUF file: expected architecture llama, qwen2 or gpt2 but found ${found}`,
+  );
+}
+
+/**
+ * The config that transformers would have written for the model in a GGUF file.
+ *
+ * @throws {RangeError} when a needed number is missing or is not one number for all layers.
+ */
+export function configFromGguf(metadata: ReadonlyMap<string, unknown>, facts: TensorFacts): JsonObject {
+  const architecture = ggufArchitecture(metadata);
+  const at = (key: string): unknown => metadata.get(`${architecture}.${key}`);
+  const number = (key: string, otherwise?: number): number => {
+    const value = at(key) ?? otherwise;
+    if (typeof value === "number") return value;
+    throw new RangeError(`Expected metadata ${architecture}.${key} to be a number but found ${value}`);
+  };
+  const token = (name: string): unknown => metadata.get(`tokenizer.ggml.${name}_token_id`);
+  const tokens = Object.fromEntries(
+    [["bos", "bos"], ["eos", "eos"], ["padding", "pad"], ["unknown", "unk"]]
+      .filter(([name]) => token(name!) !== undefined)
+      .map(([name, short]) => [`${short}_token_id`, token(name!)]),
+  );
+  const common = { vocab_size: facts.vocabulary, tie_word_embeddings: !facts.head, ...tokens };
+  const width = number("embedding_length");
+  const heads = number("attention.head_count");
+  if (architecture === "gpt2") {
+    return {
+      model_type: "gpt2",
+      architectures: ["GPT2LMHeadModel"],
+      n_layer: number("block_count"),
+      n_ctx: number("context_length"),
+      n_positions: number("context_length"),
+      n_embd: width,
+      n_head: heads,
+      n_inner: number("feed_forward_length", 4 * width),
+      layer_norm_epsilon: number("attention.layer_norm_epsilon"),
+      activation_function: "gelu_new",
+      ...common,
+    };
+  }
+  const mistral = architecture === "llama" &&
+    [metadata.get("general.name"), metadata.get("general.basename")].some((n) => /mistral/i.test(String(n)));
+  const window = at("attention.sliding_window");
+  const scaling = ropeScaling(architecture, metadata, facts.ropeFactors);
+  const type = mistral ? "mistral" : architecture;
+  return {
+    model_type: type,
+    architectures: [
+      { llama: "LlamaForCausalLM", mistral: "MistralForCausalLM", qwen2: "Qwen2ForCausalLM" }[type],
+    ],
+    hidden_size: width,
+    num_hidden_layers: number("block_count"),
+    num_attention_heads: heads,
+    num_key_value_heads: number("attention.head_count_kv", heads),
+    head_dim: number("attention.key_length", number("rope.dimension_count", width / heads)),
+    intermediate_size: number("feed_forward_length"),
+    hidden_act: "silu",
+    rms_norm_eps: number("attention.layer_norm_rms_epsilon"),
+    rope_theta: number("rope.freq_base", 10000),
+    rope_scaling: scaling,
+    max_position_embeddings: number("context_length"),
+    ...(architecture === "llama" ? { attention_bias: facts.attentionBias, mlp_bias: false } : {}),
+    ...(typeof window === "number" ? { sliding_window: window } : {}),
+    ...common,
+  };
+}
+
+/**
+ * GGUF metadata of a Hugging Face config, without the tokenizer's.
+ *
+ * @throws {TypeError} when GGUF cannot express the model, or a needed field is missing.
+ */
+export function ggufFromConfig(config: JsonObject): ReadonlyMap<string, GgufValue> {
+  const architecture = architectureOf(config);
+  const integer = (key: string, otherwise?: number): GgufValue => ({
+    type: "u32",
+    value: numberOf(config, key, otherwise),
+  });
+  const real = (key: string, otherwise?: number): GgufValue => ({
+    type: "f32",
+    value: numberOf(config, key, otherwise),
+  });
+  const own: readonly (readonly [string, GgufValue])[] = architecture === "gpt2"
+    ? [
+      ["context_length", integer("n_positions")],
+      ["embedding_length", integer("n_embd")],
+      ["block_count", integer("n_layer")],
+      ["feed_forward_length", {
+        type: "u32",
+        value: config["n_inner"] === null
+          ? 4 * numberOf(config, "n_embd")
+          : numberOf(config, "n_inner", 4 * numberOf(config, "n_embd")),
+      }],
+      ["attention.head_count", integer("n_head")],
+      ["attention.layer_norm_epsilon", real("layer_norm_epsilon", 1e-5)],
+    ]
+    : [
+      ["context_length", integer("max_position_embeddings")],
+      ["embedding_length", integer("hidden_size")],
+      ["block_count", integer("num_hidden_layers")],
+      ["feed_forward_length", integer("intermediate_size")],
+      ["attention.head_count", integer("num_attention_heads")],
+      ["attention.head_count_kv", integer("num_key_value_heads", numberOf(config, "num_attention_heads"))],
+      ["attention.layer_norm_rms_epsilon", real("rms_norm_eps")],
+      ["vocab_size", integer("vocab_size")],
+      ["rope.dimension_count", { type: "u32", value: headDim(config) }],
+      ["attention.key_length", { type: "u32", value: headDim(config) }],
+      ["attention.value_length", { type: "u32", value: headDim(config) }],
+      ["rope.freq_base", real("rope_theta", 10000)],
+      ...ropeFields(config),
+    ];
+  return new Map<string, GgufValue>([
+    ["general.architecture", { type: "string", value: architecture }],
+    ["general.type", { type: "string", value: "model" }],
+    ...own.map(([key, value]) => [`${architecture}.${key}`, value] as [string, GgufValue]),
+  ]);
+}
+
+/**
+ * The GGUF architecture of a Hugging Face config.
+ *
+ * @throws {TypeError} when GGUF (as we write it) has none for it.
+ */
+export function architectureOf(config: JsonObject): GgufArchitecture {
+  const type = config["model_type"];
+  if (type === "llama" || type === "mistral") {
+    if (config["mlp_bias"] === true) {
+      throw new TypeError(`Cannot write GGUF: biases in the feed-forward part are not supported`);
+    }
+    return "llama";
+  }
+  if (type === "qwen2" || type === "gpt2") return type;
+  throw new TypeError(
+    `Cannot write GGUF: expected model_type llama, mistral, qwen2 or gpt2 but found ${type}`,
+  );
+}
+
+/** A number of a config. @throws {TypeError} when it is none. */
+export function numberOf(config: JsonObject, key: string, otherwise?: number): number {
+  const value = config[key] ?? otherwise;
+  if (typeof value !== "number") {
+    throw new TypeError(`Expected config field "${key}" to be a number but found ${value}`);
+  }
+  return value;
+}
+
+/** Width of one attention head. */
+export function headDim(config: JsonObject): number {
+  const heads = numberOf(config, "num_attention_heads");
+  return numberOf(config, "head_dim", numberOf(config, "hidden_size") / heads);
+}

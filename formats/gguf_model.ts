@@ -1,0 +1,209 @@
+/**
+ * A language model's GGUF file seen as a Hugging Face checkpoint (config, names, layouts), and a checkpoint as the
+ * content of a GGUF file. Follows transformers' own GGUF loader and llama.cpp's converter: q and k rows of "llama" are
+ * interleaved there, GPT-2's Conv1D matrices transposed, a missing `output.weight` means tied embeddings.
+ */
+import { byteLength, isGguf, isQuantized } from "../core/tensor/mod.ts";
+import type { DType } from "../core/tensor/mod.ts";
+import type { GgufFile } from "./gguf.ts";
+import {
+  architectureOf,
+  configFromGguf,
+  ggufArchitecture,
+  ggufFromConfig,
+  headDim,
+  numberOf,
+} from "./gguf_config.ts";
+import type { GgufValue } from "./gguf_metadata.ts";
+import { ggufName, huggingFaceName, relayout } from "./gguf_names.ts";
+import type { GgufArchitecture } from "./gguf_names.ts";
+import { llama3Factors } from "./gguf_rope.ts";
+import { ggufFileType } from "./gguf_types.ts";
+import { halfToF32 } from "./plain_numbers.ts";
+import { fromInterleaved, reorderRows, toInterleaved, transposed } from "./relayout.ts";
+import type { Decode } from "./relayout.ts";
+import type { JsonObject, StoredTensor, TensorFile, WritableTensor } from "./tensor_file.ts";
+
+/** A tensor computed from others rather than a weight; the model has no place for it. */
+const COMPUTED = /^rope_freqs\.weight$|\.attn_rot_embd\.weight$/;
+
+/** A GGUF model as a checkpoint. */
+export interface GgufModel {
+  /** As in `config.json`. */
+  readonly config: JsonObject;
+  /** Under Hugging Face names, in their layouts; quantized weights stay in their GGUF blocks. */
+  readonly tensors: TensorFile;
+}
+
+/**
+ * Views a GGUF file as a Hugging Face checkpoint. Layouts change row by row when a tensor is read. Closing the view
+ * closes the file.
+ *
+ * @param decode Needed only for quantized GPT-2 files: blocks cannot be transposed, so those weights become f32.
+ * @throws {TypeError} when the architecture is unknown to us, or is GPT-2 with quantized weights and no `decode`.
+ * @throws {RangeError} when a tensor has no place in the architecture or metadata are missing.
+ */
+export function ggufModel(file: GgufFile, decode?: Decode): GgufModel {
+  const architecture = ggufArchitecture(file.metadata);
+  const embedding = file.tensors.get("token_embd.weight");
+  if (!embedding) throw new RangeError(`Cannot read this GGUF file: it has no tensor "token_embd.weight"`);
+  const frequencies = file.tensors.get("rope_freqs.weight");
+  if (frequencies && frequencies.dtype !== "f32") {
+    throw new TypeError(`Cannot read tensor "rope_freqs.weight": expected f32 but found ${frequencies.dtype}`);
+  }
+  const config = configFromGguf(file.metadata, {
+    vocabulary: embedding.shape[0]!,
+    head: file.tensors.has("output.weight"),
+    attentionBias: file.tensors.has("blk.0.attn_q.bias"),
+    ...(frequencies ? { ropeFactors: new Float32Array(frequencies.read().buffer) } : {}),
+  });
+  const tensors = new Map<string, StoredTensor>();
+  for (const tensor of file.tensors.values()) {
+    if (COMPUTED.test(tensor.name)) continue;
+    const name = huggingFaceName(architecture, tensor.name);
+    if (name === undefined) {
+      throw new RangeError(
+        `Cannot read this GGUF file: a ${architecture} model has no tensor "${tensor.name}"`,
+      );
+    }
+    tensors.set(name, asHuggingFace(architecture, config, name, tensor, decode));
+  }
+  return { config, tensors: { tensors, metadata: file.metadata, close: () => file.close() } };
+}
+
+/** What `writeGguf` needs for a model. */
+export interface GgufContent {
+  readonly fields: ReadonlyMap<string, GgufValue>;
+  readonly tensors: readonly WritableTensor[];
+}
+
+/**
+ * Turns a Hugging Face checkpoint into the content of a GGUF file. Vectors (norms, biases) become f32, as llama.cpp
+ * demands; a repeated tied head is left out.
+ *
+ * @param extra More metadata, above all the `tokenizer.*` fields, without which llama.cpp does not run the file.
+ * @throws {TypeError} when the architecture, a name or a dtype does not exist in GGUF.
+ */
+export function ggufContent(
+  config: JsonObject,
+  tensors: Iterable<WritableTensor>,
+  extra: ReadonlyMap<string, GgufValue> = new Map(),
+): GgufContent {
+  const architecture = architectureOf(config);
+  const tied = config["tie_word_embeddings"] ?? architecture === "gpt2";
+  const list: WritableTensor[] = [];
+  const factors = architecture === "llama"
+    ? llama3Factors(config["rope_scaling"], numberOf(config, "rope_theta", 10000), headDim(config))
+    : undefined;
+  if (factors) {
+    list.push({
+      name: "rope_freqs.weight",
+      dtype: "f32",
+      shape: [factors.length],
+      byteLength: factors.byteLength,
+      read: () => new Uint8Array(factors.slice().buffer),
+    });
+  }
+  for (const tensor of tensors) {
+    if (tied === true && tensor.name === "lm_head.weight") continue;
+    const name = ggufName(architecture, tensor.name);
+    if (name === undefined) {
+      throw new TypeError(`Cannot write GGUF: a ${architecture} model has no tensor "${tensor.name}"`);
+    }
+    list.push(asGguf(architecture, config, name, tensor));
+  }
+  const main = mainDtype(list);
+  const fileType = ggufFileType(main);
+  const fields = new Map([
+    ...ggufFromConfig(config),
+    ...(fileType === undefined
+      ? []
+      : [["general.file_type", { type: "u32", value: fileType }] as [string, GgufValue]]),
+    ...(isGguf(main)
+      ? [["general.quantization_version", { type: "u32", value: 2 }] as [string, GgufValue]]
+      : []),
+    ...extra,
+  ]);
+  return { fields, tensors: list };
+}
+
+function asHuggingFace(
+  architecture: GgufArchitecture,
+  config: JsonObject,
+  name: string,
+  tensor: StoredTensor,
+  decode: Decode | undefined,
+): StoredTensor {
+  const { dtype, shape } = tensor;
+  const where = `tensor "${tensor.name}"`;
+  const change = relayout(architecture, tensor.name);
+  if (change === "none") return { ...tensor, name };
+  if (change !== "transpose") {
+    const from = fromInterleaved(where, shape, headsOf(config, change));
+    return { ...tensor, name, read: () => reorderRows(where, dtype, shape, tensor.read(), from) };
+  }
+  const turned = shape.toReversed();
+  if (!isQuantized(dtype)) {
+    return { ...tensor, name, shape: turned, read: () => transposed(where, dtype, shape, tensor.read()) };
+  }
+  if (!decode) {
+    throw new TypeError(
+      `Cannot transpose ${where}: it is ${dtype}; give a decode function, or convert it to F16`,
+    );
+  }
+  return {
+    name,
+    dtype: "f32",
+    shape: turned,
+    byteLength: byteLength("f32", turned),
+    read() {
+      const values = decode(dtype, shape, tensor.read());
+      return transposed(
+        where,
+        "f32",
+        shape,
+        new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
+      );
+    },
+  };
+}
+
+function asGguf(
+  architecture: GgufArchitecture,
+  config: JsonObject,
+  name: string,
+  tensor: WritableTensor,
+): WritableTensor {
+  const { dtype, shape } = tensor;
+  const where = `tensor "${tensor.name}"`;
+  const change = relayout(architecture, name);
+  const read: (bytes: Uint8Array) => Uint8Array = change === "none"
+    ? (bytes) => bytes
+    : change === "transpose"
+    ? (bytes) => transposed(where, dtype, shape, bytes)
+    : (bytes) =>
+      reorderRows(where, dtype, shape, bytes, toInterleaved(where, shape, headsOf(config, change)));
+  if (shape.length === 1 && (dtype === "f16" || dtype === "bf16")) {
+    const wide = { name, dtype: "f32" as const, shape, byteLength: byteLength("f32", shape) };
+    return { ...wide, read: async () => halfToF32(dtype, read(await tensor.read())) };
+  }
+  return {
+    name,
+    dtype,
+    shape: change === "transpose" ? shape.toReversed() : shape,
+    byteLength: tensor.byteLength,
+    read: async () => read(await tensor.read()),
+  };
+}
+
+function headsOf(config: JsonObject, change: "interleave_q" | "interleave_k"): number {
+  const heads = numberOf(config, "num_attention_heads");
+  return change === "interleave_q" ? heads : numberOf(config, "num_key_value_heads", heads);
+}
+
+/** The dtype that holds most of the bytes. */
+function mainDtype(tensors: readonly WritableTensor[]): DType {
+  const bytes = new Map<DType, number>();
+  for (const { dtype, byteLength } of tensors) bytes.set(dtype, (bytes.get(dtype) ?? 0) + byteLength);
+  return [...bytes].reduce((a, b) => b[1] > a[1] ? b : a, ["f32", 0] as [DType, number])[0];
+}

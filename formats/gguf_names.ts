@@ -1,0 +1,79 @@
+/**
+ * Tensor names of GGUF files and of Hugging Face checkpoints, for the architectures we know. `{}` is the layer; a name
+ * goes on with `.weight` or `.bias` in both.
+ */
+
+/** `general.architecture` values that we can map. Mistral models are stored as "llama". */
+export type GgufArchitecture = "llama" | "qwen2" | "gpt2";
+
+const LLAMA: readonly (readonly [string, string])[] = [
+  ["token_embd", "model.embed_tokens"],
+  ["output_norm", "model.norm"],
+  ["output", "lm_head"],
+  ["blk.{}.attn_norm", "model.layers.{}.input_layernorm"],
+  ["blk.{}.attn_q", "model.layers.{}.self_attn.q_proj"],
+  ["blk.{}.attn_k", "model.layers.{}.self_attn.k_proj"],
+  ["blk.{}.attn_v", "model.layers.{}.self_attn.v_proj"],
+  ["blk.{}.attn_output", "model.layers.{}.self_attn.o_proj"],
+  ["blk.{}.ffn_norm", "model.layers.{}.post_attention_layernorm"],
+  ["blk.{}.ffn_gate", "model.layers.{}.mlp.gate_proj"],
+  ["blk.{}.ffn_up", "model.layers.{}.mlp.up_proj"],
+  ["blk.{}.ffn_down", "model.layers.{}.mlp.down_proj"],
+];
+
+const GPT2: readonly (readonly [string, string])[] = [
+  ["token_embd", "transformer.wte"],
+  ["position_embd", "transformer.wpe"],
+  ["output_norm", "transformer.ln_f"],
+  ["output", "lm_head"],
+  ["blk.{}.attn_norm", "transformer.h.{}.ln_1"],
+  ["blk.{}.attn_qkv", "transformer.h.{}.attn.c_attn"],
+  ["blk.{}.attn_output", "transformer.h.{}.attn.c_proj"],
+  ["blk.{}.ffn_norm", "transformer.h.{}.ln_2"],
+  ["blk.{}.ffn_up", "transformer.h.{}.mlp.c_fc"],
+  ["blk.{}.ffn_down", "transformer.h.{}.mlp.c_proj"],
+];
+
+/** The Hugging Face name of a GGUF tensor; undefined when the architecture has no such tensor. */
+export function huggingFaceName(architecture: GgufArchitecture, name: string): string | undefined {
+  return renamed(table(architecture), /^(blk)\.(\d+)\./, name);
+}
+
+/** The GGUF name of a Hugging Face tensor; undefined when the architecture has no such tensor. */
+export function ggufName(architecture: GgufArchitecture, name: string): string | undefined {
+  const pairs = table(architecture).map(([gguf, hf]) => [hf, gguf] as const);
+  return renamed(pairs, /^(model\.layers|transformer\.h)\.(\d+)\./, name);
+}
+
+/**
+ * What the two layouts do to the rows or axes of a tensor. Rows of q and k of "llama" are interleaved in GGUF (pairs of
+ * rotary halves side by side); GPT-2's Conv1D matrices are transposed.
+ */
+export function relayout(
+  architecture: GgufArchitecture,
+  name: string,
+): "none" | "interleave_q" | "interleave_k" | "transpose" {
+  if (architecture === "llama" && name.includes(".attn_q.")) return "interleave_q";
+  if (architecture === "llama" && name.includes(".attn_k.")) return "interleave_k";
+  if (architecture === "gpt2" && /\.(attn_qkv|attn_output|ffn_up|ffn_down)\.weight$/.test(name)) {
+    return "transpose";
+  }
+  return "none";
+}
+
+function table(architecture: GgufArchitecture): readonly (readonly [string, string])[] {
+  return architecture === "gpt2" ? GPT2 : LLAMA;
+}
+
+function renamed(
+  pairs: readonly (readonly [string, string])[],
+  layered: RegExp,
+  name: string,
+): string | undefined {
+  const suffix = /\.(weight|bias)$/.exec(name)?.[0];
+  if (suffix === undefined) return undefined;
+  const layer = layered.exec(name);
+  const stem = name.slice(0, -suffix.length).replace(layered, "$1.{}.");
+  const to = pairs.find(([from]) => from === stem)?.[1];
+  return to === undefined ? undefined : to.replace("{}", layer?.[2] ?? "") + suffix;
+}

@@ -1,0 +1,90 @@
+/** Moving whole rows or elements of stored tensors, without looking at the numbers in them. */
+import { byteLength, isGguf, isQuantized, showShape } from "../core/tensor/mod.ts";
+import type { DType, Shape } from "../core/tensor/mod.ts";
+
+/** Decodes a tensor of any dtype to f32 elements; a backend's `cast` does it. */
+export type Decode = (dtype: DType, shape: Shape, bytes: Uint8Array) => Float32Array;
+
+/**
+ * Rows in another order: row `i` of the result is row `from(i)`. GGUF blocks lie along a row, so they move unharmed.
+ *
+ * @throws {TypeError} when scales of the dtype do not lie inside its rows.
+ */
+export function reorderRows(
+  where: string,
+  dtype: DType,
+  shape: Shape,
+  bytes: Uint8Array,
+  from: (row: number) => number,
+): Uint8Array {
+  if (isQuantized(dtype) && !isGguf(dtype)) {
+    throw new TypeError(
+      `Cannot reorder the rows of ${where}: ${dtype} keeps its scales apart; dequantize it first`,
+    );
+  }
+  const rows = shape[0]!;
+  const width = bytes.length / rows;
+  const out = new Uint8Array(bytes.length);
+  for (let row = 0; row < rows; row++) {
+    const start = from(row) * width;
+    out.set(bytes.subarray(start, start + width), row * width);
+  }
+  return out;
+}
+
+/**
+ * For rotary heads stored as pairs (head, i, half): the row at which the half-split order (head, half, i) finds its row.
+ *
+ * @throws {RangeError} when the rows do not divide into heads of even size.
+ */
+export function fromInterleaved(where: string, shape: Shape, heads: number): (row: number) => number {
+  const pairs = halfHead(where, shape, heads);
+  return (row) => {
+    const head = Math.floor(row / (2 * pairs));
+    const half = Math.floor(row / pairs) % 2;
+    return head * 2 * pairs + 2 * (row % pairs) + half;
+  };
+}
+
+/** The inverse of `fromInterleaved`. */
+export function toInterleaved(where: string, shape: Shape, heads: number): (row: number) => number {
+  const pairs = halfHead(where, shape, heads);
+  return (row) => {
+    const head = Math.floor(row / (2 * pairs));
+    const i = Math.floor(row / 2) % pairs;
+    return head * 2 * pairs + (row % 2) * pairs + i;
+  };
+}
+
+/**
+ * The bytes of a matrix's transpose. Plain dtypes only: blocks lie along rows and cannot be turned.
+ *
+ * @param shape The matrix as it is: [rows, columns].
+ * @throws {TypeError} when the dtype is quantized.
+ */
+export function transposed(where: string, dtype: DType, shape: Shape, bytes: Uint8Array): Uint8Array {
+  if (isQuantized(dtype) || shape.length !== 2) {
+    throw new TypeError(`Cannot transpose ${where}: it is ${dtype} ${showShape(shape)}; decode it first`);
+  }
+  const [rows, columns] = shape as readonly [number, number];
+  const width = byteLength(dtype, [1]);
+  const out = new Uint8Array(bytes.length);
+  for (let r = 0; r < rows; r++) {
+    for (let c = 0; c < columns; c++) {
+      const from = (r * columns + c) * width;
+      const to = (c * rows + r) * width;
+      for (let k = 0; k < width; k++) out[to + k] = bytes[from + k]!;
+    }
+  }
+  return out;
+}
+
+function halfHead(where: string, shape: Shape, heads: number): number {
+  const pairs = shape[0]! / heads / 2;
+  if (!Number.isInteger(pairs)) {
+    throw new RangeError(
+      `Cannot reorder ${where}: ${showShape(shape)} does not divide into ${heads} heads of even size`,
+    );
+  }
+  return pairs;
+}
