@@ -11,3 +11,7 @@ export { bucketBatches, type Buckets, type Row } from "./buckets.ts";
 export * from "./packing.ts";
 export * from "./batches.ts";
 export * from "./collate.ts";
+export * from "./schedule.ts";
+export * from "./early_stopping.ts";
+export * from "./perplexity.ts";
+export * from "./metrics_log.ts";

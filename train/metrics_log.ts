@@ -1,0 +1,106 @@
+/**
+ * A metrics file: one JSON object a line, in the order of steps, each written whole as soon as it is known. A run that
+ * resumes from the checkpoint of a step first cuts off what was logged after it (and a last line that a kill has torn), so
+ * that the file ends up as that of a run that was never stopped.
+ */
+
+/** One line: the step that it belongs to and whatever was measured. Steps never fall from one line to the next. */
+export interface MetricsEntry {
+  readonly step: number;
+  readonly [name: string]: string | number | boolean;
+}
+
+/** An open metrics file. Close it with `using` or `[Symbol.dispose]()`. */
+export interface MetricsLog extends Disposable {
+  /**
+   * Writes one line. NaN and infinities, which JSON lacks, become the texts "NaN", "Infinity" and "-Infinity".
+   *
+   * @throws {RangeError} when the step is no integer from 0 or lies before the last one written.
+   * @throws {Error} when the file cannot be written; the message names it.
+   */
+  append(entry: MetricsEntry): void;
+}
+
+/**
+ * Starts a new file.
+ *
+ * @throws {Deno.errors.AlreadyExists} when there is one already; resume it or choose another name.
+ */
+export function createMetricsLog(file: string): MetricsLog {
+  return openLog(file, Deno.openSync(file, { write: true, createNew: true }), 0);
+}
+
+/**
+ * Continues a file after `step`: keeps lines up to and including that step, cuts off the rest. A file that does not exist
+ * is created.
+ *
+ * @throws {SyntaxError} when a complete line is no metrics entry; the file is left as it is.
+ */
+export function resumeMetricsLog(file: string, step: number): MetricsLog {
+  const handle = Deno.openSync(file, { read: true, write: true, create: true });
+  try {
+    const bytes = Deno.readFileSync(file);
+    const end = keptBytes(file, bytes, step);
+    if (end < bytes.length) handle.truncateSync(end);
+    handle.seekSync(end, Deno.SeekMode.Start);
+  } catch (error) {
+    handle.close();
+    throw error;
+  }
+  return openLog(file, handle, step);
+}
+
+/** The length of the leading lines whose step is at most `step`. */
+function keptBytes(file: string, bytes: Uint8Array, step: number): number {
+  let start = 0;
+  for (let line = 1;; line++) {
+    const end = bytes.indexOf(10, start);
+    if (end === -1) return start;
+    if (stepOf(file, line, bytes.subarray(start, end)) > step) return start;
+    start = end + 1;
+  }
+}
+
+function stepOf(file: string, line: number, bytes: Uint8Array): number {
+  let entry: unknown;
+  try {
+    entry = JSON.parse(new TextDecoder().decode(bytes));
+  } catch (cause) {
+    throw new SyntaxError(`Cannot resume ${file} line ${line}: it is not JSON`, { cause });
+  }
+  const step = typeof entry === "object" && entry !== null && "step" in entry ? entry.step : undefined;
+  if (typeof step !== "number") {
+    throw new SyntaxError(`Cannot resume ${file} line ${line}: it has no number "step"`);
+  }
+  return step;
+}
+
+function openLog(file: string, handle: Deno.FsFile, from: number): MetricsLog {
+  let last = from;
+  return {
+    append(entry) {
+      const { step } = entry;
+      if (!Number.isInteger(step) || step < last) {
+        throw new RangeError(`Cannot log step ${step} to ${file}: expected an integer from ${last}`);
+      }
+      writeWhole(file, handle, new TextEncoder().encode(JSON.stringify(entry, finite) + "\n"));
+      last = step;
+    },
+    [Symbol.dispose]() {
+      handle.close();
+    },
+  };
+}
+
+function writeWhole(file: string, handle: Deno.FsFile, bytes: Uint8Array): void {
+  try {
+    for (let done = 0; done < bytes.length;) done += handle.writeSync(bytes.subarray(done));
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(`Cannot write metrics to ${file}: ${reason}`, { cause });
+  }
+}
+
+function finite(_name: string, value: unknown): unknown {
+  return typeof value === "number" && !Number.isFinite(value) ? String(value) : value;
+}

@@ -1,0 +1,46 @@
+/** Evaluation loss and perplexity over any number of batches, from sums that add up without rounding away short batches. */
+
+/** A sum over the labels that the loss counts. */
+export interface Likelihood {
+  /** Summed negative log likelihood, in nats. */
+  readonly negativeLogLikelihood: number;
+  /** Labels counted. */
+  readonly tokens: number;
+}
+
+/** The sum of nothing. */
+export const NO_LIKELIHOOD: Likelihood = { negativeLogLikelihood: 0, tokens: 0 };
+
+/** The sums of two parts of the data together. */
+export function addLikelihoods(a: Likelihood, b: Likelihood): Likelihood {
+  return {
+    negativeLogLikelihood: a.negativeLogLikelihood + b.negativeLogLikelihood,
+    tokens: a.tokens + b.tokens,
+  };
+}
+
+/**
+ * The mean loss, in nats a token.
+ *
+ * @throws {RangeError} when no token was counted.
+ */
+export function meanLoss({ negativeLogLikelihood, tokens }: Likelihood): number {
+  if (!(tokens > 0)) throw new RangeError(`Cannot average a loss over ${tokens} tokens`);
+  return negativeLogLikelihood / tokens;
+}
+
+/**
+ * exp(mean loss): among how many equally likely tokens the model is as undecided. Infinity when that overflows.
+ *
+ * @throws {RangeError} when no token was counted.
+ * @example
+ * ```ts
+ * import { perplexity } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const uniform = { negativeLogLikelihood: 3 * Math.log(50), tokens: 3 };
+ * assert.ok(Math.abs(perplexity(uniform) - 50) < 1e-12);
+ * ```
+ */
+export function perplexity(likelihood: Likelihood): number {
+  return Math.exp(meanLoss(likelihood));
+}
