@@ -1,0 +1,28 @@
+/** The golden files that tests/oracles/formats.py makes, and small helpers to compare with them. */
+
+/** Folder of the golden files. */
+export const GOLDEN: string = new URL("../oracles/golden/formats/", import.meta.url).pathname;
+
+/** A golden JSON file. */
+// deno-lint-ignore no-explicit-any
+export function golden(name: string): any {
+  return JSON.parse(Deno.readTextFileSync(GOLDEN + name));
+}
+
+export function fromBase64(text: string): Uint8Array {
+  return Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+}
+
+export function f32(bytes: Uint8Array): Float32Array {
+  return new Float32Array(bytes.slice().buffer);
+}
+
+/** Runs with a fresh folder and removes it. */
+export async function inFolder(run: (folder: string) => void | Promise<void>): Promise<void> {
+  const folder = Deno.makeTempDirSync() + "/";
+  try {
+    await run(folder);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+}
