@@ -177,3 +177,8 @@ export function reading(call: HiddenCall, reads: HiddenEdit["reads"]): Tensor {
 function addSkip(call: HiddenCall): Tensor {
   return call.skip === undefined ? call.y : add(call.y, call.skip);
 }
+
+/** A weight edit that puts a trained tensor in a leaf's place. */
+export function replaceLeaf(path: string, value: Tensor): WeightEdit {
+  return { kind: "weight", path, map: fn({ value }, ({ value }) => value) };
+}

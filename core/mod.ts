@@ -9,6 +9,7 @@ export * from "./place.ts";
 export * from "./linear_map.ts";
 export * from "./edit.ts";
 export * from "./fold.ts";
+export * from "./targets.ts";
 export * from "./model.ts";
 export * from "./method.ts";
 export * from "./pass.ts";

@@ -13,5 +13,7 @@ export * from "./gather.ts";
 export * from "./softmax.ts";
 export * from "./norm.ts";
 export * from "./attention.ts";
+export * from "./rope_tables.ts";
 export * from "./loss.ts";
 export * from "./activation.ts";
+export * from "./orthogonal.ts";

@@ -1,0 +1,98 @@
+/** Choosing layers by name, as PEFT folders and users do. Nothing is skipped silently: a name that matches nothing throws. */
+import type { EmbeddingPlace, HeadPlace, LinearPlace, Place, Spec } from "./place.ts";
+
+/** A layer that a matrix update can be grafted onto. */
+export type MatrixPlace = LinearPlace | EmbeddingPlace | HeadPlace;
+
+/**
+ * Which layers: names, each equal to a path or its end after a dot; a pattern that must match the whole path;
+ * every linear layer of the blocks; or a predicate on places.
+ */
+export type Targets = readonly string[] | RegExp | "all-linear" | ((place: Place) => boolean);
+
+/** How targets are narrowed. */
+export interface TargetOptions {
+  /** Default: the query and value layers (or the fused qkv), as in the LoRA paper. */
+  readonly targets?: Targets;
+  /** Left out, by the same rules; names need not match. */
+  readonly exclude?: readonly string[] | RegExp;
+  /** Only these blocks. */
+  readonly layers?: readonly number[];
+}
+
+/** Whether a name is a path or the end of it after a dot. */
+export function nameMatches(name: string, path: string): boolean {
+  return path === name || path.endsWith(`.${name}`);
+}
+
+/** Input and output sizes of a matrix place; an embedding maps one-hot ids to rows. */
+export function sizesOf(place: MatrixPlace): { readonly inFeatures: number; readonly outFeatures: number } {
+  return place.kind === "embedding" ? { inFeatures: place.rows, outFeatures: place.width } : place;
+}
+
+/**
+ * The layers that options choose, in the model's order.
+ *
+ * @throws {RangeError} when a name, or the pattern as a whole, matches nothing; the message names it and what there is.
+ */
+export function chooseTargets(spec: Spec, options: TargetOptions): readonly MatrixPlace[] {
+  const all: readonly MatrixPlace[] = [...spec.linears, ...spec.embeddings, ...spec.heads];
+  const { targets } = options;
+  const excluded = (path: string): boolean =>
+    options.exclude !== undefined &&
+    (options.exclude instanceof RegExp
+      ? wholly(options.exclude, path)
+      : options.exclude.some((name) => nameMatches(name, path)));
+  const inLayers = (place: MatrixPlace): boolean =>
+    options.layers === undefined || (place.layer !== undefined && options.layers.includes(place.layer));
+  const chosen = all.filter((place) => matches(targets, place) && !excluded(place.path) && inLayers(place));
+  if (Array.isArray(targets)) {
+    for (const name of targets as readonly string[]) {
+      if (!all.some((place) => nameMatches(name, place.path))) throw unmatched(`"${name}"`, all);
+    }
+  }
+  if (chosen.length === 0) throw unmatched(describe(options), all);
+  return chosen;
+}
+
+function matches(targets: Targets | undefined, place: MatrixPlace): boolean {
+  if (targets === undefined) {
+    return place.kind === "linear" && ["query", "value", "qkv"].includes(place.role);
+  }
+  if (targets === "all-linear") return place.kind === "linear";
+  if (typeof targets === "function") return targets(place);
+  if (targets instanceof RegExp) return wholly(targets, place.path);
+  return targets.some((name) => nameMatches(name, place.path));
+}
+
+/** Whether a pattern matches the whole path. */
+export function wholly(pattern: RegExp, path: string): boolean {
+  return new RegExp(`^(?:${pattern.source})$`, pattern.flags.replace("g", "")).test(path);
+}
+
+/** The value of the first pattern that matches a path's end (PEFT's `rank_pattern`), or the default. */
+export function byPattern<T>(
+  patterns: Readonly<Record<string, T>> | undefined,
+  path: string,
+  otherwise: T,
+): T {
+  const found = Object.entries(patterns ?? {}).find(([pattern]) =>
+    new RegExp(`^(.*\\.)?(?:${pattern})$`).test(path)
+  );
+  return found === undefined ? otherwise : found[1];
+}
+
+function describe(options: TargetOptions): string {
+  const { targets, layers } = options;
+  const what = targets instanceof RegExp
+    ? String(targets)
+    : typeof targets === "function"
+    ? "The predicate"
+    : JSON.stringify(targets ?? "query, value");
+  return layers === undefined ? what : `${what} in layers ${layers.join(", ")}`;
+}
+
+function unmatched(what: string, all: readonly MatrixPlace[]): RangeError {
+  const names = [...new Set(all.map((place) => place.path.replace(/^.*\.\d+\./, "")))];
+  return new RangeError(`${what} matches no layer of the model: there are ${names.join(", ")}`);
+}

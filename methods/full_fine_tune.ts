@@ -1,0 +1,75 @@
+/**
+ * Full fine-tuning, and training any chosen part of the weights: θ itself moves. The bound that the other methods are
+ * measured against.
+ */
+import {
+  type Branch,
+  isQuantized,
+  type Json,
+  leaves,
+  type Method,
+  nest,
+  replaceLeaf,
+  trainableCopy,
+  type Tree,
+  weightLeaves,
+  wholly,
+} from "../core/mod.ts";
+
+/** Which leaves train: names or a pattern on the whole path of the leaf ("model.norm.weight"). */
+export interface OnlyOptions {
+  readonly parameters: readonly string[] | RegExp;
+}
+
+/**
+ * Trains every weight. Parameters are f32 copies under the checkpoint's own names; tied weights once.
+ *
+ * @example
+ * ```ts
+ * import { fullFineTune } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.equal(fullFineTune().name, "fullFineTune");
+ * ```
+ */
+export function fullFineTune(): Method {
+  return { ...training("fullFineTune", () => true), config: {} };
+}
+
+/**
+ * Trains the weights that names (equal to a path or its end) or a pattern choose.
+ *
+ * @throws {RangeError} at init, when they match nothing.
+ */
+export function only(options: OnlyOptions): Method {
+  const { parameters } = options;
+  const chosen = (path: string): boolean =>
+    parameters instanceof RegExp
+      ? wholly(parameters, path)
+      : parameters.some((name) => path === name || path.endsWith(`.${name}`));
+  const config: Readonly<Record<string, Json>> = {
+    parameters: parameters instanceof RegExp ? parameters.source : parameters,
+  };
+  return { ...training("only", chosen), config };
+}
+
+function training(name: string, chosen: (path: string) => boolean): Omit<Method, "config"> {
+  return {
+    name,
+    init: ({ model }) => {
+      const paths = pathsOf(model.weights, chosen);
+      if (paths.length === 0) {
+        throw new RangeError(`No weight of the model matches the parameters of ${name}`);
+      }
+      return nest(paths.map((path) => [path, trainableCopy(model.weights, path)] as const)) as Tree;
+    },
+    edits: (params) => leaves(params).map(([path, value]) => replaceLeaf(path, value)),
+  };
+}
+
+function pathsOf(weights: Branch, chosen: (path: string) => boolean): readonly string[] {
+  return weightLeaves(weights)
+    .filter(([path, leaf]) =>
+      chosen(path) && (isQuantized(leaf.dtype) || ["f32", "f16", "bf16"].includes(leaf.dtype))
+    )
+    .map(([path]) => path);
+}

@@ -1,0 +1,21 @@
+/** A pass outside the stack, for heads: no cache, no mask, its own key. */
+import { fold, type ForwardOptions, key, type Model, type Pass } from "../core/mod.ts";
+import { integers } from "../ops/mod.ts";
+
+/** See the module comment. */
+export function barePass(model: Model, options: ForwardOptions): Pass {
+  return {
+    train: options.train ?? false,
+    key: options.key === undefined ? undefined : fold(key(options.key), "head"),
+    phase: options.train ? "train" : "prompt",
+    ids: integers([], model.backend),
+    mask: undefined,
+    bias: undefined,
+    cache: undefined,
+    keep: undefined,
+    taps: undefined,
+    signal: (name) => {
+      throw new RangeError(`The signal "${name}" is not known at the head`);
+    },
+  };
+}

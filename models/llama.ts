@@ -1,0 +1,247 @@
+/**
+ * The Llama family (arXiv 2302.13971, 2407.21783): Llama 2 and 3, SmolLM2, Mistral (2310.06825), Qwen2 and 2.5
+ * (2412.15115, biases on q, k, v). Pre-norm blocks of grouped-query attention with rotary positions and a SwiGLU
+ * feed-forward part.
+ *
+ *   x ← x + o( attend( rope(q(n)), rope(k(n)), v(n) ) )      n = RMSNorm(x)
+ *   x ← x + down( silu(gate(n)) ⊙ up(n) )                    n = RMSNorm(x)
+ */
+import {
+  type Architecture,
+  attention,
+  embedding,
+  head,
+  hidden,
+  into,
+  linear,
+  type Model,
+  type ModelConfig,
+  optionalWeight,
+  type Pass,
+  rootOf,
+  type Site,
+  type Spec,
+  type Tensor,
+  vector,
+  weight,
+} from "../core/mod.ts";
+import {
+  add,
+  inverseFrequencies,
+  reshape,
+  rmsNorm,
+  rope,
+  type RopeScaling,
+  ropeTables,
+  swiglu,
+} from "../ops/mod.ts";
+import { type DecoderParts, decoderStates } from "./decoder.ts";
+import { barePass } from "./bare_pass.ts";
+import { flag, number, optionalNumber } from "./config.ts";
+
+interface Shared {
+  readonly cos: Tensor;
+  readonly sin: Tensor;
+}
+
+/** The numbers of a Llama-family `config.json`. */
+interface LlamaConfig {
+  readonly width: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly keyValueHeads: number;
+  readonly headDim: number;
+  readonly inner: number;
+  readonly vocabulary: number;
+  readonly context: number;
+  readonly epsilon: number;
+  readonly theta: number;
+  readonly scaling: RopeScaling;
+  readonly window: number;
+  readonly tied: boolean;
+}
+
+function configOf(config: ModelConfig): LlamaConfig {
+  const width = number(config, "hidden_size");
+  const heads = number(config, "num_attention_heads");
+  const windowed = config.model_type === "mistral" || flag(config, "use_sliding_window", false);
+  return {
+    width,
+    layers: number(config, "num_hidden_layers"),
+    heads,
+    keyValueHeads: optionalNumber(config, "num_key_value_heads") ?? heads,
+    headDim: optionalNumber(config, "head_dim") ?? width / heads,
+    inner: number(config, "intermediate_size"),
+    vocabulary: number(config, "vocab_size"),
+    context: optionalNumber(config, "max_position_embeddings") ?? 2048,
+    epsilon: optionalNumber(config, "rms_norm_eps") ?? 1e-6,
+    theta: optionalNumber(config, "rope_theta") ?? 10000,
+    scaling: scalingOf(config),
+    window: windowed ? optionalNumber(config, "sliding_window") ?? 0 : 0,
+    tied: flag(config, "tie_word_embeddings", false),
+  };
+}
+
+function scalingOf(config: ModelConfig): RopeScaling {
+  const given = config.rope_scaling as Readonly<Record<string, unknown>> | null | undefined;
+  if (given === null || given === undefined) return { type: "none" };
+  const type = given.rope_type ?? given.type;
+  const value = (name: string): number => number({ model_type: "rope_scaling", ...given }, name);
+  switch (type) {
+    case "default":
+      return { type: "none" };
+    case "linear":
+      return { type: "linear", factor: value("factor") };
+    case "llama3":
+      return {
+        type: "llama3",
+        factor: value("factor"),
+        lowFrequencyFactor: value("low_freq_factor"),
+        highFrequencyFactor: value("high_freq_factor"),
+        originalContext: value("original_max_position_embeddings"),
+      };
+    default:
+      throw new RangeError(`Cannot run rope_scaling type "${type}": known are default, linear and llama3`);
+  }
+}
+
+function attentionPart(pass: Pass, site: Site, x: Tensor, c: LlamaConfig, { cos, sin }: Shared): Tensor {
+  const q = linear(pass, into(site, "q_proj"), x);
+  const headDim = q.shape[2]! / c.heads; // a side network's blocks are narrower
+  const split = (t: Tensor): Tensor => reshape(t, [t.shape[0]!, t.shape[1]!, -1, headDim]); // [b, t, h, d]
+  const k = split(linear(pass, into(site, "k_proj"), x));
+  const v = split(linear(pass, into(site, "v_proj"), x));
+  const parts = { x, q: rope(split(q), cos, sin), k: rope(k, cos, sin), v };
+  const y = attention(pass, site, parts, { causal: true, window: c.window }); // [b, t, h, d]
+  return linear(pass, into(site, "o_proj"), reshape(y, q.shape));
+}
+
+function feedForwardPart(pass: Pass, site: Site, x: Tensor): Tensor {
+  const gate = linear(pass, into(site, "gate_proj"), x);
+  return linear(pass, into(site, "down_proj"), swiglu(gate, linear(pass, into(site, "up_proj"), x)));
+}
+
+function block(pass: Pass, site: Site, input: Tensor, c: LlamaConfig, shared: Shared): Tensor {
+  const norm = (name: string, t: Tensor): Tensor => rmsNorm(t, vector(into(site, name), "weight"), c.epsilon);
+  const sublayer = (name: string, x: Tensor, normed: Tensor, f: (at: Site) => Tensor): Tensor => {
+    const at = into(site, name);
+    return add(x, hidden(pass, at, { x: normed, skip: x }, f(at)));
+  };
+  const first = norm("input_layernorm", input);
+  const x = sublayer("self_attn", input, first, (at) => attentionPart(pass, at, first, c, shared));
+  const second = norm("post_attention_layernorm", x);
+  const y = sublayer("mlp", x, second, (at) => feedForwardPart(pass, at, second));
+  return hidden(pass, site, { x: input, skip: undefined }, y);
+}
+
+function parts(model: Model, c: LlamaConfig): DecoderParts<Shared> {
+  const frequencies = inverseFrequencies(c.headDim, c.theta, c.scaling);
+  return {
+    stack: "model",
+    blocks: "layers",
+    layers: c.layers,
+    vocabulary: c.vocabulary,
+    context: c.context,
+    embed: (pass, root, ids) => embedding(pass, into(root, "model", "embed_tokens"), ids),
+    position: (_, __, x) => x,
+    share: (positions) => ropeTables(positions, frequencies, model.backend),
+    block: (pass, site, x, shared) => block(pass, site, x, c, shared),
+    finish: (_, root, x) => rmsNorm(x, vector(into(root, "model", "norm"), "weight"), c.epsilon),
+  };
+}
+
+/** The Llama family. */
+export const llama: Architecture = {
+  name: "llama",
+  states: (model, batch, options) =>
+    decoderStates(model, batch, options, parts(model, configOf(model.config))),
+  head: (model, states, options) => {
+    const root = rootOf(model.weights);
+    const site = into(root, "lm_head");
+    const matrix = optionalWeight(site, "weight") ?? weight(into(root, "model", "embed_tokens"), "weight");
+    return head(barePass(model, options), site, matrix, optionalWeight(site, "bias"), states);
+  },
+};
+
+/** The places of a Llama-family model, from its config alone. */
+export function llamaSpec(config: ModelConfig): Spec {
+  const c = configOf(config);
+  const stack = "decoder" as const;
+  const qkvBias = config.model_type === "qwen2" || flag(config, "attention_bias", false);
+  const outputBias = config.model_type !== "qwen2" && flag(config, "attention_bias", false);
+  const mlpBias = flag(config, "mlp_bias", false);
+  const [queries, keys] = [c.heads * c.headDim, c.keyValueHeads * c.headDim];
+  const perLayer = <T>(f: (path: string, layer: number) => readonly T[]): readonly T[] =>
+    Array.from({ length: c.layers }, (_, layer) => f(`model.layers.${layer}`, layer)).flat();
+  const linearsOf = [
+    ["self_attn.q_proj", "query", c.width, queries, qkvBias],
+    ["self_attn.k_proj", "key", c.width, keys, qkvBias],
+    ["self_attn.v_proj", "value", c.width, keys, qkvBias],
+    ["self_attn.o_proj", "output", queries, c.width, outputBias],
+    ["mlp.gate_proj", "gate", c.width, c.inner, mlpBias],
+    ["mlp.up_proj", "up", c.width, c.inner, mlpBias],
+    ["mlp.down_proj", "down", c.inner, c.width, mlpBias],
+  ] as const;
+  return {
+    architecture: "llama",
+    linears: perLayer((path, layer) =>
+      linearsOf.map(([name, role, inFeatures, outFeatures, bias]) => ({
+        kind: "linear",
+        path: `${path}.${name}`,
+        stack,
+        layer,
+        role,
+        inFeatures,
+        outFeatures,
+        bias,
+        transposed: false,
+      }))
+    ),
+    attentions: perLayer((path, layer) => [{
+      kind: "attention",
+      path: `${path}.self_attn`,
+      stack,
+      layer,
+      role: "self",
+      heads: c.heads,
+      keyValueHeads: c.keyValueHeads,
+      headDim: c.headDim,
+    }]),
+    sublayers: perLayer((path, layer) => [
+      { kind: "sublayer", path: `${path}.self_attn`, stack, layer, role: "attention", width: c.width },
+      { kind: "sublayer", path: `${path}.mlp`, stack, layer, role: "feedForward", width: c.width },
+    ]),
+    blocks: perLayer((path, layer) => [{ kind: "block", path, stack, layer, width: c.width }]),
+    norms: [
+      ...perLayer((path, layer) =>
+        ["input_layernorm", "post_attention_layernorm"].map((name) => ({
+          kind: "norm" as const,
+          path: `${path}.${name}`,
+          stack,
+          layer,
+          width: c.width,
+          bias: false,
+        }))
+      ),
+      { kind: "norm", path: "model.norm", stack, width: c.width, bias: false },
+    ],
+    embeddings: [{
+      kind: "embedding",
+      path: "model.embed_tokens",
+      stack,
+      role: "token",
+      rows: c.vocabulary,
+      width: c.width,
+    }],
+    heads: [{
+      kind: "head",
+      path: "lm_head",
+      stack,
+      inFeatures: c.width,
+      outFeatures: c.vocabulary,
+      bias: false,
+      ...c.tied && { tiedTo: "model.embed_tokens" },
+    }],
+    stacks: [{ kind: "stack", path: "model", stack, width: c.width, layers: c.layers }],
+  };
+}

@@ -1,0 +1,6 @@
+/**
+ * Models: forward passes over weight trees under the checkpoint's own names. Imports `core` and `ops` only.
+ *
+ * @module
+ */
+export * from "./llama.ts";

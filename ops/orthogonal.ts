@@ -1,0 +1,22 @@
+/** Orthonormal rows from any rows. */
+import type { Tensor } from "../core/tensor/mod.ts";
+import { divide, sqrt, subtract } from "./elementwise.ts";
+import { matmul } from "./matmul.ts";
+import { concat, slice } from "./movement.ts";
+import { sumOfSquares } from "./reduce.ts";
+
+/** Gram and Schmidt's process, each projection taken twice for accuracy: x [r, n], r ≤ n, rows independent. */
+export function orthogonalRows(x: Tensor): Tensor {
+  const [r, n] = [x.shape[0]!, x.shape[1]!];
+  if (r > n) throw new RangeError(`Cannot make ${r} orthogonal rows of length ${n}`);
+  const unit = (row: Tensor): Tensor => divide(row, sqrt(sumOfSquares(row)));
+  let basis = unit(slice(x, 0, 0, 1));
+  for (let i = 1; i < r; i++) {
+    let row = slice(x, 0, i, i + 1);
+    for (let pass = 0; pass < 2; pass++) {
+      row = subtract(row, matmul(matmul(row, basis, { transposeB: true }), basis));
+    }
+    basis = concat([basis, unit(row)], 0);
+  }
+  return basis;
+}
