@@ -122,6 +122,15 @@ Deno.test("encode() and decode() give the gguf package's blocks bit for bit", ()
   }
 });
 
+Deno.test("encode() rounds as bitsandbytes and gguf do where f32 rounding decides the code", () => {
+  for (const { dtype, x, bytes } of golden.ties) {
+    const shape = [floats(x).length];
+    const expected = unpack(bytes);
+    const found = encoded(dtype as DType, floats(x), shape).subarray(0, expected.length);
+    assert.deepEqual(found, expected, `${dtype} ${shape}`);
+  }
+});
+
 Deno.test("encode() gives torch's f16 and bf16", () => {
   const x = floats(golden.half.x);
   for (const dtype of ["f16", "bf16"] as const) {

@@ -32,7 +32,7 @@ Deno.test("unary() round takes ties to even, gelu keeps its far left tail", () =
   backend.unary("round", operand([4], [0.5, 1.5, 2.5, -0.5]), out);
   assert.deepEqual(values(out).map((x) => x + 0), [0, 2, 2, 0]);
   backend.unary("gelu", operand([4], [-8, -10, 10, 0]), out);
-  // scipy: −8 · ndtr(−8) and −10 · ndtr(−10)
+  // Python's math: x · erfc(−x / √2) / 2
   close(values(out).map((x, i) => x / [-4.976768e-15, -7.619853e-23, 10, 1][i]!), [1, 1, 1, 0], 1e-6);
 });
 

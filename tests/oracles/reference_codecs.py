@@ -101,6 +101,37 @@ awkward = [0.0, -0.0, 1.0, 65504.0, 65519.99, 65520.0, 1e6, -1e6, 2**-14, 2**-24
 x = torch.cat([torch.tensor(awkward), torch.from_numpy(numbers(3, 200, 30))])
 golden["half"] = {"x": text(x), "f16": text(x.half()), "bf16": text(x.bfloat16())}
 
+# Values within two f32 steps of where a code changes: here a rounding more or less decides.
+golden["ties"] = []
+
+
+def near(values, seed):
+    steps = np.random.default_rng(seed).integers(-2, 3, len(values))
+    return (np.asarray(values, np.float32).view(np.int32) + steps.astype(np.int32)).view(np.float32)
+
+
+for dtype in ("nf4", "fp4"):
+    code = np.sort(F.get_4bit_type(dtype, device="cpu").numpy())
+    middles = (code[1:] + code[:-1])[[*range(7), *range(8, 15)]] / 2  # without the one at 0, where steps are denormal
+    for n, seed in ((64, 1), (63, 2), (62, 3), (61, 4)):
+        absmax = np.float32(np.random.default_rng(seed).uniform(0.5, 3))
+        x = near(np.resize(middles, n) * absmax, seed)
+        x[5] = absmax
+        packed, _ = F.quantize_4bit(torch.from_numpy(x), blocksize=64, quant_type=dtype)
+        golden["ties"].append({"dtype": dtype, "x": text(x), "bytes": text(packed)})
+for name, levels in (("Q4_0", 16), ("Q4_1", 16), ("Q5_0", 32), ("Q5_1", 32), ("Q8_0", 255)):
+    rng = np.random.default_rng(levels)
+    x = np.empty((16, 32), np.float32)
+    for block in x:
+        low, step = (0, -rng.uniform(0.01, 1)) if name[-1] == "0" else (rng.normal(), rng.uniform(0.01, 1))
+        half = levels // 2 if name[-1] == "0" else 0
+        block[:] = near(low + step * (rng.integers(0, levels - 1, 32) - half + 0.5), 1)
+        block[0], block[1] = low - step * half, low + step * (levels - 1 - half)
+    golden["ties"].append({"dtype": name.lower(), "x": text(x), "bytes": text(gguf.quantize(x, gguf.GGMLQuantizationType[name]))})
+x = near((np.arange(64) + 0.5) * (1.7 / 127), 9).reshape(1, 64)
+x[0, 63] = 1.7
+golden["ties"].append({"dtype": "int8", "x": text(x), "bytes": text(torch.ops.bitsandbytes.int8_vectorwise_quant(torch.from_numpy(x))[0])})
+
 path = pathlib.Path(__file__).parent / "golden" / "reference_codecs.json"
 path.write_text(json.dumps(golden, separators=(",", ":")) + "\n")
 print(path.stat().st_size)
