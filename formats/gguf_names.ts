@@ -71,7 +71,7 @@ function renamed(
   name: string,
 ): string | undefined {
   const suffix = /\.(weight|bias)$/.exec(name)?.[0];
-  if (suffix === undefined) return undefined;
+  if (suffix === undefined || name.includes("{}")) return undefined;
   const layer = layered.exec(name);
   const stem = name.slice(0, -suffix.length).replace(layered, "$1.{}.");
   const to = pairs.find(([from]) => from === stem)?.[1];
