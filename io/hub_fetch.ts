@@ -1,0 +1,163 @@
+/**
+ * One file over HTTP, resumable: bytes go to `<target>.<version>.part`, a later try asks for the rest with a Range header,
+ * and only a file of the right size and hash gets its name.
+ */
+import { createHash } from "node:crypto";
+import { open, rename, rm, stat } from "node:fs/promises";
+
+/** What to fetch, and what it must be. */
+export interface FetchRequest {
+  readonly url: string;
+  /** The path that the file gets. */
+  readonly target: string;
+  /** Its bytes. */
+  readonly size: number;
+  /** Names the content; a part of another version is not continued. */
+  readonly version: string;
+  /** The SHA-256 of the content in hex, where it is known. */
+  readonly sha256?: string;
+  readonly token?: string;
+  /** Tries before giving up. */
+  readonly attempts: number;
+  /** Called with the bytes on disk. */
+  readonly onProgress: (received: number) => void;
+}
+
+/** The connection failed or the server was busy: worth another try. */
+class Interrupted extends Error {}
+
+/**
+ * Fetches a file.
+ *
+ * @throws {RangeError} when the content has not the expected size or hash.
+ * @throws {Error} when the server refuses, or the connection fails in every attempt; the part stays for the next call.
+ */
+export async function fetchFile(request: FetchRequest): Promise<void> {
+  const version = request.version.replace(/[^\w]/g, "").slice(0, 12);
+  const part = `${request.target}${version === "" ? "" : `.${version}`}.part`;
+  for (let attempt = 1;; attempt++) {
+    try {
+      await receive(request, part);
+      break;
+    } catch (error) {
+      if (!(error instanceof Interrupted)) throw error;
+      if (attempt >= request.attempts) {
+        throw new Error(`${error.message}; call again to go on from there`, { cause: error.cause ?? error });
+      }
+      await new Promise((resolve) => setTimeout(resolve, 100 * 2 ** attempt));
+    }
+  }
+  await check(request, part);
+  await rename(part, request.target);
+}
+
+/** Appends to the part until it has all bytes. */
+async function receive(request: FetchRequest, part: string): Promise<void> {
+  const { url, size, token, onProgress } = request;
+  let received = await stat(part).then((info) => info.size, () => 0);
+  if (received > size) received = 0;
+  if (received === size && size > 0) return;
+  const response = await connect(url, {
+    // Compression would make ranges and sizes mean something else.
+    "accept-encoding": "identity",
+    ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+    ...(received > 0 ? { range: `bytes=${received}-` } : {}),
+  });
+  if (response.status === 416 || (response.status === 206 && !continues(response, received))) {
+    await response.body?.cancel();
+    await rm(part, { force: true });
+    throw new Interrupted(`Cannot continue ${url}: the server does not go on at byte ${received}`);
+  }
+  if (!response.ok) {
+    await response.body?.cancel();
+    if (response.status >= 500 || response.status === 429) {
+      throw new Interrupted(`Cannot fetch ${url}: the server answered ${response.status}`);
+    }
+    throw hubError(`fetch ${url}`, response.status);
+  }
+  // A server without ranges sends everything again.
+  if (response.status !== 206) received = 0;
+  const file = await open(part, received > 0 ? "a" : "w");
+  try {
+    onProgress(received);
+    for await (const chunk of body(response, url)) {
+      received += chunk.length;
+      if (received > size) break;
+      await file.write(chunk);
+      onProgress(received);
+    }
+  } finally {
+    await file.close();
+  }
+  if (received > size) {
+    await rm(part, { force: true });
+    throw new RangeError(`Expected ${url} to hold ${size} bytes but found more`);
+  }
+  if (received < size) {
+    throw new Interrupted(`Cannot fetch ${url}: the connection ended after ${received} of ${size} bytes`);
+  }
+}
+
+async function connect(url: string, headers: Record<string, string>): Promise<Response> {
+  try {
+    return await fetch(url, { headers });
+  } catch (cause) {
+    throw new Interrupted(`Cannot fetch ${url}: ${(cause as Error).message}`, { cause });
+  }
+}
+
+async function* body(response: Response, url: string): AsyncGenerator<Uint8Array> {
+  if (response.body === null) return;
+  const reader = response.body.getReader();
+  try {
+    while (true) {
+      const { done, value } = await reader.read().catch((cause) => {
+        throw new Interrupted(`Cannot fetch ${url}: ${(cause as Error).message}`, { cause });
+      });
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    await reader.cancel().catch(() => {});
+  }
+}
+
+/** Whether a partial answer starts at the byte that was asked for. */
+function continues(response: Response, received: number): boolean {
+  const range = /^bytes (\d+)-/.exec(response.headers.get("content-range") ?? "");
+  return received > 0 && range !== null && Number(range[1]) === received;
+}
+
+/** Hashes the part where a hash is known. */
+async function check({ url, sha256 }: FetchRequest, part: string): Promise<void> {
+  if (sha256 === undefined || !/^[0-9a-f]{64}$/.test(sha256)) return;
+  const hash = createHash("sha256");
+  const file = await open(part, "r");
+  try {
+    const buffer = new Uint8Array(1 << 20);
+    for (;;) {
+      const { bytesRead } = await file.read(buffer, 0, buffer.length);
+      if (bytesRead === 0) break;
+      hash.update(buffer.subarray(0, bytesRead));
+    }
+  } finally {
+    await file.close();
+  }
+  const found = hash.digest("hex");
+  if (found !== sha256) {
+    await rm(part, { force: true });
+    throw new RangeError(
+      `Expected ${url} to have the SHA-256 ${sha256} but found ${found}; download it again`,
+    );
+  }
+}
+
+/** The error for an HTTP status, with what to do about it. */
+export function hubError(what: string, status: number, cause?: unknown): Error {
+  const advice = status === 401 || status === 403
+    ? "it is private, gated or does not exist; set HF_TOKEN to a token that may read it and accept its terms on the hub"
+    : status === 404
+    ? "there is no such repository, revision or file; check the spelling"
+    : "try again later";
+  return new Error(`Cannot ${what}: the hub answered ${status}; ${advice}`, { cause });
+}

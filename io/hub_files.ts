@@ -1,0 +1,81 @@
+/** Which files of a hub repository a model or adapter needs. */
+
+const SMALL = new Set([
+  "config.json",
+  "generation_config.json",
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "vocab.json",
+  "merges.txt",
+  "vocab.txt",
+  "spiece.model",
+  "tokenizer.model",
+  "chat_template.jinja",
+  "chat_template.json",
+  "model.safetensors.index.json",
+  "adapter_config.json",
+  "head_config.json",
+]);
+
+/**
+ * The files to fetch, in order of name: what the patterns match, or by default the configs, tokenizer files, chat
+ * template and safetensors of the top folder; a repository without safetensors gives its GGUF file, if it has just one.
+ * Where there are sharded or single `model…safetensors`, other weight files (`consolidated…`, `….fp16.safetensors`) are
+ * the same weights again and stay behind.
+ *
+ * @param id What the messages call the repository.
+ * @param paths All its files.
+ * @param patterns Names, with `*` for any run of characters.
+ * @throws {RangeError} when a pattern matches nothing, a wanted file is pickled (`.bin`, `.pt`), there are no weights, or
+ *   a name would lead out of the folder.
+ */
+export function neededFiles(
+  id: string,
+  paths: readonly string[],
+  patterns?: readonly string[],
+): readonly string[] {
+  const chosen = patterns === undefined
+    ? byDefault(id, paths)
+    : patterns.flatMap((p) => matching(id, paths, p));
+  for (const path of chosen) {
+    if (/^\/|^[A-Za-z]:|\\|\0|(^|\/)\.{0,2}(\/|$)/.test(path)) {
+      throw new RangeError(`Cannot download "${path}" of ${id}: the name leads out of the folder`);
+    }
+    if (/\.(bin|pt|pth|pkl|ckpt)$/.test(path)) {
+      throw new RangeError(
+        `Cannot download "${path}" of ${id}: pickled files can run code and are never read; convert it to safetensors`,
+      );
+    }
+  }
+  return [...new Set(chosen)].sort();
+}
+
+function byDefault(id: string, paths: readonly string[]): readonly string[] {
+  const top = paths.filter((path) => !path.includes("/"));
+  const small = top.filter((path) => SMALL.has(path));
+  const weights = top.filter((path) => path.endsWith(".safetensors"));
+  const model = weights.filter((path) => /^model(-\d+-of-\d+)?\.safetensors$/.test(path));
+  const adapters = weights.filter((path) =>
+    /^(adapter|head|pytorch_adapter|pytorch_model_head|model_head)/.test(path)
+  );
+  if (model.length > 0) return [...small, ...model, ...adapters];
+  if (weights.length > 0) return [...small, ...weights];
+  const gguf = top.filter((path) => path.endsWith(".gguf"));
+  if (gguf.length === 1) return [...small, ...gguf];
+  const found = [...gguf, ...top.filter((path) => path.endsWith(".bin"))];
+  throw new RangeError(
+    `Expected ${id} to hold safetensors or one GGUF file but found ${found.join(", ") || "no weights"}` +
+      (gguf.length > 1 ? "; say which in { files }" : ""),
+  );
+}
+
+function matching(id: string, paths: readonly string[], pattern: string): readonly string[] {
+  const source = pattern.split("*").map((text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join(".*");
+  const found = paths.filter((path) => new RegExp(`^${source}$`, "s").test(path));
+  if (found.length === 0) {
+    throw new RangeError(`Cannot download "${pattern}" of ${id}: the repository has no such file`);
+  }
+  return found;
+}
