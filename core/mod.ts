@@ -11,6 +11,7 @@ export * from "./edit.ts";
 export * from "./fold.ts";
 export * from "./targets.ts";
 export * from "./model.ts";
+export * from "./new_model.ts";
 export * from "./method.ts";
 export * from "./pass.ts";
 export * from "./graft.ts";

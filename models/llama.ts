@@ -77,7 +77,8 @@ function configOf(config: ModelConfig): LlamaConfig {
     epsilon: optionalNumber(config, "rms_norm_eps") ?? 1e-6,
     theta: optionalNumber(config, "rope_theta") ?? 10000,
     scaling: scalingOf(config),
-    window: windowed ? optionalNumber(config, "sliding_window") ?? 0 : 0,
+    // `sliding_window` counts the query itself, the kernel's window only keys behind it.
+    window: windowed ? Math.max(0, (optionalNumber(config, "sliding_window") ?? 1) - 1) : 0,
     tied: flag(config, "tie_word_embeddings", false),
   };
 }

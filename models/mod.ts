@@ -4,3 +4,4 @@
  * @module
  */
 export * from "./llama.ts";
+export * from "./architecture.ts";

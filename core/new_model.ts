@@ -1,0 +1,85 @@
+/** Making a model from weights. */
+import { type Backend, keep, type Tensor } from "./tensor/mod.ts";
+import type { Architecture, Model, ModelConfig, TextCodec } from "./model.ts";
+import type { Spec } from "./place.ts";
+import { type Branch, lookup, weightTree } from "./weights.ts";
+
+/** What a model is made of. */
+export interface ModelParts<C extends TextCodec> {
+  readonly architecture: Architecture;
+  readonly spec: Spec;
+  readonly config: ModelConfig;
+  /** Leaves by the checkpoint's names. */
+  readonly weights: Iterable<readonly [path: string, leaf: Tensor]>;
+  readonly backend: Backend;
+  readonly tokenizer?: C;
+  readonly source?: string;
+}
+
+/**
+ * A model that owns its weights. Heads tied to an embedding get an empty branch, so that edits can stand there.
+ *
+ * @throws {RangeError} when weights are missing that the spec's places need.
+ */
+export function newModel<C extends TextCodec>(parts: ModelParts<C>): Model<C> {
+  const { architecture, spec, config, backend } = parts;
+  const weights = withHeads(weightTree(parts.weights), spec);
+  checkShapes(weights, spec);
+  const root = keep(weights);
+  return {
+    architecture,
+    spec,
+    config,
+    backend,
+    weights,
+    ...parts.source !== undefined && { source: parts.source },
+    tokenizer: parts.tokenizer ?? missing(parts.source) as unknown as C,
+    dispose: () => root.dispose(),
+  };
+}
+
+function withHeads(weights: Branch, spec: Spec): Branch {
+  return spec.heads.reduce<Branch>(
+    (tree, head) =>
+      lookup(tree, head.path) === undefined && head.tiedTo !== undefined
+        ? { ...tree, [head.path]: {} }
+        : tree,
+    weights,
+  );
+}
+
+function checkShapes(weights: Branch, spec: Spec): void {
+  const expect = (path: string, shape: readonly number[]): void => {
+    const leaf = lookup(weights, path);
+    if (leaf === undefined || !("shape" in leaf)) {
+      throw new RangeError(`The checkpoint has no tensor "${path}"`);
+    }
+    const found = leaf.shape as readonly number[];
+    if (found.length !== shape.length || found.some((n, i) => n !== shape[i])) {
+      throw new RangeError(`${path}: expected [${shape.join(", ")}] but found [${found.join(", ")}]`);
+    }
+  };
+  for (const place of spec.linears) {
+    const { inFeatures: n, outFeatures: m } = place;
+    expect(`${place.path}.weight`, place.transposed ? [n, m] : [m, n]);
+    if (place.bias) expect(`${place.path}.bias`, [m]);
+  }
+  for (const place of spec.norms) {
+    expect(`${place.path}.weight`, [place.width]);
+    if (place.bias) expect(`${place.path}.bias`, [place.width]);
+  }
+  for (const place of spec.embeddings) expect(`${place.path}.weight`, [place.rows, place.width]);
+  for (const place of spec.heads) {
+    if (place.tiedTo === undefined) expect(`${place.path}.weight`, [place.outFeatures, place.inFeatures]);
+  }
+}
+
+/** Stands where a checkpoint brought no tokenizer; says so when it is used. */
+function missing(source: string | undefined): TextCodec {
+  const refuse = (): never => {
+    throw new Error(
+      `The model${source ? ` "${source}"` : ""} has no tokenizer: put tokenizer.json beside its weights`,
+    );
+  };
+  return { encode: refuse, decode: refuse };
+}

@@ -1,0 +1,100 @@
+/** `loadModel`: a model from a folder, a GGUF file or a hub id. */
+import {
+  type Backend,
+  castTo,
+  type DType,
+  fromBytes,
+  isQuantized,
+  type Model,
+  type ModelConfig,
+  newModel,
+  scope,
+  Tensor,
+} from "../core/mod.ts";
+import { openCheckpoint } from "../formats/checkpoint.ts";
+import { openGguf } from "../formats/gguf.ts";
+import { ggufTokenizer } from "../formats/gguf_tokenizer.ts";
+import type { StoredTensor } from "../formats/tensor_file.ts";
+import { loadTokenizer, type Tokenizer } from "../formats/tokenizer.ts";
+import { architectureOf } from "../models/mod.ts";
+import { download, hubId } from "./hub.ts";
+
+/** Where and how to load. */
+export interface LoadOptions {
+  readonly backend: Backend;
+  /** Convert the matrices to this dtype on the way in; default: as stored. Vectors become f32. */
+  readonly dtype?: DType;
+}
+
+/**
+ * Loads a model.
+ *
+ * @param source A folder with `config.json` and safetensors, a `.gguf` file, or a hub id such as
+ * "HuggingFaceTB/SmolLM2-135M" (downloaded once, HF_ENDPOINT honoured).
+ * @throws {RangeError} when the architecture is not known or a weight is missing, unexpected or of the wrong shape.
+ */
+export async function loadModel(source: string, options: LoadOptions): Promise<Model<Tokenizer>> {
+  const path = await localPath(source);
+  const checkpoint = openCheckpoint(path);
+  try {
+    const config = checkpoint.config as ModelConfig;
+    const { architecture, spec } = architectureOf(config);
+    const known = new Set([...spec.linears, ...spec.norms, ...spec.embeddings, ...spec.heads].flatMap((p) => [
+      `${p.path}.weight`,
+      `${p.path}.bias`,
+    ]));
+    const tied = new Set(spec.heads.filter((h) => h.tiedTo !== undefined).map((h) => `${h.path}.weight`));
+    const weights: (readonly [string, Tensor])[] = [];
+    for (const stored of checkpoint.tensors.tensors.values()) {
+      if (tied.has(stored.name)) continue;
+      if (!known.has(stored.name)) {
+        throw new RangeError(
+          `The checkpoint has a tensor "${stored.name}" that no place of ${architecture.name} takes`,
+        );
+      }
+      weights.push([stored.name, loadTensor(stored, options)]);
+    }
+    const tokenizer = await tokenizerOf(path, checkpoint.kind);
+    return newModel({
+      architecture,
+      spec,
+      config,
+      weights,
+      backend: options.backend,
+      source,
+      ...tokenizer && { tokenizer },
+    });
+  } finally {
+    checkpoint.tensors.close();
+  }
+}
+
+async function localPath(source: string): Promise<string> {
+  const exists = await Deno.stat(source).then(() => true, () => false);
+  if (exists) return source;
+  if (hubId(source) !== undefined) return download(source);
+  throw new RangeError(
+    `Cannot load "${source}": there is no such file or folder, and it is no hub id ("owner/name")`,
+  );
+}
+
+function loadTensor(stored: StoredTensor, { backend, dtype }: LoadOptions): Tensor {
+  return scope(() => {
+    const t = fromBytes(stored.read(), stored.shape, stored.dtype, backend);
+    if (stored.shape.length < 2) return castTo(t, "f32");
+    return dtype === undefined || isQuantized(t.dtype) ? t : castTo(t, dtype);
+  });
+}
+
+async function tokenizerOf(path: string, kind: "folder" | "gguf"): Promise<Tokenizer | undefined> {
+  if (kind === "gguf") {
+    const file = openGguf(path);
+    try {
+      return ggufTokenizer(file.metadata);
+    } finally {
+      file.close();
+    }
+  }
+  const has = await Deno.stat(`${path}/tokenizer.json`).then(() => true, () => false);
+  return has ? await loadTokenizer(path) : undefined;
+}
