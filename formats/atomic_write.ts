@@ -5,6 +5,7 @@
 
 /** Takes bytes in order. */
 export interface ByteSink {
+  /** Takes all of the bytes; they may be reused afterwards. */
   write(bytes: Uint8Array): void;
 }
 

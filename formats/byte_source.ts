@@ -4,6 +4,7 @@
 export interface ByteSource {
   /** For messages: a path, or what the caller called the bytes. */
   readonly name: string;
+  /** Bytes in all. */
   readonly byteLength: number;
   /**
    * A fresh copy of the bytes from `offset` on.
@@ -11,6 +12,7 @@ export interface ByteSource {
    * @throws {RangeError} when the range does not lie inside the source.
    */
   read(offset: number, length: number): Uint8Array;
+  /** Gives the file handle back; a later `read` throws. Closing twice is fine. */
   close(): void;
 }
 

@@ -11,7 +11,9 @@ import type { JsonObject, TensorFile } from "./tensor_file.ts";
 export interface Checkpoint {
   /** As in `config.json`; rebuilt from metadata for GGUF. */
   readonly config: JsonObject;
+  /** The weights. */
   readonly tensors: TensorFile;
+  /** Where they came from. */
   readonly kind: "folder" | "gguf";
 }
 

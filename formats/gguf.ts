@@ -20,6 +20,7 @@ import type { StoredTensor, TensorFile } from "./tensor_file.ts";
 
 /** An open GGUF file; tensors under the file's own names, shapes in our order (the last axis is contiguous). */
 export interface GgufFile extends TensorFile {
+  /** 2 or 3. */
   readonly version: number;
   /** Metadata without types: numbers (bigint only past 2^53), booleans, texts, arrays. */
   readonly metadata: ReadonlyMap<string, unknown>;

@@ -73,7 +73,9 @@ export function ggufModel(file: GgufFile, decode?: Decode): GgufModel {
 
 /** What `writeGguf` needs for a model. */
 export interface GgufContent {
+  /** Metadata with types, `general.architecture` first. */
   readonly fields: ReadonlyMap<string, GgufValue>;
+  /** In GGUF names and layouts, converted when they are read. */
   readonly tensors: readonly WritableTensor[];
 }
 

@@ -14,9 +14,13 @@ import type { StoredTensor, TensorFile } from "./tensor_file.ts";
 
 /** A tensor exactly as the file holds it, with the file's own number type. */
 export interface RawTensor {
+  /** As in the header. */
   readonly name: string;
+  /** As in the header. */
   readonly type: NumberType;
+  /** Sizes, the contiguous axis last. */
   readonly shape: Shape;
+  /** Stored bytes. */
   readonly byteLength: number;
   /** A fresh copy of the stored bytes. */
   read(): Uint8Array;
@@ -24,6 +28,7 @@ export interface RawTensor {
 
 /** An open safetensors file, or all the shards of one. */
 export interface SafetensorsFile extends TensorFile {
+  /** The header's `__metadata__`. */
   readonly metadata: ReadonlyMap<string, string>;
   /** The same tensors with the file's own types; formats that reinterpret bytes (bitsandbytes) read these. */
   readonly raw: ReadonlyMap<string, RawTensor>;

@@ -5,8 +5,11 @@ import type { DType, Shape } from "../core/tensor/mod.ts";
 
 /** One tensor of a file. */
 export interface StoredTensor {
+  /** The whole path in the checkpoint. */
   readonly name: string;
+  /** How the bytes are to be read. */
   readonly dtype: DType;
+  /** Sizes, the contiguous axis last. */
   readonly shape: Shape;
   /** Bytes that `read` returns: `byteLength(dtype, shape)` of core. */
   readonly byteLength: number;
@@ -20,6 +23,7 @@ export interface StoredTensor {
 
 /** A tensor to be written. `read` is called once, when its turn comes, so its bytes need not exist before. */
 export interface WritableTensor extends Omit<StoredTensor, "read"> {
+  /** The bytes, or a promise of them. */
   read(): Uint8Array | Promise<Uint8Array>;
 }
 

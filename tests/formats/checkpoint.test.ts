@@ -53,6 +53,8 @@ Deno.test("openCheckpoint() says what is wrong with a folder or file", async () 
     assert.throws(open, /SyntaxError.*not a JSON object/);
     Deno.writeTextFileSync(folder + "config.json", `{"a":1,"a":2}`);
     assert.throws(open, /SyntaxError.*"a" occurs twice/);
+    Deno.writeTextFileSync(folder + "config.json", `{"a":[{"__proto__":{}}]}`);
+    assert.throws(open, /SyntaxError.*"__proto__" is not allowed/);
     Deno.writeTextFileSync(folder + "config.json", "{}");
     assert.throws(open, /TypeError.*no model.safetensors and no model.safetensors.index.json/);
     Deno.writeTextFileSync(folder + "pytorch_model.bin", "");

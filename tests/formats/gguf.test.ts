@@ -245,6 +245,23 @@ Deno.test("openGguf() reads version 2 and tensors without axes", () => {
   assert.equal(file.tensors.get("a")!.read().length, 4);
 });
 
+Deno.test("openGguf() reads headers of several windows, wherever a window ends", () => {
+  const length = 1 << 20; // the window of the cursor
+  for (
+    const pad of [length - 100, length - 61, length - 60, length - 59, length - 58, length - 50, 3 * length]
+  ) {
+    const fields: [string, GgufValue][] = [
+      ["pad", { type: "string", value: "x".repeat(pad) }],
+      ["u16", { type: "u16", value: 515 }],
+      ["list", { type: "array", of: "u32", value: [16909060, 84281096, 151653132] }],
+    ];
+    const file = openGguf(
+      bytesSource("long", join(head(0, 3), ...fields.map(([key, value]) => field(key, value)))),
+    );
+    assert.deepEqual([...file.fields], fields);
+  }
+});
+
 Deno.test("openGguf() survives any damage of a good file with a SyntaxError or RangeError", () => {
   const good = Deno.readFileSync(GOLDEN + "kinds.gguf");
   fc.assert(

@@ -86,6 +86,41 @@ for (const architecture of ["llama", "qwen2", "gpt2"] as const) {
   });
 }
 
+Deno.test("ggufContent() leaves out a repeated tied head, widens half vectors and states the main type", async () => {
+  const config = golden("hf_llama/config.json");
+  const make = (name: string, dtype: DType, shape: number[], bytes: number[]): StoredTensor => (
+    { name, dtype, shape, byteLength: bytes.length, read: () => new Uint8Array(bytes) }
+  );
+  const { fields, tensors } = ggufContent(config, [
+    make("lm_head.weight", "f16", [1, 2], [0, 0, 0, 0]),
+    make("model.embed_tokens.weight", "q8_0", [1, 32], Array(34).fill(0)),
+    make("model.norm.weight", "f16", [3], [0x00, 0x3c, 0x01, 0x00, 0x00, 0xfc]), // 1, 2^-24, -infinity
+    make("model.layers.0.input_layernorm.weight", "bf16", [2], [0x80, 0x3f, 0x20, 0xc0]), // 1, -2.5
+  ]);
+  assert.deepEqual(tensors.map((t) => [t.name, t.dtype, t.byteLength]), [
+    ["token_embd.weight", "q8_0", 34],
+    ["output_norm.weight", "f32", 12],
+    ["blk.0.attn_norm.weight", "f32", 8],
+  ]);
+  assert.deepEqual([...f32(await tensors[1]!.read())], [1, 2 ** -24, -Infinity]);
+  assert.deepEqual([...f32(await tensors[2]!.read())], [1, -2.5]);
+  assert.deepEqual(fields.get("general.file_type"), { type: "u32", value: 7 });
+  assert.deepEqual(fields.get("general.quantization_version"), { type: "u32", value: 2 });
+  const untied = ggufContent({ ...config, tie_word_embeddings: false }, [
+    make("lm_head.weight", "f16", [1, 2], [0, 0, 0, 0]),
+  ]);
+  assert.deepEqual(untied.tensors.map((t) => t.name), ["output.weight"]);
+  assert.throws(
+    () => ggufContent(config, [make("model.rotary.inv_freq", "f32", [1], [0, 0, 0, 0])]),
+    /TypeError.*no tensor/,
+  );
+  assert.throws(() => ggufContent({ ...config, model_type: "bert" }, []), /TypeError.*found bert/);
+  assert.throws(
+    () => ggufContent({ ...config, hidden_size: "8" }, []),
+    /TypeError.*"hidden_size" to be a number/,
+  );
+});
+
 Deno.test("fromInterleaved() and toInterleaved() undo each other, and move q4_1 rows whole", () => {
   fc.assert(fc.property(fc.integer({ min: 1, max: 5 }), fc.integer({ min: 1, max: 5 }), (heads, pairs) => {
     const shape = [heads * pairs * 2, 32];

@@ -1,0 +1,36 @@
+/**
+ * Files of weights, tokenizers and chat templates: bytes to flat named tensors and JSON, and back. Imports core/tensor
+ * and npm only; nothing here knows a backend, a model or a method.
+ *
+ * @example
+ * ```ts
+ * import { bytesSource, encodeSafetensors, openSafetensors } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * const bytes = new Uint8Array(new Float32Array([1, 2]).buffer);
+ * const weight = { name: "w", dtype: "f32", shape: [2], byteLength: 8, read: () => bytes } as const;
+ * const file = openSafetensors(bytesSource("example", await encodeSafetensors([weight])));
+ * assert.deepEqual(file.tensors.get("w")?.read(), bytes);
+ * file.close();
+ * ```
+ * @module
+ */
+export type { JsonObject, StoredTensor, TensorFile, WritableTensor } from "./tensor_file.ts";
+export * from "./byte_source.ts";
+export * from "./atomic_write.ts";
+export { parseJson } from "./strict_json.ts";
+export type { NumberType } from "./plain_numbers.ts";
+export * from "./safetensors.ts";
+export * from "./safetensors_write.ts";
+export { type GgufFile, openGguf } from "./gguf.ts";
+export { type GgufItem, type GgufScalar, type GgufValue, plainGgufValue } from "./gguf_metadata.ts";
+export * from "./gguf_write.ts";
+export * from "./gguf_model.ts";
+export * from "./gguf_names.ts";
+export * from "./gguf_vocabulary.ts";
+export type { Decode } from "./relayout.ts";
+export * from "./bitsandbytes.ts";
+export * from "./bitsandbytes_write.ts";
+export * from "./checkpoint.ts";
+export * from "./tokenizer.ts";
+export * from "./gguf_tokenizer.ts";
+export * from "./chat_template.ts";
