@@ -49,7 +49,9 @@ export function ggufModel(file: GgufFile, decode?: Decode): GgufModel {
   if (!embedding) throw new RangeError(`Cannot read this GGUF file: it has no tensor "token_embd.weight"`);
   const frequencies = file.tensors.get("rope_freqs.weight");
   if (frequencies && frequencies.dtype !== "f32") {
-    throw new TypeError(`Cannot read tensor "rope_freqs.weight": expected f32 but found ${frequencies.dtype}`);
+    throw new TypeError(
+      `Cannot read tensor "rope_freqs.weight": expected f32 but found ${frequencies.dtype}`,
+    );
   }
   const config = configFromGguf(file.metadata, {
     vocabulary: embedding.shape[0]!,
