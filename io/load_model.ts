@@ -24,6 +24,12 @@ export interface LoadOptions {
   readonly backend: Backend;
   /** Convert the matrices to this dtype on the way in; default: as stored. Vectors become f32. */
   readonly dtype?: DType;
+  /**
+   * How a GGUF file's tokenizer behaves. "transformers" (default): as Python's loader of the same file, which splits like
+   * GPT-2 and starts a text with bos whatever the file says. "file": as the file says, which is what llama.cpp does. The two
+   * differ in the bos and in runs of white space before digits.
+   */
+  readonly ggufTokenizer?: "transformers" | "file";
 }
 
 /**
@@ -54,7 +60,7 @@ export async function loadModel(source: string, options: LoadOptions): Promise<M
       }
       weights.push([stored.name, loadTensor(stored, options)]);
     }
-    const tokenizer = await tokenizerOf(path, checkpoint.kind);
+    const tokenizer = await tokenizerOf(path, checkpoint.kind, options.ggufTokenizer ?? "transformers");
     return newModel({
       architecture,
       spec,
@@ -86,11 +92,21 @@ function loadTensor(stored: StoredTensor, { backend, dtype }: LoadOptions): Tens
   });
 }
 
-async function tokenizerOf(path: string, kind: "folder" | "gguf"): Promise<Tokenizer | undefined> {
+async function tokenizerOf(
+  path: string,
+  kind: "folder" | "gguf",
+  like: "transformers" | "file",
+): Promise<Tokenizer | undefined> {
   if (kind === "gguf") {
     const file = openGguf(path);
     try {
-      return ggufTokenizer(file.metadata);
+      if (!file.metadata.has("tokenizer.ggml.tokens")) return undefined;
+      const splitsLikeGpt2 = like === "transformers" &&
+        file.metadata.get("general.architecture") === "llama" &&
+        file.metadata.get("tokenizer.ggml.model") === "gpt2";
+      return splitsLikeGpt2
+        ? ggufTokenizer(new Map([...file.metadata, ["tokenizer.ggml.add_bos_token", true]]), { pre: "gpt-2" })
+        : ggufTokenizer(file.metadata);
     } finally {
       file.close();
     }

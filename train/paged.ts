@@ -1,0 +1,149 @@
+/** Optimizer state outside compute memory: host memory up to a budget, then a file. See `moments.ts`. */
+import {
+  byteLength,
+  bytesOf,
+  dispose,
+  type DType,
+  fromBytes,
+  leaves,
+  nest,
+  overlay,
+  scope,
+  type Synchronous,
+  type Tensor,
+  trainable,
+  type Tree,
+} from "../core/mod.ts";
+import { checked, leafOf, type Moments, updateLeaf } from "./moments.ts";
+import { freshSlots, type Optimizer, type Slots } from "./optimizer.ts";
+
+/** How much host memory the state may take. */
+export interface PagedOptions {
+  /** Bytes; what goes beyond lies in a temporary file. Default: no limit. */
+  readonly hostBudget?: number;
+  /** Folder of the file. Default: the system's. */
+  readonly folder?: string;
+}
+
+interface Page {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly leaf: Tensor;
+  /** In host memory, or at an offset of the file. */
+  readonly at: { bytes: Uint8Array } | { readonly offset: number };
+}
+
+/** State brought in leaf by leaf. Numerically the plain optimizer. */
+export async function paged(
+  optimizer: Optimizer,
+  params: Tree,
+  options: PagedOptions = {},
+): Promise<Moments> {
+  const { hostBudget = Infinity } = options;
+  const pages = new Map<string, Page>();
+  let [host, disk] = [0, 0];
+  for (const [path, leaf] of leaves(trainable(params))) {
+    for (const [slot, dtype] of Object.entries(optimizer.slots(leaf))) {
+      const size = byteLength(dtype, leaf.shape);
+      const fits = host + size <= hostBudget;
+      const name = `${path}/${slot}`;
+      pages.set(name, { name, dtype, leaf, at: fits ? { bytes: new Uint8Array(size) } : { offset: disk } });
+      if (fits) host += size;
+      else disk += size;
+    }
+  }
+  const file = disk > 0 ? await openPageFile(disk, options.folder) : undefined;
+
+  const readPage = (page: Page): Uint8Array =>
+    "bytes" in page.at ? page.at.bytes : file!.read(page.at.offset, byteLength(page.dtype, page.leaf.shape));
+  const writePage = (page: Page, bytes: Uint8Array): void => {
+    if ("bytes" in page.at) page.at.bytes = bytes;
+    else file!.write(page.at.offset, bytes);
+  };
+  const pagesOf = (path: string): readonly Page[] =>
+    Object.keys(optimizer.slots(leafOf(params, path))).map((slot) => pages.get(`${path}/${slot}`)!);
+  for (const [path, leaf] of leaves(trainable(params))) {
+    const fresh = scope((): Synchronous<Slots> => freshSlots(optimizer, leaf));
+    for (const page of pagesOf(path)) {
+      writePage(page, await bytesOf(fresh[page.name.slice(path.length + 1)]!));
+    }
+    dispose(fresh);
+  }
+
+  return {
+    optimizer,
+    bytes: () => ({ resident: 0, host, disk }),
+    apply: async (params, gradients, step) => {
+      const updated: (readonly [string, Tensor])[] = [];
+      for (const [path, gradient] of leaves(gradients)) {
+        const next = scope((): Synchronous<{ readonly leaf: Tensor; readonly slots: Slots }> => {
+          const slots = Object.fromEntries(
+            pagesOf(path).map((page) => [
+              page.name.slice(path.length + 1),
+              fromBytes(readPage(page), page.leaf.shape, page.dtype, gradient.backend),
+            ]),
+          );
+          return updateLeaf(optimizer, params, path, gradient, slots, step);
+        });
+        for (const page of pagesOf(path)) {
+          const slot = next.slots[page.name.slice(path.length + 1)]!;
+          writePage(page, await bytesOf(slot));
+          dispose(slot);
+        }
+        updated.push([path, next.leaf]);
+      }
+      return overlay(params, nest(updated) as Tree);
+    },
+    async *save() {
+      for (const page of pages.values()) {
+        yield [page.name, {
+          dtype: page.dtype,
+          shape: page.leaf.shape,
+          bytes: await Promise.resolve(readPage(page)),
+        }];
+      }
+    },
+    restore: (saved) => {
+      for (const page of pages.values()) {
+        writePage(page, checked(saved, page.name, page.dtype, page.leaf).bytes);
+      }
+      return Promise.resolve();
+    },
+    dispose: () => file?.close(),
+  };
+}
+
+interface PageFile {
+  read(offset: number, size: number): Uint8Array;
+  write(offset: number, bytes: Uint8Array): void;
+  close(): void;
+}
+
+async function openPageFile(size: number, folder: string | undefined): Promise<PageFile> {
+  const path = await Deno.makeTempFile({
+    prefix: "graft-optimizer-",
+    ...folder !== undefined && { dir: folder },
+  });
+  const file = Deno.openSync(path, { read: true, write: true });
+  file.truncateSync(size);
+  return {
+    read: (offset, size) => {
+      const bytes = new Uint8Array(size);
+      file.seekSync(offset, Deno.SeekMode.Start);
+      for (let done = 0; done < size;) {
+        const n = file.readSync(bytes.subarray(done));
+        if (n === null) throw new Error(`The page file ${path} ended after ${offset + done} bytes`);
+        done += n;
+      }
+      return bytes;
+    },
+    write: (offset, bytes) => {
+      file.seekSync(offset, Deno.SeekMode.Start);
+      for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
+    },
+    close: () => {
+      file.close();
+      Deno.removeSync(path);
+    },
+  };
+}
