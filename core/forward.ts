@@ -1,6 +1,6 @@
 /** Running a model: logits, losses and gradients. */
 import { read, scope, type Synchronous, type Tensor, type Tree, valueAndGrad } from "./tensor/mod.ts";
-import { add, crossEntropy, divide, gatherRows, integers, reshape, sum } from "../ops/mod.ts";
+import { add, crossEntropy, divide, gatherRows, integers, multiply, reshape, sum } from "../ops/mod.ts";
 import { graft } from "./graft.ts";
 import type { Adapter } from "./method.ts";
 import type { Batch, Cache, ForwardOptions, Model } from "./model.ts";
@@ -81,7 +81,10 @@ export function lossAndGradients<P extends Tree>(
   return valueAndGrad((params: P) => {
     const data = loss(graft(model, { ...adapter, params }), batch, options);
     const penalty = adapter.method.penalty?.(params, model.spec);
-    return penalty === undefined ? data : add(data, penalty);
+    if (penalty === undefined) return data;
+    // A micro-batch carries its share of the penalty, so that a step of several counts it once.
+    const labels = labelledPositions(batch.labels ?? []).rows.length;
+    return add(data, multiply(penalty, labels / (options.labelCount ?? labels)));
   })(adapter.params);
 }
 

@@ -1,0 +1,35 @@
+/** Numbers on held-out rows. */
+import { dispose, loss, type Model, read, scope, type Synchronous, type Tensor } from "../core/mod.ts";
+import { batchOf } from "./loop.ts";
+import type { Rows } from "./rows.ts";
+
+/** Mean cross-entropy over labelled tokens, its exponential, and how many there were. */
+export interface HeldOut {
+  readonly loss: number;
+  readonly perplexity: number;
+  readonly tokens: number;
+}
+
+/** Evaluates a (grafted) model on every row, without dropout. Batches hold rows of similar length. */
+export async function heldOutLoss(
+  model: Model,
+  rows: Rows,
+  { batchSize, pad }: { readonly batchSize: number; readonly pad: number },
+): Promise<HeldOut> {
+  const order = Array.from({ length: rows.count }, (_, n) => n).sort((a, b) =>
+    rows.lengths[b]! - rows.lengths[a]!
+  );
+  let [sum, tokens] = [0, 0];
+  for (let start = 0; start < order.length; start += batchSize) {
+    const group = order.slice(start, start + batchSize).map((n) => [n]);
+    const batch = batchOf(rows, { rows: group, targets: 0 }, {
+      batching: { kind: "buckets", batchSize },
+      pad,
+    });
+    const value = scope((): Synchronous<Tensor> => loss(model, batch, { labelCount: 1 }));
+    sum += (await read(value))[0]!;
+    dispose(value);
+    tokens += group.reduce((n, [row]) => n + rows.targets[row!]!, 0);
+  }
+  return { loss: sum / tokens, perplexity: Math.exp(sum / tokens), tokens };
+}

@@ -1,0 +1,249 @@
+/**
+ * The training loop, one optimizer step at a time. Everything random is a function of (seed, step), the order of the data
+ * of (seed, epoch), so a run continued from a snapshot takes the same steps, bit for bit.
+ */
+import {
+  type Adapter,
+  allocate,
+  type Batch as ModelBatch,
+  dispose,
+  fold,
+  keep,
+  key as keyOf,
+  leaves,
+  lossAndGradients,
+  mapTree,
+  type Model,
+  read,
+  scope,
+  type Synchronous,
+  type Tensor,
+  type Tree,
+} from "../core/mod.ts";
+import { add } from "../ops/mod.ts";
+import { type BatchOptions, countSteps, type MicroBatch, type Step, stepsFrom } from "./batches.ts";
+import type { Buckets } from "./buckets.ts";
+import { clipFactor, globalNorm, scaleGradients } from "./clip.ts";
+import { collate } from "./collate.ts";
+import { leafOf, type Moments, resident, type SlotBytes } from "./moments.ts";
+import { adamw } from "./optimizer.ts";
+import type { Packing } from "./packing.ts";
+import type { Rows } from "./rows.ts";
+
+/** How to train. */
+export interface TrainOptions {
+  readonly learningRate: number;
+  /** step (from 0) → factor on the learning rate. Default: constant. */
+  readonly schedule?: (step: number) => number;
+  /** Factor on the learning rate by parameter path (LoRA+). */
+  readonly rateOf?: (path: string) => number;
+  /** Optimizer and where its state lives. Default: AdamW, resident. */
+  readonly moments?: (params: Tree) => Moments | Promise<Moments>;
+  readonly batching: Buckets | Packing;
+  /** Micro-batches a step, default 1. */
+  readonly accumulate?: number;
+  /** Passes over the data, default 1. */
+  readonly epochs?: number;
+  /** Stop after this many steps even inside an epoch. */
+  readonly maxSteps?: number;
+  /** Largest Euclidean norm of all gradients together; none by default. */
+  readonly clip?: number;
+  readonly labelSmoothing?: number;
+  /** Recompute blocks in the backward pass. Default false. */
+  readonly checkpointBlocks?: boolean;
+  readonly seed?: number;
+  /** The token to pad with. */
+  readonly pad: number;
+}
+
+/** What one step did. */
+export interface StepReport {
+  /** Steps done so far, this one included. */
+  readonly step: number;
+  readonly epoch: number;
+  /** Mean over the step's labelled tokens, before the update. */
+  readonly loss: number;
+  /** Tokens read, padding excluded. */
+  readonly tokens: number;
+  readonly learningRate: number;
+  readonly gradientNorm: number;
+}
+
+/** Where a run stands: what a checkpoint holds. */
+export interface Snapshot {
+  readonly step: number;
+  readonly params: Tree;
+  readonly slots: AsyncIterable<readonly [name: string, slot: SlotBytes]>;
+}
+
+/** Where to continue. */
+export interface Resume {
+  readonly step: number;
+  /** By path, of every parameter. */
+  readonly params: Tree;
+  readonly slots: ReadonlyMap<string, SlotBytes>;
+}
+
+/** A run in progress. It owns parameters and optimizer state until `dispose`. */
+export interface Training<P extends Tree> {
+  readonly step: number;
+  readonly totalSteps: number;
+  readonly moments: Moments;
+  /** The adapter as it stands; its tensors live until the next step. */
+  adapter(): Adapter<P>;
+  /** Takes a step; undefined when all are taken. @throws {RangeError} when the loss is not finite; nothing is updated. */
+  next(): Promise<StepReport | undefined>;
+  snapshot(): Snapshot;
+  dispose(): void;
+}
+
+/** Starts or continues a run. The adapter's own tensors are not freed. */
+export async function startTraining<P extends Tree>(
+  model: Model,
+  adapter: Adapter<P>,
+  rows: Rows,
+  options: TrainOptions,
+  resume?: Resume,
+): Promise<Training<P>> {
+  const seed = keyOf(options.seed ?? 0);
+  const order: BatchOptions = {
+    batching: options.batching,
+    accumulate: options.accumulate ?? 1,
+    key: fold(seed, "order"),
+  };
+  const epochs = options.epochs ?? 1;
+  const totalSteps = Math.min(options.maxSteps ?? Infinity, countSteps(rows, order, epochs));
+  const owned = keep(
+    resume === undefined ? copyOf(adapter.params) : (checkSame(adapter.params, resume.params), resume.params),
+  );
+  const moments = await (options.moments ?? ((params: Tree) => resident(adamw(), params)))(owned.tree);
+  if (resume !== undefined) await moments.restore(resume.slots);
+  let step = resume?.step ?? 0;
+  const plans = plansFrom(rows, order, step);
+  const current = (): Adapter<P> => ({ ...adapter, params: owned.tree as P });
+
+  const gradientsOf = async (plan: Step): Promise<{ loss: number; gradients: Tree }> => {
+    let loss = 0;
+    let total: Tree | undefined;
+    for (const [i, micro] of plan.microBatches.entries()) {
+      const { value, gradients } = lossAndGradients(model, current(), batchOf(rows, micro, options), {
+        train: true,
+        key: fold(fold(fold(seed, "pass"), step), i),
+        labelCount: plan.targets,
+        labelSmoothing: options.labelSmoothing ?? 0,
+        checkpointBlocks: options.checkpointBlocks ?? false,
+      });
+      loss += (await read(value))[0]!;
+      dispose(value);
+      const before: Tree | undefined = total;
+      if (before === undefined) total = gradients;
+      else {
+        total = scope((): Synchronous<Tree> => mapTree(gradients, (g, path) => add(leafOf(before, path), g)));
+        dispose([before, gradients]);
+      }
+    }
+    return { loss, gradients: total! };
+  };
+
+  return {
+    get step() {
+      return step;
+    },
+    totalSteps,
+    moments,
+    adapter: current,
+    next: async () => {
+      if (step >= totalSteps) return undefined;
+      const plan = plans.next().value;
+      const { loss, gradients } = await gradientsOf(plan);
+      const norm = await numberOf(() => globalNorm(gradients));
+      if (!Number.isFinite(loss) || !Number.isFinite(norm)) {
+        dispose(gradients);
+        throw new RangeError(
+          `The loss of step ${
+            step + 1
+          } is ${loss} and its gradient's norm ${norm}: lower the learning rate ` +
+            `(${options.learningRate}), add warm-up or clip gradients; the last checkpoint is unharmed`,
+        );
+      }
+      const learningRate = options.learningRate * (options.schedule?.(step) ?? 1);
+      const factor = options.clip === undefined ? 1 : clipFactor(norm, options.clip);
+      const clipped = scope((): Synchronous<Tree> => scaleGradients(gradients, factor));
+      step++;
+      const next = await moments.apply(owned.tree, clipped, {
+        learningRate,
+        step,
+        ...options.rateOf && { rateOf: options.rateOf },
+      });
+      dispose([gradients, clipped]);
+      owned.replace(next);
+      if (adapter.method.project !== undefined) {
+        owned.replace(scope((): Synchronous<Tree> => adapter.method.project!(owned.tree as P)));
+      }
+      return {
+        step,
+        epoch: plan.epoch,
+        loss,
+        tokens: tokensIn(rows, plan),
+        learningRate,
+        gradientNorm: norm,
+      };
+    },
+    snapshot: () => ({ step, params: owned.tree, slots: moments.save() }),
+    dispose: () => {
+      moments.dispose();
+      owned.dispose();
+    },
+  };
+}
+
+function* plansFrom(rows: Rows, order: BatchOptions, done: number): Generator<Step, never> {
+  const plans = stepsFrom(rows, order);
+  for (let i = 0; i < done; i++) plans.next();
+  return yield* plans;
+}
+
+/** A micro-batch as the model takes it. */
+export function batchOf(
+  rows: Rows,
+  micro: MicroBatch,
+  options: Pick<TrainOptions, "batching" | "pad">,
+): ModelBatch {
+  const batch = collate(micro.rows, (n) => rows.tokens(n), { pad: options.pad });
+  const { inputIds, labels, attentionMask } = batch;
+  return options.batching.kind === "packing" ? batch : { inputIds, labels, attentionMask };
+}
+
+function tokensIn(rows: Rows, plan: Step): number {
+  return plan.microBatches.flatMap((m) => m.rows.flat()).reduce((sum, n) => sum + rows.lengths[n]!, 0);
+}
+
+function copyOf(params: Tree): Tree {
+  return scope((): Synchronous<Tree> => mapTree(params, copyLeaf));
+}
+
+function copyLeaf(leaf: Tensor): Tensor {
+  const copy = allocate(leaf.backend, leaf.shape, leaf.dtype);
+  leaf.backend.copy(leaf, copy);
+  return copy;
+}
+
+function checkSame(expected: Tree, found: Tree): void {
+  const shapes = new Map(leaves(found).map(([path, t]) => [path, t.shape.join(", ")]));
+  for (const [path, t] of leaves(expected)) {
+    if (shapes.get(path) !== t.shape.join(", ")) {
+      throw new RangeError(
+        `Cannot resume: ${path} is [${t.shape.join(", ")}] but the checkpoint has [${
+          shapes.get(path) ?? "nothing"
+        }]`,
+      );
+    }
+  }
+}
+
+async function numberOf(f: () => Tensor): Promise<number> {
+  const t = scope((): Synchronous<Tensor> => f());
+  const [n] = await read(t);
+  dispose(t);
+  return n!;
+}
