@@ -1,5 +1,5 @@
 /** Combinators: methods from methods. */
-import { fold, key, type Tree } from "./tensor/mod.ts";
+import { fold, key, scope, type Synchronous, type Tree } from "./tensor/mod.ts";
 import type { Adapter, Json, Method } from "./method.ts";
 import type { Model } from "./model.ts";
 import { narrow, type Place } from "./place.ts";
@@ -57,7 +57,11 @@ export function adapt<P extends Tree>(
   seed = 0,
   name = "default",
 ): Adapter<P> {
-  return { name, method, params: method.init({ model, key: seed }) };
+  return {
+    name,
+    method,
+    params: scope((): Synchronous<P> => method.init({ model, key: seed }) as Synchronous<P>),
+  };
 }
 
 /** A value passed through functions, left to right. */

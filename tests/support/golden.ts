@@ -4,7 +4,7 @@ import { fromBytes, type Tensor } from "../../core/mod.ts";
 import { openSafetensors } from "../../formats/safetensors.ts";
 
 /** The folder of golden files. */
-export const GOLDEN = new URL("../oracles/golden/", import.meta.url).pathname;
+export const GOLDEN: string = new URL("../oracles/golden/", import.meta.url).pathname;
 
 /** The f32 tensors of a safetensors file as numbers, by name. */
 export function goldenNumbers(path: string): ReadonlyMap<string, Float32Array> {
