@@ -3,7 +3,7 @@
  * union. Every function in an edit is an `Fn`: a pure function together with the parameters it uses, so that scopes,
  * printing, counting and moving see every tensor.
  */
-import type { Key, Tensor } from "./tensor/mod.ts";
+import type { Key, Tensor, Tree } from "./tensor/mod.ts";
 import { add } from "../ops/mod.ts";
 import type { LinearMap } from "./linear_map.ts";
 import type { Stack } from "./place.ts";
@@ -79,17 +79,22 @@ export interface PrefixRows {
 
 /** At a stack's exit, for a side network. */
 export interface SideCall extends PassCall {
-  /** The stack's final hidden states, before its last norm, untracked. */
+  /** What the head would read: the stack's states after its last norm [b, t, d], untracked. */
   readonly states: Tensor;
-  /** A block's output, untracked; −1 is the embedding. */
+  /** A block's output [b, t, d], untracked; −1 is the embedding. */
   tap(layer: number): Tensor;
-  /** Runs one block of this architecture over other (smaller) weights. */
-  block(weights: unknown, x: Tensor): Tensor;
+  /**
+   * Runs a block of this architecture over other (smaller) weights, which stand under the names that a block of the
+   * model has ("self_attn.q_proj.weight"). `name` tells the side network's blocks apart in the cache.
+   */
+  block(weights: Tree, x: Tensor, name: string): Tensor;
+  /** Runs the stack's last norm over other weights, which stand under the model's names ("model.norm.weight"). */
+  finish(weights: Tree, x: Tensor): Tensor;
 }
 
-/** After a first, untracked pass over the bare base. */
+/** After a first, untracked pass over the bare base: without this model's edits, in evaluation mode. */
 export interface PrepassCall extends PassCall {
-  /** Last hidden states [b, t, d]. */
+  /** What the head would read [b, t, d]; with a cache, of the new tokens. */
   readonly states: Tensor;
 }
 
@@ -99,9 +104,12 @@ export type LinearChange =
   | { readonly form: "add"; readonly map: LinearMap; readonly dropout?: number }
   /** y += factor · bias. */
   | { readonly form: "bias"; readonly bias: Tensor; readonly factor?: number }
-  /** y = out ⊙ (W (in ⊙ x) + b). */
+  /** y = out ⊙ (W (in ⊙ x) + b); `out` has the length of the edited range. */
   | { readonly form: "scale"; readonly in?: Tensor; readonly out?: Tensor }
-  /** y += delta(call); `weight` maps the matrix if the edit can be merged. */
+  /**
+   * y += delta(call); `weight` maps the matrix if the edit can be merged. In a range of outputs, both see that range's
+   * y, rows and bias alone. An embedding is looked up through `weight`.
+   */
   | {
     readonly form: "delta";
     readonly delta: Fn<LinearCall, Tensor>;
@@ -140,6 +148,11 @@ export interface PrefixEdit {
   readonly kind: "prefix";
   readonly path: string;
   readonly rows: Fn<AttentionCall, PrefixRows>;
+  /**
+   * Positions that the prefix takes: the text starts after them. The rows themselves get no rotation. Where prefixes are
+   * handed over as a past (the authors' code, PEFT) it is their number, else 0.
+   */
+  readonly positions: number;
 }
 
 /** Puts rows [n, d] before the embedded tokens of a stack. */
@@ -150,7 +163,7 @@ export interface PromptEdit {
   readonly length: number;
 }
 
-/** A network beside the stack that reads its states and replaces its result [b, t, d]. */
+/** A network beside the stack that reads its states and gives what the head reads in their place [b, t, d]. */
 export interface SideEdit {
   readonly kind: "side";
   readonly path: string;

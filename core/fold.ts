@@ -17,12 +17,17 @@ export interface Layer {
   bias(): Tensor | undefined;
 }
 
+/** In f32, keeping the graph where nothing has to be decoded. */
+export function decoded(t: Tensor): Tensor {
+  return t.dtype === "f32" ? t : castTo(t, "f32");
+}
+
 /** The bare layer of a stored matrix ([out, in], or [in, out] when transposed). */
 export function bareLayer(map: LinearMap, bias: Tensor | undefined): Layer {
   return {
     apply: (x) => bias === undefined ? map.apply(x) : add(map.apply(x), bias),
     columns: (ids) => map.columns(ids),
-    weight: () => castTo(map.weight(), "f32"),
+    weight: () => decoded(map.weight()),
     bias: () => bias,
   };
 }
@@ -34,7 +39,7 @@ export function tableLayer(table: Tensor): Layer {
       throw new TypeError("An embedding is looked up by id, not applied");
     },
     columns: (ids) => gatherRows(table, ids),
-    weight: () => transpose(castTo(table, "f32")),
+    weight: () => transpose(decoded(table)),
     bias: () => undefined,
   };
 }
@@ -45,7 +50,6 @@ export function foldLinear(layer: Layer, edit: LinearEdit, pass: PassCall | unde
   /** Puts an output of the edited range into the full width. */
   const spread = (t: Tensor, axis: number, total: Tensor): Tensor =>
     out === undefined ? t : place(t, axis, out[0], total.shape[axis < 0 ? total.shape.length + axis : axis]!);
-  const part = (t: Tensor): Tensor => out === undefined ? t : slice(t, -1, out[0], out[1]);
 
   switch (change.form) {
     case "add": {
@@ -53,16 +57,11 @@ export function foldLinear(layer: Layer, edit: LinearEdit, pass: PassCall | unde
         pass?.train === true && pass.key !== undefined && change.dropout
           ? dropout(x, change.dropout, pass.key)
           : x;
+      const plus = (y: Tensor, delta: Tensor): Tensor => add(y, spread(delta, -1, y));
       return {
         ...layer,
-        apply: (x) => {
-          const y = layer.apply(x);
-          return add(y, spread(change.map.apply(dropped(x)), -1, y));
-        },
-        columns: (ids) => {
-          const y = layer.columns(ids);
-          return add(y, spread(change.map.columns(ids), -1, y));
-        },
+        apply: (x) => plus(layer.apply(x), change.map.apply(dropped(x))),
+        columns: (ids) => plus(layer.columns(ids), change.map.columns(ids)),
         weight: () => {
           const w = layer.weight();
           return add(w, spread(change.map.weight(), 0, w));
@@ -71,50 +70,69 @@ export function foldLinear(layer: Layer, edit: LinearEdit, pass: PassCall | unde
     }
     case "bias": {
       const bias = change.factor === undefined ? change.bias : multiply(change.bias, change.factor);
+      const plus = (y: Tensor): Tensor => add(y, spread(bias, -1, y));
       return {
         ...layer,
-        apply: (x) => {
-          const y = layer.apply(x);
-          return add(y, spread(bias, -1, y));
-        },
+        apply: (x) => plus(layer.apply(x)),
+        columns: (ids) => plus(layer.columns(ids)),
         bias: () => {
           const old = layer.bias();
-          return old === undefined ? spread(bias, -1, rows(layer.weight())) : add(old, spread(bias, -1, old));
+          return old === undefined ? spread(bias, -1, outputs(layer.weight())) : plus(old);
         },
       };
     }
     case "scale": {
-      const scaledIn = (x: Tensor): Tensor => change.in === undefined ? x : multiply(x, change.in);
-      const scaledOut = (y: Tensor): Tensor => change.out === undefined ? y : scaleRange(y, change.out, out);
-      const bias = layer.bias();
+      const { in: before, out: after } = change;
+      const scaledIn = (x: Tensor): Tensor => before === undefined ? x : multiply(x, before);
+      const scaledOut = (y: Tensor): Tensor =>
+        after === undefined ? y : inRange(y, -1, out, (part) => multiply(part, after));
       return {
-        ...layer,
         apply: (x) => scaledOut(layer.apply(scaledIn(x))),
-        weight: () => {
-          const w = change.in === undefined ? layer.weight() : multiply(layer.weight(), change.in);
-          return change.out === undefined ? w : transpose(scaledOut(transpose(w)));
+        columns: (ids) => {
+          const y = layer.columns(ids);
+          return scaledOut(
+            before === undefined ? y : multiply(y, reshape(gatherRows(before, ids), [...ids.shape, 1])),
+          );
         },
-        bias: () => bias === undefined ? undefined : scaledOut(bias),
+        weight: () => {
+          const w = scaledIn(layer.weight());
+          return after === undefined
+            ? w
+            : inRange(w, 0, out, (rows) => multiply(rows, reshape(after, [-1, 1])));
+        },
+        bias: () => {
+          const bias = layer.bias();
+          return bias === undefined ? undefined : scaledOut(bias);
+        },
       };
     }
     case "delta": {
-      const bias = layer.bias();
+      const part = (t: Tensor, axis: number): Tensor =>
+        out === undefined ? t : slice(t, axis, out[0], out[1]);
+      const bias = (): Tensor | undefined => {
+        const all = layer.bias();
+        return all === undefined ? undefined : part(all, -1);
+      };
+      const weight = (): Tensor => {
+        const map = change.weight;
+        if (map === undefined) {
+          throw new TypeError(
+            `Cannot merge the edit at "${edit.path}" or take the weight under it: it depends on the input, so no ` +
+              "weight holds it",
+          );
+        }
+        return inRange(layer.weight(), 0, out, (rows) => map.run({ weight: rows, bias: bias() }));
+      };
       return {
         ...layer,
         apply: (x) => {
           if (pass === undefined) throw new TypeError("A delta needs a running pass");
           const y = layer.apply(x);
-          const call = { ...pass, x, y: part(y), weight: () => layer.weight(), bias };
+          const call = { ...pass, x, y: part(y, -1), weight: () => part(layer.weight(), 0), bias: bias() };
           return add(y, spread(change.delta.run(call), -1, y));
         },
-        weight: () => {
-          if (change.weight === undefined) {
-            throw new TypeError(
-              `Cannot merge the edit at "${edit.path}": it depends on the input, so no weight holds it`,
-            );
-          }
-          return change.weight.run({ weight: layer.weight(), bias });
-        },
+        columns: (ids) => gatherRows(transpose(weight()), ids),
+        weight,
       };
     }
     default:
@@ -123,15 +141,21 @@ export function foldLinear(layer: Layer, edit: LinearEdit, pass: PassCall | unde
 }
 
 /** A stand-in with the shape [out] for a weight [out, in]. */
-const rows = (w: Tensor): Tensor => reshape(slice(w, 1, 0, 1), [w.shape[0]!]);
+const outputs = (w: Tensor): Tensor => reshape(slice(w, 1, 0, 1), [w.shape[0]!]);
 
-function scaleRange(y: Tensor, factor: Tensor, range: readonly [number, number] | undefined): Tensor {
-  if (range === undefined) return multiply(y, factor);
-  const width = y.shape[y.shape.length - 1]!;
-  const pieces = [
-    ...range[0] > 0 ? [slice(y, -1, 0, range[0])] : [],
-    multiply(slice(y, -1, range[0], range[1]), factor),
-    ...range[1] < width ? [slice(y, -1, range[1], width)] : [],
-  ];
-  return concat(pieces, -1);
+/** `f` of a range of an axis, between what lies before and after it. */
+function inRange(
+  t: Tensor,
+  axis: number,
+  range: readonly [from: number, to: number] | undefined,
+  f: (part: Tensor) => Tensor,
+): Tensor {
+  if (range === undefined) return f(t);
+  const [from, to] = range;
+  const n = t.shape[axis < 0 ? axis + t.shape.length : axis]!;
+  return concat([
+    ...from > 0 ? [slice(t, axis, 0, from)] : [],
+    f(slice(t, axis, from, to)),
+    ...to < n ? [slice(t, axis, to, n)] : [],
+  ], axis);
 }

@@ -10,7 +10,7 @@ import {
   type Tree,
 } from "./tensor/mod.ts";
 import { divide, transpose } from "../ops/mod.ts";
-import { bareLayer, foldLinear, type Layer } from "./fold.ts";
+import { bareLayer, decoded, foldLinear, type Layer } from "./fold.ts";
 import { dense, scaledMap } from "./linear_map.ts";
 import type { Edit, LinearEdit } from "./edit.ts";
 import type { Adapter } from "./method.ts";
@@ -119,7 +119,7 @@ function apply(
       const bias = leaf(biasPath);
       const base: Layer = bareLayer(
         dense(leaf(weightPath)!, transposed),
-        bias === undefined ? undefined : castTo(bias, "f32"),
+        bias === undefined ? undefined : decoded(bias),
       );
       const next = foldLinear(base, edit, undefined);
       const matrix = next.weight();

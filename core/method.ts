@@ -1,5 +1,5 @@
 /** The contract of a method, and adapters: a method with its parameters. */
-import type { Key, Tree } from "./tensor/mod.ts";
+import type { Key, Tensor, Tree } from "./tensor/mod.ts";
 import type { Edit } from "./edit.ts";
 import type { Model } from "./model.ts";
 import type { Spec } from "./place.ts";
@@ -17,9 +17,14 @@ export interface Method<P extends Tree = Tree> {
   /** The edits that parameters stand for. Looks at shapes and options, never at a batch. */
   edits(params: P, spec: Spec): readonly Edit[];
   /** Added to the loss. */
-  penalty?(params: P, spec: Spec): import("./tensor/mod.ts").Tensor;
+  penalty?(params: P, spec: Spec): Tensor;
   /** Applied to the parameters after each optimizer step. */
   project?(params: P): P;
+  /**
+   * What remains when training is over, where that is less than what trained: a prefix without the network that made it,
+   * the average of experts. The same function in evaluation.
+   */
+  settle?(params: P): Adapter;
 }
 
 /** A method with parameters: what training changes and folders hold. */

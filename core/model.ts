@@ -29,6 +29,8 @@ export interface Cache {
   readonly entries: Readonly<Record<string, { readonly k: Tensor; readonly v: Tensor }>>;
   /** f32 [b, s] over all cached positions, or undefined when none is padding. */
   readonly mask: Tensor | undefined;
+  /** Of the first pass over the bare base, when an edit reads its states. */
+  readonly prepass?: Cache | undefined;
 }
 
 /** How to run a pass. */

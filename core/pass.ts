@@ -2,13 +2,13 @@
  * The forward pass's side of edits: one helper a kind of place, the same for all models. A model calls these at its
  * places; each runs the base and then the edits that were grafted there.
  */
-import { castTo, fold, type Key, type Tensor } from "./tensor/mod.ts";
+import { fold, type Tensor } from "./tensor/mod.ts";
 import { add, attend, type AttendOptions, broadcastTo, concat, full, reshape } from "../ops/mod.ts";
-import { bareLayer, foldLinear, type Layer, tableLayer } from "./fold.ts";
+import { bareLayer, decoded, foldLinear, type Layer, tableLayer } from "./fold.ts";
 import { dense } from "./linear_map.ts";
-import type { HiddenCall, LinearEdit, PassCall } from "./edit.ts";
+import type { Edit, HiddenCall, LinearEdit, PassCall } from "./edit.ts";
 import type { Cache } from "./model.ts";
-import { editsAt, type Site } from "./weights.ts";
+import { allEdits, editsAt, type Site } from "./weights.ts";
 
 /** One running pass. The maps are local to it and filled as it goes. */
 export interface Pass extends PassCall {
@@ -27,9 +27,9 @@ export function callAt(pass: Pass, path: string): PassCall {
 }
 
 /** Edits draw from keys of their own, so that two at one place do not share a stream. */
-const keyed = (call: PassCall, i: number): PassCall => ({ ...call, key: foldKey(call.key, i) });
-const foldKey = (key: Key | undefined, i: number): Key | undefined =>
-  key === undefined ? undefined : fold(key, i);
+function keyed(call: PassCall, kind: Edit["kind"], i: number): PassCall {
+  return call.key === undefined ? call : { ...call, key: fold(fold(call.key, kind), i) };
+}
 
 /** A leaf after the weight edits at it; f32 when edited, else as stored. */
 export function weight(site: Site, name: string): Tensor {
@@ -49,8 +49,6 @@ export function vector(site: Site, name: string): Tensor {
   return decoded(weight(site, name));
 }
 
-const decoded = (t: Tensor): Tensor => t.dtype === "f32" ? t : castTo(t, "f32");
-
 function mapped(site: Site, name: string, leaf: Tensor): Tensor {
   return editsAt(site.branch, "weight")
     .filter((edit) => edit.path === `${site.path}.${name}`)
@@ -64,7 +62,7 @@ export function bareLayerAt(site: Site, transposed: boolean): Layer {
 }
 
 function foldEdits(layer: Layer, edits: readonly LinearEdit[], call: PassCall): Layer {
-  return edits.reduce((l, edit, i) => foldLinear(l, edit, keyed(call, i)), layer);
+  return edits.reduce((l, edit, i) => foldLinear(l, edit, keyed(call, "linear", i)), layer);
 }
 
 /** y = W x + b at a site, with its edits. `transposed` when the matrix is stored [in, out]. */
@@ -100,7 +98,7 @@ export function hidden(
   const call = callAt(pass, site.path);
   const norm = around.norm ?? ((t: Tensor) => t);
   return edits.reduce((state, edit, i) => {
-    const here: HiddenCall = { ...keyed(call, i), x: around.x, skip: around.skip, norm, y: state };
+    const here: HiddenCall = { ...keyed(call, "hidden", i), x: around.x, skip: around.skip, norm, y: state };
     return add(state, edit.delta.run(here));
   }, y);
 }
@@ -125,7 +123,7 @@ export function attention(
   let before = 0;
   const call = callAt(pass, site.path);
   for (const [i, edit] of editsAt(site.branch, "prefix").entries()) {
-    const rows = edit.rows.run({ ...keyed(call, i), x: parts.x });
+    const rows = edit.rows.run({ ...keyed(call, "prefix", i), x: parts.x });
     const [b, , g, d] = k.shape;
     const n = rows.k.shape[rows.k.shape.length - 3]!;
     const batched = (t: Tensor): Tensor =>
@@ -140,12 +138,21 @@ export function attention(
   return attend(parts.q, k, v, { ...options, mask, bias, offset: seen + before, always: before });
 }
 
+/** How many positions the text starts later for the prefixes below a site: those of the attention that has most. */
+export function prefixPositions(site: Site): number {
+  const taken = new Map<string, number>();
+  for (const edit of allEdits(site.branch)) {
+    if (edit.kind === "prefix") taken.set(edit.path, (taken.get(edit.path) ?? 0) + edit.positions);
+  }
+  return Math.max(0, ...taken.values());
+}
+
 /** Rows of a stack's prompts, or undefined: [n, d] each, the last grafted outermost. */
 export function promptRows(pass: Pass, site: Site): Tensor | undefined {
   const call = callAt(pass, site.path);
   const edits = editsAt(site.branch, "prompt");
   if (edits.length === 0 || pass.cache !== undefined) return undefined;
-  return concat(edits.map((edit, i) => edit.rows.run(keyed(call, i))).reverse(), 0);
+  return concat(edits.map((edit, i) => edit.rows.run(keyed(call, "prompt", i))).reverse(), 0);
 }
 
 /** How many rows the prompts at a site take. */

@@ -9,12 +9,12 @@ import {
   checkpoint,
   detach,
   editsAt,
-  fold,
   type ForwardOptions,
   into,
   key as keyOf,
   type Model,
   type Pass,
+  prefixPositions,
   promptLength,
   promptRows,
   rootOf,
@@ -24,6 +24,7 @@ import {
   type Synchronous,
   type Tensor,
   tensor,
+  type Tree,
   withoutEdits,
 } from "../core/mod.ts";
 import { broadcastTo, concat, full, integers, reshape, slice } from "../ops/mod.ts";
@@ -62,7 +63,8 @@ export function decoderStates<C>(
   const stack = into(root, ...parts.stack.split("."));
   const past = options.cache?.length ?? 0;
   const prompts = past > 0 ? 0 : promptLength(stack);
-  check(batch, parts, past + prompts + t, options);
+  const start = prefixPositions(stack);
+  check(batch, parts, start + past + prompts + t, options);
 
   const signals = new Map<string, Tensor>();
   const ids = integers(rows.flat(), model.backend, [b, t]);
@@ -85,15 +87,12 @@ export function decoderStates<C>(
     },
   };
 
+  const prepass = prepassStates(model, batch, options, parts, pass, stack);
   for (const edit of editsAt(stack.branch, "prepass")) {
-    const bare = { ...model, weights: withoutEdits(model.weights) };
-    const { states } = scope((): Synchronous<States> =>
-      decoderStates(bare, batch, { ...evaluation(options) }, parts)
-    );
-    signals.set(edit.name, edit.run.run({ ...callAt(pass, edit.path), states: detach(states) }));
+    signals.set(edit.name, edit.run.run({ ...callAt(pass, edit.path), states: prepass!.states }));
   }
 
-  const positions = positionsOf(batch, past, prompts);
+  const positions = positionsOf(batch, start, past, prompts, promptLength(stack));
   const shared = parts.share(positions);
   const front = promptRows(pass, stack);
   const embedded = parts.embed(pass, root, ids);
@@ -115,36 +114,86 @@ export function decoderStates<C>(
     x = kept.x;
     pass.taps?.set(layer, detach(x));
   }
-  x = beside(pass, stack, x, (weights, y) => parts.block(pass, weights as Site, y, shared));
-  const states = parts.finish(pass, root, prompts > 0 ? slice(x, 1, prompts, prompts + t) : x);
-  return { states, cache: nextCache(pass, past + prompts + t) };
+  const finished = parts.finish(pass, root, prompts > 0 ? slice(x, 1, prompts, prompts + t) : x);
+  const states = beside(pass, stack, finished, shared, prompts, parts);
+  return { states, cache: nextCache(pass, past + prompts + t, prepass?.cache) };
 }
 
-/** Lets side networks replace the stack's result. */
-function beside(pass: Pass, stack: Site, x: Tensor, block: (weights: unknown, x: Tensor) => Tensor): Tensor {
-  return editsAt(stack.branch, "side").reduce((states, edit) =>
+/** The bare base's states, when an edit wants them; its keys and values are cached beside the adapted model's. */
+function prepassStates<C>(
+  model: Model,
+  batch: Batch,
+  options: ForwardOptions,
+  parts: DecoderParts<C>,
+  pass: Pass,
+  stack: Site,
+): States | undefined {
+  if (editsAt(stack.branch, "prepass").length === 0) return undefined;
+  const bare = { ...model, weights: withoutEdits(model.weights) };
+  const cache = options.cache?.prepass;
+  if (options.cache !== undefined && cache === undefined) {
+    throw new TypeError(
+      "Cannot continue a cache that was begun without this adapter: start anew from the text",
+    );
+  }
+  return scope((): Synchronous<States> =>
+    decoderStates(bare, batch, { keepCache: pass.keep !== undefined, ...cache && { cache } }, parts)
+  );
+}
+
+/** Lets side networks put their own states in place of the stack's. */
+function beside<C>(
+  pass: Pass,
+  stack: Site,
+  finished: Tensor,
+  shared: C,
+  prompts: number,
+  parts: DecoderParts<C>,
+): Tensor {
+  return editsAt(stack.branch, "side").reduce((states, edit, i) =>
     edit.run.run({
       ...callAt(pass, edit.path),
       states: detach(states),
-      tap: (layer) => pass.taps!.get(layer)!,
-      block,
-    }), x);
+      tap: (layer) => {
+        const tap = pass.taps!.get(layer);
+        if (tap === undefined) {
+          throw new RangeError(`Cannot tap block ${layer}: the stack has ${parts.layers}`);
+        }
+        return tap;
+      },
+      block: (weights: Tree, y, name) =>
+        parts.block(pass, { branch: weights, path: `${edit.path}.side.${i}.${name}` }, y, shared),
+      finish: (weights: Tree, y) =>
+        parts.finish(pass, rootOf(weights), prompts > 0 ? slice(y, 1, prompts, y.shape[1]!) : y),
+    }), finished);
 }
 
-const evaluation = (options: ForwardOptions): ForwardOptions =>
-  options.key === undefined ? {} : { key: fold(keyOf(options.key), "prepass") };
-
-function nextCache(pass: Pass, length: number): Cache | undefined {
+function nextCache(pass: Pass, length: number, prepass: Cache | undefined): Cache | undefined {
   if (pass.keep === undefined) return undefined;
-  return { length, entries: Object.fromEntries(pass.keep), mask: pass.mask };
+  return {
+    length,
+    entries: Object.fromEntries(pass.keep),
+    mask: pass.mask,
+    ...prepass && { prepass },
+  };
 }
 
-function positionsOf(batch: Batch, past: number, prompts: number): readonly (readonly number[])[] {
-  const front = Array.from({ length: prompts }, (_, i) => i);
+/**
+ * Positions of `prompts` new prompt rows and of the new tokens, the first of which is `start`: prefixes take those before.
+ * Given positions count a text's own tokens, whose first stands after all `promptRows`, also when they lie in the cache.
+ */
+function positionsOf(
+  batch: Batch,
+  start: number,
+  past: number,
+  prompts: number,
+  promptRows: number,
+): readonly (readonly number[])[] {
+  const front = Array.from({ length: prompts }, (_, i) => start + i);
   if (batch.positionIds !== undefined) {
-    return batch.positionIds.map((row) => [...front, ...row.map((p) => p + prompts)]);
+    return batch.positionIds.map((row) => [...front, ...row.map((p) => start + promptRows + p)]);
   }
-  return [[...front, ...batch.inputIds[0]!.map((_, i) => past + prompts + i)]];
+  return [[...front, ...batch.inputIds[0]!.map((_, i) => start + past + prompts + i)]];
 }
 
 /** f32 [b, s] over cached, prompt and new positions; undefined when nothing is hidden. */

@@ -40,8 +40,8 @@ import { barePass } from "./bare_pass.ts";
 import { flag, number, optionalNumber } from "./config.ts";
 
 interface Shared {
-  readonly cos: Tensor;
-  readonly sin: Tensor;
+  /** Rotary tables for heads of a size; a side network's are narrower than the model's. */
+  tables(headDim: number): { readonly cos: Tensor; readonly sin: Tensor };
 }
 
 /** The numbers of a Llama-family `config.json`. */
@@ -106,9 +106,10 @@ function scalingOf(config: ModelConfig): RopeScaling {
   }
 }
 
-function attentionPart(pass: Pass, site: Site, x: Tensor, c: LlamaConfig, { cos, sin }: Shared): Tensor {
+function attentionPart(pass: Pass, site: Site, x: Tensor, c: LlamaConfig, shared: Shared): Tensor {
   const q = linear(pass, into(site, "q_proj"), x);
   const headDim = q.shape[2]! / c.heads; // a side network's blocks are narrower
+  const { cos, sin } = shared.tables(headDim);
   const split = (t: Tensor): Tensor => reshape(t, [t.shape[0]!, t.shape[1]!, -1, headDim]); // [b, t, h, d]
   const k = split(linear(pass, into(site, "k_proj"), x));
   const v = split(linear(pass, into(site, "v_proj"), x));
@@ -136,7 +137,8 @@ function block(pass: Pass, site: Site, input: Tensor, c: LlamaConfig, shared: Sh
 }
 
 function parts(model: Model, c: LlamaConfig): DecoderParts<Shared> {
-  const frequencies = inverseFrequencies(c.headDim, c.theta, c.scaling);
+  const tablesOf = (positions: readonly (readonly number[])[], headDim: number) =>
+    ropeTables(positions, inverseFrequencies(headDim, c.theta, c.scaling), model.backend);
   return {
     stack: "model",
     blocks: "layers",
@@ -145,7 +147,10 @@ function parts(model: Model, c: LlamaConfig): DecoderParts<Shared> {
     context: c.context,
     embed: (pass, root, ids) => embedding(pass, into(root, "model", "embed_tokens"), ids),
     position: (_, __, x) => x,
-    share: (positions) => ropeTables(positions, frequencies, model.backend),
+    share: (positions) => {
+      const own = tablesOf(positions, c.headDim);
+      return { tables: (headDim) => headDim === c.headDim ? own : tablesOf(positions, headDim) };
+    },
     block: (pass, site, x, shared) => block(pass, site, x, c, shared),
     finish: (_, root, x) => rmsNorm(x, vector(into(root, "model", "norm"), "weight"), c.epsilon),
   };
