@@ -19,3 +19,5 @@ export * from "./merge.ts";
 export * from "./count.ts";
 export * from "./compose.ts";
 export * from "./forward.ts";
+export * from "./generate_ids.ts";
+export * from "./generate.ts";

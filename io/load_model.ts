@@ -9,7 +9,7 @@ import {
   type ModelConfig,
   newModel,
   scope,
-  Tensor,
+  type Tensor,
 } from "../core/mod.ts";
 import { openCheckpoint } from "../formats/checkpoint.ts";
 import { openGguf } from "../formats/gguf.ts";
@@ -44,7 +44,7 @@ export async function loadModel(source: string, options: LoadOptions): Promise<M
   const checkpoint = openCheckpoint(path);
   try {
     const config = checkpoint.config as ModelConfig;
-    const { architecture, spec } = architectureOf(config);
+    const { architecture, spec, weightPath } = architectureOf(config);
     const known = new Set([...spec.linears, ...spec.norms, ...spec.embeddings, ...spec.heads].flatMap((p) => [
       `${p.path}.weight`,
       `${p.path}.bias`,
@@ -52,13 +52,14 @@ export async function loadModel(source: string, options: LoadOptions): Promise<M
     const tied = new Set(spec.heads.filter((h) => h.tiedTo !== undefined).map((h) => `${h.path}.weight`));
     const weights: (readonly [string, Tensor])[] = [];
     for (const stored of checkpoint.tensors.tensors.values()) {
-      if (tied.has(stored.name)) continue;
-      if (!known.has(stored.name)) {
+      const leaf = weightPath(stored.name);
+      if (leaf === undefined || tied.has(leaf)) continue;
+      if (!known.has(leaf)) {
         throw new RangeError(
           `The checkpoint has a tensor "${stored.name}" that no place of ${architecture.name} takes`,
         );
       }
-      weights.push([stored.name, loadTensor(stored, options)]);
+      weights.push([leaf, loadTensor(stored, options)]);
     }
     const tokenizer = await tokenizerOf(path, checkpoint.kind, options.ggufTokenizer ?? "transformers");
     return newModel({

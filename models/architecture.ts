@@ -1,11 +1,14 @@
 /** Which architecture runs a config. */
 import type { Architecture, ModelConfig, Spec } from "../core/mod.ts";
+import { gpt2, gpt2Spec, gpt2WeightPath } from "./gpt2.ts";
 import { llama, llamaSpec } from "./llama.ts";
 
 /** An architecture with the places that a config gives it. */
 export interface KnownArchitecture {
   readonly architecture: Architecture;
   readonly spec: Spec;
+  /** The tree's path of a checkpoint's tensor; undefined for a stored buffer that is no weight. */
+  weightPath(name: string): string | undefined;
 }
 
 /**
@@ -18,10 +21,17 @@ export function architectureOf(config: ModelConfig): KnownArchitecture {
     case "llama":
     case "mistral":
     case "qwen2":
-      return { architecture: llama, spec: llamaSpec(config) };
+      return { architecture: llama, spec: llamaSpec(config), weightPath: llamaWeightPath };
+    case "gpt2":
+      return { architecture: gpt2, spec: gpt2Spec(config), weightPath: gpt2WeightPath };
     default:
       throw new RangeError(
-        `Cannot run model_type "${config.model_type}": known are llama, mistral and qwen2`,
+        `Cannot run model_type "${config.model_type}": known are llama, mistral, qwen2 and gpt2`,
       );
   }
+}
+
+/** Early Llama checkpoints hold their rotary frequencies, which the config gives. */
+function llamaWeightPath(name: string): string | undefined {
+  return name.endsWith(".rotary_emb.inv_freq") ? undefined : name;
 }

@@ -4,4 +4,5 @@
  * @module
  */
 export * from "./llama.ts";
+export * from "./gpt2.ts";
 export * from "./architecture.ts";

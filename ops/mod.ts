@@ -17,3 +17,4 @@ export * from "./rope_tables.ts";
 export * from "./loss.ts";
 export * from "./activation.ts";
 export * from "./orthogonal.ts";
+export * from "./sampling.ts";

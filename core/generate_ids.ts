@@ -1,0 +1,205 @@
+/** Continuing token ids: one pass over the prompts, then one token a pass on cached keys and values. */
+import {
+  fold,
+  keep,
+  type Key,
+  key as keyOf,
+  read,
+  scope,
+  type Synchronous,
+  type Tensor,
+} from "./tensor/mod.ts";
+import { argmax, checkSampler, reshape, type Sampler, sampleToken, slice } from "../ops/mod.ts";
+import type { Batch, Cache, Model } from "./model.ts";
+
+export type { Sampler } from "../ops/mod.ts";
+
+/** A token as it is chosen. */
+export interface GeneratedToken {
+  /** Which prompt it continues. */
+  readonly row: number;
+  readonly id: number;
+  /**
+   * The text that is certain by now and was not given before: all pieces together are the result. Empty while a character
+   * is incomplete or a stop string may have begun, and when only ids were asked for.
+   */
+  readonly text: string;
+}
+
+/** How to continue ids. */
+export interface GenerateIdsOptions {
+  /** At most so many new tokens a prompt. Fewer come at an end-of-text token, and where the model's context is full. */
+  readonly maxNewTokens: number;
+  /** Default: always the best-scoring token. */
+  readonly sampler?: Sampler;
+  /** Seed or key of the sampler's draws, default 0. */
+  readonly key?: number | Key;
+  /** Ids that end a text, default those that the model's config and tokenizer name. */
+  readonly eos?: number | readonly number[];
+  /** Hears of every token at once. */
+  onToken?(token: GeneratedToken): void;
+}
+
+/**
+ * The ids that a model appends to a prompt, or to each of several prompts; without the prompt, with the end-of-text
+ * token where one came. Prompts of a batch do not influence each other.
+ *
+ * @throws {RangeError} when a prompt is empty or longer than the context, or an option is out of range.
+ */
+export function generateIds(
+  model: Model,
+  prompt: readonly number[],
+  options: GenerateIdsOptions,
+): Promise<number[]>;
+export function generateIds(
+  model: Model,
+  prompts: readonly (readonly number[])[],
+  options: GenerateIdsOptions,
+): Promise<number[][]>;
+export async function generateIds(
+  model: Model,
+  prompt: readonly number[] | readonly (readonly number[])[],
+  options: GenerateIdsOptions,
+): Promise<number[] | number[][]> {
+  const many = typeof prompt[0] === "object";
+  const prompts = (many ? prompt : [prompt]) as readonly (readonly number[])[];
+  const rows = await continued(model, prompts, options, (row, ids) => {
+    options.onToken?.({ row, id: ids[ids.length - 1]!, text: "" });
+    return false;
+  });
+  return many ? rows : rows[0]!;
+}
+
+/** Why a row ends: an end-of-text token, or no room for more. */
+export type Ending = "eos" | "length" | undefined;
+
+/** Hears of a row's new ids after each token, and whether the row ends anyhow. Returns whether it shall end. */
+export type Listener = (row: number, ids: readonly number[], ending: Ending) => boolean;
+
+/** The loop behind `generateIds` and `generate`. */
+export async function continued(
+  model: Model,
+  prompts: readonly (readonly number[])[],
+  options: GenerateIdsOptions,
+  listen: Listener,
+): Promise<number[][]> {
+  const { maxNewTokens, sampler } = options;
+  check(prompts, options);
+  const rows: number[][] = prompts.map(() => []);
+  if (maxNewTokens === 0) return rows;
+  const ends = endsOf(model, options.eos);
+  const context = contextOf(model);
+  const seed = keyOf(options.key ?? 0);
+  const open = new Set(rows.keys());
+
+  const start = scope((): Synchronous<Step> => step(model, promptBatch(prompts), sampler, undefined));
+  const root = keep(start);
+  try {
+    for (let n = 1;; n++) {
+      const { scores, cache } = root.tree;
+      const next = await chosen(scores, sampler, fold(seed, n), open);
+      const full = n === maxNewTokens || cache.length >= context;
+      for (const row of open) {
+        const id = next[row]!;
+        rows[row]!.push(id);
+        const ending = ends.has(id) ? "eos" : full ? "length" : undefined;
+        if (listen(row, rows[row]!, ending) || ending !== undefined) open.delete(row);
+      }
+      if (open.size === 0) return rows;
+      root.replace(scope((): Synchronous<Step> => step(model, tokenBatch(prompts, next, n), sampler, cache)));
+    }
+  } finally {
+    root.dispose();
+  }
+}
+
+interface Step {
+  /** i32 [b] of the best tokens, or f32 [b, v] of all scores for a sampler. */
+  readonly scores: Tensor;
+  readonly cache: Cache;
+}
+
+/** One pass; the head is computed for each row's last token alone. */
+function step(model: Model, batch: Batch, sampler: Sampler | undefined, cache: Cache | undefined): Step {
+  const options = { keepCache: true, ...cache && { cache } };
+  const { states, cache: next } = model.architecture.states(model, batch, options);
+  if (next === undefined) {
+    throw new TypeError(`Cannot generate with ${model.architecture.name}: it keeps no cache`);
+  }
+  const [b, t, d] = states.shape as [number, number, number];
+  const last = reshape(slice(states, 1, t - 1, t), [b, d]);
+  const logits = model.architecture.head(model, last, options); // [b, v]
+  return { scores: sampler === undefined ? argmax(logits) : logits, cache: next };
+}
+
+/** The next id of each row; a finished row gets any. */
+async function chosen(
+  scores: Tensor,
+  sampler: Sampler | undefined,
+  key: Key,
+  open: ReadonlySet<number>,
+): Promise<readonly number[]> {
+  const numbers = await read(scores);
+  if (sampler === undefined) return [...numbers];
+  const [b, v] = scores.shape as [number, number];
+  return Array.from(
+    { length: b },
+    (_, row) =>
+      open.has(row) ? sampleToken(numbers.subarray(row * v, (row + 1) * v), sampler, fold(key, row)) : 0,
+  );
+}
+
+const longest = (prompts: readonly (readonly number[])[]): number =>
+  Math.max(...prompts.map((p) => p.length));
+
+/** Padded on the left, so that every row goes on at the same place; positions count a row's own tokens. */
+function promptBatch(prompts: readonly (readonly number[])[]): Batch {
+  const width = longest(prompts);
+  if (prompts.every((p) => p.length === width)) return { inputIds: prompts };
+  const padded = (row: readonly number[], value: (id: number, i: number) => number): readonly number[] => [
+    ...Array<number>(width - row.length).fill(0),
+    ...row.map(value),
+  ];
+  return {
+    inputIds: prompts.map((row) => padded(row, (id) => id)),
+    attentionMask: prompts.map((row) => padded(row, () => 1)),
+    positionIds: prompts.map((row) => padded(row, (_, i) => i)),
+  };
+}
+
+/** The n-th new token of each row. */
+function tokenBatch(prompts: readonly (readonly number[])[], ids: readonly number[], n: number): Batch {
+  const width = longest(prompts);
+  return {
+    inputIds: ids.map((id) => [id]),
+    ...prompts.some((p) => p.length !== width) &&
+      { positionIds: prompts.map((row) => [row.length + n - 1]) },
+  };
+}
+
+/** Cached positions that the model can hold, prompts of an adapter included. */
+function contextOf(model: Model): number {
+  const limit = model.config.max_position_embeddings ?? model.config.n_positions;
+  return typeof limit === "number" ? limit : Infinity;
+}
+
+/** The ids that end a text. */
+export function endsOf(model: Model, eos: number | readonly number[] | undefined): ReadonlySet<number> {
+  const named = eos ?? [model.config.eos_token_id, model.tokenizer.eos].flat();
+  return new Set([named].flat().filter((id): id is number => typeof id === "number"));
+}
+
+function check(prompts: readonly (readonly number[])[], options: GenerateIdsOptions): void {
+  const { maxNewTokens } = options;
+  if (!(Number.isInteger(maxNewTokens) && maxNewTokens >= 0)) {
+    throw new RangeError(`Expected maxNewTokens to be an integer of at least 0 but found ${maxNewTokens}`);
+  }
+  if (options.sampler !== undefined) checkSampler(options.sampler);
+  if (prompts.length === 0) throw new RangeError("Expected at least one prompt but found none");
+  const empty = prompts.findIndex((row) => row.length === 0);
+  if (empty >= 0) {
+    throw new RangeError(
+      `Expected at least one token in prompt ${empty} but found none: begin with a token such as the one for begin of text`,
+    );
+  }
+}

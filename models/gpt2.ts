@@ -1,0 +1,236 @@
+/**
+ * GPT-2 (Radford et al. 2019, "Language models are unsupervised multitask learners"): pre-norm blocks with learned
+ * positions, one fused matrix for q, k and v, and matrices stored [in, out] (its code calls them Conv1D).
+ *
+ *   x ← x + proj( attend( split(qkv(n)) ) )      n = LayerNorm(x)
+ *   x ← x + down( gelu( up(n) ) )                n = LayerNorm(x)
+ *
+ * The dropout rates in its config (`resid_pdrop` and relatives) are not applied: the base is not what trains.
+ */
+import {
+  type Architecture,
+  attention,
+  embedding,
+  head,
+  hidden,
+  into,
+  linear,
+  type Model,
+  type ModelConfig,
+  optionalWeight,
+  type Pass,
+  rootOf,
+  type Site,
+  type Spec,
+  type Tensor,
+  vector,
+  weight,
+} from "../core/mod.ts";
+import { add, gelu, geluTanh, integers, layerNorm, relu, reshape, silu, slice, tanh } from "../ops/mod.ts";
+import { type DecoderParts, decoderStates } from "./decoder.ts";
+import { barePass } from "./bare_pass.ts";
+import { flag, number, optionalNumber } from "./config.ts";
+
+/** The numbers of a GPT-2 `config.json`. */
+interface Gpt2Config {
+  readonly width: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly inner: number;
+  readonly vocabulary: number;
+  readonly context: number;
+  readonly epsilon: number;
+  readonly activation: (x: Tensor) => Tensor;
+  /** Whether scores are divided by √headDim. */
+  readonly scaled: boolean;
+  readonly tied: boolean;
+}
+
+function configOf(config: ModelConfig): Gpt2Config {
+  for (const name of ["scale_attn_by_inverse_layer_idx", "add_cross_attention"]) {
+    if (flag(config, name, false)) {
+      throw new RangeError(`Cannot run a gpt2 whose config says "${name}": true`);
+    }
+  }
+  const width = number(config, "n_embd");
+  return {
+    width,
+    layers: number(config, "n_layer"),
+    heads: number(config, "n_head"),
+    inner: optionalNumber(config, "n_inner") ?? 4 * width,
+    vocabulary: number(config, "vocab_size"),
+    context: optionalNumber(config, "n_positions") ?? 1024,
+    epsilon: optionalNumber(config, "layer_norm_epsilon") ?? 1e-5,
+    activation: activationOf(config.activation_function ?? "gelu_new"),
+    scaled: flag(config, "scale_attn_weights", true),
+    tied: flag(config, "tie_word_embeddings", true),
+  };
+}
+
+function activationOf(name: unknown): (x: Tensor) => Tensor {
+  switch (name) {
+    case "gelu_new":
+    case "gelu_fast":
+    case "gelu_pytorch_tanh":
+      return geluTanh;
+    case "gelu":
+      return gelu;
+    case "relu":
+      return relu;
+    case "silu":
+    case "swish":
+      return silu;
+    case "tanh":
+      return tanh;
+    default:
+      throw new RangeError(
+        `Cannot run activation_function ${
+          JSON.stringify(name)
+        }: known are gelu_new, gelu, relu, silu and tanh`,
+      );
+  }
+}
+
+function attentionPart(pass: Pass, site: Site, x: Tensor, c: Gpt2Config): Tensor {
+  const qkv = linear(pass, into(site, "c_attn"), x, true); // [b, t, 3d]
+  const [b, t] = [x.shape[0]!, x.shape[1]!];
+  const width = qkv.shape[2]! / 3; // a side network's blocks are narrower
+  const part = (i: number): Tensor =>
+    reshape(slice(qkv, -1, i * width, (i + 1) * width), [b, t, c.heads, width / c.heads]); // [b, t, h, d]
+  const parts = { x, q: part(0), k: part(1), v: part(2) };
+  const y = attention(pass, site, parts, { causal: true, ...!c.scaled && { scale: 1 } }); // [b, t, h, d]
+  return linear(pass, into(site, "c_proj"), reshape(y, [b, t, width]), true);
+}
+
+function feedForwardPart(pass: Pass, site: Site, x: Tensor, c: Gpt2Config): Tensor {
+  return linear(pass, into(site, "c_proj"), c.activation(linear(pass, into(site, "c_fc"), x, true)), true);
+}
+
+function normAt(site: Site, x: Tensor, c: Gpt2Config): Tensor {
+  return layerNorm(x, vector(site, "weight"), vector(site, "bias"), c.epsilon);
+}
+
+function block(pass: Pass, site: Site, input: Tensor, c: Gpt2Config): Tensor {
+  const sublayer = (name: string, x: Tensor, normed: Tensor, f: (at: Site) => Tensor): Tensor => {
+    const at = into(site, name);
+    return add(x, hidden(pass, at, { x: normed, skip: x }, f(at)));
+  };
+  const first = normAt(into(site, "ln_1"), input, c);
+  const x = sublayer("attn", input, first, (at) => attentionPart(pass, at, first, c));
+  const second = normAt(into(site, "ln_2"), x, c);
+  const y = sublayer("mlp", x, second, (at) => feedForwardPart(pass, at, second, c));
+  return hidden(pass, site, { x: input, skip: undefined }, y);
+}
+
+function parts(model: Model, c: Gpt2Config): DecoderParts<undefined> {
+  return {
+    stack: "transformer",
+    blocks: "h",
+    layers: c.layers,
+    vocabulary: c.vocabulary,
+    context: c.context,
+    embed: (pass, root, ids) => embedding(pass, into(root, "transformer", "wte"), ids),
+    position: (pass, root, x, positions) => {
+      const ids = integers(positions.flat(), model.backend, [positions.length, positions[0]!.length]);
+      return add(x, embedding(pass, into(root, "transformer", "wpe"), ids));
+    },
+    share: () => undefined,
+    block: (pass, site, x) => block(pass, site, x, c),
+    finish: (_, root, x) => normAt(into(root, "transformer", "ln_f"), x, c),
+  };
+}
+
+/** GPT-2. */
+export const gpt2: Architecture = {
+  name: "gpt2",
+  states: (model, batch, options) =>
+    decoderStates(model, batch, options, parts(model, configOf(model.config))),
+  head: (model, states, options) => {
+    const root = rootOf(model.weights);
+    const site = into(root, "lm_head");
+    const matrix = optionalWeight(site, "weight") ?? weight(into(root, "transformer", "wte"), "weight");
+    return head(barePass(model, options), site, matrix, optionalWeight(site, "bias"), states);
+  },
+};
+
+/**
+ * The tree's path of a checkpoint's tensor. The first GPT-2 checkpoints lack the prefix `transformer.`, and many hold
+ * causal masks beside the weights (`attn.bias`, `attn.masked_bias`), for which the answer is undefined.
+ */
+export function gpt2WeightPath(name: string): string | undefined {
+  if (/(^|\.)h\.\d+\.attn\.(masked_)?bias$/.test(name)) return undefined;
+  return /^(wte|wpe|ln_f|h\.\d+)\./.test(name) ? `transformer.${name}` : name;
+}
+
+/** The places of a GPT-2 model, from its config alone. */
+export function gpt2Spec(config: ModelConfig): Spec {
+  const c = configOf(config);
+  const stack = "decoder" as const;
+  const { width } = c;
+  const perLayer = <T>(f: (path: string, layer: number) => readonly T[]): readonly T[] =>
+    Array.from({ length: c.layers }, (_, layer) => f(`transformer.h.${layer}`, layer)).flat();
+  const linearsOf = [
+    ["attn.c_attn", "qkv", width, 3 * width],
+    ["attn.c_proj", "output", width, width],
+    ["mlp.c_fc", "up", width, c.inner],
+    ["mlp.c_proj", "down", c.inner, width],
+  ] as const;
+  return {
+    architecture: "gpt2",
+    linears: perLayer((path, layer) =>
+      linearsOf.map(([name, role, inFeatures, outFeatures]) => ({
+        kind: "linear",
+        path: `${path}.${name}`,
+        stack,
+        layer,
+        role,
+        inFeatures,
+        outFeatures,
+        bias: true,
+        transposed: true,
+      }))
+    ),
+    attentions: perLayer((path, layer) => [{
+      kind: "attention",
+      path: `${path}.attn`,
+      stack,
+      layer,
+      role: "self",
+      heads: c.heads,
+      keyValueHeads: c.heads,
+      headDim: width / c.heads,
+    }]),
+    sublayers: perLayer((path, layer) => [
+      { kind: "sublayer", path: `${path}.attn`, stack, layer, role: "attention", width },
+      { kind: "sublayer", path: `${path}.mlp`, stack, layer, role: "feedForward", width },
+    ]),
+    blocks: perLayer((path, layer) => [{ kind: "block", path, stack, layer, width }]),
+    norms: [
+      ...perLayer((path, layer) =>
+        ["ln_1", "ln_2"].map((name) => ({
+          kind: "norm" as const,
+          path: `${path}.${name}`,
+          stack,
+          layer,
+          width,
+          bias: true,
+        }))
+      ),
+      { kind: "norm", path: "transformer.ln_f", stack, width, bias: true },
+    ],
+    embeddings: [
+      { kind: "embedding", path: "transformer.wte", stack, role: "token", rows: c.vocabulary, width },
+      { kind: "embedding", path: "transformer.wpe", stack, role: "position", rows: c.context, width },
+    ],
+    heads: [{
+      kind: "head",
+      path: "lm_head",
+      stack,
+      inFeatures: width,
+      outFeatures: c.vocabulary,
+      bias: false,
+      ...c.tied && { tiedTo: "transformer.wte" },
+    }],
+    stacks: [{ kind: "stack", path: "transformer", stack, width, layers: c.layers }],
+  };
+}
