@@ -3,6 +3,7 @@
  * and dates, and counts what is distinct and how many test conversations nearly repeat a training one.
  */
 import { type Key, key } from "../core/tensor/key.ts";
+import { DESKS } from "./conversations/desks/mod.ts";
 import { conversation, intents } from "./conversations/mod.ts";
 import { CITIES, FIRST_NAMES, LAST_NAMES, MONTHS, STREETS, WEEKDAYS } from "./conversations/lists.ts";
 
@@ -22,13 +23,14 @@ export interface Variety {
 
 const NAMES = new Set([...CITIES, ...FIRST_NAMES, ...LAST_NAMES].map((name) => name.toLowerCase()));
 const DATES = new Set([...MONTHS, ...WEEKDAYS].map((name) => name.toLowerCase()));
-const STREET = new RegExp(STREETS.join("|"), "g");
+const COMPANIES = DESKS.flatMap(({ companies }) => companies);
+const LONG_NAME = new RegExp([...STREETS, ...COMPANIES].join("|"), "g");
 
-/** The words of a text with names, places, codes, numbers and dates masked; case and punctuation do not count. */
+/** The words of a text with names, places, companies, codes, numbers and dates masked; case and punctuation do not count. */
 export function masked(text: string): readonly string[] {
-  return text.replace(STREET, "<name>").toLowerCase()
+  return text.replace(LONG_NAME, "<name>").toLowerCase()
     .replace(/\S+@\S+/g, "<name>")
-    .replace(/[^\s,;:!?$£]*\d[^\s,;:!?]*/g, "<number>")
+    .replace(/[^\s,;:!?$£]*\d(?:[\w:.-]*\w)?/g, "<number>")
     .split(/[^a-z<>']+/).filter((word) => word !== "")
     .map((word) => NAMES.has(word) ? "<name>" : DATES.has(word) ? "<date>" : word);
 }
