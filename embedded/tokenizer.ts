@@ -1,0 +1,30 @@
+/** The embedded model's tokenizer: byte-level BPE trained on the generated corpus, with a chat template. */
+import { key } from "../core/mod.ts";
+import { type TokenizerJson, trainBpe } from "./bpe.ts";
+import { corpus } from "./corpus.ts";
+
+/** Special tokens: the end of a text, and who speaks. */
+export const SPECIAL = ["<|endoftext|>", "<|user|>", "<|assistant|>", "<|system|>"] as const;
+
+/** Tokens in all. */
+export const VOCABULARY = 4096;
+
+/** tokenizer_config.json. */
+export const TOKENIZER_CONFIG: Readonly<Record<string, string | number>> = {
+  tokenizer_class: "PreTrainedTokenizerFast",
+  eos_token: "<|endoftext|>",
+  pad_token: "<|endoftext|>",
+  model_max_length: 512,
+  chat_template:
+    "{% for message in messages %}{{ '<|' + message['role'] + '|>\n' + message['content'] + '\n' }}" +
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}",
+};
+
+/** Trains the tokenizer on the first texts of the pretraining corpus. Deterministic. */
+export function trainTokenizer(seed: number, texts: number): TokenizerJson {
+  return trainBpe(corpus(key(seed), 0, texts), {
+    vocabulary: VOCABULARY,
+    special: SPECIAL,
+    digits: "single",
+  });
+}
