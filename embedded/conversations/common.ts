@@ -32,16 +32,13 @@ const COMMON: Readonly<Record<string, Source>> = {
  * @throws {RangeError} when an intent redefines a fact that all conversations have.
  */
 export function drawFacts(key: Key, desk: Desk, intent: Intent): Facts {
-  const departments = desk.departments;
-  const dept = pick(fold(key, "dept"), departments);
   const sources: Readonly<Record<string, Source>> = {
     ...COMMON,
     company: among(desk.companies),
     ref: desk.reference,
     badref: desk.reference,
     refnoun: among([desk.referenceNoun]),
-    dept: among([dept]),
-    dept2: among(departments.filter((other) => other !== dept)),
+    dept: among(desk.departments),
     ...intent.facts,
   };
   const clash = Object.keys(intent.facts).find((slot) => Object.hasOwn(COMMON, slot));

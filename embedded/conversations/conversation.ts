@@ -114,6 +114,7 @@ function draw(
     deed: outcome.deed,
     notes: noted.map(({ note }) => note),
     annoyed,
+    handedOver: obstacles.some(({ id }) => id === "wrong department"),
   };
   const summary = summarize(material, facts, told, fold(key, "summary"));
   return summary === undefined ? undefined : { dialogue: lines.join("\n"), summary: tidy(summary) };

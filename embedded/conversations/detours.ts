@@ -91,15 +91,15 @@ export const OBSTACLES: readonly Detour[] = [
     id: "wrong department",
     turns: [
       agent(
-        "[You've reached|This is] {dept}, [I'll pass you on to|let me connect you with|you need] {dept2}.",
+        "[You've reached|This is] {dept}, [I'll pass you on|let me connect you|I'll hand you over] to [the right team|my colleague|the colleagues in charge].",
       ),
       agent(
-        "[Hello|Hi], {agent2} [here, |from |in ]{dept2}. [I've read what you wrote|My colleague told me about it].",
+        "[Hello|Hi], [{agent2} here|this is {agent2}|my name is {agent2}]. [I've read what you wrote|My colleague told me about it].",
       ),
     ],
     note: [
-      "The case was handed from {dept} to {dept2}.",
-      "It first reached {dept}, and {agent2} from {dept2} took over.",
+      "{dept} handed the case to {agent2}.",
+      "It first reached {dept}, and {agent2} took over.",
     ],
   },
   {
@@ -146,7 +146,7 @@ export const OBSTACLES: readonly Detour[] = [
     id: "weather",
     turns: [
       agent("[While this loads|The system needs a moment]: how is the weather [there|where you are]?"),
-      customer("[Raining|Sunny, for once|Cold and grey|Far too hot]. [And with you|]"),
+      customer("[Raining|Sunny, for once|Cold and grey|Far too hot]. [And with you?|]"),
     ],
     note: [],
   },
@@ -234,7 +234,7 @@ export const SIDE_QUESTIONS: readonly Detour[] = [
   {
     id: "discount",
     turns: [
-      customer("[Do students get|Is there] a discount[ for students|]?"),
+      customer("[Do students get a discount|Is there a discount[ for students|]|Do you give discounts]?"),
       agent("[Yes|Indeed], {percent} percent[ with a student card|]."),
     ],
     note: [

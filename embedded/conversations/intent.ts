@@ -27,7 +27,7 @@ export interface Desk {
   /** What its customers are known by: "order number", "policy number". */
   readonly referenceNoun: string;
   readonly reference: Source;
-  /** Two departments or more, for calls that reach the wrong one. */
+  /** For calls that reach the wrong one. */
   readonly departments: readonly string[];
   readonly intents: readonly Intent[];
 }

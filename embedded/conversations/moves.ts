@@ -71,7 +71,7 @@ export const BEFORE_OUTCOME: readonly string[] = [
 
 /** The customer's words after the outcome. */
 export const THANKS: readonly string[] = [
-  "[Great|Perfect|Wonderful|Excellent|Super|Lovely], [thank you|thanks|thanks a lot|many thanks][ so much|, {agent}|][!|.]",
+  "[Great|Perfect|Wonderful|Excellent|Super|Lovely], [thank you|thank you so much|thanks|thanks a lot|many thanks][!|.]",
   "[Thank you|Thanks] [very much|a lot|for your help|for sorting this out|for the quick help].",
   "[Okay|All right|Fine], [thank you|thanks|that helps|good to know].",
   "[That's a relief|I'm glad to hear that|That's good news|Brilliant].",

@@ -11,6 +11,8 @@ export interface Material {
   readonly deed: readonly string[];
   readonly notes: readonly (readonly string[])[];
   readonly annoyed: boolean;
+  /** Another agent than the one who greeted solved it. */
+  readonly handedOver: boolean;
 }
 
 const FRAMES = [
@@ -36,7 +38,7 @@ export function summarize(
   const problem = phrase(material.problem, "problem");
   const deed = phrase(material.deed, "deed");
   const who = phrase(subjects(material.annoyed, told), "who");
-  const helper = phrase(["The agent", "The agent", "{agent}", "{company}", "Support"], "helper");
+  const helper = phrase(helpers(material.handedOver), "helper");
   if (!problem || !deed || !who || !helper) return undefined;
   const frame = pick(fold(key, "frame"), FRAMES);
   const inner = frame.startsWith("{who} {problem}.")
@@ -55,6 +57,10 @@ function subjects(annoyed: boolean, told: ReadonlySet<string>): readonly string[
   return annoyed
     ? ["An annoyed customer", "An angry customer", "A customer"]
     : ["A customer", "The customer"];
+}
+
+function helpers(handedOver: boolean): readonly string[] {
+  return ["The agent", "The agent", handedOver ? "{agent2}" : "{agent}", "{company}", "Support"];
 }
 
 const lower = (word: string): string => word.toLowerCase();

@@ -1,4 +1,4 @@
-/** A bank: cards, charges, transfers, cash machines, loans, accounts. */
+/** A bank: cards, charges, transfers, cash machines, loans, accounts. One table of texts, so its length is no complexity. */
 import type { Desk } from "../intent.ts";
 import { CITIES } from "../lists.ts";
 import { among, code, count, days, money } from "../sources.ts";
@@ -46,7 +46,7 @@ export const bank: Desk = {
         fee: money(5, 15),
       },
       openings: [
-        "I've lost my [bank card|credit card|card] {where}. [Please block it|Can you block it right away]!",
+        "I've lost my [bank card|credit card|card] {where}. [Please block it!|Can you block it right away?|What now?]",
         "My [wallet|purse] disappeared {where}, with my card in it.",
         "[I can't find my card|My card is gone], I must have [left|dropped] it {where}.",
       ],
@@ -326,7 +326,7 @@ export const bank: Desk = {
         },
         {
           turns: [
-            "You need to [register|pair] your {device} again. I've sent a letter with a [new code|activation code].",
+            "You need to [register|pair] your {device} again. I've sent a letter with a [new|second] code.",
             "[By post? How old-fashioned|Okay, I'll look out for it].",
           ],
           deed: ["posts a new activation code to register the {device}"],

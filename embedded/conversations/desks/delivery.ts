@@ -1,4 +1,4 @@
-/** A parcel service: late, lost and misdirected parcels, customs, times and places. */
+/** A parcel service: late, lost and misdirected parcels, customs, times and places. One table of texts, so its length is no complexity. */
 import type { Desk } from "../intent.ts";
 import { CITIES, STREETS } from "../lists.ts";
 import { among, code, count, days, money, time } from "../sources.ts";
@@ -98,7 +98,7 @@ export const delivery: Desk = {
         on: days(-9, -2),
         place: among([
           "the front porch",
-          "a neighbour",
+          "a neighbour's",
           "the garage",
           "the reception",
           "the bin store",
@@ -115,7 +115,7 @@ export const delivery: Desk = {
       questions: [
         [
           "The driver noted that he left it at {place}. Did you [look|check] there?",
-          "[Yes, nothing|I did, it's empty|Twice].",
+          "[Yes, nothing|I did, it's not there|Twice, no].",
         ],
         ["What is the [value|worth]?", "[About|Around|It cost] {value}."],
         [

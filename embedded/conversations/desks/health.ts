@@ -92,7 +92,7 @@ export const health: Desk = {
       },
       openings: [
         "I can't [come|make it] to my appointment on {old}: {why}.",
-        "[Can I move|I need to move] my appointment with Dr {doctor} on {old}. {why}.",
+        "I need to [move|shift|change] my appointment with Dr {doctor} on {old}. {why}.",
         "I have to [cancel|postpone] {old}, because {why}. [Sorry|Sorry for the short notice]!",
       ],
       questions: [

@@ -1,4 +1,4 @@
-/** Events, gyms, courses, restaurants, gift cards. */
+/** Events, gyms, courses, restaurants, gift cards. One table of texts, so its length is no complexity. */
 import type { Desk } from "../intent.ts";
 import { CITIES } from "../lists.ts";
 import { among, code, count, days, money, time } from "../sources.ts";
@@ -359,7 +359,7 @@ export const leisure: Desk = {
         deposit: money(10, 25),
       },
       openings: [
-        "[I'd like|Could I have] a table for {people} on {day} at {at}.",
+        "I'd like [to book|to reserve|] a table for {people} on {day} at {at}[, please|].",
         "We're {people} people and [need|are looking for] a table on {day}[, maybe outside|].",
         "Do you have [room|a table] for {people} people on {day}? {what}.",
       ],

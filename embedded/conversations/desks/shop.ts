@@ -1,4 +1,4 @@
-/** A shop: returns, refunds, warranty, wrong and missing things, codes, stock, prices. */
+/** A shop: returns, refunds, warranty, wrong and missing things, codes, stock, prices. One table of texts, so its length is no complexity. */
 import type { Desk } from "../intent.ts";
 import { CLOTHES, DEVICES, PRODUCTS } from "../lists.ts";
 import { among, code, count, days, money } from "../sources.ts";
@@ -330,7 +330,7 @@ export const shop: Desk = {
           turns: [
             "Would {off} off be all right if you keep it?",
             "No, I want [my money back|a full refund].",
-            "[Understood|Of course]. You get a full refund once the courier has [collected|picked up] it on {by}.",
+            "[Understood|Of course]. You get a full refund once the courier has [collected|fetched] it on {by}.",
           ],
           deed: ["offers {off} off, but finally agrees to a full refund with a collection on {by}"],
         },
@@ -408,7 +408,7 @@ export const shop: Desk = {
       facts: {
         item: among(CLOTHES),
         size: among([["too tight", "too tight"], ["far too loose", "too loose"], [
-          "too short in the sleeves",
+          "rather short",
           "too short",
         ], ["a little too long", "too long"]]),
         want: among([

@@ -1,4 +1,4 @@
-/** A software company: passwords, subscriptions, exports, licences, sync, hacked accounts. */
+/** A software company: passwords, subscriptions, exports, licences, sync, hacked accounts. One table of texts, so its length is no complexity. */
 import type { Desk } from "../intent.ts";
 import { among, code, count, days, money } from "../sources.ts";
 

@@ -1,4 +1,4 @@
-/** A telephone and internet company: outages, roaming, bills, SIM cards, numbers, contracts. */
+/** A telephone and internet company: outages, roaming, bills, SIM cards, numbers, contracts. One table of texts, so its length is no complexity. */
 import type { Desk } from "../intent.ts";
 import { STREETS } from "../lists.ts";
 import { among, code, count, days, money, time } from "../sources.ts";

@@ -1,4 +1,4 @@
-/** A travel company: flights, hotels, luggage, trains, cars. */
+/** A travel company: flights, hotels, luggage, trains, cars. One table of texts, so its length is no complexity. */
 import type { Desk } from "../intent.ts";
 import { CITIES, RAIL_CITIES } from "../lists.ts";
 import { among, code, count, days, money, time } from "../sources.ts";
