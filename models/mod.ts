@@ -6,3 +6,4 @@
 export * from "./llama.ts";
 export * from "./gpt2.ts";
 export * from "./architecture.ts";
+export * from "./fresh.ts";
