@@ -1,4 +1,7 @@
-/** A bank: cards, charges, transfers, cash machines, loans, accounts. One table of texts, so its length is no complexity. */
+/**
+ * A bank: cards, charges, transfers, cash machines, loans, accounts.
+ * Over 300 lines because it is one table of texts.
+ */
 import type { Desk } from "../intent.ts";
 import { CITIES } from "../lists.ts";
 import { among, code, count, days, money } from "../sources.ts";

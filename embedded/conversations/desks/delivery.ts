@@ -1,4 +1,7 @@
-/** A parcel service: late, lost and misdirected parcels, customs, times and places. One table of texts, so its length is no complexity. */
+/**
+ * A parcel service: late, lost and misdirected parcels, customs, times and places.
+ * Over 300 lines because it is one table of texts.
+ */
 import type { Desk } from "../intent.ts";
 import { CITIES, STREETS } from "../lists.ts";
 import { among, code, count, days, money, time } from "../sources.ts";

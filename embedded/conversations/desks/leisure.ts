@@ -1,4 +1,7 @@
-/** Events, gyms, courses, restaurants, gift cards. One table of texts, so its length is no complexity. */
+/**
+ * Events, gyms, courses, restaurants, gift cards.
+ * Over 300 lines because it is one table of texts.
+ */
 import type { Desk } from "../intent.ts";
 import { CITIES } from "../lists.ts";
 import { among, code, count, days, money, time } from "../sources.ts";

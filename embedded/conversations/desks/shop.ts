@@ -1,4 +1,7 @@
-/** A shop: returns, refunds, warranty, wrong and missing things, codes, stock, prices. One table of texts, so its length is no complexity. */
+/**
+ * A shop: returns, refunds, warranty, wrong and missing things, codes, stock, prices.
+ * Over 300 lines because it is one table of texts.
+ */
 import type { Desk } from "../intent.ts";
 import { CLOTHES, DEVICES, PRODUCTS } from "../lists.ts";
 import { among, code, count, days, money } from "../sources.ts";

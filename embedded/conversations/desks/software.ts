@@ -1,4 +1,7 @@
-/** A software company: passwords, subscriptions, exports, licences, sync, hacked accounts. One table of texts, so its length is no complexity. */
+/**
+ * A software company: passwords, subscriptions, exports, licences, sync, hacked accounts.
+ * Over 300 lines because it is one table of texts.
+ */
 import type { Desk } from "../intent.ts";
 import { among, code, count, days, money } from "../sources.ts";
 

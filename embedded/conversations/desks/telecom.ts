@@ -1,4 +1,7 @@
-/** A telephone and internet company: outages, roaming, bills, SIM cards, numbers, contracts. One table of texts, so its length is no complexity. */
+/**
+ * A telephone and internet company: outages, roaming, bills, SIM cards, numbers, contracts.
+ * Over 300 lines because it is one table of texts.
+ */
 import type { Desk } from "../intent.ts";
 import { STREETS } from "../lists.ts";
 import { among, code, count, days, money, time } from "../sources.ts";

@@ -1,4 +1,7 @@
-/** A travel company: flights, hotels, luggage, trains, cars. One table of texts, so its length is no complexity. */
+/**
+ * A travel company: flights, hotels, luggage, trains, cars.
+ * Over 300 lines because it is one table of texts.
+ */
 import type { Desk } from "../intent.ts";
 import { CITIES, RAIL_CITIES } from "../lists.ts";
 import { among, code, count, days, money, time } from "../sources.ts";
