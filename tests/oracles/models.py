@@ -120,14 +120,16 @@ case("qwen2", Qwen2ForCausalLM(Qwen2Config(**LLAMA | dict(num_attention_heads=6,
 json.dump({"inputIds": IDS.tolist(), "attentionMask": MASK.tolist(), "positionIds": POSITIONS.tolist()},
           open(f"{ROOT}/batch.json", "w"))
 
-# What samplers leave of a row of scores, with ties at the edges.
+# What samplers leave of a row of scores. Ties stand at the edge for top-k alone, since transformers' top-p keeps now one,
+# now another of equals.
 scores = torch.randn(30) * 2
-scores[[3, 8, 21]] = scores.topk(4).values[3]
+tied = scores.clone()
+tied[[3, 8, 21]] = scores.topk(4).values[3]
 samplers = [dict(temperature=0.7), dict(temperature=3.0), dict(topK=1), dict(topK=5), dict(topK=40), dict(topP=0.1),
             dict(topP=0.6), dict(topP=0.95), dict(temperature=1.7, topK=9, topP=0.8), dict(temperature=0.3, topK=12, topP=0.99)]
 
 
-def processed(sampler):
+def processed(sampler, scores):
     warpers = LogitsProcessorList()
     if "temperature" in sampler:
         warpers.append(TemperatureLogitsWarper(sampler["temperature"]))
@@ -138,5 +140,6 @@ def processed(sampler):
     return warpers(None, scores[None].clone())[0].softmax(-1).tolist()
 
 
-json.dump({"scores": scores.tolist(), "cases": [{"sampler": s, "probabilities": processed(s)} for s in samplers]},
+json.dump([{"sampler": s, "scores": row.tolist(), "probabilities": processed(s, row)}
+           for s in samplers for row in ([scores, tied] if list(s) == ["topK"] else [scores])],
           open(f"{ROOT}/sampling.json", "w"))
