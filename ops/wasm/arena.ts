@@ -1,0 +1,95 @@
+/**
+ * Memory of the backend's storages: blocks of size classes, kept for reuse when they come back. Sixteen classes an octave
+ * (at most 6 % unused) make the blocks of one training step fit the next, so a loop does not fragment memory.
+ */
+import type { Machine } from "./machine.ts";
+
+/** A storage: where it lies. `pointer` becomes 0 when it is released. */
+export interface Block {
+  pointer: number;
+}
+
+/** Bytes that a request of `bytes` takes. */
+export function sizeClass(bytes: number): number {
+  if (bytes <= 1024) return Math.max(64, Math.ceil(bytes / 64) * 64);
+  const step = 2 ** (Math.floor(Math.log2(bytes)) - 4);
+  return Math.ceil(bytes / step) * step;
+}
+
+const megabytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+
+/** Blocks over a machine's memory. */
+export interface Arena {
+  allocate(bytes: number): Block;
+  release(block: Block, bytes: number): void;
+  /** Bytes in blocks kept for reuse. */
+  pooled(): number;
+  /** Runs `f` with a block that lives only meanwhile. */
+  borrow<T>(bytes: number, f: (pointer: number) => T): T;
+}
+
+/** An arena over a machine's memory. */
+export function arena(machine: () => Machine): Arena {
+  const kept = new Map<number, number[]>();
+  let pooled = 0;
+  let held = 0;
+
+  const take = (size: number): number => {
+    const pointer = kept.get(size)?.pop();
+    if (pointer === undefined) return machine().kernels.allocate(size) >>> 0;
+    pooled -= size;
+    return pointer;
+  };
+  const trim = (): void => {
+    for (const [size, pointers] of kept) {
+      for (const pointer of pointers) machine().kernels.release(pointer, size);
+    }
+    kept.clear();
+    pooled = 0;
+  };
+  const obtain = (bytes: number): number => {
+    machine(); // throws when closed, even if a kept block would do
+    const size = sizeClass(bytes);
+    // Past 2 GiB a size is no longer a valid request to the crate's allocator.
+    let pointer = size < 2 ** 31 ? take(size) : 0;
+    if (pointer === 0 && size < 2 ** 31 && pooled > 0) {
+      trim();
+      pointer = take(size);
+    }
+    if (pointer === 0) {
+      throw new Error(
+        `Cannot allocate ${megabytes(bytes)}: ${
+          megabytes(held)
+        } are held and a WASM memory has 4096.0 MiB; ` +
+          "release tensors, or use a quantized base or a smaller batch",
+      );
+    }
+    held += size;
+    return pointer;
+  };
+  const give = (pointer: number, bytes: number): void => {
+    const size = sizeClass(bytes);
+    const list = kept.get(size);
+    if (list) list.push(pointer);
+    else kept.set(size, [pointer]);
+    pooled += size;
+    held -= size;
+  };
+  return {
+    allocate: (bytes) => ({ pointer: obtain(bytes) }),
+    release(block, bytes): void {
+      if (block.pointer === 0) throw new Error(`Cannot release ${bytes} bytes twice`);
+      give(block.pointer, bytes);
+      block.pointer = 0;
+    },
+    pooled: () => pooled,
+    borrow(bytes, f) {
+      const pointer = obtain(bytes);
+      try {
+        return f(pointer);
+      } finally {
+        give(pointer, bytes);
+      }
+    },
+  };
+}

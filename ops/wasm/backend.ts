@@ -1,0 +1,158 @@
+/** Puts the kernels together over one machine. */
+import type { Backend, BinaryOp, Operand, Raw, ReduceOp, UnaryOp } from "../../core/tensor/backend.ts";
+import type { Key } from "../../core/tensor/key.ts";
+import { size } from "../../core/tensor/shape.ts";
+import { arena, type Block } from "./arena.ts";
+import { castKernels } from "./casts.ts";
+import { BINARY, REDUCE, UNARY } from "./codes.ts";
+import { context, rowsOf } from "./context.ts";
+import type { Machine } from "./machine.ts";
+import { moveKernels } from "./moves.ts";
+import { productKernels } from "./products.ts";
+import { broadcastStrides, merge, words } from "./walks.ts";
+
+/** A backend over a machine. */
+export function backend(started: Machine): Backend {
+  let machine: Machine | undefined = started;
+  const running = (): Machine => {
+    if (machine) return machine;
+    throw new Error("Cannot use this wasm backend: it was closed");
+  };
+  const memory = arena(running);
+  const shared = context(running, memory);
+  const { kernels, address, at } = shared;
+
+  /** The bytes of a storage, as a view that must not outlive a call that allocates. */
+  const view = (raw: Raw, offset: number, length: number): Uint8Array => {
+    const { pointer } = raw as Block;
+    if (pointer === 0) throw new Error(`Cannot move ${length} bytes: the memory was released`);
+    return new Uint8Array(running().memory.buffer, pointer + offset, length);
+  };
+  const spec = (operands: readonly Operand[], out: Operand): number => {
+    const steps = operands.map((x) => broadcastStrides(x.shape, out.shape));
+    return shared.words(words(merge(out.shape, steps)));
+  };
+  const checkLabels = (labels: Operand, width: number): void => {
+    const n = size(labels.shape);
+    const bad = kernels().first_outside(at(labels, "i32"), n, width, -100) >>> 0;
+    if (bad < n) {
+      throw new RangeError(
+        `Cannot take the crossEntropy of the label in row ${bad}: labels are 0 to ${width - 1}, or -100`,
+      );
+    }
+  };
+
+  return {
+    name: "wasm",
+    allocate: (bytes: number): Block => memory.allocate(bytes),
+    release: (raw: Raw, bytes: number): void => memory.release(raw as Block, bytes),
+    upload(raw: Raw, bytes: Uint8Array, offset: number = 0): void {
+      view(raw, offset, bytes.length).set(bytes);
+    },
+    download(raw: Raw, bytes: number): Uint8Array {
+      return view(raw, 0, bytes).slice();
+    },
+    pooled: (): number => machine ? memory.pooled() + (kernels().scratch_bytes() >>> 0) : 0,
+    close(): void {
+      machine?.stop();
+      machine = undefined;
+    },
+    ...castKernels(shared),
+    ...moveKernels(shared),
+    ...productKernels(shared),
+    unary(op: UnaryOp, x: Operand, out: Operand): void {
+      kernels().unary(UNARY[op], at(x), at(out), size(out.shape));
+    },
+    binary(op: BinaryOp, a: Operand, b: Operand, out: Operand): void {
+      if (size(out.shape) === 0) return;
+      const walk = spec([a, b], out);
+      if (a.dtype === "i32") {
+        kernels().binary_i32(BINARY[op], walk, at(a, "i32"), at(b, "i32"), address(out));
+      } else kernels().binary(BINARY[op], walk, at(a), at(b), at(out));
+    },
+    select(condition: Operand, a: Operand, b: Operand, out: Operand): void {
+      if (size(out.shape) === 0) return;
+      const walk = spec([condition, a, b], out);
+      kernels().select(walk, address(condition), at(a, out.dtype), at(b, out.dtype), address(out));
+    },
+    reduce(op: ReduceOp, x: Operand, outer: number, n: number, inner: number, out: Operand): void {
+      kernels().reduce(REDUCE[op], at(x), outer, n, inner, at(out));
+    },
+    argmax(x: Operand, out: Operand): void {
+      const { rows, width } = rowsOf(x);
+      kernels().argmax(at(x), rows, width, at(out, "i32"));
+    },
+    softmax(x: Operand, out: Operand): void {
+      const { rows, width } = rowsOf(x);
+      kernels().softmax(at(x), rows, width, at(out));
+    },
+    softmaxGrad(y: Operand, g: Operand, out: Operand): void {
+      const { rows, width } = rowsOf(y);
+      kernels().softmax_grad(at(y), at(g), rows, width, at(out));
+    },
+    rmsNorm(x: Operand, weight: Operand, epsilon: number, out: Operand, inverse: Operand): void {
+      const { rows, width } = rowsOf(x);
+      kernels().rms_norm(at(x), at(weight), epsilon, rows, width, at(out), at(inverse));
+    },
+    rmsNormGrad(x: Operand, weight: Operand, inverse: Operand, g: Operand, dx: Operand): void {
+      const { rows, width } = rowsOf(x);
+      kernels().rms_norm_grad(at(x), at(weight), at(inverse), at(g), rows, width, at(dx));
+    },
+    layerNorm(
+      x: Operand,
+      weight: Operand,
+      bias: Operand,
+      epsilon: number,
+      out: Operand,
+      mean: Operand,
+      inverse: Operand,
+    ): void {
+      const { rows, width } = rowsOf(x);
+      const outputs = [at(out), at(mean), at(inverse)] as const;
+      kernels().layer_norm(at(x), at(weight), at(bias), epsilon, rows, width, ...outputs);
+    },
+    layerNormGrad(
+      x: Operand,
+      weight: Operand,
+      mean: Operand,
+      inverse: Operand,
+      g: Operand,
+      dx: Operand,
+    ): void {
+      const { rows, width } = rowsOf(x);
+      kernels().layer_norm_grad(at(x), at(weight), at(mean), at(inverse), at(g), rows, width, at(dx));
+    },
+    rope(x: Operand, cos: Operand, sin: Operand, inverse: boolean, out: Operand): void {
+      const [b, t, h, d] = x.shape as [number, number, number, number];
+      const tables = cos.shape[0]! * t;
+      kernels().rope(at(x), at(cos), at(sin), inverse ? -1 : 1, b * t, tables, h, d, at(out));
+    },
+    crossEntropy(logits: Operand, labels: Operand, smoothing: number, loss: Operand, lse: Operand): void {
+      const { rows, width } = rowsOf(logits);
+      checkLabels(labels, width);
+      kernels().cross_entropy(at(logits), at(labels, "i32"), rows, width, smoothing, at(loss), at(lse));
+    },
+    crossEntropyGrad(
+      logits: Operand,
+      labels: Operand,
+      smoothing: number,
+      lse: Operand,
+      g: Operand,
+      dlogits: Operand,
+    ): void {
+      const { rows, width } = rowsOf(logits);
+      checkLabels(labels, width);
+      const inputs = [at(logits), at(labels, "i32"), rows, width, smoothing, at(lse), at(g)] as const;
+      kernels().cross_entropy_grad(...inputs, at(dlogits));
+    },
+    swiglu(gate: Operand, up: Operand, out: Operand): void {
+      kernels().swiglu(at(gate), at(up), at(out), size(out.shape));
+    },
+    swigluGrad(gate: Operand, up: Operand, g: Operand, dgate: Operand, dup: Operand): void {
+      kernels().swiglu_grad(at(gate), at(up), at(g), at(dgate), at(dup), size(g.shape));
+    },
+    uniform(key: Key, out: Operand): void {
+      kernels().uniform(key.a, key.b, at(out), size(out.shape));
+    },
+  };
+}

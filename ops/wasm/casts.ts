@@ -1,0 +1,88 @@
+/** Conversions between dtypes: everything goes by way of f32, whole tensors at a time. */
+import type { AdamWOptions, Backend, Operand } from "../../core/tensor/backend.ts";
+import { byteLength, type DType } from "../../core/tensor/dtype.ts";
+import { size } from "../../core/tensor/shape.ts";
+import { DTYPE } from "./codes.ts";
+import { bitsOf, type Context, rowsOf } from "./context.ts";
+
+/** The kernels of this file. */
+export type CastKernels = Pick<Backend, "fill" | "copy" | "cast" | "adamw">;
+
+/** Casts, fills and the optimizer step, whose moments may be coded. */
+export function castKernels(context: Context): CastKernels {
+  const { kernels, address } = context;
+
+  const decode = (x: Operand, pointer: number): void =>
+    kernels().decode(DTYPE[x.dtype], address(x), size(x.shape), rowsOf(x).width, pointer);
+  const encode = (pointer: number, out: Operand): void => {
+    refuse(out.dtype);
+    byteLength(out.dtype, out.shape); // throws where the last axis has no whole number of blocks
+    kernels().encode(DTYPE[out.dtype], pointer, size(out.shape), rowsOf(out).width, address(out));
+  };
+  /** Runs `f` with x as f32: in place, or decoded for the time being. */
+  const reading = <T>(x: Operand, f: (pointer: number) => T): T =>
+    x.dtype === "f32" ? f(address(x)) : context.floats(size(x.shape), (pointer) => {
+      decode(x, pointer);
+      return f(pointer);
+    });
+  /** Runs `f` with room for out as f32, and encodes what it left there. */
+  const writing = <T>(out: Operand, f: (pointer: number) => T): T =>
+    out.dtype === "f32" ? f(address(out)) : context.floats(size(out.shape), (pointer) => {
+      const result = f(pointer);
+      encode(pointer, out);
+      return result;
+    });
+  const copy = (x: Operand, out: Operand): void =>
+    kernels().copy(address(x), address(out), byteLength(x.dtype, x.shape));
+
+  return {
+    copy,
+    fill(value: number, out: Operand): void {
+      const n = size(out.shape);
+      if (out.dtype === "i32") kernels().fill32(clampToInt(value), address(out), n);
+      else writing(out, (pointer) => kernels().fill32(bitsOf(value), pointer, n));
+    },
+    cast(x: Operand, out: Operand): void {
+      if (x.dtype === out.dtype) copy(x, out);
+      else if (out.dtype === "f32") decode(x, address(out));
+      else reading(x, (pointer) => encode(pointer, out));
+    },
+    adamw(
+      parameter: Operand,
+      gradient: Operand,
+      first: Operand,
+      second: Operand,
+      options: AdamWOptions,
+      nextParameter: Operand,
+      nextFirst: Operand,
+      nextSecond: Operand,
+    ): void {
+      const { learningRate, beta1, beta2, epsilon, weightDecay, step } = options;
+      const constants = [
+        ...[beta1, beta2, 1 - beta1, 1 - beta2, 1 - learningRate * weightDecay],
+        ...[learningRate / (1 - beta1 ** step), 1 / (1 - beta2 ** step), epsilon],
+      ] as const;
+      const inputs = [parameter, gradient, first, second] as const;
+      const outputs = [nextParameter, nextFirst, nextSecond] as const;
+      const run = (at: readonly number[], rest: readonly Operand[], visit: typeof reading): void => {
+        const [next, ...others] = rest;
+        if (next) return visit(next, (pointer) => run([...at, pointer], others, visit));
+        if (at.length === inputs.length) return run(at, outputs, writing);
+        const [p, g, m, v, p2, m2, v2] = at as [number, number, number, number, number, number, number];
+        kernels().adamw(p, g, m, v, size(parameter.shape), ...constants, p2, m2, v2);
+      };
+      run([], inputs, reading);
+    },
+  };
+}
+
+const clampToInt = (value: number): number =>
+  Math.min(2 ** 31 - 1, Math.max(-(2 ** 31), Math.trunc(value))) || 0;
+
+function refuse(dtype: DType): void {
+  if (dtype === "q4_k" || dtype === "q5_k" || dtype === "q6_k") {
+    throw new TypeError(
+      `Cannot encode to ${dtype}: it can only be read; encode to q8_0, q5_1, q5_0, q4_1 or q4_0`,
+    );
+  }
+}

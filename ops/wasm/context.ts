@@ -1,0 +1,67 @@
+/** What every family of kernels needs: the exports, addresses of operands, and room for words and temporary numbers. */
+import type { Operand } from "../../core/tensor/backend.ts";
+import type { DType } from "../../core/tensor/dtype.ts";
+import { showShape, size } from "../../core/tensor/shape.ts";
+import type { Arena, Block } from "./arena.ts";
+import type { Kernels, Machine } from "./machine.ts";
+
+/** The backend's inside, shared by its kernels. */
+export interface Context {
+  /** The crate's exports. @throws {Error} after `close`. */
+  kernels(): Kernels;
+  /** Address of an operand of any dtype. @throws {Error} when it was released. */
+  address(x: Operand): number;
+  /** Address of an operand that a kernel reads or writes as f32 (or as the dtype given). @throws {TypeError} otherwise. */
+  at(x: Operand, dtype?: DType): number;
+  /** Puts words where the crate can read them until the next call, and gives their address. */
+  words(values: readonly number[]): number;
+  /** Runs `f` with room for words that lives as long as `f` runs. */
+  longWords<T>(values: Uint32Array, f: (pointer: number) => T): T;
+  /** Runs `f` with the address of n f32. */
+  floats<T>(n: number, f: (pointer: number) => T): T;
+}
+
+/** Words that one call may pass: specs of rank 16 for three operands, with room to spare. */
+const WORDS = 256;
+
+/** A context over a machine and its arena. */
+export function context(machine: () => Machine, memory: Arena): Context {
+  const room = memory.allocate(4 * WORDS);
+  const address = (x: Operand): number => {
+    const { pointer } = x.raw as Block;
+    if (pointer) return pointer;
+    throw new Error(`Cannot use a tensor ${showShape(x.shape)}: its memory was released`);
+  };
+  const write = (pointer: number, values: ArrayLike<number>): void =>
+    new Uint32Array(machine().memory.buffer, pointer, values.length).set(values);
+  return {
+    kernels: () => machine().kernels,
+    address,
+    at(x, dtype = "f32"): number {
+      if (x.dtype === dtype) return address(x);
+      throw new TypeError(
+        `Expected an ${dtype} operand but found ${x.dtype} ${showShape(x.shape)}: cast it first`,
+      );
+    },
+    words(values): number {
+      write(room.pointer, values);
+      return room.pointer;
+    },
+    longWords: (values, f) =>
+      memory.borrow(4 * values.length, (pointer) => {
+        write(pointer, values);
+        return f(pointer);
+      }),
+    floats: (n, f) => memory.borrow(4 * n, f),
+  };
+}
+
+/** Rows of an operand: all axes but the last, and the last. */
+export function rowsOf(x: Operand): { readonly rows: number; readonly width: number } {
+  return { rows: size(x.shape.slice(0, -1)), width: x.shape[x.shape.length - 1] ?? 1 };
+}
+
+/** The bits of an f32 as a word. */
+export function bitsOf(value: number): number {
+  return new Uint32Array(Float32Array.of(value).buffer)[0]!;
+}

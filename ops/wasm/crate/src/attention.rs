@@ -1,0 +1,237 @@
+//! out = softmax(scale · q kᵀ + bias, masked) v without storing the scores: blocks of rows meet blocks of keys, and the
+//! running maximum and sum of each row are corrected as they grow (Dao et al. 2022, arXiv 2205.14135). The rows of one task
+//! are those of all query heads that share a head of k and v: row r is head `r / t` of the group, token `r % t`.
+//! Oracle: ops/reference/attention.ts.
+
+use crate::decode::{Weight, dtype};
+use crate::gemm::tiles;
+use crate::pack::{MR, NR, panel_a, panels_b};
+use crate::simd::*;
+use crate::{math, memory, pool};
+use wasm_bindgen::prelude::*;
+
+/// Rows of a block.
+pub const RB: usize = 64;
+/// Keys of a block.
+pub const KB: usize = 64;
+
+/// What both directions need; read from words that backend.ts wrote in this order.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Problem {
+    pub q: usize,
+    pub k: usize,
+    pub v: usize,
+    /// f32 [b, s], or 0.
+    pub mask: usize,
+    /// f32, or 0; its strides over [b, h, t, s].
+    pub bias: usize,
+    pub bias_steps: [usize; 4],
+    pub b: usize,
+    pub t: usize,
+    pub s: usize,
+    pub h: usize,
+    pub g: usize,
+    pub d: usize,
+    pub scale: f32,
+    pub causal: u32,
+    pub offset: i32,
+    pub window: i32,
+    pub always: i32,
+    pub out: usize,
+    pub lse: usize,
+    pub grad: usize,
+    pub dq: usize,
+    pub dk: usize,
+    pub dv: usize,
+    pub dbias: usize,
+}
+
+impl Problem {
+    /// Rows that share a head of k and v.
+    pub fn rows(&self) -> usize {
+        self.h / self.g * self.t
+    }
+
+    /// (head, token) of a row of group `g`.
+    pub fn place(&self, g: usize, row: usize) -> (usize, usize) {
+        (g * (self.h / self.g) + row / self.t, row % self.t)
+    }
+
+    /// Elements before a row's vector in q, out and their gradients.
+    pub fn at(&self, b: usize, g: usize, row: usize) -> usize {
+        let (head, token) = self.place(g, row);
+        ((b * self.t + token) * self.h + head) * self.d
+    }
+
+    /// Elements before a row in lse.
+    pub fn lse_at(&self, b: usize, g: usize, row: usize) -> usize {
+        let (head, token) = self.place(g, row);
+        (b * self.h + head) * self.t + token
+    }
+
+    /// k or v of one head as a matrix [s, d].
+    pub fn keys(&self, base: usize, b: usize, g: usize) -> (Weight, usize) {
+        let lead = self.g * self.d;
+        (Weight::new(dtype::F32, base + 4 * (b * self.s * lead + g * self.d), 0, lead), lead)
+    }
+
+    /// Keys low..high are visible to a token, and those before `always`.
+    fn range(&self, token: usize) -> (i32, i32) {
+        let position = token as i32 + self.offset;
+        let low = if self.window > 0 { position - self.window } else { 0 };
+        let high = if self.causal != 0 { position + 1 } else { self.s as i32 };
+        (low, high)
+    }
+
+    /// Whether no row of first..first + rows sees a key of key..key + keys, by order and window alone.
+    pub fn hidden(&self, first: usize, rows: usize, key: usize, keys: usize) -> bool {
+        if (key as i32) < self.always {
+            return false;
+        }
+        let whole = first / self.t != (first + rows - 1) / self.t;
+        let (early, late) = if whole { (0, self.t - 1) } else { (first % self.t, (first + rows - 1) % self.t) };
+        key as i32 >= self.range(late).1 || (key + keys) as i32 <= self.range(early).0
+    }
+
+    /// Adds the bias and hides keys in a row of scores for keys key..key + n.
+    pub unsafe fn dress(&self, b: usize, g: usize, row: usize, key: usize, n: usize, scores: *mut f32) {
+        unsafe {
+            let (head, token) = self.place(g, row);
+            if self.bias != 0 {
+                let [sb, sh, st, ss] = self.bias_steps;
+                let bias = (self.bias as *const f32).add(b * sb + head * sh + token * st + key * ss);
+                for j in 0..n {
+                    *scores.add(j) += *bias.add(j * ss);
+                }
+            }
+            if self.mask != 0 {
+                let mask = (self.mask as *const f32).add(b * self.s + key);
+                map2(scores, mask, scores, 0, n, |x, m| {
+                    v128_bitselect(splat(f32::NEG_INFINITY), x, f32x4_eq(m, splat(0.0)))
+                });
+            }
+            let (low, high) = self.range(token);
+            let (first, last) = (key as i32, (key + n) as i32);
+            let hide = |from: i32, to: i32| {
+                for j in from.max(first).max(self.always)..to.min(last) {
+                    *scores.add((j - first) as usize) = f32::NEG_INFINITY;
+                }
+            };
+            hide(first, low);
+            hide(high, last);
+        }
+    }
+
+    /// Copies the vectors of rows first..first + rows, times `factor`, to consecutive rows.
+    pub unsafe fn gather(&self, base: usize, b: usize, g: usize, first: usize, rows: usize, factor: f32, out: *mut f32) {
+        unsafe {
+            for r in 0..rows {
+                let from = (base as *const f32).add(self.at(b, g, first + r));
+                map1(from, out.add(r * self.d), 0, self.d, |x| mul(x, splat(factor)));
+            }
+        }
+    }
+}
+
+/// Panels of A from consecutive rows: [rows / 4][width][4].
+pub unsafe fn pack_rows(from: *const f32, rows: usize, width: usize, out: *mut f32) {
+    unsafe {
+        for r in (0..rows).step_by(MR) {
+            panel_a(from.add(r * width), MR.min(rows - r), width, width, 1, out.add(r * width));
+        }
+    }
+}
+
+/// Bump allocation of f32 from a scratch buffer.
+pub struct Room(pub *mut f32);
+impl Room {
+    pub unsafe fn take(&mut self, n: usize) -> *mut f32 {
+        let at = self.0;
+        self.0 = unsafe { at.add(n.next_multiple_of(16)) };
+        at
+    }
+}
+
+pub fn wide(d: usize) -> usize {
+    d.next_multiple_of(NR)
+}
+
+/// Words in `words` as in `Problem`.
+#[wasm_bindgen]
+pub unsafe fn attention(words: u32) {
+    let p = unsafe { *(words as usize as *const Problem) };
+    let blocks = p.rows().div_ceil(RB);
+    if p.rows() == 0 || p.b == 0 {
+        return;
+    }
+    let d = wide(p.d);
+    let floats = 2 * RB * d + 2 * KB * d + 2 * RB * KB + RB * d + NR * KB.max(d) + 256;
+    let (scratch, step) = memory::private(4 * floats);
+    let tasks = p.b * p.g * blocks;
+    let cost = (p.b as u64 * p.g as u64 * p.rows() as u64 * p.s as u64 * (p.d as u64 / 8 + 4)).min(u32::MAX as u64);
+    pool::run(tasks, cost as usize, |task, thread| unsafe {
+        let (item, block) = (task / blocks, task % blocks);
+        let room = Room((scratch + thread * step) as *mut f32);
+        block_forward(&p, item / p.g, item % p.g, block * RB, room);
+    });
+}
+
+unsafe fn block_forward(p: &Problem, b: usize, g: usize, first: usize, mut room: Room) {
+    unsafe {
+        let rows = RB.min(p.rows() - first);
+        let d = wide(p.d);
+        let [flat, queries] = [room.take(RB * d), room.take(RB * d)];
+        let [keys, values] = [room.take(KB * d), room.take(KB * d)];
+        let [scores, weights] = [room.take(RB * KB), room.take(RB * KB)];
+        let sums = room.take(RB * d);
+        let buffer = room.take(NR * KB.max(d));
+        let mut most = [f32::NEG_INFINITY; RB];
+        let mut total = [0.0f64; RB];
+        p.gather(p.q, b, g, first, rows, p.scale, flat);
+        pack_rows(flat, rows, p.d, queries);
+        core::slice::from_raw_parts_mut(sums, rows * p.d).fill(0.0);
+        let (k, lead) = p.keys(p.k, b, g);
+        let (v, _) = p.keys(p.v, b, g);
+        for key in (0..p.s).step_by(KB) {
+            let n = KB.min(p.s - key);
+            if p.hidden(first, rows, key, n) {
+                continue;
+            }
+            panels_b(&k, true, lead, 0, p.d, key, n, buffer, keys);
+            tiles(p.d, queries, p.d, keys, rows, n, scores, KB, true);
+            for r in 0..rows {
+                let row = scores.add(r * KB);
+                p.dress(b, g, first + r, key, n, row);
+                let top = crate::reduce::max_run(row, n);
+                let next = if top.is_nan() || top > most[r] { top } else { most[r] };
+                if next == f32::NEG_INFINITY {
+                    map1(row, row, 0, n, |_| splat(0.0));
+                    continue;
+                }
+                if next != most[r] {
+                    let shrink = f32x4_extract_lane::<0>(math::exp(splat(most[r] - next)));
+                    total[r] *= shrink as f64;
+                    let to = sums.add(r * p.d);
+                    map1(to, to, 0, p.d, |x| mul(x, splat(shrink)));
+                    most[r] = next;
+                }
+                map1(row, row, 0, n, |x| math::exp(sub(x, splat(next))));
+                total[r] += sum(n, |i| load(row.add(i)), |i| *row.add(i));
+            }
+            panels_b(&v, false, lead, key, n, 0, p.d, buffer, values);
+            for r in (0..rows).step_by(MR) {
+                panel_a(scores.add(r * KB), MR.min(rows - r), n, KB, 1, weights.add(r * n));
+            }
+            tiles(n, weights, n, values, rows, p.d, sums, p.d, false);
+        }
+        for r in 0..rows {
+            let seen = total[r] != 0.0;
+            let factor = splat(if seen { (1.0 / total[r]) as f32 } else { 0.0 });
+            let out = (p.out as *mut f32).add(p.at(b, g, first + r));
+            map1(sums.add(r * p.d), out, 0, p.d, |x| mul(x, factor));
+            let lse = if seen { (most[r] as f64 + total[r].ln()) as f32 } else { f32::NEG_INFINITY };
+            *(p.lse as *mut f32).add(p.lse_at(b, g, first + r)) = lse;
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Weights of any dtype as f32: whole tensors for casts, runs of elements while a product packs its panels.
+//! Layouts: core/tensor/dtype.ts.
+
+use crate::simd::*;
+use crate::tables::{self, Book, Map};
+use crate::{gguf, pool};
+use wasm_bindgen::prelude::*;
+
+/// Codes of dtypes, as in codes.ts.
+pub mod dtype {
+    pub const F32: u32 = 0;
+    pub const F16: u32 = 1;
+    pub const BF16: u32 = 2;
+    pub const I32: u32 = 3;
+    pub const U8: u32 = 4;
+    pub const INT8: u32 = 5;
+    pub const NF4: u32 = 6;
+    pub const FP4: u32 = 7;
+    pub const INT4: u32 = 8;
+    pub const E2M1: u32 = 9;
+    pub const NF4_DOUBLE: u32 = 11;
+    pub const FP4_DOUBLE: u32 = 12;
+    pub const DYNAMIC8: u32 = 13;
+    pub const UDYNAMIC8: u32 = 14;
+    /// First of the GGUF types.
+    pub const Q4_0: u32 = 15;
+}
+use dtype::*;
+
+/// Where a weight's parts lie.
+#[derive(Clone, Copy)]
+pub struct Weight {
+    pub dtype: u32,
+    pub base: usize,
+    pub scales: usize,
+    pub nested: usize,
+    pub offset: usize,
+    /// Elements of a row.
+    pub last: usize,
+}
+
+pub fn padded(bytes: usize) -> usize {
+    bytes.div_ceil(4) * 4
+}
+
+pub fn book(dtype: u32) -> &'static Book {
+    match dtype {
+        NF4 | NF4_DOUBLE => &tables::NF4,
+        FP4 | FP4_DOUBLE => &tables::FP4,
+        INT4 => &tables::INT4,
+        E2M1 => &tables::E2M1,
+        _ => &tables::E3M0,
+    }
+}
+
+pub fn map(dtype: u32) -> &'static Map {
+    if dtype == DYNAMIC8 { &tables::SIGNED } else { &tables::UNSIGNED }
+}
+
+impl Weight {
+    pub fn new(dtype: u32, base: usize, n: usize, last: usize) -> Self {
+        let codes = match dtype {
+            NF4..=FP4_DOUBLE => padded(n.div_ceil(2)),
+            _ => padded(n),
+        };
+        let blocks = n.div_ceil(64);
+        let scales = base + codes;
+        let nested = scales + padded(blocks);
+        let offset = nested + 4 * blocks.div_ceil(256);
+        Weight { dtype, base, scales, nested, offset, last }
+    }
+
+    /// Elements that should be decoded together; starts at multiples of it are cheapest.
+    pub fn grain(&self) -> usize {
+        match self.dtype {
+            NF4..=FP4_DOUBLE => 64,
+            Q4_0.. => gguf::shape(self.dtype).0,
+            _ => 1,
+        }
+    }
+
+    /// out[0..n] = elements start..start + n.
+    pub unsafe fn decode(&self, start: usize, n: usize, out: *mut f32) {
+        unsafe {
+            match self.dtype {
+                F32 => core::ptr::copy_nonoverlapping((self.base as *const f32).add(start), out, n),
+                F16 => wide(n, out, |i| half4((self.base as *const u16).add(start + i)), |i| half(*(self.base as *const u16).add(start + i))),
+                BF16 => wide(
+                    n,
+                    out,
+                    |i| u32x4_shl(u32x4_load_extend_u16x4((self.base as *const u16).add(start + i)), 16),
+                    |i| f32::from_bits((*(self.base as *const u16).add(start + i) as u32) << 16),
+                ),
+                I32 => wide(
+                    n,
+                    out,
+                    |i| f32x4_convert_i32x4(v128_load((self.base as *const v128).byte_add(4 * (start + i)))),
+                    |i| *(self.base as *const i32).add(start + i) as f32,
+                ),
+                U8 => wide(
+                    n,
+                    out,
+                    |i| f32x4_convert_u32x4(u32x4_extend_low_u16x8(u16x8_extend_low_u8x16(v128_load32_zero((self.base as *const u32).byte_add(start + i))))),
+                    |i| *(self.base as *const u8).add(start + i) as f32,
+                ),
+                INT8 => self.int8(start, n, out),
+                NF4..=FP4_DOUBLE => self.four_bits(start, n, out),
+                DYNAMIC8 | UDYNAMIC8 => {
+                    let values = &map(self.dtype).values;
+                    for i in start..start + n {
+                        let absmax = *(self.scales as *const f32).add(i / 256);
+                        *out.add(i - start) = values[*(self.base as *const u8).add(i) as usize] * absmax;
+                    }
+                }
+                _ => gguf::decode(self.dtype, self.base as *const u8, start, n, out),
+            }
+        }
+    }
+
+    unsafe fn int8(&self, start: usize, n: usize, out: *mut f32) {
+        unsafe {
+            let mut i = 0;
+            while i < n {
+                let row = (start + i) / self.last;
+                let length = ((row + 1) * self.last - start - i).min(n - i);
+                let absmax = *(self.scales as *const f32).add(row);
+                let codes = (self.base as *const i8).add(start + i);
+                const INVERSE: f32 = 7.874_015_7e-3;
+                wide(
+                    length,
+                    out.add(i),
+                    |j| {
+                        let bytes = v128_load32_zero(codes.add(j) as *const u32);
+                        let words = i32x4_extend_low_i16x8(i16x8_extend_low_i8x16(bytes));
+                        mul(mul(f32x4_convert_i32x4(words), splat(absmax)), splat(INVERSE))
+                    },
+                    |j| *codes.add(j) as f32 * absmax * INVERSE,
+                );
+                i += length;
+            }
+        }
+    }
+
+    /// Scale of a block of 64.
+    #[inline(always)]
+    unsafe fn absmax(&self, block: usize) -> f32 {
+        unsafe {
+            if self.dtype >= NF4_DOUBLE {
+                let code = *(self.scales as *const u8).add(block) as usize;
+                let nested = *(self.nested as *const f32).add(block / 256);
+                tables::SIGNED.values[code] * nested + *(self.offset as *const f32)
+            } else {
+                *(self.scales as *const f32).add(block)
+            }
+        }
+    }
+
+    unsafe fn four_bits(&self, start: usize, n: usize, out: *mut f32) {
+        unsafe {
+            let book = book(self.dtype);
+            let planes = book.planes.map(|plane| v128_load(plane.as_ptr() as *const v128));
+            let codes = self.base as *const u8;
+            let (mut i, end) = (start, start + n);
+            while i < end {
+                let block = i / 64;
+                let stop = (block * 64 + 64).min(end);
+                let absmax = self.absmax(block);
+                let scale = splat(absmax);
+                while i < stop {
+                    if i % 2 == 0 && i + 32 <= stop {
+                        lookup32(v128_load(codes.add(i / 2) as *const v128), &planes, scale, out.add(i - start));
+                        i += 32;
+                    } else {
+                        let byte = *codes.add(i / 2);
+                        let code = if i % 2 == 0 { byte >> 4 } else { byte & 15 };
+                        *out.add(i - start) = book.values[code as usize] * absmax;
+                        i += 1;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// 16 bytes hold 32 codes, high nibble first; out[0..32] = value · scale.
+#[inline(always)]
+unsafe fn lookup32(bytes: V, planes: &[V; 4], scale: V, out: *mut f32) {
+    unsafe {
+        let high = u8x16_shr(bytes, 4);
+        let low = v128_and(bytes, u8x16_splat(15));
+        let first = i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(high, low);
+        let second = i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(high, low);
+        for (k, codes) in [first, second].into_iter().enumerate() {
+            let b = planes.map(|plane| i8x16_relaxed_swizzle(plane, codes));
+            let low01 = i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(b[0], b[1]);
+            let high01 = i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(b[0], b[1]);
+            let low23 = i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(b[2], b[3]);
+            let high23 = i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(b[2], b[3]);
+            let out = out.add(16 * k);
+            store(out, mul(i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(low01, low23), scale));
+            store(out.add(4), mul(i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(low01, low23), scale));
+            store(out.add(8), mul(i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(high01, high23), scale));
+            store(out.add(12), mul(i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(high01, high23), scale));
+        }
+    }
+}
+
+/// Four at a time by `vector`, the rest by `scalar`.
+#[inline(always)]
+unsafe fn wide(n: usize, out: *mut f32, vector: impl Fn(usize) -> V, scalar: impl Fn(usize) -> f32) {
+    unsafe {
+        let mut i = 0;
+        while i + 4 <= n {
+            store(out.add(i), vector(i));
+            i += 4;
+        }
+        while i < n {
+            *out.add(i) = scalar(i);
+            i += 1;
+        }
+    }
+}
+
+/// Four f16 as f32: the magnitude bits, moved to f32's place, times 2^112, which also makes subnormals right.
+#[inline(always)]
+pub unsafe fn half4(p: *const u16) -> V {
+    unsafe {
+        let bits = u32x4_load_extend_u16x4(p);
+        let magnitude = u32x4_shl(v128_and(bits, u32x4_splat(0x7fff)), 13);
+        let sign = u32x4_shl(v128_and(bits, u32x4_splat(0x8000)), 16);
+        let value = mul(magnitude, splat(f32::from_bits(0x7780_0000)));
+        let special = v128_and(u32x4_ge(magnitude, u32x4_splat(0x0f80_0000)), u32x4_splat(0x7f80_0000));
+        // ∞ and NaN: the product has the right fraction bits and a finite exponent.
+        v128_or(v128_or(value, special), sign)
+    }
+}
+
+pub fn half(bits: u16) -> f32 {
+    let magnitude = ((bits & 0x7fff) as u32) << 13;
+    let mut value = (f32::from_bits(magnitude) * f32::from_bits(0x7780_0000)).to_bits();
+    if magnitude >= 0x0f80_0000 {
+        value |= 0x7f80_0000;
+    }
+    f32::from_bits(value | ((bits & 0x8000) as u32) << 16)
+}
+
+/// Decodes a whole tensor of n elements in rows of `last` to f32.
+#[wasm_bindgen]
+pub fn decode(code: u32, x: u32, n: u32, last: u32, out: u32) {
+    let weight = Weight::new(code, x as usize, n as usize, last as usize);
+    let out = out as usize;
+    pool::pieces(n as usize, 16_384, 1000, |start, end| unsafe {
+        weight.decode(start, end - start, (out as *mut f32).add(start))
+    });
+}

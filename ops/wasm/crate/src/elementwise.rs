@@ -1,0 +1,244 @@
+//! Element by element: one operand, two with broadcasting, and the choice between two.
+
+use crate::simd::*;
+use crate::walk::Spec;
+use crate::{math, pool};
+use wasm_bindgen::prelude::*;
+
+const PIECE: usize = 16_384;
+
+#[inline(always)]
+fn lanes(x: V, f: impl Fn(f32) -> f32) -> V {
+    f32x4(
+        f(f32x4_extract_lane::<0>(x)),
+        f(f32x4_extract_lane::<1>(x)),
+        f(f32x4_extract_lane::<2>(x)),
+        f(f32x4_extract_lane::<3>(x)),
+    )
+}
+
+#[inline(always)]
+fn lanes2(x: V, y: V, f: impl Fn(f32, f32) -> f32) -> V {
+    f32x4(
+        f(f32x4_extract_lane::<0>(x), f32x4_extract_lane::<0>(y)),
+        f(f32x4_extract_lane::<1>(x), f32x4_extract_lane::<1>(y)),
+        f(f32x4_extract_lane::<2>(x), f32x4_extract_lane::<2>(y)),
+        f(f32x4_extract_lane::<3>(x), f32x4_extract_lane::<3>(y)),
+    )
+}
+
+/// 1 or 0 from a lane mask.
+#[inline(always)]
+fn one_where(mask: V) -> V {
+    v128_and(mask, splat(1.0))
+}
+
+fn sign(x: V) -> V {
+    let y = sub(one_where(f32x4_gt(x, splat(0.0))), one_where(f32x4_lt(x, splat(0.0))));
+    v128_bitselect(x, y, f32x4_ne(x, x))
+}
+
+/// out[i] = op(x[i]); `op` is the index in `UNARY` of codes.ts.
+#[wasm_bindgen]
+pub fn unary(op: u32, x: u32, out: u32, n: u32) {
+    let (x, out, n) = (x as usize, out as usize, n as usize);
+    macro_rules! apply {
+        ($picos:expr, $f:expr) => {
+            pool::pieces(n, PIECE, $picos, |start, end| unsafe {
+                map1(x as *const f32, out as *mut f32, start, end, $f)
+            })
+        };
+    }
+    match op {
+        0 => apply!(300, |v| f32x4_neg(v)),
+        1 => apply!(2000, math::exp),
+        2 => apply!(2500, math::log),
+        3 => apply!(1500, |v| f32x4_sqrt(v)),
+        4 => apply!(2500, |v| div(splat(1.0), f32x4_sqrt(v))),
+        5 => apply!(1500, |v| div(splat(1.0), v)),
+        6 => apply!(300, |v| mul(v, v)),
+        7 => apply!(300, |v| f32x4_abs(v)),
+        8 => apply!(400, sign),
+        9 => apply!(20_000, |v| lanes(v, f32::sin)),
+        10 => apply!(20_000, |v| lanes(v, f32::cos)),
+        11 => apply!(3500, math::tanh),
+        12 => apply!(3500, math::sigmoid),
+        13 => apply!(3500, math::silu),
+        // Not max: NaN must stay, and −0 too.
+        14 => apply!(300, |v| v128_andnot(v, f32x4_lt(v, splat(0.0)))),
+        15 => apply!(5000, math::gelu),
+        16 => apply!(4000, math::gelu_tanh),
+        17 => apply!(5000, math::erf),
+        18 => apply!(300, |v| f32x4_floor(v)),
+        _ => apply!(300, |v| f32x4_nearest(v)),
+    }
+}
+
+#[inline(always)]
+unsafe fn zip<F: Fn(V, V) -> V + Sync>(spec: &Spec<2>, a: usize, b: usize, out: usize, picos: usize, f: F) {
+    let inner = spec.inner();
+    pool::pieces(spec.count(), PIECE, picos, |start, end| {
+        spec.runs(start, end, |[i, j], position, n| unsafe {
+            let (a, b, out) = ((a as *const f32).add(i), (b as *const f32).add(j), (out as *mut f32).add(position));
+            match inner {
+                [1, 1] => map2(a, b, out, 0, n, &f),
+                [1, 0] => {
+                    let b = splat(*b);
+                    map1(a, out, 0, n, |x| f(x, b))
+                }
+                [0, 1] => {
+                    let a = splat(*a);
+                    map1(b, out, 0, n, |x| f(a, x))
+                }
+                _ => {
+                    let (a, b) = (splat(*a), splat(*b));
+                    map1(out, out, 0, n, |_| f(a, b))
+                }
+            }
+        })
+    });
+}
+
+/// out = op(a, b) by a spec of two operands; `op` is the index in `BINARY` of codes.ts.
+#[wasm_bindgen]
+pub unsafe fn binary(op: u32, spec: u32, a: u32, b: u32, out: u32) {
+    unsafe {
+        let spec = Spec::<2>::read(spec);
+        let (a, b, out) = (a as usize, b as usize, out as usize);
+        match op {
+            0 => zip(&spec, a, b, out, 400, add),
+            1 => zip(&spec, a, b, out, 400, sub),
+            2 => zip(&spec, a, b, out, 400, mul),
+            3 => zip(&spec, a, b, out, 1500, div),
+            4 => zip(&spec, a, b, out, 400, |x, y| f32x4_max(x, y)),
+            5 => zip(&spec, a, b, out, 400, |x, y| f32x4_min(x, y)),
+            6 => zip(&spec, a, b, out, 30_000, |x, y| lanes2(x, y, f32::powf)),
+            7 => zip(&spec, a, b, out, 400, |x, y| one_where(f32x4_eq(x, y))),
+            8 => zip(&spec, a, b, out, 400, |x, y| one_where(f32x4_lt(x, y))),
+            _ => zip(&spec, a, b, out, 400, |x, y| one_where(f32x4_le(x, y))),
+        }
+    }
+}
+
+/// The same for i32 operands; comparisons write f32.
+#[wasm_bindgen]
+pub unsafe fn binary_i32(op: u32, spec: u32, a: u32, b: u32, out: u32) {
+    unsafe {
+        let spec = Spec::<2>::read(spec);
+        let (a, b, out) = (a as usize, b as usize, out as usize);
+        match op {
+            0 => zip(&spec, a, b, out, 400, |x, y| i32x4_add(x, y)),
+            1 => zip(&spec, a, b, out, 400, |x, y| i32x4_sub(x, y)),
+            2 => zip(&spec, a, b, out, 400, |x, y| i32x4_mul(x, y)),
+            3 => zip(&spec, a, b, out, 4000, |x, y| lanes_i32(x, y, |p, q| if q == 0 { 0 } else { p.wrapping_div(q) })),
+            4 => zip(&spec, a, b, out, 400, |x, y| i32x4_max(x, y)),
+            5 => zip(&spec, a, b, out, 400, |x, y| i32x4_min(x, y)),
+            6 => zip(&spec, a, b, out, 30_000, |x, y| lanes_i32(x, y, |p, q| (p as f64).powf(q as f64) as i32)),
+            7 => zip(&spec, a, b, out, 400, |x, y| one_where(i32x4_eq(x, y))),
+            8 => zip(&spec, a, b, out, 400, |x, y| one_where(i32x4_lt(x, y))),
+            _ => zip(&spec, a, b, out, 400, |x, y| one_where(i32x4_le(x, y))),
+        }
+    }
+}
+
+#[inline(always)]
+fn lanes_i32(x: V, y: V, f: impl Fn(i32, i32) -> i32) -> V {
+    i32x4(
+        f(i32x4_extract_lane::<0>(x), i32x4_extract_lane::<0>(y)),
+        f(i32x4_extract_lane::<1>(x), i32x4_extract_lane::<1>(y)),
+        f(i32x4_extract_lane::<2>(x), i32x4_extract_lane::<2>(y)),
+        f(i32x4_extract_lane::<3>(x), i32x4_extract_lane::<3>(y)),
+    )
+}
+
+/// out = condition ≠ 0 ? a : b by a spec of three operands. The 32-bit words of a and b are copied as they are.
+#[wasm_bindgen]
+pub unsafe fn select(spec: u32, condition: u32, a: u32, b: u32, out: u32) {
+    unsafe {
+        let spec = Spec::<3>::read(spec);
+        let steps = spec.inner();
+        let (c, a, b, out) = (condition as usize, a as usize, b as usize, out as usize);
+        pool::pieces(spec.count(), PIECE, 800, |start, end| {
+            spec.runs(start, end, |at, position, n| {
+                let c = (c as *const f32).add(at[0]);
+                let a = (a as *const f32).add(at[1]);
+                let b = (b as *const f32).add(at[2]);
+                let out = (out as *mut f32).add(position);
+                let pick = |p: *const f32, step: usize, i: usize, n: usize| match (step, n) {
+                    (0, _) => v128_load32_splat(p as *const u32),
+                    (_, 4) => load(p.add(i)),
+                    _ => load_part(p.add(i), n, 0.0),
+                };
+                let mut i = 0;
+                while i < n {
+                    let m = (n - i).min(4);
+                    let mask = f32x4_ne(pick(c, steps[0], i, m), splat(0.0));
+                    let y = v128_bitselect(pick(a, steps[1], i, m), pick(b, steps[2], i, m), mask);
+                    if m == 4 {
+                        store(out.add(i), y);
+                    } else {
+                        store_part(out.add(i), m, y);
+                    }
+                    i += 4;
+                }
+            })
+        });
+    }
+}
+
+/// Writes the 32-bit word `bits` n times.
+#[wasm_bindgen]
+pub unsafe fn fill32(bits: u32, out: u32, n: u32) {
+    let out = out as usize;
+    pool::pieces(n as usize, 65_536, 100, |start, end| unsafe {
+        core::slice::from_raw_parts_mut((out as *mut u32).add(start), end - start).fill(bits)
+    });
+}
+
+/// Copies bytes.
+#[wasm_bindgen]
+pub unsafe fn copy(x: u32, out: u32, bytes: u32) {
+    let (x, out) = (x as usize, out as usize);
+    pool::pieces(bytes as usize, 262_144, 100, |start, end| unsafe {
+        core::ptr::copy((x as *const u8).add(start), (out as *mut u8).add(start), end - start)
+    });
+}
+
+/// out = silu(gate) ⊙ up.
+#[wasm_bindgen]
+pub fn swiglu(gate: u32, up: u32, out: u32, n: u32) {
+    let (gate, up, out) = (gate as usize, up as usize, out as usize);
+    pool::pieces(n as usize, PIECE, 4000, |start, end| unsafe {
+        map2(gate as *const f32, up as *const f32, out as *mut f32, start, end, |g, u| mul(math::silu(g), u))
+    });
+}
+
+/// dgate = g · up · s (1 + gate (1 − s)), dup = g · gate · s with s = sigmoid(gate).
+#[wasm_bindgen]
+pub fn swiglu_grad(gate: u32, up: u32, g: u32, dgate: u32, dup: u32, n: u32) {
+    let at = [gate as usize, up as usize, g as usize, dgate as usize, dup as usize];
+    pool::pieces(n as usize, PIECE, 5000, |start, end| unsafe {
+        let f = |i: usize, n: usize| {
+            let [x, u, g] = [0, 1, 2].map(|k| {
+                let p = (at[k] as *const f32).add(i);
+                if n == 4 { load(p) } else { load_part(p, n, 0.0) }
+            });
+            let s = math::sigmoid(x);
+            let slope = mul(s, madd(x, sub(splat(1.0), s), splat(1.0)));
+            let (dx, du) = (mul(mul(g, u), slope), mul(g, mul(x, s)));
+            let (p, q) = ((at[3] as *mut f32).add(i), (at[4] as *mut f32).add(i));
+            if n == 4 {
+                store(p, dx);
+                store(q, du);
+            } else {
+                store_part(p, n, dx);
+                store_part(q, n, du);
+            }
+        };
+        let mut i = start;
+        while i < end {
+            f(i, (end - i).min(4));
+            i += 4;
+        }
+    });
+}

@@ -1,0 +1,237 @@
+//! f32 to any dtype that can be written. Codes are those of bitsandbytes 0.50 on a CPU and of the `gguf` package; the
+//! oracle is ops/reference/codecs.
+
+use crate::decode::{Weight, book, dtype::*, map};
+use crate::simd::*;
+use crate::tables::{Book, Map, SIGNED};
+use crate::{gguf, memory, pool};
+use wasm_bindgen::prelude::*;
+
+/// bitsandbytes' floor under a block's scale.
+const TINY: f32 = 1e-38;
+
+/// Four f32 as f16 bits in 32-bit lanes, to nearest, ties to even.
+#[inline(always)]
+fn half_bits(x: V) -> V {
+    let magnitude = v128_and(x, u32x4_splat(0x7fff_ffff));
+    let sign = v128_and(u32x4_shr(x, 16), u32x4_splat(0x8000));
+    let rebased = i32x4_sub(magnitude, i32x4_splat(112 << 23));
+    let odd = v128_and(u32x4_shr(rebased, 13), i32x4_splat(1));
+    let normal = u32x4_shr(i32x4_add(i32x4_add(rebased, i32x4_splat(0xfff)), odd), 13);
+    // Adding ½ leaves a unit of 2^-24 in the last place, the step of f16's subnormals.
+    let small = i32x4_sub(add(magnitude, splat(0.5)), splat(0.5));
+    let y = v128_bitselect(small, normal, u32x4_lt(magnitude, u32x4_splat(0x3880_0000)));
+    let y = v128_bitselect(u32x4_splat(0x7c00), y, u32x4_ge(magnitude, u32x4_splat(0x4780_0000)));
+    let y = v128_bitselect(u32x4_splat(0x7e00), y, u32x4_gt(magnitude, u32x4_splat(0x7f80_0000)));
+    v128_or(y, sign)
+}
+
+pub fn to_half(x: f32) -> u16 {
+    u32x4_extract_lane::<0>(half_bits(splat(x))) as u16
+}
+
+#[inline(always)]
+fn bfloat_bits(x: V) -> V {
+    let odd = v128_and(u32x4_shr(x, 16), u32x4_splat(1));
+    let rounded = u32x4_shr(i32x4_add(i32x4_add(x, i32x4_splat(0x7fff)), odd), 16);
+    let quiet = v128_or(u32x4_shr(x, 16), u32x4_splat(0x40));
+    let nan = u32x4_gt(v128_and(x, u32x4_splat(0x7fff_ffff)), u32x4_splat(0x7f80_0000));
+    v128_bitselect(quiet, rounded, nan)
+}
+
+#[inline(always)]
+unsafe fn store_u16(bits: V, out: *mut u16, n: usize) {
+    unsafe {
+        let packed = u16x8_narrow_i32x4(bits, bits);
+        if n == 4 {
+            v128_store64_lane::<0>(packed, out as *mut u64);
+        } else {
+            let mut lanes = [0u16; 8];
+            v128_store(lanes.as_mut_ptr() as *mut v128, packed);
+            core::ptr::copy_nonoverlapping(lanes.as_ptr(), out, n);
+        }
+    }
+}
+
+/// Calls f with four values at a time and how many of them count.
+#[inline(always)]
+unsafe fn fours(x: *const f32, start: usize, end: usize, mut f: impl FnMut(usize, V, usize)) {
+    unsafe {
+        let mut i = start;
+        while i < end {
+            let n = (end - i).min(4);
+            f(i, if n == 4 { load(x.add(i)) } else { load_part(x.add(i), n, 0.0) }, n);
+            i += 4;
+        }
+    }
+}
+
+/// max |x|; NaN if there is one.
+unsafe fn absmax(x: *const f32, n: usize) -> f32 {
+    unsafe {
+        let mut most = splat(0.0);
+        fours(x, 0, n, |_, v, _| most = f32x4_max(most, f32x4_abs(v)));
+        max4(most)
+    }
+}
+
+/// min(1, max(−1, x)) that keeps NaN.
+#[inline(always)]
+fn clamp(x: V) -> V {
+    f32x4_min(splat(1.0), f32x4_max(splat(-1.0), x))
+}
+
+/// How many bounds lie below x: the rank of the nearest value, ties to the lower.
+#[inline(always)]
+fn rank(map: &Map, x: f32) -> usize {
+    let (mut low, mut high) = (0usize, 255usize);
+    while low < high {
+        let middle = (low + high) / 2;
+        if map.bounds[middle] < x {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    low
+}
+
+/// Codes of one block of n ≤ 64 elements; writes ⌈n/2⌉ bytes and returns the scale.
+unsafe fn four_bit_block(book: &Book, x: *const f32, n: usize, out: *mut u8) -> f32 {
+    unsafe {
+        let full = n == 64;
+        let largest = absmax(x, n);
+        let scale = if full || largest.is_nan() { largest } else { largest.max(TINY) };
+        // A full block multiplies by the reciprocal, a partial one divides: the codes of bitsandbytes.
+        let inverse = splat(1.0 / if scale.is_nan() { scale } else { scale.max(TINY) });
+        let mut codes = [0u8; 64];
+        let order = v128_load(book.codes.as_ptr() as *const v128);
+        // Elements past the end are 0, and so is the padding of an odd length: the code of 0.
+        fours(x, 0, n, |i, v, _| {
+            let y = clamp(if full { mul(v, inverse) } else { div(v, splat(scale)) });
+            let mut above = i32x4_splat(0);
+            for bound in book.bounds {
+                above = i32x4_sub(above, f32x4_gt(y, splat(bound)));
+            }
+            let ranks = i16x8_narrow_i32x4(above, above);
+            let ranks = u8x16_narrow_i16x8(ranks, ranks);
+            v128_store32_lane::<0>(u8x16_swizzle(order, ranks), codes.as_mut_ptr().add(i) as *mut u32);
+        });
+        for k in 0..n.div_ceil(2) {
+            *out.add(k) = codes[2 * k] << 4 | codes[2 * k + 1];
+        }
+        scale
+    }
+}
+
+/// Block scales as 8-bit codes, one f32 a 256 of them and their mean. The codes go through bitsandbytes' grid of 65536
+/// steps.
+unsafe fn nest(absmax_of: *mut f32, blocks: usize, w: &Weight) {
+    unsafe {
+        let scales = core::slice::from_raw_parts_mut(absmax_of, blocks);
+        let sum: f64 = scales.iter().map(|s| *s as f64).sum();
+        let offset = if blocks == 0 { 0.0 } else { (sum / blocks as f64) as f32 };
+        *(w.offset as *mut f32) = offset;
+        for s in scales.iter_mut() {
+            *s -= offset;
+        }
+        for (k, part) in scales.chunks(256).enumerate() {
+            let most = absmax(part.as_ptr(), part.len());
+            *(w.nested as *mut f32).add(k) = most;
+            for (i, s) in part.iter().enumerate() {
+                let code = if most == 0.0 {
+                    0
+                } else {
+                    let scaled = (s * (1.0 / most)).clamp(-1.0, 1.0);
+                    let step = ((scaled + 1.0) * 0.5 * 65535.0 + 0.5).floor();
+                    rank(&SIGNED, ((step as f64 / 65535.0) * 2.0 - 1.0) as f32)
+                };
+                *(w.scales as *mut u8).add(256 * k + i) = code as u8;
+            }
+        }
+    }
+}
+
+unsafe fn dynamic_block(map: &Map, x: *const f32, n: usize, out: *mut u8) -> f32 {
+    unsafe {
+        let full = n == 256;
+        let largest = absmax(x, n);
+        let scale = if full || largest.is_nan() { largest } else { largest.max(TINY) };
+        let inverse = 1.0 / if largest.is_nan() { largest } else { largest.max(TINY) };
+        for i in 0..n {
+            let v = *x.add(i);
+            let y = if full { v * inverse } else { v / scale };
+            *out.add(i) = rank(map, y.clamp(-1.0, 1.0)) as u8;
+        }
+        scale
+    }
+}
+
+/// Encodes n values in rows of `last`. The types that cannot be written are refused by the caller.
+#[wasm_bindgen]
+pub fn encode(code: u32, x: u32, n: u32, last: u32, out: u32) {
+    let (n, last) = (n as usize, last as usize);
+    let w = Weight::new(code, out as usize, n, last);
+    let (x, out) = (x as usize, out as usize);
+    let from = move || x as *const f32;
+    const PIECE: usize = 16_384;
+    match code {
+        F16 | BF16 => pool::pieces(n, PIECE, 1000, |start, end| unsafe {
+            fours(from(), start, end, |i, v, m| {
+                let bits = if code == F16 { half_bits(v) } else { bfloat_bits(v) };
+                store_u16(bits, (out as *mut u16).add(i), m)
+            })
+        }),
+        I32 => pool::pieces(n, PIECE, 500, |start, end| unsafe {
+            map1(from(), out as *mut f32, start, end, |v| i32x4_trunc_sat_f32x4(v))
+        }),
+        U8 => pool::pieces(n, PIECE, 1000, |start, end| unsafe {
+            for i in start..end {
+                *(out as *mut u8).add(i) = *from().add(i) as u8;
+            }
+        }),
+        INT8 => pool::rows(if last == 0 { 0 } else { n / last }, last, 1000, |row| unsafe {
+            let x = from().add(row * last);
+            let most = absmax(x, last);
+            *(w.scales as *mut f32).add(row) = most;
+            let factor = splat(if most == 0.0 { 0.0 } else { 127.0 / most });
+            fours(x, 0, last, |i, v, m| {
+                let q = i32x4_trunc_sat_f32x4(f32x4_nearest(mul(v, factor)));
+                let lanes: [i32; 4] = core::mem::transmute(q);
+                for (k, lane) in lanes.iter().enumerate().take(m) {
+                    *(out as *mut i8).add(row * last + i + k) = *lane as i8;
+                }
+            });
+        }),
+        NF4..=FP4_DOUBLE => {
+            let double = code >= NF4_DOUBLE;
+            let blocks = n.div_ceil(64);
+            let scales = if double { memory::shared(4 * blocks.max(1)) } else { w.scales };
+            let table = book(code);
+            pool::pieces(blocks, 64, 64 * 5000, |start, end| unsafe {
+                for b in start..end {
+                    let m = (n - 64 * b).min(64);
+                    *(scales as *mut f32).add(b) = four_bit_block(table, from().add(64 * b), m, (out as *mut u8).add(32 * b));
+                }
+            });
+            if double {
+                unsafe { nest(scales as *mut f32, blocks, &w) };
+            }
+        }
+        DYNAMIC8 | UDYNAMIC8 => pool::pieces(n.div_ceil(256), 32, 256 * 8000, |start, end| unsafe {
+            for b in start..end {
+                let m = (n - 256 * b).min(256);
+                *(w.scales as *mut f32).add(b) = dynamic_block(map(code), from().add(256 * b), m, (out as *mut u8).add(256 * b));
+            }
+        }),
+        Q4_0.. => {
+            let bytes = gguf::shape(code).1;
+            pool::pieces(n / 32, 256, 32 * 3000, |start, end| unsafe {
+                for b in start..end {
+                    gguf::encode_block(code, from().add(32 * b), (out as *mut u8).add(bytes * b));
+                }
+            })
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,70 @@
+//! Raw memory. Only the thread that calls kernels allocates; workers use the scratch that it set aside for them.
+
+use crate::pool;
+use core::cell::UnsafeCell;
+use std::alloc::{Layout, alloc, dealloc};
+use wasm_bindgen::prelude::*;
+
+const ALIGN: usize = 64;
+
+fn layout(bytes: usize) -> Option<Layout> {
+    Layout::from_size_align(bytes.max(ALIGN), ALIGN).ok()
+}
+
+/// Uninitialised bytes at a multiple of 64, or 0 when there is no room.
+#[wasm_bindgen]
+pub fn allocate(bytes: u32) -> u32 {
+    match layout(bytes as usize) {
+        Some(layout) => unsafe { alloc(layout) as u32 },
+        None => 0,
+    }
+}
+
+/// Gives back what `allocate(bytes)` returned.
+#[wasm_bindgen]
+pub fn release(pointer: u32, bytes: u32) {
+    if let Some(layout) = layout(bytes as usize) {
+        unsafe { dealloc(pointer as *mut u8, layout) }
+    }
+}
+
+struct Scratch(UnsafeCell<[(usize, usize); 2]>);
+// SAFETY: only the calling thread touches it.
+unsafe impl Sync for Scratch {}
+static SCRATCH: Scratch = Scratch(UnsafeCell::new([(0, 0); 2]));
+
+/// Memory that lives until the next call with the same slot. @returns its address; traps when there is none.
+fn reserve(slot: usize, bytes: usize) -> usize {
+    unsafe {
+        let held = &mut (*SCRATCH.0.get())[slot];
+        if held.1 < bytes {
+            if held.1 > 0 {
+                release(held.0 as u32, held.1 as u32);
+                *held = (0, 0);
+            }
+            let pointer = allocate(bytes as u32) as usize;
+            if pointer == 0 {
+                core::arch::wasm32::unreachable();
+            }
+            *held = (pointer, bytes);
+        }
+        held.0
+    }
+}
+
+/// One buffer for all threads.
+pub fn shared(bytes: usize) -> usize {
+    reserve(0, bytes)
+}
+
+/// One buffer a thread: thread i's starts at `base + i * bytes` (bytes rounded up to 64). Returns (base, bytes).
+pub fn private(bytes: usize) -> (usize, usize) {
+    let bytes = bytes.div_ceil(ALIGN) * ALIGN;
+    (reserve(1, bytes * (pool::workers() + 1)), bytes)
+}
+
+/// Bytes held as scratch.
+#[wasm_bindgen]
+pub fn scratch_bytes() -> u32 {
+    unsafe { (*SCRATCH.0.get()).iter().map(|held| held.1 as u32).sum() }
+}

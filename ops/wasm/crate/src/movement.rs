@@ -1,0 +1,143 @@
+//! Moving numbers without changing them: permute, boxes in and out, rows and elements by index.
+
+use crate::decode::Weight;
+use crate::pool;
+use crate::simd::*;
+use crate::walk::Spec;
+use wasm_bindgen::prelude::*;
+
+/// Copies runs of bytes by a spec of two operands (source, destination) whose unit is `unit` bytes and whose last axis
+/// is contiguous in both.
+#[wasm_bindgen]
+pub unsafe fn copy_runs(spec: u32, unit: u32, x: u32, out: u32) {
+    unsafe {
+        let spec = Spec::<2>::read(spec);
+        let (x, out, unit) = (x as usize, out as usize, unit as usize);
+        pool::pieces(spec.count(), 65_536, 100 * unit, |start, end| {
+            spec.runs(start, end, |[i, j], _, n| {
+                core::ptr::copy_nonoverlapping((x + i * unit) as *const u8, (out + j * unit) as *mut u8, n * unit)
+            })
+        });
+    }
+}
+
+/// Transposes 4-byte elements: for each step of the outer spec (source and destination offsets), out[c, r] = x[r, c] with
+/// rows `x_step` apart in x and columns `out_step` apart in out.
+#[wasm_bindgen]
+pub unsafe fn transpose(spec: u32, x: u32, out: u32, rows: u32, columns: u32, x_step: u32, out_step: u32) {
+    unsafe {
+        let spec = Spec::<2>::read(spec);
+        let (x, out) = (x as usize, out as usize);
+        let (rows, columns, x_step, out_step) =
+            (rows as usize, columns as usize, x_step as usize, out_step as usize);
+        let outer = spec.count();
+        let strips = rows.div_ceil(32);
+        let cost = outer * rows * columns;
+        pool::run(outer * strips, cost, |task, _| {
+            let (item, strip) = (task / strips, task % strips);
+            spec.runs(item, item + 1, |[i, j], _, _| {
+                let x = (x as *const f32).add(i);
+                let out = (out as *mut f32).add(j);
+                let (low, high) = (strip * 32, rows.min(strip * 32 + 32));
+                let mut c = 0;
+                while c < columns {
+                    let width = (columns - c).min(4);
+                    let mut r = low;
+                    while r < high {
+                        if width == 4 && r + 4 <= high {
+                            let t = transpose4(
+                                load(x.add(r * x_step + c)),
+                                load(x.add((r + 1) * x_step + c)),
+                                load(x.add((r + 2) * x_step + c)),
+                                load(x.add((r + 3) * x_step + c)),
+                            );
+                            for (k, lane) in t.iter().enumerate() {
+                                store(out.add((c + k) * out_step + r), *lane);
+                            }
+                            r += 4;
+                        } else {
+                            for k in 0..width {
+                                *out.add((c + k) * out_step + r) = *x.add(r * x_step + c + k);
+                            }
+                            r += 1;
+                        }
+                    }
+                    c += width;
+                }
+            })
+        });
+    }
+}
+
+/// The columns of the 4 × 4 matrix whose rows are given.
+#[inline(always)]
+pub fn transpose4(a: V, b: V, c: V, d: V) -> [V; 4] {
+    let ab_low = i32x4_shuffle::<0, 4, 1, 5>(a, b);
+    let ab_high = i32x4_shuffle::<2, 6, 3, 7>(a, b);
+    let cd_low = i32x4_shuffle::<0, 4, 1, 5>(c, d);
+    let cd_high = i32x4_shuffle::<2, 6, 3, 7>(c, d);
+    [
+        i64x2_shuffle::<0, 2>(ab_low, cd_low),
+        i64x2_shuffle::<1, 3>(ab_low, cd_low),
+        i64x2_shuffle::<0, 2>(ab_high, cd_high),
+        i64x2_shuffle::<1, 3>(ab_high, cd_high),
+    ]
+}
+
+/// out[i] = table[ids[i]], rows of `width` elements decoded to f32.
+#[wasm_bindgen]
+pub unsafe fn gather_rows(dtype: u32, table: u32, elements: u32, last: u32, ids: u32, n: u32, width: u32, out: u32) {
+    unsafe {
+        let table = Weight::new(dtype, table as usize, elements as usize, last as usize);
+        let (ids, out, width) = (ids as usize, out as usize, width as usize);
+        pool::rows(n as usize, width, 1000, |i| {
+            let id = *(ids as *const i32).add(i) as usize;
+            table.decode(id * width, width, (out as *mut f32).add(i * width));
+        });
+    }
+}
+
+/// out = 0; out[ids[i]] += x[i] in order of i. Columns are shared out, so the order is that of i for every thread count.
+#[wasm_bindgen]
+pub unsafe fn scatter_add_rows(x: u32, ids: u32, n: u32, width: u32, rows: u32, out: u32) {
+    unsafe {
+        fill_zero(out as usize, rows as usize * width as usize);
+        let (x, ids, out, n, width) = (x as usize, ids as usize, out as usize, n as usize, width as usize);
+        pool::pieces(width, 64, n * 400, |start, end| {
+            for i in 0..n {
+                let id = *(ids as *const i32).add(i) as usize;
+                let row = (out as *mut f32).add(id * width);
+                map2((x as *const f32).add(i * width), row, row, start, end, |a, b| add(b, a));
+            }
+        });
+    }
+}
+
+pub fn fill_zero(out: usize, n: usize) {
+    pool::pieces(n, 65_536, 100, |start, end| unsafe {
+        core::slice::from_raw_parts_mut((out as *mut u32).add(start), end - start).fill(0)
+    });
+}
+
+/// out[r, j] = x[r, ids[r, j]]: rows of `width` in, `count` out.
+#[wasm_bindgen]
+pub unsafe fn gather_last(x: u32, ids: u32, rows: u32, width: u32, count: u32, out: u32) {
+    let (x, ids, out, width, count) = (x as usize, ids as usize, out as usize, width as usize, count as usize);
+    pool::rows(rows as usize, count, 2000, |r| unsafe {
+        for j in r * count..(r + 1) * count {
+            *(out as *mut u32).add(j) = *(x as *const u32).add(r * width + *(ids as *const i32).add(j) as usize);
+        }
+    });
+}
+
+/// out = 0; out[r, ids[r, j]] += x[r, j].
+#[wasm_bindgen]
+pub unsafe fn scatter_add_last(x: u32, ids: u32, rows: u32, width: u32, count: u32, out: u32) {
+    fill_zero(out as usize, rows as usize * width as usize);
+    let (x, ids, out, width, count) = (x as usize, ids as usize, out as usize, width as usize, count as usize);
+    pool::rows(rows as usize, count, 2000, |r| unsafe {
+        for j in r * count..(r + 1) * count {
+            *(out as *mut f32).add(r * width + *(ids as *const i32).add(j) as usize) += *(x as *const f32).add(j);
+        }
+    });
+}

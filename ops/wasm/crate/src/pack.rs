@@ -1,0 +1,116 @@
+//! Panels for the product's inner loop: four rows of A side by side for every k, eight columns of B side by side, short
+//! ones filled with zeros. Both stored orientations are read along their contiguous axis.
+
+use crate::decode::{Weight, dtype};
+use crate::movement::transpose4;
+use crate::simd::*;
+
+/// Rows of a tile.
+pub const MR: usize = 4;
+/// Columns of a tile.
+pub const NR: usize = 8;
+
+/// A run of stored elements as f32: in place, or decoded into `buffer`.
+#[inline(always)]
+pub unsafe fn segment(w: &Weight, start: usize, n: usize, buffer: *mut f32) -> *const f32 {
+    unsafe {
+        if w.dtype == dtype::F32 {
+            (w.base as *const f32).add(start)
+        } else {
+            w.decode(start, n, buffer);
+            buffer
+        }
+    }
+}
+
+/// One panel [k][4] of rows `row..row + rows` (rows ≤ 4) of A; `across` is the distance between rows, `along` between
+/// steps of k, one of them 1.
+pub unsafe fn panel_a(a: *const f32, rows: usize, k: usize, across: usize, along: usize, out: *mut f32) {
+    unsafe {
+        if along == 1 {
+            let line = |r: usize| if r < rows { a.add(r * across) } else { a };
+            let keep = |r: usize| i32x4_splat(if r < rows { -1 } else { 0 });
+            let (lines, masks) = ([0, 1, 2, 3].map(line), [0, 1, 2, 3].map(keep));
+            let mut p = 0;
+            while p + 4 <= k {
+                let v = [0, 1, 2, 3].map(|r| v128_and(load(lines[r].add(p)), masks[r]));
+                for (i, column) in transpose4(v[0], v[1], v[2], v[3]).into_iter().enumerate() {
+                    store(out.add(4 * (p + i)), column);
+                }
+                p += 4;
+            }
+            while p < k {
+                for r in 0..4 {
+                    *out.add(4 * p + r) = if r < rows { *lines[r].add(p) } else { 0.0 };
+                }
+                p += 1;
+            }
+        } else {
+            for p in 0..k {
+                let x = a.add(p * along);
+                store(out.add(4 * p), if rows == 4 { load(x) } else { load_part(x, rows, 0.0) });
+            }
+        }
+    }
+}
+
+/// Panels [panel][k][8] of B's rows k0..k0 + k (of the product's inner axis) and columns n0..n0 + n. With `transposed` B is
+/// stored [n, k], else [k, n]; `lead` is the length of its stored rows. `buffer` holds 8 · k or n values.
+pub unsafe fn panels_b(
+    w: &Weight, transposed: bool, lead: usize, k0: usize, k: usize, n0: usize, n: usize, buffer: *mut f32, out: *mut f32,
+) {
+    unsafe {
+        if transposed {
+            for j in (0..n).step_by(NR) {
+                let columns = NR.min(n - j);
+                let lines: [*const f32; NR] = core::array::from_fn(|c| {
+                    // Columns past the end repeat the last one and are cleared below.
+                    let column = n0 + j + c.min(columns - 1);
+                    if c < columns { segment(w, column * lead + k0, k, buffer.add(c * k)) } else { buffer }
+                });
+                interleave8(&lines, columns, k, out.add(j * k));
+            }
+        } else {
+            for p in 0..k {
+                let row = segment(w, (k0 + p) * lead + n0, n, buffer);
+                let mut j = 0;
+                while j + NR <= n {
+                    let to = out.add(j * k + p * NR);
+                    store(to, load(row.add(j)));
+                    store(to.add(4), load(row.add(j + 4)));
+                    j += NR;
+                }
+                if j < n {
+                    let to = out.add(j * k + p * NR);
+                    for c in 0..NR {
+                        *to.add(c) = if j + c < n { *row.add(j + c) } else { 0.0 };
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// out[p][c] = lines[c][p] for p < k; zero for c ≥ columns.
+unsafe fn interleave8(lines: &[*const f32; NR], columns: usize, k: usize, out: *mut f32) {
+    unsafe {
+        let mut p = 0;
+        if columns == NR {
+            while p + 4 <= k {
+                for half in 0..2 {
+                    let v = [0, 1, 2, 3].map(|c| load(lines[4 * half + c].add(p)));
+                    for (i, row) in transpose4(v[0], v[1], v[2], v[3]).into_iter().enumerate() {
+                        store(out.add((p + i) * NR + 4 * half), row);
+                    }
+                }
+                p += 4;
+            }
+        }
+        while p < k {
+            for c in 0..NR {
+                *out.add(p * NR + c) = if c < columns { *lines[c].add(p) } else { 0.0 };
+            }
+            p += 1;
+        }
+    }
+}

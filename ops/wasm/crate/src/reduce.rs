@@ -1,0 +1,215 @@
+//! Folding an axis: sums, extremes, argmax, softmax, cross-entropy. Sums of more than 256 terms go on in f64.
+
+use crate::simd::*;
+use crate::{math, memory, pool};
+use wasm_bindgen::prelude::*;
+
+/// Terms that one task sums; a longer row is cut there, whatever the number of threads.
+const CUT: usize = 65_536;
+
+unsafe fn sum_run(x: *const f32, n: usize) -> f64 {
+    unsafe { sum(n, |i| load(x.add(i)), |i| *x.add(i)) }
+}
+
+#[inline(always)]
+unsafe fn fold_run(x: *const f32, n: usize, start: f32, f: impl Fn(V, V) -> V) -> f32 {
+    unsafe {
+        let mut best = splat(start);
+        let mut i = 0;
+        while i < n {
+            best = f(best, if i + 4 <= n { load(x.add(i)) } else { load_part(x.add(i), n - i, start) });
+            i += 4;
+        }
+        let best = f(best, i32x4_shuffle::<2, 3, 0, 1>(best, best));
+        f32x4_extract_lane::<0>(f(best, i32x4_shuffle::<1, 0, 3, 2>(best, best)))
+    }
+}
+
+/// The largest of n values, NaN if there is one, −∞ if n is 0.
+pub unsafe fn max_run(x: *const f32, n: usize) -> f32 {
+    unsafe { fold_run(x, n, f32::NEG_INFINITY, |a, b| f32x4_max(a, b)) }
+}
+
+/// x seen as [outer, n, inner] → out [outer, inner]; op 0 sum, 1 max, 2 min.
+#[wasm_bindgen]
+pub unsafe fn reduce(op: u32, x: u32, outer: u32, n: u32, inner: u32, out: u32) {
+    let (x, out) = (x as usize, out as usize);
+    let (outer, n, inner) = (outer as usize, n as usize, inner as usize);
+    if inner != 1 {
+        unsafe { reduce_inner(op, x, outer, n, inner, out) };
+    } else if op != 0 || n <= CUT {
+        pool::rows(outer, n, 400, |o| unsafe {
+            let row = (x as *const f32).add(o * n);
+            *(out as *mut f32).add(o) = match op {
+                0 => sum_run(row, n) as f32,
+                1 => max_run(row, n),
+                _ => fold_run(row, n, f32::INFINITY, |a, b| f32x4_min(a, b)),
+            };
+        });
+    } else {
+        let parts = n.div_ceil(CUT);
+        let sums = memory::shared(8 * parts);
+        for o in 0..outer {
+            pool::run(parts, n / 4, |part, _| unsafe {
+                let (start, end) = (part * CUT, n.min((part + 1) * CUT));
+                *(sums as *mut f64).add(part) = sum_run((x as *const f32).add(o * n + start), end - start);
+            });
+            unsafe {
+                let sums = core::slice::from_raw_parts(sums as *const f64, parts);
+                *(out as *mut f32).add(o) = sums.iter().sum::<f64>() as f32;
+            }
+        }
+    }
+}
+
+/// Columns that one task folds.
+const STRIP: usize = 64;
+
+unsafe fn reduce_inner(op: u32, x: usize, outer: usize, n: usize, inner: usize, out: usize) {
+    let strips = inner.div_ceil(STRIP);
+    pool::run(outer * strips, outer * n * inner / 3, |task, _| unsafe {
+        let (o, start) = (task / strips, task % strips * STRIP);
+        let width = STRIP.min(inner - start);
+        let x = (x as *const f32).add(o * n * inner + start);
+        let out = (out as *mut f32).add(o * inner + start);
+        let first = [0.0, f32::NEG_INFINITY, f32::INFINITY][op as usize];
+        let mut total = [0.0f64; STRIP];
+        let mut part = [first; STRIP];
+        let to = part.as_mut_ptr();
+        for j in 0..n {
+            let row = x.add(j * inner);
+            match op {
+                0 => map2(to, row, to, 0, width, add),
+                1 => map2(to, row, to, 0, width, |a, b| f32x4_max(a, b)),
+                _ => map2(to, row, to, 0, width, |a, b| f32x4_min(a, b)),
+            }
+            if op == 0 && (j % 128 == 127 || j + 1 == n) {
+                for (t, p) in total.iter_mut().zip(&mut part) {
+                    *t += *p as f64;
+                    *p = 0.0;
+                }
+            }
+        }
+        for i in 0..width {
+            *out.add(i) = if op == 0 { total[i] as f32 } else { part[i] };
+        }
+    });
+}
+
+/// out[r] = index of the first largest of a row; NaN is never larger.
+#[wasm_bindgen]
+pub fn argmax(x: u32, rows: u32, width: u32, out: u32) {
+    let (x, width, out) = (x as usize, width as usize, out as usize);
+    pool::rows(rows as usize, width, 500, |r| unsafe {
+        let row = (x as *const f32).add(r * width);
+        let mut best = 0;
+        if !(*row).is_nan() {
+            let most = fold_run(row, width, f32::NEG_INFINITY, |a, b| f32x4_pmax(a, b));
+            while best < width && *row.add(best) != most {
+                best += 1;
+            }
+        }
+        *(out as *mut i32).add(r) = best as i32;
+    });
+}
+
+/// out = e^(x − most) and its sum.
+unsafe fn exp_run(x: *const f32, n: usize, most: f32, out: *mut f32) -> f64 {
+    unsafe {
+        map1(x, out, 0, n, |v| math::exp(sub(v, splat(most))));
+        sum_run(out, n)
+    }
+}
+
+#[wasm_bindgen]
+pub fn softmax(x: u32, rows: u32, width: u32, out: u32) {
+    let (x, width, out) = (x as usize, width as usize, out as usize);
+    pool::rows(rows as usize, width, 3000, |r| unsafe {
+        let row = (x as *const f32).add(r * width);
+        let out = (out as *mut f32).add(r * width);
+        let most = max_run(row, width);
+        if most == f32::NEG_INFINITY {
+            map1(out, out, 0, width, |_| splat(0.0));
+        } else {
+            let scale = splat((1.0 / exp_run(row, width, most, out)) as f32);
+            map1(out, out, 0, width, |v| mul(v, scale));
+        }
+    });
+}
+
+/// dx = y ⊙ (g − Σ g ⊙ y).
+#[wasm_bindgen]
+pub fn softmax_grad(y: u32, g: u32, rows: u32, width: u32, out: u32) {
+    let (y, g, width, out) = (y as usize, g as usize, width as usize, out as usize);
+    pool::rows(rows as usize, width, 1000, |r| unsafe {
+        let y = (y as *const f32).add(r * width);
+        let g = (g as *const f32).add(r * width);
+        let dot = splat(sum(width, |i| mul(load(y.add(i)), load(g.add(i))), |i| *y.add(i) * *g.add(i)) as f32);
+        map2(y, g, (out as *mut f32).add(r * width), 0, width, |y, g| mul(y, sub(g, dot)));
+    });
+}
+
+const IGNORED: i32 = -100;
+
+/// loss = lse − (1 − s) · logit[label] − s · mean(logits) per row.
+#[wasm_bindgen]
+pub fn cross_entropy(logits: u32, labels: u32, rows: u32, width: u32, smoothing: f32, loss: u32, lse: u32) {
+    let (logits, labels, width) = (logits as usize, labels as usize, width as usize);
+    let (loss, lse) = (loss as usize, lse as usize);
+    pool::rows(rows as usize, width, 2500, |r| unsafe {
+        let row = (logits as *const f32).add(r * width);
+        let most = max_run(row, width);
+        let e = |v: V| math::exp(sub(v, splat(most)));
+        let total = if most == f32::NEG_INFINITY {
+            f64::NEG_INFINITY
+        } else {
+            let terms = sum(width, |i| e(load(row.add(i))), |i| f32x4_extract_lane::<0>(e(splat(*row.add(i)))));
+            most as f64 + terms.ln()
+        };
+        *(lse as *mut f32).add(r) = total as f32;
+        let label = *(labels as *const i32).add(r);
+        *(loss as *mut f32).add(r) = if label == IGNORED {
+            0.0
+        } else {
+            let s = smoothing as f64;
+            let value = total - (1.0 - s) * *row.add(label as usize) as f64;
+            // Without smoothing the mean must not enter: 0 times a logit of −∞ is NaN.
+            (if s == 0.0 { value } else { value - s * sum_run(row, width) / width as f64 }) as f32
+        };
+    });
+}
+
+/// dlogits = g[row] · (softmax − (1 − s) · onehot − s/v).
+#[wasm_bindgen]
+pub fn cross_entropy_grad(
+    logits: u32, labels: u32, rows: u32, width: u32, smoothing: f32, lse: u32, g: u32, out: u32,
+) {
+    let (logits, labels, width) = (logits as usize, labels as usize, width as usize);
+    let (lse, g, out) = (lse as usize, g as usize, out as usize);
+    pool::rows(rows as usize, width, 2500, |r| unsafe {
+        let out = (out as *mut f32).add(r * width);
+        let label = *(labels as *const i32).add(r);
+        if label == IGNORED {
+            map1(out, out, 0, width, |_| splat(0.0));
+            return;
+        }
+        let row = (logits as *const f32).add(r * width);
+        let total = splat(*(lse as *const f32).add(r));
+        let upstream = *(g as *const f32).add(r);
+        let (scale, even) = (splat(upstream), splat(smoothing / width as f32));
+        map1(row, out, 0, width, |v| mul(scale, sub(math::exp(sub(v, total)), even)));
+        // The label's own term again, so that softmax − 1 loses nothing.
+        let p = f32x4_extract_lane::<0>(math::exp(sub(splat(*row.add(label as usize)), total)));
+        *out.add(label as usize) = upstream * (p - (1.0 - smoothing) - smoothing / width as f32);
+    });
+}
+
+/// Position of the first of n indices that is neither in 0..limit nor `allowed`; n when there is none.
+#[wasm_bindgen]
+pub unsafe fn first_outside(ids: u32, n: u32, limit: u32, allowed: i32) -> u32 {
+    unsafe {
+        let ids = core::slice::from_raw_parts(ids as *const i32, n as usize);
+        let outside = |id: &i32| (*id as u32) >= limit && *id != allowed;
+        ids.iter().position(outside).unwrap_or(n as usize) as u32
+    }
+}

@@ -1,0 +1,2 @@
+/** The compiled kernels: the single build. */
+export const module: WebAssembly.Module;

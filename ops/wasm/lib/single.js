@@ -1,0 +1,3 @@
+// @ts-self-types="./single.d.ts"
+import source module from "./single_bg.wasm";
+export { module };

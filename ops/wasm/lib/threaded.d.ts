@@ -1,0 +1,2 @@
+/** The compiled kernels: the threaded build. */
+export const module: WebAssembly.Module;

@@ -1,0 +1,3 @@
+// @ts-self-types="./threaded.d.ts"
+import source module from "./threaded_bg.wasm";
+export { module };

@@ -1,0 +1,93 @@
+/**
+ * A running copy of the kernels: the single-thread build, or the threaded one with its workers. Loading needs no
+ * permission: the module comes by a source-phase import and workers start from a `data:` URL.
+ */
+import type * as Exports from "./lib/single_bg.wasm.d.ts";
+
+/** The crate's exports. Addresses and sizes are u32; those that return one need `>>> 0`. */
+export type Kernels = typeof Exports;
+
+/** Exports and memory of one instance. */
+export interface Machine {
+  readonly kernels: Kernels;
+  readonly memory: WebAssembly.Memory;
+  /** Threads that take part, the caller's included. */
+  readonly threads: number;
+  stop(): void;
+}
+
+/** Stack of a worker in bytes; the caller's is set at build time. */
+const STACK = 1 << 20;
+/** 4 MiB to begin with (the build wants a little over 1) and 4 GiB at most: what a 32-bit address reaches. */
+const PAGES = { initial: 64, maximum: 65_536 } as const;
+/** How long a worker may take to come up, in milliseconds. */
+const PATIENCE = 20_000;
+
+/** Everything that a module imports: its memory where it asks for one. The rest serves JavaScript values, of which there are none. */
+const link = `(module, memory) => {
+  const imports = {};
+  for (const entry of WebAssembly.Module.imports(module)) {
+    (imports[entry.module] ??= {})[entry.name] = entry.kind === "memory" ? memory : () => {};
+  }
+  return new WebAssembly.Instance(module, imports).exports;
+}`;
+
+const WORKER = `import { workerData } from "node:worker_threads";
+const { module, memory, thread, stack } = workerData;
+const kernels = (${link})(module, memory);
+kernels.__wbindgen_start(stack);
+kernels.run_worker(thread);
+`;
+
+/** Starts the kernels on the calling thread alone. */
+export async function startSingle(): Promise<Machine> {
+  const { module } = await import("./lib/single.js");
+  const kernels = instantiate(module, undefined);
+  kernels.__wbindgen_start();
+  return { kernels, memory: kernels.memory, threads: 1, stop(): void {} };
+}
+
+/**
+ * Starts the kernels on the calling thread and `threads − 1` workers.
+ *
+ * @throws {Error} when a worker does not come up.
+ */
+export async function startThreaded(threads: number): Promise<Machine> {
+  const { module } = await import("./lib/threaded.js");
+  const { Worker } = await import("node:worker_threads");
+  const memory = new WebAssembly.Memory({ ...PAGES, shared: true });
+  const kernels = instantiate(module, memory);
+  (kernels.__wbindgen_start as (stack?: number) => void)(); // the caller's stack is the module's own
+  const url = new URL("data:text/javascript," + encodeURIComponent(WORKER));
+  const failures: Error[] = [];
+  const workers = Array.from({ length: threads - 1 }, (_, i) => {
+    const worker = new Worker(url, { workerData: { module, memory, thread: i + 1, stack: STACK } });
+    worker.on("error", (error: Error) => failures.push(error));
+    worker.unref();
+    return worker;
+  });
+  const stop = (): void => {
+    kernels.stop_workers();
+    for (const worker of workers) void worker.terminate();
+  };
+  const start = performance.now();
+  while (kernels.worker_count() < workers.length) {
+    if (failures.length > 0 || performance.now() - start > PATIENCE) {
+      const up = kernels.worker_count();
+      stop();
+      throw new Error(`Cannot start ${workers.length} workers: ${up} came up; try { threads: 1 }`, {
+        cause: failures[0],
+      });
+    }
+    await new Promise((done) => setTimeout(done, 1));
+  }
+  return { kernels, memory, threads, stop };
+}
+
+function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory | undefined): Kernels {
+  const imports: Record<string, Record<string, WebAssembly.ImportValue>> = {};
+  for (const entry of WebAssembly.Module.imports(module)) {
+    (imports[entry.module] ??= {})[entry.name] = entry.kind === "memory" ? memory! : () => {};
+  }
+  return new WebAssembly.Instance(module, imports).exports as unknown as Kernels;
+}

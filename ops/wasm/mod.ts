@@ -1,0 +1,44 @@
+/**
+ * The WASM backend: one Rust crate (`crate/`), compiled to 128-bit vectors and committed (`lib/`), over one memory of at
+ * most 4 GiB, with worker threads on shared memory. Imports `core/tensor` only. Results are the same bits for any number
+ * of threads; relaxed fused multiply-adds may differ between kinds of CPU.
+ *
+ * @example
+ * ```ts
+ * import { wasm } from "@graft/peft/ops/wasm";
+ * import assert from "node:assert/strict";
+ *
+ * const backend = await wasm({ threads: 1 });
+ * const x = { raw: backend.allocate(8), shape: [2], dtype: "f32" as const };
+ * backend.fill(3, x);
+ * backend.unary("square", x, x);
+ * const bytes = await backend.download(x.raw, 8);
+ * assert.deepEqual([...new Float32Array(bytes.buffer)], [9, 9]);
+ * backend.close();
+ * ```
+ *
+ * @module
+ */
+import type { Backend } from "../../core/tensor/backend.ts";
+import { backend } from "./backend.ts";
+import { startSingle, startThreaded } from "./machine.ts";
+
+/** How to run the WASM backend. */
+export interface WasmOptions {
+  /** Threads that compute, the caller's included; default: the machine's, 8 at most. 1 loads the single-thread build. */
+  readonly threads?: number;
+}
+
+/**
+ * Starts a WASM backend. Needs no permission. Workers do not keep the program alive; `close` ends them.
+ *
+ * @throws {RangeError} when `threads` is not an integer from 1 to 64.
+ * @throws {Error} when a worker does not come up.
+ */
+export async function wasm(options: WasmOptions = {}): Promise<Backend> {
+  const threads = options.threads ?? Math.min(8, globalThis.navigator?.hardwareConcurrency ?? 1);
+  if (!Number.isInteger(threads) || threads < 1 || threads > 64) {
+    throw new RangeError(`Expected threads to be an integer from 1 to 64 but found ${threads}`);
+  }
+  return backend(await (threads === 1 ? startSingle() : startThreaded(threads)));
+}

@@ -1,0 +1,126 @@
+/** Matrix products and attention: the kernels whose arguments do not fit in a few numbers. */
+import type { AttentionOptions, Backend, Operand } from "../../core/tensor/backend.ts";
+import { size } from "../../core/tensor/shape.ts";
+import { DTYPE } from "./codes.ts";
+import { bitsOf, type Context, rowsOf } from "./context.ts";
+import { broadcastStrides } from "./walks.ts";
+
+/** The kernels of this file. */
+export type ProductKernels = Pick<Backend, "matmul" | "attention" | "attentionGrad">;
+
+/** Products. */
+export function productKernels(context: Context): ProductKernels {
+  const { kernels, address, at } = context;
+  return {
+    matmul(
+      a: Operand,
+      b: Operand,
+      options: { readonly transposeA: boolean; readonly transposeB: boolean },
+      out: Operand,
+    ): void {
+      const { transposeA, transposeB } = options;
+      const [rowsA, columnsA] = a.shape.slice(-2) as [number, number];
+      const [rowsB, columnsB] = b.shape.slice(-2) as [number, number];
+      const k = transposeA ? rowsA : columnsA;
+      const n = transposeB ? rowsB : columnsB;
+      const lead = out.shape.slice(0, -2);
+      // Rows of all batch items are rows of one product when b is shared and a lies row by row.
+      const fold = b.shape.length === 2 && !transposeA;
+      const batch = fold ? 1 : size(lead);
+      const m = fold ? size(a.shape.slice(0, -1)) : transposeA ? columnsA : rowsA;
+      if (batch * m * n === 0) return;
+      const run = (offsets: number): void =>
+        kernels().matmul(
+          ...[
+            DTYPE[b.dtype],
+            at(a),
+            address(b),
+            at(out),
+            batch,
+            offsets,
+            m,
+            n,
+            k,
+            columnsA,
+            columnsB,
+          ] as const,
+          ...[Number(transposeA), Number(transposeB), size(b.shape), rowsOf(b).width] as const,
+        );
+      if (batch === 1) run(0);
+      else context.longWords(batchOffsets(a, b, lead), run);
+    },
+    attention(
+      q: Operand,
+      k: Operand,
+      v: Operand,
+      mask: Operand | undefined,
+      bias: Operand | undefined,
+      options: AttentionOptions,
+      out: Operand,
+      lse: Operand,
+    ): void {
+      const outputs = [at(out), at(lse), 0, 0, 0, 0, 0];
+      kernels().attention(context.words([...problem(context, q, k, v, mask, bias, options), ...outputs]));
+    },
+    attentionGrad(
+      q: Operand,
+      k: Operand,
+      v: Operand,
+      mask: Operand | undefined,
+      bias: Operand | undefined,
+      options: AttentionOptions,
+      out: Operand,
+      lse: Operand,
+      g: Operand,
+      dq: Operand,
+      dk: Operand,
+      dv: Operand,
+      dbias: Operand | undefined,
+    ): void {
+      const outputs = [at(out), at(lse), at(g), at(dq), at(dk), at(dv), dbias ? at(dbias) : 0];
+      kernels().attention_grad(
+        context.words([...problem(context, q, k, v, mask, bias, options), ...outputs]),
+      );
+    },
+  };
+}
+
+/** For each batch item the elements before it in a and in b. */
+function batchOffsets(a: Operand, b: Operand, lead: readonly number[]): Uint32Array {
+  const stepsOf = (x: Operand): readonly number[] => {
+    const matrix = size(x.shape.slice(-2));
+    return broadcastStrides(x.shape.slice(0, -2), lead).map((step) => step * matrix);
+  };
+  const [stepsA, stepsB] = [stepsOf(a), stepsOf(b)];
+  const offsets = new Uint32Array(2 * size(lead));
+  for (let item = 0; item < offsets.length / 2; item++) {
+    let rest = item;
+    for (let axis = lead.length - 1; axis >= 0; axis--) {
+      const index = rest % lead[axis]!;
+      rest = (rest - index) / lead[axis]!;
+      offsets[2 * item]! += index * stepsA[axis]!;
+      offsets[2 * item + 1]! += index * stepsB[axis]!;
+    }
+  }
+  return offsets;
+}
+
+/** The first words of `attention::Problem` in the crate, up to its outputs. */
+function problem(
+  { at }: Context,
+  q: Operand,
+  k: Operand,
+  v: Operand,
+  mask: Operand | undefined,
+  bias: Operand | undefined,
+  options: AttentionOptions,
+): readonly number[] {
+  const [b, t, h, d] = q.shape as [number, number, number, number];
+  const [, s, g] = k.shape as [number, number, number, number];
+  const steps = bias ? broadcastStrides(bias.shape, [b, h, t, s]) : [0, 0, 0, 0];
+  const { scale, causal, offset, window, always } = options;
+  return [
+    ...[at(q), at(k), at(v), mask ? at(mask) : 0, bias ? at(bias) : 0, ...steps],
+    ...[b, t, s, h, g, d, bitsOf(scale), Number(causal), offset, window, always],
+  ];
+}
