@@ -18,3 +18,4 @@ export * from "./loss.ts";
 export * from "./activation.ts";
 export * from "./orthogonal.ts";
 export * from "./sampling.ts";
+export * from "./shapes_only.ts";

@@ -22,3 +22,4 @@ export * from "./moments.ts";
 export * from "./paged.ts";
 export * from "./loop.ts";
 export * from "./evaluate.ts";
+export * from "./plan.ts";

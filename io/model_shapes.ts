@@ -1,0 +1,85 @@
+/** A model without numbers, for planning: what a checkpoint's headers or a config alone say about its weights. */
+import {
+  allocate,
+  type DType,
+  isQuantized,
+  type Model,
+  type ModelConfig,
+  newModel,
+  quantizationPlan,
+  type Spec,
+  type Tensor,
+} from "../core/mod.ts";
+import { openCheckpoint } from "../formats/checkpoint.ts";
+import { architectureOf } from "../models/mod.ts";
+import { shapesOnly } from "../ops/mod.ts";
+import type { LoadOptions } from "./load_model.ts";
+
+/** How the weights would be loaded. */
+export type ShapeOptions = Pick<LoadOptions, "dtype" | "quantize">;
+
+/**
+ * The model that `loadModel` would give, on a backend that only counts. Reads the headers of a local folder or GGUF file,
+ * never the weights.
+ *
+ * @throws as `loadModel`.
+ */
+export function checkpointShapes(path: string, options: ShapeOptions = {}): Model {
+  const checkpoint = openCheckpoint(path);
+  try {
+    const config = checkpoint.config as ModelConfig;
+    const { weightPath } = architectureOf(config);
+    const stored = [...checkpoint.tensors.tensors.values()].flatMap(({ name, shape, dtype }) => {
+      const leaf = weightPath(name);
+      return leaf === undefined ? [] : [[leaf, shape, dtype] as const];
+    });
+    return withShapes(config, stored, options, path);
+  } finally {
+    checkpoint.tensors.close();
+  }
+}
+
+/**
+ * A model of which only the config is known, matrices in its `torch_dtype` (bf16 where it names none).
+ *
+ * @throws {RangeError} when the architecture is not known.
+ */
+export function configShapes(config: ModelConfig, options: ShapeOptions = {}): Model {
+  const { spec } = architectureOf(config);
+  const named = config.dtype ?? config.torch_dtype;
+  const dtype = named === "float32" ? "f32" : named === "float16" ? "f16" : "bf16";
+  const stored = [
+    ...spec.linears.flatMap(({ path, inFeatures: n, outFeatures: m, transposed, bias }) => [
+      [`${path}.weight`, transposed ? [n, m] : [m, n], dtype] as const,
+      ...bias ? [[`${path}.bias`, [m], dtype] as const] : [],
+    ]),
+    ...spec.norms.flatMap(({ path, width, bias }) => [
+      [`${path}.weight`, [width], dtype] as const,
+      ...bias ? [[`${path}.bias`, [width], dtype] as const] : [],
+    ]),
+    ...spec.embeddings.map(({ path, rows, width }) => [`${path}.weight`, [rows, width], dtype] as const),
+    ...spec.heads.filter((head) => head.tiedTo === undefined)
+      .map(({ path, inFeatures: n, outFeatures: m }) => [`${path}.weight`, [m, n], dtype] as const),
+  ];
+  return withShapes(config, stored, options, undefined);
+}
+
+function withShapes(
+  config: ModelConfig,
+  stored: readonly (readonly [path: string, shape: readonly number[], dtype: DType])[],
+  { dtype, quantize }: ShapeOptions,
+  source: string | undefined,
+): Model {
+  const backend = shapesOnly();
+  const { architecture, spec } = architectureOf(config);
+  const plan = quantize && quantizationPlan(spec, quantize);
+  const tied = tiedHeads(spec);
+  const weights = stored.filter(([path]) => !tied.has(path)).map(([path, shape, as]): [string, Tensor] => {
+    const plain = shape.length < 2 ? "f32" : dtype === undefined || isQuantized(as) ? as : dtype;
+    return [path, allocate(backend, shape, plan?.get(path) ?? plain)];
+  });
+  return newModel({ architecture, spec, config, weights, backend, ...source !== undefined && { source } });
+}
+
+const tiedHeads = (spec: Spec): ReadonlySet<string> =>
+  new Set(spec.heads.filter((head) => head.tiedTo !== undefined).map((head) => `${head.path}.weight`));

@@ -1,0 +1,64 @@
+/**
+ * A backend that computes nothing. Tensors on it have shapes and are counted by `memory`, but no bytes exist: a pass over
+ * it says what the same pass would hold on a real one, whatever the model, method and optimizer, and at any size.
+ */
+import type { Backend } from "../core/tensor/mod.ts";
+
+/**
+ * Makes one. Whatever is read from it is zero.
+ *
+ * @example
+ * ```ts
+ * import { shapesOnly, zeros } from "@graft/peft/ops";
+ * import { memory } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = shapesOnly();
+ * const huge = zeros([1 << 20, 1 << 20], backend);
+ * assert.equal(memory(backend).live, 2 ** 42);
+ * huge.storage.free();
+ * ```
+ */
+export function shapesOnly(): Backend {
+  const nothing = (): void => {};
+  return {
+    name: "shapes",
+    allocate: nothing,
+    release: nothing,
+    upload: nothing,
+    download: (_, bytes) => new Uint8Array(bytes),
+    pooled: () => 0,
+    close: nothing,
+    fill: nothing,
+    copy: nothing,
+    cast: nothing,
+    unary: nothing,
+    binary: nothing,
+    select: nothing,
+    reduce: nothing,
+    argmax: nothing,
+    permute: nothing,
+    slice: nothing,
+    place: nothing,
+    concat: nothing,
+    matmul: nothing,
+    gatherRows: nothing,
+    scatterAddRows: nothing,
+    gatherLast: nothing,
+    scatterAddLast: nothing,
+    softmax: nothing,
+    softmaxGrad: nothing,
+    rmsNorm: nothing,
+    rmsNormGrad: nothing,
+    layerNorm: nothing,
+    layerNormGrad: nothing,
+    rope: nothing,
+    attention: nothing,
+    attentionGrad: nothing,
+    crossEntropy: nothing,
+    crossEntropyGrad: nothing,
+    swiglu: nothing,
+    swigluGrad: nothing,
+    uniform: nothing,
+    adamw: nothing,
+  };
+}

@@ -1,0 +1,185 @@
+/**
+ * What a run will hold in memory, before it starts: its largest micro-batches are trained for one step on a model without
+ * numbers (`shapesOnly`), by the same loop, and the bytes are counted. So the plan knows every method, architecture and
+ * optimizer that the loop knows, and stays right when these change.
+ */
+import {
+  type Adapter,
+  dispose,
+  leaves,
+  memory,
+  type Model,
+  nest,
+  overlay,
+  resetPeak,
+  scope,
+  type Synchronous,
+  type Tensor,
+  tensorsIn,
+  trainable,
+  type Tree,
+} from "../core/mod.ts";
+import { byteLength } from "../core/mod.ts";
+import { type ExampleSizes, type MicroBatch, planEpoch } from "./batches.ts";
+import { startTraining, type TrainOptions } from "./loop.ts";
+import { type Moments, resident, updateLeaf } from "./moments.ts";
+import { freshSlots, type Optimizer, type Slots } from "./optimizer.ts";
+import { type Rows, rowsFrom } from "./rows.ts";
+import { IGNORED } from "./truncation.ts";
+import { fold, key } from "../core/tensor/key.ts";
+
+/** Bytes of a run at its largest moment. */
+export interface MemoryPlan {
+  /** The base's weights as stored. */
+  readonly weights: number;
+  /** The adapter's parameters. */
+  readonly adapter: number;
+  /** One gradient for every trained parameter. */
+  readonly gradients: number;
+  /** Optimizer state in compute memory. */
+  readonly optimizer: number;
+  /** What the passes keep for the backward pass, and all temporaries, when they are largest. */
+  readonly activations: number;
+  /** The peak: the sum of the above. */
+  readonly total: number;
+  /** Optimizer state outside compute memory (paged): host memory or disk. Not in the total. */
+  readonly paged: number;
+}
+
+/** What a plan must know of the run besides its training options. */
+export interface PlanOptions extends Omit<TrainOptions, "moments"> {
+  readonly optimizer: Optimizer;
+  /** Where the state lives. */
+  readonly state: "resident" | "paged";
+}
+
+/**
+ * The memory that training takes, from shapes alone.
+ *
+ * @param model On the backend `shapesOnly`, as `checkpointShapes` and `configShapes` make it.
+ * @param sizes Tokens and labels of each example.
+ */
+export async function planMemory<P extends Tree>(
+  model: Model,
+  adapter: Adapter<P>,
+  sizes: ExampleSizes,
+  options: PlanOptions,
+): Promise<MemoryPlan> {
+  if (model.backend.name !== "shapes") {
+    throw new TypeError(
+      `Expected a model without numbers to plan with but found one on ${model.backend.name}`,
+    );
+  }
+  const weights = bytesOfAll(model.weights);
+  const params = bytesOfAll(adapter.params);
+  const trained = leaves(trainable(adapter.params));
+  const state = trained.reduce(
+    (sum, [, leaf]) =>
+      sum +
+      Object.values(options.optimizer.slots(leaf)).reduce((n, dtype) => n + byteLength(dtype, leaf.shape), 0),
+    0,
+  );
+  const peaks: number[] = [];
+  for (const batch of largestBatches(sizes, options)) {
+    peaks.push(await peakOf(model, adapter, batch, options));
+  }
+  const gradients = trained.reduce((sum, [, leaf]) => sum + leaf.size * 4, 0);
+  const optimizer = options.state === "resident" ? state : 0;
+  const total = Math.max(...peaks);
+  return {
+    weights,
+    adapter: params,
+    gradients,
+    optimizer,
+    activations: total - weights - params - gradients - optimizer,
+    total,
+    paged: state - optimizer,
+  };
+}
+
+/** Two batches that may need most: the one with most tokens, padding included, and the one with most labels. */
+function largestBatches(sizes: ExampleSizes, options: PlanOptions): readonly Rows[] {
+  const { batching } = options;
+  const order = { batching, accumulate: 1, key: fold(key(options.seed ?? 0), "order") };
+  const batches = planEpoch(sizes, order, 0).flatMap((step) => step.microBatches);
+  const lengthOf = (row: readonly number[]): number => row.reduce((n, i) => n + sizes.lengths[i]!, 0);
+  const padded = ({ rows }: MicroBatch): number => rows.length * Math.max(...rows.map(lengthOf));
+  const most = (measure: (batch: MicroBatch) => number): MicroBatch =>
+    batches.reduce((a, b) => measure(b) > measure(a) ? b : a);
+  const chosen = new Set([most(padded), most((batch) => batch.targets)]);
+  return [...chosen].map(({ rows }) =>
+    rowsFrom(rows.map((row) => {
+      const length = lengthOf(row);
+      const targets = row.reduce((n, i) => n + sizes.targets[i]!, 0);
+      return {
+        inputIds: new Array<number>(length).fill(0),
+        labels: Array.from({ length }, (_, i) => i >= Math.max(1, length - targets) ? 0 : IGNORED),
+      };
+    }))
+  );
+}
+
+async function peakOf<P extends Tree>(
+  model: Model,
+  adapter: Adapter<P>,
+  batch: Rows,
+  options: PlanOptions,
+): Promise<number> {
+  const { accumulate = 1, optimizer, state, ...rest } = options;
+  // Every micro-batch of the step is this one.
+  const repeated: Rows = rowsFrom(
+    Array.from({ length: accumulate * batch.count }, (_, n) => batch.tokens(n % batch.count)),
+  );
+  const others = memory(model.backend).live - bytesOfAll([model.weights, adapter.params]);
+  const run = await startTraining(model, adapter, repeated, {
+    ...rest,
+    accumulate,
+    batching: batchesOf(options, batch),
+    epochs: 1,
+    maxSteps: 1,
+    moments: (params) => state === "resident" ? resident(optimizer, params) : pagedShapes(optimizer),
+  });
+  // A run frees the parameters that it started from; here they are still wanted for the next batch.
+  const started = bytesOfAll(adapter.params);
+  resetPeak();
+  await run.next();
+  const { peak } = memory(model.backend);
+  run.dispose();
+  return peak - others - started;
+}
+
+/** One example a row, whatever it was made of; packed rows keep the tensor that holds their texts apart. */
+function batchesOf({ batching }: PlanOptions, batch: Rows): PlanOptions["batching"] {
+  if (batching.kind === "buckets") return { kind: "buckets", batchSize: batch.count };
+  const maxLength = Math.max(...Array.from(batch.lengths));
+  return { kind: "packing", batchSize: batch.count, maxLength };
+}
+
+/** The paged optimizer's use of compute memory, without its host memory: state of one parameter at a time. */
+function pagedShapes(optimizer: Optimizer): Moments {
+  const nothing = Promise.resolve();
+  return {
+    optimizer,
+    bytes: () => ({ resident: 0, host: 0, disk: 0 }),
+    apply: (params, gradients, options) => {
+      const updated = leaves(gradients).map(([path, gradient]): readonly [string, Tensor] => {
+        const next = scope((): Synchronous<{ readonly leaf: Tensor; readonly slots: Slots }> =>
+          updateLeaf(optimizer, params, path, gradient, freshSlots(optimizer, gradient), options)
+        );
+        dispose(next.slots);
+        return [path, next.leaf];
+      });
+      return Promise.resolve(overlay(params, nest(updated) as Tree));
+    },
+    async *save() {},
+    restore: () => nothing,
+    dispose: () => {},
+  };
+}
+
+function bytesOfAll(value: unknown): number {
+  return [...new Set(tensorsIn(value).map((t) => t.storage))].reduce(
+    (sum, storage) => sum + storage.bytes,
+    0,
+  );
+}
