@@ -108,7 +108,7 @@ async function pretrain(folder: string, texts: number, threads: number): Promise
   const totalSteps = Math.ceil(rows.count / BATCH);
   const run = await startTraining(model, adapter, rows, {
     learningRate: 4e-3,
-    schedule: cosine({ totalSteps, warmUp: 100, minimum: 0.02 }),
+    schedule: cosine({ totalSteps, warmUp: Math.min(100, Math.ceil(totalSteps / 20)), minimum: 0.02 }),
     moments: (params) => resident(adamw({ beta2: 0.95, weightDecay: 0.05 }), params),
     batching: { kind: "buckets", batchSize: BATCH },
     clip: 1,
