@@ -2,12 +2,15 @@
 import {
   type Backend,
   castTo,
+  checkCoding,
   type DType,
   fromBytes,
   isQuantized,
   type Model,
   type ModelConfig,
   newModel,
+  quantizationPlan,
+  type QuantizeOptions,
   scope,
   type Tensor,
 } from "../core/mod.ts";
@@ -24,6 +27,8 @@ export interface LoadOptions {
   readonly backend: Backend;
   /** Convert the matrices to this dtype on the way in; default: as stored. Vectors become f32. */
   readonly dtype?: DType;
+  /** Quantize on the way in, one weight at a time, so that the whole never lies in memory unquantized. As `quantize`. */
+  readonly quantize?: QuantizeOptions;
   /**
    * How a GGUF file's tokenizer behaves. "transformers" (default): as Python's loader of the same file, which splits like
    * GPT-2 and starts a text with bos whatever the file says. "file": as the file says, which is what llama.cpp does. The two
@@ -50,6 +55,7 @@ export async function loadModel(source: string, options: LoadOptions): Promise<M
       `${p.path}.bias`,
     ]));
     const tied = new Set(spec.heads.filter((h) => h.tiedTo !== undefined).map((h) => `${h.path}.weight`));
+    const plan = options.quantize && quantizationPlan(spec, options.quantize);
     const weights: (readonly [string, Tensor])[] = [];
     for (const stored of checkpoint.tensors.tensors.values()) {
       const leaf = weightPath(stored.name);
@@ -59,7 +65,11 @@ export async function loadModel(source: string, options: LoadOptions): Promise<M
           `The checkpoint has a tensor "${stored.name}" that no place of ${architecture.name} takes`,
         );
       }
-      weights.push([leaf, loadTensor(stored, options)]);
+      const planned = plan?.get(leaf);
+      if (planned !== undefined && planned !== stored.dtype) {
+        checkCoding(leaf, stored, planned, options.quantize!.requantize ?? false);
+      }
+      weights.push([leaf, loadTensor(stored, options, planned)]);
     }
     const tokenizer = await tokenizerOf(path, checkpoint.kind, options.ggufTokenizer ?? "transformers");
     return newModel({
@@ -85,9 +95,10 @@ async function localPath(source: string): Promise<string> {
   );
 }
 
-function loadTensor(stored: StoredTensor, { backend, dtype }: LoadOptions): Tensor {
+function loadTensor(stored: StoredTensor, { backend, dtype }: LoadOptions, planned?: DType): Tensor {
   return scope(() => {
     const t = fromBytes(stored.read(), stored.shape, stored.dtype, backend);
+    if (planned !== undefined) return castTo(t, planned);
     if (stored.shape.length < 2) return castTo(t, "f32");
     return dtype === undefined || isQuantized(t.dtype) ? t : castTo(t, dtype);
   });

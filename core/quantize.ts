@@ -1,0 +1,152 @@
+/**
+ * `quantize`: a model whose matrices are stored in fewer bits (QLoRA, arXiv 2305.14314; LLM.int8, arXiv 2208.07339; GGUF
+ * blocks). Layouts and codes are those of `DType`: nf4, fp4 and int8 are bitsandbytes' bits, q4_0 … q8_0 those of llama.cpp.
+ *
+ * A matrix is coded as it is stored: for GPT-2, whose matrices lie [in, out], blocks and rows run over outputs.
+ */
+import {
+  byteLength,
+  castTo,
+  type DType,
+  isGguf,
+  isQuantized,
+  scope,
+  type Synchronous,
+  Tensor,
+} from "./tensor/mod.ts";
+import { keep } from "./tensor/mod.ts";
+import type { Model } from "./model.ts";
+import type { Spec } from "./place.ts";
+import { chooseTargets, type MatrixPlace, type Targets } from "./targets.ts";
+import { lookup, setLeaves, weightLeaves, withoutEdits } from "./weights.ts";
+
+/** Which matrices are stored how. */
+export interface QuantizeOptions {
+  /** Of the targets. */
+  readonly dtype: DType;
+  /** Default: the linear layers of the blocks. A name that matches nothing throws. */
+  readonly targets?: Targets;
+  /** Of the embedding tables and an untied head, where `targets` does not name them. Default: as they are. */
+  readonly embeddings?: DType;
+  /** Code a weight anew that is quantized to another dtype already, which loses precision twice. Default false. */
+  readonly requantize?: boolean;
+}
+
+/**
+ * The dtype that options give to each weight they choose, by the weight's path. For loaders, which quantize on the way in.
+ *
+ * @throws {RangeError} when a target matches nothing.
+ * @throws {TypeError} when a dtype cannot store weights.
+ */
+export function quantizationPlan(spec: Spec, options: QuantizeOptions): ReadonlyMap<string, DType> {
+  const targets = chooseTargets(spec, { targets: options.targets ?? "all-linear" });
+  const others: readonly MatrixPlace[] = options.embeddings === undefined
+    ? []
+    : [...spec.embeddings, ...spec.heads];
+  return new Map([
+    ...others.map((place) => [weightPathOf(place), stores(options.embeddings!)] as const),
+    ...targets.map((place) => [weightPathOf(place), stores(options.dtype)] as const),
+  ]);
+}
+
+/**
+ * The model with its matrices stored in other dtypes. It shares all other weights, and grafted edits stay above. Disposing
+ * it frees only what was made here; the base cannot be disposed before it.
+ *
+ * @throws {TypeError} when a weight is quantized already, unless `requantize` is set.
+ * @throws {RangeError} when a GGUF type does not divide a matrix's last axis, or a target matches nothing.
+ * @example
+ * ```ts
+ * import { quantize } from "@graft/peft/core";
+ * // const small = quantize(model, { dtype: "nf4_double", embeddings: "f16" });
+ * ```
+ */
+export function quantize<M extends Model>(model: M, options: QuantizeOptions): M {
+  const plan = quantizationPlan(model.spec, options);
+  return recoded(
+    model,
+    [...plan].flatMap(([path, dtype]) => {
+      const leaf = lookup(model.weights, path);
+      if (!(leaf instanceof Tensor) || leaf.dtype === dtype) return [];
+      checkCoding(path, leaf, dtype, options.requantize ?? false);
+      return [[path, leaf, dtype] as const];
+    }),
+  );
+}
+
+/**
+ * The model with every quantized weight decoded to plain numbers (default f32, which holds what the model computes with).
+ * Shares and owns as `quantize` does.
+ */
+export function dequantize<M extends Model>(
+  model: M,
+  options: { readonly dtype?: "f32" | "f16" | "bf16" } = {},
+): M {
+  return recoded(
+    model,
+    weightLeaves(model.weights).filter(([, leaf]) => isQuantized(leaf.dtype))
+      .map(([path, leaf]) => [path, leaf, options.dtype ?? "f32"] as const),
+  );
+}
+
+/** Bytes that a model's weights take, shared storages once; grafted adapters are not counted. */
+export function weightBytes(model: Model): number {
+  const storages = new Set(weightLeaves(model.weights).map(([, leaf]) => leaf.storage));
+  return [...storages].reduce((sum, storage) => sum + storage.bytes, 0);
+}
+
+/**
+ * Whether a weight can be stored in a dtype, for a message that names it.
+ *
+ * @throws {TypeError | RangeError} when it cannot.
+ */
+export function checkCoding(
+  path: string,
+  leaf: { readonly dtype: DType; readonly shape: readonly number[] },
+  dtype: DType,
+  requantize: boolean,
+): void {
+  if (isQuantized(leaf.dtype) && isQuantized(dtype) && !requantize) {
+    throw new TypeError(
+      `Cannot quantize "${path}" to ${dtype}: it is ${leaf.dtype} already; start from unquantized weights, dequantize ` +
+        "it first, or pass { requantize: true } to lose precision a second time",
+    );
+  }
+  try {
+    byteLength(dtype, leaf.shape);
+  } catch (error) {
+    throw new RangeError(
+      `Cannot quantize "${path}": ${
+        (error as Error).message
+      }; leave it out by \`targets\` or choose another dtype`,
+    );
+  }
+}
+
+/** A head tied to an embedding has that embedding's matrix. */
+function weightPathOf(place: MatrixPlace): string {
+  return `${place.kind === "head" ? place.tiedTo ?? place.path : place.path}.weight`;
+}
+
+function stores(dtype: DType): DType {
+  if (["i32", "u8", "dynamic8", "udynamic8"].includes(dtype)) {
+    throw new TypeError(
+      `Cannot store weights as ${dtype}: choose int8, a four-bit type, a GGUF type or a float type`,
+    );
+  }
+  if (isGguf(dtype) && dtype.endsWith("_k")) {
+    throw new TypeError(
+      `Cannot quantize to ${dtype}: it can only be read; choose q8_0, q5_1, q5_0, q4_1 or q4_0`,
+    );
+  }
+  return dtype;
+}
+
+function recoded<M extends Model>(model: M, changes: readonly (readonly [string, Tensor, DType])[]): M {
+  const made = scope((): Synchronous<readonly (readonly [string, Tensor])[]> =>
+    changes.map(([path, leaf, dtype]) => [path, castTo(leaf, dtype)] as const)
+  );
+  const weights = setLeaves(model.weights, made);
+  const root = keep(withoutEdits(weights));
+  return { ...model, weights, dispose: () => root.dispose() };
+}
