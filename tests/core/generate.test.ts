@@ -112,6 +112,8 @@ Deno.test("generateIds() draws as a function of the key, and greedily when only 
       });
     assert.deepEqual(await drawn(1), await drawn(1));
     assert.notDeepEqual(await drawn(1), await drawn(2));
+    const [first, second] = await generateIds(model, [[1, 2], [1, 2]], { maxNewTokens: 12, sampler: {} });
+    assert.notDeepEqual(first, second, "rows share their draws");
     assert.deepEqual(await generateIds(model, prompts, { maxNewTokens: 12, sampler: { topK: 1 } }), ids);
   }));
 
@@ -158,6 +160,17 @@ Deno.test("generate() gives the text of transformers' ids, without prompt and en
     const expected = await generateIds(model, [21, 33, 14], { maxNewTokens: 5 });
     assert.equal(await generate(model, words, { maxNewTokens: 5 }), text(expected));
     assert.deepEqual(await generate(model, [words], { maxNewTokens: 5 }), [text(expected)]);
+  }));
+
+Deno.test("generate() keeps the first space that some decoders drop from a text", () =>
+  withModel("reference", "gpt2", async (bare) => {
+    const decode: TextCodec["decode"] = (ids, options) => codec.decode(ids, options).replace(/^ /, "");
+    const model = { ...bare, tokenizer: { ...codec, decode } };
+    const { prompts, ids } = golden("gpt2");
+    assert.deepEqual(
+      await generate(model, prompts, { maxNewTokens: 12 }),
+      ids.map((row) => codec.decode(row)),
+    );
   }));
 
 Deno.test("generate() cuts before the first stop string, also one across tokens", () =>
