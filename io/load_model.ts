@@ -3,6 +3,7 @@ import {
   type Backend,
   castTo,
   checkCoding,
+  dispose,
   type DType,
   fromBytes,
   isQuantized,
@@ -47,6 +48,7 @@ export interface LoadOptions {
 export async function loadModel(source: string, options: LoadOptions): Promise<Model<Tokenizer>> {
   const path = await localPath(source);
   const checkpoint = openCheckpoint(path);
+  const weights: (readonly [string, Tensor])[] = [];
   try {
     const config = checkpoint.config as ModelConfig;
     const { architecture, spec, weightPath } = architectureOf(config);
@@ -56,7 +58,6 @@ export async function loadModel(source: string, options: LoadOptions): Promise<M
     ]));
     const tied = new Set(spec.heads.filter((h) => h.tiedTo !== undefined).map((h) => `${h.path}.weight`));
     const plan = options.quantize && quantizationPlan(spec, options.quantize);
-    const weights: (readonly [string, Tensor])[] = [];
     for (const stored of checkpoint.tensors.tensors.values()) {
       const leaf = weightPath(stored.name);
       if (leaf === undefined || tied.has(leaf)) continue;
@@ -81,6 +82,9 @@ export async function loadModel(source: string, options: LoadOptions): Promise<M
       source,
       ...tokenizer && { tokenizer },
     });
+  } catch (error) {
+    dispose(weights.map(([, weight]) => weight));
+    throw error;
   } finally {
     checkpoint.tensors.close();
   }
