@@ -3,6 +3,12 @@
  *
  * @module
  */
+export * from "./fixed_weights.ts";
 export * from "./full_fine_tune.ts";
 export * from "./ia3.ts";
+export * from "./ia3_peft.ts";
 export * from "./lora.ts";
+export * from "./lora_peft.ts";
+export * from "./modules_to_save.ts";
+export * from "./peft_codec.ts";
+export * from "./trainable_tokens.ts";

@@ -1,0 +1,115 @@
+/**
+ * `adapter_config.json` of an HF PEFT folder: read strictly, written as PEFT writes it. PEFT itself drops fields that it
+ * does not know; here a field that could change what the adapter computes is an error.
+ */
+import type { Json } from "../core/mod.ts";
+import { isObject, parseJson } from "./strict_json.ts";
+
+/** The PEFT version whose folders these are. */
+export const PEFT_VERSION = "0.21.2";
+
+/** Fields that all methods have, with their defaults. */
+export const COMMON_FIELDS: Readonly<Record<string, Json>> = {
+  auto_mapping: null,
+  base_model_name_or_path: null,
+  exclude_modules: null,
+  inference_mode: true,
+  modules_to_save: null,
+  peft_version: PEFT_VERSION,
+  revision: null,
+  target_modules: null,
+  task_type: null,
+};
+
+/** A config as it stands in the file. */
+export interface PeftConfig {
+  readonly type: string;
+  readonly fields: Readonly<Record<string, Json>>;
+}
+
+/**
+ * Parses a config.
+ *
+ * @param where Its path, for messages.
+ * @throws {SyntaxError} when it is no JSON object or has no `peft_type`.
+ */
+export function readPeftConfig(where: string, bytes: Uint8Array): PeftConfig {
+  const value = parseJson(where, bytes);
+  if (!isObject(value)) throw new SyntaxError(`Cannot read ${where}: it is not a JSON object`);
+  const { peft_type: type, ...fields } = value;
+  if (typeof type !== "string") {
+    throw new SyntaxError(
+      `Cannot read ${where}: it has no "peft_type", so it is no PEFT folder's (AdapterHub folders have none)`,
+    );
+  }
+  return { type: type.toUpperCase(), fields: fields as Readonly<Record<string, Json>> };
+}
+
+/**
+ * The config's fields with defaults filled in.
+ *
+ * @param known Every field of the method with its default.
+ * @param refused Fields that must keep their default, with the name of the feature.
+ * @throws {RangeError} when a field asks for a feature that we do not have, or is unknown and switched on.
+ */
+export function knownFields(
+  { type, fields }: PeftConfig,
+  known: Readonly<Record<string, Json>>,
+  refused: Readonly<Record<string, string>>,
+): Readonly<Record<string, Json>> {
+  const all = { ...COMMON_FIELDS, ...known };
+  for (const [name, value] of Object.entries(fields)) {
+    if (inactive(value)) continue;
+    if (!Object.hasOwn(all, name)) {
+      throw new RangeError(
+        `Cannot load this ${type} adapter: the field "${name}" (${
+          JSON.stringify(value)
+        }) of adapter_config.json is not ` +
+          "known and could change what the adapter computes",
+      );
+    }
+    if (Object.hasOwn(refused, name) && JSON.stringify(value) !== JSON.stringify(all[name])) {
+      throw new RangeError(
+        `Cannot load this ${type} adapter: the field "${name}" (${
+          JSON.stringify(value)
+        }) of adapter_config.json asks for ` +
+          `${refused[name]}, which is not supported`,
+      );
+    }
+  }
+  // Some writers put null where PEFT has a default.
+  const given = Object.fromEntries(
+    Object.entries(fields).filter(([name, value]) => Object.hasOwn(all, name) && value !== null),
+  );
+  return { ...all, ...given };
+}
+
+/** A feature that is switched off says nothing, whatever its name. */
+function inactive(value: Json): boolean {
+  return value === null || value === false ||
+    (typeof value === "object" && Object.keys(value).length === 0);
+}
+
+/** The text of a config: two spaces, keys sorted, as PEFT writes it. */
+export function peftConfigText(type: string, fields: Readonly<Record<string, Json>>): string {
+  return JSON.stringify(sorted({ ...COMMON_FIELDS, ...fields, peft_type: type }), null, 2);
+}
+
+function sorted(value: Json): Json {
+  if (!isObject(value)) return value;
+  return Object.fromEntries(
+    Object.keys(value).sort().map((name) => [name, sorted((value as Readonly<Record<string, Json>>)[name]!)]),
+  );
+}
+
+/** A list of names, one name or null, as a list or undefined. @throws {TypeError} when it is something else. */
+export function namesField(name: string, value: Json | undefined): readonly string[] | undefined {
+  if (value === null || value === undefined) return undefined;
+  if (typeof value === "string") return [value];
+  if (Array.isArray(value) && value.every((entry) => typeof entry === "string")) return value as string[];
+  throw new TypeError(
+    `Expected the field "${name}" of adapter_config.json to be a list of names but found ${
+      JSON.stringify(value)
+    }`,
+  );
+}

@@ -1,0 +1,29 @@
+/** What a null `target_modules` stands for under (IA)³: PEFT's table by model type, which differs from the paper's for some. */
+
+/** Names of scaled modules, and those of them that are scaled at their input. */
+export interface Ia3Defaults {
+  readonly targets: readonly string[];
+  readonly feedForward: readonly string[];
+}
+
+/** The defaults of a model type. @throws {RangeError} when PEFT has none that we know. */
+export function ia3Defaults(modelType: string): Ia3Defaults {
+  switch (modelType) {
+    case "llama":
+    case "mistral":
+      return { targets: ["k_proj", "v_proj", "down_proj"], feedForward: ["down_proj"] };
+    case "qwen2":
+      return { targets: ["q_proj", "v_proj", "down_proj"], feedForward: ["down_proj"] };
+    case "gpt2":
+      return { targets: ["c_attn", "mlp.c_proj"], feedForward: ["mlp.c_proj"] };
+    case "bert":
+    case "roberta":
+      return { targets: ["key", "value", "output.dense"], feedForward: ["output.dense"] };
+    case "t5":
+      return { targets: ["k", "v", "wo"], feedForward: ["wo"] };
+    default:
+      throw new RangeError(
+        `Cannot tell what the IA3 config adapts: target_modules is null and PEFT's default for "${modelType}" is not known`,
+      );
+  }
+}

@@ -1,0 +1,135 @@
+/**
+ * Which modules a PEFT config chooses: PEFT's own rules, so that a folder means the same here and there.
+ *
+ *   list     a name equal to the path or to its end after a dot; `layers_to_transform` then narrows by the first number
+ *   string   a Python pattern that must match the whole path
+ *   exclude_modules and modules_to_save take modules away before that
+ */
+import { type Json, wholly } from "../core/mod.ts";
+import { namesField } from "./peft_config.ts";
+
+/** The fields that choose modules; `target_modules` is settled (no null, no "all-linear"). */
+export interface PeftTargets {
+  readonly target_modules: readonly string[] | string;
+  readonly exclude_modules: readonly string[] | string | null;
+  readonly modules_to_save: readonly string[] | null;
+  readonly layers_to_transform: readonly number[] | null;
+  readonly layers_pattern: readonly string[] | null;
+}
+
+/**
+ * Reads the fields.
+ *
+ * @param whole What null and "all-linear" stand for.
+ * @throws {TypeError} when a field has the wrong kind.
+ */
+export function peftTargets(
+  fields: Readonly<Record<string, Json>>,
+  whole: { readonly standard: () => readonly string[]; readonly linear: () => readonly string[] },
+): PeftTargets {
+  const namesOrPattern = (name: string): readonly string[] | string | null => {
+    const value = fields[name] ?? null;
+    return typeof value === "string" ? value : namesField(name, value) ?? null;
+  };
+  const given = namesOrPattern("target_modules");
+  const layers = fields["layers_to_transform"] ?? null;
+  const layerList = typeof layers === "number" ? [layers] : layers;
+  if (
+    layerList !== null && !(Array.isArray(layerList) && layerList.every((n) => Number.isInteger(n)))
+  ) {
+    throw new TypeError(
+      `Expected "layers_to_transform" to be layer numbers but found ${JSON.stringify(layers)}`,
+    );
+  }
+  if (typeof given === "string" && given.toLowerCase() !== "all-linear" && layerList !== null) {
+    throw new RangeError(
+      `"layers_to_transform" cannot narrow the pattern "${given}": put it into the pattern`,
+    );
+  }
+  return {
+    target_modules: given === null
+      ? whole.standard()
+      : typeof given === "string" && given.toLowerCase() === "all-linear"
+      ? whole.linear()
+      : given,
+    exclude_modules: namesOrPattern("exclude_modules"),
+    modules_to_save: namesField("modules_to_save", fields["modules_to_save"]) ?? null,
+    layers_to_transform: layerList as readonly number[] | null,
+    layers_pattern: namesField("layers_pattern", fields["layers_pattern"]) ?? null,
+  };
+}
+
+/** The paths that the fields choose. @throws {SyntaxError} when a pattern is malformed. */
+export function chosenPaths(targets: PeftTargets, paths: readonly string[]): readonly string[] {
+  const { target_modules: wanted, exclude_modules: excluded, modules_to_save: saved } = targets;
+  const out = matcher(excluded);
+  const savedPatterns = (saved ?? []).map((name) => pythonPattern(`(?:.*\\.)?(?:${name})(?:\\..*)?`));
+  const kept = paths.filter((path) => !out(path) && !savedPatterns.some((pattern) => wholly(pattern, path)));
+  if (typeof wanted === "string") return kept.filter(matcher(wanted));
+  const names = new Set(wanted);
+  return kept.filter((path) =>
+    names.has(path) || (wanted.some((name) => path.endsWith(`.${name}`)) && inLayers(targets, path))
+  );
+}
+
+function matcher(what: readonly string[] | string | null): (path: string) => boolean {
+  if (what === null) return () => false;
+  if (typeof what !== "string") {
+    return (path) => what.some((name) => path === name || path.endsWith(`.${name}`));
+  }
+  const pattern = pythonPattern(what);
+  return (path) => wholly(pattern, path);
+}
+
+function inLayers(
+  { layers_to_transform: layers, layers_pattern: names }: PeftTargets,
+  path: string,
+): boolean {
+  if (layers === null || layers.length === 0) return true;
+  const found = names === null || names.length === 0
+    ? /^.*?\.[^.]*\.(\d+)\./.exec(path)?.[1]
+    : names.map((name) => new RegExp(`^(?:.*?\\.)?(?:${name})\\.(\\d+)\\.`).exec(path)?.[1]).find((n) =>
+      n !== undefined
+    );
+  return found !== undefined && layers.includes(Number(found));
+}
+
+/**
+ * A Python pattern as a JavaScript one.
+ *
+ * @throws {SyntaxError} when JavaScript cannot read it.
+ */
+export function pythonPattern(source: string): RegExp {
+  const flags = /^\(\?([ims]+)\)/.exec(source);
+  const translated = source.slice(flags?.[0].length ?? 0)
+    .replace(/\(\?P</g, "(?<")
+    .replace(/\(\?P=(\w+)\)/g, "\\k<$1>")
+    .replace(/\\A/g, "^")
+    .replace(/\\Z/g, "$");
+  try {
+    return new RegExp(translated, flags?.[1] ?? "");
+  } catch (error) {
+    throw new SyntaxError(`Cannot read the pattern "${source}": ${(error as Error).message}`);
+  }
+}
+
+/** A JavaScript pattern as a Python one. */
+export function pythonSource(pattern: RegExp): string {
+  const flags = [...pattern.flags].filter((flag) => "ims".includes(flag)).join("");
+  const source = pattern.source
+    .replace(/\(\?<([A-Za-z_]\w*)>/g, "(?P<$1>")
+    .replace(/\\k<(\w+)>/g, "(?P=$1)")
+    .replace(/\\\//g, "/");
+  return flags === "" ? source : `(?${flags})${source}`;
+}
+
+/** The shortest names (ends of paths, all of one depth) that choose exactly these paths out of all. */
+export function shortNames(chosen: readonly string[], all: readonly string[]): readonly string[] {
+  const deepest = Math.max(0, ...chosen.map((path) => path.split(".").length));
+  for (let depth = 1; depth < deepest; depth++) {
+    const names = [...new Set(chosen.map((path) => path.split(".").slice(-depth).join(".")))];
+    const found = all.filter(matcher(names));
+    if (found.length === chosen.length) return names;
+  }
+  return [...chosen];
+}

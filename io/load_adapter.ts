@@ -1,0 +1,236 @@
+/** `loadAdapter`: an adapter from a folder. */
+import {
+  type Adapter,
+  castTo,
+  fromBytes,
+  lookup,
+  type Model,
+  nest,
+  read,
+  reinterpret,
+  sameShape,
+  scope,
+  type Shape,
+  showShape,
+  size,
+  type Synchronous,
+  Tensor,
+  trainableCopy,
+  type Tree,
+} from "../core/mod.ts";
+import { type PeftConfig, readPeftConfig } from "../formats/peft_config.ts";
+import { PEFT_FILES, withoutPrefix } from "../formats/peft_keys.ts";
+import { openSafetensors } from "../formats/safetensors.ts";
+import type { StoredTensor } from "../formats/tensor_file.ts";
+import { download, hubId } from "./hub.ts";
+import { baseTables } from "./peft_base.ts";
+import { type FolderLayout, folderLayout, type FolderParts, PARTS } from "./peft_layout.ts";
+import { partsOfConfig } from "./peft_options.ts";
+
+/** Which adapter of a folder. */
+export interface LoadAdapterOptions {
+  /** The one in the subfolder of this name; default the one at the root. */
+  readonly name?: string;
+}
+
+/**
+ * Loads an adapter for a model from an HF PEFT folder: LoRA, (IA)³ and trainable tokens, with saved modules and token rows
+ * beside them. Parameters are f32 and owned by the caller: `keep` or dispose them.
+ *
+ * Loading is strict. The base's name in the folder is not compared, since a base has many names; shapes are.
+ *
+ * @param source A folder, or a hub id.
+ * @throws {RangeError} when a key is missing, unexpected or of the wrong shape, when targets match nothing, or when the
+ * config asks for something that is not supported; the message names it.
+ * @throws {TypeError} when there are only pickled weights, which are never read.
+ */
+export async function loadAdapter(
+  source: string,
+  model: Model,
+  options: LoadAdapterOptions = {},
+): Promise<Adapter> {
+  const { folder, name } = await adapterFolder(await localFolder(source), options.name);
+  const configPath = `${folder}/${PEFT_FILES.config}`;
+  const config = readPeftConfig(configPath, await Deno.readFile(configPath));
+  const parts = partsOfConfig(config, model);
+  const file = openSafetensors(await weightsPath(folder));
+  try {
+    const stored = new Map([...file.tensors.values()].map((t) => [withoutPrefix(t.name), t]));
+    if (stored.size < file.tensors.size) {
+      throw new RangeError(
+        `${folder}: a key stands in the file with and without the prefix "base_model.model."`,
+      );
+    }
+    const expected = folderLayout(parts, model);
+    const tables = baseTables(parts, model);
+    checkKeys(folder, config, expected, tables, stored);
+    await checkCopies(expected, stored, model);
+    const base = await changedTables(tables, stored, model);
+    const all = {
+      ...parts,
+      fixed: [...base.keys(), ...(parts.fixed ?? []).filter((path) => !base.has(path))],
+    };
+    const layout = folderLayout(all, model);
+    return { name, method: layout.method, params: paramsOf(layout, all, base, stored, model) };
+  } finally {
+    file.close();
+  }
+}
+
+async function localFolder(source: string): Promise<string> {
+  const exists = await Deno.stat(source).then(() => true, () => false);
+  if (exists) return source.replace(/\/+$/, "");
+  if (hubId(source) !== undefined) return await download(source);
+  throw new RangeError(
+    `Cannot load an adapter from "${source}": there is no such folder, and it is no hub id`,
+  );
+}
+
+const isThere = (path: string): Promise<boolean> => Deno.stat(path).then(() => true, () => false);
+
+/** The root holds the adapter "default", each subfolder one of its name. */
+async function adapterFolder(
+  root: string,
+  name: string | undefined,
+): Promise<{ readonly folder: string; readonly name: string }> {
+  const folder = name === undefined ? root : `${root}/${name}`;
+  if (await isThere(`${folder}/${PEFT_FILES.config}`)) return { folder, name: name ?? "default" };
+  const atRoot = await isThere(`${root}/${PEFT_FILES.config}`);
+  if (name === "default" && atRoot) return { folder: root, name };
+  const names: string[] = atRoot ? ["default"] : [];
+  for await (const entry of Deno.readDir(root)) {
+    if (entry.isDirectory && await isThere(`${root}/${entry.name}/${PEFT_FILES.config}`)) {
+      names.push(entry.name);
+    }
+  }
+  throw new RangeError(
+    `Cannot load ${name === undefined ? "an adapter" : `the adapter "${name}"`} from "${root}": ` +
+      (names.length === 0
+        ? `it has no ${PEFT_FILES.config}`
+        : `it holds ${names.sort().join(", ")}; say which with { name }`),
+  );
+}
+
+async function weightsPath(folder: string): Promise<string> {
+  const path = `${folder}/${PEFT_FILES.weights}`;
+  if (await isThere(path)) return path;
+  throw await isThere(`${folder}/${PEFT_FILES.pickle}`)
+    ? new TypeError(
+      `Cannot load "${folder}": ${PEFT_FILES.pickle} is a pickle file, which can run code when it is read; load and save ` +
+        "the adapter in PEFT once to get safetensors",
+    )
+    : new RangeError(`Cannot load "${folder}": it has no ${PEFT_FILES.weights}`);
+}
+
+type Stored = ReadonlyMap<string, StoredTensor>;
+type Tables = ReturnType<typeof baseTables>;
+
+/** Every expected key is there with its shape, and no other. */
+function checkKeys(
+  folder: string,
+  { fields }: PeftConfig,
+  layout: FolderLayout,
+  tables: Tables,
+  stored: Stored,
+): void {
+  const shapes = new Map<string, Shape>(layout.tensors.map((t) => [t.key, t.stored ?? t.shape]));
+  const optional = new Map<string, Shape>([
+    ...layout.copies.map(({ key, of }) => [key, shapes.get(of)!] as const),
+    ...tables.map(({ key, shape }) => [key, shape] as const),
+  ]);
+  const problems = [
+    ...[...shapes.keys()].filter((key) => !stored.has(key)).map((key) => `"${key}" is missing`),
+    ...[...stored.values()].flatMap(({ name, shape }) => {
+      const expected = shapes.get(withoutPrefix(name)) ?? optional.get(withoutPrefix(name));
+      if (expected === undefined) return [`"${name}" is not expected`];
+      return sameShape(shape, expected)
+        ? []
+        : [`"${name}": expected ${showShape(expected)} but found ${showShape(shape)}`];
+    }),
+  ];
+  if (problems.length === 0) return;
+  const base = fields["base_model_name_or_path"];
+  throw new RangeError(
+    `Cannot load "${folder}" for this model (its base was ${base ?? "not recorded"}): ${
+      problems.slice(0, 6).join("; ")
+    }${problems.length > 6 ? `; and ${problems.length - 6} more` : ""}`,
+  );
+}
+
+/** A tied tensor that is stored twice must be the same twice. */
+async function checkCopies(layout: FolderLayout, stored: Stored, model: Model): Promise<void> {
+  for (const { key, of } of layout.copies) {
+    const copy = stored.get(key);
+    if (copy !== undefined && !await sameNumbers(load(copy, model), load(stored.get(of)!, model))) {
+      throw new RangeError(
+        `"${key}" differs from "${of}", but the model ties the two: load the adapter for an untied model`,
+      );
+    }
+  }
+}
+
+/** The base's own tables that the folder brings along and that differ from the model's: the folder's count. */
+async function changedTables(
+  tables: Tables,
+  stored: Stored,
+  model: Model,
+): Promise<ReadonlyMap<string, StoredTensor>> {
+  const changed = new Map<string, StoredTensor>();
+  for (const { key, leaf } of tables) {
+    const own = lookup(model.weights, leaf);
+    const theirs = stored.get(key);
+    if (theirs === undefined || !(own instanceof Tensor)) continue;
+    if (!await sameNumbers(load(theirs, model), trainableCopy(model.weights, leaf))) {
+      changed.set(leaf, theirs);
+    }
+  }
+  return changed;
+}
+
+/** Compares and frees both. */
+async function sameNumbers(a: Tensor, b: Tensor): Promise<boolean> {
+  const [x, y] = [await read(a), await read(b)];
+  a.storage.free();
+  b.storage.free();
+  return x.length === y.length && x.every((value, i) => value === y[i]);
+}
+
+/** Reads the tensors into the layout's params. */
+function paramsOf(
+  layout: FolderLayout,
+  parts: FolderParts,
+  base: ReadonlyMap<string, StoredTensor>,
+  stored: Stored,
+  model: Model,
+): Tree {
+  const fixed = (path: string): Tensor => {
+    const table = base.get(path);
+    if (table !== undefined) return load(table, model);
+    const head = model.spec.heads.find((head) => `${head.path}.weight` === path)!;
+    return trainableCopy(model.weights, `${head.tiedTo}.weight`);
+  };
+  return scope((): Synchronous<Tree> =>
+    nest<Tensor>([
+      ...layout.tensors.map((t): readonly [string, Tensor] => [
+        t.path,
+        shaped(load(stored.get(t.key)!, model), t.shape),
+      ]),
+      ...(parts.fixed ?? []).map((path): readonly [string, Tensor] => [
+        `${PARTS.fixed}.frozen.${path}`,
+        fixed(path),
+      ]),
+    ]) as Synchronous<Tree>
+  );
+}
+
+function load(stored: StoredTensor, { backend }: Model): Tensor {
+  return scope((): Synchronous<Tensor> =>
+    castTo(fromBytes(stored.read(), stored.shape, stored.dtype, backend), "f32")
+  );
+}
+
+/** The same numbers under another shape. */
+function shaped(t: Tensor, shape: Shape): Tensor {
+  if (size(shape) !== t.size) throw new RangeError(`Cannot see ${showShape(t.shape)} as ${showShape(shape)}`);
+  return sameShape(t.shape, shape) ? t : reinterpret(t, shape);
+}

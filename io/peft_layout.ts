@@ -1,0 +1,143 @@
+/**
+ * What an HF PEFT folder holds for an adapter of a model: one table of tensors that loading, saving and gradients all go
+ * through. A folder is one main method (LoRA, (IA)³, trainable tokens) with, beside it, whole saved modules, trained token
+ * rows and the base's own tables; with more than the main method the adapter is a composition of named parts.
+ */
+import {
+  chooseTargets,
+  compose,
+  lookup,
+  type MatrixPlace,
+  type Method,
+  type Model,
+  type Spec,
+  Tensor,
+  weightLeaves,
+} from "../core/mod.ts";
+import { fixedWeights } from "../methods/fixed_weights.ts";
+import { modulesToSave, type ModulesToSaveOptions, savedLeaves } from "../methods/modules_to_save.ts";
+import type { PeftCodec, PeftFields, PeftTensor } from "../methods/peft_codec.ts";
+import { tokenTensors, trainableTokens, type TrainableTokensOptions } from "../methods/trainable_tokens.ts";
+
+/** A codec with options and the layers that it adapts. */
+export interface MainPart {
+  readonly type: string;
+  readonly method: Method;
+  readonly places: readonly MatrixPlace[];
+  readonly tensors: readonly PeftTensor[];
+  readonly fields: PeftFields;
+}
+
+/** The parts of a folder. At least `main` or `tokens` is there. */
+export interface FolderParts {
+  readonly main?: MainPart;
+  readonly saved?: ModulesToSaveOptions;
+  readonly tokens?: TrainableTokensOptions;
+  /** Leaves that the folder brings along, by path. */
+  readonly fixed?: readonly string[];
+}
+
+/** The whole folder. */
+export interface FolderLayout {
+  readonly method: Method;
+  /** Paths reach into the adapter's params, keys have no prefix. */
+  readonly tensors: readonly PeftTensor[];
+  /** Keys under which PEFT writes a tied tensor once more. */
+  readonly copies: readonly { readonly key: string; readonly of: string }[];
+}
+
+/** Names of the parts in a composition. */
+export const PARTS = { main: "adapter", saved: "saved", tokens: "tokens", fixed: "base" } as const;
+
+/** Binds a codec. Generic code sees tensors and fields only. */
+export function mainPart<O>(
+  codec: PeftCodec<O>,
+  options: O,
+  places: readonly MatrixPlace[],
+  spec: Spec,
+): MainPart {
+  return {
+    type: codec.type,
+    method: codec.method(options),
+    places,
+    tensors: codec.tensors(places, options, spec),
+    fields: { ...codec.fields, ...codec.write(options) },
+  };
+}
+
+/** Every layer that a matrix update can be put on. */
+export function matrixPlaces(spec: Spec): readonly MatrixPlace[] {
+  return [...spec.linears, ...spec.embeddings, ...spec.heads];
+}
+
+/** Paths of all modules that hold weights, and of those around them. */
+export function modulePaths(model: Model): readonly string[] {
+  const leaves = [
+    ...weightLeaves(model.weights).map(([path]) => path),
+    ...model.spec.heads.map((h) => `${h.path}.x`),
+  ];
+  const modules = leaves.flatMap((path) => {
+    const names = path.split(".");
+    return names.slice(0, -1).map((_, i) => names.slice(0, i + 1).join("."));
+  });
+  return [...new Set(modules)];
+}
+
+/** The folder of parts, as an adapter of the model. */
+export function folderLayout(parts: FolderParts, model: Model): FolderLayout {
+  const { main, saved, tokens, fixed = [] } = parts;
+  const list = [
+    ...fixed.length > 0
+      ? [{ name: PARTS.fixed, method: fixedWeights({ parameters: fixed }), tensors: [] }]
+      : [],
+    ...main ? [{ name: PARTS.main, method: main.method, tensors: main.tensors }] : [],
+    ...saved
+      ? [{ name: PARTS.saved, method: modulesToSave(saved), tensors: savedTensors(saved, model) }]
+      : [],
+    ...tokens
+      ? [{
+        name: PARTS.tokens,
+        method: trainableTokens(tokens),
+        tensors: tokenTensors(model.spec, tokens, main ? "token_adapter." : ""),
+      }]
+      : [],
+  ];
+  const keys = new Set(list.flatMap((part) => part.tensors.map((t) => t.key)));
+  const copies = copiesOf(parts, model).filter((copy) => keys.has(copy.of));
+  const [only] = list;
+  if (list.length === 1) return { method: only!.method, tensors: only!.tensors, copies };
+  return {
+    method: compose(Object.fromEntries(list.map(({ name, method }) => [name, method]))),
+    tensors: list.flatMap(({ name, tensors }) => tensors.map((t) => ({ ...t, path: `${name}.${t.path}` }))),
+    copies,
+  };
+}
+
+function savedTensors(saved: ModulesToSaveOptions, model: Model): readonly PeftTensor[] {
+  return savedLeaves(model, saved).map(({ path, source }) => ({
+    path,
+    key: path,
+    shape: (lookup(model.weights, source) as Tensor).shape,
+  }));
+}
+
+/** A tied head follows its embedding, and PEFT writes it a second time. */
+function copiesOf({ main, saved, tokens, fixed = [] }: FolderParts, model: Model): FolderLayout["copies"] {
+  return model.spec.heads.flatMap(({ path, tiedTo }) => {
+    if (tiedTo === undefined || fixed.includes(`${path}.weight`)) return [];
+    const savedPaths = new Set(saved ? savedLeaves(model, saved).map((leaf) => leaf.path) : []);
+    return [
+      ...savedPaths.has(`${tiedTo}.weight`) && !savedPaths.has(`${path}.weight`)
+        ? [{ key: `${path}.weight`, of: `${tiedTo}.weight` }]
+        : [],
+      ...tokens && !main
+        ? [{ key: `${path}.trainable_tokens_delta`, of: `${tiedTo}.trainable_tokens_delta` }]
+        : [],
+    ];
+  });
+}
+
+/** The layers of a selection, by path. @throws {RangeError} when a path is no layer. */
+export function placesAt(spec: Spec, paths: readonly string[]): readonly MatrixPlace[] {
+  return chooseTargets(spec, { targets: (place) => paths.includes(place.path) });
+}

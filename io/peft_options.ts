@@ -1,0 +1,231 @@
+/** From an `adapter_config.json` to the parts of an adapter: methods with options, in terms of a model's places. */
+import {
+  chooseTargets,
+  type Json,
+  type MatrixPlace,
+  type Model,
+  nameMatches,
+  type Spec,
+  type TargetOptions,
+} from "../core/mod.ts";
+import { knownFields, namesField, type PeftConfig } from "../formats/peft_config.ts";
+import { ia3Defaults } from "../formats/peft_defaults.ts";
+import { chosenPaths, type PeftTargets, peftTargets, pythonPattern } from "../formats/peft_targets.ts";
+import { ia3Peft } from "../methods/ia3_peft.ts";
+import { loraPeft } from "../methods/lora_peft.ts";
+import type { PeftCodec, PeftFields } from "../methods/peft_codec.ts";
+import { tokenRows, type TrainableTokensOptions } from "../methods/trainable_tokens.ts";
+import { type FolderParts, type MainPart, mainPart, matrixPlaces, modulePaths } from "./peft_layout.ts";
+
+/**
+ * The parts that a config describes.
+ *
+ * @throws {RangeError} when the method or a feature is not supported, or a name or pattern matches nothing.
+ */
+export function partsOfConfig(config: PeftConfig, model: Model): FolderParts {
+  switch (config.type) {
+    case "LORA": {
+      const fields = knownFields(config, loraPeft.fields, loraPeft.refused);
+      const standard = (): readonly string[] => chooseTargets(model.spec, {}).map((place) => place.path);
+      return withExtras(main(loraPeft, fields, standard, model), fields, model);
+    }
+    case "IA3": {
+      const fields = knownFields(config, ia3Peft.fields, ia3Peft.refused);
+      const standard = (): readonly string[] => ia3Defaults(model.config.model_type).targets;
+      return withExtras(ia3Main(fields, standard, model), fields, model);
+    }
+    case "TRAINABLE_TOKENS": {
+      const fields = knownFields(config, { token_indices: [], init_weights: true }, {});
+      return { tokens: standaloneTokens(fields, model.spec) };
+    }
+    default:
+      throw new RangeError(
+        `Cannot load a PEFT adapter of type ${config.type}: known are LORA, IA3 and TRAINABLE_TOKENS`,
+      );
+  }
+}
+
+function main<O extends TargetOptions>(
+  codec: PeftCodec<O>,
+  fields: PeftFields,
+  standard: () => readonly string[],
+  model: Model,
+  extra: (places: readonly MatrixPlace[]) => Partial<O> = () => ({}),
+): MainPart {
+  const { options, places } = targetsOf(fields, standard, model.spec);
+  return mainPart(codec, { ...codec.read(fields), ...options, ...extra(places) } as O, places, model.spec);
+}
+
+/** The layers, and target options of ours that choose the same ones. */
+function targetsOf(
+  fields: PeftFields,
+  standard: () => readonly string[],
+  spec: Spec,
+): { readonly options: TargetOptions; readonly places: readonly MatrixPlace[] } {
+  const all = matrixPlaces(spec);
+  const targets = peftTargets(fields, {
+    standard,
+    linear: () => spec.linears.map((place) => place.path),
+  });
+  const wanted = new Set(chosenPaths(targets, all.map((place) => place.path)));
+  const natural = naturalOptions(fields, targets);
+  const chosen = chooseTargets(spec, {
+    targets: natural.targets ?? targets.target_modules as readonly string[],
+  });
+  if (wanted.size === 0) {
+    throw new RangeError(
+      `The adapter's targets match no layer: ${chosen.length} match target_modules ${
+        JSON.stringify(targets.target_modules)
+      }, and none is left after exclude_modules, layers_to_transform and modules_to_save`,
+    );
+  }
+  const places = all.filter((place) => wanted.has(place.path));
+  return { options: agrees(spec, natural, wanted) ? natural : { targets: [...wanted] }, places };
+}
+
+function naturalOptions(fields: PeftFields, targets: PeftTargets): TargetOptions {
+  const given = targets.target_modules;
+  const everything = typeof fields["target_modules"] === "string" &&
+    fields["target_modules"].toLowerCase() === "all-linear";
+  return {
+    targets: everything ? "all-linear" : typeof given === "string" ? pythonPattern(given) : given,
+    ...targets.exclude_modules !== null && {
+      exclude: typeof targets.exclude_modules === "string"
+        ? pythonPattern(targets.exclude_modules)
+        : targets.exclude_modules,
+    },
+    ...targets.layers_to_transform !== null && targets.layers_to_transform.length > 0 &&
+      { layers: targets.layers_to_transform },
+  };
+}
+
+function agrees(spec: Spec, options: TargetOptions, wanted: ReadonlySet<string>): boolean {
+  try {
+    const chosen = chooseTargets(spec, options);
+    return chosen.length === wanted.size && chosen.every((place) => wanted.has(place.path));
+  } catch (error) {
+    if (error instanceof RangeError) return false; // chooses nothing
+    throw error;
+  }
+}
+
+function ia3Main(fields: PeftFields, standard: () => readonly string[], model: Model): MainPart {
+  const given = fields["feedforward_modules"] ?? null;
+  const isPattern = typeof given === "string";
+  const names = isPattern
+    ? []
+    : namesField("feedforward_modules", given) ?? ia3Defaults(model.config.model_type).feedForward;
+  return main(ia3Peft, fields, standard, model, (places) => {
+    const pattern = isPattern ? pythonPattern(`(?:${given})`) : undefined;
+    // PEFT compares plain ends of paths here, not whole names.
+    const atInput = (path: string): boolean =>
+      pattern === undefined
+        ? names.some((name) => path.endsWith(name))
+        : new RegExp(`^${pattern.source}$`, pattern.flags).test(path);
+    const paths = places.map((place) => place.path).filter(atInput);
+    const same = places.every(({ path }) =>
+      names.some((name) => nameMatches(name, path)) === paths.includes(path)
+    );
+    return { feedForward: same ? names : paths };
+  });
+}
+
+function withExtras(part: MainPart, fields: PeftFields, model: Model): FolderParts {
+  const saved = namesField("modules_to_save", fields["modules_to_save"]) ?? [];
+  const modules = saved.length > 0 ? savedNames(saved, model) : undefined;
+  const given = fields["trainable_token_indices"] ?? null;
+  const tokens = given === null ? undefined : tokensOf(given, model.spec);
+  const ensured = fields["ensure_weight_tying"] === true;
+  checkTies(part, tokens, ensured, model);
+  return {
+    main: part,
+    ...modules && { saved: { modules } },
+    ...tokens && { tokens },
+    fixed: modules && !ensured ? loneEmbeddings(modules, model.spec) : [],
+  };
+}
+
+/** PEFT takes every module whose path ends with the name, even inside a word ("norm" is also "input_layernorm"). */
+function savedNames(names: readonly string[], model: Model): readonly string[] {
+  const all = modulePaths(model);
+  for (const name of names) {
+    if (!all.some((path) => path.endsWith(name))) {
+      throw new RangeError(`"${name}" of modules_to_save matches no module of the model`);
+    }
+  }
+  const theirs = all.filter((path) => names.some((name) => path.endsWith(name)));
+  const ours = all.filter((path) => names.some((name) => nameMatches(name, path)));
+  return theirs.length === ours.length ? names : theirs;
+}
+
+/** Heads whose embedding gets a copy of its own in PEFT while they keep the shared table. */
+function loneEmbeddings(modules: readonly string[], spec: Spec): readonly string[] {
+  const saved = (path: string): boolean => modules.some((name) => nameMatches(name, path));
+  return spec.heads.filter((head) => head.tiedTo !== undefined && saved(head.tiedTo) && !saved(head.path))
+    .map((head) => `${head.path}.weight`);
+}
+
+function checkTies(
+  part: MainPart,
+  tokens: TrainableTokensOptions | undefined,
+  ensured: boolean,
+  { spec }: Model,
+): void {
+  const rows = tokens ? tokenRows(spec, tokens).map(({ place }) => place.path) : [];
+  for (const { path } of part.places) {
+    if (rows.includes(path)) {
+      throw new RangeError(`Cannot adapt "${path}" and train rows of it: leave it out of one of the two`);
+    }
+    const tied = spec.heads.some((head) =>
+      head.tiedTo !== undefined && (head.tiedTo === path || head.path === path)
+    );
+    if (ensured && tied) {
+      throw new RangeError(
+        `Cannot load this adapter: ensure_weight_tying on the target "${path}" shares A and B between embedding and head, ` +
+          "which is not supported",
+      );
+    }
+  }
+}
+
+/** `trainable_token_indices`: ids for the input embedding, or ids by module. */
+function tokensOf(given: Json, spec: Spec): TrainableTokensOptions {
+  if (isIds(given)) return { tokens: given };
+  if (typeof given !== "object" || given === null || Array.isArray(given)) throw wrongIds(given);
+  const entries = Object.entries(given).map(([name, ids]) => {
+    if (!isIds(ids)) throw wrongIds(given);
+    return [name, ids] as const;
+  });
+  // A tied head that is given the same ids as its embedding is trained through it.
+  const kept = entries.filter(([name, ids]) => {
+    const head = spec.heads.find((head) => head.tiedTo !== undefined && nameMatches(name, head.path));
+    const same = entries.find(([other]) => head?.tiedTo !== undefined && nameMatches(other, head.tiedTo));
+    return same === undefined || same[1].join() !== ids.join();
+  });
+  return { tokens: Object.fromEntries(kept) };
+}
+
+function standaloneTokens(fields: PeftFields, spec: Spec): TrainableTokensOptions {
+  const ids = fields["token_indices"] ?? null;
+  if (!isIds(ids)) throw wrongIds(ids);
+  const targets = fields["target_modules"] ?? null;
+  if (targets === null) return { tokens: ids };
+  const tables = [...spec.embeddings, ...spec.heads].map((place) => place.path);
+  const chosen = chosenPaths(peftTargets(fields, { standard: () => [], linear: () => [] }), tables);
+  if (chosen.length === 0) {
+    throw new RangeError(
+      `${JSON.stringify(targets)} matches no table of rows: there are ${tables.join(", ")}`,
+    );
+  }
+  const inputs = spec.embeddings.filter((place) => place.role === "token").map((place) => place.path);
+  return inputs.join() === chosen.join()
+    ? { tokens: ids }
+    : { tokens: Object.fromEntries(chosen.map((path) => [path, ids])) };
+}
+
+const isIds = (value: Json): value is readonly number[] =>
+  Array.isArray(value) && value.every((id) => Number.isInteger(id));
+
+function wrongIds(value: Json): TypeError {
+  return new TypeError(`Expected token ids, or ids by module, but found ${JSON.stringify(value)}`);
+}

@@ -1,0 +1,145 @@
+/**
+ * Trainable tokens (PEFT's `trainable_token_indices`): a few rows of an embedding train, the rest of the table does not.
+ *
+ *   E' = E with row ids[i] replaced by rows[i]        rows [n, d], copies of E's rows at first
+ *
+ * The parameters are the new rows themselves, not differences, as PEFT's file holds them. Where the head is tied to the
+ * embedding it follows.
+ */
+import {
+  castTo,
+  type EmbeddingPlace,
+  fn,
+  type HeadPlace,
+  type Json,
+  lookup,
+  type Method,
+  nameMatches,
+  nest,
+  scope,
+  type Spec,
+  Tensor,
+  type Tree,
+  type WeightEdit,
+} from "../core/mod.ts";
+import { add, gatherRows, integers, multiply, ones, scatterAddRows, subtract } from "../ops/mod.ts";
+import type { PeftTensor } from "./peft_codec.ts";
+
+/** Options of trainable tokens. */
+export interface TrainableTokensOptions {
+  /** Ids of the rows, for every token embedding; or ids by name of an embedding or of an untied head. */
+  readonly tokens: readonly number[] | Readonly<Record<string, readonly number[]>>;
+}
+
+/** One table and the ids of its rows that train. */
+export interface TokenRows {
+  readonly place: EmbeddingPlace | HeadPlace;
+  readonly ids: readonly number[];
+}
+
+/**
+ * Trainable tokens as a method. Parameters: the rows [n, d] under their table's path, `model.embed_tokens.rows`.
+ *
+ * @throws {RangeError} when an id repeats; at init and when grafted, when an id is no row or a name matches no table.
+ * @example
+ * ```ts
+ * import { trainableTokens } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.equal(trainableTokens({ tokens: [7, 3] }).name, "trainableTokens");
+ * ```
+ */
+export function trainableTokens(options: TrainableTokensOptions): Method {
+  for (const ids of isList(options.tokens) ? [options.tokens] : Object.values(options.tokens)) checkIds(ids);
+  return {
+    name: "trainableTokens",
+    config: options as unknown as Readonly<Record<string, Json>>,
+    init: ({ model }) =>
+      nest(
+        tokenRows(model.spec, options).map(({ place, ids }) => {
+          const table = lookup(model.weights, `${place.path}.weight`) as Tensor;
+          return [
+            `${place.path}.rows`,
+            scope(() => gatherRows(table, integers(ids, model.backend))),
+          ] as const;
+        }),
+      ) as Tree,
+    edits: (params, spec) =>
+      tokenRows(spec, options).map(({ place, ids }) =>
+        replaceRows(
+          `${place.path}.weight`,
+          ids,
+          (lookup(params, place.path) as { readonly rows: Tensor }).rows,
+        )
+      ),
+  };
+}
+
+/** The tables that options choose. @throws {RangeError} when an id is no row, or a name matches no table. */
+export function tokenRows(spec: Spec, { tokens }: TrainableTokensOptions): readonly TokenRows[] {
+  const inputs = spec.embeddings.filter((place) => place.role === "token");
+  const found = isList(tokens)
+    ? inputs.map((place) => ({ place, ids: tokens }))
+    : Object.entries(tokens).flatMap(([name, ids]) => {
+      const named = [...spec.embeddings, ...spec.heads].filter((place) => nameMatches(name, place.path));
+      if (named.length === 0) {
+        const all = [...spec.embeddings, ...spec.heads].map((place) => place.path).join(", ");
+        throw new RangeError(`"${name}" matches no table of rows in the model: there are ${all}`);
+      }
+      return named.map((place) => ({ place, ids }));
+    });
+  for (const { place, ids } of found) {
+    if (place.kind === "head" && place.tiedTo !== undefined) {
+      throw new RangeError(
+        `Cannot train rows of "${place.path}" alone: it is tied to "${place.tiedTo}"; train that one's rows`,
+      );
+    }
+    const rows = rowShape(place)[0];
+    const bad = ids.find((id) => id >= rows);
+    if (bad !== undefined) {
+      throw new RangeError(`Expected token ids below ${rows} for "${place.path}" but found ${bad}`);
+    }
+  }
+  return found;
+}
+
+/** The tensors of a PEFT folder: `token_adapter.trainable_tokens_delta` beside LoRA, without the first part alone. */
+export function tokenTensors(
+  spec: Spec,
+  options: TrainableTokensOptions,
+  wrapper: "token_adapter." | "",
+): readonly PeftTensor[] {
+  return tokenRows(spec, options).map(({ place, ids }) => ({
+    path: `${place.path}.rows`,
+    key: `${place.path}.${wrapper}trainable_tokens_delta`,
+    shape: [ids.length, rowShape(place)[1]],
+  }));
+}
+
+const rowShape = (place: EmbeddingPlace | HeadPlace): readonly [rows: number, width: number] =>
+  place.kind === "head" ? [place.outFeatures, place.inFeatures] : [place.rows, place.width];
+
+function replaceRows(path: string, ids: readonly number[], rows: Tensor): WeightEdit {
+  return {
+    kind: "weight",
+    path,
+    changes: rows.size,
+    map: fn({ rows }, ({ rows }, { weight }) => {
+      const at = integers(ids, weight.backend);
+      const table = weight.dtype === "f32" ? weight : castTo(weight, "f32"); // [v, d]
+      const [n, width] = table.shape as readonly [number, number];
+      const replaced = scatterAddRows(ones([ids.length, 1], weight.backend), at, n, [1]); // [v, 1], 1 where new
+      return add(multiply(table, subtract(1, replaced)), scatterAddRows(rows, at, n, [width]));
+    }),
+  };
+}
+
+const isList = (tokens: TrainableTokensOptions["tokens"]): tokens is readonly number[] =>
+  Array.isArray(tokens);
+
+function checkIds(ids: readonly number[]): void {
+  if (ids.length === 0) throw new RangeError("Expected at least one token id but found none");
+  const bad = ids.find((id) => !Number.isInteger(id) || id < 0);
+  if (bad !== undefined) throw new RangeError(`Expected token ids from 0 but found ${bad}`);
+  const again = ids.find((id, i) => ids.indexOf(id) !== i);
+  if (again !== undefined) throw new RangeError(`Expected each token id once but found ${again} again`);
+}
