@@ -17,6 +17,7 @@ export * from "./pass.ts";
 export * from "./matrix.ts";
 export * from "./graft.ts";
 export * from "./merge.ts";
+export * from "./merge_loss.ts";
 export * from "./count.ts";
 export * from "./quantize.ts";
 export * from "./compose.ts";

@@ -1,0 +1,90 @@
+/** `mergeLoss`: what of an adapter's update is lost when merged weights are rounded to a dtype. */
+import {
+  castTo,
+  dispose,
+  type DType,
+  isQuantized,
+  read,
+  scope,
+  type Synchronous,
+  Tensor,
+  type Tree,
+} from "./tensor/mod.ts";
+import { concat, equal, multiply, reshape, subtract, sum, sumOfSquares } from "../ops/mod.ts";
+import { merge, type MergeOptions } from "./merge.ts";
+import type { Adapter } from "./method.ts";
+import type { Model } from "./model.ts";
+import { lookup, weightLeaves } from "./weights.ts";
+
+/** What rounding takes from the updates of some weights. ΔW = exact − base. */
+export interface UpdateLoss {
+  /** Share of ‖ΔW‖² lost, ‖stored − exact‖² / ‖ΔW‖². Over 1 where the dtype is coarser than the update is large. */
+  readonly lost: number;
+  /** Share of the entries with an update that are stored as the same number as without it. */
+  readonly unchanged: number;
+}
+
+/** The same for all weights together and for each. */
+export interface MergeLoss extends UpdateLoss {
+  readonly weights: readonly (UpdateLoss & { readonly path: string; readonly dtype: DType })[];
+}
+
+/** ‖stored − exact‖², ‖ΔW‖², entries that round away, entries with an update. */
+type Sums = readonly [error: number, update: number, unchanged: number, entries: number];
+
+/**
+ * How much of an adapter's update `merge(model, adapter, options)` rounds away. On a quantized base the update is measured
+ * from its decoded weights. Merges once, in f32, and frees it again.
+ *
+ * @throws {TypeError} as `merge`.
+ */
+export async function mergeLoss<P extends Tree>(
+  model: Model,
+  adapter: Adapter<P>,
+  options: MergeOptions = {},
+): Promise<MergeLoss> {
+  const exact = merge(model, adapter);
+  try {
+    const weights: (UpdateLoss & { path: string; dtype: DType })[] = [];
+    let all: Sums = [0, 0, 0, 0];
+    for (const [path, merged] of weightLeaves(exact.weights)) {
+      const found = lookup(model.weights, path);
+      if (found === merged) continue;
+      const base = found instanceof Tensor ? found : undefined;
+      const dtype = storedAs(base, merged, options);
+      const part = await sumsOf(base, merged, dtype);
+      weights.push({ path, dtype, ...lossOf(part) });
+      all = all.map((n, i) => n + part[i]!) as unknown as Sums;
+    }
+    return { ...lossOf(all), weights };
+  } finally {
+    exact.dispose();
+  }
+}
+
+/** As `merge` stores it. */
+function storedAs(base: Tensor | undefined, merged: Tensor, options: MergeOptions): DType {
+  const dtype = options.dtype === "same" ? base?.dtype ?? "f32" : options.dtype ?? "f32";
+  return merged.shape.length < 2 && isQuantized(dtype) ? "f32" : dtype;
+}
+
+const lossOf = ([error, update, unchanged, entries]: Sums): UpdateLoss => ({
+  lost: update === 0 ? 0 : error / update,
+  unchanged: entries === 0 ? 0 : unchanged / entries,
+});
+
+async function sumsOf(base: Tensor | undefined, merged: Tensor, dtype: DType): Promise<Sums> {
+  const sums = scope((): Synchronous<Tensor> => {
+    const rounded = (t: Tensor): Tensor => castTo(castTo(t, dtype), "f32");
+    const plain = base === undefined ? subtract(merged, merged) : castTo(base, "f32");
+    const update = subtract(merged, plain);
+    const stored = rounded(merged);
+    const changed = subtract(1, equal(update, 0));
+    const kept = multiply(changed, equal(stored, rounded(plain)));
+    const parts = [sumOfSquares(subtract(stored, merged)), sumOfSquares(update), sum(kept), sum(changed)];
+    return concat(parts.map((part) => reshape(part, [1])));
+  });
+  const numbers = await read(sums);
+  dispose(sums);
+  return [...numbers] as unknown as Sums;
+}
