@@ -13,6 +13,7 @@ import {
   quantizationPlan,
   type QuantizeOptions,
   scope,
+  type Shape,
   type Tensor,
 } from "../core/mod.ts";
 import { openCheckpoint } from "../formats/checkpoint.ts";
@@ -47,7 +48,7 @@ export interface LoadOptions {
  */
 export async function loadModel(source: string, options: LoadOptions): Promise<Model<Tokenizer>> {
   const path = await localPath(source);
-  const checkpoint = openCheckpoint(path);
+  const checkpoint = openCheckpoint(path, { decode: decoderOn(options.backend) });
   const weights: (readonly [string, Tensor])[] = [];
   try {
     const config = checkpoint.config as ModelConfig;
@@ -88,6 +89,19 @@ export async function loadModel(source: string, options: LoadOptions): Promise<M
   } finally {
     checkpoint.tensors.close();
   }
+}
+
+/** Decodes blocks on a backend, for the few files whose quantized matrices must be transposed. */
+function decoderOn(backend: Backend): (dtype: DType, shape: Shape, bytes: Uint8Array) => Float32Array {
+  return (dtype, shape, bytes) => {
+    const decoded = scope(() => castTo(fromBytes(bytes, shape, dtype, backend), "f32"));
+    const numbers = backend.download(decoded.raw, decoded.bytes);
+    dispose(decoded);
+    if (numbers instanceof Promise) {
+      throw new TypeError("Cannot transpose quantized weights on the gpu: load this file on the wasm backend");
+    }
+    return new Float32Array(new Uint8Array(numbers).buffer);
+  };
 }
 
 async function localPath(source: string): Promise<string> {
