@@ -106,6 +106,8 @@ export type LinearChange =
   | { readonly form: "bias"; readonly bias: Tensor; readonly factor?: number }
   /** y = out ⊙ (W (in ⊙ x) + b); `out` has the length of the edited range. */
   | { readonly form: "scale"; readonly in?: Tensor; readonly out?: Tensor }
+  /** y = W (map x) + b, with a square map: the rotations of OFT, BOFT and HRA. `inverse`, where it is known, unmerges. */
+  | { readonly form: "input"; readonly map: LinearMap; readonly inverse?: LinearMap }
   /**
    * y += delta(call); `weight` maps the matrix if the edit can be merged. In a range of outputs, both see that range's
    * y, rows and bias alone. An embedding is looked up through `weight`.

@@ -3,7 +3,18 @@
  * so the two cannot drift apart. Edits fold left: each sees the layer that the earlier ones made.
  */
 import { castTo, type Tensor } from "./tensor/mod.ts";
-import { add, concat, dropout, gatherRows, multiply, place, reshape, slice, transpose } from "../ops/mod.ts";
+import {
+  add,
+  concat,
+  dropout,
+  gatherRows,
+  matmul,
+  multiply,
+  place,
+  reshape,
+  slice,
+  transpose,
+} from "../ops/mod.ts";
 import type { LinearEdit, PassCall } from "./edit.ts";
 import type { LinearMap } from "./linear_map.ts";
 
@@ -106,6 +117,21 @@ export function foldLinear(layer: Layer, edit: LinearEdit, pass: PassCall | unde
         },
       };
     }
+    case "input": {
+      const { map } = change;
+      // The range's outputs alone see the mapped input.
+      const mixed = (y: Tensor, mapped: Tensor, axis: number): Tensor =>
+        out === undefined ? mapped : inRange(y, axis, out, () => slice(mapped, axis, out[0], out[1]));
+      return {
+        ...layer,
+        apply: (x) => {
+          const mapped = layer.apply(map.apply(x));
+          return out === undefined ? mapped : mixed(layer.apply(x), mapped, -1);
+        },
+        columns: (ids) => gatherRows(transpose(mapRows(layer.weight(), map, mixed)), ids),
+        weight: () => mapRows(layer.weight(), map, mixed),
+      };
+    }
     case "delta": {
       const part = (t: Tensor, axis: number): Tensor =>
         out === undefined ? t : slice(t, axis, out[0], out[1]);
@@ -138,6 +164,15 @@ export function foldLinear(layer: Layer, edit: LinearEdit, pass: PassCall | unde
     default:
       return change satisfies never;
   }
+}
+
+/** W M for the matrix M of a map. */
+function mapRows(
+  w: Tensor,
+  map: LinearMap,
+  mixed: (old: Tensor, mapped: Tensor, axis: number) => Tensor,
+): Tensor {
+  return mixed(w, matmul(w, map.weight()), 0);
 }
 
 /** A stand-in with the shape [out] for a weight [out, in]. */

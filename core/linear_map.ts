@@ -11,6 +11,8 @@ export interface LinearMap {
   readonly outFeatures: number;
   /** Every tensor the map is made of. */
   readonly tensors: readonly Tensor[];
+  /** Multiply-adds of `apply` for one row of x. */
+  readonly cost: number;
   /** x [..., in] → [..., out]. */
   apply(x: Tensor): Tensor;
   /** The map as a matrix [out, in], f32. */
@@ -26,6 +28,7 @@ export function dense(matrix: Tensor, transposed = false): LinearMap {
     inFeatures: transposed ? rows : columns,
     outFeatures: transposed ? columns : rows,
     tensors: [matrix],
+    cost: rows * columns,
     apply: (x) => matmul(x, matrix, { transposeB: !transposed }),
     weight: () => transposed ? transpose(matrix) : matrix,
     columns: (ids) => gatherRows(transposed ? matrix : transpose(matrix), ids),
@@ -51,6 +54,7 @@ export function lowRank(a: Tensor, b: Tensor, scale: number): LinearMap {
     inFeatures: a.shape[1]!,
     outFeatures: b.shape[0]!,
     tensors: [a, b],
+    cost: a.size + b.size,
     apply: (x) => matmul(scaled(matmul(x, a, { transposeB: true })), b, { transposeB: true }), // [.., in] [.., r] [.., out]
     weight: () => scaled(matmul(b, a)),
     columns: (ids) => matmul(scaled(gatherRows(transpose(a), ids)), b, { transposeB: true }),
@@ -65,6 +69,7 @@ export function sumOf(maps: readonly LinearMap[]): LinearMap {
     inFeatures: first.inFeatures,
     outFeatures: first.outFeatures,
     tensors: maps.flatMap((map) => map.tensors),
+    cost: maps.reduce((n, map) => n + map.cost, 0),
     apply: (x) => total((map) => map.apply(x)),
     weight: () => total((map) => map.weight()),
     columns: (ids) => total((map) => map.columns(ids)),

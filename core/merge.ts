@@ -76,6 +76,9 @@ function inverse(edit: Edit): Edit {
           ...change.out && { out: divide(1, change.out) },
         },
       };
+    case "input":
+      if (change.inverse === undefined) throw cannot;
+      return { ...edit, change: { form: "input", map: change.inverse, inverse: change.map } };
     case "delta":
       throw cannot;
     default:
