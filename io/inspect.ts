@@ -1,0 +1,114 @@
+/**
+ * What a folder or file holds, from headers and JSON alone: no weight is read, let alone loaded. Everything found wrong on
+ * the way is an error, as it would be when loading.
+ */
+import { openGguf } from "../formats/gguf.ts";
+import { openSafetensors } from "../formats/safetensors.ts";
+import type { JsonObject } from "../formats/tensor_file.ts";
+import { type AdapterDescription, inspectAdapter, inspectGgufAdapter } from "./inspect_adapter.ts";
+import { type Contents, contents, exists } from "./inspect_contents.ts";
+import { inspectGgufModel, inspectModelFolder, type ModelDescription } from "./inspect_model.ts";
+
+export type { AdapterDescription, Contents, ModelDescription };
+
+/** A folder with several adapters. */
+export interface AdaptersDescription {
+  readonly kind: "adapters";
+  readonly adapters: readonly AdapterDescription[];
+}
+
+/** Tensors without a model around them. */
+export interface TensorsDescription extends Contents {
+  readonly kind: "tensors";
+  readonly format: "safetensors" | "gguf";
+  readonly metadata: JsonObject;
+  readonly names: readonly string[];
+}
+
+/** Anything that `inspect` knows. */
+export type Description = ModelDescription | AdapterDescription | AdaptersDescription | TensorsDescription;
+
+/**
+ * Describes a folder (model, adapter or several adapters), a GGUF file (model or adapter) or a safetensors file.
+ *
+ * @throws {TypeError} when there is nothing of the kind.
+ * @throws {SyntaxError | RangeError} when a file is damaged; the message names it and says where.
+ */
+export async function inspectPath(path: string): Promise<Description> {
+  const stat = await Deno.stat(path).catch((error) => {
+    if (error instanceof Deno.errors.NotFound) {
+      throw new TypeError(`Cannot inspect "${path}": there is no such file or folder`);
+    }
+    throw error;
+  });
+  if (stat.isDirectory) return await inspectFolder(path.replace(/\/+$/, ""));
+  if (path.endsWith(".gguf")) return inspectGguf(path);
+  if (path.endsWith(".safetensors")) return inspectTensors(path);
+  throw new TypeError(`Cannot inspect "${path}": expected a folder, a .gguf or a .safetensors file`);
+}
+
+async function inspectFolder(path: string): Promise<Description> {
+  const names = [...Deno.readDirSync(path)].map((entry) => entry.name);
+  if (names.includes("config.json")) return await inspectModelFolder(path);
+  const own = names.includes("adapter_config.json") ? [inspectAdapter(path)] : [];
+  const below = names.sort().filter((name) => exists(`${path}/${name}/adapter_config.json`))
+    .map((name) => ({ ...inspectAdapter(`${path}/${name}`), name }));
+  const adapters = [...own, ...below];
+  if (adapters.length === 0) {
+    throw new TypeError(
+      `Cannot inspect "${path}": it has neither config.json (a model) nor adapter_config.json (an adapter)`,
+    );
+  }
+  return adapters.length === 1 ? adapters[0]! : { kind: "adapters", adapters };
+}
+
+function inspectGguf(path: string): Description {
+  const file = openGguf(path);
+  try {
+    const { metadata } = file;
+    if (metadata.get("general.type") === "adapter") return inspectGgufAdapter(file);
+    if (metadata.has("general.architecture")) return inspectGgufModel(path, file);
+    const stored = [...file.tensors.values()];
+    return {
+      kind: "tensors",
+      format: "gguf",
+      metadata: short(metadata),
+      names: stored.map((t) => t.name),
+      ...contents(stored),
+    };
+  } finally {
+    file.close();
+  }
+}
+
+function inspectTensors(path: string): TensorsDescription {
+  const file = openSafetensors(path);
+  try {
+    const stored = [...file.tensors.values()];
+    return {
+      kind: "tensors",
+      format: "safetensors",
+      metadata: short(file.metadata),
+      names: stored.map((t) => t.name),
+      ...contents(stored),
+    };
+  } finally {
+    file.close();
+  }
+}
+
+/** Metadata without long lists and texts. */
+function short(metadata: ReadonlyMap<string, unknown>): JsonObject {
+  return Object.fromEntries(
+    [...metadata].map(([key, value]) => [
+      key,
+      Array.isArray(value) && value.length > 8
+        ? `${value.length} values`
+        : typeof value === "string" && value.length > 200
+        ? `${value.slice(0, 200)}…`
+        : typeof value === "bigint"
+        ? String(value)
+        : value,
+    ]),
+  );
+}

@@ -1,0 +1,87 @@
+/** What an adapter's folder or GGUF file holds. */
+import type { GgufFile } from "../formats/gguf.ts";
+import { openSafetensors } from "../formats/safetensors.ts";
+import { isObject } from "../formats/strict_json.ts";
+import type { JsonObject } from "../formats/tensor_file.ts";
+import { type Contents, contents, exists, readJson } from "./inspect_contents.ts";
+
+/** One adapter of a folder. */
+export interface AdapterDescription extends Contents {
+  readonly kind: "adapter";
+  readonly format: "peft" | "adapters" | "gguf";
+  /** Its subfolder, where it is not the folder's own. */
+  readonly name?: string;
+  /** As its config names it: "LORA", "IA3", …. */
+  readonly method: string;
+  readonly base?: string;
+  readonly targets?: string | readonly string[];
+  /** All other fields of its config that are set to something. */
+  readonly options: JsonObject;
+}
+
+/** Describes a folder that has an adapter_config.json. */
+export function inspectAdapter(folder: string): AdapterDescription {
+  const config = readJson(`${folder}/adapter_config.json`);
+  const files = ["adapter_model.safetensors", "adapter.safetensors", "model.safetensors"];
+  const file = files.find((name) => exists(`${folder}/${name}`));
+  if (file === undefined) {
+    const pickle = [...Deno.readDirSync(folder)].map((e) => e.name).find((name) => /\.(bin|pt)$/.test(name));
+    throw new TypeError(
+      pickle === undefined
+        ? `Cannot inspect "${folder}": it has adapter_config.json but no adapter_model.safetensors`
+        : `Cannot inspect "${folder}": "${pickle}" is a pickle file, which can run code when it is read; convert it to safetensors`,
+    );
+  }
+  const open = openSafetensors(`${folder}/${file}`);
+  try {
+    const counted = contents([...open.tensors.values()]);
+    const { peft_type, base_model_name_or_path, target_modules, config: inner, model_name, ...rest } = config;
+    const peft = typeof peft_type === "string";
+    const inside = isObject(inner) ? inner : {};
+    const base = peft ? base_model_name_or_path : model_name;
+    return {
+      kind: "adapter",
+      format: peft ? "peft" : "adapters",
+      method: peft ? peft_type : String(inside["architecture"] ?? "unknown"),
+      ...typeof base === "string" && { base },
+      ...(typeof target_modules === "string" || isNames(target_modules)) && { targets: target_modules },
+      options: said(peft ? rest : inside),
+      ...counted,
+    };
+  } finally {
+    open.close();
+  }
+}
+
+/** Describes an open GGUF file that says it is an adapter. */
+export function inspectGgufAdapter({ metadata, tensors }: GgufFile): AdapterDescription {
+  const stored = [...tensors.values()];
+  const targets = new Set(
+    stored.map((t) => t.name.replace(/\.lora_[ab]$/, "").replace(/^blk\.\d+\.|\.weight$/g, "")),
+  );
+  const base = metadata.get("general.base_model.0.name");
+  return {
+    kind: "adapter",
+    format: "gguf",
+    method: String(metadata.get("adapter.type") ?? "unknown"),
+    ...typeof base === "string" && { base },
+    targets: [...targets],
+    options: {
+      architecture: metadata.get("general.architecture"),
+      alpha: metadata.get("adapter.lora.alpha"),
+    },
+    ...contents(stored),
+  };
+}
+
+/** The fields that say something: not null, empty or false. */
+function said(fields: JsonObject): JsonObject {
+  return Object.fromEntries(
+    Object.entries(fields).filter(([, v]) =>
+      v !== null && v !== false && v !== "" && !(typeof v === "object" && Object.keys(v!).length === 0)
+    ),
+  );
+}
+
+const isNames = (value: unknown): value is readonly string[] =>
+  Array.isArray(value) && value.every((name) => typeof name === "string");
