@@ -49,20 +49,29 @@ export function labelledPositions(labels: readonly (readonly number[])[]): {
   return { rows, ids };
 }
 
-/**
- * Mean cross-entropy over the labelled tokens, as a scalar tensor. The head is computed only where a label is.
- *
- * @throws {RangeError} when no token has a label.
- */
-export function loss(model: Model, batch: Batch, options: LossOptions = {}): Tensor {
+/** Scores of the tokens that have a label [labels, v], and the labels. The head is computed only there. */
+export function labelledLogits(
+  model: Model,
+  batch: Batch,
+  options: ForwardOptions = {},
+): { readonly logits: Tensor; readonly ids: readonly number[] } {
   const { rows, ids } = labelledPositions(batch.labels ?? []);
   if (rows.length === 0) throw new RangeError("Cannot take a loss: no token of the batch has a label");
   const { states } = model.architecture.states(model, batch, options);
   const flat = reshape(states, [-1, states.shape[states.shape.length - 1]!]); // [b·t, d]
   const chosen = gatherRows(flat, integers(rows, model.backend)); // [labels, d]
-  const logits = model.architecture.head(model, chosen, options);
+  return { logits: model.architecture.head(model, chosen, options), ids };
+}
+
+/**
+ * Mean cross-entropy over the labelled tokens, as a scalar tensor.
+ *
+ * @throws {RangeError} when no token has a label.
+ */
+export function loss(model: Model, batch: Batch, options: LossOptions = {}): Tensor {
+  const { logits, ids } = labelledLogits(model, batch, options);
   const each = crossEntropy(logits, integers(ids, model.backend), options.labelSmoothing ?? 0);
-  return divide(sum(each), options.labelCount ?? rows.length);
+  return divide(sum(each), options.labelCount ?? ids.length);
 }
 
 /** A loss and gradients shaped like the trained parameters. */

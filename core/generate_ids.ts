@@ -11,6 +11,8 @@ import {
 } from "./tensor/mod.ts";
 import { argmax, checkSampler, reshape, type Sampler, sampleToken, slice } from "../ops/mod.ts";
 import type { Batch, Cache, Model } from "./model.ts";
+import { prefixPositions } from "./pass.ts";
+import { rootOf } from "./weights.ts";
 
 export type { Sampler } from "../ops/mod.ts";
 
@@ -88,7 +90,7 @@ export async function continued(
   const rows: number[][] = prompts.map(() => []);
   if (maxNewTokens === 0) return rows;
   const ends = endsOf(model, options.eos);
-  const context = contextOf(model);
+  const context = contextOf(model) - prefixPositions(rootOf(model.weights));
   const seed = keyOf(options.key ?? 0);
   const open = new Set(rows.keys());
 

@@ -24,7 +24,7 @@ export interface Method<P extends Tree = Tree> {
    * What remains when training is over, where that is less than what trained: a prefix without the network that made it,
    * the average of experts. The same function in evaluation.
    */
-  settle?(params: P): Adapter;
+  settle?(params: P, spec: Spec): Adapter;
 }
 
 /** A method with parameters: what training changes and folders hold. */

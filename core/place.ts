@@ -130,6 +130,17 @@ export function places(spec: Spec): readonly Place[] {
   ];
 }
 
+/** The stack of a model that has one. @throws {RangeError} when it has none or several; the message names the method. */
+export function onlyStack(spec: Spec, method: string): StackPlace {
+  const [stack, ...more] = spec.stacks;
+  if (stack === undefined || more.length > 0) {
+    throw new RangeError(
+      `Cannot place ${method} on ${spec.architecture}: it needs a model with one stack but found ${spec.stacks.length}`,
+    );
+  }
+  return stack;
+}
+
 /**
  * Predicate: blocks `from` up to `to` (exclusive; default all after). In a model with two stacks say which.
  *

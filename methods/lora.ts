@@ -21,8 +21,10 @@ import {
   type Method,
   nest,
   replaceLeaf,
+  scope,
   sizesOf,
   type Spec,
+  type Synchronous,
   type TargetOptions,
   type Tensor,
   trainableCopy,
@@ -72,17 +74,18 @@ export function lora(options: LoraOptions = {}): Method {
   return {
     name: "lora",
     config: options as unknown as Readonly<Record<string, Json>>,
-    init: ({ model, key }) => {
-      const seed = keyOf(key);
-      const factors = chooseTargets(model.spec, options).flatMap((place) =>
-        Object.entries(freshFactors(place, options, fold(seed, place.path), model.backend))
-          .map(([name, t]) => [`${place.path}.${name}`, t] as const)
-      );
-      const biases = biasPaths(model.spec, options).map((path) =>
-        [path, trainableCopy(model.weights, path)] as const
-      );
-      return nest([...factors, ...biases]) as Tree;
-    },
+    init: ({ model, key }) =>
+      scope((): Synchronous<Tree> => {
+        const seed = keyOf(key);
+        const factors = chooseTargets(model.spec, options).flatMap((place) =>
+          Object.entries(freshFactors(place, options, fold(seed, place.path), model.backend))
+            .map(([name, t]) => [`${place.path}.${name}`, t] as const)
+        );
+        const biases = biasPaths(model.spec, options).map((path) =>
+          [path, trainableCopy(model.weights, path)] as const
+        );
+        return nest([...factors, ...biases]) as Tree;
+      }),
     edits: (params, spec) => [
       ...chooseTargets(spec, options).flatMap((place) =>
         editsOf(place, lookup(params, place.path) as LoraFactors, options)

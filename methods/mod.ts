@@ -3,12 +3,20 @@
  *
  * @module
  */
+export * from "./adamix.ts";
+export type { Affine } from "./affine.ts";
+export type { Activation, Bottleneck } from "./bottleneck.ts";
+export * from "./dora.ts";
 export * from "./fixed_weights.ts";
 export * from "./full_fine_tune.ts";
 export * from "./ia3.ts";
 export * from "./ia3_peft.ts";
+export * from "./ladder_side_tuning.ts";
 export * from "./lora.ts";
 export * from "./lora_peft.ts";
 export * from "./modules_to_save.ts";
 export * from "./peft_codec.ts";
+export * from "./pfeiffer.ts";
+export * from "./prefix_tuning.ts";
 export * from "./trainable_tokens.ts";
+export * from "./xlora.ts";

@@ -89,6 +89,9 @@ export function decoderStates<C>(
 
   const prepass = prepassStates(model, batch, options, parts, pass, stack);
   for (const edit of editsAt(stack.branch, "prepass")) {
+    if (signals.has(edit.name)) {
+      throw new RangeError(`Two edits compute the signal "${edit.name}": give one another name`);
+    }
     signals.set(edit.name, edit.run.run({ ...callAt(pass, edit.path), states: prepass!.states }));
   }
 

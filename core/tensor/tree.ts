@@ -46,6 +46,11 @@ export function leaves(tree: Tree): readonly (readonly [path: string, leaf: Tens
   return found;
 }
 
+/** The leaves of a tree with their paths below a path, as `nest` takes them. */
+export function under(path: string, tree: Tree): readonly (readonly [path: string, leaf: Tensor])[] {
+  return leaves(tree).map(([name, leaf]) => [`${path}.${name}`, leaf] as const);
+}
+
 /** A nested tree from leaves by path. @throws {RangeError} on a name that is both leaf and branch, or `__proto__`. */
 export function nest<L>(flat: Iterable<readonly [string, L]>): NestOf<L> {
   const root: Record<string, unknown> = Object.create(null);

@@ -1,0 +1,35 @@
+/** The matrix that a model has at a place, for methods that start from the weights they change. */
+import type { Tensor } from "./tensor/mod.ts";
+import { bareLayer, foldLinear, tableLayer } from "./fold.ts";
+import { dense } from "./linear_map.ts";
+import type { Model } from "./model.ts";
+import { bareLayerAt, optionalWeight, weight } from "./pass.ts";
+import type { MatrixPlace } from "./targets.ts";
+import { editsAt, into, rootOf } from "./weights.ts";
+
+/**
+ * The matrix [out, in] in f32, with the edits grafted there; of an embedding the transposed table. May share the base's
+ * storage: read it, do not free it.
+ *
+ * @throws {TypeError} when an edit there has no weight form.
+ */
+export function matrixAt(model: Model, place: MatrixPlace): Tensor {
+  const root = rootOf(model.weights);
+  const site = into(root, ...place.path.split("."));
+  const bare = () => {
+    switch (place.kind) {
+      case "linear":
+        return bareLayerAt(site, place.transposed);
+      case "embedding":
+        return tableLayer(weight(site, "weight"));
+      case "head":
+        return bareLayer(
+          dense(optionalWeight(site, "weight") ?? weight(into(root, ...place.tiedTo!.split(".")), "weight")),
+          undefined,
+        );
+    }
+  };
+  return editsAt(site.branch, "linear")
+    .reduce((layer, edit) => foldLinear(layer, edit, undefined), bare())
+    .weight();
+}

@@ -1,0 +1,103 @@
+/**
+ * DoRA. Liu et al. 2024, "DoRA: Weight-Decomposed Low-Rank Adaptation", arXiv 2402.09353, equations 5 and 11.
+ *
+ *   y = W x + b + (g − 1) ⊙ W drop(x) + g ⊙ s B A drop(x)        V = W + s B A   g = m / ‖V‖   ‖·‖ over each row of [out, in]
+ *
+ * The paper writes [in, out], so its columns are these rows. The norm is a constant in the derivative (section 4.3). The
+ * bias is not scaled. At first m = ‖V‖, so g = 1 and the model is unchanged. On a quantized base W is the decoded matrix.
+ */
+import {
+  chooseTargets,
+  detach,
+  type Edit,
+  fn,
+  leaves,
+  type LinearEdit,
+  type LinearMap,
+  lookup,
+  matrixAt,
+  type Method,
+  nest,
+  scope,
+  type Synchronous,
+  type Tensor,
+  type Tree,
+} from "../core/mod.ts";
+import { add, divide, dropout, matmul, multiply, reshape, sqrt, subtract, sumOfSquares } from "../ops/mod.ts";
+import { lora, type LoraOptions } from "./lora.ts";
+
+/**
+ * DoRA as a method. Options as LoRA's. Parameters under the layer's path: `a`, `b` and the row norms `magnitude` [out].
+ *
+ * @throws {RangeError} as `lora`, and for `branchBias`, which has no place in the decomposition.
+ * @example
+ * ```ts
+ * import { dora } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.equal(dora({ rank: 16, alpha: 32 }).name, "dora");
+ * ```
+ */
+export function dora(options: LoraOptions = {}): Method {
+  if (options.branchBias) throw new RangeError("Cannot give DoRA a branchBias: set it to false");
+  const inner = lora(options);
+  return {
+    name: "dora",
+    config: inner.config,
+    init: ({ model, key }) =>
+      scope((): Synchronous<Tree> => {
+        const factors = inner.init({ model, key });
+        const places = new Map(chooseTargets(model.spec, options).map((place) => [place.path, place]));
+        const magnitudes = inner.edits(factors, model.spec).flatMap((edit) => {
+          const map = updateOf(edit);
+          if (map === undefined) return [];
+          const v = add(matrixAt(model, places.get(edit.path)!), map.weight()); // [out, in]
+          return [[`${edit.path}.magnitude`, rowNorms(v)] as const];
+        });
+        return nest([...leaves(factors), ...magnitudes]) as Tree;
+      }),
+    edits: (params, spec) =>
+      inner.edits(params, spec).map((edit) => {
+        const map = updateOf(edit);
+        if (map === undefined) return edit;
+        const { magnitude } = lookup(params, edit.path) as { readonly magnitude: Tensor };
+        return decomposed(edit as LinearEdit, map, magnitude, options.dropout ?? 0);
+      }),
+  };
+}
+
+/** ΔW of a low-rank edit; undefined for the edits of biases. */
+function updateOf(edit: Edit): LinearMap | undefined {
+  return edit.kind === "linear" && edit.change.form === "add" ? edit.change.map : undefined;
+}
+
+function decomposed(edit: LinearEdit, map: LinearMap, magnitude: Tensor, p: number): LinearEdit {
+  const params = { map, magnitude };
+  return {
+    ...edit,
+    change: {
+      form: "delta",
+      reads: "input",
+      delta: fn(params, ({ map, magnitude }, call) => {
+        const w = call.weight();
+        const g = divide(magnitude, detach(rowNorms(add(w, map.weight())))); // [out]
+        const drops = call.train && call.key !== undefined && p > 0;
+        const x = drops ? dropout(call.x, p, call.key!) : call.x;
+        const wx = drops
+          ? matmul(x, w, { transposeB: true })
+          : call.bias === undefined
+          ? call.y
+          : subtract(call.y, call.bias);
+        return add(multiply(wx, subtract(g, 1)), multiply(map.apply(x), g));
+      }),
+      weight: fn(params, ({ map, magnitude }, call) => {
+        const v = add(call.weight, map.weight());
+        return multiply(v, reshape(divide(magnitude, rowNorms(v)), [-1, 1]));
+      }),
+    },
+  };
+}
+
+/** Euclidean norm of each row: [out, in] → [out]. */
+function rowNorms(v: Tensor): Tensor {
+  return sqrt(sumOfSquares(v, { axis: 1 }));
+}

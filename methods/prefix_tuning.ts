@@ -1,0 +1,182 @@
+/**
+ * Prefix tuning. Li and Liang 2021, "Prefix-Tuning: Optimizing Continuous Prompts for Generation", arXiv 2101.00190.
+ *
+ *   K ← [P_K; K]   V ← [P_V; V]   at every attention, P_K and P_V [n, heads, headDim] of its key and value heads
+ *   training   P = W₂ tanh(W₁ e + b₁) + b₂     e [n, d]   W₁ [k, d]     with W₂'s rows for each attention apart
+ *
+ * The rows stand after the projections, so they are keys and values, not hidden states, and get no rotation. One network
+ * and one e for each kind of attention (stack and role). In a decoder's self-attention the prefix is a past, as in the
+ * authors' code and PEFT: it takes n positions.
+ */
+import {
+  type AttentionCall,
+  type AttentionPlace,
+  fn,
+  fold,
+  key as keyOf,
+  lookup,
+  type Method,
+  nest,
+  type PrefixEdit,
+  type PrefixRows,
+  scope,
+  type Spec,
+  type Synchronous,
+  type Tensor,
+  type Tree,
+  under,
+} from "../core/mod.ts";
+import { dropout, normal, reshape, tanh } from "../ops/mod.ts";
+import { type Affine, affine, freshAffine } from "./affine.ts";
+
+/** Options of prefix tuning. */
+export interface PrefixTuningOptions {
+  /** n, default 10. */
+  readonly length?: number;
+  /** The network that makes the rows while training: its width k, or "none" to train them directly. Default k = 512. */
+  readonly network?: { readonly hidden: number } | "none";
+  /** Probability of dropping an element of P in training, default 0. */
+  readonly dropout?: number;
+  /** Whether the prefix shifts the text's positions: "past" (default, in a decoder's self-attention) or "none". */
+  readonly positions?: "past" | "none";
+}
+
+/** The network at one attention: `shared` over all attentions of a kind, `last` W₂'s rows for this one. */
+interface Network {
+  readonly shared: { readonly tokens: Tensor; readonly hidden: Affine };
+  readonly last: { readonly k: Affine; readonly v: Affine };
+}
+
+/**
+ * Prefix tuning as a method. Parameters: under an attention's path `k` and `v` [n, kvHeads, headDim]; with a network
+ * `k.weight` [kvHeads · headDim, k], `k.bias` and so for v, and `network.<stack>.<role>.tokens`, `.hidden.weight`,
+ * `.hidden.bias`. `settle` evaluates the network and drops it.
+ *
+ * @throws {RangeError} when the length or the network's width is no positive integer, or dropout is not in [0, 1).
+ * @example
+ * ```ts
+ * import { prefixTuning } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.equal(prefixTuning({ length: 5, network: "none" }).name, "prefixTuning");
+ * ```
+ */
+export function prefixTuning(options: PrefixTuningOptions = {}): Method {
+  const { length = 10, network = { hidden: 512 }, dropout: p = 0, positions = "past" } = options;
+  for (const [name, n] of Object.entries({ length, ...network !== "none" && { hidden: network.hidden } })) {
+    if (!Number.isInteger(n) || n < 1) {
+      throw new RangeError(`Expected ${name} to be a positive integer but found ${n}`);
+    }
+  }
+  if (!(p >= 0 && p < 1)) throw new RangeError(`Expected dropout from 0 up to 1 but found ${p}`);
+  const edit = (place: AttentionPlace, rows: PrefixEdit["rows"]): PrefixEdit => ({
+    kind: "prefix",
+    path: place.path,
+    positions: positions === "past" && place.stack === "decoder" && place.role === "self" ? length : 0,
+    rows,
+  });
+  const dropped = ({ k, v }: PrefixRows, call: AttentionCall): PrefixRows =>
+    call.train && call.key !== undefined && p > 0
+      ? { k: dropout(k, p, fold(call.key, "k")), v: dropout(v, p, fold(call.key, "v")) }
+      : { k, v };
+  const name = "prefixTuning";
+
+  if (network === "none") {
+    return {
+      name,
+      config: { length, network, dropout: p, positions },
+      init: ({ model, key }) =>
+        scope((): Synchronous<Tree> =>
+          nest(
+            attentions(model.spec).flatMap((place) =>
+              ["k", "v"].map((part) => {
+                const path = `${place.path}.${part}`;
+                const shape = [length, place.keyValueHeads, place.headDim];
+                return [path, normal(fold(keyOf(key), path), shape, model.backend)] as const;
+              })
+            ),
+          ) as Tree
+        ),
+      edits: (params, spec) =>
+        attentions(spec).map((place) => edit(place, fn(rowsAt<PrefixRows>(params, place), dropped))),
+    };
+  }
+
+  return {
+    name,
+    config: { length, network: { hidden: network.hidden }, dropout: p, positions },
+    init: ({ model, key }) =>
+      scope((): Synchronous<Tree> =>
+        nest([
+          ...kinds(model.spec).flatMap(([kind, width]) => {
+            const seed = fold(keyOf(key), kind);
+            return [
+              [`${kind}.tokens`, normal(fold(seed, "tokens"), [length, width], model.backend)] as const,
+              ...under(
+                `${kind}.hidden`,
+                freshAffine(fold(seed, "hidden"), network.hidden, width, model.backend),
+              ),
+            ];
+          }),
+          ...attentions(model.spec).flatMap((place) =>
+            ["k", "v"].flatMap((part) => {
+              const [path, out] = [`${place.path}.${part}`, place.keyValueHeads * place.headDim];
+              return under(path, freshAffine(fold(keyOf(key), path), out, network.hidden, model.backend));
+            })
+          ),
+        ]) as Tree
+      ),
+    edits: (params, spec) =>
+      attentions(spec).map((place) =>
+        edit(place, fn(networkAt(params, place), (used, call) => dropped(made(used, place), call)))
+      ),
+    settle: (params, spec) => ({
+      method: prefixTuning({ ...options, network: "none" }),
+      params: scope((): Synchronous<Tree> =>
+        nest(
+          attentions(spec).flatMap((place) => {
+            const { k, v } = made(networkAt(params, place), place);
+            return [[`${place.path}.k`, k] as const, [`${place.path}.v`, v] as const];
+          }),
+        ) as Tree
+      ),
+    }),
+  };
+}
+
+/** P_K and P_V of one attention. */
+function made(
+  { shared, last }: Network,
+  { keyValueHeads, headDim }: AttentionPlace,
+): PrefixRows {
+  const h = tanh(affine(shared.hidden, shared.tokens)); // [n, k]
+  const rows = (part: Affine): Tensor => reshape(affine(part, h), [-1, keyValueHeads, headDim]); // [n, g, d]
+  return { k: rows(last.k), v: rows(last.v) };
+}
+
+function networkAt(params: Tree, place: AttentionPlace): Network {
+  return {
+    shared: lookup(params, kindOf(place)) as unknown as Network["shared"],
+    last: rowsAt<Network["last"]>(params, place),
+  };
+}
+
+function attentions(spec: Spec): readonly AttentionPlace[] {
+  if (spec.attentions.length === 0) {
+    throw new RangeError("Cannot place prefixTuning: the model offers no attention");
+  }
+  return spec.attentions;
+}
+
+const kindOf = (place: AttentionPlace): string => `network.${place.stack}.${place.role}`;
+
+/** The kinds of attention, each with its stack's width. */
+function kinds(spec: Spec): readonly (readonly [kind: string, width: number])[] {
+  const width = (place: AttentionPlace): number =>
+    spec.stacks.find((s) => s.stack === place.stack)?.width ?? place.heads * place.headDim;
+  return [...new Map(attentions(spec).map((place) => [kindOf(place), width(place)] as const))];
+}
+
+const rowsAt = <T>(params: Tree, place: AttentionPlace): T => {
+  const { k, v } = lookup(params, place.path) as { readonly k: unknown; readonly v: unknown };
+  return { k, v } as T;
+};

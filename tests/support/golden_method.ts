@@ -1,0 +1,75 @@
+/** Golden cases of methods on the tiny Llama: parameters, logits, loss and gradients that another program gave. */
+import { forward, graft, leaves, lossAndGrad, nest, read, scope } from "../../core/mod.ts";
+import { type Adapter, type Backend, type Batch, keep, type Model, type Tree } from "../../core/mod.ts";
+import { loadModel } from "../../io/load_model.ts";
+import { assertClose } from "./assert.ts";
+import { GOLDEN, goldenNumbers, goldenTensors } from "./golden.ts";
+
+/** The batch that all cases ran. */
+export function goldenBatch(): Batch {
+  return JSON.parse(Deno.readTextFileSync(`${GOLDEN}llama_tiny/batch.json`));
+}
+
+/** The base of all cases. */
+export function goldenBase(backend: Backend): Promise<Model> {
+  return loadModel(`${GOLDEN}llama_tiny/base`, { backend });
+}
+
+/** A case's parameters under a prefix of its names ("param."), as a kept tree that the caller disposes. */
+export function goldenParams(
+  name: string,
+  backend: Backend,
+  prefix = "param.",
+): { readonly tree: Tree; dispose(): void } {
+  return keep(scope(() =>
+    nest(
+      [...goldenTensors(`methods/${name}.safetensors`, backend)]
+        .filter(([path]) => path.startsWith(prefix))
+        .map(([path, t]) => [path.slice(prefix.length), t] as const),
+    ) as Tree
+  ));
+}
+
+/** Tolerances relative to the largest value: f32 sums over widths of 24 to 37, through two blocks. */
+export interface GoldenTolerance {
+  readonly logits?: number;
+  readonly gradients?: number;
+}
+
+/** Logits, loss and every gradient of an adapter equal the golden ones. */
+export async function assertGolden(
+  name: string,
+  model: Model,
+  adapter: Adapter,
+  { logits: within = 1e-5, gradients = 1e-4 }: GoldenTolerance = {},
+): Promise<void> {
+  const expected = goldenNumbers(`methods/${name}.safetensors`);
+  const batch = goldenBatch();
+  const { logits } = forward(graft(model, adapter), batch);
+  assertClose(await read(logits), expected.get("logits")!, within, "logits");
+  logits.storage.free();
+  const { loss, grads } = await lossAndGrad(model, adapter, batch);
+  assertClose([loss], expected.get("loss")!, within, "loss");
+  await assertGradients(name, grads, gradients);
+  for (const [, t] of leaves(grads)) t.storage.free();
+}
+
+/** Every gradient equals the golden one, and none is missing or extra. */
+export async function assertGradients(name: string, grads: Tree, tolerance: number): Promise<void> {
+  const expected = goldenNumbers(`methods/${name}.safetensors`);
+  const wanted = [...expected.keys()].filter((path) => path.startsWith("grad.")).map((path) => path.slice(5));
+  const found = new Map(leaves(grads));
+  const missing = [
+    ...wanted.filter((p) => !found.has(p)),
+    ...[...found.keys()].filter((p) => !wanted.includes(p)),
+  ];
+  if (missing.length > 0) throw new Error(`Gradients differ in ${missing.join(", ")}`);
+  for (const path of wanted) {
+    assertClose(
+      await read(found.get(path)!),
+      expected.get(`grad.${path}`)!,
+      tolerance,
+      `gradient of ${path}`,
+    );
+  }
+}
