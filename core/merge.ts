@@ -1,9 +1,11 @@
 /** `merge` and `unmerge`: an adapter written into the weights, and taken out again. */
 import {
+  allocate,
   castTo,
   type DType,
   isQuantized,
   keep,
+  ownedHere,
   scope,
   type Synchronous,
   Tensor,
@@ -89,18 +91,33 @@ function inverse(edit: Edit): Edit {
 function rewritten<M extends Model>(model: M, edits: readonly Edit[], options: MergeOptions): M {
   const root = keep(scope((): Synchronous<Record<string, Tensor>> => {
     const changed = new Map<string, Tensor>();
-    for (const edit of edits) for (const [path, leaf] of apply(edit, model, changed)) changed.set(path, leaf);
+    // As in the forward pass, where a weight is settled before the layer's own edits.
+    const weightsFirst = [
+      ...edits.filter((edit) => edit.kind === "weight"),
+      ...edits.filter((edit) => edit.kind !== "weight"),
+    ];
+    for (const edit of weightsFirst) {
+      for (const [path, leaf] of apply(edit, model, changed)) changed.set(path, leaf);
+    }
     return Object.fromEntries(
       [...changed].map(([path, leaf]) => {
         const base = lookup(model.weights, path);
         const same = base instanceof Tensor ? base.dtype : "f32";
         const dtype = options.dtype === "same" ? same : options.dtype ?? "f32";
-        return [path, castTo(leaf, leaf.shape.length < 2 && isQuantized(dtype) ? "f32" : dtype)];
+        return [path, owned(castTo(leaf, leaf.shape.length < 2 && isQuantized(dtype) ? "f32" : dtype))];
       }),
     );
   }));
   const weights = setLeaves(model.weights, Object.entries(root.tree));
   return { ...model, weights, dispose: () => root.dispose() };
+}
+
+/** A copy of what the adapter or the base owns: the merged model outlives the one and frees neither. */
+function owned(leaf: Tensor): Tensor {
+  if (ownedHere(leaf.storage)) return leaf;
+  const copy = allocate(leaf.backend, leaf.shape, leaf.dtype);
+  leaf.backend.copy(leaf, copy);
+  return copy;
 }
 
 /** The leaves that one edit changes, given those changed so far. */
@@ -120,14 +137,21 @@ function apply(
       const { weightPath, transposed } = matrixOf(edit, model.spec);
       const biasPath = `${edit.path}.bias`;
       const bias = leaf(biasPath);
+      const tiedTo = model.spec.heads.find((head) => head.path === edit.path)?.tiedTo;
+      const stored = leaf(weightPath) ?? leaf(`${tiedTo}.weight`)!;
       const base: Layer = bareLayer(
-        dense(leaf(weightPath)!, transposed),
+        dense(stored, transposed),
         bias === undefined ? undefined : decoded(bias),
       );
       const next = foldLinear(base, edit, undefined);
       const matrix = next.weight();
       const vector = edit.change.form === "bias" || bias !== undefined ? next.bias() : undefined;
+      // An embedding's edit is none of the tied head's, which from here on has a matrix of its own.
+      const untied = model.spec.heads
+        .map((head) => ({ head: `${head.path}.weight`, tiedTo: head.tiedTo }))
+        .filter(({ head, tiedTo }) => tiedTo === edit.path && leaf(head) === undefined);
       return [
+        ...untied.map(({ head }) => [head, stored] as const),
         ...edit.change.form === "bias"
           ? []
           : [[weightPath, transposed ? transpose(matrix) : matrix] as const],

@@ -12,9 +12,7 @@ export const PEFT_VERSION = "0.21.2";
 export const COMMON_FIELDS: Readonly<Record<string, Json>> = {
   auto_mapping: null,
   base_model_name_or_path: null,
-  exclude_modules: null,
   inference_mode: true,
-  modules_to_save: null,
   peft_version: PEFT_VERSION,
   revision: null,
   target_modules: null,
@@ -59,7 +57,7 @@ export function knownFields(
 ): Readonly<Record<string, Json>> {
   const all = { ...COMMON_FIELDS, ...known };
   for (const [name, value] of Object.entries(fields)) {
-    if (inactive(value)) continue;
+    if (inactive(value) || name === "runtime_config") continue; // the latter says where to compute, not what
     if (!Object.hasOwn(all, name)) {
       throw new RangeError(
         `Cannot load this ${type} adapter: the field "${name}" (${

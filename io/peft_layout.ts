@@ -4,14 +4,14 @@
  * rows and the base's own tables; with more than the main method the adapter is a composition of named parts.
  */
 import {
-  chooseTargets,
   compose,
   lookup,
   type MatrixPlace,
   type Method,
   type Model,
+  nameMatches,
   type Spec,
-  Tensor,
+  type Tensor,
   weightLeaves,
 } from "../core/mod.ts";
 import { fixedWeights } from "../methods/fixed_weights.ts";
@@ -46,8 +46,11 @@ export interface FolderLayout {
   readonly copies: readonly { readonly key: string; readonly of: string }[];
 }
 
-/** Names of the parts in a composition. */
-export const PARTS = { main: "adapter", saved: "saved", tokens: "tokens", fixed: "base" } as const;
+/** Where each part's params lie: the name of a part in a composition, or "" for the whole. */
+export type PartNames = Readonly<Record<"main" | "saved" | "tokens" | "fixed", string>>;
+
+/** The names that loading gives. */
+export const PARTS: PartNames = { main: "adapter", saved: "saved", tokens: "tokens", fixed: "base" };
 
 /** Binds a codec. Generic code sees tensors and fields only. */
 export function mainPart<O>(
@@ -84,34 +87,41 @@ export function modulePaths(model: Model): readonly string[] {
 }
 
 /** The folder of parts, as an adapter of the model. */
-export function folderLayout(parts: FolderParts, model: Model): FolderLayout {
+export function folderLayout(parts: FolderParts, model: Model, names?: PartNames): FolderLayout {
   const { main, saved, tokens, fixed = [] } = parts;
   const list = [
     ...fixed.length > 0
-      ? [{ name: PARTS.fixed, method: fixedWeights({ parameters: fixed }), tensors: [] }]
+      ? [{ part: "fixed" as const, method: fixedWeights({ parameters: fixed }), tensors: [] }]
       : [],
-    ...main ? [{ name: PARTS.main, method: main.method, tensors: main.tensors }] : [],
+    ...main ? [{ part: "main" as const, method: main.method, tensors: main.tensors }] : [],
     ...saved
-      ? [{ name: PARTS.saved, method: modulesToSave(saved), tensors: savedTensors(saved, model) }]
+      ? [{ part: "saved" as const, method: modulesToSave(saved), tensors: savedTensors(saved, model) }]
       : [],
     ...tokens
       ? [{
-        name: PARTS.tokens,
+        part: "tokens" as const,
         method: trainableTokens(tokens),
         tensors: tokenTensors(model.spec, tokens, main ? "token_adapter." : ""),
       }]
       : [],
   ];
+  const [first] = list;
+  if (first === undefined) throw new RangeError("Expected an adapter with at least one part but found none");
   const keys = new Set(list.flatMap((part) => part.tensors.map((t) => t.key)));
   const copies = copiesOf(parts, model).filter((copy) => keys.has(copy.of));
-  const [only] = list;
-  if (list.length === 1) return { method: only!.method, tensors: only!.tensors, copies };
+  const prefixOf = (part: keyof PartNames): string => names?.[part] ?? (list.length === 1 ? "" : PARTS[part]);
   return {
-    method: compose(Object.fromEntries(list.map(({ name, method }) => [name, method]))),
-    tensors: list.flatMap(({ name, tensors }) => tensors.map((t) => ({ ...t, path: `${name}.${t.path}` }))),
+    method: list.length === 1
+      ? first.method
+      : compose(Object.fromEntries(list.map(({ part, method }) => [PARTS[part], method]))),
+    tensors: list.flatMap(({ part, tensors }) =>
+      tensors.map((t) => ({ ...t, path: joined(prefixOf(part), t.path) }))
+    ),
     copies,
   };
 }
+
+const joined = (prefix: string, path: string): string => prefix === "" ? path : `${prefix}.${path}`;
 
 function savedTensors(saved: ModulesToSaveOptions, model: Model): readonly PeftTensor[] {
   return savedLeaves(model, saved).map(({ path, source }) => ({
@@ -137,7 +147,12 @@ function copiesOf({ main, saved, tokens, fixed = [] }: FolderParts, model: Model
   });
 }
 
-/** The layers of a selection, by path. @throws {RangeError} when a path is no layer. */
-export function placesAt(spec: Spec, paths: readonly string[]): readonly MatrixPlace[] {
-  return chooseTargets(spec, { targets: (place) => paths.includes(place.path) });
+/** PEFT takes every module whose path ends with the name, even inside a word ("norm" is also "input_layernorm"). */
+export function modulesEndingWith(names: readonly string[], model: Model): readonly string[] {
+  return modulePaths(model).filter((path) => names.some((name) => path.endsWith(name)));
+}
+
+/** Our reading of the same names: whole segments. */
+export function modulesNamed(names: readonly string[], model: Model): readonly string[] {
+  return modulePaths(model).filter((path) => names.some((name) => nameMatches(name, path)));
 }

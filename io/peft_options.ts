@@ -11,11 +11,19 @@ import {
 import { knownFields, namesField, type PeftConfig } from "../formats/peft_config.ts";
 import { ia3Defaults } from "../formats/peft_defaults.ts";
 import { chosenPaths, type PeftTargets, peftTargets, pythonPattern } from "../formats/peft_targets.ts";
+import { doraPeft } from "../methods/dora_peft.ts";
 import { ia3Peft } from "../methods/ia3_peft.ts";
 import { loraPeft } from "../methods/lora_peft.ts";
 import type { PeftCodec, PeftFields } from "../methods/peft_codec.ts";
 import { tokenRows, type TrainableTokensOptions } from "../methods/trainable_tokens.ts";
-import { type FolderParts, type MainPart, mainPart, matrixPlaces, modulePaths } from "./peft_layout.ts";
+import {
+  type FolderParts,
+  type MainPart,
+  mainPart,
+  matrixPlaces,
+  modulesEndingWith,
+  modulesNamed,
+} from "./peft_layout.ts";
 
 /**
  * The parts that a config describes.
@@ -25,9 +33,10 @@ import { type FolderParts, type MainPart, mainPart, matrixPlaces, modulePaths } 
 export function partsOfConfig(config: PeftConfig, model: Model): FolderParts {
   switch (config.type) {
     case "LORA": {
-      const fields = knownFields(config, loraPeft.fields, loraPeft.refused);
+      const codec = config.fields["use_dora"] === true ? doraPeft : loraPeft;
+      const fields = knownFields(config, codec.fields, codec.refused);
       const standard = (): readonly string[] => chooseTargets(model.spec, {}).map((place) => place.path);
-      return withExtras(main(loraPeft, fields, standard, model), fields, model);
+      return withExtras(main(codec, fields, standard, model), fields, model);
     }
     case "IA3": {
       const fields = knownFields(config, ia3Peft.fields, ia3Peft.refused);
@@ -145,17 +154,15 @@ function withExtras(part: MainPart, fields: PeftFields, model: Model): FolderPar
   };
 }
 
-/** PEFT takes every module whose path ends with the name, even inside a word ("norm" is also "input_layernorm"). */
+/** Names that mean in our reading what the given ones mean in PEFT's. */
 function savedNames(names: readonly string[], model: Model): readonly string[] {
-  const all = modulePaths(model);
   for (const name of names) {
-    if (!all.some((path) => path.endsWith(name))) {
+    if (modulesEndingWith([name], model).length === 0) {
       throw new RangeError(`"${name}" of modules_to_save matches no module of the model`);
     }
   }
-  const theirs = all.filter((path) => names.some((name) => path.endsWith(name)));
-  const ours = all.filter((path) => names.some((name) => nameMatches(name, path)));
-  return theirs.length === ours.length ? names : theirs;
+  const theirs = modulesEndingWith(names, model);
+  return theirs.length === modulesNamed(names, model).length ? names : theirs;
 }
 
 /** Heads whose embedding gets a copy of its own in PEFT while they keep the shared table. */

@@ -9,7 +9,13 @@ import { flagField, type PeftCodec, type PeftTensor } from "./peft_codec.ts";
 /** The codec of `peft_type` "IA3". `feedforward_modules` is settled with the targets. */
 export const ia3Peft: PeftCodec<Ia3Options> = {
   type: "IA3",
-  fields: { fan_in_fan_out: false, feedforward_modules: null, init_ia3_weights: true },
+  fields: {
+    exclude_modules: null,
+    modules_to_save: null,
+    fan_in_fan_out: false,
+    feedforward_modules: null,
+    init_ia3_weights: true,
+  },
   refused: {},
   read: (fields) => {
     flagField(fields, "init_ia3_weights"); // says how the vectors started, which is past

@@ -21,6 +21,8 @@ import {
 export const loraPeft: PeftCodec<LoraOptions> = {
   type: "LORA",
   fields: {
+    exclude_modules: null,
+    modules_to_save: null,
     r: 8,
     lora_alpha: 8,
     lora_dropout: 0,
@@ -52,7 +54,6 @@ export const loraPeft: PeftCodec<LoraOptions> = {
     layer_replication: null,
     target_parameters: null,
     use_bdlora: null,
-    runtime_config: null,
   },
   refused: {
     use_dora: "DoRA",

@@ -7,6 +7,7 @@ export * from "./adamix.ts";
 export type { Affine } from "./affine.ts";
 export type { Activation, Bottleneck } from "./bottleneck.ts";
 export * from "./dora.ts";
+export * from "./dora_peft.ts";
 export * from "./fixed_weights.ts";
 export * from "./full_fine_tune.ts";
 export * from "./ia3.ts";

@@ -90,6 +90,7 @@ CASES = {
     "gpt2_embedding": ("gpt2", lambda: lora(target_modules=["wte", "wpe", "c_fc"])),
     "gpt2_all_linear": ("gpt2", lambda: lora(target_modules="all-linear", r=1)),
     "gpt2_ia3": ("gpt2", lambda: ia3()),
+    "gpt2_dora": ("gpt2", lambda: lora(target_modules=["c_attn", "lm_head"], use_dora=True, use_rslora=True)),
     "dora": ("llama_tied", lambda: lora(target_modules=["q_proj", "down_proj"], use_dora=True)),
 }
 

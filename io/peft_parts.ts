@@ -1,0 +1,220 @@
+/** From an adapter to the parts of a PEFT folder, and the config fields that name its layers. */
+import {
+  type Adapter,
+  chooseTargets,
+  FROZEN,
+  type Json,
+  leaves,
+  lookup,
+  type MatrixPlace,
+  type Model,
+  type Spec,
+  type TargetOptions,
+  type Tensor,
+  type Tree,
+} from "../core/mod.ts";
+import { chosenPaths, type PeftTargets, pythonSource, shortNames } from "../formats/peft_targets.ts";
+import type { FixedWeightsOptions } from "../methods/fixed_weights.ts";
+import { doraPeft } from "../methods/dora_peft.ts";
+import type { Ia3Options } from "../methods/ia3.ts";
+import { ia3Peft, scalesInput } from "../methods/ia3_peft.ts";
+import type { LoraOptions } from "../methods/lora.ts";
+import { loraPeft } from "../methods/lora_peft.ts";
+import type { ModulesToSaveOptions } from "../methods/modules_to_save.ts";
+import type { PeftFields } from "../methods/peft_codec.ts";
+import type { TrainableTokensOptions } from "../methods/trainable_tokens.ts";
+import { type FolderParts, mainPart, matrixPlaces, type PartNames, PARTS } from "./peft_layout.ts";
+
+/** One method of an adapter, where its params lie, and its options. */
+interface Piece {
+  readonly method: string;
+  readonly prefix: string;
+  readonly options: Readonly<Record<string, Json>>;
+  readonly params: Tree;
+}
+
+/** What a folder says of an adapter. */
+export interface AdapterParts {
+  readonly parts: FolderParts;
+  readonly names: PartNames;
+  /** `target_modules` and its relatives. */
+  readonly targets: PeftFields;
+}
+
+/**
+ * Takes an adapter apart.
+ *
+ * @throws {TypeError} when PEFT folders cannot hold one of its methods, or two of a kind.
+ * @throws {RangeError} when its parameters do not fit the model.
+ */
+export function partsOfAdapter(adapter: Adapter, model: Model): AdapterParts {
+  let parts: FolderParts = {};
+  let names: PartNames = PARTS;
+  let targets: PeftFields = {};
+  for (const piece of piecesOf(adapter.method.name, adapter.method.config, adapter.params, "")) {
+    const part = kindOf(piece.method);
+    if (parts[part] !== undefined) {
+      throw new TypeError(
+        `Cannot save "${adapter.method.name}" for PEFT: a folder holds one ${part} part, not two`,
+      );
+    }
+    names = { ...names, [part]: piece.prefix };
+    switch (part) {
+      case "main": {
+        const made = mainOf(piece, model.spec);
+        targets = made.targets;
+        parts = { ...parts, main: made.main };
+        break;
+      }
+      case "saved":
+        parts = { ...parts, saved: savedOf(piece) };
+        break;
+      case "tokens":
+        parts = { ...parts, tokens: piece.options as unknown as TrainableTokensOptions };
+        break;
+      case "fixed":
+        parts = { ...parts, fixed: (piece.options as unknown as FixedWeightsOptions).parameters };
+        break;
+    }
+  }
+  return { parts, names, targets };
+}
+
+/** The methods of a composition, however deep. */
+function piecesOf(
+  name: string,
+  config: Readonly<Record<string, Json>>,
+  params: Tree,
+  prefix: string,
+): readonly Piece[] {
+  if (!name.startsWith("compose(")) return [{ method: name, prefix, options: config, params }];
+  return Object.entries(config).flatMap(([part, value]) => {
+    const { method, ...options } = value as Readonly<Record<string, Json>>;
+    const inner = (params[part] ?? {}) as Tree;
+    return piecesOf(String(method), options, inner, prefix === "" ? part : `${prefix}.${part}`);
+  });
+}
+
+function kindOf(method: string): keyof PartNames {
+  switch (method) {
+    case "lora":
+    case "dora":
+    case "ia3":
+      return "main";
+    case "modulesToSave":
+    case "only":
+      return "saved";
+    case "trainableTokens":
+      return "tokens";
+    case "fixedWeights":
+      return "fixed";
+    default:
+      throw new TypeError(
+        `Cannot save "${method}" as a PEFT folder: it holds lora, dora, ia3, trainableTokens, modulesToSave and only; ` +
+          "merge the adapter and save the model instead",
+      );
+  }
+}
+
+function mainOf(
+  { method, options, params }: Piece,
+  spec: Spec,
+): { readonly main: NonNullable<FolderParts["main"]>; readonly targets: PeftFields } {
+  const places = adaptedPlaces(params, spec);
+  if (places.length === 0) {
+    throw new RangeError(`Cannot save ${method}: none of its parameters stands at a layer`);
+  }
+  // PEFT decides a layer at a time and the last one stays in the config; it reads the field as a hint only.
+  const last = places.findLast((place) => place.kind !== "embedding");
+  const transposed = last?.kind === "linear" && last.transposed;
+  if (method !== "ia3") {
+    const main = mainPart(method === "dora" ? doraPeft : loraPeft, options as LoraOptions, places, spec);
+    return {
+      main,
+      targets: { ...targetFields(options as LoraOptions, places, spec, true), fan_in_fan_out: transposed },
+    };
+  }
+  const main = mainPart(ia3Peft, options as Ia3Options, places, spec);
+  const fields = targetFields(options as Ia3Options, places, spec, false);
+  const scaled = places.filter((place) => scalesInput(place, options as Ia3Options));
+  return { main, targets: { ...withFeedForward(fields, scaled, places), fan_in_fan_out: transposed } };
+}
+
+/** A combinator may have narrowed the method, so the parameters say what is adapted. A bias alone adapts nothing. */
+function adaptedPlaces(params: Tree, spec: Spec): readonly MatrixPlace[] {
+  return matrixPlaces(spec).filter((place) => {
+    const found = lookup(params, place.path);
+    return found !== undefined && Object.keys(found).some((name) => name !== "bias" && name !== "weight");
+  });
+}
+
+/** The options as PEFT's fields when those choose the same layers, else the layers by name. */
+function targetFields(
+  options: TargetOptions,
+  places: readonly MatrixPlace[],
+  spec: Spec,
+  layered: boolean,
+): PeftFields {
+  const all = matrixPlaces(spec).map((place) => place.path);
+  const wanted = places.map((place) => place.path);
+  const names = shortNames(wanted, all);
+  const { targets, exclude, layers } = options;
+  const natural: PeftTargets = {
+    target_modules: targets instanceof RegExp
+      ? pythonSource(targets)
+      : Array.isArray(targets)
+      ? targets as readonly string[]
+      : shortNames(chooseTargets(spec, { ...targets && { targets } }).map((place) => place.path), all),
+    exclude_modules: exclude instanceof RegExp ? pythonSource(exclude) : exclude ?? null,
+    layers_to_transform: layers ?? null,
+    layers_pattern: null,
+    modules_to_save: null,
+  };
+  const expressible = layers === undefined || (layered && typeof natural.target_modules !== "string");
+  const same = expressible && chosenPaths(natural, all).join() === wanted.join();
+  const { target_modules, exclude_modules, layers_to_transform } = same
+    ? natural
+    : { target_modules: names, exclude_modules: null, layers_to_transform: null };
+  return { target_modules, exclude_modules, ...layered && { layers_to_transform } };
+}
+
+/** PEFT wants `feedforward_modules` among the names of `target_modules`, and compares plain ends of paths. */
+function withFeedForward(
+  fields: PeftFields,
+  scaled: readonly MatrixPlace[],
+  places: readonly MatrixPlace[],
+): PeftFields {
+  const wanted = scaled.map((place) => place.path);
+  const targets = fields["target_modules"];
+  const ends = (name: string): readonly string[] =>
+    places.map((place) => place.path).filter((path) => path.endsWith(name));
+  const names = Array.isArray(targets)
+    ? (targets as readonly string[]).filter((name) =>
+      ends(name).length > 0 && ends(name).every((p) => wanted.includes(p))
+    )
+    : shortNames(wanted, places.map((place) => place.path));
+  if (wanted.every((path) => names.some((name) => path.endsWith(name)))) {
+    return { ...fields, feedforward_modules: names };
+  }
+  return {
+    ...fields,
+    target_modules: places.map((place) => place.path),
+    exclude_modules: null,
+    feedforward_modules: wanted,
+  };
+}
+
+function savedOf({ method, options, params }: Piece): ModulesToSaveOptions {
+  if (method === "modulesToSave") return options as unknown as ModulesToSaveOptions;
+  const modules = leaves(params as Readonly<Record<string, Tensor | Tree>>)
+    .map(([path]) => path.slice(0, path.lastIndexOf(".")));
+  return { modules: [...new Set(modules)] };
+}
+
+/** The trained leaves that no tensor of the folder takes. */
+export function leftOver(params: Tree, taken: readonly string[]): readonly string[] {
+  const known = new Set(taken);
+  return leaves(params).map(([path]) => path).filter((path) =>
+    !known.has(path) && !path.split(".").includes(FROZEN)
+  );
+}

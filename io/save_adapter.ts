@@ -1,0 +1,241 @@
+/** `saveAdapter`: an adapter into a folder that HF PEFT reads. */
+import {
+  type Adapter,
+  byteLength,
+  bytesOf,
+  castTo,
+  FROZEN,
+  isQuantized,
+  leaves,
+  lookup,
+  type MatrixPlace,
+  type Model,
+  sameShape,
+  scope,
+  showShape,
+  Tensor,
+  trainable,
+  weightLeaves,
+} from "../core/mod.ts";
+import { writeTextAtomically } from "../formats/atomic_write.ts";
+import { peftConfigText } from "../formats/peft_config.ts";
+import { checkAdapterName, PEFT_FILES, PEFT_PREFIX } from "../formats/peft_keys.ts";
+import { writeSafetensors } from "../formats/safetensors_write.ts";
+import type { WritableTensor } from "../formats/tensor_file.ts";
+import type { PeftFields } from "../methods/peft_codec.ts";
+import { tokenRows } from "../methods/trainable_tokens.ts";
+import { adapterCard } from "./adapter_card.ts";
+import { baseTables, savesBaseTables } from "./peft_base.ts";
+import {
+  type FolderLayout,
+  folderLayout,
+  matrixPlaces,
+  modulePaths,
+  modulesEndingWith,
+  modulesNamed,
+} from "./peft_layout.ts";
+import { type AdapterParts, leftOver, partsOfAdapter } from "./peft_parts.ts";
+
+/** How to save an adapter. */
+export interface SaveAdapterOptions {
+  /** The kind of folder. Default "peft". */
+  readonly format?: "peft";
+  /** For the model card: the licence, a hash of the training data, the command that trained it. */
+  readonly card?: { readonly licence?: string; readonly data?: string; readonly command?: string };
+}
+
+/**
+ * Saves an adapter as an HF PEFT folder: `adapter_config.json`, `adapter_model.safetensors` and a model card. The adapter
+ * "default" (or without a name) goes to the folder itself, another into the subfolder of its name, as PEFT does it. With
+ * `{ ...adapter, params: grads }` gradients are saved under the same keys.
+ *
+ * @throws {TypeError} when a PEFT folder cannot hold the method.
+ * @throws {RangeError} when parameters do not fit the model, or PEFT would lose weights under the adapter's name.
+ */
+export async function saveAdapter(
+  folder: string,
+  adapter: Adapter,
+  model: Model,
+  options: SaveAdapterOptions = {},
+): Promise<void> {
+  const format = options.format ?? "peft";
+  if (format !== "peft") throw new RangeError(`Cannot save an adapter as "${format}": known is "peft"`);
+  const described = partsOfAdapter(adapter, model);
+  const layout = folderLayout(described.parts, model, described.names);
+  checkParams(adapter, layout);
+  const name = adapter.name ?? "default";
+  if (name !== "default") checkAdapterName(name, modulePaths(model));
+  const target = name === "default" ? folder : `${folder.replace(/\/+$/, "")}/${name}`;
+  const { type, fields } = configOf(described, model);
+  const tensors = [...adapterTensors(adapter, layout), ...tableTensors(adapter, described, fields, model)];
+  await Deno.mkdir(target, { recursive: true });
+  await writeSafetensors(`${target}/${PEFT_FILES.weights}`, tensors);
+  await writeTextAtomically(`${target}/${PEFT_FILES.config}`, peftConfigText(type, fields));
+  const count = (list: readonly (readonly [string, Tensor])[]): number =>
+    list.reduce((n, [, t]) => n + t.size, 0);
+  const card = adapterCard({
+    base: model.source,
+    method: adapter.method.name,
+    type,
+    trained: count(leaves(trainable(adapter.params))),
+    ofBase: count(weightLeaves(model.weights)),
+    layers: described.parts.main?.places.length ?? 0,
+    ...options.card,
+  });
+  await writeTextAtomically(`${target}/README.md`, card);
+}
+
+/** Every tensor of the folder has its parameter, and every parameter its tensor. */
+function checkParams({ method, params }: Adapter, { tensors }: FolderLayout): void {
+  for (const { path, shape } of tensors) {
+    const found = lookup(params, path);
+    if (!(found instanceof Tensor)) {
+      throw new RangeError(`Cannot save ${method.name}: it has no parameter "${path}"`);
+    }
+    if (!sameShape(found.shape, shape)) {
+      throw new RangeError(
+        `Cannot save ${method.name}: ${path}: expected ${showShape(shape)} but found ${
+          showShape(found.shape)
+        }`,
+      );
+    }
+  }
+  const extra = leftOver(params, tensors.map((t) => t.path));
+  if (extra.length > 0) {
+    throw new RangeError(
+      `Cannot save ${method.name}: a PEFT folder has no place for "${extra.join('", "')}"`,
+    );
+  }
+}
+
+function configOf(
+  { parts, targets }: AdapterParts,
+  model: Model,
+): { readonly type: string; readonly fields: PeftFields } {
+  const { main, saved, tokens, fixed = [] } = parts;
+  const common = {
+    base_model_name_or_path: model.source ?? null,
+    task_type: ["llama", "gpt2"].includes(model.spec.architecture) ? "CAUSAL_LM" : null,
+  };
+  if (main === undefined) {
+    if (tokens === undefined || saved !== undefined) {
+      throw new TypeError("Cannot save whole modules alone as a PEFT folder: merge them and save the model");
+    }
+    const rows = tokenRows(model.spec, tokens);
+    if (rows.some(({ ids }) => ids.join() !== rows[0]!.ids.join())) {
+      throw new RangeError(
+        "Cannot save trainable tokens alone with other ids for each table: PEFT has one list",
+      );
+    }
+    return {
+      type: "TRAINABLE_TOKENS",
+      fields: {
+        ...common,
+        init_weights: true,
+        target_modules: rows.map(({ place }) => place.path),
+        token_indices: rows[0]!.ids,
+      },
+    };
+  }
+  const follows = model.spec.heads.some((head) =>
+    head.tiedTo !== undefined && !fixed.includes(`${head.path}.weight`) && saved !== undefined &&
+    savedAlone(saved.modules, head.tiedTo, head.path)
+  );
+  if (follows && main.type !== "LORA") {
+    throw new RangeError(
+      `Cannot save the tied embedding beside ${main.type}: PEFT unties it there; save both tables`,
+    );
+  }
+  const modules = saved === undefined
+    ? null
+    : modulesEndingWith(saved.modules, model).length === modulesNamed(saved.modules, model).length
+    ? saved.modules
+    : modulesNamed(saved.modules, model);
+  checkOverlap(main.places, modules ?? []);
+  return {
+    type: main.type,
+    fields: {
+      ...common,
+      ...main.fields,
+      ...targets,
+      modules_to_save: modules,
+      ...main.type === "LORA" && {
+        trainable_token_indices: tokens === undefined ? null : tokens.tokens,
+        ensure_weight_tying: follows,
+      },
+    },
+  };
+}
+
+/** PEFT never adapts a layer inside a saved module. */
+function checkOverlap(places: readonly MatrixPlace[], modules: readonly string[]): void {
+  const inside = places.find(({ path }) =>
+    modules.some((name) => new RegExp(`^(.*\\.)?${RegExp.escape(name)}(\\..*)?$`).test(path))
+  );
+  if (inside !== undefined) {
+    throw new RangeError(
+      `Cannot save this adapter for PEFT: "${inside.path}" is adapted and lies in a saved module; exclude it from the targets`,
+    );
+  }
+}
+
+const savedAlone = (modules: readonly string[], one: string, other: string): boolean => {
+  const named = (path: string): boolean => modules.some((name) => path === name || path.endsWith(`.${name}`));
+  return named(one) && !named(other);
+};
+
+function adapterTensors({ params }: Adapter, { tensors, copies }: FolderLayout): readonly WritableTensor[] {
+  const written = tensors.map(({ path, key, shape, stored }) =>
+    writable(key, stored ?? shape, lookup(params, path) as Tensor)
+  );
+  const again = copies.map(({ key, of }) => {
+    const { path, shape, stored } = tensors.find((t) => t.key === of)!;
+    return writable(key, stored ?? shape, lookup(params, path) as Tensor);
+  });
+  return [...written, ...again];
+}
+
+/** The base's tables, where PEFT saves them too. */
+function tableTensors(
+  { params }: Adapter,
+  { parts, names }: AdapterParts,
+  fields: PeftFields,
+  model: Model,
+): readonly WritableTensor[] {
+  const brought = new Set(parts.fixed ?? []);
+  const saves = parts.tokens === undefined &&
+    savesBaseTables(
+      fields["target_modules"] as readonly string[] | string,
+      matrixPlaces(model.spec).map((p) => p.path),
+    );
+  const all = baseTables(parts, model);
+  const heads = model.spec.heads.flatMap((head) => head.tiedTo === undefined ? [] : [`${head.path}.weight`]);
+  const lost = [...brought].find((path) => !all.some(({ leaf }) => leaf === path) && !heads.includes(path));
+  if (lost !== undefined) {
+    throw new RangeError(
+      `Cannot save the fixed weight "${lost}" for PEFT: only the table of an adapted embedding or head`,
+    );
+  }
+  const tables = all.filter(({ leaf }) => saves || brought.has(leaf));
+  return tables.map(({ key, leaf, shape }) => {
+    const own = lookup(params, `${names.fixed}.${FROZEN}.${leaf}`);
+    return writable(key, shape, (own ?? lookup(model.weights, leaf)) as Tensor);
+  });
+}
+
+function writable(key: string, shape: readonly number[], t: Tensor): WritableTensor {
+  const dtype = isQuantized(t.dtype) ? "f32" : t.dtype;
+  return {
+    name: PEFT_PREFIX + key,
+    dtype,
+    shape,
+    byteLength: byteLength(dtype, shape),
+    read: async () => {
+      if (dtype === t.dtype) return await bytesOf(t);
+      const decoded = scope(() => castTo(t, dtype));
+      const bytes = await bytesOf(decoded);
+      decoded.storage.free();
+      return bytes;
+    },
+  };
+}

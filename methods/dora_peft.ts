@@ -1,0 +1,28 @@
+/** DoRA in PEFT folders: LoRA's, with `use_dora` and the row norms `lora_magnitude_vector` [out] (no ".weight"). */
+import { type MatrixPlace, sizesOf, type Spec } from "../core/mod.ts";
+import { dora } from "./dora.ts";
+import type { LoraOptions } from "./lora.ts";
+import { loraPeft } from "./lora_peft.ts";
+import type { PeftCodec, PeftTensor } from "./peft_codec.ts";
+
+/** The codec of `peft_type` "LORA" with `use_dora`. */
+export const doraPeft: PeftCodec<LoraOptions> = {
+  ...loraPeft,
+  refused: Object.fromEntries(Object.entries(loraPeft.refused).filter(([name]) => name !== "use_dora")),
+  write: (options) => ({ ...loraPeft.write(options), use_dora: true }),
+  method: dora,
+  tensors: (places, options, spec: Spec) => [
+    ...loraPeft.tensors(places, options, spec),
+    ...places.map(magnitude),
+  ],
+};
+
+function magnitude(place: MatrixPlace): PeftTensor {
+  const { path } = place;
+  if (place.kind === "embedding") throw new RangeError(`DoRA on the embedding "${path}" is not supported`);
+  return {
+    path: `${path}.magnitude`,
+    key: `${path}.lora_magnitude_vector`,
+    shape: [sizesOf(place).outFeatures],
+  };
+}
