@@ -1,0 +1,174 @@
+/** `graft quantize`: a model in fewer bits, or with `--compare` what each four-bit type would cost it. */
+import { type DType, isGguf, key, type Model, quantize as quantizeModel, weightBytes } from "../core/mod.ts";
+import { corpus } from "../embedded/corpus.ts";
+import type { Tokenizer } from "../formats/tokenizer.ts";
+import { newOutput } from "../io/new_output.ts";
+import { saveModel } from "../io/save_model.ts";
+import { textRows } from "../train/mod.ts";
+import { choice, type Command, integer, names, UsageError } from "./arguments.ts";
+import { compareTypes, type TypeComparison } from "./compare_types.ts";
+import { type ModelFlags, modelFlags, openModel } from "./load.ts";
+import { note, print, printJson, showBytes, table } from "./output.ts";
+
+const BITSANDBYTES = ["nf4_double", "nf4", "fp4_double", "fp4", "int8"] as const;
+const GGUF = ["q8_0", "q5_1", "q5_0", "q4_1", "q4_0"] as const;
+const EMBEDDINGS = ["f32", "f16", "bf16", "int8", ...GGUF] as const;
+
+interface QuantizeFlags extends ModelFlags {
+  readonly type?: DType;
+  readonly output?: string;
+  readonly targets?: readonly string[];
+  readonly embeddings?: DType;
+  readonly requantize?: true;
+  readonly overwrite?: true;
+  readonly compare?: true;
+  readonly text?: string;
+  readonly tokens: number;
+  readonly json?: true;
+}
+
+/** Registers the command. */
+export function quantize(program: Command): void {
+  modelFlags(
+    program.command("quantize")
+      .description("Store a model in fewer bits, or compare what the four-bit types cost it"),
+  )
+    .addOption(choice("--type <type>", "of the blocks' linear layers", [...BITSANDBYTES, ...GGUF]))
+    .option("-o, --output <path>", "new folder (bitsandbytes types), or a new file that ends in .gguf")
+    .option("--targets <names>", "only these layers, between commas", names)
+    .addOption(
+      choice("--embeddings <type>", "of embeddings and an untied head; default as they are", EMBEDDINGS),
+    )
+    .option("--requantize", "allow weights that are quantized already, which loses precision twice")
+    .option("--overwrite", "replace an existing output")
+    .option("--compare", "print errors and perplexity of every four-bit type; writes nothing")
+    .option(
+      "--text <file>",
+      "text for the perplexity; default generated conversations the embedded model never saw",
+    )
+    .option("--tokens <n>", "tokens of the text to read", integer(2), 4096)
+    .option("--json", "print JSON")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  graft quantize --model HuggingFaceTB/SmolLM2-135M --type nf4_double --output small\n" +
+        "  graft quantize --compare --text book.txt",
+    )
+    .action((flags: QuantizeFlags) => flags.compare ? compare(flags) : store(flags));
+}
+
+async function store(flags: QuantizeFlags): Promise<void> {
+  const { type, output } = flags;
+  if (type === undefined || output === undefined) {
+    throw new UsageError("Expected --type and --output, or --compare");
+  }
+  checkTarget(type, output);
+  checkTarget(flags.embeddings ?? "f16", output);
+  const place = newOutput(output, flags.overwrite ?? false);
+  const opened = await openModel(flags);
+  try {
+    const before = weightBytes(opened.model);
+    const small = quantizeModel(opened.model, {
+      dtype: type,
+      requantize: flags.requantize ?? false,
+      ...flags.targets && { targets: flags.targets },
+      ...flags.embeddings && { embeddings: flags.embeddings },
+    });
+    await place.write((path) => saveModel(path, small));
+    const result = { output, type, bytesBefore: before, bytes: weightBytes(small) };
+    if (flags.json) printJson(result);
+    else {
+      const share = (100 * result.bytes / before).toFixed(1);
+      print(`${output}: ${showBytes(result.bytes)} of weights, ${share} % of ${showBytes(before)}`);
+    }
+  } finally {
+    opened.close();
+  }
+}
+
+/** Which file can hold which type. */
+function checkTarget(type: DType, output: string): void {
+  const gguf = output.endsWith(".gguf");
+  if (isGguf(type) && !gguf) {
+    throw new UsageError(`Cannot write ${type} into a folder: give an --output that ends in .gguf`);
+  }
+  if (gguf && BITSANDBYTES.some((known) => known === type)) {
+    throw new UsageError(
+      `Cannot write ${type} into a GGUF file: choose ${GGUF.join(", ")}, or a folder as --output`,
+    );
+  }
+}
+
+async function compare(flags: QuantizeFlags): Promise<void> {
+  const opened = await openModel(flags);
+  try {
+    const { model } = opened;
+    const rows = textRows(await textsOf(flags, model), model.tokenizer, Math.min(512, contextOf(model)));
+    const kept = { ...rows, count: countFor(rows.lengths, flags.tokens) };
+    const result = await compareTypes(
+      model,
+      kept,
+      { pad: model.tokenizer.pad ?? 0, batchSize: 2 },
+      (what, perplexity) => note(`${what}: perplexity ${perplexity.toFixed(3)}`),
+    );
+    if (flags.json) printJson(result);
+    else print(comparisonText(result));
+  } finally {
+    opened.close();
+  }
+}
+
+async function textsOf(flags: QuantizeFlags, _model: Model<Tokenizer>): Promise<readonly string[]> {
+  if (flags.text !== undefined) return [await Deno.readTextFile(flags.text)];
+  // Far past the texts of pretraining.
+  return [...corpus(key(2026), 12_000_000, 12_000_000 + Math.ceil(flags.tokens / 40))];
+}
+
+function contextOf({ config }: Model): number {
+  const context = config.max_position_embeddings ?? config.n_positions;
+  return typeof context === "number" ? context : 512;
+}
+
+/** How many rows hold the first `tokens` tokens. */
+function countFor(lengths: ArrayLike<number>, tokens: number): number {
+  let [count, sum] = [0, 0];
+  while (count < lengths.length && sum < tokens) sum += lengths[count++]!;
+  return count;
+}
+
+function comparisonText({ types, perplexity, tokens, disagreements }: TypeComparison): string {
+  const heading = types.map((t) => t.dtype);
+  const layers = types[0]!.layers.map(({ layer }, i) => ({ layer, of: types.map((t) => t.layers[i]!) }));
+  const share = (part: { readonly rms: number; readonly weightRms: number }): string =>
+    `${(100 * part.rms / part.weightRms).toFixed(2)} %`;
+  const order = disagreements.map(([better, worse]) =>
+    `The survey puts ${better} before ${worse}; here ${worse} is better.`
+  );
+  return [
+    "RMS error of a block's linear layers, as a share of their weights' own RMS",
+    table([["block", ...heading], ...layers.map(({ layer, of }) => [String(layer), ...of.map(share)])]),
+    "",
+    "Largest error of a block's linear layers",
+    table([
+      ["block", ...heading],
+      ...layers.map(({ layer, of }) => [String(layer), ...of.map((e) => e.worst.toPrecision(3))]),
+    ]),
+    "",
+    `All blocks, and perplexity on ${tokens} tokens (as loaded: ${perplexity.toFixed(3)})`,
+    table([
+      ["type", "bits a weight", "RMS", "RMS share", "worst", "perplexity", "survey's mean"],
+      ...types.map((t) => [
+        t.dtype,
+        t.bitsPerWeight.toFixed(3),
+        t.rms.toPrecision(3),
+        share(t),
+        t.worst.toPrecision(3),
+        t.perplexity.toFixed(3),
+        t.survey?.toFixed(2) ?? "",
+      ]),
+    ]),
+    "",
+    ...order.length > 0
+      ? order
+      : ["The order is the survey's: int4, e2m1, e3m0, nf4_double from worst to best."],
+  ].join("\n");
+}

@@ -1,0 +1,69 @@
+/** A result that appears whole or not at all: it is made beside its place and takes it by renaming. */
+
+/** Where a result will stand. */
+export interface NewOutput {
+  readonly path: string;
+  /**
+   * Makes the result at a path beside (with the same ending) and puts it in place. When `make` throws, nothing of it remains
+   * and an earlier result stays as it was.
+   */
+  write(make: (path: string) => Promise<void>): Promise<void>;
+}
+
+/**
+ * Looks at a place for a file or folder, before any work.
+ *
+ * @throws {RangeError} when something is there already and `overwrite` is false. An empty folder is nothing.
+ */
+export function newOutput(path: string, overwrite: boolean): NewOutput {
+  const target = path.replace(/[/\\]+$/, "") || path;
+  if (!overwrite && holdsSomething(target)) {
+    throw new RangeError(
+      `Cannot write to ${target}: it exists; give another path, or --overwrite to replace it`,
+    );
+  }
+  const ending = /\.[a-z]+$/.exec(target)?.[0] ?? "";
+  const beside = `${target.slice(0, target.length - ending.length)}.partial${ending}`;
+  return {
+    path: target,
+    write: async (make) => {
+      Deno.mkdirSync(parentOf(target), { recursive: true });
+      remove(beside);
+      try {
+        await make(beside);
+        const old = `${target}.old`;
+        const had = exists(target);
+        if (had) Deno.renameSync(target, old);
+        Deno.renameSync(beside, target);
+        if (had) remove(old);
+      } catch (error) {
+        remove(beside);
+        throw error;
+      }
+    },
+  };
+}
+
+function parentOf(path: string): string {
+  const slash = Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\"));
+  return slash < 0 ? "." : path.slice(0, slash + 1);
+}
+
+function holdsSomething(path: string): boolean {
+  return exists(path) &&
+    (!Deno.statSync(path).isDirectory || !Deno.readDirSync(path)[Symbol.iterator]().next().done);
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+function remove(path: string): void {
+  if (exists(path)) Deno.removeSync(path, { recursive: true });
+}

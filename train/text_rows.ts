@@ -1,0 +1,30 @@
+/** Plain text as rows whose every token is to be predicted: for perplexity on a text file. */
+import type { Rows } from "./rows.ts";
+import { rowsFrom } from "./rows.ts";
+import type { Tokens } from "./truncation.ts";
+
+/**
+ * Texts cut into rows of at most `length` tokens, without overlap, as the model sees them one by one. Nothing predicts a
+ * row's first token, so its label does not count.
+ *
+ * @throws {RangeError} when there is nothing to predict.
+ */
+export function textRows(
+  texts: Iterable<string>,
+  tokenizer: { encode(text: string): readonly number[] },
+  length: number,
+): Rows {
+  if (!Number.isInteger(length) || length < 2) {
+    throw new RangeError(`Expected rows of at least 2 tokens but found ${length}`);
+  }
+  const rows: Tokens[] = [];
+  for (const text of texts) {
+    const ids = tokenizer.encode(text);
+    for (let start = 0; start + 1 < ids.length; start += length) {
+      const inputIds = ids.slice(start, start + length);
+      if (inputIds.length > 1) rows.push({ inputIds, labels: inputIds });
+    }
+  }
+  if (rows.length === 0) throw new RangeError("Cannot take a perplexity: the text has fewer than two tokens");
+  return rowsFrom(rows);
+}
