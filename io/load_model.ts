@@ -98,13 +98,16 @@ function decoderOn(backend: Backend): (dtype: DType, shape: Shape, bytes: Uint8A
     const numbers = backend.download(decoded.raw, decoded.bytes);
     dispose(decoded);
     if (numbers instanceof Promise) {
-      throw new TypeError("Cannot transpose quantized weights on the gpu: load this file on the wasm backend");
+      throw new TypeError(
+        "Cannot transpose quantized weights on the gpu: load this file on the wasm backend",
+      );
     }
     return new Float32Array(new Uint8Array(numbers).buffer);
   };
 }
 
-async function localPath(source: string): Promise<string> {
+/** The path itself, or a hub id's download. @throws {RangeError} when it is neither. */
+export async function localPath(source: string): Promise<string> {
   const exists = await Deno.stat(source).then(() => true, () => false);
   if (exists) return source;
   if (hubId(source) !== undefined) return download(source);
@@ -120,6 +123,11 @@ function loadTensor(stored: StoredTensor, { backend, dtype }: LoadOptions, plann
     if (stored.shape.length < 2) return castTo(t, "f32");
     return dtype === undefined || isQuantized(t.dtype) ? t : castTo(t, dtype);
   });
+}
+
+/** The tokenizer of a local folder or GGUF file without its weights; undefined when there is none. */
+export function loadTokenizerOf(path: string): Promise<Tokenizer | undefined> {
+  return tokenizerOf(path, path.endsWith(".gguf") ? "gguf" : "folder", "transformers");
 }
 
 async function tokenizerOf(

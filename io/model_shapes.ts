@@ -25,7 +25,7 @@ export type ShapeOptions = Pick<LoadOptions, "dtype" | "quantize">;
  * @throws as `loadModel`.
  */
 export function checkpointShapes(path: string, options: ShapeOptions = {}): Model {
-  const checkpoint = openCheckpoint(path);
+  const checkpoint = openCheckpoint(path, { decode: unread });
   try {
     const config = checkpoint.config as ModelConfig;
     const { weightPath } = architectureOf(config);
@@ -83,3 +83,8 @@ function withShapes(
 
 const tiedHeads = (spec: Spec): ReadonlySet<string> =>
   new Set(spec.heads.filter((head) => head.tiedTo !== undefined).map((head) => `${head.path}.weight`));
+
+/** Stands where a loader decodes weights; here none is read. */
+function unread(): never {
+  throw new TypeError("A plan reads no weights");
+}

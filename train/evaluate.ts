@@ -10,11 +10,20 @@ export interface HeldOut {
   readonly tokens: number;
 }
 
+/** How to evaluate. */
+export interface HeldOutOptions {
+  readonly batchSize: number;
+  /** The token to pad with. */
+  readonly pad: number;
+  /** Awaited between batches; what it throws ends the work. */
+  between?(): void | Promise<void>;
+}
+
 /** Evaluates a (grafted) model on every row, without dropout. Batches hold rows of similar length. */
 export async function heldOutLoss(
   model: Model,
   rows: Rows,
-  { batchSize, pad }: { readonly batchSize: number; readonly pad: number },
+  { batchSize, pad, between }: HeldOutOptions,
 ): Promise<HeldOut> {
   const order = Array.from({ length: rows.count }, (_, n) => n).sort((a, b) =>
     rows.lengths[b]! - rows.lengths[a]!
@@ -30,6 +39,7 @@ export async function heldOutLoss(
     sum += (await read(value))[0]!;
     dispose(value);
     tokens += group.reduce((n, [row]) => n + rows.targets[row!]!, 0);
+    await between?.();
   }
   return { loss: sum / tokens, perplexity: Math.exp(sum / tokens), tokens };
 }

@@ -1,0 +1,195 @@
+/** `graft evaluate`: loss, perplexity and ROUGE of a model on a file, beside baselines that need no training. */
+import {
+  type ChatMessage,
+  encodeExample,
+  type Example,
+  heldOutLoss,
+  leadUtterances,
+  meanRouge,
+  pickRows,
+  rouge,
+  type RougeScores,
+  type Rows,
+  rowsFrom,
+  samplesOf,
+  scoresOf,
+} from "../train/mod.ts";
+import type { Model } from "../core/mod.ts";
+import type { Tokenizer } from "../formats/tokenizer.ts";
+import { type Command, helpAll, integer, UsageError } from "./arguments.ts";
+import { type Data, type DataFlags, dataFlags, openData, rowLength } from "./data.ts";
+import { type ModelFlags, modelFlags, openModel } from "./load.ts";
+import { print, printJson, table } from "./output.ts";
+
+const EXAMPLE = `
+Example:
+  graft evaluate -m model.gguf --adapter adapter --data test.jsonl --rouge 100
+  graft evaluate -m model.gguf --data all.jsonl --held-out 100 --few-shot 2      the same 100 as finetune`;
+
+interface EvaluateFlags extends ModelFlags, Omit<DataFlags, "data"> {
+  readonly data?: string;
+  readonly adapter?: string;
+  readonly batchSize: number;
+  readonly rouge: number;
+  readonly maxNewTokens: number;
+  readonly fewShot?: number;
+  readonly samples: number;
+  readonly json?: true;
+}
+
+/** Registers the command. */
+export function evaluate(program: Command): void {
+  const command = program.command("evaluate")
+    .description("Measure a model, tuned or not: loss, perplexity, ROUGE, and what baselines reach.")
+    .option("-d, --data <file>", "examples, JSON Lines");
+  modelFlags(command).option("-a, --adapter <folder>", "adapter folder to graft onto the model");
+  dataFlags(command, "measure only what finetune holds out; default all")
+    .option("--batch-size <n>", "rows in a pass", integer(), 4)
+    .option("--rouge <n>", "write n answers and score them; 0 for none", integer(0), 32)
+    .option("--max-new-tokens <n>", "in those answers", integer(), 128)
+    .option("--few-shot <n>", "show n solved examples in front of each", integer(0))
+    .option("--samples <n>", "print n answers beside the wanted ones", integer(0), 0)
+    .option("--json", "print the result as JSON");
+  helpAll(command).addHelpText("after", EXAMPLE).action(async () => {
+    const flags = command.opts<EvaluateFlags>();
+    if (flags.data === undefined) {
+      throw new UsageError("Expected --data: a file of examples, one JSON object a line");
+    }
+    await run({ ...flags, data: flags.data });
+  });
+}
+
+/** Means of F1. */
+interface Scores {
+  readonly rouge1: number;
+  readonly rouge2: number;
+  readonly rougeL: number;
+}
+
+async function run(flags: EvaluateFlags & { readonly data: string }): Promise<void> {
+  const opened = await openModel(flags);
+  try {
+    const { model } = opened;
+    const maxLength = rowLength(flags, model.config);
+    using data = await openData(flags, model.tokenizer, maxLength);
+    const { examples, rows } = chosen(flags, data);
+    const shown = shotsOf(flags, data, rows.count === data.heldOut.count);
+    const prompted = shown.length === 0 ? rows : withShots(examples, shown, model, longest(model));
+    const { loss, perplexity, tokens } = await heldOutLoss(model, prompted, {
+      batchSize: shown.length === 0 ? flags.batchSize : 1,
+      pad: model.tokenizer.pad ?? model.tokenizer.eos ?? 0,
+    });
+    const n = Math.min(flags.rouge, rows.count);
+    const first = Array.from({ length: n }, (_, i) => i);
+    const references = examples.slice(0, n).map((example) => example.answer);
+    const samples = n === 0
+      ? []
+      : await samplesOf(model, pickRows(prompted, first), references, { maxNewTokens: flags.maxNewTokens });
+    const scores = n === 0 ? undefined : f1(scoresOf(samples));
+    const baselines = leadScores(examples.slice(0, n));
+    const result = {
+      examples: rows.count,
+      tokens,
+      loss,
+      perplexity,
+      ...scores !== undefined && { scored: n, ...scores },
+      ...baselines.length > 0 && { baselines: Object.fromEntries(baselines) },
+    };
+    if (flags.json === true) {
+      printJson({ ...result, ...flags.samples > 0 && { samples: samples.slice(0, flags.samples) } });
+      return;
+    }
+    print(
+      `${rows.count} examples, ${tokens} tokens: loss ${loss.toFixed(4)}, perplexity ${
+        perplexity.toFixed(2)
+      }`,
+    );
+    if (scores !== undefined) {
+      const row = (
+        name: string,
+        s: Scores,
+      ) => [name, ...[s.rouge1, s.rouge2, s.rougeL].map((x) => x.toFixed(4))];
+      const name = shown.length === 0 ? "model" : `model, ${shown.length} shots`;
+      print(table([
+        [`F1 on ${n}`, "ROUGE-1", "ROUGE-2", "ROUGE-L"],
+        row(name, scores),
+        ...baselines.map(([name, s]) => row(name, s)),
+      ]));
+    }
+    for (const { reference, written } of samples.slice(0, flags.samples)) {
+      print(`\nwanted   ${reference}\nwritten  ${written}`);
+    }
+  } finally {
+    opened.close();
+  }
+}
+
+/** The held-out examples where some are held out, else all. */
+function chosen(
+  flags: DataFlags,
+  data: Data,
+): { readonly rows: Rows; readonly examples: readonly Example[] } {
+  const held = (flags.heldOut ?? 0) > 0;
+  const rows = held ? data.heldOut : data.train;
+  const example = held ? data.heldOutExample : data.trainExample;
+  return { rows, examples: Array.from({ length: rows.count }, (_, n) => example(n)) };
+}
+
+/** Solved examples that are not measured on. @throws {UsageError} when there are none. */
+function shotsOf({ fewShot = 0 }: EvaluateFlags, data: Data, held: boolean): readonly Example[] {
+  if (fewShot === 0) return [];
+  if (!held || data.train.count < fewShot) {
+    throw new UsageError("Expected --held-out with --few-shot, leaving examples to show");
+  }
+  return Array.from({ length: fewShot }, (_, n) => data.trainExample(n));
+}
+
+/** Rows whose prompts begin with solved examples; they may be as long as the model's context. */
+function withShots(
+  examples: readonly Example[],
+  shots: readonly Example[],
+  model: Model<Tokenizer>,
+  maxLength: number,
+): Rows {
+  return rowsFrom(
+    examples.map((example) =>
+      encodeExample({ ...example, prompt: promptAfter(shots, example) }, model.tokenizer, {
+        maxLength,
+        longPrompt: { keep: "tail" },
+      })
+    ),
+  );
+}
+
+function promptAfter(shots: readonly Example[], { prompt }: Example): Example["prompt"] {
+  if (typeof prompt === "string") {
+    return [...shots.map((shot) => `${shot.prompt}${shot.answer}`), prompt].join("\n\n");
+  }
+  return [
+    ...shots.flatMap((
+      shot,
+    ) => [...shot.prompt as readonly ChatMessage[], { role: "assistant", content: shot.answer }]),
+    ...prompt,
+  ];
+}
+
+function longest(model: Model): number {
+  const context = model.config.max_position_embeddings ?? model.config.n_positions;
+  return typeof context === "number" ? context : 4096;
+}
+
+/** What the first utterances of each dialogue score; nothing for data without dialogues. */
+function leadScores(examples: readonly Example[]): readonly (readonly [string, Scores])[] {
+  const dialogues = examples.filter((example) => example.body !== undefined);
+  if (dialogues.length === 0 || dialogues.length < examples.length) return [];
+  return [1, 2, 3].map((n) => [
+    n === 1 ? "first utterance" : `first ${n} utterances`,
+    f1(meanRouge(dialogues.map(({ body, answer }) => rouge(answer, leadUtterances(body!, n))))),
+  ]);
+}
+
+const f1 = ({ rouge1, rouge2, rougeL }: RougeScores): Scores => ({
+  rouge1: rouge1.f1,
+  rouge2: rouge2.f1,
+  rougeL: rougeL.f1,
+});

@@ -1,0 +1,84 @@
+/** `graft finetune`: trains an adapter on a model. */
+import {
+  bytes,
+  choice,
+  type Command,
+  helpAll,
+  integer,
+  names,
+  number,
+  option,
+  rare,
+  UsageError,
+} from "./arguments.ts";
+import { dataFlags } from "./data.ts";
+import { planRun } from "./finetune_plan.ts";
+import { runFinetune } from "./finetune_run.ts";
+import { type FinetuneFlags, OPTIMIZERS, SCHEDULES } from "./finetune_settings.ts";
+import { modelFlags } from "./load.ts";
+import { METHODS } from "./methods.ts";
+
+const EXAMPLE = `
+Example:
+  graft finetune -m model.gguf -d train.jsonl -o adapter --method lora --epochs 3
+  {"dialogue": "A: Hi …", "summary": "A greets …"}      one line of train.jsonl; also prompt/completion or messages`;
+
+/** Registers the command. */
+export function finetune(program: Command): void {
+  const command = program.command("finetune")
+    .description("Train a model on examples, by any method; writes an adapter folder that PEFT reads.")
+    .option("-d, --data <file>", "examples, JSON Lines")
+    .option("-o, --output <folder>", "where the adapter goes; must not exist")
+    .addOption(choice("--method <name>", "what is trained", METHODS).default("lora"));
+  modelFlags(command)
+    .option("--rank <r>", "of lora, rslora, qlora; default 8", integer())
+    .addOption(
+      rare(option("--alpha <a>", "scale of the update; default twice the rank", number({ above: 0 }))),
+    )
+    .addOption(rare(option("--dropout <p>", "in the adapter; default 0.05", number({ from: 0, below: 1 }))))
+    .option("--targets <names>", 'layers between commas, or "all-linear"; default by the method', names)
+    .option("--learning-rate <x>", "peak; default by the method", number({ above: 0 }))
+    .addOption(rare(choice("--schedule <name>", "of the learning rate", SCHEDULES).default("cosine")))
+    .addOption(rare(option("--warmup <n>", "steps, or their share below 1", number({ from: 0 }), 0.03)))
+    .option("--batch-size <n>", "rows in a pass", integer(), 4)
+    .option("--accumulate <n>", "passes in a step", integer(), 1)
+    .option("--epochs <n>", "times through the data", integer(), 3)
+    .option("--max-steps <n>", "stop after so many steps", integer())
+    .option("--packing", "several examples in a row instead of padding")
+    .addOption(rare(choice("--optimizer <name>", "default adamw; paged for full and qlora", OPTIMIZERS)))
+    .addOption(rare(option("--weight-decay <x>", "of the optimizer", number({ from: 0 }), 0)))
+    .addOption(rare(option("--paged-budget <size>", "host memory of paged state; the rest to a file", bytes)))
+    .addOption(rare(option("--clip <norm>", "largest norm of the gradient", number({ above: 0 }), 1)))
+    .addOption(
+      rare(option("--label-smoothing <s>", "share given to all tokens", number({ from: 0, below: 1 }), 0)),
+    )
+    .option("--checkpoint-blocks", "recompute blocks: less memory, more time");
+  dataFlags(command, "examples not to train on, or their share below 1; default 0.1")
+    .option("--eval-data <file>", "evaluate on this file instead of held-out examples")
+    .option("--eval-every <n>", "steps between evaluations; default an epoch's", integer())
+    .option("--rouge <n>", "write n summaries at each evaluation and score them", integer(0), 0)
+    .addOption(rare(option("--max-new-tokens <n>", "in those summaries", integer(), 128)))
+    .option("--patience <n>", "stop after n evaluations without progress", integer())
+    .addOption(rare(choice("--keep <which>", "parameters in the result", ["best", "last"]).default("best")))
+    .addOption(rare(option("--save-every <n>", "steps between checkpoints; default 50 at most", integer())))
+    .option("--seed <n>", "same seed, same bits", integer(0), 0)
+    .option("--resume", "continue the run in --output")
+    .option("--overwrite", "replace --output when the new run is done")
+    .addOption(rare(option("--licence <id>", "for the adapter's README")))
+    .option("--plan", "print the memory that the run takes, and stop")
+    .addOption(rare(option("--config <file>", "plan for a model of which only config.json is here")))
+    .addOption(rare(option("--memory <size>", "with --plan: say whether it fits", bytes)))
+    .option("--json", "print the result as JSON");
+  helpAll(command).addHelpText("after", EXAMPLE).action(async () => {
+    const flags = command.opts<FinetuneFlags>();
+    if (flags.plan === true) return await planRun(flags);
+    if (flags.config !== undefined) {
+      throw new UsageError("Expected --plan with --config: a config has no weights");
+    }
+    if (flags.data === undefined) {
+      throw new UsageError("Expected --data: a file of examples, one JSON object a line");
+    }
+    if (flags.output === undefined) throw new UsageError("Expected --output: the folder for the adapter");
+    await runFinetune({ ...flags, data: flags.data, output: flags.output });
+  });
+}

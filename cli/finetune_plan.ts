@@ -1,0 +1,130 @@
+/** `graft finetune --plan`: the memory of a run, before any work. */
+import { adapt, dispose, type Model, type ModelConfig, type QuantizeOptions } from "../core/mod.ts";
+import { checkpointShapes, configShapes } from "../io/model_shapes.ts";
+import { loadTokenizerOf } from "../io/load_model.ts";
+import { type ExampleSizes, type MemoryPlan, planMemory } from "../train/mod.ts";
+import { openData, rowLength } from "./data.ts";
+import {
+  batchingOf,
+  type FinetuneFlags,
+  optimizerName,
+  optimizerOf,
+  quantizationOf,
+  rateOf,
+} from "./finetune_settings.ts";
+import { localSource, modelSource } from "./load.ts";
+import { methodOf } from "./methods.ts";
+import { note, print, printJson, showBytes, table } from "./output.ts";
+
+/** What WebAssembly can address. */
+const WASM_LIMIT = 2 ** 32;
+
+/** Prints the plan. */
+export async function planRun(flags: FinetuneFlags): Promise<void> {
+  const source = flags.config === undefined ? await localSource(modelSource(flags)) : undefined;
+  const model = source === undefined ? shapesOfConfig(flags) : baseOf(source, flags).shapes;
+  const maxLength = rowLength(flags, model.config);
+  const sizes = source === undefined || flags.data === undefined
+    ? fullRows(flags.batchSize, maxLength)
+    : await sizesOf(source, { ...flags, data: flags.data }, maxLength);
+  const plan = await planOf(model, flags, sizes, maxLength);
+  const fits = flags.memory === undefined ? undefined : plan.total <= flags.memory;
+  if (flags.json === true) {
+    printJson({ ...plan, ...flags.memory !== undefined && { memory: flags.memory, fits } });
+    return;
+  }
+  print(showPlan(plan));
+  if (flags.memory !== undefined) {
+    print(
+      `${fits ? "Fits" : "Does not fit"} in ${showBytes(flags.memory)}: ${showBytes(plan.total)} are needed`,
+    );
+  }
+  if (flags.backend === "wasm" && plan.total > WASM_LIMIT) {
+    note(`The wasm backend holds ${showBytes(WASM_LIMIT)} at most: this run needs another backend`);
+  }
+}
+
+/** The plan of a run with a model of shapes. */
+export async function planOf(
+  model: Model,
+  flags: FinetuneFlags,
+  sizes: ExampleSizes,
+  maxLength: number,
+): Promise<MemoryPlan> {
+  const adapter = adapt(model, methodOf(flags), flags.seed);
+  try {
+    return await planMemory(model, adapter, sizes, {
+      learningRate: rateOf(flags),
+      batching: batchingOf(flags, maxLength),
+      accumulate: flags.accumulate,
+      clip: flags.clip,
+      labelSmoothing: flags.labelSmoothing,
+      checkpointBlocks: flags.checkpointBlocks ?? false,
+      seed: flags.seed,
+      pad: 0,
+      optimizer: optimizerOf(flags),
+      state: optimizerName(flags) === "paged" ? "paged" : "resident",
+    });
+  } finally {
+    dispose(adapter.params);
+  }
+}
+
+/** A checkpoint as shapes, and how its weights are coded on the way in. */
+export interface Base {
+  readonly shapes: Model;
+  /** Absent where the weights stay as they are stored. */
+  readonly quantize?: QuantizeOptions;
+}
+
+/** A local checkpoint as the run will load it. */
+export function baseOf(source: string, flags: FinetuneFlags): Base {
+  const stored = checkpointShapes(source);
+  const quantize = quantizationOf(flags, stored);
+  if (quantize === undefined) return { shapes: stored };
+  stored.dispose();
+  return { shapes: checkpointShapes(source, { quantize }), quantize };
+}
+
+function shapesOfConfig(flags: FinetuneFlags): Model {
+  const config = JSON.parse(Deno.readTextFileSync(flags.config!)) as ModelConfig;
+  return configShapes(config, flags.method === "qlora" ? { quantize: { dtype: "nf4_double" } } : {});
+}
+
+async function sizesOf(
+  source: string,
+  flags: FinetuneFlags & { readonly data: string },
+  maxLength: number,
+): Promise<ExampleSizes> {
+  const tokenizer = await loadTokenizerOf(source);
+  if (tokenizer === undefined) throw new Error(`Cannot plan for --data: ${source} has no tokenizer`);
+  using data = await openData({ ...flags, heldOut: heldOutShare(flags) }, tokenizer, maxLength);
+  return { lengths: data.train.lengths, targets: data.train.targets };
+}
+
+/** A tenth, unless something was said. */
+export function heldOutShare({ heldOut, evalData }: FinetuneFlags): number {
+  return heldOut ?? (evalData === undefined ? 0.1 : 0);
+}
+
+/** Without data: every row is full, and every token a label. */
+function fullRows(count: number, maxLength: number): ExampleSizes {
+  return {
+    lengths: new Array<number>(count).fill(maxLength),
+    targets: new Array<number>(count).fill(maxLength - 1),
+  };
+}
+
+/** The plan as a table. */
+export function showPlan(plan: MemoryPlan): string {
+  const rows = [
+    ["weights", plan.weights],
+    ["adapter", plan.adapter],
+    ["gradients", plan.gradients],
+    ["optimizer state", plan.optimizer],
+    ["activations and temporaries", plan.activations],
+    ["total", plan.total],
+    ...plan.paged > 0 ? [["optimizer state outside (paged)", plan.paged] as const] : [],
+  ] as const;
+  return table([["memory", "bytes"], ...rows.map(([name, bytes]) => [name, showBytes(bytes)])]);
+}

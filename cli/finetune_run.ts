@@ -1,0 +1,385 @@
+/** `graft finetune`: a run from its first step, or from a checkpoint, to the folder with the result. */
+import { createHash } from "node:crypto";
+import {
+  adapt,
+  type Adapter,
+  bytesOf,
+  count,
+  dispose,
+  graft,
+  keep,
+  memory,
+  merge,
+  type Model,
+  weightLeaves,
+} from "../core/mod.ts";
+import type { Tokenizer } from "../formats/tokenizer.ts";
+import { openRunFolder, type RunFolder, type RunMode } from "../io/run_folder.ts";
+import { saveAdapter } from "../io/save_adapter.ts";
+import { saveModel } from "../io/save_model.ts";
+import { openTrainingState, saveParams, saveTrainingState, type StateRecord } from "../io/training_state.ts";
+import { AT_START, type Outcome, type Standing, supervise } from "../recipes/supervised.ts";
+import {
+  createMetricsLog,
+  type MetricsLog,
+  paged,
+  resident,
+  resumeMetricsLog,
+  startTraining,
+  type Training,
+  type TrainOptions,
+} from "../train/mod.ts";
+import { Exit } from "./arguments.ts";
+import { type Data, openData, rowLength } from "./data.ts";
+import { type Evaluation, evaluator } from "./finetune_evaluation.ts";
+import { baseOf, heldOutShare, planOf } from "./finetune_plan.ts";
+import {
+  batchingOf,
+  type FinetuneFlags,
+  fingerprint,
+  optimizerName,
+  optimizerOf,
+  rateOf,
+  scheduleOf,
+  stoppingOf,
+} from "./finetune_settings.ts";
+import { type Interrupt, interruptible } from "./interrupt.ts";
+import { localSource, modelSource, openModel } from "./load.ts";
+import { methodOf } from "./methods.ts";
+import { note, print, printJson, showBytes, showCount, showSeconds } from "./output.ts";
+import { progress } from "./progress.ts";
+
+/** Flags of a run that may begin. */
+export type RunFlags = FinetuneFlags & { readonly data: string; readonly output: string };
+
+/** Runs, and says how it went. */
+export async function runFinetune(flags: RunFlags): Promise<void> {
+  using interrupt = interruptible();
+  const folder = openRunFolder(flags.output, modeOf(flags));
+  const method = methodOf(flags);
+  const named = modelSource(flags);
+  const source = await localSource(named);
+  const { shapes, quantize } = baseOf(source, flags);
+  if (flags.method === "qlora" && quantize === undefined) {
+    note("The base is quantized already: it stays as it is, and LoRA over it is QLoRA");
+  }
+  const opened = await openModel({ ...flags, model: source }, quantize === undefined ? {} : { quantize });
+  try {
+    const model = { ...opened.base, source: named };
+    const maxLength = rowLength(flags, model.config);
+    using data = await openData({ ...flags, heldOut: heldOutShare(flags) }, model.tokenizer, maxLength);
+    using other = flags.evalData === undefined
+      ? undefined
+      : await openData({ ...flags, data: flags.evalData, heldOut: 0 }, model.tokenizer, maxLength);
+    const plan = await planOf(shapes, flags, data.train, maxLength);
+    shapes.dispose();
+    note(`Memory planned: ${showBytes(plan.total)}, of which ${showBytes(plan.weights)} are weights`);
+    if (data.full > 0) {
+      note(`${data.full} rows fill the ${maxLength} tokens there are; ${policy(flags)}`);
+    }
+    const record: StateRecord = {
+      base: await baseHash(model),
+      data: data.sha256,
+      ...other !== undefined && { evalData: other.sha256 },
+      options: fingerprint(flags, maxLength),
+    };
+    const result = await train({ flags, folder, model, data, other, record, interrupt, maxLength, method });
+    report(flags, { ...result, planned: plan.total, peak: memory(opened.backend).peak });
+    if (result.outcome === "interrupted") throw new Exit(130);
+  } finally {
+    opened.close();
+  }
+}
+
+interface Run {
+  readonly flags: RunFlags;
+  readonly folder: RunFolder;
+  readonly model: Model<Tokenizer>;
+  readonly method: Adapter["method"];
+  readonly data: Data;
+  readonly other: Data | undefined;
+  readonly record: StateRecord;
+  readonly interrupt: Interrupt;
+  readonly maxLength: number;
+}
+
+interface Result {
+  readonly outcome: Outcome;
+  readonly steps: number;
+  readonly totalSteps: number;
+  readonly trainable: number;
+  readonly base: number;
+  readonly firstLoss: number | undefined;
+  readonly lastLoss: number | undefined;
+  readonly evaluations: readonly (Evaluation & { readonly step: number })[];
+  readonly best: { readonly step: number; readonly value: number } | undefined;
+  readonly seconds: number;
+  readonly tokens: number;
+}
+
+async function train(run: Run): Promise<Result> {
+  const { flags, folder, model, data, interrupt } = run;
+  const adapter = adapt(model, run.method, flags.seed);
+  const sizes = count(model, adapter);
+  const { training, standing, metrics } = await begin(run, adapter);
+  using log = metrics;
+  const shown = progress(training.totalSteps, training.step);
+  shown.say(
+    `Training ${showCount(sizes.trainable)} of ${showCount(sizes.base)} parameters by ${flags.method} on ` +
+      `${data.train.count} examples, ${training.totalSteps} steps` +
+      `${training.step > 0 ? ` from step ${training.step}` : ""}`,
+  );
+  const evaluation = evaluator(flags, data, run.other, interrupt);
+  const perEpoch = Math.max(1, Math.ceil(training.totalSteps / flags.epochs));
+  const evaluateEvery = evaluation === undefined ? undefined : flags.evalEvery ?? perEpoch;
+  const stopping = stoppingOf(flags);
+  const evaluations: (Evaluation & { readonly step: number })[] = [];
+  const started = performance.now();
+  let [before, tokens] = [started, 0];
+  let firstLoss: number | undefined, lastLoss: number | undefined;
+  try {
+    const { outcome, standing: end } = await supervise(training, {
+      saveEvery: flags.saveEvery ?? Math.min(50, evaluateEvery ?? 50),
+      ...evaluateEvery !== undefined && { evaluateEvery },
+      ...stopping !== undefined && { stopping },
+    }, {
+      stepped: (report) => {
+        const now = performance.now();
+        const seconds = (now - before) / 1000;
+        before = now;
+        tokens += report.tokens;
+        firstLoss ??= report.loss;
+        lastLoss = report.loss;
+        const tokensPerSecond = report.tokens / seconds;
+        log.append({ ...report, tokensPerSecond, seconds });
+        shown.step({ step: report.step, loss: report.loss, tokensPerSecond });
+      },
+      evaluate: () => evaluation!(graft(model, training.adapter())),
+      evaluated: (step, found) => {
+        before = performance.now();
+        evaluations.push({ step, ...found });
+        const { loss: evalLoss, ...rest } = found;
+        log.append({ step, evalLoss, ...rest });
+        shown.say(
+          `step ${step}: held-out loss ${evalLoss.toFixed(4)}, perplexity ${found.perplexity.toFixed(2)}` +
+            `${found.rougeL === undefined ? "" : `, ROUGE-L ${found.rougeL.toFixed(4)}`}`,
+        );
+      },
+      keepBest: (step, params) => during(folder.best, () => saveParams(folder.best, step, params)),
+      save: async (snapshot, now) => {
+        await during(
+          folder.state,
+          () =>
+            saveTrainingState(folder.state, snapshot, training.moments.optimizer, {
+              ...run.record,
+              standing: now as unknown as StateRecord,
+            }),
+        );
+        before = performance.now();
+      },
+      interrupted: () => interrupt.wanted,
+    }, standing);
+    if (outcome !== "interrupted") {
+      await writeResult(run, training, end);
+      folder.finish();
+    }
+    return {
+      outcome,
+      steps: training.step,
+      totalSteps: training.totalSteps,
+      trainable: sizes.trainable,
+      base: sizes.base,
+      firstLoss,
+      lastLoss,
+      evaluations,
+      best: end.seen.best,
+      seconds: (performance.now() - started) / 1000,
+      tokens,
+    };
+  } finally {
+    shown.stop();
+    training.dispose();
+  }
+}
+
+/** The run at its first step, or where the checkpoint left it. The adapter's tensors are taken over. */
+async function begin(
+  run: Run,
+  adapter: Adapter,
+): Promise<
+  {
+    readonly training: Training<Adapter["params"]>;
+    readonly standing: Standing;
+    readonly metrics: MetricsLog;
+  }
+> {
+  const { flags, folder, model, data, maxLength } = run;
+  let total = 0;
+  const options: TrainOptions = {
+    learningRate: rateOf(flags),
+    schedule: (step) => scheduleOf(flags, total)(step),
+    moments: (params) =>
+      optimizerName(flags) === "paged"
+        ? paged(
+          optimizerOf(flags),
+          params,
+          flags.pagedBudget === undefined ? {} : { hostBudget: flags.pagedBudget },
+        )
+        : resident(optimizerOf(flags), params),
+    batching: batchingOf(flags, maxLength),
+    accumulate: flags.accumulate,
+    epochs: flags.epochs,
+    ...flags.maxSteps !== undefined && { maxSteps: flags.maxSteps },
+    clip: flags.clip,
+    labelSmoothing: flags.labelSmoothing,
+    checkpointBlocks: flags.checkpointBlocks ?? false,
+    seed: flags.seed,
+    pad: padOf(model.tokenizer),
+  };
+  try {
+    if (!folder.continues) {
+      const training = await startTraining(model, adapter, data.train, options);
+      total = training.totalSteps;
+      folder.create();
+      // A run killed before its first checkpoint may have left a log.
+      const metrics = flags.resume === true
+        ? resumeMetricsLog(folder.metrics, -1)
+        : createMetricsLog(folder.metrics);
+      return { training, standing: AT_START, metrics };
+    }
+    using state = openTrainingState(folder.state);
+    const { standing, ...then } = state.record;
+    checkSameRun(folder, then, run.record);
+    const params = state.params(model.backend);
+    const { step, slots } = state;
+    const training = await startTraining(model, adapter, data.train, options, { step, params, slots });
+    total = training.totalSteps;
+    folder.create();
+    return {
+      training,
+      standing: standing as unknown as Standing,
+      metrics: resumeMetricsLog(folder.metrics, step),
+    };
+  } finally {
+    dispose(adapter.params);
+  }
+}
+
+/** @throws {RangeError} when a run would go on with other data, another base or other options; names the first. */
+function checkSameRun(folder: RunFolder, then: StateRecord, now: StateRecord): void {
+  const optionsOf = (record: StateRecord) => (record["options"] ?? {}) as StateRecord;
+  const [old, current] = [optionsOf(then), optionsOf(now)];
+  for (const name of new Set([...Object.keys(old), ...Object.keys(current)])) {
+    const [was, is] = [JSON.stringify(old[name] ?? null), JSON.stringify(current[name] ?? null)];
+    if (was !== is) {
+      throw new RangeError(
+        `Cannot resume ${folder.path}: --${name} was ${was} and is ${is} now; give the options that it began with`,
+      );
+    }
+  }
+  const what = {
+    base: "the model has other weights",
+    data: "--data has other bytes",
+    evalData: "--eval-data has other bytes",
+  };
+  for (const [name, differs] of Object.entries(what)) {
+    if (then[name] !== now[name]) {
+      throw new RangeError(`Cannot resume ${folder.path}: ${differs} than when the run began`);
+    }
+  }
+}
+
+/** The adapter, or the model where every weight was trained. */
+async function writeResult(run: Run, training: Training<Adapter["params"]>, end: Standing): Promise<void> {
+  const { flags, folder, model, data } = run;
+  const best = end.seen.best;
+  const useBest = flags.keep === "best" && best !== undefined && best.step !== training.step;
+  using state = useBest ? openTrainingState(folder.best) : undefined;
+  const root = state === undefined ? undefined : keep(state.params(model.backend));
+  const adapter = root === undefined ? training.adapter() : { ...training.adapter(), params: root.tree };
+  try {
+    await during(folder.path, async () => {
+      if (flags.method === "full") {
+        const merged = merge(model, adapter);
+        await saveModel(folder.path, merged);
+        merged.dispose();
+      } else {
+        await saveAdapter(folder.path, adapter, model, {
+          format: "peft",
+          card: {
+            data: `${data.train.count} examples of ${flags.data}, SHA-256 ${data.sha256}`,
+            command: `graft ${Deno.args.join(" ")}`,
+            ...flags.licence !== undefined && { licence: flags.licence },
+          },
+        });
+      }
+    });
+  } finally {
+    root?.dispose();
+  }
+}
+
+/** Errors of the system say what went wrong but not where. */
+async function during<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    if (cause instanceof TypeError || cause instanceof RangeError) throw cause;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(`Cannot write ${path}: ${reason}; what was there before is whole`, { cause });
+  }
+}
+
+function report(flags: RunFlags, result: Result & { readonly planned: number; readonly peak: number }): void {
+  const { outcome, evaluations, best } = result;
+  const tokensPerSecond = result.tokens / result.seconds;
+  if (flags.json === true) printJson({ ...result, tokensPerSecond, output: flags.output });
+  if (outcome === "interrupted") {
+    note(
+      `Interrupted after step ${result.steps} of ${result.totalSteps}; to go on, repeat the command with --resume` +
+        `${flags.overwrite === true ? " --overwrite" : ""}`,
+    );
+    return;
+  }
+  if (flags.json === true) return;
+  const [first, last] = [evaluations[0], evaluations.at(-1)];
+  print(
+    [
+      `${outcome === "finished" ? "Finished" : "Stopped early"} after ${result.steps} steps in ` +
+      `${showSeconds(result.seconds)}, ${tokensPerSecond.toFixed(0)} tokens/s`,
+      ...result.lastLoss === undefined
+        ? []
+        : [`loss ${result.firstLoss?.toFixed(4)} → ${result.lastLoss.toFixed(4)}`],
+      ...first === undefined || last === undefined || first === last ? [] : [
+        `held-out loss ${first.loss.toFixed(4)} → ${last.loss.toFixed(4)}, best ${
+          best?.value.toFixed(4)
+        } at step ${best?.step}`,
+      ],
+      `memory ${showBytes(result.peak)} at most, ${showBytes(result.planned)} planned`,
+      `written to ${flags.output}`,
+    ].join("\n"),
+  );
+}
+
+function modeOf({ resume, overwrite }: FinetuneFlags): RunMode {
+  if (resume === true) return overwrite === true ? "resume overwrite" : "resume";
+  return overwrite === true ? "overwrite" : "new";
+}
+
+const policy = ({ longPrompts }: FinetuneFlags): string =>
+  longPrompts === "refuse" ? "none was cut" : `of a longer prompt the ${longPrompts} is kept`;
+
+/** The padding token: whatever stands there is masked. */
+export function padOf({ pad, eos }: Tokenizer): number {
+  return pad ?? eos ?? 0;
+}
+
+/** A fingerprint of the base: its shapes and dtypes, and the bytes of its vectors, of which every model has its own. */
+async function baseHash(model: Model): Promise<string> {
+  const hash = createHash("sha256");
+  for (const [path, leaf] of weightLeaves(model.weights)) {
+    hash.update(`${path} ${leaf.dtype} ${leaf.shape.join(" ")}\n`);
+    if (leaf.shape.length === 1) hash.update(await bytesOf(leaf));
+  }
+  return hash.digest("hex");
+}

@@ -1,0 +1,92 @@
+/** `graft generate`: continues a text, or answers a message, as it comes. */
+import { generate as generateText } from "../core/mod.ts";
+import type { Sampler } from "../core/mod.ts";
+import { type Command, helpAll, integer, number, option, rare, repeated, UsageError } from "./arguments.ts";
+import { type ModelFlags, modelFlags, openModel } from "./load.ts";
+import { print, printJson, printPiece } from "./output.ts";
+
+const EXAMPLE = `
+Example:
+  graft generate -m model.gguf --adapter adapter --chat --prompt "Summarize the conversation. …"
+  graft generate -m model.gguf < prompt.txt`;
+
+interface GenerateFlags extends ModelFlags {
+  readonly adapter?: string;
+  readonly prompt?: string;
+  readonly chat?: true;
+  readonly system?: string;
+  readonly maxNewTokens: number;
+  readonly temperature?: number;
+  readonly topK?: number;
+  readonly topP?: number;
+  readonly seed: number;
+  readonly stop?: readonly string[];
+  readonly json?: true;
+}
+
+/** Registers the command. */
+export function generate(program: Command): void {
+  const command = program.command("generate").description("Continue a text with a model, tuned or not.");
+  modelFlags(command)
+    .option("-a, --adapter <folder>", "adapter folder to graft onto the model")
+    .option("-p, --prompt <text>", "the text; default standard input")
+    .option("--chat", "the text is a user's message: use the model's chat template")
+    .addOption(rare(option("--system <text>", "with --chat: the system's message")))
+    .option("--max-new-tokens <n>", "at most so many", integer(), 128)
+    .option("--temperature <t>", "draw instead of taking the best token", number({ above: 0 }))
+    .option("--top-k <k>", "draw from the k best tokens", integer())
+    .option("--top-p <p>", "draw from the likeliest tokens of this mass", number({ above: 0, to: 1 }))
+    .option("--seed <n>", "of the draws: same seed, same text", integer(0), 0)
+    .option("--stop <text>", "end before this text; may be repeated", repeated)
+    .option("--json", "print prompt and text as JSON when done");
+  helpAll(command).addHelpText("after", EXAMPLE).action(() => run(command.opts<GenerateFlags>()));
+}
+
+async function run(flags: GenerateFlags): Promise<void> {
+  if (flags.system !== undefined && flags.chat !== true) {
+    throw new UsageError("Expected --chat with --system");
+  }
+  const prompt = flags.prompt ?? await textOfInput();
+  const opened = await openModel(flags);
+  try {
+    const { model } = opened;
+    const { tokenizer } = model;
+    const messages = [
+      ...flags.system === undefined ? [] : [{ role: "system", content: flags.system }],
+      { role: "user", content: prompt },
+    ];
+    // A chat template writes its own special tokens.
+    const ids = flags.chat === true
+      ? tokenizer.encode(tokenizer.chat(messages, { addGenerationPrompt: true }), { addSpecialTokens: false })
+      : tokenizer.encode(prompt);
+    const sampler = samplerOf(flags);
+    const text = await generateText(model, ids, {
+      maxNewTokens: flags.maxNewTokens,
+      key: flags.seed,
+      ...sampler !== undefined && { sampler },
+      ...flags.stop !== undefined && { stop: flags.stop },
+      ...flags.json !== true && { onToken: ({ text }) => printPiece(text) },
+    });
+    if (flags.json === true) printJson({ prompt, text });
+    else print("");
+  } finally {
+    opened.close();
+  }
+}
+
+/** Undefined, and so greedy, unless the user speaks of drawing. */
+function samplerOf({ temperature, topK, topP }: GenerateFlags): Sampler | undefined {
+  if (temperature === undefined && topK === undefined && topP === undefined) return undefined;
+  return {
+    ...temperature !== undefined && { temperature },
+    ...topK !== undefined && { topK },
+    ...topP !== undefined && { topP },
+  };
+}
+
+async function textOfInput(): Promise<string> {
+  if (Deno.stdin.isTerminal()) throw new UsageError("Expected --prompt, or a text on standard input");
+  const text = (await new Response(Deno.stdin.readable).text()).replace(/\r?\n$/, "");
+  if (text === "") throw new UsageError("Expected a text on standard input but found none");
+  return text;
+}

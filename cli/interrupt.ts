@@ -1,0 +1,25 @@
+/** Ctrl-C: the first one asks the work to end well, the second one ends the program at once. */
+
+/** Whether the user wants to stop. Dispose it to get the signals' usual meaning back. */
+export interface Interrupt extends Disposable {
+  readonly wanted: boolean;
+}
+
+/** Listens for SIGINT and SIGTERM. */
+export function interruptible(): Interrupt {
+  const signals: readonly Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
+  let wanted = false;
+  const listen = (): void => {
+    if (wanted) Deno.exit(130);
+    wanted = true;
+  };
+  for (const signal of signals) Deno.addSignalListener(signal, listen);
+  return {
+    get wanted() {
+      return wanted;
+    },
+    [Symbol.dispose]: () => {
+      for (const signal of signals) Deno.removeSignalListener(signal, listen);
+    },
+  };
+}

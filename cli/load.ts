@@ -1,0 +1,105 @@
+/** What every command does first: the backend, the model, the adapter on it. */
+import { type Backend, type DType, graft, type Model } from "../core/mod.ts";
+import type { Tokenizer } from "../formats/tokenizer.ts";
+import { loadAdapter } from "../io/load_adapter.ts";
+import { loadModel, type LoadOptions, localPath } from "../io/load_model.ts";
+import { reference } from "../ops/reference/mod.ts";
+import { wasm } from "../ops/wasm/mod.ts";
+import { choice, type Command, integer, UsageError } from "./arguments.ts";
+
+/** Where to compute. */
+export interface BackendFlags {
+  readonly backend: "wasm" | "reference" | "gpu";
+  readonly threads?: number;
+}
+
+/** Which model. */
+export interface ModelFlags extends BackendFlags {
+  /** A folder, a .gguf file or a hub id; the embedded model when absent. */
+  readonly model?: string;
+}
+
+/** Adds `--backend` and `--threads`. */
+export function backendFlags(command: Command): Command {
+  return command
+    .addOption(choice("--backend <name>", "where to compute", ["wasm", "reference", "gpu"]).default("wasm"))
+    .option("--threads <n>", "threads of the wasm backend; default the machine's, 8 at most", integer());
+}
+
+/** Adds `--model`, `--backend` and `--threads`. */
+export function modelFlags(command: Command): Command {
+  return backendFlags(
+    command.option("-m, --model <path|id>", "folder, .gguf file or hub id; default the embedded model"),
+  );
+}
+
+/** Starts the backend. Close it when done. */
+export async function openBackend({ backend, threads }: BackendFlags): Promise<Backend> {
+  switch (backend) {
+    case "wasm":
+      return await wasm(threads === undefined ? {} : { threads });
+    case "reference":
+      return reference();
+    case "gpu":
+      throw new UsageError("Cannot use --backend gpu: this build has wasm and reference");
+    default:
+      return backend satisfies never;
+  }
+}
+
+/** The embedded model's folder. */
+const EMBEDDED = new URL("../embedded/model/", import.meta.url);
+
+/**
+ * The model that was asked for: a path or hub id.
+ *
+ * @throws {UsageError} when none was, and this copy of the toolkit has no embedded model.
+ */
+export function modelSource({ model }: { readonly model?: string }): string {
+  if (model !== undefined) return model;
+  try {
+    Deno.statSync(new URL("config.json", EMBEDDED));
+  } catch (cause) {
+    throw new UsageError("Expected --model: this copy of graft has no embedded model in embedded/model", {
+      cause,
+    });
+  }
+  return EMBEDDED.protocol === "file:" ? fromFileUrl(EMBEDDED) : EMBEDDED.href;
+}
+
+/** The model as something on this machine: a hub id is downloaded. */
+export const localSource: (source: string) => Promise<string> = localPath;
+
+/** A file URL's path, without a slash at the end. */
+function fromFileUrl(url: URL): string {
+  const path = decodeURIComponent(url.pathname).replace(/\/$/, "");
+  return Deno.build.os === "windows" ? path.replace(/^\//, "") : path;
+}
+
+/** A model with its backend. */
+export interface Opened {
+  readonly backend: Backend;
+  /** As loaded. */
+  readonly base: Model<Tokenizer>;
+  /** With the adapter, where one was asked for. */
+  readonly model: Model<Tokenizer>;
+  /** Frees everything. */
+  close(): void;
+}
+
+/** Loads the model that flags name, and grafts the adapter. */
+export async function openModel(
+  flags: ModelFlags & { readonly adapter?: string },
+  options: Pick<LoadOptions, "quantize"> & { readonly dtype?: DType } = {},
+): Promise<Opened> {
+  const source = modelSource(flags);
+  const backend = await openBackend(flags);
+  try {
+    const base = await loadModel(source, { backend, ...options });
+    const model = flags.adapter === undefined ? base : graft(base, await loadAdapter(flags.adapter, base));
+    return { backend, base, model, close: () => backend.close() };
+  } catch (error) {
+    backend.close();
+    throw error;
+  }
+}

@@ -1,0 +1,41 @@
+/**
+ * The command `graft`: one file a command, put together here. Exit codes: 0 done, 1 failed, 2 wrong arguments, 130
+ * interrupted. Errors are one line on standard error; `--debug` adds the stack.
+ *
+ * @module
+ */
+import metadata from "../deno.json" with { type: "json" };
+import { type Command, newProgram, Option, rare, runProgram } from "./arguments.ts";
+import { evaluate } from "./evaluate.ts";
+import { finetune } from "./finetune.ts";
+import { generate } from "./generate.ts";
+import { note } from "./output.ts";
+
+/** The program with all its commands. */
+export function graftProgram(): Command {
+  const program = newProgram(
+    "graft",
+    "Parameter-efficient fine-tuning of language models, on your own machine.",
+    metadata.version,
+  );
+  for (const register of [finetune, generate, evaluate]) register(program);
+  for (const command of program.commands) {
+    command.addOption(rare(new Option("--debug", "print the stack of an error")));
+  }
+  return program;
+}
+
+/** An error in one line: what went wrong, without a stack. */
+export function oneLine(error: unknown): string {
+  const text = error instanceof Error ? error.message || error.name : String(error);
+  return `graft: ${text.replace(/\s*\n\s*/g, "; ")}`;
+}
+
+if (import.meta.main) {
+  const debug = Deno.args.includes("--debug");
+  const code = await runProgram(graftProgram(), Deno.args, (error) => {
+    note(oneLine(error));
+    if (debug && error instanceof Error) note(error.stack ?? "");
+  });
+  Deno.exit(code);
+}

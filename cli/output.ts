@@ -1,0 +1,57 @@
+/** What commands print: tables, sizes, JSON. Results go to standard output, everything else to standard error. */
+
+/** Numbers as people read them: "1.25 GB". */
+export function showBytes(bytes: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  const power = bytes < 1000 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(bytes) / 3));
+  return `${power === 0 ? bytes : (bytes / 1000 ** power).toPrecision(3)} ${units[power]}`;
+}
+
+/** "1,234,567". */
+export function showCount(n: number): string {
+  return n.toLocaleString("en-US", { maximumFractionDigits: 0 });
+}
+
+/** "2 h 5 min", "3 min 20 s", "4 s". */
+export function showSeconds(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  return h > 0 ? `${h} h ${m} min` : m > 0 ? `${m} min ${s} s` : `${s} s`;
+}
+
+/** Columns aligned: the first to the left, the others to the right. The first row is the heading. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => (row[i] ?? "").length)));
+  return rows.map((row) =>
+    row.map((cell, i) => i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)).join("  ").trimEnd()
+  ).join("\n");
+}
+
+/** Writes a line of the result. */
+export function print(text: string): void {
+  writeAll(Deno.stdout, `${text}\n`);
+}
+
+/** Writes the result as JSON. Infinities and NaN, which JSON lacks, become texts. */
+export function printJson(value: unknown): void {
+  print(JSON.stringify(
+    value,
+    (_, v) => typeof v === "number" && !Number.isFinite(v) ? String(v) : v,
+    2,
+  ));
+}
+
+/** Writes a piece of text as it comes, without a line end. */
+export function printPiece(text: string): void {
+  writeAll(Deno.stdout, text);
+}
+
+/** Tells the user something that is not the result. */
+export function note(text: string): void {
+  writeAll(Deno.stderr, `${text}\n`);
+}
+
+function writeAll(to: { writeSync(bytes: Uint8Array): number }, text: string): void {
+  const bytes = new TextEncoder().encode(text);
+  for (let done = 0; done < bytes.length;) done += to.writeSync(bytes.subarray(done));
+}

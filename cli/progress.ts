@@ -1,0 +1,77 @@
+/** How far a run is: a bar with loss, speed and time left on a terminal, plain lines elsewhere. On standard error. */
+import { Presets, SingleBar } from "cli-progress";
+import process from "node:process";
+import { note, showSeconds } from "./output.ts";
+
+/** What is shown of a step. */
+export interface ProgressStep {
+  readonly step: number;
+  readonly loss: number;
+  readonly tokensPerSecond: number;
+}
+
+/** Shows steps. */
+export interface Progress {
+  step(step: ProgressStep): void;
+  /** Says something beside the steps without tearing the bar. */
+  say(text: string): void;
+  stop(): void;
+}
+
+/** Progress for a run of `total` steps of which `done` are taken. `quiet` shows nothing but what is said. */
+export function progress(total: number, done: number, how: "auto" | "quiet" = "auto"): Progress {
+  if (how === "quiet") return { step: () => {}, say: note, stop: () => {} };
+  return Deno.stderr.isTerminal() ? bar(total, done) : lines(total, done);
+}
+
+function bar(total: number, done: number): Progress {
+  const left = timeLeft(total, done);
+  const shown = new SingleBar({
+    format: "{bar} {value}/{total} steps · loss {loss} · {speed} tokens/s · {left} left",
+    stream: process.stderr,
+    hideCursor: true,
+    barsize: 24,
+  }, Presets.shades_classic);
+  let at = done;
+  let words = { loss: "–", speed: "–", left: "–" };
+  shown.start(total, at, words);
+  return {
+    step: ({ step, loss, tokensPerSecond }) => {
+      at = step;
+      words = { loss: loss.toFixed(4), speed: tokensPerSecond.toFixed(0), left: showSeconds(left(step)) };
+      shown.update(at, words);
+    },
+    say: (text) => {
+      shown.stop();
+      note(text);
+      shown.start(total, at, words);
+    },
+    stop: () => shown.stop(),
+  };
+}
+
+/** A line for the first step, the last one and about every five seconds between. */
+function lines(total: number, done: number): Progress {
+  const left = timeLeft(total, done);
+  let said = -Infinity;
+  return {
+    step: ({ step, loss, tokensPerSecond }) => {
+      const now = performance.now();
+      if (step !== total && now - said < 5000) return;
+      said = now;
+      note(
+        `step ${step}/${total} · loss ${loss.toFixed(4)} · ${tokensPerSecond.toFixed(0)} tokens/s · ${
+          showSeconds(left(step))
+        } left`,
+      );
+    },
+    say: note,
+    stop: () => {},
+  };
+}
+
+/** Seconds left, from the mean time of this session's steps. */
+function timeLeft(total: number, done: number): (step: number) => number {
+  const start = performance.now();
+  return (step) => step === done ? 0 : (performance.now() - start) / 1000 / (step - done) * (total - step);
+}

@@ -1,0 +1,117 @@
+/**
+ * The folder of a training run:
+ *
+ *     adapter_config.json, adapter_model.safetensors, README.md    the result, when the run is over
+ *     metrics.jsonl                                                one line a step or evaluation
+ *     checkpoint/state.safetensors                                 what the run continues from
+ *     checkpoint/best.safetensors                                  the best parameters so far, where there are evaluations
+ *
+ * Earlier files are never touched: a new run refuses a folder with something in it. An overwriting run works in
+ * `<folder>.new` beside it and takes its place when everything is written.
+ */
+
+/** What may be there already. */
+export type RunMode = "new" | "resume" | "overwrite" | "resume overwrite";
+
+/** A run's folder. Nothing is created before `create`. */
+export interface RunFolder {
+  /** Where the run works. */
+  readonly path: string;
+  readonly state: string;
+  readonly best: string;
+  readonly metrics: string;
+  /** Whether there is a state to continue from. */
+  readonly continues: boolean;
+  create(): void;
+  /** Puts the folder in its place. */
+  finish(): void;
+}
+
+/**
+ * Looks at the output folder.
+ *
+ * @throws {RangeError} when there is something that must not be lost, or nothing that could be resumed.
+ */
+export function openRunFolder(output: string, mode: RunMode): RunFolder {
+  const target = output.replace(/[/\\]+$/, "") || output;
+  switch (mode) {
+    case "new":
+      if (holdsSomething(target)) {
+        throw new RangeError(
+          `Cannot write to ${target}: it exists; give another folder, --resume to continue a run in it or ` +
+            "--overwrite to replace it when the new run is done",
+        );
+      }
+      return runFolder(target, target);
+    case "resume": {
+      const folder = runFolder(target, target);
+      if (!folder.continues && holdsSomething(target) && !exists(`${target}/checkpoint`)) {
+        throw new RangeError(`Cannot resume ${target}: it has no checkpoint/state.safetensors`);
+      }
+      return folder;
+    }
+    case "overwrite": {
+      if (!holdsSomething(target)) return runFolder(target, target);
+      const staging = `${target}.new`;
+      if (holdsSomething(staging)) {
+        throw new RangeError(
+          `Cannot overwrite ${target}: ${staging} holds an interrupted run; continue it with --resume --overwrite or ` +
+            "delete it",
+        );
+      }
+      return runFolder(staging, target);
+    }
+    case "resume overwrite": {
+      const staging = `${target}.new`;
+      return exists(staging) ? runFolder(staging, target) : openRunFolder(output, "overwrite");
+    }
+    default:
+      return mode satisfies never;
+  }
+}
+
+function runFolder(path: string, target: string): RunFolder {
+  const state = `${path}/checkpoint/state.safetensors`;
+  return {
+    path,
+    state,
+    best: `${path}/checkpoint/best.safetensors`,
+    metrics: `${path}/metrics.jsonl`,
+    continues: exists(state),
+    create: () => {
+      Deno.mkdirSync(`${path}/checkpoint`, { recursive: true });
+      // A killed run may have left files half written, under names that nobody reads.
+      for (const folder of [path, `${path}/checkpoint`]) {
+        for (const { name } of Deno.readDirSync(folder)) {
+          if (/\.partial-\d+$/.test(name)) Deno.removeSync(`${folder}/${name}`);
+        }
+      }
+    },
+    finish: () => {
+      if (path === target) return;
+      const old = `${target}.old`;
+      if (exists(old)) Deno.removeSync(old, { recursive: true });
+      Deno.renameSync(target, old);
+      Deno.renameSync(path, target);
+      Deno.removeSync(old, { recursive: true });
+    },
+  };
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+/** Whether a file or a folder with entries is there. */
+function holdsSomething(path: string): boolean {
+  if (!exists(path)) return false;
+  if (!Deno.statSync(path).isDirectory) return true;
+  for (const _ of Deno.readDirSync(path)) return true;
+  return false;
+}

@@ -1,0 +1,174 @@
+/**
+ * A run on disk: one safetensors file with the parameters (`params/<path>`), the optimizer's slots as bytes
+ * (`slots/<number>/<path>/<slot>`) and, in its metadata, a JSON record of what else a run must know to go on. Written
+ * atomically: a run killed at any moment leaves the last whole state.
+ */
+import {
+  type Backend,
+  byteLength,
+  bytesOf,
+  type DType,
+  fromBytes,
+  type Json,
+  leaves,
+  nest,
+  scope,
+  type Synchronous,
+  trainable,
+  type Tree,
+} from "../core/mod.ts";
+import { openSafetensors, type SafetensorsFile } from "../formats/safetensors.ts";
+import { writeSafetensors } from "../formats/safetensors_write.ts";
+import type { WritableTensor } from "../formats/tensor_file.ts";
+import type { Optimizer, SlotBytes, Snapshot } from "../train/mod.ts";
+
+/** What a caller keeps beside the numbers. */
+export type StateRecord = { readonly [name: string]: Json };
+
+const KEY = "graft.training";
+
+type SlotPlan = readonly [name: string, dtype: DType, shape: readonly number[]];
+
+interface Written {
+  readonly step: number;
+  /** In the order of the tree: sums over parameters must come out in the same order after resuming. */
+  readonly params: readonly string[];
+  readonly slots: readonly SlotPlan[];
+  readonly record: StateRecord;
+}
+
+/** Writes a run's state. Slots are read one at a time, so that paged state stays paged. */
+export async function saveTrainingState(
+  path: string,
+  { step, params, slots }: Snapshot,
+  optimizer: Optimizer,
+  record: StateRecord,
+): Promise<void> {
+  const plan = leaves(trainable(params)).flatMap(([leafPath, leaf]) =>
+    Object.entries(optimizer.slots(leaf)).map(([slot, dtype]): SlotPlan => [
+      `${leafPath}/${slot}`,
+      dtype,
+      leaf.shape,
+    ])
+  );
+  const coming = slots[Symbol.asyncIterator]();
+  const next = async (wanted: string): Promise<Uint8Array> => {
+    const { value, done } = await coming.next();
+    if (done || value[0] !== wanted) {
+      throw new Error(`Cannot save the optimizer's state: expected "${wanted}" but found "${value?.[0]}"`);
+    }
+    return value[1].bytes;
+  };
+  await write(path, params, { step, slots: plan, record }, plan.map(slotTensor(next)));
+}
+
+/** Writes parameters alone: the best ones so far. */
+export function saveParams(
+  path: string,
+  step: number,
+  params: Tree,
+  record: StateRecord = {},
+): Promise<void> {
+  return write(path, params, { step, slots: [], record }, []);
+}
+
+/** The writer sorts by name; numbers in front keep the order in which slots come. */
+const slotName = (name: string, i: number): string => `slots/${String(i).padStart(8, "0")}/${name}`;
+
+const slotTensor =
+  (next: (name: string) => Promise<Uint8Array>) =>
+  ([name, dtype, shape]: SlotPlan, i: number): WritableTensor => {
+    const bytes = byteLength(dtype, shape);
+    return {
+      name: slotName(name, i),
+      dtype: "u8",
+      shape: [bytes],
+      byteLength: bytes,
+      read: () => next(name),
+    };
+  };
+
+function write(
+  path: string,
+  params: Tree,
+  written: Omit<Written, "params">,
+  slots: readonly WritableTensor[],
+): Promise<void> {
+  const tensors = leaves(params).map(([name, leaf]): WritableTensor => ({
+    name: `params/${name}`,
+    dtype: leaf.dtype,
+    shape: leaf.shape,
+    byteLength: byteLength(leaf.dtype, leaf.shape),
+    read: () => bytesOf(leaf),
+  }));
+  return writeSafetensors(path, [...tensors, ...slots], {
+    [KEY]: JSON.stringify({ ...written, params: leaves(params).map(([name]) => name) }),
+  });
+}
+
+/** A state file that is open. Its slots are read when asked for. */
+export interface TrainingState extends Disposable {
+  readonly step: number;
+  readonly record: StateRecord;
+  readonly slots: ReadonlyMap<string, SlotBytes>;
+  /** The parameters on a backend. The caller owns them. */
+  params(backend: Backend): Tree;
+}
+
+/**
+ * Opens a state file.
+ *
+ * @throws {SyntaxError} when the file is no training state.
+ */
+export function openTrainingState(path: string): TrainingState {
+  const file = openSafetensors(path);
+  try {
+    const { step, slots, record, params } = writtenIn(file, path);
+    return {
+      step,
+      record,
+      slots: new Map(
+        slots.map(([name, dtype, shape], i) => [name, slotOf(file, slotName(name, i), dtype, shape)]),
+      ),
+      params: (backend) => scope((): Synchronous<Tree> => paramsIn(file, params, backend)),
+      [Symbol.dispose]: () => file.close(),
+    };
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
+
+function writtenIn(file: SafetensorsFile, path: string): Written {
+  const text = file.metadata.get(KEY);
+  if (text === undefined) {
+    throw new SyntaxError(`Cannot resume from ${path}: it is a safetensors file but no training state`);
+  }
+  try {
+    return JSON.parse(text) as Written;
+  } catch (cause) {
+    throw new SyntaxError(`Cannot resume from ${path}: its record is not JSON`, { cause });
+  }
+}
+
+function slotOf(file: SafetensorsFile, name: string, dtype: DType, shape: readonly number[]): SlotBytes {
+  const stored = file.raw.get(name);
+  if (stored === undefined) throw new SyntaxError(`Cannot resume: the state file has no "${name}"`);
+  return {
+    dtype,
+    shape,
+    get bytes() {
+      return stored.read();
+    },
+  };
+}
+
+function paramsIn(file: SafetensorsFile, names: readonly string[], backend: Backend): Tree {
+  return nest(names.map((name) => {
+    const stored = file.tensors.get(`params/${name}`);
+    if (stored === undefined) {
+      throw new SyntaxError(`Cannot resume: the state file has no parameter "${name}"`);
+    }
+    return [name, fromBytes(stored.read(), stored.shape, stored.dtype, backend)] as const;
+  })) as Tree;
+}

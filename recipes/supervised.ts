@@ -1,0 +1,118 @@
+/**
+ * Supervised fine-tuning from the first step to the last: steps, evaluations, checkpoints, the best parameters, early
+ * stopping, interruption. What is written where is the caller's business; when, and in which order, is decided here, so
+ * that a run killed at any moment and continued ends with the same bits.
+ */
+import type { Tree } from "../core/mod.ts";
+import {
+  type EarlyStopping,
+  type EarlyStoppingState,
+  NOTHING_SEEN,
+  observe,
+  type Snapshot,
+  type StepReport,
+  type Training,
+} from "../train/mod.ts";
+
+/** What a run knows about itself besides its numbers: plain JSON, for checkpoints. */
+export interface Standing {
+  /** Evaluations so far. */
+  readonly seen: EarlyStoppingState;
+  /** The step of the last finished evaluation; −1 before the first. */
+  readonly evaluated: number;
+}
+
+/** Where every run starts. */
+export const AT_START: Standing = { seen: NOTHING_SEEN, evaluated: -1 };
+
+/** When to do what. */
+export interface Supervision {
+  /** Steps between checkpoints; the last step is always followed by one. */
+  readonly saveEvery: number;
+  /** Steps between evaluations; step 0 and the last step are evaluated too. Default: none. */
+  readonly evaluateEvery?: number;
+  /** Default: never stop early. */
+  readonly stopping?: EarlyStopping;
+}
+
+/** What is done. Each is awaited. */
+export interface Effects<Evaluation extends { readonly loss: number }> {
+  /** Called after each step. */
+  stepped(report: StepReport): void | Promise<void>;
+  /** Measures the parameters as they stand. Throws `Interruption` when it was told to stop. */
+  evaluate(step: number): Promise<Evaluation>;
+  evaluated(step: number, evaluation: Evaluation): void | Promise<void>;
+  /** Keeps the best parameters so far. */
+  keepBest(step: number, params: Tree): Promise<void>;
+  /** Writes a checkpoint. */
+  save(snapshot: Snapshot, standing: Standing): Promise<void>;
+  /** Whether to stop after this step. Asked after the pending events of the program were handled. */
+  interrupted(): boolean;
+}
+
+/** How a run ended. */
+export type Outcome = "finished" | "stopped early" | "interrupted";
+
+/** Thrown inside an evaluation that is to stop. */
+export class Interruption extends Error {
+  override readonly name = "Interruption";
+}
+
+/** Runs until the last step, early stopping or an interruption. The last state is saved in all three cases. */
+export async function supervise<P extends Tree, E extends { readonly loss: number }>(
+  run: Training<P>,
+  { saveEvery, evaluateEvery, stopping }: Supervision,
+  effects: Effects<E>,
+  start: Standing = AT_START,
+): Promise<{ readonly outcome: Outcome; readonly standing: Standing }> {
+  let standing = start;
+  let saved = { step: run.step > 0 ? run.step : -1, standing };
+  const save = async (): Promise<void> => {
+    if (saved.step === run.step && saved.standing === standing) return;
+    await effects.save(run.snapshot(), standing);
+    saved = { step: run.step, standing };
+  };
+  const due = (): boolean =>
+    evaluateEvery !== undefined && standing.evaluated < run.step &&
+    (run.step % evaluateEvery === 0 || run.step === run.totalSteps);
+  /** Whether it came to its end. */
+  const evaluate = async (): Promise<boolean> => {
+    const { step } = run;
+    const evaluation = await unlessInterrupted(effects.evaluate(step));
+    if (evaluation === undefined) return false;
+    const seen = observe(standing.seen, { step, value: evaluation.loss }, stopping ?? { patience: 2 ** 31 });
+    // First the parameters, then the record that names them: a kill in between repeats this evaluation.
+    if (seen.improved) await effects.keepBest(step, run.snapshot().params);
+    standing = { seen, evaluated: step };
+    await effects.evaluated(step, evaluation);
+    return true;
+  };
+  for (;;) {
+    await events();
+    if (effects.interrupted() || (due() && !await evaluate())) {
+      await save();
+      return { outcome: "interrupted", standing };
+    }
+    const ended = standing.seen.stop || run.step >= run.totalSteps;
+    if (ended || (run.step > 0 && run.step % saveEvery === 0)) {
+      await save();
+    }
+    if (ended) return { outcome: standing.seen.stop ? "stopped early" : "finished", standing };
+    const report = await run.next();
+    if (report !== undefined) await effects.stepped(report);
+  }
+}
+
+async function unlessInterrupted<T>(work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof Interruption) return undefined;
+    throw error;
+  }
+}
+
+/** Lets signals and timers be handled: between steps of a synchronous backend nothing else would. */
+export function events(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 0));
+}

@@ -1,0 +1,72 @@
+/** ROUGE of what a model writes: prompts continued greedily, compared with the wanted answers. */
+import { generate, type Model } from "../core/mod.ts";
+import { meanRouge, rouge, type RougeOptions, type RougeScores } from "./rouge.ts";
+import type { Rows } from "./rows.ts";
+import { IGNORED } from "./truncation.ts";
+
+/** One prompt with what is wanted and what was written. */
+export interface Sample {
+  readonly reference: string;
+  readonly written: string;
+}
+
+/** How to write and score. */
+export interface GeneratedOptions {
+  readonly maxNewTokens: number;
+  /** Prompts continued together, default 8. */
+  readonly batchSize?: number;
+  readonly rouge?: RougeOptions;
+  /** Awaited between batches; what it throws ends the work. */
+  between?(): void | Promise<void>;
+}
+
+/** The prompt of a row: what stands before its first label. */
+export function promptOf(rows: Rows, n: number): readonly number[] {
+  const { inputIds, labels } = rows.tokens(n);
+  const start = labels.findIndex((label) => label !== IGNORED);
+  return start === -1 ? inputIds : inputIds.slice(0, start);
+}
+
+/**
+ * Continues the prompt of each row.
+ *
+ * @param references The wanted answers, by row.
+ */
+export async function samplesOf(
+  model: Model,
+  rows: Rows,
+  references: readonly string[],
+  options: GeneratedOptions,
+): Promise<readonly Sample[]> {
+  const { maxNewTokens, batchSize = 8 } = options;
+  // Prompts of similar length together, so that little is padding.
+  const order = references.map((_, n) => n).sort((a, b) => rows.lengths[b]! - rows.lengths[a]!);
+  const written: string[] = [];
+  for (let start = 0; start < order.length; start += batchSize) {
+    const numbers = order.slice(start, start + batchSize);
+    const texts = await generate(model, numbers.map((n) => promptOf(rows, n)), { maxNewTokens });
+    numbers.forEach((n, i) => written[n] = texts[i]!.trim());
+    await options.between?.();
+  }
+  return references.map((reference, n) => ({ reference, written: written[n]! }));
+}
+
+/** The mean scores of some samples. @throws {RangeError} when there is none. */
+export function scoresOf(samples: readonly Sample[], options: RougeOptions = {}): RougeScores {
+  return meanRouge(samples.map(({ reference, written }) => rouge(reference, written, options)));
+}
+
+/**
+ * The first utterances of a dialogue as its summary: the baseline that needs no model. An utterance is a line with
+ * something in it.
+ *
+ * @example
+ * ```ts
+ * import { leadUtterances } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * assert.equal(leadUtterances("A: Hi.\n\nB: Hello.\nA: Bye.", 2), "A: Hi.\nB: Hello.");
+ * ```
+ */
+export function leadUtterances(dialogue: string, count: number): string {
+  return dialogue.split(/\r?\n/).filter((line) => line.trim() !== "").slice(0, count).join("\n");
+}
