@@ -60,5 +60,8 @@ export function shapesOnly(): Backend {
     swigluGrad: nothing,
     uniform: nothing,
     adamw: nothing,
+    qr: nothing,
+    svd: nothing,
+    orderStatistic: nothing,
   };
 }

@@ -245,6 +245,21 @@ export interface Backend {
     nextFirst: Operand,
     nextSecond: Operand,
   ): void;
+
+  /**
+   * Thin QR of x [m, n], k = min(m, n): q [m, k] with orthonormal columns, r [k, n] upper triangular with no negative
+   * entry on its diagonal. Absent where a backend does not have it.
+   */
+  qr?(x: Operand, q: Operand, r: Operand): void;
+  /**
+   * Thin SVD of x [m, n]: u [m, k], s [k] falling, vt [k, n], all k singular vectors orthonormal whatever the rank. In each
+   * column of u the entry of largest magnitude is positive.
+   *
+   * @throws {RangeError} when x has an entry that is not finite.
+   */
+  svd?(x: Operand, u: Operand, s: Operand, vt: Operand): void;
+  /** out (one number) = the element of x at place `rank` (from 0) in rising order. */
+  orderStatistic?(x: Operand, rank: number, out: Operand): void;
 }
 
 /** Two tensors of one expression live on different backends. */

@@ -3,6 +3,7 @@ import type { Backend, Operand, Raw } from "../../core/tensor/backend.ts";
 import { size } from "../../core/tensor/shape.ts";
 import { attention, attentionGrad } from "./attention.ts";
 import { binary, select, swiglu, swigluGrad, unary } from "./elementwise.ts";
+import { orderStatistic, qr, svd } from "./linalg.ts";
 import { matmul } from "./matmul.ts";
 import {
   concat,
@@ -84,5 +85,8 @@ export function reference(): Backend {
     swigluGrad,
     uniform,
     adamw,
+    qr,
+    svd,
+    orderStatistic,
   };
 }

@@ -6,6 +6,7 @@ import { arena, type Block } from "./arena.ts";
 import { castKernels } from "./casts.ts";
 import { BINARY, REDUCE, UNARY } from "./codes.ts";
 import { context, rowsOf } from "./context.ts";
+import { factorKernels } from "./factors.ts";
 import type { Machine } from "./machine.ts";
 import { moveKernels } from "./moves.ts";
 import { productKernels } from "./products.ts";
@@ -60,6 +61,7 @@ export function backend(started: Machine): Backend {
     ...castKernels(shared),
     ...moveKernels(shared),
     ...productKernels(shared),
+    ...factorKernels(shared),
     unary(op: UnaryOp, x: Operand, out: Operand): void {
       kernels().unary(UNARY[op], at(x), at(out), size(out.shape));
     },

@@ -21,6 +21,8 @@ export const gather_rows: (a: number, b: number, c: number, d: number, e: number
 export const layer_norm: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number) => void;
 export const layer_norm_grad: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number) => void;
 export const matmul: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number, j: number, k: number, l: number, m: number, n: number, o: number) => void;
+export const order_statistic: (a: number, b: number, c: number) => number;
+export const qr: (a: number, b: number, c: number, d: number, e: number) => void;
 export const reduce: (a: number, b: number, c: number, d: number, e: number, f: number) => void;
 export const release: (a: number, b: number) => void;
 export const rms_norm: (a: number, b: number, c: number, d: number, e: number, f: number, g: number) => void;
@@ -34,6 +36,7 @@ export const select: (a: number, b: number, c: number, d: number, e: number) => 
 export const softmax: (a: number, b: number, c: number, d: number) => void;
 export const softmax_grad: (a: number, b: number, c: number, d: number, e: number) => void;
 export const stop_workers: () => void;
+export const svd: (a: number, b: number, c: number, d: number, e: number, f: number) => number;
 export const swiglu: (a: number, b: number, c: number, d: number) => void;
 export const swiglu_grad: (a: number, b: number, c: number, d: number, e: number, f: number) => void;
 export const transpose: (a: number, b: number, c: number, d: number, e: number, f: number, g: number) => void;

@@ -13,6 +13,7 @@ mod encode;
 mod gemm;
 mod gemv;
 mod gguf;
+mod linalg;
 mod math;
 mod memory;
 mod movement;
