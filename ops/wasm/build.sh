@@ -24,7 +24,9 @@ fi
 target="${GRAFT_WASM_TARGET:-$PWD/crate/target}"
 cargo_home="${CARGO_HOME:-$HOME/.cargo}"
 # No path of the building machine may end up in the committed binary.
+cargo fetch --quiet --locked --manifest-path crate/Cargo.toml
 remap="--remap-path-prefix=$sysroot=/rust --remap-path-prefix=$cargo_home=/cargo --remap-path-prefix=$PWD/crate=/crate"
+for sources in "$cargo_home"/registry/src/*; do remap="$remap --remap-path-prefix=$sources=/crates"; done
 simd="-C target-feature=+simd128,+relaxed-simd,+bulk-memory,+nontrapping-fptoint,+sign-ext,+mutable-globals"
 threads="-C target-feature=+atomics -C link-arg=--shared-memory -C link-arg=--import-memory -C link-arg=--max-memory=4294967296"
 for name in __wasm_init_tls __tls_size __tls_align __tls_base; do threads="$threads -C link-arg=--export=$name"; done

@@ -108,7 +108,7 @@ impl Problem {
             if self.mask != 0 {
                 let mask = (self.mask as *const f32).add(b * self.s + key);
                 map2(scores, mask, scores, 0, n, |x, m| {
-                    v128_bitselect(splat(f32::NEG_INFINITY), x, f32x4_eq(m, splat(0.0)))
+                    pick(splat(f32::NEG_INFINITY), x, f32x4_eq(m, splat(0.0)))
                 });
             }
             let (low, high) = self.range(token);
@@ -203,20 +203,20 @@ unsafe fn block_forward(p: &Problem, b: usize, g: usize, first: usize, mut room:
             for r in 0..rows {
                 let row = scores.add(r * KB);
                 p.dress(b, g, first + r, key, n, row);
-                let top = crate::reduce::max_run(row, n);
+                let top = max_run(row, n);
                 let next = if top.is_nan() || top > most[r] { top } else { most[r] };
                 if next == f32::NEG_INFINITY {
                     map1(row, row, 0, n, |_| splat(0.0));
                     continue;
                 }
                 if next != most[r] {
-                    let shrink = f32x4_extract_lane::<0>(math::exp(splat(most[r] - next)));
+                    let shrink = f32x4_extract_lane::<0>(math::exp_negative(splat(most[r] - next)));
                     total[r] *= shrink as f64;
                     let to = sums.add(r * p.d);
                     map1(to, to, 0, p.d, |x| mul(x, splat(shrink)));
                     most[r] = next;
                 }
-                map1(row, row, 0, n, |x| math::exp(sub(x, splat(next))));
+                map1(row, row, 0, n, |x| math::exp_negative(sub(x, splat(next))));
                 total[r] += sum(n, |i| load(row.add(i)), |i| *row.add(i));
             }
             panels_b(&v, false, lead, key, n, 0, p.d, buffer, values);

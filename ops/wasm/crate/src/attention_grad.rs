@@ -96,11 +96,11 @@ impl Buffers {
                 let (total, mean) = (splat(*self.lse.add(r)), splat(*self.means.add(r)));
                 map1(w, w, 0, n, |x| {
                     let hidden = f32x4_eq(x, splat(f32::NEG_INFINITY));
-                    v128_andnot(math::exp(sub(x, total)), hidden)
+                    v128_andnot(math::exp_negative(sub(x, total)), hidden)
                 });
                 map2(w, ds, ds, 0, n, |w, x| {
                     // A hidden key stays 0 even where g vᵀ is not finite.
-                    v128_bitselect(splat(0.0), mul(w, sub(x, mean)), f32x4_eq(w, splat(0.0)))
+                    pick(splat(0.0), mul(w, sub(x, mean)), f32x4_eq(w, splat(0.0)))
                 });
             }
         }

@@ -221,17 +221,16 @@ unsafe fn wide(n: usize, out: *mut f32, vector: impl Fn(usize) -> V, scalar: imp
     }
 }
 
-/// Four f16 as f32: the magnitude bits, moved to f32's place, times 2^112, which also makes subnormals right.
+/// Four f16 as f32: sign and magnitude, moved to f32's place, times 2^112, which also makes subnormals right.
 #[inline(always)]
 pub unsafe fn half4(p: *const u16) -> V {
     unsafe {
-        let bits = u32x4_load_extend_u16x4(p);
-        let magnitude = u32x4_shl(v128_and(bits, u32x4_splat(0x7fff)), 13);
-        let sign = u32x4_shl(v128_and(bits, u32x4_splat(0x8000)), 16);
-        let value = mul(magnitude, splat(f32::from_bits(0x7780_0000)));
-        let special = v128_and(u32x4_ge(magnitude, u32x4_splat(0x0f80_0000)), u32x4_splat(0x7f80_0000));
+        // Sign-extended, so one mask after the shift keeps the sign and the 15 bits below.
+        let bits = i32x4_shl(i32x4_load_extend_i16x4(p as *const i16), 13);
+        let value = mul(v128_and(bits, u32x4_splat(0x8fff_e000)), splat(f32::from_bits(0x7780_0000)));
         // ∞ and NaN: the product has the right fraction bits and a finite exponent.
-        v128_or(v128_or(value, special), sign)
+        let large = i32x4_gt(v128_and(bits, i32x4_splat(0x0fff_e000)), i32x4_splat(0x0f7f_ffff));
+        v128_or(value, v128_and(large, u32x4_splat(0x7f80_0000)))
     }
 }
 

@@ -69,29 +69,29 @@ unsafe fn fours(x: *const f32, start: usize, end: usize, mut f: impl FnMut(usize
 /// max |x|; NaN if there is one.
 unsafe fn absmax(x: *const f32, n: usize) -> f32 {
     unsafe {
-        let mut most = splat(0.0);
-        fours(x, 0, n, |_, v, _| most = f32x4_max(most, f32x4_abs(v)));
-        max4(most)
+        extreme(
+            n,
+            0.0,
+            |i| f32x4_abs(load(x.add(i))),
+            |i| f32x4_abs(load_part(x.add(i), n - i, 0.0)),
+            |a, b| f32x4_pmax(a, b),
+        )
     }
 }
 
 /// min(1, max(−1, x)) that keeps NaN.
 #[inline(always)]
 fn clamp(x: V) -> V {
-    f32x4_min(splat(1.0), f32x4_max(splat(-1.0), x))
+    at_most(at_least(x, -1.0), 1.0)
 }
 
 /// How many bounds lie below x: the rank of the nearest value, ties to the lower.
 #[inline(always)]
 fn rank(map: &Map, x: f32) -> usize {
-    let (mut low, mut high) = (0usize, 255usize);
-    while low < high {
-        let middle = (low + high) / 2;
-        if map.bounds[middle] < x {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
+    // Without branches: which way a search goes is as good as random.
+    let mut low = 0;
+    for step in [128, 64, 32, 16, 8, 4, 2, 1] {
+        low += if map.bounds[low + step - 1] < x { step } else { 0 };
     }
     low
 }
@@ -107,16 +107,26 @@ unsafe fn four_bit_block(book: &Book, x: *const f32, n: usize, out: *mut u8) -> 
         let mut codes = [0u8; 64];
         let order = v128_load(book.codes.as_ptr() as *const v128);
         // Elements past the end are 0, and so is the padding of an odd length: the code of 0.
-        fours(x, 0, n, |i, v, _| {
-            let y = clamp(if full { mul(v, inverse) } else { div(v, splat(scale)) });
-            let mut above = i32x4_splat(0);
-            for bound in book.bounds {
-                above = i32x4_sub(above, f32x4_gt(y, splat(bound)));
+        for i in (0..n).step_by(16) {
+            let y: [V; 4] = core::array::from_fn(|u| {
+                let at = i + 4 * u;
+                let v = if at + 4 <= n {
+                    load(x.add(at))
+                } else {
+                    load_part(x.add(at.min(n)), n.saturating_sub(at), 0.0)
+                };
+                clamp(if full { mul(v, inverse) } else { div(v, splat(scale)) })
+            });
+            let mut above = [i32x4_splat(0); 4];
+            for bound in &book.bounds {
+                let bound = splat(*bound);
+                for (above, y) in above.iter_mut().zip(y) {
+                    *above = i32x4_sub(*above, f32x4_gt(y, bound));
+                }
             }
-            let ranks = i16x8_narrow_i32x4(above, above);
-            let ranks = u8x16_narrow_i16x8(ranks, ranks);
-            v128_store32_lane::<0>(u8x16_swizzle(order, ranks), codes.as_mut_ptr().add(i) as *mut u32);
-        });
+            let ranks = u8x16_narrow_i16x8(i16x8_narrow_i32x4(above[0], above[1]), i16x8_narrow_i32x4(above[2], above[3]));
+            v128_store(codes.as_mut_ptr().add(i) as *mut v128, u8x16_swizzle(order, ranks));
+        }
         for k in 0..n.div_ceil(2) {
             *out.add(k) = codes[2 * k] << 4 | codes[2 * k + 1];
         }
@@ -197,9 +207,14 @@ pub fn encode(code: u32, x: u32, n: u32, last: u32, out: u32) {
             let factor = splat(if most == 0.0 { 0.0 } else { 127.0 / most });
             fours(x, 0, last, |i, v, m| {
                 let q = i32x4_trunc_sat_f32x4(f32x4_nearest(mul(v, factor)));
-                let lanes: [i32; 4] = core::mem::transmute(q);
-                for (k, lane) in lanes.iter().enumerate().take(m) {
-                    *(out as *mut i8).add(row * last + i + k) = *lane as i8;
+                let words = i16x8_narrow_i32x4(q, q);
+                let bytes = i8x16_narrow_i16x8(words, words);
+                let to = (out as *mut u8).add(row * last + i);
+                if m == 4 {
+                    v128_store32_lane::<0>(bytes, to as *mut u32);
+                } else {
+                    let lanes: [u8; 16] = core::mem::transmute(bytes);
+                    core::ptr::copy_nonoverlapping(lanes.as_ptr(), to, m);
                 }
             });
         }),

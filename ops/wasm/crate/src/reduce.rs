@@ -11,23 +11,23 @@ unsafe fn sum_run(x: *const f32, n: usize) -> f64 {
     unsafe { sum(n, |i| load(x.add(i)), |i| *x.add(i)) }
 }
 
-#[inline(always)]
-unsafe fn fold_run(x: *const f32, n: usize, start: f32, f: impl Fn(V, V) -> V) -> f32 {
-    unsafe {
-        let mut best = splat(start);
-        let mut i = 0;
-        while i < n {
-            best = f(best, if i + 4 <= n { load(x.add(i)) } else { load_part(x.add(i), n - i, start) });
-            i += 4;
-        }
-        let best = f(best, i32x4_shuffle::<2, 3, 0, 1>(best, best));
-        f32x4_extract_lane::<0>(f(best, i32x4_shuffle::<1, 0, 3, 2>(best, best)))
-    }
+unsafe fn min_run(x: *const f32, n: usize) -> f32 {
+    let most = f32::INFINITY;
+    unsafe { extreme(n, most, |i| load(x.add(i)), |i| load_part(x.add(i), n - i, most), |a, b| f32x4_pmin(a, b)) }
 }
 
-/// The largest of n values, NaN if there is one, −∞ if n is 0.
-pub unsafe fn max_run(x: *const f32, n: usize) -> f32 {
-    unsafe { fold_run(x, n, f32::NEG_INFINITY, |a, b| f32x4_max(a, b)) }
+/// The largest value, NaN left out.
+unsafe fn max_number(x: *const f32, n: usize) -> f32 {
+    unsafe {
+        let clean = |v: V| pick(splat(f32::NEG_INFINITY), v, f32x4_ne(v, v));
+        extreme(
+            n,
+            f32::NEG_INFINITY,
+            |i| clean(load(x.add(i))),
+            |i| clean(load_part(x.add(i), n - i, f32::NEG_INFINITY)),
+            |a, b| f32x4_pmax(a, b),
+        )
+    }
 }
 
 /// x seen as [outer, n, inner] → out [outer, inner]; op 0 sum, 1 max, 2 min.
@@ -43,7 +43,7 @@ pub unsafe fn reduce(op: u32, x: u32, outer: u32, n: u32, inner: u32, out: u32) 
             *(out as *mut f32).add(o) = match op {
                 0 => sum_run(row, n) as f32,
                 1 => max_run(row, n),
-                _ => fold_run(row, n, f32::INFINITY, |a, b| f32x4_min(a, b)),
+                _ => min_run(row, n),
             };
         });
     } else {
@@ -104,7 +104,7 @@ pub fn argmax(x: u32, rows: u32, width: u32, out: u32) {
         let row = (x as *const f32).add(r * width);
         let mut best = 0;
         if !(*row).is_nan() {
-            let most = fold_run(row, width, f32::NEG_INFINITY, |a, b| f32x4_pmax(a, b));
+            let most = max_number(row, width);
             while best < width && *row.add(best) != most {
                 best += 1;
             }
@@ -116,7 +116,7 @@ pub fn argmax(x: u32, rows: u32, width: u32, out: u32) {
 /// out = e^(x − most) and its sum.
 unsafe fn exp_run(x: *const f32, n: usize, most: f32, out: *mut f32) -> f64 {
     unsafe {
-        map1(x, out, 0, n, |v| math::exp(sub(v, splat(most))));
+        map1(x, out, 0, n, |v| math::exp_negative(sub(v, splat(most))));
         sum_run(out, n)
     }
 }
@@ -159,7 +159,7 @@ pub fn cross_entropy(logits: u32, labels: u32, rows: u32, width: u32, smoothing:
     pool::rows(rows as usize, width, 2500, |r| unsafe {
         let row = (logits as *const f32).add(r * width);
         let most = max_run(row, width);
-        let e = |v: V| math::exp(sub(v, splat(most)));
+        let e = |v: V| math::exp_negative(sub(v, splat(most)));
         let total = if most == f32::NEG_INFINITY {
             f64::NEG_INFINITY
         } else {
@@ -197,7 +197,7 @@ pub fn cross_entropy_grad(
         let total = splat(*(lse as *const f32).add(r));
         let upstream = *(g as *const f32).add(r);
         let (scale, even) = (splat(upstream), splat(smoothing / width as f32));
-        map1(row, out, 0, width, |v| mul(scale, sub(math::exp(sub(v, total)), even)));
+        map1(row, out, 0, width, |v| mul(scale, sub(math::exp_negative(sub(v, total)), even)));
         // The label's own term again, so that softmax − 1 loses nothing.
         let p = f32x4_extract_lane::<0>(math::exp(sub(splat(*row.add(label as usize)), total)));
         *out.add(label as usize) = upstream * (p - (1.0 - smoothing) - smoothing / width as f32);

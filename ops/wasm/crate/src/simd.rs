@@ -34,6 +34,22 @@ pub fn madd(a: V, b: V, c: V) -> V {
 pub fn nmadd(a: V, b: V, c: V) -> V {
     f32x4_relaxed_nmadd(a, b, c)
 }
+/// a where the mask, a comparison's result, is set, else b.
+#[inline(always)]
+pub fn pick(a: V, b: V, mask: V) -> V {
+    i32x4_relaxed_laneselect(a, b, mask)
+}
+/// max(x, low) that keeps NaN. (Rust's f32x4_pmin and f32x4_pmax say which operand they keep beside NaN, but with
+/// relaxed-simd LLVM turns them into instructions that do not.)
+#[inline(always)]
+pub fn at_least(x: V, low: f32) -> V {
+    pick(splat(low), x, f32x4_lt(x, splat(low)))
+}
+/// min(x, high) that keeps NaN.
+#[inline(always)]
+pub fn at_most(x: V, high: f32) -> V {
+    pick(splat(high), x, f32x4_gt(x, splat(high)))
+}
 #[inline(always)]
 pub unsafe fn load(p: *const f32) -> V {
     unsafe { v128_load(p as *const v128) }
@@ -69,11 +85,6 @@ pub fn sum4(v: V) -> f32 {
     let swapped = i32x4_shuffle::<2, 3, 0, 1>(v, v);
     let pairs = add(v, swapped);
     f32x4_extract_lane::<0>(pairs) + f32x4_extract_lane::<1>(pairs)
-}
-#[inline(always)]
-pub fn max4(v: V) -> f32 {
-    let pairs = f32x4_max(v, i32x4_shuffle::<2, 3, 0, 1>(v, v));
-    f32x4_extract_lane::<0>(f32x4_max(pairs, i32x4_shuffle::<1, 0, 3, 2>(pairs, pairs)))
 }
 
 /// out[i] = f(x[i]) for i in start..end, four at a time.
@@ -130,4 +141,39 @@ pub fn sum(n: usize, f: impl Fn(usize) -> V, tail: impl Fn(usize) -> f32) -> f64
         i += 1;
     }
     total + rest as f64
+}
+
+/// The extreme of f(i) over 0..n, where f gives lanes i..i+4 and `tail(i)` the last 1 to 3 of them, padded with `start`;
+/// `further` gives the greater or the less of numbers. NaN if there is one: f32x4.max would cost as much as all the rest.
+#[inline(always)]
+pub fn extreme(n: usize, start: f32, f: impl Fn(usize) -> V, tail: impl Fn(usize) -> V, further: impl Fn(V, V) -> V) -> f32 {
+    let mut best = [splat(start); 4];
+    let mut nan = splat(0.0);
+    let mut i = 0;
+    while i + 16 <= n {
+        for (u, best) in best.iter_mut().enumerate() {
+            let x = f(i + 4 * u);
+            *best = further(*best, x);
+            nan = v128_or(nan, f32x4_ne(x, x));
+        }
+        i += 16;
+    }
+    while i < n {
+        let x = if i + 4 <= n { f(i) } else { tail(i) };
+        best[0] = further(best[0], x);
+        nan = v128_or(nan, f32x4_ne(x, x));
+        i += 4;
+    }
+    if v128_any_true(nan) {
+        return f32::NAN;
+    }
+    let v = further(further(best[0], best[1]), further(best[2], best[3]));
+    let v = further(v, i32x4_shuffle::<2, 3, 0, 1>(v, v));
+    f32x4_extract_lane::<0>(further(v, i32x4_shuffle::<1, 0, 3, 2>(v, v)))
+}
+
+/// The largest of n values, NaN if there is one, −∞ if n is 0.
+pub unsafe fn max_run(x: *const f32, n: usize) -> f32 {
+    let least = f32::NEG_INFINITY;
+    unsafe { extreme(n, least, |i| load(x.add(i)), |i| load_part(x.add(i), n - i, least), |a, b| f32x4_pmax(a, b)) }
 }
