@@ -6,10 +6,14 @@
  */
 import metadata from "../deno.json" with { type: "json" };
 import { type Command, newProgram, Option, rare, runProgram } from "./arguments.ts";
+import { compare } from "./compare.ts";
 import { evaluate } from "./evaluate.ts";
 import { finetune } from "./finetune.ts";
 import { generate } from "./generate.ts";
+import { inspect } from "./inspect.ts";
+import { merge } from "./merge.ts";
 import { note } from "./output.ts";
+import { quantize } from "./quantize.ts";
 
 /** The program with all its commands. */
 export function graftProgram(): Command {
@@ -18,7 +22,7 @@ export function graftProgram(): Command {
     "Parameter-efficient fine-tuning of language models, on your own machine.",
     metadata.version,
   );
-  for (const register of [finetune, generate, evaluate]) register(program);
+  for (const register of [finetune, compare, generate, evaluate, merge, quantize, inspect]) register(program);
   for (const command of program.commands) {
     command.addOption(rare(new Option("--debug", "print the stack of an error")));
   }
