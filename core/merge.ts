@@ -40,7 +40,7 @@ export function merge<M extends Model, P extends Tree>(
   adapter: Adapter<P>,
   options: MergeOptions = {},
 ): M {
-  return rewritten(model, adapter.method.edits(adapter.params, model.spec), options);
+  return rewritten(model, () => adapter.method.edits(adapter.params, model.spec), options);
 }
 
 /**
@@ -54,8 +54,9 @@ export function unmerge<M extends Model, P extends Tree>(
   adapter: Adapter<P>,
   options: MergeOptions = {},
 ): M {
-  const edits = adapter.method.edits(adapter.params, model.spec);
-  return rewritten(model, [...edits].reverse().map(inverse), options);
+  const undone = (): readonly Edit[] =>
+    [...adapter.method.edits(adapter.params, model.spec)].reverse().map(inverse);
+  return rewritten(model, undone, options);
 }
 
 function inverse(edit: Edit): Edit {
@@ -88,8 +89,9 @@ function inverse(edit: Edit): Edit {
   }
 }
 
-function rewritten<M extends Model>(model: M, edits: readonly Edit[], options: MergeOptions): M {
+function rewritten<M extends Model>(model: M, editsOf: () => readonly Edit[], options: MergeOptions): M {
   const root = keep(scope((): Synchronous<Record<string, Tensor>> => {
+    const edits = editsOf();
     const changed = new Map<string, Tensor>();
     // As in the forward pass, where a weight is settled before the layer's own edits.
     const weightsFirst = [

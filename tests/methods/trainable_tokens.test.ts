@@ -1,0 +1,81 @@
+/** Trainable tokens and whole modules obey the laws of methods; only the chosen rows move. */
+import assert from "node:assert/strict";
+import { leaves, lookup, merge, read, Tensor } from "../../core/mod.ts";
+import { compose, modulesToSave, trainableTokens } from "../../mod.ts";
+import { reference } from "../../ops/reference/mod.ts";
+import { assertNoLeak } from "../support/assert.ts";
+import { methodLaws } from "../support/method_laws.ts";
+import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
+
+methodLaws("trainableTokens() on all token embeddings", {
+  method: () => ({ method: trainableTokens({ tokens: [7, 0, 3] }) }),
+  atInit: "base",
+  merges: "only",
+  counts: () => ({ added: 0, trainable: 3 * 12, stored: 3 * 12, changed: 3 * 12 }), // n rows of width 12
+});
+
+methodLaws("trainableTokens() on embedding and head by name", {
+  method: () => ({ method: trainableTokens({ tokens: { embed_tokens: [1, 2], lm_head: [10] } }) }),
+  atInit: "base",
+  merges: "only",
+  models: [(backend, key) => tinyLlama(backend, key)],
+  counts: () => ({ added: 0, trainable: 3 * 12, changed: 3 * 12 }),
+});
+
+methodLaws("modulesToSave() with a tied head of its own", {
+  method: () => ({ method: modulesToSave({ modules: ["lm_head", "ln_f"] }) }),
+  atInit: "base",
+  merges: "only",
+  models: [(backend, key) => tinyGpt2(backend, key)],
+  counts: () => ({ trainable: 11 * 12 + 2 * 12 }), // the head, and weight and bias of the norm
+});
+
+Deno.test("trainableTokens() changes its rows and no other", async () => {
+  await assertNoLeak(async () => {
+    const backend = reference();
+    const model = tinyLlama(backend, 1);
+    const method = trainableTokens({ tokens: [4, 9] });
+    const made = method.init({ model, key: 0 });
+    const before = await read(lookup(model.weights, "model.embed_tokens.weight") as Tensor);
+    const rows = new Float32Array(24).map((_, i) => 100 + i);
+    const [[, own]] = leaves(made) as [readonly [string, Tensor]];
+    backend.upload(own.raw, new Uint8Array(rows.buffer));
+    const merged = merge(model, { method, params: made });
+    const after = await read(lookup(merged.weights, "model.embed_tokens.weight") as Tensor);
+    const expected = before.slice();
+    expected.set(rows.subarray(0, 12), 4 * 12);
+    expected.set(rows.subarray(12), 9 * 12);
+    assert.deepEqual(after, expected);
+    merged.dispose();
+    own.storage.free();
+    model.dispose();
+  });
+});
+
+Deno.test("trainableTokens() refuses ids that are no rows, and tied heads alone", () => {
+  const [untied, tied] = [tinyLlama(reference(), 0), tinyGpt2(reference(), 0)];
+  assert.throws(() => trainableTokens({ tokens: [] }), /at least one token id/);
+  assert.throws(() => trainableTokens({ tokens: [1, 2, 1] }), /once but found 1 again/);
+  assert.throws(() => trainableTokens({ tokens: { wte: [-1] } }), /from 0 but found -1/);
+  assert.throws(
+    () => trainableTokens({ tokens: [11] }).init({ model: untied, key: 0 }),
+    /below 11 .* found 11/,
+  );
+  assert.throws(
+    () => trainableTokens({ tokens: { shared: [1] } }).init({ model: untied, key: 0 }),
+    /"shared" matches no table .* model\.embed_tokens, lm_head/,
+  );
+  assert.throws(
+    () => trainableTokens({ tokens: { lm_head: [1] } }).init({ model: tied, key: 0 }),
+    /tied to "transformer\.wte"/,
+  );
+  untied.dispose();
+  tied.dispose();
+});
+
+Deno.test("modulesToSave() refuses a name that matches nothing", () => {
+  const model = tinyLlama(reference(), 0);
+  const method = compose({ saved: modulesToSave({ modules: ["classifier"] }) });
+  assert.throws(() => method.init({ model, key: 0 }), /"classifier" matches no module/);
+  model.dispose();
+});

@@ -1,0 +1,86 @@
+/** Small random models of awkward sizes, made from a key: the same numbers on every backend, but for rounding. */
+import {
+  type Backend,
+  fold,
+  type Key,
+  key as keyOf,
+  type Model,
+  type ModelConfig,
+  newModel,
+  scope,
+  type Shape,
+  type Tensor,
+} from "../../core/mod.ts";
+import { architectureOf } from "../../models/mod.ts";
+import { add, normal } from "../../ops/mod.ts";
+
+/** Sizes of a tiny model. */
+export interface TinySizes {
+  readonly width?: number;
+  readonly heads?: number;
+  readonly keyValueHeads?: number;
+  readonly headDim?: number;
+  readonly inner?: number;
+  readonly layers?: number;
+  readonly vocabulary?: number;
+}
+
+/** A Llama with grouped queries whose heads do not fill the width. */
+export function tinyLlama(backend: Backend, key: number | Key, sizes: TinySizes = {}): Model {
+  return randomModel(backend, keyOf(key), {
+    model_type: "llama",
+    hidden_size: sizes.width ?? 12,
+    num_attention_heads: sizes.heads ?? 4,
+    num_key_value_heads: sizes.keyValueHeads ?? 2,
+    head_dim: sizes.headDim ?? 4,
+    intermediate_size: sizes.inner ?? 10,
+    num_hidden_layers: sizes.layers ?? 2,
+    vocab_size: sizes.vocabulary ?? 11,
+    max_position_embeddings: 32,
+    rope_theta: 100,
+    tie_word_embeddings: false,
+  });
+}
+
+/** A GPT-2: fused qkv, transposed matrices, biases, learned positions, tied head. */
+export function tinyGpt2(backend: Backend, key: number | Key, sizes: TinySizes = {}): Model {
+  return randomModel(backend, keyOf(key), {
+    model_type: "gpt2",
+    n_embd: sizes.width ?? 12,
+    n_head: sizes.heads ?? 3,
+    n_inner: sizes.inner ?? 14,
+    n_layer: sizes.layers ?? 2,
+    vocab_size: sizes.vocabulary ?? 11,
+    n_positions: 32,
+  });
+}
+
+/** A model of a config with random weights, of a size that keeps all parts of a block alive. */
+function randomModel(backend: Backend, key: Key, config: ModelConfig): Model {
+  const { architecture, spec } = architectureOf(config);
+  const matrix = (path: string, shape: Shape): readonly [string, Tensor] => [
+    path,
+    normal(fold(key, path), shape, backend, 1 / Math.sqrt(shape[1]!)),
+  ];
+  const vector = (path: string, n: number, mean: number): readonly [string, Tensor] => [
+    path,
+    add(normal(fold(key, path), [n], backend, 0.2), mean),
+  ];
+  const weights = scope(() =>
+    Object.fromEntries([
+      ...spec.linears.flatMap(({ path, inFeatures: n, outFeatures: m, transposed, bias }) => [
+        matrix(`${path}.weight`, transposed ? [n, m] : [m, n]),
+        ...bias ? [vector(`${path}.bias`, m, 0)] : [],
+      ]),
+      ...spec.norms.flatMap(({ path, width, bias }) => [
+        vector(`${path}.weight`, width, 1),
+        ...bias ? [vector(`${path}.bias`, width, 0)] : [],
+      ]),
+      ...spec.embeddings.map(({ path, rows, width }) => matrix(`${path}.weight`, [rows, width])),
+      ...spec.heads.filter((head) => head.tiedTo === undefined).map(({ path, inFeatures, outFeatures }) =>
+        matrix(`${path}.weight`, [outFeatures, inFeatures])
+      ),
+    ])
+  );
+  return newModel({ architecture, spec, config, weights: Object.entries(weights), backend });
+}
