@@ -1,0 +1,49 @@
+/** Maps one after the other, and the shuffle of chunks that butterfly factors stand between. */
+import type { Tensor } from "../tensor/mod.ts";
+import { gatherRows, identity, permute, reshape, transpose } from "../../ops/mod.ts";
+import type { LinearMap } from "../linear_map.ts";
+import { leading } from "./cheapest.ts";
+
+/** The maps in the order in which x meets them: x → maps[0] → maps[1] → …. */
+export function chain(maps: readonly LinearMap[]): LinearMap {
+  const [first, last] = [maps[0]!, maps[maps.length - 1]!];
+  const rest = (x: Tensor): Tensor => maps.slice(1).reduce((y, map) => map.apply(y), x);
+  return {
+    inFeatures: first.inFeatures,
+    outFeatures: last.outFeatures,
+    tensors: maps.flatMap((map) => map.tensors),
+    cost: maps.reduce((n, map) => n + map.cost, 0),
+    apply: (x) => rest(first.apply(x)),
+    weight: () => transpose(rest(transpose(first.weight()))),
+    columns: (ids) => rest(first.columns(ids)),
+  };
+}
+
+/**
+ * In each piece of `size` inputs the chunks of `chunk`: "gather" puts the even ones before the odd ones, "interleave" is
+ * its inverse. The block butterfly's permutation (arXiv 2311.06243, section 4).
+ */
+export function chunkShuffle(
+  width: number,
+  size: number,
+  chunk: number,
+  direction: "gather" | "interleave",
+  like: Tensor,
+): LinearMap {
+  const half = size / chunk / 2;
+  const axes = direction === "gather" ? [half, 2] : [2, half];
+  const apply = (x: Tensor): Tensor => {
+    const split = reshape(x, [-1, width / size, ...axes, chunk]);
+    return reshape(permute(split, [0, 1, 3, 2, 4]), [...leading(x), width]);
+  };
+  const rows = (): Tensor => apply(identity(width, like.backend));
+  return {
+    inFeatures: width,
+    outFeatures: width,
+    tensors: [],
+    cost: 0,
+    apply,
+    weight: () => transpose(rows()),
+    columns: (ids) => gatherRows(rows(), ids),
+  };
+}

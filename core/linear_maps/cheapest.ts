@@ -1,0 +1,25 @@
+/** The choice between ways of one product, by counted multiply-adds. */
+import type { Shape, Tensor } from "../tensor/mod.ts";
+
+/** One way to compute the same thing: what it costs once and for each row, in multiply-adds. */
+export interface Way<T> {
+  readonly once: number;
+  readonly perRow: number;
+  run(): T;
+}
+
+/** The result of the cheapest way for a number of rows; the first of equals. */
+export function cheapest<T>(rows: number, ways: readonly Way<T>[]): T {
+  const cost = (way: Way<T>): number => way.once + rows * way.perRow;
+  return ways.reduce((best, way) => cost(way) < cost(best) ? way : best).run();
+}
+
+/** How many rows x [..., in] has. */
+export function rowsOf(x: Tensor): number {
+  return x.size / x.shape[x.shape.length - 1]!;
+}
+
+/** The shape without its last axis. */
+export function leading(x: Tensor): Shape {
+  return x.shape.slice(0, -1);
+}

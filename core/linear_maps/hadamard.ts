@@ -1,0 +1,59 @@
+/**
+ * The elementwise product of two low-rank matrices (FedPara, Hyeon-Woo et al. 2021, arXiv 2108.06098, section 2):
+ *
+ *   ΔW = s · (A1 B1) ⊙ (A2 B2)        A [out, r]   B [r, in]        rank up to r²
+ *
+ * Its rows are products of rows, so ΔW = s · (A1 * A2)(B1 * B2) with Khatri–Rao products of width r²: that is the cheaper
+ * way where r² (in + out) < in · out.
+ */
+import type { Tensor } from "../tensor/mod.ts";
+import { gatherRows, matmul, multiply, reshape, transpose } from "../../ops/mod.ts";
+import type { LinearMap } from "../linear_map.ts";
+import { cheapest, rowsOf } from "./cheapest.ts";
+
+/** Both pairs of factors: a [out, r], b [r, in]. */
+export interface HadamardFactors {
+  readonly w1a: Tensor;
+  readonly w1b: Tensor;
+  readonly w2a: Tensor;
+  readonly w2b: Tensor;
+}
+
+/** scale · (w1a w1b) ⊙ (w2a w2b). */
+export function hadamardLowRank({ w1a, w1b, w2a, w2b }: HadamardFactors, scale: number): LinearMap {
+  const [outFeatures, r] = [w1a.shape[0]!, w1a.shape[1]!];
+  const inFeatures = w1b.shape[1]!;
+  const scaled = (t: Tensor): Tensor => scale === 1 ? t : multiply(t, scale);
+  const weight = (): Tensor => scaled(multiply(matmul(w1a, w1b), matmul(w2a, w2b)));
+  const left = (): Tensor =>
+    // [out, r²]
+    reshape(multiply(reshape(w1a, [outFeatures, r, 1]), reshape(w2a, [outFeatures, 1, r])), [
+      outFeatures,
+      -1,
+    ]);
+  const right = (): Tensor =>
+    // [r², in]
+    reshape(multiply(reshape(w1b, [r, 1, inFeatures]), reshape(w2b, [1, r, inFeatures])), [-1, inFeatures]);
+  const [full, factored] = [inFeatures * outFeatures, r * r * (inFeatures + outFeatures)];
+  return {
+    inFeatures,
+    outFeatures,
+    tensors: [w1a, w1b, w2a, w2b],
+    cost: Math.min(full, factored),
+    weight,
+    apply: (x) =>
+      cheapest(rowsOf(x), [
+        { once: (2 * r + 1) * full, perRow: full, run: () => matmul(x, weight(), { transposeB: true }) },
+        {
+          once: factored,
+          perRow: factored,
+          run: () => scaled(matmul(matmul(x, right(), { transposeB: true }), left(), { transposeB: true })),
+        },
+      ]),
+    columns: (ids) => {
+      const part = (a: Tensor, b: Tensor): Tensor =>
+        matmul(gatherRows(transpose(b), ids), a, { transposeB: true }); // [...ids, out]
+      return scaled(multiply(part(w1a, w1b), part(w2a, w2b)));
+    },
+  };
+}

@@ -1,0 +1,21 @@
+/** How factors of a matrix start, and the checks that several methods share. */
+import { type Backend, fold, type Key, type Tensor } from "../core/mod.ts";
+import { uniform } from "../ops/mod.ts";
+
+/** Uniform in ±1/√columns: He's initialisation with a = √5, PyTorch's default for a linear layer. */
+export function kaiming(key: Key, name: string, shape: readonly [number, number], backend: Backend): Tensor {
+  const bound = 1 / Math.sqrt(shape[1]);
+  return uniform(fold(key, name), shape, backend, -bound, bound);
+}
+
+/** @throws {RangeError} when an option is no positive integer. */
+export function checkPositive(name: string, value: number): void {
+  if (!Number.isInteger(value) || value < 1) {
+    throw new RangeError(`Expected ${name} to be a positive integer but found ${value}`);
+  }
+}
+
+/** @throws {RangeError} when an option is no number from 0 up to 1. */
+export function checkProbability(name: string, value: number): void {
+  if (!(value >= 0 && value < 1)) throw new RangeError(`Expected ${name} from 0 up to 1 but found ${value}`);
+}

@@ -1,0 +1,24 @@
+/** The targets of methods that rotate a layer's input. */
+import {
+  chooseTargets,
+  type HeadPlace,
+  type LinearPlace,
+  type Spec,
+  type TargetOptions,
+} from "../core/mod.ts";
+
+/** The layers that options choose. @throws {RangeError} when one is an embedding, which has no input to rotate. */
+export function rotatedPlaces(
+  method: string,
+  spec: Spec,
+  options: TargetOptions,
+): readonly (LinearPlace | HeadPlace)[] {
+  return chooseTargets(spec, options).map((place) => {
+    if (place.kind === "embedding") {
+      throw new RangeError(
+        `Cannot put ${method} on the embedding "${place.path}": it has no input to rotate`,
+      );
+    }
+    return place;
+  });
+}

@@ -1,0 +1,50 @@
+/**
+ * PyTorch's random numbers on CPU, for what PEFT folders leave out and rebuild from a seed: the Mersenne Twister
+ * (Matsumoto and Nishimura 1998) and, on it, torch's `uniform_` for f32 and `randperm`. Everything else draws from keys.
+ */
+
+/** Words of 32 bits, one a call, as torch.Generator().manual_seed(seed) gives them. */
+export function mersenneTwister(seed: number): () => number {
+  const n = 624;
+  const state = new Uint32Array(n);
+  state[0] = seed % 2 ** 32;
+  for (let i = 1; i < n; i++) {
+    const last = state[i - 1]!;
+    state[i] = Math.imul(1812433253, last ^ (last >>> 30)) + i;
+  }
+  let at = n;
+  const refill = (): void => {
+    for (let i = 0; i < n; i++) {
+      const bits = (state[i]! & 0x80000000) | (state[(i + 1) % n]! & 0x7FFFFFFF);
+      state[i] = state[(i + 397) % n]! ^ (bits >>> 1) ^ (bits & 1 ? 0x9908B0DF : 0);
+    }
+    at = 0;
+  };
+  return () => {
+    if (at === n) refill();
+    let word = state[at++]!;
+    word ^= word >>> 11;
+    word ^= (word << 7) & 0x9D2C5680;
+    word ^= (word << 15) & 0xEFC60000;
+    return (word ^ (word >>> 18)) >>> 0;
+  };
+}
+
+/** torch.empty(n).uniform_(low, high, generator): 24 bits a number, in f32 arithmetic. */
+export function torchUniform(next: () => number, n: number, low: number, high: number): Float32Array {
+  const [from, to] = [Math.fround(low), Math.fround(high)];
+  const width = Math.fround(to - from);
+  return Float32Array.from({ length: n }, () => Math.fround((next() & 0xFFFFFF) / 2 ** 24 * width) + from);
+}
+
+/** torch.randperm(n, generator)[:k]: the first k of a shuffle, without the rest of it. */
+export function torchRandperm(next: () => number, n: number, k: number): readonly number[] {
+  const moved = new Map<number, number>();
+  const value = (i: number): number => moved.get(i) ?? i;
+  return Array.from({ length: k }, (_, i) => {
+    const j = i + (i < n - 1 ? next() % (n - i) : 0);
+    const chosen = value(j);
+    moved.set(j, value(i));
+    return chosen;
+  });
+}

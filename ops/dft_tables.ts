@@ -1,0 +1,46 @@
+/** Cosines and sines of discrete Fourier transforms. */
+import { type Backend, type Tensor, tensor } from "../core/tensor/mod.ts";
+import { add, multiply, subtract } from "./elementwise.ts";
+import { reshape, slice } from "./movement.ts";
+
+/** cos and sin of 2π p f / n for positions p = 0 … n − 1 and k chosen frequencies: [n, k] each. */
+export interface DftTables {
+  readonly cos: Tensor;
+  readonly sin: Tensor;
+}
+
+/**
+ * The columns of the transform of length n at some frequencies. Angles are reduced as integers, so f32 loses nothing at any
+ * n; position p = q m + r gets its angle as the sum of two, which takes about 2 √n exact angles a frequency instead of n.
+ *
+ * @example
+ * ```ts
+ * import { dftTables } from "@graft/peft/ops";
+ * import { read, reference } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { sin } = dftTables([1], 4, reference());
+ * assert.ok(Math.abs((await read(sin))[1]! - 1) < 1e-6);
+ * ```
+ */
+export function dftTables(frequencies: readonly number[], n: number, backend: Backend): DftTables {
+  const k = frequencies.length;
+  const m = Math.ceil(Math.sqrt(n));
+  const steps = Math.ceil(n / m);
+  const exact = (f: (angle: number) => number, count: number, stride: number): Tensor => {
+    const values = new Float32Array(count * k);
+    for (let i = 0; i < count; i++) {
+      for (let j = 0; j < k; j++) {
+        values[i * k + j] = f(2 * Math.PI * ((i * stride * frequencies[j]!) % n) / n);
+      }
+    }
+    return tensor(values, { backend, shape: [count, k] });
+  };
+  const coarse = (f: (angle: number) => number): Tensor => reshape(exact(f, steps, m), [steps, 1, k]);
+  const [cosQ, sinQ] = [coarse(Math.cos), coarse(Math.sin)];
+  const [cosR, sinR] = [exact(Math.cos, m, 1), exact(Math.sin, m, 1)]; // [m, k]
+  const rows = (t: Tensor): Tensor => slice(reshape(t, [steps * m, k]), 0, 0, n);
+  return {
+    cos: rows(subtract(multiply(cosQ, cosR), multiply(sinQ, sinR))),
+    sin: rows(add(multiply(sinQ, cosR), multiply(cosQ, sinR))),
+  };
+}

@@ -1,0 +1,41 @@
+/** The Walsh–Hadamard transform, un-normalised: y_i = Σ_j (−1)^(bits of i and j) x_j, over the last axis. */
+import { type Backend, showShape, type Tensor, tensor } from "../core/tensor/mod.ts";
+import { matmul } from "./matmul.ts";
+import { reshape, transpose } from "./movement.ts";
+
+/** Bits handled in one product: 64 x 64 matrices keep the multiply units busy and the passes over memory few. */
+const BITS = 6;
+
+/**
+ * Transforms x [..., K], K a power of two, in K log₂ K / 6 products with matrices of up to 64 x 64 (H_K is a Kronecker
+ * product of small ones). Twice gives K x.
+ *
+ * @throws {RangeError} when K is no power of two.
+ * @example
+ * ```ts
+ * import { walshHadamard } from "@graft/peft/ops";
+ * import { read, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([...await read(walshHadamard(tensor([1, 0, 2, 0], { backend: reference() })))], [3, 3, -1, -1]);
+ * ```
+ */
+export function walshHadamard(x: Tensor): Tensor {
+  const length = x.shape[x.shape.length - 1] ?? 0;
+  const bits = Math.log2(length);
+  if (!Number.isInteger(bits)) {
+    throw new RangeError(`Cannot transform ${showShape(x.shape)}: its last axis is no power of two`);
+  }
+  let y = x;
+  for (let done = 0; done < bits; done += BITS) {
+    const f = 2 ** Math.min(BITS, bits - done);
+    const product = matmul(reshape(y, [-1, length / f, f]), signs(f, x.backend));
+    y = transpose(product); // the finished digits go to the front; after all of them the order is the old one
+  }
+  return reshape(y, x.shape);
+}
+
+function signs(n: number, backend: Backend): Tensor {
+  const parity = (i: number): number => i === 0 ? 0 : (i & 1) ^ parity(i >> 1);
+  const values = Float32Array.from({ length: n * n }, (_, at) => 1 - 2 * parity(Math.floor(at / n) & at % n));
+  return tensor(values, { backend, shape: [n, n] });
+}
