@@ -1,13 +1,30 @@
 /** Running a model: logits, losses and gradients. */
-import { read, scope, type Synchronous, type Tensor, type Tree, valueAndGrad } from "./tensor/mod.ts";
-import { add, crossEntropy, divide, gatherRows, integers, multiply, reshape, sum } from "../ops/mod.ts";
+import { read, scope, type Synchronous, type Tensor, tensor, type Tree, valueAndGrad } from "./tensor/mod.ts";
+import {
+  add,
+  binaryCrossEntropy,
+  crossEntropy,
+  divide,
+  gatherRows,
+  integers,
+  mean,
+  multiply,
+  reshape,
+  square,
+  subtract,
+  sum,
+} from "../ops/mod.ts";
 import { graft } from "./graft.ts";
+import { labelCount, labelledPositions, rowNumbers } from "./labels.ts";
 import type { Adapter } from "./method.ts";
 import type { Batch, Cache, ForwardOptions, Model } from "./model.ts";
 
 /** What a pass gives. */
 export interface Output {
-  /** [b, t, v]: one row of scores a token (or [b, labels] for a classifier). */
+  /**
+   * [b, t, v]: one row of scores a token; [b, labels] of a classifier of texts; of a model without a head, its states
+   * [b, t, d].
+   */
   readonly logits: Tensor;
   readonly cache: Cache | undefined;
 }
@@ -32,46 +49,68 @@ export interface LossOptions extends ForwardOptions {
   readonly labelCount?: number;
 }
 
-/** Where the labels of a causal model are: row indices into [b · t] and the wanted ids, after the shift by one. */
-export function labelledPositions(labels: readonly (readonly number[])[]): {
-  readonly rows: readonly number[];
-  readonly ids: readonly number[];
-} {
-  const rows: number[] = [];
-  const ids: number[] = [];
-  labels.forEach((row, b) => {
-    for (let t = 0; t + 1 < row.length; t++) {
-      if (row[t + 1] === -100) continue;
-      rows.push(b * row.length + t);
-      ids.push(row[t + 1]!);
-    }
-  });
-  return { rows, ids };
-}
-
-/** Scores of the tokens that have a label [labels, v], and the labels. The head is computed only there. */
+/** Scores of the rows or tokens that have a class label [labels, v], and the labels. The head is computed only there. */
 export function labelledLogits(
   model: Model,
   batch: Batch,
   options: ForwardOptions = {},
 ): { readonly logits: Tensor; readonly ids: readonly number[] } {
-  const { rows, ids } = labelledPositions(batch.labels ?? []);
+  const kind = model.architecture.labels(model);
+  if (kind === "scores" || kind === "flags") {
+    throw new TypeError(`Expected a model that is trained on classes but found one trained on ${kind}`);
+  }
+  const { rows, ids } = labelledPositions(batch.labels ?? [], kind);
   if (rows.length === 0) throw new RangeError("Cannot take a loss: no token of the batch has a label");
   const { states } = model.architecture.states(model, batch, options);
-  const flat = reshape(states, [-1, states.shape[states.shape.length - 1]!]); // [b·t, d]
-  const chosen = gatherRows(flat, integers(rows, model.backend)); // [labels, d]
-  return { logits: model.architecture.head(model, chosen, options), ids };
+  const flat = reshape(states, [-1, states.shape[states.shape.length - 1]!]); // [b·t, d] or [b, d]
+  const chosen = gatherRows(checkLabelled(flat, batch), integers(rows, model.backend)); // [labels, d]
+  const logits = model.architecture.head(model, chosen, options);
+  const classes = logits.shape[1]!;
+  const bad = ids.find((id) => !(Number.isInteger(id) && id >= 0 && id < classes));
+  if (bad !== undefined) {
+    throw new RangeError(`Expected labels from 0 to ${classes - 1}, or −100, but found ${bad}`);
+  }
+  return { logits, ids };
+}
+
+/** As many rows of states as labels. */
+function checkLabelled(flat: Tensor, { labels = [] }: Batch): Tensor {
+  const count = labels.reduce((n: number, row) => n + (typeof row === "number" ? 1 : row.length), 0);
+  if (count !== flat.shape[0]) {
+    throw new RangeError(
+      `Expected ${
+        flat.shape[0]
+      } labels, one for everything that is scored (−100 for no loss), but found ${count}`,
+    );
+  }
+  return flat;
 }
 
 /**
- * Mean cross-entropy over the labelled tokens, as a scalar tensor.
+ * Mean loss over what has a label, as a scalar tensor: cross-entropy, or what `LabelKind` says.
  *
- * @throws {RangeError} when no token has a label.
+ * @throws {RangeError} when nothing has a label.
  */
 export function loss(model: Model, batch: Batch, options: LossOptions = {}): Tensor {
+  const kind = model.architecture.labels(model);
+  if (kind === "scores" || kind === "flags") return rowLoss(model, batch, kind, options);
   const { logits, ids } = labelledLogits(model, batch, options);
   const each = crossEntropy(logits, integers(ids, model.backend), options.labelSmoothing ?? 0);
   return divide(sum(each), options.labelCount ?? ids.length);
+}
+
+/** Mean over the rows of the mean over a row's n scores. */
+function rowLoss(model: Model, batch: Batch, kind: "scores" | "flags", options: LossOptions): Tensor {
+  const { labels = [] } = batch;
+  if (labels.length !== batch.inputIds.length) {
+    throw new RangeError(
+      `Cannot take a loss: ${batch.inputIds.length} rows of the batch have ${labels.length} labels`,
+    );
+  }
+  const { logits } = forward(model, batch, options); // [b, n]
+  const wanted = tensor(rowNumbers(labels, logits.shape[1]!), { backend: model.backend }); // [b, n]
+  const each = kind === "scores" ? square(subtract(logits, wanted)) : binaryCrossEntropy(logits, wanted);
+  return divide(sum(mean(each, { axis: -1 })), options.labelCount ?? labels.length);
 }
 
 /** A loss and gradients shaped like the trained parameters. */
@@ -92,7 +131,7 @@ export function lossAndGradients<P extends Tree>(
     const penalty = adapter.method.penalty?.(params, model.spec);
     if (penalty === undefined) return data;
     // A micro-batch carries its share of the penalty, so that a step of several counts it once.
-    const labels = labelledPositions(batch.labels ?? []).rows.length;
+    const labels = labelCount(batch.labels ?? [], model.architecture.labels(model));
     return add(data, multiply(penalty, labels / (options.labelCount ?? labels)));
   })(adapter.params);
 }

@@ -11,6 +11,7 @@ export * from "./linear_maps/mod.ts";
 export * from "./edit.ts";
 export * from "./fold.ts";
 export * from "./targets.ts";
+export * from "./labels.ts";
 export * from "./model.ts";
 export * from "./new_model.ts";
 export * from "./method.ts";

@@ -1,5 +1,6 @@
 /** Models: a weight tree, the places it offers, and the architecture that runs it. */
 import type { Backend, Tensor } from "./tensor/mod.ts";
+import type { LabelKind, Labels } from "./labels.ts";
 import type { Spec } from "./place.ts";
 import type { Branch } from "./weights.ts";
 
@@ -15,12 +16,16 @@ export interface Batch {
   readonly inputIds: readonly (readonly number[])[];
   /** [b][t], 1 or 0; default all 1. */
   readonly attentionMask?: readonly (readonly number[])[];
-  /** [b][t] positions; default 0, 1, 2, …. */
+  /** [b][t] positions of a text's own tokens; default 0, 1, 2, …. */
   readonly positionIds?: readonly (readonly number[])[];
   /** [b][t] which of several packed texts a token belongs to; attention stays inside one. */
   readonly segmentIds?: readonly (readonly number[])[];
-  /** [b][t] wanted tokens, −100 where there is no loss. Labels are shifted inside, as in transformers. */
-  readonly labels?: readonly (readonly number[])[];
+  /** [b][t] which text of a pair a token belongs to, for models that ask; default 0. */
+  readonly tokenTypeIds?: readonly (readonly number[])[];
+  /** [b][u] what a decoder of its own has read so far; default: the labels shifted right, as in transformers. */
+  readonly decoderInputIds?: readonly (readonly number[])[];
+  /** As the model reads them: `LabelKind`. Labels of causal models are shifted inside, as in transformers. */
+  readonly labels?: Labels;
 }
 
 /** Keys and values of earlier tokens, per attention path. An immutable value: a pass returns the next one. */
@@ -31,6 +36,8 @@ export interface Cache {
   readonly mask: Tensor | undefined;
   /** Of the first pass over the bare base, when an edit reads its states. */
   readonly prepass?: Cache | undefined;
+  /** What a decoder of its own needs of the encoder besides cached keys and values. */
+  readonly memory?: { readonly mask: Tensor | undefined } | undefined;
 }
 
 /** How to run a pass. */
@@ -49,7 +56,7 @@ export interface ForwardOptions {
 
 /** What the stack gives before the head. */
 export interface States {
-  /** [b, t, d], after the final norm. */
+  /** [b, t, d], after the final norm; [b, d] where the head reads one vector a row. */
   readonly states: Tensor;
   readonly cache: Cache | undefined;
 }
@@ -61,6 +68,10 @@ export interface Architecture {
   states(model: Model, batch: Batch, options: ForwardOptions): States;
   /** Applies the head to states [..., d] → logits [..., v]. */
   head(model: Model, states: Tensor, options: ForwardOptions): Tensor;
+  /** How it reads labels. @throws {TypeError} when it has no head that labels could train. */
+  labels(model: Model): LabelKind;
+  /** The token with which a decoder of its own begins; undefined where a text is continued where it ends. */
+  decoderStart?(model: Model): number;
 }
 
 /** Text to token ids and back, as a model's forward pass and generation need it. */

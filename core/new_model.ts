@@ -1,5 +1,5 @@
 /** Making a model from weights. */
-import { type Backend, keep, type Tensor } from "./tensor/mod.ts";
+import { type Backend, keep, Tensor } from "./tensor/mod.ts";
 import type { Architecture, Model, ModelConfig, TextCodec } from "./model.ts";
 import type { Spec } from "./place.ts";
 import { type Branch, lookup, weightTree } from "./weights.ts";
@@ -42,10 +42,17 @@ function withHeads(weights: Branch, spec: Spec): Branch {
   return spec.heads.reduce<Branch>(
     (tree, head) =>
       lookup(tree, head.path) === undefined && head.tiedTo !== undefined
-        ? { ...tree, [head.path]: {} }
+        ? withBranch(tree, head.path.split("."))
         : tree,
     weights,
   );
+}
+
+function withBranch(tree: Branch, [name, ...rest]: readonly string[]): Branch {
+  if (name === undefined) return tree;
+  const child = tree[name] ?? {};
+  if (child instanceof Tensor) throw new RangeError(`The head's path goes through the leaf "${name}"`);
+  return { ...tree, [name]: withBranch(child, rest) };
 }
 
 function checkShapes(weights: Branch, spec: Spec): void {
@@ -71,6 +78,7 @@ function checkShapes(weights: Branch, spec: Spec): void {
   for (const place of spec.embeddings) expect(`${place.path}.weight`, [place.rows, place.width]);
   for (const place of spec.heads) {
     if (place.tiedTo === undefined) expect(`${place.path}.weight`, [place.outFeatures, place.inFeatures]);
+    if (place.bias) expect(`${place.path}.bias`, [place.outFeatures]);
   }
 }
 

@@ -103,39 +103,99 @@ export function hidden(
   }, y);
 }
 
+/** q [b, t, h, d]; k and v [b, s, g, d]; x the attention's input. */
+export interface AttentionParts {
+  readonly x: Tensor;
+  readonly q: Tensor;
+  readonly k: Tensor;
+  readonly v: Tensor;
+}
+
+/** How to attend. */
+export interface AttentionForm extends Pick<AttendOptions, "causal" | "window" | "scale"> {
+  /**
+   * Scores by distance, [1, h, t, to − from], for the keys `from` up to `to`. The text's first key is 0; the rows of a
+   * prefix that takes positions come before it, others have no distance and get 0.
+   */
+  readonly relative?: ((from: number, to: number) => Tensor) | undefined;
+}
+
 /**
  * Attention at a site: puts cached keys and values first, prefixes before them, and keeps mask and causality right.
- * q [b, t, h, d]; k, v [b, t, g, d] of the new tokens; x the attention's input.
+ * `parts` are of the new tokens.
  */
-export function attention(
-  pass: Pass,
-  site: Site,
-  parts: { readonly x: Tensor; readonly q: Tensor; readonly k: Tensor; readonly v: Tensor },
-  options: Pick<AttendOptions, "causal" | "window" | "scale">,
-): Tensor {
+export function attention(pass: Pass, site: Site, parts: AttentionParts, options: AttentionForm): Tensor {
   const past = pass.cache?.entries[site.path];
-  let [k, v] = past === undefined
+  const [k, v] = past === undefined
     ? [parts.k, parts.v]
     : [concat([past.k, parts.k], 1), concat([past.v, parts.v], 1)];
   pass.keep?.set(site.path, { k, v });
-  let { mask, bias } = pass;
-  const seen = k.shape[1]! - parts.q.shape[1]!;
-  let before = 0;
-  const call = callAt(pass, site.path);
-  for (const [i, edit] of editsAt(site.branch, "prefix").entries()) {
-    const rows = edit.rows.run({ ...keyed(call, "prefix", i), x: parts.x });
-    const [b, , g, d] = k.shape;
-    const n = rows.k.shape[rows.k.shape.length - 3]!;
-    const batched = (t: Tensor): Tensor =>
-      t.shape.length === 4 ? t : broadcastTo(reshape(t, [1, ...t.shape]), [b!, n, g!, d!]);
-    [k, v] = [concat([batched(rows.k), k], 1), concat([batched(rows.v), v], 1)];
-    mask = mask === undefined ? undefined : concat([full([b!, n], 1, mask.backend), mask], 1);
-    bias = bias === undefined
-      ? undefined
-      : concat([full([...bias.shape.slice(0, 3), n], 0, bias.backend), bias], 3);
-    before += n;
-  }
-  return attend(parts.q, k, v, { ...options, mask, bias, offset: seen + before, always: before });
+  const offset = k.shape[1]! - parts.q.shape[1]!;
+  return attendBehindPrefixes(pass, site, { ...parts, k, v }, pass.mask, pass.bias, options, offset);
+}
+
+/**
+ * Attention of a decoder's tokens to the encoder's states. Their keys and values are computed once and then cached.
+ * `mask` [b, s] hides the encoder's padding.
+ */
+export function crossAttention(
+  pass: Pass,
+  site: Site,
+  parts: Pick<AttentionParts, "x" | "q"> & { memory(): Pick<AttentionParts, "k" | "v"> },
+  mask: Tensor | undefined,
+  options: Pick<AttentionForm, "scale">,
+): Tensor {
+  const { k, v } = pass.cache?.entries[site.path] ?? parts.memory();
+  pass.keep?.set(site.path, { k, v });
+  return attendBehindPrefixes(pass, site, { ...parts, k, v }, mask, undefined, options, 0);
+}
+
+/** Puts the rows of the prefixes at a site before keys and values. */
+function attendBehindPrefixes(
+  pass: Pass,
+  site: Site,
+  { x, q, k, v }: AttentionParts,
+  mask: Tensor | undefined,
+  packing: Tensor | undefined,
+  { relative, ...options }: AttentionForm,
+  offset: number,
+): Tensor {
+  const [b, s, g, d] = k.shape as [number, number, number, number];
+  const prefixes = editsAt(site.branch, "prefix").map((edit, i) => ({
+    ...edit.rows.run({ ...keyed(callAt(pass, site.path), "prefix", i), x }),
+    taken: edit.positions > 0,
+  }));
+  const lengths = prefixes.map((rows) => rows.k.shape[rows.k.shape.length - 3]!);
+  const before = lengths.reduce((sum, n) => sum + n, 0);
+  const batched = (t: Tensor): Tensor =>
+    t.shape.length === 4 ? t : broadcastTo(reshape(t, [1, ...t.shape]), [b, t.shape[0]!, g, d]);
+  const front = (f: (i: number) => Tensor): readonly Tensor[] => prefixes.map((_, i) => f(i)).reverse();
+  const widened = (t: Tensor | undefined, axis: number, value: number): Tensor | undefined => {
+    if (t === undefined || before === 0) return t;
+    const shape = t.shape.map((n, i) => i === axis ? before : n);
+    return concat([full(shape, value, t.backend), t], axis);
+  };
+  let taken = 0;
+  const distances = relative && prefixes.map((rows, i) => {
+    const n = lengths[i]!;
+    if (!rows.taken) return full([1, q.shape[2]!, q.shape[1]!, n], 0, q.backend);
+    taken += n;
+    return relative(-taken, n - taken);
+  });
+  const byDistance = relative && concat([...distances!.reverse(), relative(0, s)], 3);
+  const apart = widened(packing, 3, 0);
+  return attend(
+    q,
+    concat([...front((i) => batched(prefixes[i]!.k)), k], 1),
+    concat([...front((i) => batched(prefixes[i]!.v)), v], 1),
+    {
+      ...options,
+      mask: widened(mask, 1, 1),
+      bias: byDistance !== undefined && apart !== undefined ? add(byDistance, apart) : byDistance ?? apart,
+      offset: offset + before,
+      always: before,
+    },
+  );
 }
 
 /** How many positions the text starts later for the prefixes below a site: those of the attention that has most. */

@@ -73,6 +73,8 @@ export interface HeadPlace extends PlaceBase {
 /** A stack's entrance, where prompts go, and exit, where a side network joins. */
 export interface StackPlace extends PlaceBase {
   readonly kind: "stack";
+  /** The site of the embedded input, for hidden edits there. */
+  readonly entrance: string;
   readonly width: number;
   readonly layers: number;
 }

@@ -58,8 +58,10 @@ export function configShapes(config: ModelConfig, options: ShapeOptions = {}): M
       ...bias ? [[`${path}.bias`, [width], dtype] as const] : [],
     ]),
     ...spec.embeddings.map(({ path, rows, width }) => [`${path}.weight`, [rows, width], dtype] as const),
-    ...spec.heads.filter((head) => head.tiedTo === undefined)
-      .map(({ path, inFeatures: n, outFeatures: m }) => [`${path}.weight`, [m, n], dtype] as const),
+    ...spec.heads.flatMap(({ path, inFeatures: n, outFeatures: m, bias, tiedTo }) => [
+      ...tiedTo === undefined ? [[`${path}.weight`, [m, n], dtype] as const] : [],
+      ...bias ? [[`${path}.bias`, [m], dtype] as const] : [],
+    ]),
   ];
   return withShapes(config, stored, options, undefined);
 }

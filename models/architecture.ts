@@ -1,5 +1,7 @@
 /** Which architecture runs a config. */
 import type { Architecture, ModelConfig, Spec } from "../core/mod.ts";
+import { bert } from "./bert.ts";
+import { bertSpec, bertWeightPath } from "./bert_spec.ts";
 import { gpt2, gpt2Spec, gpt2WeightPath } from "./gpt2.ts";
 import { llama, llamaSpec } from "./llama.ts";
 
@@ -24,9 +26,13 @@ export function architectureOf(config: ModelConfig): KnownArchitecture {
       return { architecture: llama, spec: llamaSpec(config), weightPath: llamaWeightPath };
     case "gpt2":
       return { architecture: gpt2, spec: gpt2Spec(config), weightPath: gpt2WeightPath };
+    case "bert":
+    case "roberta":
+    case "xlm-roberta":
+      return { architecture: bert, spec: bertSpec(config), weightPath: bertWeightPath(config) };
     default:
       throw new RangeError(
-        `Cannot run model_type "${config.model_type}": known are llama, mistral, qwen2 and gpt2`,
+        `Cannot run model_type "${config.model_type}": known are llama, mistral, qwen2, gpt2, bert, roberta and xlm-roberta`,
       );
   }
 }

@@ -53,8 +53,10 @@ export function freshModel<C extends TextCodec>(config: ModelConfig, options: Fr
       ...bias ? [[`${path}.bias`, zeros([width], backend)] as const] : [],
     ]),
     ...spec.embeddings.map(({ path, rows, width }) => matrix(`${path}.weight`, [rows, width])),
-    ...spec.heads.filter((head) => head.tiedTo === undefined)
-      .map(({ path, inFeatures: n, outFeatures: m }) => matrix(`${path}.weight`, [m, n])),
+    ...spec.heads.flatMap(({ path, inFeatures: n, outFeatures: m, bias, tiedTo }) => [
+      ...tiedTo === undefined ? [matrix(`${path}.weight`, [m, n])] : [],
+      ...bias ? [[`${path}.bias`, zeros([m], backend)] as const] : [],
+    ]),
   ]);
   return newModel({
     architecture,

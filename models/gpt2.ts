@@ -26,8 +26,9 @@ import {
   vector,
   weight,
 } from "../core/mod.ts";
-import { add, gelu, geluTanh, integers, layerNorm, relu, reshape, silu, slice, tanh } from "../ops/mod.ts";
-import { type DecoderParts, decoderStates } from "./decoder.ts";
+import { add, integers, layerNorm, reshape, slice } from "../ops/mod.ts";
+import { type StackParts, stackStates } from "./stack.ts";
+import { activationOf } from "./activation.ts";
 import { barePass } from "./bare_pass.ts";
 import { flag, number, optionalNumber } from "./config.ts";
 
@@ -61,34 +62,10 @@ function configOf(config: ModelConfig): Gpt2Config {
     vocabulary: number(config, "vocab_size"),
     context: optionalNumber(config, "n_positions") ?? 1024,
     epsilon: optionalNumber(config, "layer_norm_epsilon") ?? 1e-5,
-    activation: activationOf(config.activation_function ?? "gelu_new"),
+    activation: activationOf("activation_function", config.activation_function ?? "gelu_new"),
     scaled: flag(config, "scale_attn_weights", true),
     tied: flag(config, "tie_word_embeddings", true),
   };
-}
-
-function activationOf(name: unknown): (x: Tensor) => Tensor {
-  switch (name) {
-    case "gelu_new":
-    case "gelu_fast":
-    case "gelu_pytorch_tanh":
-      return geluTanh;
-    case "gelu":
-      return gelu;
-    case "relu":
-      return relu;
-    case "silu":
-    case "swish":
-      return silu;
-    case "tanh":
-      return tanh;
-    default:
-      throw new RangeError(
-        `Cannot run activation_function ${
-          JSON.stringify(name)
-        }: known are gelu_new, gelu, relu, silu and tanh`,
-      );
-  }
 }
 
 function attentionPart(pass: Pass, site: Site, x: Tensor, c: Gpt2Config): Tensor {
@@ -122,7 +99,7 @@ function block(pass: Pass, site: Site, input: Tensor, c: Gpt2Config): Tensor {
   return hidden(pass, site, { x: input, skip: undefined }, y);
 }
 
-function parts(model: Model, c: Gpt2Config): DecoderParts<undefined> {
+function parts(model: Model, c: Gpt2Config): StackParts<undefined> {
   return {
     stack: "transformer",
     blocks: "h",
@@ -143,8 +120,8 @@ function parts(model: Model, c: Gpt2Config): DecoderParts<undefined> {
 /** GPT-2. */
 export const gpt2: Architecture = {
   name: "gpt2",
-  states: (model, batch, options) =>
-    decoderStates(model, batch, options, parts(model, configOf(model.config))),
+  states: (model, batch, options) => stackStates(model, batch, options, parts(model, configOf(model.config))),
+  labels: () => "next",
   head: (model, states, options) => {
     const root = rootOf(model.weights);
     const site = into(root, "lm_head");
@@ -231,6 +208,13 @@ export function gpt2Spec(config: ModelConfig): Spec {
       bias: false,
       ...c.tied && { tiedTo: "transformer.wte" },
     }],
-    stacks: [{ kind: "stack", path: "transformer", stack, width, layers: c.layers }],
+    stacks: [{
+      kind: "stack",
+      entrance: "transformer.wte",
+      path: "transformer",
+      stack,
+      width,
+      layers: c.layers,
+    }],
   };
 }

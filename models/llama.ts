@@ -35,7 +35,7 @@ import {
   ropeTables,
   swiglu,
 } from "../ops/mod.ts";
-import { type DecoderParts, decoderStates } from "./decoder.ts";
+import { type StackParts, stackStates } from "./stack.ts";
 import { barePass } from "./bare_pass.ts";
 import { flag, number, optionalNumber } from "./config.ts";
 
@@ -136,7 +136,7 @@ function block(pass: Pass, site: Site, input: Tensor, c: LlamaConfig, shared: Sh
   return hidden(pass, site, { x: input, skip: undefined }, y);
 }
 
-function parts(model: Model, c: LlamaConfig): DecoderParts<Shared> {
+function parts(model: Model, c: LlamaConfig): StackParts<Shared> {
   const tablesOf = (positions: readonly (readonly number[])[], headDim: number) =>
     ropeTables(positions, inverseFrequencies(headDim, c.theta, c.scaling), model.backend);
   return {
@@ -147,7 +147,7 @@ function parts(model: Model, c: LlamaConfig): DecoderParts<Shared> {
     context: c.context,
     embed: (pass, root, ids) => embedding(pass, into(root, "model", "embed_tokens"), ids),
     position: (_, __, x) => x,
-    share: (positions) => {
+    share: (_, __, positions) => {
       const own = tablesOf(positions, c.headDim);
       return { tables: (headDim) => headDim === c.headDim ? own : tablesOf(positions, headDim) };
     },
@@ -159,8 +159,8 @@ function parts(model: Model, c: LlamaConfig): DecoderParts<Shared> {
 /** The Llama family. */
 export const llama: Architecture = {
   name: "llama",
-  states: (model, batch, options) =>
-    decoderStates(model, batch, options, parts(model, configOf(model.config))),
+  states: (model, batch, options) => stackStates(model, batch, options, parts(model, configOf(model.config))),
+  labels: () => "next",
   head: (model, states, options) => {
     const root = rootOf(model.weights);
     const site = into(root, "lm_head");
@@ -248,6 +248,13 @@ export function llamaSpec(config: ModelConfig): Spec {
       bias: false,
       ...c.tied && { tiedTo: "model.embed_tokens" },
     }],
-    stacks: [{ kind: "stack", path: "model", stack, width: c.width, layers: c.layers }],
+    stacks: [{
+      kind: "stack",
+      entrance: "model.embed_tokens",
+      path: "model",
+      stack,
+      width: c.width,
+      layers: c.layers,
+    }],
   };
 }

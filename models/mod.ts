@@ -5,5 +5,8 @@
  */
 export * from "./llama.ts";
 export * from "./gpt2.ts";
+export * from "./bert.ts";
+export * from "./bert_spec.ts";
+export * from "./embed.ts";
 export * from "./architecture.ts";
 export * from "./fresh.ts";

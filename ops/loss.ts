@@ -1,7 +1,10 @@
 /** Losses over class scores. */
 import { defineOp, type Op, showShape, type Tensor } from "../core/tensor/mod.ts";
 import { divide, exp, multiply, subtract } from "./elementwise.ts";
+import { zeros } from "./create.ts";
+import { concat, reshape } from "./movement.ts";
 import { sum } from "./reduce.ts";
+import { logSumExp } from "./softmax.ts";
 
 const crossEntropyOp: Op<number> = defineOp({
   name: "crossEntropy",
@@ -45,6 +48,13 @@ export function crossEntropy(logits: Tensor, labels: Tensor, smoothing = 0): Ten
 /** The mean of `crossEntropy` over `count` labelled rows. */
 export function meanCrossEntropy(logits: Tensor, labels: Tensor, count: number, smoothing = 0): Tensor {
   return divide(sum(crossEntropy(logits, labels, smoothing)), count);
+}
+
+/** −y log σ(x) − (1 − y) log(1 − σ(x)) of each element, as log(1 + eˣ) − x y: finite for any x. */
+export function binaryCrossEntropy(logits: Tensor, wanted: Tensor): Tensor {
+  const column = reshape(logits, [...logits.shape, 1]);
+  const softplus = logSumExp(concat([column, zeros(column.shape, logits.backend)], -1));
+  return subtract(reshape(softplus, logits.shape), multiply(logits, wanted));
 }
 
 /** KL(p ‖ q) summed over the last axis, from log-probabilities. */

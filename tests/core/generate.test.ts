@@ -199,7 +199,11 @@ function scripted(model: Model, follow: (id: number) => number): Model {
     states: tensor(batch.inputIds.map((row) => row.map((id) => oneHot(follow(id)))), { backend: m.backend }),
     cache: { length: 1, entries: {}, mask: undefined },
   });
-  return { ...model, tokenizer: codec, architecture: { name: "scripted", states: step, head: (_, x) => x } };
+  return {
+    ...model,
+    tokenizer: codec,
+    architecture: { name: "scripted", states: step, head: (_, x) => x, labels: () => "next" },
+  };
 }
 
 Deno.test("generate() streams whole characters, and pieces that join to the text", () =>

@@ -1,0 +1,77 @@
+/** What labels stand for, and which of a model's scores they are compared with. */
+
+/**
+ * How a model reads the labels of a batch:
+ *
+ * | kind | labels | loss |
+ * |---|---|---|
+ * | `next` | [b][t], token i wanted at token i − 1 | cross-entropy: causal models |
+ * | `token` | [b][t], wanted where they stand | cross-entropy: tags, masked words, a decoder of its own |
+ * | `class` | [b], one class a row | cross-entropy |
+ * | `scores` | [b] or [b][n], numbers | squared error |
+ * | `flags` | [b][n], 0 or 1 for each of n classes | binary cross-entropy |
+ *
+ * −100 has no loss in the first three.
+ */
+export type LabelKind = "next" | "token" | "class" | "scores" | "flags";
+
+/** Labels of a batch: one a row, or several. */
+export type Labels = readonly number[] | readonly (readonly number[])[];
+
+/** The label that has no loss, as in PyTorch and transformers. */
+const IGNORED = -100;
+
+/**
+ * Where class labels are: indices of the rows of scores ([b · t] or [b]) that they are compared with, and the wanted ids.
+ *
+ * @throws {TypeError} when labels of tokens are not rows, or a class of a row is one.
+ */
+export function labelledPositions(labels: Labels, kind: "next" | "token" | "class" = "next"): {
+  readonly rows: readonly number[];
+  readonly ids: readonly number[];
+} {
+  const shift = kind === "next" ? 1 : 0;
+  const rows: number[] = [];
+  const ids: number[] = [];
+  tokenLabels(labels, kind).forEach((row, b) => {
+    for (let t = 0; t + shift < row.length; t++) {
+      const id = row[t + shift]!;
+      if (id === IGNORED) continue;
+      rows.push(b * row.length + t);
+      ids.push(id);
+    }
+  });
+  return { rows, ids };
+}
+
+/** How many labels a batch has that a loss counts: class labels, or rows of numbers. */
+export function labelCount(labels: Labels, kind: LabelKind): number {
+  return kind === "scores" || kind === "flags" ? labels.length : labelledPositions(labels, kind).rows.length;
+}
+
+/** Numbers wanted of each row, [b][n]. @throws {RangeError} when a row has another number of them. */
+export function rowNumbers(labels: Labels, n: number): readonly (readonly number[])[] {
+  const rows = labels.map((row) => typeof row === "number" ? [row] : row);
+  const bad = rows.findIndex((row) => row.length !== n || row.some((x) => !Number.isFinite(x)));
+  if (bad >= 0) {
+    throw new RangeError(
+      `Expected ${n} ${n === 1 ? "number" : "numbers"} as the label of row ${bad} but found [${rows[bad]}]`,
+    );
+  }
+  return rows;
+}
+
+/** Labels as rows of ids; a class of a row is a row of one. */
+function tokenLabels(labels: Labels, kind: "next" | "token" | "class"): readonly (readonly number[])[] {
+  return labels.map((row, b) => {
+    if ((typeof row === "number") !== (kind === "class")) {
+      throw new TypeError(
+        kind === "class"
+          ? `Expected one class as the label of row ${b} but found [${row}]: numbers for each class need problem_type ` +
+            '"regression" or "multi_label_classification" in the config'
+          : `Expected a label for every token of row ${b} but found ${row}`,
+      );
+    }
+    return typeof row === "number" ? [row] : row;
+  });
+}

@@ -1,0 +1,26 @@
+/** Activations by the names that configs give them. */
+import type { Tensor } from "../core/mod.ts";
+import { gelu, geluTanh, relu, silu, tanh } from "../ops/mod.ts";
+
+/** @throws {RangeError} when the name is not known; `field` is where it stands in the config. */
+export function activationOf(field: string, name: unknown): (x: Tensor) => Tensor {
+  switch (name) {
+    case "gelu_new":
+    case "gelu_fast":
+    case "gelu_pytorch_tanh":
+      return geluTanh;
+    case "gelu":
+      return gelu;
+    case "relu":
+      return relu;
+    case "silu":
+    case "swish":
+      return silu;
+    case "tanh":
+      return tanh;
+    default:
+      throw new RangeError(
+        `Cannot run ${field} ${JSON.stringify(name)}: known are gelu_new, gelu, relu, silu and tanh`,
+      );
+  }
+}

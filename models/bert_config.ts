@@ -1,0 +1,83 @@
+/** The numbers of a BERT or RoBERTa `config.json`, and which of their heads it asks for. */
+import type { ModelConfig, Tensor } from "../core/mod.ts";
+import { activationOf } from "./activation.ts";
+import { classCount } from "./classes.ts";
+import { flag, number, optionalNumber } from "./config.ts";
+
+/** See the module comment. */
+export interface BertConfig {
+  /** RoBERTa differs in positions, in names and in its heads. */
+  readonly family: "bert" | "roberta";
+  readonly head: BertHead;
+  /** Path of embeddings and blocks: "" in a checkpoint without a head. */
+  readonly tower: "" | "bert" | "roberta";
+  readonly width: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly inner: number;
+  readonly vocabulary: number;
+  /** Rows of the position table, and the row of a text's first token. */
+  readonly positions: number;
+  readonly firstPosition: number;
+  /** RoBERTa's positions pass over this id. */
+  readonly pad: number;
+  readonly types: number;
+  readonly epsilon: number;
+  readonly activation: (x: Tensor) => Tensor;
+  /** Classes, where the head has them. */
+  readonly classes: number;
+  readonly tied: boolean;
+}
+
+/** None, one label a text, one label a token, or the word under a mask. */
+export type BertHead = "none" | "text" | "token" | "mask";
+
+/** @throws {RangeError} when the config asks for what is not supported; the message names it. */
+export function bertConfig(config: ModelConfig): BertConfig {
+  if (flag(config, "is_decoder", false)) {
+    throw new RangeError(`Cannot run a ${config.model_type} whose config says "is_decoder": true`);
+  }
+  const kind = config.position_embedding_type ?? "absolute";
+  if (kind !== "absolute") throw new RangeError(`Cannot run position_embedding_type ${JSON.stringify(kind)}`);
+  const family = config.model_type === "bert" ? "bert" : "roberta";
+  const head = headOf(config);
+  const pad = optionalNumber(config, "pad_token_id") ?? (family === "bert" ? 0 : 1);
+  return {
+    family,
+    head,
+    tower: head === "none" ? "" : family,
+    width: number(config, "hidden_size"),
+    layers: number(config, "num_hidden_layers"),
+    heads: number(config, "num_attention_heads"),
+    inner: number(config, "intermediate_size"),
+    vocabulary: number(config, "vocab_size"),
+    positions: number(config, "max_position_embeddings"),
+    firstPosition: family === "bert" ? 0 : pad + 1,
+    pad,
+    types: optionalNumber(config, "type_vocab_size") ?? 2,
+    epsilon: optionalNumber(config, "layer_norm_eps") ?? 1e-12,
+    activation: activationOf("hidden_act", config.hidden_act ?? "gelu"),
+    classes: classCount(config),
+    tied: flag(config, "tie_word_embeddings", true),
+  };
+}
+
+/** By the class that the checkpoint was saved from; the part before "For" is the model's own name. */
+function headOf(config: ModelConfig): BertHead {
+  const name = (config.architectures as readonly string[] | null | undefined)?.[0];
+  if (name === undefined || /^[A-Za-z]+Model$/.test(name)) return "none";
+  switch (name.replace(/^.*For/, "")) {
+    case "SequenceClassification":
+      return "text";
+    case "TokenClassification":
+      return "token";
+    case "MaskedLM":
+    case "PreTraining":
+      return "mask";
+    default:
+      throw new RangeError(
+        `Cannot run ${name}: known heads are ForSequenceClassification, ForTokenClassification and ForMaskedLM; load it ` +
+          "with another task",
+      );
+  }
+}

@@ -1,0 +1,193 @@
+/**
+ * What all stacks of blocks share: tokens to states through embedding, prompts, blocks, side networks and the final norm,
+ * with padding, packing, a key-value cache and recomputation handled once. Decoders, encoders and both of T5's run here.
+ */
+import {
+  type Batch,
+  type Cache,
+  callAt,
+  checkpoint,
+  detach,
+  editsAt,
+  type ForwardOptions,
+  key as keyOf,
+  type Model,
+  type Pass,
+  prefixPositions,
+  promptLength,
+  promptRows,
+  rootOf,
+  scope,
+  type Site,
+  type States,
+  type Synchronous,
+  type Tensor,
+  type Tree,
+  withoutEdits,
+} from "../core/mod.ts";
+import { broadcastTo, concat, integers, reshape, slice } from "../ops/mod.ts";
+import { below } from "./site.ts";
+import { checkBatch, maskOf, packing, positionsOf } from "./stack_batch.ts";
+
+/** The parts in which stacks differ. `C` is what all blocks of a pass share (rotary tables, distances). */
+export interface StackParts<C> {
+  /** Path of the stack ("model", "transformer", "encoder"; "" at the root). */
+  readonly stack: string;
+  /** Path of the list of blocks below it ("layers", "h", "encoder.layer"). */
+  readonly blocks: string;
+  readonly layers: number;
+  readonly vocabulary: number;
+  readonly context: number;
+  /** What becomes of the prompts' states: "cut" before the final norm (default), or "kept" for another stack to read. */
+  readonly prompts?: "cut" | "kept";
+  /** Rows of the token table. */
+  embed(pass: Pass, root: Site, ids: Tensor): Tensor;
+  /** Adds absolute positions and the like, where the model has them. positions [1 or b][t]. */
+  position(pass: Pass, root: Site, x: Tensor, positions: readonly (readonly number[])[]): Tensor;
+  /** What the blocks share. */
+  share(pass: Pass, root: Site, positions: readonly (readonly number[])[]): C;
+  /** One block: x [b, t, d] → [b, t, d]. */
+  block(pass: Pass, site: Site, x: Tensor, shared: C): Tensor;
+  /** The final norm. */
+  finish(pass: Pass, root: Site, x: Tensor): Tensor;
+  /** States of the bare base, for edits that read them. Default: this stack over the bare weights. */
+  bare?(model: Model, options: ForwardOptions): States;
+}
+
+/** States, and which positions are hidden: f32 [b, s], undefined when none is. */
+export interface StackStates extends States {
+  readonly mask: Tensor | undefined;
+}
+
+/** Runs a stack on a batch of its own tokens. See `Architecture.states`. */
+export function stackStates<C>(
+  model: Model,
+  batch: Batch,
+  options: ForwardOptions,
+  parts: StackParts<C>,
+): StackStates {
+  const rows = batch.inputIds;
+  const [b, t] = [rows.length, rows[0]?.length ?? 0];
+  const root = rootOf(model.weights);
+  const stack = below(root, parts.stack);
+  const past = options.cache?.length ?? 0;
+  const prompts = past > 0 ? 0 : promptLength(stack);
+  const start = prefixPositions(stack);
+  checkBatch(batch, parts, start + past + prompts + t, options);
+
+  const signals = new Map<string, Tensor>();
+  const ids = integers(rows.flat(), model.backend, [b, t]);
+  const pass: Pass = {
+    train: options.train ?? false,
+    key: options.key === undefined ? undefined : keyOf(options.key),
+    phase: options.train ? "train" : past > 0 ? "decode" : "prompt",
+    ids,
+    mask: maskOf(batch, options.cache, prompts, model),
+    bias: packing(batch, prompts, model),
+    cache: options.cache,
+    keep: options.keepCache ?? options.cache !== undefined ? new Map() : undefined,
+    taps: editsAt(stack.branch, "side").length > 0 ? new Map() : undefined,
+    signal: (name) => {
+      const value = signals.get(name);
+      if (value === undefined) {
+        throw new RangeError(`No edit computed the signal "${name}" before it was read`);
+      }
+      return value;
+    },
+  };
+
+  const prepass = prepassStates(model, batch, options, parts, pass, stack);
+  for (const edit of editsAt(stack.branch, "prepass")) {
+    if (signals.has(edit.name)) {
+      throw new RangeError(`Two edits compute the signal "${edit.name}": give one another name`);
+    }
+    signals.set(edit.name, edit.run.run({ ...callAt(pass, edit.path), states: prepass!.states }));
+  }
+
+  const positions = positionsOf(batch, start, past, prompts, promptLength(stack));
+  const shared = parts.share(pass, root, positions);
+  const front = promptRows(pass, stack);
+  const embedded = parts.embed(pass, root, ids);
+  const entered = front === undefined
+    ? embedded
+    : concat([broadcastTo(reshape(front, [1, ...front.shape]), [b, ...front.shape]), embedded], 1);
+  let x = parts.position(pass, root, entered, positions);
+  pass.taps?.set(-1, detach(x));
+  for (let layer = 0; layer < parts.layers; layer++) {
+    const site = below(stack, `${parts.blocks}.${layer}`);
+    const input = x;
+    const run = (): Tensor => parts.block(pass, site, input, shared);
+    // The scope frees what neither the result nor its derivative needs; cached keys and values must outlive it.
+    const kept = scope((): Synchronous<{ readonly x: Tensor; readonly entries: readonly unknown[] }> => {
+      const before = pass.keep?.size ?? 0;
+      const next = options.checkpointBlocks ? checkpoint(run) : run();
+      return { x: next, entries: [...pass.keep?.values() ?? []].slice(before) };
+    });
+    x = kept.x;
+    pass.taps?.set(layer, detach(x));
+  }
+  const cut = parts.prompts === "kept" ? 0 : prompts;
+  const finished = parts.finish(pass, root, cut > 0 ? slice(x, 1, cut, cut + t) : x);
+  const states = beside(pass, stack, finished, shared, cut, parts);
+  return { states, cache: nextCache(pass, past + prompts + t, prepass?.cache), mask: pass.mask };
+}
+
+/** The bare base's states, when an edit wants them; its keys and values are cached beside the adapted model's. */
+function prepassStates<C>(
+  model: Model,
+  batch: Batch,
+  options: ForwardOptions,
+  parts: StackParts<C>,
+  pass: Pass,
+  stack: Site,
+): States | undefined {
+  if (editsAt(stack.branch, "prepass").length === 0) return undefined;
+  const bare = { ...model, weights: withoutEdits(model.weights) };
+  const cache = options.cache?.prepass;
+  if (options.cache !== undefined && cache === undefined) {
+    throw new TypeError(
+      "Cannot continue a cache that was begun without this adapter: start anew from the text",
+    );
+  }
+  const again: ForwardOptions = { keepCache: pass.keep !== undefined, ...cache && { cache } };
+  return scope((): Synchronous<States> =>
+    parts.bare?.(bare, again) ?? stackStates(bare, batch, again, parts)
+  );
+}
+
+/** Lets side networks put their own states in place of the stack's. */
+function beside<C>(
+  pass: Pass,
+  stack: Site,
+  finished: Tensor,
+  shared: C,
+  cut: number,
+  parts: StackParts<C>,
+): Tensor {
+  return editsAt(stack.branch, "side").reduce((states, edit, i) =>
+    edit.run.run({
+      ...callAt(pass, edit.path),
+      states: detach(states),
+      tap: (layer) => {
+        const tap = pass.taps!.get(layer);
+        if (tap === undefined) {
+          throw new RangeError(`Cannot tap block ${layer}: the stack has ${parts.layers}`);
+        }
+        return tap;
+      },
+      block: (weights: Tree, y, name) =>
+        parts.block(pass, { branch: weights, path: `${edit.path}.side.${i}.${name}` }, y, shared),
+      finish: (weights: Tree, y) =>
+        parts.finish(pass, rootOf(weights), cut > 0 ? slice(y, 1, cut, y.shape[1]!) : y),
+    }), finished);
+}
+
+function nextCache(pass: Pass, length: number, prepass: Cache | undefined): Cache | undefined {
+  if (pass.keep === undefined) return undefined;
+  return {
+    length,
+    entries: Object.fromEntries(pass.keep),
+    mask: pass.mask,
+    ...prepass && { prepass },
+  };
+}

@@ -1,0 +1,96 @@
+/** What a batch is to a stack: positions, which tokens are hidden, which texts lie in one row, and whether it fits. */
+import { type Batch, type Cache, type ForwardOptions, type Model, type Tensor, tensor } from "../core/mod.ts";
+import { concat, full, reshape } from "../ops/mod.ts";
+
+/**
+ * Positions of `prompts` new prompt rows and of the new tokens, the first of which is `start`: prefixes take those before.
+ * Given positions count a text's own tokens, whose first stands after all `promptRows`, also when they lie in the cache.
+ */
+export function positionsOf(
+  batch: Batch,
+  start: number,
+  past: number,
+  prompts: number,
+  promptRows: number,
+): readonly (readonly number[])[] {
+  const front = Array.from({ length: prompts }, (_, i) => start + i);
+  if (batch.positionIds !== undefined) {
+    return batch.positionIds.map((row) => [...front, ...row.map((p) => start + promptRows + p)]);
+  }
+  return [[...front, ...batch.inputIds[0]!.map((_, i) => start + past + prompts + i)]];
+}
+
+/** f32 [b, s] over cached, prompt and new positions; undefined when nothing is hidden. */
+export function maskOf(
+  batch: Batch,
+  cache: Cache | undefined,
+  prompts: number,
+  model: Model,
+): Tensor | undefined {
+  const hidden = batch.attentionMask?.some((row) => row.includes(0)) ?? false;
+  if (!hidden && cache?.mask === undefined) return undefined;
+  const [b, t] = [batch.inputIds.length, batch.inputIds[0]!.length];
+  const now = batch.attentionMask === undefined
+    ? full([b, t], 1, model.backend)
+    : reshape(fromRows(batch.attentionMask, model), [b, t]);
+  const past = cache === undefined
+    ? prompts > 0 ? [full([b, prompts], 1, model.backend)] : []
+    : [cache.mask ?? full([b, cache.length], 1, model.backend)];
+  return concat([...past, now], 1);
+}
+
+/** 0 between tokens of one packed text, −1e9 across texts: [b, 1, t, s]. */
+export function packing(batch: Batch, prompts: number, model: Model): Tensor | undefined {
+  if (batch.segmentIds === undefined) return undefined;
+  if (prompts > 0) {
+    throw new RangeError("Cannot pack texts under a prompt: each text would need its own; use buckets");
+  }
+  const t = batch.inputIds[0]!.length;
+  const flat = batch.segmentIds.flatMap((row) => row.flatMap((q) => row.map((k) => q === k ? 0 : -1e9)));
+  return reshape(fromRows([flat], model), [batch.inputIds.length, 1, t, t]);
+}
+
+function fromRows(rows: readonly (readonly number[])[], model: Model): Tensor {
+  return tensor(Float32Array.from(rows.flat()), { backend: model.backend });
+}
+
+/** @throws {RangeError} on ragged rows, unknown ids, or `total` tokens that the context does not hold. */
+export function checkBatch(
+  batch: Batch,
+  parts: { readonly vocabulary: number; readonly context: number },
+  total: number,
+  options: ForwardOptions,
+): void {
+  const width = batch.inputIds[0]?.length ?? 0;
+  if (width === 0) {
+    throw new RangeError("Expected at least one token in every row of inputIds but found none");
+  }
+  for (const [i, row] of batch.inputIds.entries()) {
+    if (row.length !== width) {
+      throw new RangeError(
+        `Expected rows of equal length but row 0 has ${width} ids and row ${i} has ${row.length}: pad them`,
+      );
+    }
+    const bad = row.find((id) => !(Number.isInteger(id) && id >= 0 && id < parts.vocabulary));
+    if (bad !== undefined) {
+      throw new RangeError(`Expected token ids from 0 to ${parts.vocabulary - 1} but row ${i} has ${bad}`);
+    }
+  }
+  for (const name of ["attentionMask", "positionIds", "segmentIds", "tokenTypeIds"] as const) {
+    const rows = batch[name];
+    if (rows === undefined) continue;
+    if (rows.length !== batch.inputIds.length || rows.some((row) => row.length !== width)) {
+      throw new RangeError(`Expected ${name} of the shape of inputIds [${batch.inputIds.length}, ${width}]`);
+    }
+  }
+  if (total > parts.context) {
+    throw new RangeError(
+      `The text has ${total} tokens but the model's context holds ${parts.context}: shorten it`,
+    );
+  }
+  if (options.train === true && options.key === undefined) {
+    throw new TypeError(
+      "Expected a key for a pass with train: true, since dropout and routing are functions of it",
+    );
+  }
+}
