@@ -54,7 +54,7 @@ export function number(
 
 /** Bytes: "48GB", "512 MiB", "1e9". */
 export function bytes(text: string): number {
-  const match = /^([0-9.]+(?:e[0-9]+)?) ?([kmgt]?)(i?)b?$/i.exec(text.trim());
+  const match = /^([0-9]+(?:\.[0-9]+)?(?:e[0-9]+)?) ?([kmgt]?)(i?)b?$/i.exec(text.trim());
   if (match === null) {
     throw new InvalidArgumentError(`Expected a size such as 48GB or 512MiB but found "${text}"`);
   }

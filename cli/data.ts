@@ -81,6 +81,7 @@ export function rowLength(
 
 /** Opens, checks and tokenizes the data. Every record is looked at, so that a bad line is found now. */
 export async function openData(flags: DataFlags, tokenizer: Tokenizer, maxLength: number): Promise<Data> {
+  tokenizer.encode(""); // a model without a tokenizer says so here
   const examples = await openExamples(flags.data, exampleOptions(flags));
   try {
     const count = Math.min(examples.count, flags.limit ?? Infinity);

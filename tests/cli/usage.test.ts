@@ -1,0 +1,202 @@
+/** What the commands refuse, in one line that says what and where; and their help. */
+import assert from "node:assert/strict";
+import { bytes, integer, newProgram, number, runProgram } from "../../cli/arguments.ts";
+import { split } from "../../cli/data.ts";
+import { graftProgram, oneLine } from "../../cli/main.ts";
+import { showBytes, showSeconds, table } from "../../cli/output.ts";
+import { temporaryFolder, tinyData, tinyDialogues, tinyModel } from "./tiny.ts";
+
+/** Runs a command in this process: its exit code and its complaint. */
+async function run(args: readonly string[]): Promise<{ readonly code: number; readonly said: string }> {
+  let said = "";
+  const code = await runProgram(graftProgram(), args, (error) => said = oneLine(error));
+  return { code, said };
+}
+
+Deno.test("graft says what is wrong with arguments and ends with code 2", async () => {
+  const cases: readonly (readonly [string, RegExp])[] = [
+    ["finetune --method foo", /'--method <name>' argument 'foo' is invalid.*lora, rslora, qlora, ia3, full/],
+    ["finetune --rank 0", /Expected an integer from 1 but found "0"/],
+    ["finetune --rank 2.5", /Expected an integer from 1 but found "2.5"/],
+    ["finetune --dropout 1", /Expected a number from 0 below 1 but found "1"/],
+    ["finetune --bogus", /Unknown option '--bogus'/],
+    ["finetun", /Unknown command 'finetun'.*finetune/],
+    ["finetune", /Expected --data/],
+    ["finetune -d x", /Expected --output/],
+    ["finetune -d x -o y --config z", /Expected --plan with --config/],
+    ["finetune -m x -d x -o /nowhere/y --method ia3 --rank 2", /Cannot use --rank with --method ia3/],
+    [
+      "finetune -m x -d x -o /nowhere/y --method full --targets q_proj",
+      /Cannot use --targets with --method full/,
+    ],
+    ["evaluate", /Expected --data/],
+    ["generate --system x --prompt y", /Expected --chat with --system/],
+    ["generate --top-p 1.5", /Expected a number above 0 to 1 but found "1.5"/],
+  ];
+  for (const [line, complaint] of cases) {
+    const { code, said } = await run(line.split(" "));
+    assert.match(said, complaint, line);
+    assert.match(said, /^graft: [^\n]+$/, line);
+    assert.equal(code, 2, line);
+  }
+});
+
+Deno.test("graft finetune names the file, line, layer or option that is bad, and creates nothing", async () => {
+  using folder = temporaryFolder();
+  const { path } = folder;
+  const [model, data] = [tinyModel(path), tinyData(path)];
+  const dialogues = tinyDialogues(path);
+  const file = (name: string, text: string): string => {
+    Deno.writeTextFileSync(`${path}/${name}`, text);
+    return `${path}/${name}`;
+  };
+  const good = '{"prompt": "a", "completion": "b"}\n';
+  const noTokenizer = `${path}/bare`;
+  Deno.mkdirSync(noTokenizer);
+  for (const name of ["config.json", "model.safetensors"]) {
+    Deno.copyFileSync(`${model}/${name}`, `${noTokenizer}/${name}`);
+  }
+  const broken = `${path}/broken`;
+  Deno.mkdirSync(broken);
+  Deno.copyFileSync(`${model}/config.json`, `${broken}/config.json`);
+  Deno.writeFileSync(
+    `${broken}/model.safetensors`,
+    Deno.readFileSync(`${model}/model.safetensors`).subarray(0, 9000),
+  );
+  const pattern = (text: string): RegExp => new RegExp(text);
+  const cases: readonly (readonly [model: string, data: string, more: string, complaint: RegExp])[] = [
+    [model, file("bad.jsonl", `${good}{"prompt": "a", oops}\n`), "", /bad\.jsonl line 2: malformed JSON/],
+    [model, file("list.jsonl", `${good}\n[1]\n`), "", /list\.jsonl line 3: expected a JSON object/],
+    [
+      model,
+      file("field.jsonl", `${good}{"prompt": "a"}\n`),
+      "",
+      /field\.jsonl line 2: field "completion" is missing/,
+    ],
+    [model, file("empty.jsonl", "\n\n"), "", /empty\.jsonl: it has no records/],
+    [model, file("void.jsonl", ""), "", /void\.jsonl: it has no records/],
+    [model, `${path}/none.jsonl`, "", /none\.jsonl/],
+    [model, data, "--targets q_proj,k_prj", /"k_prj" matches no layer of the model: there are .*q_proj/],
+    [
+      model,
+      data,
+      "--max-length 65",
+      /Expected --max-length of at most 64, the model's context, but found 65/,
+    ],
+    [
+      model,
+      data,
+      "--max-length 16 --long-prompts refuse",
+      pattern(`data\\.jsonl line \\d+: .*16 of the context`),
+    ],
+    [model, data, "--max-length 6", /data\.jsonl line 1: the answer .*6/],
+    [model, data, "--held-out 12", /Cannot hold out 12 of 12 examples/],
+    [model, dialogues, "--max-length 40", /dialogues\.jsonl line 1: .*leave no room/],
+    [`${path}/nothing`, data, "", /there is no such file or folder/],
+    [noTokenizer, data, "", /bare.* has no tokenizer/],
+    [broken, data, "", /broken\/model\.safetensors/],
+    [model, data, "--backend gpu", /Cannot use --backend gpu/],
+  ];
+  const output = `${path}/out`;
+  for (const [from, examples, more, complaint] of cases) {
+    const args = ["finetune", "-m", from, "-d", examples, "-o", output, "--threads", "1"];
+    const { code, said } = await run([...args, ...more.split(" ").filter((word) => word !== "")]);
+    assert.match(said, complaint);
+    assert.match(said, /^graft: [^\n]+$/);
+    assert.notEqual(code, 0, said);
+    assert.equal([...Deno.readDirSync(path)].some(({ name }) => name.startsWith("out")), false, said);
+  }
+});
+
+Deno.test("graft finetune --plan answers for 65 billion parameters from a config alone", async () => {
+  using folder = temporaryFolder();
+  const config = `${folder.path}/config.json`;
+  Deno.writeTextFileSync(
+    config,
+    JSON.stringify({
+      model_type: "llama",
+      hidden_size: 8192,
+      intermediate_size: 22016,
+      num_hidden_layers: 80,
+      num_attention_heads: 64,
+      vocab_size: 32000,
+      max_position_embeddings: 2048,
+      torch_dtype: "float16",
+    }),
+  );
+  const lines: string[] = [];
+  const write = Deno.stdout.writeSync;
+  Deno.stdout.writeSync = (piece) => (lines.push(new TextDecoder().decode(piece)), piece.length);
+  try {
+    const { code, said } = await run([
+      ...["finetune", "--plan", "--config", config, "--method", "qlora", "--rank", "64", "--batch-size", "1"],
+      ...["--max-length", "512", "--checkpoint-blocks", "--memory", "48GB", "--json"],
+    ]);
+    assert.equal(code, 0, said);
+  } finally {
+    Deno.stdout.writeSync = write;
+  }
+  const plan = JSON.parse(lines.join(""));
+  assert.equal(plan.fits, true);
+  assert.ok(plan.total > 40e9 && plan.total < 48e9, String(plan.total));
+});
+
+Deno.test("help of every command fits a screen and shows an example", () => {
+  for (const command of graftProgram().commands) {
+    let text = "";
+    command.configureOutput({ writeOut: (piece) => text += piece });
+    command.outputHelp();
+    const lines = text.trimEnd().split("\n");
+    assert.ok(lines.length <= 45, `${command.name()} has ${lines.length} lines`);
+    assert.ok(lines.every((line) => line.length <= 120), command.name());
+    assert.match(text, /\nExample/, command.name());
+  }
+});
+
+Deno.test("runProgram() gives 0 for help, 1 for errors, 2 for misuse", async () => {
+  const program = () => {
+    const made = newProgram("p", "d", "1.0").configureOutput({ writeOut: () => {}, outputError: () => {} });
+    made.command("fail").action(() => {
+      throw new RangeError("two\n lines");
+    });
+    return made;
+  };
+  const codeOf = (args: readonly string[]) => runProgram(program(), args, () => {});
+  assert.deepEqual(
+    [
+      await codeOf(["--help"]),
+      await codeOf(["--version"]),
+      await codeOf(["fail"]),
+      await codeOf(["fail", "x"]),
+    ],
+    [0, 0, 1, 2],
+  );
+  assert.equal(oneLine(new RangeError("two\n lines")), "graft: two; lines");
+});
+
+Deno.test("option readers take what they say", () => {
+  assert.deepEqual(["48GB", "512 MiB", "1e3", "2k"].map(bytes), [48e9, 2 ** 29, 1000, 2000]);
+  for (const bad of ["", "GB", "-1", "1.2.3", "5 apples"]) {
+    assert.throws(() => bytes(bad), { message: /size/ }, bad);
+  }
+  assert.equal(integer(0)("0"), 0);
+  for (const bad of ["", " ", "1.5", "-1", "x", "1e400"]) assert.throws(() => integer(0)(bad), bad);
+  assert.equal(number({ above: 0 })("2e-4"), 2e-4);
+  for (const bad of ["", "0", "NaN", "Infinity"]) assert.throws(() => number({ above: 0 })(bad), bad);
+});
+
+Deno.test("split() is a function of count and seed, and takes shares", () => {
+  const { train, heldOut } = split(10, 3, 0);
+  assert.equal(heldOut.length, 3);
+  assert.deepEqual([...train, ...heldOut].sort((a, b) => a - b), Array.from({ length: 10 }, (_, i) => i));
+  assert.deepEqual(split(10, 0.3, 0), { train, heldOut });
+  assert.notDeepEqual(split(10, 3, 1).heldOut, heldOut);
+  assert.deepEqual(split(3, 0.1, 0).heldOut, []);
+  assert.throws(() => split(3, 1.5, 0), RangeError);
+});
+
+Deno.test("sizes, times and tables are shown as people read them", () => {
+  assert.deepEqual([999, 1000, 1_250_000, 44.1e9].map(showBytes), ["999 B", "1.00 kB", "1.25 MB", "44.1 GB"]);
+  assert.deepEqual([4.4, 200, 7500].map(showSeconds), ["4 s", "3 min 20 s", "2 h 5 min"]);
+  assert.equal(table([["a", "bb"], ["ccc", "1"]]), "a    bb\nccc   1");
+});
