@@ -36,10 +36,15 @@ export async function generate(
   const { ids: stopIds, texts: stops } = stopsOf(tokenizer, options.stop ?? []);
   const eos = [...endsOf(model, options.eos), ...stopIds];
   const everyToken = stops.length > 0 || options.onToken !== undefined;
+  const continues = model.architecture.decoderStart === undefined;
   const texts = prompts.map(() => "");
   await continued(model, prompts, { ...options, eos }, (row, ids, ending) => {
     if (!everyToken && ending === undefined) return false;
-    const text = appended(tokenizer, prompts[row]!, ending === "eos" ? ids.slice(0, -1) : ids);
+    const text = appended(
+      tokenizer,
+      continues ? prompts[row]! : [],
+      ending === "eos" ? ids.slice(0, -1) : ids,
+    );
     const cut = Math.min(...stops.map((stop) => text.indexOf(stop)).filter((at) => at >= 0));
     const sure = cut < Infinity
       ? cut

@@ -86,7 +86,7 @@ export async function continued(
   listen: Listener,
 ): Promise<number[][]> {
   const { maxNewTokens, sampler } = options;
-  check(prompts, options);
+  check(model, prompts, options);
   const rows: number[][] = prompts.map(() => []);
   if (maxNewTokens === 0) return rows;
   const ends = endsOf(model, options.eos);
@@ -94,7 +94,8 @@ export async function continued(
   const seed = keyOf(options.key ?? 0);
   const open = new Set(rows.keys());
 
-  const start = scope((): Synchronous<Step> => step(model, promptBatch(prompts), sampler, undefined));
+  const first = promptBatch(model, prompts);
+  const start = scope((): Synchronous<Step> => step(model, first, sampler, undefined));
   const root = keep(start);
   try {
     for (let n = 1;; n++) {
@@ -108,7 +109,8 @@ export async function continued(
         if (listen(row, rows[row]!, ending) || ending !== undefined) open.delete(row);
       }
       if (open.size === 0) return rows;
-      root.replace(scope((): Synchronous<Step> => step(model, tokenBatch(prompts, next, n), sampler, cache)));
+      const batch = tokenBatch(prompts, first, next, n);
+      root.replace(scope((): Synchronous<Step> => step(model, batch, sampler, cache)));
     }
   } finally {
     root.dispose();
@@ -154,33 +156,45 @@ async function chosen(
 const longest = (prompts: readonly (readonly number[])[]): number =>
   Math.max(...prompts.map((p) => p.length));
 
-/** Padded on the left, so that every row goes on at the same place; positions count a row's own tokens. */
-function promptBatch(prompts: readonly (readonly number[])[]): Batch {
+/**
+ * Padded on the left, so that every row goes on at the same place; positions count a row's own tokens. A model with a
+ * decoder of its own reads the prompts padded on the right and decodes from its start token.
+ */
+function promptBatch(model: Model, prompts: readonly (readonly number[])[]): Batch {
   const width = longest(prompts);
-  if (prompts.every((p) => p.length === width)) return { inputIds: prompts };
-  const padded = (row: readonly number[], value: (id: number, i: number) => number): readonly number[] => [
-    ...Array<number>(width - row.length).fill(0),
-    ...row.map(value),
-  ];
+  const start = model.architecture.decoderStart?.(model);
+  const padded = (row: readonly number[], value: (id: number, i: number) => number): readonly number[] => {
+    const [padding, own] = [Array<number>(width - row.length).fill(0), row.map(value)];
+    return start === undefined ? [...padding, ...own] : [...own, ...padding];
+  };
   return {
     inputIds: prompts.map((row) => padded(row, (id) => id)),
-    attentionMask: prompts.map((row) => padded(row, () => 1)),
-    positionIds: prompts.map((row) => padded(row, (_, i) => i)),
+    ...prompts.some((row) => row.length !== width) && {
+      attentionMask: prompts.map((row) => padded(row, () => 1)),
+      ...start === undefined && { positionIds: prompts.map((row) => padded(row, (_, i) => i)) },
+    },
+    ...start !== undefined && { decoderInputIds: prompts.map(() => [start]) },
   };
 }
 
 /** The n-th new token of each row. */
-function tokenBatch(prompts: readonly (readonly number[])[], ids: readonly number[], n: number): Batch {
-  const width = longest(prompts);
+function tokenBatch(
+  prompts: readonly (readonly number[])[],
+  first: Batch,
+  ids: readonly number[],
+  n: number,
+): Batch {
+  const next = ids.map((id) => [id]);
+  if (first.decoderInputIds !== undefined) return { inputIds: first.inputIds, decoderInputIds: next };
   return {
-    inputIds: ids.map((id) => [id]),
-    ...prompts.some((p) => p.length !== width) &&
-      { positionIds: prompts.map((row) => [row.length + n - 1]) },
+    inputIds: next,
+    ...first.positionIds && { positionIds: prompts.map((row) => [row.length + n - 1]) },
   };
 }
 
-/** Cached positions that the model can hold, prompts of an adapter included. */
+/** Cached positions that the model can hold, prompts of an adapter included. Decoders of their own know distances only. */
 function contextOf(model: Model): number {
+  if (model.architecture.decoderStart !== undefined) return Infinity;
   const limit = model.config.max_position_embeddings ?? model.config.n_positions;
   return typeof limit === "number" ? limit : Infinity;
 }
@@ -191,7 +205,14 @@ export function endsOf(model: Model, eos: number | readonly number[] | undefined
   return new Set([named].flat().filter((id): id is number => typeof id === "number"));
 }
 
-function check(prompts: readonly (readonly number[])[], options: GenerateIdsOptions): void {
+function check(
+  model: Model,
+  prompts: readonly (readonly number[])[],
+  options: GenerateIdsOptions,
+): void {
+  if (!model.spec.stacks.some((place) => place.stack === "decoder")) {
+    throw new TypeError(`Cannot generate with ${model.architecture.name}: it has no decoder`);
+  }
   const { maxNewTokens } = options;
   if (!(Number.isInteger(maxNewTokens) && maxNewTokens >= 0)) {
     throw new RangeError(`Expected maxNewTokens to be an integer of at least 0 but found ${maxNewTokens}`);

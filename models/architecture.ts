@@ -3,6 +3,8 @@ import type { Architecture, ModelConfig, Spec } from "../core/mod.ts";
 import { bert } from "./bert.ts";
 import { bertSpec, bertWeightPath } from "./bert_spec.ts";
 import { gpt2, gpt2Spec, gpt2WeightPath } from "./gpt2.ts";
+import { t5 } from "./t5.ts";
+import { t5Spec, t5WeightPath } from "./t5_spec.ts";
 import { llama, llamaSpec } from "./llama.ts";
 
 /** An architecture with the places that a config gives it. */
@@ -30,9 +32,13 @@ export function architectureOf(config: ModelConfig): KnownArchitecture {
     case "roberta":
     case "xlm-roberta":
       return { architecture: bert, spec: bertSpec(config), weightPath: bertWeightPath(config) };
+    case "t5":
+    case "mt5":
+      return { architecture: t5, spec: t5Spec(config), weightPath: t5WeightPath };
     default:
       throw new RangeError(
-        `Cannot run model_type "${config.model_type}": known are llama, mistral, qwen2, gpt2, bert, roberta and xlm-roberta`,
+        `Cannot run model_type "${config.model_type}": known are ` +
+          "llama, mistral, qwen2, gpt2, bert, roberta, xlm-roberta, t5 and mt5",
       );
   }
 }

@@ -8,5 +8,7 @@ export * from "./gpt2.ts";
 export * from "./bert.ts";
 export * from "./bert_spec.ts";
 export * from "./embed.ts";
+export * from "./t5.ts";
+export * from "./t5_spec.ts";
 export * from "./architecture.ts";
 export * from "./fresh.ts";

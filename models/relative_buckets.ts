@@ -1,0 +1,24 @@
+/**
+ * T5's buckets of distances (arXiv 1910.10683, section 2.1): near ones have a bucket each, farther ones share buckets that
+ * widen logarithmically up to `farthest`, beyond which all are one.
+ */
+
+/** How distances fall into buckets. */
+export interface Bucketing {
+  /** "both": half of the buckets for keys behind the query, half for keys ahead. "behind": keys ahead count as near. */
+  readonly sides: "both" | "behind";
+  readonly buckets: number;
+  readonly farthest: number;
+}
+
+/** The bucket of a key's position minus the query's. Rounded in f32 at every step, as torch computes it. */
+export function bucketOf(distance: number, { sides, buckets, farthest }: Bucketing): number {
+  const n = sides === "both" ? Math.floor(buckets / 2) : buckets;
+  const side = sides === "both" && distance > 0 ? n : 0;
+  const far = sides === "both" ? Math.abs(distance) : Math.max(0, -distance);
+  const exact = Math.floor(n / 2);
+  if (far < exact) return side + far;
+  const f32 = Math.fround;
+  const octaves = f32(f32(Math.log(f32(far / exact))) / f32(Math.log(farthest / exact)));
+  return side + Math.min(n - 1, exact + Math.floor(f32(octaves * (n - exact))));
+}
