@@ -34,3 +34,7 @@ export * from "./checkpoint.ts";
 export * from "./tokenizer.ts";
 export * from "./gguf_tokenizer.ts";
 export * from "./chat_template.ts";
+export * from "./peft_config.ts";
+export * from "./peft_defaults.ts";
+export * from "./peft_keys.ts";
+export * from "./peft_targets.ts";

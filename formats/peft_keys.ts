@@ -15,6 +15,13 @@ export const PEFT_FILES = {
   pickle: "adapter_model.bin",
 } as const;
 
+const OWN_SEGMENTS = [
+  "base_model.model.base_layer.weight.bias",
+  "modules_to_save.token_adapter.trainable_tokens_delta",
+  "lora_A.lora_B.lora_embedding_A.lora_embedding_B.lora_magnitude_vector",
+  "ia3_l",
+] as const;
+
 /**
  * Refuses adapter names under which PEFT would lose or misread weights. When it saves one of several adapters it drops
  * every key with the name of another between dots: adapters "0" and "1" lose whole layers.
@@ -30,9 +37,7 @@ export function checkAdapterName(name: string, modules: readonly string[]): void
   if ("lora_".includes(name) || "ia3_".includes(name)) {
     refuse("PEFT refuses names that are part of its own key names");
   }
-  const segments = new Set(
-    [...modules, "base_model.model.base_layer.weight.bias"].flatMap((path) => path.split(".")),
-  );
+  const segments = new Set([...modules, ...OWN_SEGMENTS].flatMap((path) => path.split(".")));
   if (segments.has(name)) {
     refuse(`the model has a module of that name, and PEFT drops keys with ".${name}." when it saves`);
   }

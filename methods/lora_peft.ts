@@ -12,7 +12,6 @@ import {
   numberField,
   patternField,
   type PeftCodec,
-  type PeftFields,
   type PeftTensor,
   wrong,
 } from "./peft_codec.ts";

@@ -66,6 +66,8 @@ CASES = {
     "random": ("llama_tied", lambda: lora(init_lora_weights=False)),
     "embedding_tied": ("llama_tied", lambda: lora(target_modules=["embed_tokens", "q_proj"])),
     "head_tied": ("llama_tied", lambda: lora(target_modules=["lm_head", "q_proj"])),
+    "embedding_changed": ("llama_tied", lambda: lora(target_modules=["embed_tokens", "q_proj"])),
+    "head_changed": ("llama_untied", lambda: lora(target_modules=["lm_head", "q_proj"])),
     "embedding_untied": ("llama_untied", lambda: lora(target_modules=["embed_tokens", "lm_head", "o_proj"])),
     "save_head_tied": ("llama_tied", lambda: lora(target_modules=QV, modules_to_save=["lm_head"])),
     "save_embedding_tied": ("llama_tied", lambda: lora(target_modules=QV, modules_to_save=["embed_tokens"])),
@@ -107,10 +109,19 @@ def disturb(m, seed):
                 p.add_(torch.randn(p.shape, generator=generator) * 0.2)
 
 
+def changed(model, name):
+    """A base whose embedding or head was re-initialised before training, as after a change of the vocabulary."""
+    table = {"embedding_changed": model.get_input_embeddings(), "head_changed": model.get_output_embeddings()}.get(name)
+    if table is not None:
+        with torch.no_grad():
+            table.weight[30:].normal_()
+    return model
+
+
 def case(name):
     which, make = CASES[name]
     torch.manual_seed(sum(map(ord, name)))
-    m = get_peft_model(base(which), make())
+    m = get_peft_model(changed(base(which), name), make())
     disturb(m, 1)
     m.eval()
     out = m(input_ids=IDS, attention_mask=MASK, labels=LABELS)

@@ -1,0 +1,202 @@
+/** `saveModel`: a model as a Hugging Face folder or a GGUF file. */
+import {
+  allEdits,
+  byteLength,
+  bytesOf,
+  castTo,
+  type DType,
+  isGguf,
+  isQuantized,
+  lookup,
+  type Model,
+  scope,
+  Tensor,
+  weightLeaves,
+} from "../core/mod.ts";
+import { writeTextAtomically } from "../formats/atomic_write.ts";
+import { bitsandbytesConfig, bitsandbytesGroup } from "../formats/bitsandbytes_write.ts";
+import { ggufContent } from "../formats/gguf_model.ts";
+import { writeGguf } from "../formats/gguf_write.ts";
+import { type SafetensorsInput, writeSafetensors } from "../formats/safetensors_write.ts";
+import type { JsonObject, WritableTensor } from "../formats/tensor_file.ts";
+import { copyTokenizer, ggufVocabulary } from "./tokenizer_files.ts";
+
+/** How to save a model. */
+export interface SaveModelOptions {
+  /**
+   * Dtype of the weights. Default: as they are, with what the format does not have decoded to f32. Under a block type
+   * (GGUF only) vectors stay f32.
+   */
+  readonly dtype?: DType;
+}
+
+type Bitsandbytes = "nf4" | "fp4" | "nf4_double" | "fp4_double" | "int8";
+
+/**
+ * Saves a model: `config.json` and `model.safetensors` in a folder, with the tokenizer's files where the model came from a
+ * folder that has them; or, for a path that ends in ".gguf", one GGUF file. Linear layers in a bitsandbytes type are
+ * written as transformers writes them. A head that was merged away from its embedding is saved beside it, and
+ * `tie_word_embeddings` becomes false.
+ *
+ * @throws {TypeError} when the model has grafted edits, which weights alone do not hold, weights that its architecture has
+ * no place for (a merged bias), or a dtype that the format lacks.
+ */
+export async function saveModel(path: string, model: Model, options: SaveModelOptions = {}): Promise<void> {
+  const [edit] = allEdits(model.weights);
+  if (edit !== undefined) {
+    throw new TypeError(
+      `Cannot save the model: an adapter is grafted at "${edit.path}"; merge it first, or save the adapter`,
+    );
+  }
+  checkPlaces(model);
+  if (path.endsWith(".gguf")) await saveGguf(path, model, options);
+  else await saveFolder(path.replace(/\/+$/, ""), model, options);
+}
+
+/** A merged bias may stand where the architecture has none; another program would drop it in silence. */
+function checkPlaces({ spec, weights, config }: Model): void {
+  const known = new Set([
+    ...[...spec.linears, ...spec.norms, ...spec.heads].flatMap((p) =>
+      p.bias ? [`${p.path}.weight`, `${p.path}.bias`] : [`${p.path}.weight`]
+    ),
+    ...spec.embeddings.map((p) => `${p.path}.weight`),
+  ]);
+  const lost = weightLeaves(weights).map(([path]) => path).find((path) => !known.has(path));
+  if (lost !== undefined) {
+    throw new TypeError(
+      `Cannot save the model: a ${config.model_type} checkpoint has no place for "${lost}"; keep the adapter beside the base`,
+    );
+  }
+}
+
+async function saveFolder(folder: string, model: Model, { dtype }: SaveModelOptions): Promise<void> {
+  if (dtype !== undefined && !["f32", "f16", "bf16"].includes(dtype)) {
+    throw new TypeError(
+      `Cannot save a folder with dtype ${dtype}: f32, f16 and bf16 are plain; for bitsandbytes quantize the model, for ` +
+        'blocks save to a path that ends in ".gguf"',
+    );
+  }
+  const quantized = dtype === undefined ? quantizedLayers(model) : undefined;
+  const tensors: SafetensorsInput[] = [];
+  for (const [name, leaf] of weightLeaves(model.weights)) {
+    if (quantized?.paths.has(name)) {
+      const bytes = await bytesOf(leaf);
+      const stored = {
+        name,
+        dtype: leaf.dtype,
+        shape: leaf.shape,
+        byteLength: bytes.length,
+        read: () => bytes,
+      };
+      tensors.push(...bitsandbytesGroup(stored, { dtype: "float32" }));
+    } else tensors.push(writable(name, leaf, dtype ?? (isQuantized(leaf.dtype) ? "f32" : leaf.dtype)));
+  }
+  await Deno.mkdir(folder, { recursive: true });
+  await writeSafetensors(`${folder}/model.safetensors`, tensors);
+  const config = configOf(model, dtype, quantized);
+  await writeTextAtomically(`${folder}/config.json`, `${JSON.stringify(config, null, 2)}\n`);
+  await copyTokenizer(model.source, folder);
+}
+
+async function saveGguf(path: string, model: Model, { dtype }: SaveModelOptions): Promise<void> {
+  const tensors = weightLeaves(model.weights).map(([name, leaf]) => {
+    const own = isQuantized(leaf.dtype) && !isGguf(leaf.dtype) ? "f32" : leaf.dtype;
+    const wanted = dtype ?? own;
+    return writable(name, leaf, leaf.shape.length < 2 && isQuantized(wanted) ? "f32" : wanted);
+  });
+  const { fields, tensors: laidOut } = ggufContent(
+    configOf(model, undefined, undefined),
+    tensors,
+    await ggufVocabulary(model),
+  );
+  await writeGguf(path, fields, laidOut);
+}
+
+/** The layers that transformers holds in a bitsandbytes type, and that type. */
+function quantizedLayers(
+  model: Model,
+):
+  | { readonly dtype: Bitsandbytes; readonly paths: ReadonlySet<string>; readonly plain: readonly string[] }
+  | undefined {
+  const layers = model.spec.linears.map((place) => {
+    const leaf = lookup(model.weights, `${place.path}.weight`) as Tensor;
+    // transformers turns a Conv1D before it quantizes, so our bytes would be another matrix there.
+    return { path: place.path, dtype: place.transposed ? undefined : bitsandbytesType(leaf.dtype) };
+  });
+  const types = new Set(layers.flatMap(({ dtype }) => dtype === undefined ? [] : [dtype]));
+  const [dtype] = types;
+  if (dtype === undefined) return undefined;
+  if (types.size > 1) {
+    throw new TypeError(
+      `Cannot save a folder with layers in ${
+        [...types].join(" and ")
+      }: transformers takes one type; save with { dtype }`,
+    );
+  }
+  return {
+    dtype,
+    paths: new Set(layers.filter((layer) => layer.dtype !== undefined).map(({ path }) => `${path}.weight`)),
+    plain: layers.filter((layer) => layer.dtype === undefined).map(({ path }) => path),
+  };
+}
+
+function bitsandbytesType(dtype: DType): Bitsandbytes | undefined {
+  switch (dtype) {
+    case "nf4":
+    case "fp4":
+    case "nf4_double":
+    case "fp4_double":
+    case "int8":
+      return dtype;
+    default:
+      return undefined;
+  }
+}
+
+function configOf(
+  model: Model,
+  dtype: DType | undefined,
+  quantized: ReturnType<typeof quantizedLayers>,
+): JsonObject {
+  const { quantization_config: _, torch_dtype: __, ...config } = model.config;
+  const untied = model.spec.heads.some((head) =>
+    head.tiedTo !== undefined && lookup(model.weights, `${head.path}.weight`) instanceof Tensor
+  );
+  return {
+    ...config,
+    dtype: torchName(dtype ?? mainDtype(model)),
+    ...untied && { tie_word_embeddings: false },
+    ...quantized && { quantization_config: bitsandbytesConfig(quantized.dtype, quantized.plain) },
+  };
+}
+
+/** The dtype of most plain elements. */
+function mainDtype(model: Model): DType {
+  const sizes = new Map<DType, number>();
+  for (const [, leaf] of weightLeaves(model.weights)) {
+    const dtype = isQuantized(leaf.dtype) ? "f32" : leaf.dtype;
+    sizes.set(dtype, (sizes.get(dtype) ?? 0) + leaf.size);
+  }
+  return [...sizes].sort(([, a], [, b]) => b - a)[0]?.[0] ?? "f32";
+}
+
+function torchName(dtype: DType): string {
+  return dtype === "bf16" ? "bfloat16" : dtype === "f16" ? "float16" : "float32";
+}
+
+/** A leaf to be converted when its turn comes. */
+function writable(name: string, leaf: Tensor, dtype: DType): WritableTensor {
+  return {
+    name,
+    dtype,
+    shape: leaf.shape,
+    byteLength: byteLength(dtype, leaf.shape),
+    read: async () => {
+      if (dtype === leaf.dtype) return await bytesOf(leaf);
+      const converted = scope(() => castTo(leaf, dtype));
+      const bytes = await bytesOf(converted);
+      converted.storage.free();
+      return bytes;
+    },
+  };
+}

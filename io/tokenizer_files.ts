@@ -1,0 +1,83 @@
+/** Carrying a model's tokenizer along when the model is saved. */
+import type { Model } from "../core/mod.ts";
+import { writeAtomically } from "../formats/atomic_write.ts";
+import { openGguf } from "../formats/gguf.ts";
+import type { GgufValue } from "../formats/gguf_metadata.ts";
+import { vocabularyFields } from "../formats/gguf_vocabulary.ts";
+import { isObject, parseJson } from "../formats/strict_json.ts";
+import type { JsonObject } from "../formats/tensor_file.ts";
+
+const FILES = [
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "vocab.json",
+  "merges.txt",
+  "vocab.txt",
+  "spiece.model",
+  "tokenizer.model",
+  "chat_template.jinja",
+  "chat_template.json",
+  "generation_config.json",
+] as const;
+
+/** Copies the tokenizer's files from the folder that a model came from, if it came from one. */
+export async function copyTokenizer(source: string | undefined, folder: string): Promise<void> {
+  if (source === undefined || !await isFolder(source) || await sameFolder(source, folder)) return;
+  for (const name of FILES) {
+    const bytes = await optional(`${source}/${name}`);
+    if (bytes !== undefined) await writeAtomically(`${folder}/${name}`, (sink) => sink.write(bytes));
+  }
+}
+
+/** The `tokenizer.*` metadata for a GGUF file, from the GGUF file or folder that a model came from; else none. */
+export async function ggufVocabulary(model: Model): Promise<ReadonlyMap<string, GgufValue>> {
+  const { source } = model;
+  if (source === undefined) return new Map();
+  if (await isFolder(source)) {
+    const tokenizer = await optionalJson(`${source}/tokenizer.json`);
+    if (tokenizer === undefined) return new Map();
+    const config = await optionalJson(`${source}/tokenizer_config.json`);
+    const [embedding] = model.spec.embeddings.filter((place) => place.role === "token");
+    return vocabularyFields({
+      tokenizer,
+      ...config && { config },
+      ...embedding && { vocabSize: embedding.rows },
+    });
+  }
+  const isFile = await Deno.stat(source).then((info) => info.isFile, () => false);
+  if (!source.endsWith(".gguf") || !isFile) return new Map();
+  const file = openGguf(source);
+  try {
+    return new Map([...file.fields].filter(([key]) => key.startsWith("tokenizer.")));
+  } finally {
+    file.close();
+  }
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return await Deno.stat(path).then((info) => info.isDirectory, () => false);
+}
+
+async function sameFolder(a: string, b: string): Promise<boolean> {
+  return await Deno.realPath(a) === await Deno.realPath(b);
+}
+
+/** A file's bytes, or undefined when there is none. */
+async function optional(path: string): Promise<Uint8Array | undefined> {
+  try {
+    return await Deno.readFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+async function optionalJson(path: string): Promise<JsonObject | undefined> {
+  const bytes = await optional(path);
+  if (bytes === undefined) return undefined;
+  const value = parseJson(path, bytes);
+  if (!isObject(value)) throw new SyntaxError(`Cannot read ${path}: it is not a JSON object`);
+  return value;
+}

@@ -1,0 +1,178 @@
+/** Saved models load again as they were. That Python loads them too is checked by tests/oracles/check_adapter.py. */
+import assert from "node:assert/strict";
+import {
+  type Adapter,
+  bytesOf,
+  type DType,
+  forward,
+  graft,
+  keep,
+  merge,
+  type Model,
+  quantize,
+  read,
+  weightLeaves,
+} from "../../core/mod.ts";
+import { openSafetensors } from "../../formats/safetensors.ts";
+import { loadAdapter } from "../../io/load_adapter.ts";
+import { loadModel } from "../../io/load_model.ts";
+import { saveModel } from "../../io/save_model.ts";
+import { lora } from "../../methods/mod.ts";
+import { reference } from "../../ops/reference/mod.ts";
+import { assertClose, assertNoLeak } from "../support/assert.ts";
+import { GOLDEN } from "../support/golden.ts";
+
+const BATCH = JSON.parse(Deno.readTextFileSync(`${GOLDEN}peft/batch.json`));
+const backend = reference();
+
+async function logitsOf(model: Model): Promise<Float32Array> {
+  const { logits } = forward(model, BATCH);
+  const numbers = await read(logits);
+  logits.storage.free();
+  return numbers;
+}
+
+/** Runs with a base of PEFT's golden cases and a fresh folder; nothing may be left behind. */
+async function withBase(name: string, run: (model: Model, folder: string) => Promise<void>): Promise<void> {
+  await assertNoLeak(async () => {
+    const folder = Deno.makeTempDirSync();
+    const model = await loadModel(GOLDEN + name, { backend });
+    try {
+      await run(model, folder);
+    } finally {
+      Deno.removeSync(folder, { recursive: true });
+      model.dispose();
+    }
+  });
+}
+
+const configAt = (folder: string): Record<string, unknown> =>
+  JSON.parse(Deno.readTextFileSync(`${folder}/config.json`));
+
+Deno.test("saveModel() writes the weights that were loaded", () =>
+  withBase("peft/bases/qwen2", async (model, folder) => {
+    await saveModel(`${folder}/out`, model);
+    const [ours, theirs] = [`${folder}/out`, `${GOLDEN}peft/bases/qwen2`].map((path) =>
+      openSafetensors(`${path}/model.safetensors`)
+    );
+    assert.deepEqual([...ours!.tensors.keys()], [...theirs!.tensors.keys()]);
+    for (const [name, t] of theirs!.tensors) {
+      assert.deepEqual(ours!.tensors.get(name)!.read(), t.read(), name);
+    }
+    ours!.close();
+    theirs!.close();
+    const { dtype: _, ...config } = configAt(`${GOLDEN}peft/bases/qwen2`);
+    assert.deepEqual(configAt(`${folder}/out`), { ...config, dtype: "float32" });
+  }));
+
+for (const name of ["head_tied", "embedding_tied", "save_head_tied", "gpt2_embedding"]) {
+  Deno.test(`saveModel() gives a merged head a matrix of its own: ${name}`, async () => {
+    const { base } = JSON.parse(Deno.readTextFileSync(`${GOLDEN}peft/${name}/case.json`));
+    await withBase(base, async (model, folder) => {
+      const adapter: Adapter = await loadAdapter(`${GOLDEN}peft/${name}`, model);
+      const owned = keep(adapter.params);
+      const expected = openSafetensors(`${GOLDEN}peft/${name}/expected.safetensors`);
+      const logits = new Float32Array(expected.tensors.get("logits")!.read().buffer);
+      expected.close();
+      const merged = merge(model, adapter);
+      await saveModel(folder, merged);
+      assert.equal(configAt(folder)["tie_word_embeddings"], false);
+      const again = await loadModel(folder, { backend });
+      assertClose(await logitsOf(again), logits, 1e-5, "logits");
+      again.dispose();
+      merged.dispose();
+      owned.dispose();
+    });
+  });
+}
+
+for (const dtype of ["nf4", "nf4_double", "fp4", "int8"] satisfies DType[]) {
+  Deno.test(`saveModel() keeps bitsandbytes layers: ${dtype}`, () =>
+    withBase("peft/bases/llama_untied", async (model, folder) => {
+      const small = quantize(model, { dtype, targets: ["q_proj", "o_proj", "down_proj"] });
+      await saveModel(folder, small);
+      const config = configAt(folder)["quantization_config"] as Record<string, unknown>;
+      assert.equal(config["quant_method"], "bitsandbytes");
+      assert.equal(config["load_in_8bit"], dtype === "int8");
+      assert.ok((config["llm_int8_skip_modules"] as string[]).includes("model.layers.0.self_attn.v_proj"));
+      const again = await loadModel(folder, { backend });
+      const leaves = new Map(weightLeaves(again.weights));
+      for (const [path, leaf] of weightLeaves(small.weights)) {
+        assert.equal(leaves.get(path)!.dtype, leaf.dtype, path);
+        assert.deepEqual(await bytesOf(leaves.get(path)!), await bytesOf(leaf), path);
+      }
+      again.dispose();
+      small.dispose();
+    }));
+}
+
+Deno.test("saveModel() decodes what a folder does not have, and converts on demand", () =>
+  withBase("peft/bases/llama_untied", async (model, folder) => {
+    const small = quantize(model, { dtype: "int4", targets: ["q_proj"] });
+    await saveModel(`${folder}/plain`, small);
+    const plain = await loadModel(`${folder}/plain`, { backend });
+    assert.ok(weightLeaves(plain.weights).every(([, leaf]) => leaf.dtype === "f32"));
+    assert.equal(configAt(`${folder}/plain`)["quantization_config"], undefined);
+    assertClose(await logitsOf(plain), await logitsOf(small), 1e-6, "logits");
+    plain.dispose();
+    const four = quantize(model, { dtype: "nf4", targets: ["q_proj"] });
+    const both = quantize(four, { dtype: "int8", targets: ["k_proj"] });
+    await assert.rejects(saveModel(folder, both), /layers in nf4 and int8/);
+    await saveModel(`${folder}/half`, both, { dtype: "bf16" });
+    assert.equal(configAt(`${folder}/half`)["dtype"], "bfloat16");
+    const file = openSafetensors(`${folder}/half/model.safetensors`);
+    assert.ok([...file.tensors.values()].every((t) => t.dtype === "bf16"));
+    file.close();
+    await assert.rejects(saveModel(folder, model, { dtype: "q4_0" }), /a path that ends in "\.gguf"/);
+    for (const made of [both, four, small]) made.dispose();
+  }));
+
+Deno.test("saveModel() writes GGUF files", async () => {
+  for (const base of ["peft/bases/llama_untied", "peft/bases/qwen2", "peft/bases/gpt2", "llama_tiny/base"]) {
+    await withBase(base, async (model, folder) => {
+      await saveModel(`${folder}/model.gguf`, model);
+      const again = await loadModel(`${folder}/model.gguf`, { backend });
+      // 1e-6: only f32 metadata such as epsilon are rounded.
+      assertClose(await logitsOf(again), await logitsOf(model), 1e-6, base);
+      again.dispose();
+    });
+  }
+});
+
+Deno.test("saveModel() takes the tokenizer along", () =>
+  withBase("peft/bases/qwen2", async (model, folder) => {
+    const from = `${folder}/from`;
+    await saveModel(from, model);
+    Deno.writeTextFileSync(`${from}/tokenizer_config.json`, "{}");
+    Deno.writeTextFileSync(`${from}/merges.txt`, "a b");
+    await saveModel(`${folder}/to`, { ...model, source: from });
+    assert.equal(Deno.readTextFileSync(`${folder}/to/merges.txt`), "a b");
+    assert.equal(Deno.readTextFileSync(`${folder}/to/tokenizer_config.json`), "{}");
+    await saveModel(from, { ...model, source: from }); // onto itself
+    assert.equal(Deno.readTextFileSync(`${from}/merges.txt`), "a b");
+  }));
+
+Deno.test("saveModel() refuses a model with grafted edits", () =>
+  withBase("llama_tiny/base", async (model, folder) => {
+    const method = lora({ rank: 1 });
+    const owned = keep(method.init({ model, key: 0 }));
+    const tuned = graft(model, { method, params: owned.tree });
+    await assert.rejects(
+      saveModel(folder, tuned),
+      /grafted at "model\.layers\.0\.self_attn\.q_proj"; merge it/,
+    );
+    owned.dispose();
+  }));
+
+Deno.test("saveModel() refuses a merged bias where the architecture has none", () =>
+  withBase("peft/bases/qwen2", async (model, folder) => {
+    const adapter = await loadAdapter(`${GOLDEN}peft/lora_bias`, model);
+    const owned = keep(adapter.params);
+    const merged = merge(model, adapter);
+    await assert.rejects(
+      saveModel(folder, merged),
+      /qwen2 checkpoint has no place for "model\.layers\.0\.mlp\.up_proj\.bias"/,
+    );
+    merged.dispose();
+    owned.dispose();
+  }));
