@@ -3,11 +3,14 @@ import assert from "node:assert/strict";
 import { openSafetensors } from "../../formats/safetensors.ts";
 import { graft, graftArguments, temporaryFolder, tinyData, tinyModel } from "./tiny.ts";
 
-/** Long enough to be killed in the middle; everything that a checkpoint must carry is in use. */
+/**
+ * Long enough to be killed in the middle; everything that a checkpoint must carry is in use. The best step is 49, before the
+ * second interruption, so that the record of the best must survive it.
+ */
 const LONG = [
-  ...["--rank", "2", "--learning-rate", "0.01", "--epochs", "12", "--accumulate", "2", "--packing"],
+  ...["--rank", "2", "--learning-rate", "0.05", "--epochs", "16", "--accumulate", "2", "--packing"],
   ...["--batch-size", "1", "--max-length", "40", "--optimizer", "adamw8bit", "--backend", "reference"],
-  ...["--eval-every", "7", "--save-every", "5", "--seed", "3"],
+  ...["--eval-every", "7", "--save-every", "5", "--seed", "3", "--schedule", "constant"],
 ];
 
 function metricsOf(folder: string): readonly Record<string, unknown>[] {
@@ -57,7 +60,7 @@ Deno.test("graft finetune continues to the same bits after kill -9 and after Ctr
   const killed = await signalled([...base, "-o", cut], cut, 12, "SIGKILL");
   assert.notEqual(killed.code, 0);
   assert.equal(await exists(`${cut}/adapter_model.safetensors`), false);
-  const interrupted = await signalled([...base, "-o", cut, "--resume"], cut, 25, "SIGINT");
+  const interrupted = await signalled([...base, "-o", cut, "--resume"], cut, 64, "SIGINT");
   assert.equal(interrupted.code, 130, interrupted.err);
   assert.match(
     interrupted.err,
@@ -71,12 +74,13 @@ Deno.test("graft finetune continues to the same bits after kill -9 and after Ctr
   assert.deepEqual(metricsOf(cut), metricsOf(whole));
   const result = JSON.parse(resumed.out);
   assert.equal(result.outcome, "finished");
+  assert.equal(result.best.step, 49);
   assert.equal(result.steps, result.totalSteps);
   assert.equal([...Deno.readDirSync(cut)].some(({ name }) => name.includes("partial")), false);
 
   const again = await graft([...base, "-o", cut, "--resume", "--learning-rate", "0.02"]);
   assert.equal(again.code, 1);
-  assert.match(again.err, /Cannot resume .*cut: --learning-rate was 0.01 and is 0.02 now/);
+  assert.match(again.err, /Cannot resume .*cut: --learning-rate was 0.05 and is 0.02 now/);
   Deno.writeTextFileSync(`${folder.path}/data.jsonl`, '{"prompt": "x", "completion": "y"}\n', {
     append: true,
   });
