@@ -50,9 +50,9 @@ export async function mergeLoss<P extends Tree>(
     for (const [path, merged] of weightLeaves(exact.weights)) {
       const found = lookup(model.weights, path);
       if (found === merged) continue;
-      const base = found instanceof Tensor ? found : undefined;
-      const dtype = storedAs(base, merged, options);
-      const part = await sumsOf(base, merged, dtype);
+      const before = found ?? tiedTo(model, path);
+      const dtype = storedAs(found, merged, options);
+      const part = await sumsOf(before instanceof Tensor ? before : undefined, merged, dtype);
       weights.push({ path, dtype, ...lossOf(part) });
       all = all.map((n, i) => n + part[i]!) as unknown as Sums;
     }
@@ -62,9 +62,17 @@ export async function mergeLoss<P extends Tree>(
   }
 }
 
+/** What a tied head computes with until a merge gives it a matrix of its own. */
+function tiedTo(model: Model, path: string): ReturnType<typeof lookup> {
+  const head = model.spec.heads.find((place) => `${place.path}.weight` === path);
+  return head?.tiedTo === undefined ? undefined : lookup(model.weights, `${head.tiedTo}.weight`);
+}
+
 /** As `merge` stores it. */
-function storedAs(base: Tensor | undefined, merged: Tensor, options: MergeOptions): DType {
-  const dtype = options.dtype === "same" ? base?.dtype ?? "f32" : options.dtype ?? "f32";
+function storedAs(base: ReturnType<typeof lookup>, merged: Tensor, options: MergeOptions): DType {
+  const dtype = options.dtype === "same"
+    ? base instanceof Tensor ? base.dtype : "f32"
+    : options.dtype ?? "f32";
   return merged.shape.length < 2 && isQuantized(dtype) ? "f32" : dtype;
 }
 

@@ -1,0 +1,135 @@
+/** `graft merge`: a model with an adapter written into its weights. */
+import {
+  type DType,
+  isGguf,
+  isQuantized,
+  merge as mergeAdapter,
+  type MergeLoss,
+  mergeLoss,
+  type Model,
+  weightLeaves,
+} from "../core/mod.ts";
+import { inspectPath } from "../io/inspect.ts";
+import { loadAdapter } from "../io/load_adapter.ts";
+import { newOutput } from "../io/new_output.ts";
+import { saveModel } from "../io/save_model.ts";
+import { choice, type Command, UsageError } from "./arguments.ts";
+import { type ModelFlags, modelFlags, openModel } from "./load.ts";
+import { note, print, printJson, showCount } from "./output.ts";
+
+const PLAIN = ["f32", "f16", "bf16"] as const;
+const BLOCKS = ["q8_0", "q5_1", "q5_0", "q4_1", "q4_0"] as const;
+
+interface MergeFlags extends ModelFlags {
+  readonly adapter?: string;
+  readonly output?: string;
+  readonly dtype?: DType | "same";
+  readonly baseType?: DType;
+  readonly overwrite?: true;
+  readonly json?: true;
+}
+
+/** Registers the command. */
+export function merge(program: Command): void {
+  modelFlags(
+    program.command("merge")
+      .description("Write an adapter into the weights of its model; the result needs no adapter any more"),
+  )
+    .option("-a, --adapter <path|id>", "adapter folder or hub id")
+    .option("-o, --output <path>", "new folder, or a new file that ends in .gguf")
+    .addOption(
+      choice("--dtype <type>", "of the result; default the model's own, f16 if it is quantized", [
+        "same",
+        ...PLAIN,
+        ...BLOCKS,
+      ]),
+    )
+    .addOption(
+      choice(
+        "--base-type <type>",
+        "the adapter was trained over the model quantized so (QLoRA): merge into that",
+        [
+          "nf4_double",
+          "nf4",
+          "fp4_double",
+          "fp4",
+          "int8",
+        ],
+      ),
+    )
+    .option("--overwrite", "replace an existing output")
+    .option("--json", "print JSON")
+    .addHelpText(
+      "after",
+      "\nExample:\n  graft merge --model model.gguf --adapter my-adapter --output merged.gguf --dtype q8_0",
+    )
+    .action((flags: MergeFlags) => run(flags));
+}
+
+async function run(flags: MergeFlags): Promise<void> {
+  const { adapter: from, output } = flags;
+  if (from === undefined || output === undefined) throw new UsageError("Expected --adapter and --output");
+  const { adapter: _, ...rest } = flags;
+  if (
+    flags.dtype !== undefined && flags.dtype !== "same" && isGguf(flags.dtype) && !output.endsWith(".gguf")
+  ) {
+    throw new UsageError(`Cannot write ${flags.dtype} into a folder: give an --output that ends in .gguf`);
+  }
+  const place = newOutput(output, flags.overwrite ?? false);
+  const opened = await openModel(
+    rest,
+    flags.baseType === undefined ? {} : { quantize: { dtype: flags.baseType } },
+  );
+  try {
+    const { model } = opened;
+    const base = baseOf(model);
+    const dtype = flags.dtype ?? (base === undefined ? "same" : "f16");
+    if (!flags.json) await sayBase(flags, base, from);
+    const adapter = await loadAdapter(from, model);
+    const loss = await mergeLoss(model, adapter, { dtype });
+    const merged = mergeAdapter(model, adapter, { dtype: dtype === "same" ? "same" : "f32" });
+    await place.write((path) => saveModel(path, merged, dtype === "same" ? {} : { dtype }));
+    if (flags.json) {
+      printJson({ output, dtype, base: { model: model.source, quantized: base ?? null }, ...loss });
+    } else print(summary(output, dtype, adapter.method.name, loss));
+  } finally {
+    opened.close();
+  }
+}
+
+/** The dtype of the base's quantized layers. */
+function baseOf(model: Model): DType | undefined {
+  const linears = new Set(model.spec.linears.map((place) => `${place.path}.weight`));
+  return weightLeaves(model.weights).find(([path, leaf]) => linears.has(path) && isQuantized(leaf.dtype))?.[1]
+    .dtype;
+}
+
+/** A quantized base is another function than its original, so which one is meant must be said. */
+async function sayBase(flags: MergeFlags, quantized: DType | undefined, adapter: string): Promise<void> {
+  const source = flags.model ?? "the embedded model";
+  if (quantized !== undefined) {
+    note(
+      flags.baseType === undefined
+        ? `Base: the ${quantized} weights of ${source}, decoded. If the adapter was trained over the original in full precision, ` +
+          "give that as --model"
+        : `Base: ${source} quantized to ${quantized}, decoded, as under QLoRA`,
+    );
+  }
+  const found = await Deno.stat(adapter).then((info) => info.isDirectory, () => false)
+    ? await inspectPath(adapter)
+    : undefined;
+  const named = found?.kind === "adapter" ? found.base : undefined;
+  if (named !== undefined && named !== flags.model) note(`The adapter's folder names "${named}" as its base`);
+}
+
+function summary(output: string, dtype: DType | "same", method: string, loss: MergeLoss): string {
+  const percent = (share: number): string => `${(100 * share).toPrecision(3)} %`;
+  return [
+    `${output}: ${method} merged into ${showCount(loss.weights.length)} weights, stored ${
+      dtype === "same" ? "in the model's own dtypes" : `as ${dtype}`
+    }`,
+    `lost to rounding: ${percent(loss.lost)} of the squared update; ${
+      percent(loss.unchanged)
+    } of its entries leave the stored number as it was`,
+  ].join("\n");
+}
