@@ -181,7 +181,8 @@ function samplesText(
 ): readonly string[] {
   const first = results[0]!;
   const width = Math.max(...results.map((r) => titleOf(r).length), "untrained".length);
-  const line = (who: string, text: string): string => `${who.padEnd(width)}  ${text.replace(/\s+/g, " ")}`;
+  const line = (who: string, text: string): string =>
+    `${who.padEnd(width)}  ${short(text.replace(/\s+/g, " "))}`;
   return first.after.samples.slice(0, count).flatMap(({ reference }, i) => [
     "",
     line("wanted", reference),
@@ -189,3 +190,6 @@ function samplesText(
     ...results.map((r) => line(titleOf(r), r.after.samples[i]!.written)),
   ]);
 }
+
+/** An untrained model may repeat a word to the end. */
+const short = (text: string): string => text.length <= 400 ? text : `${text.slice(0, 400)}…`;

@@ -1,0 +1,88 @@
+/** `graft compare` on a tiny model: one table from four processes. */
+import assert from "node:assert/strict";
+import { quantize, weightBytes } from "../../core/mod.ts";
+import { conversation } from "../../embedded/conversations/mod.ts";
+import { writeConversations } from "../../cli/compare_data.ts";
+import type { MethodResult } from "../../cli/compare_method.ts";
+import { loadModel } from "../../io/load_model.ts";
+import { fold, key } from "../../core/mod.ts";
+import { withBackend } from "../support/backends.ts";
+import { graft, temporaryFolder, tinyData, tinyModel } from "./tiny.ts";
+
+const SHORT = ["--batch-size", "2", "--rouge", "2", "--max-new-tokens", "3", "--rank", "2", "--threads", "1"];
+
+Deno.test("graft compare --json gives every method's counts, bytes and losses", async () => {
+  using folder = temporaryFolder();
+  const [model, data] = [tinyModel(folder.path), tinyData(folder.path, 20)];
+  const ran = await graft([
+    "compare",
+    "-m",
+    model,
+    "-d",
+    data,
+    "--held-out",
+    "4",
+    "--steps",
+    "30",
+    "--json",
+    ...SHORT,
+  ]);
+  assert.equal(ran.code, 0, ran.err);
+  const methods: readonly MethodResult[] = JSON.parse(ran.out).methods;
+  assert.deepEqual(methods.map((m) => m.method), ["full", "lora", "qlora", "ia3"]);
+  const [full, lora, qlora, ia3] = methods as readonly [
+    MethodResult,
+    MethodResult,
+    MethodResult,
+    MethodResult,
+  ];
+  // Rank 2 on q, k, v, o, gate, up, down of two layers; (IA)³ on k, v and the input of down.
+  const factors = 2 * 2 * (2 * (24 + 24) + 2 * (24 + 12) + 3 * (24 + 28));
+  assert.deepEqual(methods.map((m) => m.trainable), [8496, factors, factors, 2 * (12 + 12 + 28)]);
+  assert.ok(methods.every((m) => m.base === 8496));
+  await withBackend("reference", async (backend) => {
+    const base = await loadModel(model, { backend });
+    const small = quantize(base, { dtype: "nf4_double" });
+    const bytes = [weightBytes(base), weightBytes(small)];
+    assert.deepEqual(methods.map((m) => m.weights), [bytes[0], bytes[0], bytes[1], bytes[0]]);
+    small.dispose();
+    base.dispose();
+  });
+  // The base's numbers do not depend on the method, except under four bits.
+  assert.deepEqual([lora.before, ia3.before], [full.before, full.before]);
+  assert.notEqual(qlora.before.loss, full.before.loss);
+  for (const m of methods) {
+    assert.ok(m.after.loss < m.before.loss, `${m.method} learns`);
+    assert.ok(m.peak > m.weights && m.tokensPerSecond > 0 && m.steps === 30);
+    assert.equal(m.after.samples.length, 2);
+  }
+  // f32 parameters of the whole model against f32 factors: headers come on top.
+  assert.ok(full.file > 4 * 8496 && full.file < 4 * 8496 + 4096);
+  assert.ok(lora.file > 4 * factors && lora.file < 4 * factors + 8192);
+  assert.ok(full.peak > lora.peak && lora.peak > ia3.peak);
+});
+
+Deno.test("graft compare prints a table and samples, on generated conversations without --data", async () => {
+  using folder = temporaryFolder();
+  const model = tinyModel(folder.path);
+  const some = ["--methods", "ia3", "--examples", "4", "--held-out", "1", "--steps", "1", "--samples", "1"];
+  const ran = await graft(["compare", "-m", model, "--max-length", "60", ...some, ...SHORT]);
+  // Summaries are longer than the tiny model's context, which is said once, by the method's process.
+  assert.equal(ran.code, 1);
+  assert.match(ran.err, /graft: .*conversations\.jsonl.*line 1.*\n[^]*graft: \(IA\)³ failed, see above\n$/);
+  const good = await graft(["compare", "-m", model, "-d", tinyData(folder.path), ...some, ...SHORT]);
+  assert.equal(good.code, 0, good.err);
+  assert.match(good.out, /^method +trainable +share .*\n\(IA\)³ +104 +1\.22 % +34\.0 kB .* → .*\n/);
+  assert.match(good.out, /\nwanted +\w+ \w+\nuntrained .*\n\(IA\)³ .*\n$/);
+  assert.equal([...Deno.readDirSync(folder.path)].length, 2);
+});
+
+Deno.test("writeConversations() writes generated conversations of a seed, none of them a pretraining text's", async () => {
+  using folder = temporaryFolder();
+  const path = `${folder.path}/data.jsonl`;
+  await writeConversations(path, 5, 3);
+  const lines = Deno.readTextFileSync(path).trimEnd().split("\n").map((line) => JSON.parse(line));
+  const { dialogue, summary } = conversation(fold(key(3), "compare"), 4);
+  assert.equal(lines.length, 5);
+  assert.deepEqual(lines[4], { dialogue, summary });
+});
