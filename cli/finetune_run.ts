@@ -252,7 +252,8 @@ async function begin(
     checkSameRun(folder, then, run.record);
     const params = state.params(model.backend);
     const { step, slots } = state;
-    const training = await startTraining(model, adapter, data.train, options, { step, params, slots });
+    const resume = { step, params, slots, state: state.state(model.backend) };
+    const training = await startTraining(model, adapter, data.train, options, resume);
     total = training.totalSteps;
     folder.create();
     return {

@@ -20,11 +20,45 @@ export interface Method<P extends Tree = Tree> {
   penalty?(params: P, spec: Spec): Tensor;
   /** Applied to the parameters after each optimizer step. */
   project?(params: P): P;
+  /** Factors on the learning rate by parameter path, where the paper trains parts of an adapter at different rates. */
+  rates?(given: Rated<P>): (path: string) => number;
+  /**
+   * Applied after each step (and `project`), with the step's gradients and a state of its own, which training checkpoints:
+   * for budgets that depend on how training goes. A function of what it is given.
+   */
+  adjust?(given: Adjusting<P>): Promise<Adjusted<P>>;
   /**
    * What remains when training is over, where that is less than what trained: a prefix without the network that made it,
    * the average of experts. The same function in evaluation.
    */
   settle?(params: P, spec: Spec): Adapter;
+}
+
+/** What rates may depend on. */
+export interface Rated<P extends Tree = Tree> {
+  readonly params: P;
+  readonly spec: Spec;
+  /** Before the schedule. */
+  readonly learningRate: number;
+}
+
+/** Training after a step, as `adjust` sees it. Borrowed: what it returns may share these tensors. */
+export interface Adjusting<P extends Tree = Tree> {
+  /** After the step. */
+  readonly params: P;
+  /** Of the step, as the optimizer got them: clipped. */
+  readonly gradients: Tree;
+  /** Empty at first. */
+  readonly state: Tree;
+  /** Steps done, this one included. */
+  readonly step: number;
+  readonly totalSteps: number;
+}
+
+/** What `adjust` gives: the next parameters and state. */
+export interface Adjusted<P extends Tree = Tree> {
+  readonly params: P;
+  readonly state: Tree;
 }
 
 /** A method with parameters: what training changes and folders hold. */

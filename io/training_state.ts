@@ -34,13 +34,15 @@ interface Written {
   /** In the order of the tree: sums over parameters must come out in the same order after resuming. */
   readonly params: readonly string[];
   readonly slots: readonly SlotPlan[];
+  /** Of the method's own state; absent in files of earlier versions. */
+  readonly state?: readonly string[];
   readonly record: StateRecord;
 }
 
 /** Writes a run's state. Slots are read one at a time, so that paged state stays paged. */
 export async function saveTrainingState(
   path: string,
-  { step, params, slots }: Snapshot,
+  { step, params, slots, state = {} }: Snapshot,
   optimizer: Optimizer,
   record: StateRecord,
 ): Promise<void> {
@@ -59,7 +61,12 @@ export async function saveTrainingState(
     }
     return value[1].bytes;
   };
-  await write(path, params, { step, slots: plan, record }, plan.map(slotTensor(next)));
+  const kept = namedTensors("state", state);
+  const names = leaves(state).map(([name]) => name);
+  await write(path, params, { step, slots: plan, state: names, record }, [
+    ...kept,
+    ...plan.map(slotTensor(next)),
+  ]);
 }
 
 /** Writes parameters alone: the best ones so far. */
@@ -88,20 +95,22 @@ const slotTensor =
     };
   };
 
-function write(
-  path: string,
-  params: Tree,
-  written: Omit<Written, "params">,
-  slots: readonly WritableTensor[],
-): Promise<void> {
-  const tensors = leaves(params).map(([name, leaf]): WritableTensor => ({
-    name: `params/${name}`,
+const namedTensors = (folder: string, tree: Tree): readonly WritableTensor[] =>
+  leaves(tree).map(([name, leaf]) => ({
+    name: `${folder}/${name}`,
     dtype: leaf.dtype,
     shape: leaf.shape,
     byteLength: byteLength(leaf.dtype, leaf.shape),
     read: () => bytesOf(leaf),
   }));
-  return writeSafetensors(path, [...tensors, ...slots], {
+
+function write(
+  path: string,
+  params: Tree,
+  written: Omit<Written, "params">,
+  others: readonly WritableTensor[],
+): Promise<void> {
+  return writeSafetensors(path, [...namedTensors("params", params), ...others], {
     [KEY]: JSON.stringify({ ...written, params: leaves(params).map(([name]) => name) }),
   });
 }
@@ -113,6 +122,8 @@ export interface TrainingState extends Disposable {
   readonly slots: ReadonlyMap<string, SlotBytes>;
   /** The parameters on a backend. The caller owns them. */
   params(backend: Backend): Tree;
+  /** What the method's `adjust` kept. The caller owns it. */
+  state(backend: Backend): Tree;
 }
 
 /**
@@ -123,14 +134,15 @@ export interface TrainingState extends Disposable {
 export function openTrainingState(path: string): TrainingState {
   const file = openSafetensors(path);
   try {
-    const { step, slots, record, params } = writtenIn(file, path);
+    const { step, slots, record, params, state = [] } = writtenIn(file, path);
     return {
       step,
       record,
       slots: new Map(
         slots.map(([name, dtype, shape], i) => [name, slotOf(file, slotName(name, i), dtype, shape)]),
       ),
-      params: (backend) => scope((): Synchronous<Tree> => paramsIn(file, params, backend)),
+      params: (backend) => scope((): Synchronous<Tree> => treeIn(file, "params", params, backend)),
+      state: (backend) => scope((): Synchronous<Tree> => treeIn(file, "state", state, backend)),
       [Symbol.dispose]: () => file.close(),
     };
   } catch (error) {
@@ -163,11 +175,11 @@ function slotOf(file: SafetensorsFile, name: string, dtype: DType, shape: readon
   };
 }
 
-function paramsIn(file: SafetensorsFile, names: readonly string[], backend: Backend): Tree {
+function treeIn(file: SafetensorsFile, folder: string, names: readonly string[], backend: Backend): Tree {
   return nest(names.map((name) => {
-    const stored = file.tensors.get(`params/${name}`);
+    const stored = file.tensors.get(`${folder}/${name}`);
     if (stored === undefined) {
-      throw new SyntaxError(`Cannot resume: the state file has no parameter "${name}"`);
+      throw new SyntaxError(`Cannot resume: the state file has no "${folder}/${name}"`);
     }
     return [name, fromBytes(stored.read(), stored.shape, stored.dtype, backend)] as const;
   })) as Tree;

@@ -97,13 +97,15 @@ export function lora(options: LoraOptions = {}): Method {
 
 /** s for a layer. */
 export function loraScale(path: string, options: LoraOptions): number {
-  const rank = rankOf(path, options);
+  const rank = loraRank(path, options);
   const alpha = byPattern(options.alphaPattern, path, options.alpha ?? options.rank ?? 8);
   return alpha / (options.scaling === "rankStabilized" ? Math.sqrt(rank) : rank);
 }
 
-const rankOf = (path: string, options: LoraOptions): number =>
-  byPattern(options.rankPattern, path, options.rank ?? 8);
+/** r for a layer. */
+export function loraRank(path: string, options: LoraOptions): number {
+  return byPattern(options.rankPattern, path, options.rank ?? 8);
+}
 
 function editsOf(
   place: MatrixPlace,
@@ -126,7 +128,7 @@ function editsOf(
 
 function freshFactors(place: MatrixPlace, options: LoraOptions, key: Key, backend: Backend): LoraFactors {
   const { inFeatures, outFeatures } = sizesOf(place);
-  const r = rankOf(place.path, options);
+  const r = loraRank(place.path, options);
   const [keyA, keyB] = [fold(key, "a"), fold(key, "b")];
   const bound = 1 / Math.sqrt(inFeatures);
   const uniformA = (): Tensor => uniform(keyA, [r, inFeatures], backend, -bound, bound);

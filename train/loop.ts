@@ -35,7 +35,7 @@ export interface TrainOptions {
   readonly learningRate: number;
   /** step (from 0) → factor on the learning rate. Default: constant. */
   readonly schedule?: (step: number) => number;
-  /** Factor on the learning rate by parameter path (LoRA+). */
+  /** Factor on the learning rate by parameter path. Default: the method's own rates. */
   readonly rateOf?: (path: string) => number;
   /** Optimizer and where its state lives. Default: AdamW, resident. */
   readonly moments?: (params: Tree) => Moments | Promise<Moments>;
@@ -74,6 +74,8 @@ export interface Snapshot {
   readonly step: number;
   readonly params: Tree;
   readonly slots: AsyncIterable<readonly [name: string, slot: SlotBytes]>;
+  /** What the method's `adjust` keeps between steps. */
+  readonly state?: Tree;
 }
 
 /** Where to continue. */
@@ -82,6 +84,7 @@ export interface Resume {
   /** By path, of every parameter. */
   readonly params: Tree;
   readonly slots: ReadonlyMap<string, SlotBytes>;
+  readonly state?: Tree;
 }
 
 /** A run in progress. It owns parameters and optimizer state until `dispose`. */
@@ -118,6 +121,11 @@ export async function startTraining<P extends Tree>(
   );
   const moments = await (options.moments ?? ((params: Tree) => resident(adamw(), params)))(owned.tree);
   if (resume !== undefined) await moments.restore(resume.slots);
+  const state = keep(resume?.state ?? {});
+  const {
+    learningRate,
+    rateOf = adapter.method.rates?.({ params: adapter.params, spec: model.spec, learningRate }),
+  } = options;
   let step = resume?.step ?? 0;
   const plans = plansFrom(rows, order, step);
   const current = (): Adapter<P> => ({ ...adapter, params: owned.tree as P });
@@ -173,13 +181,24 @@ export async function startTraining<P extends Tree>(
       const next = await moments.apply(owned.tree, clipped, {
         learningRate,
         step,
-        ...options.rateOf && { rateOf: options.rateOf },
+        ...rateOf && { rateOf },
       });
-      dispose([gradients, clipped]);
       owned.replace(next);
       if (adapter.method.project !== undefined) {
         owned.replace(scope((): Synchronous<Tree> => adapter.method.project!(owned.tree as P)));
       }
+      const adjusted = await adapter.method.adjust?.({
+        params: owned.tree as P,
+        gradients: clipped,
+        state: state.tree,
+        step,
+        totalSteps,
+      });
+      if (adjusted !== undefined) {
+        owned.replace(adjusted.params);
+        state.replace(adjusted.state);
+      }
+      dispose([gradients, clipped]);
       return {
         step,
         epoch: plan.epoch,
@@ -189,9 +208,10 @@ export async function startTraining<P extends Tree>(
         gradientNorm: norm,
       };
     },
-    snapshot: () => ({ step, params: owned.tree, slots: moments.save() }),
+    snapshot: () => ({ step, params: owned.tree, slots: moments.save(), state: state.tree }),
     dispose: () => {
       moments.dispose();
+      state.dispose();
       owned.dispose();
     },
   };

@@ -1,0 +1,25 @@
+/**
+ * OLoRA. Büyükakyüz 2024, "OLoRA: Orthonormal Low-Rank Adaptation of Large Language Models", arXiv 2406.01775, algorithm 1.
+ *
+ *   W = Q R [out, in]     B = Q[:, :r]     A = R[:r]     base: W − s B A     s = α / r
+ *
+ * Neither factor carries s: only the subtraction does, so the function is unchanged at first whatever α. The diagonal of R
+ * is kept from being negative, which makes the factors unique; LAPACK, and with it PEFT, leaves the signs open.
+ */
+import type { Model } from "../core/mod.ts";
+import { qr, slice } from "../ops/mod.ts";
+import { loraRank } from "./lora.ts";
+import { type Prepared, prepareDifference, type PreparedOptions } from "./prepared.ts";
+
+/**
+ * Prepares OLoRA: an adapter with orthonormal B, and the base without what the adapter took. Options as LoRA's.
+ *
+ * @throws {RangeError} when a rank is over a matrix's size, or targets match nothing.
+ */
+export function olora<M extends Model>(model: M, options: PreparedOptions = {}): Promise<Prepared<M>> {
+  return prepareDifference(model, options, (w, place) => {
+    const { q, r: upper } = qr(w);
+    const rank = loraRank(place.path, options);
+    return { a: slice(upper, 0, 0, rank), b: slice(q, 1, 0, rank) };
+  });
+}
