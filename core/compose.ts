@@ -2,6 +2,7 @@
 import { fold, key, scope, type Synchronous, type Tree } from "./tensor/mod.ts";
 import type { Adapter, Json, Method } from "./method.ts";
 import type { Model } from "./model.ts";
+import { add } from "../ops/mod.ts";
 import { narrow, type Place } from "./place.ts";
 
 /** The parameters of a composition: each part's under its name. */
@@ -21,6 +22,8 @@ export type PartsOf<M extends Readonly<Record<string, Method>>> = {
  */
 export function compose<M extends Readonly<Record<string, Method>>>(methods: M): Method<PartsOf<M>> {
   const parts = Object.entries(methods);
+  const has = (member: "penalty" | "project" | "settle"): boolean =>
+    parts.some(([, method]) => method[member] !== undefined);
   return {
     name: `compose(${parts.map(([name]) => name).join(", ")})`,
     config: Object.fromEntries(parts.map(([name, m]) => [name, { method: m.name, ...m.config }])) as Record<
@@ -32,10 +35,29 @@ export function compose<M extends Readonly<Record<string, Method>>>(methods: M):
         parts.map(([name, method]) => [name, method.init({ model, key: fold(key(seed), name) })]),
       ) as PartsOf<M>,
     edits: (params, spec) => parts.flatMap(([name, method]) => method.edits(part(params, name), spec)),
-    project: (params) =>
-      Object.fromEntries(
-        parts.map(([name, method]) => [name, method.project?.(part(params, name)) ?? part(params, name)]),
-      ) as PartsOf<M>,
+    ...has("penalty") && {
+      penalty: (params, spec) =>
+        parts.flatMap(([name, m]) => m.penalty === undefined ? [] : [m.penalty(part(params, name), spec)])
+          .reduce((a, b) => add(a, b)),
+    },
+    ...has("project") && {
+      project: (params) =>
+        Object.fromEntries(
+          parts.map(([name, m]) => [name, m.project?.(part(params, name)) ?? part(params, name)]),
+        ) as PartsOf<M>,
+    },
+    ...has("settle") && {
+      settle: (params, spec) => {
+        const settled = parts.map(([name, m]): readonly [string, Adapter] => {
+          const own = part(params, name);
+          return [name, m.settle?.(own, spec) ?? { method: m, params: own }];
+        });
+        return {
+          method: compose(Object.fromEntries(settled.map(([name, a]) => [name, a.method]))),
+          params: Object.fromEntries(settled.map(([name, a]) => [name, a.params])),
+        };
+      },
+    },
   };
 }
 
@@ -47,6 +69,13 @@ export function at<P extends Tree>(predicate: (place: Place) => boolean, method:
     ...method,
     init: ({ model, key }) => method.init({ model: { ...model, spec: narrow(model.spec, predicate) }, key }),
     edits: (params, spec) => method.edits(params, narrow(spec, predicate)),
+    ...method.penalty && { penalty: (params, spec) => method.penalty!(params, narrow(spec, predicate)) },
+    ...method.settle && {
+      settle: (params, spec) => {
+        const settled = method.settle!(params, narrow(spec, predicate));
+        return { ...settled, method: at(predicate, settled.method) };
+      },
+    },
   };
 }
 

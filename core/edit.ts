@@ -41,6 +41,8 @@ export interface LinearCall extends PassCall {
   readonly x: Tensor;
   /** Output so far [..., out]. */
   readonly y: Tensor;
+  /** What the layer so far gives for another input [..., in], bias included. */
+  apply(x: Tensor): Tensor;
   /** The matrix so far, [out, in] f32, untracked when the base is frozen. */
   weight(): Tensor;
   /** The bias so far. */
@@ -79,7 +81,7 @@ export interface PrefixRows {
 
 /** At a stack's exit, for a side network. */
 export interface SideCall extends PassCall {
-  /** What the head would read: the stack's states after its last norm [b, t, d], untracked. */
+  /** What the head would read: the stack's states after its last norm [b, t, d], with the graph of edits before. */
   readonly states: Tensor;
   /** A block's output [b, t, d], untracked; −1 is the embedding. */
   tap(layer: number): Tensor;
@@ -104,8 +106,11 @@ export type LinearChange =
   | { readonly form: "add"; readonly map: LinearMap; readonly dropout?: number }
   /** y += factor · bias. */
   | { readonly form: "bias"; readonly bias: Tensor; readonly factor?: number }
-  /** y = out ⊙ (W (in ⊙ x) + b); `out` has the length of the edited range. */
-  | { readonly form: "scale"; readonly in?: Tensor; readonly out?: Tensor }
+  /**
+   * y = out ⊙ (W (in ⊙ x) + b); `out` has the length of the edited range. With a factor f each scale s counts as
+   * 1 + f (s − 1).
+   */
+  | { readonly form: "scale"; readonly in?: Tensor; readonly out?: Tensor; readonly factor?: number }
   /** y = W (map x) + b, with a square map: the rotations of OFT, BOFT and HRA. `inverse`, where it is known, unmerges. */
   | { readonly form: "input"; readonly map: LinearMap; readonly inverse?: LinearMap }
   /**

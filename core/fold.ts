@@ -13,9 +13,10 @@ import {
   place,
   reshape,
   slice,
+  subtract,
   transpose,
 } from "../ops/mod.ts";
-import type { LinearEdit, PassCall } from "./edit.ts";
+import type { LinearChange, LinearEdit, PassCall } from "./edit.ts";
 import type { LinearMap } from "./linear_map.ts";
 
 /** A linear layer: y = W x + b. */
@@ -93,7 +94,7 @@ export function foldLinear(layer: Layer, edit: LinearEdit, pass: PassCall | unde
       };
     }
     case "scale": {
-      const { in: before, out: after } = change;
+      const { before, after } = scalesOf(change);
       const scaledIn = (x: Tensor): Tensor => before === undefined ? x : multiply(x, before);
       const scaledOut = (y: Tensor): Tensor =>
         after === undefined ? y : inRange(y, -1, out, (part) => multiply(part, after));
@@ -154,7 +155,14 @@ export function foldLinear(layer: Layer, edit: LinearEdit, pass: PassCall | unde
         apply: (x) => {
           if (pass === undefined) throw new TypeError("A delta needs a running pass");
           const y = layer.apply(x);
-          const call = { ...pass, x, y: part(y, -1), weight: () => part(layer.weight(), 0), bias: bias() };
+          const call = {
+            ...pass,
+            x,
+            y: part(y, -1),
+            apply: (other: Tensor) => part(layer.apply(other), -1),
+            weight: () => part(layer.weight(), 0),
+            bias: bias(),
+          };
           return add(y, spread(change.delta.run(call), -1, y));
         },
         columns: (ids) => gatherRows(transpose(weight()), ids),
@@ -173,6 +181,17 @@ function mapRows(
   mixed: (old: Tensor, mapped: Tensor, axis: number) => Tensor,
 ): Tensor {
   return mixed(w, matmul(w, map.weight()), 0);
+}
+
+/** The scales before and after a layer, with the factor. */
+export function scalesOf(change: Extract<LinearChange, { form: "scale" }>): {
+  readonly before: Tensor | undefined;
+  readonly after: Tensor | undefined;
+} {
+  const { factor } = change;
+  const scale = (s: Tensor | undefined): Tensor | undefined =>
+    s === undefined || factor === undefined ? s : add(multiply(subtract(s, 1), factor), 1);
+  return { before: scale(change.in), after: scale(change.out) };
 }
 
 /** A stand-in with the shape [out] for a weight [out, in]. */

@@ -12,7 +12,7 @@ import {
   type Tree,
 } from "./tensor/mod.ts";
 import { divide, transpose } from "../ops/mod.ts";
-import { bareLayer, decoded, foldLinear, type Layer } from "./fold.ts";
+import { bareLayer, decoded, foldLinear, type Layer, scalesOf } from "./fold.ts";
 import { dense, scaledMap } from "./linear_map.ts";
 import type { Edit, LinearEdit } from "./edit.ts";
 import type { Adapter } from "./method.ts";
@@ -70,15 +70,17 @@ function inverse(edit: Edit): Edit {
       return { ...edit, change: { form: "add", map: scaledMap(change.map, -1) } };
     case "bias":
       return { ...edit, change: { ...change, factor: -(change.factor ?? 1) } };
-    case "scale":
+    case "scale": {
+      const { before, after } = scalesOf(change);
       return {
         ...edit,
         change: {
           form: "scale",
-          ...change.in && { in: divide(1, change.in) },
-          ...change.out && { out: divide(1, change.out) },
+          ...before && { in: divide(1, before) },
+          ...after && { out: divide(1, after) },
         },
       };
+    }
     case "input":
       if (change.inverse === undefined) throw cannot;
       return { ...edit, change: { form: "input", map: change.inverse, inverse: change.map } };

@@ -24,6 +24,8 @@ export * from "./count.ts";
 export * from "./quantize.ts";
 export * from "./coding_error.ts";
 export * from "./compose.ts";
+export * from "./scaled.ts";
+export * from "./gated.ts";
 export * from "./forward.ts";
 export * from "./generate_ids.ts";
 export * from "./generate.ts";

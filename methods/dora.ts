@@ -23,7 +23,7 @@ import {
   type Tensor,
   type Tree,
 } from "../core/mod.ts";
-import { add, divide, dropout, matmul, multiply, reshape, sqrt, subtract, sumOfSquares } from "../ops/mod.ts";
+import { add, divide, dropout, multiply, reshape, sqrt, subtract, sumOfSquares } from "../ops/mod.ts";
 import { lora, type LoraOptions } from "./lora.ts";
 
 /**
@@ -78,15 +78,11 @@ function decomposed(edit: LinearEdit, map: LinearMap, magnitude: Tensor, p: numb
       form: "delta",
       reads: "input",
       delta: fn(params, ({ map, magnitude }, call) => {
-        const w = call.weight();
-        const g = divide(magnitude, detach(rowNorms(add(w, map.weight())))); // [out]
+        const g = divide(magnitude, detach(rowNorms(add(call.weight(), map.weight())))); // [out]
         const drops = call.train && call.key !== undefined && p > 0;
         const x = drops ? dropout(call.x, p, call.key!) : call.x;
-        const wx = drops
-          ? matmul(x, w, { transposeB: true })
-          : call.bias === undefined
-          ? call.y
-          : subtract(call.y, call.bias);
+        const y = drops ? call.apply(x) : call.y;
+        const wx = call.bias === undefined ? y : subtract(y, call.bias);
         return add(multiply(wx, subtract(g, 1)), multiply(map.apply(x), g));
       }),
       weight: fn(params, ({ map, magnitude }, call) => {

@@ -167,7 +167,7 @@ function beside<C>(
   return editsAt(stack.branch, "side").reduce((states, edit, i) =>
     edit.run.run({
       ...callAt(pass, edit.path),
-      states: detach(states),
+      states,
       tap: (layer) => {
         const tap = pass.taps!.get(layer);
         if (tap === undefined) {

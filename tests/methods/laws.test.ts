@@ -55,20 +55,20 @@ const doraCounts = (model: Model): Partial<Counts> => {
   return { added: n, trainable: n };
 };
 /** ‖V‖ is a constant for A and B; PEFT's gradients are in the golden case. */
-const constantIn = (path: string): boolean => !path.endsWith(".magnitude");
+const unlikeDifferences = (path: string): boolean => !path.endsWith(".magnitude");
 methodLaws("dora()", {
   method: just(dora(DORA)),
   atInit: "base",
   merges: "only",
   counts: doraCounts,
-  constantIn,
+  unlikeDifferences,
 });
 methodLaws("dora() with dropout", {
   method: just(dora({ ...DORA, dropout: 0.3 })),
   atInit: "base",
   merges: "only",
   counts: doraCounts,
-  constantIn,
+  unlikeDifferences,
 });
 methodLaws("dora() on the embedding and the head", {
   method: just(dora({ rank: 2, targets: ["embed_tokens", "lm_head"] })),
@@ -76,7 +76,7 @@ methodLaws("dora() on the embedding and the head", {
   merges: "only",
   counts: () => ({}),
   models: TINY_MODELS.slice(0, 1),
-  constantIn,
+  unlikeDifferences,
 });
 
 /** L (2 r d + r + d) for one bottleneck a layer. */
@@ -163,6 +163,7 @@ methodLaws("xlora() with a λ for each layer and a deep router", {
     const adapted = chooseTargets(model.spec, {}).length;
     return { trainable: WIDTH * 5 + 5 + (5 + 1) * 2 * adapted };
   },
+  unlikeDifferences: (path) => path.startsWith("router.0."), // behind the ReLU
 });
 methodLaws("xlora() training its experts too", {
   method: mixing(2, { trains: "all" }),

@@ -50,10 +50,12 @@ export interface MethodExpectations {
   readonly merges: "and unmerges" | "only" | "no";
   /** The paper's formula. */
   counts(model: Model): Partial<Counts>;
-  /** Leaves on which something depends that the method calls a constant, so that differences see more than gradients. */
-  constantIn?(path: string): boolean;
+  /** Leaves that finite differences misjudge: behind a constant (DoRA's norm) or a corner (ReLU). Golden cases judge those. */
+  unlikeDifferences?(path: string): boolean;
   /** Whether something smaller remains after training. Default false. */
   readonly settles?: boolean;
+  /** Whether a later token changes what an earlier one gives (a gate over the text): a cache cannot see that. */
+  readonly looksAhead?: boolean;
   /** Default: a Llama and a GPT-2. */
   readonly models?: readonly TinyModel[];
   /** Random cases for each law, default 3. */
@@ -69,6 +71,7 @@ export function methodLaws(title: string, expected: MethodExpectations): void {
     ...LAWS,
     ...expected.merges !== "no" && UNMERGING,
     ...expected.settles && SETTLING,
+    ...!expected.looksAhead && CONTINUING,
   };
   for (const [name, law] of Object.entries(laws)) {
     Deno.test(`${title}: ${name}`, () => {
@@ -198,12 +201,14 @@ const LAWS: Readonly<Record<string, Law>> = {
     for (const [, t] of [...leaves(p), ...leaves(q)]) t.storage.free();
   },
 
-  "gradients are finite differences of the loss": async (subject, { constantIn }) => {
+  "gradients are finite differences of the loss": async (subject, { unlikeDifferences }) => {
     const { model, adapter, batch, key } = subject;
     const options = { train: true, key };
     const { value, gradients } = lossAndGradients(model, adapter, batch, options);
-    for (const [path, gradient] of leaves(gradients)) {
-      if (constantIn?.(path)) continue;
+    const trusted = leaves(gradients).filter(([path]) => !unlikeDifferences?.(path));
+    // Six leaves a case, others in the next, to keep a test quick.
+    const first = key.b % trusted.length;
+    for (const [path, gradient] of [...trusted.slice(first), ...trusted.slice(0, first)].slice(0, 6)) {
       const g = await read(gradient);
       const norm = Math.hypot(...g);
       const i = Math.floor(subject.key.a % g.length);
@@ -238,6 +243,13 @@ const LAWS: Readonly<Record<string, Law>> = {
     free([plain, again]);
   },
 
+  "every tensor of the adapter is in its edits' fields": ({ model, method, adapter }) => {
+    const seen = new Set(tensorsIn(method.edits(adapter.params, model.spec)).map((t) => t.storage));
+    for (const [path, t] of leaves(adapter.params)) assert.ok(seen.has(t.storage), `${path} is in no edit`);
+  },
+};
+
+const CONTINUING: Readonly<Record<string, Law>> = {
   "a pass continued from a cache equals one pass": async ({ model, adapter, batch, key }) => {
     const tuned = graft(model, adapter);
     const { inputIds, attentionMask } = batch;
@@ -260,11 +272,6 @@ const LAWS: Readonly<Record<string, Law>> = {
       ...two.subarray(row * (t - cut) * v, (row + 1) * (t - cut) * v),
     ]);
     assertClose(joined, whole, 1e-5, "logits");
-  },
-
-  "every tensor of the adapter is in its edits' fields": ({ model, method, adapter }) => {
-    const seen = new Set(tensorsIn(method.edits(adapter.params, model.spec)).map((t) => t.storage));
-    for (const [path, t] of leaves(adapter.params)) assert.ok(seen.has(t.storage), `${path} is in no edit`);
   },
 };
 

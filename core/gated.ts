@@ -1,0 +1,170 @@
+/** `gated`: a method whose effect is multiplied by a gate that reads the input. */
+import { add, dropout, multiply, reshape, subtract } from "../ops/mod.ts";
+import {
+  type AttentionCall,
+  type Edit,
+  type Fn,
+  fn,
+  type LinearCall,
+  type LinearChange,
+  reading,
+  type SideCall,
+} from "./edit.ts";
+import { scalesOf } from "./fold.ts";
+import type { Json, Method } from "./method.ts";
+import { places, type Spec } from "./place.ts";
+import {
+  type Backend,
+  fold,
+  type Key,
+  key as keyOf,
+  nest,
+  scope,
+  type Synchronous,
+  type Tensor,
+  type Tree,
+  under,
+} from "./tensor/mod.ts";
+import { lookup } from "./weights.ts";
+
+/** A gate: its parameters for inputs of a width, and its value, which broadcasts against [b, t, d]. */
+export interface Gate {
+  readonly name: string;
+  readonly config: { readonly [name: string]: Json };
+  init(width: number, key: Key, backend: Backend): Tree;
+  /** x [b, t, width] → [b or 1, t or 1, 1]. */
+  value(params: Tree, x: Tensor): Tensor;
+}
+
+/** A gated method's parameters: the method's own, and a gate for each kind of edit at each place. */
+export type Gated<P extends Tree> = { readonly of: P; readonly gates: Tree };
+
+/**
+ * A method whose every change is multiplied by the value of a gate, which reads what the change itself reads. A prefix's
+ * rows are multiplied, so at 0 they remain as slots with zero scores. What a gate depends on no weight holds, so a gated
+ * method cannot be merged.
+ *
+ * @throws {RangeError} at `edits`, when a change does not see the input: a weight's or a prompt's.
+ */
+export function gated<P extends Tree>(method: Method<P>, gate: Gate): Method<Gated<P>> {
+  return {
+    name: `gated(${method.name})`,
+    config: { ...method.config, gate: { name: gate.name, ...gate.config } },
+    init: ({ model, key }) =>
+      scope((): Synchronous<Gated<P>> => {
+        const of = method.init({ model, key: fold(keyOf(key), "of") });
+        const widths = new Map(
+          method.edits(of, model.spec).flatMap((edit) =>
+            edit.kind === "prepass" ? [] : [[gatePath(edit), widthAt(edit, model.spec)] as const]
+          ),
+        );
+        const gates = [...widths].flatMap(([path, width]) =>
+          under(path, gate.init(width, fold(keyOf(key), path), model.backend))
+        );
+        return { of, gates: nest(gates) as Tree } as Synchronous<Gated<P>>;
+      }),
+    edits: ({ of, gates }, spec) =>
+      method.edits(of, spec).map((edit) => {
+        if (edit.kind === "prepass") return edit;
+        const params = lookup(gates, gatePath(edit)) as Tree;
+        return gatedEdit(edit, fn(params, (params, x: Tensor) => gate.value(params, x)));
+      }),
+    ...method.penalty && { penalty: ({ of }, spec) => method.penalty!(of, spec) },
+    ...method.project && { project: ({ of, gates }) => ({ of: method.project!(of), gates }) },
+  };
+}
+
+const gatePath = (edit: Edit): string => `${edit.path}.${edit.kind}`;
+
+/** The width of what an edit reads. A narrowed spec may lack its stack. */
+function widthAt(edit: Edit, spec: Spec): number {
+  const linear = spec.linears.find((place) => place.path === edit.path);
+  if (edit.kind === "linear" && linear !== undefined) {
+    return reads(edit.change) === "input" ? linear.inFeatures : linear.outFeatures;
+  }
+  const here = places(spec).filter((place) => place.path === edit.path);
+  const stack = spec.stacks.find((place) => here.some(({ stack }) => stack === place.stack));
+  const width = stack?.width ?? here.flatMap((place) => "width" in place ? [place.width] : [])[0];
+  if (width === undefined) {
+    throw new RangeError(`Cannot gate the ${edit.kind} edit at "${edit.path}": no width is known`);
+  }
+  return width;
+}
+
+const reads = (change: LinearChange): "input" | "output" => change.form === "delta" ? change.reads : "input";
+
+type ValueGate = Fn<Tensor, Tensor>;
+
+function gatedEdit(edit: Exclude<Edit, { kind: "prepass" }>, gate: ValueGate): Edit {
+  switch (edit.kind) {
+    case "linear": {
+      const delta = fn(
+        { gate, effect: effectOf(edit.change) },
+        ({ gate, effect }, call: LinearCall) =>
+          multiply(effect.run(call), gate.run(reads(edit.change) === "input" ? call.x : call.y)),
+      );
+      return { ...edit, change: { form: "delta", reads: reads(edit.change), delta } };
+    }
+    case "hidden":
+      return {
+        ...edit,
+        delta: fn(
+          { gate, delta: edit.delta },
+          ({ gate, delta }, call) => multiply(delta.run(call), gate.run(reading(call, edit.reads))),
+        ),
+      };
+    case "prefix":
+      return {
+        ...edit,
+        rows: fn({ gate, rows: edit.rows }, ({ gate, rows }, call: AttentionCall) => {
+          const g = gate.run(call.x); // [b, 1, 1]
+          const by = (t: Tensor): Tensor => multiply(t, reshape(g, [-1, 1, 1, 1])); // [b, n, h, d]
+          const { k, v } = rows.run(call);
+          return { k: by(k), v: by(v) };
+        }),
+      };
+    case "side":
+      return {
+        ...edit,
+        run: fn(
+          { gate, run: edit.run },
+          ({ gate, run }, call: SideCall) =>
+            add(call.states, multiply(subtract(run.run(call), call.states), gate.run(call.states))),
+        ),
+      };
+    case "weight":
+    case "prompt":
+      throw new RangeError(`Cannot gate the ${edit.kind} edit at "${edit.path}": it does not see the input`);
+    default:
+      return edit satisfies never;
+  }
+}
+
+/** What a change adds to y. */
+function effectOf(change: LinearChange): Fn<LinearCall, Tensor> {
+  switch (change.form) {
+    case "add":
+      return fn(
+        change.map,
+        (map, { x, train, key }) =>
+          map.apply(train && key !== undefined && change.dropout ? dropout(x, change.dropout, key) : x),
+      );
+    case "bias":
+      return fn(
+        { bias: change.bias },
+        ({ bias }) => change.factor === undefined ? bias : multiply(bias, change.factor),
+      );
+    case "scale":
+      return fn({ change }, ({ change }, call) => {
+        const { before, after } = scalesOf(change);
+        const y = before === undefined ? call.y : call.apply(multiply(call.x, before));
+        return subtract(after === undefined ? y : multiply(y, after), call.y);
+      });
+    case "input":
+      return fn(change.map, (map, call) => subtract(call.apply(map.apply(call.x)), call.y));
+    case "delta":
+      return change.delta;
+    default:
+      return change satisfies never;
+  }
+}

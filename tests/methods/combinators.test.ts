@@ -1,0 +1,186 @@
+/** Methods made from methods obey the laws too, and those of their combinators. */
+import assert from "node:assert/strict";
+import {
+  compose,
+  forward,
+  gated,
+  graft,
+  keep,
+  leaves,
+  lossAndGrad,
+  type Method,
+  type Model,
+  read,
+} from "../../core/mod.ts";
+import { type Gate, scaled, type Tree } from "../../core/mod.ts";
+import { dora, fullFineTune, ia3, ladderSideTuning, lora, pfeiffer } from "../../methods/mod.ts";
+import { prefixTuning, sentenceGate } from "../../methods/mod.ts";
+import { full } from "../../ops/mod.ts";
+import { reference } from "../../ops/reference/mod.ts";
+import { assertClose, assertNoLeak } from "../support/assert.ts";
+import { methodLaws } from "../support/method_laws.ts";
+import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
+
+const LORA = lora({ rank: 2, targets: "all-linear", dropout: 0.2 });
+const SMALL = pfeiffer({ reduction: 4, activation: "gelu" });
+const PREFIX = prefixTuning({ length: 2, network: { hidden: 3 } });
+
+methodLaws("compose() of three", {
+  method: () => ({ method: compose({ lora: LORA, ia3: ia3(), prefix: PREFIX }) }),
+  atInit: "other",
+  merges: "no",
+  settles: true,
+  counts: () => ({}),
+});
+methodLaws("compose() of what merges", {
+  method: () => ({
+    method: compose({ all: fullFineTune(), dora: dora({ rank: 2 }), lora: LORA, ia3: ia3() }),
+  }),
+  atInit: "base",
+  merges: "only",
+  counts: () => ({}),
+  unlikeDifferences: (path) => !path.startsWith("lora") && !path.startsWith("ia3"), // ‖V‖ under DoRA
+});
+for (
+  const [method, merges] of [
+    [LORA, "and unmerges"],
+    [ia3(), "and unmerges"],
+    [dora({ rank: 2 }), "only"],
+    [fullFineTune(), "only"],
+  ] as const
+) {
+  methodLaws(`scaled(${method.name}, 0.7)`, {
+    method: () => ({ method: scaled(method, 0.7) }),
+    atInit: "base",
+    merges,
+    counts: () => ({}),
+    runs: 2,
+    unlikeDifferences: (path) => method.name === "dora" && !path.endsWith("magnitude"),
+  });
+}
+methodLaws("scaled() of what does not merge", {
+  method: () => ({
+    method: scaled(compose({ a: SMALL, p: PREFIX }), 0.3),
+  }),
+  atInit: "other",
+  merges: "no",
+  settles: true,
+  counts: () => ({}),
+});
+methodLaws("scaled() of a side network", {
+  method: () => ({ method: scaled(ladderSideTuning({ reduction: 2 }), 0.3) }),
+  atInit: "other",
+  merges: "no",
+  counts: () => ({}),
+});
+methodLaws("gated() of every kind that sees the input", {
+  method: () => ({
+    method: gated(
+      compose({
+        dora: dora({ rank: 1, targets: (place) => place.kind === "linear" && place.role === "up" }),
+        lora: LORA,
+        ia3: ia3(),
+        a: SMALL,
+        p: PREFIX,
+      }),
+      sentenceGate(),
+    ),
+  }),
+  atInit: "other",
+  merges: "no",
+  counts: () => ({}),
+  unlikeDifferences: (path) => path.includes("dora"),
+  looksAhead: true,
+});
+
+/** Logits of the adapted model, or of the merged one. */
+async function logits(model: Model, method: Method, params: Tree): Promise<Float32Array> {
+  const out = forward(graft(model, { method, params }), { inputIds: [[3, 1, 4, 1, 5]] }).logits;
+  const numbers = await read(out);
+  out.storage.free();
+  return numbers;
+}
+
+async function onTiny(f: (model: Model) => Promise<void>): Promise<void> {
+  for (const tiny of [tinyLlama, tinyGpt2]) {
+    const backend = reference();
+    await assertNoLeak(async () => {
+      const model = tiny(backend, 7);
+      await f(model);
+      model.dispose();
+    });
+  }
+}
+
+Deno.test("scaled() by 1 is the method, by 0 the base, and twice the product", () =>
+  onTiny(async (model) => {
+    const methods = [
+      lora({ rank: 2, initialization: "none" }),
+      ia3(),
+      SMALL,
+      dora({ rank: 2, initialization: "none" }),
+      ladderSideTuning({ reduction: 2 }),
+    ];
+    for (const m of methods) {
+      const params = keep(m.init({ model, key: 1 }));
+      const run = (method: Method) => logits(model, method, params.tree);
+      const [base, all] = [await logits(model, compose({}), {}), await run(m)];
+      assertClose(await run(scaled(m, 1)), all, 1e-5, `${m.name} by 1`);
+      assertClose(await run(scaled(m, 0)), base, 1e-5, `${m.name} by 0`);
+      assertClose(
+        await run(scaled(scaled(m, 0.5), 0.3)),
+        await run(scaled(m, 0.15)),
+        1e-5,
+        `${m.name} twice`,
+      );
+      params.dispose();
+    }
+  }));
+
+/** A gate without parameters that is always open by g. */
+const constant = (g: number): Gate => ({
+  name: "constant",
+  config: { g },
+  init: () => ({}),
+  value: (_, x) => full([1, 1, 1], g, x.backend),
+});
+
+Deno.test("scaled() of a side network by 0 leaves the gradients of what is in the backbone", () =>
+  onTiny(async (model) => {
+    const method = compose({ a: SMALL, s: scaled(ladderSideTuning({ reduction: 2 }), 0) });
+    const params = keep(method.init({ model, key: 1 }));
+    const batch = { inputIds: [[3, 1, 4, 1, 5]], labels: [[3, 1, 4, 1, 5]] };
+    const both = await lossAndGrad(model, { method, params: params.tree }, batch);
+    const alone = await lossAndGrad(model, { method: SMALL, params: params.tree.a as Tree }, batch);
+    for (const [path, g] of leaves(alone.grads)) {
+      assertClose(await read(new Map(leaves(both.grads)).get(`a.${path}`)!), await read(g), 1e-5, path);
+    }
+    for (const [, t] of [...leaves(both.grads), ...leaves(alone.grads)]) t.storage.free();
+    params.dispose();
+  }));
+
+Deno.test("gated() by a constant is scaled(), by 0 the base", () =>
+  onTiny(async (model) => {
+    const base = await logits(model, compose({}), {});
+    const adding = [
+      lora({ rank: 2, initialization: "none", branchBias: true }),
+      ia3(),
+      SMALL,
+      dora({ rank: 2, initialization: "none" }),
+      ladderSideTuning({ reduction: 2 }),
+    ];
+    for (const m of [...adding, PREFIX]) {
+      const of = keep(m.init({ model, key: 1 }));
+      const run = (g: number) => logits(model, gated(m, constant(g)) as Method, { of: of.tree, gates: {} });
+      assertClose(await run(0.4), await logits(model, scaled(m, 0.4), of.tree), 1e-5, `${m.name} by 0.4`);
+      if (adding.includes(m)) assertClose(await run(0), base, 1e-5, `${m.name} by 0`);
+      of.dispose();
+    }
+  }));
+
+Deno.test("gated() refuses edits that do not see the input, and does not merge", () =>
+  onTiny((model) => {
+    const method = gated(fullFineTune(), constant(1));
+    assert.throws(() => method.init({ model, key: 0 }), /Cannot gate the weight edit at/);
+    return Promise.resolve();
+  }));
