@@ -1,7 +1,16 @@
 /** `graft quantize`: a model in fewer bits, or with `--compare` what each four-bit type would cost it. */
-import { type DType, isGguf, key, type Model, quantize as quantizeModel, weightBytes } from "../core/mod.ts";
+import {
+  type DType,
+  isGguf,
+  isQuantized,
+  key,
+  lookup,
+  type Model,
+  quantize as quantizeModel,
+  Tensor,
+  weightBytes,
+} from "../core/mod.ts";
 import { corpus } from "../embedded/corpus.ts";
-import type { Tokenizer } from "../formats/tokenizer.ts";
 import { newOutput } from "../io/new_output.ts";
 import { saveModel } from "../io/save_model.ts";
 import { textRows } from "../train/mod.ts";
@@ -62,7 +71,7 @@ async function store(flags: QuantizeFlags): Promise<void> {
     throw new UsageError("Expected --type and --output, or --compare");
   }
   checkTarget(type, output);
-  checkTarget(flags.embeddings ?? "f16", output);
+  checkEmbeddings(flags.embeddings, output);
   const place = newOutput(output, flags.overwrite ?? false);
   const opened = await openModel(flags);
   try {
@@ -71,7 +80,7 @@ async function store(flags: QuantizeFlags): Promise<void> {
       dtype: type,
       requantize: flags.requantize ?? false,
       ...flags.targets && { targets: flags.targets },
-      ...flags.embeddings && { embeddings: flags.embeddings },
+      ...embeddingsOf(flags, output, opened.model),
     });
     await place.write((path) => saveModel(path, small));
     const result = { output, type, bytesBefore: before, bytes: weightBytes(small) };
@@ -98,11 +107,37 @@ function checkTarget(type: DType, output: string): void {
   }
 }
 
+/** bitsandbytes leaves embeddings plain, and GGUF has no int8. */
+function checkEmbeddings(type: DType | undefined, output: string): void {
+  if (type === undefined || ["f32", "f16", "bf16"].includes(type)) return;
+  if (output.endsWith(".gguf")) checkTarget(type, output);
+  else {
+    throw new UsageError(
+      `Cannot write ${type} embeddings into a folder: choose f32, f16 or bf16, or a .gguf --output`,
+    );
+  }
+}
+
+/** A folder has no blocks, so block-coded embeddings that go into one become f16. */
+function embeddingsOf(
+  { embeddings }: QuantizeFlags,
+  output: string,
+  model: Model,
+): { readonly embeddings?: DType } {
+  if (embeddings !== undefined) return { embeddings };
+  if (output.endsWith(".gguf")) return {};
+  const coded = model.spec.embeddings.some(({ path }) => {
+    const leaf = lookup(model.weights, `${path}.weight`);
+    return leaf instanceof Tensor && isQuantized(leaf.dtype);
+  });
+  return coded ? { embeddings: "f16" } : {};
+}
+
 async function compare(flags: QuantizeFlags): Promise<void> {
   const opened = await openModel(flags);
   try {
     const { model } = opened;
-    const rows = textRows(await textsOf(flags, model), model.tokenizer, Math.min(512, contextOf(model)));
+    const rows = textRows(await textsOf(flags), model.tokenizer, Math.min(512, contextOf(model)));
     const kept = { ...rows, count: countFor(rows.lengths, flags.tokens) };
     const result = await compareTypes(
       model,
@@ -117,7 +152,7 @@ async function compare(flags: QuantizeFlags): Promise<void> {
   }
 }
 
-async function textsOf(flags: QuantizeFlags, _model: Model<Tokenizer>): Promise<readonly string[]> {
+async function textsOf(flags: QuantizeFlags): Promise<readonly string[]> {
   if (flags.text !== undefined) return [await Deno.readTextFile(flags.text)];
   // Far past the texts of pretraining.
   return [...corpus(key(2026), 12_000_000, 12_000_000 + Math.ceil(flags.tokens / 40))];

@@ -65,7 +65,7 @@ export function bitsandbytesConfig(
         bnb_4bit_quant_storage: "uint8",
       }
       : {}),
-    llm_int8_threshold: 6.0,
+    // No llm_int8_threshold: transformers wants a float, JSON written here would say 6, and 6.0 is its default.
     // Others quantize whatever is not listed, so a list that names anything must name lm_head too.
     llm_int8_skip_modules: skip.length > 0 ? ["lm_head", ...skip] : null,
     llm_int8_enable_fp32_cpu_offload: false,

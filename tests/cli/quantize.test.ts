@@ -25,6 +25,9 @@ Deno.test("graft quantize writes a bitsandbytes folder that loads as quantize() 
   const args = ["quantize", "-m", model, "--type", "nf4_double", "--embeddings", "f16", "-o", output];
   const ran = await graft([...args, "--json", "--backend", "reference"]);
   assert.equal(ran.code, 0, ran.err);
+  const { quantization_config: config } = JSON.parse(Deno.readTextFileSync(`${output}/config.json`));
+  // JSON made by JavaScript would hold 6 for the default 6.0, which transformers refuses to load.
+  assert.deepEqual([config.bnb_4bit_quant_type, config.llm_int8_threshold], ["nf4", undefined]);
   await withBackend("reference", async (backend) => {
     const base = await loadModel(model, { backend });
     const expected = quantize(base, { dtype: "nf4_double", embeddings: "f16" });
@@ -80,6 +83,8 @@ Deno.test("graft quantize refuses types that the output cannot hold, before load
   const refusals: readonly (readonly [readonly string[], RegExp])[] = [
     [["--type", "q8_0", "-o", "folder"], /Cannot write q8_0 into a folder/],
     [["--type", "nf4", "-o", "file.gguf"], /Cannot write nf4 into a GGUF file/],
+    [["--type", "nf4", "--embeddings", "int8", "-o", "folder"], /Cannot write int8 embeddings into a folder/],
+    [["--type", "q8_0", "--embeddings", "int8", "-o", "file.gguf"], /Cannot write int8 into a GGUF file/],
     [["--type", "nf4"], /Expected --type and --output, or --compare/],
     [["--type", "q4_k", "-o", "file.gguf"], /argument 'q4_k' is invalid/],
   ];
