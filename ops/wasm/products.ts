@@ -1,6 +1,6 @@
 /** Matrix products and attention: the kernels whose arguments do not fit in a few numbers. */
 import type { AttentionOptions, Backend, Operand } from "../../core/tensor/backend.ts";
-import { size } from "../../core/tensor/shape.ts";
+import { showShape, size } from "../../core/tensor/shape.ts";
 import { DTYPE } from "./codes.ts";
 import { bitsOf, type Context, rowsOf } from "./context.ts";
 import { broadcastStrides } from "./walks.ts";
@@ -28,6 +28,9 @@ export function productKernels(context: Context): ProductKernels {
       const fold = b.shape.length === 2 && !transposeA;
       const batch = fold ? 1 : size(lead);
       const m = fold ? size(a.shape.slice(0, -1)) : transposeA ? columnsA : rowsA;
+      if (b.dtype !== "f32" && b.shape.length > 2) {
+        throw new TypeError(`Cannot matmul by ${b.dtype} ${showShape(b.shape)}: coded weights have two axes`);
+      }
       if (batch * m * n === 0) return;
       const run = (offsets: number): void =>
         kernels().matmul(

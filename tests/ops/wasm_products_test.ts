@@ -241,6 +241,9 @@ Deno.test("attention() of wasm agrees with the reference across block borders", 
       mask: true,
     });
     attend(backends, { ...base, t: 65, s: 129, options: causal, bias: [false, true, true, true] });
+    // Eight heads of k and v take the pass that does a head whole.
+    attend(backends, { ...base, b: 4, t: 70, s: 70, options: causal, mask: true });
+    attend(backends, { ...base, b: 3, g: 3, t: 9, s: 140, options: OPTIONS, bias: [true, true, true, true] });
     attend(backends, { ...base, t: 1, s: 300, options: { ...causal, offset: 299 } });
   }));
 

@@ -1,7 +1,8 @@
 //! Derivatives of attention. With p = exp(scale · q kᵀ + bias − lse) computed again and D = rowsum(g ⊙ out):
-//! dv = pᵀ g, ds = p ⊙ (g vᵀ − D), dq = scale · ds k, dk = scale · dsᵀ q. Two passes: one task a block of keys sums dk and
-//! dv over all rows, one task a block of rows sums dq over all keys; nothing is summed across tasks, so the order is fixed.
-//! Oracle: ops/reference/attention.ts.
+//! dv = pᵀ g, ds = p ⊙ (g vᵀ − D), dq = scale · ds k, dk = scale · dsᵀ q. With many heads one task does a head of k and v
+//! whole, in five products a pair of blocks. With few there are two passes, seven products: one task a block of keys sums
+//! dk and dv over all rows, one task a block of rows sums dq over all keys. Nothing is summed across tasks, so the order is
+//! fixed by the shape. Oracle: ops/reference/attention.ts.
 
 use crate::attention::{KB, Problem, RB, Room, pack_rows, wide};
 use crate::decode::{Weight, dtype};
@@ -20,6 +21,8 @@ struct Buffers {
     keys: *mut f32,
     values: *mut f32,
     right: *mut f32,
+    right_q: *mut f32,
+    right_g: *mut f32,
     p: *mut f32,
     ds: *mut f32,
     left: *mut f32,
@@ -33,7 +36,7 @@ struct Buffers {
 const _: () = assert!(RB == KB);
 
 fn floats(d: usize) -> usize {
-    9 * RB * d + 3 * RB * KB + NR * KB.max(d) + 2 * RB + 256
+    11 * RB * d + 3 * RB * KB + NR * KB.max(d) + 2 * RB + 256
 }
 
 impl Buffers {
@@ -47,6 +50,8 @@ impl Buffers {
                 keys: room.take(KB * d),
                 values: room.take(KB * d),
                 right: room.take(RB * d),
+                right_q: room.take(RB * d),
+                right_g: room.take(RB * d),
                 p: room.take(RB * KB),
                 ds: room.take(RB * KB),
                 left: room.take(RB * KB),
@@ -106,21 +111,57 @@ impl Buffers {
         }
     }
 
-    /// Rows that lie one after another, as the right side of a product over them.
-    unsafe fn pack_right(&self, from: *const f32, rows: usize, d: usize) {
+    /// q and g of the loaded rows, as right sides of products over rows.
+    unsafe fn pack_rights(&self, rows: usize, d: usize) {
         unsafe {
-            let w = Weight::new(dtype::F32, from as usize, 0, d);
-            panels_b(&w, false, d, 0, rows, 0, d, self.buffer, self.right);
+            for (flat, right) in [(self.flat_q, self.right_q), (self.flat_g, self.right_g)] {
+                let w = Weight::new(dtype::F32, flat as usize, 0, d);
+                panels_b(&w, false, d, 0, rows, 0, d, self.buffer, right);
+            }
         }
     }
 
-    /// `sum` [n, d] += xᵀ · right, for x [rows, KB].
-    unsafe fn add_transposed(&self, x: *const f32, rows: usize, n: usize, d: usize, sum: *mut f32) {
+    /// dk += dsᵀ q and dv += pᵀ g for n keys whose vectors lie `lead` apart. q was scaled when it was gathered.
+    unsafe fn add_to_keys(&self, rows: usize, n: usize, d: usize, dk: *mut f32, dv: *mut f32, lead: usize) {
         unsafe {
-            for j in (0..n).step_by(MR) {
-                panel_a(x.add(j), MR.min(n - j), rows, 1, KB, self.left.add(j * rows));
+            for (x, right, sum) in [(self.ds, self.right_q, dk), (self.p, self.right_g, dv)] {
+                for j in (0..n).step_by(MR) {
+                    panel_a(x.add(j), MR.min(n - j), rows, 1, KB, self.left.add(j * rows));
+                }
+                tiles(rows, self.left, rows, right, n, d, sum, lead, false);
             }
-            tiles(rows, self.left, rows, self.right, n, d, sum, d, false);
+        }
+    }
+
+    /// sum_a [rows, d] += ds k for keys key..key + n.
+    unsafe fn add_to_rows(&self, p: &Problem, b: usize, g: usize, rows: usize, key: usize, n: usize) {
+        unsafe {
+            let (k, lead) = p.keys(p.k, b, g);
+            panels_b(&k, false, lead, key, n, 0, p.d, self.buffer, self.right);
+            for r in (0..rows).step_by(MR) {
+                panel_a(self.ds.add(r * KB), MR.min(rows - r), n, KB, 1, self.left.add(r * n));
+            }
+            tiles(n, self.left, n, self.right, rows, p.d, self.sum_a, p.d, false);
+        }
+    }
+
+    unsafe fn write_rows(&self, p: &Problem, b: usize, g: usize, first: usize, rows: usize) {
+        unsafe {
+            for r in 0..rows {
+                let to = (p.dq as *mut f32).add(p.at(b, g, first + r));
+                map1(self.sum_a.add(r * p.d), to, 0, p.d, |v| mul(v, splat(p.scale)));
+            }
+        }
+    }
+
+    unsafe fn write_bias(&self, p: &Problem, b: usize, g: usize, first: usize, rows: usize, key: usize, n: usize) {
+        unsafe {
+            if p.dbias != 0 {
+                for r in 0..rows {
+                    let to = (p.dbias as *mut f32).add(p.lse_at(b, g, first + r) * p.s + key);
+                    core::ptr::copy_nonoverlapping(self.ds.add(r * KB), to, n);
+                }
+            }
         }
     }
 }
@@ -142,21 +183,13 @@ unsafe fn keys_pass(p: &Problem, b: usize, g: usize, key: usize, x: &Buffers) {
                 continue;
             }
             x.load_rows(p, b, g, first, rows);
+            x.pack_rights(rows, p.d);
             x.weights(p, b, g, first, rows, key, n);
-            x.pack_right(x.flat_g, rows, p.d);
-            x.add_transposed(x.p, rows, n, p.d, x.sum_b);
-            x.pack_right(x.flat_q, rows, p.d);
-            x.add_transposed(x.ds, rows, n, p.d, x.sum_a);
-            if p.dbias != 0 {
-                for r in 0..rows {
-                    let to = (p.dbias as *mut f32).add(p.lse_at(b, g, first + r) * p.s + key);
-                    core::ptr::copy_nonoverlapping(x.ds.add(r * KB), to, n);
-                }
-            }
+            x.add_to_keys(rows, n, p.d, x.sum_a, x.sum_b, p.d);
+            x.write_bias(p, b, g, first, rows, key, n);
         }
         for j in 0..n {
             let at = ((b * p.s + key + j) * p.g + g) * p.d;
-            // q was scaled when it was gathered.
             core::ptr::copy_nonoverlapping(x.sum_a.add(j * p.d), (p.dk as *mut f32).add(at), p.d);
             core::ptr::copy_nonoverlapping(x.sum_b.add(j * p.d), (p.dv as *mut f32).add(at), p.d);
         }
@@ -176,19 +209,45 @@ unsafe fn rows_pass(p: &Problem, b: usize, g: usize, first: usize, x: &Buffers) 
             }
             x.load_keys(p, b, g, key, n);
             x.weights(p, b, g, first, rows, key, n);
-            let (k, lead) = p.keys(p.k, b, g);
-            panels_b(&k, false, lead, key, n, 0, p.d, x.buffer, x.right);
-            for r in (0..rows).step_by(MR) {
-                panel_a(x.ds.add(r * KB), MR.min(rows - r), n, KB, 1, x.left.add(r * n));
-            }
-            tiles(n, x.left, n, x.right, rows, p.d, x.sum_a, p.d, false);
+            x.add_to_rows(p, b, g, rows, key, n);
         }
-        for r in 0..rows {
-            let to = (p.dq as *mut f32).add(p.at(b, g, first + r));
-            map1(x.sum_a.add(r * p.d), to, 0, p.d, |v| mul(v, splat(p.scale)));
+        x.write_rows(p, b, g, first, rows);
+    }
+}
+
+/// All derivatives of one head of k and v; dk and dv are summed where they lie.
+unsafe fn head_pass(p: &Problem, b: usize, g: usize, x: &Buffers) {
+    unsafe {
+        let lead = p.g * p.d;
+        let first_key = b * p.s * lead + g * p.d;
+        let (dk, dv) = ((p.dk as *mut f32).add(first_key), (p.dv as *mut f32).add(first_key));
+        for j in 0..p.s {
+            zero(dk.add(j * lead), p.d);
+            zero(dv.add(j * lead), p.d);
+        }
+        for first in (0..p.rows()).step_by(RB) {
+            let rows = RB.min(p.rows() - first);
+            zero(x.sum_a, rows * p.d);
+            x.load_rows(p, b, g, first, rows);
+            x.pack_rights(rows, p.d);
+            for key in (0..p.s).step_by(KB) {
+                let n = KB.min(p.s - key);
+                if p.hidden(first, rows, key, n) {
+                    continue;
+                }
+                x.load_keys(p, b, g, key, n);
+                x.weights(p, b, g, first, rows, key, n);
+                x.add_to_keys(rows, n, p.d, dk.add(key * lead), dv.add(key * lead), lead);
+                x.add_to_rows(p, b, g, rows, key, n);
+                x.write_bias(p, b, g, first, rows, key, n);
+            }
+            x.write_rows(p, b, g, first, rows);
         }
     }
 }
+
+/// Heads from which on one task a head shares the work well enough.
+const MANY: usize = 8;
 
 /// Words in `words` as in `Problem`.
 #[wasm_bindgen]
@@ -200,14 +259,20 @@ pub unsafe fn attention_grad(words: u32) {
     let d = wide(p.d);
     let (scratch, step) = memory::private(4 * floats(d));
     let buffers = |thread: usize| unsafe { Buffers::new(d, Room((scratch + thread * step) as *mut f32)) };
-    let cost = (p.b as u64 * p.g as u64 * p.rows() as u64 * p.s as u64 * (p.d as u64 / 4 + 4)).min(u32::MAX as u64) as usize;
+    let work = p.b as u64 * p.g as u64 * p.rows() as u64 * p.s as u64 * (p.d as u64 / 4 + 4);
+    let cost = work.min(u32::MAX as u64) as usize;
+    let heads = p.b * p.g;
+    if heads >= MANY {
+        pool::run(heads, cost, |task, thread| unsafe { head_pass(&p, task / p.g, task % p.g, &buffers(thread)) });
+        return;
+    }
     let blocks = p.s.div_ceil(KB);
-    pool::run(p.b * p.g * blocks, cost, |task, thread| unsafe {
+    pool::run(heads * blocks, cost, |task, thread| unsafe {
         let (item, block) = (task / blocks, task % blocks);
         keys_pass(&p, item / p.g, item % p.g, block * KB, &buffers(thread));
     });
     let blocks = p.rows().div_ceil(RB);
-    pool::run(p.b * p.g * blocks, cost, |task, thread| unsafe {
+    pool::run(heads * blocks, cost, |task, thread| unsafe {
         let (item, block) = (task / blocks, task % blocks);
         rows_pass(&p, item / p.g, item % p.g, block * RB, &buffers(thread));
     });

@@ -140,32 +140,47 @@ unsafe fn decode_block(dtype: u32, p: *const u8, out: *mut f32) {
             Q4_K | Q5_K => {
                 let (d, m) = (half_at(p), half_at(p.add(2)));
                 let codes = p.add(if dtype == Q4_K { 16 } else { 48 });
-                for group in 0..8 {
-                    let scale = splat(d * six_bits(p.add(4), group, 0));
-                    let least = splat(-(m * six_bits(p.add(4), group, 4)));
+                for pair in 0..4 {
+                    // Two groups share 32 bytes: the first has the low nibbles, the second the high ones.
+                    let (first, second) = (2 * pair, 2 * pair + 1);
+                    let scale = [first, second].map(|group| splat(d * six_bits(p.add(4), group, 0)));
+                    let least = [first, second].map(|group| splat(-(m * six_bits(p.add(4), group, 4))));
                     for part in 0..2 {
-                        let q = bytes16(codes.add(32 * (group / 2) + 16 * part));
-                        let mut q = if group % 2 == 0 { low(q) } else { high(q) };
+                        let q = bytes16(codes.add(32 * pair + 16 * part));
+                        let (mut a, mut b) = (low(q), high(q));
                         if dtype == Q5_K {
-                            let bit = u8x16_splat(1 << group);
-                            let set = u8x16_eq(v128_and(bytes16(p.add(16 + 16 * part)), bit), bit);
-                            q = v128_or(q, v128_and(set, u8x16_splat(16)));
+                            let bits = bytes16(p.add(16 + 16 * part));
+                            let fifth = |group: usize| {
+                                let bit = u8x16_splat(1 << group);
+                                v128_and(u8x16_eq(v128_and(bits, bit), bit), u8x16_splat(16))
+                            };
+                            (a, b) = (v128_or(a, fifth(first)), v128_or(b, fifth(second)));
                         }
-                        put16(q, scale, least, out.add(32 * group + 16 * part));
+                        put16(a, scale[0], least[0], out.add(32 * first + 16 * part));
+                        put16(b, scale[1], least[1], out.add(32 * second + 16 * part));
                     }
                 }
             }
             _ => {
                 let d = half_at(p.add(208));
-                for group in 0..16 {
-                    // Groups of 16: eight in each half of 128; a quarter of 32 takes two bits of the same 32 bytes.
-                    let (part, quarter, side) = (group / 8, group / 2 % 4, group % 2);
-                    let q = bytes16(p.add(64 * part + 32 * (quarter % 2) + 16 * side));
-                    let q = if quarter < 2 { low(q) } else { high(q) };
-                    let top = u8x16_shr(bytes16(p.add(128 + 32 * part + 16 * side)), 2 * quarter as u32);
-                    let top = u8x16_shl(v128_and(top, u8x16_splat(3)), 4);
-                    let scale = splat(d * *(p.add(192 + group) as *const i8) as f32);
-                    put16_signed(i8x16_sub(v128_or(q, top), i8x16_splat(32)), scale, out.add(16 * group));
+                for part in 0..2 {
+                    for side in 0..2 {
+                        // Four quarters of 32 take two bits each of the same 32 bytes.
+                        let (q, top) = (p.add(64 * part + 16 * side), bytes16(p.add(128 + 32 * part + 16 * side)));
+                        let (a, b) = (bytes16(q), bytes16(q.add(32)));
+                        let bits = |mask: u8| v128_and(top, u8x16_splat(mask));
+                        let codes = [
+                            v128_or(low(a), u8x16_shl(bits(0x03), 4)),
+                            v128_or(low(b), u8x16_shl(bits(0x0c), 2)),
+                            v128_or(high(a), bits(0x30)),
+                            v128_or(high(b), u8x16_shr(bits(0xc0), 2)),
+                        ];
+                        for (quarter, code) in codes.into_iter().enumerate() {
+                            let group = 8 * part + 2 * quarter + side;
+                            let scale = splat(d * *(p.add(192 + group) as *const i8) as f32);
+                            put16_signed(i8x16_sub(code, i8x16_splat(32)), scale, out.add(16 * group));
+                        }
+                    }
                 }
             }
         }
