@@ -7,5 +7,7 @@ export * from "./repeated_blocks.ts";
 export * from "./block_diagonal.ts";
 export * from "./reflections.ts";
 export * from "./chain.ts";
+export * from "./convolution.ts";
 export * from "./fourier.ts";
 export * from "./fastfood.ts";
+export * from "./triplets.ts";

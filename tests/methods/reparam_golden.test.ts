@@ -5,7 +5,6 @@
 import {
   type Adapter,
   forward,
-  graft,
   keep,
   leaves,
   lossAndGradients,

@@ -213,11 +213,12 @@ t = {"w1b": n(R, I, K1, K2), "w1a": n(O, R), "w2b": n(R, I, K1, K2), "w2a": n(O,
 pure("loha_convolution", {**t, "weight": lyco_loha.diff_weight(t["w1b"], t["w1a"], t["w2b"], t["w2a"], None, None,
                                                               gamma=torch.tensor(0.7))})
 t = {"w1": n(2, 2), "w2": n(3, 2, K1, K2)}
+# The functional form scales by gamma / w?a.shape[1]: by 1 where both are full, by the output's size, not r, under Tucker.
 pure("lokr_convolution", {**t, "weight": lyco_lokr.diff_weight(t["w1"], None, None, t["w2"], None, None, None,
                                                               gamma=0.7)})
 t = {"w1": n(2, 2), "w2a": n(R, 3), "w2b": n(R, 2), "t2": n(R, R, K1, K2)}
 pure("lokr_tucker", {**t, "weight": lyco_lokr.diff_weight(t["w1"], None, None, None, t["w2a"], t["w2b"], t["t2"],
-                                                         gamma=0.7 * R)})
+                                                         gamma=0.7 * 3)})
 t = {"w1a": n(2, R), "w1b": n(R, 2), "w2a": n(3, R), "w2b": n(R, 2, K1, K2)}
 pure("lokr_split_convolution", {**t, "weight": lyco_lokr.diff_weight(None, t["w1a"], t["w1b"], None, t["w2a"], t["w2b"],
                                                                     None, gamma=0.7 * R)})

@@ -1,0 +1,41 @@
+/**
+ * Weights of convolutions in LyCORIS's forms (Yeh et al. 2023, arXiv 2309.14859): the kernels [out, in, ...window] that LoHa
+ * and LoKr put on one, from their factors. Pure functions; a Tucker core keeps the window's axes in a small tensor.
+ */
+import type { Tensor } from "../tensor/mod.ts";
+import { matmul, multiply, permute, reshape } from "../../ops/mod.ts";
+
+/** A Tucker decomposition: core [r1, r2, ...window], out [r1, out], in [r2, in]. */
+export interface TuckerFactors {
+  readonly core: Tensor;
+  readonly out: Tensor;
+  readonly in: Tensor;
+}
+
+/** Σ_ij core[i, j, …] out[i, ·] in[j, ·]: [out, in, ...window]. */
+export function tuckerWeight({ core, out, in: input }: TuckerFactors): Tensor {
+  const [r1, r2, ...window] = core.shape as readonly [number, number, ...number[]];
+  const [o, i] = [out.shape[1]!, input.shape[1]!];
+  const byOut = reshape(matmul(out, reshape(core, [r1, -1]), { transposeA: true }), [o, r2, -1]); // [out, r2, window]
+  const byBoth = matmul(byOut, input, { transposeA: true }); // [out, window, in]
+  return reshape(permute(byBoth, [0, 2, 1]), [o, i, ...window]);
+}
+
+/** A low-rank pair a [out, r], b [r, in, ...window]: [out, in, ...window]. */
+export function splitWeight(a: Tensor, b: Tensor): Tensor {
+  const [r, ...rest] = b.shape as readonly [number, ...number[]];
+  return reshape(matmul(a, reshape(b, [r, -1])), [a.shape[0]!, ...rest]);
+}
+
+/** LoHa's kernel: scale · first ⊙ second, both [out, in, ...window]. */
+export function hadamardKernel(first: Tensor, second: Tensor, scale: number): Tensor {
+  return multiply(multiply(first, second), scale);
+}
+
+/** LoKr's kernel: scale · w1 ⊗ w2 for w1 [o1, i1] and w2 [o2, i2, ...window], which spans the window alone. */
+export function kroneckerKernel(w1: Tensor, w2: Tensor, scale: number): Tensor {
+  const [o1, i1] = w1.shape as readonly [number, number];
+  const [o2, i2, ...window] = w2.shape as readonly [number, number, ...number[]];
+  const outer = multiply(reshape(w1, [o1, 1, i1, 1, 1]), reshape(w2, [1, o2, 1, i2, -1]));
+  return multiply(reshape(outer, [o1 * o2, i1 * i2, ...window]), scale);
+}
