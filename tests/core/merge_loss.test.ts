@@ -6,6 +6,7 @@ import {
   dispose,
   fn,
   lookup,
+  mapTree,
   memory,
   merge,
   mergeLoss,
@@ -16,6 +17,7 @@ import {
 } from "../../core/mod.ts";
 import { loadModel } from "../../io/load_model.ts";
 import { lora } from "../../methods/mod.ts";
+import { zeros } from "../../ops/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { wasm } from "../../ops/wasm/mod.ts";
 import { GOLDEN } from "../support/golden.ts";
@@ -30,7 +32,12 @@ for (const backend of [reference(), await wasm({ threads: 1 })]) {
     const model = await loadModel(`${GOLDEN}llama_tiny/base`, { backend, dtype: "f16" });
     // So small that most entries round back to the base.
     const method = lora({ rank: 2, alpha: 2e-3, targets: ["q_proj", "down_proj"], initialization: "none" });
-    const adapter = adapt(model, method, 9);
+    const fresh = adapt(model, method, 9);
+    // A weight whose update is zero everywhere: its entries count neither as changed nor as lost.
+    const untouched = lookup(fresh.params, "model.layers.0.mlp.down_proj.b") as Tensor;
+    const nothing = zeros(untouched.shape, backend);
+    const params = mapTree(fresh.params, (leaf) => leaf === untouched ? nothing : leaf);
+    const adapter = { ...fresh, params };
     const exact = merge(model, adapter);
     const sums = [0, 0, 0, 0];
     for (const path of paths) {
@@ -62,7 +69,7 @@ for (const backend of [reference(), await wasm({ threads: 1 })]) {
       weights: loss.weights.map(({ path }) => ({ path, dtype: "f32", lost: 0, unchanged: 0 })),
     });
     exact.dispose();
-    dispose(adapter.params);
+    dispose([fresh.params, nothing]);
     model.dispose();
     assert.equal(memory(backend).live, before);
   });
@@ -83,6 +90,21 @@ Deno.test("mergeLoss() of a merge that requantizes loses more the fewer bits the
   dispose(adapter.params);
   model.dispose();
   assert.equal(memory(backend).live, 0);
+});
+
+Deno.test("mergeLoss() measures a tied head's update from the table that it had", async () => {
+  const model = await loadModel(`${GOLDEN}llama_tiny/base`, { backend: reference() });
+  const adapter = adapt(
+    model,
+    lora({ rank: 2, alpha: 1e-3, targets: ["lm_head"], initialization: "none" }),
+    4,
+  );
+  const { weights: [head, ...rest], lost } = await mergeLoss(model, adapter, { dtype: "f16" });
+  assert.deepEqual([head!.path, rest.length], ["lm_head.weight", 0]);
+  // The update is 1e-3 of the size of the weights' own steps, so most of it is lost.
+  assert.ok(lost > 0.1);
+  dispose(adapter.params);
+  model.dispose();
 });
 
 Deno.test("mergeLoss() refuses what merge refuses", async () => {

@@ -134,6 +134,24 @@ Deno.test("quantize() stores embeddings as asked, and weightBytes() adds what th
   small.dispose();
 });
 
+Deno.test("quantize() of a tied head codes the table that it shares, and of its own head the head", async () => {
+  const tied = quantize(model, { dtype: "int8", targets: ["lm_head"] });
+  const dtypes = (m: Model): readonly string[] =>
+    weightLeaves(m.weights).filter(([, leaf]) => leaf.dtype !== "f32").map(([path, leaf]) =>
+      `${path} ${leaf.dtype}`
+    );
+  assert.deepEqual(dtypes(tied), ["model.embed_tokens.weight int8"]);
+  tied.dispose();
+  const untied = await loadModel(`${GOLDEN}formats/bnb_nf4`, { backend: backend!, dtype: "f32" });
+  const coded = quantize(untied, { dtype: "nf4", embeddings: "int8" });
+  assert.deepEqual(dtypes(coded).filter((leaf) => leaf.endsWith("int8")).sort(), [
+    "lm_head.weight int8",
+    "model.embed_tokens.weight int8",
+  ]);
+  coded.dispose();
+  untied.dispose();
+});
+
 Deno.test("quantize() on quantized weights needs requantize, and dequantize() undoes it within the code's step", async () => {
   const small = quantize(model, { dtype: "int8" });
   assert.throws(
