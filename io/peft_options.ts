@@ -140,7 +140,7 @@ function ia3Main(fields: PeftFields, standard: () => readonly string[], model: M
 }
 
 function withExtras(part: MainPart, fields: PeftFields, model: Model): FolderParts {
-  const saved = namesField("modules_to_save", fields["modules_to_save"]) ?? [];
+  const saved = headNames(namesField("modules_to_save", fields["modules_to_save"]) ?? [], fields, model);
   const modules = saved.length > 0 ? savedNames(saved, model) : undefined;
   const given = fields["trainable_token_indices"] ?? null;
   const tokens = given === null ? undefined : tokensOf(given, model.spec);
@@ -152,6 +152,13 @@ function withExtras(part: MainPart, fields: PeftFields, model: Model): FolderPar
     ...tokens && { tokens },
     fixed: modules && !ensured ? loneEmbeddings(modules, model.spec) : [],
   };
+}
+
+/** For classifiers PEFT adds two names that heads go by; a model has one of them. */
+function headNames(names: readonly string[], fields: PeftFields, model: Model): readonly string[] {
+  if (fields["task_type"] !== "SEQ_CLS" && fields["task_type"] !== "TOKEN_CLS") return names;
+  const isThere = (name: string): boolean => modulesEndingWith([name], model).length > 0;
+  return names.filter((name) => !["classifier", "score"].includes(name) || isThere(name));
 }
 
 /** Names that mean in our reading what the given ones mean in PEFT's. */
