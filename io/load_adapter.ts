@@ -43,13 +43,18 @@ export interface LoadAdapterOptions {
  * @throws {RangeError} when a key is missing, unexpected or of the wrong shape, when targets match nothing, or when the
  * config asks for something that is not supported; the message names it.
  * @throws {TypeError} when there are only pickled weights, which are never read.
+ * @example
+ * ```ts
+ * import { loadAdapter } from "@graft/peft";
+ * // const tuned = graft(model, await loadAdapter("folder", model));
+ * ```
  */
 export async function loadAdapter(
   source: string,
   model: Model,
   options: LoadAdapterOptions = {},
 ): Promise<Adapter> {
-  const { folder, name } = await adapterFolder(await localFolder(source), options.name);
+  const { folder, name } = await adapterFolder(await localFolder(source, options.name), options.name);
   const configPath = `${folder}/${PEFT_FILES.config}`;
   const config = readPeftConfig(configPath, await Deno.readFile(configPath));
   const parts = partsOfConfig(config, model);
@@ -77,10 +82,13 @@ export async function loadAdapter(
   }
 }
 
-async function localFolder(source: string): Promise<string> {
+async function localFolder(source: string, name: string | undefined): Promise<string> {
   const exists = await Deno.stat(source).then(() => true, () => false);
   if (exists) return source.replace(/\/+$/, "");
-  if (hubId(source) !== undefined) return await download(source);
+  if (hubId(source) !== undefined) {
+    const files = [PEFT_FILES.config, PEFT_FILES.weights].map((file) => `${name}/${file}`);
+    return await download(source, name === undefined || name === "default" ? {} : { files });
+  }
   throw new RangeError(
     `Cannot load an adapter from "${source}": there is no such folder, and it is no hub id`,
   );

@@ -16,8 +16,8 @@ import {
 import { chosenPaths, type PeftTargets, pythonSource, shortNames } from "../formats/peft_targets.ts";
 import type { FixedWeightsOptions } from "../methods/fixed_weights.ts";
 import { doraPeft } from "../methods/dora_peft.ts";
-import type { Ia3Options } from "../methods/ia3.ts";
-import { ia3Peft, scalesInput } from "../methods/ia3_peft.ts";
+import { type Ia3Options, scalesInput } from "../methods/ia3.ts";
+import { ia3Peft } from "../methods/ia3_peft.ts";
 import type { LoraOptions } from "../methods/lora.ts";
 import { loraPeft } from "../methods/lora_peft.ts";
 import type { ModulesToSaveOptions } from "../methods/modules_to_save.ts";

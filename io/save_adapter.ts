@@ -51,6 +51,11 @@ export interface SaveAdapterOptions {
  *
  * @throws {TypeError} when a PEFT folder cannot hold the method.
  * @throws {RangeError} when parameters do not fit the model, or PEFT would lose weights under the adapter's name.
+ * @example
+ * ```ts
+ * import { saveAdapter } from "@graft/peft";
+ * // await saveAdapter("out", adapter, model, { card: { licence: "apache-2.0" } });
+ * ```
  */
 export async function saveAdapter(
   folder: string,
@@ -115,7 +120,7 @@ function configOf(
   const { main, saved, tokens, fixed = [] } = parts;
   const common = {
     base_model_name_or_path: model.source ?? null,
-    task_type: ["llama", "gpt2"].includes(model.spec.architecture) ? "CAUSAL_LM" : null,
+    task_type: taskOf(model.spec.architecture),
   };
   if (main === undefined) {
     if (tokens === undefined || saved !== undefined) {
@@ -165,6 +170,19 @@ function configOf(
       },
     },
   };
+}
+
+/** What PEFT wraps the base in; without it, a plain PeftModel. */
+function taskOf(architecture: string): string | null {
+  switch (architecture) {
+    case "llama":
+    case "gpt2":
+      return "CAUSAL_LM";
+    case "t5":
+      return "SEQ_2_SEQ_LM";
+    default:
+      return null;
+  }
 }
 
 /** PEFT never adapts a layer inside a saved module. */

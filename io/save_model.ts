@@ -40,6 +40,11 @@ type Bitsandbytes = "nf4" | "fp4" | "nf4_double" | "fp4_double" | "int8";
  *
  * @throws {TypeError} when the model has grafted edits, which weights alone do not hold, weights that its architecture has
  * no place for (a merged bias), or a dtype that the format lacks.
+ * @example
+ * ```ts
+ * import { saveModel } from "@graft/peft";
+ * // await saveModel("out", merge(model, adapter), { dtype: "bf16" });
+ * ```
  */
 export async function saveModel(path: string, model: Model, options: SaveModelOptions = {}): Promise<void> {
   const [edit] = allEdits(model.weights);

@@ -42,10 +42,7 @@ export interface Ia3Options extends TargetOptions {
  */
 export function ia3(options: Ia3Options = {}): Method {
   const targets = { ...options, targets: options.targets ?? standard };
-  const atInput = (place: MatrixPlace): boolean =>
-    options.feedForward === undefined
-      ? place.kind === "linear" && place.role === "down"
-      : options.feedForward.some((name) => nameMatches(name, place.path));
+  const atInput = (place: MatrixPlace): boolean => scalesInput(place, options);
   return {
     name: "ia3",
     config: options as unknown as Readonly<Record<string, Json>>,
@@ -69,6 +66,13 @@ export function ia3(options: Ia3Options = {}): Method {
         };
       }),
   };
+}
+
+/** Whether a target is scaled at its input rather than at its output. */
+export function scalesInput(place: MatrixPlace, options: Ia3Options): boolean {
+  return options.feedForward === undefined
+    ? place.kind === "linear" && place.role === "down"
+    : options.feedForward.some((name) => nameMatches(name, place.path));
 }
 
 const standard = (place: Place): boolean =>

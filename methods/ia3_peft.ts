@@ -2,8 +2,8 @@
  * (IA)³ in PEFT folders: `ia3_l` below the layer's path, [out, 1] where it scales the output and [1, in] where it scales
  * the input; [out] and [in] in our params.
  */
-import { type MatrixPlace, nameMatches, sizesOf } from "../core/mod.ts";
-import { ia3, type Ia3Options } from "./ia3.ts";
+import { type MatrixPlace, sizesOf } from "../core/mod.ts";
+import { ia3, type Ia3Options, scalesInput } from "./ia3.ts";
 import { flagField, type PeftCodec, type PeftTensor } from "./peft_codec.ts";
 
 /** The codec of `peft_type` "IA3". `feedforward_modules` is settled with the targets. */
@@ -25,13 +25,6 @@ export const ia3Peft: PeftCodec<Ia3Options> = {
   method: ia3,
   tensors: (places, options) => places.map((place) => vector(place, options)),
 };
-
-/** Whether a target is scaled at its input. */
-export function scalesInput(place: MatrixPlace, options: Ia3Options): boolean {
-  return options.feedForward === undefined
-    ? place.kind === "linear" && place.role === "down"
-    : options.feedForward.some((name) => nameMatches(name, place.path));
-}
 
 function vector(place: MatrixPlace, options: Ia3Options): PeftTensor {
   const { path } = place;

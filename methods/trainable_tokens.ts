@@ -18,7 +18,7 @@ import {
   nest,
   scope,
   type Spec,
-  Tensor,
+  type Tensor,
   type Tree,
   type WeightEdit,
 } from "../core/mod.ts";

@@ -1,4 +1,4 @@
-/** What saveAdapter and loadAdapter refuse, and that saving then loading is the identity. */
+/** What saveAdapter refuses, and that saving then loading is the identity. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
@@ -14,10 +14,7 @@ import {
   type Tree,
 } from "../../core/mod.ts";
 import { openSafetensors } from "../../formats/safetensors.ts";
-import { writeSafetensors } from "../../formats/safetensors_write.ts";
-import type { WritableTensor } from "../../formats/tensor_file.ts";
 import { loadAdapter } from "../../io/load_adapter.ts";
-import { loadModel } from "../../io/load_model.ts";
 import { saveAdapter } from "../../io/save_adapter.ts";
 import {
   dora,
@@ -31,7 +28,6 @@ import {
 } from "../../methods/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertNoLeak } from "../support/assert.ts";
-import { GOLDEN } from "../support/golden.ts";
 import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
 
 async function inFolder(run: (folder: string) => Promise<void>): Promise<void> {
@@ -256,171 +252,3 @@ Deno.test("saveAdapter() refuses what a PEFT folder cannot hold", async () => {
   model.dispose();
   tied.dispose();
 });
-
-/** PEFT's own folder for q_proj and v_proj, with its config or its tensors changed. */
-async function withFolder(
-  change: {
-    readonly config?: Readonly<Record<string, unknown>>;
-    readonly tensors?: (all: readonly WritableTensor[]) => readonly WritableTensor[];
-  },
-  run: (folder: string) => Promise<void>,
-): Promise<void> {
-  await inFolder(async (folder) => {
-    const from = `${GOLDEN}peft/default_targets`;
-    const config = JSON.parse(Deno.readTextFileSync(`${from}/adapter_config.json`));
-    Deno.writeTextFileSync(`${folder}/adapter_config.json`, JSON.stringify({ ...config, ...change.config }));
-    const file = openSafetensors(`${from}/adapter_model.safetensors`);
-    const tensors = [...file.tensors.values()];
-    await writeSafetensors(`${folder}/adapter_model.safetensors`, change.tensors?.(tensors) ?? tensors);
-    file.close();
-    await run(folder);
-  });
-}
-
-const withTiny = async (run: (model: Model) => Promise<void>): Promise<void> => {
-  await assertNoLeak(async () => {
-    const model = await loadModel(`${GOLDEN}llama_tiny/base`, { backend: reference() });
-    await run(model);
-    model.dispose();
-  });
-};
-
-Deno.test("loadAdapter() names the field that it cannot honour", () =>
-  withTiny(async (model) => {
-    const refused: Readonly<Record<string, readonly [unknown, RegExp]>> = {
-      alora_invocation_tokens: [[1, 2], /activated LoRA/],
-      use_qalora: [true, /QALoRA/],
-      layer_replication: [[[0, 1], [0, 2]], /repeated layers/],
-      target_parameters: [["mlp.experts.down_proj"], /bare parameters/],
-      megatron_config: [{ a: 1 }, /Megatron/],
-      kasa_config: [{ a: 1 }, /KaSA/],
-      an_invention: [0.5, /not known and could change/],
-      init_lora_weights: ["pissa_niter_4", /init_lora_weights "pissa_niter_4": that changed the base/],
-      bias: ["some", /"bias" .* but found "some"/],
-      r: ["8", /"r" .* a number but found "8"/],
-      target_modules: [["q_proj", "w_proj"], /"w_proj" matches no layer .*q_proj/],
-      layers_to_transform: [[7], /match no layer.*layers_to_transform/],
-      exclude_modules: [["q_proj", "v_proj"], /match no layer.*exclude_modules/],
-      modules_to_save: [["score"], /"score" of modules_to_save matches no module/],
-      trainable_token_indices: [[99], /below 37 .* found 99/],
-    };
-    for (const [name, [value, reason]] of Object.entries(refused)) {
-      await withFolder({ config: { [name]: value } }, (folder) =>
-        assert.rejects(loadAdapter(folder, model), reason, name));
-    }
-    const malformed = { target_modules: "(q|v_proj" };
-    await withFolder({ config: malformed }, (folder) =>
-      assert.rejects(loadAdapter(folder, model), /Cannot read the pattern/));
-    const other = { peft_type: "VBLORA" };
-    await withFolder({ config: other }, (folder) =>
-      assert.rejects(loadAdapter(folder, model), /of type VBLORA/));
-    const tied = { ensure_weight_tying: true, target_modules: ["embed_tokens"] };
-    await withFolder({ config: tied }, (folder) =>
-      assert.rejects(loadAdapter(folder, model), /shares A and B/));
-  }));
-
-Deno.test("loadAdapter() ignores fields that are off or say nothing of the result", () =>
-  withTiny(async (model) => {
-    const config = {
-      an_invention: null,
-      another: false,
-      a_third: [],
-      eva_config: { rho: 2 },
-      runtime_config: { ephemeral_gpu_offload: false },
-      init_lora_weights: "eva",
-      inference_mode: false,
-      revision: "main",
-      base_model_name_or_path: "org/other",
-      lora_dropout: null,
-    };
-    await withFolder({ config }, async (folder) => free(await loadAdapter(folder, model)));
-  }));
-
-Deno.test("loadAdapter() takes keys without a prefix", () =>
-  withTiny(async (model) => {
-    const bare = (all: readonly WritableTensor[]) =>
-      all.map((t) => ({ ...t, name: t.name.replace("base_model.model.", "") }));
-    await withFolder({ tensors: bare }, async (folder) => {
-      const [one, two] = [
-        await loadAdapter(folder, model),
-        await loadAdapter(`${GOLDEN}peft/default_targets`, model),
-      ];
-      assert.deepEqual(await numbersOf(one.params), await numbersOf(two.params));
-      free(one);
-      free(two);
-    });
-  }));
-
-Deno.test("loadAdapter() names keys that are missing, unexpected or of the wrong shape", () =>
-  withTiny(async (model) => {
-    const key = "model.layers.1.self_attn.v_proj.lora_B.weight";
-    const without = (all: readonly WritableTensor[]) => all.filter((t) => !t.name.endsWith(key));
-    await withFolder(
-      { tensors: without },
-      (folder) =>
-        assert.rejects(loadAdapter(folder, model), new RegExp(`"${RegExp.escape(key)}" is missing`)),
-    );
-    const renamed = (all: readonly WritableTensor[]) =>
-      all.map((t) => t.name.endsWith(key) ? { ...t, name: t.name.replace("lora_B", "lora_C") } : t);
-    await withFolder(
-      { tensors: renamed },
-      (folder) =>
-        assert.rejects(loadAdapter(folder, model), /is missing; ".*lora_C\.weight" is not expected/),
-    );
-    const turned = (all: readonly WritableTensor[]) =>
-      all.map((t) => t.name.endsWith(key) ? { ...t, shape: [...t.shape].reverse() } : t);
-    await withFolder(
-      { tensors: turned },
-      (folder) =>
-        assert.rejects(loadAdapter(folder, model), /lora_B\.weight": expected \[12, 3\] but found \[3, 12\]/),
-    );
-    const twice = (all: readonly WritableTensor[]) => [...all, { ...all[0]!, name: all[0]!.name.slice(17) }];
-    await withFolder(
-      { tensors: twice },
-      (folder) => assert.rejects(loadAdapter(folder, model), /with and without the prefix/),
-    );
-    // Another base: its name is in the message, the shapes decide.
-    const other = await loadModel(`${GOLDEN}peft/bases/llama_untied`, { backend: reference() });
-    await withFolder(
-      {},
-      (folder) =>
-        assert.rejects(
-          loadAdapter(folder, other),
-          /its base was .*llama_tiny.*expected \[3, 12\] but found \[3, 24\]/,
-        ),
-    );
-    other.dispose();
-  }));
-
-Deno.test("loadAdapter() refuses a tied tensor that is stored twice with other numbers", async () => {
-  await assertNoLeak(async () => {
-    const model = await loadModel(`${GOLDEN}peft/bases/qwen2`, { backend: reference() });
-    await inFolder(async (folder) => {
-      const from = `${GOLDEN}peft/only_tokens_tied`;
-      Deno.copyFileSync(`${from}/adapter_config.json`, `${folder}/adapter_config.json`);
-      const file = openSafetensors(`${from}/adapter_model.safetensors`);
-      const tensors = [...file.tensors.values()].map((t) =>
-        t.name.includes("lm_head") ? { ...t, read: () => t.read().fill(0) } : t
-      );
-      await writeSafetensors(`${folder}/adapter_model.safetensors`, tensors);
-      file.close();
-      await assert.rejects(loadAdapter(folder, model), /"lm_head\.trainable_tokens_delta" differs from/);
-    });
-    model.dispose();
-  });
-});
-
-Deno.test("loadAdapter() says what a folder lacks, and never opens pickled weights", () =>
-  withTiny(async (model) => {
-    await withFolder({}, async (folder) => {
-      Deno.renameSync(`${folder}/adapter_model.safetensors`, `${folder}/adapter_model.bin`);
-      await assert.rejects(loadAdapter(folder, model), /adapter_model\.bin is a pickle file/);
-      Deno.removeSync(`${folder}/adapter_model.bin`);
-      await assert.rejects(loadAdapter(folder, model), /has no adapter_model\.safetensors/);
-      Deno.writeTextFileSync(`${folder}/adapter_config.json`, '{"config": {}}');
-      await assert.rejects(loadAdapter(folder, model), /no "peft_type"/);
-      Deno.removeSync(`${folder}/adapter_config.json`);
-      await assert.rejects(loadAdapter(folder, model), /has no adapter_config\.json/);
-    });
-    await assert.rejects(loadAdapter("/no/such/folder", model), /no such folder/);
-  }));

@@ -127,6 +127,17 @@ Deno.test("saveModel() decodes what a folder does not have, and converts on dema
     for (const made of [both, four, small]) made.dispose();
   }));
 
+Deno.test("saveModel() decodes quantized Conv1D matrices, which transformers would turn", () =>
+  withBase("peft/bases/gpt2", async (model, folder) => {
+    const small = quantize(model, { dtype: "nf4" });
+    await saveModel(folder, small);
+    assert.equal(configAt(folder)["quantization_config"], undefined);
+    const again = await loadModel(folder, { backend });
+    assertClose(await logitsOf(again), await logitsOf(small), 1e-6, "logits");
+    again.dispose();
+    small.dispose();
+  }));
+
 Deno.test("saveModel() writes GGUF files", async () => {
   for (const base of ["peft/bases/llama_untied", "peft/bases/qwen2", "peft/bases/gpt2", "llama_tiny/base"]) {
     await withBase(base, async (model, folder) => {

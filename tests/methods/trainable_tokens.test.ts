@@ -1,9 +1,10 @@
 /** Trainable tokens and whole modules obey the laws of methods; only the chosen rows move. */
 import assert from "node:assert/strict";
-import { leaves, lookup, merge, read, Tensor } from "../../core/mod.ts";
+import { forward, graft, leaves, lookup, merge, quantize, read, type Tensor } from "../../core/mod.ts";
 import { compose, modulesToSave, trainableTokens } from "../../mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertNoLeak } from "../support/assert.ts";
+import { BACKENDS, withBackend } from "../support/backends.ts";
 import { methodLaws } from "../support/method_laws.ts";
 import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
 
@@ -51,6 +52,23 @@ Deno.test("trainableTokens() changes its rows and no other", async () => {
     model.dispose();
   });
 });
+
+for (const name of BACKENDS) {
+  Deno.test(`trainableTokens() works over a table in bfloat16 on ${name}`, () =>
+    withBackend(name, (backend) =>
+      assertNoLeak(async () => {
+        const wide = tinyLlama(backend, 1);
+        const model = quantize(wide, { dtype: "f32", embeddings: "bf16" });
+        const method = trainableTokens({ tokens: [4] });
+        const params = method.init({ model, key: 0 });
+        const batch = { inputIds: [[4, 1, 2]] };
+        const [bare, tuned] = [model, graft(model, { method, params })].map((m) => forward(m, batch).logits);
+        assert.deepEqual(await read(tuned!), await read(bare!));
+        for (const t of [bare!, tuned!, ...leaves(params).map(([, t]) => t)]) t.storage.free();
+        model.dispose();
+        wide.dispose();
+      })));
+}
 
 Deno.test("trainableTokens() refuses ids that are no rows, and tied heads alone", () => {
   const [untied, tied] = [tinyLlama(reference(), 0), tinyGpt2(reference(), 0)];
