@@ -31,17 +31,17 @@ export function finetune(program: Command): void {
     .option("-o, --output <folder>", "where the adapter goes; must not exist")
     .addOption(choice("--method <name>", "what is trained", METHODS).default("lora"));
   modelFlags(command)
-    .option("--rank <r>", "of lora, rslora, qlora; default 8", integer())
+    .option("--rank <r>", "of lora, rslora, dora, qlora; default 8", integer())
     .addOption(
       rare(option("--alpha <a>", "scale of the update; default twice the rank", number({ above: 0 }))),
     )
-    .addOption(rare(option("--dropout <p>", "in the adapter; default 0.05", number({ from: 0, below: 1 }))))
+    .addOption(rare(option("--dropout <p>", "in the adapter; default 0", number({ from: 0, below: 1 }))))
     .option("--targets <names>", 'layers between commas, or "all-linear"; default by the method', names)
     .option("--learning-rate <x>", "peak; default by the method", number({ above: 0 }))
     .addOption(rare(choice("--schedule <name>", "of the learning rate", SCHEDULES).default("cosine")))
     .addOption(rare(option("--warmup <n>", "steps, or their share below 1", number({ from: 0 }), 0.03)))
-    .option("--batch-size <n>", "rows in a pass", integer(), 4)
-    .option("--accumulate <n>", "passes in a step", integer(), 1)
+    .option("--batch-size <n>", "rows in a pass", integer(), 2)
+    .option("--accumulate <n>", "passes in a step", integer(), 4)
     .option("--epochs <n>", "times through the data", integer(), 3)
     .option("--max-steps <n>", "stop after so many steps", integer())
     .option("--packing", "several examples in a row instead of padding")

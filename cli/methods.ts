@@ -1,10 +1,10 @@
 /** Methods as the command line names them, each with the defaults that suit it. */
 import type { Method, Targets } from "../core/mod.ts";
-import { fullFineTune, ia3, lora } from "../methods/mod.ts";
+import { dora, fullFineTune, ia3, lora, type LoraOptions, rslora } from "../methods/mod.ts";
 import { UsageError } from "./arguments.ts";
 
 /** The methods of `graft finetune`. */
-export const METHODS = ["lora", "rslora", "qlora", "ia3", "full"] as const;
+export const METHODS = ["lora", "rslora", "dora", "qlora", "ia3", "full"] as const;
 
 /** One of them. */
 export type MethodName = typeof METHODS[number];
@@ -23,6 +23,7 @@ export function defaultRate(method: MethodName): number {
   switch (method) {
     case "lora":
     case "rslora":
+    case "dora":
     case "qlora":
       return 5e-4;
     case "ia3":
@@ -45,17 +46,17 @@ export function defaultOptimizer(method: MethodName): "adamw" | "paged" {
  * @throws {UsageError} when an option does not belong to the method.
  */
 export function methodOf(flags: MethodFlags): Method {
-  const { method, rank = 8, dropout = 0.05, targets } = flags;
+  const { method, rank = 8, dropout = 0, targets } = flags;
   switch (method) {
     case "lora":
     case "rslora":
+    case "dora":
     case "qlora":
-      return lora({
+      return lowRankMethod(method, {
         rank,
         alpha: flags.alpha ?? 2 * rank,
         dropout,
         targets: targetsOf(targets) ?? "all-linear",
-        ...method === "rslora" && { scaling: "rankStabilized" },
       });
     case "ia3": {
       refuse(flags, ["rank", "alpha", "dropout"]);
@@ -65,6 +66,20 @@ export function methodOf(flags: MethodFlags): Method {
     case "full":
       refuse(flags, ["rank", "alpha", "dropout", "targets"]);
       return fullFineTune();
+    default:
+      return method satisfies never;
+  }
+}
+
+function lowRankMethod(method: "lora" | "rslora" | "dora" | "qlora", options: LoraOptions): Method {
+  switch (method) {
+    case "lora":
+    case "qlora":
+      return lora(options);
+    case "rslora":
+      return rslora(options);
+    case "dora":
+      return dora(options);
     default:
       return method satisfies never;
   }

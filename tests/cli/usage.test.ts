@@ -15,7 +15,10 @@ async function run(args: readonly string[]): Promise<{ readonly code: number; re
 
 Deno.test("graft says what is wrong with arguments and ends with code 2", async () => {
   const cases: readonly (readonly [string, RegExp])[] = [
-    ["finetune --method foo", /'--method <name>' argument 'foo' is invalid.*lora, rslora, qlora, ia3, full/],
+    [
+      "finetune --method foo",
+      /'--method <name>' argument 'foo' is invalid.*lora, rslora, dora, qlora, ia3, full/,
+    ],
     ["finetune --rank 0", /Expected an integer from 1 but found "0"/],
     ["finetune --rank 2.5", /Expected an integer from 1 but found "2.5"/],
     ["finetune --dropout 1", /Expected a number from 0 below 1 but found "1"/],

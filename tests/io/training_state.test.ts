@@ -1,6 +1,6 @@
 /** Training states: what is read is what was written, in its order; damage and other files are refused. */
 import assert from "node:assert/strict";
-import { bytesOf, dispose, leaves, nest, tensor, type Tree } from "../../core/mod.ts";
+import { bytesOf, dispose, leaves, nest, type Tensor, tensor, type Tree } from "../../core/mod.ts";
 import { openTrainingState, saveParams, saveTrainingState } from "../../io/training_state.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { adamw8bit, type Moments, paged, resident } from "../../train/mod.ts";
@@ -28,7 +28,8 @@ for (const kind of ["resident", "paged"] as const) {
       await assertNoLeak(async () => {
         const moments = await stepped(kind);
         const path = `${folder}/state.safetensors`;
-        const snapshot = { step: 7, params, slots: moments.save() };
+        const kept = { budget: { z: params.b as Tensor, a: params.b as Tensor } };
+        const snapshot = { step: 7, params, slots: moments.save(), state: kept };
         await saveTrainingState(path, snapshot, moments.optimizer, { data: "abc", nested: { x: [1, null] } });
         using state = openTrainingState(path);
         assert.equal(state.step, 7);
@@ -47,7 +48,10 @@ for (const kind of ["resident", "paged"] as const) {
         }
         assert.deepEqual([...state.slots.keys()], slots);
         assert.equal(state.slots.get("layers.10.a/first")!.dtype, "dynamic8");
-        dispose(found);
+        const own = state.state(backend);
+        assert.deepEqual(leaves(own).map(([name]) => name), ["budget.z", "budget.a"]);
+        assert.deepEqual(await bytesOf(leaves(own)[0]![1]), await bytesOf(params.b as Tensor));
+        dispose([found, own]);
         moments.dispose();
       });
     } finally {
