@@ -18,16 +18,14 @@ import {
   lookup,
   type MatrixPlace,
   type Method,
-  nest,
   sizesOf,
   type TargetOptions,
   type Tensor,
-  type Tree,
 } from "../core/mod.ts";
 import { multiply, ones, reshape, slice, subtract, transpose, zeros } from "../ops/mod.ts";
 import { cayley } from "./cayley.ts";
 import { type Blocks, checkBlocks, piecesOf } from "./oft.ts";
-import { checkPositive } from "./random_factor.ts";
+import { checkPositive, freshParams } from "./random_factor.ts";
 import { rotatedPlaces } from "./rotated_places.ts";
 
 /** Options of BOFT. */
@@ -60,12 +58,12 @@ export function boft(options: BoftOptions = {}): Method {
     name: "boft",
     config: options as unknown as Readonly<Record<string, Json>>,
     init: ({ model }) =>
-      nest(
+      freshParams(() =>
         rotatedPlaces("boft", model.spec, options).flatMap((place) => [
           [`${place.path}.r`, zeros(boftShape(place, options), model.backend)] as const,
           [`${place.path}.s`, ones([place.outFeatures], model.backend)] as const,
-        ]),
-      ) as Tree,
+        ])
+      ),
     edits: (params, spec) =>
       rotatedPlaces("boft", spec, options).flatMap((place) => {
         const { r, s } = lookup(params, place.path) as BoftParams;

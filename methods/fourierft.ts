@@ -17,14 +17,12 @@ import {
   lookup,
   type MatrixPlace,
   type Method,
-  nest,
   sizesOf,
   type TargetOptions,
   type Tensor,
-  type Tree,
 } from "../core/mod.ts";
 import { normal, zeros } from "../ops/mod.ts";
-import { checkPositive } from "./random_factor.ts";
+import { checkPositive, freshParams } from "./random_factor.ts";
 import { mersenneTwister, torchRandperm } from "./torch_random.ts";
 
 /** Options of FourierFT. */
@@ -60,15 +58,15 @@ export function fourierft(options: FourierFtOptions = {}): Method {
     name: "fourierft",
     config: options as unknown as Readonly<Record<string, Json>>,
     init: ({ model, key }) =>
-      nest(
+      freshParams(() =>
         chooseTargets(model.spec, options).map((place) => {
           const n = [frequencyCount(place, options)];
           const start = options.initialization === "zeros"
             ? zeros(n, model.backend)
             : normal(fold(keyOf(key), place.path), n, model.backend);
           return [`${place.path}.spectrum`, start] as const;
-        }),
-      ) as Tree,
+        })
+      ),
     edits: (params, spec) =>
       chooseTargets(spec, options).map((place) => {
         const { spectrum } = lookup(params, place.path) as { readonly spectrum: Tensor };

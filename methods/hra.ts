@@ -18,13 +18,11 @@ import {
   type LinearChange,
   lookup,
   type Method,
-  nest,
   orthogonalReflections,
   reflections,
   sizesOf,
   type TargetOptions,
   type Tensor,
-  type Tree,
 } from "../core/mod.ts";
 import {
   addAll,
@@ -40,7 +38,7 @@ import {
   sumOfSquares,
   transpose,
 } from "../ops/mod.ts";
-import { checkPositive, kaiming } from "./random_factor.ts";
+import { checkPositive, freshParams, kaiming } from "./random_factor.ts";
 import { rotatedPlaces } from "./rotated_places.ts";
 
 /** Options of HRA. */
@@ -75,15 +73,15 @@ export function hra(options: HraOptions = {}): Method {
     name: "hra",
     config: options as unknown as Readonly<Record<string, Json>>,
     init: ({ model, key }) =>
-      nest(
+      freshParams(() =>
         rotatedPlaces("hra", model.spec, options).map((place) => {
           const seed = fold(keyOf(key), place.path);
           return [
             `${place.path}.u`,
             fresh(sizesOf(place).inFeatures, r, options, seed, model.backend),
           ] as const;
-        }),
-      ) as Tree,
+        })
+      ),
     edits: (params, spec) =>
       rotatedPlaces("hra", spec, options).map(({ path }) => ({
         kind: "linear",

@@ -20,16 +20,14 @@ import {
   lookup,
   type Method,
   nameMatches,
-  nest,
   size,
   type Spec,
   type Tensor,
-  type Tree,
   type WeightEdit,
   wholly,
 } from "../core/mod.ts";
 import { add, multiply, ones, reshape, zeros } from "../ops/mod.ts";
-import { checkPositive } from "./random_factor.ts";
+import { checkPositive, freshParams } from "./random_factor.ts";
 
 /** Options of Intrinsic SAID. */
 export interface IntrinsicSaidOptions {
@@ -78,10 +76,10 @@ export function intrinsicSaid(options: IntrinsicSaidOptions): Method {
           `Expected a dimension above the ${paths.length} scales of the tensors but found ${options.dimension}`,
         );
       }
-      return nest<Tensor>([
+      return freshParams(() => [
         ["v", zeros([d], model.backend)],
         ...scaled ? paths.map((path) => [`scales.${path}`, ones([1], model.backend)] as const) : [],
-      ]) as Tree;
+      ]);
     },
     edits: (params, spec) =>
       saidPaths(spec, options).map((path) =>

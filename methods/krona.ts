@@ -17,14 +17,12 @@ import {
   lookup,
   type MatrixPlace,
   type Method,
-  nest,
   sizesOf,
   type TargetOptions,
   type Tensor,
-  type Tree,
 } from "../core/mod.ts";
 import { normal, zeros } from "../ops/mod.ts";
-import { checkPositive, checkProbability, kaiming } from "./random_factor.ts";
+import { checkPositive, checkProbability, freshParams, kaiming } from "./random_factor.ts";
 
 /** Options of KronA. */
 export interface KronaOptions extends TargetOptions {
@@ -61,7 +59,7 @@ export function krona(options: KronaOptions = {}): Method {
     name: "krona",
     config: options as unknown as Readonly<Record<string, Json>>,
     init: ({ model, key }) =>
-      nest(
+      freshParams(() =>
         chooseTargets(model.spec, options).flatMap((place) =>
           Object.entries(kronaShapes(place, options)).map(([name, shape]) => {
             const seed = fold(keyOf(key), place.path);
@@ -72,8 +70,8 @@ export function krona(options: KronaOptions = {}): Method {
               : kaiming(seed, name, shape, model.backend);
             return [`${place.path}.${name}`, start] as const;
           })
-        ),
-      ) as Tree,
+        )
+      ),
     edits: (params, spec) =>
       chooseTargets(spec, options).map(({ path }) => {
         const { a, b } = lookup(params, path) as KronaFactors;

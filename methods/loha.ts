@@ -19,14 +19,12 @@ import {
   lookup,
   type MatrixPlace,
   type Method,
-  nest,
   sizesOf,
   type TargetOptions,
   type Tensor,
-  type Tree,
 } from "../core/mod.ts";
 import { normal, zeros } from "../ops/mod.ts";
-import { checkPositive, kaiming } from "./random_factor.ts";
+import { checkPositive, freshParams, kaiming } from "./random_factor.ts";
 import { addUpdate, checkUpdateDropout, type UpdateDropout } from "./update_dropout.ts";
 
 /** Options of LoHa. Rows that dropout keeps are divided by the kept share unless said otherwise. */
@@ -71,12 +69,12 @@ export function loha(options: LohaOptions = {}): Method {
     name: "loha",
     config: options as unknown as Readonly<Record<string, Json>>,
     init: ({ model, key }) =>
-      nest(
+      freshParams(() =>
         chooseTargets(model.spec, options).flatMap((place) =>
           Object.entries(freshFactors(place, options, fold(keyOf(key), place.path), model.backend))
             .map(([name, t]) => [`${place.path}.${name}`, t] as const)
-        ),
-      ) as Tree,
+        )
+      ),
     edits: (params, spec) =>
       chooseTargets(spec, options).map(({ path }) => {
         const alpha = byPattern(options.alphaPattern, path, options.alpha ?? options.rank ?? 8);

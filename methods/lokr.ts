@@ -23,14 +23,12 @@ import {
   lowRank,
   type MatrixPlace,
   type Method,
-  nest,
   sizesOf,
   type TargetOptions,
   type Tensor,
-  type Tree,
 } from "../core/mod.ts";
 import { zeros } from "../ops/mod.ts";
-import { checkPositive, kaiming } from "./random_factor.ts";
+import { checkPositive, freshParams, kaiming } from "./random_factor.ts";
 import { addUpdate, checkUpdateDropout, type UpdateDropout } from "./update_dropout.ts";
 
 /** Options of LoKr. */
@@ -83,14 +81,14 @@ export function lokr(options: LokrOptions = {}): Method {
     name: "lokr",
     config: options as unknown as Readonly<Record<string, Json>>,
     init: ({ model, key }) =>
-      nest(
+      freshParams(() =>
         chooseTargets(model.spec, options).flatMap((place) =>
           Object.entries(lokrShapes(place, options)).map(([name, shape]) => {
             const seed = fold(keyOf(key), place.path);
             return [`${place.path}.${name}`, fresh(name, shape, options, seed, model.backend)] as const;
           })
-        ),
-      ) as Tree,
+        )
+      ),
     edits: (params, spec) =>
       chooseTargets(spec, options).map(({ path }) => ({
         kind: "linear",

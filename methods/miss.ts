@@ -15,15 +15,13 @@ import {
   lookup,
   type MatrixPlace,
   type Method,
-  nest,
   repeatedBlocks,
   sizesOf,
   type TargetOptions,
   type Tensor,
-  type Tree,
 } from "../core/mod.ts";
 import { add, matmul, permute, reshape, zeros } from "../ops/mod.ts";
-import { checkPositive, checkProbability } from "./random_factor.ts";
+import { checkPositive, checkProbability, freshParams } from "./random_factor.ts";
 
 interface MissCommon extends TargetOptions {
   /** r: the length of a piece of the input, default 64. */
@@ -60,11 +58,11 @@ export function miss(options: MissOptions = {}): Method {
     name: "miss",
     config: options as unknown as Readonly<Record<string, Json>>,
     init: ({ model }) =>
-      nest(
+      freshParams(() =>
         chooseTargets(model.spec, options).map((place) =>
           [`${place.path}.block`, zeros(missShape(place, options), model.backend)] as const
-        ),
-      ) as Tree,
+        )
+      ),
     edits: (params, spec) =>
       chooseTargets(spec, options).map((place) => {
         const { block } = lookup(params, place.path) as { readonly block: Tensor };

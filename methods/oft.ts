@@ -15,15 +15,13 @@ import {
   mapTree,
   type MatrixPlace,
   type Method,
-  nest,
   sizesOf,
   type TargetOptions,
   type Tensor,
-  type Tree,
 } from "../core/mod.ts";
 import { divide, maximum, multiply, sqrt, sumOfSquares, transpose, zeros } from "../ops/mod.ts";
 import { cayley, cayleyNeumann, skewFromUpper } from "./cayley.ts";
-import { checkPositive } from "./random_factor.ts";
+import { checkPositive, freshParams } from "./random_factor.ts";
 import { rotatedPlaces } from "./rotated_places.ts";
 
 /** How an input is cut into pieces: pieces of a size, or a number of them. */
@@ -66,11 +64,11 @@ export function oft(options: OftOptions = {}): Method {
     name: "oft",
     config: options as unknown as Readonly<Record<string, Json>>,
     init: ({ model }) =>
-      nest(
+      freshParams(() =>
         rotatedPlaces("oft", model.spec, options).map((place) =>
           [`${place.path}.q`, zeros(oftShape(place, options), model.backend)] as const
-        ),
-      ) as Tree,
+        )
+      ),
     edits: (params, spec) =>
       rotatedPlaces("oft", spec, options).map((place) => ({
         kind: "linear",

@@ -1,5 +1,14 @@
 /** How factors of a matrix start, and the checks that several methods share. */
-import { type Backend, fold, type Key, type Tensor } from "../core/mod.ts";
+import {
+  type Backend,
+  fold,
+  type Key,
+  nest,
+  scope,
+  type Synchronous,
+  type Tensor,
+  type Tree,
+} from "../core/mod.ts";
 import { uniform } from "../ops/mod.ts";
 
 /** Uniform in ±1/√columns: He's initialisation with a = √5, PyTorch's default for a linear layer. */
@@ -18,4 +27,9 @@ export function checkPositive(name: string, value: number): void {
 /** @throws {RangeError} when an option is no number from 0 up to 1. */
 export function checkProbability(name: string, value: number): void {
   if (!(value >= 0 && value < 1)) throw new RangeError(`Expected ${name} from 0 up to 1 but found ${value}`);
+}
+
+/** Parameters from leaves by path; what was computed on the way is freed. */
+export function freshParams(leaves: () => Iterable<readonly [path: string, leaf: Tensor]>): Tree {
+  return scope((): Synchronous<Tree> => nest(leaves()) as Synchronous<Tree>);
 }

@@ -15,16 +15,14 @@ import {
   lookup,
   type MatrixPlace,
   type Method,
-  nest,
   type Projections,
   sizesOf,
   type TargetOptions,
   type Tensor,
   tensor,
-  type Tree,
 } from "../core/mod.ts";
 import { full, zeros } from "../ops/mod.ts";
-import { checkPositive, checkProbability } from "./random_factor.ts";
+import { checkPositive, checkProbability, freshParams } from "./random_factor.ts";
 import { mersenneTwister, torchUniform } from "./torch_random.ts";
 
 /** Options of VeRA. */
@@ -65,7 +63,7 @@ export function vera(options: VeraOptions = {}): Method {
     init: ({ model }) => {
       const places = chooseTargets(model.spec, options);
       const shared = stored ? veraProjections(places, options, model.backend) : undefined;
-      return nest<Tensor>([
+      return freshParams(() => [
         ...places.flatMap((place) => [
           [
             `${place.path}.lambdaD`,
@@ -74,7 +72,7 @@ export function vera(options: VeraOptions = {}): Method {
           [`${place.path}.lambdaB`, zeros([sizesOf(place).outFeatures], model.backend)] as const,
         ]),
         ...shared === undefined ? [] : [["frozen.a", shared.a] as const, ["frozen.b", shared.b] as const],
-      ]) as Tree;
+      ]);
     },
     edits: (params, spec) => {
       const places = chooseTargets(spec, options);
