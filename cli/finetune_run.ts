@@ -325,8 +325,8 @@ async function during<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (cause) {
-    if (cause instanceof TypeError || cause instanceof RangeError) throw cause;
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = cause instanceof Error ? cause.message : "";
+    if (!/\(os error \d+\)/.test(reason)) throw cause;
     throw new Error(`Cannot write ${path}: ${reason}; what was there before is whole`, { cause });
   }
 }

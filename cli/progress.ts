@@ -30,6 +30,7 @@ function bar(total: number, done: number): Progress {
     format: "{bar} {value}/{total} steps · loss {loss} · {speed} tokens/s · {left} left",
     stream: process.stderr,
     hideCursor: true,
+    gracefulExit: false, // Ctrl-C is the run's business
     barsize: 24,
   }, Presets.shades_classic);
   let at = done;

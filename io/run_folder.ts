@@ -52,6 +52,12 @@ export function openRunFolder(output: string, mode: RunMode): RunFolder {
     }
     case "overwrite": {
       if (!holdsSomething(target)) return runFolder(target, target);
+      if (!exists(`${target}/metrics.jsonl`) && !exists(`${target}/adapter_config.json`)) {
+        throw new RangeError(
+          `Cannot overwrite ${target}: it has neither metrics.jsonl nor adapter_config.json, so it is no result of an ` +
+            "earlier run; delete it yourself or give another folder",
+        );
+      }
       const staging = `${target}.new`;
       if (holdsSomething(staging)) {
         throw new RangeError(

@@ -217,10 +217,20 @@ Deno.test("graft finetune trains by every method on wasm, and its result loads",
     const output = `${folder.path}/${method}`;
     const ran = await graft([
       ...["finetune", "-m", model, "-d", data, "-o", output, "--method", method, "--threads", "1"],
-      ...["--max-steps", "2", "--held-out", "0", "--checkpoint-blocks", "--learning-rate", "0.01", "--json"],
+      ...[
+        "--max-steps",
+        "2",
+        "--eval-data",
+        data,
+        "--checkpoint-blocks",
+        "--learning-rate",
+        "0.01",
+        "--json",
+      ],
     ]);
     assert.equal(ran.code, 0, ran.err);
-    const { peak, planned, steps } = JSON.parse(ran.out);
+    const { peak, planned, steps, evaluations } = JSON.parse(ran.out);
+    assert.deepEqual(evaluations.map((found: { readonly step: number }) => found.step), [0, 1, 2]);
     assert.equal(steps, 2);
     assert.ok(Math.abs(peak - planned) <= 0.1 * peak, `${method}: planned ${planned}, measured ${peak}`);
     const place = method === "full" ? ["-m", output] : ["-m", model, "--adapter", output];
