@@ -1,6 +1,6 @@
 /** Combinators: methods from methods. */
 import { fold, key, scope, type Synchronous, type Tree } from "./tensor/mod.ts";
-import type { Adapter, Json, Method } from "./method.ts";
+import type { Adapter, Adjusted, Json, Method } from "./method.ts";
 import type { Model } from "./model.ts";
 import { add } from "../ops/mod.ts";
 import { narrow, type Place } from "./place.ts";
@@ -22,7 +22,7 @@ export type PartsOf<M extends Readonly<Record<string, Method>>> = {
  */
 export function compose<M extends Readonly<Record<string, Method>>>(methods: M): Method<PartsOf<M>> {
   const parts = Object.entries(methods);
-  const has = (member: "penalty" | "project" | "settle"): boolean =>
+  const has = (member: "penalty" | "project" | "rates" | "adjust" | "settle"): boolean =>
     parts.some(([, method]) => method[member] !== undefined);
   return {
     name: `compose(${parts.map(([name]) => name).join(", ")})`,
@@ -45,6 +45,31 @@ export function compose<M extends Readonly<Record<string, Method>>>(methods: M):
         Object.fromEntries(
           parts.map(([name, m]) => [name, m.project?.(part(params, name)) ?? part(params, name)]),
         ) as PartsOf<M>,
+    },
+    ...has("rates") && {
+      rates: ({ params, ...given }) => {
+        const of = new Map(
+          parts.map(([name, m]) => [name, m.rates?.({ ...given, params: part(params, name) })]),
+        );
+        return (path) => {
+          const [name, ...rest] = path.split(".");
+          return of.get(name!)?.(rest.join(".")) ?? 1;
+        };
+      },
+    },
+    ...has("adjust") && {
+      adjust: async ({ params, gradients, state, ...given }) => {
+        const adjusted: (readonly [string, Adjusted])[] = [];
+        for (const [name, m] of parts) {
+          const own: Adjusted = { params: part(params, name), state: part(state, name) ?? {} };
+          const seen = { ...given, ...own, gradients: part(gradients, name) ?? {} };
+          adjusted.push([name, await m.adjust?.(seen) ?? own]);
+        }
+        return {
+          params: Object.fromEntries(adjusted.map(([name, a]) => [name, a.params])) as PartsOf<M>,
+          state: Object.fromEntries(adjusted.map(([name, a]) => [name, a.state])),
+        };
+      },
     },
     ...has("settle") && {
       settle: (params, spec) => {
@@ -70,6 +95,9 @@ export function at<P extends Tree>(predicate: (place: Place) => boolean, method:
     init: ({ model, key }) => method.init({ model: { ...model, spec: narrow(model.spec, predicate) }, key }),
     edits: (params, spec) => method.edits(params, narrow(spec, predicate)),
     ...method.penalty && { penalty: (params, spec) => method.penalty!(params, narrow(spec, predicate)) },
+    ...method.rates && {
+      rates: (given) => method.rates!({ ...given, spec: narrow(given.spec, predicate) }),
+    },
     ...method.settle && {
       settle: (params, spec) => {
         const settled = method.settle!(params, narrow(spec, predicate));

@@ -71,6 +71,22 @@ export function gated<P extends Tree>(method: Method<P>, gate: Gate): Method<Gat
       }),
     ...method.penalty && { penalty: ({ of }, spec) => method.penalty!(of, spec) },
     ...method.project && { project: ({ of, gates }) => ({ of: method.project!(of), gates }) },
+    ...method.rates && {
+      rates: ({ params, ...given }) => {
+        const rate = method.rates!({ ...given, params: params.of });
+        return (path) => path.startsWith("of.") ? rate(path.slice(3)) : 1;
+      },
+    },
+    ...method.adjust && {
+      adjust: async ({ params, gradients, ...given }) => {
+        const { params: of, state } = await method.adjust!({
+          ...given,
+          params: params.of,
+          gradients: gradients.of as Tree,
+        });
+        return { params: { of, gates: params.gates }, state };
+      },
+    },
   };
 }
 

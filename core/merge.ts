@@ -11,14 +11,14 @@ import {
   Tensor,
   type Tree,
 } from "./tensor/mod.ts";
-import { divide, transpose } from "../ops/mod.ts";
+import { add, divide, transpose } from "../ops/mod.ts";
 import { bareLayer, decoded, foldLinear, type Layer, scalesOf } from "./fold.ts";
 import { dense, scaledMap } from "./linear_map.ts";
 import type { Edit, LinearEdit } from "./edit.ts";
 import type { Adapter } from "./method.ts";
 import type { Model } from "./model.ts";
 import type { Spec } from "./place.ts";
-import { lookup, setLeaves } from "./weights.ts";
+import { EDITS, lookup, setLeaves } from "./weights.ts";
 
 /** How to store merged weights. */
 export interface MergeOptions {
@@ -94,6 +94,7 @@ function inverse(edit: Edit): Edit {
 function rewritten<M extends Model>(model: M, editsOf: () => readonly Edit[], options: MergeOptions): M {
   const root = keep(scope((): Synchronous<Record<string, Tensor>> => {
     const edits = editsOf();
+    for (const edit of edits) refuseGrafted(edit, model);
     const changed = new Map<string, Tensor>();
     // As in the forward pass, where a weight is settled before the layer's own edits.
     const weightsFirst = [
@@ -114,6 +115,17 @@ function rewritten<M extends Model>(model: M, editsOf: () => readonly Edit[], op
   }));
   const weights = setLeaves(model.weights, Object.entries(root.tree));
   return { ...model, weights, dispose: () => root.dispose() };
+}
+
+/** An edit that was grafted earlier would fold after the merged one: another function. */
+function refuseGrafted(edit: Edit, model: Model): void {
+  const path = edit.kind === "weight" ? edit.path.replace(/(^|\.)[^.]*$/, "") : edit.path;
+  const branch = lookup(model.weights, path);
+  if (branch !== undefined && !(branch instanceof Tensor) && (branch[EDITS]?.length ?? 0) > 0) {
+    throw new TypeError(
+      `Cannot merge the edit at "${edit.path}": another adapter is grafted there; merge it first, or both composed`,
+    );
+  }
 }
 
 /** A copy of what the adapter or the base owns: the merged model outlives the one and frees neither. */
@@ -148,17 +160,20 @@ function apply(
         bias === undefined ? undefined : decoded(bias),
       );
       const next = foldLinear(base, edit, undefined);
-      const matrix = next.weight();
-      const vector = edit.change.form === "bias" || bias !== undefined ? next.bias() : undefined;
+      const biased = edit.change.form === "bias";
+      // A table has no bias: each of its rows takes it.
+      const tabled = biased && model.spec.embeddings.some((place) => place.path === edit.path);
+      const matrix = tabled ? add(decoded(stored), next.bias()!) : next.weight();
+      const vector = !tabled && (biased || bias !== undefined) ? next.bias() : undefined;
       // An embedding's edit is none of the tied head's, which from here on has a matrix of its own.
       const untied = model.spec.heads
         .map((head) => ({ head: `${head.path}.weight`, tiedTo: head.tiedTo }))
         .filter(({ head, tiedTo }) => tiedTo === edit.path && leaf(head) === undefined);
       return [
         ...untied.map(({ head }) => [head, stored] as const),
-        ...edit.change.form === "bias"
+        ...biased && !tabled
           ? []
-          : [[weightPath, transposed ? transpose(matrix) : matrix] as const],
+          : [[weightPath, transposed && !tabled ? transpose(matrix) : matrix] as const],
         ...vector === undefined || vector === bias ? [] : [[biasPath, vector] as const],
       ];
     }

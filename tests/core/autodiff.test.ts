@@ -1,0 +1,153 @@
+/** Reverse mode: gradients of known functions, what is tracked, recomputation, memory. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import {
+  type Backend,
+  checkpoint,
+  dispose,
+  leaves,
+  memory,
+  read,
+  resetPeak,
+  scope,
+  type Tensor,
+  tensor,
+  type Tree,
+  valueAndGrad,
+} from "../../core/mod.ts";
+import { add, exp, matmul, multiply, sum, tanh } from "../../ops/mod.ts";
+import { reference } from "../../ops/reference/mod.ts";
+import { assertClose, assertNoLeak } from "../support/assert.ts";
+
+const vector = (backend: Backend, ...x: readonly number[]): Tensor => tensor(x, { backend });
+
+async function gradientsOf(
+  f: (p: Tree) => Tensor,
+  p: Tree,
+): Promise<Readonly<Record<string, readonly number[]>>> {
+  const { value, gradients } = valueAndGrad(f)(p);
+  const numbers = await Promise.all(
+    leaves(gradients).map(async ([path, g]) => [path, [...await read(g)]] as const),
+  );
+  dispose([value, gradients]);
+  return Object.fromEntries(numbers);
+}
+
+Deno.test("valueAndGrad() sums over every use of a parameter", () =>
+  assertNoLeak(async () => {
+    const backend = reference();
+    const p = { x: vector(backend, 2, 3) };
+    // Σ x³ + x: 3x² + 1
+    const grads = await gradientsOf(({ x }) => {
+      const t = x as Tensor;
+      return sum(add(multiply(multiply(t, t), t), t));
+    }, p);
+    assert.deepEqual(grads, { x: [13, 28] });
+    dispose(p);
+  }));
+
+Deno.test("valueAndGrad() gives zeros for what the loss does not use, nothing for frozen and integer leaves", () =>
+  assertNoLeak(async () => {
+    const backend = reference();
+    const ids = tensor([1, 2], { backend, dtype: "i32" });
+    const p = {
+      used: vector(backend, 1),
+      idle: vector(backend, 1, 1),
+      frozen: { w: vector(backend, 5) },
+      ids,
+    };
+    const grads = await gradientsOf((q) => multiply(q.used as Tensor, (q.frozen as Tree).w as Tensor), p);
+    assert.deepEqual(grads, { used: [5], idle: [0, 0] });
+    dispose(p);
+  }));
+
+Deno.test("valueAndGrad() refuses a loss of several numbers", () =>
+  assertNoLeak(() => {
+    const p = { x: vector(reference(), 1, 2) };
+    assert.throws(() => valueAndGrad(({ x }: typeof p) => exp(x))(p), {
+      name: "RangeError",
+      message: "Expected a loss of one number but found [2]",
+    });
+    dispose(p);
+  }));
+
+/** A random function of two parameters, built of layers. */
+const programs = fc.array(fc.constantFrom("tanh", "square", "mix", "shift"), { minLength: 1, maxLength: 6 });
+function layer(name: string, h: Tensor, w: Tensor): Tensor {
+  switch (name) {
+    case "tanh":
+      return tanh(h);
+    case "square":
+      return multiply(h, multiply(h, 0.5));
+    case "mix":
+      return matmul(h, w);
+    default:
+      return add(h, sum(w));
+  }
+}
+
+Deno.test("checkpoint() changes no value and no gradient", () =>
+  fc.assert(
+    fc.asyncProperty(programs, fc.array(fc.boolean(), { minLength: 6, maxLength: 6 }), (names, kept) =>
+      assertNoLeak(async () => {
+        const backend = reference();
+        const p = {
+          x: tensor([[0.3, -0.2], [0.1, 0.7]], { backend }),
+          w: tensor([[0.5, -0.4], [0.2, 0.6]], { backend }),
+        };
+        const f = (recompute: boolean) =>
+        ({ x, w }: Tree): Tensor =>
+          sum(names.reduce((h, name, i) =>
+            recompute && kept[i]
+              ? checkpoint(() =>
+                layer(name, h, w as Tensor)
+              )
+              : layer(name, h, w as Tensor), x as Tensor));
+        const [plain, again] = [await gradientsOf(f(false), p), await gradientsOf(f(true), p)];
+        for (const name of ["x", "w"]) assertClose(again[name]!, plain[name]!, 1e-6, name);
+        dispose(p);
+      })),
+    { numRuns: 30 },
+  ));
+
+Deno.test("checkpoint() of a checkpoint is one, and nests", () =>
+  assertNoLeak(async () => {
+    const backend = reference();
+    const p = { x: vector(backend, 0.5) };
+    const f = ({ x }: Tree) => sum(checkpoint(() => exp(checkpoint(() => exp(x as Tensor)))));
+    const { x } = await gradientsOf(f, p);
+    assertClose(x!, [Math.exp(Math.exp(0.5)) * Math.exp(0.5)], 1e-6);
+    dispose(p);
+  }));
+
+Deno.test("checkpoint() holds less at once", () => {
+  const backend = reference();
+  const p = { x: tensor(Array(1000).fill(0.5), { backend }) };
+  const deep = (h: Tensor): Tensor => Array.from({ length: 8 }).reduce<Tensor>((t) => tanh(t), h);
+  const peakOf = (block: (f: () => Tensor) => Tensor): number => {
+    resetPeak();
+    scope(() => {
+      valueAndGrad(({ x }: typeof p) =>
+        sum(Array.from({ length: 8 }).reduce<Tensor>((t) => block(() => deep(t)), x))
+      )(p);
+      return [];
+    });
+    return memory(backend).peak;
+  };
+  const [plain, recomputed] = [peakOf((f) => f()), peakOf(checkpoint)];
+  assert.ok(recomputed < plain / 2, `${recomputed} is not half of ${plain}`); // 8 + 8 of 64 activations
+  dispose(p);
+});
+
+Deno.test("gradients free activations as they go", () => {
+  const backend = reference();
+  const p = { x: tensor(Array(1000).fill(0.5), { backend }) };
+  resetPeak();
+  scope(() => {
+    valueAndGrad(({ x }: typeof p) => sum(Array.from({ length: 20 }).reduce<Tensor>((t) => tanh(t), x)))(p);
+    return [];
+  });
+  // 20 activations of 4,000 bytes, the parameter, and a few temporaries of tanh's derivative.
+  assert.ok(memory(backend).peak <= 27 * 4000, `${memory(backend).peak}`);
+  dispose(p);
+});
