@@ -4,7 +4,7 @@ import { writeConversations } from "./compare_data.ts";
 import { measureMethod, type MethodResult, type MethodSettings } from "./compare_method.ts";
 import { type DataFlags, dataFlags } from "./data.ts";
 import { localSource, type ModelFlags, modelFlags, modelSource } from "./load.ts";
-import type { MethodName } from "./methods.ts";
+import { defaultRate, type MethodName } from "./methods.ts";
 import { note, print, printJson, showBytes, showCount, showSeconds, table } from "./output.ts";
 
 const COMPARED = ["full", "lora", "qlora", "ia3"] as const satisfies readonly MethodName[];
@@ -16,8 +16,8 @@ const TITLES: Readonly<Record<typeof COMPARED[number], string>> = {
   ia3: "(IA)³",
 };
 
-/** Peak learning rates for a short run; methods that move few numbers move them far. */
-const RATES: Readonly<Record<typeof COMPARED[number], number>> = {
+/** Peak learning rates for a short run of the small embedded model; larger ones take `defaultRate`. */
+const EMBEDDED_RATES: Readonly<Record<typeof COMPARED[number], number>> = {
   full: 1e-3,
   lora: 5e-3,
   qlora: 5e-3,
@@ -50,7 +50,7 @@ export function compare(program: Command): void {
       "Train full fine-tuning, LoRA, QLoRA and (IA)³ for the same steps, each in a fresh process, and compare them",
     )
     .option("-d, --data <file>", "examples, JSON Lines; default generated conversations with summaries");
-  dataFlags(modelFlags(command), "64, or a fifth of --data")
+  dataFlags(modelFlags(command), "examples to keep aside, or their share; default 64, or a fifth of --data")
     .addOption(choice("--methods <names...>", "only these", COMPARED))
     .option("--steps <n>", "optimizer steps of each method", integer(), 100)
     .option("--batch-size <n>", "rows in a step", integer(), 8)
@@ -110,7 +110,12 @@ function settingsOf(
   const { steps, batchSize, rank, rouge, maxNewTokens, seed } = flags;
   return {
     ...{ model, method, data, backend, answers, longPrompts, splitSeed, steps, batchSize, rank, seed },
-    ...{ rouge, maxNewTokens, learningRate: rates[method] ?? RATES[method] },
+    ...{
+      rouge,
+      maxNewTokens,
+      learningRate: rates[method] ??
+        (flags.model === undefined ? EMBEDDED_RATES[method] : defaultRate(method)),
+    },
     heldOut: flags.heldOut ?? (flags.data === undefined ? 64 : 0.2),
     ...threads !== undefined && { threads },
     ...instruction !== undefined && { instruction },

@@ -10,6 +10,7 @@ import { withBackend } from "../support/backends.ts";
 import { graft, temporaryFolder, tinyData, tinyModel } from "./tiny.ts";
 
 const SHORT = ["--batch-size", "2", "--rouge", "2", "--max-new-tokens", "3", "--rank", "2", "--threads", "1"];
+const RATES = ["--full-rate", "1e-3", "--lora-rate", "5e-3", "--ia3-rate", "3e-2"];
 
 Deno.test("graft compare --json gives every method's counts, bytes and losses", async () => {
   using folder = temporaryFolder();
@@ -26,6 +27,7 @@ Deno.test("graft compare --json gives every method's counts, bytes and losses", 
     "30",
     "--json",
     ...SHORT,
+    ...RATES,
   ]);
   assert.equal(ran.code, 0, ran.err);
   const methods: readonly MethodResult[] = JSON.parse(ran.out).methods;
@@ -48,6 +50,7 @@ Deno.test("graft compare --json gives every method's counts, bytes and losses", 
     small.dispose();
     base.dispose();
   });
+  assert.deepEqual(methods.map((m) => m.learningRate), [1e-3, 5e-3, 5e-3, 3e-2]);
   // The base's numbers do not depend on the method, except under four bits.
   assert.deepEqual([lora.before, ia3.before], [full.before, full.before]);
   assert.notEqual(qlora.before.loss, full.before.loss);
