@@ -1,0 +1,200 @@
+/** The reparametrised methods obey the laws of methods, each in its forms (methods.md, section 8, says which hold). */
+import assert from "node:assert/strict";
+import { chooseTargets, type Counts, type MatrixPlace, type Model, sizesOf } from "../../core/mod.ts";
+import { type Method, type TargetOptions, weightLeaves } from "../../core/mod.ts";
+import {
+  boft,
+  factorPair,
+  fourierft,
+  hra,
+  intrinsicSaid,
+  krona,
+  loha,
+  lokr,
+  miss,
+  oft,
+  vera,
+} from "../../methods/mod.ts";
+
+import { type MethodExpectations, methodLaws } from "../support/method_laws.ts";
+import { withBackend } from "../support/backends.ts";
+import { tinyLlama } from "../support/tiny_models.ts";
+
+/** The sum over targets of a number a layer. */
+function each(
+  options: TargetOptions,
+  f: (inFeatures: number, outFeatures: number, place: MatrixPlace) => number,
+): (model: Model) => Partial<Counts> {
+  return ({ spec }) => {
+    const trainable = chooseTargets(spec, options)
+      .reduce((n, place) => n + f(sizesOf(place).inFeatures, sizesOf(place).outFeatures, place), 0);
+    return { trainable };
+  };
+}
+
+const ENDS: TargetOptions = {
+  targets: (place) => place.kind === "embedding" && place.role === "token" || place.kind === "head",
+};
+const ALL = { targets: "all-linear" } as const;
+
+function laws(
+  title: string,
+  method: Method,
+  counts: MethodExpectations["counts"],
+  rest: Partial<MethodExpectations> = {},
+): void {
+  methodLaws(title, {
+    method: () => ({ method }),
+    atInit: "base",
+    merges: "and unmerges",
+    counts,
+    runs: 2,
+    ...rest,
+  });
+}
+
+laws("loha()", loha({ rank: 3, alpha: 5 }), each({}, (i, o) => 2 * 3 * (i + o)));
+laws(
+  "loha() of rank 1 as LyCORIS starts it",
+  loha({ ...ALL, rank: 1, initialization: "lycoris" }),
+  each(ALL, (i, o) => 2 * (i + o)),
+);
+laws("loha() on the embedding and the head", loha({ ...ENDS, rank: 2 }), each(ENDS, (i, o) => 4 * (i + o)));
+laws(
+  "loha() with dropout of rows and layers",
+  loha({ ...ALL, rank: 2, rowDropout: 0.3, moduleDropout: 0.3 }),
+  each(ALL, (i, o) => 4 * (i + o)),
+  { merges: "only" },
+);
+
+/** o1 i1 and either o2 i2 or r (o2 + i2). */
+const lokrCount = (r: number) => (i: number, o: number): number => {
+  const [[o1, o2], [i1, i2]] = [factorPair(o, -1), factorPair(i, -1)];
+  return o1 * i1 + (r < Math.max(o2, i2) / 2 ? r * (o2 + i2) : o2 * i2);
+};
+laws("lokr()", lokr({ ...ALL, rank: 2 }), each(ALL, lokrCount(2)));
+laws(
+  "lokr() whole, as LyCORIS",
+  lokr({ rank: 1, alpha: 4, split: "none", scaling: "unitWhenFull", initialization: "lycoris" }),
+  each({}, lokrCount(99)),
+);
+laws("lokr() on the embedding and the head", lokr({ ...ENDS, rank: 1 }), each(ENDS, lokrCount(1)));
+laws(
+  "lokr() with dropout of rows",
+  lokr({ rank: 1, split: "both", factor: 2, rowDropout: 0.5 }),
+  () => ({}),
+  { merges: "only" },
+);
+
+laws("krona()", krona({ scale: 2 }), () => ({}));
+laws(
+  "krona() with chosen factors, A zero, dropout",
+  krona({ firstFactor: [2, 6], zero: "a", initialization: "normal", dropout: 0.3 }),
+  each({}, (i, o) => 12 + i * o / 12),
+);
+
+laws("vera()", vera({ ...ALL, rank: 3, dropout: 0.2 }), (model) => {
+  const { trainable } = each(ALL, (_, o) => 3 + o)(model) as { trainable: number };
+  const sizes = chooseTargets(model.spec, ALL).map(sizesOf);
+  const shared = 3 *
+    (Math.max(...sizes.map((s) => s.inFeatures)) + Math.max(...sizes.map((s) => s.outFeatures)));
+  return { trainable, stored: trainable + shared };
+});
+laws("vera() regenerated", vera({ rank: 2, projections: "regenerated" }), (model) => {
+  const { trainable } = each({}, (_, o) => 2 + o)(model) as { trainable: number };
+  return { trainable, stored: trainable };
+});
+
+laws("hra()", hra({ ...ALL, rank: 4 }), each(ALL, (i) => 4 * i));
+laws(
+  "hra() pulled towards orthogonality, odd rank",
+  hra({ rank: 3, orthogonality: 0.1 }),
+  each({}, (i) => 3 * i),
+  { atInit: "other" },
+);
+laws(
+  "hra() exact",
+  hra({ rank: 2, orthogonality: "exact", initialization: "none" }),
+  each({}, (i) => 2 * i),
+  { atInit: "other" },
+);
+
+laws("miss()", miss({ ...ALL, rank: 5, dropout: 0.2 }), each(ALL, (_, o) => 5 * o));
+laws("miss() mini", miss({ rank: 4, form: "mini", miniRank: 2 }), each({}, () => 8));
+laws("miss() bat", miss({ rank: 4, form: "bat" }), each({}, (_, o) => o * 4), { merges: "only" });
+
+laws("oft()", oft({ blocks: { size: 2 }, ...ALL }), each(ALL, (i) => i / 2), { merges: "only" });
+laws(
+  "oft() exact",
+  oft({ blocks: { count: 3 }, cayley: "exact" }),
+  each({}, (i) => 3 * (i / 3) * (i / 3 - 1) / 2),
+);
+laws(
+  "oft() shared and constrained",
+  oft({ blocks: { size: 4 }, sharing: "shared", constraint: 0.1 }),
+  each({}, () => 6),
+  { merges: "only" },
+);
+
+laws("boft()", boft({ blocks: { size: 2 }, ...ALL }), each(ALL, (i, o) => i * 2 + o), { merges: "only" });
+laws("boft() of two factors", boft({ blocks: { size: 2 }, factors: 2 }), each({}, (i, o) => 2 * i * 2 + o), {
+  merges: "only",
+});
+
+laws("fourierft()", fourierft({ frequencies: 20, scale: 10 }), each({}, () => 20), { atInit: "other" });
+laws(
+  "fourierft() from zeros",
+  fourierft({ ...ALL, frequencies: 3, scale: 10, initialization: "zeros" }),
+  each(ALL, () => 3),
+);
+
+const said = (model: Model): Partial<Counts> => {
+  const n = weightLeaves(model.weights).reduce((n, [, t]) => n + t.size, 0);
+  return { trainable: 90, stored: 90, changed: n };
+};
+laws("intrinsicSaid() of the whole model", intrinsicSaid({ dimension: 90 }), said, { merges: "only" });
+laws(
+  "intrinsicSaid() of a few weights in blocks, without scales",
+  intrinsicSaid({
+    dimension: 5,
+    parameters: ["q_proj.weight", "c_attn.weight"],
+    scales: "none",
+    blocks: "vector",
+    seed: 3,
+  }),
+  () => ({ trainable: 5 }),
+  { merges: "only" },
+);
+
+Deno.test("options that a layer cannot have are refused by name", () =>
+  withBackend("reference", (backend) => {
+    const llama = tinyLlama(backend, 1);
+    const refused = (method: () => Method, message: RegExp): void => {
+      assert.throws(
+        () => method().init({ model: llama, key: 0 }),
+        (e) => e instanceof RangeError && message.test(e.message),
+      );
+    };
+    refused(() => loha({ rank: 0 }), /rank to be a positive integer but found 0/);
+    refused(() => loha({ rowDropout: 1 }), /rowDropout from 0 up to 1 but found 1/);
+    refused(() => lokr({ factor: 0 }), /factor to be a positive integer but found 0/);
+    refused(() => lokr({ targets: ["nothing"] }), /"nothing" matches no layer/);
+    refused(() => krona({ firstFactor: [5, 3] }), /q_proj" \[16, 12\] by a first factor \[5, 3\]/);
+    refused(() => vera({ rank: 1.5 }), /rank to be a positive integer but found 1.5/);
+    refused(() => hra({ orthogonality: -1 }), /orthogonality to be 0 or more/);
+    refused(() => hra({ targets: ["embed_tokens"] }), /hra on the embedding "model.embed_tokens"/);
+    refused(() => miss({ rank: 13 }), /MiSS of rank 13 on .*\[16, 12\]: the rank exceeds/);
+    refused(() => miss({ rank: 5, form: "bat" }), /multiples of the rank/);
+    refused(() => miss({ rank: 2, form: "mini", miniRank: 3 }), /miniRank 3 does not divide/);
+    refused(() => oft(), /input of 12 is no multiple of the block size 32/);
+    refused(() => oft({ constraint: 0 }), /constraint to be greater than 0/);
+    refused(() => oft({ blocks: { count: 0 } }), /blocks.count to be a positive integer/);
+    refused(() => boft({ blocks: { size: 4 }, factors: 3 }), /3 butterfly factors on .* its 3 blocks of 4/);
+    refused(() => fourierft(), /1000 frequencies of .* it has 192 elements/);
+    refused(() => intrinsicSaid({ dimension: 10 }), /above the \d+ scales/);
+    refused(
+      () => intrinsicSaid({ dimension: 9, parameters: ["none"] }),
+      /matches? the parameters|match the parameters/,
+    );
+    llama.dispose();
+  }));
