@@ -107,9 +107,7 @@ impl Problem {
             }
             if self.mask != 0 {
                 let mask = (self.mask as *const f32).add(b * self.s + key);
-                map2(scores, mask, scores, 0, n, |x, m| {
-                    pick(splat(f32::NEG_INFINITY), x, f32x4_eq(m, splat(0.0)))
-                });
+                map2(scores, mask, scores, 0, n, |x, m| pick(splat(f32::NEG_INFINITY), x, f32x4_eq(m, splat(0.0))));
             }
             let (low, high) = self.range(token);
             let (first, last) = (key as i32, (key + n) as i32);
@@ -124,7 +122,16 @@ impl Problem {
     }
 
     /// Copies the vectors of rows first..first + rows, times `factor`, to consecutive rows.
-    pub unsafe fn gather(&self, base: usize, b: usize, g: usize, first: usize, rows: usize, factor: f32, out: *mut f32) {
+    pub unsafe fn gather(
+        &self,
+        base: usize,
+        b: usize,
+        g: usize,
+        first: usize,
+        rows: usize,
+        factor: f32,
+        out: *mut f32,
+    ) {
         unsafe {
             for r in 0..rows {
                 let from = (base as *const f32).add(self.at(b, g, first + r));

@@ -74,7 +74,8 @@ impl Buffers {
             for r in 0..rows {
                 let out = (p.out as *const f32).add(p.at(b, g, first + r));
                 let upstream = self.flat_g.add(r * p.d);
-                let dot = sum(p.d, |i| mul(load(out.add(i)), load(upstream.add(i))), |i| *out.add(i) * *upstream.add(i));
+                let dot =
+                    sum(p.d, |i| mul(load(out.add(i)), load(upstream.add(i))), |i| *out.add(i) * *upstream.add(i));
                 *self.means.add(r) = dot as f32;
                 *self.lse.add(r) = *(p.lse as *const f32).add(p.lse_at(b, g, first + r));
             }

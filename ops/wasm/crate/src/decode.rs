@@ -84,7 +84,12 @@ impl Weight {
         unsafe {
             match self.dtype {
                 F32 => core::ptr::copy_nonoverlapping((self.base as *const f32).add(start), out, n),
-                F16 => wide(n, out, |i| half4((self.base as *const u16).add(start + i)), |i| half(*(self.base as *const u16).add(start + i))),
+                F16 => wide(
+                    n,
+                    out,
+                    |i| half4((self.base as *const u16).add(start + i)),
+                    |i| half(*(self.base as *const u16).add(start + i)),
+                ),
                 BF16 => wide(
                     n,
                     out,
@@ -100,7 +105,11 @@ impl Weight {
                 U8 => wide(
                     n,
                     out,
-                    |i| f32x4_convert_u32x4(u32x4_extend_low_u16x8(u16x8_extend_low_u8x16(v128_load32_zero((self.base as *const u32).byte_add(start + i))))),
+                    |i| {
+                        f32x4_convert_u32x4(u32x4_extend_low_u16x8(u16x8_extend_low_u8x16(v128_load32_zero(
+                            (self.base as *const u32).byte_add(start + i),
+                        ))))
+                    },
                     |i| *(self.base as *const u8).add(start + i) as f32,
                 ),
                 INT8 => self.int8(start, n, out),
@@ -125,7 +134,7 @@ impl Weight {
                 let length = ((row + 1) * self.last - start - i).min(n - i);
                 let absmax = *(self.scales as *const f32).add(row);
                 let codes = (self.base as *const i8).add(start + i);
-                const INVERSE: f32 = 7.874_015_7e-3;
+                const INVERSE: f32 = 7.874_016e-3;
                 wide(
                     length,
                     out.add(i),

@@ -110,11 +110,8 @@ unsafe fn four_bit_block(book: &Book, x: *const f32, n: usize, out: *mut u8) -> 
         for i in (0..n).step_by(16) {
             let y: [V; 4] = core::array::from_fn(|u| {
                 let at = i + 4 * u;
-                let v = if at + 4 <= n {
-                    load(x.add(at))
-                } else {
-                    load_part(x.add(at.min(n)), n.saturating_sub(at), 0.0)
-                };
+                let v =
+                    if at + 4 <= n { load(x.add(at)) } else { load_part(x.add(at.min(n)), n.saturating_sub(at), 0.0) };
                 clamp(if full { mul(v, inverse) } else { div(v, splat(scale)) })
             });
             let mut above = [i32x4_splat(0); 4];
@@ -124,7 +121,8 @@ unsafe fn four_bit_block(book: &Book, x: *const f32, n: usize, out: *mut u8) -> 
                     *above = i32x4_sub(*above, f32x4_gt(y, bound));
                 }
             }
-            let ranks = u8x16_narrow_i16x8(i16x8_narrow_i32x4(above[0], above[1]), i16x8_narrow_i32x4(above[2], above[3]));
+            let ranks =
+                u8x16_narrow_i16x8(i16x8_narrow_i32x4(above[0], above[1]), i16x8_narrow_i32x4(above[2], above[3]));
             v128_store(codes.as_mut_ptr().add(i) as *mut v128, u8x16_swizzle(order, ranks));
         }
         for k in 0..n.div_ceil(2) {
@@ -200,7 +198,7 @@ pub fn encode(code: u32, x: u32, n: u32, last: u32, out: u32) {
                 *(out as *mut u8).add(i) = *from().add(i) as u8;
             }
         }),
-        INT8 => pool::rows(if last == 0 { 0 } else { n / last }, last, 1000, |row| unsafe {
+        INT8 => pool::rows(n.checked_div(last).unwrap_or(0), last, 1000, |row| unsafe {
             let x = from().add(row * last);
             let most = absmax(x, last);
             *(w.scales as *mut f32).add(row) = most;
@@ -226,7 +224,8 @@ pub fn encode(code: u32, x: u32, n: u32, last: u32, out: u32) {
             pool::pieces(blocks, 64, 64 * 5000, |start, end| unsafe {
                 for b in start..end {
                     let m = (n - 64 * b).min(64);
-                    *(scales as *mut f32).add(b) = four_bit_block(table, from().add(64 * b), m, (out as *mut u8).add(32 * b));
+                    *(scales as *mut f32).add(b) =
+                        four_bit_block(table, from().add(64 * b), m, (out as *mut u8).add(32 * b));
                 }
             });
             if double {
@@ -236,7 +235,8 @@ pub fn encode(code: u32, x: u32, n: u32, last: u32, out: u32) {
         DYNAMIC8 | UDYNAMIC8 => pool::pieces(n.div_ceil(256), 32, 256 * 8000, |start, end| unsafe {
             for b in start..end {
                 let m = (n - 256 * b).min(256);
-                *(w.scales as *mut f32).add(b) = dynamic_block(map(code), from().add(256 * b), m, (out as *mut u8).add(256 * b));
+                *(w.scales as *mut f32).add(b) =
+                    dynamic_block(map(code), from().add(256 * b), m, (out as *mut u8).add(256 * b));
             }
         }),
         Q4_0.. => {

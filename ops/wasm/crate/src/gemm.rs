@@ -66,7 +66,15 @@ pub unsafe fn put(c: &[[V; 2]; 4], out: *mut f32, lead: usize, rows: usize, colu
 /// Rows of one block times columns of one strip: all tiles over packed panels.
 #[inline(always)]
 pub unsafe fn tiles(
-    k: usize, a: *const f32, a_step: usize, b: *const f32, rows: usize, columns: usize, out: *mut f32, lead: usize, fresh: bool,
+    k: usize,
+    a: *const f32,
+    a_step: usize,
+    b: *const f32,
+    rows: usize,
+    columns: usize,
+    out: *mut f32,
+    lead: usize,
+    fresh: bool,
 ) {
     unsafe {
         for j in (0..columns).step_by(NR) {
@@ -167,8 +175,21 @@ impl Product {
 /// item. `lda`, `ldb`: lengths of stored rows. b has `elements` elements in rows of `last`, of any dtype when batch is 1.
 #[wasm_bindgen]
 pub unsafe fn matmul(
-    code: u32, a: u32, b: u32, out: u32, batch: u32, offsets: u32, m: u32, n: u32, k: u32, lda: u32, ldb: u32, ta: bool, tb: bool,
-    elements: u32, last: u32,
+    code: u32,
+    a: u32,
+    b: u32,
+    out: u32,
+    batch: u32,
+    offsets: u32,
+    m: u32,
+    n: u32,
+    k: u32,
+    lda: u32,
+    ldb: u32,
+    ta: bool,
+    tb: bool,
+    elements: u32,
+    last: u32,
 ) {
     let w = Weight::new(code, b as usize, elements as usize, last as usize);
     let (batch, m, n, k) = (batch as usize, m as usize, n as usize, k as usize);
@@ -176,18 +197,48 @@ pub unsafe fn matmul(
         return movement::fill_zero(out as usize, batch * m * n);
     }
     if m <= 4 {
-        return gemv::matmul(
-            &gemv::Product { w, a: a as usize, out: out as usize, offsets: offsets as usize, batch, m, n, k, lda: lda as usize, ldb: ldb as usize, ta, tb },
-        );
+        return gemv::matmul(&gemv::Product {
+            w,
+            a: a as usize,
+            out: out as usize,
+            offsets: offsets as usize,
+            batch,
+            m,
+            n,
+            k,
+            lda: lda as usize,
+            ldb: ldb as usize,
+            ta,
+            tb,
+        });
     }
     // 16 strips or so for sharing; blocks of 256 elements are decoded whole along n.
     let grain = if !tb && w.grain() == 256 { 256 } else { 32 };
     let nc = n.div_ceil(16).next_multiple_of(grain).clamp(64.max(grain), 256);
-    let mb = if n >= 1024 { 512 } else if n >= 256 { 256 } else { 128 };
-    let kc = if w.dtype > dtype::UDYNAMIC8 && tb { 256 } else { k.div_ceil(k.div_ceil(KC)).next_multiple_of(32).min(k) };
+    let mb = if n >= 1024 {
+        512
+    } else if n >= 256 {
+        256
+    } else {
+        128
+    };
+    let kc =
+        if w.dtype > dtype::UDYNAMIC8 && tb { 256 } else { k.div_ceil(k.div_ceil(KC)).next_multiple_of(32).min(k) };
     let p = Product {
-        w, a: a as usize, out: out as usize, offsets: offsets as usize, m, n, k, lda: lda as usize, ldb: ldb as usize, ta, tb, nc,
-        mb: mb.min(m.next_multiple_of(MR)), kc,
+        w,
+        a: a as usize,
+        out: out as usize,
+        offsets: offsets as usize,
+        m,
+        n,
+        k,
+        lda: lda as usize,
+        ldb: ldb as usize,
+        ta,
+        tb,
+        nc,
+        mb: mb.min(m.next_multiple_of(MR)),
+        kc,
     };
     let items = batch * p.blocks();
     let strips = n.div_ceil(nc);

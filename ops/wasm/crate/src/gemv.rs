@@ -50,7 +50,8 @@ fn run<const M: usize>(p: &Product) {
             for r in 0..M {
                 for q in 0..p.k {
                     unsafe {
-                        *(rows as *mut f32).add((i * M + r) * p.k + q) = *(p.a as *const f32).add(item(i).0 + q * p.lda + r);
+                        *(rows as *mut f32).add((i * M + r) * p.k + q) =
+                            *(p.a as *const f32).add(item(i).0 + q * p.lda + r);
                     }
                 }
             }
@@ -58,7 +59,11 @@ fn run<const M: usize>(p: &Product) {
     }
     let lines = |i: usize| -> [*const f32; M] {
         core::array::from_fn(|r| unsafe {
-            if p.ta { (rows as *const f32).add((i * M + r) * p.k) } else { (p.a as *const f32).add(item(i).0 + r * p.lda) }
+            if p.ta {
+                (rows as *const f32).add((i * M + r) * p.k)
+            } else {
+                (p.a as *const f32).add(item(i).0 + r * p.lda)
+            }
         })
     };
     let piece = if p.tb { (32_768 / p.k).clamp(1, 256) } else { STRIP };
@@ -119,7 +124,14 @@ unsafe fn dot<const M: usize>(w: &Weight, start: usize, k: usize, a: [*const f32
 
 /// out[r · step + j] = Σ_q a[r][q] w[q · lead + first + j] for j < n ≤ STRIP, four rows of w at a time.
 unsafe fn columns<const M: usize>(
-    w: &Weight, lead: usize, first: usize, n: usize, k: usize, a: [*const f32; M], out: *mut f32, step: usize,
+    w: &Weight,
+    lead: usize,
+    first: usize,
+    n: usize,
+    k: usize,
+    a: [*const f32; M],
+    out: *mut f32,
+    step: usize,
 ) {
     unsafe {
         let mut buffer = core::mem::MaybeUninit::<[[f32; STRIP]; 4]>::uninit();

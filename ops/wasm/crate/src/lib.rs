@@ -1,7 +1,7 @@
 //! Kernels of graft's WASM backend. Every export takes addresses in the module's memory (u32) and sizes; nothing is
 //! checked here: `backend.ts` is the only caller. `ops/reference` is the oracle of every kernel.
 #![cfg_attr(target_feature = "atomics", feature(stdarch_wasm_atomic_wait))]
-#![allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+#![allow(clippy::missing_safety_doc, clippy::too_many_arguments, clippy::needless_range_loop)]
 
 use wasm_bindgen::prelude::*;
 

@@ -28,8 +28,7 @@ pub unsafe fn transpose(spec: u32, x: u32, out: u32, rows: u32, columns: u32, x_
     unsafe {
         let spec = Spec::<2>::read(spec);
         let (x, out) = (x as usize, out as usize);
-        let (rows, columns, x_step, out_step) =
-            (rows as usize, columns as usize, x_step as usize, out_step as usize);
+        let (rows, columns, x_step, out_step) = (rows as usize, columns as usize, x_step as usize, out_step as usize);
         let outer = spec.count();
         let strips = rows.div_ceil(32);
         let cost = outer * rows * columns;

@@ -48,7 +48,15 @@ pub fn rms_norm_grad(x: u32, weight: u32, inverse: u32, g: u32, rows: u32, width
 /// y = (x − mean) · inverse · weight + bias.
 #[wasm_bindgen]
 pub fn layer_norm(
-    x: u32, weight: u32, bias: u32, epsilon: f32, rows: u32, width: u32, out: u32, mean: u32, inverse: u32,
+    x: u32,
+    weight: u32,
+    bias: u32,
+    epsilon: f32,
+    rows: u32,
+    width: u32,
+    out: u32,
+    mean: u32,
+    inverse: u32,
 ) {
     let (x, weight, bias, width) = (x as usize, weight as usize, bias as usize, width as usize);
     let (out, mean, inverse) = (out as usize, mean as usize, inverse as usize);
@@ -58,11 +66,8 @@ pub fn layer_norm(
         let centre = (sum(width, |i| load(row.add(i)), |i| *row.add(i)) / width as f64) as f32;
         let c = splat(centre);
         let square = |v: V| mul(v, v);
-        let squares = sum(
-            width,
-            |i| square(sub(load(row.add(i)), c)),
-            |i| (*row.add(i) - centre) * (*row.add(i) - centre),
-        );
+        let squares =
+            sum(width, |i| square(sub(load(row.add(i)), c)), |i| (*row.add(i) - centre) * (*row.add(i) - centre));
         let factor = (1.0 / (squares / width as f64 + epsilon as f64).sqrt()) as f32;
         *(mean as *mut f32).add(r) = centre;
         *(inverse as *mut f32).add(r) = factor;

@@ -8,8 +8,22 @@ use wasm_bindgen::prelude::*;
 /// rate = η / (1 − β₁ᵗ), c = 1 / (1 − β₂ᵗ). Outputs may be the inputs.
 #[wasm_bindgen]
 pub fn adamw(
-    p: u32, g: u32, m: u32, v: u32, n: u32, beta1: f32, beta2: f32, rest1: f32, rest2: f32, keep: f32, rate: f32,
-    correct2: f32, epsilon: f32, next_p: u32, next_m: u32, next_v: u32,
+    p: u32,
+    g: u32,
+    m: u32,
+    v: u32,
+    n: u32,
+    beta1: f32,
+    beta2: f32,
+    rest1: f32,
+    rest2: f32,
+    keep: f32,
+    rate: f32,
+    correct2: f32,
+    epsilon: f32,
+    next_p: u32,
+    next_m: u32,
+    next_v: u32,
 ) {
     let [p, g, m, v, next_p, next_m, next_v] = [p, g, m, v, next_p, next_m, next_v].map(|x| x as usize);
     pool::pieces(n as usize, 16_384, 3000, |start, end| unsafe {
@@ -68,8 +82,9 @@ pub fn uniform(a: u32, b: u32, out: u32, n: u32) {
         for i in (start..end).step_by(16) {
             let (x, y) = threefry(a, b, (i / 2) as u32);
             for u in 0..2 {
-                for (half, words) in
-                    [i32x4_shuffle::<0, 4, 1, 5>(x[u], y[u]), i32x4_shuffle::<2, 6, 3, 7>(x[u], y[u])].into_iter().enumerate()
+                for (half, words) in [i32x4_shuffle::<0, 4, 1, 5>(x[u], y[u]), i32x4_shuffle::<2, 6, 3, 7>(x[u], y[u])]
+                    .into_iter()
+                    .enumerate()
                 {
                     let at = i + 8 * u + 4 * half;
                     let to = (out as *mut f32).add(at);

@@ -57,7 +57,15 @@ pub unsafe fn panel_a(a: *const f32, rows: usize, k: usize, across: usize, along
 /// Panels [panel][k][8] of B's rows k0..k0 + k (of the product's inner axis) and columns n0..n0 + n. With `transposed` B is
 /// stored [n, k], else [k, n]; `lead` is the length of its stored rows. `buffer` holds 8 · k or n values.
 pub unsafe fn panels_b(
-    w: &Weight, transposed: bool, lead: usize, k0: usize, k: usize, n0: usize, n: usize, buffer: *mut f32, out: *mut f32,
+    w: &Weight,
+    transposed: bool,
+    lead: usize,
+    k0: usize,
+    k: usize,
+    n0: usize,
+    n: usize,
+    buffer: *mut f32,
+    out: *mut f32,
 ) {
     unsafe {
         if transposed {

@@ -181,9 +181,7 @@ pub fn cross_entropy(logits: u32, labels: u32, rows: u32, width: u32, smoothing:
 
 /// dlogits = g[row] · (softmax − (1 − s) · onehot − s/v).
 #[wasm_bindgen]
-pub fn cross_entropy_grad(
-    logits: u32, labels: u32, rows: u32, width: u32, smoothing: f32, lse: u32, g: u32, out: u32,
-) {
+pub fn cross_entropy_grad(logits: u32, labels: u32, rows: u32, width: u32, smoothing: f32, lse: u32, g: u32, out: u32) {
     let (logits, labels, width) = (logits as usize, labels as usize, width as usize);
     let (lse, g, out) = (lse as usize, g as usize, out as usize);
     pool::rows(rows as usize, width, 2500, |r| unsafe {

@@ -146,7 +146,13 @@ pub fn sum(n: usize, f: impl Fn(usize) -> V, tail: impl Fn(usize) -> f32) -> f64
 /// The extreme of f(i) over 0..n, where f gives lanes i..i+4 and `tail(i)` the last 1 to 3 of them, padded with `start`;
 /// `further` gives the greater or the less of numbers. NaN if there is one: f32x4.max would cost as much as all the rest.
 #[inline(always)]
-pub fn extreme(n: usize, start: f32, f: impl Fn(usize) -> V, tail: impl Fn(usize) -> V, further: impl Fn(V, V) -> V) -> f32 {
+pub fn extreme(
+    n: usize,
+    start: f32,
+    f: impl Fn(usize) -> V,
+    tail: impl Fn(usize) -> V,
+    further: impl Fn(V, V) -> V,
+) -> f32 {
     let mut best = [splat(start); 4];
     let mut nan = splat(0.0);
     let mut i = 0;

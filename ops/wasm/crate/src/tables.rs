@@ -67,7 +67,16 @@ pub static NF4: Book = book(
     16,
 );
 pub static FP4: Book = book(
-    signed([0.0, (0.0625f64 / 12.0) as f32, (8.0f64 / 12.0) as f32, 1.0, (4.0f64 / 12.0) as f32, 0.5, (2.0f64 / 12.0) as f32, 0.25]),
+    signed([
+        0.0,
+        (0.0625f64 / 12.0) as f32,
+        (8.0f64 / 12.0) as f32,
+        1.0,
+        (4.0f64 / 12.0) as f32,
+        0.5,
+        (2.0f64 / 12.0) as f32,
+        0.25,
+    ]),
     // Both zeros take part: a positive value that rounds to zero gets code 8, as in bitsandbytes.
     [11, 10, 13, 12, 15, 14, 9, 0, 8, 1, 6, 7, 4, 5, 2, 3],
     16,
@@ -93,8 +102,7 @@ pub static E2M1: Book = {
     }
     book(signed(half), MAGNITUDES, 15)
 };
-pub static E3M0: Book =
-    book(signed([0.0, 0.015_625, 0.031_25, 0.0625, 0.125, 0.25, 0.5, 1.0]), MAGNITUDES, 15);
+pub static E3M0: Book = book(signed([0.0, 0.015_625, 0.031_25, 0.0625, 0.125, 0.25, 0.5, 1.0]), MAGNITUDES, 15);
 
 /// An 8-bit dynamic map, ascending, and the midpoints between its values.
 pub struct Map {

@@ -44,9 +44,8 @@ impl<const K: usize> Spec<K> {
             index[axis] = rest % self.sizes[axis];
             rest /= self.sizes[axis];
         }
-        let mut offsets: [usize; K] = core::array::from_fn(|operand| {
-            (0..self.rank).map(|axis| index[axis] * self.strides[operand][axis]).sum()
-        });
+        let mut offsets: [usize; K] =
+            core::array::from_fn(|operand| (0..self.rank).map(|axis| index[axis] * self.strides[operand][axis]).sum());
         let mut position = start;
         while position < end {
             let length = (self.sizes[last] - index[last]).min(end - position);
