@@ -17,7 +17,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "io": ["core/tensor", "core", "ops", "formats", "models", "methods"],
 };
 
-const FREE = ["cli", "embedded", "bench", "notebooks", "tests", "mod.ts"];
+const FREE = ["cli", "embedded", "bench", "notebooks", "tests", "mod.ts", "deno.json"];
 
 const root = new URL("../", import.meta.url).href;
 
