@@ -27,5 +27,6 @@ export * from "./compose.ts";
 export * from "./scaled.ts";
 export * from "./gated.ts";
 export * from "./forward.ts";
+export * from "./observe.ts";
 export * from "./generate_ids.ts";
 export * from "./generate.ts";

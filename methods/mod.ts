@@ -3,12 +3,15 @@
  *
  * @module
  */
+export * from "./adalora.ts";
+export { type Budget, budgetAt, type BudgetOptions } from "./adalora_budget.ts";
 export * from "./adamix.ts";
 export type { Affine } from "./affine.ts";
 export * from "./boft.ts";
 export type { Activation, Bottleneck } from "./bottleneck.ts";
 export * from "./dora.ts";
 export * from "./dora_peft.ts";
+export * from "./eva.ts";
 export * from "./fixed_weights.ts";
 export * from "./fourierft.ts";
 export * from "./full_fine_tune.ts";

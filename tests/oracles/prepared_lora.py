@@ -54,7 +54,7 @@ def fix_signs(m, by):
                 b.mul_(signs)
 
 
-def record(case, m, merged, rates=None, penalised=False):
+def record(case, m, merged, rates=None):
     """`merged(m)` gives a plain model. The model is consumed."""
     trained = {ours(n): p for n, p in m.named_parameters() if p.requires_grad}
     m.eval()
@@ -147,3 +147,34 @@ record("lora_plus", m, lambda m: m.merge_and_unload(), rates=lambda n: 16 if n.e
 torch.manual_seed(1)
 m = get_peft_model(base(), LoraConfig(target_modules=TARGETS, r=3, lora_alpha=5, use_rslora=True))
 record("rslora", m, lambda m: m.merge_and_unload())
+
+
+# AdaLoRA by peft: three steps without a budget as above, then a whole budget. peft adds the penalty to the loss, but only
+# with a task type.
+from peft import AdaLoraConfig
+
+ADA = dict(task_type="CAUSAL_LM", target_modules=TARGETS, init_r=4, target_r=2, lora_alpha=5, orth_reg_weight=0.3, beta1=0.7, beta2=0.6)
+torch.manual_seed(1)
+m = get_peft_model(base(), AdaLoraConfig(total_step=10, **ADA))
+record("adalora", m, lambda m: m.merge_and_unload())
+
+torch.manual_seed(2)
+m = get_peft_model(base(), AdaLoraConfig(total_step=9, tinit=1, tfinal=2, deltaT=2, **ADA))
+trained = {ours(n): p for n, p in m.named_parameters() if p.requires_grad}
+m.eval()
+tensors = {f"param.{n}": p.detach().clone() for n, p in trained.items()}
+optimizer = torch.optim.AdamW(trained.values(), lr=RATE, weight_decay=0.0)
+for step in range(1, 10):
+    optimizer.zero_grad()
+    loss = run(m).loss
+    loss.backward()
+    optimizer.step()
+    m.base_model.update_and_allocate(step)
+    tensors[f"loss.{step}"] = loss.reshape(1)
+    for n, p in trained.items():
+        if n.endswith(".e"):
+            tensors[f"e.{step}.{n}"] = p.detach().clone()
+    budget, masks = m.base_model.rankallocator.budget_schedule(step)
+    tensors[f"budget.{step}"] = torch.tensor([float(budget), float(masks)])
+    print("adalora step", step, budget, masks, sum(int((p != 0).sum()) for n, p in trained.items() if n.endswith(".e")))
+save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, f"{OUT}/adalora_budget.safetensors")

@@ -339,7 +339,9 @@ async function differenceAlong(
             ? add(t, tensor(Array.from(direction, (x) => x * step), { backend, shape: t.shape }))
             : t,
       );
-      return loss(graft(model, { ...adapter, params }), batch, options);
+      const data = loss(graft(model, { ...adapter, params }), batch, options);
+      const penalty = adapter.method.penalty?.(params, model.spec);
+      return penalty === undefined ? data : add(data, penalty);
     });
     const [number] = await read(value);
     value.storage.free();

@@ -1,0 +1,39 @@
+/** Looking at what flows through a model, for methods that start from activations. */
+import { scope, type Tensor } from "./tensor/mod.ts";
+import { zeros } from "../ops/mod.ts";
+import { fn, type LinearEdit } from "./edit.ts";
+import { forward } from "./forward.ts";
+import { withEdits } from "./graft.ts";
+import type { Batch, Model } from "./model.ts";
+
+/**
+ * Runs a batch in evaluation mode and shows `see` the input [b, t, in] of each linear layer or head at the paths, in the
+ * order of the pass. Layers that read one tensor are shown the same handle. It is freed after the pass: `see` keeps what it
+ * makes of it in a root.
+ *
+ * @throws {RangeError} when the model has no layer at a path.
+ */
+export function observeInputs(
+  model: Model,
+  batch: Batch,
+  paths: readonly string[],
+  see: (path: string, x: Tensor) => void,
+): void {
+  const edits = paths.map((path): LinearEdit => ({
+    kind: "linear",
+    path,
+    change: {
+      form: "delta",
+      reads: "input",
+      delta: fn({}, (_, { x, y }) => {
+        see(path, x);
+        return zeros(y.shape, y.backend);
+      }),
+    },
+  }));
+  const watched = { ...model, weights: withEdits(model.weights, edits, "observeInputs") };
+  scope((): number => {
+    forward(watched, batch);
+    return 0;
+  });
+}
