@@ -115,21 +115,34 @@ export function stackStates<C>(
   pass.taps?.set(-1, detach(x));
   for (let layer = 0; layer < parts.layers; layer++) {
     const site = below(stack, `${parts.blocks}.${layer}`);
-    const input = x;
-    const run = (): Tensor => parts.block(pass, site, input, shared);
-    // The scope frees what neither the result nor its derivative needs; cached keys and values must outlive it.
-    const kept = scope((): Synchronous<{ readonly x: Tensor; readonly entries: readonly unknown[] }> => {
-      const before = pass.keep?.size ?? 0;
-      const next = options.checkpointBlocks ? checkpoint(run) : run();
-      return { x: next, entries: [...pass.keep?.values() ?? []].slice(before) };
-    });
-    x = kept.x;
+    x = runBlock(pass, site, x, shared, parts, options);
     pass.taps?.set(layer, detach(x));
   }
   const cut = parts.prompts === "kept" ? 0 : prompts;
   const finished = parts.finish(pass, root, cut > 0 ? slice(x, 1, cut, cut + t) : x);
-  const states = beside(pass, stack, finished, shared, cut, parts);
+  const block = (site: Site, y: Tensor): Tensor => runBlock(pass, site, y, shared, parts, options);
+  const states = beside(pass, stack, finished, block, cut, parts);
   return { states, cache: nextCache(pass, past + prompts + t, prepass?.cache), mask: pass.mask };
+}
+
+/**
+ * One block in a scope of its own, which frees what neither the result nor its derivative needs; cached keys and values
+ * outlive it.
+ */
+function runBlock<C>(
+  pass: Pass,
+  site: Site,
+  x: Tensor,
+  shared: C,
+  parts: StackParts<C>,
+  options: ForwardOptions,
+): Tensor {
+  const run = (): Tensor => parts.block(pass, site, x, shared);
+  return scope((): Synchronous<{ readonly x: Tensor; readonly entries: readonly unknown[] }> => {
+    const before = pass.keep?.size ?? 0;
+    const next = options.checkpointBlocks ? checkpoint(run) : run();
+    return { x: next, entries: [...pass.keep?.values() ?? []].slice(before) };
+  }).x;
 }
 
 /** The bare base's states, when an edit wants them; its keys and values are cached beside the adapted model's. */
@@ -160,7 +173,7 @@ function beside<C>(
   pass: Pass,
   stack: Site,
   finished: Tensor,
-  shared: C,
+  block: (site: Site, y: Tensor) => Tensor,
   cut: number,
   parts: StackParts<C>,
 ): Tensor {
@@ -176,7 +189,7 @@ function beside<C>(
         return tap;
       },
       block: (weights: Tree, y, name) =>
-        parts.block(pass, { branch: weights, path: `${edit.path}.side.${i}.${name}` }, y, shared),
+        block({ branch: weights, path: `${edit.path}.side.${i}.${name}` }, y),
       finish: (weights: Tree, y) =>
         parts.finish(pass, rootOf(weights), cut > 0 ? slice(y, 1, cut, y.shape[1]!) : y),
     }), finished);

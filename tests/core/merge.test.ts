@@ -16,7 +16,7 @@ import {
   read,
   scope,
   setLeaves,
-  Tensor,
+  type Tensor,
   type Tree,
   unmerge,
   weightLeaves,
