@@ -124,12 +124,12 @@ async function sayBase(flags: MergeFlags, quantized: DType | undefined, adapter:
 
 function summary(output: string, dtype: DType | "same", method: string, loss: MergeLoss): string {
   const percent = (share: number): string => `${(100 * share).toPrecision(3)} %`;
+  const rounding = loss.lost > 1
+    ? `rounding weighs ${loss.lost.toPrecision(3)} times the squared update: a finer --dtype would keep it`
+    : `lost to rounding: ${percent(loss.lost)} of the squared update`;
+  const stored = dtype === "same" ? "in the model's own dtypes" : `as ${dtype}`;
   return [
-    `${output}: ${method} merged into ${showCount(loss.weights.length)} weights, stored ${
-      dtype === "same" ? "in the model's own dtypes" : `as ${dtype}`
-    }`,
-    `lost to rounding: ${percent(loss.lost)} of the squared update; ${
-      percent(loss.unchanged)
-    } of its entries leave the stored number as it was`,
+    `${output}: ${method} merged into ${showCount(loss.weights.length)} weights, stored ${stored}`,
+    `${rounding}; ${percent(loss.unchanged)} of its entries leave the stored number as it was`,
   ].join("\n");
 }

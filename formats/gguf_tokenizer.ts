@@ -9,7 +9,7 @@
  * transformers' own GGUF loader overlooks `pre` and `add_bos_token`, and puts GPT-2's pattern and a BOS everywhere; this
  * follows the file, as llama.cpp does. `{ pre: "gpt-2" }` gives transformers' ids.
  */
-import { type Tokenizer, tokenizer } from "./tokenizer.ts";
+import { type Tokenizer, tokenizer, type TokenizerFiles } from "./tokenizer.ts";
 import { GPT2_PATTERN, type Part, split } from "./tokenizer_split.ts";
 
 /** The metadata of a GGUF file: keys to strings, numbers, booleans and arrays of them. */
@@ -115,6 +115,18 @@ export interface GgufTokenizerOptions {
  * @throws {TypeError} when the file has no vocabulary, or one of a kind or pre-tokenizer that is not known.
  */
 export function ggufTokenizer(metadata: GgufMetadata, options: GgufTokenizerOptions = {}): Tokenizer {
+  return tokenizer(ggufTokenizerFiles(metadata, options));
+}
+
+/**
+ * The same tokenizer as the files of a Hugging Face folder: tokenizer.json, tokenizer_config.json and the chat template.
+ *
+ * @throws as `ggufTokenizer`.
+ */
+export function ggufTokenizerFiles(
+  metadata: GgufMetadata,
+  options: GgufTokenizerOptions = {},
+): TokenizerFiles {
   const model = metadata.get("tokenizer.ggml.model");
   const tokens = strings(metadata, "tokenizer.ggml.tokens");
   if (model !== "gpt2" && model !== "llama") {
@@ -142,28 +154,55 @@ export function ggufTokenizer(metadata: GgufMetadata, options: GgufTokenizerOpti
     unk_token: special("unknown"),
     pad_token: special("padding"),
   };
-  return tokenizer({
+  return {
     tokenizer: {
+      version: "1.0",
+      truncation: null,
+      padding: null,
       ...(pre === undefined
         ? sentencePiece(metadata, tokens, flag("add_space_prefix", true))
         : byteLevel(metadata, tokens, pre, special("unknown"))),
       added_tokens: tokens.flatMap((content, id) => {
         const type = types[id];
         return type === CONTROL || type === USER_DEFINED
-          ? [{ id, content, special: type === CONTROL, normalized: false }]
+          ? [{
+            id,
+            content,
+            special: type === CONTROL,
+            normalized: false,
+            single_word: false,
+            lstrip: false,
+            rstrip: false,
+          }]
           : [];
       }),
-      post_processor: { type: "TemplateProcessing", single: [...around(bos), A, ...around(eos)] },
+      post_processor: template(tokens, bos, eos),
     },
     config: Object.fromEntries(Object.entries(config).filter(([, v]) => v !== undefined)),
     ...(typeof chatTemplate === "string" ? { chatTemplate } : {}),
-  });
+  };
 }
 
-const A = { Sequence: { id: "A", type_id: 0 } };
+/** What stands around one text, and around each of two. */
+function template(tokens: readonly string[], bos: string | undefined, eos: string | undefined): Part {
+  const sides = (id: "A" | "B", type_id: number): readonly unknown[] => [
+    ...around(bos, type_id),
+    { Sequence: { id, type_id } },
+    ...around(eos, type_id),
+  ];
+  const used = [bos, eos].filter((token): token is string => token !== undefined);
+  return {
+    type: "TemplateProcessing",
+    single: sides("A", 0),
+    pair: [...sides("A", 0), ...sides("B", 1)],
+    special_tokens: Object.fromEntries(
+      used.map((token) => [token, { id: token, ids: [tokens.indexOf(token)], tokens: [token] }]),
+    ),
+  };
+}
 
-const around = (token: string | undefined): readonly unknown[] =>
-  token === undefined ? [] : [{ SpecialToken: { id: token, type_id: 0 } }];
+const around = (token: string | undefined, type_id: number): readonly unknown[] =>
+  token === undefined ? [] : [{ SpecialToken: { id: token, type_id } }];
 
 /** The parts of a tokenizer.json that the two kinds of vocabulary differ in. */
 interface Body {
@@ -179,11 +218,11 @@ function byteLevel(
   pre: Pre,
   unk: string | undefined,
 ): Body {
-  const bytes = { type: "ByteLevel", add_prefix_space: false, use_regex: false };
+  const bytes = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: false };
   return {
     normalizer: pre.nfc === true ? { type: "NFC" } : null,
     pre_tokenizer: { type: "Sequence", pretokenizers: [...pre.patterns.map(split), bytes] },
-    decoder: { type: "ByteLevel" },
+    decoder: { type: "ByteLevel", add_prefix_space: true, trim_offsets: true, use_regex: true },
     model: {
       type: "BPE",
       vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),

@@ -18,10 +18,10 @@ import {
 } from "../core/mod.ts";
 import { openCheckpoint } from "../formats/checkpoint.ts";
 import { openGguf } from "../formats/gguf.ts";
-import { ggufTokenizer } from "../formats/gguf_tokenizer.ts";
 import type { StoredTensor } from "../formats/tensor_file.ts";
-import { loadTokenizer, type Tokenizer } from "../formats/tokenizer.ts";
+import { loadTokenizer, type Tokenizer, tokenizer as makeTokenizer } from "../formats/tokenizer.ts";
 import { architectureOf } from "../models/mod.ts";
+import { tokenizerFilesOf } from "./gguf_tokenizer_files.ts";
 import { download, hubId } from "./hub.ts";
 
 /** Where and how to load. */
@@ -138,13 +138,8 @@ async function tokenizerOf(
   if (kind === "gguf") {
     const file = openGguf(path);
     try {
-      if (!file.metadata.has("tokenizer.ggml.tokens")) return undefined;
-      const splitsLikeGpt2 = like === "transformers" &&
-        file.metadata.get("general.architecture") === "llama" &&
-        file.metadata.get("tokenizer.ggml.model") === "gpt2";
-      return splitsLikeGpt2
-        ? ggufTokenizer(new Map([...file.metadata, ["tokenizer.ggml.add_bos_token", true]]), { pre: "gpt-2" })
-        : ggufTokenizer(file.metadata);
+      const files = tokenizerFilesOf(file, like);
+      return files === undefined ? undefined : makeTokenizer(files);
     } finally {
       file.close();
     }

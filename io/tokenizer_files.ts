@@ -1,11 +1,12 @@
 /** Carrying a model's tokenizer along when the model is saved. */
 import type { Model } from "../core/mod.ts";
-import { writeAtomically } from "../formats/atomic_write.ts";
+import { writeAtomically, writeTextAtomically } from "../formats/atomic_write.ts";
 import { openGguf } from "../formats/gguf.ts";
 import type { GgufValue } from "../formats/gguf_metadata.ts";
 import { vocabularyFields } from "../formats/gguf_vocabulary.ts";
 import { isObject, parseJson } from "../formats/strict_json.ts";
 import type { JsonObject } from "../formats/tensor_file.ts";
+import { tokenizerFilesOf } from "./gguf_tokenizer_files.ts";
 
 const FILES = [
   "tokenizer.json",
@@ -22,8 +23,14 @@ const FILES = [
   "generation_config.json",
 ] as const;
 
-/** Copies the tokenizer's files from the folder that a model came from, if it came from one. */
+/**
+ * Puts a tokenizer's files into a model's folder: copies of those in the folder that the model came from, or what a GGUF
+ * file says, in the reading of transformers (see `LoadOptions.ggufTokenizer`).
+ */
 export async function copyTokenizer(source: string | undefined, folder: string): Promise<void> {
+  if (source !== undefined && source.endsWith(".gguf") && await isFile(source)) {
+    return await writeGgufTokenizer(source, folder);
+  }
   if (source === undefined || !await isFolder(source) || await sameFolder(source, folder)) return;
   for (const name of FILES) {
     const bytes = await optional(`${source}/${name}`);
@@ -46,14 +53,34 @@ export async function ggufVocabulary(model: Model): Promise<ReadonlyMap<string, 
       ...embedding && { vocabSize: embedding.rows },
     });
   }
-  const isFile = await Deno.stat(source).then((info) => info.isFile, () => false);
-  if (!source.endsWith(".gguf") || !isFile) return new Map();
+  if (!source.endsWith(".gguf") || !await isFile(source)) return new Map();
   const file = openGguf(source);
   try {
     return new Map([...file.fields].filter(([key]) => key.startsWith("tokenizer.")));
   } finally {
     file.close();
   }
+}
+
+async function writeGgufTokenizer(source: string, folder: string): Promise<void> {
+  const file = openGguf(source);
+  try {
+    const files = tokenizerFilesOf(file, "transformers");
+    if (files === undefined) return;
+    const config = {
+      tokenizer_class: "PreTrainedTokenizerFast",
+      ...files.config as JsonObject,
+      ...files.chatTemplate !== undefined && { chat_template: files.chatTemplate },
+    };
+    await writeTextAtomically(`${folder}/tokenizer.json`, JSON.stringify(files.tokenizer));
+    await writeTextAtomically(`${folder}/tokenizer_config.json`, `${JSON.stringify(config, null, 2)}\n`);
+  } finally {
+    file.close();
+  }
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return await Deno.stat(path).then((info) => info.isFile, () => false);
 }
 
 async function isFolder(path: string): Promise<boolean> {
