@@ -105,6 +105,8 @@ function parts(batch: Batch, c: BertConfig): StackParts<undefined> {
     layers: c.layers,
     vocabulary: c.vocabulary,
     context: c.positions - c.firstPosition,
+    // The head reads the first row, which is a prompt's where there are prompts: as PEFT and adapters have it.
+    prompts: c.head === "text" ? "kept" : "cut",
     embed: (pass, root, ids) =>
       embedding(pass, below(root, joined(c.tower, "embeddings.word_embeddings")), ids),
     position: (pass, root, x, positions) => entered(pass, root, x, positions, batch, c),
