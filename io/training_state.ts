@@ -14,13 +14,35 @@ import {
   nest,
   scope,
   type Synchronous,
+  type Tensor,
   trainable,
   type Tree,
 } from "../core/mod.ts";
 import { openSafetensors, type SafetensorsFile } from "../formats/safetensors.ts";
 import { writeSafetensors } from "../formats/safetensors_write.ts";
 import type { WritableTensor } from "../formats/tensor_file.ts";
-import type { Optimizer, SlotBytes, Snapshot } from "../train/mod.ts";
+
+/** One optimizer slot as bytes, as training hands it out. */
+export interface SavedSlot {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly bytes: Uint8Array;
+}
+
+/** A run's numbers, as training hands them out. */
+export interface RunSnapshot {
+  readonly step: number;
+  readonly params: Tree;
+  /** By "path/slot", parameters in the order of the tree. */
+  readonly slots: AsyncIterable<readonly [name: string, slot: SavedSlot]>;
+  /** What the method keeps between steps. */
+  readonly state?: Tree;
+}
+
+/** Names and dtypes of the slots of a parameter: what is needed of an optimizer. */
+export interface SlotRule {
+  slots(leaf: Tensor): Readonly<Record<string, DType>>;
+}
 
 /** What a caller keeps beside the numbers. */
 export type StateRecord = { readonly [name: string]: Json };
@@ -42,8 +64,8 @@ interface Written {
 /** Writes a run's state. Slots are read one at a time, so that paged state stays paged. */
 export async function saveTrainingState(
   path: string,
-  { step, params, slots, state = {} }: Snapshot,
-  optimizer: Optimizer,
+  { step, params, slots, state = {} }: RunSnapshot,
+  optimizer: SlotRule,
   record: StateRecord,
 ): Promise<void> {
   const plan = leaves(trainable(params)).flatMap(([leafPath, leaf]) =>
@@ -119,7 +141,7 @@ function write(
 export interface TrainingState extends Disposable {
   readonly step: number;
   readonly record: StateRecord;
-  readonly slots: ReadonlyMap<string, SlotBytes>;
+  readonly slots: ReadonlyMap<string, SavedSlot>;
   /** The parameters on a backend. The caller owns them. */
   params(backend: Backend): Tree;
   /** What the method's `adjust` kept. The caller owns it. */
@@ -163,7 +185,7 @@ function writtenIn(file: SafetensorsFile, path: string): Written {
   }
 }
 
-function slotOf(file: SafetensorsFile, name: string, dtype: DType, shape: readonly number[]): SlotBytes {
+function slotOf(file: SafetensorsFile, name: string, dtype: DType, shape: readonly number[]): SavedSlot {
   const stored = file.raw.get(name);
   if (stored === undefined) throw new SyntaxError(`Cannot resume: the state file has no "${name}"`);
   return {
