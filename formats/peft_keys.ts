@@ -8,6 +8,11 @@ export function withoutPrefix(key: string): string {
   return key.startsWith(PEFT_PREFIX) ? key.slice(PEFT_PREFIX.length) : key;
 }
 
+/** A key as it stands in the file. What PEFT keeps outside the model's own modules has the prefix already, cut short. */
+export function withPrefix(key: string): string {
+  return key.startsWith("base_model.") ? key : PEFT_PREFIX + key;
+}
+
 /** The file that holds the tensors, the config's file, and the pickled file of old folders. */
 export const PEFT_FILES = {
   weights: "adapter_model.safetensors",

@@ -11,11 +11,19 @@ import {
 import { knownFields, namesField, type PeftConfig } from "../formats/peft_config.ts";
 import { ia3Defaults } from "../formats/peft_defaults.ts";
 import { chosenPaths, type PeftTargets, peftTargets, pythonPattern } from "../formats/peft_targets.ts";
+import { boftPeft } from "../methods/boft_peft.ts";
 import { doraPeft } from "../methods/dora_peft.ts";
+import { fourierftPeft } from "../methods/fourierft_peft.ts";
+import { hraPeft } from "../methods/hra_peft.ts";
 import { ia3Peft } from "../methods/ia3_peft.ts";
+import { lohaPeft } from "../methods/loha_peft.ts";
+import { lokrPeft } from "../methods/lokr_peft.ts";
 import { loraPeft } from "../methods/lora_peft.ts";
+import { missPeft } from "../methods/miss_peft.ts";
+import { oftPeft } from "../methods/oft_peft.ts";
 import type { PeftCodec, PeftFields } from "../methods/peft_codec.ts";
 import { tokenRows, type TrainableTokensOptions } from "../methods/trainable_tokens.ts";
+import { veraPeft } from "../methods/vera_peft.ts";
 import {
   type FolderParts,
   type MainPart,
@@ -32,12 +40,29 @@ import {
  */
 export function partsOfConfig(config: PeftConfig, model: Model): FolderParts {
   switch (config.type) {
-    case "LORA": {
-      const codec = config.fields["use_dora"] === true ? doraPeft : loraPeft;
-      const fields = knownFields(config, codec.fields, codec.refused);
-      const standard = (): readonly string[] => chooseTargets(model.spec, {}).map((place) => place.path);
-      return withExtras(main(codec, fields, standard, model), fields, model);
-    }
+    case "LORA":
+      return matrixParts(config.fields["use_dora"] === true ? doraPeft : loraPeft, config, model);
+    case "LOHA":
+      return matrixParts(lohaPeft, config, model);
+    case "LOKR":
+      return matrixParts(lokrPeft, config, model);
+    case "VERA":
+      return matrixParts(veraPeft, config, model);
+    case "HRA":
+      return matrixParts(hraPeft, config, model);
+    case "MISS":
+      return matrixParts(missPeft, config, model);
+    case "OFT":
+      return matrixParts(oftPeft, config, model);
+    case "BOFT":
+      return matrixParts(boftPeft, config, model);
+    case "FOURIERFT":
+      return matrixParts(
+        fourierftPeft,
+        config,
+        model,
+        model.config.model_type === "gpt2" ? { targets: ["mlp.c_proj"] } : {},
+      );
     case "IA3": {
       const fields = knownFields(config, ia3Peft.fields, ia3Peft.refused);
       const standard = (): readonly string[] => ia3Defaults(model.config.model_type).targets;
@@ -49,9 +74,22 @@ export function partsOfConfig(config: PeftConfig, model: Model): FolderParts {
     }
     default:
       throw new RangeError(
-        `Cannot load a PEFT adapter of type ${config.type}: known are LORA, IA3 and TRAINABLE_TOKENS`,
+        `Cannot load a PEFT adapter of type ${config.type}: known are LORA, LOHA, LOKR, VERA, HRA, MISS, OFT, BOFT, ` +
+          "FOURIERFT, IA3 and TRAINABLE_TOKENS",
       );
   }
+}
+
+/** A method of matrices; without `target_modules` PEFT mostly takes LoRA's. */
+function matrixParts<O extends TargetOptions>(
+  codec: PeftCodec<O>,
+  config: PeftConfig,
+  model: Model,
+  standard: TargetOptions = {},
+): FolderParts {
+  const fields = knownFields(config, codec.fields, codec.refused);
+  const names = (): readonly string[] => chooseTargets(model.spec, standard).map((place) => place.path);
+  return withExtras(main(codec, fields, names, model), fields, model);
 }
 
 function main<O extends TargetOptions>(

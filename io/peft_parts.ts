@@ -15,13 +15,20 @@ import {
 } from "../core/mod.ts";
 import { chosenPaths, type PeftTargets, pythonSource, shortNames } from "../formats/peft_targets.ts";
 import type { FixedWeightsOptions } from "../methods/fixed_weights.ts";
+import { boftPeft } from "../methods/boft_peft.ts";
 import { doraPeft } from "../methods/dora_peft.ts";
+import { fourierftPeft } from "../methods/fourierft_peft.ts";
+import { hraPeft } from "../methods/hra_peft.ts";
 import { type Ia3Options, scalesInput } from "../methods/ia3.ts";
 import { ia3Peft } from "../methods/ia3_peft.ts";
-import type { LoraOptions } from "../methods/lora.ts";
+import { lohaPeft } from "../methods/loha_peft.ts";
+import { lokrPeft } from "../methods/lokr_peft.ts";
 import { loraPeft } from "../methods/lora_peft.ts";
+import { missPeft } from "../methods/miss_peft.ts";
+import { oftPeft } from "../methods/oft_peft.ts";
+import { veraPeft } from "../methods/vera_peft.ts";
 import type { ModulesToSaveOptions } from "../methods/modules_to_save.ts";
-import type { PeftFields } from "../methods/peft_codec.ts";
+import type { PeftCodec, PeftFields } from "../methods/peft_codec.ts";
 import type { TrainableTokensOptions } from "../methods/trainable_tokens.ts";
 import { type FolderParts, mainPart, matrixPlaces, type PartNames, PARTS } from "./peft_layout.ts";
 
@@ -100,6 +107,14 @@ function kindOf(method: string): keyof PartNames {
     case "lora":
     case "dora":
     case "ia3":
+    case "loha":
+    case "lokr":
+    case "vera":
+    case "hra":
+    case "miss":
+    case "oft":
+    case "boft":
+    case "fourierft":
       return "main";
     case "modulesToSave":
     case "only":
@@ -110,16 +125,18 @@ function kindOf(method: string): keyof PartNames {
       return "fixed";
     default:
       throw new TypeError(
-        `Cannot save "${method}" as a PEFT folder: it holds lora, dora, ia3, trainableTokens, modulesToSave and only; ` +
-          "merge the adapter and save the model instead",
+        `Cannot save "${method}" as a PEFT folder: it holds lora, dora, ia3, loha, lokr, vera, hra, miss, oft, boft, fourierft, ` +
+          "trainableTokens, modulesToSave and only; merge the adapter and save the model instead",
       );
   }
 }
 
-function mainOf(
-  { method, options, params }: Piece,
-  spec: Spec,
-): { readonly main: NonNullable<FolderParts["main"]>; readonly targets: PeftFields } {
+interface MainFields {
+  readonly main: NonNullable<FolderParts["main"]>;
+  readonly targets: PeftFields;
+}
+
+function mainOf({ method, options, params }: Piece, spec: Spec): MainFields {
   const places = adaptedPlaces(params, spec);
   if (places.length === 0) {
     throw new RangeError(`Cannot save ${method}: none of its parameters stands at a layer`);
@@ -127,17 +144,55 @@ function mainOf(
   // PEFT decides a layer at a time and the last one stays in the config; it reads the field as a hint only.
   const last = places.findLast((place) => place.kind !== "embedding");
   const transposed = last?.kind === "linear" && last.transposed;
-  if (method !== "ia3") {
-    const main = mainPart(method === "dora" ? doraPeft : loraPeft, options as LoraOptions, places, spec);
-    return {
-      main,
-      targets: { ...targetFields(options as LoraOptions, places, spec, true), fan_in_fan_out: transposed },
+  const matrix = <O extends TargetOptions>(codec: PeftCodec<O>): MainFields => {
+    const targets = {
+      ...targetFields(targetsFor(codec, options), places, spec, true),
+      fan_in_fan_out: transposed,
     };
+    return {
+      main: mainPart(codec, options as unknown as O, places, spec),
+      targets: Object.fromEntries(
+        Object.entries(targets).filter(([name]) =>
+          name === "target_modules" || Object.hasOwn(codec.fields, name)
+        ),
+      ),
+    };
+  };
+  switch (method) {
+    case "dora":
+      return matrix(doraPeft);
+    case "loha":
+      return matrix(lohaPeft);
+    case "lokr":
+      return matrix(lokrPeft);
+    case "vera":
+      return matrix(veraPeft);
+    case "hra":
+      return matrix(hraPeft);
+    case "miss":
+      return matrix(missPeft);
+    case "oft":
+      return matrix(oftPeft);
+    case "boft":
+      return matrix(boftPeft);
+    case "fourierft":
+      return matrix(fourierftPeft);
+    case "ia3": {
+      const main = mainPart(ia3Peft, options as Ia3Options, places, spec);
+      const fields = targetFields(options as Ia3Options, places, spec, false);
+      const scaled = places.filter((place) => scalesInput(place, options as Ia3Options));
+      return { main, targets: { ...withFeedForward(fields, scaled, places), fan_in_fan_out: transposed } };
+    }
+    default:
+      return matrix(loraPeft);
   }
-  const main = mainPart(ia3Peft, options as Ia3Options, places, spec);
-  const fields = targetFields(options as Ia3Options, places, spec, false);
-  const scaled = places.filter((place) => scalesInput(place, options as Ia3Options));
-  return { main, targets: { ...withFeedForward(fields, scaled, places), fan_in_fan_out: transposed } };
+}
+
+/** A config without `exclude_modules` must name the layers that are left. */
+function targetsFor<O>(codec: PeftCodec<O>, options: TargetOptions): TargetOptions {
+  if (Object.hasOwn(codec.fields, "exclude_modules")) return options;
+  const { exclude: _, ...rest } = options;
+  return rest;
 }
 
 /** A combinator may have narrowed the method, so the parameters say what is adapted. A bias alone adapts nothing. */

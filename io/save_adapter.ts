@@ -19,7 +19,7 @@ import {
 } from "../core/mod.ts";
 import { writeTextAtomically } from "../formats/atomic_write.ts";
 import { peftConfigText } from "../formats/peft_config.ts";
-import { checkAdapterName, PEFT_FILES, PEFT_PREFIX } from "../formats/peft_keys.ts";
+import { checkAdapterName, PEFT_FILES, withPrefix } from "../formats/peft_keys.ts";
 import { writeSafetensors } from "../formats/safetensors_write.ts";
 import type { WritableTensor } from "../formats/tensor_file.ts";
 import type { PeftFields } from "../methods/peft_codec.ts";
@@ -94,6 +94,7 @@ export async function saveAdapter(
 function checkParams({ method, params }: Adapter, { tensors }: FolderLayout): void {
   for (const { path, shape } of tensors) {
     const found = lookup(params, path);
+    if (found === undefined && isFrozen(path)) continue; // gradients have none
     if (!(found instanceof Tensor)) {
       throw new RangeError(`Cannot save ${method.name}: it has no parameter "${path}"`);
     }
@@ -203,15 +204,17 @@ const savedAlone = (modules: readonly string[], one: string, other: string): boo
 };
 
 function adapterTensors({ params }: Adapter, { tensors, copies }: FolderLayout): readonly WritableTensor[] {
-  const written = tensors.map(({ path, key, shape, stored }) =>
-    writable(key, stored ?? shape, lookup(params, path) as Tensor)
-  );
+  const written = tensors.filter(({ path }) => lookup(params, path) !== undefined).map((
+    { path, key, shape, stored },
+  ) => writable(key, stored ?? shape, lookup(params, path) as Tensor));
   const again = copies.map(({ key, of }) => {
     const { path, shape, stored } = tensors.find((t) => t.key === of)!;
     return writable(key, stored ?? shape, lookup(params, path) as Tensor);
   });
   return [...written, ...again];
 }
+
+const isFrozen = (path: string): boolean => path.split(".").includes(FROZEN);
 
 /** The base's tables, where PEFT saves them too. */
 function tableTensors(
@@ -244,7 +247,7 @@ function tableTensors(
 function writable(key: string, shape: readonly number[], t: Tensor): WritableTensor {
   const dtype = isQuantized(t.dtype) ? "f32" : t.dtype;
   return {
-    name: PEFT_PREFIX + key,
+    name: withPrefix(key),
     dtype,
     shape,
     byteLength: byteLength(dtype, shape),

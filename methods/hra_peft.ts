@@ -1,0 +1,27 @@
+/** HRA in PEFT folders: `hra_u` [in, r] below the layer's path. */
+import { hra, type HraOptions } from "./hra.ts";
+import { flagField, numberField, type PeftCodec } from "./peft_codec.ts";
+import { LAYER_FIELDS, peftLayer, TRAINED_BIASES } from "./peft_layers.ts";
+
+/** The codec of `peft_type` "HRA". PEFT has no penalty: its weight is not written. */
+export const hraPeft: PeftCodec<HraOptions> = {
+  type: "HRA",
+  fields: { ...LAYER_FIELDS, r: 8, apply_GS: false, init_weights: true, bias: "none" },
+  refused: { bias: TRAINED_BIASES },
+  read: (fields) => ({
+    rank: numberField(fields, "r"),
+    orthogonality: flagField(fields, "apply_GS") ? "exact" : 0,
+    initialization: flagField(fields, "init_weights") ? "pairs" : "none",
+  }),
+  write: (options) => ({
+    r: options.rank ?? 8,
+    apply_GS: options.orthogonality === "exact",
+    init_weights: options.initialization !== "none",
+  }),
+  method: hra,
+  tensors: (places, options) =>
+    places.map((place) => {
+      const { path, inFeatures } = peftLayer("HRA", place, "without Conv1D");
+      return { path: `${path}.u`, key: `${path}.hra_u`, shape: [inFeatures, options.rank ?? 8] };
+    }),
+};
