@@ -195,7 +195,7 @@ function routed(
     const active = relu(h);
     const key = call.train && call.key !== undefined ? fold(call.key, i) : undefined;
     return affine(layer, key === undefined ? active : dropout(active, p, key));
-  }, detach(call.states));
+  }, call.states);
   const [b, t] = [logits.shape[0]!, logits.shape[1]!];
   const each = reshape(logits, [b, t, -1, experts]);
   const λ = temperature === "none" ? each : softmax(divide(each, temperature));

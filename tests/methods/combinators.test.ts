@@ -6,11 +6,15 @@ import {
   gated,
   graft,
   keep,
+  key,
   leaves,
   lossAndGrad,
   type Method,
   type Model,
   read,
+  type Root,
+  scope,
+  type Synchronous,
 } from "../../core/mod.ts";
 import { type Gate, scaled, type Tree } from "../../core/mod.ts";
 import { dora, fullFineTune, ia3, ladderSideTuning, lora, pfeiffer } from "../../methods/mod.ts";
@@ -19,6 +23,7 @@ import { full } from "../../ops/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { methodLaws } from "../support/method_laws.ts";
+import { noised } from "../support/subject.ts";
 import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
 
 const LORA = lora({ rank: 2, targets: "all-linear", dropout: 0.2 });
@@ -93,6 +98,10 @@ methodLaws("gated() of every kind that sees the input", {
   looksAhead: true,
 });
 
+/** Parameters as training would leave them. */
+const trained = (method: Method, model: Model): Root<Tree> =>
+  keep(scope((): Synchronous<Tree> => noised(method.init({ model, key: 1 }), key(2))));
+
 /** Logits of the adapted model, or of the merged one. */
 async function logits(model: Model, method: Method, params: Tree): Promise<Float32Array> {
   const out = forward(graft(model, { method, params }), { inputIds: [[3, 1, 4, 1, 5]] }).logits;
@@ -115,14 +124,14 @@ async function onTiny(f: (model: Model) => Promise<void>): Promise<void> {
 Deno.test("scaled() by 1 is the method, by 0 the base, and twice the product", () =>
   onTiny(async (model) => {
     const methods = [
-      lora({ rank: 2, initialization: "none" }),
+      lora({ rank: 2, branchBias: true }),
       ia3(),
       SMALL,
-      dora({ rank: 2, initialization: "none" }),
+      dora({ rank: 2 }),
       ladderSideTuning({ reduction: 2 }),
     ];
     for (const m of methods) {
-      const params = keep(m.init({ model, key: 1 }));
+      const params = trained(m, model);
       const run = (method: Method) => logits(model, method, params.tree);
       const [base, all] = [await logits(model, compose({}), {}), await run(m)];
       assertClose(await run(scaled(m, 1)), all, 1e-5, `${m.name} by 1`);
@@ -163,14 +172,14 @@ Deno.test("gated() by a constant is scaled(), by 0 the base", () =>
   onTiny(async (model) => {
     const base = await logits(model, compose({}), {});
     const adding = [
-      lora({ rank: 2, initialization: "none", branchBias: true }),
+      lora({ rank: 2, branchBias: true }),
       ia3(),
       SMALL,
-      dora({ rank: 2, initialization: "none" }),
+      dora({ rank: 2 }),
       ladderSideTuning({ reduction: 2 }),
     ];
     for (const m of [...adding, PREFIX]) {
-      const of = keep(m.init({ model, key: 1 }));
+      const of = trained(m, model);
       const run = (g: number) => logits(model, gated(m, constant(g)) as Method, { of: of.tree, gates: {} });
       assertClose(await run(0.4), await logits(model, scaled(m, 0.4), of.tree), 1e-5, `${m.name} by 0.4`);
       if (adding.includes(m)) assertClose(await run(0), base, 1e-5, `${m.name} by 0`);

@@ -102,7 +102,8 @@ export async function withSubject(
   }
 }
 
-function noised(params: Tree, key: Key): Tree {
+/** Parameters with noise on every trained leaf. */
+export function noised(params: Tree, key: Key): Tree {
   return scope((): Synchronous<Tree> =>
     mapTree(
       params,
