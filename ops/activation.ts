@@ -1,5 +1,13 @@
 /** Gated activations and dropout. */
-import { defineKernel, defineOp, type Kernel, type Key, type Op, type Tensor } from "../core/tensor/mod.ts";
+import {
+  defineKernel,
+  defineOp,
+  type Kernel,
+  type Key,
+  type Op,
+  scope,
+  type Tensor,
+} from "../core/tensor/mod.ts";
 import { lessEqual, multiply } from "./elementwise.ts";
 import { uniform } from "./create.ts";
 
@@ -21,9 +29,25 @@ export function swiglu(gate: Tensor, up: Tensor): Tensor {
   return swigluOp([gate, up], undefined);
 }
 
+interface Dropping {
+  readonly p: number;
+  readonly key: Key;
+}
+
+/** Linear in x, so the gradient takes the same way: the mask is drawn again from its key instead of being kept. */
+const dropoutOp: Op<Dropping> = defineOp({
+  name: "dropout",
+  shape: ([x]) => [x!.shape],
+  run: (backend, [x], [y], { p, key }) => {
+    scope((): undefined => {
+      const kept = lessEqual(p, uniform(key, x!.shape, backend));
+      backend.binary("multiply", x!, multiply(kept, 1 / (1 - p)), y!);
+    });
+  },
+  vjp: (_, __, dropping) => ({ saved: [], pull: (g) => [dropoutOp([g], dropping)] }),
+});
+
 /** x with each element kept with probability 1 − p and divided by it, else 0 (inverted dropout). A function of the key. */
 export function dropout(x: Tensor, p: number, key: Key): Tensor {
-  if (p === 0) return x;
-  const kept = lessEqual(p, uniform(key, x.shape, x.backend));
-  return multiply(multiply(x, kept), 1 / (1 - p));
+  return p === 0 ? x : dropoutOp([x], { p, key });
 }

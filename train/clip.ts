@@ -1,10 +1,10 @@
 /** Gradient clipping. */
-import { leaves, mapTree, type Tensor, type Tree } from "../core/mod.ts";
+import { leaves, mapTree, scope, type Synchronous, type Tensor, type Tree } from "../core/mod.ts";
 import { addAll, multiply, sqrt, sumOfSquares } from "../ops/mod.ts";
 
 /** The Euclidean norm over all gradients, a scalar tensor. */
 export function globalNorm(gradients: Tree): Tensor {
-  return sqrt(addAll(leaves(gradients).map(([, g]) => sumOfSquares(g))));
+  return sqrt(addAll(leaves(gradients).map(([, g]) => scope((): Synchronous<Tensor> => sumOfSquares(g)))));
 }
 
 /** The factor that brings a norm down to `limit`, as torch.nn.utils.clip_grad_norm_: limit / (norm + 1e-6), at most 1. */

@@ -176,29 +176,31 @@ export async function startTraining<P extends Tree>(
       }
       const learningRate = options.learningRate * (options.schedule?.(step) ?? 1);
       const factor = options.clip === undefined ? 1 : clipFactor(norm, options.clip);
-      const clipped = scope((): Synchronous<Tree> => scaleGradients(gradients, factor));
       step++;
-      const next = await moments.apply(owned.tree, clipped, {
+      const next = await moments.apply(owned.tree, gradients, {
         learningRate,
         step,
+        gradientFactor: factor,
         ...rateOf && { rateOf },
       });
       owned.replace(next);
       if (adapter.method.project !== undefined) {
         owned.replace(scope((): Synchronous<Tree> => adapter.method.project!(owned.tree as P)));
       }
-      const adjusted = await adapter.method.adjust?.({
-        params: owned.tree as P,
-        gradients: clipped,
-        state: state.tree,
-        step,
-        totalSteps,
-      });
-      if (adjusted !== undefined) {
+      if (adapter.method.adjust !== undefined) {
+        const clipped = scope((): Synchronous<Tree> => scaleGradients(gradients, factor));
+        const adjusted = await adapter.method.adjust({
+          params: owned.tree as P,
+          gradients: clipped,
+          state: state.tree,
+          step,
+          totalSteps,
+        });
         owned.replace(adjusted.params);
         state.replace(adjusted.state);
+        dispose(clipped);
       }
-      dispose([gradients, clipped]);
+      dispose(gradients);
       return {
         step,
         epoch: plan.epoch,

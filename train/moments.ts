@@ -18,6 +18,7 @@ import {
   trainable,
   type Tree,
 } from "../core/mod.ts";
+import { multiply } from "../ops/mod.ts";
 import { freshSlots, type Optimizer, type Slots, type StepOptions } from "./optimizer.ts";
 
 /** One slot as bytes, for checkpoints. */
@@ -30,6 +31,8 @@ export interface SlotBytes {
 /** Options of one step; learning rates may differ by parameter (LoRA+). */
 export interface ApplyOptions extends StepOptions {
   readonly rateOf?: (path: string) => number;
+  /** Times every gradient (clipping). Default 1. */
+  readonly gradientFactor?: number;
 }
 
 /** Optimizer state with its update. The one stateful object of a run. */
@@ -49,28 +52,27 @@ export interface Moments {
 /** State in compute memory. */
 export function resident(optimizer: Optimizer, params: Tree): Moments {
   const trained = leaves(trainable(params));
-  const fresh = (): Record<string, Slots> =>
-    Object.fromEntries(trained.map(([path, leaf]) => [path, freshSlots(optimizer, leaf)]));
-  const root: Root<Record<string, Slots>> = keep(scope((): Synchronous<Record<string, Slots>> => fresh()));
+  // A root a parameter: each update frees the old slots before the next one is made.
+  const roots = new Map<string, Root<Slots>>(
+    trained.map(([path, leaf]) => [path, keep(scope((): Synchronous<Slots> => freshSlots(optimizer, leaf)))]),
+  );
   const all = (): readonly (readonly [string, Tensor])[] =>
-    Object.entries(root.tree).flatMap(([path, slots]) =>
-      Object.entries(slots).map(([name, t]) => [`${path}/${name}`, t] as const)
+    [...roots].flatMap(([path, root]) =>
+      Object.entries(root.tree).map(([name, t]) => [`${path}/${name}`, t] as const)
     );
   return {
     optimizer,
     bytes: () => ({ resident: all().reduce((sum, [, t]) => sum + t.bytes, 0), host: 0, disk: 0 }),
     apply: (params, gradients, options) => {
-      const next = scope((): Synchronous<Updated> => {
-        const slots: Record<string, Slots> = {};
-        const updated = leaves(gradients).map(([path, g]) => {
-          const result = updateLeaf(optimizer, params, path, g, root.tree[path]!, options);
-          slots[path] = result.slots;
-          return [path, result.leaf] as const;
-        });
-        return { params: overlay(params, nest(updated) as Tree), slots };
+      const updated = leaves(gradients).map(([path, gradient]) => {
+        const root = roots.get(path)!;
+        const next = scope((): Synchronous<Updated> =>
+          updateLeaf(optimizer, params, path, gradient, root.tree, options)
+        );
+        root.replace(next.slots);
+        return [path, next.leaf] as const;
       });
-      root.replace(next.slots);
-      return Promise.resolve(next.params);
+      return Promise.resolve(overlay(params, nest(updated) as Tree));
     },
     async *save() {
       for (const [name, t] of all()) {
@@ -78,29 +80,24 @@ export function resident(optimizer: Optimizer, params: Tree): Moments {
       }
     },
     restore: (saved) => {
-      const backend = trained[0]![1].backend;
-      root.replace(
-        scope((): Synchronous<Record<string, Slots>> =>
-          Object.fromEntries(trained.map(([path, leaf]) => [
-            path,
-            Object.fromEntries(
-              Object.entries(optimizer.slots(leaf)).map(([name, dtype]) => {
-                const { bytes } = checked(saved, `${path}/${name}`, dtype, leaf);
-                return [name, fromBytes(bytes, leaf.shape, dtype, backend)];
-              }),
-            ),
-          ]))
-        ),
-      );
+      for (const [path, leaf] of trained) {
+        const slots = Object.entries(optimizer.slots(leaf)).map(([name, dtype]) => {
+          const { bytes } = checked(saved, `${path}/${name}`, dtype, leaf);
+          return [name, fromBytes(bytes, leaf.shape, dtype, leaf.backend)] as const;
+        });
+        roots.get(path)!.replace(Object.fromEntries(slots));
+      }
       return Promise.resolve();
     },
-    dispose: () => root.dispose(),
+    dispose: () => {
+      for (const root of roots.values()) root.dispose();
+    },
   };
 }
 
 interface Updated {
-  readonly params: Tree;
-  readonly slots: Record<string, Slots>;
+  readonly leaf: Tensor;
+  readonly slots: Slots;
 }
 
 /** Updates one parameter. */
@@ -110,10 +107,13 @@ export function updateLeaf(
   path: string,
   gradient: Tensor,
   slots: Slots,
-  options: ApplyOptions,
-): { readonly leaf: Tensor; readonly slots: Slots } {
-  const rate = options.learningRate * (options.rateOf?.(path) ?? 1);
-  return optimizer.update(leafOf(params, path), gradient, slots, { learningRate: rate, step: options.step });
+  { learningRate, step, rateOf, gradientFactor = 1 }: ApplyOptions,
+): Updated {
+  const scaled = gradientFactor === 1 ? gradient : multiply(gradient, gradientFactor);
+  return optimizer.update(leafOf(params, path), scaled, slots, {
+    learningRate: learningRate * (rateOf?.(path) ?? 1),
+    step,
+  });
 }
 
 /** The parameter at a path. */
