@@ -1,0 +1,179 @@
+/** Intrinsic SAID against a slow, literal transcription of its equation: dense Hadamard matrices in doubles. */
+import assert from "node:assert/strict";
+import {
+  type Backend,
+  fastfoodDraws,
+  fold,
+  forward,
+  graft,
+  key,
+  leaves,
+  lookup,
+  type Model,
+  nest,
+  read,
+  scope,
+  setLeaves,
+  type Synchronous,
+  type Tensor,
+  tensor,
+  type Tree,
+  weightLeaves,
+} from "../../core/mod.ts";
+import { intrinsicSaid, type IntrinsicSaidOptions, saidPaths } from "../../methods/intrinsic_said.ts";
+import { assertClose, assertNoLeak } from "../support/assert.ts";
+import { BACKENDS, withBackend } from "../support/backends.ts";
+import { tinyGpt2 } from "../support/tiny_models.ts";
+
+type Numbers = readonly number[];
+
+/** (−1)^(number of bits that i and j share). */
+function hadamard(k: number): readonly Numbers[] {
+  const sign = (bits: number): number => bits === 0 ? 1 : (bits & 1 ? -1 : 1) * sign(bits >> 1);
+  return Array.from({ length: k }, (_, i) => Array.from({ length: k }, (_, j) => sign(i & j)));
+}
+
+const times = (m: readonly Numbers[], x: Numbers): Numbers =>
+  m.map((row) => row.reduce((sum, a, j) => sum + a * x[j]!, 0));
+
+/** [H G Π H B pad(v)]_{1..D} / (√(K Σ G²) · √(D / K)), block after block. */
+function literal(v: Numbers, signs: Numbers, order: Numbers, gaussian: Numbers, size: number): Numbers {
+  const k = order.length;
+  const h = hadamard(k);
+  const padded = Array.from({ length: k }, (_, i) => v[i] ?? 0);
+  const blocks = Array.from({ length: signs.length / k }, (_, block) => {
+    const [b, g] = [signs, gaussian].map((t) => t.slice(block * k, (block + 1) * k)) as unknown as [
+      Numbers,
+      Numbers,
+    ];
+    const once = times(h, padded.map((x, i) => x * b[i]!));
+    const twice = times(h, order.map((from, i) => once[from]! * g[i]!));
+    const divisor = Math.sqrt(k * g.reduce((sum, x) => sum + x * x, 0)) * Math.sqrt(size / k);
+    return twice.map((y) => y / divisor);
+  });
+  return blocks.flat().slice(0, size);
+}
+
+async function numbersOf(t: Tensor): Promise<Numbers> {
+  return [...await read(t)];
+}
+
+/** The base's leaves moved by the transcription. */
+async function movedLeaves(
+  model: Model,
+  backend: Backend,
+  { seed = 0, blocks = "tensor", ...options }: IntrinsicSaidOptions,
+  v: Numbers,
+  scale: (path: string) => number,
+): Promise<Readonly<Record<string, Tensor>>> {
+  const entries: [string, Tensor][] = [];
+  for (const path of saidPaths(model.spec, options)) {
+    const base = lookup(model.weights, path) as Tensor;
+    const block = 2 ** Math.ceil(Math.log2(blocks === "tensor" ? base.size : v.length));
+    const draws = scope((): Synchronous<ReturnType<typeof fastfoodDraws>> =>
+      fastfoodDraws(fold(key(seed), path), base.size, block, backend)
+    );
+    const [signs, order, gaussian] = [
+      await numbersOf(draws.signs),
+      await numbersOf(draws.permutation),
+      await numbersOf(draws.gaussian),
+    ];
+    for (const t of Object.values(draws)) t.storage.free();
+    assert.ok(signs.every((s) => Math.abs(s) === 1));
+    assert.deepEqual([...order].sort((a, b) => a - b), order.map((_, i) => i));
+    const step = literal(v, signs, order, gaussian, base.size);
+    const values = (await numbersOf(base)).map((w, i) => w + scale(path) * step[i]!);
+    entries.push([path, tensor(values, { backend, shape: base.shape })]);
+  }
+  return Object.fromEntries(entries);
+}
+
+const BATCH = { inputIds: [[1, 5, 3, 10], [2, 2, 7, 0]] };
+
+async function logitsOf(model: Model): Promise<Float32Array> {
+  const { logits } = forward(model, BATCH);
+  const numbers = await read(logits);
+  logits.storage.free();
+  return numbers;
+}
+
+const FORMS: Readonly<Record<string, IntrinsicSaidOptions>> = {
+  "the whole model": { dimension: 90 },
+  "a few weights in several blocks": {
+    dimension: 9,
+    parameters: /.*attn.*weight/,
+    scales: "none",
+    blocks: "vector",
+    seed: 5,
+  },
+};
+
+for (const backendName of BACKENDS) {
+  for (const [name, options] of Object.entries(FORMS)) {
+    Deno.test(`intrinsicSaid() of ${name} equals its equation (${backendName})`, () =>
+      withBackend(backendName, (backend) =>
+        assertNoLeak(async () => {
+          const model = tinyGpt2(backend, 3);
+          const method = intrinsicSaid(options);
+          const fresh = method.init({ model, key: 0 });
+          assert.equal(leaves(fresh).reduce((n, [, t]) => n + t.size, 0), options.dimension);
+          const values = leaves(fresh).map(([path, t], i): readonly [string, Numbers] => [
+            path,
+            Array.from({ length: t.size }, (_, j) => path === "v" ? 3 * Math.sin(j + 1) : 0.5 + (i % 4) / 4),
+          ]);
+          const params = nest(values.map(([path, x]) => [path, tensor(x, { backend })] as const)) as Tree;
+          const numbers = new Map(values);
+          const moved = await movedLeaves(
+            model,
+            backend,
+            options,
+            numbers.get("v")!,
+            (path) => numbers.get(`scales.${path}`)?.[0] ?? 1,
+          );
+          const expected = await logitsOf({
+            ...model,
+            weights: setLeaves(model.weights, Object.entries(moved)),
+          });
+          const base = await logitsOf(model);
+          const found = await logitsOf(graft(model, { method, params }));
+          assert.ok(Math.max(...found.map((y, i) => Math.abs(y - base[i]!))) > 0.1, "it moves the model");
+          // 1e-5: f32 sums of the transforms, then of the model.
+          assertClose(found, expected, 1e-5, "logits");
+          for (
+            const t of [
+              ...Object.values(moved),
+              ...[...leaves(fresh), ...leaves(params)].map(([, t]) => t),
+            ]
+          ) {
+            t.storage.free();
+          }
+          model.dispose();
+        })));
+  }
+}
+
+Deno.test("intrinsicSaid() draws other projections for other tensors and seeds", () =>
+  withBackend("reference", async (backend) => {
+    const gaussian = async (seed: number, path: string): Promise<Numbers> => {
+      const draws = scope((): Synchronous<ReturnType<typeof fastfoodDraws>> =>
+        fastfoodDraws(fold(key(seed), path), 8, 8, backend)
+      );
+      const numbers = await numbersOf(draws.gaussian);
+      for (const t of Object.values(draws)) t.storage.free();
+      return numbers;
+    };
+    assert.deepEqual(await gaussian(0, "a"), await gaussian(0, "a"));
+    assert.notDeepEqual(await gaussian(0, "a"), await gaussian(0, "b"));
+    assert.notDeepEqual(await gaussian(0, "a"), await gaussian(1, "a"));
+  }));
+
+Deno.test("intrinsicSaid() leaves out no weight of the model by default", () =>
+  withBackend("reference", (backend) => {
+    const model = tinyGpt2(backend, 3);
+    assert.deepEqual(
+      [...saidPaths(model.spec, { dimension: 1 })].sort(),
+      weightLeaves(model.weights).map(([path]) => path).sort(),
+    );
+    model.dispose();
+    return Promise.resolve();
+  }));
