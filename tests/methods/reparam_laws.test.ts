@@ -197,4 +197,5 @@ Deno.test("options that a layer cannot have are refused by name", () =>
       /matches? the parameters|match the parameters/,
     );
     llama.dispose();
+    return Promise.resolve();
   }));
