@@ -124,7 +124,7 @@ async function onTiny(f: (model: Model) => Promise<void>): Promise<void> {
 Deno.test("scaled() by 1 is the method, by 0 the base, and twice the product", () =>
   onTiny(async (model) => {
     const methods = [
-      lora({ rank: 2, branchBias: true }),
+      lora({ rank: 2, alpha: 3, branchBias: true }),
       ia3(),
       SMALL,
       dora({ rank: 2 }),
@@ -172,7 +172,7 @@ Deno.test("gated() by a constant is scaled(), by 0 the base", () =>
   onTiny(async (model) => {
     const base = await logits(model, compose({}), {});
     const adding = [
-      lora({ rank: 2, branchBias: true }),
+      lora({ rank: 2, alpha: 3, branchBias: true }),
       ia3(),
       SMALL,
       dora({ rank: 2 }),
