@@ -19,6 +19,14 @@ export interface LinearMap {
   weight(): Tensor;
   /** Its columns at i32 ids: the map of one-hot rows, [...ids, out]. */
   columns(ids: Tensor): Tensor;
+  /** The matrix as a product of few columns and rows, where the map is made so. */
+  factors?(): Factors;
+}
+
+/** The matrix b a, with a [r, in] and b [out, r]. */
+export interface Factors {
+  readonly a: Tensor;
+  readonly b: Tensor;
 }
 
 /** A matrix [out, in], or [in, out] when `transposed` (GPT-2's Conv1D). */
@@ -58,6 +66,7 @@ export function lowRank(a: Tensor, b: Tensor, scale: number): LinearMap {
     apply: (x) => matmul(scaled(matmul(x, a, { transposeB: true })), b, { transposeB: true }), // [.., in] [.., r] [.., out]
     weight: () => scaled(matmul(b, a)),
     columns: (ids) => matmul(scaled(gatherRows(transpose(a), ids)), b, { transposeB: true }),
+    factors: () => ({ a, b: scaled(b) }),
   };
 }
 
@@ -83,5 +92,11 @@ export function scaledMap(map: LinearMap, factor: number): LinearMap {
     apply: (x) => multiply(map.apply(x), factor),
     weight: () => multiply(map.weight(), factor),
     columns: (ids) => multiply(map.columns(ids), factor),
+    ...map.factors && {
+      factors: () => {
+        const { a, b } = map.factors!();
+        return { a, b: multiply(b, factor) };
+      },
+    },
   };
 }

@@ -17,6 +17,7 @@ export * from "./new_model.ts";
 export * from "./method.ts";
 export * from "./pass.ts";
 export * from "./matrix.ts";
+export * from "./weight_update.ts";
 export * from "./graft.ts";
 export * from "./merge.ts";
 export * from "./merge_loss.ts";

@@ -7,11 +7,11 @@
  * The base becomes the codes Q, and Q + s B A is as near to W as the alternation gets. It ends on the SVD. The authors' code
  * and PEFT leave s out, so with α ≠ r they start from Q + B A scaled by s, which is not near W; dividing S by s mends that.
  */
-import type { DType, Model } from "../core/mod.ts";
+import type { DType, Factors, Model } from "../core/mod.ts";
 import { leading, subtract, svd } from "../ops/mod.ts";
 import { loraRank, loraScale } from "./lora.ts";
 import { balanced, code, type Coded, update } from "./pissa.ts";
-import { type Factors, type Prepared, type PreparedOptions, prepareSplit } from "./prepared.ts";
+import { type Prepared, type PreparedOptions, prepareSplit } from "./prepared.ts";
 
 /** Options of LoftQ: LoRA's, and how to quantize. */
 export interface LoftqOptions extends PreparedOptions {
@@ -26,12 +26,12 @@ export interface LoftqOptions extends PreparedOptions {
  *
  * @throws {RangeError} when a rank is over a matrix's size, T is no positive integer, or targets match nothing.
  */
-export function loftq<M extends Model>(model: M, options: LoftqOptions = {}): Promise<Prepared<M>> {
+export async function loftq<M extends Model>(model: M, options: LoftqOptions = {}): Promise<Prepared<M>> {
   const { dtype = "nf4", iterations = 1, ...rest } = options;
   if (!Number.isInteger(iterations) || iterations < 1) {
     throw new RangeError(`Expected iterations to be a positive integer but found ${iterations}`);
   }
-  return prepareSplit(model, rest, (w, place) => {
+  return await prepareSplit(model, rest, (w, place) => {
     const scale = loraScale(place.path, rest);
     const next = (target: Coded): Factors =>
       balanced(leading(svd(subtract(w, target.decoded)), loraRank(place.path, rest)), scale);

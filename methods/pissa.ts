@@ -12,6 +12,7 @@
 import {
   castTo,
   type DType,
+  type Factors,
   fold,
   isQuantized,
   key as keyOf,
@@ -32,13 +33,7 @@ import {
   transpose,
 } from "../ops/mod.ts";
 import { loraRank, loraScale } from "./lora.ts";
-import {
-  type Factors,
-  type Prepared,
-  prepareDifference,
-  type PreparedOptions,
-  prepareSplit,
-} from "./prepared.ts";
+import { type Prepared, prepareDifference, type PreparedOptions, prepareSplit } from "./prepared.ts";
 
 /** Options of PiSSA: LoRA's, and how to decompose. */
 export interface PissaOptions extends PreparedOptions {
@@ -54,7 +49,7 @@ export interface PissaOptions extends PreparedOptions {
  *
  * @throws {RangeError} when a rank is over a matrix's size, or targets match nothing.
  */
-export function pissa<M extends Model>(model: M, options: PissaOptions = {}): Promise<Prepared<M>> {
+export async function pissa<M extends Model>(model: M, options: PissaOptions = {}): Promise<Prepared<M>> {
   const { svd: how = "exact", quantize, ...rest } = options;
   const seed = keyOf(options.key ?? 0);
   const decompose = (w: Tensor, place: MatrixPlace): Svd => {
@@ -65,12 +60,12 @@ export function pissa<M extends Model>(model: M, options: PissaOptions = {}): Pr
   };
   const factorsOf = (w: Tensor, place: MatrixPlace): Factors =>
     balanced(decompose(w, place), loraScale(place.path, rest));
-  if (quantize === undefined) return prepareDifference(model, rest, factorsOf);
+  if (quantize === undefined) return await prepareDifference(model, rest, factorsOf);
   const { dtype, iterations = 1 } = quantize;
   if (!Number.isInteger(iterations) || iterations < 1) {
     throw new RangeError(`Expected quantize.iterations to be a positive integer but found ${iterations}`);
   }
-  return prepareSplit(model, rest, (w, place) => {
+  return await prepareSplit(model, rest, (w, place) => {
     const coded = (factors: Factors): Coded =>
       code(subtract(w, update(factors, loraScale(place.path, rest))), place, dtype);
     let factors = factorsOf(w, place);

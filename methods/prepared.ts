@@ -6,6 +6,7 @@ import {
   type Adapter,
   chooseTargets,
   dispose,
+  type Factors,
   keep,
   type Key,
   key as keyOf,
@@ -44,12 +45,6 @@ export interface PreparedOptions extends Omit<LoraOptions, "initialization"> {
   readonly key?: Key | number;
 }
 
-/** B [out, r] and A [r, in] of one layer. */
-export interface Factors {
-  readonly a: Tensor;
-  readonly b: Tensor;
-}
-
 /** Factors, and what remains of the layer as it will be stored: its dtype, [in, out] where the model has it so. */
 export interface Split extends Factors {
   readonly rest: Tensor;
@@ -74,7 +69,7 @@ export function prepareDifference<M extends Model>(
 }
 
 /** The base becomes what the split says. */
-export function prepareSplit<M extends Model>(
+export async function prepareSplit<M extends Model>(
   model: M,
   options: PreparedOptions,
   splitOf: (w: Tensor, place: MatrixPlace) => Split,
@@ -86,7 +81,7 @@ export function prepareSplit<M extends Model>(
       );
     }
   }
-  return prepare(model, options, splitOf, (parts) => {
+  return await prepare(model, options, splitOf, (parts) => {
     const rest = parts.map(([{ path }, { rest }]) => [`${path}.weight`, rest] as const);
     const method = fixedWeights({ parameters: rest.map(([path]) => path) });
     return {

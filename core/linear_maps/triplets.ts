@@ -15,5 +15,6 @@ export function triplets(a: Tensor, e: Tensor, b: Tensor, scale: number): Linear
     apply: (x) => up(matmul(x, a, { transposeB: true })),
     weight: () => matmul(multiply(b, weights()), a),
     columns: (ids) => up(gatherRows(transpose(a), ids)),
+    factors: () => ({ a, b: multiply(b, weights()) }),
   };
 }
