@@ -10,6 +10,7 @@ import { type ChatMessage, chatTemplate, chatTemplateSource } from "./chat_templ
 import { decoder } from "./tokenizer_decoder.ts";
 import { FunctionNormalizer, normalizer } from "./tokenizer_normalizer.ts";
 import { type Part, preTokenizer } from "./tokenizer_split.ts";
+import { type Wrapped, wrapper } from "./tokenizer_wrap.ts";
 
 /** Turns text into token ids and ids into text. */
 export interface Tokenizer {
@@ -29,6 +30,8 @@ export interface Tokenizer {
    * @param options `addSpecialTokens`: also what the checkpoint puts around a text (BOS, [CLS] … [SEP]). Default true.
    */
   encode(text: string, options?: { readonly addSpecialTokens?: boolean }): number[];
+  /** What `encode` puts around the ids of a text, or of two, which it gives the types 0 and 1 where the checkpoint says so. */
+  wrap(first: readonly number[], second?: readonly number[]): Wrapped;
   /**
    * The text of some ids. Ids that the vocabulary does not have (models often have a few more rows) give nothing.
    *
@@ -97,16 +100,18 @@ export function tokenizer(files: TokenizerFiles): Tokenizer {
   }
   const config: Fields = { ...(files.specialTokens as Fields), ...definedFields(files.config) };
   const added = addedTokens(json, config);
+  const post = postProcessor(json.post_processor ?? null, config);
   const library = new LibraryTokenizer({
     ...json,
     added_tokens: added,
     normalizer: null,
     pre_tokenizer: preTokenizer(json.pre_tokenizer),
-    post_processor: postProcessor(json.post_processor ?? null, config),
+    post_processor: post,
     decoder: null,
   }, {});
   if (json.normalizer) library.normalizer = new FunctionNormalizer(normalizer(json.normalizer));
   const decode = decoder(json.decoder);
+  const wrap = wrapper(post, (token) => library.token_to_id(token));
   const special = new Set(added.filter((t) => t.special === true).map((t) => t.content));
   const names = ["bos", "eos", "pad", "unk", "cls", "sep", "mask"] as const;
   const named = names.flatMap((name) => {
@@ -123,6 +128,7 @@ export function tokenizer(files: TokenizerFiles): Tokenizer {
     vocabSize: library.model!.vocab.length,
     encode: (text, { addSpecialTokens = true } = {}) =>
       library.encode(text, { add_special_tokens: addSpecialTokens }).ids,
+    wrap,
     decode: (ids, { skipSpecialTokens = false } = {}) =>
       decode(
         ids.map((id) => library.id_to_token(id))

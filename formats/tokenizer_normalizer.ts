@@ -18,6 +18,7 @@ import {
   StripAccentsNormalizer,
 } from "@huggingface/tokenizers";
 import type { Part } from "./tokenizer_split.ts";
+import { CONTROL, NONSPACING_MARK } from "./unicode_eight.ts";
 
 /** Text in, text out. */
 export type Normalize = (text: string) => string;
@@ -87,15 +88,16 @@ const lowercase: Normalize = (text) => Array.from(text, (c) => c.toLowerCase()).
 /** BERT's clean-up: control characters out, white space to spaces, Han characters apart, accents off, lower case. */
 function bert(part: Part): Normalize {
   const lower = part.lowercase !== false;
+  const [control, mark] = [new RegExp(CONTROL, "gu"), new RegExp(NONSPACING_MARK, "gu")];
   const strip = typeof part.strip_accents === "boolean" ? part.strip_accents : lower;
   return (text) => {
     let result = text;
     if (part.clean_text !== false) {
-      result = result.replace(/[\0\uFFFD]|(?![\t\n\r])[\p{Cc}\p{Cf}\p{Co}\p{Cs}]/gu, "")
+      result = result.replace(control, "")
         .replace(/\p{White_Space}/gu, " ");
     }
     if (part.handle_chinese_chars !== false) result = result.replace(HAN, " $& ");
-    if (strip) result = result.normalize("NFD").replace(/\p{Mn}/gu, "");
+    if (strip) result = result.normalize("NFD").replace(mark, "");
     return lower ? lowercase(result) : result;
   };
 }

@@ -6,6 +6,8 @@
  * nothing in `Metaspace`, and takes an old file's `add_prefix_space: false` for true.
  */
 
+import { PUNCTUATION } from "./unicode_eight.ts";
+
 /** An entry of tokenizer.json: a type and its fields. */
 export interface Part {
   readonly type: string;
@@ -16,7 +18,6 @@ export interface Part {
 export const GPT2_PATTERN =
   "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
-const PUNCTUATION = "!-/:-@\\[-`{-~\\p{P}";
 const ANY = "[\\s\\S]";
 
 /** A `Split` whose pieces are the matches and what lies between them. */
@@ -47,7 +48,7 @@ export function preTokenizer(part: Part | null | undefined): Part | null {
     case "Split":
       return behave(source(part.pattern), String(part.behavior), part.invert === true);
     case "Punctuation":
-      return behave(`[${PUNCTUATION}]`, String(part.behavior ?? "Isolated"), false);
+      return behave(PUNCTUATION, String(part.behavior ?? "Isolated"), false);
     case "Digits":
       return split(part.individual_digits === true ? "\\p{N}" : "\\p{N}+");
     case "Whitespace":
@@ -55,7 +56,7 @@ export function preTokenizer(part: Part | null | undefined): Part | null {
     case "WhitespaceSplit":
       return matches("\\S+");
     case "BertPreTokenizer":
-      return matches(`[^\\s${PUNCTUATION}]+|[${PUNCTUATION}]`);
+      return matches(`(?:(?!\\s|${PUNCTUATION})${ANY})+|${PUNCTUATION}`);
     case "Metaspace": {
       const replacement = String(part.replacement ?? "▁");
       const scheme = part.prepend_scheme ?? (part.add_prefix_space === false ? "never" : "always");
