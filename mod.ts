@@ -1,11 +1,31 @@
 /**
- * graft: parameter-efficient fine-tuning of language models in TypeScript.
+ * graft: parameter-efficient fine-tuning of language models in TypeScript. Load a model, graft an adapter onto it by any
+ * method, train it, merge it, save it for Python PEFT or llama.cpp.
+ *
+ * @example
+ * ```ts
+ * import { adapt, count, freshModel, graft, lora, wasm } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ *
+ * const backend = await wasm();
+ * const config = {
+ *   model_type: "llama", vocab_size: 32, hidden_size: 16, intermediate_size: 24, num_hidden_layers: 1,
+ *   num_attention_heads: 2, num_key_value_heads: 1, tie_word_embeddings: true,
+ * };
+ * const model = freshModel(config, { backend, key: 0 }); // or await loadModel("folder, file.gguf or hub id", { backend })
+ * const adapter = adapt(model, lora({ rank: 4 }));
+ * const tuned = graft(model, adapter);
+ * assert.equal(count(model, adapter).trainable, 4 * (16 + 16) + 4 * (16 + 8)); // q and v
+ * backend.close();
+ * ```
  *
  * @module
  */
 export * from "./core/mod.ts";
 export * from "./methods/mod.ts";
+export { freshModel, type FreshOptions } from "./models/fresh.ts";
 export { reference } from "./ops/reference/mod.ts";
+export { wasm, type WasmOptions } from "./ops/wasm/mod.ts";
 export { loadModel, type LoadOptions } from "./io/load_model.ts";
 export { loadAdapter, type LoadAdapterOptions } from "./io/load_adapter.ts";
 export { saveAdapter, type SaveAdapterOptions } from "./io/save_adapter.ts";
