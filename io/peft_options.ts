@@ -11,6 +11,7 @@ import {
 import { knownFields, namesField, type PeftConfig } from "../formats/peft_config.ts";
 import { ia3Defaults } from "../formats/peft_defaults.ts";
 import { chosenPaths, type PeftTargets, peftTargets, pythonPattern } from "../formats/peft_targets.ts";
+import { adaloraPeft } from "../methods/adalora_peft.ts";
 import { boftPeft } from "../methods/boft_peft.ts";
 import { doraPeft } from "../methods/dora_peft.ts";
 import { fourierftPeft } from "../methods/fourierft_peft.ts";
@@ -42,6 +43,8 @@ export function partsOfConfig(config: PeftConfig, model: Model): FolderParts {
   switch (config.type) {
     case "LORA":
       return matrixParts(config.fields["use_dora"] === true ? doraPeft : loraPeft, config, model);
+    case "ADALORA":
+      return matrixParts(adaloraPeft, config, model);
     case "LOHA":
       return matrixParts(lohaPeft, config, model);
     case "LOKR":
@@ -74,7 +77,7 @@ export function partsOfConfig(config: PeftConfig, model: Model): FolderParts {
     }
     default:
       throw new RangeError(
-        `Cannot load a PEFT adapter of type ${config.type}: known are LORA, LOHA, LOKR, VERA, HRA, MISS, OFT, BOFT, ` +
+        `Cannot load a PEFT adapter of type ${config.type}: known are LORA, ADALORA, LOHA, LOKR, VERA, HRA, MISS, OFT, BOFT, ` +
           "FOURIERFT, IA3 and TRAINABLE_TOKENS",
       );
   }

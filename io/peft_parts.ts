@@ -15,6 +15,7 @@ import {
 } from "../core/mod.ts";
 import { chosenPaths, type PeftTargets, pythonSource, shortNames } from "../formats/peft_targets.ts";
 import type { FixedWeightsOptions } from "../methods/fixed_weights.ts";
+import { adaloraPeft } from "../methods/adalora_peft.ts";
 import { boftPeft } from "../methods/boft_peft.ts";
 import { doraPeft } from "../methods/dora_peft.ts";
 import { fourierftPeft } from "../methods/fourierft_peft.ts";
@@ -105,6 +106,8 @@ function piecesOf(
 function kindOf(method: string): keyof PartNames {
   switch (method) {
     case "lora":
+    case "loraPlus":
+    case "adalora":
     case "dora":
     case "ia3":
     case "loha":
@@ -125,7 +128,7 @@ function kindOf(method: string): keyof PartNames {
       return "fixed";
     default:
       throw new TypeError(
-        `Cannot save "${method}" as a PEFT folder: it holds lora, dora, ia3, loha, lokr, vera, hra, miss, oft, boft, fourierft, ` +
+        `Cannot save "${method}" as a PEFT folder: it holds lora, adalora, dora, ia3, loha, lokr, vera, hra, miss, oft, boft, fourierft, ` +
           "trainableTokens, modulesToSave and only; merge the adapter and save the model instead",
       );
   }
@@ -159,6 +162,8 @@ function mainOf({ method, options, params }: Piece, spec: Spec): MainFields {
     };
   };
   switch (method) {
+    case "adalora":
+      return matrix(adaloraPeft);
     case "dora":
       return matrix(doraPeft);
     case "loha":

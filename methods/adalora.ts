@@ -53,7 +53,7 @@ export interface AdaloraOptions extends TargetOptions, BudgetOptions {
   readonly dropout?: number;
   /** γ, default 0.5 as in PEFT; the authors use 0.1. */
   readonly orthogonality?: number;
-  /** Triplets by pattern on the end of the path, where fewer are stored than r. Does not change s. */
+  /** Triplets by pattern on the end of the path, where fewer are stored than r, down to none. Does not change s. */
   readonly rankPattern?: Readonly<Record<string, number>>;
 }
 
@@ -93,13 +93,14 @@ export function adalora(options: AdaloraOptions = {}): Method {
         ) as Tree
       ),
     edits: (params, spec) =>
-      chooseTargets(spec, options).map(({ path }) => {
+      chooseTargets(spec, options).flatMap(({ path }) => {
         const { a, e, b } = lookup(params, path) as Triplets;
-        return {
+        if (e.size === 0) return [];
+        return [{
           kind: "linear",
           path,
           change: { form: "add", map: triplets(a, e, b, scale), ...dropout > 0 && { dropout } },
-        };
+        }];
       }),
     ...orthogonality > 0 && { penalty: (params) => multiply(meanDistance(params), orthogonality) },
     adjust: (given) => adjustBudget(given, options),
@@ -111,19 +112,19 @@ type Triplets = { readonly a: Tensor; readonly e: Tensor; readonly b: Tensor };
 
 /** How far A's rows and B's columns are from orthonormal: the mean over all of them of Frobenius norms. */
 function meanDistance(params: Tree): Tensor {
-  const distances = leaves(params).flatMap(([path, t]) => {
-    if (path.endsWith(".e")) return [];
+  const factors = leaves(params).filter(([path]) => !path.endsWith(".e"));
+  const distances = factors.filter(([, t]) => t.size > 0).map(([path, t]) => {
     const rows = path.endsWith(".a");
     const gram = matmul(t, t, rows ? { transposeB: true } : { transposeA: true }); // [r, r]
-    return [sqrt(sumOfSquares(subtract(gram, identity(gram.shape[0]!, t.backend))))];
+    return sqrt(sumOfSquares(subtract(gram, identity(gram.shape[0]!, t.backend))));
   });
-  return multiply(addAll(distances), 1 / distances.length);
+  return multiply(addAll(distances), 1 / factors.length);
 }
 
 function check(options: AdaloraOptions): void {
   const { rank = 12, orthogonality = 0.5, dropout = 0 } = options;
   checkPositive("rank", rank);
-  for (const r of Object.values(options.rankPattern ?? {})) checkPositive("rankPattern", r);
+  for (const r of Object.values(options.rankPattern ?? {})) if (r !== 0) checkPositive("rankPattern", r);
   checkProbability("dropout", dropout);
   if (!(orthogonality >= 0)) {
     throw new RangeError(`Expected orthogonality to be 0 or more but found ${orthogonality}`);

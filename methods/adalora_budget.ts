@@ -92,7 +92,7 @@ export async function adjustBudget(given: Adjusting, options: BudgetOptions): Pr
   const scored = step === last && "sensitivity" in state
     ? state
     : scope((): Synchronous<Tree> => averaged(given, options));
-  const layers = leaves(params).filter(([path]) => path.endsWith(".e"));
+  const layers = leaves(params).filter(([path, t]) => path.endsWith(".e") && t.size > 0);
   const all = layers.reduce((n, [, e]) => n + e.size, 0);
   const target = Math.min(all, layers.length * (options.targetRank ?? 8));
   const budget = budgetAt(step, totalSteps, all, target, options);

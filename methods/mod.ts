@@ -5,6 +5,7 @@
  */
 export * from "./adalora.ts";
 export { type Budget, budgetAt, type BudgetOptions } from "./adalora_budget.ts";
+export * from "./adalora_peft.ts";
 export * from "./adamix.ts";
 export type { Affine } from "./affine.ts";
 export * from "./boft.ts";
@@ -44,8 +45,8 @@ export * from "./peft_codec.ts";
 export * from "./pfeiffer.ts";
 export { pissa, type PissaOptions } from "./pissa.ts";
 export * from "./prefix_tuning.ts";
-export * from "./pruned_side.ts";
 export type { Prepared, PreparedOptions } from "./prepared.ts";
+export * from "./pruned_side.ts";
 export * from "./qlora.ts";
 export * from "./rslora.ts";
 export * from "./sentence_gate.ts";

@@ -1,4 +1,4 @@
-"""Golden adapter folders of the reparametrised methods that PEFT has: LoHa, LoKr, VeRA, HRA, MiSS, OFT, BOFT, FourierFT.
+"""Golden adapter folders of the reparametrised methods that PEFT has: AdaLoRA, LoHa, LoKr, VeRA, HRA, MiSS, OFT, BOFT, FourierFT.
 
 Made by transformers 4.57 and peft 0.21 on CPU in float32, on the bases of peft_folders.py. Run from the repository root:
     python tests/oracles/peft_reparam_folders.py [case ...]
@@ -9,8 +9,8 @@ import json, os, shutil, sys, warnings
 import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
-from peft import (BOFTConfig, FourierFTConfig, HRAConfig, LoHaConfig, LoKrConfig, MissConfig, OFTConfig, VeraConfig,
-                  get_peft_model, get_peft_model_state_dict)
+from peft import (AdaLoraConfig, BOFTConfig, FourierFTConfig, HRAConfig, LoHaConfig, LoKrConfig, MissConfig, OFTConfig,
+                  VeraConfig, get_peft_model, get_peft_model_state_dict)
 
 warnings.filterwarnings("ignore")
 ROOT = "tests/oracles/golden/peft"
@@ -18,7 +18,12 @@ BATCH = json.load(open(f"{ROOT}/batch.json"))
 IDS, MASK, LABELS = (torch.tensor(BATCH[k]) for k in ["inputIds", "attentionMask", "labels"])
 TIED, UNTIED, QWEN, GPT2 = "llama_tiny/base", "peft/bases/llama_untied", "peft/bases/qwen2", "peft/bases/gpt2"
 QV = ["q_proj", "v_proj"]
+ADA = dict(init_r=4, target_r=2, lora_alpha=5)
 CASES = {
+    "adalora": (QWEN, lambda c: AdaLoraConfig(total_step=10, tinit=1, deltaT=2, beta1=0.7, lora_dropout=0.25, **ADA, **c)),
+    "adalora_gpt2": (GPT2, lambda c: AdaLoraConfig(total_step=10, orth_reg_weight=0.1, **ADA, **c)),
+    # With the choice of triplets made: one layer has none left.
+    "adalora_pruned": (TIED, lambda c: AdaLoraConfig(total_step=10, target_modules=["q_proj", "down_proj"], **ADA, **c)),
     "loha": (QWEN, lambda c: LoHaConfig(r=3, alpha=5, **c)),
     "loha_patterns": (TIED, lambda c: LoHaConfig(r=2, target_modules=["q_proj", "down_proj"], rank_dropout=0.25,
                                                  rank_pattern={"down_proj": 3}, alpha_pattern={"q_proj": 7}, **c)),
@@ -58,6 +63,14 @@ def case(name):
         for _, p in m.named_parameters():
             if p.requires_grad:
                 p.add_(torch.randn(p.shape, generator=generator) * 0.2)
+    if name == "adalora_pruned":
+        patterns = {}
+        for n, p in m.get_base_model().named_parameters():
+            if n.endswith("lora_E.default"):
+                kept = [False] * 4 if "layers.0.mlp" in n else [len(patterns) != 1, True, False, True]
+                patterns[n] = kept
+        m.base_model.resize_modules_by_rank_pattern(patterns, "default")
+        m.peft_config["default"].rank_pattern = patterns
     m.eval()
     m(input_ids=IDS, attention_mask=MASK)  # COFT pulls its parameters back in a forward pass
     out = m(input_ids=IDS, attention_mask=MASK, labels=LABELS)
