@@ -5,7 +5,10 @@ import { loadAdapter } from "../../io/load_adapter.ts";
 import { loadModel } from "../../io/load_model.ts";
 import { saveAdapter } from "../../io/save_adapter.ts";
 import { saveModel } from "../../io/save_model.ts";
-import { compose, dora, ia3, lora, type Method, modulesToSave, trainableTokens } from "../../mod.ts";
+import { mapTree, scope, type Synchronous, type Tree } from "../../core/mod.ts";
+import { combine, compose, dora, eva, ia3, loftq, loha, lora, loraPlus, type Method } from "../../mod.ts";
+import { modulesToSave, olora, onOriginal, pissa, toLora, trainableTokens } from "../../mod.ts";
+import { add } from "../../ops/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 
 const golden = new URL("golden/", import.meta.url).pathname;
@@ -72,3 +75,37 @@ const fresh: Readonly<Record<string, readonly [string, Method]>> = {
 for (const [name, [base, method]] of Object.entries(fresh)) {
   await both(name, base, (model) => Promise.resolve({ method, params: method.init({ model, key: 4 }) }));
 }
+
+/** Adapters that were computed: from the weights, the activations, other adapters. */
+const TARGETS = { rank: 3, alpha: 5, targets: ["q_proj", "down_proj"] } as const;
+const random = (model: Model, method: Method, key: number): Adapter => ({
+  method,
+  params: method.init({ model, key }),
+});
+const computed: Readonly<Record<string, (model: Model) => Promise<Adapter>>> = {
+  ours_pissa: async (model) => {
+    const prepared = await pissa(model, TARGETS);
+    const trained = random(prepared.model, lora({ ...TARGETS, initialization: "none" }), 2);
+    return (await onOriginal(model, prepared, trained)).adapter;
+  },
+  ours_olora: async (model) => (await onOriginal(model, await olora(model, TARGETS))).adapter,
+  ours_loftq: async (model) =>
+    (await onOriginal(model, await loftq(model, TARGETS), undefined, { rank: 5 })).adapter,
+  ours_eva: async (model) => {
+    const found = await eva(model, [batch], { rank: 1, targets: ["q_proj", "o_proj", "down_proj"] });
+    const params = random(model, found.adapter.method, 3).params;
+    return { ...found.adapter, params: scope((): Synchronous<Tree> => mapTree(params, (t) => add(t, 0.1))) };
+  },
+  ours_combined: async (model) => {
+    const parts = [
+      random(model, lora({ ...TARGETS, initialization: "none" }), 5),
+      random(model, dora({ rank: 1 }), 6),
+    ];
+    return (await combine(model, parts, [0.7, -2], { method: "ties", density: 0.5 })).adapter;
+  },
+  ours_converted: async (model) =>
+    (await toLora(model, random(model, loha({ rank: 2, initialization: "none" }), 7), { error: 0.2 }))
+      .adapter,
+  ours_plus: (model) => Promise.resolve(random(model, loraPlus({ ...TARGETS, initialization: "none" }), 8)),
+};
+for (const [name, adapterOf] of Object.entries(computed)) await both(name, "peft/bases/qwen2", adapterOf);
