@@ -233,6 +233,39 @@ Deno.test("cheapest() counts what is paid once and for each row", () => {
   assert.deepEqual([1, 11, 12].map((rows) => cheapest(rows, ways)), ["factored", "factored", "built"]);
 });
 
+Deno.test("costs are the multiply-adds of the cheapest way", () =>
+  withBackend("reference", (backend) => {
+    const draw: Draw = (...shape) => normal(key(1), shape, backend);
+    const made = scope((): Synchronous<Record<string, LinearMap>> =>
+      Object.fromEntries(
+        Object.entries(MAPS).map(([name, make]) => [name, make(draw, backend)]),
+      ) as Synchronous<
+        Record<string, LinearMap>
+      >
+    );
+    const costs = Object.fromEntries(Object.entries(made).map(([name, map]) => [name, map.cost]));
+    assert.deepEqual(costs, {
+      "kronecker of dense": 7 * 6 + 2 * 35, // A first: 7 columns, then B on 2
+      "kronecker of a row and a column": 1 * 4 + 1 * 6,
+      "kronecker of low rank": 2 * 7 + 3 * 4,
+      "hadamardLowRank of rank 1": 1 * (9 + 8),
+      "hadamardLowRank of rank 3": 4 * 5, // below 9 (4 + 5)
+      diagonalLowRank: 3 * (5 + 4) + 3 + 4,
+      "repeatedBlocks with a short end": 3 * 4,
+      "repeatedBlocks side by side": 2 * 3,
+      blockDiagonal: 6 * 2,
+      "blockDiagonal of one block": 6 * 3,
+      reflections: 2 * 5 * 3,
+      orthogonalReflections: 2 * 5 * 2,
+      chain: 20 + 12,
+      chunkShuffle: 0,
+      "fourierMap of few frequencies": 2 * 2 * (30 + 20),
+      "fourierMap of many": 4 * 3,
+    });
+    for (const t of Object.values(made).flatMap((map) => map.tensors)) t.storage.free();
+    return Promise.resolve();
+  }));
+
 Deno.test("reflections() reversed undo reflections()", () =>
   withBackend("reference", async (backend) => {
     const found = await numbers(() => {

@@ -97,6 +97,7 @@ peft_case("loha_patterns", LoHaConfig(r=2, alpha=2, target_modules=QVD, rank_pat
                                       alpha_pattern={"layers.1.self_attn.v_proj": 7}))
 peft_case("lokr", LoKrConfig(r=2, alpha=3, target_modules=QVD))
 peft_case("lokr_full", LoKrConfig(r=8, alpha=4, target_modules=QVD))
+peft_case("lokr_edge", LoKrConfig(r=3, alpha=3, target_modules=QVD))  # half of 6 but less than half of 7
 peft_case("lokr_both", LoKrConfig(r=1, alpha=3, target_modules=QVD, decompose_both=True, decompose_factor=5))
 peft_case("vera", VeraConfig(r=5, target_modules=QVD, projection_prng_key=3))
 peft_case("hra", HRAConfig(r=4, target_modules=QVD))
@@ -106,6 +107,8 @@ peft_case("miss_mini", MissConfig(r=4, target_modules=QVD, init_weights="mini", 
 peft_case("miss_bat", MissConfig(r=4, target_modules=QVD, init_weights="bat"))
 peft_case("oft", OFTConfig(oft_block_size=4, target_modules=QVD))
 peft_case("oft_terms", OFTConfig(oft_block_size=4, target_modules=QVD, num_cayley_neumann_terms=7))
+peft_case("oft_three_terms", OFTConfig(oft_block_size=4, target_modules=QVD, num_cayley_neumann_terms=3))
+peft_case("oft_two_terms", OFTConfig(oft_block_size=4, target_modules=QVD, num_cayley_neumann_terms=2))
 peft_case("oft_exact", OFTConfig(oft_block_size=0, r=4, target_modules=QVD, use_cayley_neumann=False, block_share=True))
 peft_case("oft_constrained", OFTConfig(oft_block_size=4, target_modules=QVD, coft=True, eps=0.3), settled=True)
 peft_case("oft_nearest", OFTConfig(oft_block_size=5, target_modules=QVD))
