@@ -2,18 +2,28 @@
 import assert from "node:assert/strict";
 import {
   adapt,
+  bytesOf,
+  chooseTargets,
+  count,
   dispose,
   forward,
   graft,
   leaves,
+  lookup,
+  lossAndGrad,
   memory,
   type Model,
+  quantize,
   read,
+  sizesOf,
+  type Tensor,
   weightLeaves,
 } from "../../core/mod.ts";
+import { loadModel } from "../../io/load_model.ts";
 import {
   loftq,
   loraPlus,
+  loraScale,
   olora,
   pissa,
   type Prepared,
@@ -24,8 +34,10 @@ import {
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose } from "../support/assert.ts";
 import { BACKENDS, withBackend } from "../support/backends.ts";
+import { GOLDEN } from "../support/golden.ts";
 import { assertGoldenLife } from "../support/golden_life.ts";
 import { goldenBase, goldenBatch } from "../support/golden_method.ts";
+import { methodLaws } from "../support/method_laws.ts";
 
 const LORA = { rank: 3, alpha: 5, targets: ["q_proj", "v_proj", "down_proj"] } as const;
 
@@ -167,4 +179,68 @@ Deno.test("loraPlus() rates: λ for B and vectors, 1 for A, its own for an embed
   model.dispose();
   assert.throws(() => loraPlus({ ratio: 0 }), /ratio to be over 0/);
   assert.equal(qlora({ rank: 8 }).config["rank"], 8);
+});
+
+Deno.test("loftq() and QPiSSA code a matrix as it is stored, also where that is [in, out]", async () => {
+  const model = await loadModel(`${GOLDEN}peft/bases/gpt2`, { backend: reference() });
+  const targets = ["c_attn", "c_fc", "wte"];
+  const coded = quantize(model, { dtype: "nf4", targets });
+  const one = await loftq(model, { rank: 2, targets });
+  const two = await pissa(model, { rank: 2, targets, quantize: { dtype: "nf4_double" } });
+  for (const [path, t] of weightLeaves(one.model.weights).filter(([, t]) => t.dtype === "nf4")) {
+    // The first step of LoftQ quantizes the weights themselves.
+    assert.deepEqual(await bytesOf(t), await bytesOf(lookup(coded.weights, path) as Tensor), path);
+  }
+  for (const { model: changed, adapter } of [one, two]) {
+    const [base, adapted] = [await logitsOf(model), await logitsOf(graft(changed, adapter))];
+    const [distance, alone] = [adapted, await logitsOf(changed)]
+      .map((logits) => Math.hypot(...logits.map((x, i) => x - base[i]!)));
+    assert.ok(distance! < alone!, `${distance} against ${alone}`);
+  }
+  for (const each of [one, two, coded, model]) each.dispose();
+});
+
+Deno.test("pissa() and olora() on a quantized base keep its function", async () => {
+  const base = await goldenBase(reference());
+  const model = quantize(base, { dtype: "nf4" });
+  for (const prepare of [pissa, olora]) {
+    const prepared = await prepare(model, { rank: 2, targets: "all-linear" });
+    assertClose(await logitsOf(graft(prepared.model, prepared.adapter)), await logitsOf(model), 1e-5);
+    prepared.dispose();
+  }
+  model.dispose();
+  base.dispose();
+});
+
+for (
+  const [name, method] of Object.entries({ loraPlus: loraPlus({ rank: 2 }), rslora: rslora({ rank: 2 }) })
+) {
+  methodLaws(`${name}()`, {
+    method: () => ({ method }),
+    atInit: "base",
+    merges: "and unmerges",
+    counts: ({ spec }) => {
+      const n = chooseTargets(spec, {}).map(sizesOf)
+        .reduce((sum, { inFeatures, outFeatures }) => sum + 2 * (inFeatures + outFeatures), 0);
+      return { added: n, trainable: n };
+    },
+    runs: 1,
+  });
+}
+
+Deno.test("qlora() adapts every linear layer with rank 64 over α 16, and learns on a base in four bits", async () => {
+  const base = await goldenBase(reference());
+  const model = quantize(base, { dtype: "nf4_double" });
+  const adapter = adapt(model, qlora());
+  const layers = model.spec.linears;
+  assert.equal(
+    count(model, adapter).trainable,
+    layers.reduce((n, { inFeatures, outFeatures }) => n + 64 * (inFeatures + outFeatures), 0),
+  );
+  assert.ok(Math.abs(loraScale("model.layers.0.mlp.up_proj", adapter.method.config) - 0.25) < 1e-12);
+  const { grads } = await lossAndGrad(model, adapter, goldenBatch());
+  assert.equal(leaves(grads).length, 2 * layers.length);
+  dispose([grads, adapter.params]);
+  model.dispose();
+  base.dispose();
 });
