@@ -36,10 +36,11 @@ const LATER_MARKS =
 const LATER_CONTROLS = "\\u{890}\\u{891}\\u{8E2}\\u{110CD}\\u{13430}-\\u{1343F}";
 
 /** A pattern for one punctuation character: ASCII's symbols, P of Unicode 8. */
-export const PUNCTUATION = `(?:(?![${LATER_PUNCTUATION}])[!-/:-@\\[-\`{-~\\p{P}]|[\\u{166D}\\u{111C9}])`;
+export const PUNCTUATION: string =
+  `(?:(?![${LATER_PUNCTUATION}])[!-/:-@\\[-\`{-~\\p{P}]|[\\u{166D}\\u{111C9}])`;
 
 /** A pattern for one nonspacing mark: Mn of Unicode 8. */
-export const NONSPACING_MARK = `(?![${LATER_MARKS}])(?:\\p{Mn}|[\\u{1734}\\u{1171E}])`;
+export const NONSPACING_MARK: string = `(?![${LATER_MARKS}])(?:\\p{Mn}|[\\u{1734}\\u{1171E}])`;
 
 /** A pattern for one character that BERT's clean-up removes: C of Unicode 8 but for unassigned ones. */
-export const CONTROL = `(?![\\t\\n\\r${LATER_CONTROLS}])[\\0\\uFFFD\\p{Cc}\\p{Cf}\\p{Co}\\p{Cs}]`;
+export const CONTROL: string = `(?![\\t\\n\\r${LATER_CONTROLS}])[\\0\\uFFFD\\p{Cc}\\p{Cf}\\p{Co}\\p{Cs}]`;

@@ -7,6 +7,7 @@ import {
   type DType,
   fromBytes,
   isQuantized,
+  type Key,
   type Model,
   type ModelConfig,
   newModel,
@@ -20,9 +21,10 @@ import { openCheckpoint } from "../formats/checkpoint.ts";
 import { openGguf } from "../formats/gguf.ts";
 import type { StoredTensor } from "../formats/tensor_file.ts";
 import { loadTokenizer, type Tokenizer, tokenizer as makeTokenizer } from "../formats/tokenizer.ts";
-import { architectureOf } from "../models/mod.ts";
+import { architectureOf, type Task, taskConfig } from "../models/mod.ts";
 import { tokenizerFilesOf } from "./gguf_tokenizer_files.ts";
 import { download, hubId } from "./hub.ts";
+import { missingHead, otherClasses } from "./task_head.ts";
 
 /** Where and how to load. */
 export interface LoadOptions {
@@ -31,6 +33,13 @@ export interface LoadOptions {
   readonly dtype?: DType;
   /** Quantize on the way in, one weight at a time, so that the whole never lies in memory unquantized. As `quantize`. */
   readonly quantize?: QuantizeOptions;
+  /**
+   * The head to load the model with. Parts of it that the checkpoint does not have start from random numbers; other heads of
+   * the checkpoint are left out. Default: the head that it was saved with.
+   */
+  readonly task?: Task;
+  /** Seed of the head's random numbers, default 0. */
+  readonly key?: number | Key;
   /**
    * How a GGUF file's tokenizer behaves. "transformers" (default): as Python's loader of the same file, which splits like
    * GPT-2 and starts a text with bos whatever the file says. "file": as the file says, which is what llama.cpp does. The two
@@ -51,7 +60,8 @@ export async function loadModel(source: string, options: LoadOptions): Promise<M
   const checkpoint = openCheckpoint(path, { decode: decoderOn(options.backend) });
   const weights: (readonly [string, Tensor])[] = [];
   try {
-    const config = checkpoint.config as ModelConfig;
+    const saved = checkpoint.config as ModelConfig;
+    const config = options.task === undefined ? saved : taskConfig(saved, options.task);
     const { architecture, spec, weightPath } = architectureOf(config);
     const known = new Set([...spec.linears, ...spec.norms, ...spec.embeddings, ...spec.heads].flatMap((p) => [
       `${p.path}.weight`,
@@ -67,11 +77,15 @@ export async function loadModel(source: string, options: LoadOptions): Promise<M
           `The checkpoint has a tensor "${stored.name}" that no place of ${architecture.name} takes`,
         );
       }
+      if (options.task !== undefined && otherClasses(spec, leaf, stored.shape)) continue;
       const planned = plan?.get(leaf);
       if (planned !== undefined && planned !== stored.dtype) {
         checkCoding(leaf, stored, planned, options.quantize!.requantize ?? false);
       }
       weights.push([leaf, loadTensor(stored, options, planned)]);
+    }
+    if (options.task !== undefined) {
+      weights.push(...missingHead(spec, weights, options.backend, options.key ?? 0));
     }
     const tokenizer = await tokenizerOf(path, checkpoint.kind, options.ggufTokenizer ?? "transformers");
     return newModel({

@@ -11,12 +11,13 @@ import {
   type Tensor,
 } from "../core/mod.ts";
 import { openCheckpoint } from "../formats/checkpoint.ts";
-import { architectureOf } from "../models/mod.ts";
+import { architectureOf, taskConfig } from "../models/mod.ts";
 import { shapesOnly } from "../ops/mod.ts";
 import type { LoadOptions } from "./load_model.ts";
+import { missingHead, otherClasses } from "./task_head.ts";
 
 /** How the weights would be loaded. */
-export type ShapeOptions = Pick<LoadOptions, "dtype" | "quantize">;
+export type ShapeOptions = Pick<LoadOptions, "dtype" | "quantize" | "task">;
 
 /**
  * The model that `loadModel` would give, on a backend that only counts. Reads the headers of a local folder or GGUF file,
@@ -27,7 +28,7 @@ export type ShapeOptions = Pick<LoadOptions, "dtype" | "quantize">;
 export function checkpointShapes(path: string, options: ShapeOptions = {}): Model {
   const checkpoint = openCheckpoint(path, { decode: unread });
   try {
-    const config = checkpoint.config as ModelConfig;
+    const config = withTask(checkpoint.config as ModelConfig, options);
     const { weightPath } = architectureOf(config);
     const stored = [...checkpoint.tensors.tensors.values()].flatMap(({ name, shape, dtype }) => {
       const leaf = weightPath(name);
@@ -44,7 +45,8 @@ export function checkpointShapes(path: string, options: ShapeOptions = {}): Mode
  *
  * @throws {RangeError} when the architecture is not known.
  */
-export function configShapes(config: ModelConfig, options: ShapeOptions = {}): Model {
+export function configShapes(given: ModelConfig, options: ShapeOptions = {}): Model {
+  const config = withTask(given, options);
   const { spec } = architectureOf(config);
   const named = config.dtype ?? config.torch_dtype;
   const dtype = named === "float32" ? "f32" : named === "float16" ? "f16" : "bf16";
@@ -69,19 +71,26 @@ export function configShapes(config: ModelConfig, options: ShapeOptions = {}): M
 function withShapes(
   config: ModelConfig,
   stored: readonly (readonly [path: string, shape: readonly number[], dtype: DType])[],
-  { dtype, quantize }: ShapeOptions,
+  { dtype, quantize, task }: ShapeOptions,
   source: string | undefined,
 ): Model {
   const backend = shapesOnly();
   const { architecture, spec } = architectureOf(config);
   const plan = quantize && quantizationPlan(spec, quantize);
   const tied = tiedHeads(spec);
-  const weights = stored.filter(([path]) => !tied.has(path)).map(([path, shape, as]): [string, Tensor] => {
+  const own = stored.filter(([path, shape]) =>
+    !tied.has(path) && !(task !== undefined && otherClasses(spec, path, shape))
+  );
+  const weights = own.map(([path, shape, as]): readonly [string, Tensor] => {
     const plain = shape.length < 2 ? "f32" : dtype === undefined || isQuantized(as) ? as : dtype;
     return [path, allocate(backend, shape, plan?.get(path) ?? plain)];
   });
+  if (task !== undefined) weights.push(...missingHead(spec, weights, backend, 0));
   return newModel({ architecture, spec, config, weights, backend, ...source !== undefined && { source } });
 }
+
+const withTask = (config: ModelConfig, { task }: ShapeOptions): ModelConfig =>
+  task === undefined ? config : taskConfig(config, task);
 
 const tiedHeads = (spec: Spec): ReadonlySet<string> =>
   new Set(spec.heads.filter((head) => head.tiedTo !== undefined).map((head) => `${head.path}.weight`));

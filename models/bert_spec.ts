@@ -153,7 +153,7 @@ export function bertWeightPath(config: ModelConfig): (name: string) => string | 
     if (name === wordBias) return `${out}.bias`;
     if (wordBias !== undefined && name === `${out}.bias`) return undefined;
     const own = inner.startsWith("pooler.") ? joined(c.family, inner) : name;
-    if ([dense, norm, out].some((path) => path !== "" && own.startsWith(`${path}.`))) return own;
+    if ([dense, norm, out].some((path) => own === `${path}.weight` || own === `${path}.bias`)) return own;
     return /^(pooler|cls|lm_head|classifier|qa_outputs)\./.test(inner) ? undefined : name;
   };
 }

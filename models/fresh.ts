@@ -8,6 +8,7 @@ import {
   type ModelConfig,
   newModel,
   scope,
+  type Spec,
   type Synchronous,
   type Tensor,
   type TextCodec,
@@ -31,39 +32,56 @@ export interface FreshOptions<C extends TextCodec> {
  * @throws {RangeError} when the architecture is not known.
  */
 export function freshModel<C extends TextCodec>(config: ModelConfig, options: FreshOptions<C>): Model<C> {
-  const { backend, deviation = 0.02 } = options;
   const { architecture, spec } = architectureOf(config);
-  const key = keyOf(options.key);
-  const layers = spec.stacks[0]!.layers;
-  const matrix = (path: string, shape: readonly number[], scale = 1): readonly [string, Tensor] => [
-    path,
-    normal(fold(key, path), shape, backend, deviation * scale),
-  ];
-  const weights = scope((): Synchronous<readonly (readonly [string, Tensor])[]> => [
-    ...spec.linears.flatMap((place) => {
-      const { path, inFeatures: n, outFeatures: m, transposed, bias, role } = place;
-      const scale = role === "output" || role === "down" ? 1 / Math.sqrt(2 * layers) : 1;
-      return [
-        matrix(`${path}.weight`, transposed ? [n, m] : [m, n], scale),
-        ...bias ? [[`${path}.bias`, zeros([m], backend)] as const] : [],
-      ];
-    }),
-    ...spec.norms.flatMap(({ path, width, bias }) => [
-      [`${path}.weight`, ones([width], backend)] as const,
-      ...bias ? [[`${path}.bias`, zeros([width], backend)] as const] : [],
-    ]),
-    ...spec.embeddings.map(({ path, rows, width }) => matrix(`${path}.weight`, [rows, width])),
-    ...spec.heads.flatMap(({ path, inFeatures: n, outFeatures: m, bias, tiedTo }) => [
-      ...tiedTo === undefined ? [matrix(`${path}.weight`, [m, n])] : [],
-      ...bias ? [[`${path}.bias`, zeros([m], backend)] as const] : [],
-    ]),
-  ]);
   return newModel({
     architecture,
     spec,
     config,
-    weights,
-    backend,
+    weights: freshWeights(spec, () => true, options),
+    backend: options.backend,
     ...options.tokenizer !== undefined && { tokenizer: options.tokenizer },
   });
+}
+
+/** Fresh leaves of a spec's places, those whose paths are wanted. Each is a function of the key and its path alone. */
+export function freshWeights(
+  spec: Spec,
+  wanted: (path: string) => boolean,
+  { backend, key, deviation = 0.02 }: Pick<FreshOptions<TextCodec>, "backend" | "key" | "deviation">,
+): readonly (readonly [path: string, leaf: Tensor])[] {
+  type Leaf = readonly [path: string, make: () => Tensor];
+  const seed = keyOf(key);
+  const layers = Math.max(1, ...spec.stacks.map((stack) => stack.layers));
+  const matrix = (path: string, shape: readonly number[], scale = 1): Leaf => [
+    `${path}.weight`,
+    () => normal(fold(seed, `${path}.weight`), shape, backend, deviation * scale),
+  ];
+  const bias = (path: string, n: number): Leaf => [`${path}.bias`, () => zeros([n], backend)];
+  const all: readonly Leaf[] = [
+    ...spec.linears.flatMap(({ path, inFeatures: n, outFeatures: m, transposed, role, ...place }) => {
+      const scale = role === "output" || role === "down" ? 1 / Math.sqrt(2 * layers) : 1;
+      return [matrix(path, transposed ? [n, m] : [m, n], scale), ...place.bias ? [bias(path, m)] : []];
+    }),
+    ...spec.norms.flatMap(({ path, width, ...place }): readonly Leaf[] => [
+      [`${path}.weight`, () => ones([width], backend)],
+      ...place.bias ? [bias(path, width)] : [],
+    ]),
+    ...spec.embeddings.map(({ path, rows, width }) => matrix(path, [rows, width])),
+    ...spec.heads.flatMap(({ path, inFeatures: n, outFeatures: m, tiedTo, ...place }) => [
+      ...tiedTo === undefined ? [matrix(path, [m, n])] : [],
+      ...place.bias ? [bias(path, m)] : [],
+    ]),
+  ];
+  return scope((): Synchronous<readonly (readonly [string, Tensor])[]> =>
+    all.filter(([path]) => wanted(path)).map(([path, make]) => [path, make()] as const)
+  );
+}
+
+/** Paths of the leaves of a head: what lies outside the blocks and is no embedding's or last norm's of a stack. */
+export function headLeaves(spec: Spec): ReadonlySet<string> {
+  const inStack = (path: string): boolean =>
+    spec.stacks.some((stack) => path.startsWith(stack.entrance) || path.startsWith(`${stack.path}.final`));
+  const places = [...spec.linears, ...spec.norms, ...spec.heads]
+    .filter((place) => place.layer === undefined && !inStack(place.path));
+  return new Set(places.flatMap(({ path }) => [`${path}.weight`, `${path}.bias`]));
 }

@@ -12,3 +12,4 @@ export * from "./t5.ts";
 export * from "./t5_spec.ts";
 export * from "./architecture.ts";
 export * from "./fresh.ts";
+export * from "./task.ts";

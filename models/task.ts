@@ -1,0 +1,103 @@
+/** Tasks: which head a checkpoint is loaded with, whatever it was saved with. */
+import type { Model, ModelConfig } from "../core/mod.ts";
+
+/** What a model with an encoder is for. */
+export type Task =
+  /** One of some classes a text or pair of texts; `names` in the order of their ids. */
+  | { readonly kind: "classify"; readonly names: readonly string[] }
+  /** Any number of the classes a text. */
+  | { readonly kind: "flag"; readonly names: readonly string[] }
+  /** A number a text. */
+  | { readonly kind: "score" }
+  /** One of some classes a token. */
+  | { readonly kind: "tag"; readonly names: readonly string[] }
+  /** The words under masks. */
+  | { readonly kind: "mask" }
+  /** No head: states, for `embed`. */
+  | { readonly kind: "embed" };
+
+/** What transformers calls the classes of each family. */
+const FAMILIES: Readonly<Record<string, string>> = {
+  "bert": "Bert",
+  "roberta": "Roberta",
+  "xlm-roberta": "XLMRoberta",
+};
+
+/**
+ * The config of the same model with another head, as transformers writes it.
+ *
+ * @throws {RangeError} when the model has no such heads, or a task no class.
+ * @example
+ * ```ts
+ * import { taskConfig } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const config = taskConfig({ model_type: "bert" }, { kind: "classify", names: ["bad", "good"] });
+ * assert.deepEqual(config.architectures, ["BertForSequenceClassification"]);
+ * ```
+ */
+export function taskConfig(config: ModelConfig, task: Task): ModelConfig {
+  const family = FAMILIES[config.model_type];
+  if (family === undefined) {
+    throw new RangeError(
+      `Cannot load a ${config.model_type} with the task "${task.kind}": known are ${
+        Object.keys(FAMILIES).join(", ")
+      }`,
+    );
+  }
+  const { num_labels: _, problem_type: __, ...rest } = config;
+  const headed = (head: string): ModelConfig => ({
+    ...rest as ModelConfig,
+    architectures: [head === "Model" ? `${family}Model` : `${family}For${head}`],
+  });
+  switch (task.kind) {
+    case "classify":
+      return {
+        ...headed("SequenceClassification"),
+        ...named(task.names),
+        problem_type: "single_label_classification",
+      };
+    case "flag":
+      return {
+        ...headed("SequenceClassification"),
+        ...named(task.names),
+        problem_type: "multi_label_classification",
+      };
+    case "score":
+      return { ...headed("SequenceClassification"), ...named(["LABEL_0"]), problem_type: "regression" };
+    case "tag":
+      return { ...headed("TokenClassification"), ...named(task.names) };
+    case "mask":
+      return headed("MaskedLM");
+    case "embed":
+      return headed("Model");
+    default:
+      return task satisfies never;
+  }
+}
+
+function named(names: readonly string[]): Pick<ModelConfig, "id2label" | "label2id"> {
+  if (names.length === 0) throw new RangeError("Expected at least one class but found none");
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) {
+    throw new RangeError(`Expected classes of different names but found "${twice}" twice`);
+  }
+  return {
+    id2label: Object.fromEntries(names.map((name, id) => [id, name])),
+    label2id: Object.fromEntries(names.map((name, id) => [name, id])),
+  };
+}
+
+/** The names of a classifier's or tagger's classes by id; none where the model has no such head. */
+export function classNames(model: Model): readonly string[] {
+  const head = model.spec.heads.find((place) => place.path.split(".")[0] === "classifier");
+  const names = (model.config.id2label ?? {}) as Readonly<Record<string, string>>;
+  return Array.from({ length: head?.outFeatures ?? 0 }, (_, id) => names[id] ?? `LABEL_${id}`);
+}
+
+/**
+ * The modules that are to be trained whole beside an adapter, as PEFT trains them: a classifier's head, which starts from
+ * random numbers. For `modulesToSave`.
+ */
+export function headModules(model: Model): readonly string[] {
+  return classNames(model).length > 0 ? ["classifier"] : [];
+}
