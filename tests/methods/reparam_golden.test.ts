@@ -2,8 +2,10 @@
  * The reparametrised methods against PEFT, LyCORIS and transcriptions (tests/oracles/reparam.py): logits, loss, gradients,
  * the merged model and three AdamW steps, on each backend.
  */
+import assert from "node:assert/strict";
 import {
   type Adapter,
+  dispose,
   forward,
   keep,
   leaves,
@@ -75,6 +77,7 @@ for (const backendName of BACKENDS) {
           const params = goldenParams(golden, backend);
           const regenerated = name.endsWith("regenerated");
           const adapter = { method, params: regenerated ? trainable(params.tree) : params.tree };
+          assertShapes(model, adapter);
           await assertGolden(golden, model, adapter);
           await assertMerged(golden, model, adapter);
           await assertSteps(golden, model, adapter);
@@ -82,6 +85,14 @@ for (const backendName of BACKENDS) {
           model.dispose();
         })));
   }
+}
+
+/** Fresh parameters have the names and shapes of the other program's. */
+function assertShapes(model: Model, { method, params }: Adapter): void {
+  const fresh = method.init({ model, key: 0 });
+  const shapes = (tree: Tree) => leaves(tree).map(([path, t]) => `${path} [${t.shape.join(", ")}]`).sort();
+  assert.deepEqual(shapes(fresh), shapes(params));
+  dispose(fresh);
 }
 
 async function assertMerged(name: string, model: Model, adapter: Adapter): Promise<void> {
