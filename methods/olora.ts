@@ -7,7 +7,7 @@
  * is kept from being negative, which makes the factors unique; LAPACK, and with it PEFT, leaves the signs open.
  */
 import type { Model } from "../core/mod.ts";
-import { qr, slice } from "../ops/mod.ts";
+import { matmul, qr, slice } from "../ops/mod.ts";
 import { loraRank } from "./lora.ts";
 import { type Prepared, prepareDifference, type PreparedOptions } from "./prepared.ts";
 
@@ -18,8 +18,8 @@ import { type Prepared, prepareDifference, type PreparedOptions } from "./prepar
  */
 export function olora<M extends Model>(model: M, options: PreparedOptions = {}): Promise<Prepared<M>> {
   return prepareDifference(model, options, (w, place) => {
-    const { q, r: upper } = qr(w);
-    const rank = loraRank(place.path, options);
-    return { a: slice(upper, 0, 0, rank), b: slice(q, 1, 0, rank) };
+    // The first r columns of Q depend on those of W alone, and R = Qᵀ W: no need to factor all of W.
+    const { q } = qr(slice(w, 1, 0, loraRank(place.path, options)));
+    return { a: matmul(q, w, { transposeA: true }), b: q };
   });
 }

@@ -91,6 +91,12 @@ for (const name of BACKENDS) {
           );
           assertClose([...found, 0.01], [...wanted, 0.01], 1e-3, `${path} after step ${step}`);
         }
+        if (step === 6) {
+          const averages = leaves(state.tree);
+          assert.equal(averages.length, 2 * leaves(params.tree).length);
+          // 5e-3: quotients of small gradients have moved the parameters apart by 1e-3.
+          for (const [path, t] of averages) assertClose(await read(t), expected.get(path)!, 5e-3, path);
+        }
         const budget = budgetAt(step, 9, 24, 12, { initialSteps: 1, finalSteps: 2, interval: 2 });
         const [triplets, masks] = expected.get(`budget.${step}`)!;
         assert.equal(budget.triplets, triplets);

@@ -174,6 +174,11 @@ for step in range(1, 10):
     for n, p in trained.items():
         if n.endswith(".e"):
             tensors[f"e.{step}.{n}"] = p.detach().clone()
+    if step == 6:  # the last with averages that are still used
+        allocator = m.base_model.rankallocator
+        for n in allocator.exp_avg_ipt:
+            tensors[f"sensitivity.{ours(n)}"] = allocator.exp_avg_ipt[n].clone()
+            tensors[f"uncertainty.{ours(n)}"] = allocator.exp_avg_unc[n].clone()
     budget, masks = m.base_model.rankallocator.budget_schedule(step)
     tensors[f"budget.{step}"] = torch.tensor([float(budget), float(masks)])
     print("adalora step", step, budget, masks, sum(int((p != 0).sum()) for n, p in trained.items() if n.endswith(".e")))
