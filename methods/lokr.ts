@@ -4,9 +4,9 @@
  *
  *   y = W x + b + s (W1 ⊗ W2) x        W1 [o1, i1]   W2 [o2, i2] = A2 B2 of rank r        s = α/r
  *
- * out = o1 o2 and in = i1 i2 by `factorPair`, the smaller first. A factor is split into a low-rank pair where r is under
+ * out = o1 o2 and in = i1 i2 by `factorPair`, mostly the smaller first. A factor is split into a low-rank pair where r is under
  * half of its larger side. Libraries differ: PEFT starts with W1 zero and always scales by α/r; LyCORIS starts with W2
- * (or B2) zero and leaves the scale at 1 where neither factor is split.
+ * (or B2) zero, leaves the scale at 1 where neither factor is split, and always puts the smaller size first.
  */
 import {
   type Backend,
@@ -43,6 +43,8 @@ export interface LokrOptions extends TargetOptions, UpdateDropout {
   readonly alphaPattern?: Readonly<Record<string, number>>;
   /** Size of the first factor where it divides, else the largest divisor below it; −1 (default) for near-square factors. */
   readonly factor?: number;
+  /** Whether a factor that divides stands first ("given", as PEFT, default) or after a smaller one ("smallerFirst", as LyCORIS). */
+  readonly order?: "given" | "smallerFirst";
   /** Which factors may be low-rank pairs. Default "second". */
   readonly split?: "none" | "second" | "both";
   /** s where no factor is split: α/r ("standard", as PEFT, default) or 1 ("unitWhenFull", as LyCORIS). */
@@ -116,8 +118,8 @@ function updateMap(path: string, factors: LokrFactors, options: LokrOptions): Li
 /** The shapes that a layer's factors have. */
 export function lokrShapes(place: MatrixPlace, options: LokrOptions): LokrShapes {
   const { inFeatures, outFeatures } = sizesOf(place);
-  const [o1, o2] = factorPair(outFeatures, options.factor ?? -1);
-  const [i1, i2] = factorPair(inFeatures, options.factor ?? -1);
+  const [o1, o2] = factorPair(outFeatures, options.factor ?? -1, options.order);
+  const [i1, i2] = factorPair(inFeatures, options.factor ?? -1, options.order);
   const r = rankOf(place.path, options);
   const split = options.split ?? "second";
   const factor = (name: Factor, o: number, i: number, may: boolean): LokrShapes =>
@@ -136,8 +138,15 @@ export function lokrShapes(place: MatrixPlace, options: LokrOptions): LokrShapes
  * assert.deepEqual([factorPair(128, -1), factorPair(127, -1), factorPair(128, 4)], [[8, 16], [1, 127], [4, 32]]);
  * ```
  */
-export function factorPair(n: number, factor: number): readonly [number, number] {
-  if (factor > 0 && n % factor === 0) return [factor, n / factor];
+export function factorPair(
+  n: number,
+  factor: number,
+  order: "given" | "smallerFirst" = "given",
+): readonly [number, number] {
+  if (factor > 0 && n % factor === 0) {
+    const other = n / factor;
+    return order === "given" || factor <= other ? [factor, other] : [other, factor];
+  }
   let m = Math.floor(Math.sqrt(n));
   while (n % m !== 0 || (factor > 0 && m > factor)) m--;
   return [m, n / m];

@@ -65,6 +65,11 @@ export const lokrPeft: PeftCodec<LokrOptions> = {
 function factors(place: MatrixPlace, options: LokrOptions): readonly PeftTensor[] {
   const { path } = peftLayer("LoKr", place, "without Conv1D");
   const shapes = lokrShapes(place, options);
+  if (JSON.stringify(shapes) !== JSON.stringify(lokrShapes(place, { ...options, order: "given" }))) {
+    throw new RangeError(
+      `PEFT puts the factor of "${path}" first even where it is the larger: use the order "given"`,
+    );
+  }
   if (options.scaling === "unitWhenFull" && shapes.w1 !== undefined && shapes.w2 !== undefined) {
     throw new RangeError(
       `PEFT scales LoKr by alpha / r where neither factor of "${path}" is split, not by 1: use the "standard" scaling`,

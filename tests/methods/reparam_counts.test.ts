@@ -14,6 +14,7 @@ import {
   vera,
 } from "../../methods/mod.ts";
 import { shapesOnly } from "../../ops/mod.ts";
+import { GOLDEN } from "../support/golden.ts";
 
 /** Attentions of a width, each with its query and value layer. */
 function attentions(names: readonly string[], width: number): Spec {
@@ -74,6 +75,21 @@ Deno.test("krona() with T5-base's norms has 158,208 parameters, 0.071 %", () => 
 
 Deno.test("lokr() has 1,088 parameters on 768 x 768 at rank 8", () => {
   assert.equal(trained(ONE, lokr({ rank: 8 })), 1_088);
+});
+
+Deno.test("lokr() splits a factor below half of its larger side only", () => {
+  assert.equal(trained(ONE, lokr({ rank: 15 })), 24 * 24 + 15 * (32 + 32));
+  assert.equal(trained(ONE, lokr({ rank: 16 })), 24 * 24 + 32 * 32);
+});
+
+Deno.test("factorPair() gives PEFT's and LyCORIS's pairs", () => {
+  const pairs: readonly (readonly number[])[] = JSON.parse(
+    Deno.readTextFileSync(`${GOLDEN}reparam/factor_pairs.json`),
+  );
+  for (const [n, factor, ...expected] of pairs) {
+    const found = [...factorPair(n!, factor!), ...factorPair(n!, factor!, "smallerFirst")];
+    assert.deepEqual(found, expected, `${n} by ${factor}`);
+  }
 });
 
 Deno.test("loha() has twice LoRA's parameters", () => {

@@ -43,7 +43,14 @@ const CASES: Readonly<Record<string, Method>> = {
   lokr_full: lokr({ rank: 8, alpha: 4, targets }),
   lokr_edge: lokr({ rank: 3, alpha: 3, targets }),
   lokr_both: lokr({ rank: 1, alpha: 3, factor: 5, split: "both", targets }),
-  lokr_lycoris: lokr({ rank: 2, alpha: 1, factor: 4, scaling: "unitWhenFull", targets }),
+  lokr_lycoris: lokr({
+    rank: 2,
+    alpha: 1,
+    factor: 4,
+    order: "smallerFirst",
+    scaling: "unitWhenFull",
+    targets,
+  }),
   lokr_lycoris_full: lokr({ rank: 8, alpha: 3, scaling: "unitWhenFull", targets }),
   krona: krona({ scale: 1.5, firstFactor: [3, 2] }),
   vera: vera({ rank: 5, projectionSeed: 99, targets }), // the file's A and B, not those of the seed

@@ -253,6 +253,13 @@ for name, d, size in [("fastfood", 9, 100), ("fastfood_small", 20, 13)]:
     pure(name, {key: value.float() for key, value in dict(v=v, signs=signs, permutation=permutation, gaussian=gaussian,
                                                          seed=seed, y=y, grad=grad).items()})
 
+# Pairs of factors: PEFT's and LyCORIS's, which differ in order.
+from lycoris.functional.general import factorization as lyco_pair
+from peft.tuners.lokr.layer import factorization as peft_pair
+
+json.dump([[n_, f, *peft_pair(n_, f), *lyco_pair(n_, f)] for n_ in [*range(1, 50), 64, 97, 128, 360, 768, 11008]
+           for f in [-1, 1, 2, 3, 4, 5, 8, 16, 33]], open(f"{PURE}/factor_pairs.json", "w"))
+
 # torch's own random numbers
 g = lambda seed: torch.Generator().manual_seed(seed)
 pure("torch_random", {
