@@ -119,6 +119,13 @@ function kindOf(method: string): keyof PartNames {
     case "boft":
     case "fourierft":
       return "main";
+    case "pissa":
+    case "olora":
+    case "loftq":
+      throw new TypeError(
+        `Cannot save "${method}" as a PEFT folder: its adapter is right on the changed base alone; save what onOriginal ` +
+          "makes of it, LoRA of the original base with twice the rank, or merge it",
+      );
     case "modulesToSave":
     case "only":
       return "saved";

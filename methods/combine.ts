@@ -71,6 +71,19 @@ export type Election = "total" | "frequency";
  *
  * @throws {TypeError} when an adapter changes anything but matrices.
  * @throws {RangeError} when there are no adapters, weights are not as many, or an option is out of range.
+ * @example
+ * ```ts
+ * import { adapt, combine, lora, reference } from "@graft/peft";
+ * import { freshModel } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const shape = { vocab_size: 16, hidden_size: 8, intermediate_size: 12, num_hidden_layers: 1, num_attention_heads: 2 };
+ * const model = freshModel({ model_type: "llama", ...shape }, { backend: reference(), key: 0 });
+ * const [a, b] = [1, 2].map((seed) => adapt(model, lora({ rank: 2, initialization: "none" }), seed));
+ * const { adapter, error } = await combine(model, [a!, b!], [0.5, 0.5]); // rank 4, nothing lost
+ * assert.equal(error, 0);
+ * await combine(model, [a!, b!], [1, 1], { method: "ties", density: 0.2, limit: { rank: 4 } });
+ * assert.equal(adapter.method.name, "lora");
+ * ```
  */
 export async function combine(
   model: Model,

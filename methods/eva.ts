@@ -67,6 +67,17 @@ export interface EvaPrepared {
  *
  * @throws {RangeError} when an option is out of range, a target is an embedding, batches have fewer tokens than directions
  * are wanted, or the directions have not settled after `maxBatches`.
+ * @example
+ * ```ts
+ * import { eva, reference } from "@graft/peft";
+ * import { freshModel } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const shape = { vocab_size: 16, hidden_size: 8, intermediate_size: 12, num_hidden_layers: 1, num_attention_heads: 2 };
+ * const model = freshModel({ model_type: "llama", ...shape }, { backend: reference(), key: 0 });
+ * const batch = { inputIds: [[1, 2, 3, 4, 5, 6]] };
+ * const { ranks } = await eva(model, [batch], { rank: 1, targets: ["q_proj", "o_proj"] });
+ * assert.equal(Object.values(ranks).reduce((a, b) => a + b), 2);
+ * ```
  */
 export async function eva(
   model: Model,

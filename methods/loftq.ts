@@ -25,13 +25,23 @@ export interface LoftqOptions extends PreparedOptions {
  * Prepares LoftQ: a quantized base and an adapter that makes up for most of what the codes lose.
  *
  * @throws {RangeError} when a rank is over a matrix's size, T is no positive integer, or targets match nothing.
+ * @example
+ * ```ts
+ * import { loftq, reference, weightBytes } from "@graft/peft";
+ * import { freshModel } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const shape = { vocab_size: 16, hidden_size: 8, intermediate_size: 12, num_hidden_layers: 1, num_attention_heads: 2 };
+ * const model = freshModel({ model_type: "llama", ...shape }, { backend: reference(), key: 0 });
+ * const { model: changed } = await loftq(model, { rank: 2, iterations: 5, targets: "all-linear" });
+ * assert.ok(weightBytes(changed) < weightBytes(model));
+ * ```
  */
 export async function loftq<M extends Model>(model: M, options: LoftqOptions = {}): Promise<Prepared<M>> {
   const { dtype = "nf4", iterations = 1, ...rest } = options;
   if (!Number.isInteger(iterations) || iterations < 1) {
     throw new RangeError(`Expected iterations to be a positive integer but found ${iterations}`);
   }
-  return await prepareSplit(model, rest, (w, place) => {
+  return await prepareSplit("loftq", model, rest, (w, place) => {
     const scale = loraScale(place.path, rest);
     const next = (target: Coded): Factors =>
       balanced(leading(svd(subtract(w, target.decoded)), loraRank(place.path, rest)), scale);

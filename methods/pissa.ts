@@ -48,6 +48,18 @@ export interface PissaOptions extends PreparedOptions {
  * (with QPiSSA, nearly).
  *
  * @throws {RangeError} when a rank is over a matrix's size, or targets match nothing.
+ * @example
+ * ```ts
+ * import { count, onOriginal, pissa, reference } from "@graft/peft";
+ * import { freshModel } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const shape = { vocab_size: 16, hidden_size: 8, intermediate_size: 12, num_hidden_layers: 1, num_attention_heads: 2 };
+ * const model = freshModel({ model_type: "llama", ...shape }, { backend: reference(), key: 0 });
+ * const prepared = await pissa(model, { rank: 2 });
+ * // Train prepared.adapter on prepared.model; then, for everyone else's base:
+ * const { adapter } = await onOriginal(model, prepared);
+ * assert.equal(count(model, adapter).trainable, 2 * count(prepared.model, prepared.adapter).trainable);
+ * ```
  */
 export async function pissa<M extends Model>(model: M, options: PissaOptions = {}): Promise<Prepared<M>> {
   const { svd: how = "exact", quantize, ...rest } = options;
@@ -60,12 +72,12 @@ export async function pissa<M extends Model>(model: M, options: PissaOptions = {
   };
   const factorsOf = (w: Tensor, place: MatrixPlace): Factors =>
     balanced(decompose(w, place), loraScale(place.path, rest));
-  if (quantize === undefined) return await prepareDifference(model, rest, factorsOf);
+  if (quantize === undefined) return await prepareDifference("pissa", model, rest, factorsOf);
   const { dtype, iterations = 1 } = quantize;
   if (!Number.isInteger(iterations) || iterations < 1) {
     throw new RangeError(`Expected quantize.iterations to be a positive integer but found ${iterations}`);
   }
-  return await prepareSplit(model, rest, (w, place) => {
+  return await prepareSplit("pissa", model, rest, (w, place) => {
     const coded = (factors: Factors): Coded =>
       code(subtract(w, update(factors, loraScale(place.path, rest))), place, dtype);
     let factors = factorsOf(w, place);

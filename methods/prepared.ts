@@ -33,7 +33,7 @@ export interface Prepared<M extends Model> {
   readonly base: Adapter;
   /** The original model with that change in its weights. Shares the others. */
   readonly model: M;
-  /** LoRA to train on `model`. */
+  /** LoRA to train on `model`, under the method's own name. */
   readonly adapter: Adapter;
   /** Frees what was computed: the changed weights and the first parameters. */
   dispose(): void;
@@ -52,11 +52,12 @@ export interface Split extends Factors {
 
 /** The base becomes W − s B A, in f32. */
 export function prepareDifference<M extends Model>(
+  name: string,
   model: M,
   options: PreparedOptions,
   factorsOf: (w: Tensor, place: MatrixPlace) => Factors,
 ): Promise<Prepared<M>> {
-  return prepare(model, options, factorsOf, (parts) => {
+  return prepare(name, model, options, factorsOf, (parts) => {
     const method = lora({ ...options, bias: "none", branchBias: false });
     const params = scope((): Synchronous<Tree> =>
       nest(
@@ -70,6 +71,7 @@ export function prepareDifference<M extends Model>(
 
 /** The base becomes what the split says. */
 export async function prepareSplit<M extends Model>(
+  name: string,
   model: M,
   options: PreparedOptions,
   splitOf: (w: Tensor, place: MatrixPlace) => Split,
@@ -81,7 +83,7 @@ export async function prepareSplit<M extends Model>(
       );
     }
   }
-  return await prepare(model, options, splitOf, (parts) => {
+  return await prepare(name, model, options, splitOf, (parts) => {
     const rest = parts.map(([{ path }, { rest }]) => [`${path}.weight`, rest] as const);
     const method = fixedWeights({ parameters: rest.map(([path]) => path) });
     return {
@@ -96,12 +98,14 @@ export async function prepareSplit<M extends Model>(
 }
 
 async function prepare<M extends Model, F extends Factors>(
+  name: string,
   model: M,
   { key = 0, ...options }: PreparedOptions,
   partsOf: (w: Tensor, place: MatrixPlace) => F,
   baseOf: (parts: readonly (readonly [MatrixPlace, F])[]) => { readonly base: Adapter; readonly model: M },
 ): Promise<Prepared<M>> {
-  const method = lora(options);
+  // Under a name of its own, so that nobody takes it for LoRA of the original base.
+  const method = { ...lora(options), name };
   const places = chooseTargets(model.spec, options);
   for (const place of places) checkRank(place, options);
   const parts: (readonly [MatrixPlace, F])[] = [];

@@ -50,6 +50,17 @@ const ROUNDING = 1e-6;
  *
  * @throws {TypeError} when the adapter changes anything but matrices (biases, norms, hidden states).
  * @throws {RangeError} when the limit is out of range.
+ * @example
+ * ```ts
+ * import { adapt, dora, reference, toLora } from "@graft/peft";
+ * import { freshModel } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const shape = { vocab_size: 16, hidden_size: 8, intermediate_size: 12, num_hidden_layers: 1, num_attention_heads: 2 };
+ * const model = freshModel({ model_type: "llama", ...shape }, { backend: reference(), key: 0 });
+ * const adapter = adapt(model, dora({ rank: 2, initialization: "none" }));
+ * const { error } = await toLora(model, adapter, { rank: 3 });
+ * assert.ok(error < 1);
+ * ```
  */
 export async function toLora<P extends Tree>(
   model: Model,

@@ -78,7 +78,7 @@ const orderKernel: Kernel<number> = defineKernel({
  * import assert from "node:assert/strict";
  * const { q, r } = qr(tensor([[0, -2], [3, 1]], { backend: reference() }));
  * assert.deepEqual([...await read(r)].map(Math.round), [3, 1, 0, 2]);
- * assert.deepEqual([...await read(q)].map(Math.round), [0, -1, 1, 0]);
+ * assert.deepEqual([...await read(q)].map((n) => Math.round(n) + 0), [0, -1, 1, 0]);
  * ```
  */
 export function qr(x: Tensor): Qr {
@@ -91,6 +91,14 @@ export function qr(x: Tensor): Qr {
  *
  * @throws {RangeError} when x is no matrix, is empty, or has an entry that is not finite.
  * @throws {TypeError} when the backend has no SVD.
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { svd } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const { s } = svd(tensor([[0, 3], [-2, 0], [0, 0]], { backend: reference() }));
+ * assert.deepEqual([...await read(s)], [3, 2]);
+ * ```
  */
 export function svd(x: Tensor): Svd {
   const [u, s, vt] = svdKernel([x], undefined);

@@ -42,6 +42,7 @@ import {
   pissa,
   toLora,
 } from "../../methods/mod.ts";
+import { saveAdapter } from "../../io/save_adapter.ts";
 import { add, multiply, normal } from "../../ops/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose } from "../support/assert.ts";
@@ -291,6 +292,12 @@ Deno.test("onOriginal() puts PiSSA, OLoRA and LoftQ on the base that everyone ha
     );
     if (i < 2) assert.deepEqual([...ranks], [4]);
     assert.ok(error < 1e-5);
+    const { name } = prepared.adapter.method;
+    assert.equal(name, ["pissa", "olora", "loftq"][i]);
+    await assert.rejects(saveAdapter("nowhere", prepared.adapter, model), {
+      name: "TypeError",
+      message: new RegExp(`Cannot save "${name}" .* save what onOriginal makes of it`),
+    });
     const merged = merge(model, plain);
     assertClose(await logitsOf(merged), wanted, 1e-5);
     merged.dispose();
