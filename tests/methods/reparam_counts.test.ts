@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { leaves, type LinearPlace, type Method, type Model, type Spec, trainable } from "../../core/mod.ts";
 import {
   boft,
+  factorPair,
   fourierft,
   hra,
   intrinsicSaid,
