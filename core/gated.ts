@@ -87,6 +87,16 @@ export function gated<P extends Tree>(method: Method<P>, gate: Gate): Method<Gat
         return { params: { of, gates: params.gates }, state };
       },
     },
+    ...method.settle && {
+      settle: ({ of, gates }, spec) => {
+        const settled = method.settle!(of, spec);
+        return {
+          ...settled,
+          method: gated(settled.method, gate),
+          params: { of: settled.params, gates },
+        };
+      },
+    },
   };
 }
 

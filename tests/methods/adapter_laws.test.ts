@@ -1,0 +1,126 @@
+/** Adapters and hybrids obey the laws of methods (methods.md, sections 1, 6 and 8). */
+import type { Counts, Method, Model } from "../../core/mod.ts";
+import {
+  compacter,
+  compacterPlusPlus,
+  houlsby,
+  kronaB,
+  kronaBres,
+  mam,
+  parallelAdapter,
+  phmAdapter,
+  unipelt,
+} from "../../methods/mod.ts";
+import type { Made } from "../support/subject.ts";
+import { methodLaws } from "../support/method_laws.ts";
+
+const just = (method: Method) => (): Made => ({ method });
+const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
+const added = (n: number): Partial<Counts> => ({ added: n, trainable: n, changed: 0 });
+const D = 12;
+const LAYERS = 2;
+
+/** 2 r d + r + d. */
+const bottleneck = (r: number): number => 2 * r * D + r + D;
+/** 2 n d_kv of each attention. */
+const rows = ({ spec }: Model, n: number): number =>
+  sum(spec.attentions.map((place) => 2 * n * place.keyValueHeads * place.headDim));
+
+methodLaws("houlsby()", {
+  method: just(houlsby({ reduction: 4, deviation: 0.1 })),
+  atInit: "other",
+  merges: "no",
+  counts: () => added(2 * LAYERS * bottleneck(3)),
+});
+
+methodLaws("parallelAdapter()", {
+  method: just(parallelAdapter({ reduction: 4, activation: "tanh", dropout: 0.2 })),
+  atInit: "base",
+  merges: "no",
+  counts: () => added(LAYERS * bottleneck(3)),
+});
+methodLaws("parallelAdapter() with a learned scale", {
+  method: just(parallelAdapter({ reduction: 4, activation: "gelu", scale: "learned" })),
+  atInit: "base",
+  merges: "no",
+  counts: () => added(LAYERS * (bottleneck(3) + 1)),
+});
+
+methodLaws("phmAdapter()", {
+  method: just(phmAdapter({ reduction: 4, dimension: 3 })),
+  atInit: "other",
+  merges: "no",
+  // in · out / n + out + n³ a layer of which there are two.
+  counts: () => added(2 * LAYERS * (2 * (D * 3 / 3 + 27) + 3 + D)),
+});
+
+/** 2 k (d + r) + r + d an adapter, n³ once. */
+const compacted = (adapters: number, r: number, n: number, k: number): number =>
+  adapters * (2 * k * (D + r) + r + D) + n ** 3;
+methodLaws("compacter()", {
+  method: just(compacter({ reduction: 3, dimension: 2, rank: 2 })),
+  atInit: "other",
+  merges: "no",
+  counts: () => added(compacted(2 * LAYERS, 4, 2, 2)),
+});
+methodLaws("compacterPlusPlus()", {
+  method: just(compacterPlusPlus({ reduction: 3 })),
+  atInit: "other",
+  merges: "no",
+  counts: () => added(compacted(LAYERS, 4, 4, 1)),
+});
+
+methodLaws("kronaB()", {
+  method: just(kronaB({ scale: 1.5, firstFactor: [4, 2] })),
+  atInit: "base",
+  merges: "no",
+  counts: () => added(LAYERS * (4 * 2 + 3 * 6 + D)),
+});
+methodLaws("kronaB() without a bias", {
+  method: just(kronaB({ bias: "none", zero: "a", initialization: "normal" })),
+  atInit: "base",
+  merges: "no",
+  counts: () => added(LAYERS * 2 * 12), // 3 × 4 and 4 × 3
+});
+methodLaws("kronaBres()", {
+  method: just(kronaBres()),
+  atInit: "base",
+  merges: "no",
+  counts: () => added(LAYERS * (2 * 12 + D + 1)),
+});
+methodLaws("kronaBres() with a residual from 1", {
+  method: just(kronaBres({ residual: 1 })),
+  atInit: "other",
+  merges: "no",
+  counts: () => added(LAYERS * (2 * 12 + D + 1)),
+});
+
+methodLaws("mam()", {
+  method: just(
+    mam({ prefix: { length: 3, network: { hidden: 5 } }, parallel: { reduction: 4, activation: "tanh" } }),
+  ),
+  atInit: "other",
+  merges: "no",
+  settles: true,
+  counts: (model) => added(3 * D + 5 * D + 5 + (5 + 1) * rows(model, 1) + LAYERS * bottleneck(3)),
+});
+
+methodLaws("unipelt()", {
+  method: just(unipelt({
+    prefix: { length: 3, network: { hidden: 5 } },
+    lora: { rank: 2 },
+    adapter: { reduction: 4, activation: "gelu" },
+  })),
+  atInit: "other",
+  merges: "no",
+  settles: true,
+  looksAhead: true,
+  counts: (model) => {
+    const targets = model.spec.linears.filter((p) => ["query", "value", "qkv"].includes(p.role));
+    const gates = sum(targets.map((p) => p.inFeatures + 1)) + 2 * LAYERS * (D + 1);
+    return {
+      trainable: 3 * D + 5 * D + 5 + (5 + 1) * rows(model, 1) + LAYERS * bottleneck(3) + gates +
+        sum(targets.map((p) => 2 * (p.inFeatures + p.outFeatures))),
+    };
+  },
+});
