@@ -31,7 +31,9 @@ export interface Counts {
 export function count<P extends Tree>(model: Model, adapter: Adapter<P>): Counts {
   const edits = adapter.method.edits(adapter.params, model.spec);
   const replacing = new Set(
-    edits.flatMap((e) => e.kind === "weight" ? tensorsIn(e.map.params) : []).map((t) => t.storage),
+    edits.flatMap((e) =>
+      e.kind === "weight" && lookup(model.weights, e.path) !== undefined ? tensorsIn(e.map.params) : []
+    ).map((t) => t.storage),
   );
   const total = (parts: readonly (readonly [string, Tensor])[]): number =>
     parts.reduce((n, [, t]) => n + t.size, 0);
@@ -54,7 +56,9 @@ function changedIn(model: Model, edits: readonly Edit[]): number {
   for (const edit of edits) {
     if (edit.kind === "weight") touch(edit.path, edit.changes);
     if (edit.kind === "linear") {
-      if (edit.change.form !== "bias") touch(`${edit.path}.weight`, partOf(model, edit.path, edit.out));
+      if (edit.change.form !== "bias") {
+        touch(`${edit.path}.weight`, edit.changes ?? partOf(model, edit.path, edit.out));
+      }
       if (edit.change.form === "bias" || (edit.change.form === "scale" && edit.change.out)) {
         touch(`${edit.path}.bias`);
       }

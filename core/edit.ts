@@ -53,6 +53,10 @@ export interface LinearCall extends PassCall {
 export interface WeightCall {
   readonly weight: Tensor;
   readonly bias?: Tensor | undefined;
+  /** A training pass; absent in evaluation and when merging. */
+  readonly train?: boolean;
+  /** The pass's key folded with the leaf's path; present while training. */
+  readonly key?: Key | undefined;
 }
 
 /** At a sublayer, block or embedding output. */
@@ -130,6 +134,8 @@ export interface LinearEdit {
   readonly path: string;
   readonly out?: readonly [from: number, to: number];
   readonly change: LinearChange;
+  /** How many of the matrix's elements may change; default all (of the range). */
+  readonly changes?: number;
 }
 
 /** Adds `delta` to a hidden state. */
@@ -148,6 +154,8 @@ export interface WeightEdit {
   readonly map: Fn<WeightCall, Tensor>;
   /** How many of its elements may change; default all. */
   readonly changes?: number;
+  /** The leaf's shape where the checkpoint may lack it: a bias of a layer without one. It starts at zero. */
+  readonly adds?: readonly number[];
 }
 
 /** Puts rows before the keys and values of an attention. */
@@ -162,12 +170,14 @@ export interface PrefixEdit {
   readonly positions: number;
 }
 
-/** Puts rows [n, d] before the embedded tokens of a stack. */
+/** Puts rows [n, d] before or among the embedded tokens of a stack. */
 export interface PromptEdit {
   readonly kind: "prompt";
   readonly path: string;
   readonly rows: Fn<PassCall, Tensor>;
   readonly length: number;
+  /** Before the text (default), or in the place of the n tokens of an id that every text must have. */
+  readonly where?: "front" | { readonly token: number };
 }
 
 /** A network beside the stack that reads its states and gives what the head reads in their place [b, t, d]. */

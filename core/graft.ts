@@ -35,9 +35,14 @@ export function withEdits(weights: Branch, edits: readonly Edit[], method: strin
 function branchOf(weights: Branch, edit: Edit, method: string): string {
   const node = lookup(weights, edit.path);
   if (edit.kind === "weight") {
-    if (node instanceof Tensor) return parentOf(edit.path);
+    const parent = parentOf(edit.path);
+    if (node instanceof Tensor) return parent;
+    if (edit.adds !== undefined && node === undefined && isBranch(lookup(weights, parent))) return parent;
   } else if (node !== undefined && !(node instanceof Tensor)) return edit.path;
   throw new RangeError(`Cannot graft ${method}: the model has no ${edit.kind} place "${edit.path}"`);
 }
+
+const isBranch = (node: Tensor | Branch | undefined): boolean =>
+  node !== undefined && !(node instanceof Tensor);
 
 const parentOf = (path: string): string => path.includes(".") ? path.slice(0, path.lastIndexOf(".")) : "";

@@ -11,7 +11,7 @@ import {
   Tensor,
   type Tree,
 } from "./tensor/mod.ts";
-import { add, divide, transpose } from "../ops/mod.ts";
+import { add, divide, transpose, zeros } from "../ops/mod.ts";
 import { bareLayer, decoded, foldLinear, type Layer, scalesOf } from "./fold.ts";
 import { dense, scaledMap } from "./linear_map.ts";
 import type { Edit, LinearEdit } from "./edit.ts";
@@ -148,7 +148,10 @@ function apply(
   };
   switch (edit.kind) {
     case "weight":
-      return [[edit.path, edit.map.run({ weight: leaf(edit.path)! })]];
+      return [[
+        edit.path,
+        edit.map.run({ weight: leaf(edit.path) ?? zeros(edit.adds!, model.backend) }),
+      ]];
     case "linear": {
       const { weightPath, transposed } = matrixOf(edit, model.spec);
       const biasPath = `${edit.path}.bias`;

@@ -2,13 +2,23 @@
  * The forward pass's side of edits: one helper a kind of place, the same for all models. A model calls these at its
  * places; each runs the base and then the edits that were grafted there.
  */
-import { fold, type Tensor } from "./tensor/mod.ts";
-import { add, attend, type AttendOptions, broadcastTo, concat, full, reshape } from "../ops/mod.ts";
+import { fold, key as keyOf, type Tensor, tensorsIn } from "./tensor/mod.ts";
+import {
+  add,
+  attend,
+  type AttendOptions,
+  broadcastTo,
+  concat,
+  full,
+  reshape,
+  rmsNorm,
+  zeros,
+} from "../ops/mod.ts";
 import { bareLayer, decoded, foldLinear, type Layer, tableLayer } from "./fold.ts";
 import { dense } from "./linear_map.ts";
-import type { Edit, HiddenCall, LinearEdit, PassCall } from "./edit.ts";
-import type { Cache } from "./model.ts";
-import { allEdits, editsAt, type Site } from "./weights.ts";
+import type { Edit, HiddenCall, LinearEdit, PassCall, PromptEdit, WeightEdit } from "./edit.ts";
+import type { Cache, ForwardOptions } from "./model.ts";
+import { allEdits, editsAt, type Site, type WeightPass } from "./weights.ts";
 
 /** One running pass. The maps are local to it and filled as it goes. */
 export interface Pass extends PassCall {
@@ -19,6 +29,11 @@ export interface Pass extends PassCall {
   readonly taps: Map<number, Tensor> | undefined;
   /** f32, added to attention scores: keeps packed texts apart. */
   readonly bias: Tensor | undefined;
+}
+
+/** What weight edits may know of a pass with these options. */
+export function weightPass({ train = false, key }: ForwardOptions): WeightPass {
+  return { train, ...key !== undefined && { key: keyOf(key) } };
 }
 
 /** What an edit at a path sees of the pass: its own key. */
@@ -41,7 +56,11 @@ export function weight(site: Site, name: string): Tensor {
 /** Like `weight`, or undefined where the checkpoint has no such leaf. */
 export function optionalWeight(site: Site, name: string): Tensor | undefined {
   const leaf = site.branch[name] as Tensor | undefined;
-  return leaf === undefined ? undefined : mapped(site, name, leaf);
+  if (leaf !== undefined) return mapped(site, name, leaf);
+  const added = weightEdits(site, name).find((edit) => edit.adds !== undefined);
+  if (added === undefined) return undefined;
+  const { backend } = tensorsIn(added.map.params)[0]!;
+  return mapped(site, name, zeros(added.adds!, backend));
 }
 
 /** A small f32 vector, such as a norm's weight or a bias: decoded when stored otherwise. */
@@ -49,10 +68,25 @@ export function vector(site: Site, name: string): Tensor {
   return decoded(weight(site, name));
 }
 
+/** RMSNorm at a site, with the bias that an edit may have added: the architectures have none. */
+export function rmsNormAt(site: Site, x: Tensor, epsilon: number): Tensor {
+  const y = rmsNorm(x, vector(site, "weight"), epsilon);
+  const bias = optionalWeight(site, "bias");
+  return bias === undefined ? y : add(y, bias);
+}
+
+function weightEdits(site: Site, name: string): readonly WeightEdit[] {
+  return editsAt(site.branch, "weight").filter((edit) => edit.path === `${site.path}.${name}`);
+}
+
+/** Each use of a leaf in a pass draws the same: the key is the leaf's. */
 function mapped(site: Site, name: string, leaf: Tensor): Tensor {
-  return editsAt(site.branch, "weight")
-    .filter((edit) => edit.path === `${site.path}.${name}`)
-    .reduce((w, edit) => edit.map.run({ weight: w }), leaf);
+  const { train = false, key } = site.pass ?? {};
+  const draws = train && key !== undefined ? { train, key: fold(key, `${site.path}.${name}`) } : {};
+  return weightEdits(site, name).reduce(
+    (w, edit, i) => edit.map.run({ weight: w, ...draws, ...draws.key && { key: fold(draws.key, i) } }),
+    leaf,
+  );
 }
 
 /** The linear layer at a site with its weight edits, before its linear edits. */
@@ -207,15 +241,44 @@ export function prefixPositions(site: Site): number {
   return Math.max(0, ...taken.values());
 }
 
-/** Rows of a stack's prompts, or undefined: [n, d] each, the last grafted outermost. */
+/** Rows of the prompts before a stack's text, or undefined: [n, d] each, the last grafted outermost. */
 export function promptRows(pass: Pass, site: Site): Tensor | undefined {
-  const call = callAt(pass, site.path);
-  const edits = editsAt(site.branch, "prompt");
-  if (edits.length === 0 || pass.cache !== undefined) return undefined;
-  return concat(edits.map((edit, i) => edit.rows.run(keyed(call, "prompt", i))).reverse(), 0);
+  const front = promptsAt(pass, site).filter(({ edit }) => slotToken(edit) === undefined);
+  return front.length === 0 ? undefined : concat(front.map(({ rows }) => rows()).reverse(), 0);
 }
 
-/** How many rows the prompts at a site take. */
+/** How many rows the prompts before the text take. */
 export function promptLength(site: Site): number {
-  return editsAt(site.branch, "prompt").reduce((n, edit) => n + edit.length, 0);
+  return editsAt(site.branch, "prompt")
+    .reduce((n, edit) => slotToken(edit) === undefined ? n + edit.length : n, 0);
+}
+
+/** Rows [n, d] that stand in the place of the n tokens of an id. */
+export interface SlotRows {
+  readonly token: number;
+  readonly length: number;
+  rows(): Tensor;
+}
+
+/** The prompts inside a stack's text. They belong to the pass that begins a text: a cache already holds them. */
+export function slotRows(pass: Pass, site: Site): readonly SlotRows[] {
+  return promptsAt(pass, site).flatMap(({ edit, rows }) => {
+    const token = slotToken(edit);
+    return token === undefined ? [] : [{ token, length: edit.length, rows }];
+  });
+}
+
+const slotToken = ({ where = "front" }: PromptEdit): number | undefined =>
+  where === "front" ? undefined : where.token;
+
+function promptsAt(
+  pass: Pass,
+  site: Site,
+): readonly { readonly edit: PromptEdit; rows(): Tensor }[] {
+  if (pass.cache !== undefined) return [];
+  const call = callAt(pass, site.path);
+  return editsAt(site.branch, "prompt").map((edit, i) => ({
+    edit,
+    rows: () => edit.rows.run(keyed(call, "prompt", i)),
+  }));
 }

@@ -2,7 +2,7 @@
  * Weight trees: nested readonly records under the checkpoint's own names. Leaves are tensors of any dtype; a branch may
  * carry the edits grafted at it. A changed tree shares every untouched branch.
  */
-import { allocate, nest, Tensor } from "./tensor/mod.ts";
+import { allocate, type Key, nest, Tensor } from "./tensor/mod.ts";
 import type { Edit } from "./edit.ts";
 
 /** The key under which a branch holds its edits. A symbol, so that names from files cannot clash with it. */
@@ -14,21 +14,29 @@ export interface Branch {
   readonly [EDITS]?: readonly Edit[];
 }
 
-/** A branch together with its path. Models walk down the tree with `into`. */
+/** What a weight edit may know of the running pass: a weight is one for all tokens, so nothing of the batch. */
+export interface WeightPass {
+  readonly train: boolean;
+  readonly key?: Key | undefined;
+}
+
+/** A branch together with its path, and the pass that walks there. Models walk down the tree with `into`. */
 export interface Site {
   readonly branch: Branch;
   readonly path: string;
+  readonly pass?: WeightPass;
 }
 
-/** The root site of a tree. */
-export function rootOf(weights: Branch): Site {
-  return { branch: weights, path: "" };
+/** The root site of a tree. Outside a pass, weights are as in evaluation. */
+export function rootOf(weights: Branch, pass?: WeightPass): Site {
+  return { branch: weights, path: "", ...pass && { pass } };
 }
 
 const join = (path: string, name: string | number): string => path === "" ? String(name) : `${path}.${name}`;
 
 /** The branch below a site. @throws {RangeError} when it is missing. */
 export function into(site: Site, ...names: readonly (string | number)[]): Site {
+  const { pass } = site;
   let { branch, path } = site;
   for (const name of names) {
     const child = branch[name];
@@ -38,7 +46,7 @@ export function into(site: Site, ...names: readonly (string | number)[]): Site {
     }
     branch = child;
   }
-  return { branch, path };
+  return { branch, path, ...pass && { pass } };
 }
 
 /** The leaf or branch at a path, or undefined. */

@@ -28,6 +28,7 @@ import {
   type Tensor,
   vector,
   weight,
+  weightPass,
 } from "../core/mod.ts";
 import { add, integers, layerNorm, reshape, slice, tanh } from "../ops/mod.ts";
 import { barePass } from "./bare_pass.ts";
@@ -140,7 +141,7 @@ export const bert: Architecture = {
   head: (model, states, options) => {
     const c = bertConfig(model.config);
     const { dense = "", norm = "", out = "" } = headPaths(c);
-    const root = rootOf(model.weights);
+    const root = rootOf(model.weights, weightPass(options));
     const pass = barePass(model, options);
     switch (c.head) {
       case "none":

@@ -25,6 +25,7 @@ import {
   type Tensor,
   vector,
   weight,
+  weightPass,
 } from "../core/mod.ts";
 import { add, integers, layerNorm, reshape, slice } from "../ops/mod.ts";
 import { type StackParts, stackStates } from "./stack.ts";
@@ -123,7 +124,7 @@ export const gpt2: Architecture = {
   states: (model, batch, options) => stackStates(model, batch, options, parts(model, configOf(model.config))),
   labels: () => "next",
   head: (model, states, options) => {
-    const root = rootOf(model.weights);
+    const root = rootOf(model.weights, weightPass(options));
     const site = into(root, "lm_head");
     const matrix = optionalWeight(site, "weight") ?? weight(into(root, "transformer", "wte"), "weight");
     return head(barePass(model, options), site, matrix, optionalWeight(site, "bias"), states);

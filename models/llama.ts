@@ -18,23 +18,15 @@ import {
   type ModelConfig,
   optionalWeight,
   type Pass,
+  rmsNormAt,
   rootOf,
   type Site,
   type Spec,
   type Tensor,
-  vector,
   weight,
+  weightPass,
 } from "../core/mod.ts";
-import {
-  add,
-  inverseFrequencies,
-  reshape,
-  rmsNorm,
-  rope,
-  type RopeScaling,
-  ropeTables,
-  swiglu,
-} from "../ops/mod.ts";
+import { add, inverseFrequencies, reshape, rope, type RopeScaling, ropeTables, swiglu } from "../ops/mod.ts";
 import { type StackParts, stackStates } from "./stack.ts";
 import { barePass } from "./bare_pass.ts";
 import { flag, number, optionalNumber } from "./config.ts";
@@ -124,7 +116,7 @@ function feedForwardPart(pass: Pass, site: Site, x: Tensor): Tensor {
 }
 
 function block(pass: Pass, site: Site, input: Tensor, c: LlamaConfig, shared: Shared): Tensor {
-  const norm = (name: string, t: Tensor): Tensor => rmsNorm(t, vector(into(site, name), "weight"), c.epsilon);
+  const norm = (name: string, t: Tensor): Tensor => rmsNormAt(into(site, name), t, c.epsilon);
   const sublayer = (name: string, x: Tensor, normed: Tensor, f: (at: Site) => Tensor): Tensor => {
     const at = into(site, name);
     return add(x, hidden(pass, at, { x: normed, skip: x }, f(at)));
@@ -152,7 +144,7 @@ function parts(model: Model, c: LlamaConfig): StackParts<Shared> {
       return { tables: (headDim) => headDim === c.headDim ? own : tablesOf(positions, headDim) };
     },
     block: (pass, site, x, shared) => block(pass, site, x, c, shared),
-    finish: (_, root, x) => rmsNorm(x, vector(into(root, "model", "norm"), "weight"), c.epsilon),
+    finish: (_, root, x) => rmsNormAt(into(root, "model", "norm"), x, c.epsilon),
   };
 }
 
@@ -162,7 +154,7 @@ export const llama: Architecture = {
   states: (model, batch, options) => stackStates(model, batch, options, parts(model, configOf(model.config))),
   labels: () => "next",
   head: (model, states, options) => {
-    const root = rootOf(model.weights);
+    const root = rootOf(model.weights, weightPass(options));
     const site = into(root, "lm_head");
     const matrix = optionalWeight(site, "weight") ?? weight(into(root, "model", "embed_tokens"), "weight");
     return head(barePass(model, options), site, matrix, optionalWeight(site, "bias"), states);

@@ -23,6 +23,7 @@ import {
   type Synchronous,
   type Tensor,
   type Tree,
+  weightPass,
   withoutEdits,
 } from "../core/mod.ts";
 import { broadcastTo, concat, integers, reshape, slice } from "../ops/mod.ts";
@@ -69,7 +70,7 @@ export function stackStates<C>(
 ): StackStates {
   const rows = batch.inputIds;
   const [b, t] = [rows.length, rows[0]?.length ?? 0];
-  const root = rootOf(model.weights);
+  const root = rootOf(model.weights, weightPass(options));
   const stack = below(root, parts.stack);
   const past = options.cache?.length ?? 0;
   const prompts = past > 0 ? 0 : promptLength(stack);

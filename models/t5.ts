@@ -24,15 +24,16 @@ import {
   type Model,
   optionalWeight,
   type Pass,
+  rmsNormAt,
   rootOf,
   type Site,
   type Stack,
   type States,
   type Tensor,
-  vector,
   weight,
+  weightPass,
 } from "../core/mod.ts";
-import { add, integers, multiply, permute, reshape, rmsNorm } from "../ops/mod.ts";
+import { add, integers, multiply, permute, reshape } from "../ops/mod.ts";
 import { barePass } from "./bare_pass.ts";
 import { bucketOf } from "./relative_buckets.ts";
 import { type StackParts, stackStates } from "./stack.ts";
@@ -75,7 +76,7 @@ function feedForward(pass: Pass, at: Site, x: Tensor, c: T5Config): Tensor {
 }
 
 function normAt(site: Site, x: Tensor, c: T5Config): Tensor {
-  return rmsNorm(x, vector(site, "weight"), c.epsilon);
+  return rmsNormAt(site, x, c.epsilon);
 }
 
 /** A block of either stack; the decoder's reads a memory between its two other parts. */
@@ -180,7 +181,7 @@ export const t5: Architecture = {
   states,
   head: (model, states, options) => {
     const c = t5Config(model.config);
-    const root = rootOf(model.weights);
+    const root = rootOf(model.weights, weightPass(options));
     const site = into(root, "lm_head");
     const matrix = optionalWeight(site, "weight") ?? weight(into(root, "shared"), "weight");
     const x = c.tied ? multiply(states, 1 / Math.sqrt(c.width)) : states;
