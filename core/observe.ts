@@ -2,7 +2,6 @@
 import { scope, type Tensor } from "./tensor/mod.ts";
 import { zeros } from "../ops/mod.ts";
 import { fn, type LinearEdit } from "./edit.ts";
-import { forward } from "./forward.ts";
 import { withEdits } from "./graft.ts";
 import type { Batch, Model } from "./model.ts";
 
@@ -32,8 +31,11 @@ export function observeInputs(
     },
   }));
   const watched = { ...model, weights: withEdits(model.weights, edits, "observeInputs") };
-  scope((): number => {
-    forward(watched, batch);
-    return 0;
+  scope((): undefined => {
+    const { states } = model.architecture.states(watched, batch, {});
+    // The scores of all tokens are by far the largest product of a pass.
+    if (model.spec.heads.some((head) => paths.includes(head.path))) {
+      model.architecture.head(watched, states, {});
+    }
   });
 }

@@ -108,6 +108,24 @@ Deno.test("eva() leaves out tokens that are padding or have no label", async () 
   model.dispose();
 });
 
+Deno.test("eva() starts a head too", async () => {
+  const model = await goldenBase(reference());
+  const { adapter, ranks } = await eva(model, batches, {
+    rank: 1,
+    targets: ["down_proj", "lm_head"],
+    svd: "exact",
+  });
+  assert.deepEqual(Object.keys(ranks).sort(), [
+    "lm_head",
+    "model.layers.0.mlp.down_proj",
+    "model.layers.1.mlp.down_proj",
+  ]);
+  assert.equal(Object.values(ranks).reduce((a, b) => a + b), 3);
+  await assertUnchanged(model, adapter);
+  dispose(adapter.params);
+  model.dispose();
+});
+
 Deno.test("eva() says why it cannot", async () => {
   const model = await goldenBase(reference());
   const before = memory(model.backend).live;
