@@ -231,6 +231,12 @@ export function batchOf(
   micro: MicroBatch,
   options: Pick<TrainOptions, "batching" | "pad">,
 ): ModelBatch {
+  if (rows.batch !== undefined) {
+    if (options.batching.kind === "packing") {
+      throw new RangeError("Cannot pack rows that have labels of their own: use buckets");
+    }
+    return rows.batch(micro.rows.flat(), options.pad);
+  }
   const batch = collate(micro.rows, (n) => rows.tokens(n), { pad: options.pad });
   const { inputIds, labels, attentionMask } = batch;
   return options.batching.kind === "packing" ? batch : { inputIds, labels, attentionMask };

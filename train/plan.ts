@@ -24,8 +24,8 @@ import { type ExampleSizes, type MicroBatch, planEpoch } from "./batches.ts";
 import { startTraining, type TrainOptions } from "./loop.ts";
 import { type Moments, resident, updateLeaf } from "./moments.ts";
 import { freshSlots, type Optimizer, type Slots } from "./optimizer.ts";
-import { type Rows, rowsFrom } from "./rows.ts";
-import { IGNORED } from "./truncation.ts";
+import { blankRows } from "./blank_rows.ts";
+import { pickRows, type Rows } from "./rows.ts";
 import { fold, key } from "../core/tensor/key.ts";
 
 /** Bytes of a run at its largest moment. */
@@ -80,7 +80,7 @@ export async function planMemory<P extends Tree>(
     0,
   );
   const peaks: number[] = [];
-  for (const batch of largestBatches(sizes, options)) {
+  for (const batch of largestBatches(model, sizes, options)) {
     peaks.push(await peakOf(model, adapter, batch, options));
   }
   const gradients = trained.reduce((sum, [, leaf]) => sum + leaf.size * 4, 0);
@@ -98,7 +98,7 @@ export async function planMemory<P extends Tree>(
 }
 
 /** Two batches that may need most: the one with most tokens, padding included, and the one with most labels. */
-function largestBatches(sizes: ExampleSizes, options: PlanOptions): readonly Rows[] {
+function largestBatches(model: Model, sizes: ExampleSizes, options: PlanOptions): readonly Rows[] {
   const { batching } = options;
   const order = { batching, accumulate: 1, key: fold(key(options.seed ?? 0), "order") };
   const batches = planEpoch(sizes, order, 0).flatMap((step) => step.microBatches);
@@ -108,14 +108,10 @@ function largestBatches(sizes: ExampleSizes, options: PlanOptions): readonly Row
     batches.reduce((a, b) => measure(b) > measure(a) ? b : a);
   const chosen = new Set([most(padded), most((batch) => batch.targets)]);
   return [...chosen].map(({ rows }) =>
-    rowsFrom(rows.map((row) => {
-      const length = lengthOf(row);
-      const targets = row.reduce((n, i) => n + sizes.targets[i]!, 0);
-      return {
-        inputIds: new Array<number>(length).fill(0),
-        labels: Array.from({ length }, (_, i) => i >= Math.max(1, length - targets) ? 0 : IGNORED),
-      };
-    }))
+    blankRows(
+      model,
+      rows.map((row) => ({ length: lengthOf(row), targets: row.reduce((n, i) => n + sizes.targets[i]!, 0) })),
+    )
   );
 }
 
@@ -127,8 +123,9 @@ async function peakOf<P extends Tree>(
 ): Promise<number> {
   const { accumulate = 1, optimizer, state, ...rest } = options;
   // Every micro-batch of the step is this one.
-  const repeated: Rows = rowsFrom(
-    Array.from({ length: accumulate * batch.count }, (_, n) => batch.tokens(n % batch.count)),
+  const repeated = pickRows(
+    batch,
+    Array.from({ length: accumulate * batch.count }, (_, n) => n % batch.count),
   );
   const others = memory(model.backend).live - bytesOfAll([model.weights, adapter.params]);
   const run = await startTraining(model, adapter, repeated, {

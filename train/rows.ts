@@ -1,4 +1,5 @@
 /** Tokenized examples on demand: sizes are known, tokens are made when a batch needs them, so data may exceed memory. */
+import type { Batch } from "../core/mod.ts";
 import type { ExampleFile } from "./example_file.ts";
 import { encodeExample, type EncodeOptions, type ExampleTokenizer } from "./encode.ts";
 import { targetCount, type Tokens } from "./truncation.ts";
@@ -11,6 +12,8 @@ export interface Rows {
   /** Labelled tokens in each. */
   readonly targets: ArrayLike<number>;
   tokens(n: number): Tokens;
+  /** The batch of some rows, where it is not one of texts that are continued; `pad` is the token to pad with. */
+  batch?(numbers: readonly number[], pad: number): Batch;
 }
 
 /** Encodes every example once for its sizes, and again when it is asked for. @throws as `encodeExample`, naming the line. */
@@ -33,6 +36,7 @@ export function pickRows(rows: Rows, numbers: readonly number[]): Rows {
     lengths: Uint32Array.from(numbers, (n) => rows.lengths[n]!),
     targets: Uint32Array.from(numbers, (n) => rows.targets[n]!),
     tokens: (i) => rows.tokens(numbers[i]!),
+    ...rows.batch && { batch: (some, pad) => rows.batch!(some.map((i) => numbers[i]!), pad) },
   };
 }
 

@@ -34,6 +34,8 @@ def text():
 
 texts = list(dict.fromkeys(text() for _ in range(1100)))[:1000]
 assert len(texts) == 1000
+SENTENCES = [["The", "dog", "doesn't", "sleep"], ["fine-tuning", "unaffordable"], ["x"], ["", "a", "\u200b", "b"],
+             ["adapter", "Größe", "1234", "56,789.01", "of", "them"], ["模型学习", "ok"]]
 result = {"texts": texts}
 for name in ["bert_uncased", "bert_cased", "t5", "roberta"]:
     golden = json.loads((OUT / f"{name}.json").read_text())
@@ -49,5 +51,8 @@ for name in ["bert_uncased", "bert_cased", "t5", "roberta"]:
         out = t(texts[i], texts[i + 1], truncation="longest_first", max_length=longest, return_token_type_ids=True)
         pairs.append([longest, out.input_ids, out.token_type_ids])
     result[name] = {"ids": [t(x, add_special_tokens=False).input_ids for x in texts] if name != "roberta" else [],
-                    "pairs": pairs}
+                    "pairs": pairs,
+                    # Words of a sentence, cut at 9 tokens, and which word each token comes from.
+                    "words": [[words, out.input_ids, out.word_ids()] for words in SENTENCES
+                              for out in [t(words, is_split_into_words=True, truncation=True, max_length=9)]]}
 (OUT / "thousand.json").write_text(json.dumps(result, ensure_ascii=True, separators=(",", ":")) + "\n")

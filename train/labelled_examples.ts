@@ -1,0 +1,166 @@
+/**
+ * Labelled examples from JSONL: something is said about a text as a whole, or about each of its words.
+ *
+ * | fields | what is said |
+ * |---|---|
+ * | `text` (and `pair`), `label` | a class: its name, or its number |
+ * | `text` (and `pair`), `score` | a number |
+ * | `tokens`, `tags` | a class for each word |
+ *
+ * Further fields are ignored. The first record of a file decides the kind; another kind later is an error.
+ */
+import { type JsonlRecord, kindOf, type Location, readJsonl, showLocation, textField } from "./jsonl.ts";
+
+/** One text, and perhaps another that it is read with. */
+interface Texts {
+  readonly text: string;
+  readonly pair?: string;
+}
+
+/** One labelled example. Classes go by name; a number given as one is its digits. */
+export type LabelledExample =
+  & (
+    | ({ readonly kind: "class"; readonly label: string } & Texts)
+    | ({ readonly kind: "score"; readonly score: number } & Texts)
+    | { readonly kind: "tags"; readonly words: readonly string[]; readonly tags: readonly string[] }
+  )
+  & { readonly at?: Location };
+
+/** What is said. */
+export type LabelledKind = LabelledExample["kind"];
+
+const FIELDS = {
+  tags: ["tokens", "tags"],
+  class: ["text", "label"],
+  score: ["text", "score"],
+} as const satisfies Record<LabelledKind, readonly string[]>;
+
+/** What a record says, or undefined where it is no labelled example. */
+export function labelledKindOf(record: JsonlRecord): LabelledKind | undefined {
+  return (["tags", "class", "score"] as const)
+    .find((kind) => FIELDS[kind].every((name) => Object.hasOwn(record.value, name)));
+}
+
+/**
+ * The example of one record.
+ *
+ * @throws {TypeError} when a field is missing or has the wrong type.
+ * @throws {RangeError} when a text is empty, a score is no finite number, or there are not as many tags as tokens.
+ * @example
+ * ```ts
+ * import { labelledExampleOf } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const record = { file: "data.jsonl", line: 1, value: { text: "Very good.", label: 1 } };
+ * const example = labelledExampleOf(record, "class");
+ * assert.equal(example.kind === "class" && example.label, "1");
+ * ```
+ */
+export function labelledExampleOf(record: JsonlRecord, kind: LabelledKind): LabelledExample {
+  const found = labelledKindOf(record);
+  if (
+    found !== undefined && found !== kind && FIELDS[kind].some((name) => !Object.hasOwn(record.value, name))
+  ) {
+    throw new TypeError(
+      `${showLocation(record)}: expected the fields ${FIELDS[kind].join(" and ")} as before but found ${
+        FIELDS[found].join(" and ")
+      }; use one kind a file`,
+    );
+  }
+  const at: Location = { file: record.file, line: record.line };
+  switch (kind) {
+    case "class":
+      return { kind, ...texts(record), label: className(record, "label", field(record, "label")), at };
+    case "score": {
+      const score = field(record, "score");
+      if (typeof score !== "number") throw wrong(record, "score", "a number", score);
+      return { kind, ...texts(record), score, at };
+    }
+    case "tags": {
+      const words = list(record, "tokens").map((word, i) => {
+        if (typeof word !== "string") throw wrong(record, `tokens, ${i}`, "a string", word);
+        return word;
+      });
+      const tags = list(record, "tags").map((tag, i) => className(record, `tags, ${i}`, tag));
+      if (words.length === 0) throw new RangeError(`${showLocation(record)}: field "tokens" is empty`);
+      if (words.length !== tags.length) {
+        throw new RangeError(
+          `${
+            showLocation(record)
+          }: expected as many tags as tokens but found ${tags.length} and ${words.length}`,
+        );
+      }
+      return { kind, words, tags, at };
+    }
+    default:
+      return kind satisfies never;
+  }
+}
+
+/**
+ * The labelled examples of a JSONL file in order, read in pieces.
+ *
+ * @throws as `readJsonl` and `labelledExampleOf`, and {TypeError} when the first record is no labelled example.
+ */
+export async function* readLabelledExamples(file: string): AsyncGenerator<LabelledExample> {
+  let kind: LabelledKind | undefined;
+  for await (const record of readJsonl(file)) {
+    kind ??= labelledKindOf(record);
+    if (kind === undefined) {
+      const names = Object.keys(record.value).map((name) => `"${name}"`).join(", ") || "no fields";
+      throw new TypeError(
+        `${
+          showLocation(record)
+        }: expected "text" and "label", "text" and "score", or "tokens" and "tags" but found ${names}`,
+      );
+    }
+    yield labelledExampleOf(record, kind);
+  }
+}
+
+/**
+ * The names of all classes of some examples, for a head that is to be trained on them: numbers in order, else by letters.
+ * Numbers leave no gaps: with labels 0 and 2 there is a class 1.
+ */
+export function labelNames(examples: Iterable<LabelledExample>): readonly string[] {
+  const names = new Set<string>();
+  for (const example of examples) {
+    if (example.kind === "class") names.add(example.label);
+    if (example.kind === "tags") { for (const tag of example.tags) names.add(tag); }
+  }
+  const all = [...names];
+  if (all.length === 0 || !all.every((name) => /^(0|[1-9]\d{0,5})$/.test(name))) {
+    return all.sort((a, b) => a < b ? -1 : a > b ? 1 : 0);
+  }
+  return Array.from({ length: Math.max(...all.map(Number)) + 1 }, (_, id) => String(id));
+}
+
+function texts(record: JsonlRecord): Texts {
+  return {
+    text: textField(record, "text"),
+    ...Object.hasOwn(record.value, "pair") && { pair: textField(record, "pair") },
+  };
+}
+
+function field(record: JsonlRecord, name: string): unknown {
+  if (!Object.hasOwn(record.value, name)) {
+    throw new TypeError(`${showLocation(record)}: field "${name}" is missing`);
+  }
+  return record.value[name];
+}
+
+function list(record: JsonlRecord, name: string): readonly unknown[] {
+  const found = field(record, name);
+  if (!Array.isArray(found)) throw wrong(record, name, "an array", found);
+  return found;
+}
+
+function className(record: JsonlRecord, name: string, value: unknown): string {
+  if (typeof value === "string" && value !== "") return value;
+  if (typeof value === "number" && Number.isInteger(value) && value >= 0) return String(value);
+  throw wrong(record, name, "the name of a class or its number from 0", value);
+}
+
+function wrong(record: JsonlRecord, name: string, wanted: string, found: unknown): TypeError {
+  const shown = typeof found === "number" || found === "" ? JSON.stringify(found) : kindOf(found);
+  return new TypeError(`${showLocation(record)}: field "${name}": expected ${wanted} but found ${shown}`);
+}

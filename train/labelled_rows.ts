@@ -1,0 +1,132 @@
+/** Labelled examples as rows for a classifier or tagger. */
+import type { Batch } from "../core/mod.ts";
+import { positive } from "./buckets.ts";
+import { showLocation } from "./jsonl.ts";
+import type { LabelledExample } from "./labelled_examples.ts";
+import { shortened } from "./pair_truncation.ts";
+import type { Rows } from "./rows.ts";
+import { IGNORED } from "./truncation.ts";
+
+/** What is needed of a tokenizer. */
+export interface LabelTokenizer {
+  encode(text: string, options: { readonly addSpecialTokens: false }): readonly number[];
+  /** Special tokens around one text, or two. */
+  wrap(
+    first: readonly number[],
+    second?: readonly number[],
+  ): { readonly ids: readonly number[]; readonly typeIds: readonly number[] };
+}
+
+/** How examples become rows. */
+export interface LabelledRowOptions {
+  /** Most tokens in a row, special ones included; longer texts lose their ends. */
+  readonly maxLength: number;
+  /** The classes in the order of their ids, as the model has them. Not for scores. */
+  readonly names?: readonly string[];
+}
+
+/** One encoded example. */
+interface LabelledRow {
+  readonly inputIds: readonly number[];
+  readonly typeIds: readonly number[];
+  /** A class, a score, or a class for each token. */
+  readonly label: number | readonly number[];
+}
+
+/**
+ * Rows of labelled examples, encoded when they are needed. Of a word's tokens the first carries its tag, the others none, as
+ * transformers' examples have it.
+ *
+ * @throws {RangeError} when a class is none of the names, or the special tokens alone fill a row.
+ */
+export function labelledRows(
+  examples: readonly LabelledExample[],
+  tokenizer: LabelTokenizer,
+  options: LabelledRowOptions,
+): Rows {
+  positive("maxLength", options.maxLength);
+  const ids = new Map((options.names ?? []).map((name, id) => [name, id]));
+  const rowOf = (n: number): LabelledRow => encoded(examples[n]!, tokenizer, options.maxLength, ids);
+  const lengths = new Uint32Array(examples.length);
+  const targets = new Uint32Array(examples.length);
+  for (let n = 0; n < examples.length; n++) {
+    const { inputIds, label } = rowOf(n);
+    lengths[n] = inputIds.length;
+    targets[n] = typeof label === "number" ? 1 : label.filter((id) => id !== IGNORED).length;
+  }
+  return {
+    count: examples.length,
+    lengths,
+    targets,
+    tokens: (n) => {
+      const { inputIds, label } = rowOf(n);
+      return { inputIds, labels: typeof label === "number" ? [label] : label };
+    },
+    batch: (numbers, pad) => collated(numbers.map(rowOf), pad),
+  };
+}
+
+function encoded(
+  example: LabelledExample,
+  tokenizer: LabelTokenizer,
+  maxLength: number,
+  ids: ReadonlyMap<string, number>,
+): LabelledRow {
+  const plain = (text: string): readonly number[] => tokenizer.encode(text, { addSpecialTokens: false });
+  const where = example.at === undefined ? "" : `${showLocation(example.at)}: `;
+  const room = (added: number): number => {
+    if (added >= maxLength) {
+      throw new RangeError(`${where}the ${added} special tokens fill a row of ${maxLength}: raise maxLength`);
+    }
+    return maxLength - added;
+  };
+  const classOf = (name: string): number => {
+    const id = ids.get(name);
+    if (id === undefined) {
+      throw new RangeError(`${where}"${name}" is none of the classes ${[...ids.keys()].join(", ")}`);
+    }
+    return id;
+  };
+  if (example.kind === "tags") {
+    const pieces = example.words.map(plain);
+    const tags = pieces.flatMap((ids, i) => ids.map((_, j) => j === 0 ? classOf(example.tags[i]!) : IGNORED));
+    const around = tokenizer.wrap([]).ids.length;
+    const kept = pieces.flat().slice(0, room(around));
+    const wrapped = tokenizer.wrap(kept);
+    const before = startOf(tokenizer);
+    const label = wrapped.ids.map((_, i) =>
+      i < before || i >= before + kept.length ? IGNORED : tags[i - before]!
+    );
+    return { inputIds: wrapped.ids, typeIds: wrapped.typeIds, label };
+  }
+  const label = example.kind === "class" ? classOf(example.label) : example.score;
+  const { ids: inputIds, typeIds } = example.pair === undefined
+    ? tokenizer.wrap(plain(example.text).slice(0, room(tokenizer.wrap([]).ids.length)))
+    : tokenizer.wrap(
+      ...shortened(plain(example.text), plain(example.pair), room(tokenizer.wrap([], []).ids.length)),
+    );
+  return { inputIds, typeIds, label };
+}
+
+/** How many special tokens stand before a text: those that stay when it grows. */
+function startOf(tokenizer: LabelTokenizer): number {
+  const mark = -1;
+  return tokenizer.wrap([mark]).ids.indexOf(mark);
+}
+
+function collated(rows: readonly LabelledRow[], pad: number): Batch {
+  const width = Math.max(...rows.map((row) => row.inputIds.length));
+  const filled = (values: readonly number[], filler: number): readonly number[] => [
+    ...values,
+    ...new Array<number>(width - values.length).fill(filler),
+  ];
+  return {
+    inputIds: rows.map((row) => filled(row.inputIds, pad)),
+    attentionMask: rows.map((row) => filled(row.inputIds.map(() => 1), 0)),
+    ...rows.some((row) => row.typeIds.some((type) => type !== 0)) &&
+      { tokenTypeIds: rows.map((row) => filled(row.typeIds, 0)) },
+    labels: rows.map((row) => typeof row.label === "number" ? row.label : filled(row.label, IGNORED)) as
+      & readonly number[]
+      & readonly (readonly number[])[],
+  };
+}

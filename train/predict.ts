@@ -1,0 +1,104 @@
+/** What a classifier or tagger says about rows, and how good that is. */
+import {
+  dispose,
+  forward,
+  type LabelKind,
+  type Model,
+  read,
+  scope,
+  type Synchronous,
+  type Tensor,
+} from "../core/mod.ts";
+import { argmax, reshape } from "../ops/mod.ts";
+import { positive } from "./buckets.ts";
+import type { HeldOutOptions } from "./evaluate.ts";
+import { accuracy, f1, matthews, pearson, spearman } from "./metrics_classification.ts";
+import type { Rows } from "./rows.ts";
+import { IGNORED } from "./truncation.ts";
+
+/** One row: a class, scores, flags, or the class of each tagged word. */
+export interface Prediction {
+  readonly wanted: readonly number[];
+  readonly found: readonly number[];
+}
+
+/**
+ * Predictions for every row, in order, without dropout. Batches hold rows of similar length.
+ *
+ * @throws {TypeError} when the rows make no batches of labels, or the model continues texts.
+ */
+export async function predict(
+  model: Model,
+  rows: Rows,
+  { batchSize, pad, between }: HeldOutOptions,
+): Promise<readonly Prediction[]> {
+  positive("batchSize", batchSize);
+  const kind = model.architecture.labels(model);
+  if (rows.batch === undefined || kind === "next") {
+    throw new TypeError("Cannot predict labels: expected labelled rows and a model with a head for labels");
+  }
+  const order = Array.from({ length: rows.count }, (_, n) => n).sort((a, b) =>
+    rows.lengths[b]! - rows.lengths[a]!
+  );
+  const all: Prediction[] = [];
+  for (let start = 0; start < order.length; start += batchSize) {
+    const numbers = order.slice(start, start + batchSize);
+    const batch = rows.batch(numbers, pad);
+    const scores = scope((): Synchronous<Tensor> => {
+      const { logits } = forward(model, batch);
+      return kind === "scores" || kind === "flags" ? logits : reshape(argmax(logits), [numbers.length, -1]);
+    }); // [b, n], or i32 [b, 1] or [b, t]
+    const width = scores.shape[1]!;
+    const found = [...await read(scores)];
+    dispose(scores);
+    numbers.forEach((n, b) => {
+      const row = found.slice(b * width, (b + 1) * width);
+      all[n] = predictionOf(
+        [batch.labels![b]!].flat(),
+        kind === "flags" ? row.map((x) => x > 0 ? 1 : 0) : row,
+      );
+    });
+    await between?.();
+  }
+  return all;
+}
+
+function predictionOf(labels: readonly number[], found: readonly number[]): Prediction {
+  const kept = labels.map((_, i) => i).filter((i) => labels[i] !== IGNORED);
+  return { wanted: kept.map((i) => labels[i]!), found: kept.map((i) => found[i]!) };
+}
+
+/**
+ * The scores of predictions by name. Classes: accuracy, F1 (of class 1 where there are two, else the mean over classes) and
+ * Matthews' correlation. Tags: accuracy and mean F1 over all words. Scores: Pearson's and Spearman's correlation. Flags:
+ * the part of rows in which all are right, and mean F1 over all flags.
+ *
+ * @param classes How many classes there are.
+ */
+export function predictionScores(
+  kind: Exclude<LabelKind, "next">,
+  predictions: readonly Prediction[],
+  classes: number,
+): Readonly<Record<string, number>> {
+  const wanted = predictions.flatMap((p) => p.wanted);
+  const found = predictions.flatMap((p) => p.found);
+  switch (kind) {
+    case "class":
+      return {
+        accuracy: accuracy(wanted, found),
+        f1: f1(wanted, found, classes === 2 ? { of: 1 } : "macro"),
+        matthews: matthews(wanted, found),
+      };
+    case "token":
+      return { accuracy: accuracy(wanted, found), f1: f1(wanted, found, "macro") };
+    case "scores":
+      return { pearson: pearson(wanted, found), spearman: spearman(wanted, found) };
+    case "flags":
+      return {
+        accuracy: accuracy(predictions.map((p) => p.wanted.join()), predictions.map((p) => p.found.join())),
+        f1: f1(wanted, found, { of: 1 }),
+      };
+    default:
+      return kind satisfies never;
+  }
+}

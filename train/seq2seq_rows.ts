@@ -1,0 +1,72 @@
+/** Prompts and answers as rows for a model that reads with an encoder and writes with a decoder of its own. */
+import { positive } from "./buckets.ts";
+import type { Example } from "./examples.ts";
+import { showLocation } from "./jsonl.ts";
+import type { Rows } from "./rows.ts";
+import { IGNORED } from "./truncation.ts";
+
+/** How examples become rows. */
+export interface Seq2seqOptions {
+  /** Most tokens read, special ones included; longer prompts lose their ends but for the last token. */
+  readonly maxLength: number;
+  /** Most tokens written, the end token included; an answer that is longer is an error. */
+  readonly maxAnswerLength: number;
+}
+
+/**
+ * Rows of prompts (texts, or the texts of messages a line each) and answers, encoded when they are needed. The lengths are
+ * those of prompt and answer together.
+ *
+ * @throws {RangeError} when an answer is too long or has no tokens.
+ */
+export function seq2seqRows(
+  examples: readonly Example[],
+  tokenizer: { encode(text: string): readonly number[] },
+  { maxLength, maxAnswerLength }: Seq2seqOptions,
+): Rows {
+  positive("maxLength", maxLength);
+  positive("maxAnswerLength", maxAnswerLength);
+  const rowOf = (n: number): { readonly read: readonly number[]; readonly written: readonly number[] } => {
+    const { prompt, answer, at } = examples[n]!;
+    const text = typeof prompt === "string" ? prompt : prompt.map(({ content }) => content).join("\n");
+    const [all, written] = [tokenizer.encode(text), tokenizer.encode(answer)];
+    const read = all.length <= maxLength ? all : [...all.slice(0, maxLength - 1), ...all.slice(-1)];
+    if (written.length === 0 || written.length > maxAnswerLength) {
+      throw new RangeError(
+        `${
+          at ? `${showLocation(at)}: ` : ""
+        }the answer has ${written.length} tokens but must have 1 to ${maxAnswerLength}`,
+      );
+    }
+    return { read, written };
+  };
+  const sizes = examples.map((_, n) => {
+    const { read, written } = rowOf(n);
+    return [read.length + written.length, written.length] as const;
+  });
+  return {
+    count: examples.length,
+    lengths: sizes.map(([length]) => length),
+    targets: sizes.map(([, targets]) => targets),
+    // Without a label in it, all of a row is the prompt that is continued.
+    tokens: (n) => {
+      const { read } = rowOf(n);
+      return { inputIds: read, labels: read.map(() => IGNORED) };
+    },
+    batch: (numbers, pad) => {
+      const rows = numbers.map(rowOf);
+      const filled = (
+        lists: readonly (readonly number[])[],
+        filler: number,
+      ): readonly (readonly number[])[] => {
+        const width = Math.max(...lists.map((list) => list.length));
+        return lists.map((list) => [...list, ...new Array<number>(width - list.length).fill(filler)]);
+      };
+      return {
+        inputIds: filled(rows.map(({ read }) => read), pad),
+        attentionMask: filled(rows.map(({ read }) => read.map(() => 1)), 0),
+        labels: filled(rows.map(({ written }) => written), IGNORED),
+      };
+    },
+  };
+}
