@@ -244,3 +244,24 @@ Deno.test("qlora() adapts every linear layer with rank 64 over α 16, and learns
   model.dispose();
   base.dispose();
 });
+
+Deno.test("pissa(), olora() and loftq() read, compute and upload where a backend has no factorisations", async () => {
+  const { svd: _, qr: __, orderStatistic: ___, ...backend } = reference();
+  const [bare, model] = [await goldenBase(backend), await goldenBase(reference())];
+  for (const prepare of [pissa, olora, loftq]) {
+    const [found, wanted] = [await prepare(bare, LORA), await prepare(model, LORA)];
+    for (const [i, [path, t]] of leaves(wanted.adapter.params).entries()) {
+      const own = leaves(found.adapter.params)[i]![1];
+      assert.equal(own.backend, backend);
+      assert.deepEqual(await read(own), await read(t), path);
+    }
+    for (const [path, t] of weightLeaves(wanted.model.weights)) {
+      assert.deepEqual(await bytesOf(lookup(found.model.weights, path) as Tensor), await bytesOf(t), path);
+    }
+    found.dispose();
+    wanted.dispose();
+  }
+  bare.dispose();
+  model.dispose();
+  assert.equal(memory(backend).live, 0);
+});
