@@ -29,7 +29,7 @@ import {
 import { broadcastTo, concat, integers, reshape, slice } from "../ops/mod.ts";
 import { below } from "./site.ts";
 import { checkBatch, maskOf, packing, positionsOf } from "./stack_batch.ts";
-import { withSlots } from "./stack_slots.ts";
+import { filledSlots } from "./stack_slots.ts";
 
 /** The parts in which stacks differ. `C` is what all blocks of a pass share (rotary tables, distances). */
 export interface StackParts<C> {
@@ -109,7 +109,7 @@ export function stackStates<C>(
   const positions = positionsOf(batch, start, past, prompts, promptLength(stack));
   const shared = parts.share(pass, root, positions);
   const front = promptRows(pass, stack);
-  const embedded = withSlots(pass, stack, batch, parts.embed(pass, root, ids));
+  const embedded = filledSlots(pass, stack, batch, parts.embed(pass, root, ids));
   const entered = front === undefined
     ? embedded
     : concat([broadcastTo(reshape(front, [1, ...front.shape]), [b, ...front.shape]), embedded], 1);

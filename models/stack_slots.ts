@@ -1,0 +1,42 @@
+/**
+ * Prompts inside a text (P-tuning, arXiv 2103.10385): the i-th token of a reserved id in each row gives way to the i-th
+ * trained row. Which tokens those are is known before the pass runs, so it is one lookup in a longer table.
+ */
+import { type Batch, type Pass, type Site, slotRows, type Tensor } from "../core/mod.ts";
+import { concat, gatherRows, integers, reshape } from "../ops/mod.ts";
+
+/**
+ * The embedded tokens x [b, t, d] with the prompts at their slots.
+ *
+ * @throws {RangeError} when a row of the batch has another number of slots than the prompt has rows, or two prompts wait
+ * for one id.
+ */
+export function filledSlots(pass: Pass, stack: Site, batch: Batch, x: Tensor): Tensor {
+  const [b, t, d] = x.shape as [number, number, number];
+  const prompts = slotRows(pass, stack);
+  if (prompts.length === 0) return x;
+  const taken = new Set<number>();
+  const source = Array.from({ length: b * t }, (_, i) => i); // the row of the table for each token
+  let next = b * t;
+  for (const { token, length } of prompts) {
+    if (taken.has(token)) {
+      throw new RangeError(
+        `Two prompts at "${stack.path}" wait for the token ${token}: give each an id of its own`,
+      );
+    }
+    taken.add(token);
+    for (const [i, row] of batch.inputIds.entries()) {
+      const slots = row.flatMap((id, j) => id === token && batch.attentionMask?.[i]?.[j] !== 0 ? [j] : []);
+      if (slots.length !== length) {
+        throw new RangeError(
+          `Expected ${length} slots for the prompt at "${stack.path}", tokens ${token}, in row ${i} but found ` +
+            `${slots.length}: put them in by withSlots, and all in the pass that begins the text`,
+        );
+      }
+      slots.forEach((j, k) => source[i * t + j] = next + k);
+    }
+    next += length;
+  }
+  const table = concat([reshape(x, [b * t, d]), ...prompts.map((prompt) => prompt.rows())], 0);
+  return gatherRows(table, integers(source, x.backend, [b, t]));
+}
