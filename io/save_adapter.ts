@@ -24,6 +24,7 @@ import { writeSafetensors } from "../formats/safetensors_write.ts";
 import type { WritableTensor } from "../formats/tensor_file.ts";
 import type { PeftFields } from "../methods/peft_codec.ts";
 import { tokenRows } from "../methods/trainable_tokens.ts";
+import { taskType } from "../models/mod.ts";
 import { adapterCard } from "./adapter_card.ts";
 import { baseTables, savesBaseTables } from "./peft_base.ts";
 import {
@@ -121,7 +122,7 @@ function configOf(
   const { main, saved, tokens, fixed = [] } = parts;
   const common = {
     base_model_name_or_path: model.source ?? null,
-    task_type: taskOf(model.spec.architecture),
+    task_type: taskType(model),
   };
   if (main === undefined) {
     if (tokens === undefined || saved !== undefined) {
@@ -171,19 +172,6 @@ function configOf(
       },
     },
   };
-}
-
-/** What PEFT wraps the base in; without it, a plain PeftModel. */
-function taskOf(architecture: string): string | null {
-  switch (architecture) {
-    case "llama":
-    case "gpt2":
-      return "CAUSAL_LM";
-    case "t5":
-      return "SEQ_2_SEQ_LM";
-    default:
-      return null;
-  }
 }
 
 /** PEFT never adapts a layer inside a saved module. */

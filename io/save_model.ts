@@ -19,6 +19,7 @@ import { ggufContent } from "../formats/gguf_model.ts";
 import { writeGguf } from "../formats/gguf_write.ts";
 import { type SafetensorsInput, writeSafetensors } from "../formats/safetensors_write.ts";
 import type { JsonObject, WritableTensor } from "../formats/tensor_file.ts";
+import { architectureOf } from "../models/mod.ts";
 import { copyTokenizer, ggufVocabulary } from "./tokenizer_files.ts";
 
 /** How to save a model. */
@@ -82,9 +83,11 @@ async function saveFolder(folder: string, model: Model, { dtype }: SaveModelOpti
     );
   }
   const quantized = dtype === undefined ? quantizedLayers(model) : undefined;
+  const { savedName = (path: string) => path } = architectureOf(model.config);
   const tensors: SafetensorsInput[] = [];
-  for (const [name, leaf] of weightLeaves(model.weights)) {
-    if (quantized?.paths.has(name)) {
+  for (const [path, leaf] of weightLeaves(model.weights)) {
+    const name = savedName(path);
+    if (quantized?.paths.has(path)) {
       const bytes = await bytesOf(leaf);
       const stored = {
         name,

@@ -1,7 +1,7 @@
 /** Which architecture runs a config. */
 import type { Architecture, ModelConfig, Spec } from "../core/mod.ts";
 import { bert } from "./bert.ts";
-import { bertSpec, bertWeightPath } from "./bert_spec.ts";
+import { bertSavedName, bertSpec, bertWeightPath } from "./bert_spec.ts";
 import { gpt2, gpt2Spec, gpt2WeightPath } from "./gpt2.ts";
 import { t5 } from "./t5.ts";
 import { t5Spec, t5WeightPath } from "./t5_spec.ts";
@@ -13,6 +13,8 @@ export interface KnownArchitecture {
   readonly spec: Spec;
   /** The tree's path of a checkpoint's tensor; undefined for a stored buffer that is no weight. */
   weightPath(name: string): string | undefined;
+  /** The name under which other programs look for a leaf of the tree; default its path. */
+  savedName?(path: string): string;
 }
 
 /**
@@ -31,7 +33,12 @@ export function architectureOf(config: ModelConfig): KnownArchitecture {
     case "bert":
     case "roberta":
     case "xlm-roberta":
-      return { architecture: bert, spec: bertSpec(config), weightPath: bertWeightPath(config) };
+      return {
+        architecture: bert,
+        spec: bertSpec(config),
+        weightPath: bertWeightPath(config),
+        savedName: bertSavedName(config),
+      };
     case "t5":
     case "mt5":
       return { architecture: t5, spec: t5Spec(config), weightPath: t5WeightPath };

@@ -157,3 +157,9 @@ export function bertWeightPath(config: ModelConfig): (name: string) => string | 
     return /^(pooler|cls|lm_head|classifier|qa_outputs)\./.test(inner) ? undefined : name;
   };
 }
+
+/** The checkpoint's name of a leaf: all but the bias of scores of words are named as in the tree. */
+export function bertSavedName(config: ModelConfig): (path: string) => string {
+  const { out, wordBias } = headPaths(bertConfig(config));
+  return (path) => wordBias !== undefined && path === `${out}.bias` ? wordBias : path;
+}

@@ -101,3 +101,11 @@ export function classNames(model: Model): readonly string[] {
 export function headModules(model: Model): readonly string[] {
   return classNames(model).length > 0 ? ["classifier"] : [];
 }
+
+/** What PEFT calls the kind of labels that a model is trained on; null where it has no name for it. */
+export function taskType(model: Model): "CAUSAL_LM" | "SEQ_2_SEQ_LM" | "SEQ_CLS" | "TOKEN_CLS" | null {
+  if (model.architecture.decoderStart !== undefined) return "SEQ_2_SEQ_LM";
+  const isClassifier = classNames(model).length > 0;
+  if (model.spec.stacks.some((place) => place.stack === "decoder")) return "CAUSAL_LM";
+  return !isClassifier ? null : model.architecture.labels(model) === "token" ? "TOKEN_CLS" : "SEQ_CLS";
+}
