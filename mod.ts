@@ -24,6 +24,8 @@
 export * from "./core/mod.ts";
 export * from "./methods/mod.ts";
 export { freshModel, type FreshOptions } from "./models/fresh.ts";
+export { embed, type EmbedOptions } from "./models/embed.ts";
+export { classNames, headModules, type Task } from "./models/task.ts";
 export { reference } from "./ops/reference/mod.ts";
 export { wasm, type WasmOptions } from "./ops/wasm/mod.ts";
 export { loadModel, type LoadOptions } from "./io/load_model.ts";

@@ -5,6 +5,7 @@ import {
   compose,
   dispose,
   fold,
+  generate,
   generateIds,
   graft,
   key,
@@ -191,12 +192,19 @@ Deno.test("T5 learns to answer, and generates what it learned", () =>
       }));
       const rows = seq2seqRows(examples, t5, { maxLength: 30, maxAnswerLength: 12 });
       assert.throws(() => seq2seqRows(examples, t5, { maxLength: 30, maxAnswerLength: 2 }), /1 to 2/);
-      const model = freshModel(config, { backend, key: 1, deviation: 0.3 });
+      const model = freshModel(config, { backend, key: 1, deviation: 0.3, tokenizer: t5 });
       const adapter = await trained(model, fullFineTune(), rows, { ...OPTIONS, pad: t5.pad!, epochs: 40 });
       const tuned = graft(model, adapter);
       const prompts = [0, 1].map((n) => rows.tokens(n).inputIds);
       const ids = await generateIds(tuned, prompts, { maxNewTokens: 12 });
       assert.deepEqual(ids, examples.slice(0, 2).map(({ answer }) => t5.encode(answer)));
+      const streamed: string[] = [];
+      const text = await generate(tuned, examples[1]!.prompt, {
+        maxNewTokens: 12,
+        onToken: (token) => streamed.push(token.text),
+      });
+      assert.equal(text, examples[1]!.answer);
+      assert.equal(streamed.join(""), text);
       dispose(adapter.params);
       model.dispose();
     })));
