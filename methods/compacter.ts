@@ -16,6 +16,7 @@ import {
   key as keyOf,
   lookup,
   type Method,
+  reading,
   type Tensor,
   under,
 } from "../core/mod.ts";
@@ -37,6 +38,8 @@ export interface CompacterOptions {
   readonly activation?: Activation;
   /** Behind which parts of a block, default ["attention", "feedForward"]. */
   readonly after?: readonly AdapterPosition[];
+  /** What the adapter reads: h (default), or LN(h + x) with x the residual, as AdapterHub's Compacter++ does. */
+  readonly reads?: "output" | "normed";
 }
 
 type PhmBottleneck = { readonly down: Phm; readonly up: Phm };
@@ -55,14 +58,14 @@ type PhmBottleneck = { readonly down: Phm; readonly up: Phm };
  * ```
  */
 export function compacter(options: CompacterOptions = {}): Method {
-  const { reduction = 32, dimension: n = 4, rank: k = 1, activation: σ = "geluTanh", after = TWICE } =
-    options;
+  const { reduction = 32, dimension: n = 4, rank: k = 1, activation: σ = "geluTanh" } = options;
+  const { after = TWICE, reads = "output" } = options;
   checkReduction(reduction);
   checkPositive("dimension", n);
   checkPositive("rank", k);
   return {
     name: "compacter",
-    config: { reduction, dimension: n, rank: k, activation: σ, after },
+    config: { reduction, dimension: n, rank: k, activation: σ, after, reads },
     init: ({ model: { spec, backend }, key }) =>
       freshParams(() => [
         ["rule", normal(fold(keyOf(key), "rule"), [n, n, n], backend, 1e-4)],
@@ -82,10 +85,10 @@ export function compacter(options: CompacterOptions = {}): Method {
       adapterSites(spec, "compacter", after).map(({ path }): HiddenEdit => ({
         kind: "hidden",
         path,
-        reads: "output",
+        reads,
         delta: fn(
           { rule: params["rule"] as Tensor, ...lookup(params, path) as unknown as PhmBottleneck },
-          ({ rule, down, up }, { y }) => phm(rule, up, activation(σ)(phm(rule, down, y))),
+          ({ rule, down, up }, call) => phm(rule, up, activation(σ)(phm(rule, down, reading(call, reads)))),
         ),
       })),
   };

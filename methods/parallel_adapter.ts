@@ -41,6 +41,11 @@ export interface ParallelAdapterOptions {
   readonly dropout?: number;
   /** σ, default "relu". */
   readonly activation?: Activation;
+  /**
+   * What the branch reads: the feed-forward part's own input (default), or the residual stream, which in a pre-norm block is
+   * that before its norm, as in AdapterHub's code.
+   */
+  readonly reads?: "input" | "residual";
 }
 
 /** One layer's parameters. */
@@ -60,20 +65,20 @@ type Parallel = Bottleneck & { readonly scale?: Tensor };
  * ```
  */
 export function parallelAdapter(options: ParallelAdapterOptions = {}): Method {
-  const { reduction = 2, scale = 4, dropout: p = 0, activation: σ = "relu" } = options;
+  const { reduction = 2, scale = 4, dropout: p = 0, activation: σ = "relu", reads = "input" } = options;
   checkReduction(reduction);
   checkProbability("dropout", p);
   if (scale !== "learned" && !Number.isFinite(scale)) {
     throw new RangeError(`Expected scale to be a finite number or "learned" but found ${scale}`);
   }
-  const run = (params: Parallel, { x, train, key }: HiddenCall): Tensor => {
+  const run = (params: Parallel, { x, skip, train, key }: HiddenCall): Tensor => {
     const dropped = (h: Tensor): Tensor => train && key !== undefined && p > 0 ? dropout(h, p, key) : h;
-    const branch = bottleneck(params, x, (h) => dropped(activation(σ)(h))); // [b, t, d]
+    const branch = bottleneck(params, reads === "input" ? x : skip ?? x, (h) => dropped(activation(σ)(h))); // [b, t, d]
     return multiply(branch, scale === "learned" ? params.scale! : scale);
   };
   return {
     name: "parallelAdapter",
-    config: { reduction, scale, dropout: p, activation: σ },
+    config: { reduction, scale, dropout: p, activation: σ, reads },
     init: ({ model: { spec, backend }, key }) =>
       freshParams(() =>
         feedForwards(spec, "parallelAdapter").flatMap(({ path, width }) => {
