@@ -47,6 +47,22 @@ Deno.test("wrap() of one text is what encode() puts around it", () => {
   }
 });
 
+Deno.test("wrapper() of each post-processor gives the ids and types of tokenizers", () => {
+  const idOf = (token: string): number => ["[CLS]", "[SEP]"].indexOf(token);
+  const names = { cls: ["[CLS]", 0], sep: ["[SEP]", 1] };
+  // From tokenizers 0.22: encode("a b", "c") and encode("a b").
+  const cases = [
+    [{ type: "BertProcessing", ...names }, [0, 2, 3, 1, 4, 1], [0, 0, 0, 0, 1, 1], [0, 2, 3, 1]],
+    [{ type: "RobertaProcessing", ...names }, [0, 2, 3, 1, 1, 4, 1], [0, 0, 0, 0, 0, 0, 0], [0, 2, 3, 1]],
+    [null, [2, 3, 4], [0, 0, 1], [2, 3]],
+  ] as const;
+  for (const [part, ids, typeIds, single] of cases) {
+    const wrap = wrapper(part, idOf);
+    assert.deepEqual(wrap([2, 3], [4]), { ids, typeIds });
+    assert.deepEqual(wrap([2, 3]), { ids: single, typeIds: single.map(() => 0) });
+  }
+});
+
 Deno.test("wrapper() refuses what it does not know", () => {
   assert.throws(() => wrapper({ type: "Other" }, () => 1), /known post-processor but found "Other"/);
   const wrap = wrapper({ type: "BertProcessing", cls: ["[CLS]", 1], sep: ["[SEP]", 2] }, () => undefined);
