@@ -33,13 +33,13 @@ export interface ValueAndGradients {
  * @throws {RangeError} when the result is not a single number.
  * @example
  * ```ts
- * import { read, reference, tensor, valueAndGrad } from "@graft/peft";
+ * import { read, reference, type Tensor, tensor, valueAndGrad } from "@graft/peft";
  * import { multiply, sum } from "@graft/peft/ops";
  * import assert from "node:assert/strict";
  * const x = tensor([1, 2, 3], { backend: reference() });
- * const { value, gradients } = valueAndGrad(({ x }: { x: typeof x }) => sum(multiply(x, x)))({ x });
+ * const { value, gradients } = valueAndGrad(({ x }: { x: Tensor }) => sum(multiply(x, x)))({ x });
  * assert.deepEqual([...await read(value)], [14]);
- * assert.deepEqual([...await read(gradients.x as typeof x)], [2, 4, 6]);
+ * assert.deepEqual([...await read(gradients.x as Tensor)], [2, 4, 6]);
  * ```
  */
 export function valueAndGrad<P extends Tree>(f: (params: P) => Tensor): (params: P) => ValueAndGradients {
@@ -146,12 +146,12 @@ function countReaders(order: readonly GraphNode[]): Map<Storage, number> {
  *
  * @example
  * ```ts
- * import { checkpoint, read, reference, tensor, valueAndGrad } from "@graft/peft";
+ * import { checkpoint, read, reference, type Tensor, tensor, valueAndGrad } from "@graft/peft";
  * import { exp, sum } from "@graft/peft/ops";
  * import assert from "node:assert/strict";
  * const x = tensor([0, 0], { backend: reference() });
- * const { gradients } = valueAndGrad(({ x }: { x: typeof x }) => sum(checkpoint(() => exp(exp(x)))))({ x });
- * assert.ok(Math.abs((await read(gradients.x as typeof x))[0]! - Math.E) < 1e-6);
+ * const { gradients } = valueAndGrad(({ x }: { x: Tensor }) => sum(checkpoint(() => exp(exp(x)))))({ x });
+ * assert.ok(Math.abs((await read(gradients.x as Tensor))[0]! - Math.E) < 1e-6);
  * ```
  */
 export function checkpoint(f: () => Tensor): Tensor {
