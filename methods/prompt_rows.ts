@@ -14,6 +14,9 @@ import { concat, gatherRows, integers, mean, uniform } from "../ops/mod.ts";
 /** Where a prompt stands: before the text, or in the place of the tokens of an id (see `withSlots`). */
 export type PromptPosition = "front" | { readonly token: number };
 
+/** A prompt's parameters: rows [n, d]. */
+export type PromptParams = { readonly rows: Tensor };
+
 /** How the rows of a prompt start. Ids are the model's own. */
 export type PromptStart =
   /** Uniform from `low` up to `high`: the paper's text has ±0.5 (default), its released settings 0 to 0.5. */

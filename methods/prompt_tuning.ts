@@ -7,9 +7,10 @@
  * In a model with two stacks the encoder reads the prompt. Mask and positions grow by n; the prompt has no loss. With
  * `where` the rows stand inside the text instead, as in P-tuning.
  */
-import { fn, fold, type Json, key as keyOf, type Method, type Tensor } from "../core/mod.ts";
+import { fn, fold, type Json, key as keyOf, type Method } from "../core/mod.ts";
 import {
   checkPromptStart,
+  type PromptParams,
   type PromptPosition,
   promptStack,
   type PromptStart,
@@ -26,9 +27,6 @@ export interface PromptTuningOptions {
   /** Default "front". */
   readonly where?: PromptPosition;
 }
-
-/** A prompt's parameters: rows [n, d]. */
-export type PromptParams = { readonly rows: Tensor };
 
 /**
  * Prompt tuning as a method. Parameters: `rows` [n, d].

@@ -15,6 +15,7 @@ export * from "./norm.ts";
 export * from "./attention.ts";
 export * from "./rope_tables.ts";
 export * from "./loss.ts";
+export * from "./lstm.ts";
 export * from "./activation.ts";
 export * from "./orthogonal.ts";
 export * from "./linalg.ts";

@@ -3,7 +3,7 @@
  * `methodLaws` once for each of its forms and adds what is its own: golden values, errors, counts of the paper.
  */
 import fc from "fast-check";
-import type { Counts, Model } from "../../core/mod.ts";
+import type { Batch, Counts, Model } from "../../core/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "./assert.ts";
 import { withBackend } from "./backends.ts";
@@ -27,6 +27,8 @@ export interface MethodExpectations {
   readonly settles?: boolean;
   /** Whether a later token changes what an earlier one gives (a gate over the text): a cache cannot see that. */
   readonly looksAhead?: boolean;
+  /** What the method wants of a text, such as slots. */
+  readonly batch?: (batch: Batch) => Batch;
   /** Default: a Llama and a GPT-2. */
   readonly models?: readonly TinyModel[];
   /** Random cases for each law, default 3. */
@@ -35,7 +37,8 @@ export interface MethodExpectations {
 
 /** Registers a test for each law. */
 export function methodLaws(title: string, expected: MethodExpectations): void {
-  const models = expected.models ?? TINY_MODELS;
+  const { batch: wanted = (batch: Batch): Batch => batch } = expected;
+  const drawn = cases(expected.models ?? TINY_MODELS).map((it) => ({ ...it, batch: wanted(it.batch) }));
   const laws = {
     ...LAWS,
     ...expected.merges !== "no" && UNMERGING,
@@ -47,7 +50,7 @@ export function methodLaws(title: string, expected: MethodExpectations): void {
       const backend = reference();
       return fc.assert(
         fc.asyncProperty(
-          cases(models),
+          drawn,
           (subject) =>
             assertNoLeak(() => withSubject(subject, backend, expected.method, (s) => law(s, expected))),
         ),
@@ -58,7 +61,7 @@ export function methodLaws(title: string, expected: MethodExpectations): void {
   Deno.test(`${title}: reference and wasm agree`, () =>
     withBackend("wasm", (wasm) =>
       fc.assert(
-        fc.asyncProperty(cases(models), async (subject) => {
+        fc.asyncProperty(drawn, async (subject) => {
           const results: Numbers[] = [];
           for (const backend of [reference(), wasm]) {
             await withSubject(subject, backend, expected.method, async (s) => {

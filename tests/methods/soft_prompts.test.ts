@@ -1,0 +1,329 @@
+/** Soft prompts obey the laws of methods, equal PEFT and torch (tests/oracles/soft_prompts.py), and count as the papers do. */
+import assert from "node:assert/strict";
+import {
+  type Adapter,
+  type Batch,
+  compose,
+  count,
+  type Counts,
+  dispose,
+  forward,
+  generateIds,
+  graft,
+  keep,
+  key,
+  lossAndGrad,
+  type Method,
+  type Model,
+  read,
+  scope,
+  type Synchronous,
+  type Tensor,
+  tensor,
+  type Tree,
+} from "../../core/mod.ts";
+import { lora, type PromptStart, promptTuning, pTuning, withSlots } from "../../methods/mod.ts";
+import { freshModel } from "../../models/mod.ts";
+import { shapesOnly } from "../../ops/mod.ts";
+import { reference } from "../../ops/reference/mod.ts";
+import { assertClose, assertNoLeak } from "../support/assert.ts";
+import { goldenNumbers } from "../support/golden.ts";
+import { assertGolden, assertGradients, goldenBase, goldenParams } from "../support/golden_method.ts";
+import { methodLaws } from "../support/method_laws.ts";
+import { type Made, noised } from "../support/subject.ts";
+import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
+
+const just = (method: Method) => (): Made => ({ method });
+const added = (n: number): Partial<Counts> => ({ added: n, trainable: n, changed: 0 });
+const D = 12;
+const SLOT = 10;
+
+/** Two slots before the text and one behind its first token; the text itself has none. */
+function slotted({ inputIds, attentionMask, labels }: Batch): Batch {
+  const among = <T>(row: readonly T[], slot: T): readonly T[] => [slot, slot, row[0]!, slot, ...row.slice(1)];
+  return {
+    inputIds: inputIds.map((row) => among(row.map((id) => id === SLOT ? 0 : id), SLOT)),
+    attentionMask: attentionMask!.map((row) => among(row, 1)),
+    labels: labels!.map((row) => among((row as readonly number[]).map((id) => id === SLOT ? 0 : id), -100)),
+  };
+}
+
+methodLaws("promptTuning()", {
+  method: just(promptTuning({ length: 3 }) as Method),
+  atInit: "other",
+  merges: "no",
+  counts: () => added(3 * D), // l d
+});
+methodLaws("promptTuning() from labels, at slots", {
+  method: just(
+    promptTuning({
+      length: 3,
+      where: { token: SLOT },
+      start: { from: "tokens", rows: [[1, 2], [3]] },
+    }) as Method,
+  ),
+  atInit: "other",
+  merges: "no",
+  counts: () => added(3 * D),
+  batch: slotted,
+  looksAhead: true, // slots belong to the first pass: see below
+});
+methodLaws("pTuning() with the authors' BiLSTM", {
+  method: just(pTuning({ length: 3, encoder: { kind: "lstm", dropout: 0.2 } }) as Method),
+  atInit: "other",
+  merges: "no",
+  settles: true,
+  // e; two layers both ways of 4H (in + H) + 8H with H = d/2; two linear layers
+  counts: () => added(3 * D + 4 * (4 * 6 * (D + 6) + 8 * 6) + 2 * (D * D + D)),
+  unlikeDifferences: (path) => !path.startsWith("mlp.1."), // behind the ReLU; the golden case has them
+});
+methodLaws("pTuning() with an MLP, at slots", {
+  method: just(
+    pTuning({ length: 3, where: { token: SLOT }, encoder: { kind: "mlp", hidden: [5, 7] } }) as Method,
+  ),
+  atInit: "other",
+  merges: "no",
+  settles: true,
+  counts: () => added(3 * D + (5 * D + 5) + (7 * 5 + 7) + (D * 7 + D)),
+  batch: slotted,
+  looksAhead: true,
+  unlikeDifferences: (path) => !path.startsWith("mlp.2."),
+});
+
+async function golden(name: string, test: (model: Model, params: Tree) => Promise<void>): Promise<void> {
+  await assertNoLeak(async () => {
+    const model = await goldenBase(reference());
+    const params = goldenParams(name, model.backend);
+    await test(model, params.tree);
+    params.dispose();
+    model.dispose();
+  });
+}
+
+const PEFT: readonly (readonly [name: string, method: Method])[] = [
+  ["prompt", promptTuning({ length: 5 }) as Method],
+  ["p_tuning_mlp", pTuning({ length: 5, encoder: { kind: "mlp", hidden: [7, 7] } }) as Method],
+  ["p_tuning_lstm", pTuning({ length: 5, encoder: { kind: "lstm", hidden: 7, inner: 14 } }) as Method],
+];
+for (const [name, method] of PEFT) {
+  Deno.test(`${name} equals PEFT's logits, loss, gradients, rows and continuations`, () =>
+    golden(name, async (model, params) => {
+      await assertGolden(name, model, { method, params });
+      const expected = goldenNumbers(`methods/${name}.safetensors`);
+      const settled: Adapter = method.settle?.(params, model.spec) ?? { method, params };
+      assertClose(await read(settled.params.rows as Tensor), expected.get("rows")!, 1e-5, "rows");
+      // Together they are padded on the left; alone they are not.
+      const prompts = [[5, 9, 31, 2], [7]];
+      const wanted = prompts.map((_, i) => [...expected.get(`generated.${i}`)!]);
+      const tuned = graft(model, settled);
+      assert.deepEqual(await generateIds(tuned, prompts, { maxNewTokens: 8, eos: [] }), wanted);
+      assert.deepEqual(await generateIds(tuned, prompts[1]!, { maxNewTokens: 8, eos: [] }), wanted[1]);
+      if (settled.params !== params) dispose(settled.params);
+    }));
+}
+
+Deno.test("pTuning() at slots equals the paper's template in torch, padded on the left", () =>
+  golden("p_tuning_slots", async (model, params) => {
+    const name = "p_tuning_slots";
+    const expected = goldenNumbers(`methods/${name}.safetensors`);
+    const rows = (part: string): readonly (readonly number[])[] => {
+      const all = [...expected.get(part)!];
+      return [all.slice(0, all.length / 2), all.slice(all.length / 2)];
+    };
+    const mask = rows("mask");
+    const batch: Batch = {
+      inputIds: rows("ids"),
+      attentionMask: mask,
+      labels: rows("labels"),
+      positionIds: mask.map((row) =>
+        row.map((_, i) => Math.max(0, row.slice(0, i + 1).reduce((a, b) => a + b) - 1))
+      ),
+    };
+    const template = (a: readonly number[], b: number) => [2, a, [8], 2, [b], 1];
+    assert.deepEqual(batch.inputIds[1]!.slice(2), withSlots(template([1, 0], 4), 36));
+    const adapter: Adapter = {
+      method: pTuning({ length: 5, where: { token: 36 }, encoder: { kind: "lstm" } }) as Method,
+      params,
+    };
+    const { logits } = forward(graft(model, adapter), batch);
+    const real = (all: ArrayLike<number>) => Array.from(all).slice(2 * 37); // the first row's padding sees nothing
+    assertClose(real(await read(logits)), real(expected.get("logits")!), 1e-5, "logits");
+    logits.storage.free();
+    const { loss, grads } = await lossAndGrad(model, adapter, batch);
+    assertClose([loss], expected.get("loss")!, 1e-5, "loss");
+    await assertGradients(name, grads, 1e-4);
+    dispose(grads);
+  }));
+
+/** With and without a cache, alone and padded on the left among others. */
+async function continues(
+  model: Model,
+  method: Method,
+  prompts: readonly (readonly number[])[],
+): Promise<void> {
+  const params = keep(scope((): Synchronous<Tree> => noised(method.init({ model, key: 1 }), key(2))));
+  const tuned = graft(model, { method, params: params.tree });
+  const options = { maxNewTokens: 4, eos: [] };
+  const together = await generateIds(tuned, prompts, options);
+  for (const [i, prompt] of prompts.entries()) {
+    assert.deepEqual(together[i], await generateIds(tuned, prompt, options), `${method.name}, prompt ${i}`);
+    const ids = [...prompt];
+    for (let n = 0; n < 4; n++) {
+      // A token of the slot's id that was generated is no slot: without a cache it cannot be told apart.
+      const { logits } = forward(tuned, { inputIds: [ids] });
+      const scores = await read(logits);
+      logits.storage.free();
+      const last = scores.subarray(scores.length - 11);
+      const best = last.reduce((best, x, id) => x > last[best]! ? id : best, 0);
+      assert.equal(together[i]![n], best, `${method.name}, prompt ${i}, token ${n} without a cache`);
+      if (best === SLOT) break;
+      ids.push(best);
+    }
+  }
+  params.dispose();
+}
+
+Deno.test("generateIds() under prompts before and inside the text agrees with whole passes", async () => {
+  for (const tiny of [tinyLlama, tinyGpt2]) {
+    await assertNoLeak(async () => {
+      const model = tiny(reference(), 11);
+      await continues(model, promptTuning({ length: 3 }) as Method, [[3, 1, 4, 1], [5], [9, 2, 6]]);
+      const texts = [[3, 1], [5], [2, 6, 4]].map((text) => withSlots([1, text, 2], SLOT));
+      await continues(
+        model,
+        pTuning({ length: 3, where: { token: SLOT }, encoder: { kind: "mlp" } }) as Method,
+        texts,
+      );
+      const both = compose({
+        front: promptTuning({ length: 2 }) as Method,
+        slots: promptTuning({ length: 3, where: { token: SLOT } }) as Method,
+        lora: lora({ rank: 2, initialization: "none" }) as Method,
+      }) as Method;
+      await continues(model, both, texts);
+      model.dispose();
+    });
+  }
+});
+
+Deno.test("a row at a slot stands for a token: rows equal to embeddings change nothing", () =>
+  assertNoLeak(async () => {
+    const model = tinyLlama(reference(), 3);
+    const start: PromptStart = { from: "tokens", rows: [[4], [7]] };
+    const method = promptTuning({ length: 2, where: { token: SLOT }, start });
+    const params = keep(method.init({ model, key: 0 }));
+    const logits = async (model: Model, ids: readonly number[]) => {
+      const out = forward(model, { inputIds: [ids] }).logits;
+      const numbers = await read(out);
+      out.storage.free();
+      return numbers;
+    };
+    assert.deepEqual(
+      await logits(graft(model, { method, params: params.tree }), withSlots([[1], 1, [2, 3], 1], SLOT)),
+      await logits(model, [1, 4, 2, 3, 7]),
+    );
+    params.dispose();
+    model.dispose();
+  }));
+
+Deno.test("promptTuning() starts from a range, from the vocabulary, from labels or from a text", () =>
+  assertNoLeak(async () => {
+    const model = tinyLlama(reference(), 3);
+    const table = await read(
+      (model.weights as unknown as Tree & { model: { embed_tokens: { weight: Tensor } } }).model.embed_tokens
+        .weight,
+    );
+    const row = (id: number): readonly number[] => [...table.subarray(id * D, (id + 1) * D)];
+    const started = async (start: PromptStart, length = 6): Promise<readonly (readonly number[])[]> => {
+      const params = promptTuning({ length, start }).init({ model, key: 5 });
+      const numbers = await read(params.rows);
+      params.rows.storage.free();
+      return Array.from({ length }, (_, i) => [...numbers.subarray(i * D, (i + 1) * D)]);
+    };
+    const known = Array.from({ length: 11 }, (_, id) => row(id).join());
+    const uniform = (await started({ from: "uniform", low: 0, high: 0.5 }, 40)).flat();
+    assert.ok(uniform.every((x) => x >= 0 && x < 0.5) && Math.max(...uniform) > 0.45);
+    const wide = (await started({ from: "uniform" }, 40)).flat();
+    assert.ok(wide.every((x) => x >= -0.5 && x < 0.5) && Math.min(...wide) < -0.45);
+    const drawn = await started({ from: "vocabulary", tokens: 4 }, 30);
+    assert.deepEqual(new Set(drawn.map((r) => known.indexOf(r.join()))), new Set([0, 1, 2, 3]));
+    const labels = await started({ from: "tokens", rows: [[1, 2], [9]] });
+    assertClose(labels[0]!, row(1).map((x, i) => (x + row(2)[i]!) / 2), 1e-6);
+    assert.deepEqual(labels[1], row(9));
+    assert.ok(labels.slice(2).every((r) => known.includes(r.join())));
+    const text = await started({ from: "tokens", rows: [[3], [1], [4]], rest: "repeated" }, 5);
+    assert.deepEqual(text, [3, 1, 4, 3, 1].map(row));
+    await assert.rejects(
+      started({ from: "tokens", rows: [[11]] }),
+      /token ids from 0 to 10 but a prompt starts from 11/,
+    );
+    model.dispose();
+  }));
+
+Deno.test("prompts refuse missing slots, a full context and gates", () =>
+  assertNoLeak(() => {
+    const model = tinyLlama(reference(), 3);
+    const params = keep({ rows: tensor(new Float32Array(3 * D), { backend: model.backend, shape: [3, D] }) });
+    const run = (method: Method, inputIds: readonly (readonly number[])[]) =>
+      forward(graft(model, { method, params: params.tree }), { inputIds });
+    const slots = promptTuning({ length: 3, where: { token: SLOT } }) as Method;
+    assert.throws(
+      () => run(slots, [[SLOT, SLOT, SLOT, 1], [SLOT, 1, 2, 3]]),
+      /Expected 3 slots .* in row 1 but found 1/,
+    );
+    const twice = (compose({ a: slots, b: slots }) as unknown as Method).edits(
+      { a: params.tree, b: params.tree } as Tree,
+      model.spec,
+    );
+    const both: Method = { ...slots, edits: () => twice };
+    assert.throws(() => run(both, [[SLOT, SLOT, SLOT, 1]]), /Two prompts .* token 10/);
+    const front = promptTuning({ length: 3 }) as Method;
+    assert.throws(() => run(front, [new Array(30).fill(1)]), /33 tokens but the model's context holds 32/);
+    assert.throws(() => promptTuning({ length: 0 }), /length/);
+    assert.throws(() => promptTuning({ start: { from: "tokens", rows: [[]] } }), /at least one id/);
+    assert.throws(() => pTuning({ encoder: { kind: "mlp", hidden: [0] } }), /positive integers but found 0/);
+    params.dispose();
+    model.dispose();
+  }));
+
+const BERT = {
+  model_type: "bert",
+  vocab_size: 28996,
+  hidden_size: 768,
+  intermediate_size: 3072,
+  num_hidden_layers: 12,
+  num_attention_heads: 12,
+  max_position_embeddings: 512,
+  type_vocab_size: 2,
+};
+const T5 = {
+  model_type: "t5",
+  vocab_size: 32128,
+  d_model: 768,
+  d_kv: 64,
+  d_ff: 3072,
+  num_layers: 12,
+  num_decoder_layers: 12,
+  num_heads: 12,
+  relative_attention_num_buckets: 32,
+  feed_forward_proj: "relu",
+  tie_word_embeddings: true,
+};
+
+/** Counts on a model of shapes alone. */
+function countOf(config: { readonly model_type: string }, method: Method): Counts {
+  const backend = shapesOnly();
+  const model = freshModel(config, { backend, key: 0 });
+  const params = keep(method.init({ model, key: 0 }));
+  const found = count(model, { method, params: params.tree });
+  params.dispose();
+  model.dispose();
+  return found;
+}
+
+Deno.test("prompts have the papers' sizes on T5-base and BERT-base", () => {
+  const prompt = countOf(T5, promptTuning({ length: 100 }) as Method);
+  assert.equal(prompt.trainable, 76_800);
+  assert.equal(Math.round(prompt.trainable / prompt.base * 1e5), 34); // 0.034 %
+  assert.equal(countOf(BERT, pTuning() as Method).trainable, 8_278_272);
+  assert.equal(countOf(BERT, promptTuning({ length: 9 }) as Method).trainable, 6_912); // kept
+});
