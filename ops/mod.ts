@@ -14,6 +14,7 @@ export * from "./softmax.ts";
 export * from "./norm.ts";
 export * from "./attention.ts";
 export * from "./rope_tables.ts";
+export * from "./largest.ts";
 export * from "./loss.ts";
 export * from "./lstm.ts";
 export * from "./activation.ts";

@@ -23,6 +23,7 @@ export * from "./moments.ts";
 export * from "./paged.ts";
 export * from "./loop.ts";
 export * from "./evaluate.ts";
+export * from "./fisher.ts";
 export * from "./plan.ts";
 export * from "./generated_scores.ts";
 export * from "./labelled_examples.ts";

@@ -1,0 +1,138 @@
+/**
+ * Sparse updates: of each leaf a few elements train.
+ *
+ *   θ = θ0 + scatter(values, indices)        values [k] trained, from zero        indices [k], row-major, fixed
+ *
+ * Gradients, optimizer state and what is stored are as long as the mask; an element outside it cannot move, whatever the
+ * optimizer does. Two sparse updates in one composition add up, overlapping elements too.
+ */
+import {
+  decoded,
+  fn,
+  type Json,
+  lookup,
+  type Method,
+  type Model,
+  replaceLeaf,
+  sameShape,
+  type Shape,
+  showShape,
+  size,
+  Tensor,
+  trainableCopy,
+  type WeightEdit,
+} from "../core/mod.ts";
+import { abs, add, addAll, integers, multiply, reshape, scatterAddRows, sum, zeros } from "../ops/mod.ts";
+import { freshParams } from "./random_factor.ts";
+
+/** Elements of one leaf. */
+export interface LeafMask {
+  /** The leaf's path, "model.layers.0.mlp.up_proj.weight". */
+  readonly path: string;
+  readonly shape: Shape;
+  /** Row-major, rising. */
+  readonly indices: Int32Array;
+}
+
+/** Which elements train. Belongs to the model that it was made for, and to others of the same shapes. */
+export interface SparseMask {
+  readonly leaves: readonly LeafMask[];
+  /** Leaves that train as a whole: a classifier. Their parameters are the weights themselves. */
+  readonly whole: readonly string[];
+}
+
+/** Options that sparse methods share. */
+export interface SparseOptions {
+  readonly mask: SparseMask;
+}
+
+/** How many elements a mask lets change, whole leaves left out. */
+export function maskSize(mask: SparseMask): number {
+  return mask.leaves.reduce((n, { indices }) => n + indices.length, 0);
+}
+
+/** A sparse method of a name. Parameters: `<leaf>.values` and `<leaf>.frozen.indices`; whole leaves under their own path. */
+export function sparse(name: string, mask: SparseMask, config: Readonly<Record<string, Json>> = {}): Method {
+  check(name, mask);
+  const used = mask.leaves.filter(({ indices }) => indices.length > 0);
+  return {
+    name,
+    config: {
+      ...config,
+      elements: Object.fromEntries(used.map(({ path, indices }) => [path, indices.length])),
+      whole: mask.whole,
+    },
+    init: ({ model }) => {
+      checkFits(name, mask, model);
+      return freshParams(() => [
+        ...used.flatMap(({ path, indices }) =>
+          [
+            [`${path}.values`, zeros([indices.length], model.backend)],
+            [`${path}.frozen.indices`, integers(indices, model.backend)],
+          ] as const
+        ),
+        ...mask.whole.map((path) => [path, trainableCopy(model.weights, path)] as const),
+      ]);
+    },
+    edits: (params) => [
+      ...used.map(({ path }) => {
+        const values = lookup(params, `${path}.values`) as Tensor;
+        return scattered(path, values, lookup(params, `${path}.frozen.indices`) as Tensor);
+      }),
+      ...mask.whole.map((path) => replaceLeaf(path, lookup(params, path) as Tensor)),
+    ],
+  };
+}
+
+/** λ Σ |values| / N over the elements of the masked leaves: a pull towards θ0. */
+export function distance(
+  values: readonly Tensor[],
+  factor: number,
+  elements: number,
+): Tensor {
+  return multiply(addAll(values.map((v) => sum(abs(v)))), factor / elements);
+}
+
+/** W + the values at their places. The gradient of the values is read off W's. */
+function scattered(path: string, values: Tensor, indices: Tensor): WeightEdit {
+  return {
+    kind: "weight",
+    path,
+    changes: values.size,
+    map: fn({ values, indices }, ({ values, indices }, { weight }) => {
+      const update = scatterAddRows(values, indices, size(weight.shape), []);
+      return add(decoded(weight), reshape(update, weight.shape));
+    }),
+  };
+}
+
+function check(name: string, { leaves }: SparseMask): void {
+  if (leaves.every(({ indices }) => indices.length === 0)) {
+    throw new RangeError(`Expected the mask of ${name} to hold at least one element but found none`);
+  }
+  for (const { path, shape, indices } of leaves) {
+    const n = size(shape);
+    // The lists rise, so the ends say it all.
+    const [first, last] = [indices[0] ?? 0, indices[indices.length - 1] ?? 0];
+    if (first < 0 || last >= n) {
+      throw new RangeError(`Expected indices below ${n} for ${path} but found ${first < 0 ? first : last}`);
+    }
+  }
+}
+
+/** @throws {RangeError} when the mask is of another model. */
+function checkFits(name: string, mask: SparseMask, { weights }: Model): void {
+  for (const { path, shape } of mask.leaves) {
+    const leaf = lookup(weights, path);
+    if (!(leaf instanceof Tensor)) {
+      throw new RangeError(`Cannot use the mask of ${name} on this model: it has no weight "${path}"`);
+    }
+    if (!sameShape(leaf.shape, shape)) {
+      throw new RangeError(
+        `Cannot use the mask of ${name} on this model: ${path}: expected ${showShape(shape)} but found ${
+          showShape(leaf.shape)
+        }`,
+      );
+    }
+  }
+}

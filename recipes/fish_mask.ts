@@ -1,0 +1,77 @@
+/** What a FISH mask needs before training: the Fisher information of some examples, and its largest elements. */
+import { type Batch, leaves, lookup, type Model, size, type Tensor, weightLeaves } from "../core/mod.ts";
+import { classifierLeaves } from "../methods/classifier.ts";
+import type { SparseMask } from "../methods/sparse.ts";
+import { largest } from "../ops/mod.ts";
+import { fisher, type FisherOptions } from "../train/fisher.ts";
+
+/** How large the mask is, and how it is found. */
+export interface FisherMaskOptions extends Pick<FisherOptions, "labels" | "examples"> {
+  /** Share of all the model's weights that train, the classifier's included; 0.005 in the paper. */
+  readonly ratio: number;
+  /** A classifier trains as a whole and counts against the share ("whole", default), or is masked like all else. */
+  readonly classifier?: "whole" | "masked";
+}
+
+/** A budget in numbers of weights. */
+export interface FishBudget {
+  /** ⌊ratio · N⌋. */
+  readonly total: number;
+  readonly whole: number;
+  /** What is left for the mask. */
+  readonly masked: number;
+}
+
+/**
+ * The budget of a mask, by shapes alone.
+ *
+ * @throws {RangeError} when the ratio is not between 0 and 1, or nothing is left beside the classifier.
+ */
+export function fishBudget(
+  model: Model,
+  { ratio, classifier = "whole" }: Pick<FisherMaskOptions, "ratio" | "classifier">,
+): FishBudget {
+  if (!(ratio > 0 && ratio <= 1)) {
+    throw new RangeError(`Expected ratio above 0 and up to 1 but found ${ratio}`);
+  }
+  const all = weightLeaves(model.weights).reduce((n, [, leaf]) => n + leaf.size, 0);
+  const paths = classifier === "whole" ? classifierLeaves(model.spec) : [];
+  const whole = paths.reduce((n, path) => n + (lookup(model.weights, path) as Tensor).size, 0);
+  const total = Math.floor(ratio * all);
+  if (total - whole < 1) {
+    throw new RangeError(
+      `Expected a budget of at least one weight beside the classifier's ${whole} but found ${total} of ${all} ` +
+        `(ratio ${ratio})`,
+    );
+  }
+  return { total, whole, masked: total - whole };
+}
+
+/**
+ * The mask for `fishMask`: the weights of largest Fisher information, all leaves together. The paper takes 1,024 examples.
+ *
+ * @throws {RangeError} as `fishBudget` and `fisher`.
+ */
+export async function fisherMask(
+  model: Model,
+  batches: Iterable<Batch> | AsyncIterable<Batch>,
+  options: FisherMaskOptions,
+): Promise<SparseMask> {
+  const { classifier = "whole", ratio: _, ...rest } = options;
+  const { masked } = fishBudget(model, options);
+  const whole = classifier === "whole" ? classifierLeaves(model.spec) : [];
+  const found = await fisher(model, batches, { ...rest, parameters: (path) => !whole.includes(path) });
+  try {
+    const parts = leaves(found.diagonal);
+    const available = parts.reduce((n, [, t]) => n + size(t.shape), 0);
+    if (masked > available) {
+      throw new RangeError(
+        `Expected a mask of at most the ${available} weights that are not quantized but found ${masked}`,
+      );
+    }
+    const indices = await largest(parts.map(([, t]) => t), masked);
+    return { leaves: parts.map(([path, t], i) => ({ path, shape: t.shape, indices: indices[i]! })), whole };
+  } finally {
+    found.dispose();
+  }
+}

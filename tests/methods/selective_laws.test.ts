@@ -1,0 +1,81 @@
+/** Selective methods obey the laws of methods (methods.md, section 8: all leave the model as it is at first). */
+import { type Counts, type Method, type Model, weightLeaves } from "../../core/mod.ts";
+import { bitfit, fishMask, layerNormTune, type SparseMask, topLayers } from "../../methods/mod.ts";
+import { methodLaws } from "../support/method_laws.ts";
+import { type Made, TINY_MODELS } from "../support/subject.ts";
+
+const just = (method: Method) => (): Made => ({ method });
+
+/** Elements of the leaves that a pattern matches. */
+function elements(model: Model, pattern: RegExp): number {
+  return weightLeaves(model.weights).filter(([path]) => pattern.test(path))
+    .reduce((n, [, t]) => n + t.size, 0);
+}
+
+const changedOnly = (n: number): Partial<Counts> => ({ added: 0, trainable: n, changed: n, stored: n });
+
+methodLaws("bitfit()", {
+  method: just(bitfit()),
+  atInit: "base",
+  merges: "only",
+  counts: (model) => {
+    const present = elements(model, /\.bias$/);
+    const { linears, norms, heads } = model.spec;
+    const missing = [
+      ...linears.filter((p) => !p.bias).map((p) => p.outFeatures),
+      ...norms.filter((p) => !p.bias).map((p) => p.width),
+      ...heads.filter((p) => !p.bias).map((p) => p.outFeatures),
+    ].reduce((a, b) => a + b, 0);
+    return { added: missing, trainable: present + missing, changed: present };
+  },
+});
+methodLaws("bitfit() of the biases that are there", {
+  method: just(bitfit({ missing: "skip" })),
+  atInit: "base",
+  merges: "only",
+  counts: (model) => changedOnly(elements(model, /\.bias$/)),
+  models: TINY_MODELS.slice(1),
+});
+methodLaws("layerNormTune()", {
+  method: just(layerNormTune()),
+  atInit: "base",
+  merges: "only",
+  counts: (model) => changedOnly(elements(model, /(norm|ln_1|ln_2|ln_f)\.(weight|bias)$/)),
+});
+methodLaws("topLayers()", {
+  method: just(topLayers()),
+  atInit: "base",
+  merges: "only",
+  counts: (model) => changedOnly(elements(model, /\.1\.|(model\.norm|ln_f|lm_head)\./)),
+});
+methodLaws("topLayers() with the tied matrix", {
+  method: just(topLayers({ blocks: 2, tied: "trained" })),
+  atInit: "base",
+  merges: "only",
+  counts: (model) => changedOnly(elements(model, /\.[01]\.|(model\.norm|ln_f|lm_head|wte)\./)),
+});
+
+/** Every 7th element of each matrix, and a leaf as a whole. */
+function everySeventh(model: Model): SparseMask {
+  const leaves = weightLeaves(model.weights);
+  const whole = [leaves[leaves.length - 1]![0]];
+  return {
+    leaves: leaves.filter(([path]) => !whole.includes(path)).map(([path, t]) => ({
+      path,
+      shape: t.shape,
+      indices: Int32Array.from({ length: Math.floor(t.size / 7) }, (_, i) => 7 * i + 3),
+    })),
+    whole,
+  };
+}
+methodLaws("fishMask()", {
+  method: (model) => ({ method: fishMask({ mask: everySeventh(model) }) }),
+  atInit: "base",
+  merges: "only",
+  counts: (model) => {
+    const { leaves, whole } = everySeventh(model);
+    const masked = leaves.reduce((n, { indices }) => n + indices.length, 0);
+    const n = weightLeaves(model.weights).find(([path]) => path === whole[0])![1].size;
+    return { added: 0, trainable: masked + n, changed: masked + n, stored: 2 * masked + n };
+  },
+});

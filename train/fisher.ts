@@ -1,0 +1,169 @@
+/**
+ * The diagonal of the Fisher information, from one example at a time: the square of a batch's gradient is another thing.
+ *
+ *   empirical  F = 1/n Σ_i (∂ log p(y_i | x_i))²        expected  F = 1/n Σ_i Σ_c p(c | x_i) (∂ log p(c | x_i))²
+ *
+ * log p of a text is the sum over its labelled tokens. The expectation runs over all classes of one label, so an example may
+ * have but one: a classifier's, or one labelled token.
+ */
+import {
+  type Batch,
+  castTo,
+  dispose,
+  isQuantized,
+  keep,
+  labelCount,
+  labelledLogits,
+  leaves,
+  lossAndGradients,
+  type Method,
+  type Model,
+  nest,
+  read,
+  replaceLeaf,
+  type Root,
+  scope,
+  type Synchronous,
+  type Tensor,
+  type Tree,
+  weightLeaves,
+} from "../core/mod.ts";
+import { add, multiply, softmax, square, zeros } from "../ops/mod.ts";
+
+/** How to take the Fisher information. */
+export interface FisherOptions {
+  /** Of the labels that examples have ("empirical", default), or of those that the model expects ("expected"). */
+  readonly labels?: "empirical" | "expected";
+  /** Which leaves, by path. Default: all that are not quantized. */
+  readonly parameters?: (path: string) => boolean;
+  /** Stop after this many examples. Default: all. */
+  readonly examples?: number;
+}
+
+/** Fisher information by leaf, under the model's names. */
+export interface Fisher {
+  readonly diagonal: Tree;
+  readonly examples: number;
+  dispose(): void;
+}
+
+/**
+ * Runs the examples of batches one at a time. No weight changes.
+ *
+ * @throws {RangeError} when there is no example or leaf, a gradient is not finite, or an expectation is asked of an example
+ * with several labels.
+ */
+export async function fisher(
+  model: Model,
+  batches: Iterable<Batch> | AsyncIterable<Batch>,
+  options: FisherOptions = {},
+): Promise<Fisher> {
+  const { parameters = () => true, examples: most = Infinity, labels = "empirical" } = options;
+  const chosen = weightLeaves(model.weights).filter(([path, leaf]) =>
+    parameters(path) && !isQuantized(leaf.dtype)
+  );
+  if (chosen.length === 0) throw new RangeError("Cannot take the Fisher information: no weight is chosen");
+  const params = keep(
+    scope((): Synchronous<Tree> =>
+      nest(chosen.map(([path, leaf]) => [path, castTo(leaf, "f32")] as const)) as Synchronous<Tree>
+    ),
+  );
+  const sums = new Map<string, Root<Tensor>>(
+    chosen.map(([path, leaf]) => [path, keep(zeros(leaf.shape, model.backend))]),
+  );
+  const free = (): void => {
+    for (const root of sums.values()) root.dispose();
+  };
+  let count = 0;
+  try {
+    for await (const batch of batches) {
+      for (const example of examplesOf(batch)) {
+        if (count === most) break;
+        const weighted = labels === "empirical" ? [{ example, weight: 1 }] : await expected(model, example);
+        for (const { example, weight } of weighted) {
+          await accumulate(model, params.tree, example, weight, sums);
+        }
+        count++;
+      }
+    }
+    if (count === 0) throw new RangeError("Cannot take the Fisher information: there are no examples");
+  } catch (error) {
+    free();
+    throw error;
+  } finally {
+    params.dispose();
+  }
+  for (const root of sums.values()) {
+    root.replace(scope((): Synchronous<Tensor> => multiply(root.tree, 1 / count)));
+  }
+  const diagonal = nest([...sums].map(([path, root]) => [path, root.tree] as const)) as Tree;
+  return { diagonal, examples: count, dispose: free };
+}
+
+/** θ itself as parameters. */
+const WHOLE: Method = {
+  name: "fisher",
+  config: {},
+  init: () => ({}),
+  edits: (params) => leaves(params).map(([path, value]) => replaceLeaf(path, value)),
+};
+
+/** Adds weight · g² to each leaf's sum. */
+async function accumulate(
+  model: Model,
+  params: Tree,
+  example: Batch,
+  weight: number,
+  sums: ReadonlyMap<string, Root<Tensor>>,
+): Promise<void> {
+  // Divided by one label, the loss is −log p.
+  const { value, gradients } = lossAndGradients(model, { method: WHOLE, params }, example, { labelCount: 1 });
+  const [loss] = await read(value);
+  dispose(value);
+  if (!Number.isFinite(loss)) {
+    dispose(gradients);
+    throw new RangeError(`Cannot take the Fisher information: an example's log-likelihood is ${-loss!}`);
+  }
+  for (const [path, gradient] of leaves(gradients)) {
+    const root = sums.get(path)!;
+    root.replace(scope((): Synchronous<Tensor> => add(root.tree, multiply(square(gradient), weight))));
+  }
+  dispose(gradients);
+}
+
+/** The example with each class in turn, weighted by its probability. */
+async function expected(
+  model: Model,
+  example: Batch,
+): Promise<readonly { readonly example: Batch; readonly weight: number }[]> {
+  const kind = model.architecture.labels(model);
+  const count = labelCount(example.labels ?? [], kind);
+  if (kind === "scores" || kind === "flags" || count !== 1) {
+    throw new RangeError(
+      `Cannot take the expected Fisher information of an example with ${count} labels of kind "${kind}": it needs one ` +
+        'class; use labels: "empirical"',
+    );
+  }
+  const probabilities = scope((): Synchronous<Tensor> => softmax(labelledLogits(model, example).logits)); // [1, c]
+  const weights = await read(probabilities);
+  dispose(probabilities);
+  const unread = kind === "next" ? 1 : 0;
+  return Array.from(weights, (weight, c) => ({ example: withClass(example, c, unread), weight }));
+}
+
+/** The example with its one label replaced; the first `unread` labels of a causal model have no loss. */
+function withClass(example: Batch, c: number, unread: number): Batch {
+  const labels = example.labels!.map((row) =>
+    typeof row === "number" ? c : row.map((id, t) => id === -100 || t < unread ? id : c)
+  );
+  return { ...example, labels: labels as Batch["labels"] & object };
+}
+
+/** Batches of one row each. */
+function examplesOf(batch: Batch): readonly Batch[] {
+  return batch.inputIds.map((_, i) =>
+    Object.fromEntries(
+      Object.entries(batch).map(([field, rows]) => [field, (rows as readonly unknown[]).slice(i, i + 1)]),
+    ) as unknown as Batch
+  );
+}
