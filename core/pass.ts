@@ -172,7 +172,7 @@ export function attention(pass: Pass, site: Site, parts: AttentionParts, options
  * Attention of a decoder's tokens to the encoder's states. Their keys and values are computed once and then cached.
  * `mask` [b, s] hides the encoder's padding.
  */
-export function crossAttention(
+export function attentionAcross(
   pass: Pass,
   site: Site,
   parts: Pick<AttentionParts, "x" | "q"> & { memory(): Pick<AttentionParts, "k" | "v"> },

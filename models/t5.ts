@@ -14,7 +14,7 @@ import {
   type Architecture,
   attention,
   type Batch,
-  crossAttention,
+  attentionAcross,
   embedding,
   type ForwardOptions,
   head,
@@ -65,7 +65,7 @@ function encoderAttention(pass: Pass, at: Site, x: Tensor, c: T5Config, memory: 
   const read = (name: string): Tensor => split(linear(pass, into(at, name), memory.states!), c.heads); // [b, s, h, d]
   const q = split(linear(pass, into(at, "q"), x), c.heads);
   const parts = { x, q, memory: () => ({ k: read("k"), v: read("v") }) };
-  return linear(pass, into(at, "o"), join(crossAttention(pass, at, parts, memory.mask, { scale: 1 })));
+  return linear(pass, into(at, "o"), join(attentionAcross(pass, at, parts, memory.mask, { scale: 1 })));
 }
 
 function feedForward(pass: Pass, at: Site, x: Tensor, c: T5Config): Tensor {
