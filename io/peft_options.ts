@@ -17,6 +17,7 @@ import { doraPeft } from "../methods/dora_peft.ts";
 import { fourierftPeft } from "../methods/fourierft_peft.ts";
 import { hraPeft } from "../methods/hra_peft.ts";
 import { ia3Peft } from "../methods/ia3_peft.ts";
+import { LAYER_NORM_FIELDS } from "../methods/layer_norm_tune_peft.ts";
 import { lohaPeft } from "../methods/loha_peft.ts";
 import { lokrPeft } from "../methods/lokr_peft.ts";
 import { loraPeft } from "../methods/lora_peft.ts";
@@ -33,6 +34,7 @@ import {
   modulesEndingWith,
   modulesNamed,
 } from "./peft_layout.ts";
+import { normsOfConfig } from "./peft_norms.ts";
 
 /**
  * The parts that a config describes.
@@ -71,6 +73,10 @@ export function partsOfConfig(config: PeftConfig, model: Model): FolderParts {
       const standard = (): readonly string[] => ia3Defaults(model.config.model_type).targets;
       return withExtras(ia3Main(fields, standard, model), fields, model);
     }
+    case "LN_TUNING": {
+      const fields = knownFields(config, LAYER_NORM_FIELDS, {});
+      return withExtras(normsOfConfig(fields, model), fields, model);
+    }
     case "TRAINABLE_TOKENS": {
       const fields = knownFields(config, { token_indices: [], init_weights: true }, {});
       return { tokens: standaloneTokens(fields, model.spec) };
@@ -78,7 +84,7 @@ export function partsOfConfig(config: PeftConfig, model: Model): FolderParts {
     default:
       throw new RangeError(
         `Cannot load a PEFT adapter of type ${config.type}: known are LORA, ADALORA, LOHA, LOKR, VERA, HRA, MISS, OFT, BOFT, ` +
-          "FOURIERFT, IA3 and TRAINABLE_TOKENS",
+          "FOURIERFT, IA3, LN_TUNING and TRAINABLE_TOKENS",
       );
   }
 }

@@ -32,6 +32,7 @@ import type { ModulesToSaveOptions } from "../methods/modules_to_save.ts";
 import type { PeftCodec, PeftFields } from "../methods/peft_codec.ts";
 import type { TrainableTokensOptions } from "../methods/trainable_tokens.ts";
 import { type FolderParts, mainPart, matrixPlaces, type PartNames, PARTS } from "./peft_layout.ts";
+import { normsOfParams } from "./peft_norms.ts";
 
 /** One method of an adapter, where its params lie, and its options. */
 interface Piece {
@@ -118,6 +119,7 @@ function kindOf(method: string): keyof PartNames {
     case "oft":
     case "boft":
     case "fourierft":
+    case "layerNormTune":
       return "main";
     case "pissa":
     case "olora":
@@ -136,7 +138,7 @@ function kindOf(method: string): keyof PartNames {
     default:
       throw new TypeError(
         `Cannot save "${method}" as a PEFT folder: it holds lora, adalora, dora, ia3, loha, lokr, vera, hra, miss, oft, boft, fourierft, ` +
-          "trainableTokens, modulesToSave and only; merge the adapter and save the model instead",
+          "layerNormTune, trainableTokens, modulesToSave and only; merge the adapter and save the model instead",
       );
   }
 }
@@ -147,6 +149,7 @@ interface MainFields {
 }
 
 function mainOf({ method, options, params }: Piece, spec: Spec): MainFields {
+  if (method === "layerNormTune") return normsOfParams(options, params, spec);
   const places = adaptedPlaces(params, spec);
   if (places.length === 0) {
     throw new RangeError(`Cannot save ${method}: none of its parameters stands at a layer`);

@@ -1,4 +1,4 @@
-"""Golden adapter folders: what HF PEFT writes for each feature of LoRA, (IA)3 and trainable tokens, with logits, loss and
+"""Golden adapter folders: what HF PEFT writes for each feature of LoRA, (IA)3, layer-norm tuning and trainable tokens, with logits, loss and
 the gradient of every trained parameter under the key that the folder gives it.
 
 Made by transformers 4.57 and peft 0.21 on CPU in float32. Run from the repository root:
@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 from transformers import (AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, Qwen2Config,
                           Qwen2ForCausalLM)
-from peft import IA3Config, LoraConfig, TrainableTokensConfig, get_peft_model, get_peft_model_state_dict
+from peft import (IA3Config, LNTuningConfig, LoraConfig, TrainableTokensConfig, get_peft_model,
+                  get_peft_model_state_dict)
 
 warnings.filterwarnings("ignore")
 ROOT = "tests/oracles/golden/peft"
@@ -93,6 +94,11 @@ CASES = {
     "gpt2_all_linear": ("gpt2", lambda: lora(target_modules="all-linear", r=1)),
     "gpt2_ia3": ("gpt2", lambda: ia3()),
     "gpt2_dora": ("gpt2", lambda: lora(target_modules=["c_attn", "lm_head"], use_dora=True, use_rslora=True)),
+    "norms": ("llama_tied", lambda: LNTuningConfig(task_type="CAUSAL_LM")),
+    "norms_gpt2": ("gpt2", lambda: LNTuningConfig(task_type="CAUSAL_LM", modules_to_save=["lm_head"])),
+    "norms_qwen2": ("qwen2", lambda: LNTuningConfig(task_type="CAUSAL_LM")),
+    "norms_excluded": ("llama_untied", lambda: LNTuningConfig(task_type="CAUSAL_LM", target_modules=["input_layernorm", "norm"],
+                                                              exclude_modules=["layers.0.input_layernorm"])),
     "dora": ("llama_tied", lambda: lora(target_modules=["q_proj", "down_proj"], use_dora=True)),
 }
 
