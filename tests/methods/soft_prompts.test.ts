@@ -12,6 +12,7 @@ import {
   graft,
   keep,
   key,
+  leaves,
   lossAndGrad,
   type Method,
   type Model,
@@ -22,13 +23,34 @@ import {
   tensor,
   type Tree,
 } from "../../core/mod.ts";
-import { lora, type PromptStart, promptTuning, pTuning, withSlots } from "../../methods/mod.ts";
+import {
+  ipt,
+  iptAutoencoder,
+  type IptAutoencoderParams,
+  lora,
+  type PromptSources,
+  promptTuning,
+  type PromptStart,
+  pTuning,
+  pTuningV2,
+  rankSources,
+  sourceWeights,
+  spot,
+  withSlots,
+} from "../../methods/mod.ts";
+import { bestSource, iptGradients } from "../../recipes/soft_prompts.ts";
 import { freshModel } from "../../models/mod.ts";
-import { shapesOnly } from "../../ops/mod.ts";
+import { shapesOnly, zeros } from "../../ops/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { goldenNumbers } from "../support/golden.ts";
-import { assertGolden, assertGradients, goldenBase, goldenParams } from "../support/golden_method.ts";
+import {
+  assertGolden,
+  assertGradients,
+  goldenBase,
+  goldenBatch,
+  goldenParams,
+} from "../support/golden_method.ts";
 import { methodLaws } from "../support/method_laws.ts";
 import { type Made, noised } from "../support/subject.ts";
 import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
@@ -285,6 +307,201 @@ Deno.test("prompts refuse missing slots, a full context and gates", () =>
     model.dispose();
   }));
 
+/** A prompt of golden rows. */
+const promptOf = (rows: Tensor): Adapter => ({
+  method: promptTuning({ length: rows.shape[0]! }) as Method,
+  params: { rows },
+});
+
+Deno.test("spot() and rankSources() equal the paper's similarities and weighted mean", () =>
+  assertNoLeak(async () => {
+    const model = await goldenBase(reference());
+    const expected = goldenNumbers("methods/spot.safetensors");
+    const held = goldenParams("spot", model.backend, "");
+    const at = held.tree as { readonly target: Tensor; readonly source: Readonly<Record<string, Tensor>> };
+    const sources = Object.fromEntries(Object.entries(at.source).map(([name, t]) => [name, promptOf(t)]));
+    for (const kind of ["means", "pairs"] as const) {
+      const ranked = await rankSources(promptOf(at.target), sources, kind);
+      assert.deepEqual(ranked.map(({ name }) => name), ["b", "a", "c"]);
+      for (const { name, similarity } of ranked) {
+        assertClose([similarity], expected.get(`${kind}.${name}`)!, 1e-5, `${kind} of ${name}`);
+      }
+    }
+    const ranked = await rankSources(promptOf(at.target), sources);
+    const mixed = spot({ sources, weights: sourceWeights(ranked, 2) }).init({ model, key: 0 });
+    assertClose(await read(mixed.rows), expected.get("mixed")!, 1e-5, "mixed");
+    const whole = spot({ sources: { b: sources.b! } }).init({ model, key: 0 });
+    assert.deepEqual(await read(whole.rows), expected.get("source.b"));
+    assert.notEqual(whole.rows.storage, at.source.b!.storage); // training must leave the source as it is
+    assert.deepEqual(Object.keys(sourceWeights(ranked, 3)), ["b", "a"]); // "c" is unlike the target
+    const scores: Readonly<Record<string, number>> = { b: 1, a: 3, c: 9 };
+    const { best, tried } = await bestSource(ranked, 2, (name) => Promise.resolve(scores[name]!));
+    assert.deepEqual([best.name, tried.length], ["a", 2]);
+    assert.throws(() => spot({ sources }), /weights for 3 source prompts/);
+    assert.throws(() => sourceWeights([{ name: "c", similarity: -1 }], 1), /none has a similarity above 0/);
+    assert.throws(() => spot({ sources: { b: sources.b! }, where: { token: 3 } }), /stands at "front"/);
+    assert.throws(
+      () => spot({ sources: { l: { method: lora() as Method, params: {} } } }),
+      /settle it first/,
+    );
+    dispose([mixed, whole]);
+    held.dispose();
+    model.dispose();
+  }));
+
+Deno.test("iptAutoencoder() and iptGradients() equal a transcription of the paper's stage 2", () =>
+  golden("ipt_autoencoder", async (model, params) => {
+    const name = "ipt_autoencoder";
+    const expected = goldenNumbers(`methods/${name}.safetensors`);
+    const frozen = goldenParams(name, model.backend, "frozen.");
+    const prompts = Object.fromEntries(
+      Object.entries(frozen.tree).map(([task, rows]) => [task, promptOf(rows as Tensor)]),
+    );
+    const all = { ...params, frozen: { prompts: frozen.tree } } as unknown as IptAutoencoderParams;
+    const tasks = ["one", "two"].map((task, i) => {
+      const row = <T>(rows: readonly T[]): readonly T[] => [rows[i]!];
+      const { inputIds, attentionMask, labels } = goldenBatch();
+      return {
+        method: iptAutoencoder({ prompts, task, intrinsic: 3, hidden: 7 }),
+        batch: {
+          inputIds: row(inputIds),
+          attentionMask: row(attentionMask!),
+          labels: row(labels as readonly (readonly number[])[]),
+        },
+      };
+    });
+    for (const [i, { method, batch }] of tasks.entries()) {
+      const { loss, grads } = await lossAndGrad(model, { method, params: all }, batch, {
+        labelSmoothing: 0.1,
+      });
+      assertClose([loss], [expected.get("losses")![i]!], 1e-5, `loss of task ${i}`);
+      dispose(grads);
+    }
+    const { value, gradients } = scope((): Synchronous<{ value: Tensor; gradients: Tree }> =>
+      iptGradients(model, all, tasks)
+    );
+    assertClose(await read(value), expected.get("loss")!, 1e-5, "loss");
+    await assertGradients(name, gradients, 1e-4);
+    dispose([value, gradients]);
+    frozen.dispose();
+  }));
+
+Deno.test("ipt() equals a transcription of the paper's stage 3", () =>
+  golden("ipt", async (model, params) => {
+    const coder = goldenParams("ipt_autoencoder", model.backend);
+    const source = goldenParams("ipt_autoencoder", model.backend, "frozen.");
+    const prompts = { one: promptOf(source.tree.one as Tensor) };
+    const autoencoder: Adapter = {
+      method: iptAutoencoder({ prompts, task: "one", intrinsic: 3, hidden: 7 }) as Method,
+      params: coder.tree,
+    };
+    const method = ipt({ autoencoder }) as Method;
+    const all = { ...params, frozen: { decoder: coder.tree.decoder! } } as Tree;
+    await assertGolden("ipt", model, { method, params: all });
+    const settled = method.settle!(all, model.spec);
+    assertClose(
+      await read(settled.params.rows as Tensor),
+      goldenNumbers("methods/ipt.safetensors").get("rows")!,
+      1e-5,
+      "rows",
+    );
+    dispose(settled.params);
+    source.dispose();
+    coder.dispose();
+  }));
+
+/** Two prompts that stage 1 gave. */
+function trained(model: Model): { readonly prompts: PromptSources; dispose(): void } {
+  const method = promptTuning({ length: 3 }) as Method;
+  const roots = [0, 1].map((seed) => keep(method.init({ model, key: seed })));
+  const [one, two] = roots.map((root) => ({ method, params: root.tree }));
+  return { prompts: { one: one!, two: two! }, dispose: () => roots.forEach((root) => root.dispose()) };
+}
+
+methodLaws("spot() of two sources", {
+  method: (model) => {
+    const { prompts, dispose } = trained(model);
+    return { method: spot({ sources: prompts, weights: { one: 0.25, two: 0.75 } }) as Method, dispose };
+  },
+  atInit: "other",
+  merges: "no",
+  counts: () => added(3 * D),
+});
+/** W₁, W₂, W₃ with biases, for prompts of n numbers. */
+const coder = (n: number, k: number, hidden: number): number =>
+  (n * k + k) + (k * hidden + hidden) + (hidden * n + n);
+methodLaws("iptAutoencoder()", {
+  method: (model) => {
+    const { prompts, dispose } = trained(model);
+    return {
+      method: iptAutoencoder({ prompts, task: "two", intrinsic: 4, reconstruction: 2 }) as Method,
+      dispose,
+    };
+  },
+  atInit: "other",
+  merges: "no",
+  settles: true,
+  counts: () => ({ trainable: coder(3 * D, 4, D), changed: 0 }),
+});
+methodLaws("ipt()", {
+  method: (model) => {
+    const { prompts, dispose } = trained(model);
+    const method = iptAutoencoder({ prompts, task: "one", intrinsic: 4 }) as Method;
+    const params = keep(method.init({ model, key: 3 }));
+    return {
+      method: ipt({ autoencoder: { method, params: params.tree } }) as Method,
+      dispose: () => {
+        params.dispose();
+        dispose();
+      },
+    };
+  },
+  atInit: "other",
+  merges: "no",
+  settles: true,
+  counts: () => ({ trainable: 4, changed: 0 }),
+});
+methodLaws("pTuningV2()", {
+  method: just(pTuningV2({ length: 3 }) as Method),
+  atInit: "other",
+  merges: "no",
+  counts: ({ spec }) =>
+    added(spec.attentions.reduce((n, place) => n + 2 * 3 * place.keyValueHeads * place.headDim, 0)),
+});
+methodLaws("pTuningV2() with a network", {
+  method: just(pTuningV2({ length: 2, network: { hidden: 5 }, positions: "past" }) as Method),
+  atInit: "other",
+  merges: "no",
+  settles: true,
+  counts: () => ({}),
+});
+
+Deno.test("pTuningV2() trains the classifier with its prefix, and no head of words", () =>
+  assertNoLeak(() => {
+    const small = {
+      ...BERT,
+      vocab_size: 20,
+      hidden_size: 8,
+      intermediate_size: 8,
+      num_hidden_layers: 1,
+      num_attention_heads: 2,
+    };
+    const paths = (config: { readonly model_type: string }): readonly string[] => {
+      const model = freshModel(config, { backend: reference(), key: 0 });
+      const params = keep(pTuningV2({ length: 2 }).init({ model, key: 0 }));
+      const found = leaves(params.tree as Tree).map(([path]) => path).filter((path) =>
+        path.startsWith("head.")
+      );
+      params.dispose();
+      model.dispose();
+      return found;
+    };
+    const task = { architectures: ["BertForSequenceClassification"], num_labels: 2 };
+    assert.deepEqual(paths({ ...small, ...task }), ["head.classifier.weight", "head.classifier.bias"]);
+    const masked = { architectures: ["BertForMaskedLM"] };
+    assert.deepEqual(paths({ ...small, ...masked }), []);
+  }));
+
 const BERT = {
   model_type: "bert",
   vocab_size: 28996,
@@ -326,4 +543,20 @@ Deno.test("prompts have the papers' sizes on T5-base and BERT-base", () => {
   assert.equal(Math.round(prompt.trainable / prompt.base * 1e5), 34); // 0.034 %
   assert.equal(countOf(BERT, pTuning() as Method).trainable, 8_278_272);
   assert.equal(countOf(BERT, promptTuning({ length: 9 }) as Method).trainable, 6_912); // kept
+  const large = {
+    ...BERT,
+    hidden_size: 1024,
+    intermediate_size: 4096,
+    num_hidden_layers: 24,
+    num_attention_heads: 16,
+  };
+  assert.equal(countOf(large, pTuningV2({ length: 8 }) as Method).trainable, 393_216); // RoBERTa-large's body
+  assert.equal(countOf(large, pTuningV2({ length: 128 }) as Method).trainable, 6_291_456);
+  // The autoencoder for prompts of 100 rows of 768, BART-base's width, and what a task trains afterwards.
+  const rows = zeros([100, 768], shapesOnly());
+  for (const [intrinsic, all] of [[250, 78_452_218], [5, 59_447_813]] as const) {
+    const method = iptAutoencoder({ prompts: { t: promptOf(rows) }, task: "t", intrinsic }) as Method;
+    assert.equal(countOf(BERT, method).trainable, all);
+  }
+  rows.storage.free();
 });

@@ -116,6 +116,50 @@ out = m(inputs_embeds=x, attention_mask=mask, labels=labels,
 save(f"{OUT}/p_tuning_slots.safetensors", encoder_params(table, lstm, linears),
      {"logits": out.logits, "loss": out.loss, "ids": ids.float(), "mask": mask.float(), "labels": labels.float(), "rows": rows})
 
+# SPoT, a literal transcription: two similarities of a target's prompt to three sources, and the weighted mean of the best two.
+torch.manual_seed(14)
+target = torch.randn(N, D)
+sources = {name: c * target + torch.randn(N, D) for name, c in [("a", 0.7), ("b", 1.5), ("c", -1.0)]}
+means = {n: F.cosine_similarity(target.mean(0), s.mean(0), dim=0) for n, s in sources.items()}
+pairs = {n: torch.stack([F.cosine_similarity(x, y, dim=0) for x in target for y in s]).mean() for n, s in sources.items()}
+best = sorted(means, key=means.get, reverse=True)[:2]
+mixed = sum(means[n] / sum(means[m] for m in best) * sources[n] for n in best)
+save_file({"target": target, "mixed": mixed, **{f"source.{n}": s.contiguous() for n, s in sources.items()},
+           **{f"means.{n}": v.reshape(1) for n, v in means.items()}, **{f"pairs.{n}": v.reshape(1) for n, v in pairs.items()}},
+          f"{OUT}/spot.safetensors")
+print("spot", {n: (float(means[n]), float(pairs[n])) for n in sources}, best)
+
+# IPT, a literal transcription of its equations: the autoencoder on two tasks (a row of the batch each), then v alone.
+torch.manual_seed(15)
+K, HIDDEN = 3, 7
+prompts = {t: torch.randn(N, D) * 0.5 for t in ["one", "two"]}
+w1, w2, w3 = torch.nn.Linear(N * D, K), torch.nn.Linear(K, HIDDEN), torch.nn.Linear(HIDDEN, N * D)
+m = base()
+
+
+def task_loss(rows, b, smoothing):
+    x = torch.cat([rows, m.model.embed_tokens(IDS[b])])[None]
+    mask = torch.cat([torch.ones(N, dtype=torch.long), MASK[b]])[None]
+    logits = m(inputs_embeds=x, attention_mask=mask).logits[0, N:]
+    return F.cross_entropy(logits[:-1], LABELS[b, 1:], label_smoothing=smoothing), logits
+
+
+losses = []
+for b, p in enumerate(prompts.values()):
+    p_hat = w3(torch.tanh(w2(w1(p.reshape(-1)))))
+    ce, _ = task_loss(p_hat.reshape(N, D), b, 0.1)
+    losses.append(ce + 200 * ((p_hat - p.reshape(-1)) ** 2).mean())
+names = {"encoder": w1, "decoder.inner": w2, "decoder.outer": w3}
+params = {f"{n}.{leaf}": getattr(w, leaf) for n, w in names.items() for leaf in ["weight", "bias"]}
+save(f"{OUT}/ipt_autoencoder.safetensors", params,
+     {"loss": sum(losses) / 2, "losses": torch.stack(losses), **{f"frozen.{t}": p for t, p in prompts.items()}})
+v = torch.randn(K, requires_grad=True)
+rows = w3(torch.tanh(w2(v))).reshape(N, D)
+(one, a), (two, b) = task_loss(rows, 0, 0.0), task_loss(rows, 1, 0.0)
+counts = [(LABELS[i, 1:] != -100).sum() for i in range(2)]
+save(f"{OUT}/ipt.safetensors", {"v": v},
+     {"logits": torch.stack([a, b]), "loss": (one * counts[0] + two * counts[1]) / sum(counts), "rows": rows})
+
 # torch.nn.LSTM itself
 torch.manual_seed(13)
 tensors = {}
