@@ -180,3 +180,9 @@ export function headDim(config: JsonObject): number {
   const heads = numberOf(config, "num_attention_heads");
   return numberOf(config, "head_dim", numberOf(config, "hidden_size") / heads);
 }
+
+/** Heads into which the rows of q, or of k, divide. */
+export function headsOf(config: JsonObject, change: "interleave_q" | "interleave_k"): number {
+  const heads = numberOf(config, "num_attention_heads");
+  return change === "interleave_q" ? heads : numberOf(config, "num_key_value_heads", heads);
+}

@@ -12,6 +12,7 @@ import {
   ggufArchitecture,
   ggufFromConfig,
   headDim,
+  headsOf,
   numberOf,
 } from "./gguf_config.ts";
 import type { GgufValue } from "./gguf_metadata.ts";
@@ -198,11 +199,6 @@ function asGguf(
     byteLength: tensor.byteLength,
     read: async () => read(await tensor.read()),
   };
-}
-
-function headsOf(config: JsonObject, change: "interleave_q" | "interleave_k"): number {
-  const heads = numberOf(config, "num_attention_heads");
-  return change === "interleave_q" ? heads : numberOf(config, "num_key_value_heads", heads);
 }
 
 /** The dtype that holds most of the bytes. */

@@ -24,6 +24,7 @@ export * from "./safetensors_write.ts";
 export { type GgufFile, openGguf } from "./gguf.ts";
 export { type GgufItem, type GgufScalar, type GgufValue, plainGgufValue } from "./gguf_metadata.ts";
 export * from "./gguf_write.ts";
+export * from "./gguf_adapter.ts";
 export * from "./gguf_model.ts";
 export * from "./gguf_names.ts";
 export * from "./gguf_vocabulary.ts";

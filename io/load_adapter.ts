@@ -1,4 +1,4 @@
-/** `loadAdapter`: an adapter from a folder. */
+/** `loadAdapter`: an adapter from a folder or a GGUF file. */
 import {
   type Adapter,
   castTo,
@@ -23,6 +23,7 @@ import { PEFT_FILES, withoutPrefix } from "../formats/peft_keys.ts";
 import { openSafetensors } from "../formats/safetensors.ts";
 import type { StoredTensor } from "../formats/tensor_file.ts";
 import { download, hubId } from "./hub.ts";
+import { loadGgufAdapter } from "./gguf_adapter.ts";
 import { baseTables } from "./peft_base.ts";
 import { type FolderLayout, folderLayout, type FolderParts, PARTS } from "./peft_layout.ts";
 import { partsOfConfig } from "./peft_options.ts";
@@ -39,7 +40,9 @@ export interface LoadAdapterOptions {
  *
  * Loading is strict. The base's name in the folder is not compared, since a base has many names; shapes are.
  *
- * @param source A folder, or a hub id.
+ * A GGUF file holds LoRA for llama.cpp, and loads as that.
+ *
+ * @param source A folder, a `.gguf` file, or a hub id.
  * @throws {RangeError} when a key is missing, unexpected or of the wrong shape, when targets match nothing, or when the
  * config asks for something that is not supported; the message names it.
  * @throws {TypeError} when there are only pickled weights, which are never read.
@@ -54,6 +57,7 @@ export async function loadAdapter(
   model: Model,
   options: LoadAdapterOptions = {},
 ): Promise<Adapter> {
+  if (source.endsWith(".gguf") && await isThere(source)) return ggufAdapter(source, model, options);
   const { folder, name } = await adapterFolder(await localFolder(source, options.name), options.name);
   const configPath = `${folder}/${PEFT_FILES.config}`;
   const config = readPeftConfig(configPath, await Deno.readFile(configPath));
@@ -80,6 +84,14 @@ export async function loadAdapter(
   } finally {
     file.close();
   }
+}
+
+/** A file holds one adapter, without a name. */
+function ggufAdapter(path: string, model: Model, { name = "default" }: LoadAdapterOptions): Adapter {
+  if (name === "default") return loadGgufAdapter(path, model);
+  throw new RangeError(
+    `Cannot load the adapter "${name}" from "${path}": a GGUF file holds one, without a name`,
+  );
 }
 
 async function localFolder(source: string, name: string | undefined): Promise<string> {

@@ -1,9 +1,10 @@
-/** `saveAdapter`: an adapter into a folder that HF PEFT reads. */
+/** `saveAdapter`: an adapter into a folder that HF PEFT reads, or a GGUF file that llama.cpp does. */
 import {
   type Adapter,
   byteLength,
   bytesOf,
   castTo,
+  dispose,
   FROZEN,
   isQuantized,
   leaves,
@@ -23,9 +24,11 @@ import { checkAdapterName, PEFT_FILES, withPrefix } from "../formats/peft_keys.t
 import { writeSafetensors } from "../formats/safetensors_write.ts";
 import type { WritableTensor } from "../formats/tensor_file.ts";
 import type { PeftFields } from "../methods/peft_codec.ts";
+import { type Limit, toLora } from "../methods/to_lora.ts";
 import { tokenRows } from "../methods/trainable_tokens.ts";
 import { taskType } from "../models/mod.ts";
 import { adapterCard } from "./adapter_card.ts";
+import { saveGgufAdapter } from "./gguf_adapter.ts";
 import { baseTables, savesBaseTables } from "./peft_base.ts";
 import {
   type FolderLayout,
@@ -39,8 +42,13 @@ import { type AdapterParts, leftOver, partsOfAdapter } from "./peft_parts.ts";
 
 /** How to save an adapter. */
 export interface SaveAdapterOptions {
-  /** The kind of folder. Default "peft". */
-  readonly format?: "peft";
+  /** Default "gguf" for a path that ends in ".gguf", else "peft". */
+  readonly format?: "peft" | "gguf";
+  /**
+   * Save what remains of the adapter as plain LoRA, cut to a rank or an error: for programs that know no other method. A
+   * GGUF file needs it unless the adapter is made of low-rank products.
+   */
+  readonly lora?: Limit;
   /** For the model card: the licence, a hash of the training data, the command that trained it. */
   readonly card?: { readonly licence?: string; readonly data?: string; readonly command?: string };
 }
@@ -50,7 +58,10 @@ export interface SaveAdapterOptions {
  * "default" (or without a name) goes to the folder itself, another into the subfolder of its name, as PEFT does it. With
  * `{ ...adapter, params: grads }` gradients are saved under the same keys.
  *
- * @throws {TypeError} when a PEFT folder cannot hold the method.
+ * As GGUF it is one file for llama.cpp's `--lora`: LoRA on linear layers and on untied tables, nothing else. For a folder's path
+ * that is "adapter.gguf" in it, or the adapter's name.
+ *
+ * @throws {TypeError} when a PEFT folder or a GGUF file cannot hold the method; the message says what can.
  * @throws {RangeError} when parameters do not fit the model, or PEFT would lose weights under the adapter's name.
  * @example
  * ```ts
@@ -64,8 +75,26 @@ export async function saveAdapter(
   model: Model,
   options: SaveAdapterOptions = {},
 ): Promise<void> {
-  const format = options.format ?? "peft";
-  if (format !== "peft") throw new RangeError(`Cannot save an adapter as "${format}": known is "peft"`);
+  const format = options.format ?? (folder.endsWith(".gguf") ? "gguf" : "peft");
+  switch (format) {
+    case "gguf":
+      return await saveGgufAdapter(await ggufPath(folder, adapter), adapter, model, options.lora);
+    case "peft":
+      break;
+    default:
+      throw new RangeError(
+        `Cannot save an adapter as "${format satisfies never}": known are "peft" and "gguf"`,
+      );
+  }
+  if (options.lora !== undefined) {
+    const { lora, ...rest } = options;
+    const cut = await toLora(model, adapter, lora);
+    try {
+      return await saveAdapter(folder, cut.adapter, model, rest);
+    } finally {
+      dispose(cut.adapter.params);
+    }
+  }
   const described = partsOfAdapter(adapter, model);
   const layout = folderLayout(described.parts, model, described.names);
   checkParams(adapter, layout);
@@ -89,6 +118,13 @@ export async function saveAdapter(
     ...options.card,
   });
   await writeTextAtomically(`${target}/README.md`, card);
+}
+
+/** The file itself, or one in a folder. */
+async function ggufPath(path: string, { name = "default" }: Adapter): Promise<string> {
+  if (path.endsWith(".gguf")) return path;
+  await Deno.mkdir(path, { recursive: true });
+  return `${path.replace(/\/+$/, "")}/${name === "default" ? "adapter" : name}.gguf`;
 }
 
 /** Every tensor of the folder has its parameter, and every parameter its tensor. */

@@ -41,6 +41,7 @@ export * from "./loha_peft.ts";
 export * from "./lokr.ts";
 export * from "./lokr_peft.ts";
 export * from "./lora.ts";
+export { type LoraForm, loraForm, type LoraLayer } from "./lora_form.ts";
 export * from "./lora_peft.ts";
 export * from "./lora_plus.ts";
 export * from "./mam.ts";

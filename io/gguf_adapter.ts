@@ -1,0 +1,175 @@
+/** Adapters between a model and GGUF files that llama.cpp applies: LoRA alone, whatever the method was. */
+import {
+  type Adapter,
+  byteLength,
+  bytesOf,
+  castTo,
+  fromBytes,
+  lookup,
+  type MatrixPlace,
+  type Model,
+  nest,
+  sameShape,
+  scope,
+  showShape,
+  sizesOf,
+  type Synchronous,
+  Tensor,
+} from "../core/mod.ts";
+import { multiply } from "../ops/mod.ts";
+import { type GgufLora, ggufLora, ggufLoraContent } from "../formats/gguf_adapter.ts";
+import { openGguf } from "../formats/gguf.ts";
+import { writeGguf } from "../formats/gguf_write.ts";
+import { shortNames } from "../formats/peft_targets.ts";
+import type { JsonObject, StoredTensor, WritableTensor } from "../formats/tensor_file.ts";
+import { lora, type LoraOptions } from "../methods/lora.ts";
+import { type LoraForm, loraForm, type LoraLayer } from "../methods/lora_form.ts";
+import type { Limit } from "../methods/to_lora.ts";
+import { matrixPlaces } from "./peft_layout.ts";
+
+/**
+ * Writes an adapter as a GGUF file. Factors are f32, as they are; where the layers' scales differ by more than alpha / r
+ * can say, B takes the rest.
+ *
+ * @param limit How far to cut a method that is no low-rank product.
+ * @throws {TypeError} when the adapter cannot be LoRA, or llama.cpp would not apply a part of it.
+ */
+export async function saveGgufAdapter(
+  path: string,
+  adapter: Adapter,
+  model: Model,
+  limit?: Limit,
+): Promise<void> {
+  const form = await loraForm(model, adapter, limit);
+  try {
+    for (const { place } of form.layers) checkTies(model, place);
+    const alpha = alphaOf(form);
+    const layers = form.layers.map((layer) => ({
+      path: layer.place.path,
+      a: writable(layer.a, 1),
+      b: writable(layer.b, loraAlpha(layer) === alpha ? 1 : layer.scale * layer.a.shape[0]! / alpha),
+    }));
+    const { fields, tensors } = ggufLoraContent({ alpha, layers }, model.config as JsonObject, {
+      name: adapter.name ?? adapter.method.name,
+      ...model.source !== undefined && { base: nameOf(model.source) },
+    });
+    await writeGguf(path, fields, tensors);
+  } finally {
+    form.dispose();
+  }
+}
+
+/**
+ * Loads a GGUF file's adapter for a model, as LoRA. Parameters are f32 and the caller's.
+ *
+ * @throws {TypeError} when the file is no LoRA adapter for the model's architecture.
+ * @throws {RangeError} when a layer is not in the model or has another shape.
+ */
+export function loadGgufAdapter(path: string, model: Model): Adapter {
+  const file = openGguf(path);
+  try {
+    const found = ggufLora(file, model.config as JsonObject);
+    const layers = found.layers.map(({ path: at, a, b }) => ({
+      place: placeOf(path, model, at, a, b),
+      a,
+      b,
+    }));
+    const params = scope(() =>
+      nest<Tensor>(
+        layers.flatMap(({ place, a, b }) =>
+          [[`${place.path}.a`, loaded(a, model)], [`${place.path}.b`, loaded(b, model)]] as const
+        ),
+      ) as Synchronous<Adapter["params"]>
+    );
+    return { name: "default", method: lora(optionsOf(found, model)), params };
+  } finally {
+    file.close();
+  }
+}
+
+/** alpha with which most layers keep their B: s r of the layers, where it is one number. */
+function alphaOf({ layers }: LoraForm): number {
+  const counts = new Map<number, number>();
+  for (const alpha of layers.map(loraAlpha)) counts.set(alpha, (counts.get(alpha) ?? 0) + 1);
+  counts.delete(0); // llama.cpp reads 0 as "no scale"
+  return [...counts].reduce((best, next) => next[1] > best[1] ? next : best, [1, 0])[0];
+}
+
+/** s r, as the f32 number that a file holds. */
+function loraAlpha({ scale, a }: LoraLayer): number {
+  return Math.fround(scale * a.shape[0]!);
+}
+
+/** llama.cpp has one matrix for a tied pair: it finds no `output.weight`, and would use an embedding's factors for both. */
+function checkTies(model: Model, place: MatrixPlace): void {
+  const head = model.spec.heads.find(({ path, tiedTo }) =>
+    tiedTo !== undefined && [path, tiedTo].includes(place.path) &&
+    !(lookup(model.weights, `${path}.weight`) instanceof Tensor)
+  );
+  if (head !== undefined) {
+    throw new TypeError(
+      `Cannot write this adapter to GGUF: it adapts "${place.path}", and "${head.path}" is tied to "${head.tiedTo}", which ` +
+        "llama.cpp cannot adapt apart; merge the adapter and save the model",
+    );
+  }
+}
+
+/** A folder's or hub id's last name. */
+function nameOf(source: string): string {
+  return source.replace(/[/\\]+$/, "").split(/[/\\]/).at(-1)!.replace(/\.gguf$/, "");
+}
+
+function placeOf(file: string, model: Model, path: string, a: StoredTensor, b: StoredTensor): MatrixPlace {
+  const place = matrixPlaces(model.spec).find((place) => place.path === path);
+  if (place === undefined) throw new RangeError(`Cannot load "${file}": the model has no layer "${path}"`);
+  const { inFeatures, outFeatures } = sizesOf(place);
+  const rank = b.shape[1]!;
+  const wrong = [[a, [rank, inFeatures]] as const, [b, [outFeatures, rank]] as const]
+    .find(([t, expected]) => !sameShape(t.shape, expected));
+  if (wrong !== undefined) {
+    throw new RangeError(
+      `Cannot load "${file}" for this model: "${wrong[0].name}" of "${path}": expected ${
+        showShape(wrong[1])
+      } but found ${showShape(wrong[0].shape)}`,
+    );
+  }
+  return place;
+}
+
+/** Options under which s is alpha / r of each layer. */
+function optionsOf({ alpha, layers }: GgufLora, model: Model): LoraOptions {
+  const paths = layers.map(({ path }) => path);
+  const ranks = layers.map(({ b }) => b.shape[1]!);
+  const rank = Math.max(...ranks);
+  const byPath = (of: (rank: number) => number): Record<string, number> =>
+    Object.fromEntries(layers.flatMap(({ path }, i) => ranks[i] === rank ? [] : [[path, of(ranks[i]!)]]));
+  const [rankPattern, alphaPattern] = [byPath((r) => r), alpha === undefined ? byPath((r) => r) : {}];
+  return {
+    rank,
+    alpha: alpha ?? rank,
+    targets: shortNames(paths, matrixPlaces(model.spec).map((place) => place.path)),
+    ...Object.keys(rankPattern).length > 0 && { rankPattern },
+    ...Object.keys(alphaPattern).length > 0 && { alphaPattern },
+  };
+}
+
+function loaded(stored: StoredTensor, { backend }: Model): Tensor {
+  return castTo(fromBytes(stored.read(), stored.shape, stored.dtype, backend), "f32");
+}
+
+/** A factor to be multiplied when its turn comes. */
+function writable(t: Tensor, factor: number): WritableTensor {
+  return {
+    name: "",
+    dtype: "f32",
+    shape: t.shape,
+    byteLength: byteLength("f32", t.shape),
+    read: async () => {
+      if (t.dtype === "f32" && factor === 1) return await bytesOf(t);
+      const made = scope(() => multiply(castTo(t, "f32"), factor));
+      const bytes = await bytesOf(made);
+      made.storage.free();
+      return bytes;
+    },
+  };
+}
