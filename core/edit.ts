@@ -31,6 +31,11 @@ export interface PassCall {
   readonly ids: Tensor;
   /** f32 [b, s], 0 on padding. */
   readonly mask: Tensor | undefined;
+  /**
+   * f32 [b, t], 1 on tokens that are read and 0 on those to be written, where labels tell them apart: in a causal model's
+   * training, the tokens before the first label. undefined when all count as read.
+   */
+  readonly given?: Tensor | undefined;
   /** Values computed earlier in this pass (or in its prepass) by name. */
   signal(name: string): Tensor;
 }
@@ -89,6 +94,8 @@ export interface SideCall extends PassCall {
   readonly states: Tensor;
   /** A block's output [b, t, d], untracked; −1 is the embedding. */
   tap(layer: number): Tensor;
+  /** A weight of the base by its path, as stored, untracked. @throws {RangeError} when there is none. */
+  weight(path: string): Tensor;
   /**
    * Runs a block of this architecture over other (smaller) weights, which stand under the names that a block of the
    * model has ("self_attn.q_proj.weight"). `name` tells the side network's blocks apart in the cache.

@@ -4,6 +4,7 @@
  */
 import {
   type Batch,
+  type Branch,
   type Cache,
   callAt,
   checkpoint,
@@ -11,6 +12,7 @@ import {
   editsAt,
   type ForwardOptions,
   key as keyOf,
+  lookup,
   type Model,
   type Pass,
   prefixPositions,
@@ -21,14 +23,14 @@ import {
   type Site,
   type States,
   type Synchronous,
-  type Tensor,
+  Tensor,
   type Tree,
   weightPass,
   withoutEdits,
 } from "../core/mod.ts";
 import { broadcastTo, concat, integers, reshape, slice } from "../ops/mod.ts";
 import { below } from "./site.ts";
-import { checkBatch, maskOf, packing, positionsOf } from "./stack_batch.ts";
+import { checkBatch, givenOf, maskOf, packing, positionsOf } from "./stack_batch.ts";
 import { filledSlots } from "./stack_slots.ts";
 
 /** The parts in which stacks differ. `C` is what all blocks of a pass share (rotary tables, distances). */
@@ -85,6 +87,7 @@ export function stackStates<C>(
     phase: options.train ? "train" : past > 0 ? "decode" : "prompt",
     ids,
     mask: maskOf(batch, options.cache, prompts, model),
+    given: givenOf(batch, model),
     bias: packing(batch, prompts, model),
     cache: options.cache,
     keep: options.keepCache ?? options.cache !== undefined ? new Map() : undefined,
@@ -123,7 +126,7 @@ export function stackStates<C>(
   const cut = parts.prompts === "kept" ? 0 : prompts;
   const finished = parts.finish(pass, root, cut > 0 ? slice(x, 1, cut, cut + t) : x);
   const block = (site: Site, y: Tensor): Tensor => runBlock(pass, site, y, shared, parts, options);
-  const states = beside(pass, stack, finished, block, cut, parts);
+  const states = beside(pass, model.weights, stack, finished, block, cut, parts);
   return { states, cache: nextCache(pass, past + prompts + t, prepass?.cache), mask: pass.mask };
 }
 
@@ -173,6 +176,7 @@ function prepassStates<C>(
 /** Lets side networks put their own states in place of the stack's. */
 function beside<C>(
   pass: Pass,
+  base: Branch,
   stack: Site,
   finished: Tensor,
   block: (site: Site, y: Tensor) => Tensor,
@@ -190,11 +194,18 @@ function beside<C>(
         }
         return tap;
       },
+      weight: (path) => detach(weightAt(base, path)),
       block: (weights: Tree, y, name) =>
         block({ branch: weights, path: `${edit.path}.side.${i}.${name}` }, y),
       finish: (weights: Tree, y) =>
         parts.finish(pass, rootOf(weights), cut > 0 ? slice(y, 1, cut, y.shape[1]!) : y),
     }), finished);
+}
+
+function weightAt(base: Branch, path: string): Tensor {
+  const leaf = lookup(base, path);
+  if (leaf instanceof Tensor) return leaf;
+  throw new RangeError(`The weights have no "${path}"`);
 }
 
 function nextCache(pass: Pass, length: number, prepass: Cache | undefined): Cache | undefined {

@@ -39,6 +39,21 @@ export function maskOf(
   return concat([...past, now], 1);
 }
 
+/**
+ * f32 [b, t], 1 on the tokens of a causal model's row that stand before its first label; undefined when labels begin with the
+ * text in every row, or the model reads labels otherwise. A row whose labels begin with the text counts whole.
+ */
+export function givenOf({ labels, inputIds }: Batch, model: Model): Tensor | undefined {
+  if (labels === undefined || model.architecture.labels(model) !== "next") return undefined;
+  const first = labels.map((row, i) => {
+    const found = typeof row === "number" ? -1 : row.findIndex((id, j) => j > 0 && id !== -100);
+    return found > 1 ? found : inputIds[i]!.length;
+  });
+  if (first.every((n, i) => n === inputIds[i]!.length)) return undefined;
+  const flat = inputIds.flatMap((row, i) => row.map((_, j) => j < first[i]! ? 1 : 0));
+  return reshape(fromRows([flat], model), [inputIds.length, inputIds[0]!.length]);
+}
+
 /** 0 between tokens of one packed text, −1e9 across texts: [b, 1, t, s]. */
 export function packing(batch: Batch, prompts: number, model: Model): Tensor | undefined {
   if (batch.segmentIds === undefined) return undefined;

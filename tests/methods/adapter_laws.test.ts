@@ -1,13 +1,25 @@
 /** Adapters and hybrids obey the laws of methods (methods.md, sections 1, 6 and 8). */
-import type { Counts, Method, Model } from "../../core/mod.ts";
 import {
+  type Counts,
+  keep,
+  type Method,
+  type Model,
+  scope,
+  type Synchronous,
+  type Tree,
+} from "../../core/mod.ts";
+import {
+  adapterFusion,
   compacter,
   compacterPlusPlus,
   houlsby,
+  invertibleAdapter,
   kronaB,
   kronaBres,
+  loreft,
   mam,
   parallelAdapter,
+  pfeiffer,
   phmAdapter,
   unipelt,
 } from "../../methods/mod.ts";
@@ -123,4 +135,53 @@ methodLaws("unipelt()", {
         sum(targets.map((p) => 2 * (p.inFeatures + p.outFeatures))),
     };
   },
+});
+
+for (const ends of ["tied", "apart"] as const) {
+  methodLaws(`loreft() with ends ${ends}`, {
+    method: just(loreft({ rank: 3, first: 1, last: 2, ends, dropout: 0.2 })),
+    atInit: "other",
+    merges: "no",
+    looksAhead: true, // where a text ends
+    // 2 r d + r.
+    counts: () => added((ends === "tied" ? 1 : 2) * LAYERS * (2 * 3 * D + 3)),
+  });
+}
+methodLaws("loreft() with free rows and nothing subtracted", {
+  method: just(loreft({ rank: 2, first: 2, last: 0, rows: "free", subtracts: "nothing" })),
+  atInit: "other",
+  merges: "no",
+  looksAhead: true,
+  counts: () => added(LAYERS * (2 * 2 * D + 2)),
+});
+
+/** Of three adapters fresh for a model. */
+const fusing = (model: Model): Made => {
+  const methods = [
+    pfeiffer({ reduction: 4, activation: "gelu" }),
+    pfeiffer({ reduction: 6, activation: "tanh" }),
+  ];
+  const trained = methods.map((method, i) =>
+    keep(scope((): Synchronous<Tree> => method.init({ model, key: i }) as Synchronous<Tree>))
+  );
+  const adapters = Object.fromEntries(
+    methods.map((method, i) => [`task${i}`, { method, params: trained[i]!.tree }]),
+  );
+  return {
+    method: adapterFusion({ adapters, dropout: 0.1 }),
+    dispose: () => trained.forEach((root) => root.dispose()),
+  };
+};
+methodLaws("adapterFusion()", {
+  method: fusing,
+  atInit: "other",
+  merges: "no",
+  counts: () => ({ trainable: LAYERS * (3 * D * D + 2 * D), changed: 0 }),
+});
+
+methodLaws("invertibleAdapter()", {
+  method: just(invertibleAdapter({ activation: "tanh" })),
+  atInit: "other",
+  merges: "no",
+  counts: () => ({ added: 2 * (6 * 3 + 3 + 3 * 6 + 6), trainable: 2 * (6 * 3 + 3 + 3 * 6 + 6) }),
 });

@@ -39,6 +39,11 @@ def padded_right(batch):
     return batch | {"attention_mask": (torch.arange(batch["attention_mask"].shape[1])[None] < lengths).long()}
 
 
+def no_prompt(batch):
+    """The library edits the ends of prompt and answer together, so here all is one text."""
+    return batch | {"labels": batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)}
+
+
 def our_path(name):
     """The path of a parameter of a module: places."""
     for theirs, ours in [("adapters.a.adapter_down.0", "down"), ("adapters.a.adapter_up", "up"), ("adapters.a.scaling", "scale"),
@@ -155,12 +160,17 @@ def case(base, kind, config, rename=plain, fused=None, noise=0.2):
     m.eval()
     if base == "t5_square":
         true_distances(m, 3)
+    if rename is invertible:  # models with heads of transformers' lack the way back
+        m.get_output_embeddings().register_forward_pre_hook(
+            lambda _, args: (m.base_model.get_invertible_adapter()(args[0], rev=True), *args[1:]))
     batch = padded_right(batch_of(base)) if rename is reft else batch_of(base)
+    batch = no_prompt(batch) if rename is reft and base == "llama" else batch
     out = m(**batch)
-    out.loss.backward()
+    penalty = m.base_model.get_fusion_regularization_loss() if fused else 0
+    (out.loss + penalty).backward()
     tensors = {"logits": out.logits, "loss": out.loss.reshape(1)}
     if fused:
-        tensors["penalty"] = m.base_model.get_fusion_regularization_loss().reshape(1)
+        tensors["penalty"] = penalty.reshape(1)
     for n, p in {**frozen, **trained}.items():
         for ours, t in rename(m, n, p).items():
             tensors[f"param.{ours}"] = t
