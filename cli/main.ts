@@ -7,6 +7,7 @@
 import metadata from "../deno.json" with { type: "json" };
 import { type Command, newProgram, Option, rare, runProgram } from "./arguments.ts";
 import { compare } from "./compare.ts";
+import { convert } from "./convert.ts";
 import { evaluate } from "./evaluate.ts";
 import { finetune } from "./finetune.ts";
 import { generate } from "./generate.ts";
@@ -22,7 +23,9 @@ export function graftProgram(): Command {
     "Parameter-efficient fine-tuning of language models, on your own machine.",
     metadata.version,
   );
-  for (const register of [finetune, compare, generate, evaluate, merge, quantize, inspect]) register(program);
+  for (const register of [finetune, compare, generate, evaluate, merge, quantize, convert, inspect]) {
+    register(program);
+  }
   for (const command of program.commands) {
     command.addOption(rare(new Option("--debug", "print the stack of an error")));
   }

@@ -50,7 +50,7 @@ export async function saveGgufAdapter(
       b: writable(layer.b, loraAlpha(layer) === alpha ? 1 : layer.scale * layer.a.shape[0]! / alpha),
     }));
     const { fields, tensors } = ggufLoraContent({ alpha, layers }, model.config as JsonObject, {
-      name: adapter.name ?? adapter.method.name,
+      name: adapter.name === undefined || adapter.name === "default" ? adapter.method.name : adapter.name,
       ...model.source !== undefined && { base: nameOf(model.source) },
     });
     await writeGguf(path, fields, tensors);

@@ -1,0 +1,82 @@
+/** `graft convert`: an adapter or a model in another program's format. */
+import { localSource, type ModelFlags, modelFlags } from "./load.ts";
+import { inspectPath } from "../io/inspect.ts";
+import { choice, type Command, integer, number, UsageError } from "./arguments.ts";
+import { ADAPTER_FORMATS, convertAdapter } from "./convert_adapter.ts";
+import { convertModel, MODEL_DTYPES, MODEL_FORMATS } from "./convert_model.ts";
+
+/** What the command was given. */
+export interface ConvertFlags extends ModelFlags {
+  readonly to?: string;
+  readonly name?: string;
+  readonly rank?: number;
+  readonly error?: number;
+  readonly dtype?: string;
+  readonly requantize?: true;
+  readonly overwrite?: true;
+  readonly json?: true;
+}
+
+/** Registers the command. */
+export function convert(program: Command): void {
+  modelFlags(
+    program.command("convert")
+      .description("Write an adapter or a model in another format, for PEFT, transformers or llama.cpp")
+      .argument("<source>", "adapter or model: folder, .gguf file or hub id")
+      .argument("<target>", "new folder, or new file that ends in .gguf"),
+  )
+    .addOption(
+      choice("--to <format>", "default by the target: gguf for a file; for a folder peft, or safetensors", [
+        ...ADAPTER_FORMATS,
+        ...MODEL_FORMATS.filter((format) => format !== "gguf"),
+      ]),
+    )
+    .option("--name <name>", "which adapter of a folder that holds several")
+    .option("--rank <r>", "write any mergeable adapter as LoRA of this rank", integer())
+    .option(
+      "--error <e>",
+      "write any mergeable adapter as LoRA of the least rank with this relative error",
+      number({ from: 0, below: 1 }),
+    )
+    .addOption(
+      choice(
+        "--dtype <type>",
+        "of a model's weights; default as stored where the format has it",
+        MODEL_DTYPES,
+      ),
+    )
+    .option("--requantize", "allow weights that are quantized already, which loses precision twice")
+    .option("--overwrite", "replace an existing target")
+    .option("--json", "print JSON")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  graft convert my-adapter adapter.gguf --model HuggingFaceTB/SmolLM2-135M\n" +
+        "  graft convert my-dora small.gguf --model base --error 0.05\n" +
+        "  graft convert model.gguf folder --to bitsandbytes --dtype nf4_double --requantize",
+    )
+    .action((source: string, target: string, flags: ConvertFlags) => run(source, target, flags));
+}
+
+async function run(given: string, target: string, flags: ConvertFlags): Promise<void> {
+  if (flags.rank !== undefined && flags.error !== undefined) {
+    throw new UsageError("Expected --rank or --error but found both");
+  }
+  const source = await localSource(given);
+  const found = await inspectPath(source);
+  switch (found.kind) {
+    case "model":
+      return await convertModel(source, found, target, flags);
+    case "adapter":
+      return await convertAdapter(source, found, target, flags);
+    case "adapters": {
+      const chosen = found.adapters.find(({ name }) => name === flags.name);
+      if (chosen !== undefined) return await convertAdapter(source, chosen, target, flags);
+      const names = found.adapters.map(({ name }) => name ?? "default").join(", ");
+      throw new UsageError(`"${given}" holds the adapters ${names}: say which with --name`);
+    }
+    case "tensors":
+      throw new TypeError(`Cannot convert "${given}": it holds tensors, but neither a model nor an adapter`);
+    default:
+      return found satisfies never;
+  }
+}

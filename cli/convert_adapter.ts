@@ -1,0 +1,103 @@
+/** `graft convert` of adapters: HF PEFT folders and GGUF files, of the method's own kind or as LoRA. */
+import { type Adapter, dispose, leaves, type Model } from "../core/mod.ts";
+import type { AdapterDescription } from "../io/inspect.ts";
+import { loadAdapter } from "../io/load_adapter.ts";
+import { newOutput } from "../io/new_output.ts";
+import { saveAdapter } from "../io/save_adapter.ts";
+import { type Approximation, type Limit, toLora } from "../methods/mod.ts";
+import { UsageError } from "./arguments.ts";
+import type { ConvertFlags } from "./convert.ts";
+import { openModel } from "./load.ts";
+import { note, print, printJson, showCount } from "./output.ts";
+
+/** What adapters can be written as. */
+export const ADAPTER_FORMATS = ["peft", "gguf"] as const;
+
+/** Converts one. */
+export async function convertAdapter(
+  source: string,
+  found: AdapterDescription,
+  target: string,
+  flags: ConvertFlags,
+): Promise<void> {
+  const format = formatOf(target, flags);
+  const place = newOutput(target, flags.overwrite ?? false);
+  const opened = await openModel(flags);
+  try {
+    const { model } = opened;
+    if (found.base !== undefined && found.base !== model.source && !flags.json) {
+      note(`The adapter names "${found.base}" as its base; here it is put on "${model.source}"`);
+    }
+    // A target holds one adapter, so the name that told it from others is dropped.
+    const { name: _, ...adapter } = await loadAdapter(source, model, {
+      ...flags.name !== undefined && { name: flags.name },
+    });
+    const limit = limitOf(flags);
+    const cut = limit === undefined ? undefined : await cutTo(model, adapter, limit);
+    const written = cut?.adapter ?? adapter;
+    await place.write((path) => saveAdapter(path, written, model, { format }));
+    report(target, format, adapter, written, cut, flags);
+    dispose([adapter.params, ...cut ? [cut.adapter.params] : []]);
+  } finally {
+    opened.close();
+  }
+}
+
+function formatOf(target: string, flags: ConvertFlags): typeof ADAPTER_FORMATS[number] {
+  if (flags.dtype !== undefined || flags.requantize) {
+    throw new UsageError("Cannot use --dtype or --requantize with an adapter: its factors stay f32");
+  }
+  const file = target.endsWith(".gguf");
+  const asked = flags.to ?? (file ? "gguf" : "peft");
+  const format = ADAPTER_FORMATS.find((known) => known === asked);
+  if (format === undefined) throw new UsageError(`Cannot write an adapter as ${asked}: choose peft or gguf`);
+  if (file !== (format === "gguf")) {
+    throw new UsageError(
+      format === "gguf"
+        ? "Cannot write a GGUF adapter into a folder: give a target that ends in .gguf"
+        : `Cannot write ${format} into a .gguf file: give a folder as target`,
+    );
+  }
+  return format;
+}
+
+function limitOf({ rank, error }: ConvertFlags): Limit | undefined {
+  return rank !== undefined ? { rank } : error !== undefined ? { error } : undefined;
+}
+
+async function cutTo(model: Model, adapter: Adapter, limit: Limit): Promise<Approximation> {
+  return await toLora(model, adapter, limit);
+}
+
+function report(
+  target: string,
+  format: string,
+  adapter: Adapter,
+  written: Adapter,
+  cut: Approximation | undefined,
+  { json }: ConvertFlags,
+): void {
+  const parameters = leaves(written.params).reduce((n, [, t]) => n + t.size, 0);
+  const method = adapter.method.name;
+  if (json) {
+    return printJson({
+      kind: "adapter",
+      target,
+      format,
+      method,
+      parameters,
+      ...cut && { lora: { error: cut.error, errors: cut.errors } },
+    });
+  }
+  const what = cut === undefined
+    ? method
+    : `${method} as LoRA of rank ${rankText(cut.adapter)}, relative error ${cut.error.toPrecision(3)}`;
+  print(`${target}: ${what}, ${showCount(parameters)} parameters, as ${format}`);
+}
+
+/** "8", or "2 to 8". */
+function rankText({ method }: Adapter): string {
+  const ranks = Object.values(method.config["rankPattern"] as Readonly<Record<string, number>>);
+  const [least, most] = [Math.min(...ranks), Math.max(...ranks)];
+  return least === most ? String(most) : `${least} to ${most}`;
+}
