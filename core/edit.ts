@@ -203,8 +203,10 @@ export interface PrepassEdit {
   readonly run: Fn<PrepassCall, Tensor>;
 }
 
-/** Any edit. */
-export type Edit = LinearEdit | HiddenEdit | WeightEdit | PrefixEdit | PromptEdit | SideEdit | PrepassEdit;
+/** Any edit; with `row` only for the rows of a batch that name this adapter (see `perRow`). */
+export type Edit =
+  & (LinearEdit | HiddenEdit | WeightEdit | PrefixEdit | PromptEdit | SideEdit | PrepassEdit)
+  & { readonly row?: string };
 
 /** What a hidden edit reads, as its own input and as a gate's. */
 export function reading(call: HiddenCall, reads: HiddenEdit["reads"]): Tensor {

@@ -3,6 +3,7 @@ import { read, scope, type Synchronous, type Tensor, tensor, type Tree, valueAnd
 import {
   add,
   binaryCrossEntropy,
+  concat,
   crossEntropy,
   divide,
   gatherRows,
@@ -18,6 +19,7 @@ import { graft } from "./graft.ts";
 import { labelCount, labelledPositions, rowNumbers } from "./labels.ts";
 import type { Adapter } from "./method.ts";
 import type { Batch, Cache, ForwardOptions, Model } from "./model.ts";
+import { batchRows, byRows, rowGroups } from "./rows.ts";
 
 /** What a pass gives. */
 export interface Output {
@@ -36,8 +38,11 @@ export interface Output {
  */
 export function forward(model: Model, batch: Batch, options: ForwardOptions = {}): Output {
   return scope((): Synchronous<Output> => {
-    const { states, cache } = model.architecture.states(model, batch, options);
-    return { logits: model.architecture.head(model, states, options), cache };
+    const { result, cache } = byRows(model, batch, options, (model, batch, options) => {
+      const { states, cache } = model.architecture.states(model, batch, options);
+      return { result: model.architecture.head(model, states, options), cache };
+    });
+    return { logits: result, cache };
   });
 }
 
@@ -49,7 +54,10 @@ export interface LossOptions extends ForwardOptions {
   readonly labelCount?: number;
 }
 
-/** Scores of the rows or tokens that have a class label [labels, v], and the labels. The head is computed only there. */
+/**
+ * Scores of the rows or tokens that have a class label [labels, v], and the labels, in the batch's order; where rows have
+ * adapters of their own, an adapter after the other. The head is computed only there.
+ */
 export function labelledLogits(
   model: Model,
   batch: Batch,
@@ -61,6 +69,15 @@ export function labelledLogits(
   }
   const { rows, ids } = labelledPositions(batch.labels ?? [], kind);
   if (rows.length === 0) throw new RangeError("Cannot take a loss: no token of the batch has a label");
+  const groups = rowGroups(model, batch);
+  if (groups !== undefined) {
+    const parts = groups.flatMap((group) => {
+      const own = batchRows(batch, group.rows);
+      const none = labelledPositions(own.labels ?? [], kind).rows.length === 0;
+      return none ? [] : [labelledLogits(group.model, own, options)];
+    });
+    return { logits: concat(parts.map(({ logits }) => logits), 0), ids: parts.flatMap(({ ids }) => ids) };
+  }
   const { states } = model.architecture.states(model, batch, options);
   const flat = reshape(states, [-1, states.shape[states.shape.length - 1]!]); // [b·t, d] or [b, d]
   const chosen = gatherRows(checkLabelled(flat, batch), integers(rows, model.backend)); // [labels, d]

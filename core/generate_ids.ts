@@ -11,6 +11,7 @@ import {
 } from "./tensor/mod.ts";
 import { argmax, checkSampler, reshape, type Sampler, sampleToken, slice } from "../ops/mod.ts";
 import type { Batch, Cache, Model } from "./model.ts";
+import { byRows, rowGroups } from "./rows.ts";
 import { prefixPositions } from "./pass.ts";
 import { rootOf } from "./weights.ts";
 
@@ -36,6 +37,8 @@ export interface GenerateIdsOptions {
   readonly sampler?: Sampler;
   /** Seed or key of the sampler's draws, default 0. */
   readonly key?: number | Key;
+  /** The adapter of each prompt, under `perRow`; null for none. */
+  readonly rows?: readonly (string | null)[];
   /** Ids that end a text, default those that the model's config and tokenizer name. */
   readonly eos?: number | readonly number[];
   /** Hears of every token at once. */
@@ -90,11 +93,13 @@ export async function continued(
   const rows: number[][] = prompts.map(() => []);
   if (maxNewTokens === 0) return rows;
   const ends = endsOf(model, options.eos);
-  const context = contextOf(model) - prefixPositions(rootOf(model.weights));
+  const first = promptBatch(model, prompts, options.rows);
+  const models = rowGroups(model, first)?.map((group) => group.model) ?? [model];
+  const context = contextOf(model) -
+    Math.max(...models.map(({ weights }) => prefixPositions(rootOf(weights))));
   const seed = keyOf(options.key ?? 0);
   const open = new Set(rows.keys());
 
-  const first = promptBatch(model, prompts);
   const start = scope((): Synchronous<Step> => step(model, first, sampler, undefined));
   const root = keep(start);
   try {
@@ -126,13 +131,15 @@ interface Step {
 /** One pass; the head is computed for each row's last token alone. */
 function step(model: Model, batch: Batch, sampler: Sampler | undefined, cache: Cache | undefined): Step {
   const options = { keepCache: true, ...cache && { cache } };
-  const { states, cache: next } = model.architecture.states(model, batch, options);
+  const { result: logits, cache: next } = byRows(model, batch, options, (model, batch, options) => {
+    const { states, cache } = model.architecture.states(model, batch, options);
+    const [b, t, d] = states.shape as [number, number, number];
+    const last = reshape(slice(states, 1, t - 1, t), [b, d]);
+    return { result: model.architecture.head(model, last, options), cache }; // [b, v]
+  });
   if (next === undefined) {
     throw new TypeError(`Cannot generate with ${model.architecture.name}: it keeps no cache`);
   }
-  const [b, t, d] = states.shape as [number, number, number];
-  const last = reshape(slice(states, 1, t - 1, t), [b, d]);
-  const logits = model.architecture.head(model, last, options); // [b, v]
   return { scores: sampler === undefined ? argmax(logits) : logits, cache: next };
 }
 
@@ -160,7 +167,11 @@ const longest = (prompts: readonly (readonly number[])[]): number =>
  * Padded on the left, so that every row goes on at the same place; positions count a row's own tokens. A model with a
  * decoder of its own reads the prompts padded on the right and decodes from its start token.
  */
-function promptBatch(model: Model, prompts: readonly (readonly number[])[]): Batch {
+function promptBatch(
+  model: Model,
+  prompts: readonly (readonly number[])[],
+  rows: Batch["rows"],
+): Batch {
   const width = longest(prompts);
   const start = model.architecture.decoderStart?.(model);
   const padded = (row: readonly number[], value: (id: number, i: number) => number): readonly number[] => {
@@ -174,6 +185,7 @@ function promptBatch(model: Model, prompts: readonly (readonly number[])[]): Bat
       ...start === undefined && { positionIds: prompts.map((row) => padded(row, (_, i) => i)) },
     },
     ...start !== undefined && { decoderInputIds: prompts.map(() => [start]) },
+    ...rows && { rows },
   };
 }
 
@@ -185,8 +197,12 @@ function tokenBatch(
   n: number,
 ): Batch {
   const next = ids.map((id) => [id]);
-  if (first.decoderInputIds !== undefined) return { inputIds: first.inputIds, decoderInputIds: next };
+  const named = first.rows && { rows: first.rows };
+  if (first.decoderInputIds !== undefined) {
+    return { inputIds: first.inputIds, decoderInputIds: next, ...named };
+  }
   return {
+    ...named,
     inputIds: next,
     ...first.positionIds && { positionIds: prompts.map((row) => [row.length + n - 1]) },
   };

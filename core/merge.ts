@@ -119,6 +119,9 @@ function rewritten<M extends Model>(model: M, editsOf: () => readonly Edit[], op
 
 /** An edit that was grafted earlier would fold after the merged one: another function. */
 function refuseGrafted(edit: Edit, model: Model): void {
+  if (edit.row !== undefined) {
+    throw new TypeError(`Cannot merge adapters by rows: merge the adapter "${edit.row}" alone`);
+  }
   const path = edit.kind === "weight" ? edit.path.replace(/(^|\.)[^.]*$/, "") : edit.path;
   const branch = lookup(model.weights, path);
   if (branch !== undefined && !(branch instanceof Tensor) && (branch[EDITS]?.length ?? 0) > 0) {

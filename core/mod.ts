@@ -27,6 +27,7 @@ export * from "./coding_error.ts";
 export * from "./compose.ts";
 export * from "./scaled.ts";
 export * from "./gated.ts";
+export { perRow } from "./rows.ts";
 export * from "./forward.ts";
 export * from "./observe.ts";
 export * from "./generate_ids.ts";

@@ -24,6 +24,8 @@ export interface Batch {
   readonly tokenTypeIds?: readonly (readonly number[])[];
   /** [b][u] what a decoder of its own has read so far; default: the labels shifted right, as in transformers. */
   readonly decoderInputIds?: readonly (readonly number[])[];
+  /** [b] the adapter of each row, under `perRow`; null for none. */
+  readonly rows?: readonly (string | null)[];
   /** As the model reads them: `LabelKind`. Labels of causal models are shifted inside, as in transformers. */
   readonly labels?: Labels;
 }
@@ -38,6 +40,12 @@ export interface Cache {
   readonly prepass?: Cache | undefined;
   /** What a decoder of its own needs of the encoder besides cached keys and values. */
   readonly memory?: { readonly mask: Tensor | undefined } | undefined;
+  /** Where rows have adapters of their own: a cache for each group of rows, and nothing in the fields above. */
+  readonly rows?: readonly {
+    readonly name: string | null;
+    readonly rows: readonly number[];
+    readonly cache: Cache;
+  }[];
 }
 
 /** How to run a pass. */

@@ -13,6 +13,7 @@ import {
   lossAndGradients,
   memory,
   merge,
+  perRow,
   read,
   scope,
   type Synchronous,
@@ -123,6 +124,31 @@ export const LAWS: Readonly<Record<string, Law>> = {
       "a composition and grafting one by one",
     );
     for (const [, t] of [...leaves(p), ...leaves(q)]) t.storage.free();
+  },
+
+  "rows of one batch under adapters of their own are as each row alone": async (subject) => {
+    const { model, adapter, fresh, batch, key } = subject;
+    const method = lora({ rank: 1, targets: "all-linear", initialization: "none" });
+    const other = { method, params: method.init({ model, key }) };
+    const adapters: Readonly<Record<string, Adapter>> = { one: adapter, two: fresh, three: other };
+    const twice = <T>(rows: readonly T[]): readonly T[] => [...rows, ...rows];
+    const rows = twice(batch.inputIds).map((_, i) => ["one", null, "three", "two", "one"][(i + key.a) % 5]!);
+    const { inputIds, attentionMask } = batch;
+    const together = await logitsOf(graft(model, perRow(adapters)), {
+      inputIds: twice(inputIds),
+      attentionMask: twice(attentionMask!),
+      rows,
+    });
+    const n = together.length / rows.length;
+    for (const [i, name] of rows.entries()) {
+      const alone = {
+        inputIds: [twice(inputIds)[i]!],
+        attentionMask: [twice(attentionMask!)[i]!],
+      };
+      const expected = await logitsOf(name === null ? model : graft(model, adapters[name]!), alone);
+      assertClose(together.subarray(i * n, (i + 1) * n), expected, 1e-5, `row ${i}, ${name}`);
+    }
+    free([other.params]);
   },
 
   "gradients are finite differences of the loss": async (subject, { unlikeDifferences }) => {
