@@ -1,9 +1,13 @@
 /** Adapters and hybrids obey the laws of methods (methods.md, sections 1, 6 and 8). */
 import {
   type Counts,
+  dispose,
   keep,
+  key,
+  leaves,
   type Method,
   type Model,
+  nest,
   scope,
   type Synchronous,
   type Tree,
@@ -16,13 +20,16 @@ import {
   invertibleAdapter,
   kronaB,
   kronaBres,
+  lora,
   loreft,
   mam,
   parallelAdapter,
   pfeiffer,
   phmAdapter,
+  sparseAdapter,
   unipelt,
 } from "../../methods/mod.ts";
+import { less, normal } from "../../ops/mod.ts";
 import type { Made } from "../support/subject.ts";
 import { methodLaws } from "../support/method_laws.ts";
 
@@ -184,4 +191,40 @@ methodLaws("invertibleAdapter()", {
   atInit: "other",
   merges: "no",
   counts: () => ({ added: 2 * (6 * 3 + 3 + 3 * 6 + 6), trainable: 2 * (6 * 3 + 3 + 3 * 6 + 6) }),
+});
+
+/** A host under a mask of every second number. */
+const halved = (host: Method) => (model: Model): Made => {
+  const params = scope((): Synchronous<Tree> => host.init({ model, key: 0 }) as Synchronous<Tree>);
+  const mask = keep(scope((): Synchronous<Tree> => {
+    const matrices = leaves(params).filter(([, t]) => t.shape.length > 1);
+    return nest(
+      matrices.map(([path, t]) => [path, less(normal(key(path.length), t.shape, t.backend), 0)] as const),
+    ) as Synchronous<Tree>;
+  }));
+  dispose(params);
+  return { method: sparseAdapter({ host, mask: mask.tree }), dispose: () => mask.dispose() };
+};
+methodLaws("sparseAdapter() of houlsby()", {
+  method: halved(houlsby({ reduction: 4, deviation: 0.1 })),
+  atInit: "other",
+  merges: "no",
+  settles: true,
+  counts: () => ({ trainable: 2 * LAYERS * bottleneck(3), changed: 0 }),
+});
+methodLaws("sparseAdapter() of lora()", {
+  method: halved(lora({ rank: 2, initialization: "none" })),
+  atInit: "other",
+  merges: "and unmerges",
+  settles: true,
+  counts: () => ({}),
+});
+methodLaws("sparseAdapter() of mam()", {
+  method: halved(
+    mam({ prefix: { length: 3, network: { hidden: 5 } }, parallel: { reduction: 4, activation: "tanh" } }),
+  ),
+  atInit: "other",
+  merges: "no",
+  settles: true,
+  counts: () => ({}),
 });
