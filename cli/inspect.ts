@@ -78,7 +78,7 @@ function modelFacts(m: ModelDescription): readonly Fact[] {
 }
 
 function adapterText(path: string, a: AdapterDescription): string {
-  const names = { peft: "HF PEFT", adapters: "AdapterHub", gguf: "GGUF" } as const;
+  const names = { peft: "HF PEFT", adapters: "AdapterHub", gguf: "GGUF", graft: "graft" } as const;
   const options = Object.entries(a.options).map((
     [k, v],
   ): Fact => [k, typeof v === "string" ? v : JSON.stringify(v)]);

@@ -5,15 +5,15 @@ export interface AdapterCard {
   /** Hub id or folder of the base. */
   readonly base: string | undefined;
   readonly method: string;
-  /** `peft_type` of the folder. */
-  readonly type: string;
+  /** `peft_type` of the folder; undefined in graft's own form, which no other program reads. */
+  readonly type?: string;
   /** SPDX id or a name such as "llama3". */
   readonly licence?: string;
   /** Parameters that trained, and the base's. */
   readonly trained: number;
   readonly ofBase: number;
-  /** Layers that are adapted. */
-  readonly layers: number;
+  /** Layers that are adapted, where the method changes layers. */
+  readonly layers?: number;
   /** A hash of the training data. */
   readonly data?: string;
   /** The command that made it. */
@@ -29,13 +29,13 @@ export interface AdapterCard {
  * ```
  */
 export function adapterCard(card: AdapterCard): string {
-  const { base, licence, data, command } = card;
+  const { base, licence, data, command, type, layers } = card;
   const share = (100 * card.trained / card.ofBase).toPrecision(3);
   const rows = [
     ["Base", base ?? "not recorded"],
     ["Licence", licence ?? "not stated; the base's terms apply to what is made from it"],
-    ["Method", `${card.method} (PEFT type ${card.type})`],
-    ["Adapted layers", String(card.layers)],
+    ["Method", type === undefined ? card.method : `${card.method} (PEFT type ${type})`],
+    ...layers === undefined ? [] : [["Adapted layers", String(layers)] as const],
     ["Trained parameters", `${grouped(card.trained)}, ${share} % of the base's ${grouped(card.ofBase)}`],
     ...data === undefined ? [] : [["Training data", data] as const],
   ];
@@ -43,10 +43,10 @@ export function adapterCard(card: AdapterCard): string {
     "---",
     ...base === undefined ? [] : [`base_model: ${JSON.stringify(base)}`],
     ...licence === undefined ? [] : [`license: ${JSON.stringify(licence)}`],
-    "library_name: peft",
+    ...type === undefined ? [] : ["library_name: peft"],
     "tags:",
     "- graft",
-    `- ${card.type.toLowerCase()}`,
+    `- ${(type ?? card.method).toLowerCase()}`,
     "---",
     "",
     "# Adapter",
@@ -56,8 +56,12 @@ export function adapterCard(card: AdapterCard): string {
     ...rows.map(([name, value]) => `| ${name} | ${cell(value!)} |`),
     "",
     ...command === undefined ? [] : ["Made with:", "", "```", command.replaceAll("```", "'''"), "```", ""],
-    "Load it in TypeScript with `loadAdapter(folder, model)` of @graft/peft, in Python with",
-    "`PeftModel.from_pretrained(base, folder)`.",
+    ...type === undefined
+      ? ["Load it with `loadAdapter(folder, model)` of @graft/peft; no other program has this form."]
+      : [
+        "Load it in TypeScript with `loadAdapter(folder, model)` of @graft/peft, in Python with",
+        "`PeftModel.from_pretrained(base, folder)`.",
+      ],
     "",
   ].join("\n");
 }

@@ -8,7 +8,7 @@ import { type Contents, contents, exists, readJson } from "./inspect_contents.ts
 /** One adapter of a folder. */
 export interface AdapterDescription extends Contents {
   readonly kind: "adapter";
-  readonly format: "peft" | "adapters" | "gguf";
+  readonly format: "peft" | "adapters" | "gguf" | "graft";
   /** Its subfolder, where it is not the folder's own. */
   readonly name?: string;
   /** As its config names it: "LORA", "IA3", …. */
@@ -36,6 +36,18 @@ export function inspectAdapter(folder: string): AdapterDescription {
   try {
     const counted = contents([...open.tensors.values()]);
     const { peft_type, base_model_name_or_path, target_modules, config: inner, model_name, ...rest } = config;
+    const own = config["graft"];
+    if (isObject(own)) {
+      const { method, config: options, version: _, ...composed } = own;
+      return {
+        kind: "adapter",
+        format: "graft",
+        method: String(method),
+        ...typeof base_model_name_or_path === "string" && { base: base_model_name_or_path },
+        options: said(isObject(options) ? options : composed),
+        ...counted,
+      };
+    }
     const peft = typeof peft_type === "string";
     const inside = isObject(inner) ? inner : {};
     const base = peft ? base_model_name_or_path : model_name;

@@ -24,6 +24,7 @@ import { openSafetensors } from "../formats/safetensors.ts";
 import type { StoredTensor } from "../formats/tensor_file.ts";
 import { download, hubId } from "./hub.ts";
 import { loadGgufAdapter } from "./gguf_adapter.ts";
+import { graftRecord, loadGraftAdapter } from "./graft_adapter.ts";
 import { baseTables } from "./peft_base.ts";
 import { type FolderLayout, folderLayout, type FolderParts, PARTS } from "./peft_layout.ts";
 import { partsOfConfig } from "./peft_options.ts";
@@ -59,6 +60,11 @@ export async function loadAdapter(
 ): Promise<Adapter> {
   if (source.endsWith(".gguf") && await isThere(source)) return ggufAdapter(source, model, options);
   const { folder, name } = await adapterFolder(await localFolder(source, options.name), options.name);
+  const own = await graftRecord(folder);
+  if (own !== undefined) {
+    await weightsPath(folder);
+    return await loadGraftAdapter(folder, own, model, name);
+  }
   const configPath = `${folder}/${PEFT_FILES.config}`;
   const config = readPeftConfig(configPath, await Deno.readFile(configPath));
   const parts = partsOfConfig(config, model);

@@ -29,6 +29,7 @@ import { tokenRows } from "../methods/trainable_tokens.ts";
 import { taskType } from "../models/mod.ts";
 import { adapterCard } from "./adapter_card.ts";
 import { saveGgufAdapter } from "./gguf_adapter.ts";
+import { saveGraftAdapter } from "./graft_adapter.ts";
 import { baseTables, savesBaseTables } from "./peft_base.ts";
 import {
   type FolderLayout,
@@ -42,8 +43,8 @@ import { type AdapterParts, leftOver, partsOfAdapter } from "./peft_parts.ts";
 
 /** How to save an adapter. */
 export interface SaveAdapterOptions {
-  /** Default "gguf" for a path that ends in ".gguf", else "peft". */
-  readonly format?: "peft" | "gguf";
+  /** Default "gguf" for a path that ends in ".gguf", else "peft". "graft" is our own folder, for every method. */
+  readonly format?: "peft" | "gguf" | "graft";
   /**
    * Save what remains of the adapter as plain LoRA, cut to a rank or an error: for programs that know no other method. A
    * GGUF file needs it unless the adapter is made of low-rank products.
@@ -80,10 +81,11 @@ export async function saveAdapter(
     case "gguf":
       return await saveGgufAdapter(await ggufPath(folder, adapter), adapter, model, options.lora);
     case "peft":
+    case "graft":
       break;
     default:
       throw new RangeError(
-        `Cannot save an adapter as "${format satisfies never}": known are "peft" and "gguf"`,
+        `Cannot save an adapter as "${format satisfies never}": known are "peft", "gguf" and "graft"`,
       );
   }
   if (options.lora !== undefined) {
@@ -95,14 +97,11 @@ export async function saveAdapter(
       dispose(cut.adapter.params);
     }
   }
-  const described = partsOfAdapter(adapter, model);
-  const layout = folderLayout(described.parts, model, described.names);
-  checkParams(adapter, layout);
   const name = adapter.name ?? "default";
   if (name !== "default") checkAdapterName(name, modulePaths(model));
   const target = name === "default" ? folder : `${folder.replace(/\/+$/, "")}/${name}`;
-  const { type, fields } = configOf(described, model);
-  const tensors = [...adapterTensors(adapter, layout), ...tableTensors(adapter, described, fields, model)];
+  if (format === "graft") return await saveGraftAdapter(target, adapter, model, options.card);
+  const { described, type, fields, tensors } = peftContent(adapter, model);
   await Deno.mkdir(target, { recursive: true });
   await writeSafetensors(`${target}/${PEFT_FILES.weights}`, tensors);
   await writeTextAtomically(`${target}/${PEFT_FILES.config}`, peftConfigText(type, fields));
@@ -118,6 +117,32 @@ export async function saveAdapter(
     ...options.card,
   });
   await writeTextAtomically(`${target}/README.md`, card);
+}
+
+/** What a PEFT folder of an adapter would hold. */
+function peftContent(adapter: Adapter, model: Model): {
+  readonly described: AdapterParts;
+  readonly type: string;
+  readonly fields: PeftFields;
+  readonly tensors: readonly WritableTensor[];
+} {
+  const described = partsOfAdapter(adapter, model);
+  const layout = folderLayout(described.parts, model, described.names);
+  checkParams(adapter, layout);
+  const { type, fields } = configOf(described, model);
+  const tensors = [...adapterTensors(adapter, layout), ...tableTensors(adapter, described, fields, model)];
+  return { described, type, fields, tensors };
+}
+
+/** Why a PEFT folder cannot hold an adapter; undefined where it can. Writes nothing. */
+export function refusedByPeft(adapter: Adapter, model: Model): string | undefined {
+  try {
+    peftContent(adapter, model);
+    return undefined;
+  } catch (error) {
+    if (error instanceof TypeError || error instanceof RangeError) return error.message;
+    throw error;
+  }
 }
 
 /** The file itself, or one in a folder. */

@@ -1,0 +1,210 @@
+/**
+ * Adapters in graft's own folder, for methods that no other program's folder holds: `adapter_model.safetensors` has the
+ * parameters under their own paths, `adapter_config.json` the method and its options, from which it is built again.
+ *
+ *     { "graft": { "version": 1, "method": "houlsby", "config": { "reduction": 16, … } }, "base_model_name_or_path": … }
+ */
+import {
+  type Adapter,
+  allocate,
+  bytesOf,
+  castTo,
+  compose,
+  fromBytes,
+  leaves,
+  mapTree,
+  type Method,
+  type Model,
+  nest,
+  sameShape,
+  scope,
+  showShape,
+  type Synchronous,
+  type Tensor,
+  trainable,
+  type Tree,
+  weightLeaves,
+} from "../core/mod.ts";
+import { writeTextAtomically } from "../formats/atomic_write.ts";
+import { PEFT_FILES } from "../formats/peft_keys.ts";
+import { openSafetensors } from "../formats/safetensors.ts";
+import { writeSafetensors } from "../formats/safetensors_write.ts";
+import { isObject, parseJson } from "../formats/strict_json.ts";
+import type { StoredTensor } from "../formats/tensor_file.ts";
+import { loftq, type LoftqOptions } from "../methods/mod.ts";
+import { taskType } from "../models/mod.ts";
+import { type AdapterCard, adapterCard } from "./adapter_card.ts";
+import { type Held, methodOfRecord, type MethodRecord, recordOf } from "./method_record.ts";
+import { type JsonOptions, optionsFromJson } from "./option_codec.ts";
+
+const VERSION = 1;
+
+/**
+ * Saves an adapter in graft's own form.
+ *
+ * @throws {TypeError} when its method or an option cannot be written down.
+ * @throws {RangeError} when its parameters are not those of the method on this model, because something narrowed it.
+ */
+export async function saveGraftAdapter(
+  folder: string,
+  adapter: Adapter,
+  model: Model,
+  card: Pick<AdapterCard, "licence" | "data" | "command"> = {},
+): Promise<void> {
+  const { method, params } = adapter;
+  const record = recordOf(method.name, method.config);
+  const own = leaves(params);
+  const masks = new Map<string, Int32Array>();
+  for (const [path, leaf] of own) if (leaf.dtype === "i32") masks.set(path, integersOf(await bytesOf(leaf)));
+  let problems: readonly string[] = [];
+  scope(() => {
+    const again = methodOfRecord(record, heldBy(params, model, masks));
+    problems = differences(again.init({ model, key: 0 }), params);
+  });
+  if (problems.length > 0) {
+    throw new RangeError(
+      `Cannot save ${method.name}, which its options do not describe: ${problems.join("; ")}`,
+    );
+  }
+  await Deno.mkdir(folder, { recursive: true });
+  await writeSafetensors(
+    `${folder}/${PEFT_FILES.weights}`,
+    own.map(([name, leaf]) => ({
+      name,
+      dtype: leaf.dtype,
+      shape: leaf.shape,
+      byteLength: leaf.storage.bytes,
+      read: () => bytesOf(leaf),
+    })),
+  );
+  const config = {
+    graft: { version: VERSION, ...record },
+    base_model_name_or_path: model.source ?? null,
+    task_type: taskType(model),
+  };
+  await writeTextAtomically(`${folder}/${PEFT_FILES.config}`, `${JSON.stringify(config, null, 2)}\n`);
+  const text = adapterCard({
+    base: model.source,
+    method: method.name,
+    trained: leaves(trainable(params)).reduce((n, [, leaf]) => n + leaf.size, 0),
+    ofBase: weightLeaves(model.weights).reduce((n, [, leaf]) => n + leaf.size, 0),
+    ...card,
+  });
+  await writeTextAtomically(`${folder}/README.md`, text);
+}
+
+/** The record of a folder in graft's own form; undefined where the config is another program's. */
+export async function graftRecord(folder: string): Promise<MethodRecord | undefined> {
+  const path = `${folder}/${PEFT_FILES.config}`;
+  const config = parseJson(path, await Deno.readFile(path));
+  const record = isObject(config) ? config["graft"] : undefined;
+  if (record === undefined) return undefined;
+  if (!isObject(record) || typeof record["method"] !== "string") {
+    throw new SyntaxError(`Cannot read ${path}: "graft" must be an object with a "method"`);
+  }
+  const { version, ...rest } = record;
+  if (version !== VERSION) {
+    throw new RangeError(
+      `Cannot read ${path}: it is of version ${JSON.stringify(version)}, and this program reads ${VERSION}`,
+    );
+  }
+  return rest as MethodRecord;
+}
+
+/**
+ * Loads an adapter in graft's own form. LoftQ's base is quantized again, layer by layer, and becomes a part of the adapter.
+ *
+ * @throws {RangeError} when a tensor is missing, unexpected or of the wrong shape; the message names it.
+ */
+export async function loadGraftAdapter(
+  folder: string,
+  record: MethodRecord,
+  model: Model,
+  name: string,
+): Promise<Adapter> {
+  const file = openSafetensors(`${folder}/${PEFT_FILES.weights}`);
+  try {
+    const stored = [...file.tensors.values()];
+    const masks = new Map(stored.filter((t) => t.dtype === "i32").map((t) => [t.name, integersOf(t.read())]));
+    let method: Method | undefined;
+    const params = scope((): Synchronous<Tree> => {
+      const found = nest(stored.map((t) => [t.name, load(t, model)] as const)) as Tree;
+      method = methodOfRecord(record, heldBy(found, model, masks));
+      const fresh = method.init({ model, key: 0 });
+      const problems = differences(fresh, found);
+      if (problems.length > 0) {
+        throw new RangeError(`Cannot load "${folder}" for this model: ${problems.join("; ")}`);
+      }
+      // The fresh tree's order, and its branches without leaves.
+      const byPath = new Map(leaves(found));
+      return mapTree(fresh, (_, path) => byPath.get(path)!) as Synchronous<Tree>;
+    });
+    const loaded: Adapter = { name, method: method!, params };
+    const coded = loftqOptions(record);
+    return coded === undefined ? loaded : await onCodedBase(loaded, coded, model);
+  } finally {
+    file.close();
+  }
+}
+
+const heldBy = (params: Tree, model: Model, masks: ReadonlyMap<string, Int32Array>): Held => ({
+  model,
+  params,
+  at: "",
+  indices: (path) => {
+    const found = masks.get(path);
+    if (found === undefined) throw new RangeError(`The adapter has no integers "${path}"`);
+    return found;
+  },
+});
+
+/** What distinguishes the leaves of two trees, the first of which is right. */
+function differences(expected: Tree, found: Tree): readonly string[] {
+  const shapes = new Map(leaves(expected).map(([path, t]) => [path, t.shape]));
+  const here = new Map(leaves(found).map(([path, t]) => [path, t.shape]));
+  const all = [
+    ...[...shapes.keys()].filter((path) => !here.has(path)).map((path) => `"${path}" is missing`),
+    ...[...here].flatMap(([path, shape]) => {
+      const wanted = shapes.get(path);
+      if (wanted === undefined) return [`"${path}" is not expected`];
+      return sameShape(shape, wanted)
+        ? []
+        : [`"${path}": expected ${showShape(wanted)} but found ${showShape(shape)}`];
+    }),
+  ];
+  return all.length <= 6 ? all : [...all.slice(0, 6), `and ${all.length - 6} more`];
+}
+
+/** LoftQ's options, where it is the method or a part of it. */
+function loftqOptions(record: MethodRecord): JsonOptions | undefined {
+  if ("config" in record && record.method === "loftq") return record.config;
+  const parts = "parts" in record ? Object.values(record.parts) : [];
+  return parts.map(loftqOptions).find((options) => options !== undefined);
+}
+
+async function onCodedBase(tuned: Adapter, options: JsonOptions, model: Model): Promise<Adapter> {
+  const prepared = await loftq(model, optionsFromJson(options) as LoftqOptions);
+  const { method, params } = prepared.base;
+  const base = scope((): Synchronous<Tree> => mapTree(params, copyOf) as Synchronous<Tree>);
+  prepared.dispose();
+  return {
+    ...tuned,
+    method: compose({ base: method, tuned: tuned.method }),
+    params: { base, tuned: tuned.params },
+  };
+}
+
+function copyOf(leaf: Tensor): Tensor {
+  const copy = allocate(leaf.backend, leaf.shape, leaf.dtype);
+  leaf.backend.copy(leaf, copy);
+  return copy;
+}
+
+function load(stored: StoredTensor, { backend }: Model): Tensor {
+  return scope((): Synchronous<Tensor> => {
+    const t = fromBytes(stored.read(), stored.shape, stored.dtype, backend);
+    return ["i32", "u8"].includes(stored.dtype) ? t : castTo(t, "f32");
+  });
+}
+
+const integersOf = (bytes: Uint8Array): Int32Array => new Int32Array(bytes.slice().buffer);

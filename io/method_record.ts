@@ -1,0 +1,154 @@
+/** A method, compositions included, as a JSON record in a folder, and back. */
+import {
+  compose,
+  type Gate,
+  gated,
+  type Json,
+  leaves,
+  lookup,
+  type Method,
+  type Model,
+  scaled,
+  Tensor,
+  type Tree,
+} from "../core/mod.ts";
+import { isObject } from "../formats/strict_json.ts";
+import { adapterFusion, fishMask, only, promptTuning, sentenceGate } from "../methods/mod.ts";
+import { isBuilt, namedMethod } from "./named_method.ts";
+import { type JsonOptions, optionsToJson } from "./option_codec.ts";
+
+/** What a file says of a method. */
+export type MethodRecord =
+  | { readonly method: "compose"; readonly parts: Readonly<Record<string, MethodRecord>> }
+  | { readonly method: "gated"; readonly of: MethodRecord; readonly gate: string }
+  | { readonly method: "scaled"; readonly of: MethodRecord; readonly factor: number }
+  | {
+    readonly method: "adapterFusion";
+    readonly adapters: Readonly<Record<string, MethodRecord>>;
+    readonly config: JsonOptions;
+  }
+  | { readonly method: string; readonly config: JsonOptions };
+
+/** What a method may need beside its record: the parameters that it is for. */
+export interface Held {
+  readonly model: Model;
+  /** The method's own, as stored. */
+  readonly params: Tree;
+  /** The numbers of an integer leaf, by its path from the root; for masks. */
+  indices(path: string): Int32Array;
+  /** Where `params` lie from the root: "" or "part.". */
+  readonly at: string;
+}
+
+/**
+ * The record of a method.
+ *
+ * @throws {TypeError} when a file cannot hold the method or one of its options.
+ */
+export function recordOf(name: string, config: Method["config"]): MethodRecord {
+  if (name.startsWith("gated(")) {
+    const { gate, ...rest } = config;
+    return { method: "gated", of: recordOf(name.slice(6, -1), rest), gate: gateName(gate) };
+  }
+  if (name.startsWith("scaled(")) {
+    const { factor, ...rest } = config;
+    return { method: "scaled", of: recordOf(name.slice(7, -1), rest), factor: factor as number };
+  }
+  if (name.startsWith("compose(")) return { method: "compose", parts: recordsOf(config) };
+  if (name === "adapterFusion") {
+    const { adapters, ...rest } = config;
+    const parts = recordsOf(adapters as Method["config"]);
+    return { method: name, adapters: parts, config: optionsToJson(name, rest) };
+  }
+  if (!isBuilt(name) && !PARTICULAR.includes(name)) {
+    throw new TypeError(`Cannot save "${name}": merge the adapter and save the model instead`);
+  }
+  return { method: name, config: optionsToJson(`the options of ${name}`, config) };
+}
+
+/** Not built from options alone. */
+const PARTICULAR: readonly string[] = ["fishMask", "spot", "classifier"];
+
+function recordsOf(parts: Method["config"]): Readonly<Record<string, MethodRecord>> {
+  return Object.fromEntries(
+    Object.entries(parts).map(([part, value]) => {
+      const { method, ...options } = value as JsonOptions;
+      return [part, recordOf(String(method), options)];
+    }),
+  );
+}
+
+function gateName(gate: Json | undefined): string {
+  const name = isObject(gate) ? gate["name"] : undefined;
+  if (name === "sentenceGate") return name;
+  throw new TypeError(`Cannot save a method under the gate "${name}": known is "sentenceGate"`);
+}
+
+/**
+ * The method of a record.
+ *
+ * @throws {RangeError} when it is unknown, or an option is.
+ * @throws {SyntaxError} when the record is none.
+ */
+export function methodOfRecord(record: MethodRecord, held: Held): Method {
+  if (!isObject(record) || typeof record.method !== "string") {
+    throw new SyntaxError('Expected a record of a method, { "method", "config" }');
+  }
+  if ("parts" in record) {
+    return compose(
+      Object.fromEntries(
+        Object.entries(record.parts).map(([part, inner]) => [part, methodOfRecord(inner, below(held, part))]),
+      ),
+    ) as unknown as Method;
+  }
+  if ("gate" in record) {
+    return gated(methodOfRecord(record.of, below(held, "of")), gateOf(record.gate)) as unknown as Method;
+  }
+  if ("factor" in record) return scaled(methodOfRecord(record.of, held), record.factor);
+  if ("adapters" in record) {
+    const frozen = below(held, "frozen");
+    const adapters = Object.entries(record.adapters).map(([name, inner]) => {
+      const own = below(frozen, name);
+      return [name, { method: methodOfRecord(inner, own), params: own.params }] as const;
+    });
+    return adapterFusion({ ...record.config, adapters: Object.fromEntries(adapters) });
+  }
+  const { method: name, config } = record;
+  return isBuilt(name) ? namedMethod(name, config) : particular(name, config, held);
+}
+
+function particular(name: string, config: JsonOptions, { model, params, indices, at }: Held): Method {
+  switch (name) {
+    case "fishMask": {
+      const elements = Object.keys(config["elements"] ?? {});
+      const masks = elements.map((path) => {
+        const leaf = lookup(model.weights, path);
+        if (!(leaf instanceof Tensor)) {
+          throw new RangeError(`Cannot use the mask on this model: it has no weight "${path}"`);
+        }
+        return { path, shape: leaf.shape, indices: indices(`${at}${path}.frozen.indices`) };
+      });
+      return fishMask({ mask: { leaves: masks, whole: (config["whole"] ?? []) as readonly string[] } });
+    }
+    case "spot": {
+      const { weights: _, ...rest } = config;
+      return { ...promptTuning(rest) as unknown as Method, name, config };
+    }
+    case "classifier": {
+      const paths = leaves(params).map(([path]) => path);
+      if (paths.length === 0) return { name, config, init: () => ({}), edits: () => [] };
+      return { ...only({ parameters: paths }), name, config };
+    }
+    default:
+      throw new RangeError(`The adapter's method "${name}" is not known to this version`);
+  }
+}
+
+const gateOf = (name: string): Gate => {
+  if (name === "sentenceGate") return sentenceGate();
+  throw new RangeError(`The adapter's gate "${name}" is not known to this version`);
+};
+
+function below({ params, at, ...rest }: Held, part: string): Held {
+  return { ...rest, params: (params[part] ?? {}) as Tree, at: `${at}${part}.` };
+}

@@ -1,0 +1,245 @@
+/** Graft's own folders: for every method, saving then loading is the identity; what does not fit is refused. */
+import assert from "node:assert/strict";
+import {
+  type Adapter,
+  at,
+  bytesOf,
+  compose,
+  fold,
+  forward,
+  gated,
+  graft,
+  key,
+  layers,
+  leaves,
+  mapTree,
+  type Method,
+  type Model,
+  read,
+  scaled,
+  scope,
+  type Synchronous,
+  type Tree,
+} from "../../core/mod.ts";
+import { inspectPath } from "../../io/inspect.ts";
+import { loadAdapter } from "../../io/load_adapter.ts";
+import { loadModel } from "../../io/load_model.ts";
+import { type BuiltMethod, METHOD_OPTIONS } from "../../io/method_options.ts";
+import { namedMethod } from "../../io/named_method.ts";
+import { refusedByPeft, saveAdapter } from "../../io/save_adapter.ts";
+import {
+  adapterFusion,
+  fishMask,
+  houlsby,
+  loftq,
+  lora,
+  mam,
+  pfeiffer,
+  prefixTuning,
+  pTuningV2,
+  sentenceGate,
+  unipelt,
+} from "../../methods/mod.ts";
+import { add, normal } from "../../ops/mod.ts";
+import { reference } from "../../ops/reference/mod.ts";
+import { assertNoLeak } from "../support/assert.ts";
+import { GOLDEN } from "../support/golden.ts";
+import { tinyLlama } from "../support/tiny_models.ts";
+
+const BATCH = { inputIds: [[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]] };
+
+/** Options that suit sizes of 12, 10 and 16; an option of each kind is not the default. */
+const OPTIONS: Readonly<Partial<Record<BuiltMethod, Record<string, unknown>>>> = {
+  lora: { rank: 2, targets: { pattern: ".*\\.[qk]_proj", flags: "" }, rankPattern: { k_proj: 1 } },
+  adalora: { rank: 2, targetRank: 1 },
+  vera: { rank: 3, targets: "all-linear" },
+  oft: { blocks: { count: 2 }, cayley: "exact" },
+  boft: { blocks: { size: 2 } },
+  hra: { rank: 2 },
+  miss: { rank: 4, form: "mini", miniRank: 2 },
+  fourierft: { frequencies: 5 },
+  intrinsicSaid: { dimension: 40, seed: 3 },
+  layerNormTune: { norms: { pattern: "model\\.norm", flags: "" } },
+  only: { parameters: ["q_proj.weight"] },
+  modulesToSave: { modules: ["lm_head"] },
+  trainableTokens: { tokens: [1, 4] },
+  phmAdapter: { reduction: 3, dimension: 2 },
+  compacter: { reduction: 3, dimension: 2 },
+  houlsby: { reduction: 3, activation: "silu" },
+  prefixTuning: { length: 3, network: { hidden: 4 } },
+  promptTuning: { length: 2, start: { from: "tokens", rows: [[1, 2]] } },
+  pTuning: { length: 2, encoder: { kind: "mlp" } },
+  loreft: { rank: 2, first: 1, last: 1 },
+  ladderSideTuning: { reduction: 2, layers: [1] },
+};
+
+const folder = (): { readonly path: string } & Disposable => {
+  const path = Deno.makeTempDirSync();
+  return { path, [Symbol.dispose]: () => Deno.removeSync(path, { recursive: true }) };
+};
+
+/** An adapter that has moved from its start. */
+function moved(method: Method, model: Model): Adapter {
+  const params = scope((): Synchronous<Tree> =>
+    mapTree(
+      method.init({ model, key: 3 }),
+      (leaf, path) =>
+        leaf.dtype === "f32" ? add(leaf, normal(fold(key(9), path), leaf.shape, leaf.backend, 0.1)) : leaf,
+    ) as Synchronous<Tree>
+  );
+  return { name: "default", method, params };
+}
+
+async function logitsOf(model: Model, adapter: Adapter, batch = BATCH): Promise<Float32Array> {
+  const t = scope((): Synchronous<import("../../core/mod.ts").Tensor> =>
+    forward(graft(model, adapter), batch).logits
+  );
+  const numbers = await read(t);
+  t.storage.free();
+  return numbers as Float32Array;
+}
+
+const free = (params: Tree): void =>
+  mapTree(params, (leaf) => (leaf.storage.free(), leaf)) as unknown as void;
+
+async function assertSame(model: Model, adapter: Adapter): Promise<void> {
+  using place = folder();
+  await saveAdapter(place.path, adapter, model, { format: "graft" });
+  const again = await loadAdapter(place.path, model);
+  const flat = async (params: Tree) =>
+    await Promise.all(leaves(params).map(async ([path, t]) => [path, t.shape, await bytesOf(t)]));
+  const by = (a: readonly unknown[], b: readonly unknown[]): number => String(a[0]) < String(b[0]) ? -1 : 1;
+  assert.deepEqual((await flat(again.params)).sort(by), (await flat(adapter.params)).sort(by));
+  assert.equal(again.method.name, adapter.method.name);
+  assert.deepEqual(await logitsOf(model, again), await logitsOf(model, adapter));
+  const description = await inspectPath(place.path);
+  assert.equal(description.kind === "adapter" && description.format, "graft");
+  free(again.params);
+}
+
+Deno.test("saveAdapter() in graft's own form then loadAdapter() is the identity for every method", async () => {
+  await assertNoLeak(async () => {
+    const backend = reference();
+    const model = tinyLlama(backend, 1);
+    const t5 = await loadModel(`${GOLDEN}encoders/t5`, { backend });
+    for (const name of Object.keys(METHOD_OPTIONS) as BuiltMethod[]) {
+      if (name === "loftq") continue; // its base is part of it, see below
+      const own = name === "crossAttention" ? t5 : model;
+      const method = namedMethod(name, (OPTIONS[name] ?? {}) as Record<string, never>);
+      const adapter = moved(method, own);
+      try {
+        if (own === model) await assertSame(model, adapter);
+        else {
+          using place = folder();
+          await saveAdapter(place.path, adapter, own, { format: "graft" });
+          const again = await loadAdapter(place.path, own);
+          assert.deepEqual(
+            leaves(again.params).map(([path]) => path),
+            leaves(adapter.params).map(([path]) => path),
+          );
+          free(again.params);
+        }
+      } catch (cause) {
+        throw new Error(`${name}: ${cause instanceof Error ? cause.message : cause}`, { cause });
+      } finally {
+        free(adapter.params);
+      }
+    }
+    model.dispose();
+    t5.dispose();
+  });
+});
+
+Deno.test("compositions, gates and masks come back from graft's own form", async () => {
+  await assertNoLeak(async () => {
+    const model = tinyLlama(reference(), 1);
+    const indices = Int32Array.of(3, 7, 20);
+    const q = "model.layers.0.self_attn.q_proj.weight";
+    const mask = { leaves: [{ path: q, shape: [16, 12], indices }], whole: [] };
+    const sources = ["a", "b"].map((name) => [name, moved(pfeiffer({ reduction: 3 }), model)] as const);
+    const methods: readonly Method[] = [
+      fishMask({ mask }),
+      compose({ mask: fishMask({ mask }), inner: compose({ lora: lora({ rank: 2 }) }) }) as unknown as Method,
+      unipelt({ prefix: { length: 2, network: { hidden: 3 } }, lora: { rank: 2 } }),
+      mam({ prefix: { length: 2, network: "none" } }) as unknown as Method,
+      pTuningV2({ length: 2 }) as unknown as Method,
+      gated(houlsby({ reduction: 4 }), sentenceGate()) as unknown as Method,
+      scaled(prefixTuning({ length: 2, network: "none" }), 0.5),
+      adapterFusion({ adapters: Object.fromEntries(sources) }),
+    ];
+    for (const method of methods) {
+      const adapter = moved(method, model);
+      await assertSame(model, adapter);
+      free(adapter.params);
+    }
+    for (const [, { params }] of sources) free(params);
+    model.dispose();
+  });
+});
+
+Deno.test("graft's own form is strict", async () => {
+  await assertNoLeak(async () => {
+    const model = tinyLlama(reference(), 1);
+    const other = tinyLlama(reference(), 1, { width: 16 });
+    const adapter = moved(houlsby({ reduction: 3 }), model);
+    using place = folder();
+    await saveAdapter(place.path, adapter, model, { format: "graft" });
+    await assert.rejects(
+      loadAdapter(place.path, other),
+      /down\.weight": expected \[5, 16\] but found \[4, 12\]/,
+    );
+
+    const path = `${place.path}/adapter_config.json`;
+    const config = JSON.parse(Deno.readTextFileSync(path));
+    const refused = async (graft: unknown, complaint: RegExp): Promise<void> => {
+      Deno.writeTextFileSync(path, JSON.stringify({ ...config, graft }));
+      await assert.rejects(loadAdapter(place.path, model), complaint);
+    };
+    await refused({ ...config.graft, version: 2 }, /it is of version 2, and this program reads 1/);
+    await refused({ ...config.graft, method: "telepathy" }, /method "telepathy" is not known/);
+    await refused({ ...config.graft, method: "pfeiffer" }, /pfeiffer has no option "after"/);
+    await refused(
+      { ...config.graft, config: { after: ["feedForward"] } },
+      /self_attn\.down\.weight" is not expected/,
+    );
+    await refused("houlsby", /"graft" must be an object with a "method"/);
+    assert.match(Deno.readTextFileSync(`${place.path}/README.md`), /\| Method \| houlsby \|/);
+
+    const narrowed = moved(at(layers(0, 1), houlsby({ reduction: 3 })), model);
+    using empty = folder();
+    await assert.rejects(
+      saveAdapter(empty.path, narrowed, model, { format: "graft" }),
+      /Cannot save houlsby, which its options do not describe: "model\.layers\.1\.self_attn.* is missing/,
+    );
+    const chosen = moved(lora({ targets: (place) => place.path.endsWith("q_proj") }), model);
+    await assert.rejects(
+      saveAdapter(empty.path, chosen, model, { format: "graft" }),
+      /the options of lora, targets: a file has no place for a function/,
+    );
+    assert.deepEqual([...Deno.readDirSync(empty.path)], []);
+    assert.match(refusedByPeft(adapter, model)!, /Cannot save "houlsby" as a PEFT folder/);
+    const plain = moved(lora({ rank: 2 }), model);
+    assert.equal(refusedByPeft(plain, model), undefined);
+    for (const { params } of [adapter, narrowed, chosen, plain]) free(params);
+    model.dispose();
+    other.dispose();
+  });
+});
+
+Deno.test("LoftQ's folder holds the adapter alone, and loading codes the base again", async () => {
+  await assertNoLeak(async () => {
+    const model = tinyLlama(reference(), 1);
+    const options = { rank: 2, iterations: 2, dtype: "nf4", targets: ["q_proj", "v_proj"] } as const;
+    const prepared = await loftq(model, options);
+    const adapter = moved({ ...prepared.adapter.method, init: () => prepared.adapter.params }, model);
+    using place = folder();
+    const method = { ...adapter.method, ...namedMethod("loftq", options) };
+    await saveAdapter(place.path, { ...adapter, method }, model, { format: "graft" });
+    const again = await loadAdapter(place.path, model);
+    assert.deepEqual(await logitsOf(model, again), await logitsOf(prepared.model, adapter));
+    free(again.params);
+    free(adapter.params);
+    prepared.dispose();
+    model.dispose();
+  });
+});
