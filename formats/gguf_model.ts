@@ -74,6 +74,12 @@ export function ggufModel(file: GgufFile, decode?: Decode): GgufModel {
   return { config, tensors: { tensors, metadata: file.metadata, close: () => file.close() } };
 }
 
+/** A tensor of a checkpoint on its way into a GGUF file. */
+export interface GgufInput extends WritableTensor {
+  /** A Conv1D matrix that is [out, in] already, as GGUF has it: blocks lie along rows, so they are made after the turn. */
+  readonly turned?: boolean;
+}
+
 /** What `writeGguf` needs for a model. */
 export interface GgufContent {
   /** Metadata with types, `general.architecture` first. */
@@ -91,7 +97,7 @@ export interface GgufContent {
  */
 export function ggufContent(
   config: JsonObject,
-  tensors: Iterable<WritableTensor>,
+  tensors: Iterable<GgufInput>,
   extra: ReadonlyMap<string, GgufValue> = new Map(),
 ): GgufContent {
   const architecture = architectureOf(config);
@@ -177,11 +183,11 @@ function asGguf(
   architecture: GgufArchitecture,
   config: JsonObject,
   name: string,
-  tensor: WritableTensor,
+  tensor: GgufInput,
 ): WritableTensor {
   const { dtype, shape } = tensor;
   const where = `tensor "${tensor.name}"`;
-  const change = relayout(architecture, name);
+  const change = tensor.turned === true ? "none" : relayout(architecture, name);
   const read: (bytes: Uint8Array) => Uint8Array = change === "none"
     ? (bytes) => bytes
     : change === "transpose"

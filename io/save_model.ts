@@ -15,11 +15,12 @@ import {
 } from "../core/mod.ts";
 import { writeTextAtomically } from "../formats/atomic_write.ts";
 import { bitsandbytesConfig, bitsandbytesGroup } from "../formats/bitsandbytes_write.ts";
-import { ggufContent } from "../formats/gguf_model.ts";
+import { ggufContent, type GgufInput } from "../formats/gguf_model.ts";
 import { writeGguf } from "../formats/gguf_write.ts";
 import { type SafetensorsInput, writeSafetensors } from "../formats/safetensors_write.ts";
 import type { JsonObject, WritableTensor } from "../formats/tensor_file.ts";
 import { architectureOf } from "../models/mod.ts";
+import { transpose } from "../ops/mod.ts";
 import { copyTokenizer, ggufVocabulary } from "./tokenizer_files.ts";
 
 /** How to save a model. */
@@ -107,10 +108,16 @@ async function saveFolder(folder: string, model: Model, { dtype }: SaveModelOpti
 }
 
 async function saveGguf(path: string, model: Model, { dtype }: SaveModelOptions): Promise<void> {
-  const tensors = weightLeaves(model.weights).map(([name, leaf]) => {
+  const transposed = new Set(
+    model.spec.linears.flatMap((place) => place.transposed ? [`${place.path}.weight`] : []),
+  );
+  const tensors = weightLeaves(model.weights).map(([name, leaf]): GgufInput => {
     const own = isQuantized(leaf.dtype) && !isGguf(leaf.dtype) ? "f32" : leaf.dtype;
     const wanted = dtype ?? own;
-    return writable(name, leaf, leaf.shape.length < 2 && isQuantized(wanted) ? "f32" : wanted);
+    if (leaf.shape.length < 2 && isQuantized(wanted)) return writable(name, leaf, "f32");
+    return transposed.has(name) && isQuantized(wanted)
+      ? turned(name, leaf, wanted)
+      : writable(name, leaf, wanted);
   });
   const { fields, tensors: laidOut } = ggufContent(
     configOf(model, undefined, undefined),
@@ -190,6 +197,30 @@ function mainDtype(model: Model): DType {
 
 function torchName(dtype: DType): string {
   return dtype === "bf16" ? "bfloat16" : dtype === "f16" ? "float16" : "float32";
+}
+
+/** A Conv1D matrix [in, out] to be turned before it is put into blocks, which lie along inputs in GGUF. */
+function turned(name: string, leaf: Tensor, dtype: DType): GgufInput {
+  if (leaf.dtype === dtype) {
+    throw new TypeError(
+      `Cannot save "${name}" as GGUF: its ${dtype} blocks lie along outputs, where GGUF has them along inputs; save the ` +
+        `unquantized model with dtype ${dtype}`,
+    );
+  }
+  const shape = leaf.shape.toReversed();
+  return {
+    name,
+    dtype,
+    shape,
+    byteLength: byteLength(dtype, shape),
+    turned: true,
+    read: async () => {
+      const made = scope(() => castTo(transpose(castTo(leaf, "f32")), dtype));
+      const bytes = await bytesOf(made);
+      made.storage.free();
+      return bytes;
+    },
+  };
 }
 
 /** A leaf to be converted when its turn comes. */

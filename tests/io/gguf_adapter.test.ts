@@ -1,5 +1,5 @@
 /** Adapters in GGUF files: the bytes of llama.cpp's converter, and the logits of PEFT. That llama.cpp itself runs them is
- * shown by tests/oracles/llama_cpp.py. */
+ * shown by tests/oracles/gguf_in_llama_cpp.py. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {

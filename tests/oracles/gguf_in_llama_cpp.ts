@@ -1,0 +1,129 @@
+/**
+ * Writes models, merged models and adapters as GGUF for gguf_in_llama_cpp.py, with what we compute of them.
+ *
+ *   deno run -A tests/oracles/gguf_in_llama_cpp.ts FOLDER [MODEL]
+ *
+ * Without MODEL: small random Llama, Qwen2 and GPT-2 models with a byte-level tokenizer trained here. With it (a folder or
+ * a GGUF file): that model with a random adapter.
+ */
+import {
+  type Adapter,
+  forward,
+  generateIds,
+  graft,
+  key,
+  merge,
+  type Model,
+  type ModelConfig,
+  read,
+} from "../../core/mod.ts";
+import { trainBpe } from "../../embedded/bpe.ts";
+import { corpus } from "../../embedded/corpus.ts";
+import type { Tokenizer } from "../../formats/tokenizer.ts";
+import { loadModel } from "../../io/load_model.ts";
+import { saveAdapter } from "../../io/save_adapter.ts";
+import { saveModel } from "../../io/save_model.ts";
+import { adapt, freshModel, lora, type LoraOptions, wasm } from "../../mod.ts";
+
+const PROMPTS = [
+  "The capital of France is",
+  "Anna: Hi, shall we meet at 10:30 on Monday?\nBen:",
+  "Once upon a time",
+];
+const TOKENS = 24;
+const SPECIAL = ["<|endoftext|>", "<|user|>", "<|assistant|>"];
+
+const [folder, given] = Deno.args as [string, string | undefined];
+const backend = await wasm({ threads: 1 });
+Deno.mkdirSync(folder, { recursive: true });
+const cases: unknown[] = [];
+
+/** What we make of a model: ids, the logits after the prompt, and the greedy continuation. */
+async function ours(model: Model<Tokenizer>): Promise<readonly unknown[]> {
+  const rows = [];
+  for (const prompt of PROMPTS) {
+    const ids = model.tokenizer.encode(prompt);
+    const { logits } = forward(model, { inputIds: [ids], attentionMask: [ids.map(() => 1)] });
+    const all = await read(logits);
+    const last = [...all.slice(all.length - logits.shape[2]!)];
+    logits.storage.free();
+    const [made] = await generateIds(model, [ids], { maxNewTokens: TOKENS });
+    rows.push({ prompt, ids, last, made, text: model.tokenizer.decode(made!) });
+  }
+  return rows;
+}
+
+async function write(name: string, source: string, options: LoraOptions): Promise<void> {
+  const base = await loadModel(source, { backend, ggufTokenizer: "file" });
+  const adapter: Adapter = adapt(base, lora(options), 1);
+  const [model, file] = [`${folder}/${name}.gguf`, `${folder}/${name}-adapter.gguf`];
+  const dtype = source.endsWith(".gguf") ? {} : { dtype: "f32" as const };
+  await saveModel(model, base, dtype);
+  await saveAdapter(file, adapter, base);
+  const rounding = name === "gpt2" ? "gpt2" : source.endsWith(".gguf") ? "q4_1" : "f32";
+  cases.push({ name, rounding, model, rows: await ours(base) });
+  const tuned = graft(base, adapter);
+  cases.push({ name: `${name} with adapter`, rounding, model, adapter: file, rows: await ours(tuned) });
+  for (const stored of ["f16", "q8_0"] as const) {
+    const path = `${folder}/${name}-${stored}.gguf`;
+    await saveModel(path, merge(base, adapter, { dtype: "f32" }), { dtype: stored });
+    const merged = await loadModel(path, { backend, ggufTokenizer: "file" });
+    cases.push({
+      name: `${name} merged as ${stored}`,
+      rounding: stored,
+      model: path,
+      rows: await ours(merged),
+    });
+    merged.dispose();
+  }
+}
+
+async function fresh(name: string, config: ModelConfig): Promise<string> {
+  const path = `${folder}/${name}`;
+  const model = freshModel({ ...config, eos_token_id: 0, bos_token_id: 0 }, {
+    backend,
+    key: 5,
+    deviation: 0.15,
+  });
+  await saveModel(path, model);
+  const tokenizer = trainBpe(corpus(key(0), 0, 300), { vocabulary: 600, special: SPECIAL, digits: "single" });
+  Deno.writeTextFileSync(`${path}/tokenizer.json`, JSON.stringify(tokenizer));
+  Deno.writeTextFileSync(
+    `${path}/tokenizer_config.json`,
+    JSON.stringify({ tokenizer_class: "PreTrainedTokenizerFast", eos_token: SPECIAL[0] }),
+  );
+  return path;
+}
+
+if (given !== undefined) {
+  await write("model", given, { rank: 4, alpha: 1, targets: "all-linear", initialization: "none" });
+} else {
+  const llama: ModelConfig = {
+    model_type: "llama",
+    vocab_size: 600,
+    hidden_size: 64,
+    intermediate_size: 96,
+    num_hidden_layers: 2,
+    num_attention_heads: 4,
+    num_key_value_heads: 2,
+    max_position_embeddings: 128,
+    rms_norm_eps: 1e-5,
+    rope_theta: 10000,
+    tie_word_embeddings: false,
+  };
+  const options = { rank: 3, alpha: 6, initialization: "none", scaling: "rankStabilized" } as const;
+  const targets = ["q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "gate_proj", "down_proj"];
+  await write("llama", await fresh("llama", llama), {
+    ...options,
+    targets: [...targets, "embed_tokens", "lm_head"],
+    rankPattern: { "model\\.layers\\.1\\..*": 5 },
+  });
+  await write("qwen2", await fresh("qwen2", { ...llama, model_type: "qwen2", tie_word_embeddings: true }), {
+    ...options,
+    targets,
+  });
+  const gpt2 = { model_type: "gpt2", vocab_size: 600, n_embd: 64, n_head: 4, n_layer: 2, n_positions: 128 };
+  await write("gpt2", await fresh("gpt2", gpt2), { ...options, targets: "all-linear" });
+}
+Deno.writeTextFileSync(`${folder}/cases.json`, JSON.stringify(cases));
+backend.close();
