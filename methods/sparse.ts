@@ -93,8 +93,8 @@ export function distance(
   return multiply(addAll(values.map((v) => sum(abs(v)))), factor / elements);
 }
 
-/** W + the values at their places. The gradient of the values is read off W's. */
-function scattered(path: string, values: Tensor, indices: Tensor): WeightEdit {
+/** A leaf plus values at their places. Their gradient is read off the leaf's. */
+export function scattered(path: string, values: Tensor, indices: Tensor): WeightEdit {
   return {
     kind: "weight",
     path,

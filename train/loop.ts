@@ -23,7 +23,7 @@ import {
 import { add } from "../ops/mod.ts";
 import { type BatchOptions, countSteps, type MicroBatch, type Step, stepsFrom } from "./batches.ts";
 import type { Buckets } from "./buckets.ts";
-import { clipFactor, globalNorm, scaleGradients } from "./clip.ts";
+import { clipFactor, clippedApart, globalNorm, scaleGradients } from "./clip.ts";
 import { collate } from "./collate.ts";
 import { leafOf, type Moments, resident, type SlotBytes } from "./moments.ts";
 import { adamw } from "./optimizer.ts";
@@ -48,6 +48,8 @@ export interface TrainOptions {
   readonly maxSteps?: number;
   /** Largest Euclidean norm of all gradients together; none by default. */
   readonly clip?: number;
+  /** Parameters of one name are clipped together, others apart. Default: all together. */
+  readonly clipGroup?: (path: string) => string;
   readonly labelSmoothing?: number;
   /** Recompute blocks in the backward pass. Default false. */
   readonly checkpointBlocks?: boolean;
@@ -163,7 +165,10 @@ export async function startTraining<P extends Tree>(
     next: async () => {
       if (step >= totalSteps) return undefined;
       const plan = plans.next().value;
-      const { loss, gradients } = await gradientsOf(plan);
+      const { loss, gradients: found } = await gradientsOf(plan);
+      const gradients = options.clip === undefined || options.clipGroup === undefined
+        ? found
+        : await clippedApart(found, options.clip, options.clipGroup);
       const norm = await numberOf(() => globalNorm(gradients));
       if (!Number.isFinite(loss) || !Number.isFinite(norm)) {
         dispose(gradients);
@@ -175,7 +180,9 @@ export async function startTraining<P extends Tree>(
         );
       }
       const learningRate = options.learningRate * (options.schedule?.(step) ?? 1);
-      const factor = options.clip === undefined ? 1 : clipFactor(norm, options.clip);
+      const factor = options.clip === undefined || options.clipGroup !== undefined
+        ? 1
+        : clipFactor(norm, options.clip);
       step++;
       const next = await moments.apply(owned.tree, gradients, {
         learningRate,

@@ -9,5 +9,6 @@ export * from "./reflections.ts";
 export * from "./chain.ts";
 export * from "./convolution.ts";
 export * from "./fourier.ts";
+export * from "./gathered_rows.ts";
 export * from "./fastfood.ts";
 export * from "./triplets.ts";

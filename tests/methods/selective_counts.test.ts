@@ -12,7 +12,19 @@ import {
   weightLeaves,
 } from "../../core/mod.ts";
 import { configShapes } from "../../io/model_shapes.ts";
-import { bitfit, crossAttention, layerNormTune, topLayers } from "../../methods/mod.ts";
+import {
+  bitfit,
+  crossAttention,
+  diffPruning,
+  far,
+  feedForwardLayers,
+  gatedSize,
+  keptCount,
+  layerNormTune,
+  learnerCount,
+  ltSft,
+  topLayers,
+} from "../../methods/mod.ts";
 import { shapesOnly } from "../../ops/mod.ts";
 import { fishBudget } from "../../recipes/fish_mask.ts";
 
@@ -135,4 +147,43 @@ Deno.test("crossAttention() has 6,309,888 parameters in six decoder layers of wi
   dispose(params);
   // T5-base has neither biases there nor a norm's: 12 · (4 · 768² + 768).
   assert.equal(counts(t5Base(), crossAttention()).trainable, 12 * (4 * 768 * 768 + 768));
+});
+
+Deno.test("far() has 2,836,224 of DistilBERT's 28,334,592 feed-forward parameters at 10 %, 11,331,072 at 40 %", () => {
+  const model = bertShape(768, 6, 30_522, false); // DistilBERT's blocks are BERT's
+  const layers = feedForwardLayers(model.spec);
+  const all = layers.reduce((n, { inFeatures, outFeatures }) => n + outFeatures * (inFeatures + 1), 0);
+  assert.equal(all, 28_334_592);
+  for (const [retention, expected] of [[0.1, 2_836_224], [0.4, 11_331_072]] as const) {
+    const learners = Object.fromEntries(
+      layers.map((
+        place,
+      ) => [place.path, Array.from({ length: learnerCount(place, retention) }, (_, j) => j)]),
+    );
+    const found = counts(model, far({ learners }));
+    assert.deepEqual([found.trainable, found.changed], [expected, expected]);
+  }
+});
+
+Deno.test("diffPruning() trains 200 % of BERT-large and one gate a tensor, and keeps 1,667,896 at 0.5 %", () => {
+  const large = bertLarge();
+  const gated = gatedSize(large);
+  assert.equal(gated, 333_579_264);
+  const tensors = weightLeaves(large.weights).length - 2;
+  assert.equal(counts(large, diffPruning()).trainable, 2 * gated + tensors + 2 * 1024 + 2);
+  assert.equal(keptCount(gated, 0.005), 1_667_896); // the 1.67 M of 333.6 M
+});
+
+Deno.test("ltSft() at 14,155,776 is 7.96 % of mBERT's shape, and stores as many values as indices", () => {
+  const mbert = bertShape(768, 12, 119_547, false);
+  const size = sizeOf(mbert) + 768 * 768 + 768; // with the pooler
+  assert.equal((100 * 14_155_776 / size).toFixed(2), "7.96");
+  assert.equal(14_155_776, 12 * 2 * 768 * 768);
+  const [path, leaf] = weightLeaves(mbert.weights)[0]!;
+  const mask = {
+    leaves: [{ path, shape: leaf.shape, indices: Int32Array.from({ length: 1000 }, (_, i) => i) }],
+    whole: [],
+  };
+  const found = counts(mbert, ltSft({ mask }));
+  assert.deepEqual([found.trainable, found.changed, found.stored], [1000, 1000, 2000]);
 });

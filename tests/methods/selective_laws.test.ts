@@ -1,6 +1,17 @@
 /** Selective methods obey the laws of methods (methods.md, section 8: all leave the model as it is at first). */
 import { type Counts, type Method, type Model, weightLeaves } from "../../core/mod.ts";
-import { bitfit, fishMask, layerNormTune, type SparseMask, topLayers } from "../../methods/mod.ts";
+import {
+  bitfit,
+  diffPruning,
+  far,
+  feedForwardLayers,
+  fishMask,
+  isGate,
+  layerNormTune,
+  ltSft,
+  type SparseMask,
+  topLayers,
+} from "../../methods/mod.ts";
 import { methodLaws } from "../support/method_laws.ts";
 import { type Made, TINY_MODELS } from "../support/subject.ts";
 
@@ -79,3 +90,50 @@ methodLaws("fishMask()", {
     return { added: 0, trainable: masked + n, changed: masked + n, stored: 2 * masked + n };
   },
 });
+
+const SIZE = (model: Model): number => weightLeaves(model.weights).reduce((n, [, t]) => n + t.size, 0);
+for (const structure of ["tensor", "none"] as const) {
+  methodLaws(`diffPruning() with structure ${structure}`, {
+    method: just(diffPruning({ sparsity: 1e-3, structure, initialAlpha: 1 })),
+    atInit: "base",
+    merges: "only",
+    // 200 %: a difference and a gate for each weight, and a gate for each tensor.
+    counts: (model) => ({
+      trainable: 2 * SIZE(model) + (structure === "tensor" ? weightLeaves(model.weights).length : 0),
+      changed: SIZE(model),
+    }),
+    // A clipped gate has a corner; the golden case judges those.
+    unlikeDifferences: (path) => isGate(path),
+  });
+}
+methodLaws("ltSft() with a pull", {
+  method: (model) => ({ method: ltSft({ mask: { ...everySeventh(model), whole: [] }, pull: 0.3 }) }),
+  atInit: "base",
+  merges: "only",
+  counts: () => ({}),
+  unlikeDifferences: () => false,
+});
+
+/** Every third node of each feed-forward layer. */
+const learners = ({ spec }: Model): Readonly<Record<string, readonly number[]>> =>
+  Object.fromEntries(
+    feedForwardLayers(spec).map(({ path, outFeatures }) => [
+      path,
+      Array.from({ length: Math.floor(outFeatures / 3) }, (_, j) => 3 * j + 1),
+    ]),
+  );
+TINY_MODELS.forEach((tiny, i) =>
+  methodLaws(`far() ${["without", "with"][i]} biases`, {
+    method: (model) => ({ method: far({ learners: learners(model) }) }),
+    atInit: "base",
+    merges: i === 0 ? "and unmerges" : "only",
+    counts: (model) => {
+      const n = feedForwardLayers(model.spec).reduce(
+        (n, { path, inFeatures, bias }) => n + learners(model)[path]!.length * (inFeatures + (bias ? 1 : 0)),
+        0,
+      );
+      return { trainable: n, changed: n };
+    },
+    models: [tiny],
+  })
+);

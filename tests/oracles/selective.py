@@ -146,7 +146,124 @@ def bitfit_t5(name):
     save(name, tensors)
 
 
+def gate(alpha):
+    """The hard concrete gate at u = 1/2, arXiv 2012.07463, equation 5."""
+    low, high = -1.5, 1.5
+    return (torch.sigmoid(alpha) * (high - low) + low).clamp(0, 1)
+
+
+def diff_pruning(name):
+    """Loss with the L0 term and its gradients for differences and gates; which elements a target sparsity keeps."""
+    model, batch = bert()
+    generator = torch.Generator().manual_seed(5)
+    random = lambda shape, mean, scale: (mean + scale * torch.randn(shape, generator=generator)).requires_grad_(True)
+    base = {n: p.detach().clone() for n, p in named(model).items()}
+    whole = [n for n in base if n.startswith("classifier.")]
+    params, theta = {}, {}
+    for n, w in base.items():
+        if n in whole:
+            theta[n] = params[n] = w.clone().requires_grad_(True)
+            continue
+        delta, alpha, group = random(w.shape, 0, 0.05), random(w.shape, 0, 2.0), random([1], 1.0, 0.5)
+        params |= {f"{n}.delta": delta, f"{n}.alpha": alpha, f"{n}.group": group}
+        theta[n] = w + gate(alpha) * gate(group) * delta
+    penalty = 1e-4 * sum(torch.sigmoid(a - torch.log(torch.tensor(1.5 / 1.5))).sum() for n, a in params.items()
+                         if n.endswith((".alpha", ".group")))
+    out = torch.func.functional_call(model, theta, kwargs=batch)
+    loss = out.loss + penalty
+    grads = torch.autograd.grad(loss, list(params.values()))
+    tensors = {"logits": out.logits, "loss": loss.reshape(1)}
+    for (n, p), g in zip(params.items(), grads):
+        tensors[f"param.{n}"], tensors[f"grad.{n}"] = p, g
+    # The second stage: the threshold by bisection. The authors' code counts what is over it and zeroes what is below, so
+    # an element that equals it stays uncounted (207 for 206 here); we keep what was counted.
+    diffs = {n: (gate(params[f"{n}.alpha"]) * gate(params[f"{n}.group"]) * params[f"{n}.delta"]).detach() for n in base
+             if n not in whole}
+    target = int(0.02 * sum(d.numel() for d in diffs.values()))
+    low, high = 0.0, 1.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        over = sum((d.abs() > middle).sum().item() for d in diffs.values())
+        low, high = (middle, high) if over > target else (low, middle)
+    tensors |= {f"kept.{n}": d * (d.abs() > high) for n, d in diffs.items()}
+    save(name, tensors)
+
+
+def lt_sft(name, rounds=2, elements=80, steps=3, rate=0.5, pull=0.05):
+    """Two rounds of: all weights, the farthest, rewind, those alone. SGD, so that no small gradient is magnified."""
+    model, batch = llama()
+    params = named(model)
+    theta0 = {n: p.detach().clone() for n, p in params.items()}
+    maskable = [n for n in params if "norm" not in n]
+    total = sum(theta0[n].numel() for n in maskable)
+    mask = {n: torch.zeros_like(theta0[n]) for n in maskable}
+
+    def train(allowed):
+        optimizer = torch.optim.SGD(params.values(), lr=rate)
+        for _ in range(steps):
+            optimizer.zero_grad()
+            distance = sum((params[n] - theta0[n]).abs().sum() for n in maskable)
+            (model(**batch).loss + pull * distance / total).backward()
+            for n, p in params.items():
+                p.grad = p.grad * allowed(n) if n in maskable else torch.zeros_like(p)
+            optimizer.step()
+
+    for _ in range(rounds):
+        start = {n: p.detach().clone() for n, p in params.items()}
+        train(lambda n: 1.0)
+        moved = {n: (params[n].detach() - theta0[n]).abs().masked_fill(mask[n] == 1, -1.0) for n in maskable}
+        threshold = torch.topk(torch.cat([m.flatten() for m in moved.values()]), elements // rounds).values[-1]
+        for n in maskable:
+            mask[n] = torch.where(moved[n] >= threshold, torch.ones_like(mask[n]), mask[n])
+        with torch.no_grad():
+            for n, p in params.items():
+                p.copy_(start[n])
+        train(lambda n: mask[n])
+    save(name, {f"phi.{n}": params[n] - theta0[n] for n in maskable} | {f"mask.{n}": m for n, m in mask.items()})
+
+
+def far(name, retention=0.3, steps=3, rate=0.5, primed="kept"):
+    """Priming of the feed-forward layers, the nodes that moved most, then those rows alone. SGD."""
+    model, batch = bert()
+    params = named(model)
+    theta0 = {n: p.detach().clone() for n, p in params.items()}
+    layers = [n.removesuffix(".weight") for n in params if n.endswith("weight") and ".layer." in n and "LayerNorm" not in n
+              and ("intermediate.dense" in n or (".output.dense" in n and "attention" not in n))]
+
+    def train(allowed):
+        optimizer = torch.optim.SGD(params.values(), lr=rate)
+        for _ in range(steps):
+            optimizer.zero_grad()
+            model(**batch).loss.backward()
+            for n, p in params.items():
+                layer, _, kind = n.rpartition(".")
+                on = allowed[layer] if layer in allowed else None
+                p.grad = torch.zeros_like(p) if on is None else p.grad * (on[:, None] if kind == "weight" else on)
+            optimizer.step()
+
+    train({n: torch.ones(len(params[f"{n}.bias"])) for n in layers})
+    learners = {}
+    for n in layers:
+        w, b = (params[f"{n}.{k}"].detach() - theta0[f"{n}.{k}"] for k in ["weight", "bias"])
+        metric = w.abs().sum(1) + b.abs()
+        k = max(1, round(retention * len(metric)))
+        learners[n] = torch.zeros_like(metric).index_fill(0, torch.topk(metric, k).indices, 1.0)
+    with torch.no_grad():
+        for n, on in learners.items():
+            for kind in ["weight", "bias"]:
+                p, w0 = params[f"{n}.{kind}"], theta0[f"{n}.{kind}"]
+                keep = (on[:, None] if kind == "weight" else on) * (primed == "kept")
+                p.copy_(w0 + (p - w0) * keep)
+    train(learners)
+    save(name, {f"learners.{n}": on for n, on in learners.items()} |
+         {f"after.{n}.{k}": params[f"{n}.{k}"] for n in layers for k in ["weight", "bias"]})
+
+
 CASES = {
+    "diff_pruning": lambda: diff_pruning("diff_pruning"),
+    "lt_sft": lambda: lt_sft("lt_sft"),
+    "far": lambda: far("far"),
+    "far_reset": lambda: far("far_reset", primed="reset"),
     # benzakenelad/BitFit, glue_evaluator.py: every parameter whose name holds "bias", and the classifier.
     "bitfit_bert": lambda: gradients("bitfit_bert", bert, lambda n: "bias" in n or n.startswith("classifier.")),
     "bitfit_t5": lambda: bitfit_t5("bitfit_t5"),

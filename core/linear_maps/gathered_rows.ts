@@ -1,0 +1,28 @@
+/** A matrix of which only some rows are not zero. */
+import type { Tensor } from "../tensor/mod.ts";
+import { gatherRows, matmul, reshape, scatterAddRows, transpose } from "../../ops/mod.ts";
+import type { LinearMap } from "../linear_map.ts";
+
+/** rows [k, in] at the outputs `indices` i32 [k] of a matrix [out, in]: k rows are computed, and k get a gradient. */
+export function gatheredRows(rows: Tensor, indices: Tensor, outFeatures: number): LinearMap {
+  const inFeatures = rows.shape[1]!;
+  const weight = (): Tensor => scatterAddRows(rows, indices, outFeatures, [inFeatures]);
+  /** [n, k] → [n, out]. */
+  const spread = (y: Tensor): Tensor =>
+    transpose(scatterAddRows(transpose(y), indices, outFeatures, [y.shape[0]!]));
+  return {
+    inFeatures,
+    outFeatures,
+    tensors: [rows, indices],
+    cost: rows.size,
+    apply: (x) => {
+      const flat = reshape(x, [-1, inFeatures]); // [n, in]
+      return reshape(spread(matmul(flat, rows, { transposeB: true })), [
+        ...x.shape.slice(0, -1),
+        outFeatures,
+      ]);
+    },
+    weight,
+    columns: (ids) => gatherRows(transpose(weight()), ids),
+  };
+}

@@ -1,0 +1,42 @@
+/**
+ * DiffPruning's three stages (arXiv 2012.07463, section 3): differences and gates together; projection to the target sparsity;
+ * the kept differences alone. The gradients of gates and differences are clipped apart, as in the authors' code.
+ */
+import { adapt, type Adapter, dispose, type Model } from "../core/mod.ts";
+import {
+  diffPruning,
+  type DiffPruningOptions,
+  gatedSize,
+  isGate,
+  keptCount,
+  prunedDiff,
+  type PrunedDiffOptions,
+} from "../methods/diff_pruning.ts";
+import type { Rows } from "../train/mod.ts";
+import { type StageOptions, trainStage } from "./stage.ts";
+
+/** What each stage needs. */
+export interface DiffPruningRecipe extends PrunedDiffOptions {
+  readonly method?: DiffPruningOptions;
+  /** The first stage. The authors: δ at 1e-5 to 5e-5, 3 epochs. */
+  readonly gated: StageOptions;
+  /** The last stage. */
+  readonly fixed: StageOptions;
+  readonly seed?: number;
+}
+
+/** Trains by DiffPruning. The result holds the kept differences alone; the caller owns it. */
+export async function trainDiffPruning(
+  model: Model,
+  rows: Rows,
+  recipe: DiffPruningRecipe,
+): Promise<Adapter> {
+  keptCount(gatedSize(model), recipe.ratio);
+  const fresh = adapt(model, diffPruning(recipe.method), recipe.seed ?? 0);
+  const gated = await trainStage(model, fresh, rows, {
+    clipGroup: (path) => isGate(path) ? "gates" : "differences",
+    ...recipe.gated,
+  });
+  const pruned = await prunedDiff(model, gated, recipe).finally(() => dispose(gated.params));
+  return await trainStage(model, pruned, rows, recipe.fixed);
+}

@@ -1,0 +1,110 @@
+/**
+ * FAR's priming (arXiv 2205.01541): a few steps on all feed-forward layers, after which the nodes that moved most learn on and
+ * the others go back to where they were.
+ */
+import {
+  type Adapter,
+  dispose,
+  type LinearPlace,
+  lookup,
+  type Model,
+  nest,
+  overlay,
+  scope,
+  type Synchronous,
+  type Tensor,
+  type Tree,
+} from "../core/mod.ts";
+import { denseDeltas } from "../methods/dense_deltas.ts";
+import { far, feedForwardLayers, learnerCount } from "../methods/far.ts";
+import { abs, add, gatherRows, integers, largest, sum, transpose } from "../ops/mod.ts";
+import type { Rows } from "../train/mod.ts";
+import { type StageOptions, trainStage } from "./stage.ts";
+
+/** What priming and fine-tuning need. */
+export interface FarRecipe {
+  /** ρ, the share of each layer's nodes that learn; 0.1 to 0.4 in the paper. */
+  readonly retention: number;
+  /** A few percent of the steps in all. */
+  readonly priming: StageOptions;
+  readonly learning: StageOptions;
+  /** Whether learners start from where priming took them ("kept", default) or from the pretrained weights ("reset"). */
+  readonly primed?: "kept" | "reset";
+}
+
+/** Trains by FAR. The caller owns the result. */
+export async function trainFar(model: Model, rows: Rows, recipe: FarRecipe): Promise<Adapter> {
+  const layers = feedForwardLayers(model.spec);
+  if (layers.length === 0) {
+    throw new RangeError(`Cannot place far on ${model.spec.architecture}: it has no feed-forward layers`);
+  }
+  layers.forEach((place) => learnerCount(place, recipe.retention));
+  const paths = layers.flatMap(({ path, bias }) =>
+    bias ? [`${path}.weight`, `${path}.bias`] : [`${path}.weight`]
+  );
+  const method = denseDeltas("farPriming", { paths, whole: [] });
+  const params = method.init({ model, key: 0 });
+  const primed = await trainStage(model, { method, params }, rows, recipe.priming);
+  const start = await learnersOf(primed.params, layers, recipe.retention)
+    .then((chosen) => startOf(model, layers, chosen, primed.params, recipe.primed ?? "kept"))
+    .finally(() => dispose(primed.params));
+  return await trainStage(model, start, rows, recipe.learning);
+}
+
+/** The nodes of each layer that moved most: ‖w_j − w0_j‖₁ over a row and its bias. */
+export async function learnersOf(
+  deltas: Tree,
+  layers: readonly LinearPlace[],
+  retention: number,
+): Promise<Readonly<Record<string, Int32Array>>> {
+  const found: (readonly [string, Int32Array])[] = [];
+  for (const place of layers) {
+    const distance = scope((): Synchronous<Tensor> => {
+      const { weight, bias } = deltasOf(deltas, place);
+      const rows = sum(abs(weight), { axis: 1 }); // [out]
+      return bias === undefined ? rows : add(rows, abs(bias));
+    });
+    const [nodes] = await largest([distance], learnerCount(place, retention));
+    dispose(distance);
+    found.push([place.path, nodes!]);
+  }
+  return Object.fromEntries(found);
+}
+
+/** A layer's differences, the matrix [out, in] however it is stored. */
+function deltasOf(
+  deltas: Tree,
+  { path, transposed, bias }: LinearPlace,
+): { readonly weight: Tensor; readonly bias?: Tensor } {
+  const weight = lookup(deltas, `${path}.weight.delta`) as Tensor;
+  return {
+    weight: transposed ? transpose(weight) : weight,
+    ...bias && { bias: lookup(deltas, `${path}.bias.delta`) as Tensor },
+  };
+}
+
+function startOf(
+  model: Model,
+  layers: readonly LinearPlace[],
+  learners: Readonly<Record<string, Int32Array>>,
+  deltas: Tree,
+  primed: "kept" | "reset",
+): Adapter {
+  const method = far({ learners });
+  return {
+    method,
+    params: scope((): Synchronous<Tree> => {
+      const fresh = method.init({ model, key: 0 });
+      if (primed === "reset") return fresh as Synchronous<Tree>;
+      const kept = layers.flatMap((place) => {
+        const at = integers(learners[place.path]!, model.backend);
+        const { weight, bias } = deltasOf(deltas, place);
+        return [
+          [`${place.path}.rows`, gatherRows(weight, at)] as const,
+          ...bias ? [[`${place.path}.bias`, gatherRows(bias, at)] as const] : [],
+        ];
+      });
+      return overlay(fresh, nest(kept) as Tree) as Synchronous<Tree>;
+    }),
+  };
+}
