@@ -9,9 +9,11 @@ import {
   dispose,
   fold,
   keep,
+  type Key,
   key as keyOf,
   leaves,
   lossAndGradients,
+  type LossOptions,
   mapTree,
   type Model,
   read,
@@ -56,7 +58,17 @@ export interface TrainOptions {
   readonly seed?: number;
   /** The token to pad with. */
   readonly pad: number;
+  /** Passes of the method's own, such as AdaMix's two. Default: `lossAndGradients`. */
+  readonly gradients?: GradientFunction;
 }
+
+/** Loss and gradients of a micro-batch, shaped like the trained parameters. */
+export type GradientFunction = <P extends Tree>(
+  model: Model,
+  adapter: Adapter<P>,
+  batch: ModelBatch,
+  options: LossOptions & { readonly key: Key },
+) => { readonly value: Tensor; readonly gradients: Tree };
 
 /** What one step did. */
 export interface StepReport {
@@ -130,13 +142,14 @@ export async function startTraining<P extends Tree>(
   } = options;
   let step = resume?.step ?? 0;
   const plans = plansFrom(rows, order, step);
+  const passes = options.gradients ?? lossAndGradients;
   const current = (): Adapter<P> => ({ ...adapter, params: owned.tree as P });
 
   const gradientsOf = async (plan: Step): Promise<{ loss: number; gradients: Tree }> => {
     let loss = 0;
     let total: Tree | undefined;
     for (const [i, micro] of plan.microBatches.entries()) {
-      const { value, gradients } = lossAndGradients(model, current(), batchOf(rows, micro, options), {
+      const { value, gradients } = passes(model, current(), batchOf(rows, micro, options), {
         train: true,
         key: fold(fold(fold(seed, "pass"), step), i),
         labelCount: plan.targets,
