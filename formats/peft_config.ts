@@ -88,9 +88,11 @@ function inactive(value: Json): boolean {
     (typeof value === "object" && Object.keys(value).length === 0);
 }
 
-/** The text of a config: two spaces, keys sorted, as PEFT writes it. */
+/** The text of a config: two spaces, keys sorted, as PEFT writes it. Prompts have no targets. */
 export function peftConfigText(type: string, fields: Readonly<Record<string, Json>>): string {
-  return JSON.stringify(sorted({ ...COMMON_FIELDS, ...fields, peft_type: type }), null, 2);
+  const { target_modules: targets, ...others } = { ...COMMON_FIELDS, ...fields };
+  const all = Object.hasOwn(fields, "num_virtual_tokens") ? others : { ...others, target_modules: targets! };
+  return JSON.stringify(sorted({ ...all, peft_type: type }), null, 2);
 }
 
 function sorted(value: Json): Json {

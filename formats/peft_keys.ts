@@ -8,9 +8,12 @@ export function withoutPrefix(key: string): string {
   return key.startsWith(PEFT_PREFIX) ? key.slice(PEFT_PREFIX.length) : key;
 }
 
+/** The one key without a prefix: the rows of prompts and prefixes. */
+export const PROMPT_KEY = "prompt_embeddings";
+
 /** A key as it stands in the file. What PEFT keeps outside the model's own modules has the prefix already, cut short. */
 export function withPrefix(key: string): string {
-  return key.startsWith("base_model.") ? key : PEFT_PREFIX + key;
+  return key.startsWith("base_model.") || key === PROMPT_KEY ? key : PEFT_PREFIX + key;
 }
 
 /** The file that holds the tensors, the config's file, and the pickled file of old folders. */

@@ -18,6 +18,8 @@ import {
   trainableCopy,
   type Tree,
 } from "../core/mod.ts";
+import { slice } from "../ops/mod.ts";
+import type { PeftTensor } from "../methods/peft_codec.ts";
 import { type PeftConfig, readPeftConfig } from "../formats/peft_config.ts";
 import { PEFT_FILES, withoutPrefix } from "../formats/peft_keys.ts";
 import { openSafetensors } from "../formats/safetensors.ts";
@@ -36,8 +38,8 @@ export interface LoadAdapterOptions {
 }
 
 /**
- * Loads an adapter for a model from an HF PEFT folder: LoRA, (IA)³ and trainable tokens, with saved modules and token rows
- * beside them. Parameters are f32 and owned by the caller: `keep` or dispose them.
+ * Loads an adapter for a model from an HF PEFT folder: matrix methods, (IA)³, norms, soft prompts and trainable tokens, with saved
+ * modules and token rows beside them. Parameters are f32 and owned by the caller: `keep` or dispose them.
  *
  * Loading is strict. The base's name in the folder is not compared, since a base has many names; shapes are.
  *
@@ -239,7 +241,7 @@ function paramsOf(
     nest<Tensor>([
       ...layout.tensors.map((t): readonly [string, Tensor] => [
         t.path,
-        shaped(load(stored.get(t.key)!, model), t.shape),
+        shaped(partOf(load(stored.get(t.key)!, model), t), t.shape),
       ]),
       ...(parts.fixed ?? []).map((path): readonly [string, Tensor] => [
         `${PARTS.fixed}.frozen.${path}`,
@@ -253,6 +255,13 @@ function load(stored: StoredTensor, { backend }: Model): Tensor {
   return scope((): Synchronous<Tensor> =>
     castTo(fromBytes(stored.read(), stored.shape, stored.dtype, backend), "f32")
   );
+}
+
+/** The rows or columns that are the parameter's. */
+function partOf(matrix: Tensor, { shape, part }: PeftTensor): Tensor {
+  if (part === undefined) return matrix;
+  const { axis, from } = part;
+  return slice(matrix, axis, from, from + size(shape) / matrix.shape[1 - axis]!);
 }
 
 /** The same numbers under another shape. */

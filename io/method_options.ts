@@ -168,7 +168,7 @@ export const METHOD_OPTIONS: Readonly<Record<BuiltMethod, readonly string[]>> = 
   adamix: all<AdamixOptions>()("experts", "reduction", "activation", "mixes"),
   invertibleAdapter: all<InvertibleAdapterOptions>()("reduction", "activation"),
   prefixTuning: all<PrefixTuningOptions>()("length", "network", "dropout", "positions"),
-  promptTuning: all<PromptTuningOptions>()("length", "start", "where"),
+  promptTuning: all<PromptTuningOptions>()("length", "start", "where", "madeBy"),
   pTuning: all<PTuningOptions>()("length", "where", "encoder"),
   loreft: all<LoreftOptions>()("rank", "first", "last", "ends", "dropout", "rows", "subtracts"),
   ladderSideTuning: all<Omit<LadderSideTuningOptions, "start">>()("reduction", "temperature", "layers"),

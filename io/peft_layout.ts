@@ -26,6 +26,8 @@ export interface MainPart {
   readonly places: readonly MatrixPlace[];
   readonly tensors: readonly PeftTensor[];
   readonly fields: PeftFields;
+  /** What PEFT puts before the names of modules saved beside it, where that is not what it puts before all others. */
+  readonly savedPrefix?: "base_model.";
 }
 
 /** The parts of a folder. At least `main` or `tokens` is there. */
@@ -95,7 +97,11 @@ export function folderLayout(parts: FolderParts, model: Model, names?: PartNames
       : [],
     ...main ? [{ part: "main" as const, method: main.method, tensors: main.tensors }] : [],
     ...saved
-      ? [{ part: "saved" as const, method: modulesToSave(saved), tensors: savedTensors(saved, model) }]
+      ? [{
+        part: "saved" as const,
+        method: modulesToSave(saved),
+        tensors: savedTensors(saved, model, main?.savedPrefix ?? ""),
+      }]
       : [],
     ...tokens
       ? [{
@@ -123,10 +129,14 @@ export function folderLayout(parts: FolderParts, model: Model, names?: PartNames
 
 const joined = (prefix: string, path: string): string => prefix === "" ? path : `${prefix}.${path}`;
 
-function savedTensors(saved: ModulesToSaveOptions, model: Model): readonly PeftTensor[] {
+function savedTensors(
+  saved: ModulesToSaveOptions,
+  model: Model,
+  prefix: string,
+): readonly PeftTensor[] {
   return savedLeaves(model, saved).map(({ path, source }) => ({
     path,
-    key: path,
+    key: prefix + path,
     shape: (lookup(model.weights, source) as Tensor).shape,
   }));
 }

@@ -35,6 +35,7 @@ import {
   modulesNamed,
 } from "./peft_layout.ts";
 import { normsOfConfig } from "./peft_norms.ts";
+import { promptsOfConfig } from "./peft_prompts.ts";
 
 /**
  * The parts that a config describes.
@@ -73,6 +74,12 @@ export function partsOfConfig(config: PeftConfig, model: Model): FolderParts {
       const standard = (): readonly string[] => ia3Defaults(model.config.model_type).targets;
       return withExtras(ia3Main(fields, standard, model), fields, model);
     }
+    case "PROMPT_TUNING":
+    case "P_TUNING":
+    case "PREFIX_TUNING": {
+      const { main, fields } = promptsOfConfig(config.type, config, model);
+      return withExtras(main, fields, model);
+    }
     case "LN_TUNING": {
       const fields = knownFields(config, LAYER_NORM_FIELDS, {});
       return withExtras(normsOfConfig(fields, model), fields, model);
@@ -84,7 +91,7 @@ export function partsOfConfig(config: PeftConfig, model: Model): FolderParts {
     default:
       throw new RangeError(
         `Cannot load a PEFT adapter of type ${config.type}: known are LORA, ADALORA, LOHA, LOKR, VERA, HRA, MISS, OFT, BOFT, ` +
-          "FOURIERFT, IA3, LN_TUNING and TRAINABLE_TOKENS",
+          "FOURIERFT, IA3, LN_TUNING, PROMPT_TUNING, P_TUNING, PREFIX_TUNING, XLORA and TRAINABLE_TOKENS",
       );
   }
 }
@@ -187,7 +194,9 @@ function ia3Main(fields: PeftFields, standard: () => readonly string[], model: M
 }
 
 function withExtras(part: MainPart, fields: PeftFields, model: Model): FolderParts {
-  const saved = headNames(namesField("modules_to_save", fields["modules_to_save"]) ?? [], fields, model);
+  // PEFT writes the names of heads twice for prompts.
+  const names = [...new Set(namesField("modules_to_save", fields["modules_to_save"]))];
+  const saved = headNames(names, fields, model);
   const modules = saved.length > 0 ? savedNames(saved, model) : undefined;
   const given = fields["trainable_token_indices"] ?? null;
   const tokens = given === null ? undefined : tokensOf(given, model.spec);

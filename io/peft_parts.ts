@@ -33,6 +33,7 @@ import type { PeftCodec, PeftFields } from "../methods/peft_codec.ts";
 import type { TrainableTokensOptions } from "../methods/trainable_tokens.ts";
 import { type FolderParts, mainPart, matrixPlaces, type PartNames, PARTS } from "./peft_layout.ts";
 import { normsOfParams } from "./peft_norms.ts";
+import { promptsOfOptions } from "./peft_prompts.ts";
 
 /** One method of an adapter, where its params lie, and its options. */
 interface Piece {
@@ -120,6 +121,9 @@ function kindOf(method: string): keyof PartNames {
     case "boft":
     case "fourierft":
     case "layerNormTune":
+    case "promptTuning":
+    case "spot":
+    case "prefixTuning":
       return "main";
     case "pissa":
     case "olora":
@@ -130,6 +134,7 @@ function kindOf(method: string): keyof PartNames {
       );
     case "modulesToSave":
     case "only":
+    case "classifier":
       return "saved";
     case "trainableTokens":
       return "tokens";
@@ -138,7 +143,7 @@ function kindOf(method: string): keyof PartNames {
     default:
       throw new TypeError(
         `Cannot save "${method}" as a PEFT folder: it holds lora, adalora, dora, ia3, loha, lokr, vera, hra, miss, oft, boft, fourierft, ` +
-          "layerNormTune, trainableTokens, modulesToSave and only; merge the adapter and save the model instead",
+          "layerNormTune, soft prompts, trainableTokens, modulesToSave and only; merge the adapter and save the model instead",
       );
   }
 }
@@ -150,6 +155,9 @@ interface MainFields {
 
 function mainOf({ method, options, params }: Piece, spec: Spec): MainFields {
   if (method === "layerNormTune") return normsOfParams(options, params, spec);
+  if (["promptTuning", "spot", "prefixTuning"].includes(method)) {
+    return { main: promptsOfOptions(method, options, spec), targets: {} };
+  }
   const places = adaptedPlaces(params, spec);
   if (places.length === 0) {
     throw new RangeError(`Cannot save ${method}: none of its parameters stands at a layer`);

@@ -14,8 +14,10 @@ import {
   sameShape,
   scope,
   showShape,
+  type Synchronous,
   Tensor,
   trainable,
+  type Tree,
   weightLeaves,
 } from "../core/mod.ts";
 import { writeTextAtomically } from "../formats/atomic_write.ts";
@@ -23,7 +25,8 @@ import { peftConfigText } from "../formats/peft_config.ts";
 import { checkAdapterName, PEFT_FILES, withPrefix } from "../formats/peft_keys.ts";
 import { writeSafetensors } from "../formats/safetensors_write.ts";
 import type { WritableTensor } from "../formats/tensor_file.ts";
-import type { PeftFields } from "../methods/peft_codec.ts";
+import type { PeftFields, PeftTensor } from "../methods/peft_codec.ts";
+import { addAll, place, reshape } from "../ops/mod.ts";
 import { type Limit, toLora } from "../methods/to_lora.ts";
 import { tokenRows } from "../methods/trainable_tokens.ts";
 import { taskType } from "../models/mod.ts";
@@ -31,6 +34,7 @@ import { adapterCard } from "./adapter_card.ts";
 import { saveGgufAdapter } from "./gguf_adapter.ts";
 import { saveGraftAdapter } from "./graft_adapter.ts";
 import { baseTables, savesBaseTables } from "./peft_base.ts";
+import { withoutNetworks } from "./peft_prompts.ts";
 import {
   type FolderLayout,
   folderLayout,
@@ -101,6 +105,20 @@ export async function saveAdapter(
   if (name !== "default") checkAdapterName(name, modulePaths(model));
   const target = name === "default" ? folder : `${folder.replace(/\/+$/, "")}/${name}`;
   if (format === "graft") return await saveGraftAdapter(target, adapter, model, options.card);
+  const kept = withoutNetworks(adapter, model);
+  try {
+    await savePeftFolder(target, kept.adapter, model, options.card);
+  } finally {
+    kept.dispose();
+  }
+}
+
+async function savePeftFolder(
+  target: string,
+  adapter: Adapter,
+  model: Model,
+  about: SaveAdapterOptions["card"],
+): Promise<void> {
   const { described, type, fields, tensors } = peftContent(adapter, model);
   await Deno.mkdir(target, { recursive: true });
   await writeSafetensors(`${target}/${PEFT_FILES.weights}`, tensors);
@@ -114,7 +132,7 @@ export async function saveAdapter(
     trained: count(leaves(trainable(adapter.params))),
     ofBase: count(weightLeaves(model.weights)),
     layers: described.parts.main?.places.length ?? 0,
-    ...options.card,
+    ...about,
   });
   await writeTextAtomically(`${target}/README.md`, card);
 }
@@ -136,12 +154,15 @@ function peftContent(adapter: Adapter, model: Model): {
 
 /** Why a PEFT folder cannot hold an adapter; undefined where it can. Writes nothing. */
 export function refusedByPeft(adapter: Adapter, model: Model): string | undefined {
+  const kept = withoutNetworks(adapter, model);
   try {
-    peftContent(adapter, model);
+    peftContent(kept.adapter, model);
     return undefined;
   } catch (error) {
     if (error instanceof TypeError || error instanceof RangeError) return error.message;
     throw error;
+  } finally {
+    kept.dispose();
   }
 }
 
@@ -253,14 +274,42 @@ const savedAlone = (modules: readonly string[], one: string, other: string): boo
 };
 
 function adapterTensors({ params }: Adapter, { tensors, copies }: FolderLayout): readonly WritableTensor[] {
-  const written = tensors.filter(({ path }) => lookup(params, path) !== undefined).map((
+  const held = tensors.filter(({ path }) => lookup(params, path) !== undefined);
+  const written = held.filter(({ part }) => part === undefined).map((
     { path, key, shape, stored },
   ) => writable(key, stored ?? shape, lookup(params, path) as Tensor));
+  const joined = [...Map.groupBy(held.filter(({ part }) => part !== undefined), ({ key }) => key)];
   const again = copies.map(({ key, of }) => {
     const { path, shape, stored } = tensors.find((t) => t.key === of)!;
     return writable(key, stored ?? shape, lookup(params, path) as Tensor);
   });
-  return [...written, ...again];
+  return [...written, ...again, ...joined.map(([key, parts]) => joinedTensor(key, parts, params))];
+}
+
+/** A matrix of the file made of several parameters; zeros where it has none. */
+function joinedTensor(key: string, parts: readonly PeftTensor[], params: Tree): WritableTensor {
+  const stored = parts[0]!.stored!;
+  return {
+    name: withPrefix(key),
+    dtype: "f32",
+    shape: stored,
+    byteLength: byteLength("f32", stored),
+    read: async () => {
+      const whole = scope((): Synchronous<Tensor> =>
+        addAll(parts.map(({ path, part }) => {
+          const { axis, from } = part!;
+          const matrix = reshape(
+            lookup(params, path) as Tensor,
+            axis === 0 ? [-1, stored[1]!] : [stored[0]!, -1],
+          );
+          return place(matrix, axis, from, stored[axis]!);
+        }))
+      );
+      const bytes = await bytesOf(whole);
+      whole.storage.free();
+      return bytes;
+    },
+  };
 }
 
 const isFrozen = (path: string): boolean => path.split(".").includes(FROZEN);
@@ -275,7 +324,7 @@ function tableTensors(
   const brought = new Set(parts.fixed ?? []);
   const saves = parts.tokens === undefined &&
     savesBaseTables(
-      fields["target_modules"] as readonly string[] | string,
+      (fields["target_modules"] ?? []) as readonly string[] | string,
       matrixPlaces(model.spec).map((p) => p.path),
     );
   const all = baseTables(parts, model);

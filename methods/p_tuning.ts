@@ -65,7 +65,7 @@ export function pTuning(options: PTuningOptions = {}): Method<PromptEncoderParam
       rows: fn(params, (params, { train, key }) => encodedRows(encoder, params, train ? key : undefined)),
     }],
     settle: (params) => ({
-      method: promptTuning({ length, where }),
+      method: promptTuning({ length, where, madeBy: encoder }),
       params: scope((): Synchronous<PromptParams> => ({ rows: encodedRows(encoder, params) })),
     }),
   };

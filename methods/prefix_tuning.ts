@@ -37,8 +37,11 @@ export interface PrefixTuningOptions {
   readonly network?: { readonly hidden: number } | "none";
   /** Probability of dropping an element of P in training, default 0. */
   readonly dropout?: number;
-  /** Whether the prefix shifts the text's positions: "past" (default, in a decoder's self-attention) or "none". */
-  readonly positions?: "past" | "none";
+  /**
+   * Whether the prefix shifts the text's positions: "past" (default, in a decoder's self-attention), "always" (in an
+   * encoder's too, as PEFT has it) or "none".
+   */
+  readonly positions?: "past" | "always" | "none";
 }
 
 /** The network at one attention: `shared` over all attentions of a kind, `last` W₂'s rows for this one. */
@@ -71,7 +74,10 @@ export function prefixTuning(options: PrefixTuningOptions = {}): Method {
   const edit = (place: AttentionPlace, rows: PrefixEdit["rows"]): PrefixEdit => ({
     kind: "prefix",
     path: place.path,
-    positions: positions === "past" && place.stack === "decoder" && place.role === "self" ? length : 0,
+    positions: place.role === "self" &&
+        (positions === "always" || (positions === "past" && place.stack === "decoder"))
+      ? length
+      : 0,
     rows,
   });
   const dropped = ({ k, v }: PrefixRows, call: AttentionCall): PrefixRows =>

@@ -8,6 +8,7 @@
  * `where` the rows stand inside the text instead, as in P-tuning.
  */
 import { fn, fold, type Json, key as keyOf, type Method } from "../core/mod.ts";
+import type { PromptEncoder } from "./prompt_encoder.ts";
 import {
   checkPromptStart,
   type PromptParams,
@@ -26,6 +27,8 @@ export interface PromptTuningOptions {
   readonly start?: PromptStart;
   /** Default "front". */
   readonly where?: PromptPosition;
+  /** The network that made the rows, where P-tuning did: a record, which PEFT folders keep. */
+  readonly madeBy?: PromptEncoder;
 }
 
 /**
@@ -41,12 +44,17 @@ export interface PromptTuningOptions {
  * ```
  */
 export function promptTuning(options: PromptTuningOptions = {}): Method<PromptParams> {
-  const { length = 20, start = { from: "uniform" }, where = "front" } = options;
+  const { length = 20, start = { from: "uniform" }, where = "front", madeBy } = options;
   checkPositive("length", length);
   checkPromptStart(start);
   return {
     name: "promptTuning",
-    config: { length, start: start as unknown as Json, where: where as Json },
+    config: {
+      length,
+      start: start as unknown as Json,
+      where: where as Json,
+      ...madeBy && { madeBy: madeBy as unknown as Json },
+    },
     init: ({ model, key }) =>
       freshParams(() => [
         ["rows", promptStart(model, fold(keyOf(key), "rows"), length, start, "promptTuning")],
