@@ -3,30 +3,39 @@ import assert from "node:assert/strict";
 import {
   type Adapter,
   bytesOf,
+  castTo,
   type DType,
   forward,
   graft,
   keep,
+  lookup,
   merge,
   type Model,
   quantize,
   read,
+  scope,
+  type Tensor,
   weightLeaves,
 } from "../../core/mod.ts";
+import { openGguf } from "../../formats/gguf.ts";
 import { openSafetensors } from "../../formats/safetensors.ts";
 import { loadAdapter } from "../../io/load_adapter.ts";
 import { loadModel } from "../../io/load_model.ts";
 import { saveModel } from "../../io/save_model.ts";
 import { lora } from "../../methods/mod.ts";
+import { transpose } from "../../ops/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { GOLDEN } from "../support/golden.ts";
+import { tinyGpt2 } from "../support/tiny_models.ts";
 
 const BATCH = JSON.parse(Deno.readTextFileSync(`${GOLDEN}peft/batch.json`));
 const backend = reference();
 
-async function logitsOf(model: Model): Promise<Float32Array> {
-  const { logits } = forward(model, BATCH);
+const TINY = { inputIds: [[1, 2, 3, 4, 5]] };
+
+async function logitsOf(model: Model, batch = BATCH): Promise<Float32Array> {
+  const { logits } = forward(model, batch);
   const numbers = await read(logits);
   logits.storage.free();
   return numbers;
@@ -186,4 +195,28 @@ Deno.test("saveModel() refuses a merged bias where the architecture has none", (
     );
     merged.dispose();
     owned.dispose();
+  }));
+
+Deno.test("saveModel() puts GPT-2's matrices into blocks along inputs, as GGUF has them", () =>
+  assertNoLeak(async () => {
+    const folder = Deno.makeTempDirSync();
+    const model = tinyGpt2(backend, 3, { width: 32, heads: 2, inner: 64, vocabulary: 11 });
+    await saveModel(`${folder}/a.gguf`, model, { dtype: "q8_0" });
+    const path = "transformer.h.0.attn.c_attn.weight";
+    const expected = scope(() =>
+      transpose(castTo(castTo(transpose(lookup(model.weights, path) as Tensor), "q8_0"), "f32"))
+    );
+    const again = await loadModel(`${folder}/a.gguf`, { backend });
+    assert.deepEqual(await read(lookup(again.weights, path) as Tensor), await read(expected));
+    assertClose(await logitsOf(again, TINY), await logitsOf(model, TINY), 2e-2, "logits"); // 8 bits
+    const file = openGguf(`${folder}/a.gguf`);
+    const stored = file.tensors.get("blk.0.attn_qkv.weight")!;
+    assert.deepEqual([stored.dtype, stored.shape], ["q8_0", [96, 32]]);
+    file.close();
+    const coded = quantize(model, { dtype: "q8_0" });
+    await assert.rejects(saveModel(`${folder}/b.gguf`, coded), /blocks lie along outputs, .*with dtype q8_0/);
+    assert.deepEqual([...Deno.readDirSync(folder)].map(({ name }) => name), ["a.gguf"]);
+    expected.storage.free();
+    for (const made of [coded, again, model]) made.dispose();
+    Deno.removeSync(folder, { recursive: true });
   }));
