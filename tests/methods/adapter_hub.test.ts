@@ -1,6 +1,6 @@
 /**
  * Adapters and hybrids equal AdapterHub's `adapters` 1.3 on tiny BERT, RoBERTa, T5 and Llama with padding
- * (tests/oracles/adapter_hub.py): logits and loss within 1e-5, gradients within 1e-4 of the largest value, as for f32 sums over
+ * (tests/oracles/adapter_hub.py), and what no library has equals its equations (tests/oracles/late_fusion.py): logits and loss within 1e-5, gradients within 1e-4 of the largest value, as for f32 sums over
  * widths of 20 to 37 through two or three blocks.
  */
 import assert from "node:assert/strict";
@@ -23,10 +23,14 @@ import {
 import { loadModel } from "../../io/load_model.ts";
 import {
   adapterFusion,
+  attentionFusion,
   compacter,
   compacterPlusPlus,
   houlsby,
   invertibleAdapter,
+  kronaB,
+  kronaBres,
+  lets,
   loreft,
   mam,
   parallelAdapter,
@@ -83,6 +87,15 @@ const CASES: readonly (readonly [base: string, kind: string, method: Method | ty
     [base, "loreft", loreft({ rank: 3, first: 1, last: 1, ends: "apart" })] as const
   ),
   ["bert_tags", "loreft_tied", loreft({ rank: 3, first: 1, last: 1 })],
+  ["bert_text", "attention_fusion", attentionFusion({ embedding: "included", scale: "root" })],
+  ["llama", "attention_fusion", attentionFusion()],
+  ["bert_text", "lets", lets({ layers: [0, 2] })],
+  ["llama", "lets", lets({ pool: "each", search: 0.3 })],
+  ...["bert_text", "llama"].flatMap((base) => [
+    [base, "krona_b", kronaB({ scale: 1.5, firstFactor: [4, 2] })] as const,
+    [base, "krona_bres", kronaBres({ scale: 1.5, firstFactor: [4, 2] })] as const,
+  ]),
+  ["llama", "parallel", parallelAdapter({ reduction: 24 / 5.5 })],
   ["bert_tags", "direft", loreft({ rank: 3, first: 1, last: 0, rows: "free", subtracts: "nothing" })],
   ...["bert_mask", "llama"].map((base) =>
     [
@@ -145,7 +158,7 @@ function goldenTree(file: string, backend: Backend): ReturnType<typeof keep<Tree
 
 for (const backendName of BACKENDS) {
   for (const [base, kind, made] of CASES) {
-    Deno.test(`${kind} on ${base} equals AdapterHub's logits, loss and gradients (${backendName})`, () =>
+    Deno.test(`${kind} on ${base} equals another program's logits, loss and gradients (${backendName})`, () =>
       withBackend(backendName, (backend) =>
         assertNoLeak(async () => {
           const model = await loadModel(`${GOLDEN}${FOLDERS[base] ?? `encoders/${base}`}`, { backend });

@@ -14,18 +14,21 @@ import {
 } from "../../core/mod.ts";
 import {
   adapterFusion,
+  attentionFusion,
   compacter,
   compacterPlusPlus,
   houlsby,
   invertibleAdapter,
   kronaB,
   kronaBres,
+  lets,
   lora,
   loreft,
   mam,
   parallelAdapter,
   pfeiffer,
   phmAdapter,
+  s4,
   sparseAdapter,
   unipelt,
 } from "../../methods/mod.ts";
@@ -223,6 +226,71 @@ methodLaws("sparseAdapter() of mam()", {
   method: halved(
     mam({ prefix: { length: 3, network: { hidden: 5 } }, parallel: { reduction: 4, activation: "tanh" } }),
   ),
+  atInit: "other",
+  merges: "no",
+  settles: true,
+  counts: () => ({}),
+});
+
+methodLaws("s4()", {
+  method: just(
+    s4({ budget: 900, groups: [1, 1], parts: [["adapter", "lora"], ["prefix", "bitfit", "lora"]] }),
+  ),
+  atInit: "other",
+  merges: "no",
+  // 450 a block: 225 for r (2 d + 1) + d and for LoRA's r; biases first, then half of the rest each.
+  counts: ({ spec }) => {
+    const per = (role: string): number =>
+      sum(
+        spec.linears.filter((p) => p.layer === 1 && p.role === role).map((p) => p.inFeatures + p.outFeatures),
+      );
+    const lora = per("query") + per("value") + per("qkv");
+    const biases = sum(spec.linears.filter((p) => p.layer === 1).map((p) => p.outFeatures)) +
+      sum(spec.norms.filter((p) => p.layer === 1).map((p) => p.width));
+    const prefix = sum(
+      spec.attentions.filter((p) => p.layer === 1).map((p) => 2 * p.keyValueHeads * p.headDim),
+    );
+    const most = (each: number, unit: number): number => Math.floor(each / unit) * unit;
+    const rest = (450 - biases) / 2;
+    return {
+      trainable: D + most(225 - D, 2 * D + 1) + most(225, lora) + biases + most(rest, prefix) +
+        most(rest, lora),
+    };
+  },
+});
+
+for (const embedding of ["included", "excluded"] as const) {
+  methodLaws(`attentionFusion() with the embedded input ${embedding}`, {
+    method: just(attentionFusion({ embedding, scale: "root", query: "normal" })),
+    atInit: "other",
+    merges: "no",
+    counts: () => added(D),
+  });
+}
+
+/** The LSTM's two directions, from d to d / 2. */
+const LSTM = 2 * (4 * (D / 2) * (D + D / 2) + 2 * 4 * (D / 2));
+const attentionMatrices = ({ spec }: Model): number =>
+  sum(
+    spec.linears.filter((p) => ["query", "key", "value", "qkv", "output"].includes(p.role))
+      .map((p) => p.inFeatures * p.outFeatures),
+  );
+methodLaws("lets() over each token", {
+  method: just(lets({ pool: "each", search: 0.1 })),
+  atInit: "other",
+  merges: "no",
+  counts: (model) => added(LSTM + attentionMatrices(model) + LAYERS),
+});
+methodLaws("lets() of one branch over the first token", {
+  method: just(lets({ layers: [1], deltas: "block" })),
+  atInit: "other",
+  merges: "no",
+  looksAhead: true, // a continued text's first token lies in the cache
+  counts: ({ spec }) =>
+    added(LSTM + sum(spec.linears.filter((p) => p.layer === 1).map((p) => p.inFeatures * p.outFeatures))),
+});
+methodLaws("sparseAdapter() of lets()", {
+  method: halved(lets({ pool: "each" })),
   atInit: "other",
   merges: "no",
   settles: true,
