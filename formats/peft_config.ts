@@ -88,10 +88,13 @@ function inactive(value: Json): boolean {
     (typeof value === "object" && Object.keys(value).length === 0);
 }
 
-/** The text of a config: two spaces, keys sorted, as PEFT writes it. Prompts have no targets. */
+/** Types whose configs name no layers. */
+const WITHOUT_TARGETS: readonly string[] = ["PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "XLORA"];
+
+/** The text of a config: two spaces, keys sorted, as PEFT writes it. */
 export function peftConfigText(type: string, fields: Readonly<Record<string, Json>>): string {
   const { target_modules: targets, ...others } = { ...COMMON_FIELDS, ...fields };
-  const all = Object.hasOwn(fields, "num_virtual_tokens") ? others : { ...others, target_modules: targets! };
+  const all = WITHOUT_TARGETS.includes(type) ? others : { ...others, target_modules: targets! };
   return JSON.stringify(sorted({ ...all, peft_type: type }), null, 2);
 }
 

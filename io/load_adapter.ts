@@ -2,6 +2,7 @@
 import {
   type Adapter,
   castTo,
+  dispose,
   fromBytes,
   lookup,
   type Model,
@@ -30,6 +31,7 @@ import { graftRecord, loadGraftAdapter } from "./graft_adapter.ts";
 import { baseTables } from "./peft_base.ts";
 import { type FolderLayout, folderLayout, type FolderParts, PARTS } from "./peft_layout.ts";
 import { partsOfConfig } from "./peft_options.ts";
+import { checkRouter, expertFolders, type Experts, withExperts } from "./peft_xlora.ts";
 
 /** Which adapter of a folder. */
 export interface LoadAdapterOptions {
@@ -69,7 +71,23 @@ export async function loadAdapter(
   }
   const configPath = `${folder}/${PEFT_FILES.config}`;
   const config = readPeftConfig(configPath, await Deno.readFile(configPath));
-  const parts = partsOfConfig(config, model);
+  const experts = config.type === "XLORA" ? await loadExperts(folder, config, model) : {};
+  try {
+    return await loadParts(folder, name, config, experts, model);
+  } catch (error) {
+    dispose(experts);
+    throw error;
+  }
+}
+
+async function loadParts(
+  folder: string,
+  name: string,
+  config: PeftConfig,
+  experts: Experts,
+  model: Model,
+): Promise<Adapter> {
+  const parts = partsOfConfig(config, model, experts);
   const file = openSafetensors(await weightsPath(folder));
   try {
     const stored = new Map([...file.tensors.values()].map((t) => [withoutPrefix(t.name), t]));
@@ -80,6 +98,7 @@ export async function loadAdapter(
     }
     const expected = folderLayout(parts, model);
     const tables = baseTables(parts, model);
+    if (config.type === "XLORA") checkRouter(folder, parts, stored);
     checkKeys(folder, config, expected, tables, stored);
     await checkCopies(expected, stored, model);
     const base = await changedTables(tables, stored, model);
@@ -88,9 +107,29 @@ export async function loadAdapter(
       fixed: [...base.keys(), ...(parts.fixed ?? []).filter((path) => !base.has(path))],
     };
     const layout = folderLayout(all, model);
-    return { name, method: layout.method, params: paramsOf(layout, all, base, stored, model) };
+    const params = paramsOf(layout, all, base, stored, model);
+    return {
+      name,
+      method: layout.method,
+      params: config.type === "XLORA" ? withExperts(config, params, experts) : params,
+    };
   } finally {
     file.close();
+  }
+}
+
+/** X-LoRA's experts, each from the first of its places that is there. */
+async function loadExperts(folder: string, config: PeftConfig, model: Model): Promise<Experts> {
+  const experts: Record<string, Adapter> = {};
+  try {
+    for (const [name, places] of expertFolders(folder, config)) {
+      const found = await Promise.all(places.map(isThere));
+      experts[name] = await loadAdapter(places[Math.max(found.indexOf(true), 0)]!, model);
+    }
+    return experts;
+  } catch (error) {
+    dispose(experts);
+    throw error;
   }
 }
 

@@ -36,14 +36,18 @@ import {
 } from "./peft_layout.ts";
 import { normsOfConfig } from "./peft_norms.ts";
 import { promptsOfConfig } from "./peft_prompts.ts";
+import { type Experts, xloraOfConfig } from "./peft_xlora.ts";
 
 /**
  * The parts that a config describes.
  *
+ * @param experts Those that X-LoRA mixes.
  * @throws {RangeError} when the method or a feature is not supported, or a name or pattern matches nothing.
  */
-export function partsOfConfig(config: PeftConfig, model: Model): FolderParts {
+export function partsOfConfig(config: PeftConfig, model: Model, experts: Experts = {}): FolderParts {
   switch (config.type) {
+    case "XLORA":
+      return xloraOfConfig(config, experts, model);
     case "LORA":
       return matrixParts(config.fields["use_dora"] === true ? doraPeft : loraPeft, config, model);
     case "ADALORA":

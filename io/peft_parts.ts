@@ -34,6 +34,7 @@ import type { TrainableTokensOptions } from "../methods/trainable_tokens.ts";
 import { type FolderParts, mainPart, matrixPlaces, type PartNames, PARTS } from "./peft_layout.ts";
 import { normsOfParams } from "./peft_norms.ts";
 import { promptsOfOptions } from "./peft_prompts.ts";
+import { xloraOfOptions } from "./peft_xlora.ts";
 
 /** One method of an adapter, where its params lie, and its options. */
 interface Piece {
@@ -124,6 +125,7 @@ function kindOf(method: string): keyof PartNames {
     case "promptTuning":
     case "spot":
     case "prefixTuning":
+    case "xlora":
       return "main";
     case "pissa":
     case "olora":
@@ -143,7 +145,7 @@ function kindOf(method: string): keyof PartNames {
     default:
       throw new TypeError(
         `Cannot save "${method}" as a PEFT folder: it holds lora, adalora, dora, ia3, loha, lokr, vera, hra, miss, oft, boft, fourierft, ` +
-          "layerNormTune, soft prompts, trainableTokens, modulesToSave and only; merge the adapter and save the model instead",
+          "layerNormTune, soft prompts, xlora, trainableTokens, modulesToSave and only; merge the adapter and save the model instead",
       );
   }
 }
@@ -155,6 +157,7 @@ interface MainFields {
 
 function mainOf({ method, options, params }: Piece, spec: Spec): MainFields {
   if (method === "layerNormTune") return normsOfParams(options, params, spec);
+  if (method === "xlora") return { main: xloraOfOptions(options, params, spec), targets: {} };
   if (["promptTuning", "spot", "prefixTuning"].includes(method)) {
     return { main: promptsOfOptions(method, options, spec), targets: {} };
   }

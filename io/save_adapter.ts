@@ -35,6 +35,7 @@ import { saveGgufAdapter } from "./gguf_adapter.ts";
 import { saveGraftAdapter } from "./graft_adapter.ts";
 import { baseTables, savesBaseTables } from "./peft_base.ts";
 import { withoutNetworks } from "./peft_prompts.ts";
+import { expertPaths, expertsOf, withoutExperts } from "./peft_xlora.ts";
 import {
   type FolderLayout,
   folderLayout,
@@ -119,7 +120,15 @@ async function savePeftFolder(
   model: Model,
   about: SaveAdapterOptions["card"],
 ): Promise<void> {
-  const { described, type, fields, tensors } = peftContent(adapter, model);
+  const { described, type, fields: relative, tensors } = peftContent(adapter, model);
+  const fields = type === "XLORA" ? expertPaths(relative, target) : relative;
+  if (type === "XLORA") {
+    for (const [name, expert] of Object.entries(expertsOf(adapter.method.config, adapter.params))) {
+      if (leaves(expert.params).length > 0) {
+        await savePeftFolder(`${target}/experts/${name}`, expert, model, about);
+      }
+    }
+  }
   await Deno.mkdir(target, { recursive: true });
   await writeSafetensors(`${target}/${PEFT_FILES.weights}`, tensors);
   await writeTextAtomically(`${target}/${PEFT_FILES.config}`, peftConfigText(type, fields));
@@ -146,9 +155,10 @@ function peftContent(adapter: Adapter, model: Model): {
 } {
   const described = partsOfAdapter(adapter, model);
   const layout = folderLayout(described.parts, model, described.names);
-  checkParams(adapter, layout);
   const { type, fields } = configOf(described, model);
-  const tensors = [...adapterTensors(adapter, layout), ...tableTensors(adapter, described, fields, model)];
+  const root = type === "XLORA" ? withoutExperts(adapter) : adapter;
+  checkParams(root, layout);
+  const tensors = [...adapterTensors(root, layout), ...tableTensors(root, described, fields, model)];
   return { described, type, fields, tensors };
 }
 
@@ -247,7 +257,7 @@ function configOf(
       ...common,
       ...main.fields,
       ...targets,
-      modules_to_save: modules,
+      ...(modules !== null || Object.hasOwn(main.fields, "modules_to_save")) && { modules_to_save: modules },
       ...main.type === "LORA" && {
         trainable_token_indices: tokens === undefined ? null : tokens.tokens,
         ensure_weight_tying: follows,

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import (AutoModelForCausalLM, AutoModelForSequenceClassification, AutoModelForTokenClassification,
                           T5ForConditionalGeneration)
-from peft import (LoraConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, XLoraConfig, get_peft_model)
+from peft import (LoraConfig, PeftModel, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, XLoraConfig, get_peft_model)
 
 warnings.filterwarnings("ignore")
 GOLDEN = "tests/oracles/golden"
@@ -92,3 +92,54 @@ for name, (which, make) in CASES.items():
     tidy(folder, which, expected)
     print(name, {k: list(v.shape) for k, v in stored.items()}, float(out.loss))
     print("   ", open(f"{folder}/adapter_config.json").read().replace("\n", ""))
+
+
+def xlora(name, depth, p, **options):
+    """PEFT loses the router's layer 0 when it saves: `<name>` has the whole router, which PEFT reads, `<name>_lost` is as saved."""
+    def cacheless():
+        m = load("llama")
+        m.config.use_cache = False
+        return m
+
+    folder = f"{ROOT}/{name}"
+    shutil.rmtree(folder, ignore_errors=True)
+    torch.manual_seed(sum(map(ord, name)))
+    paths = {}
+    for i in range(2):
+        e = get_peft_model(cacheless(), LoraConfig(r=2 + i, lora_alpha=4, target_modules=["q_proj", "down_proj"],
+                                                   task_type="CAUSAL_LM"))
+        with torch.no_grad():
+            for q in e.parameters():
+                if q.requires_grad:
+                    q.add_(torch.randn_like(q) * 0.3)
+        paths[str(i)] = f"{folder}/experts/{i}"
+        e.save_pretrained(paths[str(i)])
+        os.remove(f"{paths[str(i)]}/README.md")
+    m = get_peft_model(cacheless(), XLoraConfig(task_type="CAUSAL_LM", hidden_size=24, adapters=paths, xlora_depth=depth,
+                                                xlora_dropout_p=p, xlora_size=5, **options))
+    router = m.base_model.internal_xlora_classifier
+    with torch.no_grad():
+        for q in router.parameters():
+            q.add_(torch.randn_like(q) * 0.4)
+    m.eval()
+    batch = {NAMES[k]: torch.tensor(v) for k, v in CAUSAL.items()}
+    out = m(**batch)
+    out.loss.backward()
+    names = {f"base_model.internal_xlora_classifier.{n}": q for n, q in router.named_parameters()}
+    lost = f"{ROOT}/{name}_lost"
+    shutil.rmtree(lost, ignore_errors=True)
+    m.save_pretrained(lost)
+    for i in range(2):
+        shutil.rmtree(f"{lost}/{i}")  # where PEFT puts the whole base under mangled names
+    os.remove(f"{lost}/README.md")
+    shutil.copy(f"{lost}/adapter_config.json", folder)
+    save_file({k: q.detach().clone() for k, q in names.items()}, f"{folder}/adapter_model.safetensors", {"format": "pt"})
+    again = PeftModel.from_pretrained(cacheless(), folder).eval()(**batch).logits
+    assert torch.equal(again, out.logits), "PEFT reads the whole router"
+    tidy(folder, "llama", {"logits": out.logits, "loss": out.loss.reshape(1), **{f"grad.{k}": q.grad for k, q in names.items()}})
+    print(name, {k: list(q.shape) for k, q in names.items()}, float(out.loss))
+
+
+xlora("xlora", 1, 0.2, softmax_temperature=0.7, global_scaling_weight=1.5)
+xlora("xlora_deep", 2, 0.2, layerwise_scalings=True, top_k_lora=1, enable_softmax_topk=True)
+xlora("xlora_plain", 2, 0.0, enable_softmax=False)
