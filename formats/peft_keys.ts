@@ -30,23 +30,43 @@ const OWN_SEGMENTS = [
   "ia3_l",
 ] as const;
 
+/** What the names of a method's tensors begin with in PEFT. A name inside that is taken for a part of them when it loads. */
+export function peftPrefix(type: string): string {
+  switch (type) {
+    case "LORA":
+    case "ADALORA":
+      return "lora_";
+    case "LOHA":
+      return "hada_";
+    case "VERA":
+      return "vera_lambda_";
+    default:
+      return `${type.toLowerCase()}_`;
+  }
+}
+
 /**
  * Refuses adapter names under which PEFT would lose or misread weights. When it saves one of several adapters it drops
  * every key with the name of another between dots: adapters "0" and "1" lose whole layers.
  *
  * @param modules Paths of the model's modules.
+ * @param own The adapter's `peft_type`, default "LORA", and the keys of its tensors.
  * @throws {RangeError} with the reason.
  */
-export function checkAdapterName(name: string, modules: readonly string[]): void {
+export function checkAdapterName(
+  name: string,
+  modules: readonly string[],
+  { type = "LORA", keys = [] }: { readonly type?: string; readonly keys?: readonly string[] } = {},
+): void {
   const refuse = (why: string): never => {
     throw new RangeError(`Cannot save an adapter under the name "${name}": ${why}; choose another name`);
   };
   if (!/^[^./\\\0][^./\\\0]*$/.test(name)) refuse("it must be a folder's name without dots and slashes");
-  if ("lora_".includes(name) || "ia3_".includes(name)) {
-    refuse("PEFT refuses names that are part of its own key names");
-  }
-  const segments = new Set([...modules, ...OWN_SEGMENTS].flatMap((path) => path.split(".")));
+  if (peftPrefix(type).includes(name)) refuse("PEFT refuses names that are part of its own key names");
+  const segments = new Set([...modules, ...OWN_SEGMENTS, ...keys].flatMap((path) => path.split(".")));
   if (segments.has(name)) {
-    refuse(`the model has a module of that name, and PEFT drops keys with ".${name}." when it saves`);
+    refuse(
+      `the model has a module of that name, or the adapter a tensor, and PEFT drops keys with ".${name}." when it saves`,
+    );
   }
 }

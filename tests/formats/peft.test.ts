@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { Json } from "../../core/mod.ts";
 import { knownFields, peftConfigText, readPeftConfig } from "../../formats/peft_config.ts";
-import { checkAdapterName, withoutPrefix } from "../../formats/peft_keys.ts";
+import { checkAdapterName, peftPrefix, withoutPrefix } from "../../formats/peft_keys.ts";
 import { ia3Defaults } from "../../formats/peft_defaults.ts";
 import {
   chosenPaths,
@@ -139,8 +139,34 @@ Deno.test("checkAdapterName() and withoutPrefix()", () => {
   checkAdapterName("french", ["model.layers.0"]);
   assert.throws(() => checkAdapterName("0", ["model.layers.0"]), /drops keys with "\.0\."/);
   assert.throws(() => checkAdapterName("", []), /folder's name/);
+  const loha = { type: "LOHA", keys: ["model.layers.0.q_proj.hada_w1_a"] };
+  assert.throws(() => checkAdapterName("hada_w1_a", [], loha), /drops keys with "\.hada_w1_a\."/);
+  assert.throws(() => checkAdapterName("had", [], loha), /part of its own key names/);
+  checkAdapterName("lora", [], loha); // harmless there
   assert.equal(withoutPrefix("base_model.model.a.lora_A.weight"), "a.lora_A.weight");
   assert.equal(withoutPrefix("a.base_model.model.b"), "a.base_model.model.b");
+});
+
+Deno.test("peftPrefix() is PEFT's own table", () => {
+  const table = JSON.parse(Deno.readTextFileSync(`${GOLDEN}peft/prefixes.json`)) as Record<string, string>;
+  // Of the others we have no codec.
+  const ours = [
+    "LORA",
+    "ADALORA",
+    "LOHA",
+    "LOKR",
+    "VERA",
+    "HRA",
+    "MISS",
+    "OFT",
+    "BOFT",
+    "FOURIERFT",
+    "IA3",
+    "LN_TUNING",
+  ];
+  for (const type of [...ours, "TRAINABLE_TOKENS", "PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "XLORA"]) {
+    assert.equal(peftPrefix(type), table[type], type);
+  }
 });
 
 Deno.test("ia3Defaults() follows PEFT's table", () => {
