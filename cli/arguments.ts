@@ -4,7 +4,7 @@
  */
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 
-export { Command, Option };
+export { Command, InvalidArgumentError, Option };
 
 /** The user's mistake in the arguments, found after parsing. */
 export class UsageError extends Error {

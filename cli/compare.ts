@@ -4,7 +4,7 @@ import { writeConversations } from "./compare_data.ts";
 import { measureMethod, type MethodResult, type MethodSettings } from "./compare_method.ts";
 import { type DataFlags, dataFlags } from "./data.ts";
 import { localSource, type ModelFlags, modelFlags, modelSource } from "./load.ts";
-import { defaultRate, type MethodName } from "./methods.ts";
+import { defaultRate, type MethodName } from "./method_table.ts";
 import { note, print, printJson, showBytes, showCount, showSeconds, table } from "./output.ts";
 
 const COMPARED = ["full", "lora", "qlora", "ia3"] as const satisfies readonly MethodName[];

@@ -28,10 +28,10 @@ import {
   startTraining,
 } from "../train/mod.ts";
 import { type Data, type DataFlags, openData, rowLength } from "./data.ts";
-import { padOf } from "./finetune_run.ts";
+import { padOf } from "./finetune_evaluation.ts";
 import { quantizationOf } from "./finetune_settings.ts";
 import { type ModelFlags, openModel } from "./load.ts";
-import { type MethodFlags, type MethodName, methodOf } from "./methods.ts";
+import { methodOf, type PlainName } from "./methods.ts";
 import { note } from "./output.ts";
 import { progress } from "./progress.ts";
 
@@ -39,7 +39,7 @@ import { progress } from "./progress.ts";
 export interface MethodSettings extends DataFlags, ModelFlags {
   /** A local folder or file. */
   readonly model: string;
-  readonly method: MethodName;
+  readonly method: PlainName;
   readonly rank: number;
   readonly learningRate: number;
   readonly steps: number;
@@ -61,7 +61,7 @@ export interface Measured {
 
 /** What a method's process gives, as JSON. */
 export interface MethodResult {
-  readonly method: MethodName;
+  readonly method: PlainName;
   readonly trainable: number;
   /** The model's own parameters. */
   readonly base: number;
@@ -89,8 +89,8 @@ export async function measureMethod(settings: MethodSettings): Promise<MethodRes
   const opened = await openModel(settings, quantize === undefined ? {} : { quantize });
   try {
     const { base: model } = opened;
-    using data = await openData(settings, model.tokenizer, rowLength(settings, model.config));
-    const adapter = adapt(model, methodOf(methodFlags(settings)), settings.seed);
+    using data = await openData(settings, model, model.tokenizer, rowLength(settings, model));
+    const adapter = adapt(model, methodOf(methodFlags(settings), model.spec), settings.seed);
     const { trainable, base } = count(model, adapter);
     const before = await measure(model, data, settings);
     resetPeak();
@@ -116,7 +116,7 @@ export async function measureMethod(settings: MethodSettings): Promise<MethodRes
   }
 }
 
-function methodFlags({ method, rank }: MethodSettings): MethodFlags {
+function methodFlags({ method, rank }: MethodSettings): Parameters<typeof methodOf>[0] {
   return method === "ia3" || method === "full" ? { method } : { method, rank, dropout: 0 };
 }
 
@@ -128,7 +128,7 @@ async function measure(model: Model<Tokenizer>, data: Data, settings: MethodSett
   const n = Math.min(settings.rouge, data.heldOut.count);
   if (n === 0) return { loss, samples: [] };
   const numbers = Array.from({ length: n }, (_, i) => i);
-  const references = numbers.map((i) => data.heldOutExample(i).answer);
+  const references = numbers.map((i) => data.texts!.heldOut(i).answer);
   const samples = await samplesOf(model, pickRows(data.heldOut, numbers), references, {
     maxNewTokens: settings.maxNewTokens,
     batchSize: 16,
@@ -185,7 +185,7 @@ async function train(
 }
 
 /** The size of what would be handed on, measured on a file. */
-async function fileBytes(model: Model<Tokenizer>, adapter: Adapter, method: MethodName): Promise<number> {
+async function fileBytes(model: Model<Tokenizer>, adapter: Adapter, method: PlainName): Promise<number> {
   const folder = await Deno.makeTempDir({ prefix: "graft-compare-" });
   try {
     if (method === "full") {

@@ -1,17 +1,25 @@
 /** Training and test data of a command: a JSONL file, split and tokenized. */
 import { createHash } from "node:crypto";
-import { fold, key } from "../core/mod.ts";
+import { fold, key, type LabelKind, type Model } from "../core/mod.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
+import { classNames, contextLength } from "../models/mod.ts";
 import {
   type Example,
   type ExampleFile,
   type ExampleOptions,
+  type LabelledExample,
+  type LabelledKind,
+  labelledKindOf,
+  labelledRows,
   type LongPrompt,
   openExamples,
   permutation,
   pickRows,
+  readJsonl,
+  readLabelledExamples,
   type Rows,
   rowsOf,
+  seq2seqRows,
 } from "../train/mod.ts";
 import { choice, type Command, integer, number, option, rare } from "./arguments.ts";
 
@@ -54,10 +62,11 @@ export interface Data extends Disposable {
   readonly train: Rows;
   /** Empty when nothing is held out. */
   readonly heldOut: Rows;
-  /** The held-out examples, in the order of `heldOut`. */
-  heldOutExample(n: number): Example;
-  /** A training example. */
-  trainExample(n: number): Example;
+  /** Of prompts with answers: the examples themselves, in the order of the rows. Absent where texts are labelled. */
+  readonly texts?: {
+    train(n: number): Example;
+    heldOut(n: number): Example;
+  };
   /** Of the file's bytes. */
   readonly sha256: string;
   /** Rows that fill `maxLength`: their prompts were shortened, or just fit. */
@@ -65,12 +74,8 @@ export interface Data extends Disposable {
 }
 
 /** Most tokens in a row when nothing is said. */
-export function rowLength(
-  flags: Pick<DataFlags, "maxLength">,
-  config: { readonly [name: string]: unknown },
-): number {
-  const context = config.max_position_embeddings ?? config.n_positions;
-  const limit = typeof context === "number" ? context : Infinity;
+export function rowLength(flags: Pick<DataFlags, "maxLength">, model: Model): number {
+  const limit = contextLength(model);
   if (flags.maxLength !== undefined && flags.maxLength > limit) {
     throw new RangeError(
       `Expected --max-length of at most ${limit}, the model's context, but found ${flags.maxLength}`,
@@ -79,28 +84,121 @@ export function rowLength(
   return flags.maxLength ?? Math.min(limit, 512);
 }
 
-/** Opens, checks and tokenizes the data. Every record is looked at, so that a bad line is found now. */
-export async function openData(flags: DataFlags, tokenizer: Tokenizer, maxLength: number): Promise<Data> {
+/** Opens, checks and tokenizes the data for a model. Every record is looked at, so that a bad line is found now. */
+export async function openData(
+  flags: DataFlags,
+  model: Model,
+  tokenizer: Tokenizer,
+  maxLength: number,
+): Promise<Data> {
   tokenizer.encode(""); // a model without a tokenizer says so here
+  const kind = await labelledKind(flags.data);
+  if (kind !== undefined) return await openLabelled(flags, kind, model, tokenizer, maxLength);
+  if (!model.spec.stacks.some(({ stack }) => stack === "decoder")) {
+    throw new TypeError(
+      `Cannot read ${flags.data} with ${model.architecture.name}, which writes no answers: give lines of "text" and "label" ` +
+        'or "score", or of "tokens" and "tags"',
+    );
+  }
   const examples = await openExamples(flags.data, exampleOptions(flags));
   try {
     const count = Math.min(examples.count, flags.limit ?? Infinity);
-    const longPrompt: LongPrompt = flags.longPrompts === "refuse" ? "refuse" : { keep: flags.longPrompts };
-    const rows = rowsOf(first(examples, count), tokenizer, { maxLength, longPrompt });
+    const rows = textRowsOf(first(examples, count), flags, model, tokenizer, maxLength);
     const { train, heldOut } = split(count, flags.heldOut ?? 0, flags.splitSeed);
     return {
-      train: pickRows(rows, train),
-      heldOut: pickRows(rows, heldOut),
-      heldOutExample: (n) => examples.example(heldOut[n]!),
-      trainExample: (n) => examples.example(train[n]!),
-      sha256: await fileHash(flags.data),
-      full: Array.from(rows.lengths).filter((length) => length === maxLength).length,
+      ...await parts(flags, rows, maxLength),
+      texts: {
+        train: (n) => examples.example(train[n]!),
+        heldOut: (n) => examples.example(heldOut[n]!),
+      },
       [Symbol.dispose]: () => examples[Symbol.dispose](),
     };
   } catch (error) {
     examples[Symbol.dispose]();
     throw error;
   }
+}
+
+function textRowsOf(
+  examples: ExampleFile,
+  flags: DataFlags,
+  model: Model,
+  tokenizer: Tokenizer,
+  maxLength: number,
+): Rows {
+  if (model.architecture.decoderStart === undefined) {
+    const longPrompt: LongPrompt = flags.longPrompts === "refuse" ? "refuse" : { keep: flags.longPrompts };
+    return rowsOf(examples, tokenizer, { maxLength, longPrompt });
+  }
+  const all = Array.from({ length: examples.count }, (_, n) => examples.example(n));
+  return seq2seqRows(all, tokenizer, { maxLength, maxAnswerLength: maxLength });
+}
+
+async function openLabelled(
+  flags: DataFlags,
+  kind: LabelledKind,
+  model: Model,
+  tokenizer: Tokenizer,
+  maxLength: number,
+): Promise<Data> {
+  const wanted = LABELS[kind];
+  const found = labelsOf(model);
+  if (found !== wanted) {
+    throw new TypeError(
+      `Cannot read the ${
+        kind === "tags" ? "tags" : kind === "score" ? "scores" : "labels"
+      } of ${flags.data} with a ` +
+        `${model.config.model_type} whose head is for ${found ?? "none"}`,
+    );
+  }
+  const examples = await labelledExamples(flags);
+  const names = classNames(model);
+  const rows = labelledRows(examples, tokenizer, { maxLength, ...kind !== "score" && { names } });
+  return { ...await parts(flags, rows, maxLength), [Symbol.dispose]: () => {} };
+}
+
+/** What a model's head must read for each kind of data. */
+const LABELS = { class: "class", score: "scores", tags: "token" } as const satisfies Record<
+  LabelledKind,
+  LabelKind
+>;
+
+/** What a model's head is trained on; undefined where it has none. */
+export function labelsOf(model: Model): LabelKind | undefined {
+  try {
+    return model.architecture.labels(model);
+  } catch (error) {
+    if (error instanceof TypeError) return undefined;
+    throw error;
+  }
+}
+
+async function parts(
+  flags: DataFlags,
+  rows: Rows,
+  maxLength: number,
+): Promise<Pick<Data, "train" | "heldOut" | "sha256" | "full">> {
+  const { train, heldOut } = split(rows.count, flags.heldOut ?? 0, flags.splitSeed);
+  return {
+    train: pickRows(rows, train),
+    heldOut: pickRows(rows, heldOut),
+    sha256: await fileHash(flags.data),
+    full: Array.from(rows.lengths).filter((length) => length === maxLength).length,
+  };
+}
+
+/** What the first record of a file says of its text; undefined for prompts with answers. */
+export async function labelledKind(file: string): Promise<LabelledKind | undefined> {
+  for await (const record of readJsonl(file)) return labelledKindOf(record);
+  return undefined;
+}
+
+/** The labelled examples of a file. */
+export async function labelledExamples(
+  { data, limit = Infinity }: Pick<DataFlags, "data" | "limit">,
+): Promise<readonly LabelledExample[]> {
+  const all = await Array.fromAsync(readLabelledExamples(data));
+  return all.slice(0, limit);
 }
 
 /** Options of examples that flags describe. */

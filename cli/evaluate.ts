@@ -16,8 +16,10 @@ import {
 } from "../train/mod.ts";
 import type { Model } from "../core/mod.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
+import { contextLength } from "../models/mod.ts";
 import { type Command, helpAll, integer, UsageError } from "./arguments.ts";
 import { type Data, type DataFlags, dataFlags, openData, rowLength } from "./data.ts";
+import { labelledEvaluation, padOf, showEvaluation } from "./finetune_evaluation.ts";
 import { type ModelFlags, modelFlags, openModel } from "./load.ts";
 import { print, printJson, table } from "./output.ts";
 
@@ -40,7 +42,9 @@ interface EvaluateFlags extends ModelFlags, Omit<DataFlags, "data"> {
 /** Registers the command. */
 export function evaluate(program: Command): void {
   const command = program.command("evaluate")
-    .description("Measure a model, tuned or not: loss, perplexity, ROUGE, and what baselines reach.")
+    .description(
+      "Measure a model, tuned or not: loss, perplexity, ROUGE and what baselines reach, or accuracy and F1.",
+    )
     .option("-d, --data <file>", "examples, JSON Lines");
   modelFlags(command).option("-a, --adapter <folder>", "adapter folder to graft onto the model");
   dataFlags(command, "measure only what finetune holds out; default all")
@@ -70,14 +74,20 @@ async function run(flags: EvaluateFlags & { readonly data: string }): Promise<vo
   const opened = await openModel(flags);
   try {
     const { model } = opened;
-    const maxLength = rowLength(flags, model.config);
-    using data = await openData(flags, model.tokenizer, maxLength);
-    const { examples, rows } = chosen(flags, data);
+    const maxLength = rowLength(flags, model);
+    using data = await openData(flags, model, model.tokenizer, maxLength);
+    const rows = (flags.heldOut ?? 0) > 0 ? data.heldOut : data.train;
+    if (data.texts === undefined) return await reportLabelled(flags, model, rows);
+    const { texts } = data;
+    const example = (flags.heldOut ?? 0) > 0 ? texts.heldOut : texts.train;
+    const examples = Array.from({ length: rows.count }, (_, n) => example(n));
     const shown = shotsOf(flags, data, rows.count === data.heldOut.count);
-    const prompted = shown.length === 0 ? rows : withShots(examples, shown, model, longest(model));
+    const prompted = shown.length === 0
+      ? rows
+      : withShots(examples, shown, model, Math.min(contextLength(model), 4096));
     const { loss, perplexity, tokens } = await heldOutLoss(model, prompted, {
       batchSize: shown.length === 0 ? flags.batchSize : 1,
-      pad: model.tokenizer.pad ?? model.tokenizer.eos ?? 0,
+      pad: padOf(model.tokenizer),
     });
     const n = Math.min(flags.rouge, rows.count);
     const first = Array.from({ length: n }, (_, i) => i);
@@ -124,24 +134,24 @@ async function run(flags: EvaluateFlags & { readonly data: string }): Promise<vo
   }
 }
 
-/** The held-out examples where some are held out, else all. */
-function chosen(
-  flags: DataFlags,
-  data: Data,
-): { readonly rows: Rows; readonly examples: readonly Example[] } {
-  const held = (flags.heldOut ?? 0) > 0;
-  const rows = held ? data.heldOut : data.train;
-  const example = held ? data.heldOutExample : data.trainExample;
-  return { rows, examples: Array.from({ length: rows.count }, (_, n) => example(n)) };
+/** Of a classifier, tagger or scorer. */
+async function reportLabelled(flags: EvaluateFlags, model: Model<Tokenizer>, rows: Rows): Promise<void> {
+  if ((flags.fewShot ?? 0) > 0) {
+    throw new UsageError("Cannot use --few-shot with labelled texts: a classifier reads one at a time");
+  }
+  const found = await labelledEvaluation(model, rows, { batchSize: flags.batchSize });
+  if (flags.json === true) printJson({ examples: rows.count, ...found });
+  else print(`${rows.count} examples: ${showEvaluation(found)}`);
 }
 
 /** Solved examples that are not measured on. @throws {UsageError} when there are none. */
 function shotsOf({ fewShot = 0 }: EvaluateFlags, data: Data, held: boolean): readonly Example[] {
   if (fewShot === 0) return [];
-  if (!held || data.train.count < fewShot) {
+  if (!held || data.texts === undefined || data.train.count < fewShot) {
     throw new UsageError("Expected --held-out with --few-shot, leaving examples to show");
   }
-  return Array.from({ length: fewShot }, (_, n) => data.trainExample(n));
+  const { train } = data.texts;
+  return Array.from({ length: fewShot }, (_, n) => train(n));
 }
 
 /** Rows whose prompts begin with solved examples; they may be as long as the model's context. */
@@ -171,11 +181,6 @@ function promptAfter(shots: readonly Example[], { prompt }: Example): Example["p
     ) => [...shot.prompt as readonly ChatMessage[], { role: "assistant", content: shot.answer }]),
     ...prompt,
   ];
-}
-
-function longest(model: Model): number {
-  const context = model.config.max_position_embeddings ?? model.config.n_positions;
-  return typeof context === "number" ? context : 4096;
 }
 
 /** What the first utterances of each dialogue score; nothing for data without dialogues. */

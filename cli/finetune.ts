@@ -1,10 +1,13 @@
 /** `graft finetune`: trains an adapter on a model. */
+import { isObject } from "../formats/strict_json.ts";
+import type { JsonOptions } from "../io/option_codec.ts";
 import {
   bytes,
   choice,
   type Command,
   helpAll,
   integer,
+  InvalidArgumentError,
   names,
   number,
   option,
@@ -16,12 +19,38 @@ import { planRun } from "./finetune_plan.ts";
 import { runFinetune } from "./finetune_run.ts";
 import { type FinetuneFlags, OPTIMIZERS, SCHEDULES } from "./finetune_settings.ts";
 import { modelFlags } from "./load.ts";
-import { METHODS } from "./methods.ts";
+import { type MethodName, METHODS } from "./method_table.ts";
 
 const EXAMPLE = `
 Example:
   graft finetune -m model.gguf -d train.jsonl -o adapter --method lora --epochs 3
-  {"dialogue": "A: Hi …", "summary": "A greets …"}      one line of train.jsonl; also prompt/completion or messages`;
+Data: dialogue/summary, prompt/completion, messages; of BERT text (and pair) and label or score, or tokens and tags
+
+Methods:
+${wrapped(METHODS.join(", "), 118)}`;
+
+function wrapped(text: string, width: number): string {
+  return text.replace(new RegExp(`(.{1,${width - 2}})(?: |$)`, "g"), "  $1\n").trimEnd();
+}
+
+/** @throws {InvalidArgumentError} on a name that is none of the methods'. */
+function methodName(text: string): MethodName {
+  const found = METHODS.find((name) => name === text);
+  if (found === undefined) {
+    throw new InvalidArgumentError(`There is no method "${text}": there are ${METHODS.join(", ")}`);
+  }
+  return found;
+}
+
+function optionsObject(text: string): JsonOptions {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (isObject(value) && !Array.isArray(value)) return value as JsonOptions;
+  } catch {
+    // Said below.
+  }
+  throw new InvalidArgumentError(`Expected a JSON object such as '{"rank": 4}' but found "${text}"`);
+}
 
 /** Registers the command. */
 export function finetune(program: Command): void {
@@ -29,14 +58,22 @@ export function finetune(program: Command): void {
     .description("Train a model on examples, by any method; writes an adapter folder that PEFT reads.")
     .option("-d, --data <file>", "examples, JSON Lines")
     .option("-o, --output <folder>", "where the adapter goes; must not exist")
-    .addOption(choice("--method <name>", "what is trained", METHODS).default("lora"));
+    .addOption(option("--method <name>", "what is trained, see below", methodName, "lora"));
   modelFlags(command)
-    .option("--rank <r>", "of lora, rslora, dora, qlora; default 8", integer())
+    .option("--rank <r>", "of low-rank methods; default 8", integer())
     .addOption(
       rare(option("--alpha <a>", "scale of the update; default twice the rank", number({ above: 0 }))),
     )
     .addOption(rare(option("--dropout <p>", "in the adapter; default 0", number({ from: 0, below: 1 }))))
     .option("--targets <names>", 'layers between commas, or "all-linear"; default by the method', names)
+    .addOption(rare(option("--bottleneck <r>", "width inside an adapter; default by the method", integer())))
+    .addOption(rare(option("--length <n>", "rows of a prompt or prefix; default by the method", integer())))
+    .addOption(rare(option("--dimension <d>", "of intrinsic-said and fourierft", integer())))
+    .addOption(
+      rare(
+        option("--options <json>", "more of the method's options, as the library names them", optionsObject),
+      ),
+    )
     .option("--learning-rate <x>", "peak; default by the method", number({ above: 0 }))
     .addOption(rare(choice("--schedule <name>", "of the learning rate", SCHEDULES).default("cosine")))
     .addOption(rare(option("--warmup <n>", "steps, or their share below 1", number({ from: 0 }), 0.03)))

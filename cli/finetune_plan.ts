@@ -1,19 +1,22 @@
 /** `graft finetune --plan`: the memory of a run, before any work. */
-import { adapt, dispose, type Model, type ModelConfig, type QuantizeOptions } from "../core/mod.ts";
+import { dispose, type Model, type ModelConfig, type QuantizeOptions } from "../core/mod.ts";
 import { checkpointShapes, configShapes } from "../io/model_shapes.ts";
 import { loadTokenizerOf } from "../io/load_model.ts";
+import type { Task } from "../models/mod.ts";
 import { type ExampleSizes, type MemoryPlan, planMemory } from "../train/mod.ts";
 import { openData, rowLength } from "./data.ts";
+import { plannedAdapter } from "./finetune_prepare.ts";
 import {
   batchingOf,
   type FinetuneFlags,
   optimizerName,
   optimizerOf,
+  passesOf,
   quantizationOf,
   rateOf,
 } from "./finetune_settings.ts";
+import { taskFor } from "./finetune_task.ts";
 import { localSource, modelSource } from "./load.ts";
-import { methodOf } from "./methods.ts";
 import { note, print, printJson, showBytes, table } from "./output.ts";
 
 /** What WebAssembly can address. */
@@ -22,11 +25,15 @@ const WASM_LIMIT = 2 ** 32;
 /** Prints the plan. */
 export async function planRun(flags: FinetuneFlags): Promise<void> {
   const source = flags.config === undefined ? await localSource(modelSource(flags)) : undefined;
-  const model = source === undefined ? shapesOfConfig(flags) : baseOf(source, flags).shapes;
-  const maxLength = rowLength(flags, model.config);
-  const sizes = source === undefined || flags.data === undefined
+  const { data } = flags;
+  const task = source === undefined || data === undefined
+    ? undefined
+    : await taskFor({ ...flags, data }, checkpointShapes(source));
+  const model = source === undefined ? shapesOfConfig(flags) : baseOf(source, flags, task).shapes;
+  const maxLength = rowLength(flags, model);
+  const sizes = source === undefined || data === undefined
     ? fullRows(flags.batchSize, maxLength)
-    : await sizesOf(source, { ...flags, data: flags.data }, maxLength);
+    : await sizesOf(source, model, { ...flags, data }, maxLength);
   const plan = await planOf(model, flags, sizes, maxLength);
   const fits = flags.memory === undefined ? undefined : plan.total <= flags.memory;
   if (flags.json === true) {
@@ -51,7 +58,8 @@ export async function planOf(
   sizes: ExampleSizes,
   maxLength: number,
 ): Promise<MemoryPlan> {
-  const adapter = adapt(model, methodOf(flags), flags.seed);
+  const adapter = plannedAdapter(model, flags);
+  const gradients = passesOf(flags);
   try {
     return await planMemory(model, adapter, sizes, {
       learningRate: rateOf(flags),
@@ -62,6 +70,7 @@ export async function planOf(
       checkpointBlocks: flags.checkpointBlocks ?? false,
       seed: flags.seed,
       pad: 0,
+      ...gradients !== undefined && { gradients },
       optimizer: optimizerOf(flags),
       state: optimizerName(flags) === "paged" ? "paged" : "resident",
     });
@@ -78,12 +87,13 @@ export interface Base {
 }
 
 /** A local checkpoint as the run will load it. */
-export function baseOf(source: string, flags: FinetuneFlags): Base {
-  const stored = checkpointShapes(source);
+export function baseOf(source: string, flags: FinetuneFlags, task: Task | undefined): Base {
+  const headed = task === undefined ? {} : { task };
+  const stored = checkpointShapes(source, headed);
   const quantize = quantizationOf(flags, stored);
   if (quantize === undefined) return { shapes: stored };
   stored.dispose();
-  return { shapes: checkpointShapes(source, { quantize }), quantize };
+  return { shapes: checkpointShapes(source, { ...headed, quantize }), quantize };
 }
 
 function shapesOfConfig(flags: FinetuneFlags): Model {
@@ -93,12 +103,13 @@ function shapesOfConfig(flags: FinetuneFlags): Model {
 
 async function sizesOf(
   source: string,
+  model: Model,
   flags: FinetuneFlags & { readonly data: string },
   maxLength: number,
 ): Promise<ExampleSizes> {
   const tokenizer = await loadTokenizerOf(source);
   if (tokenizer === undefined) throw new Error(`Cannot plan for --data: ${source} has no tokenizer`);
-  using data = await openData({ ...flags, heldOut: heldOutShare(flags) }, tokenizer, maxLength);
+  using data = await openData({ ...flags, heldOut: heldOutShare(flags) }, model, tokenizer, maxLength);
   return { lengths: data.train.lengths, targets: data.train.targets };
 }
 

@@ -1,11 +1,9 @@
 /** `graft finetune`: a run from its first step, or from a checkpoint, to the folder with the result. */
 import { createHash } from "node:crypto";
 import {
-  adapt,
   type Adapter,
   bytesOf,
   count,
-  dispose,
   graft,
   keep,
   memory,
@@ -15,8 +13,11 @@ import {
 } from "../core/mod.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import { openRunFolder, type RunFolder, type RunMode } from "../io/run_folder.ts";
-import { saveAdapter } from "../io/save_adapter.ts";
+import { checkpointShapes } from "../io/model_shapes.ts";
+import { refusedByPeft, saveAdapter } from "../io/save_adapter.ts";
 import { saveModel } from "../io/save_model.ts";
+import { saveTask } from "../io/task_file.ts";
+import type { Task } from "../models/mod.ts";
 import { openTrainingState, saveParams, saveTrainingState, type StateRecord } from "../io/training_state.ts";
 import { AT_START, type Outcome, type Standing, supervise } from "../recipes/supervised.ts";
 import {
@@ -31,21 +32,24 @@ import {
 } from "../train/mod.ts";
 import { Exit } from "./arguments.ts";
 import { type Data, openData, rowLength } from "./data.ts";
-import { type Evaluation, evaluator } from "./finetune_evaluation.ts";
+import { type Evaluation, evaluator, padOf, showEvaluation } from "./finetune_evaluation.ts";
 import { baseOf, heldOutShare, planOf } from "./finetune_plan.ts";
+import { disposeNew, start, type Started } from "./finetune_prepare.ts";
 import {
   batchingOf,
   type FinetuneFlags,
   fingerprint,
   optimizerName,
   optimizerOf,
+  passesOf,
   rateOf,
   scheduleOf,
   stoppingOf,
 } from "./finetune_settings.ts";
+import { taskFor } from "./finetune_task.ts";
 import { type Interrupt, interruptible } from "./interrupt.ts";
 import { localSource, modelSource, openModel } from "./load.ts";
-import { methodOf } from "./methods.ts";
+import { checkFlags } from "./methods.ts";
 import { note, print, printJson, showBytes, showCount, showSeconds } from "./output.ts";
 import { progress } from "./progress.ts";
 
@@ -56,21 +60,26 @@ export type RunFlags = FinetuneFlags & { readonly data: string; readonly output:
 export async function runFinetune(flags: RunFlags): Promise<void> {
   using interrupt = interruptible();
   const folder = openRunFolder(flags.output, modeOf(flags));
-  const method = methodOf(flags);
+  checkFlags(flags);
   const named = modelSource(flags);
   const source = await localSource(named);
-  const { shapes, quantize } = baseOf(source, flags);
+  const task = await taskFor(flags, checkpointShapes(source));
+  const { shapes, quantize } = baseOf(source, flags, task);
   if (flags.method === "qlora" && quantize === undefined) {
     note("The base is quantized already: it stays as it is, and LoRA over it is QLoRA");
   }
-  const opened = await openModel({ ...flags, model: source }, quantize === undefined ? {} : { quantize });
+  const opened = await openModel({ ...flags, model: source }, {
+    ...quantize !== undefined && { quantize },
+    ...task !== undefined && { task },
+  });
   try {
     const model = { ...opened.base, source: named };
-    const maxLength = rowLength(flags, model.config);
-    using data = await openData({ ...flags, heldOut: heldOutShare(flags) }, model.tokenizer, maxLength);
+    const { tokenizer } = model;
+    const maxLength = rowLength(flags, model);
+    using data = await openData({ ...flags, heldOut: heldOutShare(flags) }, model, tokenizer, maxLength);
     using other = flags.evalData === undefined
       ? undefined
-      : await openData({ ...flags, data: flags.evalData, heldOut: 0 }, model.tokenizer, maxLength);
+      : await openData({ ...flags, data: flags.evalData, heldOut: 0 }, model, tokenizer, maxLength);
     const plan = await planOf(shapes, flags, data.train, maxLength);
     shapes.dispose();
     note(`Memory planned: ${showBytes(plan.total)}, of which ${showBytes(plan.weights)} are weights`);
@@ -83,7 +92,23 @@ export async function runFinetune(flags: RunFlags): Promise<void> {
       ...other !== undefined && { evalData: other.sha256 },
       options: fingerprint(flags, maxLength),
     };
-    const result = await train({ flags, folder, model, data, other, record, interrupt, maxLength, method });
+    const started = await start(model, flags, {
+      rows: data.train,
+      batchSize: flags.batchSize,
+      pad: padOf(tokenizer),
+    });
+    const result = await train({
+      flags,
+      folder,
+      model,
+      started,
+      task,
+      data,
+      other,
+      record,
+      interrupt,
+      maxLength,
+    });
     report(flags, { ...result, planned: plan.total, peak: memory(opened.backend).peak });
     if (result.outcome === "interrupted") throw new Exit(130);
   } finally {
@@ -94,8 +119,10 @@ export async function runFinetune(flags: RunFlags): Promise<void> {
 interface Run {
   readonly flags: RunFlags;
   readonly folder: RunFolder;
+  /** As loaded. */
   readonly model: Model<Tokenizer>;
-  readonly method: Adapter["method"];
+  readonly started: Started<Model<Tokenizer>>;
+  readonly task: Task | undefined;
   readonly data: Data;
   readonly other: Data | undefined;
   readonly record: StateRecord;
@@ -118,10 +145,10 @@ interface Result {
 }
 
 async function train(run: Run): Promise<Result> {
-  const { flags, folder, model, data, interrupt } = run;
-  const adapter = adapt(model, run.method, flags.seed);
+  const { flags, folder, data, interrupt } = run;
+  const { model, adapter } = run.started;
   const sizes = count(model, adapter);
-  const { training, standing, metrics } = await begin(run, adapter);
+  const { training, standing, metrics } = await begin(run);
   using log = metrics;
   const shown = progress(training.totalSteps, training.step);
   shown.say(
@@ -160,10 +187,7 @@ async function train(run: Run): Promise<Result> {
         evaluations.push({ step, ...found });
         const { loss: evalLoss, ...rest } = found;
         log.append({ step, evalLoss, ...rest });
-        shown.say(
-          `step ${step}: held-out loss ${evalLoss.toFixed(4)}, perplexity ${found.perplexity.toFixed(2)}` +
-            `${found.rougeL === undefined ? "" : `, ROUGE-L ${found.rougeL.toFixed(4)}`}`,
-        );
+        shown.say(`step ${step}: held-out ${showEvaluation(found)}`);
       },
       keepBest: (step, params) => during(folder.best, () => saveParams(folder.best, step, params)),
       save: async (snapshot, now) => {
@@ -199,13 +223,13 @@ async function train(run: Run): Promise<Result> {
   } finally {
     shown.stop();
     training.dispose();
+    run.started.dispose();
   }
 }
 
 /** The run at its first step, or where the checkpoint left it. The adapter's tensors are taken over. */
 async function begin(
   run: Run,
-  adapter: Adapter,
 ): Promise<
   {
     readonly training: Training<Adapter["params"]>;
@@ -213,7 +237,9 @@ async function begin(
     readonly metrics: MetricsLog;
   }
 > {
-  const { flags, folder, model, data, maxLength } = run;
+  const { flags, folder, data, maxLength, started } = run;
+  const { model, adapter } = started;
+  const gradients = passesOf(flags);
   let total = 0;
   const options: TrainOptions = {
     learningRate: rateOf(flags),
@@ -235,6 +261,7 @@ async function begin(
     checkpointBlocks: flags.checkpointBlocks ?? false,
     seed: flags.seed,
     pad: padOf(model.tokenizer),
+    ...gradients !== undefined && { gradients },
   };
   try {
     if (!folder.continues) {
@@ -262,7 +289,7 @@ async function begin(
       metrics: resumeMetricsLog(folder.metrics, step),
     };
   } finally {
-    dispose(adapter.params);
+    started.release();
   }
 }
 
@@ -292,7 +319,7 @@ function checkSameRun(folder: RunFolder, then: StateRecord, now: StateRecord): v
 
 /** The adapter, or the model where every weight was trained. */
 async function writeResult(run: Run, training: Training<Adapter["params"]>, end: Standing): Promise<void> {
-  const { flags, folder, model, data } = run;
+  const { flags, folder, model, data, started, task } = run;
   const best = end.seen.best;
   const useBest = flags.keep === "best" && best !== undefined && best.step !== training.step;
   using state = useBest ? openTrainingState(folder.best) : undefined;
@@ -304,15 +331,23 @@ async function writeResult(run: Run, training: Training<Adapter["params"]>, end:
         const merged = merge(model, adapter);
         await saveModel(folder.path, merged);
         merged.dispose();
-      } else {
-        await saveAdapter(folder.path, adapter, model, {
-          format: "peft",
+        return;
+      }
+      const finished = await started.finish(adapter);
+      try {
+        const refused = refusedByPeft(finished, model);
+        if (refused !== undefined) note("Saved in graft's own form: PEFT has none for this");
+        await saveAdapter(folder.path, finished, model, {
+          format: refused === undefined ? "peft" : "graft",
           card: {
             data: `${data.train.count} examples of ${flags.data}, SHA-256 ${data.sha256}`,
             command: `graft ${Deno.args.join(" ")}`,
             ...flags.licence !== undefined && { licence: flags.licence },
           },
         });
+        if (task !== undefined) await saveTask(folder.path, task);
+      } finally {
+        disposeNew(finished, adapter);
       }
     });
   } finally {
@@ -369,11 +404,6 @@ function modeOf({ resume, overwrite }: FinetuneFlags): RunMode {
 
 const policy = ({ longPrompts }: FinetuneFlags): string =>
   longPrompts === "refuse" ? "none was cut" : `of a longer prompt the ${longPrompts} is kept`;
-
-/** The padding token: whatever stands there is masked. */
-export function padOf({ pad, eos }: Tokenizer): number {
-  return pad ?? eos ?? 0;
-}
 
 /** A fingerprint of the base: its shapes and dtypes, and the bytes of its vectors, of which every model has its own. */
 async function baseHash(model: Model): Promise<string> {

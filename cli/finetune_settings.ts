@@ -7,6 +7,7 @@ import {
   constant,
   cosine,
   type EarlyStopping,
+  type GradientFunction,
   inverseSquareRoot,
   linear,
   type Optimizer,
@@ -15,9 +16,11 @@ import {
   sgd,
   type WarmUp,
 } from "../train/mod.ts";
+import { adamixGradients } from "../recipes/adamix.ts";
 import type { DataFlags } from "./data.ts";
 import type { ModelFlags } from "./load.ts";
-import { defaultOptimizer, defaultRate, type MethodFlags } from "./methods.ts";
+import { defaultOptimizer, defaultRate } from "./method_table.ts";
+import type { MethodFlags } from "./methods.ts";
 
 /** Names of the optimizers. */
 export const OPTIMIZERS = ["adamw", "adamw8bit", "paged", "sgd"] as const;
@@ -77,6 +80,11 @@ export function optimizerOf(flags: FinetuneFlags): Optimizer {
   }
 }
 
+/** Passes of the method's own, where its paper has them. */
+export function passesOf({ method }: MethodFlags): GradientFunction | undefined {
+  return method === "adamix" ? adamixGradients : undefined;
+}
+
 /** The optimizer's name, given or by the method. */
 export function optimizerName({ optimizer, method }: FinetuneFlags): typeof OPTIMIZERS[number] {
   return optimizer ?? defaultOptimizer(method);
@@ -132,6 +140,10 @@ export function fingerprint(flags: FinetuneFlags, maxLength: number): Readonly<R
     alpha: flags.alpha ?? null,
     dropout: flags.dropout ?? null,
     targets: flags.targets ?? null,
+    bottleneck: flags.bottleneck ?? null,
+    length: flags.length ?? null,
+    dimension: flags.dimension ?? null,
+    options: flags.options ?? null,
     backend: flags.backend,
     "learning-rate": rateOf(flags),
     schedule: flags.schedule,

@@ -2,6 +2,7 @@
 import { type Backend, type DType, graft, type Model } from "../core/mod.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import { loadAdapter } from "../io/load_adapter.ts";
+import { loadTask } from "../io/task_file.ts";
 import { loadModel, type LoadOptions, localPath } from "../io/load_model.ts";
 import { reference } from "../ops/reference/mod.ts";
 import { wasm } from "../ops/wasm/mod.ts";
@@ -87,15 +88,16 @@ export interface Opened {
   close(): void;
 }
 
-/** Loads the model that flags name, and grafts the adapter. */
+/** Loads the model that flags name, with the head that the adapter was trained with, and grafts the adapter. */
 export async function openModel(
   flags: ModelFlags & { readonly adapter?: string },
-  options: Pick<LoadOptions, "quantize"> & { readonly dtype?: DType } = {},
+  options: Pick<LoadOptions, "quantize" | "task"> & { readonly dtype?: DType } = {},
 ): Promise<Opened> {
   const source = modelSource(flags);
   const backend = await openBackend(flags);
   try {
-    const base = await loadModel(source, { backend, ...options });
+    const task = options.task ?? (flags.adapter === undefined ? undefined : await loadTask(flags.adapter));
+    const base = await loadModel(source, { backend, ...options, ...task !== undefined && { task } });
     const model = flags.adapter === undefined ? base : graft(base, await loadAdapter(flags.adapter, base));
     return { backend, base, model, close: () => backend.close() };
   } catch (error) {

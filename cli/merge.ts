@@ -13,6 +13,7 @@ import { inspectPath } from "../io/inspect.ts";
 import { loadAdapter } from "../io/load_adapter.ts";
 import { newOutput } from "../io/new_output.ts";
 import { saveModel } from "../io/save_model.ts";
+import { loadTask } from "../io/task_file.ts";
 import { choice, type Command, UsageError } from "./arguments.ts";
 import { type ModelFlags, modelFlags, openModel } from "./load.ts";
 import { note, print, printJson, showCount } from "./output.ts";
@@ -76,9 +77,13 @@ async function run(flags: MergeFlags): Promise<void> {
     throw new UsageError(`Cannot write ${flags.dtype} into a folder: give an --output that ends in .gguf`);
   }
   const place = newOutput(output, flags.overwrite ?? false);
+  const task = await loadTask(from);
   const opened = await openModel(
     rest,
-    flags.baseType === undefined ? {} : { quantize: { dtype: flags.baseType } },
+    {
+      ...flags.baseType !== undefined && { quantize: { dtype: flags.baseType } },
+      ...task !== undefined && { task },
+    },
   );
   try {
     const { model } = opened;

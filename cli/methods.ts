@@ -1,99 +1,212 @@
-/** Methods as the command line names them, each with the defaults that suit it. */
-import type { Method, Targets } from "../core/mod.ts";
-import { dora, fullFineTune, ia3, lora, type LoraOptions, rslora } from "../methods/mod.ts";
+/** From flags to a method, each with the defaults that suit it and the model's sizes. */
+import { chooseTargets, type Json, type Method, type Spec } from "../core/mod.ts";
+import type { BuiltMethod } from "../io/method_options.ts";
+import { namedMethod } from "../io/named_method.ts";
+import type { JsonOptions } from "../io/option_codec.ts";
+import { compacterPlusPlus, fullFineTune, mam, pTuningV2, unipelt } from "../methods/mod.ts";
 import { UsageError } from "./arguments.ts";
+import { METHOD_TABLE, type MethodFlag, type MethodName, type MethodOptionFlags } from "./method_table.ts";
+import { phmSizes, reductionOf, sideReduction, smallestInput } from "./method_sizes.ts";
 
-/** The methods of `graft finetune`. */
-export const METHODS = ["lora", "rslora", "dora", "qlora", "ia3", "full"] as const;
-
-/** One of them. */
-export type MethodName = typeof METHODS[number];
-
-/** Options that shape a method; absent ones get the method's defaults. */
-export interface MethodFlags {
+/** Which method, and how it is shaped; absent options get the method's defaults. */
+export interface MethodFlags extends MethodOptionFlags {
   readonly method: MethodName;
-  readonly rank?: number;
-  readonly alpha?: number;
-  readonly dropout?: number;
-  readonly targets?: readonly string[];
+  /** Further options by the names of the library; they win. */
+  readonly options?: JsonOptions;
 }
 
-/** The learning rate when none is given. Methods that move few numbers move them far. */
-export function defaultRate(method: MethodName): number {
-  switch (method) {
-    case "lora":
-    case "rslora":
-    case "dora":
-    case "qlora":
-      return 5e-4;
-    case "ia3":
-      return 5e-3;
-    case "full":
-      return 2e-5;
-    default:
-      return method satisfies never;
-  }
-}
-
-/** The optimizer when none is given: one whose state does not crowd compute memory where every weight trains. */
-export function defaultOptimizer(method: MethodName): "adamw" | "paged" {
-  return method === "full" || method === "qlora" ? "paged" : "adamw";
-}
+/** Methods of plain options. The others look at data or weights first, see `finetune_prepare.ts`. */
+export type PlainName = Exclude<MethodName, "fish-mask">;
 
 /**
- * The method that flags describe.
+ * The method that flags describe, for a model's sizes. Of `pissa`, `olora`, `loftq` and `eva` it is the LoRA that trains.
  *
- * @throws {UsageError} when an option does not belong to the method.
+ * @throws {UsageError} when a flag does not belong to the method.
+ * @throws {RangeError} when an option is unknown, or its value out of range.
  */
-export function methodOf(flags: MethodFlags): Method {
-  const { method, rank = 8, dropout = 0, targets } = flags;
+export function methodOf(flags: MethodFlags & { readonly method: PlainName }, spec: Spec): Method {
+  checkFlags(flags);
+  const { method, options = {}, rank, length, dropout } = flags;
+  const made = (name: BuiltMethod, own: Loose = {}): Method =>
+    namedMethod(name, { ...defined(own), ...options });
+  const targets = targetsOf(flags) ?? "all-linear";
+  const reduction = reductionOf(flags.bottleneck, spec);
   switch (method) {
     case "lora":
-    case "rslora":
-    case "dora":
     case "qlora":
-      return lowRankMethod(method, {
-        rank,
-        alpha: flags.alpha ?? 2 * rank,
-        dropout,
-        targets: targetsOf(targets) ?? "all-linear",
-      });
-    case "ia3": {
-      refuse(flags, ["rank", "alpha", "dropout"]);
-      const chosen = targetsOf(targets);
-      return ia3(chosen === undefined ? {} : { targets: chosen });
+      return made("lora", lowRankOptions(flags));
+    case "rslora":
+      return made("lora", { ...lowRankOptions(flags), scaling: "rankStabilized" });
+    case "dora":
+      return made("dora", lowRankOptions(flags));
+    case "lora-plus":
+      return made("loraPlus", lowRankOptions(flags));
+    case "pissa":
+    case "olora":
+    case "loftq":
+    case "eva":
+      return namedMethod("lora", lowRankOptions(flags));
+    case "adalora": {
+      const { rank: targetRank, ...rest } = lowRankOptions(flags);
+      return made("adalora", { ...rest, targetRank, rank: Math.ceil(1.5 * targetRank) });
     }
+    case "loha":
+    case "lokr":
+      return made(method, { rank: rank ?? 8, alpha: flags.alpha ?? 2 * (rank ?? 8), targets });
+    case "krona":
+      return made("krona", { dropout, targets });
+    case "vera":
+      return made("vera", { rank, dropout, targets });
+    case "oft":
+      return made("oft", { blocks: { size: 32 }, uneven: "nearest", targets });
+    case "boft":
+      return made("boft", { targets });
+    case "hra":
+      return made("hra", { rank, targets });
+    case "miss": {
+      // Pieces of 64 inputs, as in PEFT, where the layers are that wide.
+      const places = chooseTargets(spec, { targets });
+      return made("miss", { rank: rank ?? Math.min(64, smallestInput(places)), targets });
+    }
+    case "fourierft":
+      return made("fourierft", { frequencies: flags.dimension, targets });
+    case "intrinsic-said":
+      return made("intrinsicSaid", { dimension: flags.dimension ?? 1000, parameters: flags.targets });
+    case "ia3":
+      return made("ia3", { targets: targetsOf(flags) });
+    case "bitfit":
+      return made("bitfit");
+    case "layer-norm":
+      return made("layerNormTune", { norms: flags.targets });
+    case "top-layers":
+      return made("topLayers");
+    case "cross-attention":
+      return made("crossAttention");
+    case "trainable-tokens":
+      if (options["tokens"] === undefined) {
+        throw new UsageError(`Expected --options '{"tokens": [ids]}' with --method trainable-tokens`);
+      }
+      return made("trainableTokens");
+    case "only":
+      if (flags.targets === undefined && options["parameters"] === undefined) {
+        throw new UsageError("Expected --targets with --method only: the weights that train, by name");
+      }
+      return made("only", { parameters: flags.targets });
+    case "houlsby":
+    case "pfeiffer":
+    case "adamix":
+      return made(method, { reduction });
+    case "invertible":
+      return made("invertibleAdapter", { reduction });
+    case "parallel":
+      return made("parallelAdapter", { reduction, dropout });
+    case "phm":
+      return made("phmAdapter", phmSizes(spec, 12, flags.bottleneck));
+    case "compacter":
+      return made("compacter", phmSizes(spec, 4, flags.bottleneck));
+    case "compacter-plus-plus": {
+      const { config } = compacterPlusPlus();
+      const { after } = config as { readonly after: Json };
+      return made("compacter", { ...phmSizes(spec, 4, flags.bottleneck), after });
+    }
+    case "krona-b":
+      return made("kronaB");
+    case "krona-bres":
+      return made("kronaBres");
+    case "prefix":
+      return made("prefixTuning", { length, dropout });
+    case "prompt":
+      return made("promptTuning", { length });
+    case "p-tuning":
+      return made("pTuning", { length });
+    case "p-tuning-v2":
+      return pTuningV2({ ...defined({ length, dropout }), ...options }) as unknown as Method;
+    case "loreft":
+      return made("loreft", { rank, dropout });
+    case "ladder-side":
+      return made("ladderSideTuning", { reduction: sideReduction(spec) });
+    case "mam":
+      return mam({
+        prefix: defined({ length, ...part(options, "prefix") }),
+        parallel: defined({ reduction, ...part(options, "parallel") }),
+      }) as unknown as Method;
+    case "unipelt":
+      return unipelt({
+        prefix: partOrNone(options, "prefix", { length }),
+        lora: partOrNone(options, "lora", { rank }),
+        adapter: partOrNone(options, "adapter", { reduction }),
+      });
     case "full":
-      refuse(flags, ["rank", "alpha", "dropout", "targets"]);
       return fullFineTune();
     default:
       return method satisfies never;
   }
 }
 
-function lowRankMethod(method: "lora" | "rslora" | "dora" | "qlora", options: LoraOptions): Method {
-  switch (method) {
-    case "lora":
-    case "qlora":
-      return lora(options);
-    case "rslora":
-      return rslora(options);
-    case "dora":
-      return dora(options);
-    default:
-      return method satisfies never;
-  }
+type Loose = { readonly [name: string]: Json | undefined };
+
+/** Options of LoRA and its relatives. */
+export function lowRankOptions(flags: MethodFlags): JsonOptions & { readonly rank: number } {
+  const { rank = 8, dropout = 0 } = flags;
+  return { rank, alpha: flags.alpha ?? 2 * rank, dropout, targets: targetsOf(flags) ?? "all-linear" };
 }
 
 /** "all-linear", or names of layers. */
-function targetsOf(targets: readonly string[] | undefined): Targets | undefined {
+function targetsOf({ targets }: MethodFlags): readonly string[] | "all-linear" | undefined {
   return targets?.length === 1 && targets[0] === "all-linear" ? "all-linear" : targets;
 }
 
-function refuse(flags: MethodFlags, names: readonly (keyof MethodFlags)[]): void {
-  for (const name of names) {
-    if (flags[name] !== undefined) {
-      throw new UsageError(`Cannot use --${name} with --method ${flags.method}: it has none`);
-    }
+/** @throws {UsageError} on a flag that does nothing for the method. */
+export function checkFlags(flags: MethodFlags): void {
+  const { method, options = {} } = flags;
+  const row = METHOD_TABLE[method];
+  const all: readonly MethodFlag[] = [
+    "rank",
+    "alpha",
+    "dropout",
+    "targets",
+    "bottleneck",
+    "length",
+    "dimension",
+  ];
+  const idle = all.find((name) => flags[name] !== undefined && !row.flags.includes(name));
+  if (idle !== undefined) {
+    const has = row.flags.length === 0
+      ? "it has none"
+      : `it has ${row.flags.map((f) => `--${f}`).join(", ")}`;
+    throw new UsageError(`Cannot use --${idle} with --method ${method}: ${has}`);
   }
+  const parts = NESTED[method] ?? [];
+  if (method === "full" && Object.keys(options).length > 0) {
+    throw new UsageError("Cannot use --options with --method full: it has none");
+  }
+  const unknown = parts.length === 0 ? undefined : Object.keys(options).find((name) => !parts.includes(name));
+  if (unknown !== undefined) {
+    throw new UsageError(`${method} has no option "${unknown}": there are ${parts.join(", ")}`);
+  }
+}
+
+/** Options of methods that are compositions. */
+const NESTED: Readonly<Partial<Record<MethodName, readonly string[]>>> = {
+  "mam": ["prefix", "parallel"],
+  "unipelt": ["prefix", "lora", "adapter"],
+  "p-tuning-v2": ["length", "network", "dropout", "positions"],
+};
+
+function part(options: JsonOptions, name: string): Loose {
+  const value = options[name] ?? {};
+  if (typeof value !== "object" || Array.isArray(value)) {
+    throw new UsageError(`Expected an object "${name}" in --options but found ${JSON.stringify(value)}`);
+  }
+  return value as Loose;
+}
+
+function partOrNone(options: JsonOptions, name: string, own: Loose): JsonOptions | "none" {
+  return options[name] === "none" ? "none" : defined({ ...own, ...part(options, name) });
+}
+
+function defined(options: Loose): JsonOptions {
+  return Object.fromEntries(
+    Object.entries(options).filter((entry): entry is [string, Json] => entry[1] !== undefined),
+  );
 }

@@ -17,8 +17,9 @@ Deno.test("graft says what is wrong with arguments and ends with code 2", async 
   const cases: readonly (readonly [string, RegExp])[] = [
     [
       "finetune --method foo",
-      /'--method <name>' argument 'foo' is invalid.*lora, rslora, dora, qlora, ia3, full/,
+      /'--method <name>' argument 'foo' is invalid.*There is no method "foo": there are lora, .*ia3, .*full$/,
     ],
+    ["finetune --options [1]", /Expected a JSON object such as '\{"rank": 4\}' but found "\[1\]"/],
     ["finetune --rank 0", /Expected an integer from 1 but found "0"/],
     ["finetune --rank 2.5", /Expected an integer from 1 but found "2.5"/],
     ["finetune --dropout 1", /Expected a number from 0 below 1 but found "1"/],
@@ -28,6 +29,10 @@ Deno.test("graft says what is wrong with arguments and ends with code 2", async 
     ["finetune -d x", /Expected --output/],
     ["finetune -d x -o y --config z", /Expected --plan with --config/],
     ["finetune -m x -d x -o /nowhere/y --method ia3 --rank 2", /Cannot use --rank with --method ia3/],
+    [
+      "finetune -m x -d x -o /nowhere/y --method houlsby --rank 2",
+      /Cannot use --rank with --method houlsby: it has --bottleneck/,
+    ],
     [
       "finetune -m x -d x -o /nowhere/y --method full --targets q_proj",
       /Cannot use --targets with --method full/,

@@ -1,0 +1,276 @@
+/**
+ * What a method needs between the loaded model and the first step, and after the last one: masks and directions from data,
+ * bases that give part of themselves away, a head that trains beside, networks that have done their work.
+ */
+import {
+  adapt,
+  type Adapter,
+  type Batch,
+  compose,
+  dispose,
+  type Method,
+  type Model,
+  scope,
+  type Synchronous,
+  Tensor,
+  type Tree,
+  weightLeaves,
+} from "../core/mod.ts";
+import { namedMethod } from "../io/named_method.ts";
+import { type JsonOptions, optionsFromJson } from "../io/option_codec.ts";
+import {
+  eva,
+  type EvaOptions,
+  fishMask,
+  loftq,
+  type LoftqOptions,
+  modulesToSave,
+  olora,
+  onOriginal,
+  pissa,
+  type PissaOptions,
+  type Prepared,
+  type PreparedOptions,
+} from "../methods/mod.ts";
+import { headModules } from "../models/mod.ts";
+import { fishBudget, fisherMask, type FisherMaskOptions } from "../recipes/fish_mask.ts";
+import { batchOf, type Rows } from "../train/mod.ts";
+import { UsageError } from "./arguments.ts";
+import { checkFlags, lowRankOptions, type MethodFlags, methodOf, type PlainName } from "./methods.ts";
+
+/** A run's model and adapter at its first step. */
+export interface Started<M extends Model> {
+  /** What trains under the adapter: the loaded model, or it with other weights. */
+  readonly model: M;
+  readonly adapter: Adapter;
+  /** What is handed on of the trained adapter, for the loaded model. The caller disposes what is new in it. */
+  finish(trained: Adapter): Promise<Adapter>;
+  /** Frees the first parameters when the run has taken copies. */
+  release(): void;
+  dispose(): void;
+}
+
+/** What methods that look at data see of it. */
+export interface StartData {
+  readonly rows: Rows;
+  readonly batchSize: number;
+  readonly pad: number;
+}
+
+/** Prepares a run. */
+export async function start<M extends Model>(
+  model: M,
+  flags: MethodFlags & { readonly seed: number },
+  data: StartData,
+): Promise<Started<M>> {
+  checkFlags(flags);
+  const { method, seed } = flags;
+  const head = headOf(flags, model);
+  switch (method) {
+    case "pissa":
+    case "olora":
+    case "loftq": {
+      const prepared = await preparedBase(model, flags, method);
+      return {
+        model: prepared.model,
+        adapter: withHead(prepared.adapter, head, model, seed),
+        finish: (trained) => replaced(trained, head, (own) => onOriginalBase(model, flags, prepared, own)),
+        release: () => {},
+        dispose: () => prepared.dispose(),
+      };
+    }
+    case "eva": {
+      const options = chosen(flags, [...LORA, "spread", "threshold", "svd", "tokens", "maxBatches"]);
+      const batches = batchesOf(data, 512);
+      const { adapter } = await eva(
+        model,
+        batches,
+        { ...evaTokens(batches), ...options, key: seed } as EvaOptions,
+      );
+      return plain(model, withHead(adapter, head, model, seed));
+    }
+    case "fish-mask": {
+      const { ratio = 0.005, ...rest } = chosen(flags, FISH) as Partial<FisherMaskOptions>;
+      const mask = await fisherMask(model, batchesOf(data, 1024), { ratio, ...rest });
+      return plain(model, adapt(model, fishMask({ mask }), seed));
+    }
+    default: {
+      const own = methodOf({ ...flags, method }, model.spec);
+      return plain(model, adapt(model, head === undefined ? own : beside(own, head), seed));
+    }
+  }
+}
+
+/** The adapter of a run by shapes alone, for plans. */
+export function plannedAdapter(model: Model, flags: MethodFlags & { readonly seed: number }): Adapter {
+  checkFlags(flags);
+  const head = headOf(flags, model);
+  const own = flags.method === "fish-mask"
+    ? plannedMask(model, chosen(flags, FISH) as Partial<FisherMaskOptions>)
+    : methodOf({ ...flags, method: flags.method as PlainName }, model.spec);
+  // What looks at numbers between steps does not count.
+  const { adjust: _, ...method } = head === undefined ? own : beside(own, head);
+  return adapt(model, method, flags.seed);
+}
+
+const FISH = ["ratio", "examples", "labels", "classifier"] as const;
+const LORA = [
+  ...["targets", "exclude", "layers", "rank", "alpha", "scaling", "dropout"],
+  ...["rankPattern", "alphaPattern", "bias", "branchBias"],
+] as const;
+
+function plain<M extends Model>(model: M, adapter: Adapter): Started<M> {
+  return {
+    model,
+    adapter,
+    finish: (trained) => Promise.resolve(settled(trained, model)),
+    release: () => dispose(adapter.params),
+    dispose: () => {},
+  };
+}
+
+function settled(trained: Adapter, { spec }: Model): Adapter {
+  const { method, params, name = "default" } = trained;
+  if (method.settle === undefined) return trained;
+  let left: Method | undefined;
+  const kept = scope((): Synchronous<Tree> => {
+    const adapter = method.settle!(params, spec);
+    left = adapter.method;
+    return adapter.params as Synchronous<Tree>;
+  });
+  return { name, method: left!, params: kept };
+}
+
+/** The head that trains beside the method; undefined where there is none, or where the method trains it. */
+function headOf({ method }: MethodFlags, model: Model): Method | undefined {
+  switch (method) {
+    case "full":
+    case "bitfit":
+    case "top-layers":
+    case "fish-mask":
+    case "p-tuning-v2":
+      return undefined;
+    default: {
+      const modules = headModules(model);
+      return modules.length === 0 ? undefined : modulesToSave({ modules });
+    }
+  }
+}
+
+/** As adapter folders are loaded. */
+function beside(own: Method, head: Method): Method {
+  return compose({ adapter: own, saved: head }) as unknown as Method;
+}
+
+function withHead(adapter: Adapter, head: Method | undefined, model: Model, seed: number): Adapter {
+  if (head === undefined) return { ...adapter, name: "default" };
+  const { method, params } = adapt(model, head, seed);
+  return {
+    name: "default",
+    method: beside(adapter.method, method),
+    params: { adapter: adapter.params, saved: params },
+  };
+}
+
+/** Changes the adapter's own part and leaves the head. */
+async function replaced(
+  trained: Adapter,
+  head: Method | undefined,
+  change: (own: Adapter) => Promise<Adapter>,
+): Promise<Adapter> {
+  if (head === undefined) return { ...await change(trained), name: "default" };
+  const own = await change({ ...trained, params: trained.params["adapter"] as Tree });
+  return {
+    name: "default",
+    method: beside(own.method, head),
+    params: { adapter: own.params, saved: trained.params["saved"] as Tree },
+  };
+}
+
+async function preparedBase<M extends Model>(
+  model: M,
+  flags: MethodFlags & { readonly seed: number },
+  method: "pissa" | "olora" | "loftq",
+): Promise<Prepared<M>> {
+  const key = flags.seed;
+  switch (method) {
+    case "pissa":
+      return await pissa(model, { ...chosen(flags, [...LORA, "svd"]), key } as PissaOptions);
+    case "olora":
+      return await olora(model, { ...chosen(flags, LORA), key } as PreparedOptions);
+    case "loftq":
+      return await loftq(model, { ...chosen(flags, LOFTQ), key } as LoftqOptions);
+    default:
+      return method satisfies never;
+  }
+}
+
+const LOFTQ = [...LORA, "dtype", "iterations"] as const;
+
+/**
+ * PiSSA and OLoRA become LoRA of the base that everyone has, exactly and with twice the rank. LoftQ's base, which differs in
+ * every weight, is made again whenever the adapter is loaded.
+ */
+async function onOriginalBase<M extends Model>(
+  model: M,
+  flags: MethodFlags,
+  prepared: Prepared<M>,
+  trained: Adapter,
+): Promise<Adapter> {
+  const own = { ...trained, method: prepared.adapter.method };
+  if (flags.method === "loftq") {
+    const options = { ...lowRankOptions(flags), ...flags.options };
+    return { ...own, method: { ...own.method, ...namedMethod("loftq", options) } };
+  }
+  return (await onOriginal(model, prepared, own)).adapter;
+}
+
+/** Options of a method that is no plain one. @throws {UsageError} on an unknown one. */
+function chosen(flags: MethodFlags, known: readonly string[]): Readonly<Record<string, unknown>> {
+  const { method, options = {} } = flags;
+  const unknown = Object.keys(options).find((name) => !known.includes(name));
+  if (unknown !== undefined) {
+    throw new UsageError(`${method} has no option "${unknown}": there are ${known.join(", ")}`);
+  }
+  const own: JsonOptions = method === "fish-mask" ? {} : lowRankOptions(flags);
+  return optionsFromJson({ ...own, ...options });
+}
+
+/** The first rows in batches. */
+function batchesOf({ rows, batchSize, pad }: StartData, most: number): readonly Batch[] {
+  const count = Math.min(rows.count, most);
+  return Array.from({ length: Math.ceil(count / batchSize) }, (_, i) => {
+    const numbers = Array.from(
+      { length: Math.min(batchSize, count - i * batchSize) },
+      (_, j) => [i * batchSize + j],
+    );
+    return batchOf(rows, { rows: numbers, targets: 0 }, { batching: { kind: "buckets", batchSize }, pad });
+  });
+}
+
+/** Where a text has one label, all its tokens count. */
+function evaTokens(batches: readonly Batch[]): Pick<EvaOptions, "tokens"> {
+  return typeof batches[0]?.labels?.[0] === "number" ? { tokens: "all" } : {};
+}
+
+/** A mask of the size that the budget gives, spread evenly. */
+function plannedMask(model: Model, { ratio = 0.005, classifier }: Partial<FisherMaskOptions>): Method {
+  const { masked } = fishBudget(model, { ratio, ...classifier !== undefined && { classifier } });
+  const all = weightLeaves(model.weights);
+  const total = all.reduce((n, [, leaf]) => n + leaf.size, 0);
+  const leaves = all.map(([path, leaf]) => {
+    const length = Math.min(leaf.size, Math.max(1, Math.round(masked * leaf.size / total)));
+    return { path, shape: leaf.shape, indices: Int32Array.from({ length }, (_, i) => i) };
+  });
+  return fishMask({ mask: { leaves, whole: [] } });
+}
+
+/** Frees the tensors of a finished adapter that are not the trained one's. */
+export function disposeNew(finished: Adapter, trained: Adapter): void {
+  const old = new Set(tensorsOf(trained.params));
+  dispose(tensorsOf(finished.params).filter((t) => !old.has(t)));
+}
+
+function tensorsOf(tree: Tree): readonly Tensor[] {
+  return Object.values(tree).flatMap((node) => node instanceof Tensor ? [node] : tensorsOf(node));
+}

@@ -1,0 +1,39 @@
+/** Sizes of methods that must fit a model's. */
+import { type MatrixPlace, sizesOf, type Spec } from "../core/mod.ts";
+
+/** d, of the stack that is read first. */
+function widthOf({ stacks }: Spec): number {
+  return stacks[0]?.width ?? 0;
+}
+
+/** d / r for a bottleneck of r, so that r comes out again when the quotient is rounded down. */
+export function reductionOf(bottleneck: number | undefined, spec: Spec): number | undefined {
+  if (bottleneck === undefined) return undefined;
+  const d = widthOf(spec);
+  return Math.floor(d / (d / bottleneck)) === bottleneck ? d / bottleneck : d / (bottleneck + 0.5);
+}
+
+/** Sizes of a PHM layer: n, at most the usual one, divides both d and r; r is near d / 32. */
+export function phmSizes(
+  spec: Spec,
+  usual: number,
+  bottleneck: number | undefined,
+): { readonly reduction: number; readonly dimension: number } {
+  const d = widthOf(spec);
+  const sizes = Array.from({ length: usual }, (_, i) => usual - i);
+  const n = sizes.find((n) => d % n === 0 && (bottleneck === undefined || bottleneck % n === 0)) ?? 1;
+  const r = bottleneck ?? n * Math.max(1, Math.round(d / 32 / n));
+  return { reduction: reductionOf(r, spec)!, dimension: n };
+}
+
+/** How much smaller a side network is: 8 times, or as far as heads stay of an even size. */
+export function sideReduction(spec: Spec): number {
+  const fits = (ρ: number): boolean =>
+    widthOf(spec) % ρ === 0 && spec.attentions.every(({ headDim }) => headDim % (2 * ρ) === 0);
+  return [8, 7, 6, 5, 4, 3, 2].find(fits) ?? 1;
+}
+
+/** The fewest inputs of some layers. */
+export function smallestInput(places: readonly MatrixPlace[]): number {
+  return Math.min(...places.map((place) => sizesOf(place).inFeatures));
+}

@@ -1,0 +1,142 @@
+/** The methods that `graft finetune` knows: what each is called, its learning rate, and the flags that shape it. */
+
+/** Options that several methods share, as flags. Everything else goes through `--options`. */
+export interface MethodOptionFlags {
+  readonly rank?: number;
+  readonly alpha?: number;
+  readonly dropout?: number;
+  readonly targets?: readonly string[];
+  /** Width inside an adapter. */
+  readonly bottleneck?: number;
+  /** Rows of a prompt or prefix. */
+  readonly length?: number;
+  /** Numbers that train, of a method with a budget in numbers. */
+  readonly dimension?: number;
+}
+
+/** One of those flags. */
+export type MethodFlag = keyof MethodOptionFlags;
+
+/** What is known of a method before it is made. */
+export interface MethodRow {
+  /** Peak learning rate when none is given. Methods that move few numbers move them far. */
+  readonly rate: number;
+  readonly flags: readonly MethodFlag[];
+}
+
+const row = (rate: number, ...flags: readonly MethodFlag[]): MethodRow => ({ rate, flags });
+const LOW_RANK = ["rank", "alpha", "dropout", "targets"] as const;
+
+/** Names as users type them. */
+export type MethodName =
+  | "lora"
+  | "rslora"
+  | "dora"
+  | "qlora"
+  | "lora-plus"
+  | "adalora"
+  | "pissa"
+  | "olora"
+  | "loftq"
+  | "eva"
+  | "loha"
+  | "lokr"
+  | "krona"
+  | "vera"
+  | "oft"
+  | "boft"
+  | "hra"
+  | "miss"
+  | "fourierft"
+  | "intrinsic-said"
+  | "ia3"
+  | "bitfit"
+  | "layer-norm"
+  | "top-layers"
+  | "cross-attention"
+  | "trainable-tokens"
+  | "only"
+  | "fish-mask"
+  | "houlsby"
+  | "pfeiffer"
+  | "parallel"
+  | "phm"
+  | "compacter"
+  | "compacter-plus-plus"
+  | "krona-b"
+  | "krona-bres"
+  | "adamix"
+  | "invertible"
+  | "prefix"
+  | "prompt"
+  | "p-tuning"
+  | "p-tuning-v2"
+  | "loreft"
+  | "ladder-side"
+  | "mam"
+  | "unipelt"
+  | "full";
+
+/** Rates are of the papers or their released code, where they train models of the size of BERT to a few billions. */
+export const METHOD_TABLE: Readonly<Record<MethodName, MethodRow>> = {
+  "lora": row(5e-4, ...LOW_RANK),
+  "rslora": row(5e-4, ...LOW_RANK),
+  "dora": row(5e-4, ...LOW_RANK),
+  "qlora": row(5e-4, ...LOW_RANK),
+  "lora-plus": row(1e-4, ...LOW_RANK),
+  "adalora": row(1e-3, ...LOW_RANK),
+  "pissa": row(2e-4, ...LOW_RANK),
+  "olora": row(2e-4, ...LOW_RANK),
+  "loftq": row(3e-4, ...LOW_RANK),
+  "eva": row(5e-4, ...LOW_RANK),
+  "loha": row(1e-3, "rank", "alpha", "targets"),
+  "lokr": row(1e-3, "rank", "alpha", "targets"),
+  "krona": row(1e-3, "dropout", "targets"),
+  "vera": row(5e-3, "rank", "dropout", "targets"),
+  "oft": row(1e-3, "targets"),
+  "boft": row(1e-3, "targets"),
+  "hra": row(1e-3, "rank", "targets"),
+  "miss": row(5e-4, "rank", "targets"),
+  "fourierft": row(1e-2, "dimension", "targets"),
+  "intrinsic-said": row(1e-3, "dimension", "targets"),
+  "ia3": row(5e-3, "targets"),
+  "bitfit": row(1e-3),
+  "layer-norm": row(1e-3, "targets"),
+  "top-layers": row(5e-5),
+  "cross-attention": row(1e-4),
+  "trainable-tokens": row(1e-3),
+  "only": row(5e-5, "targets"),
+  "fish-mask": row(1e-4),
+  "houlsby": row(5e-4, "bottleneck"),
+  "pfeiffer": row(5e-4, "bottleneck"),
+  "parallel": row(5e-4, "bottleneck", "dropout"),
+  "phm": row(3e-3, "bottleneck"),
+  "compacter": row(3e-3, "bottleneck"),
+  "compacter-plus-plus": row(3e-3, "bottleneck"),
+  "krona-b": row(1e-3),
+  "krona-bres": row(1e-3),
+  "adamix": row(5e-4, "bottleneck"),
+  "invertible": row(5e-4, "bottleneck"),
+  "prefix": row(1e-3, "length", "dropout"),
+  "prompt": row(3e-2, "length"),
+  "p-tuning": row(1e-3, "length"),
+  "p-tuning-v2": row(5e-3, "length", "dropout"),
+  "loreft": row(1e-3, "rank", "dropout"),
+  "ladder-side": row(1e-3),
+  "mam": row(5e-4, "length", "bottleneck"),
+  "unipelt": row(5e-4, "rank", "length", "bottleneck"),
+  "full": row(2e-5),
+};
+
+/** All names, in the table's order. */
+export const METHODS = Object.keys(METHOD_TABLE) as readonly MethodName[];
+
+/** The learning rate when none is given. */
+export function defaultRate(method: MethodName): number {
+  return METHOD_TABLE[method].rate;
+}
+
+/** The optimizer when none is given: one whose state does not crowd compute memory where every weight trains. */
+export function defaultOptimizer(method: MethodName): "adamw" | "paged" {
+  return method === "full" || method === "qlora" ? "paged" : "adamw";
+}

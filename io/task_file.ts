@@ -1,0 +1,41 @@
+/**
+ * `task.json` beside an adapter: the head that it was trained with, where the base has another or none. No adapter format
+ * has a place for the names of classes.
+ */
+import { writeTextAtomically } from "../formats/atomic_write.ts";
+import { isObject, parseJson } from "../formats/strict_json.ts";
+import type { Task } from "../models/mod.ts";
+
+const NAME = "task.json";
+
+/** Writes the task of an adapter. */
+export function saveTask(folder: string, task: Task): Promise<void> {
+  return writeTextAtomically(`${folder}/${NAME}`, `${JSON.stringify(task, null, 2)}\n`);
+}
+
+/**
+ * The task of an adapter's folder; undefined where it says none.
+ *
+ * @throws {SyntaxError} when the file is there and no task.
+ */
+export async function loadTask(folder: string): Promise<Task | undefined> {
+  const path = `${folder}/${NAME}`;
+  const bytes = await Deno.readFile(path).catch((error) => {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
+    throw error;
+  });
+  if (bytes === undefined) return undefined;
+  const value = parseJson(path, bytes);
+  const { kind, names } = isObject(value) ? value : {};
+  switch (kind) {
+    case "score":
+      return { kind };
+    case "classify":
+    case "flag":
+    case "tag":
+      if (Array.isArray(names) && names.length > 0 && names.every((name) => typeof name === "string")) {
+        return { kind, names };
+      }
+  }
+  throw new SyntaxError(`Cannot read ${path}: expected a "kind" of task with the "names" of its classes`);
+}
