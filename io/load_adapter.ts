@@ -25,7 +25,7 @@ import { type PeftConfig, readPeftConfig } from "../formats/peft_config.ts";
 import { PEFT_FILES, withoutPrefix } from "../formats/peft_keys.ts";
 import { openSafetensors } from "../formats/safetensors.ts";
 import type { StoredTensor } from "../formats/tensor_file.ts";
-import { download, hubId } from "./hub.ts";
+import { adapterFolder, isThere, localFolder, weightsPath } from "./adapter_folder.ts";
 import { loadGgufAdapter } from "./gguf_adapter.ts";
 import { graftRecord, loadGraftAdapter } from "./graft_adapter.ts";
 import { baseTables } from "./peft_base.ts";
@@ -139,54 +139,6 @@ function ggufAdapter(path: string, model: Model, { name = "default" }: LoadAdapt
   throw new RangeError(
     `Cannot load the adapter "${name}" from "${path}": a GGUF file holds one, without a name`,
   );
-}
-
-async function localFolder(source: string, name: string | undefined): Promise<string> {
-  const exists = await Deno.stat(source).then(() => true, () => false);
-  if (exists) return source.replace(/\/+$/, "");
-  if (hubId(source) !== undefined) {
-    const files = [PEFT_FILES.config, PEFT_FILES.weights].map((file) => `${name}/${file}`);
-    return await download(source, name === undefined || name === "default" ? {} : { files });
-  }
-  throw new RangeError(
-    `Cannot load an adapter from "${source}": there is no such folder, and it is no hub id`,
-  );
-}
-
-const isThere = (path: string): Promise<boolean> => Deno.stat(path).then(() => true, () => false);
-
-/** The root holds the adapter "default", each subfolder one of its name. */
-async function adapterFolder(
-  root: string,
-  name: string | undefined,
-): Promise<{ readonly folder: string; readonly name: string }> {
-  const folder = name === undefined ? root : `${root}/${name}`;
-  if (await isThere(`${folder}/${PEFT_FILES.config}`)) return { folder, name: name ?? "default" };
-  const atRoot = await isThere(`${root}/${PEFT_FILES.config}`);
-  if (name === "default" && atRoot) return { folder: root, name };
-  const names: string[] = atRoot ? ["default"] : [];
-  for await (const entry of Deno.readDir(root)) {
-    if (entry.isDirectory && await isThere(`${root}/${entry.name}/${PEFT_FILES.config}`)) {
-      names.push(entry.name);
-    }
-  }
-  throw new RangeError(
-    `Cannot load ${name === undefined ? "an adapter" : `the adapter "${name}"`} from "${root}": ` +
-      (names.length === 0
-        ? `it has no ${PEFT_FILES.config}`
-        : `it holds ${names.sort().join(", ")}; say which with { name }`),
-  );
-}
-
-async function weightsPath(folder: string): Promise<string> {
-  const path = `${folder}/${PEFT_FILES.weights}`;
-  if (await isThere(path)) return path;
-  throw await isThere(`${folder}/${PEFT_FILES.pickle}`)
-    ? new TypeError(
-      `Cannot load "${folder}": ${PEFT_FILES.pickle} is a pickle file, which can run code when it is read; load and save ` +
-        "the adapter in PEFT once to get safetensors",
-    )
-    : new RangeError(`Cannot load "${folder}": it has no ${PEFT_FILES.weights}`);
 }
 
 type Stored = ReadonlyMap<string, StoredTensor>;

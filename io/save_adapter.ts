@@ -1,50 +1,41 @@
 /** `saveAdapter`: an adapter into a folder that HF PEFT reads, or a GGUF file that llama.cpp does. */
 import {
   type Adapter,
-  byteLength,
-  bytesOf,
-  castTo,
   dispose,
   FROZEN,
-  isQuantized,
   leaves,
   lookup,
   type MatrixPlace,
   type Model,
   sameShape,
-  scope,
   showShape,
-  type Synchronous,
   Tensor,
   trainable,
-  type Tree,
   weightLeaves,
 } from "../core/mod.ts";
 import { writeTextAtomically } from "../formats/atomic_write.ts";
 import { peftConfigText } from "../formats/peft_config.ts";
-import { checkAdapterName, PEFT_FILES, withPrefix } from "../formats/peft_keys.ts";
+import { checkAdapterName, PEFT_FILES } from "../formats/peft_keys.ts";
 import { writeSafetensors } from "../formats/safetensors_write.ts";
 import type { WritableTensor } from "../formats/tensor_file.ts";
-import type { PeftFields, PeftTensor } from "../methods/peft_codec.ts";
-import { addAll, place, reshape } from "../ops/mod.ts";
+import type { PeftFields } from "../methods/peft_codec.ts";
 import { type Limit, toLora } from "../methods/to_lora.ts";
 import { tokenRows } from "../methods/trainable_tokens.ts";
 import { taskType } from "../models/mod.ts";
 import { adapterCard } from "./adapter_card.ts";
 import { saveGgufAdapter } from "./gguf_adapter.ts";
 import { saveGraftAdapter } from "./graft_adapter.ts";
-import { baseTables, savesBaseTables } from "./peft_base.ts";
 import { withoutNetworks } from "./peft_prompts.ts";
 import { expertPaths, expertsOf, withoutExperts } from "./peft_xlora.ts";
 import {
   type FolderLayout,
   folderLayout,
-  matrixPlaces,
   modulePaths,
   modulesEndingWith,
   modulesNamed,
 } from "./peft_layout.ts";
 import { type AdapterParts, leftOver, partsOfAdapter } from "./peft_parts.ts";
+import { adapterTensors, tableTensors } from "./peft_tensors.ts";
 
 /** How to save an adapter. */
 export interface SaveAdapterOptions {
@@ -283,88 +274,4 @@ const savedAlone = (modules: readonly string[], one: string, other: string): boo
   return named(one) && !named(other);
 };
 
-function adapterTensors({ params }: Adapter, { tensors, copies }: FolderLayout): readonly WritableTensor[] {
-  const held = tensors.filter(({ path }) => lookup(params, path) !== undefined);
-  const written = held.filter(({ part }) => part === undefined).map((
-    { path, key, shape, stored },
-  ) => writable(key, stored ?? shape, lookup(params, path) as Tensor));
-  const joined = [...Map.groupBy(held.filter(({ part }) => part !== undefined), ({ key }) => key)];
-  const again = copies.map(({ key, of }) => {
-    const { path, shape, stored } = tensors.find((t) => t.key === of)!;
-    return writable(key, stored ?? shape, lookup(params, path) as Tensor);
-  });
-  return [...written, ...again, ...joined.map(([key, parts]) => joinedTensor(key, parts, params))];
-}
-
-/** A matrix of the file made of several parameters; zeros where it has none. */
-function joinedTensor(key: string, parts: readonly PeftTensor[], params: Tree): WritableTensor {
-  const stored = parts[0]!.stored!;
-  return {
-    name: withPrefix(key),
-    dtype: "f32",
-    shape: stored,
-    byteLength: byteLength("f32", stored),
-    read: async () => {
-      const whole = scope((): Synchronous<Tensor> =>
-        addAll(parts.map(({ path, part }) => {
-          const { axis, from } = part!;
-          const matrix = reshape(
-            lookup(params, path) as Tensor,
-            axis === 0 ? [-1, stored[1]!] : [stored[0]!, -1],
-          );
-          return place(matrix, axis, from, stored[axis]!);
-        }))
-      );
-      const bytes = await bytesOf(whole);
-      whole.storage.free();
-      return bytes;
-    },
-  };
-}
-
 const isFrozen = (path: string): boolean => path.split(".").includes(FROZEN);
-
-/** The base's tables, where PEFT saves them too. */
-function tableTensors(
-  { params }: Adapter,
-  { parts, names }: AdapterParts,
-  fields: PeftFields,
-  model: Model,
-): readonly WritableTensor[] {
-  const brought = new Set(parts.fixed ?? []);
-  const saves = parts.tokens === undefined &&
-    savesBaseTables(
-      (fields["target_modules"] ?? []) as readonly string[] | string,
-      matrixPlaces(model.spec).map((p) => p.path),
-    );
-  const all = baseTables(parts, model);
-  const heads = model.spec.heads.flatMap((head) => head.tiedTo === undefined ? [] : [`${head.path}.weight`]);
-  const lost = [...brought].find((path) => !all.some(({ leaf }) => leaf === path) && !heads.includes(path));
-  if (lost !== undefined) {
-    throw new RangeError(
-      `Cannot save the fixed weight "${lost}" for PEFT: only the table of an adapted embedding or head`,
-    );
-  }
-  const tables = all.filter(({ leaf }) => saves || brought.has(leaf));
-  return tables.map(({ key, leaf, shape }) => {
-    const own = lookup(params, `${names.fixed}.${FROZEN}.${leaf}`);
-    return writable(key, shape, (own ?? lookup(model.weights, leaf)) as Tensor);
-  });
-}
-
-function writable(key: string, shape: readonly number[], t: Tensor): WritableTensor {
-  const dtype = isQuantized(t.dtype) ? "f32" : t.dtype;
-  return {
-    name: withPrefix(key),
-    dtype,
-    shape,
-    byteLength: byteLength(dtype, shape),
-    read: async () => {
-      if (dtype === t.dtype) return await bytesOf(t);
-      const decoded = scope(() => castTo(t, dtype));
-      const bytes = await bytesOf(decoded);
-      decoded.storage.free();
-      return bytes;
-    },
-  };
-}

@@ -1,0 +1,54 @@
+/** Where an adapter lies: a folder or a hub id, the root of a folder or a subfolder of the adapter's name. */
+import { PEFT_FILES } from "../formats/peft_keys.ts";
+import { download, hubId } from "./hub.ts";
+
+/** The source as a folder on this machine: itself, or what is downloaded of a hub id. */
+export async function localFolder(source: string, name: string | undefined): Promise<string> {
+  const exists = await Deno.stat(source).then(() => true, () => false);
+  if (exists) return source.replace(/\/+$/, "");
+  if (hubId(source) !== undefined) {
+    const files = [PEFT_FILES.config, PEFT_FILES.weights].map((file) => `${name}/${file}`);
+    return await download(source, name === undefined || name === "default" ? {} : { files });
+  }
+  throw new RangeError(
+    `Cannot load an adapter from "${source}": there is no such folder, and it is no hub id`,
+  );
+}
+
+/** Whether a file or folder is there. */
+export const isThere = (path: string): Promise<boolean> => Deno.stat(path).then(() => true, () => false);
+
+/** The root holds the adapter "default", each subfolder one of its name. */
+export async function adapterFolder(
+  root: string,
+  name: string | undefined,
+): Promise<{ readonly folder: string; readonly name: string }> {
+  const folder = name === undefined ? root : `${root}/${name}`;
+  if (await isThere(`${folder}/${PEFT_FILES.config}`)) return { folder, name: name ?? "default" };
+  const atRoot = await isThere(`${root}/${PEFT_FILES.config}`);
+  if (name === "default" && atRoot) return { folder: root, name };
+  const names: string[] = atRoot ? ["default"] : [];
+  for await (const entry of Deno.readDir(root)) {
+    if (entry.isDirectory && await isThere(`${root}/${entry.name}/${PEFT_FILES.config}`)) {
+      names.push(entry.name);
+    }
+  }
+  throw new RangeError(
+    `Cannot load ${name === undefined ? "an adapter" : `the adapter "${name}"`} from "${root}": ` +
+      (names.length === 0
+        ? `it has no ${PEFT_FILES.config}`
+        : `it holds ${names.sort().join(", ")}; say which with { name }`),
+  );
+}
+
+/** The folder's tensor file. @throws {TypeError} when there is only a pickled one. */
+export async function weightsPath(folder: string): Promise<string> {
+  const path = `${folder}/${PEFT_FILES.weights}`;
+  if (await isThere(path)) return path;
+  throw await isThere(`${folder}/${PEFT_FILES.pickle}`)
+    ? new TypeError(
+      `Cannot load "${folder}": ${PEFT_FILES.pickle} is a pickle file, which can run code when it is read; load and save ` +
+        "the adapter in PEFT once to get safetensors",
+    )
+    : new RangeError(`Cannot load "${folder}": it has no ${PEFT_FILES.weights}`);
+}
