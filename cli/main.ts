@@ -13,6 +13,7 @@ import { finetune } from "./finetune.ts";
 import { generate } from "./generate.ts";
 import { inspect } from "./inspect.ts";
 import { merge } from "./merge.ts";
+import { methods } from "./methods_table.ts";
 import { note } from "./output.ts";
 import { quantize } from "./quantize.ts";
 
@@ -23,7 +24,9 @@ export function graftProgram(): Command {
     "Parameter-efficient fine-tuning of language models, on your own machine.",
     metadata.version,
   );
-  for (const register of [finetune, compare, generate, evaluate, merge, quantize, convert, inspect]) {
+  for (
+    const register of [finetune, compare, generate, evaluate, merge, methods, quantize, convert, inspect]
+  ) {
     register(program);
   }
   for (const command of program.commands) {

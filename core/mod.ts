@@ -22,6 +22,7 @@ export * from "./graft.ts";
 export * from "./merge.ts";
 export * from "./merge_loss.ts";
 export * from "./count.ts";
+export * from "./method_table.ts";
 export * from "./quantize.ts";
 export * from "./coding_error.ts";
 export * from "./compose.ts";

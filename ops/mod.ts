@@ -23,6 +23,7 @@ export * from "./linalg.ts";
 export * from "./factorised.ts";
 export * from "./sampling.ts";
 export * from "./shapes_only.ts";
+export * from "./counting.ts";
 export * from "./dft_tables.ts";
 export * from "./inverse.ts";
 export * from "./walsh_hadamard.ts";

@@ -1,0 +1,219 @@
+/** `graft methods`: what each method costs on a model, computed from the model's shapes, beside what a survey prints. */
+import {
+  compose,
+  type FactsOptions,
+  type Method,
+  type MethodFacts,
+  methodFacts,
+  type Model,
+  type ModelConfig,
+} from "../core/mod.ts";
+import { checkpointShapes, configShapes } from "../io/model_shapes.ts";
+import type { Command } from "./arguments.ts";
+import { integer, names, UsageError } from "./arguments.ts";
+import { agrees, ARTICLE, type ArticleAnswer, type ArticleRow, REASONS } from "./article_tables.ts";
+import { localSource, modelSource } from "./load.ts";
+import { TABLE, type TableEntry } from "./method_settings.ts";
+import { note, print, printJson, showBytes, showCount, table } from "./output.ts";
+
+interface Flags {
+  readonly model?: string;
+  readonly config?: string;
+  readonly only?: readonly string[];
+  readonly tokens: number;
+  readonly article?: true;
+  readonly json?: true;
+}
+
+/** One method's facts, or why it cannot be placed on the model. */
+export type TableRow =
+  & Pick<TableEntry, "name" | "setting">
+  & ({ readonly facts: MethodFacts } | { readonly refused: string });
+
+/** Registers the command. */
+export function methods(program: Command): void {
+  program.command("methods")
+    .description("Compare the methods on a model: parameters, storage, memory, cost; from shapes alone")
+    .option("-m, --model <path|id>", "folder, .gguf file or hub id; default the embedded model")
+    .option("--config <file>", "a config.json instead of a model; no weights are needed")
+    .option("--only <names>", "methods between commas", names)
+    .option("--tokens <n>", "length of the text that costs are counted on", integer(), 64)
+    .option("--article", "beside the survey article's tables 1 and 2; ≠ marks what differs")
+    .option("--json", "print JSON")
+    .addHelpText("after", "\nExample:\n  graft methods --model HuggingFaceTB/SmolLM2-135M-Instruct --article")
+    .action(async (flags: Flags) => {
+      const model = await shapesOf(flags);
+      const rows = tableRows(model, flags);
+      model.dispose();
+      const shown = flags.article ? rows.filter(({ name }) => ARTICLE[name] !== undefined) : rows;
+      if (flags.json) {
+        return printJson(shown.map((row) => flags.article ? { ...row, article: ARTICLE[row.name] } : row));
+      }
+      print(flags.article ? articleText(shown) : factsText(shown));
+      for (const row of shown) if ("refused" in row) note(`${row.name}: ${row.refused}`);
+    });
+}
+
+async function shapesOf(flags: Flags): Promise<Model> {
+  if (flags.config === undefined) return checkpointShapes(await localSource(modelSource(flags)));
+  if (flags.model !== undefined) throw new UsageError("Cannot use --config with --model: each names a model");
+  return configShapes(JSON.parse(await Deno.readTextFile(flags.config)) as ModelConfig);
+}
+
+/** The facts of every method, or of some. @throws {UsageError} when a name is none of them. */
+export function tableRows(
+  model: Model,
+  { only, tokens }: Pick<Flags, "only" | "tokens">,
+): readonly TableRow[] {
+  const unknown = only?.find((name) => !TABLE.some((entry) => entry.name === name));
+  if (unknown !== undefined) {
+    throw new UsageError(
+      `Expected --only to name methods of the table but found "${unknown}": there are ${
+        TABLE.map(({ name }) => name).join(", ")
+      }`,
+    );
+  }
+  return TABLE.filter(({ name }) => only === undefined || only.includes(name)).map((entry) => {
+    const { name, setting } = entry;
+    try {
+      const { method, kept, beside } = entry.make(model);
+      const options: FactsOptions = { tokens, ...kept && { kept } };
+      const facts = methodFacts(model, method, options);
+      if (beside === undefined) return { name, setting, facts };
+      // What trains beside the method is in all numbers, but says nothing of its kind.
+      const both = methodFacts(model, compose({ own: method, beside }) as Method, options);
+      return { name, setting, facts: { ...both, kinds: facts.kinds } };
+    } catch (error) {
+      if (error instanceof RangeError || error instanceof TypeError) {
+        return { name, setting, refused: error.message };
+      }
+      throw error;
+    }
+  });
+}
+
+const percent = (n: number, of: number): string => {
+  const p = 100 * n / of;
+  return p >= 10 ? p.toFixed(1) : p >= 0.1 ? p.toFixed(2) : p.toPrecision(2);
+};
+
+/** The base's weights that change, and new ones that remain. */
+const different = ({ kept, kinds }: MethodFacts): number =>
+  kinds.includes("A") ? kept.changed + kept.added : kept.changed;
+
+function factsText(rows: readonly TableRow[]): string {
+  const heading = [
+    "method",
+    "setting",
+    "type",
+    "trainable",
+    "%",
+    "changed",
+    "%",
+    "storage",
+    "Adam state",
+    "through base",
+    "merges",
+    "MAdds/token",
+  ];
+  const body = rows.map((row) => {
+    if ("refused" in row) return [row.name, row.setting, "not on this model"];
+    const f = row.facts;
+    const { base, extra } = f.multiplyAdds;
+    return [
+      row.name,
+      row.setting,
+      f.kinds.join(""),
+      showCount(f.trained.trainable),
+      percent(f.trained.trainable, f.trained.base),
+      showCount(different(f)),
+      percent(different(f), f.trained.base),
+      showBytes(f.storage),
+      showBytes(f.optimizer),
+      `${Math.round(100 * f.backward.reached / Math.max(1, f.backward.layers))} %`,
+      f.merges ? "yes" : "no",
+      f.merges ? "0" : `+${showCount(extra)} (${percent(extra, base)} %)`,
+    ];
+  });
+  return `${
+    table([heading, ...body])
+  }\n\ntype: A adds parameters, S selects some of the model's, R moves them in another form. changed: of the model, or beside it.\n` +
+    "through base: linear layers of the blocks that a gradient passes. MAdds/token: more than the base's, once merged 0.";
+}
+
+function articleText(rows: readonly TableRow[]): string {
+  const heading = ["method", "type", "storage", "memory", "backprop", "overhead", "% trainable", "% changed"];
+  let differing = 0;
+  const differs = new Set<string>();
+  const beside = (name: string, ours: string, theirs: string | undefined, same: boolean): string => {
+    if (theirs === undefined) return ours;
+    if (!same) {
+      differing++;
+      differs.add(name);
+    }
+    return same ? ours : `${ours} ≠ ${theirs}`;
+  };
+  const body = rows.map((row) => {
+    if ("refused" in row) return [row.name, "not on this model"];
+    const { facts } = row;
+    const theirs = ARTICLE[row.name]!;
+    const ours = answers(facts);
+    const trainable = 100 * facts.trained.trainable / facts.trained.base;
+    const changed = 100 * different(facts) / facts.trained.base;
+    const cell = (ours: string, theirs: string | undefined, same: boolean): string =>
+      beside(row.name, ours, theirs, same);
+    return [
+      row.name,
+      cell(facts.kinds.join(""), theirs.kinds, facts.kinds.join("") === theirs.kinds),
+      cell(ours.storage, theirs.storage, ours.storage === theirs.storage),
+      cell(ours.memory, theirs.memory, ours.memory === theirs.memory),
+      cell(ours.backward, theirs.backward, ours.backward === theirs.backward),
+      cell(ours.overhead, theirs.overhead, ours.overhead === theirs.overhead),
+      cell(
+        percent(trainable, 100),
+        theirs.trainable,
+        theirs.trainable === undefined || agrees(trainable, theirs.trainable),
+      ),
+      cell(
+        percent(changed, 100),
+        theirs.changed,
+        theirs.changed === undefined || agrees(changed, theirs.changed),
+      ),
+    ];
+  });
+  return [
+    table([heading, ...body]),
+    "",
+    `Computed for this model, ≠ the article: ${differing} cells. Its percentages are of the models that its papers used.`,
+    ...[...differs].flatMap((name) => REASONS[name] === undefined ? [] : [`  ${name}: ${REASONS[name]}`]),
+    "storage: less than a quarter of the model's bytes. memory: AdamW's moments less than a quarter of full fine-tuning's.",
+    "backprop: no gradient through the base's blocks.",
+  ].join("\n");
+}
+
+/** Our facts in the article's words. */
+export function answers(
+  facts: MethodFacts,
+): { readonly [K in "storage" | "memory" | "backward"]: ArticleAnswer } & Pick<ArticleRow, "overhead"> {
+  const { base } = facts.trained;
+  const yes = (condition: boolean): ArticleAnswer => condition ? "yes" : "no";
+  return {
+    storage: yes(facts.storage < 4 * base / 4),
+    memory: yes(facts.optimizer < 8 * base / 4),
+    backward: yes(facts.backward.reached === 0),
+    overhead: overheadText(facts),
+  };
+}
+
+function overheadText({ overhead }: MethodFacts): string {
+  const has = (what: MethodFacts["overhead"][number]): boolean => overhead.includes(what);
+  if (overhead.length === 0) return "No overhead";
+  if (has("side network")) return "Extra decoder";
+  const parts = [
+    ...has("bottleneck") ? ["FFN"] : [],
+    ...has("linear") ? ["linear layer"] : [],
+    ...has("input") ? ["input"] : [],
+    ...has("second pass") ? ["second pass"] : [],
+  ];
+  return `Extra ${parts.join(" and ")}`;
+}
