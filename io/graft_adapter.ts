@@ -2,6 +2,8 @@
  * Adapters in graft's own folder, for methods that no other program's folder holds: `adapter_model.safetensors` has the
  * parameters under their own paths, `adapter_config.json` the method and its options, from which it is built again.
  *
+ * The indices of a mask are stored as bytes of their gaps (`<name>.gaps`).
+ *
  *     { "graft": { "version": 1, "method": "houlsby", "config": { "reduction": 16, … } }, "base_model_name_or_path": … }
  */
 import {
@@ -27,17 +29,22 @@ import {
 } from "../core/mod.ts";
 import { writeTextAtomically } from "../formats/atomic_write.ts";
 import { PEFT_FILES } from "../formats/peft_keys.ts";
+import { isRising, packRising, unpackRising } from "../formats/rising_integers.ts";
 import { openSafetensors } from "../formats/safetensors.ts";
 import { writeSafetensors } from "../formats/safetensors_write.ts";
 import { isObject, parseJson } from "../formats/strict_json.ts";
 import type { StoredTensor } from "../formats/tensor_file.ts";
 import { loftq, type LoftqOptions } from "../methods/mod.ts";
 import { taskType } from "../models/mod.ts";
+import { integers } from "../ops/mod.ts";
 import { type AdapterCard, adapterCard } from "./adapter_card.ts";
 import { type Held, methodOfRecord, type MethodRecord, recordOf } from "./method_record.ts";
 import { type JsonOptions, optionsFromJson } from "./option_codec.ts";
 
 const VERSION = 1;
+
+/** Ends the name of rising integers that are stored as bytes of their gaps: a mask's indices. */
+const GAPS = ".gaps";
 
 /**
  * Saves an adapter in graft's own form.
@@ -69,13 +76,22 @@ export async function saveGraftAdapter(
   await Deno.mkdir(folder, { recursive: true });
   await writeSafetensors(
     `${folder}/${PEFT_FILES.weights}`,
-    own.map(([name, leaf]) => ({
-      name,
-      dtype: leaf.dtype,
-      shape: leaf.shape,
-      byteLength: leaf.storage.bytes,
-      read: () => bytesOf(leaf),
-    })),
+    own.map(([name, leaf]) => {
+      const mask = masks.get(name);
+      if (mask === undefined || !isRising(mask)) {
+        const { dtype, shape } = leaf;
+        return { name, dtype, shape, byteLength: leaf.storage.bytes, read: () => bytesOf(leaf) };
+      }
+      const bytes = packRising(mask);
+      const shape = [bytes.length];
+      return {
+        name: `${name}${GAPS}`,
+        dtype: "u8" as const,
+        shape,
+        byteLength: bytes.length,
+        read: () => bytes,
+      };
+    }),
   );
   const config = {
     graft: { version: VERSION, ...record },
@@ -125,10 +141,22 @@ export async function loadGraftAdapter(
   const file = openSafetensors(`${folder}/${PEFT_FILES.weights}`);
   try {
     const stored = [...file.tensors.values()];
-    const masks = new Map(stored.filter((t) => t.dtype === "i32").map((t) => [t.name, integersOf(t.read())]));
+    const masks = new Map(
+      stored.flatMap((t): readonly (readonly [string, Int32Array])[] =>
+        isGaps(t)
+          ? [[nameOf(t), unpackRising(t.read())]]
+          : t.dtype === "i32"
+          ? [[t.name, integersOf(t.read())]]
+          : []
+      ),
+    );
     let method: Method | undefined;
     const params = scope((): Synchronous<Tree> => {
-      const found = nest(stored.map((t) => [t.name, load(t, model)] as const)) as Tree;
+      const found = nest(
+        stored.map((t) =>
+          [nameOf(t), isGaps(t) ? integers(masks.get(nameOf(t))!, model.backend) : load(t, model)] as const
+        ),
+      ) as Tree;
       method = methodOfRecord(record, heldBy(found, model, masks));
       const fresh = method.init({ model, key: 0 });
       const problems = differences(fresh, found);
@@ -199,6 +227,10 @@ function copyOf(leaf: Tensor): Tensor {
   leaf.backend.copy(leaf, copy);
   return copy;
 }
+
+const isGaps = ({ name, dtype }: StoredTensor): boolean => dtype === "u8" && name.endsWith(GAPS);
+const nameOf = (stored: StoredTensor): string =>
+  isGaps(stored) ? stored.name.slice(0, -GAPS.length) : stored.name;
 
 function load(stored: StoredTensor, { backend }: Model): Tensor {
   return scope((): Synchronous<Tensor> => {

@@ -13,7 +13,19 @@ import {
   type Tree,
 } from "../core/mod.ts";
 import { isObject } from "../formats/strict_json.ts";
-import { adapterFusion, fishMask, only, promptTuning, sentenceGate } from "../methods/mod.ts";
+import {
+  adapterFusion,
+  diffPruning,
+  diffPruningFixed,
+  far,
+  type FarOptions,
+  fishMask,
+  ltSft,
+  only,
+  promptTuning,
+  sentenceGate,
+  type SparseMask,
+} from "../methods/mod.ts";
 import { isBuilt, namedMethod } from "./named_method.ts";
 import { type JsonOptions, optionsToJson } from "./option_codec.ts";
 
@@ -67,7 +79,15 @@ export function recordOf(name: string, config: Method["config"]): MethodRecord {
 }
 
 /** Not built from options alone. */
-const PARTICULAR: readonly string[] = ["fishMask", "spot", "classifier"];
+const PARTICULAR: readonly string[] = [
+  "fishMask",
+  "ltSft",
+  "far",
+  "diffPruning",
+  "diffPruningFixed",
+  "spot",
+  "classifier",
+];
 
 function recordsOf(parts: Method["config"]): Readonly<Record<string, MethodRecord>> {
   return Object.fromEntries(
@@ -117,31 +137,44 @@ export function methodOfRecord(record: MethodRecord, held: Held): Method {
   return isBuilt(name) ? namedMethod(name, config) : particular(name, config, held);
 }
 
-function particular(name: string, config: JsonOptions, { model, params, indices, at }: Held): Method {
+function particular(name: string, config: JsonOptions, held: Held): Method {
   switch (name) {
-    case "fishMask": {
-      const elements = Object.keys(config["elements"] ?? {});
-      const masks = elements.map((path) => {
-        const leaf = lookup(model.weights, path);
-        if (!(leaf instanceof Tensor)) {
-          throw new RangeError(`Cannot use the mask on this model: it has no weight "${path}"`);
-        }
-        return { path, shape: leaf.shape, indices: indices(`${at}${path}.frozen.indices`) };
-      });
-      return fishMask({ mask: { leaves: masks, whole: (config["whole"] ?? []) as readonly string[] } });
+    case "fishMask":
+      return fishMask({ mask: maskOf(config, held) });
+    case "diffPruning":
+      return diffPruning(config);
+    case "far":
+      return far({ learners: config["learners"] as unknown as FarOptions["learners"] });
+    case "diffPruningFixed":
+      return diffPruningFixed({ mask: maskOf(config, held) });
+    case "ltSft": {
+      const { pull, maskable } = config as { readonly pull: number; readonly maskable: number };
+      return ltSft({ mask: maskOf(config, held), pull, maskable });
     }
     case "spot": {
       const { weights: _, ...rest } = config;
       return { ...promptTuning(rest) as unknown as Method, name, config };
     }
     case "classifier": {
-      const paths = leaves(params).map(([path]) => path);
+      const paths = leaves(held.params).map(([path]) => path);
       if (paths.length === 0) return { name, config, init: () => ({}), edits: () => [] };
       return { ...only({ parameters: paths }), name, config };
     }
     default:
       throw new RangeError(`The adapter's method "${name}" is not known to this version`);
   }
+}
+
+/** The mask that a sparse method's config and its stored indices describe. */
+function maskOf(config: JsonOptions, { model, indices, at }: Held): SparseMask {
+  const masks = Object.keys(config["elements"] ?? {}).map((path) => {
+    const leaf = lookup(model.weights, path);
+    if (!(leaf instanceof Tensor)) {
+      throw new RangeError(`Cannot use the mask on this model: it has no weight "${path}"`);
+    }
+    return { path, shape: leaf.shape, indices: indices(`${at}${path}.frozen.indices`) };
+  });
+  return { leaves: masks, whole: (config["whole"] ?? []) as readonly string[] };
 }
 
 const gateOf = (name: string): Gate => {

@@ -19,6 +19,7 @@ import {
   type Model,
   nameMatches,
   scope,
+  size,
   type Spec,
   type Synchronous,
   type Tensor,
@@ -54,6 +55,8 @@ export interface LtSftLeaves {
 export interface LtSftOptions extends SparseOptions {
   /** λ, default 0; the authors train languages with 0.1. */
   readonly pull?: number;
+  /** N, the weights that could have been masked; default those of the mask's leaves. */
+  readonly maskable?: number;
 }
 
 /**
@@ -68,15 +71,12 @@ export interface LtSftOptions extends SparseOptions {
  * assert.equal(ltSft({ mask: { leaves: [leaf], whole: [] }, pull: 0.1 }).name, "ltSft");
  * ```
  */
-export function ltSft({ mask, pull = 0 }: LtSftOptions): Method {
-  const method = sparse("ltSft", mask, { pull });
-  return pulled(
-    method,
-    pull,
-    mask.leaves.reduce((n, { shape }) => n + shape.reduce((a, b) => a * b, 1), 0),
-    ".values",
-  );
+export function ltSft({ mask, pull = 0, maskable = sizeOf(mask) }: LtSftOptions): Method {
+  return pulled(sparse("ltSft", mask, { pull, maskable }), pull, maskable, ".values");
 }
+
+/** The elements of a mask's leaves, masked or not. */
+const sizeOf = ({ leaves }: SparseMask): number => leaves.reduce((n, { shape }) => n + size(shape), 0);
 
 /** LT-SFT's first phase: all maskable leaves move, and remember where from. */
 export function ltSftDense(which: DenseDeltas, elements: number, pull = 0): Method {
@@ -136,7 +136,7 @@ export async function widenedMask(mask: SparseMask, params: Tree, count: number)
     })
   );
   const left = mask.leaves.reduce(
-    (n, { shape, indices }) => n + shape.reduce((a, b) => a * b, 1) - indices.length,
+    (n, { shape, indices }) => n + size(shape) - indices.length,
     0,
   );
   if (!Number.isInteger(count) || count < 1 || count > left) {
@@ -173,9 +173,8 @@ export function denseOf(
     ...mask.leaves.map(({ path, indices, shape }) => {
       if (indices.length === 0) return [`${path}.delta`, zeros(shape, model.backend)] as const;
       const values = lookup(params, `${path}.values`) as Tensor;
-      const size = shape.reduce((a, b) => a * b, 1);
       const at = lookup(params, `${path}.frozen.indices`) as Tensor;
-      return [`${path}.delta`, reshape(scatterAddRows(values, at, size, []), shape)] as const;
+      return [`${path}.delta`, reshape(scatterAddRows(values, at, size(shape), []), shape)] as const;
     }),
     ...mask.whole.map((path) => [path, add(lookup(params, path) as Tensor, 0)] as const),
   ];

@@ -158,7 +158,7 @@ Deno.test("graft methods prints the table, and one line for what is wrong", asyn
     );
     const article = await run("--config", config, "--only", "ia3", "--article");
     assert.match(article.said, /No overhead ≠ Extra gating/);
-    assert.match(article.said, /\n  ia3: the scales merge into the weights/);
+    assert.match(article.said, /\n {2}ia3: the scales merge into the weights/);
     const json = await run("--config", config, "--only", "lora", "--json");
     assert.equal(JSON.parse(json.said)[0].facts.trained.trainable, 4096);
     const wrong = await run("--config", config, "--only", "lora,magic");

@@ -29,10 +29,14 @@ import { namedMethod } from "../../io/named_method.ts";
 import { refusedByPeft, saveAdapter } from "../../io/save_adapter.ts";
 import {
   adapterFusion,
+  diffPruning,
+  diffPruningFixed,
+  far,
   fishMask,
   houlsby,
   loftq,
   lora,
+  ltSft,
   mam,
   pfeiffer,
   prefixTuning,
@@ -159,6 +163,10 @@ Deno.test("compositions, gates and masks come back from graft's own form", async
     const sources = ["a", "b"].map((name) => [name, moved(pfeiffer({ reduction: 3 }), model)] as const);
     const methods: readonly Method[] = [
       fishMask({ mask }),
+      ltSft({ mask, pull: 0.1, maskable: 500 }),
+      diffPruningFixed({ mask: { ...mask, whole: ["lm_head.weight"] } }),
+      far({ learners: { "model.layers.0.mlp.up_proj": Int32Array.of(0, 7) } }),
+      diffPruning({ structure: "none" }),
       compose({ mask: fishMask({ mask }), inner: compose({ lora: lora({ rank: 2 }) }) }) as unknown as Method,
       unipelt({ prefix: { length: 2, network: { hidden: 3 } }, lora: { rank: 2 } }),
       mam({ prefix: { length: 2, network: "none" } }) as unknown as Method,

@@ -23,6 +23,7 @@ import {
   weightLeaves,
 } from "../../core/mod.ts";
 import { loadModel } from "../../io/load_model.ts";
+import { saveAdapter } from "../../io/save_adapter.ts";
 import { fishMask, maskSize, type SparseMask } from "../../methods/mod.ts";
 import { fisherMask } from "../../recipes/fish_mask.ts";
 import { adamw, fisher, resident } from "../../train/mod.ts";
@@ -201,5 +202,35 @@ Deno.test("fisherMask() and fishMask() refuse budgets, masks and examples that d
         /^RangeError: Cannot take the expected Fisher information of an example with 2 labels of kind "next"/,
       );
       other.dispose();
+      model.dispose();
+    })));
+
+Deno.test("a mask of 0.5 % is stored in under 0.75 % of the model's bytes, and its optimizer state is 0.5 % of the full one's", () =>
+  withBackend("wasm", (backend) =>
+    assertNoLeak(async () => {
+      const model = tinyLlama(backend, 0, { width: 64, vocabulary: 20_000, inner: 96 });
+      let state = 1;
+      const drawn = (): boolean => (state = (state * 48_271) % 2_147_483_647) < 0.005 * 2_147_483_647;
+      const mask: SparseMask = {
+        leaves: weightLeaves(model.weights).map(([path, { shape, size }]) => ({
+          path,
+          shape,
+          indices: Int32Array.from({ length: size }, (_, i) => i).filter(drawn),
+        })),
+        whole: [],
+      };
+      const all = weightLeaves(model.weights).reduce((n, [, t]) => n + t.size, 0);
+      const method = fishMask({ mask });
+      const params = keep<Tree>(method.init({ model, key: 0 }));
+      const moments = resident(adamw(), params.tree);
+      const share = moments.bytes().resident / (8 * all);
+      assert.ok(Math.abs(share - 0.005) < 2e-4, `${share}`);
+      const folder = Deno.makeTempDirSync();
+      await saveAdapter(folder, { method, params: params.tree }, model, { format: "graft" });
+      const { size } = Deno.statSync(`${folder}/adapter_model.safetensors`);
+      Deno.removeSync(folder, { recursive: true });
+      assert.ok(size < 0.0075 * 4 * all, `${size / (4 * all)}`);
+      moments.dispose();
+      params.dispose();
       model.dispose();
     })));

@@ -1,0 +1,53 @@
+/**
+ * Rising integers in few bytes: each as its distance from the one before, seven bits a byte, low ones first, the high bit set
+ * where more follow (LEB128). The indices of a mask of 0.5 % take about a byte and a half each instead of four.
+ */
+
+/** Whether numbers are not negative and rise. */
+export function isRising(numbers: ArrayLike<number>): boolean {
+  for (let i = 0; i < numbers.length; i++) {
+    if (numbers[i]! < 0 || numbers[i]! <= (numbers[i - 1] ?? -1)) return false;
+  }
+  return true;
+}
+
+/**
+ * The bytes of rising integers.
+ *
+ * @throws {RangeError} when they do not rise, or one is negative.
+ */
+export function packRising(numbers: Int32Array): Uint8Array<ArrayBuffer> {
+  if (!isRising(numbers)) throw new RangeError("Expected integers that rise from 0 but found others");
+  const bytes = new Uint8Array(5 * numbers.length);
+  let [n, last] = [0, -1];
+  for (const number of numbers) {
+    let rest = number - last - 1;
+    last = number;
+    for (; rest >= 128; rest = Math.floor(rest / 128)) bytes[n++] = (rest % 128) + 128;
+    bytes[n++] = rest;
+  }
+  return bytes.slice(0, n);
+}
+
+/**
+ * The integers of bytes.
+ *
+ * @throws {SyntaxError} when the bytes end inside a number, or one is over 2^31 − 1.
+ */
+export function unpackRising(bytes: Uint8Array): Int32Array {
+  const numbers: number[] = [];
+  let [last, rest, factor] = [-1, 0, 1];
+  for (const byte of bytes) {
+    rest += (byte & 127) * factor;
+    factor *= 128;
+    if (byte >= 128) continue;
+    last += rest + 1;
+    if (last >= 2 ** 31) {
+      throw new SyntaxError(`Cannot read rising integers: number ${numbers.length} is ${last}`);
+    }
+    numbers.push(last);
+    [rest, factor] = [0, 1];
+  }
+  if (factor > 1) throw new SyntaxError("Cannot read rising integers: the bytes end inside a number");
+  return Int32Array.from(numbers);
+}
