@@ -1,5 +1,5 @@
 /** Running a model: logits, losses and gradients. */
-import { read, scope, type Synchronous, type Tensor, tensor, type Tree, valueAndGrad } from "./tensor/mod.ts";
+import { read, scope, type Synchronous, Tensor, tensor, type Tree, valueAndGrad } from "./tensor/mod.ts";
 import {
   add,
   binaryCrossEntropy,
@@ -16,7 +16,9 @@ import {
   sum,
 } from "../ops/mod.ts";
 import { graft } from "./graft.ts";
-import { labelCount, labelledPositions, rowNumbers } from "./labels.ts";
+import { type LabelKind, labelledPositions, rowNumbers } from "./labels.ts";
+import { promptLength } from "./pass.ts";
+import { editsAt, lookup } from "./weights.ts";
 import type { Adapter } from "./method.ts";
 import type { Batch, Cache, ForwardOptions, Model } from "./model.ts";
 import { batchRows, byRows, rowGroups } from "./rows.ts";
@@ -67,20 +69,23 @@ export function labelledLogits(
   if (kind === "scores" || kind === "flags") {
     throw new TypeError(`Expected a model that is trained on classes but found one trained on ${kind}`);
   }
-  const { rows, ids } = labelledPositions(batch.labels ?? [], kind);
-  if (rows.length === 0) throw new RangeError("Cannot take a loss: no token of the batch has a label");
+  const nothing = new RangeError("Cannot take a loss: no token of the batch has a label");
   const groups = rowGroups(model, batch);
   if (groups !== undefined) {
     const parts = groups.flatMap((group) => {
       const own = batchRows(batch, group.rows);
-      const none = labelledPositions(own.labels ?? [], kind).rows.length === 0;
-      return none ? [] : [labelledLogits(group.model, own, options)];
+      return scoredCount(group.model, own) === 0 ? [] : [labelledLogits(group.model, own, options)];
     });
+    if (parts.length === 0) throw nothing;
     return { logits: concat(parts.map(({ logits }) => logits), 0), ids: parts.flatMap(({ ids }) => ids) };
   }
-  const { states } = model.architecture.states(model, batch, options);
-  const flat = reshape(states, [-1, states.shape[states.shape.length - 1]!]); // [b·t, d] or [b, d]
-  const chosen = gatherRows(checkLabelled(flat, batch), integers(rows, model.backend)); // [labels, d]
+  const { rows, ids } = labelledPositions(batch.labels ?? [], kind, firstTokens(model, kind));
+  if (rows.length === 0) throw nothing;
+  const { states, before } = model.architecture.states(model, batch, options);
+  const width = states.shape[states.shape.length - 1]!;
+  const flat = checkLabelled(reshape(states, [-1, width]), batch); // [b·t, d] or [b, d]
+  const all = before === undefined ? flat : concat([flat, reshape(before, [-1, width])], 0); // [b·t + b, d]
+  const chosen = gatherRows(all, integers(rows, model.backend)); // [labels, d]
   const logits = model.architecture.head(model, chosen, options);
   const classes = logits.shape[1]!;
   const bad = ids.find((id) => !(Number.isInteger(id) && id >= 0 && id < classes));
@@ -88,6 +93,27 @@ export function labelledLogits(
     throw new RangeError(`Expected labels from 0 to ${classes - 1}, or −100, but found ${bad}`);
   }
   return { logits, ids };
+}
+
+/**
+ * A prompt before the text tells its first token, as the shift of labels that were extended over it has it in PEFT. A side
+ * network gives states of the text alone.
+ */
+function firstTokens(model: Model, kind: LabelKind): "scored" | "unscored" {
+  const told = kind === "next" && model.spec.stacks.some(({ path }) => {
+    const branch = lookup(model.weights, path);
+    return branch !== undefined && !(branch instanceof Tensor) && promptLength({ branch, path }) > 0 &&
+      editsAt(branch, "side").length === 0;
+  });
+  return told ? "scored" : "unscored";
+}
+
+/** How many labels of a batch a model's loss counts. */
+function scoredCount(model: Model, { labels = [] }: Batch): number {
+  const kind = model.architecture.labels(model);
+  return kind === "scores" || kind === "flags"
+    ? labels.length
+    : labelledPositions(labels, kind, firstTokens(model, kind)).rows.length;
 }
 
 /** As many rows of states as labels. */
@@ -144,11 +170,12 @@ export function lossAndGradients<P extends Tree>(
   options: LossOptions = {},
 ): { readonly value: Tensor; readonly gradients: Tree } {
   return valueAndGrad((params: P) => {
-    const data = loss(graft(model, { ...adapter, params }), batch, options);
+    const tuned = graft(model, { ...adapter, params });
+    const data = loss(tuned, batch, options);
     const penalty = adapter.method.penalty?.(params, model.spec);
     if (penalty === undefined) return data;
     // A micro-batch carries its share of the penalty, so that a step of several counts it once.
-    const labels = labelCount(batch.labels ?? [], model.architecture.labels(model));
+    const labels = scoredCount(tuned, batch);
     return add(data, multiply(penalty, labels / (options.labelCount ?? labels)));
   })(adapter.params);
 }

@@ -24,16 +24,26 @@ const IGNORED = -100;
 /**
  * Where class labels are: indices of the rows of scores ([b · t] or [b]) that they are compared with, and the wanted ids.
  *
+ * @param firsts Whether a causal model scores a text's first token too, from what stands before it: row b's scores then lie
+ * behind all tokens', at b · t + row.
  * @throws {TypeError} when labels of tokens are not rows, or a class of a row is one.
  */
-export function labelledPositions(labels: Labels, kind: "next" | "token" | "class" = "next"): {
-  readonly rows: readonly number[];
-  readonly ids: readonly number[];
-} {
+export function labelledPositions(
+  labels: Labels,
+  kind: "next" | "token" | "class" = "next",
+  firsts: "unscored" | "scored" = "unscored",
+): { readonly rows: readonly number[]; readonly ids: readonly number[] } {
   const shift = kind === "next" ? 1 : 0;
   const rows: number[] = [];
   const ids: number[] = [];
-  tokenLabels(labels, kind).forEach((row, b) => {
+  const all = tokenLabels(labels, kind);
+  const total = all.reduce((n, row) => n + row.length, 0);
+  all.forEach((row, b) => {
+    const first = row[0] ?? IGNORED;
+    if (firsts === "scored" && first !== IGNORED) {
+      rows.push(total + b);
+      ids.push(first);
+    }
     for (let t = 0; t + shift < row.length; t++) {
       const id = row[t + shift]!;
       if (id === IGNORED) continue;

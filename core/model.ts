@@ -66,6 +66,8 @@ export interface ForwardOptions {
 export interface States {
   /** [b, t, d], after the final norm; [b, d] where the head reads one vector a row. */
   readonly states: Tensor;
+  /** [b, 1, d] of the last row of a prompt before the text of a causal model, which tells the text's first token. */
+  readonly before?: Tensor;
   readonly cache: Cache | undefined;
 }
 

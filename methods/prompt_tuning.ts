@@ -4,8 +4,9 @@
  *
  *   X' = [P; E(x)]      P [n, d] trained, E(x) the embedded text [t, d]
  *
- * In a model with two stacks the encoder reads the prompt. Mask and positions grow by n; the prompt has no loss. With
- * `where` the rows stand inside the text instead, as in P-tuning.
+ * In a model with two stacks the encoder reads the prompt. Mask and positions grow by n; the prompt has no loss, but
+ * in a causal model its last row predicts the text's first token, which counts where it has a label (as in PEFT). With `where`
+ * the rows stand inside the text instead, as in P-tuning.
  */
 import { fn, fold, type Json, key as keyOf, type Method } from "../core/mod.ts";
 import type { PromptEncoder } from "./prompt_encoder.ts";

@@ -124,10 +124,17 @@ export function stackStates<C>(
     pass.taps?.set(layer, detach(x));
   }
   const cut = parts.prompts === "kept" ? 0 : prompts;
-  const finished = parts.finish(pass, root, cut > 0 ? slice(x, 1, cut, cut + t) : x);
+  // The prompt's last row stays, since it tells a causal model's first token.
+  const normed = parts.finish(pass, root, cut > 0 ? slice(x, 1, cut - 1, cut + t) : x);
+  const finished = cut > 0 ? slice(normed, 1, 1, 1 + t) : normed;
   const block = (site: Site, y: Tensor): Tensor => runBlock(pass, site, y, shared, parts, options);
   const states = beside(pass, model.weights, stack, finished, block, cut, parts);
-  return { states, cache: nextCache(pass, past + prompts + t, prepass?.cache), mask: pass.mask };
+  return {
+    states,
+    cache: nextCache(pass, past + prompts + t, prepass?.cache),
+    mask: pass.mask,
+    ...cut > 0 && pass.taps === undefined && { before: slice(normed, 1, 0, 1) },
+  };
 }
 
 /**

@@ -29,8 +29,8 @@ import {
   type IptAutoencoderParams,
   lora,
   type PromptSources,
-  promptTuning,
   type PromptStart,
+  promptTuning,
   pTuning,
   pTuningV2,
   rankSources,
@@ -132,6 +132,23 @@ for (const [name, method] of PEFT) {
     golden(name, async (model, params) => {
       await assertGolden(name, model, { method, params });
       const expected = goldenNumbers(`methods/${name}.safetensors`);
+      const { inputIds, attentionMask } = goldenBatch();
+      const labels = inputIds.map((row, b) => row.map((id, i) => attentionMask![b]![i] === 1 ? id : -100));
+      const { loss, grads } = await lossAndGrad(model, { method, params }, {
+        inputIds,
+        attentionMask: attentionMask!,
+        labels,
+      });
+      assertClose([loss], expected.get("loss_all")!, 1e-5, "loss with the first token");
+      for (const [path, g] of leaves(grads)) {
+        assertClose(
+          await read(g),
+          expected.get(`all.${path}`)!,
+          1e-4,
+          `gradient of ${path} with the first token`,
+        );
+      }
+      dispose(grads);
       const settled: Adapter = method.settle?.(params, model.spec) ?? { method, params };
       assertClose(await read(settled.params.rows as Tensor), expected.get("rows")!, 1e-5, "rows");
       // Together they are padded on the left; alone they are not.

@@ -79,6 +79,11 @@ def by_peft(case, config, params_of):
     extra = {"logits": out.logits[:, N:], "loss": out.loss, "rows": rows}
     for i, text in enumerate([[5, 9, 31, 2], [7]]):
         extra[f"generated.{i}"] = torch.tensor(continue_greedily(m.get_base_model(), rows, text, 8)).float()
+    # Labels from the first token on: the prompt's last row predicts it.
+    full = m(input_ids=IDS, attention_mask=MASK, labels=torch.where(MASK == 1, IDS, -100))
+    extra["loss_all"] = full.loss.reshape(1)
+    for name, p in params_of(encoder).items():
+        extra[f"all.{name}"] = torch.autograd.grad(full.loss, p, retain_graph=True)[0]
     save(f"{OUT}/{case}.safetensors", params_of(encoder), extra)
 
 
