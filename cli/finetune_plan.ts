@@ -5,7 +5,7 @@ import { loadTokenizerOf } from "../io/load_model.ts";
 import type { Task } from "../models/mod.ts";
 import { type ExampleSizes, type MemoryPlan, planMemory } from "../train/mod.ts";
 import { openData, rowLength } from "./data.ts";
-import { plannedAdapter } from "./finetune_prepare.ts";
+import { plannedAdapter, plannedBase } from "./finetune_prepare.ts";
 import {
   batchingOf,
   type FinetuneFlags,
@@ -61,7 +61,8 @@ export async function planOf(
   const adapter = plannedAdapter(model, flags);
   const gradients = passesOf(flags);
   try {
-    return await planMemory(model, adapter, sizes, {
+    const base = plannedBase(model, flags);
+    const plan = await planMemory(model, adapter, sizes, {
       learningRate: rateOf(flags),
       batching: batchingOf(flags, maxLength),
       accumulate: flags.accumulate,
@@ -74,6 +75,7 @@ export async function planOf(
       optimizer: optimizerOf(flags),
       state: optimizerName(flags) === "paged" ? "paged" : "resident",
     });
+    return { ...plan, weights: plan.weights + base, total: plan.total + base };
   } finally {
     dispose(adapter.params);
   }

@@ -6,11 +6,14 @@ import {
   adapt,
   type Adapter,
   type Batch,
+  byteLength,
+  chooseTargets,
   compose,
   dispose,
   type Method,
   type Model,
   scope,
+  sizesOf,
   type Synchronous,
   Tensor,
   type Tree,
@@ -111,6 +114,19 @@ export function plannedAdapter(model: Model, flags: MethodFlags & { readonly see
   // What looks at numbers between steps does not count.
   const { adjust: _, ...method } = head === undefined ? own : beside(own, head);
   return adapt(model, method, flags.seed);
+}
+
+/** Bytes of a changed base that lies beside the model's, with the factors that were taken out of it. */
+export function plannedBase(model: Model, flags: MethodFlags): number {
+  const { method } = flags;
+  if (method !== "pissa" && method !== "olora" && method !== "loftq") return 0;
+  const options = chosen(flags, [...LOFTQ, "svd"]) as LoftqOptions;
+  const dtype = method === "loftq" ? options.dtype ?? "nf4" : "f32";
+  const rank = options.rank!;
+  return chooseTargets(model.spec, options).map(sizesOf).reduce((sum, { inFeatures, outFeatures }) => {
+    const factors = 4 * rank * (inFeatures + outFeatures);
+    return sum + byteLength(dtype, [outFeatures, inFeatures]) + (method === "loftq" ? 1 : 2) * factors;
+  }, 0);
 }
 
 const FISH = ["ratio", "examples", "labels", "classifier"] as const;

@@ -9,6 +9,7 @@ import {
   memory,
   merge,
   type Model,
+  resetPeak,
   weightLeaves,
 } from "../core/mod.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
@@ -92,11 +93,14 @@ export async function runFinetune(flags: RunFlags): Promise<void> {
       ...other !== undefined && { evalData: other.sha256 },
       options: fingerprint(flags, maxLength),
     };
+    const loaded = memory(opened.backend).peak;
     const started = await start(model, flags, {
       rows: data.train,
       batchSize: flags.batchSize,
       pad: padOf(tokenizer),
     });
+    const preparing = memory(opened.backend).peak;
+    resetPeak();
     const result = await train({
       flags,
       folder,
@@ -109,7 +113,8 @@ export async function runFinetune(flags: RunFlags): Promise<void> {
       interrupt,
       maxLength,
     });
-    report(flags, { ...result, planned: plan.total, peak: memory(opened.backend).peak });
+    const peakElsewhere = Math.max(loaded, preparing, memory(opened.backend).peak);
+    report(flags, { ...result, planned: plan.total, peakElsewhere });
     if (result.outcome === "interrupted") throw new Exit(130);
   } finally {
     opened.close();
@@ -142,6 +147,8 @@ interface Result {
   readonly best: { readonly step: number; readonly value: number } | undefined;
   readonly seconds: number;
   readonly tokens: number;
+  /** Most bytes that lived at once from the first step to the last. */
+  readonly peak: number;
 }
 
 async function train(run: Run): Promise<Result> {
@@ -203,6 +210,8 @@ async function train(run: Run): Promise<Result> {
       },
       interrupted: () => interrupt.wanted,
     }, standing);
+    const { peak } = memory(model.backend);
+    resetPeak();
     if (outcome !== "interrupted") {
       await writeResult(run, training, end);
       folder.finish();
@@ -219,6 +228,7 @@ async function train(run: Run): Promise<Result> {
       best: end.seen.best,
       seconds: (performance.now() - started) / 1000,
       tokens,
+      peak,
     };
   } finally {
     shown.stop();
@@ -366,7 +376,10 @@ async function during<T>(path: string, work: () => Promise<T>): Promise<T> {
   }
 }
 
-function report(flags: RunFlags, result: Result & { readonly planned: number; readonly peak: number }): void {
+function report(
+  flags: RunFlags,
+  result: Result & { readonly planned: number; readonly peakElsewhere: number },
+): void {
   const { outcome, evaluations, best } = result;
   const tokensPerSecond = result.tokens / result.seconds;
   if (flags.json === true) printJson({ ...result, tokensPerSecond, output: flags.output });
@@ -391,7 +404,12 @@ function report(flags: RunFlags, result: Result & { readonly planned: number; re
           best?.value.toFixed(4)
         } at step ${best?.step}`,
       ],
-      `memory ${showBytes(result.peak)} at most, ${showBytes(result.planned)} planned`,
+      `memory ${showBytes(result.peak)} at most, ${showBytes(result.planned)} planned` +
+      `${
+        result.peakElsewhere > result.peak
+          ? `; ${showBytes(result.peakElsewhere)} before or after the steps`
+          : ""
+      }`,
       `written to ${flags.output}`,
     ].join("\n"),
   );

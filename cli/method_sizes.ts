@@ -33,6 +33,11 @@ export function sideReduction(spec: Spec): number {
   return [8, 7, 6, 5, 4, 3, 2].find(fits) ?? 1;
 }
 
+/** The fewest elements of a matrix of some layers. */
+export function smallestMatrix(places: readonly MatrixPlace[]): number {
+  return Math.min(...places.map(sizesOf).map(({ inFeatures, outFeatures }) => inFeatures * outFeatures));
+}
+
 /** The fewest inputs of some layers. */
 export function smallestInput(places: readonly MatrixPlace[]): number {
   return Math.min(...places.map((place) => sizesOf(place).inFeatures));

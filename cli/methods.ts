@@ -6,7 +6,7 @@ import type { JsonOptions } from "../io/option_codec.ts";
 import { compacterPlusPlus, fullFineTune, mam, pTuningV2, unipelt } from "../methods/mod.ts";
 import { UsageError } from "./arguments.ts";
 import { METHOD_TABLE, type MethodFlag, type MethodName, type MethodOptionFlags } from "./method_table.ts";
-import { phmSizes, reductionOf, sideReduction, smallestInput } from "./method_sizes.ts";
+import { phmSizes, reductionOf, sideReduction, smallestInput, smallestMatrix } from "./method_sizes.ts";
 
 /** Which method, and how it is shaped; absent options get the method's defaults. */
 export interface MethodFlags extends MethodOptionFlags {
@@ -69,7 +69,10 @@ export function methodOf(flags: MethodFlags & { readonly method: PlainName }, sp
       return made("miss", { rank: rank ?? Math.min(64, smallestInput(places)), targets });
     }
     case "fourierft":
-      return made("fourierft", { frequencies: flags.dimension, targets });
+      return made("fourierft", {
+        frequencies: flags.dimension ?? Math.min(1000, smallestMatrix(chooseTargets(spec, { targets }))),
+        targets,
+      });
     case "intrinsic-said":
       return made("intrinsicSaid", { dimension: flags.dimension ?? 1000, parameters: flags.targets });
     case "ia3":

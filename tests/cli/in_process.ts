@@ -1,0 +1,48 @@
+/** `graft finetune` without a process of its own, for tests of many runs. */
+import { runFinetune, type RunFlags } from "../../cli/finetune_run.ts";
+import type { FinetuneFlags } from "../../cli/finetune_settings.ts";
+
+/** What the command line fills in when nothing is said, but small. */
+export const DEFAULTS: Omit<FinetuneFlags, "method"> & { readonly heldOut: number } = {
+  backend: "reference",
+  schedule: "constant",
+  answers: "last",
+  longPrompts: "head",
+  keep: "last",
+  json: true,
+  ...{ warmup: 0, batchSize: 2, accumulate: 1, epochs: 1, maxSteps: 2, heldOut: 2, splitSeed: 0, seed: 1 },
+  ...{ weightDecay: 0, clip: 1, labelSmoothing: 0, rouge: 0, maxNewTokens: 4 },
+};
+
+/** What a run prints as JSON. */
+export interface Result {
+  readonly outcome: string;
+  readonly steps: number;
+  readonly peak: number;
+  readonly planned: number;
+  readonly trainable: number;
+  readonly evaluations: readonly { readonly loss: number; readonly [name: string]: number }[];
+}
+
+/** Runs without printing. `heard` gets what goes to standard error, and a way to interrupt like Ctrl-C. */
+export async function finetuned(
+  flags: Partial<RunFlags> & Pick<RunFlags, "data" | "output" | "method">,
+  heard: (said: string, interrupt: () => void) => void = () => {},
+): Promise<Result> {
+  const [out, err] = [Deno.stdout.writeSync, Deno.stderr.writeSync];
+  // The test runner would take a real signal as its own.
+  const { addSignalListener, removeSignalListener } = Deno;
+  let interrupt = (): void => {};
+  Deno.addSignalListener = (_, listener) => void (interrupt = listener);
+  Deno.removeSignalListener = () => {};
+  let printed = "";
+  Deno.stdout.writeSync = (piece) => (printed += new TextDecoder().decode(piece), piece.length);
+  Deno.stderr.writeSync = (piece) => (heard(new TextDecoder().decode(piece), interrupt), piece.length);
+  try {
+    await runFinetune({ ...DEFAULTS, ...flags } as RunFlags);
+  } finally {
+    [Deno.stdout.writeSync, Deno.stderr.writeSync] = [out, err];
+    Object.assign(Deno, { addSignalListener, removeSignalListener });
+  }
+  return JSON.parse(printed);
+}
