@@ -105,9 +105,11 @@ export interface SideCall extends PassCall {
   finish(weights: Tree, x: Tensor): Tensor;
 }
 
-/** After a first, untracked pass over the bare base: without this model's edits, in evaluation mode. */
+/**
+ * After a first, untracked pass over the bare base (without this model's edits, in evaluation mode), or in front of a block.
+ */
 export interface PrepassCall extends PassCall {
-  /** What the head would read [b, t, d]; with a cache, of the new tokens. */
+  /** What the head would read [b, t, d], or the block's input; with a cache, of the new tokens. */
   readonly states: Tensor;
 }
 
@@ -195,7 +197,10 @@ export interface SideEdit {
   readonly run: Fn<SideCall, Tensor>;
 }
 
-/** A value computed once after an untracked first pass over the base, read by later places under `name`. */
+/**
+ * A value that later places read under `name`. At a stack's path it is computed once, after an untracked first pass over the
+ * base. At a block's path it is computed from the block's own input, `states`, for places in that block.
+ */
 export interface PrepassEdit {
   readonly kind: "prepass";
   readonly path: string;

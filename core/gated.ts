@@ -7,6 +7,7 @@ import {
   fn,
   type LinearCall,
   type LinearChange,
+  type PassCall,
   reading,
   type SideCall,
 } from "./edit.ts";
@@ -67,7 +68,7 @@ export function gated<P extends Tree>(method: Method<P>, gate: Gate): Method<Gat
       method.edits(of, spec).map((edit) => {
         if (edit.kind === "prepass") return edit;
         const params = lookup(gates, gatePath(edit)) as Tree;
-        return gatedEdit(edit, fn(params, (params, x: Tensor) => gate.value(params, x)));
+        return gatedEdit(edit, fn(params, (params, { x }: GateCall) => gate.value(params, x)));
       }),
     ...method.penalty && { penalty: ({ of }, spec) => method.penalty!(of, spec) },
     ...method.project && { project: ({ of, gates }) => ({ of: method.project!(of), gates }) },
@@ -119,15 +120,28 @@ function widthAt(edit: Edit, spec: Spec): number {
 
 const reads = (change: LinearChange): "input" | "output" => change.form === "delta" ? change.reads : "input";
 
-type ValueGate = Fn<Tensor, Tensor>;
+/** What a gate at an edit sees. */
+export interface GateCall {
+  /** What the edit reads [b, t, width]. */
+  readonly x: Tensor;
+  readonly pass: PassCall;
+}
 
-function gatedEdit(edit: Exclude<Edit, { kind: "prepass" }>, gate: ValueGate): Edit {
+/**
+ * An edit whose effect is multiplied by a gate's value, [b or 1, t or 1, 1].
+ *
+ * @throws {RangeError} when the edit does not see the input: a weight's or a prompt's.
+ */
+export function gatedEdit(edit: Exclude<Edit, { kind: "prepass" }>, gate: Fn<GateCall, Tensor>): Edit {
   switch (edit.kind) {
     case "linear": {
       const delta = fn(
         { gate, effect: effectOf(edit.change) },
         ({ gate, effect }, call: LinearCall) =>
-          multiply(effect.run(call), gate.run(reads(edit.change) === "input" ? call.x : call.y)),
+          multiply(
+            effect.run(call),
+            gate.run({ x: reads(edit.change) === "input" ? call.x : call.y, pass: call }),
+          ),
       );
       return { ...edit, change: { form: "delta", reads: reads(edit.change), delta } };
     }
@@ -136,14 +150,15 @@ function gatedEdit(edit: Exclude<Edit, { kind: "prepass" }>, gate: ValueGate): E
         ...edit,
         delta: fn(
           { gate, delta: edit.delta },
-          ({ gate, delta }, call) => multiply(delta.run(call), gate.run(reading(call, edit.reads))),
+          ({ gate, delta }, call) =>
+            multiply(delta.run(call), gate.run({ x: reading(call, edit.reads), pass: call })),
         ),
       };
     case "prefix":
       return {
         ...edit,
         rows: fn({ gate, rows: edit.rows }, ({ gate, rows }, call: AttentionCall) => {
-          const g = gate.run(call.x); // [b, 1, 1]
+          const g = gate.run({ x: call.x, pass: call }); // [b, 1, 1]
           const by = (t: Tensor): Tensor => multiply(t, reshape(g, [-1, 1, 1, 1])); // [b, n, h, d]
           const { k, v } = rows.run(call);
           return { k: by(k), v: by(v) };
@@ -155,7 +170,10 @@ function gatedEdit(edit: Exclude<Edit, { kind: "prepass" }>, gate: ValueGate): E
         run: fn(
           { gate, run: edit.run },
           ({ gate, run }, call: SideCall) =>
-            add(call.states, multiply(subtract(run.run(call), call.states), gate.run(call.states))),
+            add(
+              call.states,
+              multiply(subtract(run.run(call), call.states), gate.run({ x: call.states, pass: call })),
+            ),
         ),
       };
     case "weight":

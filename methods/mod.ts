@@ -15,6 +15,7 @@ export * from "./bitfit.ts";
 export * from "./boft.ts";
 export * from "./boft_peft.ts";
 export type { Activation, Bottleneck } from "./bottleneck.ts";
+export * from "./central_gate.ts";
 export { type Combination, combine, type Election } from "./combine.ts";
 export * from "./cross_attention.ts";
 export * from "./diff_pruning.ts";

@@ -12,6 +12,7 @@
  * continued pass differs from one over the whole text: the method is meant for encoders.
  */
 import { compose, type Gate, gated, type Method } from "../core/mod.ts";
+import { centralGate } from "./central_gate.ts";
 import { lora, type LoraOptions } from "./lora.ts";
 import { pfeiffer, type PfeifferOptions } from "./pfeiffer.ts";
 import { prefixTuning, type PrefixTuningOptions } from "./prefix_tuning.ts";
@@ -25,12 +26,13 @@ export interface UnipeltOptions {
   readonly lora?: Omit<LoraOptions, "alpha" | "scaling" | "bias"> | "none";
   /** Default reduction 16. */
   readonly adapter?: PfeifferOptions | "none";
-  /** Default `sentenceGate()`. */
-  readonly gate?: Gate;
+  /** A gate at each place (default `sentenceGate()`), or one a block that shares it out among the parts. */
+  readonly gate?: Gate | "central";
 }
 
 /**
- * UniPELT as a composition of gated methods: parameters under `prefix`, `lora` and `adapter`, each `of` the part and its `gates`.
+ * UniPELT as a composition of gated methods: parameters under `prefix`, `lora` and `adapter`, each `of` the part and its `gates`;
+ * with a central gate as `centralGate` has them.
  *
  * @throws {RangeError} when an option of a part is out of range, or every part is "none".
  * @example
@@ -51,5 +53,6 @@ export function unipelt(options: UnipeltOptions = {}): Method {
   if (Object.keys(parts).length === 0) {
     throw new RangeError('Expected at least one part of unipelt but found every one to be "none"');
   }
+  if (gate === "central") return centralGate(parts);
   return compose(Object.fromEntries(Object.entries(parts).map(([name, part]) => [name, gated(part, gate)])));
 }

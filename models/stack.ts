@@ -149,12 +149,25 @@ function runBlock<C>(
   parts: StackParts<C>,
   options: ForwardOptions,
 ): Tensor {
-  const run = (): Tensor => parts.block(pass, site, x, shared);
+  const run = (): Tensor => parts.block(withSignals(pass, site, x), site, x, shared);
   return scope((): Synchronous<{ readonly x: Tensor; readonly entries: readonly unknown[] }> => {
     const before = pass.keep?.size ?? 0;
     const next = options.checkpointBlocks ? checkpoint(run) : run();
     return { x: next, entries: [...pass.keep?.values() ?? []].slice(before) };
   }).x;
+}
+
+/** The pass inside a block: with the values that edits compute from its input. */
+function withSignals(pass: Pass, site: Site, x: Tensor): Pass {
+  const edits = editsAt(site.branch, "prepass");
+  if (edits.length === 0) return pass;
+  const own = new Map(
+    edits.map((edit) => [edit.name, edit.run.run({ ...callAt(pass, edit.path), states: x })]),
+  );
+  if (own.size < edits.length) {
+    throw new RangeError(`Two edits at "${site.path}" compute one signal: rename one`);
+  }
+  return { ...pass, signal: (name) => own.get(name) ?? pass.signal(name) };
 }
 
 /** The bare base's states, when an edit wants them; its keys and values are cached beside the adapted model's. */

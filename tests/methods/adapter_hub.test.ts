@@ -47,7 +47,8 @@ const SMALL = { prefix: { length: 3, network: { hidden: 5 } } } as const;
 const compacted = (reduction: number) => compacter({ reduction, activation: "gelu" });
 const beside = parallelAdapter({ reduction: 5, scale: "learned" });
 const mixed = mam({ ...SMALL, parallel: { reduction: 5 } });
-const unified = unipelt({ ...SMALL, lora: { rank: 3 }, adapter: { reduction: 5 } });
+const SHARED = { ...SMALL, lora: { rank: 3 }, adapter: { reduction: 5 } } as const;
+const unified = unipelt(SHARED);
 
 /** Of the adapters that a case holds. */
 const fused = (params: Tree): Method => {
@@ -87,6 +88,7 @@ const CASES: readonly (readonly [base: string, kind: string, method: Method | ty
     [base, "loreft", loreft({ rank: 3, first: 1, last: 1, ends: "apart" })] as const
   ),
   ["bert_tags", "loreft_tied", loreft({ rank: 3, first: 1, last: 1 })],
+  ["bert_text", "central", unipelt({ ...SHARED, gate: "central" })],
   ["bert_text", "attention_fusion", attentionFusion({ embedding: "included", scale: "root" })],
   ["llama", "attention_fusion", attentionFusion()],
   ["bert_text", "lets", lets({ layers: [0, 2] })],

@@ -296,3 +296,24 @@ methodLaws("sparseAdapter() of lets()", {
   settles: true,
   counts: () => ({}),
 });
+
+methodLaws("unipelt() with a central gate", {
+  method: just(unipelt({
+    prefix: { length: 3, network: { hidden: 5 } },
+    lora: { rank: 2 },
+    adapter: { reduction: 4, activation: "gelu" },
+    gate: "central",
+  })),
+  atInit: "other",
+  merges: "no",
+  settles: true,
+  looksAhead: true,
+  counts: (model) => {
+    const targets = model.spec.linears.filter((p) => ["query", "value", "qkv"].includes(p.role));
+    return {
+      trainable: 3 * D + 5 * D + 5 + (5 + 1) * rows(model, 1) + LAYERS * bottleneck(3) +
+        LAYERS * 3 * (D + 1) +
+        sum(targets.map((p) => 2 * (p.inFeatures + p.outFeatures))),
+    };
+  },
+});

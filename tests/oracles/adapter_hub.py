@@ -132,6 +132,37 @@ def true_distances(m, n):
             module.compute_bias = lambda t, keys, inner=inner, **rest: torch.nn.functional.pad(inner(t, keys - n, **rest), (n, 0))
 
 
+class Share(torch.nn.Module):
+    """Stands for a gate of the library, which takes the mean over tokens of a sigmoid: with this the mean of a part's share."""
+
+    def __init__(self, gate, seen, i):
+        super().__init__()
+        self.seen, self.i = seen, i
+        self.central_adapter_gate = gate
+
+    def forward(self, _):
+        return torch.logit(torch.softmax(self.central_adapter_gate(self.seen[0]), -1)[..., self.i:self.i + 1])
+
+
+def central(m):
+    """One gate a block, of the block's input, in the place of all."""
+    for layer in m.base_model.encoder.layer:
+        gate, seen = torch.nn.Linear(m.config.hidden_size, 3), []
+        layer.central_adapter_gate = gate
+        layer.register_forward_pre_hook(lambda _, args, seen=seen: (seen.clear(), seen.append(args[0]), None)[-1])
+        layer.attention.self.prefix_tuning.prefix_gates["a"] = Share(gate, seen, 0)
+        layer.attention.self.query.loras["a"].gate = Share(gate, seen, 1)
+        layer.attention.self.value.loras["a"].gate = Share(gate, seen, 1)
+        layer.output.adapters["a"].gate = Share(gate, seen, 2)
+
+
+def central_names(m, name, p):
+    if "gate" in name:  # under the first of its owners
+        block, leaf = re.match(r"(.*?\.layer\.\d+)\..*\.(\w+)$", name).groups()
+        return {f"gates.{block}.{leaf}": p}
+    return {f"of.{ours}": t for ours, t in hybrid(dict(prefix="prefix", lora="lora", adapter="adapter"))(m, name, p).items()}
+
+
 def case(base, kind, config, rename=plain, fused=None, noise=0.2):
     torch.manual_seed(len(base) + 7 * len(kind))
     m = BASES[base].from_pretrained(FOLDERS.get(base, f"{ROOT}/encoders/{base}"), dtype=torch.float32,
@@ -147,6 +178,8 @@ def case(base, kind, config, rename=plain, fused=None, noise=0.2):
     else:
         m.add_adapter("a", config=config)
         m.train_adapter("a")
+    if rename is central_names:
+        central(m)
     for module in m.modules():  # gradients of the orthogonal matrix itself
         if parametrize.is_parametrized(module):
             parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
@@ -200,6 +233,9 @@ for base in ["bert_text", "roberta_tags", "t5_square"]:
     case(base, "unipelt", UniPELTConfig(PrefixTuningConfig(prefix_length=3, bottleneck_size=5, use_gating=True),
                                         SeqBnConfig(reduction_factor=5, use_gating=True),
                                         LoRAConfig(r=3, alpha=7, use_gating=True)), hybrid(UNIPELT))
+case("bert_text", "central", UniPELTConfig(PrefixTuningConfig(prefix_length=3, bottleneck_size=5, use_gating=True),
+                                           SeqBnConfig(reduction_factor=5, use_gating=True),
+                                           LoRAConfig(r=3, alpha=7, use_gating=True)), central_names)
 for base in ["bert_text", "llama"]:
     case(base, "loreft", LoReftConfig(r=3, prefix_positions=1, suffix_positions=1, tied_weights=False), reft)
 case("bert_tags", "loreft_tied", LoReftConfig(r=3, prefix_positions=1, suffix_positions=1, tied_weights=True), reft)
