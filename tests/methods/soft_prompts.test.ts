@@ -43,7 +43,8 @@ import { freshModel } from "../../models/mod.ts";
 import { shapesOnly, zeros } from "../../ops/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
-import { goldenNumbers } from "../support/golden.ts";
+import { loadModel } from "../../io/load_model.ts";
+import { GOLDEN, goldenNumbers } from "../support/golden.ts";
 import {
   assertGolden,
   assertGradients,
@@ -263,6 +264,34 @@ Deno.test("a row at a slot stands for a token: rows equal to embeddings change n
     params.dispose();
     model.dispose();
   }));
+
+Deno.test("slots stand in the texts of BERT and of T5's encoder too", async () => {
+  for (const base of ["bert_tags", "t5"]) {
+    await assertNoLeak(async () => {
+      const model = await loadModel(`${GOLDEN}encoders/${base}`, { backend: reference() });
+      const start: PromptStart = { from: "tokens", rows: [[4], [7]] };
+      const method = promptTuning({ length: 2, where: { token: 36 }, start });
+      const params = keep(method.init({ model, key: 0 }));
+      const logits = async (model: Model, ids: readonly number[]) => {
+        const t5 = base === "t5" && { decoderInputIds: [[0, 5, 6], [0, 5, 6]] };
+        const batch = {
+          inputIds: [[...ids, 0], [...ids, 9]],
+          attentionMask: [[...ids.map(() => 1), 0], [...ids.map(() => 1), 1]],
+        };
+        const out = forward(model, { ...batch, ...t5 }).logits;
+        const numbers = await read(out);
+        out.storage.free();
+        return numbers;
+      };
+      assert.deepEqual(
+        await logits(graft(model, { method, params: params.tree }), withSlots([[1], 1, [2, 3], 1], 36)),
+        await logits(model, [1, 4, 2, 3, 7]),
+      );
+      params.dispose();
+      model.dispose();
+    });
+  }
+});
 
 Deno.test("promptTuning() starts from a range, from the vocabulary, from labels or from a text", () =>
   assertNoLeak(async () => {
