@@ -70,11 +70,23 @@ const entry = (name: string, setting: string, make: (model: Model) => Method): T
 });
 
 /** Compacter's and KronA's papers train every norm as well, and count them. */
-const withNorms = (name: string, setting: string, method: () => Method): TableEntry => ({
+const withNorms = (name: string, setting: string, method: (model: Model) => Method): TableEntry => ({
   name,
   setting: `${setting}, and norms`,
-  make: () => ({ method: method(), beside: layerNormTune() }),
+  make: (model) => ({ method: method(model), beside: layerNormTune() }),
 });
+
+/** n and r for sums of Kronecker products: r about d / 32, both divisible by the largest n up to `most` that divides d. */
+function kronecker(
+  { spec }: Model,
+  most: number,
+): { readonly reduction: number; readonly dimension: number } {
+  const width = spec.blocks[0]!.width;
+  let dimension = most;
+  while (width % dimension !== 0) dimension--;
+  const r = dimension * Math.max(1, Math.round(width / 32 / dimension));
+  return { reduction: width % r === 0 ? width / r : width / (r + 0.5), dimension };
+}
 
 /** Every method that a table can show. Those that need data or trained parts (PiSSA, EVA, AdapterFusion, X-LoRA) are not. */
 export const TABLE: readonly TableEntry[] = [
@@ -127,9 +139,9 @@ export const TABLE: readonly TableEntry[] = [
   entry("pfeiffer", "r d/16", () => pfeiffer()),
   entry("parallelAdapter", "r d/48", () => parallelAdapter({ reduction: 48, scale: 2 })),
   entry("adamix", "4 experts, r d/16", () => adamix()),
-  withNorms("phmAdapter", "r d/32, n 12", () => phmAdapter()),
-  withNorms("compacter", "r d/32, n 4", () => compacter()),
-  withNorms("compacterPlusPlus", "r d/32, n 4", () => compacterPlusPlus()),
+  withNorms("phmAdapter", "r d/32, n 12", (model) => phmAdapter(kronecker(model, 12))),
+  withNorms("compacter", "r d/32, n 4", (model) => compacter(kronecker(model, 4))),
+  withNorms("compacterPlusPlus", "r d/32, n 4", (model) => compacterPlusPlus(kronecker(model, 4))),
   withNorms("kronaB", "beside feed-forward", () => kronaB()),
   withNorms("kronaBres", "beside feed-forward", () => kronaBres()),
   entry("loreft", "r 8, 7 first and 7 last", () => loreft()),

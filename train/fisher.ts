@@ -10,7 +10,6 @@ import {
   type Batch,
   castTo,
   dispose,
-  isQuantized,
   keep,
   labelCount,
   labelledLogits,
@@ -34,7 +33,7 @@ import { add, multiply, softmax, square, zeros } from "../ops/mod.ts";
 export interface FisherOptions {
   /** Of the labels that examples have ("empirical", default), or of those that the model expects ("expected"). */
   readonly labels?: "empirical" | "expected";
-  /** Which leaves, by path. Default: all that are not quantized. */
+  /** Which leaves, by path. Default: all. Of a quantized one, the decoded weight's. */
   readonly parameters?: (path: string) => boolean;
   /** Stop after this many examples. Default: all. */
   readonly examples?: number;
@@ -60,7 +59,7 @@ export async function fisher(
 ): Promise<Fisher> {
   const { parameters = () => true, examples: most = Infinity, labels = "empirical" } = options;
   const chosen = weightLeaves(model.weights).filter(([path, leaf]) =>
-    parameters(path) && !isQuantized(leaf.dtype)
+    parameters(path) && !["i32", "u8"].includes(leaf.dtype)
   );
   if (chosen.length === 0) throw new RangeError("Cannot take the Fisher information: no weight is chosen");
   const params = keep(
