@@ -8,6 +8,7 @@ import {
   lookup,
   type Method,
   type Model,
+  perRow,
   scaled,
   Tensor,
   type Tree,
@@ -20,22 +21,27 @@ import {
   far,
   type FarOptions,
   fishMask,
+  ipt,
+  iptAutoencoder,
+  type IptAutoencoderOptions,
   ltSft,
   only,
   promptTuning,
+  type PromptTuningOptions,
   sentenceGate,
   type SparseMask,
+  xlora,
 } from "../methods/mod.ts";
 import { isBuilt, namedMethod } from "./named_method.ts";
 import { type JsonOptions, optionsToJson } from "./option_codec.ts";
 
 /** What a file says of a method. */
 export type MethodRecord =
-  | { readonly method: "compose"; readonly parts: Readonly<Record<string, MethodRecord>> }
+  | { readonly method: "compose" | "perRow"; readonly parts: Readonly<Record<string, MethodRecord>> }
   | { readonly method: "gated"; readonly of: MethodRecord; readonly gate: string }
   | { readonly method: "scaled"; readonly of: MethodRecord; readonly factor: number }
   | {
-    readonly method: "adapterFusion";
+    readonly method: "adapterFusion" | "xlora";
     readonly adapters: Readonly<Record<string, MethodRecord>>;
     readonly config: JsonOptions;
   }
@@ -67,9 +73,15 @@ export function recordOf(name: string, config: Method["config"]): MethodRecord {
     return { method: "scaled", of: recordOf(name.slice(7, -1), rest), factor: factor as number };
   }
   if (name.startsWith("compose(")) return { method: "compose", parts: recordsOf(config) };
+  if (name.startsWith("perRow(")) return { method: "perRow", parts: recordsOf(config) };
   if (name === "adapterFusion") {
     const { adapters, ...rest } = config;
     const parts = recordsOf(adapters as Method["config"]);
+    return { method: name, adapters: parts, config: optionsToJson(name, rest) };
+  }
+  if (name === "xlora") {
+    const { experts, ...rest } = config;
+    const parts = recordsOf(experts as Method["config"]);
     return { method: name, adapters: parts, config: optionsToJson(name, rest) };
   }
   if (!isBuilt(name) && !PARTICULAR.includes(name)) {
@@ -86,6 +98,8 @@ const PARTICULAR: readonly string[] = [
   "diffPruning",
   "diffPruningFixed",
   "spot",
+  "ipt",
+  "iptAutoencoder",
   "classifier",
 ];
 
@@ -115,23 +129,35 @@ export function methodOfRecord(record: MethodRecord, held: Held): Method {
     throw new SyntaxError('Expected a record of a method, { "method", "config" }');
   }
   if ("parts" in record) {
-    return compose(
-      Object.fromEntries(
-        Object.entries(record.parts).map(([part, inner]) => [part, methodOfRecord(inner, below(held, part))]),
-      ),
-    ) as unknown as Method;
+    const parts = Object.entries(record.parts).map(([part, inner]) =>
+      [part, methodOfRecord(inner, below(held, part))] as const
+    );
+    return record.method === "perRow"
+      ? perRow(
+        Object.fromEntries(
+          parts.map(([part, method]) => [part, { method, params: below(held, part).params }]),
+        ),
+      ).method
+      : compose(Object.fromEntries(parts)) as unknown as Method;
   }
   if ("gate" in record) {
     return gated(methodOfRecord(record.of, below(held, "of")), gateOf(record.gate)) as unknown as Method;
   }
   if ("factor" in record) return scaled(methodOfRecord(record.of, held), record.factor);
   if ("adapters" in record) {
-    const frozen = below(held, "frozen");
-    const adapters = Object.entries(record.adapters).map(([name, inner]) => {
-      const own = below(frozen, name);
-      return [name, { method: methodOfRecord(inner, own), params: own.params }] as const;
-    });
-    return adapterFusion({ ...record.config, adapters: Object.fromEntries(adapters) });
+    // X-LoRA's experts may train.
+    const inside = record.method === "adapterFusion"
+      ? below(held, "frozen")
+      : below(record.config["trains"] === "all" ? held : below(held, "frozen"), "experts");
+    const adapters = Object.fromEntries(
+      Object.entries(record.adapters).map(([name, inner]) => {
+        const own = below(inside, name);
+        return [name, { method: methodOfRecord(inner, own), params: own.params }] as const;
+      }),
+    );
+    return record.method === "xlora"
+      ? xlora({ ...record.config, experts: adapters }) as unknown as Method
+      : adapterFusion({ ...record.config, adapters });
   }
   const { method: name, config } = record;
   return isBuilt(name) ? namedMethod(name, config) : particular(name, config, held);
@@ -154,6 +180,22 @@ function particular(name: string, config: JsonOptions, held: Held): Method {
     case "spot": {
       const { weights: _, ...rest } = config;
       return { ...promptTuning(rest) as unknown as Method, name, config };
+    }
+    case "ipt": {
+      const autoencoder = { name: "iptAutoencoder", config } as unknown as Method;
+      return ipt({
+        autoencoder: { method: autoencoder, params: below(held, "frozen").params },
+      }) as unknown as Method;
+    }
+    case "iptAutoencoder": {
+      const { tasks: _, length, where, hidden, ...options } = config;
+      const method = promptTuning({ length, where } as PromptTuningOptions) as unknown as Method;
+      const stored = below(below(held, "frozen"), "prompts").params;
+      const prompts = Object.fromEntries(
+        Object.entries(stored).map(([task, rows]) => [task, { method, params: { rows } as Tree }]),
+      );
+      const given = { ...options, ...hidden !== null && { hidden }, prompts };
+      return iptAutoencoder(given as unknown as IptAutoencoderOptions) as unknown as Method;
     }
     case "classifier": {
       const paths = leaves(held.params).map(([path]) => path);

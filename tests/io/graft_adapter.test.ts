@@ -5,6 +5,7 @@ import {
   at,
   bytesOf,
   compose,
+  dispose,
   fold,
   forward,
   gated,
@@ -15,6 +16,7 @@ import {
   mapTree,
   type Method,
   type Model,
+  perRow,
   read,
   scaled,
   scope,
@@ -34,15 +36,19 @@ import {
   far,
   fishMask,
   houlsby,
+  ipt,
+  iptAutoencoder,
   loftq,
   lora,
   ltSft,
   mam,
   pfeiffer,
   prefixTuning,
+  promptTuning,
   pTuningV2,
   sentenceGate,
   unipelt,
+  xlora,
 } from "../../methods/mod.ts";
 import { add, normal } from "../../ops/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
@@ -120,6 +126,38 @@ async function assertSame(model: Model, adapter: Adapter): Promise<void> {
   assert.equal(description.kind === "adapter" && description.format, "graft");
   free(again.params);
 }
+
+Deno.test("saveAdapter() in graft's own form holds intrinsic prompts, mixtures and adapters by rows", async () => {
+  await assertNoLeak(async () => {
+    const model = tinyLlama(reference(), 1);
+    const prompt = promptTuning({ length: 2 }) as Method;
+    const [one, two] = [moved(prompt, model), moved(prompt, model)];
+    const coder = moved(
+      iptAutoencoder({ prompts: { one, two }, task: "two", intrinsic: 3, hidden: 5 }) as Method,
+      model,
+    );
+    await assertSame(model, coder);
+    const intrinsic = moved(ipt({ autoencoder: coder }) as Method, model);
+    await assertSame(model, intrinsic);
+    const expert = lora({ rank: 2, initialization: "none" });
+    const experts = { math: moved(expert, model), code: moved(expert, model) };
+    const [mixed, trained] = (["router", "all"] as const).map((trains) =>
+      moved(xlora({ experts, trains }), model)
+    );
+    await assertSame(model, mixed!);
+    await assertSame(model, trained!);
+
+    const rows = perRow({ intrinsic, mixed: mixed! });
+    using place = folder();
+    await saveAdapter(place.path, rows, model, { format: "graft" });
+    const again = await loadAdapter(place.path, model);
+    const batch = { ...BATCH, rows: ["mixed", "intrinsic"] };
+    assert.deepEqual(await logitsOf(model, again, batch), await logitsOf(model, rows, batch));
+    dispose([again.params, rows.params, trained!.params, coder.params, one.params, two.params]);
+    dispose([experts.math.params, experts.code.params]);
+    model.dispose();
+  });
+});
 
 Deno.test("saveAdapter() in graft's own form then loadAdapter() is the identity for every method", async () => {
   await assertNoLeak(async () => {
