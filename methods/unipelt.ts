@@ -23,7 +23,7 @@ export interface UnipeltOptions {
   /** Default 10 rows made by a network of width 512. */
   readonly prefix?: PrefixTuningOptions | "none";
   /** Default r = 8; α/r has no say, since the gate replaces it. */
-  readonly lora?: Omit<LoraOptions, "alpha" | "scaling" | "bias"> | "none";
+  readonly lora?: Omit<LoraOptions, "alpha" | "alphaPattern" | "scaling" | "bias"> | "none";
   /** Default reduction 16. */
   readonly adapter?: PfeifferOptions | "none";
   /** A gate at each place (default `sentenceGate()`), or one a block that shares it out among the parts. */
@@ -44,10 +44,9 @@ export interface UnipeltOptions {
  */
 export function unipelt(options: UnipeltOptions = {}): Method {
   const { prefix = {}, lora: l = {}, adapter = {}, gate = sentenceGate() } = options;
-  const unscaled = { rank: 8, ...l === "none" ? {} : l };
   const parts: Readonly<Record<string, Method>> = {
     ...prefix !== "none" && { prefix: prefixTuning({ positions: "none", ...prefix }) },
-    ...l !== "none" && { lora: lora({ ...unscaled, alpha: unscaled.rank }) },
+    ...l !== "none" && { lora: lora({ ...l, ...unscaled(l) }) },
     ...adapter !== "none" && { adapter: pfeiffer(adapter) },
   };
   if (Object.keys(parts).length === 0) {
@@ -55,4 +54,9 @@ export function unipelt(options: UnipeltOptions = {}): Method {
   }
   if (gate === "central") return centralGate(parts);
   return compose(Object.fromEntries(Object.entries(parts).map(([name, part]) => [name, gated(part, gate)])));
+}
+
+/** α = r wherever a rank is given, so that the gate alone scales. */
+function unscaled({ rank = 8, rankPattern }: Pick<LoraOptions, "rank" | "rankPattern">): LoraOptions {
+  return { rank, alpha: rank, ...rankPattern && { alphaPattern: rankPattern } };
 }

@@ -10,6 +10,8 @@ import {
   forward,
   gated,
   graft,
+  type HiddenCall,
+  type HiddenEdit,
   keep,
   key,
   leaves,
@@ -43,7 +45,8 @@ import {
   sentenceGate,
   unipelt,
 } from "../../methods/mod.ts";
-import { add, multiply, normal } from "../../ops/mod.ts";
+import { freshModel } from "../../models/mod.ts";
+import { add, integers, multiply, normal, ones, shapesOnly } from "../../ops/mod.ts";
 import { adamw, resident } from "../../train/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { withBackend } from "../support/backends.ts";
@@ -365,6 +368,147 @@ Deno.test("phmAdapter() and kronaB() say which sizes do not divide", () =>
     model.dispose();
     return Promise.resolve();
   }));
+
+/** What an adapter's hidden edit adds to states of ones, in training under a key. */
+async function added(adapter: Adapter, model: Model, at: number): Promise<readonly number[]> {
+  const t = scope(() => {
+    const edit = adapter.method.edits(adapter.params, model.spec)[at] as HiddenEdit;
+    const y = ones([1, 4, 12], model.backend);
+    const call: HiddenCall = {
+      x: y,
+      y,
+      skip: undefined,
+      norm: (t) => t,
+      train: true,
+      key: key(3),
+      phase: "train",
+      ids: integers([1, 2, 3, 4], model.backend, [1, 4]),
+      mask: undefined,
+      signal: () => y,
+    };
+    return edit.delta.run(call);
+  });
+  const numbers = [...await read(t)];
+  dispose(t);
+  return numbers;
+}
+
+Deno.test("loreft()'s dropout is on the whole edited state, and on edited tokens alone", () =>
+  withBackend("reference", (backend) =>
+    assertNoLeak(async () => {
+      const model = tinyLlama(backend, 16);
+      const plain = noisy(model, loreft({ rank: 2, first: 1, last: 1 }));
+      const params = plain.adapter.params;
+      const dropping = { method: loreft({ rank: 2, first: 1, last: 1, dropout: 0.5 }), params };
+      const [edit, dropped] = [await added(plain.adapter, model, 0), await added(dropping, model, 0)];
+      const states = dropped.map((x) => 1 + x);
+      states.forEach((h, i) => {
+        const token = Math.floor(i / 12);
+        if (token === 1 || token === 2) assert.equal(h, 1);
+        else assert.ok(Math.abs(h) < 1e-6 || Math.abs(h - 2 * (1 + edit[i]!)) < 1e-5, `${i}: ${h}`);
+      });
+      const zeros = states.filter((h) => Math.abs(h) < 1e-6).length;
+      assert.ok(zeros > 4 && zeros < 20, `${zeros} of 24 dropped`);
+      plain.dispose();
+      model.dispose();
+    })));
+
+Deno.test("parallelAdapter()'s dropout is behind the non-linearity, so U's bias is never dropped", () =>
+  withBackend("reference", (backend) =>
+    assertNoLeak(async () => {
+      const model = tinyLlama(backend, 17);
+      const { adapter, dispose: free } = noisy(
+        model,
+        parallelAdapter({ reduction: 4, dropout: 0.9999, scale: 2 }),
+      );
+      const found = await added(adapter, model, 0);
+      const bias = await read(leaves(adapter.params).find(([path]) => path.endsWith("up.bias"))![1]);
+      assertClose(found, [0, 1, 2, 3].flatMap(() => [...bias].map((b) => 2 * b)), 1e-6, "what is left");
+      free();
+      model.dispose();
+    })));
+
+Deno.test("adapterFusion() divides its scores by the temperature: at 2 as with half the query", () =>
+  withBackend("reference", (backend) =>
+    assertNoLeak(async () => {
+      const model = tinyLlama(backend, 18);
+      const [one, two] = [noisy(model, pfeiffer({ reduction: 4 })), noisy(model, pfeiffer({ reduction: 3 }))];
+      const adapters = { one: one.adapter, two: two.adapter };
+      const params = keep(adapterFusion({ adapters }).init({ model, key: 0 }));
+      const logits = async (temperature: number, factor: number): Promise<Float32Array> => {
+        const moved = keep(scope((): Synchronous<Tree> =>
+          mapTree(params.tree, (t, path) => multiply(t, /\.query\./.test(path) ? 40 * factor : 1))
+        ));
+        const adapter = { method: adapterFusion({ adapters, temperature }), params: moved.tree };
+        const { logits } = forward(graft(model, adapter), TEXT);
+        const numbers = await read(logits);
+        dispose(logits);
+        moved.dispose();
+        return numbers;
+      };
+      assertClose(await logits(2, 1), await logits(1, 0.5), 1e-6, "logits");
+      assert.notDeepEqual(await logits(2, 1), await logits(1, 1));
+      params.dispose();
+      one.dispose();
+      two.dispose();
+      model.dispose();
+    })));
+
+Deno.test("s4() puts adapter and LoRA in two blocks, adapter and prefix in four, with biases in four, prefix, biases and LoRA in two", () => {
+  const model = freshModel(
+    {
+      model_type: "roberta",
+      hidden_size: 24,
+      num_hidden_layers: 12,
+      num_attention_heads: 2,
+      intermediate_size: 30,
+      vocab_size: 11,
+      max_position_embeddings: 20,
+      type_vocab_size: 1,
+      pad_token_id: 1,
+      architectures: ["RobertaModel"],
+    },
+    { backend: shapesOnly(), key: 0 },
+  );
+  const params = s4({ budget: 12 * 1000 }).init({ model, key: 0 });
+  const found = new Map<string, Set<number>>();
+  for (const [path] of leaves(params)) {
+    const [, group, part] = /^encoder\.(\d)\.(\w+)\./.exec(path)!;
+    const layer = Number(/layer\.(\d+)/.exec(path)![1]);
+    found.set(`${group} ${part}`, (found.get(`${group} ${part}`) ?? new Set()).add(layer));
+  }
+  assert.deepEqual(Object.fromEntries([...found].map(([at, layers]) => [at, [...layers]])), {
+    "1 adapter": [0, 1],
+    "1 lora": [0, 1],
+    "2 adapter": [2, 3, 4, 5],
+    "2 prefix": [2, 3, 4, 5],
+    "3 adapter": [6, 7, 8, 9],
+    "3 prefix": [6, 7, 8, 9],
+    "3 bitfit": [6, 7, 8, 9],
+    "4 prefix": [10, 11],
+    "4 bitfit": [10, 11],
+    "4 lora": [10, 11],
+  });
+  dispose(params);
+  model.dispose();
+});
+
+Deno.test("unipelt()'s gate stands in the place of α / r, whatever the ranks", () =>
+  withBackend("reference", (backend) =>
+    assertNoLeak(() => {
+      const model = tinyLlama(backend, 19);
+      const options = { prefix: "none", adapter: "none" } as const;
+      const method = unipelt({ ...options, lora: { rank: 4, rankPattern: { v_proj: 2 } } });
+      assert.deepEqual(method.config["lora"], {
+        method: "gated(lora)",
+        rank: 4,
+        alpha: 4,
+        rankPattern: { v_proj: 2 },
+        alphaPattern: { v_proj: 2 },
+        gate: { name: "sentenceGate" },
+      });
+      model.dispose();
+    })));
 
 Deno.test("a hybrid that no paper has is an expression: gated Compacter in the upper block, LoReFT below", () =>
   withBackend("wasm", (backend) =>
