@@ -10,7 +10,7 @@
  * follows the file, as llama.cpp does. `{ pre: "gpt-2" }` gives transformers' ids.
  */
 import { type Tokenizer, tokenizer, type TokenizerFiles } from "./tokenizer.ts";
-import { GPT2_PATTERN, type Part, split } from "./tokenizer_split.ts";
+import { GPT2_PATTERN, lettersOrDigits, type Part, split } from "./tokenizer_split.ts";
 
 /** The metadata of a GGUF file: keys to strings, numbers, booleans and arrays of them. */
 export type GgufMetadata = ReadonlyMap<string, unknown>;
@@ -18,10 +18,6 @@ export type GgufMetadata = ReadonlyMap<string, unknown>;
 /** How a token is meant: the values of `tokenizer.ggml.token_type`. */
 const CONTROL = 3;
 const USER_DEFINED = 4;
-
-const LETTERS_OR_DIGITS = (digits: string): string =>
-  "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" + digits +
-  "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
 const TEKKEN_WORD = (end: string): string =>
   `[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+${end}|` +
@@ -67,18 +63,18 @@ function preOf(name: string): Pre {
     case "llama-v3":
     case "llama-bpe":
     case "falcon3":
-      return { patterns: [LETTERS_OR_DIGITS("\\p{N}{1,3}")], ignoreMerges: true, addBos: true };
+      return { patterns: [lettersOrDigits("\\p{N}{1,3}")], ignoreMerges: true, addBos: true };
     case "dbrx":
     case "smaug-bpe":
     case "chatglm-bpe":
     case "glm4":
-      return { patterns: [LETTERS_OR_DIGITS("\\p{N}{1,3}")] };
+      return { patterns: [lettersOrDigits("\\p{N}{1,3}")] };
     case "qwen2":
     case "deepseek-r1-qwen":
-      return { patterns: [LETTERS_OR_DIGITS("\\p{N}")], nfc: true };
+      return { patterns: [lettersOrDigits("\\p{N}")], nfc: true };
     case "stablelm2":
     case "hunyuan":
-      return { patterns: [LETTERS_OR_DIGITS("\\p{N}")] };
+      return { patterns: [lettersOrDigits("\\p{N}")] };
     case "tekken":
       return {
         patterns: [

@@ -7,6 +7,7 @@
  */
 import type { GgufItem, GgufScalar, GgufValue } from "./gguf_metadata.ts";
 import { isObject } from "./strict_json.ts";
+import { GPT2_PATTERN, lettersOrDigits } from "./tokenizer_split.ts";
 import type { JsonObject } from "./tensor_file.ts";
 
 /** Values of `tokenizer.ggml.token_type`. */
@@ -99,7 +100,8 @@ function tokenList(
     readonly content: string;
     readonly special: boolean;
   }[];
-  const unk = tokenText(model["unk_token"]);
+  // llama.cpp's converter knows the type for SentencePiece alone; elsewhere the token is a special one like others.
+  const unk = model["byte_fallback"] === true ? tokenText(model["unk_token"]) : undefined;
   const all = [
     ...entries,
     ...added.map(({ id, content, special }) =>
@@ -149,11 +151,17 @@ function preOf(tokenizer: JsonObject): string {
     Regex: "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" + digits +
       "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
   });
+  // Each as published models have it, and as ggufTokenizer writes it, which spells everything out.
+  const spelled = (...patterns: readonly string[]) => [...patterns.map((Regex) => ({ Regex })), false];
   const known: readonly (readonly [string, unknown])[] = [
     ["gpt-2", [true]],
+    ["gpt-2", spelled(GPT2_PATTERN)],
     ["smollm", ["digit", true]],
+    ["smollm", spelled("\\p{N}", GPT2_PATTERN)],
     ["llama-bpe", [words("\\p{N}{1,3}"), false]],
+    ["llama-bpe", spelled(lettersOrDigits("\\p{N}{1,3}"))],
     ["qwen2", [words("\\p{N}"), false]],
+    ["qwen2", spelled(lettersOrDigits("\\p{N}"))],
   ];
   const found = known.find(([, parts]) => JSON.stringify(parts) === shape)?.[0];
   if (found !== undefined) return found;

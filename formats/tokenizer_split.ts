@@ -18,6 +18,12 @@ export interface Part {
 export const GPT2_PATTERN =
   "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
+/** How Llama 3, Qwen2 and their like split, but for the digits that stay together. */
+export function lettersOrDigits(digits: string): string {
+  return "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" + digits +
+    "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+}
+
 const ANY = "[\\s\\S]";
 
 /** A `Split` whose pieces are the matches and what lies between them. */

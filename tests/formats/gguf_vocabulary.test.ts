@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { plainGgufValue } from "../../formats/gguf_metadata.ts";
-import { ggufTokenizer } from "../../formats/gguf_tokenizer.ts";
+import { ggufTokenizer, ggufTokenizerFiles } from "../../formats/gguf_tokenizer.ts";
 import { vocabularyFields } from "../../formats/gguf_vocabulary.ts";
+import type { JsonObject } from "../../formats/tensor_file.ts";
 import type { VocabularySource } from "../../formats/gguf_vocabulary.ts";
 
 const read = (name: string) =>
@@ -21,6 +22,21 @@ for (const [name, pre] of Object.entries(PRE)) {
       assert.deepEqual(made.encode(text, { addSpecialTokens: false }), ids[i], JSON.stringify(text));
       assert.deepEqual(made.encode(text), special[i], JSON.stringify(text));
     });
+  });
+}
+
+for (const pre of ["gpt-2", "smollm", "llama-bpe", "qwen2"]) {
+  Deno.test(`vocabularyFields() of the files that ggufTokenizerFiles() makes of a ${pre} vocabulary are that vocabulary`, () => {
+    const name = Object.entries(PRE).find(([, known]) => known === pre)![0];
+    const { tokenizer, config } = read(name);
+    const fields = plain({ tokenizer, config });
+    const files = ggufTokenizerFiles(fields);
+    const again = plain({ tokenizer: files.tokenizer as JsonObject, config: files.config as JsonObject });
+    for (
+      const key of ["pre", "tokens", "merges", "token_type", "bos_token_id", "add_bos_token", "add_eos_token"]
+    ) {
+      assert.deepEqual(again.get(`tokenizer.ggml.${key}`), fields.get(`tokenizer.ggml.${key}`), key);
+    }
   });
 }
 

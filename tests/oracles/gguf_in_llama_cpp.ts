@@ -1,10 +1,10 @@
 /**
  * Writes models, merged models and adapters as GGUF for gguf_in_llama_cpp.py, with what we compute of them.
  *
- *   deno run -A tests/oracles/gguf_in_llama_cpp.ts FOLDER [MODEL]
+ *   deno run -A tests/oracles/gguf_in_llama_cpp.ts FOLDER [MODEL [ROUNDING]]
  *
  * Without MODEL: small random Llama, Qwen2 and GPT-2 models with a byte-level tokenizer trained here. With it (a folder or
- * a GGUF file): that model with a random adapter.
+ * a GGUF file): that model with a random adapter; ROUNDING is the dtype that most of its weights have in the file.
  */
 import {
   type Adapter,
@@ -33,7 +33,7 @@ const PROMPTS = [
 const TOKENS = 24;
 const SPECIAL = ["<|endoftext|>", "<|user|>", "<|assistant|>"];
 
-const [folder, given] = Deno.args as [string, string | undefined];
+const [folder, given, rounds = "f32"] = Deno.args as [string, string | undefined, string | undefined];
 const backend = await wasm({ threads: 1 });
 Deno.mkdirSync(folder, { recursive: true });
 const cases: unknown[] = [];
@@ -60,7 +60,7 @@ async function write(name: string, source: string, options: LoraOptions): Promis
   const dtype = source.endsWith(".gguf") ? {} : { dtype: "f32" as const };
   await saveModel(model, base, dtype);
   await saveAdapter(file, adapter, base);
-  const rounding = name === "gpt2" ? "gpt2" : source.endsWith(".gguf") ? "q4_1" : "f32";
+  const rounding = name === "gpt2" ? "gpt2" : rounds;
   cases.push({ name, rounding, model, rows: await ours(base) });
   const tuned = graft(base, adapter);
   cases.push({ name: `${name} with adapter`, rounding, model, adapter: file, rows: await ours(tuned) });
@@ -74,6 +74,13 @@ async function write(name: string, source: string, options: LoraOptions): Promis
       model: path,
       rows: await ours(merged),
     });
+    if (stored === "q8_0") { // the same weights without llama.cpp's rounding of activations
+      const decoded = `${folder}/${name}-decoded.gguf`;
+      await saveModel(decoded, merged, { dtype: "f32" });
+      const exact = name === "gpt2" ? "gpt2" : "f32";
+      const again = await ours(merged);
+      cases.push({ name: `${name} merged as q8_0, decoded`, rounding: exact, model: decoded, rows: again });
+    }
     merged.dispose();
   }
 }
