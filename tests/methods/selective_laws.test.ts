@@ -1,5 +1,5 @@
 /** Selective methods obey the laws of methods (methods.md, section 8: all leave the model as it is at first). */
-import { type Counts, type Method, type Model, weightLeaves } from "../../core/mod.ts";
+import { type Counts, type Method, type Model, scaled, weightLeaves } from "../../core/mod.ts";
 import {
   bitfit,
   diffPruning,
@@ -137,3 +137,10 @@ TINY_MODELS.forEach((tiny, i) =>
     models: [tiny],
   })
 );
+
+methodLaws("scaled(bitfit(), 0.7), added biases included", {
+  method: just(scaled(bitfit(), 0.7)),
+  atInit: "base",
+  merges: "only",
+  counts: () => ({}),
+});
