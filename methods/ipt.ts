@@ -60,6 +60,15 @@ export interface IptAutoencoderOptions {
  * bias, and the prompts under `frozen.prompts`. `settle` leaves the task's prompt as it is decoded.
  *
  * @throws {RangeError} when there is no prompt for the task, prompts differ in shape, or a size is no positive integer.
+ * @example
+ * ```ts
+ * import { iptAutoencoder, promptTuning, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const rows = tensor([[0, 1], [2, 3]], { backend: reference() });
+ * const prompts = { mnli: { method: promptTuning({ length: 2 }), params: { rows } } };
+ * assert.equal(iptAutoencoder({ prompts, task: "mnli", intrinsic: 5 }).name, "iptAutoencoder");
+ * rows.storage.free();
+ * ```
  */
 export function iptAutoencoder(options: IptAutoencoderOptions): Method<IptAutoencoderParams> {
   const { prompts, task, intrinsic = 250, reconstruction = 200 } = options;
