@@ -83,7 +83,7 @@ export async function start<M extends Model>(
       };
     }
     case "eva": {
-      const options = chosen(flags, [...LORA, "spread", "threshold", "svd", "tokens", "maxBatches"]);
+      const options = chosen(model, flags, [...LORA, "spread", "threshold", "svd", "tokens", "maxBatches"]);
       const batches = batchesOf(data, 512);
       const { adapter } = await eva(
         model,
@@ -93,7 +93,7 @@ export async function start<M extends Model>(
       return plain(model, withHead(adapter, head, model, seed));
     }
     case "fish-mask": {
-      const { ratio = 0.005, ...rest } = chosen(flags, FISH) as Partial<FisherMaskOptions>;
+      const { ratio = 0.005, ...rest } = chosen(model, flags, FISH) as Partial<FisherMaskOptions>;
       const mask = await fisherMask(model, batchesOf(data, 1024), { ratio, ...rest });
       return plain(model, adapt(model, fishMask({ mask }), seed));
     }
@@ -109,7 +109,7 @@ export function plannedAdapter(model: Model, flags: MethodFlags & { readonly see
   checkFlags(flags);
   const head = headOf(flags, model);
   const own = flags.method === "fish-mask"
-    ? plannedMask(model, chosen(flags, FISH) as Partial<FisherMaskOptions>)
+    ? plannedMask(model, chosen(model, flags, FISH) as Partial<FisherMaskOptions>)
     : methodOf({ ...flags, method: flags.method as PlainName }, model.spec);
   // What looks at numbers between steps does not count.
   const { adjust: _, ...method } = head === undefined ? own : beside(own, head);
@@ -120,7 +120,7 @@ export function plannedAdapter(model: Model, flags: MethodFlags & { readonly see
 export function plannedBase(model: Model, flags: MethodFlags): number {
   const { method } = flags;
   if (method !== "pissa" && method !== "olora" && method !== "loftq") return 0;
-  const options = chosen(flags, [...LOFTQ, "svd"]) as LoftqOptions;
+  const options = chosen(model, flags, [...LOFTQ, "svd"]) as LoftqOptions;
   const dtype = method === "loftq" ? options.dtype ?? "nf4" : "f32";
   const rank = options.rank!;
   return chooseTargets(model.spec, options).map(sizesOf).reduce((sum, { inFeatures, outFeatures }) => {
@@ -211,11 +211,11 @@ async function preparedBase<M extends Model>(
   const key = flags.seed;
   switch (method) {
     case "pissa":
-      return await pissa(model, { ...chosen(flags, [...LORA, "svd"]), key } as PissaOptions);
+      return await pissa(model, { ...chosen(model, flags, [...LORA, "svd"]), key } as PissaOptions);
     case "olora":
-      return await olora(model, { ...chosen(flags, LORA), key } as PreparedOptions);
+      return await olora(model, { ...chosen(model, flags, LORA), key } as PreparedOptions);
     case "loftq":
-      return await loftq(model, { ...chosen(flags, LOFTQ), key } as LoftqOptions);
+      return await loftq(model, { ...chosen(model, flags, LOFTQ), key } as LoftqOptions);
     default:
       return method satisfies never;
   }
@@ -235,20 +235,24 @@ async function onOriginalBase<M extends Model>(
 ): Promise<Adapter> {
   const own = { ...trained, method: prepared.adapter.method };
   if (flags.method === "loftq") {
-    const options = { ...lowRankOptions(flags), ...flags.options };
+    const options = { ...lowRankOptions(flags, model.spec), ...flags.options };
     return { ...own, method: { ...own.method, ...namedMethod("loftq", options) } };
   }
   return (await onOriginal(model, prepared, own)).adapter;
 }
 
 /** Options of a method that is no plain one. @throws {UsageError} on an unknown one. */
-function chosen(flags: MethodFlags, known: readonly string[]): Readonly<Record<string, unknown>> {
+function chosen(
+  model: Model,
+  flags: MethodFlags,
+  known: readonly string[],
+): Readonly<Record<string, unknown>> {
   const { method, options = {} } = flags;
   const unknown = Object.keys(options).find((name) => !known.includes(name));
   if (unknown !== undefined) {
     throw new UsageError(`${method} has no option "${unknown}": there are ${known.join(", ")}`);
   }
-  const own: JsonOptions = method === "fish-mask" ? {} : lowRankOptions(flags);
+  const own: JsonOptions = method === "fish-mask" ? {} : lowRankOptions(flags, model.spec);
   return optionsFromJson({ ...own, ...options });
 }
 

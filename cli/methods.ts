@@ -29,54 +29,54 @@ export function methodOf(flags: MethodFlags & { readonly method: PlainName }, sp
   const { method, options = {}, rank, length, dropout } = flags;
   const made = (name: BuiltMethod, own: Loose = {}): Method =>
     namedMethod(name, { ...defined(own), ...options });
-  const targets = targetsOf(flags) ?? "all-linear";
+  const chosen = placesOf(flags, spec, "all-linear");
   const reduction = reductionOf(flags.bottleneck, spec);
   switch (method) {
     case "lora":
     case "qlora":
-      return made("lora", lowRankOptions(flags));
+      return made("lora", lowRankOptions(flags, spec));
     case "rslora":
-      return made("lora", { ...lowRankOptions(flags), scaling: "rankStabilized" });
+      return made("lora", { ...lowRankOptions(flags, spec), scaling: "rankStabilized" });
     case "dora":
-      return made("dora", lowRankOptions(flags));
+      return made("dora", lowRankOptions(flags, spec));
     case "lora-plus":
-      return made("loraPlus", lowRankOptions(flags));
+      return made("loraPlus", lowRankOptions(flags, spec));
     case "pissa":
     case "olora":
     case "loftq":
     case "eva":
-      return namedMethod("lora", lowRankOptions(flags));
+      return namedMethod("lora", lowRankOptions(flags, spec));
     case "adalora": {
-      const { rank: targetRank, ...rest } = lowRankOptions(flags);
+      const { rank: targetRank, ...rest } = lowRankOptions(flags, spec);
       return made("adalora", { ...rest, targetRank, rank: Math.ceil(1.5 * targetRank) });
     }
     case "loha":
     case "lokr":
-      return made(method, { rank: rank ?? 8, alpha: flags.alpha ?? 2 * (rank ?? 8), targets });
+      return made(method, { rank: rank ?? 8, alpha: flags.alpha ?? 2 * (rank ?? 8), ...chosen });
     case "krona":
-      return made("krona", { dropout, targets });
+      return made("krona", { dropout, ...chosen });
     case "vera":
-      return made("vera", { rank, dropout, targets });
+      return made("vera", { rank, dropout, ...chosen });
     case "oft":
-      return made("oft", { blocks: { size: 32 }, uneven: "nearest", targets });
+      return made("oft", { blocks: { size: 32 }, uneven: "nearest", ...chosen });
     case "boft":
-      return made("boft", { targets });
+      return made("boft", chosen);
     case "hra":
-      return made("hra", { rank, targets });
+      return made("hra", { rank, ...chosen });
     case "miss": {
       // Pieces of 64 inputs, as in PEFT, where the layers are that wide.
-      const places = chooseTargets(spec, { targets });
-      return made("miss", { rank: rank ?? Math.min(64, smallestInput(places)), targets });
+      const places = chooseTargets(spec, chosen);
+      return made("miss", { rank: rank ?? Math.min(64, smallestInput(places)), ...chosen });
     }
     case "fourierft":
       return made("fourierft", {
-        frequencies: flags.dimension ?? Math.min(1000, smallestMatrix(chooseTargets(spec, { targets }))),
-        targets,
+        frequencies: flags.dimension ?? Math.min(1000, smallestMatrix(chooseTargets(spec, chosen))),
+        ...chosen,
       });
     case "intrinsic-said":
       return made("intrinsicSaid", { dimension: flags.dimension ?? 1000, parameters: flags.targets });
     case "ia3":
-      return made("ia3", { targets: targetsOf(flags) });
+      return made("ia3", placesOf(flags, spec));
     case "bitfit":
       return made("bitfit");
     case "layer-norm":
@@ -149,14 +149,18 @@ export function methodOf(flags: MethodFlags & { readonly method: PlainName }, sp
 type Loose = { readonly [name: string]: Json | undefined };
 
 /** Options of LoRA and its relatives. */
-export function lowRankOptions(flags: MethodFlags): JsonOptions & { readonly rank: number } {
+export function lowRankOptions(flags: MethodFlags, spec: Spec): JsonOptions & { readonly rank: number } {
   const { rank = 8, dropout = 0 } = flags;
-  return { rank, alpha: flags.alpha ?? 2 * rank, dropout, targets: targetsOf(flags) ?? "all-linear" };
+  return { rank, alpha: flags.alpha ?? 2 * rank, dropout, ...placesOf(flags, spec, "all-linear") };
 }
 
-/** "all-linear", or names of layers. */
-function targetsOf({ targets }: MethodFlags): readonly string[] | "all-linear" | undefined {
-  return targets?.length === 1 && targets[0] === "all-linear" ? "all-linear" : targets;
+type Places = { readonly targets?: readonly string[] | "all-linear"; readonly exclude?: readonly string[] };
+
+/** "all-linear", or names of layers; never one of a classifier, which trains whole beside the adapter. */
+function placesOf({ targets }: MethodFlags, spec: Spec, otherwise?: "all-linear"): Places {
+  const given = targets?.length === 1 && targets[0] === "all-linear" ? "all-linear" : targets ?? otherwise;
+  const exclude = spec.linears.map(({ path }) => path).filter((path) => path.startsWith("classifier."));
+  return { ...given !== undefined && { targets: given }, ...exclude.length > 0 && { exclude } };
 }
 
 /** @throws {UsageError} on a flag that does nothing for the method. */

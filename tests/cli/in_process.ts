@@ -1,4 +1,8 @@
 /** `graft finetune` without a process of its own, for tests of many runs. */
+import { openData, rowLength } from "../../cli/data.ts";
+import { padOf } from "../../cli/finetune_evaluation.ts";
+import { openModel } from "../../cli/load.ts";
+import { heldOutLoss } from "../../train/mod.ts";
 import { runFinetune, type RunFlags } from "../../cli/finetune_run.ts";
 import type { FinetuneFlags } from "../../cli/finetune_settings.ts";
 
@@ -13,6 +17,26 @@ export const DEFAULTS: Omit<FinetuneFlags, "method"> & { readonly heldOut: numbe
   ...{ warmup: 0, batchSize: 2, accumulate: 1, epochs: 1, maxSteps: 2, heldOut: 2, splitSeed: 0, seed: 1 },
   ...{ weightDecay: 0, clip: 1, labelSmoothing: 0, rouge: 0, maxNewTokens: 4 },
 };
+
+/** The held-out loss of a saved adapter, measured anew. */
+export async function loadedLoss(
+  model: string,
+  data: string,
+  adapter: string,
+  heldOut: number,
+  options: Parameters<typeof openModel>[1] = {},
+): Promise<number> {
+  const again = await openModel({ model, backend: "reference", adapter }, options);
+  try {
+    const { tokenizer } = again.base;
+    const maxLength = rowLength({}, again.base);
+    using rows = await openData({ ...DEFAULTS, data, heldOut }, again.base, tokenizer, maxLength);
+    const pad = padOf(tokenizer);
+    return (await heldOutLoss(again.model, rows.heldOut, { batchSize: 2, pad })).loss;
+  } finally {
+    again.close();
+  }
+}
 
 /** What a run prints as JSON. */
 export interface Result {
