@@ -5,7 +5,7 @@ import { ggufContent } from "../../formats/gguf_model.ts";
 import { openGguf } from "../../formats/gguf.ts";
 import { writeGguf } from "../../formats/gguf_write.ts";
 import { openSafetensors } from "../../formats/safetensors.ts";
-import { writeSafetensors } from "../../formats/safetensors_write.ts";
+import { type SafetensorsInput, writeSafetensors } from "../../formats/safetensors_write.ts";
 
 const golden = new URL("./golden/formats/", import.meta.url).pathname;
 const out = Deno.args[0]!;
@@ -17,7 +17,9 @@ plain.close();
 for (const kind of ["nf4", "nf4_double", "fp4", "fp4_double", "int8"]) {
   Deno.mkdirSync(`${out}/bnb_${kind}`, { recursive: true });
   const view = bitsandbytesView(openSafetensors(`${golden}bnb_${kind}/model.safetensors`));
-  const tensors = [...view.tensors.values()].flatMap((t) => t.dtype === kind ? bitsandbytesGroup(t) : [t]);
+  const tensors = [...view.tensors.values()].flatMap((t): readonly SafetensorsInput[] =>
+    t.dtype === kind ? bitsandbytesGroup(t) : [t]
+  );
   await writeSafetensors(`${out}/bnb_${kind}/model.safetensors`, tensors);
   Deno.copyFileSync(`${golden}bnb_${kind}/config.json`, `${out}/bnb_${kind}/config.json`);
   view.close();
