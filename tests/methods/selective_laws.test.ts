@@ -2,6 +2,7 @@
 import { type Counts, type Method, type Model, scaled, weightLeaves } from "../../core/mod.ts";
 import {
   bitfit,
+  crossAttention,
   diffPruning,
   far,
   feedForwardLayers,
@@ -14,6 +15,7 @@ import {
 } from "../../methods/mod.ts";
 import { methodLaws } from "../support/method_laws.ts";
 import { type Made, TINY_MODELS } from "../support/subject.ts";
+import { tinyT5 } from "../support/tiny_models.ts";
 
 const just = (method: Method) => (): Made => ({ method });
 
@@ -143,4 +145,29 @@ methodLaws("scaled(bitfit(), 0.7), added biases included", {
   atInit: "base",
   merges: "only",
   counts: () => ({}),
+});
+
+/** An encoder and a decoder. A cache holds the decoder's tokens only, which the law of caches does not know. */
+const T5 = { models: [tinyT5], looksAhead: true } as const;
+methodLaws("crossAttention() on T5", {
+  ...T5,
+  method: just(crossAttention()),
+  atInit: "base",
+  merges: "only",
+  counts: (model) => changedOnly(elements(model, /EncDecAttention|decoder\.block\.\d\.layer\.1\.layer_norm/)),
+});
+methodLaws("crossAttention() on T5, anew and with embeddings", {
+  ...T5,
+  method: just(crossAttention({ start: "random", embeddings: "trained" })),
+  atInit: "other",
+  merges: "only",
+  counts: (model) =>
+    changedOnly(elements(model, /EncDecAttention|decoder\.block\.\d\.layer\.1\.layer_norm|^shared\./)),
+});
+methodLaws("topLayers() of T5's decoder", {
+  ...T5,
+  method: just(topLayers({ stack: "decoder" })),
+  atInit: "base",
+  merges: "only",
+  counts: (model) => changedOnly(elements(model, /^decoder\.(block\.1|final_layer_norm)\./)),
 });

@@ -134,9 +134,12 @@ export const LAWS: Readonly<Record<string, Law>> = {
     const twice = <T>(rows: readonly T[]): readonly T[] => [...rows, ...rows];
     const rows = twice(batch.inputIds).map((_, i) => ["one", null, "three", "two", "one"][(i + key.a) % 5]!);
     const { inputIds, attentionMask } = batch;
+    /** Where a decoder reads tokens of its own: the same ones. */
+    const decoded = (rows: typeof inputIds) => model.spec.stacks.length > 1 ? { decoderInputIds: rows } : {};
     const together = await logitsOf(graft(model, perRow(adapters)), {
       inputIds: twice(inputIds),
       attentionMask: twice(attentionMask!),
+      ...decoded(twice(inputIds)),
       rows,
     });
     const n = together.length / rows.length;
@@ -144,6 +147,7 @@ export const LAWS: Readonly<Record<string, Law>> = {
       const alone = {
         inputIds: [twice(inputIds)[i]!],
         attentionMask: [twice(attentionMask!)[i]!],
+        ...decoded([twice(inputIds)[i]!]),
       };
       const expected = await logitsOf(name === null ? model : graft(model, adapters[name]!), alone);
       assertClose(together.subarray(i * n, (i + 1) * n), expected, 1e-5, `row ${i}, ${name}`);

@@ -55,6 +55,22 @@ export function tinyGpt2(backend: Backend, key: number | Key, sizes: TinySizes =
   });
 }
 
+/** A T5 whose attention is narrower than its states, with a tied head. */
+export function tinyT5(backend: Backend, key: number | Key, sizes: TinySizes = {}): Model {
+  return randomModel(backend, keyOf(key), {
+    model_type: "t5",
+    d_model: sizes.width ?? 12,
+    num_heads: sizes.heads ?? 2,
+    d_kv: sizes.headDim ?? 5,
+    d_ff: sizes.inner ?? 10,
+    num_layers: sizes.layers ?? 2,
+    vocab_size: sizes.vocabulary ?? 11,
+    relative_attention_num_buckets: 8,
+    relative_attention_max_distance: 12,
+    feed_forward_proj: "gated-gelu", // differences of the loss stumble over relu's corner
+  });
+}
+
 /** A model of a config with random weights, of a size that keeps all parts of a block alive. */
 function randomModel(backend: Backend, key: Key, config: ModelConfig): Model {
   const { architecture, spec } = architectureOf(config);
