@@ -26,7 +26,7 @@ import {
   type Tree,
   under,
 } from "../core/mod.ts";
-import { add, divide, multiply, ones, sigmoid, subtract, transpose, zeros } from "../ops/mod.ts";
+import { add, divide, multiply, ones, sigmoid, subtract, zeros } from "../ops/mod.ts";
 import { type Affine, affine, freshAffine } from "./affine.ts";
 
 /** Options of ladder side-tuning. */
