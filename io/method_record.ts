@@ -216,7 +216,8 @@ function maskOf(config: JsonOptions, { model, indices, at }: Held): SparseMask {
     }
     return { path, shape: leaf.shape, indices: indices(`${at}${path}.frozen.indices`) };
   });
-  return { leaves: masks, whole: (config["whole"] ?? []) as readonly string[] };
+  const { whole = [], lookups } = config as { readonly [name: string]: readonly string[] };
+  return { leaves: masks, whole, ...lookups && { lookups } };
 }
 
 const gateOf = (name: string): Gate => {

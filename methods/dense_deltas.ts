@@ -1,14 +1,15 @@
 /** Differences of whole leaves, θ = θ0 + δ with δ from zero: full fine-tuning that remembers where it came from. */
 import {
   decoded,
+  type Edit,
   fn,
   type Json,
   lookup,
   type Method,
   replaceLeaf,
+  tableUpdate,
   Tensor,
   trainableCopy,
-  type WeightEdit,
 } from "../core/mod.ts";
 import { add, zeros } from "../ops/mod.ts";
 import { freshParams } from "./random_factor.ts";
@@ -19,12 +20,14 @@ export interface DenseDeltas {
   readonly paths: readonly string[];
   /** Leaves that train as they are. */
   readonly whole: readonly string[];
+  /** Of the paths, tables of embeddings whose tied head stays as it was. */
+  readonly lookups?: readonly string[];
 }
 
 /** A method of a name. Parameters: `<leaf>.delta`, and whole leaves under their own path. */
 export function denseDeltas(
   name: string,
-  { paths, whole }: DenseDeltas,
+  { paths, whole, lookups = [] }: DenseDeltas,
   config: Readonly<Record<string, Json>> = {},
 ): Method {
   return {
@@ -42,15 +45,25 @@ export function denseDeltas(
         ...whole.map((path) => [path, trainableCopy(model.weights, path)] as const),
       ]),
     edits: (params) => [
-      ...paths.map((path): WeightEdit => ({
-        kind: "weight",
-        path,
-        map: fn(
-          { delta: lookup(params, `${path}.delta`) as Tensor },
-          ({ delta }, { weight }) => add(decoded(weight), delta),
-        ),
-      })),
+      ...paths.map((path): Edit => {
+        const delta = lookup(params, `${path}.delta`) as Tensor;
+        return lookups.includes(path) ? lookedUp(path, delta) : {
+          kind: "weight",
+          path,
+          map: fn({ delta }, ({ delta }, { weight }) => add(decoded(weight), delta)),
+        };
+      }),
       ...whole.map((path) => replaceLeaf(path, lookup(params, path) as Tensor)),
     ],
+  };
+}
+
+/** δ for lookups in a table alone. */
+function lookedUp(path: string, delta: Tensor): Edit {
+  const [rows, width] = delta.shape as readonly [number, number];
+  return {
+    kind: "linear",
+    path: path.replace(/\.weight$/, ""),
+    change: { form: "add", map: tableUpdate(rows, width, [delta], () => delta) },
   };
 }

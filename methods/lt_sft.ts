@@ -49,6 +49,8 @@ export interface LtSftLeaves {
   readonly norms?: "frozen" | "maskable";
   /** More leaves that stay as they are: names (equal to a path or its end) or a pattern on the whole path. */
   readonly frozen?: readonly string[] | RegExp;
+  /** A head tied to the embedding follows it (default), or stays as it was, as in the authors' code. */
+  readonly tiedHead?: "follows" | "stays";
 }
 
 /** Options of LT-SFT. */
@@ -95,7 +97,10 @@ function pulled(method: Method, pull: number, elements: number, ending: string):
 }
 
 /** The leaves of a model that may be masked, and those that train whole. */
-export function ltSftLeaves(model: Model, { norms = "frozen", frozen = [] }: LtSftLeaves = {}): DenseDeltas {
+export function ltSftLeaves(
+  model: Model,
+  { norms = "frozen", frozen = [], tiedHead = "follows" }: LtSftLeaves = {},
+): DenseDeltas {
   const whole = classifierLeaves(model.spec);
   const kept = (path: string): boolean =>
     (norms === "frozen" && isNorm(model.spec, path)) ||
@@ -103,14 +108,15 @@ export function ltSftLeaves(model: Model, { norms = "frozen", frozen = [] }: LtS
   const paths = weightLeaves(model.weights).map(([path]) => path)
     .filter((path) => !whole.includes(path) && !kept(path));
   if (paths.length === 0) throw new RangeError("Cannot place ltSft: every weight is frozen");
-  return { paths, whole };
+  const tied = model.spec.heads.flatMap((head) => head.tiedTo === undefined ? [] : [`${head.tiedTo}.weight`]);
+  return { paths, whole, lookups: tiedHead === "stays" ? paths.filter((path) => tied.includes(path)) : [] };
 }
 
 const isNorm = (spec: Spec, path: string): boolean =>
   spec.norms.some((norm) => path === `${norm.path}.weight` || path === `${norm.path}.bias`);
 
 /** Nothing masked yet. */
-export function emptyMask(model: Model, { paths, whole }: DenseDeltas): SparseMask {
+export function emptyMask(model: Model, { paths, whole, lookups }: DenseDeltas): SparseMask {
   return {
     leaves: paths.map((path) => ({
       path,
@@ -118,6 +124,7 @@ export function emptyMask(model: Model, { paths, whole }: DenseDeltas): SparseMa
       indices: new Int32Array(0),
     })),
     whole,
+    ...lookups?.length && { lookups },
   };
 }
 

@@ -10,6 +10,7 @@ import {
   decoded,
   fn,
   type Json,
+  type LinearEdit,
   lookup,
   type Method,
   type Model,
@@ -18,6 +19,7 @@ import {
   type Shape,
   showShape,
   size,
+  tableUpdate,
   Tensor,
   trainableCopy,
   type WeightEdit,
@@ -39,6 +41,8 @@ export interface SparseMask {
   readonly leaves: readonly LeafMask[];
   /** Leaves that train as a whole: a classifier. Their parameters are the weights themselves. */
   readonly whole: readonly string[];
+  /** Of the leaves, tables of embeddings whose tied head stays as it was. Default none: the head follows. */
+  readonly lookups?: readonly string[];
 }
 
 /** Options that sparse methods share. */
@@ -61,6 +65,7 @@ export function sparse(name: string, mask: SparseMask, config: Readonly<Record<s
       ...config,
       elements: Object.fromEntries(used.map(({ path, indices }) => [path, indices.length])),
       whole: mask.whole,
+      ...mask.lookups?.length && { lookups: mask.lookups },
     },
     init: ({ model }) => {
       checkFits(name, mask, model);
@@ -77,7 +82,10 @@ export function sparse(name: string, mask: SparseMask, config: Readonly<Record<s
     edits: (params) => [
       ...used.map(({ path }) => {
         const values = lookup(params, `${path}.values`) as Tensor;
-        return scattered(path, values, lookup(params, `${path}.frozen.indices`) as Tensor);
+        const indices = lookup(params, `${path}.frozen.indices`) as Tensor;
+        return mask.lookups?.includes(path)
+          ? lookedUp(path, values, indices, mask)
+          : scattered(path, values, indices);
       }),
       ...mask.whole.map((path) => replaceLeaf(path, lookup(params, path) as Tensor)),
     ],
@@ -103,6 +111,18 @@ export function scattered(path: string, values: Tensor, indices: Tensor): Weight
       const update = scatterAddRows(values, indices, size(weight.shape), []);
       return add(decoded(weight), reshape(update, weight.shape));
     }),
+  };
+}
+
+/** The same for lookups in a table alone. */
+function lookedUp(path: string, values: Tensor, indices: Tensor, { leaves }: SparseMask): LinearEdit {
+  const [rows, width] = leaves.find((leaf) => leaf.path === path)!.shape as readonly [number, number];
+  const table = (): Tensor => reshape(scatterAddRows(values, indices, rows * width, []), [rows, width]);
+  return {
+    kind: "linear",
+    path: path.replace(/\.weight$/, ""),
+    changes: values.size,
+    change: { form: "add", map: tableUpdate(rows, width, [values, indices], table) },
   };
 }
 

@@ -11,4 +11,5 @@ export * from "./convolution.ts";
 export * from "./fourier.ts";
 export * from "./gathered_rows.ts";
 export * from "./fastfood.ts";
+export * from "./table_update.ts";
 export * from "./triplets.ts";
