@@ -20,6 +20,8 @@ if (model === undefined || data === undefined) {
 await Deno.mkdir(folder, { recursive: true });
 
 const split = ["--data", data, "--held-out", "100", "--split-seed", "0"];
+/** Prompts are continued sixteen at a time, so that the coded weights are decoded once for all. */
+const scoring = ["--rouge", "100", "--batch-size", "16", "--max-new-tokens", "96"];
 const cli = new URL("../cli/main.ts", import.meta.url).pathname;
 
 async function graft(...args: string[]): Promise<Record<string, unknown>> {
@@ -74,7 +76,7 @@ async function tuned(name: string, method: string, seed: number, ...extra: strin
     ...resume,
   );
   const subject = method === "full" ? ["-m", output] : ["-m", model!, "--adapter", output];
-  return scoresOf(await once(`${name}.eval`, "evaluate", ...subject, ...split, "--rouge", "100"));
+  return scoresOf(await once(`${name}.eval`, "evaluate", ...subject, ...split, ...scoring));
 }
 
 function scoresOf({ loss, rouge1, rouge2, rougeL }: Record<string, unknown>): Scores {
@@ -98,7 +100,7 @@ const show = (label: string, runs: readonly Scores[]): void => {
   console.log(`${label.padEnd(22)} ${cell("loss")} ${cell("rouge1")} ${cell("rouge2")} ${cell("rougeL")}`);
 };
 
-const untuned = await once("untuned.eval", "evaluate", "-m", model, ...split, "--rouge", "100");
+const untuned = await once("untuned.eval", "evaluate", "-m", model, ...split, ...scoring);
 const lora = [];
 for (const seed of [0, 1, 2]) lora.push(await tuned(`lora-${seed}`, "lora", seed));
 const ia3 = await tuned("ia3", "ia3", 0);
