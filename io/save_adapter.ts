@@ -94,15 +94,24 @@ export async function saveAdapter(
     }
   }
   const name = adapter.name ?? "default";
-  if (name !== "default") checkAdapterName(name, modulePaths(model));
   const target = name === "default" ? folder : `${folder.replace(/\/+$/, "")}/${name}`;
-  if (format === "graft") return await saveGraftAdapter(target, adapter, model, options.card);
+  if (format === "graft") {
+    if (name !== "default") checkAdapterName(name, modulePaths(model));
+    return await saveGraftAdapter(target, adapter, model, options.card);
+  }
   const kept = withoutNetworks(adapter, model);
   try {
+    if (name !== "default") checkName(name, kept.adapter, model);
     await savePeftFolder(target, kept.adapter, model, options.card);
   } finally {
     kept.dispose();
   }
+}
+
+/** PEFT may lose weights under names that occur in the model, or in the keys of this very method. */
+function checkName(name: string, adapter: Adapter, model: Model): void {
+  const { type, tensors } = peftContent(adapter, model);
+  checkAdapterName(name, modulePaths(model), { type, keys: tensors.map((t) => t.name) });
 }
 
 async function savePeftFolder(

@@ -18,13 +18,20 @@ import { loadAdapter } from "../../io/load_adapter.ts";
 import { saveAdapter } from "../../io/save_adapter.ts";
 import {
   dora,
+  fourierft,
   fullFineTune,
+  hra,
   ia3,
+  loha,
+  lokr,
   lora,
+  miss,
   modulesToSave,
+  oft,
   only,
   pfeiffer,
   trainableTokens,
+  vera,
 } from "../../methods/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertNoLeak } from "../support/assert.ts";
@@ -198,6 +205,32 @@ Deno.test("saveAdapter() puts a named adapter into its folder and writes a card"
       free(again);
     }), "second");
   model.dispose();
+});
+
+Deno.test("saveAdapter() refuses names under which PEFT loses weights of this very method", async () => {
+  // PEFT 0.21: LoHa adapters "first" and "hada_w1_a" in one model; the saved "first" has no hada_w1_a.
+  const cases: readonly (readonly [Method, string])[] = [
+    [loha({ rank: 2 }), "hada_w1_a"],
+    [lokr({ rank: 2 }), "lokr_w1"],
+    [oft(), "oft_R"],
+    [vera({ rank: 2 }), "vera_lambda_b"],
+    [hra({ rank: 2 }), "hra_u"],
+    [miss({ rank: 2 }), "miss_block"],
+    [fourierft({ frequencies: 4 }), "fourierft_spectrum"],
+    [loha({ rank: 2 }), "hada"],
+    [oft(), "oft"],
+    [ia3(), "ia3"],
+  ];
+  await inFolder(async (folder) => {
+    const model = tinyLlama(reference(), 1, { width: 32, inner: 32, headDim: 8 });
+    for (const [method, name] of cases) {
+      await withMade(model, method, async (adapter) => {
+        await assert.rejects(saveAdapter(folder, adapter, model), /under the name/, `${method.name} ${name}`);
+        assert.deepEqual([...Deno.readDirSync(folder)], []);
+      }, name);
+    }
+    model.dispose();
+  });
 });
 
 Deno.test("saveAdapter() refuses names under which PEFT loses weights", async () => {
