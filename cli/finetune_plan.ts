@@ -2,6 +2,7 @@
 import { dispose, type Model, type ModelConfig, type QuantizeOptions } from "../core/mod.ts";
 import { checkpointShapes, configShapes } from "../io/model_shapes.ts";
 import { loadTokenizerOf } from "../io/load_model.ts";
+import { freshModules } from "../io/task_head.ts";
 import type { Task } from "../models/mod.ts";
 import { type ExampleSizes, type MemoryPlan, planMemory } from "../train/mod.ts";
 import { openData, rowLength } from "./data.ts";
@@ -29,12 +30,15 @@ export async function planRun(flags: FinetuneFlags): Promise<void> {
   const task = source === undefined || data === undefined
     ? undefined
     : await taskFor({ ...flags, data }, checkpointShapes(source));
-  const model = source === undefined ? shapesOfConfig(flags) : baseOf(source, flags, task).shapes;
+  const base: Base = source === undefined
+    ? { shapes: shapesOfConfig(flags), fresh: [] }
+    : baseOf(source, flags, task);
+  const model = base.shapes;
   const maxLength = rowLength(flags, model);
   const sizes = source === undefined || data === undefined
     ? fullRows(flags.batchSize, maxLength)
     : await sizesOf(source, model, { ...flags, data }, maxLength);
-  const plan = await planOf(model, flags, sizes, maxLength);
+  const plan = await planOf(model, flags, sizes, maxLength, base.fresh);
   const fits = flags.memory === undefined ? undefined : plan.total <= flags.memory;
   if (flags.json === true) {
     printJson({ ...plan, ...flags.memory !== undefined && { memory: flags.memory, fits } });
@@ -57,8 +61,9 @@ export async function planOf(
   flags: FinetuneFlags,
   sizes: ExampleSizes,
   maxLength: number,
+  fresh: readonly string[],
 ): Promise<MemoryPlan> {
-  const adapter = plannedAdapter(model, flags);
+  const adapter = plannedAdapter(model, flags, fresh);
   const gradients = passesOf(flags);
   try {
     const base = plannedBase(model, flags);
@@ -86,16 +91,19 @@ export interface Base {
   readonly shapes: Model;
   /** Absent where the weights stay as they are stored. */
   readonly quantize?: QuantizeOptions;
+  /** Modules of the task's head that the checkpoint lacks. */
+  readonly fresh: readonly string[];
 }
 
 /** A local checkpoint as the run will load it. */
 export function baseOf(source: string, flags: FinetuneFlags, task: Task | undefined): Base {
   const headed = task === undefined ? {} : { task };
+  const fresh = task === undefined ? [] : freshModules(source, task);
   const stored = checkpointShapes(source, headed);
   const quantize = quantizationOf(flags, stored);
-  if (quantize === undefined) return { shapes: stored };
+  if (quantize === undefined) return { shapes: stored, fresh };
   stored.dispose();
-  return { shapes: checkpointShapes(source, { ...headed, quantize }), quantize };
+  return { shapes: checkpointShapes(source, { ...headed, quantize }), quantize, fresh };
 }
 
 function shapesOfConfig(flags: FinetuneFlags): Model {

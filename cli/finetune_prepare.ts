@@ -60,15 +60,16 @@ export interface StartData {
   readonly pad: number;
 }
 
-/** Prepares a run. */
+/** Prepares a run. `fresh` are modules of the head that no checkpoint has. */
 export async function start<M extends Model>(
   model: M,
   flags: MethodFlags & { readonly seed: number },
   data: StartData,
+  fresh: readonly string[] = [],
 ): Promise<Started<M>> {
   checkFlags(flags);
   const { method, seed } = flags;
-  const head = headOf(flags, model);
+  const head = headOf(flags, model, fresh);
   switch (method) {
     case "pissa":
     case "olora":
@@ -105,9 +106,13 @@ export async function start<M extends Model>(
 }
 
 /** The adapter of a run by shapes alone, for plans. */
-export function plannedAdapter(model: Model, flags: MethodFlags & { readonly seed: number }): Adapter {
+export function plannedAdapter(
+  model: Model,
+  flags: MethodFlags & { readonly seed: number },
+  fresh: readonly string[] = [],
+): Adapter {
   checkFlags(flags);
-  const head = headOf(flags, model);
+  const head = headOf(flags, model, fresh);
   const own = flags.method === "fish-mask"
     ? plannedMask(model, chosen(model, flags, FISH) as Partial<FisherMaskOptions>)
     : methodOf({ ...flags, method: flags.method as PlainName }, model.spec);
@@ -158,18 +163,23 @@ function settled(trained: Adapter, { spec }: Model): Adapter {
 }
 
 /** The head that trains beside the method; undefined where there is none, or where the method trains it. */
-function headOf({ method }: MethodFlags, model: Model): Method | undefined {
+function headOf({ method }: MethodFlags, model: Model, fresh: readonly string[]): Method | undefined {
+  const classifier = headModules(model);
+  const others = fresh.filter((path) =>
+    !classifier.some((name) => path === name || path.startsWith(`${name}.`))
+  );
+  const made = (modules: readonly string[]): Method | undefined =>
+    modules.length === 0 ? undefined : modulesToSave({ modules });
   switch (method) {
     case "full":
-    case "bitfit":
     case "top-layers":
     case "fish-mask":
-    case "p-tuning-v2":
       return undefined;
-    default: {
-      const modules = headModules(model);
-      return modules.length === 0 ? undefined : modulesToSave({ modules });
-    }
+    case "bitfit":
+    case "p-tuning-v2":
+      return made(others);
+    default:
+      return made([...others, ...classifier]);
   }
 }
 

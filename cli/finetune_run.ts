@@ -65,7 +65,7 @@ export async function runFinetune(flags: RunFlags): Promise<void> {
   const named = modelSource(flags);
   const source = await localSource(named);
   const task = await taskFor(flags, checkpointShapes(source));
-  const { shapes, quantize } = baseOf(source, flags, task);
+  const { shapes, quantize, fresh } = baseOf(source, flags, task);
   if (flags.method === "qlora" && quantize === undefined) {
     note("The base is quantized already: it stays as it is, and LoRA over it is QLoRA");
   }
@@ -81,7 +81,7 @@ export async function runFinetune(flags: RunFlags): Promise<void> {
     using other = flags.evalData === undefined
       ? undefined
       : await openData({ ...flags, data: flags.evalData, heldOut: 0 }, model, tokenizer, maxLength);
-    const plan = await planOf(shapes, flags, data.train, maxLength);
+    const plan = await planOf(shapes, flags, data.train, maxLength, fresh);
     shapes.dispose();
     note(`Memory planned: ${showBytes(plan.total)}, of which ${showBytes(plan.weights)} are weights`);
     if (data.full > 0) {
@@ -98,7 +98,7 @@ export async function runFinetune(flags: RunFlags): Promise<void> {
       rows: data.train,
       batchSize: flags.batchSize,
       pad: padOf(tokenizer),
-    });
+    }, fresh);
     const preparing = memory(opened.backend).peak;
     resetPeak();
     const result = await train({

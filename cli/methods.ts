@@ -156,10 +156,10 @@ export function lowRankOptions(flags: MethodFlags, spec: Spec): JsonOptions & { 
 
 type Places = { readonly targets?: readonly string[] | "all-linear"; readonly exclude?: readonly string[] };
 
-/** "all-linear", or names of layers; never one of a classifier, which trains whole beside the adapter. */
+/** "all-linear", or names of layers; never one of a head, which lies outside the blocks and trains whole if at all. */
 function placesOf({ targets }: MethodFlags, spec: Spec, otherwise?: "all-linear"): Places {
   const given = targets?.length === 1 && targets[0] === "all-linear" ? "all-linear" : targets ?? otherwise;
-  const exclude = spec.linears.map(({ path }) => path).filter((path) => path.startsWith("classifier."));
+  const exclude = spec.linears.filter(({ layer }) => layer === undefined).map(({ path }) => path);
   return { ...given !== undefined && { targets: given }, ...exclude.length > 0 && { exclude } };
 }
 

@@ -1,6 +1,7 @@
 /** The head of a task over a checkpoint that was saved with another one, or with none. */
-import type { Backend, Key, Shape, Spec, Tensor } from "../core/mod.ts";
-import { freshWeights, headLeaves } from "../models/mod.ts";
+import type { Backend, Key, ModelConfig, Shape, Spec, Tensor } from "../core/mod.ts";
+import { openCheckpoint } from "../formats/checkpoint.ts";
+import { architectureOf, freshWeights, headLeaves, type Task, taskConfig } from "../models/mod.ts";
 
 /** Fresh leaves of the head for those that the checkpoint lacks. */
 export function missingHead(
@@ -12,6 +13,24 @@ export function missingHead(
   const head = headLeaves(spec);
   const found = new Set(weights.map(([path]) => path));
   return freshWeights(spec, (path) => head.has(path) && !found.has(path), { backend, key });
+}
+
+/**
+ * Modules of a task's head that a local checkpoint does not have, a BERT's pooler for instance. Nothing but the run that makes
+ * them knows their numbers.
+ */
+export function freshModules(path: string, task: Task): readonly string[] {
+  const checkpoint = openCheckpoint(path);
+  try {
+    const config = taskConfig(checkpoint.config as ModelConfig, task);
+    const { spec, weightPath } = architectureOf(config);
+    const stored = [...checkpoint.tensors.tensors.values()].map(({ name }) => weightPath(name));
+    const places = [...spec.linears, ...spec.norms, ...spec.heads].map((place) => place.path);
+    const head = headLeaves(spec);
+    return places.filter((place) => head.has(`${place}.weight`) && !stored.includes(`${place}.weight`));
+  } finally {
+    checkpoint.tensors.close();
+  }
 }
 
 /** Whether a leaf of this shape belongs to a head for another number of classes. */
