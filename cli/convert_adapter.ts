@@ -1,5 +1,5 @@
-/** `graft convert` of adapters: HF PEFT folders and GGUF files, of the method's own kind or as LoRA. */
-import { type Adapter, dispose, leaves, type Model } from "../core/mod.ts";
+/** `graft convert` of adapters: HF PEFT folders, GGUF files and folders of our own, of the method's own kind or as LoRA. */
+import { type Adapter, dispose, leaves } from "../core/mod.ts";
 import type { AdapterDescription } from "../io/inspect.ts";
 import { loadAdapter } from "../io/load_adapter.ts";
 import { newOutput } from "../io/new_output.ts";
@@ -11,7 +11,7 @@ import { openModel } from "./load.ts";
 import { note, print, printJson, showCount } from "./output.ts";
 
 /** What adapters can be written as. */
-export const ADAPTER_FORMATS = ["peft", "gguf"] as const;
+export const ADAPTER_FORMATS = ["peft", "gguf", "graft"] as const;
 
 /** Converts one. */
 export async function convertAdapter(
@@ -33,7 +33,7 @@ export async function convertAdapter(
       ...flags.name !== undefined && { name: flags.name },
     });
     const limit = limitOf(flags);
-    const cut = limit === undefined ? undefined : await cutTo(model, adapter, limit);
+    const cut = limit === undefined ? undefined : await toLora(model, adapter, limit);
     const written = cut?.adapter ?? adapter;
     await place.write((path) => saveAdapter(path, written, model, { format }));
     report(target, format, adapter, written, cut, flags);
@@ -50,7 +50,9 @@ function formatOf(target: string, flags: ConvertFlags): typeof ADAPTER_FORMATS[n
   const file = target.endsWith(".gguf");
   const asked = flags.to ?? (file ? "gguf" : "peft");
   const format = ADAPTER_FORMATS.find((known) => known === asked);
-  if (format === undefined) throw new UsageError(`Cannot write an adapter as ${asked}: choose peft or gguf`);
+  if (format === undefined) {
+    throw new UsageError(`Cannot write an adapter as ${asked}: choose ${ADAPTER_FORMATS.join(", ")}`);
+  }
   if (file !== (format === "gguf")) {
     throw new UsageError(
       format === "gguf"
@@ -63,10 +65,6 @@ function formatOf(target: string, flags: ConvertFlags): typeof ADAPTER_FORMATS[n
 
 function limitOf({ rank, error }: ConvertFlags): Limit | undefined {
   return rank !== undefined ? { rank } : error !== undefined ? { error } : undefined;
-}
-
-async function cutTo(model: Model, adapter: Adapter, limit: Limit): Promise<Approximation> {
-  return await toLora(model, adapter, limit);
 }
 
 function report(

@@ -211,6 +211,17 @@ Deno.test("graft convert refuses what does not go together, before it loads anyt
   assert.match((await graft(["convert", model, folder.path])).err, /it exists; .*--overwrite/);
 });
 
+Deno.test("graft convert takes an adapter to graft's own folder and back", async () => {
+  using folder = temporaryFolder();
+  const [own, back] = [`${folder.path}/own`, `${folder.path}/back`];
+  const there = await graft(["convert", `${GOLDEN}peft/dora`, own, "-m", BASE, "--to", "graft"]);
+  assert.equal(there.code, 0, there.err);
+  const home = await graft(["convert", own, back, "-m", BASE]);
+  assert.equal(home.code, 0, home.err);
+  const expected = goldenNumbers("peft/dora/expected.safetensors").get("logits")!;
+  assertClose(await logits(BASE, back), expected, 1e-5, "logits");
+});
+
 Deno.test("graft convert --name takes one of several adapters", async () => {
   using folder = temporaryFolder();
   for (const name of ["a", "b"]) {
