@@ -31,12 +31,8 @@ export interface GgufLoraLayer<T = StoredTensor> {
 export interface GgufLora<T = StoredTensor> {
   /** B A counts alpha / r times; undefined: once. */
   readonly alpha: number | undefined;
+  /** In the file's order. */
   readonly layers: readonly GgufLoraLayer<T>[];
-}
-
-/** Whether an open GGUF file says that it is an adapter. */
-export function isGgufAdapter({ metadata }: Pick<GgufFile, "metadata">): boolean {
-  return metadata.get("general.type") === "adapter";
 }
 
 /**

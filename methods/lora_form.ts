@@ -18,6 +18,7 @@ import { type Limit, toLora } from "./to_lora.ts";
 
 /** One layer: ΔW = s B A with A [r, in] and B [out, r]; of an embedding [r, rows] and [width, r]. */
 export interface LoraLayer extends Factors {
+  /** The layer. */
   readonly place: MatrixPlace;
   /** s. */
   readonly scale: number;
@@ -25,6 +26,7 @@ export interface LoraLayer extends Factors {
 
 /** An adapter as plain LoRA. */
 export interface LoraForm {
+  /** Those that the adapter changes, in the model's order. */
   readonly layers: readonly LoraLayer[];
   /** ‖ΔW − s B A‖ / ‖ΔW‖ over all layers; 0 where nothing was cut. */
   readonly error: number;
