@@ -118,7 +118,10 @@ Deno.test("graft finetune trains a classifier of texts: head trained, saved, loa
   assert.equal(last["accuracy"], 1);
   assert.equal(last["perplexity"], undefined);
   const config = JSON.parse(Deno.readTextFileSync(`${output}/adapter_config.json`));
-  assert.deepEqual([config.task_type, config.modules_to_save], ["SEQ_CLS", ["bert.pooler.dense", "classifier"]]);
+  assert.deepEqual([config.task_type, config.modules_to_save], ["SEQ_CLS", [
+    "bert.pooler.dense",
+    "classifier",
+  ]]);
   assert.deepEqual(JSON.parse(Deno.readTextFileSync(`${output}/task.json`)), {
     kind: "classify",
     names: ["bad", "good"],

@@ -15,6 +15,8 @@ const FLAGS: Readonly<Partial<Record<MethodName, Partial<RunFlags>>>> = {
   "trainable-tokens": { options: { tokens: [4, 5] } },
   "only": { targets: ["norm.weight"] },
   "fish-mask": { options: { ratio: 0.05 } },
+  "diff-pruning": { options: { ratio: 0.05, gateRate: 0.01 } },
+  "lt-sft": { options: { ratio: 0.05 } },
   "intrinsic-said": { dimension: 60 },
   "prefix": { length: 2, options: { network: { hidden: 6 } } },
   "mam": { length: 2, bottleneck: 3, options: { prefix: { network: { hidden: 6 } } } },
@@ -86,7 +88,7 @@ Deno.test("graft finetune by every method writes what loads and computes the sam
 Deno.test("graft finetune goes on to the same bits where a base, a budget or passes belong to the method", async () => {
   using folder = temporaryFolder();
   const [model, data] = [tinyModel(folder.path), tinyData(folder.path)];
-  for (const method of ["pissa", "adalora", "adamix"] as const) {
+  for (const method of ["pissa", "adalora", "adamix", "lt-sft"] as const) {
     const flags = {
       model,
       data,
@@ -98,14 +100,17 @@ Deno.test("graft finetune goes on to the same bits where a base, a budget or pas
       ...FLAGS[method],
     };
     const { rank: _, ...some } = flags;
-    const common = method === "adamix" ? some : flags;
+    const common = method === "adamix" || method === "lt-sft" ? some : flags;
     const [whole, cut] = [`${folder.path}/${method}-whole`, `${folder.path}/${method}-cut`];
     await finetuned({ ...common, output: whole });
     const interrupted = finetuned({ ...common, output: cut }, (said, interrupt) => {
       if (said.startsWith("step 1/5")) interrupt();
     });
     await assert.rejects(interrupted, { name: "Exit" });
-    assert.equal((await finetuned({ ...common, output: cut, resume: true })).steps, 5);
+    let steps = "";
+    const rest = await finetuned({ ...common, output: cut, resume: true }, (said) => void (steps += said));
+    assert.equal(rest.steps, 5);
+    assert.doesNotMatch(steps, /step 1\/5/, `${method}: nothing is trained twice`);
     const bytes = (path: string): Uint8Array => Deno.readFileSync(`${path}/adapter_model.safetensors`);
     assert.deepEqual(bytes(cut), bytes(whole), method);
   }

@@ -28,6 +28,7 @@ import {
 import {
   adapterFusion,
   attentionFusion,
+  centralGate,
   compacter,
   houlsby,
   invertibleAdapter,
@@ -507,6 +508,55 @@ Deno.test("unipelt()'s gate stands in the place of α / r, whatever the ranks", 
         alphaPattern: { v_proj: 2 },
         gate: { name: "sentenceGate" },
       });
+      model.dispose();
+    })));
+
+Deno.test("fresh parameters have the papers' distributions", () =>
+  withBackend("wasm", (backend) =>
+    assertNoLeak(async () => {
+      const model = tinyLlama(backend, 20, { width: 96, layers: 1 });
+      const numbers = async (method: Method, path: RegExp): Promise<readonly number[]> => {
+        const params = method.init({ model, key: 5 });
+        const found: number[] = [];
+        for (const [name, t] of leaves(params)) if (path.test(name)) found.push(...await read(t));
+        dispose(params);
+        return found;
+      };
+      const largest = (x: readonly number[]): number => Math.max(...x.map(Math.abs));
+      const deviation = (x: readonly number[]): number =>
+        Math.sqrt(x.reduce((n, v) => n + v * v, 0) / x.length);
+      const near = (found: number, wanted: number): void =>
+        assert.ok(Math.abs(found / wanted - 1) < 0.15, `expected about ${wanted} but found ${found}`);
+
+      const cut = await numbers(houlsby({ reduction: 4 }), /weight/); // normal, cut at two deviations
+      assert.ok(largest(cut) <= 2e-3 && largest(cut) > 1.9e-3);
+      near(deviation(cut), 0.88e-3);
+      near(deviation(await numbers(phmAdapter({ reduction: 4 }), /rule/)), 0.01);
+      near(deviation(await numbers(compacter({ reduction: 4 }), /rule/)), 1e-4);
+      // Glorot with gain √2: ±√2 · √(6 / (rows + columns)) of a slice; 12 terms of 8 by 2, 4 terms of 24 by 1.
+      near(largest(await numbers(phmAdapter({ reduction: 4 }), /blocks/)), Math.sqrt(2 * 6 / (8 + 2)));
+      near(largest(await numbers(compacter({ reduction: 4 }), /down\.left/)), Math.sqrt(2 * 6 / (24 + 1)));
+      near(largest(await numbers(parallelAdapter(), /down\.weight/)), 1 / Math.sqrt(96));
+      near(deviation(await numbers(invertibleAdapter(), /weight/)), 0.02);
+      near(deviation(await numbers(centralGate({ a: pfeiffer(), b: houlsby() }), /^gates\..*weight/)), 0.02);
+      for (
+        const [method, zero] of [
+          [houlsby(), /bias/],
+          [parallelAdapter(), /bias|up/],
+          [compacter({ reduction: 4 }), /bias/],
+          [kronaB(), /\.b$|bias/],
+          [kronaBres(), /residual/],
+          [lets({ pool: "each" }), /deltas/],
+          [attentionFusion(), /query/],
+        ] as const
+      ) assert.equal(largest(await numbers(method, zero)), 0, method.name);
+
+      const trained = noisy(model, pfeiffer());
+      const fusion = adapterFusion({ adapters: { a: trained.adapter } }).init({ model, key: 1 });
+      const value = await read(leaves(fusion).find(([path]) => path.endsWith("value.weight"))![1]);
+      assertClose([...value.subarray(0, 98)], [1, ...new Array<number>(96).fill(1e-6), 1], 1e-9, "W_v");
+      dispose(fusion["fusion"]);
+      trained.dispose();
       model.dispose();
     })));
 
