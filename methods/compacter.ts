@@ -7,7 +7,7 @@
  *
  * A starts normal with deviation 1e-4 (`phm_init_range` in the authors' code), so adapters give nearly nothing at first though
  * no factor is zero; the gradients of s and t are as small, hence the high learning rate (3e-3). Both train the model's norms
- * as well: `compose({ adapters: compacter(), norms: only({ parameters: /.*[nN]orm.*\/ }) })`.
+ * as well: `compose({ adapters: compacter(), norms: layerNormTune() })`.
  */
 import {
   fn,

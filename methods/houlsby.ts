@@ -7,7 +7,7 @@
  * (and, post-norm, normalises). The adapter's own skip lies inside the block's. Weights start from a normal of deviation
  * 1e-3 cut off at two deviations, so the model is nearly but not exactly unchanged at first.
  *
- * The paper trains the layer norms as well: `compose({ adapters: houlsby(), norms: only({ parameters: /.*[nN]orm.*\/ }) })`.
+ * The paper trains the layer norms as well: `compose({ adapters: houlsby(), norms: layerNormTune() })`.
  * A decoder's cross-attention gets none, as in Compacter's and AdapterHub's code; `after` can say otherwise.
  */
 import {
