@@ -39,7 +39,9 @@ import { headModules } from "../models/mod.ts";
 import { fishBudget, fisherMask, type FisherMaskOptions } from "../recipes/fish_mask.ts";
 import { batchOf, type Rows } from "../train/mod.ts";
 import { UsageError } from "./arguments.ts";
-import { checkFlags, lowRankOptions, type MethodFlags, methodOf, type PlainName } from "./methods.ts";
+import { earlyStages, largestStage, STAGE_OPTIONS, type StageRun } from "./finetune_stages.ts";
+import type { MethodName } from "./method_table.ts";
+import { checkFlags, lowRankOptions, type MethodFlags, methodOf } from "./methods.ts";
 
 /** A run's model and adapter at its first step. */
 export interface Started<M extends Model> {
@@ -58,6 +60,7 @@ export interface StartData {
   readonly rows: Rows;
   readonly batchSize: number;
   readonly pad: number;
+  readonly stages: StageRun;
 }
 
 /** Prepares a run. `fresh` are modules of the head that no checkpoint has. */
@@ -98,6 +101,13 @@ export async function start<M extends Model>(
       const mask = await fisherMask(model, batchesOf(data, 1024), { ratio, ...rest });
       return plain(model, adapt(model, fishMask({ mask }), seed));
     }
+    case "diff-pruning":
+    case "lt-sft":
+    case "far": {
+      const options = chosen(model, flags, STAGE_OPTIONS[method]);
+      const adapter = await earlyStages(method, model, data.rows, options, data.stages, seed);
+      return plain(model, withHead(adapter, head, model, seed));
+    }
     default: {
       const own = methodOf({ ...flags, method }, model.spec);
       return plain(model, adapt(model, head === undefined ? own : beside(own, head), seed));
@@ -113,12 +123,24 @@ export function plannedAdapter(
 ): Adapter {
   checkFlags(flags);
   const head = headOf(flags, model, fresh);
-  const own = flags.method === "fish-mask"
-    ? plannedMask(model, chosen(model, flags, FISH) as Partial<FisherMaskOptions>)
-    : methodOf({ ...flags, method: flags.method as PlainName }, model.spec);
+  const own = plannedMethod(model, flags);
   // What looks at numbers between steps does not count.
   const { adjust: _, ...method } = head === undefined ? own : beside(own, head);
   return adapt(model, method, flags.seed);
+}
+
+function plannedMethod(model: Model, flags: MethodFlags): Method {
+  const { method } = flags;
+  switch (method) {
+    case "fish-mask":
+      return plannedMask(model, chosen(model, flags, FISH) as Partial<FisherMaskOptions>);
+    case "diff-pruning":
+    case "lt-sft":
+    case "far":
+      return largestStage(method, model, chosen(model, flags, STAGE_OPTIONS[method]));
+    default:
+      return methodOf({ ...flags, method }, model.spec);
+  }
 }
 
 /** Bytes of a changed base that lies beside the model's, with the factors that were taken out of it. */
@@ -140,7 +162,8 @@ const LORA = [
   ...["rankPattern", "alphaPattern", "bias", "branchBias"],
 ] as const;
 
-function plain<M extends Model>(model: M, adapter: Adapter): Started<M> {
+/** A run of an adapter that is ready. */
+export function plain<M extends Model>(model: M, adapter: Adapter): Started<M> {
   return {
     model,
     adapter,
@@ -174,6 +197,8 @@ function headOf({ method }: MethodFlags, model: Model, fresh: readonly string[])
     case "full":
     case "top-layers":
     case "fish-mask":
+    case "diff-pruning":
+    case "lt-sft":
       return undefined;
     case "bitfit":
     case "p-tuning-v2":
@@ -262,9 +287,11 @@ function chosen(
   if (unknown !== undefined) {
     throw new UsageError(`${method} has no option "${unknown}": there are ${known.join(", ")}`);
   }
-  const own: JsonOptions = method === "fish-mask" ? {} : lowRankOptions(flags, model.spec);
+  const own: JsonOptions = !LOW_RANK.includes(method) ? {} : lowRankOptions(flags, model.spec);
   return optionsFromJson({ ...own, ...options });
 }
+
+const LOW_RANK: readonly MethodName[] = ["pissa", "olora", "loftq", "eva"];
 
 /** The first rows in batches. */
 function batchesOf({ rows, batchSize, pad }: StartData, most: number): readonly Batch[] {

@@ -4,8 +4,10 @@ import {
   type Adapter,
   bytesOf,
   count,
+  fold,
   graft,
   keep,
+  key,
   memory,
   merge,
   type Model,
@@ -22,11 +24,13 @@ import type { Task } from "../models/mod.ts";
 import { openTrainingState, saveParams, saveTrainingState, type StateRecord } from "../io/training_state.ts";
 import { AT_START, type Outcome, type Standing, supervise } from "../recipes/supervised.ts";
 import {
+  countSteps,
   createMetricsLog,
   type MetricsLog,
   paged,
   resident,
   resumeMetricsLog,
+  type Rows,
   startTraining,
   type Training,
   type TrainOptions,
@@ -35,7 +39,9 @@ import { Exit } from "./arguments.ts";
 import { type Data, openData, rowLength } from "./data.ts";
 import { type Evaluation, evaluator, padOf, showEvaluation } from "./finetune_evaluation.ts";
 import { baseOf, heldOutShare, planOf } from "./finetune_plan.ts";
-import { disposeNew, start, type Started } from "./finetune_prepare.ts";
+import { disposeNew, type Started } from "./finetune_prepare.ts";
+import { isStaged, type StageRun } from "./finetune_stages.ts";
+import { startIn } from "./finetune_start.ts";
 import {
   batchingOf,
   type FinetuneFlags,
@@ -52,14 +58,13 @@ import { type Interrupt, interruptible } from "./interrupt.ts";
 import { localSource, modelSource, openModel } from "./load.ts";
 import { checkFlags } from "./methods.ts";
 import { note, print, printJson, showBytes, showCount, showSeconds } from "./output.ts";
-import { progress } from "./progress.ts";
+import { type Progress, progress } from "./progress.ts";
 
 /** Flags of a run that may begin. */
 export type RunFlags = FinetuneFlags & { readonly data: string; readonly output: string };
 
 /** Runs, and says how it went. */
 export async function runFinetune(flags: RunFlags): Promise<void> {
-  using interrupt = interruptible();
   const folder = openRunFolder(flags.output, modeOf(flags));
   checkFlags(flags);
   const named = modelSource(flags);
@@ -94,14 +99,16 @@ export async function runFinetune(flags: RunFlags): Promise<void> {
       options: fingerprint(flags, maxLength),
     };
     const loaded = memory(opened.backend).peak;
-    const started = await start(model, flags, {
-      rows: data.train,
-      batchSize: flags.batchSize,
-      pad: padOf(tokenizer),
-    }, fresh);
+    const pad = padOf(tokenizer);
+    const stages = stagesOf(flags, data.train, maxLength, pad);
+    const seen = { rows: data.train, batchSize: flags.batchSize, pad, stages };
+    // Until here Ctrl-C ends the program at once.
+    resetPeak();
+    const started = await startIn({ model, flags, data: seen, fresh, folder, record });
+    using interrupt = interruptible();
     const preparing = memory(opened.backend).peak;
     resetPeak();
-    const result = await train({
+    const trained = await train({
       flags,
       folder,
       model,
@@ -113,6 +120,9 @@ export async function runFinetune(flags: RunFlags): Promise<void> {
       interrupt,
       maxLength,
     });
+    // What stages took is part of the run.
+    const peak = isStaged(flags.method) ? Math.max(preparing, trained.peak) : trained.peak;
+    const result = { ...trained, peak };
     const peakElsewhere = Math.max(loaded, preparing, memory(opened.backend).peak);
     report(flags, { ...result, planned: plan.total, peakElsewhere });
     if (result.outcome === "interrupted") throw new Exit(130);
@@ -249,30 +259,8 @@ async function begin(
 > {
   const { flags, folder, data, maxLength, started } = run;
   const { model, adapter } = started;
-  const gradients = passesOf(flags);
   let total = 0;
-  const options: TrainOptions = {
-    learningRate: rateOf(flags),
-    schedule: (step) => scheduleOf(flags, total)(step),
-    moments: (params) =>
-      optimizerName(flags) === "paged"
-        ? paged(
-          optimizerOf(flags),
-          params,
-          flags.pagedBudget === undefined ? {} : { hostBudget: flags.pagedBudget },
-        )
-        : resident(optimizerOf(flags), params),
-    batching: batchingOf(flags, maxLength),
-    accumulate: flags.accumulate,
-    epochs: flags.epochs,
-    ...flags.maxSteps !== undefined && { maxSteps: flags.maxSteps },
-    clip: flags.clip,
-    labelSmoothing: flags.labelSmoothing,
-    checkpointBlocks: flags.checkpointBlocks ?? false,
-    seed: flags.seed,
-    pad: padOf(model.tokenizer),
-    ...gradients !== undefined && { gradients },
-  };
+  const options = trainOptionsOf(flags, maxLength, padOf(model.tokenizer), () => total);
   try {
     if (!folder.continues) {
       const training = await startTraining(model, adapter, data.train, options);
@@ -301,6 +289,66 @@ async function begin(
   } finally {
     started.release();
   }
+}
+
+/** @param total Steps of the run, when they are known. */
+function trainOptionsOf(
+  flags: RunFlags,
+  maxLength: number,
+  pad: number,
+  total: () => number,
+): TrainOptions {
+  const gradients = passesOf(flags);
+  return {
+    learningRate: rateOf(flags),
+    schedule: (step) => scheduleOf(flags, total())(step),
+    moments: (params) =>
+      optimizerName(flags) === "paged"
+        ? paged(
+          optimizerOf(flags),
+          params,
+          flags.pagedBudget === undefined ? {} : { hostBudget: flags.pagedBudget },
+        )
+        : resident(optimizerOf(flags), params),
+    batching: batchingOf(flags, maxLength),
+    accumulate: flags.accumulate,
+    epochs: flags.epochs,
+    ...flags.maxSteps !== undefined && { maxSteps: flags.maxSteps },
+    clip: flags.clip,
+    labelSmoothing: flags.labelSmoothing,
+    checkpointBlocks: flags.checkpointBlocks ?? false,
+    seed: flags.seed,
+    pad,
+    ...gradients !== undefined && { gradients },
+  };
+}
+
+/** Stages train as the run does, each with a schedule of its own. */
+function stagesOf(flags: RunFlags, rows: Rows, maxLength: number, pad: number): StageRun {
+  const order = {
+    batching: batchingOf(flags, maxLength),
+    accumulate: flags.accumulate,
+    key: fold(key(flags.seed), "order"),
+  };
+  const steps = Math.min(flags.maxSteps ?? Infinity, countSteps(rows, order, flags.epochs));
+  return {
+    steps,
+    options: (steps) => {
+      let shown: Progress | undefined;
+      let before = performance.now();
+      return {
+        ...trainOptionsOf(flags, maxLength, pad, () => steps),
+        maxSteps: steps,
+        stepped: ({ step, loss, tokens }) => {
+          shown ??= progress(steps, 0);
+          const now = performance.now();
+          shown.step({ step, loss, tokensPerSecond: tokens * 1000 / (now - before) });
+          before = now;
+          if (step === steps) shown.stop();
+        },
+      };
+    },
+  };
 }
 
 /** @throws {RangeError} when a run would go on with other data, another base or other options; names the first. */

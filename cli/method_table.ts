@@ -57,6 +57,9 @@ export type MethodName =
   | "trainable-tokens"
   | "only"
   | "fish-mask"
+  | "diff-pruning"
+  | "lt-sft"
+  | "far"
   | "houlsby"
   | "pfeiffer"
   | "parallel"
@@ -107,6 +110,9 @@ export const METHOD_TABLE: Readonly<Record<MethodName, MethodRow>> = {
   "trainable-tokens": row(1e-3),
   "only": row(5e-5, "targets"),
   "fish-mask": row(1e-4),
+  "diff-pruning": row(5e-5),
+  "lt-sft": row(5e-5),
+  "far": row(1e-4),
   "houlsby": row(5e-4, "bottleneck"),
   "pfeiffer": row(5e-4, "bottleneck"),
   "parallel": row(5e-4, "bottleneck", "dropout"),

@@ -5,6 +5,7 @@ import { namedMethod } from "../io/named_method.ts";
 import type { JsonOptions } from "../io/option_codec.ts";
 import { compacterPlusPlus, fullFineTune, mam, pTuningV2, unipelt } from "../methods/mod.ts";
 import { UsageError } from "./arguments.ts";
+import type { StagedName } from "./finetune_stages.ts";
 import { METHOD_TABLE, type MethodFlag, type MethodName, type MethodOptionFlags } from "./method_table.ts";
 import { phmSizes, reductionOf, sideReduction, smallestInput, smallestMatrix } from "./method_sizes.ts";
 
@@ -16,7 +17,7 @@ export interface MethodFlags extends MethodOptionFlags {
 }
 
 /** Methods of plain options. The others look at data or weights first, see `finetune_prepare.ts`. */
-export type PlainName = Exclude<MethodName, "fish-mask">;
+export type PlainName = Exclude<MethodName, "fish-mask" | StagedName>;
 
 /**
  * The method that flags describe, for a model's sizes. Of `pissa`, `olora`, `loftq` and `eva` it is the LoRA that trains.
