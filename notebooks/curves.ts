@@ -1,6 +1,6 @@
 /** Loss curves, live: every run so far as a line, the present one growing. */
 import { bar, type Live, live } from "./live.ts";
-import { COLOURS, endLabels, picture, Plot } from "./plot.ts";
+import { COLOURS, picture, Plot } from "./plot.ts";
 import { type Shown, stacked } from "./shown.ts";
 import type { Point } from "./tune.ts";
 
@@ -19,7 +19,9 @@ export function lossPlot(curves: readonly Curve[], steps: number): Shown {
     })
   );
   const names = curves.map(({ name }) => name);
-  const line = { x: "step", y: "loss", z: "name" } as const;
+  const line = { x: "step", y: "loss" } as const;
+  const losses = rows.map(({ loss }) => loss);
+  const apart = 0.05 * (Math.max(...losses, 1) - Math.min(...losses, 1));
   return picture(`Training loss over ${steps} steps: ${names.join(", ")}`, {
     marginRight: 130,
     grid: true,
@@ -27,9 +29,39 @@ export function lossPlot(curves: readonly Curve[], steps: number): Shown {
     y: { label: "training loss (mean of five steps)", nice: true },
     color: { domain: names, range: COLOURS.slice(0, names.length) },
     marks: [
-      Plot.line(rows, { ...line, stroke: "name", strokeWidth: 2 }),
-      endLabels(rows, { ...line, fill: "name" }),
+      // Every other line has gaps, so that one which lies on another hides nothing.
+      ...names.map((name, i) =>
+        Plot.line(rows.filter((row) => row.name === name), {
+          ...line,
+          stroke: "name",
+          strokeWidth: 2,
+          ...i > 0 && i % 2 === 0 && { strokeDasharray: "7 5" },
+        })
+      ),
+      Plot.text(spread(lastOf(rows), apart), {
+        ...line,
+        ...{ text: "name", fill: "name", textAnchor: "start", dx: 6 },
+      }),
     ],
+  });
+}
+
+interface Row {
+  readonly name: string;
+  readonly step: number;
+  readonly loss: number;
+}
+
+const lastOf = (
+  rows: readonly Row[],
+): readonly Row[] => [...new Map(rows.map((row) => [row.name, row])).values()];
+
+/** Names of lines that end close together are moved apart, in the order of their ends. */
+export function spread(ends: readonly Row[], apart: number): readonly Row[] {
+  let above = -Infinity;
+  return [...ends].sort((a, b) => a.loss - b.loss).map((row) => {
+    above = Math.max(row.loss, above + apart);
+    return { ...row, loss: above };
   });
 }
 

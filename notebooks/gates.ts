@@ -16,7 +16,7 @@ import {
   type Tensor,
   type Tree,
 } from "../core/mod.ts";
-import { mean, sigmoid, zeros } from "../ops/mod.ts";
+import { add, mean, sigmoid, zeros } from "../ops/mod.ts";
 import { COLOURS, endLabels, picture, Plot } from "./plot.ts";
 import type { Shown } from "./shown.ts";
 
@@ -30,13 +30,14 @@ export interface Reading {
   readonly step: number;
 }
 
-/** A gate that does not look: σ(b), one number a place, [1, 1, 1]. What each part is worth, whatever the text. */
+/** A gate that does not look: σ(b), one number a place, the same for every text [b, 1, 1]. What each part is worth, whatever the text. */
 export function constantGate(): Gate {
   return {
     name: "constantGate",
     config: {},
     init: (_, __, backend) => ({ bias: zeros([1, 1, 1], backend) }),
-    value: (params) => sigmoid(params.bias as Tensor),
+    value: (params, x) =>
+      add(zeros([x.shape.length === 2 ? 1 : x.shape[0]!, 1, 1], x.backend), sigmoid(params.bias as Tensor)),
   };
 }
 
@@ -97,10 +98,11 @@ export function gatesOverSteps(readings: readonly Reading[]): Shown {
     width: 860,
     height: 300,
     marginRight: 24,
+    marginBottom: 40,
     grid: true,
     fx: { label: null },
-    x: { label: "step", ticks: 4, inset: 4 },
-    y: { label: "gate", nice: true },
+    x: { label: "step", labelAnchor: "center", ticks: 4, inset: 4 },
+    y: { label: "gate", labelAnchor: "center", nice: true },
     color: { domain: layers, range: COLOURS.slice(0, layers.length) },
     marks: [
       Plot.frame({ stroke: "#ddd" }),
@@ -126,10 +128,17 @@ export function gatesByLayer(readings: readonly Reading[]): Shown {
   return picture("The gates of each part by layer, from the start of training to its end", {
     width: 860,
     height: 260,
+    marginBottom: 40,
     grid: true,
     fx: { label: null },
-    x: { label: "layer", ticks: [...new Set(ends.map(({ layer }) => layer))], tickFormat: "d", inset: 12 },
-    y: { label: "gate: start → end", nice: true },
+    x: {
+      label: "layer",
+      ticks: [...new Set(ends.map(({ layer }) => layer))],
+      tickFormat: "d",
+      inset: 12,
+      labelAnchor: "center",
+    },
+    y: { label: "gate: start → end", labelAnchor: "center", nice: true },
     marks: [
       Plot.frame({ stroke: "#ddd" }),
       Plot.ruleX(ends, { ...place, y1: "from", y2: "value", stroke: "#999" }),

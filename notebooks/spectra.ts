@@ -79,7 +79,7 @@ export function magnitudeAndDirection(
     }
     const [a, b] = [Math.sqrt(old), Math.sqrt(now)];
     magnitude += Math.abs(b - a) / base.rows;
-    direction += (1 - both / (a * b)) / base.rows;
+    direction += Math.max(0, 1 - both / (a * b)) / base.rows; // rounding may pass 1
   }
   return { magnitude, direction };
 }

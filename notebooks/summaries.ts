@@ -40,7 +40,7 @@ export interface Outcome extends Curve {
   readonly base: number;
   /** Bytes of the frozen model. */
   readonly weights: number;
-  /** Most bytes that lived at once while training. */
+  /** Most bytes that lived at once while training, the frozen model included. */
   readonly peak: number;
   readonly seconds: number;
   readonly before: Quality;
@@ -64,7 +64,7 @@ export async function contest(
     const { trainable, base } = count(model, run.adapter);
     outcomes.push({
       ...{ name, points: run.points, trainable, base, weights: weightBytes(model) },
-      ...{ peak: run.peak, seconds: run.seconds, before, after },
+      ...{ peak: weightBytes(model) + run.peak, seconds: run.seconds, before, after },
     });
     dispose(run.adapter.params);
     if (model !== shop.model) model.dispose();

@@ -29,15 +29,16 @@ export interface Tuned {
   readonly adapter: Adapter;
   readonly points: readonly Point[];
   readonly seconds: number;
-  /** Most bytes that lived at once. */
+  /** Most bytes that lived at once beside what lived before: not the model. */
   readonly peak: number;
 }
 
 /** Trains a method from its start: AdamW, clipping at 1, a tenth of the steps to warm up, then a cosine to 0. */
 export async function tune(shop: Workshop, method: Method, options: TuneOptions): Promise<Tuned> {
   const { steps, rate, batchSize = 8, seed = 0, model = shop.model, stepped } = options;
-  const start = adapt(model, method, seed);
   resetPeak();
+  const { live } = memory(shop.backend);
+  const start = adapt(model, method, seed);
   const began = performance.now();
   const run = await startTraining(model, start, shop.train, {
     learningRate: rate,
@@ -57,5 +58,5 @@ export async function tune(shop: Workshop, method: Method, options: TuneOptions)
   }
   dispose(start.params);
   const seconds = (performance.now() - began) / 1000;
-  return { adapter: run.adapter(), points, seconds, peak: memory(shop.backend).peak };
+  return { adapter: run.adapter(), points, seconds, peak: memory(shop.backend).peak - live };
 }

@@ -10,12 +10,12 @@ export interface Spectrum {
   readonly values: readonly number[];
 }
 
-/** Singular values on a logarithmic scale, a panel a method and a line a layer. Below a millionth of the largest: zero. */
+/** Singular values on a logarithmic scale, a panel a method and a line a layer. What is below a thousandth of the largest is left out. */
 export function spectrumPlot(spectra: readonly Spectrum[], title: string): Shown {
   const top = Math.max(...spectra.flatMap(({ values }) => values));
   const rows = spectra.flatMap(({ method, layer, values }) =>
     values.flatMap((value, i) =>
-      value > 1e-5 * top ? [{ method, layer, series: `${method} ${layer}`, index: i + 1, value }] : []
+      value > 1e-3 * top ? [{ method, layer, series: `${method} ${layer}`, index: i + 1, value }] : []
     )
   );
   const layers = [...new Set(rows.map(({ layer }) => layer))];
@@ -28,10 +28,18 @@ export function spectrumPlot(spectra: readonly Spectrum[], title: string): Shown
   }));
   return picture(title, {
     width: 860,
+    marginLeft: 70,
     marginRight: 16,
+    marginBottom: 40,
     fx: { domain: [...new Set(spectra.map(({ method }) => method))], label: null },
-    x: { label: "singular value number", type: "log", ticks: [1, 3, 10, 30, 100], tickFormat: "d" },
-    y: { label: title, type: "log", grid: true, tickFormat: "~g" },
+    x: {
+      label: "number of the singular value",
+      labelAnchor: "center",
+      type: "log",
+      ticks: [1, 3, 10, 30, 100],
+      tickFormat: "d",
+    },
+    y: { label: title, labelAnchor: "center", type: "log", grid: true, ticks: 4, tickFormat: "~g" },
     color: { domain: layers, range: COLOURS.slice(0, layers.length) },
     marks: [
       Plot.frame({ stroke: "#ddd" }),
@@ -68,11 +76,13 @@ export function movedPlot(moved: readonly Moved[]): Shown {
   return picture("Change of magnitude against change of direction, by method and layer", {
     width: 860,
     height: 320,
+    marginLeft: 70,
     marginRight: 24,
+    marginBottom: 40,
     grid: true,
     fx: { domain: methods, label: null },
-    x: { label: "ΔD: 1 − cosine, mean over rows", ticks: 4, nice: true },
-    y: { label: "ΔM: change of a row's norm", nice: true },
+    x: { label: "ΔD: 1 − cosine, mean over rows", labelAnchor: "center", ticks: 3, tickFormat: "~g" },
+    y: { label: "ΔM: change of a row's norm, mean", labelAnchor: "center", tickFormat: "~g" },
     color: { domain: layers, range: COLOURS.slice(0, layers.length) },
     marks: [
       Plot.frame({ stroke: "#ddd" }),

@@ -1,0 +1,157 @@
+/** The notebooks as they are committed: they ran, and what they import is there. `deno task notebooks` runs them anew. */
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { escaped, shown, stacked } from "../notebooks/shown.ts";
+import { picture, Plot } from "../notebooks/plot.ts";
+import { sortable } from "../notebooks/table.ts";
+import { constantGate, watched } from "../notebooks/gates.ts";
+import { lowRankShares, magnitudeAndDirection } from "../notebooks/spectra.ts";
+import { spread } from "../notebooks/curves.ts";
+import { shortRate } from "../notebooks/trials.ts";
+import { show } from "../notebooks/show.ts";
+import { key, read, reference, tensor } from "../mod.ts";
+
+const folder = fileURLToPath(new URL("../notebooks/", import.meta.url));
+const names = [
+  "customer_service_summaries",
+  "methods_table",
+  "unipelt_from_parts",
+  "what_an_adapter_did",
+];
+
+interface Cell {
+  readonly cell_type: "code" | "markdown";
+  readonly source: readonly string[] | string;
+  readonly execution_count?: number | null;
+  readonly outputs?: readonly {
+    readonly output_type: string;
+    readonly data?: Readonly<Record<string, unknown>>;
+  }[];
+}
+
+const cellsOf = (name: string): readonly Cell[] =>
+  JSON.parse(Deno.readTextFileSync(`${folder}${name}.ipynb`)).cells;
+
+const codeOf = (name: string): readonly Cell[] => cellsOf(name).filter((cell) => cell.cell_type === "code");
+
+const sourceOf = ({ source }: Cell): string => typeof source === "string" ? source : source.join("");
+
+Deno.test("the folder holds the notebooks that are tested", () => {
+  const found = [...Deno.readDirSync(folder)].map((e) => e.name).filter((n) => n.endsWith(".ipynb")).sort();
+  assert.deepEqual(found, names.map((name) => `${name}.ipynb`));
+});
+
+for (const name of names) {
+  Deno.test(`${name} ran from its first cell to its last without an error`, () => {
+    const cells = codeOf(name);
+    assert.ok(cells.length > 3);
+    assert.deepEqual(cells.map((cell) => cell.execution_count), cells.map((_, i) => i + 1));
+    const outputs = cells.flatMap((cell) => cell.outputs ?? []);
+    assert.deepEqual(outputs.filter((output) => output.output_type === "error"), []);
+    assert.ok(outputs.some(({ data }) => data !== undefined && "text/html" in data));
+    const pictures = outputs.map(({ data }) => [data?.["image/svg+xml"], data?.["text/html"]].flat().join(""))
+      .filter((media) => media.includes("<svg"));
+    assert.ok(pictures.length > 0, "no plot was drawn");
+  });
+
+  Deno.test(`${name} says nothing of the machine it ran on`, () => {
+    const text = Deno.readTextFileSync(`${folder}${name}.ipynb`);
+    for (const trace of ["file:///", "/home/", "/root/", "/tmp/", Deno.cwd()]) {
+      assert.ok(!text.includes(trace), `${name} holds ${trace}`);
+    }
+  });
+}
+
+Deno.test("the cells of every notebook pass the type checker", async () => {
+  const files: string[] = [];
+  try {
+    for (const name of names) {
+      const file = await Deno.makeTempFile({ dir: folder, prefix: `.${name}-`, suffix: ".ts" });
+      files.push(file);
+      await Deno.writeTextFile(file, codeOf(name).map((cell) => asModule(sourceOf(cell))).join("\n"));
+    }
+    const { code, stderr } = await new Deno.Command(Deno.execPath(), { args: ["check", "--quiet", ...files] })
+      .output();
+    assert.equal(code, 0, new TextDecoder().decode(stderr));
+  } finally {
+    for (const file of files) await Deno.remove(file);
+  }
+});
+
+/** Cells may hold `await` and imports anywhere; only the last expression needs a name to stand alone. */
+const asModule = (source: string): string => `${source}\n;`;
+
+Deno.test("shown() displays its media to the kernel", () => {
+  const view = stacked(shown({ "text/html": "<b>1</b>", "text/plain": "1" }), shown({ "text/plain": "2" }));
+  const display = (view as unknown as Record<symbol, () => unknown>)[Symbol.for("Jupyter.display")]!;
+  assert.deepEqual(display(), { "text/html": "<b>1</b>\n", "text/plain": "1\n\n2" });
+  assert.equal(escaped('<a href="x">&'), "&lt;a href=&quot;x&quot;&gt;&amp;");
+});
+
+Deno.test("picture() is one SVG that stands alone", () => {
+  const svg = picture("a line", { marks: [Plot.lineY([1, 3, 2])] }).media["image/svg+xml"]!;
+  assert.match(svg, /^<svg[^>]* xmlns="http:\/\/www\.w3\.org\/2000\/svg"/);
+  assert.equal(svg.match(/<svg/g)!.length, 1);
+  assert.match(svg, /aria-label="a line"/);
+});
+
+Deno.test("sortable() gives numbers for sorting and texts for showing", () => {
+  const { media } = sortable([{ n: 1500 }, { n: 20 }], [
+    { title: "name", text: ({ n }) => `<${n}>` },
+    { title: "n", text: ({ n }) => `${n / 1000} k`, value: ({ n }) => n },
+  ]);
+  assert.match(media["text/html"]!, /data-value="1500">1.5 k</);
+  assert.match(media["text/html"]!, /&lt;20&gt;/);
+  assert.equal(media["text/plain"], "name         n\n<1500>   1.5 k\n<20>    0.02 k");
+});
+
+Deno.test("show() groups leaves whose paths differ in numbers alone", () => {
+  const backend = reference();
+  const leaf = () => tensor([[1, 2]], { backend });
+  const text = show({ layers: { "0": { a: leaf() }, "1": { a: leaf() } }, head: leaf() })
+    .media["text/plain"]!;
+  assert.match(text, /^3 tensors, 6 numbers, 24 B/);
+  assert.match(text, /layers\.\{0…1\}\.a +\[1, 2\] +f32 +2 +4/);
+});
+
+Deno.test("watched() leaves a gate's value and tells it", async () => {
+  const backend = reference();
+  const seen: number[] = [];
+  const gate = watched(constantGate(), () => seen.push(1));
+  const texts = tensor([[[1, 2]], [[3, 4]]], { backend });
+  const value = gate.value(gate.init(2, key(0), backend), texts);
+  assert.deepEqual(value.shape, [2, 1, 1]);
+  assert.deepEqual([...await read(value)], [0.5, 0.5]);
+  assert.deepEqual(seen, [1]);
+});
+
+Deno.test("magnitudeAndDirection() tells growth from turning", () => {
+  const matrix = (values: readonly number[]) => ({ rows: 1, columns: 2, values: Float32Array.from(values) });
+  // Twice as long; and turned by a right angle at the same length.
+  assert.deepEqual(magnitudeAndDirection({ base: matrix([3, 4]), delta: matrix([3, 4]) }), {
+    magnitude: 5,
+    direction: 0,
+  });
+  assert.deepEqual(magnitudeAndDirection({ base: matrix([1, 0]), delta: matrix([-1, 1]) }), {
+    magnitude: 0,
+    direction: 1,
+  });
+});
+
+Deno.test("lowRankShares() are shares of the squared singular values", () => {
+  const shares = lowRankShares({ rows: 2, columns: 3, values: new Float32Array(6) }, [2, 1]);
+  assert.deepEqual(shares, [{ numbers: 5, share: 0.8 }, { numbers: 10, share: 1 }]);
+});
+
+Deno.test("shortRate() is ten times a method's own rate", () => {
+  assert.equal(shortRate("lora"), 5e-3);
+  assert.equal(shortRate("promptTuning"), 0.05); // 0.3 would be ten times
+  assert.equal(shortRate("layerNormTune"), 1e-2);
+  assert.equal(shortRate("fullFineTune"), 1e-3);
+});
+
+Deno.test("spread() moves names that would lie on each other apart, and no others", () => {
+  const end = (name: string, loss: number) => ({ name, step: 9, loss });
+  const moved = spread([end("b", 1.1), end("a", 1), end("c", 3)], 0.5);
+  assert.deepEqual(moved, [end("a", 1), end("b", 1.5), end("c", 3)]);
+});
