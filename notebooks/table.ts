@@ -13,9 +13,10 @@ export interface Column<T> {
 
 /** Sorts the table around the heading that was clicked: falling first, then rising. Numbers stand in `data-value`. */
 const SORT = [
-  "const h=this,t=h.closest('table'),b=t.tBodies[0],i=h.cellIndex,d=h.dataset.up=h.dataset.up==='1'?'0':'1'",
-  "const v=r=>r.cells[i].dataset.value??r.cells[i].textContent,n=x=>Number.isNaN(+x)?x:+x",
-  "[...b.rows].sort((p,q)=>{const[x,y]=[n(v(p)),n(v(q))];return(x<y?1:x>y?-1:0)*(d==='1'?1:-1)}).forEach(r=>b.append(r))",
+  "const h=this,b=h.closest('table').querySelector('tbody'),i=[...h.parentNode.children].indexOf(h)",
+  "const up=h.dataset.up=h.dataset.up==='0'?'1':'0',v=r=>r.children[i].dataset.value??r.children[i].textContent",
+  "const n=x=>Number.isNaN(+x)?x:+x,s=up==='1'?-1:1",
+  "[...b.children].sort((p,q)=>{const[x,y]=[n(v(p)),n(v(q))];return x<y?s:x>y?-s:0}).forEach(r=>b.append(r))",
 ].join(";");
 
 /** Rows in columns; the first column is a name, the others stand to the right. A click on a heading sorts. */

@@ -1,6 +1,7 @@
 /** The notebooks as they are committed: they ran, and what they import is there. `deno task notebooks` runs them anew. */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
+import { parseHTML } from "npm:linkedom@^0.18";
 import { escaped, shown, stacked } from "../notebooks/shown.ts";
 import { picture, Plot } from "../notebooks/plot.ts";
 import { sortable } from "../notebooks/table.ts";
@@ -104,6 +105,34 @@ Deno.test("sortable() gives numbers for sorting and texts for showing", () => {
   assert.match(media["text/html"]!, /&lt;20&gt;/);
   assert.equal(media["text/plain"], "name         n\n<1500>   1.5 k\n<20>    0.02 k");
 });
+
+Deno.test("sortable() sorts around the heading that is clicked: falling, then rising", () => {
+  const { media } = sortable([3, 20, 1].map((n) => ({ n })), [
+    { title: "name", text: ({ n }) => `row ${n}` },
+    { title: "n", text: ({ n }) => String(n), value: ({ n }) => n },
+  ]);
+  const { document } = parseHTML(`<html><body>${media["text/html"]}</body></html>`) as unknown as Page;
+  const clicked = (i: number): string => {
+    const heading = document.querySelectorAll("th")[i]!;
+    new Function(heading.getAttribute("onclick")!).call(heading);
+    return [...document.querySelectorAll("tbody tr")].map((row) => row.children[1]!.textContent).join(" ");
+  };
+  assert.equal(clicked(1), "20 3 1");
+  assert.equal(clicked(1), "1 3 20");
+  assert.equal(clicked(0), "3 20 1"); // names fall: "row 3", "row 20", "row 1"
+});
+
+interface Page {
+  readonly document: {
+    querySelectorAll(selector: string): Iterable<PageElement> & { readonly [i: number]: PageElement };
+  };
+}
+
+interface PageElement {
+  readonly children: { readonly [i: number]: PageElement };
+  readonly textContent: string;
+  getAttribute(name: string): string | null;
+}
 
 Deno.test("show() groups leaves whose paths differ in numbers alone", () => {
   const backend = reference();
