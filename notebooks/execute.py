@@ -9,7 +9,7 @@ import time
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 source, target, kernel = sys.argv[1:]
 notebook = nbformat.read(source, as_version=4)
@@ -20,7 +20,7 @@ for cell in notebook.cells:
 
 client = NotebookClient(
     notebook,
-    timeout=600,
+    timeout=1800,  # of a cell: generous, since a shared machine may be slow
     kernel_name=kernel,
     record_timing=False,
     resources={"metadata": {"path": os.path.dirname(os.path.abspath(source))}},
@@ -28,7 +28,7 @@ client = NotebookClient(
 began = time.monotonic()
 try:
     client.execute()
-except CellExecutionError as error:
+except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
     print(error, file=sys.stderr)
     sys.exit(1)
 
