@@ -1,19 +1,5 @@
 /** `graft finetune`: a run from its first step, or from a checkpoint, to the folder with the result. */
-import { createHash } from "node:crypto";
-import {
-  type Adapter,
-  bytesOf,
-  count,
-  fold,
-  graft,
-  keep,
-  key,
-  memory,
-  merge,
-  type Model,
-  resetPeak,
-  weightLeaves,
-} from "../core/mod.ts";
+import { type Adapter, count, graft, keep, memory, merge, type Model, resetPeak } from "../core/mod.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import { openRunFolder, type RunFolder, type RunMode } from "../io/run_folder.ts";
 import { checkpointShapes } from "../io/model_shapes.ts";
@@ -22,43 +8,31 @@ import { saveModel } from "../io/save_model.ts";
 import { saveTask } from "../io/task_file.ts";
 import type { Task } from "../models/mod.ts";
 import { openTrainingState, saveParams, saveTrainingState, type StateRecord } from "../io/training_state.ts";
-import { AT_START, type Outcome, type Standing, supervise } from "../recipes/supervised.ts";
+import { AT_START, type Standing, supervise } from "../recipes/supervised.ts";
 import {
-  countSteps,
   createMetricsLog,
   type MetricsLog,
-  paged,
-  resident,
   resumeMetricsLog,
-  type Rows,
   startTraining,
   type Training,
-  type TrainOptions,
 } from "../train/mod.ts";
 import { Exit } from "./arguments.ts";
 import { type Data, openData, rowLength } from "./data.ts";
 import { type Evaluation, evaluator, padOf, showEvaluation } from "./finetune_evaluation.ts";
+import { baseHash, checkSameRun } from "./finetune_identity.ts";
+import { report, type Result } from "./finetune_report.ts";
+import { stagesOf, trainOptionsOf } from "./finetune_options.ts";
 import { baseOf, heldOutShare, planOf } from "./finetune_plan.ts";
 import { disposeNew, type Started } from "./finetune_prepare.ts";
-import { isStaged, type StageRun } from "./finetune_stages.ts";
+import { isStaged } from "./finetune_stages.ts";
 import { startIn } from "./finetune_start.ts";
-import {
-  batchingOf,
-  type FinetuneFlags,
-  fingerprint,
-  optimizerName,
-  optimizerOf,
-  passesOf,
-  rateOf,
-  scheduleOf,
-  stoppingOf,
-} from "./finetune_settings.ts";
+import { type FinetuneFlags, fingerprint, stoppingOf } from "./finetune_settings.ts";
 import { taskFor } from "./finetune_task.ts";
 import { type Interrupt, interruptible } from "./interrupt.ts";
 import { localSource, modelSource, openModel } from "./load.ts";
 import { checkFlags } from "./methods.ts";
-import { note, print, printJson, showBytes, showCount, showSeconds } from "./output.ts";
-import { type Progress, progress } from "./progress.ts";
+import { note, showBytes, showCount } from "./output.ts";
+import { progress } from "./progress.ts";
 
 /** Flags of a run that may begin. */
 export type RunFlags = FinetuneFlags & { readonly data: string; readonly output: string };
@@ -143,22 +117,6 @@ interface Run {
   readonly record: StateRecord;
   readonly interrupt: Interrupt;
   readonly maxLength: number;
-}
-
-interface Result {
-  readonly outcome: Outcome;
-  readonly steps: number;
-  readonly totalSteps: number;
-  readonly trainable: number;
-  readonly base: number;
-  readonly firstLoss: number | undefined;
-  readonly lastLoss: number | undefined;
-  readonly evaluations: readonly (Evaluation & { readonly step: number })[];
-  readonly best: { readonly step: number; readonly value: number } | undefined;
-  readonly seconds: number;
-  readonly tokens: number;
-  /** Most bytes that lived at once from the first step to the last. */
-  readonly peak: number;
 }
 
 async function train(run: Run): Promise<Result> {
@@ -291,90 +249,6 @@ async function begin(
   }
 }
 
-/** @param total Steps of the run, when they are known. */
-function trainOptionsOf(
-  flags: RunFlags,
-  maxLength: number,
-  pad: number,
-  total: () => number,
-): TrainOptions {
-  const gradients = passesOf(flags);
-  return {
-    learningRate: rateOf(flags),
-    schedule: (step) => scheduleOf(flags, total())(step),
-    moments: (params) =>
-      optimizerName(flags) === "paged"
-        ? paged(
-          optimizerOf(flags),
-          params,
-          flags.pagedBudget === undefined ? {} : { hostBudget: flags.pagedBudget },
-        )
-        : resident(optimizerOf(flags), params),
-    batching: batchingOf(flags, maxLength),
-    accumulate: flags.accumulate,
-    epochs: flags.epochs,
-    ...flags.maxSteps !== undefined && { maxSteps: flags.maxSteps },
-    clip: flags.clip,
-    labelSmoothing: flags.labelSmoothing,
-    checkpointBlocks: flags.checkpointBlocks ?? false,
-    seed: flags.seed,
-    pad,
-    ...gradients !== undefined && { gradients },
-  };
-}
-
-/** Stages train as the run does, each with a schedule of its own. */
-function stagesOf(flags: RunFlags, rows: Rows, maxLength: number, pad: number): StageRun {
-  const order = {
-    batching: batchingOf(flags, maxLength),
-    accumulate: flags.accumulate,
-    key: fold(key(flags.seed), "order"),
-  };
-  const steps = Math.min(flags.maxSteps ?? Infinity, countSteps(rows, order, flags.epochs));
-  return {
-    steps,
-    options: (steps) => {
-      let shown: Progress | undefined;
-      let before = performance.now();
-      return {
-        ...trainOptionsOf(flags, maxLength, pad, () => steps),
-        maxSteps: steps,
-        stepped: ({ step, loss, tokens }) => {
-          shown ??= progress(steps, 0);
-          const now = performance.now();
-          shown.step({ step, loss, tokensPerSecond: tokens * 1000 / (now - before) });
-          before = now;
-          if (step === steps) shown.stop();
-        },
-      };
-    },
-  };
-}
-
-/** @throws {RangeError} when a run would go on with other data, another base or other options; names the first. */
-function checkSameRun(folder: RunFolder, then: StateRecord, now: StateRecord): void {
-  const optionsOf = (record: StateRecord) => (record["options"] ?? {}) as StateRecord;
-  const [old, current] = [optionsOf(then), optionsOf(now)];
-  for (const name of new Set([...Object.keys(old), ...Object.keys(current)])) {
-    const [was, is] = [JSON.stringify(old[name] ?? null), JSON.stringify(current[name] ?? null)];
-    if (was !== is) {
-      throw new RangeError(
-        `Cannot resume ${folder.path}: --${name} was ${was} and is ${is} now; give the options that it began with`,
-      );
-    }
-  }
-  const what = {
-    base: "the model has other weights",
-    data: "--data has other bytes",
-    evalData: "--eval-data has other bytes",
-  };
-  for (const [name, differs] of Object.entries(what)) {
-    if (then[name] !== now[name]) {
-      throw new RangeError(`Cannot resume ${folder.path}: ${differs} than when the run began`);
-    }
-  }
-}
-
 /** The adapter, or the model where every weight was trained. */
 async function writeResult(run: Run, training: Training<Adapter["params"]>, end: Standing): Promise<void> {
   const { flags, folder, model, data, started, task } = run;
@@ -424,45 +298,6 @@ async function during<T>(path: string, work: () => Promise<T>): Promise<T> {
   }
 }
 
-function report(
-  flags: RunFlags,
-  result: Result & { readonly planned: number; readonly peakElsewhere: number },
-): void {
-  const { outcome, evaluations, best } = result;
-  const tokensPerSecond = result.tokens / result.seconds;
-  if (flags.json === true) printJson({ ...result, tokensPerSecond, output: flags.output });
-  if (outcome === "interrupted") {
-    note(
-      `Interrupted after step ${result.steps} of ${result.totalSteps}; to go on, repeat the command with --resume` +
-        `${flags.overwrite === true ? " --overwrite" : ""}`,
-    );
-    return;
-  }
-  if (flags.json === true) return;
-  const [first, last] = [evaluations[0], evaluations.at(-1)];
-  print(
-    [
-      `${outcome === "finished" ? "Finished" : "Stopped early"} after ${result.steps} steps in ` +
-      `${showSeconds(result.seconds)}, ${tokensPerSecond.toFixed(0)} tokens/s`,
-      ...result.lastLoss === undefined
-        ? []
-        : [`loss ${result.firstLoss?.toFixed(4)} → ${result.lastLoss.toFixed(4)}`],
-      ...first === undefined || last === undefined || first === last ? [] : [
-        `held-out loss ${first.loss.toFixed(4)} → ${last.loss.toFixed(4)}, best ${
-          best?.value.toFixed(4)
-        } at step ${best?.step}`,
-      ],
-      `memory ${showBytes(result.peak)} at most, ${showBytes(result.planned)} planned` +
-      `${
-        result.peakElsewhere > result.peak
-          ? `; ${showBytes(result.peakElsewhere)} before or after the steps`
-          : ""
-      }`,
-      `written to ${flags.output}`,
-    ].join("\n"),
-  );
-}
-
 function modeOf({ resume, overwrite }: FinetuneFlags): RunMode {
   if (resume === true) return overwrite === true ? "resume overwrite" : "resume";
   return overwrite === true ? "overwrite" : "new";
@@ -470,13 +305,3 @@ function modeOf({ resume, overwrite }: FinetuneFlags): RunMode {
 
 const policy = ({ longPrompts }: FinetuneFlags): string =>
   longPrompts === "refuse" ? "none was cut" : `of a longer prompt the ${longPrompts} is kept`;
-
-/** A fingerprint of the base: its shapes and dtypes, and the bytes of its vectors, of which every model has its own. */
-async function baseHash(model: Model): Promise<string> {
-  const hash = createHash("sha256");
-  for (const [path, leaf] of weightLeaves(model.weights)) {
-    hash.update(`${path} ${leaf.dtype} ${leaf.shape.join(" ")}\n`);
-    if (leaf.shape.length === 1) hash.update(await bytesOf(leaf));
-  }
-  return hash.digest("hex");
-}

@@ -1,0 +1,39 @@
+/** Whether a run that is continued is the run that began. */
+import { createHash } from "node:crypto";
+import { bytesOf, type Model, weightLeaves } from "../core/mod.ts";
+import type { RunFolder } from "../io/run_folder.ts";
+import type { StateRecord } from "../io/training_state.ts";
+
+/** @throws {RangeError} when a run would go on with other data, another base or other options; names the first. */
+export function checkSameRun(folder: RunFolder, then: StateRecord, now: StateRecord): void {
+  const optionsOf = (record: StateRecord) => (record["options"] ?? {}) as StateRecord;
+  const [old, current] = [optionsOf(then), optionsOf(now)];
+  for (const name of new Set([...Object.keys(old), ...Object.keys(current)])) {
+    const [was, is] = [JSON.stringify(old[name] ?? null), JSON.stringify(current[name] ?? null)];
+    if (was !== is) {
+      throw new RangeError(
+        `Cannot resume ${folder.path}: --${name} was ${was} and is ${is} now; give the options that it began with`,
+      );
+    }
+  }
+  const what = {
+    base: "the model has other weights",
+    data: "--data has other bytes",
+    evalData: "--eval-data has other bytes",
+  };
+  for (const [name, differs] of Object.entries(what)) {
+    if (then[name] !== now[name]) {
+      throw new RangeError(`Cannot resume ${folder.path}: ${differs} than when the run began`);
+    }
+  }
+}
+
+/** A fingerprint of the base: its shapes and dtypes, and the bytes of its vectors, of which every model has its own. */
+export async function baseHash(model: Model): Promise<string> {
+  const hash = createHash("sha256");
+  for (const [path, leaf] of weightLeaves(model.weights)) {
+    hash.update(`${path} ${leaf.dtype} ${leaf.shape.join(" ")}\n`);
+    if (leaf.shape.length === 1) hash.update(await bytesOf(leaf));
+  }
+  return hash.digest("hex");
+}
