@@ -47,8 +47,10 @@ async function execute(name: string, jupyter: string): Promise<boolean> {
     JUPYTER_PLATFORM_DIRS: "1",
     NO_COLOR: "1",
   });
-  if (success) await Deno.copyFile(done, `${HERE}${name}`);
-  return success;
+  if (!success) return false;
+  await Deno.copyFile(done, `${HERE}${name}`);
+  // `deno fmt` has a layout of its own for notebooks, and checks it.
+  return (await run(Deno.execPath(), ["fmt", "--quiet", `${HERE}${name}`])).success;
 }
 
 async function ensurePython(): Promise<void> {

@@ -77,9 +77,11 @@ export function trialPlot(trials: readonly Trial[], untrained: number): Shown {
     height: 420,
     width: 860,
     marginRight: 110,
+    marginBottom: 40,
     grid: true,
     x: {
       label: "trainable share of the model",
+      labelAnchor: "center",
       type: "log",
       domain: [1e-4, 1],
       tickFormat: (x: number) => `${100 * x} %`,
@@ -88,7 +90,7 @@ export function trialPlot(trials: readonly Trial[], untrained: number): Shown {
     y: { label: "held-out loss", domain: [Math.min(3, ...trials.map(({ loss }) => loss)), untrained + 0.1] },
     marks: [
       Plot.ruleY([untrained], { stroke: "#d55e00", strokeDasharray: "4 3" }),
-      Plot.text(["untrained"], { frameAnchor: "top-right", dy: 6, fill: "#d55e00" }),
+      Plot.text(["untrained"], { frameAnchor: "top-right", dx: -4, dy: 22, fill: "#d55e00" }),
       Plot.dot(trials, { x: "share", y: "loss", r: 4, fill: "#0072b2" }),
       Plot.text(trials, { x: "share", y: "loss", text: "name", textAnchor: "start", dx: 7, fontSize: 10 }),
     ],
@@ -111,7 +113,12 @@ export function factsTable(rows: readonly TableRow[], losses: readonly Trial[] =
       text: ({ facts }) => showCount(facts.trained.trainable),
       value: ({ facts }) => facts.trained.trainable,
     },
-    { title: "share", text: (row) => `${(100 * share(row)).toPrecision(2)} %`, value: share },
+    {
+      title: "share",
+      text: (row) =>
+        `${share(row) < 0.1 ? (100 * share(row)).toPrecision(2) : (100 * share(row)).toFixed(0)} %`,
+      value: share,
+    },
     { title: "folder", text: ({ facts }) => showBytes(facts.storage), value: ({ facts }) => facts.storage },
     {
       title: "Adam state",
