@@ -1,7 +1,17 @@
 /** Tensors from a rule: constants and random numbers. */
-import { allocate, type Backend, fold, type Key, type Shape, size, type Tensor } from "../core/tensor/mod.ts";
+import {
+  allocate,
+  type Backend,
+  fold,
+  type Key,
+  scope,
+  type Shape,
+  size,
+  type Synchronous,
+  type Tensor,
+} from "../core/tensor/mod.ts";
 import { abs, add, cos, lessEqual, log, maximum, minimum, multiply, select, sqrt } from "./elementwise.ts";
-import { reshape } from "./movement.ts";
+import { concat, reshape } from "./movement.ts";
 
 /** A tensor filled with one value. */
 export function full(shape: Shape, value: number, backend: Backend): Tensor {
@@ -27,12 +37,26 @@ export function uniform(key: Key, shape: Shape, backend: Backend, low = 0, high 
   return low === 0 && high === 1 ? result : add(multiply(result, high - low), low);
 }
 
+/** Numbers that `normal` draws at a time: what it takes on the way is many times the result. */
+const DRAWN_AT_ONCE = 1 << 20;
+
 /** Normal with the given standard deviation, by Box and Muller's transform of two uniform streams. */
 export function normal(key: Key, shape: Shape, backend: Backend, deviation = 1): Tensor {
   const n = size(shape);
-  const radius = sqrt(multiply(log(uniform(fold(key, 0), [n], backend, 1, 0)), -2)); // of u in (0, 1]
-  const angle = multiply(uniform(fold(key, 1), [n], backend), 2 * Math.PI);
-  return reshape(multiply(multiply(radius, cos(angle)), deviation), shape);
+  if (n > DRAWN_AT_ONCE) {
+    return scope((): Synchronous<Tensor> => {
+      const parts = Array.from({ length: Math.ceil(n / DRAWN_AT_ONCE) }, (_, i) => {
+        const length = Math.min(DRAWN_AT_ONCE, n - i * DRAWN_AT_ONCE);
+        return normal(fold(key, i), [length], backend, deviation);
+      });
+      return reshape(concat(parts, 0), shape);
+    });
+  }
+  return scope((): Synchronous<Tensor> => {
+    const radius = sqrt(multiply(log(uniform(fold(key, 0), [n], backend, 1, 0)), -2)); // of u in (0, 1]
+    const angle = multiply(uniform(fold(key, 1), [n], backend), 2 * Math.PI);
+    return reshape(multiply(multiply(radius, cos(angle)), deviation), shape);
+  });
 }
 
 /**
