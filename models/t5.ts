@@ -13,8 +13,8 @@
 import {
   type Architecture,
   attention,
-  type Batch,
   attentionAcross,
+  type Batch,
   embedding,
   type ForwardOptions,
   head,
