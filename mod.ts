@@ -34,6 +34,6 @@ export { saveAdapter, type SaveAdapterOptions } from "./io/save_adapter.ts";
 export { saveModel, type SaveModelOptions } from "./io/save_model.ts";
 export { type DiffPruningRecipe, trainDiffPruning } from "./recipes/diff_pruning.ts";
 export { type FarRecipe, trainFar } from "./recipes/far.ts";
-export { fishBudget, type FishBudget, fisherMask, type FisherMaskOptions } from "./recipes/fish_mask.ts";
+export { type FishBudget, fishBudget, fisherMask, type FisherMaskOptions } from "./recipes/fish_mask.ts";
 export { type LtSftRecipe, trainLtSft } from "./recipes/lt_sft.ts";
 export type { StageOptions } from "./recipes/stage.ts";

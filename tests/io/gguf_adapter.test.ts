@@ -220,7 +220,10 @@ Deno.test("saveAdapter() to GGUF refuses what llama.cpp would not apply, and say
     }
     await withMade(model, lora({ rank: 2 }), async (adapter) => {
       const wrong = { format: "onnx" } as unknown as SaveAdapterOptions;
-      await assert.rejects(saveAdapter(folder, adapter, model, wrong), /known are "peft", "gguf" and "graft"/);
+      await assert.rejects(
+        saveAdapter(folder, adapter, model, wrong),
+        /known are "peft", "gguf" and "graft"/,
+      );
     });
   }));
 
