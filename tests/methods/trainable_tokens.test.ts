@@ -1,6 +1,16 @@
 /** Trainable tokens and whole modules obey the laws of methods; only the chosen rows move. */
 import assert from "node:assert/strict";
-import { forward, graft, leaves, lookup, merge, quantize, read, type Tensor } from "../../core/mod.ts";
+import {
+  type Batch,
+  forward,
+  graft,
+  leaves,
+  lookup,
+  merge,
+  quantize,
+  read,
+  type Tensor,
+} from "../../core/mod.ts";
 import { compose, modulesToSave, trainableTokens } from "../../mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertNoLeak } from "../support/assert.ts";
@@ -8,11 +18,20 @@ import { BACKENDS, withBackend } from "../support/backends.ts";
 import { methodLaws } from "../support/method_laws.ts";
 import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
 
+/** Puts trained tokens in front of every row: one that reads none of them cannot show what they do. */
+function reading(tokens: readonly number[]): (batch: Batch) => Batch {
+  return (batch) => ({
+    ...batch,
+    inputIds: batch.inputIds.map((row) => row.map((id, i) => tokens[i] ?? id)),
+  });
+}
+
 methodLaws("trainableTokens() on all token embeddings", {
   method: () => ({ method: trainableTokens({ tokens: [7, 0, 3] }) }),
   atInit: "base",
   merges: "only",
   counts: () => ({ added: 0, trainable: 3 * 12, stored: 3 * 12, changed: 3 * 12 }), // n rows of width 12
+  batch: reading([7, 0, 3]),
 });
 
 methodLaws("trainableTokens() on embedding and head by name", {
@@ -21,6 +40,7 @@ methodLaws("trainableTokens() on embedding and head by name", {
   merges: "only",
   models: [(backend, key) => tinyLlama(backend, key)],
   counts: () => ({ added: 0, trainable: 3 * 12, changed: 3 * 12 }),
+  batch: reading([1, 2]),
 });
 
 methodLaws("modulesToSave() with a tied head of its own", {
