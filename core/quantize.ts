@@ -10,11 +10,11 @@ import {
   type DType,
   isGguf,
   isQuantized,
+  keep,
   scope,
   type Synchronous,
   Tensor,
 } from "./tensor/mod.ts";
-import { keep } from "./tensor/mod.ts";
 import type { Model } from "./model.ts";
 import type { Spec } from "./place.ts";
 import { chooseTargets, type MatrixPlace, type Targets } from "./targets.ts";
