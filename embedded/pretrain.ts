@@ -2,16 +2,26 @@
  * `deno task pretrain`: trains the embedded default model from scratch, with the project's own trainer, on conversations
  * that the project generates. Writes `embedded/model/` (config.json, model.safetensors in f16, tokenizer files).
  *
- * The texts show conversations, as plain text and as chats, and one small task (repeating a message); never a summary.
+ * The texts show conversations, as plain text and as chats, and requests to copy from one (`copying.ts`); never a summary.
  */
-import { adapt, fold, key, type ModelConfig } from "../core/mod.ts";
+import { adapt, type Backend, fold, key, type Model, type ModelConfig } from "../core/mod.ts";
 import { type Tokenizer, tokenizer as makeTokenizer } from "../formats/tokenizer.ts";
 import { saveModel } from "../io/save_model.ts";
 import { merge } from "../core/merge.ts";
 import { fullFineTune } from "../methods/full_fine_tune.ts";
 import { freshModel } from "../models/fresh.ts";
 import { wasm } from "../ops/wasm/mod.ts";
-import { adamw, cosine, heldOutLoss, pickRows, resident, type Rows, startTraining } from "../train/mod.ts";
+import {
+  adamw,
+  cosine,
+  countSteps,
+  heldOutLoss,
+  pickRows,
+  resident,
+  type Rows,
+  startTraining,
+} from "../train/mod.ts";
+import { finishLine, listFacts, repeatFacts, repeatLines } from "./copying.ts";
 import { pretrainingText } from "./corpus.ts";
 import { SPECIAL, TOKENIZER_CONFIG, trainTokenizer, VOCABULARY } from "./tokenizer.ts";
 
@@ -51,66 +61,78 @@ export function asChat(dialogue: string): string {
   ).join("\n");
 }
 
-/** A request to repeat one line of a dialogue. It teaches to answer from the text above, not to summarize. */
-export function asRepetition(dialogue: string, which: number): string {
-  const lines = dialogue.split("\n");
-  const at = which % lines.length;
-  const [speaker, ...said] = lines[at]!.split(": ");
-  return `<|user|>\nRepeat message ${at + 1} of the ${
-    speaker!.toLowerCase()
-  }.\n\n${dialogue}\n<|assistant|>\n${said.join(": ")}\n`;
-}
-
-/** Text number `index` as the model meets it. */
+/** Text number `index` as the model meets it: a conversation, a chat, a paragraph, or a request to copy from one. */
 export function trainingText(index: number): string {
   const text = pretrainingText(key(SEED), index);
-  if (!text.includes("\n")) return text;
-  switch (index % 5) {
+  const own = fold(fold(key(SEED), "copying"), index);
+  if (!text.includes("\n")) return index % 2 === 0 ? text : repeatFacts(own);
+  switch (index % 10) {
     case 0:
     case 1:
-      return asChat(text);
-    case 2:
-      return asRepetition(text, fold(key(SEED), index).a);
-    default:
       return text;
+    case 2:
+    case 3:
+      return asChat(text);
+    case 4:
+    case 5:
+    case 6:
+      return repeatLines(text, own);
+    case 7:
+      return finishLine(text, own);
+    default:
+      return listFacts(text, own);
   }
 }
 
-/** Rows of LENGTH tokens cut from the joined texts; each token but the first of a row is a target. */
+/** The texts, each a row of its own that ends with the end token; each token but the first is a target. */
 function rowsOfTexts(tokenizer: Tokenizer, from: number, to: number): Rows {
+  const starts = new Uint32Array(to - from + 1);
   const ids: number[] = [];
-  for (let i = from; i < to; i++) ids.push(...tokenizer.encode(trainingText(i)), tokenizer.eos!);
+  for (let i = from; i < to; i++) {
+    ids.push(...tokenizer.encode(trainingText(i)), tokenizer.eos!);
+    starts[i - from + 1] = ids.length;
+  }
   const stream = Uint16Array.from(ids);
-  const count = Math.floor(stream.length / LENGTH);
+  const lengths = Uint32Array.from({ length: to - from }, (_, n) => starts[n + 1]! - starts[n]!);
   return {
-    count,
-    lengths: new Uint32Array(count).fill(LENGTH),
-    targets: new Uint32Array(count).fill(LENGTH - 1),
+    count: to - from,
+    lengths,
+    targets: lengths.map((length) => length - 1),
     tokens: (n) => {
-      const inputIds = [...stream.subarray(n * LENGTH, (n + 1) * LENGTH)];
+      const inputIds = [...stream.subarray(starts[n], starts[n + 1])];
       return { inputIds, labels: inputIds };
     },
   };
 }
 
-/** Pretrains and saves. `texts` sets how long it takes: about 3,000 tokens a second on two cores. */
-async function pretrain(folder: string, texts: number, threads: number): Promise<void> {
+const tokensOf = (rows: Rows): number => Array.from(rows.lengths).reduce((sum, length) => sum + length, 0);
+
+/** What `pretrained` needs. */
+export interface Pretraining {
+  readonly config: ModelConfig;
+  readonly tokenizer: Tokenizer;
+  readonly backend: Backend;
+  /** How many texts it reads, each once. */
+  readonly texts: number;
+  /** Takes a line of report now and then. */
+  note(line: string): void;
+}
+
+/** A model trained from scratch on the first texts, in f16. The same arguments give the same bits. */
+export async function pretrained({ config, tokenizer, backend, texts, note }: Pretraining): Promise<Model> {
   const started = performance.now();
-  const json = trainTokenizer(SEED, Math.min(texts, 12_000));
-  const tokenizer = makeTokenizer({ tokenizer: json, config: TOKENIZER_CONFIG });
-  console.log(`tokenizer: ${tokenizer.vocabSize} tokens, ${SPECIAL.length} special`);
   const rows = rowsOfTexts(tokenizer, 0, texts);
   const heldOut = rowsOfTexts(tokenizer, 10_000_000, 10_000_300);
-  console.log(`corpus: ${texts} texts, ${rows.count * LENGTH} tokens; held out: ${heldOut.count * LENGTH}`);
-  const backend = await wasm({ threads });
-  const model = freshModel(CONFIG, { backend, key: SEED, tokenizer, deviation: 0.05 });
-  const adapter = adapt(model, fullFineTune());
-  const totalSteps = Math.ceil(rows.count / BATCH);
-  const run = await startTraining(model, adapter, rows, {
+  note(`corpus: ${texts} texts, ${tokensOf(rows)} tokens; held out: ${tokensOf(heldOut)}`);
+  const model = freshModel(config, { backend, key: SEED, tokenizer, deviation: 0.05 });
+  const batching = { kind: "packing", batchSize: BATCH, maxLength: LENGTH } as const;
+  const totalSteps = countSteps(rows, { batching, key: key(SEED) }, 1);
+  const run = await startTraining(model, adapt(model, fullFineTune()), rows, {
     learningRate: 4e-3,
     schedule: cosine({ totalSteps, warmUp: Math.min(100, Math.ceil(totalSteps / 20)), minimum: 0.02 }),
     moments: (params) => resident(adamw({ beta2: 0.95, weightDecay: 0.05 }), params),
-    batching: { kind: "buckets", batchSize: BATCH },
+    batching,
+    maxSteps: totalSteps,
     clip: 1,
     seed: SEED,
     pad: 0,
@@ -118,21 +140,32 @@ async function pretrain(folder: string, texts: number, threads: number): Promise
   for (let report = await run.next(); report; report = await run.next()) {
     if (report.step % 50 !== 0 && report.step !== totalSteps) continue;
     const seconds = (performance.now() - started) / 1000;
-    console.log(`step ${report.step}/${totalSteps}  loss ${report.loss.toFixed(3)}  ${seconds.toFixed(0)} s`);
+    note(`step ${report.step}/${totalSteps}  loss ${report.loss.toFixed(3)}  ${seconds.toFixed(0)} s`);
   }
   const trained = merge(model, run.adapter(), { dtype: "f16" });
+  run.dispose();
   const { loss } = await heldOutLoss(trained, pickRows(heldOut, [...Array(heldOut.count).keys()]), {
     batchSize: BATCH,
     pad: 0,
   });
-  console.log(`held-out loss ${loss.toFixed(3)} a token, perplexity ${Math.exp(loss).toFixed(2)}`);
-  await saveModel(folder, trained);
+  note(`held-out loss ${loss.toFixed(3)} a token, perplexity ${Math.exp(loss).toFixed(2)}`);
+  return trained;
+}
+
+/** Pretrains and saves. `texts` sets how long it takes: about 3,000 tokens a second on two cores. */
+async function pretrain(folder: string, texts: number, threads: number): Promise<void> {
+  const json = trainTokenizer(SEED, Math.min(texts, 12_000));
+  const tokenizer = makeTokenizer({ tokenizer: json, config: TOKENIZER_CONFIG });
+  const note = (line: string): void => console.log(line);
+  note(`tokenizer: ${tokenizer.vocabSize} tokens, ${SPECIAL.length} special`);
+  const backend = await wasm({ threads });
+  const model = await pretrained({ config: CONFIG, tokenizer, backend, texts, note });
+  await saveModel(folder, model);
   await Deno.writeTextFile(`${folder}/tokenizer.json`, JSON.stringify(json));
   await Deno.writeTextFile(
     `${folder}/tokenizer_config.json`,
     JSON.stringify(TOKENIZER_CONFIG, null, 2) + "\n",
   );
-  run.dispose();
   backend.close();
 }
 
