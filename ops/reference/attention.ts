@@ -5,7 +5,8 @@
 import type { AttentionOptions, Operand } from "../../core/tensor/backend.ts";
 import { size } from "../../core/tensor/shape.ts";
 import { logSumExp } from "./reduce.ts";
-import { broadcastStrides, floats, numbers } from "./storage.ts";
+import { broadcastStrides } from "../../core/tensor/walk.ts";
+import { floats, numbers } from "./storage.ts";
 
 /** Whether query i sees key j, before the mask: causal order and window, save for the first `always` keys. */
 export function visible(i: number, j: number, options: AttentionOptions): boolean {

@@ -1,6 +1,7 @@
 /** Matrix products: out = a · b over the last two axes, sums in f64. */
 import type { Operand } from "../../core/tensor/backend.ts";
-import { broadcastStrides, floats, numbers, walk } from "./storage.ts";
+import { broadcastStrides } from "../../core/tensor/walk.ts";
+import { floats, numbers, walk } from "./storage.ts";
 
 /** Leading axes broadcast; b may be stored in any dtype. */
 export function matmul(

@@ -4,7 +4,8 @@
  */
 import type { Operand } from "../../core/tensor/backend.ts";
 import { byteLength } from "../../core/tensor/dtype.ts";
-import { type Shape, showShape, size, strides } from "../../core/tensor/shape.ts";
+import { type Shape, showShape, size } from "../../core/tensor/shape.ts";
+import { broadcastStrides } from "../../core/tensor/walk.ts";
 import { decode, encode, type Numbers } from "./codecs/mod.ts";
 
 /** A raw handle: bytes on their own buffer, so that every typed view is aligned. */
@@ -75,13 +76,6 @@ export function walk(shape: Shape, steps: readonly number[], base: number = 0): 
     offsets = next;
   });
   return offsets;
-}
-
-/** Strides that read an operand of shape `from` as if broadcast to `to`. */
-export function broadcastStrides(from: Shape, to: Shape): readonly number[] {
-  const own = strides(from);
-  const lead = to.length - from.length;
-  return to.map((_, axis) => axis < lead || from[axis - lead] === 1 ? 0 : own[axis - lead]!);
 }
 
 /** Where each element of `to` lies in an operand of shape `from` broadcast to it. */

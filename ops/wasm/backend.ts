@@ -10,7 +10,7 @@ import { factorKernels } from "./factors.ts";
 import type { Machine } from "./machine.ts";
 import { moveKernels } from "./moves.ts";
 import { productKernels } from "./products.ts";
-import { broadcastStrides, merge, words } from "./walks.ts";
+import { broadcastStrides, merge, words } from "../../core/tensor/walk.ts";
 
 /** A backend over a machine. */
 export function backend(started: Machine): Backend {

@@ -4,7 +4,7 @@ import { byteLength, type DType } from "../../core/tensor/dtype.ts";
 import { showShape, size, strides } from "../../core/tensor/shape.ts";
 import { DTYPE } from "./codes.ts";
 import { type Context, rowsOf } from "./context.ts";
-import { merge, type Walk, words } from "./walks.ts";
+import { merge, type Walk, words } from "../../core/tensor/walk.ts";
 
 /** The kernels of this file. */
 export type MoveKernels = Pick<

@@ -3,7 +3,7 @@ import type { AttentionOptions, Backend, Operand } from "../../core/tensor/backe
 import { showShape, size } from "../../core/tensor/shape.ts";
 import { DTYPE } from "./codes.ts";
 import { bitsOf, type Context, rowsOf } from "./context.ts";
-import { broadcastStrides } from "./walks.ts";
+import { broadcastStrides } from "../../core/tensor/walk.ts";
 
 /** The kernels of this file. */
 export type ProductKernels = Pick<Backend, "matmul" | "attention" | "attentionGrad">;

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { byteLength, type CodebookType, type DType, layout, size } from "../../core/tensor/mod.ts";
 import { decode, encode } from "../../ops/reference/codecs/mod.ts";
 import { encodeNested } from "../../ops/reference/codecs/codebook.ts";
-import { book, SIGNED, UNSIGNED } from "../../ops/reference/codecs/tables.ts";
+import { book, SIGNED, UNSIGNED } from "../../core/tensor/codebook.ts";
 import golden from "../oracles/golden/reference_codecs.json" with { type: "json" };
 
 /** The generator of reference_codecs.py. */

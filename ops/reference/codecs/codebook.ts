@@ -11,7 +11,7 @@ import {
   layout,
   NESTED_BLOCK,
 } from "../../../core/tensor/dtype.ts";
-import { book, type Codebook, nearest, SIGNED } from "./tables.ts";
+import { book, type Codebook, nearest, SIGNED } from "../../../core/tensor/codebook.ts";
 
 const f = Math.fround;
 /** bitsandbytes' floor under a block's scale. */

@@ -6,7 +6,7 @@
  */
 import { byteLength, DYNAMIC_BLOCK, layout } from "../../../core/tensor/dtype.ts";
 import { roundEven } from "./half.ts";
-import { nearest, SIGNED, UNSIGNED } from "./tables.ts";
+import { nearest, SIGNED, UNSIGNED } from "../../../core/tensor/codebook.ts";
 
 const f = Math.fround;
 /** bitsandbytes multiplies by this f32 instead of dividing by 127. */

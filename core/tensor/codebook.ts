@@ -5,7 +5,7 @@
  * int4: the code is a four-bit two's complement number c, the value c / 7; code 8 (−8) is never encoded.
  * e2m1, e3m0: the code is sign · exponent · mantissa; the largest magnitude is scaled to 1.
  */
-import type { CodebookType } from "../../../core/tensor/dtype.ts";
+import type { CodebookType } from "./dtype.ts";
 
 /** A table and how to search it: `codes` in ascending order of value, `bounds` the f32 midpoints between them. */
 export interface Codebook {

@@ -1,5 +1,5 @@
-/** Walks over broadcast and permuted operands, with axes merged so that the crate sees few and long runs. */
-import { type Shape, strides } from "../../core/tensor/shape.ts";
+/** Walks over broadcast and permuted operands, with axes merged so that kernels see few and long runs. */
+import { type Shape, strides } from "./shape.ts";
 
 /** Sizes of the merged axes, and for each operand the strides over them in elements. */
 export interface Walk {
@@ -37,7 +37,7 @@ export function merge(sizes: Shape, operands: readonly (readonly number[])[]): W
   return { sizes: [1], strides: operands.map(() => [1]) };
 }
 
-/** A walk as the words that `walk::Spec` reads: rank, sizes, strides. */
+/** A walk as the words that kernels read: rank, sizes, strides. */
 export function words(walk: Walk): readonly number[] {
   return [walk.sizes.length, ...walk.sizes, ...walk.strides.flat()];
 }
