@@ -1,6 +1,7 @@
 /** `generate`: text from a model. */
 import { continued, endsOf, type GenerateIdsOptions } from "./generate_ids.ts";
-import type { Model, TextCodec } from "./model.ts";
+import { grownText, stopsOf } from "./grown_text.ts";
+import type { Model } from "./model.ts";
 
 /** How to continue a text. */
 export interface GenerateOptions extends GenerateIdsOptions {
@@ -40,51 +41,11 @@ export async function generate(
   const texts = prompts.map(() => "");
   await continued(model, prompts, { ...options, eos }, (row, ids, ending) => {
     if (!everyToken && ending === undefined) return false;
-    const text = appended(
-      tokenizer,
-      continues ? prompts[row]! : [],
-      ending === "eos" ? ids.slice(0, -1) : ids,
-    );
-    const cut = Math.min(...stops.map((stop) => text.indexOf(stop)).filter((at) => at >= 0));
-    const sure = cut < Infinity
-      ? cut
-      : ending === undefined
-      ? text.length - unsure(text, stops)
-      : text.length;
-    const given = texts[row]!.length;
-    texts[row] = text.slice(0, Math.max(sure, given));
-    options.onToken?.({ row, id: ids[ids.length - 1]!, text: texts[row]!.slice(given) });
-    return cut < Infinity;
+    const given = texts[row]!;
+    const grown = grownText(tokenizer, continues ? prompts[row]! : [], ids, ending, stops);
+    texts[row] = grown.text.length < given.length ? given : grown.text;
+    options.onToken?.({ row, id: ids[ids.length - 1]!, text: texts[row]!.slice(given.length) });
+    return grown.stopped;
   });
   return many ? texts : texts[0]!;
-}
-
-/** Stop strings that are special tokens never show in a text: they stop by their ids. */
-function stopsOf(
-  tokenizer: TextCodec,
-  stop: readonly string[],
-): { readonly ids: readonly number[]; readonly texts: readonly string[] } {
-  if (stop.includes("")) throw new RangeError('Expected stop strings to have characters but found ""');
-  const special = (text: string): readonly number[] => {
-    const ids = tokenizer.encode(text, { addSpecialTokens: false });
-    return ids.length === 1 && tokenizer.decode(ids, { skipSpecialTokens: true }) === "" ? ids : [];
-  };
-  return { ids: stop.flatMap(special), texts: stop.filter((text) => special(text).length === 0) };
-}
-
-/** Some decoders drop a text's first space, so new tokens are decoded after the last few of the prompt. */
-function appended(tokenizer: TextCodec, prompt: readonly number[], ids: readonly number[]): string {
-  const decode = (ids: readonly number[]): string => tokenizer.decode(ids, { skipSpecialTokens: true });
-  const before = prompt.slice(-4);
-  const [front, all] = [decode(before), decode([...before, ...ids])];
-  return all.startsWith(front) ? all.slice(front.length) : decode(ids);
-}
-
-/** How many last characters may yet change: an incomplete character, or the beginning of a stop string. */
-function unsure(text: string, stops: readonly string[]): number {
-  const incomplete = /\uFFFD*$/.exec(text)![0].length;
-  const begun = stops.flatMap((stop) =>
-    Array.from({ length: stop.length - 1 }, (_, i) => i + 1).filter((n) => text.endsWith(stop.slice(0, n)))
-  );
-  return Math.max(incomplete, 0, ...begun);
 }

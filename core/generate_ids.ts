@@ -9,8 +9,9 @@ import {
   type Synchronous,
   type Tensor,
 } from "./tensor/mod.ts";
-import { argmax, checkSampler, reshape, type Sampler, sampleToken, slice } from "../ops/mod.ts";
+import { argmax, checkSampler, type Sampler, sampleToken } from "../ops/mod.ts";
 import type { Batch, Cache, Model } from "./model.ts";
+import { nextScores } from "./next_scores.ts";
 import { byRows, rowGroups } from "./rows.ts";
 import { prefixPositions } from "./pass.ts";
 import { rootOf } from "./weights.ts";
@@ -128,19 +129,15 @@ interface Step {
   readonly cache: Cache;
 }
 
-/** One pass; the head is computed for each row's last token alone. */
+/** One pass; scores [b, v], or the best tokens where nothing is drawn. */
 function step(model: Model, batch: Batch, sampler: Sampler | undefined, cache: Cache | undefined): Step {
-  const options = { keepCache: true, ...cache && { cache } };
-  const { result: logits, cache: next } = byRows(model, batch, options, (model, batch, options) => {
-    const { states, cache } = model.architecture.states(model, batch, options);
-    const [b, t, d] = states.shape as [number, number, number];
-    const last = reshape(slice(states, 1, t - 1, t), [b, d]);
-    return { result: model.architecture.head(model, last, options), cache }; // [b, v]
-  });
-  if (next === undefined) {
-    throw new TypeError(`Cannot generate with ${model.architecture.name}: it keeps no cache`);
-  }
-  return { scores: sampler === undefined ? argmax(logits) : logits, cache: next };
+  const { result: logits, cache: next } = byRows(
+    model,
+    batch,
+    cache === undefined ? {} : { cache },
+    nextScores,
+  );
+  return { scores: sampler === undefined ? argmax(logits) : logits, cache: next! };
 }
 
 /** The next id of each row; a finished row gets any. */
