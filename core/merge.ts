@@ -1,7 +1,7 @@
 /** `merge` and `unmerge`: an adapter written into the weights, and taken out again. */
 import {
-  allocate,
   castTo,
+  copyOf,
   type DType,
   isQuantized,
   keep,
@@ -133,10 +133,7 @@ function refuseGrafted(edit: Edit, model: Model): void {
 
 /** A copy of what the adapter or the base owns: the merged model outlives the one and frees neither. */
 function owned(leaf: Tensor): Tensor {
-  if (ownedHere(leaf.storage)) return leaf;
-  const copy = allocate(leaf.backend, leaf.shape, leaf.dtype);
-  leaf.backend.copy(leaf, copy);
-  return copy;
+  return ownedHere(leaf.storage) ? leaf : copyOf(leaf);
 }
 
 /** The leaves that one edit changes, given those changed so far. */

@@ -8,10 +8,10 @@
  */
 import {
   type Adapter,
-  allocate,
   bytesOf,
   castTo,
   compose,
+  copyTree,
   fromBytes,
   leaves,
   mapTree,
@@ -213,19 +213,13 @@ function loftqOptions(record: MethodRecord): JsonOptions | undefined {
 async function onCodedBase(tuned: Adapter, options: JsonOptions, model: Model): Promise<Adapter> {
   const prepared = await loftq(model, optionsFromJson(options) as LoftqOptions);
   const { method, params } = prepared.base;
-  const base = scope((): Synchronous<Tree> => mapTree(params, copyOf) as Synchronous<Tree>);
+  const base = copyTree(params);
   prepared.dispose();
   return {
     ...tuned,
     method: compose({ base: method, tuned: tuned.method }),
     params: { base, tuned: tuned.params },
   };
-}
-
-function copyOf(leaf: Tensor): Tensor {
-  const copy = allocate(leaf.backend, leaf.shape, leaf.dtype);
-  leaf.backend.copy(leaf, copy);
-  return copy;
 }
 
 const isGaps = ({ name, dtype }: StoredTensor): boolean => dtype === "u8" && name.endsWith(GAPS);

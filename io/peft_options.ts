@@ -1,7 +1,6 @@
 /** From an `adapter_config.json` to the parts of an adapter: methods with options, in terms of a model's places. */
 import {
   chooseTargets,
-  type Json,
   type MatrixPlace,
   type Model,
   nameMatches,
@@ -10,7 +9,7 @@ import {
 } from "../core/mod.ts";
 import { knownFields, namesField, type PeftConfig } from "../formats/peft_config.ts";
 import { ia3Defaults } from "../formats/peft_defaults.ts";
-import { chosenPaths, type PeftTargets, peftTargets, pythonPattern } from "../formats/peft_targets.ts";
+import { pythonPattern } from "../formats/peft_targets.ts";
 import { adaloraPeft } from "../methods/adalora_peft.ts";
 import { boftPeft } from "../methods/boft_peft.ts";
 import { doraPeft } from "../methods/dora_peft.ts";
@@ -26,16 +25,11 @@ import { oftPeft } from "../methods/oft_peft.ts";
 import type { PeftCodec, PeftFields } from "../methods/peft_codec.ts";
 import { tokenRows, type TrainableTokensOptions } from "../methods/trainable_tokens.ts";
 import { veraPeft } from "../methods/vera_peft.ts";
-import {
-  type FolderParts,
-  type MainPart,
-  mainPart,
-  matrixPlaces,
-  modulesEndingWith,
-  modulesNamed,
-} from "./peft_layout.ts";
+import { type FolderParts, type MainPart, mainPart, modulesEndingWith, modulesNamed } from "./peft_layout.ts";
 import { normsOfConfig } from "./peft_norms.ts";
 import { promptsOfConfig } from "./peft_prompts.ts";
+import { layersOfFields } from "./peft_targets.ts";
+import { standaloneTokens, tokensOf } from "./peft_tokens.ts";
 import { type Experts, xloraOfConfig } from "./peft_xlora.ts";
 
 /**
@@ -119,61 +113,8 @@ function main<O extends TargetOptions>(
   model: Model,
   extra: (places: readonly MatrixPlace[]) => Partial<O> = () => ({}),
 ): MainPart {
-  const { options, places } = targetsOf(fields, standard, model.spec);
+  const { options, places } = layersOfFields(fields, standard, model.spec);
   return mainPart(codec, { ...codec.read(fields), ...options, ...extra(places) } as O, places, model.spec);
-}
-
-/** The layers, and target options of ours that choose the same ones. */
-function targetsOf(
-  fields: PeftFields,
-  standard: () => readonly string[],
-  spec: Spec,
-): { readonly options: TargetOptions; readonly places: readonly MatrixPlace[] } {
-  const all = matrixPlaces(spec);
-  const targets = peftTargets(fields, {
-    standard,
-    linear: () => spec.linears.map((place) => place.path),
-  });
-  const wanted = new Set(chosenPaths(targets, all.map((place) => place.path)));
-  const natural = naturalOptions(fields, targets);
-  const chosen = chooseTargets(spec, {
-    targets: natural.targets ?? targets.target_modules as readonly string[],
-  });
-  if (wanted.size === 0) {
-    throw new RangeError(
-      `The adapter's targets match no layer: ${chosen.length} match target_modules ${
-        JSON.stringify(targets.target_modules)
-      }, and none is left after exclude_modules, layers_to_transform and modules_to_save`,
-    );
-  }
-  const places = all.filter((place) => wanted.has(place.path));
-  return { options: agrees(spec, natural, wanted) ? natural : { targets: [...wanted] }, places };
-}
-
-function naturalOptions(fields: PeftFields, targets: PeftTargets): TargetOptions {
-  const given = targets.target_modules;
-  const everything = typeof fields["target_modules"] === "string" &&
-    fields["target_modules"].toLowerCase() === "all-linear";
-  return {
-    targets: everything ? "all-linear" : typeof given === "string" ? pythonPattern(given) : given,
-    ...targets.exclude_modules !== null && {
-      exclude: typeof targets.exclude_modules === "string"
-        ? pythonPattern(targets.exclude_modules)
-        : targets.exclude_modules,
-    },
-    ...targets.layers_to_transform !== null && targets.layers_to_transform.length > 0 &&
-      { layers: targets.layers_to_transform },
-  };
-}
-
-function agrees(spec: Spec, options: TargetOptions, wanted: ReadonlySet<string>): boolean {
-  try {
-    const chosen = chooseTargets(spec, options);
-    return chosen.length === wanted.size && chosen.every((place) => wanted.has(place.path));
-  } catch (error) {
-    if (error instanceof RangeError) return false; // chooses nothing
-    throw error;
-  }
 }
 
 function ia3Main(fields: PeftFields, standard: () => readonly string[], model: Model): MainPart {
@@ -260,46 +201,4 @@ function checkTies(
       );
     }
   }
-}
-
-/** `trainable_token_indices`: ids for the input embedding, or ids by module. */
-function tokensOf(given: Json, spec: Spec): TrainableTokensOptions {
-  if (isIds(given)) return { tokens: given };
-  if (typeof given !== "object" || given === null || Array.isArray(given)) throw wrongIds(given);
-  const entries = Object.entries(given).map(([name, ids]) => {
-    if (!isIds(ids)) throw wrongIds(given);
-    return [name, ids] as const;
-  });
-  // A tied head that is given the same ids as its embedding is trained through it.
-  const kept = entries.filter(([name, ids]) => {
-    const head = spec.heads.find((head) => head.tiedTo !== undefined && nameMatches(name, head.path));
-    const same = entries.find(([other]) => head?.tiedTo !== undefined && nameMatches(other, head.tiedTo));
-    return same === undefined || same[1].join() !== ids.join();
-  });
-  return { tokens: Object.fromEntries(kept) };
-}
-
-function standaloneTokens(fields: PeftFields, spec: Spec): TrainableTokensOptions {
-  const ids = fields["token_indices"] ?? null;
-  if (!isIds(ids)) throw wrongIds(ids);
-  const targets = fields["target_modules"] ?? null;
-  if (targets === null) return { tokens: ids };
-  const tables = [...spec.embeddings, ...spec.heads].map((place) => place.path);
-  const chosen = chosenPaths(peftTargets(fields, { standard: () => [], linear: () => [] }), tables);
-  if (chosen.length === 0) {
-    throw new RangeError(
-      `${JSON.stringify(targets)} matches no table of rows: there are ${tables.join(", ")}`,
-    );
-  }
-  const inputs = spec.embeddings.filter((place) => place.role === "token").map((place) => place.path);
-  return inputs.join() === chosen.join()
-    ? { tokens: ids }
-    : { tokens: Object.fromEntries(chosen.map((path) => [path, ids])) };
-}
-
-const isIds = (value: Json): value is readonly number[] =>
-  Array.isArray(value) && value.every((id) => Number.isInteger(id));
-
-function wrongIds(value: Json): TypeError {
-  return new TypeError(`Expected token ids, or ids by module, but found ${JSON.stringify(value)}`);
 }

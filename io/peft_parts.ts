@@ -1,7 +1,6 @@
 /** From an adapter to the parts of a PEFT folder, and the config fields that name its layers. */
 import {
   type Adapter,
-  chooseTargets,
   FROZEN,
   type Json,
   leaves,
@@ -13,7 +12,6 @@ import {
   type Tensor,
   type Tree,
 } from "../core/mod.ts";
-import { chosenPaths, type PeftTargets, pythonSource, shortNames } from "../formats/peft_targets.ts";
 import type { FixedWeightsOptions } from "../methods/fixed_weights.ts";
 import { adaloraPeft } from "../methods/adalora_peft.ts";
 import { boftPeft } from "../methods/boft_peft.ts";
@@ -34,6 +32,7 @@ import type { TrainableTokensOptions } from "../methods/trainable_tokens.ts";
 import { type FolderParts, mainPart, matrixPlaces, type PartNames, PARTS } from "./peft_layout.ts";
 import { normsOfParams } from "./peft_norms.ts";
 import { promptsOfOptions } from "./peft_prompts.ts";
+import { fieldsOfLayers, withFeedForward } from "./peft_targets.ts";
 import { xloraOfOptions } from "./peft_xlora.ts";
 
 /** One method of an adapter, where its params lie, and its options. */
@@ -170,7 +169,7 @@ function mainOf({ method, options, params }: Piece, spec: Spec): MainFields {
   const transposed = last?.kind === "linear" && last.transposed;
   const matrix = <O extends TargetOptions>(codec: PeftCodec<O>): MainFields => {
     const targets = {
-      ...targetFields(targetsFor(codec, options), places, spec, true),
+      ...fieldsOfLayers(targetsFor(codec, options), places, spec, true),
       fan_in_fan_out: transposed,
     };
     return {
@@ -205,7 +204,7 @@ function mainOf({ method, options, params }: Piece, spec: Spec): MainFields {
       return matrix(fourierftPeft);
     case "ia3": {
       const main = mainPart(ia3Peft, options as Ia3Options, places, spec);
-      const fields = targetFields(options as Ia3Options, places, spec, false);
+      const fields = fieldsOfLayers(options as Ia3Options, places, spec, false);
       const scaled = places.filter((place) => scalesInput(place, options as Ia3Options));
       return { main, targets: { ...withFeedForward(fields, scaled, places), fan_in_fan_out: transposed } };
     }
@@ -227,62 +226,6 @@ function adaptedPlaces(params: Tree, spec: Spec): readonly MatrixPlace[] {
     const found = lookup(params, place.path);
     return found !== undefined && Object.keys(found).some((name) => name !== "bias" && name !== "weight");
   });
-}
-
-/** The options as PEFT's fields when those choose the same layers, else the layers by name. */
-function targetFields(
-  options: TargetOptions,
-  places: readonly MatrixPlace[],
-  spec: Spec,
-  layered: boolean,
-): PeftFields {
-  const all = matrixPlaces(spec).map((place) => place.path);
-  const wanted = places.map((place) => place.path);
-  const names = shortNames(wanted, all);
-  const { targets, exclude, layers } = options;
-  const natural: PeftTargets = {
-    target_modules: targets instanceof RegExp
-      ? pythonSource(targets)
-      : Array.isArray(targets)
-      ? targets as readonly string[]
-      : shortNames(chooseTargets(spec, { ...targets && { targets } }).map((place) => place.path), all),
-    exclude_modules: exclude instanceof RegExp ? pythonSource(exclude) : exclude ?? null,
-    layers_to_transform: layers ?? null,
-    layers_pattern: null,
-    modules_to_save: null,
-  };
-  const expressible = layers === undefined || (layered && typeof natural.target_modules !== "string");
-  const same = expressible && chosenPaths(natural, all).join() === wanted.join();
-  const { target_modules, exclude_modules, layers_to_transform } = same
-    ? natural
-    : { target_modules: names, exclude_modules: null, layers_to_transform: null };
-  return { target_modules, exclude_modules, ...layered && { layers_to_transform } };
-}
-
-/** PEFT wants `feedforward_modules` among the names of `target_modules`, and compares plain ends of paths. */
-function withFeedForward(
-  fields: PeftFields,
-  scaled: readonly MatrixPlace[],
-  places: readonly MatrixPlace[],
-): PeftFields {
-  const wanted = scaled.map((place) => place.path);
-  const targets = fields["target_modules"];
-  const ends = (name: string): readonly string[] =>
-    places.map((place) => place.path).filter((path) => path.endsWith(name));
-  const names = Array.isArray(targets)
-    ? (targets as readonly string[]).filter((name) =>
-      ends(name).length > 0 && ends(name).every((p) => wanted.includes(p))
-    )
-    : shortNames(wanted, places.map((place) => place.path));
-  if (wanted.every((path) => names.some((name) => path.endsWith(name)))) {
-    return { ...fields, feedforward_modules: names };
-  }
-  return {
-    ...fields,
-    target_modules: places.map((place) => place.path),
-    exclude_modules: null,
-    feedforward_modules: wanted,
-  };
 }
 
 function savedOf({ method, options, params }: Piece): ModulesToSaveOptions {

@@ -4,6 +4,7 @@
  */
 import {
   type Adapter,
+  copyTree,
   dispose,
   leaves,
   type Model,
@@ -26,7 +27,7 @@ import {
 import { maskSize, type SparseMask } from "../methods/sparse.ts";
 import { add, concat, gatherRows, integers, zeros } from "../ops/mod.ts";
 import type { Rows } from "../train/mod.ts";
-import { copyOf, type StageOptions, trainStage } from "./stage.ts";
+import { type StageOptions, trainStage } from "./stage.ts";
 
 /** What the phases need. */
 export interface LtSftRecipe extends LtSftLeaves {
@@ -107,7 +108,7 @@ function rewind(
     const whole = mask.whole.map((path) => [path, add(old.get(path)!, 0)] as const);
     return nest([...values, ...whole]) as Synchronous<Tree>;
   });
-  const merged = copyOf(overlay(fresh, carried));
+  const merged = copyTree(overlay(fresh, carried));
   dispose([fresh, carried]);
   return { method, params: merged };
 }

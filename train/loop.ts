@@ -4,8 +4,8 @@
  */
 import {
   type Adapter,
-  allocate,
   type Batch as ModelBatch,
+  copyTree,
   dispose,
   fold,
   keep,
@@ -131,7 +131,9 @@ export async function startTraining<P extends Tree>(
   const epochs = options.epochs ?? 1;
   const totalSteps = Math.min(options.maxSteps ?? Infinity, countSteps(rows, order, epochs));
   const owned = keep(
-    resume === undefined ? copyOf(adapter.params) : (checkSame(adapter.params, resume.params), resume.params),
+    resume === undefined
+      ? copyTree(adapter.params)
+      : (checkSame(adapter.params, resume.params), resume.params),
   );
   const moments = await (options.moments ?? ((params: Tree) => resident(adamw(), params)))(owned.tree);
   if (resume !== undefined) await moments.restore(resume.slots);
@@ -264,16 +266,6 @@ export function batchOf(
 
 function tokensIn(rows: Rows, plan: Step): number {
   return plan.microBatches.flatMap((m) => m.rows.flat()).reduce((sum, n) => sum + rows.lengths[n]!, 0);
-}
-
-function copyOf(params: Tree): Tree {
-  return scope((): Synchronous<Tree> => mapTree(params, copyLeaf));
-}
-
-function copyLeaf(leaf: Tensor): Tensor {
-  const copy = allocate(leaf.backend, leaf.shape, leaf.dtype);
-  leaf.backend.copy(leaf, copy);
-  return copy;
 }
 
 function checkSame(expected: Tree, found: Tree): void {

@@ -71,6 +71,13 @@ export function detach(x: Tensor): Tensor {
   return x.node === undefined ? x : new Tensor(x.storage, x.shape, x.dtype);
 }
 
+/** The same numbers in a storage of their own, owned by the innermost scope; keeps no graph. */
+export function copyOf(x: Tensor): Tensor {
+  const copy = allocate(x.backend, x.shape, x.dtype);
+  x.backend.copy(x, copy);
+  return copy;
+}
+
 /** Numbers for a new tensor, nested as its shape or flat with a shape given. */
 export type Numbers = ArrayLike<number> | readonly Numbers[] | number;
 

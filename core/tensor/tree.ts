@@ -1,5 +1,6 @@
 /** Trees of tensors: nested readonly records. Parameters, gradients and optimizer state all have this form. */
-import { Tensor } from "./tensor.ts";
+import { scope, type Synchronous } from "./scope.ts";
+import { copyOf, Tensor } from "./tensor.ts";
 
 /** A nest of records whose leaves are tensors. */
 export interface Tree {
@@ -25,6 +26,11 @@ export const FROZEN = "frozen";
  */
 export function mapTree<T extends Tree>(tree: T, f: (leaf: Tensor, path: string) => Tensor): T {
   return mapNest(tree, f, "") as T;
+}
+
+/** A tree of copies, which outlives the owner of the first. */
+export function copyTree<T extends Tree>(tree: T): T {
+  return scope((): Synchronous<T> => mapTree(tree, copyOf) as Synchronous<T>);
 }
 
 function mapNest(tree: Tree, f: (leaf: Tensor, path: string) => Tensor, prefix: string): Tree {
