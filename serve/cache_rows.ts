@@ -1,0 +1,89 @@
+/**
+ * Rows of a key-value cache as they come and go. Rows that are behind others begin with hidden positions, which end as soon
+ * as the longest row has gone.
+ */
+import { type Cache, type Tensor, tensor } from "../core/mod.ts";
+import { concat, gatherRows, integers, slice, zeros } from "../ops/mod.ts";
+
+/** A cache and how many of its last positions each row uses; those before are hidden. */
+export interface CachedRows {
+  readonly cache: Cache;
+  readonly used: readonly number[];
+}
+
+/** Whether rows of this cache can stand beside rows of others: a decoder that reads an encoder's states stays alone. */
+export function joinable(cache: Cache): boolean {
+  return cache.memory === undefined;
+}
+
+/** The rows of one cache and then those of another. */
+export function joined(a: CachedRows, b: CachedRows): CachedRows {
+  const used = [...a.used, ...b.used];
+  const length = Math.max(a.cache.length, b.cache.length);
+  return { cache: withMask(both(longer(a.cache, length), longer(b.cache, length)), used), used };
+}
+
+/** Some rows, without the positions that none of them uses. `rows` must name one. */
+export function picked({ cache, used }: CachedRows, rows: readonly number[]): CachedRows {
+  const left = rows.map((row) => used[row]!);
+  const from = cache.length - Math.max(...left);
+  const ids = integers(rows, anyOf(cache).backend);
+  const all = rows.length === used.length;
+  const own = (t: Tensor): Tensor => slice(all ? t : gatherRows(t, ids), 1, from, t.shape[1]!);
+  return { cache: withMask(mapped(cache, -from, own), left), used: left };
+}
+
+/** The same rows one position later. */
+export function grown(cache: Cache, used: readonly number[]): CachedRows {
+  return { cache, used: used.map((n) => n + 1) };
+}
+
+/** Every key and value through a function that changes the length, the nested cache's too. */
+function mapped(cache: Cache, more: number, f: (t: Tensor) => Tensor): Cache {
+  const entries = Object.entries(cache.entries).map(([path, { k, v }]) => [path, { k: f(k), v: f(v) }]);
+  return {
+    length: cache.length + more,
+    entries: Object.fromEntries(entries),
+    mask: cache.mask,
+    ...cache.prepass && { prepass: mapped(cache.prepass, more, f) },
+  };
+}
+
+/** Hidden positions in front, up to a length. */
+function longer(cache: Cache, length: number): Cache {
+  const more = length - cache.length;
+  if (more === 0) return cache;
+  return mapped(cache, more, (t) => {
+    const [b, , ...rest] = t.shape as [number, number, ...number[]];
+    return concat([zeros([b, more, ...rest], t.backend), t], 1);
+  });
+}
+
+function both(a: Cache, b: Cache): Cache {
+  const entries = Object.entries(a.entries).map(([path, { k, v }]) => {
+    const other = b.entries[path];
+    if (other === undefined) throw new RangeError(`Cannot join caches: one has no keys of "${path}"`);
+    return [path, { k: concat([k, other.k], 0), v: concat([v, other.v], 0) }];
+  });
+  return {
+    ...a,
+    entries: Object.fromEntries(entries),
+    ...a.prepass && b.prepass && { prepass: both(a.prepass, b.prepass) },
+  };
+}
+
+/** With the mask f32 [b, s], 1 on the positions that a row uses; none where all use all. */
+function withMask(cache: Cache, used: readonly number[]): Cache {
+  const { length, prepass } = cache;
+  const rows = used.map((n) => Array.from({ length }, (_, i) => i < length - n ? 0 : 1));
+  const mask = used.every((n) => n === length) ? undefined : tensor(rows, { backend: anyOf(cache).backend });
+  if (prepass === undefined) return { ...cache, mask };
+  const fewer = length - prepass.length; // the bare base reads no prompts
+  return { ...cache, mask, prepass: withMask(prepass, used.map((n) => n - fewer)) };
+}
+
+function anyOf(cache: Cache): Tensor {
+  const entry = Object.values(cache.entries)[0];
+  if (entry === undefined) throw new TypeError("Expected a cache of at least one attention but found none");
+  return entry.k;
+}

@@ -1,0 +1,181 @@
+/**
+ * Writes many texts at once. Every turn reads at most one new prompt and then takes one step for all rows, so that a text
+ * begins while others go on, and a long prompt delays a step but no more. Between passes other work of the program runs.
+ */
+import { type Adapter, dispose, graft, type Model } from "../core/mod.ts";
+import { mixable } from "./mixed.ts";
+import { type Pool, pool, readPrompt, type Row, type Runner } from "./pool.ts";
+import { type Job, writing, type Written } from "./text_job.ts";
+
+/** What an engine holds. */
+export interface EngineOptions {
+  /** Adapters under the names by which jobs ask for them. */
+  readonly adapters: Readonly<Record<string, Adapter>>;
+  /** Texts that are written at once. */
+  readonly rows: number;
+  /** Texts that wait for a place. */
+  readonly queue: number;
+}
+
+/** A text that was promised. */
+export interface Promised {
+  /** Rejects with `Cancelled`, or what went wrong. */
+  readonly written: Promise<Written>;
+  cancel(): void;
+}
+
+/** The queue has no place. */
+export class QueueFull extends Error {
+  override readonly name = "QueueFull";
+}
+
+/** The text is no longer wanted. */
+export class Cancelled extends Error {
+  override readonly name = "Cancelled";
+}
+
+/** See the module comment. */
+export interface Engine {
+  /** Texts that wait, and those that are being written. */
+  readonly load: { readonly waiting: number; readonly writing: number };
+  /**
+   * Queues a job.
+   *
+   * @throws {QueueFull} when there is no place to wait.
+   * @throws {RangeError} on an unknown adapter or an option out of its range.
+   */
+  submit(job: Job, hear?: (piece: string) => void): Promised;
+  /** Cancels what is left and frees the caches. */
+  close(): Promise<void>;
+}
+
+/** A row with its promise. */
+interface Wanted extends Row<Runner> {
+  cancelled: boolean;
+  done(written: Written): void;
+  fail(error: unknown): void;
+}
+
+/** Starts an engine over a model, which it neither changes nor frees. */
+export function engine(model: Model, { adapters, rows, queue }: EngineOptions): Engine {
+  const bare: Runner = { model, edits: [] };
+  const runners = new Map(Object.entries(adapters).map(([name, adapter]) => [name, runner(model, adapter)]));
+  let waiting: Wanted[] = [];
+  let reading: Wanted | undefined;
+  let pools: Pool<Runner>[] = [];
+  let turning: Promise<void> | undefined;
+
+  const written = (): readonly Wanted[] => [
+    ...reading === undefined ? [] : [reading],
+    ...pools.flatMap(({ rows }) => rows as readonly Wanted[]),
+  ];
+  const count = (): number => written().length;
+
+  /** Reads a prompt, and puts the row where it can take steps. */
+  const begin = async (wanted: Wanted): Promise<void> => {
+    reading = wanted;
+    try {
+      const { scores, cached } = await readPrompt(wanted.runner, wanted.writing.job.prompt);
+      try {
+        if (taken(wanted, scores)) return dispose(cached.cache);
+        const place = pools.find((pool) => pool.takes(wanted.runner, cached));
+        if (place === undefined) pools.push(pool(model, wanted, cached));
+        else place.join(wanted, cached);
+      } catch (error) {
+        dispose(cached.cache);
+        throw error;
+      }
+    } catch (error) {
+      wanted.fail(error);
+    } finally {
+      reading = undefined;
+    }
+  };
+  /** One step of a pool. A pass that fails takes all its rows with it. */
+  const step = async (pool: Pool<Runner>): Promise<void> => {
+    try {
+      pool.retain((row) => !(row as Wanted).cancelled);
+      if (pool.rows.length === 0) return;
+      const over = new Set<Row<Runner>>();
+      for (const { row, scores } of await pool.step()) if (taken(row as Wanted, scores)) over.add(row);
+      pool.retain((row) => !over.has(row));
+    } catch (error) {
+      for (const row of pool.rows) (row as Wanted).fail(error);
+      pool.retain(() => false);
+    }
+  };
+  const turn = async (): Promise<void> => {
+    while (waiting.length > 0 || pools.length > 0) {
+      const next = count() < rows ? waiting.shift() : undefined;
+      if (next !== undefined) await begin(next);
+      await others();
+      for (const pool of pools) {
+        await step(pool);
+        await others();
+      }
+      for (const pool of pools.filter(({ rows }) => rows.length === 0)) pool.dispose();
+      pools = pools.filter(({ rows }) => rows.length > 0);
+    }
+  };
+  return {
+    get load() {
+      return { waiting: waiting.length, writing: count() };
+    },
+    submit: (job, hear = () => {}) => {
+      const found = job.adapter === null ? bare : runners.get(job.adapter);
+      if (found === undefined) throw new RangeError(`There is no adapter "${job.adapter}"`);
+      const begun = writing(model, job, hear);
+      if (waiting.length >= queue + Math.max(0, rows - count())) {
+        throw new QueueFull(`${waiting.length} requests wait already: try again later`);
+      }
+      const { promise, resolve, reject } = Promise.withResolvers<Written>();
+      const wanted: Wanted = {
+        writing: begun,
+        runner: found,
+        cancelled: false,
+        done: resolve,
+        fail: reject,
+      };
+      waiting.push(wanted);
+      turning ??= turn().finally(() => turning = undefined);
+      return {
+        written: promise,
+        cancel: () => {
+          wanted.cancelled = true;
+          waiting = waiting.filter((other) => other !== wanted);
+          reject(new Cancelled("The request was cancelled"));
+        },
+      };
+    },
+    close: async () => {
+      const error = new Cancelled("The server stops");
+      for (const wanted of [...waiting, ...written()]) {
+        wanted.cancelled = true;
+        wanted.fail(error);
+      }
+      waiting = [];
+      await turning;
+    },
+  };
+}
+
+function runner(model: Model, adapter: Adapter): Runner {
+  const edits = adapter.method.edits(adapter.params, model.spec);
+  return { model: graft(model, adapter), edits: mixable(edits, model.spec) };
+}
+
+/** Gives a row its scores. Whether it needs no more steps: its text is over, not wanted, or failed. */
+function taken(wanted: Wanted, scores: Float32Array): boolean {
+  if (wanted.cancelled) return true;
+  try {
+    const written = wanted.writing.take(scores);
+    if (written !== undefined) wanted.done(written);
+    return written !== undefined;
+  } catch (error) {
+    wanted.fail(error);
+    return true;
+  }
+}
+
+/** Lets other work of the program run: requests come in, pieces go out. */
+const others = (): Promise<void> => new Promise((resolve) => setTimeout(resolve));

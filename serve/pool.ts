@@ -1,0 +1,146 @@
+/**
+ * Rows that take each step together: one pass for all of them, over one cache. Rows join after a pass over their prompt and
+ * leave when their text is over, at any step.
+ */
+import {
+  type Batch,
+  dispose,
+  keep,
+  type Model,
+  read,
+  type Root,
+  scope,
+  type Synchronous,
+  type Tensor,
+} from "../core/mod.ts";
+import { nextScores } from "../core/next_scores.ts";
+import { type CachedRows, grown, joinable, joined, picked } from "./cache_rows.ts";
+import { type MixableEdit, mixed } from "./mixed.ts";
+import type { Writing } from "./text_job.ts";
+
+/** What rows run under. */
+export interface Runner {
+  /** The model with the adapter: what reads the prompt. */
+  readonly model: Model;
+  /** The adapter's edits, when they can share a pass with other adapters'. */
+  readonly edits: readonly MixableEdit[] | undefined;
+}
+
+/** A row: its text and what it runs under. */
+export interface Row<R extends Runner> {
+  readonly writing: Writing;
+  readonly runner: R;
+}
+
+/** Scores [v] of one row. */
+export interface Scored<R extends Runner> {
+  readonly row: Row<R>;
+  readonly scores: Float32Array;
+}
+
+/** Reads a prompt: the scores of the first token, and the cache to go on with, which the caller owns. */
+export async function readPrompt({ model }: Runner, prompt: readonly number[]): Promise<{
+  readonly scores: Float32Array;
+  readonly cached: CachedRows;
+}> {
+  const { result, cache } = scope((): Synchronous<ReturnType<typeof nextScores>> => {
+    const start = model.architecture.decoderStart?.(model);
+    return nextScores(model, {
+      inputIds: [prompt],
+      ...start !== undefined && { decoderInputIds: [[start]] },
+    });
+  });
+  const scores = await read(result);
+  result.storage.free();
+  return { scores, cached: { cache, used: [cache.length] } };
+}
+
+/** See the module comment. */
+export interface Pool<R extends Runner> {
+  readonly rows: readonly Row<R>[];
+  /** Whether a row with such a cache may join. */
+  takes(runner: R, cached: CachedRows): boolean;
+  /** Takes a row in, and its cache over. */
+  join(row: Row<R>, cached: CachedRows): void;
+  /** Leaves out the rows that are not to stay. */
+  retain(stays: (row: Row<R>) => boolean): void;
+  /** One pass: each row reads its last token. */
+  step(): Promise<readonly Scored<R>[]>;
+  dispose(): void;
+}
+
+/** A pool of the model that rows share, with its first row. */
+export function pool<R extends Runner>(base: Model, row: Row<R>, cached: CachedRows): Pool<R> {
+  const shares = row.runner.edits !== undefined;
+  const root: Root<CachedRows> = keep(cached);
+  let rows: readonly Row<R>[] = [row];
+  let current: Root<{ readonly tensors: readonly Tensor[] }> | undefined;
+  let model: Model | undefined;
+
+  const changed = (next: readonly Row<R>[]): void => {
+    rows = next;
+    current?.dispose();
+    [current, model] = [undefined, undefined];
+  };
+  const modelNow = (): Model => {
+    if (!shares) return rows[0]!.runner.model;
+    if (model !== undefined) return model;
+    const made = mixed(base, sharesOf(rows), rows.length);
+    current = keep({ tensors: made.tensors });
+    return model = made.model;
+  };
+  return {
+    get rows() {
+      return rows;
+    },
+    takes: (runner, other) =>
+      joinable(other.cache) && joinable(root.tree.cache) &&
+      (shares ? runner.edits !== undefined : runner === rows[0]?.runner),
+    join: (row, other) => {
+      root.replace(scope((): Synchronous<CachedRows> => joined(root.tree, other)));
+      dispose(other.cache);
+      changed([...rows, row]);
+    },
+    retain: (stays) => {
+      const left = [...rows.keys()].filter((i) => stays(rows[i]!));
+      if (left.length === rows.length) return;
+      if (left.length > 0) root.replace(scope((): Synchronous<CachedRows> => picked(root.tree, left)));
+      changed(left.map((i) => rows[i]!));
+    },
+    step: async () => {
+      const before = rows;
+      const { cache, used } = root.tree;
+      const running = modelNow();
+      const { result, next } = scope((): Synchronous<{ result: Tensor; next: CachedRows }> => {
+        const { result, cache: after } = nextScores(running, tokenBatch(running, before), { cache });
+        return { result, next: grown(after, used) };
+      });
+      root.replace(next);
+      const numbers = await read(result);
+      const width = result.shape[1]!;
+      result.storage.free();
+      return before.map((row, i) => ({ row, scores: numbers.subarray(i * width, (i + 1) * width) }));
+    },
+    dispose: () => {
+      changed([]);
+      root.dispose();
+    },
+  };
+}
+
+/** The last token of each row, at its own position. */
+function tokenBatch(model: Model, rows: readonly Row<Runner>[]): Batch {
+  const inputIds = rows.map(({ writing: { ids } }) => [ids[ids.length - 1]!]);
+  if (model.architecture.decoderStart !== undefined) return { inputIds, decoderInputIds: inputIds };
+  return {
+    inputIds,
+    positionIds: rows.map(({ writing: { job, ids } }) => [job.prompt.length + ids.length - 1]),
+  };
+}
+
+/** The rows of each adapter; the bare base needs none. */
+function sharesOf<R extends Runner>(rows: readonly Row<R>[]) {
+  return [...Map.groupBy(rows.keys(), (i) => rows[i]!.runner)]
+    .filter(([runner]) => runner.edits!.length > 0)
+    .map(([runner, rows]) => ({ edits: runner.edits!, rows }));
+}

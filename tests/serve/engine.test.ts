@@ -1,0 +1,242 @@
+/** Texts that are written together are those that `generate` writes alone, whatever adapters stand beside them. */
+import assert from "node:assert/strict";
+import {
+  type Adapter,
+  at,
+  compose,
+  generate,
+  graft,
+  keep,
+  key,
+  layers,
+  memory,
+  type Method,
+  type Model,
+  scope,
+  type Synchronous,
+  type TextCodec,
+  type Tree,
+} from "../../core/mod.ts";
+import {
+  bitfit,
+  boft,
+  compacter,
+  dora,
+  fullFineTune,
+  hra,
+  ia3,
+  krona,
+  ladderSideTuning,
+  lokr,
+  lora,
+  loreft,
+  oft,
+  parallelAdapter,
+  pfeiffer,
+  prefixTuning,
+  promptTuning,
+  unipelt,
+  vera,
+} from "../../methods/mod.ts";
+import { reference } from "../../ops/reference/mod.ts";
+import { Cancelled, type Engine, engine, QueueFull } from "../../serve/engine.ts";
+import { mixable } from "../../serve/mixed.ts";
+import type { Job } from "../../serve/text_job.ts";
+import { assertNoLeak } from "../support/assert.ts";
+import { noised } from "../support/subject.ts";
+import { tinyGpt2, tinyLlama, tinyT5 } from "../support/tiny_models.ts";
+
+/** A letter a token; 10 ends a text. */
+const codec: TextCodec = {
+  encode: (text) => [...text].map((letter) => letter.charCodeAt(0) - 97),
+  decode: (ids) => ids.map((id) => String.fromCharCode(97 + id)).join(""),
+  eos: 10,
+};
+
+/** Methods whose edits share a pass, and those that need passes of their own. */
+const TOGETHER: Readonly<Record<string, Method>> = {
+  lora: lora({ rank: 2, initialization: "none", targets: "all-linear" }) as Method,
+  loraDropout: lora({ rank: 1, dropout: 0.5, initialization: "none" }) as Method,
+  dora: dora({ rank: 2 }) as Method,
+  ia3: ia3() as Method,
+  bitfitted: compose({
+    bias: at(layers(0), bitfit()),
+    lora: lora({ rank: 1, initialization: "none" }),
+  }) as Method,
+  vera: vera({ rank: 3 }) as Method,
+  krona: krona({}) as Method,
+  lokr: lokr({ rank: 2 }) as Method,
+  oft: oft({ blocks: { size: 2 } }) as Method,
+  boft: boft({ blocks: { size: 2 } }) as Method,
+  hra: hra({ rank: 2 }) as Method,
+  pfeiffer: pfeiffer({ reduction: 4 }) as Method,
+  parallel: parallelAdapter({ reduction: 4 }) as Method,
+  compacter: compacter({ reduction: 3, dimension: 2, rank: 2 }) as Method,
+  loreft: loreft({ rank: 1 }) as Method,
+};
+const APART: Readonly<Record<string, Method>> = {
+  prompt: promptTuning({ length: 3 }) as Method,
+  prefix: prefixTuning({ length: 2, network: "none" }) as Method,
+  unipelt: unipelt() as Method,
+  full: fullFineTune() as Method,
+  side: ladderSideTuning({ reduction: 2 }) as Method,
+};
+
+/** Adapters with noise on their parameters, which `free` frees. */
+function trained(model: Model, methods: Readonly<Record<string, Method>>) {
+  const roots = Object.entries(methods).map(([name, method], i) =>
+    [
+      name,
+      method,
+      keep(scope((): Synchronous<Tree> => noised(method.init({ model, key: i }), key(i + 10)))),
+    ] as const
+  );
+  return {
+    adapters: Object.fromEntries(
+      roots.map(([name, method, root]): readonly [string, Adapter] => [name, { method, params: root.tree }]),
+    ),
+    free: () => roots.forEach(([, , root]) => root.dispose()),
+  };
+}
+
+const job = (over: Partial<Job>): Job => ({
+  prompt: [1, 2, 3],
+  adapter: null,
+  maxTokens: 9,
+  seed: 0,
+  stop: [],
+  ...over,
+});
+
+/** What `generate` writes for a job. */
+function alone(model: Model, adapters: Readonly<Record<string, Adapter>>, asked: Job): Promise<string> {
+  const { adapter, prompt, maxTokens, sampler, seed, stop } = asked;
+  const tuned = adapter === null ? model : graft(model, adapters[adapter]!);
+  return generate(tuned, prompt, { maxNewTokens: maxTokens, key: seed, stop, ...sampler && { sampler } });
+}
+
+async function onModel(
+  tiny: typeof tinyLlama,
+  methods: Readonly<Record<string, Method>>,
+  f: (model: Model, adapters: Readonly<Record<string, Adapter>>) => Promise<void>,
+): Promise<void> {
+  await assertNoLeak(async () => {
+    const model: Model = { ...tiny(reference(), 11), tokenizer: codec };
+    const { adapters, free } = trained(model, methods);
+    await f(model, adapters);
+    free();
+    model.dispose();
+  });
+}
+
+/** Jobs of all adapters with prompts, lengths and samplers of their own, in an order that mixes them. */
+function jobsOf(adapters: Readonly<Record<string, Adapter>>): readonly Job[] {
+  const names = [null, ...Object.keys(adapters), null, ...Object.keys(adapters)];
+  return names.map((adapter, i) =>
+    job({
+      adapter,
+      prompt: Array.from({ length: 1 + i * 5 % 9 }, (_, j) => (i * 7 + j * 3) % 10),
+      maxTokens: 3 + i * 4 % 11,
+      seed: i,
+      stop: i % 3 === 0 ? ["ca", "hh"] : [],
+      ...i % 2 === 1 && { sampler: { temperature: 0.7 + i / 40, topP: 0.9 } },
+    })
+  );
+}
+
+/** Submits job after job while earlier ones are written, and gives their texts and pieces. */
+async function together(running: Engine, jobs: readonly Job[]) {
+  const results = jobs.map(async (asked, i) => {
+    for (let turns = 0; turns < i; turns++) await new Promise((resolve) => setTimeout(resolve));
+    let pieces = "";
+    const written = await running.submit(asked, (piece) => pieces += piece).written;
+    assert.equal(pieces, written.text);
+    return written;
+  });
+  return await Promise.all(results);
+}
+
+for (const [family, tiny] of Object.entries({ llama: tinyLlama, gpt2: tinyGpt2 })) {
+  Deno.test(`an engine writes each text as generate alone, under all methods at once, on ${family}`, () =>
+    onModel(tiny, { ...TOGETHER, ...APART }, async (model, adapters) => {
+      const jobs = jobsOf(adapters);
+      const running = engine(model, { adapters, rows: 12, queue: 100 });
+      const written = await together(running, jobs);
+      for (const [i, asked] of jobs.entries()) {
+        const text = await alone(model, adapters, asked);
+        assert.equal(written[i]!.text, text, `job ${i}, ${asked.adapter}`);
+        assert.ok(written[i]!.tokens <= asked.maxTokens);
+        if (written[i]!.reason === "length") assert.equal(written[i]!.tokens, asked.maxTokens);
+      }
+      assert.ok(written.some(({ reason }) => reason === "stop"), "some text stops");
+      assert.deepEqual(running.load, { waiting: 0, writing: 0 });
+      await running.close();
+    }));
+}
+
+Deno.test("an engine writes with T5, whose texts take steps apart", () =>
+  onModel(tinyT5, { lora: TOGETHER.lora!, pfeiffer: TOGETHER.pfeiffer! }, async (model, adapters) => {
+    const jobs = jobsOf(adapters);
+    const running = engine(model, { adapters, rows: 4, queue: 100 });
+    const written = await together(running, jobs);
+    for (const [i, asked] of jobs.entries()) {
+      assert.equal(written[i]!.text, await alone(model, adapters, asked), `job ${i}, ${asked.adapter}`);
+    }
+    await running.close();
+  }));
+
+Deno.test("methods share a pass where their edits look at rows one by one", () =>
+  onModel(tinyLlama, { ...TOGETHER, ...APART }, (model, adapters) => {
+    for (const [name, { method, params }] of Object.entries(adapters)) {
+      const shares = mixable(method.edits(params, model.spec), model.spec) !== undefined;
+      assert.equal(shares, name in TOGETHER && name !== "bitfitted", name);
+    }
+    return Promise.resolve();
+  }));
+
+Deno.test("a row fills its context beside a longer one, and long rows leave no hidden positions behind", () =>
+  onModel(tinyLlama, {}, async (model) => {
+    const jobs = [
+      job({ prompt: Array.from({ length: 30 }, (_, i) => i % 10), maxTokens: 3 }),
+      job({ prompt: [4], maxTokens: 32 }),
+      job({ prompt: [5, 6], maxTokens: 31 }),
+    ];
+    const endless: Model = { ...model, tokenizer: { ...codec, eos: undefined } };
+    const running = engine(endless, { adapters: {}, rows: 3, queue: 0 });
+    const written = await together(running, jobs);
+    for (const [i, asked] of jobs.entries()) {
+      assert.equal(written[i]!.tokens, asked.maxTokens);
+      assert.equal(written[i]!.text, await alone(endless, {}, asked), `job ${i}`);
+    }
+    await running.close();
+  }));
+
+Deno.test("an engine refuses what its queue cannot hold, and forgets what is cancelled", () =>
+  onModel(tinyLlama, { lora: TOGETHER.lora! }, async (model, adapters) => {
+    const running = engine(model, { adapters, rows: 1, queue: 1 });
+    const long = job({ maxTokens: 25, sampler: { temperature: 2 } });
+    const [first, second] = [running.submit(long), running.submit(job({}))];
+    assert.throws(() => running.submit(long), QueueFull);
+    assert.throws(() => running.submit(job({ adapter: "none" })), /no adapter "none"/);
+    assert.throws(() => running.submit(job({ sampler: { temperature: -1 } })), RangeError);
+    second.cancel();
+    await assert.rejects(second.written, Cancelled);
+    const third = running.submit(job({ adapter: "lora" }));
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    first.cancel();
+    await assert.rejects(first.written, Cancelled);
+    assert.equal((await third.written).text, await alone(model, adapters, job({ adapter: "lora" })));
+    const left = running.submit(long);
+    const closed = running.close();
+    await assert.rejects(left.written, Cancelled);
+    await closed;
+  }));
+
+Deno.test("changing adapters copies no weight of the base", () =>
+  onModel(tinyLlama, TOGETHER, async (model, adapters) => {
+    const running = engine(model, { adapters, rows: 4, queue: 9 });
+    const before = memory(model.backend).live;
+    for (const adapter of [null, "lora", "vera", "lora"]) await running.submit(job({ adapter })).written;
+    await running.close();
+    assert.equal(memory(model.backend).live, before);
+  }));
