@@ -35,5 +35,13 @@ export { saveModel, type SaveModelOptions } from "./io/save_model.ts";
 export { type DiffPruningRecipe, trainDiffPruning } from "./recipes/diff_pruning.ts";
 export { type FarRecipe, trainFar } from "./recipes/far.ts";
 export { type FishBudget, fishBudget, fisherMask, type FisherMaskOptions } from "./recipes/fish_mask.ts";
+export {
+  type IntrinsicDimension,
+  intrinsicDimension,
+  type IntrinsicDimensionOptions,
+  type IntrinsicPoint,
+  type IntrinsicRun,
+  type IntrinsicTask,
+} from "./recipes/intrinsic_dimension.ts";
 export { type LtSftRecipe, trainLtSft } from "./recipes/lt_sft.ts";
 export type { StageOptions } from "./recipes/stage.ts";

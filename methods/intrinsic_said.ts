@@ -89,7 +89,10 @@ export function intrinsicSaid(options: IntrinsicSaidOptions): Method {
 }
 
 /** The leaves that move, in the model's order. @throws {RangeError} when the parameters match nothing. */
-export function saidPaths(spec: Spec, { parameters }: IntrinsicSaidOptions): readonly string[] {
+export function saidPaths(
+  spec: Spec,
+  { parameters }: Pick<IntrinsicSaidOptions, "parameters">,
+): readonly string[] {
   const chosen = (path: string): boolean =>
     parameters === undefined ||
     (parameters instanceof RegExp
