@@ -28,12 +28,12 @@ export function checkSameRun(folder: RunFolder, then: StateRecord, now: StateRec
   }
 }
 
-/** A fingerprint of the base: its shapes and dtypes, and the bytes of its vectors, of which every model has its own. */
+/** A fingerprint of the base: names, shapes, dtypes and bytes of all its weights. */
 export async function baseHash(model: Model): Promise<string> {
   const hash = createHash("sha256");
   for (const [path, leaf] of weightLeaves(model.weights)) {
     hash.update(`${path} ${leaf.dtype} ${leaf.shape.join(" ")}\n`);
-    if (leaf.shape.length === 1) hash.update(await bytesOf(leaf));
+    hash.update(await bytesOf(leaf));
   }
   return hash.digest("hex");
 }

@@ -6,7 +6,7 @@ import { freshModules } from "../io/task_head.ts";
 import type { Task } from "../models/mod.ts";
 import { type ExampleSizes, type MemoryPlan, planMemory } from "../train/mod.ts";
 import { openData, rowLength } from "./data.ts";
-import { plannedAdapter, plannedBase } from "./finetune_prepare.ts";
+import { plannedAdapter, plannedBase } from "./finetune_planned.ts";
 import {
   batchingOf,
   type FinetuneFlags,

@@ -1,12 +1,7 @@
 /** `graft finetune`: a run from its first step, or from a checkpoint, to the folder with the result. */
-import { type Adapter, count, graft, keep, memory, merge, type Model, resetPeak } from "../core/mod.ts";
-import type { Tokenizer } from "../formats/tokenizer.ts";
-import { openRunFolder, type RunFolder, type RunMode } from "../io/run_folder.ts";
+import { type Adapter, count, graft, memory, resetPeak } from "../core/mod.ts";
+import { openRunFolder, type RunMode } from "../io/run_folder.ts";
 import { checkpointShapes } from "../io/model_shapes.ts";
-import { refusedByPeft, saveAdapter } from "../io/save_adapter.ts";
-import { saveModel } from "../io/save_model.ts";
-import { saveTask } from "../io/task_file.ts";
-import type { Task } from "../models/mod.ts";
 import { openTrainingState, saveParams, saveTrainingState, type StateRecord } from "../io/training_state.ts";
 import { AT_START, type Standing, supervise } from "../recipes/supervised.ts";
 import {
@@ -23,7 +18,7 @@ import { baseHash, checkSameRun } from "./finetune_identity.ts";
 import { report, type Result } from "./finetune_report.ts";
 import { stagesOf, trainOptionsOf } from "./finetune_options.ts";
 import { baseOf, heldOutShare, planOf } from "./finetune_plan.ts";
-import { disposeNew, type Started } from "./finetune_prepare.ts";
+import { during, type FinishedRun, writeResult } from "./finetune_result.ts";
 import { isStaged } from "./finetune_stages.ts";
 import { startIn } from "./finetune_start.ts";
 import { type FinetuneFlags, fingerprint, stoppingOf } from "./finetune_settings.ts";
@@ -105,14 +100,8 @@ export async function runFinetune(flags: RunFlags): Promise<void> {
   }
 }
 
-interface Run {
+interface Run extends FinishedRun {
   readonly flags: RunFlags;
-  readonly folder: RunFolder;
-  /** As loaded. */
-  readonly model: Model<Tokenizer>;
-  readonly started: Started<Model<Tokenizer>>;
-  readonly task: Task | undefined;
-  readonly data: Data;
   readonly other: Data | undefined;
   readonly record: StateRecord;
   readonly interrupt: Interrupt;
@@ -246,55 +235,6 @@ async function begin(
     };
   } finally {
     started.release();
-  }
-}
-
-/** The adapter, or the model where every weight was trained. */
-async function writeResult(run: Run, training: Training<Adapter["params"]>, end: Standing): Promise<void> {
-  const { flags, folder, model, data, started, task } = run;
-  const best = end.seen.best;
-  const useBest = flags.keep === "best" && best !== undefined && best.step !== training.step;
-  using state = useBest ? openTrainingState(folder.best) : undefined;
-  const root = state === undefined ? undefined : keep(state.params(model.backend));
-  const adapter = root === undefined ? training.adapter() : { ...training.adapter(), params: root.tree };
-  try {
-    await during(folder.path, async () => {
-      if (flags.method === "full") {
-        const merged = merge(model, adapter);
-        await saveModel(folder.path, merged);
-        merged.dispose();
-        return;
-      }
-      const finished = await started.finish(adapter);
-      try {
-        const refused = refusedByPeft(finished, model);
-        if (refused !== undefined) note("Saved in graft's own form: PEFT has none for this");
-        await saveAdapter(folder.path, finished, model, {
-          format: refused === undefined ? "peft" : "graft",
-          card: {
-            data: `${data.train.count} examples of ${flags.data}, SHA-256 ${data.sha256}`,
-            command: `graft ${Deno.args.join(" ")}`,
-            ...flags.licence !== undefined && { licence: flags.licence },
-          },
-        });
-        if (task !== undefined) await saveTask(folder.path, task);
-      } finally {
-        disposeNew(finished, adapter);
-      }
-    });
-  } finally {
-    root?.dispose();
-  }
-}
-
-/** Errors of the system say what went wrong but not where. */
-async function during<T>(path: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : "";
-    if (!/\(os error \d+\)/.test(reason)) throw cause;
-    throw new Error(`Cannot write ${path}: ${reason}; what was there before is whole`, { cause });
   }
 }
 
