@@ -99,7 +99,11 @@ export const REASONS: Readonly<Record<string, string>> = {
     "the scales merge into the weights, which then all change; 0.02 % is T0-3B with gated feed-forward parts",
   intrinsicSaid: "a seed and the vector are the whole checkpoint; what is large is the change of the weights",
   ipt: "56 % is the autoencoder over all tasks at 250 dimensions; one task trains its 5 to 250 numbers",
+  krona: "percent changed is that of the matrices of this model's query and value layers",
+  kronaBres:
+    "the article calls the Kronecker form beside the layers a reparametrisation; norms and biases weigh by model",
   ladderSideTuning: "7.5 % is BART on pictures and text; T5-base at d/8 is 1.74 %",
+  lets: "the attention's differences are counted before their pruning, and each branch runs a block again",
   ltSft: "gradients are dense for one weight at a time, and the optimizer's state follows the mask",
   lora: "percent changed is that of the matrices of this model's query and value layers",
   mam: "the network that makes the prefixes trains too, and is dropped afterwards",
@@ -107,6 +111,7 @@ export const REASONS: Readonly<Record<string, string>> = {
   phmAdapter: "the article calls the Kronecker form inside the adapter a reparametrisation",
   prefixTuning: "the network that makes the prefixes trains too, and is dropped afterwards",
   s4: "the released code has no groups; ours follow the paper",
+  sparseAdapter: "the article calls the mask a selection; masked numbers still have a place and are counted",
   unipelt:
     "prefixes are made by a network in training; LoRA's gated update is a linear layer that no weight holds",
 };

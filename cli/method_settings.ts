@@ -1,8 +1,22 @@
 /** The methods of the comparison table, each at the setting that its literature uses, as far as the model allows. */
-import { type Method, type Model, weightLeaves } from "../core/mod.ts";
+import {
+  adapt,
+  type Adapter,
+  fold,
+  key,
+  leaves,
+  type Method,
+  type Model,
+  nest,
+  type Spec,
+  type Tree,
+  weightLeaves,
+} from "../core/mod.ts";
 import {
   adalora,
   adamix,
+  adapterFusion,
+  attentionFusion,
   bitfit,
   boft,
   compacter,
@@ -20,20 +34,26 @@ import {
   hra,
   ia3,
   intrinsicSaid,
+  invertibleAdapter,
+  ipt,
+  iptAutoencoder,
   krona,
   kronaB,
   kronaBres,
   ladderSideTuning,
   layerNormTune,
   learnerCount,
+  lets,
   loha,
   lokr,
   lora,
+  loraPlus,
   loreft,
   ltSft,
   mam,
   miss,
   oft,
+  only,
   parallelAdapter,
   pfeiffer,
   phmAdapter,
@@ -41,12 +61,19 @@ import {
   promptTuning,
   pTuning,
   pTuningV2,
+  qlora,
+  rslora,
   s4,
+  sparseAdapter,
   type SparseMask,
+  spot,
   topLayers,
+  trainableTokens,
   unipelt,
   vera,
+  xlora,
 } from "../methods/mod.ts";
+import { less, uniform } from "../ops/mod.ts";
 import { fishBudget } from "../recipes/fish_mask.ts";
 
 /** A method with what is said of its setting. */
@@ -54,26 +81,27 @@ export interface TableEntry {
   /** Our factory's name, by which the article's row is found. */
   readonly name: string;
   readonly setting: string;
-  make(model: Model): {
-    readonly method: Method;
-    /** What remains after training, where that is another method. */
-    readonly kept?: Method;
-    /** What the literature trains beside it. */
-    readonly beside?: Method;
-  };
+  /** The method for a model; what it is made of lies there and is the caller's to free. */
+  make(model: Model): Method;
+  /** What remains after training, where that is another method. */
+  kept?(model: Model): Method;
+  /** What the literature trains beside it. */
+  readonly beside?: Method;
 }
 
-const entry = (name: string, setting: string, make: (model: Model) => Method): TableEntry => ({
-  name,
-  setting,
-  make: (model) => ({ method: make(model) }),
-});
+const entry = (
+  name: string,
+  setting: string,
+  make: (model: Model) => Method,
+  kept?: (model: Model) => Method,
+): TableEntry => ({ name, setting, make, ...kept && { kept } });
 
 /** Compacter's and KronA's papers train every norm as well, and count them. */
 const withNorms = (name: string, setting: string, method: (model: Model) => Method): TableEntry => ({
   name,
   setting: `${setting}, and norms`,
-  make: (model) => ({ method: method(model), beside: layerNormTune() }),
+  make: method,
+  beside: layerNormTune(),
 });
 
 /** n and r for sums of Kronecker products: r about d / 32, both divisible by the largest n up to `most` that divides d. */
@@ -88,7 +116,10 @@ function kronecker(
   return { reduction: width % r === 0 ? width / r : width / (r + 0.5), dimension };
 }
 
-/** Every method that a table can show. Those that need data or trained parts (PiSSA, EVA, AdapterFusion, X-LoRA) are not. */
+/**
+ * Every method. What needs weights or data to start (PiSSA, OLoRA, LoftQ, EVA) is here by the shapes that it trains and keeps,
+ * and what is made of trained parts has fresh ones.
+ */
 export const TABLE: readonly TableEntry[] = [
   entry("fullFineTune", "every weight", () => fullFineTune()),
   entry(
@@ -99,14 +130,18 @@ export const TABLE: readonly TableEntry[] = [
   entry("bitfit", "every bias; zeros where there is none", () => bitfit()),
   entry("layerNormTune", "every norm", () => layerNormTune()),
   entry("crossAttention", "attention to the encoder", () => crossAttention()),
-  {
-    name: "diffPruning",
-    setting: "0.5 % kept",
-    make: (model) => ({
-      method: diffPruning(),
-      kept: diffPruningFixed({ mask: spread(model, half(model)) }),
-    }),
-  },
+  entry(
+    "trainableTokens",
+    "10 rows",
+    () => trainableTokens({ tokens: Array.from({ length: 10 }, (_, i) => i) }),
+  ),
+  entry("only", "the values' matrices", ({ spec }) => only({ parameters: valueMatrices(spec) })),
+  entry(
+    "diffPruning",
+    "0.5 % kept",
+    () => diffPruning(),
+    (model) => diffPruningFixed({ mask: spread(model, half(model)) }),
+  ),
   entry(
     "fishMask",
     "0.5 %",
@@ -122,7 +157,14 @@ export const TABLE: readonly TableEntry[] = [
       ),
     })),
   entry("lora", "r 8 on q and v", () => lora({ rank: 8 })),
+  entry("rslora", "r 8 on q and v", () => rslora({ rank: 8 })),
+  entry("loraPlus", "r 8 on q and v", () => loraPlus({ rank: 8 })),
+  entry("qlora", "r 64, every layer; base apart", () => qlora()),
   entry("dora", "r 8 on q and v", () => dora({ rank: 8 })),
+  entry("pissa", "r 8 on q and v; kept as r 16", () => lora({ rank: 8 }), () => lora({ rank: 16 })),
+  entry("olora", "r 8 on q and v; kept as r 16", () => lora({ rank: 8 }), () => lora({ rank: 16 })),
+  entry("loftq", "r 8 on q and v; base apart", () => lora({ rank: 8 })),
+  entry("eva", "r 8 on q and v, spread evenly", () => lora({ rank: 8 })),
   entry("adalora", "r 12 to 8, every layer", () => adalora({ targets: "all-linear" })),
   entry("vera", "r 256 on q and v", () => vera({ rank: 256 })),
   entry("loha", "r 8 on q and v", () => loha({ rank: 8 })),
@@ -139,6 +181,16 @@ export const TABLE: readonly TableEntry[] = [
   entry("pfeiffer", "r d/16", () => pfeiffer()),
   entry("parallelAdapter", "r d/48", () => parallelAdapter({ reduction: 48, scale: 2 })),
   entry("adamix", "4 experts, r d/16", () => adamix()),
+  entry(
+    "adapterFusion",
+    "of 2 adapters, r d/16",
+    (model) => adapterFusion({ adapters: { one: adapt(model, pfeiffer()), two: adapt(model, pfeiffer()) } }),
+  ),
+  entry("sparseAdapter", "r d/12, half kept", (model) => {
+    const host = houlsby({ reduction: 12 });
+    return sparseAdapter({ host, mask: halfOfMatrices(adapt(model, host).params, model) });
+  }),
+  entry("invertibleAdapter", "embeddings, d/4", () => invertibleAdapter()),
   withNorms("phmAdapter", "r d/32, n 12", (model) => phmAdapter(kronecker(model, 12))),
   withNorms("compacter", "r d/32, n 4", (model) => compacter(kronecker(model, 4))),
   withNorms("compacterPlusPlus", "r d/32, n 4", (model) => compacterPlusPlus(kronecker(model, 4))),
@@ -146,6 +198,14 @@ export const TABLE: readonly TableEntry[] = [
   withNorms("kronaBres", "beside feed-forward", () => kronaBres()),
   entry("loreft", "r 8, 7 first and 7 last", () => loreft()),
   entry("promptTuning", "100 rows", () => promptTuning({ length: 100 }) as unknown as Method),
+  entry("spot", "100 rows of another task", (model) => {
+    const sources = { source: prompt(model, 100) };
+    return spot({ sources }) as unknown as Method;
+  }),
+  entry("ipt", "250 numbers for 100 rows", (model) => {
+    const autoencoder = iptAutoencoder({ prompts: { task: prompt(model, 100) }, task: "task" });
+    return ipt({ autoencoder: adapt(model, autoencoder) as Adapter }) as unknown as Method;
+  }),
   entry("pTuning", "9 rows through an encoder", () => pTuning({ length: 9 }) as unknown as Method),
   entry("prefixTuning", "10 rows", () => prefixTuning({ length: 10 })),
   entry("pTuningV2", "8 rows", () => pTuningV2({ length: 8 }) as unknown as Method),
@@ -157,7 +217,32 @@ export const TABLE: readonly TableEntry[] = [
   entry("unipelt", "r d/16, 10 rows, r 8", () => unipelt({ prefix: { length: 10, positions: "none" } })),
   entry("s4", "0.5 %", (model) => s4({ budget: half(model) })),
   entry("ladderSideTuning", "a network of d/8", () => ladderSideTuning()),
+  entry("attentionFusion", "one query", () => attentionFusion()),
+  entry("lets", "every layer's attention", () => lets()),
+  entry("xlora", "of 2 LoRAs, r 8 on q and v", (model) => {
+    const expert = (): Adapter => adapt(model, lora({ rank: 8 })) as unknown as Adapter;
+    return xlora({ experts: { one: expert(), two: expert() } });
+  }),
 ];
+
+/** A prompt as another task would leave it. */
+const prompt = (model: Model, length: number): Adapter =>
+  adapt(model, promptTuning({ length })) as unknown as Adapter;
+
+/** Names of the weights that make values; where they are fused with others, of those. */
+function valueMatrices({ linears }: Spec): readonly string[] {
+  const apart = linears.filter(({ role }) => role === "value");
+  return (apart.length > 0 ? apart : linears.filter(({ role }) => role === "qkv"))
+    .map(({ path }) => `${path}.weight`);
+}
+
+/** Random masks of an adapter's matrices, as SparseAdapter has them: biases are whole. */
+function halfOfMatrices(params: Tree, model: Model): Tree {
+  return nest(
+    leaves(params).filter(([, t]) => t.shape.length > 1)
+      .map(([path, t]) => [path, less(uniform(fold(key(0), path), t.shape, model.backend), 0.5)] as const),
+  ) as Tree;
+}
 
 /** 0.5 % of the model's weights. */
 const half = (model: Model): number =>

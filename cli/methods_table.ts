@@ -76,12 +76,12 @@ export function tableRows(
   return TABLE.filter(({ name }) => only === undefined || only.includes(name)).map((entry) => {
     const { name, setting } = entry;
     try {
-      const { method, kept, beside } = entry.make(model);
+      const { beside, kept } = entry;
       const options: FactsOptions = { tokens, ...kept && { kept } };
-      const facts = methodFacts(model, method, options);
+      const facts = methodFacts(model, entry.make, options);
       if (beside === undefined) return { name, setting, facts };
       // What trains beside the method is in all numbers, but says nothing of its kind.
-      const both = methodFacts(model, compose({ own: method, beside }) as Method, options);
+      const both = methodFacts(model, (m) => compose({ own: entry.make(m), beside }) as Method, options);
       return { name, setting, facts: { ...both, kinds: facts.kinds } };
     } catch (error) {
       if (error instanceof RangeError || error instanceof TypeError) {

@@ -57,19 +57,26 @@ export interface FactsOptions {
   /** Length of the text, default 64. */
   readonly tokens?: number;
   /** What remains of the method after training, where that is another one (DiffPruning's kept differences). */
-  readonly kept?: Method;
+  readonly kept?: MethodOn;
 }
 
+/** A method, or how it is made of parts that lie on the model: trained adapters, masks. */
+export type MethodOn = Method | ((model: Model) => Method);
+
+const placed = (method: MethodOn, model: Model): Method =>
+  typeof method === "function" ? method(model) : method;
+
 /**
- * The facts of a method on a model of any backend; its shapes alone are used.
+ * The facts of a method on a model of any backend; its shapes alone are used. A method that is made of parts gets a model
+ * without numbers to make them on.
  *
  * @throws {RangeError} when the method cannot be placed on the model.
  */
-export function methodFacts(source: Model, method: Method, options: FactsOptions = {}): MethodFacts {
+export function methodFacts(source: Model, method: MethodOn, options: FactsOptions = {}): MethodFacts {
   const counter = countingShapes();
   const model = onBackend(source, counter.backend);
   try {
-    return scope((): Synchronous<MethodFacts> => factsOf(model, method, counter, options));
+    return scope((): Synchronous<MethodFacts> => factsOf(model, placed(method, model), counter, options));
   } finally {
     model.dispose();
   }
@@ -81,9 +88,9 @@ function factsOf(
   counter: CountingBackend,
   { tokens = 64, ...options }: FactsOptions,
 ): MethodFacts {
-  const trained: Adapter = { method, params: method.init({ model, key: 0 }) };
+  const trained = freshAdapter(model, method);
   const kept: Adapter = options.kept !== undefined
-    ? { method: options.kept, params: options.kept.init({ model, key: 0 }) }
+    ? freshAdapter(model, placed(options.kept, model))
     : method.settle?.(trained.params, model.spec) ?? trained;
   const batch = batchOf(model, tokens);
   const costOf = (m: Model): number => {
@@ -106,6 +113,11 @@ function factsOf(
     multiplyAdds: { base, extra: costOf(graft(model, kept)) - base },
   };
 }
+
+const freshAdapter = (model: Model, method: Method): Adapter => ({
+  method,
+  params: method.init({ model, key: 0 }),
+});
 
 /** The same model on another backend, shapes and dtypes alone. Its root is freed by hand. */
 function onBackend({ architecture, spec, config, weights }: Model, backend: Model["backend"]): Model {

@@ -59,7 +59,7 @@ export async function trials(
   const output = await live(view(""));
   for (const name of names) {
     await output.update(view(name));
-    const { method } = TABLE.find((entry) => entry.name === name)!.make(shop.model);
+    const method = TABLE.find((entry) => entry.name === name)!.make(shop.model);
     const rate = shortRate(name);
     const run = await tune(shop, method, { steps, rate, batchSize });
     const { trainable, base } = count(shop.model, run.adapter);

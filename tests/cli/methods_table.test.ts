@@ -5,6 +5,7 @@ import { newProgram, runProgram } from "../../cli/arguments.ts";
 import { TABLE } from "../../cli/method_settings.ts";
 import { answers, methods, tableRows } from "../../cli/methods_table.ts";
 import type { MethodFacts } from "../../core/mod.ts";
+import * as methodsOf from "../../methods/mod.ts";
 import { configShapes } from "../../io/model_shapes.ts";
 import { assertNoLeak } from "../support/assert.ts";
 
@@ -117,19 +118,114 @@ Deno.test("agrees() reads the article's ranges, alternatives and rounding", () =
   }
 });
 
-Deno.test("every row of the article names a method that we have or know to be missing from the table", () => {
-  const missing = Object.keys(ARTICLE).filter((name) => !TABLE.some((entry) => entry.name === name));
-  // They need trained parts, data, or a task head.
-  assert.deepEqual(missing.sort(), ["attentionFusion", "ipt", "lets", "sparseAdapter", "spot"]);
+/** Factories of methods by their public names; `combine` and the like make adapters of adapters. */
+const FACTORIES = [
+  ...[
+    "fullFineTune",
+    "topLayers",
+    "only",
+    "bitfit",
+    "layerNormTune",
+    "trainableTokens",
+    "diffPruning",
+    "fishMask",
+  ],
+  ...["ltSft", "far", "crossAttention", "houlsby", "pfeiffer", "parallelAdapter", "adapterFusion", "adamix"],
+  ...["sparseAdapter", "phmAdapter", "compacter", "compacterPlusPlus", "invertibleAdapter", "promptTuning"],
+  ...[
+    "prefixTuning",
+    "pTuning",
+    "pTuningV2",
+    "spot",
+    "ipt",
+    "lora",
+    "rslora",
+    "loraPlus",
+    "dora",
+    "pissa",
+    "olora",
+  ],
+  ...[
+    "loftq",
+    "eva",
+    "adalora",
+    "vera",
+    "loha",
+    "lokr",
+    "krona",
+    "kronaB",
+    "kronaBres",
+    "intrinsicSaid",
+    "qlora",
+  ],
+  ...[
+    "oft",
+    "boft",
+    "hra",
+    "miss",
+    "fourierft",
+    "ia3",
+    "loreft",
+    "attentionFusion",
+    "lets",
+    "ladderSideTuning",
+  ],
+  ...["mam", "unipelt", "s4", "xlora"],
+];
+
+Deno.test("every method has a row, and every row of the article one of ours", () => {
+  const named = TABLE.map(({ name }) => name);
+  assert.deepEqual([...named].sort(), [...FACTORIES].sort());
+  for (const name of named) {
+    assert.equal(typeof (methodsOf as Record<string, unknown>)[name], "function", name);
+  }
+  assert.deepEqual(Object.keys(ARTICLE).filter((name) => !named.includes(name)), []);
 });
+
+Deno.test("methods made of trained parts, or of weights and data, have the counts of their formulas on BERT-base", () =>
+  assertNoLeak(() => {
+    const lora = 12 * 2 * 8 * (768 + 768);
+    const wanted = {
+      rslora: lora,
+      loraPlus: lora,
+      pissa: lora,
+      olora: lora,
+      loftq: lora,
+      eva: lora,
+      qlora: 12 * 64 * (4 * (768 + 768) + 2 * (768 + 3072)),
+      adapterFusion: 21_252_096, // 12 (3 d² + 2 d): methods.md
+      sparseAdapter: 12 * 2 * (2 * 64 * 768 + 64 + 768),
+      spot: 76_800,
+      ipt: 250,
+      attentionFusion: 768,
+      xlora: 768 * 2 + 2,
+      trainableTokens: 10 * 768,
+      only: 12 * 768 * 768,
+    };
+    const facts = factsOn(BERT_BASE, Object.keys(wanted));
+    for (const [name, n] of Object.entries(wanted)) assert.equal(facts.get(name)!.trained.trainable, n, name);
+    // On the base that everyone has, PiSSA and OLoRA are LoRA of twice the rank.
+    for (const name of ["pissa", "olora"]) assert.equal(facts.get(name)!.storage, 4 * 2 * lora, name);
+    assert.equal(facts.get("eva")!.storage, 4 * lora);
+    // Two adapters down and up; the fusion's keys of both, its query and its value.
+    const [d, r] = [768, 48];
+    assert.equal(facts.get("adapterFusion")!.multiplyAdds.extra, 12 * (2 * 2 * r * d + (2 + 1 + 1) * d * d));
+    // The decoded prompt is what remains of IPT.
+    assert.equal(facts.get("ipt")!.kept.trainable, 76_800);
+    assert.equal(facts.get("ipt")!.storage, 4 * 76_800);
+    assert.equal(facts.get("attentionFusion")!.backward.reached, 0);
+  }));
 
 Deno.test("graft methods prints the table, and one line for what is wrong", async () => {
   const folder = Deno.makeTempDirSync();
   const config = `${folder}/config.json`;
-  Deno.writeTextFileSync(
-    config,
-    JSON.stringify({ ...BERT_BASE, num_hidden_layers: 2, hidden_size: 64, num_attention_heads: 2 }),
-  );
+  const small = JSON.stringify({
+    ...BERT_BASE,
+    num_hidden_layers: 2,
+    hidden_size: 64,
+    num_attention_heads: 2,
+  });
+  Deno.writeTextFileSync(config, small);
   const run = async (...args: readonly string[]) => {
     const program = newProgram("graft", "", "0");
     methods(program);
@@ -159,6 +255,15 @@ Deno.test("graft methods prints the table, and one line for what is wrong", asyn
     const article = await run("--config", config, "--only", "ia3", "--article");
     assert.match(article.said, /No overhead ≠ Extra gating/);
     assert.match(article.said, /\n {2}ia3: the scales merge into the weights/);
+    // Whatever differs is named with its reason.
+    for (const model of [BERT_BASE, T5_BASE]) {
+      Deno.writeTextFileSync(config, JSON.stringify({ ...model, num_hidden_layers: 2, num_layers: 2 }));
+      const all = (await run("--config", config, "--article")).said.split("\n");
+      const differing = all.filter((line) => /^[a-z]\w* .* ≠ /.test(line)).map((line) => line.split(" ")[0]!);
+      assert.ok(differing.length > 10);
+      for (const name of differing) assert.ok(all.some((line) => line.startsWith(`  ${name}: `)), name);
+    }
+    Deno.writeTextFileSync(config, small);
     const json = await run("--config", config, "--only", "lora", "--json");
     assert.equal(JSON.parse(json.said)[0].facts.trained.trainable, 4096);
     const wrong = await run("--config", config, "--only", "lora,magic");
