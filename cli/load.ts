@@ -4,6 +4,7 @@ import type { Tokenizer } from "../formats/tokenizer.ts";
 import { loadAdapter } from "../io/load_adapter.ts";
 import { loadTask } from "../io/task_file.ts";
 import { loadModel, type LoadOptions, localPath } from "../io/load_model.ts";
+import { gpu } from "../ops/gpu/mod.ts";
 import { reference } from "../ops/reference/mod.ts";
 import { wasm } from "../ops/wasm/mod.ts";
 import { choice, type Command, integer, UsageError } from "./arguments.ts";
@@ -42,9 +43,18 @@ export async function openBackend({ backend, threads }: BackendFlags): Promise<B
     case "reference":
       return reference();
     case "gpu":
-      throw new UsageError("Cannot use --backend gpu: this build has wasm and reference");
+      return await openGpu();
     default:
       return backend satisfies never;
+  }
+}
+
+/** The card's backend. @throws {UsageError} when there is no adapter that will do. */
+async function openGpu(): Promise<Backend> {
+  try {
+    return await gpu();
+  } catch (cause) {
+    throw new UsageError((cause as Error).message, { cause });
   }
 }
 

@@ -103,7 +103,6 @@ Deno.test("graft finetune names the file, line, layer or option that is bad, and
     [`${path}/nothing`, data, "", /there is no such file or folder/],
     [noTokenizer, data, "", /bare.* has no tokenizer/],
     [broken, data, "", /broken\/model\.safetensors/],
-    [model, data, "--backend gpu", /Cannot use --backend gpu/],
   ];
   const output = `${path}/out`;
   for (const [from, examples, more, complaint] of cases) {

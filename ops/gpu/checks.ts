@@ -1,0 +1,30 @@
+/**
+ * Indices and labels out of range. A kernel cannot throw, so it leaves a mark: two words an op, the position (plus one) and
+ * the limit it broke; the next read finds them and throws. Until then such an index reads or adds nothing.
+ */
+
+/** Where each op leaves its mark, in words, and what it says. */
+export const MARKS = {
+  gatherRows: { slot: 0 },
+  scatterAddRows: { slot: 2 },
+  gatherLast: { slot: 4 },
+  scatterAddLast: { slot: 6 },
+  crossEntropy: { slot: 8 },
+} as const;
+
+/** Bytes of all marks. */
+export const MARK_BYTES = 64;
+
+/** @throws {RangeError} when the bytes hold a mark: what the op met since the last read. */
+export function checkMarks(bytes: Uint8Array): void {
+  const words = new Uint32Array(bytes.buffer, bytes.byteOffset, MARK_BYTES / 4);
+  for (const [op, { slot }] of Object.entries(MARKS)) {
+    if (words[slot] === 0) continue;
+    const [at, limit] = [words[slot]! - 1, words[slot + 1]!];
+    throw new RangeError(
+      op === "crossEntropy"
+        ? `Cannot take the crossEntropy of the label in row ${at}: labels are 0 to ${limit - 1}, or -100`
+        : `Cannot ${op}: index at position ${at} is outside 0 to ${limit - 1}`,
+    );
+  }
+}

@@ -1,0 +1,161 @@
+/** What every family of kernels needs: spans of operands, parts of large ones, room for temporary numbers, checks. */
+import type { Operand, Raw } from "../../core/tensor/backend.ts";
+import { byteLength, type DType } from "../../core/tensor/dtype.ts";
+import { type Shape, showShape, size } from "../../core/tensor/shape.ts";
+import type { OpenDevice } from "./device.ts";
+import { each, type Kernel } from "./kernel.ts";
+import type { Block, Pool } from "./pool.ts";
+import type { Span, Stream } from "./stream.ts";
+import { TABLE_BYTES } from "./tables.ts";
+
+/**
+ * A storage. One number that was filled in is kept here as well, and is an argument where a kernel can take it as one;
+ * its buffer is made when a kernel wants a buffer.
+ */
+export interface Handle {
+  block: Block | undefined;
+  /** Its bits. */
+  constant: number | undefined;
+  released: boolean;
+  readonly bytes: number;
+}
+
+/** A run of elements of large operands. */
+export interface Part {
+  readonly from: number;
+  readonly count: number;
+}
+
+/** The backend's inside, shared by its kernels. */
+export interface Context {
+  readonly stream: Stream;
+  readonly open: OpenDevice;
+  /** The tables of codebooks (`tables.ts`), on the device. */
+  readonly tables: Span;
+  /** Marks of indices out of range (`checks.ts`). */
+  readonly marks: Span;
+  allocate(bytes: number): Handle;
+  release(handle: Handle): void;
+  /** The block of an operand. @throws {Error} when it was released. */
+  block(x: Operand): Block;
+  /** All of an operand. @throws {RangeError} when it is larger than a binding may be. */
+  whole(x: Operand): Span;
+  /** `count` elements from `from` on, of an operand whose elements take `unit` bytes. */
+  part(x: Operand, part: Part, unit: number): Span;
+  /** Elements in pieces that fit a binding; `step` divides every `from`. */
+  parts(n: number, bytes: number, step: number): readonly Part[];
+  /** The number that fills an operand of one element, where it is known on the host. */
+  constant(x: Operand): number | undefined;
+  /** Runs `f` with operands that live as long as their commands. */
+  temporary<T>(shape: Shape, dtype: DType, f: (x: Operand) => T): T;
+}
+
+/** Throws unless an operand has the dtype that a kernel reads or writes. */
+export function expect(x: Operand, dtype: DType = "f32"): Operand {
+  if (x.dtype === dtype) return x;
+  throw new TypeError(
+    `Expected an ${dtype} operand but found ${x.dtype} ${showShape(x.shape)}: cast it first`,
+  );
+}
+
+/** Rows of an operand: all axes but the last, and the last. */
+export function rowsOf(x: Operand): { readonly rows: number; readonly width: number } {
+  return { rows: size(x.shape.slice(0, -1)), width: x.shape[x.shape.length - 1] ?? 1 };
+}
+
+/** Rows that make a part start at a multiple of 256 bytes, the alignment of bindings, when an element takes 4. */
+export function alignedRows(width: number): number {
+  let [a, b] = [64, width];
+  while (b > 0) [a, b] = [b, a % b];
+  return 64 / a;
+}
+
+const round16 = (bytes: number): number => Math.max(16, Math.ceil(bytes / 16) * 16);
+
+/** A context over a device. */
+export function context(open: OpenDevice, stream: Stream, blocks: Pool, fill: Kernel): Context {
+  const limit = open.bindingBytes - open.bindingBytes % 256;
+
+  const allocate = (bytes: number): Handle => {
+    open.check();
+    // Most single numbers stay on the host: see Handle.
+    const block = bytes > 4 ? blocks.take(bytes) : undefined;
+    return { block, constant: undefined, released: false, bytes };
+  };
+  const release = (handle: Handle): void => {
+    if (handle.released) throw new Error(`Cannot release ${handle.bytes} bytes twice`);
+    if (handle.block !== undefined) blocks.give(handle.block);
+    handle.block = undefined;
+    handle.released = true;
+  };
+  const blockOf = (x: Operand): Block => {
+    const handle = x.raw as Handle;
+    if (handle.released) {
+      throw new Error(`Cannot use a tensor ${showShape(x.shape)}: its memory was released`);
+    }
+    if (handle.block === undefined) {
+      handle.block = blocks.take(handle.bytes);
+      if (handle.constant !== undefined) {
+        const spans = [{ block: handle.block, offset: 0, bytes: 16 }];
+        stream.run(fill, {
+          spans,
+          args: { n: 1, value: handle.constant },
+          constants: { KIND: 0 },
+          grid: each(1),
+        });
+      }
+    }
+    return handle.block;
+  };
+  const own: Context = {
+    stream,
+    open,
+    tables: { block: blocks.take(TABLE_BYTES), offset: 0, bytes: TABLE_BYTES },
+    marks: { block: blocks.take(64), offset: 0, bytes: 64 },
+    allocate,
+    release,
+    block: blockOf,
+    whole(x): Span {
+      const block = blockOf(x);
+      if (block.bytes <= limit) return { block, offset: 0, bytes: block.bytes };
+      const bytes = round16(byteLength(x.dtype, x.shape));
+      if (bytes <= limit) return { block, offset: 0, bytes };
+      throw new RangeError(
+        `Cannot bind ${x.dtype}${showShape(x.shape)} on the GPU: it has ${bytes} bytes and ` +
+          `maxStorageBufferBindingSize is ${open.bindingBytes}; use a smaller batch or the wasm backend`,
+      );
+    },
+    part(x, { from, count }, unit): Span {
+      const block = blockOf(x);
+      if (from === 0 && block.bytes <= limit) return { block, offset: 0, bytes: block.bytes };
+      return { block, offset: from * unit, bytes: round16(count * unit) };
+    },
+    parts(n, bytes, step): readonly Part[] {
+      if (n * bytes <= limit) return n > 0 ? [{ from: 0, count: n }] : [];
+      const most = Math.floor(limit / bytes / step) * step;
+      if (most === 0) {
+        throw new RangeError(
+          `Cannot bind rows of ${bytes} bytes on the GPU: maxStorageBufferBindingSize is ` +
+            `${open.bindingBytes}; use a smaller batch or the wasm backend`,
+        );
+      }
+      return Array.from({ length: Math.ceil(n / most) }, (_, i) => ({
+        from: i * most,
+        count: Math.min(most, n - i * most),
+      }));
+    },
+    constant(x): number | undefined {
+      const { constant } = x.raw as Handle;
+      return constant === undefined ? undefined : new Float32Array(Uint32Array.of(constant).buffer)[0]!;
+    },
+    temporary(shape, dtype, f) {
+      const raw: Raw = allocate(Math.max(8, byteLength(dtype, shape)));
+      try {
+        return f({ raw, shape, dtype });
+      } finally {
+        release(raw as Handle); // its commands come before those of whoever takes the buffer next
+      }
+    },
+  };
+  return own;
+}

@@ -1,0 +1,75 @@
+/** How a kernel gets at an operand of any dtype: spans of codes, scales and tables, and the arguments that place them. */
+import type { Operand } from "../../core/tensor/backend.ts";
+import { ggufBlock, isGguf, layout } from "../../core/tensor/dtype.ts";
+import { size } from "../../core/tensor/shape.ts";
+import { type Context, type Part, rowsOf } from "./context.ts";
+import type { Arguments } from "./kernel.ts";
+import { DTYPES } from "./kernels/decode.ts";
+import type { Span } from "./stream.ts";
+import { tableOf } from "./tables.ts";
+
+/** A part of an operand, ready to be decoded. */
+export interface DecodingPart {
+  readonly piece: Part;
+  /** Codes, scales, tables. */
+  readonly spans: readonly [Span, Span, Span];
+  readonly args: Arguments;
+  readonly constants: { readonly DTYPE: number };
+}
+
+/** An operand as kernels that decode see it. */
+export interface Decoding {
+  /**
+   * Parts whose codes, and whose numbers at `bytes` an element, fit a binding; each starts at a multiple of `step`
+   * elements, which must be one of 32768 where there is more than one part.
+   */
+  pieces(bytes: number, step: number): readonly DecodingPart[];
+  /** One part, chosen by the caller under the same rules. */
+  piece(piece: Part): DecodingPart;
+}
+
+/** Bytes of codes for n elements. */
+function codeBytes(x: Operand, n: number): number {
+  if (isGguf(x.dtype)) {
+    const { elements, bytes } = ggufBlock(x.dtype);
+    return n / elements * bytes;
+  }
+  return layout(x.dtype, [n]).scales;
+}
+
+/** The decoding of an operand. */
+export function decoding(context: Context, x: Operand): Decoding {
+  const n = size(x.shape);
+  const at = layout(x.dtype, x.shape);
+  const block = context.block(x);
+  const start = at.scales - at.scales % 256;
+  const scaled = at.end > at.scales;
+  const scales: Span = scaled ? { block, offset: start, bytes: block.bytes - start } : context.tables;
+  const args = {
+    width: rowsOf(x).width,
+    scalesAt: (at.scales - start) / 4,
+    nestedAt: (at.nested - start) / 4,
+    offsetAt: (at.offset - start) / 4,
+    valuesAt: tableOf(x.dtype).values,
+    mapAt: tableOf("dynamic8").values,
+  };
+  const constants = { DTYPE: DTYPES.indexOf(x.dtype) };
+  const piece = (part: Part): DecodingPart => {
+    const offset = codeBytes(x, part.from);
+    const end = Math.min(block.bytes, offset + Math.ceil((codeBytes(x, part.count) + 16) / 16) * 16);
+    const codes = part.count === n && block.bytes <= context.open.bindingBytes
+      ? { block, offset: 0, bytes: block.bytes }
+      : { block, offset, bytes: end - offset };
+    return {
+      piece: part,
+      spans: [codes, scales, context.tables],
+      args: { ...args, first: part.from },
+      constants,
+    };
+  };
+  return {
+    piece,
+    pieces: (bytes, step): readonly DecodingPart[] =>
+      context.parts(n, Math.max(bytes, codeBytes(x, 256) / 256), step).map(piece),
+  };
+}

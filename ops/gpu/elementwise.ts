@@ -1,0 +1,110 @@
+/** Elementwise kernels: chooses the flat, the number or the walking form, and splits what is too large for a binding. */
+import type { Backend, BinaryOp, Operand, UnaryOp } from "../../core/tensor/backend.ts";
+import { sameShape, type Shape, showShape, size } from "../../core/tensor/shape.ts";
+import { broadcastStrides, merge } from "../../core/tensor/walk.ts";
+import { type Context, expect, type Part } from "./context.ts";
+import { type Arguments, each, type Kernel } from "./kernel.ts";
+import {
+  binaryCode,
+  binaryFlat,
+  binaryInteger,
+  binaryNumber,
+  binaryWalk,
+  selectWalk,
+  swigluGradKernel,
+  swigluKernel,
+  unaryCode,
+  unaryKernel,
+} from "./kernels/elementwise.ts";
+
+/** The kernels of this file. */
+export type ElementwiseKernels = Pick<Backend, "unary" | "binary" | "select" | "swiglu" | "swigluGrad">;
+
+/** Axes of a walk on the GPU. */
+const RANK = 8;
+
+/** Elementwise kernels over a context. */
+export function elementwiseKernels(context: Context): ElementwiseKernels {
+  const { stream, whole, part, parts, constant } = context;
+
+  /** Runs a kernel that takes vectors of four over operands of n elements each. */
+  const flat = (
+    kernel: Kernel,
+    n: number,
+    operands: readonly Operand[],
+    constants: Readonly<Record<string, number>> = {},
+    args: Arguments = {},
+  ): void => {
+    for (const piece of parts(n, 4, 64)) {
+      const vectors = Math.ceil(piece.count / 4);
+      const spans = operands.map((x) => part(x, piece, 4));
+      stream.run(kernel, { spans, args: { ...args, n: vectors }, constants, grid: each(vectors) });
+    }
+  };
+  /** Runs a kernel that walks inputs broadcast to the output, in parts of the output. */
+  const walk = (
+    kernel: Kernel,
+    inputs: readonly Operand[],
+    out: Operand,
+    constants: Readonly<Record<string, number>>,
+  ): void => {
+    const { rank, args } = walkArguments(inputs, out.shape);
+    const spans = inputs.map((x) => whole(x));
+    parts(size(out.shape), 4, 64).forEach((piece: Part) =>
+      stream.run(kernel, {
+        spans: [...spans, part(out, piece, 4)],
+        args: { ...args, n: piece.count, first: piece.from },
+        constants: { ...constants, RANK: rank },
+        grid: each(piece.count),
+      })
+    );
+  };
+
+  return {
+    unary: (op: UnaryOp, x: Operand, out: Operand): void =>
+      flat(unaryKernel, size(out.shape), [expect(x), expect(out)], { OP: unaryCode(op) }),
+    binary(op: BinaryOp, a: Operand, b: Operand, out: Operand): void {
+      const n = size(out.shape);
+      if (n === 0) return;
+      const OP = binaryCode(op);
+      if (a.dtype === "i32") return walk(binaryInteger, [a, expect(b, "i32")], out, { OP });
+      const [first, second] = [constant(expect(a)), constant(expect(b))];
+      expect(out);
+      if (second !== undefined && size(a.shape) === n) {
+        flat(binaryNumber, n, [a, out], { OP, FIRST: 0 }, { value: second });
+      } else if (first !== undefined && size(b.shape) === n) {
+        flat(binaryNumber, n, [b, out], { OP, FIRST: 1 }, { value: first });
+      } else if (sameShape(a.shape, b.shape)) flat(binaryFlat, n, [a, b, out], { OP });
+      else walk(binaryWalk, [a, b], out, { OP });
+    },
+    select(condition: Operand, a: Operand, b: Operand, out: Operand): void {
+      if (size(out.shape) === 0) return;
+      const WHOLE = condition.dtype === "i32" ? 1 : 0;
+      walk(selectWalk, [condition, expect(a, out.dtype), expect(b, out.dtype)], out, { WHOLE });
+    },
+    swiglu: (gate: Operand, up: Operand, out: Operand): void =>
+      flat(swigluKernel, size(out.shape), [expect(gate), expect(up), expect(out)]),
+    swigluGrad: (gate: Operand, up: Operand, g: Operand, dgate: Operand, dup: Operand): void =>
+      flat(swigluGradKernel, size(g.shape), [gate, up, g, dgate, dup].map((x) => expect(x))),
+  };
+}
+
+/** Merged axes, last first, with the strides of up to three operands. @throws {RangeError} beyond eight axes. */
+function walkArguments(
+  inputs: readonly Operand[],
+  shape: Shape,
+): { readonly rank: number; readonly args: Arguments } {
+  const { sizes, strides } = merge(shape, inputs.map((x) => broadcastStrides(x.shape, shape)));
+  if (sizes.length > RANK) {
+    throw new RangeError(
+      `Cannot walk ${
+        showShape(shape)
+      } on the GPU: ${sizes.length} axes remain after merging, at most ${RANK} fit`,
+    );
+  }
+  const [stepsA, stepsB, stepsC] = [0, 1, 2].map((i) => [...strides[i] ?? []].reverse());
+  return {
+    rank: sizes.length,
+    args: { sizes: [...sizes].reverse(), stepsA: stepsA!, stepsB: stepsB!, stepsC: stepsC! },
+  };
+}

@@ -1,0 +1,149 @@
+/**
+ * Attention: out = softmax(scale · q kᵀ + bias, masked) v, without storing the scores. An invocation holds one query and its
+ * sums in registers and goes over the keys once, rescaling when a larger score turns up (arXiv 2205.14135); the lanes of a
+ * workgroup are neighbouring queries of one head, so they read the same key at a time.
+ *
+ * Widths are known when a kernel is generated: d/4 registers of four for each vector. Checked against the reference by
+ * tests/ops/gpu_products.test.ts.
+ */
+import type { Argument, Element, Kernel } from "../kernel.ts";
+import { EXP_LOG, SPECIAL } from "./math.ts";
+
+/** What a kernel is generated for. */
+export interface AttentionForm {
+  /** Width of a head. */
+  readonly d: number;
+  /** Whether there is a mask [b, s], or a bias. */
+  readonly mask: boolean;
+  readonly bias: boolean;
+  readonly lanes: number;
+}
+
+/** Sizes, options, and the bias' strides. */
+export const ATTENTION_ARGS: Readonly<Record<string, Argument>> = {
+  ...{ b: "u32", t: "u32", s: "u32", h: "u32", g: "u32", scale: "f32" } as const,
+  ...{ causal: "u32", offset: "i32", window: "i32", always: "u32", biasSteps: "u32x8" } as const,
+};
+
+/** Numbers 0 … n − 1. */
+export const range = (n: number): readonly number[] => Array.from({ length: n }, (_, i) => i);
+
+/** Registers of four that hold a head's vector. */
+export const fours = ({ d }: AttentionForm): number => Math.ceil(d / 4);
+
+/** What the elements of q, k, v and their like are seen as. */
+export const elementOf = ({ d }: AttentionForm): Element => d % 4 === 0 ? "vec4<f32>" : "f32";
+
+/** An expression: register c of the vector that starts at element `at` of a buffer. */
+export function register({ d }: AttentionForm, buffer: string, at: string, c: number): string {
+  if (d % 4 === 0) return `${buffer}[${at} / 4u + ${c}u]`;
+  const parts = range(4).map((p) => 4 * c + p < d ? `${buffer}[${at} + ${4 * c + p}u]` : "0.0");
+  return `vec4<f32>(${parts.join(", ")})`;
+}
+
+/** Statements that write registers `name`0 … to the vector that starts at element `at`. */
+export function write(form: AttentionForm, buffer: string, at: string, value: (c: number) => string): string {
+  if (form.d % 4 === 0) {
+    return range(fours(form)).map((c) => `${buffer}[${at} / 4u + ${c}u] = ${value(c)};`).join("\n  ");
+  }
+  return range(form.d).map((e) => `${buffer}[${at} + ${e}u] = (${value(e >> 2)}).${"xyzw"[e & 3]};`).join(
+    "\n  ",
+  );
+}
+
+/** Σ over registers of dot(left, right). */
+export function dot(form: AttentionForm, left: (c: number) => string, right: (c: number) => string): string {
+  return range(fours(form)).map((c) => `dot(${left(c)}, ${right(c)})`).join(" + ");
+}
+
+/** Which keys a query sees, and what is added to its scores. Hidden keys score −∞. */
+export function scoring({ mask, bias }: AttentionForm): string {
+  return `${SPECIAL}${EXP_LOG}
+fn visible(i: u32, j: u32) -> bool {
+  let behind = i32(i) + args.offset - i32(j);
+  if (j < args.always) { return true; }
+  if (args.causal == 1u && behind < 0) { return false; }
+  return args.window == 0 || behind <= args.window;
+}
+fn added(batch: u32, head: u32, i: u32, j: u32) -> f32 {
+  if (!visible(i, j)) { return -infinity(); }
+  ${mask ? "if (mask[batch * args.s + j] == 0.0) { return -infinity(); }" : ""}
+  ${
+    bias
+      ? "return bias[batch * args.biasSteps[0].x + head * args.biasSteps[0].y + i * args.biasSteps[0].z + j * args.biasSteps[0].w];"
+      : "return 0.0;"
+  }
+}
+`;
+}
+
+/** Buffers of a mask and a bias, where there are any. */
+export const extras = ({ mask, bias }: AttentionForm): Readonly<Record<string, Element>> => ({
+  ...mask && { mask: "f32" as const },
+  ...bias && { bias: "f32" as const },
+});
+
+/** Names a form in a kernel's name. */
+export const formName = ({ d, mask, bias, lanes }: AttentionForm): string =>
+  `${d}x${lanes}${mask ? " masked" : ""}${bias ? " biased" : ""}`;
+
+/** Keys that some query of the workgroup may see: 0 … end − 1. */
+export const KEYS_END = `
+fn keys_end(last: u32) -> u32 {
+  if (args.causal == 0u) { return args.s; }
+  let end = u32(clamp(i32(last) + args.offset + 1, 0, i32(args.s)));
+  return max(end, min(args.always, args.s));
+}
+`;
+
+/** The forward pass; lse is the log of each row's sum, −∞ where no key is seen. */
+export function attentionKernel(form: AttentionForm): Kernel {
+  const element = elementOf(form);
+  const registers = range(fours(form));
+  return {
+    name: `attention ${formName(form)}`,
+    args: ATTENTION_ARGS,
+    reads: { q: element, k: element, v: element, ...extras(form) },
+    writes: { y: element, lse: "f32" },
+    code: `${scoring(form)}${KEYS_END}
+@compute @workgroup_size(${form.lanes})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = group.x * ${form.lanes}u + lane;
+  let head = group.y;
+  let batch = group.z;
+  let row = min(i, args.t - 1u);
+  let at = ((batch * args.t + row) * args.h + head) * ${form.d}u;
+  let shared_head = head / (args.h / args.g);
+  ${
+      registers.map((c) =>
+        `let q${c} = args.scale * ${register(form, "q", "at", c)}; var o${c} = vec4<f32>(0.0);`
+      ).join("\n  ")
+    }
+  var most = -infinity();
+  var sum = 0.0;
+  let end = keys_end(group.x * ${form.lanes}u + ${form.lanes - 1}u);
+  for (var j = 0u; j < end; j++) {
+    let extra = added(batch, head, row, j);
+    if (is_negative_infinity(extra)) { continue; }
+    let key = ((batch * args.s + j) * args.g + shared_head) * ${form.d}u;
+    let score = ${dot(form, (c) => `q${c}`, (c) => register(form, "k", "key", c))} + extra;
+    if (is_negative_infinity(score)) { continue; }
+    let larger_ = select(most, score, score > most);
+    let shrink = exp_(most - larger_);
+    let weight = exp_(score - larger_);
+    most = larger_;
+    sum = sum * shrink + weight;
+    ${
+      registers.map((c) => `o${c} = o${c} * shrink + weight * ${register(form, "v", "key", c)};`).join(
+        "\n    ",
+      )
+    }
+  }
+  if (i >= args.t) { return; }
+  let inverse = select(1.0 / sum, 0.0, sum == 0.0);
+  ${write(form, "y", "at", (c) => `o${c} * inverse`)}
+  lse[(batch * args.h + head) * args.t + i] = select(most + log_(sum), -infinity(), sum == 0.0);
+}
+`,
+  };
+}

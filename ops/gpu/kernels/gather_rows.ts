@@ -1,0 +1,31 @@
+/**
+ * y[i] = table[ids[i]] over the first axis, decoded from any dtype; one invocation an element. Rows outside the part of the
+ * table that is bound are left to other calls; a bad index gives zeros and a mark. Checked against the reference by
+ * tests/ops/gpu_movement.test.ts and gpu_codecs.test.ts.
+ */
+import { EACH, type Kernel } from "../kernel.ts";
+import { CODED, DECODE, DECODE_ARGS } from "./decode.ts";
+
+/** `row` elements a row, of which the bound part holds elements `first` to `end`. */
+export const gatherRowsKernel: Kernel = {
+  name: "gatherRows",
+  args: { n: "u32", row: "u32", rows: "u32", end: "u32", slot: "u32", ...DECODE_ARGS },
+  reads: { ...CODED, ids: "i32" },
+  writes: { y: "f32", marks: "atomic<u32>" },
+  code: `${DECODE}
+fn element(i: u32) {
+  let at = i / args.row;
+  let id = ids[at];
+  if (id < 0 || u32(id) >= args.rows) {
+    atomicMax(&marks[args.slot], at + 1u);
+    atomicStore(&marks[args.slot + 1u], args.rows);
+    y[i] = 0.0;
+    return;
+  }
+  let e = u32(id) * args.row + i % args.row;
+  if (e < args.first || e >= args.end) { return; }
+  let four = decode4(e & ~3u);
+  y[i] = four[e & 3u];
+}
+${EACH}`,
+};

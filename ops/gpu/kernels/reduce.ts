@@ -1,0 +1,73 @@
+/**
+ * Reductions of x seen as [outer, n, inner]. Sums of up to 16 are added to a total with a compensation (Kahan 1965), so a
+ * long sum is wider than f32. Checked against the reference by tests/ops/gpu_rows.test.ts.
+ */
+import { EACH, type Kernel } from "../kernel.ts";
+import { SPECIAL } from "./math.ts";
+import { ROWS } from "./rows.ts";
+
+/** OP 0 sum, 1 max, 2 min; `x` from element `at`, stepping. */
+const FOLD = `
+override OP: u32;
+fn fold(at: u32, step: u32, count: u32) -> f32 {
+  var result = 0.0;
+  if (OP == 0u) {
+    var lost = 0.0;
+    for (var j = 0u; j < count; j += 16u) {
+      var part = 0.0;
+      for (var k = j; k < min(j + 16u, count); k++) { part += x[at + k * step]; }
+      let sum = result + part;
+      // What the addition lost, unless it is infinite.
+      if (!is_infinite(sum) && !is_nan(sum)) {
+        lost += select(part - (sum - result), result - (sum - part), abs(part) > abs(result));
+      }
+      result = sum;
+    }
+    return result + lost;
+  }
+  result = select(infinity(), -infinity(), OP == 1u);
+  for (var j = 0u; j < count; j++) {
+    let value = x[at + j * step];
+    result = select(smaller(result, value), larger(result, value), OP == 1u);
+  }
+  return result;
+}
+`;
+
+/** inner = 1: one workgroup a row of a chunk; y [rows, chunks]. */
+export const reduceRowsKernel: Kernel = {
+  name: "reduceRows",
+  args: { rows: "u32", n: "u32", chunks: "u32", length: "u32", first: "u32" },
+  reads: { x: "f32" },
+  writes: { y: "f32" },
+  code: `${ROWS}${FOLD}
+fn row(r: u32, lane: u32) {
+  let chunk = r % args.chunks;
+  let begin = chunk * args.length;
+  let to = min(begin + args.length, args.n);
+  let count = select(0u, (to - begin - lane + LANES - 1u) / LANES, begin + lane < to);
+  var value = fold((r / args.chunks) * args.n + begin + lane, LANES, count);
+  if (OP == 0u) { value = total(lane, value); }
+  if (OP == 1u) { value = largest(lane, value); }
+  if (OP == 2u) { value = -largest(lane, -value); }
+  if (lane == 0u) { y[args.first + r] = value; }
+}
+`,
+};
+
+/** One invocation a sum: y [outer, chunks, inner], neighbours along inner. */
+export const reduceColumnsKernel: Kernel = {
+  name: "reduceColumns",
+  args: { n: "u32", count: "u32", inner: "u32", chunks: "u32", length: "u32", first: "u32" },
+  reads: { x: "f32" },
+  writes: { y: "f32" },
+  code: `${SPECIAL}${FOLD}
+fn element(i: u32) {
+  let chunk = (i / args.inner) % args.chunks;
+  let outer = i / (args.inner * args.chunks);
+  let begin = chunk * args.length;
+  let count = min(args.length, args.count - min(args.count, begin));
+  y[args.first + i] = fold((outer * args.count + begin) * args.inner + i % args.inner, args.inner, count);
+}
+${EACH}`,
+};

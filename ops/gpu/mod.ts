@@ -1,0 +1,32 @@
+/**
+ * The GPU backend: every kernel in WGSL over WebGPU, as Deno and browsers have it. Commands are recorded and submitted
+ * together; the only waits are reads. Debian's `mesa-vulkan-drivers` gives a software adapter, so all of it is tested on
+ * machines without a card. Imports `core/tensor` only.
+ *
+ * @example
+ * ```ts ignore
+ * import { gpu, read, tensor } from "@graft/peft";
+ * import { matmul } from "@graft/peft/ops";
+ *
+ * const backend = await gpu();
+ * const x = tensor([[1, 2], [3, 4]], { backend });
+ * console.log(await read(matmul(x, x)));
+ * backend.close();
+ * ```
+ *
+ * @module
+ */
+import { backend, type GpuBackend, type Profile } from "./backend.ts";
+import { type GpuOptions, openDevice } from "./device.ts";
+import type { Tally } from "./stream.ts";
+
+export type { GpuBackend, GpuOptions, Profile, Tally };
+
+/**
+ * Starts a GPU backend. Needs no permission and no flag.
+ *
+ * @throws {Error} when there is no WebGPU, no adapter, or an adapter whose limits are too low.
+ */
+export async function gpu(options: GpuOptions = {}): Promise<GpuBackend> {
+  return backend(await openDevice(options));
+}

@@ -1,0 +1,179 @@
+/** Chooses the form of a product by its sizes and the adapter, and splits operands larger than a binding. */
+import type { Backend, Operand } from "../../core/tensor/backend.ts";
+import { type DType, isGguf } from "../../core/tensor/dtype.ts";
+import { type Shape, showShape, size } from "../../core/tensor/shape.ts";
+import { broadcastStrides, merge } from "../../core/tensor/walk.ts";
+import { alignedRows, type Context, expect, type Part } from "./context.ts";
+import { decoding } from "./decoding.ts";
+import { type Arguments, GRID, type Kernel } from "./kernel.ts";
+import { type Reading, registerProduct, type RegisterShape, sharedProduct, TILE } from "./kernels/product.ts";
+import type { Span } from "./stream.ts";
+
+/** The kernels of this file. */
+export type ProductKernels = Pick<Backend, "matmul">;
+
+interface Orientation {
+  readonly transposeA: boolean;
+  readonly transposeB: boolean;
+}
+
+/** Coded parts start at multiples of so many elements: see `decoding`. */
+const STEP = 32768;
+
+/** Products over a context. */
+export function productKernels(context: Context): ProductKernels {
+  const { stream, parts, part, whole, open } = context;
+  const kernels = new Map<string, Kernel>();
+  const made = (key: string, make: () => Kernel): Kernel => {
+    let kernel = kernels.get(key);
+    if (kernel === undefined) kernels.set(key, kernel = make());
+    return kernel;
+  };
+
+  /** The kernel for [m, n] outputs, and the rows and columns that one workgroup writes. */
+  const choose = (a: Reading, b: Reading, m: number, n: number) => {
+    const key = JSON.stringify([a, b]);
+    if (open.products === "shared" && m >= TILE / 2 && n >= TILE / 2) {
+      return { kernel: made(`shared ${key}`, () => sharedProduct(a, b)), high: TILE, wide: TILE, depth: 16 };
+    }
+    const shape = registerShape(m, n, open.software);
+    const { rows, columns, lanes } = shape;
+    const kernel = made(`${rows} ${columns} ${lanes} ${key}`, () => {
+      // Fewer than four lines do not start at whole vectors of four.
+      const [left, right] = [[a, rows], [b, columns]] as const;
+      const fitting = ([x, lines]: readonly [Reading, number]): Reading =>
+        x.along === "other" && lines < 4 ? { ...x, wide: false } : x;
+      return registerProduct(fitting(left), fitting(right), shape);
+    });
+    return { kernel, high: rows, wide: columns * lanes, depth: 4 };
+  };
+
+  return {
+    matmul(a: Operand, b: Operand, { transposeA, transposeB }: Orientation, out: Operand): void {
+      const [rowsA, columnsA] = a.shape.slice(-2) as [number, number];
+      const [rowsB, columnsB] = b.shape.slice(-2) as [number, number];
+      const k = transposeA ? rowsA : columnsA;
+      const n = transposeB ? rowsB : columnsB;
+      const lead = out.shape.slice(0, -2);
+      // Rows of all batch items are rows of one product when b is shared and a lies row by row.
+      const fold = b.shape.length === 2 && !transposeA;
+      const batch = fold ? 1 : size(lead);
+      const m = fold ? size(a.shape.slice(0, -1)) : transposeA ? columnsA : rowsA;
+      const coded = b.dtype !== "f32";
+      if (coded && b.shape.length > 2) {
+        throw new TypeError(`Cannot matmul by ${b.dtype} ${showShape(b.shape)}: coded weights have two axes`);
+      }
+      expect(a);
+      expect(out);
+      if (batch * m * n === 0) return;
+      if (k === 0) return stream.clear(context.block(out), 4 * size(out.shape));
+      const readA: Reading = { along: transposeA ? "other" : "k", wide: columnsA % 4 === 0, coded: false };
+      const readB: Reading = { along: transposeB ? "k" : "other", wide: columnsB % 4 === 0, coded };
+      const walk = fold ? { rank: 0, args: NO_WALK } : batchWalk(a, b, lead);
+      const split = batch === 1;
+      const bytesB = coded ? codeBytes(b.dtype) : 4;
+      const stepB = coded ? rowStep(STEP, columnsB) : alignedRows(columnsB);
+      const pieces = (count: number, bytes: number, step: number): readonly Part[] =>
+        split ? parts(count, bytes, step) : [{ from: 0, count }];
+
+      const rows = pieces(m, 4 * Math.max(n, transposeA ? 0 : k), Math.max(alignedRows(n), alignedRows(k)));
+      const columns = transposeB ? pieces(n, bytesB * k, stepB) : [{ from: 0, count: n }];
+      const deep = pieces(
+        k,
+        Math.max(transposeB ? 0 : bytesB * n, transposeA ? 4 * m : 0, 1e-9),
+        Math.max(transposeB ? 1 : stepB, transposeA ? alignedRows(m) : 1),
+      );
+      for (const r of rows) {
+        for (const c of columns) {
+          for (const d of deep) {
+            const [spanA, firstA] = operandPart(a, transposeA ? d : r, columnsA, split);
+            const lines = transposeB ? c : d;
+            const placed = coded
+              ? decoding(context, b).piece({ from: lines.from * columnsB, count: lines.count * columnsB })
+              : { spans: [operandPart(b, lines, columnsB, split)[0]], args: {}, constants: {} };
+            const { kernel, high, wide, depth } = choose(readA, readB, r.count, c.count);
+            const firstB = split && !coded ? lines.from * columnsB : 0;
+            const args: Arguments = {
+              ...{
+                ...walk.args,
+                ...placed.args,
+                m: r.count,
+                n: c.count,
+                k: d.count,
+                widthA: columnsA,
+                widthB: columnsB,
+              },
+              ...{ fromM: r.from, fromN: c.from, fromK: d.from, firstA, firstB, stride: n },
+            };
+            const target = split ? part(out, { from: r.from * n, count: r.count * n }, 4) : whole(out);
+            const constants = {
+              ...placed.constants,
+              ...{ TAIL: Number(d.count % depth !== 0), ACCUMULATE: Number(d.from > 0), RANK: walk.rank },
+            };
+            for (let z = 0; z < batch; z += GRID) {
+              stream.run(kernel, {
+                spans: [spanA, ...placed.spans, target],
+                args: { ...args, batch: z },
+                constants,
+                grid: [Math.ceil(c.count / wide), Math.ceil(r.count / high), Math.min(GRID, batch - z)],
+                operations: 2 * Math.min(GRID, batch - z) * r.count * c.count * d.count,
+              });
+            }
+          }
+        }
+      }
+    },
+  };
+
+  /** Lines of an operand, and the element at which they start. */
+  function operandPart(
+    x: Operand,
+    { from, count }: Part,
+    width: number,
+    split: boolean,
+  ): readonly [Span, number] {
+    if (!split) return [whole(x), 0];
+    return [part(expect(x), { from: from * width, count: count * width }, 4), from * width];
+  }
+}
+
+/** Rows and columns an invocation by what there is of them: wide enough to reuse what is read, not wider than the output. */
+function registerShape(m: number, n: number, software: boolean): RegisterShape {
+  const rows = m <= 2 ? m : m <= 4 ? 4 : 8;
+  if (!software) return { rows: Math.min(rows, 4), columns: m <= 4 ? 1 : 4, lanes: 64 };
+  return { rows, columns: n <= 8 ? 1 : n <= 16 ? 2 : n <= 32 || rows < 8 ? 4 : 8, lanes: 8 };
+}
+
+const NO_WALK: Arguments = { sizes: [], stepsA: [], stepsB: [] };
+
+/** How many matrices of a and of b lie before each of the batch. */
+function batchWalk(
+  a: Operand,
+  b: Operand,
+  lead: Shape,
+): { readonly rank: number; readonly args: Arguments } {
+  const steps = [a, b].map((x) => {
+    const matrix = size(x.shape.slice(-2));
+    return broadcastStrides(x.shape.slice(0, -2), lead).map((step) => step * matrix);
+  });
+  const { sizes, strides } = merge(lead, steps);
+  const [stepsA, stepsB] = strides.map((s) => [...s].reverse());
+  const single = size(lead) <= 1;
+  return {
+    rank: single ? 0 : sizes.length,
+    args: { sizes: [...sizes].reverse(), stepsA: stepsA!, stepsB: stepsB! },
+  };
+}
+
+/** Most bytes of codes an element. */
+function codeBytes(dtype: DType): number {
+  if (isGguf(dtype)) return 34 / 32;
+  return dtype === "f16" || dtype === "bf16" ? 2 : 1;
+}
+
+/** Rows of a width that make a multiple of `step` elements. */
+function rowStep(step: number, width: number): number {
+  let [a, b] = [step, width];
+  while (b > 0) [a, b] = [b, a % b];
+  return step / a;
+}

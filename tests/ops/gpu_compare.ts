@@ -1,0 +1,55 @@
+/** Runs one kernel on the reference backend and on a GPU: the values must agree within a tolerance. */
+import assert from "node:assert/strict";
+import type { Backend, Operand } from "../../core/tensor/backend.ts";
+import { byteLength } from "../../core/tensor/dtype.ts";
+import { showShape } from "../../core/tensor/shape.ts";
+import { reference } from "../../ops/reference/mod.ts";
+import { assertClose, floats, type Input, type Output, run, type Tolerance } from "./wasm_compare.ts";
+
+/** A kernel call. */
+export type Run = (backend: Backend, inputs: readonly Operand[], outputs: readonly Operand[]) => void;
+
+const oracle = reference();
+
+/** Runs a kernel on a backend whose reads wait. Outputs begin with rubbish, so that unwritten elements show. */
+export async function runOn(
+  backend: Backend,
+  inputs: readonly Input[],
+  outputs: readonly Output[],
+  kernel: Run,
+): Promise<readonly Uint8Array[]> {
+  const place = ({ shape, dtype, bytes }: Input): Operand => {
+    const raw = backend.allocate(byteLength(dtype, shape));
+    backend.upload(raw, bytes);
+    return { raw, shape, dtype };
+  };
+  const ins = inputs.map(place);
+  const outs = outputs.map(({ shape, dtype = "f32" }) =>
+    place({ shape, dtype, bytes: new Uint8Array(byteLength(dtype, shape)).fill(0x7B) })
+  );
+  kernel(backend, ins, outs);
+  const results: Uint8Array[] = [];
+  for (const { raw, dtype, shape } of outs) {
+    results.push(await backend.download(raw, byteLength(dtype, shape)));
+  }
+  for (const { raw, dtype, shape } of [...ins, ...outs]) backend.release(raw, byteLength(dtype, shape));
+  return results;
+}
+
+/** Asserts that the GPU and the reference agree. Outputs that are not f32 must be equal. */
+export async function compare(
+  gpu: Backend,
+  name: string,
+  inputs: readonly Input[],
+  outputs: readonly Output[],
+  tolerance: Tolerance,
+  kernel: Run,
+): Promise<void> {
+  const expected = run(oracle, inputs, outputs, kernel);
+  const actual = await runOn(gpu, inputs, outputs, kernel);
+  outputs.forEach(({ shape, dtype = "f32" }, i) => {
+    const place = `${name}, output ${i} ${dtype} ${showShape(shape)}`;
+    if (dtype === "f32") assertClose(place, floats(actual[i]!), floats(expected[i]!), tolerance);
+    else assert.deepEqual(actual[i], expected[i], place);
+  });
+}
