@@ -1,7 +1,7 @@
 /**
  * `deno task intrinsic-dimension [FOLDER]`: how few numbers suffice to fine-tune a model on a paraphrase task, for two sizes
- * of model: the embedded one, and one of a quarter of its numbers that this command pretrains first. Pairs of messages come
- * from the project's conversations, half of them paraphrases. Finished runs are kept in FOLDER and not made again, so it can
+ * of model: the embedded one, and one of a quarter of its numbers that this command pretrains first. Messages come from the
+ * project's conversations; half of them want the same as the first one of their row. Finished runs are kept in FOLDER and not made again, so it can
  * be stopped and continued. Prints the curves and writes bench/intrinsic_dimension.json.
  */
 import { type Backend, type Model, type ModelConfig, weightLeaves } from "../core/mod.ts";
@@ -33,10 +33,11 @@ const SMALL: ModelConfig = {
 
 const SETTINGS = {
   pretrainingTexts: 5000,
-  pairs: { train: 1920, heldOut: 400 },
+  rows: { train: 2400, heldOut: 80 },
+  size: 6,
   reasons: ["card-lost", "unknown-charge", "transfer"],
-  steps: 120,
-  batchSize: 16,
+  steps: 400,
+  batchSize: 6,
   fullRate: 1e-3,
   subspaceRate: 2e-2,
   dimensions: [64, 128, 256, 512, 1024, 2048, 4096, 8192],
