@@ -52,6 +52,17 @@ const matrix = (
 
 const both = fc.boolean();
 
+/** [m, n, k] that take several blocks of rows, strips, panels or slabs, or a few rows alone. */
+const BLOCKED = [
+  [130, 300, 801],
+  [700, 9, 33],
+  [6, 1100, 50],
+  [5, 8, 4500],
+  [9, 70, 1536],
+  [1, 700, 1025],
+  [3, 513, 300],
+] as const;
+
 Deno.test("matmul() of wasm agrees with the reference for odd shapes in all orientations", () =>
   withBackends((backends) => {
     const side = fc.oneof(fc.integer({ min: 0, max: 12 }), fc.integer({ min: 13, max: 90 }));
@@ -61,13 +72,7 @@ Deno.test("matmul() of wasm agrees with the reference for odd shapes in all orie
       }),
       { numRuns: 200 },
     );
-    for (
-      const [m, n, k] of [[130, 300, 801], [700, 9, 33], [6, 1100, 50], [5, 8, 4500], [1, 700, 1025], [
-        3,
-        513,
-        300,
-      ]] as const
-    ) {
+    for (const [m, n, k] of BLOCKED) {
       for (const ta of [false, true]) {
         for (const tb of [false, true]) {
           product(backends, matrix([], m, k, ta, 1), matrix([], k, n, tb, 2), ta, tb);

@@ -205,8 +205,8 @@ unsafe fn block_forward(p: &Problem, b: usize, g: usize, first: usize, mut room:
             if p.hidden(first, rows, key, n) {
                 continue;
             }
-            panels_b(&k, true, lead, 0, p.d, key, n, buffer, keys);
-            tiles(p.d, queries, p.d, keys, rows, n, scores, KB, true);
+            panels_b(&k, true, lead, 0, p.d, key, n, buffer, keys, NR * p.d);
+            tiles(p.d, queries, p.d, keys, NR * p.d, rows, n, scores, KB, true);
             for r in 0..rows {
                 let row = scores.add(r * KB);
                 p.dress(b, g, first + r, key, n, row);
@@ -226,11 +226,11 @@ unsafe fn block_forward(p: &Problem, b: usize, g: usize, first: usize, mut room:
                 map1(row, row, 0, n, |x| math::exp_negative(sub(x, splat(next))));
                 total[r] += sum(n, |i| load(row.add(i)), |i| *row.add(i));
             }
-            panels_b(&v, false, lead, key, n, 0, p.d, buffer, values);
+            panels_b(&v, false, lead, key, n, 0, p.d, buffer, values, NR * n);
             for r in (0..rows).step_by(MR) {
                 panel_a(scores.add(r * KB), MR.min(rows - r), n, KB, 1, weights.add(r * n));
             }
-            tiles(n, weights, n, values, rows, p.d, sums, p.d, false);
+            tiles(n, weights, n, values, NR * n, rows, p.d, sums, p.d, false);
         }
         for r in 0..rows {
             let seen = total[r] != 0.0;

@@ -86,16 +86,16 @@ impl Buffers {
         unsafe {
             let (k, lead) = p.keys(p.k, b, g);
             let (v, _) = p.keys(p.v, b, g);
-            panels_b(&k, true, lead, 0, p.d, key, n, self.buffer, self.keys);
-            panels_b(&v, true, lead, 0, p.d, key, n, self.buffer, self.values);
+            panels_b(&k, true, lead, 0, p.d, key, n, self.buffer, self.keys, NR * p.d);
+            panels_b(&v, true, lead, 0, p.d, key, n, self.buffer, self.values, NR * p.d);
         }
     }
 
     /// p and ds [rows, KB] of loaded rows and keys.
     unsafe fn weights(&self, p: &Problem, b: usize, g: usize, first: usize, rows: usize, key: usize, n: usize) {
         unsafe {
-            tiles(p.d, self.packed_q, p.d, self.keys, rows, n, self.p, KB, true);
-            tiles(p.d, self.packed_g, p.d, self.values, rows, n, self.ds, KB, true);
+            tiles(p.d, self.packed_q, p.d, self.keys, NR * p.d, rows, n, self.p, KB, true);
+            tiles(p.d, self.packed_g, p.d, self.values, NR * p.d, rows, n, self.ds, KB, true);
             for r in 0..rows {
                 let (w, ds) = (self.p.add(r * KB), self.ds.add(r * KB));
                 p.dress(b, g, first + r, key, n, w);
@@ -117,7 +117,7 @@ impl Buffers {
         unsafe {
             for (flat, right) in [(self.flat_q, self.right_q), (self.flat_g, self.right_g)] {
                 let w = Weight::new(dtype::F32, flat as usize, 0, d);
-                panels_b(&w, false, d, 0, rows, 0, d, self.buffer, right);
+                panels_b(&w, false, d, 0, rows, 0, d, self.buffer, right, NR * rows);
             }
         }
     }
@@ -129,7 +129,7 @@ impl Buffers {
                 for j in (0..n).step_by(MR) {
                     panel_a(x.add(j), MR.min(n - j), rows, 1, KB, self.left.add(j * rows));
                 }
-                tiles(rows, self.left, rows, right, n, d, sum, lead, false);
+                tiles(rows, self.left, rows, right, NR * rows, n, d, sum, lead, false);
             }
         }
     }
@@ -138,11 +138,11 @@ impl Buffers {
     unsafe fn add_to_rows(&self, p: &Problem, b: usize, g: usize, rows: usize, key: usize, n: usize) {
         unsafe {
             let (k, lead) = p.keys(p.k, b, g);
-            panels_b(&k, false, lead, key, n, 0, p.d, self.buffer, self.right);
+            panels_b(&k, false, lead, key, n, 0, p.d, self.buffer, self.right, NR * n);
             for r in (0..rows).step_by(MR) {
                 panel_a(self.ds.add(r * KB), MR.min(rows - r), n, KB, 1, self.left.add(r * n));
             }
-            tiles(n, self.left, n, self.right, rows, p.d, self.sum_a, p.d, false);
+            tiles(n, self.left, n, self.right, NR * n, rows, p.d, self.sum_a, p.d, false);
         }
     }
 

@@ -1,6 +1,6 @@
 //! out = a · b. A is packed once a slab of k; then strips of columns are handed out, each packs its own panels of B
-//! (decoding there) and runs the tile over all rows. Blocks depend on the shape alone and every element sums over k in the
-//! same order, so results do not depend on the number of threads. Oracle: ops/reference/matmul.ts.
+//! (decoding there) and runs the tile over all rows. Every element sums over k in the same order, whatever strip it is in,
+//! so results do not depend on the number of threads. Oracle: ops/reference/matmul.ts.
 
 use crate::decode::{Weight, dtype};
 use crate::gemv;
@@ -63,13 +63,20 @@ pub unsafe fn put(c: &[[V; 2]; 4], out: *mut f32, lead: usize, rows: usize, colu
     }
 }
 
-/// Rows of one block times columns of one strip: all tiles over packed panels.
+/// A whole tile, in a function of its own: the compiler keeps all of a small one in registers.
+#[inline(never)]
+unsafe fn whole(k: usize, a: *const f32, b: *const f32, out: *mut f32, lead: usize, fresh: bool) {
+    unsafe { put(&tile(k, a, b), out, lead, MR, NR, fresh) }
+}
+
+/// Rows of one block times columns of one strip: all tiles over packed panels. `b_step`: values from a panel of B to the next.
 #[inline(always)]
 pub unsafe fn tiles(
     k: usize,
     a: *const f32,
     a_step: usize,
     b: *const f32,
+    b_step: usize,
     rows: usize,
     columns: usize,
     out: *mut f32,
@@ -78,13 +85,23 @@ pub unsafe fn tiles(
 ) {
     unsafe {
         for j in (0..columns).step_by(NR) {
-            let panel = b.add(j * k);
+            let panel = b.add(j / NR * b_step);
             for r in (0..rows).step_by(MR) {
-                let c = tile(k, a.add(r * a_step), panel);
-                put(&c, out.add(r * lead + j), lead, MR.min(rows - r), NR.min(columns - j), fresh);
+                let (from, to) = (a.add(r * a_step), out.add(r * lead + j));
+                if rows - r >= MR && columns - j >= NR {
+                    whole(k, from, panel, to, lead, fresh);
+                } else {
+                    put(&tile(k, from, panel), to, lead, MR.min(rows - r), NR.min(columns - j), fresh);
+                }
             }
         }
     }
+}
+
+/// Values from a panel of k steps to the next: a line more than it holds where panels would begin a page apart, because such
+/// addresses share one set of the first-level cache.
+fn panel_step(k: usize) -> usize {
+    NR * k + if NR * k % 1024 == 0 { 16 } else { 0 }
 }
 
 /// Inner axis packed at once: bounds the packed copy of A.
@@ -95,6 +112,25 @@ const KC: usize = 384;
 const MC: usize = 128;
 /// Bytes of packed A at once.
 const PACKED: usize = 16 << 20;
+
+/// Columns of a strip, a multiple of `grain`. Where B's rows run along k, narrow strips share best. Where they run along n,
+/// a strip reads a piece of every row, and long pieces are read faster: as few strips as keep all threads busy to the end.
+fn strip_width(n: usize, grain: usize, along_k: bool, threads: usize) -> usize {
+    if along_k {
+        return grain.max(32);
+    }
+    let widest = 256.max(grain);
+    let least = n.div_ceil(widest).max(2 * threads);
+    let width = |strips: usize| n.div_ceil(strips).next_multiple_of(grain).min(widest);
+    let busy = |strips: usize| n.div_ceil(width(strips)).div_ceil(threads) * width(strips);
+    (least..=2 * least).min_by_key(|strips| busy(*strips)).map_or(widest, width)
+}
+
+/// Rows of a block, at most `largest`; fewer where strips alone would not keep all threads busy.
+fn block_rows(m: usize, strips: usize, largest: usize) -> usize {
+    let wanted = (2 * (pool::workers() + 1)).div_ceil(strips);
+    m.div_ceil(wanted).max(16).next_multiple_of(MR).min(largest).min(m.next_multiple_of(MR))
+}
 
 struct Product {
     w: Weight,
@@ -156,14 +192,15 @@ impl Product {
             let mut w = self.w;
             w.base += 4 * self.offset(batch).1;
             let out = (self.out as *mut f32).add(batch * self.m * self.n + first * self.n + n0);
-            let buffer = scratch.add(self.kc * self.nc);
+            let step = panel_step(self.kc);
+            let buffer = scratch.add(step * self.nc.div_ceil(NR));
             let mut p = 0;
             while p < slab {
                 let kc = self.kc.min(slab - p);
-                panels_b(&w, self.tb, self.ldb, k0 + p, kc, n0, n, buffer, scratch);
+                panels_b(&w, self.tb, self.ldb, k0 + p, kc, n0, n, buffer, scratch, step);
                 for r in (0..rows).step_by(MC) {
                     let a = packed.add(r * slab + p * MR);
-                    tiles(kc, a, slab, scratch, MC.min(rows - r), n, out.add(r * self.n), self.n, k0 + p == 0);
+                    tiles(kc, a, slab, scratch, step, MC.min(rows - r), n, out.add(r * self.n), self.n, k0 + p == 0);
                 }
                 p += kc;
             }
@@ -212,9 +249,15 @@ pub unsafe fn matmul(
             tb,
         });
     }
-    // 16 strips or so for sharing; blocks of 256 elements are decoded whole along n.
-    let grain = if !tb && w.grain() == 256 { 256 } else { 32 };
-    let nc = n.div_ceil(16).next_multiple_of(grain).clamp(64.max(grain), 256);
+    // Coded weights are decoded whole blocks at a time along n.
+    let grain = match w.grain() {
+        _ if tb => NR,
+        1 => NR,
+        256 => 256,
+        _ => 32,
+    };
+    let nc = strip_width(n, grain, tb, pool::workers() + 1);
+    let strips = n.div_ceil(nc);
     let mb = if n >= 1024 {
         512
     } else if n >= 256 {
@@ -237,16 +280,15 @@ pub unsafe fn matmul(
         ta,
         tb,
         nc,
-        mb: mb.min(m.next_multiple_of(MR)),
+        mb: block_rows(m, batch * strips, mb),
         kc,
     };
     let items = batch * p.blocks();
-    let strips = n.div_ceil(nc);
     let slab = SLAB.min(k).next_multiple_of(kc).min(k);
     let each = p.mb * slab;
     let group = (PACKED / (4 * each)).clamp(1, items);
     let packed = memory::shared(4 * each * group);
-    let (scratch, step) = memory::private(4 * (kc * nc.next_multiple_of(NR) + (8 * kc).max(nc)));
+    let (scratch, step) = memory::private(4 * (panel_step(kc) * nc.div_ceil(NR) + (8 * kc).max(nc)));
     let chunks = p.mb.div_ceil(64);
     for k0 in (0..p.k).step_by(slab) {
         let slab = slab.min(k - k0);

@@ -55,7 +55,8 @@ pub unsafe fn panel_a(a: *const f32, rows: usize, k: usize, across: usize, along
 }
 
 /// Panels [panel][k][8] of B's rows k0..k0 + k (of the product's inner axis) and columns n0..n0 + n. With `transposed` B is
-/// stored [n, k], else [k, n]; `lead` is the length of its stored rows. `buffer` holds 8 · k or n values.
+/// stored [n, k], else [k, n]; `lead` is the length of its stored rows. `buffer` holds 8 · k or n values. Panels begin `step`
+/// values apart.
 pub unsafe fn panels_b(
     w: &Weight,
     transposed: bool,
@@ -66,6 +67,7 @@ pub unsafe fn panels_b(
     n: usize,
     buffer: *mut f32,
     out: *mut f32,
+    step: usize,
 ) {
     unsafe {
         if transposed {
@@ -76,20 +78,20 @@ pub unsafe fn panels_b(
                     let column = n0 + j + c.min(columns - 1);
                     if c < columns { segment(w, column * lead + k0, k, buffer.add(c * k)) } else { buffer }
                 });
-                interleave8(&lines, columns, k, out.add(j * k));
+                interleave8(&lines, columns, k, out.add(j / NR * step));
             }
         } else {
             for p in 0..k {
                 let row = segment(w, (k0 + p) * lead + n0, n, buffer);
                 let mut j = 0;
                 while j + NR <= n {
-                    let to = out.add(j * k + p * NR);
+                    let to = out.add(j / NR * step + p * NR);
                     store(to, load(row.add(j)));
                     store(to.add(4), load(row.add(j + 4)));
                     j += NR;
                 }
                 if j < n {
-                    let to = out.add(j * k + p * NR);
+                    let to = out.add(j / NR * step + p * NR);
                     for c in 0..NR {
                         *to.add(c) = if j + c < n { *row.add(j + c) } else { 0.0 };
                     }

@@ -22,8 +22,8 @@ mod shared {
     static STOP: AtomicU32 = AtomicU32::new(0);
 
     const CLOSED: u64 = u32::MAX as u64;
-    /// Polls before sleeping: about 40 µs, longer than the gap between two kernels of a training step.
-    const SPINS: u32 = 20_000;
+    /// Polls before sleeping: about 200 µs, longer than nearly every gap between two kernels of a training step.
+    const SPINS: u32 = 100_000;
 
     type Call = unsafe fn(usize, usize, usize);
 
