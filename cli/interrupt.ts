@@ -5,13 +5,14 @@ export interface Interrupt extends Disposable {
   readonly wanted: boolean;
 }
 
-/** Listens for SIGINT and SIGTERM. */
-export function interruptible(): Interrupt {
+/** Listens for SIGINT and SIGTERM. `heard` is called at the first one. */
+export function interruptible(heard: () => void = () => {}): Interrupt {
   const signals: readonly Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
   let wanted = false;
   const listen = (): void => {
     if (wanted) Deno.exit(130);
     wanted = true;
+    heard();
   };
   for (const signal of signals) Deno.addSignalListener(signal, listen);
   return {

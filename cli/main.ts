@@ -16,6 +16,7 @@ import { merge } from "./merge.ts";
 import { methods } from "./methods_table.ts";
 import { note } from "./output.ts";
 import { quantize } from "./quantize.ts";
+import { serve } from "./serve.ts";
 
 /** The program with all its commands. */
 export function graftProgram(): Command {
@@ -25,7 +26,18 @@ export function graftProgram(): Command {
     metadata.version,
   );
   for (
-    const register of [finetune, compare, generate, evaluate, merge, methods, quantize, convert, inspect]
+    const register of [
+      finetune,
+      compare,
+      generate,
+      serve,
+      evaluate,
+      merge,
+      methods,
+      quantize,
+      convert,
+      inspect,
+    ]
   ) {
     register(program);
   }

@@ -2,7 +2,17 @@
  * Writes many texts at once. Every turn reads at most one new prompt and then takes one step for all rows, so that a text
  * begins while others go on, and a long prompt delays a step but no more. Between passes other work of the program runs.
  */
-import { type Adapter, dispose, graft, type Model } from "../core/mod.ts";
+import {
+  type Adapter,
+  dispose,
+  graft,
+  lookup,
+  type Model,
+  prefixPositions,
+  promptLength,
+  Tensor,
+} from "../core/mod.ts";
+import { contextLength } from "../models/mod.ts";
 import { mixable } from "./mixed.ts";
 import { type Pool, pool, readPrompt, type Row, type Runner } from "./pool.ts";
 import { type Job, writing, type Written } from "./text_job.ts";
@@ -38,8 +48,10 @@ export class Cancelled extends Error {
 export interface Engine {
   /** Texts that wait, and those that are being written. */
   readonly load: { readonly waiting: number; readonly writing: number };
+  /** Most tokens of a prompt and its text together under an adapter; Infinity where the model knows distances only. */
+  room(adapter: string | null): number;
   /**
-   * Queues a job.
+   * Queues a job. Nothing is heard before the caller's turn is over.
    *
    * @throws {QueueFull} when there is no place to wait.
    * @throws {RangeError} on an unknown adapter or an option out of its range.
@@ -65,6 +77,11 @@ export function engine(model: Model, { adapters, rows, queue }: EngineOptions): 
   let pools: Pool<Runner>[] = [];
   let turning: Promise<void> | undefined;
 
+  const named = (adapter: string | null): Runner => {
+    const found = adapter === null ? bare : runners.get(adapter);
+    if (found === undefined) throw new RangeError(`There is no adapter "${adapter}"`);
+    return found;
+  };
   const written = (): readonly Wanted[] => [
     ...reading === undefined ? [] : [reading],
     ...pools.flatMap(({ rows }) => rows as readonly Wanted[]),
@@ -106,12 +123,12 @@ export function engine(model: Model, { adapters, rows, queue }: EngineOptions): 
   };
   const turn = async (): Promise<void> => {
     while (waiting.length > 0 || pools.length > 0) {
+      await others();
       const next = count() < rows ? waiting.shift() : undefined;
       if (next !== undefined) await begin(next);
-      await others();
       for (const pool of pools) {
-        await step(pool);
         await others();
+        await step(pool);
       }
       for (const pool of pools.filter(({ rows }) => rows.length === 0)) pool.dispose();
       pools = pools.filter(({ rows }) => rows.length > 0);
@@ -121,9 +138,9 @@ export function engine(model: Model, { adapters, rows, queue }: EngineOptions): 
     get load() {
       return { waiting: waiting.length, writing: count() };
     },
+    room: (adapter) => roomOf(named(adapter).model),
     submit: (job, hear = () => {}) => {
-      const found = job.adapter === null ? bare : runners.get(job.adapter);
-      if (found === undefined) throw new RangeError(`There is no adapter "${job.adapter}"`);
+      const found = named(job.adapter);
       const begun = writing(model, job, hear);
       if (waiting.length >= queue + Math.max(0, rows - count())) {
         throw new QueueFull(`${waiting.length} requests wait already: try again later`);
@@ -162,6 +179,16 @@ export function engine(model: Model, { adapters, rows, queue }: EngineOptions): 
 function runner(model: Model, adapter: Adapter): Runner {
   const edits = adapter.method.edits(adapter.params, model.spec);
   return { model: graft(model, adapter), edits: mixable(edits, model.spec) };
+}
+
+/** The context without what prompts and prefixes of the adapter take. */
+function roomOf(model: Model): number {
+  const taken = model.spec.stacks.map(({ path }) => {
+    const branch = path === "" ? model.weights : lookup(model.weights, path);
+    if (branch === undefined || branch instanceof Tensor) return 0;
+    return promptLength({ branch, path }) + prefixPositions({ branch, path });
+  });
+  return contextLength(model) - Math.max(0, ...taken);
 }
 
 /** Gives a row its scores. Whether it needs no more steps: its text is over, not wanted, or failed. */

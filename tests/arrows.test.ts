@@ -16,6 +16,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "train": ["core/tensor", "core", "ops"],
   "recipes": ["core/tensor", "core", "ops", "train", "methods"],
   "io": ["core/tensor", "core", "ops", "formats", "models", "methods"],
+  "serve": ["core/tensor", "core", "ops", "formats", "models"],
 };
 
 const FREE = ["cli", "embedded", "bench", "notebooks", "tests", "mod.ts", "deno.json"];

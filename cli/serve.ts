@@ -1,0 +1,234 @@
+/** `graft serve`: a model and its adapters behind OpenAI's HTTP interface, on this machine. */
+import { type Adapter, memory } from "../core/mod.ts";
+import { loadAdapter } from "../io/load_adapter.ts";
+import { loadTask } from "../io/task_file.ts";
+import { contextLength } from "../models/mod.ts";
+import { engine } from "../serve/engine.ts";
+import { respond, type Service } from "../serve/handler.ts";
+import {
+  bytes,
+  type Command,
+  helpAll,
+  integer,
+  InvalidArgumentError,
+  option,
+  rare,
+  UsageError,
+} from "./arguments.ts";
+import { interruptible } from "./interrupt.ts";
+import { type ModelFlags, modelFlags, modelSource, type Opened, openModel } from "./load.ts";
+import { note, print, showBytes } from "./output.ts";
+
+const EXAMPLE = `
+Example:
+  graft serve -m model.gguf --adapter polite=adapter-1 --adapter brief=adapter-2
+  curl http://127.0.0.1:8080/v1/chat/completions -H 'content-type: application/json' \\
+    -d '{"model": "polite", "messages": [{"role": "user", "content": "Hello"}]}'
+
+A request names what it wants as "model": "base" for the bare model, "polite" or "base:polite" for an adapter.
+Point any OpenAI client at http://127.0.0.1:8080/v1 with any key. Ctrl-C finishes the texts that are being written;
+a second one ends at once.`;
+
+interface ServeFlags extends ModelFlags {
+  readonly adapter?: readonly NamedAdapter[];
+  readonly name?: string;
+  readonly host: string;
+  readonly port: number;
+  readonly rows: number;
+  readonly queue: number;
+  readonly maxLength?: number;
+  readonly maxBody: number;
+  readonly json?: true;
+}
+
+interface NamedAdapter {
+  readonly name: string;
+  readonly source: string;
+}
+
+/** Registers the command. */
+export function serve(program: Command): void {
+  const command = program.command("serve")
+    .description("Answer requests of OpenAI clients, under many adapters at once.");
+  modelFlags(command)
+    .option(
+      "-a, --adapter <name=folder>",
+      "an adapter and the name to ask for it by; default its folder's; may be repeated",
+      namedAdapter,
+    )
+    .addOption(rare(option("--name <name>", 'of the bare model, beside "base"; default its file\'s')))
+    .option("--port <n>", "0 takes a free one", port, 8080)
+    .addOption(
+      rare(
+        option(
+          "--host <address>",
+          "where to listen; others than this machine can reach 0.0.0.0",
+          undefined,
+          "127.0.0.1",
+        ),
+      ),
+    )
+    .option("--rows <n>", "texts written at once", integer(), 8)
+    .option("--queue <n>", "requests that wait; more are refused with status 429", integer(0), 64)
+    .option(
+      "--max-length <n>",
+      "most tokens of a prompt and its text; default the model's context",
+      integer(2),
+    )
+    .addOption(rare(option("--max-body <size>", "most bytes of a request", bytes, 4 << 20)))
+    .option("--json", "print where it listens and what it serves as JSON, and a line for each request");
+  helpAll(command).addHelpText("after", EXAMPLE).action(() => run(command.opts<ServeFlags>()));
+}
+
+async function run(flags: ServeFlags): Promise<void> {
+  const { adapter: adapters = [], ...rest } = flags;
+  const source = modelSource(flags);
+  const base = flags.name ?? (flags.model === undefined ? "embedded" : baseName(source));
+  checkNames(base, adapters);
+  const opened = await openModel({ ...rest, model: source });
+  try {
+    await listen(flags, base, opened, await loaded(adapters, opened));
+  } finally {
+    opened.close();
+  }
+}
+
+async function listen(
+  flags: ServeFlags,
+  base: string,
+  { base: model, backend }: Opened,
+  adapters: Readonly<Record<string, Adapter>>,
+): Promise<void> {
+  if (!model.spec.stacks.some(({ stack }) => stack === "decoder")) {
+    throw new TypeError(`Cannot serve ${model.architecture.name}: it writes no text`);
+  }
+  model.tokenizer.encode(""); // a model without a tokenizer says so here
+  const context = contextLength(model);
+  const maxLength = flags.maxLength ?? Math.min(context, 1 << 20);
+  if (maxLength > context) {
+    throw new UsageError(
+      `Expected --max-length of at most ${context}, the model's context, but found ${maxLength}`,
+    );
+  }
+  const running = engine(model, { adapters, rows: flags.rows, queue: flags.queue });
+  const names = Object.keys(adapters);
+  const stop = Promise.withResolvers<void>();
+  using interrupt = interruptible(() => stop.resolve());
+  const service: Service = {
+    model,
+    engine: running,
+    base,
+    adapters: names,
+    maxLength,
+    maxBytes: flags.maxBody,
+    began: now(),
+    now,
+    seed: () => crypto.getRandomValues(new Uint32Array(1))[0]!,
+    id: () => crypto.randomUUID().replaceAll("-", ""),
+    stopping: () => interrupt.wanted,
+  };
+  const server = await started(flags, async (request) => {
+    const start = performance.now();
+    const response = await respond(service, request);
+    log(flags, request, response.status, performance.now() - start);
+    return response;
+  });
+  const { port } = server.addr as Deno.NetAddr;
+  const host = flags.host.includes(":") ? `[${flags.host}]` : flags.host;
+  const url = `http://${host}:${port}/v1`;
+  if (flags.json === true) print(JSON.stringify({ url, models: [base, ...names], maxLength }));
+  else {
+    print(`Listening on ${url}`);
+    print(`Models: ${[base, ...names].join(", ")} (${showBytes(memory(backend).live)}); Ctrl-C stops`);
+  }
+  const failed = server.finished.then(() => {}); // rejects when the listener breaks
+  await Promise.race([stop.promise, failed]);
+  const { waiting, writing } = running.load;
+  if (waiting + writing > 0) note(`Finishing ${waiting + writing} texts; Ctrl-C again ends at once`);
+  await server.shutdown();
+  await running.close();
+}
+
+/** Seconds since 1970. */
+const now = (): number => Math.floor(Date.now() / 1000);
+
+/** @throws {Error} when the port is taken or the address is not this machine's. */
+async function started(
+  { host, port }: ServeFlags,
+  handle: (request: Request) => Promise<Response>,
+): Promise<Deno.HttpServer> {
+  try {
+    const server = Deno.serve({
+      hostname: host,
+      port,
+      onListen: () => {},
+      onError: () => new Response(null, { status: 500 }),
+    }, handle);
+    await Promise.resolve();
+    return server;
+  } catch (cause) {
+    const why = cause instanceof Deno.errors.AddrInUse
+      ? "the port is taken; choose another with --port"
+      : cause;
+    throw new Error(`Cannot listen on ${host}:${port}: ${why instanceof Error ? why.message : why}`, {
+      cause,
+    });
+  }
+}
+
+function log({ json }: ServeFlags, request: Request, status: number, milliseconds: number): void {
+  const path = new URL(request.url).pathname;
+  if (json === true) print(JSON.stringify({ method: request.method, path, status, milliseconds }));
+  else note(`${request.method} ${path} ${status} ${(milliseconds / 1000).toFixed(2)} s`);
+}
+
+/** Loads the adapters over one base. @throws {TypeError} on one that was trained for another head. */
+async function loaded(
+  adapters: readonly NamedAdapter[],
+  { base }: Opened,
+): Promise<Readonly<Record<string, Adapter>>> {
+  const found: [string, Adapter][] = [];
+  for (const { name, source } of adapters) {
+    if (await loadTask(source) !== undefined) {
+      throw new TypeError(
+        `Cannot serve the adapter ${source}: it was trained for a classifier, which writes no text`,
+      );
+    }
+    found.push([name, await loadAdapter(source, base)]);
+  }
+  return Object.fromEntries(found);
+}
+
+/** "name=folder", or a folder that gives the name. */
+function namedAdapter(text: string, earlier: readonly NamedAdapter[] = []): readonly NamedAdapter[] {
+  const cut = text.indexOf("=");
+  const source = cut < 0 ? text : text.slice(cut + 1);
+  const name = cut < 0 ? baseName(text) : text.slice(0, cut);
+  if (source === "" || !/^[^\s:/]+$/.test(name)) {
+    throw new InvalidArgumentError(
+      `Expected <name>=<folder>, with a name without spaces, ":" and "/", but found "${text}"`,
+    );
+  }
+  return [...earlier, { name, source }];
+}
+
+function checkNames(base: string, adapters: readonly NamedAdapter[]): void {
+  const names = ["base", base, ...adapters.map(({ name }) => name)];
+  const twice = names.slice(2).find((name, i) => names.indexOf(name) < i + 2);
+  if (twice === undefined) return;
+  throw new UsageError(
+    `Two models would be called "${twice}": give --adapter another name, as in other=${twice}`,
+  );
+}
+
+/** The last part of a path or hub id, without ".gguf". */
+function baseName(source: string): string {
+  const last = source.replace(/[/\\]+$/, "").split(/[/\\]/).at(-1)!.replace(/\.gguf$/i, "");
+  return last.replace(/[\s:]+/g, "-") || "base";
+}
+
+function port(text: string): number {
+  const value = integer(0)(text);
+  if (value > 65_535) throw new InvalidArgumentError(`Expected a port up to 65535 but found ${value}`);
+  return value;
+}

@@ -1,0 +1,251 @@
+/**
+ * OpenAI's HTTP interface to an engine: POST /v1/chat/completions and /v1/completions, GET /v1/models, and GET /health.
+ */
+import type { Model } from "../core/mod.ts";
+import type { Tokenizer } from "../formats/tokenizer.ts";
+import { CHAT, COMPLETION, type Form, usageOf } from "./answer.ts";
+import { type Asked, chatAsked, completionAsked } from "./asked.ts";
+import type { Engine, Promised } from "./engine.ts";
+import { type Fields, isFields } from "./fields.ts";
+import { Problem, problemOf, problemResponse } from "./problem.ts";
+import { streamed } from "./streamed.ts";
+
+/** What the interface serves. */
+export interface Service {
+  readonly model: Model<Tokenizer>;
+  readonly engine: Engine;
+  /** The bare base's name; "base" names it too. */
+  readonly base: string;
+  readonly adapters: readonly string[];
+  /** Most tokens of a prompt and its text together. */
+  readonly maxLength: number;
+  /** Most bytes of a body. */
+  readonly maxBytes: number;
+  /** When it began, in seconds since 1970. */
+  readonly began: number;
+  /** Seconds since 1970. */
+  now(): number;
+  /** The seed of a request that gives none. */
+  seed(): number;
+  /** An id that no other answer has. */
+  id(): string;
+  /** Whether new requests are refused because the server stops. */
+  stopping(): boolean;
+}
+
+/** The response to a request. Never rejects. */
+export async function respond(service: Service, request: Request): Promise<Response> {
+  try {
+    return await route(service, request);
+  } catch (error) {
+    return problemResponse(problemOf(error));
+  }
+}
+
+async function route(service: Service, request: Request): Promise<Response> {
+  const path = new URL(request.url).pathname.replace(/\/$/, "");
+  const model = /^\/v1\/models\/(.+)$/.exec(path);
+  if (model !== null) {
+    allow(request, "GET");
+    return Response.json(modelObject(service, adapterOf(service, decodeURIComponent(model[1]!))));
+  }
+  switch (path) {
+    case "/v1/models":
+      allow(request, "GET");
+      return Response.json({
+        object: "list",
+        data: [null, ...service.adapters].map((adapter) => modelObject(service, adapter)),
+      });
+    case "/health":
+      allow(request, "GET");
+      return Response.json({ status: service.stopping() ? "stopping" : "ok", ...service.engine.load });
+    case "/v1/chat/completions": {
+      const asked = chatAsked(await body(service, request));
+      return await answer(service, request, CHAT, asked, [chatIds(service, asked.messages)], "messages");
+    }
+    case "/v1/completions": {
+      const asked = completionAsked(await body(service, request));
+      return await answer(service, request, COMPLETION, asked, asked.prompts.map(idsOf(service)), "prompt");
+    }
+    default:
+      throw new Problem(
+        `There is no ${path || "/"}: there are /v1/chat/completions, /v1/completions, /v1/models`,
+        { status: 404, code: "not_found" },
+      );
+  }
+}
+
+function allow(request: Request, method: string): void {
+  if (request.method === method) return;
+  throw new Problem(`Expected ${method} but found ${request.method}`, {
+    status: 405,
+    code: "method_not_allowed",
+    headers: { allow: method },
+  });
+}
+
+/** The adapter of a model's name; null for the bare base. */
+function adapterOf({ base, adapters }: Service, name: string): string | null {
+  if (name === base || name === "base") return null;
+  const bare = [`${base}:`, "base:"].find((prefix) => name.startsWith(prefix));
+  const adapter = bare === undefined ? name : name.slice(bare.length);
+  if (adapters.includes(adapter)) return adapter;
+  throw new Problem(`There is no model "${name}": there are ${[base, ...adapters].join(", ")}`, {
+    status: 404,
+    code: "model_not_found",
+    param: "model",
+  });
+}
+
+function modelObject({ base, began }: Service, adapter: string | null): unknown {
+  return {
+    id: adapter ?? base,
+    object: "model",
+    created: began,
+    owned_by: "graft",
+    ...adapter !== null && { root: base, parent: base },
+  };
+}
+
+async function body({ maxBytes }: Service, request: Request): Promise<Fields> {
+  allow(request, "POST");
+  // A page of another origin cannot send this type without asking first.
+  if (!/^application\/json\b/i.test(request.headers.get("content-type") ?? "")) {
+    throw new Problem("Expected a body of type application/json", {
+      status: 415,
+      code: "unsupported_media_type",
+    });
+  }
+  const pieces: Uint8Array<ArrayBuffer>[] = [];
+  let size = 0;
+  for await (const piece of request.body ?? []) {
+    size += piece.length;
+    if (size > maxBytes) {
+      throw new Problem(`Expected a body of at most ${maxBytes} bytes`, {
+        status: 413,
+        code: "request_too_large",
+      });
+    }
+    pieces.push(piece);
+  }
+  const text = await new Blob(pieces).text();
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new Problem(`Cannot parse the body as JSON: ${(error as Error).message}`, { code: "invalid_json" });
+  }
+  if (!isFields(value)) throw new Problem("Expected the body to be a JSON object", { code: "invalid_json" });
+  return value;
+}
+
+function chatIds({ model: { tokenizer } }: Service, messages: ReturnType<typeof chatAsked>["messages"]) {
+  let text: string;
+  try {
+    text = tokenizer.chat(messages, { addGenerationPrompt: true });
+  } catch (error) {
+    throw new Problem((error as Error).message, { param: "messages", code: "invalid_messages" });
+  }
+  // A chat template writes its own special tokens.
+  return tokenizer.encode(text, { addSpecialTokens: false });
+}
+
+const idsOf =
+  ({ model: { tokenizer } }: Service) => (prompt: string | readonly number[]): readonly number[] => {
+    if (typeof prompt === "string") return tokenizer.encode(prompt);
+    const bad = prompt.find((id) => id >= tokenizer.vocabSize);
+    if (bad === undefined) return prompt;
+    throw new Problem(`Expected token ids below ${tokenizer.vocabSize} but found ${bad}`, {
+      param: "prompt",
+    });
+  };
+
+/** Queues the texts and gives them, as they come or when all are there. */
+async function answer(
+  service: Service,
+  request: Request,
+  form: Form,
+  asked: Asked,
+  prompts: readonly (readonly number[])[],
+  param: string,
+): Promise<Response> {
+  const adapter = adapterOf(service, asked.model);
+  const limits = prompts.map((prompt) => newTokens(service, asked, adapter, prompt.length, param));
+  if (service.stopping()) {
+    throw new Problem("The server stops and takes no more requests", {
+      status: 503,
+      type: "server_error",
+      code: "stopping",
+    });
+  }
+  const heading = { id: form.prefix + service.id(), created: service.now(), model: asked.model };
+  const seed = asked.seed ?? service.seed();
+  const submit = (hear: (index: number, piece: string) => void): readonly Promised[] => {
+    const promised: Promised[] = [];
+    try {
+      for (const [i, prompt] of prompts.entries()) {
+        const job = {
+          ...{
+            prompt,
+            adapter,
+            maxTokens: limits[i]!,
+            seed: (seed + i) % Number.MAX_SAFE_INTEGER,
+            stop: asked.stop,
+          },
+          ...asked.sampler && { sampler: asked.sampler },
+        };
+        promised.push(service.engine.submit(job, (piece) => hear(i, piece)));
+      }
+    } catch (error) {
+      for (const { written, cancel } of promised) {
+        written.catch(() => {});
+        cancel();
+      }
+      throw error;
+    }
+    return promised;
+  };
+  const promptTokens = prompts.reduce((sum, prompt) => sum + prompt.length, 0);
+  if (asked.stream) return streamed(form, heading, promptTokens, asked.includeUsage, submit);
+  const promised = submit(() => {});
+  const all = Promise.all(promised.map(({ written }) => written));
+  const cancel = (): void => promised.forEach(({ cancel }) => cancel());
+  request.signal.addEventListener("abort", cancel);
+  try {
+    const texts = await all;
+    return Response.json(form.whole(heading, texts, usageOf(promptTokens, texts)));
+  } catch (error) {
+    cancel();
+    throw error;
+  } finally {
+    request.signal.removeEventListener("abort", cancel);
+  }
+}
+
+/** How many tokens may be written. @throws {Problem} when the prompt, or what was asked for, does not fit. */
+function newTokens(
+  { engine, maxLength }: Service,
+  { maxTokens }: Asked,
+  adapter: string | null,
+  prompt: number,
+  param: string,
+): number {
+  const most = Math.min(engine.room(adapter), maxLength);
+  const tooLong = (message: string, param: string): Problem =>
+    new Problem(message, { param, code: "context_length_exceeded" });
+  if (prompt === 0) throw new Problem(`Expected "${param}" to have a token but found none`, { param });
+  const left = most - prompt;
+  if (left < 1) {
+    throw tooLong(
+      `The prompt has ${prompt} tokens but prompt and answer together have at most ${most}: shorten it`,
+      param,
+    );
+  }
+  if (maxTokens !== undefined && maxTokens > left) {
+    throw tooLong(
+      `The prompt's ${prompt} tokens leave ${left} for the answer but ${maxTokens} were asked for: ask for fewer`,
+      "max_tokens",
+    );
+  }
+  return maxTokens ?? left;
+}

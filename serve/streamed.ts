@@ -1,0 +1,61 @@
+/** An answer that is sent as it is written. */
+import { type Form, type Heading, usageOf } from "./answer.ts";
+import type { Promised } from "./engine.ts";
+import { problemBody, problemOf } from "./problem.ts";
+import type { Written } from "./text_job.ts";
+
+/**
+ * Server-sent events: chunks, and [DONE]. What goes wrong after the first chunk is the last one.
+ *
+ * @param submit Queues the texts. What it throws is thrown on.
+ */
+export function streamed(
+  form: Form,
+  heading: Heading,
+  promptTokens: number,
+  includeUsage: boolean,
+  submit: (hear: (index: number, piece: string) => void) => readonly Promised[],
+): Response {
+  const encoder = new TextEncoder();
+  let open = true;
+  let controller: ReadableStreamDefaultController<Uint8Array>;
+  const send = (data: unknown): void => {
+    const text = typeof data === "string" ? data : JSON.stringify(data);
+    if (open) controller.enqueue(encoder.encode(`data: ${text}\n\n`));
+  };
+  // No piece comes before this function is over.
+  const promised = submit((index, piece) => send(form.piece(heading, index, piece)));
+  const finished = async ({ written }: Promised, index: number): Promise<Written> => {
+    const text = await written;
+    send(form.last(heading, index, text.reason));
+    return text;
+  };
+  const finish = async (): Promise<void> => {
+    try {
+      const texts = await Promise.all(promised.map(finished));
+      if (includeUsage) send(form.counts(heading, usageOf(promptTokens, texts)));
+      send("[DONE]");
+    } catch (error) {
+      promised.forEach(({ cancel }) => cancel());
+      send(problemBody(problemOf(error)));
+    }
+    if (open) controller.close();
+    open = false;
+  };
+  const stream = new ReadableStream<Uint8Array>({
+    start: (made) => {
+      controller = made;
+      for (const index of promised.keys()) {
+        const first = form.first(heading, index);
+        if (first !== undefined) send(first);
+      }
+      void finish();
+    },
+    cancel: () => {
+      open = false;
+      promised.forEach(({ cancel }) => cancel());
+    },
+  });
+  const headers = { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache" };
+  return new Response(stream, { headers });
+}
