@@ -44,7 +44,7 @@ export function backend(open: OpenDevice): GpuBackend {
   return {
     name: "gpu",
     adapter: open.description,
-    profile: () => ({ kernels: new Map(commands.tally()), submissions: commands.submissions() }),
+    profile: () => ({ kernels: commands.tally(), submissions: commands.submissions() }),
     allocate: (bytes: number): Handle => shared.allocate(bytes),
     release: (raw: Raw): void => shared.release(raw as Handle),
     upload(raw: Raw, bytes: Uint8Array, offset: number = 0): void {

@@ -99,8 +99,7 @@ export function context(open: OpenDevice, stream: Stream, blocks: Pool, fill: Ke
         const spans = [{ block: handle.block, offset: 0, bytes: 16 }];
         stream.run(fill, {
           spans,
-          args: { n: 1, value: handle.constant },
-          constants: { KIND: 0 },
+          args: { n: 1, word: handle.constant },
           grid: each(1),
         });
       }

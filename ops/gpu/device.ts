@@ -8,6 +8,8 @@ export interface GpuOptions {
   readonly memoryBytes?: number;
   /** Most bytes of one binding; default the adapter's limit. Larger tensors are bound in parts. */
   readonly bindingBytes?: number;
+  /** Times every kernel, where the adapter has timestamp queries: each gets a pass of its own. Default false. */
+  readonly timed?: boolean;
   /** How products are tiled; default `registers` on a software adapter, `shared` on a card. */
   readonly products?: "registers" | "shared";
 }
@@ -24,6 +26,7 @@ export interface OpenDevice {
   /** Most bytes in all, or Infinity. */
   readonly memoryBytes: number;
   readonly products: "registers" | "shared";
+  readonly timed: boolean;
   /** @throws {Error} when the device was lost, or an earlier call failed on it. */
   check(): void;
   close(): void;
@@ -67,7 +70,9 @@ export async function openDevice(options: GpuOptions = {}): Promise<OpenDevice> 
     }
   }
   const { maxStorageBufferBindingSize, maxBufferSize } = adapter.limits;
+  const timed = options.timed === true && adapter.features.has("timestamp-query");
   const device = await adapter.requestDevice({
+    requiredFeatures: timed ? ["timestamp-query"] : [],
     requiredLimits: { ...NEEDED, maxStorageBufferBindingSize, maxBufferSize },
   });
   const { info } = adapter;
@@ -79,6 +84,7 @@ export async function openDevice(options: GpuOptions = {}): Promise<OpenDevice> 
     bindingBytes: Math.min(options.bindingBytes ?? Infinity, maxStorageBufferBindingSize),
     bufferBytes: maxBufferSize,
     memoryBytes: options.memoryBytes ?? Infinity,
+    timed,
     products: options.products ?? (software ? "registers" : "shared"),
     ...watched(device),
   };

@@ -31,21 +31,22 @@ export function productKernels(context: Context): ProductKernels {
   };
 
   /** The kernel for [m, n] outputs, and the rows and columns that one workgroup writes. */
-  const choose = (a: Reading, b: Reading, m: number, n: number) => {
+  const choose = (a: Reading, b: Reading, m: number, n: number, k: number) => {
     const key = JSON.stringify([a, b]);
     if (open.products === "shared" && m >= TILE / 2 && n >= TILE / 2) {
       return { kernel: made(`shared ${key}`, () => sharedProduct(a, b)), high: TILE, wide: TILE, depth: 16 };
     }
-    const shape = registerShape(m, n, open.software);
-    const { rows, columns, lanes } = shape;
-    const kernel = made(`${rows} ${columns} ${lanes} ${key}`, () => {
+    const shape = registerShape(m, n, k, open.software);
+    const { rows, columns, lanes, along } = shape;
+    const kernel = made(`${JSON.stringify(shape)} ${key}`, () => {
       // Fewer than four lines do not start at whole vectors of four.
       const [left, right] = [[a, rows], [b, columns]] as const;
       const fitting = ([x, lines]: readonly [Reading, number]): Reading =>
         x.along === "other" && lines < 4 ? { ...x, wide: false } : x;
       return registerProduct(fitting(left), fitting(right), shape);
     });
-    return { kernel, high: rows, wide: columns * lanes, depth: 4 };
+    const [high, wide] = along === "rows" ? [rows * lanes, columns] : [rows, columns * lanes];
+    return { kernel, high, wide, depth: 4 };
   };
 
   return {
@@ -91,7 +92,7 @@ export function productKernels(context: Context): ProductKernels {
             const placed = coded
               ? decoding(context, b).piece({ from: lines.from * columnsB, count: lines.count * columnsB })
               : { spans: [operandPart(b, lines, columnsB, split)[0]], args: {}, constants: {} };
-            const { kernel, high, wide, depth } = choose(readA, readB, r.count, c.count);
+            const { kernel, high, wide, depth } = choose(readA, readB, r.count, c.count, d.count);
             const firstB = split && !coded ? lines.from * columnsB : 0;
             const args: Arguments = {
               ...{
@@ -137,12 +138,25 @@ export function productKernels(context: Context): ProductKernels {
   }
 }
 
-/** Rows and columns an invocation by what there is of them: wide enough to reuse what is read, not wider than the output. */
-function registerShape(m: number, n: number, software: boolean): RegisterShape {
-  const rows = m <= 2 ? m : m <= 4 ? 4 : 8;
-  if (!software) return { rows: Math.min(rows, 4), columns: m <= 4 ? 1 : 4, lanes: 64 };
-  return { rows, columns: n <= 8 ? 1 : n <= 16 ? 2 : n <= 32 || rows < 8 ? 4 : 8, lanes: 8 };
+/** Rows and columns an invocation by what there is of them: enough to reuse what is read, not more than the output has. */
+function registerShape(m: number, n: number, k: number, software: boolean): RegisterShape {
+  const few = m <= 2 ? m : m <= 4 ? 4 : 8;
+  if (!software) return { rows: Math.min(few, 4), columns: m <= 4 ? 1 : 4, lanes: 64, along: "columns" };
+  if (n <= 8 && m >= 64) return { rows: 4, columns: 8, lanes: 8, along: "rows" };
+  if (m < 64 || n < 64) {
+    const columns = n <= 8 ? 1 : n <= 16 ? 2 : n <= 32 || few < 8 ? 4 : 8;
+    return { rows: few, columns, lanes: 8, along: "columns" };
+  }
+  // Large tiles take a second to compile.
+  if (m * n * k < LARGE) return { rows: 8, columns: 8, lanes: 8, along: "columns" };
+  // The largest tile among those that leave the fewest lanes idle.
+  const idle = (columns: number) => Math.ceil(n / (8 * columns)) * 8 * columns - n;
+  const columns = [16, 12, 8].reduce((best, c) => idle(c) < idle(best) ? c : best);
+  return { rows: 16, columns, lanes: 8, along: "columns" };
 }
+
+/** Multiply-adds from which a large tile pays. */
+const LARGE = 2 ** 24;
 
 const NO_WALK: Arguments = { sizes: [], stepsA: [], stepsB: [] };
 

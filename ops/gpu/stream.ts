@@ -7,6 +7,7 @@ import { type Arguments, argumentWords, type Kernel, writeArguments } from "./ke
 import type { Block } from "./pool.ts";
 import { type Compiled, pipelines } from "./pipelines.ts";
 import { ring } from "./ring.ts";
+import { timer } from "./timer.ts";
 
 /** A run of a buffer's bytes that a kernel reads or writes; `bytes` is a multiple of 16. */
 export interface Span {
@@ -31,6 +32,8 @@ export interface Tally {
   readonly calls: number;
   readonly bytes: number;
   readonly operations: number;
+  /** Time on the card, where it was asked for and can be told. */
+  readonly nanoseconds?: number;
 }
 
 /** A stream of commands on a device. */
@@ -73,6 +76,7 @@ export function stream(open: OpenDevice): Stream {
   const staged = ring(device, STAGED_WORDS, GPUBufferUsage.COPY_SRC, 16);
   const readers = new Map<number, GPUBuffer[]>();
   const tallies = new Map<string, { calls: number; bytes: number; operations: number }>();
+  const clock = open.timed ? timer(device) : undefined;
   let encoder: GPUCommandEncoder | undefined;
   let pass: GPUComputePassEncoder | undefined;
   let [batch, calls, submissions] = [0, 0, 0];
@@ -85,11 +89,13 @@ export function stream(open: OpenDevice): Stream {
   const computing = (): GPUComputePassEncoder => pass ??= commands().beginComputePass();
   const flush = (): void => {
     if (encoder === undefined) return;
+    const fetch = clock?.resolve(commands());
     const finished = commands().finish();
     encoder = undefined;
     args.send();
     staged.send();
     device.queue.submit([finished]);
+    fetch?.();
     [calls, batch, submissions] = [0, batch + 1, submissions + 1];
   };
   const groupOf = (compiled: Compiled, words: number, spans: readonly Span[]): GPUBindGroup => {
@@ -124,15 +130,18 @@ export function stream(open: OpenDevice): Stream {
     run(kernel, { spans, args: values = {}, constants = {}, grid, operations = 0 }): void {
       open.check();
       const words = Math.max(4, argumentWords(kernel));
-      if (calls >= CALLS || !args.fits(words)) flush();
+      if (calls >= CALLS || !args.fits(words) || clock?.full()) flush();
       const ready = compiled.of(kernel, constants);
       const at = args.take(words);
       writeArguments(kernel, values, args.words, args.floats, at);
       const group = groupOf(ready, words, spans);
-      const current = computing();
+      const current = clock
+        ? commands().beginComputePass({ timestampWrites: clock.next(kernel.name) })
+        : computing();
       current.setPipeline(ready.pipeline);
       current.setBindGroup(0, group, [4 * at]);
       current.dispatchWorkgroups(...grid);
+      if (clock) current.end();
       for (const { block } of spans) block.touched = batch;
       calls++;
       count(kernel.name, spans, operations);
@@ -189,6 +198,7 @@ export function stream(open: OpenDevice): Stream {
         return result;
       });
       reader.unmap();
+      await clock?.settled();
       const list = readers.get(total);
       if (total > 2 ** 24) reader.destroy();
       else if (list) list.push(reader);
@@ -197,7 +207,13 @@ export function stream(open: OpenDevice): Stream {
       return results;
     },
     flush,
-    tally: () => tallies,
+    tally: () =>
+      new Map(
+        [...tallies].map(([name, tally]) => {
+          const nanoseconds = clock?.times().get(name);
+          return [name, { ...tally, ...nanoseconds !== undefined && { nanoseconds } }];
+        }),
+      ),
     submissions: () => submissions,
     forget: () => groups.clear(),
   };
