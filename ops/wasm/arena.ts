@@ -1,6 +1,7 @@
 /**
  * Memory of the backend's storages: blocks of size classes, kept for reuse when they come back. Sixteen classes an octave
- * (at most 6 % unused) make the blocks of one training step fit the next, so a loop does not fragment memory.
+ * (at most 6 % unused) make the blocks of one training step fit the next, so a loop does not fragment memory. What is kept
+ * never lifts the memory above the most that was held at once: then the crate's allocator joins free neighbours.
  */
 import type { Machine } from "./machine.ts";
 
@@ -33,6 +34,7 @@ export function arena(machine: () => Machine): Arena {
   const kept = new Map<number, number[]>();
   let pooled = 0;
   let held = 0;
+  let most = 0;
 
   const take = (size: number): number => {
     const pointer = kept.get(size)?.pop();
@@ -50,6 +52,9 @@ export function arena(machine: () => Machine): Arena {
   const obtain = (bytes: number): number => {
     machine(); // throws when closed, even if a kept block would do
     const size = sizeClass(bytes);
+    most = Math.max(most, held + size);
+    // Steps of ever other lengths would keep ever other blocks: held and kept together stay within the most ever held.
+    if (!kept.get(size)?.length && held + pooled + size > most) trim();
     // Past 2 GiB a size is no longer a valid request to the crate's allocator.
     let pointer = size < 2 ** 31 ? take(size) : 0;
     if (pointer === 0 && size < 2 ** 31 && pooled > 0) {

@@ -68,6 +68,28 @@ Deno.test("allocate() of wasm keeps blocks apart and a loop of steps does not gr
   backend.close();
 });
 
+Deno.test("allocate() of wasm keeps no more than was held at once, however the sizes change", () =>
+  fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.array(fc.integer({ min: 1, max: 3_000_000 }), { minLength: 1, maxLength: 6 }), {
+        maxLength: 8,
+      }),
+      async (steps) => {
+        const backend = await wasm({ threads: 1 });
+        const room = backend.pooled();
+        let most = 0;
+        for (const sizes of steps) {
+          most = Math.max(most, sizes.reduce((sum, bytes) => sum + sizeClass(bytes), 0));
+          const blocks = sizes.map((bytes) => backend.allocate(bytes));
+          blocks.forEach((raw, i) => backend.release(raw, sizes[i]!));
+          assert.ok(backend.pooled() - room <= most + 4096);
+        }
+        backend.close();
+      },
+    ),
+    { numRuns: 30 },
+  ));
+
 Deno.test("allocate() of wasm says what is held when memory is exhausted, and gives pooled memory back first", async () => {
   const backend = await wasm({ threads: 1 });
   assert.throws(() => backend.allocate(5 * 2 ** 30), /Cannot allocate 5120.0 MiB: 0.0 MiB are held/);
