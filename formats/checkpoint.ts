@@ -4,12 +4,13 @@ import { openGguf } from "./gguf.ts";
 import { ggufModel } from "./gguf_model.ts";
 import type { Decode } from "./relayout.ts";
 import { openSafetensors, openSafetensorsIndex } from "./safetensors.ts";
+import { withRopeScaling } from "./rope_config.ts";
 import { isObject, parseJson } from "./strict_json.ts";
 import type { JsonObject, TensorFile } from "./tensor_file.ts";
 
 /** An open checkpoint, in Hugging Face names and layouts whatever the file. Close its `tensors` when done. */
 export interface Checkpoint {
-  /** As in `config.json`; rebuilt from metadata for GGUF. */
+  /** As in `config.json`, with `rope_parameters` under their older names; rebuilt from metadata for GGUF. */
   readonly config: JsonObject;
   /** The weights. */
   readonly tensors: TensorFile;
@@ -41,7 +42,7 @@ export function openCheckpoint(path: string, options: { readonly decode?: Decode
   const config = parseJson(`${folder}config.json`, Deno.readFileSync(`${folder}config.json`));
   if (!isObject(config)) throw new SyntaxError(`Cannot read ${folder}config.json: it is not a JSON object`);
   checkQuantization(path, config);
-  return { kind: "folder", config, tensors: openWeights(path, folder, names) };
+  return { kind: "folder", config: withRopeScaling(config), tensors: openWeights(path, folder, names) };
 }
 
 function openFile(path: string, decode: Decode | undefined): Checkpoint {

@@ -69,9 +69,12 @@ export function configFromGguf(metadata: ReadonlyMap<string, unknown>, facts: Te
       ...common,
     };
   }
+  const window = at("attention.sliding_window") ?? null;
   const mistral = architecture === "llama" &&
-    [metadata.get("general.name"), metadata.get("general.basename")].some((n) => /mistral/i.test(String(n)));
-  const window = at("attention.sliding_window");
+    (typeof window === "number" ||
+      [metadata.get("general.name"), metadata.get("general.basename")].some((n) =>
+        /mistral/i.test(String(n))
+      ));
   const scaling = ropeScaling(architecture, metadata, facts.ropeFactors);
   const type = mistral ? "mistral" : architecture;
   return {
@@ -91,7 +94,7 @@ export function configFromGguf(metadata: ReadonlyMap<string, unknown>, facts: Te
     rope_scaling: scaling,
     max_position_embeddings: number("context_length"),
     ...(architecture === "llama" ? { attention_bias: facts.attentionBias, mlp_bias: false } : {}),
-    ...(typeof window === "number" ? { sliding_window: window } : {}),
+    ...(mistral ? { sliding_window: window } : {}),
     ...common,
   };
 }
@@ -139,6 +142,7 @@ export function ggufFromConfig(config: JsonObject): ReadonlyMap<string, GgufValu
       ["attention.value_length", { type: "u32", value: headDim(config) }],
       ["rope.freq_base", real("rope_theta", 10000)],
       ...ropeFields(config),
+      ...windowFields(config),
     ];
   return new Map<string, GgufValue>([
     ["general.architecture", { type: "string", value: architecture }],
@@ -164,6 +168,16 @@ export function architectureOf(config: JsonObject): GgufArchitecture {
   throw new TypeError(
     `Cannot write GGUF: expected model_type llama, mistral, qwen2 or gpt2 but found ${type}`,
   );
+}
+
+/** Mistral's window. @throws {TypeError} where only some blocks have one. */
+function windowFields(config: JsonObject): readonly (readonly [string, GgufValue])[] {
+  if (config["model_type"] === "qwen2" && config["use_sliding_window"] === true) {
+    throw new TypeError("Cannot write GGUF: a qwen2 with use_sliding_window is not supported");
+  }
+  const window = config["sliding_window"];
+  if (config["model_type"] !== "mistral" || typeof window !== "number") return [];
+  return [["attention.sliding_window", { type: "u32", value: window }]];
 }
 
 /** A number of a config. @throws {TypeError} when it is none. */

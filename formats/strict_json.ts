@@ -1,12 +1,19 @@
-/** JSON from files nobody vouches for: no repeated keys (JSON.parse keeps the last in silence), no `__proto__`. */
+/** JSON from files nobody vouches for: no repeated keys (JSON.parse keeps the last in silence), no `__proto__`, no abyss. */
+
+/** Values may lie this deep, as in serde_json, which Python's safetensors and tokenizers read with. */
+const DEPTH_LIMIT = 128;
 
 /**
  * Parses UTF-8 JSON.
  *
  * @param where What is parsed, for the message.
- * @throws {SyntaxError} when the bytes are not UTF-8 or not JSON, when an object has a key twice, or a key `__proto__`.
+ * @throws {SyntaxError} when the bytes are not UTF-8 or not JSON, when values nest more than 128 deep, when an object has
+ *   a key twice, or a key `__proto__`.
  */
 export function parseJson(where: string, bytes: Uint8Array): unknown {
+  if (isDeep(bytes)) {
+    throw new SyntaxError(`Cannot parse ${where}: values nest more than ${DEPTH_LIMIT} deep`);
+  }
   let text: string;
   let value: unknown;
   try {
@@ -27,6 +34,20 @@ export function parseJson(where: string, bytes: Uint8Array): unknown {
 /** Whether a parsed value is an object (and no array). */
 export function isObject(value: unknown): value is { readonly [key: string]: unknown } {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Whether brackets outside of texts open too many levels. Looked at before parsing, which takes memory by level. */
+function isDeep(bytes: Uint8Array): boolean {
+  let depth = 0;
+  for (let i = 0; i < bytes.length; i++) {
+    const c = bytes[i];
+    if (c === 0x22) { // a text, up to its next quotation mark that no backslash precedes
+      for (i++; i < bytes.length && bytes[i] !== 0x22; i++) if (bytes[i] === 0x5C) i++;
+    } else if (c === 0x5B || c === 0x7B) {
+      if (++depth > DEPTH_LIMIT) return true;
+    } else if (c === 0x5D || c === 0x7D) depth--;
+  }
+  return false;
 }
 
 /** The first key that repeats in its object, or is `__proto__`. The text is known to be valid JSON. */

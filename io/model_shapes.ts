@@ -11,6 +11,7 @@ import {
   type Tensor,
 } from "../core/mod.ts";
 import { openCheckpoint } from "../formats/checkpoint.ts";
+import { withRopeScaling } from "../formats/rope_config.ts";
 import { architectureOf, taskConfig } from "../models/mod.ts";
 import { shapesOnly } from "../ops/mod.ts";
 import type { LoadOptions } from "./load_model.ts";
@@ -46,7 +47,7 @@ export function checkpointShapes(path: string, options: ShapeOptions = {}): Mode
  * @throws {RangeError} when the architecture is not known.
  */
 export function configShapes(given: ModelConfig, options: ShapeOptions = {}): Model {
-  const config = withTask(given, options);
+  const config = withTask(withRopeScaling(given) as ModelConfig, options);
   const { spec } = architectureOf(config);
   const named = config.dtype ?? config.torch_dtype;
   const dtype = named === "float32" ? "f32" : named === "float16" ? "f16" : "bf16";

@@ -2,7 +2,7 @@
 import type { ModelConfig, Tensor } from "../core/mod.ts";
 import { activationOf } from "./activation.ts";
 import { classCount } from "./classes.ts";
-import { flag, number, optionalNumber } from "./config.ts";
+import { blockCount, flag, optionalNumber, optionalSize, shareOf, size } from "./config.ts";
 
 /** See the module comment. */
 export interface BertConfig {
@@ -41,20 +41,21 @@ export function bertConfig(config: ModelConfig): BertConfig {
   if (kind !== "absolute") throw new RangeError(`Cannot run position_embedding_type ${JSON.stringify(kind)}`);
   const family = config.model_type === "bert" ? "bert" : "roberta";
   const head = headOf(config);
+  shareOf(config, "hidden_size", "num_attention_heads");
   const pad = optionalNumber(config, "pad_token_id") ?? (family === "bert" ? 0 : 1);
   return {
     family,
     head,
     tower: head === "none" ? "" : family,
-    width: number(config, "hidden_size"),
-    layers: number(config, "num_hidden_layers"),
-    heads: number(config, "num_attention_heads"),
-    inner: number(config, "intermediate_size"),
-    vocabulary: number(config, "vocab_size"),
-    positions: number(config, "max_position_embeddings"),
+    width: size(config, "hidden_size"),
+    layers: blockCount(config, "num_hidden_layers"),
+    heads: size(config, "num_attention_heads"),
+    inner: size(config, "intermediate_size"),
+    vocabulary: size(config, "vocab_size"),
+    positions: size(config, "max_position_embeddings"),
     firstPosition: family === "bert" ? 0 : pad + 1,
     pad,
-    types: optionalNumber(config, "type_vocab_size") ?? 2,
+    types: optionalSize(config, "type_vocab_size") ?? 2,
     epsilon: optionalNumber(config, "layer_norm_eps") ?? 1e-12,
     activation: activationOf("hidden_act", config.hidden_act ?? "gelu"),
     classes: classCount(config),

@@ -1,11 +1,11 @@
 /** What a config says about classes: how many there are, and how their labels are read. */
 import type { LabelKind, ModelConfig } from "../core/mod.ts";
-import { optionalNumber } from "./config.ts";
+import { optionalSize } from "./config.ts";
 
 /** The number of classes (or scores): `num_labels`, the length of `id2label`, or 2, as in transformers. */
 export function classCount(config: ModelConfig): number {
   const names = config.id2label as Readonly<Record<string, string>> | null | undefined;
-  return optionalNumber(config, "num_labels") ?? (names ? Object.keys(names).length : 2);
+  return optionalSize(config, "num_labels") ?? (names ? Object.keys(names).length : 2);
 }
 
 /** How a classifier of texts reads labels: `problem_type`, or by the number of classes where it is not given. */

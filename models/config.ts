@@ -17,6 +17,41 @@ export function optionalNumber(config: ModelConfig, name: string): number | unde
   return config[name] === undefined || config[name] === null ? undefined : number(config, name);
 }
 
+/** More blocks than any model has; a file that claims more would only fill the memory. */
+const MOST_BLOCKS = 4096;
+
+/** A count of rows, heads or features, from 1. @throws {RangeError} when it is none. */
+export function size(config: ModelConfig, name: string, most: number = 2 ** 31 - 1): number {
+  const value = number(config, name);
+  if (!Number.isInteger(value) || value < 1 || value > most) {
+    throw new RangeError(
+      `Expected "${name}" in the config of ${config.model_type} to be an integer from 1 to ${most} but found ${value}`,
+    );
+  }
+  return value;
+}
+
+/** A size, or undefined where it is missing or null. */
+export function optionalSize(config: ModelConfig, name: string): number | undefined {
+  return config[name] === undefined || config[name] === null ? undefined : size(config, name);
+}
+
+/** How many blocks a stack has. */
+export function blockCount(config: ModelConfig, name: string): number {
+  return size(config, name, MOST_BLOCKS);
+}
+
+/** `whole / parts`, both named in the config. @throws {RangeError} when it is no integer. */
+export function shareOf(config: ModelConfig, whole: string, parts: string): number {
+  const [n, m] = [size(config, whole), size(config, parts)];
+  if (n % m !== 0) {
+    throw new RangeError(
+      `Expected "${whole}" in the config of ${config.model_type} to be a multiple of "${parts}" but found ${n} and ${m}`,
+    );
+  }
+  return n / m;
+}
+
 /** A boolean with a default. */
 export function flag(config: ModelConfig, name: string, otherwise: boolean): boolean {
   const value = config[name] ?? otherwise;

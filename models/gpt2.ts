@@ -31,7 +31,7 @@ import { add, integers, layerNorm, reshape, slice } from "../ops/mod.ts";
 import { type StackParts, stackStates } from "./stack.ts";
 import { activationOf } from "./activation.ts";
 import { barePass } from "./bare_pass.ts";
-import { flag, number, optionalNumber } from "./config.ts";
+import { blockCount, flag, optionalNumber, optionalSize, shareOf, size } from "./config.ts";
 
 /** The numbers of a GPT-2 `config.json`. */
 interface Gpt2Config {
@@ -54,14 +54,15 @@ function configOf(config: ModelConfig): Gpt2Config {
       throw new RangeError(`Cannot run a gpt2 whose config says "${name}": true`);
     }
   }
-  const width = number(config, "n_embd");
+  const width = size(config, "n_embd");
+  shareOf(config, "n_embd", "n_head");
   return {
     width,
-    layers: number(config, "n_layer"),
-    heads: number(config, "n_head"),
-    inner: optionalNumber(config, "n_inner") ?? 4 * width,
-    vocabulary: number(config, "vocab_size"),
-    context: optionalNumber(config, "n_positions") ?? 1024,
+    layers: blockCount(config, "n_layer"),
+    heads: size(config, "n_head"),
+    inner: optionalSize(config, "n_inner") ?? 4 * width,
+    vocabulary: size(config, "vocab_size"),
+    context: optionalSize(config, "n_positions") ?? 1024,
     epsilon: optionalNumber(config, "layer_norm_epsilon") ?? 1e-5,
     activation: activationOf("activation_function", config.activation_function ?? "gelu_new"),
     scaled: flag(config, "scale_attn_weights", true),

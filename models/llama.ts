@@ -29,7 +29,7 @@ import {
 import { add, inverseFrequencies, reshape, rope, type RopeScaling, ropeTables, swiglu } from "../ops/mod.ts";
 import { type StackParts, stackStates } from "./stack.ts";
 import { barePass } from "./bare_pass.ts";
-import { flag, number, optionalNumber } from "./config.ts";
+import { blockCount, flag, number, optionalNumber, optionalSize, shareOf, size } from "./config.ts";
 
 interface Shared {
   /** Rotary tables for heads of a size; a side network's are narrower than the model's. */
@@ -49,33 +49,61 @@ interface LlamaConfig {
   readonly epsilon: number;
   readonly theta: number;
   readonly scaling: RopeScaling;
-  readonly window: number;
+  /** Of each block: how many keys behind a query it sees, 0 for all. */
+  readonly windows: readonly number[];
   readonly tied: boolean;
 }
 
 function configOf(config: ModelConfig): LlamaConfig {
-  const width = number(config, "hidden_size");
-  const heads = number(config, "num_attention_heads");
-  const windowed = config.model_type === "mistral" || flag(config, "use_sliding_window", false);
+  const activation = config.hidden_act ?? "silu";
+  if (activation !== "silu" && activation !== "swish") {
+    throw new RangeError(
+      `Cannot run a ${config.model_type} with hidden_act ${JSON.stringify(activation)}: known is silu`,
+    );
+  }
+  const width = size(config, "hidden_size");
+  const heads = size(config, "num_attention_heads");
+  const keyValueHeads = optionalSize(config, "num_key_value_heads") ?? heads;
+  shareOf({ ...config, num_key_value_heads: keyValueHeads }, "num_attention_heads", "num_key_value_heads");
+  const layers = blockCount(config, "num_hidden_layers");
   return {
     width,
-    layers: number(config, "num_hidden_layers"),
+    layers,
     heads,
-    keyValueHeads: optionalNumber(config, "num_key_value_heads") ?? heads,
-    headDim: optionalNumber(config, "head_dim") ?? width / heads,
-    inner: number(config, "intermediate_size"),
-    vocabulary: number(config, "vocab_size"),
-    context: optionalNumber(config, "max_position_embeddings") ?? 2048,
+    keyValueHeads,
+    headDim: optionalSize(config, "head_dim") ?? shareOf(config, "hidden_size", "num_attention_heads"),
+    inner: size(config, "intermediate_size"),
+    vocabulary: size(config, "vocab_size"),
+    context: optionalSize(config, "max_position_embeddings") ?? 2048,
     epsilon: optionalNumber(config, "rms_norm_eps") ?? 1e-6,
     theta: optionalNumber(config, "rope_theta") ?? 10000,
     scaling: scalingOf(config),
-    // `sliding_window` counts the query itself, the kernel's window only keys behind it.
-    window: windowed ? Math.max(0, (optionalNumber(config, "sliding_window") ?? 1) - 1) : 0,
+    windows: windowsOf(config, layers),
     tied: flag(config, "tie_word_embeddings", false),
   };
 }
 
+/**
+ * Mistral's blocks all look back through a window, Qwen2's on demand and from block `max_window_layers` on; Llama has none.
+ * `sliding_window` counts the query itself, the kernel's window only keys behind it.
+ */
+function windowsOf(config: ModelConfig, layers: number): readonly number[] {
+  const qwen = config.model_type === "qwen2";
+  const windowed = config.model_type === "mistral" || (qwen && flag(config, "use_sliding_window", false));
+  // Both families' own default; null says that there is none.
+  const given = config.sliding_window === undefined ? 4096 : optionalSize(config, "sliding_window");
+  const from = qwen ? optionalNumber(config, "max_window_layers") ?? 28 : 0;
+  return Array.from(
+    { length: layers },
+    (_, layer) => windowed && given !== undefined && layer >= from ? given - 1 : 0,
+  );
+}
+
 function scalingOf(config: ModelConfig): RopeScaling {
+  const share = optionalNumber(config, "partial_rotary_factor") ?? 1;
+  if (share !== 1) {
+    throw new RangeError(`Cannot run a ${config.model_type} with partial_rotary_factor ${share}: known is 1`);
+  }
   const given = config.rope_scaling as Readonly<Record<string, unknown>> | null | undefined;
   if (given === null || given === undefined) return { type: "none" };
   const type = given.rope_type ?? given.type;
@@ -98,7 +126,14 @@ function scalingOf(config: ModelConfig): RopeScaling {
   }
 }
 
-function attentionPart(pass: Pass, site: Site, x: Tensor, c: LlamaConfig, shared: Shared): Tensor {
+function attentionPart(
+  pass: Pass,
+  site: Site,
+  x: Tensor,
+  c: LlamaConfig,
+  window: number,
+  shared: Shared,
+): Tensor {
   const q = linear(pass, into(site, "q_proj"), x);
   const headDim = q.shape[2]! / c.heads; // a side network's blocks are narrower
   const { cos, sin } = shared.tables(headDim);
@@ -106,7 +141,7 @@ function attentionPart(pass: Pass, site: Site, x: Tensor, c: LlamaConfig, shared
   const k = split(linear(pass, into(site, "k_proj"), x));
   const v = split(linear(pass, into(site, "v_proj"), x));
   const parts = { x, q: rope(split(q), cos, sin), k: rope(k, cos, sin), v };
-  const y = attention(pass, site, parts, { causal: true, window: c.window }); // [b, t, h, d]
+  const y = attention(pass, site, parts, { causal: true, window }); // [b, t, h, d]
   return linear(pass, into(site, "o_proj"), reshape(y, q.shape));
 }
 
@@ -116,13 +151,15 @@ function feedForwardPart(pass: Pass, site: Site, x: Tensor): Tensor {
 }
 
 function block(pass: Pass, site: Site, input: Tensor, c: LlamaConfig, shared: Shared): Tensor {
+  // A block's path ends in its number, also in a side network.
+  const window = c.windows[Number(site.path.split(".").at(-1))] ?? 0;
   const norm = (name: string, t: Tensor): Tensor => rmsNormAt(into(site, name), t, c.epsilon);
   const sublayer = (name: string, x: Tensor, normed: Tensor, f: (at: Site) => Tensor): Tensor => {
     const at = into(site, name);
     return add(x, hidden(pass, at, { x: normed, skip: x }, f(at)));
   };
   const first = norm("input_layernorm", input);
-  const x = sublayer("self_attn", input, first, (at) => attentionPart(pass, at, first, c, shared));
+  const x = sublayer("self_attn", input, first, (at) => attentionPart(pass, at, first, c, window, shared));
   const second = norm("post_attention_layernorm", x);
   const y = sublayer("mlp", x, second, (at) => feedForwardPart(pass, at, second));
   return hidden(pass, site, { x: input, skip: undefined }, y);

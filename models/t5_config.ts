@@ -1,7 +1,7 @@
 /** The numbers of a T5 `config.json`: the original, v1.1 and FLAN, and mT5. */
 import type { ModelConfig, Tensor } from "../core/mod.ts";
 import { activationOf } from "./activation.ts";
-import { flag, number, optionalNumber } from "./config.ts";
+import { blockCount, flag, optionalNumber, size } from "./config.ts";
 
 /** See the module comment. */
 export interface T5Config {
@@ -29,15 +29,19 @@ export function t5Config(config: ModelConfig): T5Config {
   if (!/^$|ForConditionalGeneration$|WithLMHeadModel$/.test(name)) {
     throw new RangeError(`Cannot run ${name}: the known class is T5ForConditionalGeneration`);
   }
-  const layers = number(config, "num_layers");
+  const layers = blockCount(config, "num_layers");
+  const own = config.num_decoder_layers ?? undefined;
   const pad = optionalNumber(config, "pad_token_id") ?? 0;
   return {
-    width: number(config, "d_model"),
-    heads: number(config, "num_heads"),
-    headDim: number(config, "d_kv"),
-    inner: number(config, "d_ff"),
-    layers: { encoder: layers, decoder: optionalNumber(config, "num_decoder_layers") ?? layers },
-    vocabulary: number(config, "vocab_size"),
+    width: size(config, "d_model"),
+    heads: size(config, "num_heads"),
+    headDim: size(config, "d_kv"),
+    inner: size(config, "d_ff"),
+    layers: {
+      encoder: layers,
+      decoder: own === undefined ? layers : blockCount(config, "num_decoder_layers"),
+    },
+    vocabulary: size(config, "vocab_size"),
     buckets: optionalNumber(config, "relative_attention_num_buckets") ?? 32,
     farthest: optionalNumber(config, "relative_attention_max_distance") ?? 128,
     epsilon: optionalNumber(config, "layer_norm_epsilon") ?? 1e-6,

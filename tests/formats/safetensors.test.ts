@@ -164,6 +164,9 @@ Deno.test("openSafetensors() refuses hostile headers with one clear error each",
     [hostile(`{"a":${ok},"b":${entry("F32", "[2]", "[9,17]")}}`, 17), /RangeError.*"b".*gap.*expected 8/],
     [hostile(`{"a":${entry("F32", "[2]", "[4,12]")}}`, 12), /RangeError.*"a".*gap/],
     [hostile(`{"__metadata__":{"a":1}}`), /SyntaxError.*__metadata__/],
+    // Before it is parsed, since each level takes memory; brackets in texts are none.
+    [hostile(`{"a":${"[".repeat(10_000_000)}`), /SyntaxError.*nest more than 128 deep/],
+    [hostile(`{"\\"${"[".repeat(200)}":[]}`), /SyntaxError.*not an object/],
   ];
   for (const [open, message] of cases) assert.throws(open, message);
 });
