@@ -17,7 +17,7 @@ import {
   rateOf,
 } from "./finetune_settings.ts";
 import { taskFor } from "./finetune_task.ts";
-import { localSource, modelSource } from "./load.ts";
+import { localShapes, modelSource } from "./load.ts";
 import { note, print, printJson, showBytes, table } from "./output.ts";
 
 /** What WebAssembly can address. */
@@ -25,7 +25,7 @@ const WASM_LIMIT = 2 ** 32;
 
 /** Prints the plan. */
 export async function planRun(flags: FinetuneFlags): Promise<void> {
-  const source = flags.config === undefined ? await localSource(modelSource(flags)) : undefined;
+  const source = flags.config === undefined ? await localShapes(modelSource(flags)) : undefined;
   const { data } = flags;
   const task = source === undefined || data === undefined
     ? undefined

@@ -3,7 +3,8 @@ import { type Backend, type DType, graft, type Model } from "../core/mod.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import { loadAdapter } from "../io/load_adapter.ts";
 import { loadTask } from "../io/task_file.ts";
-import { loadModel, type LoadOptions, localPath } from "../io/load_model.ts";
+import { loadModel, type LoadOptions } from "../io/load_model.ts";
+import { localHeaders, localPath } from "../io/local_path.ts";
 import { gpu } from "../ops/gpu/mod.ts";
 import { reference } from "../ops/reference/mod.ts";
 import { wasm } from "../ops/wasm/mod.ts";
@@ -79,7 +80,10 @@ export function modelSource({ model }: { readonly model?: string }): string {
 }
 
 /** The model as something on this machine: a hub id is downloaded. */
-export const localSource: (source: string) => Promise<string> = localPath;
+export const localSource: (source: string) => Promise<string> = (source) => localPath(source);
+
+/** As `localSource`, where shapes and tokenizer are enough: of a hub id no weights are fetched. */
+export const localShapes: (source: string) => Promise<string> = (source) => localHeaders(source);
 
 /** A file URL's path, without a slash at the end. */
 function fromFileUrl(url: URL): string {

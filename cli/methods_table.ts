@@ -12,7 +12,7 @@ import { checkpointShapes, configShapes } from "../io/model_shapes.ts";
 import type { Command } from "./arguments.ts";
 import { integer, names, UsageError } from "./arguments.ts";
 import { agrees, ARTICLE, type ArticleAnswer, type ArticleRow, REASONS } from "./article_tables.ts";
-import { localSource, modelSource } from "./load.ts";
+import { localShapes, modelSource } from "./load.ts";
 import { TABLE, type TableEntry } from "./method_settings.ts";
 import { note, print, printJson, showBytes, showCount, table } from "./output.ts";
 
@@ -55,7 +55,7 @@ export function methods(program: Command): void {
 }
 
 async function shapesOf(flags: Flags): Promise<Model> {
-  if (flags.config === undefined) return checkpointShapes(await localSource(modelSource(flags)));
+  if (flags.config === undefined) return checkpointShapes(await localShapes(modelSource(flags)));
   if (flags.model !== undefined) throw new UsageError("Cannot use --config with --model: each names a model");
   return configShapes(JSON.parse(await Deno.readTextFile(flags.config)) as ModelConfig);
 }

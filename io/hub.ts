@@ -76,6 +76,70 @@ export function hubId(text: string): HubId | undefined {
  * @throws {Error} when the hub refuses or cannot be reached; the message says what to do.
  */
 export async function download(id: string, options: DownloadOptions = {}): Promise<string> {
+  const found = await repository(id, options);
+  if (found.listed === undefined) return found.folder;
+  const { folder, record, selection, token } = found;
+  let files = record.files;
+  for (const [index, file] of found.listed.entries()) {
+    const { path, size, version, sha256, url } = file;
+    const target = join(folder, path);
+    const progress = (received: number) =>
+      options.onProgress?.({ file: path, received, size, index, count: found.listed!.length });
+    if (files[path]?.version === version && await sizeOf(target) === size) {
+      progress(size);
+      continue;
+    }
+    await mkdir(dirname(target), { recursive: true });
+    await fetchFile({
+      url,
+      target,
+      size,
+      version,
+      ...sha256 !== undefined && { sha256 },
+      ...token !== undefined && { token },
+      attempts: options.attempts ?? 3,
+      onProgress: progress,
+    });
+    files = { ...files, [path]: { version, size } };
+    await writeRecord(folder, { files, complete: record.complete.filter((s) => s !== selection) });
+  }
+  await writeRecord(folder, { files, complete: [...new Set([...record.complete, selection])] });
+  return folder;
+}
+
+/** The folder of an earlier complete download; undefined when there is none. Asks nobody. */
+export async function downloaded(id: string, options: DownloadOptions = {}): Promise<string | undefined> {
+  const parsed = hubId(id);
+  if (parsed === undefined) return undefined;
+  const folder = folderOf(parsed, options);
+  return (await readRecord(folder)).complete.includes(selectionOf(options)) ? folder : undefined;
+}
+
+/** A file that is wanted of a repository. */
+export interface WantedFile {
+  readonly path: string;
+  /** Its bytes. */
+  readonly size: number;
+  /** Names the content. */
+  readonly version: string;
+  /** Of large files. */
+  readonly sha256?: string;
+  readonly url: string;
+}
+
+/** What the hub says about a repository, and what is here already. */
+export interface Repository {
+  readonly folder: string;
+  /** Absent when the hub cannot or must not be asked and `folder` has everything. */
+  readonly listed: readonly WantedFile[] | undefined;
+  readonly record: DownloadRecord;
+  /** Which files are wanted, as the record names it. */
+  readonly selection: string;
+  readonly token: string | undefined;
+}
+
+/** Asks the hub for the wanted files of a repository. @throws as `download`. */
+export async function repository(id: string, options: DownloadOptions = {}): Promise<Repository> {
   const parsed = hubId(id);
   if (parsed === undefined) {
     throw new SyntaxError(`Expected a hub id such as "org/name" or "org/name@revision" but found "${id}"`);
@@ -87,60 +151,46 @@ export async function download(id: string, options: DownloadOptions = {}): Promi
     "",
   );
   const token = options.token ?? variable("HF_TOKEN");
-  const folder = join(
-    options.cache ?? defaultCache(),
-    `${name.replace("/", "--")}@${encodeURIComponent(revision)}`,
-  );
+  const folder = folderOf(parsed, options);
   const record = await readRecord(folder);
-  const selection = JSON.stringify(options.files ?? "needed");
+  const selection = selectionOf(options);
   const complete = record.complete.includes(selection);
+  const here = { folder, record, selection, token };
   if (/^(1|true|yes|on)$/i.test(variable("HF_HUB_OFFLINE") ?? "")) {
-    if (complete) return folder;
+    if (complete) return { ...here, listed: undefined };
     throw new Error(`Cannot download ${id}: HF_HUB_OFFLINE is set and ${folder} holds no complete copy`);
   }
-
-  let listed: readonly ListFileEntry[];
+  let entries: readonly ListFileEntry[];
   try {
-    listed = await list({ name, revision, endpoint, token });
+    entries = await list({ name, revision, endpoint, token });
   } catch (error) {
     if (error instanceof HubApiError) throw hubError(`list ${name}@${revision}`, error.statusCode, error);
-    if (complete) return folder;
+    if (complete) return { ...here, listed: undefined };
     throw new Error(`Cannot reach ${endpoint} for ${id}: ${(error as Error).message}`, { cause: error });
   }
-  const wanted = neededFiles(id, listed.map((entry) => entry.path), options.files);
-  const entries = new Map(listed.map((entry) => [entry.path, entry]));
-
-  let files = record.files;
-  for (const [index, path] of wanted.entries()) {
-    const entry = entries.get(path)!;
-    const size = entry.lfs?.size ?? entry.size;
-    const version = entry.lfs?.oid ?? entry.oid ?? "";
-    const target = join(folder, path);
-    const progress = (received: number) =>
-      options.onProgress?.({ file: path, received, size, index, count: wanted.length });
-    if (files[path]?.version === version && await sizeOf(target) === size) {
-      progress(size);
-      continue;
-    }
-    await mkdir(dirname(target), { recursive: true });
-    await fetchFile({
+  const wanted = neededFiles(id, entries.map((entry) => entry.path), options.files);
+  const byPath = new Map(entries.map((entry) => [entry.path, entry]));
+  const listed = wanted.map((path): WantedFile => {
+    const entry = byPath.get(path)!;
+    return {
+      path,
+      size: entry.lfs?.size ?? entry.size,
+      version: entry.lfs?.oid ?? entry.oid ?? "",
+      ...entry.lfs !== undefined && { sha256: entry.lfs.oid },
       url: `${endpoint}/${name}/resolve/${encodeURIComponent(revision)}/${
         path.split("/").map(encodeURIComponent).join("/")
       }`,
-      target,
-      size,
-      version,
-      ...(entry.lfs === undefined ? {} : { sha256: entry.lfs.oid }),
-      ...(token === undefined ? {} : { token }),
-      attempts: options.attempts ?? 3,
-      onProgress: progress,
-    });
-    files = { ...files, [path]: { version, size } };
-    await writeRecord(folder, { files, complete: record.complete.filter((s) => s !== selection) });
-  }
-  await writeRecord(folder, { files, complete: [...new Set([...record.complete, selection])] });
-  return folder;
+    };
+  });
+  return { ...here, listed };
 }
+
+function folderOf({ name, revision }: HubId, options: DownloadOptions): string {
+  const at = encodeURIComponent(options.revision ?? revision ?? "main");
+  return join(options.cache ?? defaultCache(), `${name.replace("/", "--")}@${at}`);
+}
+
+const selectionOf = ({ files }: DownloadOptions): string => JSON.stringify(files ?? "needed");
 
 async function list(
   repo: {
@@ -182,7 +232,7 @@ async function sizeOf(path: string): Promise<number | undefined> {
 }
 
 /** What `.graft.json` says: the version of each file, and which selections of files were once complete. */
-interface DownloadRecord {
+export interface DownloadRecord {
   readonly files: Readonly<Record<string, { readonly version: string; readonly size: number }>>;
   readonly complete: readonly string[];
 }

@@ -98,6 +98,43 @@ async function receive(request: FetchRequest, part: string): Promise<void> {
   }
 }
 
+/**
+ * The first bytes of a file, at most `length`.
+ *
+ * @throws {Error} as `fetchFile`.
+ */
+export async function fetchStart(
+  { url, token, attempts }: Pick<FetchRequest, "url" | "token" | "attempts">,
+  length: number,
+): Promise<Uint8Array> {
+  for (let attempt = 1;; attempt++) {
+    try {
+      const response = await connect(url, {
+        "accept-encoding": "identity",
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+        range: `bytes=0-${length - 1}`,
+      });
+      if (!response.ok) {
+        await response.body?.cancel();
+        throw hubError(`fetch ${url}`, response.status);
+      }
+      const pieces = new Uint8Array(length);
+      let received = 0;
+      // A server without ranges sends everything; the rest is not taken.
+      for await (const chunk of body(response, url)) {
+        const piece = chunk.subarray(0, length - received);
+        pieces.set(piece, received);
+        received += piece.length;
+        if (received === length) break;
+      }
+      return pieces.subarray(0, received);
+    } catch (error) {
+      if (!(error instanceof Interrupted) || attempt >= attempts) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 100 * 2 ** attempt));
+    }
+  }
+}
+
 async function connect(url: string, headers: Record<string, string>): Promise<Response> {
   try {
     return await fetch(url, { headers });

@@ -23,7 +23,7 @@ import type { StoredTensor } from "../formats/tensor_file.ts";
 import { loadTokenizer, type Tokenizer, tokenizer as makeTokenizer } from "../formats/tokenizer.ts";
 import { architectureOf, type Task, taskConfig } from "../models/mod.ts";
 import { tokenizerFilesOf } from "./gguf_tokenizer_files.ts";
-import { download, hubId } from "./hub.ts";
+import { localPath } from "./local_path.ts";
 import { missingHead, otherClasses } from "./task_head.ts";
 
 /** Where and how to load. */
@@ -118,16 +118,6 @@ function decoderOn(backend: Backend): (dtype: DType, shape: Shape, bytes: Uint8A
     }
     return new Float32Array(new Uint8Array(numbers).buffer);
   };
-}
-
-/** The path itself, or a hub id's download. @throws {RangeError} when it is neither. */
-export async function localPath(source: string): Promise<string> {
-  const exists = await Deno.stat(source).then(() => true, () => false);
-  if (exists) return source;
-  if (hubId(source) !== undefined) return download(source);
-  throw new RangeError(
-    `Cannot load "${source}": there is no such file or folder, and it is no hub id ("owner/name")`,
-  );
 }
 
 function loadTensor(stored: StoredTensor, { backend, dtype }: LoadOptions, planned?: DType): Tensor {

@@ -6,6 +6,7 @@ import type { GgufValue } from "../formats/gguf_metadata.ts";
 import { vocabularyFields } from "../formats/gguf_vocabulary.ts";
 import { isObject, parseJson } from "../formats/strict_json.ts";
 import type { JsonObject } from "../formats/tensor_file.ts";
+import { localCopy } from "./local_path.ts";
 import { tokenizerFilesOf } from "./gguf_tokenizer_files.ts";
 
 const FILES = [
@@ -24,10 +25,11 @@ const FILES = [
 ] as const;
 
 /**
- * Puts a tokenizer's files into a model's folder: copies of those in the folder that the model came from, or what a GGUF
- * file says, in the reading of transformers (see `LoadOptions.ggufTokenizer`).
+ * Puts a tokenizer's files into a model's folder: copies of those in the folder or download that the model came from, or
+ * what a GGUF file says, in the reading of transformers (see `LoadOptions.ggufTokenizer`).
  */
-export async function copyTokenizer(source: string | undefined, folder: string): Promise<void> {
+export async function copyTokenizer(from: string | undefined, folder: string): Promise<void> {
+  const source = from === undefined ? undefined : await localCopy(from);
   if (source !== undefined && source.endsWith(".gguf") && await isFile(source)) {
     return await writeGgufTokenizer(source, folder);
   }
@@ -40,7 +42,7 @@ export async function copyTokenizer(source: string | undefined, folder: string):
 
 /** The `tokenizer.*` metadata for a GGUF file, from the GGUF file or folder that a model came from; else none. */
 export async function ggufVocabulary(model: Model): Promise<ReadonlyMap<string, GgufValue>> {
-  const { source } = model;
+  const source = model.source === undefined ? undefined : await localCopy(model.source);
   if (source === undefined) return new Map();
   if (await isFolder(source)) {
     const tokenizer = await optionalJson(`${source}/tokenizer.json`);

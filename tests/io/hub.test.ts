@@ -5,8 +5,15 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { weightLeaves } from "../../core/mod.ts";
 import { download, type DownloadProgress, hubId } from "../../io/hub.ts";
 import { neededFiles } from "../../io/hub_files.ts";
+import { loadModel } from "../../io/load_model.ts";
+import { localHeaders, localPath } from "../../io/local_path.ts";
+import { checkpointShapes } from "../../io/model_shapes.ts";
+import { saveModel } from "../../io/save_model.ts";
+import { reference } from "../../ops/reference/mod.ts";
+import { GOLDEN } from "../support/golden.ts";
 
 const CONFIG = fileURLToPath(new URL("../../deno.json", import.meta.url));
 const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
@@ -348,3 +355,82 @@ Deno.test("neededFiles() picks weights once and never pickled ones", () => {
     assert.throws(() => neededFiles("x", [path], [path]), /leads out of the folder/, path);
   }
 });
+
+/** A repository of one GGUF model and its config, as people publish them. */
+function ofGguf(hub: Hub, bytes: Uint8Array): void {
+  hub.content.clear();
+  hub.content.set("README.md", text("# gguf"));
+  hub.content.set("model-q8.gguf", bytes);
+}
+
+Deno.test("localPath() of a repository with one GGUF file is that file", () =>
+  withHub(async (hub) => {
+    const bytes = readFileSync(`${GOLDEN}formats/llama.gguf`);
+    ofGguf(hub, bytes);
+    const path = await localPath("org/small", hub);
+    assert.equal(path, join(hub.cache, "org--small@main", "model-q8.gguf"));
+    assert.deepEqual(readFileSync(path), bytes);
+  }));
+
+Deno.test("localHeaders() gives the shapes of a repository without fetching its weights", () =>
+  withHub(async (hub) => {
+    const golden = `${GOLDEN}models/llama`;
+    const whole = new Uint8Array(readFileSync(`${golden}/model.safetensors`));
+    hub.content.set("config.json", new Uint8Array(readFileSync(`${golden}/config.json`)));
+    hub.content.set("model.safetensors", whole);
+    const folder = await localHeaders("org/small", hub);
+    const header = 8 + Number(new DataView(whole.buffer).getBigUint64(0, true));
+    assert.deepEqual(hub.requests.filter(([path]) => path === "model.safetensors"), [
+      ["model.safetensors", "bytes=0-7"],
+      ["model.safetensors", `bytes=0-${header - 1}`],
+    ]);
+    const shapesAt = (path: string) => {
+      const model = checkpointShapes(path);
+      const found = weightLeaves(model.weights).map(([name, { shape, dtype }]) => [name, shape, dtype]);
+      model.dispose();
+      return found;
+    };
+    assert.deepEqual(shapesAt(folder), shapesAt(golden));
+    // The holes are no download: the weights come when they are asked for, and then serve for shapes, too.
+    const full = await localPath("org/small", hub);
+    assert.notEqual(full, folder);
+    assert.deepEqual(new Uint8Array(readFileSync(join(full, "model.safetensors"))), whole);
+    assert.equal(await localHeaders("org/small", hub), full);
+  }));
+
+Deno.test("localHeaders() reads as much of a GGUF file as its header takes, whatever the server sends", () =>
+  withHub(async (hub) => {
+    const bytes = new Uint8Array(readFileSync(`${GOLDEN}formats/llama.gguf`));
+    ofGguf(hub, bytes);
+    hub.intercept = (path) => path.endsWith(".gguf") ? new Response(bytes.slice()) : undefined;
+    const path = await localHeaders("org/small", hub);
+    assert.equal(Deno.statSync(path).size, bytes.length);
+    checkpointShapes(path).dispose();
+  }));
+
+Deno.test("saveModel() of a model from the hub takes its tokenizer along", () =>
+  withHub(async (hub) => {
+    const golden = `${GOLDEN}models/llama`;
+    for (const name of ["config.json", "model.safetensors"]) {
+      hub.content.set(name, new Uint8Array(readFileSync(`${golden}/${name}`)));
+    }
+    const tokenizer = readFileSync(
+      fileURLToPath(new URL("../../embedded/model/tokenizer.json", import.meta.url)),
+    );
+    hub.content.set("tokenizer.json", new Uint8Array(tokenizer));
+    const before = Deno.env.toObject();
+    Deno.env.set("HF_ENDPOINT", hub.endpoint);
+    Deno.env.set("HF_HOME", hub.cache);
+    try {
+      const model = await loadModel("org/small", { backend: reference() });
+      const folder = join(hub.cache, "saved");
+      await saveModel(folder, model);
+      model.dispose();
+      assert.deepEqual(readFileSync(join(folder, "tokenizer.json")), tokenizer);
+    } finally {
+      for (const name of ["HF_ENDPOINT", "HF_HOME"]) {
+        if (before[name] === undefined) Deno.env.delete(name);
+        else Deno.env.set(name, before[name]);
+      }
+    }
+  }));
