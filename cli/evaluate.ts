@@ -20,7 +20,7 @@ import { contextLength } from "../models/mod.ts";
 import { type Command, helpAll, integer, UsageError } from "./arguments.ts";
 import { type Data, type DataFlags, dataFlags, openData, rowLength } from "./data.ts";
 import { labelledEvaluation, padOf, showEvaluation } from "./finetune_evaluation.ts";
-import { type ModelFlags, modelFlags, openModel } from "./load.ts";
+import { dtypeFlag, type DtypeFlags, dtypeOf, type ModelFlags, modelFlags, openModel } from "./load.ts";
 import { print, printJson, table } from "./output.ts";
 
 const EXAMPLE = `
@@ -28,7 +28,7 @@ Example:
   graft evaluate -m model.gguf --adapter adapter --data test.jsonl --rouge 100
   graft evaluate -m model.gguf --data all.jsonl --held-out 100 --few-shot 2      the same 100 as finetune`;
 
-interface EvaluateFlags extends ModelFlags, Omit<DataFlags, "data"> {
+interface EvaluateFlags extends ModelFlags, DtypeFlags, Omit<DataFlags, "data"> {
   readonly data?: string;
   readonly adapter?: string;
   readonly batchSize: number;
@@ -46,7 +46,7 @@ export function evaluate(program: Command): void {
       "Measure a model, tuned or not: loss, perplexity, ROUGE and what baselines reach, or accuracy and F1.",
     )
     .option("-d, --data <file>", "examples, JSON Lines");
-  modelFlags(command).option("-a, --adapter <folder>", "adapter folder to graft onto the model");
+  dtypeFlag(modelFlags(command)).option("-a, --adapter <folder>", "adapter folder to graft onto the model");
   dataFlags(command, "measure only what finetune holds out; default all")
     .option("--batch-size <n>", "rows in a pass", integer(), 4)
     .option("--rouge <n>", "write n answers and score them; 0 for none", integer(0), 32)
@@ -71,7 +71,7 @@ interface Scores {
 }
 
 async function run(flags: EvaluateFlags & { readonly data: string }): Promise<void> {
-  const opened = await openModel(flags);
+  const opened = await openModel(flags, dtypeOf(flags));
   try {
     const { model } = opened;
     const maxLength = rowLength(flags, model);

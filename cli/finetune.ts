@@ -18,7 +18,7 @@ import { dataFlags } from "./data.ts";
 import { planRun } from "./finetune_plan.ts";
 import { runFinetune } from "./finetune_run.ts";
 import { type FinetuneFlags, OPTIMIZERS, SCHEDULES } from "./finetune_settings.ts";
-import { modelFlags } from "./load.ts";
+import { dtypeFlag, modelFlags } from "./load.ts";
 import { type MethodName, METHODS } from "./method_table.ts";
 
 const EXAMPLE = `
@@ -57,9 +57,32 @@ export function finetune(program: Command): void {
   const command = program.command("finetune")
     .description("Train a model on examples, by any method; writes an adapter folder that PEFT reads.")
     .option("-d, --data <file>", "examples, JSON Lines")
-    .option("-o, --output <folder>", "where the adapter goes; must not exist")
-    .addOption(option("--method <name>", "what is trained, see below", methodName, "lora"));
-  modelFlags(command)
+    .option("-o, --output <folder>", "where the adapter goes; must not exist");
+  trainingOptions(command)
+    .option("--resume", "continue the run in --output")
+    .option("--overwrite", "replace --output when the new run is done")
+    .option("--plan", "print the memory that the run takes, and stop")
+    .addOption(rare(option("--config <file>", "plan for a model of which only config.json is here")))
+    .addOption(rare(option("--memory <size>", "with --plan: say whether it fits", bytes)))
+    .option("--json", "print the result as JSON");
+  helpAll(command).addHelpText("after", EXAMPLE).action(async () => {
+    const flags = command.opts<FinetuneFlags>();
+    if (flags.plan === true) return await planRun(flags);
+    if (flags.config !== undefined) {
+      throw new UsageError("Expected --plan with --config: a config has no weights");
+    }
+    if (flags.data === undefined) {
+      throw new UsageError("Expected --data: a file of examples, one JSON object a line");
+    }
+    if (flags.output === undefined) throw new UsageError("Expected --output: the folder for the adapter");
+    await runFinetune({ ...flags, data: flags.data, output: flags.output });
+  });
+}
+
+/** Adds the options that decide a run, all but its data and where it goes. */
+export function trainingOptions(command: Command): Command {
+  command.addOption(option("--method <name>", "what is trained, see below", methodName, "lora"));
+  dtypeFlag(modelFlags(command))
     .option("--rank <r>", "of low-rank methods; default 8", integer())
     .addOption(
       rare(option("--alpha <a>", "scale of the update; default twice the rank", number({ above: 0 }))),
@@ -99,23 +122,6 @@ export function finetune(program: Command): void {
     .addOption(rare(choice("--keep <which>", "parameters in the result", ["best", "last"]).default("best")))
     .addOption(rare(option("--save-every <n>", "steps between checkpoints; default 50 at most", integer())))
     .option("--seed <n>", "same seed, same bits", integer(0), 0)
-    .option("--resume", "continue the run in --output")
-    .option("--overwrite", "replace --output when the new run is done")
-    .addOption(rare(option("--licence <id>", "for the adapter's README")))
-    .option("--plan", "print the memory that the run takes, and stop")
-    .addOption(rare(option("--config <file>", "plan for a model of which only config.json is here")))
-    .addOption(rare(option("--memory <size>", "with --plan: say whether it fits", bytes)))
-    .option("--json", "print the result as JSON");
-  helpAll(command).addHelpText("after", EXAMPLE).action(async () => {
-    const flags = command.opts<FinetuneFlags>();
-    if (flags.plan === true) return await planRun(flags);
-    if (flags.config !== undefined) {
-      throw new UsageError("Expected --plan with --config: a config has no weights");
-    }
-    if (flags.data === undefined) {
-      throw new UsageError("Expected --data: a file of examples, one JSON object a line");
-    }
-    if (flags.output === undefined) throw new UsageError("Expected --output: the folder for the adapter");
-    await runFinetune({ ...flags, data: flags.data, output: flags.output });
-  });
+    .addOption(rare(option("--licence <id>", "for the adapter's README")));
+  return command;
 }

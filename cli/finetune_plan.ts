@@ -17,7 +17,7 @@ import {
   rateOf,
 } from "./finetune_settings.ts";
 import { taskFor } from "./finetune_task.ts";
-import { localShapes, modelSource } from "./load.ts";
+import { dtypeOf, localShapes, modelSource } from "./load.ts";
 import { note, print, printJson, showBytes, table } from "./output.ts";
 
 /** What WebAssembly can address. */
@@ -97,7 +97,7 @@ export interface Base {
 
 /** A local checkpoint as the run will load it. */
 export function baseOf(source: string, flags: FinetuneFlags, task: Task | undefined): Base {
-  const headed = task === undefined ? {} : { task };
+  const headed = { ...task !== undefined && { task }, ...dtypeOf(flags) };
   const fresh = task === undefined ? [] : freshModules(source, task);
   const stored = checkpointShapes(source, headed);
   const quantize = quantizationOf(flags, stored);
@@ -108,7 +108,10 @@ export function baseOf(source: string, flags: FinetuneFlags, task: Task | undefi
 
 function shapesOfConfig(flags: FinetuneFlags): Model {
   const config = JSON.parse(Deno.readTextFileSync(flags.config!)) as ModelConfig;
-  return configShapes(config, flags.method === "qlora" ? { quantize: { dtype: "nf4_double" } } : {});
+  return configShapes(config, {
+    ...dtypeOf(flags),
+    ...flags.method === "qlora" && { quantize: { dtype: "nf4_double" } },
+  });
 }
 
 async function sizesOf(

@@ -24,7 +24,7 @@ import { startIn } from "./finetune_start.ts";
 import { type FinetuneFlags, fingerprint, stoppingOf } from "./finetune_settings.ts";
 import { taskFor } from "./finetune_task.ts";
 import { type Interrupt, interruptible } from "./interrupt.ts";
-import { localSource, modelSource, openModel } from "./load.ts";
+import { dtypeOf, localSource, modelSource, openModel } from "./load.ts";
 import { checkFlags } from "./methods.ts";
 import { note, showBytes, showCount } from "./output.ts";
 import { progress } from "./progress.ts";
@@ -34,6 +34,16 @@ export type RunFlags = FinetuneFlags & { readonly data: string; readonly output:
 
 /** Runs, and says how it went. */
 export async function runFinetune(flags: RunFlags): Promise<void> {
+  const result = await finetuneResult(flags);
+  report(flags, result);
+  if (result.outcome === "interrupted") throw new Exit(130);
+}
+
+/** A result with the memory that was planned, and the most that lived before or after the steps. */
+export type Reported = Parameters<typeof report>[1];
+
+/** Runs to the end, or to where Ctrl-C stops it. */
+export async function finetuneResult(flags: RunFlags): Promise<Reported> {
   const folder = openRunFolder(flags.output, modeOf(flags));
   checkFlags(flags);
   const named = modelSource(flags);
@@ -44,6 +54,7 @@ export async function runFinetune(flags: RunFlags): Promise<void> {
     note("The base is quantized already: it stays as it is, and LoRA over it is QLoRA");
   }
   const opened = await openModel({ ...flags, model: source }, {
+    ...dtypeOf(flags),
     ...quantize !== undefined && { quantize },
     ...task !== undefined && { task },
   });
@@ -93,8 +104,7 @@ export async function runFinetune(flags: RunFlags): Promise<void> {
     const peak = isStaged(flags.method) ? Math.max(preparing, trained.peak) : trained.peak;
     const result = { ...trained, peak };
     const peakElsewhere = Math.max(loaded, preparing, memory(opened.backend).peak);
-    report(flags, { ...result, planned: plan.total, peakElsewhere });
-    if (result.outcome === "interrupted") throw new Exit(130);
+    return { ...result, planned: plan.total, peakElsewhere };
   } finally {
     opened.close();
   }

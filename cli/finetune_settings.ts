@@ -18,7 +18,7 @@ import {
 } from "../train/mod.ts";
 import { adamixGradients } from "../recipes/adamix.ts";
 import type { DataFlags } from "./data.ts";
-import type { ModelFlags } from "./load.ts";
+import type { DtypeFlags, ModelFlags } from "./load.ts";
 import { defaultOptimizer, defaultRate } from "./method_table.ts";
 import type { MethodFlags } from "./methods.ts";
 
@@ -29,7 +29,7 @@ export const OPTIMIZERS = ["adamw", "adamw8bit", "paged", "sgd"] as const;
 export const SCHEDULES = ["cosine", "linear", "constant", "inverse-sqrt"] as const;
 
 /** Everything that can be said to `graft finetune`. */
-export interface FinetuneFlags extends ModelFlags, MethodFlags, Omit<DataFlags, "data"> {
+export interface FinetuneFlags extends ModelFlags, DtypeFlags, MethodFlags, Omit<DataFlags, "data"> {
   readonly data?: string;
   readonly output?: string;
   readonly resume?: true;
@@ -145,6 +145,7 @@ export function fingerprint(flags: FinetuneFlags, maxLength: number): Readonly<R
     dimension: flags.dimension ?? null,
     options: flags.options ?? null,
     backend: flags.backend,
+    dtype: flags.dtype ?? null,
     "learning-rate": rateOf(flags),
     schedule: flags.schedule,
     warmup: flags.warmup,

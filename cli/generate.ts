@@ -2,7 +2,7 @@
 import { generate as generateText } from "../core/mod.ts";
 import type { Sampler } from "../core/mod.ts";
 import { type Command, helpAll, integer, number, option, rare, repeated, UsageError } from "./arguments.ts";
-import { type ModelFlags, modelFlags, openModel } from "./load.ts";
+import { dtypeFlag, type DtypeFlags, dtypeOf, type ModelFlags, modelFlags, openModel } from "./load.ts";
 import { print, printJson, printPiece } from "./output.ts";
 
 const EXAMPLE = `
@@ -10,7 +10,7 @@ Example:
   graft generate -m model.gguf --adapter adapter --chat --prompt "Summarize the conversation. …"
   graft generate -m model.gguf < prompt.txt`;
 
-interface GenerateFlags extends ModelFlags {
+interface GenerateFlags extends ModelFlags, DtypeFlags {
   readonly adapter?: string;
   readonly prompt?: string;
   readonly chat?: true;
@@ -27,7 +27,7 @@ interface GenerateFlags extends ModelFlags {
 /** Registers the command. */
 export function generate(program: Command): void {
   const command = program.command("generate").description("Continue a text with a model, tuned or not.");
-  modelFlags(command)
+  dtypeFlag(modelFlags(command))
     .option("-a, --adapter <folder>", "adapter folder to graft onto the model")
     .option("-p, --prompt <text>", "the text; default standard input")
     .option("--chat", "the text is a user's message: use the model's chat template")
@@ -47,7 +47,7 @@ async function run(flags: GenerateFlags): Promise<void> {
     throw new UsageError("Expected --chat with --system");
   }
   const prompt = flags.prompt ?? await textOfInput();
-  const opened = await openModel(flags);
+  const opened = await openModel(flags, dtypeOf(flags));
   try {
     const { model } = opened;
     const { tokenizer } = model;

@@ -1,5 +1,5 @@
 /** What every command does first: the backend, the model, the adapter on it. */
-import { type Backend, type DType, graft, type Model } from "../core/mod.ts";
+import { type Backend, graft, type Model } from "../core/mod.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import { loadAdapter } from "../io/load_adapter.ts";
 import { loadTask } from "../io/task_file.ts";
@@ -8,7 +8,7 @@ import { localHeaders, localPath } from "../io/local_path.ts";
 import { gpu } from "../ops/gpu/mod.ts";
 import { reference } from "../ops/reference/mod.ts";
 import { wasm } from "../ops/wasm/mod.ts";
-import { choice, type Command, integer, UsageError } from "./arguments.ts";
+import { choice, type Command, integer, rare, UsageError } from "./arguments.ts";
 
 /** Where to compute. */
 export interface BackendFlags {
@@ -35,6 +35,26 @@ export function modelFlags(command: Command): Command {
     command.option("-m, --model <path|id>", "folder, .gguf file or hub id; default the embedded model"),
   );
 }
+
+/** How a model's matrices are stored in memory. */
+export interface DtypeFlags {
+  /** Default: as the file has them. Quantized ones stay as they are. */
+  readonly dtype?: "f32" | "f16" | "bf16";
+}
+
+/** Adds `--dtype`. */
+export function dtypeFlag(command: Command): Command {
+  return command.addOption(
+    rare(choice("--dtype <type>", "store plain matrices so in memory; default as the file", [
+      "f32",
+      "f16",
+      "bf16",
+    ])),
+  );
+}
+
+/** The flag as an option of loading. */
+export const dtypeOf = ({ dtype }: DtypeFlags): DtypeFlags => dtype === undefined ? {} : { dtype };
 
 /** Starts the backend. Close it when done. */
 export async function openBackend({ backend, threads }: BackendFlags): Promise<Backend> {
@@ -105,7 +125,7 @@ export interface Opened {
 /** Loads the model that flags name, with the head that the adapter was trained with, and grafts the adapter. */
 export async function openModel(
   flags: ModelFlags & { readonly adapter?: string },
-  options: Pick<LoadOptions, "quantize" | "task"> & { readonly dtype?: DType } = {},
+  options: Pick<LoadOptions, "quantize" | "task" | "dtype"> = {},
 ): Promise<Opened> {
   const source = modelSource(flags);
   const backend = await openBackend(flags);

@@ -131,21 +131,30 @@ Deno.test("graft finetune --plan answers for 65 billion parameters from a config
       torch_dtype: "float16",
     }),
   );
-  const lines: string[] = [];
-  const write = Deno.stdout.writeSync;
-  Deno.stdout.writeSync = (piece) => (lines.push(new TextDecoder().decode(piece)), piece.length);
-  try {
-    const { code, said } = await run([
-      ...["finetune", "--plan", "--config", config, "--method", "qlora", "--rank", "64", "--batch-size", "1"],
-      ...["--max-length", "512", "--checkpoint-blocks", "--memory", "48GB", "--json"],
-    ]);
-    assert.equal(code, 0, said);
-  } finally {
-    Deno.stdout.writeSync = write;
-  }
-  const plan = JSON.parse(lines.join(""));
-  assert.equal(plan.fits, true);
-  assert.ok(plan.total > 40e9 && plan.total < 48e9, String(plan.total));
+  const planned = async (...more: readonly string[]): Promise<Record<string, number | boolean>> => {
+    const lines: string[] = [];
+    const write = Deno.stdout.writeSync;
+    Deno.stdout.writeSync = (piece) => (lines.push(new TextDecoder().decode(piece)), piece.length);
+    try {
+      const { code, said } = await run(["finetune", "--plan", "--config", config, "--json", ...more]);
+      assert.equal(code, 0, said);
+    } finally {
+      Deno.stdout.writeSync = write;
+    }
+    return JSON.parse(lines.join(""));
+  };
+  const plan = await planned(
+    ...["--method", "qlora", "--rank", "64", "--batch-size", "1", "--max-length", "512"],
+    ...["--checkpoint-blocks", "--memory", "48GB"],
+  );
+  assert.equal(plan["fits"], true);
+  const total = Number(plan["total"]);
+  assert.ok(total > 40e9 && total < 48e9, String(total));
+  // Norms are f32 whatever is said of the matrices.
+  const short = ["--method", "ia3", "--batch-size", "1", "--max-length", "32"];
+  const [half, full] = [await planned(...short), await planned(...short, "--dtype", "f32")];
+  const norms = 4 * 8192 * (2 * 80 + 1);
+  assert.equal(Number(full["weights"]) - norms, 2 * (Number(half["weights"]) - norms));
 });
 
 Deno.test("help of every command fits a screen and shows an example", () => {
