@@ -17,6 +17,7 @@ import { methods } from "./methods_table.ts";
 import { note } from "./output.ts";
 import { quantize } from "./quantize.ts";
 import { serve } from "./serve.ts";
+import { sweep } from "./sweep.ts";
 
 /** The program with all its commands. */
 export function graftProgram(): Command {
@@ -31,6 +32,7 @@ export function graftProgram(): Command {
       compare,
       generate,
       serve,
+      sweep,
       evaluate,
       merge,
       methods,

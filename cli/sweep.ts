@@ -1,0 +1,232 @@
+/** `graft sweep`: many runs of `graft finetune` that differ in their options and seeds, and one table of them. */
+import { writeTextAtomically } from "../formats/atomic_write.ts";
+import {
+  type Command,
+  Exit,
+  helpAll,
+  integer,
+  InvalidArgumentError,
+  type Option,
+  option,
+  rare,
+  repeated,
+  UsageError,
+} from "./arguments.ts";
+import { fileHash } from "./data.ts";
+import { trainingOptions } from "./finetune.ts";
+import { heldOutShare } from "./finetune_plan.ts";
+import type { RunFlags } from "./finetune_run.ts";
+import type { FinetuneFlags } from "./finetune_settings.ts";
+import { checkFlags } from "./methods.ts";
+import { note, print, printJson } from "./output.ts";
+import { axesOf, gridPoints, type Point, randomPoints } from "./sweep_points.ts";
+import { type PlannedRun, runFolder, type SweepRun, taken } from "./sweep_runs.ts";
+import { sorted, sweepTable } from "./sweep_table.ts";
+
+const EXAMPLE = `
+Example:
+  graft sweep -d train.jsonl -o sweep --grid rank=4,8 --grid learning-rate=1e-4,3e-4 --seeds 0,1
+  graft sweep -d train.jsonl -o sweep --grid learning-rate=1e-5..1e-3 --grid rank=2..64 --random 12
+
+Every option of graft finetune can stand in --grid, and holds for all runs where it is given by itself.
+Killed or interrupted, the same command with --resume keeps finished runs and continues the one that was begun.`;
+
+interface SweepFlags extends FinetuneFlags {
+  readonly grid?: readonly string[];
+  readonly seeds?: readonly number[];
+  readonly random?: number;
+  readonly drawSeed: number;
+}
+
+/** Registers the command. */
+export function sweep(program: Command): void {
+  const command = program.command("sweep")
+    .description("Train with many options and seeds, and compare the runs by their held-out loss.")
+    .option("-d, --data <file>", "examples, JSON Lines")
+    .option("-o, --output <folder>", "where the runs go, each in a folder of its own; must not exist")
+    .option(
+      "--grid <option=a,b>",
+      'values of an option ("|" parts values with commas), or a range a..b; repeat',
+      repeated,
+    )
+    .option("--random <n>", "draw n points instead of taking every combination", integer())
+    .option("--seeds <list>", "train each point with each of these seeds; default --seed's", seedList)
+    .addOption(rare(option("--draw-seed <n>", "of the draws", integer(0), 0)));
+  trainingOptions(command)
+    .option("--resume", "continue the sweep in --output")
+    .option("--json", "print the runs as JSON");
+  for (const own of command.options) if (!SHOWN.includes(own.name())) own.hideHelp();
+  helpAll(command).addHelpText("after", EXAMPLE).action(() => run(command, command.opts<SweepFlags>()));
+}
+
+/** In the short help; `graft finetune --help` explains the others. */
+const SHOWN = [
+  ...["data", "output", "grid", "random", "seeds", "resume", "json", "help-all"],
+  ...[
+    "method",
+    "model",
+    "rank",
+    "learning-rate",
+    "epochs",
+    "max-steps",
+    "batch-size",
+    "held-out",
+    "eval-data",
+  ],
+];
+
+async function run(command: Command, flags: SweepFlags): Promise<void> {
+  const { data, output, grid = [], seeds = [flags.seed], random, drawSeed } = flags;
+  if (data === undefined) throw new UsageError("Expected --data: a file of examples, one JSON object a line");
+  if (output === undefined) throw new UsageError("Expected --output: the folder for the runs");
+  if (grid.length === 0 && seeds.length < 2) {
+    throw new UsageError(
+      "Expected --grid, such as --grid rank=4,8, or several --seeds: one run is graft finetune",
+    );
+  }
+  const axes = axesOf(grid);
+  const points = random === undefined ? gridPoints(axes) : randomPoints(axes, random, drawSeed);
+  if (random !== undefined && points.length < random) {
+    note(`There are only ${points.length} different points`);
+  }
+  const folder = output.replace(/[/\\]+$/, "") || output;
+  const base = baseOf(flags, { data, output: folder });
+  const planned = points.flatMap((point) =>
+    seeds.map((seed): PlannedRun => {
+      const own = { ...base, ...valuesOf(command, point), seed, output: runFolder(folder, point, seed) };
+      checkFlags(own);
+      if (heldOutShare(own) === 0 && own.evalData === undefined) {
+        throw new UsageError(
+          "Expected held-out examples to compare the runs by: leave out --held-out 0, or give --eval-data",
+        );
+      }
+      return { point, seed, flags: own };
+    })
+  );
+  checkFolder(folder, flags.resume === true);
+  const runs = await all(planned, await fileHash(data), folder, flags);
+  show(runs, flags);
+  if (runs.some(({ error }) => error !== undefined)) throw new Exit(1);
+}
+
+/** Takes all runs, one after the other. What is there when the user interrupts is shown before. */
+async function all(
+  planned: readonly PlannedRun[],
+  hash: string,
+  folder: string,
+  flags: SweepFlags,
+): Promise<readonly SweepRun[]> {
+  const runs: SweepRun[] = [];
+  for (const [i, plan] of planned.entries()) {
+    const named = [...Object.entries(plan.point), ["seed", plan.seed]].map(([name, value]) =>
+      `${name} ${value}`
+    );
+    try {
+      const done = await taken(
+        plan,
+        hash,
+        () => note(`Run ${i + 1} of ${planned.length}: ${named.join(", ")}`),
+      );
+      if (done.error !== undefined) note(`Failed: ${done.error}`);
+      runs.push(done);
+    } catch (error) {
+      if (!(error instanceof Exit)) throw error;
+      show(runs, flags);
+      note(`Interrupted in run ${i + 1} of ${planned.length}; to go on, repeat the command with --resume`);
+      throw error;
+    }
+    await writeTextAtomically(
+      `${folder}/results.json`,
+      `${JSON.stringify({ runs: sorted(runs) }, null, 2)}\n`,
+    )
+      .catch((error) => {
+        if (!(error instanceof Deno.errors.NotFound)) throw error; // no run could begin
+      });
+  }
+  return runs;
+}
+
+function show(runs: readonly SweepRun[], { json }: SweepFlags): void {
+  if (json === true) return printJson({ runs: sorted(runs) });
+  if (runs.length === 0) return;
+  print(sweepTable(runs));
+  const best = sorted(runs)[0];
+  if (best?.result !== undefined) print(`The best is in ${best.folder}`);
+}
+
+/** What holds for all runs. */
+function baseOf(flags: SweepFlags, places: Pick<RunFlags, "data" | "output">): RunFlags {
+  const { grid: _, seeds: __, random: ___, drawSeed: ____, json: _____, resume: ______, ...rest } = flags;
+  return { ...rest, ...places };
+}
+
+/** Options that a sweep cannot vary. */
+const FIXED = [
+  "data",
+  "output",
+  "grid",
+  "seeds",
+  "random",
+  "draw-seed",
+  "resume",
+  "json",
+  "licence",
+  "help-all",
+  "debug",
+];
+
+/** A point's values, read as the command line reads them. @throws {UsageError} on an unknown option or a bad value. */
+function valuesOf(command: Command, point: Point): Partial<FinetuneFlags> {
+  return Object.fromEntries(
+    Object.entries(point).flatMap(([name, text]): readonly (readonly [string, unknown])[] => {
+      if (name === "seed") throw new UsageError("Expected --seeds 0,1 instead of --grid seed=0,1");
+      const found = command.options.find((option) => option.name() === name);
+      if (found === undefined || FIXED.includes(name)) {
+        throw new UsageError(
+          `Cannot vary "${name}": --grid takes the options of graft finetune, such as rank or learning-rate`,
+        );
+      }
+      return [[found.attributeName(), valueOf(found, name, text)]];
+    }),
+  );
+}
+
+function valueOf(found: Option, name: string, text: string): unknown {
+  if (found.isBoolean()) {
+    if (text === "true") return true;
+    if (text === "false") return undefined;
+    throw new UsageError(`Expected --grid ${name}=true,false but found "${text}"`);
+  }
+  try {
+    return found.parseArg === undefined ? text : found.parseArg(text, undefined);
+  } catch (error) {
+    if (error instanceof InvalidArgumentError) throw new UsageError(`--grid ${name}: ${error.message}`);
+    throw error;
+  }
+}
+
+/** @throws {RangeError} when the folder holds something, or no sweep to go on with. */
+function checkFolder(folder: string, resume: boolean): void {
+  let entries: readonly string[];
+  try {
+    entries = [...Deno.readDirSync(folder)].map(({ name }) => name);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return;
+    throw new RangeError(`Cannot write to ${folder}: it is no folder`, { cause: error });
+  }
+  if (entries.length === 0) return;
+  if (!resume) {
+    throw new RangeError(
+      `Cannot write to ${folder}: it exists; give another folder, or --resume to continue the sweep in it`,
+    );
+  }
+  if (!entries.includes("runs")) throw new RangeError(`Cannot resume ${folder}: it holds no sweep`);
+}
+
+function seedList(text: string): readonly number[] {
+  const seeds = text.split(",").map((part) => integer(0)(part.trim()));
+  if (new Set(seeds).size < seeds.length) {
+    throw new InvalidArgumentError(`Expected different seeds but found "${text}"`);
+  }
+  return seeds;
+}
