@@ -1,8 +1,8 @@
 //! Derivatives of attention. With p = exp(scale · q kᵀ + bias − lse) computed again and D = rowsum(g ⊙ out):
-//! dv = pᵀ g, ds = p ⊙ (g vᵀ − D), dq = scale · ds k, dk = scale · dsᵀ q. With many heads one task does a head of k and v
-//! whole, in five products a pair of blocks. With few there are two passes, seven products: one task a block of keys sums
-//! dk and dv over all rows, one task a block of rows sums dq over all keys. Nothing is summed across tasks, so the order is
-//! fixed by the shape. Oracle: ops/reference/attention.ts.
+//! dv = pᵀ g, ds = p ⊙ (g vᵀ − D), dq = scale · ds k, dk = scale · dsᵀ q. Where heads share out evenly, one task does a head
+//! of k and v whole, in five products a pair of blocks. Else there are two passes, seven products: one task a block of keys
+//! sums dk and dv over all rows, one task a block of rows sums dq over all keys. Nothing is summed across tasks, and both
+//! ways add in the same order. Oracle: ops/reference/attention.ts.
 
 use crate::attention::{KB, Problem, RB, Room, pack_rows, wide};
 use crate::decode::{Weight, dtype};
@@ -247,8 +247,9 @@ unsafe fn head_pass(p: &Problem, b: usize, g: usize, x: &Buffers) {
     }
 }
 
-/// Heads from which on one task a head shares the work well enough.
-const MANY: usize = 8;
+/// Products of a pair of blocks when a task does a head whole, and in two passes.
+const WHOLE: usize = 5;
+const APART: usize = 7;
 
 /// Words in `words` as in `Problem`.
 #[wasm_bindgen]
@@ -263,7 +264,8 @@ pub unsafe fn attention_grad(words: u32) {
     let work = p.b as u64 * p.g as u64 * p.rows() as u64 * p.s as u64 * (p.d as u64 / 4 + 4);
     let cost = work.min(u32::MAX as u64) as usize;
     let heads = p.b * p.g;
-    if heads >= MANY {
+    let threads = pool::workers() + 1;
+    if heads.div_ceil(threads) * threads * WHOLE <= heads * APART {
         pool::run(heads, cost, |task, thread| unsafe { head_pass(&p, task / p.g, task % p.g, &buffers(thread)) });
         return;
     }
