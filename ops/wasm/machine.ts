@@ -32,12 +32,12 @@ const link = `(module, memory) => {
   return new WebAssembly.Instance(module, imports).exports;
 }`;
 
-const WORKER = `import { workerData } from "node:worker_threads";
-const { module, memory, thread, stack } = workerData;
-const kernels = (${link})(module, memory);
-kernels.__wbindgen_start(stack);
-kernels.run_worker(thread);
-`;
+/** What a worker does with its data. */
+const WORK = `({ module, memory, thread, stack }) => {
+  const kernels = (${link})(module, memory);
+  kernels.__wbindgen_start(stack);
+  kernels.run_worker(thread);
+}`;
 
 /** Starts the kernels on the calling thread alone. */
 export async function startSingle(): Promise<Machine> {
@@ -54,21 +54,19 @@ export async function startSingle(): Promise<Machine> {
  */
 export async function startThreaded(threads: number): Promise<Machine> {
   const { module } = await import("./lib/threaded.js");
-  const { Worker } = await import("node:worker_threads");
+  const { startWorker } = await import("./worker.ts");
   const memory = new WebAssembly.Memory({ ...PAGES, shared: true });
   const kernels = instantiate(module, memory);
   (kernels.__wbindgen_start as (stack?: number) => void)(); // the caller's stack is the module's own
-  const url = new URL("data:text/javascript," + encodeURIComponent(WORKER));
-  const failures: Error[] = [];
-  const workers = Array.from({ length: threads - 1 }, (_, i) => {
-    const worker = new Worker(url, { workerData: { module, memory, thread: i + 1, stack: STACK } });
-    worker.on("error", (error: Error) => failures.push(error));
-    worker.unref();
-    return worker;
-  });
+  const failures: unknown[] = [];
+  const workers = Array.from(
+    { length: threads - 1 },
+    (_, i) =>
+      startWorker(WORK, { module, memory, thread: i + 1, stack: STACK }, (error) => failures.push(error)),
+  );
   const stop = (): void => {
     kernels.stop_workers();
-    for (const worker of workers) void worker.terminate();
+    for (const worker of workers) worker.end();
   };
   const start = performance.now();
   while (kernels.worker_count() < workers.length) {

@@ -25,7 +25,10 @@ import { startSingle, startThreaded } from "./machine.ts";
 
 /** How to run the WASM backend. */
 export interface WasmOptions {
-  /** Threads that compute, the caller's included; default: the machine's, 8 at most. 1 loads the single-thread build. */
+  /**
+   * Threads that compute, the caller's included; default: the machine's, 8 at most, and 1 on a page without cross-origin
+   * isolation, which cannot share memory. 1 loads the single-thread build.
+   */
   readonly threads?: number;
 }
 
@@ -36,9 +39,17 @@ export interface WasmOptions {
  * @throws {Error} when a worker does not come up.
  */
 export async function wasm(options: WasmOptions = {}): Promise<Backend> {
-  const threads = options.threads ?? Math.min(8, globalThis.navigator?.hardwareConcurrency ?? 1);
+  const threads = options.threads ?? defaultThreads();
   if (!Number.isInteger(threads) || threads < 1 || threads > 64) {
     throw new RangeError(`Expected threads to be an integer from 1 to 64 but found ${threads}`);
   }
   return backend(await (threads === 1 ? startSingle() : startThreaded(threads)));
+}
+
+function defaultThreads(): number {
+  const { navigator, crossOriginIsolated } = globalThis as {
+    readonly navigator?: { readonly hardwareConcurrency?: number };
+    readonly crossOriginIsolated?: boolean;
+  };
+  return crossOriginIsolated === false ? 1 : Math.min(8, navigator?.hardwareConcurrency ?? 1);
 }
