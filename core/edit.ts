@@ -152,8 +152,11 @@ export interface HiddenEdit {
   readonly kind: "hidden";
   readonly path: string;
   readonly delta: Fn<HiddenCall, Tensor>;
-  readonly reads: "input" | "output" | "normed";
+  readonly reads: HiddenReading;
 }
+
+/** What a hidden edit reads: the part's input or output, the sum with the residual after the norm that follows, or the residual. */
+export type HiddenReading = "input" | "output" | "normed" | "residual";
 
 /** Puts another tensor in a weight's place. */
 export interface WeightEdit {
@@ -177,6 +180,11 @@ export interface PrefixEdit {
    * handed over as a past (the authors' code, PEFT) it is their number, else 0.
    */
   readonly positions: number;
+  /**
+   * Where scores depend on distances: "true" (default) leaves the text's own as they are, "pushed" counts the rows among the
+   * keys but not among the queries, so that every distance grows by their number, as AdapterHub's T5 has it.
+   */
+  readonly distances?: "true" | "pushed";
 }
 
 /** Puts rows [n, d] before or among the embedded tokens of a stack. */
@@ -185,8 +193,11 @@ export interface PromptEdit {
   readonly path: string;
   readonly rows: Fn<PassCall, Tensor>;
   readonly length: number;
-  /** Before the text (default), or in the place of the n tokens of an id that every text must have. */
-  readonly where?: "front" | { readonly token: number };
+  /**
+   * Before the text (default); before it or behind its first token where it enters the blocks, without positions and the
+   * embeddings' norm (AdapterHub's BERT); or in the place of the n tokens of an id that every text must have.
+   */
+  readonly where?: "front" | "entered" | "afterFirst" | { readonly token: number };
 }
 
 /** A network beside the stack that reads its states and gives what the head reads in their place [b, t, d]. */
@@ -214,8 +225,19 @@ export type Edit =
   & { readonly row?: string };
 
 /** What a hidden edit reads, as its own input and as a gate's. */
-export function reading(call: HiddenCall, reads: HiddenEdit["reads"]): Tensor {
-  return reads === "input" ? call.x : reads === "output" ? call.y : call.norm(addSkip(call));
+export function reading(call: HiddenCall, reads: HiddenReading): Tensor {
+  switch (reads) {
+    case "input":
+      return call.x;
+    case "output":
+      return call.y;
+    case "normed":
+      return call.norm(addSkip(call));
+    case "residual":
+      return call.skip ?? call.x;
+    default:
+      return reads satisfies never;
+  }
 }
 
 function addSkip(call: HiddenCall): Tensor {

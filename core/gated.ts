@@ -1,5 +1,5 @@
 /** `gated`: a method whose effect is multiplied by a gate that reads the input. */
-import { add, dropout, multiply, reshape, subtract } from "../ops/mod.ts";
+import { add, dropout, multiply, reshape, slice, subtract } from "../ops/mod.ts";
 import {
   type AttentionCall,
   type Edit,
@@ -33,7 +33,7 @@ export interface Gate {
   readonly name: string;
   readonly config: { readonly [name: string]: Json };
   init(width: number, key: Key, backend: Backend): Tree;
-  /** x [b, t, width] → [b or 1, t or 1, 1]. */
+  /** x [b, t, width] → [b or 1, t or 1, 1]; for a prefix [b or 1, 1, 2] gates keys and values apart. */
   value(params: Tree, x: Tensor): Tensor;
 }
 
@@ -101,7 +101,11 @@ export function gated<P extends Tree>(method: Method<P>, gate: Gate): Method<Gat
   };
 }
 
-const gatePath = (edit: Edit): string => `${edit.path}.${edit.kind}`;
+/** Parts of a fused projection have gates apart. */
+const gatePath = (edit: Edit): string =>
+  edit.kind === "linear" && edit.out !== undefined
+    ? `${edit.path}.linear.${edit.out[0]}`
+    : `${edit.path}.${edit.kind}`;
 
 /** The width of what an edit reads. A narrowed spec may lack its stack. */
 function widthAt(edit: Edit, spec: Spec): number {
@@ -158,10 +162,18 @@ export function gatedEdit(edit: Exclude<Edit, { kind: "prepass" }>, gate: Fn<Gat
       return {
         ...edit,
         rows: fn({ gate, rows: edit.rows }, ({ gate, rows }, call: AttentionCall) => {
-          const g = gate.run({ x: call.x, pass: call }); // [b, 1, 1]
-          const by = (t: Tensor): Tensor => multiply(t, reshape(g, [-1, 1, 1, 1])); // [b, n, h, d]
+          const g = gate.run({ x: call.x, pass: call }); // [b or 1, 1, 1 or 2]
+          const [b, t, values] = g.shape as [number, number, number];
+          if (t !== 1 || values > 2) {
+            throw new RangeError(
+              `Cannot gate the prefix at "${edit.path}" by [${g.shape}]: its rows belong to no token, so there is one value a ` +
+                "text, or one for keys and one for values",
+            );
+          }
+          const by = (rows: Tensor, i: number): Tensor =>
+            multiply(rows, reshape(slice(g, 2, i, i + 1), [b, 1, 1, 1])); // [b, n, h, d]
           const { k, v } = rows.run(call);
-          return { k: by(k), v: by(v) };
+          return { k: by(k, 0), v: by(v, values - 1) };
         }),
       };
     case "side":

@@ -198,11 +198,14 @@ function attendBehindPrefixes(
   const prefixes = editsAt(site.branch, "prefix").map((edit, i) => ({
     ...edit.rows.run({ ...keyed(callAt(pass, site.path), "prefix", i), x }),
     taken: edit.positions > 0,
+    distances: edit.distances ?? "true",
   }));
   const lengths = prefixes.map((rows) => rows.k.shape[rows.k.shape.length - 3]!);
   const before = lengths.reduce((sum, n) => sum + n, 0);
-  const batched = (t: Tensor): Tensor =>
-    t.shape.length === 4 ? t : broadcastTo(reshape(t, [1, ...t.shape]), [b, t.shape[0]!, g, d]);
+  const batched = (t: Tensor): Tensor => {
+    const rows = t.shape.length === 4 ? t : reshape(t, [1, ...t.shape]); // [b or 1, n, g, d]
+    return rows.shape[0] === b ? rows : broadcastTo(rows, [b, rows.shape[1]!, g, d]);
+  };
   const front = (f: (i: number) => Tensor): readonly Tensor[] => prefixes.map((_, i) => f(i)).reverse();
   const widened = (t: Tensor | undefined, axis: number, value: number): Tensor | undefined => {
     if (t === undefined || before === 0) return t;
@@ -216,7 +219,10 @@ function attendBehindPrefixes(
     taken += n;
     return relative(-taken, n - taken);
   });
-  const byDistance = relative && concat([...distances!.reverse(), relative(0, s)], 3);
+  const byDistance = relative &&
+    (prefixes.some((rows) => rows.distances === "pushed")
+      ? relative(0, before + s)
+      : concat([...distances!.reverse(), relative(0, s)], 3));
   const apart = widened(packing, 3, 0);
   return attend(
     q,
@@ -242,16 +248,19 @@ export function prefixPositions(site: Site): number {
 }
 
 /** Rows of the prompts before a stack's text, or undefined: [n, d] each, the last grafted outermost. */
-export function promptRows(pass: Pass, site: Site): Tensor | undefined {
-  const front = promptsAt(pass, site).filter(({ edit }) => slotToken(edit) === undefined);
-  return front.length === 0 ? undefined : concat(front.map(({ rows }) => rows()).reverse(), 0);
+export function promptRows(pass: Pass, site: Site, where: PromptPlace = "front"): Tensor | undefined {
+  const there = promptsAt(pass, site).filter(({ edit }) => (edit.where ?? "front") === where);
+  return there.length === 0 ? undefined : concat(there.map(({ rows }) => rows()).reverse(), 0);
 }
 
-/** How many rows the prompts before the text take. */
-export function promptLength(site: Site): number {
+/** How many rows the prompts before the text (or at another place of their own) take. */
+export function promptLength(site: Site, where: PromptPlace = "front"): number {
   return editsAt(site.branch, "prompt")
-    .reduce((n, edit) => slotToken(edit) === undefined ? n + edit.length : n, 0);
+    .reduce((n, edit) => (edit.where ?? "front") === where ? n + edit.length : n, 0);
 }
+
+/** Where prompts have rows of their own: before the embedded text, or where it enters the blocks. */
+export type PromptPlace = "front" | "entered" | "afterFirst";
 
 /** Rows [n, d] that stand in the place of the n tokens of an id. */
 export interface SlotRows {
@@ -269,7 +278,7 @@ export function slotRows(pass: Pass, site: Site): readonly SlotRows[] {
 }
 
 const slotToken = ({ where = "front" }: PromptEdit): number | undefined =>
-  where === "front" ? undefined : where.token;
+  typeof where === "string" ? undefined : where.token;
 
 function promptsAt(
   pass: Pass,

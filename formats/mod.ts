@@ -39,3 +39,10 @@ export * from "./peft_config.ts";
 export * from "./peft_defaults.ts";
 export * from "./peft_keys.ts";
 export * from "./peft_targets.ts";
+export {
+  ADAPTERS_FILES,
+  type AdaptersConfig,
+  type AdaptersFolder,
+  isAdaptersConfig,
+  readAdaptersConfig,
+} from "./adapters_config.ts";

@@ -26,6 +26,7 @@ import { PEFT_FILES, withoutPrefix } from "../formats/peft_keys.ts";
 import { openSafetensors } from "../formats/safetensors.ts";
 import type { StoredTensor } from "../formats/tensor_file.ts";
 import { adapterFolder, isThere, localFolder, weightsPath } from "./adapter_folder.ts";
+import { isAdaptersFolder, loadAdaptersFolder } from "./adapters_load.ts";
 import { loadGgufAdapter } from "./gguf_adapter.ts";
 import { graftRecord, loadGraftAdapter } from "./graft_adapter.ts";
 import { baseTables } from "./peft_base.ts";
@@ -45,6 +46,8 @@ export interface LoadAdapterOptions {
  *
  * Loading is strict. The base's name in the folder is not compared, since a base has many names; shapes are.
  *
+ * AdapterHub folders (`adapters` 1.3, safetensors) are told by their config: one adapter with its head, a fusion, or a setup.
+ *
  * A GGUF file holds LoRA for llama.cpp, and loads as that.
  *
  * @param source A folder, a `.gguf` file, or a hub id.
@@ -63,7 +66,10 @@ export async function loadAdapter(
   options: LoadAdapterOptions = {},
 ): Promise<Adapter> {
   if (source.endsWith(".gguf") && await isThere(source)) return ggufAdapter(source, model, options);
-  const { folder, name } = await adapterFolder(await localFolder(source, options.name), options.name);
+  const root = await localFolder(source, options.name);
+  if (await isAdaptersFolder(root)) return await hubAdapter(root, model, options);
+  const { folder, name } = await adapterFolder(root, options.name);
+  if (await isAdaptersFolder(folder)) return await loadAdaptersFolder(folder, model);
   const own = await graftRecord(folder);
   if (own !== undefined) {
     await weightsPath(folder);
@@ -131,6 +137,16 @@ async function loadExperts(folder: string, config: PeftConfig, model: Model): Pr
     dispose(experts);
     throw error;
   }
+}
+
+/** An AdapterHub folder: its own adapter, or one of its folders. */
+async function hubAdapter(root: string, model: Model, { name }: LoadAdapterOptions): Promise<Adapter> {
+  if (name === undefined || name === "default") return await loadAdaptersFolder(root, model);
+  if (await isAdaptersFolder(`${root}/${name}`)) return await loadAdaptersFolder(`${root}/${name}`, model);
+  const own = await loadAdaptersFolder(root, model);
+  if (own.name === name) return own;
+  dispose(own.params);
+  throw new RangeError(`Cannot load the adapter "${name}" from "${root}": it holds "${own.name}"`);
 }
 
 /** A file holds one adapter, without a name. */

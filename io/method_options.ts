@@ -4,9 +4,13 @@ import type {
   AdamixOptions,
   BitfitOptions,
   BoftOptions,
+  BottleneckAdapterOptions,
   CompacterOptions,
   CrossAttentionOptions,
+  DoraOptions,
   FourierFtOptions,
+  FusedIa3Options,
+  FusedLoraOptions,
   HoulsbyOptions,
   HraOptions,
   Ia3Options,
@@ -94,6 +98,9 @@ export type BuiltMethod =
   | "houlsby"
   | "pfeiffer"
   | "parallelAdapter"
+  | "bottleneckAdapter"
+  | "fusedLora"
+  | "fusedIa3"
   | "phmAdapter"
   | "compacter"
   | "kronaB"
@@ -109,7 +116,7 @@ export type BuiltMethod =
 /** Names of options by method. */
 export const METHOD_OPTIONS: Readonly<Record<BuiltMethod, readonly string[]>> = {
   lora: all<LoraOptions>()(...LORA),
-  dora: all<LoraOptions>()(...LORA),
+  dora: all<DoraOptions>()(...LORA, "decomposition"),
   loraPlus: all<LoraPlusOptions>()(...LORA, "ratio", "embeddingRate"),
   loftq: all<Omit<LoftqOptions, "key">>()(
     ...TARGETS,
@@ -161,15 +168,44 @@ export const METHOD_OPTIONS: Readonly<Record<BuiltMethod, readonly string[]>> = 
   houlsby: all<HoulsbyOptions>()("reduction", "activation", "after", "deviation"),
   pfeiffer: all<PfeifferOptions>()("reduction", "activation", "reads"),
   parallelAdapter: all<ParallelAdapterOptions>()("reduction", "scale", "dropout", "activation", "reads"),
+  bottleneckAdapter: all<BottleneckAdapterOptions>()(
+    ...[
+      "after",
+      "reduction",
+      "activation",
+      "reads",
+      "keeps",
+      "norms",
+      "scale",
+      "residual",
+      "dropout",
+    ] as const,
+    ...["branchDropout", "phm"] as const,
+  ),
+  fusedLora: all<FusedLoraOptions>()("parts", "rank", "alpha", "dropout"),
+  fusedIa3: all<FusedIa3Options>()("parts"),
   phmAdapter: all<PhmAdapterOptions>()("reduction", "dimension", "activation", "after"),
   compacter: all<CompacterOptions>()("reduction", "dimension", "rank", "activation", "after", "reads"),
   kronaB: all<Omit<KronaBresOptions, "residual">>()("scale", "firstFactor", "zero", "initialization", "bias"),
   kronaBres: all<KronaBresOptions>()("scale", "firstFactor", "zero", "initialization", "bias", "residual"),
   adamix: all<AdamixOptions>()("experts", "reduction", "activation", "mixes"),
-  invertibleAdapter: all<InvertibleAdapterOptions>()("reduction", "activation"),
-  prefixTuning: all<PrefixTuningOptions>()("length", "network", "dropout", "positions"),
+  invertibleAdapter: all<InvertibleAdapterOptions>()("reduction", "activation", "stands", "undone"),
+  prefixTuning: all<PrefixTuningOptions>()("length", "network", "dropout", "positions", "distances"),
   promptTuning: all<PromptTuningOptions>()("length", "start", "where", "madeBy"),
   pTuning: all<PTuningOptions>()("length", "where", "encoder"),
-  loreft: all<LoreftOptions>()("rank", "first", "last", "ends", "dropout", "rows", "subtracts"),
+  loreft: all<LoreftOptions>()(
+    ...[
+      "rank",
+      "first",
+      "last",
+      "ends",
+      "dropout",
+      "rows",
+      "subtracts",
+      "activation",
+      "atMost",
+      "stacks",
+    ] as const,
+  ),
   ladderSideTuning: all<Omit<LadderSideTuningOptions, "start">>()("reduction", "temperature", "layers"),
 };

@@ -24,6 +24,7 @@ import {
   ipt,
   iptAutoencoder,
   type IptAutoencoderOptions,
+  keyValueGate,
   ltSft,
   only,
   promptTuning,
@@ -114,8 +115,10 @@ function recordsOf(parts: Method["config"]): Readonly<Record<string, MethodRecor
 
 function gateName(gate: Json | undefined): string {
   const name = isObject(gate) ? gate["name"] : undefined;
-  if (name === "sentenceGate") return name;
-  throw new TypeError(`Cannot save a method under the gate "${name}": known is "sentenceGate"`);
+  if (name === "sentenceGate" || name === "keyValueGate") return name;
+  throw new TypeError(
+    `Cannot save a method under the gate "${name}": known are "sentenceGate" and "keyValueGate"`,
+  );
 }
 
 /**
@@ -222,6 +225,7 @@ function maskOf(config: JsonOptions, { model, indices, at }: Held): SparseMask {
 
 const gateOf = (name: string): Gate => {
   if (name === "sentenceGate") return sentenceGate();
+  if (name === "keyValueGate") return keyValueGate();
   throw new RangeError(`The adapter's gate "${name}" is not known to this version`);
 };
 

@@ -5,10 +5,13 @@ import {
   adamix,
   bitfit,
   boft,
+  bottleneckAdapter,
   compacter,
   crossAttention,
   dora,
   fourierft,
+  fusedIa3,
+  fusedLora,
   houlsby,
   hra,
   ia3,
@@ -128,6 +131,12 @@ function made(name: BuiltMethod, options: Readonly<Record<string, unknown>>): Me
       return of(pfeiffer);
     case "parallelAdapter":
       return of(parallelAdapter);
+    case "bottleneckAdapter":
+      return of(bottleneckAdapter);
+    case "fusedLora":
+      return of(fusedLora);
+    case "fusedIa3":
+      return of(fusedIa3);
     case "phmAdapter":
       return of(phmAdapter);
     case "compacter":

@@ -34,6 +34,7 @@ import {
   concat,
   divide,
   dropout,
+  full,
   identity,
   matmul,
   multiply,
@@ -46,7 +47,7 @@ import {
   zeros,
 } from "../ops/mod.ts";
 import { type Affine, affine } from "./affine.ts";
-import { checkProbability } from "./random_factor.ts";
+import { checkPositive, checkProbability } from "./random_factor.ts";
 
 /** Options of AdapterFusion. */
 export interface AdapterFusionOptions {
@@ -56,21 +57,35 @@ export interface AdapterFusionOptions {
   readonly regularization?: number;
   /** Probability of dropping a score in training, default 0. AdapterHub takes the model's attention dropout. */
   readonly dropout?: number;
-  /** T, default 1. */
-  readonly temperature?: number;
+  /** T, default 1; or falling evenly from a number to 1 over so many steps (AdapterHub: from 50, 1000 steps). */
+  readonly temperature?: number | Annealed;
+  /** Which of the three are matrices; the others are the identity. Default all; AdapterHub's "static" has no value. */
+  readonly matrices?: readonly FusionMatrix[];
+  /** z: what the last adapter reads (default), or the part's output h. */
+  readonly query?: "read" | "output";
 }
+
+/** A temperature that falls while training. */
+export interface Annealed {
+  readonly from: number;
+  readonly steps: number;
+}
+
+/** A matrix of the attention over adapters. */
+export type FusionMatrix = "query" | "key" | "value";
 
 /** What is trained at a place. */
 interface Fusion {
-  readonly query: Affine;
-  readonly key: Affine;
+  readonly query?: Affine;
+  readonly key?: Affine;
   /** weight [d, d], no bias. */
-  readonly value: { readonly weight: Tensor };
+  readonly value?: { readonly weight: Tensor };
 }
 
 /**
  * AdapterFusion as a method. Parameters: the adapters' own under `frozen.<name>`, and under `fusion.<place>` `query.weight`
- * [d, d], `query.bias` [d], `key.weight`, `key.bias` and `value.weight`: 3 d² + 2 d a place.
+ * [d, d], `query.bias` [d], `key.weight`, `key.bias` and `value.weight`: 3 d² + 2 d a place. An annealed temperature is
+ * `frozen.temperature` [1]: it follows the steps of training and stays where they end.
  *
  * @throws {RangeError} when there is no adapter, a number is out of range, or the adapters stand at different places.
  * @throws {TypeError} at `init`, when an adapter does anything but add to hidden states.
@@ -82,33 +97,41 @@ interface Fusion {
  * ```
  */
 export function adapterFusion(options: AdapterFusionOptions): Method {
-  const { adapters, regularization = 0.01, dropout: p = 0, temperature = 1 } = options;
+  const { adapters, regularization = 0.01, dropout: p = 0, temperature = 1, query: asks = "read" } = options;
+  const { matrices = ["query", "key", "value"] } = options;
   const names = Object.keys(adapters);
   if (names.length === 0) throw new RangeError("Expected at least one adapter to fuse but found none");
   checkProbability("dropout", p);
   if (!(regularization >= 0)) {
     throw new RangeError(`Expected regularization to be at least 0 but found ${regularization}`);
   }
-  if (!(temperature > 0)) throw new RangeError(`Expected temperature above 0 but found ${temperature}`);
+  const annealed = typeof temperature === "number" ? undefined : temperature;
+  const first = annealed?.from ?? temperature as number;
+  if (!(first > 0)) throw new RangeError(`Expected temperature above 0 but found ${first}`);
+  if (annealed !== undefined) checkPositive("temperature.steps", annealed.steps);
   const fusedAt = (held: Readonly<Record<string, Tree>>, spec: Spec): readonly Fused[] =>
     fusedPlaces(names.map((name) => [name, adapters[name]!.method.edits(held[name]!, spec)]), spec);
   const run = (
-    { edits, fusion: { query, key, value } }: {
+    { edits, fusion: { query, key, value }, temperature: now }: {
       readonly edits: readonly HiddenEdit[];
       readonly fusion: Fusion;
+      readonly temperature: Tensor | undefined;
     },
     call: HiddenCall,
   ): Tensor => {
-    const z = reading(call, edits.at(-1)!.reads); // [b, t, d]
+    const through = (layer: Affine | undefined, t: Tensor): Tensor =>
+      layer === undefined ? t : affine(layer, t);
+    const z = asks === "output" ? call.y : reading(call, edits.at(-1)!.reads); // [b, t, d]
     const [b, t, d] = z.shape as [number, number, number];
     const given = concat(
       edits.map((edit, k) => reshape(edit.delta.run(apart(call, k)), [b, t, 1, d])),
       2,
     ); // [b, t, K, d]
-    const scores = sum(multiply(affine(key, given), reshape(affine(query, z), [b, t, 1, d])), { axis: 3 });
+    const scores = sum(multiply(through(key, given), reshape(through(query, z), [b, t, 1, d])), { axis: 3 });
     const dropped = call.train && call.key !== undefined && p > 0 ? dropout(scores, p, call.key) : scores;
-    const weights = reshape(softmax(divide(dropped, temperature)), [b, t, edits.length, 1]);
-    return matmul(sum(multiply(given, weights), { axis: 2 }), value.weight, { transposeB: true }); // [b, t, d]
+    const weights = reshape(softmax(divide(dropped, now ?? first)), [b, t, edits.length, 1]);
+    const mixed = sum(multiply(given, weights), { axis: 2 }); // [b, t, d]
+    return value === undefined ? mixed : matmul(mixed, value.weight, { transposeB: true });
   };
   return {
     name: "adapterFusion",
@@ -121,20 +144,27 @@ export function adapterFusion(options: AdapterFusionOptions): Method {
       ) as Json,
       regularization,
       dropout: p,
-      temperature,
+      temperature: temperature as Json,
+      ...options.matrices && { matrices },
+      ...asks !== "read" && { query: asks },
     },
     init: ({ model: { spec, backend }, key }) =>
       scope((): Synchronous<Tree> => {
-        const frozen = Object.fromEntries(names.map((name) => [name, adapters[name]!.params]));
-        const layers = fusedAt(frozen, spec).flatMap(({ path, width }) => {
+        const held = Object.fromEntries(names.map((name) => [name, adapters[name]!.params]));
+        const layers = fusedAt(held, spec).flatMap(({ path, width }) => {
           const layer = (name: string): Affine => ({
             weight: normal(fold(fold(keyOf(key), path), name), [width, width], backend, 0.02),
             bias: zeros([width], backend),
           });
           const one = identity(width, backend);
           const almostOne = add(multiply(one, 1 - 1e-6), 1e-6);
-          return under(path, { query: layer("query"), key: layer("key"), value: { weight: almostOne } });
+          return under(path, {
+            ...matrices.includes("query") && { query: layer("query") },
+            ...matrices.includes("key") && { key: layer("key") },
+            ...matrices.includes("value") && { value: { weight: almostOne } },
+          });
         });
+        const frozen = { ...held, ...annealed && { temperature: full([1], first, backend) } };
         return { frozen, fusion: nest(layers) as Tree } as Synchronous<Tree>;
       }),
     edits: (params, spec) =>
@@ -144,15 +174,29 @@ export function adapterFusion(options: AdapterFusionOptions): Method {
         kind: "hidden",
         path,
         reads: edits.at(-1)!.reads,
-        delta: fn({ edits, fusion: lookup(params["fusion"] as Tree, path) as unknown as Fusion }, run),
+        delta: fn({
+          edits,
+          fusion: (lookup(params["fusion"] as Tree, path) ?? {}) as unknown as Fusion,
+          temperature: annealed && (params["frozen"] as Tree)["temperature"] as Tensor,
+        }, run),
       })),
-    penalty: (params, spec) => {
-      const places = fusedAt(params["frozen"] as Readonly<Record<string, Tree>>, spec);
-      const off = places.map(({ path, width }) => {
-        const { weight } = (lookup(params["fusion"] as Tree, path) as unknown as Fusion).value;
-        return sumOfSquares(subtract(identity(width, weight.backend), weight));
-      });
-      return reshape(multiply(addAll(off), regularization), []);
+    ...annealed && {
+      adjust: ({ params, state, step }) => {
+        const now = Math.max(1, annealed.from * (1 - step / annealed.steps));
+        const { backend } = (params["frozen"] as Tree)["temperature"] as Tensor;
+        const frozen = { ...params["frozen"] as Tree, temperature: full([1], now, backend) };
+        return Promise.resolve({ params: { ...params, frozen }, state });
+      },
+    },
+    ...matrices.includes("value") && {
+      penalty: (params, spec) => {
+        const places = fusedAt(params["frozen"] as Readonly<Record<string, Tree>>, spec);
+        const off = places.map(({ path, width }) => {
+          const { weight } = (lookup(params["fusion"] as Tree, path) as unknown as Fusion).value!;
+          return sumOfSquares(subtract(identity(width, weight.backend), weight));
+        });
+        return reshape(multiply(addAll(off), regularization), []);
+      },
     },
   };
 }

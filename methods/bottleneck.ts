@@ -1,13 +1,16 @@
 /** The bottleneck that adapters share: U σ(D x + b_D) + b_U with D [r, d], U [d, r]. Its skip is the caller's. */
 import { type Backend, fold, type Key, type Spec, type SublayerPlace, type Tensor } from "../core/mod.ts";
-import { gelu, geluTanh, normal, relu, silu, tanh, zeros } from "../ops/mod.ts";
+import { gelu, geluTanh, multiply, normal, relu, sigmoid, silu, subtract, tanh, zeros } from "../ops/mod.ts";
 import { type Affine, affine } from "./affine.ts";
 
 /** Parameters of a bottleneck. */
 export type Bottleneck = { readonly down: Affine; readonly up: Affine };
 
-/** Non-linearities of adapters. "gelu" is the erf form, "geluTanh" transformers' "gelu_new", "silu" also named swish. */
-export type Activation = "relu" | "gelu" | "geluTanh" | "silu" | "tanh";
+/**
+ * Non-linearities of adapters. "gelu" is the erf form, "geluTanh" transformers' "gelu_new", "silu" also named swish,
+ * "leakyRelu" has the slope 0.01 below zero, and "none" is the identity.
+ */
+export type Activation = "relu" | "gelu" | "geluTanh" | "silu" | "tanh" | "sigmoid" | "leakyRelu" | "none";
 
 /** The function that a name stands for. */
 export function activation(name: Activation): (x: Tensor) => Tensor {
@@ -22,6 +25,12 @@ export function activation(name: Activation): (x: Tensor) => Tensor {
       return silu;
     case "tanh":
       return tanh;
+    case "sigmoid":
+      return sigmoid;
+    case "leakyRelu":
+      return (x) => subtract(relu(x), multiply(relu(multiply(x, -1)), 0.01));
+    case "none":
+      return (x) => x;
     default:
       return name satisfies never;
   }

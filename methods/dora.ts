@@ -24,7 +24,16 @@ import {
   type Tree,
 } from "../core/mod.ts";
 import { add, divide, dropout, multiply, reshape, sqrt, subtract, sumOfSquares } from "../ops/mod.ts";
-import { lora, type LoraOptions } from "./lora.ts";
+import { lora, type LoraOptions, loraScale } from "./lora.ts";
+
+/** Options of DoRA: LoRA's, and where implementations differ. */
+export interface DoraOptions extends LoraOptions {
+  /**
+   * "paper" (default) as above. "adapterHub" as in that library: y = g ⊙ (W x + b + s B A x) with g = m / ‖W + B A‖, so the
+   * bias is scaled too, s has no say in the norm, and the norm has a derivative.
+   */
+  readonly decomposition?: "paper" | "adapterHub";
+}
 
 /**
  * DoRA as a method. Options as LoRA's. Parameters under the layer's path: `a`, `b` and the row norms `magnitude` [out].
@@ -37,12 +46,12 @@ import { lora, type LoraOptions } from "./lora.ts";
  * assert.equal(dora({ rank: 16, alpha: 32 }).name, "dora");
  * ```
  */
-export function dora(options: LoraOptions = {}): Method {
+export function dora({ decomposition = "paper", ...options }: DoraOptions = {}): Method {
   if (options.branchBias) throw new RangeError("Cannot give DoRA a branchBias: set it to false");
   const inner = lora(options);
   return {
     name: "dora",
-    config: inner.config,
+    config: { ...inner.config, ...decomposition !== "paper" && { decomposition } },
     init: ({ model, key }) =>
       scope((): Synchronous<Tree> => {
         const factors = inner.init({ model, key });
@@ -50,7 +59,8 @@ export function dora(options: LoraOptions = {}): Method {
         const magnitudes = inner.edits(factors, model.spec).flatMap((edit) => {
           const map = updateOf(edit);
           if (map === undefined) return [];
-          const v = add(matrixAt(model, places.get(edit.path)!), map.weight()); // [out, in]
+          const w = matrixAt(model, places.get(edit.path)!); // [out, in]
+          const v = add(w, decomposition === "paper" ? map.weight() : unscaled(map, edit.path, options));
           return [[`${edit.path}.magnitude`, rowNorms(v)] as const];
         });
         return nest([...leaves(factors), ...magnitudes]) as Tree;
@@ -60,7 +70,9 @@ export function dora(options: LoraOptions = {}): Method {
         const map = updateOf(edit);
         if (map === undefined) return edit;
         const { magnitude } = lookup(params, edit.path) as { readonly magnitude: Tensor };
-        return decomposed(edit as LinearEdit, map, magnitude, options.dropout ?? 0);
+        return decomposition === "paper"
+          ? decomposed(edit as LinearEdit, map, magnitude, options.dropout ?? 0)
+          : wholeScaled(edit as LinearEdit, map, magnitude, options);
       }),
   };
 }
@@ -88,6 +100,28 @@ function decomposed(edit: LinearEdit, map: LinearMap, magnitude: Tensor, p: numb
       weight: fn(params, ({ map, magnitude }, call) => {
         const v = add(call.weight, map.weight());
         return multiply(v, reshape(divide(magnitude, rowNorms(v)), [-1, 1]));
+      }),
+    },
+  };
+}
+
+/** B A of a map s B A. */
+function unscaled(map: LinearMap, path: string, options: LoraOptions): Tensor {
+  return multiply(map.weight(), 1 / loraScale(path, options));
+}
+
+/** AdapterHub's form: the layer's whole output is scaled, its bias included. */
+function wholeScaled(edit: LinearEdit, map: LinearMap, magnitude: Tensor, options: LoraOptions): LinearEdit {
+  const p = options.dropout ?? 0;
+  return {
+    ...edit,
+    change: {
+      form: "delta",
+      reads: "input",
+      delta: fn({ map, magnitude }, ({ map, magnitude }, call) => {
+        const g = divide(magnitude, rowNorms(add(call.weight(), unscaled(map, edit.path, options)))); // [out]
+        const x = call.train && call.key !== undefined && p > 0 ? dropout(call.x, p, call.key) : call.x;
+        return subtract(multiply(add(call.y, map.apply(x)), g), call.y);
       }),
     },
   };

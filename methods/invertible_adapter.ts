@@ -35,6 +35,13 @@ export interface InvertibleAdapterOptions {
   readonly reduction?: number;
   /** σ, default "relu". */
   readonly activation?: Activation;
+  /**
+   * Where the map stands: on embedded tokens, those of a decoder beside an encoder included ("tokens", default), or on what
+   * enters the blocks of the stack that reads the text, positions included ("entrance", as AdapterHub has it).
+   */
+  readonly stands?: "tokens" | "entrance";
+  /** Whether it is undone in front of heads that score words (default), or never. */
+  readonly undone?: "heads" | "never";
 }
 
 type Coupling = { readonly f: Bottleneck; readonly g: Bottleneck };
@@ -52,24 +59,24 @@ type Coupling = { readonly f: Bottleneck; readonly g: Bottleneck };
  * ```
  */
 export function invertibleAdapter(options: InvertibleAdapterOptions = {}): Method {
-  const { reduction = 2, activation: name = "relu" } = options;
+  const { reduction = 2, activation: name = "relu", stands = "tokens", undone = "heads" } = options;
   checkReduction(reduction);
   const σ = activation(name);
   return {
     name: "invertibleAdapter",
-    config: { reduction, activation: name },
+    config: { reduction, activation: name, stands, undone },
     init: ({ model: { spec, backend }, key }) =>
       freshParams(() =>
-        entrances(spec).flatMap(({ path, width }) =>
+        entrances(spec, stands).flatMap(({ path, width }) =>
           under(path, fresh(fold(keyOf(key), path), width, reduction, backend))
         )
       ),
     edits: (params, spec) => {
-      const [entrance] = entrances(spec);
-      return entrances(spec).flatMap(({ path }): readonly Edit[] => {
+      const sites = entrances(spec, stands);
+      return sites.flatMap(({ path }): readonly Edit[] => {
         const { f, g } = lookup(params, path) as unknown as Coupling;
         const coupling = { f, g };
-        const heads = path === entrance!.path ? scoring(spec) : [];
+        const heads = undone === "heads" && path === sites[0]!.path ? scoring(spec) : [];
         return [
           {
             kind: "hidden",
@@ -141,8 +148,18 @@ function fresh(key: Key, width: number, reduction: number, backend: Backend): Co
 }
 
 /** Where embedded input enters: two stacks may share an entrance. */
-function entrances(spec: Spec): readonly { readonly path: string; readonly width: number }[] {
-  const found = new Map(spec.stacks.map(({ entrance, width }) => [entrance, width]));
+function entrances(
+  spec: Spec,
+  stands: "tokens" | "entrance",
+): readonly { readonly path: string; readonly width: number }[] {
+  const reader = spec.stacks.find(({ stack }) => stack === "encoder") ?? spec.stacks[0];
+  const found = new Map(
+    stands === "tokens"
+      ? spec.stacks.map(({ entrance, width }) => [entrance, width])
+      : reader === undefined
+      ? []
+      : [[reader.path, reader.width]],
+  );
   if (found.size === 0) throw new RangeError("Cannot place invertibleAdapter: the model offers no entrance");
   return [...found].map(([path, width]) => ({ path, width }));
 }

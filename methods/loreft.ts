@@ -27,6 +27,7 @@ import {
 } from "../core/mod.ts";
 import { add, dropout, matmul, multiply, normal, orthogonalRows, subtract } from "../ops/mod.ts";
 import { type Affine, affine, freshAffine } from "./affine.ts";
+import { type Activation, activation } from "./bottleneck.ts";
 import { checkPositive, checkProbability, freshParams, kaiming } from "./random_factor.ts";
 import { endsOf } from "./text_ends.ts";
 
@@ -46,6 +47,12 @@ export interface LoreftOptions {
   readonly rows?: "orthonormal" | "free";
   /** What is subtracted from W h + b: R h ("projection", default) or nothing. */
   readonly subtracts?: "projection" | "nothing";
+  /** A non-linearity on W h + b, default "none". */
+  readonly activation?: Activation;
+  /** How many of a text's n tokens either end may have: ⌊n/2⌋ ("half", default), or all, where the last go first ("text"). */
+  readonly atMost?: "half" | "text";
+  /** Of a model with two stacks, which is edited: the one that reads (default), or both as AdapterHub has it. */
+  readonly stacks?: "reading" | "both";
 }
 
 /** One edit: R and W, b. */
@@ -72,7 +79,8 @@ type End = "both" | "first" | "last";
  */
 export function loreft(options: LoreftOptions = {}): Method {
   const { rank = 8, first = 7, last = 7, ends = "tied", dropout: p = 0 } = options;
-  const { rows = "orthonormal", subtracts = "projection" } = options;
+  const { rows = "orthonormal", subtracts = "projection", activation: σ = "none" } = options;
+  const { atMost = "half", stacks = "reading" } = options;
   checkPositive("rank", rank);
   checkProbability("dropout", p);
   for (const [name, n] of Object.entries({ first, last })) {
@@ -87,7 +95,7 @@ export function loreft(options: LoreftOptions = {}): Method {
   ];
   const edit = ({ rotation, source }: Intervention, call: HiddenCall): Tensor => {
     const h = call.y;
-    const wanted = affine(source, h); // [b, t, r]
+    const wanted = activation(σ)(affine(source, h)); // [b, t, r]
     const change = subtracts === "nothing"
       ? wanted
       : subtract(wanted, matmul(h, rotation, { transposeB: true }));
@@ -96,7 +104,7 @@ export function loreft(options: LoreftOptions = {}): Method {
     return subtract(dropout(add(h, added), p, call.key), h);
   };
   const run = (interventions: Ends, call: HiddenCall): Tensor => {
-    const at = endsOf(call, first, last);
+    const at = endsOf(call, first, last, atMost);
     if (at === undefined) return multiply(call.y, 0);
     const places = { ...at, both: add(at.first, at.last) }; // [b, t, 1]
     return names.map((end) => multiply(edit(interventions[end]!, call), places[end])).reduce((a, b) =>
@@ -105,10 +113,21 @@ export function loreft(options: LoreftOptions = {}): Method {
   };
   return {
     name: "loreft",
-    config: { rank, first, last, ends, dropout: p, rows, subtracts },
+    config: {
+      rank,
+      first,
+      last,
+      ends,
+      dropout: p,
+      rows,
+      subtracts,
+      ...σ !== "none" && { activation: σ },
+      ...atMost !== "half" && { atMost },
+      ...stacks !== "reading" && { stacks },
+    },
     init: ({ model: { spec, backend }, key }) =>
       freshParams(() =>
-        blocksRead(spec).flatMap(({ path, width }) =>
+        blocksRead(spec, stacks).flatMap(({ path, width }) =>
           names.flatMap((end) => {
             if (rank > width) {
               throw new RangeError(`Expected rank up to the width ${width} but found ${rank}`);
@@ -124,7 +143,7 @@ export function loreft(options: LoreftOptions = {}): Method {
         )
       ),
     edits: (params, spec) =>
-      blocksRead(spec).map(({ path }): HiddenEdit => {
+      blocksRead(spec, stacks).map(({ path }): HiddenEdit => {
         const here = lookup(params, path) as unknown as Ends;
         const used = Object.fromEntries(names.map((end) => [end, here[end]!])) as Ends;
         return { kind: "hidden", path, reads: "output", delta: fn(used, run) };
@@ -137,8 +156,8 @@ export function loreft(options: LoreftOptions = {}): Method {
 }
 
 /** Blocks that read: the encoder's where there is one. @throws {RangeError} when there is no block. */
-function blocksRead(spec: Spec): readonly BlockPlace[] {
-  const encoder = spec.blocks.filter(({ stack }) => stack === "encoder");
+function blocksRead(spec: Spec, stacks: "reading" | "both"): readonly BlockPlace[] {
+  const encoder = stacks === "both" ? [] : spec.blocks.filter(({ stack }) => stack === "encoder");
   const found = encoder.length > 0 ? encoder : spec.blocks;
   if (found.length === 0) throw new RangeError("Cannot place loreft: the model offers no block");
   return found;

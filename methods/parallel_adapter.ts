@@ -16,6 +16,7 @@ import {
   key as keyOf,
   lookup,
   type Method,
+  reading,
   type Tensor,
   under,
 } from "../core/mod.ts";
@@ -71,9 +72,10 @@ export function parallelAdapter(options: ParallelAdapterOptions = {}): Method {
   if (scale !== "learned" && !Number.isFinite(scale)) {
     throw new RangeError(`Expected scale to be a finite number or "learned" but found ${scale}`);
   }
-  const run = (params: Parallel, { x, skip, train, key }: HiddenCall): Tensor => {
+  const run = (params: Parallel, call: HiddenCall): Tensor => {
+    const { train, key } = call;
     const dropped = (h: Tensor): Tensor => train && key !== undefined && p > 0 ? dropout(h, p, key) : h;
-    const branch = bottleneck(params, reads === "input" ? x : skip ?? x, (h) => dropped(activation(σ)(h))); // [b, t, d]
+    const branch = bottleneck(params, reading(call, reads), (h) => dropped(activation(σ)(h))); // [b, t, d]
     return multiply(branch, scale === "learned" ? params.scale! : scale);
   };
   return {
@@ -97,7 +99,7 @@ export function parallelAdapter(options: ParallelAdapterOptions = {}): Method {
       feedForwards(spec, "parallelAdapter").map(({ path }): HiddenEdit => ({
         kind: "hidden",
         path,
-        reads: "input",
+        reads,
         delta: fn(lookup(params, path) as Parallel, run),
       })),
   };

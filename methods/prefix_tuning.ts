@@ -26,15 +26,19 @@ import {
   type Tree,
   under,
 } from "../core/mod.ts";
-import { dropout, normal, reshape, tanh } from "../ops/mod.ts";
+import { dropout, normal, reshape } from "../ops/mod.ts";
 import { type Affine, affine, freshAffine } from "./affine.ts";
+import { type Activation, activation } from "./bottleneck.ts";
 
 /** Options of prefix tuning. */
 export interface PrefixTuningOptions {
   /** n, default 10. */
   readonly length?: number;
-  /** The network that makes the rows while training: its width k, or "none" to train them directly. Default k = 512. */
-  readonly network?: { readonly hidden: number } | "none";
+  /**
+   * The network that makes the rows while training: its width k and non-linearity (default "tanh"), or "none" to train them
+   * directly. Default k = 512.
+   */
+  readonly network?: { readonly hidden: number; readonly activation?: Activation } | "none";
   /** Probability of dropping an element of P in training, default 0. */
   readonly dropout?: number;
   /**
@@ -42,6 +46,8 @@ export interface PrefixTuningOptions {
    * encoder's too, as PEFT has it) or "none".
    */
   readonly positions?: "past" | "always" | "none";
+  /** What the rows do to the text's own distances, in a model that has such: nothing (default), or AdapterHub's shift. */
+  readonly distances?: PrefixEdit["distances"];
 }
 
 /** The network at one attention: `shared` over all attentions of a kind, `last` W₂'s rows for this one. */
@@ -64,7 +70,7 @@ interface Network {
  * ```
  */
 export function prefixTuning(options: PrefixTuningOptions = {}): Method {
-  const { length = 10, network = { hidden: 512 }, dropout: p = 0, positions = "past" } = options;
+  const { length = 10, network = { hidden: 512 }, dropout: p = 0, positions = "past", distances } = options;
   for (const [name, n] of Object.entries({ length, ...network !== "none" && { hidden: network.hidden } })) {
     if (!Number.isInteger(n) || n < 1) {
       throw new RangeError(`Expected ${name} to be a positive integer but found ${n}`);
@@ -78,6 +84,7 @@ export function prefixTuning(options: PrefixTuningOptions = {}): Method {
         (positions === "always" || (positions === "past" && place.stack === "decoder"))
       ? length
       : 0,
+    ...distances !== undefined && place.role === "self" && { distances },
     rows,
   });
   const dropped = ({ k, v }: PrefixRows, call: AttentionCall): PrefixRows =>
@@ -89,7 +96,7 @@ export function prefixTuning(options: PrefixTuningOptions = {}): Method {
   if (network === "none") {
     return {
       name,
-      config: { length, network, dropout: p, positions },
+      config: { length, network, dropout: p, positions, ...distances && { distances } },
       init: ({ model, key }) =>
         scope((): Synchronous<Tree> =>
           nest(
@@ -107,9 +114,16 @@ export function prefixTuning(options: PrefixTuningOptions = {}): Method {
     };
   }
 
+  const σ = network.activation ?? "tanh";
   return {
     name,
-    config: { length, network: { hidden: network.hidden }, dropout: p, positions },
+    config: {
+      length,
+      network: { hidden: network.hidden, ...σ !== "tanh" && { activation: σ } },
+      dropout: p,
+      positions,
+      ...distances && { distances },
+    },
     init: ({ model, key }) =>
       scope((): Synchronous<Tree> =>
         nest([
@@ -133,14 +147,14 @@ export function prefixTuning(options: PrefixTuningOptions = {}): Method {
       ),
     edits: (params, spec) =>
       attentions(spec).map((place) =>
-        edit(place, fn(networkAt(params, place), (used, call) => dropped(made(used, place), call)))
+        edit(place, fn(networkAt(params, place), (used, call) => dropped(made(used, place, σ), call)))
       ),
     settle: (params, spec) => ({
       method: prefixTuning({ ...options, network: "none" }),
       params: scope((): Synchronous<Tree> =>
         nest(
           attentions(spec).flatMap((place) => {
-            const { k, v } = made(networkAt(params, place), place);
+            const { k, v } = made(networkAt(params, place), place, σ);
             return [[`${place.path}.k`, k] as const, [`${place.path}.v`, v] as const];
           }),
         ) as Tree
@@ -153,8 +167,9 @@ export function prefixTuning(options: PrefixTuningOptions = {}): Method {
 function made(
   { shared, last }: Network,
   { keyValueHeads, headDim }: AttentionPlace,
+  σ: Activation,
 ): PrefixRows {
-  const h = tanh(affine(shared.hidden, shared.tokens)); // [n, k]
+  const h = activation(σ)(affine(shared.hidden, shared.tokens)); // [n, k]
   const rows = (part: Affine): Tensor => reshape(affine(part, h), [-1, keyValueHeads, headDim]); // [n, g, d]
   return { k: rows(last.k), v: rows(last.v) };
 }

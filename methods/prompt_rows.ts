@@ -11,8 +11,11 @@ import {
 } from "../core/mod.ts";
 import { concat, gatherRows, integers, mean, uniform } from "../ops/mod.ts";
 
-/** Where a prompt stands: before the text, or in the place of the tokens of an id (see `withSlots`). */
-export type PromptPosition = "front" | { readonly token: number };
+/**
+ * Where a prompt stands: before the text; before it or behind its first token where it enters the blocks, with no position
+ * and no norm of the embeddings (AdapterHub's BERT); or in the place of the tokens of an id (see `withSlots`).
+ */
+export type PromptPosition = "front" | "entered" | "afterFirst" | { readonly token: number };
 
 /** A prompt's parameters: rows [n, d]. */
 export type PromptParams = { readonly rows: Tensor };

@@ -6,22 +6,43 @@
  *
  * The mean includes padding, as in the authors' code.
  */
-import { fold, type Gate, type Tensor } from "../core/mod.ts";
-import { add, matmul, mean, normal, reshape, sigmoid, zeros } from "../ops/mod.ts";
+import { type Backend, fold, type Gate, type Key, type Tensor } from "../core/mod.ts";
+import { add, concat, matmul, mean, normal, reshape, sigmoid, zeros } from "../ops/mod.ts";
+
+type Weights = { readonly weight: Tensor; readonly bias: Tensor };
 
 /** A gate for `gated`: w [width, 1] starts normal with deviation 0.02, b [1] at 0, so g is near ½. */
 export function sentenceGate(): Gate {
   return {
     name: "sentenceGate",
     config: {},
+    init: (width, key, backend) => fresh(width, key, backend),
+    value: (params, x) => value(params as Weights, x),
+  };
+}
+
+/** Two such gates for the two halves of a prefix: one for its keys and one for its values, [b, 1, 2]. */
+export function keyValueGate(): Gate {
+  return {
+    name: "keyValueGate",
+    config: {},
     init: (width, key, backend) => ({
-      weight: normal(fold(key, "weight"), [width, 1], backend, 0.02),
-      bias: zeros([1], backend),
+      key: fresh(width, fold(key, "key"), backend),
+      value: fresh(width, fold(key, "value"), backend),
     }),
     value: (params, x) => {
-      const { weight, bias } = params as { readonly weight: Tensor; readonly bias: Tensor };
-      const rows = x.shape.length === 2 ? reshape(x, [1, ...x.shape]) : x; // [b, t, width]
-      return mean(sigmoid(add(matmul(rows, weight), bias)), { axis: 1, keepAxes: true });
+      const { key, value: v } = params as { readonly key: Weights; readonly value: Weights };
+      return concat([value(key, x), value(v, x)], 2);
     },
   };
+}
+
+const fresh = (width: number, key: Key, backend: Backend): Weights => ({
+  weight: normal(fold(key, "weight"), [width, 1], backend, 0.02),
+  bias: zeros([1], backend),
+});
+
+function value({ weight, bias }: Weights, x: Tensor): Tensor {
+  const rows = x.shape.length === 2 ? reshape(x, [1, ...x.shape]) : x; // [b, t, width]
+  return mean(sigmoid(add(matmul(rows, weight), bias)), { axis: 1, keepAxes: true });
 }

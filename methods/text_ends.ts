@@ -9,10 +9,15 @@ export interface Ends {
 }
 
 /**
- * The first p and last s of a text's n tokens, at most n / 2 of either. Padding and what a decoder writes count as no token.
- * undefined when a text is being continued, so that nothing in the pass is read.
+ * The first p and last s of a text's n tokens, at most n / 2 of either, or as many as there are: then a token near both ends
+ * is one of the last. Padding and what a decoder writes count as no token. undefined when a text is being continued, so that nothing in the pass is read.
  */
-export function endsOf(call: HiddenCall, p: number, s: number): Ends | undefined {
+export function endsOf(
+  call: HiddenCall,
+  p: number,
+  s: number,
+  atMost: "half" | "text" = "half",
+): Ends | undefined {
   if (call.phase === "decode") return undefined;
   const { ids, mask, given, y } = call;
   const [b, t] = ids.shape as [number, number];
@@ -26,10 +31,14 @@ export function endsOf(call: HiddenCall, p: number, s: number): Ends | undefined
   const fromLeft = matmul(read, upTo); // [b, t], 1 at the first token
   const fromRight = add(subtract(n, fromLeft), 1); // 1 at the last
   const half = multiply(n, 0.5);
-  const among = (rank: Tensor, count: number): Tensor => {
-    const near = multiply(lessEqual(rank, count), lessEqual(rank, half)); // whole numbers, so ⌊n / 2⌋
-    const here = reshape(multiply(read, near), [b, t, 1]);
-    return place(here, 1, y.shape[1]! - t, y.shape[1]!);
+  const near = (rank: Tensor, count: number): Tensor =>
+    atMost === "text" ? lessEqual(rank, count) : multiply(lessEqual(rank, count), lessEqual(rank, half)); // whole numbers, so ⌊n / 2⌋
+  const among = (near: Tensor): Tensor =>
+    place(reshape(multiply(read, near), [b, t, 1]), 1, y.shape[1]! - t, y.shape[1]!);
+  const last = near(fromRight, s);
+  const first = near(fromLeft, p);
+  return {
+    first: among(atMost === "text" ? multiply(first, subtract(1, last)) : first),
+    last: among(last),
   };
-  return { first: among(fromLeft, p), last: among(fromRight, s) };
 }

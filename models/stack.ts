@@ -11,12 +11,14 @@ import {
   detach,
   editsAt,
   type ForwardOptions,
+  hidden,
   key as keyOf,
   lookup,
   type Model,
   type Pass,
   prefixPositions,
   promptLength,
+  type PromptPlace,
   promptRows,
   rootOf,
   scope,
@@ -75,7 +77,11 @@ export function stackStates<C>(
   const root = rootOf(model.weights, weightPass(options));
   const stack = below(root, parts.stack);
   const past = options.cache?.length ?? 0;
-  const prompts = past > 0 ? 0 : promptLength(stack);
+  const front = past > 0 ? 0 : promptLength(stack);
+  const [entering, afterFirst] = past > 0
+    ? [0, 0]
+    : [promptLength(stack, "entered"), promptLength(stack, "afterFirst")];
+  const prompts = front + entering + afterFirst;
   const start = prefixPositions(stack);
   checkBatch(batch, parts, start + past + prompts + t, options);
 
@@ -109,14 +115,22 @@ export function stackStates<C>(
     signals.set(edit.name, edit.run.run({ ...callAt(pass, edit.path), states: prepass!.states }));
   }
 
-  const positions = positionsOf(batch, start, past, prompts, promptLength(stack));
+  const positions = positionsOf(batch, start, past, front, promptLength(stack));
   const shared = parts.share(pass, root, positions);
-  const front = promptRows(pass, stack);
+  const prompt = (where: PromptPlace): readonly Tensor[] => {
+    const own = promptRows(pass, stack, where);
+    return own === undefined ? [] : [broadcastTo(reshape(own, [1, ...own.shape]), [b, ...own.shape])]; // [b, n, d]
+  };
   const embedded = filledSlots(pass, stack, batch, parts.embed(pass, root, ids));
-  const entered = front === undefined
-    ? embedded
-    : concat([broadcastTo(reshape(front, [1, ...front.shape]), [b, ...front.shape]), embedded], 1);
-  let x = parts.position(pass, root, entered, positions);
+  const placed = parts.position(pass, root, concat([...prompt("front"), embedded], 1), positions);
+  const text = hidden(pass, stack, { x: placed, skip: undefined }, placed);
+  const behind = prompt("afterFirst");
+  let x = concat(
+    behind.length === 0
+      ? [...prompt("entered"), text]
+      : [...prompt("entered"), slice(text, 1, 0, 1), ...behind, slice(text, 1, 1, text.shape[1]!)],
+    1,
+  );
   pass.taps?.set(-1, detach(x));
   for (let layer = 0; layer < parts.layers; layer++) {
     const site = below(stack, `${parts.blocks}.${layer}`);
@@ -124,6 +138,7 @@ export function stackStates<C>(
     pass.taps?.set(layer, detach(x));
   }
   const cut = parts.prompts === "kept" ? 0 : prompts;
+  if (cut > 0 && afterFirst > 0) x = firstBehind(x, afterFirst, entering);
   // The prompt's last row stays, since it tells a causal model's first token.
   const normed = parts.finish(pass, root, cut > 0 ? slice(x, 1, cut - 1, cut + t) : x);
   const finished = cut > 0 ? slice(normed, 1, 1, 1 + t) : normed;
@@ -135,6 +150,20 @@ export function stackStates<C>(
     mask: pass.mask,
     ...cut > 0 && pass.taps === undefined && { before: slice(normed, 1, 0, 1) },
   };
+}
+
+/** The rows behind the first token in front of it, so that all prompts stand before the text: x [b, n + t, d]. */
+function firstBehind(x: Tensor, n: number, before: number): Tensor {
+  const part = (from: number, to: number): Tensor => slice(x, 1, from, to);
+  return concat(
+    [
+      part(0, before),
+      part(before + 1, before + 1 + n),
+      part(before, before + 1),
+      part(before + 1 + n, x.shape[1]!),
+    ].filter((t) => t.shape[1]! > 0),
+    1,
+  );
 }
 
 /**

@@ -1,0 +1,293 @@
+/**
+ * `adapter_config.json` of an AdapterHub folder (adapters 1.3): what it says of an adapter, read strictly, and its text.
+ *
+ *     { "config": { "architecture": null | "lora" | …, … }, "name": "a", "model_class": "BertForMaskedLM", "version": … }
+ */
+import type { Json } from "../core/mod.ts";
+import { isObject, parseJson } from "./strict_json.ts";
+
+/** Files of AdapterHub folders. */
+export const ADAPTERS_FILES = {
+  config: "adapter_config.json",
+  weights: "adapter.safetensors",
+  pickle: "pytorch_adapter.bin",
+  headConfig: "head_config.json",
+  head: "model_head.safetensors",
+  headPickle: "pytorch_model_head.bin",
+  fusionConfig: "adapter_fusion_config.json",
+  fusion: "model_adapter_fusion.safetensors",
+  fusionPickle: "pytorch_model_adapter_fusion.bin",
+  setup: "adapter_setup.json",
+} as const;
+
+/** What is written as the library's version. */
+export const ADAPTERS_VERSION = "adapters.1.3.0";
+
+/** Fields of one configuration. */
+export type AdaptersFields = Readonly<Record<string, Json>>;
+
+/** The kinds of configuration. */
+export type Architecture = "bottleneck" | "prefix_tuning" | "prompt_tuning" | "lora" | "mtl_lora" | "reft";
+
+/** One configuration of a union, or the only one, with defaults filled in. */
+export interface AdaptersConfig {
+  readonly architecture: Architecture;
+  readonly fields: AdaptersFields;
+}
+
+/** A folder's config. */
+export interface AdaptersFolder {
+  readonly name: string;
+  readonly modelClass: string;
+  readonly modelType: string;
+  readonly hiddenSize: number | undefined;
+  readonly version: string;
+  readonly configs: readonly AdaptersConfig[];
+}
+
+const BOTTLENECK: AdaptersFields = {
+  mh_adapter: false,
+  output_adapter: true,
+  reduction_factor: 16,
+  non_linearity: "relu",
+  original_ln_before: false,
+  original_ln_after: true,
+  ln_before: false,
+  ln_after: false,
+  init_weights: "bert",
+  init_weights_seed: null,
+  is_parallel: false,
+  scaling: 1,
+  use_gating: false,
+  residual_before_ln: true,
+  adapter_residual_before_ln: false,
+  inv_adapter: null,
+  inv_adapter_reduction_factor: null,
+  cross_adapter: false,
+  leave_out: [],
+  dropout: 0,
+  phm_layer: false,
+  phm_dim: 4,
+  factorized_phm_W: true,
+  shared_W_phm: false,
+  shared_phm_rule: true,
+  factorized_phm_rule: false,
+  phm_c_init: "normal",
+  phm_init_range: 0.0001,
+  learn_phm: true,
+  hypercomplex_nonlinearity: "glorot-uniform",
+  phm_rank: 1,
+  phm_bias: true,
+  stochastic_depth: 0,
+};
+
+const LORA: AdaptersFields = {
+  selfattn_lora: true,
+  intermediate_lora: false,
+  output_lora: false,
+  leave_out: [],
+  r: 8,
+  alpha: 8,
+  dropout: 0,
+  attn_matrices: ["q", "v"],
+  composition_mode: "add",
+  init_weights: "lora",
+  init_weights_seed: null,
+  use_gating: false,
+  use_dora: false,
+  vera_d: null,
+  vera_b: null,
+  dtype: null,
+};
+
+/** Every field with its default, by architecture. */
+export const ADAPTERS_FIELDS: Readonly<Record<Architecture, AdaptersFields>> = {
+  bottleneck: BOTTLENECK,
+  lora: LORA,
+  mtl_lora: {
+    ...LORA,
+    n_up_projection: 1,
+    task_specific_matrix_type: "singular_values",
+    weights_sharpness: 0.05,
+  },
+  prefix_tuning: {
+    encoder_prefix: true,
+    cross_prefix: true,
+    leave_out: [],
+    flat: false,
+    prefix_length: 30,
+    bottleneck_size: 512,
+    non_linearity: "tanh",
+    dropout: 0,
+    use_gating: false,
+    shared_gating: true,
+    init_weights_seed: null,
+  },
+  prompt_tuning: {
+    prompt_length: 10,
+    prompt_init: "random_uniform",
+    prompt_init_text: null,
+    random_uniform_scale: 0.5,
+    combine: "prefix",
+    init_weights_seed: null,
+  },
+  // "subtract_projection" and "at_most" are ours: the library leaves the first out of its files, so that its own DiReft comes
+  // back as NoReft, and reads it where it is there; the second says that an end has at most half of a text.
+  reft: {
+    layers: "all",
+    prefix_positions: 3,
+    suffix_positions: 0,
+    r: 1,
+    orthogonality: false,
+    tied_weights: false,
+    dropout: 0.05,
+    non_linearity: null,
+    dtype: null,
+    output_reft: true,
+    init_weights_seed: null,
+    subtract_projection: true,
+    at_most: "text",
+  },
+};
+
+/** Whether a parsed `adapter_config.json` is AdapterHub's. */
+export function isAdaptersConfig(config: unknown): boolean {
+  return isObject(config) && Object.hasOwn(config, "config") && Object.hasOwn(config, "model_type") &&
+    !Object.hasOwn(config, "peft_type");
+}
+
+/**
+ * Parses a config.
+ *
+ * @param where Its path, for messages.
+ * @throws {SyntaxError} when it is no such object.
+ * @throws {RangeError} when an architecture or a field that is switched on is unknown.
+ */
+export function readAdaptersConfig(where: string, bytes: Uint8Array): AdaptersFolder {
+  const value = parseJson(where, bytes);
+  if (!isAdaptersConfig(value)) {
+    throw new SyntaxError(`Cannot read ${where}: it is no AdapterHub config, with "config" and "model_type"`);
+  }
+  const { config, ...outer } = value as Readonly<Record<string, Json>>;
+  for (const [name, text] of Object.entries({ name: outer["name"], version: outer["version"] ?? "" })) {
+    if (typeof text !== "string") throw new SyntaxError(`Cannot read ${where}: "${name}" must be a text`);
+  }
+  if (!isObject(config)) {
+    throw new SyntaxError(
+      `Cannot read ${where}: "config" must be an object but is ${JSON.stringify(config)}`,
+    );
+  }
+  const fields = config as AdaptersFields;
+  const list = fields["architecture"] === "union" ? fields["configs"] : [fields];
+  if (!Array.isArray(list) || list.length === 0 || !list.every(isObject)) {
+    throw new SyntaxError(`Cannot read ${where}: "configs" of a union must be a list of objects`);
+  }
+  return {
+    name: outer["name"] as string,
+    modelClass: String(outer["model_class"] ?? ""),
+    modelType: String(outer["model_type"]),
+    hiddenSize: typeof outer["hidden_size"] === "number" ? outer["hidden_size"] : undefined,
+    version: String(outer["version"] ?? ""),
+    configs: list.map((each) => oneConfig(where, withoutLegacy(each as AdaptersFields))),
+  };
+}
+
+function oneConfig(where: string, { architecture: kind = null, ...given }: AdaptersFields): AdaptersConfig {
+  const architecture = kind === null ? "bottleneck" : kind;
+  if (typeof architecture !== "string" || !Object.hasOwn(ADAPTERS_FIELDS, architecture)) {
+    throw new RangeError(
+      `Cannot load ${where}: the architecture ${JSON.stringify(kind)} is not known; known are ${
+        Object.keys(ADAPTERS_FIELDS).join(", ")
+      } and union`,
+    );
+  }
+  const known = ADAPTERS_FIELDS[architecture as Architecture];
+  const odd = Object.entries(given).find(([name, value]) => !Object.hasOwn(known, name) && !inactive(value));
+  if (odd !== undefined) {
+    throw new RangeError(
+      `Cannot load ${where}: the field "${odd[0]}" (${
+        JSON.stringify(odd[1])
+      }) of a ${architecture} config is not known ` +
+        "and could change what the adapter computes",
+    );
+  }
+  const present = Object.entries(given).filter(([name]) => Object.hasOwn(known, name));
+  const fields = { ...known, ...Object.fromEntries(present) };
+  checkKinds(where, known, fields);
+  return { architecture: architecture as Architecture, fields };
+}
+
+/** Adapters of the library's first versions nest what they say of an invertible adapter. */
+function withoutLegacy(fields: AdaptersFields): AdaptersFields {
+  const { invertible_adapter: old, ...rest } = fields;
+  if (!isObject(old)) return rest;
+  const { block_type, reduction_factor } = old as AdaptersFields;
+  return { inv_adapter: block_type ?? null, inv_adapter_reduction_factor: reduction_factor ?? null, ...rest };
+}
+
+const inactive = (value: Json): boolean =>
+  value === null || value === false || (typeof value === "object" && Object.keys(value).length === 0);
+
+/** A number is no list, a switch no text: by the kind of the default. */
+function checkKinds(where: string, known: AdaptersFields, fields: AdaptersFields): void {
+  const kind = (value: Json): string =>
+    Array.isArray(value) ? "list" : value === null ? "null" : typeof value;
+  for (const [name, value] of Object.entries(fields)) {
+    const free = known[name] === null || FREE.includes(name);
+    if (!free && kind(value) !== kind(known[name]!)) {
+      throw new TypeError(
+        `Expected the field "${name}" of ${where} to be a ${kind(known[name]!)} but found ${
+          JSON.stringify(value)
+        }`,
+      );
+    }
+  }
+}
+
+const FREE = [
+  "reduction_factor",
+  "scaling",
+  "residual_before_ln",
+  "layers",
+  "shared_W_phm",
+  "learn_phm",
+  "phm_bias",
+  "original_ln_after",
+];
+
+/** The text of a config, keys sorted, as the library writes it. */
+export function adaptersConfigText(
+  folder: Omit<AdaptersFolder, "configs"> & { readonly source: string },
+  config: Json,
+  more: AdaptersFields = {},
+): string {
+  const { name, modelClass, modelType, hiddenSize, version, source } = folder;
+  const value = {
+    config,
+    hidden_size: hiddenSize ?? null,
+    model_class: modelClass,
+    model_name: source,
+    model_type: modelType,
+    name,
+    version,
+    ...more,
+  };
+  return `${JSON.stringify(sorted(value), null, 2)}\n`;
+}
+
+/** A configuration as it stands in the file. */
+export function adaptersConfigJson(configs: readonly AdaptersConfig[]): Json {
+  const one = ({ architecture, fields }: AdaptersConfig): Json => ({
+    ...ADAPTERS_FIELDS[architecture],
+    ...fields,
+    ...architecture !== "bottleneck" && { architecture },
+  });
+  return configs.length === 1 ? one(configs[0]!) : { architecture: "union", configs: configs.map(one) };
+}
+
+function sorted(value: Json): Json {
+  if (Array.isArray(value)) return value.map((item) => sorted(item as Json));
+  if (!isObject(value)) return value;
+  const fields = value as AdaptersFields;
+  return Object.fromEntries(Object.keys(fields).sort().map((name) => [name, sorted(fields[name]!)]));
+}
