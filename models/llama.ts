@@ -84,7 +84,8 @@ function configOf(config: ModelConfig): LlamaConfig {
 }
 
 /**
- * Mistral's blocks all look back through a window, Qwen2's on demand and from block `max_window_layers` on; Llama has none.
+ * Mistral's blocks all look back through a window, Qwen2's on demand and from block `max_window_layers` on, or where
+ * `layer_types` says so; Llama has none.
  * `sliding_window` counts the query itself, the kernel's window only keys behind it.
  */
 function windowsOf(config: ModelConfig, layers: number): readonly number[] {
@@ -93,9 +94,12 @@ function windowsOf(config: ModelConfig, layers: number): readonly number[] {
   // Both families' own default; null says that there is none.
   const given = config.sliding_window === undefined ? 4096 : optionalSize(config, "sliding_window");
   const from = qwen ? optionalNumber(config, "max_window_layers") ?? 28 : 0;
+  const types = config.layer_types as readonly string[] | null | undefined;
+  const looksBack = (layer: number): boolean =>
+    qwen && Array.isArray(types) ? types[layer] === "sliding_attention" : layer >= from;
   return Array.from(
     { length: layers },
-    (_, layer) => windowed && given !== undefined && layer >= from ? given - 1 : 0,
+    (_, layer) => windowed && given !== undefined && looksBack(layer) ? given - 1 : 0,
   );
 }
 

@@ -20,6 +20,7 @@ const CASES = [
   "llama_head_dim",
   "mistral_window",
   "qwen2",
+  "qwen2_window",
 ] as const;
 
 const BATCH: Required<Pick<Batch, "inputIds" | "attentionMask" | "positionIds">> = JSON.parse(

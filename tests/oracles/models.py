@@ -143,3 +143,7 @@ def processed(sampler, scores):
 json.dump([{"sampler": s, "scores": row.tolist(), "probabilities": processed(s, row)}
            for s in samplers for row in ([scores, tied] if list(s) == ["topK"] else [scores])],
           open(f"{ROOT}/sampling.json", "w"))
+
+# Last, so that the cases above keep their random numbers: a window in the later blocks only.
+case("qwen2_window", Qwen2ForCausalLM(Qwen2Config(**LLAMA | dict(
+    num_hidden_layers=3, use_sliding_window=True, sliding_window=3, max_window_layers=1))))
