@@ -1,0 +1,72 @@
+/** `deno task new-method`: what it writes is well typed and obeys the laws as it stands. */
+import assert from "node:assert/strict";
+import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { methodNames, newMethod, withLine } from "../../tools/new_method.ts";
+import { temporaryFolder } from "../cli/tiny.ts";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url)).replace(/\/$/, "");
+
+/** A project that shares all but its methods with this one. */
+function projectIn(folder: string): void {
+  mkdirSync(`${folder}/tests/methods`, { recursive: true });
+  cpSync(`${ROOT}/methods`, `${folder}/methods`, { recursive: true });
+  // A module of WebAssembly is loaded from where it really lies, so no link will do.
+  cpSync(`${ROOT}/ops`, `${folder}/ops`, { recursive: true, filter: (path) => !path.includes("/crate") });
+  const shared = readdirSync(ROOT).filter((name) =>
+    !["methods", "ops", "tests", ".git", "node_modules"].includes(name)
+  );
+  for (const name of shared) symlinkSync(`${ROOT}/${name}`, `${folder}/${name}`);
+  for (const name of ["support", "oracles"]) symlinkSync(`${ROOT}/tests/${name}`, `${folder}/tests/${name}`);
+}
+
+async function deno(cwd: string, ...args: readonly string[]): Promise<{ code: number; said: string }> {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [...args],
+    cwd,
+    env: { NO_COLOR: "1" },
+  }).output();
+  return { code, said: new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr) };
+}
+
+Deno.test("a new method's files are formatted, linted, well typed, and pass the laws", async () => {
+  using folder = temporaryFolder();
+  projectIn(folder.path);
+  const [method, test, mod] = newMethod("row-gain", folder.path);
+  assert.deepEqual([method, test, mod], [
+    "methods/row_gain.ts",
+    "tests/methods/row_gain.test.ts",
+    "methods/mod.ts",
+  ]);
+  assert.match(
+    readFileSync(`${folder.path}/methods/mod.ts`, "utf8"),
+    /"\.\/qlora\.ts";\nexport \* from "\.\/row_gain\.ts";\n/,
+  );
+  const config = ["--config", `${ROOT}/deno.json`];
+  for (const command of [["fmt", "--check"], ["lint"]]) {
+    const { code, said } = await deno(folder.path, ...command, ...config, method!, test!);
+    assert.equal(code, 0, said);
+  }
+  const { code, said } = await deno(folder.path, "test", "-A", "--no-lock", ...config, test!);
+  assert.equal(code, 0, said);
+  assert.ok(Number(/(\d+) passed \| 0 failed/.exec(said)?.[1]) >= 12, said);
+});
+
+Deno.test("a name that is taken or none is refused, and nothing is written", () => {
+  using folder = temporaryFolder();
+  projectIn(folder.path);
+  const before = readFileSync(`${folder.path}/methods/mod.ts`, "utf8");
+  assert.throws(
+    () => newMethod("lora", folder.path),
+    /methods\/lora\.ts exists already: choose another name/,
+  );
+  for (const bad of ["", "MyMethod", "my_method", "-a", "../x"]) {
+    assert.throws(() => newMethod(bad, folder.path), SyntaxError);
+  }
+  assert.equal(readFileSync(`${folder.path}/methods/mod.ts`, "utf8"), before);
+  assert.deepEqual(methodNames("a-b2-c"), { file: "a_b2_c", factory: "aB2C", type: "AB2C" });
+  assert.match(
+    withLine('export * from "./a.ts";\n', methodNames("z")),
+    /a\.ts";\nexport \* from "\.\/z\.ts";\n$/,
+  );
+});

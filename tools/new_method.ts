@@ -1,0 +1,156 @@
+/**
+ * `deno task new-method NAME`: the two files of a new method, with the laws wired, and its line in `methods/mod.ts`. What is
+ * written works and passes its tests: a gain for each output of every linear layer. Change the formula, then the laws' entry.
+ */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+/** The spellings of a method's name. */
+export interface MethodNames {
+  /** "my_method", of files. */
+  readonly file: string;
+  /** "myMethod", of the factory. */
+  readonly factory: string;
+  /** "MyMethod", of types. */
+  readonly type: string;
+}
+
+/** The spellings of "my-method". @throws {SyntaxError} when the name is not lower case words joined by hyphens. */
+export function methodNames(name: string): MethodNames {
+  if (!/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/.test(name)) {
+    throw new SyntaxError(
+      `Expected lower case words joined by hyphens, such as my-method, but found "${name}"`,
+    );
+  }
+  const words = name.split("-");
+  const type = words.map((word) => word[0]!.toUpperCase() + word.slice(1)).join("");
+  return { file: words.join("_"), factory: type[0]!.toLowerCase() + type.slice(1), type };
+}
+
+/** The method's file. */
+export function methodText({ factory, type }: MethodNames): string {
+  return `/**
+ * TODO name. TODO authors and year, "TODO title", arXiv TODO, section TODO.
+ *
+ *   y = g ⊙ (W x + b)        g [out], ones at first
+ *
+ * TODO where this departs from the authors' code, and in which of its files.
+ */
+import {
+  chooseTargets,
+  type Json,
+  lookup,
+  type Method,
+  nest,
+  sizesOf,
+  type TargetOptions,
+  type Tensor,
+  type Tree,
+} from "../core/mod.ts";
+import { ones } from "../ops/mod.ts";
+
+/** Options. */
+export type ${type}Options = TargetOptions;
+
+/**
+ * TODO what it is, in a sentence. Parameters: one vector a layer under its path, \`….q_proj.g\` [out].
+ *
+ * @throws {RangeError} when targets match nothing.
+ * @example
+ * \`\`\`ts
+ * import { ${factory} } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.equal(${factory}().name, "${factory}");
+ * \`\`\`
+ */
+export function ${factory}(options: ${type}Options = {}): Method {
+  const targets: TargetOptions = { targets: "all-linear", ...options };
+  return {
+    name: "${factory}",
+    config: options as unknown as Readonly<Record<string, Json>>,
+    init: ({ model }) =>
+      nest(
+        chooseTargets(model.spec, targets).map((place) =>
+          [\`\${place.path}.g\`, ones([sizesOf(place).outFeatures], model.backend)] as const
+        ),
+      ) as Tree,
+    edits: (params, spec) =>
+      chooseTargets(spec, targets).map(({ path }) => ({
+        kind: "linear",
+        path,
+        change: { form: "scale", out: lookup(params, \`\${path}.g\`) as Tensor },
+      })),
+  };
+}
+`;
+}
+
+/** Its test's file. */
+export function testText({ file, factory }: MethodNames): string {
+  return `/** ${factory} obeys the laws of methods. */
+import { chooseTargets, sizesOf } from "../../core/mod.ts";
+import { ${factory} } from "../../methods/${file}.ts";
+import { methodLaws } from "../support/method_laws.ts";
+
+methodLaws("${factory}()", {
+  method: () => ({ method: ${factory}() }),
+  // Whether a fresh adapter leaves the model as it is, and whether weights can hold a trained one.
+  atInit: "base",
+  merges: "and unmerges",
+  // The paper's formula.
+  counts: ({ spec }) => {
+    const n = chooseTargets(spec, { targets: "all-linear" })
+      .reduce((sum, place) => sum + sizesOf(place).outFeatures, 0);
+    return { added: n, trainable: n };
+  },
+});
+
+// TODO a golden case that another program made: a script in tests/oracles/, read here as tests/methods/golden.test.ts does.
+`;
+}
+
+/** `methods/mod.ts` with the method's line, among its neighbours by name. */
+export function withLine(mod: string, { file }: MethodNames): string {
+  const line = `export * from "./${file}.ts";`;
+  const lines = mod.trimEnd().split("\n");
+  const nameOf = (text: string): string | undefined => /from "\.\/(\w+)\.ts"/.exec(text)?.[1];
+  const before = lines.findIndex((text) => (nameOf(text) ?? "") > file);
+  return [...before < 0 ? [...lines, line] : lines.toSpliced(before, 0, line), ""].join("\n");
+}
+
+/**
+ * Writes the files below a project's root.
+ *
+ * @returns what was written and changed.
+ * @throws {RangeError} when one of them exists; then nothing is written.
+ */
+export function newMethod(name: string, root: string): readonly string[] {
+  const names = methodNames(name);
+  const [method, test, mod] = [
+    `methods/${names.file}.ts`,
+    `tests/methods/${names.file}.test.ts`,
+    "methods/mod.ts",
+  ] as const;
+  const there = [method, test].find((path) => existsSync(`${root}/${path}`));
+  if (there !== undefined) throw new RangeError(`${there} exists already: choose another name`);
+  const changed = withLine(readFileSync(`${root}/${mod}`, "utf8"), names);
+  writeFileSync(`${root}/${method}`, methodText(names));
+  writeFileSync(`${root}/${test}`, testText(names));
+  writeFileSync(`${root}/${mod}`, changed);
+  return [method, test, mod];
+}
+
+if (import.meta.main) {
+  const [name, ...more] = Deno.args;
+  if (name === undefined || more.length > 0) {
+    console.error("Usage: deno task new-method my-method");
+    Deno.exit(2);
+  }
+  try {
+    const paths = newMethod(name, fileURLToPath(new URL("..", import.meta.url)).replace(/\/$/, ""));
+    console.log(`Wrote ${paths.join(", ")}. Next: deno test -A ${paths[1]}`);
+  } catch (error) {
+    console.error(`new-method: ${(error as Error).message}`);
+    Deno.exit(1);
+  }
+}
