@@ -14,3 +14,5 @@ export * from "./t5_spec.ts";
 export * from "./architecture.ts";
 export * from "./fresh.ts";
 export * from "./task.ts";
+export * from "./bare_pass.ts";
+export * from "./stack.ts";

@@ -1,0 +1,27 @@
+/**
+ * Where formats, models and methods meet: models and adapters from folders, files and the hub, and back; the state of a
+ * training run on disk; what a file holds without loading it. Imports `core`, `formats`, `models` and `methods`.
+ *
+ * @example
+ * ```ts
+ * import { hubId } from "@graft/peft/io";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual(hubId("org/name@v1"), { name: "org/name", revision: "v1" });
+ * assert.equal(hubId("./folder"), undefined);
+ * ```
+ *
+ * @module
+ */
+export * from "./load_model.ts";
+export * from "./load_adapter.ts";
+export * from "./save_model.ts";
+export * from "./save_adapter.ts";
+export { download, type DownloadOptions, type DownloadProgress, type HubId, hubId } from "./hub.ts";
+export {
+  type AdapterDescription,
+  type Contents,
+  type Description,
+  inspectPath,
+  type ModelDescription,
+} from "./inspect.ts";
+export * from "./training_state.ts";
