@@ -1,12 +1,10 @@
 /**
  * `deno task intrinsic-dimension [FOLDER]`: how few numbers suffice to fine-tune a model on a paraphrase task, for two sizes
- * of model: the embedded one, and one of a quarter of its numbers that this command pretrains first. Messages come from the
- * project's conversations; half of them want the same as the first one of their row. Finished runs are kept in FOLDER and not made again, so it can
- * be stopped and continued. Prints the curves and writes bench/intrinsic_dimension.json.
+ * of encoder, after arXiv 2012.13255. The command makes all data, pretrains both encoders itself, fine-tunes them whole and in
+ * subspaces, and prints the curves. Finished runs are kept in FOLDER and not made again, so it can be stopped and continued.
+ * Writes bench/intrinsic_dimension.json.
  */
-import { type Backend, type Model, type ModelConfig, weightLeaves } from "../core/mod.ts";
-import { CONFIG, pretrained } from "../embedded/pretrain.ts";
-import type { Tokenizer } from "../formats/tokenizer.ts";
+import { type Model, type ModelConfig, weightLeaves } from "../core/mod.ts";
 import { loadModel } from "../io/load_model.ts";
 import { saveModel } from "../io/save_model.ts";
 import { wasm } from "../ops/wasm/mod.ts";
@@ -14,68 +12,41 @@ import {
   type IntrinsicDimension,
   intrinsicDimension,
   type IntrinsicRun,
-  type IntrinsicTask,
 } from "../recipes/intrinsic_dimension.ts";
-import { paraphraseTask } from "./paraphrase_task.ts";
+import { paraphrases } from "./paraphrase_task.ts";
 
 const HERE = new URL(".", import.meta.url);
 const [folder = "runs/intrinsic-dimension"] = Deno.args;
 
-/** A third of the embedded model's width and layers, and its tokens. */
-const SMALL: ModelConfig = {
-  ...CONFIG,
-  hidden_size: 96,
-  intermediate_size: 256,
-  num_hidden_layers: 3,
-  num_attention_heads: 3,
-  num_key_value_heads: 1,
-};
-
 const SETTINGS = {
-  pretrainingTexts: 5000,
-  rows: { train: 2400, heldOut: 80 },
-  size: 6,
-  reasons: ["card-lost", "unknown-charge", "transfer"],
+  vocabulary: 1000,
+  pretraining: { pairs: 6400, steps: 3000, rate: 5e-4 },
+  pairs: { train: 3200, heldOut: 400 },
   steps: 400,
-  batchSize: 6,
-  fullRate: 1e-3,
-  subspaceRate: 2e-2,
-  dimensions: [64, 128, 256, 512, 1024, 2048, 4096, 8192],
+  batchSize: 32,
+  fullRate: 5e-4,
+  subspaceRate: 1e-2,
+  dimensions: [64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384],
   refinements: 1,
   seeds: [0, 1, 2],
   share: 0.9,
 } as const;
 
-/** The small model, from FOLDER where it was pretrained before. */
-async function smallModel(backend: Backend, tokenizer: Tokenizer): Promise<Model> {
-  const kept = `${folder}/small-model`;
-  if (!await Deno.stat(`${kept}/model.safetensors`).then(() => true, () => false)) {
-    const model = await pretrained({
-      config: SMALL,
-      tokenizer,
-      backend,
-      texts: SETTINGS.pretrainingTexts,
-      note: (line) => console.error(line),
-    });
-    await saveModel(kept, model);
-    model.dispose();
-  }
-  return await loadModel(kept, { backend });
-}
+/** A BERT of a width. */
+const encoder = (width: number, layers: number): ModelConfig => ({
+  model_type: "bert",
+  architectures: ["BertForSequenceClassification"],
+  vocab_size: SETTINGS.vocabulary,
+  hidden_size: width,
+  num_hidden_layers: layers,
+  num_attention_heads: width / 16,
+  intermediate_size: 2 * width,
+  max_position_embeddings: 64,
+  type_vocab_size: 2,
+  num_labels: 2,
+});
 
-async function measured(name: string, model: Model, task: IntrinsicTask): Promise<IntrinsicDimension> {
-  const path = `${folder}/${name}.jsonl`;
-  const text = await Deno.readTextFile(path).catch(() => "");
-  const known = text.split("\n").filter((line) => line !== "").map((line): IntrinsicRun => JSON.parse(line));
-  return await intrinsicDimension(model, task, {
-    ...SETTINGS,
-    known,
-    measured: async (run) => {
-      console.error(`${name}: ${run.dimension ?? "full"}, seed ${run.seed}: ${run.score.toFixed(3)}`);
-      await Deno.writeTextFile(path, `${JSON.stringify(run)}\n`, { append: true });
-    },
-  });
-}
+const SIZES = { small: encoder(32, 2), large: encoder(64, 2) } as const;
 
 function report(name: string, size: number, found: IntrinsicDimension): string {
   const line = (what: string, scores: readonly number[], mean: number): string =>
@@ -91,15 +62,43 @@ function report(name: string, size: number, found: IntrinsicDimension): string {
 
 await Deno.mkdir(folder, { recursive: true });
 const backend = await wasm();
-const embedded = await loadModel(new URL("../embedded/model", HERE).pathname, { backend });
-const small = await smallModel(backend, embedded.tokenizer);
-const task = paraphraseTask(embedded.tokenizer, SETTINGS);
+const { task, pretrained } = paraphrases(SETTINGS, SETTINGS.vocabulary);
+
+/** A model from FOLDER, or made and kept there. */
+async function kept(name: string, make: () => Promise<Model>): Promise<Model> {
+  const path = `${folder}/${name}`;
+  if (!await Deno.stat(`${path}/model.safetensors`).then(() => true, () => false)) {
+    const model = await make();
+    await saveModel(path, model);
+    model.dispose();
+  }
+  return await loadModel(path, { backend });
+}
+
+async function measured(name: string, model: Model): Promise<IntrinsicDimension> {
+  const path = `${folder}/${name}.jsonl`;
+  const text = await Deno.readTextFile(path).catch(() => "");
+  const known = text.split("\n").filter((line) => line !== "").map((line): IntrinsicRun => JSON.parse(line));
+  return await intrinsicDimension(model, task, {
+    ...SETTINGS,
+    known,
+    measured: async (run) => {
+      console.error(`${name}: ${run.dimension ?? "full"}, seed ${run.seed}: ${run.score.toFixed(3)}`);
+      await Deno.writeTextFile(path, `${JSON.stringify(run)}\n`, { append: true });
+    },
+  });
+}
+
 const results = [];
-for (const [name, model] of [["small", small], ["embedded", embedded]] as const) {
-  const found = await measured(name, model, task);
-  const size = weightLeaves(model.weights).reduce((n, [, leaf]) => n + leaf.size, 0);
-  console.log(report(name, size, found));
-  results.push({ model: name, parameters: size, ...found });
+for (const [name, config] of Object.entries(SIZES)) {
+  const model = await kept(
+    name,
+    () => pretrained(config, backend, (line) => console.error(`${name}: ${line}`)),
+  );
+  const found = await measured(name, model);
+  const parameters = weightLeaves(model.weights).reduce((n, [, leaf]) => n + leaf.size, 0);
+  console.log(report(name, parameters, found));
+  results.push({ model: name, parameters, ...found });
 }
 await Deno.writeTextFile(
   new URL("intrinsic_dimension.json", HERE),

@@ -1,29 +1,37 @@
-/** The paraphrase task of `deno task intrinsic-dimension`: rows of messages, each with yes or no behind it. */
+/**
+ * The paraphrase task of `deno task intrinsic-dimension`: encoders that read two messages word by word. They are pretrained
+ * to tell whether both call the same kind of company, and fine-tuned to tell whether both want the same.
+ */
 import {
-  dispose,
-  forward,
+  adapt,
+  type Backend,
+  fold,
+  type Key,
   key,
+  merge,
   type Model,
-  read,
-  scope,
-  type Synchronous,
-  type Tensor,
+  type ModelConfig,
 } from "../core/mod.ts";
-import { messageGroup } from "../embedded/paraphrases.ts";
-import type { Tokenizer } from "../formats/tokenizer.ts";
-import { gatherRows, integers, reshape } from "../ops/mod.ts";
+import { companyPair, type MessagePair, requestPair } from "../embedded/paraphrases.ts";
+import { fullFineTune } from "../methods/mod.ts";
+import { freshModel } from "../models/fresh.ts";
 import type { IntrinsicTask } from "../recipes/intrinsic_dimension.ts";
 import type { StageOptions } from "../recipes/stage.ts";
-import { cosine, rowsFrom } from "../train/mod.ts";
+import {
+  cosine,
+  labelledRows,
+  type LabelTokenizer,
+  predict,
+  predictionScores,
+  type Rows,
+  startTraining,
+} from "../train/mod.ts";
 
 /** How much data, and how long to train on it. */
 export interface ParaphraseSettings {
-  /** Rows: a message and others to compare with it. */
-  readonly rows: { readonly train: number; readonly heldOut: number };
-  /** Messages to compare, a row. */
-  readonly size: number;
-  /** Reasons to call, by id. */
-  readonly reasons: readonly string[];
+  readonly pretraining: { readonly pairs: number; readonly steps: number; readonly rate: number };
+  /** Half of them paraphrases. */
+  readonly pairs: { readonly train: number; readonly heldOut: number };
   readonly steps: number;
   readonly batchSize: number;
   /** Peak learning rates. */
@@ -31,93 +39,86 @@ export interface ParaphraseSettings {
   readonly subspaceRate: number;
 }
 
-/** A row as the model reads it, and where its answers stand. */
-interface Row {
-  readonly ids: readonly number[];
-  readonly answers: readonly number[];
-}
+const [PAD, UNKNOWN, START, END] = [0, 1, 2, 3];
+const LENGTH = 48;
+const NAMES = ["different", "same"];
+/** Training, held-out and pretraining pairs are told apart by key. */
+const FROM = key(2027);
 
-/** Answers on held-out rows, and the two tokens that they may be. */
-interface Test {
-  readonly rows: readonly Row[];
-  readonly words: readonly [yes: number, no: number];
-}
+/** Words in lower case and marks; all numbers are one word. */
+const wordsOf = (text: string): readonly string[] =>
+  text.toLowerCase().replace(/\d[\d.,:]*/g, "0").match(/[a-z]+|0|[?!.$]/g) ?? [];
 
-const IGNORED = -100;
-
-/** The task for a tokenizer: one token an answer, and the accuracy of the likelier one of the two. */
-export function paraphraseTask(tokenizer: Tokenizer, settings: ParaphraseSettings): IntrinsicTask {
-  const from = key(2027);
-  const encode = (text: string): readonly number[] => tokenizer.encode(text, { addSpecialTokens: false });
-  const [yes, no] = ["yes", "no"].map((word) => encode(word)[0]!) as [number, number];
-  const rowOf = (index: number): Row => {
-    const { first, others } = messageGroup(from, index, settings.size, settings.reasons);
-    const parts = others.map(({ says, same }) => ({
-      asked: encode(`\nCustomer: ${says}\nSame: `),
-      answer: same ? yes : no,
-    }));
-    const ids = [...encode(`Customer: ${first}`)];
-    const answers: number[] = [];
-    for (const { asked, answer } of parts) {
-      ids.push(...asked, answer);
-      answers.push(ids.length - 1);
-    }
-    return { ids, answers };
-  };
-  const range = (start: number, count: number): readonly number[] =>
-    Array.from({ length: count }, (_, i) => start + i);
-  const { train, heldOut } = settings.rows;
-  const test: Test = { rows: range(train, heldOut).map(rowOf), words: [yes, no] };
-  const right = test.rows.flatMap(({ ids, answers }) => answers.map((at) => ids[at]!));
-  const stage = (learningRate: number): StageOptions => ({
-    learningRate,
-    schedule: cosine({ totalSteps: settings.steps, warmUp: settings.steps / 10 }),
-    batching: { kind: "buckets", batchSize: settings.batchSize },
-    epochs: Math.ceil(settings.steps * settings.batchSize / train) + 1,
-    maxSteps: settings.steps,
-    clip: 1,
-    pad: 0,
-  });
-  const part = right.filter((id) => id === yes).length / right.length;
-  return {
-    train: rowsFrom(
-      range(0, train).map(rowOf).map(({ ids, answers }) => ({
-        inputIds: ids,
-        labels: ids.map((id, at) => answers.includes(at) ? id : IGNORED),
-      })),
-    ),
-    score: (model) => accuracy(model, test),
-    full: stage(settings.fullRate),
-    subspace: () => stage(settings.subspaceRate),
-    majority: Math.max(part, 1 - part),
-  };
-}
-
-/** How often the right answer is likelier than the other one. */
-async function accuracy(model: Model, { rows, words }: Test): Promise<number> {
-  let [right, all] = [0, 0];
-  for (let start = 0; start < rows.length; start += 16) {
-    const some = rows.slice(start, start + 16);
-    const width = Math.max(...some.map(({ ids }) => ids.length));
-    const padded = (values: (row: Row) => readonly number[]): number[][] =>
-      some.map((row) => [...values(row), ...new Array<number>(width - row.ids.length).fill(0)]);
-    const before = some.flatMap(({ answers }, r) => answers.map((at) => r * width + at - 1));
-    const scores = scope((): Synchronous<Tensor> => {
-      const { logits } = forward(model, {
-        inputIds: padded(({ ids }) => ids),
-        attentionMask: padded(({ ids }) => ids.map(() => 1)),
-      });
-      const flat = reshape(logits, [some.length * width, -1]);
-      return gatherRows(flat, integers(before, model.backend)); // [answers, vocabulary]
-    });
-    const vocabulary = scores.shape[1]!;
-    const numbers = await read(scores);
-    dispose(scores);
-    some.flatMap(({ ids, answers }) => answers.map((at) => ids[at]!)).forEach((answer, i) => {
-      const [yes, no] = words.map((id) => numbers[i * vocabulary + id]!) as [number, number];
-      if ((yes > no ? words[0] : words[1]) === answer) right++;
-      all++;
-    });
+/** The commonest words of some pairs, in a tokenizer for two texts. */
+function wordTokenizer(pairs: readonly MessagePair[], size: number): LabelTokenizer {
+  const counts = new Map<string, number>();
+  for (const word of pairs.flatMap(({ first, second }) => [...wordsOf(first), ...wordsOf(second)])) {
+    counts.set(word, (counts.get(word) ?? 0) + 1);
   }
-  return right / all;
+  const order = [...counts].sort(([a, n], [b, m]) => m - n || (a < b ? -1 : 1)).slice(0, size - 4);
+  const ids = new Map(order.map(([word], i) => [word, i + 4]));
+  return {
+    encode: (text) => wordsOf(text).map((word) => ids.get(word) ?? UNKNOWN!),
+    wrap: (first, second = []) => ({
+      ids: [START!, ...first, END!, ...second, END!],
+      typeIds: [...new Array(first.length + 2).fill(0), ...new Array(second.length + 1).fill(1)],
+    }),
+  };
+}
+
+const range = (count: number): readonly number[] => Array.from({ length: count }, (_, i) => i);
+const pairsOf = (make: (key: Key, i: number) => MessagePair, from: Key, n: number): readonly MessagePair[] =>
+  range(n).map((i) => make(from, i));
+
+function rowsOf(pairs: readonly MessagePair[], tokenizer: LabelTokenizer): Rows {
+  const examples = pairs.map(({ first, second, same }) => ({
+    kind: "class" as const,
+    text: first,
+    pair: second,
+    label: NAMES[Number(same)]!,
+  }));
+  return labelledRows(examples, tokenizer, { maxLength: LENGTH, names: NAMES });
+}
+
+/** Data and task for encoders of any size. */
+export function paraphrases(settings: ParaphraseSettings, vocabulary: number) {
+  const topics = pairsOf(companyPair, fold(FROM, "pretraining"), settings.pretraining.pairs);
+  const tokenizer = wordTokenizer(topics, vocabulary);
+  const stage = (learningRate: number, steps: number): StageOptions => ({
+    learningRate,
+    schedule: cosine({ totalSteps: steps, warmUp: Math.ceil(steps / 10) }),
+    batching: { kind: "buckets", batchSize: settings.batchSize },
+    epochs: 1000,
+    maxSteps: steps,
+    clip: 1,
+    pad: PAD!,
+  });
+  const heldOut = rowsOf(pairsOf(requestPair, fold(FROM, "held out"), settings.pairs.heldOut), tokenizer);
+  const accuracy = async (model: Model, rows: Rows): Promise<number> =>
+    predictionScores("class", await predict(model, rows, { batchSize: 50, pad: PAD! }), 2)["accuracy"]!;
+  const task: IntrinsicTask = {
+    train: rowsOf(pairsOf(requestPair, fold(FROM, "training"), settings.pairs.train), tokenizer),
+    score: (model) => accuracy(model, heldOut),
+    full: stage(settings.fullRate, settings.steps),
+    subspace: () => stage(settings.subspaceRate, settings.steps),
+    majority: 0.5,
+  };
+  /** A fresh encoder trained on kinds of companies. */
+  const pretrained = async (config: ModelConfig, backend: Backend, note: (line: string) => void) => {
+    const model = freshModel({ ...config, vocab_size: vocabulary }, { backend, key: 0, deviation: 0.05 });
+    const { steps, rate } = settings.pretraining;
+    const run = await startTraining(
+      model,
+      adapt(model, fullFineTune()),
+      rowsOf(topics, tokenizer),
+      stage(rate, steps),
+    );
+    for (let report = await run.next(); report; report = await run.next()) {
+      if (report.step % 100 === 0) note(`pretraining, step ${report.step}: loss ${report.loss.toFixed(3)}`);
+    }
+    const trained = merge(model, run.adapter());
+    run.dispose();
+    return trained;
+  };
+  return { task, pretrained };
 }

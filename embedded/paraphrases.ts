@@ -1,53 +1,59 @@
 /**
- * A paraphrase task from the conversations' own grammar: the first message of a customer, others of the same company's
- * customers, and which of them want the same. Half do, each with facts and a wording of its own.
+ * Balanced tasks of two texts from the conversations' own grammar: first messages of two customers, and whether both want the
+ * same (a paraphrase task: half of the pairs are two wordings of one request, with facts of their own, the others two requests
+ * to one kind of company), or, easier, whether both call the same kind of company.
  */
 import { fold, type Key } from "../core/tensor/key.ts";
 import { drawFacts } from "./conversations/common.ts";
 import { DESKS } from "./conversations/desks/mod.ts";
-import { chance, expand, pick, shuffle, tidy } from "./conversations/grammar.ts";
+import { expand, pick, shuffle, tidy } from "./conversations/grammar.ts";
 import type { Desk, Intent } from "./conversations/intent.ts";
 
-/** A message, and some to compare with it. */
-export interface MessageGroup {
+/** Two messages. */
+export interface MessagePair {
   readonly first: string;
-  readonly others: readonly { readonly says: string; readonly same: boolean }[];
+  readonly second: string;
+  /** Whether they have the same request, or the same kind of company. */
+  readonly same: boolean;
 }
 
 /**
- * The group of a key and index. Whether a message wants the same as the first is drawn for each by itself, so that no answer
- * follows from the others.
+ * Two messages to one kind of company, of the same request where the index is even.
  *
- * @param size Messages besides the first.
- * @param reasons Only these reasons to call, by id; default all. Fewer make the task easier.
- * @throws {RangeError} when no desk has two of the reasons.
+ * @param reasons Only these requests, by id; default all. Fewer make the task easier.
+ * @throws {RangeError} when no desk has two of the requests.
  */
-export function messageGroup(
-  key: Key,
-  index: number,
-  size: number,
-  reasons?: readonly string[],
-): MessageGroup {
-  const base = fold(fold(key, "message group"), index);
+export function requestPair(key: Key, index: number, reasons?: readonly string[]): MessagePair {
+  const base = fold(fold(key, "request pair"), index);
   const desks = DESKS.map((desk) =>
     [desk, desk.intents.filter(({ id }) => reasons === undefined || reasons.includes(id))] as const
   ).filter(([, intents]) => intents.length > 1);
   if (desks.length === 0) {
-    throw new RangeError(`Expected at least two reasons of one desk but found ${reasons?.join(", ")}`);
+    throw new RangeError(`Expected at least two requests of one desk but found ${reasons?.join(", ")}`);
   }
   const [desk, intents] = pick(fold(base, "desk"), desks);
-  const [asked, ...rest] = shuffle(fold(base, "reasons"), intents) as [Intent, ...Intent[]];
-  return {
-    first: message(fold(base, "first"), desk, asked),
-    others: Array.from({ length: size }, (_, i) => {
-      const own = fold(fold(base, "other"), i);
-      const same = chance(fold(own, "same"), 0.5);
-      return { says: message(own, desk, same ? asked : pick(fold(own, "reason"), rest)), same };
-    }),
-  };
+  const [one, other] = shuffle(fold(base, "reasons"), intents) as [Intent, Intent];
+  const same = index % 2 === 0;
+  return pairOf(base, [desk, one], [desk, same ? one : other], same);
 }
 
-function message(key: Key, desk: Desk, intent: Intent): string {
+/** Two messages of different requests, to the same kind of company where the index is even. */
+export function companyPair(key: Key, index: number): MessagePair {
+  const base = fold(fold(key, "company pair"), index);
+  const [desk, elsewhere] = shuffle(fold(base, "desks"), DESKS) as [Desk, Desk];
+  const [one, other] = shuffle(fold(base, "reasons"), desk.intents) as [Intent, Intent];
+  const same = index % 2 === 0;
+  const second = same ? [desk, other] as const : [elsewhere, pick(base, elsewhere.intents)] as const;
+  return pairOf(base, [desk, one], second, same);
+}
+
+type Request = readonly [Desk, Intent];
+
+function pairOf(key: Key, first: Request, second: Request, same: boolean): MessagePair {
+  return { first: message(fold(key, "first"), first), second: message(fold(key, "second"), second), same };
+}
+
+function message(key: Key, [desk, intent]: Request): string {
   const facts = drawFacts(fold(key, "facts"), desk, intent);
   return tidy(expand(pick(fold(key, "opening"), intent.openings), facts, key).text);
 }
