@@ -37,10 +37,10 @@ export function castKernels(context: Context): CastKernels {
 
   const decode = (x: Operand, out: Operand): void => {
     const { pieces }: Decoding = decoding(context, x);
-    for (const { piece, spans, args, constants } of pieces(4, STEP)) {
+    for (const { piece, spans, args } of pieces(4, STEP)) {
       const n = Math.ceil(piece.count / 4);
-      const call = { spans: [...spans, part(out, piece, 4)], args: { ...args, n }, constants, grid: each(n) };
-      stream.run(decodeKernel, call);
+      const call = { spans: [...spans, part(out, piece, 4)], args: { ...args, n }, grid: each(n) };
+      stream.run(decodeKernel(x.dtype), call);
     }
   };
   const copy = (x: Operand, out: Operand): void => {
@@ -116,7 +116,7 @@ export function castKernels(context: Context): CastKernels {
             const { whole } = context;
             stream.run(meanKernel, {
               spans: [whole(scales), whole(mean)],
-              args: { n: blocks },
+              args: { n: blocks, zero: 0 },
               grid: [1, 1, 1],
             });
             stream.run(nestedKernel, {

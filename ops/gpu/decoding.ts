@@ -4,7 +4,6 @@ import { ggufBlock, isGguf, layout } from "../../core/tensor/dtype.ts";
 import { size } from "../../core/tensor/shape.ts";
 import { type Context, type Part, rowsOf } from "./context.ts";
 import type { Arguments } from "./kernel.ts";
-import { DTYPES } from "./kernels/decode.ts";
 import type { Span } from "./stream.ts";
 import { tableOf } from "./tables.ts";
 
@@ -14,7 +13,6 @@ export interface DecodingPart {
   /** Codes, scales, tables. */
   readonly spans: readonly [Span, Span, Span];
   readonly args: Arguments;
-  readonly constants: { readonly DTYPE: number };
 }
 
 /** An operand as kernels that decode see it. */
@@ -53,7 +51,6 @@ export function decoding(context: Context, x: Operand): Decoding {
     valuesAt: tableOf(x.dtype).values,
     mapAt: tableOf("dynamic8").values,
   };
-  const constants = { DTYPE: DTYPES.indexOf(x.dtype) };
   const piece = (part: Part): DecodingPart => {
     const offset = codeBytes(x, part.from);
     const end = Math.min(block.bytes, offset + Math.ceil((codeBytes(x, part.count) + 16) / 16) * 16);
@@ -64,7 +61,6 @@ export function decoding(context: Context, x: Operand): Decoding {
       piece: part,
       spans: [codes, scales, context.tables],
       args: { ...args, first: part.from },
-      constants,
     };
   };
   return {

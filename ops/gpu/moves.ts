@@ -86,6 +86,7 @@ export function moveKernels(context: Context): MoveKernels {
     f: (inputs: readonly Operand[], out: Operand) => void,
   ): void => {
     const unit = unitOf(out);
+    inputs.forEach(unitOf);
     if (unit === 4) return f(inputs, out);
     const spread = (done: readonly Operand[], rest: readonly Operand[]): void => {
       const [next, ...others] = rest;
@@ -191,11 +192,10 @@ export function moveKernels(context: Context): MoveKernels {
       if (n === 0) return;
       const { slot } = MARKS.gatherRows;
       const target = [whole(expect(ids, "i32")), whole(expect(out)), context.marks] as const;
-      for (const { piece, spans, args, constants } of decoding(context, table).pieces(1, STEP)) {
-        stream.run(gatherRowsKernel, {
+      for (const { piece, spans, args } of decoding(context, table).pieces(1, STEP)) {
+        stream.run(gatherRowsKernel(table.dtype), {
           spans: [...spans, ...target],
           args: { ...args, n, row, rows: table.shape[0]!, end: piece.from + piece.count, slot },
-          constants,
           grid: each(n),
         });
       }

@@ -68,8 +68,8 @@ export function productKernels(context: Context): ProductKernels {
       expect(out);
       if (batch * m * n === 0) return;
       if (k === 0) return stream.clear(context.block(out), 4 * size(out.shape));
-      const readA: Reading = { along: transposeA ? "other" : "k", wide: columnsA % 4 === 0, coded: false };
-      const readB: Reading = { along: transposeB ? "k" : "other", wide: columnsB % 4 === 0, coded };
+      const readA: Reading = { along: transposeA ? "other" : "k", wide: columnsA % 4 === 0, dtype: "f32" };
+      const readB: Reading = { along: transposeB ? "k" : "other", wide: columnsB % 4 === 0, dtype: b.dtype };
       const walk = fold ? { rank: 0, args: NO_WALK } : batchWalk(a, b, lead);
       const split = batch === 1;
       const bytesB = coded ? codeBytes(b.dtype) : 4;
@@ -91,7 +91,7 @@ export function productKernels(context: Context): ProductKernels {
             const lines = transposeB ? c : d;
             const placed = coded
               ? decoding(context, b).piece({ from: lines.from * columnsB, count: lines.count * columnsB })
-              : { spans: [operandPart(b, lines, columnsB, split)[0]], args: {}, constants: {} };
+              : { spans: [operandPart(b, lines, columnsB, split)[0]], args: {} };
             const { kernel, high, wide, depth } = choose(readA, readB, r.count, c.count, d.count);
             const firstB = split && !coded ? lines.from * columnsB : 0;
             const args: Arguments = {
@@ -108,7 +108,6 @@ export function productKernels(context: Context): ProductKernels {
             };
             const target = split ? part(out, { from: r.from * n, count: r.count * n }, 4) : whole(out);
             const constants = {
-              ...placed.constants,
               ...{ TAIL: Number(d.count % depth !== 0), ACCUMULATE: Number(d.from > 0), RANK: walk.rank },
             };
             for (let z = 0; z < batch; z += GRID) {

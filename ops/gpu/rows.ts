@@ -87,7 +87,7 @@ export function rowKernels(context: Context): RowKernels {
     if (outer * inner === 0) return;
     if (n === 0) {
       // The sum of nothing; a maximum of nothing is an infinity.
-      const args = { n: outer * inner, count: 0, inner, chunks: 1, length: 1, first: 0 };
+      const args = { n: outer * inner, count: 0, inner, chunks: 1, length: 1, first: 0, zero: 0 };
       const spans = [context.tables, whole(out)];
       return stream.run(reduceColumnsKernel, { spans, args, constants: { OP }, grid: each(outer * inner) });
     }
@@ -100,13 +100,13 @@ export function rowKernels(context: Context): RowKernels {
         const constants = { OP, LANES: lanes(length) };
         stream.run(reduceRowsKernel, {
           spans,
-          args: { rows, n, chunks, length, first },
+          args: { rows, n, chunks, length, first, zero: 0 },
           constants,
           grid: grid(rows),
         });
       } else {
         const sums = piece.count * chunks * inner;
-        const args = { n: sums, count: n, inner, chunks, length, first };
+        const args = { n: sums, count: n, inner, chunks, length, first, zero: 0 };
         stream.run(reduceColumnsKernel, { spans, args, constants: { OP }, grid: each(sums) });
       }
     }

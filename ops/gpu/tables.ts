@@ -35,10 +35,17 @@ export function tableOf(dtype: DType): TablePlace {
   return { values: 0, bounds: 0, count: 0, codes: 0 };
 }
 
+/** Constants that a compiler must not see as such, lest it reorders a product or inverts a divisor: their indices. */
+export const STEPS_AT: number = TABLE_BYTES / 4 - 2;
+export const INVERSE_127_AT: number = TABLE_BYTES / 4 - 1;
+
 /** The bytes of all tables. */
 export function tableBytes(): Uint8Array {
   const numbers = BOOKS.flatMap(([, { values, bounds, codes }]) => [...values, ...bounds, ...codes]);
   const bytes = new Uint8Array(TABLE_BYTES);
-  new Float32Array(bytes.buffer).set(numbers);
+  const floats = new Float32Array(bytes.buffer);
+  floats.set(numbers);
+  floats[STEPS_AT] = 65535;
+  floats[INVERSE_127_AT] = 7.874015718698502e-3; // bitsandbytes multiplies by it instead of dividing by 127
   return bytes;
 }

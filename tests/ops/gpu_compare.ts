@@ -28,10 +28,10 @@ export async function runOn(
     place({ shape, dtype, bytes: new Uint8Array(byteLength(dtype, shape)).fill(0x7B) })
   );
   kernel(backend, ins, outs);
-  const results: Uint8Array[] = [];
-  for (const { raw, dtype, shape } of outs) {
-    results.push(await backend.download(raw, byteLength(dtype, shape)));
-  }
+  // All at once: a read waits for the same submission as the next.
+  const results = await Promise.all(
+    outs.map(({ raw, dtype, shape }) => backend.download(raw, byteLength(dtype, shape))),
+  );
   for (const { raw, dtype, shape } of [...ins, ...outs]) backend.release(raw, byteLength(dtype, shape));
   return results;
 }

@@ -1,18 +1,13 @@
 /**
  * Numbers of every dtype, four at a time: `decode4(i)` gives the elements i … i + 3, i a multiple of 4. The layouts are
- * those of core/tensor/dtype.ts. A kernel that decodes reads `codes` (from element `first` on), `scales` and `tables`, and
- * is specialised by the dtype. Checked bit for bit against the reference by tests/ops/gpu_codecs.test.ts.
+ * those of core/tensor/dtype.ts. A kernel that decodes reads `codes` (from element `first` on), `scales` and `tables`. Each
+ * dtype has a body of its own: a switch over all of them would be compiled once for every number that a product unrolls.
+ * Checked bit for bit against the reference by tests/ops/gpu_codecs.test.ts.
  */
 import type { DType } from "../../../core/tensor/dtype.ts";
 import { EACH, type Element, type Kernel } from "../kernel.ts";
+import { INVERSE_127_AT } from "../tables.ts";
 import { SPECIAL } from "./math.ts";
-
-/** The constant `DTYPE`. */
-export const DTYPES: readonly DType[] = [
-  ...["f32", "f16", "bf16", "i32", "u8", "int8"] as const,
-  ...["nf4", "fp4", "int4", "e2m1", "e3m0", "nf4_double", "fp4_double", "dynamic8", "udynamic8"] as const,
-  ...["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q4_k", "q5_k", "q6_k"] as const,
-];
 
 /** Buffers of a kernel that decodes. */
 export const CODED: Readonly<Record<"codes" | "scales" | "tables", Element>> = {
@@ -47,9 +42,8 @@ fn half(bits: u32) -> f32 {
 }
 `;
 
-/** The functions. */
-export const DECODE: string = `${SPECIAL}${HALF}
-override DTYPE: u32;
+/** What the bodies share. */
+const DECODE = `${SPECIAL}${HALF}
 
 fn bytes_of(word: u32) -> vec4<u32> { return (vec4<u32>(word) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u); }
 fn signed_bytes_of(word: u32) -> vec4<f32> {
@@ -67,11 +61,6 @@ fn byte_at(byte: u32) -> u32 { return (codes[byte >> 2u] >> ((byte & 3u) * 8u)) 
 fn scale(index: u32) -> f32 { return bitcast<f32>(scales[args.scalesAt + index]); }
 fn byte_scale(index: u32) -> u32 { return (scales[args.scalesAt + (index >> 2u)] >> ((index & 3u) * 8u)) & 255u; }
 
-fn absmax4(block: u32) -> f32 {
-  if (DTYPE < 11u) { return scale(block); }
-  let product = tables[args.mapAt + byte_scale(block)] * bitcast<f32>(scales[args.nestedAt + block / 256u]);
-  return product + bitcast<f32>(scales[args.offsetAt]);
-}
 fn nibbles(i: u32) -> vec4<u32> {
   let local = i - args.first;
   let pair = codes[local >> 3u] >> ((local & 7u) * 4u);
@@ -113,60 +102,73 @@ fn six_bit_block(base: u32, j: u32) -> vec4<f32> {
   let group = byte_at(base + 192u + (j >> 4u));
   return half_at(base + 208u) * f32(i32(group << 24u) >> 24u) * code;
 }
+`;
+
+/** A codebook's value of four codes times the scale of their block. */
+const FOUR_BIT = `let code = nibbles(i) + vec4<u32>(args.valuesAt);
+  let value = vec4<f32>(tables[code.x], tables[code.y], tables[code.z], tables[code.w]);`;
+const SINGLE = `${FOUR_BIT}
+  return value * scale(i / 64u);`;
+const DOUBLE = `${FOUR_BIT}
+  let block = i / 64u;
+  let product = tables[args.mapAt + byte_scale(block)] * bitcast<f32>(scales[args.nestedAt + block / 256u]);
+  return value * (product + bitcast<f32>(scales[args.offsetAt]));`;
+const DYNAMIC = `let code = bytes_of(codes[local >> 2u]) + vec4<u32>(args.valuesAt);
+  let value = vec4<f32>(tables[code.x], tables[code.y], tables[code.z], tables[code.w]);
+  return value * scale(i / 256u);`;
+const WORDS = "vec4<u32>(codes[local], codes[local + 1u], codes[local + 2u], codes[local + 3u])";
+const PAIRS = "let a = codes[local >> 1u];\n  let b = codes[(local >> 1u) + 1u];\n  ";
+/** GGUF blocks of 32 start at `base`, those of 256 as well; j is the element within. */
+const SMALL = (bytes: number, value: string): string =>
+  `let base = (local >> 5u) * ${bytes}u;\n  let j = local & 31u;\n  return ${value};`;
+const LARGE = (bytes: number, value: string): string =>
+  `let base = (local >> 8u) * ${bytes}u;\n  let j = local & 255u;\n  return ${value};`;
+
+/** Bodies of `decode4(i)`; `local` is i less the element at which `codes` starts. */
+const BODIES: { readonly [dtype in DType]: string } = {
+  f32: `return bitcast<vec4<f32>>(${WORDS});`,
+  f16: `${PAIRS}return vec4<f32>(half(a & 0xffffu), half(a >> 16u), half(b & 0xffffu), half(b >> 16u));`,
+  bf16: `${PAIRS}return bitcast<vec4<f32>>(vec4<u32>(a << 16u, a & 0xffff0000u, b << 16u, b & 0xffff0000u));`,
+  i32: `return vec4<f32>(bitcast<vec4<i32>>(${WORDS}));`,
+  u8: "return vec4<f32>(bytes_of(codes[local >> 2u]));",
+  int8: `let rows = (vec4<u32>(i) + vec4<u32>(0u, 1u, 2u, 3u)) / vec4<u32>(args.width);
+  let absmax = vec4<f32>(scale(rows.x), scale(rows.y), scale(rows.z), scale(rows.w));
+  return signed_bytes_of(codes[local >> 2u]) * absmax * tables[${INVERSE_127_AT}];`,
+  nf4: SINGLE,
+  fp4: SINGLE,
+  int4: SINGLE,
+  e2m1: SINGLE,
+  e3m0: SINGLE,
+  nf4_double: DOUBLE,
+  fp4_double: DOUBLE,
+  dynamic8: DYNAMIC,
+  udynamic8: DYNAMIC,
+  q4_0: SMALL(18, "half_at(base) * (block32(base, j, 2u, 0u) - vec4<f32>(8.0))"),
+  q4_1: SMALL(20, "half_at(base) * block32(base, j, 4u, 0u) + vec4<f32>(half_at(base + 2u))"),
+  q5_0: SMALL(22, "half_at(base) * (block32(base, j, 6u, 2u) - vec4<f32>(16.0))"),
+  q5_1: SMALL(24, "half_at(base) * block32(base, j, 8u, 4u) + vec4<f32>(half_at(base + 2u))"),
+  q8_0: SMALL(34, "half_at(base) * signed_bytes_of(word_at(base + 2u + j))"),
+  q4_k: LARGE(144, "block256(base, j, 16u, 0u)"),
+  q5_k: LARGE(176, "block256(base, j, 48u, 16u)"),
+  q6_k: LARGE(210, "six_bit_block(base, j)"),
+};
+
+/** The functions for a dtype: `decode4` and what it needs. */
+export const decoder = (dtype: DType): string =>
+  `${DECODE}
 fn decode4(i: u32) -> vec4<f32> {
   let local = i - args.first;
-  let block = local >> 5u;
-  let wide = local >> 8u;
-  let j = local & 31u;
-  let k = local & 255u;
-  switch (DTYPE) {
-    case 0u: { return bitcast<vec4<f32>>(vec4<u32>(codes[local], codes[local + 1u], codes[local + 2u], codes[local + 3u])); }
-    case 1u: {
-      let a = codes[local >> 1u];
-      let b = codes[(local >> 1u) + 1u];
-      return vec4<f32>(half(a & 0xffffu), half(a >> 16u), half(b & 0xffffu), half(b >> 16u));
-    }
-    case 2u: {
-      let a = codes[local >> 1u];
-      let b = codes[(local >> 1u) + 1u];
-      return bitcast<vec4<f32>>(vec4<u32>(a << 16u, a & 0xffff0000u, b << 16u, b & 0xffff0000u));
-    }
-    case 3u: { return vec4<f32>(vec4<i32>(vec4<u32>(codes[local], codes[local + 1u], codes[local + 2u], codes[local + 3u]))); }
-    case 4u: { return vec4<f32>(bytes_of(codes[local >> 2u])); }
-    case 5u: {
-      let rows = (vec4<u32>(i) + vec4<u32>(0u, 1u, 2u, 3u)) / vec4<u32>(args.width);
-      let absmax = vec4<f32>(scale(rows.x), scale(rows.y), scale(rows.z), scale(rows.w));
-      return signed_bytes_of(codes[local >> 2u]) * absmax * 7.874015718698502e-3;
-    }
-    case 6u, 7u, 8u, 9u, 10u, 11u, 12u: {
-      let code = nibbles(i) + vec4<u32>(args.valuesAt);
-      let value = vec4<f32>(tables[code.x], tables[code.y], tables[code.z], tables[code.w]);
-      return value * absmax4(i / 64u);
-    }
-    case 13u, 14u: {
-      let code = bytes_of(codes[local >> 2u]) + vec4<u32>(args.valuesAt);
-      let value = vec4<f32>(tables[code.x], tables[code.y], tables[code.z], tables[code.w]);
-      return value * scale(i / 256u);
-    }
-    case 15u: { return half_at(block * 18u) * (block32(block * 18u, j, 2u, 0u) - vec4<f32>(8.0)); }
-    case 16u: { return half_at(block * 20u) * block32(block * 20u, j, 4u, 0u) + vec4<f32>(half_at(block * 20u + 2u)); }
-    case 17u: { return half_at(block * 22u) * (block32(block * 22u, j, 6u, 2u) - vec4<f32>(16.0)); }
-    case 18u: { return half_at(block * 24u) * block32(block * 24u, j, 8u, 4u) + vec4<f32>(half_at(block * 24u + 2u)); }
-    case 19u: { return half_at(block * 34u) * signed_bytes_of(word_at(block * 34u + 2u + j)); }
-    case 20u: { return block256(wide * 144u, k, 16u, 0u); }
-    case 21u: { return block256(wide * 176u, k, 48u, 16u); }
-    default: { return six_bit_block(wide * 210u, k); }
-  }
+  ${BODIES[dtype]}
 }
 `;
 
 /** y[i] = the number that element i stands for; an invocation decodes four. */
-export const decodeKernel: Kernel = {
-  name: "decode",
+export const decodeKernel = (dtype: DType): Kernel => ({
+  name: `decode ${dtype}`,
   args: { n: "u32", ...DECODE_ARGS },
   reads: CODED,
   writes: { y: "vec4<f32>" },
-  code: `${DECODE}
+  code: `${decoder(dtype)}
 fn element(i: u32) { y[i] = decode4(args.first + 4u * i); }
 ${EACH}`,
-};
+});

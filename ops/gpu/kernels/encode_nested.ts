@@ -3,25 +3,28 @@
  * a block of 256. Checked byte for byte against the reference by tests/ops/gpu_codecs.test.ts.
  */
 import { EACH, type Kernel } from "../kernel.ts";
+import { STEPS_AT } from "../tables.ts";
+import { OPAQUE } from "./math.ts";
 import { NEAREST } from "./encode.ts";
 
 /**
  * The mean of n numbers, rounded once: sums in pairs of f32 (Knuth's two-sum), 64 lanes of one workgroup, then lane 0 adds
- * the 64 pairs and corrects the quotient by its remainder.
+ * the 64 pairs and corrects the quotient by its remainder, whose products have twelve bits a factor and so are exact.
  */
 export const meanKernel: Kernel = {
   name: "mean",
-  args: { n: "u32" },
+  args: { n: "u32", zero: "u32" },
   reads: { x: "f32" },
   writes: { y: "f32" },
-  code: `
+  code: `${OPAQUE}
 var<workgroup> highs: array<f32, 64>;
 var<workgroup> lows: array<f32, 64>;
 fn plus(sum: vec2<f32>, x: f32) -> vec2<f32> {
-  let s = sum.x + x;
-  let back = s - sum.x;
-  return vec2<f32>(s, sum.y + ((sum.x - (s - back)) + (x - back)));
+  let s = opaque(sum.x + x);
+  let back = opaque(s - sum.x);
+  return vec2<f32>(s, sum.y + (opaque(sum.x - opaque(s - back)) + opaque(x - back)));
 }
+fn minus_product(rest: f32, a: f32, b: f32) -> f32 { return opaque(rest - opaque(a * b)); }
 @compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) lane: u32) {
   var sum = vec2<f32>(0.0);
@@ -36,9 +39,16 @@ fn main(@builtin(local_invocation_index) lane: u32) {
       sum.y += lows[i];
     }
     let n = f32(args.n);
-    let quotient = (sum.x + sum.y) / n;
-    let remainder = fma(-quotient, n, sum.x) + sum.y;
-    y[0] = quotient + remainder / n;
+    let quotient = opaque((sum.x + sum.y) / n);
+    let upper = bitcast<f32>(bitcast<u32>(quotient) & 0xfffff000u);
+    let lower = opaque(quotient - upper);
+    let many = f32(args.n & 0xfffff000u);
+    let few = f32(args.n & 0xfffu);
+    var rest = minus_product(sum.x, upper, many);
+    rest = minus_product(rest, upper, few);
+    rest = minus_product(rest, lower, many);
+    rest = minus_product(rest, lower, few);
+    y[0] = quotient + (rest + sum.y) / n;
   }
 }
 `,
@@ -68,7 +78,7 @@ fn element(i: u32) {
       let inverse = 1.0 / largest;
       let scaled = clamp((absmax[j] - mean[0]) * inverse, -1.0, 1.0);
       let grid = floor((scaled + 1.0) * 0.5 * 65535.0 + 0.5);
-      codes |= nearest((2.0 * grid - 65535.0) / 65535.0, args.boundsAt, args.count) << (8u * k);
+      codes |= nearest((2.0 * grid - 65535.0) / tables[${STEPS_AT}], args.boundsAt, args.count) << (8u * k);
     }
     y[word] = codes;
   }

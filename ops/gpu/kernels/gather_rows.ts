@@ -3,16 +3,17 @@
  * table that is bound are left to other calls; a bad index gives zeros and a mark. Checked against the reference by
  * tests/ops/gpu_movement.test.ts and gpu_codecs.test.ts.
  */
+import type { DType } from "../../../core/tensor/dtype.ts";
 import { EACH, type Kernel } from "../kernel.ts";
-import { CODED, DECODE, DECODE_ARGS } from "./decode.ts";
+import { CODED, DECODE_ARGS, decoder } from "./decode.ts";
 
 /** `row` elements a row, of which the bound part holds elements `first` to `end`. */
-export const gatherRowsKernel: Kernel = {
-  name: "gatherRows",
+export const gatherRowsKernel = (dtype: DType): Kernel => ({
+  name: `gatherRows ${dtype}`,
   args: { n: "u32", row: "u32", rows: "u32", end: "u32", slot: "u32", ...DECODE_ARGS },
   reads: { ...CODED, ids: "i32" },
   writes: { y: "f32", marks: "atomic<u32>" },
-  code: `${DECODE}
+  code: `${decoder(dtype)}
 fn element(i: u32) {
   let at = i / args.row;
   let id = ids[at];
@@ -28,4 +29,4 @@ fn element(i: u32) {
   y[i] = four[e & 3u];
 }
 ${EACH}`,
-};
+});

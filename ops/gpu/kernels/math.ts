@@ -27,6 +27,14 @@ fn smaller(a: f32, b: f32) -> f32 {
 }
 `;
 
+/**
+ * A number whose origin compilers cannot see, for error terms that they would otherwise take for zero: (a + b) − a is not b.
+ * Kernels that use it have an argument `zero`, always 0.
+ */
+export const OPAQUE: string = `
+fn opaque(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) | args.zero); }
+`;
+
 /** e^x = 2^n e^r with |r| ≤ ln 2 / 2 and a polynomial for e^r; log x from x = 2^e m with m near 1. */
 export const EXP_LOG: string = `
 fn power_of_two(n: i32) -> f32 { return bitcast<f32>(u32(n + 127) << 23u); }
@@ -34,9 +42,8 @@ fn exp_(x: f32) -> f32 {
   if (is_nan(x)) { return x; }
   let clamped = clamp(x, -120.0, 90.0);
   let n = round(clamped * 1.44269504);
-  // ln 2 in two parts; the first has 15 bits, so n times it is exact.
-  var r = fma(n, -0.69314575, clamped);
-  r = fma(n, -1.4286068e-6, r);
+  // ln 2 in two parts. The first is 22713 / 2^15 and its product a whole number, since a compiler may join n a + n b.
+  let r = fma(n, -1.4286068e-6, clamped - f32(i32(n) * 22713) * 3.0517578125e-5);
   let q = fma(fma(fma(fma(1.3950476e-3, r, 8.368882e-3), r, 4.1666206e-2), r, 0.16666518), r, 0.5);
   let y = fma(r * r, q, r) + 1.0;
   // In two factors, so that the result may be infinite or subnormal.
@@ -139,7 +146,8 @@ export const CIRCULAR: string = `
 fn quarter_turns(x: f32, turn: i32) -> f32 {
   if (is_nan(x) || is_infinite(x)) { return nan(); }
   let k = round(x * 0.63661975);
-  var r = fma(k, -1.5703125, x);
+  // 1.5703125 is 201 / 128.
+  var r = x - f32(i32(k) * 201) * 0.0078125;
   r = fma(k, -4.837512969970703e-4, r);
   r = fma(k, -7.549789948768648e-8, r);
   let u = r * r;

@@ -13,14 +13,15 @@
  * The unrolled registers are generated text, since WGSL has no arrays that surely stay in registers. Checked against the
  * reference by tests/ops/gpu_products.test.ts.
  */
+import type { DType } from "../../../core/tensor/dtype.ts";
 import type { Argument, Element, Kernel } from "../kernel.ts";
-import { CODED, DECODE, DECODE_ARGS } from "./decode.ts";
+import { CODED, DECODE_ARGS, decoder } from "./decode.ts";
 
 /** How an operand is read. `along`: its contiguous axis. `wide`: that axis is a multiple of four. */
 export interface Reading {
   readonly along: "k" | "other";
   readonly wide: boolean;
-  readonly coded: boolean;
+  readonly dtype: DType;
 }
 
 /** What a register kernel holds: rows × columns an invocation; lanes a workgroup, side by side along m or n. */
@@ -42,7 +43,8 @@ const range = (n: number): readonly number[] => Array.from({ length: n }, (_, i)
 const LETTERS = "xyzw";
 
 /** `fn quad_a(outer, inner)`: four elements along the contiguous axis; beyond the end of k zeros, elsewhere any numbers. */
-function quad(name: "a" | "b", { along, wide, coded }: Reading): string {
+function quad(name: "a" | "b", { along, wide, dtype }: Reading): string {
+  const coded = dtype !== "f32";
   const [upper, other] = name === "a" ? ["A", "m"] : ["B", "n"];
   const one = coded ? `${name}_decoded(at)` : `${name}[at]`;
   const [outers, inners] = along === "k" ? [other, "k"] : ["k", other];
@@ -79,12 +81,13 @@ fn quad_${name}(outer: u32, inner: u32) -> vec4<f32> {
 
 /** The head that both forms share: operands, batch offsets, the store. */
 function head(a: Reading, b: Reading): Pick<Kernel, "args" | "reads" | "writes" | "code"> {
+  const coded = b.dtype !== "f32";
   const plain = ({ wide }: Reading): Element => wide ? "vec4<f32>" : "f32";
   return {
-    args: { ...PRODUCT_ARGS, ...b.coded && DECODE_ARGS },
-    reads: { a: plain(a), ...b.coded ? CODED : { b: plain(b) } },
+    args: { ...PRODUCT_ARGS, ...coded && DECODE_ARGS },
+    reads: { a: plain(a), ...coded ? CODED : { b: plain(b) } },
     writes: { y: "f32" },
-    code: `${b.coded ? DECODE : ""}
+    code: `${coded ? decoder(b.dtype) : ""}
 override TAIL: u32;
 override ACCUMULATE: u32;
 override RANK: u32;
@@ -131,8 +134,8 @@ function fragment(
   };
 }
 
-const readingName = ({ along, wide, coded }: Reading): string =>
-  `${along}${wide ? "4" : "1"}${coded ? "c" : ""}`;
+const readingName = ({ along, wide, dtype }: Reading): string =>
+  `${along}${wide ? "4" : "1"}${dtype === "f32" ? "" : ` ${dtype}`}`;
 
 /** A kernel that holds rows × columns in registers. */
 export function registerProduct(

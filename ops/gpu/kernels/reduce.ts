@@ -3,11 +3,11 @@
  * long sum is wider than f32. Checked against the reference by tests/ops/gpu_rows.test.ts.
  */
 import { EACH, type Kernel } from "../kernel.ts";
-import { SPECIAL } from "./math.ts";
+import { OPAQUE, SPECIAL } from "./math.ts";
 import { ROWS } from "./rows.ts";
 
 /** OP 0 sum, 1 max, 2 min; `x` from element `at`, stepping. */
-const FOLD = `
+const FOLD = `${OPAQUE}
 override OP: u32;
 fn fold(at: u32, step: u32, count: u32) -> f32 {
   var result = 0.0;
@@ -16,7 +16,7 @@ fn fold(at: u32, step: u32, count: u32) -> f32 {
     for (var j = 0u; j < count; j += 16u) {
       var part = 0.0;
       for (var k = j; k < min(j + 16u, count); k++) { part += x[at + k * step]; }
-      let sum = result + part;
+      let sum = opaque(result + part);
       // What the addition lost, unless it is infinite.
       if (!is_infinite(sum) && !is_nan(sum)) {
         lost += select(part - (sum - result), result - (sum - part), abs(part) > abs(result));
@@ -37,7 +37,7 @@ fn fold(at: u32, step: u32, count: u32) -> f32 {
 /** inner = 1: one workgroup a row of a chunk; y [rows, chunks]. */
 export const reduceRowsKernel: Kernel = {
   name: "reduceRows",
-  args: { rows: "u32", n: "u32", chunks: "u32", length: "u32", first: "u32" },
+  args: { rows: "u32", n: "u32", chunks: "u32", length: "u32", first: "u32", zero: "u32" },
   reads: { x: "f32" },
   writes: { y: "f32" },
   code: `${ROWS}${FOLD}
@@ -58,7 +58,7 @@ fn row(r: u32, lane: u32) {
 /** One invocation a sum: y [outer, chunks, inner], neighbours along inner. */
 export const reduceColumnsKernel: Kernel = {
   name: "reduceColumns",
-  args: { n: "u32", count: "u32", inner: "u32", chunks: "u32", length: "u32", first: "u32" },
+  args: { n: "u32", count: "u32", inner: "u32", chunks: "u32", length: "u32", first: "u32", zero: "u32" },
   reads: { x: "f32" },
   writes: { y: "f32" },
   code: `${SPECIAL}${FOLD}
