@@ -80,8 +80,15 @@ function rowsOf(pairs: readonly MessagePair[], tokenizer: LabelTokenizer): Rows 
   return labelledRows(examples, tokenizer, { maxLength: LENGTH, names: NAMES });
 }
 
+/** The task, and what makes an encoder for it. */
+export interface Paraphrases {
+  readonly task: IntrinsicTask;
+  /** A fresh encoder, trained on kinds of companies. */
+  pretrained(config: ModelConfig, backend: Backend, note: (line: string) => void): Promise<Model>;
+}
+
 /** Data and task for encoders of any size. */
-export function paraphrases(settings: ParaphraseSettings, vocabulary: number) {
+export function paraphrases(settings: ParaphraseSettings, vocabulary: number): Paraphrases {
   const topics = pairsOf(companyPair, fold(FROM, "pretraining"), settings.pretraining.pairs);
   const tokenizer = wordTokenizer(topics, vocabulary);
   const stage = (learningRate: number, steps: number): StageOptions => ({
@@ -103,8 +110,7 @@ export function paraphrases(settings: ParaphraseSettings, vocabulary: number) {
     subspace: () => stage(settings.subspaceRate, settings.steps),
     majority: 0.5,
   };
-  /** A fresh encoder trained on kinds of companies. */
-  const pretrained = async (config: ModelConfig, backend: Backend, note: (line: string) => void) => {
+  const pretrained: Paraphrases["pretrained"] = async (config, backend, note) => {
     const model = freshModel({ ...config, vocab_size: vocabulary }, { backend, key: 0, deviation: 0.05 });
     const { steps, rate } = settings.pretraining;
     const run = await startTraining(
