@@ -38,42 +38,29 @@ export async function writeResult(
   const root = state === undefined ? undefined : keep(state.params(model.backend));
   const adapter = root === undefined ? training.adapter() : { ...training.adapter(), params: root.tree };
   try {
-    await during(folder.path, async () => {
-      if (flags.method === "full") {
-        const merged = merge(model, adapter);
-        await saveModel(folder.path, merged);
-        merged.dispose();
-        return;
-      }
-      const finished = await started.finish(adapter);
-      try {
-        const refused = refusedByPeft(finished, model);
-        if (refused !== undefined) note("Saved in graft's own form: PEFT has none for this");
-        await saveAdapter(folder.path, finished, model, {
-          format: refused === undefined ? "peft" : "graft",
-          card: {
-            data: `${data.train.count} examples of ${flags.data}, SHA-256 ${data.sha256}`,
-            command: `graft ${Deno.args.join(" ")}`,
-            ...flags.licence !== undefined && { licence: flags.licence },
-          },
-        });
-        if (task !== undefined) await saveTask(folder.path, task);
-      } finally {
-        disposeNew(finished, adapter);
-      }
-    });
+    if (flags.method === "full") {
+      const merged = merge(model, adapter);
+      await saveModel(folder.path, merged);
+      merged.dispose();
+      return;
+    }
+    const finished = await started.finish(adapter);
+    try {
+      const refused = refusedByPeft(finished, model);
+      if (refused !== undefined) note("Saved in graft's own form: PEFT has none for this");
+      await saveAdapter(folder.path, finished, model, {
+        format: refused === undefined ? "peft" : "graft",
+        card: {
+          data: `${data.train.count} examples of ${flags.data}, SHA-256 ${data.sha256}`,
+          command: `graft ${Deno.args.join(" ")}`,
+          ...flags.licence !== undefined && { licence: flags.licence },
+        },
+      });
+      if (task !== undefined) await saveTask(folder.path, task);
+    } finally {
+      disposeNew(finished, adapter);
+    }
   } finally {
     root?.dispose();
-  }
-}
-
-/** Errors of the system say what went wrong but not where. */
-export async function during<T>(path: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : "";
-    if (!/\(os error \d+\)/.test(reason)) throw cause;
-    throw new Error(`Cannot write ${path}: ${reason}; what was there before is whole`, { cause });
   }
 }

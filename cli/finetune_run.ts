@@ -18,7 +18,7 @@ import { baseHash, checkSameRun } from "./finetune_identity.ts";
 import { report, type Result } from "./finetune_report.ts";
 import { stagesOf, trainOptionsOf } from "./finetune_options.ts";
 import { baseOf, heldOutShare, planOf } from "./finetune_plan.ts";
-import { during, type FinishedRun, writeResult } from "./finetune_result.ts";
+import { type FinishedRun, writeResult } from "./finetune_result.ts";
 import { isStaged } from "./finetune_stages.ts";
 import { startIn } from "./finetune_start.ts";
 import { type FinetuneFlags, fingerprint, stoppingOf } from "./finetune_settings.ts";
@@ -163,16 +163,12 @@ async function train(run: Run): Promise<Result> {
         log.append({ step, evalLoss, ...rest });
         shown.say(`step ${step}: held-out ${showEvaluation(found)}`);
       },
-      keepBest: (step, params) => during(folder.best, () => saveParams(folder.best, step, params)),
+      keepBest: (step, params) => saveParams(folder.best, step, params),
       save: async (snapshot, now) => {
-        await during(
-          folder.state,
-          () =>
-            saveTrainingState(folder.state, snapshot, training.moments.optimizer, {
-              ...run.record,
-              standing: now as unknown as StateRecord,
-            }),
-        );
+        await saveTrainingState(folder.state, snapshot, training.moments.optimizer, {
+          ...run.record,
+          standing: now as unknown as StateRecord,
+        });
         before = performance.now();
       },
       interrupted: () => interrupt.wanted,

@@ -14,24 +14,26 @@ export interface ByteSink {
  *
  * @param path The target; its folder must exist.
  * @param fill Writes the content, piece by piece.
+ * @throws {Error} when the system refuses to write; the message names the file.
  */
 export async function writeAtomically(
   path: string,
   fill: (sink: ByteSink) => void | Promise<void>,
 ): Promise<void> {
-  const { file, name } = openTemporary(path);
+  const { file, name } = writing(path, () => openTemporary(path));
   try {
     try {
       await fill({
-        write(bytes) {
-          for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
-        },
+        write: (bytes) =>
+          writing(path, () => {
+            for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
+          }),
       });
-      file.syncSync();
+      writing(path, () => file.syncSync());
     } finally {
       file.close();
     }
-    Deno.renameSync(name, path);
+    writing(path, () => Deno.renameSync(name, path));
   } catch (error) {
     Deno.removeSync(name);
     throw error;
@@ -42,6 +44,17 @@ export async function writeAtomically(
 /** Writes a text file atomically, as UTF-8. */
 export function writeTextAtomically(path: string, text: string): Promise<void> {
   return writeAtomically(path, (sink) => sink.write(new TextEncoder().encode(text)));
+}
+
+/** Errors of the system say what went wrong, but most not where. */
+function writing<T>(path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (cause) {
+    throw new Error(`Cannot write ${path}: ${(cause as Error).message}; what was there before is whole`, {
+      cause,
+    });
+  }
 }
 
 /** A name that nobody else holds: `createNew` fails when another writer was first, and then the next number is tried. */

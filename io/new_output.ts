@@ -13,7 +13,8 @@ export interface NewOutput {
 /**
  * Looks at a place for a file or folder, before any work.
  *
- * @throws {RangeError} when something is there already and `overwrite` is false. An empty folder is nothing.
+ * @throws {RangeError} when something is there already and `overwrite` is false, or it is a folder that holds no model and no
+ *   adapter. An empty folder is nothing.
  */
 export function newOutput(path: string, overwrite: boolean): NewOutput {
   const target = path.replace(/[/\\]+$/, "") || path;
@@ -22,8 +23,14 @@ export function newOutput(path: string, overwrite: boolean): NewOutput {
       `Cannot write to ${target}: it exists; give another path, or --overwrite to replace it`,
     );
   }
+  if (overwrite && holdsSomething(target) && !isReplaceable(target)) {
+    throw new RangeError(
+      `Cannot overwrite ${target}: it has no config.json and no adapter_config.json, so it is no earlier result; delete it ` +
+        "yourself or give another path",
+    );
+  }
   const ending = /\.[a-z]+$/.exec(target)?.[0] ?? "";
-  const beside = `${target.slice(0, target.length - ending.length)}.partial${ending}`;
+  const beside = `${target.slice(0, target.length - ending.length)}.graft-partial${ending}`;
   return {
     path: target,
     write: async (make) => {
@@ -31,7 +38,7 @@ export function newOutput(path: string, overwrite: boolean): NewOutput {
       remove(beside);
       try {
         await make(beside);
-        const old = `${target}.old`;
+        const old = `${target}.graft-old`;
         const had = exists(target);
         if (had) Deno.renameSync(target, old);
         Deno.renameSync(beside, target);
@@ -52,6 +59,12 @@ function parentOf(path: string): string {
 function holdsSomething(path: string): boolean {
   return exists(path) &&
     (!Deno.statSync(path).isDirectory || !Deno.readDirSync(path)[Symbol.iterator]().next().done);
+}
+
+/** Any file, but no folder of other things. */
+function isReplaceable(path: string): boolean {
+  return !Deno.statSync(path).isDirectory ||
+    ["config.json", "adapter_config.json"].some((name) => exists(`${path}/${name}`));
 }
 
 function exists(path: string): boolean {

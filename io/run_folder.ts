@@ -95,7 +95,7 @@ function runFolder(path: string, target: string): RunFolder {
     },
     finish: () => {
       if (path === target) return;
-      const old = `${target}.old`;
+      const old = `${target}.graft-old`;
       if (exists(old)) Deno.removeSync(old, { recursive: true });
       Deno.renameSync(target, old);
       Deno.renameSync(path, target);

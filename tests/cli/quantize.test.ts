@@ -6,7 +6,7 @@ import { loadModel } from "../../io/load_model.ts";
 import { heldOutLoss, textRows } from "../../train/mod.ts";
 import { withBackend } from "../support/backends.ts";
 import { GOLDEN } from "../support/golden.ts";
-import { graft, temporaryFolder, tinyModel } from "./tiny.ts";
+import { graft, graftArguments, temporaryFolder, tinyModel } from "./tiny.ts";
 
 const TEXT = "the sun is over the sea. the cat sat on the map, and the dog had tea: why not?\n".repeat(4);
 
@@ -77,6 +77,37 @@ Deno.test("graft quantize writes GGUF blocks, and leaves nothing where they do n
     "model",
     "small.gguf",
   ]);
+});
+
+Deno.test("graft quantize says which file a full disk has no room for, and keeps what was there", async () => {
+  using folder = temporaryFolder();
+  const output = `${folder.path}/small`;
+  // Names that look like ours at work, but are the user's.
+  for (const name of ["small.old", "small.partial", "small"]) {
+    Deno.mkdirSync(`${folder.path}/${name}`);
+    Deno.writeTextFileSync(`${folder.path}/${name}/mine.txt`, name);
+  }
+  const args = ["quantize", "-m", tinyModel(folder.path), "--type", "nf4", "-o", output, "--overwrite"];
+  const foreign = await graft(args);
+  assert.equal(foreign.code, 1);
+  assert.match(foreign.err, /^graft: Cannot overwrite .*small: it has no config\.json/);
+  Deno.writeTextFileSync(`${output}/config.json`, "{}");
+  const before = Array.from(Deno.readDirSync(folder.path), ({ name }) => name).sort();
+  // A limit on file sizes stands in for a full disk.
+  const ran = await new Deno.Command("bash", {
+    args: ["-c", `trap '' XFSZ; ulimit -f 4; exec "$0" "$@"`, Deno.execPath(), ...graftArguments(args)],
+    stderr: "piped",
+  }).output();
+  const err = new TextDecoder().decode(ran.stderr);
+  assert.equal(ran.code, 1, err);
+  assert.match(err, /^graft: Cannot write .*model\.safetensors: .*; what was there before is whole\n$/);
+  assert.deepEqual(Array.from(Deno.readDirSync(folder.path), ({ name }) => name).sort(), before);
+  assert.equal(Deno.readTextFileSync(`${output}/mine.txt`), "small");
+  const again = await graft(args);
+  assert.equal(again.code, 0, again.err);
+  for (const name of ["small.old", "small.partial"]) {
+    assert.equal(Deno.readTextFileSync(`${folder.path}/${name}/mine.txt`), name);
+  }
 });
 
 Deno.test("graft quantize refuses types that the output cannot hold, before loading anything", async () => {
