@@ -31,7 +31,7 @@ import {
   type Tensor,
   type Tree,
 } from "../core/mod.ts";
-import { add, gatherRows, integers, reshape, slice } from "../ops/mod.ts";
+import { add, factorised, gatherRows, integers, reshape, slice } from "../ops/mod.ts";
 import { lora, type LoraOptions, loraRank, loraScale } from "./lora.ts";
 import { checkPositive } from "./random_factor.ts";
 import { type Components, cosines, type Decomposition, withRows } from "./streaming_svd.ts";
@@ -161,7 +161,7 @@ function settled({ paths, count, turned }: Group, ranks: ReadonlyMap<string, num
   return turned.slice(0, needed).every((yes) => yes);
 }
 
-/** Runs a batch and takes its activations in. */
+/** Runs a batch and takes its activations in: as they come, or after the pass where factorising needs a wait. */
 async function look(
   model: Model,
   batch: Batch,
@@ -172,17 +172,30 @@ async function look(
 ): Promise<void> {
   const chosen = tokensOf(batch, tokens);
   const turns = new Map<Group, Root<Tensor>>();
+  const waiting = new Map<Group, Root<Tensor>>();
   const byPath = new Map(groups.map((group) => [group.paths[0]!, group]));
+  const advance = (group: Group, next: Components): void => {
+    const before = group.state.tree;
+    if (before !== undefined) turns.set(group, keep(scope(() => cosines(next, before))));
+    group.state.replace(next);
+  };
   observeInputs(model, batch, [...byPath.keys()], (path, x) => {
     const group = byPath.get(path)!;
     if (chosen.length < group.count) return;
-    const before = group.state.tree;
     const ids = integers(chosen, model.backend);
     const rows = gatherRows(reshape(x, [-1, x.shape[x.shape.length - 1]!]), ids); // [tokens, in]
-    const next = withRows(before, rows, group.count, how);
-    if (before !== undefined) turns.set(group, keep(cosines(next, before)));
-    group.state.replace(next);
+    if (model.backend.svd === undefined) waiting.set(group, keep(rows));
+    else advance(group, withRows(group.state.tree, rows, group.count, how));
   });
+  for (const [group, rows] of waiting) {
+    const before = group.state.tree;
+    const { count } = group;
+    const next = before === undefined
+      ? await factorised(rows.tree, (x) => withRows(undefined, x, count, how))
+      : await factorised({ before, x: rows.tree }, ({ before, x }) => withRows(before, x, count, how));
+    advance(group, next);
+    rows.dispose();
+  }
   for (const [group, turn] of turns) {
     group.turned = [...await read(turn.tree)].map((cosine) => cosine >= threshold);
     turn.dispose();

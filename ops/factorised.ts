@@ -5,27 +5,39 @@ import {
   fromBytes,
   scope,
   type Synchronous,
-  type Tensor,
+  Tensor,
+  tensorsIn,
 } from "../core/tensor/mod.ts";
 import { reference } from "./reference/mod.ts";
 
+/** Tensors by name, or records of them, beside which plain values may stand. */
+type Named = { readonly [name: string]: unknown };
+
 /**
- * `f` of a tensor, a record of tensors, where `f` uses `qr`, `svd` or `orderStatistic`. The result lies on the tensor's
- * backend and is the caller's. On the GPU the tensor is read, and `f` runs on a backend of the host.
+ * `f` of a tensor, or of a record of tensors: a record, where `f` uses `qr`, `svd` or `orderStatistic`. The result lies on
+ * the tensors' backend and is the caller's. On the GPU the tensors are read, and `f` runs on a backend of the host.
  */
-export async function factorised<F extends object>(x: Tensor, f: (x: Tensor) => F): Promise<F> {
-  const { backend } = x;
+export async function factorised<X extends Tensor | Named, F extends object>(
+  x: X,
+  f: (x: X) => F,
+): Promise<F> {
+  const backend = tensorsIn(x)[0]!.backend;
   if (backend.svd !== undefined) return scope(() => f(x) as Synchronous<F>);
   const host = reference();
-  const input = await moved(x, host);
-  const results = scope(() => f(input) as Synchronous<F>);
-  const back: [string, Tensor][] = [];
-  for (const [name, t] of Object.entries<Tensor>(results as { readonly [name: string]: Tensor })) {
-    back.push([name, await moved(t, backend)]);
-    t.storage.free();
-  }
-  input.storage.free();
-  return Object.fromEntries(back) as F;
+  const input = x instanceof Tensor ? await moved(x, host) : await movedAll(x as Named, host);
+  const results = scope(() => f(input as X) as Synchronous<F>);
+  const back = await movedAll(results as Named, backend);
+  for (const t of new Set([...tensorsIn(results), ...tensorsIn(input)])) t.storage.free();
+  return back as F;
+}
+
+async function movedAll(record: Named, backend: Backend): Promise<Named> {
+  const to = (value: unknown): unknown => {
+    if (value instanceof Tensor) return moved(value, backend);
+    return typeof value === "object" && value !== null ? movedAll(value as Named, backend) : value;
+  };
+  const entries = Object.entries(record).map(async ([name, value]) => [name, await to(value)] as const);
+  return Object.fromEntries(await Promise.all(entries));
 }
 
 async function moved(x: Tensor, backend: Backend): Promise<Tensor> {

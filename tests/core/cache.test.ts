@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { type Cache, forward, keep, type Model, read } from "../../core/mod.ts";
 import { loadModel } from "../../io/load_model.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
-import { BACKENDS, withBackend } from "../support/backends.ts";
+import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
 import { GOLDEN } from "../support/golden.ts";
 
 type Rows = readonly (readonly number[])[];
@@ -49,7 +49,7 @@ async function inPieces(
 
 const text = fc.array(fc.tuple(fc.nat(40), fc.nat(40)), { minLength: 2, maxLength: 10 });
 
-for (const backendName of BACKENDS) {
+for (const backendName of ALL_BACKENDS) {
   for (const name of ["gpt2", "llama3_rope", "mistral_window", "qwen2"]) {
     Deno.test(`forward() gives the same logits with a cache and without on ${name} (${backendName})`, () =>
       withBackend(backendName, (backend) =>

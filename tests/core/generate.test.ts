@@ -11,7 +11,7 @@ import {
 } from "../../core/mod.ts";
 import { loadModel } from "../../io/load_model.ts";
 import { assertNoLeak } from "../support/assert.ts";
-import { BACKENDS, withBackend } from "../support/backends.ts";
+import { ALL_BACKENDS, type BackendName, withBackend } from "../support/backends.ts";
 import { GOLDEN } from "../support/golden.ts";
 
 interface Golden {
@@ -57,7 +57,7 @@ const pieces: readonly string[] = [
 ];
 
 function withModel(
-  backendName: "reference" | "wasm",
+  backendName: BackendName,
   name: string,
   f: (model: Model) => Promise<void>,
 ): Promise<void> {
@@ -72,7 +72,7 @@ function withModel(
     }));
 }
 
-for (const backendName of BACKENDS) {
+for (const backendName of ALL_BACKENDS) {
   for (const name of ["gpt2", "llama"]) {
     Deno.test(`generateIds() is transformers' greedy generate on ${name} (${backendName})`, () =>
       withModel(backendName, name, async (model) => {

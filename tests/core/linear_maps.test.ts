@@ -43,7 +43,7 @@ import {
   transpose,
 } from "../../ops/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
-import { BACKENDS, withBackend } from "../support/backends.ts";
+import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
 import { goldenTensors } from "../support/golden.ts";
 
 type Draw = (...shape: number[]) => Tensor;
@@ -83,7 +83,7 @@ const MAPS: Readonly<Record<string, (draw: Draw, backend: Backend) => LinearMap>
     fourierMap(draw(9), Array.from({ length: 9 }, (_, i) => [i % 4, (i * 5) % 3] as const), 4, 3, 3),
 };
 
-for (const backendName of BACKENDS) {
+for (const backendName of ALL_BACKENDS) {
   for (const [name, make] of Object.entries(MAPS)) {
     Deno.test(`${name}: apply, columns and weight are one matrix (${backendName})`, () =>
       withBackend(backendName, (backend) =>
@@ -122,7 +122,7 @@ async function numbers(f: () => Tensor): Promise<readonly number[]> {
   return values;
 }
 
-for (const backendName of BACKENDS) {
+for (const backendName of ALL_BACKENDS) {
   Deno.test(`kronecker() is the written-out product for four distinct sizes (${backendName})`, () =>
     withBackend(backendName, async (backend) => {
       const [o1, i1, o2, i2] = [2, 3, 5, 4];

@@ -27,7 +27,7 @@ import {
   type TrainOptions,
 } from "../../train/mod.ts";
 import { assertClose } from "../support/assert.ts";
-import { BACKENDS, withBackend } from "../support/backends.ts";
+import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
 import { goldenNumbers } from "../support/golden.ts";
 import { assertGoldenLife } from "../support/golden_life.ts";
 import { goldenBase, goldenBatch, goldenParams } from "../support/golden_method.ts";
@@ -54,7 +54,7 @@ methodLaws("adalora()", {
   },
 });
 
-for (const name of BACKENDS) {
+for (const name of ALL_BACKENDS) {
   Deno.test(`adalora() lives as PEFT's does (${name})`, () =>
     withBackend(name, async (backend) => {
       const model = await goldenBase(backend);

@@ -40,7 +40,7 @@ import {
 } from "../../methods/mod.ts";
 import { largest } from "../support/law_numbers.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
-import { BACKENDS, withBackend } from "../support/backends.ts";
+import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
 import { GOLDEN, goldenNumbers, goldenTensors } from "../support/golden.ts";
 
 const SMALL = { prefix: { length: 3, network: { hidden: 5 } } } as const;
@@ -158,7 +158,7 @@ function goldenTree(file: string, backend: Backend): ReturnType<typeof keep<Tree
   ));
 }
 
-for (const backendName of BACKENDS) {
+for (const backendName of ALL_BACKENDS) {
   for (const [base, kind, made] of CASES) {
     Deno.test(`${kind} on ${base} equals another program's logits, loss and gradients (${backendName})`, () =>
       withBackend(backendName, (backend) =>

@@ -46,7 +46,7 @@ import { saveAdapter } from "../../io/save_adapter.ts";
 import { add, multiply, normal } from "../../ops/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose } from "../support/assert.ts";
-import { BACKENDS, withBackend } from "../support/backends.ts";
+import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
 import { goldenBase, goldenBatch } from "../support/golden_method.ts";
 
 const logitsOf = async (model: Model): Promise<Float32Array> => {
@@ -158,7 +158,7 @@ const COMBINATIONS: readonly Combination[] = [
   { method: "dare", density: 0.6, then: "ties", key: 6 },
 ];
 
-for (const name of BACKENDS) {
+for (const name of ALL_BACKENDS) {
   for (const how of COMBINATIONS) {
     Deno.test(`combine() by ${JSON.stringify(how)} is the literal sum over updates (${name})`, () =>
       withBackend(name, async (backend) => {

@@ -15,7 +15,7 @@ import {
 import { eva, type EvaOptions, loraScale } from "../../methods/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose } from "../support/assert.ts";
-import { BACKENDS, withBackend } from "../support/backends.ts";
+import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
 import { GOLDEN, goldenNumbers } from "../support/golden.ts";
 import { goldenBase } from "../support/golden_method.ts";
 
@@ -34,7 +34,7 @@ const OPTIONS: Readonly<Record<string, EvaOptions>> = {
 const present = (ranks: Readonly<Record<string, number>>) =>
   Object.fromEntries(Object.entries(ranks).filter(([, rank]) => rank > 0));
 
-for (const name of BACKENDS) {
+for (const name of ALL_BACKENDS) {
   for (const [golden, options] of Object.entries(OPTIONS)) {
     Deno.test(`eva() finds what PEFT finds: ${golden} (${name})`, () =>
       withBackend(name, async (backend) => {

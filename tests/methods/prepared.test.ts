@@ -33,7 +33,7 @@ import {
 } from "../../methods/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose } from "../support/assert.ts";
-import { BACKENDS, withBackend } from "../support/backends.ts";
+import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
 import { GOLDEN } from "../support/golden.ts";
 import { assertGoldenLife } from "../support/golden_life.ts";
 import { goldenBase, goldenBatch } from "../support/golden_method.ts";
@@ -57,7 +57,7 @@ const logitsOf = async (model: Model): Promise<Float32Array> => {
   return numbers;
 };
 
-for (const name of BACKENDS) {
+for (const name of ALL_BACKENDS) {
   for (const [golden, prepare] of Object.entries(CASES)) {
     Deno.test(`${golden} lives as the oracle's does (${name})`, () =>
       withBackend(name, async (backend) => {

@@ -24,7 +24,7 @@ import {
 import { boft, fourierft, hra, krona, loha, lokr, miss, oft, vera } from "../../methods/mod.ts";
 import { adamw, freshSlots, type Slots } from "../../train/optimizer.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
-import { BACKENDS, withBackend } from "../support/backends.ts";
+import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
 import { goldenNumbers } from "../support/golden.ts";
 import { assertGolden, goldenBase, goldenBatch, goldenParams } from "../support/golden_method.ts";
 
@@ -74,7 +74,7 @@ const CASES: Readonly<Record<string, Method>> = {
   fourierft_many: fourierft({ frequencies: 200, positionSeed: 5, scale: 9, targets }),
 };
 
-for (const backendName of BACKENDS) {
+for (const backendName of ALL_BACKENDS) {
   for (const [name, method] of Object.entries(CASES)) {
     Deno.test(`${name} equals its golden case (${backendName})`, () =>
       withBackend(backendName, (backend) =>

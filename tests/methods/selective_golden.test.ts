@@ -24,7 +24,7 @@ import assert from "node:assert/strict";
 import { loadModel } from "../../io/load_model.ts";
 import { bitfit, crossAttention, topLayers } from "../../methods/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
-import { BACKENDS, withBackend } from "../support/backends.ts";
+import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
 import { GOLDEN, goldenNumbers, goldenTensors } from "../support/golden.ts";
 import { tinyLlama } from "../support/tiny_models.ts";
 
@@ -59,7 +59,7 @@ const CASES: readonly (readonly [golden: string, model: string, method: Method])
   ["top_bert", "bert_text", topLayers()],
 ];
 
-for (const name of BACKENDS) {
+for (const name of ALL_BACKENDS) {
   for (const [golden, source, method] of CASES) {
     Deno.test(`${method.name}() trains what the authors' rule chooses: ${golden} (${name})`, () =>
       withBackend(name, (backend) =>

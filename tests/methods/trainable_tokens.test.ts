@@ -14,7 +14,7 @@ import {
 import { compose, modulesToSave, trainableTokens } from "../../mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertNoLeak } from "../support/assert.ts";
-import { BACKENDS, withBackend } from "../support/backends.ts";
+import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
 import { methodLaws } from "../support/method_laws.ts";
 import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
 
@@ -73,7 +73,7 @@ Deno.test("trainableTokens() changes its rows and no other", async () => {
   });
 });
 
-for (const name of BACKENDS) {
+for (const name of ALL_BACKENDS) {
   Deno.test(`trainableTokens() works over a table in bfloat16 on ${name}`, () =>
     withBackend(name, (backend) =>
       assertNoLeak(async () => {

@@ -34,7 +34,7 @@ import { loadModel } from "../../io/load_model.ts";
 import { pfeiffer } from "../../methods/pfeiffer.ts";
 import { add, matmul, multiply, normal, silu } from "../../ops/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
-import { BACKENDS, withBackend } from "../support/backends.ts";
+import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
 import { GOLDEN, goldenNumbers, goldenTensors } from "../support/golden.ts";
 
 interface Bottleneck {
@@ -114,7 +114,7 @@ function rowsOf(file: string, backend: Backend): ReturnType<typeof keep<Tree>> {
   ));
 }
 
-for (const backendName of BACKENDS) {
+for (const backendName of ALL_BACKENDS) {
   for (const [base, kind, method] of CASES) {
     Deno.test(`a ${kind} on ${base} equals the other library's logits, loss and gradients (${backendName})`, () =>
       withBackend(backendName, (backend) =>

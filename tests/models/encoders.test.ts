@@ -26,7 +26,7 @@ import { saveAdapter } from "../../io/save_adapter.ts";
 import { embed } from "../../models/embed.ts";
 import { bucketOf } from "../../models/relative_buckets.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
-import { BACKENDS, withBackend } from "../support/backends.ts";
+import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
 import { GOLDEN, goldenNumbers } from "../support/golden.ts";
 
 const ROOT = `${GOLDEN}encoders`;
@@ -90,7 +90,7 @@ async function withAdapter(
   for (const [, t] of leaves(adapter.params)) t.storage.free();
 }
 
-for (const backendName of BACKENDS) {
+for (const backendName of ALL_BACKENDS) {
   for (const name of CASES) {
     Deno.test(`forward() equals transformers on ${name} (${backendName})`, () =>
       withBackend(backendName, (backend) =>

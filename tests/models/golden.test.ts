@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { type Backend, type Batch, forward, type Model, read } from "../../core/mod.ts";
 import { loadModel } from "../../io/load_model.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
-import { BACKENDS, withBackend } from "../support/backends.ts";
+import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
 import { GOLDEN, goldenNumbers } from "../support/golden.ts";
 
 const CASES = [
@@ -62,7 +62,7 @@ async function withModel(
   });
 }
 
-for (const backendName of BACKENDS) {
+for (const backendName of ALL_BACKENDS) {
   for (const name of CASES) {
     Deno.test(`forward() equals transformers on ${name} (${backendName})`, () =>
       withBackend(backendName, (backend) =>

@@ -15,13 +15,13 @@ import {
 } from "../../core/mod.ts";
 import { lstm, type LstmLayer, multiply, normal, sum } from "../../ops/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
-import { BACKENDS, withBackend } from "../support/backends.ts";
+import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
 import { goldenNumbers, goldenTensors } from "../support/golden.ts";
 
 const layersOf = (tree: Tree): readonly LstmLayer[] =>
   Object.keys(tree).sort().map((name) => tree[name] as unknown as LstmLayer);
 
-for (const name of BACKENDS) {
+for (const name of ALL_BACKENDS) {
   for (const which of ["one", "both", "deep"]) {
     Deno.test(`lstm() equals torch.nn.LSTM, ${which} (${name})`, () =>
       withBackend(name, (backend) =>

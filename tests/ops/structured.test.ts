@@ -5,10 +5,10 @@ import { key, read, scope, type Synchronous, type Tensor, tensor, valueAndGrad }
 import { dftTables, inverse, randomPermutation, sumOfSquares, walshHadamard } from "../../ops/mod.ts";
 import { mersenneTwister, torchRandperm, torchUniform } from "../../methods/torch_random.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
-import { BACKENDS, withBackend } from "../support/backends.ts";
+import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
 import { goldenNumbers, goldenTensors } from "../support/golden.ts";
 
-for (const backendName of BACKENDS) {
+for (const backendName of ALL_BACKENDS) {
   Deno.test(`dftTables() are cosines and sines, exact at large n (${backendName})`, () =>
     withBackend(backendName, (backend) =>
       assertNoLeak(() =>

@@ -2,15 +2,23 @@
 import { type Backend, forgetBackend } from "../../core/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { wasm } from "../../ops/wasm/mod.ts";
+import { hasGpu, sharedGpu } from "./gpu.ts";
 
-/** Names of the backends to test. */
+/** A backend's name. */
+export type BackendName = "reference" | "wasm" | "gpu";
+
+/** The backends of the host, which have every kernel. */
 export const BACKENDS: readonly ("reference" | "wasm")[] = ["reference", "wasm"];
 
-/** Runs a test body on a backend of its own, and closes it. */
+/** Those, and the GPU where there is an adapter or CI requires one: for what needs no factorisation or sort. */
+export const ALL_BACKENDS: readonly BackendName[] = hasGpu ? [...BACKENDS, "gpu"] : BACKENDS;
+
+/** Runs a test body on a backend of its own, and closes it. The GPU is shared, so that its pipelines are. */
 export async function withBackend(
-  name: "reference" | "wasm",
+  name: BackendName,
   f: (backend: Backend) => Promise<void>,
 ): Promise<void> {
+  if (name === "gpu") return await f(await sharedGpu());
   const backend = name === "reference" ? reference() : await wasm({ threads: 1 });
   try {
     await f(backend);

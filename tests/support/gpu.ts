@@ -6,11 +6,13 @@ import { forgetBackend } from "../../core/mod.ts";
 import { gpu, type GpuBackend, type GpuOptions } from "../../ops/gpu/mod.ts";
 
 const adapter = await navigator.gpu?.requestAdapter();
-const required = Deno.env.get("GRAFT_REQUIRE_GPU") !== undefined;
+
+/** Whether tests of the GPU run: there is an adapter, or there must be. */
+export const hasGpu: boolean = Boolean(adapter) || Deno.env.get("GRAFT_REQUIRE_GPU") !== undefined;
 
 /** Registers a test that is ignored where there is no adapter and none is required. */
 export function gpuTest(name: string, fn: () => Promise<void>): void {
-  Deno.test({ name, fn, ignore: adapter === null || adapter === undefined ? !required : false });
+  Deno.test({ name, fn, ignore: !hasGpu });
 }
 
 /** Runs a test body on a GPU backend of its own, and closes it. */
@@ -25,4 +27,11 @@ export async function withGpu(
     backend.close();
     forgetBackend(backend);
   }
+}
+
+let shared: Promise<GpuBackend> | undefined;
+
+/** One GPU backend for all tests of a file. */
+export function sharedGpu(): Promise<GpuBackend> {
+  return shared ??= gpu();
 }

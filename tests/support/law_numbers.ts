@@ -27,8 +27,10 @@ export type Numbers = ReadonlyMap<string, Float32Array>;
 export async function everything({ model, adapter, batch, key }: Subject): Promise<Numbers> {
   const result = new Map([["logits", await logitsOf(graft(model, adapter), batch)]]);
   const { value, gradients } = lossAndGradients(model, adapter, batch, { train: true, key });
-  result.set("loss", await read(value));
-  for (const [path, g] of leaves(gradients)) result.set(path, await read(g));
+  // All reads at once: on a GPU each would wait for a round of its own.
+  const named = [["loss", value] as const, ...leaves(gradients)];
+  const numbers = await Promise.all(named.map(([, t]) => read(t)));
+  named.forEach(([path], i) => result.set(path, numbers[i]!));
   free([value, gradients]);
   return result;
 }

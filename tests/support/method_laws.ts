@@ -3,13 +3,14 @@
  * `methodLaws` once for each of its forms and adds what is its own: golden values, errors, counts of the paper.
  */
 import fc from "fast-check";
-import type { Batch, Counts, Model } from "../../core/mod.ts";
+import type { Backend, Batch, Counts, Model } from "../../core/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "./assert.ts";
 import { withBackend } from "./backends.ts";
+import { gpuTest } from "./gpu.ts";
 import { everything, largest, type Numbers } from "./law_numbers.ts";
 import { CONTINUING, LAWS, SETTLING, UNMERGING } from "./laws.ts";
-import { cases, type Made, TINY_MODELS, type TinyModel, withSubject } from "./subject.ts";
+import { type Case, cases, type Made, TINY_MODELS, type TinyModel, withSubject } from "./subject.ts";
 
 /** What holds for one method and what does not (methods.md, section 8). */
 export interface MethodExpectations {
@@ -59,24 +60,33 @@ export function methodLaws(title: string, expected: MethodExpectations): void {
     });
   }
   Deno.test(`${title}: reference and wasm agree`, () =>
-    withBackend("wasm", (wasm) =>
-      fc.assert(
-        fc.asyncProperty(drawn, async (subject) => {
-          const results: Numbers[] = [];
-          for (const backend of [reference(), wasm]) {
-            await withSubject(subject, backend, expected.method, async (s) => {
-              results.push(await everything(s));
-            });
-          }
-          // 1e-3: f32 sums in another order and other exp and cos, through two blocks and back.
-          // A leaf whose gradient vanishes is measured against the others.
-          const [one, two] = results as [Numbers, Numbers];
-          const floor = 1e-3 *
-            largest([...one].filter(([what]) => what !== "logits").flatMap(([, x]) => [...x]));
-          for (const [what, numbers] of one) {
-            assertClose([...two.get(what)!, floor], [...numbers, floor], 1e-3, what);
-          }
-        }),
-        { numRuns: expected.runs ?? 3 },
-      )));
+    withBackend("wasm", (wasm) => agree(drawn, wasm, expected)));
+  gpuTest(
+    `${title}: reference and gpu agree`,
+    () => withBackend("gpu", (gpu) => agree(drawn, gpu, expected)),
+  );
+}
+
+/** Logits, loss and gradients on a backend are those on the reference backend. */
+function agree(drawn: fc.Arbitrary<Case>, other: Backend, expected: MethodExpectations): Promise<void> {
+  return fc.assert(
+    fc.asyncProperty(drawn, async (subject) => {
+      const results: Numbers[] = [];
+      for (const backend of [reference(), other]) {
+        const run = () =>
+          withSubject(subject, backend, expected.method, async (s) => {
+            results.push(await everything(s));
+          });
+        await assertNoLeak(run);
+      }
+      // 1e-3: f32 sums in another order and other exp and cos, through two blocks and back.
+      // A leaf whose gradient vanishes is measured against the others.
+      const [one, two] = results as [Numbers, Numbers];
+      const floor = 1e-3 * largest([...one].filter(([what]) => what !== "logits").flatMap(([, x]) => [...x]));
+      for (const [what, numbers] of one) {
+        assertClose([...two.get(what)!, floor], [...numbers, floor], 1e-3, what);
+      }
+    }),
+    { numRuns: expected.runs ?? 3 },
+  );
 }
