@@ -111,7 +111,7 @@ const KC: usize = 384;
 /// Rows that stay in the second-level cache beside a strip of B.
 const MC: usize = 128;
 /// Bytes of packed A at once.
-const PACKED: usize = 16 << 20;
+const PACKED: usize = 2 << 20;
 
 /// Columns of a strip, a multiple of `grain`. Where B's rows run along k, narrow strips share best. Where they run along n,
 /// a strip reads a piece of every row, and long pieces are read faster: as few strips as keep all threads busy to the end.

@@ -25,6 +25,7 @@ mod pool;
 mod reduce;
 mod simd;
 mod tables;
+mod thin_qr;
 mod walk;
 
 /// A worker's life: runs tasks until `stop_workers`. `thread` counts from 1.

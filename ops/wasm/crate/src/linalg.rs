@@ -1,5 +1,7 @@
-//! Factorisations by the crate faer, in f64 on the calling thread, and order statistics. Matrices are row-major f32.
+//! Factorisations in f64 on the calling thread, and order statistics. Matrices are row-major f32. Tall ones of few columns
+//! go through `thin_qr`, all others to the crate faer.
 
+use crate::thin_qr::{ThinQr, product, thin_qr};
 use faer::{Mat, MatRef};
 use wasm_bindgen::prelude::*;
 
@@ -35,12 +37,48 @@ fn leading_signs(x: MatRef<'_, f64>, columns: usize) -> Vec<f64> {
         .collect()
 }
 
+/// Whether a matrix of `long` rows and `short` columns is one for `thin_qr`.
+fn tall(long: usize, short: usize) -> bool {
+    (1..=64).contains(&short) && long >= 4 * short
+}
+
+/// Thin SVD of x [m, n] with few rows, through xᵀ = q r: with rᵀ = u s wᵀ, x = u s (q w)ᵀ. Whether it could be done.
+unsafe fn svd_of_wide(x: u32, m: usize, n: usize, u: u32, s: u32, vt: u32) -> bool {
+    unsafe {
+        let from = x as *const f32;
+        let Some(ThinQr { q, r, wide }) = thin_qr(n, m, |i, j| *from.add(j * n + i)) else { return false };
+        let Ok(parts) = Mat::from_fn(m, m, |i, j| r[j * wide + i]).thin_svd() else { return false };
+        let signs = leading_signs(parts.U(), m);
+        write(parts.U(), &signs, false, u);
+        let mut w = vec![0.0f64; wide * wide];
+        for i in 0..m {
+            for j in 0..m {
+                w[i * wide + j] = signs[j] * parts.V()[(i, j)];
+            }
+        }
+        let v = product(&q, &w, n, wide);
+        for (i, row) in v.chunks_exact(wide).enumerate() {
+            for (j, value) in row.iter().enumerate().take(m) {
+                *(vt as *mut f32).add(j * n + i) = *value as f32;
+            }
+        }
+        let values = parts.S().column_vector();
+        for j in 0..m {
+            *(s as *mut f32).add(j) = values[j] as f32;
+        }
+        true
+    }
+}
+
 /// Thin SVD of x [m, n]: u [m, k], s [k] falling, vt [k, n]; in each column of u the entry of largest magnitude is
 /// positive. Returns 1 when the iteration does not converge, as on NaN.
 #[wasm_bindgen]
 pub fn svd(x: u32, m: u32, n: u32, u: u32, s: u32, vt: u32) -> u32 {
     let k = m.min(n) as usize;
     unsafe {
+        if tall(n as usize, m as usize) && svd_of_wide(x, m as usize, n as usize, u, s, vt) {
+            return 0;
+        }
         let a = read(x, m as usize, n as usize);
         if !(0..a.ncols()).all(|j| (0..a.nrows()).all(|i| a[(i, j)].is_finite())) {
             return 1;
@@ -63,6 +101,17 @@ pub fn qr(x: u32, m: u32, n: u32, q: u32, r: u32) {
     let (m, n) = (m as usize, n as usize);
     let k = m.min(n);
     unsafe {
+        let from = x as *const f32;
+        if let Some(parts) = if tall(m, n) { thin_qr(m, n, |i, j| *from.add(i * n + j)) } else { None } {
+            for (values, rows, out) in [(&parts.q, m, q), (&parts.r, n, r)] {
+                for (i, row) in values.chunks_exact(parts.wide).enumerate().take(rows) {
+                    for (j, value) in row.iter().enumerate().take(n) {
+                        *(out as *mut f32).add(i * n + j) = *value as f32;
+                    }
+                }
+            }
+            return;
+        }
         let parts = read(x, m, n).qr();
         let upper = parts.thin_R();
         let signs: Vec<f64> = (0..k).map(|i| if upper[(i, i)] < 0.0 { -1.0 } else { 1.0 }).collect();

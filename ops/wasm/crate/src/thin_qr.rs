@@ -1,0 +1,138 @@
+//! Thin QR of a tall matrix by Cholesky's factor of its Gram matrix: xᵀx = rᵀr, q = x r⁻¹ (CholeskyQR; Stathopoulos and Wu
+//! 2002, SIAM J. Sci. Comput. 23), in f64 from f32 entries. q departs from orthonormal by about 2^-52 times the square of
+//! the condition number, so nearly dependent columns are refused, and the caller takes Householder's way.
+//! Checked by tests/ops/linalg.test.ts and tests/ops/tall_factors.test.ts.
+
+use core::arch::wasm32::*;
+
+/// Columns of a tile.
+const W: usize = 4;
+/// The least share of a column's square that must lie outside the span of those before it.
+const APART: f64 = 1e-6;
+
+/// q [m, wide] row-major with `wide` ≥ n, columns past n zero; r [wide, wide], upper triangular with a positive diagonal.
+pub struct ThinQr {
+    pub q: Vec<f64>,
+    pub r: Vec<f64>,
+    pub wide: usize,
+}
+
+/// Factors the matrix with entries `entry(row, column)`; none when its columns are nearly dependent or not finite.
+pub fn thin_qr(m: usize, n: usize, entry: impl Fn(usize, usize) -> f32) -> Option<ThinQr> {
+    let wide = n.next_multiple_of(W);
+    let mut x = vec![0.0f64; m * wide];
+    for (i, row) in x.chunks_exact_mut(wide).enumerate() {
+        for (j, value) in row.iter_mut().enumerate().take(n) {
+            *value = entry(i, j) as f64;
+        }
+    }
+    let r = cholesky(gram(&x, m, wide), n, wide)?;
+    let inverse = inverse_upper(&r, n, wide);
+    let q = product(&x, &inverse, m, wide);
+    Some(ThinQr { q, r, wide })
+}
+
+/// x [m, wide] · y [wide, wide]. Four rows and four columns at a time.
+pub fn product(x: &[f64], y: &[f64], m: usize, wide: usize) -> Vec<f64> {
+    let mut out = vec![0.0f64; m * wide];
+    let (a, b) = (x.as_ptr(), y.as_ptr());
+    for p in (0..m).step_by(4) {
+        let rows = 4.min(m - p);
+        for j in (0..wide).step_by(W) {
+            let mut c = [[f64x2_splat(0.0); 2]; 4];
+            for i in 0..wide {
+                unsafe {
+                    let right = load4(b.add(i * wide + j));
+                    for (row, c) in c.iter_mut().enumerate().take(rows) {
+                        let left = v128_load64_splat(a.add((p + row) * wide + i) as *const u64);
+                        *c = [madd(left, right[0], c[0]), madd(left, right[1], c[1])];
+                    }
+                }
+            }
+            for (row, c) in c.iter().enumerate().take(rows) {
+                unsafe { store4(out.as_mut_ptr().add((p + row) * wide + j), *c) }
+            }
+        }
+    }
+    out
+}
+
+#[inline(always)]
+fn madd(a: v128, b: v128, c: v128) -> v128 {
+    f64x2_relaxed_madd(a, b, c)
+}
+
+#[inline(always)]
+unsafe fn load4(p: *const f64) -> [v128; 2] {
+    unsafe { [v128_load(p as *const v128), v128_load(p.add(2) as *const v128)] }
+}
+
+#[inline(always)]
+unsafe fn store4(p: *mut f64, [low, high]: [v128; 2]) {
+    unsafe {
+        v128_store(p as *mut v128, low);
+        v128_store(p.add(2) as *mut v128, high);
+    }
+}
+
+/// xᵀx [wide, wide], its upper triangle, in tiles of four by four.
+fn gram(x: &[f64], m: usize, wide: usize) -> Vec<f64> {
+    let mut g = vec![0.0f64; wide * wide];
+    for i in (0..wide).step_by(W) {
+        for j in (i..wide).step_by(W) {
+            let mut c = [[f64x2_splat(0.0); 2]; 4];
+            for row in x.chunks_exact(wide).take(m) {
+                unsafe {
+                    let (left, right) = (load4(row.as_ptr().add(i)), load4(row.as_ptr().add(j)));
+                    let splats = [
+                        i64x2_shuffle::<0, 0>(left[0], left[0]),
+                        i64x2_shuffle::<1, 1>(left[0], left[0]),
+                        i64x2_shuffle::<0, 0>(left[1], left[1]),
+                        i64x2_shuffle::<1, 1>(left[1], left[1]),
+                    ];
+                    for (c, a) in c.iter_mut().zip(splats) {
+                        *c = [madd(a, right[0], c[0]), madd(a, right[1], c[1])];
+                    }
+                }
+            }
+            for (row, c) in c.iter().enumerate() {
+                unsafe { store4(g.as_mut_ptr().add((i + row) * wide + j), *c) }
+            }
+        }
+    }
+    g
+}
+
+/// r with rᵀr = g, of the first n columns.
+fn cholesky(mut g: Vec<f64>, n: usize, wide: usize) -> Option<Vec<f64>> {
+    for i in 0..n {
+        let whole = g[i * wide + i];
+        let left = (0..i).fold(whole, |rest, p| rest - g[p * wide + i] * g[p * wide + i]);
+        // Written so that NaN fails; an infinite square does by what is left of it.
+        if !(left > APART * whole && left.is_finite() && left > f64::MIN_POSITIVE) {
+            return None;
+        }
+        let pivot = left.sqrt();
+        for j in i..n {
+            let rest = (0..i).fold(g[i * wide + j], |rest, p| rest - g[p * wide + i] * g[p * wide + j]);
+            g[i * wide + j] = if j == i { pivot } else { rest / pivot };
+        }
+        for j in 0..i {
+            g[i * wide + j] = 0.0;
+        }
+    }
+    Some(g)
+}
+
+/// r⁻¹ of the upper triangle of the first n columns; zero elsewhere.
+fn inverse_upper(r: &[f64], n: usize, wide: usize) -> Vec<f64> {
+    let mut y = vec![0.0f64; wide * wide];
+    for j in 0..n {
+        for i in (0..=j).rev() {
+            let sum: f64 = (i + 1..=j).map(|p| r[i * wide + p] * y[p * wide + j]).sum();
+            let unit = if i == j { 1.0 } else { 0.0 };
+            y[i * wide + j] = (unit - sum) / r[i * wide + i];
+        }
+    }
+    y
+}
