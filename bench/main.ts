@@ -1,98 +1,106 @@
 /**
  * `deno task bench [ROW…]`: this project and its peers side by side. Every figure is a ratio of interleaved runs on this
- * machine, with its spread; times stand beside only as context. Writes bench/results.json.
+ * machine, with its spread; times stand beside only as context. Writes bench/results.json, where rows that did not run
+ * keep their last result.
  */
-import { interleave, type Peer, startPeer, summary } from "./peer.ts";
+import { interleave, type Peer, type Reading, summary } from "./peer.ts";
+import type { PeerCommand, Row } from "./row.ts";
+import { ROWS } from "./rows/mod.ts";
 
-/** One comparison: ours first. */
-interface Row {
-  readonly name: string;
+/** What a row gave. */
+interface Result {
+  readonly row: string;
   readonly what: string;
-  readonly peers: () => Promise<readonly Peer[]>;
-  readonly repetitions: number;
+  readonly cpu: string;
+  readonly cores: number;
+  readonly versions: Readonly<Record<string, string>>;
+  readonly milliseconds: number;
+  readonly peers: readonly Record<string, unknown>[];
 }
 
-const PYTHON = new URL("../.venv/bin/python", import.meta.url).pathname;
-const here = (path: string): string => new URL(path, import.meta.url).pathname;
-const deno = (
-  path: string,
-  ...args: string[]
-): readonly string[] => [Deno.execPath(), "run", "-A", here(path), ...args];
-/** The environment's BLAS settings are for old builds; they slow a current one. */
-const python = (path: string, ...args: string[]): readonly string[] => [
-  "env",
-  "-u",
-  "OPENBLAS_CORETYPE",
-  "-u",
-  "OPENBLAS_L2_SIZE",
-  PYTHON,
-  here(path),
-  ...args,
-];
+const cpu = /model name\s*: (.*)/.exec(await Deno.readTextFile("/proc/cpuinfo"))?.[1] ?? "unknown";
+const resultsFile = new URL("results.json", import.meta.url);
 
-const step = (name: string, what: string, args: readonly string[], repetitions: number): Row => ({
-  name,
-  what,
-  repetitions,
-  peers: async () => [
-    await startPeer("graft", deno("peers/lora_step.ts", ...args)),
-    await startPeer("PyTorch + PEFT", python("peers/lora_step.py", ...args)),
-  ],
-});
-
-const ROWS: readonly Row[] = [
-  step("lora-step", "LoRA step, SmolLM2-135M, 1x128 tokens, all labelled, 2 threads", [
-    "2",
-    "1",
-    "128",
-    "128",
-  ], 9),
-  step("lora-step-answers", "the same, 32 of 128 tokens labelled", ["2", "1", "128", "32"], 9),
-  {
-    name: "qlora-step",
-    what: "QLoRA step (NF4, double quantization) against our own LoRA step, 1x128 tokens",
-    repetitions: 9,
-    peers: async () => [
-      await startPeer("QLoRA", deno("peers/lora_step.ts", "2", "1", "128", "128", "nf4_double")),
-      await startPeer("LoRA", deno("peers/lora_step.ts", "2", "1", "128", "128", "f32")),
-    ],
-  },
-];
-
-async function measure(row: Row): Promise<Record<string, unknown>> {
-  const peers = await row.peers();
-  const readings = await interleave(peers, { repetitions: row.repetitions, warmUp: 2 });
-  const [ours, ...others] = peers.map((peer) => ({ peer, runs: readings.get(peer.name)! }));
-  const own = ours!.runs.map((r) => r.milliseconds);
-  const peak = (runs: readonly { readonly peakBytes: number }[]): number =>
-    Math.max(...runs.map((r) => r.peakBytes));
-  console.log(`\n${row.what}`);
-  const ratios = others.map(({ peer, runs }) => {
-    const each = summary(own.map((ms, i) => ms / runs[i]!.milliseconds));
-    const memory = peak(ours!.runs) / peak(runs);
-    console.log(
-      `  ${ours!.peer.name} / ${peer.name}: time ${each.median.toFixed(2)} (${each.low.toFixed(2)}–${
-        each.high.toFixed(2)
-      }), ` +
-        `peak memory ${memory.toFixed(2)}   [${summary(own).median.toFixed(0)} ms, ${
-          summary(runs.map((r) => r.milliseconds)).median.toFixed(0)
-        } ms]`,
-    );
-    return { peer: peer.name, versions: peer.versions, time: each, memory };
-  });
-  for (const peer of peers) await peer.stop();
-  return { row: row.name, what: row.what, versions: ours!.peer.versions, ratios };
+/** Starts what can be started: a peer that is not installed is named and left out. */
+async function start(row: Row): Promise<readonly (readonly [PeerCommand, Peer])[]> {
+  const started: [PeerCommand, Peer][] = [];
+  for (const command of row.peers) {
+    try {
+      started.push([command, await command.start()]);
+    } catch (error) {
+      if (started.length === 0) throw error; // without our own there is no row
+      console.log(`  without ${command.name}: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+  return started;
 }
 
-const wanted = Deno.args.length === 0 ? ROWS : ROWS.filter((row) => Deno.args.includes(row.name));
-if (wanted.length === 0) {
-  console.error(`No such row; there are ${ROWS.map((row) => row.name).join(", ")}`);
+async function measure(row: Row): Promise<Result> {
+  console.log(`\n${row.name}: ${row.what}`);
+  const started = await start(row);
+  const readings = await interleave(started.map(([, peer]) => peer), row);
+  const [[, ours], ...others] = started as [readonly [PeerCommand, Peer], ...[PeerCommand, Peer][]];
+  const own = readings.get(ours.name)!;
+  const peers = others.map(([command, peer]) => compare(own, readings.get(peer.name)!, command, peer));
+  for (const [, peer] of started) await peer.stop();
+  const milliseconds = median(own);
+  if (others.length === 0) console.log(`  ${milliseconds.toPrecision(3)} ms`);
+  return {
+    row: row.name,
+    what: row.what,
+    cpu,
+    cores: navigator.hardwareConcurrency,
+    versions: ours.versions,
+    milliseconds,
+    peers,
+  };
+}
+
+const median = (runs: readonly Reading[]): number => summary(runs.map((run) => run.milliseconds)).median;
+const peak = (runs: readonly Reading[]): number => Math.max(...runs.map((run) => run.peakBytes));
+const verdict = (value: number, target: number | undefined): string =>
+  target === undefined ? "" : `, target ${target}${value <= target ? "" : ": NOT MET"}`;
+
+function compare(
+  own: readonly Reading[],
+  runs: readonly Reading[],
+  command: PeerCommand,
+  peer: Peer,
+): Record<string, unknown> {
+  const time = summary(own.map((run, i) => run.milliseconds / runs[i]!.milliseconds));
+  const memory = peak(own) / peak(runs);
+  console.log(
+    `  to ${peer.name}: time ${time.median.toFixed(2)} (${time.low.toFixed(2)}–${time.high.toFixed(2)})` +
+      `${verdict(time.median, command.time)}; peak memory ${memory.toFixed(2)}${
+        verdict(memory, command.memory)
+      }   [${median(own).toPrecision(3)} ms, ${median(runs).toPrecision(3)} ms]`,
+  );
+  const targets = {
+    ...command.time !== undefined && { timeAtMost: command.time },
+    ...command.memory !== undefined && { memoryAtMost: command.memory },
+  };
+  return { peer: peer.name, versions: peer.versions, time, memory, milliseconds: median(runs), ...targets };
+}
+
+async function earlier(): Promise<readonly Result[]> {
+  try {
+    return JSON.parse(await Deno.readTextFile(resultsFile)).results;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}
+
+const unknown = Deno.args.filter((name) => !ROWS.some((row) => row.name === name));
+if (unknown.length > 0) {
+  console.error(`There is no row ${unknown.join(", ")}; rows are ${ROWS.map((row) => row.name).join(", ")}`);
   Deno.exit(2);
 }
-const results = [];
-for (const row of wanted) results.push(await measure(row));
-const cpu = /model name\s*: (.*)/.exec(await Deno.readTextFile("/proc/cpuinfo"))?.[1];
-await Deno.writeTextFile(
-  here("results.json"),
-  JSON.stringify({ cpu, cores: navigator.hardwareConcurrency, results }, null, 2) + "\n",
-);
+for (const row of ROWS) {
+  if (Deno.args.length > 0 && !Deno.args.includes(row.name)) continue;
+  const result = await measure(row);
+  const others = (await earlier()).filter(({ row: name }) => name !== row.name);
+  const order = (r: Result): number => ROWS.findIndex(({ name }) => name === r.row);
+  const results = [...others, result].filter((r) => order(r) >= 0).sort((a, b) => order(a) - order(b));
+  await Deno.writeTextFile(resultsFile, JSON.stringify({ results }, null, 2) + "\n");
+}

@@ -1,17 +1,26 @@
 /** The peer protocol's other side, in TypeScript: announces versions, runs `work` for each line, prints its time. */
 import { readFileSync } from "node:fs";
 
-/** See the module comment. */
+/** Versions of this project's peers. */
+export const VERSIONS: Readonly<Record<string, string>> = {
+  graft: "0.1.0",
+  deno: Deno.version.deno,
+  v8: Deno.version.v8,
+};
+
+/** See the module comment. A reading is the time of `times` runs (default 1), divided by `times`. */
 export async function servePeer(
   versions: Readonly<Record<string, string>>,
-  work: () => Promise<void>,
+  work: () => Promise<void> | void,
+  times = 1,
 ): Promise<void> {
   console.log(JSON.stringify(versions));
   for await (const text of Deno.stdin.readable.pipeThrough(new TextDecoderStream())) {
     for (const _ of text.trim().split("\n")) {
       const start = performance.now();
-      await work();
-      console.log(JSON.stringify({ milliseconds: performance.now() - start, peakBytes: peakResident() }));
+      for (let i = 0; i < times; i++) await work();
+      const milliseconds = (performance.now() - start) / times;
+      console.log(JSON.stringify({ milliseconds, peakBytes: peakResident() }));
     }
   }
 }

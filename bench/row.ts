@@ -1,0 +1,50 @@
+/** What a row of the benchmark is, and how its peers are started. */
+import { type Peer, startPeer } from "./peer.ts";
+
+/** One comparison. The first peer is ours; every other is a divisor: ratio = our time / its time. */
+export interface Row {
+  /** What `deno task bench NAME` calls it. */
+  readonly name: string;
+  readonly what: string;
+  /** Counted runs of each peer, taken in turn. */
+  readonly repetitions: number;
+  /** Runs before them that are not counted. */
+  readonly warmUp: number;
+  readonly peers: readonly PeerCommand[];
+}
+
+/** A peer and what is asked of the ratio to it. */
+export interface PeerCommand {
+  readonly name: string;
+  readonly start: () => Promise<Peer>;
+  /** The largest ratio of times that meets the target; absent where the peer stands beside for context. */
+  readonly time?: number;
+  /** The largest ratio of peak resident memory. */
+  readonly memory?: number;
+}
+
+const path = (file: string): string => new URL(`peers/${file}`, import.meta.url).pathname;
+const words = (args: readonly unknown[]): readonly string[] =>
+  args.map((arg) => typeof arg === "string" ? arg : JSON.stringify(arg));
+
+/** A peer of ours, or of JavaScript: `deno run` on a file of bench/peers. Packages of others stay out of our lock file. */
+export function script(name: string, file: string, ...args: readonly unknown[]): PeerCommand {
+  const command = [Deno.execPath(), "run", "-A", "--no-lock", path(file), ...words(args)];
+  return { name, start: () => startPeer(name, command) };
+}
+
+/**
+ * A peer in Python, from bench:setup's environment or the one that BENCH_PYTHON names. The environment's BLAS settings are
+ * for old builds and slow a current one.
+ */
+export function python(name: string, file: string, ...args: readonly unknown[]): PeerCommand {
+  const own = new URL("../.venv/bin/python", import.meta.url).pathname;
+  const interpreter = Deno.env.get("BENCH_PYTHON") ?? own;
+  const clean = ["env", "-u", "OPENBLAS_CORETYPE", "-u", "OPENBLAS_L2_SIZE"];
+  return { name, start: () => startPeer(name, [...clean, interpreter, path(file), ...words(args)]) };
+}
+
+/** Asks for a ratio of at most `time` and, where given, `memory`. */
+export function atMost(time: number, peer: PeerCommand, memory?: number): PeerCommand {
+  return { ...peer, time, ...memory !== undefined && { memory } };
+}

@@ -1,0 +1,45 @@
+/** What other ways to train cost, of our own LoRA step of SmolLM2-135M: rank 8 on q, k, v, o, 1x128 tokens, two threads. */
+import { atMost, type Row, script } from "../row.ts";
+
+const lora = script("LoRA", "step.ts", {});
+
+const ofLora = (
+  name: string,
+  what: string,
+  options: Readonly<Record<string, unknown>>,
+  time?: number,
+): Row => ({
+  name,
+  what: `${what}, of our own LoRA step`,
+  repetitions: 7,
+  warmUp: 2,
+  peers: [script(what, "step.ts", options), time === undefined ? lora : atMost(time, lora)],
+});
+
+/** The rows. */
+export const ownSteps: readonly Row[] = [
+  ofLora("qlora-step", "QLoRA (NF4, double quantization)", { weights: "nf4_double" }, 1.15),
+  ofLora("method-lokr", "LoKr", { method: "lokr" }, 1.1),
+  ofLora("method-krona", "KronA", { method: "krona" }, 1.1),
+  ofLora("method-dora", "DoRA", { method: "dora" }, 1.1),
+  ofLora("method-loha", "LoHa", { method: "loha" }, 1.12),
+  ofLora("method-vera", "VeRA of rank 256", { method: "vera", rank: 256 }, 1.3),
+  ofLora("method-ia3", "(IA)³", { method: "ia3" }, 0.95),
+  ofLora("method-said", "Intrinsic SAID on q, k, v, o", { method: "said" }, 1.5),
+  ofLora("method-said-whole", "Intrinsic SAID on the whole model", { method: "said-whole" }),
+  ofLora("method-houlsby", "Houlsby's adapter", { method: "houlsby" }),
+  ofLora("method-prefix", "prefix tuning", { method: "prefix" }),
+  ofLora("method-prompt", "prompt tuning", { method: "prompt" }),
+  ofLora("method-compacter", "Compacter", { method: "compacter" }),
+  ofLora("method-ladder", "ladder side-tuning", { method: "ladder" }),
+  {
+    name: "checkpoint",
+    what: "blocks computed again in the backward pass, 1x256 tokens, of the step without",
+    repetitions: 5,
+    warmUp: 1,
+    peers: [
+      script("recomputed", "step.ts", { tokens: 256, checkpoint: true }),
+      atMost(1.35, script("LoRA", "step.ts", { tokens: 256 })),
+    ],
+  },
+];

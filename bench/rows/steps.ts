@@ -1,0 +1,28 @@
+/** Training steps against PyTorch + PEFT: LoRA of rank 8 on q, k, v, o; AdamW; f32 on both sides; two threads. */
+import { atMost, python, type Row, script } from "../row.ts";
+
+const against = (
+  name: string,
+  what: string,
+  options: Readonly<Record<string, unknown>>,
+  repetitions: number,
+  time: number,
+  memory?: number,
+): Row => ({
+  name,
+  what,
+  repetitions,
+  warmUp: repetitions > 5 ? 2 : 1,
+  peers: [
+    script("graft", "step.ts", options),
+    atMost(time, python("PyTorch + PEFT", "step.py", options), memory),
+  ],
+});
+
+/** The rows. */
+export const steps: readonly Row[] = [
+  against("lora-step", "LoRA step, SmolLM2-135M, 1x128 tokens, all labelled", {}, 9, 1.2, 0.75),
+  against("lora-step-answers", "the same, 32 of 128 tokens labelled", { labelled: 32 }, 9, 1),
+  against("lora-step-4x256", "the same at 4x256 tokens", { rows: 4, tokens: 256 }, 4, 1.1),
+  against("bert-step", "LoRA step, BERT-base with two classes, 16x128", { model: "bert", rows: 16 }, 3, 1.1),
+];
