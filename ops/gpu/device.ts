@@ -29,6 +29,8 @@ export interface OpenDevice {
   readonly timed: boolean;
   /** @throws {Error} when the device was lost, or an earlier call failed on it. */
   check(): void;
+  /** Waits a moment for news of the device, then checks. */
+  ask(): Promise<void>;
   close(): void;
 }
 
@@ -91,7 +93,7 @@ export async function openDevice(options: GpuOptions = {}): Promise<OpenDevice> 
 }
 
 /** Remembers the first failure that the device reports, so that the next call can throw it. */
-function watched(device: GPUDevice): Pick<OpenDevice, "check" | "close"> {
+function watched(device: GPUDevice): Pick<OpenDevice, "check" | "ask" | "close"> {
   let failure: Error | undefined;
   let closed = false;
   device.addEventListener("uncapturederror", (event) => {
@@ -110,10 +112,17 @@ function watched(device: GPUDevice): Pick<OpenDevice, "check" | "close"> {
         "call gpu() again and load anew",
     );
   });
+  const check = (): void => {
+    if (closed) throw new Error("Cannot use this gpu backend: it was closed");
+    if (failure !== undefined) throw failure;
+  };
   return {
-    check(): void {
-      if (closed) throw new Error("Cannot use this gpu backend: it was closed");
-      if (failure !== undefined) throw failure;
+    check,
+    async ask(): Promise<void> {
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      await Promise.race([device.lost, new Promise((resolve) => timer = setTimeout(resolve, 200))]);
+      clearTimeout(timer);
+      check();
     },
     close(): void {
       closed = true;

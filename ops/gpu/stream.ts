@@ -187,7 +187,7 @@ export function stream(open: OpenDevice): Stream {
       try {
         await reader.mapAsync(GPUMapMode.READ);
       } catch (cause) {
-        open.check(); // says why: lost, or out of memory
+        await open.ask(); // says why: lost, or out of memory
         throw new Error("Cannot read from the GPU: the buffer could not be mapped", { cause });
       }
       const mapped = reader.getMappedRange();
