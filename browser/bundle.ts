@@ -1,0 +1,99 @@
+/**
+ * One file for browsers: the library, or a program that uses it, with the WASM builds inside. Files and processes of a
+ * server are left out: calling what needs them throws.
+ *
+ * @module
+ */
+import * as esbuild from "esbuild";
+import { builtinModules } from "node:module";
+
+const root = new URL("../", import.meta.url);
+const pathOf = (url: URL): string => decodeURIComponent(url.pathname);
+
+/** Bare names of packages that the library's parts for browsers use, as deno.json has them. */
+const packages: Readonly<Record<string, string>> = JSON.parse(
+  Deno.readTextFileSync(new URL("deno.json", root)),
+).imports;
+
+/** Packages that keep what they download in files. */
+const SERVER: readonly string[] = ["@huggingface/hub"];
+
+/** What stands in the place of a server's modules: whatever is called throws when it is called. */
+const ABSENT = `module.exports = new Proxy({}, {
+  get: (_, name) => name === "__esModule" ? false : () => { throw new Error("Cannot use " + String(name) + " in a browser"); },
+});`;
+
+/** See the module comment. */
+export const forBrowsers: esbuild.Plugin = {
+  name: "graft",
+  setup(build) {
+    build.onResolve({ filter: /^[@a-z]/ }, ({ path }) => {
+      const server = path.startsWith("node:") || builtinModules.includes(path) || SERVER.includes(path);
+      return server ? { path, namespace: "absent" } : undefined;
+    });
+    build.onLoad({ filter: /.*/, namespace: "absent" }, () => ({ contents: ABSENT, loader: "js" }));
+    build.onResolve(
+      { filter: /^\.\/worker\.ts$/ },
+      ({ importer }) =>
+        importer === pathOf(new URL("ops/wasm/machine.ts", root))
+          ? { path: pathOf(new URL("browser/worker.ts", root)) }
+          : undefined,
+    );
+    build.onLoad({ filter: /\/ops\/wasm\/lib\/(single|threaded)\.js$/ }, async ({ path }) => {
+      const bytes = await Deno.readFile(path.replace(/\.js$/, "_bg.wasm"));
+      return { contents: inlined(bytes), loader: "js" };
+    });
+    build.onResolve({ filter: /^@graft\/peft$/ }, () => ({ path: pathOf(new URL("mod.ts", root)) }));
+    build.onResolve({ filter: /^[@a-z]/ }, ({ path }) => {
+      const found = packages[path];
+      return found === undefined ? undefined : { path: fileOf(path) };
+    });
+  },
+};
+
+/** A module that compiles the bytes it holds. */
+function inlined(bytes: Uint8Array): string {
+  const text = bytes.toBase64();
+  return `const text = atob("${text}");
+const bytes = new Uint8Array(text.length);
+for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i);
+export const module = await WebAssembly.compile(bytes);`;
+}
+
+/** The file of a package in Deno's cache. */
+function fileOf(name: string): string {
+  return decodeURIComponent(new URL(import.meta.resolve(name)).pathname);
+}
+
+/**
+ * Bundles a module.
+ *
+ * @param entry A path or URL.
+ * @returns The text of a module that a `<script type="module">` or a module worker can load.
+ */
+export async function bundle(entry: string | URL): Promise<string> {
+  const { outputFiles } = await esbuild.build({
+    entryPoints: [typeof entry === "string" ? entry : pathOf(entry)],
+    bundle: true,
+    format: "esm",
+    platform: "browser",
+    target: "es2024",
+    minify: true,
+    write: false,
+    logLevel: "silent",
+    plugins: [forBrowsers],
+  });
+  await esbuild.stop();
+  return outputFiles[0]!.text;
+}
+
+if (import.meta.main) {
+  const [entry = pathOf(new URL("mod.ts", root)), output] = Deno.args;
+  if (output === undefined) {
+    console.error("Usage: deno run -A browser/bundle.ts ENTRY OUTPUT");
+    Deno.exit(2);
+  }
+  const text = await bundle(entry);
+  await Deno.writeTextFile(output, text);
+  console.log(`${output}: ${(text.length / 1e6).toFixed(2)} MB`);
+}

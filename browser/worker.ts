@@ -1,0 +1,21 @@
+/** Starts workers in browsers: stands in the place of `ops/wasm/worker.ts` in bundles. */
+import type { StartedWorker } from "../ops/wasm/worker.ts";
+
+/** See `ops/wasm/worker.ts`. The data are copied or shared as messages are. */
+export function startWorker(
+  source: string,
+  data: unknown,
+  failed: (error: unknown) => void,
+): StartedWorker {
+  const program = `onmessage = ({ data }) => (${source})(data);`;
+  const url = URL.createObjectURL(new Blob([program], { type: "text/javascript" }));
+  const worker = new Worker(url);
+  worker.onerror = (event) => failed(new Error(event.message));
+  worker.postMessage(data);
+  return {
+    end: () => {
+      worker.terminate();
+      URL.revokeObjectURL(url);
+    },
+  };
+}
