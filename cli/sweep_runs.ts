@@ -37,9 +37,9 @@ export interface RunResult {
 /** The folder of a run: named by what it varies. */
 export function runFolder(output: string, point: Point, seed: number): string {
   const parts = [...Object.entries(point), ["seed", String(seed)]].map(([name, value]) => `${name}=${value}`);
-  const name = parts.join(" ").replace(/[^A-Za-z0-9=.,+ _-]/g, "_").replaceAll(" ", "_");
+  const name = parts.map((part) => part.replace(/[^A-Za-z0-9=.,+_-]/g, "_")).join("_");
   // Names that lost characters, or are long, could meet.
-  const exact = parts.join(" ").replaceAll(" ", "_") === name && name.length <= 120;
+  const exact = name === parts.join("_") && name.length <= 120;
   const hash = createHash("sha256").update(parts.join("\n")).digest("hex").slice(0, 8);
   return `${output}/runs/${exact ? name : `${name.slice(0, 100)}-${hash}`}`;
 }
