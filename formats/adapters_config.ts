@@ -272,8 +272,11 @@ export function adaptersConfigText(
     version,
     ...more,
   };
-  return `${JSON.stringify(sorted(value), null, 2)}\n`;
+  return `${JSON.stringify(sorted(value), null, 2).replace(FLOATS, "$1.0")}\n`;
 }
+
+/** Python tells 1 from 1.0, and the library asks which it is. */
+const FLOATS = /("(?:scaling|vera_d|vera_b|dropout|stochastic_depth|weights_sharpness)": -?\d+)(?=[,\n])/g;
 
 /** A configuration as it stands in the file. */
 export function adaptersConfigJson(configs: readonly AdaptersConfig[]): Json {

@@ -23,6 +23,7 @@ import { type Limit, toLora } from "../methods/to_lora.ts";
 import { tokenRows } from "../methods/trainable_tokens.ts";
 import { taskType } from "../models/mod.ts";
 import { adapterCard } from "./adapter_card.ts";
+import { saveAdaptersFolder } from "./adapters_save.ts";
 import { saveGgufAdapter } from "./gguf_adapter.ts";
 import { saveGraftAdapter } from "./graft_adapter.ts";
 import { withoutNetworks } from "./peft_prompts.ts";
@@ -39,8 +40,11 @@ import { adapterTensors, tableTensors } from "./peft_tensors.ts";
 
 /** How to save an adapter. */
 export interface SaveAdapterOptions {
-  /** Default "gguf" for a path that ends in ".gguf", else "peft". "graft" is our own folder, for every method. */
-  readonly format?: "peft" | "gguf" | "graft";
+  /**
+   * Default "gguf" for a path that ends in ".gguf", else "peft". "adapters" is AdapterHub's folder, "graft" our own, for every
+   * method.
+   */
+  readonly format?: "peft" | "adapters" | "gguf" | "graft";
   /**
    * Save what remains of the adapter as plain LoRA, cut to a rank or an error: for programs that know no other method. A
    * GGUF file needs it unless the adapter is made of low-rank products.
@@ -54,6 +58,9 @@ export interface SaveAdapterOptions {
  * Saves an adapter as an HF PEFT folder: `adapter_config.json`, `adapter_model.safetensors` and a model card. The adapter
  * "default" (or without a name) goes to the folder itself, another into the subfolder of its name, as PEFT does it. With
  * `{ ...adapter, params: grads }` gradients are saved under the same keys.
+ *
+ * As AdapterHub's it is a folder for `adapters` 1.3, as safetensors: the adapter lies in the folder itself and its name in the
+ * keys. What one configuration cannot hold, a fusion or two adapters behind one part, becomes a setup of several folders.
  *
  * As GGUF it is one file for llama.cpp's `--lora`: LoRA on linear layers and on untied tables, nothing else. For a folder's path
  * that is "adapter.gguf" in it, or the adapter's name.
@@ -77,11 +84,12 @@ export async function saveAdapter(
     case "gguf":
       return await saveGgufAdapter(await ggufPath(folder, adapter), adapter, model, options.lora);
     case "peft":
+    case "adapters":
     case "graft":
       break;
     default:
       throw new RangeError(
-        `Cannot save an adapter as "${format satisfies never}": known are "peft", "gguf" and "graft"`,
+        `Cannot save an adapter as "${format satisfies never}": known are "peft", "adapters", "gguf" and "graft"`,
       );
   }
   if (options.lora !== undefined) {
@@ -93,6 +101,7 @@ export async function saveAdapter(
       dispose(cut.adapter.params);
     }
   }
+  if (format === "adapters") return await saveAdaptersFolder(folder, adapter, model);
   const name = adapter.name ?? "default";
   const target = name === "default" ? folder : `${folder.replace(/\/+$/, "")}/${name}`;
   if (format === "graft") {
