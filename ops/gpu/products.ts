@@ -151,7 +151,7 @@ function registerShape(m: number, n: number, k: number, software: boolean): Regi
   // The largest tile among those that leave the fewest lanes idle.
   const idle = (columns: number) => Math.ceil(n / (8 * columns)) * 8 * columns - n;
   const columns = [16, 12, 8].reduce((best, c) => idle(c) < idle(best) ? c : best);
-  return { rows: 16, columns, lanes: 8, along: "columns" };
+  return { rows: m >= 512 ? 24 : 16, columns, lanes: 8, along: "columns" };
 }
 
 /** Multiply-adds from which a large tile pays. */
