@@ -164,6 +164,32 @@ impl Weight {
         }
     }
 
+    /// Whether elements start..start + n are whole blocks of 64 four-bit codes.
+    pub fn whole_blocks(&self, start: usize, n: usize) -> bool {
+        (NF4..=FP4_DOUBLE).contains(&self.dtype) && start % 64 == 0 && n % 64 == 0
+    }
+
+    /// Calls `f(i, values)` for elements start + i.. of whole blocks, 16 at a time, without writing them anywhere.
+    #[inline(always)]
+    pub unsafe fn each_16(&self, start: usize, n: usize, mut f: impl FnMut(usize, [V; 4])) {
+        unsafe {
+            let planes = book(self.dtype).planes.map(|plane| v128_load(plane.as_ptr() as *const v128));
+            let mut codes = (self.base as *const u8).add(start / 2);
+            let mut i = 0;
+            while i < n {
+                let scale = splat(self.absmax((start + i) / 64));
+                let stop = i + 64;
+                while i < stop {
+                    let [first, second] = nibbles(v128_load(codes as *const v128));
+                    f(i, values16(first, &planes, scale));
+                    f(i + 16, values16(second, &planes, scale));
+                    codes = codes.add(16);
+                    i += 32;
+                }
+            }
+        }
+    }
+
     unsafe fn four_bits(&self, start: usize, n: usize, out: *mut f32) {
         unsafe {
             let book = book(self.dtype);
@@ -195,23 +221,39 @@ impl Weight {
 #[inline(always)]
 unsafe fn lookup32(bytes: V, planes: &[V; 4], scale: V, out: *mut f32) {
     unsafe {
-        let high = u8x16_shr(bytes, 4);
-        let low = v128_and(bytes, u8x16_splat(15));
-        let first = i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(high, low);
-        let second = i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(high, low);
-        for (k, codes) in [first, second].into_iter().enumerate() {
-            let b = planes.map(|plane| i8x16_relaxed_swizzle(plane, codes));
-            let low01 = i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(b[0], b[1]);
-            let high01 = i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(b[0], b[1]);
-            let low23 = i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(b[2], b[3]);
-            let high23 = i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(b[2], b[3]);
-            let out = out.add(16 * k);
-            store(out, mul(i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(low01, low23), scale));
-            store(out.add(4), mul(i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(low01, low23), scale));
-            store(out.add(8), mul(i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(high01, high23), scale));
-            store(out.add(12), mul(i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(high01, high23), scale));
+        for (half, codes) in nibbles(bytes).into_iter().enumerate() {
+            for (k, values) in values16(codes, planes, scale).into_iter().enumerate() {
+                store(out.add(16 * half + 4 * k), values);
+            }
         }
     }
+}
+
+/// The 32 codes of 16 bytes, high nibble first, a byte each.
+#[inline(always)]
+fn nibbles(bytes: V) -> [V; 2] {
+    let high = u8x16_shr(bytes, 4);
+    let low = v128_and(bytes, u8x16_splat(15));
+    [
+        i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(high, low),
+        i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(high, low),
+    ]
+}
+
+/// value · scale of 16 codes, a byte each.
+#[inline(always)]
+fn values16(codes: V, planes: &[V; 4], scale: V) -> [V; 4] {
+    let b = planes.map(|plane| i8x16_relaxed_swizzle(plane, codes));
+    let low01 = i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(b[0], b[1]);
+    let high01 = i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(b[0], b[1]);
+    let low23 = i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(b[2], b[3]);
+    let high23 = i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(b[2], b[3]);
+    [
+        mul(i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(low01, low23), scale),
+        mul(i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(low01, low23), scale),
+        mul(i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(high01, high23), scale),
+        mul(i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(high01, high23), scale),
+    ]
 }
 
 /// Four at a time by `vector`, the rest by `scalar`.

@@ -66,7 +66,7 @@ fn run<const M: usize>(p: &Product) {
             }
         })
     };
-    let piece = if p.tb { (32_768 / p.k).clamp(1, 256) } else { STRIP };
+    let piece = if p.tb { (131_072 / p.k).clamp(1, 256).min(p.n.div_ceil(4 * (pool::workers() + 1))) } else { STRIP };
     let pieces = p.n.div_ceil(piece);
     let cost = (p.batch as u64 * p.n as u64 * p.k as u64 * M as u64 / 4).min(u32::MAX as u64) as usize;
     pool::run(p.batch * pieces, cost, |task, _| unsafe {
@@ -93,6 +93,17 @@ unsafe fn dot<const M: usize>(w: &Weight, start: usize, k: usize, a: [*const f32
         let mut sums = [[splat(0.0); 4]; M];
         let mut rest = [0.0f32; M];
         let mut q = 0;
+        if w.whole_blocks(start, k) {
+            w.each_16(start, k, |i, v| {
+                for r in 0..M {
+                    let x = a[r].add(i);
+                    for (u, v) in v.into_iter().enumerate() {
+                        sums[r][u] = madd(v, load(x.add(4 * u)), sums[r][u]);
+                    }
+                }
+            });
+            q = k;
+        }
         while q < k {
             let n = RUN.min(k - q);
             let row = segment(w, start + q, n, buffer.as_mut_ptr() as *mut f32);
