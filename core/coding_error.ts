@@ -16,6 +16,7 @@ import { lookup } from "./weights.ts";
 
 /** Of one weight, or of several together. */
 export interface CodingError {
+  /** Weights that are coded. */
   readonly elements: number;
   /** Bytes as stored. */
   readonly bytes: number;

@@ -12,6 +12,7 @@ import type { Stack } from "./place.ts";
 export interface Fn<Call, Result> {
   /** Tensors and records of them. */
   readonly params: unknown;
+  /** The function, with its parameters filled in. */
   run(call: Call): Result;
 }
 
@@ -22,6 +23,7 @@ export function fn<P, Call, Result>(params: P, run: (params: P, call: Call) => R
 
 /** What every edit may know of the running pass. */
 export interface PassCall {
+  /** A training pass, with dropout and random choices. */
   readonly train: boolean;
   /** The pass's key folded with the place; present while training. */
   readonly key?: Key | undefined;
@@ -56,7 +58,9 @@ export interface LinearCall extends PassCall {
 
 /** For the weight form of an edit: the matrix [out, in] (or any leaf) and bias so far. */
 export interface WeightCall {
+  /** [out, in] so far, or the leaf. */
   readonly weight: Tensor;
+  /** [out] so far, where there is one. */
   readonly bias?: Tensor | undefined;
   /** A training pass; absent in evaluation and when merging. */
   readonly train?: boolean;
@@ -84,7 +88,9 @@ export interface AttentionCall extends PassCall {
 
 /** Rows that a prefix puts before keys and values: [n, kvHeads, headDim] or with a batch axis in front. */
 export interface PrefixRows {
+  /** [n, kvHeads, headDim], or [b, n, kvHeads, headDim]. */
   readonly k: Tensor;
+  /** As k. */
   readonly v: Tensor;
 }
 
@@ -139,9 +145,13 @@ export type LinearChange =
 
 /** Changes a linear layer (or an embedding, whose input is one-hot). `out` limits it to a range of output features. */
 export interface LinearEdit {
+  /** Tells the kinds of edit apart. */
   readonly kind: "linear";
+  /** Where, as the checkpoint names it. */
   readonly path: string;
+  /** Outputs from and up to (exclusive); default all. */
   readonly out?: readonly [from: number, to: number];
+  /** What it does to y. */
   readonly change: LinearChange;
   /** How many of the matrix's elements may change; default all (of the range). */
   readonly changes?: number;
@@ -149,9 +159,13 @@ export interface LinearEdit {
 
 /** Adds `delta` to a hidden state. */
 export interface HiddenEdit {
+  /** Tells the kinds of edit apart. */
   readonly kind: "hidden";
+  /** Where, as the checkpoint names it. */
   readonly path: string;
+  /** What is added [b, t, d]. */
   readonly delta: Fn<HiddenCall, Tensor>;
+  /** What the function looks at, and a gate on it too. */
   readonly reads: HiddenReading;
 }
 
@@ -160,9 +174,11 @@ export type HiddenReading = "input" | "output" | "normed" | "residual";
 
 /** Puts another tensor in a weight's place. */
 export interface WeightEdit {
+  /** Tells the kinds of edit apart. */
   readonly kind: "weight";
   /** The leaf's path. */
   readonly path: string;
+  /** The tensor in the leaf's place, of its shape. */
   readonly map: Fn<WeightCall, Tensor>;
   /** How many of its elements may change; default all. */
   readonly changes?: number;
@@ -172,8 +188,11 @@ export interface WeightEdit {
 
 /** Puts rows before the keys and values of an attention. */
 export interface PrefixEdit {
+  /** Tells the kinds of edit apart. */
   readonly kind: "prefix";
+  /** Where, as the checkpoint names it. */
   readonly path: string;
+  /** Keys and values to put in front. */
   readonly rows: Fn<AttentionCall, PrefixRows>;
   /**
    * Positions that the prefix takes: the text starts after them. The rows themselves get no rotation. Where prefixes are
@@ -189,9 +208,13 @@ export interface PrefixEdit {
 
 /** Puts rows [n, d] before or among the embedded tokens of a stack. */
 export interface PromptEdit {
+  /** Tells the kinds of edit apart. */
   readonly kind: "prompt";
+  /** Where, as the checkpoint names it. */
   readonly path: string;
+  /** The rows [n, d]. */
   readonly rows: Fn<PassCall, Tensor>;
+  /** n, the number of rows. */
   readonly length: number;
   /**
    * Before the text (default); before it or behind its first token where it enters the blocks, without positions and the
@@ -202,9 +225,13 @@ export interface PromptEdit {
 
 /** A network beside the stack that reads its states and gives what the head reads in their place [b, t, d]. */
 export interface SideEdit {
+  /** Tells the kinds of edit apart. */
   readonly kind: "side";
+  /** Where, as the checkpoint names it. */
   readonly path: string;
+  /** Which stack it stands beside. */
   readonly stack: Stack;
+  /** What the head reads [b, t, d]. */
   readonly run: Fn<SideCall, Tensor>;
 }
 
@@ -213,9 +240,13 @@ export interface SideEdit {
  * base. At a block's path it is computed from the block's own input, `states`, for places in that block.
  */
 export interface PrepassEdit {
+  /** Tells the kinds of edit apart. */
   readonly kind: "prepass";
+  /** Where, as the checkpoint names it. */
   readonly path: string;
+  /** The name under which later places read the value. */
   readonly name: string;
+  /** The value. */
   readonly run: Fn<PrepassCall, Tensor>;
 }
 

@@ -21,11 +21,13 @@ import type { LinearMap } from "./linear_map.ts";
 
 /** A linear layer: y = W x + b. */
 export interface Layer {
+  /** x [..., in] → y [..., out]. */
   apply(x: Tensor): Tensor;
   /** One-hot inputs: rows of Wᵀ at ids. */
   columns(ids: Tensor): Tensor;
   /** [out, in], f32. @throws {TypeError} when an edit has no weight form. */
   weight(): Tensor;
+  /** [out], where there is one. */
   bias(): Tensor | undefined;
 }
 

@@ -30,6 +30,7 @@ export interface Output {
    * [b, t, d].
    */
   readonly logits: Tensor;
+  /** To go on from; undefined unless it was asked for. */
   readonly cache: Cache | undefined;
 }
 
@@ -158,7 +159,9 @@ function rowLoss(model: Model, batch: Batch, kind: "scores" | "flags", options: 
 
 /** A loss and gradients shaped like the trained parameters. */
 export interface LossAndGradients {
+  /** Mean over what has a label. */
   readonly loss: number;
+  /** Shaped like the trained parameters; the caller's. */
   readonly grads: Tree;
 }
 

@@ -30,8 +30,11 @@ import { lookup } from "./weights.ts";
 
 /** A gate: its parameters for inputs of a width, and its value, which broadcasts against [b, t, d]. */
 export interface Gate {
+  /** What it is called, in configs and errors. */
   readonly name: string;
+  /** Its options. */
   readonly config: { readonly [name: string]: Json };
+  /** Fresh parameters of a gate over states of a width. */
   init(width: number, key: Key, backend: Backend): Tree;
   /** x [b, t, width] → [b or 1, t or 1, 1]; for a prefix [b or 1, 1, 2] gates keys and values apart. */
   value(params: Tree, x: Tensor): Tensor;
@@ -128,6 +131,7 @@ const reads = (change: LinearChange): "input" | "output" => change.form === "del
 export interface GateCall {
   /** What the edit reads [b, t, width]. */
   readonly x: Tensor;
+  /** The running pass. */
   readonly pass: PassCall;
 }
 

@@ -20,6 +20,7 @@ export type Prompt = string | readonly number[];
  * @throws {RangeError} when a prompt is empty or longer than the context, or an option is out of range.
  */
 export function generate(model: Model, prompt: Prompt, options: GenerateOptions): Promise<string>;
+/** One prompt, one text. */
 export function generate(
   model: Model,
   prompts: readonly Prompt[],

@@ -22,6 +22,7 @@ export type { Sampler } from "../ops/mod.ts";
 export interface GeneratedToken {
   /** Which prompt it continues. */
   readonly row: number;
+  /** The token. */
   readonly id: number;
   /**
    * The text that is certain by now and was not given before: all pieces together are the result. Empty while a character
@@ -57,6 +58,7 @@ export function generateIds(
   prompt: readonly number[],
   options: GenerateIdsOptions,
 ): Promise<number[]>;
+/** One prompt, one row of ids. */
 export function generateIds(
   model: Model,
   prompts: readonly (readonly number[])[],

@@ -12,6 +12,7 @@ import type { Model } from "./model.ts";
  * @throws {RangeError} when an edit names a place that the model does not have.
  */
 export function graft<M extends Model, P extends Tree>(model: M, adapter: Adapter<P>): M;
+/** Waits for the model, to stand in `pipe`. */
 export function graft<P extends Tree>(adapter: Adapter<P>): <M extends Model>(model: M) => M;
 export function graft<M extends Model, P extends Tree>(
   first: M | Adapter<P>,

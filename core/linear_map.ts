@@ -7,7 +7,9 @@ import { add, gatherRows, matmul, multiply, transpose } from "../ops/mod.ts";
 
 /** x [..., inFeatures] → [..., outFeatures]. */
 export interface LinearMap {
+  /** n of W [m, n]. */
   readonly inFeatures: number;
+  /** m of W [m, n]. */
   readonly outFeatures: number;
   /** Every tensor the map is made of. */
   readonly tensors: readonly Tensor[];
@@ -25,7 +27,9 @@ export interface LinearMap {
 
 /** The matrix b a, with a [r, in] and b [out, r]. */
 export interface Factors {
+  /** [r, in]. */
   readonly a: Tensor;
+  /** [out, r]. */
   readonly b: Tensor;
 }
 

@@ -9,6 +9,7 @@ export type Json = string | number | boolean | null | readonly Json[] | { readon
 
 /** A parameter-efficient fine-tuning method: pure functions from parameters to edits. */
 export interface Method<P extends Tree = Tree> {
+  /** What it is called, in files and errors. */
   readonly name: string;
   /** The options that made it, as JSON. */
   readonly config: { readonly [name: string]: Json };
@@ -36,7 +37,9 @@ export interface Method<P extends Tree = Tree> {
 
 /** What rates may depend on. */
 export interface Rated<P extends Tree = Tree> {
+  /** Its parameters. */
   readonly params: P;
+  /** The places of the model. */
   readonly spec: Spec;
   /** Before the schedule. */
   readonly learningRate: number;
@@ -52,12 +55,15 @@ export interface Adjusting<P extends Tree = Tree> {
   readonly state: Tree;
   /** Steps done, this one included. */
   readonly step: number;
+  /** Steps of the whole run. */
   readonly totalSteps: number;
 }
 
 /** What `adjust` gives: the next parameters and state. */
 export interface Adjusted<P extends Tree = Tree> {
+  /** Its parameters. */
   readonly params: P;
+  /** What to keep for the next call. */
   readonly state: Tree;
 }
 
@@ -65,6 +71,8 @@ export interface Adjusted<P extends Tree = Tree> {
 export interface Adapter<P extends Tree = Tree> {
   /** Default "default". */
   readonly name?: string;
+  /** The method they belong to. */
   readonly method: Method<P>;
+  /** Its parameters. */
   readonly params: P;
 }

@@ -34,6 +34,7 @@ export type Overhead = "bottleneck" | "input" | "linear" | "second pass" | "side
 
 /** The facts of one method on one model. */
 export interface MethodFacts {
+  /** Additive, reparametrised, selective: the kinds of its edits. */
   readonly kinds: readonly MethodKind[];
   /** While training. */
   readonly trained: Counts;
@@ -45,6 +46,7 @@ export interface MethodFacts {
   readonly optimizer: number;
   /** Linear layers of the base's blocks that a gradient passes through, and how many there are. */
   readonly backward: { readonly reached: number; readonly layers: number };
+  /** Whether weights alone can hold it. */
   readonly merges: boolean;
   /** What remains in a pass; none when it merges. */
   readonly overhead: readonly Overhead[];

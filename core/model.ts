@@ -6,7 +6,9 @@ import type { Branch } from "./weights.ts";
 
 /** A model's settings under their Hugging Face names (`config.json`). */
 export interface ModelConfig {
+  /** The family, as transformers calls it. */
   readonly model_type: string;
+  /** What else the config says. */
   readonly [name: string]: unknown;
 }
 
@@ -32,7 +34,9 @@ export interface Batch {
 
 /** Keys and values of earlier tokens, per attention path. An immutable value: a pass returns the next one. */
 export interface Cache {
+  /** Tokens so far. */
   readonly length: number;
+  /** Keys and values by the attention's path [b, s, kvHeads, headDim]. */
   readonly entries: Readonly<Record<string, { readonly k: Tensor; readonly v: Tensor }>>;
   /** f32 [b, s] over all cached positions, or undefined when none is padding. */
   readonly mask: Tensor | undefined;
@@ -68,11 +72,13 @@ export interface States {
   readonly states: Tensor;
   /** [b, 1, d] of the last row of a prompt before the text of a causal model, which tells the text's first token. */
   readonly before?: Tensor;
+  /** To go on from; undefined unless it was asked for. */
   readonly cache: Cache | undefined;
 }
 
 /** A family of models: its forward pass as pure functions over weight trees. */
 export interface Architecture {
+  /** What the family is called. */
   readonly name: string;
   /** Runs the blocks. */
   states(model: Model, batch: Batch, options: ForwardOptions): States;
@@ -86,20 +92,30 @@ export interface Architecture {
 
 /** Text to token ids and back, as a model's forward pass and generation need it. */
 export interface TextCodec {
+  /** Token ids of a text, with the special tokens around it unless told otherwise. */
   encode(text: string, options?: { readonly addSpecialTokens?: boolean }): number[];
+  /** The text of token ids. */
   decode(ids: readonly number[], options?: { readonly skipSpecialTokens?: boolean }): string;
+  /** The token that ends a text. */
   readonly eos?: number | undefined;
+  /** The token that fills short rows. */
   readonly pad?: number | undefined;
 }
 
 /** A model on a backend. Immutable: `graft`, `merge` and `quantize` give new ones that share its weights. */
 export interface Model<Codec extends TextCodec = TextCodec> {
+  /** The forward pass. */
   readonly architecture: Architecture;
+  /** The checkpoint's `config.json`. */
   readonly config: ModelConfig;
+  /** The places it offers. */
   readonly spec: Spec;
+  /** The tree of weights and grafted edits. */
   readonly weights: Branch;
+  /** Where it computes. */
   readonly backend: Backend;
   /** @throws {Error} when the checkpoint had no tokenizer. */
+  /** Text to ids and back. */
   readonly tokenizer: Codec;
   /** Where it came from, for records: a folder, file or hub id. */
   readonly source?: string;

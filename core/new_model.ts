@@ -6,13 +6,19 @@ import { type Branch, lookup, weightTree } from "./weights.ts";
 
 /** What a model is made of. */
 export interface ModelParts<C extends TextCodec> {
+  /** The forward pass. */
   readonly architecture: Architecture;
+  /** The places it offers. */
   readonly spec: Spec;
+  /** The checkpoint's `config.json`. */
   readonly config: ModelConfig;
   /** Leaves by the checkpoint's names. */
   readonly weights: Iterable<readonly [path: string, leaf: Tensor]>;
+  /** Where it computes. */
   readonly backend: Backend;
+  /** Text to ids and back. */
   readonly tokenizer?: C;
+  /** Where it came from, for records. */
   readonly source?: string;
 }
 

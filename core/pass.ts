@@ -22,6 +22,7 @@ import { allEdits, editsAt, type Site, type WeightPass } from "./weights.ts";
 
 /** One running pass. The maps are local to it and filled as it goes. */
 export interface Pass extends PassCall {
+  /** Of the tokens before. */
   readonly cache: Cache | undefined;
   /** Keys and values seen so far in this pass, cached ones included. */
   readonly keep: Map<string, { readonly k: Tensor; readonly v: Tensor }> | undefined;
@@ -139,9 +140,13 @@ export function hidden(
 
 /** q [b, t, h, d]; k and v [b, s, g, d]; x the attention's input. */
 export interface AttentionParts {
+  /** The attention's input [b, t, d]. */
   readonly x: Tensor;
+  /** Queries [b, t, h, headDim]. */
   readonly q: Tensor;
+  /** Keys [b, s, kvHeads, headDim]. */
   readonly k: Tensor;
+  /** Values, as k. */
   readonly v: Tensor;
 }
 
@@ -264,8 +269,11 @@ export type PromptPlace = "front" | "entered" | "afterFirst";
 
 /** Rows [n, d] that stand in the place of the n tokens of an id. */
 export interface SlotRows {
+  /** The token whose places the rows take. */
   readonly token: number;
+  /** How many rows. */
   readonly length: number;
+  /** [n, d]. */
   rows(): Tensor;
 }
 

@@ -8,74 +8,107 @@ export type Stack = "encoder" | "decoder";
 
 /** What all places have. `layer` is absent outside the blocks. */
 export interface PlaceBase {
+  /** Where, as the checkpoint names it. */
   readonly path: string;
+  /** Which stack it belongs to. */
   readonly stack: Stack;
+  /** The block's number, from 0. */
   readonly layer?: number;
 }
 
 /** A linear layer y = W x + b. */
 export interface LinearPlace extends PlaceBase {
+  /** Tells the kinds of place apart. */
   readonly kind: "linear";
+  /** What it is for in its block. */
   readonly role: "query" | "key" | "value" | "output" | "qkv" | "gate" | "up" | "down" | "other";
+  /** n of W [m, n]. */
   readonly inFeatures: number;
+  /** m of W [m, n]. */
   readonly outFeatures: number;
   /** The matrix is stored [in, out] (GPT-2's Conv1D). */
   readonly transposed: boolean;
+  /** Whether it has a bias. */
   readonly bias: boolean;
 }
 
 /** An attention, where prefixes go. */
 export interface AttentionPlace extends PlaceBase {
+  /** Tells the kinds of place apart. */
   readonly kind: "attention";
+  /** Whether it looks at its own stack or the encoder's. */
   readonly role: "self" | "cross";
+  /** Query heads. */
   readonly heads: number;
+  /** Key and value heads; fewer with grouped queries. */
   readonly keyValueHeads: number;
+  /** Size of a head. */
   readonly headDim: number;
 }
 
 /** The output of an attention or feed-forward part, before it is added to the residual. */
 export interface SublayerPlace extends PlaceBase {
+  /** Tells the kinds of place apart. */
   readonly kind: "sublayer";
+  /** Which part of the block. */
   readonly role: "attention" | "cross" | "feedForward";
+  /** d, the size of a state. */
   readonly width: number;
 }
 
 /** A whole block's output. */
 export interface BlockPlace extends PlaceBase {
+  /** Tells the kinds of place apart. */
   readonly kind: "block";
+  /** d, the size of a state. */
   readonly width: number;
 }
 
 /** A normalisation's weight (and bias). */
 export interface NormPlace extends PlaceBase {
+  /** Tells the kinds of place apart. */
   readonly kind: "norm";
+  /** d, the size of a state. */
   readonly width: number;
+  /** Whether it has a bias. */
   readonly bias: boolean;
 }
 
 /** A table of rows looked up by id. */
 export interface EmbeddingPlace extends PlaceBase {
+  /** Tells the kinds of place apart. */
   readonly kind: "embedding";
+  /** What its rows stand for. */
   readonly role: "token" | "position" | "type";
+  /** How many rows. */
   readonly rows: number;
+  /** d, the size of a state. */
   readonly width: number;
 }
 
 /** The output layer. When `tiedTo` is set its matrix is that embedding's. */
 export interface HeadPlace extends PlaceBase {
+  /** Tells the kinds of place apart. */
   readonly kind: "head";
+  /** n of W [m, n]. */
   readonly inFeatures: number;
+  /** m of W [m, n]. */
   readonly outFeatures: number;
+  /** Whether it has a bias. */
   readonly bias: boolean;
+  /** Path of the embedding whose matrix it uses. */
   readonly tiedTo?: string;
 }
 
 /** A stack's entrance, where prompts go, and exit, where a side network joins. */
 export interface StackPlace extends PlaceBase {
+  /** Tells the kinds of place apart. */
   readonly kind: "stack";
   /** The site of the embedded input, for hidden edits there. */
   readonly entrance: string;
+  /** d, the size of a state. */
   readonly width: number;
+  /** How many blocks. */
   readonly layers: number;
 }
 
@@ -92,14 +125,23 @@ export type Place =
 
 /** The places of a model. */
 export interface Spec {
+  /** The family's name. */
   readonly architecture: string;
+  /** Linear layers, in the order of the pass. */
   readonly linears: readonly LinearPlace[];
+  /** Attentions. */
   readonly attentions: readonly AttentionPlace[];
+  /** Parts of blocks. */
   readonly sublayers: readonly SublayerPlace[];
+  /** Blocks. */
   readonly blocks: readonly BlockPlace[];
+  /** Norms. */
   readonly norms: readonly NormPlace[];
+  /** Tables. */
   readonly embeddings: readonly EmbeddingPlace[];
+  /** Output layers. */
   readonly heads: readonly HeadPlace[];
+  /** Stacks: one, or the encoder and the decoder. */
   readonly stacks: readonly StackPlace[];
 }
 

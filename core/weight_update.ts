@@ -11,6 +11,7 @@ import { type MatrixPlace, sizesOf } from "./targets.ts";
 
 /** ΔW of one layer. What the functions give is the caller's. */
 export interface WeightUpdate {
+  /** The layer. */
   readonly place: MatrixPlace;
   /** ΔW [out, in], f32; of an embedding [width, rows]. */
   matrix(): Tensor;

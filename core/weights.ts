@@ -10,20 +10,27 @@ export const EDITS: unique symbol = Symbol("edits");
 
 /** A branch of a weight tree. */
 export interface Branch {
+  /** A leaf or a branch by its name. */
   readonly [name: string]: Tensor | Branch;
+  /** What was grafted here, in order. */
   readonly [EDITS]?: readonly Edit[];
 }
 
 /** What a weight edit may know of the running pass: a weight is one for all tokens, so nothing of the batch. */
 export interface WeightPass {
+  /** A training pass, with dropout and random choices. */
   readonly train: boolean;
+  /** The pass's key; present while training. */
   readonly key?: Key | undefined;
 }
 
 /** A branch together with its path, and the pass that walks there. Models walk down the tree with `into`. */
 export interface Site {
+  /** The branch. */
   readonly branch: Branch;
+  /** Its path from the root. */
   readonly path: string;
+  /** The pass that walks; absent outside one. */
   readonly pass?: WeightPass;
 }
 

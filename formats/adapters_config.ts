@@ -31,17 +31,25 @@ export type Architecture = "bottleneck" | "prefix_tuning" | "prompt_tuning" | "l
 
 /** One configuration of a union, or the only one, with defaults filled in. */
 export interface AdaptersConfig {
+  /** Which of the library's families of configs it is. */
   readonly architecture: Architecture;
+  /** Its fields, with the defaults of its family. */
   readonly fields: AdaptersFields;
 }
 
 /** A folder's config. */
 export interface AdaptersFolder {
+  /** The adapter's name. */
   readonly name: string;
+  /** The model's class in Python. */
   readonly modelClass: string;
+  /** As in the model's config. */
   readonly modelType: string;
+  /** d of the model. */
   readonly hiddenSize: number | undefined;
+  /** Of the library that wrote it. */
   readonly version: string;
+  /** One config, or the parts of a union. */
   readonly configs: readonly AdaptersConfig[];
 }
 

@@ -21,7 +21,9 @@ export const COMMON_FIELDS: Readonly<Record<string, Json>> = {
 
 /** A config as it stands in the file. */
 export interface PeftConfig {
+  /** `peft_type`. */
   readonly type: string;
+  /** Every field of the file. */
   readonly fields: Readonly<Record<string, Json>>;
 }
 

@@ -2,7 +2,9 @@
 
 /** Names of scaled modules, and those of them that are scaled at their input. */
 export interface Ia3Defaults {
+  /** Layers that PEFT adapts when none are named. */
   readonly targets: readonly string[];
+  /** Those of (IA)³ that are scaled at their input. */
   readonly feedForward: readonly string[];
 }
 

@@ -10,10 +10,15 @@ import { namesField } from "./peft_config.ts";
 
 /** The fields that choose modules; `target_modules` is settled (no null, no "all-linear"). */
 export interface PeftTargets {
+  /** Names, or a pattern of the whole path. */
   readonly target_modules: readonly string[] | string;
+  /** The same, for layers to leave out. */
   readonly exclude_modules: readonly string[] | string | null;
+  /** Modules that train whole. */
   readonly modules_to_save: readonly string[] | null;
+  /** Numbers of blocks. */
   readonly layers_to_transform: readonly number[] | null;
+  /** What stands before a block's number. */
   readonly layers_pattern: readonly string[] | null;
 }
 

@@ -51,7 +51,9 @@ export interface DownloadOptions {
 
 /** A repository and a revision of it. */
 export interface HubId {
+  /** "owner/name". */
   readonly name: string;
+  /** Branch, tag or commit. */
   readonly revision?: string;
 }
 

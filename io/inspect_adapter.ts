@@ -7,13 +7,17 @@ import { type Contents, contents, exists, readJson } from "./inspect_contents.ts
 
 /** One adapter of a folder. */
 export interface AdapterDescription extends Contents {
+  /** Tells the kinds apart. */
   readonly kind: "adapter";
+  /** Whose format it is. */
   readonly format: "peft" | "adapters" | "gguf" | "graft";
   /** Its subfolder, where it is not the folder's own. */
   readonly name?: string;
   /** As its config names it: "LORA", "IA3", …. */
   readonly method: string;
+  /** The base that the file names. */
   readonly base?: string;
+  /** Layers, as the file says them. */
   readonly targets?: string | readonly string[];
   /** All other fields of its config that are set to something. */
   readonly options: JsonObject;

@@ -5,9 +5,11 @@ import type { JsonObject, StoredTensor } from "../formats/tensor_file.ts";
 
 /** Tensors added up. */
 export interface Contents {
+  /** How many tensors. */
   readonly tensors: number;
   /** Numbers, in a quantized tensor those it stands for. */
   readonly parameters: number;
+  /** As stored. */
   readonly bytes: number;
   /** The same by dtype, most bytes first. */
   readonly dtypes: readonly {

@@ -9,22 +9,31 @@ import { type Contents, contents, exists, readJson } from "./inspect_contents.ts
 
 /** A model's folder or GGUF file. */
 export interface ModelDescription extends Contents {
+  /** Tells the kinds apart. */
   readonly kind: "model";
+  /** A Hugging Face folder, or a GGUF file. */
   readonly format: "folder" | "gguf";
   /** `model_type` of the config. */
   readonly architecture: string;
   /** Why `loadModel` would refuse it; absent when it would not for its architecture. */
   readonly refused?: string;
+  /** How many blocks. */
   readonly layers?: number;
+  /** d, the size of a state. */
   readonly width?: number;
+  /** Query heads. */
   readonly heads?: number;
+  /** Key and value heads. */
   readonly keyValueHeads?: number;
+  /** Rows of the token table. */
   readonly vocabulary?: number;
   /** Most tokens in a text. */
   readonly context?: number;
+  /** Whether the head uses the embedding's matrix. */
   readonly tiedHead: boolean;
   /** What a bitsandbytes folder says, such as "nf4, double quantization". */
   readonly quantization?: string;
+  /** What is known of its tokenizer. */
   readonly tokenizer?: { readonly kind: string; readonly tokens: number; readonly chatTemplate: boolean };
 }
 

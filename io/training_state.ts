@@ -24,14 +24,19 @@ import type { WritableTensor } from "../formats/tensor_file.ts";
 
 /** One optimizer slot as bytes, as training hands it out. */
 export interface SavedSlot {
+  /** How the numbers are stored. */
   readonly dtype: DType;
+  /** Sizes of the axes. */
   readonly shape: readonly number[];
+  /** The numbers as they are stored. */
   readonly bytes: Uint8Array;
 }
 
 /** A run's numbers, as training hands them out. */
 export interface RunSnapshot {
+  /** Steps done. */
   readonly step: number;
+  /** The parameters. */
   readonly params: Tree;
   /** By "path/slot", parameters in the order of the tree. */
   readonly slots: AsyncIterable<readonly [name: string, slot: SavedSlot]>;
@@ -41,6 +46,7 @@ export interface RunSnapshot {
 
 /** Names and dtypes of the slots of a parameter: what is needed of an optimizer. */
 export interface SlotRule {
+  /** Dtypes of a parameter's slots by name. */
   slots(leaf: Tensor): Readonly<Record<string, DType>>;
 }
 
@@ -139,8 +145,11 @@ function write(
 
 /** A state file that is open. Its slots are read when asked for. */
 export interface TrainingState extends Disposable {
+  /** Steps done. */
   readonly step: number;
+  /** What the caller kept beside. */
   readonly record: StateRecord;
+  /** Optimizer state by "path/slot". */
   readonly slots: ReadonlyMap<string, SavedSlot>;
   /** The parameters on a backend. The caller owns them. */
   params(backend: Backend): Tree;

@@ -57,7 +57,9 @@ export interface BudgetOptions {
 
 /** What a step does: how many triplets may stay, and whether the others go now. */
 export interface Budget {
+  /** How many may stay. */
   readonly triplets: number;
+  /** Whether this step chooses anew. */
   readonly masks: boolean;
 }
 

@@ -67,7 +67,9 @@ export interface AdapterFusionOptions {
 
 /** A temperature that falls while training. */
 export interface Annealed {
+  /** T at first. */
   readonly from: number;
+  /** How many steps. */
   readonly steps: number;
 }
 

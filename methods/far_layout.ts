@@ -11,13 +11,17 @@ import { concat, gatherRows, integers, scatterAddRows, transpose } from "../ops/
 
 /** A layer's matrix [out, in] and bias [out]. */
 export interface FarLayer {
+  /** [out, in]. */
   readonly weight: Tensor;
+  /** [out], where there is one. */
   readonly bias?: Tensor;
 }
 
 /** A layer in two parts. */
 export interface Reconfigured {
+  /** Rows that stay. */
   readonly frozen: FarLayer;
+  /** Rows that learn. */
   readonly learning: FarLayer;
   /** i32 [out]: where output j stands among the frozen's and then the learning's. */
   readonly order: Tensor;

@@ -4,6 +4,7 @@ import { replaceWeight } from "./modules_to_save.ts";
 
 /** The weights' paths, for records. */
 export interface FixedWeightsOptions {
+  /** Paths of the weights. */
   readonly parameters: readonly string[];
 }
 

@@ -18,6 +18,7 @@ import {
 
 /** Which leaves train: names or a pattern on the whole path of the leaf ("model.norm.weight"). */
 export interface OnlyOptions {
+  /** Which weights train: ends of their paths, or a pattern of the whole path. */
   readonly parameters: readonly string[] | RegExp;
 }
 

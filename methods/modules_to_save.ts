@@ -57,8 +57,11 @@ export function modulesToSave(options: ModulesToSaveOptions): Method {
 
 /** One weight of a saved module, and the leaf that it starts from (another one for a tied head). */
 export interface SavedLeaf {
+  /** The leaf that trains. */
   readonly path: string;
+  /** The leaf it starts as a copy of. */
   readonly source: string;
+  /** The module it belongs to. */
   readonly module: string;
 }
 

@@ -117,6 +117,7 @@ function nearestDivisor(n: number, wanted: number): number {
 }
 
 /** @throws {RangeError} when the size or count is no positive integer. */
+/** Refuses blocks of no size. @throws {RangeError} when the size or the number is no positive integer. */
 export function checkBlocks(blocks: Blocks = { size: 1 }): void {
   checkPositive(
     "size" in blocks ? "blocks.size" : "blocks.count",

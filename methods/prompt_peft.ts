@@ -39,7 +39,9 @@ export const P_TUNING_FIELDS: PeftFields = {
 
 /** What a prompt's fields say. `tables` is PEFT's number of stacks. */
 export interface PeftPrompt {
+  /** As the method takes them. */
   readonly options: PromptTuningOptions & { readonly length: number };
+  /** How many tables the file holds: one, or one a stack. */
   readonly tables: number;
 }
 

@@ -31,6 +31,7 @@ import { freshParams } from "./random_factor.ts";
 export interface LeafMask {
   /** The leaf's path, "model.layers.0.mlp.up_proj.weight". */
   readonly path: string;
+  /** Sizes of the axes. */
   readonly shape: Shape;
   /** Row-major, rising. */
   readonly indices: Int32Array;
@@ -38,6 +39,7 @@ export interface LeafMask {
 
 /** Which elements train. Belongs to the model that it was made for, and to others of the same shapes. */
 export interface SparseMask {
+  /** Of each leaf the elements that train. */
   readonly leaves: readonly LeafMask[];
   /** Leaves that train as a whole: a classifier. Their parameters are the weights themselves. */
   readonly whole: readonly string[];
@@ -47,6 +49,7 @@ export interface SparseMask {
 
 /** Options that sparse methods share. */
 export interface SparseOptions {
+  /** Which elements train. */
   readonly mask: SparseMask;
 }
 

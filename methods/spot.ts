@@ -29,6 +29,7 @@ export type PromptSources = Readonly<Record<string, Adapter>>;
 
 /** Options of SPoT. */
 export interface SpotOptions {
+  /** Trained prompts by their task's name. */
   readonly sources: PromptSources;
   /** How much of each source, by name; those not named get none. Needed when there are several. */
   readonly weights?: Readonly<Record<string, number>>;
@@ -95,7 +96,9 @@ export type PromptSimilarity = "means" | "pairs";
 
 /** A source and its similarity to a target. */
 export interface RankedSource {
+  /** The source task. */
   readonly name: string;
+  /** From −1 to 1. */
   readonly similarity: number;
 }
 

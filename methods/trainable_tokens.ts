@@ -33,7 +33,9 @@ export interface TrainableTokensOptions {
 
 /** One table and the ids of its rows that train. */
 export interface TokenRows {
+  /** The table. */
   readonly place: EmbeddingPlace | HeadPlace;
+  /** Its rows that train. */
   readonly ids: readonly number[];
 }
 

@@ -9,7 +9,9 @@ import { llama, llamaSpec } from "./llama.ts";
 
 /** An architecture with the places that a config gives it. */
 export interface KnownArchitecture {
+  /** The forward pass. */
   readonly architecture: Architecture;
+  /** The places of the model. */
   readonly spec: Spec;
   /** The tree's path of a checkpoint's tensor; undefined for a stored buffer that is no weight. */
   weightPath(name: string): string | undefined;

@@ -7,6 +7,7 @@ import { joined } from "./site.ts";
 export interface BertHeadPaths {
   /** The layer between states and scores, if there is one, and its norm. */
   readonly dense?: string;
+  /** Path of the norm before the output. */
   readonly norm?: string;
   /** The layer that gives the scores. */
   readonly out?: string;

@@ -18,10 +18,13 @@ import { architectureOf } from "./architecture.ts";
 
 /** Where and from which seed. */
 export interface FreshOptions<C extends TextCodec> {
+  /** Where it computes. */
   readonly backend: Backend;
+  /** Seed or key of the random numbers. */
   readonly key: Key | number;
   /** Standard deviation of matrices, default 0.02. */
   readonly deviation?: number;
+  /** Text to ids and back. */
   readonly tokenizer?: C;
 }
 

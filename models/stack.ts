@@ -41,8 +41,11 @@ export interface StackParts<C> {
   readonly stack: string;
   /** Path of the list of blocks below it ("layers", "h", "encoder.layer"). */
   readonly blocks: string;
+  /** How many blocks. */
   readonly layers: number;
+  /** Rows of the token table. */
   readonly vocabulary: number;
+  /** Most tokens in a text. */
   readonly context: number;
   /** What becomes of the prompts' states: "cut" before the final norm (default), or "kept" for another stack to read. */
   readonly prompts?: "cut" | "kept";
@@ -62,6 +65,7 @@ export interface StackParts<C> {
 
 /** States, and which positions are hidden: f32 [b, s], undefined when none is. */
 export interface StackStates extends States {
+  /** f32 [b, s], 0 on padding. */
   readonly mask: Tensor | undefined;
 }
 

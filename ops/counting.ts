@@ -5,6 +5,7 @@ import { shapesOnly } from "./shapes_only.ts";
 
 /** A backend with its count. */
 export interface CountingBackend {
+  /** Counts what it is asked for, and computes nothing. */
   readonly backend: Backend;
   /** Multiply-adds so far, element-wise work left out. */
   multiplyAdds(): number;

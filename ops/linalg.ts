@@ -123,6 +123,7 @@ export interface RandomizedSvdOptions {
   readonly iterations?: number;
   /** Columns sampled beyond the rank, default 8. */
   readonly oversampling?: number;
+  /** Of the random numbers. */
   readonly key: Key;
 }
 

@@ -24,7 +24,9 @@ export type LstmLayer = { readonly forward: LstmDirection; readonly backward?: L
 
 /** Dropout between layers, as torch has it: not after the last. */
 export interface LstmDropout {
+  /** Probability of dropping an element between layers. */
   readonly p: number;
+  /** Of the random numbers. */
   readonly key: Key;
 }
 

@@ -13,7 +13,9 @@ import { reshape } from "./movement.ts";
 
 /** Which operands are read with their last two axes exchanged. */
 export interface MatmulOptions {
+  /** Take a [k, m] for [m, k]. */
   readonly transposeA?: boolean;
+  /** Take b [n, k] for [k, n]. */
   readonly transposeB?: boolean;
 }
 

@@ -39,6 +39,7 @@ const reduceOp: Op<Range> = defineOp({
 export interface ReduceOptions {
   /** Default: all axes, to a scalar []. */
   readonly axis?: number | readonly number[];
+  /** Keep the reduced axis with size 1. Default false. */
   readonly keepAxes?: boolean;
 }
 

@@ -25,6 +25,7 @@ import { add, crossEntropy, divide, integers, klDivergence, logSoftmax, multiply
 
 /** Options of the loss: as any loss's, with the key that both passes draw from. */
 export interface AdamixLossOptions extends LossOptions {
+  /** Seed or key of the random numbers. */
   readonly key: number | Key;
 }
 

@@ -17,11 +17,13 @@ import { type StageOptions, trainStage } from "./stage.ts";
 
 /** What each stage needs. */
 export interface DiffPruningRecipe extends PrunedDiffOptions {
+  /** Of the first stage. */
   readonly method?: DiffPruningOptions;
   /** The first stage. The authors: δ at 1e-5 to 5e-5, 3 epochs. */
   readonly gated: StageOptions;
   /** The last stage. */
   readonly fixed: StageOptions;
+  /** Of everything random, default 0. */
   readonly seed?: number;
 }
 

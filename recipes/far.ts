@@ -27,6 +27,7 @@ export interface FarRecipe {
   readonly retention: number;
   /** A few percent of the steps in all. */
   readonly priming: StageOptions;
+  /** After priming: how the learners train. */
   readonly learning: StageOptions;
   /** Whether learners start from where priming took them ("kept", default) or from the pretrained weights ("reset"). */
   readonly primed?: "kept" | "reset";

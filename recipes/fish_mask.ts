@@ -17,6 +17,7 @@ export interface FisherMaskOptions extends Pick<FisherOptions, "labels" | "examp
 export interface FishBudget {
   /** ⌊ratio · N⌋. */
   readonly total: number;
+  /** The classifier's, which train in any case. */
   readonly whole: number;
   /** What is left for the mask. */
   readonly masked: number;

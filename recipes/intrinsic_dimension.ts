@@ -16,6 +16,7 @@ import { type StageOptions, trainStage } from "./stage.ts";
 
 /** A task to measure: what it trains on, how, and how good a model is at it. */
 export interface IntrinsicTask {
+  /** What it trains on. */
   readonly train: Rows;
   /** Held-out score of a model, higher is better and never negative: accuracy, F1, ROUGE. The model lives during the call. */
   score(model: Model): number | Promise<number>;
@@ -29,8 +30,11 @@ export interface IntrinsicTask {
 
 /** One training run; full fine-tuning has no dimension. */
 export interface IntrinsicRun {
+  /** d; absent for full fine-tuning. */
   readonly dimension?: number;
+  /** Of projection, order and dropout. */
   readonly seed: number;
+  /** Higher is better. */
   readonly score: number;
 }
 
@@ -54,8 +58,11 @@ export interface IntrinsicDimensionOptions extends Pick<IntrinsicSaidOptions, "p
 
 /** Scores of one dimension over the seeds. */
 export interface IntrinsicPoint {
+  /** d. */
   readonly dimension: number;
+  /** One a seed. */
   readonly scores: readonly number[];
+  /** Over the seeds. */
   readonly mean: number;
 }
 
@@ -65,6 +72,7 @@ export interface IntrinsicDimension {
   readonly dimension?: number;
   /** share · the mean score of full fine-tuning. */
   readonly target: number;
+  /** Of full fine-tuning. */
   readonly full: { readonly scores: readonly number[]; readonly mean: number };
   /** Score of the model as it was. */
   readonly untrained: number;

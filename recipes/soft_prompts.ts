@@ -17,6 +17,7 @@ import type { RankedSource } from "../methods/spot.ts";
 
 /** A source that was tried, and its score on the target task. */
 export interface TriedSource extends RankedSource {
+  /** Higher is better. */
   readonly score: number;
 }
 

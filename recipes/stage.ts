@@ -4,6 +4,7 @@ import { type Rows, startTraining, type StepReport, type TrainOptions } from "..
 
 /** How a stage trains, and who hears of its steps. */
 export interface StageOptions extends TrainOptions {
+  /** Hears of each step. */
   readonly stepped?: (report: StepReport) => void;
 }
 

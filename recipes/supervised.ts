@@ -41,6 +41,7 @@ export interface Effects<Evaluation extends { readonly loss: number }> {
   stepped(report: StepReport): void | Promise<void>;
   /** Measures the parameters as they stand. Throws `Interruption` when it was told to stop. */
   evaluate(step: number): Promise<Evaluation>;
+  /** Hears of an evaluation. */
   evaluated(step: number, evaluation: Evaluation): void | Promise<void>;
   /** Keeps the best parameters so far. */
   keepBest(step: number, params: Tree): Promise<void>;
@@ -55,6 +56,7 @@ export type Outcome = "finished" | "stopped early" | "interrupted";
 
 /** Thrown inside an evaluation that is to stop. */
 export class Interruption extends Error {
+  /** Tells the error apart. */
   override readonly name = "Interruption";
 }
 

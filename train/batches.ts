@@ -21,6 +21,7 @@ export interface ExampleSizes {
 
 /** How examples become steps. */
 export interface BatchOptions {
+  /** How rows are put together. */
   readonly batching: Buckets | Packing;
   /** Micro-batches in a step; the last step of an epoch may have fewer. Default: 1. */
   readonly accumulate?: number;
@@ -30,6 +31,7 @@ export interface BatchOptions {
 
 /** What one forward and backward pass takes. */
 export interface MicroBatch {
+  /** Numbers of the examples, row by row. */
   readonly rows: readonly Row[];
   /** Labels that the loss counts in it. */
   readonly targets: number;
@@ -37,12 +39,15 @@ export interface MicroBatch {
 
 /** A place in the order of training: epochs from 0, steps from 0 in each epoch. */
 export interface Position {
+  /** From 0. */
   readonly epoch: number;
+  /** From 0 in each epoch. */
   readonly step: number;
 }
 
 /** What one update of the parameters takes. */
 export interface Step extends Position {
+  /** The passes whose gradients are summed. */
   readonly microBatches: readonly MicroBatch[];
   /** Labels that the loss counts in all of them. */
   readonly targets: number;

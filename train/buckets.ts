@@ -11,6 +11,7 @@ export type Row = readonly number[];
 
 /** Rows of one example each, padded to the longest of their batch. */
 export interface Buckets {
+  /** Rows of similar length, padded. */
   readonly kind: "buckets";
   /** Rows in a batch; the last one may have fewer. */
   readonly batchSize: number;

@@ -12,6 +12,7 @@ import { IGNORED, type Tokens } from "./truncation.ts";
 
 /** A batch, each field [rows][tokens]. */
 export interface Batch {
+  /** [b][t], padded. */
   readonly inputIds: readonly (readonly number[])[];
   /** Not shifted; -100 where the loss looks away. */
   readonly labels: readonly (readonly number[])[];

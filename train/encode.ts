@@ -20,6 +20,7 @@ export interface ExampleTokenizer {
 export interface EncodeOptions {
   /** Most tokens in a row, the end token included. */
   readonly maxLength: number;
+  /** What to do with a prompt that is too long. */
   readonly longPrompt: LongPrompt;
 }
 

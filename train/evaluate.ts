@@ -5,13 +5,17 @@ import type { Rows } from "./rows.ts";
 
 /** Mean cross-entropy over labelled tokens, its exponential, and how many there were. */
 export interface HeldOut {
+  /** Mean cross-entropy over labelled tokens. */
   readonly loss: number;
+  /** e to the loss. */
   readonly perplexity: number;
+  /** How many tokens had a label. */
   readonly tokens: number;
 }
 
 /** How to evaluate. */
 export interface HeldOutOptions {
+  /** Rows in a pass. */
   readonly batchSize: number;
   /** The token to pad with. */
   readonly pad: number;

@@ -13,7 +13,9 @@ import { type JsonlRecord, kindOf, type Location, readJsonl, showLocation, textF
 
 /** One message of a conversation. Which roles exist is the chat template's business. */
 export interface ChatMessage {
+  /** "system", "user", "assistant". */
   readonly role: string;
+  /** What was said. */
   readonly content: string;
 }
 
@@ -21,6 +23,7 @@ export interface ChatMessage {
 export interface Example {
   /** Messages go through the model's chat template; a text goes to the tokenizer as it is. */
   readonly prompt: readonly ChatMessage[] | string;
+  /** What is to be learnt. */
   readonly answer: string;
   /** The part of the prompt that may be shortened when the row is too long. Default: all of it. */
   readonly body?: string;

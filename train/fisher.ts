@@ -41,8 +41,11 @@ export interface FisherOptions {
 
 /** Fisher information by leaf, under the model's names. */
 export interface Fisher {
+  /** Mean squared gradients, by the weights' paths. */
   readonly diagonal: Tree;
+  /** How many examples were read. */
   readonly examples: number;
+  /** Frees what it holds. */
   dispose(): void;
 }
 

@@ -6,15 +6,19 @@ import { IGNORED } from "./truncation.ts";
 
 /** One prompt with what is wanted and what was written. */
 export interface Sample {
+  /** What a person wrote. */
   readonly reference: string;
+  /** What the model wrote. */
   readonly written: string;
 }
 
 /** How to write and score. */
 export interface GeneratedOptions {
+  /** At most so many tokens a text. */
   readonly maxNewTokens: number;
   /** Prompts continued together, default 8. */
   readonly batchSize?: number;
+  /** How ROUGE is taken. */
   readonly rouge?: RougeOptions;
   /** Awaited between batches; what it throws ends the work. */
   between?(): void | Promise<void>;

@@ -5,12 +5,15 @@
 
 /** Where a record stands. Lines count from 1, blank ones too, as editors show them. */
 export interface Location {
+  /** The file, as it was named. */
   readonly file: string;
+  /** From 1. */
   readonly line: number;
 }
 
 /** One object of a file. */
 export interface JsonlRecord extends Location {
+  /** The object on the line. */
   readonly value: Readonly<Record<string, unknown>>;
 }
 
@@ -37,6 +40,7 @@ export async function* readJsonl(file: string): AsyncGenerator<JsonlRecord> {
 
 /** Where each record of a file starts: what it takes to read any of them without the others. */
 export interface JsonlIndex {
+  /** The file, as it was named. */
   readonly file: string;
   /** Records in the file. */
   readonly count: number;
@@ -70,6 +74,7 @@ export async function indexJsonl(
 
 /** An open file whose records can be read in any order. Close it with `using` or `[Symbol.dispose]()`. */
 export interface JsonlFile extends Disposable {
+  /** How many there are. */
   readonly count: number;
   /** Record n, from 0. Synchronous, so two reads cannot disturb each other's position in the file. */
   record(n: number): JsonlRecord;

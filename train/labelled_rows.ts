@@ -9,6 +9,7 @@ import { IGNORED } from "./truncation.ts";
 
 /** What is needed of a tokenizer. */
 export interface LabelTokenizer {
+  /** Ids of a text without special tokens. */
   encode(text: string, options: { readonly addSpecialTokens: false }): readonly number[];
   /** Special tokens around one text, or two. */
   wrap(

@@ -34,6 +34,7 @@ import type { Rows } from "./rows.ts";
 
 /** How to train. */
 export interface TrainOptions {
+  /** At its peak. */
   readonly learningRate: number;
   /** step (from 0) → factor on the learning rate. Default: constant. */
   readonly schedule?: (step: number) => number;
@@ -41,6 +42,7 @@ export interface TrainOptions {
   readonly rateOf?: (path: string) => number;
   /** Optimizer and where its state lives. Default: AdamW, resident. */
   readonly moments?: (params: Tree) => Moments | Promise<Moments>;
+  /** How rows are put together. */
   readonly batching: Buckets | Packing;
   /** Micro-batches a step, default 1. */
   readonly accumulate?: number;
@@ -52,9 +54,11 @@ export interface TrainOptions {
   readonly clip?: number;
   /** Parameters of one name are clipped together, others apart. Default: all together. */
   readonly clipGroup?: (path: string) => string;
+  /** Share of the target that goes to all tokens, default 0. */
   readonly labelSmoothing?: number;
   /** Recompute blocks in the backward pass. Default false. */
   readonly checkpointBlocks?: boolean;
+  /** Of everything random, default 0. */
   readonly seed?: number;
   /** The token to pad with. */
   readonly pad: number;
@@ -74,19 +78,25 @@ export type GradientFunction = <P extends Tree>(
 export interface StepReport {
   /** Steps done so far, this one included. */
   readonly step: number;
+  /** From 0. */
   readonly epoch: number;
   /** Mean over the step's labelled tokens, before the update. */
   readonly loss: number;
   /** Tokens read, padding excluded. */
   readonly tokens: number;
+  /** Of this step. */
   readonly learningRate: number;
+  /** Before clipping. */
   readonly gradientNorm: number;
 }
 
 /** Where a run stands: what a checkpoint holds. */
 export interface Snapshot {
+  /** Steps done. */
   readonly step: number;
+  /** The parameters. */
   readonly params: Tree;
+  /** Optimizer state, one slot at a time. */
   readonly slots: AsyncIterable<readonly [name: string, slot: SlotBytes]>;
   /** What the method's `adjust` keeps between steps. */
   readonly state?: Tree;
@@ -94,23 +104,31 @@ export interface Snapshot {
 
 /** Where to continue. */
 export interface Resume {
+  /** Steps done. */
   readonly step: number;
   /** By path, of every parameter. */
   readonly params: Tree;
+  /** Optimizer state by "path/slot". */
   readonly slots: ReadonlyMap<string, SlotBytes>;
+  /** What the method's `adjust` keeps between steps. */
   readonly state?: Tree;
 }
 
 /** A run in progress. It owns parameters and optimizer state until `dispose`. */
 export interface Training<P extends Tree> {
+  /** Steps done. */
   readonly step: number;
+  /** Steps of the whole run. */
   readonly totalSteps: number;
+  /** The optimizer's state. */
   readonly moments: Moments;
   /** The adapter as it stands; its tensors live until the next step. */
   adapter(): Adapter<P>;
   /** Takes a step; undefined when all are taken. @throws {RangeError} when the loss is not finite; nothing is updated. */
   next(): Promise<StepReport | undefined>;
+  /** Where the run stands; valid until the next step. */
   snapshot(): Snapshot;
+  /** Frees parameters and optimizer state. */
   dispose(): void;
 }
 

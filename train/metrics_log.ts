@@ -6,7 +6,9 @@
 
 /** One line: the step that it belongs to and whatever was measured. Steps never fall from one line to the next. */
 export interface MetricsEntry {
+  /** Steps done. */
   readonly step: number;
+  /** What was measured, by name. */
   readonly [name: string]: string | number | boolean;
 }
 

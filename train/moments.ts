@@ -23,13 +23,17 @@ import { freshSlots, type Optimizer, type Slots, type StepOptions } from "./opti
 
 /** One slot as bytes, for checkpoints. */
 export interface SlotBytes {
+  /** How the numbers are stored. */
   readonly dtype: DType;
+  /** Sizes of the axes. */
   readonly shape: readonly number[];
+  /** The numbers as they are stored. */
   readonly bytes: Uint8Array;
 }
 
 /** Options of one step; learning rates may differ by parameter (LoRA+). */
 export interface ApplyOptions extends StepOptions {
+  /** Factor on the learning rate by parameter path. */
   readonly rateOf?: (path: string) => number;
   /** Times every gradient (clipping). Default 1. */
   readonly gradientFactor?: number;
@@ -37,6 +41,7 @@ export interface ApplyOptions extends StepOptions {
 
 /** Optimizer state with its update. The one stateful object of a run. */
 export interface Moments {
+  /** The update rule. */
   readonly optimizer: Optimizer;
   /** Bytes held: in compute memory, in host memory, on disk. */
   bytes(): { readonly resident: number; readonly host: number; readonly disk: number };
@@ -46,6 +51,7 @@ export interface Moments {
   save(): AsyncGenerator<readonly [name: string, slot: SlotBytes]>;
   /** Puts slots back. @throws {RangeError} when one does not fit the parameters. */
   restore(slots: ReadonlyMap<string, SlotBytes>): Promise<void>;
+  /** Frees what it holds. */
   dispose(): void;
 }
 

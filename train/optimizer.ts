@@ -10,6 +10,7 @@ export type Slots = { readonly [name: string]: Tensor };
 
 /** What a step is told. */
 export interface StepOptions {
+  /** η of the step. */
   readonly learningRate: number;
   /** 1 for the first step. */
   readonly step: number;
@@ -17,7 +18,9 @@ export interface StepOptions {
 
 /** A pure update rule. */
 export interface Optimizer {
+  /** What it is called. */
   readonly name: string;
+  /** Its settings, for records. */
   readonly config: Readonly<Record<string, number | string>>;
   /** Names and dtypes of the slots of a parameter; each has its shape. */
   slots(leaf: Tensor): Readonly<Record<string, DType>>;

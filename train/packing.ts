@@ -10,6 +10,7 @@ import { permutation } from "./shuffle.ts";
 
 /** Rows of several examples, kept apart by segment ids. */
 export interface Packing {
+  /** Several examples in a row. */
   readonly kind: "packing";
   /** Rows in a batch; the last one may have fewer. */
   readonly batchSize: number;

@@ -48,6 +48,7 @@ export interface MemoryPlan {
 
 /** What a plan must know of the run besides its training options. */
 export interface PlanOptions extends Omit<TrainOptions, "moments"> {
+  /** The update rule. */
   readonly optimizer: Optimizer;
   /** Where the state lives. */
   readonly state: "resident" | "paged";

@@ -18,7 +18,9 @@ import { IGNORED } from "./truncation.ts";
 
 /** One row: a class, scores, flags, or the class of each tagged word. */
 export interface Prediction {
+  /** What the labels say. */
   readonly wanted: readonly number[];
+  /** What the model says. */
   readonly found: readonly number[];
 }
 

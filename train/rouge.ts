@@ -12,16 +12,23 @@
 
 /** Three numbers from 0 to 1. */
 export interface RougeScore {
+  /** Matches over what was written. */
   readonly precision: number;
+  /** Matches over the reference. */
   readonly recall: number;
+  /** Harmonic mean of the two. */
   readonly f1: number;
 }
 
 /** The four variants in use. */
 export interface RougeScores {
+  /** Words. */
   readonly rouge1: RougeScore;
+  /** Pairs of words. */
   readonly rouge2: RougeScore;
+  /** Longest common subsequence. */
   readonly rougeL: RougeScore;
+  /** The same, line by line. */
   readonly rougeLsum: RougeScore;
 }
 

@@ -6,11 +6,13 @@ import { targetCount, type Tokens } from "./truncation.ts";
 
 /** Tokenized examples. */
 export interface Rows {
+  /** How many there are. */
   readonly count: number;
   /** Tokens in each. */
   readonly lengths: ArrayLike<number>;
   /** Labelled tokens in each. */
   readonly targets: ArrayLike<number>;
+  /** Ids and labels of row n. */
   tokens(n: number): Tokens;
   /** The batch of some rows, where it is not one of texts that are continued; `pad` is the token to pad with. */
   batch?(numbers: readonly number[], pad: number): Batch;

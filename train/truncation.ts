@@ -13,7 +13,9 @@ export const IGNORED = -100;
 
 /** One row: ids and labels of equal length. Labels are not shifted; position i predicts label i + 1. */
 export interface Tokens {
+  /** Token ids. */
   readonly inputIds: readonly number[];
+  /** One an id; −100 for no loss. */
   readonly labels: readonly number[];
 }
 
@@ -21,6 +23,7 @@ export interface Tokens {
 export interface PromptTokens {
   /** What stands before, such as the template's opening and the instruction. Default: nothing. */
   readonly before?: readonly number[];
+  /** The part that may be shortened. */
   readonly body: readonly number[];
   /** What stands after, such as the template's opening of the answer. Default: nothing. */
   readonly after?: readonly number[];
@@ -33,6 +36,7 @@ export type LongPrompt = { readonly keep: "head" | "tail" } | "refuse";
 export interface TruncationOptions {
   /** Most tokens in a row, the end token included. */
   readonly maxLength: number;
+  /** What to do with a prompt that is too long. */
   readonly longPrompt: LongPrompt;
   /** The token that ends an answer. */
   readonly eos: number;

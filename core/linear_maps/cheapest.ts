@@ -3,8 +3,11 @@ import type { Shape, Tensor } from "../tensor/mod.ts";
 
 /** One way to compute the same thing: what it costs once and for each row, in multiply-adds. */
 export interface Way<T> {
+  /** Multiply-adds that do not depend on the rows. */
   readonly once: number;
+  /** Multiply-adds for each row. */
   readonly perRow: number;
+  /** Computes it this way. */
   run(): T;
 }
 

@@ -7,8 +7,11 @@ import { matmul, multiply, permute, reshape } from "../../ops/mod.ts";
 
 /** A Tucker decomposition: core [r1, r2, ...window], out [r1, out], in [r2, in]. */
 export interface TuckerFactors {
+  /** [r, r, k, k]. */
   readonly core: Tensor;
+  /** [out, r]. */
   readonly out: Tensor;
+  /** [r, in]. */
   readonly in: Tensor;
 }
 

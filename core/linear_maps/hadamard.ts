@@ -13,9 +13,13 @@ import { cheapest, rowsOf } from "./cheapest.ts";
 
 /** Both pairs of factors: a [out, r], b [r, in]. */
 export interface HadamardFactors {
+  /** A1 [out, r]. */
   readonly w1a: Tensor;
+  /** B1 [r, in]. */
   readonly w1b: Tensor;
+  /** A2 [out, r]. */
   readonly w2a: Tensor;
+  /** B2 [r, in]. */
   readonly w2b: Tensor;
 }
 

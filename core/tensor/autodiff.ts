@@ -22,7 +22,9 @@ export function isTracked(x: Tensor): boolean {
 
 /** A loss and its gradients; `gradients` has the shape of the trained part of the parameters. */
 export interface ValueAndGradients {
+  /** What the function gave, a scalar. */
   readonly value: Tensor;
+  /** Shaped like what was tracked. */
   readonly gradients: Tree;
 }
 

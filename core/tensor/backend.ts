@@ -14,8 +14,11 @@ export type Raw = unknown;
 
 /** What a kernel gets: bytes, and how to read them. Every `Tensor` is one. */
 export interface Operand {
+  /** The backend's own handle of the storage. */
   readonly raw: Raw;
+  /** Sizes of the axes. */
   readonly shape: Shape;
+  /** How the numbers are stored. */
   readonly dtype: DType;
 }
 
@@ -74,23 +77,33 @@ export interface AttentionOptions {
 
 /** Constants of one AdamW step (arXiv 1711.05101): decoupled decay, bias correction at step t = 1, 2, … */
 export interface AdamWOptions {
+  /** η of the step. */
   readonly learningRate: number;
+  /** Decay of the first moment. */
   readonly beta1: number;
+  /** Decay of the second moment. */
   readonly beta2: number;
+  /** Added to the root of the second moment. */
   readonly epsilon: number;
+  /** Decoupled decay, times η. */
   readonly weightDecay: number;
+  /** 1 for the first. */
   readonly step: number;
 }
 
 /** Bytes a backend holds. `live`: in tensors; `pooled`: kept for reuse; `peak`: the most that was live at once. */
 export interface MemoryUse {
+  /** Bytes in use. */
   readonly live: number;
+  /** Bytes kept for reuse. */
   readonly pooled: number;
+  /** Most bytes in use at once. */
   readonly peak: number;
 }
 
 /** The kernels. See the module comment for the contract that all share. */
 export interface Backend {
+  /** Which backend it is. */
   readonly name: "reference" | "wasm" | "gpu" | "shapes";
 
   /** Uninitialised bytes. @throws {Error} when memory is exhausted; the message says how much was asked and held. */
@@ -113,6 +126,7 @@ export interface Backend {
   /** Converts between any two dtypes of the same shape: decodes quantized x, encodes quantized out. */
   cast(x: Operand, out: Operand): void;
 
+  /** out ← op(x), element by element. */
   unary(op: UnaryOp, x: Operand, out: Operand): void;
   /** a and b broadcast to out's shape. i32 operands are allowed when both are i32 (comparisons then write f32). */
   binary(op: BinaryOp, a: Operand, b: Operand, out: Operand): void;
@@ -229,6 +243,7 @@ export interface Backend {
 
   /** out = silu(gate) ⊙ up. */
   swiglu(gate: Operand, up: Operand, out: Operand): void;
+  /** Derivatives of silu(gate) · up for g. */
   swigluGrad(gate: Operand, up: Operand, g: Operand, dgate: Operand, dup: Operand): void;
 
   /** f32 uniform in [0, 1): the top 24 bits of word i of the key's stream (`bitsAt`), times 2^-24. */
@@ -264,5 +279,6 @@ export interface Backend {
 
 /** Two tensors of one expression live on different backends. */
 export class BackendMismatchError extends TypeError {
+  /** Tells the error apart. */
   override readonly name = "BackendMismatchError";
 }

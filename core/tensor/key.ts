@@ -4,7 +4,9 @@
  * rotations and xors only, so every backend makes the same bits.
  */
 export interface Key {
+  /** First half of the counter's key, 32 bits. */
   readonly a: number;
+  /** Second half. */
   readonly b: number;
 }
 

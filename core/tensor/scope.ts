@@ -141,11 +141,13 @@ export function dispose(value: unknown): void {
 
 /** A tree that lives across awaits. */
 export interface Root<T> {
+  /** What it holds. */
   readonly tree: T;
   /** Takes the next tree in and frees what it no longer holds. Returns this root. */
   replace(next: T): Root<T>;
   /** Frees what this root owns. @throws {Error} while another root borrows from it. */
   dispose(): void;
+  /** As `dispose`. */
   [Symbol.dispose](): void;
 }
 

@@ -21,6 +21,7 @@ export interface GraphNode {
 
 /** An immutable array of numbers on a backend. Made by ops, `tensor` and loaders. */
 export class Tensor implements Operand {
+  /** A handle; use `tensor`, `fromBytes` or an op. */
   constructor(
     readonly storage: Storage,
     readonly shape: Shape,
@@ -49,6 +50,7 @@ export class Tensor implements Operand {
     return this.storage.bytes;
   }
 
+  /** Shape, dtype and backend. */
   toString(): string {
     return `${this.dtype}${showShape(this.shape)} on ${this.backend.name}`;
   }

@@ -4,6 +4,7 @@ import { copyOf, Tensor } from "./tensor.ts";
 
 /** A nest of records whose leaves are tensors. */
 export interface Tree {
+  /** A leaf or a branch by its name. */
   readonly [name: string]: Tensor | Tree;
 }
 
@@ -85,6 +86,7 @@ export function nest<L>(flat: Iterable<readonly [string, L]>): NestOf<L> {
 
 /** A nest of records with leaves L. */
 export interface NestOf<L> {
+  /** A leaf or a branch by its name. */
   readonly [name: string]: L | NestOf<L>;
 }
 

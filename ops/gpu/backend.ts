@@ -26,6 +26,7 @@ export interface Profile {
 export interface GpuBackend extends Backend {
   /** The adapter's own words. */
   readonly adapter: string;
+  /** What ran since it was asked last. */
   profile(): Profile;
 }
 

@@ -29,8 +29,11 @@ export interface Call {
 
 /** What ran: calls, bytes read and written at least once, floating-point operations of products. */
 export interface Tally {
+  /** How often it ran. */
   readonly calls: number;
+  /** Bytes read and written. */
   readonly bytes: number;
+  /** Floating-point operations. */
   readonly operations: number;
   /** Time on the card, where it was asked for and can be told. */
   readonly nanoseconds?: number;
