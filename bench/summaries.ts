@@ -72,6 +72,8 @@ async function tuned(name: string, method: string, seed: number, ...extra: strin
     "100000",
     "--keep",
     "last",
+    "--save-every",
+    "5",
     ...extra,
     ...resume,
   );
