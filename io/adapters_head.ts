@@ -19,8 +19,9 @@ import { ADAPTERS_FILES } from "../formats/adapters_config.ts";
 import { isObject, parseJson } from "../formats/strict_json.ts";
 import type { StoredTensor } from "../formats/tensor_file.ts";
 import { modulesToSave, savedLeaves } from "../methods/mod.ts";
-import { architectureOf, classNames, headPaths } from "../models/mod.ts";
 import { bertConfig } from "../models/bert_config.ts";
+import { headPaths } from "../models/bert_spec.ts";
+import { architectureOf, classNames } from "../models/mod.ts";
 import { isThere } from "./adapter_folder.ts";
 import { loadTensor, withTensors } from "./adapters_read.ts";
 
