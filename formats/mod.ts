@@ -33,6 +33,7 @@ export * from "./bitsandbytes.ts";
 export * from "./bitsandbytes_write.ts";
 export * from "./checkpoint.ts";
 export * from "./tokenizer.ts";
+export type { Wrapped } from "./tokenizer_wrap.ts";
 export * from "./gguf_tokenizer.ts";
 export * from "./chat_template.ts";
 export * from "./peft_config.ts";
@@ -42,7 +43,9 @@ export * from "./peft_targets.ts";
 export {
   ADAPTERS_FILES,
   type AdaptersConfig,
+  type AdaptersFields,
   type AdaptersFolder,
+  type Architecture as AdaptersArchitecture,
   isAdaptersConfig,
   readAdaptersConfig,
 } from "./adapters_config.ts";

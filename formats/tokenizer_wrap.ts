@@ -6,7 +6,9 @@ import type { Part } from "./tokenizer_split.ts";
 
 /** Ids with the number of the text that each belongs to, for models that have token types. */
 export interface Wrapped {
+  /** Token ids. */
   readonly ids: readonly number[];
+  /** 0 in the first text, 1 in the second. */
   readonly typeIds: readonly number[];
 }
 

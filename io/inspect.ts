@@ -13,15 +13,21 @@ export type { AdapterDescription, Contents, ModelDescription };
 
 /** A folder with several adapters. */
 export interface AdaptersDescription {
+  /** Tells the kinds apart. */
   readonly kind: "adapters";
+  /** One a subfolder. */
   readonly adapters: readonly AdapterDescription[];
 }
 
 /** Tensors without a model around them. */
 export interface TensorsDescription extends Contents {
+  /** Tells the kinds apart. */
   readonly kind: "tensors";
+  /** Of the file. */
   readonly format: "safetensors" | "gguf";
+  /** What the header says besides. */
   readonly metadata: JsonObject;
+  /** Of all tensors. */
   readonly names: readonly string[];
 }
 

@@ -19,9 +19,11 @@ export * from "./save_adapter.ts";
 export { download, type DownloadOptions, type DownloadProgress, type HubId, hubId } from "./hub.ts";
 export {
   type AdapterDescription,
+  type AdaptersDescription,
   type Contents,
   type Description,
   inspectPath,
   type ModelDescription,
+  type TensorsDescription,
 } from "./inspect.ts";
 export * from "./training_state.ts";

@@ -11,7 +11,7 @@ import {
 import { reference } from "./reference/mod.ts";
 
 /** Tensors by name, or records of them, beside which plain values may stand. */
-type Named = { readonly [name: string]: unknown };
+export type Named = { readonly [name: string]: unknown };
 
 /**
  * `f` of a tensor, or of a record of tensors: a record, where `f` uses `qr`, `svd` or `orderStatistic`. The result lies on

@@ -35,7 +35,7 @@ const crossEntropyGradOp: Op<number> = defineOp({
 });
 
 /** The label that marks a position without a loss. */
-export const IGNORED = -100;
+export const IGNORED: -100 = -100;
 
 /**
  * −log p(label) per row of logits [rows, v] with i32 labels [rows]; 0 where the label is −100. Smoothing s mixes the

@@ -12,8 +12,10 @@
 import { type JsonlRecord, kindOf, type Location, readJsonl, showLocation, textField } from "./jsonl.ts";
 
 /** One text, and perhaps another that it is read with. */
-interface Texts {
+export interface Texts {
+  /** The text. */
   readonly text: string;
+  /** What it is read with. */
   readonly pair?: string;
 }
 

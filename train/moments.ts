@@ -101,8 +101,11 @@ export function resident(optimizer: Optimizer, params: Tree): Moments {
   };
 }
 
-interface Updated {
+/** A parameter after a step. */
+export interface Updated {
+  /** Its next value. */
   readonly leaf: Tensor;
+  /** Its next optimizer state. */
   readonly slots: Slots;
 }
 

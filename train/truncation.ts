@@ -9,7 +9,7 @@
 import { type Location, showLocation } from "./jsonl.ts";
 
 /** The label that the loss skips, as in PyTorch and transformers. */
-export const IGNORED = -100;
+export const IGNORED: -100 = -100;
 
 /** One row: ids and labels of equal length. Labels are not shifted; position i predicts label i + 1. */
 export interface Tokens {
