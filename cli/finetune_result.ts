@@ -39,7 +39,7 @@ export async function writeResult(
   const adapter = root === undefined ? training.adapter() : { ...training.adapter(), params: root.tree };
   try {
     if (flags.method === "full") {
-      const merged = merge(model, adapter);
+      const merged = merge(model, adapter, { leaves: "lazy" });
       await saveModel(folder.path, merged);
       merged.dispose();
       return;

@@ -5,7 +5,7 @@ import { loadAdapter } from "../io/load_adapter.ts";
 import { loadTask } from "../io/task_file.ts";
 import { loadModel, type LoadOptions } from "../io/load_model.ts";
 import { localHeaders, localPath } from "../io/local_path.ts";
-import { gpu } from "../ops/gpu/mod.ts";
+import { gpu, type GpuOptions } from "../ops/gpu/mod.ts";
 import { reference } from "../ops/reference/mod.ts";
 import { wasm } from "../ops/wasm/mod.ts";
 import { choice, type Command, integer, rare, UsageError } from "./arguments.ts";
@@ -14,6 +14,8 @@ import { choice, type Command, integer, rare, UsageError } from "./arguments.ts"
 export interface BackendFlags {
   readonly backend: "wasm" | "reference" | "gpu";
   readonly threads?: number;
+  /** Times kernels, on the gpu. */
+  readonly profile?: true;
 }
 
 /** Which model. */
@@ -57,23 +59,23 @@ export function dtypeFlag(command: Command): Command {
 export const dtypeOf = ({ dtype }: DtypeFlags): DtypeFlags => dtype === undefined ? {} : { dtype };
 
 /** Starts the backend. Close it when done. */
-export async function openBackend({ backend, threads }: BackendFlags): Promise<Backend> {
+export async function openBackend({ backend, threads, profile }: BackendFlags): Promise<Backend> {
   switch (backend) {
     case "wasm":
       return await wasm(threads === undefined ? {} : { threads });
     case "reference":
       return reference();
     case "gpu":
-      return await openGpu();
+      return await openGpu({ timed: profile === true });
     default:
       return backend satisfies never;
   }
 }
 
 /** The card's backend. @throws {UsageError} when there is no adapter that will do. */
-async function openGpu(): Promise<Backend> {
+async function openGpu(options: GpuOptions): Promise<Backend> {
   try {
-    return await gpu();
+    return await gpu(options);
   } catch (cause) {
     throw new UsageError((cause as Error).message, { cause });
   }
@@ -125,7 +127,7 @@ export interface Opened {
 /** Loads the model that flags name, with the head that the adapter was trained with, and grafts the adapter. */
 export async function openModel(
   flags: ModelFlags & { readonly adapter?: string },
-  options: Pick<LoadOptions, "quantize" | "task" | "dtype"> = {},
+  options: Pick<LoadOptions, "quantize" | "task" | "dtype" | "leaves"> = {},
 ): Promise<Opened> {
   const source = modelSource(flags);
   const backend = await openBackend(flags);

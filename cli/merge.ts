@@ -81,6 +81,7 @@ async function run(flags: MergeFlags): Promise<void> {
   const opened = await openModel(
     rest,
     {
+      leaves: "lazy",
       ...flags.baseType !== undefined && { quantize: { dtype: flags.baseType } },
       ...task !== undefined && { task },
     },
@@ -92,7 +93,10 @@ async function run(flags: MergeFlags): Promise<void> {
     if (!flags.json) await sayBase(flags, base, from);
     const adapter = await loadAdapter(from, model);
     const loss = await mergeLoss(model, adapter, { dtype });
-    const merged = mergeAdapter(model, adapter, { dtype: dtype === "same" ? "same" : "f32" });
+    const merged = mergeAdapter(model, adapter, {
+      leaves: "lazy",
+      dtype: dtype === "same" ? "same" : "f32",
+    });
     await place.write((path) => saveModel(path, merged, dtype === "same" ? {} : { dtype }));
     if (flags.json) {
       printJson({ output, dtype, base: { model: model.source, quantized: base ?? null }, ...loss });

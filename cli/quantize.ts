@@ -73,11 +73,12 @@ async function store(flags: QuantizeFlags): Promise<void> {
   checkTarget(type, output);
   checkEmbeddings(flags.embeddings, output);
   const place = newOutput(output, flags.overwrite ?? false);
-  const opened = await openModel(flags);
+  const opened = await openModel(flags, { leaves: "lazy" });
   try {
     const before = weightBytes(opened.model);
     const small = quantizeModel(opened.model, {
       dtype: type,
+      leaves: "lazy",
       requantize: flags.requantize ?? false,
       ...flags.targets && { targets: flags.targets },
       ...embeddingsOf(flags, output, opened.model),

@@ -5,10 +5,13 @@ import {
   type DType,
   isQuantized,
   keep,
+  lazy,
   ownedHere,
   scope,
+  type Shape,
   type Synchronous,
   Tensor,
+  transiently,
   type Tree,
 } from "./tensor/mod.ts";
 import { add, divide, transpose, zeros } from "../ops/mod.ts";
@@ -27,6 +30,11 @@ export interface MergeOptions {
    * loses precision), or any dtype.
    */
   readonly dtype?: DType | "same";
+  /**
+   * "lazy": weights are merged when they are first read, for models that are only written out. The adapter must then live as
+   * long as the merged model. Default: at once.
+   */
+  readonly leaves?: "lazy";
 }
 
 /**
@@ -95,26 +103,70 @@ function rewritten<M extends Model>(model: M, editsOf: () => readonly Edit[], op
   const root = keep(scope((): Synchronous<Record<string, Tensor>> => {
     const edits = editsOf();
     for (const edit of edits) refuseGrafted(edit, model);
-    const changed = new Map<string, Tensor>();
-    // As in the forward pass, where a weight is settled before the layer's own edits.
-    const weightsFirst = [
-      ...edits.filter((edit) => edit.kind === "weight"),
-      ...edits.filter((edit) => edit.kind !== "weight"),
-    ];
-    for (const edit of weightsFirst) {
-      for (const [path, leaf] of apply(edit, model, changed)) changed.set(path, leaf);
+    if (options.leaves === undefined) {
+      return Object.fromEntries([...changedBy(edits, model)].map(([path, leaf]) => {
+        return [path, owned(castTo(leaf, storedAs(path, leaf, model, options)))];
+      }));
     }
-    return Object.fromEntries(
-      [...changed].map(([path, leaf]) => {
-        const base = lookup(model.weights, path);
-        const same = base instanceof Tensor ? base.dtype : "f32";
-        const dtype = options.dtype === "same" ? same : options.dtype ?? "f32";
-        return [path, owned(castTo(leaf, leaf.shape.length < 2 && isQuantized(dtype) ? "f32" : dtype))];
-      }),
-    );
+    const shapes = scope(() => shapesOf(edits, model));
+    return Object.fromEntries(shapes.map(([path, shape]) => {
+      const dtype = storedAs(path, { shape }, model, options);
+      const make = (): Tensor => {
+        const own = editsOf().filter((edit) => concerns(edit, path, model.spec));
+        return castTo(changedBy(own, model).get(path)!, dtype);
+      };
+      return [path, lazy(model.backend, shape, dtype, make)];
+    }));
   }));
   const weights = setLeaves(model.weights, Object.entries(root.tree));
   return { ...model, weights, dispose: () => root.dispose() };
+}
+
+/** The leaves that edits change. */
+function changedBy(edits: readonly Edit[], model: Model): ReadonlyMap<string, Tensor> {
+  const changed = new Map<string, Tensor>();
+  // As in the forward pass, where a weight is settled before the layer's own edits.
+  const weightsFirst = [
+    ...edits.filter((edit) => edit.kind === "weight"),
+    ...edits.filter((edit) => edit.kind !== "weight"),
+  ];
+  for (const edit of weightsFirst) {
+    for (const [path, leaf] of apply(edit, model, changed)) changed.set(path, leaf);
+  }
+  return changed;
+}
+
+/** Which leaves edits change, and their shapes: found a place at a time, so that no two places' leaves are there at once. */
+function shapesOf(edits: readonly Edit[], model: Model): readonly (readonly [path: string, shape: Shape])[] {
+  const places = [...new Set(edits.map(placeOf))];
+  const found = new Map<string, Shape>();
+  for (const place of places) {
+    transiently(() =>
+      scope(() => {
+        const own = changedBy(edits.filter((edit) => placeOf(edit) === place), model);
+        for (const [path, leaf] of own) found.set(path, leaf.shape);
+      })
+    );
+  }
+  return [...found];
+}
+
+/** Whether an edit has a part in a leaf: it stands at the leaf's place, or at the embedding that a head shares. */
+function concerns(edit: Edit, leaf: string, spec: Spec): boolean {
+  const place = leaf.replace(/(^|\.)[^.]*$/, "");
+  const tiedTo = spec.heads.find((head) => head.path === place)?.tiedTo;
+  return placeOf(edit) === place || placeOf(edit) === tiedTo;
+}
+
+const placeOf = (edit: Edit): string =>
+  edit.kind === "weight" ? edit.path.replace(/(^|\.)[^.]*$/, "") : edit.path;
+
+/** The dtype that a merged leaf is stored in. */
+function storedAs(path: string, leaf: { readonly shape: Shape }, model: Model, options: MergeOptions): DType {
+  const base = lookup(model.weights, path);
+  const same = base instanceof Tensor ? base.dtype : "f32";
+  const dtype = options.dtype === "same" ? same : options.dtype ?? "f32";
+  return leaf.shape.length < 2 && isQuantized(dtype) ? "f32" : dtype;
 }
 
 /** An edit that was grafted earlier would fold after the merged one: another function. */
@@ -122,8 +174,7 @@ function refuseGrafted(edit: Edit, model: Model): void {
   if (edit.row !== undefined) {
     throw new TypeError(`Cannot merge adapters by rows: merge the adapter "${edit.row}" alone`);
   }
-  const path = edit.kind === "weight" ? edit.path.replace(/(^|\.)[^.]*$/, "") : edit.path;
-  const branch = lookup(model.weights, path);
+  const branch = lookup(model.weights, placeOf(edit));
   if (branch !== undefined && !(branch instanceof Tensor) && (branch[EDITS]?.length ?? 0) > 0) {
     throw new TypeError(
       `Cannot merge the edit at "${edit.path}": another adapter is grafted there; merge it first, or both composed`,

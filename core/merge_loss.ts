@@ -8,6 +8,7 @@ import {
   scope,
   type Synchronous,
   Tensor,
+  transiently,
   type Tree,
 } from "./tensor/mod.ts";
 import { concat, equal, multiply, reshape, subtract, sum, sumOfSquares } from "../ops/mod.ts";
@@ -26,6 +27,7 @@ export interface UpdateLoss {
 
 /** The same for all weights together and for each. */
 export interface MergeLoss extends UpdateLoss {
+  /** The same for each weight. */
   readonly weights: readonly (UpdateLoss & { readonly path: string; readonly dtype: DType })[];
 }
 
@@ -34,7 +36,7 @@ type Sums = readonly [error: number, update: number, unchanged: number, entries:
 
 /**
  * How much of an adapter's update `merge(model, adapter, options)` rounds away. On a quantized base the update is measured
- * from its decoded weights. Merges once, in f32, and frees it again.
+ * from its decoded weights. Merges one weight at a time, in f32.
  *
  * @throws {TypeError} as `merge`.
  */
@@ -43,7 +45,7 @@ export async function mergeLoss<P extends Tree>(
   adapter: Adapter<P>,
   options: MergeOptions = {},
 ): Promise<MergeLoss> {
-  const exact = merge(model, adapter);
+  const exact = merge(model, adapter, { leaves: "lazy" });
   try {
     const weights: (UpdateLoss & { path: string; dtype: DType })[] = [];
     let all: Sums = [0, 0, 0, 0];
@@ -82,16 +84,18 @@ const lossOf = ([error, update, unchanged, entries]: Sums): UpdateLoss => ({
 });
 
 async function sumsOf(base: Tensor | undefined, merged: Tensor, dtype: DType): Promise<Sums> {
-  const sums = scope((): Synchronous<Tensor> => {
-    const rounded = (t: Tensor): Tensor => castTo(castTo(t, dtype), "f32");
-    const plain = base === undefined ? subtract(merged, merged) : castTo(base, "f32");
-    const update = subtract(merged, plain);
-    const stored = rounded(merged);
-    const changed = subtract(1, equal(update, 0));
-    const kept = multiply(changed, equal(stored, rounded(plain)));
-    const parts = [sumOfSquares(subtract(stored, merged)), sumOfSquares(update), sum(kept), sum(changed)];
-    return concat(parts.map((part) => reshape(part, [1])));
-  });
+  const sums = transiently(() =>
+    scope((): Synchronous<Tensor> => {
+      const rounded = (t: Tensor): Tensor => castTo(castTo(t, dtype), "f32");
+      const plain = base === undefined ? subtract(merged, merged) : castTo(base, "f32");
+      const update = subtract(merged, plain);
+      const stored = rounded(merged);
+      const changed = subtract(1, equal(update, 0));
+      const kept = multiply(changed, equal(stored, rounded(plain)));
+      const parts = [sumOfSquares(subtract(stored, merged)), sumOfSquares(update), sum(kept), sum(changed)];
+      return concat(parts.map((part) => reshape(part, [1])));
+    })
+  );
   const numbers = await read(sums);
   dispose(sums);
   return [...numbers] as unknown as Sums;

@@ -11,6 +11,7 @@ import {
   isGguf,
   isQuantized,
   keep,
+  lazy,
   scope,
   type Synchronous,
   Tensor,
@@ -28,6 +29,8 @@ export interface QuantizeOptions {
   readonly targets?: Targets;
   /** Of the embedding tables and an untied head, where `targets` does not name them. Default: as they are. */
   readonly embeddings?: DType;
+  /** "lazy": weights are coded when they are first read, for models that are only written out. Default: at once. */
+  readonly leaves?: "lazy";
   /** Code a weight anew that is quantized to another dtype already, which loses precision twice. Default false. */
   readonly requantize?: boolean;
 }
@@ -71,6 +74,7 @@ export function quantize<M extends Model>(model: M, options: QuantizeOptions): M
       checkCoding(path, leaf, dtype, options.requantize ?? false);
       return [[path, leaf, dtype] as const];
     }),
+    options.leaves,
   );
 }
 
@@ -142,11 +146,23 @@ function stores(dtype: DType): DType {
   return dtype;
 }
 
-function recoded<M extends Model>(model: M, changes: readonly (readonly [string, Tensor, DType])[]): M {
+function recoded<M extends Model>(
+  model: M,
+  changes: readonly (readonly [string, Tensor, DType])[],
+  leaves?: "lazy",
+): M {
   const made = scope((): Synchronous<readonly (readonly [string, Tensor])[]> =>
-    changes.map(([path, leaf, dtype]) => [path, castTo(leaf, dtype)] as const)
+    changes.map(([path, leaf, dtype]) =>
+      [
+        path,
+        leaves === undefined
+          ? castTo(leaf, dtype)
+          : lazy(model.backend, leaf.shape, dtype, () => castTo(leaf, dtype)),
+      ] as const
+    )
   );
   const weights = setLeaves(model.weights, made);
-  const root = keep(withoutEdits(weights));
+  // Lazy leaves read the base's.
+  const root = keep([withoutEdits(weights), leaves === undefined ? [] : changes.map(([, leaf]) => leaf)]);
   return { ...model, weights, dispose: () => root.dispose() };
 }

@@ -8,6 +8,7 @@ import {
   fromBytes,
   isQuantized,
   type Key,
+  lazy,
   type Model,
   type ModelConfig,
   newModel,
@@ -28,11 +29,17 @@ import { missingHead, otherClasses } from "./task_head.ts";
 
 /** Where and how to load. */
 export interface LoadOptions {
+  /** Where it computes. */
   readonly backend: Backend;
   /** Convert the matrices to this dtype on the way in; default: as stored. Vectors become f32. */
   readonly dtype?: DType;
   /** Quantize on the way in, one weight at a time, so that the whole never lies in memory unquantized. As `quantize`. */
   readonly quantize?: QuantizeOptions;
+  /**
+   * "lazy": each weight is read when it is first needed, for models that are only written out and may be larger than memory.
+   * The files stay open until the model is disposed. Default: at once.
+   */
+  readonly leaves?: "lazy";
   /**
    * The head to load the model with. Parts of it that the checkpoint does not have start from random numbers; other heads of
    * the checkpoint are left out. Default: the head that it was saved with.
@@ -82,13 +89,13 @@ export async function loadModel(source: string, options: LoadOptions): Promise<M
       if (planned !== undefined && planned !== stored.dtype) {
         checkCoding(leaf, stored, planned, options.quantize!.requantize ?? false);
       }
-      weights.push([leaf, loadTensor(stored, options, planned)]);
+      weights.push([leaf, leafOf(stored, options, planned)]);
     }
     if (options.task !== undefined) {
       weights.push(...missingHead(spec, weights, options.backend, options.key ?? 0));
     }
     const tokenizer = await tokenizerOf(path, checkpoint.kind, options.ggufTokenizer ?? "transformers");
-    return newModel({
+    const model = newModel({
       architecture,
       spec,
       config,
@@ -97,11 +104,19 @@ export async function loadModel(source: string, options: LoadOptions): Promise<M
       source,
       ...tokenizer && { tokenizer },
     });
+    if (options.leaves === undefined) {
+      checkpoint.tensors.close();
+      return model;
+    }
+    const close = (): void => {
+      model.dispose();
+      checkpoint.tensors.close();
+    };
+    return { ...model, dispose: close };
   } catch (error) {
     dispose(weights.map(([, weight]) => weight));
-    throw error;
-  } finally {
     checkpoint.tensors.close();
+    throw error;
   }
 }
 
@@ -120,13 +135,12 @@ function decoderOn(backend: Backend): (dtype: DType, shape: Shape, bytes: Uint8A
   };
 }
 
-function loadTensor(stored: StoredTensor, { backend, dtype }: LoadOptions, planned?: DType): Tensor {
-  return scope(() => {
-    const t = fromBytes(stored.read(), stored.shape, stored.dtype, backend);
-    if (planned !== undefined) return castTo(t, planned);
-    if (stored.shape.length < 2) return castTo(t, "f32");
-    return dtype === undefined || isQuantized(t.dtype) ? t : castTo(t, dtype);
-  });
+function leafOf(stored: StoredTensor, { backend, dtype, leaves }: LoadOptions, planned?: DType): Tensor {
+  const { shape, dtype: own } = stored;
+  const wanted = planned ??
+    (shape.length < 2 ? "f32" : dtype === undefined || isQuantized(own) ? own : dtype);
+  const load = (): Tensor => scope(() => castTo(fromBytes(stored.read(), shape, own, backend), wanted));
+  return leaves === undefined ? load() : lazy(backend, shape, wanted, load);
 }
 
 /** The tokenizer of a local folder or GGUF file without its weights; undefined when there is none. */

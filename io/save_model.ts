@@ -11,6 +11,7 @@ import {
   type Model,
   scope,
   Tensor,
+  transiently,
   weightLeaves,
 } from "../core/mod.ts";
 import { writeTextAtomically } from "../formats/atomic_write.ts";
@@ -35,7 +36,7 @@ export interface SaveModelOptions {
 type Bitsandbytes = "nf4" | "fp4" | "nf4_double" | "fp4_double" | "int8";
 
 /**
- * Saves a model: `config.json` and `model.safetensors` in a folder, with the tokenizer's files where the model came from a
+ * Saves a model, one leaf at a time: `config.json` and `model.safetensors` in a folder, with the tokenizer's files where the model came from a
  * folder that has them; or, for a path that ends in ".gguf", one GGUF file. Linear layers in a bitsandbytes type are
  * written as transformers writes them. A head that was merged away from its embedding is saved beside it, and
  * `tie_word_embeddings` becomes false.
@@ -215,7 +216,7 @@ function turned(name: string, leaf: Tensor, dtype: DType): GgufInput {
     byteLength: byteLength(dtype, shape),
     turned: true,
     read: async () => {
-      const made = scope(() => castTo(transpose(castTo(leaf, "f32")), dtype));
+      const made = transiently(() => scope(() => castTo(transpose(castTo(leaf, "f32")), dtype)));
       const bytes = await bytesOf(made);
       made.storage.free();
       return bytes;
@@ -232,7 +233,7 @@ function writable(name: string, leaf: Tensor, dtype: DType): WritableTensor {
     byteLength: byteLength(dtype, leaf.shape),
     read: async () => {
       if (dtype === leaf.dtype) return await bytesOf(leaf);
-      const converted = scope(() => castTo(leaf, dtype));
+      const converted = transiently(() => scope(() => castTo(leaf, dtype)));
       const bytes = await bytesOf(converted);
       converted.storage.free();
       return bytes;

@@ -66,12 +66,16 @@ function configOf(config: ModelConfig): LlamaConfig {
   const keyValueHeads = optionalSize(config, "num_key_value_heads") ?? heads;
   shareOf({ ...config, num_key_value_heads: keyValueHeads }, "num_attention_heads", "num_key_value_heads");
   const layers = blockCount(config, "num_hidden_layers");
+  const headDim = optionalSize(config, "head_dim") ?? shareOf(config, "hidden_size", "num_attention_heads");
+  if (headDim % 2 !== 0) {
+    throw new RangeError(`Cannot run heads of ${headDim} features: rotary positions turn them in pairs`);
+  }
   return {
     width,
     layers,
     heads,
     keyValueHeads,
-    headDim: optionalSize(config, "head_dim") ?? shareOf(config, "hidden_size", "num_attention_heads"),
+    headDim,
     inner: size(config, "intermediate_size"),
     vocabulary: size(config, "vocab_size"),
     context: optionalSize(config, "max_position_embeddings") ?? 2048,

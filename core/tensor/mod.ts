@@ -6,6 +6,7 @@ export * from "./backend.ts";
 export * from "./storage.ts";
 export * from "./tensor.ts";
 export * from "./scope.ts";
+export * from "./lazy.ts";
 export * from "./tree.ts";
 export * from "./define_op.ts";
 export * from "./autodiff.ts";

@@ -3,6 +3,7 @@ import { reinterpret, type Tensor } from "./tensor.ts";
 import { scope } from "./scope.ts";
 import { allocate } from "./tensor.ts";
 import { byteLength, type DType } from "./dtype.ts";
+import { transiently } from "./storage.ts";
 
 /**
  * The numbers of a tensor, row-major. Quantized and half types are decoded.
@@ -17,19 +18,21 @@ import { byteLength, type DType } from "./dtype.ts";
 export async function read(x: Tensor): Promise<Float32Array> {
   if (x.dtype === "f32") return new Float32Array((await bytesOf(x)).buffer);
   if (x.dtype === "i32") return Float32Array.from(new Int32Array((await bytesOf(x)).buffer));
-  const decoded = scope(() => {
-    const f32 = allocate(x.backend, x.shape);
-    x.backend.cast(x, f32);
-    return f32;
-  });
+  const decoded = transiently(() =>
+    scope(() => {
+      const f32 = allocate(x.backend, x.shape);
+      x.backend.cast(x, f32);
+      return f32;
+    })
+  );
   const numbers = new Float32Array((await bytesOf(decoded)).buffer);
   decoded.storage.free();
   return numbers;
 }
 
-/** A copy of the tensor's bytes in its dtype's layout. */
+/** A copy of the tensor's bytes in its dtype's layout. A lazy tensor stays lazy. */
 export async function bytesOf(x: Tensor): Promise<Uint8Array<ArrayBuffer>> {
-  const bytes = await x.backend.download(x.raw, byteLength(x.dtype, x.shape));
+  const bytes = await transiently(() => x.backend.download(x.raw, byteLength(x.dtype, x.shape)));
   return bytes.buffer.byteLength === bytes.byteLength && bytes.buffer instanceof ArrayBuffer
     ? bytes as Uint8Array<ArrayBuffer>
     : new Uint8Array(bytes);

@@ -3,27 +3,35 @@ import type { Backend, MemoryUse, Raw } from "./backend.ts";
 
 /** Something that owns storages and frees them: a scope or a root. */
 export interface Owner {
+  /** What it frees at its end. */
   readonly storages: Set<Storage>;
 }
 
 /**
  * A run of bytes. Handles (`Tensor`) share storages; an owner frees them. `borrowers` counts the roots that hold the
  * storage without owning it: while there are any, disposing the owner throws.
+ *
+ * A lazy storage has no bytes until it is first read; then `make` gives them. Inside `transiently` they are given back at
+ * its end, and made again at the next reading.
  */
 export class Storage {
   /** Age: a storage made later has a larger number. */
   readonly id: number;
+  /** Who frees it. */
   owner: Owner | undefined = undefined;
+  /** Derived roots that use it. */
   borrowers = 0;
   private handle: Raw;
   private live = true;
+  /** Whether there are bytes. */
+  private held = false;
 
-  constructor(readonly backend: Backend, readonly bytes: number) {
+  constructor(readonly backend: Backend, readonly bytes: number, private readonly make?: () => Storage) {
     this.id = ++ledger.made;
-    this.handle = backend.allocate(bytes);
-    const use = useOf(backend);
-    use.live += bytes;
-    use.peak = Math.max(use.peak, use.live);
+    if (make === undefined) {
+      this.hold(backend.allocate(bytes));
+      count(backend, bytes);
+    }
   }
 
   /** The backend's handle. @throws {Error} when the storage was freed. */
@@ -31,7 +39,34 @@ export class Storage {
     if (!this.live) {
       throw new Error("Cannot use a tensor whose storage was freed: keep it or return it from its scope");
     }
+    if (!this.held) {
+      this.hold(transiently(this.make!).release());
+      ledger.read?.push(this);
+    }
     return this.handle;
+  }
+
+  private hold(handle: Raw): void {
+    this.handle = handle;
+    this.held = true;
+  }
+
+  /** Hands the bytes on: they still count, and the storage is as freed. */
+  private release(): Raw {
+    const { raw } = this;
+    this.live = false;
+    this.owner?.storages.delete(this);
+    this.owner = undefined;
+    return raw;
+  }
+
+  /** Gives the bytes of a lazy storage back; they can be made again. */
+  forget(): void {
+    if (!this.live || !this.held || this.make === undefined) return;
+    this.backend.release(this.handle, this.bytes);
+    this.handle = undefined;
+    this.held = false;
+    count(this.backend, -this.bytes);
   }
 
   /** Whether the bytes were given back. */
@@ -45,9 +80,22 @@ export class Storage {
     this.live = false;
     this.owner?.storages.delete(this);
     this.owner = undefined;
+    if (!this.held) return;
     this.backend.release(this.handle, this.bytes);
     this.handle = undefined;
-    useOf(this.backend).live -= this.bytes;
+    count(this.backend, -this.bytes);
+  }
+}
+
+/** Runs `f`; lazy storages that it is the first to read give their bytes back afterwards. */
+export function transiently<T>(f: () => T): T {
+  const outer = ledger.read;
+  const read: Storage[] = ledger.read = [];
+  try {
+    return f();
+  } finally {
+    ledger.read = outer;
+    for (const storage of read) storage.forget();
   }
 }
 
@@ -56,7 +104,20 @@ interface Use {
   peak: number;
 }
 
-const ledger: { made: number; readonly uses: Map<Backend, Use> } = { made: 0, uses: new Map() };
+interface Ledger {
+  made: number;
+  readonly uses: Map<Backend, Use>;
+  /** Lazy storages that the innermost `transiently` has read first. */
+  read?: Storage[] | undefined;
+}
+
+const ledger: Ledger = { made: 0, uses: new Map() };
+
+function count(backend: Backend, bytes: number): void {
+  const use = useOf(backend);
+  use.live += bytes;
+  use.peak = Math.max(use.peak, use.live);
+}
 
 function useOf(backend: Backend): Use {
   let use = ledger.uses.get(backend);

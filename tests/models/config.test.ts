@@ -60,6 +60,7 @@ Deno.test("architectureOf() refuses more blocks than fit, and heads that do not 
   const odd = { ...llama, model_type: "llama", hidden_size: 50, num_attention_heads: 4 };
   assert.throws(() => architectureOf(odd), /"hidden_size" in the config of llama to be a multiple/);
   assert.throws(() => architectureOf({ ...CONFIGS.llama, num_key_value_heads: 3 }), /"num_key_value_heads"/);
+  assert.throws(() => architectureOf({ ...CONFIGS.llama, head_dim: 5 }), /heads of 5 features/);
   assert.throws(() => architectureOf({ ...CONFIGS.gpt2, n_head: 7 }), /"n_embd" in the config of gpt2/);
 });
 

@@ -1,0 +1,46 @@
+/**
+ * Lazy tensors: numbers that are made when they are first read. A model of them can be larger than memory as long as it is
+ * only written out, one leaf at a time; run forward, it comes to hold them all.
+ */
+import type { Backend } from "./backend.ts";
+import { byteLength, type DType } from "./dtype.ts";
+import { adopt, scope, type Synchronous } from "./scope.ts";
+import { sameShape, type Shape, showShape } from "./shape.ts";
+import { nextAge, Storage } from "./storage.ts";
+import { copyOf, Tensor } from "./tensor.ts";
+
+/**
+ * A tensor that `make` gives when it is first read; made again where it was read inside `transiently`. `make` must give the
+ * same numbers each time, and what it reads must live as long.
+ *
+ * @throws {RangeError} at the first reading when what is made has another shape or dtype.
+ *
+ * @example
+ * ```ts
+ * import { lazy, memory, read, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const x = lazy(backend, [2], "f32", () => tensor([1, 2], { backend }));
+ * assert.equal(memory(backend).live, 0);
+ * assert.deepEqual(await read(x), new Float32Array([1, 2]));
+ * x.storage.free();
+ * ```
+ */
+export function lazy(backend: Backend, shape: Shape, dtype: DType, make: () => Tensor): Tensor {
+  const storage = new Storage(backend, byteLength(dtype, shape), () => {
+    const born = nextAge();
+    const made = scope((): Synchronous<Tensor> => {
+      const found = make();
+      if (found.dtype !== dtype || !sameShape(found.shape, shape)) {
+        throw new RangeError(
+          `Expected a lazy ${dtype}${showShape(shape)} but ${found.dtype}${showShape(found.shape)} was made`,
+        );
+      }
+      // The storage of a tensor that was there before stays its owner's.
+      return (found.storage.id < born ? copyOf(found) : found) as Synchronous<Tensor>;
+    });
+    return made.storage;
+  });
+  adopt(storage);
+  return new Tensor(storage, shape, dtype);
+}
