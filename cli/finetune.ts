@@ -10,6 +10,7 @@ import {
   InvalidArgumentError,
   names,
   number,
+  Option,
   option,
   rare,
   UsageError,
@@ -64,6 +65,9 @@ export function finetune(program: Command): void {
     .option("--plan", "print the memory that the run takes, and stop")
     .addOption(rare(option("--config <file>", "plan for a model of which only config.json is here")))
     .addOption(rare(option("--memory <size>", "with --plan: say whether it fits", bytes)))
+    .addOption(
+      rare(new Option("--profile", "print the kernels of a step, their bytes and operations; gpu only")),
+    )
     .option("--json", "print the result as JSON");
   helpAll(command).addHelpText("after", EXAMPLE).action(async () => {
     const flags = command.opts<FinetuneFlags>();

@@ -27,6 +27,7 @@ import { type Interrupt, interruptible } from "./interrupt.ts";
 import { dtypeOf, localSource, modelSource, openModel } from "./load.ts";
 import { checkFlags } from "./methods.ts";
 import { note, showBytes, showCount } from "./output.ts";
+import { stepProfiler } from "./profile.ts";
 import { progress } from "./progress.ts";
 
 /** Flags of a run that may begin. */
@@ -135,6 +136,7 @@ async function train(run: Run): Promise<Result> {
   const evaluateEvery = evaluation === undefined ? undefined : flags.evalEvery ?? perEpoch;
   const stopping = stoppingOf(flags);
   const evaluations: (Evaluation & { readonly step: number })[] = [];
+  const profiler = flags.profile === true ? stepProfiler(model.backend) : undefined;
   const started = performance.now();
   let [before, tokens] = [started, 0];
   let firstLoss: number | undefined, lastLoss: number | undefined;
@@ -154,6 +156,7 @@ async function train(run: Run): Promise<Result> {
         const tokensPerSecond = report.tokens / seconds;
         log.append({ ...report, tokensPerSecond, seconds });
         shown.step({ step: report.step, loss: report.loss, tokensPerSecond });
+        profiler?.stepped();
       },
       evaluate: () => evaluation!(graft(model, training.adapter())),
       evaluated: (step, found) => {
@@ -175,6 +178,7 @@ async function train(run: Run): Promise<Result> {
     }, standing);
     const { peak } = memory(model.backend);
     resetPeak();
+    if (profiler !== undefined) shown.say(profiler.show());
     if (outcome !== "interrupted") {
       await writeResult(run, training, end);
       folder.finish();

@@ -23,6 +23,7 @@ import { openGguf } from "../formats/gguf.ts";
 import type { StoredTensor } from "../formats/tensor_file.ts";
 import { loadTokenizer, type Tokenizer, tokenizer as makeTokenizer } from "../formats/tokenizer.ts";
 import { architectureOf, type Task, taskConfig } from "../models/mod.ts";
+import { hostOf } from "../ops/mod.ts";
 import { tokenizerFilesOf } from "./gguf_tokenizer_files.ts";
 import { localPath } from "./local_path.ts";
 import { missingHead, otherClasses } from "./task_head.ts";
@@ -120,17 +121,13 @@ export async function loadModel(source: string, options: LoadOptions): Promise<M
   }
 }
 
-/** Decodes blocks on a backend, for the few files whose quantized matrices must be transposed. */
+/** Decodes blocks on a backend or its host, for the few files whose quantized matrices must be transposed. */
 function decoderOn(backend: Backend): (dtype: DType, shape: Shape, bytes: Uint8Array) => Float32Array {
+  const host = hostOf(backend);
   return (dtype, shape, bytes) => {
-    const decoded = scope(() => castTo(fromBytes(bytes, shape, dtype, backend), "f32"));
-    const numbers = backend.download(decoded.raw, decoded.bytes);
+    const decoded = scope(() => castTo(fromBytes(bytes, shape, dtype, host), "f32"));
+    const numbers = host.download(decoded.raw, decoded.bytes) as Uint8Array;
     dispose(decoded);
-    if (numbers instanceof Promise) {
-      throw new TypeError(
-        "Cannot transpose quantized weights on the gpu: load this file on the wasm backend",
-      );
-    }
     return new Float32Array(new Uint8Array(numbers).buffer);
   };
 }

@@ -10,6 +10,11 @@ import {
 } from "../core/tensor/mod.ts";
 import { reference } from "./reference/mod.ts";
 
+/** A backend of the host for what a backend cannot do, or not without a wait: itself, or for the GPU the reference. */
+export function hostOf(backend: Backend): Backend {
+  return backend.svd === undefined ? reference() : backend;
+}
+
 /** Tensors by name, or records of them, beside which plain values may stand. */
 export type Named = { readonly [name: string]: unknown };
 
@@ -22,8 +27,8 @@ export async function factorised<X extends Tensor | Named, F extends object>(
   f: (x: X) => F,
 ): Promise<F> {
   const backend = tensorsIn(x)[0]!.backend;
-  if (backend.svd !== undefined) return scope(() => f(x) as Synchronous<F>);
-  const host = reference();
+  const host = hostOf(backend);
+  if (host === backend) return scope(() => f(x) as Synchronous<F>);
   const input = x instanceof Tensor ? await moved(x, host) : await movedAll(x as Named, host);
   const results = scope(() => f(input as X) as Synchronous<F>);
   const back = await movedAll(results as Named, backend);

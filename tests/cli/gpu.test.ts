@@ -1,0 +1,108 @@
+/** Every command that computes, with `--backend gpu`: the same results as on wasm. */
+import assert from "node:assert/strict";
+import { openSafetensors } from "../../formats/safetensors.ts";
+import { assertClose } from "../support/assert.ts";
+import { gpuTest } from "../support/gpu.ts";
+import { graft, temporaryFolder, tinyData, tinyModel } from "./tiny.ts";
+
+/** Runs a command that must succeed. */
+async function run(args: readonly string[]): Promise<{ readonly out: string; readonly err: string }> {
+  const { code, out, err } = await graft(args);
+  assert.equal(code, 0, err);
+  return { out, err };
+}
+
+gpuTest("commands compute on --backend gpu what they compute on wasm", async () => {
+  using folder = temporaryFolder();
+  const { path } = folder;
+  const [model, data] = [tinyModel(path), tinyData(path)];
+  const on = (backend: string) => ["-m", model, "--backend", backend];
+  const adapters: string[] = [];
+  for (const backend of ["wasm", "gpu"]) {
+    const output = `${path}/adapter-${backend}`;
+    adapters.push(output);
+    const steps = [
+      "--max-steps",
+      "3",
+      "--batch-size",
+      "2",
+      "--accumulate",
+      "1",
+      "--rank",
+      "2",
+      "--eval-every",
+      "50",
+    ];
+    const profile = backend === "gpu" ? ["--profile"] : [];
+    const { err } = await run(["finetune", ...on(backend), "-d", data, "-o", output, ...steps, ...profile]);
+    if (backend === "gpu") {
+      assert.match(
+        err,
+        /A step on .*: \d+ kernels in [1-3] submissions, .* bound, .* G in products and attention, [\d.]+ a byte/,
+      );
+      assert.match(err, /kernel +calls +bytes +operations +operations a byte/);
+      assert.match(err, /\nadamw +\d/);
+    }
+  }
+  const weights = adapters.map((folder) => numbersOf(`${folder}/adapter_model.safetensors`));
+  for (const [name, numbers] of weights[0]!) assertClose(weights[1]!.get(name)!, numbers, 1e-3, name);
+
+  const results = { wasm: new Map<string, string>(), gpu: new Map<string, string>() };
+  for (const backend of ["wasm", "gpu"] as const) {
+    const tuned = [...on(backend), "--adapter", adapters[0]!];
+    const evaluated = await run([
+      "evaluate",
+      ...tuned,
+      "-d",
+      data,
+      "--rouge",
+      "2",
+      "--max-new-tokens",
+      "4",
+      "--json",
+    ]);
+    results[backend].set("loss", JSON.parse(evaluated.out).loss.toFixed(3));
+    const written = await run(["generate", ...tuned, "--prompt", "cat and dog:", "--max-new-tokens", "6"]);
+    results[backend].set("text", written.out);
+    await run(["merge", ...tuned, "-o", `${path}/merged-${backend}`]);
+    await run(["quantize", ...on(backend), "-o", `${path}/quantized-${backend}`]);
+  }
+  assert.deepEqual(results.gpu, results.wasm);
+  const [merged, other] = ["gpu", "wasm"].map((backend) =>
+    numbersOf(`${path}/merged-${backend}/model.safetensors`)
+  );
+  for (const [name, numbers] of other!) assertClose(merged!.get(name)!, numbers, 1e-5, name);
+});
+
+gpuTest("graft finetune refuses --profile on another backend", async () => {
+  using folder = temporaryFolder();
+  const [model, data] = [tinyModel(folder.path), tinyData(folder.path)];
+  const args = [
+    "finetune",
+    "-m",
+    model,
+    "-d",
+    data,
+    "-o",
+    `${folder.path}/a`,
+    "--backend",
+    "wasm",
+    "--profile",
+  ];
+  const { code, err } = await graft(args);
+  assert.notEqual(code, 0);
+  assert.match(err, /Expected --backend gpu with --profile/);
+});
+
+/** The tensors of a file, all f32. */
+function numbersOf(path: string): ReadonlyMap<string, Float32Array> {
+  const file = openSafetensors(path);
+  try {
+    return new Map([...file.tensors].map(([name, tensor]) => {
+      assert.equal(tensor.dtype, "f32", name);
+      return [name, new Float32Array(tensor.read().slice().buffer)];
+    }));
+  } finally {
+    file.close();
+  }
+}
