@@ -20,7 +20,7 @@ import type { FinetuneFlags } from "./finetune_settings.ts";
 import { checkFlags } from "./methods.ts";
 import { note, print, printJson } from "./output.ts";
 import { axesOf, gridPoints, type Point, randomPoints } from "./sweep_points.ts";
-import { type PlannedRun, runFolder, type SweepRun, taken } from "./sweep_runs.ts";
+import { OtherRun, type PlannedRun, runFolder, type SweepRun, taken } from "./sweep_runs.ts";
 import { sorted, sweepTable } from "./sweep_table.ts";
 
 const EXAMPLE = `
@@ -117,32 +117,35 @@ async function all(
   flags: SweepFlags,
 ): Promise<readonly SweepRun[]> {
   const runs: SweepRun[] = [];
+  const failures: Error[] = [];
   for (const [i, plan] of planned.entries()) {
-    const named = [...Object.entries(plan.point), ["seed", plan.seed]].map(([name, value]) =>
-      `${name} ${value}`
-    );
+    const { point, seed, flags: { output } } = plan;
+    const named = [...Object.entries(point), ["seed", seed]].map(([name, value]) => `${name} ${value}`);
     try {
-      const done = await taken(
-        plan,
-        hash,
-        () => note(`Run ${i + 1} of ${planned.length}: ${named.join(", ")}`),
+      runs.push(
+        await taken(plan, hash, () => note(`Run ${i + 1} of ${planned.length}: ${named.join(", ")}`)),
       );
-      if (done.error !== undefined) note(`Failed: ${done.error}`);
-      runs.push(done);
     } catch (error) {
-      if (!(error instanceof Exit)) throw error;
-      show(runs, flags);
-      note(`Interrupted in run ${i + 1} of ${planned.length}; to go on, repeat the command with --resume`);
-      throw error;
+      if (error instanceof Exit) {
+        show(runs, flags);
+        note(`Interrupted in run ${i + 1} of ${planned.length}; to go on, repeat the command with --resume`);
+        throw error;
+      }
+      if (!(error instanceof Error) || error instanceof OtherRun) throw error;
+      runs.push({ point, seed, folder: output, error: error.message });
+      if (error.message !== failures.at(-1)?.message) note(`Failed: ${error.message}`);
+      failures.push(error);
     }
-    await writeTextAtomically(
-      `${folder}/results.json`,
-      `${JSON.stringify({ runs: sorted(runs) }, null, 2)}\n`,
-    )
-      .catch((error) => {
-        if (!(error instanceof Deno.errors.NotFound)) throw error; // no run could begin
-      });
+    if (runs.some(({ result }) => result !== undefined)) {
+      await writeTextAtomically(
+        `${folder}/results.json`,
+        `${JSON.stringify({ runs: sorted(runs) }, null, 2)}\n`,
+      );
+    }
   }
+  // What no run can do is no matter of the points.
+  const alike = failures.every(({ message }) => message === failures[0]!.message);
+  if (failures.length === planned.length && alike) throw failures[0];
   return runs;
 }
 

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { writeTextAtomically } from "../formats/atomic_write.ts";
 import { parseJson } from "../formats/strict_json.ts";
-import { Exit, UsageError } from "./arguments.ts";
+import { Exit } from "./arguments.ts";
 import { finetuneResult, type Reported, type RunFlags } from "./finetune_run.ts";
 import type { Point } from "./sweep_points.ts";
 
@@ -48,7 +48,7 @@ export function runFolder(output: string, point: Point, seed: number): string {
  * Takes a run to its end, from where it stands.
  *
  * @param fresh Called before work begins; not called when the run was finished earlier.
- * @throws {RangeError} when the folder holds a run with other options.
+ * @throws {OtherRun} when the folder holds a run with other options.
  * @throws {Exit} when the user interrupts it.
  */
 export async function taken(planned: PlannedRun, data: string, fresh: () => void): Promise<SweepRun> {
@@ -62,13 +62,7 @@ export async function taken(planned: PlannedRun, data: string, fresh: () => void
     return { point, seed, folder, result: { ...result, loss: loss ?? NaN } }; // JSON has no NaN
   }
   fresh();
-  let reported: Reported;
-  try {
-    reported = await finetuneResult({ ...flags, resume: true });
-  } catch (error) {
-    if (error instanceof UsageError || !(error instanceof Error) || error instanceof Exit) throw error;
-    return { point, seed, folder, error: error.message };
-  }
+  const reported = await finetuneResult({ ...flags, resume: true });
   if (reported.outcome === "interrupted") throw new Exit(130);
   const result = resultOf(reported, flags);
   await writeTextAtomically(
@@ -76,6 +70,11 @@ export async function taken(planned: PlannedRun, data: string, fresh: () => void
     `${JSON.stringify({ options: identity, result }, null, 2)}\n`,
   );
   return { point, seed, folder, result };
+}
+
+/** A folder that belongs to another sweep. */
+export class OtherRun extends RangeError {
+  override readonly name = "OtherRun";
 }
 
 const RECORD = "sweep_run.json";
@@ -106,7 +105,7 @@ function checkSame(folder: string, then: Finished["options"], now: Finished["opt
     const [was, is] = [JSON.stringify(then[name] ?? null), JSON.stringify(now[name] ?? null)];
     if (was === is) continue;
     const option = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-    throw new RangeError(
+    throw new OtherRun(
       name === "data"
         ? `Cannot continue the sweep: --data has other bytes than when ${folder} was trained`
         : `Cannot continue the sweep: in ${folder} --${option} was ${was} and is ${is} now; give the options that it began with, or another --output`,

@@ -199,6 +199,24 @@ Deno.test("graft sweep says what is wrong before it creates anything", async () 
   assert.match(there.said, /Cannot write to .*: it exists; give another folder, or --resume/);
   const none = await sweep(["-m", model, "-d", data, "-o", folder.path, "--grid", "rank=1,2", "--resume"]);
   assert.match(none.said, /Cannot resume .*: it holds no sweep/);
+  const output = `${folder.path}/out`;
+  const lost = await sweep([
+    "-m",
+    `${model}/no`,
+    "-d",
+    data,
+    "-o",
+    output,
+    "--grid",
+    "rank=1,2",
+    "--seeds",
+    "0,1",
+  ]);
+  assert.deepEqual([lost.code, lost.printed], [1, ""]);
+  assert.match(lost.said, /there is no such file or folder/, "said once for all runs");
+  const absent = await sweep(["-m", model, "-d", `${data}.no`, "-o", output, "--grid", "rank=1,2"]);
+  assert.match(absent.said, /data\.jsonl\.no/);
+  assert.throws(() => Deno.statSync(output), Deno.errors.NotFound);
 });
 
 Deno.test("a grid has every combination once; draws are distinct, inside, and begin the same for any count", () => {
