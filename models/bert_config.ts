@@ -8,24 +8,35 @@ import { blockCount, flag, optionalNumber, optionalSize, shareOf, size } from ".
 export interface BertConfig {
   /** RoBERTa differs in positions, in names and in its heads. */
   readonly family: "bert" | "roberta";
+  /** What stands on top. */
   readonly head: BertHead;
   /** Path of embeddings and blocks: "" in a checkpoint without a head. */
   readonly tower: "" | "bert" | "roberta";
+  /** d, the size of a state. */
   readonly width: number;
+  /** Blocks. */
   readonly layers: number;
+  /** Heads of an attention. */
   readonly heads: number;
+  /** m, the width of a feed-forward part. */
   readonly inner: number;
+  /** Rows of the token table. */
   readonly vocabulary: number;
-  /** Rows of the position table, and the row of a text's first token. */
+  /** Rows of the position table. */
   readonly positions: number;
+  /** The row of a text's first token. */
   readonly firstPosition: number;
   /** RoBERTa's positions pass over this id. */
   readonly pad: number;
+  /** Rows of the table of token types. */
   readonly types: number;
+  /** Added to a norm's variance. */
   readonly epsilon: number;
+  /** σ of a feed-forward part. */
   readonly activation: (x: Tensor) => Tensor;
   /** Classes, where the head has them. */
   readonly classes: number;
+  /** Whether the words' head uses the embedding's matrix. */
   readonly tied: boolean;
 }
 

@@ -6,7 +6,8 @@
 export * from "./llama.ts";
 export * from "./gpt2.ts";
 export * from "./bert.ts";
-export { type BertHeadPaths, bertSavedName, bertSpec, bertWeightPath } from "./bert_spec.ts";
+export type { BertConfig, BertHead } from "./bert_config.ts";
+export * from "./bert_spec.ts";
 export * from "./context_length.ts";
 export * from "./embed.ts";
 export * from "./t5.ts";
