@@ -55,6 +55,63 @@ export function chooseTargets(spec: Spec, options: TargetOptions): readonly Matr
   return chosen;
 }
 
+/** Numbers by pattern, as `byPattern` reads them. */
+export interface PatternOptions {
+  readonly rankPattern?: Readonly<Record<string, number>>;
+  readonly alphaPattern?: Readonly<Record<string, number>>;
+  readonly frequencyPattern?: Readonly<Record<string, number>>;
+}
+
+/**
+ * The layers of a fresh adapter. What a folder of another program may hold without harm is a mistake in one's own options: names
+ * that choose a layer twice, and patterns of numbers that no chosen layer has, or two with different numbers.
+ *
+ * @throws {RangeError} then, naming the layer; and as `chooseTargets`.
+ */
+export function freshTargets(spec: Spec, options: TargetOptions & PatternOptions): readonly MatrixPlace[] {
+  const chosen = chooseTargets(spec, options);
+  const { targets } = options;
+  if (Array.isArray(targets)) {
+    const names = targets as readonly string[];
+    for (const { path } of chosen) {
+      const [one, other] = names.filter((name) => nameMatches(name, path));
+      if (other !== undefined) {
+        throw new RangeError(
+          `Expected targets that name a layer once but "${one}" and "${other}" are both "${path}"`,
+        );
+      }
+    }
+  }
+  for (const option of ["rankPattern", "alphaPattern", "frequencyPattern"] as const) {
+    checkPatterns(option, options[option] ?? {}, chosen);
+  }
+  return chosen;
+}
+
+function checkPatterns(
+  option: string,
+  patterns: Readonly<Record<string, number>>,
+  chosen: readonly MatrixPlace[],
+): void {
+  const entries = Object.entries(patterns);
+  for (const [pattern] of entries) {
+    if (!chosen.some(({ path }) => patternMatches(pattern, path))) {
+      throw unmatched(`The ${option} "${pattern}"`, chosen, "none of the chosen layers");
+    }
+  }
+  for (const { path } of chosen) {
+    const [first, ...rest] = entries.filter(([pattern]) => patternMatches(pattern, path));
+    const other = rest.find(([, value]) => value !== first![1]);
+    if (other !== undefined) {
+      throw new RangeError(
+        `Expected one number of ${option} for "${path}" but "${first![0]}" gives ${first![1]} and "${
+          other[0]
+        }" ${other[1]}`,
+      );
+    }
+  }
+}
+
 function matches(targets: Targets | undefined, place: MatrixPlace): boolean {
   if (targets === undefined) {
     return place.kind === "linear" && ["query", "value", "qkv"].includes(place.role);
@@ -70,15 +127,16 @@ export function wholly(pattern: RegExp, path: string): boolean {
   return new RegExp(`^(?:${pattern.source})$`, pattern.flags.replace("g", "")).test(path);
 }
 
+const patternMatches = (pattern: string, path: string): boolean =>
+  new RegExp(`^(.*\\.)?(?:${pattern})$`).test(path);
+
 /** The value of the first pattern that matches a path's end (PEFT's `rank_pattern`), or the default. */
 export function byPattern<T>(
   patterns: Readonly<Record<string, T>> | undefined,
   path: string,
   otherwise: T,
 ): T {
-  const found = Object.entries(patterns ?? {}).find(([pattern]) =>
-    new RegExp(`^(.*\\.)?(?:${pattern})$`).test(path)
-  );
+  const found = Object.entries(patterns ?? {}).find(([pattern]) => patternMatches(pattern, path));
   return found === undefined ? otherwise : found[1];
 }
 
@@ -92,7 +150,7 @@ function describe(options: TargetOptions): string {
   return layers === undefined ? what : `${what} in layers ${layers.join(", ")}`;
 }
 
-function unmatched(what: string, all: readonly MatrixPlace[]): RangeError {
+function unmatched(what: string, all: readonly MatrixPlace[], where = "no layer of the model"): RangeError {
   const names = [...new Set(all.map((place) => place.path.replace(/^.*\.\d+\./, "")))];
-  return new RangeError(`${what} matches no layer of the model: there are ${names.join(", ")}`);
+  return new RangeError(`${what} matches ${where}: there are ${names.join(", ")}`);
 }

@@ -15,6 +15,7 @@ import {
   byPattern,
   chooseTargets,
   fold,
+  freshTargets,
   type Json,
   key as keyOf,
   leaves,
@@ -79,7 +80,7 @@ export function adalora(options: AdaloraOptions = {}): Method {
     init: ({ model: { spec, backend }, key }) =>
       scope((): Synchronous<Tree> =>
         nest(
-          chooseTargets(spec, options).flatMap((place) => {
+          freshTargets(spec, options).flatMap((place) => {
             const { inFeatures, outFeatures } = sizesOf(place);
             const r = byPattern(options.rankPattern, place.path, rank);
             const random = (name: string, shape: readonly number[]): Tensor =>

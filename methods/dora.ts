@@ -7,10 +7,10 @@
  * bias is not scaled. At first m = ‖V‖, so g = 1 and the model is unchanged. On a quantized base W is the decoded matrix.
  */
 import {
-  chooseTargets,
   detach,
   type Edit,
   fn,
+  freshTargets,
   leaves,
   type LinearEdit,
   type LinearMap,
@@ -55,7 +55,7 @@ export function dora({ decomposition = "paper", ...options }: DoraOptions = {}):
     init: ({ model, key }) =>
       scope((): Synchronous<Tree> => {
         const factors = inner.init({ model, key });
-        const places = new Map(chooseTargets(model.spec, options).map((place) => [place.path, place]));
+        const places = new Map(freshTargets(model.spec, options).map((place) => [place.path, place]));
         const magnitudes = inner.edits(factors, model.spec).flatMap((edit) => {
           const map = updateOf(edit);
           if (map === undefined) return [];

@@ -14,8 +14,8 @@
 import {
   type Adapter,
   type Batch,
-  chooseTargets,
   fold,
+  freshTargets,
   keep,
   type Key,
   key as keyOf,
@@ -27,6 +27,7 @@ import {
   read,
   type Root,
   scope,
+  sizesOf,
   type Synchronous,
   type Tensor,
   type Tree,
@@ -90,7 +91,8 @@ export async function eva(
   check({ spread, threshold, maxBatches });
   const data = [...batches];
   if (data.length === 0) throw new RangeError("Cannot look at activations: there are no batches");
-  const places = chooseTargets(model.spec, loraOptions);
+  const places = freshTargets(model.spec, loraOptions);
+  for (const place of places) checkDirections(place, loraOptions);
   const groups = groupsOf(
     model,
     data[0]!,
@@ -117,6 +119,14 @@ export async function eva(
     };
   } finally {
     for (const group of groups) group.state.dispose();
+  }
+}
+
+function checkDirections(place: MatrixPlace, options: LoraOptions): void {
+  const { inFeatures } = sizesOf(place);
+  const rank = loraRank(place.path, options);
+  if (rank > inFeatures) {
+    throw new RangeError(`Cannot find ${rank} directions among the ${inFeatures} inputs of "${place.path}"`);
   }
 }
 

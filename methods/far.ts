@@ -91,11 +91,20 @@ export function feedForwardLayers(spec: Spec): readonly LinearPlace[] {
 }
 
 /** How many nodes of a layer learn: the share of its outputs, rounded. @throws {RangeError} when the share is out of range. */
-export function learnerCount({ outFeatures }: Pick<LinearPlace, "outFeatures">, retention: number): number {
+export function learnerCount(
+  { path, outFeatures }: Pick<LinearPlace, "path" | "outFeatures">,
+  retention: number,
+): number {
   if (!(retention > 0 && retention <= 1)) {
     throw new RangeError(`Expected retention above 0 and up to 1 but found ${retention}`);
   }
-  return Math.max(1, Math.round(retention * outFeatures));
+  const count = Math.round(retention * outFeatures);
+  if (count < 1) {
+    throw new RangeError(
+      `Expected retention to leave at least one of the ${outFeatures} nodes of "${path}" but found ${retention}`,
+    );
+  }
+  return count;
 }
 
 function layerAt(spec: Spec, path: string, nodes: ArrayLike<number>): LinearPlace {

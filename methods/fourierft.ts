@@ -12,6 +12,7 @@ import {
   fold,
   fourierMap,
   type Frequency,
+  freshTargets,
   type Json,
   key as keyOf,
   lookup,
@@ -59,7 +60,7 @@ export function fourierft(options: FourierFtOptions = {}): Method {
     config: options as unknown as Readonly<Record<string, Json>>,
     init: ({ model, key }) =>
       freshParams(() =>
-        chooseTargets(model.spec, options).map((place) => {
+        freshTargets(model.spec, options).map((place) => {
           const n = [frequencyCount(place, options)];
           const start = options.initialization === "zeros"
             ? zeros(n, model.backend)

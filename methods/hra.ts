@@ -54,7 +54,8 @@ export interface HraOptions extends TargetOptions {
 /**
  * HRA as a method. Parameters: `u` [in, r] under each layer's path. Linear layers only.
  *
- * @throws {RangeError} when the rank or λ is out of range, targets match nothing, or a target is an embedding.
+ * @throws {RangeError} when the rank or λ is out of range, targets match nothing, or a target is an embedding; at init, when
+ * the rank exceeds a layer's input.
  * @example
  * ```ts
  * import { hra } from "@graft/peft";
@@ -76,9 +77,15 @@ export function hra(options: HraOptions = {}): Method {
       freshParams(() =>
         rotatedPlaces("hra", model.spec, options).map((place) => {
           const seed = fold(keyOf(key), place.path);
+          const { inFeatures } = sizesOf(place);
+          if (r > inFeatures) {
+            throw new RangeError(
+              `Cannot put hra of rank ${r} on "${place.path}": its input of ${inFeatures} has no more directions`,
+            );
+          }
           return [
             `${place.path}.u`,
-            fresh(sizesOf(place).inFeatures, r, options, seed, model.backend),
+            fresh(inFeatures, r, options, seed, model.backend),
           ] as const;
         })
       ),

@@ -9,6 +9,7 @@
  */
 import {
   chooseTargets,
+  freshTargets,
   type Json,
   lookup,
   type MatrixPlace,
@@ -48,7 +49,7 @@ export function ia3(options: Ia3Options = {}): Method {
     config: options as unknown as Readonly<Record<string, Json>>,
     init: ({ model }) =>
       nest(
-        chooseTargets(model.spec, targets).map((place) => {
+        freshTargets(model.spec, targets).map((place) => {
           const { inFeatures, outFeatures } = sizesOf(place);
           return [
             `${place.path}.l`,

@@ -11,6 +11,7 @@ import {
   chooseTargets,
   dense,
   fold,
+  freshTargets,
   type Json,
   key as keyOf,
   kronecker,
@@ -60,7 +61,7 @@ export function krona(options: KronaOptions = {}): Method {
     config: options as unknown as Readonly<Record<string, Json>>,
     init: ({ model, key }) =>
       freshParams(() =>
-        chooseTargets(model.spec, options).flatMap((place) =>
+        freshTargets(model.spec, options).flatMap((place) =>
           Object.entries(kronaShapes(place, options)).map(([name, shape]) => {
             const seed = fold(keyOf(key), place.path);
             const start = name === (options.zero ?? "b")

@@ -12,6 +12,7 @@ import {
   byPattern,
   chooseTargets,
   fold,
+  freshTargets,
   hadamardLowRank,
   type Json,
   type Key,
@@ -70,7 +71,7 @@ export function loha(options: LohaOptions = {}): Method {
     config: options as unknown as Readonly<Record<string, Json>>,
     init: ({ model, key }) =>
       freshParams(() =>
-        chooseTargets(model.spec, options).flatMap((place) =>
+        freshTargets(model.spec, options).flatMap((place) =>
           Object.entries(freshFactors(place, options, fold(keyOf(key), place.path), model.backend))
             .map(([name, t]) => [`${place.path}.${name}`, t] as const)
         )

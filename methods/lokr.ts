@@ -14,6 +14,7 @@ import {
   chooseTargets,
   dense,
   fold,
+  freshTargets,
   type Json,
   type Key,
   key as keyOf,
@@ -84,7 +85,7 @@ export function lokr(options: LokrOptions = {}): Method {
     config: options as unknown as Readonly<Record<string, Json>>,
     init: ({ model, key }) =>
       freshParams(() =>
-        chooseTargets(model.spec, options).flatMap((place) =>
+        freshTargets(model.spec, options).flatMap((place) =>
           Object.entries(lokrShapes(place, options)).map(([name, shape]) => {
             const seed = fold(keyOf(key), place.path);
             return [`${place.path}.${name}`, fresh(name, shape, options, seed, model.backend)] as const;

@@ -12,6 +12,7 @@ import {
   chooseTargets,
   type Edit,
   fold,
+  freshTargets,
   type Json,
   type Key,
   key as keyOf,
@@ -77,7 +78,7 @@ export function lora(options: LoraOptions = {}): Method {
     init: ({ model, key }) =>
       scope((): Synchronous<Tree> => {
         const seed = keyOf(key);
-        const factors = chooseTargets(model.spec, options).flatMap((place) =>
+        const factors = freshTargets(model.spec, options).flatMap((place) =>
           Object.entries(freshFactors(place, options, fold(seed, place.path), model.backend))
             .map(([name, t]) => [`${place.path}.${name}`, t] as const)
         );

@@ -10,6 +10,7 @@
 import {
   chooseTargets,
   fn,
+  freshTargets,
   type Json,
   type LinearChange,
   lookup,
@@ -59,7 +60,7 @@ export function miss(options: MissOptions = {}): Method {
     config: options as unknown as Readonly<Record<string, Json>>,
     init: ({ model }) =>
       freshParams(() =>
-        chooseTargets(model.spec, options).map((place) =>
+        freshTargets(model.spec, options).map((place) =>
           [`${place.path}.block`, zeros(missShape(place, options), model.backend)] as const
         )
       ),

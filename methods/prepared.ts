@@ -7,6 +7,7 @@ import {
   chooseTargets,
   dispose,
   type Factors,
+  freshTargets,
   keep,
   type Key,
   key as keyOf,
@@ -106,7 +107,7 @@ async function prepare<M extends Model, F extends Factors>(
 ): Promise<Prepared<M>> {
   // Under a name of its own, so that nobody takes it for LoRA of the original base.
   const method = { ...lora(options), name };
-  const places = chooseTargets(model.spec, options);
+  const places = freshTargets(model.spec, options);
   for (const place of places) checkRank(place, options);
   const parts: (readonly [MatrixPlace, F])[] = [];
   for (const place of places) {

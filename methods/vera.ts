@@ -11,6 +11,7 @@ import {
   type Backend,
   chooseTargets,
   diagonalLowRank,
+  freshTargets,
   type Json,
   lookup,
   type MatrixPlace,
@@ -61,7 +62,7 @@ export function vera(options: VeraOptions = {}): Method {
     name: "vera",
     config: options as unknown as Readonly<Record<string, Json>>,
     init: ({ model }) => {
-      const places = chooseTargets(model.spec, options);
+      const places = freshTargets(model.spec, options);
       const shared = stored ? veraProjections(places, options, model.backend) : undefined;
       return freshParams(() => [
         ...places.flatMap((place) => [

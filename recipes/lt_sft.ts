@@ -49,7 +49,8 @@ export async function trainLtSft(model: Model, rows: Rows, recipe: LtSftRecipe):
   const each = Math.floor(elements / iterations);
   if (!Number.isInteger(iterations) || iterations < 1 || !(each >= 1)) {
     throw new RangeError(
-      `Expected at least one element for each iteration but found ${elements} for ${iterations}`,
+      `Expected elements for at least one weight in each iteration but found ${elements} elements for ${iterations} ` +
+        "iterations; raise elements (on the command line: ratio)",
     );
   }
   const which = ltSftLeaves(model, recipe);

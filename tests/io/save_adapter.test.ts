@@ -83,7 +83,7 @@ const loraOptions = fc.record({
   ),
   scaling: fc.constantFrom("standard" as const, "rankStabilized" as const),
   dropout: fc.constantFrom(0, 0.25),
-  rankPattern: fc.constantFrom({}, { "layers\\.1\\.mlp\\.down_proj": 3 }),
+  rankPattern: fc.constantFrom({}, { "layers\\.1\\..*": 3 }),
   initialization: fc.constantFrom("default", "gaussian", "orthogonal", "none"),
   branchBias: fc.boolean(),
 }, { requiredKeys: ["rank"] });

@@ -266,7 +266,7 @@ Deno.test("recipes refuse budgets and shares that leave nothing, before any trai
       const stages = { full: stage(1), sparse: stage(1) };
       await assert.rejects(
         trainLtSft(model, rows, { ...stages, elements: 1, iterations: 2 }),
-        /^RangeError: Expected at least one element for each iteration but found 1 for 2$/,
+        /^RangeError: Expected elements for at least one weight in each iteration but found 1 elements for 2 iterations; raise/,
       );
       await assert.rejects(
         trainLtSft(model, rows, { ...stages, elements: 5, frozen: /.*/ }),
