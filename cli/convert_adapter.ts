@@ -1,4 +1,4 @@
-/** `graft convert` of adapters: HF PEFT folders, GGUF files and folders of our own, of the method's own kind or as LoRA. */
+/** `graft convert` of adapters: folders of HF PEFT, AdapterHub and our own and GGUF files, of the method's own kind or as LoRA. */
 import { type Adapter, dispose, leaves } from "../core/mod.ts";
 import type { AdapterDescription } from "../io/inspect.ts";
 import { loadAdapter } from "../io/load_adapter.ts";
@@ -11,7 +11,7 @@ import { openModel } from "./load.ts";
 import { note, print, printJson, showCount } from "./output.ts";
 
 /** What adapters can be written as. */
-export const ADAPTER_FORMATS = ["peft", "gguf", "graft"] as const;
+export const ADAPTER_FORMATS = ["peft", "adapters", "gguf", "graft"] as const;
 
 /** Converts one. */
 export async function convertAdapter(
@@ -93,8 +93,8 @@ function report(
   print(`${target}: ${what}, ${showCount(parameters)} parameters, as ${format}`);
 }
 
-/** "8", or "2 to 8". */
-function rankText({ method }: Adapter): string {
+/** The ranks of a LoRA by layer: "8", or "2 to 8". */
+export function rankText({ method }: Adapter): string {
   const ranks = Object.values(method.config["rankPattern"] as Readonly<Record<string, number>>);
   const [least, most] = [Math.min(...ranks), Math.max(...ranks)];
   return least === most ? String(most) : `${least} to ${most}`;

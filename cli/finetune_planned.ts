@@ -13,6 +13,7 @@ import { fishMask, type LoftqOptions } from "../methods/mod.ts";
 import { fishBudget, type FisherMaskOptions } from "../recipes/fish_mask.ts";
 import { beside, headOf } from "./finetune_head.ts";
 import { chosen, FISH, LOFTQ } from "./finetune_prepared_options.ts";
+import { plannedSourced } from "./finetune_sources.ts";
 import { largestStage, STAGE_OPTIONS } from "./finetune_stages.ts";
 import { checkFlags, type MethodFlags, methodOf } from "./methods.ts";
 
@@ -30,7 +31,7 @@ export function plannedAdapter(
   return adapt(model, method, flags.seed);
 }
 
-function plannedMethod(model: Model, flags: MethodFlags): Method {
+function plannedMethod(model: Model, flags: MethodFlags & { readonly seed: number }): Method {
   const { method } = flags;
   switch (method) {
     case "fish-mask":
@@ -39,6 +40,12 @@ function plannedMethod(model: Model, flags: MethodFlags): Method {
     case "lt-sft":
     case "far":
       return largestStage(method, model, chosen(model, flags, STAGE_OPTIONS[method]));
+    case "adapter-fusion":
+    case "sparse-adapter":
+    case "spot":
+    case "ipt":
+    case "xlora":
+      return plannedSourced(model, { ...flags, method });
     default:
       return methodOf({ ...flags, method }, model.spec);
   }

@@ -32,6 +32,7 @@ import { fisherMask, type FisherMaskOptions } from "../recipes/fish_mask.ts";
 import { batchOf, type Rows } from "../train/mod.ts";
 import { beside, headOf, replaced, withHead } from "./finetune_head.ts";
 import { chosen, FISH, LOFTQ, LORA } from "./finetune_prepared_options.ts";
+import { sourced } from "./finetune_sources.ts";
 import { earlyStages, STAGE_OPTIONS, type StageRun } from "./finetune_stages.ts";
 import { checkFlags, lowRankOptions, type MethodFlags, methodOf } from "./methods.ts";
 
@@ -98,6 +99,14 @@ export async function start<M extends Model>(
     case "far": {
       const options = chosen(model, flags, STAGE_OPTIONS[method]);
       const adapter = await earlyStages(method, model, data.rows, options, data.stages, seed);
+      return plain(model, withHead(adapter, head, model, seed));
+    }
+    case "adapter-fusion":
+    case "sparse-adapter":
+    case "spot":
+    case "ipt":
+    case "xlora": {
+      const adapter = await sourced(model, { ...flags, method }, () => batchesOf(data, 64));
       return plain(model, withHead(adapter, head, model, seed));
     }
     default: {

@@ -42,3 +42,18 @@ export function smallestMatrix(places: readonly MatrixPlace[]): number {
 export function smallestInput(places: readonly MatrixPlace[]): number {
   return Math.min(...places.map((place) => sizesOf(place).inFeatures));
 }
+
+/** S4's budget: the paper's 0.5 % of the model, or what its parts need at least in a small one. */
+export function s4Budget({ linears, embeddings, blocks }: Spec): number {
+  const all = linears.reduce((n, { inFeatures, outFeatures }) => n + inFeatures * outFeatures, 0) +
+    embeddings.reduce((n, { rows, width }) => n + rows * width, 0);
+  const widest = Math.max(...linears.map(({ inFeatures, outFeatures }) => Math.max(inFeatures, outFeatures)));
+  return Math.max(Math.floor(0.005 * all), 12 * widest * blocks.length);
+}
+
+/** Groups of blocks for stacks too short for S4's own rule; undefined where that holds. */
+export function s4Groups({ stacks }: Spec): readonly number[] | undefined {
+  const blocks = stacks[0]?.layers ?? 0;
+  if (blocks >= 6 || blocks < 4) return undefined;
+  return [1, blocks - 3, 1, 1];
+}

@@ -78,6 +78,14 @@ export type MethodName =
   | "ladder-side"
   | "mam"
   | "unipelt"
+  | "s4"
+  | "attention-fusion"
+  | "lets"
+  | "adapter-fusion"
+  | "sparse-adapter"
+  | "spot"
+  | "ipt"
+  | "xlora"
   | "full";
 
 /** Rates are of the papers or their released code, where they train models of the size of BERT to a few billions. */
@@ -131,6 +139,14 @@ export const METHOD_TABLE: Readonly<Record<MethodName, MethodRow>> = {
   "ladder-side": row(1e-3),
   "mam": row(5e-4, "length", "bottleneck"),
   "unipelt": row(5e-4, "rank", "length", "bottleneck"),
+  "s4": row(5e-4, "dimension"),
+  "attention-fusion": row(1e-2),
+  "lets": row(1e-3),
+  "adapter-fusion": row(5e-5),
+  "sparse-adapter": row(1e-4, "bottleneck"),
+  "spot": row(3e-2),
+  "ipt": row(1e-2),
+  "xlora": row(1e-3),
   "full": row(2e-5),
 };
 

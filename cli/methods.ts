@@ -5,9 +5,18 @@ import { namedMethod } from "../io/named_method.ts";
 import type { JsonOptions } from "../io/option_codec.ts";
 import { compacterPlusPlus, fullFineTune, mam, pTuningV2, unipelt } from "../methods/mod.ts";
 import { UsageError } from "./arguments.ts";
+import type { SourcedName } from "./finetune_sources.ts";
 import type { StagedName } from "./finetune_stages.ts";
 import { METHOD_TABLE, type MethodFlag, type MethodName, type MethodOptionFlags } from "./method_table.ts";
-import { phmSizes, reductionOf, sideReduction, smallestInput, smallestMatrix } from "./method_sizes.ts";
+import {
+  phmSizes,
+  reductionOf,
+  s4Budget,
+  s4Groups,
+  sideReduction,
+  smallestInput,
+  smallestMatrix,
+} from "./method_sizes.ts";
 
 /** Which method, and how it is shaped; absent options get the method's defaults. */
 export interface MethodFlags extends MethodOptionFlags {
@@ -17,7 +26,7 @@ export interface MethodFlags extends MethodOptionFlags {
 }
 
 /** Methods of plain options. The others look at data or weights first, see `finetune_prepare.ts`. */
-export type PlainName = Exclude<MethodName, "fish-mask" | StagedName>;
+export type PlainName = Exclude<MethodName, "fish-mask" | StagedName | SourcedName>;
 
 /**
  * The method that flags describe, for a model's sizes. Of `pissa`, `olora`, `loftq` and `eva` it is the LoRA that trains.
@@ -140,6 +149,13 @@ export function methodOf(flags: MethodFlags & { readonly method: PlainName }, sp
         lora: partOrNone(options, "lora", { rank }),
         adapter: partOrNone(options, "adapter", { reduction }),
       });
+    case "s4":
+      return made("s4", { budget: flags.dimension ?? s4Budget(spec), groups: s4Groups(spec) });
+    case "attention-fusion":
+      return made("attentionFusion");
+    case "lets":
+      // A causal model predicts from every token.
+      return made("lets", { pool: spec.stacks[0]?.stack === "decoder" ? "each" : "first" });
     case "full":
       return fullFineTune();
     default:

@@ -2,6 +2,7 @@
 import type {
   AdaloraOptions,
   AdamixOptions,
+  AttentionFusionOptions,
   BitfitOptions,
   BoftOptions,
   BottleneckAdapterOptions,
@@ -20,6 +21,7 @@ import type {
   KronaOptions,
   LadderSideTuningOptions,
   LayerNormTuneOptions,
+  LetsOptions,
   LoftqOptions,
   LohaOptions,
   LokrOptions,
@@ -35,6 +37,7 @@ import type {
   PrefixTuningOptions,
   PromptTuningOptions,
   PTuningOptions,
+  S4Options,
   TopLayersOptions,
   TrainableTokensOptions,
   VeraOptions,
@@ -111,7 +114,10 @@ export type BuiltMethod =
   | "promptTuning"
   | "pTuning"
   | "loreft"
-  | "ladderSideTuning";
+  | "ladderSideTuning"
+  | "s4"
+  | "attentionFusion"
+  | "lets";
 
 /** Names of options by method. */
 export const METHOD_OPTIONS: Readonly<Record<BuiltMethod, readonly string[]>> = {
@@ -207,5 +213,8 @@ export const METHOD_OPTIONS: Readonly<Record<BuiltMethod, readonly string[]>> = 
       "stacks",
     ] as const,
   ),
+  s4: all<S4Options>()("budget", "groups", "parts"),
+  attentionFusion: all<AttentionFusionOptions>()("embedding", "scale", "query"),
+  lets: all<LetsOptions>()("layers", "deltas", "pool", "search"),
   ladderSideTuning: all<Omit<LadderSideTuningOptions, "start">>()("reduction", "temperature", "layers"),
 };

@@ -3,6 +3,7 @@ import type { Method } from "../core/mod.ts";
 import {
   adalora,
   adamix,
+  attentionFusion,
   bitfit,
   boft,
   bottleneckAdapter,
@@ -22,6 +23,7 @@ import {
   kronaBres,
   ladderSideTuning,
   layerNormTune,
+  lets,
   loha,
   lokr,
   lora,
@@ -37,6 +39,7 @@ import {
   prefixTuning,
   promptTuning,
   pTuning,
+  s4,
   topLayers,
   trainableTokens,
   vera,
@@ -157,6 +160,12 @@ function made(name: BuiltMethod, options: Readonly<Record<string, unknown>>): Me
       return of(pTuning) as unknown as Method;
     case "loreft":
       return of(loreft);
+    case "s4":
+      return of(s4);
+    case "attentionFusion":
+      return of(attentionFusion);
+    case "lets":
+      return of(lets);
     case "ladderSideTuning":
       return of(ladderSideTuning);
     default:
