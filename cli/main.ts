@@ -6,6 +6,7 @@
  */
 import metadata from "../deno.json" with { type: "json" };
 import { type Command, newProgram, Option, rare, runProgram } from "./arguments.ts";
+import { combine } from "./combine.ts";
 import { compare } from "./compare.ts";
 import { convert } from "./convert.ts";
 import { evaluate } from "./evaluate.ts";
@@ -35,6 +36,7 @@ export function graftProgram(): Command {
       sweep,
       evaluate,
       merge,
+      combine,
       methods,
       quantize,
       convert,

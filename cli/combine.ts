@@ -1,0 +1,157 @@
+/** `graft combine`: several adapters of one model as one LoRA. */
+import { type Adapter, dispose, leaves } from "../core/mod.ts";
+import { loadAdapter } from "../io/load_adapter.ts";
+import { newOutput } from "../io/new_output.ts";
+import { saveAdapter } from "../io/save_adapter.ts";
+import { type Combination, combine as combineAdapters, type Limit } from "../methods/mod.ts";
+import { choice, type Command, integer, names, number, UsageError } from "./arguments.ts";
+import { rankText } from "./convert_adapter.ts";
+import { type ModelFlags, modelFlags, openModel } from "./load.ts";
+import { print, printJson, showCount } from "./output.ts";
+
+const METHODS = ["cat", "svd", "linear", "magnitudePrune", "ties", "dare"] as const;
+
+interface CombineFlags extends ModelFlags {
+  readonly output?: string;
+  readonly method: typeof METHODS[number];
+  readonly weights?: readonly string[];
+  readonly density?: number;
+  readonly elect?: "total" | "frequency";
+  readonly then?: "linear" | "ties";
+  readonly rank?: number;
+  readonly error?: number;
+  readonly seed?: number;
+  readonly overwrite?: true;
+  readonly json?: true;
+}
+
+/** Registers the command. */
+export function combine(program: Command): void {
+  modelFlags(
+    program.command("combine")
+      .description("Make one LoRA of several adapters, of any methods that change matrices alone")
+      .argument("<adapters...>", "adapter folders or hub ids, all of one model"),
+  )
+    .option("-o, --output <path>", "new folder, or new file that ends in .gguf")
+    .addOption(choice("--method <name>", "how; see below", METHODS).default("cat"))
+    .option("--weights <list>", "a number for each adapter, between commas; default 1 each", names)
+    .option(
+      "--density <p>",
+      "of magnitudePrune, ties and dare: part of the entries to keep",
+      number({ above: 0, to: 1 }),
+    )
+    .addOption(choice("--elect <by>", "of ties: an entry's sign by sum or by number", ["total", "frequency"]))
+    .addOption(choice("--then <how>", "of dare: what follows the dropping", ["linear", "ties"]))
+    .option("--rank <r>", "cut to this rank", integer())
+    .option("--error <e>", "cut to the least rank with this relative error", number({ from: 0, below: 1 }))
+    .option("--seed <n>", "of dare; default 0", integer(0))
+    .option("--overwrite", "replace an existing output")
+    .option("--json", "print JSON")
+    .addHelpText(
+      "after",
+      "\nMethods: cat joins the factors, exactly; svd and linear sum the updates; magnitudePrune, ties and dare thin them out" +
+        "\nfirst. All but cat keep what f32 can tell unless --rank or --error cuts; svd needs one of them." +
+        "\n\nExample:\n  graft combine german polite -o both --method ties --weights 0.7,0.3 --density 0.2 --rank 16",
+    )
+    .action((adapters: readonly string[], flags: CombineFlags) => run(adapters, flags));
+}
+
+async function run(sources: readonly string[], flags: CombineFlags): Promise<void> {
+  const { output } = flags;
+  if (output === undefined) throw new UsageError("Expected --output");
+  const how = combinationOf(flags);
+  const weights = weightsOf(sources, flags);
+  const place = newOutput(output, flags.overwrite ?? false);
+  const opened = await openModel(flags);
+  try {
+    const { model } = opened;
+    const adapters: Adapter[] = [];
+    for (const source of sources) adapters.push(await loadAdapter(source, model));
+    const combined = await combineAdapters(model, adapters, weights, how);
+    const format = output.endsWith(".gguf") ? "gguf" : "peft";
+    await place.write((path) => saveAdapter(path, combined.adapter, model, { format }));
+    const parameters = leaves(combined.adapter.params).reduce((n, [, t]) => n + t.size, 0);
+    const { error, errors } = combined;
+    if (flags.json) printJson({ output, format, ...how, weights, parameters, error, errors });
+    else {
+      print(
+        `${output}: ${
+          adapters.map(({ method }) => method.name).join(" + ")
+        } by ${how.method} as LoRA of rank ` +
+          `${rankText(combined.adapter)}, ${showCount(parameters)} parameters; relative error of the cut ${
+            error.toPrecision(3)
+          }`,
+      );
+    }
+    dispose([combined.adapter.params, ...adapters.map(({ params }) => params)]);
+  } finally {
+    opened.close();
+  }
+}
+
+/** Options of each method. */
+const OWN = {
+  cat: [],
+  svd: ["rank", "error"],
+  linear: ["rank", "error"],
+  magnitudePrune: ["density", "rank", "error"],
+  ties: ["density", "elect", "rank", "error"],
+  dare: ["density", "then", "elect", "seed", "rank", "error"],
+} as const satisfies Record<typeof METHODS[number], readonly (keyof CombineFlags)[]>;
+
+/** @throws {UsageError} when an option is missing, or does nothing for the method. */
+function combinationOf(flags: CombineFlags): Combination {
+  const { method, density, elect, then, rank, error } = flags;
+  const own: readonly string[] = OWN[method];
+  const idle = (["density", "elect", "then", "rank", "error", "seed"] as const)
+    .find((name) => flags[name] !== undefined && !own.includes(name));
+  if (idle !== undefined) {
+    const has = own.length === 0 ? "it has none" : `it has ${own.map((name) => `--${name}`).join(", ")}`;
+    throw new UsageError(`Cannot use --${idle} with --method ${method}: ${has}`);
+  }
+  if (rank !== undefined && error !== undefined) {
+    throw new UsageError("Expected --rank or --error but found both");
+  }
+  if (elect !== undefined && method === "dare" && then !== "ties") {
+    throw new UsageError("Cannot use --elect with --method dare unless --then ties follows");
+  }
+  const limit: Limit | undefined = rank !== undefined
+    ? { rank }
+    : error !== undefined
+    ? { error }
+    : undefined;
+  const cut = limit === undefined ? {} : { limit };
+  if (method === "cat") return { method };
+  if (method === "svd") {
+    if (limit === undefined) throw new UsageError("Expected --rank or --error with --method svd");
+    return { method, limit };
+  }
+  if (method === "linear") return { method, ...cut };
+  if (density === undefined) throw new UsageError(`Expected --density with --method ${method}`);
+  const voted = elect === undefined ? {} : { elect };
+  switch (method) {
+    case "magnitudePrune":
+      return { method, density, ...cut };
+    case "ties":
+      return { method, density, ...voted, ...cut };
+    case "dare":
+      return { method, density, ...then && { then }, ...voted, key: flags.seed ?? 0, ...cut };
+    default:
+      return method satisfies never;
+  }
+}
+
+function weightsOf(sources: readonly string[], { weights }: CombineFlags): readonly number[] {
+  if (weights === undefined) return sources.map(() => 1);
+  const numbers = weights.map(Number);
+  const bad = weights.find((_, i) => !Number.isFinite(numbers[i]));
+  if (bad !== undefined) {
+    throw new UsageError(`Expected --weights to be numbers between commas but found "${bad}"`);
+  }
+  if (numbers.length !== sources.length) {
+    throw new UsageError(
+      `Expected a weight for each of the ${sources.length} adapters but found ${numbers.length} in --weights`,
+    );
+  }
+  return numbers;
+}
