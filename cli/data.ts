@@ -43,11 +43,13 @@ export function dataFlags(command: Command, heldOut: string): Command {
     .option("--held-out <n>", heldOut, number({ from: 0 }))
     .option("--max-length <n>", "most tokens in a row; default the context, 512 at most", integer(2))
     .addOption(
-      choice("--long-prompts <what>", "too long a prompt: keep its head or tail, or refuse", [
-        "head",
-        "tail",
-        "refuse",
-      ]).default("head"),
+      rare(
+        choice("--long-prompts <what>", "too long a prompt: keep its head or tail, or refuse", [
+          "head",
+          "tail",
+          "refuse",
+        ]).default("head"),
+      ),
     )
     .addOption(
       rare(choice("--answers <which>", "assistant messages to learn", ["last", "each"]).default("last")),

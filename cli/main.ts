@@ -8,6 +8,7 @@ import metadata from "../deno.json" with { type: "json" };
 import { type Command, newProgram, Option, rare, runProgram } from "./arguments.ts";
 import { combine } from "./combine.ts";
 import { compare } from "./compare.ts";
+import { completion } from "./completion.ts";
 import { convert } from "./convert.ts";
 import { evaluate } from "./evaluate.ts";
 import { finetune } from "./finetune.ts";
@@ -41,10 +42,16 @@ export function graftProgram(): Command {
       quantize,
       convert,
       inspect,
+      completion,
     ]
   ) {
     register(program);
   }
+  program.addHelpText(
+    "after",
+    "\nExamples:\n  graft finetune -m model.gguf -d train.jsonl -o adapter\n" +
+      '  graft generate -m model.gguf --adapter adapter --chat --prompt "Summarize the conversation. …"',
+  );
   for (const command of program.commands) {
     command.addOption(rare(new Option("--debug", "print the stack of an error")));
   }

@@ -1,0 +1,31 @@
+/** DiffPruning's score as fewer differences are kept. */
+import { dispose, graft } from "../core/mod.ts";
+import { diffPruning, prunedDiff } from "../methods/mod.ts";
+import { type Claim, verdictOf } from "./claim.ts";
+
+const RATIOS = [0.001, 0.005, 0.02, 0.1, 0.5] as const;
+
+export const claim: Claim = {
+  title: "Half a percent of the weights, chosen by DiffPruning, does as well as all",
+  check: async (lab) => {
+    const { model } = lab.shop;
+    const before = await lab.heldOut(model);
+    const dense = await lab.run(diffPruning(), { rate: 1.5e-3 });
+    const kept: number[] = [];
+    for (const ratio of RATIOS) {
+      const pruned = await prunedDiff(model, dense.adapter, { ratio });
+      kept.push(await lab.heldOut(graft(model, pruned)));
+      dispose(pruned.params);
+    }
+    dispose(dense.adapter.params);
+    const gain = (loss: number): number => (before - loss) / (before - dense.heldOut);
+    const half = gain(kept[RATIOS.indexOf(0.005)]!);
+    return {
+      article: "0.5 % of the parameters, comparable to full fine-tuning on GLUE (a plot over sparsity)",
+      ours: `of the gain of all differences (${before.toFixed(2)} to ${dense.heldOut.toFixed(2)}) stays: ` +
+        RATIOS.map((ratio, i) => `${(100 * gain(kept[i]!)).toFixed(0)} % at ${100 * ratio} %`).join(", "),
+      verdict: verdictOf(half > 0.9),
+      note: `after ${lab.steps} steps and before the last stage, which trains the kept ones on`,
+    };
+  },
+};
