@@ -156,7 +156,7 @@ for (const method of wanted.length === 0 ? METHODS : METHODS.filter((name) => wa
     method,
     ...{ steps: best.steps, seconds: best.seconds, trainable: best.trainable, rate: best.rate },
     ...{ loss: best.after, share: share(best), closes },
-    ...!closes && { reason: REASONS[method] ?? "not looked into" },
+    ...!closes && { reason: REASONS[method] ?? "reason not known" },
     attempts: found.attempts.map(({ rate, after }) => ({
       rate,
       loss: after,

@@ -25,7 +25,7 @@ const SETTINGS = {
   steps: 400,
   batchSize: 32,
   fullRate: 5e-4,
-  subspaceRate: 1e-2,
+  subspaceRate: 0.1,
   dimensions: [64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384],
   refinements: 1,
   seeds: [0, 1, 2],

@@ -34,8 +34,9 @@ export interface ParaphraseSettings {
   readonly pairs: { readonly train: number; readonly heldOut: number };
   readonly steps: number;
   readonly batchSize: number;
-  /** Peak learning rates. */
+  /** Peak learning rate of full fine-tuning. */
   readonly fullRate: number;
+  /** That of d numbers is this by √d, so that a step moves the weights as far whatever d. */
   readonly subspaceRate: number;
 }
 
@@ -107,7 +108,7 @@ export function paraphrases(settings: ParaphraseSettings, vocabulary: number): P
     train: rowsOf(pairsOf(requestPair, fold(FROM, "training"), settings.pairs.train), tokenizer),
     score: (model) => accuracy(model, heldOut),
     full: stage(settings.fullRate, settings.steps),
-    subspace: () => stage(settings.subspaceRate, settings.steps),
+    subspace: (d) => stage(settings.subspaceRate / Math.sqrt(d), settings.steps),
     majority: 0.5,
   };
   const pretrained: Paraphrases["pretrained"] = async (config, backend, note) => {
