@@ -65,7 +65,7 @@ gpuTest("commands compute on --backend gpu what they compute on wasm", async () 
     const written = await run(["generate", ...tuned, "--prompt", "cat and dog:", "--max-new-tokens", "6"]);
     results[backend].set("text", written.out);
     await run(["merge", ...tuned, "-o", `${path}/merged-${backend}`]);
-    await run(["quantize", ...on(backend), "-o", `${path}/quantized-${backend}`]);
+    await run(["quantize", ...on(backend), "--type", "nf4", "-o", `${path}/quantized-${backend}`]);
   }
   assert.deepEqual(results.gpu, results.wasm);
   const [merged, other] = ["gpu", "wasm"].map((backend) =>
