@@ -9,6 +9,7 @@ import { gpu, type GpuOptions } from "../ops/gpu/mod.ts";
 import { reference } from "../ops/reference/mod.ts";
 import { wasm } from "../ops/wasm/mod.ts";
 import { choice, type Command, integer, rare, UsageError } from "./arguments.ts";
+import { downloadNotes } from "./download_notes.ts";
 
 /** Where to compute. */
 export interface BackendFlags {
@@ -102,7 +103,8 @@ export function modelSource({ model }: { readonly model?: string }): string {
 }
 
 /** The model as something on this machine: a hub id is downloaded. */
-export const localSource: (source: string) => Promise<string> = (source) => localPath(source);
+export const localSource: (source: string) => Promise<string> = (source) =>
+  localPath(source, { onProgress: downloadNotes() });
 
 /** As `localSource`, where shapes and tokenizer are enough: of a hub id no weights are fetched. */
 export const localShapes: (source: string) => Promise<string> = (source) => localHeaders(source);
@@ -133,7 +135,9 @@ export async function openModel(
   const backend = await openBackend(flags);
   try {
     const task = options.task ?? (flags.adapter === undefined ? undefined : await loadTask(flags.adapter));
-    const base = await loadModel(source, { backend, ...options, ...task !== undefined && { task } });
+    const local = await localSource(source);
+    const loaded = await loadModel(local, { backend, ...options, ...task !== undefined && { task } });
+    const base = { ...loaded, source };
     const model = flags.adapter === undefined ? base : graft(base, await loadAdapter(flags.adapter, base));
     return { backend, base, model, close: () => backend.close() };
   } catch (error) {
