@@ -4,6 +4,8 @@ import {
   type Adapter,
   at,
   compose,
+  dispose,
+  forward,
   generate,
   graft,
   keep,
@@ -12,6 +14,7 @@ import {
   memory,
   type Method,
   type Model,
+  read,
   scope,
   type Synchronous,
   type TextCodec,
@@ -40,9 +43,9 @@ import {
 } from "../../methods/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { Cancelled, type Engine, engine, QueueFull } from "../../serve/engine.ts";
-import { mixable } from "../../serve/mixed.ts";
+import { mixable, mixed } from "../../serve/mixed.ts";
 import type { Job } from "../../serve/text_job.ts";
-import { assertNoLeak } from "../support/assert.ts";
+import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { noised } from "../support/subject.ts";
 import { tinyGpt2, tinyLlama, tinyT5 } from "../support/tiny_models.ts";
 
@@ -70,8 +73,8 @@ const TOGETHER: Readonly<Record<string, Method>> = {
   boft: boft({ blocks: { size: 2 } }) as Method,
   hra: hra({ rank: 2 }) as Method,
   pfeiffer: pfeiffer({ reduction: 4 }) as Method,
-  parallel: parallelAdapter({ reduction: 4 }) as Method,
-  compacter: compacter({ reduction: 3, dimension: 2, rank: 2 }) as Method,
+  parallel: parallelAdapter({ reduction: 4, reads: "residual" }) as Method,
+  compacter: compacter({ reduction: 3, dimension: 2, rank: 2, reads: "normed" }) as Method,
   loreft: loreft({ rank: 1 }) as Method,
 };
 const APART: Readonly<Record<string, Method>> = {
@@ -173,6 +176,42 @@ for (const [family, tiny] of Object.entries({ llama: tinyLlama, gpt2: tinyGpt2 }
       await running.close();
     }));
 }
+
+Deno.test("a mixed pass gives each row the scores that it has alone", async () => {
+  for (const tiny of [tinyLlama, tinyGpt2]) {
+    await onModel(tiny, TOGETHER, async (model, adapters) => {
+      const named = Object.keys(adapters).filter((name) => name !== "bitfitted");
+      // The bare base stands in front, between and behind.
+      const names = [null, ...named.slice(0, 3), null, ...named.slice(3), named[0]!, null];
+      const inputIds = names.map((_, i) => [0, 1, 2, 3].map((j) => (i * 3 + j * 7) % 11));
+      const logitsOf = async (model: Model, inputIds: readonly (readonly number[])[]) => {
+        const { logits } = forward(model, { inputIds });
+        const numbers = await read(logits);
+        dispose(logits);
+        return numbers;
+      };
+      const { model: together, tensors } = mixed(
+        model,
+        named.map((name) => {
+          const { method, params } = adapters[name]!;
+          return {
+            edits: mixable(method.edits(params, model.spec), model.spec)!,
+            rows: names.flatMap((other, i) => other === name ? [i] : []),
+          };
+        }),
+        names.length,
+      );
+      const found = await logitsOf(together, inputIds);
+      dispose(tensors);
+      const width = found.length / names.length;
+      for (const [i, name] of names.entries()) {
+        const own = name === null ? model : graft(model, adapters[name]!);
+        const expected = await logitsOf(own, [inputIds[i]!]);
+        assertClose(found.subarray(i * width, (i + 1) * width), expected, 1e-5, `row ${i}, ${name}`);
+      }
+    });
+  }
+});
 
 Deno.test("an engine writes with T5, whose texts take steps apart", () =>
   onModel(tinyT5, { lora: TOGETHER.lora!, pfeiffer: TOGETHER.pfeiffer! }, async (model, adapters) => {
