@@ -58,12 +58,19 @@ export interface ModelFiles {
 export function modelFromFiles(files: ModelFiles, backend: Backend): Model<Tokenizer> {
   const { architecture, spec, weightPath } = architectureOf(files.config);
   const file = openSafetensors(bytesSource("model.safetensors", files.weights));
+  const places = [...spec.linears, ...spec.norms, ...spec.embeddings, ...spec.heads];
+  const known = new Set(places.flatMap(({ path }) => [`${path}.weight`, `${path}.bias`]));
   const tied = new Set(spec.heads.filter((h) => h.tiedTo !== undefined).map((h) => `${h.path}.weight`));
   const weights: (readonly [string, Tensor])[] = [];
   try {
     for (const stored of file.tensors.values()) {
       const path = weightPath(stored.name);
       if (path === undefined || tied.has(path)) continue;
+      if (!known.has(path)) {
+        throw new RangeError(
+          `The weights have a tensor "${stored.name}" that no place of ${architecture.name} takes`,
+        );
+      }
       const { shape, dtype } = stored;
       // Matrices stay as they are stored, vectors become f32.
       weights.push([
