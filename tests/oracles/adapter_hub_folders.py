@@ -8,7 +8,8 @@ import json, os, shutil, sys, warnings
 import torch
 import adapters
 from adapters import *
-from adapters.composition import Fuse, Stack, BatchSplit
+from adapters.composition import BatchSplit, Fuse, Stack
+from adapters.heads import CausalLMHead
 from safetensors.torch import load_file, save_file
 from torch.nn.utils import parametrize
 from transformers import (AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSequenceClassification,
@@ -206,10 +207,9 @@ def setups():
     yield "roberta_text", "head", SeqBnConfig(reduction_factor=5), dict(head="a", flexible=classify())
     yield "bert_tags", "head", SeqBnConfig(reduction_factor=5), dict(head="a", flexible=lambda m: m.add_tagging_head("a", num_labels=5))
     yield "bert_mask", "head_inv", SeqBnInvConfig(reduction_factor=5), dict(head="a", flexible=lambda m: m.add_masked_lm_head("a"))
-    yield "llama", "head_inv", SeqBnInvConfig(reduction_factor=5), dict(head="a", flexible=lambda m: m.add_causal_lm_head("a", layers=1, bias=False))
+    yield "llama", "head_inv", SeqBnInvConfig(reduction_factor=5), dict(head="a", flexible=lambda m: m.add_prediction_head(CausalLMHead(m, "a", layers=1)))
     seq2seq = dict(head="a", flexible=lambda m: m.add_seq2seq_lm_head("a"))  # the other class forgets what all layers share
     yield "t5", "head_compacter", CompacterConfig(reduction_factor=5), seq2seq
-    yield "t5_gated", "head_vera", VeraConfig(r=3), seq2seq
     yield "t5", "head_prefix", PrefixTuningConfig(**PREFIX), seq2seq
     yield "t5", "head", SeqBnConfig(reduction_factor=5), dict(head="a", flexible=lambda m: m.add_seq2seq_lm_head("a"))
 
