@@ -16,6 +16,7 @@ import {
   valueAndGrad,
 } from "./tensor/mod.ts";
 import { type CountingBackend, countingShapes, integers, sum, zeros } from "../ops/mod.ts";
+import { adapt } from "./compose.ts";
 import { count, type Counts } from "./count.ts";
 import { type Edit, fn, type HiddenEdit, type LinearEdit } from "./edit.ts";
 import { forward } from "./forward.ts";
@@ -90,9 +91,9 @@ function factsOf(
   counter: CountingBackend,
   { tokens = 64, ...options }: FactsOptions,
 ): MethodFacts {
-  const trained = freshAdapter(model, method);
+  const trained = adapt(model, method);
   const kept: Adapter = options.kept !== undefined
-    ? freshAdapter(model, placed(options.kept, model))
+    ? adapt(model, placed(options.kept, model))
     : method.settle?.(trained.params, model.spec) ?? trained;
   const batch = batchOf(model, tokens);
   const costOf = (m: Model): number => {
@@ -115,11 +116,6 @@ function factsOf(
     multiplyAdds: { base, extra: costOf(graft(model, kept)) - base },
   };
 }
-
-const freshAdapter = (model: Model, method: Method): Adapter => ({
-  method,
-  params: method.init({ model, key: 0 }),
-});
 
 /** The same model on another backend, shapes and dtypes alone. Its root is freed by hand. */
 function onBackend({ architecture, spec, config, weights }: Model, backend: Model["backend"]): Model {
