@@ -13,6 +13,7 @@ import {
   chunkShuffle,
   type Edit,
   fn,
+  freshTargets,
   type Json,
   type LinearMap,
   lookup,
@@ -59,7 +60,7 @@ export function boft(options: BoftOptions = {}): Method {
     config: options as unknown as Readonly<Record<string, Json>>,
     init: ({ model }) =>
       freshParams(() =>
-        rotatedPlaces("boft", model.spec, options).flatMap((place) => [
+        rotatedPlaces("boft", model.spec, options, freshTargets).flatMap((place) => [
           [`${place.path}.r`, zeros(boftShape(place, options), model.backend)] as const,
           [`${place.path}.s`, ones([place.outFeatures], model.backend)] as const,
         ])

@@ -11,6 +11,7 @@
 import {
   type Backend,
   fold,
+  freshTargets,
   type Json,
   type Key,
   key as keyOf,
@@ -75,7 +76,7 @@ export function hra(options: HraOptions = {}): Method {
     config: options as unknown as Readonly<Record<string, Json>>,
     init: ({ model, key }) =>
       freshParams(() =>
-        rotatedPlaces("hra", model.spec, options).map((place) => {
+        rotatedPlaces("hra", model.spec, options, freshTargets).map((place) => {
           const seed = fold(keyOf(key), place.path);
           const { inFeatures } = sizesOf(place);
           if (r > inFeatures) {

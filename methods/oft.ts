@@ -9,6 +9,7 @@
  */
 import {
   blockDiagonal,
+  freshTargets,
   type Json,
   type LinearChange,
   lookup,
@@ -65,7 +66,7 @@ export function oft(options: OftOptions = {}): Method {
     config: options as unknown as Readonly<Record<string, Json>>,
     init: ({ model }) =>
       freshParams(() =>
-        rotatedPlaces("oft", model.spec, options).map((place) =>
+        rotatedPlaces("oft", model.spec, options, freshTargets).map((place) =>
           [`${place.path}.q`, zeros(oftShape(place, options), model.backend)] as const
         )
       ),

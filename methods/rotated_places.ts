@@ -7,13 +7,18 @@ import {
   type TargetOptions,
 } from "../core/mod.ts";
 
-/** The layers that options choose. @throws {RangeError} when one is an embedding, which has no input to rotate. */
+/**
+ * The layers that options choose; `freshTargets` chooses for fresh adapters.
+ *
+ * @throws {RangeError} when one is an embedding, which has no input to rotate.
+ */
 export function rotatedPlaces(
   method: string,
   spec: Spec,
   options: TargetOptions,
+  choose: typeof chooseTargets = chooseTargets,
 ): readonly (LinearPlace | HeadPlace)[] {
-  return chooseTargets(spec, options).map((place) => {
+  return choose(spec, options).map((place) => {
     if (place.kind === "embedding") {
       throw new RangeError(
         `Cannot put ${method} on the embedding "${place.path}": it has no input to rotate`,

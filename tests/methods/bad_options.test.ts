@@ -5,6 +5,7 @@ import { loadAdapter } from "../../io/load_adapter.ts";
 import { saveAdapter } from "../../io/save_adapter.ts";
 import {
   adalora,
+  boft,
   dora,
   far,
   fourierft,
@@ -37,7 +38,7 @@ Deno.test("fresh adapters refuse targets that name a layer twice", () =>
     const targets = ["q_proj", "self_attn.q_proj"];
     const message =
       /name a layer once but "q_proj" and "self_attn\.q_proj" are both "model\.layers\.0\.self_attn\.q_proj"/;
-    for (const factory of [lora, dora, loha, lokr, krona, vera, miss, adalora, fourierft]) {
+    for (const factory of [lora, dora, loha, lokr, krona, vera, miss, adalora, fourierft, oft, boft, hra]) {
       refusing(model, () => factory({ targets } as never) as Method, message);
     }
     refusing(model, () => lora({ targets: ["q_proj", "q_proj"] }), /"q_proj" and "q_proj" are both/);
