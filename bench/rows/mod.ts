@@ -3,6 +3,7 @@ import type { Row } from "../row.ts";
 import { bandwidth } from "./bandwidth.ts";
 import { factors } from "./factors.ts";
 import { generation } from "./generation.ts";
+import { gpuRows } from "./gpu.ts";
 import { growth } from "./growth.ts";
 import { ownSteps } from "./own_step.ts";
 import { products } from "./products.ts";
@@ -19,6 +20,7 @@ export const ROWS: readonly Row[] = [
   ...quantised,
   ...factors,
   ...generation,
+  ...gpuRows,
   start,
   ...growth,
 ];
