@@ -139,8 +139,8 @@ export const ADAPTERS_FIELDS: Readonly<Record<Architecture, AdaptersFields>> = {
     combine: "prefix",
     init_weights_seed: null,
   },
-  // "subtract_projection" and "at_most" are ours: the library leaves the first out of its files, so that its own DiReft comes
-  // back as NoReft, and reads it where it is there; the second says that an end has at most half of a text.
+  // "subtract_projection" and "at_most" are ours: the library leaves the first out of its files and drops it when it reads one,
+  // so that its own DiReft comes back as NoReft; the second says that an end has at most half of a text.
   reft: {
     layers: "all",
     prefix_positions: 3,

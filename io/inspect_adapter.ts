@@ -58,7 +58,9 @@ export function inspectAdapter(folder: string): AdapterDescription {
     return {
       kind: "adapter",
       format: peft ? "peft" : "adapters",
-      method: peft ? peft_type : String(inside["architecture"] ?? "unknown"),
+      method: peft
+        ? peft_type
+        : String(inside["architecture"] ?? (isObject(inner) ? "bottleneck" : "unknown")),
       ...typeof base === "string" && { base },
       ...(typeof target_modules === "string" || isNames(target_modules)) && { targets: target_modules },
       options: said(peft ? rest : inside),

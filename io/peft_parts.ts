@@ -185,6 +185,11 @@ function mainOf({ method, options, params }: Piece, spec: Spec): MainFields {
     case "adalora":
       return matrix(adaloraPeft);
     case "dora":
+      if (options["decomposition"] === "adapterHub") {
+        throw new TypeError(
+          'Cannot save DoRA with decomposition "adapterHub" for PEFT: there a bias is not scaled and the norm has the factor in it',
+        );
+      }
       return matrix(doraPeft);
     case "loha":
       return matrix(lohaPeft);

@@ -112,7 +112,7 @@ def case(base, kind, config, noise=0.2, setup=None, head=None, flexible=None):
     m.eval()
     folder = f"{OUT}/{base}_{kind}"
     save(m, folder, "a", setup, head)
-    if kind == "direft":  # the library leaves out what tells it from NoReft, but reads it
+    if kind == "direft":  # the library leaves out what tells it from NoReft: the field is ours
         path = f"{folder}/adapter_config.json"
         saved = json.load(open(path))
         saved["config"]["subtract_projection"] = False
@@ -233,6 +233,14 @@ def check(root):
             continue
         base = next(b for b in sorted(BASES, key=len, reverse=True) if kind.startswith(b + "_"))
         ours = load_file(f"{root}/{kind}/ours.safetensors")["logits"]
+        path = f"{root}/{kind}/adapter_config.json"
+        config = json.load(open(path)) if os.path.exists(path) else {"model_class": "", "config": {}}
+        if config["model_class"].endswith("AdapterModel"):
+            print(f"{kind} is for the library's own class, whose head it lacks")
+            continue
+        if config["config"].get("subtract_projection") is False:
+            print(f"{kind} comes back as NoReft in the library, as its own files do")
+            continue
         m = model_of(base)
         info = {}
         try:
