@@ -63,7 +63,9 @@ export function writePrompt(
 ): { readonly type: "PROMPT_TUNING" | "P_TUNING"; readonly fields: PeftFields } {
   if (where !== "front") {
     throw new RangeError(
-      "Cannot save a prompt at slots inside the text for PEFT: its prompts stand before the text",
+      `Cannot save a prompt with where ${
+        JSON.stringify(where)
+      } for PEFT: its prompts stand before the embedded text`,
     );
   }
   const stack = promptStack(spec, "promptTuning");

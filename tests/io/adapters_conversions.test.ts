@@ -58,7 +58,7 @@ Deno.test("what the two compute otherwise is not converted", async () => {
   for (
     const [kind, message] of [["llama_dora", /decomposition/], ["llama_prefix_flat", /positions/], [
       "bert_text_prompt",
-      /entered/,
+      /stand before the/,
     ]] as const
   ) {
     const model = await loadModel(hubModel(baseOf(kind)), { backend: reference() });
