@@ -59,7 +59,7 @@ async function measure(row: Row): Promise<Result> {
 const median = (runs: readonly Reading[]): number => summary(runs.map((run) => run.milliseconds)).median;
 const peak = (runs: readonly Reading[]): number => Math.max(...runs.map((run) => run.peakBytes));
 const verdict = (value: number, target: number | undefined): string =>
-  target === undefined ? "" : `, target ${target}${value <= target ? "" : ": NOT MET"}`;
+  target === undefined ? "" : `, target ${target.toFixed(2)}${value <= target ? "" : ": NOT MET"}`;
 
 function compare(
   own: readonly Reading[],
@@ -98,7 +98,8 @@ if (unknown.length > 0) {
 }
 for (const row of ROWS) {
   if (Deno.args.length > 0 && !Deno.args.includes(row.name)) continue;
-  const result = await measure(row);
+  const result = await measure(row).catch((error: Error) => console.log(`  failed: ${error.message}`));
+  if (result === undefined) continue;
   const others = (await earlier()).filter(({ row: name }) => name !== row.name);
   const order = (r: Result): number => ROWS.findIndex(({ name }) => name === r.row);
   const results = [...others, result].filter((r) => order(r) >= 0).sort((a, b) => order(a) - order(b));

@@ -34,7 +34,7 @@ export async function startPeer(
   const answer = async (): Promise<Record<string, unknown>> => {
     const { value, done } = await lines.next();
     if (done) {
-      throw new Error(`The peer ${name} stopped: ${(await errors).trim().split("\n").slice(-3).join(" / ")}`);
+      throw new Error(`The peer ${name} stopped: ${reason(await errors)}`);
     }
     return JSON.parse(value);
   };
@@ -51,6 +51,12 @@ export async function startPeer(
       await process.status;
     },
   };
+}
+
+/** The line of an error output that says most: the first that names an error, else the last. */
+function reason(errors: string): string {
+  const lines = errors.trim().split("\n");
+  return (lines.find((line) => line.includes("Error:")) ?? lines.at(-1)!).trim();
 }
 
 async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string, void> {

@@ -34,7 +34,7 @@ export function methodOf(name: string, rank: number, targets: readonly string[])
     case "ia3":
       return ia3({});
     case "said":
-      return intrinsicSaid({ dimension: 1024, parameters: /self_attn\.[qkvo]_proj\.weight$/ });
+      return intrinsicSaid({ dimension: 1024, parameters: /.*self_attn\.[qkvo]_proj\.weight/ });
     case "said-whole":
       return intrinsicSaid({ dimension: 1024 });
     case "houlsby":
@@ -44,7 +44,7 @@ export function methodOf(name: string, rank: number, targets: readonly string[])
     case "prompt":
       return promptTuning({});
     case "compacter":
-      return compacter({});
+      return compacter({ reduction: 36 });
     case "ladder":
       return ladderSideTuning({});
     default:

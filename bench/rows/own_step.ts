@@ -11,8 +11,8 @@ const ofLora = (
 ): Row => ({
   name,
   what: `${what}, of our own LoRA step`,
-  repetitions: 7,
-  warmUp: 2,
+  repetitions: 5,
+  warmUp: 1,
   peers: [script(what, "step.ts", options), time === undefined ? lora : atMost(time, lora)],
 });
 

@@ -1,6 +1,7 @@
 /**
  * f32 products against the fused-multiply-add peak of four lanes, measured by the crate in the same run (0.85 of it is a
- * ratio of 1.18), against the other runtimes on one thread, and two threads against one.
+ * ratio of 1.18), against the other runtimes on one thread; and two threads against one, and against jax-js, which starts a
+ * worker a core.
  */
 import { atMost, python, type Row, script } from "../row.ts";
 
@@ -19,7 +20,6 @@ export const products: readonly Row[] = SHAPES.flatMap(([m, n, k]): readonly Row
       peers: [
         script("graft", "product.ts", shape),
         atMost(1 / 0.85, script("the FMA peak", "fma_peak.ts", shape)),
-        atMost(1 / 1.4, script("jax-js", "product_jax.ts", shape)),
         atMost(1 / 1.4, script("tfjs", "product_tfjs.ts", shape)),
         atMost(1 / 1.4, script("onnxruntime-web", "product_onnx.ts", shape)),
         python("PyTorch", "product.py", shape),
@@ -32,6 +32,7 @@ export const products: readonly Row[] = SHAPES.flatMap(([m, n, k]): readonly Row
       peers: [
         script("graft, 2 threads", "product.ts", { ...shape, threads: 2 }),
         atMost(1 / 1.9, script("graft, 1 thread", "product.ts", shape)),
+        atMost(1 / 1.4, script("jax-js", "product_jax.ts", shape)),
         python("PyTorch, 2 threads", "product.py", { ...shape, threads: 2 }),
       ],
     },
