@@ -7,7 +7,7 @@ import { heldOutLoss } from "../train/mod.ts";
 
 /** How long to look. */
 export interface LabOptions {
-  /** Optimizer steps of a run, default 24. */
+  /** Optimizer steps of a run, default 16. */
   readonly steps?: number;
   /** Seeds of claims that compare two methods, default 2. */
   readonly seeds?: number;
@@ -47,7 +47,7 @@ export interface Lab {
 }
 
 /** Opens the laboratory: loads the model and makes the conversations. */
-export async function openLab({ steps = 24, seeds = 2 }: LabOptions = {}): Promise<Lab> {
+export async function openLab({ steps = 16, seeds = 2 }: LabOptions = {}): Promise<Lab> {
   const shop = await openWorkshop({ train: 96, heldOut: 8, maxTokens: 224 });
   const heldOut = async (model: Model<Tokenizer>): Promise<number> =>
     (await heldOutLoss(model, shop.heldOut, { batchSize: 8, pad: shop.pad })).loss;

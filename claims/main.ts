@@ -52,7 +52,7 @@ if (import.meta.main) {
   const args = [...Deno.args];
   const json = args.includes("--json");
   const at = args.indexOf("--steps");
-  const steps = at < 0 ? 24 : Number(args[at + 1]);
+  const steps = at < 0 ? 16 : Number(args[at + 1]);
   const names = args.filter((arg, i) => !arg.startsWith("--") && (at < 0 || i !== at + 1));
   if (!Number.isInteger(steps) || steps < 1) {
     console.error(`claims: expected --steps to be a positive integer but found "${args[at + 1]}"`);

@@ -4,7 +4,7 @@ import { prefixTuning } from "../methods/mod.ts";
 import { type Claim, verdictOf } from "./claim.ts";
 import { meanHeldOut } from "./lab.ts";
 
-const RATES = [3e-3, 3e-2, 0.3] as const;
+const RATES = [1e-2, 0.1] as const;
 
 export const claim: Claim = {
   title: "Prefixes need a network to train stably",
