@@ -17,15 +17,19 @@ export const claim: Claim = {
       kept.push(await lab.heldOut(graft(model, pruned)));
       dispose(pruned.params);
     }
-    dispose(dense.adapter.params);
+    // The last stage: the kept ones train on, the mask fixed.
+    const { method, params } = await prunedDiff(model, dense.adapter, { ratio: 0.005 });
+    const last = await lab.run({ ...method, init: () => params }, { rate: 1.5e-3 });
+    dispose([dense.adapter.params, last.adapter.params]);
     const gain = (loss: number): number => (before - loss) / (before - dense.heldOut);
-    const half = gain(kept[RATIOS.indexOf(0.005)]!);
+    const half = gain(last.heldOut);
     return {
       article: "0.5 % of the parameters, comparable to full fine-tuning on GLUE (a plot over sparsity)",
       ours: `of the gain of all differences (${before.toFixed(2)} to ${dense.heldOut.toFixed(2)}) stays: ` +
-        RATIOS.map((ratio, i) => `${(100 * gain(kept[i]!)).toFixed(0)} % at ${100 * ratio} %`).join(", "),
+        RATIOS.map((ratio, i) => `${(100 * gain(kept[i]!)).toFixed(0)} % at ${100 * ratio} %`).join(", ") +
+        `; ${(100 * half).toFixed(0)} % at 0.5 % after the kept ones trained on`,
       verdict: verdictOf(half > 0.9),
-      note: `after ${lab.steps} steps and before the last stage, which trains the kept ones on`,
+      note: `${lab.steps} steps a stage; the paper takes epochs`,
     };
   },
 };
