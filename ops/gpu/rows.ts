@@ -36,6 +36,18 @@ export type RowKernels = Pick<
 const CHUNK = 2 ** 15;
 const FOLD: readonly ReduceOp[] = ["sum", "max", "min"];
 
+/** What is folded: see `fold`. */
+interface Folded {
+  readonly x: Operand;
+  readonly outer: number;
+  readonly n: number;
+  readonly inner: number;
+  readonly chunks: number;
+  readonly out: Operand;
+  readonly from: number;
+  readonly at: number;
+}
+
 /** Row kernels over a context. */
 export function rowKernels(context: Context): RowKernels {
   const { stream, whole, part, parts } = context;
@@ -66,42 +78,43 @@ export function rowKernels(context: Context): RowKernels {
   const reduce = (op: ReduceOp, x: Operand, outer: number, n: number, inner: number, out: Operand): void => {
     expect(x);
     expect(out);
-    const chunks = Math.max(1, Math.ceil(n / CHUNK));
-    if (chunks > 1) {
-      context.temporary([outer, chunks, inner], "f32", (some) => {
-        fold(op, x, outer, n, inner, some, chunks);
-        reduce(op, some, outer, chunks, inner, out);
-      });
-    } else fold(op, x, outer, n, inner, out, 1);
-  };
-  const fold = (
-    op: ReduceOp,
-    x: Operand,
-    outer: number,
-    n: number,
-    inner: number,
-    out: Operand,
-    chunks: number,
-  ): void => {
-    const [OP, each1] = [FOLD.indexOf(op), n * inner];
     if (outer * inner === 0) return;
+    // One long sum is also split where a binding ends.
+    const pieces = outer === 1 && n > 0 ? parts(n, 4 * inner, alignedRows(inner)) : [{ from: 0, count: n }];
+    const chunks = pieces.map(({ count }) => Math.max(1, Math.ceil(count / CHUNK)));
+    const total = chunks.reduce((a, b) => a + b, 0);
+    if (total === 1) return fold(op, { x, outer, n, inner, chunks: 1, out, from: 0, at: 0 });
+    context.temporary([outer, total, inner], "f32", (some) => {
+      let at = 0;
+      pieces.forEach(({ from, count }, i) => {
+        fold(op, { x, outer, n: count, inner, chunks: chunks[i]!, out: some, from: from * inner, at });
+        at += chunks[i]! * inner;
+      });
+      reduce(op, some, outer, total, inner, out);
+    });
+  };
+  /** Folds the elements of x from `from` on, seen as [outer, n, inner], to [outer, chunks, inner] of out from `at` on. */
+  const fold = (op: ReduceOp, { x, outer, n, inner, chunks, out, from, at }: Folded): void => {
+    const OP = FOLD.indexOf(op);
     if (n === 0) {
       // The sum of nothing; a maximum of nothing is an infinity.
       const args = { n: outer * inner, count: 0, inner, chunks: 1, length: 1, first: 0, zero: 0 };
       const spans = [context.tables, whole(out)];
       return stream.run(reduceColumnsKernel, { spans, args, constants: { OP }, grid: each(outer * inner) });
     }
+    const size = n * inner;
     const length = Math.ceil(n / chunks);
-    for (const piece of parts(outer, 4 * each1, alignedRows(each1))) {
-      const spans = [part(x, { from: piece.from * each1, count: piece.count * each1 }, 4), whole(out)];
-      const first = piece.from * chunks * inner;
+    for (const piece of parts(outer, 4 * size, alignedRows(size))) {
+      const elements = { from: from + piece.from * size, count: piece.count * size };
+      const spans = [part(x, elements, 4), whole(out)];
+      const first = at + piece.from * chunks * inner;
       if (inner === 1) {
         const rows = piece.count * chunks;
-        const constants = { OP, LANES: lanes(length) };
+        const args = { rows, n, chunks, length, first, zero: 0 };
         stream.run(reduceRowsKernel, {
           spans,
-          args: { rows, n, chunks, length, first, zero: 0 },
-          constants,
+          args,
+          constants: { OP, LANES: lanes(length) },
           grid: grid(rows),
         });
       } else {

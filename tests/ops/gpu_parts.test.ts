@@ -87,7 +87,7 @@ limited("gpu computes row by row in parts", async (check) => {
     (k, [x, l], [loss, s]) => k.crossEntropy(x!, l!, 0.1, loss!, s!),
   );
   const positive = f32(shape, noise(260 * 130, 2).map(Math.abs));
-  for (const [outer, n, inner] of [[260, 130, 1], [130, 10, 26]] as const) {
+  for (const [outer, n, inner] of [[260, 130, 1], [130, 10, 26], [1, 33_800, 1], [1, 1300, 26]] as const) {
     await check(
       "sum",
       [positive],
