@@ -57,8 +57,11 @@ export function chooseTargets(spec: Spec, options: TargetOptions): readonly Matr
 
 /** Numbers by pattern, as `byPattern` reads them. */
 export interface PatternOptions {
+  /** Rank by pattern. */
   readonly rankPattern?: Readonly<Record<string, number>>;
+  /** α by pattern. */
   readonly alphaPattern?: Readonly<Record<string, number>>;
+  /** Frequencies by pattern. */
   readonly frequencyPattern?: Readonly<Record<string, number>>;
 }
 

@@ -55,10 +55,10 @@ export interface LokrOptions extends TargetOptions, UpdateDropout {
 }
 
 /** A factor: whole, or as a pair whose product it is. */
-type Factor = "w1" | "w2";
+export type LokrFactor = "w1" | "w2";
 
 /** One layer's factors: w1 [o1, i1] or w1a [o1, r], w1b [r, i1]; w2 likewise. */
-export type LokrFactors = { readonly [name in Factor | `${Factor}${"a" | "b"}`]?: Tensor };
+export type LokrFactors = { readonly [name in LokrFactor | `${LokrFactor}${"a" | "b"}`]?: Tensor };
 
 /** Shapes of a layer's factors, by name. */
 export type LokrShapes = { readonly [name in keyof LokrFactors]: readonly [number, number] };
@@ -106,7 +106,7 @@ const rankOf = (path: string, options: LokrOptions): number =>
   byPattern(options.rankPattern, path, options.rank ?? 8);
 
 function updateMap(path: string, factors: LokrFactors, options: LokrOptions): LinearMap {
-  const map = (name: Factor): LinearMap => {
+  const map = (name: LokrFactor): LinearMap => {
     const whole = factors[name];
     return whole === undefined ? lowRank(factors[`${name}b`]!, factors[`${name}a`]!, 1) : dense(whole);
   };
@@ -123,7 +123,7 @@ export function lokrShapes(place: MatrixPlace, options: LokrOptions): LokrShapes
   const [i1, i2] = factorPair(inFeatures, options.factor ?? -1, options.order);
   const r = rankOf(place.path, options);
   const split = options.split ?? "second";
-  const factor = (name: Factor, o: number, i: number, may: boolean): LokrShapes =>
+  const factor = (name: LokrFactor, o: number, i: number, may: boolean): LokrShapes =>
     may && r < Math.max(o, i) / 2 ? { [`${name}a`]: [o, r], [`${name}b`]: [r, i] } : { [name]: [o, i] };
   return { ...factor("w1", o1, i1, split === "both"), ...factor("w2", o2, i2, split !== "none") };
 }

@@ -24,7 +24,8 @@ import {
 import { add, matmul, permute, reshape, zeros } from "../ops/mod.ts";
 import { checkPositive, checkProbability, freshParams } from "./random_factor.ts";
 
-interface MissCommon extends TargetOptions {
+/** Options of every form. */
+export interface MissCommon extends TargetOptions {
   /** r: the length of a piece of the input, default 64. */
   readonly rank?: number;
 }

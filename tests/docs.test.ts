@@ -156,3 +156,10 @@ Deno.test("the checks of command lines see what is wrong", async () => {
     ["cat"],
   ]);
 });
+
+Deno.test("the gate looks for symbols without documentation in every export", () => {
+  const { exports, tasks } = JSON.parse(textOf("deno.json"));
+  const entries = Object.values<string>(exports).map((path) => path.replace("./", ""));
+  assert.equal(tasks["doc-lint"], `deno doc --lint ${entries.join(" ")}`);
+  assert.ok(tasks.ok.dependencies.includes("doc-lint"));
+});

@@ -26,6 +26,7 @@ export class Storage {
   /** Whether there are bytes. */
   private held = false;
 
+  /** Allocates on a backend, or, where `make` is given, when its bytes are first asked for. */
   constructor(readonly backend: Backend, readonly bytes: number, private readonly make?: () => Storage) {
     this.id = ++ledger.made;
     if (make === undefined) {
@@ -46,6 +47,7 @@ export class Storage {
     return this.handle;
   }
 
+  /** Takes a handle of bytes as its own. */
   private hold(handle: Raw): void {
     this.handle = handle;
     this.held = true;

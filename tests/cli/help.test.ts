@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { completionScript } from "../../cli/completion.ts";
 import type { Command } from "../../cli/arguments.ts";
-import { graftProgram } from "../../cli/main.ts";
+import { graftProgram } from "../../cli/program.ts";
 import { graft, temporaryFolder } from "./tiny.ts";
 
 /** What `--help` prints. */

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { runProgram } from "../../cli/arguments.ts";
-import { graftProgram, oneLine } from "../../cli/main.ts";
+import { graftProgram, oneLine } from "../../cli/program.ts";
 import { axesOf, gridPoints, randomPoints } from "../../cli/sweep_points.ts";
 import { runFolder } from "../../cli/sweep_runs.ts";
 import { sorted, sweepTable } from "../../cli/sweep_table.ts";

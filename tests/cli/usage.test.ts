@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { bytes, integer, newProgram, number, runProgram } from "../../cli/arguments.ts";
 import { split } from "../../cli/data.ts";
-import { graftProgram, oneLine } from "../../cli/main.ts";
+import { graftProgram, oneLine } from "../../cli/program.ts";
 import { showBytes, showSeconds, table } from "../../cli/output.ts";
 import { temporaryFolder, tinyData, tinyDialogues, tinyModel } from "./tiny.ts";
 

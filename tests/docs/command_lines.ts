@@ -1,7 +1,7 @@
 /** Command lines in documents, checked against the tables they name: the options of `graft`, the tasks, the files. */
 import { existsSync } from "node:fs";
 import { runProgram } from "../../cli/arguments.ts";
-import { graftProgram } from "../../cli/main.ts";
+import { graftProgram } from "../../cli/program.ts";
 import configuration from "../../deno.json" with { type: "json" };
 
 /** Programs of others that documents may name; what they take is theirs to say. */

@@ -1,0 +1,59 @@
+/** The command line put together: one file a command. */
+import metadata from "../deno.json" with { type: "json" };
+import { type Command, newProgram, Option, rare } from "./arguments.ts";
+import { combine } from "./combine.ts";
+import { compare } from "./compare.ts";
+import { completion } from "./completion.ts";
+import { convert } from "./convert.ts";
+import { evaluate } from "./evaluate.ts";
+import { finetune } from "./finetune.ts";
+import { generate } from "./generate.ts";
+import { inspect } from "./inspect.ts";
+import { merge } from "./merge.ts";
+import { methods } from "./methods_table.ts";
+import { quantize } from "./quantize.ts";
+import { serve } from "./serve.ts";
+import { sweep } from "./sweep.ts";
+
+/** The program with all its commands. */
+export function graftProgram(): Command {
+  const program = newProgram(
+    "graft",
+    "Parameter-efficient fine-tuning of language models, on your own machine.",
+    metadata.version,
+  );
+  for (
+    const register of [
+      finetune,
+      compare,
+      generate,
+      serve,
+      sweep,
+      evaluate,
+      merge,
+      combine,
+      methods,
+      quantize,
+      convert,
+      inspect,
+      completion,
+    ]
+  ) {
+    register(program);
+  }
+  program.addHelpText(
+    "after",
+    "\nExamples:\n  graft finetune -m model.gguf -d train.jsonl -o adapter\n" +
+      '  graft generate -m model.gguf --adapter adapter --chat --prompt "Summarize the conversation. …"',
+  );
+  for (const command of program.commands) {
+    command.addOption(rare(new Option("--debug", "print the stack of an error")));
+  }
+  return program;
+}
+
+/** An error in one line: what went wrong, without a stack. */
+export function oneLine(error: unknown): string {
+  const text = error instanceof Error ? error.message || error.name : String(error);
+  return `graft: ${text.replace(/\s*\n\s*/g, "; ")}`;
+}
