@@ -21,6 +21,7 @@ const [folder = "runs/intrinsic-dimension"] = Deno.args;
 const SETTINGS = {
   vocabulary: 1000,
   pretraining: { pairs: 6400, steps: 3000, rate: 5e-4 },
+  requests: ["card-lost", "unknown-charge", "transfer"],
   pairs: { train: 3200, heldOut: 400 },
   steps: 400,
   batchSize: 32,

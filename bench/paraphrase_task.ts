@@ -30,6 +30,8 @@ import {
 /** How much data, and how long to train on it. */
 export interface ParaphraseSettings {
   readonly pretraining: { readonly pairs: number; readonly steps: number; readonly rate: number };
+  /** Requests of the fine-tuning pairs, by id. */
+  readonly requests: readonly string[];
   /** Half of them paraphrases. */
   readonly pairs: { readonly train: number; readonly heldOut: number };
   readonly steps: number;
@@ -101,11 +103,12 @@ export function paraphrases(settings: ParaphraseSettings, vocabulary: number): P
     clip: 1,
     pad: PAD!,
   });
-  const heldOut = rowsOf(pairsOf(requestPair, fold(FROM, "held out"), settings.pairs.heldOut), tokenizer);
+  const requests = (key: Key, i: number): MessagePair => requestPair(key, i, settings.requests);
+  const heldOut = rowsOf(pairsOf(requests, fold(FROM, "held out"), settings.pairs.heldOut), tokenizer);
   const accuracy = async (model: Model, rows: Rows): Promise<number> =>
     predictionScores("class", await predict(model, rows, { batchSize: 50, pad: PAD! }), 2)["accuracy"]!;
   const task: IntrinsicTask = {
-    train: rowsOf(pairsOf(requestPair, fold(FROM, "training"), settings.pairs.train), tokenizer),
+    train: rowsOf(pairsOf(requests, fold(FROM, "training"), settings.pairs.train), tokenizer),
     score: (model) => accuracy(model, heldOut),
     full: stage(settings.fullRate, settings.steps),
     subspace: (d) => stage(settings.subspaceRate / Math.sqrt(d), settings.steps),
