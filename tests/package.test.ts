@@ -1,0 +1,34 @@
+/** What would be published: everything an import needs, nothing else, and under ten megabytes. */
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+
+const ROOT = fileURLToPath(new URL("../", import.meta.url)).replace(/\/$/, "");
+const UNITS: Readonly<Record<string, number>> = { B: 1, KB: 1e3, MB: 1e6 };
+
+Deno.test("the package holds what an import needs, no tests, and less than 10 MB", async () => {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["publish", "--dry-run", "--allow-dirty", "--no-check"],
+    cwd: ROOT,
+    env: { NO_COLOR: "1" },
+  }).output();
+  const said = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
+  assert.equal(code, 0, said);
+  const files = [...said.matchAll(/file:\/\/(\S+) \(([\d.]+)(B|KB|MB)\)/g)].map(([, path, size, unit]) => ({
+    path: decodeURIComponent(path!).slice(ROOT.length + 1),
+    bytes: Number(size) * UNITS[unit!]!,
+  }));
+  const paths = new Set(files.map(({ path }) => path));
+  const needed = [
+    "mod.ts",
+    "deno.json",
+    "README.md",
+    "LICENSE",
+    "cli/main.ts",
+    "ops/wasm/lib/threaded_bg.wasm",
+  ];
+  for (const path of [...needed, "embedded/model/model.safetensors"]) assert.ok(paths.has(path), path);
+  const left = [...paths].filter((path) => /^(tests|tools|claims|notebooks|bench|\.)/.test(path));
+  assert.deepEqual(left, []);
+  const total = files.reduce((sum, { bytes }) => sum + bytes, 0);
+  assert.ok(total > 5e6 && total < 10e6, `${(total / 1e6).toFixed(1)} MB`);
+});
