@@ -165,8 +165,8 @@ export async function startTraining<P extends Tree>(
   const passes = options.gradients ?? lossAndGradients;
   const current = (): Adapter<P> => ({ ...adapter, params: owned.tree as P });
 
-  const gradientsOf = async (plan: Step): Promise<{ loss: number; gradients: Tree }> => {
-    let loss = 0;
+  const gradientsOf = (plan: Step): { readonly losses: readonly Tensor[]; readonly gradients: Tree } => {
+    const losses: Tensor[] = [];
     let total: Tree | undefined;
     for (const [i, micro] of plan.microBatches.entries()) {
       const { value, gradients } = passes(model, current(), batchOf(rows, micro, options), {
@@ -176,8 +176,7 @@ export async function startTraining<P extends Tree>(
         labelSmoothing: options.labelSmoothing ?? 0,
         checkpointBlocks: options.checkpointBlocks ?? false,
       });
-      loss += (await read(value))[0]!;
-      dispose(value);
+      losses.push(value);
       const before: Tree | undefined = total;
       if (before === undefined) total = gradients;
       else {
@@ -185,7 +184,7 @@ export async function startTraining<P extends Tree>(
         dispose([before, gradients]);
       }
     }
-    return { loss, gradients: total! };
+    return { losses, gradients: total! };
   };
 
   return {
@@ -198,11 +197,15 @@ export async function startTraining<P extends Tree>(
     next: async () => {
       if (step >= totalSteps) return undefined;
       const plan = plans.next().value;
-      const { loss, gradients: found } = await gradientsOf(plan);
+      const { losses, gradients: found } = gradientsOf(plan);
       const gradients = options.clip === undefined || options.clipGroup === undefined
         ? found
         : await clippedApart(found, options.clip, options.clipGroup);
-      const norm = await numberOf(() => globalNorm(gradients));
+      // Read together: on a GPU all of the step before the optimizer is one submission.
+      const asked = [scope((): Synchronous<Tensor> => globalNorm(gradients)), ...losses];
+      const [norm = NaN, ...parts] = (await Promise.all(asked.map(read))).map(([number]) => number!);
+      dispose(asked);
+      const loss = parts.reduce((sum, part) => sum + part, 0);
       if (!Number.isFinite(loss) || !Number.isFinite(norm)) {
         dispose(gradients);
         throw new RangeError(
@@ -297,11 +300,4 @@ function checkSame(expected: Tree, found: Tree): void {
       );
     }
   }
-}
-
-async function numberOf(f: () => Tensor): Promise<number> {
-  const t = scope((): Synchronous<Tensor> => f());
-  const [n] = await read(t);
-  dispose(t);
-  return n!;
 }

@@ -186,6 +186,7 @@ export function stream(open: OpenDevice): Stream {
         if (lengths[i]! > 0) commands().copyBufferToBuffer(block.buffer, 0, reader, at, lengths[i]!);
         at += lengths[i]!;
       });
+      await Promise.resolve(); // reads that are asked for together share a submission
       flush();
       try {
         await reader.mapAsync(GPUMapMode.READ);

@@ -1,8 +1,9 @@
-/** Training on the GPU: fifty steps follow the losses of the same run on wasm, and leave nothing behind. */
+/** Training on the GPU: fifty steps follow the losses of the same run on wasm, one submission each, and leave nothing behind. */
 import assert from "node:assert/strict";
 import { adapt, type Backend, leaves, memory, type Method } from "../../core/mod.ts";
 import { loadModel } from "../../io/load_model.ts";
 import { fullFineTune, ia3, lora } from "../../methods/mod.ts";
+import type { GpuBackend } from "../../ops/gpu/mod.ts";
 import { rowsFrom, startTraining, type TrainOptions } from "../../train/mod.ts";
 import { TRAINING } from "../ops/gpu_tolerances.ts";
 import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
@@ -36,7 +37,10 @@ async function losses(
   const adapter = adapt(model, method, 1);
   const run = await startTraining(model, adapter, rows, { ...options, ...extra });
   const found: number[] = [];
+  const submitted = () => backend.name === "gpu" ? (backend as GpuBackend).profile().submissions : 0;
+  const start = submitted();
   for (let report = await run.next(); report; report = await run.next()) found.push(report.loss);
+  assert.ok(submitted() - start <= found.length + 1, `${submitted() - start} submissions`);
   run.dispose();
   for (const [, t] of leaves(adapter.params)) if (!t.storage.freed) t.storage.free();
   model.dispose();
