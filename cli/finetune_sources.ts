@@ -9,6 +9,8 @@
  */
 import { adapt, type Adapter, type Batch, dispose, type Method, type Model } from "../core/mod.ts";
 import { loadAdapter } from "../io/load_adapter.ts";
+import { openSafetensors } from "../formats/safetensors.ts";
+import { exists } from "../io/inspect_contents.ts";
 import { isBuilt, namedMethod } from "../io/named_method.ts";
 import type { JsonOptions } from "../io/option_codec.ts";
 import {
@@ -96,13 +98,32 @@ export function plannedSourced(model: Model, flags: Flags): Method {
       );
     }
     case "spot":
-    case "ipt":
-      return promptTuning({ length: 100 }) as unknown as Method;
+    case "ipt": {
+      const given = options["autoencoder"];
+      const paths = typeof given === "string"
+        ? [given]
+        : Object.values(folders(flags, "sources", options["sources"], 1));
+      return promptTuning({ length: storedRows(paths[0]!, model) }) as unknown as Method;
+    }
     case "sparse-adapter":
       return hostOf(model, flags, options);
     default:
       return flags.method satisfies never;
   }
+}
+
+/** The rows of a stored prompt, or of those that a stored decoder gives; the paper's 100 where the file does not say. */
+function storedRows(folder: string, { spec }: Model): number {
+  const path = `${folder}/adapter_model.safetensors`;
+  if (!exists(path)) return 100;
+  const { width } = spec.stacks[0]!;
+  const file = openSafetensors(path);
+  const sizes = [...file.tensors.values()].map(({ shape }) =>
+    shape.reduce((a, b) => a * b, 1) / (shape[1] ?? 1)
+  );
+  const rows = [...file.tensors.values()].filter(({ shape }) => shape.length === 2 && shape[1] === width);
+  file.close();
+  return rows[0]?.shape[0] ?? Math.max(...sizes) / width;
 }
 
 /** Folders by name. */

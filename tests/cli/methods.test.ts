@@ -24,7 +24,20 @@ const FLAGS: Readonly<Partial<Record<MethodName, Partial<RunFlags>>>> = {
   "loreft": { rank: 2, options: { first: 1, last: 1 } },
   "loftq": { rank: 2, options: { iterations: 2 } },
   "adamix": { bottleneck: 4, options: { experts: 2 } },
+  "s4": {
+    dimension: 2400,
+    options: { groups: [1, 1], parts: [["adapter", "lora"], ["prefix", "bitfit", "lora"]] },
+  },
+  "sparse-adapter": { bottleneck: 4 },
 };
+
+/** Methods made of others take what earlier methods wrote. */
+const sourcesIn = (folder: string): Readonly<Partial<Record<MethodName, Partial<RunFlags>>>> => ({
+  "adapter-fusion": { options: { adapters: { one: `${folder}/pfeiffer`, two: `${folder}/pfeiffer` } } },
+  "xlora": { options: { experts: { one: `${folder}/lora`, two: `${folder}/rslora` }, size: 8 } },
+  "spot": { options: { sources: { one: `${folder}/prompt` } } },
+  "ipt": { options: { sources: { one: `${folder}/prompt` }, intrinsic: 5, hidden: 6 } },
+});
 
 /** Whose folder it becomes, where that is not plain from the name. */
 const SAVED_AS: Readonly<Partial<Record<MethodName, string>>> = {
@@ -43,11 +56,12 @@ const SAVED_AS: Readonly<Partial<Record<MethodName, string>>> = {
 Deno.test("graft finetune by every method writes what loads and computes the same", async () => {
   using folder = temporaryFolder();
   const [model, data] = [tinyModel(folder.path), tinyData(folder.path)];
-  const wide: MethodName[] = ["adalora", "fish-mask"];
+  const wide: MethodName[] = ["adalora", "fish-mask", "xlora", "ipt"];
+  const made = sourcesIn(folder.path);
   for (const method of METHODS.filter((name) => name !== "cross-attention" && name !== "full")) {
     try {
       const output = `${folder.path}/${method}`;
-      const flags = { model, data, output, method, learningRate: 0.02, ...FLAGS[method] };
+      const flags = { model, data, output, method, learningRate: 0.02, ...FLAGS[method], ...made[method] };
       const { steps, evaluations, peak, planned } = await finetuned(flags);
       assert.equal(steps, 2);
       const [before, after] = [evaluations[0]!.loss, evaluations.at(-1)!.loss];
