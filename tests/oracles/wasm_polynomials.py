@@ -1,4 +1,4 @@
-"""Fits the polynomials of ops/wasm/crate/src/math.rs: Chebyshev nodes, then weighted least squares with mpmath values.
+"""Fits the polynomials of ops/wasm/crate/src/math.rs and ops/gpu/kernels/math.ts: Chebyshev nodes, then weighted least squares with mpmath values.
 
 Run: python wasm_polynomials.py. Prints f32 coefficients, constant term first, and the fit's worst relative error.
 """
@@ -46,3 +46,7 @@ root = mp.sqrt(mp.mpf(1) / 2)
 show("log: (log(1 + f) - f + f^2 / 2) / f^3", *fit(
     lambda f: (mp.log1p(f) - f + f * f / 2) / f ** 3 if abs(f) > 1e-6 else mp.mpf(1) / 3,
     root - 1, 2 * root - 1, 8, lambda f: abs(f * f * f / mp.log1p(f)) if abs(f) > 1e-9 else mp.mpf(0)))
+quarter = (mp.pi / 4) ** 2
+show("sin: (sin x / x - 1) / x^2 in x^2", *fit(lambda u: (mp.sin(mp.sqrt(u)) / mp.sqrt(u) - 1) / u, mp.mpf("1e-12"), quarter, 3, lambda u: u))
+show("cos: (cos x - 1 + x^2 / 2) / x^4 in x^2", *fit(lambda u: (mp.cos(mp.sqrt(u)) - 1 + u / 2) / (u * u), mp.mpf("1e-6"), quarter, 2,
+     lambda u: u * u))

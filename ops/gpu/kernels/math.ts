@@ -1,6 +1,7 @@
 /**
  * Elementary functions of f32 in WGSL. The built-in exp, log, sin and tanh may be off by 2^-11 and more; these are as
- * good as the other backends' (2.5e-7), on every adapter. Checked against the reference by tests/ops/gpu_elementwise.test.ts.
+ * good as the other backends' (2.5e-7), on every adapter. Polynomials fitted by tests/oracles/wasm_polynomials.py. Checked
+ * against the reference by tests/ops/gpu_elementwise.test.ts.
  */
 
 /** Infinity and NaN are tested by their bits: compilers may assume that neither occurs. */
@@ -151,8 +152,8 @@ fn quarter_turns(x: f32, turn: i32) -> f32 {
   r = fma(k, -4.837512969970703e-4, r);
   r = fma(k, -7.549789948768648e-8, r);
   let u = r * r;
-  let sine = fma(r * u, fma(fma(fma(2.7181143e-6, u, -1.9839312e-4), u, 8.333329e-3), u, -0.16666667), r);
-  let cosine = fma(u, fma(fma(fma(2.4438378e-5, u, -1.3887367e-3), u, 4.1666647e-2), u, -0.5), 1.0);
+  let sine = fma(r * u, fma(fma(fma(2.7183116e-6, u, -1.9839335e-4), u, 8.333329e-3), u, -0.16666667), r);
+  let cosine = fma(u, fma(fma(fma(2.443845e-5, u, -1.3887368e-3), u, 4.1666646e-2), u, -0.5), 1.0);
   let quarter = (i32(k) + turn) & 3;
   let y = select(sine, cosine, (quarter & 1) == 1);
   return select(y, -y, quarter >= 2);
