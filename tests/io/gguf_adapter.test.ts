@@ -222,7 +222,7 @@ Deno.test("saveAdapter() to GGUF refuses what llama.cpp would not apply, and say
       const wrong = { format: "onnx" } as unknown as SaveAdapterOptions;
       await assert.rejects(
         saveAdapter(folder, adapter, model, wrong),
-        /known are "peft", "gguf" and "graft"/,
+        /known are "peft", "adapters", "gguf" and "graft"/,
       );
     });
   }));
