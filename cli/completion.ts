@@ -65,7 +65,7 @@ export function completionScript(program: Command, shell: Shell): string {
 
 function flagOf(option: Option): Flag {
   const takes = option.required || option.optional;
-  const values = option.long === "--method" ? METHODS : option.argChoices ?? [];
+  const values = option.argChoices ?? (option.long === "--method" ? METHODS : []);
   return {
     long: option.long ?? "",
     ...option.short !== undefined && { short: option.short },
