@@ -102,6 +102,7 @@ export function context(open: OpenDevice, stream: Stream, blocks: Pool, fill: Ke
           args: { n: 1, word: handle.constant },
           grid: each(1),
         });
+        handle.constant = undefined; // from now on the buffer holds it, and kernels may write there
       }
     }
     return handle.block;

@@ -135,3 +135,18 @@ gpuTest("gpu reports what the device reports later: out of memory, a refused cal
   assert.throws(() => backend.allocate(64), /The GPU refused a call: /);
   backend.close();
 });
+
+gpuTest(
+  "a number that was filled in on gpu may be overwritten by a kernel",
+  () =>
+    withGpu(async (backend) => {
+      const scalar = () => ({ raw: backend.allocate(4), shape: [1], dtype: "f32" as const });
+      const [x, y, z] = [scalar(), scalar(), scalar()];
+      backend.fill(3, x);
+      backend.fill(4, y);
+      backend.binary("multiply", y, x, z); // reads numbers
+      backend.unary("square", z, x); // writes where a number was
+      backend.binary("add", z, x, y);
+      assert.deepEqual([...new Float32Array((await backend.download(y.raw, 4)).buffer)], [156]);
+    }),
+);
