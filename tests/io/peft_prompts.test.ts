@@ -207,7 +207,7 @@ Deno.test("prompts that PEFT has not are refused with the reason", () =>
     await inFolder(async (folder) => {
       await assert.rejects(
         saveAdapter(folder, { method: slots, params: params.tree }, model),
-        /before the text/,
+        /before the embedded text/,
       );
       await assert.rejects(saveAdapter(folder, { method: prefix, params: rows.tree }, t5), /drops/);
       const config = json(`${ROOT}prefix/adapter_config.json`);
