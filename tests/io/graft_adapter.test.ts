@@ -54,7 +54,7 @@ import { add, normal } from "../../ops/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertNoLeak } from "../support/assert.ts";
 import { GOLDEN } from "../support/golden.ts";
-import { tinyLlama } from "../support/tiny_models.ts";
+import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
 
 const BATCH = { inputIds: [[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]] };
 
@@ -81,6 +81,7 @@ const OPTIONS: Readonly<Partial<Record<BuiltMethod, Record<string, unknown>>>> =
   pTuning: { length: 2, encoder: { kind: "mlp" } },
   loreft: { rank: 2, first: 1, last: 1 },
   ladderSideTuning: { reduction: 2, layers: [1] },
+  s4: { budget: 600, groups: [1, 1], parts: [["lora"], ["adapter"]] },
 };
 
 const folder = (): { readonly path: string } & Disposable => {
@@ -164,9 +165,10 @@ Deno.test("saveAdapter() in graft's own form then loadAdapter() is the identity 
     const backend = reference();
     const model = tinyLlama(backend, 1);
     const t5 = await loadModel(`${GOLDEN}encoders/t5`, { backend });
+    const gpt2 = tinyGpt2(backend, 1);
     for (const name of Object.keys(METHOD_OPTIONS) as BuiltMethod[]) {
       if (name === "loftq") continue; // its base is part of it, see below
-      const own = name === "crossAttention" ? t5 : model;
+      const own = name === "crossAttention" ? t5 : name.startsWith("fused") ? gpt2 : model;
       const method = namedMethod(name, (OPTIONS[name] ?? {}) as Record<string, never>);
       const adapter = moved(method, own);
       try {
@@ -188,7 +190,7 @@ Deno.test("saveAdapter() in graft's own form then loadAdapter() is the identity 
       }
     }
     model.dispose();
-    t5.dispose();
+    for (const own of [t5, gpt2]) own.dispose();
   });
 });
 
