@@ -52,7 +52,7 @@ export function compare(program: Command): void {
     .option("-d, --data <file>", "examples, JSON Lines; default generated conversations with summaries");
   dataFlags(modelFlags(command), "examples to keep aside, or their share; default 64, or a fifth of --data")
     .addOption(choice("--methods <names...>", "only these", COMPARED))
-    .option("--steps <n>", "optimizer steps of each method", integer(), 140)
+    .option("--steps <n>", "optimizer steps of each method", integer(), 120)
     .option("--batch-size <n>", "rows in a step", integer(), 8)
     .option("--rank <n>", "of LoRA and QLoRA, on all linear layers", integer(), 8)
     .addOption(
