@@ -53,11 +53,14 @@ async function execute(name: string, jupyter: string): Promise<boolean> {
 }
 
 async function ensurePython(): Promise<void> {
-  const found = await new Deno.Command(PYTHON, {
-    args: ["-c", "import nbclient, jupyter_client"],
-    stdout: "null",
-    stderr: "null",
-  }).output().then(({ success }) => success, () => false);
+  // A missing program throws at once, before there is a promise to catch.
+  const imports = async (): Promise<boolean> =>
+    (await new Deno.Command(PYTHON, {
+      args: ["-c", "import nbclient, jupyter_client"],
+      stdout: "null",
+      stderr: "null",
+    }).output()).success;
+  const found = await imports().catch(() => false);
   if (found) return;
   console.error("Making notebooks/.venv with nbclient and jupyter_client …");
   for (
