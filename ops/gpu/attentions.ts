@@ -79,16 +79,7 @@ export function attentionKernels(context: Context): AttentionKernels {
   };
 
   return {
-    attention(
-      q: Operand,
-      k: Operand,
-      v: Operand,
-      mask: Operand | undefined,
-      bias: Operand | undefined,
-      options: AttentionOptions,
-      out: Operand,
-      lse: Operand,
-    ): void {
+    attention(q, k, v, mask, bias, options, out, lse) {
       const [b, t, h, d] = q.shape as [number, number, number, number];
       if (size(q.shape) === 0) return;
       problem(q, k, mask, bias, options, ({ form, args, added }) =>
@@ -99,21 +90,7 @@ export function attentionKernels(context: Context): AttentionKernels {
           operations: 4 * b * h * t * k.shape[1]! * d,
         }));
     },
-    attentionGrad(
-      q: Operand,
-      k: Operand,
-      v: Operand,
-      mask: Operand | undefined,
-      bias: Operand | undefined,
-      options: AttentionOptions,
-      out: Operand,
-      lse: Operand,
-      g: Operand,
-      dq: Operand,
-      dk: Operand,
-      dv: Operand,
-      dbias: Operand | undefined,
-    ): void {
+    attentionGrad(q, k, v, mask, bias, options, out, lse, g, dq, dk, dv, dbias) {
       const [b, t, h, d] = q.shape as [number, number, number, number];
       const [, s, groups] = k.shape as [number, number, number, number];
       if (size(q.shape) === 0) {

@@ -1,5 +1,5 @@
 /** Conversions between dtypes, fills and the optimizer step, whose moments may be coded. Everything goes by way of f32. */
-import type { AdamWOptions, Backend, Operand } from "../../core/tensor/backend.ts";
+import type { Backend, Operand } from "../../core/tensor/backend.ts";
 import {
   byteLength,
   CODE_BLOCK,
@@ -195,16 +195,7 @@ export function castKernels(context: Context): CastKernels {
       else if (out.dtype === "f32") decode(x, out);
       else reading(x, (plain) => encode(plain, out));
     },
-    adamw(
-      parameter: Operand,
-      gradient: Operand,
-      first: Operand,
-      second: Operand,
-      options: AdamWOptions,
-      nextParameter: Operand,
-      nextFirst: Operand,
-      nextSecond: Operand,
-    ): void {
+    adamw(parameter, gradient, first, second, options, nextParameter, nextFirst, nextSecond) {
       const { learningRate, beta1, beta2, epsilon, weightDecay, step } = options;
       const args = {
         ...{

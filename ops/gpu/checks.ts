@@ -12,6 +12,14 @@ export const MARKS = {
   crossEntropy: { slot: 8 },
 } as const;
 
+/** What a kernel calls that has `args.slot` and writes `marks`: an op met `at`, where its limit is `limit`. */
+export const MARK: string = `
+fn mark(at: u32, limit: u32) {
+  atomicMax(&marks[args.slot], at + 1u);
+  atomicStore(&marks[args.slot + 1u], limit);
+}
+`;
+
 /** Bytes of all marks. */
 export const MARK_BYTES = 64;
 

@@ -1,7 +1,8 @@
 /** Chooses the form of a product by its sizes and the adapter, and splits operands larger than a binding. */
 import type { Backend, Operand } from "../../core/tensor/backend.ts";
 import { type DType, isGguf } from "../../core/tensor/dtype.ts";
-import { type Shape, showShape, size } from "../../core/tensor/shape.ts";
+import { type Orientation, productSizes } from "../../core/tensor/product_sizes.ts";
+import { type Shape, size } from "../../core/tensor/shape.ts";
 import { broadcastStrides, merge } from "../../core/tensor/walk.ts";
 import { alignedRows, type Context, expect, type Part } from "./context.ts";
 import { decoding } from "./decoding.ts";
@@ -11,11 +12,6 @@ import type { Span } from "./stream.ts";
 
 /** The kernels of this file. */
 export type ProductKernels = Pick<Backend, "matmul">;
-
-interface Orientation {
-  readonly transposeA: boolean;
-  readonly transposeB: boolean;
-}
 
 /** Coded parts start at multiples of so many elements: see `decoding`. */
 const STEP = 32768;
@@ -50,30 +46,20 @@ export function productKernels(context: Context): ProductKernels {
   };
 
   return {
-    matmul(a: Operand, b: Operand, { transposeA, transposeB }: Orientation, out: Operand): void {
-      const [rowsA, columnsA] = a.shape.slice(-2) as [number, number];
-      const [rowsB, columnsB] = b.shape.slice(-2) as [number, number];
-      const k = transposeA ? rowsA : columnsA;
-      const n = transposeB ? rowsB : columnsB;
-      const lead = out.shape.slice(0, -2);
-      // Rows of all batch items are rows of one product when b is shared and a lies row by row.
-      const fold = b.shape.length === 2 && !transposeA;
-      const batch = fold ? 1 : size(lead);
-      const m = fold ? size(a.shape.slice(0, -1)) : transposeA ? columnsA : rowsA;
+    matmul(a: Operand, b: Operand, orientation: Orientation, out: Operand): void {
+      const { transposeA, transposeB } = orientation;
+      const { m, n, k, widthA, widthB, batch, lead, folded } = productSizes(a, b, orientation, out);
       const coded = b.dtype !== "f32";
-      if (coded && b.shape.length > 2) {
-        throw new TypeError(`Cannot matmul by ${b.dtype} ${showShape(b.shape)}: coded weights have two axes`);
-      }
       expect(a);
       expect(out);
       if (batch * m * n === 0) return;
       if (k === 0) return stream.clear(context.block(out), 4 * size(out.shape));
-      const readA: Reading = { along: transposeA ? "other" : "k", wide: columnsA % 4 === 0, dtype: "f32" };
-      const readB: Reading = { along: transposeB ? "k" : "other", wide: columnsB % 4 === 0, dtype: b.dtype };
-      const walk = fold ? { rank: 0, args: NO_WALK } : batchWalk(a, b, lead);
+      const readA: Reading = { along: transposeA ? "other" : "k", wide: widthA % 4 === 0, dtype: "f32" };
+      const readB: Reading = { along: transposeB ? "k" : "other", wide: widthB % 4 === 0, dtype: b.dtype };
+      const walk = folded ? { rank: 0, args: NO_WALK } : batchWalk(a, b, lead);
       const split = batch === 1;
       const bytesB = coded ? codeBytes(b.dtype) : 4;
-      const stepB = coded ? rowStep(STEP, columnsB) : alignedRows(columnsB);
+      const stepB = coded ? rowStep(STEP, widthB) : alignedRows(widthB);
       const pieces = (count: number, bytes: number, step: number): readonly Part[] =>
         split ? parts(count, bytes, step) : [{ from: 0, count }];
 
@@ -87,13 +73,13 @@ export function productKernels(context: Context): ProductKernels {
       for (const r of rows) {
         for (const c of columns) {
           for (const d of deep) {
-            const [spanA, firstA] = operandPart(a, transposeA ? d : r, columnsA, split);
+            const [spanA, firstA] = operandPart(a, transposeA ? d : r, widthA, split);
             const lines = transposeB ? c : d;
             const placed = coded
-              ? decoding(context, b).piece({ from: lines.from * columnsB, count: lines.count * columnsB })
-              : { spans: [operandPart(b, lines, columnsB, split)[0]], args: {} };
+              ? decoding(context, b).piece({ from: lines.from * widthB, count: lines.count * widthB })
+              : { spans: [operandPart(b, lines, widthB, split)[0]], args: {} };
             const { kernel, high, wide, depth } = choose(readA, readB, r.count, c.count, d.count);
-            const firstB = split && !coded ? lines.from * columnsB : 0;
+            const firstB = split && !coded ? lines.from * widthB : 0;
             const args: Arguments = {
               ...{
                 ...walk.args,
@@ -101,8 +87,8 @@ export function productKernels(context: Context): ProductKernels {
                 m: r.count,
                 n: c.count,
                 k: d.count,
-                widthA: columnsA,
-                widthB: columnsB,
+                widthA,
+                widthB,
               },
               ...{ fromM: r.from, fromN: c.from, fromK: d.from, firstA, firstB, stride: n },
             };

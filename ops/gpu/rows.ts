@@ -138,26 +138,11 @@ export function rowKernels(context: Context): RowKernels {
     },
     rmsNormGrad: (x: Operand, weight: Operand, inverse: Operand, g: Operand, dx: Operand): void =>
       byRow(rmsNormGradKernel, x, (rows) => [rows(x), whole(weight), whole(inverse), rows(g), rows(dx)]),
-    layerNorm(
-      x: Operand,
-      weight: Operand,
-      bias: Operand,
-      epsilon: number,
-      out: Operand,
-      mean: Operand,
-      inverse: Operand,
-    ): void {
+    layerNorm(x, weight, bias, epsilon, out, mean, inverse) {
       const [w, b, m, i] = [weight, bias, mean, inverse].map((t) => whole(expect(t)));
       byRow(layerNormKernel, x, (rows) => [rows(x), w!, b!, rows(out), m!, i!], { epsilon });
     },
-    layerNormGrad(
-      x: Operand,
-      weight: Operand,
-      mean: Operand,
-      inverse: Operand,
-      g: Operand,
-      dx: Operand,
-    ): void {
+    layerNormGrad(x, weight, mean, inverse, g, dx) {
       const shared = [weight, mean, inverse].map((t) => whole(expect(t)));
       byRow(layerNormGradKernel, x, (rows) => [rows(x), ...shared, rows(g), rows(dx)]);
     },

@@ -100,27 +100,12 @@ export function backend(started: Machine): Backend {
       const { rows, width } = rowsOf(x);
       kernels().rms_norm_grad(at(x), at(weight), at(inverse), at(g), rows, width, at(dx));
     },
-    layerNorm(
-      x: Operand,
-      weight: Operand,
-      bias: Operand,
-      epsilon: number,
-      out: Operand,
-      mean: Operand,
-      inverse: Operand,
-    ): void {
+    layerNorm(x, weight, bias, epsilon, out, mean, inverse) {
       const { rows, width } = rowsOf(x);
       const outputs = [at(out), at(mean), at(inverse)] as const;
       kernels().layer_norm(at(x), at(weight), at(bias), epsilon, rows, width, ...outputs);
     },
-    layerNormGrad(
-      x: Operand,
-      weight: Operand,
-      mean: Operand,
-      inverse: Operand,
-      g: Operand,
-      dx: Operand,
-    ): void {
+    layerNormGrad(x, weight, mean, inverse, g, dx) {
       const { rows, width } = rowsOf(x);
       kernels().layer_norm_grad(at(x), at(weight), at(mean), at(inverse), at(g), rows, width, at(dx));
     },

@@ -1,5 +1,5 @@
 /** Conversions between dtypes: everything goes by way of f32, whole tensors at a time. */
-import type { AdamWOptions, Backend, Operand } from "../../core/tensor/backend.ts";
+import type { Backend, Operand } from "../../core/tensor/backend.ts";
 import { byteLength, type DType } from "../../core/tensor/dtype.ts";
 import { size } from "../../core/tensor/shape.ts";
 import { DTYPE } from "./codes.ts";
@@ -47,16 +47,7 @@ export function castKernels(context: Context): CastKernels {
       else if (out.dtype === "f32") decode(x, address(out));
       else reading(x, (pointer) => encode(pointer, out));
     },
-    adamw(
-      parameter: Operand,
-      gradient: Operand,
-      first: Operand,
-      second: Operand,
-      options: AdamWOptions,
-      nextParameter: Operand,
-      nextFirst: Operand,
-      nextSecond: Operand,
-    ): void {
+    adamw(parameter, gradient, first, second, options, nextParameter, nextFirst, nextSecond) {
       const { learningRate, beta1, beta2, epsilon, weightDecay, step } = options;
       const constants = [
         ...[beta1, beta2, 1 - beta1, 1 - beta2, 1 - learningRate * weightDecay],

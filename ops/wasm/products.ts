@@ -1,6 +1,7 @@
 /** Matrix products and attention: the kernels whose arguments do not fit in a few numbers. */
 import type { AttentionOptions, Backend, Operand } from "../../core/tensor/backend.ts";
-import { showShape, size } from "../../core/tensor/shape.ts";
+import { productSizes } from "../../core/tensor/product_sizes.ts";
+import { size } from "../../core/tensor/shape.ts";
 import { DTYPE } from "./codes.ts";
 import { bitsOf, type Context, rowsOf } from "./context.ts";
 import { broadcastStrides } from "../../core/tensor/walk.ts";
@@ -12,25 +13,9 @@ export type ProductKernels = Pick<Backend, "matmul" | "attention" | "attentionGr
 export function productKernels(context: Context): ProductKernels {
   const { kernels, address, at } = context;
   return {
-    matmul(
-      a: Operand,
-      b: Operand,
-      options: { readonly transposeA: boolean; readonly transposeB: boolean },
-      out: Operand,
-    ): void {
+    matmul(a, b, options, out) {
       const { transposeA, transposeB } = options;
-      const [rowsA, columnsA] = a.shape.slice(-2) as [number, number];
-      const [rowsB, columnsB] = b.shape.slice(-2) as [number, number];
-      const k = transposeA ? rowsA : columnsA;
-      const n = transposeB ? rowsB : columnsB;
-      const lead = out.shape.slice(0, -2);
-      // Rows of all batch items are rows of one product when b is shared and a lies row by row.
-      const fold = b.shape.length === 2 && !transposeA;
-      const batch = fold ? 1 : size(lead);
-      const m = fold ? size(a.shape.slice(0, -1)) : transposeA ? columnsA : rowsA;
-      if (b.dtype !== "f32" && b.shape.length > 2) {
-        throw new TypeError(`Cannot matmul by ${b.dtype} ${showShape(b.shape)}: coded weights have two axes`);
-      }
+      const { m, n, k, widthA, widthB, batch, lead } = productSizes(a, b, options, out);
       if (batch * m * n === 0) return;
       const run = (offsets: number): void =>
         kernels().matmul(
@@ -44,42 +29,19 @@ export function productKernels(context: Context): ProductKernels {
             m,
             n,
             k,
-            columnsA,
-            columnsB,
+            widthA,
+            widthB,
           ] as const,
           ...[Number(transposeA), Number(transposeB), size(b.shape), rowsOf(b).width] as const,
         );
       if (batch === 1) run(0);
       else context.longWords(batchOffsets(a, b, lead), run);
     },
-    attention(
-      q: Operand,
-      k: Operand,
-      v: Operand,
-      mask: Operand | undefined,
-      bias: Operand | undefined,
-      options: AttentionOptions,
-      out: Operand,
-      lse: Operand,
-    ): void {
+    attention(q, k, v, mask, bias, options, out, lse) {
       const outputs = [at(out), at(lse), 0, 0, 0, 0, 0];
       kernels().attention(context.words([...problem(context, q, k, v, mask, bias, options), ...outputs]));
     },
-    attentionGrad(
-      q: Operand,
-      k: Operand,
-      v: Operand,
-      mask: Operand | undefined,
-      bias: Operand | undefined,
-      options: AttentionOptions,
-      out: Operand,
-      lse: Operand,
-      g: Operand,
-      dq: Operand,
-      dk: Operand,
-      dv: Operand,
-      dbias: Operand | undefined,
-    ): void {
+    attentionGrad(q, k, v, mask, bias, options, out, lse, g, dq, dk, dv, dbias) {
       const outputs = [at(out), at(lse), at(g), at(dq), at(dk), at(dv), dbias ? at(dbias) : 0];
       kernels().attention_grad(
         context.words([...problem(context, q, k, v, mask, bias, options), ...outputs]),

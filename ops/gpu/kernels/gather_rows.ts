@@ -4,6 +4,7 @@
  * tests/ops/gpu_movement.test.ts and gpu_codecs.test.ts.
  */
 import type { DType } from "../../../core/tensor/dtype.ts";
+import { MARK } from "../checks.ts";
 import { EACH, type Kernel } from "../kernel.ts";
 import { CODED, DECODE_ARGS, decoder } from "./decode.ts";
 
@@ -13,13 +14,12 @@ export const gatherRowsKernel = (dtype: DType): Kernel => ({
   args: { n: "u32", row: "u32", rows: "u32", end: "u32", slot: "u32", ...DECODE_ARGS },
   reads: { ...CODED, ids: "i32" },
   writes: { y: "f32", marks: "atomic<u32>" },
-  code: `${decoder(dtype)}
+  code: `${decoder(dtype)}${MARK}
 fn element(i: u32) {
   let at = i / args.row;
   let id = ids[at];
   if (id < 0 || u32(id) >= args.rows) {
-    atomicMax(&marks[args.slot], at + 1u);
-    atomicStore(&marks[args.slot + 1u], args.rows);
+    mark(at, args.rows);
     y[i] = 0.0;
     return;
   }

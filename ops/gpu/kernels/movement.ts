@@ -2,6 +2,7 @@
  * Kernels that move elements: boxes, axes, rows and columns by index. One invocation an element (a word); elements of one
  * and two bytes are spread to words first and packed after. Checked against the reference by tests/ops/gpu_movement.test.ts.
  */
+import { MARK } from "../checks.ts";
 import { EACH, type Kernel } from "../kernel.ts";
 
 /** y[to(i)] = x[from(i)] along a walk of the box; offsets are those of its corner, less where the bindings start. */
@@ -77,12 +78,11 @@ export const firstAndLast: Kernel = {
   args: { n: "u32", picks: "u32", width: "u32", slot: "u32" },
   reads: { ids: "i32" },
   writes: { first: "atomic<u32>", last: "atomic<u32>", marks: "atomic<u32>" },
-  code: `
+  code: `${MARK}
 fn element(i: u32) {
   let id = ids[i];
   if (id < 0 || u32(id) >= args.width) {
-    atomicMax(&marks[args.slot], i + 1u);
-    atomicStore(&marks[args.slot + 1u], args.width);
+    mark(i, args.width);
     return;
   }
   let target_ = (i / args.picks) * args.width + u32(id);
@@ -125,12 +125,11 @@ export const gatherLastKernel: Kernel = {
   args: { n: "u32", picks: "u32", width: "u32", slot: "u32" },
   reads: { x: "u32", ids: "i32" },
   writes: { y: "u32", marks: "atomic<u32>" },
-  code: `
+  code: `${MARK}
 fn element(i: u32) {
   let id = ids[i];
   if (id < 0 || u32(id) >= args.width) {
-    atomicMax(&marks[args.slot], i + 1u);
-    atomicStore(&marks[args.slot + 1u], args.width);
+    mark(i, args.width);
     y[i] = 0u;
     return;
   }

@@ -3,6 +3,7 @@
  * stride over the row and combine through workgroup memory, in an order fixed by the number of lanes. Checked against the
  * reference by tests/ops/gpu_rows.test.ts.
  */
+import { MARK } from "../checks.ts";
 import { GRID, type Kernel } from "../kernel.ts";
 import { EXP_LOG, SPECIAL } from "./math.ts";
 
@@ -191,7 +192,7 @@ export const crossEntropyKernel: Kernel = {
   args: { rows: "u32", width: "u32", first: "u32", smoothing: "f32", slot: "u32" },
   reads: { x: "f32", labels: "i32" },
   writes: { loss: "f32", lse: "f32", marks: "atomic<u32>" },
-  code: `${ROWS}${LOG_SUM_EXP}
+  code: `${ROWS}${LOG_SUM_EXP}${MARK}
 fn row(r: u32, lane: u32) {
   let start = r * args.width;
   let label = labels[args.first + r];
@@ -208,8 +209,7 @@ fn row(r: u32, lane: u32) {
   if (label >= 0 && u32(label) < args.width) {
     value = sum - (1.0 - args.smoothing) * x[start + u32(label)] - mean;
   } else if (label != -100) {
-    atomicMax(&marks[args.slot], args.first + r + 1u);
-    atomicStore(&marks[args.slot + 1u], args.width);
+    mark(args.first + r, args.width);
   }
   loss[args.first + r] = value;
 }
