@@ -4,6 +4,7 @@ import {
   byteLength,
   bytesOf,
   FROZEN,
+  type Json,
   leaves,
   lookup,
   type Model,
@@ -20,6 +21,7 @@ import {
   type AdaptersConfig,
   adaptersConfigJson,
   adaptersConfigText,
+  type AdaptersFields,
 } from "../formats/adapters_config.ts";
 import type { WritableTensor } from "../formats/tensor_file.ts";
 import { describe, type Described, type Piece } from "./adapters_fields.ts";
@@ -38,6 +40,25 @@ export function checkedName(name: string): string {
   throw new RangeError(
     `Cannot save an adapter under the name "${name}" for AdapterHub: it must have no dots, commas and slashes`,
   );
+}
+
+/** The text of a folder's config, with what it says of the model. */
+export function configText(
+  name: string,
+  model: Model,
+  modelClass: string,
+  config: Json,
+  more?: AdaptersFields,
+): string {
+  const folder = {
+    name,
+    modelClass,
+    modelType: model.config.model_type,
+    hiddenSize: model.spec.stacks[0]!.width,
+    version: ADAPTERS_VERSION,
+    source: model.source ?? "",
+  };
+  return adaptersConfigText(folder, config, more);
 }
 
 /** `adapter_config.json` and `adapter.safetensors`. */
@@ -66,17 +87,7 @@ export function adapterFiles(
   );
   checkLeftOver(pieces, adapter, writes);
   const prefix = keyPrefix(model, modelClass);
-  const text = adaptersConfigText(
-    {
-      name,
-      modelClass,
-      modelType: model.config.model_type,
-      hiddenSize: model.spec.stacks[0]!.width,
-      version: ADAPTERS_VERSION,
-      source: model.source ?? "",
-    },
-    adaptersConfigJson(groups.map(({ config }) => config)),
-  );
+  const text = configText(name, model, modelClass, adaptersConfigJson(groups.map(({ config }) => config)));
   return [
     { path: ADAPTERS_FILES.config, text },
     { path: ADAPTERS_FILES.weights, tensors: writableTensors(writes, adapter.params, prefix) },

@@ -1,11 +1,11 @@
 /** The files of a fusion: its adapters' folders and its own, named after them. */
 import type { Adapter, Json, Model, Tree } from "../core/mod.ts";
-import { ADAPTERS_FILES, ADAPTERS_VERSION, adaptersConfigText } from "../formats/adapters_config.ts";
+import { ADAPTERS_FILES } from "../formats/adapters_config.ts";
 import type { FusionMatrix } from "../methods/mod.ts";
 import { type Piece, piecesOf } from "./adapters_fields.ts";
 import { classOf } from "./adapters_head.ts";
 import { below } from "./adapters_layout.ts";
-import { adapterFiles, type HubFile, keyPrefix, writableTensors } from "./adapters_files.ts";
+import { adapterFiles, configText, type HubFile, keyPrefix, writableTensors } from "./adapters_files.ts";
 import { fusionTensors } from "./adapters_setup.ts";
 
 /** A block of the setup and its files. @throws {RangeError} when the library would fuse otherwise. */
@@ -58,18 +58,7 @@ export function fusionFiles(
     value_initialized: matrices.includes("value"),
     dropout_prob: dropout === 0 ? null : dropout!,
   };
-  const text = adaptersConfigText(
-    {
-      name,
-      modelClass,
-      modelType: model.config.model_type,
-      hiddenSize: model.spec.stacks[0]!.width,
-      version: ADAPTERS_VERSION,
-      source: model.source ?? "",
-    },
-    config,
-    { adapter_names: names },
-  );
+  const text = configText(name, model, modelClass, config, { adapter_names: names });
   return {
     block: { type: "Fuse", children: names.map((child) => ({ type: "single", children: [child] })) },
     files: [
