@@ -14,6 +14,7 @@ import { wasm } from "../../ops/wasm/mod.ts";
 import { adamw, resident } from "../../train/mod.ts";
 import { methodOf } from "./methods.ts";
 import { servePeer, VERSIONS } from "./serve.ts";
+import { SMOLLM2 } from "./smollm2.ts";
 
 interface StepOptions {
   readonly threads: number;
@@ -43,19 +44,6 @@ const defaults: StepOptions = {
 };
 const options: StepOptions = { ...defaults, ...JSON.parse(Deno.args[0] ?? "{}") };
 
-const smollm2: ModelConfig = {
-  model_type: "llama",
-  vocab_size: 49152,
-  hidden_size: 576,
-  intermediate_size: 1536,
-  num_hidden_layers: options.layers,
-  num_attention_heads: 9,
-  num_key_value_heads: 3,
-  max_position_embeddings: 8192,
-  rms_norm_eps: 1e-5,
-  rope_theta: 100000,
-  tie_word_embeddings: true,
-};
 const bert: ModelConfig = {
   model_type: "bert",
   architectures: ["BertForSequenceClassification"],
@@ -71,7 +59,7 @@ const bert: ModelConfig = {
   id2label: { "0": "no", "1": "yes" },
 };
 const classifier = options.model === "bert";
-const config = classifier ? bert : smollm2;
+const config = classifier ? bert : { ...SMOLLM2, num_hidden_layers: options.layers };
 const targets = classifier
   ? ["query", "key", "value", "attention.output.dense"]
   : ["q_proj", "k_proj", "v_proj", "o_proj"];

@@ -8,8 +8,6 @@ import {
   forward,
   generateIds,
   graft,
-  keep,
-  key,
   leaves,
   lossAndGrad,
   merge,
@@ -17,8 +15,6 @@ import {
   type Model,
   perRow,
   read,
-  scope,
-  type Synchronous,
   type Tree,
 } from "../../core/mod.ts";
 import { loadModel } from "../../io/load_model.ts";
@@ -34,25 +30,8 @@ import {
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { GOLDEN } from "../support/golden.ts";
-import { noised } from "../support/subject.ts";
+import { trained } from "../support/subject.ts";
 import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
-
-/** Adapters with noise on their parameters, which `dispose` frees. */
-function trained(model: Model, methods: Readonly<Record<string, Method>>) {
-  const roots = Object.entries(methods).map(([name, method], i) =>
-    [
-      name,
-      method,
-      keep(scope((): Synchronous<Tree> => noised(method.init({ model, key: i }), key(i + 10)))),
-    ] as const
-  );
-  return {
-    adapters: Object.fromEntries(
-      roots.map(([name, method, root]): readonly [string, Adapter] => [name, { method, params: root.tree }]),
-    ),
-    dispose: () => roots.forEach(([, , root]) => root.dispose()),
-  };
-}
 
 const METHODS: Readonly<Record<string, Method>> = {
   prompt: promptTuning({ length: 3 }) as Method,

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { byteLength, type DType, ggufBlock, isGguf } from "../../core/tensor/dtype.ts";
 import { size } from "../../core/tensor/shape.ts";
 import { gpuTest, withGpu } from "../support/gpu.ts";
-import { compare, type Run } from "./gpu_compare.ts";
+import { compare } from "./gpu_compare.ts";
 import { EXACT } from "./gpu_tolerances.ts";
-import { f32, i32, type Input, noise, random } from "./wasm_compare.ts";
+import { f32, i32, type Input, noise, random, type Run } from "./kernel_operands.ts";
 import { CODED, coded } from "./wasm_weights.ts";
 
 /** Shapes with odd sizes and partial blocks that a dtype allows. */

@@ -1,38 +1,35 @@
 /** Runs one kernel on the reference backend and on a GPU: the values must agree within a tolerance. */
 import assert from "node:assert/strict";
-import type { Backend, Operand } from "../../core/tensor/backend.ts";
+import type { Backend } from "../../core/tensor/backend.ts";
 import { byteLength } from "../../core/tensor/dtype.ts";
 import { showShape } from "../../core/tensor/shape.ts";
 import { reference } from "../../ops/reference/mod.ts";
-import { assertClose, floats, type Input, type Output, run, type Tolerance } from "./wasm_compare.ts";
-
-/** A kernel call. */
-export type Run = (backend: Backend, inputs: readonly Operand[], outputs: readonly Operand[]) => void;
+import {
+  assertClose,
+  floats,
+  type Input,
+  launch,
+  type Output,
+  type Run,
+  run,
+  type Tolerance,
+} from "./kernel_operands.ts";
 
 const oracle = reference();
 
-/** Runs a kernel on a backend whose reads wait. Outputs begin with rubbish, so that unwritten elements show. */
+/** Runs a kernel on a backend whose reads wait. */
 export async function runOn(
   backend: Backend,
   inputs: readonly Input[],
   outputs: readonly Output[],
   kernel: Run,
 ): Promise<readonly Uint8Array[]> {
-  const place = ({ shape, dtype, bytes }: Input): Operand => {
-    const raw = backend.allocate(byteLength(dtype, shape));
-    backend.upload(raw, bytes);
-    return { raw, shape, dtype };
-  };
-  const ins = inputs.map(place);
-  const outs = outputs.map(({ shape, dtype = "f32" }) =>
-    place({ shape, dtype, bytes: new Uint8Array(byteLength(dtype, shape)).fill(0x7B) })
-  );
-  kernel(backend, ins, outs);
+  const launched = launch(backend, inputs, outputs, kernel);
   // All at once: a read waits for the same submission as the next.
   const results = await Promise.all(
-    outs.map(({ raw, dtype, shape }) => backend.download(raw, byteLength(dtype, shape))),
+    launched.outputs.map(({ raw, dtype, shape }) => backend.download(raw, byteLength(dtype, shape))),
   );
-  for (const { raw, dtype, shape } of [...ins, ...outs]) backend.release(raw, byteLength(dtype, shape));
+  launched.release();
   return results;
 }
 

@@ -5,7 +5,7 @@ import { broadcast, size } from "../../core/tensor/shape.ts";
 import { gpuTest, withGpu } from "../support/gpu.ts";
 import { compare } from "./gpu_compare.ts";
 import { EXACT, POWER, ROUNDED, ROW, UNARY } from "./gpu_tolerances.ts";
-import { f32, i32, noise, random } from "./wasm_compare.ts";
+import { f32, i32, noise, random } from "./kernel_operands.ts";
 
 /** Normal numbers of many sizes, the ends of the range, zeros, infinities, NaN. */
 const values = Float32Array.from([

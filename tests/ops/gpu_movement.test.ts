@@ -4,7 +4,7 @@ import { byteLength, type DType } from "../../core/tensor/dtype.ts";
 import { gpuTest, withGpu } from "../support/gpu.ts";
 import { compare, runOn } from "./gpu_compare.ts";
 import { EXACT, summed } from "./gpu_tolerances.ts";
-import { f32, i32, type Input, noise, random } from "./wasm_compare.ts";
+import { f32, i32, type Input, noise, random } from "./kernel_operands.ts";
 
 const plain = fc.constantFrom<DType>("f32", "i32", "f16", "bf16", "u8");
 

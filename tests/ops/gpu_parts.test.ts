@@ -3,9 +3,18 @@ import assert from "node:assert/strict";
 import type { Backend } from "../../core/tensor/backend.ts";
 import type { DType } from "../../core/tensor/dtype.ts";
 import { gpuTest, withGpu } from "../support/gpu.ts";
-import { compare, type Run } from "./gpu_compare.ts";
+import { compare } from "./gpu_compare.ts";
 import { EXACT, LONG_SUM, ROUNDED, ROW, summed, UNARY } from "./gpu_tolerances.ts";
-import { f32, i32, type Input, noise, type Output, random, type Tolerance } from "./wasm_compare.ts";
+import {
+  f32,
+  i32,
+  type Input,
+  noise,
+  type Output,
+  random,
+  type Run,
+  type Tolerance,
+} from "./kernel_operands.ts";
 import { coded } from "./wasm_weights.ts";
 
 type Check = (

@@ -4,9 +4,9 @@ import { ggufBlock, isGguf } from "../../core/tensor/dtype.ts";
 import { broadcast } from "../../core/tensor/shape.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { gpuTest, withGpu } from "../support/gpu.ts";
-import { compare, type Run } from "./gpu_compare.ts";
+import { compare } from "./gpu_compare.ts";
 import { ATTENTION, ATTENTION_GRAD, EXACT, summed } from "./gpu_tolerances.ts";
-import { f32, floats, type Input, noise, random, run } from "./wasm_compare.ts";
+import { f32, floats, type Input, matrix, noise, random, type Run, run } from "./kernel_operands.ts";
 import { CODED, coded } from "./wasm_weights.ts";
 
 async function product(
@@ -32,15 +32,6 @@ async function product(
     (k, [x, y], [z]) => k.matmul(x!, y!, { transposeA, transposeB }, z!),
   );
 }
-
-/** A matrix [rows, columns], stored the other way round when transposed. */
-const matrix = (
-  lead: readonly number[],
-  rows: number,
-  columns: number,
-  transposed: boolean,
-  seed: number,
-): Input => random([...lead, ...(transposed ? [columns, rows] : [rows, columns])], seed);
 
 const both = fc.boolean();
 

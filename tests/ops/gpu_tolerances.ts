@@ -4,7 +4,7 @@
  * subnormal numbers to zero, and cards may divide within 2.5 units in the last place, so every bound leaves a factor.
  */
 import type { UnaryOp } from "../../core/tensor/backend.ts";
-import type { Tolerance } from "./wasm_compare.ts";
+import type { Tolerance } from "./kernel_operands.ts";
 
 /** Subnormal results may be flushed to zero. */
 const FLUSHED = 1.2e-38;

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import type { DType } from "../../core/tensor/dtype.ts";
 import { size } from "../../core/tensor/shape.ts";
-import { compare, f32, i32, type Input, noise, random, withBackends } from "./wasm_compare.ts";
+import { f32, i32, type Input, noise, random } from "./kernel_operands.ts";
+import { compare, withBackends } from "./wasm_compare.ts";
 
 const exact = { relative: 0 };
 const plain = fc.constantFrom<DType>("f32", "i32", "f16", "bf16", "u8");

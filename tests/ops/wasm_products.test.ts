@@ -2,18 +2,8 @@ import * as fc from "fast-check";
 import type { AttentionOptions } from "../../core/tensor/backend.ts";
 import { ggufBlock, isGguf } from "../../core/tensor/dtype.ts";
 import { broadcast } from "../../core/tensor/shape.ts";
-import {
-  type Backends,
-  compare,
-  f32,
-  floats,
-  type Input,
-  noise,
-  random,
-  run,
-  type Tolerance,
-  withBackends,
-} from "./wasm_compare.ts";
+import { f32, floats, type Input, matrix, noise, random, run, type Tolerance } from "./kernel_operands.ts";
+import { type Backends, compare, withBackends } from "./wasm_compare.ts";
 import { CODED, coded } from "./wasm_weights.ts";
 
 /** An f32 sum of k products of numbers below 1 is off by at most k · 2^-24 of their size, which is far less in practice. */
@@ -40,15 +30,6 @@ function product(
     (k, [x, y], [z]) => k.matmul(x!, y!, { transposeA, transposeB }, z!),
   );
 }
-
-/** A matrix [rows, columns], stored the other way round when transposed. */
-const matrix = (
-  lead: readonly number[],
-  rows: number,
-  columns: number,
-  transposed: boolean,
-  seed: number,
-): Input => random([...lead, ...(transposed ? [columns, rows] : [rows, columns])], seed);
 
 const both = fc.boolean();
 

@@ -5,7 +5,7 @@ import type { Backend } from "../../core/tensor/backend.ts";
 import { fromBytes, scope } from "../../core/tensor/mod.ts";
 import { matmul } from "../../ops/mod.ts";
 import { wasm } from "../../ops/wasm/mod.ts";
-import { noise } from "./wasm_compare.ts";
+import { noise } from "./kernel_operands.ts";
 
 /** [m, n, k]: strips that divide evenly and not, one block of rows and several, k of one panel and of several. */
 const SHAPES = [[128, 576, 96], [130, 1100, 40], [127, 600, 64], [33, 8, 576], [9, 70, 1536], [

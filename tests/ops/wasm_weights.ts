@@ -1,7 +1,7 @@
 /** Weights of every dtype, as inputs of a comparison. */
 import { byteLength, type DType, ggufBlock, isGguf } from "../../core/tensor/dtype.ts";
 import { reference } from "../../ops/reference/mod.ts";
-import { type Input, noise, random, run } from "./wasm_compare.ts";
+import { type Input, noise, random, run } from "./kernel_operands.ts";
 
 /** Every dtype of a weight but f32. */
 export const CODED: readonly DType[] = [

@@ -8,17 +8,12 @@ import {
   forward,
   generate,
   graft,
-  keep,
-  key,
   layers,
   memory,
   type Method,
   type Model,
   read,
-  scope,
-  type Synchronous,
   type TextCodec,
-  type Tree,
 } from "../../core/mod.ts";
 import {
   bitfit,
@@ -46,7 +41,7 @@ import { Cancelled, type Engine, engine, QueueFull } from "../../serve/engine.ts
 import { mixable, mixed } from "../../serve/mixed.ts";
 import type { Job } from "../../serve/text_job.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
-import { noised } from "../support/subject.ts";
+import { trained } from "../support/subject.ts";
 import { tinyGpt2, tinyLlama, tinyT5 } from "../support/tiny_models.ts";
 
 /** A letter a token; 10 ends a text. */
@@ -85,23 +80,6 @@ const APART: Readonly<Record<string, Method>> = {
   side: ladderSideTuning({ reduction: 2 }) as Method,
 };
 
-/** Adapters with noise on their parameters, which `free` frees. */
-function trained(model: Model, methods: Readonly<Record<string, Method>>) {
-  const roots = Object.entries(methods).map(([name, method], i) =>
-    [
-      name,
-      method,
-      keep(scope((): Synchronous<Tree> => noised(method.init({ model, key: i }), key(i + 10)))),
-    ] as const
-  );
-  return {
-    adapters: Object.fromEntries(
-      roots.map(([name, method, root]): readonly [string, Adapter] => [name, { method, params: root.tree }]),
-    ),
-    free: () => roots.forEach(([, , root]) => root.dispose()),
-  };
-}
-
 const job = (over: Partial<Job>): Job => ({
   prompt: [1, 2, 3],
   adapter: null,
@@ -125,9 +103,9 @@ async function onModel(
 ): Promise<void> {
   await assertNoLeak(async () => {
     const model: Model = { ...tiny(reference(), 11), tokenizer: codec };
-    const { adapters, free } = trained(model, methods);
+    const { adapters, dispose } = trained(model, methods);
     await f(model, adapters);
-    free();
+    dispose();
     model.dispose();
   });
 }

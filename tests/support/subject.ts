@@ -112,3 +112,23 @@ export function noised(params: Tree, key: Key): Tree {
     )
   );
 }
+
+/** Adapters with noise on their parameters, which `dispose` frees. */
+export function trained(
+  model: Model,
+  methods: Readonly<Record<string, Method>>,
+): { readonly adapters: Readonly<Record<string, Adapter>>; dispose(): void } {
+  const roots = Object.entries(methods).map(([name, method], i) =>
+    [
+      name,
+      method,
+      keep(scope((): Synchronous<Tree> => noised(method.init({ model, key: i }), keyOf(i + 10)))),
+    ] as const
+  );
+  return {
+    adapters: Object.fromEntries(
+      roots.map(([name, method, root]): readonly [string, Adapter] => [name, { method, params: root.tree }]),
+    ),
+    dispose: () => roots.forEach(([, , root]) => root.dispose()),
+  };
+}
