@@ -1,11 +1,11 @@
 /** Where an adapter lies: a folder or a hub id, the root of a folder or a subfolder of the adapter's name. */
 import { PEFT_FILES } from "../formats/peft_keys.ts";
 import { download, hubId } from "./hub.ts";
+import { exists } from "./local_path.ts";
 
 /** The source as a folder on this machine: itself, or what is downloaded of a hub id. */
 export async function localFolder(source: string, name: string | undefined): Promise<string> {
-  const exists = await Deno.stat(source).then(() => true, () => false);
-  if (exists) return source.replace(/\/+$/, "");
+  if (await exists(source)) return source.replace(/\/+$/, "");
   if (hubId(source) !== undefined) {
     const files = [PEFT_FILES.config, PEFT_FILES.weights].map((file) => `${name}/${file}`);
     return await download(source, name === undefined || name === "default" ? {} : { files });

@@ -2,20 +2,11 @@
  * AdapterHub's compositions: `adapter_setup.json` with a folder for each adapter and each fusion, and folders of a fusion alone,
  * whose adapters lie in folders below it or beside it.
  */
-import {
-  type Adapter,
-  compose,
-  dispose,
-  type Method,
-  type Model,
-  perRow,
-  scope,
-  type Synchronous,
-  type Tree,
-} from "../core/mod.ts";
+import { type Adapter, compose, dispose, type Method, type Model, perRow, type Tree } from "../core/mod.ts";
 import { ADAPTERS_FILES } from "../formats/adapters_config.ts";
 import { isObject, parseJson } from "../formats/strict_json.ts";
 import { adapterFusion, type FusionMatrix } from "../methods/mod.ts";
+import { full } from "../ops/mod.ts";
 import { isThere } from "./adapter_folder.ts";
 import { adapterModule, type AdaptersLayout, all, same } from "./adapters_layout.ts";
 import type { LoadedFolder } from "./adapters_load.ts";
@@ -77,20 +68,37 @@ async function composed(folder: string, block: Block, model: Model, load: Load):
     case "single":
       return (await load(`${folder}/${single(block)}`)).adapter;
     case "Stack":
-      return await stacked(folder, block, model, load);
+      return await freedOnError((held) => stacked(folder, block, model, load, held));
     case "Fuse":
-      return (await fused(folder, namesOf(block), namesOf(block).join(","), model, load)).adapter;
-    case "BatchSplit": {
-      const parts: Record<string, Adapter> = {};
-      for (const name of namesOf(block)) parts[name] = (await load(`${folder}/${name}`)).adapter;
-      return perRow(parts);
-    }
+      return (await fused(folder, namesOf(block), `${folder}/${namesOf(block).join(",")}`, model, load))
+        .adapter;
+    case "BatchSplit":
+      return await freedOnError(async (held) => {
+        const parts: Record<string, Adapter> = {};
+        for (const name of namesOf(block)) {
+          const { adapter } = await load(`${folder}/${name}`);
+          held.push(adapter.params);
+          parts[name] = adapter;
+        }
+        return perRow(parts);
+      });
     default:
       throw new RangeError(
         `Cannot load the setup of "${folder}": it has a "${block.type}"; known are Stack, Fuse and BatchSplit (${
           REASONS[block.type] ?? "of adapters by name"
         })`,
       );
+  }
+}
+
+/** What `use` puts on its list is freed when it throws. */
+async function freedOnError<R>(use: (held: Tree[]) => Promise<R>): Promise<R> {
+  const held: Tree[] = [];
+  try {
+    return await use(held);
+  } catch (error) {
+    dispose(held);
+    throw error;
   }
 }
 
@@ -112,17 +120,25 @@ function namesOf({ type, children }: Block): readonly string[] {
 }
 
 /** One adapter after another. What the library reads of the first alone must not stand in a later one. */
-async function stacked(folder: string, { children }: Block, model: Model, load: Load): Promise<Adapter> {
+async function stacked(
+  folder: string,
+  { children }: Block,
+  model: Model,
+  load: Load,
+  held: Tree[],
+): Promise<Adapter> {
   const parts: Record<string, Adapter> = {};
   const seen = new Map<string, string>();
   for (const [i, child] of children.entries()) {
     if (typeof child === "string" || child.type !== "single") {
       const inner = await composed(folder, child as Block, model, load);
+      held.push(inner.params);
       parts[namesOf(child as Block).join("_")] = inner;
       continue;
     }
     const name = single(child);
     const { adapter, parts: kinds, folder: { configs } } = await load(`${folder}/${name}`);
+    held.push(adapter.params);
     const first = kinds.find(({ kind }) => ["invertible", "prompt", "reft"].includes(kind));
     if (i > 0 && first !== undefined) {
       throw new RangeError(
@@ -182,19 +198,22 @@ async function fusionConfig(folder: string): Promise<Fields> {
   return config;
 }
 
-/** Adapters of folders fused; `of` is the fusion's own folder, or its name in the same place. */
+/** Adapters of folders fused; `place` is the fusion's own folder. */
 async function fused(
   folder: string,
   names: readonly string[],
-  of: string,
+  place: string,
   model: Model,
   load: Load,
 ): Promise<LoadedSetup> {
-  const place = of.startsWith(folder) || of.includes("/") ? of : `${folder}/${of}`;
   const config = await fusionConfig(place);
-  const loaded: LoadedFolder[] = [];
-  try {
-    for (const name of names) loaded.push(await load(`${folder}/${name}`));
+  return await freedOnError(async (held) => {
+    const loaded: LoadedFolder[] = [];
+    for (const name of names) {
+      const one = await load(`${folder}/${name}`);
+      held.push(one.adapter.params);
+      loaded.push(one);
+    }
     checkFusible(place, loaded);
     const adapters = Object.fromEntries(loaded.map(({ adapter }, i) => [names[i]!, adapter]));
     const { options, tensors } = fusionOf(place, config, loaded, model);
@@ -206,7 +225,7 @@ async function fused(
       (stored) => readParams(place, tensors.reads, stored, model),
     );
     const temperature = typeof options.temperature === "object"
-      ? { temperature: firstTemperature(method, model) }
+      ? { temperature: full([1], options.temperature.from, model.backend) }
       : {};
     const params = {
       frozen: {
@@ -219,17 +238,7 @@ async function fused(
       adapter: { name: String(config["name"]), method, params },
       headFolder: `${folder}/${names.at(-1)}`,
     };
-  } catch (error) {
-    for (const { adapter } of loaded) dispose(adapter.params);
-    throw error;
-  }
-}
-
-function firstTemperature(method: Method, model: Model): Tree[string] {
-  return scope((): Synchronous<Tree> => {
-    const { frozen } = method.init({ model, key: 0 });
-    return { temperature: (frozen as Tree)["temperature"]! } as Synchronous<Tree>;
-  })["temperature"]!;
+  });
 }
 
 /** The library runs all adapters on what the last one reads and adds to what it keeps: one wiring for all is right. */

@@ -35,18 +35,10 @@ class Interrupted extends Error {}
 export async function fetchFile(request: FetchRequest): Promise<void> {
   const version = request.version.replace(/[^\w]/g, "").slice(0, 12);
   const part = `${request.target}${version === "" ? "" : `.${version}`}.part`;
-  for (let attempt = 1;; attempt++) {
-    try {
-      await receive(request, part);
-      break;
-    } catch (error) {
-      if (!(error instanceof Interrupted)) throw error;
-      if (attempt >= request.attempts) {
-        throw new Error(`${error.message}; call again to go on from there`, { cause: error.cause ?? error });
-      }
-      await new Promise((resolve) => setTimeout(resolve, 100 * 2 ** attempt));
-    }
-  }
+  await retrying(request.attempts, () => receive(request, part)).catch((error) => {
+    if (!(error instanceof Interrupted)) throw error;
+    throw new Error(`${error.message}; call again to go on from there`, { cause: error.cause ?? error });
+  });
   await check(request, part);
   await rename(part, request.target);
 }
@@ -68,13 +60,7 @@ async function receive(request: FetchRequest, part: string): Promise<void> {
     await rm(part, { force: true });
     throw new Interrupted(`Cannot continue ${url}: the server does not go on at byte ${received}`);
   }
-  if (!response.ok) {
-    await response.body?.cancel();
-    if (response.status >= 500 || response.status === 429) {
-      throw new Interrupted(`Cannot fetch ${url}: the server answered ${response.status}`);
-    }
-    throw hubError(`fetch ${url}`, response.status);
-  }
+  if (!response.ok) return await refuse(response, url);
   // A server without ranges sends everything again.
   if (response.status !== 206) received = 0;
   const file = await open(part, received > 0 ? "a" : "w");
@@ -107,32 +93,45 @@ export async function fetchStart(
   { url, token, attempts }: Pick<FetchRequest, "url" | "token" | "attempts">,
   length: number,
 ): Promise<Uint8Array> {
+  return await retrying(attempts, async () => {
+    const response = await connect(url, {
+      "accept-encoding": "identity",
+      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      range: `bytes=0-${length - 1}`,
+    });
+    if (!response.ok) return await refuse(response, url);
+    const pieces = new Uint8Array(length);
+    let received = 0;
+    // A server without ranges sends everything; the rest is not taken.
+    for await (const chunk of body(response, url)) {
+      const piece = chunk.subarray(0, length - received);
+      pieces.set(piece, received);
+      received += piece.length;
+      if (received === length) break;
+    }
+    return pieces.subarray(0, received);
+  });
+}
+
+/** Works until it is not interrupted, waiting twice as long each time. @throws what the last attempt threw. */
+async function retrying<R>(attempts: number, work: () => Promise<R>): Promise<R> {
   for (let attempt = 1;; attempt++) {
     try {
-      const response = await connect(url, {
-        "accept-encoding": "identity",
-        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-        range: `bytes=0-${length - 1}`,
-      });
-      if (!response.ok) {
-        await response.body?.cancel();
-        throw hubError(`fetch ${url}`, response.status);
-      }
-      const pieces = new Uint8Array(length);
-      let received = 0;
-      // A server without ranges sends everything; the rest is not taken.
-      for await (const chunk of body(response, url)) {
-        const piece = chunk.subarray(0, length - received);
-        pieces.set(piece, received);
-        received += piece.length;
-        if (received === length) break;
-      }
-      return pieces.subarray(0, received);
+      return await work();
     } catch (error) {
       if (!(error instanceof Interrupted) || attempt >= attempts) throw error;
       await new Promise((resolve) => setTimeout(resolve, 100 * 2 ** attempt));
     }
   }
+}
+
+/** Throws what an answer without the file means: a busy server is worth another try. */
+async function refuse(response: Response, url: string): Promise<never> {
+  await response.body?.cancel();
+  if (response.status >= 500 || response.status === 429) {
+    throw new Interrupted(`Cannot fetch ${url}: the server answered ${response.status}`);
+  }
+  throw hubError(`fetch ${url}`, response.status);
 }
 
 async function connect(url: string, headers: Record<string, string>): Promise<Response> {

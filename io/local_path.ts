@@ -34,7 +34,7 @@ async function modelIn(folder: string): Promise<string> {
 }
 
 /** A path that may not be read might be there: then the permission's message is the answer, and the hub is not asked. */
-async function exists(path: string): Promise<boolean> {
+export async function exists(path: string): Promise<boolean> {
   return await Deno.stat(path).then(() => true, (error) => {
     if (error instanceof Deno.errors.NotCapable) throw error;
     return false;

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { weightLeaves } from "../../core/mod.ts";
+import { localFolder } from "../../io/adapter_folder.ts";
 import { download, type DownloadProgress, hubId } from "../../io/hub.ts";
 import { neededFiles } from "../../io/hub_files.ts";
 import { loadModel } from "../../io/load_model.ts";
@@ -407,6 +408,35 @@ Deno.test("localHeaders() reads as much of a GGUF file as its header takes, what
     assert.equal(Deno.statSync(path).size, bytes.length);
     checkpointShapes(path).dispose();
   }));
+
+for (const status of [503, 429]) {
+  Deno.test(`localHeaders() tries again where the server answers ${status}`, () =>
+    withHub(async (hub) => {
+      const bytes = new Uint8Array(readFileSync(`${GOLDEN}formats/llama.gguf`));
+      ofGguf(hub, bytes);
+      const answers = [() => new Response("busy", { status })];
+      hub.intercept = (path) => path.endsWith(".gguf") ? answers.shift()?.() : undefined;
+      const path = await localHeaders("org/small", hub);
+      assert.equal(hub.requests.filter(([path]) => path.endsWith(".gguf")).length, 2);
+      checkpointShapes(path).dispose();
+      rmSync(path);
+      hub.intercept = () => new Response("busy", { status });
+      await assert.rejects(
+        localHeaders("org/small", { ...hub, attempts: 1 }),
+        new RegExp(`the server answered ${status}$`),
+      );
+    }));
+}
+
+Deno.test(
+  "a path that may not be read is taken for no hub id",
+  { permissions: { read: false } },
+  async () => {
+    const refused = { name: "NotCapable", message: /read access to "org\/name"/ };
+    await assert.rejects(localPath("org/name"), refused);
+    await assert.rejects(localFolder("org/name", undefined), refused);
+  },
+);
 
 Deno.test("saveModel() of a model from the hub takes its tokenizer along", () =>
   withHub(async (hub) => {
