@@ -27,7 +27,7 @@ import { type Interrupt, interruptible } from "./interrupt.ts";
 import { dtypeOf, localSource, modelSource, openModel } from "./load.ts";
 import { checkFlags } from "./methods.ts";
 import { note, showBytes, showCount } from "./output.ts";
-import { stepProfiler } from "./profile.ts";
+import { checkProfile, stepProfiler } from "./profile.ts";
 import { progress } from "./progress.ts";
 
 /** Flags of a run that may begin. */
@@ -45,8 +45,9 @@ export type Reported = Parameters<typeof report>[1];
 
 /** Runs to the end, or to where Ctrl-C stops it. */
 export async function finetuneResult(flags: RunFlags): Promise<Reported> {
-  const folder = openRunFolder(flags.output, modeOf(flags));
   checkFlags(flags);
+  checkProfile(flags);
+  const folder = openRunFolder(flags.output, modeOf(flags));
   const named = modelSource(flags);
   const source = await localSource(named);
   const task = await taskFor(flags, checkpointShapes(source));

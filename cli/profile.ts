@@ -2,6 +2,7 @@
 import type { Backend } from "../core/mod.ts";
 import type { GpuBackend, Profile } from "../ops/gpu/mod.ts";
 import { UsageError } from "./arguments.ts";
+import type { BackendFlags } from "./load.ts";
 import { showBytes, showCount, table } from "./output.ts";
 
 /** What one step did. */
@@ -15,11 +16,16 @@ export interface StepProfiler {
   show(): string;
 }
 
-/** A profiler of a backend. @throws {UsageError} when the backend counts nothing. */
-export function stepProfiler(backend: Backend): StepProfiler {
-  if (!isGpu(backend)) {
+/** @throws {UsageError} on `--profile` with a backend that counts nothing. */
+export function checkProfile({ backend, profile }: BackendFlags): void {
+  if (profile === true && backend !== "gpu") {
     throw new UsageError("Expected --backend gpu with --profile: other backends count no kernels");
   }
+}
+
+/** A profiler of a backend; undefined for one that counts nothing, see `checkProfile`. */
+export function stepProfiler(backend: Backend): StepProfiler | undefined {
+  if (!isGpu(backend)) return undefined;
   let last = backend.profile();
   let least: Step | undefined;
   return {

@@ -74,7 +74,7 @@ gpuTest("commands compute on --backend gpu what they compute on wasm", async () 
   for (const [name, numbers] of other!) assertClose(merged!.get(name)!, numbers, 1e-5, name);
 });
 
-gpuTest("graft finetune refuses --profile on another backend", async () => {
+Deno.test("graft finetune refuses --profile on another backend before it makes the folder", async () => {
   using folder = temporaryFolder();
   const [model, data] = [tinyModel(folder.path), tinyData(folder.path)];
   const args = [
@@ -92,6 +92,7 @@ gpuTest("graft finetune refuses --profile on another backend", async () => {
   const { code, err } = await graft(args);
   assert.notEqual(code, 0);
   assert.match(err, /Expected --backend gpu with --profile/);
+  assert.throws(() => Deno.statSync(`${folder.path}/a`), Deno.errors.NotFound);
 });
 
 /** The tensors of a file, all f32. */
