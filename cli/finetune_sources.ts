@@ -10,6 +10,7 @@
 import { adapt, type Adapter, type Batch, dispose, type Method, type Model } from "../core/mod.ts";
 import { loadAdapter } from "../io/load_adapter.ts";
 import { openSafetensors } from "../formats/safetensors.ts";
+import { isObject } from "../formats/strict_json.ts";
 import { exists } from "../io/inspect_contents.ts";
 import { isBuilt, namedMethod } from "../io/named_method.ts";
 import type { JsonOptions } from "../io/option_codec.ts";
@@ -133,9 +134,7 @@ function folders(
   given: unknown,
   least: number,
 ): Readonly<Record<string, string>> {
-  const entries = typeof given === "object" && given !== null && !Array.isArray(given)
-    ? Object.entries(given)
-    : [];
+  const entries = isObject(given) ? Object.entries(given) : [];
   if (entries.length < least || entries.some(([, path]) => typeof path !== "string")) {
     throw new UsageError(
       `Expected --options '{"${option}": {"name": "folder", …}}' with --method ${method}: ${
@@ -155,7 +154,7 @@ async function loaded(
     for (const [name, path] of Object.entries(paths)) found[name] = await loadAdapter(path, model);
     return found;
   } catch (error) {
-    for (const { params } of Object.values(found)) dispose(params);
+    release(found);
     throw error;
   }
 }
@@ -191,15 +190,32 @@ async function fromPrompts(model: Model, flags: Flags, options: Options): Promis
 
 /** IPT's last stage: the numbers in front of a trained decoder, or of a fresh one made for given prompts. */
 async function intrinsic(model: Model, flags: Flags, options: Options): Promise<Adapter> {
-  const { autoencoder: path, sources: paths, task, ...sizes } = options;
-  if (typeof path === "string") {
-    const autoencoder = await loadAdapter(path, model);
-    return adapt(model, ipt({ autoencoder }), flags.seed) as unknown as Adapter;
+  const { autoencoder: path, ...fresh } = options;
+  const autoencoder = typeof path === "string"
+    ? await loadAdapter(path, model)
+    : await freshAutoencoder(model, flags, fresh);
+  try {
+    const made = adapt(model, ipt({ autoencoder }), flags.seed) as unknown as Adapter;
+    const { decoder: _, ...unused } = autoencoder.params;
+    dispose(unused);
+    return made;
+  } catch (error) {
+    dispose(autoencoder.params);
+    throw error;
   }
+}
+
+/** An untrained autoencoder of given prompts, which it takes over. */
+async function freshAutoencoder(model: Model, flags: Flags, options: Options): Promise<Adapter> {
+  const { sources: paths, task, ...sizes } = options;
   const prompts = await loaded(model, folders(flags, "sources", paths, 1));
-  const method = iptAutoencoder({ ...sizes, prompts, task: (task ?? Object.keys(prompts)[0]) as string });
-  const autoencoder = adapt(model, method, flags.seed) as unknown as Adapter;
-  return adapt(model, ipt({ autoencoder }), flags.seed) as unknown as Adapter;
+  try {
+    const method = iptAutoencoder({ ...sizes, prompts, task: (task ?? Object.keys(prompts)[0]) as string });
+    return adapt(model, method, flags.seed) as unknown as Adapter;
+  } catch (error) {
+    release(prompts);
+    throw error;
+  }
 }
 
 function hostOf(model: Model, flags: Flags, { host = "houlsby", hostOptions = {} }: Options): Method {

@@ -1,7 +1,14 @@
 /** Methods made of others, and those with side networks or groups, from the command line on the embedded model: a few steps each. */
 import assert from "node:assert/strict";
 import { UsageError } from "../../cli/arguments.ts";
+import { sourced } from "../../cli/finetune_sources.ts";
 import type { MethodName } from "../../cli/method_table.ts";
+import { adapt, type Adapter, dispose, leaves, type Model } from "../../core/mod.ts";
+import { saveAdapter } from "../../io/save_adapter.ts";
+import { iptAutoencoder, lora, promptTuning } from "../../methods/mod.ts";
+import { reference } from "../../ops/reference/mod.ts";
+import { assertNoLeak } from "../support/assert.ts";
+import { tinyLlama } from "../support/tiny_models.ts";
 import { finetuned, type Result } from "./in_process.ts";
 import { temporaryFolder, tinyData } from "./tiny.ts";
 
@@ -83,4 +90,41 @@ Deno.test("finetune says which folders a method made of others needs", async () 
     (error) => error instanceof UsageError && /at least 2 trained adapters/.test(error.message),
   );
   await assert.rejects(run(folder.path, "odd", "adapter-fusion", { adaptors: {} }), /no option "adaptors"/);
+});
+
+/** Saves an adapter, frees it, and gives its folder. */
+async function saved(model: Model, path: string, adapter: Adapter): Promise<string> {
+  await saveAdapter(path, adapter, model);
+  dispose(adapter.params);
+  return path;
+}
+
+Deno.test("sourced() keeps of IPT's autoencoder the decoder alone, fresh and from a folder", async () => {
+  using folder = temporaryFolder();
+  const model = tinyLlama(reference(), 1);
+  const prompt = (key: number): Adapter =>
+    adapt(model, promptTuning({ length: 3 }), key) as unknown as Adapter;
+  const sources = {
+    one: await saved(model, `${folder.path}/one`, prompt(1)),
+    two: await saved(model, `${folder.path}/two`, prompt(2)),
+  };
+  const prompts = { one: prompt(3), two: prompt(4) };
+  const coder = adapt(model, iptAutoencoder({ prompts, task: "one", intrinsic: 4, hidden: 6 }), 5);
+  const autoencoder = await saved(model, `${folder.path}/coder`, coder as unknown as Adapter);
+  const other = await saved(model, `${folder.path}/other`, adapt(model, lora({ rank: 1 }), 6));
+  const made = (options: Options): Promise<Adapter> =>
+    sourced(model, { method: "ipt", seed: 0, options: options as never }, () => []);
+  for (const options of [{ sources, intrinsic: 4, hidden: 6 }, { autoencoder }]) {
+    await assertNoLeak(async () => {
+      const { params } = await made(options);
+      const paths = ["weight", "bias"].flatMap((leaf) =>
+        ["inner", "outer"].map((layer) => `frozen.decoder.${layer}.${leaf}`)
+      );
+      assert.deepEqual(leaves(params).map(([path]) => path).sort(), [...paths, "v"].sort());
+      dispose(params);
+    });
+  }
+  await assertNoLeak(() => assert.rejects(made({ autoencoder: other }), /Expected a trained iptAutoencoder/));
+  await assertNoLeak(() => assert.rejects(made({ sources, task: "three" }), /a prompt for the task "three"/));
+  model.dispose();
 });
