@@ -1,5 +1,14 @@
 /** A short training run that tells how it goes. */
-import { adapt, type Adapter, dispose, memory, type Method, type Model, resetPeak } from "../core/mod.ts";
+import {
+  adapt,
+  type Adapter,
+  copyTree,
+  dispose,
+  memory,
+  type Method,
+  type Model,
+  resetPeak,
+} from "../core/mod.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import { cosine, startTraining } from "../train/mod.ts";
 import type { Workshop } from "./workshop.ts";
@@ -58,5 +67,10 @@ export async function tune(shop: Workshop, method: Method, options: TuneOptions)
   }
   dispose(start.params);
   const seconds = (performance.now() - began) / 1000;
-  return { adapter: run.adapter(), points, seconds, peak: memory(shop.backend).peak - live };
+  const { peak } = memory(shop.backend);
+  // The run owns its tensors: what it trained outlives it as a copy.
+  const trained = run.adapter();
+  const adapter = { ...trained, params: copyTree(trained.params) };
+  run.dispose();
+  return { adapter, points, seconds, peak: peak - live };
 }

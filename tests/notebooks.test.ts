@@ -10,7 +10,10 @@ import { lowRankShares, magnitudeAndDirection } from "../notebooks/spectra.ts";
 import { spread } from "../notebooks/curves.ts";
 import { shortRate } from "../notebooks/trials.ts";
 import { show } from "../notebooks/show.ts";
-import { key, read, reference, tensor } from "../mod.ts";
+import { tune } from "../notebooks/tune.ts";
+import { dispose, key, leaves, loadModel, lora, memory, read, reference, tensor } from "../mod.ts";
+import { rowsFrom } from "../train/mod.ts";
+import { GOLDEN } from "./support/golden.ts";
 
 const folder = fileURLToPath(new URL("../notebooks/", import.meta.url));
 const names = [
@@ -69,7 +72,7 @@ Deno.test("the cells of every notebook pass the type checker", async () => {
     for (const name of names) {
       const file = await Deno.makeTempFile({ dir: folder, prefix: `.${name}-`, suffix: ".ts" });
       files.push(file);
-      await Deno.writeTextFile(file, codeOf(name).map((cell) => asModule(sourceOf(cell))).join("\n"));
+      await Deno.writeTextFile(file, codeOf(name).map((cell) => `${sourceOf(cell)}\n;`).join("\n"));
     }
     const { code, stderr } = await new Deno.Command(Deno.execPath(), { args: ["check", "--quiet", ...files] })
       .output();
@@ -183,4 +186,24 @@ Deno.test("spread() moves names that would lie on each other apart, and no other
   const end = (name: string, loss: number) => ({ name, step: 9, loss });
   const moved = spread([end("b", 1.1), end("a", 1), end("c", 3)], 0.5);
   assert.deepEqual(moved, [end("a", 1), end("b", 1.5), end("c", 3)]);
+});
+
+Deno.test("tune() leaves the adapter it trained and nothing else", async () => {
+  const backend = reference();
+  const model = await loadModel(`${GOLDEN}llama_tiny/base`, { backend });
+  const rows = rowsFrom([[3, 1, 4, 1], [5, 9, 2]].map((ids) => ({ inputIds: ids, labels: ids })));
+  const shop = {
+    ...{ backend, model, train: rows, heldOut: rows, pad: 0 },
+    text: () => ({ dialogue: "", summary: "" }),
+    close: () => {},
+  };
+  const { live } = memory(backend);
+  const { adapter, points } = await tune(shop, lora({ rank: 2 }), { steps: 2, rate: 0.01 });
+  assert.equal(points.length, 2);
+  const tensors = leaves(adapter.params).map(([, tensor]) => tensor);
+  assert.equal(memory(backend).live - live, tensors.reduce((sum, { bytes }) => sum + bytes, 0));
+  for (const tensor of tensors) assert.ok((await read(tensor)).some((number) => number !== 0), "it trained");
+  dispose(adapter.params);
+  assert.equal(memory(backend).live, live);
+  model.dispose();
 });
