@@ -1,12 +1,11 @@
 /** `merge` and `unmerge`: an adapter written into the weights, and taken out again. */
 import {
   castTo,
-  copyOf,
   type DType,
   isQuantized,
   keep,
   lazy,
-  ownedHere,
+  owned,
   scope,
   type Shape,
   type Synchronous,
@@ -105,6 +104,7 @@ function rewritten<M extends Model>(model: M, editsOf: () => readonly Edit[], op
     for (const edit of edits) refuseGrafted(edit, model);
     if (options.leaves === undefined) {
       return Object.fromEntries([...changedBy(edits, model)].map(([path, leaf]) => {
+        // What the adapter or the base owns is copied: the merged model outlives the one and frees neither.
         return [path, owned(castTo(leaf, storedAs(path, leaf, model, options)))];
       }));
     }
@@ -162,7 +162,12 @@ const placeOf = (edit: Edit): string =>
   edit.kind === "weight" ? edit.path.replace(/(^|\.)[^.]*$/, "") : edit.path;
 
 /** The dtype that a merged leaf is stored in. */
-function storedAs(path: string, leaf: { readonly shape: Shape }, model: Model, options: MergeOptions): DType {
+export function storedAs(
+  path: string,
+  leaf: { readonly shape: Shape },
+  model: Model,
+  options: MergeOptions,
+): DType {
   const base = lookup(model.weights, path);
   const same = base instanceof Tensor ? base.dtype : "f32";
   const dtype = options.dtype === "same" ? same : options.dtype ?? "f32";
@@ -180,11 +185,6 @@ function refuseGrafted(edit: Edit, model: Model): void {
       `Cannot merge the edit at "${edit.path}": another adapter is grafted there; merge it first, or both composed`,
     );
   }
-}
-
-/** A copy of what the adapter or the base owns: the merged model outlives the one and frees neither. */
-function owned(leaf: Tensor): Tensor {
-  return ownedHere(leaf.storage) ? leaf : copyOf(leaf);
 }
 
 /** The leaves that one edit changes, given those changed so far. */

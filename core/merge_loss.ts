@@ -3,7 +3,6 @@ import {
   castTo,
   dispose,
   type DType,
-  isQuantized,
   read,
   scope,
   type Synchronous,
@@ -12,7 +11,7 @@ import {
   type Tree,
 } from "./tensor/mod.ts";
 import { concat, equal, multiply, reshape, subtract, sum, sumOfSquares } from "../ops/mod.ts";
-import { merge, type MergeOptions } from "./merge.ts";
+import { merge, type MergeOptions, storedAs } from "./merge.ts";
 import type { Adapter } from "./method.ts";
 import type { Model } from "./model.ts";
 import { lookup, weightLeaves } from "./weights.ts";
@@ -53,7 +52,7 @@ export async function mergeLoss<P extends Tree>(
       const found = lookup(model.weights, path);
       if (found === merged) continue;
       const before = found ?? tiedTo(model, path);
-      const dtype = storedAs(found, merged, options);
+      const dtype = storedAs(path, merged, model, options);
       const part = await sumsOf(before instanceof Tensor ? before : undefined, merged, dtype);
       weights.push({ path, dtype, ...lossOf(part) });
       all = all.map((n, i) => n + part[i]!) as unknown as Sums;
@@ -68,14 +67,6 @@ export async function mergeLoss<P extends Tree>(
 function tiedTo(model: Model, path: string): ReturnType<typeof lookup> {
   const head = model.spec.heads.find((place) => `${place.path}.weight` === path);
   return head?.tiedTo === undefined ? undefined : lookup(model.weights, `${head.tiedTo}.weight`);
-}
-
-/** As `merge` stores it. */
-function storedAs(base: ReturnType<typeof lookup>, merged: Tensor, options: MergeOptions): DType {
-  const dtype = options.dtype === "same"
-    ? base instanceof Tensor ? base.dtype : "f32"
-    : options.dtype ?? "f32";
-  return merged.shape.length < 2 && isQuantized(dtype) ? "f32" : dtype;
 }
 
 const lossOf = ([error, update, unchanged, entries]: Sums): UpdateLoss => ({

@@ -19,7 +19,7 @@ export * from "./pass.ts";
 export * from "./matrix.ts";
 export * from "./weight_update.ts";
 export * from "./graft.ts";
-export * from "./merge.ts";
+export { merge, type MergeOptions, unmerge } from "./merge.ts";
 export * from "./merge_loss.ts";
 export * from "./count.ts";
 export * from "./method_table.ts";

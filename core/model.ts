@@ -114,8 +114,7 @@ export interface Model<Codec extends TextCodec = TextCodec> {
   readonly weights: Branch;
   /** Where it computes. */
   readonly backend: Backend;
-  /** @throws {Error} when the checkpoint had no tokenizer. */
-  /** Text to ids and back. */
+  /** Text to ids and back. @throws {Error} when the checkpoint had no tokenizer. */
   readonly tokenizer: Codec;
   /** Where it came from, for records: a folder, file or hub id. */
   readonly source?: string;

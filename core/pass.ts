@@ -217,17 +217,19 @@ function attendBehindPrefixes(
     const shape = t.shape.map((n, i) => i === axis ? before : n);
     return concat([full(shape, value, t.backend), t], axis);
   };
-  let taken = 0;
-  const distances = relative && prefixes.map((rows, i) => {
-    const n = lengths[i]!;
-    if (!rows.taken) return full([1, q.shape[2]!, q.shape[1]!, n], 0, q.backend);
-    taken += n;
-    return relative(-taken, n - taken);
-  });
-  const byDistance = relative &&
-    (prefixes.some((rows) => rows.distances === "pushed")
-      ? relative(0, before + s)
-      : concat([...distances!.reverse(), relative(0, s)], 3));
+  /** Scores of the prefixes, each as far away as the positions it takes say, and of the text. */
+  const behind = (relative: (from: number, to: number) => Tensor): Tensor => {
+    let taken = 0;
+    const distances = prefixes.map((rows, i) => {
+      const n = lengths[i]!;
+      if (!rows.taken) return full([1, q.shape[2]!, q.shape[1]!, n], 0, q.backend);
+      taken += n;
+      return relative(-taken, n - taken);
+    });
+    return concat([...distances.reverse(), relative(0, s)], 3);
+  };
+  const pushed = prefixes.some((rows) => rows.distances === "pushed");
+  const byDistance = relative && (pushed ? relative(0, before + s) : behind(relative));
   const apart = widened(packing, 3, 0);
   return attend(
     q,

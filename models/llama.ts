@@ -64,7 +64,7 @@ function configOf(config: ModelConfig): LlamaConfig {
   const width = size(config, "hidden_size");
   const heads = size(config, "num_attention_heads");
   const keyValueHeads = optionalSize(config, "num_key_value_heads") ?? heads;
-  shareOf({ ...config, num_key_value_heads: keyValueHeads }, "num_attention_heads", "num_key_value_heads");
+  if (keyValueHeads !== heads) shareOf(config, "num_attention_heads", "num_key_value_heads");
   const layers = blockCount(config, "num_hidden_layers");
   const headDim = optionalSize(config, "head_dim") ?? shareOf(config, "hidden_size", "num_attention_heads");
   if (headDim % 2 !== 0) {

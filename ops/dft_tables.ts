@@ -5,9 +5,9 @@ import { reshape, slice } from "./movement.ts";
 
 /** cos and sin of 2π p f / n for positions p = 0 … n − 1 and k chosen frequencies: [n, k] each. */
 export interface DftTables {
-  /** Cosines [n, n]. */
+  /** Cosines [n, k]. */
   readonly cos: Tensor;
-  /** Sines [n, n]. */
+  /** Sines [n, k]. */
   readonly sin: Tensor;
 }
 

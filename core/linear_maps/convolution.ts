@@ -5,13 +5,13 @@
 import type { Tensor } from "../tensor/mod.ts";
 import { matmul, multiply, permute, reshape } from "../../ops/mod.ts";
 
-/** A Tucker decomposition: core [r1, r2, ...window], out [r1, out], in [r2, in]. */
+/** A Tucker decomposition of a kernel [out, in, ...window]. */
 export interface TuckerFactors {
-  /** [r, r, k, k]. */
+  /** [r1, r2, ...window]. */
   readonly core: Tensor;
-  /** [out, r]. */
+  /** [r1, out]. */
   readonly out: Tensor;
-  /** [r, in]. */
+  /** [r2, in]. */
   readonly in: Tensor;
 }
 

@@ -6,8 +6,8 @@ import type { Backend } from "./backend.ts";
 import { byteLength, type DType } from "./dtype.ts";
 import { adopt, scope, type Synchronous } from "./scope.ts";
 import { sameShape, type Shape, showShape } from "./shape.ts";
-import { nextAge, Storage } from "./storage.ts";
-import { copyOf, Tensor } from "./tensor.ts";
+import { Storage } from "./storage.ts";
+import { owned, Tensor } from "./tensor.ts";
 
 /**
  * A tensor that `make` gives when it is first read; made again where it was read inside `transiently`. `make` must give the
@@ -28,7 +28,6 @@ import { copyOf, Tensor } from "./tensor.ts";
  */
 export function lazy(backend: Backend, shape: Shape, dtype: DType, make: () => Tensor): Tensor {
   const storage = new Storage(backend, byteLength(dtype, shape), () => {
-    const born = nextAge();
     const made = scope((): Synchronous<Tensor> => {
       const found = make();
       if (found.dtype !== dtype || !sameShape(found.shape, shape)) {
@@ -37,7 +36,7 @@ export function lazy(backend: Backend, shape: Shape, dtype: DType, make: () => T
         );
       }
       // The storage of a tensor that was there before stays its owner's.
-      return (found.storage.id < born ? copyOf(found) : found) as Synchronous<Tensor>;
+      return owned(found) as Synchronous<Tensor>;
     });
     return made.storage;
   });

@@ -2,7 +2,7 @@
 import type { Backend, Operand, Raw } from "./backend.ts";
 import { byteLength, type DType } from "./dtype.ts";
 import { sameShape, type Shape, showShape, size } from "./shape.ts";
-import { adopt } from "./scope.ts";
+import { adopt, ownedHere } from "./scope.ts";
 import { Storage } from "./storage.ts";
 
 /** One step of the recorded computation: how a gradient of its output becomes gradients of its inputs. */
@@ -78,6 +78,11 @@ export function copyOf(x: Tensor): Tensor {
   const copy = allocate(x.backend, x.shape, x.dtype);
   x.backend.copy(x, copy);
   return copy;
+}
+
+/** A tensor of the innermost scope's own: x itself, or a copy of what something else owns. */
+export function owned(x: Tensor): Tensor {
+  return ownedHere(x.storage) ? x : copyOf(x);
 }
 
 /** Numbers for a new tensor, nested as its shape or flat with a shape given. */
