@@ -94,7 +94,7 @@ Deno.test("finetune says which folders a method made of others needs", async () 
 
 /** Saves an adapter, frees it, and gives its folder. */
 async function saved(model: Model, path: string, adapter: Adapter): Promise<string> {
-  await saveAdapter(path, adapter, model);
+  await saveAdapter(path, adapter, model, { format: "graft" });
   dispose(adapter.params);
   return path;
 }
