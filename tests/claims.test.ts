@@ -1,8 +1,9 @@
-/** The survey's claims: those that are counted come out as the papers have them; the others run, with as few steps as there can be. */
+/** The survey's claims: those that are counted come out as the papers have them; some of the others run, with as few steps as there can be. */
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Finding } from "../claims/claim.ts";
+import { found } from "../claims/intrinsic_dimension.ts";
 import { claims } from "../claims/main.ts";
 import { openLab } from "../claims/lab.ts";
 
@@ -47,4 +48,16 @@ Deno.test("claims that are counted come out as the papers have them, and those t
   } finally {
     lab.close();
   }
+});
+
+Deno.test("the claim of dimensions reads what deno task intrinsic-dimension writes", () => {
+  const results = [{ model: "small", parameters: 10, dimension: 64 }, {
+    model: "large",
+    parameters: 20,
+    dimension: 16,
+  }];
+  assert.equal(found({ results }).ours, "small: 64, large: 16");
+  assert.equal(found({ results }).verdict, "holds");
+  assert.equal(found({ results: [...results].reverse() }).verdict, "does not hold");
+  assert.equal(found({ results: results.slice(1) }).verdict, "not testable here");
 });
