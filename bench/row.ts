@@ -34,14 +34,17 @@ export function script(name: string, file: string, ...args: readonly unknown[]):
 }
 
 /**
- * A peer in Python, from bench:setup's environment or the one that BENCH_PYTHON names. The environment's BLAS settings are
- * for old builds and slow a current one.
+ * Python of bench:setup's environment, or the one that BENCH_PYTHON names. The environment's BLAS settings are for old builds
+ * and slow a current one.
  */
+export const PYTHON: readonly string[] = [
+  ...["env", "-u", "OPENBLAS_CORETYPE", "-u", "OPENBLAS_L2_SIZE"],
+  Deno.env.get("BENCH_PYTHON") ?? new URL("../.venv/bin/python", import.meta.url).pathname,
+];
+
+/** A peer in Python. */
 export function python(name: string, file: string, ...args: readonly unknown[]): PeerCommand {
-  const own = new URL("../.venv/bin/python", import.meta.url).pathname;
-  const interpreter = Deno.env.get("BENCH_PYTHON") ?? own;
-  const clean = ["env", "-u", "OPENBLAS_CORETYPE", "-u", "OPENBLAS_L2_SIZE"];
-  return { name, start: () => startPeer(name, [...clean, interpreter, path(file), ...words(args)]) };
+  return { name, start: () => startPeer(name, [...PYTHON, path(file), ...words(args)]) };
 }
 
 /** Asks for a ratio of at most `time` and, where given, `memory`. */

@@ -10,16 +10,15 @@ import {
   count,
   dora,
   freshModel,
-  graft,
   layerNormTune,
   layers,
   lora,
-  merge,
   type Method,
   pfeiffer,
   reference,
   scaled,
 } from "@graft/peft";
+import { methodFacts } from "@graft/peft/core";
 
 const config = {
   model_type: "llama",
@@ -47,20 +46,10 @@ const methods: Readonly<Record<string, Method>> = {
 };
 for (const [name, method] of Object.entries(methods)) {
   const adapter = adapt(model, method);
-  graft(model, adapter);
-  const merges = (): boolean => {
-    try {
-      merge(model, adapter).dispose();
-      return true;
-    } catch (error) {
-      if (error instanceof TypeError) return false;
-      throw error;
-    }
-  };
   const { trainable, base } = count(model, adapter);
   console.log(
     `${name}: ${trainable} of ${base} (${(100 * trainable / base).toFixed(2)} %), ${
-      merges() ? "merges" : "stays beside"
+      methodFacts(model, method).merges ? "merges" : "stays beside"
     }`,
   );
 }

@@ -8,14 +8,12 @@ import {
   chooseTargets,
   count,
   freshModel,
-  graft,
   lookup,
   lossAndGrad,
   lowRank,
-  merge,
   reference,
 } from "@graft/peft";
-import { fold, key, type Method, nest, sizesOf, type Tensor, type Tree } from "@graft/peft/core";
+import { fold, key, type Method, methodFacts, nest, sizesOf, type Tensor, type Tree } from "@graft/peft/core";
 import { normal, zeros } from "@graft/peft/ops";
 
 export function rankOne(): Method {
@@ -63,4 +61,4 @@ console.log(
   `loss ${loss.toFixed(3)}, ${count(model, adapter).trainable} parameters, gradients of`,
   Object.keys(grads),
 );
-console.log("and it merges, though nobody wrote how:", merge(model, adapter) !== graft(model, adapter));
+console.log("and it merges, though nobody wrote how:", methodFacts(model, rankOne()).merges);

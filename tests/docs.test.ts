@@ -9,6 +9,7 @@ import { anchorsOf, type Block, blocksOf, linksOf, spansOf } from "./docs/blocks
 import { commandsOf, complaintOf, knownFlags } from "./docs/command_lines.ts";
 import { hubOf } from "./docs/hub_server.ts";
 import { temporaryFolder } from "./cli/tiny.ts";
+import { deno } from "./support/deno.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url)).replace(/\/$/, "");
 
@@ -20,7 +21,7 @@ const DOCUMENTS: readonly string[] = [
   ...readdirSync(`${ROOT}/docs`, { recursive: true }).map(String).filter((name) => name.endsWith(".md"))
     .sort()
     .map((name) => `docs/${name}`),
-].filter((file) => existsSync(`${ROOT}/${file}`));
+];
 
 const textOf = (file: string): string => readFileSync(`${ROOT}/${file}`, "utf8");
 const blocks: readonly Block[] = DOCUMENTS.flatMap((file) => blocksOf(file, textOf(file)));
@@ -38,13 +39,13 @@ function layTable(folder: string): void {
   writeFileSync(`${folder}/prompts.jsonl`, `${JSON.stringify(question)}\n`.repeat(12));
 }
 
-async function deno(args: readonly string[], cwd: string, env: Record<string, string> = {}): Promise<string> {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: [...args],
-    cwd,
-    env: { NO_COLOR: "1", ...env },
-  }).output();
-  const said = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
+/** What a Deno that failed said; nothing of one that did well. */
+async function complaint(
+  args: readonly string[],
+  cwd: string,
+  env: Record<string, string> = {},
+): Promise<string> {
+  const { code, said } = await deno(args, cwd, env);
   return code === 0 ? "" : said;
 }
 
@@ -72,7 +73,7 @@ Deno.test("the programs in the documents are well typed", async () => {
   using folder = temporaryFolder();
   const paths = DOCUMENTS.flatMap((file) => written(file, folder.path));
   assert.ok(paths.length > 0);
-  assert.equal(await deno(["check", ...CONFIG, ...paths], folder.path), "");
+  assert.equal(await complaint(["check", ...CONFIG, ...paths], folder.path), "");
 });
 
 for (const file of DOCUMENTS) {
@@ -84,7 +85,10 @@ for (const file of DOCUMENTS) {
     const env = { HF_ENDPOINT: hub.endpoint, HF_HOME: `${folder.path}/hub`, HF_TOKEN: "hf_local" };
     const runner = `${ROOT}/tests/docs/run_blocks.ts`;
     const paths = written(file, folder.path);
-    assert.equal(await deno(["run", "-A", "--no-check", ...CONFIG, runner, ...paths], folder.path, env), "");
+    assert.equal(
+      await complaint(["run", "-A", "--no-check", ...CONFIG, runner, ...paths], folder.path, env),
+      "",
+    );
   });
 }
 

@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { temporaryFolder } from "./cli/tiny.ts";
 import { hubOf } from "./docs/hub_server.ts";
 import { examplesIn } from "./examples/programs.ts";
+import { deno, type Said } from "./support/deno.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url)).replace(/\/$/, "");
 const programs = examplesIn(`${ROOT}/examples`);
@@ -30,28 +31,16 @@ const EXPECTED: Readonly<Record<string, { readonly says: RegExp; readonly files?
 
 const ARGUMENTS: Readonly<Record<string, readonly string[]>> = { hub: ["org/small", "me/adapter"] };
 
-async function run(
+const CONFIG = ["--no-lock", "--config", `${ROOT}/deno.json`];
+
+function run(
   name: string,
   flags: readonly string[],
   cwd: string,
   env: Record<string, string> = {},
-): Promise<{ readonly code: number; readonly said: string }> {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "--no-prompt",
-      "--no-check",
-      "--no-lock",
-      "--config",
-      `${ROOT}/deno.json`,
-      ...flags,
-      `${ROOT}/examples/${name}.ts`,
-      ...ARGUMENTS[name] ?? [],
-    ],
-    cwd,
-    env: { NO_COLOR: "1", ...env },
-  }).output();
-  return { code, said: new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr) };
+): Promise<Said> {
+  const program = [`${ROOT}/examples/${name}.ts`, ...ARGUMENTS[name] ?? []];
+  return deno(["run", "--no-prompt", "--no-check", ...CONFIG, ...flags, ...program], cwd, env);
 }
 
 Deno.test("the examples are a dozen programs of at most two screens each", () => {
@@ -63,12 +52,9 @@ Deno.test("the examples are a dozen programs of at most two screens each", () =>
 });
 
 Deno.test("the examples are well typed", async () => {
-  const { code, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["check", "--no-lock", ...programs.map(({ name }) => `examples/${name}.ts`)],
-    cwd: ROOT,
-    env: { NO_COLOR: "1" },
-  }).output();
-  assert.equal(code, 0, new TextDecoder().decode(stderr));
+  const files = programs.map(({ name }) => `examples/${name}.ts`);
+  const { code, said } = await deno(["check", "--no-lock", ...files], ROOT);
+  assert.equal(code, 0, said);
 });
 
 for (const { name, flags } of programs) {
@@ -119,10 +105,7 @@ console.log(...await m0.read(x), [${
 backend.close();
 `,
   );
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-prompt", "--no-check", "--no-lock", "--config", `${ROOT}/deno.json`, path],
-    cwd: folder.path,
-  }).output();
-  assert.equal(code, 0, new TextDecoder().decode(stderr));
-  assert.equal(new TextDecoder().decode(stdout), "1 2 3 4 true\n");
+  const { code, said } = await deno(["run", "--no-prompt", "--no-check", ...CONFIG, path], folder.path);
+  assert.equal(code, 0, said);
+  assert.equal(said, "1 2 3 4 true\n");
 });

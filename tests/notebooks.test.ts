@@ -82,9 +82,6 @@ Deno.test("the cells of every notebook pass the type checker", async () => {
   }
 });
 
-/** Cells may hold `await` and imports anywhere; only the last expression needs a name to stand alone. */
-const asModule = (source: string): string => `${source}\n;`;
-
 Deno.test("shown() displays its media to the kernel", () => {
   const view = stacked(shown({ "text/html": "<b>1</b>", "text/plain": "1" }), shown({ "text/plain": "2" }));
   const display = (view as unknown as Record<symbol, () => unknown>)[Symbol.for("Jupyter.display")]!;

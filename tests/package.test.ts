@@ -1,17 +1,13 @@
 /** What would be published: everything an import needs, nothing else, and under ten megabytes. */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
+import { deno } from "./support/deno.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url)).replace(/\/$/, "");
 const UNITS: Readonly<Record<string, number>> = { B: 1, KB: 1e3, MB: 1e6 };
 
 Deno.test("the package holds what an import needs, no tests, and less than 10 MB", async () => {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["publish", "--dry-run", "--allow-dirty", "--no-check"],
-    cwd: ROOT,
-    env: { NO_COLOR: "1" },
-  }).output();
-  const said = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
+  const { code, said } = await deno(["publish", "--dry-run", "--allow-dirty", "--no-check"], ROOT);
   assert.equal(code, 0, said);
   const files = [...said.matchAll(/file:\/\/(\S+) \(([\d.]+)(B|KB|MB)\)/g)].map(([, path, size, unit]) => ({
     path: decodeURIComponent(path!).slice(ROOT.length + 1),

@@ -1,9 +1,8 @@
 /** y = x Wᵀ, x [m, k], W [n, k]. Arguments: {threads, m, n, k, dtype, weights, times}: as many weights as `weights`, in turn. */
 import { scope } from "../../mod.ts";
 import { matmul, normal } from "../../ops/mod.ts";
-import { key as keyOf } from "../../core/mod.ts";
+import { castTo, key as keyOf } from "../../core/mod.ts";
 import { wasm } from "../../ops/wasm/mod.ts";
-import { coded } from "./coded.ts";
 import { servePeer, VERSIONS } from "./serve.ts";
 
 const options = { threads: 1, dtype: "f32", weights: 1, times: 20, ...JSON.parse(Deno.args[0]!) };
@@ -13,7 +12,7 @@ const x = normal(keyOf(1), [m, k], backend);
 const matrices = Array.from({ length: options.weights }, (_, i) => {
   return scope(() => {
     const matrix = normal(keyOf(i + 2), [n, k], backend);
-    return options.dtype === "f32" ? matrix : coded(matrix, options.dtype);
+    return castTo(matrix, options.dtype);
   });
 });
 

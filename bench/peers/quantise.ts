@@ -1,14 +1,13 @@
 /** NF4 of a matrix [n, n]: "decode" to f32, "encode" from it. Arguments: {threads, n, what}. */
-import { keep, key as keyOf, scope } from "../../core/mod.ts";
+import { castTo, keep, key as keyOf, scope } from "../../core/mod.ts";
 import { normal } from "../../ops/mod.ts";
 import { wasm } from "../../ops/wasm/mod.ts";
-import { coded } from "./coded.ts";
 import { servePeer, VERSIONS } from "./serve.ts";
 
 const { threads = 2, n = 2048, what = "decode" } = JSON.parse(Deno.args[0]!);
 const backend = await wasm({ threads });
 const plain = keep(normal(keyOf(1), [n, n], backend)).tree;
-const codes = keep(coded(plain, "nf4")).tree;
+const codes = keep(castTo(plain, "nf4")).tree;
 await servePeer(VERSIONS, () => {
-  scope((): number => (what === "decode" ? coded(codes, "f32") : coded(plain, "nf4")).size);
+  scope((): number => (what === "decode" ? castTo(codes, "f32") : castTo(plain, "nf4")).size);
 }, 5);

@@ -1,11 +1,9 @@
 /** From the start of a process to the end of its first product [64, 64] by [64, 64]. */
-import { type PeerCommand, type Row, script } from "../row.ts";
+import { type PeerCommand, PYTHON, type Row, script } from "../row.ts";
 
 const file = (name: string): string => new URL(`../peers/start/${name}`, import.meta.url).pathname;
 const process = (name: string, path: string): PeerCommand =>
   script(name, "start.ts", Deno.execPath(), "run", "-A", "--no-lock", "--no-check", file(path));
-const interpreter = Deno.env.get("BENCH_PYTHON") ??
-  new URL("../../.venv/bin/python", import.meta.url).pathname;
 
 /** The row. The target is a time: at most 100 ms. */
 export const start: Row = {
@@ -17,6 +15,6 @@ export const start: Row = {
     process("graft", "graft.ts"),
     process("tfjs", "tfjs.ts"),
     process("jax-js", "jax.ts"),
-    script("PyTorch", "start.ts", interpreter, file("product.py")),
+    script("PyTorch", "start.ts", ...PYTHON, file("product.py")),
   ],
 };

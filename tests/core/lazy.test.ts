@@ -7,7 +7,6 @@ import {
   copyOf,
   dispose,
   fold,
-  forward,
   keep,
   key,
   lazy,
@@ -33,6 +32,7 @@ import { reference } from "../../ops/reference/mod.ts";
 import { assertNoLeak } from "../support/assert.ts";
 import { BACKENDS, withBackend } from "../support/backends.ts";
 import { GOLDEN } from "../support/golden.ts";
+import { logitsOf } from "../support/law_numbers.ts";
 
 const LLAMA = `${GOLDEN}models/llama`;
 const bytesIn = async (model: Model): Promise<ReadonlyMap<string, string>> => {
@@ -155,18 +155,12 @@ Deno.test("a lazy model runs forward as any other, and holds its weights from th
   withBackend("wasm", (backend) =>
     assertNoLeak(async () => {
       const inputIds = [[1, 2, 3, 4]];
-      const logitsOf = async (model: Model): Promise<Float32Array> => {
-        const { logits } = forward(model, { inputIds });
-        const numbers = await read(logits);
-        logits.storage.free();
-        return numbers;
-      };
       const now = await loadModel(LLAMA, { backend });
-      const expected = await logitsOf(now);
+      const expected = await logitsOf(now, { inputIds });
       now.dispose();
       const later = await loadModel(LLAMA, { backend, leaves: "lazy" });
-      assert.deepEqual(await logitsOf(later), expected);
+      assert.deepEqual(await logitsOf(later, { inputIds }), expected);
       assert.equal(memory(backend).live, weightBytes(later));
-      assert.deepEqual(await logitsOf(later), expected);
+      assert.deepEqual(await logitsOf(later, { inputIds }), expected);
       later.dispose();
     })));

@@ -64,11 +64,5 @@ export const UNARY: { readonly [op in UnaryOp]: Tolerance } = {
   round: EXACT,
 };
 
-/**
- * Whole models and methods against the reference: f32 sums in other orders through two blocks and back, relative to the
- * largest gradient. The same bound as for wasm.
- */
-export const MODEL = 1e-3;
-
 /** Fifty steps of training: differences of 1e-6 in a step grow with the loss' curvature. */
 export const TRAINING = 1e-3;

@@ -5,14 +5,12 @@ import {
   at,
   compose,
   dispose,
-  forward,
   generate,
   graft,
   layers,
   memory,
   type Method,
   type Model,
-  read,
   type TextCodec,
 } from "../../core/mod.ts";
 import {
@@ -41,6 +39,7 @@ import { Cancelled, type Engine, engine, QueueFull } from "../../serve/engine.ts
 import { mixable, mixed } from "../../serve/mixed.ts";
 import type { Job } from "../../serve/text_job.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
+import { logitsOf } from "../support/law_numbers.ts";
 import { trained } from "../support/subject.ts";
 import { tinyGpt2, tinyLlama, tinyT5 } from "../support/tiny_models.ts";
 
@@ -162,12 +161,6 @@ Deno.test("a mixed pass gives each row the scores that it has alone", async () =
       // The bare base stands in front, between and behind.
       const names = [null, ...named.slice(0, 3), null, ...named.slice(3), named[0]!, null];
       const inputIds = names.map((_, i) => [0, 1, 2, 3].map((j) => (i * 3 + j * 7) % 11));
-      const logitsOf = async (model: Model, inputIds: readonly (readonly number[])[]) => {
-        const { logits } = forward(model, { inputIds });
-        const numbers = await read(logits);
-        dispose(logits);
-        return numbers;
-      };
       const { model: together, tensors } = mixed(
         model,
         named.map((name) => {
@@ -179,12 +172,12 @@ Deno.test("a mixed pass gives each row the scores that it has alone", async () =
         }),
         names.length,
       );
-      const found = await logitsOf(together, inputIds);
+      const found = await logitsOf(together, { inputIds });
       dispose(tensors);
       const width = found.length / names.length;
       for (const [i, name] of names.entries()) {
         const own = name === null ? model : graft(model, adapters[name]!);
-        const expected = await logitsOf(own, [inputIds[i]!]);
+        const expected = await logitsOf(own, { inputIds: [inputIds[i]!] });
         assertClose(found.subarray(i * width, (i + 1) * width), expected, 1e-5, `row ${i}, ${name}`);
       }
     });

@@ -4,6 +4,7 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from "node:
 import { fileURLToPath } from "node:url";
 import { methodNames, newMethod, withLine } from "../../tools/new_method.ts";
 import { temporaryFolder } from "../cli/tiny.ts";
+import { deno } from "../support/deno.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url)).replace(/\/$/, "");
 
@@ -18,15 +19,6 @@ function projectIn(folder: string): void {
   );
   for (const name of shared) symlinkSync(`${ROOT}/${name}`, `${folder}/${name}`);
   for (const name of ["support", "oracles"]) symlinkSync(`${ROOT}/tests/${name}`, `${folder}/tests/${name}`);
-}
-
-async function deno(cwd: string, ...args: readonly string[]): Promise<{ code: number; said: string }> {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: [...args],
-    cwd,
-    env: { NO_COLOR: "1" },
-  }).output();
-  return { code, said: new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr) };
 }
 
 Deno.test("a new method's files are formatted, linted, well typed, and pass the laws", async () => {
@@ -44,10 +36,10 @@ Deno.test("a new method's files are formatted, linted, well typed, and pass the 
   );
   const config = ["--config", `${ROOT}/deno.json`];
   for (const command of [["fmt", "--check"], ["lint"]]) {
-    const { code, said } = await deno(folder.path, ...command, ...config, method!, test!);
+    const { code, said } = await deno([...command, ...config, method!, test!], folder.path);
     assert.equal(code, 0, said);
   }
-  const { code, said } = await deno(folder.path, "test", "-A", "--no-lock", ...config, test!);
+  const { code, said } = await deno(["test", "-A", "--no-lock", ...config, test!], folder.path);
   assert.equal(code, 0, said);
   assert.ok(Number(/(\d+) passed \| 0 failed/.exec(said)?.[1]) >= 12, said);
 });
