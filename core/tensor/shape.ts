@@ -9,6 +9,11 @@ export function size(shape: Shape): number {
   return shape.reduce((a, b) => a * b, 1);
 }
 
+/** A shape seen as rows: the number of them over all axes but the last, and the last axis; a single number is one of width 1. */
+export function rowsAndWidth(shape: Shape): { readonly rows: number; readonly width: number } {
+  return { rows: size(shape.slice(0, -1)), width: shape[shape.length - 1] ?? 1 };
+}
+
 /** A shape as text: `[2, 3]`. */
 export function showShape(shape: Shape): string {
   return `[${shape.join(", ")}]`;

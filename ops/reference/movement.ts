@@ -1,7 +1,7 @@
 /** Kernels that only move elements: axes, boxes, joins, and rows or columns picked by index. */
 import type { Operand } from "../../core/tensor/backend.ts";
-import { size, strides } from "../../core/tensor/shape.ts";
-import { bytesOf, elements, floats, integers, numbers, numbersIn, rowsOf, walk } from "./storage.ts";
+import { rowsAndWidth, size, strides } from "../../core/tensor/shape.ts";
+import { bytesOf, elements, floats, integers, numbers, numbersIn, walk } from "./storage.ts";
 
 /** out axis i is x's axis axes[i]. */
 export function permute(x: Operand, axes: readonly number[], out: Operand): void {
@@ -66,8 +66,8 @@ export function scatterAddRows(x: Operand, ids: Operand, out: Operand): void {
 
 /** out[..., j] = x[..., ids[..., j]]. */
 export function gatherLast(x: Operand, ids: Operand, out: Operand): void {
-  const { width } = rowsOf(x.shape);
-  const picks = rowsOf(ids.shape).width;
+  const { width } = rowsAndWidth(x.shape);
+  const picks = rowsAndWidth(ids.shape).width;
   const [from, to] = [elements(x), elements(out)];
   integers(ids).forEach((id, i) => {
     check("gatherLast", id, width);
@@ -77,8 +77,8 @@ export function gatherLast(x: Operand, ids: Operand, out: Operand): void {
 
 /** out = zeros; out[..., ids[..., j]] += x[..., j]. */
 export function scatterAddLast(x: Operand, ids: Operand, out: Operand): void {
-  const { width } = rowsOf(out.shape);
-  const picks = rowsOf(ids.shape).width;
+  const { width } = rowsAndWidth(out.shape);
+  const picks = rowsAndWidth(ids.shape).width;
   const from = numbers(x);
   const sums = new Float64Array(size(out.shape));
   integers(ids).forEach((id, i) => {

@@ -1,10 +1,11 @@
 /** Normalisation over the last axis, its derivatives in x, and rotary positions. */
 import type { Operand } from "../../core/tensor/backend.ts";
-import { floats, numbers, rowsOf } from "./storage.ts";
+import { rowsAndWidth } from "../../core/tensor/shape.ts";
+import { floats, numbers } from "./storage.ts";
 
 /** y = x · inverse · weight, inverse = 1/√(mean x² + ε). */
 export function rmsNorm(x: Operand, weight: Operand, epsilon: number, out: Operand, inverse: Operand): void {
-  const { rows, width } = rowsOf(x.shape);
+  const { rows, width } = rowsAndWidth(x.shape);
   const [from, scale, to, inverses] = [numbers(x), numbers(weight), floats(out), floats(inverse)];
   for (let row = 0; row < rows; row++) {
     const start = row * width;
@@ -18,7 +19,7 @@ export function rmsNorm(x: Operand, weight: Operand, epsilon: number, out: Opera
 
 /** dx = inverse · (w g − x · inverse² · mean(w g x)). */
 export function rmsNormGrad(x: Operand, weight: Operand, inverse: Operand, g: Operand, dx: Operand): void {
-  const { rows, width } = rowsOf(x.shape);
+  const { rows, width } = rowsAndWidth(x.shape);
   const [from, scale, inverses] = [numbers(x), numbers(weight), numbers(inverse)];
   const [upstream, to] = [numbers(g), floats(dx)];
   for (let row = 0; row < rows; row++) {
@@ -43,7 +44,7 @@ export function layerNorm(
   mean: Operand,
   inverse: Operand,
 ): void {
-  const { rows, width } = rowsOf(x.shape);
+  const { rows, width } = rowsAndWidth(x.shape);
   const [from, scale, shift] = [numbers(x), numbers(weight), numbers(bias)];
   const [to, means, inverses] = [floats(out), floats(mean), floats(inverse)];
   for (let row = 0; row < rows; row++) {
@@ -71,7 +72,7 @@ export function layerNormGrad(
   g: Operand,
   dx: Operand,
 ): void {
-  const { rows, width } = rowsOf(x.shape);
+  const { rows, width } = rowsAndWidth(x.shape);
   const [from, scale, means, inverses] = [numbers(x), numbers(weight), numbers(mean), numbers(inverse)];
   const [upstream, to] = [numbers(g), floats(dx)];
   for (let row = 0; row < rows; row++) {

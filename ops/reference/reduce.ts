@@ -1,6 +1,7 @@
 /** Reductions, softmax and cross-entropy: kernels that fold an axis. Sums are f64. */
 import type { Operand, ReduceOp } from "../../core/tensor/backend.ts";
-import { floats, integers, numbers, rowsOf } from "./storage.ts";
+import { rowsAndWidth } from "../../core/tensor/shape.ts";
+import { floats, integers, numbers } from "./storage.ts";
 
 const FOLD: { readonly [op in ReduceOp]: readonly [number, (a: number, b: number) => number] } = {
   sum: [0, (a, b) => a + b],
@@ -30,7 +31,7 @@ export function reduce(
 
 /** Index of the first largest element of each row. */
 export function argmax(x: Operand, out: Operand): void {
-  const { width } = rowsOf(x.shape);
+  const { width } = rowsAndWidth(x.shape);
   const [from, to] = [numbers(x), integers(out)];
   for (let row = 0; row < to.length; row++) {
     let best = 0;
@@ -53,7 +54,7 @@ export function logSumExp(x: ArrayLike<number>, start: number, width: number): n
 
 /** exp(x − log Σ exp) a row; a row of −∞ gives zeros. */
 export function softmax(x: Operand, out: Operand): void {
-  const { rows, width } = rowsOf(x.shape);
+  const { rows, width } = rowsAndWidth(x.shape);
   const [from, to] = [numbers(x), floats(out)];
   for (let row = 0; row < rows; row++) {
     const total = logSumExp(from, row * width, width);
@@ -65,7 +66,7 @@ export function softmax(x: Operand, out: Operand): void {
 
 /** dx = y ⊙ (g − Σ g ⊙ y). */
 export function softmaxGrad(y: Operand, g: Operand, out: Operand): void {
-  const { rows, width } = rowsOf(y.shape);
+  const { rows, width } = rowsAndWidth(y.shape);
   const [ys, gs, to] = [numbers(y), numbers(g), floats(out)];
   for (let row = 0; row < rows; row++) {
     let dot = 0;
@@ -85,7 +86,7 @@ export function crossEntropy(
   loss: Operand,
   lse: Operand,
 ): void {
-  const { rows, width } = rowsOf(logits.shape);
+  const { rows, width } = rowsAndWidth(logits.shape);
   const [x, targets, losses, totals] = [numbers(logits), integers(labels), floats(loss), floats(lse)];
   for (let row = 0; row < rows; row++) {
     const start = row * width;
@@ -116,7 +117,7 @@ export function crossEntropyGrad(
   g: Operand,
   dlogits: Operand,
 ): void {
-  const { rows, width } = rowsOf(logits.shape);
+  const { rows, width } = rowsAndWidth(logits.shape);
   const [x, targets, totals] = [numbers(logits), integers(labels), numbers(lse)];
   const [upstream, to] = [numbers(g), floats(dlogits)];
   for (let row = 0; row < rows; row++) {

@@ -82,9 +82,3 @@ export function walk(shape: Shape, steps: readonly number[], base: number = 0): 
 export function broadcastOffsets(from: Shape, to: Shape): Int32Array {
   return walk(to, broadcastStrides(from, to));
 }
-
-/** Rows of an operand: all axes but the last, and the last. */
-export function rowsOf(shape: Shape): { readonly rows: number; readonly width: number } {
-  const width = shape[shape.length - 1] ?? 1;
-  return { rows: size(shape.slice(0, -1)), width };
-}

@@ -1,11 +1,11 @@
 /** Puts the kernels together over one machine. */
 import type { Backend, BinaryOp, Operand, Raw, ReduceOp, UnaryOp } from "../../core/tensor/backend.ts";
 import type { Key } from "../../core/tensor/key.ts";
-import { size } from "../../core/tensor/shape.ts";
+import { rowsAndWidth, size } from "../../core/tensor/shape.ts";
 import { arena, type Block } from "./arena.ts";
 import { castKernels } from "./casts.ts";
 import { BINARY, REDUCE, UNARY } from "./codes.ts";
-import { context, rowsOf } from "./context.ts";
+import { context } from "./context.ts";
 import { factorKernels } from "./factors.ts";
 import type { Machine } from "./machine.ts";
 import { moveKernels } from "./moves.ts";
@@ -81,32 +81,32 @@ export function backend(started: Machine): Backend {
       kernels().reduce(REDUCE[op], at(x), outer, n, inner, at(out));
     },
     argmax(x: Operand, out: Operand): void {
-      const { rows, width } = rowsOf(x);
+      const { rows, width } = rowsAndWidth(x.shape);
       kernels().argmax(at(x), rows, width, at(out, "i32"));
     },
     softmax(x: Operand, out: Operand): void {
-      const { rows, width } = rowsOf(x);
+      const { rows, width } = rowsAndWidth(x.shape);
       kernels().softmax(at(x), rows, width, at(out));
     },
     softmaxGrad(y: Operand, g: Operand, out: Operand): void {
-      const { rows, width } = rowsOf(y);
+      const { rows, width } = rowsAndWidth(y.shape);
       kernels().softmax_grad(at(y), at(g), rows, width, at(out));
     },
     rmsNorm(x: Operand, weight: Operand, epsilon: number, out: Operand, inverse: Operand): void {
-      const { rows, width } = rowsOf(x);
+      const { rows, width } = rowsAndWidth(x.shape);
       kernels().rms_norm(at(x), at(weight), epsilon, rows, width, at(out), at(inverse));
     },
     rmsNormGrad(x: Operand, weight: Operand, inverse: Operand, g: Operand, dx: Operand): void {
-      const { rows, width } = rowsOf(x);
+      const { rows, width } = rowsAndWidth(x.shape);
       kernels().rms_norm_grad(at(x), at(weight), at(inverse), at(g), rows, width, at(dx));
     },
     layerNorm(x, weight, bias, epsilon, out, mean, inverse) {
-      const { rows, width } = rowsOf(x);
+      const { rows, width } = rowsAndWidth(x.shape);
       const outputs = [at(out), at(mean), at(inverse)] as const;
       kernels().layer_norm(at(x), at(weight), at(bias), epsilon, rows, width, ...outputs);
     },
     layerNormGrad(x, weight, mean, inverse, g, dx) {
-      const { rows, width } = rowsOf(x);
+      const { rows, width } = rowsAndWidth(x.shape);
       kernels().layer_norm_grad(at(x), at(weight), at(mean), at(inverse), at(g), rows, width, at(dx));
     },
     rope(x: Operand, cos: Operand, sin: Operand, inverse: boolean, out: Operand): void {
@@ -115,7 +115,7 @@ export function backend(started: Machine): Backend {
       kernels().rope(at(x), at(cos), at(sin), inverse ? -1 : 1, b * t, tables, h, d, at(out));
     },
     crossEntropy(logits: Operand, labels: Operand, smoothing: number, loss: Operand, lse: Operand): void {
-      const { rows, width } = rowsOf(logits);
+      const { rows, width } = rowsAndWidth(logits.shape);
       checkLabels(labels, width);
       kernels().cross_entropy(at(logits), at(labels, "i32"), rows, width, smoothing, at(loss), at(lse));
     },
@@ -127,7 +127,7 @@ export function backend(started: Machine): Backend {
       g: Operand,
       dlogits: Operand,
     ): void {
-      const { rows, width } = rowsOf(logits);
+      const { rows, width } = rowsAndWidth(logits.shape);
       checkLabels(labels, width);
       const inputs = [at(logits), at(labels, "i32"), rows, width, smoothing, at(lse), at(g)] as const;
       kernels().cross_entropy_grad(...inputs, at(dlogits));

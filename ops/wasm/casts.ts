@@ -1,9 +1,10 @@
 /** Conversions between dtypes: everything goes by way of f32, whole tensors at a time. */
 import type { Backend, Operand } from "../../core/tensor/backend.ts";
+import { bitsOf } from "../../core/tensor/bits.ts";
 import { byteLength, type DType } from "../../core/tensor/dtype.ts";
-import { size } from "../../core/tensor/shape.ts";
+import { rowsAndWidth, size } from "../../core/tensor/shape.ts";
 import { DTYPE } from "./codes.ts";
-import { bitsOf, type Context, rowsOf } from "./context.ts";
+import type { Context } from "./context.ts";
 
 /** The kernels of this file. */
 export type CastKernels = Pick<Backend, "fill" | "copy" | "cast" | "adamw">;
@@ -13,11 +14,11 @@ export function castKernels(context: Context): CastKernels {
   const { kernels, address } = context;
 
   const decode = (x: Operand, pointer: number): void =>
-    kernels().decode(DTYPE[x.dtype], address(x), size(x.shape), rowsOf(x).width, pointer);
+    kernels().decode(DTYPE[x.dtype], address(x), size(x.shape), rowsAndWidth(x.shape).width, pointer);
   const encode = (pointer: number, out: Operand): void => {
     refuse(out.dtype);
     byteLength(out.dtype, out.shape); // throws where the last axis has no whole number of blocks
-    kernels().encode(DTYPE[out.dtype], pointer, size(out.shape), rowsOf(out).width, address(out));
+    kernels().encode(DTYPE[out.dtype], pointer, size(out.shape), rowsAndWidth(out.shape).width, address(out));
   };
   /** Runs `f` with x as f32: in place, or decoded for the time being. */
   const reading = <T>(x: Operand, f: (pointer: number) => T): T =>

@@ -1,7 +1,7 @@
 /** What every family of kernels needs: the exports, addresses of operands, and room for words and temporary numbers. */
 import type { Operand } from "../../core/tensor/backend.ts";
 import type { DType } from "../../core/tensor/dtype.ts";
-import { showShape, size } from "../../core/tensor/shape.ts";
+import { showShape } from "../../core/tensor/shape.ts";
 import type { Arena, Block } from "./arena.ts";
 import type { Kernels, Machine } from "./machine.ts";
 
@@ -54,14 +54,4 @@ export function context(machine: () => Machine, memory: Arena): Context {
       }),
     floats: (n, f) => memory.borrow(4 * n, f),
   };
-}
-
-/** Rows of an operand: all axes but the last, and the last. */
-export function rowsOf(x: Operand): { readonly rows: number; readonly width: number } {
-  return { rows: size(x.shape.slice(0, -1)), width: x.shape[x.shape.length - 1] ?? 1 };
-}
-
-/** The bits of an f32 as a word. */
-export function bitsOf(value: number): number {
-  return new Uint32Array(Float32Array.of(value).buffer)[0]!;
 }

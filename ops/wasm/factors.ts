@@ -1,7 +1,8 @@
 /** Factorisations and order statistics: the kernels of `crate/src/linalg.rs`. */
 import type { Backend, Operand } from "../../core/tensor/backend.ts";
+import { bitsOf } from "../../core/tensor/bits.ts";
 import { showShape, size } from "../../core/tensor/shape.ts";
-import { bitsOf, type Context } from "./context.ts";
+import type { Context } from "./context.ts";
 
 /** The kernels of this file. */
 export type FactorKernels = Required<Pick<Backend, "qr" | "svd" | "orderStatistic">>;

@@ -1,9 +1,9 @@
 /** Kernels that only move elements: axes, boxes, joins, and rows or columns picked by index. */
 import type { Backend, Operand } from "../../core/tensor/backend.ts";
 import { byteLength, type DType } from "../../core/tensor/dtype.ts";
-import { showShape, size, strides } from "../../core/tensor/shape.ts";
+import { rowsAndWidth, showShape, size, strides } from "../../core/tensor/shape.ts";
 import { DTYPE } from "./codes.ts";
-import { type Context, rowsOf } from "./context.ts";
+import type { Context } from "./context.ts";
 import { merge, type Walk, words } from "../../core/tensor/walk.ts";
 
 /** The kernels of this file. */
@@ -88,7 +88,7 @@ export function moveKernels(context: Context): MoveKernels {
     gatherRows(table: Operand, ids: Operand, out: Operand): void {
       check("gatherRows", ids, table.shape[0]!);
       kernels().gather_rows(
-        ...[DTYPE[table.dtype], address(table), size(table.shape), rowsOf(table).width] as const,
+        ...[DTYPE[table.dtype], address(table), size(table.shape), rowsAndWidth(table.shape).width] as const,
         ...[at(ids, "i32"), size(ids.shape), size(table.shape.slice(1)), at(out)] as const,
       );
     },
@@ -98,9 +98,9 @@ export function moveKernels(context: Context): MoveKernels {
       kernels().scatter_add_rows(at(x), at(ids, "i32"), size(ids.shape), width, out.shape[0]!, at(out));
     },
     gatherLast(x: Operand, ids: Operand, out: Operand): void {
-      const { width } = rowsOf(x);
+      const { width } = rowsAndWidth(x.shape);
       check("gatherLast", ids, width);
-      const { rows, width: count } = rowsOf(ids);
+      const { rows, width: count } = rowsAndWidth(ids.shape);
       kernels().gather_last(
         at(x, x.dtype === "i32" ? "i32" : "f32"),
         at(ids, "i32"),
@@ -111,9 +111,9 @@ export function moveKernels(context: Context): MoveKernels {
       );
     },
     scatterAddLast(x: Operand, ids: Operand, out: Operand): void {
-      const { width } = rowsOf(out);
+      const { width } = rowsAndWidth(out.shape);
       check("scatterAddLast", ids, width);
-      const { rows, width: count } = rowsOf(ids);
+      const { rows, width: count } = rowsAndWidth(ids.shape);
       // Rows without an index still become zeros.
       kernels().scatter_add_last(at(x), at(ids, "i32"), rows, width, count, at(out));
     },

@@ -1,9 +1,10 @@
 /** Matrix products and attention: the kernels whose arguments do not fit in a few numbers. */
 import type { AttentionOptions, Backend, Operand } from "../../core/tensor/backend.ts";
+import { bitsOf } from "../../core/tensor/bits.ts";
 import { productSizes } from "../../core/tensor/product_sizes.ts";
-import { size } from "../../core/tensor/shape.ts";
+import { rowsAndWidth, size } from "../../core/tensor/shape.ts";
 import { DTYPE } from "./codes.ts";
-import { bitsOf, type Context, rowsOf } from "./context.ts";
+import type { Context } from "./context.ts";
 import { broadcastStrides } from "../../core/tensor/walk.ts";
 
 /** The kernels of this file. */
@@ -32,7 +33,7 @@ export function productKernels(context: Context): ProductKernels {
             widthA,
             widthB,
           ] as const,
-          ...[Number(transposeA), Number(transposeB), size(b.shape), rowsOf(b).width] as const,
+          ...[Number(transposeA), Number(transposeB), size(b.shape), rowsAndWidth(b.shape).width] as const,
         );
       if (batch === 1) run(0);
       else context.longWords(batchOffsets(a, b, lead), run);
