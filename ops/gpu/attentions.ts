@@ -29,13 +29,8 @@ interface Problem {
 /** Attention over a context. */
 export function attentionKernels(context: Context): AttentionKernels {
   const { stream, whole, temporary, open } = context;
-  const kernels = new Map<string, Kernel>();
-  const made = (make: (form: AttentionForm) => Kernel, form: AttentionForm): Kernel => {
-    const key = `${make.name} ${JSON.stringify(form)}`;
-    let kernel = kernels.get(key);
-    if (kernel === undefined) kernels.set(key, kernel = make(form));
-    return kernel;
-  };
+  const made = (make: (form: AttentionForm) => Kernel, form: AttentionForm): Kernel =>
+    context.made(`${make.name} ${JSON.stringify(form)}`, () => make(form));
 
   const problem = (
     q: Operand,

@@ -6,7 +6,6 @@ import { checkMarks, MARK_BYTES } from "./checks.ts";
 import { context, type Handle } from "./context.ts";
 import type { OpenDevice } from "./device.ts";
 import { elementwiseKernels } from "./elementwise.ts";
-import { fillKernel } from "./kernels/encode.ts";
 import { moveKernels } from "./moves.ts";
 import { type Pool, pool } from "./pool.ts";
 import { productKernels } from "./products.ts";
@@ -26,7 +25,7 @@ export interface Profile {
 export interface GpuBackend extends Backend {
   /** The adapter's own words. */
   readonly adapter: string;
-  /** What ran since it was asked last. */
+  /** What ran since the start. */
   profile(): Profile;
 }
 
@@ -37,7 +36,7 @@ export function backend(open: OpenDevice): GpuBackend {
     commands.flush();
     commands.forget();
   });
-  const shared = context(open, commands, blocks, fillKernel);
+  const shared = context(open, commands, blocks);
   commands.write(shared.tables.block, tableBytes(), 0);
   commands.write(shared.marks.block, new Uint8Array(MARK_BYTES), 0);
   const own = blocks.held();

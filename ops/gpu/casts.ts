@@ -1,5 +1,6 @@
 /** Conversions between dtypes, fills and the optimizer step, whose moments may be coded. Everything goes by way of f32. */
 import type { Backend, Operand } from "../../core/tensor/backend.ts";
+import { bitsOf } from "../../core/tensor/bits.ts";
 import {
   byteLength,
   CODE_BLOCK,
@@ -11,9 +12,9 @@ import {
   layout,
   NESTED_BLOCK,
 } from "../../core/tensor/dtype.ts";
-import { size } from "../../core/tensor/shape.ts";
-import { type Context, expect, type Handle, rowsOf } from "./context.ts";
-import { type Decoding, decoding } from "./decoding.ts";
+import { rowsAndWidth, size } from "../../core/tensor/shape.ts";
+import { type Context, expect, type Handle, rowStep } from "./context.ts";
+import { type Decoding, decoding, STEP } from "./decoding.ts";
 import { each } from "./kernel.ts";
 import { adamwKernel } from "./kernels/adamw.ts";
 import { decodeKernel } from "./kernels/decode.ts";
@@ -25,22 +26,19 @@ import { tableOf } from "./tables.ts";
 /** The kernels of this file. */
 export type CastKernels = Pick<Backend, "fill" | "copy" | "cast" | "adamw">;
 
-/** Elements at whose multiples every layout's parts start at an aligned byte. */
-const STEP = 32768;
-
 const PLAIN: readonly DType[] = ["f16", "bf16", "i32", "u8"];
 const BLOCKS: readonly DType[] = ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0"];
 
 /** Casts over a context. */
 export function castKernels(context: Context): CastKernels {
-  const { stream, parts, part, temporary, block } = context;
+  const { stream, made, parts, part, temporary, block } = context;
 
   const decode = (x: Operand, out: Operand): void => {
     const { pieces }: Decoding = decoding(context, x);
+    const kernel = made(`decode ${x.dtype}`, () => decodeKernel(x.dtype));
     for (const { piece, spans, args } of pieces(4, STEP)) {
       const n = Math.ceil(piece.count / 4);
-      const call = { spans: [...spans, part(out, piece, 4)], args: { ...args, n }, grid: each(n) };
-      stream.run(decodeKernel(x.dtype), call);
+      stream.run(kernel, { spans: [...spans, part(out, piece, 4)], args: { ...args, n }, grid: each(n) });
     }
   };
   const copy = (x: Operand, out: Operand): void => {
@@ -64,7 +62,7 @@ export function castKernels(context: Context): CastKernels {
   /** Scales of blocks of `length` elements, [blocks], as bits of f32. */
   const absmax = (x: Operand, length: number, floor: boolean, out: Operand): void => {
     // Parts hold whole blocks and start at aligned bytes.
-    const step = length * STEP / Math.min(length & -length, STEP);
+    const step = length * rowStep(STEP, length);
     for (const piece of parts(size(x.shape), 4, step)) {
       const n = Math.ceil(piece.count / length);
       stream.run(absmaxKernel, {
@@ -78,7 +76,7 @@ export function castKernels(context: Context): CastKernels {
   /** Codes of four or eight bits with a scale a block, and the scales behind them. */
   const blockwise = (x: Operand, out: Operand): void => {
     const n = size(x.shape);
-    const { width } = rowsOf(x);
+    const { width } = rowsAndWidth(x.shape);
     const bits = out.dtype === "int8" || out.dtype.endsWith("dynamic8") ? 8 : 4;
     const length = out.dtype === "int8" ? width : bits === 8 ? DYNAMIC_BLOCK : CODE_BLOCK;
     const blocks = Math.ceil(n / length);
@@ -175,9 +173,7 @@ export function castKernels(context: Context): CastKernels {
     fill(value: number, out: Operand): void {
       const handle = out.raw as Handle;
       const n = size(out.shape);
-      const word = out.dtype === "i32"
-        ? clampToInt(value)
-        : new Uint32Array(Float32Array.of(value).buffer)[0]!;
+      const word = out.dtype === "i32" ? clampToInt(value) : bitsOf(value);
       if (out.dtype !== "f32" && out.dtype !== "i32") return writing(out, (plain) => this.fill(value, plain));
       if (n === 1 && handle.block === undefined) {
         handle.constant = word >>> 0;
@@ -198,15 +194,14 @@ export function castKernels(context: Context): CastKernels {
     adamw(parameter, gradient, first, second, options, nextParameter, nextFirst, nextSecond) {
       const { learningRate, beta1, beta2, epsilon, weightDecay, step } = options;
       const args = {
-        ...{
-          beta1,
-          beta2,
-          rest1: 1 - beta1,
-          rest2: 1 - beta2,
-          keep: 1 - learningRate * weightDecay,
-          epsilon,
-        },
-        ...{ rate: learningRate / (1 - beta1 ** step), correct2: 1 / (1 - beta2 ** step) },
+        beta1,
+        beta2,
+        rest1: 1 - beta1,
+        rest2: 1 - beta2,
+        epsilon,
+        keep: 1 - learningRate * weightDecay,
+        rate: learningRate / (1 - beta1 ** step),
+        correct2: 1 / (1 - beta2 ** step),
       };
       const inputs = [parameter, gradient, first, second] as const;
       const outputs = [nextParameter, nextFirst, nextSecond] as const;

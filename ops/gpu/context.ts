@@ -1,9 +1,12 @@
 /** What every family of kernels needs: spans of operands, parts of large ones, room for temporary numbers, checks. */
 import type { Operand, Raw } from "../../core/tensor/backend.ts";
+import { floatOf } from "../../core/tensor/bits.ts";
 import { byteLength, type DType } from "../../core/tensor/dtype.ts";
-import { type Shape, showShape, size } from "../../core/tensor/shape.ts";
+import { type Shape, showShape } from "../../core/tensor/shape.ts";
+import { MARK_BYTES } from "./checks.ts";
 import type { OpenDevice } from "./device.ts";
 import { each, type Kernel } from "./kernel.ts";
+import { fillKernel } from "./kernels/encode.ts";
 import type { Block, Pool } from "./pool.ts";
 import type { Span, Stream } from "./stream.ts";
 import { TABLE_BYTES } from "./tables.ts";
@@ -46,6 +49,8 @@ export interface Context {
   parts(n: number, bytes: number, step: number): readonly Part[];
   /** The number that fills an operand of one element, where it is known on the host. */
   constant(x: Operand): number | undefined;
+  /** A generated kernel, made once for a key. */
+  made(key: string, make: () => Kernel): Kernel;
   /** Runs `f` with operands that live as long as their commands. */
   temporary<T>(shape: Shape, dtype: DType, f: (x: Operand) => T): T;
 }
@@ -58,23 +63,24 @@ export function expect(x: Operand, dtype: DType = "f32"): Operand {
   );
 }
 
-/** Rows of an operand: all axes but the last, and the last. */
-export function rowsOf(x: Operand): { readonly rows: number; readonly width: number } {
-  return { rows: size(x.shape.slice(0, -1)), width: x.shape[x.shape.length - 1] ?? 1 };
-}
-
 /** Rows that make a part start at a multiple of 256 bytes, the alignment of bindings, when an element takes 4. */
 export function alignedRows(width: number): number {
-  let [a, b] = [64, width];
+  return rowStep(64, width);
+}
+
+/** Rows of a width that make a multiple of `step` elements. */
+export function rowStep(step: number, width: number): number {
+  let [a, b] = [step, width];
   while (b > 0) [a, b] = [b, a % b];
-  return 64 / a;
+  return step / a;
 }
 
 const round16 = (bytes: number): number => Math.max(16, Math.ceil(bytes / 16) * 16);
 
 /** A context over a device. */
-export function context(open: OpenDevice, stream: Stream, blocks: Pool, fill: Kernel): Context {
+export function context(open: OpenDevice, stream: Stream, blocks: Pool): Context {
   const limit = open.bindingBytes - open.bindingBytes % 256;
+  const kernels = new Map<string, Kernel>();
 
   const allocate = (bytes: number): Handle => {
     open.check();
@@ -97,7 +103,7 @@ export function context(open: OpenDevice, stream: Stream, blocks: Pool, fill: Ke
       handle.block = blocks.take(handle.bytes);
       if (handle.constant !== undefined) {
         const spans = [{ block: handle.block, offset: 0, bytes: 16 }];
-        stream.run(fill, {
+        stream.run(fillKernel, {
           spans,
           args: { n: 1, word: handle.constant },
           grid: each(1),
@@ -111,7 +117,7 @@ export function context(open: OpenDevice, stream: Stream, blocks: Pool, fill: Ke
     stream,
     open,
     tables: { block: blocks.take(TABLE_BYTES), offset: 0, bytes: TABLE_BYTES },
-    marks: { block: blocks.take(64), offset: 0, bytes: 64 },
+    marks: { block: blocks.take(MARK_BYTES), offset: 0, bytes: MARK_BYTES },
     allocate,
     release,
     block: blockOf,
@@ -146,7 +152,12 @@ export function context(open: OpenDevice, stream: Stream, blocks: Pool, fill: Ke
     },
     constant(x): number | undefined {
       const { constant } = x.raw as Handle;
-      return constant === undefined ? undefined : new Float32Array(Uint32Array.of(constant).buffer)[0]!;
+      return constant === undefined ? undefined : floatOf(constant);
+    },
+    made(key, make): Kernel {
+      let kernel = kernels.get(key);
+      if (kernel === undefined) kernels.set(key, kernel = make());
+      return kernel;
     },
     temporary(shape, dtype, f) {
       const raw: Raw = allocate(Math.max(8, byteLength(dtype, shape)));

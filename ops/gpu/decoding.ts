@@ -1,8 +1,8 @@
 /** How a kernel gets at an operand of any dtype: spans of codes, scales and tables, and the arguments that place them. */
 import type { Operand } from "../../core/tensor/backend.ts";
 import { ggufBlock, isGguf, layout } from "../../core/tensor/dtype.ts";
-import { size } from "../../core/tensor/shape.ts";
-import { type Context, type Part, rowsOf } from "./context.ts";
+import { rowsAndWidth, size } from "../../core/tensor/shape.ts";
+import type { Context, Part } from "./context.ts";
 import type { Arguments } from "./kernel.ts";
 import type { Span } from "./stream.ts";
 import { tableOf } from "./tables.ts";
@@ -19,12 +19,15 @@ export interface DecodingPart {
 export interface Decoding {
   /**
    * Parts whose codes, and whose numbers at `bytes` an element, fit a binding; each starts at a multiple of `step`
-   * elements, which must be one of 32768 where there is more than one part.
+   * elements, which must be one of `STEP` where there is more than one part.
    */
   pieces(bytes: number, step: number): readonly DecodingPart[];
   /** One part, chosen by the caller under the same rules. */
   piece(piece: Part): DecodingPart;
 }
+
+/** Elements at whose multiples the parts of every layout start at an aligned byte. */
+export const STEP = 32768;
 
 /** Bytes of codes for n elements. */
 function codeBytes(x: Operand, n: number): number {
@@ -44,7 +47,7 @@ export function decoding(context: Context, x: Operand): Decoding {
   const scaled = at.end > at.scales;
   const scales: Span = scaled ? { block, offset: start, bytes: block.bytes - start } : context.tables;
   const args = {
-    width: rowsOf(x).width,
+    width: rowsAndWidth(x.shape).width,
     scalesAt: (at.scales - start) / 4,
     nestedAt: (at.nested - start) / 4,
     offsetAt: (at.offset - start) / 4,

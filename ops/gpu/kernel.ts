@@ -5,6 +5,7 @@
  * Kernels are specialised by pipeline constants (`override`). Only what WGSL cannot say by a constant is generated text:
  * registers of an unrolled loop, and whether a buffer is seen as f32 or as vec4<f32>.
  */
+import type { Ring } from "./ring.ts";
 
 /** Kinds of arguments: one word each, or eight for the sizes and strides of a walk. */
 export type Argument = "u32" | "i32" | "f32" | "u32x8";
@@ -28,25 +29,30 @@ export type Arguments = Readonly<Record<string, number | readonly number[]>>;
 
 const typeOf = (argument: Argument): string => argument === "u32x8" ? "array<vec4<u32>, 2>" : argument;
 
-/** Words that the arguments take; walks come first in the struct, so that all are aligned. */
-export function argumentWords(kernel: Kernel): number {
-  const words = Object.values(kernel.args).reduce((sum, kind) => sum + (kind === "u32x8" ? 8 : 1), 0);
-  return Math.ceil(words / 4) * 4;
+/** Arguments in the order of the struct. */
+export type Fields = readonly (readonly [name: string, kind: Argument])[];
+
+/** A kernel's arguments; walks come first, so that all are aligned. */
+export function fieldsOf(kernel: Kernel): Fields {
+  return Object.entries(kernel.args).sort(([, a], [, b]) => Number(b === "u32x8") - Number(a === "u32x8"));
 }
 
-const ordered = (kernel: Kernel): readonly (readonly [string, Argument])[] =>
-  Object.entries(kernel.args).sort(([, a], [, b]) => Number(b === "u32x8") - Number(a === "u32x8"));
+/** Words that the struct takes; it is never empty. */
+export function argumentWords(fields: Fields): number {
+  const words = fields.reduce((sum, [, kind]) => sum + (kind === "u32x8" ? 8 : 1), 0);
+  return Math.max(4, Math.ceil(words / 4) * 4);
+}
 
-/** Writes a kernel's arguments as words. @throws {Error} when one is missing. */
+/** Writes a kernel's arguments as words from `start` on. @throws {Error} when one is missing. */
 export function writeArguments(
   kernel: Kernel,
+  fields: Fields,
   values: Arguments,
-  words: Uint32Array,
-  floats: Float32Array,
+  { words, floats }: Pick<Ring, "words" | "floats">,
   start: number,
 ): void {
   let at = start;
-  for (const [name, kind] of ordered(kernel)) {
+  for (const [name, kind] of fields) {
     const value = values[name];
     if (value === undefined) throw new Error(`The kernel ${kernel.name} misses its argument ${name}`);
     if (typeof value !== "number") {
@@ -59,7 +65,7 @@ export function writeArguments(
 
 /** The whole WGSL of a kernel. */
 export function wgsl(kernel: Kernel): string {
-  const fields = ordered(kernel).map(([name, kind]) => `  ${name}: ${typeOf(kind)},\n`).join("");
+  const fields = fieldsOf(kernel).map(([name, kind]) => `  ${name}: ${typeOf(kind)},\n`).join("");
   const buffer = (access: string, first: number) => ([name, element]: [string, Element], i: number): string =>
     `@group(0) @binding(${first + i}) var<storage, ${access}> ${name}: array<${element}>;\n`;
   const reads = Object.entries(kernel.reads);
@@ -71,6 +77,9 @@ export function wgsl(kernel: Kernel): string {
     kernel.code,
   ].join("");
 }
+
+/** Numbers 0 … n − 1, for the registers of generated text. */
+export const range = (n: number): readonly number[] => Array.from({ length: n }, (_, i) => i);
 
 /** Invocations of a workgroup of the kernels that have one invocation an element. */
 export const EACH_LANES = 64;

@@ -2,11 +2,11 @@
 import type { Backend, Operand } from "../../core/tensor/backend.ts";
 import type { DType } from "../../core/tensor/dtype.ts";
 import type { Key } from "../../core/tensor/key.ts";
-import { type Shape, showShape, size, strides } from "../../core/tensor/shape.ts";
+import { rowsAndWidth, type Shape, showShape, size, strides } from "../../core/tensor/shape.ts";
 import { merge } from "../../core/tensor/walk.ts";
 import { MARKS } from "./checks.ts";
-import { type Context, expect, type Part, rowsOf } from "./context.ts";
-import { decoding } from "./decoding.ts";
+import { type Context, expect, type Part } from "./context.ts";
+import { decoding, STEP } from "./decoding.ts";
 import { each } from "./kernel.ts";
 import { fillKernel } from "./kernels/encode.ts";
 import { gatherRowsKernel } from "./kernels/gather_rows.ts";
@@ -44,12 +44,9 @@ interface Box {
   readonly toAt: number;
 }
 
-/** Elements of table rows at whose multiples parts may start: see `decoding`. */
-const STEP = 32768;
-
 /** Movement kernels over a context. */
 export function moveKernels(context: Context): MoveKernels {
-  const { stream, whole, part, parts, temporary } = context;
+  const { stream, made, whole, part, parts, temporary } = context;
 
   const zero = (out: Operand): void => {
     if (size(out.shape) > 0) stream.clear(context.block(out), 4 * size(out.shape));
@@ -69,7 +66,10 @@ export function moveKernels(context: Context): MoveKernels {
       stream.run(boxKernel, {
         spans: [whole(x), pieces.length > 1 ? part(out, piece, 4) : whole(out)],
         args: {
-          ...{ n: piece.count, first: piece.from, fromAt, toAt: toAt - piece.from },
+          n: piece.count,
+          first: piece.from,
+          fromAt,
+          toAt: toAt - piece.from,
           sizes: [...walk.sizes].reverse(),
           stepsFrom: [...walk.strides[0]!].reverse(),
           stepsTo: [...walk.strides[1]!].reverse(),
@@ -192,8 +192,9 @@ export function moveKernels(context: Context): MoveKernels {
       if (n === 0) return;
       const { slot } = MARKS.gatherRows;
       const target = [whole(expect(ids, "i32")), whole(expect(out)), context.marks] as const;
+      const kernel = made(`gatherRows ${table.dtype}`, () => gatherRowsKernel(table.dtype));
       for (const { piece, spans, args } of decoding(context, table).pieces(1, STEP)) {
-        stream.run(gatherRowsKernel(table.dtype), {
+        stream.run(kernel, {
           spans: [...spans, ...target],
           args: { ...args, n, row, rows: table.shape[0]!, end: piece.from + piece.count, slot },
           grid: each(n),
@@ -210,15 +211,20 @@ export function moveKernels(context: Context): MoveKernels {
       const n = size(ids.shape);
       if (n === 0) return;
       expect(x, x.dtype === "i32" ? "i32" : "f32");
-      const args = { n, picks: rowsOf(ids).width, width: rowsOf(x).width, slot: MARKS.gatherLast.slot };
+      const args = {
+        n,
+        picks: rowsAndWidth(ids.shape).width,
+        width: rowsAndWidth(x.shape).width,
+        slot: MARKS.gatherLast.slot,
+      };
       const spans = [whole(x), whole(expect(ids, "i32")), whole(out), context.marks];
       stream.run(gatherLastKernel, { spans, args, grid: each(n) });
     },
     scatterAddLast: (x: Operand, ids: Operand, out: Operand): void =>
       scatter("scatterAddLast", x, ids, out, {
         row: 1,
-        picks: Math.max(1, rowsOf(ids).width),
-        width: rowsOf(out).width,
+        picks: Math.max(1, rowsAndWidth(ids.shape).width),
+        width: rowsAndWidth(out.shape).width,
       }),
     rope(x: Operand, cos: Operand, sin: Operand, inverse: boolean, out: Operand): void {
       const [b, t, h, d] = x.shape as [number, number, number, number];

@@ -1,5 +1,5 @@
 /** Pipelines, compiled once for a kernel and its constants; kernels with the same buffers share a layout. */
-import { argumentWords, type Kernel, wgsl } from "./kernel.ts";
+import { argumentWords, type Fields, fieldsOf, type Kernel, wgsl } from "./kernel.ts";
 
 /** A pipeline ready to run. */
 export interface Compiled {
@@ -7,6 +7,9 @@ export interface Compiled {
   readonly layout: GPUBindGroupLayout;
   /** Names the layout in keys of bind groups. */
   readonly id: number;
+  /** The kernel's arguments, and the words they take. */
+  readonly fields: Fields;
+  readonly words: number;
 }
 
 /** A device's pipelines. */
@@ -26,8 +29,7 @@ export function pipelines(device: GPUDevice): Pipelines {
   const modules = new Map<string, GPUShaderModule>();
   const ready = new Map<string, Compiled>();
 
-  const layoutOf = (kernel: Kernel): Layout => {
-    const words = Math.max(4, argumentWords(kernel));
+  const layoutOf = (kernel: Kernel, words: number): Layout => {
     const [reads, writes] = [Object.keys(kernel.reads).length, Object.keys(kernel.writes).length];
     const key = `${words},${reads},${writes}`;
     let found = layouts.get(key);
@@ -67,10 +69,14 @@ export function pipelines(device: GPUDevice): Pipelines {
       for (const name in constants) key += `;${name}=${constants[name]}`;
       let found = ready.get(key);
       if (found === undefined) {
-        const { layout, pipeline, id } = layoutOf(kernel);
+        const fields = fieldsOf(kernel);
+        const words = argumentWords(fields);
+        const { layout, pipeline, id } = layoutOf(kernel, words);
         found = {
           layout,
           id,
+          fields,
+          words,
           pipeline: device.createComputePipeline({
             label: key,
             layout: pipeline,

@@ -4,27 +4,18 @@ import { type DType, isGguf } from "../../core/tensor/dtype.ts";
 import { type Orientation, productSizes } from "../../core/tensor/product_sizes.ts";
 import { type Shape, size } from "../../core/tensor/shape.ts";
 import { broadcastStrides, merge } from "../../core/tensor/walk.ts";
-import { alignedRows, type Context, expect, type Part } from "./context.ts";
-import { decoding } from "./decoding.ts";
-import { type Arguments, GRID, type Kernel } from "./kernel.ts";
+import { alignedRows, type Context, expect, type Part, rowStep } from "./context.ts";
+import { decoding, STEP } from "./decoding.ts";
+import { type Arguments, GRID } from "./kernel.ts";
 import { type Reading, registerProduct, type RegisterShape, sharedProduct, TILE } from "./kernels/product.ts";
 import type { Span } from "./stream.ts";
 
 /** The kernels of this file. */
 export type ProductKernels = Pick<Backend, "matmul">;
 
-/** Coded parts start at multiples of so many elements: see `decoding`. */
-const STEP = 32768;
-
 /** Products over a context. */
 export function productKernels(context: Context): ProductKernels {
-  const { stream, parts, part, whole, open } = context;
-  const kernels = new Map<string, Kernel>();
-  const made = (key: string, make: () => Kernel): Kernel => {
-    let kernel = kernels.get(key);
-    if (kernel === undefined) kernels.set(key, kernel = make());
-    return kernel;
-  };
+  const { stream, made, parts, part, whole, open } = context;
 
   /** The kernel for [m, n] outputs, and the rows and columns that one workgroup writes. */
   const choose = (a: Reading, b: Reading, m: number, n: number, k: number) => {
@@ -34,12 +25,11 @@ export function productKernels(context: Context): ProductKernels {
     }
     const shape = registerShape(m, n, k, open.software);
     const { rows, columns, lanes, along } = shape;
-    const kernel = made(`${JSON.stringify(shape)} ${key}`, () => {
+    const kernel = made(`registers ${JSON.stringify(shape)} ${key}`, () => {
       // Fewer than four lines do not start at whole vectors of four.
-      const [left, right] = [[a, rows], [b, columns]] as const;
-      const fitting = ([x, lines]: readonly [Reading, number]): Reading =>
+      const fitting = (x: Reading, lines: number): Reading =>
         x.along === "other" && lines < 4 ? { ...x, wide: false } : x;
-      return registerProduct(fitting(left), fitting(right), shape);
+      return registerProduct(fitting(a, rows), fitting(b, columns), shape);
     });
     const [high, wide] = along === "rows" ? [rows * lanes, columns] : [rows, columns * lanes];
     return { kernel, high, wide, depth: 4 };
@@ -67,7 +57,7 @@ export function productKernels(context: Context): ProductKernels {
       const columns = transposeB ? pieces(n, bytesB * k, stepB) : [{ from: 0, count: n }];
       const deep = pieces(
         k,
-        Math.max(transposeB ? 0 : bytesB * n, transposeA ? 4 * m : 0, 1e-9),
+        Math.max(transposeB ? 0 : bytesB * n, transposeA ? 4 * m : 0),
         Math.max(transposeB ? 1 : stepB, transposeA ? alignedRows(m) : 1),
       );
       for (const r of rows) {
@@ -81,20 +71,16 @@ export function productKernels(context: Context): ProductKernels {
             const { kernel, high, wide, depth } = choose(readA, readB, r.count, c.count, d.count);
             const firstB = split && !coded ? lines.from * widthB : 0;
             const args: Arguments = {
-              ...{
-                ...walk.args,
-                ...placed.args,
-                m: r.count,
-                n: c.count,
-                k: d.count,
-                widthA,
-                widthB,
-              },
+              ...walk.args,
+              ...placed.args,
+              ...{ m: r.count, n: c.count, k: d.count, widthA, widthB },
               ...{ fromM: r.from, fromN: c.from, fromK: d.from, firstA, firstB, stride: n },
             };
             const target = split ? part(out, { from: r.from * n, count: r.count * n }, 4) : whole(out);
             const constants = {
-              ...{ TAIL: Number(d.count % depth !== 0), ACCUMULATE: Number(d.from > 0), RANK: walk.rank },
+              TAIL: Number(d.count % depth !== 0),
+              ACCUMULATE: Number(d.from > 0),
+              RANK: walk.rank,
             };
             for (let z = 0; z < batch; z += GRID) {
               stream.run(kernel, {
@@ -168,11 +154,4 @@ function batchWalk(
 function codeBytes(dtype: DType): number {
   if (isGguf(dtype)) return 34 / 32;
   return dtype === "f16" || dtype === "bf16" ? 2 : 1;
-}
-
-/** Rows of a width that make a multiple of `step` elements. */
-function rowStep(step: number, width: number): number {
-  let [a, b] = [step, width];
-  while (b > 0) [a, b] = [b, a % b];
-  return step / a;
 }

@@ -1,7 +1,8 @@
 /** Kernels of rows and reductions: parts of rows where an operand is larger than a binding, chunks of long sums. */
 import type { Backend, Operand, ReduceOp } from "../../core/tensor/backend.ts";
+import { rowsAndWidth } from "../../core/tensor/shape.ts";
 import { MARKS } from "./checks.ts";
-import { alignedRows, type Context, expect, type Part, rowsOf } from "./context.ts";
+import { alignedRows, type Context, expect, type Part } from "./context.ts";
 import { type Arguments, each, grid, type Kernel } from "./kernel.ts";
 import { reduceColumnsKernel, reduceRowsKernel } from "./kernels/reduce.ts";
 import {
@@ -61,7 +62,7 @@ export function rowKernels(context: Context): RowKernels {
     spans: (rows: (x: Operand) => Span) => readonly Span[],
     args: Arguments = {},
   ): void => {
-    const { rows, width } = rowsOf(x);
+    const { rows, width } = rowsAndWidth(x.shape);
     if (width === 0) return;
     for (const piece of parts(rows, 4 * width, alignedRows(width))) {
       const elements: Part = { from: piece.from * width, count: piece.count * width };

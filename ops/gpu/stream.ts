@@ -3,7 +3,7 @@
  * the ring of arguments is full. Pipelines and bind groups are made once. Reads are the only waits.
  */
 import type { OpenDevice } from "./device.ts";
-import { type Arguments, argumentWords, type Kernel, writeArguments } from "./kernel.ts";
+import { type Arguments, type Kernel, writeArguments } from "./kernel.ts";
 import type { Block } from "./pool.ts";
 import { type Compiled, pipelines } from "./pipelines.ts";
 import { ring } from "./ring.ts";
@@ -101,7 +101,7 @@ export function stream(open: OpenDevice): Stream {
     fetch?.();
     [calls, batch, submissions] = [0, batch + 1, submissions + 1];
   };
-  const groupOf = (compiled: Compiled, words: number, spans: readonly Span[]): GPUBindGroup => {
+  const groupOf = (compiled: Compiled, spans: readonly Span[]): GPUBindGroup => {
     let key = `${compiled.id}`;
     for (const { block, offset, bytes } of spans) key += `,${block.id}:${offset}:${bytes}`;
     let group = groups.get(key);
@@ -110,7 +110,7 @@ export function stream(open: OpenDevice): Stream {
       group = device.createBindGroup({
         layout: compiled.layout,
         entries: [
-          { binding: 0, resource: { buffer: args.buffer, size: 4 * words } },
+          { binding: 0, resource: { buffer: args.buffer, size: 4 * compiled.words } },
           ...spans.map(({ block, offset, bytes }, i) => ({
             binding: i + 1,
             resource: { buffer: block.buffer, offset, size: bytes },
@@ -132,12 +132,11 @@ export function stream(open: OpenDevice): Stream {
   return {
     run(kernel, { spans, args: values = {}, constants = {}, grid, operations = 0 }): void {
       open.check();
-      const words = Math.max(4, argumentWords(kernel));
-      if (calls >= CALLS || !args.fits(words) || clock?.full()) flush();
       const ready = compiled.of(kernel, constants);
-      const at = args.take(words);
-      writeArguments(kernel, values, args.words, args.floats, at);
-      const group = groupOf(ready, words, spans);
+      if (calls >= CALLS || !args.fits(ready.words) || clock?.full()) flush();
+      const at = args.take(ready.words);
+      writeArguments(kernel, ready.fields, values, args, at);
+      const group = groupOf(ready, spans);
       const current = clock
         ? commands().beginComputePass({ timestampWrites: clock.next(kernel.name) })
         : computing();

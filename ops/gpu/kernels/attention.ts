@@ -6,7 +6,7 @@
  * Widths are known when a kernel is generated: d/4 registers of four for each vector. Checked against the reference by
  * tests/ops/gpu_products.test.ts.
  */
-import type { Argument, Element, Kernel } from "../kernel.ts";
+import { type Argument, type Element, type Kernel, range } from "../kernel.ts";
 import { EXP_LOG, SPECIAL } from "./math.ts";
 
 /** What a kernel is generated for. */
@@ -24,9 +24,6 @@ export const ATTENTION_ARGS: Readonly<Record<string, Argument>> = {
   ...{ b: "u32", t: "u32", s: "u32", h: "u32", g: "u32", scale: "f32" } as const,
   ...{ causal: "u32", offset: "i32", window: "i32", always: "u32", biasSteps: "u32x8" } as const,
 };
-
-/** Numbers 0 … n − 1. */
-export const range = (n: number): readonly number[] => Array.from({ length: n }, (_, i) => i);
 
 /** Registers of four that hold a head's vector. */
 export const fours = ({ d }: AttentionForm): number => Math.ceil(d / 4);

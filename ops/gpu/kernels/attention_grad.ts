@@ -4,7 +4,7 @@
  * and goes over the keys; one of the second holds a key and goes over the queries of its heads, in order. Checked against
  * the reference by tests/ops/gpu_products.test.ts.
  */
-import { EACH, type Kernel } from "../kernel.ts";
+import { EACH, type Kernel, range } from "../kernel.ts";
 import {
   ATTENTION_ARGS,
   type AttentionForm,
@@ -14,7 +14,6 @@ import {
   formName,
   fours,
   KEYS_END,
-  range,
   register,
   scoring,
   write,

@@ -14,7 +14,7 @@
  * reference by tests/ops/gpu_products.test.ts.
  */
 import type { DType } from "../../../core/tensor/dtype.ts";
-import type { Argument, Element, Kernel } from "../kernel.ts";
+import { type Argument, type Element, type Kernel, range } from "../kernel.ts";
 import { CODED, DECODE_ARGS, decoder } from "./decode.ts";
 
 /** How an operand is read. `along`: its contiguous axis. `wide`: that axis is a multiple of four. */
@@ -39,7 +39,6 @@ const PRODUCT_ARGS: Readonly<Record<string, Argument>> = {
   ...{ stride: "u32", batch: "u32", sizes: "u32x8", stepsA: "u32x8", stepsB: "u32x8" } as const,
 };
 
-const range = (n: number): readonly number[] => Array.from({ length: n }, (_, i) => i);
 const LETTERS = "xyzw";
 
 /** `fn quad_a(outer, inner)`: four elements along the contiguous axis; beyond the end of k zeros, elsewhere any numbers. */
