@@ -40,27 +40,32 @@ export function usageOf(promptTokens: number, texts: readonly Written[]): Usage 
   };
 }
 
+const headed = ({ id, created, model }: Heading, object: string) => ({ id, object, created, model });
+
+/** The last chunk: no choices, the counts alone. */
+const countsOf = (object: string): Form["counts"] => (heading, usage) => ({
+  ...headed(heading, object),
+  choices: [],
+  usage,
+});
+
+const CHAT_CHUNK = "chat.completion.chunk";
+
 const chatChunk = (
-  { id, created, model }: Heading,
+  heading: Heading,
   index: number,
   delta: unknown,
   reason: Written["reason"] | null = null,
 ): unknown => ({
-  id,
-  object: "chat.completion.chunk",
-  created,
-  model,
+  ...headed(heading, CHAT_CHUNK),
   choices: [{ index, delta, logprobs: null, finish_reason: reason }],
 });
 
 /** /v1/chat/completions. */
 export const CHAT: Form = {
   prefix: "chatcmpl-",
-  whole: ({ id, created, model }, texts, usage) => ({
-    id,
-    object: "chat.completion",
-    created,
-    model,
+  whole: (heading, texts, usage) => ({
+    ...headed(heading, "chat.completion"),
     choices: texts.map(({ text, reason }, index) => ({
       index,
       message: { role: "assistant", content: text, refusal: null },
@@ -72,49 +77,36 @@ export const CHAT: Form = {
   first: (heading, index) => chatChunk(heading, index, { role: "assistant", content: "" }),
   piece: (heading, index, text) => chatChunk(heading, index, { content: text }),
   last: (heading, index, reason) => chatChunk(heading, index, {}, reason),
-  counts: ({ id, created, model }, usage) => ({
-    id,
-    object: "chat.completion.chunk",
-    created,
-    model,
-    choices: [],
-    usage,
-  }),
+  counts: countsOf(CHAT_CHUNK),
 };
 
+/** Of an answer and of its chunks. */
+const TEXT = "text_completion";
+
+const textChoice = (index: number, text: string, reason: Written["reason"] | null) => ({
+  index,
+  text,
+  logprobs: null,
+  finish_reason: reason,
+});
+
 const textChunk = (
-  { id, created, model }: Heading,
+  heading: Heading,
   index: number,
   text: string,
   reason: Written["reason"] | null = null,
-): unknown => ({
-  id,
-  object: "text_completion",
-  created,
-  model,
-  choices: [{ index, text, logprobs: null, finish_reason: reason }],
-});
+): unknown => ({ ...headed(heading, TEXT), choices: [textChoice(index, text, reason)] });
 
 /** /v1/completions. */
 export const COMPLETION: Form = {
   prefix: "cmpl-",
-  whole: ({ id, created, model }, texts, usage) => ({
-    id,
-    object: "text_completion",
-    created,
-    model,
-    choices: texts.map(({ text, reason }, index) => ({ index, text, logprobs: null, finish_reason: reason })),
+  whole: (heading, texts, usage) => ({
+    ...headed(heading, TEXT),
+    choices: texts.map(({ text, reason }, index) => textChoice(index, text, reason)),
     usage,
   }),
   first: () => undefined,
   piece: textChunk,
   last: (heading, index, reason) => textChunk(heading, index, "", reason),
-  counts: ({ id, created, model }, usage) => ({
-    id,
-    object: "text_completion",
-    created,
-    model,
-    choices: [],
-    usage,
-  }),
+  counts: countsOf(TEXT),
 };

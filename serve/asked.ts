@@ -1,16 +1,8 @@
 /** From the body of a request to what is asked of the engine. */
 import type { Sampler } from "../core/mod.ts";
 import type { ChatMessage } from "../formats/chat_template.ts";
-import {
-  booleanField,
-  type Fields,
-  isFields,
-  neutralField,
-  numberField,
-  shown,
-  textsField,
-  wrong,
-} from "./fields.ts";
+import { isObject } from "../formats/strict_json.ts";
+import { booleanField, type Fields, neutralField, numberField, shown, textsField, wrong } from "./fields.ts";
 import { Problem } from "./problem.ts";
 
 /** What both kinds of requests say. */
@@ -75,7 +67,7 @@ export function chatAsked(body: Fields): ChatAsked {
   neutralField(body, "function_call", (value) => value === "none" || value === "auto");
   neutralField(body, "logprobs", (value) => value === false);
   neutralField(body, "top_logprobs", (value) => value === 0);
-  neutralField(body, "response_format", (value) => isFields(value) && value["type"] === "text");
+  neutralField(body, "response_format", (value) => isObject(value) && value["type"] === "text");
   neutralField(body, "modalities", (value) => JSON.stringify(value) === '["text"]');
   const newest = numberField(body, "max_completion_tokens", { from: 1, integer: true });
   const asked = common(body);
@@ -99,10 +91,10 @@ function common(body: Fields): Asked {
   neutralField(body, "n", (value) => value === 1);
   neutralField(body, "frequency_penalty", (value) => value === 0);
   neutralField(body, "presence_penalty", (value) => value === 0);
-  neutralField(body, "logit_bias", (value) => isFields(value) && Object.keys(value).length === 0);
+  neutralField(body, "logit_bias", (value) => isObject(value) && Object.keys(value).length === 0);
   const stream = booleanField(body, "stream");
   const how = body["stream_options"] ?? undefined;
-  if (how !== undefined && !(stream && isFields(how))) {
+  if (how !== undefined && !(stream && isObject(how))) {
     throw wrong("stream_options", 'an object beside "stream": true', how);
   }
   return {
@@ -131,7 +123,7 @@ function messagesOf(value: unknown): readonly ChatMessage[] {
   if (!Array.isArray(value) || value.length === 0) throw wrong("messages", "a list of messages", value);
   return value.map((message, i) => {
     const at = `messages[${i}]`;
-    if (!isFields(message)) throw wrong(at, "a message with role and content", message);
+    if (!isObject(message)) throw wrong(at, "a message with role and content", message);
     const { role, content, ...others } = message;
     if (typeof role !== "string" || !ROLES.includes(role)) {
       throw wrong(`${at}.role`, `one of ${ROLES.join(", ")}`, role);
@@ -151,7 +143,7 @@ function contentOf(at: string, content: unknown): string {
   if (typeof content === "string") return content;
   if (!Array.isArray(content)) throw wrong(at, "a text", content);
   return content.map((part, i) => {
-    if (isFields(part) && part["type"] === "text" && typeof part["text"] === "string") return part["text"];
+    if (isObject(part) && part["type"] === "text" && typeof part["text"] === "string") return part["text"];
     throw wrong(`${at}[${i}]`, 'a part of type "text", for the model reads nothing else', part);
   }).join("");
 }

@@ -28,8 +28,7 @@ export function picked({ cache, used }: CachedRows, rows: readonly number[]): Ca
   const left = rows.map((row) => used[row]!);
   const from = cache.length - Math.max(...left);
   const ids = integers(rows, anyOf(cache).backend);
-  const all = rows.length === used.length;
-  const own = (t: Tensor): Tensor => slice(all ? t : gatherRows(t, ids), 1, from, t.shape[1]!);
+  const own = (t: Tensor): Tensor => slice(gatherRows(t, ids), 1, from, t.shape[1]!);
   return { cache: withMask(mapped(cache, -from, own), left), used: left };
 }
 

@@ -62,7 +62,7 @@ export interface Engine {
 }
 
 /** A row with its promise. */
-interface Wanted extends Row<Runner> {
+interface Wanted extends Row {
   cancelled: boolean;
   done(written: Written): void;
   fail(error: unknown): void;
@@ -74,7 +74,7 @@ export function engine(model: Model, { adapters, rows, queue }: EngineOptions): 
   const runners = new Map(Object.entries(adapters).map(([name, adapter]) => [name, runner(model, adapter)]));
   let waiting: Wanted[] = [];
   let reading: Wanted | undefined;
-  let pools: Pool<Runner>[] = [];
+  let pools: Pool<Wanted>[] = [];
   let turning: Promise<void> | undefined;
 
   const named = (adapter: string | null): Runner => {
@@ -84,7 +84,7 @@ export function engine(model: Model, { adapters, rows, queue }: EngineOptions): 
   };
   const written = (): readonly Wanted[] => [
     ...reading === undefined ? [] : [reading],
-    ...pools.flatMap(({ rows }) => rows as readonly Wanted[]),
+    ...pools.flatMap(({ rows }) => rows),
   ];
   const count = (): number => written().length;
 
@@ -109,15 +109,15 @@ export function engine(model: Model, { adapters, rows, queue }: EngineOptions): 
     }
   };
   /** One step of a pool. A pass that fails takes all its rows with it. */
-  const step = async (pool: Pool<Runner>): Promise<void> => {
+  const step = async (pool: Pool<Wanted>): Promise<void> => {
     try {
-      pool.retain((row) => !(row as Wanted).cancelled);
+      pool.retain((row) => !row.cancelled);
       if (pool.rows.length === 0) return;
-      const over = new Set<Row<Runner>>();
-      for (const { row, scores } of await pool.step()) if (taken(row as Wanted, scores)) over.add(row);
+      const over = new Set<Wanted>();
+      for (const { row, scores } of await pool.step()) if (taken(row, scores)) over.add(row);
       pool.retain((row) => !over.has(row));
     } catch (error) {
-      for (const row of pool.rows) (row as Wanted).fail(error);
+      for (const row of pool.rows) row.fail(error);
       pool.retain(() => false);
     }
   };

@@ -4,11 +4,6 @@ import { Problem } from "./problem.ts";
 /** A JSON object. */
 export type Fields = Readonly<Record<string, unknown>>;
 
-/** Whether a value is a JSON object. */
-export function isFields(value: unknown): value is Fields {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
 /** A value in a message, cut where it is long. */
 export function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? "nothing";
@@ -16,8 +11,11 @@ export function shown(value: unknown): string {
 }
 
 /** Says that a field is wrong. */
-export function wrong(param: string, expected: string, found: unknown, code = "invalid_value"): Problem {
-  return new Problem(`Expected "${param}" to be ${expected} but found ${shown(found)}`, { param, code });
+export function wrong(param: string, expected: string, found: unknown): Problem {
+  return new Problem(`Expected "${param}" to be ${expected} but found ${shown(found)}`, {
+    param,
+    code: "invalid_value",
+  });
 }
 
 const absent = (value: unknown): value is undefined | null => value === undefined || value === null;
@@ -26,17 +24,16 @@ const absent = (value: unknown): value is undefined | null => value === undefine
 export function numberField(
   body: Fields,
   name: string,
-  range: { readonly from?: number; readonly above?: number; readonly to?: number; readonly integer?: true },
+  range: { readonly from?: number; readonly to?: number; readonly integer?: true },
 ): number | undefined {
   const value = body[name];
   if (absent(value)) return undefined;
-  const { from = -Infinity, above = -Infinity, to = Infinity, integer } = range;
-  const good = typeof value === "number" && value >= from && value > above && value <= to &&
+  const { from = -Infinity, to = Infinity, integer } = range;
+  const good = typeof value === "number" && value >= from && value <= to &&
     (integer === undefined || Number.isSafeInteger(value));
   if (good) return value;
   const bounds = [
     ...range.from !== undefined ? [`from ${from}`] : [],
-    ...range.above !== undefined ? [`above ${above}`] : [],
     ...range.to !== undefined ? [`to ${to}`] : [],
   ].join(" ");
   throw wrong(name, `${integer ? "an integer" : "a number"} ${bounds}`.trim(), value);

@@ -2,11 +2,12 @@
  * OpenAI's HTTP interface to an engine: POST /v1/chat/completions and /v1/completions, GET /v1/models, and GET /health.
  */
 import type { Model } from "../core/mod.ts";
+import { isObject } from "../formats/strict_json.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import { CHAT, COMPLETION, type Form, usageOf } from "./answer.ts";
 import { type Asked, chatAsked, completionAsked } from "./asked.ts";
 import type { Engine, Promised } from "./engine.ts";
-import { type Fields, isFields } from "./fields.ts";
+import type { Fields } from "./fields.ts";
 import { Problem, problemOf, problemResponse } from "./problem.ts";
 import { streamed } from "./streamed.ts";
 
@@ -135,7 +136,7 @@ async function body({ maxBytes }: Service, request: Request): Promise<Fields> {
   } catch (error) {
     throw new Problem(`Cannot parse the body as JSON: ${(error as Error).message}`, { code: "invalid_json" });
   }
-  if (!isFields(value)) throw new Problem("Expected the body to be a JSON object", { code: "invalid_json" });
+  if (!isObject(value)) throw new Problem("Expected the body to be a JSON object", { code: "invalid_json" });
   return value;
 }
 

@@ -27,14 +27,14 @@ export interface Runner {
 }
 
 /** A row: its text and what it runs under. */
-export interface Row<R extends Runner> {
+export interface Row {
   readonly writing: Writing;
-  readonly runner: R;
+  readonly runner: Runner;
 }
 
 /** Scores [v] of one row. */
-export interface Scored<R extends Runner> {
-  readonly row: Row<R>;
+export interface Scored<W extends Row> {
+  readonly row: W;
   readonly scores: Float32Array;
 }
 
@@ -56,28 +56,28 @@ export async function readPrompt({ model }: Runner, prompt: readonly number[]): 
 }
 
 /** See the module comment. */
-export interface Pool<R extends Runner> {
-  readonly rows: readonly Row<R>[];
+export interface Pool<W extends Row> {
+  readonly rows: readonly W[];
   /** Whether a row with such a cache may join. */
-  takes(runner: R, cached: CachedRows): boolean;
+  takes(runner: Runner, cached: CachedRows): boolean;
   /** Takes a row in, and its cache over. */
-  join(row: Row<R>, cached: CachedRows): void;
+  join(row: W, cached: CachedRows): void;
   /** Leaves out the rows that are not to stay. */
-  retain(stays: (row: Row<R>) => boolean): void;
+  retain(stays: (row: W) => boolean): void;
   /** One pass: each row reads its last token. */
-  step(): Promise<readonly Scored<R>[]>;
+  step(): Promise<readonly Scored<W>[]>;
   dispose(): void;
 }
 
 /** A pool of the model that rows share, with its first row. */
-export function pool<R extends Runner>(base: Model, row: Row<R>, cached: CachedRows): Pool<R> {
+export function pool<W extends Row>(base: Model, row: W, cached: CachedRows): Pool<W> {
   const shares = row.runner.edits !== undefined;
   const root: Root<CachedRows> = keep(cached);
-  let rows: readonly Row<R>[] = [row];
+  let rows: readonly W[] = [row];
   let current: Root<{ readonly tensors: readonly Tensor[] }> | undefined;
   let model: Model | undefined;
 
-  const changed = (next: readonly Row<R>[]): void => {
+  const changed = (next: readonly W[]): void => {
     rows = next;
     current?.dispose();
     [current, model] = [undefined, undefined];
@@ -129,7 +129,7 @@ export function pool<R extends Runner>(base: Model, row: Row<R>, cached: CachedR
 }
 
 /** The last token of each row, at its own position. */
-function tokenBatch(model: Model, rows: readonly Row<Runner>[]): Batch {
+function tokenBatch(model: Model, rows: readonly Row[]): Batch {
   const inputIds = rows.map(({ writing: { ids } }) => [ids[ids.length - 1]!]);
   if (model.architecture.decoderStart !== undefined) return { inputIds, decoderInputIds: inputIds };
   return {
@@ -139,7 +139,7 @@ function tokenBatch(model: Model, rows: readonly Row<Runner>[]): Batch {
 }
 
 /** The rows of each adapter; the bare base needs none. */
-function sharesOf<R extends Runner>(rows: readonly Row<R>[]) {
+function sharesOf(rows: readonly Row[]) {
   return [...Map.groupBy(rows.keys(), (i) => rows[i]!.runner)]
     .filter(([runner]) => runner.edits!.length > 0)
     .map(([runner, rows]) => ({ edits: runner.edits!, rows }));
