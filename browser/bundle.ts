@@ -24,7 +24,7 @@ const ABSENT = `module.exports = new Proxy({}, {
 });`;
 
 /** See the module comment. */
-export const forBrowsers: esbuild.Plugin = {
+const forBrowsers: esbuild.Plugin = {
   name: "graft",
   setup(build) {
     build.onResolve({ filter: /^[@a-z]/ }, ({ path }) => {

@@ -3,21 +3,11 @@
  *
  * @module
  */
-import {
-  type Backend,
-  castTo,
-  dispose,
-  fromBytes,
-  type Model,
-  type ModelConfig,
-  newModel,
-  scope,
-  type Synchronous,
-  type Tensor,
-} from "../core/mod.ts";
+import { type Backend, dispose, type Model, type ModelConfig, newModel, type Tensor } from "../core/mod.ts";
 import { bytesSource } from "../formats/byte_source.ts";
 import { openSafetensors } from "../formats/safetensors.ts";
 import { type Tokenizer, tokenizer } from "../formats/tokenizer.ts";
+import { placedTensors, storedLeaf } from "../io/placed_tensors.ts";
 import { architectureOf } from "../models/mod.ts";
 
 /** The files of a checkpoint folder: JSON parsed, weights as bytes. */
@@ -56,30 +46,13 @@ export interface ModelFiles {
  * ```
  */
 export function modelFromFiles(files: ModelFiles, backend: Backend): Model<Tokenizer> {
-  const { architecture, spec, weightPath } = architectureOf(files.config);
+  const known = architectureOf(files.config);
+  const { architecture, spec } = known;
   const file = openSafetensors(bytesSource("model.safetensors", files.weights));
-  const places = [...spec.linears, ...spec.norms, ...spec.embeddings, ...spec.heads];
-  const known = new Set(places.flatMap(({ path }) => [`${path}.weight`, `${path}.bias`]));
-  const tied = new Set(spec.heads.filter((h) => h.tiedTo !== undefined).map((h) => `${h.path}.weight`));
   const weights: (readonly [string, Tensor])[] = [];
   try {
-    for (const stored of file.tensors.values()) {
-      const path = weightPath(stored.name);
-      if (path === undefined || tied.has(path)) continue;
-      if (!known.has(path)) {
-        throw new RangeError(
-          `The weights have a tensor "${stored.name}" that no place of ${architecture.name} takes`,
-        );
-      }
-      const { shape, dtype } = stored;
-      // Matrices stay as they are stored, vectors become f32.
-      weights.push([
-        path,
-        scope((): Synchronous<Tensor> => {
-          const leaf = fromBytes(stored.read(), shape, dtype, backend);
-          return shape.length === 1 ? castTo(leaf, "f32") : leaf;
-        }),
-      ]);
+    for (const [path, stored] of placedTensors(file.tensors.values(), known, "The weights have")) {
+      weights.push([path, storedLeaf(stored, { backend })]);
     }
     return newModel({
       ...{ architecture, spec, config: files.config, weights, backend },

@@ -2,7 +2,15 @@
 import { adapt, type Backend, count, dispose, generate, graft, memory, type Model } from "../core/mod.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import { lora } from "../methods/mod.ts";
-import { cosine, encodeExample, examplesOf, rowsFrom, shapeOf, startTraining } from "../train/mod.ts";
+import {
+  cosine,
+  encodeExample,
+  examplesOf,
+  promptOf,
+  rowsFrom,
+  shapeOf,
+  startTraining,
+} from "../train/mod.ts";
 import { type ModelFiles, modelFromFiles } from "./load.ts";
 
 /** What to train on, and how. */
@@ -62,7 +70,7 @@ export async function trainPage(
     pad: tokenizer.pad ?? 0,
   });
   try {
-    const prompt = promptOf(rows.tokens(0));
+    const prompt = promptOf(rows, 0);
     const before = await sample(model, prompt);
     const losses: number[] = [];
     for (;;) {
@@ -80,14 +88,6 @@ export async function trainPage(
     dispose(adapter.params);
     model.dispose();
   }
-}
-
-/** The tokens before the first labelled one. */
-function promptOf(
-  { inputIds, labels }: { readonly inputIds: ArrayLike<number>; readonly labels: ArrayLike<number> },
-) {
-  const first = Array.from(labels).findIndex((label) => label !== -100);
-  return Array.from(inputIds).slice(0, first);
 }
 
 const sample = (model: Model<Tokenizer>, prompt: readonly number[]): Promise<string> =>

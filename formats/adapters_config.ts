@@ -4,6 +4,7 @@
  *     { "config": { "architecture": null | "lora" | …, … }, "name": "a", "model_class": "BertForMaskedLM", "version": … }
  */
 import type { Json } from "../core/mod.ts";
+import { inactive, sorted } from "./config_fields.ts";
 import { isObject, parseJson } from "./strict_json.ts";
 
 /** Files of AdapterHub folders. */
@@ -233,9 +234,6 @@ function withoutLegacy(fields: AdaptersFields): AdaptersFields {
   return { inv_adapter: block_type ?? null, inv_adapter_reduction_factor: reduction_factor ?? null, ...rest };
 }
 
-const inactive = (value: Json): boolean =>
-  value === null || value === false || (typeof value === "object" && Object.keys(value).length === 0);
-
 /** A number is no list, a switch no text: by the kind of the default. */
 function checkKinds(where: string, known: AdaptersFields, fields: AdaptersFields): void {
   const kind = (value: Json): string =>
@@ -289,16 +287,8 @@ const FLOATS = /("(?:scaling|vera_d|vera_b|dropout|stochastic_depth|weights_shar
 /** A configuration as it stands in the file. */
 export function adaptersConfigJson(configs: readonly AdaptersConfig[]): Json {
   const one = ({ architecture, fields }: AdaptersConfig): Json => ({
-    ...ADAPTERS_FIELDS[architecture],
     ...fields,
     ...architecture !== "bottleneck" && { architecture },
   });
   return configs.length === 1 ? one(configs[0]!) : { architecture: "union", configs: configs.map(one) };
-}
-
-function sorted(value: Json): Json {
-  if (Array.isArray(value)) return value.map((item) => sorted(item as Json));
-  if (!isObject(value)) return value;
-  const fields = value as AdaptersFields;
-  return Object.fromEntries(Object.keys(fields).sort().map((name) => [name, sorted(fields[name]!)]));
 }

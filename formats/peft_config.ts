@@ -3,6 +3,7 @@
  * does not know; here a field that could change what the adapter computes is an error.
  */
 import type { Json } from "../core/mod.ts";
+import { inactive, sorted } from "./config_fields.ts";
 import { isObject, parseJson } from "./strict_json.ts";
 
 /** The PEFT version whose folders these are. */
@@ -84,12 +85,6 @@ export function knownFields(
   return { ...all, ...given };
 }
 
-/** A feature that is switched off says nothing, whatever its name. */
-function inactive(value: Json): boolean {
-  return value === null || value === false ||
-    (typeof value === "object" && Object.keys(value).length === 0);
-}
-
 /** Types whose configs name no layers. */
 const WITHOUT_TARGETS: readonly string[] = ["PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "XLORA"];
 
@@ -98,13 +93,6 @@ export function peftConfigText(type: string, fields: Readonly<Record<string, Jso
   const { target_modules: targets, ...others } = { ...COMMON_FIELDS, ...fields };
   const all = WITHOUT_TARGETS.includes(type) ? others : { ...others, target_modules: targets! };
   return JSON.stringify(sorted({ ...all, peft_type: type }), null, 2);
-}
-
-function sorted(value: Json): Json {
-  if (!isObject(value)) return value;
-  return Object.fromEntries(
-    Object.keys(value).sort().map((name) => [name, sorted((value as Readonly<Record<string, Json>>)[name]!)]),
-  );
 }
 
 /** A list of names, one name or null, as a list or undefined. @throws {TypeError} when it is something else. */

@@ -7,6 +7,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { type ChatMessage, chatTemplate, chatTemplateSource } from "./chat_template.ts";
+import { checkTokenizerJson, type Refuse, refusalsOf } from "./tokenizer_check.ts";
 import { decoder } from "./tokenizer_decoder.ts";
 import { FunctionNormalizer, normalizer } from "./tokenizer_normalizer.ts";
 import { type Part, preTokenizer } from "./tokenizer_split.ts";
@@ -28,6 +29,7 @@ export interface Tokenizer {
    * The ids of a text. Special tokens written in the text become their ids. Unpaired surrogates count as U+FFFD.
    *
    * @param options `addSpecialTokens`: also what the checkpoint puts around a text (BOS, [CLS] … [SEP]). Default true.
+   * @throws {TypeError} when the vocabulary can neither express the text nor names a token for what it cannot express.
    */
   encode(text: string, options?: { readonly addSpecialTokens?: boolean }): number[];
   /** What `encode` puts around the ids of a text, or of two, which it gives the types 0 and 1 where the checkpoint says so. */
@@ -69,6 +71,8 @@ export interface TokenizerFiles {
   readonly specialTokens?: unknown;
   /** The text of chat_template.jinja, which wins over `chat_template` in the config. */
   readonly chatTemplate?: string;
+  /** What messages call the file, default "tokenizer.json". */
+  readonly name?: string;
 }
 
 interface AddedToken {
@@ -78,7 +82,9 @@ interface AddedToken {
 }
 
 interface TokenizerJson {
-  readonly model: Part & { readonly vocab: Readonly<Record<string, number>> | readonly unknown[] };
+  readonly model: Part & {
+    readonly vocab: Readonly<Record<string, number>> | readonly (readonly [string, number])[];
+  };
   readonly added_tokens?: readonly AddedToken[] | null;
   readonly normalizer?: Part | null;
   readonly pre_tokenizer?: Part | null;
@@ -91,13 +97,13 @@ type Fields = Readonly<Record<string, unknown>>;
 /**
  * A tokenizer from its parsed files.
  *
- * @throws {TypeError} when tokenizer.json has no model, or a part that is not known.
+ * @throws {TypeError} when tokenizer.json has no model, a vocabulary or merges that make no sense, or a part that is not
+ *   known; naming the file and the field.
  */
 export function tokenizer(files: TokenizerFiles): Tokenizer {
+  const name = files.name ?? "tokenizer.json";
+  checkTokenizerJson(files.tokenizer, refusalsOf(name));
   const json = files.tokenizer as TokenizerJson;
-  if (typeof json !== "object" || json === null || typeof json.model?.vocab !== "object") {
-    throw new TypeError("Expected tokenizer.json to hold a model with a vocabulary but found none");
-  }
   const config: Fields = { ...(files.specialTokens as Fields), ...definedFields(files.config) };
   const added = addedTokens(json, config);
   const post = postProcessor(json.post_processor ?? null, config);
@@ -109,6 +115,10 @@ export function tokenizer(files: TokenizerFiles): Tokenizer {
     post_processor: post,
     decoder: null,
   }, {});
+  const unknown = json.model.unk_token;
+  if (json.model.type === "WordLevel" && typeof unknown === "string") {
+    library.model!.unk_token_id = library.token_to_id(unknown); // which the library takes from another file
+  }
   if (json.normalizer) library.normalizer = new FunctionNormalizer(normalizer(json.normalizer));
   const decode = decoder(json.decoder);
   const wrap = wrapper(post, (token) => library.token_to_id(token));
@@ -126,8 +136,16 @@ export function tokenizer(files: TokenizerFiles): Tokenizer {
       named.filter(([n]) => ["bos", "eos", "pad", "unk"].includes(n)).map(([n, , id]) => [n, id]),
     ),
     vocabSize: library.model!.vocab.length,
-    encode: (text, { addSpecialTokens = true } = {}) =>
-      library.encode(text, { add_special_tokens: addSpecialTokens }).ids,
+    encode: (text, { addSpecialTokens = true } = {}) => {
+      const { ids, tokens } = library.encode(text, { add_special_tokens: addSpecialTokens });
+      const strange = ids.indexOf(undefined as never);
+      if (strange >= 0) {
+        throw new TypeError(
+          `Cannot encode ${JSON.stringify(tokens[strange] ?? text)}: model.vocab of ${name} lacks it, and has no unknown token`,
+        );
+      }
+      return ids;
+    },
     wrap,
     decode: (ids, { skipSpecialTokens = false } = {}) =>
       decode(

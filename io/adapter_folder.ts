@@ -15,7 +15,7 @@ export async function localFolder(source: string, name: string | undefined): Pro
   );
 }
 
-/** Whether a file or folder is there. */
+/** Whether a file or folder is there and may be read. */
 export const isThere = (path: string): Promise<boolean> => Deno.stat(path).then(() => true, () => false);
 
 /** The root holds the adapter "default", each subfolder one of its name. */
@@ -41,14 +41,29 @@ export async function adapterFolder(
   );
 }
 
-/** The folder's tensor file. @throws {TypeError} when there is only a pickled one. */
-export async function weightsPath(folder: string): Promise<string> {
-  const path = `${folder}/${PEFT_FILES.weights}`;
+/** Names of a tensor file and of its pickled form, and what turns the second into the first. */
+export interface WeightsFiles {
+  readonly weights: string;
+  readonly pickle: string;
+  readonly remedy: string;
+}
+
+const PEFT_WEIGHTS: WeightsFiles = {
+  weights: PEFT_FILES.weights,
+  pickle: PEFT_FILES.pickle,
+  remedy: "load and save the adapter in PEFT once to get safetensors",
+};
+
+/** The folder's tensor file, PEFT's by default. @throws {TypeError} when there is only a pickled one. */
+export async function weightsPath(
+  folder: string,
+  { weights, pickle, remedy }: WeightsFiles = PEFT_WEIGHTS,
+): Promise<string> {
+  const path = `${folder}/${weights}`;
   if (await isThere(path)) return path;
-  throw await isThere(`${folder}/${PEFT_FILES.pickle}`)
+  throw await isThere(`${folder}/${pickle}`)
     ? new TypeError(
-      `Cannot load "${folder}": ${PEFT_FILES.pickle} is a pickle file, which can run code when it is read; load and save ` +
-        "the adapter in PEFT once to get safetensors",
+      `Cannot load "${folder}": ${pickle} is a pickle file, which can run code when it is read; ${remedy}`,
     )
-    : new RangeError(`Cannot load "${folder}": it has no ${PEFT_FILES.weights}`);
+    : new RangeError(`Cannot load "${folder}": it has no ${weights}`);
 }

@@ -1,4 +1,4 @@
-/** Bottleneck and invertible adapters between AdapterHub's `BnConfig` and methods. */
+/** Bottleneck adapters between AdapterHub's `BnConfig` and methods. */
 import {
   at,
   gated,
@@ -6,67 +6,35 @@ import {
   type Method,
   type Model,
   type Place,
-  type Shape,
   type SublayerPlace,
 } from "../core/mod.ts";
 import type { AdaptersFields } from "../formats/adapters_config.ts";
 import {
-  type Activation,
   type AdapterPosition,
   bottleneckAdapter,
   type BottleneckAdapterOptions,
   compacter,
   houlsby,
-  invertibleAdapter,
   parallelAdapter,
   pfeiffer,
   phmAdapter,
   sentenceGate,
 } from "../methods/mod.ts";
-import { add, full, matmul } from "../ops/mod.ts";
+import { bottleneckRank } from "../methods/bottleneck.ts";
+import { activationOf } from "./adapters_activations.ts";
+import { invertiblePart } from "./adapters_invertible.ts";
 import {
   adapterModule,
-  type AdaptersLayout,
   type AdaptersPart,
   all,
   below,
   blockNumber,
+  type Both,
   gate,
   isPostNorm,
   same,
 } from "./adapters_layout.ts";
-
-/** What the library calls non-linearities (transformers' ACT2FN, in lower case). */
-const ACTIVATIONS: Readonly<Record<string, Activation>> = {
-  relu: "relu",
-  gelu: "gelu",
-  gelu_python: "gelu",
-  gelu_new: "geluTanh",
-  gelu_fast: "geluTanh",
-  gelu_accurate: "geluTanh",
-  gelu_pytorch_tanh: "geluTanh",
-  swish: "silu",
-  silu: "silu",
-  tanh: "tanh",
-  sigmoid: "sigmoid",
-  leakyrelu: "leakyRelu",
-  leaky_relu: "leakyRelu",
-  linear: "none",
-};
-
-/** The non-linearity of a name; null is none. @throws {RangeError} when it is unknown. */
-export function activationOf(name: Json): Activation {
-  const found = name === null ? "none" : ACTIVATIONS[String(name).toLowerCase()];
-  if (found !== undefined) return found;
-  throw new RangeError(
-    `Cannot load the non-linearity "${name}": known are ${Object.keys(ACTIVATIONS).join(", ")}`,
-  );
-}
-
-/** The name of a non-linearity. */
-export function activationName(activation: Activation): string {
-  return Object.entries(ACTIVATIONS).find(([, ours]) => ours === activation)![0];
-}
+import { phmTensors, sharedRule } from "./adapters_phm.ts";
 
 /** The predicate for blocks that are not left out; undefined when none is. */
 export function blocksWithout(
@@ -221,7 +189,7 @@ function rankAt(site: SublayerPlace, fields: AdaptersFields, model: Model): numb
       }`,
     );
   }
-  return Math.max(1, Math.floor(site.width / factor));
+  return bottleneckRank(site.width, factor);
 }
 
 function siteTensors(
@@ -230,7 +198,7 @@ function siteTensors(
   fields: AdaptersFields,
   model: Model,
   name: string,
-): Pick<AdaptersLayout, "reads" | "writes"> {
+): Both {
   const { path, width: d } = site;
   const r = rankAt(site, fields, model);
   const key = `${adapterModule(site, model)}.adapters.${name}`;
@@ -265,104 +233,4 @@ function siteTensors(
     ...norms.includes("branch") ? norm("branch", "adapter_norm_after", []) : [],
     ...norms.includes("whole") ? norm("whole", "adapter_norm_after", []) : [],
   ]);
-}
-
-const reading = (
-  path: string,
-  shape: Shape,
-  from: readonly { readonly key: string; readonly shape: Shape }[],
-  read: AdaptersLayout["reads"][number]["read"],
-) => ({ reads: [{ path, shape, from, read }], writes: [] });
-
-/** A layer of Kronecker products. Weights for all layers and rules in factors are read as each layer's own and whole. */
-function phmTensors(
-  path: string,
-  key: string,
-  position: "down" | "up",
-  inner: number,
-  outer: number,
-  fields: AdaptersFields,
-  name: string,
-): readonly Pick<AdaptersLayout, "reads" | "writes">[] {
-  const [n, k] = [fields["phm_dim"] as number, fields["phm_rank"] as number];
-  const shared = `shared_parameters.${name}.W_${position}`;
-  const weights = fields["factorized_phm_W"]
-    ? [["left", [n, inner / n, k]], ["right", [n, k, outer / n]]] as const
-    : [["blocks", [n, inner / n, outer / n]]] as const;
-  const stored = (leaf: string): string =>
-    fields["shared_W_phm"]
-      ? leaf === "blocks" ? shared : `${shared}_${leaf}`
-      : `${key}.W${leaf === "blocks" ? "" : `_${leaf}`}`;
-  return [
-    ...weights.map(([leaf, shape]) =>
-      fields["shared_W_phm"]
-        ? reading(`${path}.${leaf}`, shape, [{ key: stored(leaf), shape }], ([t]) => add(t!, 0))
-        : same(`${path}.${leaf}`, stored(leaf), shape)
-    ),
-    fields["phm_bias"] ? same(`${path}.bias`, `${key}.b`, [outer]) : reading(
-      `${path}.bias`,
-      [outer],
-      [{ key: stored(weights[0][0]), shape: weights[0][1] }],
-      ([t]) => full([outer], 0, t!.backend),
-    ),
-    ...fields["shared_phm_rule"] ? [] : [rule(`${path}.rule`, `${key}.phm_rule`, n, fields)],
-  ];
-}
-
-function sharedRule(
-  options: BottleneckAdapterOptions,
-  fields: AdaptersFields,
-  name: string,
-): readonly Pick<AdaptersLayout, "reads" | "writes">[] {
-  if (options.phm?.rule !== "shared") return [];
-  return [rule("rule", `shared_parameters.${name}.phm_rule`, options.phm.dimension, fields)];
-}
-
-function rule(path: string, key: string, n: number, fields: AdaptersFields) {
-  if (!fields["factorized_phm_rule"]) return same(path, key, [n, n, n]);
-  const factors = [{ key: `${key}_left`, shape: [n, n, 1] }, { key: `${key}_right`, shape: [n, 1, n] }];
-  return reading(path, [n, n, n], factors, ([left, right]) => matmul(left!, right!));
-}
-
-function invertiblePart(
-  fields: AdaptersFields,
-  model: Model,
-  name: string,
-  modelClass: string,
-): AdaptersPart {
-  if (fields["inv_adapter"] !== "nice") {
-    throw new RangeError(
-      `Cannot load the adapter "${name}": its invertible adapter is ${
-        JSON.stringify(fields["inv_adapter"])
-      }, known is "nice"`,
-    );
-  }
-  const reduction = (fields["inv_adapter_reduction_factor"] ?? 2) as number;
-  const activation = activationOf(fields["non_linearity"]!);
-  // The library undoes the map in heads of its own alone.
-  const undone = /AdapterModel$|ModelWithHeads$/.test(modelClass) ? "heads" as const : "never" as const;
-  const stack = model.spec.stacks.find(({ stack }) => stack === "encoder") ?? model.spec.stacks[0]!;
-  const short = Math.floor(stack.width / 2);
-  const long = stack.width - short;
-  const { name: architecture } = model.architecture;
-  const owner = architecture === "t5" ? "encoder." : "";
-  // Elsewhere the two are one place, and embedded tokens have a path of their own in bare towers too.
-  const stands = ["t5", "gpt2"].includes(architecture) ? "entrance" as const : "tokens" as const;
-  const site = stands === "entrance" ? stack.path : stack.entrance;
-  const net = (ours: string, theirs: string, from: number, to: number) => {
-    const inside = Math.max(1, Math.floor(from / reduction));
-    const key = `${owner}invertible_adapters.${name}.${theirs}`;
-    const path = `${site}.${ours}`;
-    return [
-      same(`${path}.down.weight`, `${key}.0.weight`, [inside, from]),
-      same(`${path}.down.bias`, `${key}.0.bias`, [inside]),
-      same(`${path}.up.weight`, `${key}.2.weight`, [to, inside]),
-      same(`${path}.up.bias`, `${key}.2.bias`, [to]),
-    ];
-  };
-  return {
-    kind: "invertible",
-    method: invertibleAdapter({ reduction, activation, stands, undone }),
-    ...all([...net("f", "F", long, short), ...net("g", "G", short, long)]),
-  };
 }

@@ -17,19 +17,16 @@ import type {
 } from "../methods/mod.ts";
 import { scalesInput } from "../methods/ia3.ts";
 import { loraRank, loraScale } from "../methods/lora.ts";
-import { activationName } from "./adapters_bottleneck.ts";
+import { activationName } from "./adapters_activations.ts";
+import { inverseStands } from "./adapters_invertible.ts";
 import { blockNumber, isPostNorm, type PartKind } from "./adapters_layout.ts";
 import { FEED_FORWARD_ROLES } from "./adapters_lora.ts";
+import { type MethodPiece, methodPieces } from "./method_pieces.ts";
 
-/** One method of an adapter. */
-export interface Piece {
-  readonly method: string;
-  readonly options: Readonly<Record<string, Json>>;
+/** One method of an adapter, its parameters those inside a gate. */
+export interface Piece extends MethodPiece {
   /** The gate around it, if there is one. */
   readonly gate?: string;
-  /** Its parameters without a gate's, and where the piece lies in the adapter's. */
-  readonly params: Tree;
-  readonly prefix: string;
 }
 
 /** A piece with its configuration. */
@@ -46,29 +43,19 @@ export function piecesOf(
   params: Tree,
   prefix: string,
 ): readonly Piece[] {
-  if (name.startsWith("compose(")) {
-    return Object.entries(config).flatMap(([part, value]) => {
-      const { method, ...options } = value as Readonly<Record<string, Json>>;
-      return piecesOf(
-        String(method),
-        options,
-        (params[part] ?? {}) as Tree,
-        prefix === "" ? part : `${prefix}.${part}`,
-      );
-    });
-  }
-  if (name.startsWith("gated(")) {
-    const { gate, ...options } = config;
-    const of = (params["of"] ?? {}) as Tree;
-    return [{
-      method: name.slice(6, -1),
-      options,
-      gate: String((gate as { readonly name: Json }).name),
-      params: of,
-      prefix,
-    }];
-  }
-  return [{ method: name, options: config, params, prefix }];
+  return methodPieces(name, config, params, prefix).map(ungated);
+}
+
+function ungated(piece: MethodPiece): Piece {
+  if (!piece.method.startsWith("gated(")) return piece;
+  const { gate, ...options } = piece.options;
+  return {
+    ...piece,
+    method: piece.method.slice("gated(".length, -1),
+    options,
+    gate: String((gate as { readonly name: Json }).name),
+    params: (piece.params["of"] ?? {}) as Tree,
+  };
 }
 
 const refuse = (piece: Piece, why: string): never => {
@@ -235,7 +222,7 @@ function bottleneckFields(piece: Piece, options: BottleneckAdapterOptions, model
 
 function invertibleFields(piece: Piece, options: InvertibleAdapterOptions, model: Model): AdaptersFields {
   const { stands = "tokens", reduction = 2, activation = "relu" } = options;
-  if (stands === "tokens" && ["t5", "gpt2"].includes(model.architecture.name)) {
+  if (stands === "tokens" && inverseStands(model) === "entrance") {
     refuse(piece, 'the library has it where the text enters the blocks: stands "entrance"');
   }
   return {

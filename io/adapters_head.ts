@@ -3,12 +3,10 @@
  * names; a model of the library has heads by name, `heads.<name>.<number>`, which are the head here where both compute the same.
  */
 import {
-  dispose,
   lookup,
   type Method,
   type Model,
   nest,
-  read,
   scope,
   type Synchronous,
   type Tensor,
@@ -16,14 +14,16 @@ import {
   type Tree,
 } from "../core/mod.ts";
 import { ADAPTERS_FILES } from "../formats/adapters_config.ts";
-import { isObject, parseJson } from "../formats/strict_json.ts";
+import { isObject } from "../formats/strict_json.ts";
 import type { StoredTensor } from "../formats/tensor_file.ts";
 import { modulesToSave, savedLeaves } from "../methods/mod.ts";
 import { bertConfig } from "../models/bert_config.ts";
 import { headPaths } from "../models/bert_spec.ts";
 import { architectureOf, classNames } from "../models/mod.ts";
 import { isThere } from "./adapter_folder.ts";
-import { loadTensor, withTensors } from "./adapters_read.ts";
+import { withTensors } from "./adapters_read.ts";
+import { readJson } from "./inspect_contents.ts";
+import { loadTensor, sameNumbers } from "./stored_numbers.ts";
 
 /** A head that differs from the model's. */
 export interface LoadedHead {
@@ -42,8 +42,7 @@ type Fields = Readonly<Record<string, unknown>>;
 export async function loadHead(folder: string, model: Model): Promise<LoadedHead | undefined> {
   const configPath = `${folder}/${ADAPTERS_FILES.headConfig}`;
   if (!await isThere(configPath)) return undefined;
-  const config = parseJson(configPath, await Deno.readFile(configPath));
-  if (!isObject(config)) throw new SyntaxError(`Cannot read ${configPath}: it is not a JSON object`);
+  const config = readJson(configPath);
   const paths = isObject(config["config"])
     ? flexiblePaths(configPath, String(config["name"]), config["config"], model)
     : staticPaths(config, model);
@@ -201,7 +200,9 @@ async function headOf(
         `Cannot load the head of "${folder}" for this model: "${tensor.name}": expected [${own.shape}] but found [${tensor.shape}]`,
       );
     }
-    if (!await same(tensor, source, model)) changed.add(moduleOf(path));
+    if (!await sameNumbers(loadTensor(tensor, model), trainableCopy(model.weights, source))) {
+      changed.add(moduleOf(path));
+    }
   }
   if (changed.size === 0) return undefined;
   const modules = [...changed];
@@ -218,10 +219,3 @@ const moduleOf = (path: string): string => path.slice(0, path.lastIndexOf("."));
 
 const hasModule = (model: Model, module: string): boolean =>
   lookup(model.weights, module) !== undefined || model.spec.heads.some(({ path }) => path === module);
-
-async function same(tensor: StoredTensor, source: string, model: Model): Promise<boolean> {
-  const both = scope(() => ({ a: loadTensor(tensor, model), b: trainableCopy(model.weights, source) }));
-  const [a, b] = [await read(both.a), await read(both.b)];
-  dispose(both);
-  return a.every((value, i) => value === b[i]);
-}

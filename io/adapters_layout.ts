@@ -57,7 +57,8 @@ export function bareKey(key: string): string {
   return key.replace(/^(bert|roberta|transformer|model)\./, "");
 }
 
-type Both = Pick<AdaptersLayout, "reads" | "writes">;
+/** What is read and what is written, without a method. */
+export type Both = Pick<AdaptersLayout, "reads" | "writes">;
 
 /** A parameter that is one tensor of the file, perhaps under another shape. */
 export function same(
@@ -81,10 +82,9 @@ export function joined(
   view: Shape,
   axis: number,
   parts: readonly { readonly path: string; readonly shape: Shape }[],
-  also?: readonly string[],
 ): Both {
   const each = view[axis]! / parts.length;
-  const from: StoredKey = { key, shape: stored, ...also && { also } };
+  const from: StoredKey = { key, shape: stored };
   const part = view.map((n, i) => i === axis ? each : n);
   return {
     reads: parts.map(({ path, shape }, i) => ({

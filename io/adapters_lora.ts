@@ -15,18 +15,16 @@ import {
 import { divide, exp, identity, matmul, multiply, reshape, sum } from "../ops/mod.ts";
 import { blocksWithout } from "./adapters_bottleneck.ts";
 import {
-  type AdaptersLayout,
   type AdaptersPart,
   all,
   bareKey,
   below,
+  type Both,
   gate,
   joined,
   type PartKind,
   same,
 } from "./adapters_layout.ts";
-
-type Both = Pick<AdaptersLayout, "reads" | "writes">;
 
 const ROLES = { q: "query", k: "key", v: "value" } as const;
 

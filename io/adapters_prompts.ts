@@ -2,8 +2,9 @@
 import { at, type AttentionPlace, gated, type Method, type Model, type Place } from "../core/mod.ts";
 import type { AdaptersFields } from "../formats/adapters_config.ts";
 import { keyValueGate, prefixTuning, promptTuning, sentenceGate } from "../methods/mod.ts";
-import { activationOf, blocksWithout } from "./adapters_bottleneck.ts";
-import { type AdaptersPart, all, bareKey, below, joined, same } from "./adapters_layout.ts";
+import { activationOf } from "./adapters_activations.ts";
+import { blocksWithout } from "./adapters_bottleneck.ts";
+import { type AdaptersPart, all, bareKey, below, gate, joined, same } from "./adapters_layout.ts";
 
 /** What the library calls the attentions of a kind. */
 type PrefixKind = "encoder_prefix" | "self_prefix" | "cross_prefix";
@@ -82,21 +83,16 @@ export function prefixPart(fields: AdaptersFields, model: Model, name: string): 
   const gates = places.flatMap(({ path }) => {
     const key = `${bareKey(path)}.prefix_tuning.prefix_gates.${name}`;
     const width = widthOf(model);
-    return values === 1
-      ? [
-        same(`gates.${path}.prefix.weight`, `${key}.weight`, [width, 1], [1, width]),
-        same(`gates.${path}.prefix.bias`, `${key}.bias`, [1]),
-      ]
-      : [
-        joined(`${key}.weight`, [2, width], [2, width], 0, [
-          { path: `gates.${path}.prefix.key.weight`, shape: [width, 1] },
-          { path: `gates.${path}.prefix.value.weight`, shape: [width, 1] },
-        ]),
-        joined(`${key}.bias`, [2], [2], 0, [
-          { path: `gates.${path}.prefix.key.bias`, shape: [1] },
-          { path: `gates.${path}.prefix.value.bias`, shape: [1] },
-        ]),
-      ];
+    return values === 1 ? [gate(`${path}.prefix`, key, width)] : [
+      joined(`${key}.weight`, [2, width], [2, width], 0, [
+        { path: `gates.${path}.prefix.key.weight`, shape: [width, 1] },
+        { path: `gates.${path}.prefix.value.weight`, shape: [width, 1] },
+      ]),
+      joined(`${key}.bias`, [2], [2], 0, [
+        { path: `gates.${path}.prefix.key.bias`, shape: [1] },
+        { path: `gates.${path}.prefix.value.bias`, shape: [1] },
+      ]),
+    ];
   });
   return {
     kind: "prefix",

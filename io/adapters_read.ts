@@ -1,7 +1,5 @@
 /** Tensors of AdapterHub files as parameters: every expected key is there with its shape, and no other. */
 import {
-  castTo,
-  fromBytes,
   type Model,
   nest,
   sameShape,
@@ -13,8 +11,9 @@ import {
 } from "../core/mod.ts";
 import { openSafetensors } from "../formats/safetensors.ts";
 import type { StoredTensor } from "../formats/tensor_file.ts";
-import { isThere } from "./adapter_folder.ts";
+import { weightsPath } from "./adapter_folder.ts";
 import { bareKey, type Reading, type StoredKey } from "./adapters_layout.ts";
+import { loadTensor } from "./stored_numbers.ts";
 
 /** The tensors of a file by their keys without the class's prefix; `use` runs while it is open. */
 export async function withTensors<R>(
@@ -23,16 +22,8 @@ export async function withTensors<R>(
   pickle: string,
   use: (stored: ReadonlyMap<string, StoredTensor>) => R | Promise<R>,
 ): Promise<R> {
-  const path = `${folder}/${weights}`;
-  if (!await isThere(path)) {
-    throw await isThere(`${folder}/${pickle}`)
-      ? new TypeError(
-        `Cannot load "${folder}": ${pickle} is a pickle file, which can run code when it is read; save the adapter in ` +
-          "AdapterHub once with use_safetensors=True",
-      )
-      : new RangeError(`Cannot load "${folder}": it has no ${weights}`);
-  }
-  const file = openSafetensors(path);
+  const remedy = "save the adapter in AdapterHub once with use_safetensors=True";
+  const file = openSafetensors(await weightsPath(folder, { weights, pickle, remedy }));
   try {
     return await use(canonical(folder, [...file.tensors.values()]));
   } finally {
@@ -114,9 +105,4 @@ export function readParams(
       ),
     ) as Synchronous<Tree>;
   });
-}
-
-/** A stored tensor in f32. */
-export function loadTensor(stored: StoredTensor, { backend }: Model): Tensor {
-  return castTo(fromBytes(stored.read(), stored.shape, stored.dtype, backend), "f32");
 }

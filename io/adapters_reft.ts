@@ -18,17 +18,8 @@ import {
   transpose,
   zeros,
 } from "../ops/mod.ts";
-import { activationOf } from "./adapters_bottleneck.ts";
-import {
-  type AdaptersLayout,
-  type AdaptersPart,
-  all,
-  bareKey,
-  blockNumber,
-  same,
-} from "./adapters_layout.ts";
-
-type Both = Pick<AdaptersLayout, "reads" | "writes">;
+import { activationOf } from "./adapters_activations.ts";
+import { type AdaptersPart, all, bareKey, blockNumber, type Both, same } from "./adapters_layout.ts";
 
 /** The part that a ReFT config describes. @throws {RangeError} when the model cannot have it. */
 export function reftPart(fields: AdaptersFields, model: Model, name: string): AdaptersPart {

@@ -4,12 +4,13 @@
  */
 import { type Adapter, compose, dispose, type Method, type Model, perRow, type Tree } from "../core/mod.ts";
 import { ADAPTERS_FILES } from "../formats/adapters_config.ts";
-import { isObject, parseJson } from "../formats/strict_json.ts";
+import { isObject } from "../formats/strict_json.ts";
 import { adapterFusion, type FusionMatrix } from "../methods/mod.ts";
 import { full } from "../ops/mod.ts";
 import { isThere } from "./adapter_folder.ts";
-import { adapterModule, type AdaptersLayout, all, same } from "./adapters_layout.ts";
+import { adapterModule, all, type Both, same } from "./adapters_layout.ts";
 import type { LoadedFolder } from "./adapters_load.ts";
+import { readJson } from "./inspect_contents.ts";
 import { readParams, withTensors } from "./adapters_read.ts";
 
 type Load = (path: string) => Promise<LoadedFolder>;
@@ -30,8 +31,7 @@ interface Block {
 /** A folder with `adapter_setup.json`. @throws {RangeError} when it asks for a composition that is not known here. */
 export async function loadSetup(folder: string, model: Model, load: Load): Promise<LoadedSetup> {
   const path = `${folder}/${ADAPTERS_FILES.setup}`;
-  const config = parseJson(path, await Deno.readFile(path));
-  if (!isObject(config)) throw new SyntaxError(`Cannot read ${path}: it is not a JSON object`);
+  const config = readJson(path);
   const block = blockOf(path, config["adapter_setup"]);
   const rootHead = await isThere(`${folder}/${ADAPTERS_FILES.headConfig}`);
   const head = config["head_setup"];
@@ -177,7 +177,7 @@ async function stacked(
 
 /** A folder of a fusion alone. */
 export async function loadFusion(folder: string, model: Model, load: Load): Promise<LoadedSetup> {
-  const config = await fusionConfig(folder);
+  const config = fusionConfig(folder);
   const names = (config["adapter_names"] ?? String(config["name"]).split(",")) as readonly string[];
   const parent = folder.includes("/") ? folder.slice(0, folder.lastIndexOf("/")) : ".";
   const below = await isThere(`${folder}/${names[0]}/${ADAPTERS_FILES.config}`);
@@ -191,12 +191,7 @@ export async function loadFusion(folder: string, model: Model, load: Load): Prom
   return await fused(below ? folder : parent, names, folder, model, load);
 }
 
-async function fusionConfig(folder: string): Promise<Fields> {
-  const path = `${folder}/${ADAPTERS_FILES.fusionConfig}`;
-  const config = parseJson(path, await Deno.readFile(path));
-  if (!isObject(config)) throw new SyntaxError(`Cannot read ${path}: it is not a JSON object`);
-  return config;
-}
+const fusionConfig = (folder: string): Fields => readJson(`${folder}/${ADAPTERS_FILES.fusionConfig}`);
 
 /** Adapters of folders fused; `place` is the fusion's own folder. */
 async function fused(
@@ -206,7 +201,7 @@ async function fused(
   model: Model,
   load: Load,
 ): Promise<LoadedSetup> {
-  const config = await fusionConfig(place);
+  const config = fusionConfig(place);
   return await freedOnError(async (held) => {
     const loaded: LoadedFolder[] = [];
     for (const name of names) {
@@ -281,7 +276,7 @@ function fusionOf(
   model: Model,
 ): {
   readonly options: Omit<Parameters<typeof adapterFusion>[0], "adapters">;
-  readonly tensors: Pick<AdaptersLayout, "reads" | "writes">;
+  readonly tensors: Both;
 } {
   if (!isObject(config["config"])) {
     throw new SyntaxError(`Cannot read "${place}": the fusion has no "config"`);
@@ -323,7 +318,7 @@ export function fusionTensors(
   sites: ReadonlySet<string>,
   name: string,
   matrices: readonly FusionMatrix[],
-): Pick<AdaptersLayout, "reads" | "writes"> {
+): Both {
   return all(
     model.spec.sublayers.filter(({ path }) => sites.has(path)).flatMap((place) => {
       const { path, width: d } = place;

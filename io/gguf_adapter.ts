@@ -4,7 +4,6 @@ import {
   byteLength,
   bytesOf,
   castTo,
-  fromBytes,
   lookup,
   type MatrixPlace,
   type Model,
@@ -26,6 +25,7 @@ import { lora, type LoraOptions } from "../methods/lora.ts";
 import { type LoraForm, loraForm, type LoraLayer } from "../methods/lora_form.ts";
 import type { Limit } from "../methods/to_lora.ts";
 import { matrixPlaces } from "./peft_layout.ts";
+import { loadTensor } from "./stored_numbers.ts";
 
 /**
  * Writes an adapter as a GGUF file. Factors are f32, as they are; where the layers' scales differ by more than alpha / r
@@ -77,7 +77,7 @@ export function loadGgufAdapter(path: string, model: Model): Adapter {
     const params = scope(() =>
       nest<Tensor>(
         layers.flatMap(({ place, a, b }) =>
-          [[`${place.path}.a`, loaded(a, model)], [`${place.path}.b`, loaded(b, model)]] as const
+          [[`${place.path}.a`, loadTensor(a, model)], [`${place.path}.b`, loadTensor(b, model)]] as const
         ),
       ) as Synchronous<Adapter["params"]>
     );
@@ -151,10 +151,6 @@ function optionsOf({ alpha, layers }: GgufLora, model: Model): LoraOptions {
     ...Object.keys(rankPattern).length > 0 && { rankPattern },
     ...Object.keys(alphaPattern).length > 0 && { alphaPattern },
   };
-}
-
-function loaded(stored: StoredTensor, { backend }: Model): Tensor {
-  return castTo(fromBytes(stored.read(), stored.shape, stored.dtype, backend), "f32");
 }
 
 /** A factor to be multiplied when its turn comes. */

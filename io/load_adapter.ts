@@ -1,13 +1,10 @@
 /** `loadAdapter`: an adapter from a folder or a GGUF file. */
 import {
   type Adapter,
-  castTo,
   dispose,
-  fromBytes,
   lookup,
   type Model,
   nest,
-  read,
   reinterpret,
   sameShape,
   scope,
@@ -32,6 +29,7 @@ import { graftRecord, loadGraftAdapter } from "./graft_adapter.ts";
 import { baseTables } from "./peft_base.ts";
 import { type FolderLayout, folderLayout, type FolderParts, PARTS } from "./peft_layout.ts";
 import { partsOfConfig } from "./peft_options.ts";
+import { loadTensor, sameNumbers } from "./stored_numbers.ts";
 import { checkRouter, expertFolders, type Experts, withExperts } from "./peft_xlora.ts";
 
 /** Which adapter of a folder. */
@@ -69,7 +67,7 @@ export async function loadAdapter(
   const root = await localFolder(source, options.name);
   if (await isAdaptersFolder(root)) return await hubAdapter(root, model, options);
   const { folder, name } = await adapterFolder(root, options.name);
-  if (await isAdaptersFolder(folder)) return await loadAdaptersFolder(folder, model);
+  if (folder !== root && await isAdaptersFolder(folder)) return await loadAdaptersFolder(folder, model);
   const own = await graftRecord(folder);
   if (own !== undefined) {
     await weightsPath(folder);
@@ -196,7 +194,9 @@ function checkKeys(
 async function checkCopies(layout: FolderLayout, stored: Stored, model: Model): Promise<void> {
   for (const { key, of } of layout.copies) {
     const copy = stored.get(key);
-    if (copy !== undefined && !await sameNumbers(load(copy, model), load(stored.get(of)!, model))) {
+    if (
+      copy !== undefined && !await sameNumbers(loadTensor(copy, model), loadTensor(stored.get(of)!, model))
+    ) {
       throw new RangeError(
         `"${key}" differs from "${of}", but the model ties the two: load the adapter for an untied model`,
       );
@@ -215,19 +215,11 @@ async function changedTables(
     const own = lookup(model.weights, leaf);
     const theirs = stored.get(key);
     if (theirs === undefined || !(own instanceof Tensor)) continue;
-    if (!await sameNumbers(load(theirs, model), trainableCopy(model.weights, leaf))) {
+    if (!await sameNumbers(loadTensor(theirs, model), trainableCopy(model.weights, leaf))) {
       changed.set(leaf, theirs);
     }
   }
   return changed;
-}
-
-/** Compares and frees both. */
-async function sameNumbers(a: Tensor, b: Tensor): Promise<boolean> {
-  const [x, y] = [await read(a), await read(b)];
-  a.storage.free();
-  b.storage.free();
-  return x.length === y.length && x.every((value, i) => value === y[i]);
 }
 
 /** Reads the tensors into the layout's params. */
@@ -240,7 +232,7 @@ function paramsOf(
 ): Tree {
   const fixed = (path: string): Tensor => {
     const table = base.get(path);
-    if (table !== undefined) return load(table, model);
+    if (table !== undefined) return loadTensor(table, model);
     const head = model.spec.heads.find((head) => `${head.path}.weight` === path)!;
     return trainableCopy(model.weights, `${head.tiedTo}.weight`);
   };
@@ -248,19 +240,13 @@ function paramsOf(
     nest<Tensor>([
       ...layout.tensors.map((t): readonly [string, Tensor] => [
         t.path,
-        shaped(partOf(load(stored.get(t.key)!, model), t), t.shape),
+        shaped(partOf(loadTensor(stored.get(t.key)!, model), t), t.shape),
       ]),
       ...(parts.fixed ?? []).map((path): readonly [string, Tensor] => [
         `${PARTS.fixed}.frozen.${path}`,
         fixed(path),
       ]),
     ]) as Synchronous<Tree>
-  );
-}
-
-function load(stored: StoredTensor, { backend }: Model): Tensor {
-  return scope((): Synchronous<Tensor> =>
-    castTo(fromBytes(stored.read(), stored.shape, stored.dtype, backend), "f32")
   );
 }
 

@@ -6,9 +6,7 @@ import {
   dispose,
   type DType,
   fromBytes,
-  isQuantized,
   type Key,
-  lazy,
   type Model,
   type ModelConfig,
   newModel,
@@ -20,12 +18,12 @@ import {
 } from "../core/mod.ts";
 import { openCheckpoint } from "../formats/checkpoint.ts";
 import { openGguf } from "../formats/gguf.ts";
-import type { StoredTensor } from "../formats/tensor_file.ts";
 import { loadTokenizer, type Tokenizer, tokenizer as makeTokenizer } from "../formats/tokenizer.ts";
 import { architectureOf, type Task, taskConfig } from "../models/mod.ts";
 import { hostOf } from "../ops/mod.ts";
 import { tokenizerFilesOf } from "./gguf_tokenizer_files.ts";
 import { localPath } from "./local_path.ts";
+import { placedTensors, storedLeaf } from "./placed_tensors.ts";
 import { missingHead, otherClasses } from "./task_head.ts";
 
 /** Where and how to load. */
@@ -70,27 +68,18 @@ export async function loadModel(source: string, options: LoadOptions): Promise<M
   try {
     const saved = checkpoint.config as ModelConfig;
     const config = options.task === undefined ? saved : taskConfig(saved, options.task);
-    const { architecture, spec, weightPath } = architectureOf(config);
-    const known = new Set([...spec.linears, ...spec.norms, ...spec.embeddings, ...spec.heads].flatMap((p) => [
-      `${p.path}.weight`,
-      `${p.path}.bias`,
-    ]));
-    const tied = new Set(spec.heads.filter((h) => h.tiedTo !== undefined).map((h) => `${h.path}.weight`));
+    const known = architectureOf(config);
+    const { architecture, spec } = known;
     const plan = options.quantize && quantizationPlan(spec, options.quantize);
-    for (const stored of checkpoint.tensors.tensors.values()) {
-      const leaf = weightPath(stored.name);
-      if (leaf === undefined || tied.has(leaf)) continue;
-      if (!known.has(leaf)) {
-        throw new RangeError(
-          `The checkpoint has a tensor "${stored.name}" that no place of ${architecture.name} takes`,
-        );
-      }
+    for (
+      const [leaf, stored] of placedTensors(checkpoint.tensors.tensors.values(), known, "The checkpoint has")
+    ) {
       if (options.task !== undefined && otherClasses(spec, leaf, stored.shape)) continue;
       const planned = plan?.get(leaf);
       if (planned !== undefined && planned !== stored.dtype) {
         checkCoding(leaf, stored, planned, options.quantize!.requantize ?? false);
       }
-      weights.push([leaf, leafOf(stored, options, planned)]);
+      weights.push([leaf, storedLeaf(stored, options, planned)]);
     }
     if (options.task !== undefined) {
       weights.push(...missingHead(spec, weights, options.backend, options.key ?? 0));
@@ -130,14 +119,6 @@ function decoderOn(backend: Backend): (dtype: DType, shape: Shape, bytes: Uint8A
     dispose(decoded);
     return new Float32Array(new Uint8Array(numbers).buffer);
   };
-}
-
-function leafOf(stored: StoredTensor, { backend, dtype, leaves }: LoadOptions, planned?: DType): Tensor {
-  const { shape, dtype: own } = stored;
-  const wanted = planned ??
-    (shape.length < 2 ? "f32" : dtype === undefined || isQuantized(own) ? own : dtype);
-  const load = (): Tensor => scope(() => castTo(fromBytes(stored.read(), shape, own, backend), wanted));
-  return leaves === undefined ? load() : lazy(backend, shape, wanted, load);
 }
 
 /** The tokenizer of a local folder or GGUF file without its weights; undefined when there is none. */

@@ -2,7 +2,6 @@
 import {
   type Adapter,
   FROZEN,
-  type Json,
   leaves,
   lookup,
   type MatrixPlace,
@@ -29,19 +28,12 @@ import { veraPeft } from "../methods/vera_peft.ts";
 import type { ModulesToSaveOptions } from "../methods/modules_to_save.ts";
 import type { PeftCodec, PeftFields } from "../methods/peft_codec.ts";
 import type { TrainableTokensOptions } from "../methods/trainable_tokens.ts";
+import { type MethodPiece, methodPieces } from "./method_pieces.ts";
 import { type FolderParts, mainPart, matrixPlaces, type PartNames, PARTS } from "./peft_layout.ts";
 import { normsOfParams } from "./peft_norms.ts";
 import { promptsOfOptions } from "./peft_prompts.ts";
 import { fieldsOfLayers, withFeedForward } from "./peft_targets.ts";
 import { xloraOfOptions } from "./peft_xlora.ts";
-
-/** One method of an adapter, where its params lie, and its options. */
-interface Piece {
-  readonly method: string;
-  readonly prefix: string;
-  readonly options: Readonly<Record<string, Json>>;
-  readonly params: Tree;
-}
 
 /** What a folder says of an adapter. */
 export interface AdapterParts {
@@ -61,7 +53,7 @@ export function partsOfAdapter(adapter: Adapter, model: Model): AdapterParts {
   let parts: FolderParts = {};
   let names: PartNames = PARTS;
   let targets: PeftFields = {};
-  for (const piece of piecesOf(adapter.method.name, adapter.method.config, adapter.params, "")) {
+  for (const piece of methodPieces(adapter.method.name, adapter.method.config, adapter.params)) {
     const part = kindOf(piece.method);
     if (parts[part] !== undefined) {
       throw new TypeError(
@@ -88,21 +80,6 @@ export function partsOfAdapter(adapter: Adapter, model: Model): AdapterParts {
     }
   }
   return { parts, names, targets };
-}
-
-/** The methods of a composition, however deep. */
-function piecesOf(
-  name: string,
-  config: Readonly<Record<string, Json>>,
-  params: Tree,
-  prefix: string,
-): readonly Piece[] {
-  if (!name.startsWith("compose(")) return [{ method: name, prefix, options: config, params }];
-  return Object.entries(config).flatMap(([part, value]) => {
-    const { method, ...options } = value as Readonly<Record<string, Json>>;
-    const inner = (params[part] ?? {}) as Tree;
-    return piecesOf(String(method), options, inner, prefix === "" ? part : `${prefix}.${part}`);
-  });
 }
 
 function kindOf(method: string): keyof PartNames {
@@ -154,7 +131,7 @@ interface MainFields {
   readonly targets: PeftFields;
 }
 
-function mainOf({ method, options, params }: Piece, spec: Spec): MainFields {
+function mainOf({ method, options, params }: MethodPiece, spec: Spec): MainFields {
   if (method === "layerNormTune") return normsOfParams(options, params, spec);
   if (method === "xlora") return { main: xloraOfOptions(options, params, spec), targets: {} };
   if (["promptTuning", "spot", "prefixTuning"].includes(method)) {
@@ -233,7 +210,7 @@ function adaptedPlaces(params: Tree, spec: Spec): readonly MatrixPlace[] {
   });
 }
 
-function savedOf({ method, options, params }: Piece): ModulesToSaveOptions {
+function savedOf({ method, options, params }: MethodPiece): ModulesToSaveOptions {
   if (method === "modulesToSave") return options as unknown as ModulesToSaveOptions;
   const modules = leaves(params as Readonly<Record<string, Tensor | Tree>>)
     .map(([path]) => path.slice(0, path.lastIndexOf(".")));

@@ -4,6 +4,7 @@
  *     adapter_config.json, adapter_model.safetensors, README.md    the result, when the run is over
  *     metrics.jsonl                                                one line a step or evaluation
  *     checkpoint/state.safetensors                                 what the run continues from
+ *     checkpoint/start/                                            where it began, when stages came before
  *     checkpoint/best.safetensors                                  the best parameters so far, where there are evaluations
  *
  * Earlier files are never touched: a new run refuses a folder with something in it. An overwriting run works in
@@ -17,6 +18,8 @@ export type RunMode = "new" | "resume" | "overwrite" | "resume overwrite";
 export interface RunFolder {
   /** Where the run works. */
   readonly path: string;
+  /** Where the run begins, when it took stages to get there. */
+  readonly start: string;
   readonly state: string;
   readonly best: string;
   readonly metrics: string;
@@ -80,6 +83,7 @@ function runFolder(path: string, target: string): RunFolder {
   const state = `${path}/checkpoint/state.safetensors`;
   return {
     path,
+    start: `${path}/checkpoint/start`,
     state,
     best: `${path}/checkpoint/best.safetensors`,
     metrics: `${path}/metrics.jsonl`,

@@ -35,7 +35,7 @@ export async function copyTokenizer(from: string | undefined, folder: string): P
   }
   if (source === undefined || !await isFolder(source) || await sameFolder(source, folder)) return;
   for (const name of FILES) {
-    const bytes = await optional(`${source}/${name}`);
+    const bytes = await optionalFile(`${source}/${name}`);
     if (bytes !== undefined) await writeAtomically(`${folder}/${name}`, (sink) => sink.write(bytes));
   }
 }
@@ -94,7 +94,7 @@ async function sameFolder(a: string, b: string): Promise<boolean> {
 }
 
 /** A file's bytes, or undefined when there is none. */
-async function optional(path: string): Promise<Uint8Array | undefined> {
+export async function optionalFile(path: string): Promise<Uint8Array | undefined> {
   try {
     return await Deno.readFile(path);
   } catch (error) {
@@ -104,7 +104,7 @@ async function optional(path: string): Promise<Uint8Array | undefined> {
 }
 
 async function optionalJson(path: string): Promise<JsonObject | undefined> {
-  const bytes = await optional(path);
+  const bytes = await optionalFile(path);
   if (bytes === undefined) return undefined;
   const value = parseJson(path, bytes);
   if (!isObject(value)) throw new SyntaxError(`Cannot read ${path}: it is not a JSON object`);

@@ -84,8 +84,7 @@ interface Parts {
  * ```
  */
 export function bottleneckAdapter(options: BottleneckAdapterOptions = {}): Method {
-  const { after = ["feedForward"], reduction = 16, reads = "output", norms = [], scale = 1, phm: sums } =
-    options;
+  const { after = ["feedForward"], reduction = 16, reads = "output", scale = 1, phm: sums } = options;
   const { dropout: p = 0, branchDropout = 0 } = options;
   for (const factor of typeof reduction === "number" ? [reduction] : Object.values(reduction)) {
     if (!(factor > 0)) throw new RangeError(`Expected reduction above 0 but found ${factor}`);
@@ -126,8 +125,7 @@ export function bottleneckAdapter(options: BottleneckAdapterOptions = {}): Metho
             ...lookup(params, path) as unknown as Parts,
             ...sums?.rule === "shared" && { rule: params["rule"] as Tensor },
           },
-          (own: Parts & { readonly rule?: Tensor }, call) =>
-            change(own, call, { ...options, reads, norms, scale }),
+          (own: Parts & { readonly rule?: Tensor }, call) => change(own, call, options),
         ),
       })),
   };
@@ -143,26 +141,28 @@ function change(
     const norm = own.norms?.[name];
     return norm === undefined ? t : layerNorm(t, norm.weight, norm.bias, 1e-5);
   };
-  const { train, key } = call;
-  const dropped = (t: Tensor, p: number, name: string): Tensor =>
-    train && key !== undefined && p > 0 ? dropout(t, p, fold(key, name)) : t;
+  const key = call.train ? call.key : undefined;
   const layer = (at: Layer, x: Tensor): Tensor =>
     "weight" in at ? affine(at, x) : phm((at.rule ?? own.rule)!, at, x);
   const z = reading(call, reads); // [b, t, d]
   const up = layer(own.up, activation(σ)(layer(own.down, normed("before", z))));
-  const scaled = own.scale !== undefined ? multiply(up, own.scale) : multiply(up, scale as number);
-  const kept = dropped(ones([up.shape[0]!, 1, 1], up.backend), branchDropout, "branch");
-  const branch = normed("branch", dropped(branchDropout > 0 ? multiply(scaled, kept) : scaled, p, "dropout"));
+  const s = own.scale ?? scale as number;
+  const scaled = s === 1 ? up : multiply(up, s);
+  const kept = key === undefined || branchDropout === 0 ? scaled : multiply(
+    scaled,
+    dropout(ones([up.shape[0]!, 1, 1], up.backend), branchDropout, fold(key, "branch")),
+  );
+  const branch = normed(
+    "branch",
+    key === undefined || p === 0 ? kept : dropout(kept, p, fold(key, "dropout")),
+  );
   const x = call.skip;
-  const r = keeps === "output"
-    ? call.y
+  const moved = (r: Tensor): Tensor => subtract(normed("whole", add(r, branch)), call.y);
+  const delta = keeps === "output" && own.norms?.whole === undefined
+    ? branch
     : keeps === "normed"
-    ? reading(call, "normed")
-    : x === undefined
-    ? call.y
-    : add(call.y, x);
-  const whole = normed("whole", add(r, branch));
-  const delta = keeps === "output" && own.norms?.whole === undefined ? branch : subtract(whole, call.y);
+    ? moved(reading(call, "normed"))
+    : moved(keeps === "sum" && x !== undefined ? add(call.y, x) : call.y);
   return residual === "dropped" && x !== undefined ? subtract(delta, x) : delta;
 }
 

@@ -107,7 +107,8 @@ function decomposed(edit: LinearEdit, map: LinearMap, magnitude: Tensor, p: numb
 
 /** B A of a map s B A. */
 function unscaled(map: LinearMap, path: string, options: LoraOptions): Tensor {
-  return multiply(map.weight(), 1 / loraScale(path, options));
+  const s = loraScale(path, options);
+  return s === 1 ? map.weight() : multiply(map.weight(), 1 / s);
 }
 
 /** AdapterHub's form: the layer's whole output is scaled, its bias included. */

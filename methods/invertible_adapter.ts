@@ -20,12 +20,13 @@ import {
   lookup,
   type Method,
   type Spec,
+  type StackPlace,
   type Tensor,
   tensorsIn,
   under,
 } from "../core/mod.ts";
 import { add, concat, normal, slice, subtract, zeros } from "../ops/mod.ts";
-import { type Activation, activation, type Bottleneck, bottleneck } from "./bottleneck.ts";
+import { type Activation, activation, type Bottleneck, bottleneck, bottleneckRank } from "./bottleneck.ts";
 import { checkReduction } from "./houlsby.ts";
 import { freshParams } from "./random_factor.ts";
 
@@ -137,7 +138,7 @@ function fresh(key: Key, width: number, reduction: number, backend: Backend): Co
   const short = Math.floor(width / 2);
   const net = (name: string, from: number, to: number): Bottleneck => {
     const seed = fold(key, name);
-    const inside = Math.max(1, Math.floor(from / reduction));
+    const inside = bottleneckRank(from, reduction);
     const layer = (leaf: string, out: number, inner: number) => ({
       weight: normal(fold(seed, leaf), [out, inner], backend, 0.02),
       bias: zeros([out], backend),
@@ -147,12 +148,17 @@ function fresh(key: Key, width: number, reduction: number, backend: Backend): Co
   return { f: net("f", width - short, short), g: net("g", short, width - short) };
 }
 
+/** The stack that reads the text: the encoder, or the only one. */
+export function readingStack({ stacks }: Spec): StackPlace | undefined {
+  return stacks.find(({ stack }) => stack === "encoder") ?? stacks[0];
+}
+
 /** Where embedded input enters: two stacks may share an entrance. */
 function entrances(
   spec: Spec,
   stands: "tokens" | "entrance",
 ): readonly { readonly path: string; readonly width: number }[] {
-  const reader = spec.stacks.find(({ stack }) => stack === "encoder") ?? spec.stacks[0];
+  const reader = readingStack(spec);
   const found = new Map(
     stands === "tokens"
       ? spec.stacks.map(({ entrance, width }) => [entrance, width])

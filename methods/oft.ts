@@ -117,7 +117,6 @@ function nearestDivisor(n: number, wanted: number): number {
   return n;
 }
 
-/** @throws {RangeError} when the size or count is no positive integer. */
 /** Refuses blocks of no size. @throws {RangeError} when the size or the number is no positive integer. */
 export function checkBlocks(blocks: Blocks = { size: 1 }): void {
   checkPositive(

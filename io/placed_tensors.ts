@@ -1,0 +1,60 @@
+/** The tensors of a checkpoint under the paths at which a model takes them, and each as the leaf it becomes. */
+import {
+  type Backend,
+  castTo,
+  type DType,
+  fromBytes,
+  isQuantized,
+  lazy,
+  scope,
+  type Tensor,
+} from "../core/mod.ts";
+import type { StoredTensor } from "../formats/tensor_file.ts";
+import type { KnownArchitecture } from "../models/mod.ts";
+
+/**
+ * Each tensor that the model takes, with its path. Stored buffers and tied heads are passed over.
+ *
+ * @param holder What holds the tensors, for the message.
+ * @throws {RangeError} on a tensor that the model has no place for.
+ */
+export function* placedTensors(
+  tensors: Iterable<StoredTensor>,
+  { architecture, spec, weightPath }: KnownArchitecture,
+  holder: "The checkpoint has" | "The weights have",
+): Generator<readonly [path: string, stored: StoredTensor]> {
+  const places = [...spec.linears, ...spec.norms, ...spec.embeddings, ...spec.heads];
+  const known = new Set(places.flatMap(({ path }) => [`${path}.weight`, `${path}.bias`]));
+  const tied = new Set(spec.heads.filter((h) => h.tiedTo !== undefined).map((h) => `${h.path}.weight`));
+  for (const stored of tensors) {
+    const path = weightPath(stored.name);
+    if (path === undefined || tied.has(path)) continue;
+    if (!known.has(path)) {
+      throw new RangeError(
+        `${holder} a tensor "${stored.name}" that no place of ${architecture.name} takes`,
+      );
+    }
+    yield [path, stored];
+  }
+}
+
+/** Where a leaf goes, and when it is read. */
+export interface LeafOptions {
+  readonly backend: Backend;
+  /** Of plain matrices; default: as stored. */
+  readonly dtype?: DType;
+  readonly leaves?: "lazy";
+}
+
+/** A stored tensor as a leaf: as `planned`, else vectors as f32 and quantized matrices as they are stored. */
+export function storedLeaf(
+  stored: StoredTensor,
+  { backend, dtype, leaves }: LeafOptions,
+  planned?: DType,
+): Tensor {
+  const { shape, dtype: own } = stored;
+  const wanted = planned ??
+    (shape.length < 2 ? "f32" : dtype === undefined || isQuantized(own) ? own : dtype);
+  const load = (): Tensor => scope(() => castTo(fromBytes(stored.read(), shape, own, backend), wanted));
+  return leaves === undefined ? load() : lazy(backend, shape, wanted, load);
+}

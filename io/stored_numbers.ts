@@ -1,0 +1,18 @@
+/** The numbers of stored tensors: loaded in f32, and compared. */
+import { castTo, fromBytes, type Model, read, scope, type Synchronous, type Tensor } from "../core/mod.ts";
+import type { StoredTensor } from "../formats/tensor_file.ts";
+
+/** A stored tensor in f32. */
+export function loadTensor(stored: StoredTensor, { backend }: Model): Tensor {
+  return scope((): Synchronous<Tensor> =>
+    castTo(fromBytes(stored.read(), stored.shape, stored.dtype, backend), "f32")
+  );
+}
+
+/** Whether two tensors hold the same numbers; frees both. */
+export async function sameNumbers(a: Tensor, b: Tensor): Promise<boolean> {
+  const [x, y] = [await read(a), await read(b)];
+  a.storage.free();
+  b.storage.free();
+  return x.length === y.length && x.every((value, i) => value === y[i]);
+}
