@@ -62,6 +62,22 @@ export function bytes(text: string): number {
   return Number(match[1]) * (match[3] === "" ? 1000 : 1024) ** power;
 }
 
+/**
+ * @param names Options that some methods have.
+ * @param own Those that this method has.
+ * @throws {UsageError} on one that was given and does nothing for the method.
+ */
+export function checkOwn<F extends { readonly method: string }>(
+  flags: F,
+  names: readonly (keyof F & string)[],
+  own: readonly string[],
+): void {
+  const idle = names.find((name) => flags[name] !== undefined && !own.includes(name));
+  if (idle === undefined) return;
+  const has = own.length === 0 ? "it has none" : `it has ${own.map((name) => `--${name}`).join(", ")}`;
+  throw new UsageError(`Cannot use --${idle} with --method ${flags.method}: ${has}`);
+}
+
 /** Names between commas. */
 export function names(text: string): readonly string[] {
   const found = text.split(",").map((name) => name.trim()).filter((name) => name !== "");

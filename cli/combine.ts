@@ -4,7 +4,7 @@ import { loadAdapter } from "../io/load_adapter.ts";
 import { newOutput } from "../io/new_output.ts";
 import { saveAdapter } from "../io/save_adapter.ts";
 import { type Combination, combine as combineAdapters, type Limit } from "../methods/mod.ts";
-import { choice, type Command, integer, names, number, UsageError } from "./arguments.ts";
+import { checkOwn, choice, type Command, integer, names, number, UsageError } from "./arguments.ts";
 import { rankText } from "./convert_adapter.ts";
 import { type ModelFlags, modelFlags, openModel } from "./load.ts";
 import { print, printJson, showCount } from "./output.ts";
@@ -102,13 +102,7 @@ const OWN = {
 /** @throws {UsageError} when an option is missing, or does nothing for the method. */
 function combinationOf(flags: CombineFlags): Combination {
   const { method, density, elect, then, rank, error } = flags;
-  const own: readonly string[] = OWN[method];
-  const idle = (["density", "elect", "then", "rank", "error", "seed"] as const)
-    .find((name) => flags[name] !== undefined && !own.includes(name));
-  if (idle !== undefined) {
-    const has = own.length === 0 ? "it has none" : `it has ${own.map((name) => `--${name}`).join(", ")}`;
-    throw new UsageError(`Cannot use --${idle} with --method ${method}: ${has}`);
-  }
+  checkOwn(flags, ["density", "elect", "then", "rank", "error", "seed"], OWN[method]);
   if (rank !== undefined && error !== undefined) {
     throw new UsageError("Expected --rank or --error but found both");
   }

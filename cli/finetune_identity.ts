@@ -7,14 +7,12 @@ import type { StateRecord } from "../io/training_state.ts";
 /** @throws {RangeError} when a run would go on with other data, another base or other options; names the first. */
 export function checkSameRun(folder: RunFolder, then: StateRecord, now: StateRecord): void {
   const optionsOf = (record: StateRecord) => (record["options"] ?? {}) as StateRecord;
-  const [old, current] = [optionsOf(then), optionsOf(now)];
-  for (const name of new Set([...Object.keys(old), ...Object.keys(current)])) {
-    const [was, is] = [JSON.stringify(old[name] ?? null), JSON.stringify(current[name] ?? null)];
-    if (was !== is) {
-      throw new RangeError(
-        `Cannot resume ${folder.path}: --${name} was ${was} and is ${is} now; give the options that it began with`,
-      );
-    }
+  const changed = changedOption(optionsOf(then), optionsOf(now));
+  if (changed !== undefined) {
+    const { name, was, is } = changed;
+    throw new RangeError(
+      `Cannot resume ${folder.path}: --${name} was ${was} and is ${is} now; give the options that it began with`,
+    );
   }
   const what = {
     base: "the model has other weights",
@@ -26,6 +24,24 @@ export function checkSameRun(folder: RunFolder, then: StateRecord, now: StateRec
       throw new RangeError(`Cannot resume ${folder.path}: ${differs} than when the run began`);
     }
   }
+}
+
+/** An option that is no longer what it was, its values as JSON. */
+export interface ChangedOption {
+  readonly name: string;
+  readonly was: string;
+  readonly is: string;
+}
+
+/** The first option with another value; one that is absent counts as null. */
+export function changedOption(
+  then: Readonly<Record<string, unknown>>,
+  now: Readonly<Record<string, unknown>>,
+): ChangedOption | undefined {
+  const text = (value: unknown): string => JSON.stringify(value ?? null);
+  return [...new Set([...Object.keys(then), ...Object.keys(now)])]
+    .map((name) => ({ name, was: text(then[name]), is: text(now[name]) }))
+    .find(({ was, is }) => was !== is);
 }
 
 /** A fingerprint of the base: names, shapes, dtypes and bytes of all its weights. */

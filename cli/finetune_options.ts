@@ -56,9 +56,11 @@ export function stagesOf(flags: FinetuneFlags, rows: Rows, maxLength: number, pa
     accumulate: flags.accumulate,
     key: fold(key(flags.seed), "order"),
   };
-  const steps = Math.min(flags.maxSteps ?? Infinity, countSteps(rows, order, flags.epochs));
   return {
-    steps,
+    // Counted when asked for: that plans every epoch, and most methods have no stages.
+    get steps() {
+      return Math.min(flags.maxSteps ?? Infinity, countSteps(rows, order, flags.epochs));
+    },
     options: (steps) => {
       let shown: Progress | undefined;
       let before = performance.now();

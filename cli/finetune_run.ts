@@ -84,9 +84,9 @@ export async function finetuneResult(flags: RunFlags): Promise<Reported> {
     const pad = padOf(tokenizer);
     const stages = stagesOf(flags, data.train, maxLength, pad);
     const seen = { rows: data.train, batchSize: flags.batchSize, pad, stages };
-    // Until here Ctrl-C ends the program at once.
     resetPeak();
     const started = await startIn({ model, flags, data: seen, fresh, folder, record });
+    // Until here Ctrl-C ends the program at once.
     using interrupt = interruptible();
     const preparing = memory(opened.backend).peak;
     resetPeak();

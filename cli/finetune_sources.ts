@@ -40,7 +40,7 @@ import { reductionOf } from "./method_sizes.ts";
 export type SourcedName = "adapter-fusion" | "xlora" | "spot" | "ipt" | "sparse-adapter";
 
 /** Names of the options that `--options` may give. */
-export const SOURCE_OPTIONS: Readonly<Record<SourcedName, readonly string[]>> = {
+const SOURCE_OPTIONS: Readonly<Record<SourcedName, readonly string[]>> = {
   "adapter-fusion": ["adapters", "regularization", "dropout", "temperature", "matrices", "query"],
   "xlora": [
     ...["experts", "depth", "size", "dropout", "routes", "temperature", "topK", "chosen", "scale", "trains"],

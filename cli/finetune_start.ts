@@ -6,6 +6,7 @@ import { dispose, type Model } from "../core/mod.ts";
 import { writeTextAtomically } from "../formats/atomic_write.ts";
 import { graftRecord, loadGraftAdapter, saveGraftAdapter } from "../io/graft_adapter.ts";
 import type { RunFolder } from "../io/run_folder.ts";
+import { optionalFile } from "../io/tokenizer_files.ts";
 import type { StateRecord } from "../io/training_state.ts";
 import { plain, start, type StartData, type Started } from "./finetune_prepare.ts";
 import type { FinetuneFlags } from "./finetune_settings.ts";
@@ -27,10 +28,11 @@ export interface Beginning<M extends Model> {
 export async function startIn<M extends Model>(given: Beginning<M>): Promise<Started<M>> {
   const { model, flags, data, fresh, folder } = given;
   if (!isStaged(flags.method)) return await start(model, flags, data, fresh);
-  const kept = `${folder.path}/checkpoint/start`;
+  const kept = folder.start;
   const mark = `${kept}/record.json`;
   const record = JSON.stringify(given.record);
-  if (await textOf(mark) !== record) {
+  const earlier = await optionalFile(mark);
+  if (earlier === undefined || new TextDecoder().decode(earlier) !== record) {
     const begun = await start(model, flags, data, fresh);
     folder.create();
     await saveGraftAdapter(kept, begun.adapter, model);
@@ -39,11 +41,4 @@ export async function startIn<M extends Model>(given: Beginning<M>): Promise<Sta
   }
   // Loaded even when it was just made: sums over parameters must come in the same order after resuming.
   return plain(model, await loadGraftAdapter(kept, (await graftRecord(kept))!, model, "default"));
-}
-
-async function textOf(path: string): Promise<string | undefined> {
-  return await Deno.readTextFile(path).catch((error) => {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  });
 }

@@ -4,7 +4,7 @@ import type { BuiltMethod } from "../io/method_options.ts";
 import { namedMethod } from "../io/named_method.ts";
 import type { JsonOptions } from "../io/option_codec.ts";
 import { compacterPlusPlus, fullFineTune, mam, pTuningV2, unipelt } from "../methods/mod.ts";
-import { UsageError } from "./arguments.ts";
+import { checkOwn, UsageError } from "./arguments.ts";
 import type { SourcedName } from "./finetune_sources.ts";
 import type { StagedName } from "./finetune_stages.ts";
 import { METHOD_TABLE, type MethodFlag, type MethodName, type MethodOptionFlags } from "./method_table.ts";
@@ -183,7 +183,6 @@ function placesOf({ targets }: MethodFlags, spec: Spec, otherwise?: "all-linear"
 /** @throws {UsageError} on a flag that does nothing for the method. */
 export function checkFlags(flags: MethodFlags): void {
   const { method, options = {} } = flags;
-  const row = METHOD_TABLE[method];
   const all: readonly MethodFlag[] = [
     "rank",
     "alpha",
@@ -193,13 +192,7 @@ export function checkFlags(flags: MethodFlags): void {
     "length",
     "dimension",
   ];
-  const idle = all.find((name) => flags[name] !== undefined && !row.flags.includes(name));
-  if (idle !== undefined) {
-    const has = row.flags.length === 0
-      ? "it has none"
-      : `it has ${row.flags.map((f) => `--${f}`).join(", ")}`;
-    throw new UsageError(`Cannot use --${idle} with --method ${method}: ${has}`);
-  }
+  checkOwn(flags, all, METHOD_TABLE[method].flags);
   const parts = NESTED[method] ?? [];
   if (method === "full" && Object.keys(options).length > 0) {
     throw new UsageError("Cannot use --options with --method full: it has none");

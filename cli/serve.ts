@@ -127,7 +127,7 @@ async function listen(
     id: () => crypto.randomUUID().replaceAll("-", ""),
     stopping: () => interrupt.wanted,
   };
-  const server = await started(flags, async (request) => {
+  const server = started(flags, async (request) => {
     const start = performance.now();
     const response = await respond(service, request);
     log(flags, request, response.status, performance.now() - start);
@@ -153,19 +153,17 @@ async function listen(
 const now = (): number => Math.floor(Date.now() / 1000);
 
 /** @throws {Error} when the port is taken or the address is not this machine's. */
-async function started(
+function started(
   { host, port }: ServeFlags,
   handle: (request: Request) => Promise<Response>,
-): Promise<Deno.HttpServer> {
+): Deno.HttpServer {
   try {
-    const server = Deno.serve({
+    return Deno.serve({
       hostname: host,
       port,
       onListen: () => {},
       onError: () => new Response(null, { status: 500 }),
     }, handle);
-    await Promise.resolve();
-    return server;
   } catch (cause) {
     const why = cause instanceof Deno.errors.AddrInUse
       ? "the port is taken; choose another with --port"

@@ -2,7 +2,9 @@
 import { createHash } from "node:crypto";
 import { writeTextAtomically } from "../formats/atomic_write.ts";
 import { parseJson } from "../formats/strict_json.ts";
+import { optionalFile } from "../io/tokenizer_files.ts";
 import { Exit } from "./arguments.ts";
+import { changedOption } from "./finetune_identity.ts";
 import { finetuneResult, type Reported, type RunFlags } from "./finetune_run.ts";
 import type { Point } from "./sweep_points.ts";
 
@@ -86,10 +88,7 @@ interface Finished {
 
 async function finished(folder: string): Promise<Finished | undefined> {
   const path = `${folder}/${RECORD}`;
-  const bytes = await Deno.readFile(path).catch((error) => {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  });
+  const bytes = await optionalFile(path);
   return bytes === undefined ? undefined : parseJson(path, bytes) as unknown as Finished;
 }
 
@@ -101,16 +100,15 @@ function identityOf(flags: RunFlags, data: string): Readonly<Record<string, unkn
 }
 
 function checkSame(folder: string, then: Finished["options"], now: Finished["options"]): void {
-  for (const name of new Set([...Object.keys(then), ...Object.keys(now)])) {
-    const [was, is] = [JSON.stringify(then[name] ?? null), JSON.stringify(now[name] ?? null)];
-    if (was === is) continue;
-    const option = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-    throw new OtherRun(
-      name === "data"
-        ? `Cannot continue the sweep: --data has other bytes than when ${folder} was trained`
-        : `Cannot continue the sweep: in ${folder} --${option} was ${was} and is ${is} now; give the options that it began with, or another --output`,
-    );
-  }
+  const changed = changedOption(then, now);
+  if (changed === undefined) return;
+  const { name, was, is } = changed;
+  const option = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  throw new OtherRun(
+    name === "data"
+      ? `Cannot continue the sweep: --data has other bytes than when ${folder} was trained`
+      : `Cannot continue the sweep: in ${folder} --${option} was ${was} and is ${is} now; give the options that it began with, or another --output`,
+  );
 }
 
 /** A run that was continued has its earlier part in its log alone. */

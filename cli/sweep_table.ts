@@ -7,9 +7,7 @@ export function sorted(runs: readonly SweepRun[]): readonly SweepRun[] {
   // A run that diverged has a loss that is no number.
   const rank = ({ result }: SweepRun): number =>
     result === undefined ? Infinity : Number.isFinite(result.loss) ? result.loss : Number.MAX_VALUE;
-  return runs.map((run, i) => ({ run, i }))
-    .sort((a, b) => rank(a.run) === rank(b.run) ? a.i - b.i : rank(a.run) < rank(b.run) ? -1 : 1)
-    .map(({ run }) => run);
+  return runs.toSorted((a, b) => rank(a) === rank(b) ? 0 : rank(a) - rank(b));
 }
 
 /** Columns: what is varied, the loss, its mean over the seeds of a point where there are several, and what a run cost. */

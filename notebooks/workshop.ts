@@ -1,5 +1,6 @@
 /** What every notebook starts from: the embedded model on the WASM backend, and conversations with their summaries. */
 import { fileURLToPath } from "node:url";
+import { padOf } from "../cli/finetune_evaluation.ts";
 import { type Backend, fold, key, type Model } from "../core/mod.ts";
 import { conversation } from "../embedded/conversations/mod.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
@@ -67,7 +68,7 @@ export async function openWorkshop(options: WorkshopOptions = {}): Promise<Works
     train: pickRows(rows, short.slice(heldOut, heldOut + train)),
     heldOut: pickRows(rows, aside),
     text: (n) => texts[aside[n]!]!,
-    pad: model.tokenizer.pad ?? model.tokenizer.eos ?? 0,
+    pad: padOf(model.tokenizer),
     close: () => backend.close(),
   };
 }
