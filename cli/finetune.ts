@@ -58,7 +58,7 @@ export function finetune(program: Command): void {
   const command = program.command("finetune")
     .description("Train a model on examples, by any method; writes an adapter folder that PEFT reads.")
     .option("-d, --data <file>", "examples, JSON Lines")
-    .option("-o, --output <folder>", "where the adapter goes; must not exist");
+    .option("-o, --output <folder>", "where the adapter goes; must not exist; default runs/<method>");
   trainingOptions(command)
     .option("--resume", "continue the run in --output")
     .option("--overwrite", "replace --output when the new run is done")
@@ -78,8 +78,7 @@ export function finetune(program: Command): void {
     if (flags.data === undefined) {
       throw new UsageError("Expected --data: a file of examples, one JSON object a line");
     }
-    if (flags.output === undefined) throw new UsageError("Expected --output: the folder for the adapter");
-    await runFinetune({ ...flags, data: flags.data, output: flags.output });
+    await runFinetune({ ...flags, data: flags.data, output: flags.output ?? `runs/${flags.method}` });
   });
 }
 

@@ -101,6 +101,20 @@ Deno.test("graft finetune continues to the same bits after kill -9 and after Ctr
   assert.match(changed.err, /Cannot resume .*cut: --data has other bytes than when the run began/);
 });
 
+Deno.test("graft finetune without --output writes to runs/<method>, and never twice", async () => {
+  using folder = temporaryFolder();
+  const [model, data] = [tinyModel(folder.path), tinyData(folder.path)];
+  const args = ["finetune", "--model", model, "--data", data, "--method", "lora", "--max-steps", "1"];
+  const first = await graft(args, undefined, folder.path);
+  assert.equal(first.code, 0, first.err);
+  assert.match(first.out, /written to runs\/lora/);
+  const written = adapterBytes(`${folder.path}/runs/lora`);
+  const second = await graft(args, undefined, folder.path);
+  assert.equal(second.code, 1);
+  assert.match(second.err, /Cannot write to runs\/lora: it exists; give another folder/);
+  assert.deepEqual(adapterBytes(`${folder.path}/runs/lora`), written);
+});
+
 Deno.test("graft finetune writes an adapter that generate and evaluate use, and replaces a folder only when done", async () => {
   using folder = temporaryFolder();
   const [model, data] = [tinyModel(folder.path), tinyData(folder.path)];

@@ -85,10 +85,11 @@ export function graftArguments(args: readonly string[]): string[] {
   return ["run", "-A", "--quiet", MAIN, ...args];
 }
 
-/** Runs the command line to its end. */
-export async function graft(args: readonly string[], input?: string): Promise<Ran> {
+/** Runs the command line to its end, in the folder `cwd` when one is given. */
+export async function graft(args: readonly string[], input?: string, cwd?: string): Promise<Ran> {
   const child = new Deno.Command(Deno.execPath(), {
     args: graftArguments(args),
+    ...cwd !== undefined && { cwd },
     stdin: input === undefined ? "null" : "piped",
     stdout: "piped",
     stderr: "piped",

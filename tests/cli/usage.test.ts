@@ -26,7 +26,6 @@ Deno.test("graft says what is wrong with arguments and ends with code 2", async 
     ["finetune --bogus", /Unknown option '--bogus'/],
     ["finetun", /Unknown command 'finetun'.*finetune/],
     ["finetune", /Expected --data/],
-    ["finetune -d x", /Expected --output/],
     ["finetune -d x -o y --config z", /Expected --plan with --config/],
     ["finetune -m x -d x -o /nowhere/y --method ia3 --rank 2", /Cannot use --rank with --method ia3/],
     [
