@@ -4,18 +4,14 @@
  *
  * @example
  * ```ts
- * import { adapt, count, freshModel, graft, lora, wasm } from "@graft/peft";
+ * import { adapt, count, freshModel, graft, lora, smallConfig, wasm } from "@graft/peft";
  * import assert from "node:assert/strict";
  *
  * const backend = await wasm();
- * const config = {
- *   model_type: "llama", vocab_size: 32, hidden_size: 16, intermediate_size: 24, num_hidden_layers: 1,
- *   num_attention_heads: 2, num_key_value_heads: 1, tie_word_embeddings: true,
- * };
- * const model = freshModel(config, { backend, key: 0 }); // or await loadModel("folder, file.gguf or hub id", { backend })
+ * const model = freshModel(smallConfig("llama"), { backend, key: 0 }); // or await loadModel("folder, file.gguf or hub id", { backend })
  * const adapter = adapt(model, lora({ rank: 4 }));
  * const tuned = graft(model, adapter);
- * assert.equal(count(model, adapter).trainable, 4 * (16 + 16) + 4 * (16 + 8)); // q and v
+ * assert.equal(count(model, adapter).trainable, 2 * 2 * 4 * (16 + 16)); // q and v in two layers
  * backend.close();
  * ```
  *
@@ -24,6 +20,7 @@
 export * from "./core/mod.ts";
 export * from "./methods/mod.ts";
 export { freshModel, type FreshOptions } from "./models/fresh.ts";
+export { smallConfig, type SmallSizes } from "./models/small_config.ts";
 export { embed, type EmbedOptions } from "./models/embed.ts";
 export { classNames, headModules, type Task } from "./models/task.ts";
 export { reference } from "./ops/reference/mod.ts";

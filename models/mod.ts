@@ -14,6 +14,7 @@ export * from "./t5.ts";
 export * from "./t5_spec.ts";
 export * from "./architecture.ts";
 export * from "./fresh.ts";
+export * from "./small_config.ts";
 export * from "./task.ts";
 export * from "./bare_pass.ts";
 export * from "./stack.ts";

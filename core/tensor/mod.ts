@@ -3,11 +3,20 @@ export * from "./dtype.ts";
 export * from "./shape.ts";
 export * from "./key.ts";
 export * from "./backend.ts";
-export * from "./storage.ts";
+export { forgetBackend, memory, type Owner, resetPeak, Storage, transiently } from "./storage.ts";
 export * from "./tensor.ts";
-export * from "./scope.ts";
+export { dispose, keep, type Root, scope, type Synchronous, tensorsIn } from "./scope.ts";
 export * from "./lazy.ts";
 export * from "./tree.ts";
-export * from "./define_op.ts";
+export {
+  defineKernel,
+  defineOp,
+  type Kernel,
+  type KernelDefinition,
+  type Op,
+  type OpDefinition,
+  type Pullback,
+  viewAs,
+} from "./define_op.ts";
 export * from "./autodiff.ts";
 export * from "./read.ts";
