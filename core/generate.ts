@@ -1,6 +1,7 @@
 /** `generate`: text from a model. */
 import { continued, endsOf, type GenerateIdsOptions } from "./generate_ids.ts";
 import { grownText, stopsOf } from "./grown_text.ts";
+import { checkSpelled } from "./spelled.ts";
 import type { Model } from "./model.ts";
 
 /** How to continue a text. */
@@ -17,7 +18,22 @@ export type Prompt = string | readonly number[];
  * follows a stop string. Greedy unless a sampler is given. A text is encoded with the special tokens that the tokenizer
  * puts around one; a chat already has its own, so encode it without and give the ids. `generateIds` gives ids.
  *
- * @throws {RangeError} when a prompt is empty or longer than the context, or an option is out of range.
+ * @throws {RangeError} when a prompt is empty or longer than the context, an option is out of range, or the model gives ids
+ *   that its tokenizer does not have.
+ * @example
+ * ```ts
+ * import { freshModel, generate, reference, smallConfig, type TextCodec } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const letters: TextCodec = {
+ *   encode: (text) => [...text].map((letter) => letter.charCodeAt(0) - 97),
+ *   decode: (ids) => String.fromCharCode(...ids.map((id) => id + 97)),
+ * };
+ * const config = smallConfig("llama", { vocabulary: 26 });
+ * const model = freshModel(config, { backend: reference(), key: 0, tokenizer: letters });
+ * const text = await generate(model, "hello", { maxNewTokens: 4 });
+ * assert.match(text, /^[a-z]{4}$/);
+ * assert.deepEqual(await generate(model, ["hello", "world"], { maxNewTokens: 4 }).then(([one]) => one), text);
+ * ```
  */
 export function generate(model: Model, prompt: Prompt, options: GenerateOptions): Promise<string>;
 /** One prompt, one text. */
@@ -41,6 +57,7 @@ export async function generate(
   const continues = model.architecture.decoderStart === undefined;
   const texts = prompts.map(() => "");
   await continued(model, prompts, { ...options, eos }, (row, ids, ending) => {
+    if (ending !== "eos") checkSpelled(model, ids[ids.length - 1]!);
     if (!everyToken && ending === undefined) return false;
     const given = texts[row]!;
     const grown = grownText(tokenizer, continues ? prompts[row]! : [], ids, ending, stops);

@@ -100,6 +100,10 @@ export interface TextCodec {
   readonly eos?: number | undefined;
   /** The token that fills short rows. */
   readonly pad?: number | undefined;
+  /** The number of ids: the highest one plus one. */
+  readonly vocabSize?: number;
+  /** The token with this id, as the vocabulary spells it; undefined when there is none. */
+  token?(id: number): string | undefined;
 }
 
 /** A model on a backend. Immutable: `graft`, `merge` and `quantize` give new ones that share its weights. */

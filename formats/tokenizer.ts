@@ -7,7 +7,8 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { type ChatMessage, chatTemplate, chatTemplateSource } from "./chat_template.ts";
-import { checkTokenizerJson, type Refuse, refusalsOf } from "./tokenizer_check.ts";
+import { isObject } from "./strict_json.ts";
+import { checkTokenizerJson, refusalsOf } from "./tokenizer_check.ts";
 import { decoder } from "./tokenizer_decoder.ts";
 import { FunctionNormalizer, normalizer } from "./tokenizer_normalizer.ts";
 import { type Part, preTokenizer } from "./tokenizer_split.ts";
@@ -107,17 +108,17 @@ export function tokenizer(files: TokenizerFiles): Tokenizer {
   const config: Fields = { ...(files.specialTokens as Fields), ...definedFields(files.config) };
   const added = addedTokens(json, config);
   const post = postProcessor(json.post_processor ?? null, config);
-  const library = new LibraryTokenizer({
+  const library = libraryTokenizer(name, {
     ...json,
     added_tokens: added,
     normalizer: null,
     pre_tokenizer: preTokenizer(json.pre_tokenizer),
     post_processor: post,
     decoder: null,
-  }, {});
-  const unknown = json.model.unk_token;
-  if (json.model.type === "WordLevel" && typeof unknown === "string") {
-    library.model!.unk_token_id = library.token_to_id(unknown); // which the library takes from another file
+  });
+  if (json.model.type === "WordLevel") { // the library looks for the unknown token elsewhere
+    const unknown = library.token_to_id(String(json.model.unk_token));
+    if (unknown !== undefined) library.model!.unk_token_id = unknown;
   }
   if (json.normalizer) library.normalizer = new FunctionNormalizer(normalizer(json.normalizer));
   const decode = decoder(json.decoder);
@@ -141,7 +142,9 @@ export function tokenizer(files: TokenizerFiles): Tokenizer {
       const strange = ids.indexOf(undefined as never);
       if (strange >= 0) {
         throw new TypeError(
-          `Cannot encode ${JSON.stringify(tokens[strange] ?? text)}: model.vocab of ${name} lacks it, and has no unknown token`,
+          `Cannot encode ${
+            JSON.stringify(tokens[strange] ?? text)
+          }: model.vocab of ${name} lacks it and has no unknown token`,
         );
       }
       return ids;
@@ -181,14 +184,17 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
       throw error;
     }
   };
-  const json = async (name: string): Promise<unknown> => {
+  const json = async (name: string): Promise<Fields | undefined> => {
     const source = await text(name);
     if (source === undefined) return undefined;
+    let value: unknown;
     try {
-      return JSON.parse(source);
+      value = JSON.parse(source);
     } catch (cause) {
-      throw new SyntaxError(`Cannot parse ${name}: ${(cause as Error).message}`, { cause });
+      throw new SyntaxError(`Cannot parse ${join(folder, name)}: ${(cause as Error).message}`, { cause });
     }
+    if (!isObject(value)) throw new SyntaxError(`Cannot read ${join(folder, name)}: it is not a JSON object`);
+    return value;
   };
   const main = await json("tokenizer.json");
   if (main === undefined) {
@@ -199,10 +205,19 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   const template = await text("chat_template.jinja");
   return tokenizer({
     tokenizer: main,
+    name: join(folder, "tokenizer.json"),
     config: await json("tokenizer_config.json"),
     specialTokens: await json("special_tokens_map.json"),
     ...(template === undefined ? {} : { chatTemplate: template }),
   });
+}
+
+function libraryTokenizer(name: string, json: object): LibraryTokenizer {
+  try {
+    return new LibraryTokenizer(json, {});
+  } catch (cause) {
+    throw new TypeError(`Cannot use ${name}: ${(cause as Error).message}`, { cause });
+  }
 }
 
 /** The fields that are not null: transformers writes `"bos_token": null` where another file may name one. */

@@ -135,7 +135,7 @@ async function tokenizerOf(
     const file = openGguf(path);
     try {
       const files = tokenizerFilesOf(file, like);
-      return files === undefined ? undefined : makeTokenizer(files);
+      return files && makeTokenizer({ ...files, name: `the tokenizer of ${path}` });
     } finally {
       file.close();
     }

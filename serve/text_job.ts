@@ -1,6 +1,7 @@
 /** One text that is being written: what was asked, what stands there by now, and when it is over. */
 import { type Ending, endsOf, fold, key as keyOf, type Model, type Sampler } from "../core/mod.ts";
 import { grownText, stopsOf } from "../core/grown_text.ts";
+import { checkSpelled } from "../core/spelled.ts";
 import { checkSampler, sampleToken } from "../ops/mod.ts";
 
 /** What is asked of the engine. */
@@ -60,6 +61,7 @@ export function writing(model: Model, job: Job, hear: (piece: string) => void): 
         : sampleToken(scores, sampler, fold(fold(seed, ids.length + 1), 0));
       ids.push(id);
       const ending: Ending = ends.has(id) ? "eos" : ids.length === maxTokens ? "length" : undefined;
+      if (ending !== "eos") checkSpelled(model, id);
       const grown = grownText(tokenizer, before, ids, ending, stops);
       if (grown.text.length > text.length) {
         hear(grown.text.slice(text.length));

@@ -215,3 +215,35 @@ Deno.test("sizes, times and tables are shown as people read them", () => {
   assert.deepEqual([4.4, 200, 7500].map(showSeconds), ["4 s", "3 min 20 s", "2 h 5 min"]);
   assert.equal(table([["a", "bb"], ["ccc", "1"]]), "a    bb\nccc   1");
 });
+
+Deno.test("graft generate names the tokenizer's field that is bad, or the ids it lacks", async () => {
+  using folder = temporaryFolder();
+  const model = tinyModel(folder.path);
+  const file = `${model}/tokenizer.json`;
+  const json = JSON.parse(Deno.readTextFileSync(file));
+  const generate = async (fields: Record<string, unknown>): Promise<string> => {
+    Deno.writeTextFileSync(file, JSON.stringify({ ...json, model: { ...json.model, ...fields } }));
+    const { code, said } = await run([
+      "generate",
+      "-m",
+      model,
+      "-p",
+      "a b",
+      "--max-new-tokens",
+      "40",
+      "--json",
+    ]);
+    assert.equal(code, 1, said);
+    return said;
+  };
+  assert.match(
+    await generate({ merges: [["a", "x!"]] }),
+    /model\/tokenizer\.json: expected model\.merges\[0\] to be/,
+  );
+  assert.match(await generate({ vocab: {} }), /model\/tokenizer\.json: expected model\.vocab to be/);
+  const few = Object.fromEntries(Object.entries(json.model.vocab).slice(0, 8));
+  assert.match(
+    await generate({ vocab: few }),
+    /Cannot write the id \d+ .*: model\.vocab of the tokenizer of .*\/model ends at 7, the model's embedding at 36/,
+  );
+});

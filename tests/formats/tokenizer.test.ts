@@ -75,7 +75,7 @@ Deno.test("loadTokenizer() reads a checkpoint folder", async () => {
   assert.deepEqual([full.bos, full.eos, full.pad], [0, full.id("<|im_end|>"), undefined]);
   assert.equal(full.chat([{ role: "user", content: "hi" }]), "hi<|im_end|>");
   writeFileSync(join(folder, "tokenizer_config.json"), "{");
-  await assert.rejects(loadTokenizer(folder), /Cannot parse tokenizer_config.json/);
+  await assert.rejects(loadTokenizer(folder), /Cannot parse .*tokenizer_config\.json/);
   rmSync(folder, { recursive: true });
 });
 
@@ -92,8 +92,7 @@ Deno.test("tokenizer() adds the tokens that only tokenizer_config.json lists", (
   assert.equal(made.pad, made.id("!"));
 });
 
-Deno.test("tokenizer() refuses a file without a model, and parts that it does not know", () => {
-  assert.throws(() => tokenizer({ tokenizer: {} }), /hold a model with a vocabulary/);
+Deno.test("tokenizer() refuses parts that it does not know", () => {
   const files = read("gpt2").tokenizer;
   assert.throws(
     () => tokenizer({ tokenizer: { ...files, decoder: { type: "X" } } }),
