@@ -200,13 +200,17 @@ function attendBehindPrefixes(
   offset: number,
 ): Tensor {
   const [b, s, g, d] = k.shape as [number, number, number, number];
-  const prefixes = editsAt(site.branch, "prefix").map((edit, i) => ({
+  const rows = editsAt(site.branch, "prefix").map((edit, i) => ({
     ...edit.rows.run({ ...keyed(callAt(pass, site.path), "prefix", i), x }),
     taken: edit.positions > 0,
     distances: edit.distances ?? "true",
   }));
+  // From the text outwards; those that take no positions, which are no distance away, come last.
+  const prefixes = [...rows.filter(({ taken }) => taken), ...rows.filter(({ taken }) => !taken)];
   const lengths = prefixes.map((rows) => rows.k.shape[rows.k.shape.length - 3]!);
-  const before = lengths.reduce((sum, n) => sum + n, 0);
+  const count = (which: (i: number) => boolean): number =>
+    lengths.reduce((sum, n, i) => which(i) ? sum + n : sum, 0);
+  const before = count(() => true);
   const batched = (t: Tensor): Tensor => {
     const rows = t.shape.length === 4 ? t : reshape(t, [1, ...t.shape]); // [b or 1, n, g, d]
     return rows.shape[0] === b ? rows : broadcastTo(rows, [b, rows.shape[1]!, g, d]);
@@ -240,7 +244,8 @@ function attendBehindPrefixes(
       mask: widened(mask, 1, 1),
       bias: byDistance !== undefined && apart !== undefined ? add(byDistance, apart) : byDistance ?? apart,
       offset: offset + before,
-      always: before,
+      // A window hides a prefix as it hides text, by the positions it takes.
+      always: options.window ? count((i) => !prefixes[i]!.taken) : before,
     },
   );
 }

@@ -236,8 +236,8 @@ function paramsOf(
     const head = model.spec.heads.find((head) => `${head.path}.weight` === path)!;
     return trainableCopy(model.weights, `${head.tiedTo}.weight`);
   };
-  return scope((): Synchronous<Tree> =>
-    nest<Tensor>([
+  return scope((): Synchronous<Tree> => {
+    const params = nest<Tensor>([
       ...layout.tensors.map((t): readonly [string, Tensor] => [
         t.path,
         shaped(partOf(loadTensor(stored.get(t.key)!, model), t), t.shape),
@@ -246,8 +246,10 @@ function paramsOf(
         `${PARTS.fixed}.frozen.${path}`,
         fixed(path),
       ]),
-    ]) as Synchronous<Tree>
-  );
+    ]);
+    // PEFT projects in each pass (COFT), so its files may hold what the last step left.
+    return (layout.method.project?.(params) ?? params) as Synchronous<Tree>;
+  });
 }
 
 /** The rows or columns that are the parameter's. */

@@ -20,7 +20,7 @@ import {
   type TargetOptions,
   type Tensor,
 } from "../core/mod.ts";
-import { divide, maximum, multiply, sqrt, sumOfSquares, transpose, zeros } from "../ops/mod.ts";
+import { divide, less, multiply, select, sqrt, sumOfSquares, transpose, zeros } from "../ops/mod.ts";
 import { cayley, cayleyNeumann, skewFromUpper } from "./cayley.ts";
 import { checkPositive, freshParams } from "./random_factor.ts";
 import { rotatedPlaces } from "./rotated_places.ts";
@@ -141,9 +141,12 @@ function rotation(place: MatrixPlace, q: Tensor, options: OftOptions): LinearCha
   };
 }
 
-/** Each row of triangles shrunk to ‖Q‖ ≤ ε / √rows; ‖Q‖² is twice the sum of its upper triangle's squares. */
+/**
+ * Each row of triangles shrunk to ‖Q‖ ≤ ε / √rows; ‖Q‖² is twice the sum of its upper triangle's squares. What is on the
+ * sphere but for rounding stays as it is, so pulling back twice changes no bit.
+ */
 function pulledBack(q: Tensor, constraint: number): Tensor {
   const limit = constraint / Math.sqrt(q.shape[0]!);
   const norm = sqrt(multiply(sumOfSquares(q, { axis: 1, keepAxes: true }), 2));
-  return multiply(q, divide(limit, maximum(norm, limit)));
+  return select(less(limit * (1 + 1e-6), norm), multiply(q, divide(limit, norm)), q);
 }

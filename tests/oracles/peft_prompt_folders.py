@@ -2,11 +2,11 @@
 
 Made by transformers 4.57 and peft 0.21 on CPU in float32. Run from the repository root, after llama_lora.py, peft_folders.py,
 encoders.py and encoder_edits.py:
-    python tests/oracles/peft_prompt_folders.py
+    python tests/oracles/peft_prompt_folders.py [case ...]
 Writes tests/oracles/golden/peft_prompts/<case>/: the folder, expected.safetensors and case.json with the base. PEFT evaluates
 encoders when it saves, so gradients are given where parameters are stored as they train.
 """
-import copy, json, os, shutil, warnings
+import json, os, shutil, sys, warnings
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import (AutoModelForCausalLM, AutoModelForSequenceClassification, AutoModelForTokenClassification,
@@ -22,6 +22,7 @@ BASES = {  # name -> path, class, task, batch
     "llama": ("llama_tiny/base", AutoModelForCausalLM, "CAUSAL_LM", CAUSAL),
     "llama_untied": ("peft/bases/llama_untied", AutoModelForCausalLM, "CAUSAL_LM", CAUSAL),
     "gpt2": ("peft/bases/gpt2", AutoModelForCausalLM, "CAUSAL_LM", CAUSAL),
+    "mistral": ("models/mistral_window", AutoModelForCausalLM, "CAUSAL_LM", CAUSAL),
     **{name: (f"encoders/{name}", c, task, json.load(open(f"{GOLDEN}/encoders/{name}/case.json")))
        for name, c, task in [("bert_text", AutoModelForSequenceClassification, "SEQ_CLS"),
                              ("bert_tags", AutoModelForTokenClassification, "TOKEN_CLS"),
@@ -51,6 +52,8 @@ CASES = {
     "prefix_gpt2": ("gpt2", lambda task: PrefixTuningConfig(task_type=task, num_virtual_tokens=3)),
     "prefix_network": ("llama", lambda task: PrefixTuningConfig(task_type=task, num_virtual_tokens=4, prefix_projection=True,
                                                                encoder_hidden_size=7)),
+    # The window hides the prefix from tokens far behind it.
+    "prefix_window": ("mistral", lambda task: PrefixTuningConfig(task_type=task, num_virtual_tokens=3)),
     "prefix_bert": ("bert_text", lambda task: PrefixTuningConfig(task_type=task, num_virtual_tokens=3)),
     "prefix_tags": ("bert_tags", lambda task: PrefixTuningConfig(task_type=task, num_virtual_tokens=3)),
 }
@@ -64,7 +67,9 @@ def tidy(folder, which, expected):
     json.dump({"base": BASES[which][0], "task": BASES[which][2]}, open(f"{folder}/case.json", "w"))
 
 
-for name, (which, make) in CASES.items():
+WANTED = sys.argv[1:] or [*CASES, "xlora", "xlora_deep", "xlora_plain"]
+for name in [n for n in CASES if n in WANTED]:
+    which, make = CASES[name]
     path, _, task, batch = BASES[which]
     torch.manual_seed(sum(map(ord, name)))
     m = get_peft_model(load(which), make(task))
@@ -101,6 +106,8 @@ def xlora(name, depth, p, **options):
         m.config.use_cache = False
         return m
 
+    if name not in WANTED:
+        return
     folder = f"{ROOT}/{name}"
     shutil.rmtree(folder, ignore_errors=True)
     torch.manual_seed(sum(map(ord, name)))
