@@ -52,6 +52,15 @@ export interface GenerateIdsOptions {
  * token where one came. Prompts of a batch do not influence each other.
  *
  * @throws {RangeError} when a prompt is empty or longer than the context, or an option is out of range.
+ * @example
+ * ```ts
+ * import { freshModel, generateIds, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const seen: number[] = [];
+ * const ids = await generateIds(model, [1, 2, 3], { maxNewTokens: 4, onToken: ({ id }) => seen.push(id) });
+ * assert.deepEqual(ids, seen);
+ * ```
  */
 export function generateIds(
   model: Model,
@@ -97,9 +106,8 @@ export async function continued(
   if (maxNewTokens === 0) return rows;
   const ends = endsOf(model, options.eos);
   const first = promptBatch(model, prompts, options.rows);
-  const models = rowGroups(model, first)?.map((group) => group.model) ?? [model];
-  const context = contextOf(model) -
-    Math.max(...models.map(({ weights }) => prefixPositions(rootOf(weights))));
+  const contexts = contextsOf(model, first);
+  const width = longest(prompts);
   const seed = keyOf(options.key ?? 0);
   const open = new Set(rows.keys());
 
@@ -109,15 +117,16 @@ export async function continued(
     for (let n = 1;; n++) {
       const { scores, cache } = root.tree;
       const next = await chosen(scores, sampler, fold(seed, n), open);
-      const full = n === maxNewTokens || cache.length >= context;
       for (const row of open) {
         const id = next[row]!;
         rows[row]!.push(id);
+        const used = cachedFor(row, cache) - (width - prompts[row]!.length); // without its padding
+        const full = n === maxNewTokens || used >= contexts[row]!;
         const ending = ends.has(id) ? "eos" : full ? "length" : undefined;
         if (listen(row, rows[row]!, ending) || ending !== undefined) open.delete(row);
       }
       if (open.size === 0) return rows;
-      const batch = tokenBatch(prompts, first, next, n);
+      const batch = tokenBatch(prompts, first, next, n, open);
       root.replace(scope((): Synchronous<Step> => step(model, batch, sampler, cache)));
     }
   } finally {
@@ -188,12 +197,13 @@ function promptBatch(
   };
 }
 
-/** The n-th new token of each row. */
+/** The n-th new token of each row; a row that has ended reads on at its first position, which every context holds. */
 function tokenBatch(
   prompts: readonly (readonly number[])[],
   first: Batch,
   ids: readonly number[],
   n: number,
+  open: ReadonlySet<number>,
 ): Batch {
   const next = ids.map((id) => [id]);
   const named = first.rows && { rows: first.rows };
@@ -203,8 +213,24 @@ function tokenBatch(
   return {
     ...named,
     inputIds: next,
-    ...first.positionIds && { positionIds: prompts.map((row) => [row.length + n - 1]) },
+    ...(first.positionIds || open.size < prompts.length) && {
+      positionIds: prompts.map((prompt, row) => [open.has(row) ? prompt.length + n - 1 : 0]),
+    },
   };
+}
+
+/** Cached positions that each row can fill: the context without what prefixes of its adapter take. */
+function contextsOf(model: Model, batch: Batch): readonly number[] {
+  const room = ({ weights }: Model): number => contextOf(model) - prefixPositions(rootOf(weights));
+  const groups = rowGroups(model, batch);
+  if (groups === undefined) return batch.inputIds.map(() => room(model));
+  const rooms = new Map(groups.flatMap(({ rows, model }) => rows.map((row) => [row, room(model)])));
+  return batch.inputIds.map((_, row) => rooms.get(row)!);
+}
+
+/** Cached positions of a row, padding included: rows under other adapters may have other prompts. */
+function cachedFor(row: number, cache: Cache): number {
+  return (cache.rows?.find(({ rows }) => rows.includes(row))?.cache ?? cache).length;
 }
 
 /** Cached positions that the model can hold, prompts of an adapter included. Decoders of their own know distances only. */
@@ -214,7 +240,22 @@ function contextOf(model: Model): number {
   return typeof limit === "number" ? limit : Infinity;
 }
 
-/** The ids that end a text. */
+/**
+ * The ids that end a text.
+ *
+ * @example
+ * ```ts
+ * import { endsOf, freshModel, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel({ ...smallConfig("llama"), eos_token_id: [2, 7] }, {
+ *   backend: reference(),
+ *   key: 0,
+ *   tokenizer: { encode: () => [], decode: () => "", eos: 2 },
+ * });
+ * assert.deepEqual(endsOf(model, undefined), new Set([2, 7]));
+ * assert.deepEqual(endsOf(model, 5), new Set([5]));
+ * ```
+ */
 export function endsOf(model: Model, eos: number | readonly number[] | undefined): ReadonlySet<number> {
   const named = eos ?? [model.config.eos_token_id, model.tokenizer.eos].flat();
   return new Set([named].flat().filter((id): id is number => typeof id === "number"));

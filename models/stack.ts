@@ -32,7 +32,7 @@ import {
 } from "../core/mod.ts";
 import { broadcastTo, concat, integers, reshape, slice } from "../ops/mod.ts";
 import { below } from "./site.ts";
-import { checkBatch, givenOf, maskOf, packing, positionsOf } from "./stack_batch.ts";
+import { checkBatch, givenOf, maskOf, ownTokens, packing, positionsOf } from "./stack_batch.ts";
 import { filledSlots } from "./stack_slots.ts";
 
 /** The parts in which stacks differ. `C` is what all blocks of a pass share (rotary tables, distances). */
@@ -63,6 +63,9 @@ export interface StackParts<C> {
   bare?(model: Model, options: ForwardOptions): States;
 }
 
+/** Where prompts have rows of their own. */
+const PLACES: readonly PromptPlace[] = ["front", "entered", "afterFirst"];
+
 /** States, and which positions are hidden: f32 [b, s], undefined when none is. */
 export interface StackStates extends States {
   /** f32 [b, s], 0 on padding. */
@@ -81,13 +84,13 @@ export function stackStates<C>(
   const root = rootOf(model.weights, weightPass(options));
   const stack = below(root, parts.stack);
   const past = options.cache?.length ?? 0;
-  const front = past > 0 ? 0 : promptLength(stack);
-  const [entering, afterFirst] = past > 0
-    ? [0, 0]
-    : [promptLength(stack, "entered"), promptLength(stack, "afterFirst")];
+  const lengths = PLACES.map((where) => promptLength(stack, where)) as [number, number, number];
+  const [front, entering, afterFirst] = past > 0 ? [0, 0, 0] : lengths;
   const prompts = front + entering + afterFirst;
   const start = prefixPositions(stack);
-  checkBatch(batch, parts, start + past + prompts + t, options);
+  const own = ownTokens(batch);
+  const total = own === undefined ? past + prompts + t : lengths[0] + lengths[1] + lengths[2] + own;
+  checkBatch(batch, parts, start + total, options);
 
   const signals = new Map<string, Tensor>();
   const ids = integers(rows.flat(), model.backend, [b, t]);
@@ -119,7 +122,7 @@ export function stackStates<C>(
     signals.set(edit.name, edit.run.run({ ...callAt(pass, edit.path), states: prepass!.states }));
   }
 
-  const positions = positionsOf(batch, start, past, front, promptLength(stack));
+  const positions = positionsOf(batch, start, past, front, lengths[0]);
   const shared = parts.share(pass, root, positions);
   const prompt = (where: PromptPlace): readonly Tensor[] => {
     const own = promptRows(pass, stack, where);

@@ -20,6 +20,11 @@ export function positionsOf(
   return [[...front, ...batch.inputIds[0]!.map((_, i) => start + past + prompts + i)]];
 }
 
+/** Tokens of the longest text by its own positions, whatever stands beside it in a row or hidden in the cache. */
+export function ownTokens({ positionIds }: Batch): number | undefined {
+  return positionIds?.reduce((most, row) => row.reduce((n, p) => Math.max(n, p + 1), most), 0);
+}
+
 /** f32 [b, s] over cached, prompt and new positions; undefined when nothing is hidden. */
 export function maskOf(
   batch: Batch,

@@ -92,6 +92,32 @@ for (const backendName of ALL_BACKENDS) {
   }
 }
 
+for (const name of ["gpt2", "llama"]) {
+  Deno.test(`generateIds() gives each row of a batch its own room up to the context on ${name}`, () =>
+    withModel("wasm", name, async (model) => {
+      const { context } = golden(name);
+      const row = fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: context });
+      const cap = fc.constantFrom(3, 1000);
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(row, { minLength: 2, maxLength: 4 }),
+          cap,
+          async (prompts, maxNewTokens) => {
+            const options = { maxNewTokens, eos: [] };
+            const alone: number[][] = [];
+            for (const prompt of prompts) alone.push(await generateIds(model, prompt, options));
+            assert.deepEqual(await generateIds(model, prompts, options), alone);
+            assert.deepEqual(
+              alone.map((ids) => ids.length),
+              prompts.map(({ length }) => Math.min(maxNewTokens, context - length + 1)),
+            );
+          },
+        ),
+        { numRuns: 6, examples: [[[[1], Array<number>(context).fill(2)], 1000]] },
+      );
+    }));
+}
+
 Deno.test("generateIds() hears of every token once, row by row", () =>
   withModel("reference", "gpt2", async (model) => {
     const { prompts, ended, eos } = golden("gpt2");

@@ -72,6 +72,23 @@ Deno.test("generateIds() continues prompts under different methods as each alone
     dispose();
   }));
 
+Deno.test("generateIds() fills the context of each prompt under its own adapter, whose rows take room", () =>
+  assertNoLeak(async () => {
+    const model = tinyGpt2(reference(), 11);
+    const { adapters, dispose } = trained(model, METHODS);
+    const tuned = graft(model, perRow(adapters));
+    const options = { maxNewTokens: 40, eos: [] }; // the context holds 32
+    for (const prompts of [PROMPTS, PROMPTS.map(([first]) => [first!])]) {
+      const together = await generateIds(tuned, prompts, { ...options, rows: NAMES });
+      for (const [i, name] of NAMES.entries()) {
+        const expected = await generateIds(alone(model, adapters, name), prompts[i]!, options);
+        assert.deepEqual(together[i], expected, `prompt ${i}, ${name}`);
+      }
+    }
+    dispose();
+    model.dispose();
+  }));
+
 Deno.test("lossAndGrad() under adapters by rows is the mean over all labels, and each adapter's own gradient", () =>
   onTiny(async (model) => {
     const { adapters, dispose: done } = trained(model, METHODS);
