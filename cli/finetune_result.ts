@@ -1,5 +1,5 @@
 /** The files that remain of a run. */
-import { type Adapter, keep, merge, type Model } from "../core/mod.ts";
+import { type Adapter, count, keep, merge, type Model } from "../core/mod.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import type { RunFolder } from "../io/run_folder.ts";
 import { refusedByPeft, saveAdapter } from "../io/save_adapter.ts";
@@ -37,10 +37,16 @@ export async function writeResult(
   using state = useBest ? openTrainingState(folder.best) : undefined;
   const root = state === undefined ? undefined : keep(state.params(model.backend));
   const adapter = root === undefined ? training.adapter() : { ...training.adapter(), params: root.tree };
+  const card = {
+    data: `${data.train.count} examples of ${flags.data}, SHA-256 ${data.sha256}`,
+    command: `graft ${Deno.args.join(" ")}`,
+    ...flags.licence !== undefined && { licence: flags.licence },
+  };
   try {
     if (flags.method === "full") {
       const merged = merge(model, adapter, { leaves: "lazy" });
-      await saveModel(folder.path, merged);
+      const { trainable: trained } = count(model, adapter);
+      await saveModel(folder.path, merged, { card: { ...card, method: adapter.method.name, trained } });
       merged.dispose();
       return;
     }
@@ -50,11 +56,7 @@ export async function writeResult(
       if (refused !== undefined) note("Saved in graft's own form: PEFT has none for this");
       await saveAdapter(folder.path, finished, model, {
         format: refused === undefined ? "peft" : "graft",
-        card: {
-          data: `${data.train.count} examples of ${flags.data}, SHA-256 ${data.sha256}`,
-          command: `graft ${Deno.args.join(" ")}`,
-          ...flags.licence !== undefined && { licence: flags.licence },
-        },
+        card,
       });
       if (task !== undefined) await saveTask(folder.path, task);
     } finally {

@@ -1,24 +1,35 @@
-/** The README.md of an adapter folder: what it belongs to, how large it is, how it was made. */
+/** The README.md of an adapter folder, or of a model's: what it belongs to, how large it is, how it was made. */
 
-/** What the card states. Undefined parts are left out. */
-export interface AdapterCard {
-  /** Hub id or folder of the base. */
-  readonly base: string | undefined;
-  readonly method: string;
-  /** `peft_type` of the folder; undefined in graft's own form, which no other program reads. */
-  readonly type?: string;
+/** What a card states of the making. Undefined parts are left out. */
+export interface Making {
   /** SPDX id or a name such as "llama3". */
   readonly licence?: string;
-  /** Parameters that trained, and the base's. */
-  readonly trained: number;
-  readonly ofBase: number;
-  /** Layers that are adapted, where the method changes layers. */
-  readonly layers?: number;
   /** A hash of the training data. */
   readonly data?: string;
   /** The command that made it. */
   readonly command?: string;
 }
+
+/** What every card states. */
+interface Card extends Making {
+  /** Hub id or folder of the base. */
+  readonly base: string | undefined;
+  readonly method: string;
+  /** Parameters that trained, and the base's. */
+  readonly trained: number;
+  readonly ofBase: number;
+}
+
+/** What the card of an adapter states. */
+export interface AdapterCard extends Card {
+  /** `peft_type` of the folder; undefined in graft's own form, which no other program reads. */
+  readonly type?: string;
+  /** Layers that are adapted, where the method changes layers. */
+  readonly layers?: number;
+}
+
+/** What the card of a model states whose weights were trained themselves. */
+export type ModelCard = Card;
 
 /**
  * The card as Markdown with the front matter that model hubs read.
@@ -28,40 +39,75 @@ export interface AdapterCard {
  * adapterCard({ base: "org/base", method: "lora", type: "LORA", trained: 10, ofBase: 1000, layers: 2 });
  * ```
  */
-export function adapterCard(card: AdapterCard): string {
-  const { base, licence, data, command, type, layers } = card;
-  const share = (100 * card.trained / card.ofBase).toPrecision(3);
+export function adapterCard({ type, layers, ...card }: AdapterCard): string {
+  return markdown(card, {
+    title: "Adapter",
+    matter: type === undefined ? [] : ["library_name: peft"],
+    tag: type ?? card.method,
+    method: type === undefined ? card.method : `${card.method} (PEFT type ${type})`,
+    layers,
+    load: type === undefined
+      ? ["Load it with `loadAdapter(folder, model)` of @graft/peft; no other program has this form."]
+      : [
+        "Load it in TypeScript with `loadAdapter(folder, model)` of @graft/peft, in Python with",
+        "`PeftModel.from_pretrained(base, folder)`.",
+      ],
+  });
+}
+
+/** The same beside a model whose weights were trained themselves. */
+export function modelCard(card: ModelCard): string {
+  return markdown(card, {
+    title: "Fine-tuned model",
+    matter: ["base_model_relation: finetune", "library_name: transformers"],
+    tag: card.method,
+    method: card.method,
+    layers: undefined,
+    load: [
+      "Load it in TypeScript with `loadModel(folder, { backend })` of @graft/peft, in Python with",
+      "`AutoModel.from_pretrained(folder)` or the class for its task.",
+    ],
+  });
+}
+
+/** In what the two kinds of card differ. */
+interface Form {
+  readonly title: string;
+  readonly matter: readonly string[];
+  readonly tag: string;
+  readonly method: string;
+  readonly layers: number | undefined;
+  readonly load: readonly string[];
+}
+
+function markdown({ base, licence, data, command, trained, ofBase }: Card, form: Form): string {
+  const share = (100 * trained / ofBase).toPrecision(3);
   const rows = [
     ["Base", base ?? "not recorded"],
     ["Licence", licence ?? "not stated; the base's terms apply to what is made from it"],
-    ["Method", type === undefined ? card.method : `${card.method} (PEFT type ${type})`],
-    ...layers === undefined ? [] : [["Adapted layers", String(layers)] as const],
-    ["Trained parameters", `${grouped(card.trained)}, ${share} % of the base's ${grouped(card.ofBase)}`],
+    ["Method", form.method],
+    ...form.layers === undefined ? [] : [["Adapted layers", String(form.layers)] as const],
+    ["Trained parameters", `${grouped(trained)}, ${share} % of the base's ${grouped(ofBase)}`],
     ...data === undefined ? [] : [["Training data", data] as const],
   ];
   return [
     "---",
     ...base === undefined ? [] : [`base_model: ${JSON.stringify(base)}`],
     ...licence === undefined ? [] : [`license: ${JSON.stringify(licence)}`],
-    ...type === undefined ? [] : ["library_name: peft"],
+    ...form.matter,
     "tags:",
     "- graft",
-    `- ${(type ?? card.method).toLowerCase()}`,
+    `- ${form.tag.toLowerCase()}`,
     "---",
     "",
-    "# Adapter",
+    `# ${form.title}`,
     "",
     "| | |",
     "|---|---|",
     ...rows.map(([name, value]) => `| ${name} | ${cell(value!)} |`),
     "",
     ...command === undefined ? [] : ["Made with:", "", "```", command.replaceAll("```", "'''"), "```", ""],
-    ...type === undefined
-      ? ["Load it with `loadAdapter(folder, model)` of @graft/peft; no other program has this form."]
-      : [
-        "Load it in TypeScript with `loadAdapter(folder, model)` of @graft/peft, in Python with",
-        "`PeftModel.from_pretrained(base, folder)`.",
-      ],
+    ...form.load,
     "",
   ].join("\n");
 }

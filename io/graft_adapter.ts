@@ -37,7 +37,7 @@ import type { StoredTensor } from "../formats/tensor_file.ts";
 import { loftq, type LoftqOptions } from "../methods/mod.ts";
 import { taskType } from "../models/mod.ts";
 import { integers } from "../ops/mod.ts";
-import { type AdapterCard, adapterCard } from "./adapter_card.ts";
+import { adapterCard, type Making } from "./adapter_card.ts";
 import { type Held, methodOfRecord, type MethodRecord, recordOf } from "./method_record.ts";
 import { type JsonOptions, optionsFromJson } from "./option_codec.ts";
 
@@ -56,7 +56,7 @@ export async function saveGraftAdapter(
   folder: string,
   adapter: Adapter,
   model: Model,
-  card: Pick<AdapterCard, "licence" | "data" | "command"> = {},
+  card: Making = {},
 ): Promise<void> {
   const { method, params } = adapter;
   const record = recordOf(method.name, method.config);

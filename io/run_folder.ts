@@ -1,7 +1,8 @@
 /**
  * The folder of a training run:
  *
- *     adapter_config.json, adapter_model.safetensors, README.md    the result, when the run is over
+ *     adapter_config.json, adapter_model.safetensors, README.md    the result, when the run is over; of full fine-tuning
+ *                                                                  config.json, model.safetensors, the tokenizer, README.md
  *     metrics.jsonl                                                one line a step or evaluation
  *     checkpoint/state.safetensors                                 what the run continues from
  *     checkpoint/start/                                            where it began, when stages came before

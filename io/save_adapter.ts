@@ -22,7 +22,7 @@ import type { PeftFields } from "../methods/peft_codec.ts";
 import { type Limit, toLora } from "../methods/to_lora.ts";
 import { tokenRows } from "../methods/trainable_tokens.ts";
 import { taskType } from "../models/mod.ts";
-import { adapterCard } from "./adapter_card.ts";
+import { adapterCard, type Making } from "./adapter_card.ts";
 import { saveAdaptersFolder } from "./adapters_save.ts";
 import { saveGgufAdapter } from "./gguf_adapter.ts";
 import { saveGraftAdapter } from "./graft_adapter.ts";
@@ -51,7 +51,7 @@ export interface SaveAdapterOptions {
    */
   readonly lora?: Limit;
   /** For the model card: the licence, a hash of the training data, the command that trained it. */
-  readonly card?: { readonly licence?: string; readonly data?: string; readonly command?: string };
+  readonly card?: Making;
 }
 
 /**

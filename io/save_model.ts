@@ -22,6 +22,7 @@ import { type SafetensorsInput, writeSafetensors } from "../formats/safetensors_
 import type { JsonObject, WritableTensor } from "../formats/tensor_file.ts";
 import { architectureOf } from "../models/mod.ts";
 import { transpose } from "../ops/mod.ts";
+import { type Making, modelCard } from "./adapter_card.ts";
 import { copyTokenizer, ggufVocabulary } from "./tokenizer_files.ts";
 
 /** How to save a model. */
@@ -31,6 +32,13 @@ export interface SaveModelOptions {
    * (GGUF only) vectors stay f32.
    */
   readonly dtype?: DType;
+  /** Writes a model card, README.md, beside the weights of a folder. Default: none. */
+  readonly card?: Making & {
+    /** How it was trained. */
+    readonly method: string;
+    /** Parameters that trained. */
+    readonly trained: number;
+  };
 }
 
 type Bitsandbytes = "nf4" | "fp4" | "nf4_double" | "fp4_double" | "int8";
@@ -77,7 +85,7 @@ function checkPlaces({ spec, weights, config }: Model): void {
   }
 }
 
-async function saveFolder(folder: string, model: Model, { dtype }: SaveModelOptions): Promise<void> {
+async function saveFolder(folder: string, model: Model, { dtype, card }: SaveModelOptions): Promise<void> {
   if (dtype !== undefined && !["f32", "f16", "bf16"].includes(dtype)) {
     throw new TypeError(
       `Cannot save a folder with dtype ${dtype}: f32, f16 and bf16 are plain; for bitsandbytes quantize the model, for ` +
@@ -106,6 +114,9 @@ async function saveFolder(folder: string, model: Model, { dtype }: SaveModelOpti
   const config = configOf(model, dtype, quantized);
   await writeTextAtomically(`${folder}/config.json`, `${JSON.stringify(config, null, 2)}\n`);
   await copyTokenizer(model.source, folder);
+  if (card === undefined) return;
+  const ofBase = weightLeaves(model.weights).reduce((n, [, leaf]) => n + leaf.size, 0);
+  await writeTextAtomically(`${folder}/README.md`, modelCard({ base: model.source, ofBase, ...card }));
 }
 
 async function saveGguf(path: string, model: Model, { dtype }: SaveModelOptions): Promise<void> {

@@ -1,5 +1,6 @@
 /** `graft finetune` as a user runs it, on a tiny model: results, killed and interrupted runs, refusals. */
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { openSafetensors } from "../../formats/safetensors.ts";
 import { graft, graftArguments, temporaryFolder, tinyData, tinyModel } from "./tiny.ts";
 
@@ -253,6 +254,21 @@ Deno.test("graft finetune trains by every method on wasm, and its result loads",
     assert.ok(Number.isFinite(JSON.parse(used.out).loss));
   }
   const file = openSafetensors(`${folder.path}/full/model.safetensors`);
+  const size = [...file.tensors.values()].reduce((n, { shape }) => n + shape.reduce((a, b) => a * b, 1), 0)
+    .toLocaleString("en-US");
+  const card = Deno.readTextFileSync(`${folder.path}/full/README.md`);
+  const hash = createHash("sha256").update(Deno.readFileSync(data)).digest("hex");
+  for (
+    const line of [
+      `base_model: ${JSON.stringify(model)}`,
+      `| Base | ${model} |`,
+      "| Licence | not stated; the base's terms apply to what is made from it |",
+      "| Method | fullFineTune |",
+      `| Training data | 12 examples of ${data}, SHA-256 ${hash} |`,
+      `| Trained parameters | ${size}, 100 % of the base's ${size} |`,
+    ]
+  ) assert.ok(card.split("\n").includes(line), `${line}\n${card}`);
+  assert.match(card, /\ngraft finetune .* --method full --threads 1 .*--json\n/);
   assert.ok(file.tensors.has("model.embed_tokens.weight"));
   file.close();
 });
