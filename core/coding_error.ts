@@ -41,6 +41,16 @@ export interface WeightError extends CodingError {
  * from their decoded values, whatever `requantize` says.
  *
  * @throws {RangeError} when a GGUF type does not divide a weight's last axis, or a target matches nothing.
+ * @example
+ * ```ts
+ * import { codingErrors, freshModel, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const errors = await codingErrors(model, { dtype: "nf4" });
+ * assert.equal(errors.length, model.spec.linears.length);
+ * // Normal numbers lose about a tenth.
+ * assert.ok(errors.every(({ rms, weightRms }) => rms < 0.15 * weightRms));
+ * ```
  */
 export async function codingErrors(
   model: Model,
@@ -57,7 +67,20 @@ export async function codingErrors(
   return errors;
 }
 
-/** The error of weights taken together. */
+/**
+ * The error of weights taken together.
+ *
+ * @example
+ * ```ts
+ * import { jointError } from "@graft/peft/core";
+ * import assert from "node:assert/strict";
+ * const { elements, rms, worst } = jointError([
+ *   { elements: 3, bytes: 6, rms: 1, weightRms: 2, worst: 1 },
+ *   { elements: 1, bytes: 2, rms: 3, weightRms: 2, worst: 3 },
+ * ]);
+ * assert.deepEqual([elements, rms, worst], [4, Math.sqrt(3), 3]); // √((3 · 1 + 1 · 9) / 4)
+ * ```
+ */
 export function jointError(parts: readonly CodingError[]): CodingError {
   const total = (of: (part: CodingError) => number): number => parts.reduce((n, part) => n + of(part), 0);
   const elements = total((part) => part.elements);

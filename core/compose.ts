@@ -88,7 +88,18 @@ export function compose<M extends Readonly<Record<string, Method>>>(methods: M):
 
 const part = (params: Tree, name: string): Tree => params[name] as Tree;
 
-/** A method limited to the places that satisfy a predicate. */
+/**
+ * A method limited to the places that satisfy a predicate.
+ *
+ * @example
+ * ```ts
+ * import { adapt, at, freshModel, layers, leaves, lora, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const { params } = adapt(model, at(layers(1), lora({ rank: 2 })));
+ * assert.ok(leaves(params).every(([path]) => path.startsWith("model.layers.1.")));
+ * ```
+ */
 export function at<P extends Tree>(predicate: (place: Place) => boolean, method: Method<P>): Method<P> {
   return {
     ...method,
@@ -107,7 +118,18 @@ export function at<P extends Tree>(predicate: (place: Place) => boolean, method:
   };
 }
 
-/** Adapters fresh from their methods. */
+/**
+ * Adapters fresh from their methods.
+ *
+ * @example
+ * ```ts
+ * import { adapt, count, freshModel, lora, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const adapter = adapt(model, lora({ rank: 2 }), 7); // equal seeds give equal numbers
+ * assert.equal(count(model, adapter).trainable, 2 * 2 * 2 * (16 + 16)); // layers, q and v, rank, sizes
+ * ```
+ */
 export function adapt<P extends Tree>(
   model: Model,
   method: Method<P>,
@@ -121,7 +143,21 @@ export function adapt<P extends Tree>(
   };
 }
 
-/** A value passed through functions, left to right. */
+/**
+ * A value passed through functions, left to right.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   adapt, allEdits, freshModel, graft, ia3, lora, pipe, reference, smallConfig,
+ * } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const tuned = pipe(model, graft(adapt(model, ia3())), graft(adapt(model, lora())));
+ * const names = allEdits(tuned.weights).map(({ kind }) => kind);
+ * assert.equal(names.length, 2 * 3 + 2 * 2); // k, v and down of both layers, then q and v
+ * ```
+ */
 export function pipe<A>(value: A, ...steps: readonly ((value: A) => A)[]): A {
   return steps.reduce((v, step) => step(v), value);
 }

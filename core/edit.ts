@@ -16,7 +16,18 @@ export interface Fn<Call, Result> {
   run(call: Call): Result;
 }
 
-/** An `Fn` from parameters and a function of (params, call). */
+/**
+ * An `Fn` from parameters and a function of (params, call).
+ *
+ * @example
+ * ```ts
+ * import { fn } from "@graft/peft/core";
+ * import assert from "node:assert/strict";
+ * const scaled = fn({ factor: 3 }, ({ factor }, call: { x: number }) => factor * call.x);
+ * assert.equal(scaled.run({ x: 2 }), 6);
+ * assert.deepEqual(scaled.params, { factor: 3 }); // seen by whatever walks an edit's tensors
+ * ```
+ */
 export function fn<P, Call, Result>(params: P, run: (params: P, call: Call) => Result): Fn<Call, Result> {
   return { params, run: (call) => run(params, call) };
 }
@@ -255,7 +266,19 @@ export type Edit =
   & (LinearEdit | HiddenEdit | WeightEdit | PrefixEdit | PromptEdit | SideEdit | PrepassEdit)
   & { readonly row?: string };
 
-/** What a hidden edit reads, as its own input and as a gate's. */
+/**
+ * What a hidden edit reads, as its own input and as a gate's.
+ *
+ * @example
+ * ```ts
+ * import { type HiddenCall, reading, reference, Tensor, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const [x, y] = [1, 2].map((n) => tensor([n], { backend: reference() })) as [Tensor, Tensor];
+ * const call = { x, y, skip: x, norm: (t: Tensor) => t } as HiddenCall;
+ * assert.equal(reading(call, "output"), y);
+ * assert.equal(reading(call, "residual"), x);
+ * ```
+ */
 export function reading(call: HiddenCall, reads: HiddenReading): Tensor {
   switch (reads) {
     case "input":
@@ -275,7 +298,21 @@ function addSkip(call: HiddenCall): Tensor {
   return call.skip === undefined ? call.y : add(call.y, call.skip);
 }
 
-/** A weight edit that puts a trained tensor in a leaf's place. */
+/**
+ * A weight edit that puts a trained tensor in a leaf's place.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   into, read, reference, replaceLeaf, rootOf, tensor, weight, weightTree, withEdits,
+ * } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const weights = weightTree([["norm.weight", tensor([1, 1], { backend })]]);
+ * const edited = withEdits(weights, [replaceLeaf("norm.weight", tensor([5, 6], { backend }))], "mine");
+ * assert.deepEqual([...await read(weight(into(rootOf(edited), "norm"), "weight"))], [5, 6]);
+ * ```
+ */
 export function replaceLeaf(path: string, value: Tensor): WeightEdit {
   return { kind: "weight", path, map: fn({ value }, ({ value }) => value) };
 }

@@ -31,12 +31,34 @@ export interface Layer {
   bias(): Tensor | undefined;
 }
 
-/** In f32, keeping the graph where nothing has to be decoded. */
+/**
+ * In f32, keeping the graph where nothing has to be decoded.
+ *
+ * @example
+ * ```ts
+ * import { castTo, decoded, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const x = tensor([1, 2], { backend: reference() });
+ * assert.equal(decoded(castTo(x, "bf16")).dtype, "f32");
+ * assert.equal(decoded(x), x);
+ * ```
+ */
 export function decoded(t: Tensor): Tensor {
   return t.dtype === "f32" ? t : castTo(t, "f32");
 }
 
-/** The bare layer of a stored matrix ([out, in], or [in, out] when transposed). */
+/**
+ * The bare layer of a stored matrix ([out, in], or [in, out] when transposed).
+ *
+ * @example
+ * ```ts
+ * import { bareLayer, dense, read, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const layer = bareLayer(dense(tensor([[1, 2], [3, 4]], { backend })), tensor([10, 20], { backend }));
+ * assert.deepEqual([...await read(layer.apply(tensor([[1, 1]], { backend })))], [13, 27]);
+ * ```
+ */
 export function bareLayer(map: LinearMap, bias: Tensor | undefined): Layer {
   return {
     apply: (x) => bias === undefined ? map.apply(x) : add(map.apply(x), bias),
@@ -46,7 +68,18 @@ export function bareLayer(map: LinearMap, bias: Tensor | undefined): Layer {
   };
 }
 
-/** An embedding table [rows, width] of any dtype, seen as the layer of one-hot inputs. */
+/**
+ * An embedding table [rows, width] of any dtype, seen as the layer of one-hot inputs.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tableLayer, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const table = tableLayer(tensor([[1, 2], [3, 4], [5, 6]], { backend }));
+ * assert.deepEqual([...await read(table.columns(tensor([2, 0], { backend, dtype: "i32" })))], [5, 6, 1, 2]);
+ * ```
+ */
 export function tableLayer(table: Tensor): Layer {
   return {
     apply: () => {
@@ -58,7 +91,20 @@ export function tableLayer(table: Tensor): Layer {
   };
 }
 
-/** The layer after one more edit. `pass` is absent when merging. */
+/**
+ * The layer after one more edit. `pass` is absent when merging.
+ *
+ * @example
+ * ```ts
+ * import { bareLayer, dense, foldLinear, lowRank, read, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const layer = bareLayer(dense(tensor([[1, 0], [0, 1]], { backend })), undefined);
+ * const map = lowRank(tensor([[1, 1]], { backend }), tensor([[2], [0]], { backend }), 1);
+ * const edited = foldLinear(layer, { kind: "linear", path: "q", change: { form: "add", map } }, undefined);
+ * assert.deepEqual([...await read(edited.weight())], [3, 2, 0, 1]);
+ * ```
+ */
 export function foldLinear(layer: Layer, edit: LinearEdit, pass: PassCall | undefined): Layer {
   const { change, out } = edit;
   /** Puts an output of the edited range into the full width. */
@@ -185,7 +231,18 @@ function mapRows(
   return mixed(w, matmul(w, map.weight()), 0);
 }
 
-/** The scales before and after a layer, with the factor. */
+/**
+ * The scales before and after a layer, with the factor.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, scalesOf, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const out = tensor([3], { backend: reference() });
+ * const { after } = scalesOf({ form: "scale", out, factor: 0.5 });
+ * assert.deepEqual([...await read(after!)], [2]); // 1 + 0.5 (3 − 1)
+ * ```
+ */
 export function scalesOf(change: Extract<LinearChange, { form: "scale" }>): {
   readonly before: Tensor | undefined;
   readonly after: Tensor | undefined;

@@ -38,6 +38,15 @@ export interface Output {
  * Runs a model on a batch. The caller owns the result: let an enclosing `scope` free it, or `dispose` it.
  *
  * @throws {RangeError} on ragged rows, ids outside the vocabulary, or a text longer than the model's context.
+ * @example
+ * ```ts
+ * import { forward, freshModel, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const inputIds = [[1, 2, 3], [4, 5, 0]];
+ * const { logits } = forward(model, { inputIds, attentionMask: [[1, 1, 1], [1, 1, 0]] });
+ * assert.deepEqual(logits.shape, [2, 3, 32]); // rows, tokens, vocabulary
+ * ```
  */
 export function forward(model: Model, batch: Batch, options: ForwardOptions = {}): Output {
   return scope((): Synchronous<Output> => {
@@ -60,6 +69,16 @@ export interface LossOptions extends ForwardOptions {
 /**
  * Scores of the rows or tokens that have a class label [labels, v], and the labels, in the batch's order; where rows have
  * adapters of their own, an adapter after the other. The head is computed only there.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, labelledLogits, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const { logits, ids } = labelledLogits(model, { inputIds: [[1, 2, 3]], labels: [[-100, -100, 3]] });
+ * assert.deepEqual(logits.shape, [1, 32]); // one token has a label, so one row of scores is computed
+ * assert.deepEqual(ids, [3]);
+ * ```
  */
 export function labelledLogits(
   model: Model,
@@ -134,6 +153,14 @@ function checkLabelled(flat: Tensor, { labels = [] }: Batch): Tensor {
  * Mean loss over what has a label, as a scalar tensor: cross-entropy, or what `LabelKind` says.
  *
  * @throws {RangeError} when nothing has a label.
+ * @example
+ * ```ts
+ * import { freshModel, loss, read, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const [number] = await read(loss(model, { inputIds: [[1, 2, 3]], labels: [[1, 2, 3]] }));
+ * assert.ok(Math.abs(number! - Math.log(32)) < 0.1); // fresh weights find all 32 ids about equally likely
+ * ```
  */
 export function loss(model: Model, batch: Batch, options: LossOptions = {}): Tensor {
   const kind = model.architecture.labels(model);
@@ -165,7 +192,23 @@ export interface LossAndGradients {
   readonly grads: Tree;
 }
 
-/** The loss and gradients as tensors: for training loops, inside a scope. */
+/**
+ * The loss and gradients as tensors: for training loops, inside a scope.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   adapt, freshModel, ia3, leaves, lossAndGradients, reference, scope, smallConfig, type Tree,
+ * } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const adapter = adapt(model, ia3());
+ * const batch = { inputIds: [[1, 2]], labels: [[1, 2]] };
+ * const step = scope(() => lossAndGradients(model, adapter, batch));
+ * const paths = (tree: Tree) => leaves(tree).map(([path]) => path);
+ * assert.deepEqual(paths(step.gradients), paths(adapter.params));
+ * ```
+ */
 export function lossAndGradients<P extends Tree>(
   model: Model,
   adapter: Adapter<P>,
@@ -187,6 +230,19 @@ export function lossAndGradients<P extends Tree>(
  * The loss of an adapted model and its gradient for every trained parameter. `labels` as in transformers.
  *
  * @throws {RangeError} when the batch has no labels.
+ * @example
+ * ```ts
+ * import {
+ *   adapt, count, freshModel, leaves, lora, lossAndGrad, reference, smallConfig,
+ * } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const adapter = adapt(model, lora({ rank: 2 }));
+ * const { loss, grads } = await lossAndGrad(model, adapter, { inputIds: [[1, 2, 3]], labels: [[1, 2, 3]] });
+ * assert.ok(loss > 3 && loss < 4);
+ * const sizes = leaves(grads).map(([, gradient]) => gradient.size);
+ * assert.equal(sizes.reduce((a, b) => a + b), count(model, adapter).trainable);
+ * ```
  */
 export async function lossAndGrad<P extends Tree>(
   model: Model,

@@ -49,6 +49,22 @@ export type Gated<P extends Tree> = { readonly of: P; readonly gates: Tree };
  * method cannot be merged.
  *
  * @throws {RangeError} at `edits`, when a change does not see the input: a weight's or a prompt's.
+ * @example
+ * ```ts
+ * import { adapt, freshModel, type Gate, gated, lora, merge, reference, smallConfig } from "@graft/peft";
+ * import { full } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const half: Gate = {
+ *   name: "half",
+ *   config: {},
+ *   init: () => ({}),
+ *   value: (_, x) => full([1, 1, 1], 0.5, x.backend),
+ * };
+ * const adapter = adapt(model, gated(lora({ rank: 2, initialization: "none" }), half));
+ * assert.equal(adapter.method.name, "gated(lora)");
+ * assert.throws(() => merge(model, adapter), TypeError); // what the input decides no weight can hold
+ * ```
  */
 export function gated<P extends Tree>(method: Method<P>, gate: Gate): Method<Gated<P>> {
   return {
@@ -139,6 +155,17 @@ export interface GateCall {
  * An edit whose effect is multiplied by a gate's value, [b or 1, t or 1, 1].
  *
  * @throws {RangeError} when the edit does not see the input: a weight's or a prompt's.
+ * @example
+ * ```ts
+ * import { fn, type GateCall, gatedEdit, lowRank, reference, tensor } from "@graft/peft";
+ * import { zeros } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const map = lowRank(tensor([[1, 1]], { backend }), tensor([[2], [0]], { backend }), 1);
+ * const closed = fn({}, (_, { x }: GateCall) => zeros([1, 1, 1], x.backend));
+ * const edit = gatedEdit({ kind: "linear", path: "q", change: { form: "add", map } }, closed);
+ * assert.ok(edit.kind === "linear" && edit.change.form === "delta" && edit.change.weight === undefined);
+ * ```
  */
 export function gatedEdit(edit: Exclude<Edit, { kind: "prepass" }>, gate: Fn<GateCall, Tensor>): Edit {
   switch (edit.kind) {

@@ -10,6 +10,17 @@ import type { Model } from "./model.ts";
  * again puts later edits after earlier ones. With one argument it waits for the model, so it can stand in `pipe`.
  *
  * @throws {RangeError} when an edit names a place that the model does not have.
+ * @example
+ * ```ts
+ * import { adapt, allEdits, freshModel, graft, lookup, lora, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const tuned = graft(model, adapt(model, lora({ rank: 2 })));
+ * assert.equal(allEdits(tuned.weights).length, 4); // q and v in two layers
+ * assert.equal(allEdits(model.weights).length, 0); // the model is as it was
+ * const path = "model.norm.weight";
+ * assert.equal(lookup(tuned.weights, path), lookup(model.weights, path)); // and its weights are shared
+ * ```
  */
 export function graft<M extends Model, P extends Tree>(model: M, adapter: Adapter<P>): M;
 /** Waits for the model, to stand in `pipe`. */
@@ -24,7 +35,20 @@ export function graft<M extends Model, P extends Tree>(
   return { ...model, weights: withEdits(model.weights, edits, adapter.method.name), dispose: () => {} };
 }
 
-/** A tree with edits added at their places. */
+/**
+ * A tree with edits added at their places.
+ *
+ * @example
+ * ```ts
+ * import { allEdits, reference, replaceLeaf, tensor, weightTree, withEdits } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const weights = weightTree([["norm.weight", tensor([1, 1], { backend })]]);
+ * const value = tensor([5, 6], { backend });
+ * assert.equal(allEdits(withEdits(weights, [replaceLeaf("norm.weight", value)], "mine")).length, 1);
+ * assert.throws(() => withEdits(weights, [replaceLeaf("nrm.weight", value)], "mine"), RangeError);
+ * ```
+ */
 export function withEdits(weights: Branch, edits: readonly Edit[], method: string): Branch {
   return edits.reduce((tree, edit) => {
     const path = branchOf(tree, edit, method);

@@ -27,6 +27,14 @@ const IGNORED = -100;
  * @param firsts Whether a causal model scores a text's first token too, from what stands before it: row b's scores then lie
  * behind all tokens', at b · t + row.
  * @throws {TypeError} when labels of tokens are not rows, or a class of a row is one.
+ * @example
+ * ```ts
+ * import { labelledPositions } from "@graft/peft/core";
+ * import assert from "node:assert/strict";
+ * // A causal model is scored on the next token: the label of place 2 belongs to the scores of place 1.
+ * assert.deepEqual(labelledPositions([[-100, -100, 9]]), { rows: [1], ids: [9] });
+ * assert.deepEqual(labelledPositions([1, 0], "class"), { rows: [0, 1], ids: [1, 0] });
+ * ```
  */
 export function labelledPositions(
   labels: Labels,
@@ -54,12 +62,33 @@ export function labelledPositions(
   return { rows, ids };
 }
 
-/** How many labels a batch has that a loss counts: class labels, or rows of numbers. */
+/**
+ * How many labels a batch has that a loss counts: class labels, or rows of numbers.
+ *
+ * @example
+ * ```ts
+ * import { labelCount } from "@graft/peft/core";
+ * import assert from "node:assert/strict";
+ * assert.equal(labelCount([[-100, 5, 6]], "next"), 2);
+ * assert.equal(labelCount([0.5, 0.7], "scores"), 2);
+ * ```
+ */
 export function labelCount(labels: Labels, kind: LabelKind): number {
   return kind === "scores" || kind === "flags" ? labels.length : labelledPositions(labels, kind).rows.length;
 }
 
-/** Numbers wanted of each row, [b][n]. @throws {RangeError} when a row has another number of them. */
+/**
+ * Numbers wanted of each row, [b][n].
+ *
+ * @throws {RangeError} when a row has another number of them.
+ * @example
+ * ```ts
+ * import { rowNumbers } from "@graft/peft/core";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual(rowNumbers([0.5, 2], 1), [[0.5], [2]]);
+ * assert.throws(() => rowNumbers([[1, 0], [1]], 2), /label of row 1/);
+ * ```
+ */
 export function rowNumbers(labels: Labels, n: number): readonly (readonly number[])[] {
   const rows = labels.map((row) => typeof row === "number" ? [row] : row);
   const bad = rows.findIndex((row) => row.length !== n || row.some((x) => !Number.isFinite(x)));

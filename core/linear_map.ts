@@ -33,7 +33,19 @@ export interface Factors {
   readonly b: Tensor;
 }
 
-/** A matrix [out, in], or [in, out] when `transposed` (GPT-2's Conv1D). */
+/**
+ * A matrix [out, in], or [in, out] when `transposed` (GPT-2's Conv1D).
+ *
+ * @example
+ * ```ts
+ * import { dense, read, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const map = dense(tensor([[1, 2], [3, 4]], { backend }));
+ * assert.deepEqual([...await read(map.apply(tensor([1, 10], { backend })))], [21, 43]);
+ * assert.equal(map.cost, 4); // multiply-adds a row
+ * ```
+ */
 export function dense(matrix: Tensor, transposed = false): LinearMap {
   const [rows, columns] = [matrix.shape[0]!, matrix.shape[1]!];
   return {
@@ -74,7 +86,18 @@ export function lowRank(a: Tensor, b: Tensor, scale: number): LinearMap {
   };
 }
 
-/** The sum of maps of the same shape. */
+/**
+ * The sum of maps of the same shape.
+ *
+ * @example
+ * ```ts
+ * import { dense, read, reference, sumOf, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const [a, b] = [dense(tensor([[1, 2]], { backend })), dense(tensor([[10, 20]], { backend }))];
+ * assert.deepEqual([...await read(sumOf([a, b]).weight())], [11, 22]);
+ * ```
+ */
 export function sumOf(maps: readonly LinearMap[]): LinearMap {
   const total = (f: (map: LinearMap) => Tensor): Tensor => maps.map(f).reduce((a, b) => add(a, b));
   const first = maps[0]!;
@@ -89,7 +112,17 @@ export function sumOf(maps: readonly LinearMap[]): LinearMap {
   };
 }
 
-/** A map times a number. */
+/**
+ * A map times a number.
+ *
+ * @example
+ * ```ts
+ * import { dense, read, reference, scaledMap, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const map = dense(tensor([[1, 2]], { backend: reference() }));
+ * assert.deepEqual([...await read(scaledMap(map, 3).weight())], [3, 6]);
+ * ```
+ */
 export function scaledMap(map: LinearMap, factor: number): LinearMap {
   return {
     ...map,

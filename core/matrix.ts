@@ -12,6 +12,14 @@ import { editsAt, into, rootOf } from "./weights.ts";
  * storage: read it, do not free it.
  *
  * @throws {TypeError} when an edit there has no weight form.
+ * @example
+ * ```ts
+ * import { freshModel, matrixAt, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const place = model.spec.linears.find(({ path }) => path === "model.layers.0.mlp.up_proj")!;
+ * assert.deepEqual(matrixAt(model, place).shape, [32, 16]); // [out, in]
+ * ```
  */
 export function matrixAt(model: Model, place: MatrixPlace): Tensor {
   const root = rootOf(model.weights);

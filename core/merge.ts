@@ -41,6 +41,21 @@ export interface MergeOptions {
  * On a quantized base the merged weights are the decoded ones plus the update.
  *
  * @throws {TypeError} at the first edit that has no weight form (prefixes, bottleneck adapters, gates on the input).
+ * @example
+ * ```ts
+ * import {
+ *   adapt, allEdits, forward, freshModel, graft, lora, merge, type Model, read, reference,
+ *   smallConfig,
+ * } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const adapter = adapt(model, lora({ rank: 2, initialization: "none" }));
+ * const [beside, inside] = [graft(model, adapter), merge(model, adapter)];
+ * const scores = (m: Model) => read(forward(m, { inputIds: [[1, 2, 3]] }).logits);
+ * const [expected, found] = [await scores(beside), await scores(inside)];
+ * assert.ok(expected.every((x, i) => Math.abs(x - found[i]!) < 1e-5));
+ * assert.equal(allEdits(inside.weights).length, 0); // a plain model
+ * ```
  */
 export function merge<M extends Model, P extends Tree>(
   model: M,
@@ -55,6 +70,19 @@ export function merge<M extends Model, P extends Tree>(
  * the model you merged from; `merge` never changes it.
  *
  * @throws {TypeError} at an edit that cannot be undone from the merged weights alone.
+ * @example
+ * ```ts
+ * import {
+ *   adapt, freshModel, lookup, lora, merge, type Model, read, reference, smallConfig, Tensor, unmerge,
+ * } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const adapter = adapt(model, lora({ rank: 2, initialization: "none" }));
+ * const back = unmerge(merge(model, adapter), adapter);
+ * const query = (m: Model) => read(lookup(m.weights, "model.layers.0.self_attn.q_proj.weight") as Tensor);
+ * const [expected, found] = [await query(model), await query(back)];
+ * assert.ok(expected.every((x, i) => Math.abs(x - found[i]!) < 1e-6)); // within f32's rounding
+ * ```
  */
 export function unmerge<M extends Model, P extends Tree>(
   model: M,

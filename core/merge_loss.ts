@@ -38,6 +38,16 @@ type Sums = readonly [error: number, update: number, unchanged: number, entries:
  * from its decoded weights. Merges one weight at a time, in f32.
  *
  * @throws {TypeError} as `merge`.
+ * @example
+ * ```ts
+ * import { adapt, freshModel, lora, mergeLoss, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const adapter = adapt(model, lora({ rank: 2, initialization: "none" }));
+ * const { lost, weights } = await mergeLoss(model, adapter, { dtype: "bf16" });
+ * assert.equal(weights.length, 4); // q and v in two layers
+ * assert.ok(lost > 0 && lost < 0.1);
+ * ```
  */
 export async function mergeLoss<P extends Tree>(
   model: Model,

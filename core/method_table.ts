@@ -74,6 +74,17 @@ const placed = (method: MethodOn, model: Model): Method =>
  * without numbers to make them on.
  *
  * @throws {RangeError} when the method cannot be placed on the model.
+ * @example
+ * ```ts
+ * import { freshModel, houlsby, lora, methodFacts, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const { trained, merges, multiplyAdds } = methodFacts(model, lora({ rank: 2 }));
+ * assert.equal(trained.trainable, 2 * 2 * 2 * (16 + 16)); // layers, q and v, rank, sizes
+ * assert.ok(merges);
+ * assert.equal(multiplyAdds.extra, trained.trainable); // a token, as long as it is not merged
+ * assert.equal(methodFacts(model, houlsby({ reduction: 4 })).merges, false);
+ * ```
  */
 export function methodFacts(source: Model, method: MethodOn, options: FactsOptions = {}): MethodFacts {
   const counter = countingShapes();

@@ -31,5 +31,12 @@ export * from "./gated.ts";
 export { perRow } from "./rows.ts";
 export * from "./forward.ts";
 export * from "./observe.ts";
-export * from "./generate_ids.ts";
+export {
+  type Ending,
+  endsOf,
+  type GeneratedToken,
+  generateIds,
+  type GenerateIdsOptions,
+  type Sampler,
+} from "./generate_ids.ts";
 export * from "./generate.ts";

@@ -26,6 +26,18 @@ export interface ModelParts<C extends TextCodec> {
  * A model that owns its weights. Heads tied to an embedding get an empty branch, so that edits can stand there.
  *
  * @throws {RangeError} when weights are missing that the spec's places need.
+ * @example
+ * ```ts
+ * import { newModel, reference, smallConfig } from "@graft/peft";
+ * import { architectureOf, freshWeights } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const [backend, config] = [reference(), smallConfig("llama")];
+ * const { architecture, spec } = architectureOf(config);
+ * const weights = freshWeights(spec, () => true, { backend, key: 0 });
+ * const model = newModel({ architecture, spec, config, weights, backend });
+ * assert.equal(model.spec.linears.length, 14); // seven in each layer
+ * model.dispose(); // frees its weights
+ * ```
  */
 export function newModel<C extends TextCodec>(parts: ModelParts<C>): Model<C> {
   const { architecture, spec, config, backend } = parts;

@@ -11,6 +11,17 @@ import type { Batch, Model } from "./model.ts";
  * makes of it in a root.
  *
  * @throws {RangeError} when the model has no layer at a path.
+ * @example
+ * ```ts
+ * import { freshModel, observeInputs, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const shapes: string[] = [];
+ * observeInputs(model, { inputIds: [[1, 2, 3]] }, ["model.layers.1.mlp.down_proj"], (path, x) => {
+ *   shapes.push(`${path} [${x.shape}]`);
+ * });
+ * assert.deepEqual(shapes, ["model.layers.1.mlp.down_proj [1,3,32]"]);
+ * ```
  */
 export function observeInputs(
   model: Model,

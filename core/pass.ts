@@ -32,12 +32,34 @@ export interface Pass extends PassCall {
   readonly bias: Tensor | undefined;
 }
 
-/** What weight edits may know of a pass with these options. */
+/**
+ * What weight edits may know of a pass with these options.
+ *
+ * @example
+ * ```ts
+ * import { key, weightPass } from "@graft/peft/core";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual(weightPass({ train: true, key: 3 }), { train: true, key: key(3) });
+ * assert.deepEqual(weightPass({}), { train: false });
+ * ```
+ */
 export function weightPass({ train = false, key }: ForwardOptions): WeightPass {
   return { train, ...key !== undefined && { key: keyOf(key) } };
 }
 
-/** What an edit at a path sees of the pass: its own key. */
+/**
+ * What an edit at a path sees of the pass: its own key.
+ *
+ * @example
+ * ```ts
+ * import { callAt, freshModel, reference, smallConfig } from "@graft/peft";
+ * import { barePass } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const pass = barePass(model, { train: true, key: 0 });
+ * assert.notDeepEqual(callAt(pass, "a").key, callAt(pass, "b").key); // a place's dropout is its own
+ * ```
+ */
 export function callAt(pass: Pass, path: string): PassCall {
   return { ...pass, key: pass.key === undefined ? undefined : fold(pass.key, path) };
 }
@@ -47,14 +69,34 @@ function keyed(call: PassCall, kind: Edit["kind"], i: number): PassCall {
   return call.key === undefined ? call : { ...call, key: fold(fold(call.key, kind), i) };
 }
 
-/** A leaf after the weight edits at it; f32 when edited, else as stored. */
+/**
+ * A leaf after the weight edits at it; f32 when edited, else as stored.
+ *
+ * @example
+ * ```ts
+ * import { into, read, reference, rootOf, tensor, weight, weightTree } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const weights = weightTree([["norm.weight", tensor([1, 2], { backend: reference() })]]);
+ * assert.deepEqual([...await read(weight(into(rootOf(weights), "norm"), "weight"))], [1, 2]);
+ * ```
+ */
 export function weight(site: Site, name: string): Tensor {
   const leaf = site.branch[name] as Tensor | undefined;
   if (leaf === undefined) throw new RangeError(`The weights have no "${site.path}.${name}"`);
   return mapped(site, name, leaf);
 }
 
-/** Like `weight`, or undefined where the checkpoint has no such leaf. */
+/**
+ * Like `weight`, or undefined where the checkpoint has no such leaf.
+ *
+ * @example
+ * ```ts
+ * import { into, optionalWeight, reference, rootOf, tensor, weightTree } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const weights = weightTree([["norm.weight", tensor([1, 2], { backend: reference() })]]);
+ * assert.equal(optionalWeight(into(rootOf(weights), "norm"), "bias"), undefined);
+ * ```
+ */
 export function optionalWeight(site: Site, name: string): Tensor | undefined {
   const leaf = site.branch[name] as Tensor | undefined;
   if (leaf !== undefined) return mapped(site, name, leaf);
@@ -64,12 +106,34 @@ export function optionalWeight(site: Site, name: string): Tensor | undefined {
   return mapped(site, name, zeros(added.adds!, backend));
 }
 
-/** A small f32 vector, such as a norm's weight or a bias: decoded when stored otherwise. */
+/**
+ * A small f32 vector, such as a norm's weight or a bias: decoded when stored otherwise.
+ *
+ * @example
+ * ```ts
+ * import { castTo, into, reference, rootOf, tensor, vector, weightTree } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const norm = castTo(tensor([1, 2], { backend: reference() }), "f16");
+ * const site = into(rootOf(weightTree([["norm.weight", norm]])), "norm");
+ * assert.equal(vector(site, "weight").dtype, "f32");
+ * ```
+ */
 export function vector(site: Site, name: string): Tensor {
   return decoded(weight(site, name));
 }
 
-/** RMSNorm at a site, with the bias that an edit may have added: the architectures have none. */
+/**
+ * RMSNorm at a site, with the bias that an edit may have added: the architectures have none.
+ *
+ * @example
+ * ```ts
+ * import { into, read, reference, rmsNormAt, rootOf, tensor, weightTree } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const site = into(rootOf(weightTree([["norm.weight", tensor([1, 10], { backend })]])), "norm");
+ * assert.deepEqual([...await read(rmsNormAt(site, tensor([[2, -2]], { backend }), 0))], [1, -10]);
+ * ```
+ */
 export function rmsNormAt(site: Site, x: Tensor, epsilon: number): Tensor {
   const y = rmsNorm(x, vector(site, "weight"), epsilon);
   const bias = optionalWeight(site, "bias");
@@ -90,7 +154,17 @@ function mapped(site: Site, name: string, leaf: Tensor): Tensor {
   );
 }
 
-/** The linear layer at a site with its weight edits, before its linear edits. */
+/**
+ * The linear layer at a site with its weight edits, before its linear edits.
+ *
+ * @example
+ * ```ts
+ * import { bareLayerAt, into, read, reference, rootOf, tensor, weightTree } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const site = into(rootOf(weightTree([["q.weight", tensor([[1, 2]], { backend: reference() })]])), "q");
+ * assert.deepEqual([...await read(bareLayerAt(site, false).weight())], [1, 2]);
+ * ```
+ */
 export function bareLayerAt(site: Site, transposed: boolean): Layer {
   const bias = optionalWeight(site, "bias");
   return bareLayer(dense(weight(site, "weight"), transposed), bias === undefined ? undefined : decoded(bias));
@@ -100,13 +174,40 @@ function foldEdits(layer: Layer, edits: readonly LinearEdit[], call: PassCall): 
   return edits.reduce((l, edit, i) => foldLinear(l, edit, keyed(call, "linear", i)), layer);
 }
 
-/** y = W x + b at a site, with its edits. `transposed` when the matrix is stored [in, out]. */
+/**
+ * y = W x + b at a site, with its edits. `transposed` when the matrix is stored [in, out].
+ *
+ * @example
+ * ```ts
+ * import { freshModel, into, linear, reference, rootOf, smallConfig } from "@graft/peft";
+ * import { barePass } from "@graft/peft/models";
+ * import { ones } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const site = into(rootOf(model.weights), "model", "layers", 0, "mlp", "up_proj");
+ * const y = linear(barePass(model, {}), site, ones([1, 3, 16], model.backend));
+ * assert.deepEqual(y.shape, [1, 3, 32]); // [b, t, out]
+ * ```
+ */
 export function linear(pass: Pass, site: Site, x: Tensor, transposed = false): Tensor {
   return foldEdits(bareLayerAt(site, transposed), editsAt(site.branch, "linear"), callAt(pass, site.path))
     .apply(x);
 }
 
-/** Rows of the table at a site for i32 ids, with its edits. */
+/**
+ * Rows of the table at a site for i32 ids, with its edits.
+ *
+ * @example
+ * ```ts
+ * import { embedding, freshModel, into, reference, rootOf, smallConfig, tensor } from "@graft/peft";
+ * import { barePass } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const site = into(rootOf(model.weights), "model", "embed_tokens");
+ * const ids = tensor([[1, 2, 3]], { backend: model.backend, dtype: "i32" });
+ * assert.deepEqual(embedding(barePass(model, {}), site, ids).shape, [1, 3, 16]); // [b, t, d]
+ * ```
+ */
 export function embedding(pass: Pass, site: Site, ids: Tensor): Tensor {
   const call = callAt(pass, site.path);
   const rows = foldEdits(tableLayer(weight(site, "weight")), editsAt(site.branch, "linear"), call).columns(
@@ -115,13 +216,53 @@ export function embedding(pass: Pass, site: Site, ids: Tensor): Tensor {
   return hidden(pass, site, { x: rows, skip: undefined }, rows);
 }
 
-/** The head: the layer of a tied embedding's matrix, or its own, with the edits at the head's site. */
+/**
+ * The head: the layer of a tied embedding's matrix, or its own, with the edits at the head's site.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, head, into, reference, rootOf, smallConfig, weight } from "@graft/peft";
+ * import { barePass } from "@graft/peft/models";
+ * import { ones } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const root = rootOf(model.weights);
+ * const matrix = weight(into(root, "model", "embed_tokens"), "weight"); // tied
+ * const x = ones([1, 3, 16], model.backend);
+ * const logits = head(barePass(model, {}), into(root, "lm_head"), matrix, undefined, x);
+ * assert.deepEqual(logits.shape, [1, 3, 32]); // [b, t, v]
+ * ```
+ */
 export function head(pass: Pass, site: Site, matrix: Tensor, bias: Tensor | undefined, x: Tensor): Tensor {
   const layer = bareLayer(dense(matrix), bias === undefined ? undefined : decoded(bias));
   return foldEdits(layer, editsAt(site.branch, "linear"), callAt(pass, site.path)).apply(x);
 }
 
-/** A hidden state y after the edits at its site. `norm` is the one that follows in a post-norm block. */
+/**
+ * A hidden state y after the edits at its site. `norm` is the one that follows in a post-norm block.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   fn, freshModel, hidden, type HiddenEdit, into, read, reference, rootOf, smallConfig, withEdits,
+ * } from "@graft/peft";
+ * import { barePass } from "@graft/peft/models";
+ * import { ones } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const plain = freshModel(smallConfig("llama"), { backend, key: 0 });
+ * const edit: HiddenEdit = {
+ *   kind: "hidden",
+ *   path: "model.layers.0",
+ *   reads: "output",
+ *   delta: fn({ by: ones([16], backend) }, ({ by }) => by),
+ * };
+ * const weights = withEdits(plain.weights, [edit], "plus one");
+ * const [site, x] = [into(rootOf(weights), "model", "layers", 0), ones([1, 1, 16], backend)];
+ * const y = hidden(barePass(plain, {}), site, { x, skip: x }, x);
+ * assert.equal((await read(y))[0], 2);
+ * ```
+ */
 export function hidden(
   pass: Pass,
   site: Site,
@@ -162,6 +303,19 @@ export interface AttentionForm extends Pick<AttendOptions, "causal" | "window" |
 /**
  * Attention at a site: puts cached keys and values first, prefixes before them, and keeps mask and causality right.
  * `parts` are of the new tokens.
+ *
+ * @example
+ * ```ts
+ * import { attention, freshModel, into, read, reference, rootOf, smallConfig } from "@graft/peft";
+ * import { barePass } from "@graft/peft/models";
+ * import { ones } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const site = into(rootOf(model.weights), "model", "layers", 0, "self_attn");
+ * const [x, q] = [ones([1, 3, 16], model.backend), ones([1, 3, 2, 8], model.backend)];
+ * const y = attention(barePass(model, {}), site, { x, q, k: q, v: q }, { causal: true });
+ * assert.ok((await read(y)).every((value) => Math.abs(value - 1) < 1e-6)); // means of ones
+ * ```
  */
 export function attention(pass: Pass, site: Site, parts: AttentionParts, options: AttentionForm): Tensor {
   const past = pass.cache?.entries[site.path];
@@ -176,6 +330,20 @@ export function attention(pass: Pass, site: Site, parts: AttentionParts, options
 /**
  * Attention of a decoder's tokens to the encoder's states. Their keys and values are computed once and then cached.
  * `mask` [b, s] hides the encoder's padding.
+ *
+ * @example
+ * ```ts
+ * import { attentionAcross, freshModel, into, reference, rootOf, smallConfig } from "@graft/peft";
+ * import { barePass } from "@graft/peft/models";
+ * import { ones } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("t5"), { backend: reference(), key: 0 });
+ * const site = into(rootOf(model.weights), "decoder", "block", 0, "layer", 1, "EncDecAttention");
+ * const [x, q] = [ones([1, 2, 16], model.backend), ones([1, 2, 2, 8], model.backend)];
+ * const memory = () => ({ k: ones([1, 5, 2, 8], model.backend), v: ones([1, 5, 2, 8], model.backend) });
+ * const y = attentionAcross(barePass(model, {}), site, { x, q, memory }, undefined, {});
+ * assert.deepEqual(y.shape, [1, 2, 2, 8]); // the decoder's two tokens, whatever the encoder's length
+ * ```
  */
 export function attentionAcross(
   pass: Pass,
@@ -250,7 +418,20 @@ function attendBehindPrefixes(
   );
 }
 
-/** How many positions the text starts later for the prefixes below a site: those of the attention that has most. */
+/**
+ * How many positions the text starts later for the prefixes below a site: those of the attention that has most.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   adapt, freshModel, graft, prefixPositions, prefixTuning, reference, rootOf, smallConfig,
+ * } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const tuned = graft(model, adapt(model, prefixTuning({ length: 5, network: "none" })));
+ * assert.equal(prefixPositions(rootOf(tuned.weights)), 5);
+ * ```
+ */
 export function prefixPositions(site: Site): number {
   const taken = new Map<string, number>();
   for (const edit of allEdits(site.branch)) {
@@ -259,13 +440,41 @@ export function prefixPositions(site: Site): number {
   return Math.max(0, ...taken.values());
 }
 
-/** Rows of the prompts before a stack's text, or undefined: [n, d] each, the last grafted outermost. */
+/**
+ * Rows of the prompts before a stack's text, or undefined: [n, d] each, the last grafted outermost.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   adapt, freshModel, graft, into, promptRows, promptTuning, reference, rootOf, smallConfig,
+ * } from "@graft/peft";
+ * import { barePass } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const { weights } = graft(model, adapt(model, promptTuning({ length: 4 })));
+ * const rows = promptRows(barePass(model, {}), into(rootOf(weights), "model"));
+ * assert.deepEqual(rows?.shape, [4, 16]);
+ * ```
+ */
 export function promptRows(pass: Pass, site: Site, where: PromptPlace = "front"): Tensor | undefined {
   const there = promptsAt(pass, site).filter(({ edit }) => (edit.where ?? "front") === where);
   return there.length === 0 ? undefined : concat(there.map(({ rows }) => rows()).reverse(), 0);
 }
 
-/** How many rows the prompts before the text (or at another place of their own) take. */
+/**
+ * How many rows the prompts before the text (or at another place of their own) take.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   adapt, freshModel, graft, into, promptLength, promptTuning, reference, rootOf, smallConfig,
+ * } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const { weights } = graft(model, adapt(model, promptTuning({ length: 4 })));
+ * assert.equal(promptLength(into(rootOf(weights), "model")), 4);
+ * ```
+ */
 export function promptLength(site: Site, where: PromptPlace = "front"): number {
   return editsAt(site.branch, "prompt")
     .reduce((n, edit) => (edit.where ?? "front") === where ? n + edit.length : n, 0);
@@ -284,7 +493,21 @@ export interface SlotRows {
   rows(): Tensor;
 }
 
-/** The prompts inside a stack's text. They belong to the pass that begins a text: a cache already holds them. */
+/**
+ * The prompts inside a stack's text. They belong to the pass that begins a text: a cache already holds them.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   adapt, freshModel, graft, into, promptTuning, reference, rootOf, slotRows, smallConfig,
+ * } from "@graft/peft";
+ * import { barePass } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const site = into(rootOf(graft(model, adapt(model, promptTuning({ length: 4 }))).weights), "model");
+ * assert.deepEqual(slotRows(barePass(model, {}), site), []); // these rows stand before the text, not inside
+ * ```
+ */
 export function slotRows(pass: Pass, site: Site): readonly SlotRows[] {
   return promptsAt(pass, site).flatMap(({ edit, rows }) => {
     const token = slotToken(edit);

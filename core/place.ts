@@ -145,7 +145,19 @@ export interface Spec {
   readonly stacks: readonly StackPlace[];
 }
 
-/** The spec with only the places that satisfy a predicate. */
+/**
+ * The spec with only the places that satisfy a predicate.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, layers, narrow, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const upper = narrow(spec, layers(1));
+ * assert.equal(upper.linears.length, spec.linears.length / 2);
+ * assert.equal(upper.embeddings.length, 0); // an embedding is in no layer
+ * ```
+ */
 export function narrow(spec: Spec, predicate: (place: Place) => boolean): Spec {
   return {
     architecture: spec.architecture,
@@ -160,7 +172,18 @@ export function narrow(spec: Spec, predicate: (place: Place) => boolean): Spec {
   };
 }
 
-/** All places of a spec. */
+/**
+ * All places of a spec.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, places, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const kinds = new Set(places(spec).map(({ kind }) => kind));
+ * assert.ok(kinds.has("linear") && kinds.has("attention") && kinds.has("stack"));
+ * ```
+ */
 export function places(spec: Spec): readonly Place[] {
   return [
     ...spec.linears,
@@ -174,7 +197,21 @@ export function places(spec: Spec): readonly Place[] {
   ];
 }
 
-/** The stack of a model that has one. @throws {RangeError} when it has none or several; the message names the method. */
+/**
+ * The stack of a model that has one.
+ *
+ * @throws {RangeError} when it has none or several; the message names the method.
+ * @example
+ * ```ts
+ * import { freshModel, onlyStack, reference, smallConfig } from "@graft/peft";
+ * import { place } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const llama = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * assert.equal(onlyStack(llama.spec, "mine").layers, 2);
+ * const t5 = freshModel(smallConfig("t5"), { backend: reference(), key: 0 });
+ * assert.throws(() => onlyStack(t5.spec, "mine"), /Cannot place mine on t5/);
+ * ```
+ */
 export function onlyStack(spec: Spec, method: string): StackPlace {
   const [stack, ...more] = spec.stacks;
   if (stack === undefined || more.length > 0) {

@@ -40,6 +40,15 @@ export interface QuantizeOptions {
  *
  * @throws {RangeError} when a target matches nothing.
  * @throws {TypeError} when a dtype cannot store weights.
+ * @example
+ * ```ts
+ * import { freshModel, quantizationPlan, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const plan = quantizationPlan(spec, { dtype: "nf4", targets: ["q_proj"], embeddings: "f16" });
+ * assert.equal(plan.get("model.layers.0.self_attn.q_proj.weight"), "nf4");
+ * assert.equal(plan.get("model.embed_tokens.weight"), "f16");
+ * ```
  */
 export function quantizationPlan(spec: Spec, options: QuantizeOptions): ReadonlyMap<string, DType> {
   const targets = chooseTargets(spec, { targets: options.targets ?? "all-linear" });
@@ -81,6 +90,16 @@ export function quantize<M extends Model>(model: M, options: QuantizeOptions): M
 /**
  * The model with every quantized weight decoded to plain numbers (default f32, which holds what the model computes with).
  * Shares and owns as `quantize` does.
+ *
+ * @example
+ * ```ts
+ * import { dequantize, freshModel, lookup, quantize, reference, smallConfig, Tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const small = quantize(model, { dtype: "nf4" });
+ * const plain = dequantize(small, { dtype: "bf16" });
+ * assert.equal((lookup(plain.weights, "model.layers.0.self_attn.q_proj.weight") as Tensor).dtype, "bf16");
+ * ```
  */
 export function dequantize<M extends Model>(
   model: M,
@@ -93,7 +112,18 @@ export function dequantize<M extends Model>(
   );
 }
 
-/** Bytes that a model's weights take, shared storages once; grafted adapters are not counted. */
+/**
+ * Bytes that a model's weights take, shared storages once; grafted adapters are not counted.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, quantize, reference, smallConfig, weightBytes } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const bytes = weightBytes(model);
+ * assert.ok(weightBytes(quantize(model, { dtype: "nf4", embeddings: "f16" })) < bytes / 4);
+ * ```
+ */
 export function weightBytes(model: Model): number {
   const storages = new Set(weightLeaves(model.weights).map(([, leaf]) => leaf.storage));
   return [...storages].reduce((sum, storage) => sum + storage.bytes, 0);
@@ -103,6 +133,14 @@ export function weightBytes(model: Model): number {
  * Whether a weight can be stored in a dtype, for a message that names it.
  *
  * @throws {TypeError | RangeError} when it cannot.
+ * @example
+ * ```ts
+ * import { checkCoding } from "@graft/peft/core";
+ * import assert from "node:assert/strict";
+ * const leaf = { dtype: "nf4", shape: [4, 64] } as const;
+ * assert.throws(() => checkCoding("q.weight", leaf, "int8", false), /"q.weight" to int8: it is nf4 already/);
+ * checkCoding("q.weight", leaf, "int8", true);
+ * ```
  */
 export function checkCoding(
   path: string,

@@ -20,12 +20,32 @@ export interface TargetOptions {
   readonly layers?: readonly number[];
 }
 
-/** Whether a name is a path or the end of it after a dot. */
+/**
+ * Whether a name is a path or the end of it after a dot.
+ *
+ * @example
+ * ```ts
+ * import { nameMatches } from "@graft/peft/core";
+ * import assert from "node:assert/strict";
+ * assert.ok(nameMatches("q_proj", "model.layers.0.self_attn.q_proj"));
+ * assert.ok(!nameMatches("proj", "model.layers.0.self_attn.q_proj")); // names end at dots
+ * ```
+ */
 export function nameMatches(name: string, path: string): boolean {
   return path === name || path.endsWith(`.${name}`);
 }
 
-/** Input and output sizes of a matrix place; an embedding maps one-hot ids to rows. */
+/**
+ * Input and output sizes of a matrix place; an embedding maps one-hot ids to rows.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, reference, sizesOf, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * assert.deepEqual(sizesOf(spec.embeddings[0]!), { inFeatures: 32, outFeatures: 16 }); // ids to states
+ * ```
+ */
 export function sizesOf(place: MatrixPlace): { readonly inFeatures: number; readonly outFeatures: number } {
   return place.kind === "embedding" ? { inFeatures: place.rows, outFeatures: place.width } : place;
 }
@@ -34,6 +54,18 @@ export function sizesOf(place: MatrixPlace): { readonly inFeatures: number; read
  * The layers that options choose, in the model's order.
  *
  * @throws {RangeError} when a name, or the pattern as a whole, matches nothing; the message names it and what there is.
+ * @example
+ * ```ts
+ * import { chooseTargets, freshModel, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const chosen = chooseTargets(spec, { targets: ["q_proj", "v_proj"], layers: [1] });
+ * assert.deepEqual(chosen.map(({ path }) => path), [
+ *   "model.layers.1.self_attn.q_proj",
+ *   "model.layers.1.self_attn.v_proj",
+ * ]);
+ * assert.throws(() => chooseTargets(spec, { targets: ["query"] }), RangeError);
+ * ```
  */
 export function chooseTargets(spec: Spec, options: TargetOptions): readonly MatrixPlace[] {
   const all: readonly MatrixPlace[] = [...spec.linears, ...spec.embeddings, ...spec.heads];
@@ -70,6 +102,14 @@ export interface PatternOptions {
  * that choose a layer twice, and patterns of numbers that no chosen layer has, or two with different numbers.
  *
  * @throws {RangeError} then, naming the layer; and as `chooseTargets`.
+ * @example
+ * ```ts
+ * import { freshModel, freshTargets, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * assert.equal(freshTargets(spec, { targets: ["q_proj"] }).length, 2);
+ * assert.throws(() => freshTargets(spec, { targets: ["q_proj", "self_attn.q_proj"] }), /name a layer once/);
+ * ```
  */
 export function freshTargets(spec: Spec, options: TargetOptions & PatternOptions): readonly MatrixPlace[] {
   const chosen = chooseTargets(spec, options);
@@ -125,7 +165,17 @@ function matches(targets: Targets | undefined, place: MatrixPlace): boolean {
   return targets.some((name) => nameMatches(name, place.path));
 }
 
-/** Whether a pattern matches the whole path. */
+/**
+ * Whether a pattern matches the whole path.
+ *
+ * @example
+ * ```ts
+ * import { layers, wholly } from "@graft/peft/core";
+ * import assert from "node:assert/strict";
+ * assert.ok(wholly(/layers\.\d+\.q/, "layers.0.q"));
+ * assert.ok(!wholly(/layers\.\d+\.q/, "layers.0.q.bias"));
+ * ```
+ */
 export function wholly(pattern: RegExp, path: string): boolean {
   return new RegExp(`^(?:${pattern.source})$`, pattern.flags.replace("g", "")).test(path);
 }
@@ -133,7 +183,18 @@ export function wholly(pattern: RegExp, path: string): boolean {
 const patternMatches = (pattern: string, path: string): boolean =>
   new RegExp(`^(.*\\.)?(?:${pattern})$`).test(path);
 
-/** The value of the first pattern that matches a path's end (PEFT's `rank_pattern`), or the default. */
+/**
+ * The value of the first pattern that matches a path's end (PEFT's `rank_pattern`), or the default.
+ *
+ * @example
+ * ```ts
+ * import { byPattern } from "@graft/peft/core";
+ * import assert from "node:assert/strict";
+ * const ranks = { "layers.0.q_proj": 16 };
+ * assert.equal(byPattern(ranks, "model.layers.0.q_proj", 8), 16);
+ * assert.equal(byPattern(ranks, "model.layers.1.q_proj", 8), 8);
+ * ```
+ */
 export function byPattern<T>(
   patterns: Readonly<Record<string, T>> | undefined,
   path: string,

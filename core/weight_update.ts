@@ -24,6 +24,16 @@ export interface WeightUpdate {
  * scales or rotates the weights is a difference, rounded like them.
  *
  * @throws {TypeError} at an edit that changes anything but layers' matrices.
+ * @example
+ * ```ts
+ * import { adapt, freshModel, lora, reference, smallConfig, weightUpdates } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const updates = weightUpdates(model, adapt(model, lora({ rank: 2, initialization: "none" })));
+ * assert.equal(updates.length, 4); // q and v in two layers
+ * assert.deepEqual(updates[0]!.matrix().shape, [16, 16]);
+ * assert.deepEqual(updates[0]!.factors!().a.shape, [2, 16]);
+ * ```
  */
 export function weightUpdates<P extends Tree>(
   model: Model,
@@ -61,7 +71,20 @@ export function weightUpdates<P extends Tree>(
   });
 }
 
-/** Products side by side: their sum. */
+/**
+ * Products side by side: their sum.
+ *
+ * @example
+ * ```ts
+ * import { joined, read, reference, tensor } from "@graft/peft";
+ * import { matmul } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const product = (n: number) => ({ a: tensor([[n, n]], { backend }), b: tensor([[1]], { backend }) });
+ * const { a, b } = joined([product(1), product(10)]);
+ * assert.deepEqual([...await read(matmul(b, a))], [11, 11]); // the sum of both products
+ * ```
+ */
 export function joined(parts: readonly Factors[]): Factors {
   return { a: concat(parts.map(({ a }) => a), 0), b: concat(parts.map(({ b }) => b), 1) };
 }

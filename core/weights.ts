@@ -34,14 +34,36 @@ export interface Site {
   readonly pass?: WeightPass;
 }
 
-/** The root site of a tree. Outside a pass, weights are as in evaluation. */
+/**
+ * The root site of a tree. Outside a pass, weights are as in evaluation.
+ *
+ * @example
+ * ```ts
+ * import { reference, rootOf, tensor, weightTree } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const weights = weightTree([["norm.weight", tensor([1], { backend: reference() })]]);
+ * assert.deepEqual(rootOf(weights), { branch: weights, path: "" });
+ * ```
+ */
 export function rootOf(weights: Branch, pass?: WeightPass): Site {
   return { branch: weights, path: "", ...pass && { pass } };
 }
 
 const join = (path: string, name: string | number): string => path === "" ? String(name) : `${path}.${name}`;
 
-/** The branch below a site. @throws {RangeError} when it is missing. */
+/**
+ * The branch below a site.
+ *
+ * @throws {RangeError} when it is missing.
+ * @example
+ * ```ts
+ * import { into, reference, rootOf, tensor, weightTree } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const weights = weightTree([["model.layers.0.q.weight", tensor([[1]], { backend: reference() })]]);
+ * assert.equal(into(rootOf(weights), "model", "layers", 0, "q").path, "model.layers.0.q");
+ * assert.throws(() => into(rootOf(weights), "model", "layer"), /no branch "model.layer"/);
+ * ```
+ */
 export function into(site: Site, ...names: readonly (string | number)[]): Site {
   const { pass } = site;
   let { branch, path } = site;
@@ -56,7 +78,19 @@ export function into(site: Site, ...names: readonly (string | number)[]): Site {
   return { branch, path, ...pass && { pass } };
 }
 
-/** The leaf or branch at a path, or undefined. */
+/**
+ * The leaf or branch at a path, or undefined.
+ *
+ * @example
+ * ```ts
+ * import { lookup, reference, tensor, weightTree } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const x = tensor([1], { backend: reference() });
+ * const weights = weightTree([["model.norm.weight", x]]);
+ * assert.equal(lookup(weights, "model.norm.weight"), x);
+ * assert.equal(lookup(weights, "model.norm.bias"), undefined);
+ * ```
+ */
 export function lookup(weights: Branch, path: string): Tensor | Branch | undefined {
   let node: Tensor | Branch | undefined = weights;
   for (const name of path === "" ? [] : path.split(".")) {
@@ -66,7 +100,17 @@ export function lookup(weights: Branch, path: string): Tensor | Branch | undefin
   return node;
 }
 
-/** The leaves with their paths, in order. Edits are not leaves. */
+/**
+ * The leaves with their paths, in order. Edits are not leaves.
+ *
+ * @example
+ * ```ts
+ * import { reference, tensor, weightLeaves, weightTree } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const x = tensor([1], { backend: reference() });
+ * assert.deepEqual(weightLeaves(weightTree([["a.weight", x]])), [["a.weight", x]]);
+ * ```
+ */
 export function weightLeaves(weights: Branch): readonly (readonly [path: string, leaf: Tensor])[] {
   const found: (readonly [string, Tensor])[] = [];
   const visit = (branch: Branch, prefix: string): void => {
@@ -79,12 +123,35 @@ export function weightLeaves(weights: Branch): readonly (readonly [path: string,
   return found;
 }
 
-/** A weight tree from leaves by path. */
+/**
+ * A weight tree from leaves by path.
+ *
+ * @example
+ * ```ts
+ * import { lookup, reference, tensor, weightTree } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const x = tensor([1], { backend: reference() });
+ * assert.equal(lookup(weightTree([["model.norm.weight", x]]), "model.norm.weight"), x);
+ * ```
+ */
 export function weightTree(flat: Iterable<readonly [string, Tensor]>): Branch {
   return nest(flat) as Branch;
 }
 
-/** The tree with the branch at a path replaced by `f` of it. Everything else is shared. */
+/**
+ * The tree with the branch at a path replaced by `f` of it. Everything else is shared.
+ *
+ * @example
+ * ```ts
+ * import { lookup, reference, Tensor, tensor, updateBranch, weightTree } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const [x, y] = [1, 2].map((n) => tensor([n], { backend: reference() })) as [Tensor, Tensor];
+ * const weights = weightTree([["a.q.weight", x], ["b.weight", x]]);
+ * const next = updateBranch(weights, "a.q", (branch) => ({ ...branch, bias: y }));
+ * assert.equal(lookup(next, "a.q.bias"), y);
+ * assert.equal(next.b, weights.b);
+ * ```
+ */
 export function updateBranch(weights: Branch, path: string, f: (branch: Branch) => Branch): Branch {
   if (path === "") return f(weights);
   const [name, ...rest] = path.split(".");
@@ -95,7 +162,20 @@ export function updateBranch(weights: Branch, path: string, f: (branch: Branch) 
   return { ...weights, [name!]: updateBranch(child, rest.join("."), f) };
 }
 
-/** The tree with leaves replaced or added (missing branches are made). */
+/**
+ * The tree with leaves replaced or added (missing branches are made).
+ *
+ * @example
+ * ```ts
+ * import { lookup, reference, setLeaves, Tensor, tensor, weightTree } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const [x, y] = [1, 2].map((n) => tensor([n], { backend: reference() })) as [Tensor, Tensor];
+ * const weights = weightTree([["a.weight", x], ["b.weight", x]]);
+ * const next = setLeaves(weights, [["a.weight", y]]);
+ * assert.equal(lookup(next, "a.weight"), y);
+ * assert.equal(next.b, weights.b); // shared
+ * ```
+ */
 export function setLeaves(weights: Branch, next: Iterable<readonly [string, Tensor]>): Branch {
   let result = weights;
   for (const [path, leaf] of next) result = setLeaf(result, path.split("."), leaf);
@@ -110,7 +190,22 @@ function setLeaf(branch: Branch, names: readonly string[], leaf: Tensor): Branch
   return { ...branch, [name!]: setLeaf(child ?? {}, rest, leaf) };
 }
 
-/** The edits at a branch, of one kind. */
+/**
+ * The edits at a branch, of one kind.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   adapt, editsAt, freshModel, graft, into, lora, reference, rootOf, smallConfig,
+ * } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const { weights } = graft(model, adapt(model, lora()));
+ * const { branch } = into(rootOf(weights), "model", "layers", 0, "self_attn", "q_proj");
+ * assert.equal(editsAt(branch, "linear").length, 1);
+ * assert.equal(editsAt(branch, "hidden").length, 0);
+ * ```
+ */
 export function editsAt<K extends Edit["kind"]>(
   branch: Branch,
   kind: K,
@@ -118,13 +213,38 @@ export function editsAt<K extends Edit["kind"]>(
   return (branch[EDITS] ?? []).filter((edit): edit is Extract<Edit, { kind: K }> => edit.kind === kind);
 }
 
-/** All edits of a tree, in order of places. */
+/**
+ * All edits of a tree, in order of places.
+ *
+ * @example
+ * ```ts
+ * import { adapt, allEdits, freshModel, graft, lora, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * assert.equal(allEdits(model.weights).length, 0);
+ * const tuned = graft(model, adapt(model, lora()));
+ * assert.ok(allEdits(tuned.weights).every(({ kind }) => kind === "linear"));
+ * ```
+ */
 export function allEdits(weights: Branch): readonly Edit[] {
   const below = Object.values(weights).flatMap((child) => child instanceof Tensor ? [] : allEdits(child));
   return [...weights[EDITS] ?? [], ...below];
 }
 
-/** The tree without its edits. */
+/**
+ * The tree without its edits.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   adapt, allEdits, freshModel, graft, lora, reference, smallConfig, withoutEdits,
+ * } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const tuned = graft(model, adapt(model, lora()));
+ * assert.equal(allEdits(withoutEdits(tuned.weights)).length, 0);
+ * ```
+ */
 export function withoutEdits(weights: Branch): Branch {
   const result: Record<string, Tensor | Branch> = {};
   let changed = weights[EDITS] !== undefined;
@@ -135,7 +255,20 @@ export function withoutEdits(weights: Branch): Branch {
   return changed ? result : weights;
 }
 
-/** A leaf's numbers as a new f32 tensor, for methods that train a weight itself. @throws {RangeError} when missing. */
+/**
+ * A leaf's numbers as a new f32 tensor, for methods that train a weight itself.
+ *
+ * @throws {RangeError} when missing.
+ * @example
+ * ```ts
+ * import { castTo, read, reference, tensor, trainableCopy, weightTree } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const half = castTo(tensor([1, 2], { backend: reference() }), "f16");
+ * const copy = trainableCopy(weightTree([["norm.weight", half]]), "norm.weight");
+ * assert.equal(copy.dtype, "f32");
+ * assert.deepEqual([...await read(copy)], [1, 2]);
+ * ```
+ */
 export function trainableCopy(weights: Branch, path: string): Tensor {
   const leaf = lookup(weights, path);
   if (!(leaf instanceof Tensor)) throw new RangeError(`The weights have no "${path}"`);

@@ -9,6 +9,15 @@ import { leading } from "./cheapest.ts";
  * [1, c, c] serves all pieces.
  *
  * @throws {RangeError} when the width is no multiple of the block's.
+ * @example
+ * ```ts
+ * import { blockDiagonal, read, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const swap = tensor([[[0, 1], [1, 0]]], { backend }); // one block of 2 serves all pieces
+ * const map = blockDiagonal(() => swap, swap, 2, 4);
+ * assert.deepEqual([...await read(map.apply(tensor([[1, 2, 3, 4]], { backend })))], [2, 1, 4, 3]);
+ * ```
  */
 export function blockDiagonal(
   blocks: () => Tensor,

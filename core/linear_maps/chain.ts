@@ -4,7 +4,19 @@ import { gatherRows, identity, permute, reshape, transpose } from "../../ops/mod
 import type { LinearMap } from "../linear_map.ts";
 import { leading } from "./cheapest.ts";
 
-/** The maps in the order in which x meets them: x → maps[0] → maps[1] → …. */
+/**
+ * The maps in the order in which x meets them: x → maps[0] → maps[1] → ….
+ *
+ * @example
+ * ```ts
+ * import { chain, dense, read, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const twice = dense(tensor([[2, 0], [0, 2]], { backend }));
+ * const sum = dense(tensor([[1, 1]], { backend }));
+ * assert.deepEqual([...await read(chain([twice, sum]).weight())], [2, 2]); // first doubled, then added
+ * ```
+ */
 export function chain(maps: readonly LinearMap[]): LinearMap {
   const [first, last] = [maps[0]!, maps[maps.length - 1]!];
   const rest = (x: Tensor): Tensor => maps.slice(1).reduce((y, map) => map.apply(y), x);
@@ -22,6 +34,17 @@ export function chain(maps: readonly LinearMap[]): LinearMap {
 /**
  * In each piece of `size` inputs the chunks of `chunk`: "gather" puts the even ones before the odd ones, "interleave" is
  * its inverse. The block butterfly's permutation (arXiv 2311.06243, section 4).
+ *
+ * @example
+ * ```ts
+ * import { chunkShuffle, read, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const x = tensor([[0, 1, 2, 3]], { backend: reference() });
+ * const gather = chunkShuffle(4, 4, 1, "gather", x);
+ * assert.deepEqual([...await read(gather.apply(x))], [0, 2, 1, 3]);
+ * const back = chunkShuffle(4, 4, 1, "interleave", x);
+ * assert.deepEqual([...await read(back.apply(gather.apply(x)))], [0, 1, 2, 3]);
+ * ```
  */
 export function chunkShuffle(
   width: number,

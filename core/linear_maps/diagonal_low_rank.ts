@@ -14,7 +14,20 @@ export interface Projections {
   readonly b: Tensor;
 }
 
-/** diag(lambdaB) B diag(lambdaD) A with lambdaD [r], lambdaB [out]. `stored` are the projections' tensors, if they exist. */
+/**
+ * diag(lambdaB) B diag(lambdaD) A with lambdaD [r], lambdaB [out]. `stored` are the projections' tensors, if they exist.
+ *
+ * @example
+ * ```ts
+ * import { diagonalLowRank, read, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const [a, b] = [tensor([[1, 2, 99]], { backend }), tensor([[3], [4], [99]], { backend })];
+ * const [d, up] = [tensor([10], { backend }), tensor([1, 0.5], { backend })];
+ * const map = diagonalLowRank(2, d, up, () => ({ a, b }), [a, b]); // cut to 2 inputs and 2 outputs
+ * assert.deepEqual([...await read(map.weight())], [30, 60, 20, 40]);
+ * ```
+ */
 export function diagonalLowRank(
   inFeatures: number,
   lambdaD: Tensor,

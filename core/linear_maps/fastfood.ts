@@ -36,7 +36,19 @@ export interface FastfoodDraws {
   readonly gaussian: Tensor;
 }
 
-/** The draws for D outputs in blocks of K, a function of the key. */
+/**
+ * The draws for D outputs in blocks of K, a function of the key.
+ *
+ * @example
+ * ```ts
+ * import { fastfoodDraws, key, read, reference } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { signs, permutation, gaussian } = fastfoodDraws(key(0), 20, 8, reference());
+ * assert.deepEqual([signs.shape, permutation.shape], [[3, 8], [8]]); // 3 blocks of 8 hold 20
+ * assert.deepEqual(gaussian.shape, [3, 8]);
+ * assert.ok((await read(signs)).every((sign) => Math.abs(sign) === 1));
+ * ```
+ */
 export function fastfoodDraws(key: Key, size: number, block: number, backend: Backend): FastfoodDraws {
   const shape = [Math.ceil(size / block), block];
   return {
@@ -46,7 +58,21 @@ export function fastfoodDraws(key: Key, size: number, block: number, backend: Ba
   };
 }
 
-/** P v [D] for v [d]. Where d exceeds K only the first K of v are read (as in the released code). */
+/**
+ * P v [D] for v [d]. Where d exceeds K only the first K of v are read (as in the released code).
+ *
+ * @example
+ * ```ts
+ * import { fastfood, fastfoodDraws, key, read, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const draws = fastfoodDraws(key(0), 20, 8, backend);
+ * const [one, two] = [[1, -2, 3], [2, -4, 6]].map((v) => fastfood(tensor(v, { backend }), draws, 20));
+ * assert.deepEqual(one!.shape, [20]);
+ * const [first, second] = [await read(one!), await read(two!)];
+ * assert.ok(first.every((x, i) => Math.abs(2 * x - second[i]!) < 1e-6)); // P is linear
+ * ```
+ */
 export function fastfood(v: Tensor, { signs, permutation, gaussian }: FastfoodDraws, size: number): Tensor {
   const block = signs.shape[1]!;
   const padded = v.size > block ? slice(v, 0, 0, block) : place(v, 0, 0, block);

@@ -13,7 +13,18 @@ import { cheapest, rowsOf } from "./cheapest.ts";
 /** A position (row, column) of the spectrum. */
 export type Frequency = readonly [u: number, v: number];
 
-/** The map of coefficients c [n] at n frequencies. As a product of rank 2n, or built when that is cheaper. */
+/**
+ * The map of coefficients c [n] at n frequencies. As a product of rank 2n, or built when that is cheaper.
+ *
+ * @example
+ * ```ts
+ * import { fourierMap, read, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const map = fourierMap(tensor([6], { backend }), [[0, 0]], 3, 2, 1); // one coefficient, at frequency 0
+ * assert.deepEqual([...await read(map.weight())], [1, 1, 1, 1, 1, 1]);
+ * ```
+ */
 export function fourierMap(
   c: Tensor,
   frequencies: readonly Frequency[],

@@ -3,7 +3,18 @@ import type { Tensor } from "../tensor/mod.ts";
 import { gatherRows, matmul, reshape, scatterAddRows, transpose } from "../../ops/mod.ts";
 import type { LinearMap } from "../linear_map.ts";
 
-/** rows [k, in] at the outputs `indices` i32 [k] of a matrix [out, in]: k rows are computed, and k get a gradient. */
+/**
+ * rows [k, in] at the outputs `indices` i32 [k] of a matrix [out, in]: k rows are computed, and k get a gradient.
+ *
+ * @example
+ * ```ts
+ * import { gatheredRows, read, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const map = gatheredRows(tensor([[5, 6]], { backend }), tensor([2], { backend, dtype: "i32" }), 3);
+ * assert.deepEqual([...await read(map.weight())], [0, 0, 0, 0, 5, 6]);
+ * ```
+ */
 export function gatheredRows(rows: Tensor, indices: Tensor, outFeatures: number): LinearMap {
   const inFeatures = rows.shape[1]!;
   const weight = (): Tensor => scatterAddRows(rows, indices, outFeatures, [inFeatures]);

@@ -23,7 +23,20 @@ export interface HadamardFactors {
   readonly w2b: Tensor;
 }
 
-/** scale · (w1a w1b) ⊙ (w2a w2b). */
+/**
+ * scale · (w1a w1b) ⊙ (w2a w2b).
+ *
+ * @example
+ * ```ts
+ * import { hadamardLowRank, read, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const column = (x: number, y: number) => tensor([[x], [y]], { backend });
+ * const row = (x: number, y: number) => tensor([[x, y]], { backend });
+ * const map = hadamardLowRank({ w1a: column(1, 2), w1b: row(1, 1), w2a: column(1, 1), w2b: row(3, 4) }, 1);
+ * assert.deepEqual([...await read(map.weight())], [3, 4, 6, 8]); // [1 1; 2 2] ⊙ [3 4; 3 4]
+ * ```
+ */
 export function hadamardLowRank({ w1a, w1b, w2a, w2b }: HadamardFactors, scale: number): LinearMap {
   const [outFeatures, r] = [w1a.shape[0]!, w1a.shape[1]!];
   const inFeatures = w1b.shape[1]!;

@@ -16,7 +16,18 @@ import {
 } from "../../ops/mod.ts";
 import type { LinearMap } from "../linear_map.ts";
 
-/** The map of vectors u [width, r]; with `reversed` the chain runs H_r … H_1, which is the inverse. */
+/**
+ * The map of vectors u [width, r]; with `reversed` the chain runs H_r … H_1, which is the inverse.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, reflections, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const map = reflections(tensor([[1], [0]], { backend })); // across the line that is normal to (1, 0)
+ * assert.deepEqual([...await read(map.apply(tensor([[3, 4]], { backend })))], [-3, 4]);
+ * ```
+ */
 export function reflections(u: Tensor, reversed = false): LinearMap {
   const [width, r] = [u.shape[0]!, u.shape[1]!];
   const order = Array.from({ length: r }, (_, i) => reversed ? i : r - 1 - i); // the last factor meets x first
@@ -38,7 +49,20 @@ export function reflections(u: Tensor, reversed = false): LinearMap {
   };
 }
 
-/** The map I − 2 Q Qᵀ for orthonormal rows q [r, width]: reflections that commute. It is its own inverse. */
+/**
+ * The map I − 2 Q Qᵀ for orthonormal rows q [r, width]: reflections that commute. It is its own inverse.
+ *
+ * @example
+ * ```ts
+ * import { orthogonalReflections, read, reference, tensor } from "@graft/peft";
+ * import { transpose } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const u = tensor([[1], [0]], { backend });
+ * const map = orthogonalReflections(() => transpose(u), u);
+ * assert.deepEqual([...await read(map.apply(tensor([[3, 4]], { backend })))], [-3, 4]);
+ * ```
+ */
 export function orthogonalReflections(q: () => Tensor, u: Tensor): LinearMap {
   const width = u.shape[0]!;
   const apply = (x: Tensor): Tensor => {

@@ -10,6 +10,15 @@ import { leading } from "./cheapest.ts";
 /**
  * The map of a block D [r, out] on inputs of any width; the last piece may be short. With `copies` the block [r, m] stands
  * that many times side by side in D.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, repeatedBlocks, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const map = repeatedBlocks(tensor([[1], [10]], { backend }), 3); // inputs 0 and 2 share a row of the block
+ * assert.deepEqual([...await read(map.apply(tensor([[1, 2, 3]], { backend })))], [1 + 20 + 3]);
+ * ```
  */
 export function repeatedBlocks(block: Tensor, inFeatures: number, copies = 1): LinearMap {
   const r = block.shape[0]!;

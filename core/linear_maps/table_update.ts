@@ -3,7 +3,20 @@ import type { Tensor } from "../tensor/mod.ts";
 import { gatherRows, matmul, reshape, transpose } from "../../ops/mod.ts";
 import type { LinearMap } from "../linear_map.ts";
 
-/** The update `table()` [rows, width], made of `tensors` when it is needed. */
+/**
+ * The update `table()` [rows, width], made of `tensors` when it is needed.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tableUpdate, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const table = tensor([[1, 2], [3, 4], [5, 6]], { backend });
+ * const map = tableUpdate(3, 2, [table], () => table);
+ * const ids = tensor([1], { backend, dtype: "i32" });
+ * assert.deepEqual([...await read(map.columns(ids))], [3, 4]);
+ * ```
+ */
 export function tableUpdate(
   rows: number,
   width: number,

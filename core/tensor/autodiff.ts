@@ -15,7 +15,22 @@ function track(x: Tensor): Tensor {
   return new Tensor(x.storage, x.shape, x.dtype, { id: nextAge(), name: "leaf", parents: [], saved: [] });
 }
 
-/** Whether gradients flow to this handle. */
+/**
+ * Whether gradients flow to this handle.
+ *
+ * @example
+ * ```ts
+ * import { isTracked, reference, Tensor, tensor, valueAndGrad } from "@graft/peft";
+ * import { sum } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([1, 2], { backend: reference() });
+ * assert.equal(isTracked(x), false);
+ * valueAndGrad(({ x }: { x: Tensor }) => {
+ *   assert.equal(isTracked(x), true);
+ *   return sum(x);
+ * })({ x });
+ * ```
+ */
 export function isTracked(x: Tensor): boolean {
   return x.node !== undefined;
 }

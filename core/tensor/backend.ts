@@ -277,7 +277,18 @@ export interface Backend {
   orderStatistic?(x: Operand, rank: number, out: Operand): void;
 }
 
-/** Two tensors of one expression live on different backends. */
+/**
+ * Two tensors of one expression live on different backends.
+ *
+ * @example
+ * ```ts
+ * import { BackendMismatchError, reference, tensor } from "@graft/peft";
+ * import { add } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const [x, y] = [tensor([1], { backend: reference() }), tensor([2], { backend: reference() })];
+ * assert.throws(() => add(x, y), BackendMismatchError); // two backends, though of one kind
+ * ```
+ */
 export class BackendMismatchError extends TypeError {
   /** Tells the error apart. */
   override readonly name = "BackendMismatchError";

@@ -48,6 +48,21 @@ export type Kernel<A> = (inputs: readonly Tensor[], options: A) => readonly Tens
  * Makes a kernel call: checks shapes, allocates the outputs, runs on the inputs' backend.
  *
  * @throws {BackendMismatchError} when inputs live on different backends.
+ * @example
+ * ```ts
+ * import { defineKernel, read, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * // RMSNorm and the inverse root mean square it divided by: two results of one kernel.
+ * const norm = defineKernel<{ readonly epsilon: number }>({
+ *   name: "norm",
+ *   shape: ([x]) => [x!.shape, [x!.shape[0]!]],
+ *   run: (backend, [x, weight], [y, inverse], { epsilon }) =>
+ *     backend.rmsNorm(x!, weight!, epsilon, y!, inverse!),
+ * });
+ * const backend = reference();
+ * const [y, inverse] = norm([tensor([[2, -2]], { backend }), tensor([1, 1], { backend })], { epsilon: 0 });
+ * assert.deepEqual([[...await read(y!)], [...await read(inverse!)]], [[1, -1], [0.5]]);
+ * ```
  */
 export function defineKernel<A>(definition: KernelDefinition<A>): Kernel<A> {
   return (inputs, options) => {
@@ -65,6 +80,21 @@ export function defineKernel<A>(definition: KernelDefinition<A>): Kernel<A> {
  * Makes an op. Calling it runs the kernel and, when an input is tracked, records the derivative on the result's handle.
  *
  * @throws {BackendMismatchError} when inputs live on different backends.
+ * @example
+ * ```ts
+ * import { defineOp, read, reference, Tensor, tensor, valueAndGrad } from "@graft/peft";
+ * import { multiply, sum } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const doubled = defineOp<Record<string, never>>({
+ *   name: "double",
+ *   shape: ([x]) => [x!.shape],
+ *   run: (backend, [x], [y]) => backend.binary("add", x!, x!, y!),
+ *   vjp: () => ({ saved: [], pull: (gradient) => [multiply(gradient, 2)] }),
+ * });
+ * const x = tensor([1, 2], { backend: reference() });
+ * const { gradients } = valueAndGrad(({ x }: { x: Tensor }) => sum(doubled([x], {})))({ x });
+ * assert.deepEqual([...await read(gradients.x as Tensor)], [2, 2]);
+ * ```
  */
 export function defineOp<A>(definition: OpDefinition<A>): Op<A> {
   const kernel = defineKernel(definition);
@@ -103,7 +133,19 @@ export function backendOf(name: string, inputs: readonly Tensor[]): Backend {
   return first.backend;
 }
 
-/** A view with another shape on the same storage, which sends gradients back through itself. */
+/**
+ * A view with another shape on the same storage, which sends gradients back through itself.
+ *
+ * @example
+ * ```ts
+ * import { reference, tensor, viewAs } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const x = tensor([1, 2, 3, 4, 5, 6], { backend: reference() });
+ * const y = viewAs(x, [2, 3]);
+ * assert.deepEqual(y.shape, [2, 3]);
+ * assert.equal(y.storage, x.storage); // nothing is copied
+ * ```
+ */
 export function viewAs(x: Tensor, shape: Shape): Tensor {
   if (sameShape(x.shape, shape)) return x;
   return new Tensor(

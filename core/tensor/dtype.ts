@@ -42,7 +42,17 @@ export const NESTED_BLOCK = 256;
 /** Elements that share a scale in 8-bit optimizer state. */
 export const DYNAMIC_BLOCK = 256;
 
-/** Elements and bytes of one block of a GGUF type. */
+/**
+ * Elements and bytes of one block of a GGUF type.
+ *
+ * @example
+ * ```ts
+ * import { ggufBlock } from "@graft/peft/core";
+ * import assert from "node:assert/strict";
+ * const { elements, bytes } = ggufBlock("q4_0");
+ * assert.equal(8 * bytes / elements, 4.5); // bits a weight
+ * ```
+ */
 export function ggufBlock(dtype: GgufType): { readonly elements: number; readonly bytes: number } {
   switch (dtype) {
     case "q4_0":
@@ -66,12 +76,30 @@ export function ggufBlock(dtype: GgufType): { readonly elements: number; readonl
   }
 }
 
-/** Whether the dtype is a GGUF block type. */
+/**
+ * Whether the dtype is a GGUF block type.
+ *
+ * @example
+ * ```ts
+ * import { isGguf } from "@graft/peft/core";
+ * import assert from "node:assert/strict";
+ * assert.ok(isGguf("q8_0") && !isGguf("nf4"));
+ * ```
+ */
 export function isGguf(dtype: DType): dtype is GgufType {
   return dtype.startsWith("q");
 }
 
-/** Whether the dtype is a quantized weight layout: anything but plain numbers. */
+/**
+ * Whether the dtype is a quantized weight layout: anything but plain numbers.
+ *
+ * @example
+ * ```ts
+ * import { isQuantized } from "@graft/peft/core";
+ * import assert from "node:assert/strict";
+ * assert.ok(isQuantized("nf4_double") && isQuantized("q4_k") && !isQuantized("bf16"));
+ * ```
+ */
 export function isQuantized(dtype: DType): boolean {
   return !["f32", "f16", "bf16", "i32", "u8"].includes(dtype);
 }
@@ -146,7 +174,17 @@ export function layout(
   }
 }
 
-/** Bytes that a tensor of this dtype and shape takes. */
+/**
+ * Bytes that a tensor of this dtype and shape takes.
+ *
+ * @example
+ * ```ts
+ * import { byteLength } from "@graft/peft/core";
+ * import assert from "node:assert/strict";
+ * assert.equal(byteLength("bf16", [4, 64]), 512);
+ * assert.equal(byteLength("nf4", [4, 64]), 144); // half a byte an element, and a scale for each block of 64
+ * ```
+ */
 export function byteLength(dtype: DType, shape: readonly number[]): number {
   return layout(dtype, shape).end;
 }

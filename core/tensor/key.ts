@@ -12,7 +12,17 @@ export interface Key {
 
 const ROTATIONS = [13, 15, 26, 6, 17, 29, 16, 24] as const;
 
-/** Threefry-2x32-20: the block of two 32-bit words for the counter (x0, x1). */
+/**
+ * Threefry-2x32-20: the block of two 32-bit words for the counter (x0, x1).
+ *
+ * @example
+ * ```ts
+ * import { threefry } from "@graft/peft/core";
+ * import assert from "node:assert/strict";
+ * // The known answer of Random123 for a counter and a key of zeros.
+ * assert.deepEqual(threefry({ a: 0, b: 0 }, 0, 0).map((word) => word >>> 0), [0x6b200159, 0x99ba4efe]);
+ * ```
+ */
 export function threefry(key: Key, x0: number, x1: number): readonly [number, number] {
   const schedule = [key.a, key.b, key.a ^ key.b ^ 0x1BD11BDA] as const;
   let a = (x0 + key.a) | 0;
@@ -33,6 +43,13 @@ export function threefry(key: Key, x0: number, x1: number): readonly [number, nu
  * A key from a seed: an integer from 0 to 2^53 - 1. A key passes through unchanged.
  *
  * @throws {RangeError} when the seed is not such an integer.
+ * @example
+ * ```ts
+ * import { key } from "@graft/peft/core";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual(key(7), { a: 0, b: 7 });
+ * assert.deepEqual(key(key(7)), key(7));
+ * ```
  */
 export function key(seed: number | Key): Key {
   if (typeof seed !== "number") return seed;
@@ -60,12 +77,32 @@ export function fold(base: Key, data: number | string): Key {
   return { a, b };
 }
 
-/** n independent keys. */
+/**
+ * n independent keys.
+ *
+ * @example
+ * ```ts
+ * import { fold, key, split } from "@graft/peft/core";
+ * import assert from "node:assert/strict";
+ * const [first, second] = split(key(0), 2);
+ * assert.deepEqual([first, second], [fold(key(0), 0), fold(key(0), 1)]);
+ * ```
+ */
 export function split(base: Key, n: number): readonly Key[] {
   return Array.from({ length: n }, (_, i) => fold(base, i));
 }
 
-/** The i-th 32-bit word of a key's stream, as every backend makes it: the block of counter ⌊i/2⌋, word i mod 2. */
+/**
+ * The i-th 32-bit word of a key's stream, as every backend makes it: the block of counter ⌊i/2⌋, word i mod 2.
+ *
+ * @example
+ * ```ts
+ * import { bitsAt, key, threefry } from "@graft/peft/core";
+ * import assert from "node:assert/strict";
+ * assert.equal(bitsAt(key(0), 0), threefry(key(0), 0, 0)[0]);
+ * assert.equal(bitsAt(key(0), 3), threefry(key(0), 1, 0)[1]); // two words a block
+ * ```
+ */
 export function bitsAt(base: Key, i: number): number {
   return threefry(base, (i >>> 1) >>> 0, 0)[i & 1]!;
 }

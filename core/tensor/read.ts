@@ -30,7 +30,17 @@ export async function read(x: Tensor): Promise<Float32Array> {
   return numbers;
 }
 
-/** A copy of the tensor's bytes in its dtype's layout. A lazy tensor stays lazy. */
+/**
+ * A copy of the tensor's bytes in its dtype's layout. A lazy tensor stays lazy.
+ *
+ * @example
+ * ```ts
+ * import { bytesOf, castTo, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const x = tensor([1, 2], { backend: reference() });
+ * assert.deepEqual(await bytesOf(castTo(x, "bf16")), new Uint8Array([0x80, 0x3f, 0x00, 0x40]));
+ * ```
+ */
 export async function bytesOf(x: Tensor): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = await transiently(() => x.backend.download(x.raw, byteLength(x.dtype, x.shape)));
   return bytes.buffer.byteLength === bytes.byteLength && bytes.buffer instanceof ArrayBuffer
@@ -38,7 +48,18 @@ export async function bytesOf(x: Tensor): Promise<Uint8Array<ArrayBuffer>> {
     : new Uint8Array(bytes);
 }
 
-/** The tensor in another dtype; the same handle when it already has it. Keeps no graph. */
+/**
+ * The tensor in another dtype; the same handle when it already has it. Keeps no graph.
+ *
+ * @example
+ * ```ts
+ * import { castTo, read, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const x = tensor([1, 1 + 2 ** -12], { backend: reference() });
+ * assert.deepEqual([...await read(castTo(x, "bf16"))], [1, 1]); // bf16 keeps eight bits
+ * assert.equal(castTo(x, "f32").storage, x.storage);
+ * ```
+ */
 export function castTo(x: Tensor, dtype: DType): Tensor {
   if (x.dtype === dtype) return reinterpret(x, x.shape);
   const result = allocate(x.backend, x.shape, dtype);

@@ -93,7 +93,17 @@ export function sweep(value: unknown): void {
   for (const storage of innermost.storages) if (!kept.has(storage)) storage.free();
 }
 
-/** All tensors in a nest of records and arrays, in order of keys. */
+/**
+ * All tensors in a nest of records and arrays, in order of keys.
+ *
+ * @example
+ * ```ts
+ * import { reference, tensor, tensorsIn } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const [a, b] = [1, 2].map((n) => tensor([n], { backend: reference() }));
+ * assert.deepEqual(tensorsIn({ first: a, others: [{ second: b }, "text"] }), [a, b]);
+ * ```
+ */
 export function tensorsIn(value: unknown): readonly Tensor[] {
   const found: Tensor[] = [];
   const seen = new Set<unknown>();
@@ -132,7 +142,19 @@ function reachable(value: unknown, born: number): ReadonlySet<Storage> {
   return kept;
 }
 
-/** Frees the tensors of a nest that no root owns and no root borrows. For values made outside any scope. */
+/**
+ * Frees the tensors of a nest that no root owns and no root borrows. For values made outside any scope.
+ *
+ * @example
+ * ```ts
+ * import { dispose, memory, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const pair = { x: tensor([1, 2], { backend }), y: tensor([3, 4], { backend }) };
+ * dispose(pair);
+ * assert.equal(memory(backend).live, 0);
+ * ```
+ */
 export function dispose(value: unknown): void {
   for (const t of tensorsIn(value)) {
     if (t.storage.borrowers === 0 && !(t.storage.owner instanceof KeptRoot)) t.storage.free();

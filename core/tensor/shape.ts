@@ -4,22 +4,59 @@
  */
 export type Shape = readonly number[];
 
-/** The number of elements of a shape. */
+/**
+ * The number of elements of a shape.
+ *
+ * @example
+ * ```ts
+ * import { size } from "@graft/peft/core";
+ * import assert from "node:assert/strict";
+ * assert.equal(size([2, 3, 4]), 24);
+ * assert.equal(size([]), 1); // a single number
+ * ```
+ */
 export function size(shape: Shape): number {
   return shape.reduce((a, b) => a * b, 1);
 }
 
-/** A shape seen as rows: the number of them over all axes but the last, and the last axis; a single number is one of width 1. */
+/**
+ * A shape seen as rows: the number of them over all axes but the last, and the last axis; a single number is one of width 1.
+ *
+ * @example
+ * ```ts
+ * import { rowsAndWidth } from "@graft/peft/core";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual(rowsAndWidth([2, 3, 4]), { rows: 6, width: 4 });
+ * ```
+ */
 export function rowsAndWidth(shape: Shape): { readonly rows: number; readonly width: number } {
   return { rows: size(shape.slice(0, -1)), width: shape[shape.length - 1] ?? 1 };
 }
 
-/** A shape as text: `[2, 3]`. */
+/**
+ * A shape as text: `[2, 3]`.
+ *
+ * @example
+ * ```ts
+ * import { showShape } from "@graft/peft/core";
+ * import assert from "node:assert/strict";
+ * assert.equal(showShape([2, 3]), "[2, 3]");
+ * ```
+ */
 export function showShape(shape: Shape): string {
   return `[${shape.join(", ")}]`;
 }
 
-/** Whether two shapes are equal. */
+/**
+ * Whether two shapes are equal.
+ *
+ * @example
+ * ```ts
+ * import { sameShape } from "@graft/peft/core";
+ * import assert from "node:assert/strict";
+ * assert.ok(sameShape([2, 3], [2, 3]) && !sameShape([2, 3], [3, 2]));
+ * ```
+ */
 export function sameShape(a: Shape, b: Shape): boolean {
   return a.length === b.length && a.every((n, i) => n === b[i]);
 }
@@ -53,6 +90,14 @@ export function broadcast(op: string, a: Shape, b: Shape): Shape {
  * An axis index as a number in 0..rank-1; negative ones count from the end.
  *
  * @throws {RangeError} when there is no such axis.
+ * @example
+ * ```ts
+ * import { axisOf } from "@graft/peft/core";
+ * import { sum } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * assert.equal(axisOf("sum", [2, 3, 4], -1), 2);
+ * assert.throws(() => axisOf("sum", [2, 3], 2), /Cannot sum \[2, 3\]: it has no axis 2/);
+ * ```
  */
 export function axisOf(op: string, shape: Shape, axis: number): number {
   const index = axis < 0 ? axis + shape.length : axis;
@@ -62,7 +107,16 @@ export function axisOf(op: string, shape: Shape, axis: number): number {
   return index;
 }
 
-/** Row-major strides of a shape, in elements. */
+/**
+ * Row-major strides of a shape, in elements.
+ *
+ * @example
+ * ```ts
+ * import { strides } from "@graft/peft/core";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual(strides([2, 3, 4]), [12, 4, 1]);
+ * ```
+ */
 export function strides(shape: Shape): readonly number[] {
   const result = new Array<number>(shape.length);
   let step = 1;

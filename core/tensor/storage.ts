@@ -13,6 +13,18 @@ export interface Owner {
  *
  * A lazy storage has no bytes until it is first read; then `make` gives them. Inside `transiently` they are given back at
  * its end, and made again at the next reading.
+ *
+ * @example
+ * ```ts
+ * import { reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const x = tensor([1, 2, 3], { backend });
+ * assert.equal(x.storage.bytes, 12);
+ * x.storage.free();
+ * assert.ok(x.storage.freed);
+ * assert.throws(() => x.raw, /whose storage was freed/);
+ * ```
  */
 export class Storage {
   /** Age: a storage made later has a larger number. */
@@ -89,7 +101,22 @@ export class Storage {
   }
 }
 
-/** Runs `f`; lazy storages that it is the first to read give their bytes back afterwards. */
+/**
+ * Runs `f`; lazy storages that it is the first to read give their bytes back afterwards.
+ *
+ * @example
+ * ```ts
+ * import { lazy, memory, reference, tensor, transiently } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const x = lazy(backend, [2], "f32", () => tensor([1, 2], { backend }));
+ * transiently(() => {
+ *   x.raw; // makes the bytes
+ *   assert.equal(memory(backend).live, 8);
+ * });
+ * assert.equal(memory(backend).live, 0); // and they can be made again
+ * ```
+ */
 export function transiently<T>(f: () => T): T {
   const outer = ledger.read;
   const read: Storage[] = ledger.read = [];
@@ -157,12 +184,38 @@ export function memory(backend?: Backend): MemoryUse {
   };
 }
 
-/** Starts the peak anew at what lives now. */
+/**
+ * Starts the peak anew at what lives now.
+ *
+ * @example
+ * ```ts
+ * import { dispose, memory, reference, resetPeak, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * dispose(tensor([1, 2, 3], { backend }));
+ * assert.equal(memory(backend).peak, 12);
+ * resetPeak();
+ * assert.equal(memory(backend).peak, 0);
+ * ```
+ */
 export function resetPeak(): void {
   for (const use of ledger.uses.values()) use.peak = use.live;
 }
 
-/** Forgets a closed backend, so that it can be collected. */
+/**
+ * Forgets a closed backend, so that it can be collected.
+ *
+ * @example
+ * ```ts
+ * import { dispose, forgetBackend, memory, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const x = tensor([1], { backend });
+ * dispose(x);
+ * forgetBackend(backend); // a backend's own `close` calls this
+ * assert.deepEqual(memory(backend), { live: 0, peak: 0, pooled: 0 });
+ * ```
+ */
 export function forgetBackend(backend: Backend): void {
   ledger.uses.delete(backend);
 }

@@ -19,7 +19,18 @@ export interface GraphNode {
   readonly pull?: (gradient: Tensor) => readonly (Tensor | undefined)[];
 }
 
-/** An immutable array of numbers on a backend. Made by ops, `tensor` and loaders. */
+/**
+ * An immutable array of numbers on a backend. Made by ops, `tensor` and loaders.
+ *
+ * @example
+ * ```ts
+ * import { reference, tensor, Tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const x: Tensor = tensor([[1, 2, 3]], { backend: reference() });
+ * assert.deepEqual([x.shape, x.size, x.bytes, x.dtype], [[1, 3], 3, 12, "f32"]);
+ * assert.equal(String(x), "f32[1, 3] on reference");
+ * ```
+ */
 export class Tensor implements Operand {
   /** A handle; use `tensor`, `fromBytes` or an op. */
   constructor(
@@ -56,31 +67,92 @@ export class Tensor implements Operand {
   }
 }
 
-/** A new tensor with uninitialised bytes, owned by the innermost scope. For ops and loaders. */
+/**
+ * A new tensor with uninitialised bytes, owned by the innermost scope. For ops and loaders.
+ *
+ * @example
+ * ```ts
+ * import { allocate, read, reference } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const x = allocate(backend, [2, 2]);
+ * backend.fill(7, x); // ops write once into what they have allocated, and hand it out
+ * assert.deepEqual([...await read(x)], [7, 7, 7, 7]);
+ * ```
+ */
 export function allocate(backend: Backend, shape: Shape, dtype: DType = "f32"): Tensor {
   const storage = new Storage(backend, byteLength(dtype, shape));
   adopt(storage);
   return new Tensor(storage, shape, dtype);
 }
 
-/** The same storage under another shape of the same size; keeps no graph. For ops. */
+/**
+ * The same storage under another shape of the same size; keeps no graph. For ops.
+ *
+ * @example
+ * ```ts
+ * import { reference, reinterpret, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const x = tensor([1, 2, 3, 4], { backend: reference() });
+ * assert.deepEqual(reinterpret(x, [2, 2]).shape, [2, 2]);
+ * ```
+ */
 export function reinterpret(x: Tensor, shape: Shape): Tensor {
   return new Tensor(x.storage, shape, x.dtype);
 }
 
-/** The same numbers without their graph: what follows sends no gradient back through it. */
+/**
+ * The same numbers without their graph: what follows sends no gradient back through it.
+ *
+ * @example
+ * ```ts
+ * import { detach, read, reference, Tensor, tensor, valueAndGrad } from "@graft/peft";
+ * import { multiply, sum } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * // d/dx of x · stop(x): the second factor counts as a number.
+ * const x = tensor([3], { backend: reference() });
+ * const { gradients } = valueAndGrad(({ x }: { x: Tensor }) => sum(multiply(x, detach(x))))({ x });
+ * assert.deepEqual([...await read(gradients.x as Tensor)], [3]);
+ * ```
+ */
 export function detach(x: Tensor): Tensor {
   return x.node === undefined ? x : new Tensor(x.storage, x.shape, x.dtype);
 }
 
-/** The same numbers in a storage of their own, owned by the innermost scope; keeps no graph. */
+/**
+ * The same numbers in a storage of their own, owned by the innermost scope; keeps no graph.
+ *
+ * @example
+ * ```ts
+ * import { copyOf, dispose, read, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const x = tensor([1, 2], { backend: reference() });
+ * const y = copyOf(x);
+ * dispose(x);
+ * assert.deepEqual([...await read(y)], [1, 2]);
+ * ```
+ */
 export function copyOf(x: Tensor): Tensor {
   const copy = allocate(x.backend, x.shape, x.dtype);
   x.backend.copy(x, copy);
   return copy;
 }
 
-/** A tensor of the innermost scope's own: x itself, or a copy of what something else owns. */
+/**
+ * A tensor of the innermost scope's own: x itself, or a copy of what something else owns.
+ *
+ * @example
+ * ```ts
+ * import { owned, reference, scope, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const x = tensor([1], { backend: reference() });
+ * scope(() => {
+ *   const mine = owned(x); // x is older than the scope
+ *   assert.notEqual(mine.storage, x.storage);
+ *   assert.equal(owned(mine), mine);
+ * });
+ * ```
+ */
 export function owned(x: Tensor): Tensor {
   return ownedHere(x.storage) ? x : copyOf(x);
 }
@@ -119,7 +191,17 @@ export function tensor(
   return result;
 }
 
-/** A tensor of any dtype from the bytes of its layout (see `DType`). */
+/**
+ * A tensor of any dtype from the bytes of its layout (see `DType`).
+ *
+ * @example
+ * ```ts
+ * import { fromBytes, read, reference } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const bytes = new Uint8Array([0x80, 0x3f, 0x00, 0x40]); // 1 and 2 in bf16
+ * assert.deepEqual([...await read(fromBytes(bytes, [2], "bf16", reference()))], [1, 2]);
+ * ```
+ */
 export function fromBytes(bytes: Uint8Array, shape: Shape, dtype: DType, backend: Backend): Tensor {
   const expected = byteLength(dtype, shape);
   if (bytes.byteLength !== expected) {

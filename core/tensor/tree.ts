@@ -29,7 +29,19 @@ export function mapTree<T extends Tree>(tree: T, f: (leaf: Tensor, path: string)
   return mapNest(tree, f, "") as T;
 }
 
-/** A tree of copies, which outlives the owner of the first. */
+/**
+ * A tree of copies, which outlives the owner of the first.
+ *
+ * @example
+ * ```ts
+ * import { copyTree, dispose, read, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const tree = { a: { weight: tensor([1, 2], { backend: reference() }) } };
+ * const copy = copyTree(tree);
+ * dispose(tree);
+ * assert.deepEqual([...await read(copy.a.weight)], [1, 2]);
+ * ```
+ */
 export function copyTree<T extends Tree>(tree: T): T {
   return scope((): Synchronous<T> => mapTree(tree, copyOf) as Synchronous<T>);
 }
@@ -43,7 +55,17 @@ function mapNest(tree: Tree, f: (leaf: Tensor, path: string) => Tensor, prefix: 
   return result;
 }
 
-/** The leaves of a tree with their paths, in order. */
+/**
+ * The leaves of a tree with their paths, in order.
+ *
+ * @example
+ * ```ts
+ * import { leaves, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const x = tensor([1], { backend: reference() });
+ * assert.deepEqual(leaves({ layers: { 0: { a: x } } }), [["layers.0.a", x]]);
+ * ```
+ */
 export function leaves(tree: Tree): readonly (readonly [path: string, leaf: Tensor])[] {
   const found: (readonly [string, Tensor])[] = [];
   mapNest(tree, (leaf, path) => {
@@ -53,12 +75,34 @@ export function leaves(tree: Tree): readonly (readonly [path: string, leaf: Tens
   return found;
 }
 
-/** The leaves of a tree with their paths below a path, as `nest` takes them. */
+/**
+ * The leaves of a tree with their paths below a path, as `nest` takes them.
+ *
+ * @example
+ * ```ts
+ * import { reference, tensor, under } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const x = tensor([1], { backend: reference() });
+ * assert.deepEqual(under("model", { norm: { weight: x } }), [["model.norm.weight", x]]);
+ * ```
+ */
 export function under(path: string, tree: Tree): readonly (readonly [path: string, leaf: Tensor])[] {
   return leaves(tree).map(([name, leaf]) => [`${path}.${name}`, leaf] as const);
 }
 
-/** A nested tree from leaves by path. @throws {RangeError} on a name that is both leaf and branch, or `__proto__`. */
+/**
+ * A nested tree from leaves by path.
+ *
+ * @throws {RangeError} on a name that is both leaf and branch, or `__proto__`.
+ * @example
+ * ```ts
+ * import { nest } from "@graft/peft/core";
+ * import assert from "node:assert/strict";
+ * const tree = nest([["q.a", 1], ["q.b", 2]]);
+ * assert.equal(JSON.stringify(tree), '{"q":{"a":1,"b":2}}');
+ * assert.throws(() => nest([["q", 1], ["q.b", 2]]), RangeError);
+ * ```
+ */
 export function nest<L>(flat: Iterable<readonly [string, L]>): NestOf<L> {
   const root: Record<string, unknown> = Object.create(null);
   const branches = new Set<unknown>([root]);
@@ -90,7 +134,17 @@ export interface NestOf<L> {
   readonly [name: string]: L | NestOf<L>;
 }
 
-/** The tracked part of a parameter tree: everything not under `frozen`. */
+/**
+ * The tracked part of a parameter tree: everything not under `frozen`.
+ *
+ * @example
+ * ```ts
+ * import { reference, tensor, Tensor, trainable } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const [a, b] = [1, 2].map((n) => tensor([n], { backend: reference() })) as [Tensor, Tensor];
+ * assert.deepEqual(trainable({ lora: a, frozen: { basis: b } }), { lora: a });
+ * ```
+ */
 export function trainable<T extends Tree>(tree: T): Tree {
   const result: Record<string, Tensor | Tree> = {};
   for (const [name, child] of Object.entries(tree)) {
@@ -104,7 +158,18 @@ export function trainable<T extends Tree>(tree: T): Tree {
   return result;
 }
 
-/** `tree` with the leaves that `part` also has replaced by part's. The inverse of `trainable`. */
+/**
+ * `tree` with the leaves that `part` also has replaced by part's. The inverse of `trainable`.
+ *
+ * @example
+ * ```ts
+ * import { overlay, reference, tensor, Tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const [a, b, c] = [1, 2, 3].map((n) => tensor([n], { backend: reference() })) as [Tensor, Tensor, Tensor];
+ * const tree = { lora: a, frozen: { basis: b } };
+ * assert.deepEqual(overlay(tree, { lora: c }), { lora: c, frozen: { basis: b } });
+ * ```
+ */
 export function overlay<T extends Tree>(tree: T, part: Tree): T {
   const result: Record<string, Tensor | Tree> = { ...tree };
   for (const [name, child] of Object.entries(part)) {
