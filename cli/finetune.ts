@@ -94,7 +94,9 @@ export function trainingOptions(command: Command): Command {
     .option("--targets <names>", 'layers between commas, or "all-linear"; default by the method', names)
     .addOption(rare(option("--bottleneck <r>", "width inside an adapter; default by the method", integer())))
     .addOption(rare(option("--length <n>", "rows of a prompt or prefix; default by the method", integer())))
-    .addOption(rare(option("--dimension <d>", "of intrinsic-said and fourierft", integer())))
+    .addOption(
+      rare(option("--dimension <d>", "of intrinsic-said and fourierft; of s4 the budget", integer())),
+    )
     .addOption(
       rare(
         option("--options <json>", "more of the method's options, as the library names them", optionsObject),

@@ -10,24 +10,15 @@
  * released code is UniPELT's: here a group at an end has a sixth of the blocks ([2, 4, 4, 2] of twelve; N₁ takes what is left
  * over), biases take what they need and the other parts share alike. Each stack has groups of its own.
  */
-import {
-  at,
-  compose,
-  type Json,
-  type LinearPlace,
-  type Method,
-  type Place,
-  type Spec,
-  type Stack,
-} from "../core/mod.ts";
+import { at, compose, type Json, type Method, type Place, type Spec, type Stack } from "../core/mod.ts";
 import { bitfit } from "./bitfit.ts";
 import { lora } from "./lora.ts";
 import { pfeiffer } from "./pfeiffer.ts";
 import { prefixTuning } from "./prefix_tuning.ts";
 import { checkPositive } from "./random_factor.ts";
+import { type S4Part, s4Shares, type S4Sizes, s4Sizes } from "./s4_sizes.ts";
 
-/** What a group may be tuned by. */
-export type S4Part = "adapter" | "prefix" | "bitfit" | "lora";
+export type { S4Part } from "./s4_sizes.ts";
 
 /** Options of S4. */
 export interface S4Options {
@@ -37,16 +28,6 @@ export interface S4Options {
   readonly groups?: readonly number[];
   /** The parts of each group. Default: as above. */
   readonly parts?: readonly (readonly S4Part[])[];
-}
-
-/** How large each part of a group is in a block. */
-export interface S4Sizes {
-  /** r of the adapter. */
-  readonly adapter?: number;
-  /** Rows of a prefix. */
-  readonly prefix?: number;
-  /** r of LoRA. */
-  readonly lora?: number;
 }
 
 const FOUND: readonly (readonly S4Part[])[] = [
@@ -59,8 +40,9 @@ const FOUND: readonly (readonly S4Part[])[] = [
 /**
  * S4 as a method. Parameters under `<stack>.<group>.<part>`, groups counted from 1.
  *
- * @throws {RangeError} when the budget is no positive integer, `groups` and `parts` differ in number, or at init when the
- * groups do not add up to the stack's blocks or the budget is too small for a part.
+ * @throws {RangeError} when the budget is no positive integer, `groups` and `parts` differ in number, a list of parts is empty
+ * or names one twice, or at init when the groups do not add up to the stack's blocks or the budget is too small for a part or
+ * more than its bottlenecks can use.
  * @example
  * ```ts
  * import { s4 } from "@graft/peft";
@@ -76,19 +58,31 @@ export function s4(options: S4Options): Method {
       `Expected as many groups as lists of parts, ${parts.length}, but found ${groups.length}`,
     );
   }
+  const odd = parts.findIndex((list) => list.length === 0 || new Set(list).size < list.length);
+  if (odd >= 0) {
+    throw new RangeError(
+      `Expected every group to name parts, each once, but group ${odd + 1} has [${parts[odd]!.join(", ")}]`,
+    );
+  }
+  const groupsOf = (spec: Spec, stack: Stack): readonly Group[] => {
+    const ends = edges(groups ?? spindle(blocksOf(spec, stack)), blocksOf(spec, stack));
+    return ends.map((to, i) => ({ stack, from: ends[i - 1] ?? 0, to, parts: parts[i]! }));
+  };
   const plan = (spec: Spec): Method => {
+    const all = new Map(stacksOf(spec).map((stack) => [stack, groupsOf(spec, stack)]));
+    checkBudget(budget, spec, [...all.values()].flat());
     const share = budget / spec.blocks.length;
-    return composed(stacksOf(spec), (stack) => {
-      const bounds = edges(groups ?? spindle(blocksOf(spec, stack)), blocksOf(spec, stack));
-      return composed(bounds.map((_, i) => `${i + 1}`), (name) => {
-        const i = Number(name) - 1;
-        const here = (place: Place): boolean =>
-          place.stack === stack && place.layer !== undefined && place.layer >= (bounds[i - 1] ?? 0) &&
-          place.layer < bounds[i]!;
-        const sizes = s4Sizes(spec, stack, bounds[i]! - 1, parts[i]!, share);
-        return at(here, composed(parts[i]!, (part) => partOf(part, sizes, spec)));
-      });
-    });
+    return composed(
+      [...all.keys()],
+      (stack) =>
+        composed(all.get(stack)!.map((_, i) => `${i + 1}`), (name) => {
+          const { from, to, parts } = all.get(stack)![Number(name) - 1]!;
+          const here = (place: Place): boolean =>
+            place.stack === stack && place.layer !== undefined && place.layer >= from && place.layer < to;
+          const sizes = s4Sizes(spec, stack, to - 1, parts, share);
+          return at(here, composed(parts, (part) => partOf(part, sizes, spec)));
+        }),
+    );
   };
   return {
     name: "s4",
@@ -105,7 +99,8 @@ function partOf(part: S4Part, sizes: S4Sizes, spec: Spec): Method {
   switch (part) {
     case "adapter": {
       const width = spec.blocks[0]!.width;
-      return pfeiffer({ reduction: width / (sizes.adapter! + 0.5) }); // ⌊d / reduction⌋ = r, whatever the rounding
+      // ⌊d / reduction⌋ = r, whatever the rounding; pfeiffer takes no reduction below 1.
+      return pfeiffer({ reduction: Math.max(1, width / (sizes.adapter! + 0.5)) });
     }
     case "prefix":
       return prefixTuning({ length: sizes.prefix!, network: "none" });
@@ -118,57 +113,43 @@ function partOf(part: S4Part, sizes: S4Sizes, spec: Spec): Method {
   }
 }
 
-/**
- * The largest sizes with which a block's parts have at most `share` numbers: biases all they need, the others alike.
- *
- * @throws {RangeError} when nothing is left for a part.
- */
-export function s4Sizes(
-  spec: Spec,
-  stack: Stack,
-  layer: number,
-  parts: readonly S4Part[],
-  share: number,
-): S4Sizes {
-  const here = <P extends Place>(places: readonly P[]): readonly P[] =>
-    places.filter((place) => place.stack === stack && place.layer === layer);
-  const total = <T>(items: readonly T[], f: (item: T) => number): number =>
-    items.reduce((n, x) => n + f(x), 0);
-  const biases = parts.includes("bitfit")
-    ? total(here(spec.linears), (p) => p.outFeatures) + total(here(spec.norms), (p) => p.width)
-    : 0;
-  const others = parts.filter((part) => part !== "bitfit");
-  const each = (share - biases) / Math.max(1, others.length);
-  const fitted = (part: S4Part): number => {
-    switch (part) {
-      case "adapter": {
-        const adapters = here(spec.sublayers).filter(({ role }) => role === "feedForward");
-        const fixed = total(adapters, ({ width }) => width);
-        return Math.floor((each - fixed) / total(adapters, ({ width }) => 2 * width + 1)); // 2 r d + r + d
-      }
-      case "prefix": // 2 n d_kv
-        return Math.floor(each / total(here(spec.attentions), (p) => 2 * p.keyValueHeads * p.headDim));
-      case "lora": // r (in + out)
-        return Math.floor(
-          each / total(here(spec.linears).filter(isDefault), (p) => p.inFeatures + p.outFeatures),
-        );
-      default:
-        return 1;
-    }
-  };
-  const sizes = Object.fromEntries(others.map((part) => [part, fitted(part)]));
-  const missing = Object.entries(sizes).find(([, size]) => !(size >= 1));
-  if (missing !== undefined || share < biases) {
-    throw new RangeError(
-      `The budget leaves ${Math.floor(share)} numbers for a block, too few for ${missing?.[0] ?? "bitfit"} ` +
-        `in ${stack} block ${layer}: raise it or choose fewer parts`,
-    );
-  }
-  return sizes;
+/** The parts of one group of blocks. */
+interface Group {
+  readonly stack: Stack;
+  /** Its first block, and the one after its last. */
+  readonly from: number;
+  readonly to: number;
+  readonly parts: readonly S4Part[];
 }
 
-/** LoRA's default layers. */
-const isDefault = ({ role }: LinearPlace): boolean => ["query", "value", "qkv"].includes(role);
+/** @throws {RangeError} when the budget has no room for every part in every block, or more than a bottleneck can use. */
+function checkBudget(budget: number, spec: Spec, groups: readonly Group[]): void {
+  const blocks = spec.blocks.length;
+  const needs = groups.map(({ stack, to, parts }) => ({
+    where: `${parts.join(", ")} in ${stack} block ${to - 1}`,
+    ...s4Shares(spec, stack, to - 1, parts),
+  }));
+  const [neediest] = needs.toSorted((a, b) => b.least - a.least);
+  const [fullest] = needs.toSorted((a, b) => a.most - b.most);
+  const [least, most] = [blocks * neediest!.least, blocks * fullest!.most - 1];
+  if (least > most) {
+    throw new RangeError(
+      `Cannot share a budget alike: ${blocks} blocks need ${least} for ${neediest!.where}, and ${
+        fullest!.where
+      } can use ` +
+        `${most} at most; choose other groups or parts`,
+    );
+  }
+  if (budget >= least && budget <= most) return;
+  const { where } = budget < least ? neediest! : fullest!;
+  const reason = budget < least
+    ? `less is too little for ${where}`
+    : `more makes a bottleneck of ${where} wider than the block`;
+  const range = most === Infinity ? `at least ${least}` : `from ${least} to ${most}`;
+  throw new RangeError(
+    `Expected budget ${range} for the ${blocks} blocks of this model but found ${budget}: ${reason}`,
+  );
+}
 
 /** Sizes of four groups, narrow at both ends. */
 function spindle(blocks: number): readonly number[] {

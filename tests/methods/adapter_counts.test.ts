@@ -34,9 +34,9 @@ import {
   phmAdapter,
   prefixTuning,
   s4,
-  s4Sizes,
   unipelt,
 } from "../../methods/mod.ts";
+import { s4Sizes } from "../../methods/s4_sizes.ts";
 import { freshModel } from "../../models/mod.ts";
 import { shapesOnly } from "../../ops/mod.ts";
 
@@ -246,6 +246,45 @@ Deno.test("s4() spends at most its budget, the same share on each block, whateve
   }
 });
 
+Deno.test("s4() says the least and the largest budget, each of which it takes", () => {
+  // d = 768. Group 4 needs most: q, k, v, output, down, two norms and up have biases, LoRA of rank 1 has 2 (768 + 768).
+  const least = 12 * (7 * 768 + 3072 + 2 * 3072);
+  const most = 12 * 2 * (768 + 769 * 1537) - 1; // groups 1 and 2, one number below two bottlenecks of 769
+  const model = freshModel(BERT, { backend: shapesOnly(), key: 0 });
+  const room = `from ${least} to ${most} for the 12 blocks of this model but found`;
+  const refused = (budget: number, where: string): void => {
+    const message = `Expected budget ${room} ${budget}: ${where}`;
+    assert.throws(
+      () => s4({ budget }).init({ model, key: 0 }),
+      (error: Error) => error instanceof RangeError && error.message.startsWith(message),
+      message,
+    );
+  };
+  refused(1, "less is too little for prefix, bitfit, lora in encoder block 11");
+  refused(least - 1, "less is too little for prefix, bitfit, lora in encoder block 11");
+  refused(most + 1, "more makes a bottleneck of adapter, lora in encoder block 1 wider than the block");
+  refused(1e12, "more makes a bottleneck of adapter, lora in encoder block 1 wider than the block");
+  for (const budget of [least, most]) {
+    const n = trained(BERT, s4({ budget }));
+    assert.ok(n <= budget && n > 0.7 * budget, `${n} of ${budget}`);
+  }
+  const narrow: Parameters<typeof s4>[0] = {
+    budget: 9,
+    groups: [6, 6],
+    parts: [["bitfit"], ["bitfit", "lora"]],
+  };
+  assert.throws(
+    () => s4(narrow).init({ model, key: 0 }),
+    /^RangeError: Expected budget at least 138240 for the 12 blocks of this model but found 9/,
+  );
+  assert.throws(() => s4({ budget: 9, groups: [12], parts: [[]] }), /group 1 has \[\]/);
+  assert.throws(
+    () => s4({ budget: 9, groups: [12], parts: [["lora", "lora"]] }),
+    /group 1 has \[lora, lora\]/,
+  );
+  model.dispose();
+});
+
 Deno.test("s4Sizes() solves each part's size within a block's share", () => {
   const model = freshModel(BERT, { backend: shapesOnly(), key: 0 });
   // Half of 100,000 each: 32 (2 · 768 + 1) + 768 = 49,952, and 16 · 2 · (768 + 768) = 49,152.
@@ -257,10 +296,6 @@ Deno.test("s4Sizes() solves each part's size within a block's share", () => {
   assert.deepEqual(
     s4Sizes(model.spec, "encoder", 3, ["adapter", "prefix", "bitfit"], 8448 + 2 * 39_300),
     { adapter: 25, prefix: 25 },
-  );
-  assert.throws(
-    () => s4Sizes(model.spec, "encoder", 3, ["prefix"], 1000),
-    /too few for prefix in encoder block 3/,
   );
   model.dispose();
 });
