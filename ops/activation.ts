@@ -24,7 +24,19 @@ const swigluGrad: Kernel<undefined> = defineKernel({
   run: (backend, [gate, up, g], [dgate, dup]) => backend.swigluGrad(gate!, up!, g!, dgate!, dup!),
 });
 
-/** silu(gate) ⊙ up (arXiv 2002.05202). */
+/**
+ * silu(gate) ⊙ up (arXiv 2002.05202).
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { swiglu } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const y = swiglu(tensor([0, 100], { backend }), tensor([5, 2], { backend }));
+ * assert.deepEqual([...await read(y)], [0, 200]); // silu(0) = 0, and silu(x) is nearly x for large x
+ * ```
+ */
 export function swiglu(gate: Tensor, up: Tensor): Tensor {
   return swigluOp([gate, up], undefined);
 }
@@ -47,7 +59,20 @@ const dropoutOp: Op<Dropping> = defineOp({
   vjp: (_, __, dropping) => ({ saved: [], pull: (g) => [dropoutOp([g], dropping)] }),
 });
 
-/** x with each element kept with probability 1 − p and divided by it, else 0 (inverted dropout). A function of the key. */
+/**
+ * x with each element kept with probability 1 − p and divided by it, else 0 (inverted dropout). A function of the key.
+ *
+ * @example
+ * ```ts
+ * import { key, read, reference } from "@graft/peft";
+ * import { dropout, ones } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = ones([1000], reference());
+ * const kept = (await read(dropout(x, 0.25, key(0)))).filter((value) => value !== 0);
+ * assert.ok(kept.every((value) => Math.abs(value - 4 / 3) < 1e-6)); // so that the mean stays
+ * assert.ok(Math.abs(kept.length - 750) < 50);
+ * ```
+ */
 export function dropout(x: Tensor, p: number, key: Key): Tensor {
   return p === 0 ? x : dropoutOp([x], { p, key });
 }

@@ -107,6 +107,17 @@ export interface AttendOptions {
 /**
  * softmax(q kᵀ · scale + bias) v with grouped queries (arXiv 1706.03762, 2305.13245): q [b, t, h, d], k and v
  * [b, s, g, d] → [b, t, h, d]. The scores are never stored.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { attend, zeros } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const [q, v] = [zeros([1, 2, 1, 2], backend), tensor([[[[1, 0]], [[3, 4]]]], { backend })];
+ * const y = attend(q, q, v, { causal: true });
+ * assert.deepEqual([...await read(y)], [1, 0, 2, 2]); // equal scores: the mean of the values seen so far
+ * ```
  */
 export function attend(q: Tensor, k: Tensor, v: Tensor, options: AttendOptions = {}): Tensor {
   const { mask, bias } = options;
@@ -133,7 +144,22 @@ const ropeOp: Op<boolean> = defineOp({
   }),
 });
 
-/** Rotary positions (arXiv 2104.09864), half-split form: x [b, t, h, d], cos and sin [b or 1, t, d/2]. */
+/**
+ * Rotary positions (arXiv 2104.09864), half-split form: x [b, t, h, d], cos and sin [b or 1, t, d/2].
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { rope, ropeTables } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const { cos, sin } = ropeTables([[0, 1]], Float32Array.of(Math.PI / 2), backend);
+ * const x = tensor([[[[1, 0]], [[1, 0]]]], { backend }); // [b, t, h, d]
+ * const [a, b, c, d] = await read(rope(x, cos, sin));
+ * assert.deepEqual([a, b], [1, 0]); // position 0 is not turned
+ * assert.ok(Math.abs(c!) < 1e-6 && Math.abs(d! - 1) < 1e-6); // position 1 by a right angle
+ * ```
+ */
 export function rope(x: Tensor, cos: Tensor, sin: Tensor): Tensor {
   return ropeOp([x, cos, sin], false);
 }

@@ -13,24 +13,66 @@ import {
 import { abs, add, cos, lessEqual, log, maximum, minimum, multiply, select, sqrt } from "./elementwise.ts";
 import { concat, reshape } from "./movement.ts";
 
-/** A tensor filled with one value. */
+/**
+ * A tensor filled with one value.
+ *
+ * @example
+ * ```ts
+ * import { read, reference } from "@graft/peft";
+ * import { full } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([...await read(full([2], 7, reference()))], [7, 7]);
+ * ```
+ */
 export function full(shape: Shape, value: number, backend: Backend): Tensor {
   const result = allocate(backend, shape);
   backend.fill(value, result);
   return result;
 }
 
-/** Zeros. */
+/**
+ * Zeros.
+ *
+ * @example
+ * ```ts
+ * import { read, reference } from "@graft/peft";
+ * import { zeros } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([...await read(zeros([2], reference()))], [0, 0]);
+ * ```
+ */
 export function zeros(shape: Shape, backend: Backend): Tensor {
   return full(shape, 0, backend);
 }
 
-/** Ones. */
+/**
+ * Ones.
+ *
+ * @example
+ * ```ts
+ * import { read, reference } from "@graft/peft";
+ * import { ones } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([...await read(ones([2], reference()))], [1, 1]);
+ * ```
+ */
 export function ones(shape: Shape, backend: Backend): Tensor {
   return full(shape, 1, backend);
 }
 
-/** Uniform in [low, high): a function of the key alone, from the same random bits on every backend. */
+/**
+ * Uniform in [low, high): a function of the key alone, from the same random bits on every backend.
+ *
+ * @example
+ * ```ts
+ * import { key, read, reference } from "@graft/peft";
+ * import { uniform } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const numbers = await read(uniform(key(0), [1000], reference(), -1, 1));
+ * assert.ok(numbers.every((x) => x >= -1 && x < 1));
+ * assert.deepEqual(numbers, await read(uniform(key(0), [1000], reference(), -1, 1))); // the key decides
+ * ```
+ */
 export function uniform(key: Key, shape: Shape, backend: Backend, low = 0, high = 1): Tensor {
   const result = allocate(backend, shape);
   backend.uniform(key, result);
@@ -40,7 +82,19 @@ export function uniform(key: Key, shape: Shape, backend: Backend, low = 0, high 
 /** Numbers that `normal` draws at a time: what it takes on the way is many times the result. */
 const DRAWN_AT_ONCE = 1 << 20;
 
-/** Normal with the given standard deviation, by Box and Muller's transform of two uniform streams. */
+/**
+ * Normal with the given standard deviation, by Box and Muller's transform of two uniform streams.
+ *
+ * @example
+ * ```ts
+ * import { key, read, reference } from "@graft/peft";
+ * import { normal } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const numbers = await read(normal(key(0), [4096], reference(), 0.5));
+ * const variance = numbers.reduce((sum, x) => sum + x * x, 0) / numbers.length;
+ * assert.ok(Math.abs(Math.sqrt(variance) - 0.5) < 0.02);
+ * ```
+ */
 export function normal(key: Key, shape: Shape, backend: Backend, deviation = 1): Tensor {
   const n = size(shape);
   if (n > DRAWN_AT_ONCE) {
@@ -62,6 +116,15 @@ export function normal(key: Key, shape: Shape, backend: Backend, deviation = 1):
 /**
  * Normal cut at two standard deviations. Each element takes the first of eight draws that lies inside (one draw in 22
  * does not; all eight fail once in 5e10, and the last is then clipped).
+ *
+ * @example
+ * ```ts
+ * import { key, read, reference } from "@graft/peft";
+ * import { truncatedNormal } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const numbers = await read(truncatedNormal(key(0), [4096], reference(), 0.5));
+ * assert.ok(numbers.every((x) => Math.abs(x) <= 1)); // two standard deviations
+ * ```
  */
 export function truncatedNormal(key: Key, shape: Shape, backend: Backend, deviation = 1): Tensor {
   const draws = Array.from({ length: 8 }, (_, i) => normal(fold(key, i), shape, backend));
@@ -70,7 +133,18 @@ export function truncatedNormal(key: Key, shape: Shape, backend: Backend, deviat
   return multiply(first, deviation);
 }
 
-/** Integers as an i32 tensor [n]. */
+/**
+ * Integers as an i32 tensor [n].
+ *
+ * @example
+ * ```ts
+ * import { read, reference } from "@graft/peft";
+ * import { integers } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const ids = integers([3, 1], reference());
+ * assert.deepEqual([ids.dtype, ids.shape, ...await read(ids)], ["i32", [2], 3, 1]);
+ * ```
+ */
 export function integers(
   values: ArrayLike<number>,
   backend: Backend,
@@ -81,7 +155,17 @@ export function integers(
   return result;
 }
 
-/** The identity matrix [n, n]. */
+/**
+ * The identity matrix [n, n].
+ *
+ * @example
+ * ```ts
+ * import { read, reference } from "@graft/peft";
+ * import { identity } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([...await read(identity(2, reference()))], [1, 0, 0, 1]);
+ * ```
+ */
 export function identity(n: number, backend: Backend): Tensor {
   const flat = allocate(backend, [n * n]);
   backend.scatterAddRows(

@@ -14,7 +14,18 @@ import {
 } from "../core/tensor/mod.ts";
 import { broadcastTo, sumTo } from "./reduce.ts";
 
-/** A scalar [] on a backend. */
+/**
+ * A scalar [] on a backend.
+ *
+ * @example
+ * ```ts
+ * import { read, reference } from "@graft/peft";
+ * import { scalar } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const two = scalar(2, reference());
+ * assert.deepEqual([two.shape, ...await read(two)], [[], 2]);
+ * ```
+ */
 export function scalar(value: number, backend: Backend): Tensor {
   const result = allocate(backend, []);
   backend.fill(value, result);
@@ -100,45 +111,250 @@ function unary(op: UnaryOp): (x: Tensor) => Tensor {
   return (x) => run([x], undefined);
 }
 
-/** −x. */
+/**
+ * −x.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { negate } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([...await read(negate(tensor([1, -2], { backend: reference() })))], [-1, 2]);
+ * ```
+ */
 export const negate: (x: Tensor) => Tensor = unary("negate");
-/** eˣ. */
+/**
+ * eˣ.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { exp } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([...await read(exp(tensor([0], { backend: reference() })))], [1]);
+ * ```
+ */
 export const exp: (x: Tensor) => Tensor = unary("exp");
-/** Natural logarithm. */
+/**
+ * Natural logarithm.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { log } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([...await read(log(tensor([1], { backend: reference() })))], [0]);
+ * ```
+ */
 export const log: (x: Tensor) => Tensor = unary("log");
-/** √x. */
+/**
+ * √x.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { sqrt } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([...await read(sqrt(tensor([4, 9], { backend: reference() })))], [2, 3]);
+ * ```
+ */
 export const sqrt: (x: Tensor) => Tensor = unary("sqrt");
-/** 1/√x. */
+/**
+ * 1/√x.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { rsqrt } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([...await read(rsqrt(tensor([4, 16], { backend: reference() })))], [0.5, 0.25]);
+ * ```
+ */
 export const rsqrt: (x: Tensor) => Tensor = unary("rsqrt");
-/** 1/x. */
+/**
+ * 1/x.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { reciprocal } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([...await read(reciprocal(tensor([2, 4], { backend: reference() })))], [0.5, 0.25]);
+ * ```
+ */
 export const reciprocal: (x: Tensor) => Tensor = unary("reciprocal");
-/** x². */
+/**
+ * x².
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { square } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([...await read(square(tensor([-2, 3], { backend: reference() })))], [4, 9]);
+ * ```
+ */
 export const square: (x: Tensor) => Tensor = unary("square");
-/** |x|, with derivative 0 at 0. */
+/**
+ * |x|, with derivative 0 at 0.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { abs } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([-2, 3], { backend: reference() });
+ * assert.deepEqual([...await read(abs(x))], [2, 3]);
+ * ```
+ */
 export const abs: (x: Tensor) => Tensor = unary("abs");
-/** −1, 0 or 1; derivative 0. */
+/**
+ * −1, 0 or 1; derivative 0.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { sign } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([...await read(sign(tensor([-2, 0, 3], { backend: reference() })))], [-1, 0, 1]);
+ * ```
+ */
 export const sign: (x: Tensor) => Tensor = unary("sign");
-/** Sine of x in radians. */
+/**
+ * Sine of x in radians.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { sin } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([...await read(sin(tensor([0], { backend: reference() })))], [0]);
+ * ```
+ */
 export const sin: (x: Tensor) => Tensor = unary("sin");
-/** Cosine of x in radians. */
+/**
+ * Cosine of x in radians.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { cos } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([...await read(cos(tensor([0], { backend: reference() })))], [1]);
+ * ```
+ */
 export const cos: (x: Tensor) => Tensor = unary("cos");
-/** Hyperbolic tangent. */
+/**
+ * Hyperbolic tangent.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { tanh } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([...await read(tanh(tensor([0, 100], { backend: reference() })))], [0, 1]);
+ * ```
+ */
 export const tanh: (x: Tensor) => Tensor = unary("tanh");
-/** 1/(1 + e⁻ˣ). */
+/**
+ * 1/(1 + e⁻ˣ).
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { sigmoid } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([...await read(sigmoid(tensor([0], { backend: reference() })))], [0.5]);
+ * ```
+ */
 export const sigmoid: (x: Tensor) => Tensor = unary("sigmoid");
-/** x · sigmoid(x), also named swish (arXiv 1606.08415). */
+/**
+ * x · sigmoid(x), also named swish (arXiv 1606.08415).
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { silu } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const [y] = await read(silu(tensor([1], { backend: reference() })));
+ * assert.ok(Math.abs(y! - 0.7310586) < 1e-6); // 1 · sigmoid(1)
+ * ```
+ */
 export const silu: (x: Tensor) => Tensor = unary("silu");
-/** max(x, 0). */
+/**
+ * max(x, 0).
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { relu } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([...await read(relu(tensor([-2, 3], { backend: reference() })))], [0, 3]);
+ * ```
+ */
 export const relu: (x: Tensor) => Tensor = unary("relu");
-/** x Φ(x) with the error function (arXiv 1606.08415). */
+/**
+ * x Φ(x) with the error function (arXiv 1606.08415).
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { gelu } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const [y] = await read(gelu(tensor([1], { backend: reference() })));
+ * assert.ok(Math.abs(y! - 0.8413447) < 1e-6); // Φ(1)
+ * ```
+ */
 export const gelu: (x: Tensor) => Tensor = unary("gelu");
-/** GELU in its tanh form, "gelu_new". */
+/**
+ * GELU in its tanh form, "gelu_new".
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { geluTanh } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const [y] = await read(geluTanh(tensor([1], { backend: reference() })));
+ * assert.ok(Math.abs(y! - 0.8411920) < 1e-6); // near gelu's 0.8413447
+ * ```
+ */
 export const geluTanh: (x: Tensor) => Tensor = unary("geluTanh");
-/** The error function. */
+/**
+ * The error function.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { erf } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const [y] = await read(erf(tensor([1], { backend: reference() })));
+ * assert.ok(Math.abs(y! - 0.8427008) < 1e-6);
+ * ```
+ */
 export const erf: (x: Tensor) => Tensor = unary("erf");
-/** The integer below; derivative 0. */
+/**
+ * The integer below; derivative 0.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { floor } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([...await read(floor(tensor([1.5, -1.5], { backend: reference() })))], [1, -2]);
+ * ```
+ */
 export const floor: (x: Tensor) => Tensor = unary("floor");
-/** The nearest integer, ties to even; derivative 0. */
+/**
+ * The nearest integer, ties to even; derivative 0.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { round } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([...await read(round(tensor([0.5, 1.5, 2.4], { backend: reference() })))], [0, 2, 2]);
+ * ```
+ */
 export const round: (x: Tensor) => Tensor = unary("round");
 
 /** Gradients of a and b in op(a, b), before they are summed back to the inputs' shapes. */
@@ -201,25 +417,136 @@ function binary(op: BinaryOp): Binary {
   };
 }
 
-/** a + b. */
+/**
+ * a + b.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { add } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([[1, 2], [3, 4]], { backend: reference() });
+ * assert.deepEqual([...await read(add(x, 10))], [11, 12, 13, 14]);
+ * assert.deepEqual([...await read(add(x, tensor([10, 20], { backend: x.backend })))], [11, 22, 13, 24]);
+ * ```
+ */
 export const add: Binary = binary("add");
-/** a − b. */
+/**
+ * a − b.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { subtract } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([1, 2], { backend: reference() });
+ * assert.deepEqual([...await read(subtract(1, x))], [0, -1]);
+ * ```
+ */
 export const subtract: Binary = binary("subtract");
-/** a ⊙ b. */
+/**
+ * a ⊙ b.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { multiply } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([[1, 2], [3, 4]], { backend: reference() });
+ * const rows = tensor([[10], [100]], { backend: x.backend });
+ * assert.deepEqual([...await read(multiply(x, rows))], [10, 20, 300, 400]); // [2, 2] ⊙ [2, 1]
+ * ```
+ */
 export const multiply: Binary = binary("multiply");
-/** a / b. */
+/**
+ * a / b.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { divide } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([1, 2], { backend: reference() });
+ * assert.deepEqual([...await read(divide(x, 4))], [0.25, 0.5]);
+ * ```
+ */
 export const divide: Binary = binary("divide");
-/** The larger of both. */
+/**
+ * The larger of both.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { maximum } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([-1, 2], { backend: reference() });
+ * assert.deepEqual([...await read(maximum(x, 0))], [0, 2]);
+ * ```
+ */
 export const maximum: Binary = binary("maximum");
-/** The smaller of both. */
+/**
+ * The smaller of both.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { minimum } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([-1, 2], { backend: reference() });
+ * assert.deepEqual([...await read(minimum(x, 0))], [-1, 0]);
+ * ```
+ */
 export const minimum: Binary = binary("minimum");
-/** aᵇ. */
+/**
+ * aᵇ.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { power } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([...await read(power(tensor([2, 3], { backend: reference() }), 3))], [8, 27]);
+ * ```
+ */
 export const power: Binary = binary("power");
-/** 1 where a = b, else 0. */
+/**
+ * 1 where a = b, else 0.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { equal } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([1, 2, 2], { backend: reference() });
+ * assert.deepEqual([...await read(equal(x, 2))], [0, 1, 1]);
+ * ```
+ */
 export const equal: Binary = binary("equal");
-/** 1 where a < b, else 0. */
+/**
+ * 1 where a < b, else 0.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { less } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([1, 2, 3], { backend: reference() });
+ * assert.deepEqual([...await read(less(x, 2))], [1, 0, 0]);
+ * ```
+ */
 export const less: Binary = binary("less");
-/** 1 where a ≤ b, else 0. */
+/**
+ * 1 where a ≤ b, else 0.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { lessEqual } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([1, 2, 3], { backend: reference() });
+ * assert.deepEqual([...await read(lessEqual(x, 2))], [1, 1, 0]);
+ * ```
+ */
 export const lessEqual: Binary = binary("lessEqual");
 
 const selectOp: Op<Shape> = defineOp({
@@ -241,18 +568,54 @@ const selectOp: Op<Shape> = defineOp({
   }),
 });
 
-/** a where the condition is not 0, else b; all three broadcast. */
+/**
+ * a where the condition is not 0, else b; all three broadcast.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { less, multiply, select } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([-2, 3], { backend: reference() });
+ * const negative = less(x, 0);
+ * assert.deepEqual([...await read(select(negative, multiply(x, 10), x))], [-20, 3]);
+ * ```
+ */
 export function select(condition: Tensor, a: Tensor, b: Tensor): Tensor {
   const shape = broadcast("select", condition.shape, broadcast("select", a.shape, b.shape));
   return selectOp([condition, a, b], shape);
 }
 
-/** The sum of several tensors of one shape. */
+/**
+ * The sum of several tensors of one shape.
+ *
+ * @example
+ * ```ts
+ * import { read, reference } from "@graft/peft";
+ * import { addAll, full } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const parts = [1, 20, 300].map((n) => full([2], n, backend));
+ * assert.deepEqual([...await read(addAll(parts))], [321, 321]);
+ * ```
+ */
 export function addAll(parts: readonly Tensor[]): Tensor {
   return parts.reduce((a, b) => add(a, b));
 }
 
-/** x, expanded to a shape when it is smaller. */
+/**
+ * x, expanded to a shape when it is smaller.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { expand } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([1, 2], { backend: reference() });
+ * assert.deepEqual([...await read(expand(x, [2, 2]))], [1, 2, 1, 2]);
+ * assert.equal(expand(x, [2]), x);
+ * ```
+ */
 export function expand(x: Tensor, shape: Shape): Tensor {
   return sameShape(x.shape, shape) ? x : broadcastTo(x, shape);
 }

@@ -10,7 +10,18 @@ import {
 } from "../core/tensor/mod.ts";
 import { reference } from "./reference/mod.ts";
 
-/** A backend of the host for what a backend cannot do, or not without a wait: itself, or for the GPU the reference. */
+/**
+ * A backend of the host for what a backend cannot do, or not without a wait: itself, or for the GPU the reference.
+ *
+ * @example
+ * ```ts
+ * import { hostOf } from "@graft/peft/ops";
+ * import { reference } from "@graft/peft/ops/reference";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * assert.equal(hostOf(backend), backend); // it has the factorisations itself
+ * ```
+ */
 export function hostOf(backend: Backend): Backend {
   return backend.svd === undefined ? reference() : backend;
 }
@@ -21,6 +32,17 @@ export type Named = { readonly [name: string]: unknown };
 /**
  * `f` of a tensor, or of a record of tensors: a record, where `f` uses `qr`, `svd` or `orderStatistic`. The result lies on
  * the tensors' backend and is the caller's. On the GPU the tensors are read, and `f` runs on a backend of the host.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { factorised, svd } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * // On any backend, a GPU's too: singular values are found on the host.
+ * const x = tensor([[3, 0], [0, 2]], { backend: reference() });
+ * const { s } = await factorised(x, (x) => svd(x));
+ * assert.deepEqual([...await read(s)], [3, 2]);
+ * ```
  */
 export async function factorised<X extends Tensor | Named, F extends object>(
   x: X,

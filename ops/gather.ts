@@ -11,7 +11,18 @@ const gatherRowsOp: Op<undefined> = defineOp({
   }),
 });
 
-/** Rows of a table [v, …] of any dtype at i32 ids of any shape: [...ids, …]. */
+/**
+ * Rows of a table [v, …] of any dtype at i32 ids of any shape: [...ids, …].
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { gatherRows, integers } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const table = tensor([[1, 2], [3, 4], [5, 6]], { backend: reference() });
+ * assert.deepEqual([...await read(gatherRows(table, integers([2, 0], table.backend)))], [5, 6, 1, 2]);
+ * ```
+ */
 export function gatherRows(table: Tensor, ids: Tensor): Tensor {
   return gatherRowsOp([table, integer("gatherRows", ids)], undefined);
 }
@@ -23,7 +34,19 @@ const scatterAddRowsOp: Op<Shape> = defineOp({
   vjp: ([, ids]) => ({ saved: [ids!], pull: (g) => [gatherRows(g, ids!), undefined] }),
 });
 
-/** Zeros [n, ...row] to which each x[i] is added at ids[i]. */
+/**
+ * Zeros [n, ...row] to which each x[i] is added at ids[i].
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { integers, scatterAddRows } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([[1, 2], [3, 4]], { backend: reference() });
+ * const ids = integers([1, 1], x.backend);
+ * assert.deepEqual([...await read(scatterAddRows(x, ids, 3, [2]))], [0, 0, 4, 6, 0, 0]);
+ * ```
+ */
 export function scatterAddRows(x: Tensor, ids: Tensor, n: number, row: Shape): Tensor {
   return scatterAddRowsOp([x, integer("scatterAddRows", ids)], [n, ...row]);
 }
@@ -35,7 +58,19 @@ const gatherLastOp: Op<undefined> = defineOp({
   vjp: ([x, ids]) => ({ saved: [ids!], pull: (g) => [scatterAddLast(g, ids!, x!.shape), undefined] }),
 });
 
-/** x[..., ids[..., j]] along the last axis; the leading axes of x and ids agree. */
+/**
+ * x[..., ids[..., j]] along the last axis; the leading axes of x and ids agree.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { gatherLast } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([[1, 2, 3], [4, 5, 6]], { backend: reference() });
+ * const ids = tensor([[2], [0]], { backend: x.backend, dtype: "i32" });
+ * assert.deepEqual([...await read(gatherLast(x, ids))], [3, 4]); // an element of each row
+ * ```
+ */
 export function gatherLast(x: Tensor, ids: Tensor): Tensor {
   return gatherLastOp([x, integer("gatherLast", ids)], undefined);
 }
@@ -47,12 +82,35 @@ const scatterAddLastOp: Op<Shape> = defineOp({
   vjp: ([, ids]) => ({ saved: [ids!], pull: (g) => [gatherLast(g, ids!), undefined] }),
 });
 
-/** Zeros of a shape to which x[..., j] is added at ids[..., j] of the last axis. */
+/**
+ * Zeros of a shape to which x[..., j] is added at ids[..., j] of the last axis.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { scatterAddLast } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([[1, 10]], { backend: reference() });
+ * const ids = tensor([[2, 2]], { backend: x.backend, dtype: "i32" });
+ * assert.deepEqual([...await read(scatterAddLast(x, ids, [1, 3]))], [0, 0, 11]);
+ * ```
+ */
 export function scatterAddLast(x: Tensor, ids: Tensor, shape: Shape): Tensor {
   return scatterAddLastOp([x, integer("scatterAddLast", ids)], shape);
 }
 
-/** The index (i32) of the largest element along the last axis. Not differentiable. */
+/**
+ * The index (i32) of the largest element along the last axis. Not differentiable.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { argmax } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([[1, 9, 9], [5, 4, 3]], { backend: reference() });
+ * assert.deepEqual([...await read(argmax(x))], [1, 0]); // the first of equals
+ * ```
+ */
 export function argmax(x: Tensor): Tensor {
   const result = allocate(x.backend, x.shape.slice(0, -1), "i32");
   x.backend.argmax(x, result);

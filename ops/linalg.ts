@@ -105,12 +105,35 @@ export function svd(x: Tensor): Svd {
   return { u: u!, s: s!, vt: vt! };
 }
 
-/** The element of x at place `rank` (from 0) in rising order: a scalar. @throws {RangeError} when there is none. */
+/**
+ * The element of x at place `rank` (from 0) in rising order: a scalar.
+ *
+ * @throws {RangeError} when there is none.
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { orderStatistic } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([[30, 10], [20, 40]], { backend: reference() });
+ * assert.deepEqual([...await read(orderStatistic(x, 1))], [20]); // second from below
+ * ```
+ */
 export function orderStatistic(x: Tensor, rank: number): Tensor {
   return orderKernel([x], rank)[0]!;
 }
 
-/** The first r singular triples of a decomposition. */
+/**
+ * The first r singular triples of a decomposition.
+ *
+ * @example
+ * ```ts
+ * import { reference } from "@graft/peft/ops/reference";
+ * import assert from "node:assert/strict";
+ * import { identity, leading, svd } from "@graft/peft/ops";
+ * const { u, s } = leading(svd(identity(3, reference())), 2);
+ * assert.deepEqual([u.shape, s.shape], [[3, 2], [2]]);
+ * ```
+ */
 export function leading({ u, s, vt }: Svd, r: number): Svd {
   return { u: slice(u, 1, 0, r), s: slice(s, 0, 0, r), vt: slice(vt, 0, 0, r) };
 }
@@ -132,6 +155,18 @@ export interface RandomizedSvdOptions {
  * towards its own leading directions (Halko, Martinsson and Tropp 2011, arXiv 0909.4061, algorithms 4.4 and 5.1).
  *
  * @throws {RangeError} as `svd`, and when the rank is not from 1 to min(m, n).
+ * @example
+ * ```ts
+ * import { key, read, reference } from "@graft/peft";
+ * import { matmul, multiply, normal, randomizedSvd } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * // A matrix of rank 2: two triples tell all of it.
+ * const backend = reference();
+ * const x = matmul(normal(key(1), [20, 2], backend), normal(key(2), [2, 12], backend));
+ * const { u, s, vt } = randomizedSvd(x, { rank: 2, key: key(0) });
+ * const [expected, found] = [await read(x), await read(matmul(multiply(u, s), vt))];
+ * assert.ok(expected.every((value, i) => Math.abs(value - found[i]!) < 1e-4));
+ * ```
  */
 export function randomizedSvd(x: Tensor, options: RandomizedSvdOptions): Svd {
   const { rank, iterations = 4, oversampling = 8, key } = options;

@@ -35,6 +35,18 @@ export interface LstmDropout {
  * States start at zero.
  *
  * @throws {RangeError} when a layer's shapes do not fit its input.
+ * @example
+ * ```ts
+ * import { read, reference } from "@graft/peft";
+ * import { lstm, ones, zeros } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const gates = (size: number) => ({ weight: zeros([8, size], backend), bias: zeros([8], backend) });
+ * const layer = { forward: { input: gates(3), hidden: gates(2) } }; // 3 numbers a step into 2 states
+ * const states = lstm([layer], ones([1, 4, 3], backend));
+ * assert.deepEqual(states.shape, [1, 4, 2]);
+ * assert.ok((await read(states)).every((h) => h === 0)); // nothing is let in: tanh(0) = 0
+ * ```
  */
 export function lstm(layers: readonly LstmLayer[], x: Tensor, between?: LstmDropout): Tensor {
   return layers.reduce((h, layer, i) => {

@@ -14,6 +14,14 @@ import {
  * The same elements under another shape, sharing the storage; one size may be −1.
  *
  * @throws {RangeError} when the sizes differ.
+ * @example
+ * ```ts
+ * import { reference, tensor } from "@graft/peft";
+ * import { reshape } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([1, 2, 3, 4, 5, 6], { backend: reference() });
+ * assert.deepEqual(reshape(x, [2, -1]).shape, [2, 3]);
+ * ```
  */
 export function reshape(x: Tensor, shape: Shape): Tensor {
   const known = shape.filter((n) => n !== -1).reduce((a, b) => a * b, 1);
@@ -39,12 +47,34 @@ const permuteOp: Op<readonly number[]> = defineOp({
   vjp: (_, __, axes) => ({ saved: [], pull: (g) => [permute(g, axes.map((_, i) => axes.indexOf(i)))] }),
 });
 
-/** Axes in another order, as numpy.transpose. */
+/**
+ * Axes in another order, as numpy.transpose.
+ *
+ * @example
+ * ```ts
+ * import { permute, zeros } from "@graft/peft/ops";
+ * import { reference } from "@graft/peft/ops/reference";
+ * import assert from "node:assert/strict";
+ * const x = zeros([2, 3, 4], reference());
+ * assert.deepEqual(permute(x, [2, 0, 1]).shape, [4, 2, 3]);
+ * ```
+ */
 export function permute(x: Tensor, axes: readonly number[]): Tensor {
   return axes.every((a, i) => a === i) ? x : permuteOp([x], axes);
 }
 
-/** The last two axes exchanged. */
+/**
+ * The last two axes exchanged.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { transpose } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([[1, 2, 3], [4, 5, 6]], { backend: reference() });
+ * assert.deepEqual([...await read(transpose(x))], [1, 4, 2, 5, 3, 6]);
+ * ```
+ */
 export function transpose(x: Tensor): Tensor {
   const rank = x.shape.length;
   if (rank < 2) throw new RangeError(`Cannot transpose ${showShape(x.shape)}: it has fewer than two axes`);
@@ -74,6 +104,14 @@ const placeOp: Op<Box> = defineOp({
  * Elements `from` up to `to` of one axis (negative counts from the end).
  *
  * @throws {RangeError} when the range leaves the axis.
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { slice } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([[1, 2, 3], [4, 5, 6]], { backend: reference() });
+ * assert.deepEqual([...await read(slice(x, -1, 1, 3))], [2, 3, 5, 6]);
+ * ```
  */
 export function slice(x: Tensor, axis: number, from: number, to: number): Tensor {
   const at = axisOf("slice", x.shape, axis);
@@ -89,7 +127,18 @@ export function slice(x: Tensor, axis: number, from: number, to: number): Tensor
   });
 }
 
-/** Zeros of size n along an axis, with x written at `from`: the adjoint of `slice`. */
+/**
+ * Zeros of size n along an axis, with x written at `from`: the adjoint of `slice`.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * import { place } from "@graft/peft/ops";
+ * const x = tensor([1, 2], { backend: reference() });
+ * assert.deepEqual([...await read(place(x, 0, 1, 4))], [0, 1, 2, 0]);
+ * ```
+ */
 export function place(x: Tensor, axis: number, from: number, n: number): Tensor {
   const at = axisOf("place", x.shape, axis);
   if (from < 0 || from + x.shape[at]! > n) {
@@ -134,13 +183,35 @@ const concatOp: Op<number> = defineOp({
   }),
 });
 
-/** Tensors joined along an axis. */
+/**
+ * Tensors joined along an axis.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { concat, multiply } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([[1], [2]], { backend: reference() });
+ * assert.deepEqual([...await read(concat([x, multiply(x, 10)], 1))], [1, 10, 2, 20]);
+ * ```
+ */
 export function concat(parts: readonly Tensor[], axis = 0): Tensor {
   if (parts.length === 0) throw new RangeError("Cannot concat no tensors");
   return parts.length === 1 ? parts[0]! : concatOp(parts, axisOf("concat", parts[0]!.shape, axis));
 }
 
-/** Tensors of one shape joined along a new first axis. */
+/**
+ * Tensors of one shape joined along a new first axis.
+ *
+ * @example
+ * ```ts
+ * import { reference, tensor } from "@graft/peft";
+ * import { stack } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([1, 2], { backend: reference() });
+ * assert.deepEqual(stack([x, x, x]).shape, [3, 2]);
+ * ```
+ */
 export function stack(parts: readonly Tensor[]): Tensor {
   return concat(parts.map((part) => reshape(part, [1, ...part.shape])), 0);
 }

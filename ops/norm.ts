@@ -26,7 +26,19 @@ const rmsNormGradOp: Op<undefined> = defineOp({
   run: (backend, [x, w, inverse, g], [dx]) => backend.rmsNormGrad(x!, w!, inverse!, g!, dx!),
 });
 
-/** x/√(mean x² + ε) ⊙ weight (arXiv 1910.07467). x [..., d], weight [d]. */
+/**
+ * x/√(mean x² + ε) ⊙ weight (arXiv 1910.07467). x [..., d], weight [d].
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { rmsNorm } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const y = rmsNorm(tensor([[2, -2]], { backend }), tensor([1, 10], { backend }), 0);
+ * assert.deepEqual([...await read(y)], [1, -10]);
+ * ```
+ */
 export function rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor {
   return rmsNormOp([x, weight], epsilon);
 }
@@ -54,7 +66,19 @@ const layerNormGradOp: Op<undefined> = defineOp({
   run: (backend, [x, w, mean, inverse, g], [dx]) => backend.layerNormGrad(x!, w!, mean!, inverse!, g!, dx!),
 });
 
-/** (x − mean)/√(variance + ε) ⊙ weight + bias (arXiv 1607.06450). x [..., d], weight and bias [d]. */
+/**
+ * (x − mean)/√(variance + ε) ⊙ weight + bias (arXiv 1607.06450). x [..., d], weight and bias [d].
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { full, layerNorm, ones } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const y = layerNorm(tensor([[1, 3]], { backend }), ones([2], backend), full([2], 5, backend), 0);
+ * assert.deepEqual([...await read(y)], [4, 6]); // mean 2 and deviation 1 gone, then 5 added
+ * ```
+ */
 export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: number): Tensor {
   return layerNormOp([x, weight, bias], epsilon);
 }

@@ -5,7 +5,18 @@ import { matmul } from "./matmul.ts";
 import { concat, slice } from "./movement.ts";
 import { sumOfSquares } from "./reduce.ts";
 
-/** Gram and Schmidt's process, each projection taken twice for accuracy: x [r, n], r ≤ n, rows independent. */
+/**
+ * Gram and Schmidt's process, each projection taken twice for accuracy: x [r, n], r ≤ n, rows independent.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { orthogonalRows } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([[3, 0], [1, 2]], { backend: reference() });
+ * assert.deepEqual([...await read(orthogonalRows(x))], [1, 0, 0, 1]);
+ * ```
+ */
 export function orthogonalRows(x: Tensor): Tensor {
   const [r, n] = [x.shape[0]!, x.shape[1]!];
   if (r > n) throw new RangeError(`Cannot make ${r} orthogonal rows of length ${n}`);

@@ -71,23 +71,67 @@ export function sum(x: Tensor, options: ReduceOptions = {}): Tensor {
   return reduce("sum", x, options);
 }
 
-/** Largest element. */
+/**
+ * Largest element.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { max } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([[1, 9], [5, 2]], { backend: reference() });
+ * assert.deepEqual([...await read(max(x, { axis: 1 }))], [9, 5]);
+ * ```
+ */
 export function max(x: Tensor, options: ReduceOptions = {}): Tensor {
   return reduce("max", x, options);
 }
 
-/** Smallest element. */
+/**
+ * Smallest element.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { min } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([[1, 9], [5, 2]], { backend: reference() });
+ * assert.deepEqual([...await read(min(x))], [1]); // over all axes
+ * ```
+ */
 export function min(x: Tensor, options: ReduceOptions = {}): Tensor {
   return reduce("min", x, options);
 }
 
-/** Arithmetic mean. */
+/**
+ * Arithmetic mean.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { mean } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([[1, 9], [5, 2]], { backend: reference() });
+ * assert.deepEqual([...await read(mean(x, { axis: 0 }))], [3, 5.5]);
+ * ```
+ */
 export function mean(x: Tensor, options: ReduceOptions = {}): Tensor {
   const total = sum(x, options);
   return multiply(total, total.size / x.size);
 }
 
-/** Euclidean norm over all axes or the given ones. */
+/**
+ * Euclidean norm over all axes or the given ones.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { sumOfSquares } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([3, 4], { backend: reference() });
+ * assert.deepEqual([...await read(sumOfSquares(x))], [25]);
+ * ```
+ */
 export function sumOfSquares(x: Tensor, options: ReduceOptions = {}): Tensor {
   return sum(multiply(x, x), options);
 }
@@ -104,12 +148,35 @@ const broadcastOp: Op<Shape> = defineOp({
   vjp: ([x]) => ({ saved: [], pull: (g) => [sumTo(g, x!.shape)] }),
 });
 
-/** x repeated along axes of size 1 (and new leading axes) to a shape. */
+/**
+ * x repeated along axes of size 1 (and new leading axes) to a shape.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { broadcastTo } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([[1], [2]], { backend: reference() });
+ * assert.deepEqual([...await read(broadcastTo(x, [2, 3]))], [1, 1, 1, 2, 2, 2]);
+ * ```
+ */
 export function broadcastTo(x: Tensor, shape: Shape): Tensor {
   return sameShape(x.shape, shape) ? x : broadcastOp([x], shape);
 }
 
-/** x summed over the axes along which `shape` was broadcast: the adjoint of `broadcastTo`. */
+/**
+ * x summed over the axes along which `shape` was broadcast: the adjoint of `broadcastTo`.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { sumTo } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([[1, 2], [3, 4]], { backend: reference() });
+ * // The gradient of what was broadcast along axis 0.
+ * assert.deepEqual([...await read(sumTo(x, [2]))], [4, 6]);
+ * ```
+ */
 export function sumTo(x: Tensor, shape: Shape): Tensor {
   if (sameShape(x.shape, shape)) return x;
   const lead = x.shape.length - shape.length;

@@ -14,7 +14,16 @@ export type RopeScaling =
     readonly originalContext: number;
   };
 
-/** θ^(−2j/d) for j = 0 … d/2 − 1, as f32, after scaling. */
+/**
+ * θ^(−2j/d) for j = 0 … d/2 − 1, as f32, after scaling.
+ *
+ * @example
+ * ```ts
+ * import { inverseFrequencies } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([...inverseFrequencies(4, 10_000, { type: "none" })], [1, Math.fround(0.01)]);
+ * ```
+ */
 export function inverseFrequencies(headDim: number, theta: number, scaling: RopeScaling): Float32Array {
   const plain = Float32Array.from(
     { length: headDim / 2 },
@@ -40,7 +49,18 @@ export function inverseFrequencies(headDim: number, theta: number, scaling: Rope
   }
 }
 
-/** cos and sin [rows, t, d/2] of positions [rows][t]. */
+/**
+ * cos and sin [rows, t, d/2] of positions [rows][t].
+ *
+ * @example
+ * ```ts
+ * import { inverseFrequencies, ropeTables } from "@graft/peft/ops";
+ * import { reference } from "@graft/peft/ops/reference";
+ * import assert from "node:assert/strict";
+ * const { cos, sin } = ropeTables([[0, 1, 2]], inverseFrequencies(4, 10_000, { type: "none" }), reference());
+ * assert.deepEqual([cos.shape, sin.shape], [[1, 3, 2], [1, 3, 2]]);
+ * ```
+ */
 export function ropeTables(
   positions: readonly (readonly number[])[],
   frequencies: Float32Array,

@@ -19,6 +19,13 @@ export interface Sampler {
  * Checks a sampler's numbers.
  *
  * @throws {RangeError} when one lies outside its range.
+ * @example
+ * ```ts
+ * import { checkSampler } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * checkSampler({ temperature: 0.7, topP: 0.9 });
+ * assert.throws(() => checkSampler({ temperature: 0 }), /for the greedy choice give no sampler/);
+ * ```
  */
 export function checkSampler({ temperature = 1, topK = 1, topP = 1 }: Sampler): void {
   if (!(temperature > 0 && temperature < Infinity)) {
@@ -65,7 +72,19 @@ export function tokenProbabilities(logits: Float32Array, sampler: Sampler): Floa
   return weights.map((weight) => weight / total);
 }
 
-/** A token's index drawn from scores [v]: a function of the key. */
+/**
+ * A token's index drawn from scores [v]: a function of the key.
+ *
+ * @example
+ * ```ts
+ * import { key } from "@graft/peft/core";
+ * import { sampleToken } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const scores = Float32Array.of(0, 5, 4);
+ * const drawn = new Set(Array.from({ length: 100 }, (_, i) => sampleToken(scores, { topK: 2 }, key(i))));
+ * assert.deepEqual([...drawn].sort(), [1, 2]); // the third is never drawn
+ * ```
+ */
 export function sampleToken(logits: Float32Array, sampler: Sampler, key: Key): number {
   const probabilities = tokenProbabilities(logits, sampler);
   const [high, low] = [bitsAt(key, 0), bitsAt(key, 1)];

@@ -26,6 +26,17 @@ export type { GpuBackend, GpuOptions, Profile, Tally };
  * Starts a GPU backend. Needs no permission and no flag.
  *
  * @throws {Error} when there is no WebGPU, no adapter, or an adapter whose limits are too low.
+ * @example
+ * ```ts
+ * import { read, tensor } from "@graft/peft/core";
+ * import assert from "node:assert/strict";
+ * import { gpu } from "@graft/peft/ops/gpu";
+ * const backend = await gpu().catch((error: Error) => console.log(error.message)); // without an adapter
+ * if (backend) {
+ *   assert.deepEqual([...await read(tensor([1, 2], { backend }))], [1, 2]);
+ *   backend.close();
+ * }
+ * ```
  */
 export async function gpu(options: GpuOptions = {}): Promise<GpuBackend> {
   return backend(await openDevice(options));

@@ -20,7 +20,17 @@ import { adamw, uniform } from "./optimizer.ts";
 import { argmax, crossEntropy, crossEntropyGrad, reduce, softmax, softmaxGrad } from "./reduce.ts";
 import { bytesOf, type HostBytes, numbers, write } from "./storage.ts";
 
-/** A reference backend: every kernel in plain TypeScript, f64 inside. */
+/**
+ * A reference backend: every kernel in plain TypeScript, f64 inside.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * assert.deepEqual([...await read(tensor([1, 2], { backend }))], [1, 2]);
+ * ```
+ */
 export function reference(): Backend {
   let held = 0;
   return {

@@ -37,6 +37,15 @@ export interface WasmOptions {
  *
  * @throws {RangeError} when `threads` is not an integer from 1 to 64.
  * @throws {Error} when a worker does not come up.
+ * @example
+ * ```ts
+ * import { read, tensor } from "@graft/peft/core";
+ * import assert from "node:assert/strict";
+ * import { wasm } from "@graft/peft/ops/wasm";
+ * const backend = await wasm({ threads: 2 });
+ * assert.deepEqual([...await read(tensor([1, 2], { backend }))], [1, 2]);
+ * backend.close(); // ends the workers
+ * ```
  */
 export async function wasm(options: WasmOptions = {}): Promise<Backend> {
   const threads = options.threads ?? defaultThreads();
