@@ -11,8 +11,6 @@
  */
 import {
   decoded,
-  fastfood,
-  fastfoodDraws,
   fn,
   fold,
   type Json,
@@ -20,6 +18,7 @@ import {
   lookup,
   type Method,
   nameMatches,
+  seededFastfood,
   size,
   type Spec,
   type Tensor,
@@ -131,9 +130,14 @@ function moved(
     map: fn({ v, ...scale && { scale } }, ({ v, scale }, { weight }) => {
       const n = size(weight.shape);
       const block = 2 ** Math.ceil(Math.log2(blocks === "tensor" ? n : v.size));
-      const draws = fastfoodDraws(fold(keyOf(seed), path), n, block, v.backend);
-      const step = reshape(fastfood(v, draws, n), weight.shape);
-      return add(decoded(weight), scale === undefined ? step : multiply(step, scale));
+      // λ P v = P (λ v), where λ meets d numbers instead of the weight's.
+      const step = seededFastfood(
+        scale === undefined ? v : multiply(v, scale),
+        fold(keyOf(seed), path),
+        n,
+        block,
+      );
+      return add(decoded(weight), reshape(step, weight.shape));
     }),
   };
 }

@@ -27,4 +27,5 @@ export * from "./counting.ts";
 export * from "./dft_tables.ts";
 export * from "./inverse.ts";
 export * from "./walsh_hadamard.ts";
+export * from "./fastfood.ts";
 export * from "./random_permutation.ts";

@@ -1,24 +1,46 @@
-/** Random permutations. */
+/**
+ * Random permutations of 2^b places that need no table: four rounds of
+ *
+ *   x ← (m x + a) mod 2^b,  x ← x xor (x >> ⌈b / 2⌉)        m odd, m and a drawn
+ *
+ * Each step can be undone, so the rounds permute; a kernel takes any place's value by itself.
+ */
 import { type Backend, type Key, type Tensor, threefry } from "../core/tensor/mod.ts";
 import { integers } from "./create.ts";
 
+const ROUNDS = 4;
+
+/** m and a of each round, 32 bits each: a function of the key. */
+export function mixingWords(key: Key): readonly number[] {
+  return Array.from({ length: ROUNDS }, (_, round) => threefry(key, round, 0))
+    .flatMap(([m, a]) => [(m | 1) >>> 0, a]);
+}
+
 /**
- * A permutation of 0 … n − 1 as i32 [n], a function of the key alone (Fisher and Yates' shuffle).
+ * A permutation of 0 … n − 1 as i32 [n], a function of the key alone.
  *
+ * @throws {RangeError} when n is no power of two.
  * @example
  * ```ts
- * import { key, read, reference } from "@graft/peft";
  * import { randomPermutation } from "@graft/peft/ops";
+ * import { key, read, reference } from "@graft/peft";
  * import assert from "node:assert/strict";
- * const order = await read(randomPermutation(key(0), 5, reference()));
- * assert.deepEqual([...order].sort(), [0, 1, 2, 3, 4]);
+ * const order = await read(randomPermutation(key(0), 8, reference()));
+ * assert.deepEqual([...order].sort(), [0, 1, 2, 3, 4, 5, 6, 7]);
  * ```
  */
 export function randomPermutation(key: Key, n: number, backend: Backend): Tensor {
-  const order = Int32Array.from({ length: n }, (_, i) => i);
-  for (let i = n - 1; i > 0; i--) {
-    const j = Math.floor(threefry(key, i, 0)[0] / 2 ** 32 * (i + 1));
-    [order[i], order[j]] = [order[j]!, order[i]!];
-  }
+  const bits = Math.log2(n);
+  if (!Number.isInteger(bits)) throw new RangeError(`Expected a power of two of places but found ${n}`);
+  const fold = Math.max(1, Math.ceil(bits / 2));
+  const words = mixingWords(key);
+  const order = Int32Array.from({ length: n }, (_, place) => {
+    let x = place;
+    for (let i = 0; i < words.length; i += 2) {
+      x = (Math.imul(x, words[i]!) + words[i + 1]!) & (n - 1);
+      x ^= x >>> fold;
+    }
+    return x;
+  });
   return integers(order, backend);
 }

@@ -1,14 +1,26 @@
 /** The Walsh–Hadamard transform, un-normalised: y_i = Σ_j (−1)^(bits of i and j) x_j, over the last axis. */
-import { type Backend, showShape, type Tensor, tensor } from "../core/tensor/mod.ts";
+import {
+  type Backend,
+  defineOp,
+  type Op,
+  type Shape,
+  showShape,
+  type Tensor,
+  tensor,
+} from "../core/tensor/mod.ts";
 import { matmul } from "./matmul.ts";
 import { reshape, transpose } from "./movement.ts";
 
-/** Bits handled in one product: 64 x 64 matrices keep the multiply units busy and the passes over memory few. */
-const BITS = 6;
+const transformOp: Op<undefined> = defineOp({
+  name: "walshHadamard",
+  shape: ([x]) => [x!.shape],
+  run: (backend, [x], [y]) => backend.walshHadamard!(x!, y!),
+  // The matrix is symmetric.
+  vjp: () => ({ saved: [], pull: (g) => [transformOp([g], undefined)] }),
+});
 
 /**
- * Transforms x [..., K], K a power of two, in K log₂ K / 6 products with matrices of up to 64 x 64 (H_K is a Kronecker
- * product of small ones). Twice gives K x.
+ * Transforms x [..., K], K a power of two. Twice gives K x; the derivative is the transform itself.
  *
  * @throws {RangeError} when K is no power of two.
  * @example
@@ -20,11 +32,23 @@ const BITS = 6;
  * ```
  */
 export function walshHadamard(x: Tensor): Tensor {
-  const length = x.shape[x.shape.length - 1] ?? 0;
-  const bits = Math.log2(length);
-  if (!Number.isInteger(bits)) {
-    throw new RangeError(`Cannot transform ${showShape(x.shape)}: its last axis is no power of two`);
-  }
+  const bits = bitsOf(x.shape);
+  return x.backend.walshHadamard === undefined ? byProducts(x, bits) : transformOp([x], undefined);
+}
+
+/** log₂ of the last axis. */
+function bitsOf(shape: Shape): number {
+  const bits = Math.log2(shape[shape.length - 1] ?? 0);
+  if (Number.isInteger(bits)) return bits;
+  throw new RangeError(`Cannot transform ${showShape(shape)}: its last axis is no power of two`);
+}
+
+/** Bits handled in one product: 64 x 64 matrices keep the multiply units busy and the passes over memory few. */
+const BITS = 6;
+
+/** In K log₂ K / 6 products with matrices of up to 64 x 64, where there is no kernel: H_K is a Kronecker product of small ones. */
+function byProducts(x: Tensor, bits: number): Tensor {
+  const length = 2 ** bits;
   let y = x;
   for (let done = 0; done < bits; done += BITS) {
     const f = 2 ** Math.min(BITS, bits - done);

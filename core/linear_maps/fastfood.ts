@@ -9,14 +9,19 @@
 import { fold, type Key, type Tensor } from "../tensor/mod.ts";
 import type { Backend } from "../tensor/mod.ts";
 import {
+  concat,
+  cos,
   divide,
+  fastfoodSpread,
   gatherRows,
   less,
+  log,
+  mixingWords,
   multiply,
-  normal,
   place,
   randomPermutation,
   reshape,
+  sin,
   slice,
   sqrt,
   subtract,
@@ -36,6 +41,12 @@ export interface FastfoodDraws {
   readonly gaussian: Tensor;
 }
 
+const keysOf = (key: Key) => ({
+  signs: fold(key, "signs"),
+  permutation: fold(key, "permutation"),
+  gaussian: fold(key, "gaussian"),
+});
+
 /**
  * The draws for D outputs in blocks of K, a function of the key.
  *
@@ -50,12 +61,27 @@ export interface FastfoodDraws {
  * ```
  */
 export function fastfoodDraws(key: Key, size: number, block: number, backend: Backend): FastfoodDraws {
-  const shape = [Math.ceil(size / block), block];
+  const n = Math.ceil(size / block);
+  const keys = keysOf(key);
   return {
-    signs: subtract(1, multiply(less(uniform(fold(key, "signs"), shape, backend), 0.5), 2)),
-    permutation: randomPermutation(fold(key, "permutation"), block, backend),
-    gaussian: normal(fold(key, "gaussian"), shape, backend),
+    signs: signs(keys.signs, n, block, backend),
+    permutation: randomPermutation(keys.permutation, block, backend),
+    gaussian: reshape(pairs(keys.gaussian, n * block, backend), [n, block]),
   };
+}
+
+function signs(key: Key, n: number, width: number, backend: Backend): Tensor {
+  return subtract(1, multiply(less(uniform(key, [n, width], backend), 0.5), 2));
+}
+
+/** Normals [n] by Box and Muller's transform: words 2i and 2i + 1 of the stream give numbers 2i and 2i + 1. */
+function pairs(key: Key, n: number, backend: Backend): Tensor {
+  const half = Math.ceil(n / 2);
+  const u = uniform(key, [half, 2], backend);
+  const radius = sqrt(multiply(log(subtract(1, slice(u, 1, 0, 1))), -2)); // of 1 − u in (0, 1]
+  const angle = multiply(slice(u, 1, 1, 2), 2 * Math.PI);
+  const both = concat([multiply(radius, cos(angle)), multiply(radius, sin(angle))], 1);
+  return slice(reshape(both, [2 * half]), 0, 0, n);
 }
 
 /**
@@ -81,4 +107,39 @@ export function fastfood(v: Tensor, { signs, permutation, gaussian }: FastfoodDr
   const spread = walshHadamard(multiply(moved, gaussian));
   const divisor = sqrt(multiply(sumOfSquares(gaussian, { axis: 1, keepAxes: true }), size)); // [n, 1]
   return slice(reshape(divide(spread, divisor), [-1]), 0, 0, size);
+}
+
+/**
+ * `fastfood` with the draws of a key, for D outputs in blocks of K. Where the backend can, G and Π are drawn where they are
+ * used and nothing of size D is kept. The first H then has k = 2^⌈log₂ d⌉ columns: behind them lie zeros, so that the whole
+ * one repeats it, and position p of it is p mod k.
+ *
+ * @example
+ * ```ts
+ * import { fastfood, fastfoodDraws, key, read, reference, seededFastfood, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const v = tensor([1, -2, 3], { backend });
+ * const drawn = seededFastfood(v, key(0), 20, 8);
+ * assert.deepEqual(await read(drawn), await read(fastfood(v, fastfoodDraws(key(0), 20, 8, backend), 20)));
+ * ```
+ */
+export function seededFastfood(v: Tensor, key: Key, size: number, block: number): Tensor {
+  const { backend } = v;
+  if (backend.fastfood === undefined) return fastfood(v, fastfoodDraws(key, size, block, backend), size);
+  const read = Math.min(v.size, block);
+  const n = Math.ceil(size / block);
+  const keys = keysOf(key);
+  const drawn = n === 1
+    ? signs(keys.signs, 1, read, backend)
+    : slice(signs(keys.signs, n, block, backend), 1, 0, read);
+  const mixed = walshHadamard(
+    place(multiply(slice(v, 0, 0, read), drawn), 1, 0, 2 ** Math.ceil(Math.log2(read))),
+  );
+  return fastfoodSpread(mixed, {
+    size,
+    block,
+    gaussian: keys.gaussian,
+    mixing: mixingWords(keys.permutation),
+  });
 }

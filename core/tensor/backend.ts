@@ -91,6 +91,18 @@ export interface AdamWOptions {
   readonly step: number;
 }
 
+/** What is drawn in the part of the Fastfood transform that has the size of the output, and its sizes. */
+export interface FastfoodShape {
+  /** D, the outputs. */
+  readonly size: number;
+  /** K, outputs of a row: a power of two. */
+  readonly block: number;
+  /** Of G's stream: words 2i and 2i + 1 give, by Box and Muller's transform, numbers 2i and 2i + 1 of all rows together. */
+  readonly gaussian: Key;
+  /** Of Π: m and a of four rounds (ops/random_permutation.ts), 32 bits each. */
+  readonly mixing: readonly number[];
+}
+
 /** Bytes a backend holds. `live`: in tensors; `pooled`: kept for reuse; `peak`: the most that was live at once. */
 export interface MemoryUse {
   /** Bytes in use. */
@@ -114,6 +126,8 @@ export interface Backend {
   upload(raw: Raw, bytes: Uint8Array, offset?: number): void;
   /** A copy of the first `bytes` bytes. Synchronous on reference and wasm. */
   download(raw: Raw, bytes: number): Uint8Array | Promise<Uint8Array>;
+  /** The most bytes that it can ever hold; absent where only the machine limits it. */
+  readonly capacity?: number;
   /** Bytes kept for reuse beyond what tensors hold. */
   pooled(): number;
   /** Stops workers and frees everything. */
@@ -248,6 +262,16 @@ export interface Backend {
 
   /** f32 uniform in [0, 1): the top 24 bits of word i of the key's stream (`bitsAt`), times 2^-24. */
   uniform(key: Key, out: Operand): void;
+
+  /**
+   * The un-normalised Walsh–Hadamard transform of each row of the last axis, whose length is a power of two:
+   * out_i = Σ_j (−1)^(bits of i and j) x_j. Absent where a backend does not have it.
+   */
+  walshHadamard?(x: Operand, out: Operand): void;
+  /** out [D] = first D of H (G ⊙ t[Π mod k]) / √(D Σ G²), row by row of t [⌈D / K⌉, k]. May be absent. */
+  fastfood?(t: Operand, shape: FastfoodShape, out: Operand): void;
+  /** Its transpose: t [⌈D / K⌉, k] from g [D]. Present where `fastfood` is. */
+  fastfoodTranspose?(g: Operand, shape: FastfoodShape, t: Operand): void;
 
   /** One AdamW step: reads parameter, gradient and both moments, writes the next parameter and moments. */
   adamw(

@@ -18,6 +18,7 @@ import {
 import { layerNorm, layerNormGrad, rmsNorm, rmsNormGrad, rope } from "./norm.ts";
 import { adamw, uniform } from "./optimizer.ts";
 import { argmax, crossEntropy, crossEntropyGrad, reduce, softmax, softmaxGrad } from "./reduce.ts";
+import { walshHadamard } from "./walsh_hadamard.ts";
 import { bytesOf, type HostBytes, numbers, write } from "./storage.ts";
 
 /**
@@ -94,6 +95,7 @@ export function reference(): Backend {
     swiglu,
     swigluGrad,
     uniform,
+    walshHadamard,
     adamw,
     qr,
     svd,

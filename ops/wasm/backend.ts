@@ -10,6 +10,7 @@ import { factorKernels } from "./factors.ts";
 import type { Machine } from "./machine.ts";
 import { moveKernels } from "./moves.ts";
 import { productKernels } from "./products.ts";
+import { transformKernels } from "./transforms.ts";
 import { broadcastStrides, merge, words } from "../../core/tensor/walk.ts";
 
 /** A backend over a machine. */
@@ -45,6 +46,7 @@ export function backend(started: Machine): Backend {
 
   return {
     name: "wasm",
+    capacity: 65_536 * 65_536,
     allocate: (bytes: number): Block => memory.allocate(bytes),
     release: (raw: Raw, bytes: number): void => memory.release(raw as Block, bytes),
     upload(raw: Raw, bytes: Uint8Array, offset: number = 0): void {
@@ -62,6 +64,7 @@ export function backend(started: Machine): Backend {
     ...moveKernels(shared),
     ...productKernels(shared),
     ...factorKernels(shared),
+    ...transformKernels(shared),
     unary(op: UnaryOp, x: Operand, out: Operand): void {
       kernels().unary(UNARY[op], at(x), at(out), size(out.shape));
     },

@@ -78,17 +78,28 @@ Deno.test("randomPermutation() permutes, by the key alone, and evenly", () =>
       t.storage.free();
       return ids;
     };
-    assert.deepEqual([...await draw(3, 100)].sort((a, b) => a - b), Array.from({ length: 100 }, (_, i) => i));
-    assert.deepEqual(await draw(3, 100), await draw(3, 100));
-    assert.notDeepEqual(await draw(3, 100), await draw(4, 100));
-    const counts = new Map<string, number>();
-    for (let seed = 0; seed < 600; seed++) {
-      const order = (await draw(seed, 3)).join();
-      counts.set(order, (counts.get(order) ?? 0) + 1);
+    for (const n of [1, 2, 4, 8, 128, 512, 8192]) {
+      assert.deepEqual([...await draw(3, n)].sort((a, b) => a - b), Array.from({ length: n }, (_, i) => i));
     }
-    // Six orders, 100 each on average with a deviation of 9.
-    assert.equal(counts.size, 6);
-    for (const [order, n] of counts) assert.ok(Math.abs(n - 100) < 45, `${order}: ${n}`);
+    assert.deepEqual(await draw(3, 128), await draw(3, 128));
+    assert.notDeepEqual(await draw(3, 128), await draw(4, 128));
+    assert.throws(() => randomPermutation(key(3), 100, backend), /power of two of places but found 100/);
+    // Where a place goes, and how far from its neighbour: 16 equal bins, each met 4096 / 16 = 256 times on average with a
+    // deviation of 15.5.
+    const n = 1024;
+    const [places, steps] = [new Array<number>(16).fill(0), new Array<number>(16).fill(0)];
+    for (let seed = 0; seed < 64; seed++) {
+      const order = await draw(seed, n);
+      for (let i = 0; i < 64; i++) {
+        const at = (i * 331 + seed) % (n - 1);
+        places[order[at]! >> 6]!++;
+        steps[((order[at + 1]! - order[at]!) & (n - 1)) >> 6]!++;
+      }
+    }
+    for (const found of [...places, ...steps]) assert.ok(Math.abs(found - 256) < 80, `${places}; ${steps}`);
+    // Both orders of two places.
+    const pairs = await Promise.all(Array.from({ length: 200 }, (_, seed) => draw(seed, 2)));
+    assert.ok(Math.abs(pairs.filter(([first]) => first === 0).length - 100) < 35);
   }));
 
 Deno.test("torchUniform() and torchRandperm() equal torch's", () => {

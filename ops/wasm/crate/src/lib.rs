@@ -10,6 +10,7 @@ mod attention_grad;
 mod decode;
 mod elementwise;
 mod encode;
+mod fastfood;
 mod gemm;
 mod gemv;
 mod gguf;
@@ -27,6 +28,7 @@ mod simd;
 mod tables;
 mod thin_qr;
 mod walk;
+mod walsh;
 
 /// A worker's life: runs tasks until `stop_workers`. `thread` counts from 1.
 #[wasm_bindgen]

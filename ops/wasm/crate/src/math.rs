@@ -178,6 +178,20 @@ pub fn gelu_tanh(x: V) -> V {
     mul(x, sigmoid(add(u, u)))
 }
 
+/// cos and sin of 2π u for u in 0..=1: the nearest quarter of a turn is taken off exactly.
+#[inline(always)]
+pub fn turn(u: V) -> (V, V) {
+    let quarter = f32x4_nearest(mul(u, splat(4.0)));
+    let r = mul(nmadd(quarter, splat(0.25), u), splat(core::f32::consts::TAU));
+    let r2 = mul(r, r);
+    let s = madd(mul(r2, r), horner(r2, [-0.166_666_67, 8.333_329e-3, -1.983_933_5e-4, 2.718_311_6e-6]), r);
+    let c = madd(r2, horner(r2, [-0.5, 4.166_664_6e-2, -1.388_736_8e-3, 2.443_845e-5]), splat(1.0));
+    let q = i32x4_trunc_sat_f32x4(quarter);
+    let odd = i32x4_ne(v128_and(q, i32x4_splat(1)), i32x4_splat(0));
+    let signed = |y: V, q: V| v128_xor(y, i32x4_shl(v128_and(q, i32x4_splat(2)), 30));
+    (signed(pick(s, c, odd), i32x4_add(q, i32x4_splat(1))), signed(pick(c, s, odd), q))
+}
+
 #[inline(always)]
 pub fn silu(x: V) -> V {
     mul(x, sigmoid(x))

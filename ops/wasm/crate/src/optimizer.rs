@@ -52,7 +52,7 @@ pub fn adamw(
 
 /// Both words of eight counters from `first` on; two chains at once, because one leaves the machine waiting.
 #[inline(always)]
-fn threefry(a: u32, b: u32, first: u32) -> ([V; 2], [V; 2]) {
+pub fn threefry(a: u32, b: u32, first: u32) -> ([V; 2], [V; 2]) {
     const ROTATIONS: [[u32; 4]; 2] = [[13, 15, 26, 6], [17, 29, 16, 24]];
     let schedule = [a, b, a ^ b ^ 0x1bd1_1bda];
     let counter = i32x4_add(u32x4_splat(first.wrapping_add(a)), u32x4(0, 1, 2, 3));

@@ -1,0 +1,31 @@
+/**
+ * The part of the Fastfood transform (core/linear_maps/fastfood.ts) that has the size of the output, as one linear op where a
+ * backend has it: what is random is drawn where it is used.
+ *
+ *   y = first D of  H (G ⊙ t[Π mod k]) / √(D Σ G²)        rows of K outputs from k numbers each; G and Σ G² a row's own
+ */
+import { defineOp, type FastfoodShape, type Op, type Tensor } from "../core/tensor/mod.ts";
+
+interface Options extends FastfoodShape {
+  /** k. */
+  readonly width: number;
+}
+
+const spreadOp: Op<Options> = defineOp({
+  name: "fastfoodSpread",
+  shape: (_, { size }) => [[size]],
+  run: (backend, [t], [y], options) => backend.fastfood!(t!, options, y!),
+  vjp: (_inputs, _outputs, options) => ({ saved: [], pull: (g) => [collectOp([g], options)] }),
+});
+
+const collectOp: Op<Options> = defineOp({
+  name: "fastfoodCollect",
+  shape: (_, { size, block, width }) => [[Math.ceil(size / block), width]],
+  run: (backend, [g], [t], options) => backend.fastfoodTranspose!(g!, options, t!),
+  vjp: (_inputs, _outputs, options) => ({ saved: [], pull: (t) => [spreadOp([t], options)] }),
+});
+
+/** y [D] from a table t [⌈D / K⌉, k], k ≤ K powers of two. Its backend must have the kernel. */
+export function fastfoodSpread(t: Tensor, shape: FastfoodShape): Tensor {
+  return spreadOp([t], { ...shape, width: t.shape[1]! });
+}

@@ -1,0 +1,129 @@
+//! The Walsh–Hadamard transform: y_i = Σ_j (−1)^(bits of i and j) x_j, for lengths that are powers of two, in log₂ n passes of
+//! sums and differences, four passes at a time where the numbers lie in registers. Longer rows than a piece are transformed
+//! piece by piece and then across the pieces, a strip of columns at a time. Oracle: ops/reference/walsh_hadamard.ts.
+
+use crate::simd::*;
+use crate::{memory, pool};
+use wasm_bindgen::prelude::*;
+
+/// Numbers that stay in the L1 cache while they are transformed.
+pub const PIECE: usize = 4096;
+/// Numbers of a strip across the pieces.
+const STRIP: usize = 8192;
+
+/// Passes 1 and 2 within a vector.
+#[inline(always)]
+fn within(x: V) -> V {
+    let odd = i32x4(0, i32::MIN, 0, i32::MIN);
+    let high = i32x4(0, 0, i32::MIN, i32::MIN);
+    let x = add(i32x4_shuffle::<1, 0, 3, 2>(x, x), v128_xor(x, odd));
+    add(i32x4_shuffle::<2, 3, 0, 1>(x, x), v128_xor(x, high))
+}
+
+/// Two passes over four vectors.
+#[inline(always)]
+fn across(v: [V; 4]) -> [V; 4] {
+    let [a, b, c, d] = v;
+    let (s, t, u, w) = (add(a, b), sub(a, b), add(c, d), sub(c, d));
+    [add(s, u), add(t, w), sub(s, u), sub(t, w)]
+}
+
+/// The passes of distance `h`, 2h, … n / 2 over n numbers; h is a multiple of 4.
+unsafe fn passes(x: *mut f32, n: usize, mut h: usize) {
+    unsafe {
+        while 4 * h <= n {
+            for block in (0..n).step_by(4 * h) {
+                for i in (block..block + h).step_by(4) {
+                    let v = across([0, 1, 2, 3].map(|k| load(x.add(i + k * h))));
+                    for (k, v) in v.into_iter().enumerate() {
+                        store(x.add(i + k * h), v);
+                    }
+                }
+            }
+            h *= 4;
+        }
+        if 2 * h <= n {
+            for i in (0..h).step_by(4) {
+                let (a, b) = (load(x.add(i)), load(x.add(i + h)));
+                store(x.add(i), add(a, b));
+                store(x.add(i + h), sub(a, b));
+            }
+        }
+    }
+}
+
+/// Transforms n numbers in place.
+pub unsafe fn transform(x: *mut f32, n: usize) {
+    unsafe {
+        if n < 4 {
+            let mut h = 1;
+            while h < n {
+                let (a, b) = (*x, *x.add(h));
+                (*x, *x.add(h)) = (a + b, a - b);
+                h *= 2;
+            }
+            return;
+        }
+        if n < 16 {
+            for i in (0..n).step_by(4) {
+                store(x.add(i), within(load(x.add(i))));
+            }
+            return passes(x, n, 4);
+        }
+        for i in (0..n).step_by(16) {
+            let v = across([0, 4, 8, 12].map(|k| within(load(x.add(i + k)))));
+            for (k, v) in v.into_iter().enumerate() {
+                store(x.add(i + 4 * k), v);
+            }
+        }
+        passes(x, n, 16)
+    }
+}
+
+/// The passes across the pieces of one row of n numbers, a strip of columns at a time: `read(at, count, to)` copies numbers
+/// at..at + count of the row to `to`, and `write(at, count, from)` takes the results.
+pub fn across_pieces(
+    n: usize,
+    read: impl Fn(usize, usize, *mut f32) + Sync,
+    write: impl Fn(usize, usize, *const f32) + Sync,
+) {
+    let rows = n / PIECE;
+    let width = (STRIP / rows).clamp(16, 64);
+    let (scratch, step) = memory::private(4 * rows * width);
+    pool::run(PIECE / width, 2 * n, |task, thread| unsafe {
+        let strip = (scratch + thread * step) as *mut f32;
+        for row in 0..rows {
+            read(row * PIECE + task * width, width, strip.add(row * width));
+        }
+        passes(strip, rows * width, width);
+        for row in 0..rows {
+            write(row * PIECE + task * width, width, strip.add(row * width));
+        }
+    });
+}
+
+/// out = the transforms of `rows` rows of n numbers, n a power of two. `out` may be `x`.
+#[wasm_bindgen]
+pub fn walsh_hadamard(x: u32, rows: u32, n: u32, out: u32) {
+    let (x, rows, n, out) = (x as usize, rows as usize, n as usize, out as usize);
+    let piece = PIECE.min(n);
+    let together = (PIECE / piece).min(rows);
+    let pieces = rows * (n / piece);
+    pool::run(pieces.div_ceil(together.max(1)), rows * n * 2, |task, _| unsafe {
+        for at in task * together..pieces.min((task + 1) * together) {
+            let to = (out as *mut f32).add(at * piece);
+            core::ptr::copy((x as *const f32).add(at * piece), to, piece);
+            transform(to, piece);
+        }
+    });
+    if n > PIECE {
+        for row in 0..rows {
+            let base = out + 4 * n * row;
+            across_pieces(
+                n,
+                |at, count, to| unsafe { core::ptr::copy_nonoverlapping((base as *const f32).add(at), to, count) },
+                |at, count, from| unsafe { core::ptr::copy_nonoverlapping(from, (base as *mut f32).add(at), count) },
+            );
+        }
+    }
+}
