@@ -63,7 +63,20 @@ export interface Budget {
   readonly masks: boolean;
 }
 
-/** The budget after a step (from 1). `all` triplets at first, `target` in the end. */
+/**
+ * The budget after a step (from 1). `all` triplets at first, `target` in the end.
+ *
+ * @example
+ * ```ts
+ * import { budgetAt } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * const schedule = { initialSteps: 10, finalSteps: 20 };
+ * assert.deepEqual(budgetAt(5, 100, 96, 64, schedule), { triplets: 96, masks: false }); // all at first
+ * const { triplets } = budgetAt(40, 100, 96, 64, schedule);
+ * assert.ok(triplets > 64 && triplets < 96); // falling by a cubic curve
+ * assert.deepEqual(budgetAt(80, 100, 96, 64, schedule), { triplets: 64, masks: true });
+ * ```
+ */
 export function budgetAt(
   step: number,
   totalSteps: number,

@@ -9,7 +9,17 @@ import { loraPeft } from "./lora_peft.ts";
 import { numberField, type PeftCodec, type PeftFields, type PeftTensor, wrong } from "./peft_codec.ts";
 import { peftLayer, TRAINED_BIASES } from "./peft_layers.ts";
 
-/** The codec of `peft_type` "ADALORA". */
+/**
+ * The codec of `peft_type` "ADALORA".
+ *
+ * @example
+ * ```ts
+ * import { adaloraPeft } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * const options = adaloraPeft.read({ ...adaloraPeft.fields, init_r: 16, total_step: 1000 });
+ * assert.equal(adaloraPeft.write(options).init_r, 16);
+ * ```
+ */
 export const adaloraPeft: PeftCodec<AdaloraOptions> = {
   type: "ADALORA",
   fields: {

@@ -118,7 +118,19 @@ function expertOf({ down, up }: Bottleneck, call: HiddenCall): Bottleneck {
   return { down: mapTree(down, (t) => nth(t, route.down)), up: mapTree(up, (t) => nth(t, route.up)) };
 }
 
-/** Which experts a place takes under its key. A function of the key alone, so that a recomputed pass takes them again. */
+/**
+ * Which experts a place takes under its key. A function of the key alone, so that a recomputed pass takes them again.
+ *
+ * @example
+ * ```ts
+ * import { adamixRoute, key } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { down, up } = adamixRoute(key(3), 4, 4);
+ * assert.ok(down < 4 && up < 4);
+ * // A pass that is recomputed takes the same experts.
+ * assert.deepEqual(adamixRoute(key(3), 4, 4), { down, up });
+ * ```
+ */
 export function adamixRoute(
   key: Key,
   downs: number,

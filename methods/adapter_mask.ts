@@ -75,6 +75,19 @@ export interface AdapterMaskOptions {
  * @throws {RangeError} when `keep` is not in (0, 1], the score needs batches and there are none, or every score is zero (as
  * SNIP's are where one of two factors is zero at first).
  * @throws {TypeError} when "synflow" is asked of what is no adapter of hidden states.
+ * @example
+ * ```ts
+ * import {
+ *   adapt, adapterMask, dispose, freshModel, houlsby, leaves, read, reference, smallConfig,
+ * } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const adapter = adapt(model, houlsby({ reduction: 4 }));
+ * const mask = await adapterMask(model, adapter, { keep: 0.25, score: "magnitude" });
+ * const values = (await Promise.all(leaves(mask).map(([, t]) => read(t)))).flatMap((part) => [...part]);
+ * assert.equal(values.reduce((a, b) => a + b) / values.length, 0.25);
+ * dispose(mask);
+ * ```
  */
 export async function adapterMask(
   model: Model,

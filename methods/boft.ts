@@ -80,7 +80,19 @@ export function boft(options: BoftOptions = {}): Method {
   };
 }
 
-/** The shape of a layer's `r`. @throws {RangeError} when its input cannot be cut so. */
+/**
+ * The shape of a layer's `r`.
+ *
+ * @throws {RangeError} when its input cannot be cut so.
+ * @example
+ * ```ts
+ * import { boftShape, freshModel, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const [query] = spec.linears; // 16 inputs
+ * assert.deepEqual(boftShape(query!, { blocks: { size: 4 }, factors: 2 }), [2, 4, 4, 4]);
+ * ```
+ */
 export function boftShape(
   place: MatrixPlace,
   options: BoftOptions,

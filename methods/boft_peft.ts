@@ -6,6 +6,14 @@ import { LAYER_FIELDS, peftLayer, TRAINED_BIASES } from "./peft_layers.ts";
 /**
  * The codec of `peft_type` "BOFT". Without its CUDA kernel PEFT makes one factor but records the number that was asked for:
  * such a folder is refused for its shapes.
+ *
+ * @example
+ * ```ts
+ * import { boftPeft } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * const fields = { ...boftPeft.fields, boft_block_size: 8 };
+ * assert.deepEqual(boftPeft.read(fields).blocks, { size: 8 });
+ * ```
  */
 export const boftPeft: PeftCodec<BoftOptions> = {
   type: "BOFT",

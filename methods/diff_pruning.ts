@@ -125,12 +125,33 @@ export function diffPruning(options: DiffPruningOptions = {}): Method {
   };
 }
 
-/** Which parameters are gates: their gradients are clipped apart from the differences'. */
+/**
+ * Which parameters are gates: their gradients are clipped apart from the differences'.
+ *
+ * @example
+ * ```ts
+ * import { isGate } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * assert.ok(isGate("model.norm.weight.alpha") && !isGate("model.norm.weight.delta"));
+ * ```
+ */
 export function isGate(path: string): boolean {
   return path.endsWith(".alpha") || path.endsWith(".group");
 }
 
-/** The method of the last stage: the kept differences train on. */
+/**
+ * The method of the last stage: the kept differences train on.
+ *
+ * @example
+ * ```ts
+ * import { adapt, count, diffPruningFixed, freshModel, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const indices = Int32Array.of(0, 5);
+ * const mask = { leaves: [{ path: "model.norm.weight", shape: [16], indices }], whole: [] };
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * assert.equal(count(model, adapt(model, diffPruningFixed({ mask }))).trainable, 2);
+ * ```
+ */
 export function diffPruningFixed({ mask }: SparseOptions): Method {
   return sparse("diffPruningFixed", mask);
 }
@@ -141,6 +162,17 @@ export function diffPruningFixed({ mask }: SparseOptions): Method {
  * uncounted; here exactly ⌊ratio · N⌋ stay. The caller owns the result.
  *
  * @throws {RangeError} when the ratio is not between 0 and 1, or keeps less than one weight.
+ * @example
+ * ```ts
+ * import {
+ *   adapt, count, diffPruning, freshModel, gatedSize, prunedDiff, reference, smallConfig,
+ * } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const trained = adapt(model, diffPruning()); // as it stands after the first stage
+ * const kept = await prunedDiff(model, trained, { ratio: 0.01 });
+ * assert.equal(count(model, kept).trainable, Math.floor(0.01 * gatedSize(model)));
+ * ```
  */
 export async function prunedDiff(
   model: Model,
@@ -181,7 +213,18 @@ export async function prunedDiff(
   return { ...adapter.name !== undefined && { name: adapter.name }, method, params };
 }
 
-/** How many of the gated weights a ratio keeps. @throws {RangeError} when it is not between 0 and 1, or keeps none. */
+/**
+ * How many of the gated weights a ratio keeps.
+ *
+ * @throws {RangeError} when it is not between 0 and 1, or keeps none.
+ * @example
+ * ```ts
+ * import { keptCount } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * assert.equal(keptCount(1000, 0.005), 5);
+ * assert.throws(() => keptCount(1000, 0.0005), RangeError); // none would stay
+ * ```
+ */
 export function keptCount(all: number, ratio: number): number {
   const kept = Math.floor(ratio * all);
   if (!(ratio > 0 && ratio <= 1) || kept < 1) {
@@ -192,7 +235,18 @@ export function keptCount(all: number, ratio: number): number {
   return kept;
 }
 
-/** How many weights of a model have gates. */
+/**
+ * How many weights of a model have gates.
+ *
+ * @example
+ * ```ts
+ * import { adapt, count, freshModel, gatedSize, lora, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const { base } = count(model, adapt(model, lora()));
+ * assert.equal(gatedSize(model), base); // no classifier, so every weight has a gate
+ * ```
+ */
 export function gatedSize({ spec, weights }: Model): number {
   const whole = classifierLeaves(spec);
   return weightLeaves(weights).reduce((n, [path, leaf]) => whole.includes(path) ? n : n + leaf.size, 0);

@@ -5,7 +5,18 @@ import type { LoraOptions } from "./lora.ts";
 import { loraPeft } from "./lora_peft.ts";
 import type { PeftCodec, PeftTensor } from "./peft_codec.ts";
 
-/** The codec of `peft_type` "LORA" with `use_dora`. */
+/**
+ * The codec of `peft_type` "LORA" with `use_dora`.
+ *
+ * @example
+ * ```ts
+ * import { doraPeft } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * const options = doraPeft.read({ ...doraPeft.fields, use_dora: true, r: 16 });
+ * assert.equal(doraPeft.method(options).name, "dora");
+ * assert.equal(doraPeft.write(options).use_dora, true);
+ * ```
+ */
 export const doraPeft: PeftCodec<LoraOptions> = {
   ...loraPeft,
   refused: Object.fromEntries(Object.entries(loraPeft.refused).filter(([name]) => name !== "use_dora")),

@@ -83,14 +83,35 @@ export function far({ learners }: FarOptions): Method {
   };
 }
 
-/** The feed-forward layers of a model. */
+/**
+ * The feed-forward layers of a model.
+ *
+ * @example
+ * ```ts
+ * import { feedForwardLayers, freshModel, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const names = feedForwardLayers(spec).map(({ path }) => path.split(".").at(-1));
+ * assert.deepEqual(names.slice(0, 3), ["gate_proj", "up_proj", "down_proj"]);
+ * ```
+ */
 export function feedForwardLayers(spec: Spec): readonly LinearPlace[] {
   return spec.linears.filter(({ role, layer }) =>
     layer !== undefined && (role === "gate" || role === "up" || role === "down")
   );
 }
 
-/** How many nodes of a layer learn: the share of its outputs, rounded. @throws {RangeError} when the share is out of range. */
+/**
+ * How many nodes of a layer learn: the share of its outputs, rounded.
+ *
+ * @throws {RangeError} when the share is out of range.
+ * @example
+ * ```ts
+ * import { learnerCount } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * assert.equal(learnerCount({ path: "up_proj", outFeatures: 3072 }, 0.1), 307);
+ * ```
+ */
 export function learnerCount(
   { path, outFeatures }: Pick<LinearPlace, "path" | "outFeatures">,
   retention: number,

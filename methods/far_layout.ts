@@ -31,6 +31,16 @@ export interface Reconfigured {
  * Splits a layer. `learners` rise.
  *
  * @throws {RangeError} when a learner is no output, repeats, or none or all of them learn.
+ * @example
+ * ```ts
+ * import { read, reconfigure, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const weight = tensor([[1], [2], [3]], { backend: reference() });
+ * const { frozen, learning, order } = reconfigure({ weight }, [1]);
+ * assert.deepEqual([...await read(learning.weight)], [2]);
+ * assert.deepEqual([...await read(frozen.weight)], [1, 3]);
+ * assert.deepEqual([...await read(order)], [0, 2, 1]); // output 1 stands last
+ * ```
  */
 export function reconfigure({ weight, bias }: FarLayer, learners: ArrayLike<number>): Reconfigured {
   const { backend } = weight;
@@ -55,7 +65,18 @@ export function reconfigure({ weight, bias }: FarLayer, learners: ArrayLike<numb
   return { frozen: part(rest), learning: part(learners), order: integers(order, backend) };
 }
 
-/** The layer that was split, with what the learning part has become. */
+/**
+ * The layer that was split, with what the learning part has become.
+ *
+ * @example
+ * ```ts
+ * import { read, reconfigure, reference, restore, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const weight = tensor([[1], [2], [3]], { backend: reference() });
+ * const whole = restore(reconfigure({ weight }, [1]));
+ * assert.deepEqual([...await read(whole.weight)], [1, 2, 3]);
+ * ```
+ */
 export function restore({ frozen, learning, order }: Reconfigured): FarLayer {
   return {
     weight: gatherRows(concat([frozen.weight, learning.weight], 0), order),
@@ -63,7 +84,19 @@ export function restore({ frozen, learning, order }: Reconfigured): FarLayer {
   };
 }
 
-/** The next layer's matrix [d, out] with columns in the order of the parts' outputs, which then need none. */
+/**
+ * The next layer's matrix [d, out] with columns in the order of the parts' outputs, which then need none.
+ *
+ * @example
+ * ```ts
+ * import { absorbed, read, reconfigure, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const parts = reconfigure({ weight: tensor([[1], [2], [3]], { backend }) }, [1]);
+ * const next = tensor([[10, 20, 30]], { backend }); // reads outputs 0, 1, 2
+ * assert.deepEqual([...await read(absorbed(next, parts))], [10, 30, 20]);
+ * ```
+ */
 export function absorbed(next: Tensor, { order }: Pick<Reconfigured, "order">): Tensor {
   const [d, out] = next.shape as readonly [number, number];
   return transpose(scatterAddRows(transpose(next), order, out, [d]));

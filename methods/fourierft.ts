@@ -79,7 +79,20 @@ export function fourierft(options: FourierFtOptions = {}): Method {
   };
 }
 
-/** n for a layer. @throws {RangeError} when the layer has fewer elements. */
+/**
+ * n for a layer.
+ *
+ * @throws {RangeError} when the layer has fewer elements.
+ * @example
+ * ```ts
+ * import { frequencyCount, freshModel, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * assert.equal(frequencyCount(spec.linears[0]!, { frequencies: 64 }), 64);
+ * // 16 · 16 elements.
+ * assert.throws(() => frequencyCount(spec.linears[0]!, {}), /Cannot take 1000 frequencies/);
+ * ```
+ */
 export function frequencyCount(place: MatrixPlace, options: FourierFtOptions): number {
   const { inFeatures, outFeatures } = sizesOf(place);
   const n = byPattern(options.frequencyPattern, place.path, options.frequencies ?? 1000);

@@ -3,7 +3,16 @@ import { fourierft, type FourierFtOptions, frequencyCount } from "./fourierft.ts
 import { flagField, numberField, patternField, type PeftCodec } from "./peft_codec.ts";
 import { LAYER_FIELDS, peftLayer, TRAINED_BIASES } from "./peft_layers.ts";
 
-/** The codec of `peft_type` "FOURIERFT". */
+/**
+ * The codec of `peft_type` "FOURIERFT".
+ *
+ * @example
+ * ```ts
+ * import { fourierftPeft } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * assert.equal(fourierftPeft.read({ ...fourierftPeft.fields, n_frequency: 64 }).frequencies, 64);
+ * ```
+ */
 export const fourierftPeft: PeftCodec<FourierFtOptions> = {
   type: "FOURIERFT",
   fields: {

@@ -40,6 +40,14 @@ export function fullFineTune(): Method {
  * Trains the weights that names (equal to a path or its end) or a pattern choose.
  *
  * @throws {RangeError} at init, when they match nothing.
+ * @example
+ * ```ts
+ * import { adapt, count, freshModel, only, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const { trainable } = count(model, adapt(model, only({ parameters: ["norm.weight"] })));
+ * assert.equal(trainable, 16);
+ * ```
  */
 export function only(options: OnlyOptions): Method {
   const { parameters } = options;

@@ -3,7 +3,16 @@ import { hra, type HraOptions } from "./hra.ts";
 import { flagField, numberField, type PeftCodec } from "./peft_codec.ts";
 import { LAYER_FIELDS, peftLayer, TRAINED_BIASES } from "./peft_layers.ts";
 
-/** The codec of `peft_type` "HRA". PEFT has no penalty: its weight is not written. */
+/**
+ * The codec of `peft_type` "HRA". PEFT has no penalty: its weight is not written.
+ *
+ * @example
+ * ```ts
+ * import { hraPeft } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * assert.equal(hraPeft.read({ ...hraPeft.fields, r: 4, apply_GS: true }).orthogonality, "exact");
+ * ```
+ */
 export const hraPeft: PeftCodec<HraOptions> = {
   type: "HRA",
   fields: { ...LAYER_FIELDS, r: 8, apply_GS: false, init_weights: true, bias: "none" },

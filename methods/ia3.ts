@@ -69,7 +69,18 @@ export function ia3(options: Ia3Options = {}): Method {
   };
 }
 
-/** Whether a target is scaled at its input rather than at its output. */
+/**
+ * Whether a target is scaled at its input rather than at its output.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, reference, scalesInput, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const scaled = spec.linears.filter((place) => scalesInput(place, {})).map(({ path }) => path);
+ * assert.ok(scaled.every((path) => path.endsWith("down_proj"))); // the feed-forward part's inner states
+ * ```
+ */
 export function scalesInput(place: MatrixPlace, options: Ia3Options): boolean {
   return options.feedForward === undefined
     ? place.kind === "linear" && place.role === "down"

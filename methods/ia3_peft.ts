@@ -6,7 +6,17 @@ import { type MatrixPlace, sizesOf } from "../core/mod.ts";
 import { ia3, type Ia3Options, scalesInput } from "./ia3.ts";
 import { flagField, type PeftCodec, type PeftTensor } from "./peft_codec.ts";
 
-/** The codec of `peft_type` "IA3". `feedforward_modules` is settled with the targets. */
+/**
+ * The codec of `peft_type` "IA3". `feedforward_modules` is settled with the targets.
+ *
+ * @example
+ * ```ts
+ * import { ia3Peft } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * assert.equal(ia3Peft.type, "IA3");
+ * assert.throws(() => ia3Peft.read({ ...ia3Peft.fields, init_ia3_weights: "yes" }), TypeError);
+ * ```
+ */
 export const ia3Peft: PeftCodec<Ia3Options> = {
   type: "IA3",
   fields: {

@@ -87,7 +87,19 @@ export function intrinsicSaid(options: IntrinsicSaidOptions): Method {
   };
 }
 
-/** The leaves that move, in the model's order. @throws {RangeError} when the parameters match nothing. */
+/**
+ * The leaves that move, in the model's order.
+ *
+ * @throws {RangeError} when the parameters match nothing.
+ * @example
+ * ```ts
+ * import { freshModel, reference, saidPaths, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * assert.deepEqual(saidPaths(spec, { parameters: ["model.norm.weight"] }), ["model.norm.weight"]);
+ * assert.ok(saidPaths(spec, {}).length > spec.linears.length); // every weight
+ * ```
+ */
 export function saidPaths(
   spec: Spec,
   { parameters }: Pick<IntrinsicSaidOptions, "parameters">,

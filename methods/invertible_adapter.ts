@@ -148,7 +148,17 @@ function fresh(key: Key, width: number, reduction: number, backend: Backend): Co
   return { f: net("f", width - short, short), g: net("g", short, width - short) };
 }
 
-/** The stack that reads the text: the encoder, or the only one. */
+/**
+ * The stack that reads the text: the encoder, or the only one.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, readingStack, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("t5"), { backend: reference(), key: 0 });
+ * assert.equal(readingStack(spec)?.stack, "encoder");
+ * ```
+ */
 export function readingStack({ stacks }: Spec): StackPlace | undefined {
   return stacks.find(({ stack }) => stack === "encoder") ?? stacks[0];
 }

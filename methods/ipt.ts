@@ -132,6 +132,18 @@ export type IptParams = { readonly v: Tensor; readonly frozen: { readonly decode
  * the decoder under `frozen.decoder`. `settle` decodes once and leaves prompt tuning.
  *
  * @throws {TypeError} when the autoencoder is none.
+ * @example
+ * ```ts
+ * import {
+ *   adapt, count, freshModel, ipt, iptAutoencoder, promptTuning, reference, smallConfig,
+ * } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const prompts = { mnli: adapt(model, promptTuning({ length: 4 })) };
+ * const autoencoder = adapt(model, iptAutoencoder({ prompts, task: "mnli", intrinsic: 3 })); // then trained
+ * const adapter = adapt(model, ipt({ autoencoder }));
+ * assert.equal(count(model, adapter).trainable, 3);
+ * ```
  */
 export function ipt({ autoencoder }: IptOptions): Method<IptParams> {
   const { decoder } = autoencoder.params as Partial<IptAutoencoderParams>;

@@ -86,7 +86,19 @@ export function krona(options: KronaOptions = {}): Method {
   };
 }
 
-/** Shapes of A and B for a layer. @throws {RangeError} when the given shape of A does not divide the layer's. */
+/**
+ * Shapes of A and B for a layer.
+ *
+ * @throws {RangeError} when the given shape of A does not divide the layer's.
+ * @example
+ * ```ts
+ * import { freshModel, kronaShapes, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * // Of [16, 16]
+ * assert.deepEqual(kronaShapes(spec.linears[0]!, { firstFactor: [2, 4] }), { a: [2, 4], b: [8, 4] });
+ * ```
+ */
 export function kronaShapes(
   place: MatrixPlace,
   options: KronaOptions,

@@ -51,7 +51,19 @@ export function layerNormTune(options: LayerNormTuneOptions = {}): Method {
   };
 }
 
-/** The norms that options choose, in the model's order. @throws {RangeError} when a name or the pattern matches none. */
+/**
+ * The norms that options choose, in the model's order.
+ *
+ * @throws {RangeError} when a name or the pattern matches none.
+ * @example
+ * ```ts
+ * import { chosenNorms, freshModel, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * assert.equal(chosenNorms(spec, {}).length, 2 * 2 + 1); // two a layer, and the last
+ * assert.equal(chosenNorms(spec, { norms: ["input_layernorm"] }).length, 2);
+ * ```
+ */
 export function chosenNorms(spec: Spec, { norms }: LayerNormTuneOptions): readonly NormPlace[] {
   const none = (what: string): RangeError => {
     const ends = [...new Set(spec.norms.map(({ path }) => path.replace(/^.*\.\d+\./, "")))];

@@ -6,7 +6,18 @@ import type { PeftFields, PeftTensor } from "./peft_codec.ts";
 /** Fields of `peft_type` "LN_TUNING", with PEFT's defaults. */
 export const LAYER_NORM_FIELDS: PeftFields = { exclude_modules: null, modules_to_save: null };
 
-/** The tensors of a folder. */
+/**
+ * The tensors of a folder.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, layerNormTensors, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const [tensor] = layerNormTensors(spec, { norms: ["model.norm"] });
+ * assert.equal(tensor!.key, "model.norm.ln_tuning_layers.weight");
+ * ```
+ */
 export function layerNormTensors(spec: Spec, options: LayerNormTuneOptions): readonly PeftTensor[] {
   return chosenNorms(spec, options).flatMap(({ path, width, bias }) =>
     (bias ? ["weight", "bias"] : ["weight"]).map((name) => ({
@@ -17,7 +28,17 @@ export function layerNormTensors(spec: Spec, options: LayerNormTuneOptions): rea
   );
 }
 
-/** The norms that a null `target_modules` stands for. @throws {RangeError} when PEFT has no such list that we know. */
+/**
+ * The norms that a null `target_modules` stands for.
+ *
+ * @throws {RangeError} when PEFT has no such list that we know.
+ * @example
+ * ```ts
+ * import { layerNormDefaults } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual(layerNormDefaults("gpt2"), ["ln_1", "ln_2", "ln_f"]);
+ * ```
+ */
 export function layerNormDefaults(modelType: string): readonly string[] {
   switch (modelType) {
     case "llama":

@@ -140,6 +140,14 @@ export function lets(options: LetsOptions = {}): Method {
  * The branches whose gates a search has left at one half or more: `lets({ ...options, layers })` then trains without gates.
  *
  * @throws {TypeError} when the parameters have no gates.
+ * @example
+ * ```ts
+ * import { adapt, freshModel, lets, letsLayers, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const searched = adapt(model, lets({ search: 1e-3 })); // before training all gates stand open
+ * assert.deepEqual(await letsLayers(searched), [0, 1]);
+ * ```
  */
 export async function letsLayers({ params }: Adapter): Promise<readonly number[]> {
   const gates = leaves((params["gates"] ?? {}) as Tree);

@@ -85,7 +85,16 @@ export function loha(options: LohaOptions = {}): Method {
   };
 }
 
-/** r for a layer. */
+/**
+ * r for a layer.
+ *
+ * @example
+ * ```ts
+ * import { lohaRank } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * assert.equal(lohaRank("model.layers.0.q_proj", { rank: 4, rankPattern: { "q_proj": 16 } }), 16);
+ * ```
+ */
 export function lohaRank(path: string, options: LohaOptions): number {
   return byPattern(options.rankPattern, path, options.rank ?? 8);
 }

@@ -4,7 +4,16 @@ import { loha, type LohaOptions, lohaRank } from "./loha.ts";
 import { flagField, numberField, patternField, type PeftCodec, type PeftTensor } from "./peft_codec.ts";
 import { LAYER_FIELDS, peftLayer } from "./peft_layers.ts";
 
-/** The codec of `peft_type` "LOHA". */
+/**
+ * The codec of `peft_type` "LOHA".
+ *
+ * @example
+ * ```ts
+ * import { lohaPeft } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * assert.equal(lohaPeft.read({ ...lohaPeft.fields, r: 4 }).rank, 4);
+ * ```
+ */
 export const lohaPeft: PeftCodec<LohaOptions> = {
   type: "LOHA",
   fields: {

@@ -116,7 +116,19 @@ function updateMap(path: string, factors: LokrFactors, options: LokrOptions): Li
   return kronecker(map("w1"), map("w2"), scale);
 }
 
-/** The shapes that a layer's factors have. */
+/**
+ * The shapes that a layer's factors have.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, lokrShapes, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * // [16, 16] as [4, 4] ⊗ [4, 4], the second of rank 1.
+ * const shapes = lokrShapes(spec.linears[0]!, { rank: 1 });
+ * assert.deepEqual(shapes, { w1: [4, 4], w2a: [4, 1], w2b: [1, 4] });
+ * ```
+ */
 export function lokrShapes(place: MatrixPlace, options: LokrOptions): LokrShapes {
   const { inFeatures, outFeatures } = sizesOf(place);
   const [o1, o2] = factorPair(outFeatures, options.factor ?? -1, options.order);
@@ -136,7 +148,10 @@ export function lokrShapes(place: MatrixPlace, options: LokrOptions): LokrShapes
  * ```ts
  * import { factorPair } from "@graft/peft/methods";
  * import assert from "node:assert/strict";
- * assert.deepEqual([factorPair(128, -1), factorPair(127, -1), factorPair(128, 4)], [[8, 16], [1, 127], [4, 32]]);
+ * assert.deepEqual(
+ *   [factorPair(128, -1), factorPair(127, -1), factorPair(128, 4)],
+ *   [[8, 16], [1, 127], [4, 32]],
+ * );
  * ```
  */
 export function factorPair(

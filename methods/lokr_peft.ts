@@ -11,7 +11,16 @@ import {
 } from "./peft_codec.ts";
 import { LAYER_FIELDS, peftLayer } from "./peft_layers.ts";
 
-/** The codec of `peft_type` "LOKR". */
+/**
+ * The codec of `peft_type` "LOKR".
+ *
+ * @example
+ * ```ts
+ * import { lokrPeft } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * assert.equal(lokrPeft.read({ ...lokrPeft.fields, decompose_both: true }).split, "both");
+ * ```
+ */
 export const lokrPeft: PeftCodec<LokrOptions> = {
   type: "LOKR",
   fields: {

@@ -96,14 +96,33 @@ export function lora(options: LoraOptions = {}): Method {
   };
 }
 
-/** s for a layer. */
+/**
+ * s for a layer.
+ *
+ * @example
+ * ```ts
+ * import { loraScale } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * assert.equal(loraScale("q_proj", { rank: 8, alpha: 16 }), 2); // alpha / r
+ * assert.equal(loraScale("q_proj", { rank: 16, alpha: 16, scaling: "rankStabilized" }), 4); // alpha / √r
+ * ```
+ */
 export function loraScale(path: string, options: LoraOptions): number {
   const rank = loraRank(path, options);
   const alpha = byPattern(options.alphaPattern, path, options.alpha ?? options.rank ?? 8);
   return alpha / (options.scaling === "rankStabilized" ? Math.sqrt(rank) : rank);
 }
 
-/** r for a layer. */
+/**
+ * r for a layer.
+ *
+ * @example
+ * ```ts
+ * import { loraRank } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * assert.equal(loraRank("model.layers.0.q_proj", { rank: 8, rankPattern: { "layers.0.q_proj": 32 } }), 32);
+ * ```
+ */
 export function loraRank(path: string, options: LoraOptions): number {
   return byPattern(options.rankPattern, path, options.rank ?? 8);
 }

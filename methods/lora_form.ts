@@ -40,6 +40,16 @@ export interface LoraForm {
  * @param limit How far to cut; default not at all.
  * @throws {TypeError} when the adapter changes anything but matrices, belongs to a changed base (PiSSA, OLoRA, LoftQ), or
  * is no low-rank product and no limit is given; the message says how.
+ * @example
+ * ```ts
+ * import { adapt, freshModel, lora, loraForm, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const form = await loraForm(model, adapt(model, lora({ rank: 2, initialization: "none" })));
+ * assert.equal(form.error, 0);
+ * assert.deepEqual(form.layers[0]!.a.shape, [2, 16]);
+ * form.dispose();
+ * ```
  */
 export async function loraForm(model: Model, adapter: Adapter, limit?: Limit): Promise<LoraForm> {
   const { name } = adapter.method;

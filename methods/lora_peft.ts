@@ -16,7 +16,18 @@ import {
   wrong,
 } from "./peft_codec.ts";
 
-/** The codec of `peft_type` "LORA". */
+/**
+ * The codec of `peft_type` "LORA".
+ *
+ * @example
+ * ```ts
+ * import { loraPeft } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * const options = loraPeft.read({ ...loraPeft.fields, r: 16, lora_alpha: 32 });
+ * assert.deepEqual([options.rank, options.alpha], [16, 32]);
+ * assert.equal(loraPeft.write(options).lora_alpha, 32);
+ * ```
+ */
 export const loraPeft: PeftCodec<LoraOptions> = {
   type: "LORA",
   fields: {

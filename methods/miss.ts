@@ -73,7 +73,18 @@ export function miss(options: MissOptions = {}): Method {
   };
 }
 
-/** The shape of a layer's block. @throws {RangeError} when the layer's sizes do not allow it. */
+/**
+ * The shape of a layer's block.
+ *
+ * @throws {RangeError} when the layer's sizes do not allow it.
+ * @example
+ * ```ts
+ * import { freshModel, missShape, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * assert.deepEqual(missShape(spec.linears[0]!, { rank: 4 }), [4, 16]); // [r, out]
+ * ```
+ */
 export function missShape(place: MatrixPlace, options: MissOptions): readonly number[] {
   const { inFeatures, outFeatures } = sizesOf(place);
   const r = options.rank ?? 64;

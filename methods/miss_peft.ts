@@ -4,7 +4,17 @@ import { miss, type MissOptions, missShape } from "./miss.ts";
 import { numberField, type PeftCodec, wrong } from "./peft_codec.ts";
 import { LAYER_FIELDS, peftLayer, TRAINED_BIASES } from "./peft_layers.ts";
 
-/** The codec of `peft_type` "MISS". PEFT drops nothing in the form "bat", whatever `miss_dropout` says. */
+/**
+ * The codec of `peft_type` "MISS". PEFT drops nothing in the form "bat", whatever `miss_dropout` says.
+ *
+ * @example
+ * ```ts
+ * import { missPeft } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * const options = missPeft.read({ ...missPeft.fields, r: 8, init_weights: "bat" });
+ * assert.deepEqual([options.rank, options.form], [8, "bat"]);
+ * ```
+ */
 export const missPeft: PeftCodec<MissOptions> = {
   type: "MISS",
   fields: { ...LAYER_FIELDS, r: 64, miss_dropout: 0, mini_r: 1, init_weights: true, bias: "none" },

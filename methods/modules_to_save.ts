@@ -65,7 +65,19 @@ export interface SavedLeaf {
   readonly module: string;
 }
 
-/** The weights that names choose. @throws {RangeError} when a name matches no module. */
+/**
+ * The weights that names choose.
+ *
+ * @throws {RangeError} when a name matches no module.
+ * @example
+ * ```ts
+ * import { freshModel, reference, savedLeaves, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const [leaf] = savedLeaves(model, { modules: ["lm_head"] });
+ * assert.equal(leaf!.source, "model.embed_tokens.weight"); // a tied head starts as the embedding's copy
+ * ```
+ */
 export function savedLeaves(model: Model, { modules }: ModulesToSaveOptions): readonly SavedLeaf[] {
   const all = [
     ...weightLeaves(model.weights).map(([path]) => ({ path, source: path })),
@@ -93,7 +105,20 @@ function parents(path: string): readonly string[] {
   return names.slice(0, -1).map((_, i) => names.slice(0, i + 1).join("."));
 }
 
-/** Puts a tensor in a weight's place; a tied head's, which has no leaf, included. */
+/**
+ * Puts a tensor in a weight's place; a tied head's, which has no leaf, included.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, reference, replaceWeight, smallConfig } from "@graft/peft";
+ * import { ones } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const table = ones([32, 16], model.backend);
+ * assert.equal(replaceWeight(model.spec, "model.embed_tokens.weight", table).kind, "weight");
+ * assert.equal(replaceWeight(model.spec, "lm_head.weight", table).kind, "linear"); // tied: it has no leaf
+ * ```
+ */
 export function replaceWeight(spec: Spec, path: string, value: Tensor): Edit {
   const head = spec.heads.find((head) => head.tiedTo !== undefined && path === `${head.path}.weight`);
   return head === undefined ? replaceLeaf(path, value) : replaceHead(head, value);

@@ -81,13 +81,37 @@ export function oft(options: OftOptions = {}): Method {
   return { ...method, project: (params) => mapTree(params, (q) => pulledBack(q, constraint)) };
 }
 
-/** The shape of a layer's parameters. @throws {RangeError} when the blocks do not divide its input. */
+/**
+ * The shape of a layer's parameters.
+ *
+ * @throws {RangeError} when the blocks do not divide its input.
+ * @example
+ * ```ts
+ * import { freshModel, oftShape, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * // 4 blocks, 4 · 3 / 2 angles.
+ * assert.deepEqual(oftShape(spec.linears[0]!, { blocks: { size: 4 } }), [4, 6]);
+ * ```
+ */
 export function oftShape(place: MatrixPlace, options: OftOptions): readonly [number, number] {
   const { size, count } = piecesOf("oft", place, options.blocks ?? { size: 32 }, options.uneven);
   return [options.sharing === "shared" ? 1 : count, size * (size - 1) / 2];
 }
 
-/** How a layer's input is cut. @throws {RangeError} when that leaves a remainder. */
+/**
+ * How a layer's input is cut.
+ *
+ * @throws {RangeError} when that leaves a remainder.
+ * @example
+ * ```ts
+ * import { freshModel, piecesOf, reference, size, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * assert.deepEqual(piecesOf("mine", spec.linears[0]!, { count: 2 }), { size: 8, count: 2 });
+ * assert.throws(() => piecesOf("mine", spec.linears[0]!, { size: 5 }), /is no multiple of the block size 5/);
+ * ```
+ */
 export function piecesOf(
   method: string,
   place: MatrixPlace,
@@ -117,7 +141,18 @@ function nearestDivisor(n: number, wanted: number): number {
   return n;
 }
 
-/** Refuses blocks of no size. @throws {RangeError} when the size or the number is no positive integer. */
+/**
+ * Refuses blocks of no size.
+ *
+ * @throws {RangeError} when the size or the number is no positive integer.
+ * @example
+ * ```ts
+ * import { checkBlocks } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * checkBlocks({ size: 4 });
+ * assert.throws(() => checkBlocks({ count: 0 }), RangeError);
+ * ```
+ */
 export function checkBlocks(blocks: Blocks = { size: 1 }): void {
   checkPositive(
     "size" in blocks ? "blocks.size" : "blocks.count",

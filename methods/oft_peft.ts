@@ -3,7 +3,16 @@ import { oft, type OftOptions, oftShape } from "./oft.ts";
 import { flagField, numberField, type PeftCodec, type PeftFields } from "./peft_codec.ts";
 import { LAYER_FIELDS, peftLayer, TRAINED_BIASES } from "./peft_layers.ts";
 
-/** The codec of `peft_type` "OFT". PEFT never applies `module_dropout`. */
+/**
+ * The codec of `peft_type` "OFT". PEFT never applies `module_dropout`.
+ *
+ * @example
+ * ```ts
+ * import { oftPeft } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual(oftPeft.read({ ...oftPeft.fields, oft_block_size: 8 }).blocks, { size: 8 });
+ * ```
+ */
 export const oftPeft: PeftCodec<OftOptions> = {
   type: "OFT",
   fields: {

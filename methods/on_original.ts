@@ -15,6 +15,16 @@ import type { Approximation, Limit } from "./to_lora.ts";
  *
  * @param model The original.
  * @param trained The adapter as it stands after training; default as it was prepared.
+ * @example
+ * ```ts
+ * import { count, freshModel, onOriginal, pissa, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const prepared = await pissa(model, { rank: 2 }); // trains on prepared.model
+ * const { adapter, error } = await onOriginal(model, prepared);
+ * assert.equal(count(model, adapter).trainable, 2 * count(prepared.model, prepared.adapter).trainable);
+ * assert.equal(error, 0);
+ * ```
  */
 export function onOriginal<M extends Model>(
   model: M,

@@ -36,19 +36,51 @@ export interface PeftCodec<Options> {
   tensors(places: readonly MatrixPlace[], options: Options, spec: Spec): readonly PeftTensor[];
 }
 
-/** A number of the config. */
+/**
+ * A number of the config.
+ *
+ * @example
+ * ```ts
+ * import { numberField } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * assert.equal(numberField({ r: 8 }, "r"), 8);
+ * assert.throws(
+ *   () => numberField({ r: "8" }, "r"),
+ *   /"r" of adapter_config.json to be a number but found "8"/,
+ * );
+ * ```
+ */
 export function numberField(fields: PeftFields, name: string): number {
   const value = fields[name];
   return typeof value === "number" ? value : wrong(name, "a number", value);
 }
 
-/** A truth value of the config. */
+/**
+ * A truth value of the config.
+ *
+ * @example
+ * ```ts
+ * import { flagField } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * assert.equal(flagField({ use_dora: true }, "use_dora"), true);
+ * ```
+ */
 export function flagField(fields: PeftFields, name: string): boolean {
   const value = fields[name];
   return typeof value === "boolean" ? value : wrong(name, "true or false", value);
 }
 
-/** Numbers by pattern; undefined when there are none. */
+/**
+ * Numbers by pattern; undefined when there are none.
+ *
+ * @example
+ * ```ts
+ * import { patternField } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual(patternField({ rank_pattern: { "q_proj": 4 } }, "rank_pattern"), { q_proj: 4 });
+ * assert.equal(patternField({ rank_pattern: {} }, "rank_pattern"), undefined);
+ * ```
+ */
 export function patternField(
   fields: PeftFields,
   name: string,
@@ -63,7 +95,19 @@ export function patternField(
   return Object.keys(value).length === 0 ? undefined : value as Readonly<Record<string, number>>;
 }
 
-/** Refuses a value of the wrong kind. */
+/**
+ * Refuses a value of the wrong kind.
+ *
+ * @example
+ * ```ts
+ * import { wrong } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * assert.throws(
+ *   () => wrong("bias", '"none"', "all"),
+ *   /Expected the field "bias" .* to be "none" but found "all"/,
+ * );
+ * ```
+ */
 export function wrong(name: string, expected: string, value: Json | undefined): never {
   throw new TypeError(
     `Expected the field "${name}" of adapter_config.json to be ${expected} but found ${

@@ -16,7 +16,23 @@ export const PREFIX_FIELDS: PeftFields = {
   init_weights: null,
 };
 
-/** The options. @throws {TypeError} when a field has the wrong kind. @throws {RangeError} on a model with two stacks. */
+/**
+ * The options.
+ *
+ * @throws {TypeError} when a field has the wrong kind.
+ * @throws {RangeError} on a model with two stacks.
+ * @example
+ * ```ts
+ * import { freshModel, PREFIX_FIELDS, readPrefix, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * assert.equal(readPrefix({ ...PREFIX_FIELDS, num_virtual_tokens: 5 }, spec).length, 5);
+ * assert.throws(
+ *   () => readPrefix({ ...PREFIX_FIELDS, num_virtual_tokens: 5, num_layers: 9 }, spec),
+ *   TypeError,
+ * );
+ * ```
+ */
 export function readPrefix(
   fields: PeftFields,
   spec: Spec,
@@ -42,7 +58,19 @@ export function readPrefix(
   };
 }
 
-/** The fields of a prefix. @throws {RangeError} when PEFT would compute something else. */
+/**
+ * The fields of a prefix.
+ *
+ * @throws {RangeError} when PEFT would compute something else.
+ * @example
+ * ```ts
+ * import { freshModel, reference, smallConfig, writePrefix } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const fields = writePrefix({ length: 5 }, spec);
+ * assert.deepEqual([fields.num_virtual_tokens, fields.token_dim, fields.num_layers], [5, 16, 2]);
+ * ```
+ */
 export function writePrefix(
   { length = 10, positions = "past" }: PrefixTuningOptions,
   spec: Spec,
@@ -66,7 +94,19 @@ export function writePrefix(
   };
 }
 
-/** Where each attention's keys and values lie in the table. */
+/**
+ * Where each attention's keys and values lie in the table.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, prefixTensors, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const [first, second] = prefixTensors(5, spec); // keys and values of the first layer
+ * assert.deepEqual(first!.stored, [5, 2 * 2 * 16]); // all layers' keys and values in one table
+ * assert.deepEqual([first!.part!.from, second!.part!.from], [0, 16]);
+ * ```
+ */
 export function prefixTensors(length: number, spec: Spec): readonly PeftTensor[] {
   const places = prefixPlaces(spec);
   const { keyValueHeads: heads, headDim } = places[0]!;

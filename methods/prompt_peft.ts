@@ -45,7 +45,19 @@ export interface PeftPrompt {
   readonly tables: number;
 }
 
-/** Reads the fields of either type. @throws {TypeError} when one has the wrong kind. */
+/**
+ * Reads the fields of either type.
+ *
+ * @throws {TypeError} when one has the wrong kind.
+ * @example
+ * ```ts
+ * import { PROMPT_TUNING_FIELDS, readPrompt } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * const fields = { ...PROMPT_TUNING_FIELDS, num_virtual_tokens: 8 };
+ * const { options, tables } = readPrompt("PROMPT_TUNING", fields);
+ * assert.deepEqual([options.length, tables], [8, 1]);
+ * ```
+ */
 export function readPrompt(type: "PROMPT_TUNING" | "P_TUNING", fields: PeftFields): PeftPrompt {
   const length = numberField(fields, "num_virtual_tokens");
   const tables = fields["num_transformer_submodules"] === null
@@ -56,7 +68,18 @@ export function readPrompt(type: "PROMPT_TUNING" | "P_TUNING", fields: PeftField
   return { options: { length, ...past }, tables };
 }
 
-/** The fields of a prompt, under the type that names the network that made it, if PEFT has that one. */
+/**
+ * The fields of a prompt, under the type that names the network that made it, if PEFT has that one.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, reference, smallConfig, writePrompt } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const { type, fields } = writePrompt({ length: 8 }, spec);
+ * assert.deepEqual([type, fields.num_virtual_tokens, fields.token_dim], ["PROMPT_TUNING", 8, 16]);
+ * ```
+ */
 export function writePrompt(
   { length = 20, start, where = "front", madeBy }: PromptTuningOptions,
   spec: Spec,
@@ -91,7 +114,17 @@ export function writePrompt(
     : { type: "P_TUNING", fields: { ...P_TUNING_FIELDS, ...common, ...encoder } };
 }
 
-/** The table in the file. */
+/**
+ * The table in the file.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, promptTensors, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * assert.deepEqual(promptTensors(8, 1, spec), [{ path: "rows", key: "prompt_embeddings", shape: [8, 16] }]);
+ * ```
+ */
 export function promptTensors(length: number, tables: number, spec: Spec): readonly PeftTensor[] {
   const { width } = promptStack(spec, "promptTuning");
   return [{

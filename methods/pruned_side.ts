@@ -5,9 +5,11 @@
  *   W_side = W[rows kept, columns kept]      kept: the n/ρ coordinates of largest summed importance
  *
  * One choice of residual coordinates serves the whole network, one of inner coordinates and one of places within a head each
- * block, so that what is left still fits together (the authors choose for each matrix in turn). Rotary pairs stay together.
+ * block, so that what is left still fits together (the authors choose for each matrix in turn). Rotary pairs stay together,
+ * and tables of distances are copied: heads keep their number.
  */
 import {
+  decoded,
   into,
   keep,
   type LinearPlace,
@@ -15,7 +17,6 @@ import {
   matrixAt,
   type Model,
   nest,
-  onlyStack,
   read,
   rootOf,
   sameShape,
@@ -40,11 +41,21 @@ export interface PrunedSideOptions {
  * Weights for `ladderSideTuning({ start })`, under the model's names. The caller owns them.
  *
  * @throws {RangeError} when a linear layer's role is not known, or importance of a wrong shape is given.
+ * @example
+ * ```ts
+ * import { dispose, freshModel, lookup, prunedSide, reference, smallConfig, Tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const start = await prunedSide(model, { reduction: 2 });
+ * const query = lookup(start, "model.layers.0.self_attn.q_proj.weight") as Tensor;
+ * assert.deepEqual(query.shape, [8, 8]); // half of the width on either side
+ * dispose(start);
+ * ```
  */
 export async function prunedSide(model: Model, options: PrunedSideOptions = {}): Promise<Tree> {
   const { reduction = 8, importance } = options;
   const { spec } = model;
-  const { width } = onlyStack(spec, "prunedSide");
+  const { width } = spec.stacks.at(-1)!;
   const scores = await scoresOf(model, importance);
   const headDim = spec.attentions[0]!.headDim;
 
@@ -56,32 +67,30 @@ export async function prunedSide(model: Model, options: PrunedSideOptions = {}):
     ),
     Math.floor(width / reduction),
   );
-  const inLayer = (
-    layer: number | undefined,
-    roles: readonly LinearPlace["role"][],
-  ): readonly LinearPlace[] => spec.linears.filter((p) => p.layer === layer && roles.includes(p.role));
-  const inner = (layer: number | undefined): readonly number[] => {
-    const places = inLayer(layer, ["gate", "up", "down"]);
+  const inBlock = ({ stack, layer }: LinearPlace, roles: readonly LinearPlace["role"][]) =>
+    spec.linears.filter((p) => p.stack === stack && p.layer === layer && roles.includes(p.role));
+  const inner = (place: LinearPlace): readonly number[] => {
+    const places = inBlock(place, ["gate", "up", "down"]);
     const parts = places.map((p) =>
       p.role === "down" ? scores.get(p.path)!.columns : scores.get(p.path)!.rows
     );
     return largest(total(parts), Math.floor(parts[0]!.length / reduction));
   };
-  const inHead = (layer: number | undefined): readonly number[] => {
-    const parts = inLayer(layer, ["query", "key", "value", "qkv", "output"]).map((p) =>
+  const inHead = (place: LinearPlace): readonly number[] => {
+    const parts = inBlock(place, ["query", "key", "value", "qkv", "output"]).map((p) =>
       folded(p.role === "output" ? scores.get(p.path)!.columns : scores.get(p.path)!.rows, headDim / 2)
     );
     const pairs = largest(total(parts), headDim / 2 / reduction);
     return [...pairs, ...pairs.map((j) => j + headDim / 2)];
   };
-  const kept = (kind: Coordinates, layer: number | undefined, n: number): readonly number[] => {
+  const kept = (kind: Coordinates, place: LinearPlace, n: number): readonly number[] => {
     switch (kind) {
       case "residual":
         return residual;
       case "inner":
-        return inner(layer);
+        return inner(place);
       case "heads":
-        return Array.from({ length: n / headDim }, (_, h) => inHead(layer).map((j) => h * headDim + j))
+        return Array.from({ length: n / headDim }, (_, h) => inHead(place).map((j) => h * headDim + j))
           .flat();
     }
   };
@@ -90,8 +99,8 @@ export async function prunedSide(model: Model, options: PrunedSideOptions = {}):
     nest([
       ...spec.linears.flatMap((p) => {
         const { of, from } = coordinates(p);
-        const rows = kept(of, p.layer, p.outFeatures);
-        const columns = kept(from, p.layer, p.inFeatures);
+        const rows = kept(of, p, p.outFeatures);
+        const columns = kept(from, p, p.inFeatures);
         const w = chosen(transpose(chosen(matrixAt(model, p), rows)), columns); // [in, out]
         const bias = p.bias ? vector(into(rootOf(model.weights), ...p.path.split(".")), "bias") : undefined;
         return [
@@ -104,6 +113,10 @@ export async function prunedSide(model: Model, options: PrunedSideOptions = {}):
         return ["weight", ...bias ? ["bias"] : []].map((name) =>
           [`${path}.${name}`, chosen(vector(site, name), residual)] as const
         );
+      }),
+      ...spec.embeddings.filter(({ layer }) => layer !== undefined).map(({ path, rows }) => {
+        const table = decoded(lookup(model.weights, `${path}.weight`) as Tensor);
+        return [`${path}.weight`, chosen(table, Array.from({ length: rows }, (_, i) => i))] as const;
       }),
     ]) as Tree
   );

@@ -11,7 +11,21 @@ import { add, concat, matmul, mean, normal, reshape, sigmoid, zeros } from "../o
 
 type Weights = { readonly weight: Tensor; readonly bias: Tensor };
 
-/** A gate for `gated`: w [width, 1] starts normal with deviation 0.02, b [1] at 0, so g is near ½. */
+/**
+ * A gate for `gated`: w [width, 1] starts normal with deviation 0.02, b [1] at 0, so g is near ½.
+ *
+ * @example
+ * ```ts
+ * import { key, read, reference, sentenceGate } from "@graft/peft";
+ * import { ones } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const gate = sentenceGate();
+ * const value = gate.value(gate.init(4, key(0), backend), ones([2, 3, 4], backend));
+ * assert.deepEqual(value.shape, [2, 1, 1]); // a number a text
+ * assert.ok((await read(value)).every((g) => Math.abs(g - 0.5) < 0.1));
+ * ```
+ */
 export function sentenceGate(): Gate {
   return {
     name: "sentenceGate",
@@ -21,7 +35,20 @@ export function sentenceGate(): Gate {
   };
 }
 
-/** Two such gates for the two halves of a prefix: one for its keys and one for its values, [b, 1, 2]. */
+/**
+ * Two such gates for the two halves of a prefix: one for its keys and one for its values, [b, 1, 2].
+ *
+ * @example
+ * ```ts
+ * import { key, keyValueGate, reference } from "@graft/peft";
+ * import { ones } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const gate = keyValueGate();
+ * const value = gate.value(gate.init(4, key(0), backend), ones([2, 3, 4], backend));
+ * assert.deepEqual(value.shape, [2, 1, 2]); // of keys and of values
+ * ```
+ */
 export function keyValueGate(): Gate {
   return {
     name: "keyValueGate",

@@ -53,7 +53,17 @@ export interface SparseOptions {
   readonly mask: SparseMask;
 }
 
-/** How many elements a mask lets change, whole leaves left out. */
+/**
+ * How many elements a mask lets change, whole leaves left out.
+ *
+ * @example
+ * ```ts
+ * import { maskSize } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * const indices = Int32Array.of(0, 5);
+ * assert.equal(maskSize({ leaves: [{ path: "model.norm.weight", shape: [16], indices }], whole: [] }), 2);
+ * ```
+ */
 export function maskSize(mask: SparseMask): number {
   return mask.leaves.reduce((n, { indices }) => n + indices.length, 0);
 }

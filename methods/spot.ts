@@ -107,6 +107,20 @@ export interface RankedSource {
  * on from the sources' best ones.
  *
  * @param similarity "means" (default): the cosine of the mean rows. "pairs": the mean of all pairs' cosines.
+ * @example
+ * ```ts
+ * import { type Method, promptTuning, rankSources, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const prompt = (rows: number[][]) => ({
+ *   name: "prompt",
+ *   method: promptTuning({ length: 1 }) as Method,
+ *   params: { rows: tensor(rows, { backend }) },
+ * });
+ * const sources = { near: prompt([[1, 0.1]]), far: prompt([[-1, 0]]) };
+ * const ranked = await rankSources(prompt([[1, 0]]), sources);
+ * assert.deepEqual(ranked.map(({ name }) => name), ["near", "far"]);
+ * ```
  */
 export async function rankSources(
   target: Adapter,
@@ -128,6 +142,17 @@ export async function rankSources(
  * Weights s_i / Σ s_j of the k most similar sources, for `spot`.
  *
  * @throws {RangeError} when k is no positive integer, or none of the k has a positive similarity.
+ * @example
+ * ```ts
+ * import { sourceWeights } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * const ranked = [
+ *   { name: "mnli", similarity: 0.6 },
+ *   { name: "squad", similarity: 0.2 },
+ *   { name: "boolq", similarity: 0.1 },
+ * ];
+ * assert.deepEqual(sourceWeights(ranked, 2), { mnli: 0.6 / 0.8, squad: 0.2 / 0.8 });
+ * ```
  */
 export function sourceWeights(ranked: readonly RankedSource[], k: number): Readonly<Record<string, number>> {
   if (!Number.isInteger(k) || k < 1) {

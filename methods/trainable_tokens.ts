@@ -76,7 +76,20 @@ export function trainableTokens(options: TrainableTokensOptions): Method {
   };
 }
 
-/** The tables that options choose. @throws {RangeError} when an id is no row, or a name matches no table. */
+/**
+ * The tables that options choose.
+ *
+ * @throws {RangeError} when an id is no row, or a name matches no table.
+ * @example
+ * ```ts
+ * import { freshModel, reference, smallConfig, tokenRows } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const [rows] = tokenRows(spec, { tokens: [3, 7] });
+ * assert.deepEqual([rows!.place.path, rows!.ids], ["model.embed_tokens", [3, 7]]);
+ * assert.throws(() => tokenRows(spec, { tokens: [32] }), RangeError); // ids end at 31
+ * ```
+ */
 export function tokenRows(spec: Spec, { tokens }: TrainableTokensOptions): readonly TokenRows[] {
   const inputs = spec.embeddings.filter((place) => place.role === "token");
   const found = isList(tokens)
@@ -104,7 +117,19 @@ export function tokenRows(spec: Spec, { tokens }: TrainableTokensOptions): reado
   return found;
 }
 
-/** The tensors of a PEFT folder: `token_adapter.trainable_tokens_delta` beside LoRA, without the first part alone. */
+/**
+ * The tensors of a PEFT folder: `token_adapter.trainable_tokens_delta` beside LoRA, without the first part alone.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, reference, smallConfig, tokenTensors } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const [rows] = tokenTensors(spec, { tokens: [3, 7] }, "");
+ * assert.equal(rows!.key, "model.embed_tokens.trainable_tokens_delta");
+ * assert.deepEqual(rows!.shape, [2, 16]);
+ * ```
+ */
 export function tokenTensors(
   spec: Spec,
   options: TrainableTokensOptions,

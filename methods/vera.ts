@@ -93,7 +93,20 @@ export function vera(options: VeraOptions = {}): Method {
   };
 }
 
-/** Shapes of A and B for the layers. */
+/**
+ * Shapes of A and B for the layers.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, reference, smallConfig, veraShapes } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * // [32, 16], [16, 32]
+ * const feedForward = spec.linears.filter(({ role }) => role === "up" || role === "down");
+ * // As large as any needs.
+ * assert.deepEqual(veraShapes(feedForward, { rank: 4 }), { a: [4, 32], b: [32, 4] });
+ * ```
+ */
 export function veraShapes(
   places: readonly MatrixPlace[],
   options: VeraOptions,
@@ -106,7 +119,18 @@ export function veraShapes(
   };
 }
 
-/** A, then B, from one stream. */
+/**
+ * A, then B, from one stream.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, read, reference, smallConfig, veraProjections } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const draw = async () => read(veraProjections(spec.linears, { rank: 4 }, reference()).a);
+ * assert.deepEqual(await draw(), await draw()); // the seed alone decides, as torch draws them
+ * ```
+ */
 export function veraProjections(
   places: readonly MatrixPlace[],
   options: VeraOptions,

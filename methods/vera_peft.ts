@@ -9,7 +9,17 @@ import { vera, type VeraOptions, veraShapes } from "./vera.ts";
 
 const { exclude_modules: _, ...layerFields } = LAYER_FIELDS;
 
-/** The codec of `peft_type` "VERA". */
+/**
+ * The codec of `peft_type` "VERA".
+ *
+ * @example
+ * ```ts
+ * import { veraPeft } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * const options = veraPeft.read({ ...veraPeft.fields, projection_prng_key: 7 });
+ * assert.equal(options.projectionSeed, 7);
+ * ```
+ */
 export const veraPeft: PeftCodec<VeraOptions> = {
   type: "VERA",
   fields: {

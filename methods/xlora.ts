@@ -79,6 +79,16 @@ export interface XloraOptions {
  *
  * @throws {RangeError} when there is no expert or a number is out of range; at `edits`, when an expert does more than add
  * linear maps.
+ * @example
+ * ```ts
+ * import { adapt, count, freshModel, lora, reference, smallConfig, xlora } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const expert = (seed: number) => adapt(model, lora({ rank: 2, initialization: "none" }), seed);
+ * const adapter = adapt(model, xlora({ experts: { law: expert(1), code: expert(2) } }));
+ * // One layer of a router from states to two weights.
+ * assert.equal(count(model, adapter).trainable, 16 * 2 + 2);
+ * ```
  */
 export function xlora(options: XloraOptions): Method {
   const names = Object.keys(options.experts);
