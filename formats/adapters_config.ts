@@ -159,7 +159,17 @@ export const ADAPTERS_FIELDS: Readonly<Record<Architecture, AdaptersFields>> = {
   },
 };
 
-/** Whether a parsed `adapter_config.json` is AdapterHub's. */
+/**
+ * Whether a parsed `adapter_config.json` is AdapterHub's.
+ *
+ * @example
+ * ```ts
+ * import { isAdaptersConfig } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * assert.ok(isAdaptersConfig({ config: { architecture: "lora" }, model_type: "bert", name: "a" }));
+ * assert.ok(!isAdaptersConfig({ peft_type: "LORA" })); // a PEFT folder's
+ * ```
+ */
 export function isAdaptersConfig(config: unknown): boolean {
   return isObject(config) && Object.hasOwn(config, "config") && Object.hasOwn(config, "model_type") &&
     !Object.hasOwn(config, "peft_type");
@@ -171,6 +181,13 @@ export function isAdaptersConfig(config: unknown): boolean {
  * @param where Its path, for messages.
  * @throws {SyntaxError} when it is no such object.
  * @throws {RangeError} when an architecture or a field that is switched on is unknown.
+ * @example
+ * ```ts
+ * import { readAdaptersConfig } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * const bytes = new TextEncoder().encode('{ "peft_type": "LORA" }');
+ * assert.throws(() => readAdaptersConfig("a/adapter_config.json", bytes), /is no AdapterHub config/);
+ * ```
  */
 export function readAdaptersConfig(where: string, bytes: Uint8Array): AdaptersFolder {
   const value = parseJson(where, bytes);

@@ -15,6 +15,22 @@ export interface ByteSink {
  * @param path The target; its folder must exist.
  * @param fill Writes the content, piece by piece.
  * @throws {Error} when the system refuses to write; the message names the file.
+ * @example
+ * ```ts
+ * import { writeAtomically } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * const path = await Deno.makeTempFile();
+ * await writeAtomically(path, (sink) => {
+ *   sink.write(Uint8Array.of(1, 2));
+ *   sink.write(Uint8Array.of(3));
+ * });
+ * const failing = writeAtomically(path, () => {
+ *   throw new Error("half way");
+ * });
+ * await assert.rejects(failing);
+ * assert.deepEqual(await Deno.readFile(path), Uint8Array.of(1, 2, 3)); // the old file stays as it was
+ * await Deno.remove(path);
+ * ```
  */
 export async function writeAtomically(
   path: string,
@@ -41,7 +57,19 @@ export async function writeAtomically(
   syncFolder(path);
 }
 
-/** Writes a text file atomically, as UTF-8. */
+/**
+ * Writes a text file atomically, as UTF-8.
+ *
+ * @example
+ * ```ts
+ * import { writeTextAtomically } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * const path = await Deno.makeTempFile();
+ * await writeTextAtomically(path, "hello");
+ * assert.equal(await Deno.readTextFile(path), "hello");
+ * await Deno.remove(path);
+ * ```
+ */
 export function writeTextAtomically(path: string, text: string): Promise<void> {
   return writeAtomically(path, (sink) => sink.write(new TextEncoder().encode(text)));
 }

@@ -22,6 +22,24 @@ const STATE = /^(.+)\.quant_state\.bitsandbytes__(nf4|fp4)$/;
  * @throws {SyntaxError} when a group's JSON is malformed.
  * @throws {RangeError} when a group lacks a part, has parts of wrong size, another block size than 64 (scales: 256), or
  * another code table than the standard one.
+ * @example
+ * ```ts
+ * import { bytesOf, castTo, reference, tensor } from "@graft/peft";
+ * import {
+ *   bitsandbytesGroup, bitsandbytesView, bytesSource, encodeSafetensors, openSafetensors,
+ * } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * // Four bits as bitsandbytes writes them: several tensors in the file, one in the view.
+ * const weight = castTo(tensor(Array.from({ length: 128 }, (_, i) => i), { backend: reference() }), "nf4");
+ * const bytes = await bytesOf(weight);
+ * const read = () => bytes;
+ * const stored = { name: "q.weight", dtype: weight.dtype, shape: [2, 64], byteLength: bytes.length, read };
+ * const file = openSafetensors(bytesSource("q", await encodeSafetensors(bitsandbytesGroup(stored))));
+ * assert.ok(file.tensors.size > 1);
+ * const view = bitsandbytesView(file);
+ * assert.deepEqual([...view.tensors.keys()], ["q.weight"]);
+ * assert.equal(view.tensors.get("q.weight")!.dtype, "nf4");
+ * ```
  */
 export function bitsandbytesView(file: SafetensorsFile): TensorFile {
   const tensors = new Map(file.tensors);

@@ -19,6 +19,22 @@ export interface BitsandbytesOptions {
  * @param tensor Of dtype nf4, fp4, nf4_double, fp4_double or int8; its name ends in `weight`.
  * @throws {TypeError} when its dtype has no bitsandbytes form.
  * @throws {RangeError} when an int8 tensor's name does not end in `.weight`.
+ * @example
+ * ```ts
+ * import { bytesOf, castTo, reference, tensor } from "@graft/peft";
+ * import { bitsandbytesGroup } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * const weight = castTo(tensor(Array.from({ length: 128 }, (_, i) => i), { backend: reference() }), "nf4");
+ * const bytes = await bytesOf(weight);
+ * const group = bitsandbytesGroup({
+ *   name: "q.weight",
+ *   dtype: weight.dtype,
+ *   shape: [2, 64],
+ *   byteLength: bytes.length,
+ *   read: () => bytes,
+ * });
+ * assert.ok(group.some(({ name }) => name === "q.weight.absmax"));
+ * ```
  */
 export function bitsandbytesGroup(
   tensor: StoredTensor,
@@ -47,6 +63,14 @@ export function bitsandbytesGroup(
  * The `quantization_config` that belongs into `config.json` beside such weights.
  *
  * @param skip Names of linear modules that were left in full precision, besides `lm_head`.
+ * @example
+ * ```ts
+ * import { bitsandbytesConfig } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * const config = bitsandbytesConfig("nf4_double");
+ * assert.deepEqual([config.load_in_4bit, config.bnb_4bit_quant_type], [true, "nf4"]);
+ * assert.equal(config.bnb_4bit_use_double_quant, true);
+ * ```
  */
 export function bitsandbytesConfig(
   dtype: "nf4" | "fp4" | "nf4_double" | "fp4_double" | "int8",

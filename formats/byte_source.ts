@@ -20,6 +20,17 @@ export interface ByteSource {
  * Opens a file for reading by ranges (Deno only; a browser uses `bytesSource`).
  *
  * @throws {TypeError} when the path is not a regular file.
+ * @example
+ * ```ts
+ * import { fileSource } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * const path = await Deno.makeTempFile();
+ * await Deno.writeFile(path, Uint8Array.of(10, 20, 30, 40));
+ * const source = fileSource(path);
+ * assert.deepEqual(source.read(1, 2), Uint8Array.of(20, 30));
+ * source.close();
+ * await Deno.remove(path);
+ * ```
  */
 export function fileSource(path: string): ByteSource {
   const file = Deno.openSync(path, { read: true });
@@ -56,7 +67,18 @@ export function fileSource(path: string): ByteSource {
   };
 }
 
-/** A source over bytes in memory. */
+/**
+ * A source over bytes in memory.
+ *
+ * @example
+ * ```ts
+ * import { bytesSource } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * const source = bytesSource("downloaded", Uint8Array.of(10, 20, 30));
+ * assert.deepEqual(source.read(1, 2), Uint8Array.of(20, 30));
+ * assert.throws(() => source.read(2, 5), RangeError);
+ * ```
+ */
 export function bytesSource(name: string, bytes: Uint8Array): ByteSource {
   return {
     name,

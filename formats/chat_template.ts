@@ -27,6 +27,13 @@ export interface ChatOptions {
  *
  * @param source The Jinja program.
  * @throws {SyntaxError} when the program cannot be parsed.
+ * @example
+ * ```ts
+ * import { chatTemplate } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * const template = chatTemplate("{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}");
+ * assert.equal(template([{ role: "user", content: "Hello" }]), "<user>Hello");
+ * ```
  */
 export function chatTemplate(
   source: string,
@@ -53,6 +60,14 @@ export function chatTemplate(
  *
  * @returns undefined when there is none.
  * @throws {TypeError} when it is a list without "default"; the message names what there is.
+ * @example
+ * ```ts
+ * import { chatTemplateSource } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * const templates = [{ name: "default", template: "a" }, { name: "tool_use", template: "b" }];
+ * assert.equal(chatTemplateSource(templates), "a");
+ * assert.equal(chatTemplateSource(null), undefined);
+ * ```
  */
 export function chatTemplateSource(field: unknown): string | undefined {
   if (field === undefined || field === null || typeof field === "string") return field ?? undefined;

@@ -26,6 +26,15 @@ export interface Checkpoint {
  * @throws {TypeError} when there are no weights in a format that we read; pickle files (`.bin`, `.pt`) are never opened.
  * @throws {SyntaxError} when a file is malformed.
  * @throws {RangeError} when a file's sizes disagree.
+ * @example
+ * ```ts
+ * import { openCheckpoint } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * const checkpoint = openCheckpoint("embedded/model");
+ * assert.equal(checkpoint.config.model_type, "llama");
+ * assert.ok(checkpoint.tensors.tensors.has("model.embed_tokens.weight"));
+ * checkpoint.tensors.close();
+ * ```
  */
 export function openCheckpoint(path: string, options: { readonly decode?: Decode } = {}): Checkpoint {
   if (Deno.statSync(path).isFile) return openFile(path, options.decode);

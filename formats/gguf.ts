@@ -34,6 +34,21 @@ export interface GgufFile extends TensorFile {
  * @param source A path, or bytes.
  * @throws {SyntaxError} when it is no GGUF file of a known version, or its header is malformed.
  * @throws {RangeError} when counts, shapes or ranges do not fit the file, or a tensor has a type that we cannot read.
+ * @example
+ * ```ts
+ * import { openGguf, writeGguf } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * const path = await Deno.makeTempFile({ suffix: ".gguf" });
+ * const read = () => new Uint8Array(Float32Array.of(1, 2).buffer);
+ * await writeGguf(path, new Map([["general.architecture", { type: "string", value: "llama" }]]), [
+ *   { name: "output_norm.weight", dtype: "f32", shape: [2], byteLength: 8, read },
+ * ]);
+ * const file = openGguf(path);
+ * assert.equal(file.metadata.get("general.architecture"), "llama");
+ * assert.deepEqual(file.tensors.get("output_norm.weight")!.read(), read());
+ * file.close();
+ * await Deno.remove(path);
+ * ```
  */
 export function openGguf(source: string | ByteSource): GgufFile {
   const bytes = typeof source === "string" ? fileSource(source) : source;

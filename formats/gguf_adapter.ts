@@ -41,6 +41,21 @@ export interface GgufLora<T = StoredTensor> {
  * @param config Of the model that the adapter is for, as in `config.json`.
  * @throws {TypeError} when the file is no LoRA adapter, or is one for another architecture.
  * @throws {RangeError} when a tensor has no partner, no place in the architecture, or a shape that is no factor's.
+ * @example
+ * ```ts
+ * import { adapt, freshModel, lora, reference, saveAdapter, smallConfig } from "@graft/peft";
+ * import { ggufLora, openGguf } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const path = await Deno.makeTempFile({ suffix: ".gguf" });
+ * await saveAdapter(path, adapt(model, lora({ rank: 2, alpha: 4 })), model);
+ * const file = openGguf(path);
+ * const { alpha, layers } = ggufLora(file, model.config);
+ * assert.equal(alpha, 4);
+ * assert.deepEqual(layers[0]!.a.shape, [2, 16]);
+ * file.close();
+ * await Deno.remove(path);
+ * ```
  */
 export function ggufLora({ metadata, tensors }: GgufFile, config: JsonObject): GgufLora {
   checkKind(metadata, architectureOf(config));
@@ -79,6 +94,25 @@ export interface GgufLoraLabels {
  * @param config Of the adapted model, as in `config.json`.
  * @throws {TypeError} when llama.cpp has no such architecture, or applies no adapter at one of the layers.
  * @throws {RangeError} when alpha is 0 or not finite.
+ * @example
+ * ```ts
+ * import { ggufLoraContent } from "@graft/peft/formats";
+ * import { smallConfig } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const zeros = (shape: readonly number[]) => ({
+ *   name: "",
+ *   dtype: "f32" as const,
+ *   shape,
+ *   byteLength: 4 * 2 * 16,
+ *   read: () => new Uint8Array(4 * 2 * 16),
+ * });
+ * const layer = { path: "model.layers.0.mlp.down_proj", a: zeros([2, 16]), b: zeros([16, 2]) };
+ * const { tensors } = ggufLoraContent({ alpha: 4, layers: [layer] }, smallConfig("llama"));
+ * assert.deepEqual(tensors.map(({ name }) => name), [
+ *   "blk.0.ffn_down.weight.lora_a",
+ *   "blk.0.ffn_down.weight.lora_b",
+ * ]);
+ * ```
  */
 export function ggufLoraContent(
   { alpha, layers }: GgufLora<WritableTensor> & { readonly alpha: number },

@@ -62,7 +62,17 @@ export function readGgufValue(file: string, key: string, from: Cursor): GgufValu
   return readTyped(file, key, from, readType(file, key, from), 0);
 }
 
-/** The value without its types: integers of 64 bits as numbers where exact (else bigint), arrays as arrays. */
+/**
+ * The value without its types: integers of 64 bits as numbers where exact (else bigint), arrays as arrays.
+ *
+ * @example
+ * ```ts
+ * import { plainGgufValue } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * assert.equal(plainGgufValue({ type: "u64", value: 7n }), 7);
+ * assert.deepEqual(plainGgufValue({ type: "array", of: "u32", value: [1, 2] }), [1, 2]);
+ * ```
+ */
 export function plainGgufValue(item: GgufItem): unknown {
   if (typeof item === "bigint") return Number.isSafeInteger(Number(item)) ? Number(item) : item;
   if (typeof item !== "object") return item;

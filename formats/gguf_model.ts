@@ -43,6 +43,19 @@ export interface GgufModel {
  * @param decode Needed only for quantized GPT-2 files: blocks cannot be transposed, so those weights become f32.
  * @throws {TypeError} when the architecture is unknown to us, or is GPT-2 with quantized weights and no `decode`.
  * @throws {RangeError} when a tensor has no place in the architecture or metadata are missing.
+ * @example
+ * ```ts
+ * import { loadModel, reference, saveModel } from "@graft/peft";
+ * import { ggufModel, openGguf } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * const path = await Deno.makeTempFile({ suffix: ".gguf" });
+ * await saveModel(path, await loadModel("embedded/model", { backend: reference() }));
+ * const { config, tensors } = ggufModel(openGguf(path));
+ * assert.equal(config.model_type, "llama");
+ * assert.ok(tensors.tensors.has("model.norm.weight")); // under Hugging Face's names
+ * tensors.close();
+ * await Deno.remove(path);
+ * ```
  */
 export function ggufModel(file: GgufFile, decode?: Decode): GgufModel {
   const architecture = ggufArchitecture(file.metadata);
@@ -94,6 +107,18 @@ export interface GgufContent {
  *
  * @param extra More metadata, above all the `tokenizer.*` fields, without which llama.cpp does not run the file.
  * @throws {TypeError} when the architecture, a name or a dtype does not exist in GGUF.
+ * @example
+ * ```ts
+ * import { ggufContent } from "@graft/peft/formats";
+ * import { smallConfig } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const read = () => new Uint8Array(4 * 16);
+ * const { fields, tensors } = ggufContent(smallConfig("llama"), [
+ *   { name: "model.norm.weight", dtype: "f32", shape: [16], byteLength: 4 * 16, read },
+ * ]);
+ * assert.equal(tensors[0]!.name, "output_norm.weight");
+ * assert.deepEqual(fields.get("llama.block_count"), { type: "u32", value: 2 });
+ * ```
  */
 export function ggufContent(
   config: JsonObject,

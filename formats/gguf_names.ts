@@ -34,12 +34,31 @@ const GPT2: readonly (readonly [string, string])[] = [
   ["blk.{}.ffn_down", "transformer.h.{}.mlp.c_proj"],
 ];
 
-/** The Hugging Face name of a GGUF tensor; undefined when the architecture has no such tensor. */
+/**
+ * The Hugging Face name of a GGUF tensor; undefined when the architecture has no such tensor.
+ *
+ * @example
+ * ```ts
+ * import { huggingFaceName } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * assert.equal(huggingFaceName("llama", "blk.3.attn_q.weight"), "model.layers.3.self_attn.q_proj.weight");
+ * assert.equal(huggingFaceName("llama", "blk.3.nothing.weight"), undefined);
+ * ```
+ */
 export function huggingFaceName(architecture: GgufArchitecture, name: string): string | undefined {
   return renamed(table(architecture), /^(blk)\.(\d+)\./, name);
 }
 
-/** The GGUF name of a Hugging Face tensor; undefined when the architecture has no such tensor. */
+/**
+ * The GGUF name of a Hugging Face tensor; undefined when the architecture has no such tensor.
+ *
+ * @example
+ * ```ts
+ * import { ggufName } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * assert.equal(ggufName("llama", "model.layers.3.mlp.down_proj.weight"), "blk.3.ffn_down.weight");
+ * ```
+ */
 export function ggufName(architecture: GgufArchitecture, name: string): string | undefined {
   const pairs = table(architecture).map(([gguf, hf]) => [hf, gguf] as const);
   return renamed(pairs, /^(model\.layers|transformer\.h)\.(\d+)\./, name);
@@ -48,6 +67,14 @@ export function ggufName(architecture: GgufArchitecture, name: string): string |
 /**
  * What the two layouts do to the rows or axes of a tensor. Rows of q and k of "llama" are interleaved in GGUF (pairs of
  * rotary halves side by side); GPT-2's Conv1D matrices are transposed.
+ *
+ * @example
+ * ```ts
+ * import { relayout } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * assert.equal(relayout("llama", "blk.0.attn_q.weight"), "interleave_q");
+ * assert.equal(relayout("llama", "blk.0.ffn_up.weight"), "none");
+ * ```
  */
 export function relayout(
   architecture: GgufArchitecture,

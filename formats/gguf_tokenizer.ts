@@ -109,6 +109,16 @@ export interface GgufTokenizerOptions {
  * The tokenizer of a GGUF file.
  *
  * @throws {TypeError} when the file has no vocabulary, or one of a kind or pre-tokenizer that is not known.
+ * @example
+ * ```ts
+ * import { ggufTokenizer, plainGgufValue, vocabularyFields } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * const json = JSON.parse(await Deno.readTextFile("embedded/model/tokenizer.json"));
+ * const fields = vocabularyFields({ tokenizer: json });
+ * const metadata = new Map([...fields].map(([key, value]) => [key, plainGgufValue(value)]));
+ * const { encode, decode } = ggufTokenizer(metadata);
+ * assert.equal(decode(encode("where is my parcel?")), "where is my parcel?");
+ * ```
  */
 export function ggufTokenizer(metadata: GgufMetadata, options: GgufTokenizerOptions = {}): Tokenizer {
   return tokenizer(ggufTokenizerFiles(metadata, options));
@@ -118,6 +128,16 @@ export function ggufTokenizer(metadata: GgufMetadata, options: GgufTokenizerOpti
  * The same tokenizer as the files of a Hugging Face folder: tokenizer.json, tokenizer_config.json and the chat template.
  *
  * @throws as `ggufTokenizer`.
+ * @example
+ * ```ts
+ * import { ggufTokenizerFiles, plainGgufValue, vocabularyFields } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * const json = JSON.parse(await Deno.readTextFile("embedded/model/tokenizer.json"));
+ * const fields = vocabularyFields({ tokenizer: json });
+ * const metadata = new Map([...fields].map(([key, value]) => [key, plainGgufValue(value)]));
+ * const files = ggufTokenizerFiles(metadata);
+ * assert.deepEqual(Object.keys((files.tokenizer as typeof json).model.vocab), Object.keys(json.model.vocab));
+ * ```
  */
 export function ggufTokenizerFiles(
   metadata: GgufMetadata,

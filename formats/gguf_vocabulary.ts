@@ -30,6 +30,14 @@ export interface VocabularySource {
  *
  * @throws {TypeError} when GGUF has no such tokenizer, its pre-tokenizer is not known (give `pre`), or it adds more than BOS
  * and EOS to a text.
+ * @example
+ * ```ts
+ * import { vocabularyFields } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * const json = JSON.parse(await Deno.readTextFile("embedded/model/tokenizer.json"));
+ * const fields = vocabularyFields({ tokenizer: json });
+ * assert.deepEqual(fields.get("tokenizer.ggml.model"), { type: "string", value: "gpt2" }); // BPE over bytes
+ * ```
  */
 export function vocabularyFields(source: VocabularySource): ReadonlyMap<string, GgufValue> {
   const { tokenizer, config = {} } = source;

@@ -19,6 +19,22 @@ const NAME_LIMIT = 63;
  * @throws {TypeError} when a tensor's dtype does not exist in GGUF.
  * @throws {RangeError} when names repeat or are too long, a tensor has more than 4 axes, a number does not fit its
  * type, or a tensor delivers the wrong number of bytes.
+ * @example
+ * ```ts
+ * import { writeGguf } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * const path = await Deno.makeTempFile({ suffix: ".gguf" });
+ * await writeGguf(path, new Map([["general.architecture", { type: "string", value: "llama" }]]), [{
+ *   name: "output_norm.weight",
+ *   dtype: "f32",
+ *   shape: [2],
+ *   byteLength: 8,
+ *   read: () => new Uint8Array(Float32Array.of(1, 2).buffer),
+ * }]);
+ * const magic = (await Deno.readFile(path)).slice(0, 4);
+ * assert.equal(new TextDecoder().decode(magic), "GGUF");
+ * await Deno.remove(path);
+ * ```
  */
 export async function writeGguf(
   path: string,

@@ -33,6 +33,13 @@ export interface PeftConfig {
  *
  * @param where Its path, for messages.
  * @throws {SyntaxError} when it is no JSON object or has no `peft_type`.
+ * @example
+ * ```ts
+ * import { readPeftConfig } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * const bytes = new TextEncoder().encode('{ "peft_type": "LORA", "r": 8 }');
+ * assert.deepEqual(readPeftConfig("a/adapter_config.json", bytes), { type: "LORA", fields: { r: 8 } });
+ * ```
  */
 export function readPeftConfig(where: string, bytes: Uint8Array): PeftConfig {
   const value = parseJson(where, bytes);
@@ -52,6 +59,16 @@ export function readPeftConfig(where: string, bytes: Uint8Array): PeftConfig {
  * @param known Every field of the method with its default.
  * @param refused Fields that must keep their default, with the name of the feature.
  * @throws {RangeError} when a field asks for a feature that we do not have, or is unknown and switched on.
+ * @example
+ * ```ts
+ * import { knownFields } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * const config = { type: "LORA", fields: { r: 16 } };
+ * const fields = knownFields(config, { r: 8, use_dora: false }, { use_dora: "DoRA" });
+ * assert.deepEqual([fields.r, fields.use_dora], [16, false]);
+ * const asking = { type: "LORA", fields: { use_dora: true } };
+ * assert.throws(() => knownFields(asking, { r: 8, use_dora: false }, { use_dora: "DoRA" }), RangeError);
+ * ```
  */
 export function knownFields(
   { type, fields }: PeftConfig,
@@ -88,14 +105,35 @@ export function knownFields(
 /** Types whose configs name no layers. */
 const WITHOUT_TARGETS: readonly string[] = ["PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "XLORA"];
 
-/** The text of a config: two spaces, keys sorted, as PEFT writes it. */
+/**
+ * The text of a config: two spaces, keys sorted, as PEFT writes it.
+ *
+ * @example
+ * ```ts
+ * import { peftConfigText } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * const { r, peft_type } = JSON.parse(peftConfigText("LORA", { r: 16 }));
+ * assert.deepEqual([r, peft_type], [16, "LORA"]);
+ * ```
+ */
 export function peftConfigText(type: string, fields: Readonly<Record<string, Json>>): string {
   const { target_modules: targets, ...others } = { ...COMMON_FIELDS, ...fields };
   const all = WITHOUT_TARGETS.includes(type) ? others : { ...others, target_modules: targets! };
   return JSON.stringify(sorted({ ...all, peft_type: type }), null, 2);
 }
 
-/** A list of names, one name or null, as a list or undefined. @throws {TypeError} when it is something else. */
+/**
+ * A list of names, one name or null, as a list or undefined.
+ *
+ * @throws {TypeError} when it is something else.
+ * @example
+ * ```ts
+ * import { namesField } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual(namesField("modules_to_save", "lm_head"), ["lm_head"]);
+ * assert.equal(namesField("modules_to_save", null), undefined);
+ * ```
+ */
 export function namesField(name: string, value: Json | undefined): readonly string[] | undefined {
   if (value === null || value === undefined) return undefined;
   if (typeof value === "string") return [value];

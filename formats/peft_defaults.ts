@@ -8,7 +8,17 @@ export interface Ia3Defaults {
   readonly feedForward: readonly string[];
 }
 
-/** The defaults of a model type. @throws {RangeError} when PEFT has none that we know. */
+/**
+ * The defaults of a model type.
+ *
+ * @throws {RangeError} when PEFT has none that we know.
+ * @example
+ * ```ts
+ * import { ia3Defaults } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual(ia3Defaults("llama").targets, ["k_proj", "v_proj", "down_proj"]);
+ * ```
+ */
 export function ia3Defaults(modelType: string): Ia3Defaults {
   switch (modelType) {
     case "llama":

@@ -3,7 +3,16 @@
 /** What PEFT puts before a module's path. */
 export const PEFT_PREFIX = "base_model.model.";
 
-/** A key without the prefix; layers that were injected without a PeftModel have none. */
+/**
+ * A key without the prefix; layers that were injected without a PeftModel have none.
+ *
+ * @example
+ * ```ts
+ * import { withoutPrefix } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * assert.equal(withoutPrefix("base_model.model.lm_head.lora_A.weight"), "lm_head.lora_A.weight");
+ * ```
+ */
 export function withoutPrefix(key: string): string {
   return key.startsWith(PEFT_PREFIX) ? key.slice(PEFT_PREFIX.length) : key;
 }
@@ -11,7 +20,17 @@ export function withoutPrefix(key: string): string {
 /** The one key without a prefix: the rows of prompts and prefixes. */
 export const PROMPT_KEY = "prompt_embeddings";
 
-/** A key as it stands in the file. What PEFT keeps outside the model's own modules has the prefix already, cut short. */
+/**
+ * A key as it stands in the file. What PEFT keeps outside the model's own modules has the prefix already, cut short.
+ *
+ * @example
+ * ```ts
+ * import { withPrefix } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * assert.equal(withPrefix("lm_head.lora_A.weight"), "base_model.model.lm_head.lora_A.weight");
+ * assert.equal(withPrefix("prompt_embeddings"), "prompt_embeddings");
+ * ```
+ */
 export function withPrefix(key: string): string {
   return key.startsWith("base_model.") || key === PROMPT_KEY ? key : PEFT_PREFIX + key;
 }
@@ -30,7 +49,17 @@ const OWN_SEGMENTS = [
   "ia3_l",
 ] as const;
 
-/** What the names of a method's tensors begin with in PEFT. A name inside that is taken for a part of them when it loads. */
+/**
+ * What the names of a method's tensors begin with in PEFT. A name inside that is taken for a part of them when it loads.
+ *
+ * @example
+ * ```ts
+ * import { peftPrefix } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * assert.equal(peftPrefix("LORA"), "lora_");
+ * assert.equal(peftPrefix("IA3"), "ia3_");
+ * ```
+ */
 export function peftPrefix(type: string): string {
   switch (type) {
     case "LORA":
@@ -52,6 +81,14 @@ export function peftPrefix(type: string): string {
  * @param modules Paths of the model's modules.
  * @param own The adapter's `peft_type`, default "LORA", and the keys of its tensors.
  * @throws {RangeError} with the reason.
+ * @example
+ * ```ts
+ * import { checkAdapterName } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * checkAdapterName("german", ["model.layers.0.self_attn.q_proj"]);
+ * // Under a name that stands in every path PEFT would lose layers.
+ * assert.throws(() => checkAdapterName("0", ["model.layers.0.self_attn.q_proj"]), RangeError);
+ * ```
  */
 export function checkAdapterName(
   name: string,

@@ -27,6 +27,17 @@ export interface PeftTargets {
  *
  * @param whole What null and "all-linear" stand for.
  * @throws {TypeError} when a field has the wrong kind.
+ * @example
+ * ```ts
+ * import { peftTargets } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * const whole = { standard: () => ["q_proj"], linear: () => ["q_proj", "up_proj"] };
+ * assert.deepEqual(peftTargets({ target_modules: null }, whole).target_modules, ["q_proj"]);
+ * assert.deepEqual(
+ *   peftTargets({ target_modules: "all-linear" }, whole).target_modules,
+ *   ["q_proj", "up_proj"],
+ * );
+ * ```
  */
 export function peftTargets(
   fields: Readonly<Record<string, Json>>,
@@ -64,7 +75,20 @@ export function peftTargets(
   };
 }
 
-/** The paths that the fields choose. @throws {SyntaxError} when a pattern is malformed. */
+/**
+ * The paths that the fields choose.
+ *
+ * @throws {SyntaxError} when a pattern is malformed.
+ * @example
+ * ```ts
+ * import { chosenPaths, peftTargets } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * const fields = { target_modules: ["q"], layers_to_transform: [1] };
+ * const targets = peftTargets(fields, { standard: () => [], linear: () => [] });
+ * const paths = ["model.layers.0.q", "model.layers.1.q", "model.layers.1.k"];
+ * assert.deepEqual(chosenPaths(targets, paths), ["model.layers.1.q"]);
+ * ```
+ */
 export function chosenPaths(targets: PeftTargets, paths: readonly string[]): readonly string[] {
   const { target_modules: wanted, exclude_modules: excluded, modules_to_save: saved } = targets;
   const out = matcher(excluded);
@@ -103,6 +127,12 @@ function inLayers(
  * A Python pattern as a JavaScript one.
  *
  * @throws {SyntaxError} when JavaScript cannot read it.
+ * @example
+ * ```ts
+ * import { pythonPattern } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * assert.equal(pythonPattern("(?i)(?P<n>\\d+)\\Z").exec("LAYER 12")!.groups!.n, "12");
+ * ```
  */
 export function pythonPattern(source: string): RegExp {
   const flags = /^\(\?([ims]+)\)/.exec(source);
@@ -118,7 +148,16 @@ export function pythonPattern(source: string): RegExp {
   }
 }
 
-/** A JavaScript pattern as a Python one. */
+/**
+ * A JavaScript pattern as a Python one.
+ *
+ * @example
+ * ```ts
+ * import { pythonSource } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * assert.equal(pythonSource(/(?<layer>\d+)\.q/i), "(?i)(?P<layer>\\d+)\\.q");
+ * ```
+ */
 export function pythonSource(pattern: RegExp): string {
   const flags = [...pattern.flags].filter((flag) => "ims".includes(flag)).join("");
   const source = pattern.source
@@ -128,7 +167,17 @@ export function pythonSource(pattern: RegExp): string {
   return flags === "" ? source : `(?${flags})${source}`;
 }
 
-/** The shortest names (ends of paths, all of one depth) that choose exactly these paths out of all. */
+/**
+ * The shortest names (ends of paths, all of one depth) that choose exactly these paths out of all.
+ *
+ * @example
+ * ```ts
+ * import { shortNames } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * const all = ["h.0.attn.c_proj", "h.0.mlp.c_proj", "h.0.attn.c_attn"];
+ * assert.deepEqual(shortNames(["h.0.mlp.c_proj"], all), ["mlp.c_proj"]); // "c_proj" would be two
+ * ```
+ */
 export function shortNames(chosen: readonly string[], all: readonly string[]): readonly string[] {
   const deepest = Math.max(0, ...chosen.map((path) => path.split(".").length));
   for (let depth = 1; depth < deepest; depth++) {

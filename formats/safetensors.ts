@@ -41,6 +41,16 @@ export interface SafetensorsFile extends TensorFile {
  * @param source A path, or bytes.
  * @throws {SyntaxError} when the header is malformed or a dtype unknown; the message names file and tensor.
  * @throws {RangeError} when sizes and ranges do not fit each other or the file.
+ * @example
+ * ```ts
+ * import { bytesSource, encodeSafetensors, openSafetensors } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * const read = () => new Uint8Array(Float32Array.of(1, 2).buffer);
+ * const bytes = await encodeSafetensors([{ name: "w", dtype: "f32", shape: [2], byteLength: 8, read }]);
+ * const file = openSafetensors(bytesSource("example", bytes)); // or a path
+ * assert.deepEqual(file.tensors.get("w")!.read(), read());
+ * file.close();
+ * ```
  */
 export function openSafetensors(source: string | ByteSource): SafetensorsFile {
   const bytes = typeof source === "string" ? fileSource(source) : source;
@@ -66,6 +76,22 @@ export function openSafetensors(source: string | ByteSource): SafetensorsFile {
  *
  * @throws {SyntaxError} when the index is malformed or names a shard outside its folder.
  * @throws {RangeError} when a shard is missing, or lacks a tensor that the index promises.
+ * @example
+ * ```ts
+ * import { openSafetensorsIndex, writeSafetensors } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * const folder = await Deno.makeTempDir();
+ * const read = () => new Uint8Array(Float32Array.of(1, 2).buffer);
+ * await writeSafetensors(`${folder}/model-00001-of-00001.safetensors`, [
+ *   { name: "w", dtype: "f32", shape: [2], byteLength: 8, read },
+ * ]);
+ * const index = JSON.stringify({ weight_map: { w: "model-00001-of-00001.safetensors" } });
+ * await Deno.writeTextFile(`${folder}/model.safetensors.index.json`, index);
+ * const file = openSafetensorsIndex(`${folder}/model.safetensors.index.json`);
+ * assert.deepEqual([...file.tensors.keys()], ["w"]);
+ * file.close();
+ * await Deno.remove(folder, { recursive: true });
+ * ```
  */
 export function openSafetensorsIndex(path: string): SafetensorsFile {
   const index = parseJson(path, Deno.readFileSync(path));

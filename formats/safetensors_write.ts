@@ -17,6 +17,18 @@ export type SafetensorsInput = WritableTensor | RawTensor;
  *
  * @throws {TypeError} when a tensor's dtype is quantized (see `bitsandbytesGroup`, `writeGguf`).
  * @throws {RangeError} when two tensors have one name, or one delivers the wrong number of bytes.
+ * @example
+ * ```ts
+ * import { openSafetensors, writeSafetensors } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * const path = await Deno.makeTempFile({ suffix: ".safetensors" });
+ * const read = () => new Uint8Array(Float32Array.of(1, 2).buffer);
+ * await writeSafetensors(path, [{ name: "w", dtype: "f32", shape: [2], byteLength: 8, read }]);
+ * const file = openSafetensors(path);
+ * assert.deepEqual(file.tensors.get("w")!.shape, [2]);
+ * file.close();
+ * await Deno.remove(path);
+ * ```
  */
 export function writeSafetensors(
   path: string,
@@ -27,7 +39,18 @@ export function writeSafetensors(
   return writeAtomically(path, (sink) => emit(path, plan, sink));
 }
 
-/** The bytes of a safetensors file, in memory: for a browser, which has no files. Errors as `writeSafetensors`. */
+/**
+ * The bytes of a safetensors file, in memory: for a browser, which has no files. Errors as `writeSafetensors`.
+ *
+ * @example
+ * ```ts
+ * import { bytesSource, encodeSafetensors, openSafetensors } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * const read = () => new Uint8Array(Float32Array.of(1, 2).buffer);
+ * const bytes = await encodeSafetensors([{ name: "w", dtype: "f32", shape: [2], byteLength: 8, read }]);
+ * assert.deepEqual(openSafetensors(bytesSource("in memory", bytes)).tensors.get("w")!.read(), read());
+ * ```
+ */
 export async function encodeSafetensors(
   tensors: Iterable<SafetensorsInput>,
   metadata: Readonly<Record<string, string>> = { format: "pt" },

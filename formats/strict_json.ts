@@ -9,6 +9,14 @@ const DEPTH_LIMIT = 128;
  * @param where What is parsed, for the message.
  * @throws {SyntaxError} when the bytes are not UTF-8 or not JSON, when values nest more than 128 deep, when an object has
  *   a key twice, or a key `__proto__`.
+ * @example
+ * ```ts
+ * import { parseJson } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * const bytes = (text: string) => new TextEncoder().encode(text);
+ * assert.deepEqual(parseJson("a file", bytes('{ "r": 8 }')), { r: 8 });
+ * assert.throws(() => parseJson("a file", bytes('{ "r": 8, "r": 9 }')), SyntaxError); // a key twice
+ * ```
  */
 export function parseJson(where: string, bytes: Uint8Array): unknown {
   if (isDeep(bytes)) {

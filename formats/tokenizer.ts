@@ -100,6 +100,14 @@ type Fields = Readonly<Record<string, unknown>>;
  *
  * @throws {TypeError} when tokenizer.json has no model, a vocabulary or merges that make no sense, or a part that is not
  *   known; naming the file and the field.
+ * @example
+ * ```ts
+ * import { tokenizer } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * const json = JSON.parse(await Deno.readTextFile("embedded/model/tokenizer.json"));
+ * const { encode, decode } = tokenizer({ tokenizer: json });
+ * assert.equal(decode(encode("where is my parcel?")), "where is my parcel?");
+ * ```
  */
 export function tokenizer(files: TokenizerFiles): Tokenizer {
   const name = files.name ?? "tokenizer.json";
@@ -174,6 +182,13 @@ export function tokenizer(files: TokenizerFiles): Tokenizer {
  * special_tokens_map.json and chat_template.jinja.
  *
  * @throws {TypeError} when the folder has no tokenizer.json.
+ * @example
+ * ```ts
+ * import { loadTokenizer } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * const { encode, decode } = await loadTokenizer("embedded/model");
+ * assert.equal(decode(encode("where is my parcel?")), "where is my parcel?");
+ * ```
  */
 export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   const text = async (name: string): Promise<string | undefined> => {

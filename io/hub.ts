@@ -59,6 +59,14 @@ export interface HubId {
 
 /**
  * Reads "org/name" or "org/name@revision"; undefined when the text is no such id (a path, say).
+ *
+ * @example
+ * ```ts
+ * import { hubId } from "@graft/peft/io";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual(hubId("org/name@v1"), { name: "org/name", revision: "v1" });
+ * assert.equal(hubId("./folder"), undefined);
+ * ```
  */
 export function hubId(text: string): HubId | undefined {
   const match = /^(\w[\w.-]*\/\w[\w.-]*)(?:@(\w[\w./-]*))?$/.exec(text);
@@ -76,6 +84,13 @@ export function hubId(text: string): HubId | undefined {
  * @throws {SyntaxError} when the id is none.
  * @throws {RangeError} when a wanted file does not exist, or a file has not the size or hash that the hub lists.
  * @throws {Error} when the hub refuses or cannot be reached; the message says what to do.
+ * @example
+ * ```ts
+ * import { download } from "@graft/peft/io";
+ * import assert from "node:assert/strict";
+ * // const folder = await download("HuggingFaceTB/SmolLM2-135M-Instruct", { files: ["*.json"] });
+ * await assert.rejects(download("a folder of mine"), SyntaxError); // no id
+ * ```
  */
 export async function download(id: string, options: DownloadOptions = {}): Promise<string> {
   const found = await repository(id, options);

@@ -39,6 +39,13 @@ export type Description = ModelDescription | AdapterDescription | AdaptersDescri
  *
  * @throws {TypeError} when there is nothing of the kind.
  * @throws {SyntaxError | RangeError} when a file is damaged; the message names it and says where.
+ * @example
+ * ```ts
+ * import { inspectPath } from "@graft/peft/io";
+ * import assert from "node:assert/strict";
+ * const found = await inspectPath("embedded/model");
+ * assert.equal(found.kind, "model");
+ * ```
  */
 export async function inspectPath(path: string): Promise<Description> {
   const stat = await Deno.stat(path).catch((error) => {

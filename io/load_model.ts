@@ -60,6 +60,16 @@ export interface LoadOptions {
  * @param source A folder with `config.json` and safetensors, a `.gguf` file, or a hub id such as
  * "HuggingFaceTB/SmolLM2-135M" (downloaded once, HF_ENDPOINT honoured).
  * @throws {RangeError} when the architecture is not known or a weight is missing, unexpected or of the wrong shape.
+ * @example
+ * ```ts
+ * import { loadModel, reference } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = await loadModel("embedded/model", { backend: reference() });
+ * assert.equal(model.config.model_type, "llama");
+ * const ids = model.tokenizer.encode("where is my parcel?");
+ * assert.equal(model.tokenizer.decode(ids), "where is my parcel?");
+ * model.dispose();
+ * ```
  */
 export async function loadModel(source: string, options: LoadOptions): Promise<Model<Tokenizer>> {
   const path = await localPath(source);
@@ -121,7 +131,17 @@ function decoderOn(backend: Backend): (dtype: DType, shape: Shape, bytes: Uint8A
   };
 }
 
-/** The tokenizer of a local folder or GGUF file without its weights; undefined when there is none. */
+/**
+ * The tokenizer of a local folder or GGUF file without its weights; undefined when there is none.
+ *
+ * @example
+ * ```ts
+ * import { loadTokenizerOf } from "@graft/peft/io";
+ * import assert from "node:assert/strict";
+ * const tokenizer = await loadTokenizerOf("embedded/model"); // no weight is read
+ * assert.ok(tokenizer!.vocabSize! > 1000);
+ * ```
+ */
 export function loadTokenizerOf(path: string): Promise<Tokenizer | undefined> {
   return tokenizerOf(path, path.endsWith(".gguf") ? "gguf" : "folder", "transformers");
 }

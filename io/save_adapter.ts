@@ -171,7 +171,19 @@ function peftContent(adapter: Adapter, model: Model): {
   return { described, type, fields, tensors };
 }
 
-/** Why a PEFT folder cannot hold an adapter; undefined where it can. Writes nothing. */
+/**
+ * Why a PEFT folder cannot hold an adapter; undefined where it can. Writes nothing.
+ *
+ * @example
+ * ```ts
+ * import { adapt, freshModel, houlsby, lora, reference, smallConfig } from "@graft/peft";
+ * import { refusedByPeft } from "@graft/peft/io";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * assert.equal(refusedByPeft(adapt(model, lora()), model), undefined);
+ * assert.match(refusedByPeft(adapt(model, houlsby({ reduction: 4 })), model)!, /houlsby/);
+ * ```
+ */
 export function refusedByPeft(adapter: Adapter, model: Model): string | undefined {
   const kept = withoutNetworks(adapter, model);
   try {

@@ -67,7 +67,30 @@ interface Written {
   readonly record: StateRecord;
 }
 
-/** Writes a run's state. Slots are read one at a time, so that paged state stays paged. */
+/**
+ * Writes a run's state. Slots are read one at a time, so that paged state stays paged.
+ *
+ * @example
+ * ```ts
+ * import { adapt, freshModel, ia3, reference, smallConfig } from "@graft/peft";
+ * import { openTrainingState, saveTrainingState } from "@graft/peft/io";
+ * import { adamw, startTraining } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const tokens = () => ({ inputIds: [1, 2, 3], labels: [1, 2, 3] });
+ * const rows = { count: 4, lengths: [3, 3, 3, 3], targets: [3, 3, 3, 3], tokens };
+ * const batching = { kind: "buckets", batchSize: 1 } as const;
+ * const options = { learningRate: 1e-2, batching, epochs: 1, pad: 0 };
+ * const run = await startTraining(model, adapt(model, ia3()), rows, options);
+ * await run.next();
+ * const path = await Deno.makeTempFile({ suffix: ".safetensors" });
+ * await saveTrainingState(path, run.snapshot(), adamw(), {});
+ * using saved = openTrainingState(path);
+ * assert.equal(saved.step, 1);
+ * run.dispose();
+ * await Deno.remove(path);
+ * ```
+ */
 export async function saveTrainingState(
   path: string,
   { step, params, slots, state = {} }: RunSnapshot,
@@ -97,7 +120,23 @@ export async function saveTrainingState(
   ]);
 }
 
-/** Writes parameters alone: the best ones so far. */
+/**
+ * Writes parameters alone: the best ones so far.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, Tensor, tensor } from "@graft/peft";
+ * import { openTrainingState, saveParams } from "@graft/peft/io";
+ * import assert from "node:assert/strict";
+ * const params = { w: tensor([1, 2], { backend: reference() }) };
+ * const path = await Deno.makeTempFile({ suffix: ".safetensors" });
+ * await saveParams(path, 30, params);
+ * using saved = openTrainingState(path);
+ * assert.equal(saved.step, 30);
+ * assert.deepEqual([...await read(saved.params(reference()).w as Tensor)], [1, 2]);
+ * await Deno.remove(path);
+ * ```
+ */
 export function saveParams(
   path: string,
   step: number,
@@ -161,6 +200,18 @@ export interface TrainingState extends Disposable {
  * Opens a state file.
  *
  * @throws {SyntaxError} when the file is no training state.
+ * @example
+ * ```ts
+ * import { reference, tensor } from "@graft/peft";
+ * import { openTrainingState, saveParams } from "@graft/peft/io";
+ * import assert from "node:assert/strict";
+ * const params = { w: tensor([1, 2], { backend: reference() }) };
+ * const path = await Deno.makeTempFile({ suffix: ".safetensors" });
+ * await saveParams(path, 30, params, { note: "the best so far" });
+ * using saved = openTrainingState(path);
+ * assert.deepEqual(saved.record, { note: "the best so far" });
+ * await Deno.remove(path);
+ * ```
  */
 export function openTrainingState(path: string): TrainingState {
   const file = openSafetensors(path);

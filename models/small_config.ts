@@ -62,6 +62,7 @@ export function smallConfig(
     case "bert":
       return {
         model_type: family,
+        ...family === "llama" && { rms_norm_eps: 1e-5 },
         hidden_size: width,
         num_attention_heads: heads,
         intermediate_size: inner,
