@@ -64,6 +64,8 @@ export interface LossOptions extends ForwardOptions {
   readonly labelSmoothing?: number;
   /** Divide the summed loss by this instead of the batch's own number of labels (gradient accumulation). */
   readonly labelCount?: number;
+  /** Gradients are those of the loss times this; the loss itself is not. Default 1. */
+  readonly lossScale?: number;
 }
 
 /**
@@ -223,7 +225,7 @@ export function lossAndGradients<P extends Tree>(
     // A micro-batch carries its share of the penalty, so that a step of several counts it once.
     const labels = scoredCount(tuned, batch);
     return add(data, multiply(penalty, labels / (options.labelCount ?? labels)));
-  })(adapter.params);
+  }, options.lossScale)(adapter.params);
 }
 
 /**

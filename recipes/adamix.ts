@@ -52,7 +52,6 @@ export function adamixGradients<P extends Tree>(
   batch: Batch,
   options: AdamixLossOptions,
 ): { readonly value: Tensor; readonly gradients: Tree } {
-  return valueAndGrad((params: P) => adamixLoss(graft(model, { ...adapter, params }), batch, options))(
-    adapter.params,
-  );
+  const lossOf = (params: P): Tensor => adamixLoss(graft(model, { ...adapter, params }), batch, options);
+  return valueAndGrad(lossOf, options.lossScale)(adapter.params);
 }

@@ -9,11 +9,9 @@ import {
   dispose,
   fold,
   keep,
-  type Key,
   key as keyOf,
   leaves,
   lossAndGradients,
-  type LossOptions,
   mapTree,
   type Model,
   read,
@@ -24,113 +22,13 @@ import {
 } from "../core/mod.ts";
 import { add } from "../ops/mod.ts";
 import { type BatchOptions, countSteps, type MicroBatch, type Step, stepsFrom } from "./batches.ts";
-import type { Buckets } from "./buckets.ts";
 import { clipFactor, clippedApart, globalNorm, scaleGradients } from "./clip.ts";
 import { collate } from "./collate.ts";
-import { leafOf, type Moments, resident, type SlotBytes } from "./moments.ts";
+import { leafOf, resident } from "./moments.ts";
+import { loadedLossScale, nextLossScale, storedLossScale, unscaled } from "./loss_scale.ts";
 import { adamw } from "./optimizer.ts";
-import type { Packing } from "./packing.ts";
 import type { Rows } from "./rows.ts";
-
-/** How to train. */
-export interface TrainOptions {
-  /** At its peak. */
-  readonly learningRate: number;
-  /** step (from 0) → factor on the learning rate. Default: constant. */
-  readonly schedule?: (step: number) => number;
-  /** Factor on the learning rate by parameter path. Default: the method's own rates. */
-  readonly rateOf?: (path: string) => number;
-  /** Optimizer and where its state lives. Default: AdamW, resident. */
-  readonly moments?: (params: Tree) => Moments | Promise<Moments>;
-  /** How rows are put together. */
-  readonly batching: Buckets | Packing;
-  /** Micro-batches a step, default 1. */
-  readonly accumulate?: number;
-  /** Passes over the data, default 1. */
-  readonly epochs?: number;
-  /** Stop after this many steps even inside an epoch. */
-  readonly maxSteps?: number;
-  /** Largest Euclidean norm of all gradients together; none by default. */
-  readonly clip?: number;
-  /** Parameters of one name are clipped together, others apart. Default: all together. */
-  readonly clipGroup?: (path: string) => string;
-  /** Share of the target that goes to all tokens, default 0. */
-  readonly labelSmoothing?: number;
-  /** Recompute blocks in the backward pass. Default false. */
-  readonly checkpointBlocks?: boolean;
-  /** Of everything random, default 0. */
-  readonly seed?: number;
-  /** The token to pad with. */
-  readonly pad: number;
-  /** Passes of the method's own, such as AdaMix's two. Default: `lossAndGradients`. */
-  readonly gradients?: GradientFunction;
-}
-
-/** Loss and gradients of a micro-batch, shaped like the trained parameters. */
-export type GradientFunction = <P extends Tree>(
-  model: Model,
-  adapter: Adapter<P>,
-  batch: ModelBatch,
-  options: LossOptions & { readonly key: Key },
-) => { readonly value: Tensor; readonly gradients: Tree };
-
-/** What one step did. */
-export interface StepReport {
-  /** Steps done so far, this one included. */
-  readonly step: number;
-  /** From 0. */
-  readonly epoch: number;
-  /** Mean over the step's labelled tokens, before the update. */
-  readonly loss: number;
-  /** Tokens read, padding excluded. */
-  readonly tokens: number;
-  /** Of this step. */
-  readonly learningRate: number;
-  /** Before clipping. */
-  readonly gradientNorm: number;
-}
-
-/** Where a run stands: what a checkpoint holds. */
-export interface Snapshot {
-  /** Steps done. */
-  readonly step: number;
-  /** The parameters. */
-  readonly params: Tree;
-  /** Optimizer state, one slot at a time. */
-  readonly slots: AsyncIterable<readonly [name: string, slot: SlotBytes]>;
-  /** What the method's `adjust` keeps between steps. */
-  readonly state?: Tree;
-}
-
-/** Where to continue. */
-export interface Resume {
-  /** Steps done. */
-  readonly step: number;
-  /** By path, of every parameter. */
-  readonly params: Tree;
-  /** Optimizer state by "path/slot". */
-  readonly slots: ReadonlyMap<string, SlotBytes>;
-  /** What the method's `adjust` keeps between steps. */
-  readonly state?: Tree;
-}
-
-/** A run in progress. It owns parameters and optimizer state until `dispose`. */
-export interface Training<P extends Tree> {
-  /** Steps done. */
-  readonly step: number;
-  /** Steps of the whole run. */
-  readonly totalSteps: number;
-  /** The optimizer's state. */
-  readonly moments: Moments;
-  /** The adapter as it stands; its tensors live until the next step. */
-  adapter(): Adapter<P>;
-  /** Takes a step; undefined when all are taken. @throws {RangeError} when the loss is not finite; nothing is updated. */
-  next(): Promise<StepReport | undefined>;
-  /** Where the run stands; valid until the next step. */
-  snapshot(): Snapshot;
-  /** Frees parameters and optimizer state. */
-  dispose(): void;
-}
+import type { Resume, Training, TrainOptions } from "./training.ts";
 
 /** Starts or continues a run. The adapter's own tensors are not freed. */
 export async function startTraining<P extends Tree>(
@@ -155,12 +53,16 @@ export async function startTraining<P extends Tree>(
   );
   const moments = await (options.moments ?? ((params: Tree) => resident(adamw(), params)))(owned.tree);
   if (resume !== undefined) await moments.restore(resume.slots);
-  const state = keep(resume?.state ?? {});
+  const { [SCALING]: scaled, ...others } = resume?.state ?? {};
+  const state = keep(others as Tree);
+  let scaling = options.lossScale && await loadedLossScale(scaled as Tensor | undefined, options.lossScale);
+  if (scaling === undefined) dispose(scaled);
   const {
     learningRate,
     rateOf = adapter.method.rates?.({ params: adapter.params, spec: model.spec, learningRate }),
   } = options;
   let step = resume?.step ?? 0;
+  let scalingTensor: Tensor | undefined;
   const plans = plansFrom(rows, order, step);
   const passes = options.gradients ?? lossAndGradients;
   const current = (): Adapter<P> => ({ ...adapter, params: owned.tree as P });
@@ -175,6 +77,7 @@ export async function startTraining<P extends Tree>(
         labelCount: plan.targets,
         labelSmoothing: options.labelSmoothing ?? 0,
         checkpointBlocks: options.checkpointBlocks ?? false,
+        ...scaling && { lossScale: scaling.scale },
       });
       losses.push(value);
       const before: Tree | undefined = total;
@@ -197,7 +100,8 @@ export async function startTraining<P extends Tree>(
     next: async () => {
       if (step >= totalSteps) return undefined;
       const plan = plans.next().value;
-      const { losses, gradients: found } = gradientsOf(plan);
+      const { losses, gradients: raw } = gradientsOf(plan);
+      const found = scaling === undefined ? raw : unscaled(raw, scaling);
       const gradients = options.clip === undefined || options.clipGroup === undefined
         ? found
         : await clippedApart(found, options.clip, options.clipGroup);
@@ -206,7 +110,24 @@ export async function startTraining<P extends Tree>(
       const [norm = NaN, ...parts] = (await Promise.all(asked.map(read))).map(([number]) => number!);
       dispose(asked);
       const loss = parts.reduce((sum, part) => sum + part, 0);
-      if (!Number.isFinite(loss) || !Number.isFinite(norm)) {
+      const learningRate = options.learningRate * (options.schedule?.(step) ?? 1);
+      const report = {
+        epoch: plan.epoch,
+        loss,
+        tokens: tokensIn(rows, plan),
+        learningRate,
+        gradientNorm: norm,
+        ...scaling && { lossScale: scaling.scale },
+      };
+      const finite = Number.isFinite(norm);
+      if (scaling !== undefined && Number.isFinite(loss) && (finite || scaling.scale > 1)) {
+        scaling = nextLossScale(scaling, finite, options.lossScale);
+        if (!finite) {
+          dispose(gradients);
+          return { step: ++step, ...report, skipped: true };
+        }
+      }
+      if (!Number.isFinite(loss) || !finite) {
         dispose(gradients);
         throw new RangeError(
           `The loss of step ${
@@ -215,14 +136,13 @@ export async function startTraining<P extends Tree>(
             `(${options.learningRate}), add warm-up or clip gradients; the last checkpoint is unharmed`,
         );
       }
-      const learningRate = options.learningRate * (options.schedule?.(step) ?? 1);
       const factor = options.clip === undefined || options.clipGroup !== undefined
         ? 1
         : clipFactor(norm, options.clip);
       step++;
       const next = await moments.apply(owned.tree, gradients, {
         learningRate,
-        step,
+        step: step - (scaling?.skipped ?? 0),
         gradientFactor: factor,
         ...rateOf && { rateOf },
       });
@@ -244,23 +164,25 @@ export async function startTraining<P extends Tree>(
         dispose(clipped);
       }
       dispose(gradients);
-      return {
-        step,
-        epoch: plan.epoch,
-        loss,
-        tokens: tokensIn(rows, plan),
-        learningRate,
-        gradientNorm: norm,
-      };
+      return { step, ...report };
     },
-    snapshot: () => ({ step, params: owned.tree, slots: moments.save(), state: state.tree }),
+    snapshot: () => {
+      scalingTensor?.storage.free();
+      scalingTensor = scaling && storedLossScale(scaling, model.backend);
+      const kept = scalingTensor ? { ...state.tree, [SCALING]: scalingTensor } : state.tree;
+      return { step, params: owned.tree, slots: moments.save(), state: kept };
+    },
     dispose: () => {
+      scalingTensor?.storage.free();
       moments.dispose();
       state.dispose();
       owned.dispose();
     },
   };
 }
+
+/** Under which name a snapshot's state holds the loss scale: its scale, good steps and skipped ones. */
+const SCALING = "lossScale";
 
 function* plansFrom(rows: Rows, order: BatchOptions, done: number): Generator<Step, never> {
   const plans = stepsFrom(rows, order);

@@ -21,7 +21,8 @@ import {
 } from "../core/mod.ts";
 import { byteLength } from "../core/mod.ts";
 import { type ExampleSizes, type MicroBatch, planEpoch } from "./batches.ts";
-import { startTraining, type TrainOptions } from "./loop.ts";
+import { startTraining } from "./loop.ts";
+import type { TrainOptions } from "./training.ts";
 import { type Moments, resident, updateLeaf } from "./moments.ts";
 import { freshSlots, type Optimizer, type Slots } from "./optimizer.ts";
 import { blankRows } from "./blank_rows.ts";

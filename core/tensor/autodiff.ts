@@ -47,6 +47,7 @@ export interface ValueAndGradients {
  * Turns a function from parameters to a scalar into one that also gives the gradient of each parameter that is not under
  * `frozen`. Parameters must be f32. Intermediate tensors are freed as soon as nothing needs them.
  *
+ * @param scale The gradients are those of the result times this, so that small ones do not vanish in f16.
  * @throws {RangeError} when the result is not a single number.
  * @example
  * ```ts
@@ -59,7 +60,10 @@ export interface ValueAndGradients {
  * assert.deepEqual([...await read(gradients.x as Tensor)], [2, 4, 6]);
  * ```
  */
-export function valueAndGrad<P extends Tree>(f: (params: P) => Tensor): (params: P) => ValueAndGradients {
+export function valueAndGrad<P extends Tree>(
+  f: (params: P) => Tensor,
+  scale: number = 1,
+): (params: P) => ValueAndGradients {
   return (params) =>
     scope((): Synchronous<ValueAndGradients> => {
       const wanted: Tensor[] = [];
@@ -76,7 +80,7 @@ export function valueAndGrad<P extends Tree>(f: (params: P) => Tensor): (params:
         throw new RangeError(`Expected a loss of one number but found ${showShape(loss.shape)}`);
       }
       sweep(loss);
-      const gradients = backward(loss, filled(loss.backend, loss.shape, 1), wanted);
+      const gradients = backward(loss, filled(loss.backend, loss.shape, scale), wanted);
       return {
         value: detach(loss),
         gradients: nest(paths.map((path, i) => [path, gradients[i]!] as const)) as Tree,
