@@ -115,9 +115,10 @@ export interface SideCall extends PassCall {
   weight(path: string): Tensor;
   /**
    * Runs a block of this architecture over other (smaller) weights, which stand under the names that a block of the
-   * model has ("self_attn.q_proj.weight"). `name` tells the side network's blocks apart in the cache.
+   * model has ("self_attn.q_proj.weight"). `name` tells the side network's blocks apart in the cache. What blocks of a
+   * stack share by weights (T5's distances) is read from `shared`, under the model's names; default the base's.
    */
-  block(weights: Tree, x: Tensor, name: string): Tensor;
+  block(weights: Tree, x: Tensor, name: string, shared?: Tree): Tensor;
   /** Runs the stack's last norm over other weights, which stand under the model's names ("model.norm.weight"). */
   finish(weights: Tree, x: Tensor): Tensor;
 }
@@ -242,8 +243,13 @@ export interface SideEdit {
   readonly path: string;
   /** Which stack it stands beside. */
   readonly stack: Stack;
-  /** What the head reads [b, t, d]. */
+  /** What the head reads [b, t, d], or the memory [b, s, n]. */
   readonly run: Fn<SideCall, Tensor>;
+  /**
+   * "states" (default) takes the place of what the stack gives. "memory" leaves that alone: blocks of the side network beside
+   * the stack that reads this one's states read it in their place, those of the n-th side network the n-th memory.
+   */
+  readonly gives?: "states" | "memory";
 }
 
 /**

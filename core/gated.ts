@@ -208,6 +208,7 @@ export function gatedEdit(edit: Exclude<Edit, { kind: "prepass" }>, gate: Fn<Gat
         }),
       };
     case "side":
+      if (edit.gives === "memory") return edit; // it changes no states by itself
       return {
         ...edit,
         run: fn(

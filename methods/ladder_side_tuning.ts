@@ -7,7 +7,8 @@
  *
  * The side blocks are of the model's own architecture, every width divided by ρ (heads keep their number). Nothing flows
  * back into the backbone: its states are read untracked. h_i is mixed in before side block i (modeling_side_t5.py). A layer
- * left out of `layers` has no block and no D, but still its gate.
+ * left out of `layers` has no block and no D, but still its gate. Beside an encoder and a decoder (T5) stand two ladders with
+ * tables of distances of their own: the encoder's ends at its last norm, and the decoder's blocks attend to that.
  */
 import {
   type Backend,
@@ -17,16 +18,18 @@ import {
   lookup,
   type Method,
   nest,
-  onlyStack,
   scope,
+  type Shape,
   type SideCall,
+  type SideEdit,
   type Spec,
+  type StackPlace,
   type Synchronous,
   Tensor,
   type Tree,
   under,
 } from "../core/mod.ts";
-import { add, divide, multiply, ones, sigmoid, subtract, zeros } from "../ops/mod.ts";
+import { add, divide, multiply, normal, ones, sigmoid, subtract, zeros } from "../ops/mod.ts";
 import { type Affine, affine, freshAffine } from "./affine.ts";
 
 /** Options of ladder side-tuning. */
@@ -35,17 +38,18 @@ export interface LadderSideTuningOptions {
   readonly reduction?: number;
   /** T, default 0.1. */
   readonly temperature?: number;
-  /** Blocks that get a side block; default all. */
+  /** Blocks that get a side block, in each stack; default all. */
   readonly layers?: readonly number[];
   /** Where side weights start, under the model's names; default as PyTorch starts layers. Missing ones start so too. */
   readonly start?: Tree;
 }
 
 /**
- * Ladder side-tuning as a method, for models with one stack. Parameters: `first` (D₀), `downs.<layer>`, `gates.<layer>`,
- * `up`, and `side` with the blocks and the last norm under the model's own names.
+ * Ladder side-tuning as a method. Parameters: `first` (D₀), `downs.<layer>`, `gates.<layer>`, which of two stacks each has
+ * under its name, `up`, and `side` with the blocks and the last norms under the model's own names.
  *
- * @throws {RangeError} when the reduction does not divide the width, or leaves heads of odd size.
+ * @throws {RangeError} when the reduction does not divide the width or leaves heads of odd size, or `layers` names a block that
+ * no stack has.
  * @example
  * ```ts
  * import { ladderSideTuning } from "@graft/peft";
@@ -65,69 +69,105 @@ export function ladderSideTuning(options: LadderSideTuningOptions = {}): Method 
     init: ({ model, key }) =>
       scope((): Synchronous<Tree> => {
         const { backend, spec } = model;
-        const stack = onlyStack(spec, "ladderSideTuning");
         checkSizes(spec, reduction);
-        const [d, small] = [stack.width, stack.width / reduction];
-        const layer = (path: string, out: number, inner: number) =>
-          under(path, freshAffine(fold(keyOf(key), path), out, inner, backend));
-        const every = Array.from({ length: stack.layers }, (_, i) => i);
+        checkLayers(spec, layers);
+        const fresh = (path: string, out: number, inner: number): Affine =>
+          freshAffine(fold(keyOf(key), path), out, inner, backend);
+        const layer = (path: string, out: number, inner: number) => under(path, fresh(path, out, inner));
+        const { width: d } = spec.stacks.at(-1)!;
+        // As T5 starts them.
+        const table = (path: string, shape: Shape): Tensor =>
+          normal(fold(keyOf(key), path), shape, backend, 1 / Math.sqrt(d / reduction));
         return nest([
-          ...layer("first", small, d),
-          ...chosen(layers, stack.layers).flatMap((i) => layer(`downs.${i}`, small, d)),
-          ...every.map((i) => [`gates.${i}`, zeros([1], backend)] as const),
-          ...layer("up", d, small),
-          ...sideWeights(spec, options, (path, out, inner) =>
-            freshAffine(fold(keyOf(key), path), out, inner, backend), backend),
+          ...spec.stacks.flatMap((stack) => {
+            const own = ofStack(spec, stack);
+            const [width, small] = [stack.width, stack.width / reduction];
+            return [
+              ...layer(`${own}first`, small, width),
+              ...chosen(layers, stack.layers).flatMap((i) => layer(`${own}downs.${i}`, small, width)),
+              ...Array.from({ length: stack.layers }, (_, i) =>
+                [`${own}gates.${i}`, zeros([1], backend)] as const),
+            ];
+          }),
+          ...layer("up", d, d / reduction),
+          ...sideWeights(spec, options, fresh, table, backend),
         ]) as Tree;
       }),
     edits: (params, spec) => {
-      const stack = onlyStack(spec, "ladderSideTuning");
-      const blocks = chosen(layers, stack.layers).map((i) => ({
-        i,
-        path: spec.blocks.find((place) => place.layer === i)!.path,
-      }));
-      return [{
-        kind: "side",
-        path: stack.path,
-        stack: stack.stack,
-        run: fn(params as unknown as LadderParams, (p, call) => climbed(p, call, blocks, temperature)),
-      }];
+      const last = spec.stacks.at(-1);
+      const { up, side } = params as unknown as Pick<LadderParams, "up" | "side">;
+      const shares = tablesOf(spec).length > 0;
+      return spec.stacks.map((stack): SideEdit => {
+        const blocks = chosen(layers, stack.layers).map((i) => ({
+          i,
+          path: spec.blocks.find((place) => place.stack === stack.stack && place.layer === i)!.path,
+        }));
+        const { first, downs, gates } =
+          (spec.stacks.length === 1 ? params : params[stack.stack]) as unknown as Ladder;
+        const ladder = { first, downs, gates, side };
+        const at = { kind: "side", path: stack.path, stack: stack.stack } as const;
+        return stack === last
+          ? {
+            ...at,
+            run: fn({ ...ladder, up }, ({ up, ...ladder }, call) =>
+              affine(up, climbed(ladder, call, blocks, temperature, shares))), // [b, t, d]
+          }
+          : {
+            ...at,
+            gives: "memory",
+            run: fn(ladder, (p, call) => climbed(p, call, blocks, temperature, shares)),
+          };
+      });
     },
   };
 }
 
-interface LadderParams {
+/** Where the ladder beside a stack lies: one alone has no name before it. */
+const ofStack = ({ stacks }: Spec, { stack }: StackPlace): string => stacks.length === 1 ? "" : `${stack}.`;
+
+/** Tables inside blocks that all blocks of a stack share: T5's distances. */
+const tablesOf = ({ embeddings }: Spec) => embeddings.filter(({ layer }) => layer !== undefined);
+
+interface Ladder {
   readonly first: Affine;
   readonly downs: Readonly<Record<string, Affine>>;
   readonly gates: Readonly<Record<string, Tensor>>;
+}
+
+interface LadderParams extends Ladder {
   readonly up: Affine;
   readonly side: Tree;
 }
 
+/** The states of a side network after its last norm [b, t, d/ρ]. */
 function climbed(
-  { first, downs, gates, up, side }: LadderParams,
+  { first, downs, gates, side }: Omit<LadderParams, "up">,
   call: SideCall,
   blocks: readonly { readonly i: number; readonly path: string }[],
   temperature: number,
+  shares: boolean,
 ): Tensor {
   const s = blocks.reduce((s, { i, path }) => {
     const μ = sigmoid(divide(gates[i]!, temperature)); // [1]
     const mix = add(multiply(μ, s), multiply(subtract(1, μ), affine(downs[i]!, call.tap(i)))); // [b, t, d/ρ]
-    return call.block(lookup(side, path) as Tree, mix, String(i));
+    return call.block(lookup(side, path) as Tree, mix, String(i), shares ? side : undefined);
   }, affine(first, call.tap(-1)));
-  return affine(up, call.finish(side, s)); // [b, t, d]
+  return call.finish(side, s);
 }
 
-/** The side network's weights: each linear layer of the kept blocks, each norm, and the last norm, at 1/ρ of the size. */
+/**
+ * The side network's weights: each linear layer of the kept blocks, each norm, and the last norms, at 1/ρ of the size; tables
+ * of distances as they are, since heads keep their number.
+ */
 function sideWeights(
   spec: Spec,
   { reduction = 8, layers, start }: LadderSideTuningOptions,
   fresh: (path: string, out: number, inner: number) => Affine,
+  table: (path: string, shape: Shape) => Tensor,
   backend: Backend,
 ): readonly (readonly [string, Tensor])[] {
-  const kept = chosen(layers, onlyStack(spec, "ladderSideTuning").layers);
-  const here = (place: { readonly layer?: number }): boolean =>
-    place.layer === undefined || kept.includes(place.layer);
+  const here = ({ layer }: { readonly layer?: number }): boolean =>
+    layer === undefined || layers === undefined || layers.includes(layer);
   const small = (n: number): number => Math.floor(n / reduction);
   const own = [
     ...spec.linears.filter(here).flatMap(({ path, inFeatures, outFeatures, transposed, bias }) => {
@@ -140,7 +180,10 @@ function sideWeights(
       ...bias ? [[`${path}.bias`, zeros([small(width)], backend)] as const] : [],
     ]),
   ];
-  return own.map(([path, t]) => {
+  const tables = tablesOf(spec).map(({ path, rows, width }) =>
+    [`${path}.weight`, table(path, [rows, width])] as const
+  );
+  return [...own, ...tables].map(([path, t]) => {
     const given = start === undefined ? undefined : lookup(start, path);
     return [`side.${path}`, given instanceof Tensor ? given : t] as const;
   });
@@ -149,11 +192,18 @@ function sideWeights(
 const chosen = (layers: readonly number[] | undefined, n: number): readonly number[] =>
   Array.from({ length: n }, (_, i) => i).filter((i) => layers === undefined || layers.includes(i));
 
+function checkLayers({ stacks }: Spec, layers: readonly number[] = []): void {
+  const most = Math.max(...stacks.map((stack) => stack.layers)) - 1;
+  const odd = layers.find((i) => !(Number.isInteger(i) && i >= 0 && i <= most));
+  if (odd !== undefined) throw new RangeError(`Expected layers from 0 to ${most} but found ${odd}`);
+}
+
 /** Rotary positions turn pairs, so heads must stay of even size. */
 function checkSizes(spec: Spec, reduction: number): void {
-  const { width } = onlyStack(spec, "ladderSideTuning");
-  if (width % reduction !== 0) {
-    throw new RangeError(`Expected reduction to divide the width ${width} but found ${reduction}`);
+  for (const { width } of spec.stacks) {
+    if (width % reduction !== 0) {
+      throw new RangeError(`Expected reduction to divide the width ${width} but found ${reduction}`);
+    }
   }
   for (const { headDim, path } of spec.attentions) {
     if (headDim % (2 * reduction) !== 0) {

@@ -22,6 +22,7 @@ import {
   promptRows,
   rootOf,
   scope,
+  type SideEdit,
   type Site,
   type States,
   type Synchronous,
@@ -57,6 +58,8 @@ export interface StackParts<C> {
   share(pass: Pass, root: Site, positions: readonly (readonly number[])[]): C;
   /** One block: x [b, t, d] → [b, t, d]. */
   block(pass: Pass, site: Site, x: Tensor, shared: C): Tensor;
+  /** A block of the n-th side network, where it reads that one's memory. Default: as the stack's. */
+  sideBlock?(pass: Pass, site: Site, x: Tensor, shared: C, n: number): Tensor;
   /** The final norm. */
   finish(pass: Pass, root: Site, x: Tensor): Tensor;
   /** States of the bare base, for edits that read them. Default: this stack over the bare weights. */
@@ -70,6 +73,8 @@ const PLACES: readonly PromptPlace[] = ["front", "entered", "afterFirst"];
 export interface StackStates extends States {
   /** f32 [b, s], 0 on padding. */
   readonly mask: Tensor | undefined;
+  /** What side networks read in place of the states, [b, s, n] each, in the order of grafting. */
+  readonly memories: readonly Tensor[];
 }
 
 /** Runs a stack on a batch of its own tokens. See `Architecture.states`. */
@@ -149,10 +154,19 @@ export function stackStates<C>(
   // The prompt's last row stays, since it tells a causal model's first token.
   const normed = parts.finish(pass, root, cut > 0 ? slice(x, 1, cut - 1, cut + t) : x);
   const finished = cut > 0 ? slice(normed, 1, 1, 1 + t) : normed;
-  const block = (site: Site, y: Tensor): Tensor => runBlock(pass, site, y, shared, parts, options);
-  const states = beside(pass, model.weights, stack, finished, block, cut, parts);
+  const others = new Map<Tree, C>();
+  const sharedOf = (weights: Tree): C =>
+    others.get(weights) ?? others.set(weights, parts.share(pass, rootOf(weights), positions)).get(weights)!;
+  const block: SideBlock = (site, y, n, weights) => {
+    const own = weights === undefined ? shared : sharedOf(weights);
+    const { sideBlock } = parts;
+    const run: StackParts<C>["block"] = (...of) => sideBlock?.(...of, n) ?? parts.block(...of);
+    return runBlock(pass, site, y, own, { ...parts, block: run }, options);
+  };
+  const { states, memories } = beside(pass, model.weights, stack, finished, block, cut, parts);
   return {
     states,
+    memories,
     cache: nextCache(pass, past + prompts + t, prepass?.cache),
     mask: pass.mask,
     ...cut > 0 && pass.taps === undefined && { before: slice(normed, 1, 0, 1) },
@@ -229,17 +243,22 @@ function prepassStates<C>(
   );
 }
 
-/** Lets side networks put their own states in place of the stack's. */
+/** Runs a block of the n-th side network, over other weights that its blocks share where those are given. */
+type SideBlock = (site: Site, y: Tensor, n: number, shared: Tree | undefined) => Tensor;
+
+/** Lets side networks put their own states in place of the stack's, or memories beside them. */
 function beside<C>(
   pass: Pass,
   base: Branch,
   stack: Site,
   finished: Tensor,
-  block: (site: Site, y: Tensor) => Tensor,
+  block: SideBlock,
   cut: number,
   parts: StackParts<C>,
-): Tensor {
-  return editsAt(stack.branch, "side").reduce((states, edit, i) =>
+): { readonly states: Tensor; readonly memories: readonly Tensor[] } {
+  const edits = editsAt(stack.branch, "side");
+  const ran = (gives: "states" | "memory") => edits.filter((edit) => (edit.gives ?? "states") === gives);
+  const run = (edit: SideEdit, i: number, states: Tensor): Tensor =>
     edit.run.run({
       ...callAt(pass, edit.path),
       states,
@@ -251,11 +270,15 @@ function beside<C>(
         return tap;
       },
       weight: (path) => detach(weightAt(base, path)),
-      block: (weights: Tree, y, name) =>
-        block({ branch: weights, path: `${edit.path}.side.${i}.${name}` }, y),
+      block: (weights: Tree, y, name, shared) =>
+        block({ branch: weights, path: `${edit.path}.side.${i}.${name}` }, y, i, shared),
       finish: (weights: Tree, y) =>
         parts.finish(pass, rootOf(weights), cut > 0 ? slice(y, 1, cut, y.shape[1]!) : y),
-    }), finished);
+    });
+  return {
+    states: ran("states").reduce((states, edit, i) => run(edit, i, states), finished),
+    memories: ran("memory").map((edit, i) => run(edit, i, finished)),
+  };
 }
 
 function weightAt(base: Branch, path: string): Tensor {

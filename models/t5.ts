@@ -48,7 +48,15 @@ interface Shared {
 /** What a decoder reads of the encoder: states [b, s, d], absent once its keys and values are cached, and their mask. */
 interface Memory {
   readonly states?: Tensor;
+  /** What the decoder's side networks read in their place. */
+  readonly memories?: readonly Tensor[];
   readonly mask: Tensor | undefined;
+}
+
+/** The same for a side network: its own encoder's states, where it has some. */
+function sideMemory({ memories, ...memory }: Memory, n: number): Memory {
+  const states = memories?.[n];
+  return states === undefined ? memory : { ...memory, states };
 }
 
 const split = (t: Tensor, heads: number): Tensor => reshape(t, [t.shape[0]!, t.shape[1]!, heads, -1]); // [b, t, h, d]
@@ -137,6 +145,9 @@ function parts(stack: "encoder" | "decoder", c: T5Config, memory?: Memory): Stac
     position: (_, __, x) => x,
     share: (pass, root, positions) => distances(pass, root, stack, positions[0]!.length, c),
     block: (pass, site, x, shared) => block(pass, site, x, stack, c, shared, memory),
+    ...memory && {
+      sideBlock: (pass, site, x, shared, n) => block(pass, site, x, stack, c, shared, sideMemory(memory, n)),
+    },
     finish: (_, root, x) => normAt(into(root, stack, "final_layer_norm"), x, c),
   };
 }

@@ -2,30 +2,43 @@
 import assert from "node:assert/strict";
 import {
   adapt,
+  type Adapter,
+  compose,
+  count,
   dispose,
+  forward,
+  generateIds,
   graft,
   type GraphNode,
   keep,
   leaves,
   lookup,
   loss,
+  lossAndGrad,
   memory,
   type Method,
   type Model,
   nest,
   read,
+  scaled,
   scope,
   type Storage,
+  type Synchronous,
   type Tensor,
   tensor,
   type Tree,
   valueAndGrad,
   weightLeaves,
 } from "../../core/mod.ts";
+import { loadModel } from "../../io/load_model.ts";
 import { ladderSideTuning, lora, prunedSide } from "../../methods/mod.ts";
+import { freshModel } from "../../models/mod.ts";
+import { shapesOnly } from "../../ops/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
-import { assertNoLeak } from "../support/assert.ts";
-import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
+import { assertClose, assertNoLeak } from "../support/assert.ts";
+import { withBackend } from "../support/backends.ts";
+import { GOLDEN, goldenNumbers, goldenTensors } from "../support/golden.ts";
+import { tinyGpt2, tinyLlama, tinyT5 } from "../support/tiny_models.ts";
 
 const SIZES = { width: 32, heads: 4, keyValueHeads: 2, headDim: 8, inner: 64, layers: 3 };
 const ROW = [3, 1, 4, 1, 5, 9, 2, 6];
@@ -127,7 +140,8 @@ const shapes = (tree: Tree) => Object.fromEntries(leaves(tree).map(([path, t]) =
 
 Deno.test("prunedSide() gives what ladderSideTuning() starts from, whole at reduction 1", () =>
   assertNoLeak(async () => {
-    for (const tiny of [tinyLlama, tinyGpt2]) {
+    const wholeHeads: typeof tinyT5 = (backend, key) => tinyT5(backend, key, { headDim: 4 });
+    for (const tiny of [tinyLlama, tinyGpt2, wholeHeads]) {
       const model = tiny(reference(), 2);
       for (const reduction of [1, 2]) {
         const start = keep(await prunedSide(model, { reduction }));
@@ -187,3 +201,111 @@ Deno.test("prunedSide() keeps the coordinates of largest importance, rotary pair
     importance.dispose();
     model.dispose();
   }));
+
+/** By tests/oracles/ladder_t5.py: blocks 0 left out, and greedy tokens of the first row. */
+for (const name of ["reference", "wasm"] as const) {
+  Deno.test(`ladderSideTuning() beside an encoder and a decoder equals a transcription around transformers' blocks (${name})`, () =>
+    withBackend(name, (backend) =>
+      assertNoLeak(async () => {
+        const expected = goldenNumbers("ladder_t5/case.safetensors");
+        const model = await loadModel(`${GOLDEN}ladder_t5/base`, { backend });
+        const root = keep(scope((): Synchronous<Tree> =>
+          nest(
+            [...goldenTensors("ladder_t5/case.safetensors", backend)]
+              .filter(([path]) => path.startsWith("param.")).map(([path, t]) => [path.slice(6), t] as const),
+          ) as Tree
+        ));
+        const adapter = { method: ladderSideTuning({ reduction: 2, layers: [1, 2] }), params: root.tree };
+        const made = adapt(model, adapter.method, 1);
+        assert.deepEqual(shapes(made.params), shapes(root.tree));
+        dispose(made.params);
+        const batch = {
+          inputIds: [[5, 9, 31, 2, 7], [36, 6, 9, 0, 0]],
+          attentionMask: [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]],
+          labels: [[4, 9, 30, 1], [6, 1, -100, -100]],
+        };
+        const tuned = graft(model, adapter);
+        const { logits } = forward(tuned, batch);
+        assertClose(await read(logits), expected.get("logits")!, 1e-5, "logits");
+        logits.storage.free();
+        const { loss, grads } = await lossAndGrad(model, adapter, batch);
+        assertClose([loss], expected.get("loss")!, 1e-5, "loss");
+        for (const [path, g] of leaves(grads)) {
+          const given = expected.get(`grad.${path}`) ?? [0]; // gates of blocks left out
+          assertClose(await read(g), given, 1e-4, `gradient of ${path}`);
+        }
+        dispose(grads);
+        const written = new Int32Array(expected.get("written")!.buffer);
+        const options = { maxNewTokens: 8, eos: [] };
+        assert.deepEqual(await generateIds(tuned, batch.inputIds[0]!, options), [...written]);
+        root.dispose();
+        model.dispose();
+      })));
+}
+
+Deno.test("ladderSideTuning() beside two stacks: each of two composed ladders reads its own encoder's, and half a ladder is half way", () =>
+  assertNoLeak(async () => {
+    const model = tinyT5(reference(), 3, { headDim: 4 });
+    const [a, b] = [1, 2].map((key) => adapt(model, ladderSideTuning({ reduction: 2 }), key));
+    const batch = { inputIds: [[3, 1, 4]], decoderInputIds: [[0, 5]] };
+    const logits = async (adapter: Adapter): Promise<Float32Array> => {
+      const { logits } = forward(graft(model, adapter), batch);
+      const numbers = await read(logits) as Float32Array;
+      logits.storage.free();
+      return numbers;
+    };
+    const both = {
+      method: compose({ a: a!.method, b: b!.method }) as Method,
+      params: { a: a!.params, b: b!.params },
+    };
+    // Both read the backbone's blocks, and the later one's states go to the head.
+    assertClose(await logits(both), await logits(b!), 1e-6, "composed");
+    assert.ok(Math.abs((await logits(a!))[0]! - (await logits(b!))[0]!) > 1e-3);
+    const plain = forward(model, batch).logits;
+    const [base, whole] = [await read(plain) as Float32Array, await logits(b!)];
+    plain.storage.free();
+    const half = await logits({ method: scaled(b!.method, 0.5) as Method, params: b!.params });
+    assertClose(half, base.map((x, i) => (x + whole[i]!) / 2), 1e-5, "half");
+    dispose([a!.params, b!.params]);
+    model.dispose();
+  }));
+
+Deno.test("ladderSideTuning() of T5-base at d/8 without blocks 0, 4 and 8 has 3,878,712 numbers, 1.74 %", () => {
+  const model = freshModel(
+    {
+      model_type: "t5",
+      d_model: 768,
+      d_kv: 64,
+      d_ff: 3072,
+      num_layers: 12,
+      num_decoder_layers: 12,
+      num_heads: 12,
+      vocab_size: 32128,
+      relative_attention_num_buckets: 32,
+    },
+    { backend: shapesOnly(), key: 0 },
+  );
+  const adapter = adapt(model, ladderSideTuning({ layers: [1, 2, 3, 5, 6, 7, 9, 10, 11] }));
+  const { base, trainable } = count(model, adapter);
+  assert.deepEqual([base, trainable], [222_903_552, 3_878_712]);
+  const part = (...starts: readonly string[]): number =>
+    leaves(adapter.params).filter(([path]) => starts.some((start) => path.startsWith(start)))
+      .reduce((n, [, t]) => n + t.size, 0);
+  assert.equal(part("side.encoder.block.", "side.decoder.block."), 2_326_752 + 768);
+  assert.equal(part("encoder.downs.", "decoder.downs."), 1_328_832);
+  assert.equal(part("encoder.first.", "decoder.first."), 147_648);
+  assert.equal(part("up."), 74_496);
+  assert.equal(part("encoder.gates.", "decoder.gates."), 24);
+  assert.equal(part("side.encoder.final_layer_norm", "side.decoder.final_layer_norm"), 192);
+  dispose(adapter.params);
+  model.dispose();
+});
+
+Deno.test("ladderSideTuning() refuses blocks that no stack has", () => {
+  const model = tinyLlama(reference(), 2);
+  assert.throws(
+    () => adapt(model, ladderSideTuning({ reduction: 2, layers: [1, 2] })),
+    /^RangeError: Expected layers from 0 to 1 but found 2$/,
+  );
+  model.dispose();
+});
