@@ -25,6 +25,7 @@ import {
 } from "../formats/adapters_config.ts";
 import type { WritableTensor } from "../formats/tensor_file.ts";
 import { describe, type Described, type Piece } from "./adapters_fields.ts";
+import type { Leaf } from "./adapters_branches.ts";
 import { classOf } from "./adapters_head.ts";
 import { below, type Writing } from "./adapters_layout.ts";
 import { partsOf } from "./adapters_parts.ts";
@@ -61,6 +62,17 @@ export function configText(
   return adaptersConfigText(folder, config, more);
 }
 
+/** What `adapter_config.json` says of an adapter, in parts. */
+export function leafOf(name: string, pieces: readonly Piece[], model: Model): Leaf {
+  const modelClass = classFor(pieces, model);
+  const configs = grouped(pieces.map((piece) => describe(piece, model))).map(({ config }) => config);
+  return {
+    name,
+    configs,
+    parts: configs.flatMap((config) => partsOf(config, model, { name, modelClass }, new Map())),
+  };
+}
+
 /** `adapter_config.json` and `adapter.safetensors`. */
 export function adapterFiles(
   name: string,
@@ -70,11 +82,7 @@ export function adapterFiles(
 ): readonly HubFile[] {
   checkedName(name);
   const groups = grouped(pieces.map((piece) => describe(piece, model)));
-  const inverse = pieces.find(({ method }) => method === "invertibleAdapter");
-  const rows = model.spec.embeddings.find(({ role }) => role === "token")?.rows;
-  const undone = inverse !== undefined && (inverse.options["undone"] ?? "heads") === "heads" &&
-    model.spec.heads.some(({ outFeatures }) => outFeatures === rows);
-  const modelClass = undone ? libraryClass(model) : classOf(model);
+  const modelClass = classFor(pieces, model);
   const writes = groups.flatMap(({ config, described }) =>
     partsOf(config, model, { name, modelClass }, new Map()).flatMap((part) => {
       const own = described.find(({ kind }) => kind === part.kind);
@@ -92,6 +100,15 @@ export function adapterFiles(
     { path: ADAPTERS_FILES.config, text },
     { path: ADAPTERS_FILES.weights, tensors: writableTensors(writes, adapter.params, prefix) },
   ];
+}
+
+/** The model's own class; where heads undo an invertible adapter, the library's. */
+function classFor(pieces: readonly Piece[], model: Model): string {
+  const inverse = pieces.find(({ method }) => method === "invertibleAdapter");
+  const rows = model.spec.embeddings.find(({ role }) => role === "token")?.rows;
+  const undone = inverse !== undefined && (inverse.options["undone"] ?? "heads") === "heads" &&
+    model.spec.heads.some(({ outFeatures }) => outFeatures === rows);
+  return undone ? libraryClass(model) : classOf(model);
 }
 
 interface Group {

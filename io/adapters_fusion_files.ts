@@ -6,7 +6,7 @@ import { type Piece, piecesOf } from "./adapters_fields.ts";
 import { classOf } from "./adapters_head.ts";
 import { below } from "./adapters_layout.ts";
 import { adapterFiles, configText, type HubFile, keyPrefix, writableTensors } from "./adapters_files.ts";
-import { fusionTensors } from "./adapters_setup.ts";
+import { fusionTensors } from "./adapters_fusion.ts";
 
 /** A block of the setup and its files. @throws {RangeError} when the library would fuse otherwise. */
 export function fusionFiles(

@@ -1,5 +1,5 @@
 /** Adapters from AdapterHub folders: one adapter with its head, or a setup of several. */
-import { type Adapter, compose, dispose, type Method, type Model } from "../core/mod.ts";
+import { type Adapter, compose, dispose, type Method, type Model, perRow, type Tree } from "../core/mod.ts";
 import {
   ADAPTERS_FILES,
   type AdaptersFolder,
@@ -8,11 +8,12 @@ import {
 } from "../formats/adapters_config.ts";
 import { parseJson } from "../formats/strict_json.ts";
 import { isThere } from "./adapter_folder.ts";
-import { loadHead } from "./adapters_head.ts";
+import { type LoadedHead, loadHead } from "./adapters_head.ts";
 import { type AdaptersPart, whole } from "./adapters_layout.ts";
 import { partsOf, withTrainedScale } from "./adapters_parts.ts";
 import { readParams, withTensors } from "./adapters_read.ts";
-import { loadFusion, loadSetup } from "./adapters_setup.ts";
+import { loadFusion } from "./adapters_fusion.ts";
+import { type LoadedSetup, loadSetup } from "./adapters_setup.ts";
 
 /** Whether a folder is AdapterHub's. */
 export async function isAdaptersFolder(folder: string): Promise<boolean> {
@@ -37,16 +38,28 @@ export interface LoadedFolder {
  */
 export async function loadAdaptersFolder(folder: string, model: Model): Promise<Adapter> {
   const load = (path: string): Promise<LoadedFolder> => loadOne(path, model);
-  const adapter = await isThere(`${folder}/${ADAPTERS_FILES.setup}`)
+  const loaded: LoadedSetup = await isThere(`${folder}/${ADAPTERS_FILES.setup}`)
     ? await loadSetup(folder, model, load)
     : await isThere(`${folder}/${ADAPTERS_FILES.fusionConfig}`)
     ? await loadFusion(folder, model, load)
     : { adapter: (await load(folder)).adapter, headFolder: folder };
+  const held: Tree[] = [loaded.adapter.params];
   try {
-    const head = await loadHead(adapter.headFolder, model);
-    return head === undefined ? adapter.adapter : withHead(adapter.adapter, head);
+    const { adapter, headFolder, branchHeads } = loaded;
+    if (branchHeads === undefined) {
+      const head = await loadHead(headFolder, model);
+      return head === undefined ? adapter : withHead(adapter, head);
+    }
+    const heads = new Map<string, LoadedHead>();
+    for (const [name, where] of Object.entries(branchHeads)) {
+      const head = await loadHead(where, model);
+      if (head === undefined) continue;
+      held.push(head.params);
+      heads.set(name, head);
+    }
+    return heads.size === 0 ? adapter : withBranchHeads(adapter, heads);
   } catch (error) {
-    dispose(adapter.adapter.params);
+    dispose(held);
     throw error;
   }
 }
@@ -81,14 +94,19 @@ function checkModel(where: string, { modelType, hiddenSize }: AdaptersFolder, mo
   }
 }
 
-function withHead(
-  adapter: Adapter,
-  head: { readonly method: Method; readonly params: Adapter["params"] },
-): Adapter {
+function withHead(adapter: Adapter, head: LoadedHead): Adapter {
   return {
     ...adapter,
     // The head first: what stands in front of it, an invertible adapter's way back, is to see the new one.
     method: compose({ head: head.method, adapter: adapter.method }) as unknown as Method,
     params: { head: head.params, adapter: adapter.params },
   };
+}
+
+/** A head for the rows of each branch. */
+function withBranchHeads(adapter: Adapter, heads: ReadonlyMap<string, LoadedHead>): Adapter {
+  const rows = perRow(
+    Object.fromEntries([...heads].map(([name, head]) => [name, head as unknown as Adapter])),
+  );
+  return withHead(adapter, { method: rows.method, params: rows.params });
 }

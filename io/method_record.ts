@@ -16,6 +16,9 @@ import {
 import { isObject } from "../formats/strict_json.ts";
 import {
   adapterFusion,
+  averaged,
+  type AveragedOptions,
+  bySpans,
   diffPruning,
   diffPruningFixed,
   far,
@@ -39,6 +42,11 @@ import { type JsonOptions, optionsToJson } from "./option_codec.ts";
 /** What a file says of a method. */
 export type MethodRecord =
   | { readonly method: "compose" | "perRow"; readonly parts: Readonly<Record<string, MethodRecord>> }
+  | {
+    readonly method: "averaged" | "bySpans";
+    readonly parts: Readonly<Record<string, MethodRecord>>;
+    readonly config: JsonOptions;
+  }
   | { readonly method: "gated"; readonly of: MethodRecord; readonly gate: string }
   | { readonly method: "scaled"; readonly of: MethodRecord; readonly factor: number }
   | {
@@ -75,6 +83,11 @@ export function recordOf(name: string, config: Method["config"]): MethodRecord {
   }
   if (name.startsWith("compose(")) return { method: "compose", parts: recordsOf(config) };
   if (name.startsWith("perRow(")) return { method: "perRow", parts: recordsOf(config) };
+  for (const method of ["averaged", "bySpans"] as const) {
+    if (!name.startsWith(`${method}(`)) continue;
+    const { parts, ...rest } = config;
+    return { method, parts: recordsOf(parts as Method["config"]), config: optionsToJson(name, rest) };
+  }
   if (name === "adapterFusion") {
     const { adapters, ...rest } = config;
     const parts = recordsOf(adapters as Method["config"]);
@@ -135,6 +148,12 @@ export function methodOfRecord(record: MethodRecord, held: Held): Method {
     const parts = Object.entries(record.parts).map(([part, inner]) =>
       [part, methodOfRecord(inner, below(held, part))] as const
     );
+    if ("config" in record) {
+      const methods = Object.fromEntries(parts);
+      return record.method === "averaged"
+        ? averaged(methods, record.config as AveragedOptions) as unknown as Method
+        : bySpans(methods, record.config["lengths"] as readonly number[]) as unknown as Method;
+    }
     return record.method === "perRow"
       ? perRow(
         Object.fromEntries(

@@ -47,6 +47,7 @@ import {
   zeros,
 } from "../ops/mod.ts";
 import { type Affine, affine } from "./affine.ts";
+import { apart } from "./averaged.ts";
 import { checkPositive, checkProbability } from "./random_factor.ts";
 
 /** Options of AdapterFusion. */
@@ -249,9 +250,4 @@ function widthAt(path: string, spec: Spec): number {
     throw new RangeError(`Cannot fuse adapters at "${path}": the model has no part there`);
   }
   return place.width;
-}
-
-/** Adapters at one place draw from keys of their own. */
-function apart(call: HiddenCall, k: number): HiddenCall {
-  return call.key === undefined ? call : { ...call, key: fold(call.key, k) };
 }

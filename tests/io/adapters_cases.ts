@@ -35,3 +35,27 @@ export function hubBatch(base: string): Batch {
   });
   return { ...batch, attentionMask, ...base.startsWith("t5") && labels && { labels } };
 }
+
+/** Which branch each row names where a setup gives rows their own; `times`: how often the batch stands there. */
+const ROWS: Readonly<Record<string, { readonly times: number; readonly rows: readonly string[] }>> = {
+  batch_split: { times: 1, rows: ["a", "b", "b"] },
+  roberta_tags_batch_split: { times: 1, rows: ["a_b", "c", "c"] },
+  llama_batch_split: { times: 1, rows: ["a", "b"] },
+  multi_task: { times: 1, rows: ["b", "a", "b"] },
+  llama_parallel: { times: 2, rows: ["a", "a", "b", "b"] },
+  llama_parallel_lora: { times: 2, rows: ["a", "a", "b", "b"] },
+  t5_parallel: { times: 3, rows: ["a", "a", "a", "b", "b", "b", "c", "c", "c"] },
+  roberta_tags_parallel_stack: { times: 2, rows: ["a_b", "a_b", "a_b", "c", "c", "c"] },
+  parallel: { times: 2, rows: ["a", "a", "a", "b", "b", "b"] },
+};
+
+/** The batch of a folder: with the rows' branches, and once for each branch of Parallel, as the library repeats it. */
+export function folderBatch(kind: string): Batch {
+  const batch = hubBatch(baseOf(kind));
+  const by = ROWS[kind] ??
+    Object.entries(ROWS).find(([end]) => new RegExp(`_${end}(_prefix|_heads)?$`).test(kind))?.[1];
+  if (by === undefined) return batch;
+  const fields = Object.entries(batch as unknown as Readonly<Record<string, readonly unknown[]>>)
+    .map(([name, rows]) => [name, Array.from({ length: by.times }, () => rows).flat()]);
+  return { ...Object.fromEntries(fields), rows: by.rows };
+}

@@ -8,7 +8,7 @@ import json, os, shutil, sys, warnings
 import torch
 import adapters
 from adapters import *
-from adapters.composition import BatchSplit, Fuse, Stack
+from adapters.composition import Average, BatchSplit, Fuse, MultiTask, Parallel, Split, Stack
 from adapters.heads import CausalLMHead
 from safetensors.torch import load_file, save_file
 from torch.nn.utils import parametrize
@@ -90,9 +90,16 @@ def save(m, folder, name, setup=None, head=None):
     loading.save_file = plain
 
 
-def logits_of(m, base):
+def logits_of(m, base, **more):
+    """Of branches with a head each: one after another. In parallel the labels of T5 would not be replicated."""
+    batch = batch_of(base)
+    if "labels" in batch and getattr(m, "has_parallel_adapters", False):
+        batch["decoder_input_ids"] = m._shift_right(batch.pop("labels"))
     with torch.no_grad():
-        return m(**batch_of(base)).logits.contiguous()
+        out = m(**batch, **more)
+    if hasattr(out, "head_outputs"):
+        return torch.cat([each.logits for each in out.head_outputs])
+    return out.logits.contiguous()
 
 
 def case(base, kind, config, noise=0.2, setup=None, head=None, flexible=None):
@@ -107,6 +114,8 @@ def case(base, kind, config, noise=0.2, setup=None, head=None, flexible=None):
         m.add_adapter_fusion(fuse, "dynamic" if kind.endswith("fusion") else "static")
     if flexible is not None:
         flexible(m)
+    if isinstance(setup, Average):  # read again, weights add up to 1
+        setup = type(setup).from_dict(setup.to_dict())
     m.set_active_adapters(setup if setup is not None else "a")
     shake(m, noise, kind)
     m.eval()
@@ -117,12 +126,15 @@ def case(base, kind, config, noise=0.2, setup=None, head=None, flexible=None):
         saved = json.load(open(path))
         saved["config"]["subtract_projection"] = False
         json.dump(saved, open(path, "w"), indent=2)
-    logits = logits_of(m, base)
+    logits = logits_of(m, base, **(dict(task_ids=TASKS) if isinstance(setup, MultiTask) else {}))
     bare = model_of(base, flexible is not None)
     if flexible is not None:
         flexible(bare)
         bare.load_state_dict({k: v for k, v in m.state_dict().items() if k in bare.state_dict()})
-    moved = (logits[:, -1] - logits_of(bare, base)[:, -1]).abs().max().item()
+    if flexible is not None and isinstance(setup, Parallel):
+        bare.active_head = setup[0]
+    still = logits_of(bare, base)
+    moved = (logits[:len(still), -1] - still[:, -1]).abs().max().item()
     save_file({"logits": logits}, f"{folder}/expected.safetensors")
     print(f"{base}_{kind}", list(logits.shape), f"moved {moved:.3g}")
 
@@ -132,6 +144,7 @@ def bottleneck(**fields):
 
 
 PREFIX = dict(prefix_length=3, bottleneck_size=5)
+TASKS = ["b", "a", "b"]
 
 
 def cases():
@@ -201,6 +214,41 @@ def setups():
     yield "bert_tags", "stack_fusion", {"c": SeqBnInvConfig(reduction_factor=5), **two}, dict(setup=Stack("c", Fuse("a", "b")))
     yield "bert_text", "static_head", SeqBnConfig(reduction_factor=5), dict(head=True)
     yield "bert_text", "batch_split", two, dict(setup=BatchSplit("a", "b", batch_sizes=[1, 2]))
+    # several beside each other
+    four = {name: DoubleSeqBnConfig(reduction_factor=r) for name, r in dict(a=5, b=4, c=7, d=6).items()}
+    three = {name: four[name] for name in "abc"}
+    low = {"a": LoRAConfig(r=2, alpha=3), "b": LoRAConfig(r=3, use_gating=True)}
+    beside = {"a": ParBnConfig(reduction_factor=5), "b": ParBnConfig(reduction_factor=4)}
+    prefixes = {"a": PrefixTuningConfig(**PREFIX), "b": PrefixTuningConfig(flat=True, prefix_length=3)}
+    for base in ["bert_text", "llama"]:
+        yield base, "average", two, dict(setup=Average("a", "b", weights=[1, 3]))
+        yield base, "average_par", beside, dict(setup=Average("a", "b"))
+        yield base, "average_lora", low, dict(setup=Average("a", "b", weights=[0.6, 0.3]))
+        yield base, "parallel", two, dict(setup=Parallel("a", "b"))
+    yield "llama", "parallel_lora", low, dict(setup=Parallel("a", "b"))  # in BERT the library forgets to replicate the keys
+    yield "bert_tags", "average_three", three, dict(setup=Average("a", "b", "c", weights=[1, 2, 4]))
+    yield "t5", "average", three, dict(setup=Average("a", "b", "c"))
+    yield "bert_tags", "average_ia3", {"a": IA3Config(), "b": IA3Config()}, dict(setup=Average("a", "b", weights=[1, 2]))
+    yield "roberta_tags", "average_nested", four, dict(setup=Average(Stack("a", "b"), Split("c", "d", splits=[4, 5]), weights=[2, 1]))
+    yield "bert_tags", "stack_average", {"c": SeqBnInvConfig(reduction_factor=5), **two}, dict(setup=Stack("c", Average("a", "b", weights=[1, 4])))
+    yield "bert_tags", "split", two, dict(setup=Split("a", "b", splits=[2, 7]))
+    yield "roberta_tags", "split_nested", {**four, "e": DoubleSeqBnConfig(reduction_factor=5)}, dict(setup=Split("e", Stack("b", "c"), Average("a", "d", weights=[1, 3]), splits=[2, 3, 4]))
+    yield "llama", "split", {"a": bottleneck(use_gating=True), "b": bottleneck(non_linearity="swish")}, dict(setup=Split("a", "b", splits=[3, 4]))
+    yield "bert_mask", "stack_split", {"c": SeqBnInvConfig(reduction_factor=5), **two}, dict(setup=Stack("c", Split("a", "b", splits=[5, 4])))
+    yield "t5", "parallel", three, dict(setup=Parallel("a", "b", "c"))
+    yield "roberta_tags", "parallel_stack", three, dict(setup=Parallel(Stack("a", "b"), "c"))
+    yield "bert_mask", "stack_parallel", {"c": SeqBnInvConfig(reduction_factor=5), **two}, dict(setup=Stack("c", Parallel("a", "b")))
+    yield "bert_text", "parallel_prefix", prefixes, dict(setup=Parallel("a", "b"))
+    yield "t5", "batch_split", prefixes, dict(setup=BatchSplit("a", "b", batch_sizes=[1, 2]))
+    yield "llama", "batch_split", {"a": ParBnConfig(reduction_factor=5), "b": ParBnConfig(reduction_factor=4)}, dict(setup=BatchSplit("a", "b", batch_sizes=[1, 1]))
+    yield "roberta_tags", "batch_split", three, dict(setup=BatchSplit(Stack("a", "b"), "c", batch_sizes=[1, 2]))
+    yield "bert_tags", "stack_batch_split", {"c": SeqBnInvConfig(reduction_factor=5), **two}, dict(setup=Stack("c", BatchSplit("a", "b", batch_sizes=[1, 2])))
+    yield "bert_tags", "multi_task", {"a": LoRAConfig(r=2), "b": LoRAConfig(r=3, alpha=2)}, dict(setup=MultiTask("a", "b"))
+    def heads(m):
+        m.add_classification_head("a", num_labels=3)
+        m.add_classification_head("b", num_labels=3)
+    yield "bert_text", "parallel_heads", two, dict(setup=Parallel("a", "b"), flexible=heads)
+    yield "bert_text", "heads_batch_split", two, dict(setup=BatchSplit("a", "b", batch_sizes=[1, 2]), flexible=heads)
     classify = lambda **more: lambda m: m.add_classification_head("a", num_labels=3, **more)
     yield "bert_text", "head", SeqBnConfig(reduction_factor=5), dict(head="a", flexible=classify())
     yield "bert_text", "head_pooler", LoRAConfig(r=2), dict(head="a", flexible=classify(layers=1, use_pooler=True))
