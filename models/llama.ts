@@ -26,10 +26,20 @@ import {
   weight,
   weightPass,
 } from "../core/mod.ts";
-import { add, inverseFrequencies, reshape, rope, type RopeScaling, ropeTables, swiglu } from "../ops/mod.ts";
+import {
+  add,
+  amplitudeOf,
+  inverseFrequencies,
+  reshape,
+  rope,
+  type RopeScaling,
+  ropeTables,
+  swiglu,
+} from "../ops/mod.ts";
 import { type StackParts, stackStates } from "./stack.ts";
 import { barePass } from "./bare_pass.ts";
-import { blockCount, flag, number, optionalNumber, optionalSize, shareOf, size } from "./config.ts";
+import { blockCount, flag, optionalNumber, optionalSize, shareOf, size } from "./config.ts";
+import { contextOf, ropeScalingOf } from "./llama_rope.ts";
 
 interface Shared {
   /** Rotary tables for heads of a size; a side network's are narrower than the model's. */
@@ -70,6 +80,7 @@ function configOf(config: ModelConfig): LlamaConfig {
   if (headDim % 2 !== 0) {
     throw new RangeError(`Cannot run heads of ${headDim} features: rotary positions turn them in pairs`);
   }
+  const scaling = ropeScalingOf(config);
   return {
     width,
     layers,
@@ -78,10 +89,10 @@ function configOf(config: ModelConfig): LlamaConfig {
     headDim,
     inner: size(config, "intermediate_size"),
     vocabulary: size(config, "vocab_size"),
-    context: optionalSize(config, "max_position_embeddings") ?? 2048,
+    context: contextOf(config, scaling),
     epsilon: optionalNumber(config, "rms_norm_eps") ?? 1e-6,
     theta: optionalNumber(config, "rope_theta") ?? 10000,
-    scaling: scalingOf(config),
+    scaling,
     windows: windowsOf(config, layers),
     tied: flag(config, "tie_word_embeddings", false),
   };
@@ -105,33 +116,6 @@ function windowsOf(config: ModelConfig, layers: number): readonly number[] {
     { length: layers },
     (_, layer) => windowed && given !== undefined && looksBack(layer) ? given - 1 : 0,
   );
-}
-
-function scalingOf(config: ModelConfig): RopeScaling {
-  const share = optionalNumber(config, "partial_rotary_factor") ?? 1;
-  if (share !== 1) {
-    throw new RangeError(`Cannot run a ${config.model_type} with partial_rotary_factor ${share}: known is 1`);
-  }
-  const given = config.rope_scaling as Readonly<Record<string, unknown>> | null | undefined;
-  if (given === null || given === undefined) return { type: "none" };
-  const type = given.rope_type ?? given.type;
-  const value = (name: string): number => number({ model_type: "rope_scaling", ...given }, name);
-  switch (type) {
-    case "default":
-      return { type: "none" };
-    case "linear":
-      return { type: "linear", factor: value("factor") };
-    case "llama3":
-      return {
-        type: "llama3",
-        factor: value("factor"),
-        lowFrequencyFactor: value("low_freq_factor"),
-        highFrequencyFactor: value("high_freq_factor"),
-        originalContext: value("original_max_position_embeddings"),
-      };
-    default:
-      throw new RangeError(`Cannot run rope_scaling type "${type}": known are default, linear and llama3`);
-  }
 }
 
 function attentionPart(
@@ -174,8 +158,11 @@ function block(pass: Pass, site: Site, input: Tensor, c: LlamaConfig, shared: Sh
 }
 
 function parts(model: Model, c: LlamaConfig): StackParts<Shared> {
-  const tablesOf = (positions: readonly (readonly number[])[], headDim: number) =>
-    ropeTables(positions, inverseFrequencies(headDim, c.theta, c.scaling), model.backend);
+  const tablesOf = (positions: readonly (readonly number[])[], headDim: number) => {
+    const length = 1 + positions.reduce((most, row) => row.reduce((a, b) => Math.max(a, b), most), 0);
+    const frequencies = inverseFrequencies(headDim, c.theta, c.scaling, length);
+    return ropeTables(positions, frequencies, model.backend, amplitudeOf(c.scaling));
+  };
   return {
     stack: "model",
     blocks: "layers",

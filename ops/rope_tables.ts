@@ -12,11 +12,28 @@ export type RopeScaling =
     readonly lowFrequencyFactor: number;
     readonly highFrequencyFactor: number;
     readonly originalContext: number;
+  }
+  /** θ grows with the text once that is longer than the original context. */
+  | { readonly type: "dynamic"; readonly factor: number; readonly originalContext: number }
+  /** YaRN (arXiv 2309.00071, section 3): as llama3, with the passage linear in j, and attention tempered. */
+  | {
+    readonly type: "yarn";
+    readonly factor: number;
+    readonly originalContext: number;
+    /** From so many rotations within the original context on, frequencies are kept; β. */
+    readonly fast: number;
+    /** Up to so many, they are stretched; α. */
+    readonly slow: number;
+    /** The passage begins and ends at a whole j. */
+    readonly wholeDimensions: boolean;
+    /** Factor on cos and sin, √(1/t): its square is a factor on attention's scores. */
+    readonly amplitude: number;
   };
 
 /**
  * θ^(−2j/d) for j = 0 … d/2 − 1, as f32, after scaling.
  *
+ * @param length Of the text in tokens, where the scaling looks at it ("dynamic"). Default 0: a short one.
  * @example
  * ```ts
  * import { inverseFrequencies } from "@graft/peft/ops";
@@ -24,11 +41,15 @@ export type RopeScaling =
  * assert.deepEqual([...inverseFrequencies(4, 10_000, { type: "none" })], [1, Math.fround(0.01)]);
  * ```
  */
-export function inverseFrequencies(headDim: number, theta: number, scaling: RopeScaling): Float32Array {
-  const plain = Float32Array.from(
-    { length: headDim / 2 },
-    (_, j) => 1 / Math.fround(theta ** ((2 * j) / headDim)),
-  );
+export function inverseFrequencies(
+  headDim: number,
+  theta: number,
+  scaling: RopeScaling,
+  length: number = 0,
+): Float32Array {
+  const of = (base: number): Float32Array =>
+    Float32Array.from({ length: headDim / 2 }, (_, j) => 1 / Math.fround(base ** ((2 * j) / headDim)));
+  const plain = of(theta);
   switch (scaling.type) {
     case "none":
       return plain;
@@ -44,13 +65,46 @@ export function inverseFrequencies(headDim: number, theta: number, scaling: Rope
         return (1 - smooth) * (f / factor) + smooth * f;
       });
     }
+    case "dynamic": {
+      const { factor, originalContext } = scaling;
+      const longer = Math.max(length, originalContext) / originalContext;
+      return of(theta * (factor * longer - (factor - 1)) ** (headDim / (headDim - 2)));
+    }
+    case "yarn": {
+      const { factor, originalContext, fast, slow, wholeDimensions } = scaling;
+      // The j whose frequency turns so often within the original context.
+      const at = (turns: number): number =>
+        headDim * Math.log(originalContext / (turns * 2 * Math.PI)) / (2 * Math.log(theta));
+      const [from, to] = [at(fast), at(slow)];
+      const low = Math.max(wholeDimensions ? Math.floor(from) : from, 0);
+      const end = Math.min(wholeDimensions ? Math.ceil(to) : to, headDim - 1);
+      const high = end === low ? low + 0.001 : end;
+      return plain.map((f, j) => {
+        const stretched = Math.min(Math.max((j - low) / (high - low), 0), 1);
+        return (f / factor) * stretched + f * (1 - stretched);
+      });
+    }
     default:
       return scaling satisfies never;
   }
 }
 
 /**
- * cos and sin [rows, t, d/2] of positions [rows][t].
+ * The factor on cos and sin that a scaling asks for.
+ *
+ * @example
+ * ```ts
+ * import { amplitudeOf } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * assert.equal(amplitudeOf({ type: "linear", factor: 2 }), 1);
+ * ```
+ */
+export function amplitudeOf(scaling: RopeScaling): number {
+  return scaling.type === "yarn" ? scaling.amplitude : 1;
+}
+
+/**
+ * cos and sin [rows, t, d/2] of positions [rows][t], times an amplitude.
  *
  * @example
  * ```ts
@@ -65,6 +119,7 @@ export function ropeTables(
   positions: readonly (readonly number[])[],
   frequencies: Float32Array,
   backend: Backend,
+  amplitude: number = 1,
 ): { readonly cos: Tensor; readonly sin: Tensor } {
   const shape = [positions.length, positions[0]!.length, frequencies.length];
   const angles = Float32Array.from(
@@ -72,7 +127,7 @@ export function ropeTables(
   );
   const table = (f: (x: number) => number): Tensor => {
     const result = allocate(backend, shape);
-    backend.upload(result.raw, new Uint8Array(angles.map(f).buffer));
+    backend.upload(result.raw, new Uint8Array(angles.map((angle) => amplitude * f(angle)).buffer));
     return result;
   };
   return { cos: table(Math.cos), sin: table(Math.sin) };

@@ -70,8 +70,11 @@ Deno.test("architectureOf() refuses settings of a Llama that would give other nu
     () => architectureOf({ ...CONFIGS.llama, partial_rotary_factor: 0.5 }),
     /partial_rotary_factor/,
   );
-  const yarn = { rope_type: "yarn", factor: 4 };
-  assert.throws(() => architectureOf({ ...CONFIGS.llama, rope_scaling: yarn }), /rope_scaling type "yarn"/);
+  const long = { rope_type: "longrope", factor: 4 };
+  assert.throws(
+    () => architectureOf({ ...CONFIGS.llama, rope_scaling: long }),
+    /rope_scaling type "longrope"/,
+  );
 });
 
 Deno.test("withRopeScaling() gives the older names of what transformers 5 writes", () => {

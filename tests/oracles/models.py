@@ -147,3 +147,12 @@ json.dump([{"sampler": s, "scores": row.tolist(), "probabilities": processed(s, 
 # Last, so that the cases above keep their random numbers: a window in the later blocks only.
 case("qwen2_window", Qwen2ForCausalLM(Qwen2Config(**LLAMA | dict(
     num_hidden_layers=3, use_sliding_window=True, sliding_window=3, max_window_layers=1))))
+
+# Texts longer than the first context under dynamic scaling; YaRN with its passage at whole dimensions and not.
+case("llama_dynamic_rope", LlamaForCausalLM(LlamaConfig(**LLAMA | dict(
+    max_position_embeddings=8, head_dim=12, rope_scaling=dict(rope_type="dynamic", factor=4.0)))))
+case("llama_yarn_rope", LlamaForCausalLM(LlamaConfig(**LLAMA | dict(head_dim=20, rope_theta=50.0, rope_scaling=dict(
+    rope_type="yarn", factor=4.0, original_max_position_embeddings=8, beta_fast=2.0, beta_slow=0.25)))))
+case("llama_yarn_exact", LlamaForCausalLM(LlamaConfig(**LLAMA | dict(head_dim=20, rope_theta=50.0, rope_scaling=dict(
+    rope_type="yarn", factor=4.0, original_max_position_embeddings=8, beta_fast=2.0, beta_slow=0.25, truncate=False,
+    mscale=0.7, mscale_all_dim=1.3)))))
