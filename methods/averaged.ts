@@ -42,10 +42,15 @@ export interface AveragedOptions {
  * @throws {TypeError} at `edits`, when a part changes anything but hidden states and linear layers, or scales inputs.
  * @example
  * ```ts
- * import { averaged, houlsby } from "@graft/peft";
+ * import { adapt, averaged, forward, freshModel, graft, houlsby, read, reference, smallConfig } from "@graft/peft";
  * import assert from "node:assert/strict";
- * const soup = averaged({ news: houlsby(), chat: houlsby() }, { weights: [0.25, 0.75] });
- * assert.equal(soup.name, "averaged(news, chat)");
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const { method, params } = adapt(model, houlsby({ reduction: 4, deviation: 0.1 }));
+ * const soup = averaged({ news: method, chat: method }, { weights: [0.25, 0.75] });
+ * const logits = async (tuned: typeof model) => await read(forward(tuned, { inputIds: [[1, 2, 3]] }).logits);
+ * const one = await logits(graft(model, { method, params }));
+ * const mean = await logits(graft(model, { method: soup, params: { news: params, chat: params } }));
+ * assert.ok(mean.every((x, i) => Math.abs(x - one[i]!) < 1e-5)); // the mean of one adapter with itself
  * ```
  */
 export function averaged<M extends Readonly<Record<string, Method>>>(

@@ -30,10 +30,12 @@ import { checkPositive } from "./random_factor.ts";
  * @throws {TypeError} at `edits`, when a part changes anything but hidden states.
  * @example
  * ```ts
- * import { bySpans, houlsby } from "@graft/peft";
+ * import { adapt, bySpans, forward, freshModel, graft, houlsby, reference, smallConfig } from "@graft/peft";
  * import assert from "node:assert/strict";
- * const two = bySpans({ question: houlsby(), text: houlsby() }, [32, 96]);
- * assert.equal(two.name, "bySpans(question, text)");
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const tuned = graft(model, adapt(model, bySpans({ question: houlsby(), text: houlsby() }, [2, 3])));
+ * assert.deepEqual(forward(tuned, { inputIds: [[1, 2, 3, 4, 5]] }).logits.shape, [1, 5, 32]);
+ * assert.throws(() => forward(tuned, { inputIds: [[1, 2, 3, 4]] }), /a text of 4 tokens: together they are 5/);
  * ```
  */
 export function bySpans<M extends Readonly<Record<string, Method>>>(
