@@ -237,6 +237,7 @@ function invertibleFields(piece: Piece, options: InvertibleAdapterOptions, model
 function prefixFields(piece: Piece, options: PrefixTuningOptions, model: Model): AdaptersFields {
   const { length = 10, network = { hidden: 512 }, dropout = 0, positions = "past", distances = "true" } =
     options;
+  if (options.rows === "peft") refuse(piece, 'its prefixes are each attention\'s own: rows "own"');
   const { spec } = model;
   const two = spec.stacks.length > 1;
   const decodes = spec.attentions.some(({ stack, role }) => stack === "decoder" && role === "self");

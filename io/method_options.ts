@@ -196,7 +196,7 @@ export const METHOD_OPTIONS: Readonly<Record<BuiltMethod, readonly string[]>> = 
   kronaBres: all<KronaBresOptions>()("scale", "firstFactor", "zero", "initialization", "bias", "residual"),
   adamix: all<AdamixOptions>()("experts", "reduction", "activation", "mixes"),
   invertibleAdapter: all<InvertibleAdapterOptions>()("reduction", "activation", "stands", "undone"),
-  prefixTuning: all<PrefixTuningOptions>()("length", "network", "dropout", "positions", "distances"),
+  prefixTuning: all<PrefixTuningOptions>()("length", "network", "dropout", "positions", "distances", "rows"),
   promptTuning: all<PromptTuningOptions>()("length", "start", "where", "madeBy"),
   pTuning: all<PTuningOptions>()("length", "where", "encoder"),
   loreft: all<LoreftOptions>()(

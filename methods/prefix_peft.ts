@@ -1,10 +1,12 @@
 /**
  * Prefix tuning in PEFT folders: one table `prompt_embeddings` [n, layers · 2 · heads · headDim] of key and value heads, a
  * layer after the other, keys before values. A network that made the rows is evaluated when PEFT saves. PEFT hands the
- * prefix over as a past, so it takes n positions in every model.
+ * prefix over as a past, so it takes n positions in every model. Of an encoder and a decoder the past is the decoder's alone,
+ * and which of the table's layers a block reads is an accident: rows "peft".
  */
-import type { AttentionPlace, Spec } from "../core/mod.ts";
+import type { Spec } from "../core/mod.ts";
 import { flagField, numberField, type PeftFields, type PeftTensor, wrong } from "./peft_codec.ts";
+import { type PrefixPlace, prefixPlaces } from "./prefix_places.ts";
 import type { PrefixTuningOptions } from "./prefix_tuning.ts";
 import { PROMPT_FIELDS } from "./prompt_peft.ts";
 
@@ -19,8 +21,8 @@ export const PREFIX_FIELDS: PeftFields = {
 /**
  * The options.
  *
- * @throws {TypeError} when a field has the wrong kind.
- * @throws {RangeError} on a model with two stacks.
+ * @throws {TypeError} when a field has the wrong kind, or is not the model's.
+ * @throws {RangeError} on a model whose decoder has more blocks than its encoder.
  * @example
  * ```ts
  * import { freshModel, PREFIX_FIELDS, readPrefix, reference, smallConfig } from "@graft/peft";
@@ -38,13 +40,13 @@ export function readPrefix(
   spec: Spec,
 ): PrefixTuningOptions & { readonly length: number } {
   flagField(fields, "prefix_projection"); // how the rows were made, which is past
-  const places = prefixPlaces(spec);
-  const { keyValueHeads: heads, headDim } = places[0]!;
+  const { places, rows, layers, heads, width } = tableOf(spec);
   for (
     const [name, expected] of [
-      ["num_layers", places.length],
+      ["num_layers", layers],
       ["num_attention_heads", heads],
-      ["token_dim", heads * headDim],
+      ["token_dim", width],
+      ["num_transformer_submodules", spec.stacks.length],
     ] as const
   ) {
     if (fields[name] !== null && fields[name] !== expected) {
@@ -54,7 +56,8 @@ export function readPrefix(
   return {
     length: numberField(fields, "num_virtual_tokens"),
     network: "none",
-    positions: places[0]!.stack === "decoder" ? "past" : "always",
+    positions: places[0]!.place.stack === "decoder" ? "past" : "always",
+    ...rows !== "own" && { rows },
   };
 }
 
@@ -72,11 +75,21 @@ export function readPrefix(
  * ```
  */
 export function writePrefix(
-  { length = 10, positions = "past" }: PrefixTuningOptions,
+  { length = 10, positions = "past", distances = "true", rows = "own" }: PrefixTuningOptions,
   spec: Spec,
 ): PeftFields {
-  const places = prefixPlaces(spec);
-  const { stack, keyValueHeads: heads, headDim } = places[0]!;
+  const { places, rows: theirs, layers, heads, width } = tableOf(spec);
+  const { stack } = places[0]!.place;
+  if (rows !== theirs) {
+    throw new RangeError(
+      `Cannot save this prefix for PEFT: there a model with ${
+        theirs === "peft" ? "an encoder and a decoder" : "one stack"
+      } has rows "${theirs}", and its rows are "${rows}"`,
+    );
+  }
+  if (distances !== "true") {
+    throw new RangeError(`Cannot save this prefix for PEFT: there distances are "true", not "${distances}"`);
+  }
   if (positions === "none" || (positions === "past" && stack === "encoder")) {
     throw new RangeError(
       `Cannot save this prefix for PEFT: there it takes positions of the text, and its positions are "${positions}"; train it ` +
@@ -86,11 +99,11 @@ export function writePrefix(
   return {
     ...PREFIX_FIELDS,
     num_virtual_tokens: length,
-    token_dim: heads * headDim,
-    num_transformer_submodules: 1,
+    token_dim: width,
+    num_transformer_submodules: spec.stacks.length,
     num_attention_heads: heads,
-    num_layers: places.length,
-    encoder_hidden_size: heads * headDim,
+    num_layers: layers,
+    encoder_hidden_size: width,
   };
 }
 
@@ -108,27 +121,33 @@ export function writePrefix(
  * ```
  */
 export function prefixTensors(length: number, spec: Spec): readonly PeftTensor[] {
-  const places = prefixPlaces(spec);
-  const { keyValueHeads: heads, headDim } = places[0]!;
-  const width = heads * headDim;
-  return places.flatMap(({ path }, layer) =>
+  const { places, layers, heads, width } = tableOf(spec);
+  return places.filter(({ place, source }) => place === source).flatMap(({ source: { path }, number }) =>
     ["k", "v"].map((part, i): PeftTensor => ({
       path: `${path}.${part}`,
       key: "prompt_embeddings",
-      shape: [length, heads, headDim],
-      stored: [length, places.length * 2 * width],
-      part: { axis: 1, from: (2 * layer + i) * width },
+      shape: [length, heads, width / heads],
+      stored: [length, layers * 2 * width],
+      part: { axis: 1, from: (2 * number + i) * width },
     }))
   );
 }
 
-/** The attentions of the one stack, by layer. */
-function prefixPlaces(spec: Spec): readonly AttentionPlace[] {
-  if (spec.stacks.length !== 1 || spec.attentions.length === 0) {
-    throw new RangeError(
-      `Cannot hold a prefix of ${spec.architecture} in a PEFT folder: for an encoder and a decoder PEFT stores rows that its ` +
-        "forward pass then drops or gives to other layers",
-    );
-  }
-  return spec.attentions;
+/** Who reads the table, and its sizes; width: of a layer's keys. */
+interface Table {
+  readonly places: readonly PrefixPlace[];
+  readonly rows: "own" | "peft";
+  readonly layers: number;
+  readonly heads: number;
+  readonly width: number;
+}
+
+function tableOf(spec: Spec): Table {
+  const rows = spec.stacks.length > 1 ? "peft" : "own";
+  const places = prefixPlaces(spec, rows);
+  const { keyValueHeads: heads, headDim } = places[0]!.place;
+  const layers = rows === "own"
+    ? places.length
+    : spec.stacks.find(({ stack }) => stack === "encoder")!.layers;
+  return { places, rows, layers, heads, width: heads * headDim };
 }

@@ -29,6 +29,7 @@ import {
 import { dropout, normal, reshape } from "../ops/mod.ts";
 import { type Affine, affine, freshAffine } from "./affine.ts";
 import { type Activation, activation } from "./bottleneck.ts";
+import { prefixPlaces } from "./prefix_places.ts";
 
 /** Options of prefix tuning. */
 export interface PrefixTuningOptions {
@@ -48,6 +49,12 @@ export interface PrefixTuningOptions {
   readonly positions?: "past" | "always" | "none";
   /** What the rows do to the text's own distances, in a model that has such: nothing (default), or AdapterHub's shift. */
   readonly distances?: PrefixEdit["distances"];
+  /**
+   * Which attentions have rows: all, each its own ("own", the default), or as PEFT has it for an encoder and a decoder
+   * ("peft"): the decoder's self-attentions alone, block i with the rows of number 2i modulo the encoder's blocks, so that
+   * two may share theirs.
+   */
+  readonly rows?: "own" | "peft";
 }
 
 /** The network at one attention: `shared` over all attentions of a kind, `last` W₂'s rows for this one. */
@@ -59,9 +66,10 @@ interface Network {
 /**
  * Prefix tuning as a method. Parameters: under an attention's path `k` and `v` [n, kvHeads, headDim]; with a network
  * `k.weight` [kvHeads · headDim, k], `k.bias` and so for v, and `network.<stack>.<role>.tokens`, `.hidden.weight`,
- * `.hidden.bias`. `settle` evaluates the network and drops it.
+ * `.hidden.bias`. Shared rows stand under the first attention's path. `settle` evaluates the network and drops it.
  *
- * @throws {RangeError} when the length or the network's width is no positive integer, or dropout is not in [0, 1).
+ * @throws {RangeError} when the length or the network's width is no positive integer, dropout is not in [0, 1), or at init when
+ * the model has no attention, or `rows` is "peft" and it has not both stacks.
  * @example
  * ```ts
  * import { prefixTuning } from "@graft/peft";
@@ -70,7 +78,8 @@ interface Network {
  * ```
  */
 export function prefixTuning(options: PrefixTuningOptions = {}): Method {
-  const { length = 10, network = { hidden: 512 }, dropout: p = 0, positions = "past", distances } = options;
+  const { length = 10, network = { hidden: 512 }, dropout: p = 0, positions = "past" } = options;
+  const { distances, rows = "own" } = options;
   for (const [name, n] of Object.entries({ length, ...network !== "none" && { hidden: network.hidden } })) {
     if (!Number.isInteger(n) || n < 1) {
       throw new RangeError(`Expected ${name} to be a positive integer but found ${n}`);
@@ -91,16 +100,20 @@ export function prefixTuning(options: PrefixTuningOptions = {}): Method {
     call.train && call.key !== undefined && p > 0
       ? { k: dropout(k, p, fold(call.key, "k")), v: dropout(v, p, fold(call.key, "v")) }
       : { k, v };
+  const more = { ...distances && { distances }, ...rows !== "own" && { rows } };
+  const sources = (spec: Spec): readonly AttentionPlace[] => [
+    ...new Set(prefixPlaces(spec, rows).map(({ source }) => source)),
+  ];
   const name = "prefixTuning";
 
   if (network === "none") {
     return {
       name,
-      config: { length, network, dropout: p, positions, ...distances && { distances } },
+      config: { length, network, dropout: p, positions, ...more },
       init: ({ model, key }) =>
         scope((): Synchronous<Tree> =>
           nest(
-            attentions(model.spec).flatMap((place) =>
+            sources(model.spec).flatMap((place) =>
               ["k", "v"].map((part) => {
                 const path = `${place.path}.${part}`;
                 const shape = [length, place.keyValueHeads, place.headDim];
@@ -110,7 +123,9 @@ export function prefixTuning(options: PrefixTuningOptions = {}): Method {
           ) as Tree
         ),
       edits: (params, spec) =>
-        attentions(spec).map((place) => edit(place, fn(rowsAt<PrefixRows>(params, place), dropped))),
+        prefixPlaces(spec, rows).map(({ place, source }) =>
+          edit(place, fn(rowsAt<PrefixRows>(params, source), dropped))
+        ),
     };
   }
 
@@ -122,12 +137,12 @@ export function prefixTuning(options: PrefixTuningOptions = {}): Method {
       network: { hidden: network.hidden, ...σ !== "tanh" && { activation: σ } },
       dropout: p,
       positions,
-      ...distances && { distances },
+      ...more,
     },
     init: ({ model, key }) =>
       scope((): Synchronous<Tree> =>
         nest([
-          ...kinds(model.spec).flatMap(([kind, width]) => {
+          ...kinds(model.spec, sources(model.spec)).flatMap(([kind, width]) => {
             const seed = fold(keyOf(key), kind);
             return [
               [`${kind}.tokens`, normal(fold(seed, "tokens"), [length, width], model.backend)] as const,
@@ -137,7 +152,7 @@ export function prefixTuning(options: PrefixTuningOptions = {}): Method {
               ),
             ];
           }),
-          ...attentions(model.spec).flatMap((place) =>
+          ...sources(model.spec).flatMap((place) =>
             ["k", "v"].flatMap((part) => {
               const [path, out] = [`${place.path}.${part}`, place.keyValueHeads * place.headDim];
               return under(path, freshAffine(fold(keyOf(key), path), out, network.hidden, model.backend));
@@ -146,14 +161,14 @@ export function prefixTuning(options: PrefixTuningOptions = {}): Method {
         ]) as Tree
       ),
     edits: (params, spec) =>
-      attentions(spec).map((place) =>
-        edit(place, fn(networkAt(params, place), (used, call) => dropped(made(used, place, σ), call)))
+      prefixPlaces(spec, rows).map(({ place, source }) =>
+        edit(place, fn(networkAt(params, source), (used, call) => dropped(made(used, place, σ), call)))
       ),
     settle: (params, spec) => ({
       method: prefixTuning({ ...options, network: "none" }),
       params: scope((): Synchronous<Tree> =>
         nest(
-          attentions(spec).flatMap((place) => {
+          sources(spec).flatMap((place) => {
             const { k, v } = made(networkAt(params, place), place, σ);
             return [[`${place.path}.k`, k] as const, [`${place.path}.v`, v] as const];
           }),
@@ -181,20 +196,16 @@ function networkAt(params: Tree, place: AttentionPlace): Network {
   };
 }
 
-function attentions(spec: Spec): readonly AttentionPlace[] {
-  if (spec.attentions.length === 0) {
-    throw new RangeError("Cannot place prefixTuning: the model offers no attention");
-  }
-  return spec.attentions;
-}
-
 const kindOf = (place: AttentionPlace): string => `network.${place.stack}.${place.role}`;
 
-/** The kinds of attention, each with its stack's width. */
-function kinds(spec: Spec): readonly (readonly [kind: string, width: number])[] {
+/** The kinds of attentions, each with its stack's width. */
+function kinds(
+  spec: Spec,
+  attentions: readonly AttentionPlace[],
+): readonly (readonly [kind: string, width: number])[] {
   const width = (place: AttentionPlace): number =>
     spec.stacks.find((s) => s.stack === place.stack)?.width ?? place.heads * place.headDim;
-  return [...new Map(attentions(spec).map((place) => [kindOf(place), width(place)] as const))];
+  return [...new Map(attentions.map((place) => [kindOf(place), width(place)] as const))];
 }
 
 const rowsAt = <T>(params: Tree, place: AttentionPlace): T => {

@@ -3,6 +3,7 @@ import { type Batch, type Counts, keep, type Method, type Model } from "../../co
 import {
   ipt,
   iptAutoencoder,
+  prefixTuning,
   type PromptSources,
   promptTuning,
   pTuning,
@@ -11,6 +12,7 @@ import {
 } from "../../methods/mod.ts";
 import { methodLaws } from "../support/method_laws.ts";
 import type { Made } from "../support/subject.ts";
+import { tinyT5 } from "../support/tiny_models.ts";
 
 const just = (method: Method) => (): Made => ({ method });
 const added = (n: number): Partial<Counts> => ({ added: n, trainable: n, changed: 0 });
@@ -141,3 +143,17 @@ methodLaws("pTuningV2() with a network", {
   settles: true,
   counts: () => ({}),
 });
+
+/** Of an encoder and a decoder of two blocks each: two blocks share the rows of the decoder's first. Heads: 2 of size 5. */
+for (const network of ["none", { hidden: 3 }] as const) {
+  const numbers = network === "none" ? 2 * 3 * 10 : 3 * D + (3 * D + 3) + 2 * (10 * 3 + 10);
+  methodLaws(`prefixTuning() with PEFT's shared rows, network ${network === "none" ? network : "of 3"}`, {
+    method: just(prefixTuning({ length: 3, network, rows: "peft" })),
+    atInit: "other",
+    merges: "no",
+    settles: network !== "none",
+    counts: () => added(numbers),
+    models: [(backend, key) => tinyT5(backend, key)],
+    looksAhead: true, // an encoder reads the whole text
+  });
+}

@@ -26,7 +26,8 @@ BASES = {  # name -> path, class, task, batch
     **{name: (f"encoders/{name}", c, task, json.load(open(f"{GOLDEN}/encoders/{name}/case.json")))
        for name, c, task in [("bert_text", AutoModelForSequenceClassification, "SEQ_CLS"),
                              ("bert_tags", AutoModelForTokenClassification, "TOKEN_CLS"),
-                             ("t5", T5ForConditionalGeneration, "SEQ_2_SEQ_LM")]},
+                             ("t5", T5ForConditionalGeneration, "SEQ_2_SEQ_LM"),
+                             ("t5_gated", T5ForConditionalGeneration, "SEQ_2_SEQ_LM")]},
 }
 
 
@@ -56,8 +57,18 @@ CASES = {
     "prefix_window": ("mistral", lambda task: PrefixTuningConfig(task_type=task, num_virtual_tokens=3)),
     "prefix_bert": ("bert_text", lambda task: PrefixTuningConfig(task_type=task, num_virtual_tokens=3)),
     "prefix_tags": ("bert_tags", lambda task: PrefixTuningConfig(task_type=task, num_virtual_tokens=3)),
+    # An encoder and a decoder: PEFT gives the prefixes to the decoder's self-attention alone, block i those of the table's layer
+    # 2 i modulo the encoder's blocks. It takes the width for heads times their size unless told otherwise.
+    "prefix_t5": ("t5", lambda task: PrefixTuningConfig(task_type=task, num_virtual_tokens=3, token_dim=28)),
+    "prefix_t5_gated": ("t5_gated", lambda task: PrefixTuningConfig(task_type=task, num_virtual_tokens=2, token_dim=28)),
+    "prefix_t5_network": ("t5", lambda task: PrefixTuningConfig(task_type=task, num_virtual_tokens=3, token_dim=28,
+                                                               prefix_projection=True, encoder_hidden_size=7)),
+    "p_tuning_t5_mlp": ("t5_gated", lambda task: PromptEncoderConfig(task_type=task, num_virtual_tokens=3, encoder_hidden_size=7)),
+    "p_tuning_t5_lstm": ("t5", lambda task: PromptEncoderConfig(
+        task_type=task, num_virtual_tokens=3, encoder_hidden_size=7, encoder_reparameterization_type="LSTM",
+        encoder_num_layers=2)),
 }
-STORED_AS_TRAINED = {n for n in CASES if "p_tuning" not in n and n != "prefix_network"}
+STORED_AS_TRAINED = {n for n in CASES if "p_tuning" not in n and "network" not in n}
 
 
 def tidy(folder, which, expected):
