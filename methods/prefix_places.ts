@@ -35,7 +35,7 @@ export function prefixPlaces({ attentions, stacks }: Spec, rows: "own" | "peft")
         `${own.length}`,
     );
   }
-  const numberOf = ({ layer }: AttentionPlace): number => 2 * layer % layers;
+  const numberOf = ({ layer = 0 }: AttentionPlace): number => 2 * layer % layers;
   return own.map((place) => ({
     place,
     source: own.find((other) => numberOf(other) === numberOf(place))!,
