@@ -28,6 +28,7 @@ export { gpu, type GpuBackend, type GpuOptions } from "./ops/gpu/mod.ts";
 export { wasm, type WasmOptions } from "./ops/wasm/mod.ts";
 export { loadModel, type LoadOptions } from "./io/load_model.ts";
 export { loadAdapter, type LoadAdapterOptions } from "./io/load_adapter.ts";
+export type { Making } from "./io/adapter_card.ts";
 export { saveAdapter, type SaveAdapterOptions } from "./io/save_adapter.ts";
 export { saveModel, type SaveModelOptions } from "./io/save_model.ts";
 export { type DiffPruningRecipe, trainDiffPruning } from "./recipes/diff_pruning.ts";

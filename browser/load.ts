@@ -31,16 +31,13 @@ export interface ModelFiles {
  * ```ts
  * import { generate, wasm } from "@graft/peft";
  * import { modelFromFiles } from "@graft/peft/browser";
- *
- * // A page fetches these.
- * const bytes = (name: string) => Deno.readFileSync(`embedded/model/${name}`);
+ * import assert from "node:assert/strict";
+ * const bytes = (name: string) => Deno.readFileSync(`embedded/model/${name}`); // a page fetches these
  * const json = (name: string) => JSON.parse(new TextDecoder().decode(bytes(name)));
+ * const files = { config: json("config.json"), weights: bytes("model.safetensors"), tokenizer: json("tokenizer.json") };
  * const backend = await wasm({ threads: 1 });
- * const files = {
- *   config: json("config.json"), weights: bytes("model.safetensors"), tokenizer: json("tokenizer.json"),
- * };
  * const model = modelFromFiles(files, backend);
- * await generate(model, "Agent: Hello", { maxNewTokens: 2 });
+ * assert.ok((await generate(model, "Agent: Hello", { maxNewTokens: 2 })).length > 0);
  * model.dispose();
  * backend.close();
  * ```

@@ -16,8 +16,11 @@ export type PartsOf<M extends Readonly<Record<string, Method>>> = {
  *
  * @example
  * ```ts
- * import { compose, ia3, lora } from "@graft/peft";
- * const both = compose({ lora: lora({ rank: 4 }), ia3: ia3() });
+ * import { adapt, compose, freshModel, ia3, lora, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const both = compose({ low: lora({ rank: 4 }), scales: ia3() });
+ * assert.deepEqual(Object.keys(adapt(model, both).params), ["low", "scales"]);
  * ```
  */
 export function compose<M extends Readonly<Record<string, Method>>>(methods: M): Method<PartsOf<M>> {

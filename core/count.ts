@@ -24,8 +24,12 @@ export interface Counts {
  *
  * @example
  * ```ts
- * import { count } from "@graft/peft";
- * // count(model, adapter).trainable / count(model, adapter).base
+ * import { adapt, count, freshModel, lora, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const { added, trainable } = count(model, adapt(model, lora({ rank: 4 })));
+ * assert.equal(trainable, 2 * 2 * 4 * (16 + 16)); // q and v in two layers
+ * assert.equal(added, trainable);
  * ```
  */
 export function count<P extends Tree>(model: Model, adapter: Adapter<P>): Counts {

@@ -69,8 +69,13 @@ export function quantizationPlan(spec: Spec, options: QuantizeOptions): Readonly
  * @throws {RangeError} when a GGUF type does not divide a matrix's last axis, or a target matches nothing.
  * @example
  * ```ts
- * import { quantize } from "@graft/peft/core";
- * // const small = quantize(model, { dtype: "nf4_double", embeddings: "f16" });
+ * import { freshModel, quantize, reference, smallConfig, weightBytes } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama", { width: 64 }), { backend: reference(), key: 0 });
+ * const small = quantize(model, { dtype: "nf4_double", embeddings: "f16" });
+ * assert.ok(weightBytes(small) < 0.2 * weightBytes(model));
+ * small.dispose();
+ * model.dispose();
  * ```
  */
 export function quantize<M extends Model>(model: M, options: QuantizeOptions): M {

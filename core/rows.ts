@@ -18,9 +18,14 @@ import { Tensor, type Tree } from "./tensor/mod.ts";
  * @throws {RangeError} when there is no adapter; at `edits`, when one of them is already made of several.
  * @example
  * ```ts
- * import { adapt, lora, perRow, prefixTuning } from "@graft/peft";
- * // const both = graft(model, perRow({ german: adapt(model, lora()), polite: adapt(model, prefixTuning()) }));
- * // forward(both, { inputIds, rows: ["german", "polite", null] });
+ * import { adapt, forward, freshModel, graft, lora, perRow, prefixTuning, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const polite = adapt(model, prefixTuning({ length: 2, network: "none" }));
+ * const both = graft(model, perRow({ german: adapt(model, lora()), polite }));
+ * const inputIds = [[1, 2, 3], [1, 2, 3], [1, 2, 3]];
+ * const { logits } = forward(both, { inputIds, rows: ["german", "polite", null] });
+ * assert.deepEqual(logits.shape, [3, 3, 32]);
  * ```
  */
 export function perRow(adapters: Readonly<Record<string, Adapter>>): Adapter {

@@ -54,8 +54,15 @@ export interface LoadAdapterOptions {
  * @throws {TypeError} when there are only pickled weights, which are never read.
  * @example
  * ```ts
- * import { loadAdapter } from "@graft/peft";
- * // const tuned = graft(model, await loadAdapter("folder", model));
+ * import { adapt, freshModel, loadAdapter, lora, reference, saveAdapter, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const folder = await Deno.makeTempDir();
+ * await saveAdapter(folder, adapt(model, lora({ rank: 4 })), model);
+ * const { method, params } = await loadAdapter(folder, model);
+ * assert.equal(method.name, "lora");
+ * assert.deepEqual(Object.keys(params), ["model"]); // under the weights' own paths
+ * await Deno.remove(folder, { recursive: true });
  * ```
  */
 export async function loadAdapter(

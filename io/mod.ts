@@ -12,6 +12,7 @@
  *
  * @module
  */
+export type { Making } from "./adapter_card.ts";
 export * from "./load_model.ts";
 export * from "./load_adapter.ts";
 export * from "./save_model.ts";
@@ -26,4 +27,5 @@ export {
   type ModelDescription,
   type TensorsDescription,
 } from "./inspect.ts";
+export { checkpointShapes, configShapes, type ShapeOptions } from "./model_shapes.ts";
 export * from "./training_state.ts";

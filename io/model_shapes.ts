@@ -25,6 +25,15 @@ export type ShapeOptions = Pick<LoadOptions, "dtype" | "quantize" | "task">;
  * never the weights.
  *
  * @throws as `loadModel`.
+ * @example
+ * ```ts
+ * import { adapt, count, fullFineTune } from "@graft/peft";
+ * import { checkpointShapes } from "@graft/peft/io";
+ * import assert from "node:assert/strict";
+ * const model = checkpointShapes("embedded/model"); // a folder or a .gguf file
+ * assert.equal(model.backend.name, "shapes");
+ * assert.equal(count(model, adapt(model, fullFineTune())).base, 2_754_624);
+ * ```
  */
 export function checkpointShapes(path: string, options: ShapeOptions = {}): Model {
   const checkpoint = openCheckpoint(path, { decode: unread });
@@ -45,6 +54,17 @@ export function checkpointShapes(path: string, options: ShapeOptions = {}): Mode
  * A model of which only the config is known, matrices in its `torch_dtype` (bf16 where it names none).
  *
  * @throws {RangeError} when the architecture is not known.
+ * @example
+ * ```ts
+ * import { adapt, count, lora } from "@graft/peft";
+ * import { configShapes } from "@graft/peft/io";
+ * import assert from "node:assert/strict";
+ * const model = configShapes({ // 7 billion weights, and no memory for them
+ *   model_type: "llama", vocab_size: 32000, hidden_size: 4096, intermediate_size: 11008, num_hidden_layers: 32,
+ *   num_attention_heads: 32,
+ * });
+ * assert.equal(count(model, adapt(model, lora({ rank: 8 }))).trainable, 32 * 2 * 8 * (4096 + 4096));
+ * ```
  */
 export function configShapes(given: ModelConfig, options: ShapeOptions = {}): Model {
   const config = withTask(withRopeScaling(given) as ModelConfig, options);

@@ -69,8 +69,14 @@ export interface SaveAdapterOptions {
  * @throws {RangeError} when parameters do not fit the model, or PEFT would lose weights under the adapter's name.
  * @example
  * ```ts
- * import { saveAdapter } from "@graft/peft";
- * // await saveAdapter("out", adapter, model, { card: { licence: "apache-2.0" } });
+ * import { adapt, freshModel, lora, reference, saveAdapter, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const folder = await Deno.makeTempDir();
+ * await saveAdapter(folder, adapt(model, lora({ rank: 4 })), model, { card: { licence: "apache-2.0" } });
+ * const config = JSON.parse(await Deno.readTextFile(`${folder}/adapter_config.json`));
+ * assert.deepEqual([config.peft_type, config.r], ["LORA", 4]); // as Python PEFT reads it
+ * await Deno.remove(folder, { recursive: true });
  * ```
  */
 export async function saveAdapter(

@@ -53,8 +53,13 @@ type Bitsandbytes = "nf4" | "fp4" | "nf4_double" | "fp4_double" | "int8";
  * no place for (a merged bias), or a dtype that the format lacks.
  * @example
  * ```ts
- * import { saveModel } from "@graft/peft";
- * // await saveModel("out", merge(model, adapter), { dtype: "bf16" });
+ * import { adapt, freshModel, lora, merge, reference, saveModel, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const folder = await Deno.makeTempDir();
+ * await saveModel(folder, merge(model, adapt(model, lora({ rank: 4 }))), { dtype: "bf16" });
+ * assert.deepEqual([...Deno.readDirSync(folder)].map(({ name }) => name).sort(), ["config.json", "model.safetensors"]);
+ * await Deno.remove(folder, { recursive: true });
  * ```
  */
 export async function saveModel(path: string, model: Model, options: SaveModelOptions = {}): Promise<void> {

@@ -23,6 +23,17 @@ export interface KnownArchitecture {
  * The architecture of a `config.json`.
  *
  * @throws {RangeError} when no architecture here runs its `model_type`.
+ * @example
+ * ```ts
+ * import { architectureOf } from "@graft/peft/models";
+ * import { smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { architecture, spec, weightPath } = architectureOf(smallConfig("gpt2"));
+ * assert.equal(architecture.name, "gpt2");
+ * assert.equal(spec.blocks.length, 2);
+ * assert.equal(weightPath("h.0.ln_1.weight"), "transformer.h.0.ln_1.weight");
+ * assert.throws(() => architectureOf({ model_type: "mamba" }), RangeError);
+ * ```
  */
 export function architectureOf(config: ModelConfig): KnownArchitecture {
   switch (config.model_type) {

@@ -2,7 +2,19 @@
 import { fold, type ForwardOptions, key, type Model, type Pass } from "../core/mod.ts";
 import { integers } from "../ops/mod.ts";
 
-/** See the module comment. */
+/**
+ * See the module comment.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, reference, smallConfig } from "@graft/peft";
+ * import { barePass } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const pass = barePass(freshModel(smallConfig("llama"), { backend: reference(), key: 0 }), { train: false });
+ * assert.equal(pass.phase, "prompt");
+ * assert.equal(pass.cache, undefined);
+ * ```
+ */
 export function barePass(model: Model, options: ForwardOptions): Pass {
   return {
     train: options.train ?? false,

@@ -129,7 +129,21 @@ function positioned(batch: Batch, { family, pad }: BertConfig): Batch {
   return { ...batch, positionIds };
 }
 
-/** BERT and RoBERTa. */
+/**
+ * BERT and RoBERTa.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, reference, smallConfig } from "@graft/peft";
+ * import { bert, taskConfig } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const config = taskConfig(smallConfig("bert"), { kind: "tag", names: ["O", "PERSON"] });
+ * const model = freshModel(config, { backend: reference(), key: 0 });
+ * const { states } = bert.states(model, { inputIds: [[1, 2, 3]] }, {});
+ * assert.deepEqual(bert.head(model, states, {}).shape, [1, 3, 2]); // scores of each token
+ * assert.equal(bert.labels(model), "token");
+ * ```
+ */
 export const bert: Architecture = {
   name: "bert",
   states: (model, batch, options) => {

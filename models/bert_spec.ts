@@ -45,7 +45,20 @@ export function headPaths({ family, head }: BertConfig): BertHeadPaths {
   }
 }
 
-/** The places of a BERT or RoBERTa model, from its config alone. */
+/**
+ * The places of a BERT or RoBERTa model, from its config alone.
+ *
+ * @example
+ * ```ts
+ * import { smallConfig } from "@graft/peft";
+ * import { bertSpec } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const { linears, norms } = bertSpec(smallConfig("bert", { layers: 1 }));
+ * const inBlocks = linears.filter(({ layer }) => layer === 0).map(({ role }) => role);
+ * assert.deepEqual(inBlocks, ["query", "key", "value", "output", "up", "down"]);
+ * assert.ok(norms.every(({ bias }) => bias));
+ * ```
+ */
 export function bertSpec(config: ModelConfig): Spec {
   const c = bertConfig(config);
   const stack = "encoder" as const;
@@ -139,6 +152,16 @@ export function bertSpec(config: ModelConfig): Spec {
  * The tree's path of a checkpoint's tensor, with or without the prefix `bert.` or `roberta.`; undefined for a buffer and for
  * what belongs to a head that the config does not ask for. The first checkpoints say gamma and beta for a norm's weight and
  * bias, and the bias of scores of words lies at its own layer here.
+ *
+ * @example
+ * ```ts
+ * import { smallConfig } from "@graft/peft";
+ * import { bertWeightPath, taskConfig } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const pathOf = bertWeightPath(taskConfig(smallConfig("bert"), { kind: "classify", names: ["bad", "good"] }));
+ * assert.equal(pathOf("embeddings.LayerNorm.gamma"), "bert.embeddings.LayerNorm.weight");
+ * assert.equal(pathOf("cls.predictions.bias"), undefined); // of another head
+ * ```
  */
 export function bertWeightPath(config: ModelConfig): (name: string) => string | undefined {
   const c = bertConfig(config);
@@ -159,7 +182,18 @@ export function bertWeightPath(config: ModelConfig): (name: string) => string | 
   };
 }
 
-/** The checkpoint's name of a leaf: all but the bias of scores of words are named as in the tree. */
+/**
+ * The checkpoint's name of a leaf: all but the bias of scores of words are named as in the tree.
+ *
+ * @example
+ * ```ts
+ * import { smallConfig } from "@graft/peft";
+ * import { bertSavedName, taskConfig } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const nameOf = bertSavedName(taskConfig(smallConfig("bert"), { kind: "mask" }));
+ * assert.equal(nameOf("cls.predictions.decoder.bias"), "cls.predictions.bias");
+ * ```
+ */
 export function bertSavedName(config: ModelConfig): (path: string) => string {
   const { out, wordBias } = headPaths(bertConfig(config));
   return (path) => wordBias !== undefined && path === `${out}.bias` ? wordBias : path;

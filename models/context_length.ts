@@ -3,7 +3,19 @@ import type { Model } from "../core/mod.ts";
 import { bertConfig } from "./bert_config.ts";
 import { optionalNumber } from "./config.ts";
 
-/** Most tokens in a row, prompts of an adapter included; Infinity where a model knows distances only (T5). */
+/**
+ * Most tokens in a row, prompts of an adapter included; Infinity where a model knows distances only (T5).
+ *
+ * @example
+ * ```ts
+ * import { freshModel, reference, smallConfig } from "@graft/peft";
+ * import { contextLength } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const options = { backend: reference(), key: 0 };
+ * assert.equal(contextLength(freshModel(smallConfig("gpt2", { context: 64 }), options)), 64);
+ * assert.equal(contextLength(freshModel(smallConfig("t5"), options)), Infinity);
+ * ```
+ */
 export function contextLength({ config }: Model): number {
   switch (config.model_type) {
     case "gpt2":

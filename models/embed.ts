@@ -23,6 +23,17 @@ export interface EmbedOptions {
  * the result.
  *
  * @throws {TypeError} when the model has a head.
+ * @example
+ * ```ts
+ * import { embed, freshModel, read, reference, smallConfig } from "@graft/peft";
+ * import { taskConfig } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const config = taskConfig(smallConfig("bert"), { kind: "embed" });
+ * const model = freshModel(config, { backend: reference(), key: 0 });
+ * const vectors = embed(model, { inputIds: [[1, 2, 3], [4, 5, 0]], attentionMask: [[1, 1, 1], [1, 1, 0]] });
+ * assert.deepEqual(vectors.shape, [2, 16]);
+ * assert.ok(Math.abs(Math.hypot(...(await read(vectors)).subarray(0, 16)) - 1) < 1e-6);
+ * ```
  */
 export function embed(model: Model, batch: Batch, options: EmbedOptions = {}): Tensor {
   const { pooling = "mean", length = "unit" } = options;

@@ -33,6 +33,13 @@ export interface FreshOptions<C extends TextCodec> {
  * the residual stream smaller by √(2 · layers); norms one; biases zero.
  *
  * @throws {RangeError} when the architecture is not known.
+ * @example
+ * ```ts
+ * import { forward, freshModel, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * assert.deepEqual(forward(model, { inputIds: [[1, 2, 3]] }).logits.shape, [1, 3, 32]);
+ * ```
  */
 export function freshModel<C extends TextCodec>(config: ModelConfig, options: FreshOptions<C>): Model<C> {
   const { architecture, spec } = architectureOf(config);
@@ -46,7 +53,19 @@ export function freshModel<C extends TextCodec>(config: ModelConfig, options: Fr
   });
 }
 
-/** Fresh leaves of a spec's places, those whose paths are wanted. Each is a function of the key and its path alone. */
+/**
+ * Fresh leaves of a spec's places, those whose paths are wanted. Each is a function of the key and its path alone.
+ *
+ * @example
+ * ```ts
+ * import { reference, smallConfig } from "@graft/peft";
+ * import { freshWeights, llamaSpec } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const spec = llamaSpec(smallConfig("llama"));
+ * const weights = freshWeights(spec, (path) => path.endsWith("down_proj.weight"), { backend: reference(), key: 0 });
+ * assert.deepEqual(weights.map(([, { shape }]) => shape), [[16, 32], [16, 32]]); // [out, in]
+ * ```
+ */
 export function freshWeights(
   spec: Spec,
   wanted: (path: string) => boolean,
@@ -80,7 +99,19 @@ export function freshWeights(
   );
 }
 
-/** Paths of the leaves of a head: what lies outside the blocks and is no embedding's or last norm's of a stack. */
+/**
+ * Paths of the leaves of a head: what lies outside the blocks and is no embedding's or last norm's of a stack.
+ *
+ * @example
+ * ```ts
+ * import { smallConfig } from "@graft/peft";
+ * import { bertSpec, headLeaves, taskConfig } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const spec = bertSpec(taskConfig(smallConfig("bert"), { kind: "classify", names: ["bad", "good"] }));
+ * assert.ok(headLeaves(spec).has("classifier.weight"));
+ * assert.ok(!headLeaves(spec).has("bert.encoder.layer.0.output.dense.weight"));
+ * ```
+ */
 export function headLeaves(spec: Spec): ReadonlySet<string> {
   const inStack = (path: string): boolean =>
     spec.stacks.some((stack) => path.startsWith(stack.entrance) || path.startsWith(`${stack.path}.final`));

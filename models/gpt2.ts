@@ -119,7 +119,20 @@ function parts(model: Model, c: Gpt2Config): StackParts<undefined> {
   };
 }
 
-/** GPT-2. */
+/**
+ * GPT-2.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, reference, smallConfig } from "@graft/peft";
+ * import { gpt2 } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("gpt2"), { backend: reference(), key: 0 });
+ * const { states } = gpt2.states(model, { inputIds: [[1, 2, 3]] }, {});
+ * assert.deepEqual(states.shape, [1, 3, 16]);
+ * assert.deepEqual(gpt2.head(model, states, {}).shape, [1, 3, 32]);
+ * ```
+ */
 export const gpt2: Architecture = {
   name: "gpt2",
   states: (model, batch, options) => stackStates(model, batch, options, parts(model, configOf(model.config))),
@@ -135,13 +148,33 @@ export const gpt2: Architecture = {
 /**
  * The tree's path of a checkpoint's tensor. The first GPT-2 checkpoints lack the prefix `transformer.`, and many hold
  * causal masks beside the weights (`attn.bias`, `attn.masked_bias`), for which the answer is undefined.
+ *
+ * @example
+ * ```ts
+ * import { gpt2WeightPath } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * assert.equal(gpt2WeightPath("wte.weight"), "transformer.wte.weight");
+ * assert.equal(gpt2WeightPath("transformer.h.0.attn.bias"), undefined); // a mask
+ * ```
  */
 export function gpt2WeightPath(name: string): string | undefined {
   if (/(^|\.)h\.\d+\.attn\.(masked_)?bias$/.test(name)) return undefined;
   return /^(wte|wpe|ln_f|h\.\d+)\./.test(name) ? `transformer.${name}` : name;
 }
 
-/** The places of a GPT-2 model, from its config alone. */
+/**
+ * The places of a GPT-2 model, from its config alone.
+ *
+ * @example
+ * ```ts
+ * import { smallConfig } from "@graft/peft";
+ * import { gpt2Spec } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const [qkv] = gpt2Spec(smallConfig("gpt2")).linears;
+ * assert.equal(qkv!.path, "transformer.h.0.attn.c_attn");
+ * assert.deepEqual([qkv!.inFeatures, qkv!.outFeatures, qkv!.transposed], [16, 48, true]);
+ * ```
+ */
 export function gpt2Spec(config: ModelConfig): Spec {
   const c = configOf(config);
   const stack = "decoder" as const;

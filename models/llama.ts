@@ -180,7 +180,20 @@ function parts(model: Model, c: LlamaConfig): StackParts<Shared> {
   };
 }
 
-/** The Llama family. */
+/**
+ * The Llama family.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, reference, smallConfig } from "@graft/peft";
+ * import { llama } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const { states } = llama.states(model, { inputIds: [[1, 2, 3]] }, {});
+ * assert.deepEqual(states.shape, [1, 3, 16]);
+ * assert.deepEqual(llama.head(model, states, {}).shape, [1, 3, 32]);
+ * ```
+ */
 export const llama: Architecture = {
   name: "llama",
   states: (model, batch, options) => stackStates(model, batch, options, parts(model, configOf(model.config))),
@@ -193,7 +206,21 @@ export const llama: Architecture = {
   },
 };
 
-/** The places of a Llama-family model, from its config alone. */
+/**
+ * The places of a Llama-family model, from its config alone.
+ *
+ * @example
+ * ```ts
+ * import { smallConfig } from "@graft/peft";
+ * import { llamaSpec } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const { linears, heads } = llamaSpec(smallConfig("llama", { layers: 1 }));
+ * assert.deepEqual(linears.map(({ path }) => path.split(".").at(-1)), [
+ *   "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
+ * ]);
+ * assert.equal(heads[0]!.tiedTo, "model.embed_tokens");
+ * ```
+ */
 export function llamaSpec(config: ModelConfig): Spec {
   const c = configOf(config);
   const stack = "decoder" as const;

@@ -6,12 +6,11 @@
 export * from "./llama.ts";
 export * from "./gpt2.ts";
 export * from "./bert.ts";
-export type { BertConfig, BertHead } from "./bert_config.ts";
-export * from "./bert_spec.ts";
+export { bertSavedName, bertSpec, bertWeightPath } from "./bert_spec.ts";
 export * from "./context_length.ts";
 export * from "./embed.ts";
 export * from "./t5.ts";
-export * from "./t5_spec.ts";
+export { t5Spec, t5WeightPath } from "./t5_spec.ts";
 export * from "./architecture.ts";
 export * from "./fresh.ts";
 export * from "./small_config.ts";

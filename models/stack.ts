@@ -77,7 +77,27 @@ export interface StackStates extends States {
   readonly memories: readonly Tensor[];
 }
 
-/** Runs a stack on a batch of its own tokens. See `Architecture.states`. */
+/**
+ * Runs a stack on a batch of its own tokens. See `Architecture.states`.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, reference, smallConfig } from "@graft/peft";
+ * import { embedding, into } from "@graft/peft/core";
+ * import { type StackParts, stackStates } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const parts: StackParts<undefined> = { // a stack without blocks: the rows of the token table
+ *   ...{ stack: "model", blocks: "layers", layers: 0, vocabulary: 32, context: 64 },
+ *   embed: (pass, root, ids) => embedding(pass, into(root, "model", "embed_tokens"), ids),
+ *   position: (_, __, x) => x,
+ *   share: () => undefined,
+ *   block: (_, __, x) => x,
+ *   finish: (_, __, x) => x,
+ * };
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * assert.deepEqual(stackStates(model, { inputIds: [[1, 2, 3]] }, {}, parts).states.shape, [1, 3, 16]);
+ * ```
+ */
 export function stackStates<C>(
   model: Model,
   batch: Batch,

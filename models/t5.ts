@@ -186,7 +186,20 @@ function states(model: Model, batch: Batch, options: ForwardOptions): States {
   return { states: run.states, cache: run.cache && { ...run.cache, memory: { mask: memory.mask } } };
 }
 
-/** T5. */
+/**
+ * T5.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, reference, smallConfig } from "@graft/peft";
+ * import { t5 } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("t5"), { backend: reference(), key: 0 });
+ * const { states } = t5.states(model, { inputIds: [[1, 2, 3]], decoderInputIds: [[0, 4]] }, {});
+ * assert.deepEqual(states.shape, [1, 2, 16]); // the decoder's
+ * assert.equal(t5.decoderStart!(model), 0);
+ * ```
+ */
 export const t5: Architecture = {
   name: "t5",
   states,

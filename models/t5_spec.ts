@@ -33,7 +33,18 @@ export const FEED_FORWARD = {
   gated: [["wi_0", "gate"], ["wi_1", "up"], ["wo", "down"]],
 } as const;
 
-/** The places of a T5 model, from its config alone. */
+/**
+ * The places of a T5 model, from its config alone.
+ *
+ * @example
+ * ```ts
+ * import { smallConfig } from "@graft/peft";
+ * import { t5Spec } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const { attentions } = t5Spec(smallConfig("t5", { layers: 1 }));
+ * assert.deepEqual(attentions.map(({ stack, role }) => `${stack} ${role}`), ["encoder self", "decoder self", "decoder cross"]);
+ * ```
+ */
 export function t5Spec(config: ModelConfig): Spec {
   const c = t5Config(config);
   const { width } = c;
@@ -145,7 +156,17 @@ function linearsOf({ path, stack, layer, module }: Part, c: T5Config): readonly 
     ];
 }
 
-/** The tree's path of a checkpoint's tensor; undefined for further copies of the token table, and for a table never read. */
+/**
+ * The tree's path of a checkpoint's tensor; undefined for further copies of the token table, and for a table never read.
+ *
+ * @example
+ * ```ts
+ * import { t5WeightPath } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * assert.equal(t5WeightPath("shared.weight"), "shared.weight");
+ * assert.equal(t5WeightPath("encoder.embed_tokens.weight"), undefined); // the same numbers again
+ * ```
+ */
 export function t5WeightPath(name: string): string | undefined {
   return /^(encoder|decoder)\.embed_tokens\.|\.EncDecAttention\.relative_attention_bias\./.test(name)
     ? undefined

@@ -87,7 +87,18 @@ function named(names: readonly string[]): Pick<ModelConfig, "id2label" | "label2
   };
 }
 
-/** The names of a classifier's or tagger's classes by id; none where the model has no such head. */
+/**
+ * The names of a classifier's or tagger's classes by id; none where the model has no such head.
+ *
+ * @example
+ * ```ts
+ * import { classNames, freshModel, reference, smallConfig } from "@graft/peft";
+ * import { taskConfig } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const config = taskConfig(smallConfig("bert"), { kind: "classify", names: ["bad", "good"] });
+ * assert.deepEqual(classNames(freshModel(config, { backend: reference(), key: 0 })), ["bad", "good"]);
+ * ```
+ */
 export function classNames(model: Model): readonly string[] {
   const head = model.spec.heads.find((place) => place.path.split(".")[0] === "classifier");
   const names = (model.config.id2label ?? {}) as Readonly<Record<string, string>>;
@@ -97,12 +108,34 @@ export function classNames(model: Model): readonly string[] {
 /**
  * The modules that are to be trained whole beside an adapter, as PEFT trains them: a classifier's head, which starts from
  * random numbers. For `modulesToSave`.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, headModules, reference, smallConfig } from "@graft/peft";
+ * import { taskConfig } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const options = { backend: reference(), key: 0 };
+ * const config = taskConfig(smallConfig("bert"), { kind: "score" });
+ * assert.deepEqual(headModules(freshModel(config, options)), ["classifier"]);
+ * assert.deepEqual(headModules(freshModel(smallConfig("llama"), options)), []);
+ * ```
  */
 export function headModules(model: Model): readonly string[] {
   return classNames(model).length > 0 ? ["classifier"] : [];
 }
 
-/** What PEFT calls the kind of labels that a model is trained on; null where it has no name for it. */
+/**
+ * What PEFT calls the kind of labels that a model is trained on; null where it has no name for it.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, reference, smallConfig } from "@graft/peft";
+ * import { taskType } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const typeOf = (family: "gpt2" | "t5") => taskType(freshModel(smallConfig(family), { backend: reference(), key: 0 }));
+ * assert.deepEqual([typeOf("gpt2"), typeOf("t5")], ["CAUSAL_LM", "SEQ_2_SEQ_LM"]);
+ * ```
+ */
 export function taskType(model: Model): "CAUSAL_LM" | "SEQ_2_SEQ_LM" | "SEQ_CLS" | "TOKEN_CLS" | null {
   if (model.architecture.decoderStart !== undefined) return "SEQ_2_SEQ_LM";
   const isClassifier = classNames(model).length > 0;

@@ -25,7 +25,22 @@ const collectOp: Op<Options> = defineOp({
   vjp: (_inputs, _outputs, options) => ({ saved: [], pull: (t) => [spreadOp([t], options)] }),
 });
 
-/** y [D] from a table t [⌈D / K⌉, k], k ≤ K powers of two. Its backend must have the kernel. */
+/**
+ * y [D] from a table t [⌈D / K⌉, k], k ≤ K powers of two. Its backend must have the kernel.
+ *
+ * @example
+ * ```ts
+ * import { key, reference, tensor, wasm } from "@graft/peft";
+ * import { fastfoodSpread, mixingWords } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const backend = await wasm({ threads: 1 });
+ * assert.equal(reference().fastfood, undefined); // there core composes it of other ops
+ * const t = tensor([[1, 2], [3, 4]], { backend }); // two rows of k = 2
+ * const y = fastfoodSpread(t, { size: 7, block: 4, gaussian: key(0), mixing: mixingWords(key(1)) });
+ * assert.deepEqual(y.shape, [7]);
+ * backend.close();
+ * ```
+ */
 export function fastfoodSpread(t: Tensor, shape: FastfoodShape): Tensor {
   return spreadOp([t], { ...shape, width: t.shape[1]! });
 }

@@ -10,7 +10,19 @@ import { integers } from "./create.ts";
 
 const ROUNDS = 4;
 
-/** m and a of each round, 32 bits each: a function of the key. */
+/**
+ * m and a of each round, 32 bits each: a function of the key.
+ *
+ * @example
+ * ```ts
+ * import { key } from "@graft/peft";
+ * import { mixingWords } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const words = mixingWords(key(0));
+ * assert.equal(words.length, 8); // m and a of four rounds
+ * assert.ok(words.every((word, i) => i % 2 === 1 || word % 2 === 1)); // every m is odd
+ * ```
+ */
 export function mixingWords(key: Key): readonly number[] {
   return Array.from({ length: ROUNDS }, (_, round) => threefry(key, round, 0))
     .flatMap(([m, a]) => [(m | 1) >>> 0, a]);

@@ -27,7 +27,21 @@ export interface DiffPruningRecipe extends PrunedDiffOptions {
   readonly seed?: number;
 }
 
-/** Trains by DiffPruning. The result holds the kept differences alone; the caller owns it. */
+/**
+ * Trains by DiffPruning. The result holds the kept differences alone; the caller owns it.
+ *
+ * @example
+ * ```ts
+ * import { count, freshModel, gatedSize, reference, smallConfig, trainDiffPruning } from "@graft/peft";
+ * import { rowsFrom } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama", { layers: 1 }), { backend: reference(), key: 0 });
+ * const rows = rowsFrom([{ inputIds: [1, 2, 3], labels: [1, 2, 3] }]);
+ * const stage = { learningRate: 1e-3, batching: { kind: "buckets", batchSize: 1 }, pad: 0 } as const;
+ * const adapter = await trainDiffPruning(model, rows, { ratio: 0.01, gated: stage, fixed: stage });
+ * assert.equal(count(model, adapter).trainable, Math.floor(0.01 * gatedSize(model)));
+ * ```
+ */
 export async function trainDiffPruning(
   model: Model,
   rows: Rows,

@@ -33,7 +33,22 @@ export interface FarRecipe {
   readonly primed?: "kept" | "reset";
 }
 
-/** Trains by FAR. The caller owns the result. */
+/**
+ * Trains by FAR. The caller owns the result.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, leaves, reference, smallConfig, trainFar } from "@graft/peft";
+ * import { rowsFrom } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama", { layers: 1, inner: 32 }), { backend: reference(), key: 0 });
+ * const rows = rowsFrom([{ inputIds: [1, 2, 3], labels: [1, 2, 3] }]);
+ * const stage = { learningRate: 1e-3, batching: { kind: "buckets", batchSize: 1 }, pad: 0 } as const;
+ * const adapter = await trainFar(model, rows, { retention: 0.25, priming: stage, learning: stage });
+ * const rowsOfUp = leaves(adapter.params).find(([path]) => path.endsWith("up_proj.rows"))![1];
+ * assert.deepEqual(rowsOfUp.shape, [8, 16]); // a quarter of its 32 nodes
+ * ```
+ */
 export async function trainFar(model: Model, rows: Rows, recipe: FarRecipe): Promise<Adapter> {
   const layers = feedForwardLayers(model.spec);
   if (layers.length === 0) {
@@ -52,7 +67,22 @@ export async function trainFar(model: Model, rows: Rows, recipe: FarRecipe): Pro
   return await trainStage(model, start, rows, recipe.learning);
 }
 
-/** The nodes of each layer that moved most: ‖w_j − w0_j‖₁ over a row and its bias. */
+/**
+ * The nodes of each layer that moved most: ‖w_j − w0_j‖₁ over a row and its bias.
+ *
+ * @example
+ * ```ts
+ * import { reference, tensor } from "@graft/peft";
+ * import { learnersOf } from "@graft/peft/recipes";
+ * import assert from "node:assert/strict";
+ * const delta = tensor([[0, 0], [9, 0], [1, -1], [0, 5]], { backend: reference() }); // [out, in]
+ * const place = {
+ *   kind: "linear", path: "up", stack: "decoder", role: "up", inFeatures: 2, outFeatures: 4, bias: false, transposed: false,
+ * } as const;
+ * const { up } = await learnersOf({ up: { weight: { delta } } }, [place], 0.5);
+ * assert.deepEqual([...up!], [1, 3]);
+ * ```
+ */
 export async function learnersOf(
   deltas: Tree,
   layers: readonly LinearPlace[],

@@ -27,6 +27,16 @@ export interface FishBudget {
  * The budget of a mask, by shapes alone.
  *
  * @throws {RangeError} when the ratio is not between 0 and 1, or nothing is left beside the classifier.
+ * @example
+ * ```ts
+ * import { fishBudget, freshModel, reference, smallConfig } from "@graft/peft";
+ * import { taskConfig } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const config = taskConfig(smallConfig("bert"), { kind: "classify", names: ["bad", "good"] });
+ * const { total, whole, masked } = fishBudget(freshModel(config, { backend: reference(), key: 0 }), { ratio: 0.1 });
+ * assert.equal(whole, 2 * 16 + 2); // the classifier's weight and bias
+ * assert.equal(masked, total - whole);
+ * ```
  */
 export function fishBudget(
   model: Model,
@@ -52,6 +62,17 @@ export function fishBudget(
  * The mask for `fishMask`: the weights of largest Fisher information, all leaves together. The paper takes 1,024 examples.
  *
  * @throws {RangeError} as `fishBudget` and `fisher`.
+ * @example
+ * ```ts
+ * import { fishBudget, fisherMask, fishMask, freshModel, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const batches = [{ inputIds: [[1, 2, 3]], labels: [[1, 2, 3]] }];
+ * const mask = await fisherMask(model, batches, { ratio: 0.01 });
+ * const chosen = mask.leaves.reduce((n, { indices }) => n + indices.length, 0);
+ * assert.equal(chosen, fishBudget(model, { ratio: 0.01 }).masked);
+ * assert.equal(fishMask({ mask }).name, "fishMask"); // the method that trains them
+ * ```
  */
 export async function fisherMask(
   model: Model,

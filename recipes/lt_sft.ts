@@ -31,7 +31,10 @@ import { type StageOptions, trainStage } from "./stage.ts";
 
 /** What the phases need. */
 export interface LtSftRecipe extends LtSftLeaves {
-  /** k, weights that train in the end; 14,155,776 for tasks in the paper, 7.96 % of mBERT. */
+  /**
+   * k, weights that train in the end; 14,155,776 for tasks in the paper, 7.96 % of mBERT. Those that moved as far as the last
+   * one train too, which are many after a single step of Adam.
+   */
   readonly elements: number;
   /** n, default 1. */
   readonly iterations?: number;
@@ -43,7 +46,22 @@ export interface LtSftRecipe extends LtSftLeaves {
   readonly sparse: StageOptions;
 }
 
-/** Trains by LT-SFT. The caller owns the result. @throws {RangeError} when `elements` is less than one an iteration. */
+/**
+ * Trains by LT-SFT. The caller owns the result.
+ *
+ * @throws {RangeError} when `elements` is less than one an iteration.
+ * @example
+ * ```ts
+ * import { count, freshModel, reference, smallConfig, trainLtSft } from "@graft/peft";
+ * import { rowsFrom } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama", { layers: 1 }), { backend: reference(), key: 0 });
+ * const rows = rowsFrom([{ inputIds: [1, 2, 3], labels: [1, 2, 3] }]);
+ * const stage = { learningRate: 1e-3, batching: { kind: "buckets", batchSize: 1 }, epochs: 4, pad: 0 } as const;
+ * const adapter = await trainLtSft(model, rows, { elements: 20, iterations: 2, full: stage, sparse: stage });
+ * assert.equal(count(model, adapter).trainable, 20);
+ * ```
+ */
 export async function trainLtSft(model: Model, rows: Rows, recipe: LtSftRecipe): Promise<Adapter> {
   const { iterations = 1, elements, pull = 0 } = recipe;
   const each = Math.floor(elements / iterations);

@@ -26,6 +26,15 @@ export interface TriedSource extends RankedSource {
  *
  * @param tryOne Trains from a source and gives its score on held-out data; higher is better.
  * @throws {RangeError} when k is no positive integer or there is no source.
+ * @example
+ * ```ts
+ * import { bestSource } from "@graft/peft/recipes";
+ * import assert from "node:assert/strict";
+ * const ranked = [{ name: "mnli", similarity: 0.9 }, { name: "sst2", similarity: 0.6 }, { name: "qqp", similarity: 0.1 }];
+ * const heldOut: Readonly<Record<string, number>> = { mnli: 0.71, sst2: 0.74 };
+ * const { best, tried } = await bestSource(ranked, 2, (name) => Promise.resolve(heldOut[name]!));
+ * assert.deepEqual([best.name, tried.length], ["sst2", 2]); // the most similar one is not always the best
+ * ```
  */
 export async function bestSource(
   ranked: readonly RankedSource[],
@@ -48,6 +57,26 @@ export async function bestSource(
  *
  * @param options `labelSmoothing` defaults to 0.1, as the authors have it.
  * @throws {RangeError} when there is no batch.
+ * @example
+ * ```ts
+ * import { freshModel, iptAutoencoder, leaves, promptTuning, reference, smallConfig, tensor } from "@graft/peft";
+ * import { iptGradients } from "@graft/peft/recipes";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const model = freshModel(smallConfig("llama", { width: 4 }), { backend, key: 0 });
+ * const prompt = (x: number) => ({
+ *   method: promptTuning({ length: 1 }),
+ *   params: { rows: tensor([[x, 0, 1, 2]], { backend }) },
+ * });
+ * const prompts = { sums: prompt(1), dates: prompt(2) };
+ * const methodOf = (task: string) => iptAutoencoder({ prompts, task, intrinsic: 3 });
+ * const params = methodOf("sums").init({ model, key: 0 });
+ * const batch = { inputIds: [[1, 2, 3]], labels: [[1, 2, 3]] };
+ * const tasks = Object.keys(prompts).map((task) => ({ method: methodOf(task), batch }));
+ * const { value, gradients } = iptGradients(model, params, tasks);
+ * assert.deepEqual(value.shape, []);
+ * assert.ok(leaves(gradients).every(([path]) => /^(encoder|decoder)\./.test(path)));
+ * ```
  */
 export function iptGradients<P extends Tree>(
   model: Model,

@@ -11,6 +11,23 @@ export interface StageOptions extends TrainOptions {
 /**
  * Trains an adapter from its first step to its last, with optimizer and schedule of its own. Takes the given parameters over
  * and frees them; the caller owns the result.
+ *
+ * @example
+ * ```ts
+ * import { adapt, freshModel, lora, reference, smallConfig } from "@graft/peft";
+ * import { trainStage } from "@graft/peft/recipes";
+ * import { rowsFrom } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const rows = rowsFrom([{ inputIds: [1, 2, 3], labels: [1, 2, 3] }]);
+ * const losses: number[] = [];
+ * const adapter = await trainStage(model, adapt(model, lora({ rank: 2 })), rows, {
+ *   learningRate: 0.05, batching: { kind: "buckets", batchSize: 1 }, epochs: 3, pad: 0,
+ *   stepped: ({ loss }) => void losses.push(loss),
+ * });
+ * assert.equal(losses.length, 3);
+ * assert.equal(adapter.method.name, "lora");
+ * ```
  */
 export async function trainStage<P extends Tree>(
   model: Model,

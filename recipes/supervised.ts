@@ -54,13 +54,49 @@ export interface Effects<Evaluation extends { readonly loss: number }> {
 /** How a run ended. */
 export type Outcome = "finished" | "stopped early" | "interrupted";
 
-/** Thrown inside an evaluation that is to stop. */
+/**
+ * Thrown inside an evaluation that is to stop.
+ *
+ * @example
+ * ```ts
+ * import { Interruption } from "@graft/peft/recipes";
+ * import assert from "node:assert/strict";
+ * const stopped = new Interruption("stopped between two batches");
+ * assert.equal(stopped.name, "Interruption");
+ * ```
+ */
 export class Interruption extends Error {
   /** Tells the error apart. */
   override readonly name = "Interruption";
 }
 
-/** Runs until the last step, early stopping or an interruption. The last state is saved in all three cases. */
+/**
+ * Runs until the last step, early stopping or an interruption. The last state is saved in all three cases.
+ *
+ * @example
+ * ```ts
+ * import { adapt, freshModel, graft, lora, reference, smallConfig } from "@graft/peft";
+ * import { supervise } from "@graft/peft/recipes";
+ * import { heldOutLoss, rowsFrom, startTraining } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const rows = rowsFrom([{ inputIds: [1, 2, 3], labels: [1, 2, 3] }]);
+ * const run = await startTraining(model, adapt(model, lora({ rank: 2 })), rows, {
+ *   learningRate: 0.05, batching: { kind: "buckets", batchSize: 1 }, epochs: 4, pad: 0,
+ * });
+ * const done: string[] = [];
+ * const { outcome } = await supervise(run, { saveEvery: 2, evaluateEvery: 4 }, {
+ *   stepped: ({ step }) => void done.push(`step ${step}`),
+ *   evaluate: () => heldOutLoss(graft(model, run.adapter()), rows, { batchSize: 1, pad: 0 }),
+ *   evaluated: () => void done.push("evaluated"),
+ *   keepBest: () => Promise.resolve(),
+ *   save: () => Promise.resolve(void done.push("saved")),
+ *   interrupted: () => false,
+ * });
+ * assert.equal(outcome, "finished");
+ * assert.deepEqual(done.filter((what) => !what.startsWith("step")), ["evaluated", "saved", "evaluated", "saved"]);
+ * ```
+ */
 export async function supervise<P extends Tree, E extends { readonly loss: number }>(
   run: Training<P>,
   { saveEvery, evaluateEvery, stopping }: Supervision,
@@ -114,7 +150,19 @@ async function unlessInterrupted<T>(work: Promise<T>): Promise<T | undefined> {
   }
 }
 
-/** Lets signals and timers be handled: between steps of a synchronous backend nothing else would. */
+/**
+ * Lets signals and timers be handled: between steps of a synchronous backend nothing else would.
+ *
+ * @example
+ * ```ts
+ * import { events } from "@graft/peft/recipes";
+ * import assert from "node:assert/strict";
+ * let asked = false;
+ * setTimeout(() => asked = true, 0); // as a signal's handler would
+ * await events();
+ * assert.ok(asked);
+ * ```
+ */
 export function events(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 0));
 }

@@ -31,16 +31,52 @@ export interface EngineOptions {
 export interface Promised {
   /** Rejects with `Cancelled`, or what went wrong. */
   readonly written: Promise<Written>;
+  /** The text is no longer wanted; its place is free at once. */
   cancel(): void;
 }
 
-/** The queue has no place. */
+/**
+ * The queue has no place.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, reference, smallConfig } from "@graft/peft";
+ * import { engine, QueueFull } from "@graft/peft/serve";
+ * import assert from "node:assert/strict";
+ * const tokenizer = { encode: () => [1], decode: (ids: readonly number[]) => ids.join(" ") };
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0, tokenizer });
+ * const writer = engine(model, { adapters: {}, rows: 1, queue: 0 });
+ * const job = { prompt: [1, 2], adapter: null, maxTokens: 2, seed: 0, stop: [] };
+ * const { written } = writer.submit(job);
+ * assert.throws(() => writer.submit(job), QueueFull); // one is written, none may wait
+ * await written;
+ * await writer.close();
+ * ```
+ */
 export class QueueFull extends Error {
+  /** Tells the error apart. */
   override readonly name = "QueueFull";
 }
 
-/** The text is no longer wanted. */
+/**
+ * The text is no longer wanted.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, reference, smallConfig } from "@graft/peft";
+ * import { Cancelled, engine } from "@graft/peft/serve";
+ * import assert from "node:assert/strict";
+ * const tokenizer = { encode: () => [1], decode: (ids: readonly number[]) => ids.join(" ") };
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0, tokenizer });
+ * const writer = engine(model, { adapters: {}, rows: 1, queue: 1 });
+ * const { written, cancel } = writer.submit({ prompt: [1, 2], adapter: null, maxTokens: 9, seed: 0, stop: [] });
+ * cancel();
+ * await assert.rejects(written, Cancelled);
+ * await writer.close();
+ * ```
+ */
 export class Cancelled extends Error {
+  /** Tells the error apart. */
   override readonly name = "Cancelled";
 }
 
@@ -68,7 +104,25 @@ interface Wanted extends Row {
   fail(error: unknown): void;
 }
 
-/** Starts an engine over a model, which it neither changes nor frees. */
+/**
+ * Starts an engine over a model, which it neither changes nor frees.
+ *
+ * @example
+ * ```ts
+ * import { adapt, freshModel, ia3, lora, reference, smallConfig } from "@graft/peft";
+ * import { engine } from "@graft/peft/serve";
+ * import assert from "node:assert/strict";
+ * const tokenizer = { encode: () => [1], decode: (ids: readonly number[]) => ids.join(" ") };
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0, tokenizer });
+ * const adapters = { polite: adapt(model, lora()), brief: adapt(model, ia3()) };
+ * const writer = engine(model, { adapters, rows: 4, queue: 16 });
+ * const texts = await Promise.all([null, "polite", "brief"].map((adapter) =>
+ *   writer.submit({ prompt: [1, 2, 3], adapter, maxTokens: 4, seed: 0, stop: [] }).written
+ * ));
+ * assert.deepEqual(texts.map(({ tokens, reason }) => [tokens, reason]), Array(3).fill([4, "length"]));
+ * await writer.close();
+ * ```
+ */
 export function engine(model: Model, { adapters, rows, queue }: EngineOptions): Engine {
   const bare: Runner = { model, edits: [] };
   const runners = new Map(Object.entries(adapters).map(([name, adapter]) => [name, runner(model, adapter)]));

@@ -13,10 +13,13 @@ import { streamed } from "./streamed.ts";
 
 /** What the interface serves. */
 export interface Service {
+  /** The bare base, with its tokenizer and chat template. */
   readonly model: Model<Tokenizer>;
+  /** What writes the texts, over the same model. */
   readonly engine: Engine;
   /** The bare base's name; "base" names it too. */
   readonly base: string;
+  /** The engine's adapters, by name. */
   readonly adapters: readonly string[];
   /** Most tokens of a prompt and its text together. */
   readonly maxLength: number;
@@ -34,7 +37,33 @@ export interface Service {
   stopping(): boolean;
 }
 
-/** The response to a request. Never rejects. */
+/**
+ * The response to a request. Never rejects: what is wrong is a response with a status from 400 and OpenAI's `error` object.
+ *
+ * @example
+ * ```ts
+ * import { loadModel, wasm } from "@graft/peft";
+ * import { engine, respond } from "@graft/peft/serve";
+ * import assert from "node:assert/strict";
+ * const backend = await wasm({ threads: 1 });
+ * const model = await loadModel("embedded/model", { backend });
+ * const writer = engine(model, { adapters: {}, rows: 4, queue: 16 });
+ * let n = 0;
+ * const service = {
+ *   ...{ model, engine: writer, base: "small", adapters: [], maxLength: 256, maxBytes: 1 << 20 },
+ *   ...{ began: 0, now: () => 0, seed: () => 7, id: () => `${n++}`, stopping: () => false },
+ * };
+ * // Deno.serve((request) => respond(service, request));
+ * const body = JSON.stringify({ model: "small", prompt: "Agent:", max_tokens: 2 });
+ * const headers = { "content-type": "application/json" };
+ * const request = new Request("http://localhost/v1/completions", { method: "POST", headers, body });
+ * const { object, usage } = await (await respond(service, request)).json();
+ * assert.deepEqual([object, usage.completion_tokens], ["text_completion", 2]);
+ * await writer.close();
+ * model.dispose();
+ * backend.close();
+ * ```
+ */
 export async function respond(service: Service, request: Request): Promise<Response> {
   try {
     return await route(service, request);

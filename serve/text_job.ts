@@ -6,6 +6,7 @@ import { checkSampler, sampleToken } from "../ops/mod.ts";
 
 /** What is asked of the engine. */
 export interface Job {
+  /** Token ids, at least one. */
   readonly prompt: readonly number[];
   /** The adapter's name; null for the bare base. */
   readonly adapter: string | null;
@@ -15,11 +16,13 @@ export interface Job {
   readonly sampler?: Sampler;
   /** Of the draws: same seed, same text, whatever else is in the batch. */
   readonly seed: number;
+  /** Texts that end the text, and are left out of it. */
   readonly stop: readonly string[];
 }
 
 /** A finished text. */
 export interface Written {
+  /** The new text alone. */
   readonly text: string;
   /** "stop" at an end-of-text token or a stop string, "length" where the tokens ran out. */
   readonly reason: "stop" | "length";

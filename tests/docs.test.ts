@@ -167,3 +167,30 @@ Deno.test("the gate looks for symbols without documentation in every export", ()
   assert.equal(tasks["doc-lint"], `deno doc --lint ${entries.join(" ")}`);
   assert.ok(tasks.ok.dependencies.includes("doc-lint"));
 });
+
+Deno.test("every exported function and class has an example that asserts", async () => {
+  const { exports } = JSON.parse(textOf("deno.json"));
+  const { code, said } = await deno(["doc", "--json", ...Object.values<string>(exports)], ROOT);
+  assert.equal(code, 0, said);
+  const { nodes }: { nodes: Record<string, DocumentedModule> } = JSON.parse(said);
+  const lacking = Object.values(nodes).flatMap(({ symbols }) =>
+    symbols.filter(({ declarations }) =>
+      declarations.some(({ kind }) => kind === "function" || kind === "class") &&
+      !declarations.some(({ jsDoc }) =>
+        jsDoc?.tags?.some(({ kind, doc = "" }) => kind === "example" && doc.includes("assert"))
+      )
+    ).map(({ name }) => name)
+  );
+  assert.deepEqual([...new Set(lacking)], []);
+});
+
+/** What `deno doc --json` says of a module. */
+interface DocumentedModule {
+  readonly symbols: readonly {
+    readonly name: string;
+    readonly declarations: readonly {
+      readonly kind: string;
+      readonly jsDoc?: { readonly tags?: readonly { readonly kind: string; readonly doc?: string }[] };
+    }[];
+  }[];
+}

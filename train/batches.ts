@@ -96,6 +96,17 @@ export function planEpoch(sizes: ExampleSizes, options: BatchOptions, epoch: num
  * start of the next epoch, so `{ epoch, step: last + 1 }` resumes after the last step.
  *
  * @throws {RangeError} as `planEpoch`, or when the position does not exist.
+ * @example
+ * ```ts
+ * import { key } from "@graft/peft/core";
+ * import { stepsFrom } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const sizes = { lengths: [5, 9], targets: [4, 8] };
+ * const options = { batching: { kind: "buckets", batchSize: 1 }, key: key(0) } as const;
+ * const steps = stepsFrom(sizes, options, { epoch: 0, step: 1 });
+ * const places = [steps.next().value, steps.next().value].map(({ epoch, step }) => [epoch, step]);
+ * assert.deepEqual(places, [[0, 1], [1, 0]]); // the last of one epoch, the first of the next
+ * ```
  */
 export function* stepsFrom(
   sizes: ExampleSizes,
@@ -117,7 +128,19 @@ export function* stepsFrom(
   }
 }
 
-/** The steps that a number of epochs takes, for schedules. Packing plans each epoch anew, and so counts each one. */
+/**
+ * The steps that a number of epochs takes, for schedules. Packing plans each epoch anew, and so counts each one.
+ *
+ * @example
+ * ```ts
+ * import { key } from "@graft/peft/core";
+ * import { countSteps } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const sizes = { lengths: [5, 9, 4], targets: [4, 8, 3] };
+ * const options = { batching: { kind: "buckets", batchSize: 2 }, key: key(0) } as const;
+ * assert.equal(countSteps(sizes, options, 3), 6); // two batches an epoch
+ * ```
+ */
 export function countSteps(sizes: ExampleSizes, options: BatchOptions, epochs: number): number {
   positive("epochs", epochs);
   return total(Array.from({ length: epochs }, (_, epoch) => planEpoch(sizes, options, epoch).length));

@@ -23,6 +23,15 @@ export interface Buckets {
  * Batches of the examples with these lengths in tokens: every example exactly once.
  *
  * @throws {RangeError} when batchSize or window is no integer above 0.
+ * @example
+ * ```ts
+ * import { key } from "@graft/peft/core";
+ * import { bucketBatches } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const batches = bucketBatches([9, 2, 8, 1], { kind: "buckets", batchSize: 2 }, key(0));
+ * const together = batches.map((rows) => rows.flat().sort()).sort();
+ * assert.deepEqual(together, [[0, 2], [1, 3]]); // the long ones, and the short ones
+ * ```
  */
 export function bucketBatches(
   lengths: ArrayLike<number>,

@@ -12,17 +12,53 @@ import {
 } from "../core/mod.ts";
 import { addAll, multiply, sqrt, sumOfSquares } from "../ops/mod.ts";
 
-/** The Euclidean norm over all gradients, a scalar tensor. */
+/**
+ * The Euclidean norm over all gradients, a scalar tensor.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { globalNorm } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const gradients = { a: tensor([3, 0], { backend }), b: tensor([4], { backend }) };
+ * assert.deepEqual([...await read(globalNorm(gradients))], [5]);
+ * ```
+ */
 export function globalNorm(gradients: Tree): Tensor {
   return sqrt(addAll(leaves(gradients).map(([, g]) => scope((): Synchronous<Tensor> => sumOfSquares(g)))));
 }
 
-/** The factor that brings a norm down to `limit`, as torch.nn.utils.clip_grad_norm_: limit / (norm + 1e-6), at most 1. */
+/**
+ * The factor that brings a norm down to `limit`, as torch.nn.utils.clip_grad_norm_: limit / (norm + 1e-6), at most 1.
+ *
+ * @example
+ * ```ts
+ * import { clipFactor } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * assert.ok(Math.abs(clipFactor(4, 1) - 0.25) < 1e-6);
+ * assert.equal(clipFactor(0.5, 1), 1); // short enough already
+ * ```
+ */
 export function clipFactor(norm: number, limit: number): number {
   return Math.min(1, limit / (norm + 1e-6));
 }
 
-/** Gradients of which each group is brought down to `limit` by itself. Takes the given ones over. */
+/**
+ * Gradients of which each group is brought down to `limit` by itself. Takes the given ones over.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { clippedApart } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const gradients = { gate: tensor([8], { backend }), weight: tensor([0.5], { backend }) };
+ * const { gate, weight } = await clippedApart(gradients, 1, (path) => path) as typeof gradients;
+ * assert.ok(Math.abs((await read(gate))[0]! - 1) < 1e-6);
+ * assert.deepEqual([...await read(weight)], [0.5]); // not pulled down by its neighbour
+ * ```
+ */
 export async function clippedApart(
   gradients: Tree,
   limit: number,
@@ -42,7 +78,19 @@ export async function clippedApart(
   return clipped;
 }
 
-/** Gradients times a number. */
+/**
+ * Gradients times a number.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { scaleGradients } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const gradients = { a: tensor([2, 6], { backend: reference() }) };
+ * const halved = scaleGradients(gradients, 0.5) as typeof gradients;
+ * assert.deepEqual([...await read(halved.a)], [1, 3]);
+ * ```
+ */
 export function scaleGradients(gradients: Tree, factor: number): Tree {
   return factor === 1 ? gradients : mapTree(gradients, (g) => multiply(g, factor));
 }

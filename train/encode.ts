@@ -29,6 +29,14 @@ export interface EncodeOptions {
  *
  * @throws {TypeError} when the tokenizer has no end token.
  * @throws {RangeError} as `joinTokens`.
+ * @example
+ * ```ts
+ * import { encodeExample } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const digits = { encode: (text: string) => [...text].map(Number), chat: () => "", eos: 9 };
+ * const row = encodeExample({ prompt: "12", answer: "3" }, digits, { maxLength: 8, longPrompt: "refuse" });
+ * assert.deepEqual(row, { inputIds: [1, 2, 3, 9], labels: [-100, -100, 3, 9] });
+ * ```
  */
 export function encodeExample(example: Example, tokenizer: ExampleTokenizer, options: EncodeOptions): Tokens {
   const { eos } = tokenizer;

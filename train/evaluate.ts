@@ -23,7 +23,21 @@ export interface HeldOutOptions {
   between?(): void | Promise<void>;
 }
 
-/** Evaluates a (grafted) model on every row, without dropout. Batches hold rows of similar length. */
+/**
+ * Evaluates a (grafted) model on every row, without dropout. Batches hold rows of similar length.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, reference, smallConfig } from "@graft/peft";
+ * import { heldOutLoss, rowsFrom } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama", { vocabulary: 32 }), { backend: reference(), key: 0 });
+ * const rows = rowsFrom([{ inputIds: [1, 2, 3, 4], labels: [-100, -100, 3, 4] }]);
+ * const { loss, tokens } = await heldOutLoss(model, rows, { batchSize: 1, pad: 0 });
+ * assert.equal(tokens, 2);
+ * assert.ok(Math.abs(loss - Math.log(32)) < 0.2); // fresh weights know nothing
+ * ```
+ */
 export async function heldOutLoss(
   model: Model,
   rows: Rows,

@@ -16,6 +16,17 @@ export interface ExampleFile extends Disposable {
  * tokens.
  *
  * @throws as `readJsonl` and `examplesOf`.
+ * @example
+ * ```ts
+ * import { openExamples } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const file = await Deno.makeTempFile({ suffix: ".jsonl" });
+ * await Deno.writeTextFile(file, '{"prompt": "1 + 1 =", "completion": " 2"}\n{"prompt": "2 + 2 =", "completion": " 4"}\n');
+ * using examples = await openExamples(file);
+ * assert.equal(examples.count, 2);
+ * assert.equal(examples.example(1).answer, " 4"); // in any order
+ * await Deno.remove(file);
+ * ```
  */
 export async function openExamples(
   file: string,

@@ -62,6 +62,14 @@ const SHAPES = [
  * before dialogues and those before prompts.
  *
  * @throws {TypeError} when none fits; the message lists the shapes.
+ * @example
+ * ```ts
+ * import { shapeOf } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const at = { file: "data.jsonl", line: 1 };
+ * assert.equal(shapeOf({ ...at, value: { id: 7, prompt: "1 + 1 =", completion: " 2" } }), "prompt/completion");
+ * assert.throws(() => shapeOf({ ...at, value: { text: "hello" } }), /data\.jsonl line 1: expected the fields/);
+ * ```
  */
 export function shapeOf(record: JsonlRecord): RecordShape {
   const whole = wholeShape(record);
@@ -128,6 +136,18 @@ export function examplesOf(
  * The examples of a JSONL file in order, read in pieces.
  *
  * @throws as `readJsonl` and `examplesOf`.
+ * @example
+ * ```ts
+ * import { readExamples } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const file = await Deno.makeTempFile({ suffix: ".jsonl" });
+ * await Deno.writeTextFile(file, '{"dialogue": "ann: hello\\nbob: hi", "summary": "Two people greet."}\n');
+ * for await (const { prompt, answer } of readExamples(file)) {
+ *   assert.deepEqual(prompt, [{ role: "user", content: "Summarize the conversation.\n\nann: hello\nbob: hi" }]);
+ *   assert.equal(answer, "Two people greet.");
+ * }
+ * await Deno.remove(file);
+ * ```
  */
 export async function* readExamples(file: string, options: ExampleOptions = {}): AsyncGenerator<Example> {
   let shape: RecordShape | undefined;

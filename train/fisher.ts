@@ -54,6 +54,19 @@ export interface Fisher {
  *
  * @throws {RangeError} when there is no example or leaf, a gradient is not finite, or an expectation is asked of an example
  * with several labels.
+ * @example
+ * ```ts
+ * import { freshModel, lookup, read, reference, smallConfig, type Tensor } from "@graft/peft";
+ * import { fisher } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const batch = { inputIds: [[1, 2, 3], [4, 5, 6]], labels: [[1, 2, 3], [4, 5, 6]] };
+ * const found = await fisher(model, [batch], { parameters: (path) => path === "model.norm.weight" });
+ * assert.equal(found.examples, 2); // each row by itself
+ * const squares = await read(lookup(found.diagonal, "model.norm.weight") as Tensor); // [d]
+ * assert.ok(squares.every((x) => x >= 0));
+ * found.dispose();
+ * ```
  */
 export async function fisher(
   model: Model,

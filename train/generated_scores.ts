@@ -24,7 +24,17 @@ export interface GeneratedOptions {
   between?(): void | Promise<void>;
 }
 
-/** The prompt of a row: what stands before its first label. */
+/**
+ * The prompt of a row: what stands before its first label.
+ *
+ * @example
+ * ```ts
+ * import { promptOf, rowsFrom } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const rows = rowsFrom([{ inputIds: [5, 6, 7, 2], labels: [-100, -100, 7, 2] }]);
+ * assert.deepEqual(promptOf(rows, 0), [5, 6]);
+ * ```
+ */
 export function promptOf(rows: Rows, n: number): readonly number[] {
   const { inputIds, labels } = rows.tokens(n);
   const start = labels.findIndex((label) => label !== IGNORED);
@@ -35,6 +45,21 @@ export function promptOf(rows: Rows, n: number): readonly number[] {
  * Continues the prompt of each row.
  *
  * @param references The wanted answers, by row.
+ * @example
+ * ```ts
+ * import { freshModel, reference, smallConfig } from "@graft/peft";
+ * import { rowsFrom, samplesOf } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const tokenizer = {
+ *   encode: (text: string) => [...text].map((letter) => letter.charCodeAt(0) % 32),
+ *   decode: (ids: readonly number[]) => ids.map((id) => String.fromCharCode(96 + id)).join(""),
+ * };
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0, tokenizer });
+ * const rows = rowsFrom([{ inputIds: [1, 2, 3], labels: [-100, -100, 3] }]);
+ * const [sample] = await samplesOf(model, rows, ["c"], { maxNewTokens: 4 });
+ * assert.equal(sample?.reference, "c");
+ * assert.ok(sample.written.length > 0);
+ * ```
  */
 export async function samplesOf(
   model: Model,
@@ -55,7 +80,21 @@ export async function samplesOf(
   return references.map((reference, n) => ({ reference, written: written[n]! }));
 }
 
-/** The mean scores of some samples. @throws {RangeError} when there is none. */
+/**
+ * The mean scores of some samples.
+ *
+ * @throws {RangeError} when there is none.
+ * @example
+ * ```ts
+ * import { scoresOf } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const samples = [
+ *   { reference: "the parcel is late", written: "The parcel is late." },
+ *   { reference: "the parcel is late", written: "Something else" },
+ * ];
+ * assert.equal(scoresOf(samples).rougeL.f1, 0.5);
+ * ```
+ */
 export function scoresOf(samples: readonly Sample[], options: RougeOptions = {}): RougeScores {
   return meanRouge(samples.map(({ reference, written }) => rouge(reference, written, options)));
 }

@@ -17,7 +17,16 @@ export interface JsonlRecord extends Location {
   readonly value: Readonly<Record<string, unknown>>;
 }
 
-/** A location as error messages show it. */
+/**
+ * A location as error messages show it.
+ *
+ * @example
+ * ```ts
+ * import { showLocation } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * assert.equal(showLocation({ file: "data.jsonl", line: 3 }), "data.jsonl line 3");
+ * ```
+ */
 export function showLocation({ file, line }: Location): string {
   return `${file} line ${line}`;
 }
@@ -28,6 +37,16 @@ export function showLocation({ file, line }: Location): string {
  * @throws {SyntaxError} when a line is not JSON or not UTF-8.
  * @throws {TypeError} when a line holds something else than an object.
  * @throws {RangeError} when the file has no record.
+ * @example
+ * ```ts
+ * import { readJsonl } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const file = await Deno.makeTempFile({ suffix: ".jsonl" });
+ * await Deno.writeTextFile(file, '{"id": 1}\n\n{"id": 2}\n');
+ * const found = await Array.fromAsync(readJsonl(file), ({ line, value }) => [line, value.id]);
+ * assert.deepEqual(found, [[1, 1], [3, 2]]);
+ * await Deno.remove(file);
+ * ```
  */
 export async function* readJsonl(file: string): AsyncGenerator<JsonlRecord> {
   let found = false;
@@ -55,6 +74,17 @@ export interface JsonlIndex {
  * fields or to note its length. Takes 16 bytes a record.
  *
  * @throws as `readJsonl`, and whatever `visit` throws.
+ * @example
+ * ```ts
+ * import { indexJsonl } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const file = await Deno.makeTempFile({ suffix: ".jsonl" });
+ * await Deno.writeTextFile(file, '{"id": 1}\n{"id": 22}\n');
+ * const { count, offsets } = await indexJsonl(file);
+ * assert.equal(count, 2);
+ * assert.deepEqual([...offsets], [0, 10, 21]);
+ * await Deno.remove(file);
+ * ```
  */
 export async function indexJsonl(
   file: string,
@@ -84,6 +114,16 @@ export interface JsonlFile extends Disposable {
  * Opens an indexed file.
  *
  * @throws {RangeError} when the file's size is no longer the one that was indexed, or there is no record n.
+ * @example
+ * ```ts
+ * import { indexJsonl, openJsonl } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const path = await Deno.makeTempFile({ suffix: ".jsonl" });
+ * await Deno.writeTextFile(path, '{"id": 1}\n{"id": 2}\n');
+ * using file = openJsonl(await indexJsonl(path));
+ * assert.deepEqual(file.record(1).value, { id: 2 });
+ * await Deno.remove(path);
+ * ```
  */
 export function openJsonl(index: JsonlIndex): JsonlFile {
   const { file, count, offsets, lines } = index;
@@ -116,6 +156,14 @@ export function openJsonl(index: JsonlIndex): JsonlFile {
  *
  * @throws {TypeError} when it is missing or no string.
  * @throws {RangeError} when it is empty or only white space.
+ * @example
+ * ```ts
+ * import { textField } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const record = { file: "data.jsonl", line: 1, value: { prompt: "hello", score: 3 } };
+ * assert.equal(textField(record, "prompt"), "hello");
+ * assert.throws(() => textField(record, "score"), /data\.jsonl line 1: field "score" must be a string/);
+ * ```
  */
 export function textField(record: JsonlRecord, name: string): string {
   const value = Object.hasOwn(record.value, name) ? record.value[name] : undefined;
@@ -132,7 +180,16 @@ export function textField(record: JsonlRecord, name: string): string {
   return value;
 }
 
-/** What a JSON value is, in words. */
+/**
+ * What a JSON value is, in words.
+ *
+ * @example
+ * ```ts
+ * import { kindOf } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([null, [1], {}, 1].map(kindOf), ["null", "an array", "an object", "a number"]);
+ * ```
+ */
 export function kindOf(value: unknown): string {
   if (value === null) return "null";
   if (Array.isArray(value)) return "an array";

@@ -37,7 +37,18 @@ const FIELDS = {
   score: ["text", "score"],
 } as const satisfies Record<LabelledKind, readonly string[]>;
 
-/** What a record says, or undefined where it is no labelled example. */
+/**
+ * What a record says, or undefined where it is no labelled example.
+ *
+ * @example
+ * ```ts
+ * import { labelledKindOf } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const at = { file: "data.jsonl", line: 1 };
+ * assert.equal(labelledKindOf({ ...at, value: { text: "Good.", score: 4.5 } }), "score");
+ * assert.equal(labelledKindOf({ ...at, value: { text: "Good." } }), undefined);
+ * ```
+ */
 export function labelledKindOf(record: JsonlRecord): LabelledKind | undefined {
   return (["tags", "class", "score"] as const)
     .find((kind) => FIELDS[kind].every((name) => Object.hasOwn(record.value, name)));
@@ -102,6 +113,16 @@ export function labelledExampleOf(record: JsonlRecord, kind: LabelledKind): Labe
  * The labelled examples of a JSONL file in order, read in pieces.
  *
  * @throws as `readJsonl` and `labelledExampleOf`, and {TypeError} when the first record is no labelled example.
+ * @example
+ * ```ts
+ * import { readLabelledExamples } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const file = await Deno.makeTempFile({ suffix: ".jsonl" });
+ * await Deno.writeTextFile(file, '{"tokens": ["Ann", "sleeps"], "tags": ["PERSON", "O"]}\n');
+ * const [example] = await Array.fromAsync(readLabelledExamples(file));
+ * assert.deepEqual(example?.kind === "tags" && example.tags, ["PERSON", "O"]);
+ * await Deno.remove(file);
+ * ```
  */
 export async function* readLabelledExamples(file: string): AsyncGenerator<LabelledExample> {
   let kind: LabelledKind | undefined;
@@ -122,6 +143,15 @@ export async function* readLabelledExamples(file: string): AsyncGenerator<Labell
 /**
  * The names of all classes of some examples, for a head that is to be trained on them: numbers in order, else by letters.
  * Numbers leave no gaps: with labels 0 and 2 there is a class 1.
+ *
+ * @example
+ * ```ts
+ * import { labelNames } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const labelled = (label: string) => ({ kind: "class", text: "…", label }) as const;
+ * assert.deepEqual(labelNames(["praise", "complaint", "praise"].map(labelled)), ["complaint", "praise"]);
+ * assert.deepEqual(labelNames(["2", "0"].map(labelled)), ["0", "1", "2"]);
+ * ```
  */
 export function labelNames(examples: Iterable<LabelledExample>): readonly string[] {
   const names = new Set<string>();

@@ -39,6 +39,18 @@ interface LabelledRow {
  * transformers' examples have it.
  *
  * @throws {RangeError} when a class is none of the names, or the special tokens alone fill a row.
+ * @example
+ * ```ts
+ * import { labelledRows } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const tokenizer = { // 1 … 2, as [CLS] … [SEP]
+ *   encode: (text: string) => [...text].map((letter) => letter.charCodeAt(0)),
+ *   wrap: (first: readonly number[]) => ({ ids: [1, ...first, 2], typeIds: [0, ...first.map(() => 0), 0] }),
+ * };
+ * const examples = [{ kind: "class", text: "AB", label: "good" }] as const;
+ * const rows = labelledRows(examples, tokenizer, { maxLength: 8, names: ["bad", "good"] });
+ * assert.deepEqual(rows.batch!([0], 0), { inputIds: [[1, 65, 66, 2]], attentionMask: [[1, 1, 1, 1]], labels: [1] });
+ * ```
  */
 export function labelledRows(
   examples: readonly LabelledExample[],

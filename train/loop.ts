@@ -30,7 +30,28 @@ import { adamw } from "./optimizer.ts";
 import type { Rows } from "./rows.ts";
 import type { Resume, Training, TrainOptions } from "./training.ts";
 
-/** Starts or continues a run. The adapter's own tensors are not freed. */
+/**
+ * Starts or continues a run. The adapter's own tensors are not freed.
+ *
+ * @example
+ * ```ts
+ * import { adapt, dispose, freshModel, lora, reference, smallConfig } from "@graft/peft";
+ * import { rowsFrom, startTraining } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const rows = rowsFrom([{ inputIds: [1, 2, 3, 4], labels: [1, 2, 3, 4] }]);
+ * const start = adapt(model, lora({ rank: 4, targets: "all-linear" }));
+ * const run = await startTraining(model, start, rows, {
+ *   learningRate: 0.05, batching: { kind: "buckets", batchSize: 1 }, epochs: 10, pad: 0,
+ * });
+ * const losses: number[] = [];
+ * for (let report = await run.next(); report; report = await run.next()) losses.push(report.loss);
+ * assert.equal(losses.length, 10);
+ * assert.ok(losses.at(-1)! < losses[0]!);
+ * run.dispose(); // after saving run.adapter()
+ * dispose(start.params);
+ * ```
+ */
 export async function startTraining<P extends Tree>(
   model: Model,
   adapter: Adapter<P>,
@@ -190,7 +211,20 @@ function* plansFrom(rows: Rows, order: BatchOptions, done: number): Generator<St
   return yield* plans;
 }
 
-/** A micro-batch as the model takes it. */
+/**
+ * A micro-batch as the model takes it.
+ *
+ * @example
+ * ```ts
+ * import { batchOf, rowsFrom } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const rows = rowsFrom([{ inputIds: [1, 2], labels: [-100, 2] }, { inputIds: [3], labels: [3] }]);
+ * const batch = batchOf(rows, { rows: [[0], [1]], targets: 1 }, {
+ *   batching: { kind: "buckets", batchSize: 2 }, pad: 0,
+ * });
+ * assert.deepEqual(batch.inputIds, [[1, 2], [3, 0]]);
+ * ```
+ */
 export function batchOf(
   rows: Rows,
   micro: MicroBatch,

@@ -47,6 +47,13 @@ export interface LossScale {
  * The state before the first step.
  *
  * @throws {RangeError} when an option makes no sense.
+ * @example
+ * ```ts
+ * import { firstLossScale } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual(firstLossScale(), { scale: 65536, good: 0, skipped: 0 });
+ * assert.throws(() => firstLossScale({ backoff: 2 }), RangeError);
+ * ```
  */
 export function firstLossScale(
   { initial = 65536, growth = 2, backoff = 0.5, interval = 2000 }: LossScaleOptions = {},
@@ -67,7 +74,7 @@ export function firstLossScale(
  *
  * @example
  * ```ts
- * import { firstLossScale, nextLossScale } from "@graft/peft";
+ * import { firstLossScale, nextLossScale } from "@graft/peft/train";
  * import assert from "node:assert/strict";
  * const start = firstLossScale({ initial: 1024, interval: 2 });
  * const after = [true, true, false].reduce((s, finite) => nextLossScale(s, finite, { interval: 2 }), start);

@@ -10,6 +10,12 @@ export type ClassLabels = readonly (string | number)[];
  * The part of predictions that is right.
  *
  * @throws {RangeError} when there is none, or the lists differ in length; so in all functions here.
+ * @example
+ * ```ts
+ * import { accuracy } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * assert.equal(accuracy(["yes", "no", "yes", "no"], ["yes", "no", "no", "no"]), 0.75);
+ * ```
  */
 export function accuracy(wanted: ClassLabels, found: ClassLabels): number {
   checkPairs(wanted, found);
@@ -53,6 +59,14 @@ export function f1(wanted: ClassLabels, found: ClassLabels, average: F1Average):
 /**
  * Matthews' correlation for any number of classes (Gorodkin 2004, R_K): 1 all right, 0 as good as chance, also where only
  * one class was wanted or found.
+ *
+ * @example
+ * ```ts
+ * import { matthews } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * assert.equal(matthews([0, 1, 0, 1], [1, 0, 1, 0]), -1); // all wrong
+ * assert.equal(matthews([0, 1, 0, 1], [0, 0, 0, 0]), 0); // says nothing
+ * ```
  */
 export function matthews(wanted: ClassLabels, found: ClassLabels): number {
   checkPairs(wanted, found);
@@ -68,7 +82,17 @@ export function matthews(wanted: ClassLabels, found: ClassLabels): number {
   return spread === 0 ? 0 : (hits * n - dot(w, f)) / Math.sqrt(spread);
 }
 
-/** Pearson's correlation; NaN where one of the lists is constant. */
+/**
+ * Pearson's correlation; NaN where one of the lists is constant.
+ *
+ * @example
+ * ```ts
+ * import { pearson } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * assert.ok(Math.abs(pearson([1, 2, 3], [2, 4, 6]) - 1) < 1e-12);
+ * assert.ok(Number.isNaN(pearson([1, 2, 3], [5, 5, 5])));
+ * ```
+ */
 export function pearson(a: readonly number[], b: readonly number[]): number {
   checkPairs(a, b);
   const centred = (x: readonly number[]): readonly number[] => {
@@ -82,7 +106,16 @@ export function pearson(a: readonly number[], b: readonly number[]): number {
   return Math.max(-1, Math.min(1, sum(x.map((value, i) => (value / norm(x)) * (y[i]! / norm(y))))));
 }
 
-/** Spearman's correlation: Pearson's of the ranks, ties sharing their mean rank. */
+/**
+ * Spearman's correlation: Pearson's of the ranks, ties sharing their mean rank.
+ *
+ * @example
+ * ```ts
+ * import { spearman } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * assert.ok(Math.abs(spearman([1, 2, 3], [1, 10, 1000]) - 1) < 1e-12); // the order alone counts
+ * ```
+ */
 export function spearman(a: readonly number[], b: readonly number[]): number {
   checkPairs(a, b);
   return pearson(ranks(a), ranks(b));
@@ -110,6 +143,13 @@ export interface AnswerScores {
  * Scores an answer against those that would have been right.
  *
  * @throws {RangeError} when none is given.
+ * @example
+ * ```ts
+ * import { answerScores } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual(answerScores("The Eiffel tower.", ["Eiffel Tower", "the tower"]), { exact: 1, f1: 1 });
+ * assert.equal(answerScores("a tower", ["Eiffel Tower"]).f1, 2 / 3);
+ * ```
  */
 export function answerScores(found: string, wanted: readonly string[]): AnswerScores {
   if (wanted.length === 0) throw new RangeError("Expected at least one right answer but found none");

@@ -27,6 +27,18 @@ export interface MetricsLog extends Disposable {
  * Starts a new file.
  *
  * @throws {Deno.errors.AlreadyExists} when there is one already; resume it or choose another name.
+ * @example
+ * ```ts
+ * import { createMetricsLog } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const folder = await Deno.makeTempDir();
+ * using log = createMetricsLog(`${folder}/metrics.jsonl`);
+ * log.append({ step: 1, loss: 2.5 });
+ * log.append({ step: 2, loss: NaN });
+ * const text = await Deno.readTextFile(`${folder}/metrics.jsonl`);
+ * assert.equal(text, '{"step":1,"loss":2.5}\n{"step":2,"loss":"NaN"}\n');
+ * await Deno.remove(folder, { recursive: true });
+ * ```
  */
 export function createMetricsLog(file: string): MetricsLog {
   return openLog(file, Deno.openSync(file, { write: true, createNew: true }), 0);
@@ -37,6 +49,17 @@ export function createMetricsLog(file: string): MetricsLog {
  * is created.
  *
  * @throws {SyntaxError} when a complete line is no metrics entry; the file is left as it is.
+ * @example
+ * ```ts
+ * import { resumeMetricsLog } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const file = await Deno.makeTempFile();
+ * await Deno.writeTextFile(file, '{"step":1}\n{"step":2}\n{"st'); // killed while it wrote
+ * using log = resumeMetricsLog(file, 1);
+ * log.append({ step: 2, loss: 0.5 });
+ * assert.equal(await Deno.readTextFile(file), '{"step":1}\n{"step":2,"loss":0.5}\n');
+ * await Deno.remove(file);
+ * ```
  */
 export function resumeMetricsLog(file: string, step: number): MetricsLog {
   const handle = Deno.openSync(file, { read: true, write: true, create: true });

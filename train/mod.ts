@@ -19,7 +19,7 @@ export * from "./rows.ts";
 export * from "./text_rows.ts";
 export * from "./optimizer.ts";
 export * from "./clip.ts";
-export * from "./moments.ts";
+export { type ApplyOptions, type Moments, resident, type SlotBytes } from "./moments.ts";
 export * from "./paged.ts";
 export * from "./training.ts";
 export * from "./loop.ts";

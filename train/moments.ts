@@ -55,7 +55,24 @@ export interface Moments {
   dispose(): void;
 }
 
-/** State in compute memory. */
+/**
+ * State in compute memory.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { resident, sgd } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const params = { w: tensor([1, 1], { backend }) };
+ * const gradients = { w: tensor([2, 0], { backend }) };
+ * const moments = resident(sgd({ momentum: 0.9 }), params);
+ * assert.equal(moments.bytes().resident, 8); // one f32 a number
+ * const next = await moments.apply(params, gradients, { learningRate: 0.25, step: 1 }) as typeof params;
+ * assert.deepEqual([...await read(next.w)], [0.5, 1]);
+ * moments.dispose();
+ * ```
+ */
 export function resident(optimizer: Optimizer, params: Tree): Moments {
   const trained = leaves(trainable(params));
   // A root a parameter: each update frees the old slots before the next one is made.

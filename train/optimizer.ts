@@ -33,7 +33,19 @@ export interface Optimizer {
   ): { readonly leaf: Tensor; readonly slots: Slots };
 }
 
-/** Slots of zeros. */
+/**
+ * Slots of zeros.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { adamw, freshSlots } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const slots = freshSlots(adamw(), tensor([1, 2], { backend: reference() }));
+ * assert.deepEqual(Object.keys(slots), ["first", "second"]);
+ * assert.deepEqual([...await read(slots.first!)], [0, 0]);
+ * ```
+ */
 export function freshSlots(optimizer: Optimizer, leaf: Tensor): Slots {
   return Object.fromEntries(
     Object.entries(optimizer.slots(leaf)).map((
@@ -54,7 +66,24 @@ export interface AdamWSettings {
   readonly weightDecay?: number;
 }
 
-/** AdamW (Loshchilov and Hutter 2017, arXiv 1711.05101), equal to torch.optim.AdamW. Two f32 slots a parameter. */
+/**
+ * AdamW (Loshchilov and Hutter 2017, arXiv 1711.05101), equal to torch.optim.AdamW. Two f32 slots a parameter.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { adamw, freshSlots } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const optimizer = adamw({ weightDecay: 0.01 });
+ * const backend = reference();
+ * const leaf = tensor([1, 1], { backend });
+ * const gradient = tensor([1, 10], { backend });
+ * const step = { learningRate: 0.1, step: 1 };
+ * const { leaf: next } = optimizer.update(leaf, gradient, freshSlots(optimizer, leaf), step);
+ * // The first step is the learning rate for every number, and the decay.
+ * assert.ok((await read(next)).every((x) => Math.abs(x - (1 - 0.1 - 0.1 * 0.01)) < 1e-6));
+ * ```
+ */
 export function adamw(settings: AdamWSettings = {}): Optimizer {
   return adamwOver("adamw", settings, () => ["f32", "f32"]);
 }
@@ -62,6 +91,17 @@ export function adamw(settings: AdamWSettings = {}): Optimizer {
 /**
  * AdamW with 8-bit slots in blocks of 256 on the dynamic map (Dettmers et al. 2021, arXiv 2110.02861): a quarter of the
  * state. Parameters under 4,096 elements keep f32 slots, as in bitsandbytes.
+ *
+ * @example
+ * ```ts
+ * import { reference } from "@graft/peft";
+ * import { zeros } from "@graft/peft/ops";
+ * import { adamw, adamw8bit, resident } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const params = { w: zeros([64, 64], reference()) };
+ * const [whole, small] = [adamw(), adamw8bit()].map((o) => resident(o, params).bytes().resident);
+ * assert.ok(small! < 0.27 * whole!); // a byte a number, and one f32 a block of 256
+ * ```
  */
 export function adamw8bit(settings: AdamWSettings = {}): Optimizer {
   return adamwOver(
@@ -117,7 +157,20 @@ export interface SgdSettings {
   readonly weightDecay?: number;
 }
 
-/** Stochastic gradient descent with momentum, equal to torch.optim.SGD (no dampening, no Nesterov). */
+/**
+ * Stochastic gradient descent with momentum, equal to torch.optim.SGD (no dampening, no Nesterov).
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { sgd } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const [leaf, gradient] = [tensor([1], { backend }), tensor([2], { backend })];
+ * const { leaf: next } = sgd().update(leaf, gradient, {}, { learningRate: 0.25, step: 1 });
+ * assert.deepEqual([...await read(next)], [0.5]);
+ * ```
+ */
 export function sgd({ momentum = 0, weightDecay = 0 }: SgdSettings = {}): Optimizer {
   return {
     name: "sgd",

@@ -24,6 +24,15 @@ export interface Packing {
  * Batches of packed rows: every example exactly once, whole.
  *
  * @throws {RangeError} when an example is longer than a row, or an option is no integer above 0.
+ * @example
+ * ```ts
+ * import { key } from "@graft/peft/core";
+ * import { packedBatches } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const packing = { kind: "packing", batchSize: 1, maxLength: 10 } as const;
+ * const rows = packedBatches([4, 7, 6, 3], packing, key(0)).flat();
+ * assert.deepEqual(rows.map((row) => [...row].sort()).sort(), [[0, 2], [1, 3]]); // 4 + 6, 7 + 3
+ * ```
  */
 export function packedBatches(
   lengths: ArrayLike<number>,

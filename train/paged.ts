@@ -33,7 +33,21 @@ interface Page {
   readonly at: { bytes: Uint8Array } | { readonly offset: number };
 }
 
-/** State brought in leaf by leaf. Numerically the plain optimizer. */
+/**
+ * State brought in leaf by leaf. Numerically the plain optimizer.
+ *
+ * @example
+ * ```ts
+ * import { reference } from "@graft/peft";
+ * import { zeros } from "@graft/peft/ops";
+ * import { adamw, paged } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const params = { a: zeros([8], reference()), b: zeros([8], reference()) };
+ * const moments = await paged(adamw(), params, { hostBudget: 64 }); // bytes
+ * assert.deepEqual(moments.bytes(), { resident: 0, host: 64, disk: 64 });
+ * moments.dispose();
+ * ```
+ */
 export async function paged(
   optimizer: Optimizer,
   params: Tree,

@@ -11,7 +11,17 @@ export interface Likelihood {
 /** The sum of nothing. */
 export const NO_LIKELIHOOD: Likelihood = { negativeLogLikelihood: 0, tokens: 0 };
 
-/** The sums of two parts of the data together. */
+/**
+ * The sums of two parts of the data together.
+ *
+ * @example
+ * ```ts
+ * import { addLikelihoods, NO_LIKELIHOOD } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const parts = [{ negativeLogLikelihood: 6, tokens: 3 }, { negativeLogLikelihood: 1, tokens: 4 }];
+ * assert.deepEqual(parts.reduce(addLikelihoods, NO_LIKELIHOOD), { negativeLogLikelihood: 7, tokens: 7 });
+ * ```
+ */
 export function addLikelihoods(a: Likelihood, b: Likelihood): Likelihood {
   return {
     negativeLogLikelihood: a.negativeLogLikelihood + b.negativeLogLikelihood,
@@ -23,6 +33,12 @@ export function addLikelihoods(a: Likelihood, b: Likelihood): Likelihood {
  * The mean loss, in nats a token.
  *
  * @throws {RangeError} when no token was counted.
+ * @example
+ * ```ts
+ * import { meanLoss } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * assert.equal(meanLoss({ negativeLogLikelihood: 6, tokens: 3 }), 2);
+ * ```
  */
 export function meanLoss({ negativeLogLikelihood, tokens }: Likelihood): number {
   if (!(tokens > 0)) throw new RangeError(`Cannot average a loss over ${tokens} tokens`);

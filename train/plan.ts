@@ -60,6 +60,20 @@ export interface PlanOptions extends Omit<TrainOptions, "moments"> {
  *
  * @param model On the backend `shapesOnly`, as `checkpointShapes` and `configShapes` make it.
  * @param sizes Tokens and labels of each example.
+ * @example
+ * ```ts
+ * import { adapt, lora, smallConfig } from "@graft/peft";
+ * import { configShapes } from "@graft/peft/io";
+ * import { adamw, planMemory } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const model = configShapes(smallConfig("llama"));
+ * const adapter = adapt(model, lora({ rank: 4 })); // 2 matrices in 2 layers, 4 · (16 + 16) numbers each
+ * const plan = await planMemory(model, adapter, { lengths: [32, 20], targets: [10, 8] }, {
+ *   learningRate: 1e-3, batching: { kind: "buckets", batchSize: 2 }, pad: 0, optimizer: adamw(), state: "resident",
+ * });
+ * assert.equal(plan.optimizer, 2 * 4 * 512); // two f32 slots a trained number
+ * assert.equal(plan.total, plan.weights + plan.adapter + plan.gradients + plan.optimizer + plan.activations);
+ * ```
  */
 export async function planMemory<P extends Tree>(
   model: Model,

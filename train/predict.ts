@@ -28,6 +28,24 @@ export interface Prediction {
  * Predictions for every row, in order, without dropout. Batches hold rows of similar length.
  *
  * @throws {TypeError} when the rows make no batches of labels, or the model continues texts.
+ * @example
+ * ```ts
+ * import { freshModel, reference, smallConfig } from "@graft/peft";
+ * import { taskConfig } from "@graft/peft/models";
+ * import { labelledRows, predict } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const names = ["bad", "good"];
+ * const config = taskConfig(smallConfig("bert"), { kind: "classify", names });
+ * const model = freshModel(config, { backend: reference(), key: 0 });
+ * const tokenizer = {
+ *   encode: (text: string) => [...text].map((letter) => letter.charCodeAt(0) % 32),
+ *   wrap: (ids: readonly number[]) => ({ ids, typeIds: ids.map(() => 0) }),
+ * };
+ * const rows = labelledRows([{ kind: "class", text: "fine", label: "good" }], tokenizer, { maxLength: 8, names });
+ * const [prediction] = await predict(model, rows, { batchSize: 1, pad: 0 });
+ * assert.deepEqual(prediction!.wanted, [1]);
+ * assert.ok([0, 1].includes(prediction!.found[0]!));
+ * ```
  */
 export async function predict(
   model: Model,
@@ -76,6 +94,13 @@ function predictionOf(labels: readonly number[], found: readonly number[]): Pred
  * the part of rows in which all are right, and mean F1 over all flags.
  *
  * @param classes How many classes there are.
+ * @example
+ * ```ts
+ * import { predictionScores } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const predictions = [{ wanted: [1], found: [1] }, { wanted: [0], found: [1] }];
+ * assert.deepEqual(predictionScores("class", predictions, 2), { accuracy: 0.5, f1: 2 / 3, matthews: 0 });
+ * ```
  */
 export function predictionScores(
   kind: Exclude<LabelKind, "next">,

@@ -68,6 +68,13 @@ export function rouge(reference: string, candidate: string, options: RougeOption
  * The mean of every number over pairs, the usual figure for a data set (the mean of f1, not the f1 of means).
  *
  * @throws {RangeError} when there is no pair.
+ * @example
+ * ```ts
+ * import { meanRouge, rouge } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const scores = [rouge("the cat sat", "the cat sat"), rouge("the cat sat", "a dog")];
+ * assert.equal(meanRouge(scores).rouge1.f1, 0.5);
+ * ```
  */
 export function meanRouge(scores: readonly RougeScores[]): RougeScores {
   if (scores.length === 0) throw new RangeError("Cannot average ROUGE scores: there are none");

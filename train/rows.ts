@@ -18,7 +18,23 @@ export interface Rows {
   batch?(numbers: readonly number[], pad: number): Batch;
 }
 
-/** Encodes every example once for its sizes, and again when it is asked for. @throws as `encodeExample`, naming the line. */
+/**
+ * Encodes every example once for its sizes, and again when it is asked for.
+ *
+ * @throws as `encodeExample`, naming the line.
+ * @example
+ * ```ts
+ * import { openExamples, rowsOf } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const digits = { encode: (text: string) => [...text].map(Number), chat: () => "", eos: 9 };
+ * const file = await Deno.makeTempFile({ suffix: ".jsonl" });
+ * await Deno.writeTextFile(file, '{"prompt": "12", "completion": "3"}\n');
+ * using examples = await openExamples(file);
+ * const rows = rowsOf(examples, digits, { maxLength: 8, longPrompt: "refuse" });
+ * assert.deepEqual([rows.count, rows.lengths[0], rows.targets[0]], [1, 4, 2]); // 1 2 3 9: 3 and 9 are learnt
+ * await Deno.remove(file);
+ * ```
+ */
 export function rowsOf(examples: ExampleFile, tokenizer: ExampleTokenizer, options: EncodeOptions): Rows {
   const lengths = new Uint32Array(examples.count);
   const targets = new Uint32Array(examples.count);
@@ -31,7 +47,17 @@ export function rowsOf(examples: ExampleFile, tokenizer: ExampleTokenizer, optio
   return { count: examples.count, lengths, targets, tokens };
 }
 
-/** Some of the rows, by number. */
+/**
+ * Some of the rows, by number.
+ *
+ * @example
+ * ```ts
+ * import { pickRows, rowsFrom } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const rows = rowsFrom([[1, 2], [3, 4, 5]].map((inputIds) => ({ inputIds, labels: inputIds })));
+ * assert.deepEqual(pickRows(rows, [1]).tokens(0).inputIds, [3, 4, 5]);
+ * ```
+ */
 export function pickRows(rows: Rows, numbers: readonly number[]): Rows {
   return {
     count: numbers.length,
@@ -42,7 +68,17 @@ export function pickRows(rows: Rows, numbers: readonly number[]): Rows {
   };
 }
 
-/** Rows already tokenized. */
+/**
+ * Rows already tokenized.
+ *
+ * @example
+ * ```ts
+ * import { rowsFrom } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const rows = rowsFrom([{ inputIds: [5, 6, 7], labels: [-100, -100, 7] }]);
+ * assert.deepEqual([rows.count, rows.lengths[0], rows.targets[0]], [1, 3, 1]);
+ * ```
+ */
 export function rowsFrom(tokens: readonly Tokens[]): Rows {
   return {
     count: tokens.length,

@@ -31,7 +31,16 @@ export interface DecayOptions extends WarmUpOptions {
   readonly totalSteps: number;
 }
 
-/** 1 after the warm-up. */
+/**
+ * 1 after the warm-up.
+ *
+ * @example
+ * ```ts
+ * import { constant } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([0, 1, 2, 3].map(constant({ warmUp: 2 })), [0, 0.5, 1, 1]);
+ * ```
+ */
 export function constant(options: WarmUpOptions = {}): Schedule {
   return afterWarmUp(stepsOf(options.warmUp), () => 1);
 }
@@ -60,7 +69,17 @@ export interface CosineOptions extends DecayOptions {
   readonly cycles?: number;
 }
 
-/** A cosine down to the minimum (Loshchilov and Hutter 2016, arXiv 1608.03983). */
+/**
+ * A cosine down to the minimum (Loshchilov and Hutter 2016, arXiv 1608.03983).
+ *
+ * @example
+ * ```ts
+ * import { cosine } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const factors = [0, 50, 100].map(cosine({ totalSteps: 100, minimum: 0.1 }));
+ * assert.deepEqual(factors.map((x) => x.toFixed(2)), ["1.00", "0.55", "0.10"]);
+ * ```
+ */
 export function cosine(options: CosineOptions): Schedule {
   const { minimum = 0, cycles = 0.5 } = options;
   fraction("minimum", minimum);
@@ -79,7 +98,16 @@ export interface PolynomialOptions extends DecayOptions {
   readonly end?: number;
 }
 
-/** A power of what remains of the run. */
+/**
+ * A power of what remains of the run.
+ *
+ * @example
+ * ```ts
+ * import { polynomial } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([0, 50, 100].map(polynomial({ totalSteps: 100, power: 2 })), [1, 0.25, 0]);
+ * ```
+ */
 export function polynomial(options: PolynomialOptions): Schedule {
   const { power = 1, end = 0 } = options;
   fraction("end", end);
@@ -97,7 +125,16 @@ export interface InverseSquareRootOptions extends WarmUpOptions {
   readonly timescale?: number;
 }
 
-/** The schedule of the transformer paper (arXiv 1706.03762) scaled to reach 1; it has no end. */
+/**
+ * The schedule of the transformer paper (arXiv 1706.03762) scaled to reach 1; it has no end.
+ *
+ * @example
+ * ```ts
+ * import { inverseSquareRoot } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([0, 50, 100, 400].map(inverseSquareRoot({ warmUp: 100 })), [0, 0.5, 1, 0.5]);
+ * ```
+ */
 export function inverseSquareRoot(options: InverseSquareRootOptions = {}): Schedule {
   const warmUp = stepsOf(options.warmUp);
   const timescale = options.timescale ?? (warmUp || 10_000);

@@ -18,6 +18,16 @@ export interface Seq2seqOptions {
  * those of prompt and answer together.
  *
  * @throws {RangeError} when an answer is too long or has no tokens.
+ * @example
+ * ```ts
+ * import { seq2seqRows } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const digits = { encode: (text: string) => [...[...text].map(Number), 1] }; // 1 ends a text
+ * const rows = seq2seqRows([{ prompt: "234", answer: "5" }], digits, { maxLength: 3, maxAnswerLength: 4 });
+ * const batch = rows.batch!([0], 0);
+ * assert.deepEqual(batch.inputIds, [[2, 3, 1]]);
+ * assert.deepEqual(batch.labels, [[5, 1]]);
+ * ```
  */
 export function seq2seqRows(
   examples: readonly Example[],

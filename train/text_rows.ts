@@ -8,6 +8,13 @@ import type { Tokens } from "./truncation.ts";
  * row's first token, so its label does not count.
  *
  * @throws {RangeError} when there is nothing to predict.
+ * @example
+ * ```ts
+ * import { textRows } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const rows = textRows(["12345"], { encode: (text) => [...text].map(Number) }, 3);
+ * assert.deepEqual([0, 1].map((n) => rows.tokens(n).inputIds), [[1, 2, 3], [4, 5]]);
+ * ```
  */
 export function textRows(
   texts: Iterable<string>,

@@ -102,7 +102,16 @@ export function joinTokens(
   };
 }
 
-/** The labels of a row that the loss counts: all but ignored ones and the first, which nothing predicts. */
+/**
+ * The labels of a row that the loss counts: all but ignored ones and the first, which nothing predicts.
+ *
+ * @example
+ * ```ts
+ * import { targetCount } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * assert.equal(targetCount([5, -100, 7, 8]), 2); // nothing predicts the first
+ * ```
+ */
 export function targetCount(labels: readonly number[]): number {
   return labels.reduce((count, label, i) => (i > 0 && label !== IGNORED ? count + 1 : count), 0);
 }
