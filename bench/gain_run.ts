@@ -1,0 +1,90 @@
+/** One run of `deno task gain`: a method at a rate, as `graft finetune` runs it, kept in a file and not run again. */
+import { defaultRate, type MethodName } from "../cli/method_table.ts";
+import { UsageError } from "../cli/arguments.ts";
+import { writeConversations } from "../cli/compare_data.ts";
+import { finetuneResult } from "../cli/finetune_run.ts";
+import { OPTIONS, RATES, SETTINGS, SOURCES } from "./gain_settings.ts";
+
+/** One run of a method. */
+export interface Attempt {
+  readonly rate: number;
+  /** Held-out loss before the first step and after the last. */
+  readonly before: number;
+  readonly after: number;
+  readonly steps: number;
+  readonly seconds: number;
+  readonly trainable: number;
+}
+
+/** What a method said instead of running. */
+export interface Refused {
+  readonly refused: string;
+}
+
+/** The rates that a method tries, the likeliest first. */
+export function ratesOf(method: MethodName): readonly number[] {
+  return RATES[method] ?? [10, 30].map((factor) => factor * defaultRate(method));
+}
+
+/** Runs a method at a rate on conversations of a seed, or reads what an earlier run of it left in `folder`. */
+export async function attempt(
+  folder: string,
+  method: MethodName,
+  rate: number,
+  seed: number = SETTINGS.seed,
+): Promise<Attempt | Refused> {
+  const output = `${folder}/${method}-${rate}${seed === SETTINGS.seed ? "" : `-data-${seed}`}`;
+  const path = `${output}.json`;
+  const kept = await Deno.readTextFile(path).catch(() => undefined);
+  if (kept !== undefined) return JSON.parse(kept);
+  const result = await run(folder, output, method, rate, seed);
+  // The adapters of other conversations are what further methods are made of.
+  if (seed === SETTINGS.seed) await Deno.remove(output, { recursive: true }).catch(() => {});
+  await Deno.writeTextFile(path, JSON.stringify(result));
+  return result;
+}
+
+async function run(
+  folder: string,
+  output: string,
+  method: MethodName,
+  rate: number,
+  seed: number,
+): Promise<Attempt | Refused> {
+  const { steps, batchSize, heldOut, maxLength, examples } = SETTINGS;
+  const data = `${folder}/conversations-${seed}.jsonl`;
+  await writeConversations(data, examples, seed);
+  try {
+    const { outcome, evaluations, seconds, trainable } = await finetuneResult({
+      ...{ method, data, output, overwrite: true, backend: "wasm", seed: SETTINGS.seed },
+      ...{ learningRate: rate, schedule: "cosine", warmup: 0.1, weightDecay: 0, clip: 1, labelSmoothing: 0 },
+      ...{ maxSteps: steps, batchSize, accumulate: 1, epochs: 1, saveEvery: steps, keep: "last" },
+      ...{ heldOut, splitSeed: 0, evalEvery: steps, rouge: 0, maxNewTokens: 1 },
+      ...{ maxLength, longPrompts: "head", answers: "last" },
+      ...OPTIONS[method],
+      ...await sourcesOf(folder, method),
+    });
+    if (outcome === "interrupted") Deno.exit(130);
+    const [before, after] = [evaluations[0]!.loss, evaluations.at(-1)!.loss];
+    return { rate, before, after, steps, seconds, trainable };
+  } catch (error) {
+    if (!(error instanceof RangeError || error instanceof TypeError || error instanceof UsageError)) {
+      throw error;
+    }
+    return { refused: error.message };
+  }
+}
+
+/** Trains what a method is made of, where it is made of adapters. */
+async function sourcesOf(folder: string, method: MethodName): Promise<object> {
+  const made = SOURCES[method];
+  if (made === undefined) return {};
+  const [rate] = ratesOf(made.method);
+  const paths: Record<string, string> = {};
+  for (let seed = 1; seed <= made.count; seed++) {
+    const source = await attempt(folder, made.method, rate!, seed);
+    if ("refused" in source) throw new RangeError(`${made.method} does not run: ${source.refused}`);
+    paths[`source${seed}`] = `${folder}/${made.method}-${rate}-data-${seed}`;
+  }
+  return { options: { ...OPTIONS[method]?.options, [made.option]: paths } };
+}

@@ -1,0 +1,74 @@
+/** What `deno task gain` tells each method, and why some do not close half of LoRA's gain. */
+import type { MethodName } from "../cli/method_table.ts";
+import type { JsonOptions } from "../io/option_codec.ts";
+
+/** The run that all share: as short as shows whether a method learns. */
+export const SETTINGS = {
+  steps: 80,
+  batchSize: 2,
+  examples: 208,
+  heldOut: 24,
+  maxLength: 256,
+  seed: 0,
+} as const;
+
+/**
+ * Peak rates that suit a run this short of a model this small, the likeliest first. The others take ten and thirty times what
+ * papers use in thousands of steps on large models.
+ */
+export const RATES: Readonly<Partial<Record<MethodName, readonly number[]>>> = {
+  "lora": [8e-3],
+  "qlora": [8e-3],
+  "lora-plus": [2e-3, 5e-3],
+  "full": [1.5e-3],
+  "top-layers": [2e-3, 5e-3],
+  "only": [3e-3, 1e-2],
+  "diff-pruning": [2e-3, 1e-2],
+  "lt-sft": [2e-3, 1e-2],
+  "far": [3e-3, 1e-2],
+  "fish-mask": [5e-3, 2e-2],
+  "ia3": [0.1],
+  "layer-norm": [3e-2, 0.1],
+  "bitfit": [2e-2, 5e-2],
+  "trainable-tokens": [3e-2],
+  "vera": [5e-2, 0.15],
+  "fourierft": [0.1, 0.3],
+  "prompt": [0.1, 0.3],
+  "p-tuning": [1e-2, 3e-3],
+  "intrinsic-said": [1e-2, 3e-2],
+};
+
+/** What a method must be told here. */
+export const OPTIONS: Readonly<
+  Partial<
+    Record<
+      MethodName,
+      { readonly targets?: readonly string[]; readonly dimension?: number; readonly options?: JsonOptions }
+    >
+  >
+> = {
+  "only": { targets: ["self_attn.v_proj.weight", "self_attn.o_proj.weight"] },
+  "trainable-tokens": { options: { tokens: Array.from({ length: 64 }, (_, i) => i) } },
+  "intrinsic-said": { dimension: 5000, options: { blocks: "vector" } },
+};
+
+/**
+ * Adapters that a method is made of: so many of a method, each trained first in a run like every other on conversations of its
+ * own, under this option.
+ */
+export const SOURCES: Readonly<
+  Partial<
+    Record<MethodName, { readonly option: string; readonly method: MethodName; readonly count: number }>
+  >
+> = {
+  "adapter-fusion": { option: "adapters", method: "pfeiffer", count: 2 },
+  "xlora": { option: "experts", method: "lora", count: 2 },
+  "spot": { option: "sources", method: "prompt", count: 1 },
+  "ipt": { option: "sources", method: "prompt", count: 2 },
+};
+
+/** Why a method does not close half of the gain, or does not run. */
+export const REASONS: Readonly<Partial<Record<MethodName, string>>> = {
+  "cross-attention": "the model has no encoder to attend to",
+  "trainable-tokens": "it is meant for new tokens: 64 rows of the table cannot tell how to summarize",
+};
