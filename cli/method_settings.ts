@@ -216,7 +216,11 @@ export const TABLE: readonly TableEntry[] = [
   ),
   entry("unipelt", "r d/16, 10 rows, r 8", () => unipelt({ prefix: { length: 10, positions: "none" } })),
   entry("s4", "0.5 %", (model) => s4({ budget: half(model) })),
-  entry("ladderSideTuning", "a network of d/8", () => ladderSideTuning()),
+  entry(
+    "ladderSideTuning",
+    "a network of d/8 beside 3 blocks of 4",
+    ({ spec }) => ladderSideTuning(besideMost(spec)),
+  ),
   entry("attentionFusion", "one query", () => attentionFusion()),
   entry("lets", "every layer's attention", () => lets()),
   entry("xlora", "of 2 LoRAs, r 8 on q and v", (model) => {
@@ -228,6 +232,13 @@ export const TABLE: readonly TableEntry[] = [
 /** A prompt as another task would leave it. */
 const prompt = (model: Model, length: number): Adapter =>
   adapt(model, promptTuning({ length })) as unknown as Adapter;
+
+/** The paper leaves out the first of every four blocks: 0, 4 and 8 of T5-base's stacks. */
+function besideMost({ stacks }: Spec): { readonly layers?: readonly number[] } {
+  const all = Array.from({ length: Math.max(...stacks.map(({ layers }) => layers)) }, (_, i) => i);
+  const layers = all.filter((i) => i % 4 !== 0);
+  return layers.length === 0 ? {} : { layers };
+}
 
 /** Names of the weights that make values; where they are fused with others, of those. */
 function valueMatrices({ linears }: Spec): readonly string[] {

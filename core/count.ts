@@ -60,7 +60,9 @@ function changedIn(model: Model, edits: readonly Edit[]): number {
   for (const edit of edits) {
     if (edit.kind === "weight") touch(edit.path, edit.changes);
     if (edit.kind === "linear") {
-      if (edit.change.form !== "bias") {
+      // A difference that depends on the input, as behind a gate, is in no weight.
+      const held = edit.change.form !== "delta" || edit.change.weight !== undefined;
+      if (held && edit.change.form !== "bias") {
         touch(`${edit.path}.weight`, edit.changes ?? partOf(model, edit.path, edit.out));
       }
       if (edit.change.form === "bias" || (edit.change.form === "scale" && edit.change.out)) {

@@ -55,6 +55,8 @@ Deno.test("the table has the literature's percentages on T5-base", () =>
       compacterPlusPlus: "0.047",
       krona: "0.071",
       promptTuning: "0.034",
+      intrinsicSaid: "0.009",
+      ladderSideTuning: "1.740",
     };
     const facts = factsOn(T5_BASE, Object.keys(wanted));
     assert.deepEqual(Object.fromEntries([...facts].map(([name, f]) => [name, percent(f)])), {
@@ -68,6 +70,38 @@ Deno.test("the table has the literature's percentages on T5-base", () =>
       krona: 158_208,
     };
     for (const [name, n] of Object.entries(exact)) assert.equal(facts.get(name)!.trained.trainable, n, name);
+  }));
+
+/** What is kept, as percent of the model, to two digits. */
+const keptPercent = ({ kept, trained }: MethodFacts): string =>
+  (100 * (kept.added + kept.changed) / trained.base).toFixed(2);
+
+Deno.test("the table has the literature's percentages on BERT and RoBERTa", () =>
+  assertNoLeak(() => {
+    const roberta = {
+      ...BERT_BASE,
+      ...{ model_type: "roberta", architectures: ["RobertaModel"], vocab_size: 50_265, pad_token_id: 1 },
+      ...{ max_position_embeddings: 514, type_vocab_size: 1 },
+    };
+    const large = {
+      hidden_size: 1024,
+      num_hidden_layers: 24,
+      num_attention_heads: 16,
+      intermediate_size: 4096,
+    };
+    // methods.md: He et al.'s MAM on RoBERTa-base leaves 599,232 numbers, 0.48 %.
+    const mam = factsOn(roberta, ["mam"]).get("mam")!;
+    assert.deepEqual([mam.kept.added, keptPercent(mam)], [599_232, "0.48"]);
+    // AdaMix leaves one adapter of 0.9 M; UniPELT 1,410,672, since a gated update changes no weight.
+    const base = factsOn(BERT_BASE, ["adamix", "unipelt"]);
+    assert.equal(base.get("adamix")!.kept.added, 894_528);
+    const unipelt = base.get("unipelt")!.kept;
+    assert.deepEqual([unipelt.added, unipelt.changed], [1_410_672, 0]);
+    // BERT-large's biases but the pooler's 1024, of its weights but the pooler's.
+    const bitfit = factsOn({ ...BERT_BASE, ...large, vocab_size: 28_996 }, ["bitfit"]).get("bitfit")!;
+    assert.deepEqual([bitfit.trained.trainable, keptPercent(bitfit)], [272_384 - 1024, "0.08"]);
+    const fusion = factsOn(BERT_BASE, ["adapterFusion"]).get("adapterFusion")!;
+    assert.equal(fusion.trained.trainable, 21_252_096);
   }));
 
 Deno.test("the article's answers come out where sources confirm them, and not where they refute them", () =>
