@@ -25,6 +25,7 @@ export { embed, type EmbedOptions } from "./models/embed.ts";
 export { classNames, headModules, type Task } from "./models/task.ts";
 export { reference } from "./ops/reference/mod.ts";
 export { gpu, type GpuBackend, type GpuOptions } from "./ops/gpu/mod.ts";
+export { native, type NativeOptions } from "./ops/native/mod.ts";
 export { wasm, type WasmOptions } from "./ops/wasm/mod.ts";
 export { loadModel, type LoadOptions } from "./io/load_model.ts";
 export { loadAdapter, type LoadAdapterOptions } from "./io/load_adapter.ts";

@@ -1,5 +1,5 @@
 /**
- * `deno task summaries MODEL DATA [FOLDER]`: the real-input table. Fine-tunes a model on 400 of the data's dialogues by
+ * `deno task summaries MODEL DATA [FOLDER] [EPOCHS] [BACKEND]`: the real-input table. Fine-tunes a model on 400 of the data's dialogues by
  * each method, through the command line as a user would, and measures the 100 held out: loss, ROUGE, against the untuned
  * model, a few-shot prompt and the first utterances. LoRA runs with three seeds. Finished parts are kept in FOLDER and not
  * run again, so it can be stopped and continued.
@@ -12,9 +12,9 @@ interface Scores {
   readonly rouge2: number;
 }
 
-const [model, data, folder = "runs/summaries", epochs = "1"] = Deno.args;
+const [model, data, folder = "runs/summaries", epochs = "1", backend = "wasm"] = Deno.args;
 if (model === undefined || data === undefined) {
-  console.error("Usage: deno task summaries MODEL DATA.jsonl [FOLDER] [EPOCHS]");
+  console.error("Usage: deno task summaries MODEL DATA.jsonl [FOLDER] [EPOCHS] [BACKEND]");
   Deno.exit(2);
 }
 await Deno.mkdir(folder, { recursive: true });
@@ -26,7 +26,7 @@ const cli = new URL("../cli/main.ts", import.meta.url).pathname;
 
 async function graft(...args: string[]): Promise<Record<string, unknown>> {
   const command = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", cli, ...args, "--json"],
+    args: ["run", "-A", cli, ...args, "--backend", backend, "--json"],
     stdout: "piped",
     stderr: "inherit",
   });
@@ -116,8 +116,7 @@ const few = await once(
   ...split,
   "--few-shot",
   "2",
-  "--rouge",
-  "100",
+  ...scoring,
 );
 
 console.log(

@@ -7,13 +7,14 @@ import { loadModel, type LoadOptions } from "../io/load_model.ts";
 import { localHeaders, localPath } from "../io/local_path.ts";
 import { gpu, type GpuOptions } from "../ops/gpu/mod.ts";
 import { reference } from "../ops/reference/mod.ts";
+import { native } from "../ops/native/mod.ts";
 import { wasm } from "../ops/wasm/mod.ts";
 import { choice, type Command, integer, rare, UsageError } from "./arguments.ts";
 import { downloadNotes } from "./download_notes.ts";
 
 /** Where to compute. */
 export interface BackendFlags {
-  readonly backend: "wasm" | "reference" | "gpu";
+  readonly backend: "wasm" | "native" | "reference" | "gpu";
   readonly threads?: number;
   /** Times kernels, on the gpu. */
   readonly profile?: true;
@@ -28,8 +29,10 @@ export interface ModelFlags extends BackendFlags {
 /** Adds `--backend` and `--threads`. */
 export function backendFlags(command: Command): Command {
   return command
-    .addOption(choice("--backend <name>", "where to compute", ["wasm", "reference", "gpu"]).default("wasm"))
-    .option("--threads <n>", "threads of the wasm backend; default the machine's, 8 at most", integer());
+    .addOption(
+      choice("--backend <name>", "where to compute", ["wasm", "native", "reference", "gpu"]).default("wasm"),
+    )
+    .option("--threads <n>", "threads of wasm (default the machine's, 8 at most) and native", integer());
 }
 
 /** Adds `--model`, `--backend` and `--threads`. */
@@ -64,12 +67,23 @@ export async function openBackend({ backend, threads, profile }: BackendFlags): 
   switch (backend) {
     case "wasm":
       return await wasm(threads === undefined ? {} : { threads });
+    case "native":
+      return asUsage(() => native(threads === undefined ? {} : { threads }));
     case "reference":
       return reference();
     case "gpu":
       return await openGpu({ timed: profile === true });
     default:
       return backend satisfies never;
+  }
+}
+
+/** What opening needs is missing: the user can mend it. */
+function asUsage(open: () => Backend): Backend {
+  try {
+    return open();
+  } catch (cause) {
+    throw new UsageError((cause as Error).message, { cause });
   }
 }
 

@@ -1,11 +1,11 @@
 /** Factorisations: "svd" (rank 16, 4 iterations, of [2048, 2048]), "qr" (of [2048, 16]), "full-qr" (of [2048, 2048]). */
 import { keep, key as keyOf, scope } from "../../core/mod.ts";
 import { normal, qr, randomizedSvd } from "../../ops/mod.ts";
-import { wasm } from "../../ops/wasm/mod.ts";
+import { openBackend } from "./open.ts";
 import { servePeer, VERSIONS } from "./serve.ts";
 
-const { threads = 2, what = "svd" } = JSON.parse(Deno.args[0]!);
-const backend = await wasm({ threads });
+const { backend: where, threads = 2, what = "svd" } = JSON.parse(Deno.args[0]!);
+const backend = await openBackend({ backend: where, threads });
 const x = keep(normal(keyOf(1), [2048, what === "qr" ? 16 : 2048], backend)).tree;
 await servePeer(VERSIONS, () => {
   scope((): number =>

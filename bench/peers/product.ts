@@ -1,13 +1,13 @@
-/** y = x Wᵀ, x [m, k], W [n, k]. Arguments: {threads, m, n, k, dtype, weights, times}: as many weights as `weights`, in turn. */
+/** y = x Wᵀ, x [m, k], W [n, k]. Arguments: {backend, threads, m, n, k, dtype, weights, times}: as many weights as `weights`, in turn. */
 import { scope } from "../../mod.ts";
 import { matmul, normal } from "../../ops/mod.ts";
 import { castTo, key as keyOf } from "../../core/mod.ts";
-import { wasm } from "../../ops/wasm/mod.ts";
+import { openBackend } from "./open.ts";
 import { servePeer, VERSIONS } from "./serve.ts";
 
 const options = { threads: 1, dtype: "f32", weights: 1, times: 20, ...JSON.parse(Deno.args[0]!) };
 const { m, n, k } = options;
-const backend = await wasm({ threads: options.threads });
+const backend = await openBackend(options);
 const x = normal(keyOf(1), [m, k], backend);
 const matrices = Array.from({ length: options.weights }, (_, i) => {
   return scope(() => {

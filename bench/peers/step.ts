@@ -10,14 +10,13 @@ import {
   type Tree,
 } from "../../mod.ts";
 import { freshModel } from "../../models/mod.ts";
-import { wasm } from "../../ops/wasm/mod.ts";
 import { adamw, resident } from "../../train/mod.ts";
 import { methodOf } from "./methods.ts";
+import { openBackend, type OpenOptions } from "./open.ts";
 import { servePeer, VERSIONS } from "./serve.ts";
 import { SMOLLM2 } from "./smollm2.ts";
 
-interface StepOptions {
-  readonly threads: number;
+interface StepOptions extends OpenOptions {
   readonly rows: number;
   readonly tokens: number;
   /** How many tokens at the end of each row have a label; default all. */
@@ -64,7 +63,7 @@ const targets = classifier
   ? ["query", "key", "value", "attention.output.dense"]
   : ["q_proj", "k_proj", "v_proj", "o_proj"];
 
-const backend = await wasm({ threads: options.threads });
+const backend = await openBackend(options);
 const base = freshModel(config, { backend, key: 0 });
 const model = options.weights === "f32" ? base : quantize(base, { dtype: options.weights });
 const adapter = adapt(model, methodOf(options.method, options.rank, targets), 1);

@@ -5,6 +5,7 @@ import { factors } from "./factors.ts";
 import { generation } from "./generation.ts";
 import { gpuRows } from "./gpu.ts";
 import { growth } from "./growth.ts";
+import { nativeRows } from "./native.ts";
 import { ownSteps } from "./own_step.ts";
 import { products } from "./products.ts";
 import { quantised } from "./quantised.ts";
@@ -23,4 +24,5 @@ export const ROWS: readonly Row[] = [
   ...gpuRows,
   start,
   ...growth,
+  ...nativeRows,
 ];

@@ -116,7 +116,7 @@ export interface MemoryUse {
 /** The kernels. See the module comment for the contract that all share. */
 export interface Backend {
   /** Which backend it is. */
-  readonly name: "reference" | "wasm" | "gpu" | "shapes";
+  readonly name: "reference" | "wasm" | "native" | "gpu" | "shapes";
 
   /** Uninitialised bytes. @throws {Error} when memory is exhausted; the message says how much was asked and held. */
   allocate(bytes: number): Raw;

@@ -38,13 +38,13 @@ export function arena(machine: () => Machine): Arena {
 
   const take = (size: number): number => {
     const pointer = kept.get(size)?.pop();
-    if (pointer === undefined) return machine().kernels.allocate(size) >>> 0;
+    if (pointer === undefined) return machine().allocate(size);
     pooled -= size;
     return pointer;
   };
   const trim = (): void => {
     for (const [size, pointers] of kept) {
-      for (const pointer of pointers) machine().kernels.release(pointer, size);
+      for (const pointer of pointers) machine().release(pointer, size);
     }
     kept.clear();
     pooled = 0;
@@ -63,9 +63,7 @@ export function arena(machine: () => Machine): Arena {
     }
     if (pointer === 0) {
       throw new Error(
-        `Cannot allocate ${megabytes(bytes)}: ${
-          megabytes(held)
-        } are held and a WASM memory has 4096.0 MiB; ` +
+        `Cannot allocate ${megabytes(bytes)}: ${megabytes(held)} are held and ${machine().limit}; ` +
           "release tensors, or use a quantized base or a smaller batch",
       );
     }

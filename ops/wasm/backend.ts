@@ -14,11 +14,11 @@ import { transformKernels } from "./transforms.ts";
 import { broadcastStrides, merge, words } from "../../core/tensor/walk.ts";
 
 /** A backend over a machine. */
-export function backend(started: Machine): Backend {
+export function backend(started: Machine, name: "wasm" | "native"): Backend {
   let machine: Machine | undefined = started;
   const running = (): Machine => {
     if (machine) return machine;
-    throw new Error("Cannot use this wasm backend: it was closed");
+    throw new Error(`Cannot use this ${name} backend: it was closed`);
   };
   const memory = arena(running);
   const shared = context(running, memory);
@@ -28,7 +28,7 @@ export function backend(started: Machine): Backend {
   const view = (raw: Raw, offset: number, length: number): Uint8Array => {
     const { pointer } = raw as Block;
     if (pointer === 0) throw new Error(`Cannot move ${length} bytes: the memory was released`);
-    return new Uint8Array(running().memory.buffer, pointer + offset, length);
+    return running().view(pointer + offset, length);
   };
   const spec = (operands: readonly Operand[], out: Operand): number => {
     const steps = operands.map((x) => broadcastStrides(x.shape, out.shape));
@@ -45,8 +45,8 @@ export function backend(started: Machine): Backend {
   };
 
   return {
-    name: "wasm",
-    capacity: 65_536 * 65_536,
+    name,
+    capacity: started.capacity,
     allocate: (bytes: number): Block => memory.allocate(bytes),
     release: (raw: Raw, bytes: number): void => memory.release(raw as Block, bytes),
     upload(raw: Raw, bytes: Uint8Array, offset: number = 0): void {
@@ -55,7 +55,7 @@ export function backend(started: Machine): Backend {
     download(raw: Raw, bytes: number): Uint8Array {
       return view(raw, 0, bytes).slice();
     },
-    pooled: (): number => machine ? memory.pooled() + (kernels().scratch_bytes() >>> 0) : 0,
+    pooled: (): number => machine ? memory.pooled() + machine.scratch() : 0,
     close(): void {
       machine?.stop();
       machine = undefined;

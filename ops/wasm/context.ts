@@ -16,7 +16,7 @@ export interface Context {
   /** Puts words where the crate can read them until the next call, and gives their address. */
   words(values: readonly number[]): number;
   /** Runs `f` with room for words that lives as long as `f` runs. */
-  longWords<T>(values: Uint32Array, f: (pointer: number) => T): T;
+  longWords<T>(values: ArrayLike<number>, f: (pointer: number) => T): T;
   /** Runs `f` with the address of n f32. */
   floats<T>(n: number, f: (pointer: number) => T): T;
 }
@@ -26,14 +26,13 @@ const WORDS = 256;
 
 /** A context over a machine and its arena. */
 export function context(machine: () => Machine, memory: Arena): Context {
-  const room = memory.allocate(4 * WORDS);
+  const { wordBytes } = machine();
+  const room = memory.allocate(wordBytes * WORDS);
   const address = (x: Operand): number => {
     const { pointer } = x.raw as Block;
     if (pointer) return pointer;
     throw new Error(`Cannot use a tensor ${showShape(x.shape)}: its memory was released`);
   };
-  const write = (pointer: number, values: ArrayLike<number>): void =>
-    new Uint32Array(machine().memory.buffer, pointer, values.length).set(values);
   return {
     kernels: () => machine().kernels,
     address,
@@ -44,12 +43,12 @@ export function context(machine: () => Machine, memory: Arena): Context {
       );
     },
     words(values): number {
-      write(room.pointer, values);
+      machine().write(room.pointer, values);
       return room.pointer;
     },
     longWords: (values, f) =>
-      memory.borrow(4 * values.length, (pointer) => {
-        write(pointer, values);
+      memory.borrow(wordBytes * values.length, (pointer) => {
+        machine().write(pointer, values);
         return f(pointer);
       }),
     floats: (n, f) => memory.borrow(4 * n, f),

@@ -1,25 +1,71 @@
 /**
- * A running copy of the kernels: the single-thread build, or the threaded one with its workers. Loading needs no
+ * A running copy of the kernels in WebAssembly: the single-thread build, or the threaded one with its workers. Loading needs no
  * permission: the module comes by a source-phase import and workers start from a `data:` URL.
  */
 import type * as Exports from "./lib/single_bg.wasm.d.ts";
 
-/** The crate's exports. Addresses and sizes are u32; those that return one need `>>> 0`. */
-export type Kernels = typeof Exports;
+/** The crate's exports. Those that return an address or a size give a signed word: `>>> 0` makes it whole. */
+type Exported = typeof Exports;
 
-/** Exports and memory of one instance. */
+/** The kernels: exports that compute. */
+export type Kernels = Omit<
+  Exported,
+  | "memory"
+  | "allocate"
+  | "release"
+  | "scratch_bytes"
+  | "run_worker"
+  | "worker_count"
+  | "stop_workers"
+  | "__wbindgen_start"
+>;
+
+/** Kernels, the memory they work on and the threads that they run on. */
 export interface Machine {
   readonly kernels: Kernels;
-  readonly memory: WebAssembly.Memory;
+  /** Bytes that the memory can hold. */
+  readonly capacity: number;
+  /** What the machine is, in words for errors: "a WASM memory has 4096.0 MiB". */
+  readonly limit: string;
   /** Threads that take part, the caller's included. */
   readonly threads: number;
+  /** Address of `bytes` bytes at a multiple of 64, or 0 when there is no room. */
+  allocate(bytes: number): number;
+  /** Gives back what `allocate(bytes)` gave. */
+  release(pointer: number, bytes: number): void;
+  /** Bytes in memory, as a view that must not outlive a call that allocates. */
+  view(pointer: number, bytes: number): Uint8Array<ArrayBufferLike>;
+  /** Bytes of a word, as wide as an address. */
+  readonly wordBytes: 4 | 8;
+  /** Writes whole numbers as words. */
+  write(pointer: number, values: ArrayLike<number>): void;
+  /** Bytes that the kernels keep for themselves. */
+  scratch(): number;
   stop(): void;
+}
+
+/** A machine over an instance and its memory. */
+function machine(exported: Exported, memory: WebAssembly.Memory, threads: number, stop: () => void): Machine {
+  return {
+    kernels: exported,
+    capacity: CAPACITY,
+    limit: "a WASM memory has 4096.0 MiB",
+    threads,
+    allocate: (bytes) => exported.allocate(bytes) >>> 0,
+    release: (pointer, bytes) => exported.release(pointer, bytes),
+    view: (pointer, bytes) => new Uint8Array(memory.buffer, pointer, bytes),
+    wordBytes: 4,
+    write: (pointer, values) => new Uint32Array(memory.buffer, pointer, values.length).set(values),
+    scratch: () => exported.scratch_bytes() >>> 0,
+    stop,
+  };
 }
 
 /** Stack of a worker in bytes; the caller's is set at build time. */
 const STACK = 1 << 20;
 /** 4 MiB to begin with (the build wants a little over 1) and 4 GiB at most: what a 32-bit address reaches. */
 const PAGES = { initial: 64, maximum: 65_536 } as const;
+const CAPACITY = 65_536 * PAGES.maximum;
 /** How long a worker may take to come up, in milliseconds. */
 const PATIENCE = 20_000;
 
@@ -44,7 +90,7 @@ export async function startSingle(): Promise<Machine> {
   const { module } = await import("./lib/single.js");
   const kernels = instantiate(module, undefined);
   kernels.__wbindgen_start();
-  return { kernels, memory: kernels.memory, threads: 1, stop(): void {} };
+  return machine(kernels, kernels.memory, 1, () => {});
 }
 
 /**
@@ -79,13 +125,13 @@ export async function startThreaded(threads: number): Promise<Machine> {
     }
     await new Promise((done) => setTimeout(done, 1));
   }
-  return { kernels, memory, threads, stop };
+  return machine(kernels, memory, threads, stop);
 }
 
-function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory | undefined): Kernels {
+function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory | undefined): Exported {
   const imports: Record<string, Record<string, WebAssembly.ImportValue>> = {};
   for (const entry of WebAssembly.Module.imports(module)) {
     (imports[entry.module] ??= {})[entry.name] = entry.kind === "memory" ? memory! : () => {};
   }
-  return new WebAssembly.Instance(module, imports).exports as unknown as Kernels;
+  return new WebAssembly.Instance(module, imports).exports as unknown as Exported;
 }

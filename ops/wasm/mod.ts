@@ -52,7 +52,7 @@ export async function wasm(options: WasmOptions = {}): Promise<Backend> {
   if (!Number.isInteger(threads) || threads < 1 || threads > 64) {
     throw new RangeError(`Expected threads to be an integer from 1 to 64 but found ${threads}`);
   }
-  return backend(await (threads === 1 ? startSingle() : startThreaded(threads)));
+  return backend(await (threads === 1 ? startSingle() : startThreaded(threads)), "wasm");
 }
 
 function defaultThreads(): number {

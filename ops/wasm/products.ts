@@ -52,13 +52,13 @@ export function productKernels(context: Context): ProductKernels {
 }
 
 /** For each batch item the elements before it in a and in b. */
-function batchOffsets(a: Operand, b: Operand, lead: readonly number[]): Uint32Array {
+function batchOffsets(a: Operand, b: Operand, lead: readonly number[]): Float64Array {
   const stepsOf = (x: Operand): readonly number[] => {
     const matrix = size(x.shape.slice(-2));
     return broadcastStrides(x.shape.slice(0, -2), lead).map((step) => step * matrix);
   };
   const [stepsA, stepsB] = [stepsOf(a), stepsOf(b)];
-  const offsets = new Uint32Array(2 * size(lead));
+  const offsets = new Float64Array(2 * size(lead));
   for (let item = 0; item < offsets.length / 2; item++) {
     let rest = item;
     for (let axis = lead.length - 1; axis >= 0; axis--) {

@@ -5,18 +5,17 @@
 
 use crate::decode::{Weight, dtype};
 use crate::gemm::tiles;
-use crate::pack::{MR, NR, panel_a, panels_b};
+use crate::pack::{panel_a, panels_b};
 use crate::simd::*;
+use crate::tile::{MR, NR};
 use crate::{math, memory, pool};
-use wasm_bindgen::prelude::*;
 
 /// Rows of a block.
 pub const RB: usize = 64;
 /// Keys of a block.
 pub const KB: usize = 64;
 
-/// What both directions need; read from words that backend.ts wrote in this order.
-#[repr(C)]
+/// What both directions need.
 #[derive(Clone, Copy)]
 pub struct Problem {
     pub q: usize,
@@ -34,7 +33,7 @@ pub struct Problem {
     pub g: usize,
     pub d: usize,
     pub scale: f32,
-    pub causal: u32,
+    pub causal: bool,
     pub offset: i32,
     pub window: i32,
     pub always: i32,
@@ -48,6 +47,42 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// Reads the words, each as wide as an address, that products.ts wrote in this order.
+    pub unsafe fn read(words: usize) -> Self {
+        let mut at = words as *const usize;
+        let mut next = || unsafe {
+            let word = *at;
+            at = at.add(1);
+            word
+        };
+        Problem {
+            q: next(),
+            k: next(),
+            v: next(),
+            mask: next(),
+            bias: next(),
+            bias_steps: [next(), next(), next(), next()],
+            b: next(),
+            t: next(),
+            s: next(),
+            h: next(),
+            g: next(),
+            d: next(),
+            scale: f32::from_bits(next() as u32),
+            causal: next() != 0,
+            offset: next() as i32,
+            window: next() as i32,
+            always: next() as i32,
+            out: next(),
+            lse: next(),
+            grad: next(),
+            dq: next(),
+            dk: next(),
+            dv: next(),
+            dbias: next(),
+        }
+    }
+
     /// Rows that share a head of k and v.
     pub fn rows(&self) -> usize {
         self.h / self.g * self.t
@@ -80,7 +115,7 @@ impl Problem {
     fn range(&self, token: usize) -> (i32, i32) {
         let position = token as i32 + self.offset;
         let low = if self.window > 0 { position - self.window } else { 0 };
-        let high = if self.causal != 0 { position + 1 } else { self.s as i32 };
+        let high = if self.causal { position + 1 } else { self.s as i32 };
         (low, high)
     }
 
@@ -141,7 +176,7 @@ impl Problem {
     }
 }
 
-/// Panels of A from consecutive rows: [rows / 4][width][4].
+/// Panels of A from consecutive rows: [rows / MR][width][MR].
 pub unsafe fn pack_rows(from: *const f32, rows: usize, width: usize, out: *mut f32) {
     unsafe {
         for r in (0..rows).step_by(MR) {
@@ -165,9 +200,10 @@ pub fn wide(d: usize) -> usize {
 }
 
 /// Words in `words` as in `Problem`.
-#[wasm_bindgen]
-pub unsafe fn attention(words: u32) {
-    let p = unsafe { *(words as usize as *const Problem) };
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub unsafe extern "C" fn attention(words: usize) {
+    let p = unsafe { Problem::read(words) };
     let blocks = p.rows().div_ceil(RB);
     if p.rows() == 0 || p.b == 0 {
         return;

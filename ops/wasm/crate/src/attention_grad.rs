@@ -7,10 +7,10 @@
 use crate::attention::{KB, Problem, RB, Room, pack_rows, wide};
 use crate::decode::{Weight, dtype};
 use crate::gemm::tiles;
-use crate::pack::{MR, NR, panel_a, panels_b};
+use crate::pack::{panel_a, panels_b};
 use crate::simd::*;
+use crate::tile::{MR, NR};
 use crate::{math, memory, movement, pool};
-use wasm_bindgen::prelude::*;
 
 /// Buffers of one task.
 struct Buffers {
@@ -252,9 +252,10 @@ const WHOLE: usize = 5;
 const APART: usize = 7;
 
 /// Words in `words` as in `Problem`.
-#[wasm_bindgen]
-pub unsafe fn attention_grad(words: u32) {
-    let p = unsafe { *(words as usize as *const Problem) };
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub unsafe extern "C" fn attention_grad(words: usize) {
+    let p = unsafe { Problem::read(words) };
     if p.dbias != 0 {
         movement::fill_zero(p.dbias, p.b * p.h * p.t * p.s);
     }

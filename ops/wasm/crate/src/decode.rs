@@ -4,7 +4,6 @@
 use crate::simd::*;
 use crate::tables::{self, Book, Map};
 use crate::{gguf, pool};
-use wasm_bindgen::prelude::*;
 
 /// Codes of dtypes, as in codes.ts.
 pub mod dtype {
@@ -295,11 +294,11 @@ pub fn half(bits: u16) -> f32 {
 }
 
 /// Decodes a whole tensor of n elements in rows of `last` to f32.
-#[wasm_bindgen]
-pub fn decode(code: u32, x: u32, n: u32, last: u32, out: u32) {
-    let weight = Weight::new(code, x as usize, n as usize, last as usize);
-    let out = out as usize;
-    pool::pieces(n as usize, 16_384, 1000, |start, end| unsafe {
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub extern "C" fn decode(code: u32, x: usize, n: usize, last: usize, out: usize) {
+    let weight = Weight::new(code, x, n, last);
+    pool::pieces(n, 16_384, 1000, |start, end| unsafe {
         weight.decode(start, end - start, (out as *mut f32).add(start))
     });
 }

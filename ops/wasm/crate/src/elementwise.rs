@@ -3,7 +3,6 @@
 use crate::simd::*;
 use crate::walk::Spec;
 use crate::{math, pool};
-use wasm_bindgen::prelude::*;
 
 const PIECE: usize = 16_384;
 
@@ -39,9 +38,9 @@ fn sign(x: V) -> V {
 }
 
 /// out[i] = op(x[i]); `op` is the index in `UNARY` of codes.ts.
-#[wasm_bindgen]
-pub fn unary(op: u32, x: u32, out: u32, n: u32) {
-    let (x, out, n) = (x as usize, out as usize, n as usize);
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub extern "C" fn unary(op: u32, x: usize, out: usize, n: usize) {
     macro_rules! apply {
         ($picos:expr, $f:expr) => {
             pool::pieces(n, PIECE, $picos, |start, end| unsafe {
@@ -100,11 +99,11 @@ unsafe fn zip<F: Fn(V, V) -> V + Sync>(spec: &Spec<2>, a: usize, b: usize, out: 
 }
 
 /// out = op(a, b) by a spec of two operands; `op` is the index in `BINARY` of codes.ts.
-#[wasm_bindgen]
-pub unsafe fn binary(op: u32, spec: u32, a: u32, b: u32, out: u32) {
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub unsafe extern "C" fn binary(op: u32, spec: usize, a: usize, b: usize, out: usize) {
     unsafe {
         let spec = Spec::<2>::read(spec);
-        let (a, b, out) = (a as usize, b as usize, out as usize);
         match op {
             0 => zip(&spec, a, b, out, 400, add),
             1 => zip(&spec, a, b, out, 400, sub),
@@ -121,11 +120,11 @@ pub unsafe fn binary(op: u32, spec: u32, a: u32, b: u32, out: u32) {
 }
 
 /// The same for i32 operands; comparisons write f32.
-#[wasm_bindgen]
-pub unsafe fn binary_i32(op: u32, spec: u32, a: u32, b: u32, out: u32) {
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub unsafe extern "C" fn binary_i32(op: u32, spec: usize, a: usize, b: usize, out: usize) {
     unsafe {
         let spec = Spec::<2>::read(spec);
-        let (a, b, out) = (a as usize, b as usize, out as usize);
         match op {
             0 => zip(&spec, a, b, out, 400, |x, y| i32x4_add(x, y)),
             1 => zip(&spec, a, b, out, 400, |x, y| i32x4_sub(x, y)),
@@ -152,12 +151,13 @@ fn lanes_i32(x: V, y: V, f: impl Fn(i32, i32) -> i32) -> V {
 }
 
 /// out = condition ≠ 0 ? a : b by a spec of three operands. The 32-bit words of a and b are copied as they are.
-#[wasm_bindgen]
-pub unsafe fn select(spec: u32, condition: u32, a: u32, b: u32, out: u32) {
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub unsafe extern "C" fn select(spec: usize, condition: usize, a: usize, b: usize, out: usize) {
     unsafe {
         let spec = Spec::<3>::read(spec);
         let steps = spec.inner();
-        let (c, a, b, out) = (condition as usize, a as usize, b as usize, out as usize);
+        let (c, a, b, out) = (condition, a, b, out);
         pool::pieces(spec.count(), PIECE, 800, |start, end| {
             spec.runs(start, end, |at, position, n| {
                 let c = (c as *const f32).add(at[0]);
@@ -187,37 +187,38 @@ pub unsafe fn select(spec: u32, condition: u32, a: u32, b: u32, out: u32) {
 }
 
 /// Writes the 32-bit word `bits` n times.
-#[wasm_bindgen]
-pub unsafe fn fill32(bits: u32, out: u32, n: u32) {
-    let out = out as usize;
-    pool::pieces(n as usize, 65_536, 100, |start, end| unsafe {
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub unsafe extern "C" fn fill32(bits: u32, out: usize, n: usize) {
+    pool::pieces(n, 65_536, 100, |start, end| unsafe {
         core::slice::from_raw_parts_mut((out as *mut u32).add(start), end - start).fill(bits)
     });
 }
 
 /// Copies bytes.
-#[wasm_bindgen]
-pub unsafe fn copy(x: u32, out: u32, bytes: u32) {
-    let (x, out) = (x as usize, out as usize);
-    pool::pieces(bytes as usize, 262_144, 100, |start, end| unsafe {
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub unsafe extern "C" fn copy(x: usize, out: usize, bytes: usize) {
+    pool::pieces(bytes, 262_144, 100, |start, end| unsafe {
         core::ptr::copy((x as *const u8).add(start), (out as *mut u8).add(start), end - start)
     });
 }
 
 /// out = silu(gate) ⊙ up.
-#[wasm_bindgen]
-pub fn swiglu(gate: u32, up: u32, out: u32, n: u32) {
-    let (gate, up, out) = (gate as usize, up as usize, out as usize);
-    pool::pieces(n as usize, PIECE, 4000, |start, end| unsafe {
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub extern "C" fn swiglu(gate: usize, up: usize, out: usize, n: usize) {
+    pool::pieces(n, PIECE, 4000, |start, end| unsafe {
         map2(gate as *const f32, up as *const f32, out as *mut f32, start, end, |g, u| mul(math::silu(g), u))
     });
 }
 
 /// dgate = g · up · s (1 + gate (1 − s)), dup = g · gate · s with s = sigmoid(gate).
-#[wasm_bindgen]
-pub fn swiglu_grad(gate: u32, up: u32, g: u32, dgate: u32, dup: u32, n: u32) {
-    let at = [gate as usize, up as usize, g as usize, dgate as usize, dup as usize];
-    pool::pieces(n as usize, PIECE, 5000, |start, end| unsafe {
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub extern "C" fn swiglu_grad(gate: usize, up: usize, g: usize, dgate: usize, dup: usize, n: usize) {
+    let at = [gate, up, g, dgate, dup];
+    pool::pieces(n, PIECE, 5000, |start, end| unsafe {
         let f = |i: usize, n: usize| {
             let [x, u, g] = [0, 1, 2].map(|k| {
                 let p = (at[k] as *const f32).add(i);

@@ -5,7 +5,6 @@ use crate::decode::{Weight, book, dtype::*, map};
 use crate::simd::*;
 use crate::tables::{Book, Map, SIGNED};
 use crate::{gguf, memory, pool};
-use wasm_bindgen::prelude::*;
 
 /// bitsandbytes' floor under a block's scale.
 const TINY: f32 = 1e-38;
@@ -176,11 +175,10 @@ unsafe fn dynamic_block(map: &Map, x: *const f32, n: usize, out: *mut u8) -> f32
 }
 
 /// Encodes n values in rows of `last`. The types that cannot be written are refused by the caller.
-#[wasm_bindgen]
-pub fn encode(code: u32, x: u32, n: u32, last: u32, out: u32) {
-    let (n, last) = (n as usize, last as usize);
-    let w = Weight::new(code, out as usize, n, last);
-    let (x, out) = (x as usize, out as usize);
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub extern "C" fn encode(code: u32, x: usize, n: usize, last: usize, out: usize) {
+    let w = Weight::new(code, out, n, last);
     let from = move || x as *const f32;
     const PIECE: usize = 16_384;
     match code {

@@ -7,7 +7,6 @@ use crate::optimizer::threefry;
 use crate::simd::*;
 use crate::walsh::{PIECE, across_pieces, transform};
 use crate::{math, memory, pool};
-use wasm_bindgen::prelude::*;
 
 /// Numbers of a thread's buffer: a piece, and what drawing by sixteens writes beyond it.
 const ROOM: usize = PIECE + 16;
@@ -35,10 +34,10 @@ struct Transform {
 }
 
 impl Transform {
-    unsafe fn new(k: u32, n: u32, size: u32, key: [u32; 2], words: u32) -> Self {
-        let words = core::array::from_fn(|i| unsafe { *(words as *const u32).add(i) });
-        let mixing = Mixing { mask: n - 1, fold: n.trailing_zeros().div_ceil(2).max(1), words };
-        Transform { k: k as usize, n: n as usize, size: size as usize, key, mixing }
+    unsafe fn new(k: usize, n: usize, size: usize, key: [u32; 2], words: usize) -> Self {
+        let words = core::array::from_fn(|i| unsafe { *(words as *const usize).add(i) as u32 });
+        let mixing = Mixing { mask: n as u32 - 1, fold: n.trailing_zeros().div_ceil(2).max(1), words };
+        Transform { k, n, size, key, mixing }
     }
 
     fn rows(&self) -> usize {
@@ -154,10 +153,21 @@ impl Transform {
 
 /// out [size] from t [rows, k], in rows of n outputs; k ≤ n are powers of two. `mixing`: eight words. `work`: room for n
 /// numbers where n exceeds a piece.
-#[wasm_bindgen]
-pub unsafe fn fastfood(t: u32, k: u32, n: u32, size: u32, key_a: u32, key_b: u32, mixing: u32, work: u32, out: u32) {
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub unsafe extern "C" fn fastfood(
+    t: usize,
+    k: usize,
+    n: usize,
+    size: usize,
+    key_a: u32,
+    key_b: u32,
+    mixing: usize,
+    work: usize,
+    out: usize,
+) {
     let p = unsafe { Transform::new(k, n, size, [key_a, key_b], mixing) };
-    let (t, work, out, n) = (t as usize, work as usize, out as usize, p.n);
+    let (t, work, out, n) = (t, work, out, p.n);
     if n <= PIECE {
         let together = PIECE / n;
         let (scratch, step) = memory::private(4 * ROOM);
@@ -193,20 +203,21 @@ unsafe fn total(sums: usize, n: usize) -> f64 {
 
 /// The transpose: t [rows, k] from g [size]. `work`: room for n numbers and k for each of `collectors(k, n)` tasks, where n
 /// exceeds a piece.
-#[wasm_bindgen]
-pub unsafe fn fastfood_transpose(
-    g: u32,
-    k: u32,
-    n: u32,
-    size: u32,
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub unsafe extern "C" fn fastfood_transpose(
+    g: usize,
+    k: usize,
+    n: usize,
+    size: usize,
     key_a: u32,
     key_b: u32,
-    mixing: u32,
-    work: u32,
-    t: u32,
+    mixing: usize,
+    work: usize,
+    t: usize,
 ) {
     let p = unsafe { Transform::new(k, n, size, [key_a, key_b], mixing) };
-    let (g, work, t, n) = (g as usize, work as usize, t as usize, p.n);
+    let (g, work, t, n) = (g, work, t, p.n);
     if n <= PIECE {
         let together = PIECE / n;
         let (scratch, step) = memory::private(8 * ROOM);
@@ -223,7 +234,7 @@ pub unsafe fn fastfood_transpose(
         });
     }
     let pieces = n / PIECE;
-    let tasks = collectors(k, n as u32) as usize;
+    let tasks = collectors(k, n);
     let each = pieces.div_ceil(tasks);
     let sums = memory::shared(8 * pieces);
     let tables = work + 4 * n;
@@ -258,7 +269,8 @@ pub unsafe fn fastfood_transpose(
 }
 
 /// How many tasks collect a row of n > 4096 numbers into k: their tables together are no larger than the row.
-#[wasm_bindgen]
-pub fn collectors(k: u32, n: u32) -> u32 {
-    (n / k).clamp(1, (COLLECTORS as u32).min(n / PIECE as u32))
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub extern "C" fn collectors(k: usize, n: usize) -> usize {
+    (n / k).clamp(1, COLLECTORS.min(n / PIECE))
 }

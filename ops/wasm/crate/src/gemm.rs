@@ -4,64 +4,9 @@
 
 use crate::decode::{Weight, dtype};
 use crate::gemv;
-use crate::pack::{MR, NR, panel_a, panels_b};
-use crate::simd::*;
+use crate::pack::{panel_a, panels_b};
+use crate::tile::{KC, MR, NR, put, tile};
 use crate::{memory, movement, pool};
-use wasm_bindgen::prelude::*;
-
-/// A tile of 4 × 8: c = Σ_k a[k][4] ⊗ b[k][8]. A comes as one vector whose lanes are broadcast by shuffles: in V8 that is
-/// faster than a load for each lane.
-#[inline(always)]
-pub unsafe fn tile(k: usize, a: *const f32, b: *const f32) -> [[V; 2]; 4] {
-    unsafe {
-        let zero = splat(0.0);
-        let mut c = [[zero; 2]; 4];
-        let (mut a, mut b) = (a, b);
-        let end = a.add(MR * k);
-        while a != end {
-            let (b0, b1) = (load(b), load(b.add(4)));
-            let av = load(a);
-            let a0 = i32x4_shuffle::<0, 0, 0, 0>(av, av);
-            c[0] = [madd(a0, b0, c[0][0]), madd(a0, b1, c[0][1])];
-            let a1 = i32x4_shuffle::<1, 1, 1, 1>(av, av);
-            c[1] = [madd(a1, b0, c[1][0]), madd(a1, b1, c[1][1])];
-            let a2 = i32x4_shuffle::<2, 2, 2, 2>(av, av);
-            c[2] = [madd(a2, b0, c[2][0]), madd(a2, b1, c[2][1])];
-            let a3 = i32x4_shuffle::<3, 3, 3, 3>(av, av);
-            c[3] = [madd(a3, b0, c[3][0]), madd(a3, b1, c[3][1])];
-            a = a.add(MR);
-            b = b.add(NR);
-        }
-        c
-    }
-}
-
-/// Writes a tile, or adds it, to `rows` × `columns` of out.
-#[inline(always)]
-pub unsafe fn put(c: &[[V; 2]; 4], out: *mut f32, lead: usize, rows: usize, columns: usize, fresh: bool) {
-    unsafe {
-        if rows == MR && columns == NR {
-            for (r, row) in c.iter().enumerate() {
-                let to = out.add(r * lead);
-                if fresh {
-                    store(to, row[0]);
-                    store(to.add(4), row[1]);
-                } else {
-                    store(to, add(load(to), row[0]));
-                    store(to.add(4), add(load(to.add(4)), row[1]));
-                }
-            }
-        } else {
-            let values: &[f32; MR * NR] = core::mem::transmute(c);
-            for r in 0..rows {
-                for j in 0..columns {
-                    let to = out.add(r * lead + j);
-                    *to = if fresh { 0.0 } else { *to } + values[r * NR + j];
-                }
-            }
-        }
-    }
-}
 
 /// A whole tile, in a function of its own: the compiler keeps all of a small one in registers.
 #[inline(never)]
@@ -106,8 +51,6 @@ fn panel_step(k: usize) -> usize {
 
 /// Inner axis packed at once: bounds the packed copy of A.
 const SLAB: usize = 4096;
-/// Inner axis of one panel block: 8 columns of it stay in the first-level cache.
-const KC: usize = 384;
 /// Rows that stay in the second-level cache beside a strip of B.
 const MC: usize = 128;
 /// Bytes of packed A at once.
@@ -157,8 +100,8 @@ impl Product {
             if self.offsets == 0 {
                 return (0, 0);
             }
-            let words = self.offsets as *const u32;
-            (*words.add(2 * i) as usize, *words.add(2 * i + 1) as usize)
+            let words = self.offsets as *const usize;
+            (*words.add(2 * i), *words.add(2 * i + 1))
         }
     }
 
@@ -210,41 +153,41 @@ impl Product {
 
 /// out [batch, m, n] = a · b. `offsets`: for each batch item the elements before it in a and in b, or 0 when there is one
 /// item. `lda`, `ldb`: lengths of stored rows. b has `elements` elements in rows of `last`, of any dtype when batch is 1.
-#[wasm_bindgen]
-pub unsafe fn matmul(
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub unsafe extern "C" fn matmul(
     code: u32,
-    a: u32,
-    b: u32,
-    out: u32,
-    batch: u32,
-    offsets: u32,
-    m: u32,
-    n: u32,
-    k: u32,
-    lda: u32,
-    ldb: u32,
+    a: usize,
+    b: usize,
+    out: usize,
+    batch: usize,
+    offsets: usize,
+    m: usize,
+    n: usize,
+    k: usize,
+    lda: usize,
+    ldb: usize,
     ta: bool,
     tb: bool,
-    elements: u32,
-    last: u32,
+    elements: usize,
+    last: usize,
 ) {
-    let w = Weight::new(code, b as usize, elements as usize, last as usize);
-    let (batch, m, n, k) = (batch as usize, m as usize, n as usize, k as usize);
+    let w = Weight::new(code, b, elements, last);
     if k == 0 {
-        return movement::fill_zero(out as usize, batch * m * n);
+        return movement::fill_zero(out, batch * m * n);
     }
     if m <= 4 {
         return gemv::matmul(&gemv::Product {
             w,
-            a: a as usize,
-            out: out as usize,
-            offsets: offsets as usize,
+            a: a,
+            out: out,
+            offsets: offsets,
             batch,
             m,
             n,
             k,
-            lda: lda as usize,
-            ldb: ldb as usize,
+            lda: lda,
+            ldb: ldb,
             ta,
             tb,
         });
@@ -269,14 +212,14 @@ pub unsafe fn matmul(
         if w.dtype > dtype::UDYNAMIC8 && tb { 256 } else { k.div_ceil(k.div_ceil(KC)).next_multiple_of(32).min(k) };
     let p = Product {
         w,
-        a: a as usize,
-        out: out as usize,
-        offsets: offsets as usize,
+        a: a,
+        out: out,
+        offsets: offsets,
         m,
         n,
         k,
-        lda: lda as usize,
-        ldb: ldb as usize,
+        lda: lda,
+        ldb: ldb,
         ta,
         tb,
         nc,
@@ -288,7 +231,7 @@ pub unsafe fn matmul(
     let each = p.mb * slab;
     let group = (PACKED / (4 * each)).clamp(1, items);
     let packed = memory::shared(4 * each * group);
-    let (scratch, step) = memory::private(4 * (panel_step(kc) * nc.div_ceil(NR) + (8 * kc).max(nc)));
+    let (scratch, step) = memory::private(4 * (panel_step(kc) * nc.div_ceil(NR) + (NR * kc).max(nc)));
     let chunks = p.mb.div_ceil(64);
     for k0 in (0..p.k).step_by(slab) {
         let slab = slab.min(k - k0);

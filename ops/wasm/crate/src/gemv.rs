@@ -42,8 +42,8 @@ fn run<const M: usize>(p: &Product) {
         if p.offsets == 0 {
             return (0, 0);
         }
-        let words = p.offsets as *const u32;
-        (*words.add(2 * i) as usize, *words.add(2 * i + 1) as usize)
+        let words = p.offsets as *const usize;
+        (*words.add(2 * i), *words.add(2 * i + 1))
     };
     if p.ta {
         for i in 0..p.batch {

@@ -1,9 +1,9 @@
-//! Kernels of graft's WASM backend. Every export takes addresses in the module's memory (u32) and sizes; nothing is
-//! checked here: `backend.ts` is the only caller. `ops/reference` is the oracle of every kernel.
+//! Kernels of graft's WASM backend and, compiled for the machine itself, of its native one. Every export takes addresses and
+//! sizes as wide as an address; nothing is checked here: `backend.ts` is the only caller. `ops/reference` is the oracle of
+//! every kernel.
 #![cfg_attr(target_feature = "atomics", feature(stdarch_wasm_atomic_wait))]
+#![cfg_attr(not(target_arch = "wasm32"), feature(portable_simd))]
 #![allow(clippy::missing_safety_doc, clippy::too_many_arguments, clippy::needless_range_loop)]
-
-use wasm_bindgen::prelude::*;
 
 mod attention;
 mod attention_grad;
@@ -23,27 +23,39 @@ mod optimizer;
 mod pack;
 mod peak;
 mod pool;
+#[cfg(not(target_arch = "wasm32"))]
+mod portable_simd;
 mod reduce;
 mod simd;
 mod tables;
 mod thin_qr;
+#[cfg_attr(not(target_arch = "wasm32"), path = "wide_tile.rs")]
+mod tile;
+#[cfg(any(target_feature = "atomics", not(target_arch = "wasm32")))]
+mod waiting;
 mod walk;
 mod walsh;
 
+#[cfg(not(target_arch = "wasm32"))]
+mod threads;
+
 /// A worker's life: runs tasks until `stop_workers`. `thread` counts from 1.
-#[wasm_bindgen]
-pub fn run_worker(thread: u32) {
-    unsafe { pool::worker(thread as usize) }
+#[cfg(target_arch = "wasm32")]
+#[wasm_bindgen::prelude::wasm_bindgen]
+pub fn run_worker(thread: usize) {
+    unsafe { pool::worker(thread) }
 }
 
 /// Workers that are up.
-#[wasm_bindgen]
-pub fn worker_count() -> u32 {
-    pool::workers() as u32
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub extern "C" fn worker_count() -> usize {
+    pool::workers()
 }
 
-/// Lets every `run_worker` return.
-#[wasm_bindgen]
-pub fn stop_workers() {
+/// Lets every worker end.
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub extern "C" fn stop_workers() {
     pool::stop()
 }

@@ -3,15 +3,14 @@
 
 use crate::thin_qr::{ThinQr, product, thin_qr};
 use faer::{Mat, MatRef};
-use wasm_bindgen::prelude::*;
 
-unsafe fn read(x: u32, m: usize, n: usize) -> Mat<f64> {
+unsafe fn read(x: usize, m: usize, n: usize) -> Mat<f64> {
     let x = x as *const f32;
     Mat::from_fn(m, n, |i, j| unsafe { *x.add(i * n + j) } as f64)
 }
 
 /// out[i, j] = signs[j] · x[i, j], or its transpose.
-unsafe fn write(x: MatRef<'_, f64>, signs: &[f64], transposed: bool, out: u32) {
+unsafe fn write(x: MatRef<'_, f64>, signs: &[f64], transposed: bool, out: usize) {
     let out = out as *mut f32;
     let (m, n) = (x.nrows(), signs.len());
     for j in 0..n {
@@ -43,7 +42,7 @@ fn tall(long: usize, short: usize) -> bool {
 }
 
 /// Thin SVD of x [m, n] with few rows, through xᵀ = q r: with rᵀ = u s wᵀ, x = u s (q w)ᵀ. Whether it could be done.
-unsafe fn svd_of_wide(x: u32, m: usize, n: usize, u: u32, s: u32, vt: u32) -> bool {
+unsafe fn svd_of_wide(x: usize, m: usize, n: usize, u: usize, s: usize, vt: usize) -> bool {
     unsafe {
         let from = x as *const f32;
         let Some(ThinQr { q, r, wide }) = thin_qr(n, m, |i, j| *from.add(j * n + i)) else { return false };
@@ -72,14 +71,15 @@ unsafe fn svd_of_wide(x: u32, m: usize, n: usize, u: u32, s: u32, vt: u32) -> bo
 
 /// Thin SVD of x [m, n]: u [m, k], s [k] falling, vt [k, n]; in each column of u the entry of largest magnitude is
 /// positive. Returns 1 when the iteration does not converge, as on NaN.
-#[wasm_bindgen]
-pub fn svd(x: u32, m: u32, n: u32, u: u32, s: u32, vt: u32) -> u32 {
-    let k = m.min(n) as usize;
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub extern "C" fn svd(x: usize, m: usize, n: usize, u: usize, s: usize, vt: usize) -> u32 {
+    let k = m.min(n);
     unsafe {
-        if tall(n as usize, m as usize) && svd_of_wide(x, m as usize, n as usize, u, s, vt) {
+        if tall(n, m) && svd_of_wide(x, m, n, u, s, vt) {
             return 0;
         }
-        let a = read(x, m as usize, n as usize);
+        let a = read(x, m, n);
         if !(0..a.ncols()).all(|j| (0..a.nrows()).all(|i| a[(i, j)].is_finite())) {
             return 1;
         }
@@ -96,9 +96,9 @@ pub fn svd(x: u32, m: u32, n: u32, u: u32, s: u32, vt: u32) -> u32 {
 }
 
 /// Thin QR of x [m, n]: q [m, k], r [k, n] with a diagonal of no negative entry.
-#[wasm_bindgen]
-pub fn qr(x: u32, m: u32, n: u32, q: u32, r: u32) {
-    let (m, n) = (m as usize, n as usize);
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub extern "C" fn qr(x: usize, m: usize, n: usize, q: usize, r: usize) {
     let k = m.min(n);
     unsafe {
         let from = x as *const f32;
@@ -126,8 +126,9 @@ pub fn qr(x: u32, m: u32, n: u32, q: u32, r: u32) {
 }
 
 /// The value at place `rank` (from 0) of x [n] in rising order.
-#[wasm_bindgen]
-pub fn order_statistic(x: u32, n: u32, rank: u32) -> f32 {
-    let mut values = unsafe { core::slice::from_raw_parts(x as *const f32, n as usize) }.to_vec();
-    *values.select_nth_unstable_by(rank as usize, f32::total_cmp).1
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub extern "C" fn order_statistic(x: usize, n: usize, rank: usize) -> f32 {
+    let mut values = unsafe { core::slice::from_raw_parts(x as *const f32, n) }.to_vec();
+    *values.select_nth_unstable_by(rank, f32::total_cmp).1
 }

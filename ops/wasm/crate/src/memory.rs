@@ -3,7 +3,6 @@
 use crate::pool;
 use core::cell::UnsafeCell;
 use std::alloc::{Layout, alloc, dealloc};
-use wasm_bindgen::prelude::*;
 
 const ALIGN: usize = 64;
 
@@ -12,18 +11,20 @@ fn layout(bytes: usize) -> Option<Layout> {
 }
 
 /// Uninitialised bytes at a multiple of 64, or 0 when there is no room.
-#[wasm_bindgen]
-pub fn allocate(bytes: u32) -> u32 {
-    match layout(bytes as usize) {
-        Some(layout) => unsafe { alloc(layout) as u32 },
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub extern "C" fn allocate(bytes: usize) -> usize {
+    match layout(bytes) {
+        Some(layout) => unsafe { alloc(layout) as usize },
         None => 0,
     }
 }
 
 /// Gives back what `allocate(bytes)` returned.
-#[wasm_bindgen]
-pub fn release(pointer: u32, bytes: u32) {
-    if let Some(layout) = layout(bytes as usize) {
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub extern "C" fn release(pointer: usize, bytes: usize) {
+    if let Some(layout) = layout(bytes) {
         unsafe { dealloc(pointer as *mut u8, layout) }
     }
 }
@@ -39,12 +40,12 @@ fn reserve(slot: usize, bytes: usize) -> usize {
         let held = &mut (*SCRATCH.0.get())[slot];
         if held.1 < bytes {
             if held.1 > 0 {
-                release(held.0 as u32, held.1 as u32);
+                release(held.0, held.1);
                 *held = (0, 0);
             }
-            let pointer = allocate(bytes as u32) as usize;
+            let pointer = allocate(bytes);
             if pointer == 0 {
-                core::arch::wasm32::unreachable();
+                std::process::abort();
             }
             *held = (pointer, bytes);
         }
@@ -64,7 +65,8 @@ pub fn private(bytes: usize) -> (usize, usize) {
 }
 
 /// Bytes held as scratch.
-#[wasm_bindgen]
-pub fn scratch_bytes() -> u32 {
-    unsafe { (*SCRATCH.0.get()).iter().map(|held| held.1 as u32).sum() }
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub extern "C" fn scratch_bytes() -> usize {
+    unsafe { (*SCRATCH.0.get()).iter().map(|held| held.1).sum() }
 }

@@ -4,15 +4,14 @@ use crate::decode::Weight;
 use crate::pool;
 use crate::simd::*;
 use crate::walk::Spec;
-use wasm_bindgen::prelude::*;
 
 /// Copies runs of bytes by a spec of two operands (source, destination) whose unit is `unit` bytes and whose last axis
 /// is contiguous in both.
-#[wasm_bindgen]
-pub unsafe fn copy_runs(spec: u32, unit: u32, x: u32, out: u32) {
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub unsafe extern "C" fn copy_runs(spec: usize, unit: usize, x: usize, out: usize) {
     unsafe {
         let spec = Spec::<2>::read(spec);
-        let (x, out, unit) = (x as usize, out as usize, unit as usize);
         pool::pieces(spec.count(), 65_536, 100 * unit, |start, end| {
             spec.runs(start, end, |[i, j], _, n| {
                 core::ptr::copy_nonoverlapping((x + i * unit) as *const u8, (out + j * unit) as *mut u8, n * unit)
@@ -23,12 +22,19 @@ pub unsafe fn copy_runs(spec: u32, unit: u32, x: u32, out: u32) {
 
 /// Transposes 4-byte elements: for each step of the outer spec (source and destination offsets), out[c, r] = x[r, c] with
 /// rows `x_step` apart in x and columns `out_step` apart in out.
-#[wasm_bindgen]
-pub unsafe fn transpose(spec: u32, x: u32, out: u32, rows: u32, columns: u32, x_step: u32, out_step: u32) {
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub unsafe extern "C" fn transpose(
+    spec: usize,
+    x: usize,
+    out: usize,
+    rows: usize,
+    columns: usize,
+    x_step: usize,
+    out_step: usize,
+) {
     unsafe {
         let spec = Spec::<2>::read(spec);
-        let (x, out) = (x as usize, out as usize);
-        let (rows, columns, x_step, out_step) = (rows as usize, columns as usize, x_step as usize, out_step as usize);
         let outer = spec.count();
         let strips = rows.div_ceil(32);
         let cost = outer * rows * columns;
@@ -84,12 +90,21 @@ pub fn transpose4(a: V, b: V, c: V, d: V) -> [V; 4] {
 }
 
 /// out[i] = table[ids[i]], rows of `width` elements decoded to f32.
-#[wasm_bindgen]
-pub unsafe fn gather_rows(dtype: u32, table: u32, elements: u32, last: u32, ids: u32, n: u32, width: u32, out: u32) {
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub unsafe extern "C" fn gather_rows(
+    dtype: u32,
+    table: usize,
+    elements: usize,
+    last: usize,
+    ids: usize,
+    n: usize,
+    width: usize,
+    out: usize,
+) {
     unsafe {
-        let table = Weight::new(dtype, table as usize, elements as usize, last as usize);
-        let (ids, out, width) = (ids as usize, out as usize, width as usize);
-        pool::rows(n as usize, width, 1000, |i| {
+        let table = Weight::new(dtype, table, elements, last);
+        pool::rows(n, width, 1000, |i| {
             let id = *(ids as *const i32).add(i) as usize;
             table.decode(id * width, width, (out as *mut f32).add(i * width));
         });
@@ -97,11 +112,11 @@ pub unsafe fn gather_rows(dtype: u32, table: u32, elements: u32, last: u32, ids:
 }
 
 /// out = 0; out[ids[i]] += x[i] in order of i. Columns are shared out, so the order is that of i for every thread count.
-#[wasm_bindgen]
-pub unsafe fn scatter_add_rows(x: u32, ids: u32, n: u32, width: u32, rows: u32, out: u32) {
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub unsafe extern "C" fn scatter_add_rows(x: usize, ids: usize, n: usize, width: usize, rows: usize, out: usize) {
     unsafe {
-        fill_zero(out as usize, rows as usize * width as usize);
-        let (x, ids, out, n, width) = (x as usize, ids as usize, out as usize, n as usize, width as usize);
+        fill_zero(out, rows * width);
         pool::pieces(width, 64, n * 400, |start, end| {
             for i in 0..n {
                 let id = *(ids as *const i32).add(i) as usize;
@@ -119,10 +134,10 @@ pub fn fill_zero(out: usize, n: usize) {
 }
 
 /// out[r, j] = x[r, ids[r, j]]: rows of `width` in, `count` out.
-#[wasm_bindgen]
-pub unsafe fn gather_last(x: u32, ids: u32, rows: u32, width: u32, count: u32, out: u32) {
-    let (x, ids, out, width, count) = (x as usize, ids as usize, out as usize, width as usize, count as usize);
-    pool::rows(rows as usize, count, 2000, |r| unsafe {
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub unsafe extern "C" fn gather_last(x: usize, ids: usize, rows: usize, width: usize, count: usize, out: usize) {
+    pool::rows(rows, count, 2000, |r| unsafe {
         for j in r * count..(r + 1) * count {
             *(out as *mut u32).add(j) = *(x as *const u32).add(r * width + *(ids as *const i32).add(j) as usize);
         }
@@ -130,11 +145,11 @@ pub unsafe fn gather_last(x: u32, ids: u32, rows: u32, width: u32, count: u32, o
 }
 
 /// out = 0; out[r, ids[r, j]] += x[r, j].
-#[wasm_bindgen]
-pub unsafe fn scatter_add_last(x: u32, ids: u32, rows: u32, width: u32, count: u32, out: u32) {
-    fill_zero(out as usize, rows as usize * width as usize);
-    let (x, ids, out, width, count) = (x as usize, ids as usize, out as usize, width as usize, count as usize);
-    pool::rows(rows as usize, count, 2000, |r| unsafe {
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub unsafe extern "C" fn scatter_add_last(x: usize, ids: usize, rows: usize, width: usize, count: usize, out: usize) {
+    fill_zero(out, rows * width);
+    pool::rows(rows, count, 2000, |r| unsafe {
         for j in r * count..(r + 1) * count {
             *(out as *mut f32).add(r * width + *(ids as *const i32).add(j) as usize) += *(x as *const f32).add(j);
         }

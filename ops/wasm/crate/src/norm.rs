@@ -2,16 +2,22 @@
 
 use crate::pool;
 use crate::simd::*;
-use wasm_bindgen::prelude::*;
 
 const PICOS: usize = 1500;
 
 /// y = x · inverse · weight, inverse = 1/√(mean x² + ε).
-#[wasm_bindgen]
-pub fn rms_norm(x: u32, weight: u32, epsilon: f32, rows: u32, width: u32, out: u32, inverse: u32) {
-    let (x, weight, width) = (x as usize, weight as usize, width as usize);
-    let (out, inverse) = (out as usize, inverse as usize);
-    pool::rows(rows as usize, width, PICOS, |r| unsafe {
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub extern "C" fn rms_norm(
+    x: usize,
+    weight: usize,
+    epsilon: f32,
+    rows: usize,
+    width: usize,
+    out: usize,
+    inverse: usize,
+) {
+    pool::rows(rows, width, PICOS, |r| unsafe {
         let row = (x as *const f32).add(r * width);
         let square = |v: V| mul(v, v);
         let squares = sum(width, |i| square(load(row.add(i))), |i| *row.add(i) * *row.add(i));
@@ -23,11 +29,18 @@ pub fn rms_norm(x: u32, weight: u32, epsilon: f32, rows: u32, width: u32, out: u
 }
 
 /// dx = inverse · (w g − x · inverse² · mean(w g x)).
-#[wasm_bindgen]
-pub fn rms_norm_grad(x: u32, weight: u32, inverse: u32, g: u32, rows: u32, width: u32, dx: u32) {
-    let (x, weight, inverse) = (x as usize, weight as usize, inverse as usize);
-    let (g, width, dx) = (g as usize, width as usize, dx as usize);
-    pool::rows(rows as usize, width, PICOS, |r| unsafe {
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub extern "C" fn rms_norm_grad(
+    x: usize,
+    weight: usize,
+    inverse: usize,
+    g: usize,
+    rows: usize,
+    width: usize,
+    dx: usize,
+) {
+    pool::rows(rows, width, PICOS, |r| unsafe {
         let x = (x as *const f32).add(r * width);
         let g = (g as *const f32).add(r * width);
         let w = weight as *const f32;
@@ -46,21 +59,20 @@ pub fn rms_norm_grad(x: u32, weight: u32, inverse: u32, g: u32, rows: u32, width
 }
 
 /// y = (x − mean) · inverse · weight + bias.
-#[wasm_bindgen]
-pub fn layer_norm(
-    x: u32,
-    weight: u32,
-    bias: u32,
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub extern "C" fn layer_norm(
+    x: usize,
+    weight: usize,
+    bias: usize,
     epsilon: f32,
-    rows: u32,
-    width: u32,
-    out: u32,
-    mean: u32,
-    inverse: u32,
+    rows: usize,
+    width: usize,
+    out: usize,
+    mean: usize,
+    inverse: usize,
 ) {
-    let (x, weight, bias, width) = (x as usize, weight as usize, bias as usize, width as usize);
-    let (out, mean, inverse) = (out as usize, mean as usize, inverse as usize);
-    pool::rows(rows as usize, width, PICOS, |r| unsafe {
+    pool::rows(rows, width, PICOS, |r| unsafe {
         let row = (x as *const f32).add(r * width);
         let out = (out as *mut f32).add(r * width);
         let centre = (sum(width, |i| load(row.add(i)), |i| *row.add(i)) / width as f64) as f32;
@@ -78,11 +90,19 @@ pub fn layer_norm(
 }
 
 /// dx = inverse · (w g − mean(w g) − x̂ · mean(w g x̂)), x̂ = (x − mean) · inverse.
-#[wasm_bindgen]
-pub fn layer_norm_grad(x: u32, weight: u32, mean: u32, inverse: u32, g: u32, rows: u32, width: u32, dx: u32) {
-    let (x, weight, mean, inverse) = (x as usize, weight as usize, mean as usize, inverse as usize);
-    let (g, width, dx) = (g as usize, width as usize, dx as usize);
-    pool::rows(rows as usize, width, PICOS, |r| unsafe {
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub extern "C" fn layer_norm_grad(
+    x: usize,
+    weight: usize,
+    mean: usize,
+    inverse: usize,
+    g: usize,
+    rows: usize,
+    width: usize,
+    dx: usize,
+) {
+    pool::rows(rows, width, PICOS, |r| unsafe {
         let x = (x as *const f32).add(r * width);
         let g = (g as *const f32).add(r * width);
         let w = weight as *const f32;
@@ -102,12 +122,21 @@ pub fn layer_norm_grad(x: u32, weight: u32, mean: u32, inverse: u32, g: u32, row
 }
 
 /// Rotates pairs (j, j + d/2) of x [tokens, h, d] by the angle of row `token % tables` of cos and sin [tables, d/2].
-#[wasm_bindgen]
-pub fn rope(x: u32, cos: u32, sin: u32, sign: f32, tokens: u32, tables: u32, h: u32, d: u32, out: u32) {
-    let (x, cos, sin, out) = (x as usize, cos as usize, sin as usize, out as usize);
-    let (tables, h, d) = (tables as usize, h as usize, d as usize);
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub extern "C" fn rope(
+    x: usize,
+    cos: usize,
+    sin: usize,
+    sign: f32,
+    tokens: usize,
+    tables: usize,
+    h: usize,
+    d: usize,
+    out: usize,
+) {
     let half = d / 2;
-    pool::rows(tokens as usize, h * d, 1000, |token| unsafe {
+    pool::rows(tokens, h * d, 1000, |token| unsafe {
         let cos = (cos as *const f32).add(token % tables * half);
         let sin = (sin as *const f32).add(token % tables * half);
         for head in 0..h {

@@ -2,17 +2,17 @@
 
 use crate::pool;
 use crate::simd::*;
-use wasm_bindgen::prelude::*;
 
 /// m' = β₁ m + (1 − β₁) g, v' = β₂ v + (1 − β₂) g², p' = keep · p − rate · m' / (√(v' · c) + ε) with keep = 1 − η λ,
 /// rate = η / (1 − β₁ᵗ), c = 1 / (1 − β₂ᵗ). Outputs may be the inputs.
-#[wasm_bindgen]
-pub fn adamw(
-    p: u32,
-    g: u32,
-    m: u32,
-    v: u32,
-    n: u32,
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub extern "C" fn adamw(
+    p: usize,
+    g: usize,
+    m: usize,
+    v: usize,
+    n: usize,
     beta1: f32,
     beta2: f32,
     rest1: f32,
@@ -21,12 +21,11 @@ pub fn adamw(
     rate: f32,
     correct2: f32,
     epsilon: f32,
-    next_p: u32,
-    next_m: u32,
-    next_v: u32,
+    next_p: usize,
+    next_m: usize,
+    next_v: usize,
 ) {
-    let [p, g, m, v, next_p, next_m, next_v] = [p, g, m, v, next_p, next_m, next_v].map(|x| x as usize);
-    pool::pieces(n as usize, 16_384, 3000, |start, end| unsafe {
+    pool::pieces(n, 16_384, 3000, |start, end| unsafe {
         let mut i = start;
         while i < end {
             let n = (end - i).min(4);
@@ -74,11 +73,11 @@ pub fn threefry(a: u32, b: u32, first: u32) -> ([V; 2], [V; 2]) {
 }
 
 /// out[i] = the top 24 bits of word i of the key's stream, times 2^-24.
-#[wasm_bindgen]
-pub fn uniform(a: u32, b: u32, out: u32, n: u32) {
-    let out = out as usize;
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub extern "C" fn uniform(a: u32, b: u32, out: usize, n: usize) {
     let unit = |bits: V| mul(f32x4_convert_u32x4(u32x4_shr(bits, 8)), splat(1.0 / 16_777_216.0));
-    pool::pieces(n as usize, 16_384, 3000, |start, end| unsafe {
+    pool::pieces(n, 16_384, 3000, |start, end| unsafe {
         for i in (start..end).step_by(16) {
             let (x, y) = threefry(a, b, (i / 2) as u32);
             for u in 0..2 {

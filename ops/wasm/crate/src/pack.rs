@@ -1,14 +1,10 @@
-//! Panels for the product's inner loop: four rows of A side by side for every k, eight columns of B side by side, short
+//! Panels for the product's inner loop: a tile's rows of A side by side for every k, a tile's columns of B side by side, short
 //! ones filled with zeros. Both stored orientations are read along their contiguous axis.
 
 use crate::decode::{Weight, dtype};
 use crate::movement::transpose4;
 use crate::simd::*;
-
-/// Rows of a tile.
-pub const MR: usize = 4;
-/// Columns of a tile.
-pub const NR: usize = 8;
+use crate::tile::{MR, NR};
 
 /// A run of stored elements as f32: in place, or decoded into `buffer`.
 #[inline(always)]
@@ -23,9 +19,21 @@ pub unsafe fn segment(w: &Weight, start: usize, n: usize, buffer: *mut f32) -> *
     }
 }
 
-/// One panel [k][4] of rows `row..row + rows` (rows ≤ 4) of A; `across` is the distance between rows, `along` between
+/// One panel [k][MR] of rows `row..row + rows` (rows ≤ MR) of A; `across` is the distance between rows, `along` between
 /// steps of k, one of them 1.
 pub unsafe fn panel_a(a: *const f32, rows: usize, k: usize, across: usize, along: usize, out: *mut f32) {
+    unsafe {
+        for first in (0..MR).step_by(4) {
+            let there = rows.saturating_sub(first).min(4);
+            let from = if there > 0 { a.add(first * across) } else { a };
+            four_rows(from, there, k, across, along, out.add(first));
+        }
+    }
+}
+
+/// Four rows of a panel, of which the first `rows` are there.
+#[inline(always)]
+unsafe fn four_rows(a: *const f32, rows: usize, k: usize, across: usize, along: usize, out: *mut f32) {
     unsafe {
         if along == 1 {
             let line = |r: usize| if r < rows { a.add(r * across) } else { a };
@@ -35,27 +43,27 @@ pub unsafe fn panel_a(a: *const f32, rows: usize, k: usize, across: usize, along
             while p + 4 <= k {
                 let v = [0, 1, 2, 3].map(|r| v128_and(load(lines[r].add(p)), masks[r]));
                 for (i, column) in transpose4(v[0], v[1], v[2], v[3]).into_iter().enumerate() {
-                    store(out.add(4 * (p + i)), column);
+                    store(out.add(MR * (p + i)), column);
                 }
                 p += 4;
             }
             while p < k {
                 for r in 0..4 {
-                    *out.add(4 * p + r) = if r < rows { *lines[r].add(p) } else { 0.0 };
+                    *out.add(MR * p + r) = if r < rows { *lines[r].add(p) } else { 0.0 };
                 }
                 p += 1;
             }
         } else {
             for p in 0..k {
                 let x = a.add(p * along);
-                store(out.add(4 * p), if rows == 4 { load(x) } else { load_part(x, rows, 0.0) });
+                store(out.add(MR * p), if rows == 4 { load(x) } else { load_part(x, rows, 0.0) });
             }
         }
     }
 }
 
-/// Panels [panel][k][8] of B's rows k0..k0 + k (of the product's inner axis) and columns n0..n0 + n. With `transposed` B is
-/// stored [n, k], else [k, n]; `lead` is the length of its stored rows. `buffer` holds 8 · k or n values. Panels begin `step`
+/// Panels [panel][k][NR] of B's rows k0..k0 + k (of the product's inner axis) and columns n0..n0 + n. With `transposed` B is
+/// stored [n, k], else [k, n]; `lead` is the length of its stored rows. `buffer` holds NR · k or n values. Panels begin `step`
 /// values apart.
 pub unsafe fn panels_b(
     w: &Weight,
@@ -78,7 +86,7 @@ pub unsafe fn panels_b(
                     let column = n0 + j + c.min(columns - 1);
                     if c < columns { segment(w, column * lead + k0, k, buffer.add(c * k)) } else { buffer }
                 });
-                interleave8(&lines, columns, k, out.add(j / NR * step));
+                interleave(&lines, columns, k, out.add(j / NR * step));
             }
         } else {
             for p in 0..k {
@@ -86,8 +94,9 @@ pub unsafe fn panels_b(
                 let mut j = 0;
                 while j + NR <= n {
                     let to = out.add(j / NR * step + p * NR);
-                    store(to, load(row.add(j)));
-                    store(to.add(4), load(row.add(j + 4)));
+                    for c in (0..NR).step_by(4) {
+                        store(to.add(c), load(row.add(j + c)));
+                    }
                     j += NR;
                 }
                 if j < n {
@@ -102,15 +111,15 @@ pub unsafe fn panels_b(
 }
 
 /// out[p][c] = lines[c][p] for p < k; zero for c ≥ columns.
-unsafe fn interleave8(lines: &[*const f32; NR], columns: usize, k: usize, out: *mut f32) {
+unsafe fn interleave(lines: &[*const f32; NR], columns: usize, k: usize, out: *mut f32) {
     unsafe {
         let mut p = 0;
         if columns == NR {
             while p + 4 <= k {
-                for half in 0..2 {
-                    let v = [0, 1, 2, 3].map(|c| load(lines[4 * half + c].add(p)));
+                for quad in 0..NR / 4 {
+                    let v = [0, 1, 2, 3].map(|c| load(lines[4 * quad + c].add(p)));
                     for (i, row) in transpose4(v[0], v[1], v[2], v[3]).into_iter().enumerate() {
-                        store(out.add((p + i) * NR + 4 * half), row);
+                        store(out.add((p + i) * NR + 4 * quad), row);
                     }
                 }
                 p += 4;

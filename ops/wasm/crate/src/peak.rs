@@ -1,11 +1,11 @@
 //! What the machine can do: the yardstick for the products.
 
-use core::arch::wasm32::*;
-use wasm_bindgen::prelude::*;
+use crate::simd::*;
 
 /// Runs `count` rounds of ten independent fused multiply-adds of four lanes: 80 operations a round.
-#[wasm_bindgen]
-pub fn fma_peak(count: u32, seed: f32) -> f32 {
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub extern "C" fn fma_peak(count: u32, seed: f32) -> f32 {
     let x = f32x4_splat(seed);
     let y = f32x4_splat(1.0 - seed);
     let mut s = [x; 10];

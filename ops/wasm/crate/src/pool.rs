@@ -5,9 +5,9 @@
 //! caller takes part and waits only for tasks that were claimed, never for sleeping workers. How work is cut into tasks
 //! depends on shapes alone, so results do not depend on the number of threads.
 
-#[cfg(target_feature = "atomics")]
+#[cfg(any(target_feature = "atomics", not(target_arch = "wasm32")))]
 mod shared {
-    use core::arch::wasm32::{memory_atomic_notify, memory_atomic_wait32};
+    use crate::waiting::{notify, wait};
     use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
     static WORKERS: AtomicU32 = AtomicU32::new(0);
@@ -46,7 +46,7 @@ mod shared {
                 call(data, next as usize, thread);
             }
             if DONE.fetch_add(1, SeqCst) + 1 == tasks && WAITING.load(SeqCst) != 0 {
-                unsafe { memory_atomic_notify(DONE.as_ptr() as *mut i32, 1) };
+                notify(&DONE, 1);
             }
         }
     }
@@ -66,17 +66,24 @@ mod shared {
                 spins += 1;
                 if spins > SPINS {
                     SLEEPING.fetch_add(1, SeqCst);
-                    unsafe { memory_atomic_wait32(EPOCH.as_ptr() as *mut i32, seen as i32, -1) };
+                    wait(&EPOCH, seen, None);
                     SLEEPING.fetch_sub(1, SeqCst);
                 }
             }
         }
+        WORKERS.fetch_sub(1, SeqCst);
+    }
+
+    /// Lets workers start again after `stop`.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn restart() {
+        STOP.store(0, SeqCst);
     }
 
     pub fn stop() {
         STOP.store(1, SeqCst);
         EPOCH.fetch_add(1, SeqCst);
-        unsafe { memory_atomic_notify(EPOCH.as_ptr() as *mut i32, u32::MAX) };
+        notify(&EPOCH, u32::MAX);
     }
 
     pub fn workers() -> usize {
@@ -98,7 +105,7 @@ mod shared {
         TICKET.store((epoch as u64) << 32, SeqCst);
         EPOCH.store(epoch, SeqCst);
         if SLEEPING.load(SeqCst) != 0 {
-            unsafe { memory_atomic_notify(EPOCH.as_ptr() as *mut i32, tasks as u32 - 1) };
+            notify(&EPOCH, tasks as u32 - 1);
         }
         unsafe { drain(0) };
         let mut spins = 0;
@@ -111,14 +118,14 @@ mod shared {
             if spins > SPINS {
                 WAITING.store(1, SeqCst);
                 // The limit of 1 ms covers a notification that came between the load and the store above.
-                unsafe { memory_atomic_wait32(DONE.as_ptr() as *mut i32, done as i32, 1_000_000) };
+                wait(&DONE, done, Some(1_000_000));
                 WAITING.store(0, SeqCst);
             }
         }
     }
 }
 
-#[cfg(not(target_feature = "atomics"))]
+#[cfg(not(any(target_feature = "atomics", not(target_arch = "wasm32"))))]
 mod shared {
     pub unsafe fn worker(_thread: usize) {}
     pub fn stop() {}
@@ -128,6 +135,8 @@ mod shared {
     pub fn share<F: Fn(usize, usize) + Sync>(_tasks: usize, _f: &F) {}
 }
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use shared::restart;
 pub use shared::{stop, worker, workers};
 
 /// Work of a job, in rough nanoseconds on one core, below which waking others costs more than it saves.

@@ -2,7 +2,6 @@
 
 use crate::simd::*;
 use crate::{math, memory, pool};
-use wasm_bindgen::prelude::*;
 
 /// Terms that one task sums; a longer row is cut there, whatever the number of threads.
 const CUT: usize = 65_536;
@@ -31,10 +30,9 @@ unsafe fn max_number(x: *const f32, n: usize) -> f32 {
 }
 
 /// x seen as [outer, n, inner] → out [outer, inner]; op 0 sum, 1 max, 2 min.
-#[wasm_bindgen]
-pub unsafe fn reduce(op: u32, x: u32, outer: u32, n: u32, inner: u32, out: u32) {
-    let (x, out) = (x as usize, out as usize);
-    let (outer, n, inner) = (outer as usize, n as usize, inner as usize);
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub unsafe extern "C" fn reduce(op: u32, x: usize, outer: usize, n: usize, inner: usize, out: usize) {
     if inner != 1 {
         unsafe { reduce_inner(op, x, outer, n, inner, out) };
     } else if op != 0 || n <= CUT {
@@ -97,10 +95,10 @@ unsafe fn reduce_inner(op: u32, x: usize, outer: usize, n: usize, inner: usize, 
 }
 
 /// out[r] = index of the first largest of a row; NaN is never larger.
-#[wasm_bindgen]
-pub fn argmax(x: u32, rows: u32, width: u32, out: u32) {
-    let (x, width, out) = (x as usize, width as usize, out as usize);
-    pool::rows(rows as usize, width, 500, |r| unsafe {
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub extern "C" fn argmax(x: usize, rows: usize, width: usize, out: usize) {
+    pool::rows(rows, width, 500, |r| unsafe {
         let row = (x as *const f32).add(r * width);
         let mut best = 0;
         if !(*row).is_nan() {
@@ -121,10 +119,10 @@ unsafe fn exp_run(x: *const f32, n: usize, most: f32, out: *mut f32) -> f64 {
     }
 }
 
-#[wasm_bindgen]
-pub fn softmax(x: u32, rows: u32, width: u32, out: u32) {
-    let (x, width, out) = (x as usize, width as usize, out as usize);
-    pool::rows(rows as usize, width, 3000, |r| unsafe {
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub extern "C" fn softmax(x: usize, rows: usize, width: usize, out: usize) {
+    pool::rows(rows, width, 3000, |r| unsafe {
         let row = (x as *const f32).add(r * width);
         let out = (out as *mut f32).add(r * width);
         let most = max_run(row, width);
@@ -138,10 +136,10 @@ pub fn softmax(x: u32, rows: u32, width: u32, out: u32) {
 }
 
 /// dx = y ⊙ (g − Σ g ⊙ y).
-#[wasm_bindgen]
-pub fn softmax_grad(y: u32, g: u32, rows: u32, width: u32, out: u32) {
-    let (y, g, width, out) = (y as usize, g as usize, width as usize, out as usize);
-    pool::rows(rows as usize, width, 1000, |r| unsafe {
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub extern "C" fn softmax_grad(y: usize, g: usize, rows: usize, width: usize, out: usize) {
+    pool::rows(rows, width, 1000, |r| unsafe {
         let y = (y as *const f32).add(r * width);
         let g = (g as *const f32).add(r * width);
         let dot = splat(sum(width, |i| mul(load(y.add(i)), load(g.add(i))), |i| *y.add(i) * *g.add(i)) as f32);
@@ -152,11 +150,18 @@ pub fn softmax_grad(y: u32, g: u32, rows: u32, width: u32, out: u32) {
 const IGNORED: i32 = -100;
 
 /// loss = lse − (1 − s) · logit[label] − s · mean(logits) per row.
-#[wasm_bindgen]
-pub fn cross_entropy(logits: u32, labels: u32, rows: u32, width: u32, smoothing: f32, loss: u32, lse: u32) {
-    let (logits, labels, width) = (logits as usize, labels as usize, width as usize);
-    let (loss, lse) = (loss as usize, lse as usize);
-    pool::rows(rows as usize, width, 2500, |r| unsafe {
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub extern "C" fn cross_entropy(
+    logits: usize,
+    labels: usize,
+    rows: usize,
+    width: usize,
+    smoothing: f32,
+    loss: usize,
+    lse: usize,
+) {
+    pool::rows(rows, width, 2500, |r| unsafe {
         let row = (logits as *const f32).add(r * width);
         let most = max_run(row, width);
         let e = |v: V| math::exp_negative(sub(v, splat(most)));
@@ -180,11 +185,19 @@ pub fn cross_entropy(logits: u32, labels: u32, rows: u32, width: u32, smoothing:
 }
 
 /// dlogits = g[row] · (softmax − (1 − s) · onehot − s/v).
-#[wasm_bindgen]
-pub fn cross_entropy_grad(logits: u32, labels: u32, rows: u32, width: u32, smoothing: f32, lse: u32, g: u32, out: u32) {
-    let (logits, labels, width) = (logits as usize, labels as usize, width as usize);
-    let (lse, g, out) = (lse as usize, g as usize, out as usize);
-    pool::rows(rows as usize, width, 2500, |r| unsafe {
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub extern "C" fn cross_entropy_grad(
+    logits: usize,
+    labels: usize,
+    rows: usize,
+    width: usize,
+    smoothing: f32,
+    lse: usize,
+    g: usize,
+    out: usize,
+) {
+    pool::rows(rows, width, 2500, |r| unsafe {
         let out = (out as *mut f32).add(r * width);
         let label = *(labels as *const i32).add(r);
         if label == IGNORED {
@@ -203,11 +216,12 @@ pub fn cross_entropy_grad(logits: u32, labels: u32, rows: u32, width: u32, smoot
 }
 
 /// Position of the first of n indices that is neither in 0..limit nor `allowed`; n when there is none.
-#[wasm_bindgen]
-pub unsafe fn first_outside(ids: u32, n: u32, limit: u32, allowed: i32) -> u32 {
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub unsafe extern "C" fn first_outside(ids: usize, n: usize, limit: u32, allowed: i32) -> usize {
     unsafe {
-        let ids = core::slice::from_raw_parts(ids as *const i32, n as usize);
+        let ids = core::slice::from_raw_parts(ids as *const i32, n);
         let outside = |id: &i32| (*id as u32) >= limit && *id != allowed;
-        ids.iter().position(outside).unwrap_or(n as usize) as u32
+        ids.iter().position(outside).unwrap_or(n)
     }
 }

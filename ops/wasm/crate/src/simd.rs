@@ -1,5 +1,8 @@
 //! Short names for the vector instructions, and the loads and stores that the kernels share.
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use crate::portable_simd::*;
+#[cfg(target_arch = "wasm32")]
 pub use core::arch::wasm32::*;
 
 pub type V = v128;

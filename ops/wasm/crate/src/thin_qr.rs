@@ -3,7 +3,7 @@
 //! the condition number, so nearly dependent columns are refused, and the caller takes Householder's way.
 //! Checked by tests/ops/linalg.test.ts and tests/ops/tall_factors.test.ts.
 
-use core::arch::wasm32::*;
+use crate::simd::*;
 
 /// Columns of a tile.
 const W: usize = 4;

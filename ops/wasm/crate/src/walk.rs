@@ -1,4 +1,4 @@
-//! Broadcasting walks. A spec is u32 words in memory: rank, then the sizes, then one row of strides (in elements, 0 where
+//! Broadcasting walks. A spec is words in memory, each as wide as an address: rank, then the sizes, then one row of strides (in elements, 0 where
 //! the operand is repeated) for each operand. The caller merged axes, so the last axis is a run with strides 0 or 1.
 
 const MAX_RANK: usize = 16;
@@ -10,15 +10,15 @@ pub struct Spec<const K: usize> {
 }
 
 impl<const K: usize> Spec<K> {
-    pub unsafe fn read(pointer: u32) -> Self {
+    pub unsafe fn read(pointer: usize) -> Self {
         unsafe {
-            let words = pointer as *const u32;
-            let rank = *words as usize;
+            let words = pointer as *const usize;
+            let rank = *words;
             let mut spec = Spec { rank, sizes: [1; MAX_RANK], strides: [[0; MAX_RANK]; K] };
             for axis in 0..rank {
-                spec.sizes[axis] = *words.add(1 + axis) as usize;
+                spec.sizes[axis] = *words.add(1 + axis);
                 for operand in 0..K {
-                    spec.strides[operand][axis] = *words.add(1 + (1 + operand) * rank + axis) as usize;
+                    spec.strides[operand][axis] = *words.add(1 + (1 + operand) * rank + axis);
                 }
             }
             spec

@@ -4,7 +4,6 @@
 
 use crate::simd::*;
 use crate::{memory, pool};
-use wasm_bindgen::prelude::*;
 
 /// Numbers that stay in the L1 cache while they are transformed.
 pub const PIECE: usize = 4096;
@@ -103,9 +102,9 @@ pub fn across_pieces(
 }
 
 /// out = the transforms of `rows` rows of n numbers, n a power of two. `out` may be `x`.
-#[wasm_bindgen]
-pub fn walsh_hadamard(x: u32, rows: u32, n: u32, out: u32) {
-    let (x, rows, n, out) = (x as usize, rows as usize, n as usize, out as usize);
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub extern "C" fn walsh_hadamard(x: usize, rows: usize, n: usize, out: usize) {
     let piece = PIECE.min(n);
     let together = (PIECE / piece).min(rows);
     let pieces = rows * (n / piece);

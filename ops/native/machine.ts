@@ -1,0 +1,56 @@
+/** A running copy of the kernels as a library of the machine: memory without WebAssembly's end, vectors as wide as there are. */
+import type { Kernels, Machine } from "../wasm/machine.ts";
+import { functionsOf, SYMBOLS } from "./symbols.ts";
+
+/**
+ * Opens the library and starts its threads.
+ *
+ * @throws {Error} when it is missing, is of another machine or version, or is in use.
+ */
+export function startNative(path: string, threads: number): Machine {
+  const library = opened(path);
+  const { allocate, release, scratch_bytes, start_workers, end_workers, ...kernels } = functionsOf(
+    library.symbols,
+  );
+  if (start_workers(threads - 1) !== 1) {
+    library.close();
+    throw new Error("Cannot start the native backend: one is open in this process; close it first");
+  }
+  const view = (pointer: number, bytes: number): Uint8Array<ArrayBuffer> => {
+    const at = Deno.UnsafePointer.create(BigInt(pointer));
+    return new Uint8Array(
+      bytes === 0 ? new ArrayBuffer(0) : Deno.UnsafePointerView.getArrayBuffer(at!, bytes),
+    );
+  };
+  return {
+    kernels: kernels as unknown as Kernels,
+    capacity: Deno.systemMemoryInfo().total,
+    limit: "the machine gives no more",
+    threads,
+    allocate,
+    release,
+    view,
+    wordBytes: 8,
+    write: (pointer, values) =>
+      new BigUint64Array(view(pointer, 8 * values.length).buffer)
+        .set(Array.from(values, (value) => BigInt.asUintN(64, BigInt(value)))),
+    scratch: scratch_bytes,
+    stop(): void {
+      end_workers();
+      library.close();
+    },
+  };
+}
+
+function opened(path: string): Deno.DynamicLibrary<typeof SYMBOLS> {
+  try {
+    return Deno.dlopen(path, SYMBOLS);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) throw error;
+    throw new Error(
+      `Cannot open the native kernels "${path}": build them for this machine with 'deno task native' (it needs Rust), ` +
+        "or use the wasm backend",
+      { cause: error },
+    );
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * The native backend: the crate of the WASM backend compiled for this machine, with vectors as wide as it has them and memory
+ * beyond 4 GiB. It must be built first, with `deno task native`, which needs Rust; and it needs `--allow-ffi`. Results are
+ * the same bits for any number of threads; they differ from the WASM backend's by f32's rounding.
+ *
+ * @module
+ */
+import type { Backend } from "../../core/tensor/backend.ts";
+import { backend } from "../wasm/backend.ts";
+import { startNative } from "./machine.ts";
+
+/** How to run the native backend. */
+export interface NativeOptions {
+  /** Threads that compute, the caller's included; default: the machine's. */
+  readonly threads?: number;
+  /** Where the library lies; default: where `deno task native` puts it. */
+  readonly library?: string;
+}
+
+/**
+ * Starts the native backend. One at a time in a process. Needs `--allow-ffi`.
+ *
+ * @throws {RangeError} when `threads` is not an integer from 1 to 1024.
+ * @throws {Error} when the library is not built, or a native backend is open.
+ * @example
+ * ```ts
+ * import { isNativeBuilt, native } from "@graft/peft/ops/native";
+ * import { read, tensor } from "@graft/peft/core";
+ * import assert from "node:assert/strict";
+ * if (isNativeBuilt()) {
+ *   const backend = native({ threads: 2 });
+ *   assert.deepEqual([...await read(tensor([1, 2], { backend }))], [1, 2]);
+ *   backend.close(); // ends the threads
+ * }
+ * ```
+ */
+export function native(options: NativeOptions = {}): Backend {
+  const threads = options.threads ?? navigator.hardwareConcurrency;
+  if (!Number.isInteger(threads) || threads < 1 || threads > 1024) {
+    throw new RangeError(`Expected threads to be an integer from 1 to 1024 but found ${threads}`);
+  }
+  return backend(startNative(options.library ?? libraryPath(), threads), "native");
+}
+
+/**
+ * Whether the library lies where `deno task native` puts it. Needs `--allow-read`.
+ *
+ * @example
+ * ```ts
+ * import { isNativeBuilt } from "@graft/peft/ops/native";
+ * import assert from "node:assert/strict";
+ * assert.equal(typeof isNativeBuilt(), "boolean");
+ * ```
+ */
+export function isNativeBuilt(): boolean {
+  try {
+    return Deno.statSync(libraryPath()).isFile;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return false;
+    throw error;
+  }
+}
+
+/** @throws {Error} when the package was not loaded from disk. */
+function libraryPath(): string {
+  const here = import.meta.dirname;
+  if (here === undefined) {
+    throw new Error(
+      "Cannot look for native kernels: this package was not loaded from disk; clone it, run 'deno task native' and " +
+        "give the library's path",
+    );
+  }
+  const [prefix, suffix] = { windows: ["", "dll"], darwin: ["lib", "dylib"] }[Deno.build.os as string] ??
+    ["lib", "so"];
+  return `${here}/lib/${prefix}graft_kernels.${suffix}`;
+}
