@@ -26,7 +26,7 @@ import { diffPruning, isGate } from "../../methods/mod.ts";
 import { uniform } from "../../ops/mod.ts";
 import { clippedApart, globalNorm } from "../../train/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
-import { BACKENDS, withBackend } from "../support/backends.ts";
+import { type BackendName, BACKENDS, withBackend } from "../support/backends.ts";
 import { noised } from "../support/subject.ts";
 import { tinyGpt2 } from "../support/tiny_models.ts";
 
@@ -47,7 +47,7 @@ async function logitsOf(model: Model, options = {}): Promise<Float32Array> {
 
 /** A model with gates between open and shut. */
 async function withGates(
-  name: "reference" | "wasm",
+  name: BackendName,
   f: (model: Model, params: Tree, tuned: Model) => Promise<void>,
 ): Promise<void> {
   await withBackend(name, (backend) =>
