@@ -14,7 +14,7 @@ export function startNative(path: string, threads: number): Machine {
   );
   if (start_workers(threads - 1) !== 1) {
     library.close();
-    throw new Error("Cannot start the native backend: one is open in this process; close it first");
+    throw new Error("Cannot start the native backend: one is open in this thread; close it first");
   }
   const view = (pointer: number, bytes: number): Uint8Array<ArrayBuffer> => {
     const at = Deno.UnsafePointer.create(BigInt(pointer));
@@ -25,6 +25,7 @@ export function startNative(path: string, threads: number): Machine {
   return {
     kernels: kernels as unknown as Kernels,
     capacity: Deno.systemMemoryInfo().total,
+    largest: Number.MAX_SAFE_INTEGER,
     limit: "the machine gives no more",
     threads,
     allocate,

@@ -18,10 +18,10 @@ export interface NativeOptions {
 }
 
 /**
- * Starts the native backend. One at a time in a process. Needs `--allow-ffi`.
+ * Starts the native backend. One at a time in a thread. Needs `--allow-ffi`.
  *
  * @throws {RangeError} when `threads` is not an integer from 1 to 1024.
- * @throws {Error} when the library is not built, or a native backend is open.
+ * @throws {Error} when the library is not built, or this thread has one open.
  * @example
  * ```ts
  * import { isNativeBuilt, native } from "@graft/peft/ops/native";

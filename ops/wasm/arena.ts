@@ -55,9 +55,9 @@ export function arena(machine: () => Machine): Arena {
     most = Math.max(most, held + size);
     // Steps of ever other lengths would keep ever other blocks: held and kept together stay within the most ever held.
     if (!kept.get(size)?.length && held + pooled + size > most) trim();
-    // Past 2 GiB a size is no longer a valid request to the crate's allocator.
-    let pointer = size < 2 ** 31 ? take(size) : 0;
-    if (pointer === 0 && size < 2 ** 31 && pooled > 0) {
+    const valid = size <= machine().largest;
+    let pointer = valid ? take(size) : 0;
+    if (pointer === 0 && valid && pooled > 0) {
       trim();
       pointer = take(size);
     }

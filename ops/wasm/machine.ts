@@ -25,6 +25,8 @@ export interface Machine {
   readonly kernels: Kernels;
   /** Bytes that the memory can hold. */
   readonly capacity: number;
+  /** Most bytes that may be asked for at once. */
+  readonly largest: number;
   /** What the machine is, in words for errors: "a WASM memory has 4096.0 MiB". */
   readonly limit: string;
   /** Threads that take part, the caller's included. */
@@ -49,6 +51,7 @@ function machine(exported: Exported, memory: WebAssembly.Memory, threads: number
   return {
     kernels: exported,
     capacity: CAPACITY,
+    largest: 2 ** 31 - 1, // an address difference is a signed word
     limit: "a WASM memory has 4096.0 MiB",
     threads,
     allocate: (bytes) => exported.allocate(bytes) >>> 0,

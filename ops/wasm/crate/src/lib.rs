@@ -43,19 +43,19 @@ mod threads;
 #[cfg(target_arch = "wasm32")]
 #[wasm_bindgen::prelude::wasm_bindgen]
 pub fn run_worker(thread: usize) {
-    unsafe { pool::worker(thread) }
+    unsafe { pool::current().work(thread) }
 }
 
 /// Workers that are up.
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
-#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
-pub extern "C" fn worker_count() -> usize {
+#[cfg(target_arch = "wasm32")]
+#[wasm_bindgen::prelude::wasm_bindgen]
+pub fn worker_count() -> usize {
     pool::workers()
 }
 
-/// Lets every worker end.
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
-#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
-pub extern "C" fn stop_workers() {
-    pool::stop()
+/// Lets every `run_worker` return.
+#[cfg(target_arch = "wasm32")]
+#[wasm_bindgen::prelude::wasm_bindgen]
+pub fn stop_workers() {
+    pool::current().stop()
 }

@@ -1,7 +1,6 @@
 //! Raw memory. Only the thread that calls kernels allocates; workers use the scratch that it set aside for them.
 
 use crate::pool;
-use core::cell::UnsafeCell;
 use std::alloc::{Layout, alloc, dealloc};
 
 const ALIGN: usize = 64;
@@ -29,15 +28,30 @@ pub extern "C" fn release(pointer: usize, bytes: usize) {
     }
 }
 
-struct Scratch(UnsafeCell<[(usize, usize); 2]>);
-// SAFETY: only the calling thread touches it.
-unsafe impl Sync for Scratch {}
-static SCRATCH: Scratch = Scratch(UnsafeCell::new([(0, 0); 2]));
+/// (address, bytes) of the calling thread's slots.
+type Slots = [(usize, usize); 2];
+
+#[cfg(target_arch = "wasm32")]
+fn with_slots<T>(f: impl FnOnce(&mut Slots) -> T) -> T {
+    struct Scratch(core::cell::UnsafeCell<Slots>);
+    // SAFETY: only the one thread that calls kernels touches it.
+    unsafe impl Sync for Scratch {}
+    static SCRATCH: Scratch = Scratch(core::cell::UnsafeCell::new([(0, 0); 2]));
+    f(unsafe { &mut *SCRATCH.0.get() })
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn with_slots<T>(f: impl FnOnce(&mut Slots) -> T) -> T {
+    thread_local! {
+        static SCRATCH: core::cell::RefCell<Slots> = const { core::cell::RefCell::new([(0, 0); 2]) };
+    }
+    SCRATCH.with_borrow_mut(f)
+}
 
 /// Memory that lives until the next call with the same slot. @returns its address; traps when there is none.
 fn reserve(slot: usize, bytes: usize) -> usize {
-    unsafe {
-        let held = &mut (*SCRATCH.0.get())[slot];
+    with_slots(|slots| {
+        let held = &mut slots[slot];
         if held.1 < bytes {
             if held.1 > 0 {
                 release(held.0, held.1);
@@ -50,7 +64,19 @@ fn reserve(slot: usize, bytes: usize) -> usize {
             *held = (pointer, bytes);
         }
         held.0
-    }
+    })
+}
+
+/// Gives back the calling thread's scratch.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn clear() {
+    with_slots(|slots| {
+        for (pointer, bytes) in core::mem::take(slots) {
+            if bytes > 0 {
+                release(pointer, bytes);
+            }
+        }
+    });
 }
 
 /// One buffer for all threads.
@@ -68,5 +94,5 @@ pub fn private(bytes: usize) -> (usize, usize) {
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
 #[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
 pub extern "C" fn scratch_bytes() -> usize {
-    unsafe { (*SCRATCH.0.get()).iter().map(|held| held.1).sum() }
+    with_slots(|slots| slots.iter().map(|held| held.1).sum())
 }

@@ -1,4 +1,4 @@
-//! Work sharing between the calling thread and workers that live in `worker`.
+//! Work sharing between the calling thread and workers that live in `Pool::work`.
 //!
 //! A job is a number of tasks and a closure. Tasks are claimed one by one from a ticket that holds (epoch, next task)
 //! in one atomic word, so a worker that wakes late can never claim from a job that is over: its exchange fails. The
@@ -10,142 +10,175 @@ mod shared {
     use crate::waiting::{notify, wait};
     use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
-    static WORKERS: AtomicU32 = AtomicU32::new(0);
-    static TICKET: AtomicU64 = AtomicU64::new(CLOSED);
-    static EPOCH: AtomicU32 = AtomicU32::new(0);
-    static SLEEPING: AtomicU32 = AtomicU32::new(0);
-    static CALL: AtomicUsize = AtomicUsize::new(0);
-    static DATA: AtomicUsize = AtomicUsize::new(0);
-    static TASKS: AtomicU32 = AtomicU32::new(0);
-    static DONE: AtomicU32 = AtomicU32::new(0);
-    static WAITING: AtomicU32 = AtomicU32::new(0);
-    static STOP: AtomicU32 = AtomicU32::new(0);
-
     const CLOSED: u64 = u32::MAX as u64;
     /// Polls before sleeping: about 200 µs, longer than nearly every gap between two kernels of a training step.
     const SPINS: u32 = 100_000;
 
     type Call = unsafe fn(usize, usize, usize);
 
-    /// Claims and runs tasks of the open job until none is left.
-    unsafe fn drain(thread: usize) {
-        loop {
-            let ticket = TICKET.load(SeqCst);
-            let next = ticket as u32;
-            let tasks = TASKS.load(SeqCst);
-            let call = CALL.load(SeqCst);
-            let data = DATA.load(SeqCst);
-            if next == u32::MAX || next >= tasks {
-                return;
-            }
-            if TICKET.compare_exchange(ticket, ticket + 1, SeqCst, SeqCst).is_err() {
-                continue;
-            }
-            unsafe {
-                let call: Call = core::mem::transmute(call);
-                call(data, next as usize, thread);
-            }
-            if DONE.fetch_add(1, SeqCst) + 1 == tasks && WAITING.load(SeqCst) != 0 {
-                notify(&DONE, 1);
-            }
-        }
+    /// What a calling thread and its workers share.
+    pub struct Pool {
+        workers: AtomicU32,
+        ticket: AtomicU64,
+        epoch: AtomicU32,
+        sleeping: AtomicU32,
+        call: AtomicUsize,
+        data: AtomicUsize,
+        tasks: AtomicU32,
+        done: AtomicU32,
+        waiting: AtomicU32,
+        stop: AtomicU32,
     }
 
-    pub unsafe fn worker(thread: usize) {
-        WORKERS.fetch_add(1, SeqCst);
-        let mut seen = 0;
-        while STOP.load(SeqCst) == 0 {
-            unsafe { drain(thread) };
+    impl Pool {
+        pub const fn new() -> Self {
+            Pool {
+                workers: AtomicU32::new(0),
+                ticket: AtomicU64::new(CLOSED),
+                epoch: AtomicU32::new(0),
+                sleeping: AtomicU32::new(0),
+                call: AtomicUsize::new(0),
+                data: AtomicUsize::new(0),
+                tasks: AtomicU32::new(0),
+                done: AtomicU32::new(0),
+                waiting: AtomicU32::new(0),
+                stop: AtomicU32::new(0),
+            }
+        }
+
+        /// Claims and runs tasks of the open job until none is left.
+        unsafe fn drain(&self, thread: usize) {
+            loop {
+                let ticket = self.ticket.load(SeqCst);
+                let next = ticket as u32;
+                let tasks = self.tasks.load(SeqCst);
+                let call = self.call.load(SeqCst);
+                let data = self.data.load(SeqCst);
+                if next == u32::MAX || next >= tasks {
+                    return;
+                }
+                if self.ticket.compare_exchange(ticket, ticket + 1, SeqCst, SeqCst).is_err() {
+                    continue;
+                }
+                unsafe {
+                    let call: Call = core::mem::transmute(call);
+                    call(data, next as usize, thread);
+                }
+                if self.done.fetch_add(1, SeqCst) + 1 == tasks && self.waiting.load(SeqCst) != 0 {
+                    notify(&self.done, 1);
+                }
+            }
+        }
+
+        /// A worker's life: runs tasks until `stop`.
+        pub unsafe fn work(&self, thread: usize) {
+            self.workers.fetch_add(1, SeqCst);
+            let mut seen = 0;
+            while self.stop.load(SeqCst) == 0 {
+                unsafe { self.drain(thread) };
+                let mut spins = 0;
+                loop {
+                    let now = self.epoch.load(SeqCst);
+                    if now != seen {
+                        seen = now;
+                        break;
+                    }
+                    spins += 1;
+                    if spins > SPINS {
+                        self.sleeping.fetch_add(1, SeqCst);
+                        wait(&self.epoch, seen, None);
+                        self.sleeping.fetch_sub(1, SeqCst);
+                    }
+                }
+            }
+        }
+
+        pub fn stop(&self) {
+            self.stop.store(1, SeqCst);
+            self.epoch.fetch_add(1, SeqCst);
+            notify(&self.epoch, u32::MAX);
+        }
+
+        pub fn workers(&self) -> usize {
+            self.workers.load(SeqCst) as usize
+        }
+
+        pub fn share<F: Fn(usize, usize) + Sync>(&self, tasks: usize, f: &F) {
+            let epoch = self.epoch.load(SeqCst).wrapping_add(1);
+            self.ticket.store(((epoch as u64) << 32) | CLOSED, SeqCst);
+            let call: Call = trampoline::<F>;
+            self.call.store(call as usize, SeqCst);
+            self.data.store(f as *const F as usize, SeqCst);
+            self.tasks.store(tasks as u32, SeqCst);
+            self.done.store(0, SeqCst);
+            self.ticket.store((epoch as u64) << 32, SeqCst);
+            self.epoch.store(epoch, SeqCst);
+            if self.sleeping.load(SeqCst) != 0 {
+                notify(&self.epoch, tasks as u32 - 1);
+            }
+            unsafe { self.drain(0) };
             let mut spins = 0;
             loop {
-                let now = EPOCH.load(SeqCst);
-                if now != seen {
-                    seen = now;
-                    break;
+                let done = self.done.load(SeqCst);
+                if done == tasks as u32 {
+                    return;
                 }
                 spins += 1;
                 if spins > SPINS {
-                    SLEEPING.fetch_add(1, SeqCst);
-                    wait(&EPOCH, seen, None);
-                    SLEEPING.fetch_sub(1, SeqCst);
+                    self.waiting.store(1, SeqCst);
+                    // The limit of 1 ms covers a notification that came between the load and the store above.
+                    wait(&self.done, done, Some(1_000_000));
+                    self.waiting.store(0, SeqCst);
                 }
             }
         }
-        WORKERS.fetch_sub(1, SeqCst);
-    }
-
-    /// Lets workers start again after `stop`.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn restart() {
-        STOP.store(0, SeqCst);
-    }
-
-    pub fn stop() {
-        STOP.store(1, SeqCst);
-        EPOCH.fetch_add(1, SeqCst);
-        notify(&EPOCH, u32::MAX);
-    }
-
-    pub fn workers() -> usize {
-        WORKERS.load(SeqCst) as usize
     }
 
     unsafe fn trampoline<F: Fn(usize, usize) + Sync>(data: usize, task: usize, thread: usize) {
         unsafe { (*(data as *const F))(task, thread) }
     }
-
-    pub fn share<F: Fn(usize, usize) + Sync>(tasks: usize, f: &F) {
-        let epoch = EPOCH.load(SeqCst).wrapping_add(1);
-        TICKET.store(((epoch as u64) << 32) | CLOSED, SeqCst);
-        let call: Call = trampoline::<F>;
-        CALL.store(call as usize, SeqCst);
-        DATA.store(f as *const F as usize, SeqCst);
-        TASKS.store(tasks as u32, SeqCst);
-        DONE.store(0, SeqCst);
-        TICKET.store((epoch as u64) << 32, SeqCst);
-        EPOCH.store(epoch, SeqCst);
-        if SLEEPING.load(SeqCst) != 0 {
-            notify(&EPOCH, tasks as u32 - 1);
-        }
-        unsafe { drain(0) };
-        let mut spins = 0;
-        loop {
-            let done = DONE.load(SeqCst);
-            if done == tasks as u32 {
-                return;
-            }
-            spins += 1;
-            if spins > SPINS {
-                WAITING.store(1, SeqCst);
-                // The limit of 1 ms covers a notification that came between the load and the store above.
-                wait(&DONE, done, Some(1_000_000));
-                WAITING.store(0, SeqCst);
-            }
-        }
-    }
 }
 
 #[cfg(not(any(target_feature = "atomics", not(target_arch = "wasm32"))))]
 mod shared {
-    pub unsafe fn worker(_thread: usize) {}
-    pub fn stop() {}
-    pub fn workers() -> usize {
-        0
+    pub struct Pool;
+    impl Pool {
+        pub const fn new() -> Self {
+            Pool
+        }
+        pub unsafe fn work(&self, _thread: usize) {}
+        pub fn stop(&self) {}
+        pub fn workers(&self) -> usize {
+            0
+        }
+        pub fn share<F: Fn(usize, usize) + Sync>(&self, _tasks: usize, _f: &F) {}
     }
-    pub fn share<F: Fn(usize, usize) + Sync>(_tasks: usize, _f: &F) {}
 }
 
+pub use shared::Pool;
+
+/// The calling thread's pool: a module of WebAssembly has one caller, a library as many as call it.
+#[cfg(target_arch = "wasm32")]
+pub fn current() -> &'static Pool {
+    static POOL: Pool = Pool::new();
+    &POOL
+}
 #[cfg(not(target_arch = "wasm32"))]
-pub use shared::restart;
-pub use shared::{stop, worker, workers};
+pub use crate::threads::current;
+
+/// Workers of the calling thread.
+pub fn workers() -> usize {
+    current().workers()
+}
 
 /// Work of a job, in rough nanoseconds on one core, below which waking others costs more than it saves.
 const WORTH: usize = 20_000;
 
 /// Runs `f(task, thread)` for every task. `cost` is the work of the whole job in rough nanoseconds.
 pub fn run<F: Fn(usize, usize) + Sync>(tasks: usize, cost: usize, f: F) {
-    if tasks > 1 && cost >= WORTH && workers() > 0 {
-        shared::share(tasks, &f);
+    let pool = current();
+    if tasks > 1 && cost >= WORTH && pool.workers() > 0 {
+        pool.share(tasks, &f);
     } else {
         for task in 0..tasks {
             f(task, 0);

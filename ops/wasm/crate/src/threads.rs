@@ -1,40 +1,52 @@
-//! Threads of the native build: the library starts and ends its own.
+//! Threads of the native build: the library starts and ends its own, a pool for each thread that calls it.
 
-use crate::pool;
-use std::sync::Mutex;
-use std::thread::JoinHandle;
+use crate::memory;
+use crate::pool::Pool;
+use core::cell::{Cell, RefCell};
+use std::thread::{self, JoinHandle};
 
-/// The workers that run; none where nobody uses the library.
-static RUNNING: Mutex<Option<Vec<JoinHandle<()>>>> = Mutex::new(None);
+/// Of a thread that has started none.
+static ALONE: Pool = Pool::new();
 
-/// Starts `count` workers and gives 1; 0 where the library is in use, or a thread could not be started.
-#[unsafe(no_mangle)]
-pub extern "C" fn start_workers(count: usize) -> u32 {
-    let Ok(mut running) = RUNNING.lock() else { return 0 };
-    if running.is_some() {
-        return 0;
-    }
-    pool::restart();
-    let start = |thread: usize| std::thread::Builder::new().spawn(move || unsafe { pool::worker(thread) });
-    let (up, failed): (Vec<_>, Vec<_>) = (1..=count).map(start).partition(Result::is_ok);
-    *running = Some(up.into_iter().flatten().collect());
-    drop(running);
-    if failed.is_empty() {
-        while pool::workers() < count {
-            std::thread::yield_now(); // scratch is laid out for as many threads as are up
-        }
-        return 1;
-    }
-    end_workers();
-    0
+thread_local! {
+    static POOL: Cell<&'static Pool> = const { Cell::new(&ALONE) };
+    static RUNNING: RefCell<Option<Vec<JoinHandle<()>>>> = const { RefCell::new(None) };
 }
 
-/// Ends the workers; the library may be opened again.
+/// The calling thread's pool.
+pub fn current() -> &'static Pool {
+    POOL.get()
+}
+
+/// Starts `count` workers for the calling thread and gives 1; 0 where it has some, or one could not be started.
+#[unsafe(no_mangle)]
+pub extern "C" fn start_workers(count: usize) -> u32 {
+    if RUNNING.with_borrow(Option::is_some) {
+        return 0;
+    }
+    // Workers and jobs refer to it as long as the process runs: it is a few words, so it is never given back.
+    let pool: &'static Pool = Box::leak(Box::new(Pool::new()));
+    let start = |thread: usize| thread::Builder::new().spawn(move || unsafe { pool.work(thread) });
+    let (up, failed): (Vec<_>, Vec<_>) = (1..=count).map(start).partition(Result::is_ok);
+    POOL.set(pool);
+    RUNNING.set(Some(up.into_iter().flatten().collect()));
+    if !failed.is_empty() {
+        end_workers();
+        return 0;
+    }
+    while pool.workers() < count {
+        thread::yield_now(); // scratch is laid out for as many threads as are up
+    }
+    1
+}
+
+/// Ends the calling thread's workers; it may start others.
 #[unsafe(no_mangle)]
 pub extern "C" fn end_workers() {
-    let Ok(mut running) = RUNNING.lock() else { return };
-    pool::stop();
-    for worker in running.take().into_iter().flatten() {
+    current().stop();
+    for worker in RUNNING.take().into_iter().flatten() {
         drop(worker.join());
     }
+    POOL.set(&ALONE);
+    memory::clear();
 }

@@ -1,0 +1,86 @@
+/** What the native backend has of its own; its kernels are compared with the reference's beside those of wasm. */
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import type { Backend } from "../../core/tensor/backend.ts";
+import { fromBytes, scope } from "../../core/tensor/mod.ts";
+import { matmul } from "../../ops/mod.ts";
+import { isNativeBuilt, native } from "../../ops/native/mod.ts";
+import { noise } from "./kernel_operands.ts";
+
+const ignore = !isNativeBuilt();
+
+Deno.test("native() says how to build a library that is missing", () => {
+  assert.throws(() => native({ library: "/nowhere/lib.so" }), {
+    message:
+      `Cannot open the native kernels "/nowhere/lib.so": build them for this machine with 'deno task native' (it needs Rust), ` +
+      "or use the wasm backend",
+  });
+});
+
+Deno.test("native() refuses odd numbers of threads", () => {
+  for (const threads of [0, 1.5, -1, 1025, NaN]) assert.throws(() => native({ threads }), RangeError);
+});
+
+Deno.test({
+  name: "native() is open once in a thread, and again after close",
+  ignore,
+  fn: () => {
+    const first = native({ threads: 2 });
+    assert.throws(() => native(), /one is open in this thread; close it first/);
+    first.close();
+    assert.throws(() => first.allocate(64), /it was closed/);
+    native({ threads: 1 }).close();
+  },
+});
+
+/** [m, n, k]: tiles that are whole and not, one strip and several, k of one panel and of several. */
+const SHAPES = [[128, 576, 96], [130, 1100, 40], [127, 600, 640], [33, 8, 576], [9, 70, 1536]] as const;
+
+const product = (backend: Backend, [m, n, k]: typeof SHAPES[number], transposeB: boolean): Uint8Array => {
+  const matrix = (rows: number, columns: number, seed: number) =>
+    fromBytes(new Uint8Array(noise(rows * columns, seed).buffer), [rows, columns], "f32", backend);
+  return scope((): Uint8Array => {
+    const b = transposeB ? matrix(n, k, 2) : matrix(k, n, 2);
+    return backend.download(matmul(matrix(m, k, 1), b, { transposeB }).raw, 4 * m * n) as Uint8Array;
+  });
+};
+
+Deno.test({
+  name: "matmul() of native gives the same bits for any number of threads",
+  ignore,
+  fn: () => {
+    const all = [1, 2, 3, 5].map((threads) => {
+      const backend = native({ threads });
+      try {
+        return SHAPES.flatMap((shape) =>
+          [false, true].map((transposed) => product(backend, shape, transposed))
+        );
+      } finally {
+        backend.close();
+      }
+    });
+    for (const [i, parts] of all.entries()) {
+      parts.forEach((bytes, j) =>
+        assert.ok(Buffer.from(bytes).equals(all[0]![j]!), `run ${i}, product ${j}`)
+      );
+    }
+  },
+});
+
+Deno.test({
+  name: "native memory goes beyond 4 GiB",
+  ignore,
+  fn: () => {
+    const backend = native({ threads: 1 });
+    const n = 1_150_000_000;
+    const raw = backend.allocate(4 * n); // untouched pages take no memory
+    const out = { raw: backend.allocate(8), shape: [2], dtype: "f32" as const };
+    backend.upload(raw, new Uint8Array(Float32Array.of(7, 8).buffer), 4 * (n - 2));
+    backend.slice({ raw, shape: [n], dtype: "f32" }, [n - 2], out);
+    const bytes = backend.download(out.raw, 8) as Uint8Array;
+    assert.deepEqual([...new Float32Array(bytes.buffer, bytes.byteOffset, 2)], [7, 8]);
+    backend.release(raw, 4 * n);
+    backend.release(out.raw, 8);
+    backend.close();
+  },
+});
