@@ -1,12 +1,17 @@
 /** Models with random weights, for pretraining and tests. */
 import {
   type Backend,
+  castTo,
+  checkCoding,
+  type DType,
   fold,
   type Key,
   key as keyOf,
   type Model,
   type ModelConfig,
   newModel,
+  quantizationPlan,
+  type QuantizeOptions,
   scope,
   type Spec,
   type Synchronous,
@@ -24,6 +29,8 @@ export interface FreshOptions<C extends TextCodec> {
   readonly key: Key | number;
   /** Standard deviation of matrices, default 0.02. */
   readonly deviation?: number;
+  /** Quantize each weight as it is made, so that the whole never lies in memory unquantized. As `quantize`. */
+  readonly quantize?: QuantizeOptions;
   /** Text to ids and back. */
   readonly tokenizer?: C;
 }
@@ -43,14 +50,21 @@ export interface FreshOptions<C extends TextCodec> {
  */
 export function freshModel<C extends TextCodec>(config: ModelConfig, options: FreshOptions<C>): Model<C> {
   const { architecture, spec } = architectureOf(config);
+  const stored = options.quantize && quantizationPlan(spec, options.quantize);
   return newModel({
     architecture,
     spec,
     config,
-    weights: freshWeights(spec, () => true, options),
+    weights: freshWeights(spec, () => true, { ...options, ...stored && { stored } }),
     backend: options.backend,
     ...options.tokenizer !== undefined && { tokenizer: options.tokenizer },
   });
+}
+
+/** How leaves are made: as a model's, with the dtypes of those that are stored otherwise than as f32. */
+export interface FreshWeightsOptions extends Pick<FreshOptions<TextCodec>, "backend" | "key" | "deviation"> {
+  /** By path. */
+  readonly stored?: ReadonlyMap<string, DType>;
 }
 
 /**
@@ -69,7 +83,7 @@ export function freshModel<C extends TextCodec>(config: ModelConfig, options: Fr
 export function freshWeights(
   spec: Spec,
   wanted: (path: string) => boolean,
-  { backend, key, deviation = 0.02 }: Pick<FreshOptions<TextCodec>, "backend" | "key" | "deviation">,
+  { backend, key, deviation = 0.02, stored }: FreshWeightsOptions,
 ): readonly (readonly [path: string, leaf: Tensor])[] {
   type Leaf = readonly [path: string, make: () => Tensor];
   const seed = keyOf(key);
@@ -95,8 +109,19 @@ export function freshWeights(
     ]),
   ];
   return scope((): Synchronous<readonly (readonly [string, Tensor])[]> =>
-    all.filter(([path]) => wanted(path)).map(([path, make]) => [path, make()] as const)
+    all.filter(([path]) => wanted(path)).map(([path, make]) => {
+      const dtype = stored?.get(path) ?? "f32";
+      return [path, dtype === "f32" ? make() : coded(path, make, dtype)] as const;
+    })
   );
+}
+
+function coded(path: string, make: () => Tensor, dtype: DType): Tensor {
+  return scope((): Synchronous<Tensor> => {
+    const made = make();
+    checkCoding(path, made, dtype, false);
+    return castTo(made, dtype);
+  });
 }
 
 /**

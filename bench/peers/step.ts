@@ -1,14 +1,5 @@
-/** One training step (AdamW) of a SmolLM2-135M- or BERT-base-shaped model. Options as JSON: see `StepOptions`. */
-import {
-  adapt,
-  dispose,
-  keep,
-  lossAndGradients,
-  type ModelConfig,
-  quantize,
-  read,
-  type Tree,
-} from "../../mod.ts";
+/** One training step (AdamW) of a model of SmolLM2-135M's, BERT-base's, TinyLlama-1.1B's or Llama-7B's shape. Options as JSON: see `StepOptions`. */
+import { adapt, dispose, keep, lossAndGradients, type ModelConfig, read, type Tree } from "../../mod.ts";
 import { freshModel } from "../../models/mod.ts";
 import { adamw, resident } from "../../train/mod.ts";
 import { methodOf } from "./methods.ts";
@@ -24,7 +15,7 @@ interface StepOptions extends OpenOptions {
   readonly method: string;
   readonly rank: number;
   readonly weights: "f32" | "f16" | "nf4_double";
-  readonly model: "smollm2" | "bert";
+  readonly model: "smollm2" | "bert" | "llama-1b" | "llama-7b";
   readonly layers: number;
   /** Recompute blocks in the backward pass. */
   readonly checkpoint: boolean;
@@ -58,14 +49,36 @@ const bert: ModelConfig = {
   id2label: { "0": "no", "1": "yes" },
 };
 const classifier = options.model === "bert";
-const config = classifier ? bert : { ...SMOLLM2, num_hidden_layers: options.layers };
+const llama = (width: number, inner: number, layers: number, keyValueHeads: number): ModelConfig => ({
+  model_type: "llama",
+  vocab_size: 32000,
+  hidden_size: width,
+  intermediate_size: inner,
+  num_hidden_layers: layers,
+  num_attention_heads: 32,
+  num_key_value_heads: keyValueHeads,
+  max_position_embeddings: 2048,
+});
+const configs: Readonly<Record<StepOptions["model"], ModelConfig>> = {
+  "smollm2": { ...SMOLLM2, num_hidden_layers: options.layers },
+  "bert": bert,
+  "llama-1b": llama(2048, 5632, 22, 4),
+  "llama-7b": llama(4096, 11008, 32, 32),
+};
+const config = configs[options.model];
 const targets = classifier
   ? ["query", "key", "value", "attention.output.dense"]
   : ["q_proj", "k_proj", "v_proj", "o_proj"];
 
 const backend = await openBackend(options);
-const base = freshModel(config, { backend, key: 0 });
-const model = options.weights === "f32" ? base : quantize(base, { dtype: options.weights });
+const large = options.model.startsWith("llama");
+const model = freshModel(config, {
+  backend,
+  key: 0,
+  ...options.weights !== "f32" && {
+    quantize: { dtype: options.weights, ...large && { embeddings: "f16" as const } },
+  },
+});
 const adapter = adapt(model, methodOf(options.method, options.rank, targets), 1);
 const params = keep<Tree>(adapter.params);
 const moments = resident(adamw(), params.tree);

@@ -109,6 +109,13 @@ export const nativeRows: readonly Row[] = [
     )
   ),
   row(
+    "scale",
+    "QLoRA step of a 7B shape at 1x128 tokens, of that of a 1.1B shape, which has 6.39 times fewer operations",
+    3,
+    ours("step.ts", { model: "llama-7b", weights: "nf4_double" }, "Llama 7B"),
+    atMost(6.39 / 0.8, ours("step.ts", { model: "llama-1b", weights: "nf4_double" }, "TinyLlama 1.1B")),
+  ),
+  row(
     "generation",
     "64 tokens of SmolLM2-135M, f32, two threads",
     5,
