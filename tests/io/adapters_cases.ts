@@ -25,10 +25,19 @@ export function hubModel(base: string): string {
   return `${GOLDEN}${others[base] ?? `encoders/${base}`}`;
 }
 
+function stored(base: string): Batch {
+  const file = ["llama", "gpt2"].includes(base) ? "llama_tiny/batch.json" : `encoders/${base}/case.json`;
+  return JSON.parse(Deno.readTextFileSync(`${GOLDEN}${file}`)) as Batch;
+}
+
+/** What a model of a base is to answer. */
+export function hubLabels(base: string): NonNullable<Batch["labels"]> {
+  return stored(base).labels!;
+}
+
 /** A batch padded on the right: the library finds a text's end by its length. */
 export function hubBatch(base: string): Batch {
-  const file = ["llama", "gpt2"].includes(base) ? "llama_tiny/batch.json" : `encoders/${base}/case.json`;
-  const { labels, ...batch } = JSON.parse(Deno.readTextFileSync(`${GOLDEN}${file}`)) as Batch;
+  const { labels, ...batch } = stored(base);
   const attentionMask = batch.attentionMask!.map((row) => {
     const length = row.filter((m) => m === 1).length;
     return row.map((_, i) => i < length ? 1 : 0);

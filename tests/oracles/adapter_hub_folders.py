@@ -1,5 +1,6 @@
-"""AdapterHub folders saved by adapters 1.3 on the tiny models, with the logits that it computes, and what it makes of folders
-that we wrote. Needs an environment with adapters 1.3.
+"""AdapterHub folders saved by adapters 1.3 on the tiny models, with the logits that it computes, for some of them the loss and
+its gradients too (under the names of the folder's tensors), and what it makes of folders that we wrote. Needs an environment with
+adapters 1.3.
 
     python tests/oracles/adapter_hub_folders.py            writes tests/oracles/golden/adapter_hub/<base>_<kind>/
     python tests/oracles/adapter_hub_folders.py --check F  loads every folder below F (see adapter_hub_written.ts) and compares
@@ -32,13 +33,13 @@ def folder_of(base):
     return FOLDERS.get(base, f"{ROOT}/encoders/{base}")
 
 
-def batch_of(base):
+def batch_of(base, labelled=False):
     """Padded on the right: the library takes a text's end for its first token and its length, which holes mislead."""
     case = json.load(open(BATCHES.get(base, f"{ROOT}/encoders/{base}/case.json")))
     batch = {NAMES[k]: torch.tensor(v) for k, v in case.items() if k in NAMES}
     lengths = batch["attention_mask"].sum(1, keepdim=True)
     mask = (torch.arange(batch["attention_mask"].shape[1])[None] < lengths).long()
-    kept = {k: v for k, v in batch.items() if k != "labels" or base.startswith("t5")}
+    kept = {k: v for k, v in batch.items() if labelled or k != "labels" or base.startswith("t5")}
     return kept | {"attention_mask": mask}
 
 
@@ -102,6 +103,26 @@ def logits_of(m, base, **more):
     return out.logits.contiguous()
 
 
+def gradients(m, base, folder, **more):
+    """The loss, and its gradient by each tensor in the folder's files; zeros for what nothing depends on."""
+    names = dict(m.named_parameters(remove_duplicate=False))
+    files = [os.path.join(at, f) for at, _, found in os.walk(folder) for f in found
+             if f in ("adapter.safetensors", "model_adapter_fusion.safetensors")]
+    keys = {k for f in files for k in load_file(f)}
+    for p in names.values():
+        p.requires_grad_(False)
+    for k in keys & names.keys():
+        names[k].requires_grad_(True)
+    loss = m(**batch_of(base, labelled=True), **more).loss
+    if any("adapter_fusion_layer" in k for k in keys):
+        loss = loss + m.base_model.get_fusion_regularization_loss()
+    loss.backward()
+    found = {f"grad.{k}": torch.zeros_like(names[k]) if names[k].grad is None else names[k].grad for k in keys & names.keys()}
+    save_file({"loss": loss.detach().reshape(1), **{k: g.detach().clone().contiguous() for k, g in found.items()}},
+              f"{folder}/gradients.safetensors")
+    print("    ", len(found), "gradients, largest", max(g.abs().max().item() for g in found.values()), "loss", loss.item())
+
+
 def case(base, kind, config, noise=0.2, setup=None, head=None, flexible=None):
     """config: of one adapter, or of several by name; flexible: adds a head of the library to its own kind of model."""
     torch.manual_seed(len(base) + 7 * len(kind))
@@ -126,7 +147,10 @@ def case(base, kind, config, noise=0.2, setup=None, head=None, flexible=None):
         saved = json.load(open(path))
         saved["config"]["subtract_projection"] = False
         json.dump(saved, open(path, "w"), indent=2)
-    logits = logits_of(m, base, **(dict(task_ids=TASKS) if isinstance(setup, MultiTask) else {}))
+    more = dict(task_ids=TASKS) if isinstance(setup, MultiTask) else {}
+    logits = logits_of(m, base, **more)
+    if kind in GRADIENTS.get(base, ""):
+        gradients(m, base, folder, **more)
     bare = model_of(base, flexible is not None)
     if flexible is not None:
         flexible(bare)
@@ -143,6 +167,16 @@ def bottleneck(**fields):
     return BnConfig(**{**dict(mh_adapter=True, output_adapter=True, reduction_factor=5, non_linearity="relu"), **fields})
 
 
+# Of these with the loss and gradients; not of VeRA and MTL-LoRA, whose matrices are multiplied or cut to their diagonals when read.
+GRADIENTS = {base: kinds.split() for base, kinds in {
+    "bert_text": "norms norms_inside residual_after gated_bottleneck post_add reductions scaled_par_bn prefix_gated prompt dora "
+                 "loreft noreft average_lora stack",
+    "bert_tags": "union average_three average_ia3 split multi_task stack_fusion",
+    "roberta_tags": "seq_bn par_bn prefix lora_everywhere ia3 loreft mam unipelt compacter_pp batch_split",
+    "t5": "cross prefix prefix_flat lora_everywhere ia3 loreft mam unipelt average",
+    "llama": "norms residual_after par_bn prefix lora_everywhere ia3 dora mam unipelt compacter split",
+    "gpt2": "lora ia3 prefix unipelt",
+}.items()}
 PREFIX = dict(prefix_length=3, bottleneck_size=5)
 TASKS = ["b", "a", "b"]
 
