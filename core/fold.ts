@@ -17,12 +17,14 @@ import {
   transpose,
 } from "../ops/mod.ts";
 import type { LinearChange, LinearEdit, PassCall } from "./edit.ts";
-import type { LinearMap } from "./linear_map.ts";
+import type { LinearMap, Term } from "./linear_map.ts";
 
 /** A linear layer: y = W x + b. */
 export interface Layer {
   /** x [..., in] → y [..., out]. */
   apply(x: Tensor): Tensor;
+  /** `apply` of x, and the term of a low-rank map, in one pass, where there is a way. */
+  applyPlus?(x: Tensor, term: Term): Tensor;
   /** One-hot inputs: rows of Wᵀ at ids. */
   columns(ids: Tensor): Tensor;
   /** [out, in], f32. @throws {TypeError} when an edit has no weight form. */
@@ -60,8 +62,10 @@ export function decoded(t: Tensor): Tensor {
  * ```
  */
 export function bareLayer(map: LinearMap, bias: Tensor | undefined): Layer {
+  const biased = (y: Tensor): Tensor => bias === undefined ? y : add(y, bias);
   return {
-    apply: (x) => bias === undefined ? map.apply(x) : add(map.apply(x), bias),
+    apply: (x) => biased(map.apply(x)),
+    ...map.applyPlus && { applyPlus: (x, term) => biased(map.applyPlus!(x, term)) },
     columns: (ids) => map.columns(ids),
     weight: () => decoded(map.weight()),
     bias: () => bias,
@@ -107,6 +111,7 @@ export function tableLayer(table: Tensor): Layer {
  */
 export function foldLinear(layer: Layer, edit: LinearEdit, pass: PassCall | undefined): Layer {
   const { change, out } = edit;
+  const { applyPlus, ...rest } = layer;
   /** Puts an output of the edited range into the full width. */
   const spread = (t: Tensor, axis: number, total: Tensor): Tensor =>
     out === undefined ? t : place(t, axis, out[0], total.shape[axis < 0 ? total.shape.length + axis : axis]!);
@@ -119,8 +124,13 @@ export function foldLinear(layer: Layer, edit: LinearEdit, pass: PassCall | unde
           : x;
       const plus = (y: Tensor, delta: Tensor): Tensor => add(y, spread(delta, -1, y));
       return {
-        ...layer,
-        apply: (x) => plus(layer.apply(x), change.map.apply(dropped(x))),
+        ...rest,
+        apply: (x) => {
+          const own = dropped(x);
+          const fuses = applyPlus !== undefined && out === undefined && own.backend.matmulPlus !== undefined;
+          const term = fuses ? change.map.term?.(own) : undefined;
+          return term ? applyPlus!(x, term) : plus(layer.apply(x), change.map.apply(own));
+        },
         columns: (ids) => plus(layer.columns(ids), change.map.columns(ids)),
         weight: () => {
           const w = layer.weight();
@@ -132,7 +142,7 @@ export function foldLinear(layer: Layer, edit: LinearEdit, pass: PassCall | unde
       const bias = change.factor === undefined ? change.bias : multiply(change.bias, change.factor);
       const plus = (y: Tensor): Tensor => add(y, spread(bias, -1, y));
       return {
-        ...layer,
+        ...rest,
         apply: (x) => plus(layer.apply(x)),
         columns: (ids) => plus(layer.columns(ids)),
         bias: () => {
@@ -172,7 +182,7 @@ export function foldLinear(layer: Layer, edit: LinearEdit, pass: PassCall | unde
       const mixed = (y: Tensor, mapped: Tensor, axis: number): Tensor =>
         out === undefined ? mapped : inRange(y, axis, out, () => slice(mapped, axis, out[0], out[1]));
       return {
-        ...layer,
+        ...rest,
         apply: (x) => {
           const mapped = layer.apply(map.apply(x));
           return out === undefined ? mapped : mixed(layer.apply(x), mapped, -1);
@@ -199,7 +209,7 @@ export function foldLinear(layer: Layer, edit: LinearEdit, pass: PassCall | unde
         return inRange(layer.weight(), 0, out, (rows) => map.run({ weight: rows, bias: bias() }));
       };
       return {
-        ...layer,
+        ...rest,
         apply: (x) => {
           if (pass === undefined) throw new TypeError("A delta needs a running pass");
           const y = layer.apply(x);

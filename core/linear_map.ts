@@ -3,7 +3,7 @@
  * the matrix unless that is cheaper; `weight()` does, for merging and tests.
  */
 import type { Tensor } from "./tensor/mod.ts";
-import { add, gatherRows, matmul, multiply, transpose } from "../ops/mod.ts";
+import { add, gatherRows, matmul, matmulPlus, multiply, transpose } from "../ops/mod.ts";
 
 /** x [..., inFeatures] → [..., outFeatures]. */
 export interface LinearMap {
@@ -23,6 +23,18 @@ export interface LinearMap {
   columns(ids: Tensor): Tensor;
   /** The matrix as a product of few columns and rows, where the map is made so. */
   factors?(): Factors;
+  /** What `apply` gives, before its last product, where that is by few rows. */
+  term?(x: Tensor): Term;
+  /** `apply` of x, and the term of another map, in one pass. */
+  applyPlus?(x: Tensor, term: Term): Tensor;
+}
+
+/** The product of rows [..., r] with the transpose of a matrix [out, r]. */
+export interface Term {
+  /** [..., r]. */
+  readonly rows: Tensor;
+  /** [out, r]. */
+  readonly matrix: Tensor;
 }
 
 /** The matrix b a, with a [r, in] and b [out, r]. */
@@ -54,6 +66,7 @@ export function dense(matrix: Tensor, transposed = false): LinearMap {
     tensors: [matrix],
     cost: rows * columns,
     apply: (x) => matmul(x, matrix, { transposeB: !transposed }),
+    applyPlus: (x, term) => matmulPlus(x, matrix, term.rows, term.matrix, { transposeB: !transposed }),
     weight: () => transposed ? transpose(matrix) : matrix,
     columns: (ids) => gatherRows(transposed ? matrix : transpose(matrix), ids),
   };
@@ -74,12 +87,14 @@ export function dense(matrix: Tensor, transposed = false): LinearMap {
  */
 export function lowRank(a: Tensor, b: Tensor, scale: number): LinearMap {
   const scaled = (t: Tensor): Tensor => scale === 1 ? t : multiply(t, scale);
+  const rows = (x: Tensor): Tensor => scaled(matmul(x, a, { transposeB: true })); // [.., in] [.., r]
   return {
     inFeatures: a.shape[1]!,
     outFeatures: b.shape[0]!,
     tensors: [a, b],
     cost: a.size + b.size,
-    apply: (x) => matmul(scaled(matmul(x, a, { transposeB: true })), b, { transposeB: true }), // [.., in] [.., r] [.., out]
+    apply: (x) => matmul(rows(x), b, { transposeB: true }), // [.., out]
+    term: (x) => ({ rows: rows(x), matrix: b }),
     weight: () => scaled(matmul(b, a)),
     columns: (ids) => matmul(scaled(gatherRows(transpose(a), ids)), b, { transposeB: true }),
     factors: () => ({ a, b: scaled(b) }),
@@ -124,11 +139,18 @@ export function sumOf(maps: readonly LinearMap[]): LinearMap {
  * ```
  */
 export function scaledMap(map: LinearMap, factor: number): LinearMap {
+  const { term, applyPlus: _, ...rest } = map;
   return {
-    ...map,
+    ...rest,
     apply: (x) => multiply(map.apply(x), factor),
     weight: () => multiply(map.weight(), factor),
     columns: (ids) => multiply(map.columns(ids), factor),
+    ...term && {
+      term: (x) => {
+        const { rows, matrix } = term(x);
+        return { rows: multiply(rows, factor), matrix };
+      },
+    },
     ...map.factors && {
       factors: () => {
         const { a, b } = map.factors!();

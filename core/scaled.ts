@@ -51,8 +51,9 @@ function towards(old: Tensor, next: Tensor, f: number): Tensor {
 /** The map x ↦ x + f (M x − x) of a square map M. */
 function mapTowards(map: LinearMap, f: number): LinearMap {
   const one = (t: Tensor): Tensor => identity(map.inFeatures, t.backend);
+  const { factors: _factors, term: _term, applyPlus: _applyPlus, ...rest } = map;
   return {
-    ...map,
+    ...rest,
     apply: (x) => towards(x, map.apply(x), f),
     weight: () => {
       const m = map.weight();
@@ -82,6 +83,7 @@ function scaledEdit(edit: Edit, f: number): Edit {
     case "prompt":
       return { ...edit, rows: fn(edit.rows, (rows, call) => multiply(rows.run(call), f)) };
     case "side":
+      if (edit.gives === "memory") return edit; // it changes no states by itself
       return { ...edit, run: fn(edit.run, (run, call: SideCall) => between(call.states, run.run(call))) };
     case "prepass":
       return edit;

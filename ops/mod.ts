@@ -9,6 +9,7 @@ export * from "./elementwise.ts";
 export * from "./reduce.ts";
 export * from "./movement.ts";
 export * from "./matmul.ts";
+export * from "./matmul_plus.ts";
 export * from "./gather.ts";
 export * from "./softmax.ts";
 export * from "./norm.ts";

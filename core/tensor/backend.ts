@@ -171,6 +171,19 @@ export interface Backend {
     out: Operand,
   ): void;
 
+  /**
+   * out = a · b + c · dᵀ in one pass over out: a product with a low-rank term. a [m, k] and b as in `matmul`, of two axes;
+   * c [m, r], d [n, r] f32. Absent where two products and a sum are as good.
+   */
+  matmulPlus?(
+    a: Operand,
+    b: Operand,
+    options: { readonly transposeA: boolean; readonly transposeB: boolean },
+    c: Operand,
+    d: Operand,
+    out: Operand,
+  ): void;
+
   /** out[i] = table[ids[i]] over the first axis; table [v, ...] of any dtype, ids i32 of any shape, out f32. */
   gatherRows(table: Operand, ids: Operand, out: Operand): void;
   /** out = zeros [v, ...]; out[ids[i]] += x[i], added in order of i. */

@@ -1,6 +1,6 @@
 /** Attention and its derivatives: chooses the generated kernel for a head's width and what is masked. */
 import type { AttentionOptions, Backend, Operand } from "../../core/tensor/backend.ts";
-import { showShape, size } from "../../core/tensor/shape.ts";
+import { showShape, size, strides } from "../../core/tensor/shape.ts";
 import { broadcastStrides } from "../../core/tensor/walk.ts";
 import { type Context, expect } from "./context.ts";
 import { type Arguments, each, type Kernel } from "./kernel.ts";
@@ -12,6 +12,8 @@ import {
   queryGradKernel,
   statisticsKernel,
 } from "./kernels/attention_grad.ts";
+import type { Span } from "./stream.ts";
+import { eachTile, type Reached } from "./tiles.ts";
 
 /** The kernels of this file. */
 export type AttentionKernels = Pick<Backend, "attention" | "attentionGrad">;
@@ -19,16 +21,48 @@ export type AttentionKernels = Pick<Backend, "attention" | "attentionGrad">;
 /** Widest head whose vectors are held in registers. */
 const WIDEST = 256;
 
-/** A call: form, arguments, and the mask and bias as the kernels read them. */
+/** Operands of a kernel in its order. */
+type Operands = Readonly<Record<string, Reached>>;
+
+/** A call: form, arguments that all boxes share, and the mask or bias as the kernels reach it. */
 interface Problem {
   readonly form: AttentionForm;
   readonly args: Arguments;
-  readonly added: readonly Operand[];
+  readonly added: Operands;
+}
+
+/** A box of batch items, heads, queries and keys: its bindings and arguments. */
+interface Box {
+  readonly spans: readonly Span[];
+  readonly args: Arguments;
+  readonly from: readonly [b: number, h: number, t: number, s: number];
+  readonly sizes: readonly [b: number, h: number, t: number, s: number];
+}
+
+/** How operands are reached over batch items, heads, queries and keys. */
+interface Reaching {
+  /** q and its like [b, t, h, d]; k and its like [b, s, g, d]; numbers a row [b, h, t], `each` of them. */
+  queries(x: Operand): Reached;
+  keys(x: Operand): Reached;
+  rows(x: Operand, each?: number): Reached;
+  /** Slopes [b, h, t, s]. */
+  slopes(x: Operand): Reached;
+}
+
+function reaching(q: Operand, k: Operand): Reaching {
+  const [, t, h, d] = q.shape as [number, number, number, number];
+  const [, s, g] = k.shape as [number, number, number, number];
+  return {
+    queries: (x) => ({ x: expect(x), steps: [t * h * d, 0, h * d, 0], extent: h * d }),
+    keys: (x) => ({ x: expect(x), steps: [s * g * d, 0, 0, g * d], extent: g * d }),
+    rows: (x, each = 1) => ({ x: expect(x), steps: [each * h * t, each * t, each, 0], extent: each }),
+    slopes: (x) => ({ x: expect(x), steps: [h * t * s, t * s, s, 1] }),
+  };
 }
 
 /** Attention over a context. */
 export function attentionKernels(context: Context): AttentionKernels {
-  const { stream, whole, temporary, open } = context;
+  const { stream, temporary, open } = context;
   const made = (make: (form: AttentionForm) => Kernel, form: AttentionForm): Kernel =>
     context.made(`${make.name} ${JSON.stringify(form)}`, () => make(form));
 
@@ -47,43 +81,84 @@ export function attentionKernels(context: Context): AttentionKernels {
         `Cannot attend with heads ${showShape(q.shape)} on the GPU: at most ${WIDEST} wide`,
       );
     }
-    const steps = bias ? broadcastStrides(bias.shape, [b, h, t, s]) : [];
+    const biasSteps = bias ? broadcastStrides(bias.shape, [b, h, t, s]) : [];
+    const hidden: Operands = mask ? { mask: { x: expect(mask), steps: [s, 0, 0, 1] } } : {};
+    const shifted: Operands = bias ? { bias: { x: expect(bias), steps: biasSteps } } : {};
     if (mask && bias) {
-      const [bh, bt] = [h, t].map((n, axis) => steps[axis + 1] === 0 ? 1 : n) as [number, number];
-      return temporary([b, bh, bt, s], "f32", (both) => {
-        const n = b * bh * bt * s;
-        const spans = [whole(expect(mask)), whole(expect(bias)), whole(both)];
-        if (n > 0) {
-          stream.run(maskedBiasKernel, {
-            spans,
-            args: { n, s, t: bt, h: bh, biasSteps: steps },
-            grid: each(n),
-          });
-        }
+      const [bh, bt] = [h, t].map((n, axis) => biasSteps[axis + 1] === 0 ? 1 : n) as [number, number];
+      const shape = [b, bh, bt, s];
+      return temporary(shape, "f32", (both) => {
+        const steps = strides(shape);
+        const operands = [hidden.mask!, shifted.bias!, { x: both, steps }];
+        eachTile(context, shape, operands, ({ sizes }, spans, starts) => {
+          const [atMask, atBias, atY] = starts as [number, number, number];
+          const [, nh, nt, ns] = sizes as [number, number, number, number];
+          const n = size(sizes);
+          const args = { n, nh, nt, ns, biasSteps, steps, maskStep: s, atMask, atBias, atY };
+          stream.run(maskedBiasKernel, { spans, args, grid: each(n) });
+        });
         problem(q, k, undefined, both, options, f);
       });
     }
     f({
       form: { d, mask: mask !== undefined, bias: bias !== undefined, lanes: open.software ? 8 : 64 },
       args: {
-        ...{ b, t, s, h, g, scale: options.scale, causal: Number(options.causal), offset: options.offset },
-        ...{ window: options.window, always: options.always, biasSteps: steps },
+        ...{ t, s, h, g, scale: options.scale, causal: Number(options.causal), offset: options.offset },
+        ...{ window: options.window, always: options.always, biasSteps },
       },
-      added: [...mask ? [mask] : [], ...bias ? [bias] : []],
+      added: { ...hidden, ...shifted },
+    });
+  };
+  /** Visits the boxes of a problem, in rising order of their keys; `rows` holds `each` numbers a row. */
+  const boxes = (
+    [b, t, h]: readonly number[],
+    s: number,
+    operands: Operands,
+    each: number,
+    visit: (box: Box) => void,
+  ): void => {
+    const names = Object.keys(operands);
+    eachTile(context, [b!, h!, t!, Math.max(1, s)], Object.values(operands), (tile, spans, starts) => {
+      const at = (name: string): number => starts[names.indexOf(name)] ?? 0;
+      const [sizes, from] = [tile.sizes, tile.from] as unknown as [Box["sizes"], Box["from"]];
+      const args = {
+        ...{ nh: sizes[1], nt: sizes[2], ns: Math.min(s, sizes[3]) },
+        ...{ fromH: from[1], fromT: from[2], fromS: from[3] },
+        ...{ atQ: at("q"), atK: at("k"), atRow: at("rows") / each, atMask: at("mask"), atBias: at("bias") },
+        atSlope: at("slopes"),
+      };
+      visit({ spans, args, from, sizes });
     });
   };
 
   return {
     attention(q, k, v, mask, bias, options, out, lse) {
-      const [b, t, h, d] = q.shape as [number, number, number, number];
       if (size(q.shape) === 0) return;
-      problem(q, k, mask, bias, options, ({ form, args, added }) =>
-        stream.run(made(attentionKernel, form), {
-          spans: [q, k, v, ...added, out, lse].map((x) => whole(expect(x))),
-          args,
-          grid: [Math.ceil(t / form.lanes), h, b],
-          operations: 4 * b * h * t * k.shape[1]! * d,
-        }));
+      const { queries, keys, rows } = reaching(q, k);
+      problem(q, k, mask, bias, options, ({ form, args, added }) => {
+        const operands = {
+          q: queries(q),
+          k: keys(k),
+          v: keys(v),
+          ...added,
+          y: queries(out),
+          rows: rows(lse),
+        };
+        boxes(
+          q.shape,
+          k.shape[1]!,
+          operands,
+          1,
+          ({ spans, args: own, from, sizes: [b, h, t, s] }) =>
+            stream.run(made(attentionKernel, form), {
+              spans,
+              args: { ...args, ...own },
+              constants: { LATER: Number(from[3] > 0) },
+              grid: [Math.ceil(t / form.lanes), h, b],
+              operations: 4 * b * h * t * s * form.d,
+            }),
+        );
+      });
     },
     attentionGrad(q, k, v, mask, bias, options, out, lse, g, dq, dk, dv, dbias) {
       const [b, t, h, d] = q.shape as [number, number, number, number];
@@ -92,35 +167,60 @@ export function attentionKernels(context: Context): AttentionKernels {
         for (const x of [dk, dv]) if (size(x.shape) > 0) stream.clear(context.block(x), 4 * size(x.shape));
         return;
       }
-      const rows = b * h * t;
-      temporary([rows, 2], "f32", (statistics) => {
-        stream.run(statisticsKernel, {
-          spans: [lse, out, g, statistics].map((x) => whole(expect(x))),
-          args: { n: rows, t, h, d },
-          grid: each(rows),
+      const { queries, keys, rows, slopes } = reaching(q, k);
+      temporary([b * h * t, 2], "f32", (statistics) => {
+        const known = { rows: rows(lse), q: queries(out), g: queries(g), statistics: rows(statistics, 2) };
+        eachTile(context, [b, h, t, 1], Object.values(known), ({ from, sizes }, spans, starts) => {
+          const [, nh, nt] = sizes as [number, number, number];
+          const [atRow, atQ, , atStatistics] = starts as [number, number, number, number];
+          const n = size(sizes);
+          const args = { n, t, h, d, nh, nt, fromH: from[1]!, atQ, atRow, atStatistics: atStatistics / 2 };
+          stream.run(statisticsKernel, { spans, args, grid: each(n) });
         });
         problem(q, k, mask, bias, options, ({ form, args, added }) => {
-          const inputs = [q, k, v, g, statistics, ...added].map((x) => whole(expect(x)));
-          const work = 2 * b * h * t * s * d;
-          stream.run(made(queryGradKernel, form), {
-            spans: [...inputs, whole(dq)],
-            args,
-            grid: [Math.ceil(t / form.lanes), h, b],
-            operations: 3 * work,
-          });
-          if (s > 0) {
-            stream.run(made(keyGradKernel, form), {
-              spans: [...inputs, whole(dk), whole(dv)],
-              args,
-              grid: [Math.ceil(s / form.lanes), groups, b],
-              operations: 4 * work,
+          const inputs: Operands = {
+            ...{ q: queries(q), k: keys(k), v: keys(v), g: queries(g), rows: rows(statistics, 2) },
+            ...added,
+          };
+          boxes(
+            q.shape,
+            s,
+            { ...inputs, dq: queries(dq) },
+            2,
+            (box) =>
+              stream.run(made(queryGradKernel, form), {
+                spans: box.spans,
+                args: { ...args, ...box.args },
+                constants: { LATER: Number(box.from[3] > 0) },
+                grid: [Math.ceil(box.sizes[2] / form.lanes), box.sizes[1], box.sizes[0]],
+                operations: 6 * size(box.sizes) * d,
+              }),
+          );
+          if (s === 0) return;
+          boxes(
+            q.shape,
+            s,
+            { ...inputs, dk: keys(dk), dv: keys(dv) },
+            2,
+            (box) =>
+              stream.run(made(keyGradKernel, form), {
+                spans: box.spans,
+                args: { ...args, ...box.args },
+                constants: { LATER: Number(box.from[1] > 0 || box.from[2] > 0) },
+                grid: [Math.ceil(box.sizes[3] / form.lanes), groups, box.sizes[0]],
+                operations: 8 * size(box.sizes) * d,
+              }),
+          );
+          if (dbias === undefined) return;
+          boxes(q.shape, s, { ...inputs, slopes: slopes(dbias) }, 2, (box) => {
+            const n = size(box.sizes);
+            stream.run(made(biasGradKernel, form), {
+              spans: box.spans,
+              args: { ...args, ...box.args, n },
+              grid: each(n),
+              operations: 4 * n * d,
             });
-          }
-          if (dbias !== undefined && s > 0) {
-            const n = rows * s;
-            const call = { spans: [...inputs, whole(dbias)], args: { ...args, n }, operations: 2 * work };
-            stream.run(made(biasGradKernel, form), { ...call, grid: each(n) });
-          }
+          });
         });
       });
     },

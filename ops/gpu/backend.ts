@@ -25,6 +25,8 @@ export interface Profile {
 export interface GpuBackend extends Backend {
   /** The adapter's own words. */
   readonly adapter: string;
+  /** Whether subgroup operations are used. */
+  readonly subgroups: boolean;
   /** What ran since the start. */
   profile(): Profile;
 }
@@ -44,6 +46,7 @@ export function backend(open: OpenDevice): GpuBackend {
   return {
     name: "gpu",
     adapter: open.description,
+    subgroups: open.subgroups,
     profile: () => ({ kernels: commands.tally(), submissions: commands.submissions() }),
     allocate: (bytes: number): Handle => shared.allocate(bytes),
     release: (raw: Raw): void => shared.release(raw as Handle),

@@ -29,6 +29,12 @@ export interface Part {
   readonly count: number;
 }
 
+/** A binding of some words of an operand, and the word that it starts with. */
+export interface Window {
+  readonly span: Span;
+  readonly first: number;
+}
+
 /** The backend's inside, shared by its kernels. */
 export interface Context {
   readonly stream: Stream;
@@ -45,8 +51,12 @@ export interface Context {
   whole(x: Operand): Span;
   /** `count` elements from `from` on, of an operand whose elements take `unit` bytes. */
   part(x: Operand, part: Part, unit: number): Span;
-  /** Elements in pieces that fit a binding; `step` divides every `from`. */
-  parts(n: number, bytes: number, step: number): readonly Part[];
+  /** `count` words from `from` on, or some before them where a binding cannot start there; `first` is the word it starts with. */
+  window(x: Operand, from: number, count: number): Window;
+  /** Most words that fit a window. */
+  readonly room: number;
+  /** Elements in pieces that fit a binding, or `most` bytes; `step` divides every `from`. */
+  parts(n: number, bytes: number, step: number, most?: number): readonly Part[];
   /** The number that fills an operand of one element, where it is known on the host. */
   constant(x: Operand): number | undefined;
   /** A generated kernel, made once for a key. */
@@ -74,6 +84,9 @@ export function rowStep(step: number, width: number): number {
   while (b > 0) [a, b] = [b, a % b];
   return step / a;
 }
+
+/** Words between the places at which a binding may start. */
+const ALIGNED_WORDS = 64;
 
 const round16 = (bytes: number): number => Math.max(16, Math.ceil(bytes / 16) * 16);
 
@@ -113,6 +126,11 @@ export function context(open: OpenDevice, stream: Stream, blocks: Pool): Context
     }
     return handle.block;
   };
+  const tooLarge = (x: Operand, bytes: number): RangeError =>
+    new RangeError(
+      `Cannot bind ${x.dtype}${showShape(x.shape)} on the GPU: ${bytes} bytes are needed at once and ` +
+        `maxStorageBufferBindingSize is ${open.bindingBytes}; use a smaller batch or the wasm backend`,
+    );
   const own: Context = {
     stream,
     open,
@@ -126,19 +144,27 @@ export function context(open: OpenDevice, stream: Stream, blocks: Pool): Context
       if (block.bytes <= limit) return { block, offset: 0, bytes: block.bytes };
       const bytes = round16(byteLength(x.dtype, x.shape));
       if (bytes <= limit) return { block, offset: 0, bytes };
-      throw new RangeError(
-        `Cannot bind ${x.dtype}${showShape(x.shape)} on the GPU: it has ${bytes} bytes and ` +
-          `maxStorageBufferBindingSize is ${open.bindingBytes}; use a smaller batch or the wasm backend`,
-      );
+      throw tooLarge(x, bytes);
     },
     part(x, { from, count }, unit): Span {
       const block = blockOf(x);
       if (from === 0 && block.bytes <= limit) return { block, offset: 0, bytes: block.bytes };
-      return { block, offset: from * unit, bytes: round16(count * unit) };
+      const bytes = round16(count * unit);
+      if (bytes > limit) throw tooLarge(x, bytes);
+      return { block, offset: from * unit, bytes };
     },
-    parts(n, bytes, step): readonly Part[] {
-      if (n * bytes <= limit) return n > 0 ? [{ from: 0, count: n }] : [];
-      const most = Math.floor(limit / bytes / step) * step;
+    window(x, from, count): Window {
+      const block = blockOf(x);
+      if (block.bytes <= limit) return { span: { block, offset: 0, bytes: block.bytes }, first: 0 };
+      const first = from - from % ALIGNED_WORDS;
+      const bytes = round16(4 * (from - first + count));
+      if (bytes > limit) throw tooLarge(x, bytes);
+      return { span: { block, offset: 4 * first, bytes }, first };
+    },
+    room: limit / 4 - ALIGNED_WORDS,
+    parts(n, bytes, step, fitting = limit): readonly Part[] {
+      if (n * bytes <= fitting) return n > 0 ? [{ from: 0, count: n }] : [];
+      const most = Math.floor(fitting / bytes / step) * step;
       if (most === 0) {
         throw new RangeError(
           `Cannot bind rows of ${bytes} bytes on the GPU: maxStorageBufferBindingSize is ` +

@@ -1,6 +1,6 @@
 /** How a kernel gets at an operand of any dtype: spans of codes, scales and tables, and the arguments that place them. */
 import type { Operand } from "../../core/tensor/backend.ts";
-import { ggufBlock, isGguf, layout } from "../../core/tensor/dtype.ts";
+import { type DType, ggufBlock, isGguf, layout } from "../../core/tensor/dtype.ts";
 import { rowsAndWidth, size } from "../../core/tensor/shape.ts";
 import type { Context, Part } from "./context.ts";
 import type { Arguments } from "./kernel.ts";
@@ -19,7 +19,7 @@ export interface DecodingPart {
 export interface Decoding {
   /**
    * Parts whose codes, and whose numbers at `bytes` an element, fit a binding; each starts at a multiple of `step`
-   * elements, which must be one of `STEP` where there is more than one part.
+   * elements, which must be a multiple of `stepOf` its dtype where there is more than one part.
    */
   pieces(bytes: number, step: number): readonly DecodingPart[];
   /** One part, chosen by the caller under the same rules. */
@@ -28,6 +28,12 @@ export interface Decoding {
 
 /** Elements at whose multiples the parts of every layout start at an aligned byte. */
 export const STEP = 32768;
+
+/** The same for one dtype: fewer where whole bytes or words follow one another. */
+export function stepOf(dtype: DType): number {
+  const bytes: { readonly [dtype in DType]?: number } = { f32: 4, i32: 4, f16: 2, bf16: 2, int8: 1, u8: 1 };
+  return bytes[dtype] === undefined ? STEP : 256 / bytes[dtype];
+}
 
 /** Bytes of codes for n elements. */
 function codeBytes(x: Operand, n: number): number {
@@ -69,6 +75,6 @@ export function decoding(context: Context, x: Operand): Decoding {
   return {
     piece,
     pieces: (bytes, step): readonly DecodingPart[] =>
-      context.parts(n, Math.max(bytes, codeBytes(x, 256) / 256), step).map(piece),
+      context.parts(n, Math.max(bytes, codeBytes(x, 256) / 256), step, 4 * context.room).map(piece),
   };
 }

@@ -1,5 +1,7 @@
 /** The adapter, its device, and what can go wrong with them: none there, limits too low, lost, out of memory. */
 
+import { SUBGROUP_PROBE } from "./kernels/lanes.ts";
+
 /** How to start the GPU backend. */
 export interface GpuOptions {
   /** Which adapter, where there are several; default the system's choice. */
@@ -12,6 +14,12 @@ export interface GpuOptions {
   readonly timed?: boolean;
   /** How products are tiled; default `registers` on a software adapter, `shared` on a card. */
   readonly products?: "registers" | "shared";
+  /** Whose workgroups kernels get; default those of the adapter found. */
+  readonly workgroups?: "software" | "card";
+  /** In which numbers products multiply, where the device has f16; default "f32". Sums are f32 in any case. */
+  readonly precision?: "f32" | "f16";
+  /** Join numbers of a workgroup by subgroup operations, where the device has them. Default true. */
+  readonly subgroups?: boolean;
 }
 
 /** An opened device, with the numbers that kernels are shaped by. */
@@ -27,6 +35,12 @@ export interface OpenDevice {
   readonly memoryBytes: number;
   readonly products: "registers" | "shared";
   readonly timed: boolean;
+  /** Whether products multiply as f16. */
+  readonly half: boolean;
+  /** Whether there are subgroup operations. */
+  readonly subgroups: boolean;
+  /** What every module begins with, so that the features in use are on. */
+  readonly directives: string;
   /** @throws {Error} when the device was lost, or an earlier call failed on it. */
   check(): void;
   /** Waits a moment for news of the device, then checks. */
@@ -71,14 +85,26 @@ export async function openDevice(options: GpuOptions = {}): Promise<OpenDevice> 
       );
     }
   }
-  const { maxStorageBufferBindingSize, maxBufferSize } = adapter.limits;
+  const { limits: { maxStorageBufferBindingSize, maxBufferSize }, info } = adapter;
   const timed = options.timed === true && adapter.features.has("timestamp-query");
-  const device = await adapter.requestDevice({
-    requiredFeatures: timed ? ["timestamp-query"] : [],
-    requiredLimits: { ...NEEDED, maxStorageBufferBindingSize, maxBufferSize },
-  });
-  const { info } = adapter;
-  const software = info.isFallbackAdapter || /llvmpipe|swiftshader|software/i.test(info.description);
+  const half = options.precision === "f16";
+  if (half && !adapter.features.has("shader-f16")) {
+    throw new Error(
+      `Cannot use the gpu backend in f16: ${info.description} has no shader-f16; leave the precision at f32`,
+    );
+  }
+  const request = (features: readonly string[]): Promise<GPUDevice> =>
+    adapter.requestDevice({
+      requiredFeatures: [
+        ...[...timed ? ["timestamp-query" as const] : [], ...half ? ["shader-f16" as const] : []],
+        ...features as GPUFeatureName[],
+      ],
+      requiredLimits: { ...NEEDED, maxStorageBufferBindingSize, maxBufferSize },
+    });
+  const software = options.workgroups === undefined
+    ? info.isFallbackAdapter || /llvmpipe|swiftshader|software/i.test(info.description)
+    : options.workgroups === "software";
+  const { device, dialect } = await withSubgroups(request, options.subgroups ?? true);
   return {
     device,
     description: info.description,
@@ -88,8 +114,37 @@ export async function openDevice(options: GpuOptions = {}): Promise<OpenDevice> 
     memoryBytes: options.memoryBytes ?? Infinity,
     timed,
     products: options.products ?? (software ? "registers" : "shared"),
+    subgroups: dialect !== undefined,
+    half,
+    directives: `${half ? "enable f16;\n" : ""}${dialect ?? ""}`,
     ...watched(device),
   };
+}
+
+/** How compilers want to hear that a module uses subgroups: naga (Deno, Firefox) not at all, Tint (Chrome) by directives. */
+const DIALECTS = ["", "enable subgroups;\nrequires subgroup_id;\n"] as const;
+
+/**
+ * A device, with subgroups where it has them and a dialect in which they compile. Deno 2.9 does not list the feature but
+ * grants it, so it is asked for rather than looked up.
+ */
+async function withSubgroups(
+  request: (features: readonly string[]) => Promise<GPUDevice>,
+  wanted: boolean,
+): Promise<{ readonly device: GPUDevice; readonly dialect?: string }> {
+  if (!wanted) return { device: await request([]) };
+  let device: GPUDevice;
+  try {
+    device = await request(["subgroups"]);
+  } catch {
+    return { device: await request([]) };
+  }
+  for (const dialect of DIALECTS) {
+    device.pushErrorScope("validation");
+    device.createShaderModule({ code: dialect + SUBGROUP_PROBE });
+    if (await device.popErrorScope() === null) return { device, dialect };
+  }
+  return { device };
 }
 
 /** Remembers the first failure that the device reports, so that the next call can throw it. */

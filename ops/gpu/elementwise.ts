@@ -1,8 +1,8 @@
 /** Elementwise kernels: chooses the flat, the number or the walking form, and splits what is too large for a binding. */
 import type { Backend, BinaryOp, Operand, UnaryOp } from "../../core/tensor/backend.ts";
-import { sameShape, type Shape, showShape, size } from "../../core/tensor/shape.ts";
+import { sameShape, showShape, size, strides } from "../../core/tensor/shape.ts";
 import { broadcastStrides, merge } from "../../core/tensor/walk.ts";
-import { type Context, expect, type Part } from "./context.ts";
+import { type Context, expect } from "./context.ts";
 import { type Arguments, each, type Kernel } from "./kernel.ts";
 import {
   binaryCode,
@@ -16,6 +16,7 @@ import {
   unaryCode,
   unaryKernel,
 } from "./kernels/elementwise.ts";
+import { eachTile, type Reached, type Tile } from "./tiles.ts";
 
 /** The kernels of this file. */
 export type ElementwiseKernels = Pick<Backend, "unary" | "binary" | "select" | "swiglu" | "swigluGrad">;
@@ -25,7 +26,7 @@ const RANK = 8;
 
 /** Elementwise kernels over a context. */
 export function elementwiseKernels(context: Context): ElementwiseKernels {
-  const { stream, whole, part, parts, constant } = context;
+  const { stream, part, parts, constant } = context;
 
   /** Runs a kernel that takes vectors of four over operands of n elements each. */
   const flat = (
@@ -41,23 +42,33 @@ export function elementwiseKernels(context: Context): ElementwiseKernels {
       stream.run(kernel, { spans, args: { ...args, n: vectors }, constants, grid: each(vectors) });
     }
   };
-  /** Runs a kernel that walks inputs broadcast to the output, in parts of the output. */
+  /** Runs a kernel that walks inputs broadcast to the output, box by box. */
   const walk = (
     kernel: Kernel,
     inputs: readonly Operand[],
     out: Operand,
     constants: Readonly<Record<string, number>>,
   ): void => {
-    const { rank, args } = walkArguments(inputs, out.shape);
-    const spans = inputs.map((x) => whole(x));
-    parts(size(out.shape), 4, 64).forEach((piece: Part) =>
+    const steps = [...inputs.map((x) => broadcastStrides(x.shape, out.shape)), strides(out.shape)];
+    const merged = merge(out.shape, steps);
+    const rank = merged.sizes.length;
+    if (rank > RANK) {
+      throw new RangeError(
+        `Cannot walk ${
+          showShape(out.shape)
+        } on the GPU: ${rank} axes remain after merging, at most ${RANK} fit`,
+      );
+    }
+    const reached = [...inputs, out].map((x, i) => ({ x, steps: merged.strides[i]! }));
+    eachTile(context, merged.sizes, reached, (tile, spans, starts) => {
+      const n = size(tile.sizes);
       stream.run(kernel, {
-        spans: [...spans, part(out, piece, 4)],
-        args: { ...args, n: piece.count, first: piece.from },
+        spans,
+        args: { ...walkArguments(tile, reached, starts), n },
         constants: { ...constants, RANK: rank },
-        grid: each(piece.count),
-      })
-    );
+        grid: each(n),
+      });
+    });
   };
 
   return {
@@ -89,22 +100,19 @@ export function elementwiseKernels(context: Context): ElementwiseKernels {
   };
 }
 
-/** Merged axes, last first, with the strides of up to three operands. @throws {RangeError} beyond eight axes. */
+/** A walk over up to three inputs and an output, last axis first. */
 function walkArguments(
-  inputs: readonly Operand[],
-  shape: Shape,
-): { readonly rank: number; readonly args: Arguments } {
-  const { sizes, strides } = merge(shape, inputs.map((x) => broadcastStrides(x.shape, shape)));
-  if (sizes.length > RANK) {
-    throw new RangeError(
-      `Cannot walk ${
-        showShape(shape)
-      } on the GPU: ${sizes.length} axes remain after merging, at most ${RANK} fit`,
-    );
-  }
-  const [stepsA, stepsB, stepsC] = [0, 1, 2].map((i) => [...strides[i] ?? []].reverse());
+  { sizes }: Tile,
+  reached: readonly Reached[],
+  starts: readonly number[],
+): Arguments {
+  const backwards = (steps: readonly number[] = []): readonly number[] => [...steps].reverse();
+  const last = reached.length - 1;
+  const [a, b, c] = reached.slice(0, last);
+  const [atA = 0, atB = 0, atC = 0] = starts.slice(0, last);
   return {
-    rank: sizes.length,
-    args: { sizes: [...sizes].reverse(), stepsA: stepsA!, stepsB: stepsB!, stepsC: stepsC! },
+    ...{ atA, atB, atC, atY: starts[last]!, sizes: backwards(sizes) },
+    ...{ stepsA: backwards(a?.steps), stepsB: backwards(b?.steps), stepsC: backwards(c?.steps) },
+    stepsY: backwards(reached[last]!.steps),
   };
 }

@@ -20,8 +20,9 @@ export interface Kernel {
   readonly args: Readonly<Record<string, Argument>>;
   readonly reads: Readonly<Record<string, Element>>;
   readonly writes: Readonly<Record<string, Element>>;
-  /** Functions and `main`. */
+  /** Functions and `main`; with `lanes` it has `fn row` instead (see `kernels/lanes.ts`). */
   readonly code: string;
+  readonly lanes?: true;
 }
 
 /** Values for a kernel's arguments. */
@@ -63,18 +64,26 @@ export function writeArguments(
   }
 }
 
+/** What all kernels of a device begin with, and what those with `lanes` end with. */
+export interface Dialect {
+  readonly directives: string;
+  readonly lanes: string;
+}
+
 /** The whole WGSL of a kernel. */
-export function wgsl(kernel: Kernel): string {
+export function wgsl(kernel: Kernel, { directives, lanes }: Dialect): string {
   const fields = fieldsOf(kernel).map(([name, kind]) => `  ${name}: ${typeOf(kind)},\n`).join("");
   const buffer = (access: string, first: number) => ([name, element]: [string, Element], i: number): string =>
     `@group(0) @binding(${first + i}) var<storage, ${access}> ${name}: array<${element}>;\n`;
   const reads = Object.entries(kernel.reads);
   return [
+    directives,
     `struct Args {\n${fields || "  none: u32,\n"}}\n`,
     "@group(0) @binding(0) var<uniform> args: Args;\n",
     ...reads.map(buffer("read", 1)),
     ...Object.entries(kernel.writes).map(buffer("read_write", 1 + reads.length)),
     kernel.code,
+    kernel.lanes ? lanes : "",
   ].join("");
 }
 

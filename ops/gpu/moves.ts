@@ -5,8 +5,8 @@ import type { Key } from "../../core/tensor/key.ts";
 import { rowsAndWidth, type Shape, showShape, size, strides } from "../../core/tensor/shape.ts";
 import { merge } from "../../core/tensor/walk.ts";
 import { MARKS } from "./checks.ts";
-import { type Context, expect, type Part } from "./context.ts";
-import { decoding, STEP } from "./decoding.ts";
+import { type Context, expect } from "./context.ts";
+import { decoding, stepOf } from "./decoding.ts";
 import { each } from "./kernel.ts";
 import { fillKernel } from "./kernels/encode.ts";
 import { gatherRowsKernel } from "./kernels/gather_rows.ts";
@@ -19,6 +19,7 @@ import {
   spreadKernel,
 } from "./kernels/movement.ts";
 import { ropeKernel, uniformKernel } from "./kernels/rope.ts";
+import { eachTile } from "./tiles.ts";
 
 /** The kernels of this file. */
 export type MoveKernels = Pick<
@@ -51,33 +52,28 @@ export function moveKernels(context: Context): MoveKernels {
   const zero = (out: Operand): void => {
     if (size(out.shape) > 0) stream.clear(context.block(out), 4 * size(out.shape));
   };
-  /** Copies a box of words. Where the target is contiguous it is bound in parts. */
+  /** Copies a box of words. */
   const box = (x: Operand, out: Operand, { shape, from, to, fromAt, toAt }: Box): void => {
-    const n = size(shape);
-    if (n === 0) return;
+    if (size(shape) === 0) return;
     const walk = merge(shape, [from, to]);
     const rank = walk.sizes.length;
     if (rank > 8) {
       throw new RangeError(`Cannot move a box ${showShape(shape)} on the GPU: it has ${rank} axes`);
     }
-    const dense = rank === 1 && walk.strides[1]![0] === 1 || sameSteps(to, strides(shape));
-    const pieces: readonly Part[] = dense && toAt === 0 ? parts(n, 4, 64) : [{ from: 0, count: n }];
-    for (const piece of pieces) {
+    const [stepsFrom, stepsTo] = walk.strides as [readonly number[], readonly number[]];
+    const operands = [{ x, steps: stepsFrom, at: fromAt }, { x: out, steps: stepsTo, at: toAt }];
+    eachTile(context, walk.sizes, operands, ({ sizes }, spans, [fromAt, toAt]) => {
+      const n = size(sizes);
       stream.run(boxKernel, {
-        spans: [whole(x), pieces.length > 1 ? part(out, piece, 4) : whole(out)],
+        spans,
         args: {
-          n: piece.count,
-          first: piece.from,
-          fromAt,
-          toAt: toAt - piece.from,
-          sizes: [...walk.sizes].reverse(),
-          stepsFrom: [...walk.strides[0]!].reverse(),
-          stepsTo: [...walk.strides[1]!].reverse(),
+          ...{ n, fromAt: fromAt!, toAt: toAt!, sizes: [...sizes].reverse() },
+          ...{ stepsFrom: [...stepsFrom].reverse(), stepsTo: [...stepsTo].reverse() },
         },
         constants: { RANK: rank },
-        grid: each(piece.count),
+        grid: each(n),
       });
-    }
+    });
   };
   /** Runs `f` on words: on x and out, or on copies with an element a word. */
   const inWords = (
@@ -93,16 +89,20 @@ export function moveKernels(context: Context): MoveKernels {
       if (next === undefined) {
         return temporary(out.shape, "i32", (words) => {
           f(done, words);
-          const elements = size(out.shape);
-          const n = Math.ceil(elements * unit / 4);
-          const spans = [whole(words), whole(out)];
-          stream.run(packKernel, { spans, args: { n, elements }, constants: { UNIT: unit }, grid: each(n) });
+          for (const piece of parts(size(out.shape), 4, 256)) {
+            const n = Math.ceil(piece.count * unit / 4);
+            const spans = [part(words, piece, 4), part(out, piece, unit)];
+            const args = { n, elements: piece.count };
+            stream.run(packKernel, { spans, args, constants: { UNIT: unit }, grid: each(n) });
+          }
         });
       }
       temporary(next.shape, "i32", (words) => {
-        const n = size(next.shape);
-        const spans = [whole(next), whole(words)];
-        if (n > 0) stream.run(spreadKernel, { spans, args: { n }, constants: { UNIT: unit }, grid: each(n) });
+        for (const piece of parts(size(next.shape), 4, 256)) {
+          const n = piece.count;
+          const spans = [part(next, piece, unit), part(words, piece, 4)];
+          stream.run(spreadKernel, { spans, args: { n }, constants: { UNIT: unit }, grid: each(n) });
+        }
         spread([...done, words], others);
       });
     };
@@ -121,32 +121,46 @@ export function moveKernels(context: Context): MoveKernels {
     { row, picks, width }: { readonly row: number; readonly picks: number; readonly width: number },
   ): void => {
     zero(out);
+    expect(x);
+    expect(ids, "i32");
     const n = size(ids.shape);
     const targets = row === 0 ? 0 : size(out.shape) / row;
     if (n === 0 || row === 0) return;
-    temporary([Math.max(2, targets)], "i32", (first) =>
-      temporary([Math.max(2, targets)], "i32", (last) => {
-        for (const [side, word] of [[first, 0xFFFFFFFF], [last, 0]] as const) {
-          const vectors = Math.ceil(Math.max(2, targets) / 4);
-          stream.run(fillKernel, { spans: [whole(side)], args: { n: vectors, word }, grid: each(vectors) });
-        }
-        const { slot } = MARKS[op];
-        stream.run(firstAndLast, {
-          spans: [whole(expect(ids, "i32")), whole(first), whole(last), context.marks],
-          args: { n, picks, width, slot },
-          grid: each(n),
-        });
-        for (const piece of parts(targets, 4 * row, 64)) {
-          stream.run(addChains, {
-            spans: [
-              ...[whole(expect(x)), whole(ids), whole(first), whole(last)],
-              part(out, { from: piece.from * row, count: piece.count * row }, 4),
-            ],
-            args: { n: n * row, picks, width, row, low: piece.from, high: piece.from + piece.count },
-            grid: each(n * row),
-          });
-        }
-      }));
+    const { slot } = MARKS[op];
+    const target = [{ x: out, steps: [row], extent: row }];
+    const sources = [{ x: ids, steps: [1] }, { x, steps: [row], extent: row }];
+    eachTile(context, [targets], target, ({ from: [low], sizes: [count] }, [written], [atY]) => {
+      const room = [Math.max(2, count!)];
+      temporary(
+        room,
+        "i32",
+        (first) =>
+          temporary(
+            room,
+            "i32",
+            (last) =>
+              eachTile(context, [n], sources, (piece, [chosen, rows], [atIds, atX]) => {
+                for (const [side, word] of [[first, 0xFFFFFFFF], [last, 0]] as const) {
+                  const n = Math.ceil(room[0]! / 4);
+                  stream.run(fillKernel, { spans: [whole(side)], args: { n, word }, grid: each(n) });
+                }
+                const [firstId, ids] = [piece.from[0]!, piece.sizes[0]!];
+                const args = {
+                  ...{ firstId, picks, width, low: low!, high: low! + count!, slot },
+                  ...{ row, atIds: atIds!, atX: atX!, atY: atY! },
+                };
+                const chains = [chosen!, whole(first), whole(last)];
+                const marking = { spans: [...chains, context.marks], args: { ...args, n: ids } };
+                stream.run(firstAndLast, { ...marking, grid: each(ids) });
+                stream.run(addChains, {
+                  spans: [rows!, ...chains, written!],
+                  args: { ...args, n: ids * row },
+                  grid: each(ids * row),
+                });
+              }),
+          ),
+      );
+    });
   };
 
   return {
@@ -188,16 +202,26 @@ export function moveKernels(context: Context): MoveKernels {
     },
     gatherRows(table: Operand, ids: Operand, out: Operand): void {
       const row = size(table.shape.slice(1));
-      const n = size(out.shape);
-      if (n === 0) return;
+      if (size(out.shape) === 0) return;
       const { slot } = MARKS.gatherRows;
-      const target = [whole(expect(ids, "i32")), whole(expect(out)), context.marks] as const;
       const kernel = made(`gatherRows ${table.dtype}`, () => gatherRowsKernel(table.dtype));
-      for (const { piece, spans, args } of decoding(context, table).pieces(1, STEP)) {
-        stream.run(kernel, {
-          spans: [...spans, ...target],
-          args: { ...args, n, row, rows: table.shape[0]!, end: piece.from + piece.count, slot },
-          grid: each(n),
+      const operands = [{ x: expect(ids, "i32"), steps: [1, 0] }, { x: expect(out), steps: [row, 1] }];
+      for (const { piece, spans, args } of decoding(context, table).pieces(1, stepOf(table.dtype))) {
+        eachTile(context, [size(ids.shape), row], operands, ({ from, sizes }, target, [atIds, atY]) => {
+          const [[firstId, column], [, columns]] = [from, sizes] as unknown as [
+            [number, number],
+            [number, number],
+          ];
+          const n = size(sizes);
+          stream.run(kernel, {
+            spans: [...spans, ...target, context.marks],
+            args: {
+              ...args,
+              ...{ n, row, rows: table.shape[0]!, end: piece.from + piece.count, slot },
+              ...{ column, columns, firstId, atIds: atIds!, atY: atY! },
+            },
+            grid: each(n),
+          });
         });
       }
     },
@@ -208,17 +232,29 @@ export function moveKernels(context: Context): MoveKernels {
         width: out.shape[0]!,
       }),
     gatherLast(x: Operand, ids: Operand, out: Operand): void {
-      const n = size(ids.shape);
-      if (n === 0) return;
+      if (size(ids.shape) === 0) return;
       expect(x, x.dtype === "i32" ? "i32" : "f32");
-      const args = {
-        n,
-        picks: rowsAndWidth(ids.shape).width,
-        width: rowsAndWidth(x.shape).width,
-        slot: MARKS.gatherLast.slot,
-      };
-      const spans = [whole(x), whole(expect(ids, "i32")), whole(out), context.marks];
-      stream.run(gatherLastKernel, { spans, args, grid: each(n) });
+      const { rows, width: across } = rowsAndWidth(ids.shape);
+      const { width } = rowsAndWidth(x.shape);
+      const operands = [
+        { x, steps: [width, 0, 1] },
+        { x: expect(ids, "i32"), steps: [across, 1, 0] },
+        { x: out, steps: [across, 1, 0] },
+      ];
+      eachTile(context, [rows, across, Math.max(1, width)], operands, ({ from, sizes }, spans, starts) => {
+        const [row, pick, low] = from as [number, number, number];
+        const [count, picks, columns] = sizes as [number, number, number];
+        const [atX, atIds, atY] = starts as [number, number, number];
+        const n = count * picks;
+        stream.run(gatherLastKernel, {
+          spans: [...spans, context.marks],
+          args: {
+            ...{ n, picks, across, width, low, high: low + columns, atX, atIds, atY },
+            ...{ firstId: row * across + pick, slot: MARKS.gatherLast.slot },
+          },
+          grid: each(n),
+        });
+      });
     },
     scatterAddLast: (x: Operand, ids: Operand, out: Operand): void =>
       scatter("scatterAddLast", x, ids, out, {
@@ -228,12 +264,23 @@ export function moveKernels(context: Context): MoveKernels {
       }),
     rope(x: Operand, cos: Operand, sin: Operand, inverse: boolean, out: Operand): void {
       const [b, t, h, d] = x.shape as [number, number, number, number];
-      const n = b * t * h * d / 2;
-      if (n === 0) return;
-      stream.run(ropeKernel, {
-        spans: [x, cos, sin, out].map((t) => whole(expect(t))),
-        args: { n, heads: h, half: d / 2, tables: cos.shape[0]! * t, sign: inverse ? -1 : 1 },
-        grid: each(n),
+      if (size(x.shape) === 0) return;
+      const half = d / 2;
+      const across = cos.shape[0] === 1 ? 0 : t;
+      const operands = [
+        ...[x, out].map((x) => ({ x: expect(x), steps: [t * h * d, h * d], extent: h * d })),
+        ...[cos, sin].map((x) => ({ x: expect(x), steps: [across * half, half], extent: half })),
+      ];
+      // A box of several batch items holds all their tokens, since x reaches farther than the tables.
+      eachTile(context, [b, t], operands, ({ sizes }, [input, output, cosines, sines], starts) => {
+        const [atX, , atTable] = starts as [number, number, number];
+        const [count, tokens] = sizes as [number, number];
+        const n = count * tokens * h * half;
+        stream.run(ropeKernel, {
+          spans: [input!, cosines!, sines!, output!],
+          args: { n, heads: h, half, tokens, across, sign: inverse ? -1 : 1, atX, atTable },
+          grid: each(n),
+        });
       });
     },
     uniform(key: Key, out: Operand): void {
@@ -248,8 +295,6 @@ export function moveKernels(context: Context): MoveKernels {
 
 const corner = (shape: readonly number[], starts: readonly number[]): number =>
   strides(shape).reduce((sum, step, axis) => sum + step * starts[axis]!, 0);
-
-const sameSteps = (a: readonly number[], b: readonly number[]): boolean => a.every((n, i) => n === b[i]);
 
 /** Bytes of an element. @throws {TypeError} for coded dtypes. */
 function unitOf(x: Operand): number {

@@ -1,5 +1,7 @@
 /** Pipelines, compiled once for a kernel and its constants; kernels with the same buffers share a layout. */
+import type { OpenDevice } from "./device.ts";
 import { argumentWords, type Fields, fieldsOf, type Kernel, wgsl } from "./kernel.ts";
+import { lanesCode } from "./kernels/lanes.ts";
 
 /** A pipeline ready to run. */
 export interface Compiled {
@@ -24,7 +26,8 @@ interface Layout {
 }
 
 /** A cache over a device. */
-export function pipelines(device: GPUDevice): Pipelines {
+export function pipelines({ device, directives, subgroups }: OpenDevice): Pipelines {
+  const dialect = { directives, lanes: lanesCode(subgroups) };
   const layouts = new Map<string, Layout>();
   const modules = new Map<string, GPUShaderModule>();
   const ready = new Map<string, Compiled>();
@@ -58,7 +61,7 @@ export function pipelines(device: GPUDevice): Pipelines {
   const moduleOf = (kernel: Kernel): GPUShaderModule => {
     let found = modules.get(kernel.name);
     if (found === undefined) {
-      found = device.createShaderModule({ label: kernel.name, code: wgsl(kernel) });
+      found = device.createShaderModule({ label: kernel.name, code: wgsl(kernel, dialect) });
       modules.set(kernel.name, found);
     }
     return found;

@@ -17,6 +17,7 @@ import {
   softmaxKernel,
 } from "./kernels/rows.ts";
 import type { Span } from "./stream.ts";
+import { eachTile } from "./tiles.ts";
 
 /** The kernels of this file. */
 export type RowKernels = Pick<
@@ -37,16 +38,20 @@ export type RowKernels = Pick<
 const CHUNK = 2 ** 15;
 const FOLD: readonly ReduceOp[] = ["sum", "max", "min"];
 
+/** Elements along n that go to chunks of their own, from chunk `at` on. */
+interface Piece extends Part {
+  readonly chunks: number;
+  readonly at: number;
+}
+
 /** What is folded: see `fold`. */
 interface Folded {
   readonly x: Operand;
   readonly outer: number;
   readonly n: number;
   readonly inner: number;
-  readonly chunks: number;
   readonly out: Operand;
-  readonly from: number;
-  readonly at: number;
+  readonly pieces: readonly Piece[];
 }
 
 /** Row kernels over a context. */
@@ -55,20 +60,24 @@ export function rowKernels(context: Context): RowKernels {
   /** Invocations a row: a vector of the software adapter, or two to eight subgroups of a card. */
   const lanes = (width: number): number => context.open.software ? 8 : width > 1024 ? 256 : 64;
 
-  /** Runs a kernel over the rows of x; `spans` places the operands of some rows. */
+  /** Runs a kernel over the rows of x; `spans` places operands of some rows, by rows or by numbers of one a row. */
   const byRow = (
     kernel: Kernel,
     x: Operand,
-    spans: (rows: (x: Operand) => Span) => readonly Span[],
+    spans: (rows: (x: Operand) => Span, numbers: (x: Operand) => Span) => readonly Span[],
     args: Arguments = {},
   ): void => {
     const { rows, width } = rowsAndWidth(x.shape);
     if (width === 0) return;
-    for (const piece of parts(rows, 4 * width, alignedRows(width))) {
+    const small = 4 * rows <= context.open.bindingBytes;
+    for (const piece of parts(rows, 4 * width, small ? alignedRows(width) : 64)) {
       const elements: Part = { from: piece.from * width, count: piece.count * width };
       stream.run(kernel, {
-        spans: spans((t) => part(expect(t), elements, 4)),
-        args: { ...args, rows: piece.count, width, first: piece.from },
+        spans: spans(
+          (t) => part(expect(t), elements, 4),
+          (t) => small ? whole(t) : part(t, piece, 4),
+        ),
+        args: { ...args, rows: piece.count, width, first: small ? piece.from : 0 },
         constants: { LANES: lanes(width) },
         grid: grid(piece.count),
       });
@@ -80,88 +89,113 @@ export function rowKernels(context: Context): RowKernels {
     expect(x);
     expect(out);
     if (outer * inner === 0) return;
-    // One long sum is also split where a binding ends.
-    const pieces = outer === 1 && n > 0 ? parts(n, 4 * inner, alignedRows(inner)) : [{ from: 0, count: n }];
-    const chunks = pieces.map(({ count }) => Math.max(1, Math.ceil(count / CHUNK)));
-    const total = chunks.reduce((a, b) => a + b, 0);
-    if (total === 1) return fold(op, { x, outer, n, inner, chunks: 1, out, from: 0, at: 0 });
+    if (n === 0) {
+      // The sum of nothing; a maximum of nothing is an infinity.
+      return fold(op, { x, outer, n, inner, out, pieces: [{ from: 0, count: 0, chunks: 1, at: 0 }] });
+    }
+    // A sum is split where a binding ends, and where it is long.
+    const most = Math.floor(context.room / inner);
+    if (n > 1 && most < 2) {
+      // Rows as long as a binding are joined one after another: there are few of them.
+      const pieces = Array.from({ length: n }, (_, from) => ({ from, count: 1, chunks: 1, at: 0 }));
+      return fold(op, { x, outer, n, inner, out, pieces });
+    }
+    const pieces: Piece[] = [];
+    for (let from = 0, at = 0; from < n;) {
+      const count = Math.min(Math.max(1, most), n - from);
+      const chunks = Math.ceil(count / CHUNK);
+      pieces.push({ from, count, chunks, at });
+      [from, at] = [from + count, at + chunks];
+    }
+    const total = pieces.at(-1)!.at + pieces.at(-1)!.chunks;
+    if (total === 1) return fold(op, { x, outer, n, inner, out, pieces });
     context.temporary([outer, total, inner], "f32", (some) => {
-      let at = 0;
-      pieces.forEach(({ from, count }, i) => {
-        fold(op, { x, outer, n: count, inner, chunks: chunks[i]!, out: some, from: from * inner, at });
-        at += chunks[i]! * inner;
-      });
+      fold(op, { x, outer, n, inner, out: some, pieces });
       reduce(op, some, outer, total, inner, out);
     });
   };
-  /** Folds the elements of x from `from` on, seen as [outer, n, inner], to [outer, chunks, inner] of out from `at` on. */
-  const fold = (op: ReduceOp, { x, outer, n, inner, chunks, out, from, at }: Folded): void => {
+  /** Folds pieces of x [outer, n, inner] to the chunks of out [outer, chunks of all, inner]; those of one place are joined. */
+  const fold = (op: ReduceOp, { x, outer, n, inner, out, pieces }: Folded): void => {
     const OP = FOLD.indexOf(op);
-    if (n === 0) {
-      // The sum of nothing; a maximum of nothing is an infinity.
-      const args = { n: outer * inner, count: 0, inner, chunks: 1, length: 1, first: 0, zero: 0 };
-      const spans = [context.tables, whole(out)];
-      return stream.run(reduceColumnsKernel, { spans, args, constants: { OP }, grid: each(outer * inner) });
-    }
-    const size = n * inner;
-    const length = Math.ceil(n / chunks);
-    for (const piece of parts(outer, 4 * size, alignedRows(size))) {
-      const elements = { from: from + piece.from * size, count: piece.count * size };
-      const spans = [part(x, elements, 4), whole(out)];
-      const first = at + piece.from * chunks * inner;
-      if (inner === 1) {
-        const rows = piece.count * chunks;
-        const args = { rows, n, chunks, length, first, zero: 0 };
-        stream.run(reduceRowsKernel, {
-          spans,
-          args,
-          constants: { OP, LANES: lanes(length) },
-          grid: grid(rows),
-        });
-      } else {
-        const sums = piece.count * chunks * inner;
-        const args = { n: sums, count: n, inner, chunks, length, first, zero: 0 };
-        stream.run(reduceColumnsKernel, { spans, args, constants: { OP }, grid: each(sums) });
-      }
-    }
+    const total = pieces.at(-1)!.at + pieces.at(-1)!.chunks;
+    pieces.forEach(({ from, count, chunks, at }, i) => {
+      const operands = [
+        { x, steps: [n * inner, 1], at: from * inner, extent: Math.max(0, count - 1) * inner + 1 },
+        { x: out, steps: [total * inner, 1], at: at * inner, extent: (chunks - 1) * inner + 1 },
+      ];
+      const length = Math.ceil(count / chunks);
+      eachTile(context, [outer, inner], operands, ({ sizes }, spans, [atX, atY]) => {
+        const [rows, columns] = sizes as [number, number];
+        const args = { across: n, count, inner, chunks, length, total, atX: atX!, atY: atY!, zero: 0 };
+        if (inner === 1) {
+          stream.run(reduceRowsKernel, {
+            spans,
+            args: { ...args, rows: rows * chunks },
+            constants: { OP, LANES: lanes(length) },
+            grid: grid(rows * chunks),
+          });
+        } else {
+          const sums = rows * chunks * columns;
+          stream.run(reduceColumnsKernel, {
+            spans,
+            args: { ...args, n: sums, columns },
+            constants: { OP, LATER: Number(i > 0 && at === 0) },
+            grid: each(sums),
+          });
+        }
+      });
+    });
   };
 
   return {
     reduce,
     argmax: (x: Operand, out: Operand): void =>
-      byRow(argmaxKernel, x, (rows) => [rows(x), whole(expect(out, "i32"))]),
+      byRow(argmaxKernel, x, (rows, numbers) => [rows(x), numbers(expect(out, "i32"))]),
     softmax: (x: Operand, out: Operand): void => byRow(softmaxKernel, x, (rows) => [rows(x), rows(out)]),
     softmaxGrad: (y: Operand, g: Operand, out: Operand): void =>
       byRow(softmaxGradKernel, y, (rows) => [rows(y), rows(g), rows(out)]),
     rmsNorm(x: Operand, weight: Operand, epsilon: number, out: Operand, inverse: Operand): void {
-      const shared = [whole(expect(weight)), whole(expect(inverse))] as const;
-      byRow(rmsNormKernel, x, (rows) => [rows(x), shared[0], rows(out), shared[1]], { epsilon });
+      const w = whole(expect(weight));
+      byRow(rmsNormKernel, x, (rows, numbers) => [rows(x), w, rows(out), numbers(expect(inverse))], {
+        epsilon,
+      });
     },
     rmsNormGrad: (x: Operand, weight: Operand, inverse: Operand, g: Operand, dx: Operand): void =>
-      byRow(rmsNormGradKernel, x, (rows) => [rows(x), whole(weight), whole(inverse), rows(g), rows(dx)]),
+      byRow(rmsNormGradKernel, x, (rows, numbers) => [
+        ...[rows(x), whole(expect(weight)), numbers(expect(inverse))],
+        ...[rows(g), rows(dx)],
+      ]),
     layerNorm(x, weight, bias, epsilon, out, mean, inverse) {
-      const [w, b, m, i] = [weight, bias, mean, inverse].map((t) => whole(expect(t)));
-      byRow(layerNormKernel, x, (rows) => [rows(x), w!, b!, rows(out), m!, i!], { epsilon });
+      const [w, b] = [weight, bias].map((t) => whole(expect(t)));
+      byRow(layerNormKernel, x, (rows, numbers) => [
+        ...[rows(x), w!, b!, rows(out)],
+        ...[mean, inverse].map((t) => numbers(expect(t))),
+      ], { epsilon });
     },
-    layerNormGrad(x, weight, mean, inverse, g, dx) {
-      const shared = [weight, mean, inverse].map((t) => whole(expect(t)));
-      byRow(layerNormGradKernel, x, (rows) => [rows(x), ...shared, rows(g), rows(dx)]);
-    },
-    crossEntropy(logits: Operand, labels: Operand, smoothing: number, loss: Operand, lse: Operand): void {
-      const [l, y, s] = [whole(expect(labels, "i32")), whole(expect(loss)), whole(expect(lse))];
-      const args = { smoothing, ...marked };
-      byRow(crossEntropyKernel, logits, (rows) => [rows(logits), l, y, s, context.marks], args);
-    },
-    crossEntropyGrad(
+    layerNormGrad: (x, weight, mean, inverse, g, dx) =>
+      byRow(layerNormGradKernel, x, (rows, numbers) => [
+        ...[rows(x), whole(expect(weight))],
+        ...[mean, inverse].map((t) => numbers(expect(t))),
+        ...[rows(g), rows(dx)],
+      ]),
+    crossEntropy: (logits: Operand, labels: Operand, smoothing: number, loss: Operand, lse: Operand): void =>
+      byRow(crossEntropyKernel, logits, (rows, numbers) => [
+        ...[rows(logits), numbers(expect(labels, "i32"))],
+        ...[loss, lse].map((t) => numbers(expect(t))),
+        context.marks,
+      ], { smoothing, ...marked }),
+    crossEntropyGrad: (
       logits: Operand,
       labels: Operand,
       smoothing: number,
       lse: Operand,
       g: Operand,
       dlogits: Operand,
-    ): void {
-      const [l, s, u] = [whole(expect(labels, "i32")), whole(expect(lse)), whole(expect(g))];
-      byRow(crossEntropyGradKernel, logits, (rows) => [rows(logits), l, s, u, rows(dlogits)], { smoothing });
-    },
+    ): void =>
+      byRow(crossEntropyGradKernel, logits, (rows, numbers) => [
+        ...[rows(logits), numbers(expect(labels, "i32"))],
+        ...[lse, g].map((t) => numbers(expect(t))),
+        rows(dlogits),
+      ], { smoothing }),
   };
 }

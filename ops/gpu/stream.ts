@@ -68,7 +68,7 @@ const STAGED_BYTES = 2 ** 16;
 /** Opens a stream. */
 export function stream(open: OpenDevice): Stream {
   const { device } = open;
-  const compiled = pipelines(device);
+  const compiled = pipelines(open);
   const groups = new Map<string, GPUBindGroup>();
   const args = ring(
     device,

@@ -1,36 +1,10 @@
 /** Operands larger than a binding, seen through a limit of 64 or 256 KiB: bound in parts, with the numbers of the reference. */
 import assert from "node:assert/strict";
-import type { Backend } from "../../core/tensor/backend.ts";
 import type { DType } from "../../core/tensor/dtype.ts";
-import { gpuTest, withGpu } from "../support/gpu.ts";
-import { compare } from "./gpu_compare.ts";
+import { limited } from "./gpu_limited.ts";
 import { EXACT, LONG_SUM, ROUNDED, ROW, summed, UNARY } from "./gpu_tolerances.ts";
-import {
-  f32,
-  i32,
-  type Input,
-  noise,
-  type Output,
-  random,
-  type Run,
-  type Tolerance,
-} from "./kernel_operands.ts";
+import { f32, i32, noise, random } from "./kernel_operands.ts";
 import { coded } from "./wasm_weights.ts";
-
-type Check = (
-  name: string,
-  inputs: readonly Input[],
-  outputs: readonly Output[],
-  tolerance: Tolerance,
-  run: Run,
-) => Promise<void>;
-
-const limited = (
-  name: string,
-  test: (check: Check, gpu: Backend) => Promise<void>,
-  bindingBytes: number = 2 ** 16, // 16384 numbers
-): void =>
-  gpuTest(name, () => withGpu((gpu) => test((...call) => compare(gpu, ...call), gpu), { bindingBytes }));
 
 limited("gpu computes element by element in parts", async (check) => {
   const n = 50_001;
@@ -173,15 +147,16 @@ limited("gpu decodes, encodes, gathers and scatters large tables in parts", asyn
 }, 2 ** 18);
 
 limited("gpu says what is too large for a binding", async (_, gpu) => {
-  const big = { raw: gpu.allocate(2 ** 17), shape: [2, 128, 128], dtype: "f32" as const };
-  const out = { raw: gpu.allocate(2 ** 17), shape: [2, 128, 128], dtype: "f32" as const };
+  const big = { raw: gpu.allocate(2 ** 17), shape: [1, 32768], dtype: "f32" as const };
+  const out = { raw: gpu.allocate(2 ** 17), shape: [1, 32768], dtype: "f32" as const };
   assert.throws(
-    () => gpu.permute(big, [0, 2, 1], out),
-    /Cannot bind f32\[2, 128, 128\] on the GPU: it has 131072 bytes and maxStorageBufferBindingSize is 65536/,
+    () => gpu.softmax(big, out),
+    /Cannot bind rows of 131072 bytes on the GPU: maxStorageBufferBindingSize is 65536; use a smaller batch/,
   );
+  const one = { ...big, shape: [1] };
   assert.throws(
-    () => gpu.softmax({ ...big, shape: [1, 32768] }, { ...out, shape: [1, 32768] }),
-    /rows of 131072 bytes/,
+    () => gpu.rmsNorm(one, big, 1e-5, one, one),
+    /Cannot bind f32\[1, 32768\] on the GPU: 131072 bytes are needed at once and maxStorageBufferBindingSize is 65536/,
   );
   await gpu.download(out.raw, 4);
 });

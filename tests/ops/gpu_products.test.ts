@@ -2,11 +2,11 @@ import fc from "fast-check";
 import type { AttentionOptions, Backend } from "../../core/tensor/backend.ts";
 import { ggufBlock, isGguf } from "../../core/tensor/dtype.ts";
 import { broadcast } from "../../core/tensor/shape.ts";
-import { reference } from "../../ops/reference/mod.ts";
 import { gpuTest, withGpu } from "../support/gpu.ts";
+import { attend, type Case } from "./gpu_attend.ts";
 import { compare } from "./gpu_compare.ts";
-import { ATTENTION, ATTENTION_GRAD, EXACT, summed } from "./gpu_tolerances.ts";
-import { f32, floats, type Input, matrix, noise, random, type Run, run } from "./kernel_operands.ts";
+import { EXACT, summed } from "./gpu_tolerances.ts";
+import { f32, type Input, matrix, random } from "./kernel_operands.ts";
 import { CODED, coded } from "./wasm_weights.ts";
 
 async function product(
@@ -117,44 +117,6 @@ gpuTest("matmul() of gpu by shared tiles decodes weights", () =>
       await product(gpu, random([65, 70], 1), weight, false, false);
     }
   }, { products: "shared" }));
-
-interface Case {
-  readonly sizes: readonly [b: number, t: number, s: number, g: number, heads: number, d: number];
-  readonly options: AttentionOptions;
-  readonly mask: boolean;
-  readonly bias: readonly boolean[] | undefined;
-}
-
-/** Compares attention and its derivatives. */
-async function attend(gpu: Backend, { sizes, options, mask, bias }: Case): Promise<void> {
-  const [b, t, s, g, heads, d] = sizes;
-  const h = g * heads;
-  const name = `attention ${JSON.stringify({ sizes, mask, bias, options })}`;
-  const seen = f32([b, s], noise(b * s, 7).map((x) => x > -0.4 ? 1 : 0));
-  const inputs = [
-    ...[random([b, t, h, d], 1), random([b, s, g, d], 2), random([b, s, g, d], 3), seen],
-    random([b, h, t, s].map((n, i) => bias?.[i] ? n : 1), 4),
-  ];
-  const outs = [{ shape: [b, t, h, d] }, { shape: [b, h, t] }];
-  const forward: Run = (k, [q, key, v, m, e], [out, lse]) =>
-    k.attention(q!, key!, v!, mask ? m : undefined, bias ? e : undefined, options, out!, lse!);
-  await compare(gpu, name, inputs, outs, ATTENTION, forward);
-  const [out, lse] = run(reference(), inputs, outs, forward);
-  const more = [
-    ...inputs,
-    f32([b, t, h, d], floats(out!)),
-    f32([b, h, t], floats(lse!)),
-    random([b, t, h, d], 5),
-  ];
-  const grads = [[b, t, h, d], [b, s, g, d], [b, s, g, d], ...bias ? [[b, h, t, s]] : []].map((shape) => ({
-    shape,
-  }));
-  await compare(gpu, `${name}, gradient`, more, grads, ATTENTION_GRAD, (k, x, [dq, dk, dv, dbias]) => {
-    const [q, key, v, m, e, y, l, up] = x;
-    const hidden = [mask ? m : undefined, bias ? e : undefined] as const;
-    k.attentionGrad(q!, key!, v!, ...hidden, options, y!, l!, up!, dq!, dk!, dv!, dbias);
-  });
-}
 
 gpuTest(
   "attention() and attentionGrad() of gpu agree with the reference for all options",

@@ -1,4 +1,6 @@
+import assert from "node:assert/strict";
 import fc from "fast-check";
+import type { Backend } from "../../core/tensor/backend.ts";
 import { gpuTest, withGpu } from "../support/gpu.ts";
 import { compare } from "./gpu_compare.ts";
 import { EXACT, LONG_SUM, ROUNDED, ROW, SOFTMAX, summed } from "./gpu_tolerances.ts";
@@ -171,3 +173,62 @@ gpuTest("rope() of gpu agrees with the reference, forward and back", () =>
       }
     }
   }));
+
+/** Rows over workgroups of 64 and 256, which are eight subgroups and more on an adapter whose subgroups have eight. */
+async function rowsOfACard(gpu: Backend): Promise<void> {
+  for (const [rows, width] of [[2, 70], [1, 1500]] as const) {
+    const [shape, column] = [[rows, width], { shape: [rows] }];
+    const [x, w, b] = [random(shape, 1, 3), random([width], 2), random([width], 3)];
+    await compare(gpu, "softmax", [x], [{ shape }], SOFTMAX, (k, [x], [y]) => k.softmax(x!, y!));
+    await compare(
+      gpu,
+      "layerNorm",
+      [x, w, b],
+      [{ shape }, column, column],
+      ROW,
+      (k, [x, w, b], [y, m, i]) => k.layerNorm(x!, w!, b!, 1e-5, y!, m!, i!),
+    );
+    const labels = i32([rows], noise(rows, 1).map((x) => Math.floor((x + 1) / 2 * width)));
+    await compare(
+      gpu,
+      "crossEntropy",
+      [x, labels],
+      [column, column],
+      ROW,
+      (k, [x, l], [loss, lse]) => k.crossEntropy(x!, l!, 0.1, loss!, lse!),
+    );
+    for (const op of REDUCTIONS) {
+      const near = op === "sum" ? summed(width) : EXACT;
+      await compare(gpu, op, [x], [column], near, (k, [x], [y]) => k.reduce(op, x!, rows, width, 1, y!));
+    }
+  }
+  // A NaN or an infinity in any subgroup decides.
+  for (const value of [NaN, Infinity, -Infinity, -0]) {
+    for (const at of [0, 9, 69]) {
+      const x = f32([1, 70], noise(70, 3).map((x) => -Math.abs(x)).with(at, value));
+      for (const op of ["max", "min"] as const) {
+        await compare(
+          gpu,
+          `${op} with ${value} at ${at}`,
+          [x],
+          [{ shape: [1] }],
+          EXACT,
+          (k, [x], [y]) => k.reduce(op, x!, 1, 70, 1, y!),
+        );
+      }
+    }
+  }
+  const nothing = f32([1, 70], new Float32Array(70).fill(-Infinity));
+  await compare(gpu, "nothing", [nothing], [{ shape: [1, 70] }], EXACT, (k, [x], [y]) => k.softmax(x!, y!));
+}
+
+gpuTest("rows of gpu are joined by subgroups as by workgroup memory", async () => {
+  await withGpu(async (gpu) => {
+    if (/llvmpipe/.test(gpu.adapter)) assert.ok(gpu.subgroups, "llvmpipe has subgroups");
+    await rowsOfACard(gpu);
+  }, { workgroups: "card" });
+  await withGpu(async (gpu) => {
+    assert.ok(!gpu.subgroups);
+    await rowsOfACard(gpu);
+  }, { workgroups: "card", subgroups: false });
+});

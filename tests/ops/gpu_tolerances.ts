@@ -25,6 +25,15 @@ export const summed = (terms: number): Tolerance => ({
   absolute: terms * 2 ** -24,
 });
 
+/**
+ * Sums of products of f16 numbers of at most 1: both factors, their product and the sums of four round at 2^-11, which adds up
+ * to 2^-9 a term in the worst case; errors of either sign leave its root, of which six are allowed.
+ */
+export const summedHalf = (terms: number): Tolerance => ({
+  relative: 0,
+  absolute: 6 * Math.sqrt(terms) * 2 ** -11,
+});
+
 /** Long sums of positive numbers: compensated, so no worse than short ones. */
 export const LONG_SUM: Tolerance = { relative: 1e-6 };
 

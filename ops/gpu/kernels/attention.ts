@@ -19,10 +19,15 @@ export interface AttentionForm {
   readonly lanes: number;
 }
 
-/** Sizes, options, and the bias' strides. */
+/**
+ * Sizes, options, and the bias' strides. A call computes a box of heads, queries and keys: `nh`, `nt`, `ns` of them from
+ * `fromH`, `fromT`, `fromS` on (group.z counts its batch items); `at…` is the element of a binding at which its corner lies.
+ */
 export const ATTENTION_ARGS: Readonly<Record<string, Argument>> = {
-  ...{ b: "u32", t: "u32", s: "u32", h: "u32", g: "u32", scale: "f32" } as const,
+  ...{ t: "u32", s: "u32", h: "u32", g: "u32", scale: "f32" } as const,
   ...{ causal: "u32", offset: "i32", window: "i32", always: "u32", biasSteps: "u32x8" } as const,
+  ...{ nh: "u32", nt: "u32", ns: "u32", fromH: "u32", fromT: "u32", fromS: "u32" } as const,
+  ...{ atQ: "u32", atK: "u32", atRow: "u32", atMask: "u32", atBias: "u32" } as const,
 };
 
 /** Registers of four that hold a head's vector. */
@@ -53,21 +58,30 @@ export function dot(form: AttentionForm, left: (c: number) => string, right: (c:
   return range(fours(form)).map((c) => `dot(${left(c)}, ${right(c)})`).join(" + ");
 }
 
-/** Which keys a query sees, and what is added to its scores. Hidden keys score −∞. */
-export function scoring({ mask, bias }: AttentionForm): string {
+/** Which keys a query sees, and what is added to its scores. Hidden keys score −∞. All places are those in the box. */
+export function scoring({ d, mask, bias }: AttentionForm): string {
   return `${SPECIAL}${EXP_LOG}
+override LATER: u32 = 0u;
+fn query_at(batch: u32, head: u32, i: u32) -> u32 {
+  return args.atQ + ((batch * args.t + i) * args.h + args.fromH + head) * ${d}u;
+}
+fn key_at(batch: u32, group: u32, j: u32) -> u32 {
+  return args.atK + ((batch * args.s + j) * args.g + group) * ${d}u;
+}
+fn row_at(batch: u32, head: u32, i: u32) -> u32 { return args.atRow + (batch * args.h + head) * args.t + i; }
 fn visible(i: u32, j: u32) -> bool {
-  let behind = i32(i) + args.offset - i32(j);
-  if (j < args.always) { return true; }
+  let behind = i32(args.fromT + i) + args.offset - i32(args.fromS + j);
+  if (args.fromS + j < args.always) { return true; }
   if (args.causal == 1u && behind < 0) { return false; }
   return args.window == 0 || behind <= args.window;
 }
 fn added(batch: u32, head: u32, i: u32, j: u32) -> f32 {
   if (!visible(i, j)) { return -infinity(); }
-  ${mask ? "if (mask[batch * args.s + j] == 0.0) { return -infinity(); }" : ""}
+  ${mask ? "if (mask[args.atMask + batch * args.s + j] == 0.0) { return -infinity(); }" : ""}
   ${
     bias
-      ? "return bias[batch * args.biasSteps[0].x + head * args.biasSteps[0].y + i * args.biasSteps[0].z + j * args.biasSteps[0].w];"
+      ? `let steps = args.biasSteps[0];
+  return bias[args.atBias + batch * steps.x + head * steps.y + i * steps.z + j * steps.w];`
       : "return 0.0;"
   }
 }
@@ -84,16 +98,19 @@ export const extras = ({ mask, bias }: AttentionForm): Readonly<Record<string, E
 export const formName = ({ d, mask, bias, lanes }: AttentionForm): string =>
   `${d}x${lanes}${mask ? " masked" : ""}${bias ? " biased" : ""}`;
 
-/** Keys that some query of the workgroup may see: 0 … end − 1. */
+/** Keys of the box that some query of the workgroup may see: 0 … end − 1. */
 export const KEYS_END = `
 fn keys_end(last: u32) -> u32 {
-  if (args.causal == 0u) { return args.s; }
-  let end = u32(clamp(i32(last) + args.offset + 1, 0, i32(args.s)));
-  return max(end, min(args.always, args.s));
+  if (args.causal == 0u) { return args.ns; }
+  let end = max(i32(args.fromT + last) + args.offset + 1, i32(args.always)) - i32(args.fromS);
+  return u32(clamp(end, 0, i32(args.ns)));
 }
 `;
 
-/** The forward pass; lse is the log of each row's sum, −∞ where no key is seen. */
+/**
+ * The forward pass; lse is the log of each row's sum, −∞ where no key is seen. With LATER = 1 it goes on from the output
+ * and the log sums of earlier keys.
+ */
 export function attentionKernel(form: AttentionForm): Kernel {
   const element = elementOf(form);
   const registers = range(fours(form));
@@ -108,21 +125,27 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let i = group.x * ${form.lanes}u + lane;
   let head = group.y;
   let batch = group.z;
-  let row = min(i, args.t - 1u);
-  let at = ((batch * args.t + row) * args.h + head) * ${form.d}u;
-  let shared_head = head / (args.h / args.g);
+  let row = min(i, args.nt - 1u);
+  let at = query_at(batch, head, row);
+  let shared_head = (args.fromH + head) / (args.h / args.g);
+  let place = row_at(batch, head, row);
+  var most = -infinity();
+  var sum = 0.0;
   ${
       registers.map((c) =>
         `let q${c} = args.scale * ${register(form, "q", "at", c)}; var o${c} = vec4<f32>(0.0);`
       ).join("\n  ")
     }
-  var most = -infinity();
-  var sum = 0.0;
+  if (LATER == 1u) {
+    most = lse[place];
+    sum = select(1.0, 0.0, is_negative_infinity(most));
+    ${registers.map((c) => `o${c} = ${register(form, "y", "at", c)};`).join("\n    ")}
+  }
   let end = keys_end(group.x * ${form.lanes}u + ${form.lanes - 1}u);
   for (var j = 0u; j < end; j++) {
     let extra = added(batch, head, row, j);
     if (is_negative_infinity(extra)) { continue; }
-    let key = ((batch * args.s + j) * args.g + shared_head) * ${form.d}u;
+    let key = key_at(batch, shared_head, j);
     let score = ${dot(form, (c) => `q${c}`, (c) => register(form, "k", "key", c))} + extra;
     if (is_negative_infinity(score)) { continue; }
     let larger_ = select(most, score, score > most);
@@ -136,10 +159,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       )
     }
   }
-  if (i >= args.t) { return; }
+  if (i >= args.nt) { return; }
   let inverse = select(1.0 / sum, 0.0, sum == 0.0);
   ${write(form, "y", "at", (c) => `o${c} * inverse`)}
-  lse[(batch * args.h + head) * args.t + i] = select(most + log_(sum), -infinity(), sum == 0.0);
+  lse[place] = select(most + log_(sum), -infinity(), sum == 0.0);
 }
 `,
   };

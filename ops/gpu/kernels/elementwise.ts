@@ -123,32 +123,33 @@ fn element(i: u32) {
 ${EACH}`,
 };
 
-/** Where element i of the output lies in the operands: `sizes` from the last axis on, a stride for each operand. */
+/** Where element i of a box lies in a, b, c and y: `sizes` from the last axis on, a corner and steps for each operand. */
 const WALK = `
 override RANK: u32;
-fn places(i: u32) -> vec3<u32> {
+fn places(i: u32) -> vec4<u32> {
   var rest = i;
-  var at = vec3<u32>(0u);
+  var at = vec4<u32>(args.atA, args.atB, args.atC, args.atY);
   for (var d = 0u; d < RANK; d++) {
     let n = args.sizes[d / 4u][d % 4u];
     let c = rest % n;
     rest /= n;
-    at += c * vec3<u32>(args.stepsA[d / 4u][d % 4u], args.stepsB[d / 4u][d % 4u], args.stepsC[d / 4u][d % 4u]);
+    at += c * vec4<u32>(
+      args.stepsA[d / 4u][d % 4u],
+      args.stepsB[d / 4u][d % 4u],
+      args.stepsC[d / 4u][d % 4u],
+      args.stepsY[d / 4u][d % 4u],
+    );
   }
   return at;
 }
 `;
 
 const WALKED = {
-  n: "u32",
-  first: "u32",
-  sizes: "u32x8",
-  stepsA: "u32x8",
-  stepsB: "u32x8",
-  stepsC: "u32x8",
-} as const;
+  ...{ n: "u32", atA: "u32", atB: "u32", atC: "u32", atY: "u32", sizes: "u32x8" } as const,
+  ...{ stepsA: "u32x8", stepsB: "u32x8", stepsC: "u32x8", stepsY: "u32x8" } as const,
+};
 
-/** Operands broadcast to the output's shape. `first` is the output element at which its binding starts. */
+/** Operands broadcast to the output's shape. */
 export const binaryWalk: Kernel = {
   name: "binaryWalk",
   args: WALKED,
@@ -156,8 +157,8 @@ export const binaryWalk: Kernel = {
   writes: { y: "f32" },
   code: `${MATH}${COMBINE}${WALK}
 fn element(i: u32) {
-  let at = places(i + args.first);
-  y[i] = f(a[at.x], b[at.y]);
+  let at = places(i);
+  y[at.w] = f(a[at.x], b[at.y]);
 }
 ${EACH}`,
 };
@@ -181,8 +182,8 @@ fn integer_power(a: i32, b: i32) -> u32 {
 }
 ${choose("fn f(a: i32, b: i32) -> u32", INTEGER)}
 fn element(i: u32) {
-  let at = places(i + args.first);
-  y[i] = f(a[at.x], b[at.y]);
+  let at = places(i);
+  y[at.w] = f(a[at.x], b[at.y]);
 }
 ${EACH}`,
 };
@@ -196,11 +197,11 @@ export const selectWalk: Kernel = {
   code: `${WALK}
 override WHOLE: u32;
 fn element(i: u32) {
-  let at = places(i + args.first);
+  let at = places(i);
   let bits = condition[at.x];
   // Both zeros of f32 are zero.
   let chosen = select((bits << 1u) != 0u, bits != 0u, WHOLE == 1u);
-  y[i] = select(b[at.z], a[at.y], chosen);
+  y[at.w] = select(b[at.z], a[at.y], chosen);
 }
 ${EACH}`,
 };

@@ -8,25 +8,30 @@ import { MARK } from "../checks.ts";
 import { EACH, type Kernel } from "../kernel.ts";
 import { CODED, DECODE_ARGS, decoder } from "./decode.ts";
 
-/** `row` elements a row, of which the bound part holds elements `first` to `end`. */
+/** `row` elements a row of the table, of which elements `first` to `end` are bound; columns from `column` on, `columns` of them. */
 export const gatherRowsKernel = (dtype: DType): Kernel => ({
   name: `gatherRows ${dtype}`,
-  args: { n: "u32", row: "u32", rows: "u32", end: "u32", slot: "u32", ...DECODE_ARGS },
+  args: {
+    ...{ n: "u32", row: "u32", rows: "u32", end: "u32", slot: "u32", column: "u32", columns: "u32" } as const,
+    ...{ atIds: "u32", atY: "u32", firstId: "u32", ...DECODE_ARGS } as const,
+  },
   reads: { ...CODED, ids: "i32" },
   writes: { y: "f32", marks: "atomic<u32>" },
   code: `${decoder(dtype)}${MARK}
 fn element(i: u32) {
-  let at = i / args.row;
-  let id = ids[at];
+  let at = i / args.columns;
+  let c = i % args.columns;
+  let id = ids[args.atIds + at];
+  let to = args.atY + at * args.row + c;
   if (id < 0 || u32(id) >= args.rows) {
-    mark(at, args.rows);
-    y[i] = 0.0;
+    mark(args.firstId + at, args.rows);
+    y[to] = 0.0;
     return;
   }
-  let e = u32(id) * args.row + i % args.row;
+  let e = u32(id) * args.row + args.column + c;
   if (e < args.first || e >= args.end) { return; }
   let four = decode4(e & ~3u);
-  y[i] = four[e & 3u];
+  y[to] = four[e & 3u];
 }
 ${EACH}`,
 });

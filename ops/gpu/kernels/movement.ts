@@ -5,26 +5,18 @@
 import { MARK } from "../checks.ts";
 import { EACH, type Kernel } from "../kernel.ts";
 
-/** y[to(i)] = x[from(i)] along a walk of the box; offsets are those of its corner, less where the bindings start. */
+/** y[to(i)] = x[from(i)] along a walk of a box; `fromAt` and `toAt` are its corner in the bindings. */
 export const boxKernel: Kernel = {
   name: "box",
-  args: {
-    n: "u32",
-    first: "u32",
-    fromAt: "u32",
-    toAt: "i32",
-    sizes: "u32x8",
-    stepsFrom: "u32x8",
-    stepsTo: "u32x8",
-  },
+  args: { n: "u32", fromAt: "u32", toAt: "u32", sizes: "u32x8", stepsFrom: "u32x8", stepsTo: "u32x8" },
   reads: { x: "u32" },
   writes: { y: "u32" },
   code: `
 override RANK: u32;
 fn element(i: u32) {
-  var rest = i + args.first;
+  var rest = i;
   var source = args.fromAt;
-  var to = u32(args.toAt);
+  var to = args.toAt;
   for (var d = 0u; d < RANK; d++) {
     let n = args.sizes[d / 4u][d % 4u];
     let c = rest % n;
@@ -72,68 +64,90 @@ fn element(i: u32) {
 ${EACH}`,
 };
 
-/** out[j] += … in the order of i, without atomics on floats: which i comes first and last for each target, then chains. */
+/**
+ * out[j] += … in the order of i, without atomics on floats: which i comes first and last for each target from `low` to
+ * `high`, then chains. The ids bound are those from `firstId` on, less `atIds` before them; n of them count.
+ */
 export const firstAndLast: Kernel = {
   name: "firstAndLast",
-  args: { n: "u32", picks: "u32", width: "u32", slot: "u32" },
+  args: {
+    ...{ n: "u32", atIds: "u32", firstId: "u32", picks: "u32", width: "u32" } as const,
+    ...{ low: "u32", high: "u32", slot: "u32" } as const,
+  },
   reads: { ids: "i32" },
   writes: { first: "atomic<u32>", last: "atomic<u32>", marks: "atomic<u32>" },
   code: `${MARK}
 fn element(i: u32) {
-  let id = ids[i];
+  let id = ids[args.atIds + i];
   if (id < 0 || u32(id) >= args.width) {
-    mark(i, args.width);
+    mark(args.firstId + i, args.width);
     return;
   }
-  let target_ = (i / args.picks) * args.width + u32(id);
-  atomicMin(&first[target_], i);
-  atomicMax(&last[target_], i);
+  let place = ((args.firstId + i) / args.picks) * args.width + u32(id);
+  if (place < args.low || place >= args.high) { return; }
+  atomicMin(&first[place - args.low], i);
+  atomicMax(&last[place - args.low], i);
 }
 ${EACH}`,
 };
 
 /**
- * y[target, c] = Σ x[i, c] over the i of a target, in order: the invocation of the first i walks to the last one. Distinct
- * ids cost one step each; n equal ones cost n. Targets without an i were zeroed before. Targets below `low` or from
- * `high` on lie in other parts.
+ * y[target, c] += Σ x[i, c] over the i of a target, in order: the invocation of the first i walks to the last one. Distinct
+ * ids cost one step each; n equal ones cost n. Targets without an i stay as they are; those below `low` or from `high` on
+ * lie in other parts.
  */
 export const addChains: Kernel = {
   name: "addChains",
-  args: { n: "u32", picks: "u32", width: "u32", row: "u32", low: "u32", high: "u32" },
+  args: {
+    ...{ n: "u32", atIds: "u32", firstId: "u32", atX: "u32", atY: "u32", picks: "u32" } as const,
+    ...{ width: "u32", row: "u32", low: "u32", high: "u32" } as const,
+  },
   reads: { x: "f32", ids: "i32", first: "u32", last: "u32" },
   writes: { y: "f32" },
   code: `
 fn element(e: u32) {
   let i = e / args.row;
   let c = e % args.row;
-  let id = ids[i];
+  let id = ids[args.atIds + i];
   if (id < 0 || u32(id) >= args.width) { return; }
-  let place = (i / args.picks) * args.width + u32(id);
-  if (first[place] != i || place < args.low || place >= args.high) { return; }
-  var sum = 0.0;
-  for (var j = i; j <= last[place]; j++) {
-    if (ids[j] == id) { sum += x[j * args.row + c]; }
+  let place = ((args.firstId + i) / args.picks) * args.width + u32(id);
+  if (place < args.low || place >= args.high) { return; }
+  let target_ = place - args.low;
+  if (first[target_] != i) { return; }
+  let at = args.atY + target_ * args.row + c;
+  var sum = y[at];
+  for (var j = i; j <= last[target_]; j++) {
+    if (ids[args.atIds + j] == id) { sum += x[args.atX + j * args.row + c]; }
   }
-  y[(place - args.low) * args.row + c] = sum;
+  y[at] = sum;
 }
 ${EACH}`,
 };
 
-/** y[i, j] = x[i, ids[i, j]] along the last axis, words of any kind; a bad index gives 0 and a mark. */
+/**
+ * y[i, j] = x[i, ids[i, j]] along the last axis, for the columns of x from `low` to `high`; words of any kind. A bad index
+ * gives 0 and a mark. Rows of the box have `picks` ids of `across` in all; `firstId` is the first of them all.
+ */
 export const gatherLastKernel: Kernel = {
   name: "gatherLast",
-  args: { n: "u32", picks: "u32", width: "u32", slot: "u32" },
+  args: {
+    ...{ n: "u32", picks: "u32", across: "u32", width: "u32", low: "u32", high: "u32" } as const,
+    ...{ atX: "u32", atIds: "u32", atY: "u32", firstId: "u32", slot: "u32" } as const,
+  },
   reads: { x: "u32", ids: "i32" },
   writes: { y: "u32", marks: "atomic<u32>" },
   code: `${MARK}
 fn element(i: u32) {
-  let id = ids[i];
+  let r = i / args.picks;
+  let at = r * args.across + i % args.picks;
+  let id = ids[args.atIds + at];
   if (id < 0 || u32(id) >= args.width) {
-    mark(i, args.width);
-    y[i] = 0u;
+    mark(args.firstId + at, args.width);
+    y[args.atY + at] = 0u;
     return;
   }
-  y[i] = x[(i / args.picks) * args.width + u32(id)];
+  if (u32(id) < args.low || u32(id) >= args.high) { return; }
+  y[args.atY + at] = x[args.atX + r * args.width + u32(id) - args.low];
 }
 ${EACH}`,
 };

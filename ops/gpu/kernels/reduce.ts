@@ -4,7 +4,6 @@
  */
 import { EACH, type Kernel } from "../kernel.ts";
 import { OPAQUE, SPECIAL } from "./math.ts";
-import { ROWS } from "./rows.ts";
 
 /** OP 0 sum, 1 max, 2 min; `x` from element `at`, stepping. */
 const FOLD = `${OPAQUE}
@@ -34,40 +33,62 @@ fn fold(at: u32, step: u32, count: u32) -> f32 {
 }
 `;
 
-/** inner = 1: one workgroup a row of a chunk; y [rows, chunks]. */
+/** What both kernels are told: x [outer, across, inner] from `atX` on, `count` of the across folded to `chunks` of `total`. */
+const FOLDED = {
+  ...{ across: "u32", count: "u32", inner: "u32", chunks: "u32", length: "u32" } as const,
+  ...{ total: "u32", atX: "u32", atY: "u32", zero: "u32" } as const,
+};
+
+/** inner = 1: one workgroup a chunk of a row; y [rows, total]. */
 export const reduceRowsKernel: Kernel = {
   name: "reduceRows",
-  args: { rows: "u32", n: "u32", chunks: "u32", length: "u32", first: "u32", zero: "u32" },
+  args: { rows: "u32", ...FOLDED },
   reads: { x: "f32" },
   writes: { y: "f32" },
-  code: `${ROWS}${FOLD}
+  lanes: true,
+  code: `${SPECIAL}${FOLD}
 fn row(r: u32, lane: u32) {
   let chunk = r % args.chunks;
+  let outer = r / args.chunks;
   let begin = chunk * args.length;
-  let to = min(begin + args.length, args.n);
+  let to = min(begin + args.length, args.count);
   let count = select(0u, (to - begin - lane + LANES - 1u) / LANES, begin + lane < to);
-  var value = fold((r / args.chunks) * args.n + begin + lane, LANES, count);
+  var value = fold(args.atX + outer * args.across + begin + lane, LANES, count);
   if (OP == 0u) { value = total(lane, value); }
   if (OP == 1u) { value = largest(lane, value); }
   if (OP == 2u) { value = -largest(lane, -value); }
-  if (lane == 0u) { y[args.first + r] = value; }
+  if (lane == 0u) { y[args.atY + outer * args.total + chunk] = value; }
 }
 `,
 };
 
-/** One invocation a sum: y [outer, chunks, inner], neighbours along inner. */
+/**
+ * One invocation a sum of the first `columns` of inner: y [outer, total, inner], neighbours along inner. With LATER = 1 it
+ * joins what y holds of earlier pieces.
+ */
 export const reduceColumnsKernel: Kernel = {
   name: "reduceColumns",
-  args: { n: "u32", count: "u32", inner: "u32", chunks: "u32", length: "u32", first: "u32", zero: "u32" },
+  args: { n: "u32", columns: "u32", ...FOLDED },
   reads: { x: "f32" },
   writes: { y: "f32" },
   code: `${SPECIAL}${FOLD}
+override LATER: u32;
 fn element(i: u32) {
-  let chunk = (i / args.inner) % args.chunks;
-  let outer = i / (args.inner * args.chunks);
+  let c = i % args.columns;
+  let chunk = (i / args.columns) % args.chunks;
+  let outer = i / (args.columns * args.chunks);
   let begin = chunk * args.length;
   let count = min(args.length, args.count - min(args.count, begin));
-  y[args.first + i] = fold((outer * args.count + begin) * args.inner + i % args.inner, args.inner, count);
+  let start = args.atX + (outer * args.across + begin) * args.inner + c;
+  var value = fold(start, args.inner, count);
+  let at = args.atY + (outer * args.total + chunk) * args.inner + c;
+  if (LATER == 1u) {
+    let before = y[at];
+    if (OP == 0u) { value += before; }
+    if (OP == 1u) { value = larger(before, value); }
+    if (OP == 2u) { value = smaller(before, value); }
+  }
+  y[at] = value;
 }
 ${EACH}`,
 };

@@ -4,20 +4,25 @@
  */
 import { EACH, type Kernel } from "../kernel.ts";
 
-/** One invocation a pair; tables [`tables`, d/2]; `sign` −1 rotates back. */
+/** One invocation a pair; a batch item has `tokens` tokens and tables `across` rows after the last one's; `sign` −1 rotates back. */
 export const ropeKernel: Kernel = {
   name: "rope",
-  args: { n: "u32", heads: "u32", half: "u32", tables: "u32", sign: "f32" },
+  args: {
+    ...{ n: "u32", heads: "u32", half: "u32", tokens: "u32", across: "u32", sign: "f32" } as const,
+    ...{ atX: "u32", atTable: "u32" } as const,
+  },
   reads: { x: "f32", cosines: "f32", sines: "f32" },
   writes: { y: "f32" },
   code: `
 fn element(i: u32) {
   let head = i / args.half;
   let j = i % args.half;
-  let angle = ((head / args.heads) % args.tables) * args.half + j;
+  let token = head / args.heads;
+  let row = (token / args.tokens) * args.across + token % args.tokens;
+  let angle = args.atTable + row * args.half + j;
   let c = cosines[angle];
   let s = args.sign * sines[angle];
-  let at = head * 2u * args.half + j;
+  let at = args.atX + head * 2u * args.half + j;
   let first = x[at];
   let second = x[at + args.half];
   y[at] = first * c - second * s;

@@ -1,44 +1,10 @@
 /**
  * Kernels of rows: softmax, normalisation, cross-entropy, their derivatives, argmax. One workgroup a row: its invocations
- * stride over the row and combine through workgroup memory, in an order fixed by the number of lanes. Checked against the
- * reference by tests/ops/gpu_rows.test.ts.
+ * stride over the row and join what they found (`lanes.ts`). Checked against the reference by tests/ops/gpu_rows.test.ts.
  */
 import { MARK } from "../checks.ts";
-import { GRID, type Kernel } from "../kernel.ts";
+import type { Kernel } from "../kernel.ts";
 import { EXP_LOG, SPECIAL } from "./math.ts";
-
-/** `main` that runs `fn row(r: u32, lane: u32)`, with reductions over the lanes that every lane must reach. */
-export const ROWS: string = `${SPECIAL}
-override LANES: u32;
-var<workgroup> lanes: array<f32, LANES>;
-fn total(lane: u32, x: f32) -> f32 {
-  lanes[lane] = x;
-  workgroupBarrier();
-  for (var step = LANES / 2u; step > 0u; step >>= 1u) {
-    if (lane < step) { lanes[lane] += lanes[lane + step]; }
-    workgroupBarrier();
-  }
-  let result = lanes[0];
-  workgroupBarrier();
-  return result;
-}
-fn largest(lane: u32, x: f32) -> f32 {
-  lanes[lane] = x;
-  workgroupBarrier();
-  for (var step = LANES / 2u; step > 0u; step >>= 1u) {
-    if (lane < step) { lanes[lane] = larger(lanes[lane], lanes[lane + step]); }
-    workgroupBarrier();
-  }
-  let result = lanes[0];
-  workgroupBarrier();
-  return result;
-}
-@compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let r = group.x + group.y * ${GRID}u;
-  if (r < args.rows) { row(r, lane); }
-}
-`;
 
 /** log Σ exp of a row of x; −∞ when all are, NaN when one is. */
 const LOG_SUM_EXP = `${EXP_LOG}
@@ -63,7 +29,8 @@ export const softmaxKernel: Kernel = {
   args: { rows: "u32", width: "u32" },
   reads: { x: "f32" },
   writes: { y: "f32" },
-  code: `${ROWS}${LOG_SUM_EXP}
+  lanes: true,
+  code: `${SPECIAL}${LOG_SUM_EXP}
 fn row(r: u32, lane: u32) {
   let start = r * args.width;
   let sum = log_sum_exp(start, args.width, lane);
@@ -80,7 +47,8 @@ export const softmaxGradKernel: Kernel = {
   args: { rows: "u32", width: "u32" },
   reads: { y: "f32", g: "f32" },
   writes: { dx: "f32" },
-  code: `${ROWS}
+  lanes: true,
+  code: `${SPECIAL}
 fn row(r: u32, lane: u32) {
   let start = r * args.width;
   var dot = 0.0;
@@ -97,7 +65,8 @@ export const rmsNormKernel: Kernel = {
   args: { rows: "u32", width: "u32", first: "u32", epsilon: "f32" },
   reads: { x: "f32", weight: "f32" },
   writes: { y: "f32", inverse: "f32" },
-  code: `${ROWS}
+  lanes: true,
+  code: `${SPECIAL}
 fn row(r: u32, lane: u32) {
   let start = r * args.width;
   var squares = 0.0;
@@ -115,7 +84,8 @@ export const rmsNormGradKernel: Kernel = {
   args: { rows: "u32", width: "u32", first: "u32" },
   reads: { x: "f32", weight: "f32", inverse: "f32", g: "f32" },
   writes: { dx: "f32" },
-  code: `${ROWS}
+  lanes: true,
+  code: `${SPECIAL}
 fn row(r: u32, lane: u32) {
   let start = r * args.width;
   let factor = inverse[args.first + r];
@@ -135,7 +105,8 @@ export const layerNormKernel: Kernel = {
   args: { rows: "u32", width: "u32", first: "u32", epsilon: "f32" },
   reads: { x: "f32", weight: "f32", bias: "f32" },
   writes: { y: "f32", mean: "f32", inverse: "f32" },
-  code: `${ROWS}
+  lanes: true,
+  code: `${SPECIAL}
 fn row(r: u32, lane: u32) {
   let start = r * args.width;
   var sum = 0.0;
@@ -164,7 +135,8 @@ export const layerNormGradKernel: Kernel = {
   args: { rows: "u32", width: "u32", first: "u32" },
   reads: { x: "f32", weight: "f32", mean: "f32", inverse: "f32", g: "f32" },
   writes: { dx: "f32" },
-  code: `${ROWS}
+  lanes: true,
+  code: `${SPECIAL}
 fn row(r: u32, lane: u32) {
   let start = r * args.width;
   let centre = mean[args.first + r];
@@ -192,7 +164,8 @@ export const crossEntropyKernel: Kernel = {
   args: { rows: "u32", width: "u32", first: "u32", smoothing: "f32", slot: "u32" },
   reads: { x: "f32", labels: "i32" },
   writes: { loss: "f32", lse: "f32", marks: "atomic<u32>" },
-  code: `${ROWS}${LOG_SUM_EXP}${MARK}
+  lanes: true,
+  code: `${SPECIAL}${LOG_SUM_EXP}${MARK}
 fn row(r: u32, lane: u32) {
   let start = r * args.width;
   let label = labels[args.first + r];
@@ -222,7 +195,8 @@ export const crossEntropyGradKernel: Kernel = {
   args: { rows: "u32", width: "u32", first: "u32", smoothing: "f32" },
   reads: { x: "f32", labels: "i32", lse: "f32", g: "f32" },
   writes: { dx: "f32" },
-  code: `${ROWS}${EXP_LOG}
+  lanes: true,
+  code: `${SPECIAL}${EXP_LOG}
 fn row(r: u32, lane: u32) {
   let start = r * args.width;
   let label = labels[args.first + r];
@@ -243,7 +217,8 @@ export const argmaxKernel: Kernel = {
   args: { rows: "u32", width: "u32", first: "u32" },
   reads: { x: "f32" },
   writes: { y: "u32" },
-  code: `${ROWS}
+  lanes: true,
+  code: `${SPECIAL}
 var<workgroup> places: array<u32, LANES>;
 fn row(r: u32, lane: u32) {
   let start = r * args.width;
