@@ -75,7 +75,8 @@ export function productKernels(context: Context): ProductKernels {
     };
     const form = term && rank > 0 ? { ...plain, term: { wide: rank % 4 === 0 } } : plain;
     const bytesB = coded ? codeBytes(b.dtype) : 4;
-    const stepB = coded ? rowStep(stepOf(b.dtype), widthB) : QUAD;
+    // Both are powers of two.
+    const stepB = coded ? Math.max(QUAD, rowStep(stepOf(b.dtype), widthB)) : QUAD;
     /** One part: rows and columns of the output, and a run of k; the term comes with the last run. */
     const run = (some: Batch, r: Part, c: Part, d: Part): void => {
       const lines = transposeB ? c : d;
