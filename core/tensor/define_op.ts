@@ -120,8 +120,12 @@ export function backendOf(name: string, inputs: readonly Tensor[]): Backend {
   const first = inputs[0]!;
   for (const x of inputs) {
     if (x.backend !== first.backend) {
+      const [one, two] = [first.backend.name, x.backend.name];
       throw new BackendMismatchError(
-        `Cannot ${name} a tensor on ${first.backend.name} and one on ${x.backend.name}: move one first`,
+        `Cannot ${name} a tensor on ${one} and one on ${
+          one === two ? `another ${two}` : two
+        }: load both on one ` +
+          "backend, or move one by tensor(await read(x), { backend, shape: x.shape })",
       );
     }
     if (x.storage.freed) {

@@ -56,7 +56,8 @@ const NEEDED = {
   maxStorageBufferBindingSize: 2 ** 27,
 } as const;
 
-const megabytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+const megabytes = (bytes: number): string =>
+  bytes < 2 ** 20 ? `${(bytes / 2 ** 10).toFixed(1)} KiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
 /**
  * Opens the adapter's device with the largest buffers it offers.

@@ -165,7 +165,7 @@ Deno.test("ops refuse tensors of two backends", () => {
   assert.throws(() => add(a, b), BackendMismatchError);
   assert.throws(
     () => matmul(tensor([[1]], { backend: a.backend }), tensor([[1]], { backend: b.backend })),
-    /^BackendMismatchError: Cannot matmul a tensor on reference and one on reference: move one first/,
+    /^BackendMismatchError: Cannot matmul a tensor on reference and one on another reference: load both on one backend, or/,
   );
   dispose([a, b]);
 });
