@@ -19,7 +19,7 @@ import { dataFlags } from "./data.ts";
 import { planRun } from "./finetune_plan.ts";
 import { runFinetune } from "./finetune_run.ts";
 import { type FinetuneFlags, OPTIMIZERS, SCHEDULES } from "./finetune_settings.ts";
-import { dtypeFlag, modelFlags } from "./load.ts";
+import { dtypeFlag, modelFlags, precisionFlag } from "./load.ts";
 import { type MethodName, METHODS } from "./method_table.ts";
 
 const EXAMPLE = `
@@ -64,7 +64,15 @@ export function finetune(program: Command): void {
     .option("--overwrite", "replace --output when the new run is done")
     .option("--plan", "print the memory that the run takes, and stop")
     .addOption(rare(option("--config <file>", "plan for a model of which only config.json is here")))
-    .addOption(rare(option("--memory <size>", "with --plan: say whether it fits", bytes)))
+    .addOption(
+      rare(
+        option(
+          "--memory <size>",
+          "with --plan: say whether it fits; on the gpu: most that a run may take",
+          bytes,
+        ),
+      ),
+    )
     .addOption(
       rare(new Option("--profile", "print the kernels of a step, their bytes and operations; gpu only")),
     )
@@ -74,6 +82,9 @@ export function finetune(program: Command): void {
     if (flags.plan === true) return await planRun(flags);
     if (flags.config !== undefined) {
       throw new UsageError("Expected --plan with --config: a config has no weights");
+    }
+    if (flags.memory !== undefined && flags.backend !== "gpu") {
+      throw new UsageError("Expected --plan or --backend gpu with --memory: other backends have no budget");
     }
     if (flags.data === undefined) {
       throw new UsageError("Expected --data: a file of examples, one JSON object a line");
@@ -85,7 +96,7 @@ export function finetune(program: Command): void {
 /** Adds the options that decide a run, all but its data and where it goes. */
 export function trainingOptions(command: Command): Command {
   command.addOption(option("--method <name>", "what is trained, see below", methodName, "lora"));
-  dtypeFlag(modelFlags(command))
+  precisionFlag(dtypeFlag(modelFlags(command)))
     .option("--rank <r>", "of low-rank methods; default 8", integer())
     .addOption(
       rare(option("--alpha <a>", "scale of the update; default twice the rank", number({ above: 0 }))),

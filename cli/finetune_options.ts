@@ -41,6 +41,7 @@ export function trainOptionsOf(
     epochs: flags.epochs,
     ...flags.maxSteps !== undefined && { maxSteps: flags.maxSteps },
     clip: flags.clip,
+    ...flags.precision === "f16" && { lossScale: {} },
     labelSmoothing: flags.labelSmoothing,
     checkpointBlocks: flags.checkpointBlocks ?? false,
     seed: flags.seed,

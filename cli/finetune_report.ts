@@ -2,6 +2,7 @@
 import type { Outcome } from "../recipes/supervised.ts";
 import type { Evaluation } from "./finetune_evaluation.ts";
 import type { FinetuneFlags } from "./finetune_settings.ts";
+import type { LossScale } from "../train/mod.ts";
 import { note, print, printJson, showBytes, showSeconds } from "./output.ts";
 
 /** How a run went. */
@@ -19,6 +20,8 @@ export interface Result {
   readonly tokens: number;
   /** Most bytes that lived at once from the first step to the last. */
   readonly peak: number;
+  /** Where loss scaling stands, in f16. */
+  readonly lossScale?: LossScale;
 }
 
 /** Prints it. `peakElsewhere` is the most that lived before or after the steps. */
@@ -45,6 +48,9 @@ export function report(
       ...result.lastLoss === undefined
         ? []
         : [`loss ${result.firstLoss?.toFixed(4)} → ${result.lastLoss.toFixed(4)}`],
+      ...result.lossScale === undefined
+        ? []
+        : [`loss scale ${result.lossScale.scale} at the end, ${result.lossScale.skipped} steps skipped`],
       ...first === undefined || last === undefined || first === last ? [] : [
         `held-out loss ${first.loss.toFixed(4)} → ${last.loss.toFixed(4)}, best ${
           best?.value.toFixed(4)

@@ -9,6 +9,7 @@ import {
   type MetricsLog,
   resumeMetricsLog,
   startTraining,
+  type StepReport,
   type Training,
 } from "../train/mod.ts";
 import { Exit } from "./arguments.ts";
@@ -24,7 +25,7 @@ import { startIn } from "./finetune_start.ts";
 import { type FinetuneFlags, fingerprint, stoppingOf } from "./finetune_settings.ts";
 import { taskFor } from "./finetune_task.ts";
 import { type Interrupt, interruptible } from "./interrupt.ts";
-import { dtypeOf, localSource, modelSource, openModel } from "./load.ts";
+import { checkPrecision, dtypeOf, localSource, modelSource, openModel } from "./load.ts";
 import { checkFlags } from "./methods.ts";
 import { note, showBytes, showCount } from "./output.ts";
 import { checkProfile, stepProfiler } from "./profile.ts";
@@ -47,6 +48,7 @@ export type Reported = Parameters<typeof report>[1];
 export async function finetuneResult(flags: RunFlags): Promise<Reported> {
   checkFlags(flags);
   checkProfile(flags);
+  checkPrecision(flags);
   const folder = openRunFolder(flags.output, modeOf(flags));
   const named = modelSource(flags);
   const source = await localSource(named);
@@ -157,6 +159,7 @@ async function train(run: Run): Promise<Result> {
         const tokensPerSecond = report.tokens / seconds;
         log.append({ ...report, tokensPerSecond, seconds });
         shown.step({ step: report.step, loss: report.loss, tokensPerSecond });
+        if (report.skipped) shown.say(skipNote(report));
         profiler?.stepped();
       },
       evaluate: () => evaluation!(graft(model, training.adapter())),
@@ -194,6 +197,7 @@ async function train(run: Run): Promise<Result> {
       lastLoss,
       evaluations,
       best: end.seen.best,
+      ...training.lossScale && { lossScale: training.lossScale },
       seconds: (performance.now() - started) / 1000,
       tokens,
       peak,
@@ -253,6 +257,9 @@ function modeOf({ resume, overwrite }: FinetuneFlags): RunMode {
   if (resume === true) return overwrite === true ? "resume overwrite" : "resume";
   return overwrite === true ? "overwrite" : "new";
 }
+
+const skipNote = ({ step, lossScale }: StepReport): string =>
+  `step ${step}: gradients of the loss times ${lossScale} overflowed; nothing was updated, and the scale falls`;
 
 const policy = ({ longPrompts }: FinetuneFlags): string =>
   longPrompts === "refuse" ? "none was cut" : `of a longer prompt the ${longPrompts} is kept`;

@@ -146,6 +146,7 @@ export function fingerprint(flags: FinetuneFlags, maxLength: number): Readonly<R
     options: flags.options ?? null,
     backend: flags.backend,
     dtype: flags.dtype ?? null,
+    precision: flags.precision === "f16" ? "f16" : null, // runs from before it was an option had f32
     "learning-rate": rateOf(flags),
     schedule: flags.schedule,
     warmup: flags.warmup,

@@ -18,6 +18,10 @@ export interface BackendFlags {
   readonly threads?: number;
   /** Times kernels, on the gpu. */
   readonly profile?: true;
+  /** In which numbers products multiply; f16 on the gpu. Default f32. */
+  readonly precision?: "f32" | "f16";
+  /** Most bytes on the gpu; default what the card gives. */
+  readonly memory?: number;
 }
 
 /** Which model. */
@@ -48,6 +52,22 @@ export interface DtypeFlags {
   readonly dtype?: "f32" | "f16" | "bf16";
 }
 
+/** Adds `--precision`. */
+export function precisionFlag(command: Command): Command {
+  return command.addOption(
+    rare(
+      choice("--precision <type>", "of products; f16 scales the loss, gpu only; default f32", ["f32", "f16"]),
+    ),
+  );
+}
+
+/** @throws {UsageError} on f16 with a backend that has none. */
+export function checkPrecision({ backend, precision }: BackendFlags): void {
+  if (precision === "f16" && backend !== "gpu") {
+    throw new UsageError("Expected --backend gpu with --precision f16: other backends multiply in f32");
+  }
+}
+
 /** Adds `--dtype`. */
 export function dtypeFlag(command: Command): Command {
   return command.addOption(
@@ -63,7 +83,9 @@ export function dtypeFlag(command: Command): Command {
 export const dtypeOf = ({ dtype }: DtypeFlags): DtypeFlags => dtype === undefined ? {} : { dtype };
 
 /** Starts the backend. Close it when done. */
-export async function openBackend({ backend, threads, profile }: BackendFlags): Promise<Backend> {
+export async function openBackend(flags: BackendFlags): Promise<Backend> {
+  const { backend, threads, profile, precision = "f32", memory } = flags;
+  checkPrecision(flags);
   switch (backend) {
     case "wasm":
       return await wasm(threads === undefined ? {} : { threads });
@@ -72,7 +94,11 @@ export async function openBackend({ backend, threads, profile }: BackendFlags): 
     case "reference":
       return reference();
     case "gpu":
-      return await openGpu({ timed: profile === true });
+      return await openGpu({
+        timed: profile === true,
+        precision,
+        ...memory !== undefined && { memoryBytes: memory },
+      });
     default:
       return backend satisfies never;
   }

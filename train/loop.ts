@@ -117,6 +117,9 @@ export async function startTraining<P extends Tree>(
     },
     totalSteps,
     moments,
+    get lossScale() {
+      return scaling;
+    },
     adapter: current,
     next: async () => {
       if (step >= totalSteps) return undefined;
@@ -154,7 +157,9 @@ export async function startTraining<P extends Tree>(
           `The loss of step ${
             step + 1
           } is ${loss} and its gradient's norm ${norm}: lower the learning rate ` +
-            `(${options.learningRate}), add warm-up or clip gradients; the last checkpoint is unharmed`,
+            `(${options.learningRate}), add warm-up or clip gradients${
+              scaling ? ", or multiply in f32" : ""
+            }; the last checkpoint is unharmed`,
         );
       }
       const factor = options.clip === undefined || options.clipGroup !== undefined

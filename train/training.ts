@@ -1,7 +1,7 @@
 /** What a run of training is told, what it tells after each step, and what it continues from. */
 import type { Adapter, Batch, Key, LossOptions, Model, Tensor, Tree } from "../core/mod.ts";
 import type { Buckets } from "./buckets.ts";
-import type { LossScaleOptions } from "./loss_scale.ts";
+import type { LossScale, LossScaleOptions } from "./loss_scale.ts";
 import type { Moments, SlotBytes } from "./moments.ts";
 import type { Packing } from "./packing.ts";
 
@@ -101,6 +101,8 @@ export interface Training<P extends Tree> {
   readonly totalSteps: number;
   /** The optimizer's state. */
   readonly moments: Moments;
+  /** Where the loss' scale stands; undefined where it is not scaled. */
+  readonly lossScale: LossScale | undefined;
   /** The adapter as it stands; its tensors live until the next step. */
   adapter(): Adapter<P>;
   /** Takes a step; undefined when all are taken. @throws {RangeError} when the loss is not finite; nothing is updated. */

@@ -2,7 +2,7 @@
 import { openData, rowLength } from "../../cli/data.ts";
 import { padOf } from "../../cli/finetune_evaluation.ts";
 import { openModel } from "../../cli/load.ts";
-import { heldOutLoss } from "../../train/mod.ts";
+import { heldOutLoss, type LossScale } from "../../train/mod.ts";
 import { runFinetune, type RunFlags } from "../../cli/finetune_run.ts";
 import type { FinetuneFlags } from "../../cli/finetune_settings.ts";
 
@@ -46,6 +46,7 @@ export interface Result {
   readonly planned: number;
   readonly trainable: number;
   readonly evaluations: readonly { readonly loss: number; readonly [name: string]: number }[];
+  readonly lossScale?: LossScale;
 }
 
 /** Runs without printing. `heard` gets what goes to standard error, and a way to interrupt like Ctrl-C. */

@@ -21,7 +21,7 @@ async function withNavigator(value: unknown, f: () => Promise<void>): Promise<vo
   }
 }
 
-Deno.test("gpu() says what is missing: WebGPU, an adapter, a limit", async () => {
+Deno.test("gpu() says what is missing: WebGPU, an adapter, a limit, f16", async () => {
   await withNavigator(
     undefined,
     () => assert.rejects(gpu(), /this runtime has no WebGPU; .*the wasm backend/),
@@ -40,6 +40,12 @@ Deno.test("gpu() says what is missing: WebGPU, an adapter, a limit", async () =>
   const small = { requestAdapter: () => Promise.resolve({ limits, info: { description: "tiny card" } }) };
   const message = /tiny card has maxComputeInvocationsPerWorkgroup 128 but 256 are needed/;
   await withNavigator(small, () => assert.rejects(gpu(), message));
+  const enough = { ...limits, maxComputeInvocationsPerWorkgroup: 256, maxBufferSize: 2 ** 28 };
+  const plain = { limits: enough, info: { description: "old card" }, features: new Set<string>() };
+  await withNavigator(
+    { requestAdapter: () => Promise.resolve(plain) },
+    () => assert.rejects(gpu({ precision: "f16" }), /in f16: old card has no shader-f16; leave .* at f32/),
+  );
 });
 
 gpuTest("tensors of gpu and another backend do not mix", () =>

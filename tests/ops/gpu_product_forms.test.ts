@@ -16,6 +16,7 @@ import {
   valueAndGrad,
 } from "../../core/mod.ts";
 import { multiply, sum } from "../../ops/mod.ts";
+import { bufferBytes } from "../../ops/gpu/pool.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { gpuTest, withGpu } from "../support/gpu.ts";
 import { compare, runOn } from "./gpu_compare.ts";
@@ -86,6 +87,29 @@ gpuTest("matmulPlus() of gpu by shared tiles, and in parts, agrees with two prod
     await withTerm(gpu, 8, matrix([], 72, 36, false, 4), false, 8); // runs of k
   }, { bindingBytes: 2 ** 11 });
 });
+
+gpuTest(
+  "profile() counts a product with a term as the operations of both, and its operands once",
+  async () => {
+    const [m, n, k, rank] = [40, 24, 36, 8];
+    const inputs = [random([m, k], 1), random([n, k], 4), random([m, rank], 2), random([n, rank], 3)];
+    const operations = 2 * m * n * (k + rank); // a multiply-add is two
+    for (const bindingBytes of [2 ** 27, 2 ** 11]) {
+      await withGpu(async (gpu) => {
+        await runOn(gpu, inputs, [{ shape: [m, n] }], plus(true));
+        const { kernels } = gpu.profile();
+        const products = [...kernels].filter(([name]) => /^(registers|shared) /.test(name)).map(([, x]) => x);
+        assert.equal(products.reduce((sum, tally) => sum + tally.operations, 0), operations);
+        if (bindingBytes < 2 ** 27) return;
+        // Buffers hold whole classes of the pool: see bufferBytes().
+        const bound = [m * k, n * k, m * rank, n * rank, m * n].map((size) => bufferBytes(4 * size));
+        assert.equal(products.length, 1);
+        assert.equal(products[0]!.bytes, bound.reduce((a, b) => a + b));
+        assert.equal(products[0]!.calls, 1);
+      }, { bindingBytes });
+    }
+  },
+);
 
 /** The sum of the outputs of a layer with bias under two low-rank edits and a bias, weighed; and all its derivatives. */
 async function layer(backend: Backend): Promise<readonly Float32Array[]> {

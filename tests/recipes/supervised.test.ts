@@ -36,6 +36,7 @@ async function story(
     },
     totalSteps: total,
     moments: {} as Moments,
+    lossScale: undefined,
     adapter: () => assert.fail(),
     next: () => {
       step++;
