@@ -3,123 +3,48 @@
  *
  *   deno run examples/custom_model.ts
  */
-import {
-  adapt,
-  type Architecture,
-  count,
-  generateIds,
-  graft,
-  houlsby,
-  lora,
-  merge,
-  newModel,
-  prefixTuning,
-  reference,
-} from "@graft/peft";
-import {
-  attention,
-  dispose,
-  embedding,
-  head,
-  hidden,
-  into,
-  key,
-  linear,
-  type Pass,
-  rootOf,
-  type Site,
-  type Spec,
-  type Tensor,
-  weight,
-  weightPass,
-} from "@graft/peft/core";
-import { barePass, stackStates } from "@graft/peft/models";
-import { add, normal, reshape } from "@graft/peft/ops";
+import { adapt, type Architecture, count, generateIds, graft, houlsby, lora, newModel } from "@graft/peft";
+import { prefixTuning, reference, type Spec, type Tensor } from "@graft/peft";
+import { attention, embedding, hidden, into, linear, type Pass, type Site } from "@graft/peft/core";
+import { blockPlaces, freshWeights, stackStates, wordScores } from "@graft/peft/models";
+import { add, reshape } from "@graft/peft/ops";
 
-const [d, heads, depth, vocabulary] = [16, 2, 2, 32];
+const [d, heads, layers, v, stack] = [16, 2, 2, 32, "decoder"] as const; // v: vocabulary
 
 /** x ← x + out(attend(mix(x))) [b, t, d]. */
 function block(pass: Pass, site: Site, x: Tensor): Tensor {
-  const q = reshape(linear(pass, into(site, "mix"), x), [x.shape[0]!, x.shape[1]!, heads, d / heads]); // [b, t, h, d/h]
-  const y = reshape(attention(pass, site, { x, q, k: q, v: q }, { causal: true }), x.shape);
+  const [b, t] = [x.shape[0]!, x.shape[1]!];
+  const q = reshape(linear(pass, into(site, "mix"), x), [b, t, heads, d / heads]);
+  const y = reshape(attention(pass, site, { x, q, k: q, v: q }, { causal: true }), [b, t, d]);
   return add(x, hidden(pass, site, { x, skip: x }, linear(pass, into(site, "out"), y)));
 }
 
-const plain: Architecture = {
+const embed = (pass: Pass, root: Site, ids: Tensor) => embedding(pass, into(root, "words"), ids);
+const parts = { stack: "", blocks: "blocks", layers, vocabulary: v, context: 64, embed, block };
+const architecture: Architecture = {
   name: "plain",
   labels: () => "next",
-  states: (model, batch, options) =>
-    stackStates(model, batch, options, {
-      ...{ stack: "", blocks: "blocks", layers: depth, vocabulary, context: 64 },
-      embed: (pass, root, ids) => embedding(pass, into(root, "words"), ids),
-      position: (_, __, x) => x,
-      share: () => undefined,
-      block,
-      finish: (_, __, x) => x,
-    }),
-  head: (model, states, options) => {
-    const root = rootOf(model.weights, weightPass(options));
-    return head(
-      barePass(model, options),
-      into(root, "head"),
-      weight(into(root, "words"), "weight"),
-      undefined,
-      states,
-    );
-  },
+  states: (model, batch, options) => stackStates(model, batch, options, parts),
+  head: (model, x, options) => wordScores(model, x, options, { head: "head", table: "words" }),
 };
-
-const stack = "decoder" as const;
-const each = Array.from({ length: depth }, (_, layer) => ({ layer, stack, path: `blocks.${layer}` }));
-const sizes = { inFeatures: d, outFeatures: d, transposed: false, bias: false };
 const spec: Spec = {
   architecture: "plain",
-  linears: each.flatMap(({ path, ...at }) => [
-    { kind: "linear", path: `${path}.mix`, role: "query", ...sizes, ...at } as const,
-    { kind: "linear", path: `${path}.out`, role: "output", ...sizes, ...at } as const,
-  ]),
-  attentions: each.map((at) => ({
-    kind: "attention",
-    role: "self",
-    heads,
-    keyValueHeads: heads,
-    headDim: d / heads,
-    ...at,
-  })),
-  sublayers: each.map((at) => ({ kind: "sublayer", role: "attention", width: d, ...at })),
-  blocks: each.map((at) => ({ kind: "block", width: d, ...at })),
-  norms: [],
-  embeddings: [{ kind: "embedding", path: "words", role: "token", rows: vocabulary, width: d, stack }],
-  heads: [{
-    kind: "head",
-    path: "head",
-    inFeatures: d,
-    outFeatures: vocabulary,
-    bias: false,
-    tiedTo: "words",
-    stack,
-  }],
-  stacks: [{ kind: "stack", path: "", entrance: "words", width: d, layers: depth, stack }],
+  ...blockPlaces({
+    ...{ path: "blocks", stack, layers, width: d, sublayers: [["", "attention"]] },
+    linears: [["mix", "query", d, d], ["out", "output", d, d]],
+    attention: { path: "", heads, keyValueHeads: heads, headDim: d / heads },
+  }),
+  embeddings: [{ kind: "embedding", path: "words", role: "token", rows: v, width: d, stack }],
+  heads: [{ kind: "head", path: "head", inFeatures: d, outFeatures: v, bias: false, tiedTo: "words", stack }],
+  stacks: [{ kind: "stack", path: "", entrance: "words", width: d, layers, stack }],
 };
-
 const backend = reference();
-const random = (path: string, rows: number) =>
-  [`${path}.weight`, normal(key(path.length), [rows, d], backend, 0.3)] as const;
-const weights = [random("words", vocabulary), ...spec.linears.map(({ path }) => random(path, d))];
-const model = newModel({ architecture: plain, spec, config: { model_type: "plain" }, weights, backend });
-
-for (
-  const method of [
-    lora({ rank: 2, targets: "all-linear" }),
-    houlsby({ reduction: 4, after: ["attention"] }),
-    prefixTuning({ length: 2, network: "none" }),
-  ]
-) {
+const weights = freshWeights(spec, () => true, { backend, key: 0, deviation: 0.3 });
+const model = newModel({ architecture, spec, config: { model_type: "plain" }, weights, backend });
+const narrow = houlsby({ reduction: 4, after: ["attention"] });
+for (const method of [lora({ targets: "all-linear" }), narrow, prefixTuning({ network: "none" })]) {
   const adapter = adapt(model, method);
   const [ids] = await generateIds(graft(model, adapter), [[1, 2, 3]], { maxNewTokens: 5 });
-  console.log(
-    `${method.name}: ${count(model, adapter).trainable} parameters, continues 1 2 3 with ${ids!.join(" ")}`,
-  );
-  dispose(adapter.params);
+  const { trainable } = count(model, adapter);
+  console.log(`${method.name}: ${trainable} parameters, continues 1 2 3 with ${ids!.join(" ")}`);
 }
-merge(model, adapt(model, lora({ rank: 2, targets: "all-linear" })));

@@ -16,18 +16,15 @@ import {
   attention,
   type Batch,
   embedding,
-  head,
   hidden,
   into,
   linear,
   type Model,
-  optionalWeight,
   type Pass,
   rootOf,
   type Site,
   type Tensor,
   vector,
-  weight,
   weightPass,
 } from "../core/mod.ts";
 import { add, integers, layerNorm, reshape, slice, tanh } from "../ops/mod.ts";
@@ -37,6 +34,7 @@ import { headPaths } from "./bert_spec.ts";
 import { classLabels } from "./classes.ts";
 import { below, joined } from "./site.ts";
 import { type StackParts, stackStates } from "./stack.ts";
+import { wordScores } from "./word_scores.ts";
 
 function normAt(site: Site, x: Tensor, c: BertConfig): Tensor {
   return layerNorm(x, vector(site, "weight"), vector(site, "bias"), c.epsilon);
@@ -111,9 +109,7 @@ function parts(batch: Batch, c: BertConfig): StackParts<undefined> {
     embed: (pass, root, ids) =>
       embedding(pass, below(root, joined(c.tower, "embeddings.word_embeddings")), ids),
     position: (pass, root, x, positions) => entered(pass, root, x, positions, batch, c),
-    share: () => undefined,
     block: (pass, site, x) => block(pass, site, x, c),
-    finish: (_, __, x) => x,
   };
 }
 
@@ -166,15 +162,10 @@ export const bert: Architecture = {
         return linear(pass, below(root, out), tanh(linear(pass, below(root, dense), states)));
       case "mask": {
         const x = normAt(below(root, norm), c.activation(linear(pass, below(root, dense), states)), c);
-        const site = below(root, out);
-        const table = below(root, joined(c.tower, "embeddings.word_embeddings"));
-        return head(
-          pass,
-          site,
-          optionalWeight(site, "weight") ?? weight(table, "weight"),
-          optionalWeight(site, "bias"),
-          x,
-        );
+        return wordScores(model, x, options, {
+          head: out,
+          table: joined(c.tower, "embeddings.word_embeddings"),
+        });
       }
       default:
         return c.head satisfies never;

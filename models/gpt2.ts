@@ -11,27 +11,23 @@ import {
   type Architecture,
   attention,
   embedding,
-  head,
   hidden,
   into,
   linear,
   type Model,
   type ModelConfig,
-  optionalWeight,
   type Pass,
-  rootOf,
   type Site,
   type Spec,
   type Tensor,
   vector,
-  weight,
-  weightPass,
 } from "../core/mod.ts";
 import { add, integers, layerNorm, reshape, slice } from "../ops/mod.ts";
 import { type StackParts, stackStates } from "./stack.ts";
 import { activationOf } from "./activation.ts";
-import { barePass } from "./bare_pass.ts";
+import { blockPlaces } from "./block_places.ts";
 import { blockCount, flag, optionalNumber, optionalSize, shareOf, size } from "./config.ts";
+import { wordScores } from "./word_scores.ts";
 
 /** The numbers of a GPT-2 `config.json`. */
 interface Gpt2Config {
@@ -113,7 +109,6 @@ function parts(model: Model, c: Gpt2Config): StackParts<undefined> {
       const ids = integers(positions.flat(), model.backend, [positions.length, positions[0]!.length]);
       return add(x, embedding(pass, into(root, "transformer", "wpe"), ids));
     },
-    share: () => undefined,
     block: (pass, site, x) => block(pass, site, x, c),
     finish: (_, root, x) => normAt(into(root, "transformer", "ln_f"), x, c),
   };
@@ -137,12 +132,8 @@ export const gpt2: Architecture = {
   name: "gpt2",
   states: (model, batch, options) => stackStates(model, batch, options, parts(model, configOf(model.config))),
   labels: () => "next",
-  head: (model, states, options) => {
-    const root = rootOf(model.weights, weightPass(options));
-    const site = into(root, "lm_head");
-    const matrix = optionalWeight(site, "weight") ?? weight(into(root, "transformer", "wte"), "weight");
-    return head(barePass(model, options), site, matrix, optionalWeight(site, "bias"), states);
-  },
+  head: (model, states, options) =>
+    wordScores(model, states, options, { head: "lm_head", table: "transformer.wte" }),
 };
 
 /**
@@ -179,57 +170,22 @@ export function gpt2Spec(config: ModelConfig): Spec {
   const c = configOf(config);
   const stack = "decoder" as const;
   const { width } = c;
-  const perLayer = <T>(f: (path: string, layer: number) => readonly T[]): readonly T[] =>
-    Array.from({ length: c.layers }, (_, layer) => f(`transformer.h.${layer}`, layer)).flat();
-  const linearsOf = [
-    ["attn.c_attn", "qkv", width, 3 * width],
-    ["attn.c_proj", "output", width, width],
-    ["mlp.c_fc", "up", width, c.inner],
-    ["mlp.c_proj", "down", c.inner, width],
-  ] as const;
+  const places = blockPlaces({
+    ...{ path: "transformer.h", stack, layers: c.layers, width, transposed: true },
+    linears: [
+      ["attn.c_attn", "qkv", width, 3 * width, true],
+      ["attn.c_proj", "output", width, width, true],
+      ["mlp.c_fc", "up", width, c.inner, true],
+      ["mlp.c_proj", "down", c.inner, width, true],
+    ],
+    attention: { path: "attn", heads: c.heads, keyValueHeads: c.heads, headDim: width / c.heads },
+    sublayers: [["attn", "attention"], ["mlp", "feedForward"]],
+    norms: { paths: ["ln_1", "ln_2"], bias: true },
+  });
   return {
     architecture: "gpt2",
-    linears: perLayer((path, layer) =>
-      linearsOf.map(([name, role, inFeatures, outFeatures]) => ({
-        kind: "linear",
-        path: `${path}.${name}`,
-        stack,
-        layer,
-        role,
-        inFeatures,
-        outFeatures,
-        bias: true,
-        transposed: true,
-      }))
-    ),
-    attentions: perLayer((path, layer) => [{
-      kind: "attention",
-      path: `${path}.attn`,
-      stack,
-      layer,
-      role: "self",
-      heads: c.heads,
-      keyValueHeads: c.heads,
-      headDim: width / c.heads,
-    }]),
-    sublayers: perLayer((path, layer) => [
-      { kind: "sublayer", path: `${path}.attn`, stack, layer, role: "attention", width },
-      { kind: "sublayer", path: `${path}.mlp`, stack, layer, role: "feedForward", width },
-    ]),
-    blocks: perLayer((path, layer) => [{ kind: "block", path, stack, layer, width }]),
-    norms: [
-      ...perLayer((path, layer) =>
-        ["ln_1", "ln_2"].map((name) => ({
-          kind: "norm" as const,
-          path: `${path}.${name}`,
-          stack,
-          layer,
-          width,
-          bias: true,
-        }))
-      ),
-      { kind: "norm", path: "transformer.ln_f", stack, width, bias: true },
-    ],
+    ...places,
+    norms: [...places.norms, { kind: "norm", path: "transformer.ln_f", stack, width, bias: true }],
     embeddings: [
       { kind: "embedding", path: "transformer.wte", stack, role: "token", rows: c.vocabulary, width },
       { kind: "embedding", path: "transformer.wpe", stack, role: "position", rows: c.context, width },

@@ -10,21 +10,16 @@ import {
   type Architecture,
   attention,
   embedding,
-  head,
   hidden,
   into,
   linear,
   type Model,
   type ModelConfig,
-  optionalWeight,
   type Pass,
   rmsNormAt,
-  rootOf,
   type Site,
   type Spec,
   type Tensor,
-  weight,
-  weightPass,
 } from "../core/mod.ts";
 import {
   add,
@@ -37,9 +32,10 @@ import {
   swiglu,
 } from "../ops/mod.ts";
 import { type StackParts, stackStates } from "./stack.ts";
-import { barePass } from "./bare_pass.ts";
+import { blockPlaces } from "./block_places.ts";
 import { blockCount, flag, optionalNumber, optionalSize, shareOf, size } from "./config.ts";
 import { contextOf, ropeScalingOf } from "./llama_rope.ts";
+import { wordScores } from "./word_scores.ts";
 
 interface Shared {
   /** Rotary tables for heads of a size; a side network's are narrower than the model's. */
@@ -170,7 +166,6 @@ function parts(model: Model, c: LlamaConfig): StackParts<Shared> {
     vocabulary: c.vocabulary,
     context: c.context,
     embed: (pass, root, ids) => embedding(pass, into(root, "model", "embed_tokens"), ids),
-    position: (_, __, x) => x,
     share: (_, __, positions) => {
       const own = tablesOf(positions, c.headDim);
       return { tables: (headDim) => headDim === c.headDim ? own : tablesOf(positions, headDim) };
@@ -198,12 +193,8 @@ export const llama: Architecture = {
   name: "llama",
   states: (model, batch, options) => stackStates(model, batch, options, parts(model, configOf(model.config))),
   labels: () => "next",
-  head: (model, states, options) => {
-    const root = rootOf(model.weights, weightPass(options));
-    const site = into(root, "lm_head");
-    const matrix = optionalWeight(site, "weight") ?? weight(into(root, "model", "embed_tokens"), "weight");
-    return head(barePass(model, options), site, matrix, optionalWeight(site, "bias"), states);
-  },
+  head: (model, states, options) =>
+    wordScores(model, states, options, { head: "lm_head", table: "model.embed_tokens" }),
 };
 
 /**
@@ -228,60 +219,26 @@ export function llamaSpec(config: ModelConfig): Spec {
   const outputBias = config.model_type !== "qwen2" && flag(config, "attention_bias", false);
   const mlpBias = flag(config, "mlp_bias", false);
   const [queries, keys] = [c.heads * c.headDim, c.keyValueHeads * c.headDim];
-  const perLayer = <T>(f: (path: string, layer: number) => readonly T[]): readonly T[] =>
-    Array.from({ length: c.layers }, (_, layer) => f(`model.layers.${layer}`, layer)).flat();
-  const linearsOf = [
-    ["self_attn.q_proj", "query", c.width, queries, qkvBias],
-    ["self_attn.k_proj", "key", c.width, keys, qkvBias],
-    ["self_attn.v_proj", "value", c.width, keys, qkvBias],
-    ["self_attn.o_proj", "output", queries, c.width, outputBias],
-    ["mlp.gate_proj", "gate", c.width, c.inner, mlpBias],
-    ["mlp.up_proj", "up", c.width, c.inner, mlpBias],
-    ["mlp.down_proj", "down", c.inner, c.width, mlpBias],
-  ] as const;
+  const { width, inner } = c;
+  const places = blockPlaces({
+    ...{ path: "model.layers", stack, layers: c.layers, width },
+    linears: [
+      ["self_attn.q_proj", "query", width, queries, qkvBias],
+      ["self_attn.k_proj", "key", width, keys, qkvBias],
+      ["self_attn.v_proj", "value", width, keys, qkvBias],
+      ["self_attn.o_proj", "output", queries, width, outputBias],
+      ["mlp.gate_proj", "gate", width, inner, mlpBias],
+      ["mlp.up_proj", "up", width, inner, mlpBias],
+      ["mlp.down_proj", "down", inner, width, mlpBias],
+    ],
+    attention: { path: "self_attn", heads: c.heads, keyValueHeads: c.keyValueHeads, headDim: c.headDim },
+    sublayers: [["self_attn", "attention"], ["mlp", "feedForward"]],
+    norms: { paths: ["input_layernorm", "post_attention_layernorm"] },
+  });
   return {
     architecture: "llama",
-    linears: perLayer((path, layer) =>
-      linearsOf.map(([name, role, inFeatures, outFeatures, bias]) => ({
-        kind: "linear",
-        path: `${path}.${name}`,
-        stack,
-        layer,
-        role,
-        inFeatures,
-        outFeatures,
-        bias,
-        transposed: false,
-      }))
-    ),
-    attentions: perLayer((path, layer) => [{
-      kind: "attention",
-      path: `${path}.self_attn`,
-      stack,
-      layer,
-      role: "self",
-      heads: c.heads,
-      keyValueHeads: c.keyValueHeads,
-      headDim: c.headDim,
-    }]),
-    sublayers: perLayer((path, layer) => [
-      { kind: "sublayer", path: `${path}.self_attn`, stack, layer, role: "attention", width: c.width },
-      { kind: "sublayer", path: `${path}.mlp`, stack, layer, role: "feedForward", width: c.width },
-    ]),
-    blocks: perLayer((path, layer) => [{ kind: "block", path, stack, layer, width: c.width }]),
-    norms: [
-      ...perLayer((path, layer) =>
-        ["input_layernorm", "post_attention_layernorm"].map((name) => ({
-          kind: "norm" as const,
-          path: `${path}.${name}`,
-          stack,
-          layer,
-          width: c.width,
-          bias: false,
-        }))
-      ),
-      { kind: "norm", path: "model.norm", stack, width: c.width, bias: false },
-    ],
+    ...places,
+    norms: [...places.norms, { kind: "norm", path: "model.norm", stack, width, bias: false }],
     embeddings: [{
       kind: "embedding",
       path: "model.embed_tokens",

@@ -53,15 +53,15 @@ export interface StackParts<C> {
   /** Rows of the token table. */
   embed(pass: Pass, root: Site, ids: Tensor): Tensor;
   /** Adds absolute positions and the like, where the model has them. positions [1 or b][t]. */
-  position(pass: Pass, root: Site, x: Tensor, positions: readonly (readonly number[])[]): Tensor;
-  /** What the blocks share. */
-  share(pass: Pass, root: Site, positions: readonly (readonly number[])[]): C;
+  position?(pass: Pass, root: Site, x: Tensor, positions: readonly (readonly number[])[]): Tensor;
+  /** What the blocks share. Default: nothing, undefined. */
+  share?(pass: Pass, root: Site, positions: readonly (readonly number[])[]): C;
   /** One block: x [b, t, d] → [b, t, d]. */
   block(pass: Pass, site: Site, x: Tensor, shared: C): Tensor;
   /** A block of the n-th side network, where it reads that one's memory. Default: as the stack's. */
   sideBlock?(pass: Pass, site: Site, x: Tensor, shared: C, n: number): Tensor;
-  /** The final norm. */
-  finish(pass: Pass, root: Site, x: Tensor): Tensor;
+  /** The final norm, where there is one. */
+  finish?(pass: Pass, root: Site, x: Tensor): Tensor;
   /** States of the bare base, for edits that read them. Default: this stack over the bare weights. */
   bare?(model: Model, options: ForwardOptions): States;
 }
@@ -89,10 +89,7 @@ export interface StackStates extends States {
  * const parts: StackParts<undefined> = { // a stack without blocks: the rows of the token table
  *   ...{ stack: "model", blocks: "layers", layers: 0, vocabulary: 32, context: 64 },
  *   embed: (pass, root, ids) => embedding(pass, into(root, "model", "embed_tokens"), ids),
- *   position: (_, __, x) => x,
- *   share: () => undefined,
  *   block: (_, __, x) => x,
- *   finish: (_, __, x) => x,
  * };
  * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
  * assert.deepEqual(stackStates(model, { inputIds: [[1, 2, 3]] }, {}, parts).states.shape, [1, 3, 16]);
@@ -148,13 +145,15 @@ export function stackStates<C>(
   }
 
   const positions = positionsOf(batch, start, past, front, lengths[0]);
-  const shared = parts.share(pass, root, positions);
+  const share = (root: Site): C => parts.share?.(pass, root, positions) as C;
+  const shared = share(root);
   const prompt = (where: PromptPlace): readonly Tensor[] => {
     const own = promptRows(pass, stack, where);
     return own === undefined ? [] : [broadcastTo(reshape(own, [1, ...own.shape]), [b, ...own.shape])]; // [b, n, d]
   };
   const embedded = filledSlots(pass, stack, batch, parts.embed(pass, root, ids));
-  const placed = parts.position(pass, root, concat([...prompt("front"), embedded], 1), positions);
+  const entered = concat([...prompt("front"), embedded], 1);
+  const placed = parts.position?.(pass, root, entered, positions) ?? entered;
   const text = hidden(pass, stack, { x: placed, skip: undefined }, placed);
   const behind = prompt("afterFirst");
   let x = concat(
@@ -172,11 +171,11 @@ export function stackStates<C>(
   const cut = parts.prompts === "kept" ? 0 : prompts;
   if (cut > 0 && afterFirst > 0) x = firstBehind(x, afterFirst, entering);
   // The prompt's last row stays, since it tells a causal model's first token.
-  const normed = parts.finish(pass, root, cut > 0 ? slice(x, 1, cut - 1, cut + t) : x);
+  const normed = finishedBy(parts, pass, root, cut > 0 ? slice(x, 1, cut - 1, cut + t) : x);
   const finished = cut > 0 ? slice(normed, 1, 1, 1 + t) : normed;
   const others = new Map<Tree, C>();
   const sharedOf = (weights: Tree): C =>
-    others.get(weights) ?? others.set(weights, parts.share(pass, rootOf(weights), positions)).get(weights)!;
+    others.get(weights) ?? others.set(weights, share(rootOf(weights))).get(weights)!;
   const block: SideBlock = (site, y, n, weights) => {
     const own = weights === undefined ? shared : sharedOf(weights);
     const { sideBlock } = parts;
@@ -191,6 +190,10 @@ export function stackStates<C>(
     mask: pass.mask,
     ...cut > 0 && pass.taps === undefined && { before: slice(normed, 1, 0, 1) },
   };
+}
+
+function finishedBy<C>(parts: StackParts<C>, pass: Pass, root: Site, x: Tensor): Tensor {
+  return parts.finish?.(pass, root, x) ?? x;
 }
 
 /** The rows behind the first token in front of it, so that all prompts stand before the text: x [b, n + t, d]. */
@@ -293,7 +296,7 @@ function beside<C>(
       block: (weights: Tree, y, name, shared) =>
         block({ branch: weights, path: `${edit.path}.side.${i}.${name}` }, y, i, shared),
       finish: (weights: Tree, y) =>
-        parts.finish(pass, rootOf(weights), cut > 0 ? slice(y, 1, cut, y.shape[1]!) : y),
+        finishedBy(parts, pass, rootOf(weights), cut > 0 ? slice(y, 1, cut, y.shape[1]!) : y),
     });
   return {
     states: ran("states").reduce((states, edit, i) => run(edit, i, states), finished),

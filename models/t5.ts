@@ -17,27 +17,22 @@ import {
   type Batch,
   embedding,
   type ForwardOptions,
-  head,
   hidden,
   into,
   linear,
   type Model,
-  optionalWeight,
   type Pass,
   rmsNormAt,
-  rootOf,
   type Site,
   type Stack,
   type States,
   type Tensor,
-  weight,
-  weightPass,
 } from "../core/mod.ts";
 import { add, integers, multiply, permute, reshape } from "../ops/mod.ts";
-import { barePass } from "./bare_pass.ts";
 import { bucketOf } from "./relative_buckets.ts";
 import { type StackParts, stackStates } from "./stack.ts";
 import { type T5Config, t5Config } from "./t5_config.ts";
+import { wordScores } from "./word_scores.ts";
 
 /** What the blocks of a stack share. */
 interface Shared {
@@ -142,7 +137,6 @@ function parts(stack: "encoder" | "decoder", c: T5Config, memory?: Memory): Stac
     context: Infinity,
     ...stack === "encoder" && { prompts: "kept" },
     embed: (pass, root, ids) => embedding(pass, into(root, "shared"), ids),
-    position: (_, __, x) => x,
     share: (pass, root, positions) => distances(pass, root, stack, positions[0]!.length, c),
     block: (pass, site, x, shared) => block(pass, site, x, stack, c, shared, memory),
     ...memory && {
@@ -205,11 +199,8 @@ export const t5: Architecture = {
   states,
   head: (model, states, options) => {
     const c = t5Config(model.config);
-    const root = rootOf(model.weights, weightPass(options));
-    const site = into(root, "lm_head");
-    const matrix = optionalWeight(site, "weight") ?? weight(into(root, "shared"), "weight");
     const x = c.tied ? multiply(states, 1 / Math.sqrt(c.width)) : states;
-    return head(barePass(model, options), site, matrix, optionalWeight(site, "bias"), x);
+    return wordScores(model, x, options, { head: "lm_head", table: "shared" });
   },
   labels: () => "token",
   decoderStart: (model) => t5Config(model.config).start,

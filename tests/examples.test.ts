@@ -1,5 +1,5 @@
 /**
- * The example programs: well typed, at most a screen or two, and run to their end with the permissions that their headers state
+ * The example programs: well typed, at most a screen of 50 lines, and run to their end with the permissions that their headers state
  * and no others. Without them they stop with a message that names the flag. A local server stands for the hub.
  */
 import assert from "node:assert/strict";
@@ -43,11 +43,11 @@ function run(
   return deno(["run", "--no-prompt", "--no-check", ...CONFIG, ...flags, ...program], cwd, env);
 }
 
-Deno.test("the examples are a dozen programs of at most two screens each", () => {
+Deno.test("the examples are a dozen programs of at most 50 lines each", () => {
   assert.deepEqual(programs.map(({ name }) => name), Object.keys(EXPECTED));
   for (const { name, text } of programs) {
     const lines = text.trimEnd().split("\n").length;
-    assert.ok(lines <= 130, `${name} has ${lines} lines`);
+    assert.ok(lines <= 50, `${name} has ${lines} lines`);
   }
 });
 

@@ -1,0 +1,77 @@
+/** The places that a stack of equal blocks repeats in each of them, for a spec. */
+import type { AttentionPlace, LinearPlace, Spec, Stack, SublayerPlace } from "../core/mod.ts";
+import { joined } from "./site.ts";
+
+/** What one block offers. Its paths are those below the block; "" is the block itself. */
+export interface BlockPlaces {
+  /** Of the list of blocks: "model.layers". */
+  readonly path: string;
+  /** What the blocks do. */
+  readonly stack: Stack;
+  /** How many blocks. */
+  readonly layers: number;
+  /** d, the size of a state. */
+  readonly width: number;
+  /** Of each linear layer its path, role, sizes, and whether it has a bias (default: none has). */
+  readonly linears: readonly (readonly [
+    path: string,
+    role: LinearPlace["role"],
+    inFeatures: number,
+    outFeatures: number,
+    bias?: boolean,
+  ])[];
+  /** Whether matrices lie [in, out]. Default: [out, in]. */
+  readonly transposed?: boolean;
+  /** The attention. */
+  readonly attention: Pick<AttentionPlace, "path" | "heads" | "keyValueHeads" | "headDim">;
+  /** Path and role of each part whose output is added to the states. */
+  readonly sublayers: readonly (readonly [path: string, role: SublayerPlace["role"]])[];
+  /** Paths of the norms, default none, and whether they have a bias, default not. */
+  readonly norms?: { readonly paths: readonly string[]; readonly bias?: boolean };
+}
+
+/**
+ * The places of all blocks, in order. What lies outside them (further norms, embeddings, heads, the stack itself) is the
+ * model's to add.
+ *
+ * @example
+ * ```ts
+ * import { blockPlaces } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const { linears, blocks } = blockPlaces({
+ *   ...{ path: "blocks", stack: "decoder", layers: 2, width: 8 },
+ *   linears: [["up", "up", 8, 16], ["down", "down", 16, 8]],
+ *   attention: { path: "attend", heads: 2, keyValueHeads: 2, headDim: 4 },
+ *   sublayers: [["attend", "attention"]],
+ * });
+ * assert.deepEqual(linears.map(({ path }) => path), ["blocks.0.up", "blocks.0.down", "blocks.1.up", "blocks.1.down"]);
+ * assert.equal(blocks[1]!.layer, 1);
+ * ```
+ */
+export function blockPlaces(
+  { path: list, stack, layers, width, transposed = false, ...block }: BlockPlaces,
+): Pick<Spec, "linears" | "attentions" | "sublayers" | "blocks" | "norms"> {
+  const each = Array.from({ length: layers }, (_, layer) => ({ layer, stack, path: `${list}.${layer}` }));
+  const below = <T, P>(list: readonly T[], place: (item: T) => P & { readonly path: string }) =>
+    each.flatMap((at) =>
+      list.map((item) => {
+        const found = place(item);
+        return { ...at, ...found, path: joined(at.path, found.path) };
+      })
+    );
+  const { paths = [], bias: normBias = false } = block.norms ?? {};
+  return {
+    linears: below(block.linears, ([path, role, inFeatures, outFeatures, bias = false]) => ({
+      ...{ kind: "linear" as const, path, role },
+      ...{ inFeatures, outFeatures, bias, transposed },
+    })),
+    attentions: below([block.attention], (attention) => ({
+      kind: "attention" as const,
+      role: "self" as const,
+      ...attention,
+    })),
+    sublayers: below(block.sublayers, ([path, role]) => ({ kind: "sublayer" as const, path, role, width })),
+    blocks: each.map((at) => ({ kind: "block", ...at, width })),
+    norms: below(paths, (path) => ({ kind: "norm" as const, path, width, bias: normBias })),
+  };
+}
