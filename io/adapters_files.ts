@@ -24,11 +24,12 @@ import {
   type AdaptersFields,
 } from "../formats/adapters_config.ts";
 import type { WritableTensor } from "../formats/tensor_file.ts";
-import { describe, type Described, type Piece } from "./adapters_fields.ts";
+import { describe, type Described } from "./adapters_fields.ts";
 import type { Leaf } from "./adapters_branches.ts";
 import { classOf } from "./adapters_head.ts";
 import { below, type Writing } from "./adapters_layout.ts";
 import { partsOf } from "./adapters_parts.ts";
+import type { Piece } from "./adapters_pieces.ts";
 
 /** A file of a folder, ready to be written. */
 export type HubFile =

@@ -2,7 +2,7 @@
 import type { Adapter, Json, Model, Tree } from "../core/mod.ts";
 import { ADAPTERS_FILES } from "../formats/adapters_config.ts";
 import type { FusionMatrix } from "../methods/mod.ts";
-import { type Piece, piecesOf } from "./adapters_fields.ts";
+import { type Piece, piecesOf } from "./adapters_pieces.ts";
 import { classOf } from "./adapters_head.ts";
 import { below } from "./adapters_layout.ts";
 import { adapterFiles, configText, type HubFile, keyPrefix, writableTensors } from "./adapters_files.ts";

@@ -12,7 +12,7 @@ import {
 import { ADAPTERS_FILES, ADAPTERS_VERSION } from "../formats/adapters_config.ts";
 import type { WritableTensor } from "../formats/tensor_file.ts";
 import { architectureOf } from "../models/mod.ts";
-import type { Piece } from "./adapters_fields.ts";
+import type { Piece } from "./adapters_pieces.ts";
 import { type HubFile, keyPrefix } from "./adapters_files.ts";
 import { classOf } from "./adapters_head.ts";
 

@@ -2,7 +2,7 @@
 import type { Adapter, Model } from "../core/mod.ts";
 import { writeTextAtomically } from "../formats/atomic_write.ts";
 import { writeSafetensors } from "../formats/safetensors_write.ts";
-import { piecesOf } from "./adapters_fields.ts";
+import { piecesOf } from "./adapters_pieces.ts";
 import { adapterFiles, checkedName, type HubFile } from "./adapters_files.ts";
 import { headFiles } from "./adapters_head_files.ts";
 import { HEADS, nodeOf, setupFiles } from "./adapters_setup_files.ts";

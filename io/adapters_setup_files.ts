@@ -2,9 +2,10 @@
 import type { Adapter, Json, Model, Tree } from "../core/mod.ts";
 import { ADAPTERS_FILES, ADAPTERS_VERSION } from "../formats/adapters_config.ts";
 import { type Branch, checkBranches, checkStack, kindOf } from "./adapters_branches.ts";
-import { describe, type Piece, piecesOf } from "./adapters_fields.ts";
+import { describe } from "./adapters_fields.ts";
 import { adapterFiles, checkedName, type HubFile, leafOf } from "./adapters_files.ts";
 import { fusionFiles } from "./adapters_fusion_files.ts";
+import { type Piece, piecesOf } from "./adapters_pieces.ts";
 
 type Options = Readonly<Record<string, Json>>;
 
