@@ -114,9 +114,9 @@ export function rare(option: Option): Option {
 
 /** The program, without commands. */
 export function newProgram(name: string, description: string, version: string): Command {
-  const width = (): number => 100;
+  const width = (): number => 80;
   return new Command(name).description(description).version(version)
-    .configureHelp({ helpWidth: 100 })
+    .configureHelp({ helpWidth: 80, subcommandTerm: (command) => command.name() })
     .configureOutput({ getOutHelpWidth: width, getErrHelpWidth: width, outputError: () => {} })
     .exitOverride().showSuggestionAfterError(true);
 }

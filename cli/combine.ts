@@ -49,9 +49,10 @@ export function combine(program: Command): void {
     .option("--json", "print JSON")
     .addHelpText(
       "after",
-      "\nMethods: cat joins the factors, exactly; svd and linear sum the updates; magnitudePrune, ties and dare thin them out" +
-        "\nfirst. All but cat keep what f32 can tell unless --rank or --error cuts; svd needs one of them." +
-        "\n\nExample:\n  graft combine german polite -o both --method ties --weights 0.7,0.3 --density 0.2 --rank 16",
+      "\nMethods: cat joins the factors, exactly; svd and linear sum the updates;" +
+        "\nmagnitudePrune, ties and dare thin them out first. All but cat keep what f32 can" +
+        "\ntell unless --rank or --error cuts; svd needs one of them." +
+        "\n\nExample:\n  graft combine german polite -o both --method ties --density 0.2 --rank 16",
     )
     .action((adapters: readonly string[], flags: CombineFlags) => run(adapters, flags));
 }

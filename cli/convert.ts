@@ -52,7 +52,7 @@ export function convert(program: Command): void {
       "after",
       "\nExamples:\n  graft convert my-adapter adapter.gguf --model HuggingFaceTB/SmolLM2-135M\n" +
         "  graft convert my-dora small.gguf --model base --error 0.05\n" +
-        "  graft convert model.gguf folder --to bitsandbytes --dtype nf4_double --requantize",
+        "  graft convert model.gguf out --to bitsandbytes --dtype nf4_double --requantize",
     )
     .action((source: string, target: string, flags: ConvertFlags) => run(source, target, flags));
 }

@@ -26,7 +26,7 @@ import { print, printJson, table } from "./output.ts";
 const EXAMPLE = `
 Example:
   graft evaluate -m model.gguf --adapter adapter --data test.jsonl --rouge 100
-  graft evaluate -m model.gguf --data all.jsonl --held-out 100 --few-shot 2      the same 100 as finetune`;
+  graft evaluate -m model.gguf --data all.jsonl --held-out 100 --few-shot 2`;
 
 interface EvaluateFlags extends ModelFlags, DtypeFlags, Omit<DataFlags, "data"> {
   readonly data?: string;

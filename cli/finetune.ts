@@ -24,11 +24,11 @@ import { type MethodName, METHODS } from "./method_table.ts";
 
 const EXAMPLE = `
 Example:
-  graft finetune -m model.gguf -d train.jsonl -o adapter --method lora --epochs 3
-Data: dialogue/summary, prompt/completion, messages; of BERT text (and pair) and label or score, or tokens and tags
-
+  graft finetune -m model.gguf -d train.jsonl -o adapter --method dora --rank 4
+Data, a line each: dialogue and summary, prompt and completion, or messages;
+for BERT text (and pair) with label or score, or tokens with tags
 Methods:
-${wrapped(METHODS.join(", "), 118)}`;
+${wrapped(METHODS.join(", "), 80)}`;
 
 function wrapped(text: string, width: number): string {
   return text.replace(new RegExp(`(.{1,${width - 2}})(?: |$)`, "g"), "  $1\n").trimEnd();
@@ -56,12 +56,12 @@ function optionsObject(text: string): JsonOptions {
 /** Registers the command. */
 export function finetune(program: Command): void {
   const command = program.command("finetune")
-    .description("Train a model on examples, by any method; writes an adapter folder that PEFT reads.")
+    .description("Train a model on examples by any method; writes an adapter that PEFT reads.")
     .option("-d, --data <file>", "examples, JSON Lines")
-    .option("-o, --output <folder>", "where the adapter goes; must not exist; default runs/<method>");
+    .option("-o, --output <folder>", "new folder of the adapter; default runs/<method>");
   trainingOptions(command)
     .option("--resume", "continue the run in --output")
-    .option("--overwrite", "replace --output when the new run is done")
+    .addOption(rare(new Option("--overwrite", "replace --output when the new run is done")))
     .option("--plan", "print the memory that the run takes, and stop")
     .addOption(rare(option("--config <file>", "plan for a model of which only config.json is here")))
     .addOption(
@@ -102,7 +102,7 @@ export function trainingOptions(command: Command): Command {
       rare(option("--alpha <a>", "scale of the update; default twice the rank", number({ above: 0 }))),
     )
     .addOption(rare(option("--dropout <p>", "in the adapter; default 0", number({ from: 0, below: 1 }))))
-    .option("--targets <names>", 'layers between commas, or "all-linear"; default by the method', names)
+    .option("--targets <names>", 'layers between commas, or "all-linear"', names)
     .addOption(rare(option("--bottleneck <r>", "width inside an adapter; default by the method", integer())))
     .addOption(rare(option("--length <n>", "rows of a prompt or prefix; default by the method", integer())))
     .addOption(
@@ -117,7 +117,7 @@ export function trainingOptions(command: Command): Command {
     .addOption(rare(choice("--schedule <name>", "of the learning rate", SCHEDULES).default("cosine")))
     .addOption(rare(option("--warmup <n>", "steps, or their share below 1", number({ from: 0 }), 0.03)))
     .option("--batch-size <n>", "rows in a pass", integer(), 2)
-    .option("--accumulate <n>", "passes in a step", integer(), 4)
+    .addOption(rare(option("--accumulate <n>", "passes in a step", integer(), 4)))
     .option("--epochs <n>", "times through the data", integer(), 3)
     .option("--max-steps <n>", "stop after so many steps", integer())
     .addOption(rare(option("--packing", "several examples in a row instead of padding")))
@@ -129,10 +129,10 @@ export function trainingOptions(command: Command): Command {
       rare(option("--label-smoothing <s>", "share given to all tokens", number({ from: 0, below: 1 }), 0)),
     )
     .option("--checkpoint-blocks", "recompute blocks: less memory, more time");
-  dataFlags(command, "examples not to train on, or their share below 1; default 0.1")
+  dataFlags(command, "examples to keep aside, or their share; default 0.1")
     .addOption(rare(option("--eval-data <file>", "evaluate on this file instead of held-out examples")))
     .addOption(rare(option("--eval-every <n>", "steps between evaluations; default an epoch's", integer())))
-    .option("--rouge <n>", "write n summaries at each evaluation and score them", integer(0), 0)
+    .addOption(rare(option("--rouge <n>", "summaries to score at each evaluation", integer(0), 0)))
     .addOption(rare(option("--max-new-tokens <n>", "in those summaries", integer(), 128)))
     .addOption(rare(option("--patience <n>", "stop after n evaluations without progress", integer())))
     .addOption(rare(choice("--keep <which>", "parameters in the result", ["best", "last"]).default("best")))

@@ -7,7 +7,7 @@ import { print, printJson, printPiece } from "./output.ts";
 
 const EXAMPLE = `
 Example:
-  graft generate -m model.gguf --adapter adapter --chat --prompt "Summarize the conversation. …"
+  graft generate -m model.gguf --adapter adapter --chat --prompt "Summarize: …"
   graft generate -m model.gguf < prompt.txt`;
 
 interface GenerateFlags extends ModelFlags, DtypeFlags {

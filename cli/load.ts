@@ -36,13 +36,13 @@ export function backendFlags(command: Command): Command {
     .addOption(
       choice("--backend <name>", "where to compute", ["wasm", "native", "reference", "gpu"]).default("wasm"),
     )
-    .option("--threads <n>", "threads of wasm (default the machine's, 8 at most) and native", integer());
+    .option("--threads <n>", "of the CPU; default the machine's, at most 8 on wasm", integer());
 }
 
 /** Adds `--model`, `--backend` and `--threads`. */
 export function modelFlags(command: Command): Command {
   return backendFlags(
-    command.option("-m, --model <path|id>", "folder, .gguf file or hub id; default the embedded model"),
+    command.option("-m, --model <path|id>", "folder, .gguf or hub id; default the embedded model"),
   );
 }
 

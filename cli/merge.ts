@@ -62,7 +62,7 @@ export function merge(program: Command): void {
     .option("--json", "print JSON")
     .addHelpText(
       "after",
-      "\nExample:\n  graft merge --model model.gguf --adapter my-adapter --output merged.gguf --dtype q8_0",
+      "\nExample:\n  graft merge -m model.gguf -a my-adapter -o merged.gguf --dtype q8_0",
     )
     .action((flags: MergeFlags) => run(flags));
 }

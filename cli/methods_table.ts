@@ -34,7 +34,7 @@ export type TableRow =
 export function methods(program: Command): void {
   program.command("methods")
     .description("Compare the methods on a model: parameters, storage, memory, cost; from shapes alone")
-    .option("-m, --model <path|id>", "folder, .gguf file or hub id; default the embedded model")
+    .option("-m, --model <path|id>", "folder, .gguf or hub id; default the embedded model")
     .option("--config <file>", "a config.json instead of a model; no weights are needed")
     .option("--only <names>", "methods between commas", names)
     .option("--tokens <n>", "length of the text that costs are counted on", integer(), 64)

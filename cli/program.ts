@@ -44,7 +44,7 @@ export function graftProgram(): Command {
   program.addHelpText(
     "after",
     "\nExamples:\n  graft finetune -m model.gguf -d train.jsonl -o adapter\n" +
-      '  graft generate -m model.gguf --adapter adapter --chat --prompt "Summarize the conversation. …"',
+      '  graft generate -m model.gguf --adapter adapter --chat --prompt "Summarize: …"',
   );
   for (const command of program.commands) {
     command.addOption(rare(new Option("--debug", "print the stack of an error")));

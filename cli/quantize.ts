@@ -59,7 +59,7 @@ export function quantize(program: Command): void {
     .option("--json", "print JSON")
     .addHelpText(
       "after",
-      "\nExamples:\n  graft quantize --model HuggingFaceTB/SmolLM2-135M --type nf4_double --output small\n" +
+      "\nExamples:\n  graft quantize -m HuggingFaceTB/SmolLM2-135M --type nf4_double -o small\n" +
         "  graft quantize --compare --text book.txt",
     )
     .action((flags: QuantizeFlags) => flags.compare ? compare(flags) : store(flags));

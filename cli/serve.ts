@@ -22,12 +22,14 @@ import { note, print, showBytes } from "./output.ts";
 const EXAMPLE = `
 Example:
   graft serve -m model.gguf --adapter polite=adapter-1 --adapter brief=adapter-2
-  curl http://127.0.0.1:8080/v1/chat/completions -H 'content-type: application/json' \\
+  curl http://127.0.0.1:8080/v1/chat/completions \\
+    -H 'content-type: application/json' \\
     -d '{"model": "polite", "messages": [{"role": "user", "content": "Hello"}]}'
 
-A request names what it wants as "model": "base" for the bare model, "polite" or "base:polite" for an adapter.
-Point any OpenAI client at http://127.0.0.1:8080/v1 with any key. Ctrl-C finishes the texts that are being written;
-a second one ends at once.`;
+A request names what it wants as "model": "base" for the bare model, "polite" or
+"base:polite" for an adapter. Point any OpenAI client at
+http://127.0.0.1:8080/v1 with any key. Ctrl-C finishes the texts that are being
+written; a second one ends at once.`;
 
 interface ServeFlags extends ModelFlags {
   readonly adapter?: readonly NamedAdapter[];

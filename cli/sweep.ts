@@ -25,11 +25,12 @@ import { sorted, sweepTable } from "./sweep_table.ts";
 
 const EXAMPLE = `
 Example:
-  graft sweep -d train.jsonl -o sweep --grid rank=4,8 --grid learning-rate=1e-4,3e-4 --seeds 0,1
-  graft sweep -d train.jsonl -o sweep --grid learning-rate=1e-5..1e-3 --grid rank=2..64 --random 12
+  graft sweep -d data.jsonl -o out --grid rank=4,8 --grid epochs=1,2 --seeds 0,1
+  graft sweep -d data.jsonl -o out --grid rank=2..64 --random 12
 
-Every option of graft finetune can stand in --grid, and holds for all runs where it is given by itself.
-Killed or interrupted, the same command with --resume keeps finished runs and continues the one that was begun.`;
+Every option of graft finetune can stand in --grid, and holds for all runs where
+it is given by itself. Killed or interrupted, the same command with --resume
+keeps finished runs and continues the one that was begun.`;
 
 interface SweepFlags extends FinetuneFlags {
   readonly grid?: readonly string[];

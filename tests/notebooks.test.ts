@@ -1,5 +1,6 @@
 /** The notebooks as they are committed: they ran, and what they import is there. `deno task notebooks` runs them anew. */
 import assert from "node:assert/strict";
+import { cpSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseHTML } from "npm:linkedom@^0.18";
 import { escaped, shown, stacked } from "../notebooks/shown.ts";
@@ -13,6 +14,8 @@ import { show } from "../notebooks/show.ts";
 import { tune } from "../notebooks/tune.ts";
 import { dispose, key, leaves, loadModel, lora, memory, read, reference, tensor } from "../mod.ts";
 import { rowsFrom } from "../train/mod.ts";
+import { temporaryFolder } from "./cli/tiny.ts";
+import { deno } from "./support/deno.ts";
 import { GOLDEN } from "./support/golden.ts";
 
 const folder = fileURLToPath(new URL("../notebooks/", import.meta.url));
@@ -80,6 +83,31 @@ Deno.test("the cells of every notebook pass the type checker", async () => {
   } finally {
     for (const file of files) await Deno.remove(file);
   }
+});
+
+Deno.test("what notebooks call runs in a folder with spaces, from another directory, without network, GPU or write permission", async () => {
+  const root = fileURLToPath(new URL("../", import.meta.url));
+  using other = temporaryFolder();
+  const copy = `${other.path}/a folder (with spaces)`;
+  for (const { name } of Deno.readDirSync(root)) {
+    if (/^(\.|tests$|bench$|claims$|docs$|examples$|runs$|node_modules$)/.test(name)) continue;
+    const unwanted = (from: string): boolean =>
+      /\/(\.venv|crate|target)(\/|$)/.test(from.slice(root.length - 1));
+    cpSync(`${root}${name}`, `${copy}/${name}`, { recursive: true, filter: (from) => !unwanted(from) });
+  }
+  Deno.writeTextFileSync(
+    `${copy}/notebooks/cell.ts`,
+    `import { openWorkshop } from "./workshop.ts";
+     import { show } from "./show.ts";
+     Object.defineProperty(navigator, "gpu", { get: () => { throw new Error("a GPU was asked for"); } });
+     const shop = await openWorkshop({ train: 4, heldOut: 2 });
+     console.log(show(shop.model).media["text/plain"], shop.train.count);
+     shop.close();`,
+  );
+  const flags = ["--no-check", "--no-prompt", "--cached-only", "--allow-read", "--allow-env", "--deny-net"];
+  const { code, said } = await deno(["run", ...flags, `${copy}/notebooks/cell.ts`], other.path);
+  assert.equal(code, 0, said);
+  assert.match(said, /tensors, 2,754,624 numbers.* 4\n$/s);
 });
 
 Deno.test("shown() displays its media to the kernel", () => {
