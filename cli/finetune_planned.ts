@@ -12,7 +12,7 @@ import {
 import { fishMask, type LoftqOptions } from "../methods/mod.ts";
 import { fishBudget, type FisherMaskOptions } from "../recipes/fish_mask.ts";
 import { beside, headOf } from "./finetune_head.ts";
-import { chosen, FISH, LOFTQ } from "./finetune_prepared_options.ts";
+import { chosen, PREPARED } from "./finetune_prepared_options.ts";
 import { plannedSourced } from "./finetune_sources.ts";
 import { largestStage, STAGE_OPTIONS } from "./finetune_stages.ts";
 import { checkFlags, type MethodFlags, methodOf } from "./methods.ts";
@@ -35,7 +35,7 @@ function plannedMethod(model: Model, flags: MethodFlags & { readonly seed: numbe
   const { method } = flags;
   switch (method) {
     case "fish-mask":
-      return plannedMask(model, chosen(model, flags, FISH) as Partial<FisherMaskOptions>);
+      return plannedMask(model, chosen(model, flags, PREPARED["fish-mask"]) as Partial<FisherMaskOptions>);
     case "diff-pruning":
     case "lt-sft":
     case "far":
@@ -55,7 +55,7 @@ function plannedMethod(model: Model, flags: MethodFlags & { readonly seed: numbe
 export function plannedBase(model: Model, flags: MethodFlags): number {
   const { method } = flags;
   if (method !== "pissa" && method !== "olora" && method !== "loftq") return 0;
-  const options = chosen(model, flags, [...LOFTQ, "svd"]) as LoftqOptions;
+  const options = chosen(model, flags, PREPARED[method]) as LoftqOptions;
   const dtype = method === "loftq" ? options.dtype ?? "nf4" : "f32";
   const rank = options.rank!;
   return chooseTargets(model.spec, options).map(sizesOf).reduce((sum, { inFeatures, outFeatures }) => {

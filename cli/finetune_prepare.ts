@@ -31,7 +31,7 @@ import {
 import { fisherMask, type FisherMaskOptions } from "../recipes/fish_mask.ts";
 import { batchOf, type Rows } from "../train/mod.ts";
 import { beside, headOf, replaced, withHead } from "./finetune_head.ts";
-import { chosen, FISH, LOFTQ, LORA } from "./finetune_prepared_options.ts";
+import { chosen, PREPARED } from "./finetune_prepared_options.ts";
 import { sourced } from "./finetune_sources.ts";
 import { earlyStages, STAGE_OPTIONS, type StageRun } from "./finetune_stages.ts";
 import { checkFlags, lowRankOptions, type MethodFlags, methodOf } from "./methods.ts";
@@ -80,7 +80,7 @@ export async function start<M extends Model>(
       };
     }
     case "eva": {
-      const options = chosen(model, flags, [...LORA, "spread", "threshold", "svd", "tokens", "maxBatches"]);
+      const options = chosen(model, flags, PREPARED[method]);
       const batches = batchesOf(data, 512);
       const { adapter } = await eva(
         model,
@@ -90,7 +90,7 @@ export async function start<M extends Model>(
       return plain(model, withHead(adapter, head, model, seed));
     }
     case "fish-mask": {
-      const { ratio = 0.005, ...rest } = chosen(model, flags, FISH) as Partial<FisherMaskOptions>;
+      const { ratio = 0.005, ...rest } = chosen(model, flags, PREPARED[method]) as Partial<FisherMaskOptions>;
       const mask = await fisherMask(model, batchesOf(data, 1024), { ratio, ...rest });
       return plain(model, adapt(model, fishMask({ mask }), seed));
     }
@@ -147,11 +147,11 @@ async function preparedBase<M extends Model>(
   const key = flags.seed;
   switch (method) {
     case "pissa":
-      return await pissa(model, { ...chosen(model, flags, [...LORA, "svd"]), key } as PissaOptions);
+      return await pissa(model, { ...chosen(model, flags, PREPARED[method]), key } as PissaOptions);
     case "olora":
-      return await olora(model, { ...chosen(model, flags, LORA), key } as PreparedOptions);
+      return await olora(model, { ...chosen(model, flags, PREPARED[method]), key } as PreparedOptions);
     case "loftq":
-      return await loftq(model, { ...chosen(model, flags, LOFTQ), key } as LoftqOptions);
+      return await loftq(model, { ...chosen(model, flags, PREPARED[method]), key } as LoftqOptions);
     default:
       return method satisfies never;
   }

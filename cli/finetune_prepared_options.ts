@@ -1,34 +1,49 @@
 /** Options of the methods that prepare something before the first step: those that each knows, by their names in the library. */
 import type { Model } from "../core/mod.ts";
+import { LORA_KINDS } from "../io/common_option_kinds.ts";
+import { METHOD_OPTIONS } from "../io/method_options.ts";
 import { type JsonOptions, optionsFromJson } from "../io/option_codec.ts";
+import { any, type AnyKind, checkOptions, fields, type Kinds, number, oneOf } from "../io/option_kinds.ts";
 import { UsageError } from "./arguments.ts";
 import type { MethodName } from "./method_table.ts";
 import { lowRankOptions, type MethodFlags } from "./methods.ts";
 
-/** Of FISH Mask. */
-export const FISH = ["ratio", "examples", "labels", "classifier"] as const;
-/** Of LoRA and what starts it elsewhere. */
-export const LORA: readonly string[] = [
-  ...["targets", "exclude", "layers", "rank", "alpha", "scaling", "dropout"],
-  ...["rankPattern", "alphaPattern", "bias", "branchBias"],
-];
+const SVD = (name: "iterations", ...more: readonly string[]): AnyKind =>
+  any(oneOf("exact"), fields({ [name]: number, ...Object.fromEntries(more.map((own) => [own, number])) }));
 
-/** Of LoftQ. */
-export const LOFTQ: readonly string[] = [...LORA, "dtype", "iterations"];
+/** Of the methods that prepare a base or a mask, what each may be. */
+export const PREPARED: Readonly<Record<"fish-mask" | "pissa" | "olora" | "loftq" | "eva", Kinds>> = {
+  "fish-mask": {
+    ratio: number,
+    examples: number,
+    labels: oneOf("empirical", "expected"),
+    classifier: oneOf("whole", "masked"),
+  },
+  "pissa": { ...LORA_KINDS, svd: SVD("iterations", "oversampling?") },
+  "olora": LORA_KINDS,
+  "loftq": METHOD_OPTIONS.loftq,
+  "eva": {
+    ...LORA_KINDS,
+    svd: SVD("iterations"),
+    ...{ spread: number, threshold: number, tokens: oneOf("labelled", "all"), maxBatches: number },
+  },
+};
 
-/** Options of a method that is no plain one. @throws {UsageError} on an unknown one. */
+/** Options of a method that is no plain one. @throws {UsageError} on an unknown one, or a value of another kind. */
 export function chosen(
   model: Model,
   flags: MethodFlags,
-  known: readonly string[],
+  kinds: Kinds,
 ): Readonly<Record<string, unknown>> {
   const { method, options = {} } = flags;
-  const unknown = Object.keys(options).find((name) => !known.includes(name));
-  if (unknown !== undefined) {
-    throw new UsageError(`${method} has no option "${unknown}": there are ${known.join(", ")}`);
+  const given = optionsFromJson(options);
+  try {
+    checkOptions(method, given, kinds);
+  } catch (error) {
+    throw new UsageError((error as RangeError).message);
   }
   const own: JsonOptions = !LOW_RANK.includes(method) ? {} : lowRankOptions(flags, model.spec);
-  return optionsFromJson({ ...own, ...options });
+  return { ...optionsFromJson(own), ...given };
 }
 
 const LOW_RANK: readonly MethodName[] = ["pissa", "olora", "loftq", "eva"];

@@ -13,7 +13,9 @@ import { openSafetensors } from "../formats/safetensors.ts";
 import { isObject } from "../formats/strict_json.ts";
 import { exists } from "../io/inspect_contents.ts";
 import { isBuilt, namedMethod } from "../io/named_method.ts";
+import { METHOD_OPTIONS } from "../io/method_options.ts";
 import type { JsonOptions } from "../io/option_codec.ts";
+import { any, anything, fields, type Kinds, list, number, oneOf, record, text } from "../io/option_kinds.ts";
 import {
   adapterFusion,
   type AdapterFusionOptions,
@@ -39,16 +41,34 @@ import { reductionOf } from "./method_sizes.ts";
 /** Methods made of others. */
 export type SourcedName = "adapter-fusion" | "xlora" | "spot" | "ipt" | "sparse-adapter";
 
-/** Names of the options that `--options` may give. */
-const SOURCE_OPTIONS: Readonly<Record<SourcedName, readonly string[]>> = {
-  "adapter-fusion": ["adapters", "regularization", "dropout", "temperature", "matrices", "query"],
-  "xlora": [
-    ...["experts", "depth", "size", "dropout", "routes", "temperature", "topK", "chosen", "scale", "trains"],
-    "signal",
-  ],
-  "spot": ["sources", "weights", "task", "nearest", "similarity", "where"],
-  "ipt": ["autoencoder", "sources", "task", "intrinsic", "hidden"],
-  "sparse-adapter": ["host", "hostOptions", "keep", "score"],
+/** The options that `--options` may give; folders and hosts have errors of their own. */
+const SOURCE_OPTIONS: Readonly<Record<SourcedName, Kinds>> = {
+  "adapter-fusion": {
+    ...{ adapters: anything, regularization: number, dropout: number },
+    temperature: any(number, fields({ from: number, steps: number })),
+    matrices: list(oneOf("query", "key", "value")),
+    query: oneOf("read", "output"),
+  },
+  "xlora": {
+    ...{ experts: anything, depth: number, size: number, dropout: number, topK: number, scale: number },
+    routes: oneOf("shared", "layerwise"),
+    temperature: any(number, oneOf("none")),
+    chosen: oneOf("keep", "softmax"),
+    trains: oneOf("router", "all"),
+    signal: text,
+  },
+  "spot": {
+    ...{ sources: anything, weights: record(number), task: text, nearest: number },
+    similarity: oneOf("means", "pairs"),
+    where: METHOD_OPTIONS.promptTuning["where"]!,
+  },
+  "ipt": { autoencoder: text, sources: anything, task: text, intrinsic: number, hidden: number },
+  "sparse-adapter": {
+    host: anything,
+    hostOptions: record(anything),
+    keep: number,
+    score: oneOf("random", "magnitude", "snip", "grasp", "synflow", "erdosRenyi", "gradient"),
+  },
 };
 
 type Flags = MethodFlags & { readonly method: SourcedName; readonly seed: number };

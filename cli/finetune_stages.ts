@@ -8,6 +8,7 @@ import {
   only,
 } from "../methods/mod.ts";
 import { ltSftDense, ltSftLeaves } from "../methods/lt_sft.ts";
+import { any, type Kinds, number, oneOf, places } from "../io/option_kinds.ts";
 import { trainDiffPruning } from "../recipes/diff_pruning.ts";
 import { type FarRecipe, trainFar } from "../recipes/far.ts";
 import { trainLtSft } from "../recipes/lt_sft.ts";
@@ -30,11 +31,20 @@ export interface StageRun {
   options(steps: number): StageOptions;
 }
 
-/** Names of the options that `--options` may give. */
-export const STAGE_OPTIONS: Readonly<Record<StagedName, readonly string[]>> = {
-  "diff-pruning": ["ratio", "gates", "sparsity", "structure", "gateRate", "initialAlpha"],
-  "lt-sft": ["ratio", "norms", "frozen", "tiedHead", "pull"],
-  "far": ["retention", "priming", "primed"],
+/** The options that `--options` may give. */
+export const STAGE_OPTIONS: Readonly<Record<StagedName, Kinds>> = {
+  "diff-pruning": {
+    ...{ ratio: number, sparsity: number, gateRate: number, initialAlpha: number },
+    gates: any(oneOf("mean"), number),
+    structure: oneOf("tensor", "none"),
+  },
+  "lt-sft": {
+    ...{ ratio: number, pull: number },
+    norms: oneOf("frozen", "maskable"),
+    frozen: places,
+    tiedHead: oneOf("follows", "stays"),
+  },
+  "far": { retention: number, priming: number, primed: oneOf("kept", "reset") },
 };
 
 type Options = Readonly<Record<string, unknown>>;

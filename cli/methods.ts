@@ -1,8 +1,9 @@
 /** From flags to a method, each with the defaults that suit it and the model's sizes. */
 import { chooseTargets, type Json, type Method, type Spec } from "../core/mod.ts";
-import type { BuiltMethod } from "../io/method_options.ts";
+import { type BuiltMethod, METHOD_OPTIONS } from "../io/method_options.ts";
 import { namedMethod } from "../io/named_method.ts";
-import type { JsonOptions } from "../io/option_codec.ts";
+import { type JsonOptions, optionsFromJson } from "../io/option_codec.ts";
+import { checkOptions, type Kinds } from "../io/option_kinds.ts";
 import { compacterPlusPlus, fullFineTune, mam, pTuningV2, unipelt } from "../methods/mod.ts";
 import { checkOwn, UsageError } from "./arguments.ts";
 import type { SourcedName } from "./finetune_sources.ts";
@@ -133,7 +134,10 @@ export function methodOf(flags: MethodFlags & { readonly method: PlainName }, sp
     case "p-tuning":
       return made("pTuning", { length });
     case "p-tuning-v2":
-      return pTuningV2({ ...defined({ length, dropout }), ...options }) as unknown as Method;
+      return pTuningV2({
+        ...defined({ length, dropout }),
+        ...checked(method, options, METHOD_OPTIONS.prefixTuning),
+      }) as unknown as Method;
     case "loreft":
       return made("loreft", { rank, dropout });
     case "ladder-side":
@@ -215,7 +219,20 @@ function part(options: JsonOptions, name: string): Loose {
   if (typeof value !== "object" || Array.isArray(value)) {
     throw new UsageError(`Expected an object "${name}" in --options but found ${JSON.stringify(value)}`);
   }
-  return value as Loose;
+  return checked(`"${name}"`, value as JsonOptions, PART_OPTIONS[name]!) as Loose;
+}
+
+/** Options of parts, as their methods have them. */
+const PART_OPTIONS: Readonly<Record<string, Kinds>> = {
+  prefix: METHOD_OPTIONS.prefixTuning,
+  parallel: METHOD_OPTIONS.parallelAdapter,
+  lora: METHOD_OPTIONS.lora,
+  adapter: METHOD_OPTIONS.pfeiffer,
+};
+
+function checked(name: string, options: JsonOptions, kinds: Kinds): JsonOptions {
+  checkOptions(name, optionsFromJson(options), kinds);
+  return options;
 }
 
 function partOrNone(options: JsonOptions, name: string, own: Loose): JsonOptions | "none" {

@@ -1,5 +1,9 @@
-/** The options that each method reads, by name. A misspelt option changes nothing in silence, so these lists refuse it. */
+/**
+ * The options that each method reads, by name, and what each may be: what is misspelt is refused, not passed over.
+ * Longer than 300 lines because it is one table.
+ */
 import type {
+  Activation,
   AdaloraOptions,
   AdamixOptions,
   AttentionFusionOptions,
@@ -42,36 +46,42 @@ import type {
   TrainableTokensOptions,
   VeraOptions,
 } from "../methods/mod.ts";
+import {
+  ACTIVATION,
+  AFTER,
+  BESIDE,
+  BLOCKS,
+  CODED,
+  ENCODER,
+  KRONA,
+  LORA,
+  LORA_KINDS,
+  PARTS,
+  PATTERN,
+  START,
+  TARGETS,
+  TRAINED,
+  UPDATE,
+  WHERE,
+} from "./common_option_kinds.ts";
+import {
+  any,
+  count,
+  factor,
+  fields,
+  type Kinds,
+  type KindsOf,
+  list,
+  number,
+  oneOf,
+  places,
+  record,
+  seed,
+  text,
+} from "./option_kinds.ts";
 
-/** Every name of `O`; a list that lacks one does not type-check. */
-const all = <O>() =>
-<const N extends readonly (keyof O & string)[]>(
-  ...names: [Exclude<keyof O & string, N[number]>] extends [never] ? N : never
-): readonly string[] => names;
-
-const TARGETS = ["targets", "exclude", "layers"] as const;
-const UPDATE = ["rowDropout", "rowDropoutScaling", "moduleDropout"] as const;
-const LORA = [
-  ...TARGETS,
-  "rank",
-  "alpha",
-  "scaling",
-  "dropout",
-  "rankPattern",
-  "alphaPattern",
-  "initialization",
-  "bias",
-  "branchBias",
-] as const;
-const BUDGET = [
-  "targetRank",
-  "initialSteps",
-  "finalSteps",
-  "interval",
-  "beta1",
-  "beta2",
-  "totalSteps",
-] as const;
+/** A kind for each option of `O`; a list that lacks one, or a name of a choice, does not type-check. */
+const all = <O>() => (kinds: KindsOf<O>): Kinds => kinds;
 
 /** A method that is built from options alone, as its factory is named. */
 export type BuiltMethod =
@@ -119,102 +129,181 @@ export type BuiltMethod =
   | "attentionFusion"
   | "lets";
 
-/** Names of options by method. */
-export const METHOD_OPTIONS: Readonly<Record<BuiltMethod, readonly string[]>> = {
-  lora: all<LoraOptions>()(...LORA),
-  dora: all<DoraOptions>()(...LORA, "decomposition"),
-  loraPlus: all<LoraPlusOptions>()(...LORA, "ratio", "embeddingRate"),
-  loftq: all<Omit<LoftqOptions, "key">>()(
+/** Kinds of options by method. */
+export const METHOD_OPTIONS: Readonly<Record<BuiltMethod, Kinds>> = {
+  lora: all<LoraOptions>()(LORA),
+  dora: all<DoraOptions>()({ ...LORA, decomposition: oneOf("paper", "adapterHub") }),
+  loraPlus: all<LoraPlusOptions>()({ ...LORA, ratio: number, embeddingRate: number }),
+  loftq: all<Omit<LoftqOptions, "key">>()({
+    ...LORA_KINDS,
+    dtype: CODED,
+    iterations: count,
+  }),
+  adalora: all<AdaloraOptions>()({
     ...TARGETS,
-    ...["rank", "alpha", "scaling", "dropout", "rankPattern", "alphaPattern", "bias", "branchBias"] as const,
-    ...["dtype", "iterations"] as const,
-  ),
-  adalora: all<AdaloraOptions>()(
-    ...TARGETS,
-    ...BUDGET,
-    ...["rank", "alpha", "dropout", "orthogonality", "rankPattern"] as const,
-  ),
-  loha: all<LohaOptions>()(
-    ...TARGETS,
-    ...UPDATE,
-    ...["rank", "alpha", "rankPattern", "alphaPattern", "initialization"] as const,
-  ),
-  lokr: all<LokrOptions>()(
+    ...{ rank: number, alpha: factor, dropout: number, orthogonality: number, rankPattern: PATTERN },
+    ...{ targetRank: number, initialSteps: number, finalSteps: number, interval: number },
+    ...{ beta1: number, beta2: number, totalSteps: count },
+  }),
+  loha: all<LohaOptions>()({ ...TARGETS, ...UPDATE }),
+  lokr: all<LokrOptions>()({
     ...TARGETS,
     ...UPDATE,
-    ...["rank", "alpha", "rankPattern", "alphaPattern", "factor", "order", "split"] as const,
-    ...["scaling", "initialization"] as const,
-  ),
-  krona: all<KronaOptions>()(
+    factor: number,
+    order: oneOf("given", "smallerFirst"),
+    split: oneOf("none", "second", "both"),
+    scaling: oneOf("standard", "unitWhenFull"),
+  }),
+  krona: all<KronaOptions>()({ ...TARGETS, ...KRONA, dropout: number }),
+  vera: all<VeraOptions>()({
     ...TARGETS,
-    ...["scale", "firstFactor", "zero", "initialization", "dropout"] as const,
-  ),
-  vera: all<VeraOptions>()(
+    ...{ rank: number, projectionSeed: seed, initialD: number, dropout: number },
+    projections: oneOf("stored", "regenerated"),
+  }),
+  oft: all<OftOptions>()({
     ...TARGETS,
-    ...["rank", "projectionSeed", "projections", "initialD", "dropout"] as const,
-  ),
-  oft: all<OftOptions>()(...TARGETS, "blocks", "uneven", "sharing", "cayley", "constraint"),
-  boft: all<BoftOptions>()(...TARGETS, "blocks", "factors"),
-  hra: all<HraOptions>()(...TARGETS, "rank", "orthogonality", "initialization"),
+    blocks: BLOCKS,
+    uneven: oneOf("refuse", "nearest"),
+    sharing: oneOf("separate", "shared"),
+    cayley: any(oneOf("exact"), fields<{ readonly terms: number }>({ terms: number })),
+    constraint: number,
+  }),
+  boft: all<BoftOptions>()({ ...TARGETS, blocks: BLOCKS, factors: number }),
+  hra: all<HraOptions>()({
+    ...TARGETS,
+    rank: number,
+    orthogonality: any(number, oneOf("exact")),
+    initialization: oneOf("pairs", "none"),
+  }),
   // A union of three forms, so that no list could be complete for one.
-  miss: [...TARGETS, "rank", "form", "miniRank", "dropout"],
-  fourierft: all<FourierFtOptions>()(
+  miss: {
     ...TARGETS,
-    ...["frequencies", "frequencyPattern", "scale", "positionSeed", "initialization"] as const,
-  ),
-  intrinsicSaid: all<IntrinsicSaidOptions>()("dimension", "parameters", "scales", "seed", "blocks"),
-  ia3: all<Ia3Options>()(...TARGETS, "feedForward"),
-  bitfit: all<BitfitOptions>()("biases", "missing", "classifier"),
-  layerNormTune: all<LayerNormTuneOptions>()("norms"),
-  topLayers: all<TopLayersOptions>()("blocks", "stack", "above", "tied"),
-  crossAttention: all<CrossAttentionOptions>()("embeddings", "start"),
-  trainableTokens: all<TrainableTokensOptions>()("tokens"),
-  only: all<OnlyOptions>()("parameters"),
-  modulesToSave: all<ModulesToSaveOptions>()("modules"),
-  houlsby: all<HoulsbyOptions>()("reduction", "activation", "after", "deviation"),
-  pfeiffer: all<PfeifferOptions>()("reduction", "activation", "reads"),
-  parallelAdapter: all<ParallelAdapterOptions>()("reduction", "scale", "dropout", "activation", "reads"),
-  bottleneckAdapter: all<BottleneckAdapterOptions>()(
-    ...[
-      "after",
-      "reduction",
-      "activation",
-      "reads",
-      "keeps",
-      "norms",
-      "scale",
-      "residual",
-      "dropout",
-    ] as const,
-    ...["branchDropout", "phm"] as const,
-  ),
-  fusedLora: all<FusedLoraOptions>()("parts", "rank", "alpha", "dropout"),
-  fusedIa3: all<FusedIa3Options>()("parts"),
-  phmAdapter: all<PhmAdapterOptions>()("reduction", "dimension", "activation", "after"),
-  compacter: all<CompacterOptions>()("reduction", "dimension", "rank", "activation", "after", "reads"),
-  kronaB: all<Omit<KronaBresOptions, "residual">>()("scale", "firstFactor", "zero", "initialization", "bias"),
-  kronaBres: all<KronaBresOptions>()("scale", "firstFactor", "zero", "initialization", "bias", "residual"),
-  adamix: all<AdamixOptions>()("experts", "reduction", "activation", "mixes"),
-  invertibleAdapter: all<InvertibleAdapterOptions>()("reduction", "activation", "stands", "undone"),
-  prefixTuning: all<PrefixTuningOptions>()("length", "network", "dropout", "positions", "distances", "rows"),
-  promptTuning: all<PromptTuningOptions>()("length", "start", "where", "madeBy"),
-  pTuning: all<PTuningOptions>()("length", "where", "encoder"),
-  loreft: all<LoreftOptions>()(
-    ...[
-      "rank",
-      "first",
-      "last",
-      "ends",
-      "dropout",
-      "rows",
-      "subtracts",
-      "activation",
-      "atMost",
-      "stacks",
-    ] as const,
-  ),
-  s4: all<S4Options>()("budget", "groups", "parts"),
-  attentionFusion: all<AttentionFusionOptions>()("embedding", "scale", "query"),
-  lets: all<LetsOptions>()("layers", "deltas", "pool", "search"),
-  ladderSideTuning: all<Omit<LadderSideTuningOptions, "start">>()("reduction", "temperature", "layers"),
+    rank: number,
+    form: oneOf("standard", "mini", "bat"),
+    miniRank: number,
+    dropout: number,
+  },
+  fourierft: all<FourierFtOptions>()({
+    ...TARGETS,
+    ...{ frequencies: number, frequencyPattern: record(count), scale: factor, positionSeed: seed },
+    initialization: oneOf("normal", "zeros"),
+  }),
+  intrinsicSaid: all<IntrinsicSaidOptions>()({
+    dimension: number,
+    parameters: places,
+    scales: oneOf("each", "none"),
+    seed,
+    blocks: oneOf("tensor", "vector"),
+  }),
+  ia3: all<Ia3Options>()({ ...TARGETS, feedForward: list(text) }),
+  bitfit: all<BitfitOptions>()({
+    biases: oneOf("all", "queryAndUp"),
+    missing: oneOf("add", "skip"),
+    classifier: oneOf("whole", "bias"),
+  }),
+  layerNormTune: all<LayerNormTuneOptions>()({ norms: places }),
+  topLayers: all<TopLayersOptions>()({
+    blocks: number,
+    stack: oneOf("encoder", "decoder"),
+    above: TRAINED,
+    tied: TRAINED,
+  }),
+  crossAttention: all<CrossAttentionOptions>()({ embeddings: TRAINED, start: oneOf("pretrained", "random") }),
+  trainableTokens: all<TrainableTokensOptions>()({ tokens: any(list(number), record(list(number))) }),
+  only: all<OnlyOptions>()({ parameters: places }),
+  modulesToSave: all<ModulesToSaveOptions>()({ modules: list(text) }),
+  houlsby: all<HoulsbyOptions>()({
+    reduction: number,
+    activation: ACTIVATION,
+    after: AFTER,
+    deviation: number,
+  }),
+  pfeiffer: all<PfeifferOptions>()({
+    reduction: number,
+    activation: ACTIVATION,
+    reads: oneOf("normed", "output"),
+  }),
+  parallelAdapter: all<ParallelAdapterOptions>()({
+    ...{ reduction: number, dropout: number, activation: ACTIVATION },
+    scale: any(factor, oneOf("learned")),
+    reads: oneOf("input", "residual"),
+  }),
+  bottleneckAdapter: all<BottleneckAdapterOptions>()({
+    after: AFTER,
+    reduction: any(number, PATTERN),
+    activation: ACTIVATION,
+    reads: oneOf("output", "normed", "residual"),
+    keeps: oneOf("output", "normed", "sum"),
+    norms: list(oneOf("before", "branch", "whole")),
+    scale: any(factor, oneOf("learned", "channel")),
+    residual: oneOf("added", "dropped"),
+    dropout: number,
+    branchDropout: number,
+    phm: fields({ dimension: number, rank: any(number, oneOf("full")), rule: oneOf("shared", "own") }),
+  }),
+  fusedLora: all<FusedLoraOptions>()({ parts: PARTS, rank: number, alpha: factor, dropout: number }),
+  fusedIa3: all<FusedIa3Options>()({ parts: PARTS }),
+  phmAdapter: all<PhmAdapterOptions>()({
+    ...{ reduction: number, dimension: number, activation: ACTIVATION, after: AFTER },
+  }),
+  compacter: all<CompacterOptions>()({
+    ...{ reduction: number, dimension: number, rank: number, activation: ACTIVATION, after: AFTER },
+    reads: oneOf("output", "normed"),
+  }),
+  kronaB: all<Omit<KronaBresOptions, "residual">>()(BESIDE),
+  kronaBres: all<KronaBresOptions>()({ ...BESIDE, residual: number }),
+  adamix: all<AdamixOptions>()({
+    ...{ experts: number, reduction: number, activation: ACTIVATION },
+    mixes: oneOf("down", "both"),
+  }),
+  invertibleAdapter: all<InvertibleAdapterOptions>()({
+    reduction: number,
+    activation: ACTIVATION,
+    stands: oneOf("tokens", "entrance"),
+    undone: oneOf("heads", "never"),
+  }),
+  prefixTuning: all<PrefixTuningOptions>()({
+    length: number,
+    network: any(
+      oneOf("none"),
+      fields<{ readonly hidden: number; readonly activation?: Activation }>({
+        hidden: number,
+        "activation?": ACTIVATION,
+      }),
+    ),
+    dropout: number,
+    positions: oneOf("past", "always", "none"),
+    distances: oneOf("true", "pushed"),
+    rows: oneOf("own", "peft"),
+  }),
+  promptTuning: all<PromptTuningOptions>()({ length: number, start: START, where: WHERE, madeBy: ENCODER }),
+  pTuning: all<PTuningOptions>()({ length: number, where: WHERE, encoder: ENCODER }),
+  loreft: all<LoreftOptions>()({
+    ...{ rank: number, first: number, last: number, dropout: number, activation: ACTIVATION },
+    ends: oneOf("tied", "apart"),
+    rows: oneOf("orthonormal", "free"),
+    subtracts: oneOf("projection", "nothing"),
+    atMost: oneOf("half", "text"),
+    stacks: oneOf("reading", "both"),
+  }),
+  s4: all<S4Options>()({
+    budget: number,
+    groups: list(number),
+    parts: list(list(oneOf("adapter", "prefix", "bitfit", "lora"))),
+  }),
+  attentionFusion: all<AttentionFusionOptions>()({
+    embedding: oneOf("included", "excluded"),
+    scale: oneOf("none", "root"),
+    query: oneOf("zero", "normal"),
+  }),
+  lets: all<LetsOptions>()({
+    layers: list(number),
+    deltas: oneOf("attention", "block"),
+    pool: oneOf("first", "each"),
+    search: number,
+  }),
+  ladderSideTuning: all<Omit<LadderSideTuningOptions, "start">>()({
+    ...{ reduction: number, temperature: number },
+    layers: list(number),
+  }),
 };

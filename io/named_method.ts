@@ -46,6 +46,7 @@ import {
 } from "../methods/mod.ts";
 import { type BuiltMethod, METHOD_OPTIONS } from "./method_options.ts";
 import { type JsonOptions, optionsFromJson } from "./option_codec.ts";
+import { checkOptions } from "./option_kinds.ts";
 
 /** Whether a method of this name is built from options alone. */
 export function isBuilt(name: string): name is BuiltMethod {
@@ -55,15 +56,12 @@ export function isBuilt(name: string): name is BuiltMethod {
 /**
  * The method that a name and options describe. `loftq` gives LoRA's part of it, for a base that was prepared.
  *
- * @throws {RangeError} when an option is unknown, or as the method itself.
+ * @throws {RangeError} when an option is unknown or of the wrong kind, or as the method itself.
  */
 export function namedMethod(name: BuiltMethod, json: JsonOptions): Method {
-  const known: readonly string[] = METHOD_OPTIONS[name];
-  const unknown = Object.keys(json).find((option) => !known.includes(option));
-  if (unknown !== undefined) {
-    throw new RangeError(`${name} has no option "${unknown}": there are ${known.join(", ")}`);
-  }
-  return made(name, withPatterns(optionsFromJson(json)));
+  const options = withPatterns(optionsFromJson(json));
+  checkOptions(name, options, METHOD_OPTIONS[name]);
+  return made(name, options);
 }
 
 /** Some configs hold a pattern as its source; a list of names it can not be. */
@@ -76,7 +74,7 @@ function withPatterns(options: Readonly<Record<string, unknown>>): Readonly<Reco
   );
 }
 
-/** The values are checked by the method. */
+/** What a value means is checked by the method. */
 function made(name: BuiltMethod, options: Readonly<Record<string, unknown>>): Method {
   const of = <O, M>(factory: (options: O) => M): M => factory(options as O);
   switch (name) {

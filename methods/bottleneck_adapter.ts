@@ -28,7 +28,7 @@ import { add, dropout, layerNorm, multiply, normal, ones, subtract, zeros } from
 import { type Affine, affine } from "./affine.ts";
 import { type Activation, activation, bottleneckRank, freshBottleneck } from "./bottleneck.ts";
 import { type AdapterPosition, adapterSites } from "./houlsby.ts";
-import { freshFactoredPhm, freshPhm, type Phm, phm } from "./phm.ts";
+import { checkPhm, freshFactoredPhm, freshPhm, type Phm, phm } from "./phm.ts";
 import { checkPositive, checkProbability, freshParams } from "./random_factor.ts";
 
 /** Options of bottleneck adapters. */
@@ -105,6 +105,10 @@ export function bottleneckAdapter(options: BottleneckAdapterOptions = {}): Metho
       freshParams(() => {
         const sites = adapterSites(spec, "bottleneckAdapter", after);
         const before = spec.stacks.find(({ stack }) => stack === "encoder")?.layers ?? 0;
+        for (const place of sums === undefined ? [] : sites) {
+          const r = bottleneckRank(place.width, reductionAt(reduction, place, before));
+          checkPhm({ inFeatures: place.width, outFeatures: r, dimension: sums!.dimension });
+        }
         return [
           ...sums?.rule === "shared"
             ? [["rule", rule(keyOf(key), sums.dimension, 1e-4, backend)] as const]

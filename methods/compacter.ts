@@ -23,7 +23,7 @@ import {
 import { normal } from "../ops/mod.ts";
 import { type Activation, activation, bottleneckRank } from "./bottleneck.ts";
 import { type AdapterPosition, adapterSites, checkReduction, TWICE } from "./houlsby.ts";
-import { freshFactoredPhm, type Phm, phm } from "./phm.ts";
+import { checkPhm, freshFactoredPhm, type Phm, phm } from "./phm.ts";
 import { checkPositive, freshParams } from "./random_factor.ts";
 
 /** Options of Compacter. */
@@ -67,20 +67,26 @@ export function compacter(options: CompacterOptions = {}): Method {
     name: "compacter",
     config: { reduction, dimension: n, rank: k, activation: σ, after, reads },
     init: ({ model: { spec, backend }, key }) =>
-      freshParams(() => [
-        ["rule", normal(fold(keyOf(key), "rule"), [n, n, n], backend, 1e-4)],
-        ...adapterSites(spec, "compacter", after).flatMap(({ path, width }) => {
-          const r = bottleneckRank(width, reduction);
-          const layer = (name: string, inFeatures: number, outFeatures: number): Phm =>
-            freshFactoredPhm(
-              fold(fold(keyOf(key), path), name),
-              { inFeatures, outFeatures, dimension: n },
-              k,
-              backend,
-            );
-          return under(path, { down: layer("down", width, r), up: layer("up", r, width) });
-        }),
-      ]),
+      freshParams(() => {
+        const sites = adapterSites(spec, "compacter", after);
+        for (const { width } of sites) {
+          checkPhm({ inFeatures: width, outFeatures: bottleneckRank(width, reduction), dimension: n });
+        }
+        return [
+          ["rule", normal(fold(keyOf(key), "rule"), [n, n, n], backend, 1e-4)],
+          ...sites.flatMap(({ path, width }) => {
+            const r = bottleneckRank(width, reduction);
+            const layer = (name: string, inFeatures: number, outFeatures: number): Phm =>
+              freshFactoredPhm(
+                fold(fold(keyOf(key), path), name),
+                { inFeatures, outFeatures, dimension: n },
+                k,
+                backend,
+              );
+            return under(path, { down: layer("down", width, r), up: layer("up", r, width) });
+          }),
+        ];
+      }),
     edits: (params, spec) =>
       adapterSites(spec, "compacter", after).map(({ path }): HiddenEdit => ({
         kind: "hidden",

@@ -89,6 +89,9 @@ export function adapterSites(
   method: string,
   after: readonly AdapterPosition[],
 ): readonly SublayerPlace[] {
+  if (after.length === 0) {
+    throw new RangeError(`Expected after to name at least one part of a block for ${method}`);
+  }
   const found = spec.sublayers.filter(({ role }) => after.includes(role));
   if (found.length === 0) {
     throw new RangeError(`Cannot place ${method}: the model offers no ${after.join(" or ")} part`);

@@ -47,16 +47,23 @@ export function ia3(options: Ia3Options = {}): Method {
   return {
     name: "ia3",
     config: options as unknown as Readonly<Record<string, Json>>,
-    init: ({ model }) =>
-      nest(
-        freshTargets(model.spec, targets).map((place) => {
+    init: ({ model }) => {
+      const places = freshTargets(model.spec, targets);
+      const idle = options.feedForward?.find((name) => !places.some(({ path }) => nameMatches(name, path)));
+      if (idle !== undefined) {
+        const there = places.map(({ path }) => path).join(", ");
+        throw new RangeError(`feedForward "${idle}" matches none of the chosen layers: there are ${there}`);
+      }
+      return nest(
+        places.map((place) => {
           const { inFeatures, outFeatures } = sizesOf(place);
           return [
             `${place.path}.l`,
             ones([atInput(place) ? inFeatures : outFeatures], model.backend),
           ] as const;
         }),
-      ) as Tree,
+      ) as Tree;
+    },
     edits: (params, spec) =>
       chooseTargets(spec, targets).map((place) => {
         const { l } = lookup(params, place.path) as { readonly l: Tensor };

@@ -59,6 +59,10 @@ export interface IntrinsicSaidOptions {
  */
 export function intrinsicSaid(options: IntrinsicSaidOptions): Method {
   checkPositive("dimension", options.dimension);
+  const { seed = 0 } = options;
+  if (!Number.isInteger(seed) || seed < 0) {
+    throw new RangeError(`Expected seed to be a non-negative integer but found ${seed}`);
+  }
   const scaled = (options.scales ?? "each") === "each";
   const { parameters } = options;
   return {

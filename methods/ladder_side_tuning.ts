@@ -192,7 +192,9 @@ function sideWeights(
 const chosen = (layers: readonly number[] | undefined, n: number): readonly number[] =>
   Array.from({ length: n }, (_, i) => i).filter((i) => layers === undefined || layers.includes(i));
 
-function checkLayers({ stacks }: Spec, layers: readonly number[] = []): void {
+function checkLayers({ stacks }: Spec, layers: readonly number[] | undefined): void {
+  if (layers === undefined) return;
+  if (layers.length === 0) throw new RangeError("Expected layers to name at least one block but found none");
   const most = Math.max(...stacks.map((stack) => stack.layers)) - 1;
   const odd = layers.find((i) => !(Number.isInteger(i) && i >= 0 && i <= most));
   if (odd !== undefined) throw new RangeError(`Expected layers from 0 to ${most} but found ${odd}`);

@@ -56,6 +56,11 @@ export function miss(options: MissOptions = {}): Method {
   checkPositive("rank", options.rank ?? 64);
   if (options.form !== "bat") checkProbability("dropout", options.dropout ?? 0);
   if (options.form === "mini") checkPositive("miniRank", options.miniRank);
+  else if ("miniRank" in options) {
+    throw new RangeError(
+      `Cannot use miniRank with form "${options.form ?? "standard"}" of miss: set it to "mini"`,
+    );
+  }
   return {
     name: "miss",
     config: options as unknown as Readonly<Record<string, Json>>,

@@ -91,6 +91,7 @@ export function savedLeaves(model: Model, { modules }: ModulesToSaveOptions): re
     const module = parents(leaf.path).find((parent) => modules.some((name) => nameMatches(name, parent)));
     return module === undefined ? [] : [{ ...leaf, module }];
   });
+  if (modules.length === 0) throw new RangeError("Expected modules to name at least one but found none");
   for (const name of modules) {
     if (!all.some((leaf) => parents(leaf.path).some((parent) => nameMatches(name, parent)))) {
       throw new RangeError(`"${name}" matches no module of the model`);

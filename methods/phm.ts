@@ -58,6 +58,15 @@ export function freshFactoredPhm(key: Key, sizes: PhmSizes, rank: number, backen
   };
 }
 
+/**
+ * Checks a layer's sizes; before a rule of n³ numbers is drawn, which may be more than there is room for.
+ *
+ * @throws {RangeError} when n does not divide both.
+ */
+export function checkPhm(sizes: PhmSizes): void {
+  blockSizes(sizes);
+}
+
 function blockSizes({ inFeatures, outFeatures, dimension: n }: PhmSizes) {
   for (const size of [inFeatures, outFeatures]) {
     if (size % n !== 0) {

@@ -19,7 +19,7 @@ import {
 import { normal } from "../ops/mod.ts";
 import { type Activation, activation, bottleneckRank } from "./bottleneck.ts";
 import { type AdapterPosition, adapterSites, checkReduction, TWICE } from "./houlsby.ts";
-import { freshPhm, type Phm, phm } from "./phm.ts";
+import { checkPhm, freshPhm, type Phm, phm } from "./phm.ts";
 import { checkPositive, freshParams } from "./random_factor.ts";
 
 /** Options of the PHM adapter. */
@@ -60,6 +60,7 @@ export function phmAdapter(options: PhmAdapterOptions = {}): Method {
       freshParams(() =>
         adapterSites(spec, "phmAdapter", after).flatMap(({ path, width }) => {
           const rank = bottleneckRank(width, reduction);
+          checkPhm({ inFeatures: width, outFeatures: rank, dimension });
           const layer = (name: string, inFeatures: number, outFeatures: number): Ruled => {
             const seed = fold(fold(keyOf(key), path), name);
             return {
