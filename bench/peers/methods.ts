@@ -11,8 +11,10 @@ import {
   loha,
   lokr,
   lora,
+  pfeiffer,
   prefixTuning,
   promptTuning,
+  unipelt,
   vera,
 } from "../../methods/mod.ts";
 
@@ -39,6 +41,10 @@ export function methodOf(name: string, rank: number, targets: readonly string[])
       return intrinsicSaid({ dimension: 1024 });
     case "houlsby":
       return houlsby({});
+    case "pfeiffer":
+      return pfeiffer({});
+    case "unipelt":
+      return unipelt({});
     case "prefix":
       return prefixTuning({});
     case "prompt":

@@ -8,11 +8,15 @@ export const VERSIONS: Readonly<Record<string, string>> = {
   v8: Deno.version.v8,
 };
 
-/** See the module comment. A reading is the time of `times` runs (default 1), divided by `times`. */
+/**
+ * See the module comment. A reading is the time of `times` runs (default 1), divided by `times`, and a number of bytes: by
+ * default the most that was ever resident.
+ */
 export async function servePeer(
   versions: Readonly<Record<string, string>>,
   work: () => Promise<void> | void,
   times = 1,
+  peakBytes: () => number = peakResident,
 ): Promise<void> {
   console.log(JSON.stringify(versions));
   for await (const text of Deno.stdin.readable.pipeThrough(new TextDecoderStream())) {
@@ -20,7 +24,7 @@ export async function servePeer(
       const start = performance.now();
       for (let i = 0; i < times; i++) await work();
       const milliseconds = (performance.now() - start) / times;
-      console.log(JSON.stringify({ milliseconds, peakBytes: peakResident() }));
+      console.log(JSON.stringify({ milliseconds, peakBytes: peakBytes() }));
     }
   }
 }

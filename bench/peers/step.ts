@@ -1,5 +1,15 @@
 /** One training step (AdamW) of a model of SmolLM2-135M's, BERT-base's, TinyLlama-1.1B's or Llama-7B's shape. Options as JSON: see `StepOptions`. */
-import { adapt, dispose, keep, lossAndGradients, type ModelConfig, read, type Tree } from "../../mod.ts";
+import {
+  adapt,
+  dispose,
+  keep,
+  lossAndGradients,
+  memory,
+  type ModelConfig,
+  read,
+  resetPeak,
+  type Tree,
+} from "../../mod.ts";
 import { freshModel } from "../../models/mod.ts";
 import { adamw, resident } from "../../train/mod.ts";
 import { methodOf } from "./methods.ts";
@@ -19,6 +29,8 @@ interface StepOptions extends OpenOptions {
   readonly layers: number;
   /** Recompute blocks in the backward pass. */
   readonly checkpoint: boolean;
+  /** What a reading's bytes are: the process's largest resident set, or the most that lives in a step alone. */
+  readonly bytes: "resident" | "activations";
 }
 
 const defaults: StepOptions = {
@@ -31,6 +43,7 @@ const defaults: StepOptions = {
   model: "smollm2",
   layers: 30,
   checkpoint: false,
+  bytes: "resident",
 };
 const options: StepOptions = { ...defaults, ...JSON.parse(Deno.args[0] ?? "{}") };
 
@@ -95,15 +108,24 @@ const labels = classifier
   ? inputIds.map((_, b) => b % 2)
   : inputIds.map((row) => row.map((id, t) => t < silent ? -100 : id));
 let step = 0;
+let activations = 0;
 
-await servePeer(VERSIONS, async () => {
+/** From the parameters to their gradients; what lives beside the weights, parameters and moments while it runs. */
+async function train(): Promise<void> {
+  resetPeak();
+  const before = memory(backend).live;
   const { value, gradients } = lossAndGradients(
     model,
     { ...adapter, params: params.tree },
     { inputIds, labels },
     { train: true, key: step, checkpointBlocks: options.checkpoint },
   );
+  activations = memory(backend).peak - before;
   params.replace(await moments.apply(params.tree, gradients, { learningRate: 1e-4, step: ++step }));
   await read(value);
   dispose([value, gradients]);
-});
+}
+
+await (options.bytes === "activations"
+  ? servePeer(VERSIONS, train, 1, () => activations)
+  : servePeer(VERSIONS, train));

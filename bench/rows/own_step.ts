@@ -27,11 +27,23 @@ export const ownSteps: readonly Row[] = [
   ofLora("method-ia3", "(IA)³", { method: "ia3" }, 0.95),
   ofLora("method-said", "Intrinsic SAID on q, k, v, o", { method: "said" }, 1.5),
   ofLora("method-said-whole", "Intrinsic SAID on the whole model", { method: "said-whole" }),
-  ofLora("method-houlsby", "Houlsby's adapter", { method: "houlsby" }),
-  ofLora("method-prefix", "prefix tuning", { method: "prefix" }),
-  ofLora("method-prompt", "prompt tuning", { method: "prompt" }),
-  ofLora("method-compacter", "Compacter", { method: "compacter" }),
-  ofLora("method-ladder", "ladder side-tuning", { method: "ladder" }),
+  ofLora("method-houlsby", "Houlsby's adapter", { method: "houlsby" }, 1.1),
+  ofLora("method-pfeiffer", "Pfeiffer's adapter", { method: "pfeiffer" }, 1.1),
+  ofLora("method-prefix", "prefix tuning", { method: "prefix" }, 1.1),
+  ofLora("method-prompt", "prompt tuning", { method: "prompt" }, 1.1),
+  ofLora("method-compacter", "Compacter", { method: "compacter" }, 1.1),
+  ofLora("method-ladder", "ladder side-tuning", { method: "ladder" }, 0.75),
+  {
+    name: "ladder-activations",
+    what:
+      "what lives beside weights, parameters and moments in a step of ladder side-tuning, of that in our own LoRA step",
+    repetitions: 3,
+    warmUp: 1,
+    peers: [
+      script("ladder side-tuning", "step.ts", { method: "ladder", bytes: "activations" }),
+      atMost(0.75, script("LoRA", "step.ts", { bytes: "activations" }), 0.5),
+    ],
+  },
   {
     name: "checkpoint",
     what: "blocks computed again in the backward pass, 1x256 tokens, of the step without",

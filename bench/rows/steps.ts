@@ -1,4 +1,7 @@
-/** Training steps against PyTorch + PEFT: LoRA of rank 8 on q, k, v, o; AdamW; f32 on both sides; two threads. */
+/**
+ * Training steps against PyTorch + PEFT: LoRA of rank 8 on q, k, v, o; AdamW; f32 on both sides; two threads. Other methods on
+ * BERT-base against Python's `adapters`, under the same sizes.
+ */
 import { atMost, python, type Row, script } from "../row.ts";
 
 const against = (
@@ -19,10 +22,24 @@ const against = (
   ],
 });
 
+const againstAdapters = (method: string, what: string): Row => {
+  const options = { model: "bert", rows: 16, method };
+  return {
+    name: `bert-${method}`,
+    what: `${what} step, BERT-base with two classes, 16x128`,
+    repetitions: 3,
+    warmUp: 1,
+    peers: [script("graft", "step.ts", options), python("PyTorch + adapters", "adapters_step.py", options)],
+  };
+};
+
 /** The rows. */
 export const steps: readonly Row[] = [
   against("lora-step", "LoRA step, SmolLM2-135M, 1x128 tokens, all labelled", {}, 9, 1.2, 0.75),
   against("lora-step-answers", "the same, 32 of 128 tokens labelled", { labelled: 32 }, 9, 1),
   against("lora-step-4x256", "the same at 4x256 tokens", { rows: 4, tokens: 256 }, 4, 1.1),
   against("bert-step", "LoRA step, BERT-base with two classes, 16x128", { model: "bert", rows: 16 }, 3, 1.1),
+  againstAdapters("houlsby", "Houlsby"),
+  againstAdapters("prefix", "prefix tuning"),
+  againstAdapters("unipelt", "UniPELT"),
 ];
