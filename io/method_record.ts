@@ -38,6 +38,7 @@ import {
 } from "../methods/mod.ts";
 import { isBuilt, namedMethod } from "./named_method.ts";
 import { type JsonOptions, optionsToJson } from "./option_codec.ts";
+import { checkOptions, flag, type Kinds, list, number } from "./option_kinds.ts";
 
 /** What a file says of a method. */
 export type MethodRecord =
@@ -104,6 +105,12 @@ export function recordOf(name: string, config: Method["config"]): MethodRecord {
   return { method: name, config: optionsToJson(`the options of ${name}`, config) };
 }
 
+/** Options of methods whose parts stand beside each other. */
+const BESIDE: { readonly [name in "averaged" | "bySpans"]: Kinds } = {
+  averaged: { weights: list(number), divided: flag },
+  bySpans: { lengths: list(number) },
+};
+
 /** Not built from options alone. */
 const PARTICULAR: readonly string[] = [
   "fishMask",
@@ -150,9 +157,10 @@ export function methodOfRecord(record: MethodRecord, held: Held): Method {
     );
     if ("config" in record) {
       const methods = Object.fromEntries(parts);
+      checkOptions(record.method, record.config, BESIDE[record.method]);
       return record.method === "averaged"
         ? averaged(methods, record.config as AveragedOptions) as unknown as Method
-        : bySpans(methods, record.config["lengths"] as readonly number[]) as unknown as Method;
+        : bySpans(methods, (record.config["lengths"] ?? []) as readonly number[]) as unknown as Method;
     }
     return record.method === "perRow"
       ? perRow(

@@ -31,6 +31,8 @@ import { namedMethod } from "../../io/named_method.ts";
 import { refusedByPeft, saveAdapter } from "../../io/save_adapter.ts";
 import {
   adapterFusion,
+  averaged,
+  bySpans,
   diffPruning,
   diffPruningFixed,
   far,
@@ -214,6 +216,10 @@ Deno.test("compositions, gates and masks come back from graft's own form", async
       gated(houlsby({ reduction: 4 }), sentenceGate()) as unknown as Method,
       scaled(prefixTuning({ length: 2, network: "none" }), 0.5),
       adapterFusion({ adapters: Object.fromEntries(sources) }),
+      averaged({ a: houlsby({ reduction: 4 }), b: lora({ rank: 2 }) }, {
+        weights: [0.3, 0.7],
+      }) as unknown as Method,
+      bySpans({ a: houlsby({ reduction: 4 }), b: pfeiffer({ reduction: 3 }) }, [2, 3]) as unknown as Method,
     ];
     for (const method of methods) {
       const adapter = moved(method, model);
@@ -250,6 +256,10 @@ Deno.test("graft's own form is strict", async () => {
       { ...config.graft, config: { after: ["feedForward"] } },
       /self_attn\.down\.weight" is not expected/,
     );
+    const parts = { a: { method: "houlsby", config: {} } };
+    await refused({ version: 1, method: "averaged", parts, config: { weights: "1" } }, /weights/);
+    await refused({ version: 1, method: "bySpans", parts, config: { length: [5] } }, /length/);
+    await refused({ version: 1, method: "bySpans", parts, config: {} }, /lengths/);
     await refused("houlsby", /"graft" must be an object with a "method"/);
     assert.match(Deno.readTextFileSync(`${place.path}/README.md`), /\| Method \| houlsby \|/);
 
