@@ -184,6 +184,28 @@ Deno.test("every exported function and class has an example that asserts", async
   assert.deepEqual([...new Set(lacking)], []);
 });
 
+Deno.test("what docs/choosing.md says that methods cost is what the command prints", async () => {
+  const { code, said } = await deno(["run", "-A", "--no-check", "cli/main.ts", "methods"], ROOT);
+  assert.equal(code, 0, said);
+  const printed = new Map(said.split("\n").map((line) => [line.split(" ")[0]!, line]));
+  const rows = textOf("docs/choosing.md").split("\n").filter((line) => / (kB|MB) \|/.test(line));
+  assert.ok(rows.length > 5);
+  for (const row of rows) {
+    const [name, , trainable, file, state, merges, later] = row.split("|").slice(1, -1).map((cell) =>
+      cell.trim()
+    );
+    const line = printed.get(name!.replaceAll("`", "")) ?? assert.fail(`there is no ${name}`);
+    const numbers = [
+      /^[\d.]+/.exec(trainable!)![0],
+      file!,
+      state!,
+      ` ${merges} `,
+      /[\d.]+/.exec(later!)?.[0] ?? "",
+    ];
+    for (const number of numbers) assert.ok(line.includes(number), `${name}: ${number} is not in "${line}"`);
+  }
+});
+
 /** What `deno doc --json` says of a module. */
 interface DocumentedModule {
   readonly symbols: readonly {
