@@ -9,6 +9,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "ops/reference": ["core/tensor"],
   "ops/wasm": ["core/tensor"],
   "ops/gpu": ["core/tensor"],
+  "ops/native": ["core/tensor", "ops/wasm"], // the same crate, reached another way
   "core": ["core/tensor", "ops"],
   "methods": ["core/tensor", "core", "ops"],
   "models": ["core/tensor", "core", "ops"],
