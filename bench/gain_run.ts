@@ -1,4 +1,5 @@
 /** One run of `deno task gain`: a method at a rate, as `graft finetune` runs it, kept in a file and not run again. */
+import { createHash } from "node:crypto";
 import { defaultRate, type MethodName } from "../cli/method_table.ts";
 import { UsageError } from "../cli/arguments.ts";
 import { writeConversations } from "../cli/compare_data.ts";
@@ -33,7 +34,7 @@ export async function attempt(
   rate: number,
   seed: number = SETTINGS.seed,
 ): Promise<Attempt | Refused> {
-  const output = `${folder}/${method}-${rate}${seed === SETTINGS.seed ? "" : `-data-${seed}`}`;
+  const output = outputOf(folder, method, rate, seed);
   const path = `${output}.json`;
   const kept = await Deno.readTextFile(path).catch(() => undefined);
   if (kept !== undefined) return JSON.parse(kept);
@@ -42,6 +43,13 @@ export async function attempt(
   if (seed === SETTINGS.seed) await Deno.remove(output, { recursive: true }).catch(() => {});
   await Deno.writeTextFile(path, JSON.stringify(result));
   return result;
+}
+
+/** Named by all that decides the run. */
+function outputOf(folder: string, method: MethodName, rate: number, seed: number): string {
+  const told = JSON.stringify([SETTINGS, OPTIONS[method], SOURCES[method]]);
+  const hash = createHash("sha256").update(told).digest("hex").slice(0, 6);
+  return `${folder}/${method}-${rate}-data-${seed}-${hash}`;
 }
 
 async function run(
@@ -84,7 +92,7 @@ async function sourcesOf(folder: string, method: MethodName): Promise<object> {
   for (let seed = 1; seed <= made.count; seed++) {
     const source = await attempt(folder, made.method, rate!, seed);
     if ("refused" in source) throw new RangeError(`${made.method} does not run: ${source.refused}`);
-    paths[`source${seed}`] = `${folder}/${made.method}-${rate}-data-${seed}`;
+    paths[`source${seed}`] = outputOf(folder, made.method, rate!, seed);
   }
   return { options: { ...OPTIONS[method]?.options, [made.option]: paths } };
 }
