@@ -8,6 +8,8 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "ops": ["core/tensor", "ops/reference"],
   "ops/reference": ["core/tensor"],
   "ops/wasm": ["core/tensor"],
+  // The same kernels compiled for the machine: only the machine under them is another.
+  "ops/native": ["core/tensor", "ops/wasm"],
   "ops/gpu": ["core/tensor"],
   "ops/native": ["core/tensor", "ops/wasm"], // the same crate, reached another way
   "core": ["core/tensor", "ops"],

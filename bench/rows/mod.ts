@@ -5,6 +5,7 @@ import { factors } from "./factors.ts";
 import { generation } from "./generation.ts";
 import { gpuRows } from "./gpu.ts";
 import { growth } from "./growth.ts";
+import { loading } from "./loading.ts";
 import { nativeRows } from "./native.ts";
 import { ownSteps } from "./own_step.ts";
 import { products } from "./products.ts";
@@ -23,6 +24,7 @@ export const ROWS: readonly Row[] = [
   ...generation,
   ...gpuRows,
   start,
+  ...loading,
   ...growth,
   ...nativeRows,
 ];

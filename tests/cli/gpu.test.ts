@@ -1,10 +1,9 @@
 /** Every command that computes, with `--backend gpu`: the same results as on wasm. */
 import assert from "node:assert/strict";
-import { openSafetensors } from "../../formats/safetensors.ts";
 import { assertClose } from "../support/assert.ts";
 import { gpuTest } from "../support/gpu.ts";
 import { finetuned } from "./in_process.ts";
-import { graft, temporaryFolder, tinyData, tinyModel } from "./tiny.ts";
+import { graft, numbersOf, temporaryFolder, tinyData, tinyModel } from "./tiny.ts";
 
 /** Runs a command that must succeed. */
 async function run(args: readonly string[]): Promise<{ readonly out: string; readonly err: string }> {
@@ -157,17 +156,4 @@ function metricsOf(folder: string): readonly Record<string, unknown>[] {
     const { seconds: _, tokensPerSecond: __, ...entry } = JSON.parse(line);
     return entry;
   });
-}
-
-/** The tensors of a file, all f32. */
-function numbersOf(path: string): ReadonlyMap<string, Float32Array> {
-  const file = openSafetensors(path);
-  try {
-    return new Map([...file.tensors].map(([name, tensor]) => {
-      assert.equal(tensor.dtype, "f32", name);
-      return [name, new Float32Array(tensor.read().slice().buffer)];
-    }));
-  } finally {
-    file.close();
-  }
 }

@@ -1,4 +1,6 @@
 /** A tiny model with a tokenizer in a folder of its own, data for it, and the command line as a subprocess. */
+import assert from "node:assert/strict";
+import { openSafetensors } from "../../formats/safetensors.ts";
 import { GOLDEN } from "../support/golden.ts";
 
 const LETTERS = "abcdefghijklmnopqrstuvwxyz .:,!?\n";
@@ -101,4 +103,17 @@ export async function graft(args: readonly string[], input?: string, cwd?: strin
   }
   const { code, stdout, stderr } = await child.output();
   return { code, out: new TextDecoder().decode(stdout), err: new TextDecoder().decode(stderr) };
+}
+
+/** The tensors of a file, all f32. */
+export function numbersOf(path: string): ReadonlyMap<string, Float32Array> {
+  const file = openSafetensors(path);
+  try {
+    return new Map([...file.tensors].map(([name, tensor]) => {
+      assert.equal(tensor.dtype, "f32", name);
+      return [name, new Float32Array(tensor.read().slice().buffer)];
+    }));
+  } finally {
+    file.close();
+  }
 }

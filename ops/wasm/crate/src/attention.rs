@@ -3,6 +3,7 @@
 //! are those of all query heads that share a head of k and v: row r is head `r / t` of the group, token `r % t`.
 //! Oracle: ops/reference/attention.ts.
 
+use crate::ahead::Ahead;
 use crate::decode::{Weight, dtype};
 use crate::gemm::tiles;
 use crate::pack::{panel_a, panels_b};
@@ -242,7 +243,7 @@ unsafe fn block_forward(p: &Problem, b: usize, g: usize, first: usize, mut room:
                 continue;
             }
             panels_b(&k, true, lead, 0, p.d, key, n, buffer, keys, NR * p.d);
-            tiles(p.d, queries, p.d, keys, NR * p.d, rows, n, scores, KB, true);
+            tiles(p.d, queries, p.d, keys, NR * p.d, rows, n, scores, KB, true, &mut Ahead::nothing());
             for r in 0..rows {
                 let row = scores.add(r * KB);
                 p.dress(b, g, first + r, key, n, row);
@@ -266,7 +267,7 @@ unsafe fn block_forward(p: &Problem, b: usize, g: usize, first: usize, mut room:
             for r in (0..rows).step_by(MR) {
                 panel_a(scores.add(r * KB), MR.min(rows - r), n, KB, 1, weights.add(r * n));
             }
-            tiles(n, weights, n, values, NR * n, rows, p.d, sums, p.d, false);
+            tiles(n, weights, n, values, NR * n, rows, p.d, sums, p.d, false, &mut Ahead::nothing());
         }
         for r in 0..rows {
             let seen = total[r] != 0.0;

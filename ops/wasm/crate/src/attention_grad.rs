@@ -4,6 +4,7 @@
 //! sums dk and dv over all rows, one task a block of rows sums dq over all keys. Nothing is summed across tasks, and both
 //! ways add in the same order. Oracle: ops/reference/attention.ts.
 
+use crate::ahead::Ahead;
 use crate::attention::{KB, Problem, RB, Room, pack_rows, wide};
 use crate::decode::{Weight, dtype};
 use crate::gemm::tiles;
@@ -94,8 +95,8 @@ impl Buffers {
     /// p and ds [rows, KB] of loaded rows and keys.
     unsafe fn weights(&self, p: &Problem, b: usize, g: usize, first: usize, rows: usize, key: usize, n: usize) {
         unsafe {
-            tiles(p.d, self.packed_q, p.d, self.keys, NR * p.d, rows, n, self.p, KB, true);
-            tiles(p.d, self.packed_g, p.d, self.values, NR * p.d, rows, n, self.ds, KB, true);
+            tiles(p.d, self.packed_q, p.d, self.keys, NR * p.d, rows, n, self.p, KB, true, &mut Ahead::nothing());
+            tiles(p.d, self.packed_g, p.d, self.values, NR * p.d, rows, n, self.ds, KB, true, &mut Ahead::nothing());
             for r in 0..rows {
                 let (w, ds) = (self.p.add(r * KB), self.ds.add(r * KB));
                 p.dress(b, g, first + r, key, n, w);
@@ -129,7 +130,7 @@ impl Buffers {
                 for j in (0..n).step_by(MR) {
                     panel_a(x.add(j), MR.min(n - j), rows, 1, KB, self.left.add(j * rows));
                 }
-                tiles(rows, self.left, rows, right, NR * rows, n, d, sum, lead, false);
+                tiles(rows, self.left, rows, right, NR * rows, n, d, sum, lead, false, &mut Ahead::nothing());
             }
         }
     }
@@ -142,7 +143,7 @@ impl Buffers {
             for r in (0..rows).step_by(MR) {
                 panel_a(self.ds.add(r * KB), MR.min(rows - r), n, KB, 1, self.left.add(r * n));
             }
-            tiles(n, self.left, n, self.right, NR * n, rows, p.d, self.sum_a, p.d, false);
+            tiles(n, self.left, n, self.right, NR * n, rows, p.d, self.sum_a, p.d, false, &mut Ahead::nothing());
         }
     }
 

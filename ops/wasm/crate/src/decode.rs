@@ -2,6 +2,7 @@
 //! Layouts: core/tensor/dtype.ts.
 
 use crate::simd::*;
+use crate::sixteen::{Lookup, Sixteen, store16};
 use crate::tables::{self, Book, Map};
 use crate::{gguf, pool};
 
@@ -170,18 +171,18 @@ impl Weight {
 
     /// Calls `f(i, values)` for elements start + i.. of whole blocks, 16 at a time, without writing them anywhere.
     #[inline(always)]
-    pub unsafe fn each_16(&self, start: usize, n: usize, mut f: impl FnMut(usize, [V; 4])) {
+    pub unsafe fn each_16(&self, start: usize, n: usize, mut f: impl FnMut(usize, Sixteen)) {
         unsafe {
-            let planes = book(self.dtype).planes.map(|plane| v128_load(plane.as_ptr() as *const v128));
+            let values = Lookup::new(book(self.dtype));
             let mut codes = (self.base as *const u8).add(start / 2);
             let mut i = 0;
             while i < n {
-                let scale = splat(self.absmax((start + i) / 64));
+                let scale = self.absmax((start + i) / 64);
                 let stop = i + 64;
                 while i < stop {
                     let [first, second] = nibbles(v128_load(codes as *const v128));
-                    f(i, values16(first, &planes, scale));
-                    f(i + 16, values16(second, &planes, scale));
+                    f(i, values.values(first, scale));
+                    f(i + 16, values.values(second, scale));
                     codes = codes.add(16);
                     i += 32;
                 }
@@ -192,17 +193,18 @@ impl Weight {
     unsafe fn four_bits(&self, start: usize, n: usize, out: *mut f32) {
         unsafe {
             let book = book(self.dtype);
-            let planes = book.planes.map(|plane| v128_load(plane.as_ptr() as *const v128));
+            let values = Lookup::new(book);
             let codes = self.base as *const u8;
             let (mut i, end) = (start, start + n);
             while i < end {
                 let block = i / 64;
                 let stop = (block * 64 + 64).min(end);
                 let absmax = self.absmax(block);
-                let scale = splat(absmax);
                 while i < stop {
                     if i % 2 == 0 && i + 32 <= stop {
-                        lookup32(v128_load(codes.add(i / 2) as *const v128), &planes, scale, out.add(i - start));
+                        let [first, second] = nibbles(v128_load(codes.add(i / 2) as *const v128));
+                        store16(out.add(i - start), values.values(first, absmax));
+                        store16(out.add(i - start + 16), values.values(second, absmax));
                         i += 32;
                     } else {
                         let byte = *codes.add(i / 2);
@@ -216,18 +218,6 @@ impl Weight {
     }
 }
 
-/// 16 bytes hold 32 codes, high nibble first; out[0..32] = value · scale.
-#[inline(always)]
-unsafe fn lookup32(bytes: V, planes: &[V; 4], scale: V, out: *mut f32) {
-    unsafe {
-        for (half, codes) in nibbles(bytes).into_iter().enumerate() {
-            for (k, values) in values16(codes, planes, scale).into_iter().enumerate() {
-                store(out.add(16 * half + 4 * k), values);
-            }
-        }
-    }
-}
-
 /// The 32 codes of 16 bytes, high nibble first, a byte each.
 #[inline(always)]
 fn nibbles(bytes: V) -> [V; 2] {
@@ -236,22 +226,6 @@ fn nibbles(bytes: V) -> [V; 2] {
     [
         i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(high, low),
         i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(high, low),
-    ]
-}
-
-/// value · scale of 16 codes, a byte each.
-#[inline(always)]
-fn values16(codes: V, planes: &[V; 4], scale: V) -> [V; 4] {
-    let b = planes.map(|plane| i8x16_relaxed_swizzle(plane, codes));
-    let low01 = i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(b[0], b[1]);
-    let high01 = i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(b[0], b[1]);
-    let low23 = i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(b[2], b[3]);
-    let high23 = i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(b[2], b[3]);
-    [
-        mul(i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(low01, low23), scale),
-        mul(i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(low01, low23), scale),
-        mul(i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(high01, high23), scale),
-        mul(i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(high01, high23), scale),
     ]
 }
 

@@ -2,6 +2,7 @@
 //! (decoding there) and runs the tile over all rows. Every element sums over k in the same order, whatever strip it is in,
 //! so results do not depend on the number of threads. Oracle: ops/reference/matmul.ts.
 
+use crate::ahead::Ahead;
 use crate::decode::{Weight, dtype};
 use crate::gemv;
 use crate::pack::{panel_a, panels_b};
@@ -27,11 +28,13 @@ pub unsafe fn tiles(
     out: *mut f32,
     lead: usize,
     fresh: bool,
+    ahead: &mut Ahead,
 ) {
     unsafe {
         for j in (0..columns).step_by(NR) {
             let panel = b.add(j / NR * b_step);
             for r in (0..rows).step_by(MR) {
+                ahead.step();
                 let (from, to) = (a.add(r * a_step), out.add(r * lead + j));
                 if rows - r >= MR && columns - j >= NR {
                     whole(k, from, panel, to, lead, fresh);
@@ -124,6 +127,21 @@ impl Product {
         }
     }
 
+    /// What a thread packs after step p of k of a strip, in shares of its `rows` rows' tiles: more of the strip, or the
+    /// beginning of the one that it will probably get.
+    fn next(&self, w: &Weight, strip: usize, k0: usize, slab: usize, p: usize, rows: usize) -> Ahead {
+        let (strip, p) = if p < slab { (strip, p) } else { (strip + pool::workers() + 1, 0) };
+        let n0 = strip * self.nc;
+        if w.dtype != dtype::F32 || n0 >= self.n {
+            return Ahead::nothing();
+        }
+        let (n, kc) = (self.nc.min(self.n - n0), self.kc.min(slab - p));
+        let (at, length, lines) =
+            if self.tb { (n0 * self.ldb + k0 + p, kc, n) } else { ((k0 + p) * self.ldb + n0, n, kc) };
+        let shares = rows.div_ceil(MR) * n.div_ceil(NR);
+        Ahead::new((w.base as *const f32).wrapping_add(at), self.ldb, length, lines, shares)
+    }
+
     /// One strip of columns of one item over a slab of k. `packed` is the item's A, `scratch` room for B.
     unsafe fn strip(&self, item: usize, strip: usize, k0: usize, slab: usize, packed: *const f32, scratch: *mut f32) {
         unsafe {
@@ -141,9 +159,12 @@ impl Product {
             while p < slab {
                 let kc = self.kc.min(slab - p);
                 panels_b(&w, self.tb, self.ldb, k0 + p, kc, n0, n, buffer, scratch, step);
+                let mut ahead = self.next(&w, strip, k0, slab, p + kc, rows);
                 for r in (0..rows).step_by(MC) {
                     let a = packed.add(r * slab + p * MR);
-                    tiles(kc, a, slab, scratch, step, MC.min(rows - r), n, out.add(r * self.n), self.n, k0 + p == 0);
+                    let rows = MC.min(rows - r);
+                    let fresh = k0 + p == 0;
+                    tiles(kc, a, slab, scratch, step, rows, n, out.add(r * self.n), self.n, fresh, &mut ahead);
                 }
                 p += kc;
             }

@@ -4,6 +4,7 @@
 use crate::decode::Weight;
 use crate::pack::segment;
 use crate::simd::*;
+use crate::sixteen::{load16, madd16, sum16, zero16};
 use crate::{memory, pool};
 
 pub struct Product {
@@ -90,16 +91,13 @@ fn run<const M: usize>(p: &Product) {
 unsafe fn dot<const M: usize>(w: &Weight, start: usize, k: usize, a: [*const f32; M], out: *mut f32, step: usize) {
     unsafe {
         let mut buffer = core::mem::MaybeUninit::<[f32; RUN]>::uninit();
-        let mut sums = [[splat(0.0); 4]; M];
+        let mut sums = [zero16(); M];
         let mut rest = [0.0f32; M];
         let mut q = 0;
         if w.whole_blocks(start, k) {
             w.each_16(start, k, |i, v| {
                 for r in 0..M {
-                    let x = a[r].add(i);
-                    for (u, v) in v.into_iter().enumerate() {
-                        sums[r][u] = madd(v, load(x.add(4 * u)), sums[r][u]);
-                    }
+                    sums[r] = madd16(v, load16(a[r].add(i)), sums[r]);
                 }
             });
             q = k;
@@ -109,12 +107,9 @@ unsafe fn dot<const M: usize>(w: &Weight, start: usize, k: usize, a: [*const f32
             let row = segment(w, start + q, n, buffer.as_mut_ptr() as *mut f32);
             let mut i = 0;
             while i + 16 <= n {
-                let v = [0, 4, 8, 12].map(|o| load(row.add(i + o)));
+                let v = load16(row.add(i));
                 for r in 0..M {
-                    let x = a[r].add(q + i);
-                    for u in 0..4 {
-                        sums[r][u] = madd(v[u], load(x.add(4 * u)), sums[r][u]);
-                    }
+                    sums[r] = madd16(v, load16(a[r].add(q + i)), sums[r]);
                 }
                 i += 16;
             }
@@ -127,8 +122,7 @@ unsafe fn dot<const M: usize>(w: &Weight, start: usize, k: usize, a: [*const f32
             q += n;
         }
         for r in 0..M {
-            let s = sums[r];
-            *out.add(r * step) = sum4(add(add(s[0], s[1]), add(s[2], s[3]))) + rest[r];
+            *out.add(r * step) = sum16(sums[r]) + rest[r];
         }
     }
 }

@@ -4,6 +4,7 @@
 use crate::decode::half;
 use crate::encode::to_half;
 use crate::simd::*;
+use crate::sixteen::{scaled_i8, scaled_u8, store16};
 
 pub const Q4_0: u32 = 15;
 pub const Q4_1: u32 = 16;
@@ -56,28 +57,14 @@ unsafe fn half_at(p: *const u8) -> f32 {
 
 /// out[0..16] = d · q + m for 16 unsigned bytes.
 #[inline(always)]
-unsafe fn put16(q: V, d: V, m: V, out: *mut f32) {
-    unsafe {
-        let low = u16x8_extend_low_u8x16(q);
-        let high = u16x8_extend_high_u8x16(q);
-        store(out, add(mul(d, f32x4_convert_u32x4(u32x4_extend_low_u16x8(low))), m));
-        store(out.add(4), add(mul(d, f32x4_convert_u32x4(u32x4_extend_high_u16x8(low))), m));
-        store(out.add(8), add(mul(d, f32x4_convert_u32x4(u32x4_extend_low_u16x8(high))), m));
-        store(out.add(12), add(mul(d, f32x4_convert_u32x4(u32x4_extend_high_u16x8(high))), m));
-    }
+unsafe fn put16(q: V, d: f32, m: f32, out: *mut f32) {
+    unsafe { store16(out, scaled_u8(q, d, m)) }
 }
 
 /// out[0..16] = d · q for 16 signed bytes.
 #[inline(always)]
-unsafe fn put16_signed(q: V, d: V, out: *mut f32) {
-    unsafe {
-        let low = i16x8_extend_low_i8x16(q);
-        let high = i16x8_extend_high_i8x16(q);
-        store(out, mul(d, f32x4_convert_i32x4(i32x4_extend_low_i16x8(low))));
-        store(out.add(4), mul(d, f32x4_convert_i32x4(i32x4_extend_high_i16x8(low))));
-        store(out.add(8), mul(d, f32x4_convert_i32x4(i32x4_extend_low_i16x8(high))));
-        store(out.add(12), mul(d, f32x4_convert_i32x4(i32x4_extend_high_i16x8(high))));
-    }
+unsafe fn put16_signed(q: V, d: f32, out: *mut f32) {
+    unsafe { store16(out, scaled_i8(q, d)) }
 }
 
 /// 16 where bit j of the two bytes at p is set, for j = 0..16.
@@ -109,7 +96,7 @@ unsafe fn six_bits(p: *const u8, group: usize, kind: usize) -> f32 {
 #[inline(always)]
 unsafe fn decode_block(dtype: u32, p: *const u8, out: *mut f32) {
     unsafe {
-        let d = splat(half_at(p));
+        let d = half_at(p);
         let low = |q: V| v128_and(q, u8x16_splat(15));
         let high = |q: V| u8x16_shr(q, 4);
         match dtype {
@@ -119,7 +106,7 @@ unsafe fn decode_block(dtype: u32, p: *const u8, out: *mut f32) {
                 put16_signed(i8x16_sub(high(q), i8x16_splat(8)), d, out.add(16));
             }
             Q4_1 => {
-                let (q, m) = (bytes16(p.add(4)), splat(half_at(p.add(2))));
+                let (q, m) = (bytes16(p.add(4)), half_at(p.add(2)));
                 put16(low(q), d, m, out);
                 put16(high(q), d, m, out.add(16));
             }
@@ -129,7 +116,7 @@ unsafe fn decode_block(dtype: u32, p: *const u8, out: *mut f32) {
                 put16_signed(i8x16_sub(v128_or(high(q), fifth_bits(p.add(4))), i8x16_splat(16)), d, out.add(16));
             }
             Q5_1 => {
-                let (q, m) = (bytes16(p.add(8)), splat(half_at(p.add(2))));
+                let (q, m) = (bytes16(p.add(8)), half_at(p.add(2)));
                 put16(v128_or(low(q), fifth_bits(p.add(4))), d, m, out);
                 put16(v128_or(high(q), fifth_bits(p.add(6))), d, m, out.add(16));
             }
@@ -143,8 +130,8 @@ unsafe fn decode_block(dtype: u32, p: *const u8, out: *mut f32) {
                 for pair in 0..4 {
                     // Two groups share 32 bytes: the first has the low nibbles, the second the high ones.
                     let (first, second) = (2 * pair, 2 * pair + 1);
-                    let scale = [first, second].map(|group| splat(d * six_bits(p.add(4), group, 0)));
-                    let least = [first, second].map(|group| splat(-(m * six_bits(p.add(4), group, 4))));
+                    let scale = [first, second].map(|group| d * six_bits(p.add(4), group, 0));
+                    let least = [first, second].map(|group| -(m * six_bits(p.add(4), group, 4)));
                     for part in 0..2 {
                         let q = bytes16(codes.add(32 * pair + 16 * part));
                         let (mut a, mut b) = (low(q), high(q));
@@ -177,7 +164,7 @@ unsafe fn decode_block(dtype: u32, p: *const u8, out: *mut f32) {
                         ];
                         for (quarter, code) in codes.into_iter().enumerate() {
                             let group = 8 * part + 2 * quarter + side;
-                            let scale = splat(d * *(p.add(192 + group) as *const i8) as f32);
+                            let scale = d * *(p.add(192 + group) as *const i8) as f32;
                             put16_signed(i8x16_sub(code, i8x16_splat(32)), scale, out.add(16 * group));
                         }
                     }

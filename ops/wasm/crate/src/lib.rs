@@ -5,6 +5,7 @@
 #![cfg_attr(not(target_arch = "wasm32"), feature(portable_simd))]
 #![allow(clippy::missing_safety_doc, clippy::too_many_arguments, clippy::needless_range_loop)]
 
+mod ahead;
 mod attention;
 mod attention_grad;
 mod decode;
@@ -27,6 +28,8 @@ mod pool;
 mod portable_simd;
 mod reduce;
 mod simd;
+#[cfg_attr(not(target_arch = "wasm32"), path = "wide_sixteen.rs")]
+mod sixteen;
 mod tables;
 mod thin_qr;
 #[cfg_attr(not(target_arch = "wasm32"), path = "wide_tile.rs")]

@@ -33,6 +33,16 @@ macro_rules! lanes {
 }
 lanes!(f: F, d: D, i: I, u: U, h: H, uh: UH, b: B, ub: UB, ul: UL);
 
+/// The bytes of a vector.
+#[inline(always)]
+pub fn bytes_u8(x: v128) -> UB {
+    ub(x)
+}
+#[inline(always)]
+pub fn bytes_i8(x: v128) -> B {
+    b(x)
+}
+
 /// Instructions of one operand and of two, by what they do with lanes.
 macro_rules! one {
     ($($name:ident($x:ident: $read:ident) = $value:expr;)*) => { $(
@@ -63,13 +73,9 @@ one! {
     f32x4_convert_u32x4(x: u) = x.cast::<f32>();
     i32x4_trunc_sat_f32x4(x: f) = x.cast::<i32>();
     i16x8_extend_low_i8x16(x: b) = simd_swizzle!(x, [0, 1, 2, 3, 4, 5, 6, 7]).cast::<i16>();
-    i16x8_extend_high_i8x16(x: b) = simd_swizzle!(x, [8, 9, 10, 11, 12, 13, 14, 15]).cast::<i16>();
     u16x8_extend_low_u8x16(x: ub) = simd_swizzle!(x, [0, 1, 2, 3, 4, 5, 6, 7]).cast::<u16>();
-    u16x8_extend_high_u8x16(x: ub) = simd_swizzle!(x, [8, 9, 10, 11, 12, 13, 14, 15]).cast::<u16>();
     i32x4_extend_low_i16x8(x: h) = simd_swizzle!(x, [0, 1, 2, 3]).cast::<i32>();
-    i32x4_extend_high_i16x8(x: h) = simd_swizzle!(x, [4, 5, 6, 7]).cast::<i32>();
     u32x4_extend_low_u16x8(x: uh) = simd_swizzle!(x, [0, 1, 2, 3]).cast::<u32>();
-    u32x4_extend_high_u16x8(x: uh) = simd_swizzle!(x, [4, 5, 6, 7]).cast::<u32>();
 }
 
 two! {
@@ -104,7 +110,6 @@ two! {
     v128_or(x, y: u) = x | y;
     v128_xor(x, y: u) = x ^ y;
     u8x16_swizzle(x, y: ub) = x.swizzle_dyn(y);
-    i8x16_relaxed_swizzle(x, y: ub) = x.swizzle_dyn(y);
     i16x8_narrow_i32x4(x, y: i) = joined(x, y, |v| v.clamp(i16::MIN as i32, i16::MAX as i32) as i16);
     u16x8_narrow_i32x4(x, y: i) = joined(x, y, |v| v.clamp(0, u16::MAX as i32) as u16);
     i8x16_narrow_i16x8(x, y: h) = joined16(x, y, |v| v.clamp(i8::MIN as i16, i8::MAX as i16) as i8);
@@ -212,7 +217,6 @@ macro_rules! shuffles {
 shuffles! {
     i64x2_shuffle Order2 2: ul[A0, A1];
     i32x4_shuffle Order4 4: u[A0, A1, A2, A3];
-    i16x8_shuffle Order8 8: uh[A0, A1, A2, A3, A4, A5, A6, A7];
     i8x16_shuffle Order16 16: ub[A0, A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14, A15];
 }
 

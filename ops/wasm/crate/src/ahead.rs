@@ -1,0 +1,58 @@
+//! Fetching the part of B that comes next while the tiles of the present one run: reading it from memory takes about as long as
+//! a third of the tiles. WebAssembly has no instruction for it.
+
+/// Rows of B in memory, fetched share by share.
+pub struct Ahead {
+    at: *const f32,
+    /// Values from a row to the next, and of a row.
+    lead: usize,
+    length: usize,
+    rows: usize,
+    /// Rows of a share.
+    share: usize,
+    done: usize,
+}
+
+impl Ahead {
+    /// Where nothing follows.
+    pub const fn nothing() -> Self {
+        Ahead { at: core::ptr::null(), lead: 0, length: 0, rows: 0, share: 0, done: 0 }
+    }
+
+    /// `rows` rows of `length` values, `lead` apart, in `shares` shares.
+    pub fn new(at: *const f32, lead: usize, length: usize, rows: usize, shares: usize) -> Self {
+        Ahead { at, lead, length, rows, share: rows.div_ceil(shares.max(1)), done: 0 }
+    }
+
+    /// Fetches a share.
+    #[inline(always)]
+    pub fn step(&mut self) {
+        if LINE > 0 {
+            let stop = (self.done + self.share).min(self.rows);
+            while self.done < stop {
+                let row = self.at.wrapping_add(self.done * self.lead);
+                for value in (0..self.length).step_by(LINE) {
+                    fetch(row.wrapping_add(value));
+                }
+                self.done += 1;
+            }
+        }
+    }
+}
+
+/// Values of a line of the cache; 0 where nothing can be fetched.
+#[cfg(target_arch = "x86_64")]
+const LINE: usize = 16;
+#[cfg(not(target_arch = "x86_64"))]
+const LINE: usize = 0;
+
+/// Into the second-level cache: the first one holds the present panel.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn fetch(p: *const f32) {
+    use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+    unsafe { _mm_prefetch::<_MM_HINT_T1>(p as *const i8) };
+}
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+fn fetch(_: *const f32) {}

@@ -1,0 +1,89 @@
+//! Sixteen numbers at once, in vectors of four: what decoding and products of few rows go by.
+
+use crate::simd::*;
+use crate::tables::Book;
+
+pub type Sixteen = [V; 4];
+
+#[inline(always)]
+pub fn zero16() -> Sixteen {
+    [splat(0.0); 4]
+}
+
+#[inline(always)]
+pub unsafe fn load16(p: *const f32) -> Sixteen {
+    unsafe { [0, 4, 8, 12].map(|at| load(p.add(at))) }
+}
+
+#[inline(always)]
+pub unsafe fn store16(p: *mut f32, x: Sixteen) {
+    unsafe {
+        for (k, x) in x.into_iter().enumerate() {
+            store(p.add(4 * k), x);
+        }
+    }
+}
+
+/// x · y + z.
+#[inline(always)]
+pub fn madd16(x: Sixteen, y: Sixteen, z: Sixteen) -> Sixteen {
+    [0, 1, 2, 3].map(|k| madd(x[k], y[k], z[k]))
+}
+
+#[inline(always)]
+pub fn sum16(x: Sixteen) -> f32 {
+    sum4(add(add(x[0], x[1]), add(x[2], x[3])))
+}
+
+/// scale · q + shift of sixteen unsigned bytes, rounded twice.
+#[inline(always)]
+pub fn scaled_u8(q: V, scale: f32, shift: f32) -> Sixteen {
+    let (low, high) = (u16x8_extend_low_u8x16(q), u16x8_extend_high_u8x16(q));
+    let wide = [
+        u32x4_extend_low_u16x8(low),
+        u32x4_extend_high_u16x8(low),
+        u32x4_extend_low_u16x8(high),
+        u32x4_extend_high_u16x8(high),
+    ];
+    wide.map(|x| add(mul(splat(scale), f32x4_convert_u32x4(x)), splat(shift)))
+}
+
+/// scale · q of sixteen signed bytes.
+#[inline(always)]
+pub fn scaled_i8(q: V, scale: f32) -> Sixteen {
+    let (low, high) = (i16x8_extend_low_i8x16(q), i16x8_extend_high_i8x16(q));
+    let wide = [
+        i32x4_extend_low_i16x8(low),
+        i32x4_extend_high_i16x8(low),
+        i32x4_extend_low_i16x8(high),
+        i32x4_extend_high_i16x8(high),
+    ];
+    wide.map(|x| mul(splat(scale), f32x4_convert_i32x4(x)))
+}
+
+/// The values of four-bit codes, as planes of bytes.
+pub struct Lookup([V; 4]);
+
+impl Lookup {
+    #[inline(always)]
+    pub fn new(book: &Book) -> Self {
+        Lookup(book.planes.map(|plane| unsafe { v128_load(plane.as_ptr() as *const v128) }))
+    }
+
+    /// value · scale of sixteen codes, a byte each.
+    #[inline(always)]
+    pub fn values(&self, codes: V, scale: f32) -> Sixteen {
+        let b = self.0.map(|plane| i8x16_relaxed_swizzle(plane, codes));
+        let low01 = i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(b[0], b[1]);
+        let high01 = i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(b[0], b[1]);
+        let low23 = i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(b[2], b[3]);
+        let high23 = i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(b[2], b[3]);
+        let scale = splat(scale);
+        [
+            mul(i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(low01, low23), scale),
+            mul(i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(low01, low23), scale),
+            mul(i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(high01, high23), scale),
+            mul(i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(high01, high23), scale),
+        ]
+    }
+}

@@ -1,0 +1,86 @@
+//! Sixteen numbers at once, in vectors as wide as there are: what decoding and products of few rows go by.
+
+use crate::portable_simd::{bytes_i8, bytes_u8, madd};
+use crate::simd::{V, add, splat, sum4};
+use crate::tables::Book;
+use core::simd::num::{SimdInt, SimdUint};
+use core::simd::{Simd, simd_swizzle};
+
+pub type Sixteen = Simd<f32, 16>;
+
+#[inline(always)]
+pub fn zero16() -> Sixteen {
+    Simd::splat(0.0)
+}
+
+#[inline(always)]
+pub unsafe fn load16(p: *const f32) -> Sixteen {
+    unsafe { (p as *const Sixteen).read_unaligned() }
+}
+
+#[inline(always)]
+pub unsafe fn store16(p: *mut f32, x: Sixteen) {
+    unsafe { (p as *mut Sixteen).write_unaligned(x) }
+}
+
+/// x · y + z.
+#[inline(always)]
+pub fn madd16(x: Sixteen, y: Sixteen, z: Sixteen) -> Sixteen {
+    madd(x, y, z)
+}
+
+#[inline(always)]
+pub fn sum16(x: Sixteen) -> f32 {
+    let eight = simd_swizzle!(x, [0, 1, 2, 3, 4, 5, 6, 7]) + simd_swizzle!(x, [8, 9, 10, 11, 12, 13, 14, 15]);
+    let four: V = (simd_swizzle!(eight, [0, 1, 2, 3]) + simd_swizzle!(eight, [4, 5, 6, 7])).into();
+    sum4(add(four, splat(0.0)))
+}
+
+/// scale · q + shift of sixteen unsigned bytes, rounded twice.
+#[inline(always)]
+pub fn scaled_u8(q: V, scale: f32, shift: f32) -> Sixteen {
+    Simd::splat(scale) * bytes_u8(q).cast::<f32>() + Simd::splat(shift)
+}
+
+/// scale · q of sixteen signed bytes.
+#[inline(always)]
+pub fn scaled_i8(q: V, scale: f32) -> Sixteen {
+    Simd::splat(scale) * bytes_i8(q).cast::<f32>()
+}
+
+/// The values of four-bit codes.
+pub struct Lookup(Sixteen);
+
+impl Lookup {
+    #[inline(always)]
+    pub fn new(book: &Book) -> Self {
+        Lookup(Simd::from_array(book.values))
+    }
+
+    /// value · scale of sixteen codes, a byte each.
+    #[inline(always)]
+    pub fn values(&self, codes: V, scale: f32) -> Sixteen {
+        self.chosen(codes) * Simd::splat(scale)
+    }
+
+    #[cfg(target_feature = "avx512f")]
+    #[inline(always)]
+    fn chosen(&self, codes: V) -> Sixteen {
+        use core::arch::x86_64::_mm512_permutexvar_ps;
+        let order = bytes_u8(codes).cast::<i32>();
+        unsafe { _mm512_permutexvar_ps(order.into(), self.0.into()).into() }
+    }
+
+    /// Each byte of the values is looked up by itself, and bytes are put together again.
+    #[cfg(not(target_feature = "avx512f"))]
+    #[inline(always)]
+    fn chosen(&self, codes: V) -> Sixteen {
+        let bits: Simd<u32, 16> = unsafe { core::mem::transmute(self.0) };
+        let codes = bytes_u8(codes);
+        let found = [0u32, 8, 16, 24].map(|shift| {
+            let plane = (bits >> Simd::splat(shift)).cast::<u8>();
+            plane.swizzle_dyn(codes).cast::<u32>() << Simd::splat(shift)
+        });
+        unsafe { core::mem::transmute(found[0] | found[1] | found[2] | found[3]) }
+    }
+}
