@@ -11,7 +11,6 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   // The same kernels compiled for the machine: only the machine under them is another.
   "ops/native": ["core/tensor", "ops/wasm"],
   "ops/gpu": ["core/tensor"],
-  "ops/native": ["core/tensor", "ops/wasm"], // the same crate, reached another way
   "core": ["core/tensor", "ops"],
   "methods": ["core/tensor", "core", "ops"],
   "models": ["core/tensor", "core", "ops"],
