@@ -42,6 +42,19 @@ export const PYTHON: readonly string[] = [
   Deno.env.get("BENCH_PYTHON") ?? new URL("../.venv/bin/python", import.meta.url).pathname,
 ];
 
+/** Where our own peer computes. */
+export type Own = "wasm" | "native";
+
+/** Our own peer on a backend. */
+export function ours(backend: Own, file: string, options: object, name?: string): PeerCommand {
+  return script(name ?? (backend === "native" ? "graft native" : "graft"), file, { ...options, backend });
+}
+
+/** The row of a backend: names of native ones say so. */
+export function rowOn(backend: Own, row: Row): Row {
+  return backend === "native" ? { ...row, name: `native-${row.name}`, what: `native: ${row.what}` } : row;
+}
+
 /** A peer in Python. */
 export function python(name: string, file: string, ...args: readonly unknown[]): PeerCommand {
   return { name, start: () => startPeer(name, [...PYTHON, path(file), ...words(args)]) };

@@ -2,18 +2,12 @@
  * The same comparisons with the native backend, the crate compiled for this machine: against what PyTorch, transformers and
  * bitsandbytes, which are native too, take. `deno task native` builds it.
  */
-import { atMost, type PeerCommand, python, type Row, script } from "../row.ts";
+import { atMost, ours, type PeerCommand, python, type Row, rowOn } from "../row.ts";
+import { reparametrisedSteps } from "./own_step.ts";
+import { loraSteps } from "./steps.ts";
 
-const ours = (file: string, options: Readonly<Record<string, unknown>>, name = "graft native"): PeerCommand =>
-  script(name, file, { ...options, backend: "native" });
-
-const row = (name: string, what: string, repetitions: number, ...peers: readonly PeerCommand[]): Row => ({
-  name: `native-${name}`,
-  what: `native: ${what}`,
-  repetitions,
-  warmUp: repetitions > 5 ? 2 : 1,
-  peers,
-});
+const row = (name: string, what: string, repetitions: number, ...peers: readonly PeerCommand[]): Row =>
+  rowOn("native", { name, what, repetitions, warmUp: repetitions > 5 ? 2 : 1, peers });
 
 const product = (m: number, k: number, n: number): readonly Row[] =>
   [1, 2].map((threads) => {
@@ -22,42 +16,10 @@ const product = (m: number, k: number, n: number): readonly Row[] =>
       `product-${m}x${k}x${n}${threads > 1 ? "-threads" : ""}`,
       `f32 product [${m}, ${k}] by [${k}, ${n}], ${threads} thread${threads > 1 ? "s" : ""}`,
       9,
-      ours("product.ts", shape),
+      ours("native", "product.ts", shape),
       python("PyTorch", "product.py", shape),
     );
   });
-
-const step = (
-  name: string,
-  what: string,
-  options: Readonly<Record<string, unknown>>,
-  repetitions: number,
-  time: number,
-  memory?: number,
-): Row =>
-  row(
-    name,
-    what,
-    repetitions,
-    ours("step.ts", options),
-    atMost(time, python("PyTorch + PEFT", "step.py", options), memory),
-  );
-
-const ofLora = (
-  name: string,
-  what: string,
-  options: Readonly<Record<string, unknown>>,
-  time?: number,
-): Row => {
-  const lora = ours("step.ts", {}, "LoRA");
-  return row(
-    name,
-    `${what}, of our own LoRA step`,
-    5,
-    ours("step.ts", options, what),
-    time === undefined ? lora : atMost(time, lora),
-  );
-};
 
 const single = { threads: 2, m: 1, n: 2048, k: 2048, weights: 17, times: 4 };
 
@@ -67,31 +29,21 @@ export const nativeRows: readonly Row[] = [
   ...product(128, 576, 1536),
   ...product(768, 768, 768),
   ...product(1536, 1536, 1536),
-  step("lora-step", "LoRA step, SmolLM2-135M, 1x128 tokens, all labelled", {}, 9, 1.2, 0.75),
-  step("lora-step-answers", "the same, 32 of 128 tokens labelled", { labelled: 32 }, 9, 1),
-  step("lora-step-4x256", "the same at 4x256 tokens", { rows: 4, tokens: 256 }, 4, 1.1),
-  step("bert-step", "LoRA step, BERT-base with two classes, 16x128", { model: "bert", rows: 16 }, 3, 1.1),
-  ofLora("qlora-step", "QLoRA (NF4, double quantization)", { weights: "nf4_double" }, 1.15),
-  ofLora("method-lokr", "LoKr", { method: "lokr" }, 1.1),
-  ofLora("method-krona", "KronA", { method: "krona" }, 1.1),
-  ofLora("method-dora", "DoRA", { method: "dora" }, 1.1),
-  ofLora("method-loha", "LoHa", { method: "loha" }, 1.12),
-  ofLora("method-vera", "VeRA of rank 256", { method: "vera", rank: 256 }, 1.3),
-  ofLora("method-ia3", "(IA)³", { method: "ia3" }, 0.95),
-  ofLora("method-said", "Intrinsic SAID on q, k, v, o", { method: "said" }, 1.5),
+  ...loraSteps("native"),
+  ...reparametrisedSteps("native"),
   row(
     "nf4-decode",
     "NF4 [2048, 2048] to f32, two threads",
     9,
-    ours("quantise.ts", { what: "decode" }),
+    ours("native", "quantise.ts", { what: "decode" }),
     atMost(0.25, python("bitsandbytes", "quantise.py", { what: "decode" })),
   ),
   row(
     "nf4-product-1",
     "[1, 2048] by 17 NF4 matrices [2048, 2048] in turn, two threads",
     9,
-    ours("product.ts", { ...single, dtype: "nf4" }, "NF4"),
-    atMost(1 / 3, ours("product.ts", single, "f32")),
+    ours("native", "product.ts", { ...single, dtype: "nf4" }, "NF4"),
+    atMost(1 / 3, ours("native", "product.ts", single, "f32")),
   ),
   ...(["svd", "qr", "full-qr"] as const).map((what) =>
     row(
@@ -102,7 +54,7 @@ export const nativeRows: readonly Row[] = [
         "full-qr": "QR of [2048, 2048], two threads",
       }[what],
       what === "full-qr" ? 3 : 9,
-      ours("factor.ts", { what }),
+      ours("native", "factor.ts", { what }),
       what === "full-qr"
         ? python("PyTorch", "factor.py", { what })
         : atMost(what === "svd" ? 0.5 : 1.2, python("PyTorch", "factor.py", { what })),
@@ -112,14 +64,17 @@ export const nativeRows: readonly Row[] = [
     "scale",
     "QLoRA step of a 7B shape at 1x128 tokens, of that of a 1.1B shape, which has 6.39 times fewer operations",
     3,
-    ours("step.ts", { model: "llama-7b", weights: "nf4_double" }, "Llama 7B"),
-    atMost(6.39 / 0.8, ours("step.ts", { model: "llama-1b", weights: "nf4_double" }, "TinyLlama 1.1B")),
+    ours("native", "step.ts", { model: "llama-7b", weights: "nf4_double" }, "Llama 7B"),
+    atMost(
+      6.39 / 0.8,
+      ours("native", "step.ts", { model: "llama-1b", weights: "nf4_double" }, "TinyLlama 1.1B"),
+    ),
   ),
   row(
     "generation",
     "64 tokens of SmolLM2-135M, f32, two threads",
     5,
-    ours("generate.ts", {}),
+    ours("native", "generate.ts", {}),
     atMost(1, python("transformers", "generate.py", {})),
   ),
 ];
