@@ -24,7 +24,6 @@ export function startNative(path: string, threads: number): Machine {
   };
   return {
     kernels: kernels as unknown as Kernels,
-    capacity: Deno.systemMemoryInfo().total,
     largest: Number.MAX_SAFE_INTEGER,
     limit: "the machine gives no more",
     threads,

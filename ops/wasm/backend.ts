@@ -46,7 +46,7 @@ export function backend(started: Machine, name: "wasm" | "native"): Backend {
 
   return {
     name,
-    capacity: started.capacity,
+    ...started.capacity !== undefined && { capacity: started.capacity },
     allocate: (bytes: number): Block => memory.allocate(bytes),
     release: (raw: Raw, bytes: number): void => memory.release(raw as Block, bytes),
     upload(raw: Raw, bytes: Uint8Array, offset: number = 0): void {

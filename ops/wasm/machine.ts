@@ -23,8 +23,8 @@ export type Kernels = Omit<
 /** Kernels, the memory they work on and the threads that they run on. */
 export interface Machine {
   readonly kernels: Kernels;
-  /** Bytes that the memory can hold. */
-  readonly capacity: number;
+  /** Bytes that the memory can hold; absent where only the machine limits it. */
+  readonly capacity?: number;
   /** Most bytes that may be asked for at once. */
   readonly largest: number;
   /** What the machine is, in words for errors: "a WASM memory has 4096.0 MiB". */
