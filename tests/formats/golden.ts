@@ -1,4 +1,5 @@
 /** The golden files that tests/oracles/formats.py makes, and small helpers to compare with them. */
+import { inFolder as inPlainFolder } from "../support/folder.ts";
 
 /** Folder of the golden files. */
 export const GOLDEN: string = new URL("../oracles/golden/formats/", import.meta.url).pathname;
@@ -17,12 +18,6 @@ export function f32(bytes: Uint8Array): Float32Array {
   return new Float32Array(bytes.slice().buffer);
 }
 
-/** Runs with a fresh folder and removes it. */
-export async function inFolder(run: (folder: string) => void | Promise<void>): Promise<void> {
-  const folder = Deno.makeTempDirSync() + "/";
-  try {
-    await run(folder);
-  } finally {
-    Deno.removeSync(folder, { recursive: true });
-  }
-}
+/** Runs with a fresh folder, whose path ends in a slash, and removes it. */
+export const inFolder = (run: (folder: string) => void | Promise<void>): Promise<void> =>
+  inPlainFolder((folder) => run(`${folder}/`));

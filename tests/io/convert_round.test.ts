@@ -39,6 +39,7 @@ import {
 } from "../../methods/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertNoLeak } from "../support/assert.ts";
+import { inFolder } from "../support/folder.ts";
 import { GOLDEN } from "../support/golden.ts";
 
 type Stored = Readonly<
@@ -53,15 +54,6 @@ function stored(folder: string): Stored {
     );
   } finally {
     file.close();
-  }
-}
-
-async function inFolder(run: (folder: string) => Promise<void>): Promise<void> {
-  const folder = Deno.makeTempDirSync();
-  try {
-    await run(folder);
-  } finally {
-    Deno.removeSync(folder, { recursive: true });
   }
 }
 

@@ -8,16 +8,8 @@ import { loadAdapter } from "../../io/load_adapter.ts";
 import { loadModel } from "../../io/load_model.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertNoLeak } from "../support/assert.ts";
+import { inFolder } from "../support/folder.ts";
 import { GOLDEN } from "../support/golden.ts";
-
-async function inFolder(run: (folder: string) => Promise<void>): Promise<void> {
-  const folder = Deno.makeTempDirSync();
-  try {
-    await run(folder);
-  } finally {
-    Deno.removeSync(folder, { recursive: true });
-  }
-}
 
 async function numbersOf(params: Tree): Promise<Record<string, unknown>> {
   const entries = await Promise.all(

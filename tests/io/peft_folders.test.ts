@@ -20,6 +20,7 @@ import { loadModel } from "../../io/load_model.ts";
 import { saveAdapter } from "../../io/save_adapter.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
+import { inFolder } from "../support/folder.ts";
 import { GOLDEN } from "../support/golden.ts";
 
 const ROOT = `${GOLDEN}peft/`;
@@ -110,15 +111,6 @@ async function withCase(
     free(adapter);
     model.dispose();
   });
-}
-
-async function inFolder(run: (folder: string) => Promise<void>): Promise<void> {
-  const folder = Deno.makeTempDirSync();
-  try {
-    await run(folder);
-  } finally {
-    Deno.removeSync(folder, { recursive: true });
-  }
 }
 
 async function logitsOf(model: Model): Promise<Float32Array> {

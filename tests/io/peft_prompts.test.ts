@@ -23,6 +23,7 @@ import { saveAdapter } from "../../io/save_adapter.ts";
 import { prefixTuning, promptTuning, pTuning, pTuningV2 } from "../../methods/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
+import { inFolder } from "../support/folder.ts";
 import { GOLDEN } from "../support/golden.ts";
 
 const ROOT = `${GOLDEN}peft_prompts/`;
@@ -67,15 +68,6 @@ async function withCase(
     dispose(adapter.params);
     model.dispose();
   });
-}
-
-async function inFolder(run: (folder: string) => Promise<void>): Promise<void> {
-  const folder = Deno.makeTempDirSync();
-  try {
-    await run(folder);
-  } finally {
-    Deno.removeSync(folder, { recursive: true });
-  }
 }
 
 async function logitsOf(model: Model, batch: Batch): Promise<Float32Array> {

@@ -35,16 +35,8 @@ import {
 } from "../../methods/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertNoLeak } from "../support/assert.ts";
+import { inFolder } from "../support/folder.ts";
 import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
-
-async function inFolder(run: (folder: string) => Promise<void>): Promise<void> {
-  const folder = Deno.makeTempDirSync();
-  try {
-    await run(folder);
-  } finally {
-    Deno.removeSync(folder, { recursive: true });
-  }
-}
 
 async function withMade(
   model: Model,

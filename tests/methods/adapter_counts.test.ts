@@ -39,6 +39,7 @@ import {
 import { s4Sizes } from "../../methods/s4_sizes.ts";
 import { freshModel } from "../../models/mod.ts";
 import { shapesOnly } from "../../ops/mod.ts";
+import { T5_BASE } from "../support/published_shapes.ts";
 
 const BERT = {
   model_type: "bert",
@@ -66,21 +67,6 @@ const ROBERTA_LARGE = {
   num_hidden_layers: 24,
   num_attention_heads: 16,
   intermediate_size: 4096,
-} as const;
-const T5 = {
-  model_type: "t5",
-  d_model: 768,
-  d_kv: 64,
-  d_ff: 3072,
-  num_layers: 12,
-  num_decoder_layers: 12,
-  num_heads: 12,
-  vocab_size: 32128,
-  relative_attention_num_buckets: 32,
-  feed_forward_proj: "relu",
-  tie_word_embeddings: true,
-  decoder_start_token_id: 0,
-  pad_token_id: 0,
 } as const;
 const LLAMA_7B = {
   model_type: "llama",
@@ -110,7 +96,7 @@ const normed = (adapters: Method): Method => compose({ adapters, norms: layerNor
 
 Deno.test("T5-base: Houlsby, Pfeiffer, PHM, Compacter and Compacter++ with norms have the counts of Compacter's table", () => {
   const of = (method: Method): readonly [number, string] => {
-    const { trainable, base } = counted(T5, normed(method));
+    const { trainable, base } = counted(T5_BASE, normed(method));
     assert.equal(base, 222_903_552);
     return [trainable, (100 * trainable / base).toFixed(3)];
   };
@@ -238,8 +224,8 @@ Deno.test("attentionFusion() of BERT-base trains one vector, 0.0007 %", () => {
 });
 
 Deno.test("s4() spends at most its budget, the same share on each block, whatever the group", () => {
-  for (const config of [ROBERTA, T5]) {
-    const base = config === T5 ? 222_903_552 : 124_645_632;
+  for (const config of [ROBERTA, T5_BASE]) {
+    const base = config === T5_BASE ? 222_903_552 : 124_645_632;
     const budget = Math.floor(0.005 * base);
     const n = trained(config, s4({ budget }));
     assert.ok(n <= budget && n > 0.9 * budget, `${n} of ${budget}`);

@@ -38,6 +38,7 @@ import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { withBackend } from "../support/backends.ts";
 import { GOLDEN, goldenNumbers, goldenTensors } from "../support/golden.ts";
+import { T5_BASE } from "../support/published_shapes.ts";
 import { tinyGpt2, tinyLlama, tinyT5 } from "../support/tiny_models.ts";
 
 const SIZES = { width: 32, heads: 4, keyValueHeads: 2, headDim: 8, inner: 64, layers: 3 };
@@ -271,20 +272,7 @@ Deno.test("ladderSideTuning() beside two stacks: each of two composed ladders re
   }));
 
 Deno.test("ladderSideTuning() of T5-base at d/8 without blocks 0, 4 and 8 has 3,878,712 numbers, 1.74 %", () => {
-  const model = freshModel(
-    {
-      model_type: "t5",
-      d_model: 768,
-      d_kv: 64,
-      d_ff: 3072,
-      num_layers: 12,
-      num_decoder_layers: 12,
-      num_heads: 12,
-      vocab_size: 32128,
-      relative_attention_num_buckets: 32,
-    },
-    { backend: shapesOnly(), key: 0 },
-  );
+  const model = freshModel(T5_BASE, { backend: shapesOnly(), key: 0 });
   const adapter = adapt(model, ladderSideTuning({ layers: [1, 2, 3, 5, 6, 7, 9, 10, 11] }));
   const { base, trainable } = count(model, adapter);
   assert.deepEqual([base, trainable], [222_903_552, 3_878_712]);

@@ -51,6 +51,7 @@ import {
   goldenBatch,
   goldenParams,
 } from "../support/golden_method.ts";
+import { T5_BASE } from "../support/published_shapes.ts";
 import { noised } from "../support/subject.ts";
 import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
 
@@ -436,19 +437,6 @@ const BERT = {
   max_position_embeddings: 512,
   type_vocab_size: 2,
 };
-const T5 = {
-  model_type: "t5",
-  vocab_size: 32128,
-  d_model: 768,
-  d_kv: 64,
-  d_ff: 3072,
-  num_layers: 12,
-  num_decoder_layers: 12,
-  num_heads: 12,
-  relative_attention_num_buckets: 32,
-  feed_forward_proj: "relu",
-  tie_word_embeddings: true,
-};
 
 /** Counts on a model of shapes alone. */
 function countOf(config: { readonly model_type: string }, method: Method): Counts {
@@ -462,7 +450,7 @@ function countOf(config: { readonly model_type: string }, method: Method): Count
 }
 
 Deno.test("prompts have the papers' sizes on T5-base and BERT-base", () => {
-  const prompt = countOf(T5, promptTuning({ length: 100 }) as Method);
+  const prompt = countOf(T5_BASE, promptTuning({ length: 100 }) as Method);
   assert.equal(prompt.trainable, 76_800);
   assert.equal(Math.round(prompt.trainable / prompt.base * 1e5), 34); // 0.034 %
   assert.equal(countOf(BERT, pTuning() as Method).trainable, 8_278_272);

@@ -1,11 +1,8 @@
 /** What the native backend has of its own; its kernels are compared with the reference's beside those of wasm. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import type { Backend } from "../../core/tensor/backend.ts";
-import { fromBytes, scope } from "../../core/tensor/mod.ts";
-import { matmul } from "../../ops/mod.ts";
 import { isNativeBuilt, native } from "../../ops/native/mod.ts";
-import { noise } from "./kernel_operands.ts";
+import { productBytes } from "./product_bytes.ts";
 
 const ignore = !isNativeBuilt();
 
@@ -36,15 +33,6 @@ Deno.test({
 /** [m, n, k]: tiles that are whole and not, one strip and several, k of one panel and of several. */
 const SHAPES = [[128, 576, 96], [130, 1100, 40], [127, 600, 640], [33, 8, 576], [9, 70, 1536]] as const;
 
-const product = (backend: Backend, [m, n, k]: typeof SHAPES[number], transposeB: boolean): Uint8Array => {
-  const matrix = (rows: number, columns: number, seed: number) =>
-    fromBytes(new Uint8Array(noise(rows * columns, seed).buffer), [rows, columns], "f32", backend);
-  return scope((): Uint8Array => {
-    const b = transposeB ? matrix(n, k, 2) : matrix(k, n, 2);
-    return backend.download(matmul(matrix(m, k, 1), b, { transposeB }).raw, 4 * m * n) as Uint8Array;
-  });
-};
-
 Deno.test({
   name: "matmul() of native gives the same bits for any number of threads",
   ignore,
@@ -53,7 +41,7 @@ Deno.test({
       const backend = native({ threads });
       try {
         return SHAPES.flatMap((shape) =>
-          [false, true].map((transposed) => product(backend, shape, transposed))
+          [false, true].map((transposed) => productBytes(backend, shape, false, transposed))
         );
       } finally {
         backend.close();

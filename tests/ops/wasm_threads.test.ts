@@ -2,10 +2,8 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import type { Backend } from "../../core/tensor/backend.ts";
-import { fromBytes, scope } from "../../core/tensor/mod.ts";
-import { matmul } from "../../ops/mod.ts";
 import { wasm } from "../../ops/wasm/mod.ts";
-import { noise } from "./kernel_operands.ts";
+import { productBytes } from "./product_bytes.ts";
 
 /** [m, n, k]: strips that divide evenly and not, one block of rows and several, k of one panel and of several. */
 const SHAPES = [[128, 576, 96], [130, 1100, 40], [127, 600, 64], [33, 8, 576], [9, 70, 1536], [
@@ -14,29 +12,13 @@ const SHAPES = [[128, 576, 96], [130, 1100, 40], [127, 600, 64], [33, 8, 576], [
   4500,
 ]] as const;
 
-/** The bytes of a product of matrices stored in the orientations given. */
-function product(
-  backend: Backend,
-  [m, n, k]: typeof SHAPES[number],
-  transposeA: boolean,
-  transposeB: boolean,
-): Uint8Array {
-  const matrix = (rows: number, columns: number, seed: number) =>
-    fromBytes(new Uint8Array(noise(rows * columns, seed).buffer), [rows, columns], "f32", backend);
-  return scope((): Uint8Array => {
-    const a = transposeA ? matrix(k, m, 1) : matrix(m, k, 1);
-    const b = transposeB ? matrix(n, k, 2) : matrix(k, n, 2);
-    return backend.download(matmul(a, b, { transposeA, transposeB }).raw, 4 * m * n) as Uint8Array;
-  });
-}
-
 Deno.test("matmul() of wasm gives the same bits for any number of threads", async () => {
   const backends: Backend[] = [];
   for (const threads of [1, 2, 3, 5, 8]) backends.push(await wasm({ threads }));
   try {
     for (const shape of SHAPES) {
       for (const [ta, tb] of [[false, false], [false, true], [true, false], [true, true]] as const) {
-        const [first, ...others] = backends.map((backend) => product(backend, shape, ta, tb));
+        const [first, ...others] = backends.map((backend) => productBytes(backend, shape, ta, tb));
         for (const [i, bytes] of others.entries()) {
           assert.ok(
             Buffer.from(first!).equals(bytes),
