@@ -6,6 +6,7 @@ import { loadAdapter } from "../../io/load_adapter.ts";
 import { loadModel } from "../../io/load_model.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertNoLeak } from "../support/assert.ts";
+import { inFolder } from "../support/folder.ts";
 import { GOLDEN } from "../support/golden.ts";
 import { baseOf, hubModel } from "./adapters_cases.ts";
 
@@ -121,3 +122,28 @@ Deno.test("loadAdapter() gives a fusion whose temperature falls the one that it 
     Deno.removeSync(folder, { recursive: true });
   }
 });
+
+Deno.test("loadAdapter() refuses setups that cannot be, and leaves nothing behind", () =>
+  inFolder(async (folder) => {
+    copied("bert_text_parallel", `${folder}/setup`);
+    const path = `${folder}/setup/adapter_setup.json`;
+    const single = (name: string) => ({ type: "single", children: [name] });
+    const [a, b] = [single("a"), single("b")];
+    const stack = { type: "Stack", children: [a, b] };
+    const cases: readonly (readonly [unknown, RegExp])[] = [
+      [{ type: "Parallel", children: [a, { type: "Stack", children: [b, a] }] }, /"a" stands at two places/],
+      [{ type: "Parallel", children: [] }, /its Parallel has no children/],
+      [{ type: "Parallel" }, /must have a "type" and "children"/],
+      [{ type: "Ring", children: [a, b] }, /it has a "Ring"; known are .* and Fuse/],
+      [{ type: "Fuse", children: [stack] }, /a Stack inside a Fuse is not supported/],
+      [{ type: "Parallel", children: [a, single("c")] }, /c\/adapter_config\.json/],
+    ];
+    await assertNoLeak(async () => {
+      const model = await loadModel(hubModel("bert_text"), { backend: reference() });
+      for (const [setup, message] of cases) {
+        Deno.writeTextFileSync(path, JSON.stringify({ adapter_setup: setup }));
+        await assert.rejects(loadAdapter(`${folder}/setup`, model), message);
+      }
+      model.dispose();
+    });
+  }));
