@@ -9,7 +9,7 @@
  */
 import { createHash } from "node:crypto";
 import { type MethodName, METHODS } from "../cli/method_table.ts";
-import { type Attempt, attempt, ratesOf, type Refused } from "./gain_run.ts";
+import { type Attempt, attempt, BACKEND, ratesOf, type Refused } from "./gain_run.ts";
 import { REASONS, SETTINGS, SOURCES } from "./gain_settings.ts";
 
 const HALF = 0.5;
@@ -92,6 +92,10 @@ if (wanted.length === 0) {
   const cpu = /model name\s*: (.*)/.exec(await Deno.readTextFile("/proc/cpuinfo").catch(() => ""))?.[1];
   await Deno.writeTextFile(
     here("gain.json"),
-    JSON.stringify({ model, settings: SETTINGS, cpu, untrained, lora: lora.after, rows }, null, 2) + "\n",
+    JSON.stringify(
+      { model, settings: SETTINGS, backend: BACKEND, cpu, untrained, lora: lora.after, rows },
+      null,
+      2,
+    ) + "\n",
   );
 }

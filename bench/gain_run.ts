@@ -4,7 +4,11 @@ import { defaultRate, type MethodName } from "../cli/method_table.ts";
 import { UsageError } from "../cli/arguments.ts";
 import { writeConversations } from "../cli/compare_data.ts";
 import { finetuneResult } from "../cli/finetune_run.ts";
+import { isNativeBuilt } from "../ops/native/mod.ts";
 import { OPTIONS, RATES, SETTINGS, SOURCES } from "./gain_settings.ts";
+
+/** The native kernels where they are built: their losses differ from WebAssembly's by roundings alone. */
+export const BACKEND: "native" | "wasm" = isNativeBuilt() ? "native" : "wasm";
 
 /** One run of a method. */
 export interface Attempt {
@@ -64,7 +68,7 @@ async function run(
   await writeConversations(data, examples, seed);
   try {
     const { outcome, evaluations, seconds, trainable } = await finetuneResult({
-      ...{ method, data, output, overwrite: true, backend: "wasm", seed: SETTINGS.seed },
+      ...{ method, data, output, overwrite: true, backend: BACKEND, seed: SETTINGS.seed },
       ...{ learningRate: rate, schedule: "cosine", warmup: 0.1, weightDecay: 0, clip: 1, labelSmoothing: 0 },
       ...{ maxSteps: steps, batchSize, accumulate: 1, epochs: 1, saveEvery: steps, keep: "last" },
       ...{ heldOut, splitSeed: 0, evalEvery: steps, rouge: 0, maxNewTokens: 1 },

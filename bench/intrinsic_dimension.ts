@@ -7,6 +7,7 @@
 import { type Model, type ModelConfig, weightLeaves } from "../core/mod.ts";
 import { loadModel } from "../io/load_model.ts";
 import { saveModel } from "../io/save_model.ts";
+import { isNativeBuilt, native } from "../ops/native/mod.ts";
 import { wasm } from "../ops/wasm/mod.ts";
 import {
   type IntrinsicDimension,
@@ -62,7 +63,8 @@ function report(name: string, size: number, found: IntrinsicDimension): string {
 }
 
 await Deno.mkdir(folder, { recursive: true });
-const backend = await wasm();
+// Their scores agree but for roundings.
+const backend = isNativeBuilt() ? native() : await wasm();
 const { task, pretrained } = paraphrases(SETTINGS, SETTINGS.vocabulary);
 
 /** A model from FOLDER, or made and kept there. */

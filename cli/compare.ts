@@ -18,9 +18,9 @@ const TITLES: Readonly<Record<typeof COMPARED[number], string>> = {
 
 /** Peak learning rates for a short run of the small embedded model; larger ones take `defaultRate`. */
 const EMBEDDED_RATES: Readonly<Record<typeof COMPARED[number], number>> = {
-  full: 1.5e-3,
-  lora: 8e-3,
-  qlora: 8e-3,
+  full: 2.5e-3,
+  lora: 1.2e-2,
+  qlora: 1.2e-2,
   ia3: 0.1,
 };
 
@@ -52,7 +52,7 @@ export function compare(program: Command): void {
     .option("-d, --data <file>", "examples, JSON Lines; default generated conversations with summaries");
   dataFlags(modelFlags(command), "examples to keep aside, or their share; default 64, or a fifth of --data")
     .addOption(choice("--methods <names...>", "only these", COMPARED))
-    .option("--steps <n>", "optimizer steps of each method", integer(), 120)
+    .option("--steps <n>", "optimizer steps of each method", integer(), 80)
     .option("--batch-size <n>", "rows in a step", integer(), 8)
     .option("--rank <n>", "of LoRA and QLoRA, on all linear layers", integer(), 8)
     .addOption(
