@@ -8,7 +8,7 @@ import {
   scope,
   type Tensor,
 } from "../core/tensor/mod.ts";
-import { lessEqual, multiply } from "./elementwise.ts";
+import { lessEqual, multiply } from "./binary.ts";
 import { uniform } from "./create.ts";
 
 const swigluOp: Op<undefined> = defineOp({

@@ -10,7 +10,9 @@ import {
   type Synchronous,
   type Tensor,
 } from "../core/tensor/mod.ts";
-import { abs, add, cos, lessEqual, log, maximum, minimum, multiply, select, sqrt } from "./elementwise.ts";
+import { add, lessEqual, maximum, minimum, multiply } from "./binary.ts";
+import { select } from "./select.ts";
+import { abs, cos, log, sqrt } from "./unary.ts";
 import { concat, reshape } from "./movement.ts";
 
 /**

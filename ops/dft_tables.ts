@@ -1,6 +1,6 @@
 /** Cosines and sines of discrete Fourier transforms. */
 import { type Backend, type Tensor, tensor } from "../core/tensor/mod.ts";
-import { add, multiply, subtract } from "./elementwise.ts";
+import { add, multiply, subtract } from "./binary.ts";
 import { reshape, slice } from "./movement.ts";
 
 /** cos and sin of 2π p f / n for positions p = 0 … n − 1 and k chosen frequencies: [n, k] each. */

@@ -1,6 +1,7 @@
 /** Inverses of small matrices. */
 import { defineOp, type Op, scope, showShape, type Synchronous, type Tensor } from "../core/tensor/mod.ts";
-import { add, negate, reciprocal, subtract } from "./elementwise.ts";
+import { add, subtract } from "./binary.ts";
+import { negate, reciprocal } from "./unary.ts";
 import { matmul } from "./matmul.ts";
 import { concat, slice } from "./movement.ts";
 

@@ -13,7 +13,8 @@ import {
   type Tensor,
 } from "../core/tensor/mod.ts";
 import { normal } from "./create.ts";
-import { abs, multiply, sign } from "./elementwise.ts";
+import { multiply } from "./binary.ts";
+import { abs, sign } from "./unary.ts";
 import { argmax, gatherLast } from "./gather.ts";
 import { matmul } from "./matmul.ts";
 import { reshape, slice, transpose } from "./movement.ts";

@@ -1,6 +1,7 @@
 /** Losses over class scores. */
 import { defineOp, type Op, showShape, type Tensor } from "../core/tensor/mod.ts";
-import { divide, exp, multiply, subtract } from "./elementwise.ts";
+import { divide, multiply, subtract } from "./binary.ts";
+import { exp } from "./unary.ts";
 import { zeros } from "./create.ts";
 import { concat, reshape } from "./movement.ts";
 import { sum } from "./reduce.ts";

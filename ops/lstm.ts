@@ -9,7 +9,8 @@
 import { fold, type Key, type Shape, showShape, type Tensor } from "../core/tensor/mod.ts";
 import { dropout } from "./activation.ts";
 import { zeros } from "./create.ts";
-import { add, multiply, sigmoid, tanh } from "./elementwise.ts";
+import { add, multiply } from "./binary.ts";
+import { sigmoid, tanh } from "./unary.ts";
 import { matmul } from "./matmul.ts";
 import { concat, reshape, slice } from "./movement.ts";
 

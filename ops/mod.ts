@@ -5,7 +5,10 @@
  * @module
  */
 export * from "./create.ts";
-export * from "./elementwise.ts";
+export * from "./binary.ts";
+export * from "./scalar.ts";
+export * from "./select.ts";
+export * from "./unary.ts";
 export * from "./reduce.ts";
 export * from "./movement.ts";
 export * from "./matmul.ts";

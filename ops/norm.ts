@@ -1,6 +1,6 @@
 /** Normalisations over the last axis. */
 import { defineOp, type Op, type Tensor } from "../core/tensor/mod.ts";
-import { multiply, subtract } from "./elementwise.ts";
+import { multiply, subtract } from "./binary.ts";
 import { sumTo } from "./reduce.ts";
 import { reshape } from "./movement.ts";
 

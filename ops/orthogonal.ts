@@ -1,6 +1,7 @@
 /** Orthonormal rows from any rows. */
 import type { Tensor } from "../core/tensor/mod.ts";
-import { divide, sqrt, subtract } from "./elementwise.ts";
+import { divide, subtract } from "./binary.ts";
+import { sqrt } from "./unary.ts";
 import { matmul } from "./matmul.ts";
 import { concat, slice } from "./movement.ts";
 import { sumOfSquares } from "./reduce.ts";

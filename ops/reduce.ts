@@ -11,7 +11,8 @@ import {
   size,
   type Tensor,
 } from "../core/tensor/mod.ts";
-import { equal, multiply, scalar } from "./elementwise.ts";
+import { equal, multiply } from "./binary.ts";
+import { scalar } from "./scalar.ts";
 import { reshape } from "./movement.ts";
 
 interface Range {
@@ -188,4 +189,21 @@ export function sumTo(x: Tensor, shape: Shape): Tensor {
     if (n === 1 && result.shape[i] !== 1) result = sum(result, { axis: i, keepAxes: true });
   });
   return result;
+}
+
+/**
+ * x, expanded to a shape when it is smaller.
+ *
+ * @example
+ * ```ts
+ * import { read, reference, tensor } from "@graft/peft";
+ * import { expand } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const x = tensor([1, 2], { backend: reference() });
+ * assert.deepEqual([...await read(expand(x, [2, 2]))], [1, 2, 1, 2]);
+ * assert.equal(expand(x, [2]), x);
+ * ```
+ */
+export function expand(x: Tensor, shape: Shape): Tensor {
+  return sameShape(x.shape, shape) ? x : broadcastTo(x, shape);
 }

@@ -1,6 +1,7 @@
 /** Softmax and relatives over the last axis. */
 import { defineOp, type Op, type Tensor } from "../core/tensor/mod.ts";
-import { add, exp, log, subtract } from "./elementwise.ts";
+import { add, subtract } from "./binary.ts";
+import { exp, log } from "./unary.ts";
 import { max, sum } from "./reduce.ts";
 
 const softmaxOp: Op<undefined> = defineOp({
