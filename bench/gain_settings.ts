@@ -23,7 +23,7 @@ export const RATES: Readonly<Partial<Record<MethodName, readonly number[]>>> = {
   "full": [1.5e-3],
   "top-layers": [2e-3, 5e-3],
   "only": [3e-3, 1e-2],
-  "diff-pruning": [2e-3, 1e-2],
+  "diff-pruning": [2e-2, 5e-3],
   "lt-sft": [2e-3, 1e-2],
   "far": [3e-3, 1e-2],
   "fish-mask": [5e-3, 2e-2],
@@ -32,7 +32,8 @@ export const RATES: Readonly<Partial<Record<MethodName, readonly number[]>>> = {
   "bitfit": [2e-2, 5e-2],
   "trainable-tokens": [3e-2],
   "vera": [5e-2, 0.15],
-  "fourierft": [0.1, 0.3],
+  "fourierft": [1, 3],
+  "prefix": [3e-3, 1e-3],
   "prompt": [3e-2, 0.1],
   "spot": [3e-2, 0.1],
   "p-tuning": [1e-2, 3e-3],
@@ -49,6 +50,8 @@ export const OPTIONS: Readonly<
   >
 > = {
   "only": { targets: ["self_attn.v_proj.weight", "self_attn.o_proj.weight"] },
+  // The embedding is the head, too: Adam moves its rows of absent words as far as any, and projection would keep those.
+  "diff-pruning": { options: { frozen: ["embed_tokens.weight"] } },
   "trainable-tokens": { options: { tokens: Array.from({ length: 64 }, (_, i) => i) } },
   // The start that the paper found best for small models.
   "prompt": { options: { start: { from: "vocabulary" } } },

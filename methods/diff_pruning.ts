@@ -23,6 +23,7 @@ import {
   lookup,
   type Method,
   type Model,
+  nameMatches,
   nest,
   overlay,
   replaceLeaf,
@@ -67,6 +68,11 @@ export interface DiffPruningOptions {
   readonly gateRate?: number;
   /** α at first, default 5. */
   readonly initialAlpha?: number;
+  /**
+   * Weights without differences: names, equal to a path or its end. Default none. On a head that is tied to the embedding Adam
+   * moves the rows of words that never occur as far as any, so that projection would keep those.
+   */
+  readonly frozen?: readonly string[];
 }
 
 /** How much is kept. */
@@ -93,7 +99,7 @@ const EDGE = 1e-4;
  * ```
  */
 export function diffPruning(options: DiffPruningOptions = {}): Method {
-  const { sparsity = 1.25e-7, structure = "tensor", gateRate = 0.1, initialAlpha = 5 } = options;
+  const { sparsity = 1.25e-7, structure = "tensor", gateRate = 0.1, initialAlpha = 5, frozen } = options;
   for (const [name, value] of Object.entries({ sparsity, gateRate })) {
     if (!(value >= 0)) throw new RangeError(`Expected ${name} to be 0 or more but found ${value}`);
   }
@@ -102,15 +108,15 @@ export function diffPruning(options: DiffPruningOptions = {}): Method {
     config: options as unknown as Readonly<Record<string, Json>>,
     init: ({ model }) =>
       freshParams(() => {
-        const whole = classifierLeaves(model.spec);
         const gate = (shape: readonly number[]): Tensor => full(shape, initialAlpha, model.backend);
-        return weightLeaves(model.weights).flatMap(([path, { shape }]) =>
-          whole.includes(path) ? [[path, trainableCopy(model.weights, path)] as const] : [
+        return [
+          ...gatedWeights(model, frozen).flatMap(([path, { shape }]) => [
             [`${path}.delta`, zeros(shape, model.backend)] as const,
             [`${path}.alpha`, gate(shape)] as const,
             ...structure === "tensor" ? [[`${path}.group`, gate([1])] as const] : [],
-          ]
-        );
+          ]),
+          ...classifierLeaves(model.spec).map((path) => [path, trainableCopy(model.weights, path)] as const),
+        ];
       }),
     edits: (params) => [
       ...gatedLeaves(params).map(moved),
@@ -235,8 +241,25 @@ export function keptCount(all: number, ratio: number): number {
   return kept;
 }
 
+/** The weights with gates. @throws {RangeError} when none are left, or a name matches none. */
+function gatedWeights({ spec, weights }: Model, frozen: readonly string[] = []): readonly WeightLeaf[] {
+  const all = weightLeaves(weights);
+  const stray = frozen.find((name) => !all.some(([path]) => nameMatches(name, path)));
+  if (stray !== undefined) {
+    throw new RangeError(`Cannot place diffPruning: no weight is called "${stray}", which frozen names`);
+  }
+  const whole = classifierLeaves(spec);
+  const gated = all.filter(([path]) => !whole.includes(path) && !frozen.some((name) => nameMatches(name, path)));
+  if (gated.length === 0) throw new RangeError("Cannot place diffPruning: frozen leaves no weight");
+  return gated;
+}
+
+type WeightLeaf = ReturnType<typeof weightLeaves>[number];
+
 /**
- * How many weights of a model have gates.
+ * How many weights of a model have gates, when those that `frozen` names have none.
+ *
+ * @throws {RangeError} as `diffPruning` does.
  *
  * @example
  * ```ts
@@ -247,9 +270,8 @@ export function keptCount(all: number, ratio: number): number {
  * assert.equal(gatedSize(model), base); // no classifier, so every weight has a gate
  * ```
  */
-export function gatedSize({ spec, weights }: Model): number {
-  const whole = classifierLeaves(spec);
-  return weightLeaves(weights).reduce((n, [path, leaf]) => whole.includes(path) ? n : n + leaf.size, 0);
+export function gatedSize(model: Model, frozen?: readonly string[]): number {
+  return gatedWeights(model, frozen).reduce((n, [, leaf]) => n + leaf.size, 0);
 }
 
 /** A leaf's parameters. */

@@ -47,7 +47,7 @@ export async function trainDiffPruning(
   rows: Rows,
   recipe: DiffPruningRecipe,
 ): Promise<Adapter> {
-  keptCount(gatedSize(model), recipe.ratio);
+  keptCount(gatedSize(model, recipe.method?.frozen), recipe.ratio);
   const fresh = adapt(model, diffPruning(recipe.method), recipe.seed ?? 0);
   const gated = await trainStage(model, fresh, rows, {
     clipGroup: (path) => isGate(path) ? "gates" : "differences",

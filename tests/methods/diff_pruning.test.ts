@@ -1,6 +1,7 @@
 /** DiffPruning's gates: what a training pass draws, where clipping apart applies, and that each use of a weight draws the same. */
 import assert from "node:assert/strict";
 import {
+  adapt,
   allEdits,
   dispose,
   fold,
@@ -22,7 +23,7 @@ import {
   type WeightEdit,
   weightLeaves,
 } from "../../core/mod.ts";
-import { diffPruning, isGate } from "../../methods/mod.ts";
+import { diffPruning, gatedSize, isGate } from "../../methods/mod.ts";
 import { uniform } from "../../ops/mod.ts";
 import { clippedApart, globalNorm } from "../../train/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
@@ -124,3 +125,29 @@ Deno.test("diffPruning() gives gates their own learning rate and clipping", () =
     assert.ok(Math.abs(await norms(clipped, false) - 0.3) < 1e-4);
     dispose(clipped);
   }));
+
+Deno.test("diffPruning() leaves the weights that frozen names as they are, and refuses names of none", () =>
+  withBackend("reference", (backend) =>
+    assertNoLeak(() => {
+      const model = tinyGpt2(backend, 3);
+      const { params } = adapt(model, diffPruning({ frozen: ["wte.weight", "wpe.weight"] }));
+      const gated = weightLeaves(params).map(([path]) => path).filter((path) => path.endsWith(".delta"));
+      const all = weightLeaves(model.weights).map(([path]) => `${path}.delta`);
+      assert.deepEqual(
+        all.filter((path) => !gated.includes(path)),
+        ["transformer.wte.weight.delta", "transformer.wpe.weight.delta"],
+      );
+      const size = weightLeaves(model.weights).filter(([path]) => gated.includes(`${path}.delta`))
+        .reduce((n, [, leaf]) => n + leaf.size, 0);
+      assert.equal(gatedSize(model, ["wte.weight", "wpe.weight"]), size);
+      dispose(params);
+      assert.throws(
+        () => adapt(model, diffPruning({ frozen: ["wtf.weight"] })),
+        /^RangeError: Cannot place diffPruning: no weight is called "wtf.weight", which frozen names$/,
+      );
+      assert.throws(
+        () => adapt(model, diffPruning({ frozen: all.map((path) => path.slice(0, -".delta".length)) })),
+        /^RangeError: Cannot place diffPruning: frozen leaves no weight$/,
+      );
+      model.dispose();
+    })));
