@@ -32,7 +32,7 @@ export const RATES: Readonly<Partial<Record<MethodName, readonly number[]>>> = {
   "bitfit": [2e-2, 5e-2],
   "trainable-tokens": [3e-2],
   "vera": [5e-2, 0.15],
-  "fourierft": [1, 3],
+  "fourierft": [0.1, 0.03, 0.3],
   "prefix": [3e-3, 1e-3],
   "prompt": [3e-2, 0.1],
   "spot": [3e-2, 0.1],
@@ -52,6 +52,8 @@ export const OPTIONS: Readonly<
   "only": { targets: ["self_attn.v_proj.weight", "self_attn.o_proj.weight"] },
   // The embedding is the head, too: Adam moves its rows of absent words as far as any, and projection would keep those.
   "diff-pruning": { options: { frozen: ["embed_tokens.weight"] } },
+  // α = 150 and a start of N(0, 1) suit matrices of 768² and more; on 192² they drown the weights.
+  "fourierft": { options: { initialization: "zeros" } },
   "trainable-tokens": { options: { tokens: Array.from({ length: 64 }, (_, i) => i) } },
   // The start that the paper found best for small models.
   "prompt": { options: { start: { from: "vocabulary" } } },

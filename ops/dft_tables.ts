@@ -13,7 +13,8 @@ export interface DftTables {
 
 /**
  * The columns of the transform of length n at some frequencies. Angles are reduced as integers, so f32 loses nothing at any
- * n; position p = q m + r gets its angle as the sum of two, which takes about 2 √n exact angles a frequency instead of n.
+ * n, and each of the n there are is taken once; position p = q m + r gets its angle as the sum of two, so that about 2 √n
+ * numbers a frequency are looked up instead of n.
  *
  * @example
  * ```ts
@@ -28,18 +29,19 @@ export function dftTables(frequencies: readonly number[], n: number, backend: Ba
   const k = frequencies.length;
   const m = Math.ceil(Math.sqrt(n));
   const steps = Math.ceil(n / m);
-  const exact = (f: (angle: number) => number, count: number, stride: number): Tensor => {
+  const circle = (f: (angle: number) => number): Float32Array =>
+    Float32Array.from({ length: n }, (_, i) => f(2 * Math.PI * i / n));
+  const exact = (circle: Float32Array, count: number, stride: number): Tensor => {
     const values = new Float32Array(count * k);
     for (let i = 0; i < count; i++) {
-      for (let j = 0; j < k; j++) {
-        values[i * k + j] = f(2 * Math.PI * ((i * stride * frequencies[j]!) % n) / n);
-      }
+      for (let j = 0; j < k; j++) values[i * k + j] = circle[(i * stride * frequencies[j]!) % n]!;
     }
     return tensor(values, { backend, shape: [count, k] });
   };
-  const coarse = (f: (angle: number) => number): Tensor => reshape(exact(f, steps, m), [steps, 1, k]);
-  const [cosQ, sinQ] = [coarse(Math.cos), coarse(Math.sin)];
-  const [cosR, sinR] = [exact(Math.cos, m, 1), exact(Math.sin, m, 1)]; // [m, k]
+  const [cosines, sines] = [circle(Math.cos), circle(Math.sin)];
+  const coarse = (circle: Float32Array): Tensor => reshape(exact(circle, steps, m), [steps, 1, k]);
+  const [cosQ, sinQ] = [coarse(cosines), coarse(sines)];
+  const [cosR, sinR] = [exact(cosines, m, 1), exact(sines, m, 1)]; // [m, k]
   const rows = (t: Tensor): Tensor => slice(reshape(t, [steps * m, k]), 0, 0, n);
   return {
     cos: rows(subtract(multiply(cosQ, cosR), multiply(sinQ, sinR))),
