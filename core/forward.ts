@@ -17,7 +17,7 @@ import {
 } from "../ops/mod.ts";
 import { graft } from "./graft.ts";
 import { type LabelKind, labelledPositions, rowNumbers } from "./labels.ts";
-import { promptLength } from "./pass.ts";
+import { promptLength } from "./places/prompt.ts";
 import { editsAt, lookup } from "./weights.ts";
 import type { Adapter } from "./method.ts";
 import type { Batch, Cache, ForwardOptions, Model } from "./model.ts";

@@ -13,7 +13,7 @@ import { argmax, checkSampler, type Sampler, sampleToken } from "../ops/mod.ts";
 import type { Batch, Cache, Model } from "./model.ts";
 import { nextScores } from "./next_scores.ts";
 import { byRows, rowGroups } from "./rows.ts";
-import { prefixPositions } from "./pass.ts";
+import { prefixPositions } from "./places/attention.ts";
 import { rootOf } from "./weights.ts";
 
 export type { Sampler } from "../ops/mod.ts";

@@ -3,7 +3,8 @@ import type { Tensor } from "./tensor/mod.ts";
 import { bareLayer, foldLinear, tableLayer } from "./fold.ts";
 import { dense } from "./linear_map.ts";
 import type { Model } from "./model.ts";
-import { bareLayerAt, optionalWeight, weight } from "./pass.ts";
+import { bareLayerAt } from "./places/linear.ts";
+import { optionalWeight, weight } from "./places/weight.ts";
 import type { MatrixPlace } from "./targets.ts";
 import { editsAt, into, rootOf } from "./weights.ts";
 

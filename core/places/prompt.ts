@@ -1,0 +1,96 @@
+/** Rows of prompts before a stack's text and inside it. */
+import type { Tensor } from "../tensor/mod.ts";
+import { concat } from "../../ops/mod.ts";
+import type { PromptEdit } from "../edit.ts";
+import { callAt, keyed, type Pass } from "../pass.ts";
+import { editsAt, type Site } from "../weights.ts";
+
+/**
+ * Rows of the prompts before a stack's text, or undefined: [n, d] each, the last grafted outermost.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   adapt, freshModel, graft, into, promptRows, promptTuning, reference, rootOf, smallConfig,
+ * } from "@graft/peft";
+ * import { barePass } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const { weights } = graft(model, adapt(model, promptTuning({ length: 4 })));
+ * const rows = promptRows(barePass(model, {}), into(rootOf(weights), "model"));
+ * assert.deepEqual(rows?.shape, [4, 16]);
+ * ```
+ */
+export function promptRows(pass: Pass, site: Site, where: PromptPlace = "front"): Tensor | undefined {
+  const there = promptsAt(pass, site).filter(({ edit }) => (edit.where ?? "front") === where);
+  return there.length === 0 ? undefined : concat(there.map(({ rows }) => rows()).reverse(), 0);
+}
+
+/**
+ * How many rows the prompts before the text (or at another place of their own) take.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   adapt, freshModel, graft, into, promptLength, promptTuning, reference, rootOf, smallConfig,
+ * } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const { weights } = graft(model, adapt(model, promptTuning({ length: 4 })));
+ * assert.equal(promptLength(into(rootOf(weights), "model")), 4);
+ * ```
+ */
+export function promptLength(site: Site, where: PromptPlace = "front"): number {
+  return editsAt(site.branch, "prompt")
+    .reduce((n, edit) => (edit.where ?? "front") === where ? n + edit.length : n, 0);
+}
+
+/** Where prompts have rows of their own: before the embedded text, or where it enters the blocks. */
+export type PromptPlace = "front" | "entered" | "afterFirst";
+
+/** Rows [n, d] that stand in the place of the n tokens of an id. */
+export interface SlotRows {
+  /** The token whose places the rows take. */
+  readonly token: number;
+  /** How many rows. */
+  readonly length: number;
+  /** [n, d]. */
+  rows(): Tensor;
+}
+
+/**
+ * The prompts inside a stack's text. They belong to the pass that begins a text: a cache already holds them.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   adapt, freshModel, graft, into, promptTuning, reference, rootOf, slotRows, smallConfig,
+ * } from "@graft/peft";
+ * import { barePass } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const site = into(rootOf(graft(model, adapt(model, promptTuning({ length: 4 }))).weights), "model");
+ * assert.deepEqual(slotRows(barePass(model, {}), site), []); // these rows stand before the text, not inside
+ * ```
+ */
+export function slotRows(pass: Pass, site: Site): readonly SlotRows[] {
+  return promptsAt(pass, site).flatMap(({ edit, rows }) => {
+    const token = slotToken(edit);
+    return token === undefined ? [] : [{ token, length: edit.length, rows }];
+  });
+}
+
+const slotToken = ({ where = "front" }: PromptEdit): number | undefined =>
+  typeof where === "string" ? undefined : where.token;
+
+function promptsAt(
+  pass: Pass,
+  site: Site,
+): readonly { readonly edit: PromptEdit; rows(): Tensor }[] {
+  if (pass.cache !== undefined) return [];
+  const call = callAt(pass, site.path);
+  return editsAt(site.branch, "prompt").map((edit, i) => ({
+    edit,
+    rows: () => edit.rows.run(keyed(call, "prompt", i)),
+  }));
+}

@@ -1,0 +1,91 @@
+/** Leaves of the checkpoint with the weight edits at them: matrices, biases, norms. */
+import { fold, type Tensor, tensorsIn } from "../tensor/mod.ts";
+import { add, rmsNorm, zeros } from "../../ops/mod.ts";
+import type { WeightEdit } from "../edit.ts";
+import { decoded } from "../fold.ts";
+import { editsAt, type Site } from "../weights.ts";
+
+/**
+ * A leaf after the weight edits at it; f32 when edited, else as stored.
+ *
+ * @example
+ * ```ts
+ * import { into, read, reference, rootOf, tensor, weight, weightTree } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const weights = weightTree([["norm.weight", tensor([1, 2], { backend: reference() })]]);
+ * assert.deepEqual([...await read(weight(into(rootOf(weights), "norm"), "weight"))], [1, 2]);
+ * ```
+ */
+export function weight(site: Site, name: string): Tensor {
+  const leaf = site.branch[name] as Tensor | undefined;
+  if (leaf === undefined) throw new RangeError(`The weights have no "${site.path}.${name}"`);
+  return mapped(site, name, leaf);
+}
+
+/**
+ * Like `weight`, or undefined where the checkpoint has no such leaf.
+ *
+ * @example
+ * ```ts
+ * import { into, optionalWeight, reference, rootOf, tensor, weightTree } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const weights = weightTree([["norm.weight", tensor([1, 2], { backend: reference() })]]);
+ * assert.equal(optionalWeight(into(rootOf(weights), "norm"), "bias"), undefined);
+ * ```
+ */
+export function optionalWeight(site: Site, name: string): Tensor | undefined {
+  const leaf = site.branch[name] as Tensor | undefined;
+  if (leaf !== undefined) return mapped(site, name, leaf);
+  const added = weightEdits(site, name).find((edit) => edit.adds !== undefined);
+  if (added === undefined) return undefined;
+  const { backend } = tensorsIn(added.map.params)[0]!;
+  return mapped(site, name, zeros(added.adds!, backend));
+}
+
+/**
+ * A small f32 vector, such as a norm's weight or a bias: decoded when stored otherwise.
+ *
+ * @example
+ * ```ts
+ * import { castTo, into, reference, rootOf, tensor, vector, weightTree } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const norm = castTo(tensor([1, 2], { backend: reference() }), "f16");
+ * const site = into(rootOf(weightTree([["norm.weight", norm]])), "norm");
+ * assert.equal(vector(site, "weight").dtype, "f32");
+ * ```
+ */
+export function vector(site: Site, name: string): Tensor {
+  return decoded(weight(site, name));
+}
+
+/**
+ * RMSNorm at a site, with the bias that an edit may have added: the architectures have none.
+ *
+ * @example
+ * ```ts
+ * import { into, read, reference, rmsNormAt, rootOf, tensor, weightTree } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const site = into(rootOf(weightTree([["norm.weight", tensor([1, 10], { backend })]])), "norm");
+ * assert.deepEqual([...await read(rmsNormAt(site, tensor([[2, -2]], { backend }), 0))], [1, -10]);
+ * ```
+ */
+export function rmsNormAt(site: Site, x: Tensor, epsilon: number): Tensor {
+  const y = rmsNorm(x, vector(site, "weight"), epsilon);
+  const bias = optionalWeight(site, "bias");
+  return bias === undefined ? y : add(y, bias);
+}
+
+function weightEdits(site: Site, name: string): readonly WeightEdit[] {
+  return editsAt(site.branch, "weight").filter((edit) => edit.path === `${site.path}.${name}`);
+}
+
+/** Each use of a leaf in a pass draws the same: the key is the leaf's. */
+function mapped(site: Site, name: string, leaf: Tensor): Tensor {
+  const { train = false, key } = site.pass ?? {};
+  const draws = train && key !== undefined ? { train, key: fold(key, `${site.path}.${name}`) } : {};
+  return weightEdits(site, name).reduce(
+    (w, edit, i) => edit.map.run({ weight: w, ...draws, ...draws.key && { key: fold(draws.key, i) } }),
+    leaf,
+  );
+}
