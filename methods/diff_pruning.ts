@@ -249,7 +249,9 @@ function gatedWeights({ spec, weights }: Model, frozen: readonly string[] = []):
     throw new RangeError(`Cannot place diffPruning: no weight is called "${stray}", which frozen names`);
   }
   const whole = classifierLeaves(spec);
-  const gated = all.filter(([path]) => !whole.includes(path) && !frozen.some((name) => nameMatches(name, path)));
+  const gated = all.filter(([path]) =>
+    !whole.includes(path) && !frozen.some((name) => nameMatches(name, path))
+  );
   if (gated.length === 0) throw new RangeError("Cannot place diffPruning: frozen leaves no weight");
   return gated;
 }
