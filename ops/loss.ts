@@ -24,7 +24,14 @@ const crossEntropyOp: Op<number> = defineOp({
     backend.crossEntropy(logits!, labels!, smoothing, loss!, lse!),
   vjp: ([logits, labels], [, lse], smoothing) => ({
     saved: [logits!, labels!, lse!],
-    pull: (g) => [crossEntropyGradOp([logits!, labels!, lse!, g], smoothing), undefined],
+    pull: (g, spent) => {
+      const { backend } = logits!;
+      if (backend.crossEntropyGradInPlace === undefined || !spent(logits!)) {
+        return [crossEntropyGradOp([logits!, labels!, lse!, g], smoothing), undefined];
+      }
+      backend.crossEntropyGradInPlace(logits!, labels!, smoothing, lse!, g);
+      return [logits!, undefined];
+    },
   }),
 });
 

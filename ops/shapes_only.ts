@@ -56,6 +56,7 @@ export function shapesOnly(): Backend {
     attentionGrad: nothing,
     crossEntropy: nothing,
     crossEntropyGrad: nothing,
+    crossEntropyGradInPlace: nothing,
     swiglu: nothing,
     swigluGrad: nothing,
     uniform: nothing,

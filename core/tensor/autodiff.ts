@@ -106,10 +106,12 @@ function backward(output: Tensor, seed: Tensor, wanted: readonly Tensor[]): read
   const pending = new Map<GraphNode, Tensor>();
   if (output.node !== undefined) pending.set(output.node, seed);
 
+  const freeable = (storage: Storage): boolean => ownedHere(storage) && storage !== output.storage;
   const lose = (counts: Map<Storage, number>, t: Tensor): void => {
     const left = counts.get(t.storage)! - 1;
     counts.set(t.storage, left);
-    if (left === 0 && ownedHere(t.storage) && t.storage !== output.storage) t.storage.free();
+    const other = counts === readers ? holders : readers;
+    if (left === 0 && freeable(t.storage) && !other.get(t.storage)) t.storage.free();
   };
   const receive = (node: GraphNode, piece: Tensor): void => {
     holders.set(piece.storage, (holders.get(piece.storage) ?? 0) + 1);
@@ -128,7 +130,13 @@ function backward(output: Tensor, seed: Tensor, wanted: readonly Tensor[]): read
     if (stop.has(node)) continue;
     if (gradient !== undefined) {
       pending.delete(node);
-      const pieces = scope((): readonly (Tensor | undefined)[] => node.pull!(gradient));
+      const last = new Set(
+        node.saved.map((t) => t.storage).filter((storage) =>
+          readers.get(storage) === 1 && freeable(storage) && !holders.get(storage)
+        ),
+      );
+      const spent = (t: Tensor): boolean => last.has(t.storage);
+      const pieces = scope((): readonly (Tensor | undefined)[] => node.pull!(gradient, spent));
       pieces.forEach((piece, i) => {
         const parent = node.parents[i]?.node;
         if (piece !== undefined && parent !== undefined) receive(parent, piece);

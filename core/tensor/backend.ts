@@ -267,6 +267,14 @@ export interface Backend {
     g: Operand,
     dlogits: Operand,
   ): void;
+  /** The same, written over the logits. Absent where a kernel cannot write what it reads. */
+  crossEntropyGradInPlace?(
+    logits: Operand,
+    labels: Operand,
+    smoothing: number,
+    lse: Operand,
+    g: Operand,
+  ): void;
 
   /** out = silu(gate) ⊙ up. */
   swiglu(gate: Operand, up: Operand, out: Operand): void;

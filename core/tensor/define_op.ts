@@ -10,8 +10,11 @@ import { allocate, detach, Tensor } from "./tensor.ts";
 export interface Pullback {
   /** Every tensor that `pull` reads besides the gradient. Nothing else survives the forward pass. */
   readonly saved: readonly Tensor[];
-  /** Gradients of the inputs, in order; undefined where none is needed. */
-  pull(gradient: Tensor): readonly (Tensor | undefined)[];
+  /**
+   * Gradients of the inputs, in order; undefined where none is needed. `spent` says of a saved tensor that it is freed right
+   * after, so that its bytes may hold a result.
+   */
+  pull(gradient: Tensor, spent: (saved: Tensor) => boolean): readonly (Tensor | undefined)[];
 }
 
 /** A kernel call with its shape rule. `A` are its static options. */

@@ -15,8 +15,11 @@ export interface GraphNode {
   readonly parents: readonly (Tensor | undefined)[];
   /** What `pull` reads, so that it outlives the scopes in between. */
   readonly saved: readonly Tensor[];
-  /** Gradients of the parents from the gradient of the output; absent on a leaf. */
-  readonly pull?: (gradient: Tensor) => readonly (Tensor | undefined)[];
+  /**
+   * Gradients of the parents from the gradient of the output; absent on a leaf. `spent` says of a saved tensor that it is freed
+   * right after, so that its bytes may hold a result.
+   */
+  readonly pull?: (gradient: Tensor, spent: (saved: Tensor) => boolean) => readonly (Tensor | undefined)[];
 }
 
 /**

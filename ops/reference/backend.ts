@@ -92,6 +92,8 @@ export function reference(): Backend {
     attentionGrad,
     crossEntropy,
     crossEntropyGrad,
+    crossEntropyGradInPlace: (logits, labels, smoothing, lse, g) =>
+      crossEntropyGrad(logits, labels, smoothing, lse, g, logits),
     swiglu,
     swigluGrad,
     uniform,

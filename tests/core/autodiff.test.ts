@@ -15,9 +15,10 @@ import {
   type Tree,
   valueAndGrad,
 } from "../../core/mod.ts";
-import { add, exp, matmul, multiply, sum, tanh } from "../../ops/mod.ts";
+import { add, crossEntropy, exp, matmul, multiply, sum, tanh } from "../../ops/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
+import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
 
 const vector = (backend: Backend, ...x: readonly number[]): Tensor => tensor(x, { backend });
 
@@ -151,3 +152,57 @@ Deno.test("gradients free activations as they go", () => {
   assert.ok(memory(backend).peak <= 27 * 4000, `${memory(backend).peak}`);
   dispose(p);
 });
+
+for (const name of ALL_BACKENDS) {
+  Deno.test(`crossEntropy() gives the same gradients over scores that nothing else reads as over others (${name})`, () =>
+    withBackend(name, (backend) =>
+      assertNoLeak(async () => {
+        const [rows, classes] = [5, 11];
+        const x = tensor(Array.from({ length: rows * classes }, (_, i) => 9 * Math.sin(i * i)), {
+          backend,
+          shape: [rows, classes],
+        });
+        const labels = tensor([3, 0, -100, 10, 7], { backend, dtype: "i32" });
+        const seen = tensor([1, 2, 3, 4, 5], { backend });
+        for (const smoothing of [0, 0.1]) {
+          const loss = (logits: Tensor) => sum(multiply(crossEntropy(logits, labels, smoothing), seen));
+          const squares = (logits: Tensor) => sum(multiply(logits, logits));
+          // The parameter itself must stay; what adds to it is spent; what is read before or after is not yet.
+          const [kept, spent] = await Promise.all(
+            [({ x }: Tree) => loss(x as Tensor), ({ x }: Tree) => loss(add(x as Tensor, 0))]
+              .map((f) => gradientsOf(f, { x })),
+          );
+          assert.deepEqual(spent, kept);
+          for (const order of [[loss, squares], [squares, loss]] as const) {
+            const both = await gradientsOf(({ x }) => {
+              const logits = add(x as Tensor, 0);
+              const [first, second] = order.map((f) => f(logits));
+              return add(first!, second!);
+            }, { x });
+            const numbers = await read(x);
+            assertClose(both.x!, kept!.x!.map((g, i) => g + 2 * numbers[i]!), 1e-6, "both");
+          }
+        }
+        dispose([x, labels, seen]);
+      })));
+}
+
+Deno.test("the derivative of crossEntropy() stands where the scores stood", () =>
+  assertNoLeak(() => {
+    const backend = reference();
+    const [rows, classes] = [4, 1000];
+    const p = { w: tensor(new Float32Array(classes), { backend, shape: [1, classes] }) };
+    const x = tensor([1, 2, 3, 4], { backend, shape: [rows, 1] });
+    const labels = tensor([0, 1, 2, 3], { backend, dtype: "i32" });
+    resetPeak();
+    const before = memory(backend).live;
+    const { value, gradients } = valueAndGrad(({ w }: Tree) =>
+      sum(crossEntropy(matmul(x, w as Tensor), labels))
+    )(p);
+    const scores = 4 * rows * classes;
+    assert.ok(
+      memory(backend).peak - before < 1.5 * scores,
+      `${memory(backend).peak - before} of ${scores} bytes`,
+    );
+    dispose([value, gradients, x, labels, p]);
+  }));

@@ -208,11 +208,26 @@ pub extern "C" fn cross_entropy_grad(
         let total = splat(*(lse as *const f32).add(r));
         let upstream = *(g as *const f32).add(r);
         let (scale, even) = (splat(upstream), splat(smoothing / width as f32));
-        map1(row, out, 0, width, |v| mul(scale, sub(math::exp_negative(sub(v, total)), even)));
-        // The label's own term again, so that softmax − 1 loses nothing.
+        // The label's own term apart, so that softmax − 1 loses nothing; read first, since out may be the logits.
         let p = f32x4_extract_lane::<0>(math::exp(sub(splat(*row.add(label as usize)), total)));
+        map1(row, out, 0, width, |v| mul(scale, sub(math::exp_negative(sub(v, total)), even)));
         *out.add(label as usize) = upstream * (p - (1.0 - smoothing) - smoothing / width as f32);
     });
+}
+
+/// The same, written over the logits.
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
+#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
+pub extern "C" fn cross_entropy_grad_in_place(
+    logits: usize,
+    labels: usize,
+    rows: usize,
+    width: usize,
+    smoothing: f32,
+    lse: usize,
+    g: usize,
+) {
+    cross_entropy_grad(logits, labels, rows, width, smoothing, lse, g, logits);
 }
 
 /// Position of the first of n indices that is neither in 0..limit nor `allowed`; n when there is none.
