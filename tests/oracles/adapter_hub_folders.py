@@ -113,7 +113,12 @@ def gradients(m, base, folder, **more):
         p.requires_grad_(False)
     for k in keys & names.keys():
         names[k].requires_grad_(True)
-    loss = m(**batch_of(base, labelled=True), **more).loss
+    batch = batch_of(base, labelled=True)
+    if getattr(m, "has_parallel_adapters", False):  # the library repeats the batch, but not its labels
+        if base.startswith("t5"):
+            batch["decoder_input_ids"] = m._shift_right(batch["labels"])
+        batch["labels"] = batch["labels"].repeat(m.adapters_config.active_setup.parallel_channels, *[1] * (batch["labels"].dim() - 1))
+    loss = m(**batch, **more).loss
     if any("adapter_fusion_layer" in k for k in keys):
         loss = loss + m.base_model.get_fusion_regularization_loss()
     loss.backward()
@@ -170,11 +175,14 @@ def bottleneck(**fields):
 # Of these with the loss and gradients; not of VeRA and MTL-LoRA, whose matrices are multiplied or cut to their diagonals when read.
 GRADIENTS = {base: kinds.split() for base, kinds in {
     "bert_text": "norms norms_inside residual_after gated_bottleneck post_add reductions scaled_par_bn prefix_gated prompt dora "
-                 "loreft noreft average_lora stack",
-    "bert_tags": "union average_three average_ia3 split multi_task stack_fusion",
-    "roberta_tags": "seq_bn par_bn prefix lora_everywhere ia3 loreft mam unipelt compacter_pp batch_split",
-    "t5": "cross prefix prefix_flat lora_everywhere ia3 loreft mam unipelt average",
-    "llama": "norms residual_after par_bn prefix lora_everywhere ia3 dora mam unipelt compacter split",
+                 "loreft noreft average average_par average_lora stack parallel parallel_prefix batch_split",
+    "bert_tags": "union average_three average_ia3 stack_average split stack_batch_split multi_task stack_fusion",
+    "bert_mask": "stack_parallel stack_split",
+    "roberta_tags": "seq_bn par_bn prefix lora_everywhere ia3 loreft mam unipelt compacter_pp average_nested split_nested "
+                    "parallel_stack batch_split",
+    "t5": "cross prefix prefix_flat lora_everywhere ia3 loreft mam unipelt average parallel batch_split",
+    "llama": "norms residual_after par_bn prefix lora_everywhere ia3 dora mam unipelt compacter average average_par average_lora "
+             "split parallel parallel_lora batch_split",
     "gpt2": "lora ia3 prefix unipelt",
 }.items()}
 PREFIX = dict(prefix_length=3, bottleneck_size=5)
