@@ -94,6 +94,12 @@ export function labelledLogits(
   const nothing = new RangeError("Cannot take a loss: no token of the batch has a label");
   const groups = rowGroups(model, batch);
   if (groups !== undefined) {
+    const { inputIds, labels = [] } = batch;
+    if (labels.length !== inputIds.length) {
+      throw new RangeError(
+        `Cannot take a loss: ${inputIds.length} rows of the batch have ${labels.length} labels`,
+      );
+    }
     const parts = groups.flatMap((group) => {
       const own = batchRows(batch, group.rows);
       return scoredCount(group.model, own) === 0 ? [] : [labelledLogits(group.model, own, options)];

@@ -48,7 +48,8 @@ export type Gated<P extends Tree> = { readonly of: P; readonly gates: Tree };
  * rows are multiplied, so at 0 they remain as slots with zero scores. What a gate depends on no weight holds, so a gated
  * method cannot be merged.
  *
- * @throws {RangeError} at `edits`, when a change does not see the input: a weight's or a prompt's.
+ * @throws {RangeError} at `init`, when a change does not see the input: a weight's or a prompt's; in a pass, when a gate's value
+ * does not fit what it multiplies.
  * @example
  * ```ts
  * import { adapt, freshModel, type Gate, gated, lora, merge, reference, smallConfig } from "@graft/peft";
@@ -74,9 +75,10 @@ export function gated<P extends Tree>(method: Method<P>, gate: Gate): Method<Gat
       scope((): Synchronous<Gated<P>> => {
         const of = method.init({ model, key: fold(keyOf(key), "of") });
         const widths = new Map(
-          method.edits(of, model.spec).flatMap((edit) =>
-            edit.kind === "prepass" ? [] : [[gatePath(edit), widthAt(edit, model.spec)] as const]
-          ),
+          method.edits(of, model.spec).flatMap((edit) => {
+            if (edit.kind === "weight" || edit.kind === "prompt") throw unseeing(edit);
+            return edit.kind === "prepass" ? [] : [[gatePath(edit), widthAt(edit, model.spec)] as const];
+          }),
         );
         const gates = [...widths].flatMap(([path, width]) =>
           under(path, gate.init(width, fold(keyOf(key), path), model.backend))
@@ -133,7 +135,9 @@ function widthAt(edit: Edit, spec: Spec): number {
     return reads(edit.change) === "input" ? linear.inFeatures : linear.outFeatures;
   }
   const here = places(spec).filter((place) => place.path === edit.path);
-  const stack = spec.stacks.find((place) => here.some(({ stack }) => stack === place.stack));
+  const stack = spec.stacks.find((place) =>
+    place.entrance === edit.path || here.some(({ stack }) => stack === place.stack)
+  );
   const width = stack?.width ?? here.flatMap((place) => "width" in place ? [place.width] : [])[0];
   if (width === undefined) {
     throw new RangeError(`Cannot gate the ${edit.kind} edit at "${edit.path}": no width is known`);
@@ -172,11 +176,10 @@ export function gatedEdit(edit: Exclude<Edit, { kind: "prepass" }>, gate: Fn<Gat
     case "linear": {
       const delta = fn(
         { gate, effect: effectOf(edit.change) },
-        ({ gate, effect }, call: LinearCall) =>
-          multiply(
-            effect.run(call),
-            gate.run({ x: reads(edit.change) === "input" ? call.x : call.y, pass: call }),
-          ),
+        ({ gate, effect }, call: LinearCall) => {
+          const x = reads(edit.change) === "input" ? call.x : call.y;
+          return times(edit, effect.run(call), gate.run({ x, pass: call }), x);
+        },
       );
       return { ...edit, change: { form: "delta", reads: reads(edit.change), delta } };
     }
@@ -185,8 +188,10 @@ export function gatedEdit(edit: Exclude<Edit, { kind: "prepass" }>, gate: Fn<Gat
         ...edit,
         delta: fn(
           { gate, delta: edit.delta },
-          ({ gate, delta }, call) =>
-            multiply(delta.run(call), gate.run({ x: reading(call, edit.reads), pass: call })),
+          ({ gate, delta }, call) => {
+            const x = reading(call, edit.reads);
+            return times(edit, delta.run(call), gate.run({ x, pass: call }), x);
+          },
         ),
       };
     case "prefix":
@@ -213,19 +218,35 @@ export function gatedEdit(edit: Exclude<Edit, { kind: "prepass" }>, gate: Fn<Gat
         ...edit,
         run: fn(
           { gate, run: edit.run },
-          ({ gate, run }, call: SideCall) =>
-            add(
-              call.states,
-              multiply(subtract(run.run(call), call.states), gate.run({ x: call.states, pass: call })),
-            ),
+          ({ gate, run }, call: SideCall) => {
+            const { states } = call;
+            const g = gate.run({ x: states, pass: call });
+            return add(states, times(edit, subtract(run.run(call), states), g, states));
+          },
         ),
       };
     case "weight":
     case "prompt":
-      throw new RangeError(`Cannot gate the ${edit.kind} edit at "${edit.path}": it does not see the input`);
+      throw unseeing(edit);
     default:
       return edit satisfies never;
   }
+}
+
+const unseeing = ({ kind, path }: Edit): RangeError =>
+  new RangeError(`Cannot gate the ${kind} edit at "${path}": it does not see the input`);
+
+/** An effect times a gate's value for x [b, t, width]. */
+function times({ kind, path }: Edit, effect: Tensor, g: Tensor, x: Tensor): Tensor {
+  const shape = [...x.shape.slice(0, -1), effect.shape.at(-1)!];
+  const fits = g.shape.length <= shape.length &&
+    g.shape.every((n, i) => n === 1 || n === shape[shape.length - g.shape.length + i]);
+  if (!fits) {
+    throw new RangeError(
+      `Cannot gate the ${kind} edit at "${path}" by [${g.shape}]: that does not broadcast against [${shape}]`,
+    );
+  }
+  return multiply(effect, g);
 }
 
 /** What a change adds to y. */

@@ -216,5 +216,7 @@ function describe(options: TargetOptions): string {
 
 function unmatched(what: string, all: readonly MatrixPlace[], where = "no layer of the model"): RangeError {
   const names = [...new Set(all.map((place) => place.path.replace(/^.*\.\d+\./, "")))];
-  return new RangeError(`${what} matches ${where}: there are ${names.join(", ")}`);
+  return new RangeError(
+    `${what} matches ${where}: there ${names.length > 0 ? `are ${names.join(", ")}` : "is none"}`,
+  );
 }

@@ -69,6 +69,7 @@ export function ladderSideTuning(options: LadderSideTuningOptions = {}): Method 
     init: ({ model, key }) =>
       scope((): Synchronous<Tree> => {
         const { backend, spec } = model;
+        checkPlaces(spec);
         checkSizes(spec, reduction);
         checkLayers(spec, layers);
         const fresh = (path: string, out: number, inner: number): Affine =>
@@ -149,7 +150,8 @@ function climbed(
 ): Tensor {
   const s = blocks.reduce((s, { i, path }) => {
     const μ = sigmoid(divide(gates[i]!, temperature)); // [1]
-    const mix = add(multiply(μ, s), multiply(subtract(1, μ), affine(downs[i]!, call.tap(i)))); // [b, t, d/ρ]
+    const h = affine(downs[i]!, call.tap(i)); // [b, t, d/ρ]
+    const mix = add(h, multiply(μ, subtract(s, h))); // μ s + (1 − μ) h, which keeps one state for μ's derivative
     return call.block(lookup(side, path) as Tree, mix, String(i), shares ? side : undefined);
   }, affine(first, call.tap(-1)));
   return call.finish(side, s);
@@ -198,6 +200,20 @@ function checkLayers({ stacks }: Spec, layers: readonly number[] | undefined): v
   const most = Math.max(...stacks.map((stack) => stack.layers)) - 1;
   const odd = layers.find((i) => !(Number.isInteger(i) && i >= 0 && i <= most));
   if (odd !== undefined) throw new RangeError(`Expected layers from 0 to ${most} but found ${odd}`);
+}
+
+function checkPlaces({ architecture, stacks, blocks }: Spec): void {
+  const where = `Cannot place ladderSideTuning on ${architecture}`;
+  if (stacks.length === 0) throw new RangeError(`${where}: it needs a stack but found none`);
+  for (const { stack, path, layers } of stacks) {
+    const lacks = Array.from({ length: layers }, (_, i) => i)
+      .find((i) => !blocks.some((place) => place.stack === stack && place.layer === i));
+    if (lacks !== undefined) {
+      throw new RangeError(
+        `${where}: block ${lacks} of the stack "${path}" is not among its places; option layers chooses blocks`,
+      );
+    }
+  }
 }
 
 /** Rotary positions turn pairs, so heads must stay of even size. */

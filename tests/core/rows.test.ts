@@ -147,6 +147,17 @@ async function onGolden(base: string, methods: Readonly<Record<string, Method>>)
   });
 }
 
+Deno.test("loss() refuses rows under adapters of their own that have no labels", () =>
+  onTiny(async (model) => {
+    const { adapters, dispose: done } = trained(model, METHODS);
+    const batch = { inputIds: [[3, 1], [5, 9]], labels: [[3, 1]], rows: ["prompt", "lora"] };
+    await assert.rejects(lossAndGrad(model, perRow(adapters), batch), {
+      name: "RangeError",
+      message: "Cannot take a loss: 2 rows of the batch have 1 labels",
+    });
+    done();
+  }));
+
 Deno.test("rows of BERT and T5 have adapters and classifiers of their own", async () => {
   await onGolden("bert_text", {
     v2: pTuningV2({ length: 2 }) as Method,

@@ -1,6 +1,6 @@
 /** Options that ask for what is impossible or contradictory: one error that names option, layer and sizes. */
 import assert from "node:assert/strict";
-import { adapt, dispose, leaves, type Method, type Model } from "../../core/mod.ts";
+import { adapt, at, dispose, leaves, type Method, type Model } from "../../core/mod.ts";
 import { loadAdapter } from "../../io/load_adapter.ts";
 import { saveAdapter } from "../../io/save_adapter.ts";
 import {
@@ -69,6 +69,15 @@ Deno.test("fresh adapters refuse patterns of ranks that match nothing, or contra
     );
     model.dispose();
   }));
+
+Deno.test("fresh adapters say that the places they are limited to have no layer", () => {
+  const model = tinyLlama(reference(), 2);
+  assert.throws(() => adapt(model, at(() => false, lora())), {
+    name: "RangeError",
+    message: '"query, value" matches no layer of the model: there is none',
+  });
+  model.dispose();
+});
 
 Deno.test("a folder whose patterns overlap loads as PEFT reads it: the first one counts", () =>
   assertNoLeak(async () => {

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import {
   adapt,
   type Adapter,
+  at,
   compose,
   count,
   dispose,
@@ -15,11 +16,14 @@ import {
   lookup,
   loss,
   lossAndGrad,
+  lossAndGradients,
   memory,
   type Method,
   type Model,
   nest,
+  type Place,
   read,
+  resetPeak,
   scaled,
   scope,
   type Storage,
@@ -30,6 +34,7 @@ import {
   valueAndGrad,
   weightLeaves,
 } from "../../core/mod.ts";
+import { SMOLLM2 } from "../../bench/peers/smollm2.ts";
 import { loadModel } from "../../io/load_model.ts";
 import { ladderSideTuning, lora, prunedSide } from "../../methods/mod.ts";
 import { freshModel } from "../../models/mod.ts";
@@ -136,6 +141,44 @@ Deno.test("ladderSideTuning() refuses sizes that do not divide", () =>
     );
     model.dispose();
   }));
+
+Deno.test("ladderSideTuning() refuses places without a stack or without all its blocks", () =>
+  assertNoLeak(() => {
+    const model = tinyLlama(reference(), 2);
+    const only = (...kinds: readonly string[]) => (place: Place) =>
+      kinds.includes(place.kind) || ("layer" in place && place.layer === 0);
+    assert.throws(() => adapt(model, at(only(), ladderSideTuning({ reduction: 2 }))), {
+      name: "RangeError",
+      message: "Cannot place ladderSideTuning on llama: it needs a stack but found none",
+    });
+    assert.throws(
+      () => adapt(model, at(only("stack"), ladderSideTuning({ reduction: 2 }))),
+      /^RangeError: Cannot place ladderSideTuning on llama: block 1 of the stack "model" is not among its places/,
+    );
+    model.dispose();
+  }));
+
+Deno.test("a ladder's step holds at most half of what a LoRA step holds, in SmolLM2-135M at 1x128 tokens", () => {
+  const model = freshModel(SMOLLM2, { backend: shapesOnly(), key: 0 });
+  const ids = [Array.from({ length: 128 }, (_, t) => t)];
+  const peak = (method: Method): number => {
+    const adapter = adapt(model, method, 1);
+    resetPeak();
+    const before = memory(model.backend).live;
+    const step = scope(() => lossAndGradients(model, adapter, { inputIds: ids, labels: ids }));
+    const most = memory(model.backend).peak - before;
+    dispose([step, adapter.params]);
+    return most;
+  };
+  const [side, through] = [
+    ladderSideTuning(),
+    lora({ rank: 8, targets: ["q_proj", "k_proj", "v_proj", "o_proj"] }),
+  ]
+    .map((method) => peak(method as Method));
+  assert.ok(side! <= 0.5 * through!, `${side} of ${through} bytes`);
+  assert.ok(through! < 125e6, `${through} bytes: scores and their derivative stand in one place`);
+  model.dispose();
+});
 
 const shapes = (tree: Tree) => Object.fromEntries(leaves(tree).map(([path, t]) => [path, t.shape]));
 
