@@ -12,6 +12,12 @@ export interface ByteSource {
    * @throws {RangeError} when the range does not lie inside the source.
    */
   read(offset: number, length: number): Uint8Array;
+  /**
+   * Fills `target` with the bytes from `offset` on.
+   *
+   * @throws {RangeError} when the range does not lie inside the source.
+   */
+  readInto(offset: number, target: Uint8Array): void;
   /** Gives the file handle back; a later `read` throws. Closing twice is fine. */
   close(): void;
 }
@@ -42,23 +48,33 @@ export function fileSource(path: string): ByteSource {
     );
   }
   let open = true;
+  const check = (offset: number, length: number): void => {
+    if (!open) throw new TypeError(`Cannot read "${path}": it was closed`);
+    checkRange(path, offset, length, info.size);
+  };
+  const fill = (offset: number, target: Uint8Array): void => {
+    file.seekSync(offset, Deno.SeekMode.Start);
+    for (let filled = 0; filled < target.length;) {
+      const count = file.readSync(target.subarray(filled));
+      // The file was longer when it was opened.
+      if (count === null) {
+        throw new RangeError(`Cannot read "${path}": it was cut to ${offset + filled} bytes`);
+      }
+      filled += count;
+    }
+  };
   return {
     name: path,
     byteLength: info.size,
     read(offset, length) {
-      if (!open) throw new TypeError(`Cannot read "${path}": it was closed`);
-      checkRange(path, offset, length, info.size);
+      check(offset, length);
       const bytes = new Uint8Array(length);
-      file.seekSync(offset, Deno.SeekMode.Start);
-      for (let filled = 0; filled < length;) {
-        const count = file.readSync(bytes.subarray(filled));
-        // The file was longer when it was opened.
-        if (count === null) {
-          throw new RangeError(`Cannot read "${path}": it was cut to ${offset + filled} bytes`);
-        }
-        filled += count;
-      }
+      fill(offset, bytes);
       return bytes;
+    },
+    readInto(offset, target) {
+      check(offset, target.length);
+      fill(offset, target);
     },
     close() {
       if (open) file.close();
@@ -86,6 +102,10 @@ export function bytesSource(name: string, bytes: Uint8Array): ByteSource {
     read(offset, length) {
       checkRange(name, offset, length, bytes.length);
       return bytes.slice(offset, offset + length);
+    },
+    readInto(offset, target) {
+      checkRange(name, offset, target.length, bytes.length);
+      target.set(bytes.subarray(offset, offset + target.length));
     },
     close() {},
   };

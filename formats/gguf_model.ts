@@ -170,17 +170,29 @@ function asHuggingFace(
   tensor: StoredTensor,
   decode: Decode | undefined,
 ): StoredTensor {
-  const { dtype, shape } = tensor;
+  const { dtype, shape, byteLength: bytes } = tensor;
   const where = `tensor "${tensor.name}"`;
   const change = relayout(architecture, tensor.name);
   if (change === "none") return { ...tensor, name };
   if (change !== "transpose") {
     const from = fromInterleaved(where, shape, headsOf(config, change));
-    return { ...tensor, name, read: () => reorderRows(where, dtype, shape, tensor.read(), from) };
+    return {
+      name,
+      dtype,
+      shape,
+      byteLength: bytes,
+      read: () => reorderRows(where, dtype, shape, tensor.read(), from),
+    };
   }
   const turned = shape.toReversed();
   if (!isQuantized(dtype)) {
-    return { ...tensor, name, shape: turned, read: () => transposed(where, dtype, shape, tensor.read()) };
+    return {
+      name,
+      dtype,
+      shape: turned,
+      byteLength: bytes,
+      read: () => transposed(where, dtype, shape, tensor.read()),
+    };
   }
   if (!decode) {
     throw new TypeError(

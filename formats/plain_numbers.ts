@@ -60,6 +60,11 @@ export function plainDtype(type: NumberType): DType {
   }
 }
 
+/** Whether elements of a number type lie in a file as those of its dtype do. */
+export function storedPlain(type: NumberType): boolean {
+  return ["F32", "F16", "BF16", "U8", "BOOL", "I32"].includes(type);
+}
+
 /**
  * The bytes of elements of a number type as bytes of `plainDtype(type)`.
  *
@@ -67,7 +72,7 @@ export function plainDtype(type: NumberType): DType {
  * @throws {RangeError} when an integer does not fit i32, or a f64 overflows f32.
  */
 export function toPlain(where: string, type: NumberType, bytes: Uint8Array): Uint8Array {
-  if (["F32", "F16", "BF16", "U8", "BOOL", "I32"].includes(type)) return bytes;
+  if (storedPlain(type)) return bytes;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const width = NUMBER_BYTES[type];
   const n = bytes.length / width;

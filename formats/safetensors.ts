@@ -6,7 +6,8 @@ import { byteLength } from "../core/tensor/mod.ts";
 import type { Shape } from "../core/tensor/mod.ts";
 import { fileSource } from "./byte_source.ts";
 import type { ByteSource } from "./byte_source.ts";
-import { plainDtype, toPlain } from "./plain_numbers.ts";
+import { pieces } from "./pieces.ts";
+import { plainDtype, storedPlain, toPlain } from "./plain_numbers.ts";
 import type { NumberType } from "./plain_numbers.ts";
 import { readHeader } from "./safetensors_header.ts";
 import { isObject, parseJson } from "./strict_json.ts";
@@ -24,6 +25,8 @@ export interface RawTensor {
   readonly byteLength: number;
   /** A fresh copy of the stored bytes. */
   read(): Uint8Array;
+  /** The stored bytes in pieces; see `StoredTensor`. */
+  pieces?(): Iterable<Uint8Array>;
 }
 
 /** An open safetensors file, or all the shards of one. */
@@ -62,6 +65,7 @@ export function openSafetensors(source: string | ByteSource): SafetensorsFile {
       shape,
       byteLength: end - begin,
       read: () => bytes.read(begin, end - begin),
+      pieces: () => pieces(bytes, begin, end - begin),
     }));
     return safetensorsFile(bytes.name, raw, metadata, [bytes]);
   } catch (error) {
@@ -156,5 +160,6 @@ function storedTensor(file: string, tensor: RawTensor): StoredTensor {
     shape,
     byteLength: byteLength(dtype, shape),
     read: () => toPlain(`tensor "${name}" of ${file}`, type, tensor.read()),
+    ...storedPlain(type) && tensor.pieces && { pieces: tensor.pieces },
   };
 }

@@ -19,10 +19,17 @@ export interface StoredTensor {
    * @throws {RangeError} when the file ends too early or a stored number does not fit the dtype.
    */
   read(): Uint8Array;
+  /**
+   * The same bytes from first to last in pieces that share one small buffer: each is good until the next is asked for, and
+   * stays in the processor's cache on its way. Absent where the file does not hold the bytes as they are.
+   *
+   * @throws {RangeError} when the file ends too early.
+   */
+  pieces?(): Iterable<Uint8Array>;
 }
 
 /** A tensor to be written. `read` is called once, when its turn comes, so its bytes need not exist before. */
-export interface WritableTensor extends Omit<StoredTensor, "read"> {
+export interface WritableTensor extends Omit<StoredTensor, "read" | "pieces"> {
   /** The bytes, or a promise of them. */
   read(): Uint8Array | Promise<Uint8Array>;
 }

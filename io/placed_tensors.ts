@@ -4,6 +4,7 @@ import {
   castTo,
   type DType,
   fromBytes,
+  fromPieces,
   isQuantized,
   lazy,
   scope,
@@ -55,6 +56,10 @@ export function storedLeaf(
   const { shape, dtype: own } = stored;
   const wanted = planned ??
     (shape.length < 2 ? "f32" : dtype === undefined || isQuantized(own) ? own : dtype);
-  const load = (): Tensor => scope(() => castTo(fromBytes(stored.read(), shape, own, backend), wanted));
+  const asStored = (): Tensor =>
+    stored.pieces === undefined
+      ? fromBytes(stored.read(), shape, own, backend)
+      : fromPieces(stored.pieces(), shape, own, backend);
+  const load = (): Tensor => scope(() => castTo(asStored(), wanted));
   return leaves === undefined ? load() : lazy(backend, shape, wanted, load);
 }

@@ -1,6 +1,6 @@
 /**
- * A model of SmolLM2-135M's shape from a safetensors file of 538 MB: "load" as `loadModel` does, "read" its bytes alone, 8 MiB at
- * a time. Arguments: {backend, threads, what}.
+ * A model of SmolLM2-135M's shape from a safetensors file of 538 MB: "load" as `loadModel` does; "read" its bytes into memory, whole;
+ * "pass" them through one buffer of 8 MiB, which keeps none. Arguments: {backend, threads, what}.
  */
 import { freshModel, loadModel, saveModel } from "../../mod.ts";
 import { openBackend } from "./open.ts";
@@ -13,14 +13,23 @@ const folder = await Deno.makeTempDir({ prefix: "graft-bench-" });
 const model = freshModel(SMOLLM2, { backend, key: 0 });
 await saveModel(folder, model);
 model.dispose();
+const file = `${folder}/model.safetensors`;
 const room = new Uint8Array(2 ** 23);
 
-await servePeer(VERSIONS, async () => {
-  if (what === "load") {
-    (await loadModel(folder, { backend })).dispose();
-    return;
+async function work(): Promise<void> {
+  switch (what) {
+    case "load":
+      (await loadModel(folder, { backend })).dispose();
+      break;
+    case "read":
+      await Deno.readFile(file);
+      break;
+    case "pass": {
+      using open = Deno.openSync(file);
+      while (open.readSync(room) !== null);
+    }
   }
-  using file = Deno.openSync(`${folder}/model.safetensors`);
-  while (file.readSync(room) !== null);
-});
+}
+
+await servePeer(VERSIONS, work);
 await Deno.remove(folder, { recursive: true });

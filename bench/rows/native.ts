@@ -3,6 +3,7 @@
  * bitsandbytes, which are native too, take. `deno task native` builds it.
  */
 import { atMost, ours, type PeerCommand, python, type Row, rowOn } from "../row.ts";
+import { generationOn } from "./generation.ts";
 import { reparametrisedSteps } from "./own_step.ts";
 import { loraSteps } from "./steps.ts";
 
@@ -70,11 +71,5 @@ export const nativeRows: readonly Row[] = [
       ours("native", "step.ts", { model: "llama-1b", weights: "nf4_double" }, "TinyLlama 1.1B"),
     ),
   ),
-  row(
-    "generation",
-    "64 tokens of SmolLM2-135M, f32, two threads",
-    5,
-    ours("native", "generate.ts", {}),
-    atMost(1, python("transformers", "generate.py", {})),
-  ),
+  ...generationOn("native"),
 ];

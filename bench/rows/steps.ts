@@ -50,9 +50,46 @@ const againstAdapters = (method: string, what: string): Row => {
   };
 };
 
+/** The step in the other JavaScript runtimes, as `bench/same_losses.ts` shows: at equal threads, and with all that each finds. */
+const inRuntimes: readonly Row[] = [
+  {
+    name: "lora-step-tfjs",
+    what: "LoRA step, SmolLM2-135M, 1x128 tokens, all labelled, one thread",
+    repetitions: 5,
+    warmUp: 1,
+    peers: [
+      script("graft, 1 thread", "step.ts", { threads: 1 }),
+      atMost(1 / 3.4, script("tfjs, 1 thread", "lora_tfjs.ts")),
+    ],
+  },
+  {
+    name: "lora-step-jax",
+    what: "the same, a thread a core",
+    repetitions: 5,
+    warmUp: 1,
+    peers: [
+      script("graft", "step.ts", { threads: navigator.hardwareConcurrency }),
+      atMost(1 / 6, script("jax-js", "lora_jax.ts")),
+    ],
+  },
+  {
+    name: "lora-step-all-threads",
+    what: "the same with all threads that each finds here",
+    repetitions: 5,
+    warmUp: 1,
+    peers: [
+      script("graft", "step.ts", { threads: navigator.hardwareConcurrency }),
+      script("tfjs", "lora_tfjs.ts"),
+      script("jax-js", "lora_jax.ts"),
+      python("PyTorch + PEFT", "step.py", { threads: navigator.hardwareConcurrency }),
+    ],
+  },
+];
+
 /** The rows. */
 export const steps: readonly Row[] = [
   ...loraSteps("wasm"),
+  ...inRuntimes,
   againstAdapters("houlsby", "Houlsby"),
   againstAdapters("prefix", "prefix tuning"),
   againstAdapters("unipelt", "UniPELT"),

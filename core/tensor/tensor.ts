@@ -206,15 +206,45 @@ export function tensor(
  * ```
  */
 export function fromBytes(bytes: Uint8Array, shape: Shape, dtype: DType, backend: Backend): Tensor {
-  const expected = byteLength(dtype, shape);
-  if (bytes.byteLength !== expected) {
-    throw new RangeError(
-      `Cannot make ${dtype}${showShape(shape)} from ${bytes.byteLength} bytes: it takes ${expected}`,
-    );
-  }
+  checkBytes(bytes.byteLength, shape, dtype);
   const result = allocate(backend, shape, dtype);
   backend.upload(result.raw, bytes);
   return result;
+}
+
+/**
+ * A tensor of any dtype from the bytes of its layout, first to last in pieces, whose lengths are multiples of four except the
+ * last's. Each piece is copied before the next is asked for, so they may share one buffer.
+ *
+ * @example
+ * ```ts
+ * import { fromPieces, read, reference } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const pieces = [[1, 2], [3]].map((numbers) => new Uint8Array(Float32Array.from(numbers).buffer));
+ * assert.deepEqual([...await read(fromPieces(pieces, [3], "f32", reference()))], [1, 2, 3]);
+ * ```
+ */
+export function fromPieces(
+  pieces: Iterable<Uint8Array>,
+  shape: Shape,
+  dtype: DType,
+  backend: Backend,
+): Tensor {
+  const room = byteLength(dtype, shape);
+  const result = allocate(backend, shape, dtype);
+  let done = 0;
+  for (const piece of pieces) {
+    if (done + piece.byteLength <= room) backend.upload(result.raw, piece, done);
+    done += piece.byteLength;
+  }
+  checkBytes(done, shape, dtype);
+  return result;
+}
+
+function checkBytes(found: number, shape: Shape, dtype: DType): void {
+  const expected = byteLength(dtype, shape);
+  if (found === expected) return;
+  throw new RangeError(`Cannot make ${dtype}${showShape(shape)} from ${found} bytes: it takes ${expected}`);
 }
 
 function shapeOf(numbers: Numbers): Shape {

@@ -12,7 +12,7 @@ import { writeGguf } from "../../formats/gguf_write.ts";
 import { fromInterleaved, reorderRows, toInterleaved, transposed } from "../../formats/relayout.ts";
 import { openSafetensors } from "../../formats/safetensors.ts";
 import type { StoredTensor } from "../../formats/tensor_file.ts";
-import { f32, GOLDEN, golden, inFolder } from "./golden.ts";
+import { f32, GOLDEN, golden, inFolder, joined } from "./golden.ts";
 
 /** Decodes the dtypes that the golden models use, in f32 as Python's gguf does. */
 function decode(dtype: DType, _shape: Shape, bytes: Uint8Array): Float32Array {
@@ -43,6 +43,7 @@ for (const architecture of ["llama", "qwen2", "gpt2"] as const) {
       assert.equal(t.name, name);
       assert.deepEqual(t.shape, want.shape, name);
       assert.deepEqual(decode(t.dtype, t.shape, t.read()), f32(want.read()), name);
+      if (t.pieces) assert.deepEqual(joined(t.pieces()), t.read(), name);
     }
     const config = golden(`${architecture}_config_by_transformers.json`);
     const ours = Object.fromEntries(Object.keys(config).map((key) => [key, model.config[key]]));

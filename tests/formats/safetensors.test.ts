@@ -6,7 +6,7 @@ import { encodeSafetensors, writeSafetensors } from "../../formats/safetensors_w
 import { byteLength } from "../../core/tensor/mod.ts";
 import type { DType } from "../../core/tensor/mod.ts";
 import type { StoredTensor } from "../../formats/tensor_file.ts";
-import { fromBase64, GOLDEN, golden, inFolder } from "./golden.ts";
+import { fromBase64, GOLDEN, golden, inFolder, joined } from "./golden.ts";
 
 const tensor = (name: string, dtype: DType, shape: number[], bytes?: Uint8Array): StoredTensor => ({
   name,
@@ -36,6 +36,8 @@ Deno.test("openSafetensors() reads what Python's safetensors wrote", () => {
     assert.deepEqual({ dtype: t.dtype, shape: t.shape }, { dtype, shape }, name);
     assert.deepEqual(t.read(), fromBase64(bytes), name);
     assert.equal(t.byteLength, t.read().length, name);
+    assert.equal(t.pieces === undefined, /^(f64|i8|i16|i64)/.test(name), name);
+    if (t.pieces) assert.deepEqual(joined(t.pieces()), t.read(), name);
   }
   assert.throws(
     () => file.tensors.get("i64_wide")!.read(),
