@@ -142,8 +142,16 @@ export type LinearChange =
    * 1 + f (s − 1).
    */
   | { readonly form: "scale"; readonly in?: Tensor; readonly out?: Tensor; readonly factor?: number }
-  /** y = W (map x) + b, with a square map: the rotations of OFT, BOFT and HRA. `inverse`, where it is known, unmerges. */
-  | { readonly form: "input"; readonly map: LinearMap; readonly inverse?: LinearMap }
+  /**
+   * y = W (map x) + b, with a square map: the rotations of OFT, BOFT and HRA. `inverse`, where it is known, unmerges. `dropped`
+   * gives the map of a training pass with a key, where it is random.
+   */
+  | {
+    readonly form: "input";
+    readonly map: LinearMap;
+    readonly inverse?: LinearMap;
+    readonly dropped?: Fn<PassCall, LinearMap>;
+  }
   /**
    * y += delta(call); `weight` maps the matrix if the edit can be merged. In a range of outputs, both see that range's
    * y, rows and bias alone. An embedding is looked up through `weight`.

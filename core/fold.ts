@@ -184,7 +184,7 @@ export function foldLinear(layer: Layer, edit: LinearEdit, pass: PassCall | unde
       return {
         ...rest,
         apply: (x) => {
-          const mapped = layer.apply(map.apply(x));
+          const mapped = layer.apply(inputMap(change, pass).apply(x));
           return out === undefined ? mapped : mixed(layer.apply(x), mapped, -1);
         },
         columns: (ids) => gatherRows(transpose(mapRows(layer.weight(), map, mixed)), ids),
@@ -230,6 +230,25 @@ export function foldLinear(layer: Layer, edit: LinearEdit, pass: PassCall | unde
     default:
       return change satisfies never;
   }
+}
+
+/**
+ * The map of an input change: the random one in a training pass with a key, where there is one.
+ *
+ * @example
+ * ```ts
+ * import { dense, inputMap, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const map = dense(tensor([[0, 1], [1, 0]], { backend: reference() }));
+ * assert.equal(inputMap({ form: "input", map }, undefined), map);
+ * ```
+ */
+export function inputMap(
+  change: Extract<LinearChange, { form: "input" }>,
+  pass: PassCall | undefined,
+): LinearMap {
+  const drops = pass?.train === true && pass.key !== undefined && change.dropped !== undefined;
+  return drops ? change.dropped!.run(pass) : change.map;
 }
 
 /** W M for the matrix M of a map. */

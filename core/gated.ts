@@ -11,7 +11,7 @@ import {
   reading,
   type SideCall,
 } from "./edit.ts";
-import { scalesOf } from "./fold.ts";
+import { inputMap, scalesOf } from "./fold.ts";
 import type { Json, Method } from "./method.ts";
 import { places, type Spec } from "./place.ts";
 import {
@@ -270,7 +270,10 @@ function effectOf(change: LinearChange): Fn<LinearCall, Tensor> {
         return subtract(after === undefined ? y : multiply(y, after), call.y);
       });
     case "input":
-      return fn(change.map, (map, call) => subtract(call.apply(map.apply(call.x)), call.y));
+      return fn(
+        change,
+        (change, call) => subtract(call.apply(inputMap(change, call).apply(call.x)), call.y),
+      );
     case "delta":
       return change.delta;
     default:

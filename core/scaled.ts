@@ -101,7 +101,13 @@ function scaledChange(change: LinearChange, f: number): LinearChange {
     case "scale":
       return { ...change, factor: f * (change.factor ?? 1) };
     case "input":
-      return { form: "input", map: mapTowards(change.map, f) };
+      return {
+        form: "input",
+        map: mapTowards(change.map, f),
+        ...change.dropped && {
+          dropped: fn(change.dropped, (dropped, call) => mapTowards(dropped.run(call), f)),
+        },
+      };
     case "delta":
       return {
         ...change,

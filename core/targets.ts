@@ -14,7 +14,7 @@ export type Targets = readonly string[] | RegExp | "all-linear" | ((place: Place
 export interface TargetOptions {
   /** Default: the query and value layers (or the fused qkv), as in the LoRA paper. */
   readonly targets?: Targets;
-  /** Left out, by the same rules; names need not match. */
+  /** Left out, by the same rules. Of a fresh adapter each name must be a layer of the model, chosen or not. */
   readonly exclude?: readonly string[] | RegExp;
   /** Only these blocks. */
   readonly layers?: readonly number[];
@@ -68,7 +68,7 @@ export function sizesOf(place: MatrixPlace): { readonly inFeatures: number; read
  * ```
  */
 export function chooseTargets(spec: Spec, options: TargetOptions): readonly MatrixPlace[] {
-  const all: readonly MatrixPlace[] = [...spec.linears, ...spec.embeddings, ...spec.heads];
+  const all = matrices(spec);
   const { targets } = options;
   const excluded = (path: string): boolean =>
     options.exclude !== undefined &&
@@ -99,7 +99,8 @@ export interface PatternOptions {
 
 /**
  * The layers of a fresh adapter. What a folder of another program may hold without harm is a mistake in one's own options: names
- * that choose a layer twice, and patterns of numbers that no chosen layer has, or two with different numbers.
+ * that choose a layer twice, what is left out but is no layer, and patterns of numbers that no chosen layer has, or two with
+ * different numbers.
  *
  * @throws {RangeError} then, naming the layer; and as `chooseTargets`.
  * @example
@@ -113,7 +114,12 @@ export interface PatternOptions {
  */
 export function freshTargets(spec: Spec, options: TargetOptions & PatternOptions): readonly MatrixPlace[] {
   const chosen = chooseTargets(spec, options);
-  const { targets } = options;
+  const { targets, exclude = [] } = options;
+  const all = matrices(spec);
+  const left = exclude instanceof RegExp
+    ? [[String(exclude), all.some(({ path }) => wholly(exclude, path))] as const]
+    : exclude.map((name) => [`"${name}"`, all.some(({ path }) => nameMatches(name, path))] as const);
+  for (const [what, found] of left) if (!found) throw unmatched(`The exclude ${what}`, all);
   if (Array.isArray(targets)) {
     const names = targets as readonly string[];
     for (const { path } of chosen) {
@@ -131,6 +137,12 @@ export function freshTargets(spec: Spec, options: TargetOptions & PatternOptions
   return chosen;
 }
 
+const matrices = (spec: Spec): readonly MatrixPlace[] => [
+  ...spec.linears,
+  ...spec.embeddings,
+  ...spec.heads,
+];
+
 function checkPatterns(
   option: string,
   patterns: Readonly<Record<string, number>>,
@@ -138,6 +150,13 @@ function checkPatterns(
 ): void {
   const entries = Object.entries(patterns);
   for (const [pattern] of entries) {
+    try {
+      patternMatches(pattern, "");
+    } catch (error) {
+      throw new SyntaxError(
+        `The ${option} "${pattern}" is no regular expression: ${(error as Error).message}`,
+      );
+    }
     if (!chosen.some(({ path }) => patternMatches(pattern, path))) {
       throw unmatched(`The ${option} "${pattern}"`, chosen, "none of the chosen layers");
     }
@@ -162,6 +181,13 @@ function matches(targets: Targets | undefined, place: MatrixPlace): boolean {
   if (targets === "all-linear") return place.kind === "linear";
   if (typeof targets === "function") return targets(place);
   if (targets instanceof RegExp) return wholly(targets, place.path);
+  if (!Array.isArray(targets)) {
+    throw new TypeError(
+      `Expected targets to be a list of names, a pattern, "all-linear" or a predicate but found ${
+        JSON.stringify(targets)
+      }`,
+    );
+  }
   return targets.some((name) => nameMatches(name, place.path));
 }
 
@@ -205,13 +231,16 @@ export function byPattern<T>(
 }
 
 function describe(options: TargetOptions): string {
-  const { targets, layers } = options;
+  const { targets, exclude, layers } = options;
   const what = targets instanceof RegExp
     ? String(targets)
     : typeof targets === "function"
     ? "The predicate"
     : JSON.stringify(targets ?? "query, value");
-  return layers === undefined ? what : `${what} in layers ${layers.join(", ")}`;
+  const without = exclude === undefined
+    ? ""
+    : ` without ${exclude instanceof RegExp ? exclude : JSON.stringify(exclude)}`;
+  return what + without + (layers === undefined ? "" : ` in layers ${layers.join(", ")}`);
 }
 
 function unmatched(what: string, all: readonly MatrixPlace[], where = "no layer of the model"): RangeError {

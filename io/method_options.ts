@@ -168,7 +168,7 @@ export const METHOD_OPTIONS: Readonly<Record<BuiltMethod, Kinds>> = {
     cayley: any(oneOf("exact"), fields<{ readonly terms: number }>({ terms: number })),
     constraint: number,
   }),
-  boft: all<BoftOptions>()({ ...TARGETS, blocks: BLOCKS, factors: number }),
+  boft: all<BoftOptions>()({ ...TARGETS, blocks: BLOCKS, factors: number, dropout: number }),
   hra: all<HraOptions>()({
     ...TARGETS,
     rank: number,

@@ -15,8 +15,10 @@ import {
   weightLeaves,
 } from "../core/mod.ts";
 import { fixedWeights } from "../methods/fixed_weights.ts";
+import { only } from "../methods/full_fine_tune.ts";
 import { modulesToSave, type ModulesToSaveOptions, savedLeaves } from "../methods/modules_to_save.ts";
 import type { PeftCodec, PeftFields, PeftTensor } from "../methods/peft_codec.ts";
+import { biasTensors } from "../methods/peft_layers.ts";
 import { tokenTensors, trainableTokens, type TrainableTokensOptions } from "../methods/trainable_tokens.ts";
 
 /** A codec with options and the layers that it adapts. */
@@ -26,6 +28,8 @@ export interface MainPart {
   readonly places: readonly MatrixPlace[];
   readonly tensors: readonly PeftTensor[];
   readonly fields: PeftFields;
+  /** The codec's word for the adapted layers' biases. */
+  readonly biases?: string;
   /** What PEFT puts before the names of modules saved beside it, where that is not what it puts before all others. */
   readonly savedPrefix?: "base_model.";
 }
@@ -33,6 +37,8 @@ export interface MainPart {
 /** The parts of a folder. At least `main` or `tokens` is there. */
 export interface FolderParts {
   readonly main?: MainPart;
+  /** Which biases of the base train beside it, where that is no option of the method's own. */
+  readonly biases?: "adapted" | "all";
   readonly saved?: ModulesToSaveOptions;
   readonly tokens?: TrainableTokensOptions;
   /** Leaves that the folder brings along, by path. */
@@ -49,10 +55,16 @@ export interface FolderLayout {
 }
 
 /** Where each part's params lie: the name of a part in a composition, or "" for the whole. */
-export type PartNames = Readonly<Record<"main" | "saved" | "tokens" | "fixed", string>>;
+export type PartNames = Readonly<Record<"main" | "biases" | "saved" | "tokens" | "fixed", string>>;
 
 /** The names that loading gives. */
-export const PARTS: PartNames = { main: "adapter", saved: "saved", tokens: "tokens", fixed: "base" };
+export const PARTS: PartNames = {
+  main: "adapter",
+  biases: "biases",
+  saved: "saved",
+  tokens: "tokens",
+  fixed: "base",
+};
 
 /** Binds a codec. Generic code sees tensors and fields only. */
 export function mainPart<O>(
@@ -67,6 +79,7 @@ export function mainPart<O>(
     places,
     tensors: codec.tensors(places, options, spec),
     fields: { ...codec.fields, ...codec.write(options) },
+    ...codec.biases !== undefined && { biases: codec.biases },
   };
 }
 
@@ -91,11 +104,13 @@ export function modulePaths(model: Model): readonly string[] {
 /** The folder of parts, as an adapter of the model. */
 export function folderLayout(parts: FolderParts, model: Model, names?: PartNames): FolderLayout {
   const { main, saved, tokens, fixed = [] } = parts;
+  const biases = main && parts.biases ? biasTensors(main.places, parts.biases, model.spec) : [];
   const list = [
     ...fixed.length > 0
       ? [{ part: "fixed" as const, method: fixedWeights({ parameters: fixed }), tensors: [] }]
       : [],
     ...main ? [{ part: "main" as const, method: main.method, tensors: main.tensors }] : [],
+    ...biases.length > 0 ? [biasPart(biases)] : [],
     ...saved
       ? [{
         part: "saved" as const,
@@ -126,6 +141,13 @@ export function folderLayout(parts: FolderParts, model: Model, names?: PartNames
     copies,
   };
 }
+
+/** Trained biases beside a method. */
+const biasPart = (tensors: readonly PeftTensor[]) => ({
+  part: "biases" as const,
+  method: only({ parameters: tensors.map(({ path }) => path) }),
+  tensors,
+});
 
 const joined = (prefix: string, path: string): string => prefix === "" ? path : `${prefix}.${path}`;
 

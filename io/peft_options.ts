@@ -1,6 +1,7 @@
 /** From an `adapter_config.json` to the parts of an adapter: methods with options, in terms of a model's places. */
 import {
   chooseTargets,
+  type Json,
   type MatrixPlace,
   type Model,
   nameMatches,
@@ -22,7 +23,7 @@ import { lokrPeft } from "../methods/lokr_peft.ts";
 import { loraPeft } from "../methods/lora_peft.ts";
 import { missPeft } from "../methods/miss_peft.ts";
 import { oftPeft } from "../methods/oft_peft.ts";
-import type { PeftCodec, PeftFields } from "../methods/peft_codec.ts";
+import { type PeftCodec, type PeftFields, wrong } from "../methods/peft_codec.ts";
 import { tokenRows, type TrainableTokensOptions } from "../methods/trainable_tokens.ts";
 import { veraPeft } from "../methods/vera_peft.ts";
 import { type FolderParts, type MainPart, mainPart, modulesEndingWith, modulesNamed } from "./peft_layout.ts";
@@ -143,16 +144,32 @@ function withExtras(part: MainPart, fields: PeftFields, model: Model): FolderPar
   const names = [...new Set(namesField("modules_to_save", fields["modules_to_save"]))];
   const saved = headNames(names, fields, model);
   const modules = saved.length > 0 ? savedNames(saved, model) : undefined;
+  const biases = part.biases === undefined ? undefined : biasesOf(fields["bias"], part.biases);
   const given = fields["trainable_token_indices"] ?? null;
   const tokens = given === null ? undefined : tokensOf(given, model.spec);
   const ensured = fields["ensure_weight_tying"] === true;
   checkTies(part, tokens, ensured, model);
   return {
     main: part,
+    ...biases && { biases },
     ...modules && { saved: { modules } },
     ...tokens && { tokens },
     fixed: modules && !ensured ? loneEmbeddings(modules, model.spec) : [],
   };
+}
+
+/** Which biases a config says train. @throws {TypeError} on another word. */
+function biasesOf(value: Json | undefined, adapted: string): FolderParts["biases"] {
+  switch (value) {
+    case "none":
+      return undefined;
+    case "all":
+      return "all";
+    case adapted:
+      return "adapted";
+    default:
+      return wrong("bias", `"none", "all" or "${adapted}"`, value);
+  }
 }
 
 /** For classifiers PEFT adds two names that heads go by; a model has one of them. */

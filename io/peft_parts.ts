@@ -29,7 +29,15 @@ import type { ModulesToSaveOptions } from "../methods/modules_to_save.ts";
 import type { PeftCodec, PeftFields } from "../methods/peft_codec.ts";
 import type { TrainableTokensOptions } from "../methods/trainable_tokens.ts";
 import { type MethodPiece, methodPieces } from "./method_pieces.ts";
-import { type FolderParts, mainPart, matrixPlaces, type PartNames, PARTS } from "./peft_layout.ts";
+import { biasTensors } from "../methods/peft_layers.ts";
+import {
+  type FolderParts,
+  type MainPart,
+  mainPart,
+  matrixPlaces,
+  type PartNames,
+  PARTS,
+} from "./peft_layout.ts";
 import { normsOfParams } from "./peft_norms.ts";
 import { promptsOfOptions } from "./peft_prompts.ts";
 import { fieldsOfLayers, withFeedForward } from "./peft_targets.ts";
@@ -53,8 +61,12 @@ export function partsOfAdapter(adapter: Adapter, model: Model): AdapterParts {
   let parts: FolderParts = {};
   let names: PartNames = PARTS;
   let targets: PeftFields = {};
-  for (const piece of methodPieces(adapter.method.name, adapter.method.config, adapter.params)) {
-    const part = kindOf(piece.method);
+  const pieces = methodPieces(adapter.method.name, adapter.method.config, adapter.params);
+  const main = pieces.find(({ method }) => kindOf(method) === "main");
+  const mainFields = main && mainOf(main, model.spec);
+  for (const piece of pieces) {
+    const biases = mainFields && biasesOf(piece, mainFields.main, model.spec);
+    const part = biases ? "biases" : kindOf(piece.method);
     if (parts[part] !== undefined) {
       throw new TypeError(
         `Cannot save "${adapter.method.name}" for PEFT: a folder holds one ${part} part, not two`,
@@ -62,12 +74,13 @@ export function partsOfAdapter(adapter: Adapter, model: Model): AdapterParts {
     }
     names = { ...names, [part]: piece.prefix };
     switch (part) {
-      case "main": {
-        const made = mainOf(piece, model.spec);
-        targets = made.targets;
-        parts = { ...parts, main: made.main };
+      case "main":
+        ({ targets } = mainFields!);
+        parts = { ...parts, main: mainFields!.main };
         break;
-      }
+      case "biases":
+        parts = { ...parts, biases: biases! };
+        break;
       case "saved":
         parts = { ...parts, saved: savedOf(piece) };
         break;
@@ -82,7 +95,16 @@ export function partsOfAdapter(adapter: Adapter, model: Model): AdapterParts {
   return { parts, names, targets };
 }
 
-function kindOf(method: string): keyof PartNames {
+/** Which of the base's biases a piece trains, where the method beside it has a word for just these. */
+function biasesOf({ method, params }: MethodPiece, main: MainPart, spec: Spec): FolderParts["biases"] {
+  if (method !== "only" || main.biases === undefined) return undefined;
+  const found = leaves(params).map(([path]) => path).sort().join();
+  return (["adapted", "all"] as const).find((which) =>
+    biasTensors(main.places, which, spec).map(({ path }) => path).sort().join() === found
+  );
+}
+
+function kindOf(method: string): Exclude<keyof PartNames, "biases"> {
   switch (method) {
     case "lora":
     case "loraPlus":

@@ -238,7 +238,7 @@ function configOf(
   { parts, targets }: AdapterParts,
   model: Model,
 ): { readonly type: string; readonly fields: PeftFields } {
-  const { main, saved, tokens, fixed = [] } = parts;
+  const { main, biases, saved, tokens, fixed = [] } = parts;
   const common = {
     base_model_name_or_path: model.source ?? null,
     task_type: taskType(model),
@@ -284,6 +284,7 @@ function configOf(
       ...common,
       ...main.fields,
       ...targets,
+      ...biases && { bias: biases === "all" ? "all" : main.biases! },
       ...(modules !== null || Object.hasOwn(main.fields, "modules_to_save")) && { modules_to_save: modules },
       ...main.type === "LORA" && {
         trainable_token_indices: tokens === undefined ? null : tokens.tokens,

@@ -42,7 +42,7 @@ import {
   zeros,
 } from "../ops/mod.ts";
 import { adjustBudget, type BudgetOptions, checkBudget } from "./adalora_budget.ts";
-import { checkPositive, checkProbability } from "./random_factor.ts";
+import { checkProbability, checkRanks } from "./random_factor.ts";
 
 /** Options of AdaLoRA. */
 export interface AdaloraOptions extends TargetOptions, BudgetOptions {
@@ -124,8 +124,9 @@ function meanDistance(params: Tree): Tensor {
 
 function check(options: AdaloraOptions): void {
   const { rank = 12, orthogonality = 0.5, dropout = 0 } = options;
-  checkPositive("rank", rank);
-  for (const r of Object.values(options.rankPattern ?? {})) if (r !== 0) checkPositive("rankPattern", r);
+  const { rankPattern = {}, ...others } = options;
+  const kept = Object.entries(rankPattern).filter(([, r]) => r !== 0); // 0: no triplet was left
+  checkRanks({ ...others, rankPattern: Object.fromEntries(kept) });
   checkProbability("dropout", dropout);
   if (!(orthogonality >= 0)) {
     throw new RangeError(`Expected orthogonality to be 0 or more but found ${orthogonality}`);

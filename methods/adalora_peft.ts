@@ -7,7 +7,7 @@ import { byPattern, type Json, type MatrixPlace, sizesOf } from "../core/mod.ts"
 import { adalora, type AdaloraOptions } from "./adalora.ts";
 import { loraPeft } from "./lora_peft.ts";
 import { numberField, type PeftCodec, type PeftFields, type PeftTensor, wrong } from "./peft_codec.ts";
-import { peftLayer, TRAINED_BIASES } from "./peft_layers.ts";
+import { peftLayer } from "./peft_layers.ts";
 
 /**
  * The codec of `peft_type` "ADALORA".
@@ -35,9 +35,9 @@ export const adaloraPeft: PeftCodec<AdaloraOptions> = {
     orth_reg_weight: 0.5,
     total_step: null,
   },
+  biases: "lora_only",
   refused: {
     ...loraPeft.refused,
-    bias: TRAINED_BIASES,
     use_rslora: "rank-stabilised AdaLoRA",
     lora_bias: "a bias on the branch",
     alpha_pattern: "a scaling of its own for some layers",

@@ -15,6 +15,7 @@ import {
   fn,
   freshTargets,
   type Json,
+  type Key,
   type LinearMap,
   lookup,
   type MatrixPlace,
@@ -22,11 +23,13 @@ import {
   sizesOf,
   type TargetOptions,
   type Tensor,
+  tensor,
+  threefry,
 } from "../core/mod.ts";
 import { multiply, ones, reshape, slice, subtract, transpose, zeros } from "../ops/mod.ts";
 import { cayley } from "./cayley.ts";
 import { type Blocks, checkBlocks, piecesOf } from "./oft.ts";
-import { checkPositive, freshParams } from "./random_factor.ts";
+import { checkPositive, checkProbability, freshParams } from "./random_factor.ts";
 import { rotatedPlaces } from "./rotated_places.ts";
 
 /** Options of BOFT. */
@@ -35,6 +38,8 @@ export interface BoftOptions extends TargetOptions {
   readonly blocks?: Blocks;
   /** m, default 1: one factor, no butterfly. */
   readonly factors?: number;
+  /** In training ⌊share · n⌋ blocks of one factor, both drawn anew in each pass, do not rotate. Default 0. */
+  readonly dropout?: number;
 }
 
 /** One layer's parameters: r [m, n, c, c], s [out]. */
@@ -55,6 +60,7 @@ export type BoftParams = { readonly r: Tensor; readonly s: Tensor };
 export function boft(options: BoftOptions = {}): Method {
   checkBlocks(options.blocks);
   checkPositive("factors", options.factors ?? 1);
+  checkProbability("dropout", options.dropout ?? 0);
   return {
     name: "boft",
     config: options as unknown as Readonly<Record<string, Json>>,
@@ -68,11 +74,19 @@ export function boft(options: BoftOptions = {}): Method {
     edits: (params, spec) =>
       rotatedPlaces("boft", spec, options).flatMap((place) => {
         const { r, s } = lookup(params, place.path) as BoftParams;
+        const kept = r.shape[1]! - Math.floor((options.dropout ?? 0) * r.shape[1]!);
         return [
           {
             kind: "linear",
             path: place.path,
-            change: { form: "input", map: butterfly(place, r, false), inverse: butterfly(place, r, true) },
+            change: {
+              form: "input",
+              map: butterfly(place, r, false),
+              inverse: butterfly(place, r, true),
+              ...kept < r.shape[1]! && {
+                dropped: fn({ r }, ({ r }, { key }) => butterfly(place, withoutSome(r, kept, key!), false)),
+              },
+            },
           },
           scaled(place.path, s),
         ];
@@ -107,6 +121,17 @@ export function boftShape(
     );
   }
   return [m, count, size, size];
+}
+
+/** All blocks but some of one factor; the transform of a block of zeros is the identity. */
+function withoutSome(r: Tensor, kept: number, key: Key): Tensor {
+  const [m, n] = [r.shape[0]!, r.shape[1]!];
+  const draws = Array.from({ length: n + 1 }, (_, i) => threefry(key, i, 0)[0] >>> 0);
+  const factor = Math.floor(m * draws[n]! / 2 ** 32);
+  const order = draws.slice(0, n).map((draw, block) => ({ draw, block })).sort((a, b) => a.draw - b.draw);
+  const out = new Set(order.slice(kept).map(({ block }) => factor * n + block));
+  const mask = Float32Array.from({ length: m * n }, (_, i) => out.has(i) ? 0 : 1);
+  return multiply(r, tensor(mask, { backend: r.backend, shape: [m, n, 1, 1] }));
 }
 
 /** Rᵀ as a map, or R when `inverted`. In row form x R meets M_m first; each M is its blocks between two shuffles. */

@@ -1,7 +1,7 @@
 /** BOFT in PEFT folders: `boft_R` [m, n, c, c] and `boft_s` [out, 1] below the layer's path. */
 import { boft, type BoftOptions, boftShape } from "./boft.ts";
 import { numberField, type PeftCodec } from "./peft_codec.ts";
-import { LAYER_FIELDS, peftLayer, TRAINED_BIASES } from "./peft_layers.ts";
+import { LAYER_FIELDS, peftLayer } from "./peft_layers.ts";
 
 /**
  * The codec of `peft_type` "BOFT". Without its CUDA kernel PEFT makes one factor but records the number that was asked for:
@@ -27,7 +27,8 @@ export const boftPeft: PeftCodec<BoftOptions> = {
     bias: "none",
     init_weights: true,
   },
-  refused: { bias: TRAINED_BIASES, boft_dropout: "dropout of rotations" },
+  biases: "boft_only",
+  refused: {},
   read: (fields) => {
     const [size, count] = [numberField(fields, "boft_block_size"), numberField(fields, "boft_block_num")];
     if ((size === 0) === (count === 0)) {
@@ -38,9 +39,11 @@ export const boftPeft: PeftCodec<BoftOptions> = {
     return {
       blocks: size === 0 ? { count } : { size },
       factors: numberField(fields, "boft_n_butterfly_factor"),
+      dropout: numberField(fields, "boft_dropout"),
     };
   },
-  write: ({ blocks = { size: 4 }, factors = 1 }) => ({
+  write: ({ blocks = { size: 4 }, factors = 1, dropout = 0 }) => ({
+    boft_dropout: dropout,
     boft_block_size: "size" in blocks ? blocks.size : 0,
     boft_block_num: "count" in blocks ? blocks.count : 0,
     boft_n_butterfly_factor: factors,

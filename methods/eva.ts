@@ -89,6 +89,7 @@ export async function eva(
     options;
   const { maxBatches = 1000, ...loraOptions } = rest;
   check({ spread, threshold, maxBatches });
+  lora(loraOptions); // checks them
   const data = [...batches];
   if (data.length === 0) throw new RangeError("Cannot look at activations: there are no batches");
   const places = freshTargets(model.spec, loraOptions);

@@ -25,7 +25,7 @@ import {
 } from "../core/mod.ts";
 import { integers, zeros } from "../ops/mod.ts";
 import { freshParams } from "./random_factor.ts";
-import { scattered } from "./sparse.ts";
+import { checkRising, scattered } from "./sparse.ts";
 
 /** Options of FAR. */
 export interface FarOptions {
@@ -130,10 +130,6 @@ export function learnerCount(
 
 function layerAt(spec: Spec, path: string, nodes: ArrayLike<number>): LinearPlace {
   const [place] = chooseTargets(spec, { targets: (place) => place.kind === "linear" && place.path === path });
-  const last = nodes[nodes.length - 1]!;
-  const { outFeatures } = place as LinearPlace;
-  if (last >= outFeatures) {
-    throw new RangeError(`Expected learning nodes below ${outFeatures} for ${path} but found ${last}`);
-  }
+  checkRising(`learning nodes of far for "${path}"`, nodes, (place as LinearPlace).outFeatures);
   return place as LinearPlace;
 }

@@ -1,7 +1,7 @@
 /** FourierFT in PEFT folders: `fourierft_spectrum` [n] below the layer's path; the positions follow from the seed. */
 import { fourierft, type FourierFtOptions, frequencyCount } from "./fourierft.ts";
 import { flagField, numberField, patternField, type PeftCodec } from "./peft_codec.ts";
-import { LAYER_FIELDS, peftLayer, TRAINED_BIASES } from "./peft_layers.ts";
+import { LAYER_FIELDS, peftLayer } from "./peft_layers.ts";
 
 /**
  * The codec of `peft_type` "FOURIERFT".
@@ -25,7 +25,8 @@ export const fourierftPeft: PeftCodec<FourierFtOptions> = {
     bias: "none",
     init_weights: false,
   },
-  refused: { bias: TRAINED_BIASES },
+  biases: "fourier_only",
+  refused: {},
   read: (fields) => {
     const frequencyPattern = patternField(fields, "n_frequency_pattern");
     return {

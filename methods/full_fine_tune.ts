@@ -8,6 +8,7 @@ import {
   type Json,
   leaves,
   type Method,
+  nameMatches,
   nest,
   replaceLeaf,
   trainableCopy,
@@ -39,7 +40,7 @@ export function fullFineTune(): Method {
 /**
  * Trains the weights that names (equal to a path or its end) or a pattern choose.
  *
- * @throws {RangeError} at init, when they match nothing.
+ * @throws {RangeError} at init, when a name or the pattern matches nothing.
  * @example
  * ```ts
  * import { adapt, count, freshModel, only, reference, smallConfig } from "@graft/peft";
@@ -54,11 +55,22 @@ export function only(options: OnlyOptions): Method {
   const chosen = (path: string): boolean =>
     parameters instanceof RegExp
       ? wholly(parameters, path)
-      : parameters.some((name) => path === name || path.endsWith(`.${name}`));
+      : parameters.some((name) => nameMatches(name, path));
   const config: Readonly<Record<string, Json>> = {
     parameters: parameters instanceof RegExp ? parameters.source : parameters,
   };
-  return { ...training("only", chosen), config };
+  const method = training("only", chosen);
+  const init: Method["init"] = (context) => {
+    const paths = pathsOf(context.model.weights, () => true);
+    const wanted: Iterable<readonly [string, (path: string) => boolean]> = parameters instanceof RegExp
+      ? [[String(parameters), chosen]]
+      : parameters.map((name) => [`"${name}"`, (path) => nameMatches(name, path)] as const);
+    for (const [what, matches] of wanted) {
+      if (!paths.some(matches)) throw new RangeError(`${what} of only matches no weight of the model`);
+    }
+    return method.init(context);
+  };
+  return { ...method, init, config };
 }
 
 function training(name: string, chosen: (path: string) => boolean): Omit<Method, "config"> {

@@ -1,7 +1,7 @@
 /** HRA in PEFT folders: `hra_u` [in, r] below the layer's path. */
 import { hra, type HraOptions } from "./hra.ts";
 import { flagField, numberField, type PeftCodec } from "./peft_codec.ts";
-import { LAYER_FIELDS, peftLayer, TRAINED_BIASES } from "./peft_layers.ts";
+import { LAYER_FIELDS, peftLayer } from "./peft_layers.ts";
 
 /**
  * The codec of `peft_type` "HRA". PEFT has no penalty: its weight is not written.
@@ -16,7 +16,8 @@ import { LAYER_FIELDS, peftLayer, TRAINED_BIASES } from "./peft_layers.ts";
 export const hraPeft: PeftCodec<HraOptions> = {
   type: "HRA",
   fields: { ...LAYER_FIELDS, r: 8, apply_GS: false, init_weights: true, bias: "none" },
-  refused: { bias: TRAINED_BIASES },
+  biases: "hra_only",
+  refused: {},
   read: (fields) => ({
     rank: numberField(fields, "r"),
     orthogonality: flagField(fields, "apply_GS") ? "exact" : 0,

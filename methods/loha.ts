@@ -25,7 +25,7 @@ import {
   type Tensor,
 } from "../core/mod.ts";
 import { normal, zeros } from "../ops/mod.ts";
-import { checkPositive, freshParams, kaiming } from "./random_factor.ts";
+import { checkRanks, freshParams, kaiming } from "./random_factor.ts";
 import { addUpdate, checkUpdateDropout, type UpdateDropout } from "./update_dropout.ts";
 
 /** Options of LoHa. Rows that dropout keeps are divided by the kept share unless said otherwise. */
@@ -62,9 +62,7 @@ export type LohaFactors = {
  * ```
  */
 export function loha(options: LohaOptions = {}): Method {
-  for (const rank of [options.rank ?? 8, ...Object.values(options.rankPattern ?? {})]) {
-    checkPositive("rank", rank);
-  }
+  checkRanks(options);
   checkUpdateDropout(options);
   return {
     name: "loha",

@@ -29,7 +29,7 @@ import {
   type Tensor,
 } from "../core/mod.ts";
 import { zeros } from "../ops/mod.ts";
-import { checkPositive, freshParams, kaiming } from "./random_factor.ts";
+import { checkPositive, checkRanks, freshParams, kaiming } from "./random_factor.ts";
 import { addUpdate, checkUpdateDropout, type UpdateDropout } from "./update_dropout.ts";
 
 /** Options of LoKr. */
@@ -75,9 +75,7 @@ export type LokrShapes = { readonly [name in keyof LokrFactors]: readonly [numbe
  * ```
  */
 export function lokr(options: LokrOptions = {}): Method {
-  for (const rank of [options.rank ?? 8, ...Object.values(options.rankPattern ?? {})]) {
-    checkPositive("rank", rank);
-  }
+  checkRanks(options);
   if ((options.factor ?? -1) !== -1) checkPositive("factor", options.factor!);
   checkUpdateDropout(options);
   return {

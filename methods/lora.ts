@@ -32,10 +32,14 @@ import {
   type Tree,
 } from "../core/mod.ts";
 import { matmul, multiply, normal, orthogonalRows, reshape, slice, uniform, zeros } from "../ops/mod.ts";
+import { checkProbability, checkRanks } from "./random_factor.ts";
 
 /** Options of LoRA. */
 export interface LoraOptions extends TargetOptions {
-  /** r, default 8. */
+  /**
+   * r, default 8. Over a matrix's smaller size it is allowed, as in PEFT, and of no use: B A has no more ranks than that, which
+   * `toLora` with error 0 brings it down to.
+   */
   readonly rank?: number;
   /** α, default the rank. */
   readonly alpha?: number;
@@ -215,13 +219,6 @@ function biasPaths(spec: Spec, options: LoraOptions): readonly string[] {
 }
 
 function check(options: LoraOptions): void {
-  for (const rank of [options.rank ?? 8, ...Object.values(options.rankPattern ?? {})]) {
-    if (!Number.isInteger(rank) || rank < 1) {
-      throw new RangeError(`Expected rank to be a positive integer but found ${rank}`);
-    }
-  }
-  const dropout = options.dropout ?? 0;
-  if (!(dropout >= 0 && dropout < 1)) {
-    throw new RangeError(`Expected dropout from 0 up to 1 but found ${dropout}`);
-  }
+  checkRanks(options);
+  checkProbability("dropout", options.dropout ?? 0);
 }

@@ -5,7 +5,7 @@
  *   embedding      lora_embedding_A [r, rows]   lora_embedding_B [width, r]
  *   bias           base_layer.bias on an adapted layer, bias elsewhere: the new bias itself, not a difference
  */
-import { byPattern, type Json, type MatrixPlace, sizesOf, type Spec } from "../core/mod.ts";
+import { byPattern, type Json, type MatrixPlace, sizesOf } from "../core/mod.ts";
 import { lora, type LoraOptions } from "./lora.ts";
 import {
   flagField,
@@ -15,6 +15,7 @@ import {
   type PeftTensor,
   wrong,
 } from "./peft_codec.ts";
+import { biasTensors } from "./peft_layers.ts";
 
 /**
  * The codec of `peft_type` "LORA".
@@ -109,7 +110,7 @@ export const loraPeft: PeftCodec<LoraOptions> = {
   method: lora,
   tensors: (places, options, spec) => [
     ...places.flatMap((place) => factors(place, options)),
-    ...biases(places, options, spec),
+    ...options.bias === undefined || options.bias === "none" ? [] : biasTensors(places, options.bias, spec),
   ],
 };
 
@@ -138,22 +139,6 @@ function factors(place: MatrixPlace, options: LoraOptions): readonly PeftTensor[
     tensor("b", "lora_B.weight", [outFeatures, rank]),
     ...options.branchBias ? [tensor("branchBias", "lora_B.bias", [outFeatures])] : [],
   ];
-}
-
-/** The base's biases that trained. */
-function biases(
-  adapted: readonly MatrixPlace[],
-  { bias = "none" }: LoraOptions,
-  spec: Spec,
-): readonly PeftTensor[] {
-  const paths = new Set(adapted.map((place) => place.path));
-  return bias === "none" ? [] : [...spec.linears, ...spec.norms, ...spec.heads]
-    .filter((place) => place.bias && (bias === "all" || paths.has(place.path)))
-    .map((place) => ({
-      path: `${place.path}.bias`,
-      key: paths.has(place.path) ? `${place.path}.base_layer.bias` : `${place.path}.bias`,
-      shape: [place.kind === "norm" ? place.width : place.outFeatures],
-    }));
 }
 
 function biasOf(value: Json | undefined): NonNullable<LoraOptions["bias"]> {

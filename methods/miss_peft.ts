@@ -2,7 +2,7 @@
 import type { Json } from "../core/mod.ts";
 import { miss, type MissOptions, missShape } from "./miss.ts";
 import { numberField, type PeftCodec, wrong } from "./peft_codec.ts";
-import { LAYER_FIELDS, peftLayer, TRAINED_BIASES } from "./peft_layers.ts";
+import { LAYER_FIELDS, peftLayer } from "./peft_layers.ts";
 
 /**
  * The codec of `peft_type` "MISS". PEFT drops nothing in the form "bat", whatever `miss_dropout` says.
@@ -18,7 +18,8 @@ import { LAYER_FIELDS, peftLayer, TRAINED_BIASES } from "./peft_layers.ts";
 export const missPeft: PeftCodec<MissOptions> = {
   type: "MISS",
   fields: { ...LAYER_FIELDS, r: 64, miss_dropout: 0, mini_r: 1, init_weights: true, bias: "none" },
-  refused: { bias: TRAINED_BIASES },
+  biases: "miss_only",
+  refused: {},
   read: (fields) => {
     const rank = numberField(fields, "r");
     const dropout = numberField(fields, "miss_dropout");

@@ -1,10 +1,10 @@
 /** OFT in PEFT folders: the skew matrices' upper triangles, `oft_R.weight` [blocks, c (c − 1) / 2], below the layer's path. */
 import { oft, type OftOptions, oftShape } from "./oft.ts";
 import { flagField, numberField, type PeftCodec, type PeftFields } from "./peft_codec.ts";
-import { LAYER_FIELDS, peftLayer, TRAINED_BIASES } from "./peft_layers.ts";
+import { LAYER_FIELDS, peftLayer } from "./peft_layers.ts";
 
 /**
- * The codec of `peft_type` "OFT". PEFT never applies `module_dropout`.
+ * The codec of `peft_type` "OFT". PEFT never applies `module_dropout`, so it says nothing here.
  *
  * @example
  * ```ts
@@ -29,7 +29,8 @@ export const oftPeft: PeftCodec<OftOptions> = {
     use_cayley_neumann: true,
     num_cayley_neumann_terms: 5,
   },
-  refused: { bias: TRAINED_BIASES, module_dropout: "dropout of rotations" },
+  biases: "oft_only",
+  refused: {},
   read: (fields) => {
     const series = flagField(fields, "use_cayley_neumann");
     if (series) checkVersion(fields);

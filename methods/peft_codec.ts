@@ -26,6 +26,8 @@ export interface PeftCodec<Options> {
   readonly fields: PeftFields;
   /** Fields that must stay at their default because we do not have the feature, with what they mean. */
   readonly refused: Readonly<Record<string, string>>;
+  /** What the field `bias` says where the adapted layers' biases train beside the method: "vera_only". */
+  readonly biases?: string;
   /** The method's options, targets aside. @throws {RangeError} on values that we cannot reproduce. */
   read(fields: PeftFields): Options;
   /** The fields that options set, targets aside. */

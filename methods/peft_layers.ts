@@ -1,6 +1,6 @@
 /** What the codecs of matrix methods share: the fields that choose layers, and which kinds of layer PEFT adapts. */
-import type { HeadPlace, LinearPlace, MatrixPlace } from "../core/mod.ts";
-import type { PeftFields } from "./peft_codec.ts";
+import type { HeadPlace, LinearPlace, MatrixPlace, Spec } from "../core/mod.ts";
+import type { PeftFields, PeftTensor } from "./peft_codec.ts";
 
 /** Fields that narrow the targets, with PEFT's defaults. */
 export const LAYER_FIELDS: PeftFields = {
@@ -10,8 +10,24 @@ export const LAYER_FIELDS: PeftFields = {
   layers_pattern: null,
 };
 
-/** What `bias` other than "none" asks for. */
-export const TRAINED_BIASES = "the base's biases to be trained as well";
+/**
+ * The base's biases that train beside an adapter: those of the adapted layers, or all. The file has the new bias itself, not a
+ * difference: `base_layer.bias` on an adapted layer, `bias` elsewhere.
+ */
+export function biasTensors(
+  adapted: readonly MatrixPlace[],
+  which: "adapted" | "all",
+  spec: Spec,
+): readonly PeftTensor[] {
+  const paths = new Set(adapted.map((place) => place.path));
+  return [...spec.linears, ...spec.norms, ...spec.heads]
+    .filter((place) => place.bias && (which === "all" || paths.has(place.path)))
+    .map((place) => ({
+      path: `${place.path}.bias`,
+      key: paths.has(place.path) ? `${place.path}.base_layer.bias` : `${place.path}.bias`,
+      shape: [place.kind === "norm" ? place.width : place.outFeatures],
+    }));
+}
 
 /**
  * The layer, if PEFT has the method on its kind.

@@ -24,6 +24,30 @@ export function checkPositive(name: string, value: number): void {
   }
 }
 
+/** Ranks and α of a method, by pattern too. */
+export interface RankOptions {
+  readonly rank?: number;
+  readonly alpha?: number;
+  readonly rankPattern?: Readonly<Record<string, number>>;
+  readonly alphaPattern?: Readonly<Record<string, number>>;
+}
+
+/** @throws {RangeError} when a rank is no positive integer or an α no finite number; the message names the pattern it is for. */
+export function checkRanks({ rank, alpha, rankPattern = {}, alphaPattern = {} }: RankOptions): void {
+  if (rank !== undefined) checkPositive("rank", rank);
+  for (const [pattern, value] of Object.entries(rankPattern)) {
+    checkPositive(`rankPattern "${pattern}"`, value);
+  }
+  const alphas = Object.entries(alphaPattern).map(([pattern, value]) =>
+    [`alphaPattern "${pattern}"`, value] as const
+  );
+  for (const [name, value] of [...alpha === undefined ? [] : [["alpha", alpha] as const], ...alphas]) {
+    if (!Number.isFinite(value)) {
+      throw new RangeError(`Expected ${name} to be a finite number but found ${value}`);
+    }
+  }
+}
+
 /** @throws {RangeError} when an option is no number from 0 up to 1. */
 export function checkProbability(name: string, value: number): void {
   if (!(value >= 0 && value < 1)) throw new RangeError(`Expected ${name} from 0 up to 1 but found ${value}`);

@@ -143,22 +143,37 @@ function check(name: string, { leaves }: SparseMask): void {
   if (leaves.every(({ indices }) => indices.length === 0)) {
     throw new RangeError(`Expected the mask of ${name} to hold at least one element but found none`);
   }
+  const seen = new Set<string>();
   for (const { path, shape, indices } of leaves) {
-    const n = size(shape);
-    // The lists rise, so the ends say it all.
-    const [first, last] = [indices[0] ?? 0, indices[indices.length - 1] ?? 0];
-    if (first < 0 || last >= n) {
-      throw new RangeError(`Expected indices below ${n} for ${path} but found ${first < 0 ? first : last}`);
+    if (seen.has(path)) {
+      throw new RangeError(`Expected each leaf once in the mask of ${name} but "${path}" is there twice`);
+    }
+    seen.add(path);
+    checkRising(`indices of the mask of ${name} for "${path}" ${showShape(shape)}`, indices, size(shape));
+  }
+}
+
+/** @throws {RangeError} when integers do not rise from 0 or more to below n. */
+export function checkRising(what: string, integers: ArrayLike<number>, n: number): void {
+  for (let i = 0; i < integers.length; i++) {
+    const [before, it] = [i === 0 ? -1 : integers[i - 1]!, integers[i]!];
+    if (!(Number.isInteger(it) && it > before && it < n)) {
+      throw new RangeError(
+        `Expected ${what} to rise below ${n} but found ${it}${i === 0 ? "" : ` after ${before}`}`,
+      );
     }
   }
 }
 
 /** @throws {RangeError} when the mask is of another model. */
 function checkFits(name: string, mask: SparseMask, { weights }: Model): void {
+  for (const path of mask.whole) {
+    if (!(lookup(weights, path) instanceof Tensor)) throw lacking(name, path);
+  }
   for (const { path, shape } of mask.leaves) {
     const leaf = lookup(weights, path);
     if (!(leaf instanceof Tensor)) {
-      throw new RangeError(`Cannot use the mask of ${name} on this model: it has no weight "${path}"`);
+      throw lacking(name, path);
     }
     if (!sameShape(leaf.shape, shape)) {
       throw new RangeError(
@@ -169,3 +184,6 @@ function checkFits(name: string, mask: SparseMask, { weights }: Model): void {
     }
   }
 }
+
+const lacking = (name: string, path: string): RangeError =>
+  new RangeError(`Cannot use the mask of ${name} on this model: it has no weight "${path}"`);

@@ -4,7 +4,7 @@
  */
 import type { MatrixPlace } from "../core/mod.ts";
 import { flagField, numberField, type PeftCodec, type PeftTensor } from "./peft_codec.ts";
-import { LAYER_FIELDS, peftLayer, TRAINED_BIASES } from "./peft_layers.ts";
+import { LAYER_FIELDS, peftLayer } from "./peft_layers.ts";
 import { vera, type VeraOptions, veraShapes } from "./vera.ts";
 
 const { exclude_modules: _, ...layerFields } = LAYER_FIELDS;
@@ -33,7 +33,8 @@ export const veraPeft: PeftCodec<VeraOptions> = {
     bias: "none",
     init_weights: true,
   },
-  refused: { bias: TRAINED_BIASES },
+  biases: "vera_only",
+  refused: {},
   read: (fields) => ({
     rank: numberField(fields, "r"),
     projectionSeed: numberField(fields, "projection_prng_key"),

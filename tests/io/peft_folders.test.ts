@@ -93,6 +93,8 @@ function reworded(name: string): readonly string[] {
       return ["target_modules"]; // the path of the input embedding in either form
     case "norms_excluded":
       return ["target_modules", "exclude_modules"]; // the names of what is left
+    case "oft_bias":
+      return ["module_dropout"]; // PEFT never applies it
     case "adalora_pruned":
       return ["rank_pattern"]; // how many triplets are stored, not which of the first ones they were
     default:

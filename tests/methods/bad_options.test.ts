@@ -1,13 +1,28 @@
 /** Options that ask for what is impossible or contradictory: one error that names option, layer and sizes. */
 import assert from "node:assert/strict";
-import { adapt, at, dispose, leaves, type Method, type Model } from "../../core/mod.ts";
+import {
+  adapt,
+  type Adapter,
+  at,
+  count,
+  dispose,
+  forward,
+  graft,
+  leaves,
+  type Method,
+  type Model,
+  read,
+} from "../../core/mod.ts";
 import { loadAdapter } from "../../io/load_adapter.ts";
 import { saveAdapter } from "../../io/save_adapter.ts";
 import {
   adalora,
   boft,
+  diffPruningFixed,
   dora,
+  eva,
   far,
+  fishMask,
   fourierft,
   hra,
   krona,
@@ -15,13 +30,17 @@ import {
   loha,
   lokr,
   lora,
+  ltSft,
   miss,
   oft,
+  only,
   pissa,
+  type SparseMask,
+  toLora,
   vera,
 } from "../../methods/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
-import { assertNoLeak } from "../support/assert.ts";
+import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { tinyLlama } from "../support/tiny_models.ts";
 
 /** Width 12, heads of 4, inner 10. */
@@ -122,6 +141,146 @@ Deno.test("ranks and sizes that a layer cannot have are refused with its shape",
       /193 frequencies of ".*q_proj" \[16, 12\]: it has 192/,
     );
     await assert.rejects(pissa(model, { rank: 13 }), /rank 13 from ".*q_proj" \[16, 12\]: choose at most 12/);
+    model.dispose();
+  }));
+
+Deno.test("layers left out that are no layers of the model are refused, and named where nothing is left", () =>
+  assertNoLeak(() => {
+    const model = tinyLlama(reference(), 1);
+    for (const factory of [lora, dora, loha, lokr, krona, vera, miss, adalora, fourierft, oft, boft, hra]) {
+      refusing(
+        model,
+        () => factory({ exclude: ["down_prj"] } as never) as Method,
+        /^The exclude "down_prj" matches no layer of the model: there are self_attn\.q_proj, /,
+      );
+    }
+    refusing(
+      model,
+      () => lora({ exclude: /.*\.7\..*/ }),
+      /^The exclude \/\.\*\\\.7\\\.\.\*\/ matches no layer/,
+    );
+    refusing(
+      model,
+      () => lora({ exclude: ["q_proj", "v_proj"] }),
+      /^"query, value" without \["q_proj","v_proj"\] matches no layer/,
+    );
+    // A layer that the targets do not choose either may be named.
+    dispose(adapt(model, lora({ rank: 2, targets: "all-linear", exclude: ["lm_head"] })).params);
+    assert.throws(
+      () => adapt(model, lora({ targets: "all-linears" as "all-linear" })),
+      /^TypeError: Expected targets to be a list of names, .* but found "all-linears"$/,
+    );
+    model.dispose();
+  }));
+
+Deno.test("ranks and α of patterns are refused by the pattern's name", () => {
+  for (const factory of [lora, dora, loha, lokr, adalora]) {
+    const refused: readonly (readonly [object, RegExp])[] = [
+      [
+        { rankPattern: { q_proj: -1 } },
+        /Expected rankPattern "q_proj" to be a positive integer but found -1/,
+      ],
+      [{ rankPattern: { q_proj: 1.5 } }, /Expected rankPattern "q_proj" to be a positive integer/],
+      [{ alpha: NaN }, /Expected alpha to be a finite number but found NaN/],
+    ];
+    for (const [options, message] of refused) assert.throws(() => factory(options as never), message);
+  }
+  for (const factory of [lora, dora, loha, lokr]) {
+    assert.throws(
+      () => factory({ alphaPattern: { v_proj: Infinity } }),
+      /^RangeError: Expected alphaPattern "v_proj" to be a finite number but found Infinity/,
+    );
+  }
+});
+
+Deno.test("a pattern that is no regular expression is refused by the option's name", () =>
+  assertNoLeak(() => {
+    const model = tinyLlama(reference(), 1);
+    assert.throws(
+      () => adapt(model, lora({ rankPattern: { "(": 2 } })),
+      /^SyntaxError: The rankPattern "\(" is no regular expression: /,
+    );
+    model.dispose();
+  }));
+
+Deno.test("a rank over a matrix's smaller size is waste, not an error: toLora brings it down", () =>
+  assertNoLeak(async () => {
+    const model = tinyLlama(reference(), 1);
+    const adapter = adapt(model, lora({ rank: 50, targets: ["q_proj"], initialization: "none" })); // [16, 12]
+    assert.equal(count(model, adapter).trainable, 2 * 50 * (16 + 12));
+    const { adapter: small, error } = await toLora(model, adapter, { error: 0 });
+    assert.deepEqual(leaves(small.params).map(([, t]) => t.shape), [[12, 12], [16, 12], [12, 12], [16, 12]]);
+    assert.ok(error < 1e-6);
+    const logits = async (which: Adapter): Promise<Float32Array> => {
+      const { logits } = forward(graft(model, which), { inputIds: [[1, 2, 3]] });
+      const numbers = await read(logits);
+      dispose(logits);
+      return numbers;
+    };
+    assertClose(await logits(small), await logits(adapter), 1e-5, "logits");
+    dispose([small.params, adapter.params]);
+    model.dispose();
+  }));
+
+Deno.test("eva() refuses the ranks that lora() refuses, before it looks at a batch", async () => {
+  const model = tinyLlama(reference(), 1);
+  for (const rank of [0, -1, 1.5, NaN]) {
+    await assert.rejects(
+      eva(model, [{ inputIds: [[1, 2, 3]] }], { rank }),
+      { name: "RangeError", message: `Expected rank to be a positive integer but found ${rank}` },
+    );
+  }
+  model.dispose();
+});
+
+Deno.test("masks that do not fit are refused by method, leaf and shape", () =>
+  assertNoLeak(() => {
+    const model = tinyLlama(reference(), 1);
+    const path = "model.layers.0.mlp.up_proj.weight"; // [10, 12]
+    const leaf = (...indices: number[]) => ({ path, shape: [10, 12], indices: Int32Array.from(indices) });
+    for (const factory of [fishMask, ltSft, diffPruningFixed]) {
+      const refused: readonly (readonly [SparseMask, RegExp])[] = [
+        [
+          { leaves: [leaf(5, 1)], whole: [] },
+          /of the mask of \w+ for ".*up_proj\.weight" \[10, 12\] to rise below 120 but found 1 after 5/,
+        ],
+        [{ leaves: [leaf(5, 5)], whole: [] }, /to rise below 120 but found 5 after 5/],
+        [{ leaves: [leaf(1, 500, 2)], whole: [] }, /to rise below 120 but found 500 after 1/],
+        [{ leaves: [leaf(-1)], whole: [] }, /to rise below 120 but found -1/],
+        [
+          { leaves: [leaf(1), leaf(2)], whole: [] },
+          /each leaf once in the mask of \w+ but ".*up_proj\.weight" is there twice/,
+        ],
+        [
+          { leaves: [leaf(1)], whole: ["classifier.weight"] },
+          /mask of \w+ on this model: it has no weight "classifier\.weight"/,
+        ],
+        [
+          { leaves: [{ ...leaf(1), shape: [12, 10] }], whole: [] },
+          /up_proj\.weight: expected \[12, 10\] but found \[10, 12\]/,
+        ],
+      ];
+      for (const [mask, message] of refused) refusing(model, () => factory({ mask }), message);
+    }
+    const learners = (...nodes: number[]) => () => far({ learners: { "model.layers.0.mlp.up_proj": nodes } });
+    refusing(
+      model,
+      learners(1, 1),
+      /learning nodes of far for ".*up_proj" to rise below 10 but found 1 after 1/,
+    );
+    refusing(model, learners(3, 10), /to rise below 10 but found 10 after 3/);
+    model.dispose();
+  }));
+
+Deno.test("only() refuses each name that matches no weight", () =>
+  assertNoLeak(() => {
+    const model = tinyLlama(reference(), 1);
+    refusing(
+      model,
+      () => only({ parameters: ["norm.weight", "nrm.bias"] }),
+      /^"nrm\.bias" of only matches no weight of the model$/,
+    );
+    refusing(model, () => only({ parameters: /.*bias/ }), /^\/\.\*bias\/ of only matches no weight/);
     model.dispose();
   }));
 
