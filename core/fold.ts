@@ -2,7 +2,7 @@
  * What the edits at a linear layer make of it. One fold serves the forward pass (`apply`) and merging (`weight`, `bias`),
  * so the two cannot drift apart. Edits fold left: each sees the layer that the earlier ones made.
  */
-import { castTo, type Tensor } from "./tensor/mod.ts";
+import type { Tensor } from "./tensor/mod.ts";
 import {
   add,
   concat,
@@ -17,7 +17,7 @@ import {
   transpose,
 } from "../ops/mod.ts";
 import type { LinearChange, LinearEdit, PassCall } from "./edit.ts";
-import type { LinearMap, Term } from "./linear_map.ts";
+import { decoded, type LinearMap, type Term } from "./linear_map.ts";
 
 /** A linear layer: y = W x + b. */
 export interface Layer {
@@ -31,22 +31,6 @@ export interface Layer {
   weight(): Tensor;
   /** [out], where there is one. */
   bias(): Tensor | undefined;
-}
-
-/**
- * In f32, keeping the graph where nothing has to be decoded.
- *
- * @example
- * ```ts
- * import { castTo, decoded, reference, tensor } from "@graft/peft";
- * import assert from "node:assert/strict";
- * const x = tensor([1, 2], { backend: reference() });
- * assert.equal(decoded(castTo(x, "bf16")).dtype, "f32");
- * assert.equal(decoded(x), x);
- * ```
- */
-export function decoded(t: Tensor): Tensor {
-  return t.dtype === "f32" ? t : castTo(t, "f32");
 }
 
 /**

@@ -2,7 +2,7 @@
  * Linear maps as values: what a weight or a weight update does to a vector, in the cheapest form. `apply` never builds
  * the matrix unless that is cheaper; `weight()` does, for merging and tests.
  */
-import type { Tensor } from "./tensor/mod.ts";
+import { castTo, type Tensor } from "./tensor/mod.ts";
 import { add, gatherRows, matmul, matmulPlus, multiply, transpose } from "../ops/mod.ts";
 
 /** x [..., inFeatures] → [..., outFeatures]. */
@@ -46,6 +46,22 @@ export interface Factors {
 }
 
 /**
+ * In f32, keeping the graph where nothing has to be decoded.
+ *
+ * @example
+ * ```ts
+ * import { castTo, decoded, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const x = tensor([1, 2], { backend: reference() });
+ * assert.equal(decoded(castTo(x, "bf16")).dtype, "f32");
+ * assert.equal(decoded(x), x);
+ * ```
+ */
+export function decoded(t: Tensor): Tensor {
+  return t.dtype === "f32" ? t : castTo(t, "f32");
+}
+
+/**
  * A matrix [out, in], or [in, out] when `transposed` (GPT-2's Conv1D).
  *
  * @example
@@ -67,8 +83,8 @@ export function dense(matrix: Tensor, transposed = false): LinearMap {
     cost: rows * columns,
     apply: (x) => matmul(x, matrix, { transposeB: !transposed }),
     applyPlus: (x, term) => matmulPlus(x, matrix, term.rows, term.matrix, { transposeB: !transposed }),
-    weight: () => transposed ? transpose(matrix) : matrix,
-    columns: (ids) => gatherRows(transposed ? matrix : transpose(matrix), ids),
+    weight: () => transposed ? transpose(decoded(matrix)) : matrix, // codes cannot be turned
+    columns: (ids) => gatherRows(transposed ? matrix : transpose(decoded(matrix)), ids),
   };
 }
 

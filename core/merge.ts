@@ -14,8 +14,8 @@ import {
   type Tree,
 } from "./tensor/mod.ts";
 import { add, divide, transpose, zeros } from "../ops/mod.ts";
-import { bareLayer, decoded, foldLinear, type Layer, scalesOf } from "./fold.ts";
-import { dense, scaledMap } from "./linear_map.ts";
+import { bareLayer, foldLinear, type Layer, scalesOf } from "./fold.ts";
+import { decoded, dense, scaledMap } from "./linear_map.ts";
 import type { Edit, LinearEdit } from "./edit.ts";
 import type { Adapter } from "./method.ts";
 import type { Model } from "./model.ts";

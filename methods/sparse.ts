@@ -167,9 +167,6 @@ export function checkRising(what: string, integers: ArrayLike<number>, n: number
 
 /** @throws {RangeError} when the mask is of another model. */
 function checkFits(name: string, mask: SparseMask, { weights }: Model): void {
-  for (const path of mask.whole) {
-    if (!(lookup(weights, path) instanceof Tensor)) throw lacking(name, path);
-  }
   for (const { path, shape } of mask.leaves) {
     const leaf = lookup(weights, path);
     if (!(leaf instanceof Tensor)) {
@@ -182,6 +179,9 @@ function checkFits(name: string, mask: SparseMask, { weights }: Model): void {
         }`,
       );
     }
+  }
+  for (const path of mask.whole) {
+    if (!(lookup(weights, path) instanceof Tensor)) throw lacking(name, path);
   }
 }
 

@@ -1,8 +1,8 @@
 /** Linear layers, tables and heads, with the edits at them. */
 import type { Tensor } from "../tensor/mod.ts";
 import type { LinearEdit, PassCall } from "../edit.ts";
-import { bareLayer, decoded, foldLinear, type Layer, tableLayer } from "../fold.ts";
-import { dense } from "../linear_map.ts";
+import { bareLayer, foldLinear, type Layer, tableLayer } from "../fold.ts";
+import { decoded, dense } from "../linear_map.ts";
 import { callAt, keyed, type Pass } from "../pass.ts";
 import { editsAt, type Site } from "../weights.ts";
 import { hidden } from "./hidden.ts";

@@ -2,7 +2,7 @@
 import { fold, type Tensor, tensorsIn } from "../tensor/mod.ts";
 import { add, rmsNorm, zeros } from "../../ops/mod.ts";
 import type { WeightEdit } from "../edit.ts";
-import { decoded } from "../fold.ts";
+import { decoded } from "../linear_map.ts";
 import { editsAt, type Site } from "../weights.ts";
 
 /**

@@ -4,12 +4,14 @@ import {
   adapt,
   castTo,
   compose,
+  dispose,
   type DType,
   forward,
   graft,
   keep,
   lookup,
   mapTree,
+  matrixAt,
   merge,
   type Method,
   type Model,
@@ -21,8 +23,8 @@ import {
   unmerge,
   weightLeaves,
 } from "../../core/mod.ts";
-import { fullFineTune, ia3, lora } from "../../methods/mod.ts";
-import { add } from "../../ops/mod.ts";
+import { dora, fullFineTune, hra, ia3, loftq, lora, onOriginal } from "../../methods/mod.ts";
+import { add, transpose } from "../../ops/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
@@ -83,6 +85,47 @@ Deno.test("merge() on nf4 equals the adapted model, in f32, and re-quantizes onl
     merged.dispose();
     same.dispose();
     quantized.dispose();
+  }));
+
+for (const dtype of ["nf4", "nf4_double", "int8", "bf16"] as const) {
+  for (const method of [RANDOM, dora({ rank: 2, initialization: "none" }), hra({ rank: 2 }), ia3()]) {
+    Deno.test(`merge() of ${method.name} on ${dtype} matrices that lie [in, out] equals the adapted model`, () =>
+      on(tinyGpt2, method, async (model, adapter) => {
+        const quantized = stored(model, dtype);
+        const merged = merge(quantized.model, adapter, { dtype: "f32" });
+        assertClose(await logits(merged), await logits(graft(quantized.model, adapter)), 1e-5);
+        merged.dispose();
+        quantized.dispose();
+      }));
+  }
+}
+
+Deno.test("matrixAt() of a quantized matrix that lies [in, out] is the decoded one, turned", () =>
+  on(tinyGpt2, RANDOM, async (model) => {
+    const quantized = stored(model, "nf4");
+    const place = model.spec.linears[0]!;
+    const leaf = lookup(quantized.model.weights, `${place.path}.weight`) as Tensor;
+    const root = keep(scope(() => ({
+      matrix: matrixAt(quantized.model, place),
+      turned: transpose(castTo(leaf, "f32")),
+    })));
+    assert.deepEqual(root.tree.matrix.shape, [place.outFeatures, place.inFeatures]);
+    assert.deepEqual(await read(root.tree.matrix), await read(root.tree.turned));
+    root.dispose();
+    quantized.dispose();
+  }));
+
+Deno.test("onOriginal() brings LoftQ on matrices that lie [in, out] back to the base that everyone has", () =>
+  on(tinyGpt2, RANDOM, async (model) => {
+    const prepared = await loftq(model, { rank: 2 });
+    const { adapter } = await onOriginal(model, prepared);
+    assertClose(
+      await logits(graft(model, adapter)),
+      await logits(graft(prepared.model, prepared.adapter)),
+      1e-5,
+    );
+    dispose(adapter.params);
+    prepared.dispose();
   }));
 
 Deno.test("merge() keeps the base and outlives the adapter", () =>

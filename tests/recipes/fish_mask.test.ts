@@ -188,7 +188,7 @@ Deno.test("fisherMask() and fishMask() refuse budgets, masks and examples that d
       );
       assert.throws(
         () => fishMask({ mask: { leaves: [{ ...leaf, indices: Int32Array.of(9) }], whole: [] } }),
-        /^RangeError: Expected indices below 9 for lm_head\.weight but found 9$/,
+        /^RangeError: Expected indices of the mask of fishMask for "lm_head\.weight" \[3, 3\] to rise below 9 but found 9$/,
       );
       assert.throws(
         () => fishMask({ mask: { leaves: [], whole: [] } }),
