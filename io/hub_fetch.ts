@@ -30,7 +30,8 @@ class Interrupted extends Error {}
  * Fetches a file.
  *
  * @throws {RangeError} when the content has not the expected size or hash.
- * @throws {Error} when the server refuses, or the connection fails in every attempt; the part stays for the next call.
+ * @throws {Error} when the server refuses, the connection fails in every attempt, or the disk is full; the part stays for
+ *   the next call.
  */
 export async function fetchFile(request: FetchRequest): Promise<void> {
   const version = request.version.replace(/[^\w]/g, "").slice(0, 12);
@@ -69,7 +70,12 @@ async function receive(request: FetchRequest, part: string): Promise<void> {
     for await (const chunk of body(response, url)) {
       received += chunk.length;
       if (received > size) break;
-      await file.write(chunk);
+      await file.write(chunk).catch((cause) => {
+        throw new Error(
+          `Cannot write ${part}: ${cause.message}; free some room there, then call again to go on from there`,
+          { cause },
+        );
+      });
       onProgress(received);
     }
   } finally {

@@ -36,6 +36,7 @@ interface Page {
 /**
  * State brought in leaf by leaf. Numerically the plain optimizer.
  *
+ * @throws {Error} when the file cannot be written, as on a full disk; the message names it and the bytes it takes.
  * @example
  * ```ts
  * import { reference } from "@graft/peft";
@@ -76,12 +77,20 @@ export async function paged(
   };
   const pagesOf = (path: string): readonly Page[] =>
     Object.keys(optimizer.slots(leafOf(params, path))).map((slot) => pages.get(`${path}/${slot}`)!);
-  for (const [path, leaf] of leaves(trainable(params))) {
-    const fresh = scope((): Synchronous<Slots> => freshSlots(optimizer, leaf));
-    for (const page of pagesOf(path)) {
-      writePage(page, await bytesOf(fresh[page.name.slice(path.length + 1)]!));
+  try {
+    for (const [path, leaf] of leaves(trainable(params))) {
+      const fresh = scope((): Synchronous<Slots> => freshSlots(optimizer, leaf));
+      try {
+        for (const page of pagesOf(path)) {
+          writePage(page, await bytesOf(fresh[page.name.slice(path.length + 1)]!));
+        }
+      } finally {
+        dispose(fresh);
+      }
     }
-    dispose(fresh);
+  } catch (error) {
+    file?.close();
+    throw error;
   }
 
   return {
@@ -133,13 +142,31 @@ interface PageFile {
   close(): void;
 }
 
+/** The file has no name from the start, so that a killed run leaves none behind. */
 async function openPageFile(size: number, folder: string | undefined): Promise<PageFile> {
   const path = await Deno.makeTempFile({
     prefix: "graft-optimizer-",
     ...folder !== undefined && { dir: folder },
   });
   const file = Deno.openSync(path, { read: true, write: true });
-  file.truncateSync(size);
+  Deno.removeSync(path);
+  const writing = (work: () => void): void => {
+    try {
+      work();
+    } catch (cause) {
+      throw new Error(
+        `Cannot write ${size} bytes of optimizer state to ${path}: ${(cause as Error).message}; ` +
+          "free some room there or give the state more host memory",
+        { cause },
+      );
+    }
+  };
+  try {
+    writing(() => file.truncateSync(size));
+  } catch (error) {
+    file.close();
+    throw error;
+  }
   return {
     read: (offset, size) => {
       const bytes = new Uint8Array(size);
@@ -151,13 +178,11 @@ async function openPageFile(size: number, folder: string | undefined): Promise<P
       }
       return bytes;
     },
-    write: (offset, bytes) => {
-      file.seekSync(offset, Deno.SeekMode.Start);
-      for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
-    },
-    close: () => {
-      file.close();
-      Deno.removeSync(path);
-    },
+    write: (offset, bytes) =>
+      writing(() => {
+        file.seekSync(offset, Deno.SeekMode.Start);
+        for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
+      }),
+    close: () => file.close(),
   };
 }

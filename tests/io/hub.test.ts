@@ -1,7 +1,16 @@
 /** Downloads from a server on the loopback interface that answers at the hub's addresses. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -228,6 +237,28 @@ Deno.test("download() refuses a file of the wrong size or hash", () =>
     hub.intercept = undefined;
     await download("org/small", hub);
   }));
+
+Deno.test({
+  name: "download() names the file that a full disk cannot take",
+  ignore: Deno.build.os !== "linux", // the others have no device that is always full
+  fn: () =>
+    withHub(async (hub) => {
+      const part = join(
+        hub.cache,
+        "org--small@main",
+        `model.safetensors.${sha256(weights).slice(0, 12)}.part`,
+      );
+      mkdirSync(join(hub.cache, "org--small@main"));
+      symlinkSync("/dev/full", part);
+      await assert.rejects(
+        download("org/small", hub),
+        (error: Error) =>
+          error.message.startsWith(`Cannot write ${part}: `) && /No space left/.test(error.message),
+      );
+      rmSync(part);
+      await download("org/small", hub);
+    }),
+});
 
 Deno.test("download() says what to do about 401 and 404", () =>
   withHub(async (hub) => {

@@ -104,6 +104,32 @@ Deno.test("paged() takes the steps of the resident optimizer", async () => {
   assert.equal(a.params, b.params);
 });
 
+Deno.test("paged() leaves no file in its folder, whatever ends the run", async () => {
+  const folder = await Deno.makeTempDir();
+  const adapter = adapt(model, method, 1);
+  const moments = await paged(adamw(), adapter.params, { hostBudget: 0, folder });
+  assert.ok(moments.bytes().disk > 0);
+  assert.deepEqual([...Deno.readDirSync(folder)], []); // kill -9 could come now
+  moments.dispose();
+  const { writeSync } = Deno.FsFile.prototype;
+  Deno.FsFile.prototype.writeSync = () => {
+    throw new Error("No space left on device");
+  };
+  try {
+    await assert.rejects(
+      paged(adamw(), adapter.params, { hostBudget: 0, folder }),
+      (error: Error) =>
+        error.message.includes(`bytes of optimizer state to ${folder}`) &&
+        error.message.includes("No space left on device; free some room there"),
+    );
+  } finally {
+    Deno.FsFile.prototype.writeSync = writeSync;
+  }
+  assert.deepEqual([...Deno.readDirSync(folder)], []);
+  await Deno.remove(folder);
+  for (const [, t] of leaves(adapter.params)) t.storage.free();
+});
+
 Deno.test("startTraining() stops before updating when the loss is not finite", async () => {
   const adapter = adapt(model, method, 1);
   const run = await startTraining(model, adapter, rows, { ...options, learningRate: 1e30, clip: 1e30 });
