@@ -35,7 +35,7 @@ export function showLocation({ file, line }: Location): string {
  * The records of a file in order, read in pieces.
  *
  * @throws {SyntaxError} when a line is not JSON or not UTF-8.
- * @throws {TypeError} when a line holds something else than an object.
+ * @throws {TypeError} when a line holds something else than an object, or the file is a folder.
  * @throws {RangeError} when the file has no record.
  * @example
  * ```ts
@@ -74,6 +74,7 @@ export interface JsonlIndex {
  * fields or to note its length. Takes 16 bytes a record.
  *
  * @throws as `readJsonl`, and whatever `visit` throws.
+ * @throws {TypeError} when the file is a pipe or a device, which can be read only once.
  * @example
  * ```ts
  * import { indexJsonl } from "@graft/peft/train";
@@ -90,6 +91,12 @@ export async function indexJsonl(
   file: string,
   visit: (record: JsonlRecord) => void = () => {},
 ): Promise<JsonlIndex> {
+  const { isFile, isDirectory } = await Deno.stat(file);
+  if (!isFile && !isDirectory) {
+    throw new TypeError(
+      `Cannot read ${file} in any order: it is a pipe or a device; write it to a file first`,
+    );
+  }
   const offsets: number[] = [];
   const lines: number[] = [];
   for await (const { line, offset, bytes } of readLines(file)) {
@@ -247,6 +254,9 @@ interface Line {
 /** The lines that are not blank, without their line feed, cut at the byte level: no UTF-8 sequence contains one. */
 async function* readLines(file: string): AsyncGenerator<Line> {
   using handle = await Deno.open(file);
+  if ((await handle.stat()).isDirectory) {
+    throw new TypeError(`Cannot read ${file}: it is a folder; give a file of JSON Lines in it`);
+  }
   const buffer = new Uint8Array(1 << 16);
   let pending: Uint8Array[] = [];
   let line = 1;

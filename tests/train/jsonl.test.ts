@@ -54,6 +54,22 @@ Deno.test("readJsonl() refuses a file without records", async () => {
   await assert.rejects(() => Array.fromAsync(readJsonl("no/such.jsonl")), /no\/such\.jsonl/);
 });
 
+Deno.test("readJsonl() and indexJsonl() name what is no file to read records from", async () => {
+  const folder = await Deno.makeTempDir();
+  for (const read of [() => Array.fromAsync(readJsonl(folder)), () => indexJsonl(folder)]) {
+    await assert.rejects(read, {
+      name: "TypeError",
+      message: `Cannot read ${folder}: it is a folder; give a file of JSON Lines in it`,
+    });
+  }
+  await Deno.remove(folder);
+  if (Deno.build.os === "windows") return; // it has no file that stands for a device
+  await assert.rejects(
+    () => indexJsonl("/dev/null"),
+    /Cannot read \/dev\/null in any order: it is a pipe or a device/,
+  );
+});
+
 Deno.test("textField() names the field that is missing, empty or no string", () => {
   const record = {
     file: "f.jsonl",
