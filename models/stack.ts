@@ -111,8 +111,9 @@ export function stackStates<C>(
   const prompts = front + entering + afterFirst;
   const start = prefixPositions(stack);
   const own = ownTokens(batch);
-  const total = own === undefined ? past + prompts + t : lengths[0] + lengths[1] + lengths[2] + own;
-  checkBatch(batch, parts, start + total, options);
+  const ownRows = lengths[0] + lengths[1] + lengths[2];
+  const total = own === undefined ? past + prompts + t : ownRows + own;
+  checkBatch(batch, parts, start + total, start + ownRows, options);
 
   const signals = new Map<string, Tensor>();
   const ids = integers(rows.flat(), model.backend, [b, t]);

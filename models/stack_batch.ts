@@ -74,11 +74,12 @@ function fromRows(rows: readonly (readonly number[])[], model: Model): Tensor {
   return tensor(Float32Array.from(rows.flat()), { backend: model.backend });
 }
 
-/** @throws {RangeError} on ragged rows, unknown ids, or `total` tokens that the context does not hold. */
+/** @throws {RangeError} on ragged rows, unknown ids, or `total` tokens, `before` of them prompts and prefixes, that the context does not hold. */
 export function checkBatch(
   batch: Batch,
-  parts: { readonly vocabulary: number; readonly context: number },
+  parts: { readonly stack: string; readonly vocabulary: number; readonly context: number },
   total: number,
+  before: number,
   options: ForwardOptions,
 ): void {
   const width = batch.inputIds[0]?.length ?? 0;
@@ -105,7 +106,8 @@ export function checkBatch(
   }
   if (total > parts.context) {
     throw new RangeError(
-      `The text has ${total} tokens but the model's context holds ${parts.context}: shorten it`,
+      `The text has ${total} tokens but the model's context holds ${parts.context}: shorten it` +
+        (before > 0 ? `, or what stands before it at "${parts.stack}", which takes ${before} of them` : ""),
     );
   }
   if (options.train === true && options.key === undefined) {

@@ -5,7 +5,7 @@
 import { atMost, ours, type PeerCommand, python, type Row, rowOn } from "../row.ts";
 import { generationOn } from "./generation.ts";
 import { reparametrisedSteps } from "./own_step.ts";
-import { loraSteps } from "./steps.ts";
+import { adapterSteps, loraSteps } from "./steps.ts";
 
 const row = (name: string, what: string, repetitions: number, ...peers: readonly PeerCommand[]): Row =>
   rowOn("native", { name, what, repetitions, warmUp: repetitions > 5 ? 2 : 1, peers });
@@ -31,6 +31,7 @@ export const nativeRows: readonly Row[] = [
   ...product(768, 768, 768),
   ...product(1536, 1536, 1536),
   ...loraSteps("native"),
+  ...adapterSteps("native"),
   ...reparametrisedSteps("native"),
   row(
     "nf4-decode",

@@ -39,15 +39,15 @@ export const loraSteps = (backend: Own): readonly Row[] => [
   ),
 ];
 
-const againstAdapters = (method: string, what: string): Row => {
+const againstAdapters = (backend: Own, method: string, what: string): Row => {
   const options = { model: "bert", rows: 16, method };
-  return {
+  return rowOn(backend, {
     name: `bert-${method}`,
     what: `${what} step, BERT-base with two classes, 16x128`,
     repetitions: 3,
     warmUp: 1,
-    peers: [script("graft", "step.ts", options), python("PyTorch + adapters", "adapters_step.py", options)],
-  };
+    peers: [ours(backend, "step.ts", options), python("PyTorch + adapters", "adapters_step.py", options)],
+  });
 };
 
 /** The step in the other JavaScript runtimes, as `bench/same_losses.ts` shows: at equal threads, and with all that each finds. */
@@ -86,11 +86,16 @@ const inRuntimes: readonly Row[] = [
   },
 ];
 
+/** Steps of methods that Python's `adapters` has, on a backend. */
+export const adapterSteps = (backend: Own): readonly Row[] => [
+  againstAdapters(backend, "houlsby", "Houlsby"),
+  againstAdapters(backend, "prefix", "prefix tuning"),
+  againstAdapters(backend, "unipelt", "UniPELT"),
+];
+
 /** The rows. */
 export const steps: readonly Row[] = [
   ...loraSteps("wasm"),
   ...inRuntimes,
-  againstAdapters("houlsby", "Houlsby"),
-  againstAdapters("prefix", "prefix tuning"),
-  againstAdapters("unipelt", "UniPELT"),
+  ...adapterSteps("wasm"),
 ];

@@ -290,7 +290,10 @@ Deno.test("prompts refuse missing slots, a full context and gates", () =>
     const both: Method = { ...slots, edits: () => twice };
     assert.throws(() => run(both, [[SLOT, SLOT, SLOT, 1]]), /Two prompts .* token 10/);
     const front = promptTuning({ length: 3 }) as Method;
-    assert.throws(() => run(front, [new Array(30).fill(1)]), /33 tokens but the model's context holds 32/);
+    assert.throws(
+      () => run(front, [new Array(30).fill(1)]),
+      /33 tokens but the model's context holds 32: shorten it, or what stands before it at "model", which takes 3 of them/,
+    );
     assert.throws(() => promptTuning({ length: 0 }), /length/);
     assert.throws(() => promptTuning({ start: { from: "tokens", rows: [[]] } }), /at least one id/);
     assert.throws(() => pTuning({ encoder: { kind: "mlp", hidden: [0] } }), /positive integers but found 0/);
