@@ -149,9 +149,11 @@ function climbed(
   shares: boolean,
 ): Tensor {
   const s = blocks.reduce((s, { i, path }) => {
-    const μ = sigmoid(divide(gates[i]!, temperature)); // [1]
-    const h = affine(downs[i]!, call.tap(i)); // [b, t, d/ρ]
-    const mix = add(h, multiply(μ, subtract(s, h))); // μ s + (1 − μ) h, which keeps one state for μ's derivative
+    const mix = scope(() => {
+      const μ = sigmoid(divide(gates[i]!, temperature)); // [1]
+      const h = affine(downs[i]!, call.tap(i)); // [b, t, d/ρ]
+      return add(h, multiply(μ, subtract(s, h))); // μ s + (1 − μ) h, which keeps one state for μ's derivative
+    });
     return call.block(lookup(side, path) as Tree, mix, String(i), shares ? side : undefined);
   }, affine(first, call.tap(-1)));
   return call.finish(side, s);
