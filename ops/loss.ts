@@ -25,11 +25,8 @@ const crossEntropyOp: Op<number> = defineOp({
   vjp: ([logits, labels], [, lse], smoothing) => ({
     saved: [logits!, labels!, lse!],
     pull: (g, spent) => {
-      const { backend } = logits!;
-      if (backend.crossEntropyGradInPlace === undefined || !spent(logits!)) {
-        return [crossEntropyGradOp([logits!, labels!, lse!, g], smoothing), undefined];
-      }
-      backend.crossEntropyGradInPlace(logits!, labels!, smoothing, lse!, g);
+      if (!spent(logits!)) return [crossEntropyGradOp([logits!, labels!, lse!, g], smoothing), undefined];
+      logits!.backend.crossEntropyGradInPlace(logits!, labels!, smoothing, lse!, g);
       return [logits!, undefined];
     },
   }),

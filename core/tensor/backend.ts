@@ -267,8 +267,8 @@ export interface Backend {
     g: Operand,
     dlogits: Operand,
   ): void;
-  /** The same, written over the logits. Absent where a kernel cannot write what it reads. */
-  crossEntropyGradInPlace?(
+  /** The same, written over the logits. */
+  crossEntropyGradInPlace(
     logits: Operand,
     labels: Operand,
     smoothing: number,

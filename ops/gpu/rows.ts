@@ -7,6 +7,7 @@ import { type Arguments, each, grid, type Kernel } from "./kernel.ts";
 import { reduceColumnsKernel, reduceRowsKernel } from "./kernels/reduce.ts";
 import {
   argmaxKernel,
+  crossEntropyGradInPlaceKernel,
   crossEntropyGradKernel,
   crossEntropyKernel,
   layerNormGradKernel,
@@ -32,6 +33,7 @@ export type RowKernels = Pick<
   | "layerNormGrad"
   | "crossEntropy"
   | "crossEntropyGrad"
+  | "crossEntropyGradInPlace"
 >;
 
 /** Numbers that one workgroup folds at most; more are folded in two rounds. */
@@ -196,6 +198,18 @@ export function rowKernels(context: Context): RowKernels {
         ...[rows(logits), numbers(expect(labels, "i32"))],
         ...[lse, g].map((t) => numbers(expect(t))),
         rows(dlogits),
+      ], { smoothing }),
+    crossEntropyGradInPlace: (
+      logits: Operand,
+      labels: Operand,
+      smoothing: number,
+      lse: Operand,
+      g: Operand,
+    ): void =>
+      byRow(crossEntropyGradInPlaceKernel, logits, (rows, numbers) => [
+        numbers(expect(labels, "i32")),
+        ...[lse, g].map((t) => numbers(expect(t))),
+        rows(logits),
       ], { smoothing }),
   };
 }

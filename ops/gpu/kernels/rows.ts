@@ -189,14 +189,9 @@ fn row(r: u32, lane: u32) {
 `,
 };
 
-/** dlogits = g[row] · (softmax − (1 − s) · onehot − s/v); rows with label −100 are 0. */
-export const crossEntropyGradKernel: Kernel = {
-  name: "crossEntropyGrad",
-  args: { rows: "u32", width: "u32", first: "u32", smoothing: "f32" },
-  reads: { x: "f32", labels: "i32", lse: "f32", g: "f32" },
-  writes: { dx: "f32" },
-  lanes: true,
-  code: `${SPECIAL}${EXP_LOG}
+/** dlogits = g[row] · (softmax − (1 − s) · onehot − s/v) of the scores in `from`; rows with label −100 are 0. */
+const crossEntropySlope = (from: "x" | "dx"): string =>
+  `${SPECIAL}${EXP_LOG}
 fn row(r: u32, lane: u32) {
   let start = r * args.width;
   let label = labels[args.first + r];
@@ -204,11 +199,28 @@ fn row(r: u32, lane: u32) {
   let upstream = g[args.first + r];
   for (var j = lane; j < args.width; j += LANES) {
     let hot = select(0.0, 1.0 - args.smoothing, i32(j) == label);
-    let slope = upstream * (exp_(x[start + j] - sum) - hot - args.smoothing / f32(args.width));
+    let slope = upstream * (exp_(${from}[start + j] - sum) - hot - args.smoothing / f32(args.width));
     dx[start + j] = select(slope, 0.0, label == -100);
   }
 }
-`,
+`;
+
+/** The derivative of the cross-entropy of x. */
+export const crossEntropyGradKernel: Kernel = {
+  name: "crossEntropyGrad",
+  args: { rows: "u32", width: "u32", first: "u32", smoothing: "f32" },
+  reads: { x: "f32", labels: "i32", lse: "f32", g: "f32" },
+  writes: { dx: "f32" },
+  lanes: true,
+  code: crossEntropySlope("x"),
+};
+
+/** The same, over the scores themselves. */
+export const crossEntropyGradInPlaceKernel: Kernel = {
+  ...crossEntropyGradKernel,
+  name: "crossEntropyGradInPlace",
+  reads: { labels: "i32", lse: "f32", g: "f32" },
+  code: crossEntropySlope("dx"),
 };
 
 /** The index of the first largest element; as the reference compares, so a leading NaN stays and others never win. */
