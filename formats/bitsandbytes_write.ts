@@ -172,8 +172,21 @@ function piece(name: string, type: NumberType, shape: Shape, bytes: Uint8Array):
 }
 
 function json(name: string, value: JsonObject): RawTensor {
-  const bytes = new TextEncoder().encode(JSON.stringify(value));
+  const bytes = new TextEncoder().encode(pythonJson(value));
   return piece(name, "U8", [bytes.length], bytes);
+}
+
+/** JSON as Python writes it: spaces after commas and colons, and exponents from 1e-5 down, of two digits at least. */
+function pythonJson(value: JsonObject[string]): string {
+  if (Array.isArray(value)) return `[${value.map(pythonJson).join(", ")}]`;
+  if (typeof value === "object" && value !== null) {
+    const entries = Object.entries(value).map(([name, field]) =>
+      `${JSON.stringify(name)}: ${pythonJson(field)}`
+    );
+    return `{${entries.join(", ")}}`;
+  }
+  if (typeof value !== "number" || value === 0 || Math.abs(value) >= 1e-4) return JSON.stringify(value);
+  return value.toExponential().replace(/-(\d)$/, "-0$1");
 }
 
 function f32Bytes(values: readonly number[]): Uint8Array {

@@ -165,8 +165,10 @@ for (const name of ["bnb_nf4", "bnb_nf4_double", "bnb_fp4", "bnb_fp4_double", "b
       const found = ours!.raw.get(key)!;
       if (key.includes("quant_state")) {
         // JSON, which also names the dtype that others decode the weight to.
-        const [a, b] = [t, found].map(({ read }) => JSON.parse(new TextDecoder().decode(read())));
-        assert.deepEqual({ ...b, dtype: a.dtype }, a, key);
+        const [a, b] = [t, found].map(({ read }) =>
+          new TextDecoder().decode(read()).replace(/"dtype": "\w+"/, '"dtype": …')
+        );
+        assert.equal(b, a, key);
         continue;
       }
       if (t.shape.length === 1 && t.type !== "F32" && found.type === "F32") continue; // norms are widened when loaded
@@ -177,6 +179,28 @@ for (const name of ["bnb_nf4", "bnb_nf4_double", "bnb_fp4", "bnb_fp4_double", "b
     ours!.close();
   });
 }
+
+Deno.test("graft convert refuses bitsandbytes for matrices that transformers would turn, and writes nothing", async () => {
+  using folder = temporaryFolder();
+  for (const dtype of ["nf4", "int8"]) {
+    const path = `${folder.path}/small`;
+    const ran = await graft([
+      "convert",
+      `${GOLDEN}peft/bases/gpt2`,
+      path,
+      "--to",
+      "bitsandbytes",
+      "--dtype",
+      dtype,
+    ]);
+    assert.equal(ran.code, 1);
+    assert.match(
+      ran.err,
+      /"transformer\.h\.0\.attn\.c_attn" as bitsandbytes: it lies \[in, out\], and transformers turns such a matrix/,
+    );
+    assert.deepEqual([...Deno.readDirSync(folder.path)], []);
+  }
+});
 
 Deno.test("graft convert refuses what does not go together, before it loads anything", async () => {
   using folder = temporaryFolder();

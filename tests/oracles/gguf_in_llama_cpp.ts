@@ -4,10 +4,12 @@
  *   deno run -A tests/oracles/gguf_in_llama_cpp.ts FOLDER [MODEL [ROUNDING]]
  *
  * Without MODEL: small random Llama, Qwen2 and GPT-2 models with a byte-level tokenizer trained here. With it (a folder or
- * a GGUF file): that model with a random adapter; ROUNDING is the dtype that most of its weights have in the file.
+ * a GGUF file): that model with a LoRA of all linear layers, trained a few steps on the embedded conversations; ROUNDING is
+ * the dtype that most of its weights have in the file.
  */
 import {
   type Adapter,
+  dispose,
   forward,
   generateIds,
   graft,
@@ -16,6 +18,7 @@ import {
   type Model,
   type ModelConfig,
   read,
+  roundedInputs,
 } from "../../core/mod.ts";
 import { trainBpe } from "../../embedded/bpe.ts";
 import { corpus } from "../../embedded/corpus.ts";
@@ -24,13 +27,19 @@ import { loadModel } from "../../io/load_model.ts";
 import { saveAdapter } from "../../io/save_adapter.ts";
 import { saveModel } from "../../io/save_model.ts";
 import { adapt, freshModel, lora, type LoraOptions, wasm } from "../../mod.ts";
+import { openExamples, rowsOf, startTraining } from "../../train/mod.ts";
 
 const PROMPTS = [
   "The capital of France is",
   "Anna: Hi, shall we meet at 10:30 on Monday?\nBen:",
   "Once upon a time",
 ];
-const TOKENS = 24;
+const LONGER = [
+  "<|im_start|>user\nSummarize: the parcel came late and the box was open, the shop sends a new one.<|im_end|>\n" +
+  "<|im_start|>assistant\n",
+  "Water boils at a temperature of",
+];
+const [SHORT, LONG] = [24, 64]; // greedy tokens of a random model, and of one that can write
 const SPECIAL = ["<|endoftext|>", "<|user|>", "<|assistant|>"];
 
 const [folder, given, rounds = "f32"] = Deno.args as [string, string | undefined, string | undefined];
@@ -40,22 +49,47 @@ const cases: unknown[] = [];
 
 /** What we make of a model: ids, the logits after the prompt, and the greedy continuation. */
 async function ours(model: Model<Tokenizer>): Promise<readonly unknown[]> {
+  const prompts = given === undefined ? PROMPTS : [...PROMPTS, ...LONGER];
+  const all = prompts.map((prompt) => model.tokenizer.encode(prompt));
+  const made = await generateIds(model, all, { maxNewTokens: given === undefined ? SHORT : LONG });
   const rows = [];
-  for (const prompt of PROMPTS) {
-    const ids = model.tokenizer.encode(prompt);
+  for (const [i, prompt] of prompts.entries()) {
+    const ids = all[i]!;
     const { logits } = forward(model, { inputIds: [ids], attentionMask: [ids.map(() => 1)] });
-    const all = await read(logits);
-    const last = [...all.slice(all.length - logits.shape[2]!)];
+    const numbers = await read(logits);
+    const last = [...numbers.slice(numbers.length - logits.shape[2]!)];
     logits.storage.free();
-    const [made] = await generateIds(model, [ids], { maxNewTokens: TOKENS });
-    rows.push({ prompt, ids, last, made, text: model.tokenizer.decode(made!) });
+    rows.push({ prompt, ids, last, made: made[i]!, text: model.tokenizer.decode(made[i]!) });
   }
   return rows;
 }
 
-async function write(name: string, source: string, options: LoraOptions): Promise<void> {
+/** A LoRA of all linear layers after a few steps. */
+async function trained(model: Model<Tokenizer>): Promise<Adapter> {
+  using examples = await openExamples("embedded/handwritten.jsonl");
+  const rows = rowsOf(examples, model.tokenizer, { maxLength: 192, longPrompt: { keep: "head" } });
+  const start = adapt(model, lora({ rank: 8, alpha: 16, targets: "all-linear" }), 1);
+  const run = await startTraining(model, start, rows, {
+    learningRate: 1e-3,
+    batching: { kind: "buckets", batchSize: 2 },
+    epochs: 1,
+    maxSteps: 12,
+    pad: 0,
+  });
+  for (let report = await run.next(); report; report = await run.next()) {
+    console.log(`step ${report.step}: loss ${report.loss.toFixed(3)}`);
+  }
+  dispose(start.params);
+  return run.adapter();
+}
+
+async function write(
+  name: string,
+  source: string,
+  make: (base: Model<Tokenizer>) => Adapter | Promise<Adapter>,
+): Promise<void> {
   const base = await loadModel(source, { backend, ggufTokenizer: "file" });
-  const adapter: Adapter = adapt(base, lora(options), 1);
+  const adapter = await make(base);
   const [model, file] = [`${folder}/${name}.gguf`, `${folder}/${name}-adapter.gguf`];
   const dtype = source.endsWith(".gguf") ? {} : { dtype: "f32" as const };
   await saveModel(model, base, dtype);
@@ -68,18 +102,22 @@ async function write(name: string, source: string, options: LoraOptions): Promis
     const path = `${folder}/${name}-${stored}.gguf`;
     await saveModel(path, merge(base, adapter, { dtype: "f32" }), { dtype: stored });
     const merged = await loadModel(path, { backend, ggufTokenizer: "file" });
-    cases.push({
-      name: `${name} merged as ${stored}`,
-      rounding: stored,
-      model: path,
-      rows: await ours(merged),
-    });
+    const rows = await ours(merged);
+    cases.push({ name: `${name} merged as ${stored}`, rounding: stored, model: path, rows });
+    if (stored === "q8_0" && name !== "gpt2") { // whose GELU llama.cpp rounds too
+      const rounded = await ours(roundedInputs(merged));
+      cases.push({
+        name: `${name} merged as ${stored}, inputs too`,
+        rounding: "rounded",
+        model: path,
+        rows: rounded,
+      });
+    }
     if (stored === "q8_0") { // the same weights without llama.cpp's rounding of activations
       const decoded = `${folder}/${name}-decoded.gguf`;
       await saveModel(decoded, merged, { dtype: "f32" });
       const exact = name === "gpt2" ? "gpt2" : "f32";
-      const again = await ours(merged);
-      cases.push({ name: `${name} merged as q8_0, decoded`, rounding: exact, model: decoded, rows: again });
+      cases.push({ name: `${name} merged as q8_0, decoded`, rounding: exact, model: decoded, rows });
     }
     merged.dispose();
   }
@@ -103,7 +141,7 @@ async function fresh(name: string, config: ModelConfig): Promise<string> {
 }
 
 if (given !== undefined) {
-  await write("model", given, { rank: 4, alpha: 1, targets: "all-linear", initialization: "none" });
+  await write("model", given, trained);
 } else {
   const llama: ModelConfig = {
     model_type: "llama",
@@ -120,17 +158,19 @@ if (given !== undefined) {
   };
   const options = { rank: 3, alpha: 6, initialization: "none", scaling: "rankStabilized" } as const;
   const targets = ["q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "gate_proj", "down_proj"];
-  await write("llama", await fresh("llama", llama), {
-    ...options,
-    targets: [...targets, "embed_tokens", "lm_head"],
-    rankPattern: { "model\\.layers\\.1\\..*": 5 },
-  });
-  await write("qwen2", await fresh("qwen2", { ...llama, model_type: "qwen2", tie_word_embeddings: true }), {
-    ...options,
-    targets,
-  });
+  const random = (more: LoraOptions) => (base: Model) => adapt(base, lora({ ...options, ...more }), 1);
+  await write(
+    "llama",
+    await fresh("llama", llama),
+    random({
+      targets: [...targets, "embed_tokens", "lm_head"],
+      rankPattern: { "model\\.layers\\.1\\..*": 5 },
+    }),
+  );
+  const qwen2 = { ...llama, model_type: "qwen2", tie_word_embeddings: true };
+  await write("qwen2", await fresh("qwen2", qwen2), random({ targets }));
   const gpt2 = { model_type: "gpt2", vocab_size: 600, n_embd: 64, n_head: 4, n_layer: 2, n_positions: 128 };
-  await write("gpt2", await fresh("gpt2", gpt2), { ...options, targets: "all-linear" });
+  await write("gpt2", await fresh("gpt2", gpt2), random({ targets: "all-linear" }));
 }
 Deno.writeTextFileSync(`${folder}/cases.json`, JSON.stringify(cases));
 backend.close();
