@@ -21,15 +21,24 @@ const [folder = "runs/intrinsic-dimension"] = Deno.args;
 
 const SETTINGS = {
   vocabulary: 1000,
-  pretraining: { pairs: 6400, steps: 3000, rate: 5e-4 },
+  pretraining: { pairs: 12800, steps: 3000, rate: 1e-3 },
   requests: ["card-lost", "unknown-charge", "transfer"],
-  pairs: { train: 3200, heldOut: 400 },
-  steps: 400,
+  pairs: { train: 12800, heldOut: 400 },
+  steps: 1600,
   batchSize: 32,
-  fullRate: 2e-3,
-  subspaceRate: 0.4,
-  dimensions: [64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384],
-  refinements: 1,
+  fullRate: 5e-4,
+  subspaceRate: 0.5,
+  // SAID moves each tensor as far whatever its size, so that one rate cannot suit biases of 32 numbers and matrices.
+  parameters: [
+    "query.weight",
+    "key.weight",
+    "value.weight",
+    "dense.weight",
+    "classifier.weight",
+    "classifier.bias",
+  ],
+  dimensions: [32, 64, 128, 256, 512, 1024, 2048, 4096],
+  refinements: 2,
   seeds: [0, 1, 2],
   share: 0.9,
 } as const;

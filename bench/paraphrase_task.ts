@@ -1,6 +1,6 @@
 /**
- * The paraphrase task of `deno task intrinsic-dimension`: encoders that read two messages word by word. They are pretrained
- * to tell whether both call the same kind of company, and fine-tuned to tell whether both want the same.
+ * The paraphrase task of `deno task intrinsic-dimension`: encoders that read two messages word by word and tell whether both
+ * want the same. They are pretrained on other requests than those they are fine-tuned on.
  */
 import {
   adapt,
@@ -12,7 +12,8 @@ import {
   type Model,
   type ModelConfig,
 } from "../core/mod.ts";
-import { companyPair, type MessagePair, requestPair } from "../embedded/paraphrases.ts";
+import { DESKS } from "../embedded/conversations/desks/mod.ts";
+import { type MessagePair, requestPair } from "../embedded/paraphrases.ts";
 import { fullFineTune } from "../methods/mod.ts";
 import { freshModel } from "../models/fresh.ts";
 import type { IntrinsicTask } from "../recipes/intrinsic_dimension.ts";
@@ -86,14 +87,22 @@ function rowsOf(pairs: readonly MessagePair[], tokenizer: LabelTokenizer): Rows 
 /** The task, and what makes an encoder for it. */
 export interface Paraphrases {
   readonly task: IntrinsicTask;
-  /** A fresh encoder, trained on kinds of companies. */
+  /** A fresh encoder, trained on all other requests. */
   pretrained(config: ModelConfig, backend: Backend, note: (line: string) => void): Promise<Model>;
 }
 
 /** Data and task for encoders of any size. */
 export function paraphrases(settings: ParaphraseSettings, vocabulary: number): Paraphrases {
-  const topics = pairsOf(companyPair, fold(FROM, "pretraining"), settings.pretraining.pairs);
-  const tokenizer = wordTokenizer(topics, vocabulary);
+  const others = DESKS.flatMap(({ intents }) => intents.map(({ id }) => id))
+    .filter((id) => !settings.requests.includes(id));
+  const earlier = pairsOf(
+    (key, i) => requestPair(key, i, others),
+    fold(FROM, "pretraining"),
+    settings.pretraining.pairs,
+  );
+  const requests = (key: Key, i: number): MessagePair => requestPair(key, i, settings.requests);
+  const training = pairsOf(requests, fold(FROM, "training"), settings.pairs.train);
+  const tokenizer = wordTokenizer([...earlier, ...training], vocabulary);
   const stage = (learningRate: number, steps: number): StageOptions => ({
     learningRate,
     schedule: cosine({ totalSteps: steps, warmUp: Math.ceil(steps / 10) }),
@@ -103,12 +112,11 @@ export function paraphrases(settings: ParaphraseSettings, vocabulary: number): P
     clip: 1,
     pad: PAD!,
   });
-  const requests = (key: Key, i: number): MessagePair => requestPair(key, i, settings.requests);
   const heldOut = rowsOf(pairsOf(requests, fold(FROM, "held out"), settings.pairs.heldOut), tokenizer);
   const accuracy = async (model: Model, rows: Rows): Promise<number> =>
     predictionScores("class", await predict(model, rows, { batchSize: 50, pad: PAD! }), 2)["accuracy"]!;
   const task: IntrinsicTask = {
-    train: rowsOf(pairsOf(requests, fold(FROM, "training"), settings.pairs.train), tokenizer),
+    train: rowsOf(training, tokenizer),
     score: (model) => accuracy(model, heldOut),
     full: stage(settings.fullRate, settings.steps),
     subspace: (d) => stage(settings.subspaceRate / Math.sqrt(d), settings.steps),
@@ -120,7 +128,7 @@ export function paraphrases(settings: ParaphraseSettings, vocabulary: number): P
     const run = await startTraining(
       model,
       adapt(model, fullFineTune()),
-      rowsOf(topics, tokenizer),
+      rowsOf(earlier, tokenizer),
       stage(rate, steps),
     );
     for (let report = await run.next(); report; report = await run.next()) {

@@ -1,7 +1,7 @@
 /**
- * Balanced tasks of two texts from the conversations' own grammar: first messages of two customers, and whether both want the
- * same (a paraphrase task: half of the pairs are two wordings of one request, with facts of their own, the others two requests
- * to one kind of company), or, easier, whether both call the same kind of company.
+ * A balanced task of two texts from the conversations' own grammar: first messages of two customers, and whether both want the
+ * same: half of the pairs are two wordings of one request, with facts of their own, the others two requests to one kind of
+ * company.
  */
 import { fold, type Key } from "../core/tensor/key.ts";
 import { drawFacts } from "./conversations/common.ts";
@@ -13,7 +13,7 @@ import type { Desk, Intent } from "./conversations/intent.ts";
 export interface MessagePair {
   readonly first: string;
   readonly second: string;
-  /** Whether they have the same request, or the same kind of company. */
+  /** Whether they have the same request. */
   readonly same: boolean;
 }
 
@@ -35,16 +35,6 @@ export function requestPair(key: Key, index: number, reasons?: readonly string[]
   const [one, other] = shuffle(fold(base, "reasons"), intents) as [Intent, Intent];
   const same = index % 2 === 0;
   return pairOf(base, [desk, one], [desk, same ? one : other], same);
-}
-
-/** Two messages of different requests, to the same kind of company where the index is even. */
-export function companyPair(key: Key, index: number): MessagePair {
-  const base = fold(fold(key, "company pair"), index);
-  const [desk, elsewhere] = shuffle(fold(base, "desks"), DESKS) as [Desk, Desk];
-  const [one, other] = shuffle(fold(base, "reasons"), desk.intents) as [Intent, Intent];
-  const same = index % 2 === 0;
-  const second = same ? [desk, other] as const : [elsewhere, pick(base, elsewhere.intents)] as const;
-  return pairOf(base, [desk, one], second, same);
 }
 
 type Request = readonly [Desk, Intent];
