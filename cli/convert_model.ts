@@ -111,7 +111,7 @@ function holds(model: Model, format: Format): boolean {
 }
 
 /** transformers turns a Conv1D before it quantizes: our codes would be another matrix there. */
-function checkUnturned({ spec }: Model): void {
+export function checkUnturned({ spec }: Model): void {
   const turned = spec.linears.find((place) => place.transposed);
   if (turned === undefined) return;
   throw new TypeError(

@@ -15,6 +15,7 @@ import { newOutput } from "../io/new_output.ts";
 import { saveModel } from "../io/save_model.ts";
 import { textRows } from "../train/mod.ts";
 import { choice, type Command, integer, names, UsageError } from "./arguments.ts";
+import { checkUnturned } from "./convert_model.ts";
 import { compareTypes, type TypeComparison } from "./compare_types.ts";
 import { type ModelFlags, modelFlags, openModel } from "./load.ts";
 import { note, print, printJson, showBytes, table } from "./output.ts";
@@ -75,6 +76,7 @@ async function store(flags: QuantizeFlags): Promise<void> {
   const place = newOutput(output, flags.overwrite ?? false);
   const opened = await openModel(flags, { leaves: "lazy" });
   try {
+    if (!output.endsWith(".gguf")) checkUnturned(opened.model);
     const before = weightBytes(opened.model);
     const small = quantizeModel(opened.model, {
       dtype: type,

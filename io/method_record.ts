@@ -10,6 +10,7 @@ import {
   type Model,
   perRow,
   scaled,
+  type Shape,
   Tensor,
   type Tree,
 } from "../core/mod.ts";
@@ -239,12 +240,13 @@ function particular(name: string, config: JsonOptions, held: Held): Method {
 
 /** The mask that a sparse method's config and its stored indices describe. */
 function maskOf(config: JsonOptions, { model, indices, at }: Held): SparseMask {
+  const shapes = (config["shapes"] ?? {}) as Readonly<Record<string, Shape>>; // folders of before have none
   const masks = Object.keys(config["elements"] ?? {}).map((path) => {
     const leaf = lookup(model.weights, path);
     if (!(leaf instanceof Tensor)) {
       throw new RangeError(`Cannot use the mask on this model: it has no weight "${path}"`);
     }
-    return { path, shape: leaf.shape, indices: indices(`${at}${path}.frozen.indices`) };
+    return { path, shape: shapes[path] ?? leaf.shape, indices: indices(`${at}${path}.frozen.indices`) };
   });
   const { whole = [], lookups } = config as { readonly [name: string]: readonly string[] };
   return { leaves: masks, whole, ...lookups && { lookups } };

@@ -77,6 +77,7 @@ export function sparse(name: string, mask: SparseMask, config: Readonly<Record<s
     config: {
       ...config,
       elements: Object.fromEntries(used.map(({ path, indices }) => [path, indices.length])),
+      shapes: Object.fromEntries(used.map(({ path, shape }) => [path, shape])),
       whole: mask.whole,
       ...mask.lookups?.length && { lookups: mask.lookups },
     },

@@ -110,6 +110,15 @@ Deno.test("graft quantize says which file a full disk has no room for, and keeps
   }
 });
 
+Deno.test("graft quantize refuses a folder of matrices that transformers would turn, and writes nothing", async () => {
+  using folder = temporaryFolder();
+  const path = `${folder.path}/small`;
+  const ran = await graft(["quantize", "-m", `${GOLDEN}peft/bases/gpt2`, "--type", "nf4", "-o", path]);
+  assert.equal(ran.code, 1);
+  assert.match(ran.err, /"transformer\.h\.0\.attn\.c_attn" as bitsandbytes: it lies \[in, out\]/);
+  assert.deepEqual([...Deno.readDirSync(folder.path)], []);
+});
+
 Deno.test("graft quantize refuses types that the output cannot hold, before loading anything", async () => {
   const refusals: readonly (readonly [readonly string[], RegExp])[] = [
     [["--type", "q8_0", "-o", "folder"], /Cannot write q8_0 into a folder/],

@@ -301,3 +301,34 @@ Deno.test("LoftQ's folder holds the adapter alone, and loading codes the base ag
     model.dispose();
   });
 });
+
+Deno.test("a mask saved for a model of other shapes or other names is refused by leaf and shapes", () =>
+  assertNoLeak(async () => {
+    const folder = Deno.makeTempDirSync();
+    const model = tinyLlama(reference(), 1);
+    const [path, others] = [
+      "model.layers.1.mlp.up_proj.weight",
+      [
+        [
+          tinyLlama(reference(), 1, { inner: 14 }),
+          /up_proj\.weight: expected \[10, 12\] but found \[14, 12\]$/,
+        ],
+        [
+          tinyLlama(reference(), 1, { layers: 1 }),
+          /it has no weight "model\.layers\.1\.mlp\.up_proj\.weight"$/,
+        ],
+        [tinyGpt2(reference(), 1), /it has no weight "model\.layers\.1\.mlp\.up_proj\.weight"$/],
+      ] as const,
+    ];
+    const mask = { leaves: [{ path, shape: [10, 12], indices: Int32Array.of(1, 119) }], whole: [] };
+    for (const factory of [fishMask, ltSft, diffPruningFixed]) {
+      const method = factory({ mask });
+      const adapter: Adapter = { method, params: method.init({ model, key: 0 }) };
+      await saveAdapter(folder, adapter, model, { format: "graft" });
+      for (const [other, message] of others) await assert.rejects(loadAdapter(folder, other), message);
+      dispose(adapter.params);
+    }
+    for (const [other] of others) other.dispose();
+    model.dispose();
+    Deno.removeSync(folder, { recursive: true });
+  }));
