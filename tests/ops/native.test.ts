@@ -30,8 +30,17 @@ Deno.test({
   },
 });
 
-/** [m, n, k]: tiles that are whole and not, one strip and several, k of one panel and of several. */
-const SHAPES = [[128, 576, 96], [130, 1100, 40], [127, 600, 640], [33, 8, 576], [9, 70, 1536]] as const;
+/** [m, n, k]: tiles that are whole and not, one strip and several, k of one panel and of several; few columns and few rows. */
+const SHAPES = [
+  [128, 576, 96],
+  [130, 1100, 40],
+  [127, 600, 640],
+  [33, 8, 576],
+  [9, 70, 1536],
+  [1000, 24, 1100],
+  [17, 700, 130],
+] as const;
+const BOTH = [false, true] as const;
 
 Deno.test({
   name: "matmul() of native gives the same bits for any number of threads",
@@ -41,7 +50,7 @@ Deno.test({
       const backend = native({ threads });
       try {
         return SHAPES.flatMap((shape) =>
-          [false, true].map((transposed) => productBytes(backend, shape, false, transposed))
+          BOTH.flatMap((ta) => BOTH.map((tb) => productBytes(backend, shape, ta, tb)))
         );
       } finally {
         backend.close();

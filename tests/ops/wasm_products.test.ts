@@ -62,6 +62,54 @@ Deno.test("matmul() of wasm agrees with the reference for odd shapes in all orie
     }
   }));
 
+/** Sides of out that kernels of narrow products take, and what lies just beyond. */
+const narrow = fc.integer({ min: 1, max: 36 });
+
+Deno.test("matmul() of wasm agrees with the reference where out has few columns or few rows", () =>
+  withBackends((backends) => {
+    const long = fc.integer({ min: 1, max: 300 });
+    fc.assert(
+      fc.property(long, narrow, long, both, both, both, (l, s, k, flat, ta, tb) => {
+        const [m, n] = flat ? [s, l] : [l, s];
+        product(backends, matrix([], m, k, ta, 1), matrix([], k, n, tb, 2), ta, tb);
+      }),
+      { numRuns: 150 },
+    );
+    // k of several blocks; blocks of out that are whole, and one number more and less.
+    for (const [l, s, k] of [[64, 32, 2049], [129, 24, 1100], [63, 8, 1025], [200, 5, 65]] as const) {
+      for (const [m, n] of [[l, s], [s, l]] as const) {
+        for (const [ta, tb] of [[false, false], [false, true], [true, false], [true, true]] as const) {
+          product(backends, matrix([], m, k, ta, 1), matrix([], k, n, tb, 2), ta, tb);
+        }
+      }
+    }
+  }));
+
+Deno.test("matmul() of wasm keeps NaN and infinities in their rows and columns where out is narrow", () =>
+  withBackends((backends) => {
+    const holding = (x: Input, at: number, value: number): Input => {
+      const values = floats(x.bytes);
+      values[at] = value;
+      return f32(x.shape, values);
+    };
+    fc.assert(
+      fc.property(
+        fc.constantFrom(NaN, Infinity, -Infinity),
+        fc.nat(),
+        both,
+        both,
+        both,
+        (value, at, flat, ta, tb) => {
+          const [m, n, k] = flat ? [9, 70, 67] : [70, 9, 67];
+          const [a, b] = [matrix([], m, k, ta, 1), matrix([], k, n, tb, 2)];
+          product(backends, holding(a, at % (m * k), value), b, ta, tb);
+          product(backends, a, holding(b, at % (k * n), value), ta, tb);
+        },
+      ),
+      { numRuns: 60 },
+    );
+  }));
+
 Deno.test("matmul() of wasm broadcasts batches like the reference", () =>
   withBackends((backends) => {
     const small = fc.integer({ min: 1, max: 9 });

@@ -5,12 +5,20 @@ import type { Backend } from "../../core/tensor/backend.ts";
 import { wasm } from "../../ops/wasm/mod.ts";
 import { productBytes } from "./product_bytes.ts";
 
-/** [m, n, k]: strips that divide evenly and not, one block of rows and several, k of one panel and of several. */
-const SHAPES = [[128, 576, 96], [130, 1100, 40], [127, 600, 64], [33, 8, 576], [9, 70, 1536], [
-  5,
-  8,
-  4500,
-]] as const;
+/**
+ * [m, n, k]: strips that divide evenly and not, one block of rows and several, k of one panel and of several; few columns and
+ * few rows.
+ */
+const SHAPES = [
+  [128, 576, 96],
+  [130, 1100, 40],
+  [127, 600, 64],
+  [33, 8, 576],
+  [9, 70, 1536],
+  [5, 8, 4500],
+  [1000, 24, 1100],
+  [17, 700, 130],
+] as const;
 
 Deno.test("matmul() of wasm gives the same bits for any number of threads", async () => {
   const backends: Backend[] = [];

@@ -56,3 +56,14 @@ fn fetch(p: *const f32) {
 #[cfg(not(target_arch = "x86_64"))]
 #[inline(always)]
 fn fetch(_: *const f32) {}
+
+/// Into the first-level cache.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub fn fetch_near(p: *const f32) {
+    use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(p as *const i8) };
+}
+#[cfg(all(not(target_arch = "x86_64"), not(target_arch = "wasm32")))]
+#[inline(always)]
+pub fn fetch_near(_: *const f32) {}

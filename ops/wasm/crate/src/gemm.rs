@@ -7,7 +7,7 @@ use crate::decode::{Weight, dtype};
 use crate::gemv;
 use crate::pack::{panel_a, panels_b};
 use crate::tile::{KC, MR, NR, put, tile};
-use crate::{memory, movement, pool};
+use crate::{memory, movement, narrow, pool};
 
 /// A whole tile, in a function of its own: the compiler keeps all of a small one in registers.
 #[inline(never)]
@@ -197,21 +197,12 @@ pub unsafe extern "C" fn matmul(
     if k == 0 {
         return movement::fill_zero(out, batch * m * n);
     }
+    let whole = gemv::Product { w, a, out, offsets, batch, m, n, k, lda, ldb, ta, tb };
     if m <= 4 {
-        return gemv::matmul(&gemv::Product {
-            w,
-            a: a,
-            out: out,
-            offsets: offsets,
-            batch,
-            m,
-            n,
-            k,
-            lda: lda,
-            ldb: ldb,
-            ta,
-            tb,
-        });
+        return gemv::matmul(&whole);
+    }
+    if narrow::matmul(&whole) {
+        return;
     }
     // Coded weights are decoded whole blocks at a time along n.
     let grain = match w.grain() {

@@ -19,6 +19,9 @@ mod linalg;
 mod math;
 mod memory;
 mod movement;
+mod narrow;
+#[cfg_attr(not(target_arch = "wasm32"), path = "wide_narrow_tile.rs")]
+mod narrow_tile;
 mod norm;
 mod optimizer;
 mod pack;

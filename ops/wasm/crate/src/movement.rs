@@ -43,34 +43,43 @@ pub unsafe extern "C" fn transpose(
             spec.runs(item, item + 1, |[i, j], _, _| {
                 let x = (x as *const f32).add(i);
                 let out = (out as *mut f32).add(j);
-                let (low, high) = (strip * 32, rows.min(strip * 32 + 32));
-                let mut c = 0;
-                while c < columns {
-                    let width = (columns - c).min(4);
-                    let mut r = low;
-                    while r < high {
-                        if width == 4 && r + 4 <= high {
-                            let t = transpose4(
-                                load(x.add(r * x_step + c)),
-                                load(x.add((r + 1) * x_step + c)),
-                                load(x.add((r + 2) * x_step + c)),
-                                load(x.add((r + 3) * x_step + c)),
-                            );
-                            for (k, lane) in t.iter().enumerate() {
-                                store(out.add((c + k) * out_step + r), *lane);
-                            }
-                            r += 4;
-                        } else {
-                            for k in 0..width {
-                                *out.add((c + k) * out_step + r) = *x.add(r * x_step + c + k);
-                            }
-                            r += 1;
-                        }
-                    }
-                    c += width;
-                }
+                let first = strip * 32;
+                let (x, out) = (x.add(first * x_step), out.add(first));
+                transpose_block(x, x_step, out, out_step, 32.min(rows - first), columns)
             })
         });
+    }
+}
+
+/// out[c, r] = x[r, c] for a few rows.
+pub unsafe fn transpose_block(
+    x: *const f32,
+    x_step: usize,
+    out: *mut f32,
+    out_step: usize,
+    rows: usize,
+    columns: usize,
+) {
+    unsafe {
+        for c in (0..columns).step_by(4) {
+            let width = (columns - c).min(4);
+            let mut r = 0;
+            while r < rows {
+                let (from, to) = (x.add(r * x_step + c), out.add(c * out_step + r));
+                if width == 4 && r + 4 <= rows {
+                    let [a, b, c, d] = [0, 1, 2, 3].map(|i| load(from.add(i * x_step)));
+                    for (k, lane) in transpose4(a, b, c, d).into_iter().enumerate() {
+                        store(to.add(k * out_step), lane);
+                    }
+                    r += 4;
+                } else {
+                    for k in 0..width {
+                        *to.add(k * out_step) = *from.add(k);
+                    }
+                    r += 1;
+                }
+            }
+        }
     }
 }
 

@@ -101,8 +101,9 @@ pub unsafe fn panels_b(
                 }
                 if j < n {
                     let to = out.add(j / NR * step + p * NR);
-                    for c in 0..NR {
-                        *to.add(c) = if j + c < n { *row.add(j + c) } else { 0.0 };
+                    for c in (0..NR).step_by(4) {
+                        let (there, from) = ((n - j).saturating_sub(c), row.wrapping_add(j + c));
+                        store(to.add(c), if there >= 4 { load(from) } else { load_part(from, there, 0.0) });
                     }
                 }
             }
@@ -114,16 +115,24 @@ pub unsafe fn panels_b(
 unsafe fn interleave(lines: &[*const f32; NR], columns: usize, k: usize, out: *mut f32) {
     unsafe {
         let mut p = 0;
-        if columns == NR {
-            while p + 4 <= k {
-                for quad in 0..NR / 4 {
-                    let v = [0, 1, 2, 3].map(|c| load(lines[4 * quad + c].add(p)));
+        while p + 4 <= k {
+            for first in (0..NR).step_by(4) {
+                let to = out.add(p * NR + first);
+                let there = columns.saturating_sub(first);
+                if there >= 4 {
+                    let v = [0, 1, 2, 3].map(|c| load(lines[first + c].add(p)));
                     for (i, row) in transpose4(v[0], v[1], v[2], v[3]).into_iter().enumerate() {
-                        store(out.add((p + i) * NR + 4 * quad), row);
+                        store(to.add(i * NR), row);
+                    }
+                } else {
+                    for i in 0..4 {
+                        for c in 0..4 {
+                            *to.add(i * NR + c) = if c < there { *lines[first + c].add(p + i) } else { 0.0 };
+                        }
                     }
                 }
-                p += 4;
             }
+            p += 4;
         }
         while p < k {
             for c in 0..NR {

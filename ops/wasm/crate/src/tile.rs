@@ -15,9 +15,13 @@ pub type Tile = [[V; 2]; 4];
 /// faster than a load for each lane.
 #[inline(always)]
 pub unsafe fn tile(k: usize, a: *const f32, b: *const f32) -> Tile {
+    unsafe { tile_from([[splat(0.0); 2]; 4], k, a, b, NR) }
+}
+
+/// The same added to c, with rows of b `step` values apart.
+#[inline(always)]
+pub unsafe fn tile_from(mut c: Tile, k: usize, a: *const f32, b: *const f32, step: usize) -> Tile {
     unsafe {
-        let zero = splat(0.0);
-        let mut c = [[zero; 2]; 4];
         let (mut a, mut b) = (a, b);
         let end = a.add(MR * k);
         while a != end {
@@ -32,7 +36,7 @@ pub unsafe fn tile(k: usize, a: *const f32, b: *const f32) -> Tile {
             let a3 = i32x4_shuffle::<3, 3, 3, 3>(av, av);
             c[3] = [madd(a3, b0, c[3][0]), madd(a3, b1, c[3][1])];
             a = a.add(MR);
-            b = b.add(NR);
+            b = b.add(step);
         }
         c
     }

@@ -5,7 +5,7 @@ use crate::portable_simd::madd;
 use core::simd::Simd;
 
 /// Lanes of a vector.
-const LANES: usize = if cfg!(target_feature = "avx512f") {
+pub const LANES: usize = if cfg!(target_feature = "avx512f") {
     16
 } else if cfg!(target_feature = "avx") {
     8
@@ -21,17 +21,18 @@ pub const NR: usize = WIDE * LANES;
 /// Steps of k of one panel block: NR columns of it stay in the first-level cache.
 pub const KC: usize = if LANES == 16 { 256 } else { 384 };
 
-type Row = [Simd<f32, LANES>; WIDE];
+pub type Vector = Simd<f32, LANES>;
+type Row = [Vector; WIDE];
 pub type Tile = [Row; MR];
 
 #[inline(always)]
-unsafe fn load(p: *const f32) -> Simd<f32, LANES> {
-    unsafe { (p as *const Simd<f32, LANES>).read_unaligned() }
+pub unsafe fn load(p: *const f32) -> Vector {
+    unsafe { (p as *const Vector).read_unaligned() }
 }
 
 #[inline(always)]
-unsafe fn store(p: *mut f32, x: Simd<f32, LANES>) {
-    unsafe { (p as *mut Simd<f32, LANES>).write_unaligned(x) }
+pub unsafe fn store(p: *mut f32, x: Vector) {
+    unsafe { (p as *mut Vector).write_unaligned(x) }
 }
 
 /// c = Σ_k a[k][MR] ⊗ b[k][NR].
