@@ -29,7 +29,6 @@ export * from "./merge_loss.ts";
 export * from "./count.ts";
 export * from "./method_table.ts";
 export * from "./quantize.ts";
-export * from "./rounded_inputs.ts";
 export * from "./coding_error.ts";
 export * from "./compose.ts";
 export * from "./scaled.ts";

@@ -3,10 +3,11 @@
  * of the largest logit: f32 sums in another order. Without the rounding the logits are a hundredth off.
  */
 import assert from "node:assert/strict";
-import { forward, generateIds, type Model, read, roundedInputs } from "../../core/mod.ts";
+import { forward, generateIds, type Model, read } from "../../core/mod.ts";
 import { loadModel } from "../../io/load_model.ts";
 import { withBackend } from "../support/backends.ts";
 import { assertClose } from "../support/assert.ts";
+import { roundedInputs } from "../support/rounded_inputs.ts";
 import { GOLDEN } from "../support/golden.ts";
 import { tinyLlama } from "../support/tiny_models.ts";
 
