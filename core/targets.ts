@@ -207,7 +207,7 @@ export function wholly(pattern: RegExp, path: string): boolean {
 }
 
 const patternMatches = (pattern: string, path: string): boolean =>
-  new RegExp(`^(.*\\.)?(?:${pattern})$`).test(path);
+  new RegExp(`^(.*\\.)?(${pattern})$`).test(path);
 
 /**
  * The value of the first pattern that matches a path's end (PEFT's `rank_pattern`), or the default.

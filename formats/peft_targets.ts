@@ -117,9 +117,10 @@ function inLayers(
   if (layers === null || layers.length === 0) return true;
   const found = names === null || names.length === 0
     ? /^.*?\.[^.]*\.(\d+)\./.exec(path)?.[1]
-    : names.map((name) => new RegExp(`^(?:.*?\\.)?(?:${name})\\.(\\d+)\\.`).exec(path)?.[1]).find((n) =>
-      n !== undefined
-    );
+    : names.map((name) =>
+      pythonPattern(`^(?:.*?\\.)?(?:${name})\\.(?P<idx>\\d+)\\.`).exec(path)?.groups?.["idx"]
+    )
+      .find((n) => n !== undefined);
   return found !== undefined && layers.includes(Number(found));
 }
 

@@ -20,6 +20,7 @@ import { modulesToSave, type ModulesToSaveOptions, savedLeaves } from "../method
 import type { PeftCodec, PeftFields, PeftTensor } from "../methods/peft_codec.ts";
 import { biasTensors } from "../methods/peft_layers.ts";
 import { tokenTensors, trainableTokens, type TrainableTokensOptions } from "../methods/trainable_tokens.ts";
+import { withPythonPatterns } from "./peft_patterns.ts";
 
 /** A codec with options and the layers that it adapts. */
 export interface MainPart {
@@ -78,7 +79,7 @@ export function mainPart<O>(
     method: codec.method(options),
     places,
     tensors: codec.tensors(places, options, spec),
-    fields: { ...codec.fields, ...codec.write(options) },
+    fields: { ...codec.fields, ...withPythonPatterns(codec.write(options)) },
     ...codec.biases !== undefined && { biases: codec.biases },
   };
 }
@@ -187,4 +188,9 @@ export function modulesEndingWith(names: readonly string[], model: Model): reado
 /** Our reading of the same names: whole segments. */
 export function modulesNamed(names: readonly string[], model: Model): readonly string[] {
   return modulePaths(model).filter((path) => names.some((name) => nameMatches(name, path)));
+}
+
+/** The first of the modules that a module lies in; itself when that is none. */
+export function outermost(modules: readonly string[], path: string): string {
+  return modules.find((outer) => path.startsWith(`${outer}.`)) ?? path;
 }

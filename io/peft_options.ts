@@ -26,9 +26,17 @@ import { oftPeft } from "../methods/oft_peft.ts";
 import { type PeftCodec, type PeftFields, wrong } from "../methods/peft_codec.ts";
 import { tokenRows, type TrainableTokensOptions } from "../methods/trainable_tokens.ts";
 import { veraPeft } from "../methods/vera_peft.ts";
-import { type FolderParts, type MainPart, mainPart, modulesEndingWith, modulesNamed } from "./peft_layout.ts";
+import {
+  type FolderParts,
+  type MainPart,
+  mainPart,
+  modulesEndingWith,
+  modulesNamed,
+  outermost,
+} from "./peft_layout.ts";
 import { normsOfConfig } from "./peft_norms.ts";
 import { promptsOfConfig } from "./peft_prompts.ts";
+import { withOurPatterns } from "./peft_patterns.ts";
 import { layersOfFields } from "./peft_targets.ts";
 import { standaloneTokens, tokensOf } from "./peft_tokens.ts";
 import { type Experts, xloraOfConfig } from "./peft_xlora.ts";
@@ -115,7 +123,12 @@ function main<O extends TargetOptions>(
   extra: (places: readonly MatrixPlace[]) => Partial<O> = () => ({}),
 ): MainPart {
   const { options, places } = layersOfFields(fields, standard, model.spec);
-  return mainPart(codec, { ...codec.read(fields), ...options, ...extra(places) } as O, places, model.spec);
+  return mainPart(
+    codec,
+    { ...codec.read(withOurPatterns(fields)), ...options, ...extra(places) } as O,
+    places,
+    model.spec,
+  );
 }
 
 function ia3Main(fields: PeftFields, standard: () => readonly string[], model: Model): MainPart {
@@ -187,7 +200,22 @@ function savedNames(names: readonly string[], model: Model): readonly string[] {
     }
   }
   const theirs = modulesEndingWith(names, model);
+  const inner = theirs.find((path) => outermost(theirs, path) !== path);
+  if (inner !== undefined) throw nested(names, inner, outermost(theirs, inner));
   return theirs.length === modulesNamed(names, model).length ? names : theirs;
+}
+
+/** PEFT wraps a module inside a saved one again, writes one of its two copies, and cannot load the folder. */
+function nested(names: readonly string[], inner: string, outer: string): RangeError {
+  const nameOf = (path: string): string => names.find((name) => path.endsWith(name))!;
+  return new RangeError(
+    `Cannot load this adapter: "${
+      nameOf(inner)
+    }" of modules_to_save means "${inner}", which lies in "${outer}", meant by ` +
+      `"${
+        nameOf(outer)
+      }"; both would have numbers of their own and the folder has them once, so train it with one of the two`,
+  );
 }
 
 /** Heads whose embedding gets a copy of its own in PEFT while they keep the shared table. */

@@ -7,6 +7,7 @@ import {
   lookup,
   type MatrixPlace,
   type Model,
+  nameMatches,
   sameShape,
   showShape,
   Tensor,
@@ -34,6 +35,7 @@ import {
   modulePaths,
   modulesEndingWith,
   modulesNamed,
+  outermost,
 } from "./peft_layout.ts";
 import { type AdapterParts, leftOver, partsOfAdapter } from "./peft_parts.ts";
 import { adapterTensors, tableTensors } from "./peft_tensors.ts";
@@ -272,11 +274,7 @@ function configOf(
       `Cannot save the tied embedding beside ${main.type}: PEFT unties it there; save both tables`,
     );
   }
-  const modules = saved === undefined
-    ? null
-    : modulesEndingWith(saved.modules, model).length === modulesNamed(saved.modules, model).length
-    ? saved.modules
-    : modulesNamed(saved.modules, model);
+  const modules = saved === undefined ? null : namesForPeft(saved.modules, model);
   checkOverlap(main.places, modules ?? []);
   return {
     type: main.type,
@@ -292,6 +290,14 @@ function configOf(
       },
     },
   };
+}
+
+/** Names that choose the same modules in PEFT, none of them inside another: that it could not load. */
+function namesForPeft(names: readonly string[], model: Model): readonly string[] {
+  const all = modulesNamed(names, model);
+  const outer = all.filter((path) => outermost(all, path) === path);
+  const short = names.filter((name) => outer.some((path) => nameMatches(name, path)));
+  return modulesEndingWith(short, model).length === outer.length ? short : outer;
 }
 
 /** PEFT never adapts a layer inside a saved module. */

@@ -36,6 +36,12 @@ Deno.test("chosenPaths() chooses what PEFT chooses", () => {
   assert.ok(golden.cases.length >= 400 && chosen > 1000);
 });
 
+Deno.test("chosenPaths() reads layers_pattern as Python does", () => {
+  const fields = { target_modules: ["q"], layers_to_transform: [1], layers_pattern: "(?P<n>la|h)yers" };
+  const targets = peftTargets(fields, { standard: () => [], linear: () => [] });
+  assert.deepEqual(chosenPaths(targets, ["m.layers.0.q", "m.layers.1.q", "m.blocks.1.q"]), ["m.layers.1.q"]);
+});
+
 Deno.test("peftTargets() resolves null and all-linear, and refuses layers beside a pattern", () => {
   const whole = { standard: () => ["a"], linear: () => ["b"] };
   assert.deepEqual(peftTargets({}, whole).target_modules, ["a"]);

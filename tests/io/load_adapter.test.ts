@@ -73,6 +73,14 @@ Deno.test("loadAdapter() names the field that it cannot honour", () =>
       await withFolder({ config: { [name]: value } }, (folder) =>
         assert.rejects(loadAdapter(folder, model), reason, name));
     }
+    const nested: readonly (readonly [readonly string[], readonly string[], RegExp])[] = [
+      [["q_proj"], ["mlp", "mlp.up_proj"], /"mlp\.up_proj" of modules_to_save .* which lies in .* "mlp"/],
+      [["down_proj"], ["q_proj", "self_attn"], /"q_proj" of modules_to_save .* which lies in .* "self_attn"/],
+    ];
+    for (const [target_modules, modules_to_save, reason] of nested) {
+      await withFolder({ config: { target_modules, modules_to_save } }, (folder) =>
+        assert.rejects(loadAdapter(folder, model), reason));
+    }
     const malformed = { target_modules: "(q|v_proj" };
     await withFolder({ config: malformed }, (folder) =>
       assert.rejects(loadAdapter(folder, model), /Cannot read the pattern/));

@@ -88,6 +88,8 @@ function reworded(name: string): readonly string[] {
       return ["modules_to_save", "target_modules"]; // and without the targets inside a saved module
     case "ia3_custom":
       return ["modules_to_save"]; // PEFT's "norm" also means input_layernorm: paths instead
+    case "patterns_named":
+      return ["alpha_pattern"]; // "$" for Python's "\\Z"
     case "only_tokens":
     case "only_tokens_tied":
       return ["target_modules"]; // the path of the input embedding in either form

@@ -245,6 +245,23 @@ Deno.test("saveAdapter() refuses names under which PEFT loses weights", async ()
   model.dispose();
 });
 
+Deno.test("saveAdapter() names no saved module inside another, which PEFT could not load", async () => {
+  const model = tinyLlama(reference(), 5);
+  const modules = ["mlp.up_proj", "layers.1.mlp", "norm"];
+  const method = compose({ a: lora({ rank: 1 }), b: modulesToSave({ modules }) });
+  await withMade(model, method, (adapter) =>
+    inFolder(async (folder) => {
+      await saveAdapter(folder, adapter, model);
+      const { modules_to_save } = JSON.parse(Deno.readTextFileSync(`${folder}/adapter_config.json`));
+      assert.deepEqual(modules_to_save, ["model.layers.0.mlp.up_proj", "model.layers.1.mlp", "model.norm"]);
+      const again = await loadAdapter(folder, model);
+      const counted = (tree: Tree): number => leaves(tree).reduce((n, [, t]) => n + t.size, 0);
+      assert.equal(counted(again.params), counted(adapter.params));
+      free(again);
+    }));
+  model.dispose();
+});
+
 Deno.test("saveAdapter() refuses what a PEFT folder cannot hold", async () => {
   const [model, tied] = [tinyLlama(reference(), 5), tinyGpt2(reference(), 5)];
   const two = compose({ a: lora({ rank: 1 }), b: lora({ rank: 1, targets: ["k_proj"] }) });

@@ -59,6 +59,9 @@ CASES = {
     "one_layer": ("llama_tied", lambda: lora(target_modules=QV, layers_to_transform=0)),
     "patterns": ("llama_tied", lambda: lora(target_modules=QV, rank_pattern={r"layers\.1\.self_attn\.q_proj": 5},
                                             alpha_pattern={"v_proj": 7}, use_rslora=True)),
+    "patterns_named": ("llama_tied", lambda: lora(
+        target_modules=QV, rank_pattern={r"model\.layers\.(?P<n>\d)\..*q_proj": 5}, alpha_pattern={
+            r"(?P<n>1)\.self_attn\.(?i:V_PROJ)": 7, r"layers\.(?P<n>0).*_proj\Z": 11})),
     "lora_bias": ("qwen2", lambda: lora(target_modules=["q_proj", "up_proj"], lora_bias=True)),
     "bias_all": ("qwen2", lambda: lora(target_modules=["q_proj", "down_proj"], bias="all")),
     "bias_only": ("qwen2", lambda: lora(target_modules=["q_proj", "down_proj"], bias="lora_only")),
