@@ -26,19 +26,20 @@ export function checkSameRun(folder: RunFolder, then: StateRecord, now: StateRec
   }
 }
 
-/** An option that is no longer what it was, its values as JSON. */
+/** An option that is no longer what it was, its values as JSON or "not given". */
 export interface ChangedOption {
   readonly name: string;
   readonly was: string;
   readonly is: string;
 }
 
-/** The first option with another value; one that is absent counts as null. */
+/** The first option with another value; one that is absent counts as null, which says "not given". */
 export function changedOption(
   then: Readonly<Record<string, unknown>>,
   now: Readonly<Record<string, unknown>>,
 ): ChangedOption | undefined {
-  const text = (value: unknown): string => JSON.stringify(value ?? null);
+  const text = (value: unknown): string =>
+    value === undefined || value === null ? "not given" : JSON.stringify(value);
   return [...new Set([...Object.keys(then), ...Object.keys(now)])]
     .map((name) => ({ name, was: text(then[name]), is: text(now[name]) }))
     .find(({ was, is }) => was !== is);

@@ -1,7 +1,8 @@
 /** What every command does first: the backend, the model, the adapter on it. */
-import { type Backend, graft, type Model } from "../core/mod.ts";
+import { type Adapter, type Backend, graft, type Model } from "../core/mod.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import { loadAdapter } from "../io/load_adapter.ts";
+import { recordedBase, sameBaseName } from "../io/recorded_base.ts";
 import { loadTask } from "../io/task_file.ts";
 import { loadModel, type LoadOptions } from "../io/load_model.ts";
 import { localHeaders, localPath } from "../io/local_path.ts";
@@ -11,6 +12,7 @@ import { native } from "../ops/native/mod.ts";
 import { wasm } from "../ops/wasm/mod.ts";
 import { choice, type Command, integer, rare, UsageError } from "./arguments.ts";
 import { downloadNotes } from "./download_notes.ts";
+import { note } from "./output.ts";
 
 /** Where to compute. */
 export interface BackendFlags {
@@ -178,10 +180,23 @@ export async function openModel(
     const local = await localSource(source);
     const loaded = await loadModel(local, { backend, ...options, ...task !== undefined && { task } });
     const base = { ...loaded, source };
-    const model = flags.adapter === undefined ? base : graft(base, await loadAdapter(flags.adapter, base));
+    const model = flags.adapter === undefined ? base : graft(base, await openAdapter(flags.adapter, base));
     return { backend, base, model, close: () => backend.close() };
   } catch (error) {
     backend.close();
     throw error;
   }
+}
+
+/** Loads an adapter for a model, and says so where it names another base: shapes that agree do not make it the right one. */
+export async function openAdapter(source: string, model: Model): Promise<Adapter> {
+  const adapter = await loadAdapter(source, model);
+  const trainedOn = await recordedBase(source);
+  if (trainedOn !== undefined && model.source !== undefined && !sameBaseName(trainedOn, model.source)) {
+    note(
+      `Note: the adapter ${source} was saved for "${trainedOn}" and fits "${model.source}" in shape; on another model than it was ` +
+        "trained on its numbers mean nothing",
+    );
+  }
+  return adapter;
 }

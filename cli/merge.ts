@@ -10,12 +10,11 @@ import {
   weightLeaves,
 } from "../core/mod.ts";
 import { inspectPath } from "../io/inspect.ts";
-import { loadAdapter } from "../io/load_adapter.ts";
 import { newOutput } from "../io/new_output.ts";
 import { saveModel } from "../io/save_model.ts";
 import { loadTask } from "../io/task_file.ts";
 import { choice, type Command, UsageError } from "./arguments.ts";
-import { type ModelFlags, modelFlags, openModel } from "./load.ts";
+import { type ModelFlags, modelFlags, openAdapter, openModel } from "./load.ts";
 import { note, print, printJson, showCount } from "./output.ts";
 
 const PLAIN = ["f32", "f16", "bf16"] as const;
@@ -91,7 +90,7 @@ async function run(flags: MergeFlags): Promise<void> {
     const base = baseOf(model);
     const dtype = flags.dtype ?? (base === undefined ? "same" : "f16");
     if (!flags.json) await sayBase(flags, base, from);
-    const adapter = await loadAdapter(from, model);
+    const adapter = await openAdapter(from, model);
     const loss = await mergeLoss(model, adapter, { dtype });
     const merged = mergeAdapter(model, adapter, {
       leaves: "lazy",

@@ -1,6 +1,5 @@
 /** `graft serve`: a model and its adapters behind OpenAI's HTTP interface, on this machine. */
 import { type Adapter, memory } from "../core/mod.ts";
-import { loadAdapter } from "../io/load_adapter.ts";
 import { loadTask } from "../io/task_file.ts";
 import { contextLength } from "../models/mod.ts";
 import { engine } from "../serve/engine.ts";
@@ -16,7 +15,7 @@ import {
   UsageError,
 } from "./arguments.ts";
 import { interruptible } from "./interrupt.ts";
-import { type ModelFlags, modelFlags, modelSource, type Opened, openModel } from "./load.ts";
+import { type ModelFlags, modelFlags, modelSource, openAdapter, type Opened, openModel } from "./load.ts";
 import { note, print, showBytes } from "./output.ts";
 
 const EXAMPLE = `
@@ -194,7 +193,7 @@ async function loaded(
         `Cannot serve the adapter ${source}: it was trained for a classifier, which writes no text`,
       );
     }
-    found.push([name, await loadAdapter(source, base)]);
+    found.push([name, await openAdapter(source, base)]);
   }
   return Object.fromEntries(found);
 }

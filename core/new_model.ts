@@ -42,7 +42,7 @@ export interface ModelParts<C extends TextCodec> {
 export function newModel<C extends TextCodec>(parts: ModelParts<C>): Model<C> {
   const { architecture, spec, config, backend } = parts;
   const weights = withHeads(weightTree(parts.weights), spec);
-  checkShapes(weights, spec);
+  checkShapes(weights, spec, parts.source);
   const root = keep(weights);
   return {
     architecture,
@@ -73,15 +73,18 @@ function withBranch(tree: Branch, [name, ...rest]: readonly string[]): Branch {
   return { ...tree, [name]: withBranch(child, rest) };
 }
 
-function checkShapes(weights: Branch, spec: Spec): void {
+function checkShapes(weights: Branch, spec: Spec, source: string | undefined): void {
+  const named = source === undefined ? "" : ` "${source}"`;
   const expect = (path: string, shape: readonly number[]): void => {
     const leaf = lookup(weights, path);
     if (leaf === undefined || !("shape" in leaf)) {
-      throw new RangeError(`The checkpoint has no tensor "${path}"`);
+      throw new RangeError(`The checkpoint${named} has no tensor "${path}"`);
     }
     const found = leaf.shape as readonly number[];
     if (found.length !== shape.length || found.some((n, i) => n !== shape[i])) {
-      throw new RangeError(`${path}: expected [${shape.join(", ")}] but found [${found.join(", ")}]`);
+      throw new RangeError(
+        `${path}: expected [${shape.join(", ")}] but found [${found.join(", ")}]${named && ` in${named}`}`,
+      );
     }
   };
   for (const place of spec.linears) {

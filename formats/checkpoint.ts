@@ -45,6 +45,9 @@ export function openCheckpoint(path: string, options: { readonly decode?: Decode
     throw new TypeError(
       gguf
         ? `Cannot open "${path}": it has no config.json; to open the GGUF file in it, give the path of "${gguf}"`
+        : names.has("adapter_config.json")
+        ? `Cannot open "${path}": it holds an adapter, not a model; give its base as the model (--model) and this folder as ` +
+          "the adapter (--adapter)"
         : `Cannot open "${path}": it has no config.json`,
     );
   }

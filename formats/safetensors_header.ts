@@ -68,6 +68,10 @@ function readEntry(file: string, dataStart: number, name: string, value: unknown
   const where = `tensor "${name}" of ${file}`;
   if (!isObject(value)) throw new SyntaxError(`Cannot read ${where}: its header entry is not an object`);
   const { dtype, shape, data_offsets: offsets } = value;
+  const absent = ["dtype", "shape", "data_offsets"].find((field) => value[field] === undefined);
+  if (absent !== undefined) {
+    throw new SyntaxError(`Cannot read ${where}: its header entry has no ${absent}`);
+  }
   if (!isNumberType(dtype)) {
     throw new SyntaxError(
       `Cannot read ${where}: dtype ${JSON.stringify(dtype)} is not supported; save it as F32, F16 or BF16`,
