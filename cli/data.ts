@@ -21,6 +21,7 @@ import {
   rowsOf,
   seq2seqRows,
 } from "../train/mod.ts";
+import { checkRegularFile } from "../train/regular_file.ts";
 import { choice, type Command, integer, number, option, rare } from "./arguments.ts";
 
 /** How records become rows. */
@@ -191,6 +192,7 @@ async function parts(
 
 /** What the first record of a file says of its text; undefined for prompts with answers. */
 export async function labelledKind(file: string): Promise<LabelledKind | undefined> {
+  await checkRegularFile(file); // this is the first of several readings
   for await (const record of readJsonl(file)) return labelledKindOf(record);
   return undefined;
 }

@@ -1,5 +1,6 @@
 /** `graft sweep`: many runs of `graft finetune` that differ in their options and seeds, and one table of them. */
 import { writeTextAtomically } from "../formats/atomic_write.ts";
+import { checkRegularFile } from "../train/regular_file.ts";
 import {
   type Command,
   Exit,
@@ -105,6 +106,7 @@ async function run(command: Command, flags: SweepFlags): Promise<void> {
     })
   );
   checkFolder(folder, flags.resume === true);
+  await checkRegularFile(data);
   const runs = await all(planned, await fileHash(data), folder, flags);
   show(runs, flags);
   if (runs.some(({ error }) => error !== undefined)) throw new Exit(1);

@@ -2,6 +2,7 @@
  * JSON Lines files: one object a line, UTF-8, read without holding the file. A byte order mark at the start, CRLF line
  * ends and blank lines are accepted; whatever else is wrong is an error that names the file and the line.
  */
+import { checkRegularFile } from "./regular_file.ts";
 
 /** Where a record stands. Lines count from 1, blank ones too, as editors show them. */
 export interface Location {
@@ -91,12 +92,7 @@ export async function indexJsonl(
   file: string,
   visit: (record: JsonlRecord) => void = () => {},
 ): Promise<JsonlIndex> {
-  const { isFile, isDirectory } = await Deno.stat(file);
-  if (!isFile && !isDirectory) {
-    throw new TypeError(
-      `Cannot read ${file} in any order: it is a pipe or a device; write it to a file first`,
-    );
-  }
+  await checkRegularFile(file);
   const offsets: number[] = [];
   const lines: number[] = [];
   for await (const { line, offset, bytes } of readLines(file)) {

@@ -48,6 +48,25 @@ Deno.test("graft says what is wrong with arguments and ends with code 2", async 
   }
 });
 
+Deno.test("graft refuses a pipe as data without waiting for who writes into it", async () => {
+  if (Deno.build.os === "windows") return; // it has no named pipes in folders
+  using folder = temporaryFolder();
+  const model = tinyModel(folder.path);
+  const pipe = `${folder.path}/pipe`;
+  assert.ok((await new Deno.Command("mkfifo", { args: [pipe] }).output()).success);
+  for (const command of ["finetune", "evaluate", "sweep"]) {
+    // Ends the wait of a reader, which then finds nothing in it.
+    const patience = setTimeout(() => Deno.openSync(pipe, { read: true, write: true }).close(), 3000);
+    const output = command === "evaluate" ? [] : ["-o", `${folder.path}/${command}`];
+    const vary = command === "sweep" ? ["--grid", "rank=1,2"] : [];
+    const args = [command, "-m", model, "-d", pipe, ...output, ...vary, "--backend", "reference"];
+    const { code, said } = await run(args);
+    clearTimeout(patience);
+    assert.match(said, /^graft: Cannot read .*pipe in any order: it is a pipe or a device/, command);
+    assert.equal(code, 1);
+  }
+});
+
 Deno.test("graft finetune names the file, line, layer or option that is bad, and creates nothing", async () => {
   using folder = temporaryFolder();
   const { path } = folder;
