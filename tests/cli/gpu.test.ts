@@ -116,7 +116,7 @@ gpuTest("graft finetune --precision f16 logs the loss' scale, and continues to t
   const f32 = { ...flags, precision: "f32" } as const;
   await assert.rejects(
     finetuned({ ...f32, output: cut, resume: true }),
-    /--precision was "f16" and is null now; give the options that it began with/,
+    /--precision was "f16" and is not given now; give the options that it began with/,
   );
   const resumed = await finetuned({ ...flags, output: cut, resume: true });
   assert.deepEqual(resumed.lossScale, result.lossScale);
