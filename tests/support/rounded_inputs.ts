@@ -6,8 +6,8 @@ import { castTo, graft, type LinearMap, lookup, type Method, type Model, Tensor 
 
 /**
  * The model as llama.cpp computes it: what meets a matrix stored as q8_0 is rounded to q8_0. Logits of models of a few layers are then
- * those of llama.cpp but for f32's own rounding. Through many layers a number between two codes somewhere goes the other way, and
- * what follows from that is as large as the rounding itself. For reading, not for training; other dtypes stay as they are.
+ * those of llama.cpp but for f32's own rounding. Through the thirty of SmolLM2 it brings them no closer; a number between two codes
+ * that goes the other way somewhere would explain it, which was not looked into. For reading, not for training; other dtypes stay as they are.
  */
 export function roundedInputs<M extends Model>(model: M): M {
   const method: Method = {
