@@ -51,7 +51,7 @@ export const nativeRows: readonly Row[] = [
     row(
       what,
       {
-        "svd": "randomized SVD of [2048, 2048]: rank 16, 4 iterations, two threads",
+        "svd": "randomized SVD of [2048, 2048]: a sketch of 16 columns, 4 iterations, two threads",
         "qr": "QR of [2048, 16], two threads",
         "full-qr": "QR of [2048, 2048], two threads",
       }[what],
