@@ -101,6 +101,27 @@ export function lookup(weights: Branch, path: string): Tensor | Branch | undefin
 }
 
 /**
+ * What an adapter's parameters hold for a path of the model.
+ *
+ * @throws {RangeError} when they hold nothing for it, as those of an adapter that was made for another model.
+ * @example
+ * ```ts
+ * import { paramsAt, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const l = tensor([1, 2], { backend: reference() });
+ * assert.deepEqual(paramsAt({ k_proj: { l } }, "k_proj"), { l });
+ * assert.throws(() => paramsAt({ k_proj: { l } }, "v_proj"), /no parameters for "v_proj"/);
+ * ```
+ */
+export function paramsAt(params: Branch, path: string): Tensor | Branch {
+  const found = lookup(params, path);
+  if (found !== undefined) return found;
+  throw new RangeError(
+    `Cannot graft the adapter: it has no parameters for "${path}", so it was made for another model or with other options`,
+  );
+}
+
+/**
  * The leaves with their paths, in order. Edits are not leaves.
  *
  * @example

@@ -19,9 +19,9 @@ import {
   type Json,
   key as keyOf,
   leaves,
-  lookup,
   type Method,
   nest,
+  paramsAt,
   scope,
   sizesOf,
   type Synchronous,
@@ -95,7 +95,7 @@ export function adalora(options: AdaloraOptions = {}): Method {
       ),
     edits: (params, spec) =>
       chooseTargets(spec, options).flatMap(({ path }) => {
-        const { a, e, b } = lookup(params, path) as Triplets;
+        const { a, e, b } = paramsAt(params, path) as Triplets;
         if (e.size === 0) return [];
         return [{
           kind: "linear",

@@ -17,9 +17,9 @@ import {
   type Json,
   type Key,
   type LinearMap,
-  lookup,
   type MatrixPlace,
   type Method,
+  paramsAt,
   sizesOf,
   type TargetOptions,
   type Tensor,
@@ -73,7 +73,7 @@ export function boft(options: BoftOptions = {}): Method {
       ),
     edits: (params, spec) =>
       rotatedPlaces("boft", spec, options).flatMap((place) => {
-        const { r, s } = lookup(params, place.path) as BoftParams;
+        const { r, s } = paramsAt(params, place.path) as BoftParams;
         const kept = r.shape[1]! - Math.floor((options.dropout ?? 0) * r.shape[1]!);
         return [
           {

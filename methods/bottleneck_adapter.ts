@@ -17,8 +17,8 @@ import {
   type Json,
   type Key,
   key as keyOf,
-  lookup,
   type Method,
+  paramsAt,
   reading,
   type SublayerPlace,
   type Tensor,
@@ -126,7 +126,7 @@ export function bottleneckAdapter(options: BottleneckAdapterOptions = {}): Metho
         reads,
         delta: fn(
           {
-            ...lookup(params, path) as unknown as Parts,
+            ...paramsAt(params, path) as unknown as Parts,
             ...sums?.rule === "shared" && { rule: params["rule"] as Tensor },
           },
           (own: Parts & { readonly rule?: Tensor }, call) => change(own, call, options),

@@ -14,8 +14,8 @@ import {
   fold,
   type HiddenEdit,
   key as keyOf,
-  lookup,
   type Method,
+  paramsAt,
   reading,
   type Tensor,
   under,
@@ -93,7 +93,7 @@ export function compacter(options: CompacterOptions = {}): Method {
         path,
         reads,
         delta: fn(
-          { rule: params["rule"] as Tensor, ...lookup(params, path) as unknown as PhmBottleneck },
+          { rule: params["rule"] as Tensor, ...paramsAt(params, path) as unknown as PhmBottleneck },
           ({ rule, down, up }, call) => phm(rule, up, activation(σ)(phm(rule, down, reading(call, reads)))),
         ),
       })),

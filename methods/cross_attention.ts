@@ -14,10 +14,10 @@ import {
   type Key,
   key as keyOf,
   type LinearPlace,
-  lookup,
   type Method,
   type Model,
   type NormPlace,
+  paramsAt,
   replaceLeaf,
   type Spec,
   type Tensor,
@@ -67,7 +67,7 @@ export function crossAttention(options: CrossAttentionOptions = {}): Method {
         ...[...linears, ...norms].flatMap(leavesOf),
         ...embeddings === "trained" ? embeddingLeaves(spec) : [],
       ];
-      return paths.map((path) => replaceLeaf(path, lookup(params, path) as Tensor));
+      return paths.map((path) => replaceLeaf(path, paramsAt(params, path) as Tensor));
     },
   };
 }

@@ -6,6 +6,7 @@ import {
   type Json,
   lookup,
   type Method,
+  paramsAt,
   replaceLeaf,
   tableUpdate,
   Tensor,
@@ -53,7 +54,7 @@ export function denseDeltas(
           map: fn({ delta }, ({ delta }, { weight }) => add(decoded(weight), delta)),
         };
       }),
-      ...whole.map((path) => replaceLeaf(path, lookup(params, path) as Tensor)),
+      ...whole.map((path) => replaceLeaf(path, paramsAt(params, path) as Tensor)),
     ],
   };
 }

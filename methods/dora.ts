@@ -14,10 +14,10 @@ import {
   leaves,
   type LinearEdit,
   type LinearMap,
-  lookup,
   matrixAt,
   type Method,
   nest,
+  paramsAt,
   scope,
   type Synchronous,
   type Tensor,
@@ -69,7 +69,7 @@ export function dora({ decomposition = "paper", ...options }: DoraOptions = {}):
       inner.edits(params, spec).map((edit) => {
         const map = updateOf(edit);
         if (map === undefined) return edit;
-        const { magnitude } = lookup(params, edit.path) as { readonly magnitude: Tensor };
+        const { magnitude } = paramsAt(params, edit.path) as { readonly magnitude: Tensor };
         return decomposition === "paper"
           ? decomposed(edit as LinearEdit, map, magnitude, options.dropout ?? 0)
           : wholeScaled(edit as LinearEdit, map, magnitude, options);

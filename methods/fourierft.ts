@@ -15,9 +15,9 @@ import {
   freshTargets,
   type Json,
   key as keyOf,
-  lookup,
   type MatrixPlace,
   type Method,
+  paramsAt,
   sizesOf,
   type TargetOptions,
   type Tensor,
@@ -70,7 +70,7 @@ export function fourierft(options: FourierFtOptions = {}): Method {
       ),
     edits: (params, spec) =>
       chooseTargets(spec, options).map((place) => {
-        const { spectrum } = lookup(params, place.path) as { readonly spectrum: Tensor };
+        const { spectrum } = paramsAt(params, place.path) as { readonly spectrum: Tensor };
         const { inFeatures, outFeatures } = sizesOf(place);
         const at = positions(spectrum.size, outFeatures, inFeatures, options.positionSeed ?? 777);
         const map = fourierMap(spectrum, at, outFeatures, inFeatures, options.scale ?? 150);

@@ -13,9 +13,9 @@ import {
   key as keyOf,
   type LinearEdit,
   type LinearPlace,
-  lookup,
   lowRank,
   type Method,
+  paramsAt,
   type Spec,
   type Tensor,
 } from "../core/mod.ts";
@@ -79,7 +79,7 @@ export function fusedLora(options: FusedLoraOptions = {}): Method {
     edits: (params, spec) =>
       fused(spec, name).flatMap((place) =>
         parts.map((part): LinearEdit => {
-          const { a, b } = lookup(params, `${place.path}.${part}`) as LoraFactors;
+          const { a, b } = paramsAt(params, `${place.path}.${part}`) as LoraFactors;
           return {
             kind: "linear",
             path: place.path,
@@ -123,7 +123,7 @@ export function fusedIa3(options: FusedIa3Options = {}): Method {
           out: rangeOf(part, place),
           change: {
             form: "scale",
-            out: (lookup(params, `${place.path}.${part}`) as { readonly l: Tensor }).l,
+            out: (paramsAt(params, `${place.path}.${part}`) as { readonly l: Tensor }).l,
           },
         }))
       ),

@@ -17,8 +17,8 @@ import {
   type HiddenEdit,
   type Key,
   key as keyOf,
-  lookup,
   type Method,
+  paramsAt,
   type Spec,
   type SublayerPlace,
   under,
@@ -75,7 +75,7 @@ export function houlsby(options: HoulsbyOptions = {}): Method {
         kind: "hidden",
         path,
         reads: "output",
-        delta: fn(lookup(params, path) as Bottleneck, (p, { y }) => bottleneck(p, y, activation(σ))),
+        delta: fn(paramsAt(params, path) as Bottleneck, (p, { y }) => bottleneck(p, y, activation(σ))),
       })),
   };
 }

@@ -17,9 +17,9 @@ import {
   key as keyOf,
   leaves,
   type LinearChange,
-  lookup,
   type Method,
   orthogonalReflections,
+  paramsAt,
   reflections,
   sizesOf,
   type TargetOptions,
@@ -94,7 +94,7 @@ export function hra(options: HraOptions = {}): Method {
       rotatedPlaces("hra", spec, options).map(({ path }) => ({
         kind: "linear",
         path,
-        change: rotation((lookup(params, path) as { readonly u: Tensor }).u, orthogonality === "exact"),
+        change: rotation((paramsAt(params, path) as { readonly u: Tensor }).u, orthogonality === "exact"),
       })),
   };
   if (orthogonality === "exact" || orthogonality === 0) return method;

@@ -11,11 +11,11 @@ import {
   chooseTargets,
   freshTargets,
   type Json,
-  lookup,
   type MatrixPlace,
   type Method,
   nameMatches,
   nest,
+  paramsAt,
   type Place,
   sizesOf,
   type TargetOptions,
@@ -66,7 +66,7 @@ export function ia3(options: Ia3Options = {}): Method {
     },
     edits: (params, spec) =>
       chooseTargets(spec, targets).map((place) => {
-        const { l } = lookup(params, place.path) as { readonly l: Tensor };
+        const { l } = paramsAt(params, place.path) as { readonly l: Tensor };
         return {
           kind: "linear",
           path: place.path,

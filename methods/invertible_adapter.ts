@@ -17,8 +17,8 @@ import {
   type Key,
   key as keyOf,
   type LinearMap,
-  lookup,
   type Method,
+  paramsAt,
   type Spec,
   type StackPlace,
   type Tensor,
@@ -75,7 +75,7 @@ export function invertibleAdapter(options: InvertibleAdapterOptions = {}): Metho
     edits: (params, spec) => {
       const sites = entrances(spec, stands);
       return sites.flatMap(({ path }): readonly Edit[] => {
-        const { f, g } = lookup(params, path) as unknown as Coupling;
+        const { f, g } = paramsAt(params, path) as unknown as Coupling;
         const coupling = { f, g };
         const heads = undone === "heads" && path === sites[0]!.path ? scoring(spec) : [];
         return [

@@ -15,9 +15,9 @@ import {
   type Json,
   key as keyOf,
   kronecker,
-  lookup,
   type MatrixPlace,
   type Method,
+  paramsAt,
   sizesOf,
   type TargetOptions,
   type Tensor,
@@ -75,7 +75,7 @@ export function krona(options: KronaOptions = {}): Method {
       ),
     edits: (params, spec) =>
       chooseTargets(spec, options).map(({ path }) => {
-        const { a, b } = lookup(params, path) as KronaFactors;
+        const { a, b } = paramsAt(params, path) as KronaFactors;
         const map = kronecker(dense(a), dense(b), options.scale ?? 1);
         return {
           kind: "linear",

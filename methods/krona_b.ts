@@ -16,8 +16,8 @@ import {
   type HiddenEdit,
   key as keyOf,
   kronecker,
-  lookup,
   type Method,
+  paramsAt,
   type SublayerPlace,
   type Tensor,
   under,
@@ -126,7 +126,7 @@ function beside(name: string, options: KronaBOptions, residual: number | undefin
         kind: "hidden",
         path,
         reads: "input",
-        delta: fn(lookup(params, path) as Beside, run),
+        delta: fn(paramsAt(params, path) as Beside, run),
       })),
   };
 }

@@ -8,10 +8,10 @@
  */
 import {
   type Json,
-  lookup,
   type Method,
   nameMatches,
   type NormPlace,
+  paramsAt,
   replaceLeaf,
   type Spec,
   type Tensor,
@@ -47,7 +47,7 @@ export function layerNormTune(options: LayerNormTuneOptions = {}): Method {
         normLeaves(model.spec, options).map((path) => [path, trainableCopy(model.weights, path)])
       ),
     edits: (params, spec) =>
-      normLeaves(spec, options).map((path) => replaceLeaf(path, lookup(params, path) as Tensor)),
+      normLeaves(spec, options).map((path) => replaceLeaf(path, paramsAt(params, path) as Tensor)),
   };
 }
 

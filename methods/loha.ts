@@ -17,9 +17,9 @@ import {
   type Json,
   type Key,
   key as keyOf,
-  lookup,
   type MatrixPlace,
   type Method,
+  paramsAt,
   sizesOf,
   type TargetOptions,
   type Tensor,
@@ -77,7 +77,7 @@ export function loha(options: LohaOptions = {}): Method {
     edits: (params, spec) =>
       chooseTargets(spec, options).map(({ path }) => {
         const alpha = byPattern(options.alphaPattern, path, options.alpha ?? options.rank ?? 8);
-        const map = hadamardLowRank(lookup(params, path) as LohaFactors, alpha / lohaRank(path, options));
+        const map = hadamardLowRank(paramsAt(params, path) as LohaFactors, alpha / lohaRank(path, options));
         return { kind: "linear", path, change: addUpdate(map, { rowDropoutScaling: "kept", ...options }) };
       }),
   };

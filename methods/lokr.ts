@@ -20,10 +20,10 @@ import {
   key as keyOf,
   kronecker,
   type LinearMap,
-  lookup,
   lowRank,
   type MatrixPlace,
   type Method,
+  paramsAt,
   sizesOf,
   type TargetOptions,
   type Tensor,
@@ -94,7 +94,7 @@ export function lokr(options: LokrOptions = {}): Method {
       chooseTargets(spec, options).map(({ path }) => ({
         kind: "linear",
         path,
-        change: addUpdate(updateMap(path, lookup(params, path) as LokrFactors, options), options),
+        change: addUpdate(updateMap(path, paramsAt(params, path) as LokrFactors, options), options),
       })),
   };
 }

@@ -16,11 +16,11 @@ import {
   type Json,
   type Key,
   key as keyOf,
-  lookup,
   lowRank,
   type MatrixPlace,
   type Method,
   nest,
+  paramsAt,
   replaceLeaf,
   scope,
   sizesOf,
@@ -93,9 +93,9 @@ export function lora(options: LoraOptions = {}): Method {
       }),
     edits: (params, spec) => [
       ...chooseTargets(spec, options).flatMap((place) =>
-        editsOf(place, lookup(params, place.path) as LoraFactors, options)
+        editsOf(place, paramsAt(params, place.path) as LoraFactors, options)
       ),
-      ...biasPaths(spec, options).map((path) => replaceLeaf(path, lookup(params, path) as Tensor)),
+      ...biasPaths(spec, options).map((path) => replaceLeaf(path, paramsAt(params, path) as Tensor)),
     ],
   };
 }

@@ -17,9 +17,9 @@ import {
   type HiddenCall,
   type HiddenEdit,
   key as keyOf,
-  lookup,
   mapTree,
   type Method,
+  paramsAt,
   type Spec,
   type Tensor,
   type Tree,
@@ -144,7 +144,7 @@ export function loreft(options: LoreftOptions = {}): Method {
       ),
     edits: (params, spec) =>
       blocksRead(spec, stacks).map(({ path }): HiddenEdit => {
-        const here = lookup(params, path) as unknown as Ends;
+        const here = paramsAt(params, path) as unknown as Ends;
         const used = Object.fromEntries(names.map((end) => [end, here[end]!])) as Ends;
         return { kind: "hidden", path, reads: "output", delta: fn(used, run) };
       }),

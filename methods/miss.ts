@@ -13,9 +13,9 @@ import {
   freshTargets,
   type Json,
   type LinearChange,
-  lookup,
   type MatrixPlace,
   type Method,
+  paramsAt,
   repeatedBlocks,
   sizesOf,
   type TargetOptions,
@@ -72,7 +72,7 @@ export function miss(options: MissOptions = {}): Method {
       ),
     edits: (params, spec) =>
       chooseTargets(spec, options).map((place) => {
-        const { block } = lookup(params, place.path) as { readonly block: Tensor };
+        const { block } = paramsAt(params, place.path) as { readonly block: Tensor };
         return { kind: "linear", path: place.path, change: changeOf(place, block, options) };
       }),
   };

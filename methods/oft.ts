@@ -12,10 +12,10 @@ import {
   freshTargets,
   type Json,
   type LinearChange,
-  lookup,
   mapTree,
   type MatrixPlace,
   type Method,
+  paramsAt,
   sizesOf,
   type TargetOptions,
   type Tensor,
@@ -74,7 +74,7 @@ export function oft(options: OftOptions = {}): Method {
       rotatedPlaces("oft", spec, options).map((place) => ({
         kind: "linear",
         path: place.path,
-        change: rotation(place, (lookup(params, place.path) as { readonly q: Tensor }).q, options),
+        change: rotation(place, (paramsAt(params, place.path) as { readonly q: Tensor }).q, options),
       })),
   };
   if (constraint === undefined) return method;

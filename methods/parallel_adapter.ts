@@ -14,8 +14,8 @@ import {
   type HiddenCall,
   type HiddenEdit,
   key as keyOf,
-  lookup,
   type Method,
+  paramsAt,
   reading,
   type Tensor,
   under,
@@ -100,7 +100,7 @@ export function parallelAdapter(options: ParallelAdapterOptions = {}): Method {
         kind: "hidden",
         path,
         reads,
-        delta: fn(lookup(params, path) as Parallel, run),
+        delta: fn(paramsAt(params, path) as Parallel, run),
       })),
   };
 }

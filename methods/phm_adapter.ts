@@ -11,8 +11,8 @@ import {
   fold,
   type HiddenEdit,
   key as keyOf,
-  lookup,
   type Method,
+  paramsAt,
   type Tensor,
   under,
 } from "../core/mod.ts";
@@ -77,7 +77,7 @@ export function phmAdapter(options: PhmAdapterOptions = {}): Method {
         path,
         reads: "output",
         delta: fn(
-          lookup(params, path) as unknown as PhmBottleneck,
+          paramsAt(params, path) as unknown as PhmBottleneck,
           ({ down, up }, { y }) => phm(up.rule, up, activation(σ)(phm(down.rule, down, y))),
         ),
       })),

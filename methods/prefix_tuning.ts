@@ -17,6 +17,7 @@ import {
   lookup,
   type Method,
   nest,
+  paramsAt,
   type PrefixEdit,
   type PrefixRows,
   scope,
@@ -209,6 +210,6 @@ function kinds(
 }
 
 const rowsAt = <T>(params: Tree, place: AttentionPlace): T => {
-  const { k, v } = lookup(params, place.path) as { readonly k: unknown; readonly v: unknown };
+  const { k, v } = paramsAt(params, place.path) as { readonly k: unknown; readonly v: unknown };
   return { k, v } as T;
 };

@@ -7,8 +7,8 @@
  */
 import {
   type Json,
-  lookup,
   type Method,
+  paramsAt,
   replaceLeaf,
   type Spec,
   type Stack,
@@ -51,7 +51,7 @@ export function topLayers(options: TopLayersOptions = {}): Method {
         topLeaves(model.spec, options).map((path) => [path, trainableCopy(model.weights, path)])
       ),
     edits: (params, spec) =>
-      topLeaves(spec, options).map((path) => replaceLeaf(path, lookup(params, path) as Tensor)),
+      topLeaves(spec, options).map((path) => replaceLeaf(path, paramsAt(params, path) as Tensor)),
   };
 }
 

@@ -16,6 +16,7 @@ import {
   type Method,
   nameMatches,
   nest,
+  paramsAt,
   scope,
   type Spec,
   type Tensor,
@@ -70,7 +71,7 @@ export function trainableTokens(options: TrainableTokensOptions): Method {
         replaceRows(
           `${place.path}.weight`,
           ids,
-          (lookup(params, place.path) as { readonly rows: Tensor }).rows,
+          (paramsAt(params, place.path) as { readonly rows: Tensor }).rows,
         )
       ),
   };

@@ -13,9 +13,9 @@ import {
   diagonalLowRank,
   freshTargets,
   type Json,
-  lookup,
   type MatrixPlace,
   type Method,
+  paramsAt,
   type Projections,
   sizesOf,
   type TargetOptions,
@@ -79,7 +79,7 @@ export function vera(options: VeraOptions = {}): Method {
       const places = chooseTargets(spec, options);
       const shared = params["frozen"] as unknown as Projections | undefined;
       return places.map((place) => {
-        const { lambdaD, lambdaB } = lookup(params, place.path) as VeraVectors;
+        const { lambdaD, lambdaB } = paramsAt(params, place.path) as VeraVectors;
         const projections = (): Projections => shared ?? veraProjections(places, options, lambdaD.backend);
         const tensors = shared === undefined ? [] : [shared.a, shared.b];
         const map = diagonalLowRank(sizesOf(place).inFeatures, lambdaD, lambdaB, projections, tensors);

@@ -5,6 +5,7 @@ import {
   allEdits,
   at,
   type Branch,
+  dispose,
   type Edit,
   EDITS,
   fn,
@@ -20,11 +21,11 @@ import {
   weightLeaves,
   withoutEdits,
 } from "../../core/mod.ts";
-import { fullFineTune, ia3, lora } from "../../methods/mod.ts";
+import { dora, fullFineTune, houlsby, ia3, lora } from "../../methods/mod.ts";
 import { full, zeros } from "../../ops/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertNoLeak } from "../support/assert.ts";
-import { tinyLlama } from "../support/tiny_models.ts";
+import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
 
 const onTiny = (f: (model: Model) => unknown): Promise<void> =>
   assertNoLeak(async () => {
@@ -144,3 +145,19 @@ Deno.test("a side network that taps a block too far says how many there are", ()
       { message: "Cannot tap block 7: the stack has 2" },
     )
   ));
+
+Deno.test("graft() names what an adapter of another model lacks", () =>
+  onTiny((model) => {
+    const other = tinyGpt2(model.backend, 1);
+    const methods = { lora: lora(), dora: dora(), ia3: ia3(), houlsby: houlsby({ reduction: 4 }) };
+    for (const [name, method] of Object.entries(methods)) {
+      const adapter = adapt(other, method);
+      assert.throws(
+        () => graft(model, adapter),
+        /^RangeError: Cannot graft the adapter: it has no parameters for "model\.layers\.0\.[a-z_.]+", so it was made/,
+        name,
+      );
+      dispose(adapter.params);
+    }
+    other.dispose();
+  }));
