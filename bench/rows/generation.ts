@@ -28,6 +28,3 @@ export const generationOn = (backend: Own): readonly Row[] => [
     ],
   }),
 ];
-
-/** The rows. */
-export const generation: readonly Row[] = generationOn("wasm");

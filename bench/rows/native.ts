@@ -3,8 +3,11 @@
  * bitsandbytes, which are native too, take. `deno task native` builds it.
  */
 import { atMost, ours, type PeerCommand, python, type Row, rowOn } from "../row.ts";
+import { factorsOn } from "./factors.ts";
 import { generationOn } from "./generation.ts";
+import { loadingOn } from "./loading.ts";
 import { reparametrisedSteps } from "./own_step.ts";
+import { quantisedOn } from "./quantised.ts";
 import { adapterSteps, loraSteps } from "./steps.ts";
 
 const row = (name: string, what: string, repetitions: number, ...peers: readonly PeerCommand[]): Row =>
@@ -22,8 +25,6 @@ const product = (m: number, k: number, n: number): readonly Row[] =>
     );
   });
 
-const single = { threads: 2, m: 1, n: 2048, k: 2048, weights: 17, times: 4 };
-
 /** The rows. */
 export const nativeRows: readonly Row[] = [
   ...product(128, 1536, 576),
@@ -33,35 +34,8 @@ export const nativeRows: readonly Row[] = [
   ...loraSteps("native"),
   ...adapterSteps("native"),
   ...reparametrisedSteps("native"),
-  row(
-    "nf4-decode",
-    "NF4 [2048, 2048] to f32, two threads",
-    9,
-    ours("native", "quantise.ts", { what: "decode" }),
-    atMost(0.25, python("bitsandbytes", "quantise.py", { what: "decode" })),
-  ),
-  row(
-    "nf4-product-1",
-    "[1, 2048] by 17 NF4 matrices [2048, 2048] in turn, two threads",
-    9,
-    ours("native", "product.ts", { ...single, dtype: "nf4" }, "NF4"),
-    atMost(1 / 3, ours("native", "product.ts", single, "f32")),
-  ),
-  ...(["svd", "qr", "full-qr"] as const).map((what) =>
-    row(
-      what,
-      {
-        "svd": "randomized SVD of [2048, 2048]: a sketch of 16 columns, 4 iterations, two threads",
-        "qr": "QR of [2048, 16], two threads",
-        "full-qr": "QR of [2048, 2048], two threads",
-      }[what],
-      what === "full-qr" ? 3 : 9,
-      ours("native", "factor.ts", { what }),
-      what === "full-qr"
-        ? python("PyTorch", "factor.py", { what })
-        : atMost(what === "svd" ? 0.5 : 1.2, python("PyTorch", "factor.py", { what })),
-    )
-  ),
+  ...quantisedOn("native"),
+  ...factorsOn("native"),
   row(
     "scale",
     "QLoRA step of a 7B shape at 1x128 tokens, of that of a 1.1B shape, which has 6.39 times fewer operations",
@@ -73,4 +47,5 @@ export const nativeRows: readonly Row[] = [
     ),
   ),
   ...generationOn("native"),
+  loadingOn("native"),
 ];
