@@ -15,6 +15,7 @@ export type Kernels = Omit<
   | "release"
   | "scratch_bytes"
   | "run_worker"
+  | "worker_failed"
   | "worker_count"
   | "stop_workers"
   | "__wbindgen_start"
@@ -81,11 +82,16 @@ const link = `(module, memory) => {
   return new WebAssembly.Instance(module, imports).exports;
 }`;
 
-/** What a worker does with its data. */
+/** What a worker does with its data. The caller, who waits inside a kernel, hears of its end from the kernels alone. */
 const WORK = `({ module, memory, thread, stack }) => {
   const kernels = (${link})(module, memory);
   kernels.__wbindgen_start(stack);
-  kernels.run_worker(thread);
+  try {
+    kernels.run_worker(thread);
+  } catch (error) {
+    kernels.worker_failed();
+    throw error;
+  }
 }`;
 
 /** Starts the kernels on the calling thread alone. */

@@ -39,3 +39,18 @@ Deno.test("matmul() of wasm gives the same bits for any number of threads", asyn
     for (const backend of backends) backend.close();
   }
 });
+
+Deno.test("workers of wasm leave a job to others while they do not see memory that has just grown", async () => {
+  for (let round = 0; round < 20; round++) {
+    const backend = await wasm({ threads: 3 });
+    try {
+      for (let i = 0; i < 40; i++) {
+        const n = 1 << 20;
+        backend.fill(i, { raw: backend.allocate(4 * n), shape: [n], dtype: "f32" });
+        if (i % 7 === 0) await new Promise((done) => setTimeout(done, 2)); // workers fall asleep
+      }
+    } finally {
+      backend.close();
+    }
+  }
+});

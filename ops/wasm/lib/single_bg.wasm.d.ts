@@ -49,5 +49,6 @@ export const unary: (a: number, b: number, c: number, d: number) => void;
 export const uniform: (a: number, b: number, c: number, d: number) => void;
 export const walsh_hadamard: (a: number, b: number, c: number, d: number) => void;
 export const worker_count: () => number;
+export const worker_failed: () => void;
 export const __wbindgen_externrefs: WebAssembly.Table;
 export const __wbindgen_start: () => void;

@@ -52,6 +52,13 @@ pub fn run_worker(thread: usize) {
     unsafe { pool::current().work(thread) }
 }
 
+/// Tells the calling thread that a `run_worker` ended by a trap: the job it had in hand can never be done.
+#[cfg(target_arch = "wasm32")]
+#[wasm_bindgen::prelude::wasm_bindgen]
+pub fn worker_failed() {
+    pool::current().fail()
+}
+
 /// Workers that are up.
 #[cfg(target_arch = "wasm32")]
 #[wasm_bindgen::prelude::wasm_bindgen]

@@ -9,6 +9,14 @@ fn layout(bytes: usize) -> Option<Layout> {
     Layout::from_size_align(bytes.max(ALIGN), ALIGN).ok()
 }
 
+/// Pages that the calling thread can reach; 0 where memory has no such end.
+pub fn pages() -> usize {
+    #[cfg(target_arch = "wasm32")]
+    return core::arch::wasm32::memory_size::<0>();
+    #[cfg(not(target_arch = "wasm32"))]
+    0
+}
+
 /// Uninitialised bytes at a multiple of 64, or 0 when there is no room.
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
 #[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]

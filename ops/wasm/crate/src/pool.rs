@@ -4,9 +4,14 @@
 //! in one atomic word, so a worker that wakes late can never claim from a job that is over: its exchange fails. The
 //! caller takes part and waits only for tasks that were claimed, never for sleeping workers. How work is cut into tasks
 //! depends on shapes alone, so results do not depend on the number of threads.
+//!
+//! The caller may have made the memory larger just before a job. A WebAssembly engine tells the other threads, but each takes
+//! notice at its next check for interrupts, and an access before that traps. A worker that still sees the memory smaller
+//! than the caller did leaves the job to the others.
 
 #[cfg(any(target_feature = "atomics", not(target_arch = "wasm32")))]
 mod shared {
+    use crate::memory;
     use crate::waiting::{notify, wait};
     use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
@@ -25,9 +30,12 @@ mod shared {
         call: AtomicUsize,
         data: AtomicUsize,
         tasks: AtomicU32,
+        /// Of the memory, as the caller sees it.
+        pages: AtomicUsize,
         done: AtomicU32,
         waiting: AtomicU32,
         stop: AtomicU32,
+        failed: AtomicU32,
     }
 
     impl Pool {
@@ -40,9 +48,11 @@ mod shared {
                 call: AtomicUsize::new(0),
                 data: AtomicUsize::new(0),
                 tasks: AtomicU32::new(0),
+                pages: AtomicUsize::new(0),
                 done: AtomicU32::new(0),
                 waiting: AtomicU32::new(0),
                 stop: AtomicU32::new(0),
+                failed: AtomicU32::new(0),
             }
         }
 
@@ -54,7 +64,7 @@ mod shared {
                 let tasks = self.tasks.load(SeqCst);
                 let call = self.call.load(SeqCst);
                 let data = self.data.load(SeqCst);
-                if next == u32::MAX || next >= tasks {
+                if next == u32::MAX || next >= tasks || memory::pages() < self.pages.load(SeqCst) {
                     return;
                 }
                 if self.ticket.compare_exchange(ticket, ticket + 1, SeqCst, SeqCst).is_err() {
@@ -99,6 +109,11 @@ mod shared {
             notify(&self.epoch, u32::MAX);
         }
 
+        /// Notes that a worker came to its end by an error.
+        pub fn fail(&self) {
+            self.failed.store(1, SeqCst);
+        }
+
         pub fn workers(&self) -> usize {
             self.workers.load(SeqCst) as usize
         }
@@ -110,6 +125,7 @@ mod shared {
             self.call.store(call as usize, SeqCst);
             self.data.store(f as *const F as usize, SeqCst);
             self.tasks.store(tasks as u32, SeqCst);
+            self.pages.store(memory::pages(), SeqCst);
             self.done.store(0, SeqCst);
             self.ticket.store((epoch as u64) << 32, SeqCst);
             self.epoch.store(epoch, SeqCst);
@@ -125,6 +141,7 @@ mod shared {
                 }
                 spins += 1;
                 if spins > SPINS {
+                    assert!(self.failed.load(SeqCst) == 0, "a worker failed, with a task of this job in hand");
                     self.waiting.store(1, SeqCst);
                     // The limit of 1 ms covers a notification that came between the load and the store above.
                     wait(&self.done, done, Some(1_000_000));
@@ -148,6 +165,7 @@ mod shared {
         }
         pub unsafe fn work(&self, _thread: usize) {}
         pub fn stop(&self) {}
+        pub fn fail(&self) {}
         pub fn workers(&self) -> usize {
             0
         }
