@@ -1,11 +1,50 @@
-/** The bytes of a product, for tests of how its work is shared out. */
+/** Products for tests of how their work is shared out: it may depend on the number of threads, the bits must not. */
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import type { Backend } from "../../core/tensor/backend.ts";
 import { fromBytes, scope } from "../../core/tensor/mod.ts";
 import { matmul } from "../../ops/mod.ts";
 import { noise } from "./kernel_operands.ts";
 
-/** Of matrices [m, k] and [k, n] of noise, stored in the orientations given. */
-export function productBytes(
+/**
+ * [m, n, k]: strips and tiles that divide evenly and not, one block of rows and several, k of one panel and of several; few
+ * columns and few rows.
+ */
+const SHAPES = [
+  [128, 576, 96],
+  [130, 1100, 40],
+  [127, 600, 64],
+  [127, 600, 640],
+  [33, 8, 576],
+  [9, 70, 1536],
+  [5, 8, 4500],
+  [1000, 24, 1100],
+  [17, 700, 130],
+] as const;
+const BOTH = [false, true] as const;
+
+/** The bytes of a product of noise for each shape, in each orientation, by what it is. */
+export function productBytes(backend: Backend): ReadonlyMap<string, Uint8Array> {
+  return new Map(
+    SHAPES.flatMap((shape) =>
+      BOTH.flatMap((ta) =>
+        BOTH.map((tb) => [`[${shape}] ${ta} ${tb}`, bytesOf(backend, shape, ta, tb)] as const)
+      )
+    ),
+  );
+}
+
+/** Asserts that products are those of the first run, which had another number of threads. */
+export function assertSameBits(runs: ReadonlyMap<number, ReadonlyMap<string, Uint8Array>>): void {
+  const [first, ...others] = [...runs];
+  for (const [threads, products] of others) {
+    for (const [what, bytes] of first![1]) {
+      assert.ok(Buffer.from(bytes).equals(products.get(what)!), `${what}: ${threads} threads differ`);
+    }
+  }
+}
+
+function bytesOf(
   backend: Backend,
   [m, n, k]: readonly [m: number, n: number, k: number],
   transposeA: boolean,
