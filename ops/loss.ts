@@ -26,7 +26,7 @@ const crossEntropyOp: Op<number> = defineOp({
     saved: [logits!, labels!, lse!],
     pull: (g, spent) => {
       if (!spent(logits!)) return [crossEntropyGradOp([logits!, labels!, lse!, g], smoothing), undefined];
-      logits!.backend.crossEntropyGradInPlace(logits!, labels!, smoothing, lse!, g);
+      logits!.backend.crossEntropyGrad(logits!, labels!, smoothing, lse!, g, logits!);
       return [logits!, undefined];
     },
   }),

@@ -56,7 +56,6 @@ export function shapesOnly(): Backend {
     attentionGrad: nothing,
     crossEntropy: nothing,
     crossEntropyGrad: nothing,
-    crossEntropyGradInPlace: nothing,
     swiglu: nothing,
     swigluGrad: nothing,
     uniform: nothing,

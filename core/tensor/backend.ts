@@ -258,7 +258,7 @@ export interface Backend {
    * smoothing; label −100 gives 0. loss, lse: [rows].
    */
   crossEntropy(logits: Operand, labels: Operand, smoothing: number, loss: Operand, lse: Operand): void;
-  /** dlogits = g[row] · (softmax − (1 − s) · onehot − s/v); rows with label −100 are 0. */
+  /** dlogits = g[row] · (softmax − (1 − s) · onehot − s/v); rows with label −100 are 0. dlogits may be the logits. */
   crossEntropyGrad(
     logits: Operand,
     labels: Operand,
@@ -266,14 +266,6 @@ export interface Backend {
     lse: Operand,
     g: Operand,
     dlogits: Operand,
-  ): void;
-  /** The same, written over the logits. */
-  crossEntropyGradInPlace(
-    logits: Operand,
-    labels: Operand,
-    smoothing: number,
-    lse: Operand,
-    g: Operand,
   ): void;
 
   /** out = silu(gate) ⊙ up. */

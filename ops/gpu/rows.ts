@@ -33,7 +33,6 @@ export type RowKernels = Pick<
   | "layerNormGrad"
   | "crossEntropy"
   | "crossEntropyGrad"
-  | "crossEntropyGradInPlace"
 >;
 
 /** Numbers that one workgroup folds at most; more are folded in two rounds. */
@@ -186,30 +185,22 @@ export function rowKernels(context: Context): RowKernels {
         ...[loss, lse].map((t) => numbers(expect(t))),
         context.marks,
       ], { smoothing, ...marked }),
-    crossEntropyGrad: (
+    crossEntropyGrad(
       logits: Operand,
       labels: Operand,
       smoothing: number,
       lse: Operand,
       g: Operand,
       dlogits: Operand,
-    ): void =>
-      byRow(crossEntropyGradKernel, logits, (rows, numbers) => [
-        ...[rows(logits), numbers(expect(labels, "i32"))],
-        ...[lse, g].map((t) => numbers(expect(t))),
-        rows(dlogits),
-      ], { smoothing }),
-    crossEntropyGradInPlace: (
-      logits: Operand,
-      labels: Operand,
-      smoothing: number,
-      lse: Operand,
-      g: Operand,
-    ): void =>
-      byRow(crossEntropyGradInPlaceKernel, logits, (rows, numbers) => [
+    ): void {
+      // A buffer cannot be bound to be read and to be written at once.
+      const over = dlogits.raw === logits.raw;
+      byRow(over ? crossEntropyGradInPlaceKernel : crossEntropyGradKernel, logits, (rows, numbers) => [
+        ...over ? [] : [rows(logits)],
         numbers(expect(labels, "i32")),
         ...[lse, g].map((t) => numbers(expect(t))),
-        rows(logits),
-      ], { smoothing }),
+        rows(dlogits),
+      ], { smoothing });
+    },
   };
 }

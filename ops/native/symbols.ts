@@ -32,7 +32,6 @@ const SIGNATURES = {
   softmax_grad: "wwwww",
   cross_entropy: "wwwwfww",
   cross_entropy_grad: "wwwwfwww",
-  cross_entropy_grad_in_place: "wwwwfww",
   rms_norm: "wwfwwww",
   rms_norm_grad: "wwwwwww",
   layer_norm: "wwwfwwwww",

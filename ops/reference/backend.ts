@@ -92,8 +92,6 @@ export function reference(): Backend {
     attentionGrad,
     crossEntropy,
     crossEntropyGrad,
-    crossEntropyGradInPlace: (logits, labels, smoothing, lse, g) =>
-      crossEntropyGrad(logits, labels, smoothing, lse, g, logits),
     swiglu,
     swigluGrad,
     uniform,

@@ -135,19 +135,6 @@ export function backend(started: Machine, name: "wasm" | "native"): Backend {
       const inputs = [at(logits), at(labels, "i32"), rows, width, smoothing, at(lse), at(g)] as const;
       kernels().cross_entropy_grad(...inputs, at(dlogits));
     },
-    crossEntropyGradInPlace(
-      logits: Operand,
-      labels: Operand,
-      smoothing: number,
-      lse: Operand,
-      g: Operand,
-    ): void {
-      const { rows, width } = rowsAndWidth(logits.shape);
-      checkLabels(labels, width);
-      kernels().cross_entropy_grad_in_place(
-        ...[at(logits), at(labels, "i32"), rows, width, smoothing, at(lse), at(g)] as const,
-      );
-    },
     swiglu(gate: Operand, up: Operand, out: Operand): void {
       kernels().swiglu(at(gate), at(up), at(out), size(out.shape));
     },

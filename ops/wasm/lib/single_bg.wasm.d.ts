@@ -13,7 +13,6 @@ export const copy: (a: number, b: number, c: number) => void;
 export const copy_runs: (a: number, b: number, c: number, d: number) => void;
 export const cross_entropy: (a: number, b: number, c: number, d: number, e: number, f: number, g: number) => void;
 export const cross_entropy_grad: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number) => void;
-export const cross_entropy_grad_in_place: (a: number, b: number, c: number, d: number, e: number, f: number, g: number) => void;
 export const decode: (a: number, b: number, c: number, d: number, e: number) => void;
 export const encode: (a: number, b: number, c: number, d: number, e: number) => void;
 export const fastfood: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number) => void;

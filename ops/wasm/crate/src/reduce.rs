@@ -184,7 +184,7 @@ pub extern "C" fn cross_entropy(
     });
 }
 
-/// dlogits = g[row] · (softmax − (1 − s) · onehot − s/v).
+/// dlogits = g[row] · (softmax − (1 − s) · onehot − s/v); `out` may be the logits.
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
 #[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
 pub extern "C" fn cross_entropy_grad(
@@ -213,21 +213,6 @@ pub extern "C" fn cross_entropy_grad(
         map1(row, out, 0, width, |v| mul(scale, sub(math::exp_negative(sub(v, total)), even)));
         *out.add(label as usize) = upstream * (p - (1.0 - smoothing) - smoothing / width as f32);
     });
-}
-
-/// The same, written over the logits.
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
-#[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
-pub extern "C" fn cross_entropy_grad_in_place(
-    logits: usize,
-    labels: usize,
-    rows: usize,
-    width: usize,
-    smoothing: f32,
-    lse: usize,
-    g: usize,
-) {
-    cross_entropy_grad(logits, labels, rows, width, smoothing, lse, g, logits);
 }
 
 /// Position of the first of n indices that is neither in 0..limit nor `allowed`; n when there is none.
