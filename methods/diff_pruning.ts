@@ -8,27 +8,21 @@
  * δ starts at zero and each α at 5, so all gates are open at first. In evaluation u = ½. α has a learning rate of its own.
  *
  * Afterwards `prunedDiff` keeps the largest |z ⊙ δ| of all tensors, and those train on with the mask fixed
- * (`recipes/diff_pruning.ts`). As in the authors' `run_glue_diffpruning.py` the classifier has no gates and trains whole. Their
+ * (`pruned_diff.ts`, `recipes/diff_pruning.ts`). As in the authors' `run_glue_diffpruning.py` the classifier has no gates and trains whole. Their
  * saved model holds the last sample of z; we keep z's value in evaluation, or a sample by key.
  */
 import {
-  type Adapter,
   decoded,
   fn,
   fold,
   type Json,
   type Key,
-  key as keyOf,
   leaves,
   lookup,
   type Method,
   type Model,
   nameMatches,
-  nest,
-  overlay,
   replaceLeaf,
-  scope,
-  type Synchronous,
   Tensor,
   trainableCopy,
   type Tree,
@@ -36,18 +30,13 @@ import {
   weightLeaves,
 } from "../core/mod.ts";
 import {
-  abs,
   add,
   addAll,
   full,
-  gatherRows,
-  integers,
-  largest,
   log,
   maximum,
   minimum,
   multiply,
-  reshape,
   sigmoid,
   subtract,
   sum,
@@ -56,7 +45,6 @@ import {
 } from "../ops/mod.ts";
 import { classifierLeaves } from "./classifier.ts";
 import { freshParams } from "./random_factor.ts";
-import { sparse, type SparseMask, type SparseOptions } from "./sparse.ts";
 
 /** Options of DiffPruning. */
 export interface DiffPruningOptions {
@@ -73,14 +61,6 @@ export interface DiffPruningOptions {
    * moves the rows of words that never occur as far as any, so that projection would keep those.
    */
   readonly frozen?: readonly string[];
-}
-
-/** How much is kept. */
-export interface PrunedDiffOptions {
-  /** Share of the gated weights, 0.005 in the paper. */
-  readonly ratio: number;
-  /** z as in evaluation (default), or a sample by key. */
-  readonly gates?: "mean" | Key | number;
 }
 
 const [LOW, HIGH] = [-1.5, 1.5];
@@ -145,102 +125,6 @@ export function isGate(path: string): boolean {
   return path.endsWith(".alpha") || path.endsWith(".group");
 }
 
-/**
- * The method of the last stage: the kept differences train on.
- *
- * @example
- * ```ts
- * import { adapt, count, diffPruningFixed, freshModel, reference, smallConfig } from "@graft/peft";
- * import assert from "node:assert/strict";
- * const indices = Int32Array.of(0, 5);
- * const mask = { leaves: [{ path: "model.norm.weight", shape: [16], indices }], whole: [] };
- * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
- * assert.equal(count(model, adapt(model, diffPruningFixed({ mask }))).trainable, 2);
- * ```
- */
-export function diffPruningFixed({ mask }: SparseOptions): Method {
-  return sparse("diffPruningFixed", mask);
-}
-
-/**
- * The second stage: the largest |z ⊙ δ| of all tensors stay, as an adapter that starts with their values. The authors find the
- * threshold by bisection on [0, 1], count what is over it and zero what is below, so that an element equal to it stays
- * uncounted; here exactly ⌊ratio · N⌋ stay. The caller owns the result.
- *
- * @throws {RangeError} when the ratio is not between 0 and 1, or keeps less than one weight.
- * @example
- * ```ts
- * import {
- *   adapt, count, diffPruning, freshModel, gatedSize, prunedDiff, reference, smallConfig,
- * } from "@graft/peft";
- * import assert from "node:assert/strict";
- * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
- * const trained = adapt(model, diffPruning()); // as it stands after the first stage
- * const kept = await prunedDiff(model, trained, { ratio: 0.01 });
- * assert.equal(count(model, kept).trainable, Math.floor(0.01 * gatedSize(model)));
- * ```
- */
-export async function prunedDiff(
-  model: Model,
-  adapter: Adapter,
-  options: PrunedDiffOptions,
-): Promise<Adapter> {
-  const { ratio, gates = "mean" } = options;
-  const gatedHere = gatedLeaves(adapter.params);
-  const all = gatedHere.reduce((n, { delta }) => n + delta.size, 0);
-  const kept = keptCount(all, ratio);
-  const key = gates === "mean" ? undefined : keyOf(gates);
-  const diffs = scope((): Synchronous<readonly Tensor[]> =>
-    gatedHere.map((leaf) => multiply(leaf.delta, gateOf(leaf, key && fold(key, leaf.path))))
-  );
-  const sizes = scope((): Synchronous<readonly Tensor[]> => diffs.map((d) => abs(d)));
-  const indices = await largest(sizes, kept);
-  for (const t of sizes) t.storage.free();
-  const mask: SparseMask = {
-    leaves: gatedHere.map(({ path, delta }, i) => ({ path, shape: delta.shape, indices: indices[i]! })),
-    whole: wholeLeaves(adapter.params).map(([path]) => path),
-  };
-  const method = diffPruningFixed({ mask });
-  const params = scope((): Synchronous<Tree> => {
-    const started = [
-      ...mask.leaves.flatMap(({ path, indices }, i) =>
-        indices.length === 0 ? [] : [
-          [
-            `${path}.values`,
-            gatherRows(reshape(diffs[i]!, [diffs[i]!.size]), integers(indices, model.backend)),
-          ] as const,
-        ]
-      ),
-      ...wholeLeaves(adapter.params).map(([path, value]) => [path, add(value, 0)] as const),
-    ];
-    return overlay(method.init({ model, key: 0 }), nest(started) as Tree) as Synchronous<Tree>;
-  });
-  for (const t of diffs) t.storage.free();
-  return { ...adapter.name !== undefined && { name: adapter.name }, method, params };
-}
-
-/**
- * How many of the gated weights a ratio keeps.
- *
- * @throws {RangeError} when it is not between 0 and 1, or keeps none.
- * @example
- * ```ts
- * import { keptCount } from "@graft/peft/methods";
- * import assert from "node:assert/strict";
- * assert.equal(keptCount(1000, 0.005), 5);
- * assert.throws(() => keptCount(1000, 0.0005), RangeError); // none would stay
- * ```
- */
-export function keptCount(all: number, ratio: number): number {
-  const kept = Math.floor(ratio * all);
-  if (!(ratio > 0 && ratio <= 1) || kept < 1) {
-    throw new RangeError(
-      `Expected a ratio up to 1 that keeps at least one of ${all} weights but found ${ratio}`,
-    );
-  }
-  return kept;
-}
-
 /** The weights with gates. @throws {RangeError} when none are left, or a name matches none. */
 function gatedWeights({ spec, weights }: Model, frozen: readonly string[] = []): readonly WeightLeaf[] {
   const all = weightLeaves(weights);
@@ -277,14 +161,15 @@ export function gatedSize(model: Model, frozen?: readonly string[]): number {
 }
 
 /** A leaf's parameters. */
-interface GatedLeaf {
+export interface GatedLeaf {
   readonly path: string;
   readonly delta: Tensor;
   readonly alpha: Tensor;
   readonly group: Tensor | undefined;
 }
 
-function gatedLeaves(params: Tree): readonly GatedLeaf[] {
+/** The leaves with gates among the parameters. */
+export function gatedLeaves(params: Tree): readonly GatedLeaf[] {
   return leaves(params).filter(([path]) => path.endsWith(".delta")).map(([name, delta]) => {
     const path = name.slice(0, -".delta".length);
     const group = lookup(params, `${path}.group`);
@@ -297,12 +182,13 @@ function gatedLeaves(params: Tree): readonly GatedLeaf[] {
   });
 }
 
-function wholeLeaves(params: Tree): readonly (readonly [path: string, value: Tensor])[] {
+/** Those that train whole, the classifier's. */
+export function wholeLeaves(params: Tree): readonly (readonly [path: string, value: Tensor])[] {
   return leaves(params).filter(([path]) => !/\.(delta|alpha|group)$/.test(path));
 }
 
 /** z of a leaf: a sample by key, or as in evaluation. */
-function gateOf({ alpha, group }: Pick<GatedLeaf, "alpha" | "group">, key: Key | undefined): Tensor {
+export function gateOf({ alpha, group }: Pick<GatedLeaf, "alpha" | "group">, key: Key | undefined): Tensor {
   const element = hardConcrete(alpha, key && fold(key, "element"));
   return group === undefined ? element : multiply(element, hardConcrete(group, key && fold(key, "group")));
 }
