@@ -3,6 +3,7 @@ import {
   type Adapter,
   dispose,
   lookup,
+  type MatrixPlace,
   type Model,
   nest,
   reinterpret,
@@ -27,7 +28,8 @@ import { isAdaptersFolder, loadAdaptersFolder } from "./adapters_load.ts";
 import { loadGgufAdapter } from "./gguf_adapter.ts";
 import { graftRecord, loadGraftAdapter } from "./graft_adapter.ts";
 import { baseTables } from "./peft_base.ts";
-import { type FolderLayout, folderLayout, type FolderParts, PARTS } from "./peft_layout.ts";
+import { changedLayers, coded, doubledFactors } from "./peft_changed_base.ts";
+import { type FolderLayout, folderLayout, PARTS } from "./peft_layout.ts";
 import { partsOfConfig } from "./peft_options.ts";
 import { loadTensor, sameNumbers } from "./stored_numbers.ts";
 import { checkRouter, expertFolders, type Experts, withExperts } from "./peft_xlora.ts";
@@ -113,12 +115,26 @@ async function loadParts(
     checkKeys(folder, config, expected, tables, stored);
     await checkCopies(expected, stored, model);
     const base = await changedTables(tables, stored, model);
+    const changed = parts.main?.changed;
+    const layers = changed === undefined
+      ? []
+      : changedLayers(changed, ({ path }) => stored.has(`${path}.base_layer.weight`), model);
+    const codes = changed?.start === "loftq" ? layers.map(({ place }) => `${place.path}.weight`) : [];
     const all = {
       ...parts,
-      fixed: [...base.keys(), ...(parts.fixed ?? []).filter((path) => !base.has(path))],
+      fixed: [...base.keys(), ...codes, ...(parts.fixed ?? []).filter((path) => !base.has(path))],
     };
     const layout = folderLayout(all, model);
-    const params = paramsOf(layout, all, base, stored, model);
+    const fixed = (path: string): Tensor =>
+      codes.includes(path) ? coded(model, path) : fixedTable(base, path, model);
+    const params = paramsOf(layout, all.fixed, fixed, stored, model);
+    if (changed !== undefined && changed.start !== "loftq") {
+      const main = { ...parts.main!, method: changed.method(layers) };
+      const at = ({ path }: MatrixPlace): string =>
+        layout.tensors.find(({ key }) => key === `${path}.lora_A.weight`)!.path.replace(/\.a$/, "");
+      const doubled = await doubledFactors(params, changed, layers, at, model);
+      return { name, method: folderLayout({ ...all, main }, model).method, params: doubled };
+    }
     return {
       name,
       method: layout.method,
@@ -229,27 +245,29 @@ async function changedTables(
   return changed;
 }
 
+/** A table that the folder has, or the embedding's that a head keeps. */
+function fixedTable(base: ReadonlyMap<string, StoredTensor>, path: string, model: Model): Tensor {
+  const table = base.get(path);
+  if (table !== undefined) return loadTensor(table, model);
+  const head = model.spec.heads.find((head) => `${head.path}.weight` === path)!;
+  return trainableCopy(model.weights, `${head.tiedTo}.weight`);
+}
+
 /** Reads the tensors into the layout's params. */
 function paramsOf(
   layout: FolderLayout,
-  parts: FolderParts,
-  base: ReadonlyMap<string, StoredTensor>,
+  fixedPaths: readonly string[],
+  fixed: (path: string) => Tensor,
   stored: Stored,
   model: Model,
 ): Tree {
-  const fixed = (path: string): Tensor => {
-    const table = base.get(path);
-    if (table !== undefined) return loadTensor(table, model);
-    const head = model.spec.heads.find((head) => `${head.path}.weight` === path)!;
-    return trainableCopy(model.weights, `${head.tiedTo}.weight`);
-  };
   return scope((): Synchronous<Tree> => {
     const params = nest<Tensor>([
       ...layout.tensors.map((t): readonly [string, Tensor] => [
         t.path,
         shaped(partOf(loadTensor(stored.get(t.key)!, model), t), t.shape),
       ]),
-      ...(parts.fixed ?? []).map((path): readonly [string, Tensor] => [
+      ...fixedPaths.map((path): readonly [string, Tensor] => [
         `${PARTS.fixed}.frozen.${path}`,
         fixed(path),
       ]),

@@ -20,6 +20,7 @@ import { modulesToSave, type ModulesToSaveOptions, savedLeaves } from "../method
 import type { PeftCodec, PeftFields, PeftTensor } from "../methods/peft_codec.ts";
 import { biasTensors } from "../methods/peft_layers.ts";
 import { tokenTensors, trainableTokens, type TrainableTokensOptions } from "../methods/trainable_tokens.ts";
+import type { ChangedBase } from "./peft_changed_base.ts";
 import { withPythonPatterns } from "./peft_patterns.ts";
 
 /** A codec with options and the layers that it adapts. */
@@ -33,6 +34,8 @@ export interface MainPart {
   readonly biases?: string;
   /** What PEFT puts before the names of modules saved beside it, where that is not what it puts before all others. */
   readonly savedPrefix?: "base_model.";
+  /** Where the adapter's start changed the base, as PEFT does once more when it loads the folder. */
+  readonly changed?: ChangedBase;
 }
 
 /** The parts of a folder. At least `main` or `tokens` is there. */

@@ -20,6 +20,7 @@ import { ia3Peft } from "../methods/ia3_peft.ts";
 import { LAYER_NORM_FIELDS } from "../methods/layer_norm_tune_peft.ts";
 import { lohaPeft } from "../methods/loha_peft.ts";
 import { lokrPeft } from "../methods/lokr_peft.ts";
+import type { LoraOptions } from "../methods/lora.ts";
 import { loraPeft } from "../methods/lora_peft.ts";
 import { missPeft } from "../methods/miss_peft.ts";
 import { oftPeft } from "../methods/oft_peft.ts";
@@ -34,6 +35,7 @@ import {
   modulesNamed,
   outermost,
 } from "./peft_layout.ts";
+import { changedBase, startOf } from "./peft_changed_base.ts";
 import { normsOfConfig } from "./peft_norms.ts";
 import { promptsOfConfig } from "./peft_prompts.ts";
 import { withOurPatterns } from "./peft_patterns.ts";
@@ -52,7 +54,7 @@ export function partsOfConfig(config: PeftConfig, model: Model, experts: Experts
     case "XLORA":
       return xloraOfConfig(config, experts, model);
     case "LORA":
-      return matrixParts(config.fields["use_dora"] === true ? doraPeft : loraPeft, config, model);
+      return loraParts(config.fields["use_dora"] === true ? doraPeft : loraPeft, config, model);
     case "ADALORA":
       return matrixParts(adaloraPeft, config, model);
     case "LOHA":
@@ -113,6 +115,18 @@ function matrixParts<O extends TargetOptions>(
   const fields = knownFields(config, codec.fields, codec.refused);
   const names = (): readonly string[] => chooseTargets(model.spec, standard).map((place) => place.path);
   return withExtras(main(codec, fields, names, model), fields, model);
+}
+
+/** LoRA, and what its start did to the base. */
+function loraParts(codec: PeftCodec<LoraOptions>, config: PeftConfig, model: Model): FolderParts {
+  const start = startOf(config.fields);
+  if (start === undefined) return matrixParts(codec, config, model);
+  const fields = { ...knownFields(config, codec.fields, codec.refused), init_lora_weights: true };
+  const names = (): readonly string[] => chooseTargets(model.spec, {}).map((place) => place.path);
+  const { options, places } = layersOfFields(fields, names, model.spec);
+  const asked = { ...codec.read(withOurPatterns(fields)), ...options };
+  const { options: fitting, changed } = changedBase(codec, start, asked, places);
+  return withExtras({ ...mainPart(codec, fitting, places, model.spec), changed }, fields, model);
 }
 
 function main<O extends TargetOptions>(

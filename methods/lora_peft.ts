@@ -153,22 +153,21 @@ function biasOf(value: Json | undefined): NonNullable<LoraOptions["bias"]> {
   }
 }
 
-/** How A and B started matters to a finished adapter only where the base was changed along with it. */
+/**
+ * How A and B started matters to a finished adapter only where the base was changed along with it, and that the caller sees to
+ * (io/peft_changed_base.ts).
+ */
 function initializationOf(value: Json | undefined): NonNullable<LoraOptions["initialization"]> {
   if (value === false) return "none";
   switch (value) {
     case true:
     case "eva": // A from the activations' singular vectors; the base stays as it was.
+    case "mica": // B from the weights' last singular vectors; the base stays as it was.
       return "default";
     case "gaussian":
     case "orthogonal":
       return value;
+    default:
+      return wrong("init_lora_weights", "one of PEFT's starts", value);
   }
-  if (typeof value === "string" && /^(pissa(_niter_\d+)?|olora|corda|lora_ga|loftq)$/.test(value)) {
-    throw new RangeError(
-      `Cannot load an adapter with init_lora_weights "${value}": that changed the base's weights too, so the adapter is ` +
-        "wrong on the original base; save it in PEFT with path_initial_model_for_weight_conversion, or merged",
-    );
-  }
-  return wrong("init_lora_weights", 'true, false, "gaussian", "orthogonal" or "eva"', value);
 }
