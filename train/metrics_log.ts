@@ -41,13 +41,25 @@ export interface MetricsLog extends Disposable {
  * ```
  */
 export function createMetricsLog(file: string): MetricsLog {
-  return openLog(file, Deno.openSync(file, { write: true, createNew: true }), 0);
+  return openLog(file, newFile(file), 0);
+}
+
+function newFile(file: string): Deno.FsFile {
+  try {
+    return Deno.openSync(file, { write: true, createNew: true });
+  } catch (cause) {
+    if (!(cause instanceof Deno.errors.AlreadyExists)) throw cause;
+    throw new Deno.errors.AlreadyExists(`Cannot start ${file}: it exists, perhaps by a run that goes on`, {
+      cause,
+    });
+  }
 }
 
 /**
  * Continues a file after `step`: keeps lines up to and including that step, cuts off the rest. A file that does not exist
  * is created.
  *
+ * @throws {Deno.errors.Busy} when a run that goes on writes it.
  * @throws {SyntaxError} when a complete line is no metrics entry; the file is left as it is.
  * @example
  * ```ts
@@ -64,6 +76,7 @@ export function createMetricsLog(file: string): MetricsLog {
 export function resumeMetricsLog(file: string, step: number): MetricsLog {
   const handle = Deno.openSync(file, { read: true, write: true, create: true });
   try {
+    if (!locked(handle)) throw new Deno.errors.Busy(`Cannot resume ${file}: another run writes it`);
     const bytes = Deno.readFileSync(file);
     const end = keptBytes(file, bytes, step);
     if (end < bytes.length) handle.truncateSync(end);
@@ -73,6 +86,19 @@ export function resumeMetricsLog(file: string, step: number): MetricsLog {
     throw error;
   }
   return openLog(file, handle, step);
+}
+
+/**
+ * Keeps other runs away until the handle is closed or the process ends: two in one folder would tear each other's
+ * checkpoints. False where another has it. Some file systems have no locks, and Windows' would keep readers away.
+ */
+function locked(handle: Deno.FsFile): boolean {
+  if (Deno.build.os === "windows") return true;
+  try {
+    return handle.tryLockSync(true);
+  } catch {
+    return true;
+  }
 }
 
 /** The length of the leading lines whose step is at most `step`. */
@@ -101,6 +127,7 @@ function stepOf(file: string, line: number, bytes: Uint8Array): number {
 }
 
 function openLog(file: string, handle: Deno.FsFile, from: number): MetricsLog {
+  locked(handle);
   let last = from;
   return {
     append(entry) {

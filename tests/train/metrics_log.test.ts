@@ -56,6 +56,24 @@ Deno.test("resumeMetricsLog() makes the file of a run that was killed at any byt
   );
 });
 
+Deno.test("resumeMetricsLog() refuses a file that another run writes, and takes it when that is over", () => {
+  if (Deno.build.os === "windows") return; // there a lock would keep readers away
+  for (const open of [createMetricsLog, (file: string) => resumeMetricsLog(file, 0)]) {
+    inFolder((file) => {
+      {
+        using log = open(file);
+        log.append({ step: 1 });
+        assert.throws(() => resumeMetricsLog(file, 1), Deno.errors.Busy);
+        assert.throws(() => createMetricsLog(file), /Cannot start .*: it exists/);
+        log.append({ step: 2 });
+      }
+      using log = resumeMetricsLog(file, 2);
+      log.append({ step: 3 });
+      assert.equal(Deno.readTextFileSync(file), '{"step":1}\n{"step":2}\n{"step":3}\n');
+    });
+  }
+});
+
 Deno.test("resumeMetricsLog() creates a missing file and leaves a foreign one alone", () => {
   inFolder((file) => {
     {
