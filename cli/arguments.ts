@@ -85,6 +85,13 @@ export function names(text: string): readonly string[] {
   return found;
 }
 
+/** A file or folder: something, and given once, since a second one would silently replace the first. */
+export function onePath(text: string, earlier?: string): string {
+  if (text === "") throw new InvalidArgumentError("Expected a path but found nothing");
+  if (earlier === undefined) return text;
+  throw new InvalidArgumentError(`Expected one but found "${earlier}" and "${text}"`);
+}
+
 /** An option that may be given several times. */
 export function repeated(text: string, earlier: readonly string[] = []): readonly string[] {
   return [...earlier, text];
@@ -117,7 +124,11 @@ export function newProgram(name: string, description: string, version: string): 
   const width = (): number => 80;
   return new Command(name).description(description).version(version)
     .configureHelp({ helpWidth: 80, subcommandTerm: (command) => command.name() })
-    .configureOutput({ getOutHelpWidth: width, getErrHelpWidth: width, outputError: () => {} })
+    .configureOutput({
+      ...{ getOutHelpWidth: width, getErrHelpWidth: width, outputError: () => {} },
+      // The library would ask the environment, which takes a permission.
+      ...{ getOutHasColors: () => false, getErrHasColors: () => false },
+    })
     .exitOverride().showSuggestionAfterError(true);
 }
 
@@ -146,7 +157,9 @@ export async function runProgram(
     if (error instanceof Exit) return error.code;
     if (error instanceof CommanderError) {
       if (error.exitCode === 0) return 0;
-      complain(new UsageError(plain(error.message)));
+      const [first, second] = args;
+      const unknown = first === "help" && second !== undefined && error.code === "commander.help";
+      complain(new UsageError(unknown ? `Unknown command '${second}'` : plain(error.message)));
       return 2;
     }
     complain(error);

@@ -4,7 +4,7 @@ import { loadAdapter } from "../io/load_adapter.ts";
 import { newOutput } from "../io/new_output.ts";
 import { saveAdapter } from "../io/save_adapter.ts";
 import { type Combination, combine as combineAdapters, type Limit } from "../methods/mod.ts";
-import { checkOwn, choice, type Command, integer, names, number, UsageError } from "./arguments.ts";
+import { checkOwn, choice, type Command, integer, names, number, onePath, UsageError } from "./arguments.ts";
 import { rankText } from "./convert_adapter.ts";
 import { type ModelFlags, modelFlags, openModel } from "./load.ts";
 import { print, printJson, showCount } from "./output.ts";
@@ -32,7 +32,7 @@ export function combine(program: Command): void {
       .description("Make one LoRA of several adapters, of any methods that change matrices alone")
       .argument("<adapters...>", "adapter folders or hub ids, all of one model"),
   )
-    .option("-o, --output <path>", "new folder, or new file that ends in .gguf")
+    .option("-o, --output <path>", "new folder, or new file that ends in .gguf", onePath)
     .addOption(choice("--method <name>", "how; see below", METHODS).default("cat"))
     .option("--weights <list>", "a number for each adapter, between commas; default 1 each", names)
     .option(

@@ -1,5 +1,15 @@
 /** `graft compare`: full fine-tuning, LoRA, QLoRA and (IA)³ side by side on one model and one data set. */
-import { choice, type Command, helpAll, integer, number, Option, option, rare } from "./arguments.ts";
+import {
+  choice,
+  type Command,
+  helpAll,
+  integer,
+  number,
+  onePath,
+  Option,
+  option,
+  rare,
+} from "./arguments.ts";
 import { writeConversations } from "./compare_data.ts";
 import { measureMethod, type MethodResult, type MethodSettings } from "./compare_method.ts";
 import { type DataFlags, dataFlags } from "./data.ts";
@@ -49,7 +59,11 @@ export function compare(program: Command): void {
     .description(
       "Train full fine-tuning, LoRA, QLoRA and (IA)³ for the same steps, each in a fresh process, and compare them",
     )
-    .option("-d, --data <file>", "examples, JSON Lines; default generated conversations with summaries");
+    .option(
+      "-d, --data <file>",
+      "examples, JSON Lines; default generated conversations with summaries",
+      onePath,
+    );
   dataFlags(modelFlags(command), "examples to keep aside, or their share; default 64, or a fifth of --data")
     .addOption(choice("--methods <names...>", "only these", COMPARED))
     .option("--steps <n>", "optimizer steps of each method", integer(), 80)

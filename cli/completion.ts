@@ -24,6 +24,9 @@ interface Entry {
   readonly flags: readonly Flag[];
 }
 
+/** The command that comes with the argument parser. */
+const HELP = { name: "help", description: "show the help of a command" };
+
 /** Registers the command. */
 export function completion(program: Command): void {
   program.command("completion")
@@ -84,6 +87,7 @@ const quoted = (text: string): string => `'${text.replace(/'/g, "'\\''")}'`;
 function bash(entries: readonly Entry[]): string {
   const words = (list: readonly string[]): string =>
     `COMPREPLY=($(compgen -W "${list.join(" ")}" -- "$cur"))`;
+  const commands = entries.map(({ name }) => name);
   const namesOf = ({ long, short }: Flag): readonly string[] => short === undefined ? [long] : [short, long];
   const valued = entries.flatMap(({ name, flags }) =>
     flags.filter(({ values }) => values !== undefined && values.length > 0).map((flag) =>
@@ -93,14 +97,18 @@ function bash(entries: readonly Entry[]): string {
   return `# graft: completion for bash
 _graft() {
   local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]} command=\${COMP_WORDS[1]}
+  # --option=value comes as three words.
+  [ "$prev" = "=" ] && prev=\${COMP_WORDS[COMP_CWORD-2]}
+  if [ "$cur" = "=" ]; then prev=\${COMP_WORDS[COMP_CWORD-1]} cur=; fi
   if [ "$COMP_CWORD" -eq 1 ]; then
-    ${words(["help", ...entries.map(({ name }) => name)])}
+    ${words(["help", ...commands])}
     return
   fi
   case "$command $prev" in
 ${valued.join("\n")}
   esac
   if [ "$command" = completion ]; then ${words(SHELLS)}; return; fi
+  if [ "$command" = help ]; then ${words(commands)}; return; fi
   if [[ "$cur" == -* ]]; then
     case "$command" in
 ${
@@ -109,11 +117,10 @@ ${
     ).join("\n")
   }
     esac
-    return
   fi
-  COMPREPLY=($(compgen -f -- "$cur"))
 }
-complete -o filenames -F _graft graft`;
+# Where nothing was offered, files, as the shell itself completes them.
+complete -o default -F _graft graft`;
 }
 
 function zsh(entries: readonly Entry[]): string {
@@ -124,7 +131,8 @@ function zsh(entries: readonly Entry[]): string {
       : values.length === 0
       ? ":value:_files"
       : `:value:(${values.join(" ")})`;
-    return quoted(`${long}[${text(description)}]${then}`);
+    // The star: some may be given again, such as --grid.
+    return quoted(`${values === undefined ? "" : "*"}${long}[${text(description)}]${then}`);
   };
   const rest = (name: string): string =>
     name === "completion" ? quoted(`1:shell:(${SHELLS.join(" ")})`) : "'*:file:_files'";
@@ -132,7 +140,11 @@ function zsh(entries: readonly Entry[]): string {
 _graft() {
   if (( CURRENT == 2 )); then
     local -a commands=(
-${entries.map(({ name, description }) => `      ${quoted(`${name}:${text(description)}`)}`).join("\n")}
+${
+    [HELP, ...entries].map(({ name, description }) => `      ${quoted(`${name}:${text(description)}`)}`).join(
+      "\n",
+    )
+  }
     )
     _describe command commands
     return
@@ -141,6 +153,7 @@ ${entries.map(({ name, description }) => `      ${quoted(`${name}:${text(descrip
   shift words
   (( CURRENT-- ))
   case $command in
+    help) _arguments ${quoted(`1:command:(${entries.map(({ name }) => name).join(" ")})`)} ;;
 ${
     entries.map(({ name, flags }) =>
       `    ${name}) _arguments ${
@@ -166,6 +179,14 @@ function fish(entries: readonly Entry[]): string {
       ].join(" ")
     ),
   ]);
-  const shells = `complete -c graft -n '__fish_seen_subcommand_from completion' -f -a '${SHELLS.join(" ")}'`;
-  return ["# graft: completion for fish", ...lines, shells].join("\n");
+  const after = (command: string, words: readonly string[]): string =>
+    `complete -c graft -n '__fish_seen_subcommand_from ${command}' -f -a '${words.join(" ")}'`;
+  const names = entries.map(({ name }) => name);
+  return [
+    "# graft: completion for fish",
+    ...lines,
+    `complete -c graft -n __fish_use_subcommand -f -a ${HELP.name} -d ${text(HELP.description)}`,
+    after("completion", SHELLS),
+    after("help", names),
+  ].join("\n");
 }

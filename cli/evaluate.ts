@@ -17,7 +17,7 @@ import {
 import type { Model } from "../core/mod.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import { contextLength } from "../models/mod.ts";
-import { type Command, helpAll, integer, UsageError } from "./arguments.ts";
+import { type Command, helpAll, integer, onePath, UsageError } from "./arguments.ts";
 import { type Data, type DataFlags, dataFlags, openData, rowLength } from "./data.ts";
 import { labelledEvaluation, padOf, showEvaluation } from "./finetune_evaluation.ts";
 import { dtypeFlag, type DtypeFlags, dtypeOf, type ModelFlags, modelFlags, openModel } from "./load.ts";
@@ -45,8 +45,12 @@ export function evaluate(program: Command): void {
     .description(
       "Measure a model, tuned or not: loss, perplexity, ROUGE and what baselines reach, or accuracy and F1.",
     )
-    .option("-d, --data <file>", "examples, JSON Lines");
-  dtypeFlag(modelFlags(command)).option("-a, --adapter <folder>", "adapter folder to graft onto the model");
+    .option("-d, --data <file>", "examples, JSON Lines", onePath);
+  dtypeFlag(modelFlags(command)).option(
+    "-a, --adapter <folder>",
+    "adapter folder to graft onto the model",
+    onePath,
+  );
   dataFlags(command, "measure only what finetune holds out; default all")
     .option("--batch-size <n>", "rows in a pass", integer(), 4)
     .option("--rouge <n>", "write n answers and score them; 0 for none", integer(0), 32)

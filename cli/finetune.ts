@@ -10,6 +10,7 @@ import {
   InvalidArgumentError,
   names,
   number,
+  onePath,
   Option,
   option,
   rare,
@@ -57,8 +58,8 @@ function optionsObject(text: string): JsonOptions {
 export function finetune(program: Command): void {
   const command = program.command("finetune")
     .description("Train a model on examples by any method; writes an adapter that PEFT reads.")
-    .option("-d, --data <file>", "examples, JSON Lines")
-    .option("-o, --output <folder>", "new folder of the adapter; default runs/<method>");
+    .option("-d, --data <file>", "examples, JSON Lines", onePath)
+    .option("-o, --output <folder>", "new folder of the adapter; default runs/<method>", onePath);
   trainingOptions(command)
     .option("--resume", "continue the run in --output")
     .addOption(rare(new Option("--overwrite", "replace --output when the new run is done")))

@@ -12,7 +12,7 @@ import type { Training } from "../train/mod.ts";
 import type { Data } from "./data.ts";
 import { disposeNew, type Started } from "./finetune_prepare.ts";
 import type { FinetuneFlags } from "./finetune_settings.ts";
-import { note } from "./output.ts";
+import { note, shellWord } from "./output.ts";
 
 /** What the files tell of a run. */
 export interface FinishedRun {
@@ -39,7 +39,7 @@ export async function writeResult(
   const adapter = root === undefined ? training.adapter() : { ...training.adapter(), params: root.tree };
   const card = {
     data: `${data.train.count} examples of ${flags.data}, SHA-256 ${data.sha256}`,
-    command: `graft ${Deno.args.join(" ")}`,
+    command: ["graft", ...Deno.args].map(shellWord).join(" "),
     ...flags.licence !== undefined && { licence: flags.licence },
   };
   try {

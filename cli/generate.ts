@@ -1,7 +1,17 @@
 /** `graft generate`: continues a text, or answers a message, as it comes. */
 import { generate as generateText } from "../core/mod.ts";
 import type { Sampler } from "../core/mod.ts";
-import { type Command, helpAll, integer, number, option, rare, repeated, UsageError } from "./arguments.ts";
+import {
+  type Command,
+  helpAll,
+  integer,
+  number,
+  onePath,
+  option,
+  rare,
+  repeated,
+  UsageError,
+} from "./arguments.ts";
 import { dtypeFlag, type DtypeFlags, dtypeOf, type ModelFlags, modelFlags, openModel } from "./load.ts";
 import { print, printJson, printPiece } from "./output.ts";
 
@@ -28,7 +38,7 @@ interface GenerateFlags extends ModelFlags, DtypeFlags {
 export function generate(program: Command): void {
   const command = program.command("generate").description("Continue a text with a model, tuned or not.");
   dtypeFlag(modelFlags(command))
-    .option("-a, --adapter <folder>", "adapter folder to graft onto the model")
+    .option("-a, --adapter <folder>", "adapter folder to graft onto the model", onePath)
     .option("-p, --prompt <text>", "the text; default standard input")
     .option("--chat", "the text is a user's message: use the model's chat template")
     .addOption(rare(option("--system <text>", "with --chat: the system's message")))

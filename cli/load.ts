@@ -10,7 +10,7 @@ import { gpu, type GpuOptions } from "../ops/gpu/mod.ts";
 import { reference } from "../ops/reference/mod.ts";
 import { native } from "../ops/native/mod.ts";
 import { wasm } from "../ops/wasm/mod.ts";
-import { choice, type Command, integer, rare, UsageError } from "./arguments.ts";
+import { choice, type Command, integer, onePath, rare, UsageError } from "./arguments.ts";
 import { downloadNotes } from "./download_notes.ts";
 import { note } from "./output.ts";
 
@@ -44,7 +44,7 @@ export function backendFlags(command: Command): Command {
 /** Adds `--model`, `--backend` and `--threads`. */
 export function modelFlags(command: Command): Command {
   return backendFlags(
-    command.option("-m, --model <path|id>", "folder, .gguf or hub id; default the embedded model"),
+    command.option("-m, --model <path|id>", "folder, .gguf or hub id; default the embedded model", onePath),
   );
 }
 

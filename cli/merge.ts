@@ -9,11 +9,10 @@ import {
   type Model,
   weightLeaves,
 } from "../core/mod.ts";
-import { inspectPath } from "../io/inspect.ts";
 import { newOutput } from "../io/new_output.ts";
 import { saveModel } from "../io/save_model.ts";
 import { loadTask } from "../io/task_file.ts";
-import { choice, type Command, UsageError } from "./arguments.ts";
+import { choice, type Command, onePath, UsageError } from "./arguments.ts";
 import { type ModelFlags, modelFlags, openAdapter, openModel } from "./load.ts";
 import { note, print, printJson, showCount } from "./output.ts";
 
@@ -35,8 +34,8 @@ export function merge(program: Command): void {
     program.command("merge")
       .description("Write an adapter into the weights of its model; the result needs no adapter any more"),
   )
-    .option("-a, --adapter <path|id>", "adapter folder or hub id")
-    .option("-o, --output <path>", "new folder, or a new file that ends in .gguf")
+    .option("-a, --adapter <path|id>", "adapter folder or hub id", onePath)
+    .option("-o, --output <path>", "new folder, or a new file that ends in .gguf", onePath)
     .addOption(
       choice("--dtype <type>", "of the result; default the model's own, f16 if it is quantized", [
         "same",
@@ -89,7 +88,7 @@ async function run(flags: MergeFlags): Promise<void> {
     const { model } = opened;
     const base = baseOf(model);
     const dtype = flags.dtype ?? (base === undefined ? "same" : "f16");
-    if (!flags.json) await sayBase(flags, base, from);
+    if (!flags.json) sayBase(flags, base);
     const adapter = await openAdapter(from, model);
     const loss = await mergeLoss(model, adapter, { dtype });
     const merged = mergeAdapter(model, adapter, {
@@ -113,21 +112,15 @@ function baseOf(model: Model): DType | undefined {
 }
 
 /** A quantized base is another function than its original, so which one is meant must be said. */
-async function sayBase(flags: MergeFlags, quantized: DType | undefined, adapter: string): Promise<void> {
+function sayBase(flags: MergeFlags, quantized: DType | undefined): void {
+  if (quantized === undefined) return;
   const source = flags.model ?? "the embedded model";
-  if (quantized !== undefined) {
-    note(
-      flags.baseType === undefined
-        ? `Base: the ${quantized} weights of ${source}, decoded. If the adapter was trained over the original in full precision, ` +
-          "give that as --model"
-        : `Base: ${source} quantized to ${quantized}, decoded, as under QLoRA`,
-    );
-  }
-  const found = await Deno.stat(adapter).then((info) => info.isDirectory, () => false)
-    ? await inspectPath(adapter)
-    : undefined;
-  const named = found?.kind === "adapter" ? found.base : undefined;
-  if (named !== undefined && named !== flags.model) note(`The adapter's folder names "${named}" as its base`);
+  note(
+    flags.baseType === undefined
+      ? `Base: the ${quantized} weights of ${source}, decoded. If the adapter was trained over the original in full precision, ` +
+        "give that as --model"
+      : `Base: ${source} quantized to ${quantized}, decoded, as under QLoRA`,
+  );
 }
 
 function summary(output: string, dtype: DType | "same", method: string, loss: MergeLoss): string {

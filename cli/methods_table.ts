@@ -10,7 +10,7 @@ import {
 } from "../core/mod.ts";
 import { checkpointShapes, configShapes } from "../io/model_shapes.ts";
 import type { Command } from "./arguments.ts";
-import { integer, names, UsageError } from "./arguments.ts";
+import { integer, names, onePath, UsageError } from "./arguments.ts";
 import { agrees, ARTICLE, type ArticleAnswer, type ArticleRow, REASONS } from "./article_tables.ts";
 import { localShapes, modelSource } from "./load.ts";
 import { TABLE, type TableEntry } from "./method_settings.ts";
@@ -34,7 +34,7 @@ export type TableRow =
 export function methods(program: Command): void {
   program.command("methods")
     .description("Compare the methods on a model: parameters, storage, memory, cost; from shapes alone")
-    .option("-m, --model <path|id>", "folder, .gguf or hub id; default the embedded model")
+    .option("-m, --model <path|id>", "folder, .gguf or hub id; default the embedded model", onePath)
     .option("--config <file>", "a config.json instead of a model; no weights are needed")
     .option("--only <names>", "methods between commas", names)
     .option("--tokens <n>", "length of the text that costs are counted on", integer(), 64)
@@ -65,7 +65,7 @@ export function tableRows(
   model: Model,
   { only, tokens }: Pick<Flags, "only" | "tokens">,
 ): readonly TableRow[] {
-  const unknown = only?.find((name) => !TABLE.some((entry) => entry.name === name));
+  const unknown = only?.find((name) => !TABLE.some((entry) => isNamed(entry.name, name)));
   if (unknown !== undefined) {
     throw new UsageError(
       `Expected --only to name methods of the table but found "${unknown}": there are ${
@@ -73,7 +73,8 @@ export function tableRows(
       }`,
     );
   }
-  return TABLE.filter(({ name }) => only === undefined || only.includes(name)).map((entry) => {
+  const wanted = TABLE.filter(({ name }) => only?.some((given) => isNamed(name, given)) ?? true);
+  return wanted.map((entry) => {
     const { name, setting } = entry;
     try {
       const { beside, kept } = entry;
@@ -90,6 +91,12 @@ export function tableRows(
       throw error;
     }
   });
+}
+
+/** Whether a factory ("promptTuning") has a name: its own, or the one that `graft finetune` takes ("prompt"). */
+function isNamed(factory: string, given: string): boolean {
+  const [own, other] = [factory, given].map((name) => name.replaceAll("-", "").toLowerCase());
+  return ["", "adapter", "tuning", "tune", "finetune"].some((ending) => own === other + ending);
 }
 
 const percent = (n: number, of: number): string => {

@@ -27,6 +27,11 @@ export function table(rows: readonly (readonly string[])[]): string {
   ).join("\n");
 }
 
+/** A word of a command, as a shell reads it back. */
+export function shellWord(text: string): string {
+  return /^[\p{L}\p{N}_@%+=:,./-]+$/u.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
 /** Writes a line of the result. */
 export function print(text: string): void {
   writeAll(Deno.stdout, `${text}\n`);

@@ -55,5 +55,29 @@ export function graftProgram(): Command {
 /** An error in one line: what went wrong, without a stack. */
 export function oneLine(error: unknown): string {
   const text = error instanceof Error ? error.message || error.name : String(error);
-  return `graft: ${text.replace(/\s*\n\s*/g, "; ")}`;
+  const shown = ofSystem(text).replace(/\s*\n\s*/g, "; ").replace(CONTROLS, (mark) => `\\x${hex(mark)}`);
+  return `graft: ${shown}`;
 }
+
+/** What a terminal would not show, or obey. */
+const CONTROLS = /\p{Cc}/gu;
+
+const hex = (mark: string): string => mark.charCodeAt(0).toString(16).padStart(2, "0");
+
+/** "No such file or directory (os error 2): stat 'x'", of Deno, with what was tried in front and no number. */
+function ofSystem(text: string): string {
+  const found = /^(.+) \(os error \d+\): (\w+) '(.*)'$/s.exec(text);
+  if (found === null) return text;
+  const [, reason, call, what] = found as unknown as readonly [string, string, string, string];
+  return `Cannot ${VERBS[call] ?? call} ${what}: ${reason.charAt(0).toLowerCase()}${reason.slice(1)}`;
+}
+
+/** System calls in words. */
+const VERBS: Readonly<Record<string, string>> = {
+  stat: "find",
+  lstat: "find",
+  readdir: "list",
+  readfile: "read",
+  writefile: "write",
+  mkdir: "make",
+};

@@ -14,7 +14,7 @@ import { corpus } from "../embedded/corpus.ts";
 import { newOutput } from "../io/new_output.ts";
 import { saveModel } from "../io/save_model.ts";
 import { textRows } from "../train/mod.ts";
-import { choice, type Command, integer, names, UsageError } from "./arguments.ts";
+import { choice, type Command, integer, names, onePath, UsageError } from "./arguments.ts";
 import { checkUnturned } from "./convert_model.ts";
 import { compareTypes, type TypeComparison } from "./compare_types.ts";
 import { type ModelFlags, modelFlags, openModel } from "./load.ts";
@@ -44,7 +44,11 @@ export function quantize(program: Command): void {
       .description("Store a model in fewer bits, or compare what the four-bit types cost it"),
   )
     .addOption(choice("--type <type>", "of the blocks' linear layers", [...BITSANDBYTES, ...GGUF]))
-    .option("-o, --output <path>", "new folder (bitsandbytes types), or a new file that ends in .gguf")
+    .option(
+      "-o, --output <path>",
+      "new folder (bitsandbytes types), or a new file that ends in .gguf",
+      onePath,
+    )
     .option("--targets <names>", "only these layers, between commas", names)
     .addOption(
       choice("--embeddings <type>", "of embeddings and an untied head; default as they are", EMBEDDINGS),

@@ -7,6 +7,7 @@ import {
   helpAll,
   integer,
   InvalidArgumentError,
+  onePath,
   type Option,
   option,
   rare,
@@ -44,8 +45,12 @@ interface SweepFlags extends FinetuneFlags {
 export function sweep(program: Command): void {
   const command = program.command("sweep")
     .description("Train with many options and seeds, and compare the runs by their held-out loss.")
-    .option("-d, --data <file>", "examples, JSON Lines")
-    .option("-o, --output <folder>", "where the runs go, each in a folder of its own; must not exist")
+    .option("-d, --data <file>", "examples, JSON Lines", onePath)
+    .option(
+      "-o, --output <folder>",
+      "where the runs go, each in a folder of its own; must not exist",
+      onePath,
+    )
     .option(
       "--grid <option=a,b>",
       'values of an option ("|" parts values with commas), or a range a..b; repeat',

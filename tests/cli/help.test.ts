@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { completionScript } from "../../cli/completion.ts";
 import type { Command } from "../../cli/arguments.ts";
 import { graftProgram } from "../../cli/program.ts";
-import { graft, temporaryFolder } from "./tiny.ts";
+import { graft } from "./tiny.ts";
 
 /** What `--help` prints. */
 function helpOf(command: Command): string {
@@ -68,11 +68,24 @@ Deno.test("bash completes commands, options, methods and files by the script", a
   );
   assert.deepEqual(await offers(script, ["graft", "quantize", "--type", "nf"]), ["nf4_double", "nf4"]);
   assert.deepEqual(await offers(script, ["graft", "completion", "f"]), ["fish"]);
-  using folder = temporaryFolder();
-  Deno.writeTextFileSync(`${folder.path}/model.gguf`, "");
-  assert.deepEqual(await offers(script, ["graft", "inspect", `${folder.path}/mod`]), [
-    `${folder.path}/model.gguf`,
-  ]);
+  // Files are left to the shell, which knows how to quote their names.
+  assert.deepEqual(await offers(script, ["graft", "inspect", "mod"]), []);
+  assert.deepEqual(await offers(script, ["graft", "finetune", "-d", "two"]), []);
+  assert.match(script, /^complete -o default -F _graft graft$/m);
+  // Bash parts words at "=".
+  assert.deepEqual(await offers(script, ["graft", "finetune", "--backend", "=", "na"]), ["native"]);
+  assert.equal((await offers(script, ["graft", "finetune", "--backend", "="])).length, 4);
+  assert.deepEqual(await offers(script, ["graft", "help", "sw"]), ["sweep"]);
+});
+
+Deno.test("help asks for no permission but to read", async () => {
+  const main = new URL("../../cli/main.ts", import.meta.url).pathname;
+  for (const args of [["--help"], ["finetune", "--help"], ["finetune", "--help-all"], ["help", "merge"]]) {
+    const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "--quiet", "--no-prompt", "--allow-read", main, ...args],
+    }).output();
+    assert.equal(code, 0, `${args.join(" ")}: ${new TextDecoder().decode(stderr)}`);
+  }
 });
 
 Deno.test("in a pipe nothing is coloured, and a shell that is not known is an error", async () => {

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { agrees, ARTICLE } from "../../cli/article_tables.ts";
 import { newProgram, runProgram } from "../../cli/arguments.ts";
 import { TABLE } from "../../cli/method_settings.ts";
+import { METHODS } from "../../cli/method_table.ts";
 import { answers, methods, tableRows } from "../../cli/methods_table.ts";
 import type { MethodFacts } from "../../core/mod.ts";
 import * as methodsOf from "../../methods/mod.ts";
@@ -214,6 +215,26 @@ Deno.test("every method has a row, and every row of the article one of ours", ()
     assert.equal(typeof (methodsOf as Record<string, unknown>)[name], "function", name);
   }
   assert.deepEqual(Object.keys(ARTICLE).filter((name) => !named.includes(name)), []);
+});
+
+Deno.test("--only takes each method by its factory's name and by the one that finetune takes", () => {
+  const model = configShapes(BERT_BASE);
+  try {
+    const rowsOf = (only: string): readonly string[] =>
+      tableRows(model, { only: [only], tokens: 8 }).map(({ name }) => name);
+    for (const name of METHODS) {
+      const [factory, ...others] = rowsOf(name === "full" ? "full-fine-tune" : name);
+      assert.deepEqual(others, [], name);
+      assert.deepEqual(rowsOf(factory!), [factory], name);
+    }
+    assert.deepEqual(["full", "prefix", "lora-plus"].flatMap(rowsOf), [
+      "fullFineTune",
+      "prefixTuning",
+      "loraPlus",
+    ]);
+  } finally {
+    model.dispose();
+  }
 });
 
 Deno.test("methods made of trained parts, or of weights and data, have the counts of their formulas on BERT-base", () =>

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { bytes, integer, newProgram, number, runProgram } from "../../cli/arguments.ts";
 import { split } from "../../cli/data.ts";
 import { graftProgram, oneLine } from "../../cli/program.ts";
-import { showBytes, showSeconds, table } from "../../cli/output.ts";
+import { shellWord, showBytes, showSeconds, table } from "../../cli/output.ts";
 import { temporaryFolder, tinyData, tinyDialogues, tinyModel } from "./tiny.ts";
 
 /** Runs a command in this process: its exit code and its complaint. */
@@ -36,6 +36,13 @@ Deno.test("graft says what is wrong with arguments and ends with code 2", async 
       "finetune -m x -d x -o /nowhere/y --method full --targets q_proj",
       /Cannot use --targets with --method full/,
     ],
+    ["finetune -d x -d y", /'-d, --data <file>' argument 'y' is invalid. Expected one but found "x" and "y"/],
+    ["generate -a one -a two", /Expected one but found "one" and "two"/],
+    [
+      "finetune -d x -o ",
+      /'-o, --output <folder>' argument '' is invalid. Expected a path but found nothing/,
+    ],
+    ["help finetun", /^graft: Unknown command 'finetun'$/],
     ["evaluate", /Expected --data/],
     ["generate --system x --prompt y", /Expected --chat with --system/],
     ["generate --top-p 1.5", /Expected a number above 0 to 1 but found "1.5"/],
@@ -206,6 +213,9 @@ Deno.test("runProgram() gives 0 for help, 1 for errors, 2 for misuse", async () 
     [0, 0, 1, 2],
   );
   assert.equal(oneLine(new RangeError("two\n lines")), "graft: two; lines");
+  assert.equal(oneLine(new SyntaxError("token '\0', \x1b[2J")), "graft: token '\\x00', \\x1b[2J");
+  const missing = await Deno.readTextFile("/nowhere/at all").catch((error: unknown) => oneLine(error));
+  assert.match(missing, /^graft: Cannot \w+ \/nowhere\/at all: [^(]+$/);
 });
 
 Deno.test("option readers take what they say", () => {
@@ -233,6 +243,14 @@ Deno.test("sizes, times and tables are shown as people read them", () => {
   assert.deepEqual([999, 1000, 1_250_000, 44.1e9].map(showBytes), ["999 B", "1.00 kB", "1.25 MB", "44.1 GB"]);
   assert.deepEqual([4.4, 200, 7500].map(showSeconds), ["4 s", "3 min 20 s", "2 h 5 min"]);
   assert.equal(table([["a", "bb"], ["ccc", "1"]]), "a    bb\nccc   1");
+});
+
+Deno.test("shellWord() gives words that a shell reads back as they were", async () => {
+  const words = ["-d", "a b/ü 漢.jsonl", "it's", '{"rank": 4}', "$HOME", "", "*", "a=b", "two\nlines"];
+  const line = `printf '%s\\0' ${words.map(shellWord).join(" ")}`;
+  const { stdout } = await new Deno.Command("sh", { args: ["-c", line] }).output();
+  assert.deepEqual(new TextDecoder().decode(stdout).split("\0").slice(0, -1), words);
+  assert.equal(shellWord("--learning-rate"), "--learning-rate");
 });
 
 Deno.test("graft generate names the tokenizer's field that is bad, or the ids it lacks", async () => {
