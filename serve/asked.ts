@@ -9,6 +9,8 @@ import { Problem } from "./problem.ts";
 export interface Asked {
   /** The model's name as the client wrote it. */
   readonly model: string;
+  /** Texts for each prompt. */
+  readonly n: number;
   readonly maxTokens: number | undefined;
   readonly sampler: Sampler | undefined;
   readonly seed: number | undefined;
@@ -29,8 +31,9 @@ export interface CompletionAsked extends Asked {
   readonly prompts: readonly (string | readonly number[])[];
 }
 
-/** Prompts in one request. */
+/** Prompts in one request, and texts for one. */
 const MOST_PROMPTS = 64;
+const MOST_TEXTS = 128;
 
 const COMMON = [
   ...[
@@ -88,7 +91,6 @@ export function completionAsked(body: Fields): CompletionAsked {
 function common(body: Fields): Asked {
   const { model } = body;
   if (typeof model !== "string" || model === "") throw wrong("model", "the name of a model", model);
-  neutralField(body, "n", (value) => value === 1);
   neutralField(body, "frequency_penalty", (value) => value === 0);
   neutralField(body, "presence_penalty", (value) => value === 0);
   neutralField(body, "logit_bias", (value) => isObject(value) && Object.keys(value).length === 0);
@@ -99,6 +101,7 @@ function common(body: Fields): Asked {
   }
   return {
     model,
+    n: numberField(body, "n", { from: 1, to: MOST_TEXTS, integer: true }) ?? 1,
     maxTokens: numberField(body, "max_tokens", { from: 1, integer: true }),
     sampler: samplerOf(body),
     seed: numberField(body, "seed", { from: 0, integer: true }),

@@ -84,6 +84,8 @@ export class Cancelled extends Error {
 export interface Engine {
   /** Texts that wait, and those that are being written. */
   readonly load: { readonly waiting: number; readonly writing: number };
+  /** Texts that can be written or wait at once. */
+  readonly places: number;
   /** Most tokens of a prompt and its text together under an adapter; Infinity where the model knows distances only. */
   room(adapter: string | null): number;
   /**
@@ -192,6 +194,7 @@ export function engine(model: Model, { adapters, rows, queue }: EngineOptions): 
     get load() {
       return { waiting: waiting.length, writing: count() };
     },
+    places: rows + queue,
     room: (adapter) => roomOf(named(adapter).model),
     submit: (job, hear = () => {}) => {
       const found = named(job.adapter);

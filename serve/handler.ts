@@ -77,7 +77,7 @@ async function route(service: Service, request: Request): Promise<Response> {
   const model = /^\/v1\/models\/(.+)$/.exec(path);
   if (model !== null) {
     allow(request, "GET");
-    return Response.json(modelObject(service, adapterOf(service, decodeURIComponent(model[1]!))));
+    return Response.json(modelObject(service, adapterOf(service, decoded(model[1]!))));
   }
   switch (path) {
     case "/v1/models":
@@ -112,6 +112,15 @@ function allow(request: Request, method: string): void {
     code: "method_not_allowed",
     headers: { allow: method },
   });
+}
+
+/** A part of a path without percent signs; as it is where they are wrong, so that no model has that name. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 /** The adapter of a model's name; null for the bare base. */
@@ -200,7 +209,18 @@ async function answer(
   param: string,
 ): Promise<Response> {
   const adapter = adapterOf(service, asked.model);
-  const limits = prompts.map((prompt) => newTokens(service, asked, adapter, prompt.length, param));
+  const texts = prompts.flatMap((prompt) => {
+    const maxTokens = newTokens(service, asked, adapter, prompt.length, param);
+    return Array.from({ length: asked.n }, () => ({ prompt, maxTokens }));
+  });
+  const { places } = service.engine;
+  if (texts.length > places) {
+    // Not for a 429: it would be refused for ever.
+    throw new Problem(
+      `The request asks for ${texts.length} texts but at most ${places} are written or wait at once: ask for fewer`,
+      { param: asked.n > 1 ? "n" : param, code: "too_many_texts" },
+    );
+  }
   if (service.stopping()) {
     throw new Problem("The server stops and takes no more requests", {
       status: 503,
@@ -213,15 +233,9 @@ async function answer(
   const submit = (hear: (index: number, piece: string) => void): readonly Promised[] => {
     const promised: Promised[] = [];
     try {
-      for (const [i, prompt] of prompts.entries()) {
+      for (const [i, text] of texts.entries()) {
         const job = {
-          ...{
-            prompt,
-            adapter,
-            maxTokens: limits[i]!,
-            seed: (seed + i) % Number.MAX_SAFE_INTEGER,
-            stop: asked.stop,
-          },
+          ...{ ...text, adapter, seed: (seed + i) % Number.MAX_SAFE_INTEGER, stop: asked.stop },
           ...asked.sampler && { sampler: asked.sampler },
         };
         promised.push(service.engine.submit(job, (piece) => hear(i, piece)));
@@ -241,9 +255,10 @@ async function answer(
   const all = Promise.all(promised.map(({ written }) => written));
   const cancel = (): void => promised.forEach(({ cancel }) => cancel());
   request.signal.addEventListener("abort", cancel);
+  if (request.signal.aborted) cancel();
   try {
-    const texts = await all;
-    return Response.json(form.whole(heading, texts, usageOf(promptTokens, texts)));
+    const written = await all;
+    return Response.json(form.whole(heading, written, usageOf(promptTokens, written)));
   } catch (error) {
     cancel();
     throw error;

@@ -7,6 +7,7 @@ import type { Written } from "./text_job.ts";
 /**
  * Server-sent events: chunks, and [DONE]. What goes wrong after the first chunk is the last one.
  *
+ * @param includeUsage End with the counts; the chunks before have them as null, as OpenAI's do.
  * @param submit Queues the texts. What it throws is thrown on.
  */
 export function streamed(
@@ -23,11 +24,13 @@ export function streamed(
     const text = typeof data === "string" ? data : JSON.stringify(data);
     if (open) controller.enqueue(encoder.encode(`data: ${text}\n\n`));
   };
+  const sendChunk = (chunk: unknown): void =>
+    send(includeUsage ? { ...chunk as Readonly<Record<string, unknown>>, usage: null } : chunk);
   // No piece comes before this function is over.
-  const promised = submit((index, piece) => send(form.piece(heading, index, piece)));
+  const promised = submit((index, piece) => sendChunk(form.piece(heading, index, piece)));
   const finished = async ({ written }: Promised, index: number): Promise<Written> => {
     const text = await written;
-    send(form.last(heading, index, text.reason));
+    sendChunk(form.last(heading, index, text.reason));
     return text;
   };
   const finish = async (): Promise<void> => {
@@ -47,7 +50,7 @@ export function streamed(
       controller = made;
       for (const index of promised.keys()) {
         const first = form.first(heading, index);
-        if (first !== undefined) send(first);
+        if (first !== undefined) sendChunk(first);
       }
       void finish();
     },

@@ -42,6 +42,7 @@ Deno.test("openai's client gets the chats that generate writes, whole and stream
         joined += part?.delta.content ?? "";
         role ||= part?.delta.role ?? "";
         reason ||= part?.finish_reason ?? "";
+        assert.notEqual(chunk.usage, undefined, "null in all chunks but the last");
         usage ??= chunk.usage;
       }
       assert.deepEqual(
@@ -102,6 +103,36 @@ Deno.test("a seed and a temperature give the same text again, another seed anoth
     assert.equal(await text(7, 0), await text(8, 0), "top_p 0 leaves the best token");
   }));
 
+Deno.test("n texts of a prompt are those of n seeds, whole and streamed", () =>
+  served(async ({ url, model }) => {
+    const client = clientOf(url);
+    const asked = { model: "low", messages: MESSAGES, seed: 5, temperature: 1.5, max_tokens: 12 };
+    const ids = model.tokenizer.encode(model.tokenizer.chat(MESSAGES, { addGenerationPrompt: true }), {
+      addSpecialTokens: false,
+    });
+    const { choices, usage } = await client.chat.completions.create({ ...asked, n: 3 });
+    const single: string[] = [];
+    for (const seed of [5, 6, 7]) {
+      const one = await client.chat.completions.create({ ...asked, seed });
+      single.push(one.choices[0]!.message.content!);
+    }
+    assert.deepEqual(choices.map(({ index, message }) => [index, message.content]), [...single.entries()]);
+    assert.ok(new Set(single).size > 1);
+    assert.equal(usage!.prompt_tokens, ids.length);
+    const texts = ["", "", ""];
+    for await (const { choices } of await client.chat.completions.create({ ...asked, n: 3, stream: true })) {
+      for (const { index, delta } of choices) texts[index] += delta.content ?? "";
+    }
+    assert.deepEqual(texts, single);
+    const prompts = await client.completions.create({
+      model: "low",
+      prompt: ["cat", "dog"],
+      n: 2,
+      max_tokens: 2,
+    });
+    assert.deepEqual(prompts.choices.map(({ index }) => index), [0, 1, 2, 3]);
+  }));
+
 Deno.test("stop strings end a text before them", () =>
   served(async ({ url, alone, model }) => {
     const client = clientOf(url);
@@ -144,7 +175,7 @@ Deno.test("openai's client lists the models and gets its own classes of errors",
       assert.equal(error.code, "context_length_exceeded");
       return true;
     });
-    await assert.rejects(refused({ n: 2 }), /"n": 2 is not supported: leave it out/);
+    await assert.rejects(refused({ best_of: 2 }), /"best_of": 2 is not supported: leave it out/);
   }));
 
 Deno.test("what the queue cannot hold gets status 429 and when to come back", () =>

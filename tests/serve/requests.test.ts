@@ -57,7 +57,10 @@ Deno.test("a chat request is refused for each field that is wrong, by its name",
       [{ stop: ["a", "b", "c", "d", "e"] }, "stop", /at most 4/],
       [{ stream: "yes" }, "stream", /true or false/],
       [{ stream_options: { include_usage: true } }, "stream_options", /beside "stream": true/],
-      [{ n: 2 }, "n", /"n": 2 is not supported/],
+      [{ n: 0 }, "n", /an integer from 1 to 128 but found 0/],
+      [{ n: 129 }, "n", /an integer from 1 to 128 but found 129/],
+      [{ n: "2" }, "n", /but found "2"/],
+      [{ n: 13 }, "n", /asks for 13 texts but at most 12 are written or wait at once/],
       [{ logprobs: true }, "logprobs", /not supported/],
       [{ tools: [{ type: "function" }] }, "tools", /not supported/],
       [{ response_format: { type: "json_object" } }, "response_format", /not supported/],
@@ -88,6 +91,8 @@ Deno.test("a completion request is refused for prompts that are none, and for wh
       [{ prompt: [1, 99] }, "prompt", /token ids below 37 but found 99/],
       [{ prompt: [["a"]] }, "prompt", /a text, token ids, or a list/],
       [{ prompt: "a".repeat(64) }, "prompt", /The prompt has 64 tokens/],
+      [{ prompt: Array(13).fill("a") }, "prompt", /asks for 13 texts but at most 12/],
+      [{ prompt: Array(7).fill("a"), n: 2 }, "n", /asks for 14 texts but at most 12/],
       [{ echo: true }, "echo", /not supported/],
       [{ suffix: "x" }, "suffix", /not supported/],
       [{ logprobs: 0 }, "logprobs", /not supported/],
@@ -115,6 +120,11 @@ Deno.test("paths, methods, types and sizes have their own statuses", () =>
     assert.deepEqual(await codes(post(chat, "{}", "text/plain")), [415, "unsupported_media_type"]);
     assert.deepEqual(await codes(post(chat, " ".repeat(20_001))), [413, "request_too_large"]);
     assert.deepEqual(await codes(post(`${url}/embeddings`, "{}")), [404, "not_found"]);
+    for (const path of ["%E0%A4%A", "%", "tiny%2fsoft"]) {
+      const nameless = await fetch(`${url}/models/${path}`);
+      const { error } = await nameless.json();
+      assert.deepEqual([nameless.status, error.code], [404, "model_not_found"], path);
+    }
     const wrong = await fetch(chat);
     assert.deepEqual([wrong.status, wrong.headers.get("allow")], [405, "POST"]);
     await wrong.body?.cancel();
