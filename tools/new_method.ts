@@ -2,7 +2,7 @@
  * `deno task new-method NAME`: the two files of a new method, with the laws wired, and its line in `methods/mod.ts`. What is
  * written works and passes its tests: a gain for each output of every linear layer. Change the formula, then the laws' entry.
  */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 /** The spellings of a method's name. */
@@ -15,8 +15,21 @@ export interface MethodNames {
   readonly type: string;
 }
 
-/** The spellings of "my-method". @throws {SyntaxError} when the name is not lower case words joined by hyphens. */
+/** Words of one part that no function can be called. */
+const RESERVED =
+  ("arguments await break case catch class const continue debugger default delete do else enum eval export extends false " +
+    "finally for function if implements import in instanceof interface let new null package private protected public " +
+    "return static super switch this throw true try typeof undefined var void while with yield").split(" ");
+
+/**
+ * The spellings of "my-method".
+ *
+ * @throws {SyntaxError} when the name is not lower case words joined by hyphens, or a word of the language.
+ */
 export function methodNames(name: string): MethodNames {
+  if (RESERVED.includes(name)) {
+    throw new SyntaxError(`"${name}" is a word of TypeScript: choose another name`);
+  }
   if (!/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/.test(name)) {
     throw new SyntaxError(
       `Expected lower case words joined by hyphens, such as my-method, but found "${name}"`,
@@ -118,11 +131,27 @@ export function withLine(mod: string, { file }: MethodNames): string {
   return [...before < 0 ? [...lines, line] : lines.toSpliced(before, 0, line), ""].join("\n");
 }
 
+/** Rooms whose exports meet in the project's `mod.ts`. */
+const ROOMS = ["core", "formats", "io", "methods", "models", "ops", "recipes", "train"];
+
+/** The file that exports a name of the method already. */
+function exporterOf({ factory, type }: MethodNames, root: string): string | undefined {
+  const exported = new RegExp(
+    `^export (?:async )?(?:function|const|class|interface|type) (?:${factory}|${type}Options)\\b`,
+    "m",
+  );
+  const files = ROOMS.flatMap((room) =>
+    readdirSync(`${root}/${room}`, { recursive: true, encoding: "utf8" })
+      .filter((path) => path.endsWith(".ts")).map((path) => `${room}/${path}`)
+  );
+  return files.find((path) => exported.test(readFileSync(`${root}/${path}`, "utf8")));
+}
+
 /**
  * Writes the files below a project's root.
  *
  * @returns what was written and changed.
- * @throws {RangeError} when one of them exists; then nothing is written.
+ * @throws {RangeError} when one of them exists, or something exported has the name; then nothing is written.
  */
 export function newMethod(name: string, root: string): readonly string[] {
   const names = methodNames(name);
@@ -133,6 +162,10 @@ export function newMethod(name: string, root: string): readonly string[] {
   ] as const;
   const there = [method, test].find((path) => existsSync(`${root}/${path}`));
   if (there !== undefined) throw new RangeError(`${there} exists already: choose another name`);
+  const exporter = exporterOf(names, root);
+  if (exporter !== undefined) {
+    throw new RangeError(`${exporter} exports ${names.factory} or ${names.type}Options: choose another name`);
+  }
   const changed = withLine(readFileSync(`${root}/${mod}`, "utf8"), names);
   writeFileSync(`${root}/${method}`, methodText(names));
   writeFileSync(`${root}/${test}`, testText(names));

@@ -55,6 +55,16 @@ Deno.test("a name that is taken or none is refused, and nothing is written", () 
   for (const bad of ["", "MyMethod", "my_method", "-a", "../x"]) {
     assert.throws(() => newMethod(bad, folder.path), SyntaxError);
   }
+  for (const word of ["class", "delete", "default", "await", "undefined"]) {
+    assert.throws(() => newMethod(word, folder.path), /is a word of TypeScript: choose another name/, word);
+  }
+  const taken = [["merge", "core/merge.ts"], ["load-model", "io/load_model.ts"], [
+    "target",
+    "core/targets.ts",
+  ]];
+  for (const [name, exporter] of taken) {
+    assert.throws(() => newMethod(name!, folder.path), { message: new RegExp(`^${exporter} exports`) }, name);
+  }
   assert.equal(readFileSync(`${folder.path}/methods/mod.ts`, "utf8"), before);
   assert.deepEqual(methodNames("a-b2-c"), { file: "a_b2_c", factory: "aB2C", type: "AB2C" });
   assert.match(
