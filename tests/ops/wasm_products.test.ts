@@ -141,7 +141,9 @@ Deno.test("matmul() of wasm decodes weights of every dtype in both orientations,
   withBackends((backends) => {
     for (const dtype of CODED) {
       const unit = isGguf(dtype) ? ggufBlock(dtype).elements : 1;
-      const sizes = unit === 1 ? [[37, 101], [9, 530], [64, 64]] : [[7, unit], [40, 2 * unit], [3, 5 * unit]];
+      const sizes = unit === 1
+        ? [[37, 101], [9, 530], [64, 64], [7, 192]]
+        : [[7, unit], [40, 2 * unit], [3, 5 * unit]];
       for (const shape of sizes) {
         const weight = coded(shape, dtype, 3);
         for (const m of [1, 2, 3, 4, 5, 33]) {

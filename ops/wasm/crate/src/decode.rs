@@ -1,8 +1,9 @@
 //! Weights of any dtype as f32: whole tensors for casts, runs of elements while a product packs its panels.
 //! Layouts: core/tensor/dtype.ts.
 
+use crate::layout::Layout;
 use crate::simd::*;
-use crate::sixteen::{Lookup, Sixteen, store16};
+use crate::sixteen::{Lookup, Sixteen, store16, times16};
 use crate::tables::{self, Book, Map};
 use crate::{gguf, pool};
 
@@ -121,7 +122,7 @@ impl Weight {
                         *out.add(i - start) = values[*(self.base as *const u8).add(i) as usize] * absmax;
                     }
                 }
-                _ => gguf::decode(self.dtype, self.base as *const u8, start, n, out),
+                _ => gguf::decode(self.dtype, self.base, start, n, out),
             }
         }
     }
@@ -164,30 +165,9 @@ impl Weight {
         }
     }
 
-    /// Whether elements start..start + n are whole blocks of 64 four-bit codes.
+    /// Whether elements start..start + n are whole blocks of codes.
     pub fn whole_blocks(&self, start: usize, n: usize) -> bool {
-        (NF4..=FP4_DOUBLE).contains(&self.dtype) && start % 64 == 0 && n % 64 == 0
-    }
-
-    /// Calls `f(i, values)` for elements start + i.. of whole blocks, 16 at a time, without writing them anywhere.
-    #[inline(always)]
-    pub unsafe fn each_16(&self, start: usize, n: usize, mut f: impl FnMut(usize, Sixteen)) {
-        unsafe {
-            let values = Lookup::new(book(self.dtype));
-            let mut codes = (self.base as *const u8).add(start / 2);
-            let mut i = 0;
-            while i < n {
-                let scale = self.absmax((start + i) / 64);
-                let stop = i + 64;
-                while i < stop {
-                    let [first, second] = nibbles(v128_load(codes as *const v128));
-                    f(i, values.values(first, scale));
-                    f(i + 16, values.values(second, scale));
-                    codes = codes.add(16);
-                    i += 32;
-                }
-            }
-        }
+        self.grain() > 1 && start % self.grain() == 0 && n % self.grain() == 0
     }
 
     unsafe fn four_bits(&self, start: usize, n: usize, out: *mut f32) {
@@ -203,8 +183,8 @@ impl Weight {
                 while i < stop {
                     if i % 2 == 0 && i + 32 <= stop {
                         let [first, second] = nibbles(v128_load(codes.add(i / 2) as *const v128));
-                        store16(out.add(i - start), values.values(first, absmax));
-                        store16(out.add(i - start + 16), values.values(second, absmax));
+                        store16(out.add(i - start), times16(values.values(first), absmax));
+                        store16(out.add(i - start + 16), times16(values.values(second), absmax));
                         i += 32;
                     } else {
                         let byte = *codes.add(i / 2);
@@ -214,6 +194,40 @@ impl Weight {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Four-bit codes of blocks of 64.
+pub struct FourBits<'a> {
+    pub weight: &'a Weight,
+    values: Lookup,
+}
+
+impl<'a> FourBits<'a> {
+    pub fn new(weight: &'a Weight) -> Self {
+        FourBits { weight, values: Lookup::new(book(weight.dtype)) }
+    }
+}
+
+impl Layout for FourBits<'_> {
+    const GROUP: usize = 64;
+    const GROUPS: usize = 1;
+    const SHIFTED: bool = false;
+    type Head = f32;
+    #[inline(always)]
+    unsafe fn head(&self, block: usize) -> f32 {
+        unsafe { self.weight.absmax(block) }
+    }
+    #[inline(always)]
+    unsafe fn scale(&self, head: f32, _block: usize, _group: usize) -> (f32, f32) {
+        (head, 0.0)
+    }
+    #[inline(always)]
+    unsafe fn codes(&self, block: usize, _group: usize, part: usize) -> Sixteen {
+        unsafe {
+            let bytes = (self.weight.base as *const u8).add(32 * block + 16 * (part / 2));
+            self.values.values(nibbles(v128_load(bytes as *const v128))[part % 2])
         }
     }
 }

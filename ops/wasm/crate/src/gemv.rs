@@ -1,11 +1,11 @@
-//! Products with one to four rows of A, as in generation: B is read once, where it lies, and coded weights are decoded a
-//! few hundred elements at a time, so memory is the limit. Oracle: ops/reference/matmul.ts.
+//! Products with one to four rows of A, as in generation: B is read once, where it lies. Coded weights whose rows are whole
+//! blocks go by coded_rows.rs, others are decoded a few hundred elements at a time. Oracle: ops/reference/matmul.ts.
 
 use crate::decode::Weight;
 use crate::pack::segment;
 use crate::simd::*;
 use crate::sixteen::{load16, madd16, sum16, zero16};
-use crate::{memory, pool};
+use crate::{coded_rows, memory, pool};
 
 pub struct Product {
     pub w: Weight,
@@ -28,6 +28,9 @@ const RUN: usize = 512;
 const STRIP: usize = 256;
 
 pub fn matmul(p: &Product) {
+    if coded_rows::matmul(p) {
+        return;
+    }
     match p.m {
         1 => run::<1>(p),
         2 => run::<2>(p),
@@ -67,10 +70,9 @@ fn run<const M: usize>(p: &Product) {
             }
         })
     };
-    let piece = if p.tb { (131_072 / p.k).clamp(1, 256).min(p.n.div_ceil(4 * (pool::workers() + 1))) } else { STRIP };
+    let piece = if p.tb { piece_rows(p.n, p.k) } else { STRIP };
     let pieces = p.n.div_ceil(piece);
-    let cost = (p.batch as u64 * p.n as u64 * p.k as u64 * M as u64 / 4).min(u32::MAX as u64) as usize;
-    pool::run(p.batch * pieces, cost, |task, _| unsafe {
+    pool::run(p.batch * pieces, cost(p.batch * M, p.n, p.k), |task, _| unsafe {
         let (i, first) = (task / pieces, task % pieces * piece);
         let mut w = p.w;
         w.base += 4 * item(i).1;
@@ -86,6 +88,15 @@ fn run<const M: usize>(p: &Product) {
     });
 }
 
+/// Rows of [n, k] that one task sums.
+pub fn piece_rows(n: usize, k: usize) -> usize {
+    (131_072 / k).clamp(1, 256).min(n.div_ceil(4 * (pool::workers() + 1)))
+}
+
+pub fn cost(m: usize, n: usize, k: usize) -> usize {
+    (m as u64 * n as u64 * k as u64 / 4).min(u32::MAX as u64) as usize
+}
+
 /// out[r · step] = Σ_q a[r][q] w[start + q].
 #[inline(always)]
 unsafe fn dot<const M: usize>(w: &Weight, start: usize, k: usize, a: [*const f32; M], out: *mut f32, step: usize) {
@@ -94,14 +105,6 @@ unsafe fn dot<const M: usize>(w: &Weight, start: usize, k: usize, a: [*const f32
         let mut sums = [zero16(); M];
         let mut rest = [0.0f32; M];
         let mut q = 0;
-        if w.whole_blocks(start, k) {
-            w.each_16(start, k, |i, v| {
-                for r in 0..M {
-                    sums[r] = madd16(v, load16(a[r].add(i)), sums[r]);
-                }
-            });
-            q = k;
-        }
         while q < k {
             let n = RUN.min(k - q);
             let row = segment(w, start + q, n, buffer.as_mut_ptr() as *mut f32);

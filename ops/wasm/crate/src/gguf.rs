@@ -3,8 +3,9 @@
 
 use crate::decode::half;
 use crate::encode::to_half;
+use crate::layout::Layout;
 use crate::simd::*;
-use crate::sixteen::{scaled_i8, scaled_u8, store16};
+use crate::sixteen::*;
 
 pub const Q4_0: u32 = 15;
 pub const Q4_1: u32 = 16;
@@ -28,21 +29,41 @@ pub fn shape(dtype: u32) -> (usize, usize) {
     }
 }
 
+/// Calls `$f` with the layout of a GGUF type whose blocks begin at `$base`.
+macro_rules! with_gguf_layout {
+    ($dtype:expr, $base:expr, $f:ident $(::<$($size:ident),*>)? ( $($rest:expr),* )) => {{
+        use $crate::gguf::*;
+        match $dtype {
+            Q4_0 => $f$(::<_, $($size),*>)?(&BlocksQ40($base) $(, $rest)*),
+            Q4_1 => $f$(::<_, $($size),*>)?(&BlocksQ41($base) $(, $rest)*),
+            Q5_0 => $f$(::<_, $($size),*>)?(&BlocksQ50($base) $(, $rest)*),
+            Q5_1 => $f$(::<_, $($size),*>)?(&BlocksQ51($base) $(, $rest)*),
+            Q8_0 => $f$(::<_, $($size),*>)?(&BlocksQ80($base) $(, $rest)*),
+            Q4_K => $f$(::<_, $($size),*>)?(&BlocksQ4K($base) $(, $rest)*),
+            Q5_K => $f$(::<_, $($size),*>)?(&BlocksQ5K($base) $(, $rest)*),
+            _ => $f$(::<_, $($size),*>)?(&BlocksQ6K($base) $(, $rest)*),
+        }
+    }};
+}
+pub(crate) use with_gguf_layout;
+
 /// out[0..n] = elements start..start + n; blocks cut by either end go through a buffer.
-pub unsafe fn decode(dtype: u32, base: *const u8, start: usize, n: usize, out: *mut f32) {
+pub unsafe fn decode(dtype: u32, base: usize, start: usize, n: usize, out: *mut f32) {
+    unsafe { with_gguf_layout!(dtype, base, decode_blocks(start, n, out)) }
+}
+
+unsafe fn decode_blocks<L: Layout>(blocks: &L, start: usize, n: usize, out: *mut f32) {
     unsafe {
-        let (elements, bytes) = shape(dtype);
         let (mut i, end) = (start, start + n);
         while i < end {
-            let block = i / elements;
-            let first = i - block * elements;
-            let count = (elements - first).min(end - i);
-            let p = base.add(block * bytes);
-            if count == elements {
-                decode_block(dtype, p, out.add(i - start));
+            let block = i / L::BLOCK;
+            let first = i - block * L::BLOCK;
+            let count = (L::BLOCK - first).min(end - i);
+            if count == L::BLOCK {
+                decode_block(blocks, block, out.add(i - start));
             } else {
                 let mut whole = [0.0f32; 256];
-                decode_block(dtype, p, whole.as_mut_ptr());
+                decode_block(blocks, block, whole.as_mut_ptr());
                 core::ptr::copy_nonoverlapping(whole.as_ptr().add(first), out.add(i - start), count);
             }
             i += count;
@@ -51,20 +72,14 @@ pub unsafe fn decode(dtype: u32, base: *const u8, start: usize, n: usize, out: *
 }
 
 #[inline(always)]
-unsafe fn half_at(p: *const u8) -> f32 {
-    unsafe { half((p as *const u16).read_unaligned()) }
+unsafe fn bytes16(p: *const u8) -> V {
+    unsafe { v128_load(p as *const v128) }
 }
 
-/// out[0..16] = d · q + m for 16 unsigned bytes.
+/// The nibbles of sixteen bytes: the low ones for part (or group) 0, the high ones for 1.
 #[inline(always)]
-unsafe fn put16(q: V, d: f32, m: f32, out: *mut f32) {
-    unsafe { store16(out, scaled_u8(q, d, m)) }
-}
-
-/// out[0..16] = d · q for 16 signed bytes.
-#[inline(always)]
-unsafe fn put16_signed(q: V, d: f32, out: *mut f32) {
-    unsafe { store16(out, scaled_i8(q, d)) }
+fn nibbles(bytes: V, side: usize) -> V {
+    if side == 0 { v128_and(bytes, u8x16_splat(15)) } else { u8x16_shr(bytes, 4) }
 }
 
 /// 16 where bit j of the two bytes at p is set, for j = 0..16.
@@ -79,96 +94,124 @@ unsafe fn fifth_bits(p: *const u8) -> V {
 }
 
 #[inline(always)]
-unsafe fn bytes16(p: *const u8) -> V {
-    unsafe { v128_load(p as *const v128) }
+unsafe fn half_at(p: *const u8) -> f32 {
+    unsafe { half((p as *const u16).read_unaligned()) }
 }
 
-/// 6-bit scale (kind 0) or minimum (kind 4) of a group.
+/// d, m and the 6-bit scales and minima of eight groups, a byte each.
 #[inline(always)]
-unsafe fn six_bits(p: *const u8, group: usize, kind: usize) -> f32 {
+unsafe fn head_of_eight(p: *const u8) -> (f32, f32, u64, u64) {
     unsafe {
-        let low = *p.add(kind + (group & 3));
-        let value = if group < 4 { low & 63 } else { ((*p.add(8 + group - 4) >> kind) & 15) | (low >> 6 << 4) };
-        value as f32
+        let word = |at: usize| (p.add(at) as *const u32).read_unaligned();
+        let (scales, minima, rest) = (word(4), word(8), word(12));
+        let low = |x: u32| (x & 0x3f3f_3f3f) as u64;
+        // The last four have their low nibbles in `rest` and their upper two bits above those of the first four.
+        let high = |x: u32, nibbles: u32| ((nibbles & 0x0f0f_0f0f | x >> 2 & 0x3030_3030) as u64) << 32;
+        let (d, m) = (half_at(p), half_at(p.add(2)));
+        (d, m, low(scales) | high(scales, rest), low(minima) | high(minima, rest >> 4))
     }
 }
 
 #[inline(always)]
-unsafe fn decode_block(dtype: u32, p: *const u8, out: *mut f32) {
+fn scale_of_eight((d, m, scales, minima): (f32, f32, u64, u64), group: usize) -> (f32, f32) {
+    let byte = |x: u64| (x >> (8 * group)) as u8 as f32;
+    (d * byte(scales), -(m * byte(minima)))
+}
+
+/// Layouts: what is read at a block's address p, for group g and sixteen codes of it.
+macro_rules! layouts {
+    ($($name:ident: $group:literal x $groups:literal, $bytes:literal bytes, shifted $shifted:literal;
+        head($p:ident): $head:ty = $read:expr; scale($h:ident, $g:ident) = $scale:expr; codes($part:ident) = $codes:expr;)*) => { $(
+        pub struct $name(pub usize);
+        impl Layout for $name {
+            const GROUP: usize = $group;
+            const GROUPS: usize = $groups;
+            const SHIFTED: bool = $shifted;
+            type Head = $head;
+            #[inline(always)]
+            unsafe fn head(&self, block: usize) -> Self::Head {
+                unsafe {
+                    let $p = (self.0 as *const u8).add(block * $bytes);
+                    $read
+                }
+            }
+            #[inline(always)]
+            unsafe fn scale(&self, $h: Self::Head, block: usize, $g: usize) -> (f32, f32) {
+                unsafe {
+                    let $p = (self.0 as *const u8).add(block * $bytes);
+                    $scale
+                }
+            }
+            #[inline(always)]
+            unsafe fn codes(&self, block: usize, $g: usize, $part: usize) -> Sixteen {
+                unsafe {
+                    let $p = (self.0 as *const u8).add(block * $bytes);
+                    $codes
+                }
+            }
+        }
+    )* };
+}
+
+layouts! {
+    BlocksQ40: 32 x 1, 18 bytes, shifted false;
+        head(p): f32 = half_at(p); scale(h, _g) = (h, 0.0);
+        codes(part) = signed16(i8x16_sub(nibbles(bytes16(p.add(2)), part), i8x16_splat(8)));
+    BlocksQ41: 32 x 1, 20 bytes, shifted true;
+        head(p): (f32, f32) = (half_at(p), half_at(p.add(2))); scale(h, _g) = h;
+        codes(part) = unsigned16(nibbles(bytes16(p.add(4)), part));
+    BlocksQ50: 32 x 1, 22 bytes, shifted false;
+        head(p): f32 = half_at(p); scale(h, _g) = (h, 0.0);
+        codes(part) = {
+            let q = v128_or(nibbles(bytes16(p.add(6)), part), fifth_bits(p.add(2 + 2 * part)));
+            signed16(i8x16_sub(q, i8x16_splat(16)))
+        };
+    BlocksQ51: 32 x 1, 24 bytes, shifted true;
+        head(p): (f32, f32) = (half_at(p), half_at(p.add(2))); scale(h, _g) = h;
+        codes(part) = unsigned16(v128_or(nibbles(bytes16(p.add(8)), part), fifth_bits(p.add(4 + 2 * part))));
+    BlocksQ80: 32 x 1, 34 bytes, shifted false;
+        head(p): f32 = half_at(p); scale(h, _g) = (h, 0.0);
+        codes(part) = signed16(bytes16(p.add(2 + 16 * part)));
+    // Two groups share 32 bytes: the first has the low nibbles, the second the high ones.
+    BlocksQ4K: 32 x 8, 144 bytes, shifted true;
+        head(p): (f32, f32, u64, u64) = head_of_eight(p); scale(h, g) = scale_of_eight(h, g);
+        codes(part) = unsigned16(nibbles(bytes16(p.add(16 + 32 * (g / 2) + 16 * part)), g % 2));
+    BlocksQ5K: 32 x 8, 176 bytes, shifted true;
+        head(p): (f32, f32, u64, u64) = head_of_eight(p); scale(h, g) = scale_of_eight(h, g);
+        codes(part) = {
+            let bit = u8x16_splat(1 << g);
+            let fifth = v128_and(u8x16_eq(v128_and(bytes16(p.add(16 + 16 * part)), bit), bit), u8x16_splat(16));
+            unsigned16(v128_or(nibbles(bytes16(p.add(48 + 32 * (g / 2) + 16 * part)), g % 2), fifth))
+        };
+    // Of a half's 128 elements each quarter of 32 takes two bits of the same 32 bytes.
+    BlocksQ6K: 16 x 16, 210 bytes, shifted false;
+        head(p): f32 = half_at(p.add(208));
+        scale(h, g) = (h * *(p.add(192 + g) as *const i8) as f32, 0.0);
+        codes(_part) = {
+            let (half, quarter, side) = (g / 8, g / 2 % 4, g % 2);
+            let low = nibbles(bytes16(p.add(64 * half + 32 * (quarter % 2) + 16 * side)), quarter / 2);
+            let top = bytes16(p.add(128 + 32 * half + 16 * side));
+            let top = match quarter {
+                0 => u8x16_shl(v128_and(top, u8x16_splat(0x03)), 4),
+                1 => u8x16_shl(v128_and(top, u8x16_splat(0x0c)), 2),
+                2 => v128_and(top, u8x16_splat(0x30)),
+                _ => u8x16_shr(v128_and(top, u8x16_splat(0xc0)), 2),
+            };
+            signed16(i8x16_sub(v128_or(low, top), i8x16_splat(32)))
+        };
+}
+
+/// out[0..] = the elements of a block.
+#[inline(always)]
+unsafe fn decode_block<L: Layout>(blocks: &L, block: usize, out: *mut f32) {
     unsafe {
-        let d = half_at(p);
-        let low = |q: V| v128_and(q, u8x16_splat(15));
-        let high = |q: V| u8x16_shr(q, 4);
-        match dtype {
-            Q4_0 => {
-                let q = bytes16(p.add(2));
-                put16_signed(i8x16_sub(low(q), i8x16_splat(8)), d, out);
-                put16_signed(i8x16_sub(high(q), i8x16_splat(8)), d, out.add(16));
-            }
-            Q4_1 => {
-                let (q, m) = (bytes16(p.add(4)), half_at(p.add(2)));
-                put16(low(q), d, m, out);
-                put16(high(q), d, m, out.add(16));
-            }
-            Q5_0 => {
-                let q = bytes16(p.add(6));
-                put16_signed(i8x16_sub(v128_or(low(q), fifth_bits(p.add(2))), i8x16_splat(16)), d, out);
-                put16_signed(i8x16_sub(v128_or(high(q), fifth_bits(p.add(4))), i8x16_splat(16)), d, out.add(16));
-            }
-            Q5_1 => {
-                let (q, m) = (bytes16(p.add(8)), half_at(p.add(2)));
-                put16(v128_or(low(q), fifth_bits(p.add(4))), d, m, out);
-                put16(v128_or(high(q), fifth_bits(p.add(6))), d, m, out.add(16));
-            }
-            Q8_0 => {
-                put16_signed(bytes16(p.add(2)), d, out);
-                put16_signed(bytes16(p.add(18)), d, out.add(16));
-            }
-            Q4_K | Q5_K => {
-                let (d, m) = (half_at(p), half_at(p.add(2)));
-                let codes = p.add(if dtype == Q4_K { 16 } else { 48 });
-                for pair in 0..4 {
-                    // Two groups share 32 bytes: the first has the low nibbles, the second the high ones.
-                    let (first, second) = (2 * pair, 2 * pair + 1);
-                    let scale = [first, second].map(|group| d * six_bits(p.add(4), group, 0));
-                    let least = [first, second].map(|group| -(m * six_bits(p.add(4), group, 4)));
-                    for part in 0..2 {
-                        let q = bytes16(codes.add(32 * pair + 16 * part));
-                        let (mut a, mut b) = (low(q), high(q));
-                        if dtype == Q5_K {
-                            let bits = bytes16(p.add(16 + 16 * part));
-                            let fifth = |group: usize| {
-                                let bit = u8x16_splat(1 << group);
-                                v128_and(u8x16_eq(v128_and(bits, bit), bit), u8x16_splat(16))
-                            };
-                            (a, b) = (v128_or(a, fifth(first)), v128_or(b, fifth(second)));
-                        }
-                        put16(a, scale[0], least[0], out.add(32 * first + 16 * part));
-                        put16(b, scale[1], least[1], out.add(32 * second + 16 * part));
-                    }
-                }
-            }
-            _ => {
-                let d = half_at(p.add(208));
-                for part in 0..2 {
-                    for side in 0..2 {
-                        // Four quarters of 32 take two bits each of the same 32 bytes.
-                        let (q, top) = (p.add(64 * part + 16 * side), bytes16(p.add(128 + 32 * part + 16 * side)));
-                        let (a, b) = (bytes16(q), bytes16(q.add(32)));
-                        let bits = |mask: u8| v128_and(top, u8x16_splat(mask));
-                        let codes = [
-                            v128_or(low(a), u8x16_shl(bits(0x03), 4)),
-                            v128_or(low(b), u8x16_shl(bits(0x0c), 2)),
-                            v128_or(high(a), bits(0x30)),
-                            v128_or(high(b), u8x16_shr(bits(0xc0), 2)),
-                        ];
-                        for (quarter, code) in codes.into_iter().enumerate() {
-                            let group = 8 * part + 2 * quarter + side;
-                            let scale = d * *(p.add(192 + group) as *const i8) as f32;
-                            put16_signed(i8x16_sub(code, i8x16_splat(32)), scale, out.add(16 * group));
-                        }
-                    }
-                }
+        let head = blocks.head(block);
+        for group in 0..L::GROUPS {
+            let (scale, shift) = blocks.scale(head, block, group);
+            for part in 0..L::GROUP / 16 {
+                let codes = blocks.codes(block, group, part);
+                let values = if L::SHIFTED { scaled16(codes, scale, shift) } else { times16(codes, scale) };
+                store16(out.add(group * L::GROUP + 16 * part), values);
             }
         }
     }

@@ -8,6 +8,7 @@
 mod ahead;
 mod attention;
 mod attention_grad;
+mod coded_rows;
 mod decode;
 mod elementwise;
 mod encode;
@@ -15,6 +16,7 @@ mod fastfood;
 mod gemm;
 mod gemv;
 mod gguf;
+mod layout;
 mod linalg;
 mod math;
 mod memory;

@@ -5,6 +5,9 @@ use crate::tables::Book;
 
 pub type Sixteen = [V; 4];
 
+/// Rows of a coded weight that one row of A is multiplied with at once: more do not fit in the registers.
+pub const WEIGHT_ROWS: usize = 2;
+
 #[inline(always)]
 pub fn zero16() -> Sixteen {
     [splat(0.0); 4]
@@ -24,6 +27,11 @@ pub unsafe fn store16(p: *mut f32, x: Sixteen) {
     }
 }
 
+#[inline(always)]
+pub fn add16(x: Sixteen, y: Sixteen) -> Sixteen {
+    [0, 1, 2, 3].map(|k| add(x[k], y[k]))
+}
+
 /// x · y + z.
 #[inline(always)]
 pub fn madd16(x: Sixteen, y: Sixteen, z: Sixteen) -> Sixteen {
@@ -35,30 +43,71 @@ pub fn sum16(x: Sixteen) -> f32 {
     sum4(add(add(x[0], x[1]), add(x[2], x[3])))
 }
 
-/// scale · q + shift of sixteen unsigned bytes, rounded twice.
+/// Sixteen unsigned bytes as numbers. Converted as signed, which takes one instruction where unsigned takes eight.
 #[inline(always)]
-pub fn scaled_u8(q: V, scale: f32, shift: f32) -> Sixteen {
+pub fn unsigned16(q: V) -> Sixteen {
     let (low, high) = (u16x8_extend_low_u8x16(q), u16x8_extend_high_u8x16(q));
-    let wide = [
+    [
         u32x4_extend_low_u16x8(low),
         u32x4_extend_high_u16x8(low),
         u32x4_extend_low_u16x8(high),
         u32x4_extend_high_u16x8(high),
-    ];
-    wide.map(|x| add(mul(splat(scale), f32x4_convert_u32x4(x)), splat(shift)))
+    ]
+    .map(|x| f32x4_convert_i32x4(x))
 }
 
-/// scale · q of sixteen signed bytes.
+/// Sixteen signed bytes as numbers.
 #[inline(always)]
-pub fn scaled_i8(q: V, scale: f32) -> Sixteen {
+pub fn signed16(q: V) -> Sixteen {
     let (low, high) = (i16x8_extend_low_i8x16(q), i16x8_extend_high_i8x16(q));
-    let wide = [
+    [
         i32x4_extend_low_i16x8(low),
         i32x4_extend_high_i16x8(low),
         i32x4_extend_low_i16x8(high),
         i32x4_extend_high_i16x8(high),
-    ];
-    wide.map(|x| mul(splat(scale), f32x4_convert_i32x4(x)))
+    ]
+    .map(|x| f32x4_convert_i32x4(x))
+}
+
+/// scale · x.
+#[inline(always)]
+pub fn times16(x: Sixteen, scale: f32) -> Sixteen {
+    x.map(|x| mul(splat(scale), x))
+}
+
+/// scale · x + shift, rounded twice.
+#[inline(always)]
+pub fn scaled16(x: Sixteen, scale: f32, shift: f32) -> Sixteen {
+    x.map(|x| add(mul(splat(scale), x), splat(shift)))
+}
+
+/// Lanes that sums of products are kept in.
+pub type Sum = V;
+
+#[inline(always)]
+pub fn zero_sum() -> Sum {
+    splat(0.0)
+}
+
+/// sum + x · y.
+#[inline(always)]
+pub fn dot16(x: Sixteen, y: Sixteen, sum: Sum) -> Sum {
+    let mut sum = sum;
+    for (x, y) in x.into_iter().zip(y) {
+        sum = madd(x, y, sum);
+    }
+    sum
+}
+
+/// x · scale + sum.
+#[inline(always)]
+pub fn add_scaled(x: Sum, scale: f32, sum: Sum) -> Sum {
+    madd(x, splat(scale), sum)
+}
+
+#[inline(always)]
+pub fn total(x: Sum) -> f32 {
+    sum4(x)
 }
 
 /// The values of four-bit codes, as planes of bytes.
@@ -70,20 +119,19 @@ impl Lookup {
         Lookup(book.planes.map(|plane| unsafe { v128_load(plane.as_ptr() as *const v128) }))
     }
 
-    /// value · scale of sixteen codes, a byte each.
+    /// The values of sixteen codes, a byte each.
     #[inline(always)]
-    pub fn values(&self, codes: V, scale: f32) -> Sixteen {
+    pub fn values(&self, codes: V) -> Sixteen {
         let b = self.0.map(|plane| i8x16_relaxed_swizzle(plane, codes));
         let low01 = i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(b[0], b[1]);
         let high01 = i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(b[0], b[1]);
         let low23 = i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(b[2], b[3]);
         let high23 = i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(b[2], b[3]);
-        let scale = splat(scale);
         [
-            mul(i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(low01, low23), scale),
-            mul(i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(low01, low23), scale),
-            mul(i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(high01, high23), scale),
-            mul(i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(high01, high23), scale),
+            i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(low01, low23),
+            i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(low01, low23),
+            i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(high01, high23),
+            i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(high01, high23),
         ]
     }
 }

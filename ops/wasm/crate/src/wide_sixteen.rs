@@ -8,6 +8,9 @@ use core::simd::{Simd, simd_swizzle};
 
 pub type Sixteen = Simd<f32, 16>;
 
+/// Rows of a coded weight that one row of A is multiplied with at once.
+pub const WEIGHT_ROWS: usize = 4;
+
 #[inline(always)]
 pub fn zero16() -> Sixteen {
     Simd::splat(0.0)
@@ -23,6 +26,11 @@ pub unsafe fn store16(p: *mut f32, x: Sixteen) {
     unsafe { (p as *mut Sixteen).write_unaligned(x) }
 }
 
+#[inline(always)]
+pub fn add16(x: Sixteen, y: Sixteen) -> Sixteen {
+    x + y
+}
+
 /// x · y + z.
 #[inline(always)]
 pub fn madd16(x: Sixteen, y: Sixteen, z: Sixteen) -> Sixteen {
@@ -36,16 +44,53 @@ pub fn sum16(x: Sixteen) -> f32 {
     sum4(add(four, splat(0.0)))
 }
 
-/// scale · q + shift of sixteen unsigned bytes, rounded twice.
+/// Sixteen unsigned bytes as numbers.
 #[inline(always)]
-pub fn scaled_u8(q: V, scale: f32, shift: f32) -> Sixteen {
-    Simd::splat(scale) * bytes_u8(q).cast::<f32>() + Simd::splat(shift)
+pub fn unsigned16(q: V) -> Sixteen {
+    bytes_u8(q).cast::<f32>()
 }
 
-/// scale · q of sixteen signed bytes.
+/// Sixteen signed bytes as numbers.
 #[inline(always)]
-pub fn scaled_i8(q: V, scale: f32) -> Sixteen {
-    Simd::splat(scale) * bytes_i8(q).cast::<f32>()
+pub fn signed16(q: V) -> Sixteen {
+    bytes_i8(q).cast::<f32>()
+}
+
+/// scale · x.
+#[inline(always)]
+pub fn times16(x: Sixteen, scale: f32) -> Sixteen {
+    Simd::splat(scale) * x
+}
+
+/// scale · x + shift, rounded twice.
+#[inline(always)]
+pub fn scaled16(x: Sixteen, scale: f32, shift: f32) -> Sixteen {
+    Simd::splat(scale) * x + Simd::splat(shift)
+}
+
+/// Lanes that sums of products are kept in.
+pub type Sum = Sixteen;
+
+#[inline(always)]
+pub fn zero_sum() -> Sum {
+    zero16()
+}
+
+/// sum + x · y.
+#[inline(always)]
+pub fn dot16(x: Sixteen, y: Sixteen, sum: Sum) -> Sum {
+    madd(x, y, sum)
+}
+
+/// x · scale + sum.
+#[inline(always)]
+pub fn add_scaled(x: Sum, scale: f32, sum: Sum) -> Sum {
+    madd(x, Simd::splat(scale), sum)
+}
+
+#[inline(always)]
+pub fn total(x: Sum) -> f32 {
+    sum16(x)
 }
 
 /// The values of four-bit codes.
@@ -57,15 +102,10 @@ impl Lookup {
         Lookup(Simd::from_array(book.values))
     }
 
-    /// value · scale of sixteen codes, a byte each.
-    #[inline(always)]
-    pub fn values(&self, codes: V, scale: f32) -> Sixteen {
-        self.chosen(codes) * Simd::splat(scale)
-    }
-
+    /// The values of sixteen codes, a byte each.
     #[cfg(target_feature = "avx512f")]
     #[inline(always)]
-    fn chosen(&self, codes: V) -> Sixteen {
+    pub fn values(&self, codes: V) -> Sixteen {
         use core::arch::x86_64::_mm512_permutexvar_ps;
         let order = bytes_u8(codes).cast::<i32>();
         unsafe { _mm512_permutexvar_ps(order.into(), self.0.into()).into() }
@@ -74,7 +114,7 @@ impl Lookup {
     /// Each byte of the values is looked up by itself, and bytes are put together again.
     #[cfg(not(target_feature = "avx512f"))]
     #[inline(always)]
-    fn chosen(&self, codes: V) -> Sixteen {
+    pub fn values(&self, codes: V) -> Sixteen {
         let bits: Simd<u32, 16> = unsafe { core::mem::transmute(self.0) };
         let codes = bytes_u8(codes);
         let found = [0u32, 8, 16, 24].map(|shift| {

@@ -1,0 +1,141 @@
+//! Products of few rows of A with rows of coded weights: codes go from memory into the sums, and a group's scale is applied
+//! once to its sum: Σ (scale · code + shift) a = scale · Σ code · a + shift · Σ a. (So an infinite a gives NaN where the
+//! code is 0.) Oracle: ops/reference/matmul.ts.
+
+use crate::decode::{FourBits, dtype};
+use crate::gemv::{Product, cost, piece_rows};
+use crate::gguf::with_gguf_layout;
+use crate::layout::Layout;
+use crate::sixteen::*;
+use crate::{memory, pool};
+
+/// The product, where A's rows are at most four and rows of the weight are whole blocks; else false.
+pub fn matmul(p: &Product) -> bool {
+    if p.m > 4 || p.ta || !p.tb || p.batch > 1 || p.ldb != p.k || !p.w.whole_blocks(0, p.k) {
+        return false;
+    }
+    let row = |r: usize| unsafe { (p.a as *const f32).add(r.min(p.m - 1) * p.lda) };
+    match p.m {
+        1 => coded::<1, WEIGHT_ROWS>(p, [row(0)]),
+        2 => coded::<2, 2>(p, [0, 1].map(row)),
+        // Three go as four.
+        _ => coded::<4, 2>(p, [0, 1, 2, 3].map(row)),
+    }
+    true
+}
+
+fn coded<const M: usize, const R: usize>(p: &Product, a: [*const f32; M]) {
+    let sums = memory::shared(4 * M * p.k / 16);
+    if p.w.dtype < dtype::Q4_0 {
+        coded_product::<_, M, R>(&FourBits::new(&p.w), p, a, sums)
+    } else {
+        with_gguf_layout!(p.w.dtype, p.w.base, coded_product::<M, R>(p, a, sums))
+    }
+}
+
+/// out [m, n] = a · wᵀ for coded w [n, k] and m ≤ M; `sums` has room for A's sums by groups.
+fn coded_product<L: Layout, const M: usize, const R: usize>(w: &L, p: &Product, a: [*const f32; M], sums: usize) {
+    let a = a.map(|a| a as usize);
+    let group_sum = |m: usize| unsafe { (sums as *mut f32).add(m * (p.k / L::GROUP)) };
+    if L::SHIFTED {
+        for m in 0..M {
+            unsafe { group_sums::<L>(a[m] as *const f32, p.k, group_sum(m)) };
+        }
+    }
+    let piece = piece_rows(p.n, p.k).next_multiple_of(R);
+    pool::run(p.n.div_ceil(piece), cost(p.m, p.n, p.k), |task, _| unsafe {
+        let a = a.map(|a| a as *const f32);
+        let sums = core::array::from_fn(|m| group_sum(m) as *const f32);
+        for first in (task * piece..p.n.min((task + 1) * piece)).step_by(R) {
+            let out = (p.out as *mut f32).add(first);
+            dots::<L, M, R>(w, first, R.min(p.n - first), p.k / L::BLOCK, a, sums, out, p.n, p.m);
+        }
+    });
+}
+
+/// out[r] = Σ a over group r of a row of k elements.
+unsafe fn group_sums<L: Layout>(a: *const f32, k: usize, out: *mut f32) {
+    unsafe {
+        for group in 0..k / L::GROUP {
+            let mut sum = zero16();
+            for part in 0..L::GROUP / 16 {
+                sum = add16(sum, load16(a.add(group * L::GROUP + 16 * part)));
+            }
+            *out.add(group) = sum16(sum);
+        }
+    }
+}
+
+/// out[m · step + j] = Σ_q a[m][q] w[first + j][q] for `rows` ≤ R rows of the weight, each `blocks` blocks long, and M rows
+/// of A, of which the first `there` are written; `sums[m]` has A's sums by groups where shifts need them.
+#[inline(always)]
+unsafe fn dots<L: Layout, const M: usize, const R: usize>(
+    w: &L,
+    first: usize,
+    rows: usize,
+    blocks: usize,
+    a: [*const f32; M],
+    sums: [*const f32; M],
+    out: *mut f32,
+    step: usize,
+    there: usize,
+) {
+    unsafe {
+        // Missing rows repeat the last.
+        let start: [usize; R] = core::array::from_fn(|r| (first + r.min(rows - 1)) * blocks);
+        let mut total_of = [[zero_sum(); R]; M];
+        let mut shifted = [[0.0f32; R]; M];
+        for block in 0..blocks {
+            let heads = start.map(|start| w.head(start + block));
+            for group in 0..L::GROUPS {
+                let at = block * L::GROUPS + group;
+                let mut sum_of = [[zero_sum(); R]; M];
+                let a = a.map(|a| a.add(at * L::GROUP));
+                let start = start.map(|start| start + block);
+                add_part::<L, M, R>(w, start, group, 0, a, &mut sum_of);
+                if L::GROUP > 16 {
+                    add_part::<L, M, R>(w, start, group, 1, a, &mut sum_of);
+                }
+                if L::GROUP > 32 {
+                    add_part::<L, M, R>(w, start, group, 2, a, &mut sum_of);
+                    add_part::<L, M, R>(w, start, group, 3, a, &mut sum_of);
+                }
+                for r in 0..R {
+                    let (scale, shift) = w.scale(heads[r], start[r], group);
+                    for m in 0..M {
+                        total_of[m][r] = add_scaled(sum_of[m][r], scale, total_of[m][r]);
+                        if L::SHIFTED {
+                            shifted[m][r] += shift * *sums[m].add(at);
+                        }
+                    }
+                }
+            }
+        }
+        for m in 0..there {
+            for r in 0..rows {
+                *out.add(m * step + r) = total(total_of[m][r]) + shifted[m][r];
+            }
+        }
+    }
+}
+
+/// Adds the products of sixteen codes of each row with A's.
+#[inline(always)]
+unsafe fn add_part<L: Layout, const M: usize, const R: usize>(
+    w: &L,
+    blocks: [usize; R],
+    group: usize,
+    part: usize,
+    a: [*const f32; M],
+    sums: &mut [[Sum; R]; M],
+) {
+    unsafe {
+        let x = a.map(|a| load16(a.add(16 * part)));
+        for r in 0..R {
+            let codes = w.codes(blocks[r], group, part);
+            for m in 0..M {
+                sums[m][r] = dot16(codes, x[m], sums[m][r]);
+            }
+        }
+    }
+}
