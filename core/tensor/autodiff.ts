@@ -3,7 +3,15 @@
  * youngest node to the oldest. Only the handles that `valueAndGrad` made are tracked, so frozen weights get no gradient,
  * neither computed nor stored.
  */
-import { ownedHere, recordingScope, scope, sweep, type Synchronous } from "./scope.ts";
+import {
+  type KernelCall,
+  ownedHere,
+  recordingScope,
+  replayScope,
+  scope,
+  sweep,
+  type Synchronous,
+} from "./scope.ts";
 import type { Backend } from "./backend.ts";
 import { showShape, size } from "./shape.ts";
 import { nextAge, type Storage } from "./storage.ts";
@@ -172,6 +180,7 @@ function countReaders(order: readonly GraphNode[]): Map<Storage, number> {
 /**
  * Runs `f` without keeping what its derivative needs, and runs it again in the backward pass: less memory for more time
  * (arXiv 1604.06174). `f` must be a pure function of tensors older than the call; every tracked one counts as an input.
+ * Kernels whose results no derivative needs, as a block's last product, are not run again.
  *
  * @example
  * ```ts
@@ -186,35 +195,49 @@ function countReaders(order: readonly GraphNode[]): Map<Storage, number> {
 export function checkpoint(f: () => Tensor): Tensor {
   const born = nextAge();
   const outside: Tensor[] = [];
-  const { result, reads } = recordingScope(() => {
+  const needed = new Set<Storage>();
+  const { result, reads, calls } = recordingScope(() => {
     const output = f();
-    outside.push(...olderParents(output, born));
+    for (const t of computedFrom(output, born)) {
+      if (t.node!.id < born) outside.push(t);
+      else for (const saved of t.node!.saved) needed.add(saved.storage);
+    }
     return detach(output);
   });
   if (outside.length === 0) return result;
+  const replay = { calls: calls.length, without: needless(calls, needed) };
   return new Tensor(result.storage, result.shape, result.dtype, {
     id: nextAge(),
     name: "checkpoint",
     parents: outside,
     saved: reads,
     pull: (gradient) => {
-      const again = f();
-      sweep(again);
+      const again = replayScope(f, replay);
       return backward(again, gradient, outside);
     },
   });
 }
 
-/** Tracked handles older than `born` from which the output was computed. */
-function olderParents(output: Tensor, born: number): readonly Tensor[] {
+/** Tracked handles from which the output was computed: those younger than `born`, and the first older ones behind them. */
+function computedFrom(output: Tensor, born: number): readonly Tensor[] {
   const found = new Map<GraphNode, Tensor>();
-  const seen = new Set<GraphNode>();
   const stack = [output];
   for (let t = stack.pop(); t !== undefined; t = stack.pop()) {
-    if (t.node === undefined || seen.has(t.node)) continue;
-    seen.add(t.node);
-    if (t.node.id < born) found.set(t.node, t);
-    else for (const parent of t.node.parents) if (parent !== undefined) stack.push(parent);
+    if (t.node === undefined || found.has(t.node)) continue;
+    found.set(t.node, t);
+    if (t.node.id < born) continue;
+    for (const parent of t.node.parents) if (parent !== undefined) stack.push(parent);
   }
   return [...found.values()];
+}
+
+/** Numbers of the calls on which nothing that is needed depends. `needed` grows by what those storages are made from. */
+function needless(calls: readonly KernelCall[], needed: Set<Storage>): ReadonlySet<number> {
+  const found = new Set<number>();
+  for (let i = calls.length - 1; i >= 0; i--) {
+    const { inputs, outputs } = calls[i]!;
+    if (outputs.some((storage) => needed.has(storage))) { for (const storage of inputs) needed.add(storage); }
+    else found.add(i);
+  }
+  return found;
 }

@@ -2,7 +2,7 @@
 import { type Backend, BackendMismatchError } from "./backend.ts";
 import type { DType } from "./dtype.ts";
 import { sameShape, type Shape, showShape } from "./shape.ts";
-import { noteRead } from "./scope.ts";
+import { runKernel } from "./scope.ts";
 import { nextAge } from "./storage.ts";
 import { allocate, detach, Tensor } from "./tensor.ts";
 
@@ -73,8 +73,7 @@ export function defineKernel<A>(definition: KernelDefinition<A>): Kernel<A> {
     const outputs = definition.shape(inputs, options).map((o) =>
       "dtype" in o ? allocate(backend, o.shape, o.dtype) : allocate(backend, o)
     );
-    for (const input of inputs) noteRead(input);
-    definition.run(backend, inputs, outputs, options);
+    runKernel(inputs, outputs, () => definition.run(backend, inputs, outputs, options));
     return outputs;
   };
 }

@@ -1,6 +1,6 @@
 /** `read`: the only way from tensors to numbers. */
 import { reinterpret, type Tensor } from "./tensor.ts";
-import { scope } from "./scope.ts";
+import { runKernel, scope } from "./scope.ts";
 import { allocate } from "./tensor.ts";
 import { byteLength, type DType } from "./dtype.ts";
 import { transiently } from "./storage.ts";
@@ -63,6 +63,6 @@ export async function bytesOf(x: Tensor): Promise<Uint8Array<ArrayBuffer>> {
 export function castTo(x: Tensor, dtype: DType): Tensor {
   if (x.dtype === dtype) return reinterpret(x, x.shape);
   const result = allocate(x.backend, x.shape, dtype);
-  x.backend.cast(x, result);
+  runKernel([x], [result], () => x.backend.cast(x, result));
   return result;
 }

@@ -6,14 +6,44 @@
 import { type GraphNode, Tensor } from "./tensor.ts";
 import { nextAge, type Owner, type Storage } from "./storage.ts";
 
+/** A kernel call: what it read and what it wrote. */
+export interface KernelCall {
+  /** Storages that it read. */
+  readonly inputs: readonly Storage[];
+  /** Storages that it wrote. */
+  readonly outputs: readonly Storage[];
+}
+
+/** Which kernel calls of a function are left out when it runs again, by number from 0. */
+export interface Replay {
+  /** How many calls it makes. */
+  readonly calls: number;
+  /** Those that are left out. */
+  readonly without: ReadonlySet<number>;
+}
+
 class Scope implements Owner {
   readonly storages: Set<Storage> = new Set();
   readonly born: number = nextAge();
-  /** When recording: the handles read inside that are older than the scope, by storage. */
+  /** When recording: the handles read inside, by storage. */
   readonly reads: Map<Storage, Tensor> | undefined;
-  constructor(readonly parent: Scope | undefined, recording: boolean) {
+  /** When recording: the kernel calls inside. */
+  readonly calls: KernelCall[] | undefined;
+  /** When replaying: which calls are left out, and how many there were. */
+  readonly replay: { readonly without: ReadonlySet<number>; next: number } | undefined;
+  /** Whether a kernel runs: what it makes on its way, as the bytes of a lazy tensor, is not a call of the function. */
+  busy = false;
+  constructor(readonly parent: Scope | undefined, { recording = false, replay }: ScopeOptions) {
+    const outer = parent?.busy ? undefined : parent;
     this.reads = recording ? new Map() : parent?.reads;
+    this.calls = recording ? [] : outer?.calls;
+    this.replay = replay === undefined ? outer?.replay : { without: replay.without, next: 0 };
   }
+}
+
+interface ScopeOptions {
+  readonly recording?: boolean;
+  readonly replay?: Replay;
 }
 
 let innermost: Scope | undefined;
@@ -38,16 +68,35 @@ export type Synchronous<T> = T extends PromiseLike<unknown> ? never : T;
  * ```
  */
 export function scope<T>(f: () => Synchronous<T>): T {
-  return enter(f, false).result;
+  return enter(f, {}).result;
 }
 
-/** A scope that also says which older tensors were read inside. For `checkpoint`. */
-export function recordingScope<T>(f: () => T): { readonly result: T; readonly reads: readonly Tensor[] } {
-  return enter(f, true);
+/** What a recording scope saw. */
+export interface Recorded<T> {
+  /** What the function gave. */
+  readonly result: T;
+  /** Older tensors that were read inside. */
+  readonly reads: readonly Tensor[];
+  /** The kernel calls, in order. */
+  readonly calls: readonly KernelCall[];
 }
 
-function enter<T>(f: () => T, recording: boolean): { readonly result: T; readonly reads: readonly Tensor[] } {
-  const own = new Scope(innermost, recording);
+/** A scope that also says what was read and called inside. For `checkpoint`. */
+export function recordingScope<T>(f: () => T): Recorded<T> {
+  return enter(f, { recording: true });
+}
+
+/**
+ * A scope in which some kernel calls are left out: their outputs hold anything. For `checkpoint`.
+ *
+ * @throws {Error} when `f` makes more or fewer calls than it did.
+ */
+export function replayScope<T>(f: () => T, replay: Replay): T {
+  return enter(f, { replay }).result;
+}
+
+function enter<T>(f: () => T, options: ScopeOptions): Recorded<T> {
+  const own = new Scope(innermost, options);
   innermost = own;
   let kept: ReadonlySet<Storage> = new Set();
   try {
@@ -58,9 +107,17 @@ function enter<T>(f: () => T, recording: boolean): { readonly result: T; readonl
       );
     }
     kept = reachable(result, own.born);
-    const reads = recording ? [...own.reads!.values()].filter((t) => t.storage.id < own.born) : [];
+    if (options.replay !== undefined && own.replay!.next !== options.replay.calls) {
+      throw new Error(
+        `Cannot run a checkpointed function again: it called ${options.replay.calls} kernels and now ` +
+          `${own.replay!.next}; make it a pure function of older tensors`,
+      );
+    }
+    if (options.recording !== true) return { result, reads: [], calls: [] };
+    const reads = [...own.reads!.values()].filter((t) => t.storage.id < own.born);
     for (const t of reads) own.parent?.reads?.set(t.storage, t);
-    return { result, reads };
+    for (const call of own.calls!) own.parent?.calls?.push(call);
+    return { result, reads, calls: own.calls! };
   } finally {
     innermost = own.parent;
     for (const storage of own.storages) {
@@ -76,9 +133,19 @@ export function adopt(storage: Storage): void {
   innermost?.storages.add(storage);
 }
 
-/** Notes that an op reads a tensor. */
-export function noteRead(t: Tensor): void {
-  innermost?.reads?.set(t.storage, t);
+/** Runs a kernel that reads and writes these tensors, unless it is left out of a replay. */
+export function runKernel(inputs: readonly Tensor[], outputs: readonly Tensor[], run: () => void): void {
+  const own = innermost;
+  if (own?.reads !== undefined) { for (const t of inputs) own.reads.set(t.storage, t); }
+  if (own === undefined || own.busy) return run();
+  own.calls?.push({ inputs: inputs.map((t) => t.storage), outputs: outputs.map((t) => t.storage) });
+  if (own.replay?.without.has(own.replay.next++)) return;
+  own.busy = true;
+  try {
+    run();
+  } finally {
+    own.busy = false;
+  }
 }
 
 /** Whether the innermost scope owns the storage, so that code running in it may free it early. */

@@ -2,7 +2,7 @@
 import type { Backend, Operand, Raw } from "./backend.ts";
 import { byteLength, type DType } from "./dtype.ts";
 import { sameShape, type Shape, showShape, size } from "./shape.ts";
-import { adopt, ownedHere } from "./scope.ts";
+import { adopt, ownedHere, runKernel } from "./scope.ts";
 import { Storage } from "./storage.ts";
 
 /** One step of the recorded computation: how a gradient of its output becomes gradients of its inputs. */
@@ -137,7 +137,7 @@ export function detach(x: Tensor): Tensor {
  */
 export function copyOf(x: Tensor): Tensor {
   const copy = allocate(x.backend, x.shape, x.dtype);
-  x.backend.copy(x, copy);
+  runKernel([x], [copy], () => x.backend.copy(x, copy));
   return copy;
 }
 

@@ -3,8 +3,10 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
   type Backend,
+  castTo,
   checkpoint,
   dispose,
+  lazy,
   leaves,
   memory,
   read,
@@ -120,6 +122,54 @@ Deno.test("checkpoint() of a checkpoint is one, and nests", () =>
     assertClose(x!, [Math.exp(Math.exp(0.5)) * Math.exp(0.5)], 1e-6);
     dispose(p);
   }));
+
+/** A backend that writes down which kernels it is asked for. */
+function listening(backend: Backend): { readonly backend: Backend; readonly heard: string[] } {
+  const heard: string[] = [];
+  const get = (target: Backend, name: keyof Backend): unknown => {
+    const member = target[name];
+    if (typeof member !== "function") return member;
+    return (...operands: readonly unknown[]): unknown => {
+      heard.push(name);
+      return Reflect.apply(member, target, operands);
+    };
+  };
+  return { backend: new Proxy(backend, { get }) as Backend, heard };
+}
+
+Deno.test("checkpoint() runs nothing again whose result no derivative needs", async () => {
+  const { backend, heard } = listening(reference());
+  const p = { x: tensor([[0.3, -0.2]], { backend }) };
+  const frozen = tensor([[0.5, -0.4], [0.2, 0.6]], { backend });
+  const block = ({ x }: Tree, made: Tensor): Tensor => {
+    const h = tanh(matmul(x as Tensor, made)); // its value is needed, so the product before it is, too
+    return add(matmul(h, frozen), x as Tensor); // not needed, neither of them
+  };
+  const products = async (
+    wrap: (f: () => Tensor) => Tensor,
+  ): Promise<readonly [number, readonly number[]]> => {
+    // Made where it is first read, in the first run: its kernels are none of the function's.
+    const made = lazy(backend, [2, 2], "f32", () => castTo(castTo(frozen, "f16"), "f32"));
+    heard.length = 0;
+    const { x } = await gradientsOf((p) => sum(wrap(() => block(p, made))), p);
+    return [heard.filter((name) => name === "matmul").length, x!];
+  };
+  const [plain, gradient] = await products((f) => f());
+  assert.equal(plain, 2 + 2);
+  assert.deepEqual(await products(checkpoint), [2 + 1 + 2, gradient]);
+  // Within a checkpoint the inner one's result is needed by nothing but the outer's.
+  assert.deepEqual(await products((f) => checkpoint(() => checkpoint(f))), [
+    2 + 0 + 1 + 2,
+    gradient,
+  ]);
+});
+
+Deno.test("checkpoint() refuses a function that does something else the second time", () => {
+  const x = vector(reference(), 0.5);
+  let runs = 0;
+  const f = ({ x }: { x: Tensor }): Tensor => sum(checkpoint(() => ++runs === 1 ? exp(x) : exp(exp(x))));
+  assert.throws(() => valueAndGrad(f)({ x }), /checkpointed function again: it called 1 kernels and now 2/);
+});
 
 Deno.test("checkpoint() holds less at once", () => {
   const backend = reference();
