@@ -47,12 +47,13 @@ const refusing = (what: string): Refuse => (why) => {
 const OF_THE_FIRST: readonly PartKind[] = ["invertible", "prompt", "reft"];
 
 /** @throws {RangeError} when the library computes something else for adapters one after another. */
-export function checkStack(what: string, branches: readonly Branch[]): void {
+export function checkStack(what: string, branches: readonly Branch[], model: Model): void {
   const refuse = refusing(what);
   const seen = new Map<string, string>();
   for (const [i, { leaves }] of branches.entries()) {
-    const layers = new Map<string, { readonly name: string; readonly kind: PartKind }>();
-    for (const { name, configs, parts } of leaves) {
+    const layers = new Map<string, string>();
+    for (const leaf of leaves) {
+      const { name, configs, parts } = leaf;
       const alone = parts.find(({ kind }) => OF_THE_FIRST.includes(kind));
       if (i > 0 && alone !== undefined) {
         refuse(
@@ -62,16 +63,14 @@ export function checkStack(what: string, branches: readonly Branch[]): void {
       if (branches.length > 1 && configs.some(({ fields }) => fields["is_parallel"] === true)) {
         refuse(`"${name}" runs beside its part, where the library forgets the others`);
       }
-      for (const { kind, reads } of parts.filter(({ kind }) => kind === "lora" || kind === "fused")) {
-        for (const { path } of reads) layers.set(path, { name, kind });
-      }
+      for (const { path } of pathsOf(leaf, ["lora", "fused"], model)) layers.set(path, name);
     }
-    for (const [path, { name, kind }] of layers) {
+    for (const [path, name] of layers) {
       if (seen.has(path)) {
         refuse(
           `"${
             seen.get(path)
-          }" and "${name}" are both ${kind} at "${path}", where the library feeds one update to the other`,
+          }" and "${name}" both update "${path}", where the library feeds one update to the other`,
         );
       }
       seen.set(path, name);
@@ -175,15 +174,26 @@ function checkPlaces(
   }
 }
 
-/** The places whose paths stand in those of the parameters, and whether they are scaled. */
-function placesOf({ configs, parts }: Leaf, kinds: readonly PartKind[], { spec }: Model): readonly string[] {
+/** The places of a leaf, and which of them are scaled. */
+function placesOf(leaf: Leaf, kinds: readonly PartKind[], model: Model): readonly string[] {
+  const scales = leaf.configs.some(({ fields }) => fields["composition_mode"] === "scale");
+  return pathsOf(leaf, kinds, model).map(({ path, kind }) =>
+    scales && kind === "lora" ? `${path} (as a scale)` : path
+  );
+}
+
+/** The places whose paths stand in those of the parameters. */
+function pathsOf(
+  { parts }: Leaf,
+  kinds: readonly PartKind[],
+  { spec }: Model,
+): readonly { readonly path: string; readonly kind: PartKind }[] {
   const paths = [...spec.sublayers, ...spec.linears, ...spec.attentions].map(({ path }) => path)
     .sort((a, b) => b.length - a.length);
-  const scales = configs.some(({ fields }) => fields["composition_mode"] === "scale");
   return parts.filter(({ kind }) => kinds.includes(kind)).flatMap(({ kind, reads }) =>
     reads.flatMap(({ path: at }) => {
-      const place = paths.find((path) => `.${at}.`.includes(`.${path}.`));
-      return place === undefined ? [] : [scales && kind === "lora" ? `${place} (as a scale)` : place];
+      const path = paths.find((path) => `.${at}.`.includes(`.${path}.`));
+      return path === undefined ? [] : [{ path, kind }];
     })
   );
 }

@@ -165,7 +165,7 @@ async function composed(loading: Loading, block: Block | string): Promise<Loaded
   const branches: LoadedBranch[] = [];
   for (const child of block.children) branches.push(await composed(loading, child));
   const what = `Cannot load the ${block.type} of "${folder}"`;
-  if (block.type === "Stack") checkStack(what, branches);
+  if (block.type === "Stack") checkStack(what, branches, model);
   else checkBranches(what, block.type, branches, model);
   return {
     name,

@@ -151,7 +151,7 @@ function blockOf(node: Node, adapter: Adapter, model: Model): Written {
   const what = `Cannot save the ${type} of ${
     branches.map(({ name }) => `"${name}"`).join(", ")
   } for AdapterHub`;
-  if (type === "Stack") checkStack(what, branches);
+  if (type === "Stack") checkStack(what, branches, model);
   else checkBranches(what, type, branches, model);
   return {
     block: { type, children: written.map(({ block }) => block), ...kwargs && { kwargs } },

@@ -147,3 +147,21 @@ Deno.test("loadAdapter() refuses setups that cannot be, and leaves nothing behin
       model.dispose();
     });
   }));
+
+Deno.test("loadAdapter() refuses a stack of LoRAs on one layer, though only one of them has a gate", () =>
+  inFolder(async (folder) => {
+    copied("bert_text_average_lora", `${folder}/setup`);
+    const children = ["a", "b"].map((name) => ({ type: "single", children: [name] }));
+    Deno.writeTextFileSync(
+      `${folder}/setup/adapter_setup.json`,
+      JSON.stringify({ adapter_setup: { type: "Stack", children } }),
+    );
+    await assertNoLeak(async () => {
+      const model = await loadModel(hubModel("bert_text"), { backend: reference() });
+      await assert.rejects(
+        loadAdapter(`${folder}/setup`, model),
+        /"a" and "b" both update "bert\.encoder\.layer\.0\.attention\.self\.query", where the library feeds/,
+      );
+      model.dispose();
+    });
+  }));
