@@ -73,7 +73,9 @@ export function bottleneckParts(
     ...sites.map((site) => siteTensors(site, options, fields, model, name)),
   ]);
   if (fields["use_gating"] !== true) return [...inverse, { kind: "bottleneck", method, ...own }];
-  if ((options.keeps ?? "output") !== "output" || options.norms?.some((at) => at !== "before")) {
+  const behind = (options.keeps ?? "output") !== "output" || options.residual === "dropped" ||
+    options.norms?.some((at) => at !== "before");
+  if (behind) {
     throw new RangeError(
       `Cannot load the adapter "${name}": a gate on a branch whose norm or residual stands behind it is not supported`,
     );

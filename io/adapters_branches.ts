@@ -63,6 +63,9 @@ export function checkStack(what: string, branches: readonly Branch[], model: Mod
       if (branches.length > 1 && configs.some(({ fields }) => fields["is_parallel"] === true)) {
         refuse(`"${name}" runs beside its part, where the library forgets the others`);
       }
+      if (i < branches.length - 1 && configs.some(({ fields }) => fields["original_ln_after"] === false)) {
+        refuse(`"${name}" has original_ln_after false, which the library follows for the last alone`);
+      }
       for (const { path } of pathsOf(leaf, ["lora", "fused"], model)) layers.set(path, name);
     }
     for (const [path, name] of layers) {

@@ -165,3 +165,34 @@ Deno.test("loadAdapter() refuses a stack of LoRAs on one layer, though only one 
       model.dispose();
     });
   }));
+
+/** Changes fields of an adapter's configuration. */
+function rewired(folder: string, fields: Readonly<Record<string, unknown>>): void {
+  const path = `${folder}/adapter_config.json`;
+  const saved = JSON.parse(Deno.readTextFileSync(path));
+  Deno.writeTextFileSync(path, JSON.stringify({ ...saved, config: { ...saved.config, ...fields } }));
+}
+
+Deno.test("loadAdapter() refuses original_ln_after false under a gate, and of all but the last of a stack", () =>
+  inFolder((folder) =>
+    assertNoLeak(async () => {
+      const model = await loadModel(hubModel("llama"), { backend: reference() });
+      // The gate multiplies the branch alone, not what the block leaves out of its residual.
+      copied("llama_gated_bottleneck", `${folder}/gated`);
+      rewired(`${folder}/gated`, { original_ln_after: false });
+      await assert.rejects(
+        loadAdapter(`${folder}/gated`, model),
+        /a gate on a branch whose norm or residual/,
+      );
+      copied("llama_stack", `${folder}/stack`);
+      rewired(`${folder}/stack/a`, { original_ln_after: false });
+      await assert.rejects(
+        loadAdapter(`${folder}/stack`, model),
+        /"a" has original_ln_after false, which the library follows for the last alone/,
+      );
+      copied("llama_stack", `${folder}/last`);
+      rewired(`${folder}/last/b`, { original_ln_after: false });
+      dispose((await loadAdapter(`${folder}/last`, model)).params);
+      model.dispose();
+    })
+  ));
