@@ -3,7 +3,15 @@
  *
  * @module
  */
-import { type Backend, dispose, type Model, type ModelConfig, newModel, type Tensor } from "../core/mod.ts";
+import {
+  type Backend,
+  dispose,
+  liesInOut,
+  type Model,
+  type ModelConfig,
+  newModel,
+  type Tensor,
+} from "../core/mod.ts";
 import { bytesSource } from "../formats/byte_source.ts";
 import { openSafetensors } from "../formats/safetensors.ts";
 import { type Tokenizer, tokenizer } from "../formats/tokenizer.ts";
@@ -49,7 +57,7 @@ export function modelFromFiles(files: ModelFiles, backend: Backend): Model<Token
   const weights: (readonly [string, Tensor])[] = [];
   try {
     for (const [path, stored] of placedTensors(file.tensors.values(), known, "The weights have")) {
-      weights.push([path, storedLeaf(stored, { backend })]);
+      weights.push([path, storedLeaf(stored, liesInOut(spec, path), { backend })]);
     }
     return newModel({
       ...{ architecture, spec, config: files.config, weights, backend },

@@ -50,7 +50,6 @@ export async function convertModel(
   const opened = await openModel({ ...flags, model: source });
   try {
     const { model } = opened;
-    if (format === "bitsandbytes") checkUnturned(model);
     const dtype = asked ?? (holds(model, format) ? undefined : "f16");
     if (dtype !== undefined && !flags.requantize) checkTwice(model, dtype);
     await place.write((path) => write(path, model, format, dtype));
@@ -107,16 +106,6 @@ function holds(model: Model, format: Format): boolean {
   if (format === "bitsandbytes") return true;
   return weightLeaves(model.weights).every(([, { dtype }]) =>
     !isQuantized(dtype) || (format === "gguf" && isGguf(dtype))
-  );
-}
-
-/** transformers turns a Conv1D before it quantizes: our codes would be another matrix there. */
-export function checkUnturned({ spec }: Model): void {
-  const turned = spec.linears.find((place) => place.transposed);
-  if (turned === undefined) return;
-  throw new TypeError(
-    `Cannot write "${turned.path}" as bitsandbytes: it lies [in, out], and transformers turns such a matrix before it ` +
-      "quantizes; write GGUF blocks, or f16",
   );
 }
 

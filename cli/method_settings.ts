@@ -8,6 +8,7 @@ import {
   type Method,
   type Model,
   nest,
+  plainShape,
   type Spec,
   type Tree,
   weightLeaves,
@@ -265,12 +266,12 @@ function spread(model: Model, elements: number): SparseMask {
   const all = leaves.reduce((n, [, leaf]) => n + leaf.size, 0);
   let [seen, taken] = [0, 0];
   return {
-    leaves: leaves.map(([path, { shape, size }]) => {
+    leaves: leaves.map(([path, { size }]) => {
       seen += size;
       const upTo = Math.round(elements * seen / all);
       const indices = Int32Array.from({ length: upTo - taken }, (_, i) => i);
       taken = upTo;
-      return { path, shape, indices };
+      return { path, shape: plainShape(model, path), indices };
     }),
     whole: [],
   };

@@ -15,7 +15,6 @@ import { newOutput } from "../io/new_output.ts";
 import { saveModel } from "../io/save_model.ts";
 import { textRows } from "../train/mod.ts";
 import { choice, type Command, integer, names, onePath, UsageError } from "./arguments.ts";
-import { checkUnturned } from "./convert_model.ts";
 import { compareTypes, type TypeComparison } from "./compare_types.ts";
 import { type ModelFlags, modelFlags, openModel } from "./load.ts";
 import { note, print, printJson, showBytes, table } from "./output.ts";
@@ -80,7 +79,6 @@ async function store(flags: QuantizeFlags): Promise<void> {
   const place = newOutput(output, flags.overwrite ?? false);
   const opened = await openModel(flags, { leaves: "lazy" });
   try {
-    if (!output.endsWith(".gguf")) checkUnturned(opened.model);
     const before = weightBytes(opened.model);
     const small = quantizeModel(opened.model, {
       dtype: type,

@@ -1,16 +1,8 @@
 /** How far a model's weights move when they are stored in fewer bits. Computed on the model's backend, a weight at a time. */
-import {
-  byteLength,
-  castTo,
-  dispose,
-  type DType,
-  read,
-  scope,
-  type Synchronous,
-  Tensor,
-} from "./tensor/mod.ts";
+import { byteLength, dispose, type DType, read, scope, type Synchronous, Tensor } from "./tensor/mod.ts";
 import { abs, concat, max, reshape, subtract, sumOfSquares } from "../ops/mod.ts";
 import type { Model } from "./model.ts";
+import { liesInOut, recoded, recodedShape } from "./coded_matrix.ts";
 import { quantizationPlan, type QuantizeOptions } from "./quantize.ts";
 import { lookup } from "./weights.ts";
 
@@ -62,7 +54,8 @@ export async function codingErrors(
     const leaf = lookup(model.weights, path);
     if (!(leaf instanceof Tensor)) continue;
     const layer = layers.get(path);
-    errors.push({ path, ...layer !== undefined && { layer }, ...await errorOf(leaf, dtype) });
+    const error = await errorOf(leaf, dtype, liesInOut(model.spec, path));
+    errors.push({ path, ...layer !== undefined && { layer }, ...error });
   }
   return errors;
 }
@@ -95,10 +88,10 @@ export function jointError(parts: readonly CodingError[]): CodingError {
   };
 }
 
-async function errorOf(leaf: Tensor, dtype: DType): Promise<CodingError> {
+async function errorOf(leaf: Tensor, dtype: DType, inOut: boolean): Promise<CodingError> {
   const sums = scope((): Synchronous<Tensor> => {
-    const w = castTo(leaf, "f32");
-    const error = subtract(castTo(castTo(w, dtype), "f32"), w);
+    const w = recoded(leaf, "f32", inOut);
+    const error = subtract(recoded(recoded(w, dtype, inOut), "f32", inOut), w);
     return concat([sumOfSquares(error), sumOfSquares(w), max(abs(error))].map((t) => reshape(t, [1])));
   });
   const [squares, own, worst] = await read(sums);
@@ -106,7 +99,7 @@ async function errorOf(leaf: Tensor, dtype: DType): Promise<CodingError> {
   const n = leaf.size;
   return {
     elements: n,
-    bytes: byteLength(dtype, leaf.shape),
+    bytes: byteLength(dtype, recodedShape(leaf, dtype, inOut)),
     rms: Math.sqrt(squares! / n),
     weightRms: Math.sqrt(own! / n),
     worst: worst!,

@@ -111,7 +111,7 @@ export interface SideCall extends PassCall {
   readonly states: Tensor;
   /** A block's output [b, t, d], untracked; −1 is the embedding. */
   tap(layer: number): Tensor;
-  /** A weight of the base by its path, as stored, untracked. @throws {RangeError} when there is none. */
+  /** A weight of the base by its path, as stored (a coded matrix that its block would read turned: decoded), untracked. @throws {RangeError} when there is none. */
   weight(path: string): Tensor;
   /**
    * Runs a block of this architecture over other (smaller) weights, which stand under the names that a block of the

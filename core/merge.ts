@@ -1,6 +1,5 @@
 /** `merge` and `unmerge`: an adapter written into the weights, and taken out again. */
 import {
-  castTo,
   type DType,
   isQuantized,
   keep,
@@ -14,6 +13,7 @@ import {
   type Tree,
 } from "./tensor/mod.ts";
 import { add, divide, transpose, zeros } from "../ops/mod.ts";
+import { liesInOut, recoded, recodedShape } from "./coded_matrix.ts";
 import { bareLayer, foldLinear, type Layer, scalesOf } from "./fold.ts";
 import { decoded, dense, scaledMap } from "./linear_map.ts";
 import type { Edit, LinearEdit } from "./edit.ts";
@@ -133,17 +133,19 @@ function rewritten<M extends Model>(model: M, editsOf: () => readonly Edit[], op
     if (options.leaves === undefined) {
       return Object.fromEntries([...changedBy(edits, model)].map(([path, leaf]) => {
         // What the adapter or the base owns is copied: the merged model outlives the one and frees neither.
-        return [path, owned(castTo(leaf, storedAs(path, leaf, model, options)))];
+        const dtype = storedAs(path, leaf, model, options);
+        return [path, owned(recoded(leaf, dtype, liesInOut(model.spec, path)))];
       }));
     }
     const shapes = scope(() => shapesOf(edits, model));
-    return Object.fromEntries(shapes.map(([path, shape]) => {
-      const dtype = storedAs(path, { shape }, model, options);
+    return Object.fromEntries(shapes.map(([path, leaf]) => {
+      const inOut = liesInOut(model.spec, path);
+      const dtype = storedAs(path, leaf, model, options);
       const make = (): Tensor => {
         const own = editsOf().filter((edit) => concerns(edit, path, model.spec));
-        return castTo(changedBy(own, model).get(path)!, dtype);
+        return recoded(changedBy(own, model).get(path)!, dtype, inOut);
       };
-      return [path, lazy(model.backend, shape, dtype, make)];
+      return [path, lazy(model.backend, recodedShape(leaf, dtype, inOut), dtype, make)];
     }));
   }));
   const weights = setLeaves(model.weights, Object.entries(root.tree));
@@ -164,15 +166,18 @@ function changedBy(edits: readonly Edit[], model: Model): ReadonlyMap<string, Te
   return changed;
 }
 
-/** Which leaves edits change, and their shapes: found a place at a time, so that no two places' leaves are there at once. */
-function shapesOf(edits: readonly Edit[], model: Model): readonly (readonly [path: string, shape: Shape])[] {
+/** Which leaves edits change, their shapes and dtypes: found a place at a time, so that no two places' leaves are there at once. */
+function shapesOf(
+  edits: readonly Edit[],
+  model: Model,
+): readonly (readonly [path: string, leaf: { readonly shape: Shape; readonly dtype: DType }])[] {
   const places = [...new Set(edits.map(placeOf))];
-  const found = new Map<string, Shape>();
+  const found = new Map<string, { readonly shape: Shape; readonly dtype: DType }>();
   for (const place of places) {
     transiently(() =>
       scope(() => {
         const own = changedBy(edits.filter((edit) => placeOf(edit) === place), model);
-        for (const [path, leaf] of own) found.set(path, leaf.shape);
+        for (const [path, leaf] of own) found.set(path, { shape: leaf.shape, dtype: leaf.dtype });
       })
     );
   }
@@ -225,11 +230,17 @@ function apply(
     const found = changed.get(path) ?? lookup(model.weights, path);
     return found instanceof Tensor ? found : undefined;
   };
+  const plain = (path: string): Tensor | undefined => {
+    const found = leaf(path);
+    return found && isQuantized(found.dtype) && liesInOut(model.spec, path)
+      ? recoded(found, "f32", true)
+      : found;
+  };
   switch (edit.kind) {
     case "weight":
       return [[
         edit.path,
-        edit.map.run({ weight: leaf(edit.path) ?? zeros(edit.adds!, model.backend) }),
+        edit.map.run({ weight: plain(edit.path) ?? zeros(edit.adds!, model.backend) }),
       ]];
     case "linear": {
       const { weightPath, transposed } = matrixOf(edit, model.spec);
@@ -238,7 +249,7 @@ function apply(
       const tiedTo = model.spec.heads.find((head) => head.path === edit.path)?.tiedTo;
       const stored = leaf(weightPath) ?? leaf(`${tiedTo}.weight`)!;
       const base: Layer = bareLayer(
-        dense(stored, transposed),
+        dense(stored, transposed && (!isQuantized(stored.dtype) || !liesInOut(model.spec, weightPath))),
         bias === undefined ? undefined : decoded(bias),
       );
       const next = foldLinear(base, edit, undefined);

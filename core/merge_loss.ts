@@ -1,6 +1,5 @@
 /** `mergeLoss`: what of an adapter's update is lost when merged weights are rounded to a dtype. */
 import {
-  castTo,
   dispose,
   type DType,
   read,
@@ -11,6 +10,7 @@ import {
   type Tree,
 } from "./tensor/mod.ts";
 import { concat, equal, multiply, reshape, subtract, sum, sumOfSquares } from "../ops/mod.ts";
+import { liesInOut, recoded } from "./coded_matrix.ts";
 import { merge, type MergeOptions, storedAs } from "./merge.ts";
 import type { Adapter } from "./method.ts";
 import type { Model } from "./model.ts";
@@ -63,7 +63,8 @@ export async function mergeLoss<P extends Tree>(
       if (found === merged) continue;
       const before = found ?? tiedTo(model, path);
       const dtype = storedAs(path, merged, model, options);
-      const part = await sumsOf(before instanceof Tensor ? before : undefined, merged, dtype);
+      const inOut = liesInOut(model.spec, path);
+      const part = await sumsOf(before instanceof Tensor ? before : undefined, merged, dtype, inOut);
       weights.push({ path, dtype, ...lossOf(part) });
       all = all.map((n, i) => n + part[i]!) as unknown as Sums;
     }
@@ -84,11 +85,16 @@ const lossOf = ([error, update, unchanged, entries]: Sums): UpdateLoss => ({
   unchanged: entries === 0 ? 0 : unchanged / entries,
 });
 
-async function sumsOf(base: Tensor | undefined, merged: Tensor, dtype: DType): Promise<Sums> {
+async function sumsOf(
+  base: Tensor | undefined,
+  merged: Tensor,
+  dtype: DType,
+  inOut: boolean,
+): Promise<Sums> {
   const sums = transiently(() =>
     scope((): Synchronous<Tensor> => {
-      const rounded = (t: Tensor): Tensor => castTo(castTo(t, dtype), "f32");
-      const plain = base === undefined ? subtract(merged, merged) : castTo(base, "f32");
+      const rounded = (t: Tensor): Tensor => recoded(recoded(t, dtype, inOut), "f32", inOut);
+      const plain = base === undefined ? subtract(merged, merged) : recoded(base, "f32", inOut);
       const update = subtract(merged, plain);
       const stored = rounded(merged);
       const changed = subtract(1, equal(update, 0));

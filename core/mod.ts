@@ -5,6 +5,7 @@
  */
 export * from "./tensor/mod.ts";
 export * from "./weights.ts";
+export * from "./coded_matrix.ts";
 export * from "./place.ts";
 export * from "./linear_map.ts";
 export * from "./linear_maps/mod.ts";

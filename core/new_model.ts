@@ -1,5 +1,5 @@
 /** Making a model from weights. */
-import { type Backend, keep, Tensor } from "./tensor/mod.ts";
+import { type Backend, isQuantized, keep, Tensor } from "./tensor/mod.ts";
 import type { Architecture, Model, ModelConfig, TextCodec } from "./model.ts";
 import type { Spec } from "./place.ts";
 import { type Branch, lookup, weightTree } from "./weights.ts";
@@ -89,7 +89,9 @@ function checkShapes(weights: Branch, spec: Spec, source: string | undefined): v
   };
   for (const place of spec.linears) {
     const { inFeatures: n, outFeatures: m } = place;
-    expect(`${place.path}.weight`, place.transposed ? [n, m] : [m, n]);
+    const leaf = lookup(weights, `${place.path}.weight`);
+    const coded = leaf instanceof Tensor && isQuantized(leaf.dtype);
+    expect(`${place.path}.weight`, place.transposed && !coded ? [n, m] : [m, n]);
     if (place.bias) expect(`${place.path}.bias`, [m]);
   }
   for (const place of spec.norms) {

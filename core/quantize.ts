@@ -2,11 +2,10 @@
  * `quantize`: a model whose matrices are stored in fewer bits (QLoRA, arXiv 2305.14314; LLM.int8, arXiv 2208.07339; GGUF
  * blocks). Layouts and codes are those of `DType`: nf4, fp4 and int8 are bitsandbytes' bits, q4_0 … q8_0 those of llama.cpp.
  *
- * A matrix is coded as it is stored: for GPT-2, whose matrices lie [in, out], blocks and rows run over outputs.
+ * Blocks and rows run over inputs: a matrix that lies [in, out] (GPT-2's) is turned first (coded_matrix.ts).
  */
 import {
   byteLength,
-  castTo,
   type DType,
   isGguf,
   isQuantized,
@@ -16,6 +15,7 @@ import {
   type Synchronous,
   Tensor,
 } from "./tensor/mod.ts";
+import { liesInOut, recoded, recodedShape } from "./coded_matrix.ts";
 import type { Model } from "./model.ts";
 import type { Spec } from "./place.ts";
 import { chooseTargets, type MatrixPlace, type Targets } from "./targets.ts";
@@ -80,12 +80,13 @@ export function quantizationPlan(spec: Spec, options: QuantizeOptions): Readonly
  */
 export function quantize<M extends Model>(model: M, options: QuantizeOptions): M {
   const plan = quantizationPlan(model.spec, options);
-  return recoded(
+  return withRecoded(
     model,
     [...plan].flatMap(([path, dtype]) => {
       const leaf = lookup(model.weights, path);
       if (!(leaf instanceof Tensor) || leaf.dtype === dtype) return [];
-      checkCoding(path, leaf, dtype, options.requantize ?? false);
+      const shape = recodedShape(leaf, dtype, liesInOut(model.spec, path));
+      checkCoding(path, { dtype: leaf.dtype, shape }, dtype, options.requantize ?? false);
       return [[path, leaf, dtype] as const];
     }),
     options.leaves,
@@ -110,7 +111,7 @@ export function dequantize<M extends Model>(
   model: M,
   options: { readonly dtype?: "f32" | "f16" | "bf16" } = {},
 ): M {
-  return recoded(
+  return withRecoded(
     model,
     weightLeaves(model.weights).filter(([, leaf]) => isQuantized(leaf.dtype))
       .map(([path, leaf]) => [path, leaf, options.dtype ?? "f32"] as const),
@@ -189,20 +190,18 @@ function stores(dtype: DType): DType {
   return dtype;
 }
 
-function recoded<M extends Model>(
+function withRecoded<M extends Model>(
   model: M,
   changes: readonly (readonly [string, Tensor, DType])[],
   leaves?: "lazy",
 ): M {
   const made = scope((): Synchronous<readonly (readonly [string, Tensor])[]> =>
-    changes.map(([path, leaf, dtype]) =>
-      [
-        path,
-        leaves === undefined
-          ? castTo(leaf, dtype)
-          : lazy(model.backend, leaf.shape, dtype, () => castTo(leaf, dtype)),
-      ] as const
-    )
+    changes.map(([path, leaf, dtype]) => {
+      const inOut = liesInOut(model.spec, path);
+      const make = (): Tensor => recoded(leaf, dtype, inOut);
+      const shape = recodedShape(leaf, dtype, inOut);
+      return [path, leaves === undefined ? make() : lazy(model.backend, shape, dtype, make)] as const;
+    })
   );
   const weights = setLeaves(model.weights, made);
   // Lazy leaves read the base's.

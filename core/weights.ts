@@ -2,7 +2,7 @@
  * Weight trees: nested readonly records under the checkpoint's own names. Leaves are tensors of any dtype; a branch may
  * carry the edits grafted at it. A changed tree shares every untouched branch.
  */
-import { allocate, type Key, nest, Tensor } from "./tensor/mod.ts";
+import { type Key, nest, Tensor } from "./tensor/mod.ts";
 import type { Edit } from "./edit.ts";
 
 /** The key under which a branch holds its edits. A symbol, so that names from files cannot clash with it. */
@@ -274,26 +274,4 @@ export function withoutEdits(weights: Branch): Branch {
     changed ||= result[name] !== child;
   }
   return changed ? result : weights;
-}
-
-/**
- * A leaf's numbers as a new f32 tensor, for methods that train a weight itself.
- *
- * @throws {RangeError} when missing.
- * @example
- * ```ts
- * import { castTo, read, reference, tensor, trainableCopy, weightTree } from "@graft/peft";
- * import assert from "node:assert/strict";
- * const half = castTo(tensor([1, 2], { backend: reference() }), "f16");
- * const copy = trainableCopy(weightTree([["norm.weight", half]]), "norm.weight");
- * assert.equal(copy.dtype, "f32");
- * assert.deepEqual([...await read(copy)], [1, 2]);
- * ```
- */
-export function trainableCopy(weights: Branch, path: string): Tensor {
-  const leaf = lookup(weights, path);
-  if (!(leaf instanceof Tensor)) throw new RangeError(`The weights have no "${path}"`);
-  const copy = allocate(leaf.backend, leaf.shape);
-  leaf.backend.cast(leaf, copy);
-  return copy;
 }

@@ -2,7 +2,6 @@
 import { bitsandbytesView } from "./bitsandbytes.ts";
 import { openGguf } from "./gguf.ts";
 import { ggufModel } from "./gguf_model.ts";
-import type { Decode } from "./relayout.ts";
 import { openSafetensors, openSafetensorsIndex } from "./safetensors.ts";
 import { withRopeScaling } from "./rope_config.ts";
 import { isObject, parseJson } from "./strict_json.ts";
@@ -22,7 +21,6 @@ export interface Checkpoint {
  * Opens a folder (`config.json` with `model.safetensors` or `model.safetensors.index.json`, bitsandbytes groups joined)
  * or a `.gguf` file.
  *
- * @param options.decode Needed only for quantized GPT-2 GGUF files; see `ggufModel`.
  * @throws {TypeError} when there are no weights in a format that we read; pickle files (`.bin`, `.pt`) are never opened.
  * @throws {SyntaxError} when a file is malformed.
  * @throws {RangeError} when a file's sizes disagree.
@@ -36,8 +34,8 @@ export interface Checkpoint {
  * checkpoint.tensors.close();
  * ```
  */
-export function openCheckpoint(path: string, options: { readonly decode?: Decode } = {}): Checkpoint {
-  if (Deno.statSync(path).isFile) return openFile(path, options.decode);
+export function openCheckpoint(path: string): Checkpoint {
+  if (Deno.statSync(path).isFile) return openFile(path);
   const names = new Set([...Deno.readDirSync(path)].map((entry) => entry.name));
   const folder = path.endsWith("/") ? path : `${path}/`;
   if (!names.has("config.json")) {
@@ -57,13 +55,13 @@ export function openCheckpoint(path: string, options: { readonly decode?: Decode
   return { kind: "folder", config: withRopeScaling(config), tensors: openWeights(path, folder, names) };
 }
 
-function openFile(path: string, decode: Decode | undefined): Checkpoint {
+function openFile(path: string): Checkpoint {
   if (!path.endsWith(".gguf")) {
     throw new TypeError(`Cannot open "${path}": expected a folder or a .gguf file`);
   }
   const file = openGguf(path);
   try {
-    return { kind: "gguf", ...ggufModel(file, decode) };
+    return { kind: "gguf", ...ggufModel(file) };
   } catch (error) {
     file.close();
     throw error;

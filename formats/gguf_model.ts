@@ -22,7 +22,6 @@ import { llama3Factors } from "./gguf_rope.ts";
 import { ggufFileType } from "./gguf_types.ts";
 import { halfToF32 } from "./plain_numbers.ts";
 import { fromInterleaved, reorderRows, toInterleaved, transposed } from "./relayout.ts";
-import type { Decode } from "./relayout.ts";
 import type { JsonObject, StoredTensor, TensorFile, WritableTensor } from "./tensor_file.ts";
 
 /** A tensor computed from others rather than a weight; the model has no place for it. */
@@ -40,8 +39,7 @@ export interface GgufModel {
  * Views a GGUF file as a Hugging Face checkpoint. Layouts change row by row when a tensor is read. Closing the view
  * closes the file.
  *
- * @param decode Needed only for quantized GPT-2 files: blocks cannot be transposed, so those weights become f32.
- * @throws {TypeError} when the architecture is unknown to us, or is GPT-2 with quantized weights and no `decode`.
+ * @throws {TypeError} when the architecture is unknown to us.
  * @throws {RangeError} when a tensor has no place in the architecture or metadata are missing.
  * @example
  * ```ts
@@ -57,7 +55,7 @@ export interface GgufModel {
  * await Deno.remove(path);
  * ```
  */
-export function ggufModel(file: GgufFile, decode?: Decode): GgufModel {
+export function ggufModel(file: GgufFile): GgufModel {
   const architecture = ggufArchitecture(file.metadata);
   const embedding = file.tensors.get("token_embd.weight");
   if (!embedding) throw new RangeError(`Cannot read this GGUF file: it has no tensor "token_embd.weight"`);
@@ -82,7 +80,7 @@ export function ggufModel(file: GgufFile, decode?: Decode): GgufModel {
         `Cannot read this GGUF file: a ${architecture} model has no tensor "${tensor.name}"`,
       );
     }
-    tensors.set(name, asHuggingFace(architecture, config, name, tensor, decode));
+    tensors.set(name, asHuggingFace(architecture, config, name, tensor));
   }
   return { config, tensors: { tensors, metadata: file.metadata, close: () => file.close() } };
 }
@@ -168,7 +166,6 @@ function asHuggingFace(
   config: JsonObject,
   name: string,
   tensor: StoredTensor,
-  decode: Decode | undefined,
 ): StoredTensor {
   const { dtype, shape, byteLength: bytes } = tensor;
   const where = `tensor "${tensor.name}"`;
@@ -184,35 +181,13 @@ function asHuggingFace(
       read: () => reorderRows(where, dtype, shape, tensor.read(), from),
     };
   }
-  const turned = shape.toReversed();
-  if (!isQuantized(dtype)) {
-    return {
-      name,
-      dtype,
-      shape: turned,
-      byteLength: bytes,
-      read: () => transposed(where, dtype, shape, tensor.read()),
-    };
-  }
-  if (!decode) {
-    throw new TypeError(
-      `Cannot transpose ${where}: it is ${dtype}; give a decode function, or convert it to F16`,
-    );
-  }
+  if (isQuantized(dtype)) return { ...tensor, name }; // codes lie [out, in] in a model, too
   return {
     name,
-    dtype: "f32",
-    shape: turned,
-    byteLength: byteLength("f32", turned),
-    read() {
-      const values = decode(dtype, shape, tensor.read());
-      return transposed(
-        where,
-        "f32",
-        shape,
-        new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
-      );
-    },
+    dtype,
+    shape: shape.toReversed(),
+    byteLength: bytes,
+    read: () => transposed(where, dtype, shape, tensor.read()),
   };
 }
 

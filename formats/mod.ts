@@ -28,7 +28,6 @@ export * from "./gguf_adapter.ts";
 export * from "./gguf_model.ts";
 export * from "./gguf_names.ts";
 export * from "./gguf_vocabulary.ts";
-export type { Decode } from "./relayout.ts";
 export * from "./bitsandbytes.ts";
 export * from "./bitsandbytes_write.ts";
 export * from "./checkpoint.ts";

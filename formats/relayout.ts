@@ -2,9 +2,6 @@
 import { byteLength, isGguf, isQuantized, showShape } from "../core/tensor/mod.ts";
 import type { DType, Shape } from "../core/tensor/mod.ts";
 
-/** Decodes a tensor of any dtype to f32 elements; a backend's `cast` does it. */
-export type Decode = (dtype: DType, shape: Shape, bytes: Uint8Array) => Float32Array;
-
 /**
  * Rows in another order: row `i` of the result is row `from(i)`. GGUF blocks lie along a row, so they move unharmed.
  *

@@ -200,7 +200,7 @@ async function headOf(
         `Cannot load the head of "${folder}" for this model: "${tensor.name}": expected [${own.shape}] but found [${tensor.shape}]`,
       );
     }
-    if (!await sameNumbers(loadTensor(tensor, model), trainableCopy(model.weights, source))) {
+    if (!await sameNumbers(loadTensor(tensor, model), trainableCopy(model, source))) {
       changed.add(moduleOf(path));
     }
   }

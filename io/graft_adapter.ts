@@ -59,7 +59,7 @@ export async function saveGraftAdapter(
   card: Making = {},
 ): Promise<void> {
   const { method, params } = adapter;
-  const record = recordOf(method.name, method.config);
+  const record = recordOf(method.name, method.config, model.spec);
   const own = leaves(params);
   const masks = new Map<string, Int32Array>();
   for (const [path, leaf] of own) if (leaf.dtype === "i32") masks.set(path, integersOf(await bytesOf(leaf)));

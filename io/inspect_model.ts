@@ -59,7 +59,7 @@ export function inspectGgufModel(path: string, file: GgufFile): ModelDescription
   const { metadata } = file;
   const stored = [...file.tensors.values()];
   const tokens = metadata.get("tokenizer.ggml.tokens");
-  const checkpoint = runnable(() => openCheckpoint(path, { decode: () => new Float32Array() }));
+  const checkpoint = runnable(() => openCheckpoint(path));
   const described = checkpoint.value === undefined
     ? { ...describeModel("gguf", ggufOutline(metadata), stored), refused: checkpoint.refused! }
     : describeModel("gguf", checkpoint.value.config, stored);

@@ -238,7 +238,7 @@ async function changedTables(
     const own = lookup(model.weights, leaf);
     const theirs = stored.get(key);
     if (theirs === undefined || !(own instanceof Tensor)) continue;
-    if (!await sameNumbers(loadTensor(theirs, model), trainableCopy(model.weights, leaf))) {
+    if (!await sameNumbers(loadTensor(theirs, model), trainableCopy(model, leaf))) {
       changed.set(leaf, theirs);
     }
   }
@@ -250,7 +250,7 @@ function fixedTable(base: ReadonlyMap<string, StoredTensor>, path: string, model
   const table = base.get(path);
   if (table !== undefined) return loadTensor(table, model);
   const head = model.spec.heads.find((head) => `${head.path}.weight` === path)!;
-  return trainableCopy(model.weights, `${head.tiedTo}.weight`);
+  return trainableCopy(model, `${head.tiedTo}.weight`);
 }
 
 /** Reads the tensors into the layout's params. */

@@ -1,26 +1,23 @@
 /** `loadModel`: a model from a folder, a GGUF file or a hub id. */
 import {
   type Backend,
-  castTo,
   checkCoding,
   dispose,
   type DType,
-  fromBytes,
   type Key,
+  liesInOut,
   type Model,
   type ModelConfig,
   newModel,
   quantizationPlan,
   type QuantizeOptions,
-  scope,
-  type Shape,
+  recodedShape,
   type Tensor,
 } from "../core/mod.ts";
 import { openCheckpoint } from "../formats/checkpoint.ts";
 import { openGguf } from "../formats/gguf.ts";
 import { loadTokenizer, type Tokenizer, tokenizer as makeTokenizer } from "../formats/tokenizer.ts";
 import { architectureOf, type Task, taskConfig } from "../models/mod.ts";
-import { hostOf } from "../ops/mod.ts";
 import { tokenizerFilesOf } from "./gguf_tokenizer_files.ts";
 import { localPath } from "./local_path.ts";
 import { placedTensors, storedLeaf } from "./placed_tensors.ts";
@@ -73,7 +70,7 @@ export interface LoadOptions {
  */
 export async function loadModel(source: string, options: LoadOptions): Promise<Model<Tokenizer>> {
   const path = await localPath(source);
-  const checkpoint = openCheckpoint(path, { decode: decoderOn(options.backend) });
+  const checkpoint = openCheckpoint(path);
   const weights: (readonly [string, Tensor])[] = [];
   try {
     const saved = checkpoint.config as ModelConfig;
@@ -86,10 +83,12 @@ export async function loadModel(source: string, options: LoadOptions): Promise<M
     ) {
       if (options.task !== undefined && otherClasses(spec, leaf, stored.shape)) continue;
       const planned = plan?.get(leaf);
+      const inOut = liesInOut(spec, leaf);
       if (planned !== undefined && planned !== stored.dtype) {
-        checkCoding(leaf, stored, planned, options.quantize!.requantize ?? false);
+        const shape = recodedShape(stored, planned, inOut);
+        checkCoding(leaf, { dtype: stored.dtype, shape }, planned, options.quantize!.requantize ?? false);
       }
-      weights.push([leaf, storedLeaf(stored, options, planned)]);
+      weights.push([leaf, storedLeaf(stored, inOut, options, planned)]);
     }
     if (options.task !== undefined) {
       weights.push(...missingHead(spec, weights, options.backend, options.key ?? 0));
@@ -118,17 +117,6 @@ export async function loadModel(source: string, options: LoadOptions): Promise<M
     checkpoint.tensors.close();
     throw error;
   }
-}
-
-/** Decodes blocks on a backend or its host, for the few files whose quantized matrices must be transposed. */
-function decoderOn(backend: Backend): (dtype: DType, shape: Shape, bytes: Uint8Array) => Float32Array {
-  const host = hostOf(backend);
-  return (dtype, shape, bytes) => {
-    const decoded = scope(() => castTo(fromBytes(bytes, shape, dtype, host), "f32"));
-    const numbers = host.download(decoded.raw, decoded.bytes) as Uint8Array;
-    dispose(decoded);
-    return new Float32Array(new Uint8Array(numbers).buffer);
-  };
 }
 
 /**

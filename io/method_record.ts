@@ -9,8 +9,10 @@ import {
   type Method,
   type Model,
   perRow,
+  plainShape,
   scaled,
   type Shape,
+  type Spec,
   Tensor,
   type Tree,
 } from "../core/mod.ts";
@@ -70,40 +72,51 @@ export interface Held {
 }
 
 /**
- * The record of a method.
+ * The record of a method on a model.
  *
  * @throws {TypeError} when a file cannot hold the method or one of its options.
  */
-export function recordOf(name: string, config: Method["config"]): MethodRecord {
+export function recordOf(name: string, config: Method["config"], spec: Spec): MethodRecord {
   if (name.startsWith("gated(")) {
     const { gate, ...rest } = config;
-    return { method: "gated", of: recordOf(name.slice(6, -1), rest), gate: gateName(gate) };
+    return { method: "gated", of: recordOf(name.slice(6, -1), rest, spec), gate: gateName(gate) };
   }
   if (name.startsWith("scaled(")) {
     const { factor, ...rest } = config;
-    return { method: "scaled", of: recordOf(name.slice(7, -1), rest), factor: factor as number };
+    return { method: "scaled", of: recordOf(name.slice(7, -1), rest, spec), factor: factor as number };
   }
-  if (name.startsWith("compose(")) return { method: "compose", parts: recordsOf(config) };
-  if (name.startsWith("perRow(")) return { method: "perRow", parts: recordsOf(config) };
+  if (name.startsWith("compose(")) return { method: "compose", parts: recordsOf(config, spec) };
+  if (name.startsWith("perRow(")) return { method: "perRow", parts: recordsOf(config, spec) };
   for (const method of ["averaged", "bySpans"] as const) {
     if (!name.startsWith(`${method}(`)) continue;
     const { parts, ...rest } = config;
-    return { method, parts: recordsOf(parts as Method["config"]), config: optionsToJson(name, rest) };
+    return { method, parts: recordsOf(parts as Method["config"], spec), config: optionsToJson(name, rest) };
   }
   if (name === "adapterFusion") {
     const { adapters, ...rest } = config;
-    const parts = recordsOf(adapters as Method["config"]);
+    const parts = recordsOf(adapters as Method["config"], spec);
     return { method: name, adapters: parts, config: optionsToJson(name, rest) };
   }
   if (name === "xlora") {
     const { experts, ...rest } = config;
-    const parts = recordsOf(experts as Method["config"]);
+    const parts = recordsOf(experts as Method["config"], spec);
     return { method: name, adapters: parts, config: optionsToJson(name, rest) };
   }
   if (!isBuilt(name) && !PARTICULAR.includes(name)) {
     throw new TypeError(`Cannot save "${name}": merge the adapter and save the model instead`);
   }
-  return { method: name, config: optionsToJson(`the options of ${name}`, config) };
+  const own = name === "far" ? { ...config, outputs: outputsOf(config, spec) } : config;
+  return { method: name, config: optionsToJson(`the options of ${name}`, own) };
+}
+
+/** How many outputs the layers of FAR's learners have, so that the record fits no wider layer. */
+function outputsOf(config: Method["config"], spec: Spec): Readonly<Record<string, number>> {
+  const paths = Object.keys(config["learners"] as JsonOptions);
+  return Object.fromEntries(
+    spec.linears.filter(({ path }) => paths.includes(path)).map((
+      { path, outFeatures },
+    ) => [path, outFeatures]),
+  );
 }
 
 /** Options of methods whose parts stand beside each other. */
@@ -125,11 +138,11 @@ const PARTICULAR: readonly string[] = [
   "classifier",
 ];
 
-function recordsOf(parts: Method["config"]): Readonly<Record<string, MethodRecord>> {
+function recordsOf(parts: Method["config"], spec: Spec): Readonly<Record<string, MethodRecord>> {
   return Object.fromEntries(
     Object.entries(parts).map(([part, value]) => {
       const { method, ...options } = value as JsonOptions;
-      return [part, recordOf(String(method), options)];
+      return [part, recordOf(String(method), options, spec)];
     }),
   );
 }
@@ -201,7 +214,7 @@ function particular(name: string, config: JsonOptions, held: Held): Method {
     case "diffPruning":
       return diffPruning(config);
     case "far":
-      return far({ learners: config["learners"] as unknown as FarOptions["learners"] });
+      return far(config as unknown as FarOptions); // folders of before have no outputs
     case "diffPruningFixed":
       return diffPruningFixed({ mask: maskOf(config, held) });
     case "ltSft": {
@@ -246,7 +259,11 @@ function maskOf(config: JsonOptions, { model, indices, at }: Held): SparseMask {
     if (!(leaf instanceof Tensor)) {
       throw new RangeError(`Cannot use the mask on this model: it has no weight "${path}"`);
     }
-    return { path, shape: shapes[path] ?? leaf.shape, indices: indices(`${at}${path}.frozen.indices`) };
+    return {
+      path,
+      shape: shapes[path] ?? plainShape(model, path),
+      indices: indices(`${at}${path}.frozen.indices`),
+    };
   });
   const { whole = [], lookups } = config as { readonly [name: string]: readonly string[] };
   return { leaves: masks, whole, ...lookups && { lookups } };

@@ -3,10 +3,12 @@ import {
   allocate,
   type DType,
   isQuantized,
+  liesInOut,
   type Model,
   type ModelConfig,
   newModel,
   quantizationPlan,
+  recodedShape,
   type Spec,
   type Tensor,
 } from "../core/mod.ts";
@@ -36,7 +38,7 @@ export type ShapeOptions = Pick<LoadOptions, "dtype" | "quantize" | "task">;
  * ```
  */
 export function checkpointShapes(path: string, options: ShapeOptions = {}): Model {
-  const checkpoint = openCheckpoint(path, { decode: unread });
+  const checkpoint = openCheckpoint(path);
   try {
     const config = withTask(checkpoint.config as ModelConfig, options);
     const { weightPath } = architectureOf(config);
@@ -104,7 +106,9 @@ function withShapes(
   );
   const weights = own.map(([path, shape, as]): readonly [string, Tensor] => {
     const plain = shape.length < 2 ? "f32" : dtype === undefined || isQuantized(as) ? as : dtype;
-    return [path, allocate(backend, shape, plan?.get(path) ?? plain)];
+    const kept = plan?.get(path) ?? plain;
+    const inOut = liesInOut(spec, path);
+    return [path, allocate(backend, recodedShape({ shape, dtype: as }, kept, inOut), kept)];
   });
   if (task !== undefined) weights.push(...missingHead(spec, weights, backend, 0));
   return newModel({ architecture, spec, config, weights, backend, ...source !== undefined && { source } });
@@ -115,8 +119,3 @@ const withTask = (config: ModelConfig, { task }: ShapeOptions): ModelConfig =>
 
 const tiedHeads = (spec: Spec): ReadonlySet<string> =>
   new Set(spec.heads.filter((head) => head.tiedTo !== undefined).map((head) => `${head.path}.weight`));
-
-/** Stands where a loader decodes weights; here none is read. */
-function unread(): never {
-  throw new TypeError("A plan reads no weights");
-}

@@ -13,6 +13,7 @@ import {
   castTo,
   dispose,
   isQuantized,
+  liesInOut,
   lookup,
   matrixAt,
   type MatrixPlace,
@@ -190,9 +191,12 @@ export function changedLayers(
   return found;
 }
 
-/** A weight in the codes that LoftQ gave it. */
+/** A weight in the codes that LoftQ gave it; a Conv1D is coded as it lies there, so of one it is what its codes say. */
 export function coded(model: Model, path: string): Tensor {
-  return scope(() => castTo(castTo(lookup(model.weights, path) as Tensor, "f32"), "nf4"));
+  return scope(() => {
+    const codes = castTo(castTo(lookup(model.weights, path) as Tensor, "f32"), "nf4");
+    return liesInOut(model.spec, path) ? castTo(codes, "f32") : codes;
+  });
 }
 
 /**

@@ -5,13 +5,12 @@
  */
 import {
   compose,
-  lookup,
   type MatrixPlace,
   type Method,
   type Model,
   nameMatches,
+  plainShape,
   type Spec,
-  type Tensor,
   weightLeaves,
 } from "../core/mod.ts";
 import { fixedWeights } from "../methods/fixed_weights.ts";
@@ -163,7 +162,7 @@ function savedTensors(
   return savedLeaves(model, saved).map(({ path, source }) => ({
     path,
     key: prefix + path,
-    shape: (lookup(model.weights, source) as Tensor).shape,
+    shape: plainShape(model, source),
   }));
 }
 

@@ -1,12 +1,13 @@
 /** The tensors of a checkpoint under the paths at which a model takes them, and each as the leaf it becomes. */
 import {
   type Backend,
-  castTo,
   type DType,
   fromBytes,
   fromPieces,
   isQuantized,
   lazy,
+  recoded,
+  recodedShape,
   scope,
   type Tensor,
 } from "../core/mod.ts";
@@ -47,9 +48,10 @@ export interface LeafOptions {
   readonly leaves?: "lazy";
 }
 
-/** A stored tensor as a leaf: as `planned`, else vectors as f32 and quantized matrices as they are stored. */
+/** A stored tensor as a leaf (whose plain numbers lie [in, out] or not): as `planned`, else vectors as f32 and quantized matrices as they are stored. */
 export function storedLeaf(
   stored: StoredTensor,
+  inOut: boolean,
   { backend, dtype, leaves }: LeafOptions,
   planned?: DType,
 ): Tensor {
@@ -60,6 +62,6 @@ export function storedLeaf(
     stored.pieces === undefined
       ? fromBytes(stored.read(), shape, own, backend)
       : fromPieces(stored.pieces(), shape, own, backend);
-  const load = (): Tensor => scope(() => castTo(asStored(), wanted));
-  return leaves === undefined ? load() : lazy(backend, shape, wanted, load);
+  const load = (): Tensor => scope(() => recoded(asStored(), wanted, inOut));
+  return leaves === undefined ? load() : lazy(backend, recodedShape(stored, wanted, inOut), wanted, load);
 }

@@ -3,12 +3,14 @@ import {
   allEdits,
   byteLength,
   bytesOf,
-  castTo,
   type DType,
   isGguf,
   isQuantized,
+  liesInOut,
   lookup,
   type Model,
+  recoded,
+  recodedShape,
   scope,
   Tensor,
   transiently,
@@ -21,7 +23,6 @@ import { writeGguf } from "../formats/gguf_write.ts";
 import { type SafetensorsInput, writeSafetensors } from "../formats/safetensors_write.ts";
 import type { JsonObject, WritableTensor } from "../formats/tensor_file.ts";
 import { architectureOf } from "../models/mod.ts";
-import { transpose } from "../ops/mod.ts";
 import { type Making, modelCard } from "./adapter_card.ts";
 import { copyTokenizer, ggufVocabulary } from "./tokenizer_files.ts";
 
@@ -112,7 +113,10 @@ async function saveFolder(folder: string, model: Model, { dtype, card }: SaveMod
         read: () => bytes,
       };
       tensors.push(...bitsandbytesGroup(stored, { dtype: "float32" }));
-    } else tensors.push(writable(name, leaf, dtype ?? (isQuantized(leaf.dtype) ? "f32" : leaf.dtype)));
+    } else {
+      const plain = dtype ?? (isQuantized(leaf.dtype) ? "f32" : leaf.dtype);
+      tensors.push(writable(name, leaf, plain, liesInOut(model.spec, path)));
+    }
   }
   await Deno.mkdir(folder, { recursive: true });
   await writeSafetensors(`${folder}/model.safetensors`, tensors);
@@ -125,16 +129,12 @@ async function saveFolder(folder: string, model: Model, { dtype, card }: SaveMod
 }
 
 async function saveGguf(path: string, model: Model, { dtype }: SaveModelOptions): Promise<void> {
-  const transposed = new Set(
-    model.spec.linears.flatMap((place) => place.transposed ? [`${place.path}.weight`] : []),
-  );
   const tensors = weightLeaves(model.weights).map(([name, leaf]): GgufInput => {
     const own = isQuantized(leaf.dtype) && !isGguf(leaf.dtype) ? "f32" : leaf.dtype;
     const wanted = dtype ?? own;
-    if (leaf.shape.length < 2 && isQuantized(wanted)) return writable(name, leaf, "f32");
-    return transposed.has(name) && isQuantized(wanted)
-      ? turned(name, leaf, wanted)
-      : writable(name, leaf, wanted);
+    if (leaf.shape.length < 2 && isQuantized(wanted)) return writable(name, leaf, "f32", false);
+    const inOut = liesInOut(model.spec, name);
+    return { ...writable(name, leaf, wanted, inOut), turned: inOut && isQuantized(wanted) };
   });
   const { fields, tensors: laidOut } = ggufContent(
     configOf(model, undefined, undefined),
@@ -152,8 +152,7 @@ function quantizedLayers(
   | undefined {
   const layers = model.spec.linears.map((place) => {
     const leaf = lookup(model.weights, `${place.path}.weight`) as Tensor;
-    // transformers turns a Conv1D before it quantizes, so our bytes would be another matrix there.
-    return { path: place.path, dtype: place.transposed ? undefined : bitsandbytesType(leaf.dtype) };
+    return { path: place.path, dtype: bitsandbytesType(leaf.dtype) };
   });
   const types = new Set(layers.flatMap(({ dtype }) => dtype === undefined ? [] : [dtype]));
   const [dtype] = types;
@@ -216,40 +215,17 @@ function torchName(dtype: DType): string {
   return dtype === "bf16" ? "bfloat16" : dtype === "f16" ? "float16" : "float32";
 }
 
-/** A Conv1D matrix [in, out] to be turned before it is put into blocks, which lie along inputs in GGUF. */
-function turned(name: string, leaf: Tensor, dtype: DType): GgufInput {
-  if (leaf.dtype === dtype) {
-    throw new TypeError(
-      `Cannot save "${name}" as GGUF: its ${dtype} blocks lie along outputs, where GGUF has them along inputs; save the ` +
-        `unquantized model with dtype ${dtype}`,
-    );
-  }
-  const shape = leaf.shape.toReversed();
+/** A leaf to be converted when its turn comes. */
+function writable(name: string, leaf: Tensor, dtype: DType, inOut: boolean): WritableTensor {
+  const shape = recodedShape(leaf, dtype, inOut);
   return {
     name,
     dtype,
     shape,
     byteLength: byteLength(dtype, shape),
-    turned: true,
-    read: async () => {
-      const made = transiently(() => scope(() => castTo(transpose(castTo(leaf, "f32")), dtype)));
-      const bytes = await bytesOf(made);
-      made.storage.free();
-      return bytes;
-    },
-  };
-}
-
-/** A leaf to be converted when its turn comes. */
-function writable(name: string, leaf: Tensor, dtype: DType): WritableTensor {
-  return {
-    name,
-    dtype,
-    shape: leaf.shape,
-    byteLength: byteLength(dtype, leaf.shape),
     read: async () => {
       if (dtype === leaf.dtype) return await bytesOf(leaf);
-      const converted = transiently(() => scope(() => castTo(leaf, dtype)));
+      const converted = transiently(() => scope(() => recoded(leaf, dtype, inOut)));
       const bytes = await bytesOf(converted);
       converted.storage.free();
       return bytes;

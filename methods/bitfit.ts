@@ -63,7 +63,7 @@ export function bitfit(options: BitfitOptions = {}): Method {
           path,
           adds !== undefined && !(lookup(model.weights, path) instanceof Tensor)
             ? zeros(adds, model.backend)
-            : trainableCopy(model.weights, path),
+            : trainableCopy(model, path),
         ])
       );
     },

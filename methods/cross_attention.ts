@@ -57,9 +57,9 @@ export function crossAttention(options: CrossAttentionOptions = {}): Method {
         const attention = start === "random"
           ? freshAttention(model, linears, norms, keyOf(key))
           : [...linears, ...norms].flatMap(leavesOf).map((path) =>
-            [path, trainableCopy(model.weights, path)] as const
+            [path, trainableCopy(model, path)] as const
           );
-        return [...attention, ...tables.map((path) => [path, trainableCopy(model.weights, path)] as const)];
+        return [...attention, ...tables.map((path) => [path, trainableCopy(model, path)] as const)];
       }),
     edits: (params, spec) => {
       const { linears, norms } = crossPlaces(spec);

@@ -7,6 +7,7 @@ import {
   lookup,
   type Method,
   paramsAt,
+  plainShape,
   replaceLeaf,
   tableUpdate,
   Tensor,
@@ -41,9 +42,9 @@ export function denseDeltas(
           if (!(leaf instanceof Tensor)) {
             throw new RangeError(`Cannot place ${name}: there is no weight "${path}"`);
           }
-          return [`${path}.delta`, zeros(leaf.shape, model.backend)] as const;
+          return [`${path}.delta`, zeros(plainShape(model, path), model.backend)] as const;
         }),
-        ...whole.map((path) => [path, trainableCopy(model.weights, path)] as const),
+        ...whole.map((path) => [path, trainableCopy(model, path)] as const),
       ]),
     edits: (params) => [
       ...paths.map((path): Edit => {

@@ -22,6 +22,7 @@ import {
   type Method,
   type Model,
   nameMatches,
+  plainShape,
   replaceLeaf,
   Tensor,
   trainableCopy,
@@ -90,12 +91,14 @@ export function diffPruning(options: DiffPruningOptions = {}): Method {
       freshParams(() => {
         const gate = (shape: readonly number[]): Tensor => full(shape, initialAlpha, model.backend);
         return [
-          ...gatedWeights(model, frozen).flatMap(([path, { shape }]) => [
+          ...gatedWeights(model, frozen).map(([path]) => [path, plainShape(model, path)] as const).flatMap((
+            [path, shape],
+          ) => [
             [`${path}.delta`, zeros(shape, model.backend)] as const,
             [`${path}.alpha`, gate(shape)] as const,
             ...structure === "tensor" ? [[`${path}.group`, gate([1])] as const] : [],
           ]),
-          ...classifierLeaves(model.spec).map((path) => [path, trainableCopy(model.weights, path)] as const),
+          ...classifierLeaves(model.spec).map((path) => [path, trainableCopy(model, path)] as const),
         ];
       }),
     edits: (params) => [

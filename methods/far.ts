@@ -31,12 +31,15 @@ import { checkRising, scattered } from "./sparse.ts";
 export interface FarOptions {
   /** Rising numbers of the learning nodes by the layer's path. */
   readonly learners: Readonly<Record<string, ArrayLike<number>>>;
+  /** How many outputs a layer had where its learners were found, by its path; another model's layer is then refused. */
+  readonly outputs?: Readonly<Record<string, number>>;
 }
 
 /**
  * FAR as a method. Parameters under a layer's path: `rows` [k, in], `bias` [k] where the layer has one, `frozen.indices` [k].
  *
- * @throws {RangeError} when no node learns; at init and when grafted, when a path is no layer or a node is not there.
+ * @throws {RangeError} when no node learns; at init and when grafted, when a path is no layer, has
+ * another number of outputs, or a node is not there.
  * @example
  * ```ts
  * import { far } from "@graft/peft";
@@ -44,18 +47,19 @@ export interface FarOptions {
  * assert.equal(far({ learners: { "model.layers.0.mlp.up_proj": [0, 5] } }).name, "far");
  * ```
  */
-export function far({ learners }: FarOptions): Method {
+export function far({ learners, outputs }: FarOptions): Method {
   const used = Object.entries(learners).filter(([, nodes]) => nodes.length > 0);
   if (used.length === 0) throw new RangeError("Expected at least one learning node of far but found none");
   return {
     name: "far",
     config: {
       learners: Object.fromEntries(used.map(([path, nodes]): [string, Json] => [path, Array.from(nodes)])),
+      ...outputs && { outputs },
     },
     init: ({ model }) =>
       freshParams(() =>
         used.flatMap(([path, nodes]) => {
-          const { inFeatures, bias } = layerAt(model.spec, path, nodes);
+          const { inFeatures, bias } = layerAt(model.spec, path, nodes, outputs?.[path]);
           const k = nodes.length;
           return [
             [`${path}.rows`, zeros([k, inFeatures], model.backend)] as const,
@@ -66,7 +70,7 @@ export function far({ learners }: FarOptions): Method {
       ),
     edits: (params, spec) =>
       used.flatMap(([path, nodes]): readonly Edit[] => {
-        const { outFeatures, bias } = layerAt(spec, path, nodes);
+        const { outFeatures, bias } = layerAt(spec, path, nodes, outputs?.[path]);
         const [rows, indices] = [`${path}.rows`, `${path}.frozen.indices`].map((name) =>
           lookup(params, name) as Tensor
         ) as [Tensor, Tensor];
@@ -128,8 +132,20 @@ export function learnerCount(
   return count;
 }
 
-function layerAt(spec: Spec, path: string, nodes: ArrayLike<number>): LinearPlace {
-  const [place] = chooseTargets(spec, { targets: (place) => place.kind === "linear" && place.path === path });
-  checkRising(`learning nodes of far for "${path}"`, nodes, (place as LinearPlace).outFeatures);
-  return place as LinearPlace;
+function layerAt(
+  spec: Spec,
+  path: string,
+  nodes: ArrayLike<number>,
+  outputs: number | undefined,
+): LinearPlace {
+  const [found] = chooseTargets(spec, { targets: (place) => place.kind === "linear" && place.path === path });
+  const place = found as LinearPlace;
+  if (outputs !== undefined && outputs !== place.outFeatures) {
+    throw new RangeError(
+      `Cannot use the learners of far on this model: "${path}" had ${outputs} outputs where they were found and has ` +
+        `${place.outFeatures} here`,
+    );
+  }
+  checkRising(`learning nodes of far for "${path}"`, nodes, place.outFeatures);
+  return place;
 }

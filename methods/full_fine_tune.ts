@@ -81,7 +81,7 @@ function training(name: string, chosen: (path: string) => boolean): Omit<Method,
       if (paths.length === 0) {
         throw new RangeError(`No weight of the model matches the parameters of ${name}`);
       }
-      return nest(paths.map((path) => [path, trainableCopy(model.weights, path)] as const)) as Tree;
+      return nest(paths.map((path) => [path, trainableCopy(model, path)] as const)) as Tree;
     },
     edits: (params) => leaves(params).map(([path, value]) => replaceLeaf(path, value)),
   };

@@ -43,9 +43,7 @@ export function layerNormTune(options: LayerNormTuneOptions = {}): Method {
     name: "layerNormTune",
     config: norms === undefined ? {} : { norms: norms instanceof RegExp ? norms.source : norms as Json },
     init: ({ model }) =>
-      freshParams(() =>
-        normLeaves(model.spec, options).map((path) => [path, trainableCopy(model.weights, path)])
-      ),
+      freshParams(() => normLeaves(model.spec, options).map((path) => [path, trainableCopy(model, path)])),
     edits: (params, spec) =>
       normLeaves(spec, options).map((path) => replaceLeaf(path, paramsAt(params, path) as Tensor)),
   };

@@ -87,7 +87,7 @@ export function lora(options: LoraOptions = {}): Method {
             .map(([name, t]) => [`${place.path}.${name}`, t] as const)
         );
         const biases = biasPaths(model.spec, options).map((path) =>
-          [path, trainableCopy(model.weights, path)] as const
+          [path, trainableCopy(model, path)] as const
         );
         return nest([...factors, ...biases]) as Tree;
       }),

@@ -18,6 +18,7 @@ import {
   type Method,
   type Model,
   nameMatches,
+  plainShape,
   scope,
   size,
   type Spec,
@@ -120,7 +121,7 @@ export function emptyMask(model: Model, { paths, whole, lookups }: DenseDeltas):
   return {
     leaves: paths.map((path) => ({
       path,
-      shape: (lookup(model.weights, path) as Tensor).shape,
+      shape: plainShape(model, path),
       indices: new Int32Array(0),
     })),
     whole,

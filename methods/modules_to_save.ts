@@ -47,9 +47,7 @@ export function modulesToSave(options: ModulesToSaveOptions): Method {
     config: options as unknown as Readonly<Record<string, Json>>,
     init: ({ model }) =>
       nest(
-        savedLeaves(model, options).map(({ path, source }) =>
-          [path, trainableCopy(model.weights, source)] as const
-        ),
+        savedLeaves(model, options).map(({ path, source }) => [path, trainableCopy(model, source)] as const),
       ) as Tree,
     edits: (params, spec) => leaves(params).map(([path, value]) => replaceWeight(spec, path, value)),
   };

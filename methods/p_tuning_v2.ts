@@ -57,7 +57,7 @@ function classifier(): Method {
     config: {},
     init: ({ model }) =>
       nest(
-        classifierLeaves(model.spec).map((path) => [path, trainableCopy(model.weights, path)] as const),
+        classifierLeaves(model.spec).map((path) => [path, trainableCopy(model, path)] as const),
       ) as Tree,
     edits: (params, spec) => classifierLeaves(spec).map((path) => replaceLeaf(path, leafAt(params, path))),
   };

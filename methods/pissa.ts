@@ -110,13 +110,13 @@ export interface Coded {
 }
 
 /**
- * Codes a matrix [out, in] the way round that the place stores it, so that its blocks are the model's.
+ * Codes a matrix [out, in] the way round that the place has codes, so that its blocks are the model's.
  *
  * @throws {TypeError} when the dtype is no quantized one.
  */
 export function code(matrix: Tensor, place: MatrixPlace, dtype: DType): Coded {
   if (!isQuantized(dtype)) throw new TypeError(`Expected a quantized dtype for the base but found ${dtype}`);
-  const turned = place.kind === "embedding" || (place.kind === "linear" && place.transposed);
+  const turned = place.kind === "embedding"; // codes of a linear layer lie [out, in]
   const stored = castTo(turned ? transpose(matrix) : matrix, dtype);
   const decoded = castTo(stored, "f32");
   return { stored, decoded: turned ? transpose(decoded) : decoded };

@@ -14,6 +14,7 @@ import {
   lookup,
   type Method,
   type Model,
+  plainShape,
   replaceLeaf,
   sameShape,
   type Shape,
@@ -90,7 +91,7 @@ export function sparse(name: string, mask: SparseMask, config: Readonly<Record<s
             [`${path}.frozen.indices`, integers(indices, model.backend)],
           ] as const
         ),
-        ...mask.whole.map((path) => [path, trainableCopy(model.weights, path)] as const),
+        ...mask.whole.map((path) => [path, trainableCopy(model, path)] as const),
       ]);
     },
     edits: (params) => [
@@ -167,16 +168,18 @@ export function checkRising(what: string, integers: ArrayLike<number>, n: number
 }
 
 /** @throws {RangeError} when the mask is of another model. */
-function checkFits(name: string, mask: SparseMask, { weights }: Model): void {
+function checkFits(name: string, mask: SparseMask, model: Model): void {
+  const { weights } = model;
   for (const { path, shape } of mask.leaves) {
     const leaf = lookup(weights, path);
     if (!(leaf instanceof Tensor)) {
       throw lacking(name, path);
     }
-    if (!sameShape(leaf.shape, shape)) {
+    const found = plainShape(model, path);
+    if (!sameShape(found, shape)) {
       throw new RangeError(
         `Cannot use the mask of ${name} on this model: ${path}: expected ${showShape(shape)} but found ${
-          showShape(leaf.shape)
+          showShape(found)
         }`,
       );
     }

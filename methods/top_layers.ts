@@ -47,9 +47,7 @@ export function topLayers(options: TopLayersOptions = {}): Method {
     name: "topLayers",
     config: options as unknown as Readonly<Record<string, Json>>,
     init: ({ model }) =>
-      freshParams(() =>
-        topLeaves(model.spec, options).map((path) => [path, trainableCopy(model.weights, path)])
-      ),
+      freshParams(() => topLeaves(model.spec, options).map((path) => [path, trainableCopy(model, path)])),
     edits: (params, spec) =>
       topLeaves(spec, options).map((path) => replaceLeaf(path, paramsAt(params, path) as Tensor)),
   };

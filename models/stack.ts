@@ -12,7 +12,9 @@ import {
   editsAt,
   type ForwardOptions,
   hidden,
+  isQuantized,
   key as keyOf,
+  liesInOut,
   lookup,
   type Model,
   type Pass,
@@ -20,6 +22,7 @@ import {
   promptLength,
   type PromptPlace,
   promptRows,
+  recoded,
   rootOf,
   scope,
   type SideEdit,
@@ -183,7 +186,7 @@ export function stackStates<C>(
     const run: StackParts<C>["block"] = (...of) => sideBlock?.(...of, n) ?? parts.block(...of);
     return runBlock(pass, site, y, own, { ...parts, block: run }, options);
   };
-  const { states, memories } = beside(pass, model.weights, stack, finished, block, cut, parts);
+  const { states, memories } = beside(pass, model, stack, finished, block, cut, parts);
   return {
     states,
     memories,
@@ -273,7 +276,7 @@ type SideBlock = (site: Site, y: Tensor, n: number, shared: Tree | undefined) =>
 /** Lets side networks put their own states in place of the stack's, or memories beside them. */
 function beside<C>(
   pass: Pass,
-  base: Branch,
+  model: Model,
   stack: Site,
   finished: Tensor,
   block: SideBlock,
@@ -293,7 +296,11 @@ function beside<C>(
         }
         return tap;
       },
-      weight: (path) => detach(weightAt(base, path)),
+      weight: (path) => {
+        const leaf = weightAt(model.weights, path);
+        const turned = isQuantized(leaf.dtype) && liesInOut(model.spec, path);
+        return turned ? recoded(leaf, "f32", true) : detach(leaf);
+      },
       block: (weights: Tree, y, name, shared) =>
         block({ branch: weights, path: `${edit.path}.side.${i}.${name}` }, y, i, shared),
       finish: (weights: Tree, y) =>

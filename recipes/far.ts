@@ -121,7 +121,8 @@ function startOf(
   deltas: Tree,
   primed: "kept" | "reset",
 ): Adapter {
-  const method = far({ learners });
+  const outputs = Object.fromEntries(layers.map(({ path, outFeatures }) => [path, outFeatures]));
+  const method = far({ learners, outputs });
   return {
     method,
     params: scope((): Synchronous<Tree> => {

@@ -8,17 +8,19 @@
  */
 import {
   type Batch,
-  castTo,
   dispose,
   keep,
   labelCount,
   labelledLogits,
   leaves,
+  liesInOut,
   lossAndGradients,
   type Method,
   type Model,
   nest,
+  plainShape,
   read,
+  recoded,
   replaceLeaf,
   type Root,
   scope,
@@ -80,11 +82,13 @@ export async function fisher(
   if (chosen.length === 0) throw new RangeError("Cannot take the Fisher information: no weight is chosen");
   const params = keep(
     scope((): Synchronous<Tree> =>
-      nest(chosen.map(([path, leaf]) => [path, castTo(leaf, "f32")] as const)) as Synchronous<Tree>
+      nest(
+        chosen.map(([path, leaf]) => [path, recoded(leaf, "f32", liesInOut(model.spec, path))] as const),
+      ) as Synchronous<Tree>
     ),
   );
   const sums = new Map<string, Root<Tensor>>(
-    chosen.map(([path, leaf]) => [path, keep(zeros(leaf.shape, model.backend))]),
+    chosen.map(([path]) => [path, keep(zeros(plainShape(model, path), model.backend))]),
   );
   const free = (): void => {
     for (const root of sums.values()) root.dispose();

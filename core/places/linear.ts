@@ -1,5 +1,5 @@
 /** Linear layers, tables and heads, with the edits at them. */
-import type { Tensor } from "../tensor/mod.ts";
+import { isQuantized, type Tensor } from "../tensor/mod.ts";
 import type { LinearEdit, PassCall } from "../edit.ts";
 import { bareLayer, foldLinear, type Layer, tableLayer } from "../fold.ts";
 import { decoded, dense } from "../linear_map.ts";
@@ -21,7 +21,9 @@ import { optionalWeight, weight } from "./weight.ts";
  */
 export function bareLayerAt(site: Site, transposed: boolean): Layer {
   const bias = optionalWeight(site, "bias");
-  return bareLayer(dense(weight(site, "weight"), transposed), bias === undefined ? undefined : decoded(bias));
+  const matrix = weight(site, "weight", transposed);
+  const inOut = transposed && !isQuantized(matrix.dtype); // codes lie [out, in]
+  return bareLayer(dense(matrix, inOut), bias === undefined ? undefined : decoded(bias));
 }
 
 function foldEdits(layer: Layer, edits: readonly LinearEdit[], call: PassCall): Layer {

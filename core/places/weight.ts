@@ -1,13 +1,15 @@
 /** Leaves of the checkpoint with the weight edits at them: matrices, biases, norms. */
-import { fold, type Tensor, tensorsIn } from "../tensor/mod.ts";
+import { fold, isQuantized, type Tensor, tensorsIn } from "../tensor/mod.ts";
 import { add, rmsNorm, zeros } from "../../ops/mod.ts";
+import { recoded } from "../coded_matrix.ts";
 import type { WeightEdit } from "../edit.ts";
 import { decoded } from "../linear_map.ts";
 import { editsAt, type Site } from "../weights.ts";
 
 /**
- * A leaf after the weight edits at it; f32 when edited, else as stored.
+ * A leaf after the weight edits at it; f32 when edited, else as stored. Edits see plain numbers.
  *
+ * @param inOut Whether those lie [in, out], where codes lie [out, in].
  * @example
  * ```ts
  * import { into, read, reference, rootOf, tensor, weight, weightTree } from "@graft/peft";
@@ -16,10 +18,10 @@ import { editsAt, type Site } from "../weights.ts";
  * assert.deepEqual([...await read(weight(into(rootOf(weights), "norm"), "weight"))], [1, 2]);
  * ```
  */
-export function weight(site: Site, name: string): Tensor {
+export function weight(site: Site, name: string, inOut = false): Tensor {
   const leaf = site.branch[name] as Tensor | undefined;
   if (leaf === undefined) throw new RangeError(`The weights have no "${site.path}.${name}"`);
-  return mapped(site, name, leaf);
+  return mapped(site, name, leaf, inOut);
 }
 
 /**
@@ -81,11 +83,13 @@ function weightEdits(site: Site, name: string): readonly WeightEdit[] {
 }
 
 /** Each use of a leaf in a pass draws the same: the key is the leaf's. */
-function mapped(site: Site, name: string, leaf: Tensor): Tensor {
+function mapped(site: Site, name: string, leaf: Tensor, inOut = false): Tensor {
+  const edits = weightEdits(site, name);
+  if (edits.length === 0) return leaf;
   const { train = false, key } = site.pass ?? {};
   const draws = train && key !== undefined ? { train, key: fold(key, `${site.path}.${name}`) } : {};
-  return weightEdits(site, name).reduce(
+  return edits.reduce(
     (w, edit, i) => edit.map.run({ weight: w, ...draws, ...draws.key && { key: fold(draws.key, i) } }),
-    leaf,
+    inOut && isQuantized(leaf.dtype) ? recoded(leaf, "f32", inOut) : leaf,
   );
 }

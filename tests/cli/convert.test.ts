@@ -180,26 +180,25 @@ for (const name of ["bnb_nf4", "bnb_nf4_double", "bnb_fp4", "bnb_fp4_double", "b
   });
 }
 
-Deno.test("graft convert refuses bitsandbytes for matrices that transformers would turn, and writes nothing", async () => {
+Deno.test("graft convert turns GPT-2's matrices for bitsandbytes, and back", async () => {
   using folder = temporaryFolder();
-  for (const dtype of ["nf4", "int8"]) {
-    const path = `${folder.path}/small`;
-    const ran = await graft([
-      "convert",
-      `${GOLDEN}peft/bases/gpt2`,
-      path,
-      "--to",
-      "bitsandbytes",
-      "--dtype",
-      dtype,
-    ]);
-    assert.equal(ran.code, 1);
-    assert.match(
-      ran.err,
-      /"transformer\.h\.0\.attn\.c_attn" as bitsandbytes: it lies \[in, out\], and transformers turns such a matrix/,
-    );
-    assert.deepEqual([...Deno.readDirSync(folder.path)], []);
+  const [small, plain] = [`${folder.path}/small`, `${folder.path}/plain`];
+  for (
+    const args of [
+      ["convert", `${GOLDEN}bitsandbytes_gpt2/base`, small, "--to", "bitsandbytes", "--dtype", "int8"],
+      ["convert", small, plain, "--to", "safetensors", "--dtype", "f32"],
+    ]
+  ) {
+    const ran = await graft(args);
+    assert.equal(ran.code, 0, ran.err);
   }
+  const shapes = [small, plain].map((path) => {
+    const file = openSafetensors(`${path}/model.safetensors`);
+    const { type, shape } = file.raw.get("transformer.h.0.mlp.c_fc.weight")!;
+    file.close();
+    return [type, shape];
+  });
+  assert.deepEqual(shapes, [["I8", [72, 20]], ["F32", [20, 72]]]);
 });
 
 Deno.test("graft convert refuses what does not go together, before it loads anything", async () => {

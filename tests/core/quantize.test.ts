@@ -171,7 +171,8 @@ Deno.test("quantize() on quantized weights needs requantize, and dequantize() un
   for (let row = 0; row < 24; row++) {
     const largest = Math.max(...a.subarray(28 * row, 28 * row + 28).map(Math.abs));
     for (let i = 28 * row; i < 28 * row + 28; i++) {
-      assert.ok(Math.abs(a[i]! - b[i]!) <= 0.5001 * largest / 127);
+      // Half a code's step, and half a step of f16, of which bitsandbytes makes int8.
+      assert.ok(Math.abs(a[i]! - b[i]!) <= 0.5001 * largest / 127 + largest / 2048);
     }
   }
   assert.ok(weightLeaves(plain.weights).every(([, leaf]) => leaf.dtype === "f32"));

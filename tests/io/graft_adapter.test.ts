@@ -332,3 +332,37 @@ Deno.test("a mask saved for a model of other shapes or other names is refused by
     model.dispose();
     Deno.removeSync(folder, { recursive: true });
   }));
+
+Deno.test("FAR's folder holds how many outputs a layer has, and fits no wider or narrower one", () =>
+  assertNoLeak(async () => {
+    const folder = Deno.makeTempDirSync();
+    const model = tinyLlama(reference(), 1);
+    const [wider, narrower] = [14, 8].map((inner) => tinyLlama(reference(), 1, { inner })) as [Model, Model];
+    const learners = { "model.layers.0.mlp.up_proj": Int32Array.of(0, 7) };
+    for (const method of [far({ learners }), compose({ one: far({ learners }), two: lora({ rank: 2 }) })]) {
+      const adapter = moved(method, model);
+      await saveAdapter(folder, adapter, model, { format: "graft" });
+      await assertSame(model, adapter);
+      for (const [other, has] of [[wider, 14], [narrower, 8]] as const) {
+        await assert.rejects(
+          loadAdapter(folder, other),
+          new RegExp(
+            `"model\\.layers\\.0\\.mlp\\.up_proj" had 10 outputs where they were found and has ${has} here`,
+          ),
+        );
+      }
+      // A folder from before says nothing of outputs: it loads as it did.
+      const path = `${folder}/adapter_config.json`;
+      const text = Deno.readTextFileSync(path);
+      const { graft, ...rest } = JSON.parse(text);
+      const older = JSON.stringify({ ...rest, graft }).replace(/,"outputs":\{[^}]*\}/, "");
+      assert.notEqual(older, JSON.stringify({ ...rest, graft }));
+      Deno.writeTextFileSync(path, older);
+      const again = await loadAdapter(folder, model);
+      assert.deepEqual(await logitsOf(model, again), await logitsOf(model, adapter));
+      free(again.params);
+      free(adapter.params);
+    }
+    for (const each of [model, wider, narrower]) each.dispose();
+    Deno.removeSync(folder, { recursive: true });
+  }));

@@ -171,7 +171,7 @@ fn code(i: u32) -> u32 {
   if (SIGNED == 1u) {
     let largest = absmax[global / args.width];
     if (largest < 0x00800000u) { return 0u; }
-    let factor = 127.0 / bitcast<f32>(largest);
+    let factor = 1.0 / bitcast<f32>(largest) * 127.0; // as torch divides 127 by it
     return bitcast<u32>(i32(round(x[i] * factor))) & 255u;
   }
   let block = global / 256u;

@@ -30,7 +30,7 @@ export function decodeInt8(
   return out;
 }
 
-/** Bytes of f32 values as int8 codes: round(w · (127 / absmax)), ties to even, a scale a row. */
+/** Bytes of f32 values as int8 codes: round(w · (1 / absmax · 127)), ties to even, a scale a row. */
 export function encodeInt8(values: Float32Array, shape: readonly number[]): Uint8Array<ArrayBuffer> {
   const width = shape[shape.length - 1] ?? 1;
   const bytes = new Uint8Array(byteLength("int8", shape));
@@ -38,7 +38,7 @@ export function encodeInt8(values: Float32Array, shape: readonly number[]): Uint
     const part = values.subarray(row * width, (row + 1) * width);
     absmax[row] = part.reduce((m, x) => Math.max(m, Math.abs(x)), 0);
     if (absmax[row] === 0) return;
-    const factor = f(127 / absmax[row]!);
+    const factor = f(f(1 / absmax[row]!) * 127); // as torch divides a number by a tensor
     part.forEach((x, i) => bytes[row * width + i] = roundEven(f(x * factor)));
   });
   return bytes;

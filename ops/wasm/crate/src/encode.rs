@@ -200,7 +200,7 @@ pub extern "C" fn encode(code: u32, x: usize, n: usize, last: usize, out: usize)
             let x = from().add(row * last);
             let most = absmax(x, last);
             *(w.scales as *mut f32).add(row) = most;
-            let factor = splat(if most == 0.0 { 0.0 } else { 127.0 / most });
+            let factor = splat(if most == 0.0 { 0.0 } else { 1.0 / most * 127.0 }); // as torch divides 127 by it
             fours(x, 0, last, |i, v, m| {
                 let q = i32x4_trunc_sat_f32x4(f32x4_nearest(mul(v, factor)));
                 let words = i16x8_narrow_i32x4(q, q);
