@@ -30,7 +30,7 @@ import { graftRecord, loadGraftAdapter } from "./graft_adapter.ts";
 import { baseTables } from "./peft_base.ts";
 import { changedLayers, coded, doubledFactors } from "./peft_changed_base.ts";
 import { type FolderLayout, folderLayout, PARTS } from "./peft_layout.ts";
-import { partsOfConfig } from "./peft_options.ts";
+import { asStored, partsOfConfig } from "./peft_options.ts";
 import { loadTensor, sameNumbers } from "./stored_numbers.ts";
 import { checkRouter, expertFolders, type Experts, withExperts } from "./peft_xlora.ts";
 
@@ -100,16 +100,16 @@ async function loadParts(
   experts: Experts,
   model: Model,
 ): Promise<Adapter> {
-  const parts = partsOfConfig(config, model, experts);
   const file = openSafetensors(await weightsPath(folder));
   try {
+    const parts = partsOfConfig(asStored(config, file.tensors.values()), model, experts);
     const stored = new Map([...file.tensors.values()].map((t) => [withoutPrefix(t.name), t]));
     if (stored.size < file.tensors.size) {
       throw new RangeError(
         `${folder}: a key stands in the file with and without the prefix "base_model.model."`,
       );
     }
-    const expected = folderLayout(parts, model);
+    const expected = folderLayout(parts, model, name);
     const tables = baseTables(parts, model);
     if (config.type === "XLORA") checkRouter(folder, parts, stored);
     checkKeys(folder, config, expected, tables, stored);
@@ -124,7 +124,7 @@ async function loadParts(
       ...parts,
       fixed: [...base.keys(), ...codes, ...(parts.fixed ?? []).filter((path) => !base.has(path))],
     };
-    const layout = folderLayout(all, model);
+    const layout = folderLayout(all, model, name);
     const fixed = (path: string): Tensor =>
       codes.includes(path) ? coded(model, path) : fixedTable(base, path, model);
     const params = paramsOf(layout, all.fixed, fixed, stored, model);
@@ -133,7 +133,7 @@ async function loadParts(
       const at = ({ path }: MatrixPlace): string =>
         layout.tensors.find(({ key }) => key === `${path}.lora_A.weight`)!.path.replace(/\.a$/, "");
       const doubled = await doubledFactors(params, changed, layers, at, model);
-      return { name, method: folderLayout({ ...all, main }, model).method, params: doubled };
+      return { name, method: folderLayout({ ...all, main }, model, name).method, params: doubled };
     }
     return {
       name,
@@ -192,6 +192,7 @@ function checkKeys(
   const shapes = new Map<string, Shape>(layout.tensors.map((t) => [t.key, t.stored ?? t.shape]));
   const optional = new Map<string, Shape>([
     ...layout.copies.map(({ key, of }) => [key, shapes.get(of)!] as const),
+    ...layout.originals.map(({ key, leaf }) => [key, shapes.get(leaf)!] as const),
     ...tables.map(({ key, shape }) => [key, shape] as const),
   ]);
   const problems = [

@@ -15,7 +15,12 @@ import {
 } from "../core/mod.ts";
 import { fixedWeights } from "../methods/fixed_weights.ts";
 import { only } from "../methods/full_fine_tune.ts";
-import { modulesToSave, type ModulesToSaveOptions, savedLeaves } from "../methods/modules_to_save.ts";
+import {
+  modulesToSave,
+  type ModulesToSaveOptions,
+  type SavedLeaf,
+  savedLeaves,
+} from "../methods/modules_to_save.ts";
 import type { PeftCodec, PeftFields, PeftTensor } from "../methods/peft_codec.ts";
 import { biasTensors } from "../methods/peft_layers.ts";
 import { tokenTensors, trainableTokens, type TrainableTokensOptions } from "../methods/trainable_tokens.ts";
@@ -55,6 +60,8 @@ export interface FolderLayout {
   readonly tensors: readonly PeftTensor[];
   /** Keys under which PEFT writes a tied tensor once more. */
   readonly copies: readonly { readonly key: string; readonly of: string }[];
+  /** Leaves of the base that PEFT writes although a saved module stands in their place. */
+  readonly originals: readonly { readonly key: string; readonly leaf: string }[];
 }
 
 /** Where each part's params lie: the name of a part in a composition, or "" for the whole. */
@@ -104,10 +111,17 @@ export function modulePaths(model: Model): readonly string[] {
   return [...new Set(modules)];
 }
 
-/** The folder of parts, as an adapter of the model. */
-export function folderLayout(parts: FolderParts, model: Model, names?: PartNames): FolderLayout {
+/** The folder of parts, as an adapter of the model, which has a name. */
+export function folderLayout(
+  parts: FolderParts,
+  model: Model,
+  adapter = "default",
+  names?: PartNames,
+): FolderLayout {
   const { main, saved, tokens, fixed = [] } = parts;
-  const biases = main && parts.biases ? biasTensors(main.places, parts.biases, model.spec) : [];
+  const biases = main && parts.biases
+    ? looseBiases(main.places, parts.biases, model.spec, saved ? savedLeaves(model, saved) : [])
+    : [];
   const list = [
     ...fixed.length > 0
       ? [{ part: "fixed" as const, method: fixedWeights({ parameters: fixed }), tensors: [] }]
@@ -132,7 +146,11 @@ export function folderLayout(parts: FolderParts, model: Model, names?: PartNames
   const [first] = list;
   if (first === undefined) throw new RangeError("Expected an adapter with at least one part but found none");
   const keys = new Set(list.flatMap((part) => part.tensors.map((t) => t.key)));
-  const copies = copiesOf(parts, model).filter((copy) => keys.has(copy.of));
+  const twice = parts.biases === "all" && saved ? savedBiases(saved, model, adapter) : [];
+  const copies = [
+    ...copiesOf(parts, model).filter((copy) => keys.has(copy.of)),
+    ...twice.map(({ path, copy }) => ({ key: copy, of: path })),
+  ];
   const prefixOf = (part: keyof PartNames): string => names?.[part] ?? (list.length === 1 ? "" : PARTS[part]);
   return {
     method: list.length === 1
@@ -142,7 +160,36 @@ export function folderLayout(parts: FolderParts, model: Model, names?: PartNames
       tensors.map((t) => ({ ...t, path: joined(prefixOf(part), t.path) }))
     ),
     copies,
+    originals: twice.map(({ path, original }) => ({ key: original, leaf: path })),
   };
+}
+
+/** The biases that train by themselves: a saved module brings its own. */
+export function looseBiases(
+  places: readonly MatrixPlace[],
+  which: "adapted" | "all",
+  spec: Spec,
+  saved: readonly SavedLeaf[],
+): readonly PeftTensor[] {
+  return biasTensors(places, which, spec).filter(({ path }) => !saved.some((leaf) => leaf.path === path));
+}
+
+/** Biases inside saved modules. With `bias: "all"` PEFT writes them under the wrappers' names, too. */
+export function savedBiases(
+  saved: ModulesToSaveOptions,
+  model: Model,
+  adapter = "default",
+): readonly { readonly path: string; readonly copy: string; readonly original: string }[] {
+  return savedLeaves(model, saved).filter(({ path }) => path.endsWith(".bias")).map(({ path, module }) => {
+    const rest = path.slice(module.length);
+    // PEFT takes its name out of the key where it stands right before the last word.
+    const name = rest === ".bias" ? "" : `.${adapter}`;
+    return {
+      path,
+      copy: `${module}.modules_to_save${name}${rest}`,
+      original: `${module}.original_module${rest}`,
+    };
+  });
 }
 
 /** Trained biases beside a method. */

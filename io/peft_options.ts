@@ -9,6 +9,7 @@ import {
   type TargetOptions,
 } from "../core/mod.ts";
 import { knownFields, namesField, type PeftConfig } from "../formats/peft_config.ts";
+import type { StoredTensor } from "../formats/tensor_file.ts";
 import { ia3Defaults } from "../formats/peft_defaults.ts";
 import { pythonPattern } from "../formats/peft_targets.ts";
 import { adaloraPeft } from "../methods/adalora_peft.ts";
@@ -34,6 +35,7 @@ import {
   modulesEndingWith,
   modulesNamed,
   outermost,
+  savedBiases,
 } from "./peft_layout.ts";
 import { changedBase, startOf } from "./peft_changed_base.ts";
 import { normsOfConfig } from "./peft_norms.ts";
@@ -42,6 +44,17 @@ import { withOurPatterns } from "./peft_patterns.ts";
 import { layersOfFields } from "./peft_targets.ts";
 import { standaloneTokens, tokensOf } from "./peft_tokens.ts";
 import { type Experts, xloraOfConfig } from "./peft_xlora.ts";
+
+/**
+ * A config as the folder's tensors bear it out: without its CUDA kernel PEFT makes one factor of BOFT whatever it was asked for,
+ * when it trains and when it loads, and records what it was asked for.
+ */
+export function asStored(config: PeftConfig, tensors: Iterable<StoredTensor>): PeftConfig {
+  if (config.type !== "BOFT") return config;
+  const rotations = [...tensors].filter(({ name }) => name.endsWith(".boft_R"));
+  const one = rotations.length > 0 && rotations.every(({ shape }) => shape[0] === 1);
+  return one ? { ...config, fields: { ...config.fields, boft_n_butterfly_factor: 1 } } : config;
+}
 
 /**
  * The parts that a config describes.
@@ -117,16 +130,31 @@ function matrixParts<O extends TargetOptions>(
   return withExtras(main(codec, fields, names, model), fields, model);
 }
 
-/** LoRA, and what its start did to the base. */
+/** LoRA, what its start did to the base, and biases beside it where a saved module has some of them. */
 function loraParts(codec: PeftCodec<LoraOptions>, config: PeftConfig, model: Model): FolderParts {
   const start = startOf(config.fields);
-  if (start === undefined) return matrixParts(codec, config, model);
-  const fields = { ...knownFields(config, codec.fields, codec.refused), init_lora_weights: true };
+  const given = knownFields(config, codec.fields, codec.refused);
+  const fields = start === undefined ? given : { ...given, init_lora_weights: true };
+  const apart = fields["bias"] === "all" && savesBiases(fields, model);
   const names = (): readonly string[] => chooseTargets(model.spec, {}).map((place) => place.path);
   const { options, places } = layersOfFields(fields, names, model.spec);
-  const asked = { ...codec.read(withOurPatterns(fields)), ...options };
-  const { options: fitting, changed } = changedBase(codec, start, asked, places);
-  return withExtras({ ...mainPart(codec, fitting, places, model.spec), changed }, fields, model);
+  const asked = {
+    ...codec.read(withOurPatterns(apart ? { ...fields, bias: "none" } : fields)),
+    ...options,
+  };
+  const begun = start === undefined ? { options: asked } : changedBase(codec, start, asked, places);
+  const part = {
+    ...mainPart(codec, begun.options, places, model.spec),
+    ..."changed" in begun && { changed: begun.changed },
+    ...apart && { biases: "lora_only" },
+  };
+  return withExtras(part, fields, model);
+}
+
+/** Whether a saved module has a bias. */
+function savesBiases(fields: PeftFields, model: Model): boolean {
+  const modules = modulesOf(fields, model);
+  return modules !== undefined && savedBiases({ modules }, model).length > 0;
 }
 
 function main<O extends TargetOptions>(
@@ -167,10 +195,7 @@ function ia3Main(fields: PeftFields, standard: () => readonly string[], model: M
 }
 
 function withExtras(part: MainPart, fields: PeftFields, model: Model): FolderParts {
-  // PEFT writes the names of heads twice for prompts.
-  const names = [...new Set(namesField("modules_to_save", fields["modules_to_save"]))];
-  const saved = headNames(names, fields, model);
-  const modules = saved.length > 0 ? savedNames(saved, model) : undefined;
+  const modules = modulesOf(fields, model);
   const biases = part.biases === undefined ? undefined : biasesOf(fields["bias"], part.biases);
   const given = fields["trainable_token_indices"] ?? null;
   const tokens = given === null ? undefined : tokensOf(given, model.spec);
@@ -183,6 +208,14 @@ function withExtras(part: MainPart, fields: PeftFields, model: Model): FolderPar
     ...tokens && { tokens },
     fixed: modules && !ensured ? loneEmbeddings(modules, model.spec) : [],
   };
+}
+
+/** Names of the saved modules. */
+function modulesOf(fields: PeftFields, model: Model): readonly string[] | undefined {
+  // PEFT writes the names of heads twice for prompts.
+  const names = [...new Set(namesField("modules_to_save", fields["modules_to_save"]))];
+  const saved = headNames(names, fields, model);
+  return saved.length > 0 ? savedNames(saved, model) : undefined;
 }
 
 /** Which biases a config says train. @throws {TypeError} on another word. */

@@ -25,13 +25,13 @@ import { loraPeft } from "../methods/lora_peft.ts";
 import { missPeft } from "../methods/miss_peft.ts";
 import { oftPeft } from "../methods/oft_peft.ts";
 import { veraPeft } from "../methods/vera_peft.ts";
-import type { ModulesToSaveOptions } from "../methods/modules_to_save.ts";
+import { type ModulesToSaveOptions, type SavedLeaf, savedLeaves } from "../methods/modules_to_save.ts";
 import type { PeftCodec, PeftFields } from "../methods/peft_codec.ts";
 import type { TrainableTokensOptions } from "../methods/trainable_tokens.ts";
 import { type MethodPiece, methodPieces } from "./method_pieces.ts";
-import { biasTensors } from "../methods/peft_layers.ts";
 import {
   type FolderParts,
+  looseBiases,
   type MainPart,
   mainPart,
   matrixPlaces,
@@ -64,8 +64,10 @@ export function partsOfAdapter(adapter: Adapter, model: Model): AdapterParts {
   const pieces = methodPieces(adapter.method.name, adapter.method.config, adapter.params);
   const main = pieces.find(({ method }) => kindOf(method) === "main");
   const mainFields = main && mainOf(main, model.spec);
+  const saves = pieces.find(({ method }) => kindOf(method) === "saved" && method !== "only");
+  const saved = saves ? savedLeaves(model, savedOf(saves)) : [];
   for (const piece of pieces) {
-    const biases = mainFields && biasesOf(piece, mainFields.main, model.spec);
+    const biases = mainFields && biasesOf(piece, mainFields.main, model.spec, saved);
     const part = biases ? "biases" : kindOf(piece.method);
     if (parts[part] !== undefined) {
       throw new TypeError(
@@ -96,11 +98,16 @@ export function partsOfAdapter(adapter: Adapter, model: Model): AdapterParts {
 }
 
 /** Which of the base's biases a piece trains, where the method beside it has a word for just these. */
-function biasesOf({ method, params }: MethodPiece, main: MainPart, spec: Spec): FolderParts["biases"] {
+function biasesOf(
+  { method, params }: MethodPiece,
+  main: MainPart,
+  spec: Spec,
+  saved: readonly SavedLeaf[],
+): FolderParts["biases"] {
   if (method !== "only" || main.biases === undefined) return undefined;
   const found = leaves(params).map(([path]) => path).sort().join();
   return (["adapted", "all"] as const).find((which) =>
-    biasTensors(main.places, which, spec).map(({ path }) => path).sort().join() === found
+    looseBiases(main.places, which, spec, saved).map(({ path }) => path).sort().join() === found
   );
 }
 
@@ -189,7 +196,7 @@ function mainOf({ method, options, params }: MethodPiece, spec: Spec): MainField
           'Cannot save DoRA with decomposition "adapterHub" for PEFT: there a bias is not scaled and the norm has the factor in it',
         );
       }
-      return matrix(doraPeft);
+      return beside(matrix(doraPeft), options);
     case "loha":
       return matrix(lohaPeft);
     case "lokr":
@@ -213,8 +220,15 @@ function mainOf({ method, options, params }: MethodPiece, spec: Spec): MainField
       return { main, targets: { ...withFeedForward(fields, scaled, places), fan_in_fan_out: transposed } };
     }
     default:
-      return matrix(loraPeft);
+      return beside(matrix(loraPeft), options);
   }
+}
+
+/** LoRA has biases as an option of its own, or beside it where a saved module has some of them. */
+function beside({ main, targets }: MainFields, options: MethodPiece["options"]): MainFields {
+  return (options["bias"] ?? "none") === "none"
+    ? { main: { ...main, biases: "lora_only" }, targets }
+    : { main, targets };
 }
 
 /** A config without `exclude_modules` must name the layers that are left. */

@@ -24,7 +24,8 @@ import type { AdapterParts } from "./peft_parts.ts";
 /** The tensors of an adapter's parameters. */
 export function adapterTensors(
   { params }: Adapter,
-  { tensors, copies }: FolderLayout,
+  { tensors, copies, originals }: FolderLayout,
+  model: Model,
 ): readonly WritableTensor[] {
   const held = tensors.filter(({ path }) => lookup(params, path) !== undefined);
   const written = held.filter(({ part }) => part === undefined).map((
@@ -35,7 +36,11 @@ export function adapterTensors(
     const { path, shape, stored } = tensors.find((t) => t.key === of)!;
     return writable(key, stored ?? shape, lookup(params, path) as Tensor);
   });
-  return [...written, ...again, ...joined.map(([key, parts]) => joinedTensor(key, parts, params))];
+  const own = originals.map(({ key, leaf }) => {
+    const bias = lookup(model.weights, leaf) as Tensor;
+    return writable(key, bias.shape, bias);
+  });
+  return [...written, ...again, ...own, ...joined.map(([key, parts]) => joinedTensor(key, parts, params))];
 }
 
 /** A matrix of the file made of several parameters; zeros where it has none. */

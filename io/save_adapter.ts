@@ -171,11 +171,11 @@ function peftContent(adapter: Adapter, model: Model): {
   readonly tensors: readonly WritableTensor[];
 } {
   const described = partsOfAdapter(adapter, model);
-  const layout = folderLayout(described.parts, model, described.names);
+  const layout = folderLayout(described.parts, model, adapter.name, described.names);
   const { type, fields } = configOf(described, model);
   const root = type === "XLORA" ? withoutExperts(adapter) : adapter;
   checkParams(root, layout);
-  const tensors = [...adapterTensors(root, layout), ...tableTensors(root, described, fields, model)];
+  const tensors = [...adapterTensors(root, layout, model), ...tableTensors(root, described, fields, model)];
   return { described, type, fields, tensors };
 }
 

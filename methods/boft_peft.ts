@@ -4,8 +4,8 @@ import { numberField, type PeftCodec } from "./peft_codec.ts";
 import { LAYER_FIELDS, peftLayer } from "./peft_layers.ts";
 
 /**
- * The codec of `peft_type` "BOFT". Without its CUDA kernel PEFT makes one factor but records the number that was asked for:
- * such a folder is refused for its shapes.
+ * The codec of `peft_type` "BOFT". Without its CUDA kernel PEFT makes one factor but records the number that was asked for;
+ * whoever reads such a folder says 1.
  *
  * @example
  * ```ts

@@ -84,6 +84,8 @@ function reworded(name: string): readonly string[] {
     case "all_linear":
     case "gpt2_all_linear":
       return ["target_modules"]; // short names for PEFT's list of all paths
+    case "gpt2_bias_saved":
+      return ["target_modules"]; // without the targets inside a saved module
     case "save_norms":
       return ["modules_to_save", "target_modules"]; // and without the targets inside a saved module
     case "ia3_custom":
@@ -95,6 +97,8 @@ function reworded(name: string): readonly string[] {
       return ["target_modules"]; // the path of the input embedding in either form
     case "norms_excluded":
       return ["target_modules", "exclude_modules"]; // the names of what is left
+    case "boft_one_factor":
+      return ["boft_n_butterfly_factor"]; // what there is, not what was asked for
     case "oft_bias":
       return ["module_dropout"]; // PEFT never applies it
     case "adalora_pruned":

@@ -50,6 +50,10 @@ CASES = {
     "boft": (QWEN, lambda c: BOFTConfig(target_modules=["q_proj", "down_proj"], **c)),
     # The base's biases beside it: Qwen2 has them on q, k and v, GPT-2 on all layers and norms.
     "boft_bias": (QWEN, lambda c: BOFTConfig(target_modules=["q_proj", "down_proj"], boft_dropout=0.25, bias="boft_only", **c)),
+    # Without its CUDA kernel PEFT makes one factor and records two.
+    "boft_one_factor": (QWEN, lambda c: BOFTConfig(target_modules=["q_proj", "down_proj"], boft_block_size=2,
+                                                   boft_n_butterfly_factor=2, **c)),
+    "hra_bias_saved": (QWEN, lambda c: HRAConfig(r=2, target_modules=["q_proj"], bias="all", modules_to_save=["k_proj"], **c)),
     "hra_bias": (QWEN, lambda c: HRAConfig(r=2, target_modules=QV, bias="all", **c)),
     "oft_bias": (QWEN, lambda c: OFTConfig(oft_block_size=3, target_modules=["q_proj", "up_proj"], module_dropout=0.5,
                                            bias="oft_only", **c)),
@@ -95,7 +99,7 @@ def case(name):
     parameters = dict(m.named_parameters())
     state = {n: parameters[n].grad if n in parameters else None for n in m.state_dict()}
     for key, gradient in get_peft_model_state_dict(m, state_dict=state, save_embedding_layers=False).items():
-        if gradient is not None:
+        if gradient is not None and ".modules_to_save." not in key:
             expected["grad." + key] = gradient.contiguous()
     if name != "oft_unprojected":
         m.save_pretrained(folder)
