@@ -11,6 +11,7 @@ import {
   loha,
   lokr,
   lora,
+  only,
   pfeiffer,
   prefixTuning,
   promptTuning,
@@ -35,6 +36,8 @@ export function methodOf(name: string, rank: number, targets: readonly string[])
       return vera({ rank, targets });
     case "ia3":
       return ia3({});
+    case "first-norm":
+      return only({ parameters: /.*\.0\.input_layernorm\.weight/ });
     case "said":
       return intrinsicSaid({ dimension: 1024, parameters: /.*self_attn\.[qkvo]_proj\.weight/ });
     case "said-whole":

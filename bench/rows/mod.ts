@@ -8,14 +8,14 @@ import { growth } from "./growth.ts";
 import { loadingOn } from "./loading.ts";
 import { nativeRows } from "./native.ts";
 import { ownSteps } from "./own_step.ts";
-import { products } from "./products.ts";
+import { productsOn } from "./products.ts";
 import { quantisedOn } from "./quantised.ts";
 import { start } from "./start.ts";
 import { steps } from "./steps.ts";
 
 /** See the module comment. */
 export const ROWS: readonly Row[] = [
-  ...products,
+  ...productsOn("wasm"),
   bandwidth,
   ...steps,
   ...ownSteps,

@@ -2,36 +2,23 @@
  * The same comparisons with the native backend, the crate compiled for this machine: against what PyTorch, transformers and
  * bitsandbytes, which are native too, take. `deno task native` builds it.
  */
-import { atMost, ours, type PeerCommand, python, type Row, rowOn } from "../row.ts";
+import { atMost, ours, type PeerCommand, type Row, rowOn } from "../row.ts";
 import { factorsOn } from "./factors.ts";
 import { generationOn } from "./generation.ts";
 import { loadingOn } from "./loading.ts";
 import { reparametrisedSteps } from "./own_step.ts";
+import { productsOn } from "./products.ts";
 import { quantisedOn } from "./quantised.ts";
-import { adapterSteps, loraSteps } from "./steps.ts";
+import { adapterSteps, inRuntimes, loraSteps } from "./steps.ts";
 
 const row = (name: string, what: string, repetitions: number, ...peers: readonly PeerCommand[]): Row =>
   rowOn("native", { name, what, repetitions, warmUp: repetitions > 5 ? 2 : 1, peers });
 
-const product = (m: number, k: number, n: number): readonly Row[] =>
-  [1, 2].map((threads) => {
-    const shape = { m, n, k, threads, times: 10 };
-    return row(
-      `product-${m}x${k}x${n}${threads > 1 ? "-threads" : ""}`,
-      `f32 product [${m}, ${k}] by [${k}, ${n}], ${threads} thread${threads > 1 ? "s" : ""}`,
-      9,
-      ours("native", "product.ts", shape),
-      python("PyTorch", "product.py", shape),
-    );
-  });
-
 /** The rows. */
 export const nativeRows: readonly Row[] = [
-  ...product(128, 1536, 576),
-  ...product(128, 576, 1536),
-  ...product(768, 768, 768),
-  ...product(1536, 1536, 1536),
+  ...productsOn("native"),
   ...loraSteps("native"),
+  ...inRuntimes("native"),
   ...adapterSteps("native"),
   ...reparametrisedSteps("native"),
   ...quantisedOn("native"),

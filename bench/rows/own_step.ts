@@ -27,6 +27,9 @@ export const reparametrisedSteps = (backend: Own): readonly Row[] => [
   ofLora(backend, "method-loha", "LoHa", { method: "loha" }, 1.12),
   ofLora(backend, "method-vera", "VeRA of rank 256", { method: "vera", rank: 256 }, 1.3),
   ofLora(backend, "method-ia3", "(IA)³", { method: "ia3" }, 0.95),
+  ofLora(backend, "method-least", "the least that reaches the first block, its first norm's weight alone", {
+    method: "first-norm",
+  }),
   ofLora(backend, "method-said", "Intrinsic SAID on q, k, v, o", { method: "said" }, 1.5),
 ];
 

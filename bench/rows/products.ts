@@ -3,38 +3,35 @@
  * ratio of 1.18), against the other runtimes on one thread; and two threads against one, and against jax-js, which starts a
  * worker a core.
  */
-import { atMost, python, type Row, script } from "../row.ts";
+import { atMost, ours, type Own, type PeerCommand, python, type Row, rowOn, script } from "../row.ts";
 
 const SHAPES = [[128, 1536, 576], [128, 576, 1536], [768, 768, 768], [1536, 1536, 1536]] as const;
 
-/** A row a shape, and one for its two threads. */
-export const products: readonly Row[] = SHAPES.flatMap(([m, n, k]): readonly Row[] => {
-  const shape = { m, n, k, times: m > 1000 ? 2 : 10 };
-  const name = `product-${m}x${k}x${n}`;
-  const common = { repetitions: 9, warmUp: 4 };
-  return [
-    {
-      ...common,
-      name,
-      what: `f32 product [${m}, ${k}] by [${k}, ${n}], one thread`,
-      peers: [
-        script("graft", "product.ts", shape),
-        atMost(1 / 0.85, script("the FMA peak", "fma_peak.ts", shape)),
+/** A row a shape on a backend, and one for its two threads. */
+export const productsOn = (backend: Own): readonly Row[] =>
+  SHAPES.flatMap(([m, n, k]): readonly Row[] => {
+    const shape = { m, n, k, times: m > 1000 ? 2 : 10 };
+    const row = (name: string, what: string, ...peers: readonly PeerCommand[]): Row =>
+      rowOn(backend, { name: `product-${m}x${k}x${n}${name}`, what, repetitions: 9, warmUp: 4, peers });
+    const own = (threads: number): PeerCommand =>
+      ours(backend, "product.ts", { ...shape, threads }, `graft, ${threads} thread${threads > 1 ? "s" : ""}`);
+    return [
+      row(
+        "",
+        `f32 product [${m}, ${k}] by [${k}, ${n}], one thread`,
+        own(1),
+        atMost(1 / 0.85, script("the FMA peak of four lanes", "fma_peak.ts", shape)),
         atMost(1 / 1.4, script("tfjs", "product_tfjs.ts", shape)),
         atMost(1 / 1.4, script("onnxruntime-web", "product_onnx.ts", shape)),
         python("PyTorch", "product.py", shape),
-      ],
-    },
-    {
-      ...common,
-      name: `${name}-threads`,
-      what: "the same on two threads against one",
-      peers: [
-        script("graft, 2 threads", "product.ts", { ...shape, threads: 2 }),
-        atMost(1 / 1.9, script("graft, 1 thread", "product.ts", shape)),
+      ),
+      row(
+        "-threads",
+        "the same on two threads against one",
+        own(2),
+        atMost(1 / 1.9, own(1)),
         atMost(1 / 1.4, script("jax-js", "product_jax.ts", shape)),
         python("PyTorch, 2 threads", "product.py", { ...shape, threads: 2 }),
-      ],
-    },
-  ];
-});
+      ),
+    ];
+  });

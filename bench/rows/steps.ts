@@ -2,7 +2,7 @@
  * Training steps against PyTorch + PEFT: LoRA of rank 8 on q, k, v, o; AdamW; f32 on both sides; two threads. Other methods on
  * BERT-base against Python's `adapters`, under the same sizes.
  */
-import { atMost, ours, type Own, python, type Row, rowOn, script } from "../row.ts";
+import { atMost, ours, type Own, type PeerCommand, python, type Row, rowOn, script } from "../row.ts";
 
 const against = (
   backend: Own,
@@ -51,40 +51,29 @@ const againstAdapters = (backend: Own, method: string, what: string): Row => {
 };
 
 /** The step in the other JavaScript runtimes, as `bench/same_losses.ts` shows: at equal threads, and with all that each finds. */
-const inRuntimes: readonly Row[] = [
-  {
-    name: "lora-step-tfjs",
-    what: "LoRA step, SmolLM2-135M, 1x128 tokens, all labelled, one thread",
-    repetitions: 5,
-    warmUp: 1,
-    peers: [
-      script("graft, 1 thread", "step.ts", { threads: 1 }),
-      atMost(1 / 3.4, script("tfjs, 1 thread", "lora_tfjs.ts")),
-    ],
-  },
-  {
-    name: "lora-step-jax",
-    what: "the same, a thread a core",
-    repetitions: 5,
-    warmUp: 1,
-    peers: [
-      script("graft", "step.ts", { threads: navigator.hardwareConcurrency }),
-      atMost(1 / 6, script("jax-js", "lora_jax.ts")),
-    ],
-  },
-  {
-    name: "lora-step-all-threads",
-    what: "the same with all threads that each finds here",
-    repetitions: 5,
-    warmUp: 1,
-    peers: [
-      script("graft", "step.ts", { threads: navigator.hardwareConcurrency }),
-      script("tfjs", "lora_tfjs.ts"),
-      script("jax-js", "lora_jax.ts"),
-      python("PyTorch + PEFT", "step.py", { threads: navigator.hardwareConcurrency }),
-    ],
-  },
-];
+export const inRuntimes = (backend: Own): readonly Row[] => {
+  const row = (name: string, what: string, ...peers: readonly PeerCommand[]): Row =>
+    rowOn(backend, { name: `lora-step-${name}`, what, repetitions: 5, warmUp: 1, peers });
+  const all = { threads: navigator.hardwareConcurrency };
+  const [tfjs, jax] = [script("tfjs", "lora_tfjs.ts"), script("jax-js", "lora_jax.ts")];
+  return [
+    row(
+      "tfjs",
+      "LoRA step, SmolLM2-135M, 1x128 tokens, all labelled, one thread",
+      ours(backend, "step.ts", { threads: 1 }),
+      atMost(1 / 3.4, tfjs),
+    ),
+    row("jax", "the same, a thread a core", ours(backend, "step.ts", all), atMost(1 / 6, jax)),
+    row(
+      "all-threads",
+      "the same with all threads that each finds here",
+      ours(backend, "step.ts", all),
+      tfjs,
+      jax,
+      python("PyTorch + PEFT", "step.py", all),
+    ),
+  ];
+};
 
 /** Steps of methods that Python's `adapters` has, on a backend. */
 export const adapterSteps = (backend: Own): readonly Row[] => [
@@ -96,6 +85,6 @@ export const adapterSteps = (backend: Own): readonly Row[] => [
 /** The rows. */
 export const steps: readonly Row[] = [
   ...loraSteps("wasm"),
-  ...inRuntimes,
+  ...inRuntimes("wasm"),
   ...adapterSteps("wasm"),
 ];
