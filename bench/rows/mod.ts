@@ -8,7 +8,7 @@ import { growth } from "./growth.ts";
 import { loadingOn } from "./loading.ts";
 import { nativeRows } from "./native.ts";
 import { ownSteps } from "./own_step.ts";
-import { productsOn } from "./products.ts";
+import { productsOn, productTile } from "./products.ts";
 import { quantisedOn } from "./quantised.ts";
 import { start } from "./start.ts";
 import { steps } from "./steps.ts";
@@ -16,6 +16,7 @@ import { steps } from "./steps.ts";
 /** See the module comment. */
 export const ROWS: readonly Row[] = [
   ...productsOn("wasm"),
+  productTile,
   bandwidth,
   ...steps,
   ...ownSteps,

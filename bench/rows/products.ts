@@ -1,7 +1,7 @@
 /**
  * f32 products against the fused-multiply-add peak of four lanes, measured by the crate in the same run (0.85 of it is a
  * ratio of 1.18), against the other runtimes on one thread; and two threads against one, and against jax-js, which starts a
- * worker a core.
+ * worker a core. A reading is many products in a row, so that waking up and cold caches are a small share of it.
  */
 import { atMost, ours, type Own, type PeerCommand, python, type Row, rowOn, script } from "../row.ts";
 
@@ -10,7 +10,7 @@ const SHAPES = [[128, 1536, 576], [128, 576, 1536], [768, 768, 768], [1536, 1536
 /** A row a shape on a backend, and one for its two threads. */
 export const productsOn = (backend: Own): readonly Row[] =>
   SHAPES.flatMap(([m, n, k]): readonly Row[] => {
-    const shape = { m, n, k, times: m > 1000 ? 2 : 10 };
+    const shape = { m, n, k, times: m > 1000 ? 4 : 40 };
     const row = (name: string, what: string, ...peers: readonly PeerCommand[]): Row =>
       rowOn(backend, { name: `product-${m}x${k}x${n}${name}`, what, repetitions: 9, warmUp: 4, peers });
     const own = (threads: number): PeerCommand =>
@@ -35,3 +35,15 @@ export const productsOn = (backend: Own): readonly Row[] =>
       ),
     ];
   });
+
+/** How near the product's innermost loop comes to the peak by itself: no product can be nearer. */
+export const productTile: Row = {
+  name: "product-tile",
+  what: "the product's innermost loop alone on panels in the first-level cache, one thread",
+  repetitions: 9,
+  warmUp: 4,
+  peers: [
+    script("the loop", "tile_peak.ts", { m: 768, n: 768, k: 768, times: 40 }),
+    script("the FMA peak of four lanes", "fma_peak.ts", { m: 768, n: 768, k: 768, times: 40 }),
+  ],
+};

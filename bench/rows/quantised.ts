@@ -39,6 +39,12 @@ export const quantisedOn = (backend: Own): readonly Row[] =>
       peers: [
         ours(backend, "product.ts", { ...single, dtype: "nf4" }, "NF4"),
         atMost(1 / 3, ours(backend, "product.ts", single, "f32")),
+        ours(
+          backend,
+          "product.ts",
+          { ...single, dtype: "nf4", same: true },
+          "NF4, one matrix that stays in the cache",
+        ),
       ],
     },
   ].map((row) => rowOn(backend, { ...common, ...row }));

@@ -42,6 +42,7 @@ export const stop_workers: () => void;
 export const svd: (a: number, b: number, c: number, d: number, e: number, f: number) => number;
 export const swiglu: (a: number, b: number, c: number, d: number) => void;
 export const swiglu_grad: (a: number, b: number, c: number, d: number, e: number, f: number) => void;
+export const tile_peak: (a: number) => number;
 export const transpose: (a: number, b: number, c: number, d: number, e: number, f: number, g: number) => void;
 export const unary: (a: number, b: number, c: number, d: number) => void;
 export const uniform: (a: number, b: number, c: number, d: number) => void;

@@ -1,6 +1,11 @@
 //! What the machine can do: the yardstick for the products.
 
 use crate::simd::*;
+#[cfg(target_arch = "wasm32")]
+use crate::{
+    memory,
+    tile::{KC, MR, NR, put, tile},
+};
 
 /// Runs `count` rounds of ten independent fused multiply-adds of four lanes: 80 operations a round.
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
@@ -19,4 +24,21 @@ pub extern "C" fn fma_peak(count: u32, seed: f32) -> f32 {
         total = f32x4_add(total, *lane);
     }
     f32x4_extract_lane::<0>(total)
+}
+
+/// Runs `count` tiles of the product over a block of k, on panels that stay in the first-level cache: 2 · MR · NR · KC
+/// operations a tile, of which the products can reach no more.
+#[cfg(target_arch = "wasm32")]
+#[wasm_bindgen::prelude::wasm_bindgen]
+pub fn tile_peak(count: u32) -> f32 {
+    let a = memory::shared(4 * (MR * KC + NR * KC + MR * NR)) as *mut f32;
+    unsafe {
+        let b = a.add(MR * KC);
+        let out = b.add(NR * KC);
+        core::slice::from_raw_parts_mut(a, MR * KC + NR * KC + MR * NR).fill(0.5);
+        for _ in 0..count {
+            put(&tile(KC, a, b), out, NR, MR, NR, true);
+        }
+        *out
+    }
 }
