@@ -1,7 +1,7 @@
 /**
  * Ownership. Every storage has one owner: a root, or the innermost scope at its birth. A scope frees at its end what its
  * result does not hold; what the result holds passes to the enclosing scope, or, outside any, to nobody: `keep` it or
- * `dispose` it. This file and `storage.ts` hold the only mutable state below the backends.
+ * `dispose` it. This file and `storage.ts` hold the only mutable state below the backends (roots, in root.ts, are values).
  */
 import { type GraphNode, Tensor } from "./tensor.ts";
 import { nextAge, type Owner, type Storage } from "./storage.ts";
@@ -207,114 +207,4 @@ function reachable(value: unknown, born: number): ReadonlySet<Storage> {
     for (const parent of node.parents) if (parent?.node !== undefined) stack.push(parent.node);
   }
   return kept;
-}
-
-/**
- * Frees the tensors of a nest that no root owns and no root borrows. For values made outside any scope.
- *
- * @example
- * ```ts
- * import { dispose, memory, reference, tensor } from "@graft/peft";
- * import assert from "node:assert/strict";
- * const backend = reference();
- * const pair = { x: tensor([1, 2], { backend }), y: tensor([3, 4], { backend }) };
- * dispose(pair);
- * assert.equal(memory(backend).live, 0);
- * ```
- */
-export function dispose(value: unknown): void {
-  for (const t of tensorsIn(value)) {
-    if (t.storage.borrowers === 0 && !(t.storage.owner instanceof KeptRoot)) t.storage.free();
-  }
-}
-
-/** A tree that lives across awaits. */
-export interface Root<T> {
-  /** What it holds. */
-  readonly tree: T;
-  /** Takes the next tree in and frees what it no longer holds. Returns this root. */
-  replace(next: T): Root<T>;
-  /** Frees what this root owns. @throws {Error} while another root borrows from it. */
-  dispose(): void;
-  /** As `dispose`. */
-  [Symbol.dispose](): void;
-}
-
-/**
- * Makes a root that owns the tree's storages. Storages that another root owns are borrowed: their owner cannot be
- * disposed before this root is.
- *
- * @example
- * ```ts
- * import { keep, memory, reference, scope, tensor } from "@graft/peft";
- * import { multiply } from "@graft/peft/ops";
- * import assert from "node:assert/strict";
- * const backend = reference();
- * const state = keep({ x: tensor([2], { backend }) });
- * for (let i = 0; i < 3; i++) state.replace(scope(() => ({ x: multiply(state.tree.x, state.tree.x) })));
- * assert.equal(memory(backend).live, 4);
- * state.dispose();
- * ```
- */
-export function keep<T>(tree: T): Root<T> {
-  return new KeptRoot(tree);
-}
-
-class KeptRoot<T> implements Root<T>, Owner {
-  readonly storages: Set<Storage> = new Set();
-  private readonly borrowed: Set<Storage> = new Set();
-  tree: T;
-
-  constructor(tree: T) {
-    this.tree = tree;
-    this.hold(storagesOf(tree));
-  }
-
-  private hold(held: ReadonlySet<Storage>): void {
-    for (const storage of held) {
-      if (storage.owner === this || this.borrowed.has(storage)) continue;
-      if (storage.owner instanceof KeptRoot) {
-        storage.borrowers++;
-        this.borrowed.add(storage);
-      } else {
-        storage.owner?.storages.delete(storage);
-        storage.owner = this;
-        this.storages.add(storage);
-      }
-    }
-  }
-
-  private drop(storages: Iterable<Storage>): void {
-    for (const storage of storages) {
-      if (this.borrowed.delete(storage)) storage.borrowers--;
-      else storage.free();
-    }
-  }
-
-  replace(next: T): Root<T> {
-    const held = storagesOf(next);
-    const gone = [...this.storages, ...this.borrowed].filter((storage) => !held.has(storage));
-    this.hold(held);
-    this.drop(gone);
-    this.tree = next;
-    return this;
-  }
-
-  dispose(): void {
-    const lent = [...this.storages].filter((storage) => storage.borrowers > 0);
-    if (lent.length > 0) {
-      throw new Error(
-        `Cannot dispose a root while others still use ${lent.length} of its tensors: dispose them first`,
-      );
-    }
-    this.drop([...this.storages, ...this.borrowed]);
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
-  }
-}
-
-function storagesOf(value: unknown): ReadonlySet<Storage> {
-  return new Set(tensorsIn(value).map((t) => t.storage));
 }

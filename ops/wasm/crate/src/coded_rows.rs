@@ -2,7 +2,8 @@
 //! once to its sum: Σ (scale · code + shift) a = scale · Σ code · a + shift · Σ a. (So an infinite a gives NaN where the
 //! code is 0.) Oracle: ops/reference/matmul.ts.
 
-use crate::decode::{FourBits, dtype};
+use crate::decode::dtype;
+use crate::four_bits::FourBits;
 use crate::gemv::{Product, cost, piece_rows};
 use crate::gguf::with_gguf_layout;
 use crate::layout::Layout;

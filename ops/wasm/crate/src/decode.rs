@@ -1,10 +1,9 @@
 //! Weights of any dtype as f32: whole tensors for casts, runs of elements while a product packs its panels.
 //! Layouts: core/tensor/dtype.ts.
 
-use crate::layout::Layout;
+use crate::four_bits::FourBits;
 use crate::simd::*;
-use crate::sixteen::{Lookup, Sixteen, store16, times16};
-use crate::tables::{self, Book, Map};
+use crate::tables::{self, Map};
 use crate::{gguf, pool};
 
 /// Codes of dtypes, as in codes.ts.
@@ -42,16 +41,6 @@ pub struct Weight {
 
 pub fn padded(bytes: usize) -> usize {
     bytes.div_ceil(4) * 4
-}
-
-pub fn book(dtype: u32) -> &'static Book {
-    match dtype {
-        NF4 | NF4_DOUBLE => &tables::NF4,
-        FP4 | FP4_DOUBLE => &tables::FP4,
-        INT4 => &tables::INT4,
-        E2M1 => &tables::E2M1,
-        _ => &tables::E3M0,
-    }
 }
 
 pub fn map(dtype: u32) -> &'static Map {
@@ -114,7 +103,7 @@ impl Weight {
                     |i| *(self.base as *const u8).add(start + i) as f32,
                 ),
                 INT8 => self.int8(start, n, out),
-                NF4..=FP4_DOUBLE => self.four_bits(start, n, out),
+                NF4..=FP4_DOUBLE => FourBits::new(self).decode(start, n, out),
                 DYNAMIC8 | UDYNAMIC8 => {
                     let values = &map(self.dtype).values;
                     for i in start..start + n {
@@ -151,96 +140,10 @@ impl Weight {
         }
     }
 
-    /// Scale of a block of 64.
-    #[inline(always)]
-    unsafe fn absmax(&self, block: usize) -> f32 {
-        unsafe {
-            if self.dtype >= NF4_DOUBLE {
-                let code = *(self.scales as *const u8).add(block) as usize;
-                let nested = *(self.nested as *const f32).add(block / 256);
-                tables::SIGNED.values[code] * nested + *(self.offset as *const f32)
-            } else {
-                *(self.scales as *const f32).add(block)
-            }
-        }
-    }
-
     /// Whether elements start..start + n are whole blocks of codes.
     pub fn whole_blocks(&self, start: usize, n: usize) -> bool {
         self.grain() > 1 && start % self.grain() == 0 && n % self.grain() == 0
     }
-
-    unsafe fn four_bits(&self, start: usize, n: usize, out: *mut f32) {
-        unsafe {
-            let book = book(self.dtype);
-            let values = Lookup::new(book);
-            let codes = self.base as *const u8;
-            let (mut i, end) = (start, start + n);
-            while i < end {
-                let block = i / 64;
-                let stop = (block * 64 + 64).min(end);
-                let absmax = self.absmax(block);
-                while i < stop {
-                    if i % 2 == 0 && i + 32 <= stop {
-                        let [first, second] = nibbles(v128_load(codes.add(i / 2) as *const v128));
-                        store16(out.add(i - start), times16(values.values(first), absmax));
-                        store16(out.add(i - start + 16), times16(values.values(second), absmax));
-                        i += 32;
-                    } else {
-                        let byte = *codes.add(i / 2);
-                        let code = if i % 2 == 0 { byte >> 4 } else { byte & 15 };
-                        *out.add(i - start) = book.values[code as usize] * absmax;
-                        i += 1;
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Four-bit codes of blocks of 64.
-pub struct FourBits<'a> {
-    pub weight: &'a Weight,
-    values: Lookup,
-}
-
-impl<'a> FourBits<'a> {
-    pub fn new(weight: &'a Weight) -> Self {
-        FourBits { weight, values: Lookup::new(book(weight.dtype)) }
-    }
-}
-
-impl Layout for FourBits<'_> {
-    const GROUP: usize = 64;
-    const GROUPS: usize = 1;
-    const SHIFTED: bool = false;
-    type Head = f32;
-    #[inline(always)]
-    unsafe fn head(&self, block: usize) -> f32 {
-        unsafe { self.weight.absmax(block) }
-    }
-    #[inline(always)]
-    unsafe fn scale(&self, head: f32, _block: usize, _group: usize) -> (f32, f32) {
-        (head, 0.0)
-    }
-    #[inline(always)]
-    unsafe fn codes(&self, block: usize, _group: usize, part: usize) -> Sixteen {
-        unsafe {
-            let bytes = (self.weight.base as *const u8).add(32 * block + 16 * (part / 2));
-            self.values.values(nibbles(v128_load(bytes as *const v128))[part % 2])
-        }
-    }
-}
-
-/// The 32 codes of 16 bytes, high nibble first, a byte each.
-#[inline(always)]
-fn nibbles(bytes: V) -> [V; 2] {
-    let high = u8x16_shr(bytes, 4);
-    let low = v128_and(bytes, u8x16_splat(15));
-    [
-        i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(high, low),
-        i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(high, low),
-    ]
 }
 
 /// Four at a time by `vector`, the rest by `scalar`.

@@ -1,7 +1,8 @@
 //! f32 to any dtype that can be written. Codes are those of bitsandbytes 0.50 on a CPU and of the `gguf` package; the
 //! oracle is ops/reference/codecs.
 
-use crate::decode::{Weight, book, dtype::*, map};
+use crate::decode::{Weight, dtype::*, map};
+use crate::four_bits::book;
 use crate::simd::*;
 use crate::tables::{Book, Map, SIGNED};
 use crate::{gguf, memory, pool};

@@ -135,6 +135,7 @@ macro_rules! layouts {
                     $read
                 }
             }
+            #[allow(unused_variables)]
             #[inline(always)]
             unsafe fn scale(&self, $h: Self::Head, block: usize, $g: usize) -> (f32, f32) {
                 unsafe {

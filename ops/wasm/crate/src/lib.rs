@@ -13,6 +13,7 @@ mod decode;
 mod elementwise;
 mod encode;
 mod fastfood;
+mod four_bits;
 mod gemm;
 mod gemv;
 mod gguf;
