@@ -5,13 +5,22 @@ import { functionsOf, SYMBOLS } from "./symbols.ts";
 /**
  * Opens the library and starts its threads.
  *
- * @throws {Error} when it is missing, is of another machine or version, or is in use.
+ * @param sources The hash of the sources that it must have been made of; absent: any.
+ * @throws {Error} when it is missing, is of another machine, version or other sources, or is in use.
  */
-export function startNative(path: string, threads: number): Machine {
+export function startNative(path: string, threads: number, sources?: string): Machine {
   const library = opened(path);
-  const { allocate, release, scratch_bytes, start_workers, end_workers, ...kernels } = functionsOf(
-    library.symbols,
-  );
+  const { sources: made, allocate, release, scratch_bytes, start_workers, end_workers, ...kernels } =
+    functionsOf(
+      library.symbols,
+    );
+  if (sources !== undefined && made() !== parseInt(sources.slice(0, 8), 16)) {
+    library.close();
+    throw new Error(
+      `Cannot open the native kernels "${path}": they were built from other sources than these; build them again with ` +
+        "'deno task native'",
+    );
+  }
   if (start_workers(threads - 1) !== 1) {
     library.close();
     throw new Error("Cannot start the native backend: one is open in this thread; close it first");
@@ -53,4 +62,18 @@ function opened(path: string): Deno.DynamicLibrary<typeof SYMBOLS> {
       { cause: error },
     );
   }
+}
+
+/** Where `deno task native` puts the library. @throws {Error} when the package was not loaded from disk. */
+export function libraryPath(): string {
+  const here = import.meta.dirname;
+  if (here === undefined) {
+    throw new Error(
+      "Cannot look for native kernels: this package was not loaded from disk; clone it, run 'deno task native' and " +
+        "give the library's path",
+    );
+  }
+  const [prefix, suffix] = { windows: ["", "dll"], darwin: ["lib", "dylib"] }[Deno.build.os as string] ??
+    ["lib", "so"];
+  return `${here}/lib/${prefix}graft_kernels.${suffix}`;
 }

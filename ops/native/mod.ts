@@ -7,13 +7,14 @@
  */
 import type { Backend } from "../../core/tensor/backend.ts";
 import { backend } from "../wasm/backend.ts";
-import { startNative } from "./machine.ts";
+import record from "../wasm/lib/SOURCE_HASH.json" with { type: "json" };
+import { libraryPath, startNative } from "./machine.ts";
 
 /** How to run the native backend. */
 export interface NativeOptions {
   /** Threads that compute, the caller's included; default: the machine's. */
   readonly threads?: number;
-  /** Where the library lies; default: where `deno task native` puts it. */
+  /** Where the library lies, of whatever sources; default: where `deno task native` puts it, of these sources. */
   readonly library?: string;
 }
 
@@ -21,7 +22,7 @@ export interface NativeOptions {
  * Starts the native backend. One at a time in a thread. Needs `--allow-ffi`.
  *
  * @throws {RangeError} when `threads` is not an integer from 1 to 1024.
- * @throws {Error} when the library is not built, or this thread has one open.
+ * @throws {Error} when the library is not built, was built from other sources, or this thread has one open.
  * @example
  * ```ts
  * import { isNativeBuilt, native } from "@graft/peft/ops/native";
@@ -39,7 +40,10 @@ export function native(options: NativeOptions = {}): Backend {
   if (!Number.isInteger(threads) || threads < 1 || threads > 1024) {
     throw new RangeError(`Expected threads to be an integer from 1 to 1024 but found ${threads}`);
   }
-  return backend(startNative(options.library ?? libraryPath(), threads), "native");
+  const machine = options.library === undefined
+    ? startNative(libraryPath(), threads, record.sources)
+    : startNative(options.library, threads);
+  return backend(machine, "native");
 }
 
 /**
@@ -59,18 +63,4 @@ export function isNativeBuilt(): boolean {
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return false;
     throw error;
   }
-}
-
-/** @throws {Error} when the package was not loaded from disk. */
-function libraryPath(): string {
-  const here = import.meta.dirname;
-  if (here === undefined) {
-    throw new Error(
-      "Cannot look for native kernels: this package was not loaded from disk; clone it, run 'deno task native' and " +
-        "give the library's path",
-    );
-  }
-  const [prefix, suffix] = { windows: ["", "dll"], darwin: ["lib", "dylib"] }[Deno.build.os as string] ??
-    ["lib", "so"];
-  return `${here}/lib/${prefix}graft_kernels.${suffix}`;
 }

@@ -2,6 +2,7 @@
 
 /** A letter a parameter: w a whole number as wide as an address, u u32, i i32, f f32, b bool; after ">" what is returned. */
 const SIGNATURES = {
+  sources: ">u",
   start_workers: "w>u",
   end_workers: "",
   allocate: "w>w",

@@ -1,6 +1,7 @@
 /**
  * Compares `lib/SOURCE_HASH.json` with the kernels' sources, so that nobody commits one without the other. Exits with 1
- * when they differ. `--write` (from build.sh) records the present state and the versions of the tools.
+ * when they differ. `--write` (from build.sh) records the present state and the versions of the tools; `--print` (from
+ * ops/native/build.sh) prints the hash of the sources.
  *
  * @module
  */
@@ -44,6 +45,8 @@ if (Deno.args.includes("--write")) {
   const tools = { rustc: version("rustc"), "wasm-bindgen": version("wasm-bindgen") };
   const record: Record = { sources: hash(sources()), modules: modules(), tools };
   Deno.writeTextFileSync(recordFile, JSON.stringify(record, undefined, 2) + "\n");
+} else if (Deno.args.includes("--print")) {
+  console.log(hash(sources()));
 } else {
   const record: Record = JSON.parse(Deno.readTextFileSync(recordFile));
   if (record.sources !== hash(sources())) {

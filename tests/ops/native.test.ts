@@ -1,6 +1,8 @@
 /** What the native backend has of its own; its kernels are compared with the reference's beside those of wasm. */
 import assert from "node:assert/strict";
+import { libraryPath, startNative } from "../../ops/native/machine.ts";
 import { isNativeBuilt, native } from "../../ops/native/mod.ts";
+import record from "../../ops/wasm/lib/SOURCE_HASH.json" with { type: "json" };
 import { assertSameBits, productBytes } from "./product_bytes.ts";
 
 const ignore = !isNativeBuilt();
@@ -15,6 +17,19 @@ Deno.test("native() says how to build a library that is missing", () => {
 
 Deno.test("native() refuses odd numbers of threads", () => {
   for (const threads of [0, 1.5, -1, 1025, NaN]) assert.throws(() => native({ threads }), RangeError);
+});
+
+Deno.test({
+  name: "the native library tells the sources that it was built from",
+  ignore,
+  fn: () => {
+    const library = libraryPath();
+    assert.throws(
+      () => startNative(library, 1, "0".repeat(64)),
+      /built from other sources than these; build them again/,
+    );
+    startNative(library, 1, record.sources).stop();
+  },
 });
 
 Deno.test({

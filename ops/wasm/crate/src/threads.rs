@@ -18,6 +18,13 @@ pub fn current() -> &'static Pool {
     POOL.get()
 }
 
+/// The first 32 bits of the hash of the sources that the library was made of; build.sh sets it.
+#[unsafe(no_mangle)]
+pub extern "C" fn sources() -> u32 {
+    let hash = option_env!("GRAFT_SOURCES").and_then(|hash| hash.get(..8)).unwrap_or("0");
+    u32::from_str_radix(hash, 16).unwrap_or(0)
+}
+
 /// Starts `count` workers for the calling thread and gives 1; 0 where it has some, or one could not be started.
 #[unsafe(no_mangle)]
 pub extern "C" fn start_workers(count: usize) -> u32 {
