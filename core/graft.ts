@@ -1,7 +1,8 @@
 /** `graft`: an adapter becomes part of a model. */
-import { type Branch, EDITS, lookup, updateBranch } from "./weights.ts";
-import { Tensor, type Tree } from "./tensor/mod.ts";
+import { type Branch, EDITS, updateBranch } from "./weights.ts";
+import type { Tree } from "./tensor/mod.ts";
 import type { Edit } from "./edit.ts";
+import { branchOf, checkSizes } from "./fits.ts";
 import type { Adapter } from "./method.ts";
 import type { Model } from "./model.ts";
 
@@ -9,7 +10,7 @@ import type { Model } from "./model.ts";
  * The model with the adapter's edits folded into its tree. Shares every weight; nothing is copied or changed. Grafting
  * again puts later edits after earlier ones. With one argument it waits for the model, so it can stand in `pipe`.
  *
- * @throws {RangeError} when an edit names a place that the model does not have.
+ * @throws {RangeError} when an edit names a place that the model does not have, or has other sizes than the layer there.
  * @example
  * ```ts
  * import { adapt, allEdits, freshModel, graft, lookup, lora, reference, smallConfig } from "@graft/peft";
@@ -31,8 +32,10 @@ export function graft<M extends Model, P extends Tree>(
 ): M | (<N extends Model>(model: N) => N) {
   if (adapter === undefined) return (model) => graft(model, first as Adapter<P>);
   const model = first as M;
+  const { name } = adapter.method;
   const edits = adapter.method.edits(adapter.params, model.spec);
-  return { ...model, weights: withEdits(model.weights, edits, adapter.method.name), dispose: () => {} };
+  checkSizes(edits, model.spec, `Cannot graft ${name}`);
+  return { ...model, weights: withEdits(model.weights, edits, name), dispose: () => {} };
 }
 
 /**
@@ -51,23 +54,7 @@ export function graft<M extends Model, P extends Tree>(
  */
 export function withEdits(weights: Branch, edits: readonly Edit[], method: string): Branch {
   return edits.reduce((tree, edit) => {
-    const path = branchOf(tree, edit, method);
+    const path = branchOf(tree, edit, `Cannot graft ${method}`);
     return updateBranch(tree, path, (branch) => ({ ...branch, [EDITS]: [...branch[EDITS] ?? [], edit] }));
   }, weights);
 }
-
-/** Edits of a leaf stand at its branch. A head tied to an embedding has no branch of its own: one is made. */
-function branchOf(weights: Branch, edit: Edit, method: string): string {
-  const node = lookup(weights, edit.path);
-  if (edit.kind === "weight") {
-    const parent = parentOf(edit.path);
-    if (node instanceof Tensor) return parent;
-    if (edit.adds !== undefined && node === undefined && isBranch(lookup(weights, parent))) return parent;
-  } else if (node !== undefined && !(node instanceof Tensor)) return edit.path;
-  throw new RangeError(`Cannot graft ${method}: the model has no ${edit.kind} place "${edit.path}"`);
-}
-
-const isBranch = (node: Tensor | Branch | undefined): boolean =>
-  node !== undefined && !(node instanceof Tensor);
-
-const parentOf = (path: string): string => path.includes(".") ? path.slice(0, path.lastIndexOf(".")) : "";

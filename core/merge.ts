@@ -16,7 +16,8 @@ import { add, divide, transpose, zeros } from "../ops/mod.ts";
 import { liesInOut, recoded, recodedShape } from "./coded_matrix.ts";
 import { bareLayer, foldLinear, type Layer, scalesOf } from "./fold.ts";
 import { decoded, dense, scaledMap } from "./linear_map.ts";
-import type { Edit, LinearEdit } from "./edit.ts";
+import type { Edit, LinearEdit, WeightEdit } from "./edit.ts";
+import { atPlace, branchOf, checkShape, checkSizes } from "./fits.ts";
 import type { Adapter } from "./method.ts";
 import type { Model } from "./model.ts";
 import type { Spec } from "./place.ts";
@@ -129,7 +130,11 @@ function inverse(edit: Edit): Edit {
 function rewritten<M extends Model>(model: M, editsOf: () => readonly Edit[], options: MergeOptions): M {
   const root = keep(scope((): Synchronous<Record<string, Tensor>> => {
     const edits = editsOf();
-    for (const edit of edits) refuseGrafted(edit, model);
+    for (const edit of edits) {
+      branchOf(model.weights, edit, "Cannot merge the adapter");
+      refuseGrafted(edit, model);
+    }
+    checkSizes(edits, model.spec, "Cannot merge the adapter");
     if (options.leaves === undefined) {
       return Object.fromEntries([...changedBy(edits, model)].map(([path, leaf]) => {
         // What the adapter or the base owns is copied: the merged model outlives the one and frees neither.
@@ -161,7 +166,7 @@ function changedBy(edits: readonly Edit[], model: Model): ReadonlyMap<string, Te
     ...edits.filter((edit) => edit.kind !== "weight"),
   ];
   for (const edit of weightsFirst) {
-    for (const [path, leaf] of apply(edit, model, changed)) changed.set(path, leaf);
+    for (const [path, leaf] of atPlace(edit.path, () => apply(edit, model, changed))) changed.set(path, leaf);
   }
   return changed;
 }
@@ -220,6 +225,13 @@ function refuseGrafted(edit: Edit, model: Model): void {
   }
 }
 
+/** What an edit puts in a leaf's place. */
+function replaced(edit: WeightEdit, leaf: Tensor): Tensor {
+  const found = edit.map.run({ weight: leaf });
+  checkShape(edit.path, found, leaf);
+  return found;
+}
+
 /** The leaves that one edit changes, given those changed so far. */
 function apply(
   edit: Edit,
@@ -240,7 +252,7 @@ function apply(
     case "weight":
       return [[
         edit.path,
-        edit.map.run({ weight: plain(edit.path) ?? zeros(edit.adds!, model.backend) }),
+        replaced(edit, plain(edit.path) ?? zeros(edit.adds!, model.backend)),
       ]];
     case "linear": {
       const { weightPath, transposed } = matrixOf(edit, model.spec);

@@ -12,14 +12,13 @@
  */
 import {
   type Json,
-  leaves as leavesOf,
   lookup,
   type Method,
+  paramsAt,
   replaceLeaf,
   type Spec,
   Tensor,
   trainableCopy,
-  type Tree,
   type WeightEdit,
 } from "../core/mod.ts";
 import { zeros } from "../ops/mod.ts";
@@ -67,13 +66,11 @@ export function bitfit(options: BitfitOptions = {}): Method {
         ])
       );
     },
-    edits: (params, spec) => {
-      const trained = new Map(leavesOf(params as Tree));
-      return leavesThatTrain(spec, options).map(({ path, adds }): WeightEdit => ({
-        ...replaceLeaf(path, trained.get(path)!),
+    edits: (params, spec) =>
+      leavesThatTrain(spec, options).map(({ path, adds }): WeightEdit => ({
+        ...replaceLeaf(path, paramsAt(params, path) as Tensor),
         ...adds && { adds },
-      }));
-    },
+      })),
   };
 }
 

@@ -48,7 +48,7 @@ export function denseDeltas(
       ]),
     edits: (params) => [
       ...paths.map((path): Edit => {
-        const delta = lookup(params, `${path}.delta`) as Tensor;
+        const delta = paramsAt(params, `${path}.delta`) as Tensor;
         return lookups.includes(path) ? lookedUp(path, delta) : {
           kind: "weight",
           path,

@@ -18,8 +18,8 @@ import {
   gatheredRows,
   type Json,
   type LinearPlace,
-  lookup,
   type Method,
+  paramsAt,
   type Spec,
   type Tensor,
 } from "../core/mod.ts";
@@ -72,7 +72,7 @@ export function far({ learners, outputs }: FarOptions): Method {
       used.flatMap(([path, nodes]): readonly Edit[] => {
         const { outFeatures, bias } = layerAt(spec, path, nodes, outputs?.[path]);
         const [rows, indices] = [`${path}.rows`, `${path}.frozen.indices`].map((name) =>
-          lookup(params, name) as Tensor
+          paramsAt(params, name) as Tensor
         ) as [Tensor, Tensor];
         return [
           {
@@ -81,7 +81,7 @@ export function far({ learners, outputs }: FarOptions): Method {
             changes: rows.size,
             change: { form: "add", map: gatheredRows(rows, indices, outFeatures) },
           },
-          ...bias ? [scattered(`${path}.bias`, lookup(params, `${path}.bias`) as Tensor, indices)] : [],
+          ...bias ? [scattered(`${path}.bias`, paramsAt(params, `${path}.bias`) as Tensor, indices)] : [],
         ];
       }),
   };

@@ -18,6 +18,7 @@ import {
   lookup,
   type Method,
   nest,
+  paramsAt,
   scope,
   type Shape,
   type SideCall,
@@ -103,8 +104,9 @@ export function ladderSideTuning(options: LadderSideTuningOptions = {}): Method 
           i,
           path: spec.blocks.find((place) => place.stack === stack.stack && place.layer === i)!.path,
         }));
-        const { first, downs, gates } =
-          (spec.stacks.length === 1 ? params : params[stack.stack]) as unknown as Ladder;
+        const own = spec.stacks.length === 1 ? params : paramsAt(params, stack.stack) as Tree;
+        const first = paramsAt(own, "first") as unknown as Affine;
+        const { downs, gates } = own as unknown as Ladder;
         const ladder = { first, downs, gates, side };
         const at = { kind: "side", path: stack.path, stack: stack.stack } as const;
         return stack === last

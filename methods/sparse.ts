@@ -14,6 +14,7 @@ import {
   lookup,
   type Method,
   type Model,
+  paramsAt,
   plainShape,
   replaceLeaf,
   sameShape,
@@ -96,13 +97,13 @@ export function sparse(name: string, mask: SparseMask, config: Readonly<Record<s
     },
     edits: (params) => [
       ...used.map(({ path }) => {
-        const values = lookup(params, `${path}.values`) as Tensor;
-        const indices = lookup(params, `${path}.frozen.indices`) as Tensor;
+        const values = paramsAt(params, `${path}.values`) as Tensor;
+        const indices = paramsAt(params, `${path}.frozen.indices`) as Tensor;
         return mask.lookups?.includes(path)
           ? lookedUp(path, values, indices, mask)
           : scattered(path, values, indices);
       }),
-      ...mask.whole.map((path) => replaceLeaf(path, lookup(params, path) as Tensor)),
+      ...mask.whole.map((path) => replaceLeaf(path, paramsAt(params, path) as Tensor)),
     ],
   };
 }

@@ -1,6 +1,7 @@
 /** Attention behind prefixes and cached keys. */
 import type { Tensor } from "../tensor/mod.ts";
 import { add, attend, type AttendOptions, broadcastTo, concat, full, reshape } from "../../ops/mod.ts";
+import { atPlace } from "../fits.ts";
 import { callAt, keyed, type Pass } from "../pass.ts";
 import { allEdits, editsAt, type Site } from "../weights.ts";
 
@@ -49,7 +50,10 @@ export function attention(pass: Pass, site: Site, parts: AttentionParts, options
     : [concat([past.k, parts.k], 1), concat([past.v, parts.v], 1)];
   pass.keep?.set(site.path, { k, v });
   const offset = k.shape[1]! - parts.q.shape[1]!;
-  return attendBehindPrefixes(pass, site, { ...parts, k, v }, pass.mask, pass.bias, options, offset);
+  return atPlace(
+    site.path,
+    () => attendBehindPrefixes(pass, site, { ...parts, k, v }, pass.mask, pass.bias, options, offset),
+  );
 }
 
 /**
@@ -79,7 +83,10 @@ export function attentionAcross(
 ): Tensor {
   const { k, v } = pass.cache?.entries[site.path] ?? parts.memory();
   pass.keep?.set(site.path, { k, v });
-  return attendBehindPrefixes(pass, site, { ...parts, k, v }, mask, undefined, options, 0);
+  return atPlace(
+    site.path,
+    () => attendBehindPrefixes(pass, site, { ...parts, k, v }, mask, undefined, options, 0),
+  );
 }
 
 /** Puts the rows of the prefixes at a site before keys and values. */

@@ -2,6 +2,7 @@
 import type { Tensor } from "../tensor/mod.ts";
 import { add } from "../../ops/mod.ts";
 import type { HiddenCall } from "../edit.ts";
+import { atPlace } from "../fits.ts";
 import { callAt, keyed, type Pass } from "../pass.ts";
 import { editsAt, type Site } from "../weights.ts";
 
@@ -42,6 +43,6 @@ export function hidden(
   const norm = around.norm ?? ((t: Tensor) => t);
   return edits.reduce((state, edit, i) => {
     const here: HiddenCall = { ...keyed(call, "hidden", i), x: around.x, skip: around.skip, norm, y: state };
-    return add(state, edit.delta.run(here));
+    return atPlace(site.path, () => add(state, edit.delta.run(here)));
   }, y);
 }

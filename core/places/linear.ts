@@ -3,6 +3,7 @@ import { isQuantized, type Tensor } from "../tensor/mod.ts";
 import type { LinearEdit, PassCall } from "../edit.ts";
 import { bareLayer, foldLinear, type Layer, tableLayer } from "../fold.ts";
 import { decoded, dense } from "../linear_map.ts";
+import { atPlace } from "../fits.ts";
 import { callAt, keyed, type Pass } from "../pass.ts";
 import { editsAt, type Site } from "../weights.ts";
 import { hidden } from "./hidden.ts";
@@ -46,8 +47,13 @@ function foldEdits(layer: Layer, edits: readonly LinearEdit[], call: PassCall): 
  * ```
  */
 export function linear(pass: Pass, site: Site, x: Tensor, transposed = false): Tensor {
-  return foldEdits(bareLayerAt(site, transposed), editsAt(site.branch, "linear"), callAt(pass, site.path))
-    .apply(x);
+  return atPlace(
+    site.path,
+    () =>
+      foldEdits(bareLayerAt(site, transposed), editsAt(site.branch, "linear"), callAt(pass, site.path)).apply(
+        x,
+      ),
+  );
 }
 
 /**

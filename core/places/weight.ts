@@ -3,6 +3,7 @@ import { fold, isQuantized, type Tensor, tensorsIn } from "../tensor/mod.ts";
 import { add, rmsNorm, zeros } from "../../ops/mod.ts";
 import { recoded } from "../coded_matrix.ts";
 import type { WeightEdit } from "../edit.ts";
+import { atPlace, checkShape } from "../fits.ts";
 import { decoded } from "../linear_map.ts";
 import { editsAt, type Site } from "../weights.ts";
 
@@ -87,9 +88,12 @@ function mapped(site: Site, name: string, leaf: Tensor, inOut = false): Tensor {
   const edits = weightEdits(site, name);
   if (edits.length === 0) return leaf;
   const { train = false, key } = site.pass ?? {};
-  const draws = train && key !== undefined ? { train, key: fold(key, `${site.path}.${name}`) } : {};
-  return edits.reduce(
-    (w, edit, i) => edit.map.run({ weight: w, ...draws, ...draws.key && { key: fold(draws.key, i) } }),
-    inOut && isQuantized(leaf.dtype) ? recoded(leaf, "f32", inOut) : leaf,
-  );
+  const path = `${site.path}.${name}`;
+  const draws = train && key !== undefined ? { train, key: fold(key, path) } : {};
+  return edits.reduce((w, edit, i) => {
+    const call = { weight: w, ...draws, ...draws.key && { key: fold(draws.key, i) } };
+    const found = atPlace(path, () => edit.map.run(call));
+    checkShape(path, found, w);
+    return found;
+  }, inOut && isQuantized(leaf.dtype) ? recoded(leaf, "f32", inOut) : leaf);
 }
