@@ -1,6 +1,9 @@
 //! Products of few rows of A with rows of coded weights: codes go from memory into the sums, and a group's scale is applied
 //! once to its sum: Σ (scale · code + shift) a = scale · Σ code · a + shift · Σ a. (So an infinite a gives NaN where the
 //! code is 0.) Oracle: ops/reference/matmul.ts.
+//!
+//! M rows of A meet R rows of the weight at once, so that each load serves several; a group's products go into P sums, so that
+//! additions need not wait for each other. How many fit in the registers: sixteen.rs.
 
 use crate::decode::dtype;
 use crate::four_bits::FourBits;
@@ -17,25 +20,31 @@ pub fn matmul(p: &Product) -> bool {
     }
     let row = |r: usize| unsafe { (p.a as *const f32).add(r.min(p.m - 1) * p.lda) };
     match p.m {
-        1 => coded::<1, WEIGHT_ROWS>(p, [row(0)]),
-        2 => coded::<2, 2>(p, [0, 1].map(row)),
+        1 => coded::<1, ROWS, LOOKUP_ROWS, SUMS>(p, [row(0)]),
+        2 => coded::<2, 2, LOOKUP_BATCH, 1>(p, [0, 1].map(row)),
         // Three go as four.
-        _ => coded::<4, 2>(p, [0, 1, 2, 3].map(row)),
+        _ => coded::<4, 2, LOOKUP_BATCH, 1>(p, [0, 1, 2, 3].map(row)),
     }
     true
 }
 
-fn coded<const M: usize, const R: usize>(p: &Product, a: [*const f32; M]) {
+/// By R rows of the weight, or by L where codes are looked up.
+fn coded<const M: usize, const R: usize, const L: usize, const P: usize>(p: &Product, a: [*const f32; M]) {
     let sums = memory::shared(4 * M * p.k / 16);
     if p.w.dtype < dtype::Q4_0 {
-        coded_product::<_, M, R>(&FourBits::new(&p.w), p, a, sums)
+        coded_product::<_, M, L, P>(FourBits::new(p.w), p, a, sums)
     } else {
-        with_gguf_layout!(p.w.dtype, p.w.base, coded_product::<M, R>(p, a, sums))
+        with_gguf_layout!(p.w.dtype, p.w.base, coded_product::<M, R, P>(p, a, sums))
     }
 }
 
 /// out [m, n] = a · wᵀ for coded w [n, k] and m ≤ M; `sums` has room for A's sums by groups.
-fn coded_product<L: Layout, const M: usize, const R: usize>(w: &L, p: &Product, a: [*const f32; M], sums: usize) {
+fn coded_product<L: Layout, const M: usize, const R: usize, const P: usize>(
+    w: L,
+    p: &Product,
+    a: [*const f32; M],
+    sums: usize,
+) {
     let a = a.map(|a| a as usize);
     let group_sum = |m: usize| unsafe { (sums as *mut f32).add(m * (p.k / L::GROUP)) };
     if L::SHIFTED {
@@ -49,7 +58,7 @@ fn coded_product<L: Layout, const M: usize, const R: usize>(w: &L, p: &Product, 
         let sums = core::array::from_fn(|m| group_sum(m) as *const f32);
         for first in (task * piece..p.n.min((task + 1) * piece)).step_by(R) {
             let out = (p.out as *mut f32).add(first);
-            dots::<L, M, R>(w, first, R.min(p.n - first), p.k / L::BLOCK, a, sums, out, p.n, p.m);
+            dots::<L, M, R, P>(w, first, R.min(p.n - first), p.k / L::BLOCK, a, sums, out, p.n, p.m);
         }
     });
 }
@@ -70,8 +79,8 @@ unsafe fn group_sums<L: Layout>(a: *const f32, k: usize, out: *mut f32) {
 /// out[m · step + j] = Σ_q a[m][q] w[first + j][q] for `rows` ≤ R rows of the weight, each `blocks` blocks long, and M rows
 /// of A, of which the first `there` are written; `sums[m]` has A's sums by groups where shifts need them.
 #[inline(always)]
-unsafe fn dots<L: Layout, const M: usize, const R: usize>(
-    w: &L,
+unsafe fn dots<L: Layout, const M: usize, const R: usize, const P: usize>(
+    w: L,
     first: usize,
     rows: usize,
     blocks: usize,
@@ -90,21 +99,21 @@ unsafe fn dots<L: Layout, const M: usize, const R: usize>(
             let heads = start.map(|start| w.head(start + block));
             for group in 0..L::GROUPS {
                 let at = block * L::GROUPS + group;
-                let mut sum_of = [[zero_sum(); R]; M];
+                let mut sum_of = [[[zero_sum(); P]; R]; M];
                 let a = a.map(|a| a.add(at * L::GROUP));
                 let start = start.map(|start| start + block);
-                add_part::<L, M, R>(w, start, group, 0, a, &mut sum_of);
+                add_part::<L, M, R, P>(w, start, group, 0, a, &mut sum_of);
                 if L::GROUP > 16 {
-                    add_part::<L, M, R>(w, start, group, 1, a, &mut sum_of);
+                    add_part::<L, M, R, P>(w, start, group, 1, a, &mut sum_of);
                 }
                 if L::GROUP > 32 {
-                    add_part::<L, M, R>(w, start, group, 2, a, &mut sum_of);
-                    add_part::<L, M, R>(w, start, group, 3, a, &mut sum_of);
+                    add_part::<L, M, R, P>(w, start, group, 2, a, &mut sum_of);
+                    add_part::<L, M, R, P>(w, start, group, 3, a, &mut sum_of);
                 }
                 for r in 0..R {
                     let (scale, shift) = w.scale(heads[r], start[r], group);
                     for m in 0..M {
-                        total_of[m][r] = add_scaled(sum_of[m][r], scale, total_of[m][r]);
+                        total_of[m][r] = add_scaled(whole(sum_of[m][r]), scale, total_of[m][r]);
                         if L::SHIFTED {
                             shifted[m][r] += shift * *sums[m].add(at);
                         }
@@ -122,13 +131,13 @@ unsafe fn dots<L: Layout, const M: usize, const R: usize>(
 
 /// Adds the products of sixteen codes of each row with A's.
 #[inline(always)]
-unsafe fn add_part<L: Layout, const M: usize, const R: usize>(
-    w: &L,
+unsafe fn add_part<L: Layout, const M: usize, const R: usize, const P: usize>(
+    w: L,
     blocks: [usize; R],
     group: usize,
     part: usize,
     a: [*const f32; M],
-    sums: &mut [[Sum; R]; M],
+    sums: &mut [[[Sum; P]; R]; M],
 ) {
     unsafe {
         let x = a.map(|a| load16(a.add(16 * part)));
@@ -139,4 +148,9 @@ unsafe fn add_part<L: Layout, const M: usize, const R: usize>(
             }
         }
     }
+}
+
+#[inline(always)]
+fn whole<const P: usize>(sums: [Sum; P]) -> Sum {
+    if P == 1 { sums[0] } else { add_sums(sums[0], sums[P - 1]) }
 }

@@ -103,7 +103,7 @@ impl Weight {
                     |i| *(self.base as *const u8).add(start + i) as f32,
                 ),
                 INT8 => self.int8(start, n, out),
-                NF4..=FP4_DOUBLE => FourBits::new(self).decode(start, n, out),
+                NF4..=FP4_DOUBLE => FourBits::new(*self).decode(start, n, out),
                 DYNAMIC8 | UDYNAMIC8 => {
                     let values = &map(self.dtype).values;
                     for i in start..start + n {

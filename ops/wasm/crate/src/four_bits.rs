@@ -18,13 +18,14 @@ pub fn book(dtype: u32) -> &'static Book {
 }
 
 /// Four-bit codes of blocks of 64.
-pub struct FourBits<'a> {
-    weight: &'a Weight,
+#[derive(Clone, Copy)]
+pub struct FourBits {
+    weight: Weight,
     values: Lookup,
 }
 
-impl<'a> FourBits<'a> {
-    pub fn new(weight: &'a Weight) -> Self {
+impl FourBits {
+    pub fn new(weight: Weight) -> Self {
         FourBits { weight, values: Lookup::new(book(weight.dtype)) }
     }
 
@@ -70,7 +71,7 @@ impl<'a> FourBits<'a> {
     }
 }
 
-impl Layout for FourBits<'_> {
+impl Layout for FourBits {
     const GROUP: usize = 64;
     const GROUPS: usize = 1;
     const SHIFTED: bool = false;

@@ -34,14 +34,14 @@ macro_rules! with_gguf_layout {
     ($dtype:expr, $base:expr, $f:ident $(::<$($size:ident),*>)? ( $($rest:expr),* )) => {{
         use $crate::gguf::*;
         match $dtype {
-            Q4_0 => $f$(::<_, $($size),*>)?(&BlocksQ40($base) $(, $rest)*),
-            Q4_1 => $f$(::<_, $($size),*>)?(&BlocksQ41($base) $(, $rest)*),
-            Q5_0 => $f$(::<_, $($size),*>)?(&BlocksQ50($base) $(, $rest)*),
-            Q5_1 => $f$(::<_, $($size),*>)?(&BlocksQ51($base) $(, $rest)*),
-            Q8_0 => $f$(::<_, $($size),*>)?(&BlocksQ80($base) $(, $rest)*),
-            Q4_K => $f$(::<_, $($size),*>)?(&BlocksQ4K($base) $(, $rest)*),
-            Q5_K => $f$(::<_, $($size),*>)?(&BlocksQ5K($base) $(, $rest)*),
-            _ => $f$(::<_, $($size),*>)?(&BlocksQ6K($base) $(, $rest)*),
+            Q4_0 => $f$(::<_, $($size),*>)?(BlocksQ40($base) $(, $rest)*),
+            Q4_1 => $f$(::<_, $($size),*>)?(BlocksQ41($base) $(, $rest)*),
+            Q5_0 => $f$(::<_, $($size),*>)?(BlocksQ50($base) $(, $rest)*),
+            Q5_1 => $f$(::<_, $($size),*>)?(BlocksQ51($base) $(, $rest)*),
+            Q8_0 => $f$(::<_, $($size),*>)?(BlocksQ80($base) $(, $rest)*),
+            Q4_K => $f$(::<_, $($size),*>)?(BlocksQ4K($base) $(, $rest)*),
+            Q5_K => $f$(::<_, $($size),*>)?(BlocksQ5K($base) $(, $rest)*),
+            _ => $f$(::<_, $($size),*>)?(BlocksQ6K($base) $(, $rest)*),
         }
     }};
 }
@@ -52,7 +52,7 @@ pub unsafe fn decode(dtype: u32, base: usize, start: usize, n: usize, out: *mut 
     unsafe { with_gguf_layout!(dtype, base, decode_blocks(start, n, out)) }
 }
 
-unsafe fn decode_blocks<L: Layout>(blocks: &L, start: usize, n: usize, out: *mut f32) {
+unsafe fn decode_blocks<L: Layout>(blocks: L, start: usize, n: usize, out: *mut f32) {
     unsafe {
         let (mut i, end) = (start, start + n);
         while i < end {
@@ -122,6 +122,7 @@ fn scale_of_eight((d, m, scales, minima): (f32, f32, u64, u64), group: usize) ->
 macro_rules! layouts {
     ($($name:ident: $group:literal x $groups:literal, $bytes:literal bytes, shifted $shifted:literal;
         head($p:ident): $head:ty = $read:expr; scale($h:ident, $g:ident) = $scale:expr; codes($part:ident) = $codes:expr;)*) => { $(
+        #[derive(Clone, Copy)]
         pub struct $name(pub usize);
         impl Layout for $name {
             const GROUP: usize = $group;
@@ -204,7 +205,7 @@ layouts! {
 
 /// out[0..] = the elements of a block.
 #[inline(always)]
-unsafe fn decode_block<L: Layout>(blocks: &L, block: usize, out: *mut f32) {
+unsafe fn decode_block<L: Layout>(blocks: L, block: usize, out: *mut f32) {
     unsafe {
         let head = blocks.head(block);
         for group in 0..L::GROUPS {

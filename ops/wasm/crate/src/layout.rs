@@ -3,7 +3,7 @@
 
 use crate::sixteen::Sixteen;
 
-pub trait Layout: Sync {
+pub trait Layout: Copy + Sync {
     /// Elements of a group, a multiple of 16.
     const GROUP: usize;
     /// Groups of a block.

@@ -5,8 +5,13 @@ use crate::tables::Book;
 
 pub type Sixteen = [V; 4];
 
-/// Rows of a coded weight that one row of A is multiplied with at once: more do not fit in the registers.
-pub const WEIGHT_ROWS: usize = 2;
+/// Rows of a coded weight that a row of A is multiplied with at once: more do not fit in the registers.
+pub const ROWS: usize = 2;
+/// The same where codes are looked up, for one row of A and for more: the table takes four registers.
+pub const LOOKUP_ROWS: usize = 1;
+pub const LOOKUP_BATCH: usize = 2;
+/// Sums in which the products of a group are gathered where A has one row.
+pub const SUMS: usize = 2;
 
 #[inline(always)]
 pub fn zero16() -> Sixteen {
@@ -89,14 +94,13 @@ pub fn zero_sum() -> Sum {
     splat(0.0)
 }
 
-/// sum + x · y.
+/// Σ sums + x · y, in P sums: the next addition to one must wait for the last.
 #[inline(always)]
-pub fn dot16(x: Sixteen, y: Sixteen, sum: Sum) -> Sum {
-    let mut sum = sum;
-    for (x, y) in x.into_iter().zip(y) {
-        sum = madd(x, y, sum);
+pub fn dot16<const P: usize>(x: Sixteen, y: Sixteen, mut sums: [Sum; P]) -> [Sum; P] {
+    for k in 0..4 {
+        sums[k % P] = madd(x[k], y[k], sums[k % P]);
     }
-    sum
+    sums
 }
 
 /// x · scale + sum.
@@ -106,11 +110,17 @@ pub fn add_scaled(x: Sum, scale: f32, sum: Sum) -> Sum {
 }
 
 #[inline(always)]
+pub fn add_sums(x: Sum, y: Sum) -> Sum {
+    add(x, y)
+}
+
+#[inline(always)]
 pub fn total(x: Sum) -> f32 {
     sum4(x)
 }
 
 /// The values of four-bit codes, as planes of bytes.
+#[derive(Clone, Copy)]
 pub struct Lookup([V; 4]);
 
 impl Lookup {

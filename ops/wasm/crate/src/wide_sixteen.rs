@@ -8,8 +8,13 @@ use core::simd::{Simd, simd_swizzle};
 
 pub type Sixteen = Simd<f32, 16>;
 
-/// Rows of a coded weight that one row of A is multiplied with at once.
-pub const WEIGHT_ROWS: usize = 4;
+/// Rows of a coded weight that a row of A is multiplied with at once.
+pub const ROWS: usize = 4;
+/// The same where codes are looked up, for one row of A and for more.
+pub const LOOKUP_ROWS: usize = 4;
+pub const LOOKUP_BATCH: usize = 2;
+/// Sums in which the products of a group are gathered where A has one row.
+pub const SUMS: usize = 1;
 
 #[inline(always)]
 pub fn zero16() -> Sixteen {
@@ -76,10 +81,11 @@ pub fn zero_sum() -> Sum {
     zero16()
 }
 
-/// sum + x · y.
+/// Σ sums + x · y, in one sum of sixteen lanes.
 #[inline(always)]
-pub fn dot16(x: Sixteen, y: Sixteen, sum: Sum) -> Sum {
-    madd(x, y, sum)
+pub fn dot16<const P: usize>(x: Sixteen, y: Sixteen, mut sums: [Sum; P]) -> [Sum; P] {
+    sums[0] = madd(x, y, sums[0]);
+    sums
 }
 
 /// x · scale + sum.
@@ -89,11 +95,17 @@ pub fn add_scaled(x: Sum, scale: f32, sum: Sum) -> Sum {
 }
 
 #[inline(always)]
+pub fn add_sums(x: Sum, y: Sum) -> Sum {
+    x + y
+}
+
+#[inline(always)]
 pub fn total(x: Sum) -> f32 {
     sum16(x)
 }
 
 /// The values of four-bit codes.
+#[derive(Clone, Copy)]
 pub struct Lookup(Sixteen);
 
 impl Lookup {
