@@ -28,7 +28,7 @@ import { isAdaptersFolder, loadAdaptersFolder } from "./adapters_load.ts";
 import { loadGgufAdapter } from "./gguf_adapter.ts";
 import { graftRecord, loadGraftAdapter } from "./graft_adapter.ts";
 import { baseTables } from "./peft_base.ts";
-import { changedLayers, coded, doubledFactors } from "./peft_changed_base.ts";
+import { changedLayers, codedWeights, doubledFactors } from "./peft_changed_base.ts";
 import { type FolderLayout, folderLayout, PARTS } from "./peft_layout.ts";
 import { asStored, partsOfConfig } from "./peft_options.ts";
 import { loadTensor, sameNumbers } from "./stored_numbers.ts";
@@ -119,20 +119,22 @@ async function loadParts(
     const layers = changed === undefined
       ? []
       : changedLayers(changed, ({ path }) => stored.has(`${path}.base_layer.weight`), model);
-    const codes = changed?.start === "loftq" ? layers.map(({ place }) => `${place.path}.weight`) : [];
+    const codes = changed === undefined
+      ? new Map<string, Tensor>()
+      : await codedWeights(changed, layers, model);
     const all = {
       ...parts,
-      fixed: [...base.keys(), ...codes, ...(parts.fixed ?? []).filter((path) => !base.has(path))],
+      fixed: [...base.keys(), ...codes.keys(), ...(parts.fixed ?? []).filter((path) => !base.has(path))],
     };
     const layout = folderLayout(all, model, name);
-    const fixed = (path: string): Tensor =>
-      codes.includes(path) ? coded(model, path) : fixedTable(base, path, model);
+    const fixed = (path: string): Tensor => codes.get(path) ?? fixedTable(base, path, model);
     const params = paramsOf(layout, all.fixed, fixed, stored, model);
-    if (changed !== undefined && changed.start !== "loftq") {
-      const main = { ...parts.main!, method: changed.method(layers) };
+    const taken = layers.filter(({ place }) => !codes.has(`${place.path}.weight`));
+    if (changed !== undefined && taken.length > 0) {
+      const main = { ...parts.main!, method: changed.method(taken) };
       const at = ({ path }: MatrixPlace): string =>
         layout.tensors.find(({ key }) => key === `${path}.lora_A.weight`)!.path.replace(/\.a$/, "");
-      const doubled = await doubledFactors(params, changed, layers, at, model);
+      const doubled = await doubledFactors(params, changed, taken, at, model);
       return { name, method: folderLayout({ ...all, main }, model, name).method, params: doubled };
     }
     return {

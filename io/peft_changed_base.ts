@@ -5,8 +5,8 @@
  *   olora   W' = W − s B₀ A₀   the first r columns of Q and rows of R in W = Q R, a Conv1D as it lies
  *   loftq   W' = nf4(W)        as it lies
  *
- * So on the untouched base the first two are LoRA of rank 2 r, W + s [B, −B₀] [A; A₀]; for LoftQ the coded weights come along
- * below the adapter. No rank is over a matrix's sizes (s stays that of the rank asked for), an embedding is left as it is, and
+ * So on the untouched base the first two are LoRA of rank 2 r, W + s [B, −B₀] [A; A₀]; for LoftQ, and for OLoRA on a quantized
+ * base, whose W' is quantized again, the coded weights come along below the adapter. No rank is over a matrix's sizes (s stays that of the rank asked for), an embedding is left as it is, and
  * a layer whose own matrix stands in the folder has that.
  */
 import {
@@ -21,6 +21,7 @@ import {
   type Model,
   nest,
   overlay,
+  recoded,
   scope,
   sizesOf,
   type Synchronous,
@@ -30,7 +31,19 @@ import {
 import { type LoraFactors, type LoraOptions, loraRank, loraScale } from "../methods/lora.ts";
 import { type PeftCodec, type PeftFields, wrong } from "../methods/peft_codec.ts";
 import { balanced } from "../methods/pissa.ts";
-import { concat, factorised, leading, matmul, negate, qr, slice, svd, transpose } from "../ops/mod.ts";
+import {
+  concat,
+  factorised,
+  leading,
+  matmul,
+  multiply,
+  negate,
+  qr,
+  slice,
+  subtract,
+  svd,
+  transpose,
+} from "../ops/mod.ts";
 
 /** What was done to the base. */
 export type Start = "pissa" | "olora" | "loftq";
@@ -96,13 +109,14 @@ export function changedBase(
   start: Start,
   options: LoraOptions,
   places: readonly MatrixPlace[],
+  model: Model,
 ): { readonly options: LoraOptions; readonly changed: ChangedBase } {
   const layers = places.map((place): StartedLayer => {
     const { inFeatures, outFeatures } = sizesOf(place);
     const asked = loraRank(place.path, options);
     const changes = place.kind !== "embedding";
     const rank = changes ? Math.min(asked, inFeatures, outFeatures) : asked;
-    if (start !== "pissa") checkLies(start, place);
+    if (start === "loftq" || (start === "olora" && !isCoded(place, model))) checkLies(start, place);
     return { place, rank, scale: loraScale(place.path, options), changes };
   });
   const cut = layers.filter(({ place, rank }) => rank !== loraRank(place.path, options));
@@ -180,24 +194,56 @@ export function changedLayers(
           "PEFT changes along with it; save it there with path_initial_model_for_weight_conversion, or merged",
       );
     }
-    const leaf = lookup(model.weights, `${place.path}.weight`);
-    if (leaf instanceof Tensor && isQuantized(leaf.dtype)) {
+    if (start !== "olora" && isCoded(place, model)) {
       throw new TypeError(
-        `Cannot load an adapter with init_lora_weights "${start}" on the ${leaf.dtype} weights of "${place.path}": what it takes ` +
-          "from them would be coded anew; load it on the unquantized base, and quantize that with `quantize` if it is to be small",
+        `Cannot load an adapter with init_lora_weights "${start}" on the quantized weights of "${place.path}": PEFT cannot either; ` +
+          "load it on the unquantized base",
       );
     }
   }
   return found;
 }
 
-/** A weight in the codes that LoftQ gave it; a Conv1D is coded as it lies there, so of one it is what its codes say. */
-export function coded(model: Model, path: string): Tensor {
+/** Weights that the start put into codes, by their paths. */
+export async function codedWeights(
+  { start }: ChangedBase,
+  layers: readonly StartedLayer[],
+  model: Model,
+): Promise<ReadonlyMap<string, Tensor>> {
+  const made = new Map<string, Tensor>();
+  for (const layer of layers) {
+    const path = `${layer.place.path}.weight`;
+    if (start === "loftq") made.set(path, once(model, path));
+    else if (start === "olora" && isCoded(layer.place, model)) made.set(path, await again(layer, model));
+  }
+  return made;
+}
+
+/** LoftQ's codes; a Conv1D is coded as it lies there, so of one it is what its codes say. */
+function once(model: Model, path: string): Tensor {
   return scope(() => {
     const codes = castTo(castTo(lookup(model.weights, path) as Tensor, "f32"), "nf4");
     return liesInOut(model.spec, path) ? castTo(codes, "f32") : codes;
   });
 }
+
+/** What OLoRA left of a quantized matrix, quantized again. */
+async function again(layer: StartedLayer, model: Model): Promise<Tensor> {
+  const { dtype } = lookup(model.weights, `${layer.place.path}.weight`) as Tensor;
+  const w = scope((): Synchronous<Tensor> => matrixAt(model, layer.place)); // [out, in], as codes lie
+  const { a, b } = await factorised(w, (w) => taken("olora", w, layer, false)).finally(() => dispose(w));
+  const rest = scope(() => {
+    const w = matrixAt(model, layer.place);
+    return recoded(subtract(w, multiply(matmul(b, a), layer.scale)), dtype, false);
+  });
+  dispose([a, b]);
+  return rest;
+}
+
+const isCoded = ({ path }: MatrixPlace, { weights }: Model): boolean => {
+  const leaf = lookup(weights, `${path}.weight`);
+  return leaf instanceof Tensor && isQuantized(leaf.dtype);
+};
 
 /**
  * The parameters with what the start took from these layers beside the factors. The given factors are freed.
@@ -233,7 +279,8 @@ async function doubled(
   model: Model,
 ): Promise<LoraFactors> {
   const w = scope((): Synchronous<Tensor> => matrixAt(model, layer.place));
-  const first = await factorised(w, (w) => taken(start, w, layer)).finally(() => dispose(w));
+  const lies = layer.place.kind === "linear" && layer.place.transposed;
+  const first = await factorised(w, (w) => taken(start, w, layer, lies)).finally(() => dispose(w));
   const both = scope(() => ({
     a: concat([own.a, first.a]),
     b: concat([own.b, negate(first.b)], 1),
@@ -242,11 +289,10 @@ async function doubled(
   return both;
 }
 
-/** A₀ [r, in] and B₀ [out, r]. */
-function taken(start: Start, w: Tensor, { place, rank, scale }: StartedLayer): LoraFactors {
+/** A₀ [r, in] and B₀ [out, r] of W [out, in], which OLoRA takes as it `lies` [in, out]. */
+function taken(start: Start, w: Tensor, { rank, scale }: StartedLayer, lies: boolean): LoraFactors {
   if (start === "pissa") return balanced(leading(svd(w), rank), scale);
   // Q's first columns depend on those of the matrix alone, and R = Qᵀ W.
-  const lies = place.kind === "linear" && place.transposed;
   const matrix = lies ? transpose(w) : w;
   const { q } = qr(slice(matrix, 1, 0, rank));
   const r = matmul(q, matrix, { transposeA: true });

@@ -142,7 +142,7 @@ function loraParts(codec: PeftCodec<LoraOptions>, config: PeftConfig, model: Mod
     ...codec.read(withOurPatterns(apart ? { ...fields, bias: "none" } : fields)),
     ...options,
   };
-  const begun = start === undefined ? { options: asked } : changedBase(codec, start, asked, places);
+  const begun = start === undefined ? { options: asked } : changedBase(codec, start, asked, places, model);
   const part = {
     ...mainPart(codec, begun.options, places, model.spec),
     ..."changed" in begun && { changed: begun.changed },

@@ -87,7 +87,8 @@ export function tableTensors(
   const lost = [...brought].find((path) => !all.some(({ leaf }) => leaf === path) && !heads.includes(path));
   if (lost !== undefined) {
     throw new RangeError(
-      `Cannot save the fixed weight "${lost}" for PEFT: only the table of an adapted embedding or head`,
+      `Cannot save the fixed weight "${lost}" for PEFT: only the table of an adapted embedding or head; merge it and ` +
+        "save the model",
     );
   }
   const tables = all.filter(({ leaf }) => saves || brought.has(leaf));

@@ -69,6 +69,11 @@ CASES = {
     "olora_over": (UNTIED, lora("olora", target_modules=["v_proj", "down_proj", "lm_head"], r=15, lora_alpha=6)),
     # A Conv1D is taken as it lies, [in, out], and only a square one then runs.
     "olora_gpt2": (GPT2, lora("olora", target_modules=["attn.c_proj"])),
+    # On a quantized base PEFT quantizes again what OLoRA leaves; there a Conv1D is a Linear.
+    "olora_nf4": ("bitsandbytes_gpt2/nf4_double", lora("olora", target_modules=["c_attn", "c_fc"], use_rslora=True)),
+    "olora_int8": ("bitsandbytes_gpt2/int8", lora("olora", target_modules=["c_attn", "mlp.c_proj"], r=4)),
+    # Some of its matrices are quantized, others lie [in, out].
+    "olora_some": ("bitsandbytes_gpt2/nf4_some", lora("olora", target_modules=["attn.c_proj"])),
     "loftq": (TIED, lora("loftq", loftq_config=FOUR_BITS)),
     "loftq_patterns": (QWEN, lora("loftq", loftq_config=FOUR_BITS, target_modules="all-linear", use_rslora=True,
                                   rank_pattern={"up_proj": 5}, modules_to_save=["lm_head"])),
@@ -77,11 +82,14 @@ CASES = {
 
 
 def base(which):
-    return AutoModelForCausalLM.from_pretrained(f"{GOLDEN}/{which}", dtype=torch.float32, attn_implementation="eager")
+    placed = {"device_map": "cpu"} if "bitsandbytes" in which else {}
+    return AutoModelForCausalLM.from_pretrained(f"{GOLDEN}/{which}", dtype=torch.float32, attn_implementation="eager", **placed)
 
 
 def logits(model):
-    return model.eval()(input_ids=IDS, attention_mask=MASK).logits.detach().contiguous()
+    # In evaluation bitsandbytes repacks 4-bit weights for some CPUs and rounds the inputs of 8-bit ones.
+    quantized = any(type(m).__name__ in ("Linear4bit", "Linear8bitLt") for m in model.modules())
+    return model.train(quantized)(input_ids=IDS, attention_mask=MASK).logits.detach().contiguous()
 
 
 for name in sys.argv[1:] or CASES:
