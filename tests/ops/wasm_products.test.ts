@@ -157,6 +157,21 @@ Deno.test("matmul() of wasm decodes weights of every dtype in both orientations,
     product(backends, random([300, 9], 1), wide, true, false);
   }));
 
+Deno.test("matmul() of wasm spreads NaN, infinities and great numbers through coded weights like the reference", () =>
+  withBackends((backends) => {
+    for (const dtype of CODED) {
+      const k = isGguf(dtype) ? 2 * ggufBlock(dtype).elements : 192;
+      const weight = coded([5, k], dtype, 3);
+      for (const odd of [NaN, Infinity, -Infinity, 3e38]) {
+        for (const m of [1, 2, 4]) {
+          const x = noise(m * k, 1);
+          for (let row = 0; row < m; row += 2) x[row * k + 37] = odd;
+          product(backends, f32([m, k], x), weight, false, true);
+        }
+      }
+    }
+  }));
+
 const OPTIONS: AttentionOptions = { scale: 0.3, causal: false, offset: 0, window: 0, always: 0 };
 
 interface Case {

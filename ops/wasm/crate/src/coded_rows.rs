@@ -1,13 +1,13 @@
 //! Products of few rows of A with rows of coded weights: codes go from memory into the sums, and a group's scale is applied
-//! once to its sum: Σ (scale · code + shift) a = scale · Σ code · a + shift · Σ a. (So an infinite a gives NaN where the
-//! code is 0.) Oracle: ops/reference/matmul.ts.
+//! once to its sum: Σ (scale · code + shift) a = scale · Σ code · a + shift · Σ a. Where that is not finite, which a code of 0
+//! under an infinite a or a great a may cause, elements are decoded first after all. Oracle: ops/reference/matmul.ts.
 //!
 //! M rows of A meet R rows of the weight at once, so that each load serves several; a group's products go into P sums, so that
 //! additions need not wait for each other. How many fit in the registers: sixteen.rs.
 
 use crate::decode::dtype;
 use crate::four_bits::FourBits;
-use crate::gemv::{Product, cost, piece_rows};
+use crate::gemv::{Product, cost, dot, piece_rows};
 use crate::gguf::with_gguf_layout;
 use crate::layout::Layout;
 use crate::sixteen::*;
@@ -58,7 +58,16 @@ fn coded_product<L: Layout, const M: usize, const R: usize, const P: usize>(
         let sums = core::array::from_fn(|m| group_sum(m) as *const f32);
         for first in (task * piece..p.n.min((task + 1) * piece)).step_by(R) {
             let out = (p.out as *mut f32).add(first);
-            dots::<L, M, R, P>(w, first, R.min(p.n - first), p.k / L::BLOCK, a, sums, out, p.n, p.m);
+            let rows = R.min(p.n - first);
+            dots::<L, M, R, P>(w, first, rows, p.k / L::BLOCK, a, sums, out, p.n, p.m);
+            for (m, a) in a.into_iter().enumerate().take(p.m) {
+                for r in 0..rows {
+                    let to = out.add(m * p.n + r);
+                    if !(*to).is_finite() {
+                        dot::<1>(&p.w, (first + r) * p.k, p.k, [a], to, 1);
+                    }
+                }
+            }
         }
     });
 }

@@ -99,7 +99,7 @@ pub fn cost(m: usize, n: usize, k: usize) -> usize {
 
 /// out[r · step] = Σ_q a[r][q] w[start + q].
 #[inline(always)]
-unsafe fn dot<const M: usize>(w: &Weight, start: usize, k: usize, a: [*const f32; M], out: *mut f32, step: usize) {
+pub unsafe fn dot<const M: usize>(w: &Weight, start: usize, k: usize, a: [*const f32; M], out: *mut f32, step: usize) {
     unsafe {
         let mut buffer = core::mem::MaybeUninit::<[f32; RUN]>::uninit();
         let mut sums = [zero16(); M];
