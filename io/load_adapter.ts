@@ -17,7 +17,7 @@ import {
   trainableCopy,
   type Tree,
 } from "../core/mod.ts";
-import { slice } from "../ops/mod.ts";
+import { slice, transpose } from "../ops/mod.ts";
 import type { PeftTensor } from "../methods/peft_codec.ts";
 import { type PeftConfig, readPeftConfig } from "../formats/peft_config.ts";
 import { PEFT_FILES, withoutPrefix } from "../formats/peft_keys.ts";
@@ -29,7 +29,7 @@ import { loadGgufAdapter } from "./gguf_adapter.ts";
 import { graftRecord, loadGraftAdapter } from "./graft_adapter.ts";
 import { baseTables } from "./peft_base.ts";
 import { changedLayers, codedWeights, doubledFactors } from "./peft_changed_base.ts";
-import { type FolderLayout, folderLayout, PARTS } from "./peft_layout.ts";
+import { type FolderLayout, folderLayout, type FolderParts, PARTS } from "./peft_layout.ts";
 import { asStored, partsOfConfig } from "./peft_options.ts";
 import { loadTensor, sameNumbers } from "./stored_numbers.ts";
 import { checkRouter, expertFolders, type Experts, withExperts } from "./peft_xlora.ts";
@@ -114,6 +114,7 @@ async function loadParts(
     if (config.type === "XLORA") checkRouter(folder, parts, stored);
     checkKeys(folder, config, expected, tables, stored);
     await checkCopies(expected, stored, model);
+    await checkShared(parts, stored, model);
     const base = await changedTables(tables, stored, model);
     const changed = parts.main?.changed;
     const layers = changed === undefined
@@ -225,6 +226,28 @@ async function checkCopies(layout: FolderLayout, stored: Stored, model: Model): 
     ) {
       throw new RangeError(
         `"${key}" differs from "${of}", but the model ties the two: load the adapter for an untied model`,
+      );
+    }
+  }
+}
+
+/**
+ * PEFT has LoRA's factors of an embedding and of the head tied to it in one storage, and writes both. They load as factors of
+ * their own, of which its own reload would lose one where they differ.
+ */
+async function checkShared({ shared = [] }: FolderParts, stored: Stored, model: Model): Promise<void> {
+  for (const [embedding, head] of shared) {
+    for (
+      const [one, other] of [
+        [`${embedding}.lora_embedding_A`, `${head}.lora_B.weight`],
+        [`${embedding}.lora_embedding_B`, `${head}.lora_A.weight`],
+      ] as const
+    ) {
+      const turned = scope(() => transpose(loadTensor(stored.get(one)!, model)));
+      if (await sameNumbers(turned, loadTensor(stored.get(other)!, model))) continue;
+      throw new RangeError(
+        `"${other}" is not the transpose of "${one}", though ensure_weight_tying makes them one in PEFT: set it to false to ` +
+          "have both",
       );
     }
   }

@@ -51,6 +51,8 @@ export interface FolderParts {
   readonly tokens?: TrainableTokensOptions;
   /** Leaves that the folder brings along, by path. */
   readonly fixed?: readonly string[];
+  /** Embeddings and heads whose factors PEFT has in one storage, the one's as the other's transposes. */
+  readonly shared?: readonly (readonly [embedding: string, head: string])[];
 }
 
 /** The whole folder. */

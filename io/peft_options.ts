@@ -32,6 +32,7 @@ import {
   type FolderParts,
   type MainPart,
   mainPart,
+  matrixPlaces,
   modulesEndingWith,
   modulesNamed,
   outermost,
@@ -137,7 +138,7 @@ function loraParts(codec: PeftCodec<LoraOptions>, config: PeftConfig, model: Mod
   const fields = start === undefined ? given : { ...given, init_lora_weights: true };
   const apart = fields["bias"] === "all" && savesBiases(fields, model);
   const names = (): readonly string[] => chooseTargets(model.spec, {}).map((place) => place.path);
-  const { options, places } = layersOfFields(fields, names, model.spec);
+  const { options, places } = withTied(layersOfFields(fields, names, model.spec), fields, model.spec);
   const asked = {
     ...codec.read(withOurPatterns(apart ? { ...fields, bias: "none" } : fields)),
     ...options,
@@ -149,6 +150,20 @@ function loraParts(codec: PeftCodec<LoraOptions>, config: PeftConfig, model: Mod
     ...apart && { biases: "lora_only" },
   };
   return withExtras(part, fields, model);
+}
+
+/** With `ensure_weight_tying` PEFT adapts an embedding and the head tied to it together, whichever is named. */
+function withTied(
+  layers: ReturnType<typeof layersOfFields>,
+  fields: PeftFields,
+  spec: Spec,
+): ReturnType<typeof layersOfFields> {
+  if (fields["ensure_weight_tying"] !== true) return layers;
+  const chosen = new Set(layers.places.map(({ path }) => path));
+  const pairs = tiedPairs(spec).filter((pair) => pair.some((path) => chosen.has(path))).flat();
+  if (pairs.every((path) => chosen.has(path))) return layers;
+  const places = matrixPlaces(spec).filter(({ path }) => chosen.has(path) || pairs.includes(path));
+  return { options: { targets: places.map(({ path }) => path) }, places };
 }
 
 /** Whether a saved module has a bias. */
@@ -200,13 +215,14 @@ function withExtras(part: MainPart, fields: PeftFields, model: Model): FolderPar
   const given = fields["trainable_token_indices"] ?? null;
   const tokens = given === null ? undefined : tokensOf(given, model.spec);
   const ensured = fields["ensure_weight_tying"] === true;
-  checkTies(part, tokens, ensured, model);
+  checkRows(part, tokens, model);
   return {
     main: part,
     ...biases && { biases },
     ...modules && { saved: { modules } },
     ...tokens && { tokens },
     fixed: modules && !ensured ? loneEmbeddings(modules, model.spec) : [],
+    ...ensured && { shared: tiedPairs(model.spec).filter((pair) => isAdapted(pair, part)) },
   };
 }
 
@@ -272,25 +288,17 @@ function loneEmbeddings(modules: readonly string[], spec: Spec): readonly string
     .map((head) => `${head.path}.weight`);
 }
 
-function checkTies(
-  part: MainPart,
-  tokens: TrainableTokensOptions | undefined,
-  ensured: boolean,
-  { spec }: Model,
-): void {
+function checkRows(part: MainPart, tokens: TrainableTokensOptions | undefined, { spec }: Model): void {
   const rows = tokens ? tokenRows(spec, tokens).map(({ place }) => place.path) : [];
-  for (const { path } of part.places) {
-    if (rows.includes(path)) {
-      throw new RangeError(`Cannot adapt "${path}" and train rows of it: leave it out of one of the two`);
-    }
-    const tied = spec.heads.some((head) =>
-      head.tiedTo !== undefined && (head.tiedTo === path || head.path === path)
-    );
-    if (ensured && tied) {
-      throw new RangeError(
-        `Cannot load this adapter: ensure_weight_tying on the target "${path}" shares A and B between embedding and head, ` +
-          "which is not supported",
-      );
-    }
+  const both = part.places.find(({ path }) => rows.includes(path));
+  if (both !== undefined) {
+    throw new RangeError(`Cannot adapt "${both.path}" and train rows of it: leave it out of one of the two`);
   }
 }
+
+/** Embeddings and the heads tied to them. */
+const tiedPairs = (spec: Spec): readonly (readonly [embedding: string, head: string])[] =>
+  spec.heads.flatMap(({ path, tiedTo }) => tiedTo === undefined ? [] : [[tiedTo, path] as const]);
+
+const isAdapted = (pair: readonly string[], { places }: MainPart): boolean =>
+  pair.every((path) => places.some((place) => place.path === path));

@@ -70,6 +70,10 @@ CASES = {
     "random": ("llama_tied", lambda: lora(init_lora_weights=False)),
     "embedding_tied": ("llama_tied", lambda: lora(target_modules=["embed_tokens", "q_proj"])),
     "head_tied": ("llama_tied", lambda: lora(target_modules=["lm_head", "q_proj"])),
+    # One storage for the factors of both in PEFT, under two names with gradients of their own.
+    "embedding_ensured": ("llama_tied", lambda: lora(target_modules=["embed_tokens", "q_proj"], ensure_weight_tying=True)),
+    "head_ensured": ("llama_tied", lambda: lora(target_modules=["lm_head", "q_proj"], ensure_weight_tying=True,
+                                                use_rslora=True, layers_to_transform=None)),
     "embedding_changed": ("llama_tied", lambda: lora(target_modules=["embed_tokens", "q_proj"])),
     "head_changed": ("llama_untied", lambda: lora(target_modules=["lm_head", "q_proj"])),
     "embedding_untied": ("llama_untied", lambda: lora(target_modules=["embed_tokens", "lm_head", "o_proj"])),
