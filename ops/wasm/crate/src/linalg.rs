@@ -45,7 +45,7 @@ fn tall(long: usize, short: usize) -> bool {
 unsafe fn svd_of_wide(x: usize, m: usize, n: usize, u: usize, s: usize, vt: usize) -> bool {
     unsafe {
         let from = x as *const f32;
-        let Some(ThinQr { q, r, wide }) = thin_qr(n, m, |i, j| *from.add(j * n + i)) else { return false };
+        let Some(ThinQr { q, r, wide, spare }) = thin_qr(n, m, |i, j| *from.add(j * n + i)) else { return false };
         let Ok(parts) = Mat::from_fn(m, m, |i, j| r[j * wide + i]).thin_svd() else { return false };
         let signs = leading_signs(parts.U(), m);
         write(parts.U(), &signs, false, u);
@@ -55,8 +55,8 @@ unsafe fn svd_of_wide(x: usize, m: usize, n: usize, u: usize, s: usize, vt: usiz
                 w[i * wide + j] = signs[j] * parts.V()[(i, j)];
             }
         }
-        let v = product(&q, &w, n, wide);
-        for (i, row) in v.chunks_exact(wide).enumerate() {
+        product(q, &w, n, wide, spare);
+        for (i, row) in spare.chunks_exact(wide).enumerate() {
             for (j, value) in row.iter().enumerate().take(m) {
                 *(vt as *mut f32).add(j * n + i) = *value as f32;
             }
@@ -103,7 +103,7 @@ pub extern "C" fn qr(x: usize, m: usize, n: usize, q: usize, r: usize) {
     unsafe {
         let from = x as *const f32;
         if let Some(parts) = if tall(m, n) { thin_qr(m, n, |i, j| *from.add(i * n + j)) } else { None } {
-            for (values, rows, out) in [(&parts.q, m, q), (&parts.r, n, r)] {
+            for (values, rows, out) in [(&*parts.q, m, q), (&parts.r[..], n, r)] {
                 for (i, row) in values.chunks_exact(parts.wide).enumerate().take(rows) {
                     for (j, value) in row.iter().enumerate().take(n) {
                         *(out as *mut f32).add(i * n + j) = *value as f32;

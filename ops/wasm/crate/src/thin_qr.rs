@@ -3,6 +3,7 @@
 //! the condition number, so nearly dependent columns are refused, and the caller takes Householder's way.
 //! Checked by tests/ops/linalg.test.ts and tests/ops/tall_factors.test.ts.
 
+use crate::memory;
 use crate::simd::*;
 
 /// Columns of a tile.
@@ -11,30 +12,32 @@ const W: usize = 4;
 const APART: f64 = 1e-6;
 
 /// q [m, wide] row-major with `wide` ≥ n, columns past n zero; r [wide, wide], upper triangular with a positive diagonal.
-pub struct ThinQr {
-    pub q: Vec<f64>,
+pub struct ThinQr<'a> {
+    pub q: &'a mut [f64],
     pub r: Vec<f64>,
     pub wide: usize,
+    /// As much room as q has, for what follows.
+    pub spare: &'a mut [f64],
 }
 
-/// Factors the matrix with entries `entry(row, column)`; none when its columns are nearly dependent or not finite.
-pub fn thin_qr(m: usize, n: usize, entry: impl Fn(usize, usize) -> f32) -> Option<ThinQr> {
+/// Factors the matrix with entries `entry(row, column)`; none when its columns are nearly dependent or not finite. It lives in
+/// the scratch that all threads share: fresh memory of this size would cost more than the factorisation.
+pub fn thin_qr<'a>(m: usize, n: usize, entry: impl Fn(usize, usize) -> f32) -> Option<ThinQr<'a>> {
     let wide = n.next_multiple_of(W);
-    let mut x = vec![0.0f64; m * wide];
+    let room = memory::shared(8 * 2 * m * wide) as *mut f64;
+    let (x, q) = unsafe { core::slice::from_raw_parts_mut(room, 2 * m * wide) }.split_at_mut(m * wide);
     for (i, row) in x.chunks_exact_mut(wide).enumerate() {
-        for (j, value) in row.iter_mut().enumerate().take(n) {
-            *value = entry(i, j) as f64;
+        for (j, value) in row.iter_mut().enumerate() {
+            *value = if j < n { entry(i, j) as f64 } else { 0.0 };
         }
     }
-    let r = cholesky(gram(&x, m, wide), n, wide)?;
-    let inverse = inverse_upper(&r, n, wide);
-    let q = product(&x, &inverse, m, wide);
-    Some(ThinQr { q, r, wide })
+    let r = cholesky(gram(x, m, wide), n, wide)?;
+    product(x, &inverse_upper(&r, n, wide), m, wide, q);
+    Some(ThinQr { q, r, wide, spare: x })
 }
 
-/// x [m, wide] · y [wide, wide]. Four rows and four columns at a time.
-pub fn product(x: &[f64], y: &[f64], m: usize, wide: usize) -> Vec<f64> {
-    let mut out = vec![0.0f64; m * wide];
+/// out = x [m, wide] · y [wide, wide]. Four rows and four columns at a time.
+pub fn product(x: &[f64], y: &[f64], m: usize, wide: usize, out: &mut [f64]) {
     let (a, b) = (x.as_ptr(), y.as_ptr());
     for p in (0..m).step_by(4) {
         let rows = 4.min(m - p);
@@ -54,7 +57,6 @@ pub fn product(x: &[f64], y: &[f64], m: usize, wide: usize) -> Vec<f64> {
             }
         }
     }
-    out
 }
 
 #[inline(always)]
