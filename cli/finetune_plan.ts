@@ -1,5 +1,6 @@
 /** `graft finetune --plan`: the memory of a run, before any work. */
 import { dispose, type Model, type ModelConfig, type QuantizeOptions } from "../core/mod.ts";
+import { readJson } from "../io/inspect_contents.ts";
 import { checkpointShapes, configShapes } from "../io/model_shapes.ts";
 import { loadTokenizerOf } from "../io/load_model.ts";
 import { freshModules } from "../io/task_head.ts";
@@ -107,7 +108,7 @@ export function baseOf(source: string, flags: FinetuneFlags, task: Task | undefi
 }
 
 function shapesOfConfig(flags: FinetuneFlags): Model {
-  const config = JSON.parse(Deno.readTextFileSync(flags.config!)) as ModelConfig;
+  const config = readJson(flags.config!) as ModelConfig;
   return configShapes(config, {
     ...dtypeOf(flags),
     ...flags.method === "qlora" && { quantize: { dtype: "nf4_double" } },

@@ -8,9 +8,9 @@ import {
   type Model,
   type ModelConfig,
 } from "../core/mod.ts";
+import { readJson } from "../io/inspect_contents.ts";
 import { checkpointShapes, configShapes } from "../io/model_shapes.ts";
-import type { Command } from "./arguments.ts";
-import { integer, names, onePath, UsageError } from "./arguments.ts";
+import { type Command, integer, names, onePath, UsageError } from "./arguments.ts";
 import { agrees, ARTICLE, type ArticleAnswer, type ArticleRow, REASONS } from "./article_tables.ts";
 import { localShapes, modelSource } from "./load.ts";
 import { TABLE, type TableEntry } from "./method_settings.ts";
@@ -57,7 +57,7 @@ export function methods(program: Command): void {
 async function shapesOf(flags: Flags): Promise<Model> {
   if (flags.config === undefined) return checkpointShapes(await localShapes(modelSource(flags)));
   if (flags.model !== undefined) throw new UsageError("Cannot use --config with --model: each names a model");
-  return configShapes(JSON.parse(await Deno.readTextFile(flags.config)) as ModelConfig);
+  return configShapes(readJson(flags.config) as ModelConfig);
 }
 
 /** The facts of every method, or of some. @throws {UsageError} when a name is none of them. */

@@ -5,7 +5,12 @@ import { exists } from "./local_path.ts";
 
 /** The source as a folder on this machine: itself, or what is downloaded of a hub id. */
 export async function localFolder(source: string, name: string | undefined): Promise<string> {
-  if (await exists(source)) return source.replace(/\/+$/, "");
+  if (await exists(source)) {
+    if ((await Deno.stat(source)).isDirectory) return source.replace(/\/+$/, "");
+    throw new RangeError(
+      `Cannot load an adapter from "${source}": it is a file; give the folder that holds it`,
+    );
+  }
   if (hubId(source) !== undefined) {
     const files = [PEFT_FILES.config, PEFT_FILES.weights].map((file) => `${name}/${file}`);
     return await download(source, name === undefined || name === "default" ? {} : { files });

@@ -19,7 +19,7 @@ function places(piece: Piece, leaf: string, model: Model): AdaptersFields {
   if (odd !== undefined) {
     refuse(
       piece,
-      `it adapts "${odd.path}", but the library query, key, value and the feed-forward part's ${
+      `it adapts "${odd.path}", but the library knows query, key, value and the feed-forward part's ${
         known.slice(3).join(" and ")
       }`,
     );

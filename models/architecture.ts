@@ -57,7 +57,11 @@ export function architectureOf(config: ModelConfig): KnownArchitecture {
       return { architecture: t5, spec: t5Spec(config), weightPath: t5WeightPath };
     default:
       throw new RangeError(
-        `Cannot run model_type "${config.model_type}": known are ` +
+        `Cannot run ${
+          config.model_type === undefined
+            ? "a config without model_type"
+            : `model_type "${config.model_type}"`
+        }: known are ` +
           "llama, mistral, qwen2, gpt2, bert, roberta, xlm-roberta, t5 and mt5",
       );
   }

@@ -140,6 +140,42 @@ Deno.test("graft finetune names the file, line, layer or option that is bad, and
   }
 });
 
+Deno.test("a config that is none, and a file in the place of an adapter, are named as what they are", async () => {
+  using folder = temporaryFolder();
+  const { path } = folder;
+  const config = `${path}/config.json`;
+  const model = tinyModel(path);
+  const cases: readonly (readonly [text: string, complaint: RegExp])[] = [
+    ["{oops", /config\.json/],
+    ["[1]", /Cannot read .*config\.json: it is not a JSON object/],
+    ["{}", /Cannot run a config without model_type: known are llama/],
+    ['{"model_type": "mamba"}', /Cannot run model_type "mamba": known are llama/],
+  ];
+  for (const [text, complaint] of cases) {
+    Deno.writeTextFileSync(config, text);
+    for (const command of ["methods", "finetune --plan"]) {
+      const { code, said } = await run([...command.split(" "), "--config", config]);
+      assert.match(said, complaint, command);
+      assert.equal(code, 1);
+    }
+  }
+  for (const file of [config, `${model}/model.safetensors`]) {
+    const { code, said } = await run([
+      "generate",
+      "-m",
+      model,
+      "--backend",
+      "reference",
+      "-a",
+      file,
+      "-p",
+      "a",
+    ]);
+    assert.match(said, /Cannot load an adapter from ".*": it is a file; give the folder that holds it/);
+    assert.equal(code, 1);
+  }
+});
+
 Deno.test("graft finetune --plan answers for 65 billion parameters from a config alone", async () => {
   using folder = temporaryFolder();
   const config = `${folder.path}/config.json`;
