@@ -9,6 +9,7 @@ import { UsageError } from "./arguments.ts";
 import type { ConvertFlags } from "./convert.ts";
 import { openModel } from "./load.ts";
 import { note, print, printJson, showCount } from "./output.ts";
+import { formatFor } from "./stored.ts";
 
 /** What adapters can be written as. */
 export const ADAPTER_FORMATS = ["peft", "adapters", "gguf", "graft"] as const;
@@ -47,20 +48,8 @@ function formatOf(target: string, flags: ConvertFlags): typeof ADAPTER_FORMATS[n
   if (flags.dtype !== undefined || flags.requantize) {
     throw new UsageError("Cannot use --dtype or --requantize with an adapter: its factors stay f32");
   }
-  const file = target.endsWith(".gguf");
-  const asked = flags.to ?? (file ? "gguf" : "peft");
-  const format = ADAPTER_FORMATS.find((known) => known === asked);
-  if (format === undefined) {
-    throw new UsageError(`Cannot write an adapter as ${asked}: choose ${ADAPTER_FORMATS.join(", ")}`);
-  }
-  if (file !== (format === "gguf")) {
-    throw new UsageError(
-      format === "gguf"
-        ? "Cannot write a GGUF adapter into a folder: give a target that ends in .gguf"
-        : `Cannot write ${format} into a .gguf file: give a folder as target`,
-    );
-  }
-  return format;
+  const asked = flags.to ?? (target.endsWith(".gguf") ? "gguf" : "peft");
+  return formatFor("an adapter", ADAPTER_FORMATS, asked, target);
 }
 
 function limitOf({ rank, error }: ConvertFlags): Limit | undefined {

@@ -16,14 +16,11 @@ import { UsageError } from "./arguments.ts";
 import type { ConvertFlags } from "./convert.ts";
 import { openModel } from "./load.ts";
 import { print, printJson, showBytes } from "./output.ts";
+import { BITSANDBYTES, BLOCKS, formatFor, PLAIN } from "./stored.ts";
 
 /** What models can be written as. */
 export const MODEL_FORMATS = ["safetensors", "gguf", "bitsandbytes"] as const;
 type Format = typeof MODEL_FORMATS[number];
-
-const PLAIN = ["f32", "f16", "bf16"] as const;
-const BLOCKS = ["q8_0", "q5_1", "q5_0", "q4_1", "q4_0"] as const;
-const BITSANDBYTES = ["nf4_double", "nf4", "fp4_double", "fp4", "int8"] as const;
 
 /** What their weights can be stored as. */
 export const MODEL_DTYPES: readonly DType[] = [...PLAIN, ...BLOCKS, ...BITSANDBYTES];
@@ -69,23 +66,11 @@ export async function convertModel(
 }
 
 function formatOf(found: ModelDescription, target: string, { to, dtype }: ConvertFlags): Format {
-  const file = target.endsWith(".gguf");
   const quantized = dtype === undefined
     ? found.quantization !== undefined
     : BITSANDBYTES.some((known) => known === dtype);
-  const asked = to ?? (file ? "gguf" : quantized ? "bitsandbytes" : "safetensors");
-  const format = MODEL_FORMATS.find((known) => known === asked);
-  if (format === undefined) {
-    throw new UsageError(`Cannot write a model as ${asked}: choose ${MODEL_FORMATS.join(", ")}`);
-  }
-  if (file !== (format === "gguf")) {
-    throw new UsageError(
-      format === "gguf"
-        ? "Cannot write GGUF into a folder: give a target that ends in .gguf"
-        : `Cannot write ${format} into a .gguf file: give a folder as target`,
-    );
-  }
-  return format;
+  const asked = to ?? (target.endsWith(".gguf") ? "gguf" : quantized ? "bitsandbytes" : "safetensors");
+  return formatFor("a model", MODEL_FORMATS, asked, target);
 }
 
 /** The type that was asked for, where the format has it. */

@@ -15,9 +15,7 @@ import { loadTask } from "../io/task_file.ts";
 import { choice, type Command, onePath, UsageError } from "./arguments.ts";
 import { type ModelFlags, modelFlags, openAdapter, openModel } from "./load.ts";
 import { note, print, printJson, showCount } from "./output.ts";
-
-const PLAIN = ["f32", "f16", "bf16"] as const;
-const BLOCKS = ["q8_0", "q5_1", "q5_0", "q4_1", "q4_0"] as const;
+import { BITSANDBYTES, BLOCKS, PLAIN } from "./stored.ts";
 
 interface MergeFlags extends ModelFlags {
   readonly adapter?: string;
@@ -47,13 +45,7 @@ export function merge(program: Command): void {
       choice(
         "--base-type <type>",
         "the adapter was trained over the model quantized so (QLoRA): merge into that",
-        [
-          "nf4_double",
-          "nf4",
-          "fp4_double",
-          "fp4",
-          "int8",
-        ],
+        BITSANDBYTES,
       ),
     )
     .option("--overwrite", "replace an existing output")

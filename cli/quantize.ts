@@ -18,10 +18,9 @@ import { choice, type Command, integer, names, onePath, UsageError } from "./arg
 import { compareTypes, type TypeComparison } from "./compare_types.ts";
 import { type ModelFlags, modelFlags, openModel } from "./load.ts";
 import { note, print, printJson, showBytes, table } from "./output.ts";
+import { BITSANDBYTES, BLOCKS, PLAIN } from "./stored.ts";
 
-const BITSANDBYTES = ["nf4_double", "nf4", "fp4_double", "fp4", "int8"] as const;
-const GGUF = ["q8_0", "q5_1", "q5_0", "q4_1", "q4_0"] as const;
-const EMBEDDINGS = ["f32", "f16", "bf16", "int8", ...GGUF] as const;
+const EMBEDDINGS = [...PLAIN, "int8", ...BLOCKS] as const;
 
 interface QuantizeFlags extends ModelFlags {
   readonly type?: DType;
@@ -42,7 +41,7 @@ export function quantize(program: Command): void {
     program.command("quantize")
       .description("Store a model in fewer bits, or compare what the four-bit types cost it"),
   )
-    .addOption(choice("--type <type>", "of the blocks' linear layers", [...BITSANDBYTES, ...GGUF]))
+    .addOption(choice("--type <type>", "of the blocks' linear layers", [...BITSANDBYTES, ...BLOCKS]))
     .option(
       "-o, --output <path>",
       "new folder (bitsandbytes types), or a new file that ends in .gguf",
@@ -107,7 +106,7 @@ function checkTarget(type: DType, output: string): void {
   }
   if (gguf && BITSANDBYTES.some((known) => known === type)) {
     throw new UsageError(
-      `Cannot write ${type} into a GGUF file: choose ${GGUF.join(", ")}, or a folder as --output`,
+      `Cannot write ${type} into a GGUF file: choose ${BLOCKS.join(", ")}, or a folder as --output`,
     );
   }
 }

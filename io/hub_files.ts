@@ -1,8 +1,7 @@
 /** Which files of a hub repository a model or adapter needs. */
 
-const SMALL = new Set([
-  "config.json",
-  "generation_config.json",
+/** What a tokenizer, and what generates with it, may be stored in. */
+export const TOKENIZER_FILES = [
   "tokenizer.json",
   "tokenizer_config.json",
   "special_tokens_map.json",
@@ -14,6 +13,12 @@ const SMALL = new Set([
   "tokenizer.model",
   "chat_template.jinja",
   "chat_template.json",
+  "generation_config.json",
+] as const;
+
+const SMALL: ReadonlySet<string> = new Set([
+  ...TOKENIZER_FILES,
+  "config.json",
   "model.safetensors.index.json",
   "adapter_config.json",
   "head_config.json",

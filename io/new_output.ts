@@ -1,4 +1,5 @@
 /** A result that appears whole or not at all: it is made beside its place and takes it by renaming. */
+import { exists, holdsSomething } from "./occupied.ts";
 
 /** Where a result will stand. */
 export interface NewOutput {
@@ -56,25 +57,10 @@ function parentOf(path: string): string {
   return slash < 0 ? "." : path.slice(0, slash + 1);
 }
 
-function holdsSomething(path: string): boolean {
-  return exists(path) &&
-    (!Deno.statSync(path).isDirectory || !Deno.readDirSync(path)[Symbol.iterator]().next().done);
-}
-
 /** Any file, but no folder of other things. */
 function isReplaceable(path: string): boolean {
   return !Deno.statSync(path).isDirectory ||
     ["config.json", "adapter_config.json"].some((name) => exists(`${path}/${name}`));
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }
 
 function remove(path: string): void {

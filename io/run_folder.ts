@@ -11,6 +11,7 @@
  * Earlier files are never touched: a new run refuses a folder with something in it. An overwriting run works in
  * `<folder>.new` beside it and takes its place when everything is written.
  */
+import { exists, holdsSomething } from "./occupied.ts";
 
 /** What may be there already. */
 export type RunMode = "new" | "resume" | "overwrite" | "resume overwrite";
@@ -107,22 +108,4 @@ function runFolder(path: string, target: string): RunFolder {
       Deno.removeSync(old, { recursive: true });
     },
   };
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
-}
-
-/** Whether a file or a folder with entries is there. */
-function holdsSomething(path: string): boolean {
-  if (!exists(path)) return false;
-  if (!Deno.statSync(path).isDirectory) return true;
-  for (const _ of Deno.readDirSync(path)) return true;
-  return false;
 }

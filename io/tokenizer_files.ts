@@ -6,23 +6,9 @@ import type { GgufValue } from "../formats/gguf_metadata.ts";
 import { vocabularyFields } from "../formats/gguf_vocabulary.ts";
 import { isObject, parseJson } from "../formats/strict_json.ts";
 import type { JsonObject } from "../formats/tensor_file.ts";
+import { TOKENIZER_FILES } from "./hub_files.ts";
 import { localCopy } from "./local_path.ts";
 import { tokenizerFilesOf } from "./gguf_tokenizer_files.ts";
-
-const FILES = [
-  "tokenizer.json",
-  "tokenizer_config.json",
-  "special_tokens_map.json",
-  "added_tokens.json",
-  "vocab.json",
-  "merges.txt",
-  "vocab.txt",
-  "spiece.model",
-  "tokenizer.model",
-  "chat_template.jinja",
-  "chat_template.json",
-  "generation_config.json",
-] as const;
 
 /**
  * Puts a tokenizer's files into a model's folder: copies of those in the folder or download that the model came from, or
@@ -34,7 +20,7 @@ export async function copyTokenizer(from: string | undefined, folder: string): P
     return await writeGgufTokenizer(source, folder);
   }
   if (source === undefined || !await isFolder(source) || await sameFolder(source, folder)) return;
-  for (const name of FILES) {
+  for (const name of TOKENIZER_FILES) {
     const bytes = await optionalFile(`${source}/${name}`);
     if (bytes !== undefined) await writeAtomically(`${folder}/${name}`, (sink) => sink.write(bytes));
   }
