@@ -99,7 +99,7 @@ function decomposed(edit: LinearEdit, map: LinearMap, magnitude: Tensor, p: numb
       }),
       weight: fn(params, ({ map, magnitude }, call) => {
         const v = add(call.weight, map.weight());
-        return multiply(v, reshape(divide(magnitude, rowNorms(v)), [-1, 1]));
+        return multiply(v, reshape(divide(magnitude, detach(rowNorms(v))), [-1, 1]));
       }),
     },
   };

@@ -30,7 +30,6 @@ export const doraPeft: PeftCodec<LoraOptions> = {
 
 function magnitude(place: MatrixPlace): PeftTensor {
   const { path } = place;
-  if (place.kind === "embedding") throw new RangeError(`DoRA on the embedding "${path}" is not supported`);
   return {
     path: `${path}.magnitude`,
     key: `${path}.lora_magnitude_vector`,

@@ -4,14 +4,16 @@
  *   E' = E with row ids[i] replaced by rows[i]        rows [n, d], copies of E's rows at first
  *
  * The parameters are the new rows themselves, not differences, as PEFT's file holds them. Where the head is tied to the
- * embedding it follows.
+ * embedding it follows; rows of the head alone leave the embedding as it is.
  */
 import {
   castTo,
+  type Edit,
   type EmbeddingPlace,
   fn,
   type HeadPlace,
   type Json,
+  type LinearEdit,
   lookup,
   type Method,
   nameMatches,
@@ -23,12 +25,22 @@ import {
   type Tree,
   type WeightEdit,
 } from "../core/mod.ts";
-import { add, gatherRows, integers, multiply, ones, scatterAddRows, subtract } from "../ops/mod.ts";
+import {
+  add,
+  gatherRows,
+  identity,
+  integers,
+  matmul,
+  multiply,
+  ones,
+  scatterAddRows,
+  subtract,
+} from "../ops/mod.ts";
 import type { PeftTensor } from "./peft_codec.ts";
 
 /** Options of trainable tokens. */
 export interface TrainableTokensOptions {
-  /** Ids of the rows, for every token embedding; or ids by name of an embedding or of an untied head. */
+  /** Ids of the rows, for every token embedding; or ids by name of an embedding or of a head. */
   readonly tokens: readonly number[] | Readonly<Record<string, readonly number[]>>;
 }
 
@@ -59,7 +71,7 @@ export function trainableTokens(options: TrainableTokensOptions): Method {
     init: ({ model }) =>
       nest(
         tokenRows(model.spec, options).map(({ place, ids }) => {
-          const table = lookup(model.weights, `${place.path}.weight`) as Tensor;
+          const table = lookup(model.weights, `${tableOf(place)}.weight`) as Tensor;
           return [
             `${place.path}.rows`,
             scope(() => gatherRows(table, integers(ids, model.backend))),
@@ -67,13 +79,12 @@ export function trainableTokens(options: TrainableTokensOptions): Method {
         }),
       ) as Tree,
     edits: (params, spec) =>
-      tokenRows(spec, options).map(({ place, ids }) =>
-        replaceRows(
-          `${place.path}.weight`,
-          ids,
-          (paramsAt(params, place.path) as { readonly rows: Tensor }).rows,
-        )
-      ),
+      tokenRows(spec, options).map(({ place, ids }): Edit => {
+        const { rows } = paramsAt(params, place.path) as { readonly rows: Tensor };
+        return tableOf(place) === place.path
+          ? replaceRows(`${place.path}.weight`, ids, rows)
+          : replaceScores(place.path, ids, rows);
+      }),
   };
 }
 
@@ -104,9 +115,11 @@ export function tokenRows(spec: Spec, { tokens }: TrainableTokensOptions): reado
       return named.map((place) => ({ place, ids }));
     });
   for (const { place, ids } of found) {
-    if (place.kind === "head" && place.tiedTo !== undefined) {
+    if (tableOf(place) !== place.path && found.some((other) => other.place.path === tableOf(place))) {
       throw new RangeError(
-        `Cannot train rows of "${place.path}" alone: it is tied to "${place.tiedTo}"; train that one's rows`,
+        `Cannot train other rows of "${place.path}" than of "${
+          tableOf(place)
+        }", to which it is tied: name one of the two`,
       );
     }
     const rows = rowShape(place)[0];
@@ -143,6 +156,10 @@ export function tokenTensors(
   }));
 }
 
+/** Whose rows a place has: a tied head's are the embedding's. */
+const tableOf = (place: EmbeddingPlace | HeadPlace): string =>
+  place.kind === "head" ? place.tiedTo ?? place.path : place.path;
+
 const rowShape = (place: EmbeddingPlace | HeadPlace): readonly [rows: number, width: number] =>
   place.kind === "head" ? [place.outFeatures, place.inFeatures] : [place.rows, place.width];
 
@@ -151,13 +168,37 @@ function replaceRows(path: string, ids: readonly number[], rows: Tensor): Weight
     kind: "weight",
     path,
     changes: rows.size,
-    map: fn({ rows }, ({ rows }, { weight }) => {
-      const at = integers(ids, weight.backend);
-      const table = weight.dtype === "f32" ? weight : castTo(weight, "f32"); // [v, d]
-      const [n, width] = table.shape as readonly [number, number];
-      const replaced = scatterAddRows(ones([ids.length, 1], weight.backend), at, n, [1]); // [v, 1], 1 where new
-      return add(multiply(table, subtract(1, replaced)), scatterAddRows(rows, at, n, [width]));
-    }),
+    map: fn({ rows }, ({ rows }, { weight }) => replaced(weight, ids, rows)),
+  };
+}
+
+/** E' [v, d]. */
+function replaced(weight: Tensor, ids: readonly number[], rows: Tensor): Tensor {
+  const at = integers(ids, weight.backend);
+  const table = weight.dtype === "f32" ? weight : castTo(weight, "f32"); // [v, d]
+  const [n, width] = table.shape as readonly [number, number];
+  const isNew = scatterAddRows(ones([ids.length, 1], weight.backend), at, n, [1]); // [v, 1], 1 where new
+  return add(multiply(table, subtract(1, isNew)), scatterAddRows(rows, at, n, [width]));
+}
+
+/** A tied head's scores of some tokens by rows of its own: y + x (rows − E[ids])ᵀ, at the ids. */
+function replaceScores(path: string, ids: readonly number[], rows: Tensor): LinearEdit {
+  return {
+    kind: "linear",
+    path,
+    changes: rows.size,
+    change: {
+      form: "delta",
+      reads: "input",
+      delta: fn({ rows }, ({ rows }, call) => {
+        const table = call.weight(); // [v, d]
+        const at = integers(ids, table.backend);
+        const moved = matmul(call.x, subtract(rows, gatherRows(table, at)), { transposeB: true }); // [.., n]
+        const places = scatterAddRows(identity(ids.length, table.backend), at, table.shape[0]!, [ids.length]); // [v, n]
+        return matmul(moved, places, { transposeB: true }); // [.., v]
+      }),
+      weight: fn({ rows }, ({ rows }, { weight }) => replaced(weight, ids, rows)),
+    },
   };
 }
 

@@ -68,9 +68,13 @@ Deno.test("loadAdapter() names the field that it cannot honour", () =>
       exclude_modules: [["q_proj", "v_proj"], /match no layer.*exclude_modules/],
       modules_to_save: [["score"], /"score" of modules_to_save matches no module/],
       trainable_token_indices: [[99], /below 37 .* found 99/],
+      "trainable_token_indices ": [
+        { embed_tokens: [1, 2], lm_head: [3] },
+        /Cannot train other rows of "lm_head" than of "model\.embed_tokens", to which it is tied/,
+      ],
     };
     for (const [name, [value, reason]] of Object.entries(refused)) {
-      await withFolder({ config: { [name]: value } }, (folder) =>
+      await withFolder({ config: { [name.trim()]: value } }, (folder) =>
         assert.rejects(loadAdapter(folder, model), reason, name));
     }
     const nested: readonly (readonly [readonly string[], readonly string[], RegExp])[] = [

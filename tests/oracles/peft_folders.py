@@ -88,6 +88,8 @@ CASES = {
     "tokens_tied": ("llama_tied", lambda: lora(target_modules=QV, trainable_token_indices=[7, 3, 36])),
     "tokens_untied": ("llama_untied", lambda: lora(target_modules=QV, trainable_token_indices={
         "embed_tokens": [7, 3, 36], "lm_head": [1, 2]})),
+    # Rows of the tied head alone: the embedding keeps its own.
+    "tokens_head": ("llama_tied", lambda: lora(target_modules=QV, trainable_token_indices={"lm_head": [2, 30]})),
     "only_tokens": ("llama_untied", lambda: TrainableTokensConfig(task_type="CAUSAL_LM", token_indices=[0, 7])),
     "only_tokens_tied": ("qwen2", lambda: TrainableTokensConfig(task_type="CAUSAL_LM", token_indices=[7, 31],
                                                                 target_modules=["embed_tokens"])),
@@ -110,6 +112,8 @@ CASES = {
     "norms_qwen2": ("qwen2", lambda: LNTuningConfig(task_type="CAUSAL_LM")),
     "norms_excluded": ("llama_untied", lambda: LNTuningConfig(task_type="CAUSAL_LM", target_modules=["input_layernorm", "norm"],
                                                               exclude_modules=["layers.0.input_layernorm"])),
+    "embedding_dora": ("llama_tied", lambda: lora(target_modules=["embed_tokens", "q_proj"], use_dora=True)),
+    "gpt2_embedding_dora": ("gpt2", lambda: lora(target_modules=["wte", "wpe", "c_attn"], use_dora=True, use_rslora=True)),
     "dora": ("llama_tied", lambda: lora(target_modules=["q_proj", "down_proj"], use_dora=True)),
 }
 
