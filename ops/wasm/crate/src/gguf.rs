@@ -1,8 +1,8 @@
 //! GGUF blocks. d and m are f16; see ops/reference/codecs/gguf.ts for the table of layouts. Every product of an f16 with
 //! small integers is exact in f32 (but q6_k's last), so decoding gives the same bits as the oracle.
 
-use crate::decode::half;
 use crate::encode::to_half;
+use crate::halves::Halves;
 use crate::layout::Layout;
 use crate::simd::*;
 use crate::sixteen::*;
@@ -33,15 +33,16 @@ pub fn shape(dtype: u32) -> (usize, usize) {
 macro_rules! with_gguf_layout {
     ($dtype:expr, $base:expr, $f:ident $(::<$($size:ident),*>)? ( $($rest:expr),* )) => {{
         use $crate::gguf::*;
+        use $crate::halves::Halves;
         match $dtype {
-            Q4_0 => $f$(::<_, $($size),*>)?(BlocksQ40($base) $(, $rest)*),
-            Q4_1 => $f$(::<_, $($size),*>)?(BlocksQ41($base) $(, $rest)*),
-            Q5_0 => $f$(::<_, $($size),*>)?(BlocksQ50($base) $(, $rest)*),
-            Q5_1 => $f$(::<_, $($size),*>)?(BlocksQ51($base) $(, $rest)*),
-            Q8_0 => $f$(::<_, $($size),*>)?(BlocksQ80($base) $(, $rest)*),
-            Q4_K => $f$(::<_, $($size),*>)?(BlocksQ4K($base) $(, $rest)*),
-            Q5_K => $f$(::<_, $($size),*>)?(BlocksQ5K($base) $(, $rest)*),
-            _ => $f$(::<_, $($size),*>)?(BlocksQ6K($base) $(, $rest)*),
+            Q4_0 => $f$(::<_, $($size),*>)?(BlocksQ40($base, Halves::new()) $(, $rest)*),
+            Q4_1 => $f$(::<_, $($size),*>)?(BlocksQ41($base, Halves::new()) $(, $rest)*),
+            Q5_0 => $f$(::<_, $($size),*>)?(BlocksQ50($base, Halves::new()) $(, $rest)*),
+            Q5_1 => $f$(::<_, $($size),*>)?(BlocksQ51($base, Halves::new()) $(, $rest)*),
+            Q8_0 => $f$(::<_, $($size),*>)?(BlocksQ80($base, Halves::new()) $(, $rest)*),
+            Q4_K => $f$(::<_, $($size),*>)?(BlocksQ4K($base, Halves::new()) $(, $rest)*),
+            Q5_K => $f$(::<_, $($size),*>)?(BlocksQ5K($base, Halves::new()) $(, $rest)*),
+            _ => $f$(::<_, $($size),*>)?(BlocksQ6K($base, Halves::new()) $(, $rest)*),
         }
     }};
 }
@@ -93,21 +94,16 @@ unsafe fn fifth_bits(p: *const u8) -> V {
     }
 }
 
-#[inline(always)]
-unsafe fn half_at(p: *const u8) -> f32 {
-    unsafe { half((p as *const u16).read_unaligned()) }
-}
-
 /// d, m and the 6-bit scales and minima of eight groups, a byte each.
 #[inline(always)]
-unsafe fn head_of_eight(p: *const u8) -> (f32, f32, u64, u64) {
+unsafe fn head_of_eight(halves: Halves, p: *const u8) -> (f32, f32, u64, u64) {
     unsafe {
         let word = |at: usize| (p.add(at) as *const u32).read_unaligned();
         let (scales, minima, rest) = (word(4), word(8), word(12));
         let low = |x: u32| (x & 0x3f3f_3f3f) as u64;
         // The last four have their low nibbles in `rest` and their upper two bits above those of the first four.
         let high = |x: u32, nibbles: u32| ((nibbles & 0x0f0f_0f0f | x >> 2 & 0x3030_3030) as u64) << 32;
-        let (d, m) = (half_at(p), half_at(p.add(2)));
+        let (d, m) = (halves.at(p), halves.at(p.add(2)));
         (d, m, low(scales) | high(scales, rest), low(minima) | high(minima, rest >> 4))
     }
 }
@@ -121,9 +117,9 @@ fn scale_of_eight((d, m, scales, minima): (f32, f32, u64, u64), group: usize) ->
 /// Layouts: what is read at a block's address p, for group g and sixteen codes of it.
 macro_rules! layouts {
     ($($name:ident: $group:literal x $groups:literal, $bytes:literal bytes, shifted $shifted:literal;
-        head($p:ident): $head:ty = $read:expr; scale($h:ident, $g:ident) = $scale:expr; codes($part:ident) = $codes:expr;)*) => { $(
+        head($halves:ident, $p:ident): $head:ty = $read:expr; scale($h:ident, $g:ident) = $scale:expr; codes($part:ident) = $codes:expr;)*) => { $(
         #[derive(Clone, Copy)]
-        pub struct $name(pub usize);
+        pub struct $name(pub usize, pub Halves);
         impl Layout for $name {
             const GROUP: usize = $group;
             const GROUPS: usize = $groups;
@@ -132,7 +128,7 @@ macro_rules! layouts {
             #[inline(always)]
             unsafe fn head(&self, block: usize) -> Self::Head {
                 unsafe {
-                    let $p = (self.0 as *const u8).add(block * $bytes);
+                    let ($halves, $p) = (self.1, (self.0 as *const u8).add(block * $bytes));
                     $read
                 }
             }
@@ -157,29 +153,29 @@ macro_rules! layouts {
 
 layouts! {
     BlocksQ40: 32 x 1, 18 bytes, shifted false;
-        head(p): f32 = half_at(p); scale(h, _g) = (h, 0.0);
+        head(halves, p): f32 = halves.at(p); scale(h, _g) = (h, 0.0);
         codes(part) = signed16(i8x16_sub(nibbles(bytes16(p.add(2)), part), i8x16_splat(8)));
     BlocksQ41: 32 x 1, 20 bytes, shifted true;
-        head(p): (f32, f32) = (half_at(p), half_at(p.add(2))); scale(h, _g) = h;
+        head(halves, p): (f32, f32) = (halves.at(p), halves.at(p.add(2))); scale(h, _g) = h;
         codes(part) = unsigned16(nibbles(bytes16(p.add(4)), part));
     BlocksQ50: 32 x 1, 22 bytes, shifted false;
-        head(p): f32 = half_at(p); scale(h, _g) = (h, 0.0);
+        head(halves, p): f32 = halves.at(p); scale(h, _g) = (h, 0.0);
         codes(part) = {
             let q = v128_or(nibbles(bytes16(p.add(6)), part), fifth_bits(p.add(2 + 2 * part)));
             signed16(i8x16_sub(q, i8x16_splat(16)))
         };
     BlocksQ51: 32 x 1, 24 bytes, shifted true;
-        head(p): (f32, f32) = (half_at(p), half_at(p.add(2))); scale(h, _g) = h;
+        head(halves, p): (f32, f32) = (halves.at(p), halves.at(p.add(2))); scale(h, _g) = h;
         codes(part) = unsigned16(v128_or(nibbles(bytes16(p.add(8)), part), fifth_bits(p.add(4 + 2 * part))));
     BlocksQ80: 32 x 1, 34 bytes, shifted false;
-        head(p): f32 = half_at(p); scale(h, _g) = (h, 0.0);
+        head(halves, p): f32 = halves.at(p); scale(h, _g) = (h, 0.0);
         codes(part) = signed16(bytes16(p.add(2 + 16 * part)));
     // Two groups share 32 bytes: the first has the low nibbles, the second the high ones.
     BlocksQ4K: 32 x 8, 144 bytes, shifted true;
-        head(p): (f32, f32, u64, u64) = head_of_eight(p); scale(h, g) = scale_of_eight(h, g);
+        head(halves, p): (f32, f32, u64, u64) = head_of_eight(halves, p); scale(h, g) = scale_of_eight(h, g);
         codes(part) = unsigned16(nibbles(bytes16(p.add(16 + 32 * (g / 2) + 16 * part)), g % 2));
     BlocksQ5K: 32 x 8, 176 bytes, shifted true;
-        head(p): (f32, f32, u64, u64) = head_of_eight(p); scale(h, g) = scale_of_eight(h, g);
+        head(halves, p): (f32, f32, u64, u64) = head_of_eight(halves, p); scale(h, g) = scale_of_eight(h, g);
         codes(part) = {
             let bit = u8x16_splat(1 << g);
             let fifth = v128_and(u8x16_eq(v128_and(bytes16(p.add(16 + 16 * part)), bit), bit), u8x16_splat(16));
@@ -187,7 +183,7 @@ layouts! {
         };
     // Of a half's 128 elements each quarter of 32 takes two bits of the same 32 bytes.
     BlocksQ6K: 16 x 16, 210 bytes, shifted false;
-        head(p): f32 = half_at(p.add(208));
+        head(halves, p): f32 = halves.at(p.add(208));
         scale(h, g) = (h * *(p.add(192 + g) as *const i8) as f32, 0.0);
         codes(_part) = {
             let (half, quarter, side) = (g / 8, g / 2 % 4, g % 2);

@@ -17,6 +17,7 @@ mod four_bits;
 mod gemm;
 mod gemv;
 mod gguf;
+mod halves;
 mod layout;
 mod linalg;
 mod math;
