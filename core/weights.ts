@@ -248,8 +248,13 @@ export function editsAt<K extends Edit["kind"]>(
  * ```
  */
 export function allEdits(weights: Branch): readonly Edit[] {
-  const below = Object.values(weights).flatMap((child) => child instanceof Tensor ? [] : allEdits(child));
-  return [...weights[EDITS] ?? [], ...below];
+  const found: Edit[] = [];
+  const visit = (branch: Branch): void => {
+    if (branch[EDITS] !== undefined) found.push(...branch[EDITS]);
+    for (const child of Object.values(branch)) if (!(child instanceof Tensor)) visit(child);
+  };
+  visit(weights);
+  return found;
 }
 
 /**
