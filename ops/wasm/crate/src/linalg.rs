@@ -1,7 +1,7 @@
-//! Factorisations in f64 on the calling thread, and order statistics. Matrices are row-major f32. Tall ones of few columns
-//! go through `thin_qr`, all others to the crate faer.
+//! Factorisations in f64, and order statistics. Matrices are row-major f32. Tall ones of few columns go through `thin_qr`, all
+//! others to the crate faer, on the calling thread.
 
-use crate::thin_qr::{ThinQr, product, thin_qr};
+use crate::thin_qr::{ThinQr, narrow, product, thin_qr};
 use faer::{Mat, MatRef};
 
 unsafe fn read(x: usize, m: usize, n: usize) -> Mat<f64> {
@@ -44,8 +44,7 @@ fn tall(long: usize, short: usize) -> bool {
 /// Thin SVD of x [m, n] with few rows, through xᵀ = q r: with rᵀ = u s wᵀ, x = u s (q w)ᵀ. Whether it could be done.
 unsafe fn svd_of_wide(x: usize, m: usize, n: usize, u: usize, s: usize, vt: usize) -> bool {
     unsafe {
-        let from = x as *const f32;
-        let Some(ThinQr { q, r, wide, spare }) = thin_qr(n, m, |i, j| *from.add(j * n + i)) else { return false };
+        let Some(ThinQr { q, r, wide, spare }) = thin_qr(x as *const f32, n, m, 1, n) else { return false };
         let Ok(parts) = Mat::from_fn(m, m, |i, j| r[j * wide + i]).thin_svd() else { return false };
         let signs = leading_signs(parts.U(), m);
         write(parts.U(), &signs, false, u);
@@ -101,15 +100,9 @@ pub extern "C" fn svd(x: usize, m: usize, n: usize, u: usize, s: usize, vt: usiz
 pub extern "C" fn qr(x: usize, m: usize, n: usize, q: usize, r: usize) {
     let k = m.min(n);
     unsafe {
-        let from = x as *const f32;
-        if let Some(parts) = if tall(m, n) { thin_qr(m, n, |i, j| *from.add(i * n + j)) } else { None } {
-            for (values, rows, out) in [(&*parts.q, m, q), (&parts.r[..], n, r)] {
-                for (i, row) in values.chunks_exact(parts.wide).enumerate().take(rows) {
-                    for (j, value) in row.iter().enumerate().take(n) {
-                        *(out as *mut f32).add(i * n + j) = *value as f32;
-                    }
-                }
-            }
+        if let Some(parts) = if tall(m, n) { thin_qr(x as *const f32, m, n, n, 1) } else { None } {
+            narrow(parts.q, parts.wide, n, q as *mut f32);
+            narrow(&parts.r[..n * parts.wide], parts.wide, n, r as *mut f32);
             return;
         }
         let parts = read(x, m, n).qr();

@@ -76,6 +76,8 @@ one! {
     u16x8_extend_low_u8x16(x: ub) = simd_swizzle!(x, [0, 1, 2, 3, 4, 5, 6, 7]).cast::<u16>();
     i32x4_extend_low_i16x8(x: h) = simd_swizzle!(x, [0, 1, 2, 3]).cast::<i32>();
     u32x4_extend_low_u16x8(x: uh) = simd_swizzle!(x, [0, 1, 2, 3]).cast::<u32>();
+    f64x2_promote_low_f32x4(x: f) = simd_swizzle!(x, [0, 1]).cast::<f64>();
+    f32x4_demote_f64x2_zero(x: d) = simd_swizzle!(x.cast::<f32>(), Simd::from_array([0.0; 2]), [0, 1, 2, 3]);
 }
 
 two! {

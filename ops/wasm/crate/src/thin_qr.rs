@@ -3,8 +3,8 @@
 //! the condition number, so nearly dependent columns are refused, and the caller takes Householder's way.
 //! Checked by tests/ops/linalg.test.ts and tests/ops/tall_factors.test.ts.
 
-use crate::memory;
 use crate::simd::*;
+use crate::{memory, pool};
 
 /// Columns of a tile.
 const W: usize = 4;
@@ -20,15 +20,19 @@ pub struct ThinQr<'a> {
     pub spare: &'a mut [f64],
 }
 
-/// Factors the matrix with entries `entry(row, column)`; none when its columns are nearly dependent or not finite. It lives in
+/// Factors the matrix with entry (i, j) at x[i · across + j · along], one of both 1; none when its columns are nearly dependent or not finite. It lives in
 /// the scratch that all threads share: fresh memory of this size would cost more than the factorisation.
-pub fn thin_qr<'a>(m: usize, n: usize, entry: impl Fn(usize, usize) -> f32) -> Option<ThinQr<'a>> {
+pub unsafe fn thin_qr<'a>(from: *const f32, m: usize, n: usize, across: usize, along: usize) -> Option<ThinQr<'a>> {
     let wide = n.next_multiple_of(W);
     let room = memory::shared(8 * 2 * m * wide) as *mut f64;
     let (x, q) = unsafe { core::slice::from_raw_parts_mut(room, 2 * m * wide) }.split_at_mut(m * wide);
-    for (i, row) in x.chunks_exact_mut(wide).enumerate() {
-        for (j, value) in row.iter_mut().enumerate() {
-            *value = if j < n { entry(i, j) as f64 } else { 0.0 };
+    if along == 1 && across == wide {
+        unsafe { widen(from, x) };
+    } else {
+        for (i, row) in x.chunks_exact_mut(wide).enumerate() {
+            for (j, value) in row.iter_mut().enumerate() {
+                *value = if j < n { unsafe { *from.add(i * across + j * along) as f64 } } else { 0.0 };
+            }
         }
     }
     let r = cholesky(gram(x, m, wide), n, wide)?;
@@ -36,27 +40,65 @@ pub fn thin_qr<'a>(m: usize, n: usize, entry: impl Fn(usize, usize) -> f32) -> O
     Some(ThinQr { q, r, wide, spare: x })
 }
 
-/// out = x [m, wide] · y [wide, wide]. Four rows and four columns at a time.
-pub fn product(x: &[f64], y: &[f64], m: usize, wide: usize, out: &mut [f64]) {
-    let (a, b) = (x.as_ptr(), y.as_ptr());
-    for p in (0..m).step_by(4) {
-        let rows = 4.min(m - p);
-        for j in (0..wide).step_by(W) {
-            let mut c = [[f64x2_splat(0.0); 2]; 4];
-            for i in 0..wide {
-                unsafe {
-                    let right = load4(b.add(i * wide + j));
-                    for (row, c) in c.iter_mut().enumerate().take(rows) {
-                        let left = v128_load64_splat(a.add((p + row) * wide + i) as *const u64);
-                        *c = [madd(left, right[0], c[0]), madd(left, right[1], c[1])];
-                    }
-                }
+/// to = from, a multiple of four numbers.
+unsafe fn widen(from: *const f32, to: &mut [f64]) {
+    for (i, four) in to.chunks_exact_mut(4).enumerate() {
+        unsafe {
+            let x = load(from.add(4 * i));
+            let high = i64x2_shuffle::<1, 1>(x, x);
+            store4(four.as_mut_ptr(), [f64x2_promote_low_f32x4(x), f64x2_promote_low_f32x4(high)]);
+        }
+    }
+}
+
+/// to = the first n numbers of each row of x [rows, wide].
+pub unsafe fn narrow(x: &[f64], wide: usize, n: usize, to: *mut f32) {
+    unsafe {
+        if n == wide {
+            for (i, four) in x.chunks_exact(4).enumerate() {
+                let [low, high] = load4(four.as_ptr()).map(|x| f32x4_demote_f64x2_zero(x));
+                store(to.add(4 * i), i64x2_shuffle::<0, 2>(low, high));
             }
-            for (row, c) in c.iter().enumerate().take(rows) {
-                unsafe { store4(out.as_mut_ptr().add((p + row) * wide + j), *c) }
+        } else {
+            for (i, row) in x.chunks_exact(wide).enumerate() {
+                for (j, value) in row.iter().enumerate().take(n) {
+                    *to.add(i * n + j) = *value as f32;
+                }
             }
         }
     }
+}
+
+/// Rough nanoseconds of m · wide² multiply-adds, half of them in the Gram matrix.
+fn cost(m: usize, wide: usize) -> usize {
+    m * wide * wide / 8
+}
+
+/// out = x [m, wide] · y [wide, wide]. Four rows and four columns at a time.
+pub fn product(x: &[f64], y: &[f64], m: usize, wide: usize, out: &mut [f64]) {
+    const ROWS: usize = 128;
+    let to = out.as_mut_ptr() as usize;
+    pool::run(m.div_ceil(ROWS), cost(m, wide), |task, _| {
+        let (a, b, to) = (x.as_ptr(), y.as_ptr(), to as *mut f64);
+        for p in (task * ROWS..m.min((task + 1) * ROWS)).step_by(4) {
+            let rows = 4.min(m - p);
+            for j in (0..wide).step_by(W) {
+                let mut c = [[f64x2_splat(0.0); 2]; 4];
+                for i in 0..wide {
+                    unsafe {
+                        let right = load4(b.add(i * wide + j));
+                        for (row, c) in c.iter_mut().enumerate().take(rows) {
+                            let left = v128_load64_splat(a.add((p + row) * wide + i) as *const u64);
+                            *c = [madd(left, right[0], c[0]), madd(left, right[1], c[1])];
+                        }
+                    }
+                }
+                for (row, c) in c.iter().enumerate().take(rows) {
+                    unsafe { store4(to.add((p + row) * wide + j), *c) }
+                }
+            }
+        }
+    });
 }
 
 #[inline(always)]
@@ -80,28 +122,32 @@ unsafe fn store4(p: *mut f64, [low, high]: [v128; 2]) {
 /// xᵀx [wide, wide], its upper triangle, in tiles of four by four.
 fn gram(x: &[f64], m: usize, wide: usize) -> Vec<f64> {
     let mut g = vec![0.0f64; wide * wide];
-    for i in (0..wide).step_by(W) {
-        for j in (i..wide).step_by(W) {
-            let mut c = [[f64x2_splat(0.0); 2]; 4];
-            for row in x.chunks_exact(wide).take(m) {
-                unsafe {
-                    let (left, right) = (load4(row.as_ptr().add(i)), load4(row.as_ptr().add(j)));
-                    let splats = [
-                        i64x2_shuffle::<0, 0>(left[0], left[0]),
-                        i64x2_shuffle::<1, 1>(left[0], left[0]),
-                        i64x2_shuffle::<0, 0>(left[1], left[1]),
-                        i64x2_shuffle::<1, 1>(left[1], left[1]),
-                    ];
-                    for (c, a) in c.iter_mut().zip(splats) {
-                        *c = [madd(a, right[0], c[0]), madd(a, right[1], c[1])];
-                    }
+    let to = g.as_mut_ptr() as usize;
+    let tiles = wide / W;
+    pool::run(tiles * tiles, cost(m, wide) / 2, |task, _| {
+        let (i, j) = (task / tiles * W, task % tiles * W);
+        if j < i {
+            return;
+        }
+        let mut c = [[f64x2_splat(0.0); 2]; 4];
+        for row in x.chunks_exact(wide).take(m) {
+            unsafe {
+                let (left, right) = (load4(row.as_ptr().add(i)), load4(row.as_ptr().add(j)));
+                let splats = [
+                    i64x2_shuffle::<0, 0>(left[0], left[0]),
+                    i64x2_shuffle::<1, 1>(left[0], left[0]),
+                    i64x2_shuffle::<0, 0>(left[1], left[1]),
+                    i64x2_shuffle::<1, 1>(left[1], left[1]),
+                ];
+                for (c, a) in c.iter_mut().zip(splats) {
+                    *c = [madd(a, right[0], c[0]), madd(a, right[1], c[1])];
                 }
             }
-            for (row, c) in c.iter().enumerate() {
-                unsafe { store4(g.as_mut_ptr().add((i + row) * wide + j), *c) }
-            }
         }
-    }
+        for (row, c) in c.iter().enumerate() {
+            unsafe { store4((to as *mut f64).add((i + row) * wide + j), *c) }
+        }
+    });
     g
 }
 
