@@ -1,4 +1,5 @@
 /** What commands print: tables, sizes, JSON. Results go to standard output, everything else to standard error. */
+import { Exit } from "./arguments.ts";
 
 /** Numbers as people read them: "1.25 GB". */
 export function showBytes(bytes: number): string {
@@ -58,5 +59,11 @@ export function note(text: string): void {
 
 function writeAll(to: { writeSync(bytes: Uint8Array): number }, text: string): void {
   const bytes = new TextEncoder().encode(text);
-  for (let done = 0; done < bytes.length;) done += to.writeSync(bytes.subarray(done));
+  try {
+    for (let done = 0; done < bytes.length;) done += to.writeSync(bytes.subarray(done));
+  } catch (error) {
+    // Who read it has gone, such as head: nothing to speak of. 128 + SIGPIPE, as shells count.
+    if (error instanceof Deno.errors.BrokenPipe) throw new Exit(141);
+    throw error;
+  }
 }

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { completionScript } from "../../cli/completion.ts";
 import type { Command } from "../../cli/arguments.ts";
 import { graftProgram } from "../../cli/program.ts";
-import { graft } from "./tiny.ts";
+import { graft, graftArguments } from "./tiny.ts";
 
 /** What `--help` prints. */
 function helpOf(command: Command): string {
@@ -86,6 +86,17 @@ Deno.test("help asks for no permission but to read", async () => {
     }).output();
     assert.equal(code, 0, `${args.join(" ")}: ${new TextDecoder().decode(stderr)}`);
   }
+});
+
+Deno.test("a reader that goes away ends a command without a word", async () => {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: graftArguments(["completion", "bash"]),
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  await child.stdout.cancel();
+  const [{ code }, said] = await Promise.all([child.status, new Response(child.stderr).text()]);
+  assert.deepEqual([code, said], [141, ""]);
 });
 
 Deno.test("in a pipe nothing is coloured, and a shell that is not known is an error", async () => {
