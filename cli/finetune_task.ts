@@ -7,6 +7,7 @@ import { type DataFlags, labelledExamples, labelledKind, labelsOf } from "./data
 /**
  * The task of a run; undefined where the model is to be loaded with the head that it has.
  *
+ * @throws {RangeError} when the examples have one class, so that there is nothing to tell apart.
  * @param stored The checkpoint with its own head; shapes are enough.
  */
 export async function taskFor(
@@ -27,5 +28,8 @@ export async function taskFor(
   const names = labelNames(examples);
   const own = labelsOf(stored) === (kind === "class" ? "class" : "token") ? classNames(stored) : [];
   if (own.length > 0 && names.every((name) => own.includes(name))) return undefined;
+  if (names.length < 2) {
+    throw new RangeError(`Cannot tell classes apart in ${flags.data}: all examples are "${names[0]}"`);
+  }
   return { kind: kind === "class" ? "classify" : "tag", names };
 }

@@ -86,6 +86,10 @@ export function labelledExampleOf(record: JsonlRecord, kind: LabelledKind): Labe
     case "score": {
       const score = field(record, "score");
       if (typeof score !== "number") throw wrong(record, "score", "a number", score);
+      // JSON has no infinities, but numbers too large for any.
+      if (!Number.isFinite(score)) {
+        throw new RangeError(`${showLocation(record)}: field "score" is no finite number`);
+      }
       return { kind, ...texts(record), score, at };
     }
     case "tags": {

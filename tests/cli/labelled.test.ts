@@ -217,6 +217,15 @@ Deno.test("graft finetune tags words and scores texts", async () => {
     output: `${folder.path}/x`,
     method: "lora",
   });
+  const alike = `${folder.path}/alike.jsonl`;
+  Deno.writeTextFileSync(
+    alike,
+    '{"text": "cat", "label": "good"}\n{"text": "dog", "label": "good"}\n'.repeat(4),
+  );
+  await assert.rejects(
+    finetuned({ model, data: alike, output: `${folder.path}/x`, method: "lora" }),
+    /Cannot tell classes apart in .*alike\.jsonl: all examples are "good"/,
+  );
   await assert.rejects(mixed, /Cannot read the scores of .*score\.jsonl with a bert whose head is for token/);
 });
 

@@ -303,6 +303,11 @@ Deno.test("readLabelledExamples() reads each kind, and says what is wrong and wh
     await assert.rejects(read({ text: "", label: 1 }), /line 1: field "text" is empty/);
     await assert.rejects(read({ text: "a", label: "" }), /found ""/);
     await assert.rejects(read({ text: "a", score: "1" }), /a number but found/);
+    await Deno.writeTextFile(file, '{"text": "a", "score": 1}\n{"text": "a", "score": 1e999}\n');
+    await assert.rejects(
+      Array.fromAsync(readLabelledExamples(file)),
+      /^RangeError: .*line 2: field "score" is no finite number$/,
+    );
     await assert.rejects(read({ tokens: ["a"], tags: [] }), /as many tags as tokens but found 0 and 1/);
     await assert.rejects(read({ tokens: [], tags: [] }), /"tokens" is empty/);
     await assert.rejects(read({ tokens: ["a", 1], tags: ["X", "X"] }), /tokens, 1.*a string but found 1/);
