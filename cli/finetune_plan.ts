@@ -1,12 +1,13 @@
 /** `graft finetune --plan`: the memory of a run, before any work. */
 import { dispose, type Model, type ModelConfig, type QuantizeOptions } from "../core/mod.ts";
+import type { Tokenizer } from "../formats/tokenizer.ts";
 import { readJson } from "../io/inspect_contents.ts";
 import { checkpointShapes, configShapes } from "../io/model_shapes.ts";
 import { loadTokenizerOf } from "../io/load_model.ts";
 import { freshModules } from "../io/task_head.ts";
 import type { Task } from "../models/mod.ts";
 import { type ExampleSizes, type MemoryPlan, planMemory } from "../train/mod.ts";
-import { openData, rowLength } from "./data.ts";
+import { type Data, openData, rowLength } from "./data.ts";
 import { plannedAdapter, plannedBase } from "./finetune_planned.ts";
 import {
   batchingOf,
@@ -37,7 +38,7 @@ export async function planRun(flags: FinetuneFlags): Promise<void> {
   const model = base.shapes;
   const maxLength = rowLength(flags, model);
   const sizes = source === undefined || data === undefined
-    ? fullRows(flags.batchSize, maxLength)
+    ? { train: fullRows(flags.batchSize, maxLength) }
     : await sizesOf(source, model, { ...flags, data }, maxLength);
   const plan = await planOf(model, flags, sizes, maxLength, base.fresh);
   const fits = flags.memory === undefined ? undefined : plan.total <= flags.memory;
@@ -56,11 +57,24 @@ export async function planRun(flags: FinetuneFlags): Promise<void> {
   }
 }
 
+/** What a run trains on, and what it is measured by. */
+export interface PlannedSizes {
+  readonly train: ExampleSizes;
+  /** Absent where nothing is held out. */
+  readonly evaluated?: ExampleSizes;
+}
+
+/** The sizes of a run's rows. */
+export function plannedSizes(data: Data, other: Data | undefined): PlannedSizes {
+  const rows = other === undefined ? data.heldOut : other.train;
+  return { train: data.train, ...rows.count > 0 && { evaluated: rows } };
+}
+
 /** The plan of a run with a model of shapes. */
 export async function planOf(
   model: Model,
   flags: FinetuneFlags,
-  sizes: ExampleSizes,
+  { train, evaluated }: PlannedSizes,
   maxLength: number,
   fresh: readonly string[],
 ): Promise<MemoryPlan> {
@@ -68,7 +82,7 @@ export async function planOf(
   const gradients = passesOf(flags);
   try {
     const base = plannedBase(model, flags);
-    const plan = await planMemory(model, adapter, sizes, {
+    const plan = await planMemory(model, adapter, train, {
       learningRate: rateOf(flags),
       batching: batchingOf(flags, maxLength),
       accumulate: flags.accumulate,
@@ -78,6 +92,9 @@ export async function planOf(
       seed: flags.seed,
       pad: 0,
       ...gradients !== undefined && { gradients },
+      ...evaluated !== undefined && {
+        evaluated: { lengths: evaluated.lengths, targets: evaluated.targets, batchSize: flags.batchSize },
+      },
       optimizer: optimizerOf(flags),
       state: optimizerName(flags) === "paged" ? "paged" : "resident",
     });
@@ -120,11 +137,25 @@ async function sizesOf(
   model: Model,
   flags: FinetuneFlags & { readonly data: string },
   maxLength: number,
-): Promise<ExampleSizes> {
+): Promise<PlannedSizes> {
   const tokenizer = await loadTokenizerOf(source);
   if (tokenizer === undefined) throw new Error(`Cannot plan for --data: ${source} has no tokenizer`);
   using data = await openData({ ...flags, heldOut: heldOutShare(flags) }, model, tokenizer, maxLength);
-  return { lengths: data.train.lengths, targets: data.train.targets };
+  using other = await openEvaluated(flags, model, tokenizer, maxLength);
+  return plannedSizes(data, other);
+}
+
+/** The file to evaluate on, where one was given. */
+export async function openEvaluated(
+  flags: FinetuneFlags,
+  model: Model,
+  tokenizer: Tokenizer,
+  maxLength: number,
+): Promise<Data | undefined> {
+  const { evalData } = flags;
+  return evalData === undefined
+    ? undefined
+    : await openData({ ...flags, data: evalData, heldOut: 0 }, model, tokenizer, maxLength);
 }
 
 /** A tenth, unless something was said. */

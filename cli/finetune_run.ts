@@ -18,7 +18,7 @@ import { type Evaluation, evaluator, padOf, showEvaluation } from "./finetune_ev
 import { baseHash, checkSameRun } from "./finetune_identity.ts";
 import { report, type Result } from "./finetune_report.ts";
 import { stagesOf, trainOptionsOf } from "./finetune_options.ts";
-import { baseOf, heldOutShare, planOf } from "./finetune_plan.ts";
+import { baseOf, heldOutShare, openEvaluated, plannedSizes, planOf } from "./finetune_plan.ts";
 import { type FinishedRun, writeResult } from "./finetune_result.ts";
 import { isStaged } from "./finetune_stages.ts";
 import { startIn } from "./finetune_start.ts";
@@ -67,10 +67,8 @@ export async function finetuneResult(flags: RunFlags): Promise<Reported> {
     const { tokenizer } = model;
     const maxLength = rowLength(flags, model);
     using data = await openData({ ...flags, heldOut: heldOutShare(flags) }, model, tokenizer, maxLength);
-    using other = flags.evalData === undefined
-      ? undefined
-      : await openData({ ...flags, data: flags.evalData, heldOut: 0 }, model, tokenizer, maxLength);
-    const plan = await planOf(shapes, flags, data.train, maxLength, fresh);
+    using other = await openEvaluated(flags, model, tokenizer, maxLength);
+    const plan = await planOf(shapes, flags, plannedSizes(data, other), maxLength, fresh);
     shapes.dispose();
     note(`Memory planned: ${showBytes(plan.total)}, of which ${showBytes(plan.weights)} are weights`);
     if (data.full > 0) {

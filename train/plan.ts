@@ -1,11 +1,12 @@
 /**
- * What a run will hold in memory, before it starts: its largest micro-batches are trained for one step on a model without
- * numbers (`shapesOnly`), by the same loop, and the bytes are counted. So the plan knows every method, architecture and
+ * What a run will hold in memory, before it starts: its largest micro-batches are trained for one step, and the longest rows
+ * evaluated, on a model without numbers (`shapesOnly`), by the same loop, and the bytes are counted. So the plan knows every method, architecture and
  * optimizer that the loop knows, and stays right when these change.
  */
 import {
   type Adapter,
   dispose,
+  graft,
   leaves,
   memory,
   type Model,
@@ -21,6 +22,7 @@ import {
 } from "../core/mod.ts";
 import { byteLength } from "../core/mod.ts";
 import { type ExampleSizes, type MicroBatch, planEpoch } from "./batches.ts";
+import { heldOutLoss } from "./evaluate.ts";
 import { startTraining } from "./loop.ts";
 import type { TrainOptions } from "./training.ts";
 import { type Moments, resident, updateLeaf } from "./moments.ts";
@@ -53,6 +55,8 @@ export interface PlanOptions extends Omit<TrainOptions, "moments"> {
   readonly optimizer: Optimizer;
   /** Where the state lives. */
   readonly state: "resident" | "paged";
+  /** What is evaluated between steps, beside the optimizer's state: longer rows may need more than training does. */
+  readonly evaluated?: ExampleSizes & { readonly batchSize: number };
 }
 
 /**
@@ -113,6 +117,16 @@ export async function planMemory<P extends Tree>(
   };
 }
 
+/** The evaluation's first batch: that of its longest rows. */
+function longestRows(model: Model, evaluated: NonNullable<PlanOptions["evaluated"]>): Rows {
+  const { lengths, targets, batchSize } = evaluated;
+  const order = Array.from({ length: lengths.length }, (_, n) => n).sort((a, b) => lengths[b]! - lengths[a]!);
+  return blankRows(
+    model,
+    order.slice(0, batchSize).map((n) => ({ length: lengths[n]!, targets: targets[n]! })),
+  );
+}
+
 /** Two batches that may need most: the one with most tokens, padding included, and the one with most labels. */
 function largestBatches(model: Model, sizes: ExampleSizes, options: PlanOptions): readonly Rows[] {
   const { batching } = options;
@@ -137,7 +151,7 @@ async function peakOf<P extends Tree>(
   batch: Rows,
   options: PlanOptions,
 ): Promise<number> {
-  const { accumulate = 1, optimizer, state, ...rest } = options;
+  const { accumulate = 1, optimizer, state, evaluated, ...rest } = options;
   // Every micro-batch of the step is this one.
   const repeated = pickRows(
     batch,
@@ -156,6 +170,13 @@ async function peakOf<P extends Tree>(
   const started = bytesOfAll(adapter.params);
   resetPeak();
   await run.next();
+  if (evaluated !== undefined) {
+    const { batchSize } = evaluated;
+    await heldOutLoss(graft(model, run.adapter()), longestRows(model, evaluated), {
+      batchSize,
+      pad: options.pad,
+    });
+  }
   const { peak } = memory(model.backend);
   run.dispose();
   return peak - others - started;

@@ -1,6 +1,6 @@
 /** Plans against what the same run then holds: memory's own peak, on a backend that really computes. */
 import assert from "node:assert/strict";
-import { adapt, dispose, memory, type Method, resetPeak } from "../../core/mod.ts";
+import { adapt, dispose, graft, memory, type Method, resetPeak } from "../../core/mod.ts";
 import { checkpointShapes, configShapes } from "../../io/model_shapes.ts";
 import { loadModel } from "../../io/load_model.ts";
 import { fullFineTune, ia3, lora } from "../../methods/mod.ts";
@@ -8,6 +8,7 @@ import { reference } from "../../ops/reference/mod.ts";
 import {
   adamw,
   adamw8bit,
+  heldOutLoss,
   paged,
   planMemory,
   type PlanOptions,
@@ -22,6 +23,13 @@ const rows = rowsFrom(
   Array.from({ length: 9 }, (_, i) => {
     const inputIds = Array.from({ length: 6 + 3 * (i % 5) }, (_, t) => (7 * i + 3 * t) % 37);
     return { inputIds, labels: inputIds.map((id, t) => t < 3 ? -100 : id) };
+  }),
+);
+/** Far longer than what is trained on. */
+const long = rowsFrom(
+  [40, 9, 44].map((length) => {
+    const inputIds = Array.from({ length }, (_, t) => t % 37);
+    return { inputIds, labels: inputIds };
   }),
 );
 const plain: PlanOptions = {
@@ -40,6 +48,8 @@ const cases: readonly (readonly [string, Method, Partial<PlanOptions>])[] = [
   ["(IA)³, recomputed", ia3(), { checkpointBlocks: true, labelSmoothing: 0.1 }],
   ["full, paged", fullFineTune(), { state: "paged" }],
   ["full, resident", fullFineTune(), { clip: 1e-3 }],
+  ["LoRA, evaluated on long rows", lora({ rank: 2 }), { evaluated: { ...long, batchSize: 2 } }],
+  ["LoRA, evaluated on its own rows", lora({ rank: 2 }), { evaluated: { ...rows, batchSize: 3 } }],
 ];
 
 for (const [name, method, options] of cases) {
@@ -54,7 +64,7 @@ for (const [name, method, options] of cases) {
     const backend = reference();
     const model = await loadModel(path, { backend });
     const adapter = adapt(model, method);
-    const { optimizer, state, ...training } = all;
+    const { optimizer, state, evaluated, ...training } = all;
     const run = await startTraining(model, adapter, rows, {
       ...training,
       moments: (params) => state === "paged" ? paged(optimizer, params) : resident(optimizer, params),
@@ -62,6 +72,10 @@ for (const [name, method, options] of cases) {
     dispose(adapter.params);
     resetPeak();
     while (await run.next());
+    if (evaluated !== undefined) {
+      const held = evaluated.lengths.length === long.count ? long : rows;
+      await heldOutLoss(graft(model, run.adapter()), held, { batchSize: evaluated.batchSize, pad: 0 });
+    }
     const { peak } = memory(backend);
     const held = run.moments.bytes();
     run.dispose();
