@@ -5,12 +5,15 @@
  */
 import {
   compose,
+  isQuantized,
+  lookup,
   type MatrixPlace,
   type Method,
   type Model,
   nameMatches,
   plainShape,
   type Spec,
+  Tensor,
   weightLeaves,
 } from "../core/mod.ts";
 import { fixedWeights } from "../methods/fixed_weights.ts";
@@ -98,6 +101,15 @@ export function mainPart<O>(
 /** Every layer that a matrix update can be put on. */
 export function matrixPlaces(spec: Spec): readonly MatrixPlace[] {
   return [...spec.linears, ...spec.embeddings, ...spec.heads];
+}
+
+/** Layers as PEFT meets them: a quantized matrix is a Linear's, GPT-2's too. */
+export function placesInPeft(places: readonly MatrixPlace[], { weights }: Model): readonly MatrixPlace[] {
+  return places.map((place) => {
+    if (place.kind !== "linear" || !place.transposed) return place;
+    const leaf = lookup(weights, `${place.path}.weight`);
+    return leaf instanceof Tensor && isQuantized(leaf.dtype) ? { ...place, transposed: false } : place;
+  });
 }
 
 /** Paths of all modules that hold weights, and of those around them. */

@@ -36,6 +36,7 @@ import {
   modulesEndingWith,
   modulesNamed,
   outermost,
+  placesInPeft,
   savedBiases,
 } from "./peft_layout.ts";
 import { changedBase, startOf } from "./peft_changed_base.ts";
@@ -138,7 +139,8 @@ function loraParts(codec: PeftCodec<LoraOptions>, config: PeftConfig, model: Mod
   const fields = start === undefined ? given : { ...given, init_lora_weights: true };
   const apart = fields["bias"] === "all" && savesBiases(fields, model);
   const names = (): readonly string[] => chooseTargets(model.spec, {}).map((place) => place.path);
-  const { options, places } = withTied(layersOfFields(fields, names, model.spec), fields, model.spec);
+  const { options, places: all } = withTied(layersOfFields(fields, names, model.spec), fields, model.spec);
+  const places = placesInPeft(all, model);
   const asked = {
     ...codec.read(withOurPatterns(apart ? { ...fields, bias: "none" } : fields)),
     ...options,
@@ -179,7 +181,8 @@ function main<O extends TargetOptions>(
   model: Model,
   extra: (places: readonly MatrixPlace[]) => Partial<O> = () => ({}),
 ): MainPart {
-  const { options, places } = layersOfFields(fields, standard, model.spec);
+  const { options, places: all } = layersOfFields(fields, standard, model.spec);
+  const places = placesInPeft(all, model);
   return mainPart(
     codec,
     { ...codec.read(withOurPatterns(fields)), ...options, ...extra(places) } as O,

@@ -37,6 +37,7 @@ import {
   matrixPlaces,
   type PartNames,
   PARTS,
+  placesInPeft,
 } from "./peft_layout.ts";
 import { normsOfParams } from "./peft_norms.ts";
 import { promptsOfOptions } from "./peft_prompts.ts";
@@ -63,7 +64,7 @@ export function partsOfAdapter(adapter: Adapter, model: Model): AdapterParts {
   let targets: PeftFields = {};
   const pieces = methodPieces(adapter.method.name, adapter.method.config, adapter.params);
   const main = pieces.find(({ method }) => kindOf(method) === "main");
-  const mainFields = main && mainOf(main, model.spec);
+  const mainFields = main && mainOf(main, model);
   const saves = pieces.find(({ method }) => kindOf(method) === "saved" && method !== "only");
   const saved = saves ? savedLeaves(model, savedOf(saves)) : [];
   for (const piece of pieces) {
@@ -160,13 +161,14 @@ interface MainFields {
   readonly targets: PeftFields;
 }
 
-function mainOf({ method, options, params }: MethodPiece, spec: Spec): MainFields {
+function mainOf({ method, options, params }: MethodPiece, model: Model): MainFields {
+  const { spec } = model;
   if (method === "layerNormTune") return normsOfParams(options, params, spec);
   if (method === "xlora") return { main: xloraOfOptions(options, params, spec), targets: {} };
   if (["promptTuning", "spot", "prefixTuning"].includes(method)) {
     return { main: promptsOfOptions(method, options, spec), targets: {} };
   }
-  const places = adaptedPlaces(params, spec);
+  const places = placesInPeft(adaptedPlaces(params, spec), model);
   if (places.length === 0) {
     throw new RangeError(`Cannot save ${method}: none of its parameters stands at a layer`);
   }

@@ -16,7 +16,9 @@ import {
   weightLeaves,
 } from "../../core/mod.ts";
 import { openSafetensors } from "../../formats/safetensors.ts";
+import { loadAdapter } from "../../io/load_adapter.ts";
 import { loadModel } from "../../io/load_model.ts";
+import { saveAdapter } from "../../io/save_adapter.ts";
 import { saveModel } from "../../io/save_model.ts";
 import { adapt, diffPruning, fullFineTune, lora, wasm } from "../../mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
@@ -183,6 +185,31 @@ Deno.test("methods that change a weight itself see a quantized GPT-2's in its ch
       for (const [, t] of weightLeaves(adapter.params as never)) t.storage.free();
     }
   }));
+
+for (const [name, type] of Object.entries({ lora: "nf4_double", boft: "nf4", oft: "fp4", loha: "int8" })) {
+  Deno.test(`loadAdapter() gives PEFT's logits on a bitsandbytes GPT-2, whose matrices are Linears there: ${name}`, () =>
+    withModel(ROOT + type, async (model) => {
+      const adapter = await loadAdapter(`${ROOT}adapters/${name}`, model);
+      const expected = expectedOf(`adapters/${name}`);
+      assertClose(await logitsOf(graft(model, adapter)), expected, 1e-5, "logits");
+      await inFolder(async (folder) => {
+        await saveAdapter(folder, adapter, model);
+        const [ours, theirs] = [folder, `${ROOT}adapters/${name}`].map((path) => keysOf(path));
+        assert.deepEqual(ours, theirs);
+        const again = await loadAdapter(folder, model);
+        assertClose(await logitsOf(graft(model, again)), expected, 1e-5, "saved");
+        for (const [, t] of weightLeaves(again.params as never)) t.storage.free();
+      });
+      for (const [, t] of weightLeaves(adapter.params as never)) t.storage.free();
+    }));
+}
+
+/** The tensors of an adapter's folder. */
+function keysOf(folder: string): readonly string[] {
+  const file = openSafetensors(`${folder}/adapter_model.safetensors`);
+  file.close();
+  return [...file.tensors.keys()].sort();
+}
 
 Deno.test("a bitsandbytes GPT-2 runs in WASM", async () => {
   const own = await wasm({ threads: 1 });

@@ -1,6 +1,7 @@
-"""Golden bitsandbytes folders of GPT-2, whose matrices transformers turns before they are quantized, with their logits.
+"""Golden bitsandbytes folders of GPT-2, whose matrices transformers turns before they are quantized, with their logits, and PEFT's adapters of
+them: to PEFT a quantized Conv1D is a Linear, so it has methods there that it has not on the plain model.
 
-Made by transformers 4.57 and bitsandbytes 0.50 on CPU. Run from the repository root:
+Made by transformers 4.57, bitsandbytes 0.50 and peft 0.21 on CPU. Run from the repository root:
     python tests/oracles/bitsandbytes_gpt2.py
 Writes tests/oracles/golden/bitsandbytes_gpt2/: base/ (float32) and a folder for each type with expected.safetensors. Logits are those of
 training mode, since bitsandbytes repacks 4-bit weights for some CPUs otherwise and then rounds to bfloat16; there is no dropout. Its
@@ -11,6 +12,7 @@ import os, shutil, warnings
 import bitsandbytes.functional as F
 import torch
 from safetensors.torch import save_file
+from peft import BOFTConfig, LoHaConfig, LoraConfig, OFTConfig, get_peft_model
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, GPT2Config, GPT2LMHeadModel
 
 warnings.filterwarnings("ignore")
@@ -26,6 +28,13 @@ CASES = {
     # Some matrices stay as they are, [in, out].
     "nf4_some": dict(bnb_4bit_quant_type="nf4", llm_int8_skip_modules=["lm_head", "c_fc", "transformer.h.0.attn.c_proj"], **FOUR),
 }
+ADAPTERS = {
+    "lora": ("nf4_double", lambda: LoraConfig(r=3, lora_alpha=5, target_modules=["c_attn", "mlp.c_proj"], use_dora=True)),
+    "boft": ("nf4", lambda: BOFTConfig(boft_block_size=4, target_modules=["c_fc", "attn.c_proj"], bias="boft_only")),
+    "oft": ("fp4", lambda: OFTConfig(oft_block_size=4, target_modules=["c_attn"], use_cayley_neumann=False)),
+    "loha": ("int8", lambda: LoHaConfig(r=2, alpha=5, target_modules=["attn.c_proj", "mlp.c_proj"])),
+}
+
 
 def check(module):
     state = module.weight.quant_state
@@ -62,6 +71,19 @@ for name, options in CASES.items():
     save_file({"logits": logits}, f"{folder}/expected.safetensors")
     kinds = sorted({type(m).__name__ for m in again.modules() if type(m).__name__ in ("Linear4bit", "Linear8bitLt", "Conv1D")})
     print(f"{name}: {', '.join(kinds)}; logits differ from the base's by {float((logits - bare).abs().max()):.2f}")
+for name, (kind, config) in ADAPTERS.items():
+    made = AutoModelForCausalLM.from_pretrained(f"{ROOT}/{kind}", dtype=torch.float32, device_map="cpu")
+    torch.manual_seed(5)
+    made = get_peft_model(made, config())
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for p in made.parameters():
+            if p.requires_grad:
+                p.add_(torch.randn(p.shape, generator=generator) * 0.2)
+        folder = f"{ROOT}/adapters/{name}"
+        made.save_pretrained(folder)
+        os.remove(f"{folder}/README.md")
+        save_file({"logits": made.train()(input_ids=IDS).logits.float().contiguous()}, f"{folder}/expected.safetensors")
 for folder, _, files in os.walk(ROOT):
     for file in files:
         if file == "generation_config.json":
