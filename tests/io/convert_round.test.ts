@@ -82,6 +82,7 @@ const CASES = ["peft", "peft_prompts"].flatMap((root) =>
 const FIXED = ["embedding_changed", "head_changed", "save_embedding_tied"];
 /** Where our folder differs from PEFT's, as tests/io/peft_folders and peft_prompts say: both ways are compared with each other. */
 const REWRITTEN = [
+  "head_ensured", // both targets by name, so that PEFT would write the tables beside them
   "oft_unprojected", // loading pulls COFT's parameters back, as PEFT's next forward pass would
   ...["p_tuning_t5_lstm", "p_tuning_t5_mlp", "prompt_t5"], // half of PEFT's rows are never read
   ...["prefix_t5", "prefix_t5_gated", "prefix_t5_network"],
