@@ -176,7 +176,7 @@ function started(
 }
 
 function log({ json }: ServeFlags, request: Request, status: number, milliseconds: number): void {
-  const path = new URL(request.url).pathname;
+  const path = URL.parse(request.url)?.pathname ?? "?";
   if (json === true) print(JSON.stringify({ method: request.method, path, status, milliseconds }));
   else note(`${request.method} ${path} ${status} ${(milliseconds / 1000).toFixed(2)} s`);
 }

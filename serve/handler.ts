@@ -73,7 +73,7 @@ export async function respond(service: Service, request: Request): Promise<Respo
 }
 
 async function route(service: Service, request: Request): Promise<Response> {
-  const path = new URL(request.url).pathname.replace(/\/$/, "");
+  const path = pathOf(request).replace(/\/$/, "");
   const model = /^\/v1\/models\/(.+)$/.exec(path);
   if (model !== null) {
     allow(request, "GET");
@@ -102,6 +102,15 @@ async function route(service: Service, request: Request): Promise<Response> {
         `There is no ${path || "/"}: there are /v1/chat/completions, /v1/completions, /v1/models`,
         { status: 404, code: "not_found" },
       );
+  }
+}
+
+/** The path that was asked for. @throws {Problem} where the address is none, as with a malformed Host. */
+export function pathOf(request: Request): string {
+  try {
+    return new URL(request.url).pathname;
+  } catch (error) {
+    throw new Problem(`Cannot read the address: ${(error as Error).message}`, { code: "invalid_url" });
   }
 }
 
@@ -155,19 +164,7 @@ async function body({ maxBytes }: Service, request: Request): Promise<Fields> {
       code: "unsupported_media_type",
     });
   }
-  const pieces: Uint8Array<ArrayBuffer>[] = [];
-  let size = 0;
-  for await (const piece of request.body ?? []) {
-    size += piece.length;
-    if (size > maxBytes) {
-      throw new Problem(`Expected a body of at most ${maxBytes} bytes`, {
-        status: 413,
-        code: "request_too_large",
-      });
-    }
-    pieces.push(piece);
-  }
-  const text = await new Blob(pieces).text();
+  const text = await textOf(request, maxBytes);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -176,6 +173,26 @@ async function body({ maxBytes }: Service, request: Request): Promise<Fields> {
   }
   if (!isObject(value)) throw new Problem("Expected the body to be a JSON object", { code: "invalid_json" });
   return value;
+}
+
+/** The body's text. @throws {Problem} when it is too long or breaks off. */
+async function textOf(request: Request, maxBytes: number): Promise<string> {
+  const pieces: Uint8Array<ArrayBuffer>[] = [];
+  let size = 0;
+  try {
+    for await (const piece of request.body ?? []) {
+      size += piece.length;
+      if (size > maxBytes) break;
+      pieces.push(piece);
+    }
+  } catch (error) {
+    throw new Problem(`Cannot read the body: ${(error as Error).message}`, { code: "invalid_body" });
+  }
+  if (size <= maxBytes) return await new Blob(pieces).text();
+  throw new Problem(`Expected a body of at most ${maxBytes} bytes`, {
+    status: 413,
+    code: "request_too_large",
+  });
 }
 
 function chatIds({ model: { tokenizer } }: Service, messages: ReturnType<typeof chatAsked>["messages"]) {

@@ -18,6 +18,15 @@ async function post(url: string, body: string, type = "application/json"): Promi
   return { status: response.status, headers: response.headers, error: (await response.json()).error };
 }
 
+/** What comes back for a request as it stands, after which the client sends no more. */
+async function spoken(url: string, request: string): Promise<string> {
+  const { hostname, port } = new URL(url);
+  const connection = await Deno.connect({ hostname, port: Number(port) });
+  await connection.write(new TextEncoder().encode(request));
+  await connection.closeWrite();
+  return await new Response(connection.readable).text();
+}
+
 const MESSAGES = [{ role: "user", content: "a" }];
 
 Deno.test("a chat request is refused for each field that is wrong, by its name", () =>
@@ -128,6 +137,15 @@ Deno.test("paths, methods, types and sizes have their own statuses", () =>
     const wrong = await fetch(chat);
     assert.deepEqual([wrong.status, wrong.headers.get("allow")], [405, "POST"]);
     await wrong.body?.cancel();
+    for (
+      const head of [
+        "GET /health HTTP/1.1\r\nhost: a b",
+        "POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 90\r\n\r\n{",
+      ]
+    ) {
+      const answer = await spoken(url, `${head}\r\n\r\n`);
+      assert.match(answer, /^HTTP\/1\.1 400 .*"error":\{"message":"Cannot read the (address|body): /s, head);
+    }
     const health = await fetch(url.replace("/v1", "/health"));
     assert.deepEqual(await health.json(), { status: "ok", waiting: 0, writing: 0 });
   }));
