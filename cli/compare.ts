@@ -55,7 +55,7 @@ interface CompareFlags extends ModelFlags, Omit<DataFlags, "data"> {
 
 /** Registers the command. */
 export function compare(program: Command): void {
-  const command = helpAll(program.command("compare"))
+  const command = program.command("compare")
     .description(
       "Train full fine-tuning, LoRA, QLoRA and (IA)³ for the same steps, each in a fresh process, and compare them",
     )
@@ -82,7 +82,10 @@ export function compare(program: Command): void {
     )
     .option("--seed <n>", "of everything random", integer(0), 0)
     .option("--json", "print JSON")
-    .addOption(new Option("--one <file>").hideHelp())
+    .addOption(
+      rare(new Option("--one <file>", "of a method's own process, which the command starts itself")),
+    );
+  helpAll(command)
     .addHelpText(
       "after",
       "\nExamples:\n  graft compare\n  graft compare -m model.gguf --data train.jsonl --steps 50",

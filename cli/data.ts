@@ -206,7 +206,7 @@ export async function labelledExamples(
 }
 
 /** Options of examples that flags describe. */
-export function exampleOptions(flags: Pick<DataFlags, "instruction" | "answers">): ExampleOptions {
+function exampleOptions(flags: Pick<DataFlags, "instruction" | "answers">): ExampleOptions {
   return { answers: flags.answers, ...flags.instruction !== undefined && { instruction: flags.instruction } };
 }
 

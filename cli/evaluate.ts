@@ -43,7 +43,7 @@ interface EvaluateFlags extends ModelFlags, DtypeFlags, Omit<DataFlags, "data"> 
 export function evaluate(program: Command): void {
   const command = program.command("evaluate")
     .description(
-      "Measure a model, tuned or not: loss, perplexity, ROUGE and what baselines reach, or accuracy and F1.",
+      "Measure a model, tuned or not: loss, perplexity, ROUGE and what baselines reach, or accuracy and F1",
     )
     .option("-d, --data <file>", "examples, JSON Lines", onePath);
   dtypeFlag(modelFlags(command)).option(

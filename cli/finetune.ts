@@ -57,7 +57,7 @@ function optionsObject(text: string): JsonOptions {
 /** Registers the command. */
 export function finetune(program: Command): void {
   const command = program.command("finetune")
-    .description("Train a model on examples by any method; writes an adapter that PEFT reads.")
+    .description("Train a model on examples by any method; writes an adapter that PEFT reads")
     .option("-d, --data <file>", "examples, JSON Lines", onePath)
     .option("-o, --output <folder>", "new folder of the adapter; default runs/<method>", onePath);
   trainingOptions(command)

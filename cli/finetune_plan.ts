@@ -172,7 +172,7 @@ function fullRows(count: number, maxLength: number): ExampleSizes {
 }
 
 /** The plan as a table. */
-export function showPlan(plan: MemoryPlan): string {
+function showPlan(plan: MemoryPlan): string {
   const rows = [
     ["weights", plan.weights],
     ["adapter", plan.adapter],

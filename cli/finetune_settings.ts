@@ -128,7 +128,7 @@ export function quantizationOf({ method }: MethodFlags, stored: Model): Quantize
 }
 
 /** Whether a model's matrices have few bits already. */
-export function isQuantizedBase(model: Model): boolean {
+function isQuantizedBase(model: Model): boolean {
   return weightLeaves(model.weights).some(([, leaf]) => isQuantized(leaf.dtype));
 }
 

@@ -36,7 +36,7 @@ interface GenerateFlags extends ModelFlags, DtypeFlags {
 
 /** Registers the command. */
 export function generate(program: Command): void {
-  const command = program.command("generate").description("Continue a text with a model, tuned or not.");
+  const command = program.command("generate").description("Continue a text with a model, tuned or not");
   dtypeFlag(modelFlags(command))
     .option("-a, --adapter <folder>", "adapter folder to graft onto the model", onePath)
     .option("-p, --prompt <text>", "the text; default standard input")

@@ -33,7 +33,7 @@ export interface ModelFlags extends BackendFlags {
 }
 
 /** Adds `--backend` and `--threads`. */
-export function backendFlags(command: Command): Command {
+function backendFlags(command: Command): Command {
   return command
     .addOption(
       choice("--backend <name>", "where to compute", ["wasm", "native", "reference", "gpu"]).default("wasm"),

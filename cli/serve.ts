@@ -50,7 +50,7 @@ interface NamedAdapter {
 /** Registers the command. */
 export function serve(program: Command): void {
   const command = program.command("serve")
-    .description("Answer requests of OpenAI clients, under many adapters at once.");
+    .description("Answer requests of OpenAI clients, under many adapters at once");
   modelFlags(command)
     .option(
       "-a, --adapter <name=folder>",

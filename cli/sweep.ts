@@ -44,7 +44,7 @@ interface SweepFlags extends FinetuneFlags {
 /** Registers the command. */
 export function sweep(program: Command): void {
   const command = program.command("sweep")
-    .description("Train with many options and seeds, and compare the runs by their held-out loss.")
+    .description("Train with many options and seeds, and compare the runs by their held-out loss")
     .option("-d, --data <file>", "examples, JSON Lines", onePath)
     .option(
       "-o, --output <folder>",

@@ -31,7 +31,7 @@ export function phm(rule: Tensor, layer: Phm, x: Tensor): Tensor {
 }
 
 /** H [in, out]. One product of matrices, since the terms' index is the one summed over. */
-export function phmMatrix(rule: Tensor, blocks: Tensor): Tensor {
+function phmMatrix(rule: Tensor, blocks: Tensor): Tensor {
   const [n, rows, columns] = blocks.shape as [number, number, number];
   const products = matmul(reshape(rule, [n, n * n]), reshape(blocks, [n, rows * columns]), {
     transposeA: true,

@@ -28,7 +28,7 @@ const PARTS = {
 const STACKS = ["encoder", "decoder"] as const;
 
 /** The layers of a feed-forward part. */
-export const FEED_FORWARD = {
+const FEED_FORWARD = {
   plain: [["wi", "up"], ["wo", "down"]],
   gated: [["wi_0", "gate"], ["wi_1", "up"], ["wo", "down"]],
 } as const;

@@ -72,7 +72,7 @@ export async function trials(
 }
 
 /** Loss against trainable share, each point named. */
-export function trialPlot(trials: readonly Trial[], untrained: number): Shown {
+function trialPlot(trials: readonly Trial[], untrained: number): Shown {
   return picture(`Held-out loss of ${trials.length} methods against their trainable share`, {
     height: 420,
     width: 860,

@@ -41,7 +41,7 @@ export function methodNames(name: string): MethodNames {
 }
 
 /** The method's file. */
-export function methodText({ factory, type }: MethodNames): string {
+function methodText({ factory, type }: MethodNames): string {
   return `/**
  * TODO name. TODO authors and year, "TODO title", arXiv TODO, section TODO.
  *
@@ -99,7 +99,7 @@ export function ${factory}(options: ${type}Options = {}): Method {
 }
 
 /** Its test's file. */
-export function testText({ file, factory }: MethodNames): string {
+function testText({ file, factory }: MethodNames): string {
   return `/** ${factory} obeys the laws of methods. */
 import { chooseTargets, sizesOf } from "../../core/mod.ts";
 import { ${factory} } from "../../methods/${file}.ts";

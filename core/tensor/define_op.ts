@@ -118,7 +118,7 @@ export function defineOp<A>(definition: OpDefinition<A>): Op<A> {
 }
 
 /** The one backend of all inputs. */
-export function backendOf(name: string, inputs: readonly Tensor[]): Backend {
+function backendOf(name: string, inputs: readonly Tensor[]): Backend {
   const first = inputs[0]!;
   for (const x of inputs) {
     if (x.backend !== first.backend) {
