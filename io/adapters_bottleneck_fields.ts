@@ -88,7 +88,8 @@ export function bottleneckFields(
     ln_after: norms.includes("branch") || norms.includes("whole"),
     adapter_residual_before_ln: norms.includes("whole"),
     scaling: scale,
-    init_weights: reads === "residual" ? "mam_adapter" : "bert",
+    // The library cannot start sums of products as it starts parallel adapters, and starts before it loads.
+    init_weights: reads === "residual" && phm === undefined ? "mam_adapter" : "bert",
     dropout,
     stochastic_depth: branchDropout,
     leave_out: leftOut(piece, sites, model),

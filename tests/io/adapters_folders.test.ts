@@ -5,6 +5,7 @@
  */
 import assert from "node:assert/strict";
 import {
+  adapt,
   type Adapter,
   type Batch,
   dispose,
@@ -17,6 +18,7 @@ import {
 import { loadAdapter } from "../../io/load_adapter.ts";
 import { loadModel } from "../../io/load_model.ts";
 import { saveAdapter } from "../../io/save_adapter.ts";
+import { bottleneckAdapter } from "../../methods/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { withBackend } from "../support/backends.ts";
 import { GOLDEN, goldenNumbers } from "../support/golden.ts";
@@ -50,6 +52,31 @@ for (const kind of kinds) {
         model.dispose();
       })));
 }
+
+Deno.test("saveAdapter() gives a parallel PHM adapter a start that adapters has", () =>
+  withBackend("reference", (backend) =>
+    assertNoLeak(async () => {
+      const model = await loadModel(hubModel("bert_text"), { backend });
+      const folder = await Deno.makeTempDir();
+      // adapters 1.3 stops at "mam_adapter" with PHM: 'PHMLayer' object has no attribute 'weight'.
+      for (
+        const [phm, start] of [[undefined, "mam_adapter"], [
+          { dimension: 2, rank: 1, rule: "own" },
+          "bert",
+        ]] as const
+      ) {
+        const adapter = adapt(
+          model,
+          bottleneckAdapter({ reads: "residual", reduction: 5, ...phm && { phm } }),
+        );
+        await saveAdapter(folder, adapter, model, { format: "adapters" });
+        const { config } = JSON.parse(await Deno.readTextFile(`${folder}/adapter_config.json`));
+        assert.deepEqual([config.is_parallel, config.init_weights], [true, start]);
+        dispose(adapter.params);
+      }
+      await Deno.remove(folder, { recursive: true });
+      model.dispose();
+    })));
 
 /** Heads for rows; heads whose layers belong to the base, or are tied to it, in a model of transformers' own class. */
 const REFUSED: readonly RegExp[] = [
