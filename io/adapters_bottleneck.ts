@@ -46,6 +46,12 @@ export function blocksWithout(
   return (place) => place.layer === undefined || !left.includes(blockNumber(model, place));
 }
 
+/** The end of a message: what was left out may be all there is. */
+export function exceptThose(leaveOut: Json): string {
+  const left = leaveOut as readonly number[];
+  return left.length === 0 ? "" : ` outside of blocks ${left.join(", ")}, which leave_out names`;
+}
+
 /** The parts that a `BnConfig` describes. @throws {RangeError} when the model cannot have one. */
 export function bottleneckParts(
   fields: AdaptersFields,
@@ -63,7 +69,8 @@ export function bottleneckParts(
   );
   if (sites.length === 0) {
     throw new RangeError(
-      `Cannot place the adapter "${name}": the model has no ${after.join(" or ")} part for it`,
+      `Cannot place the adapter "${name}": the model has no ${after.join(" or ")} part for it` +
+        exceptThose(fields["leave_out"]!),
     );
   }
   const plain = methodOf(options, isPostNorm(model));

@@ -3,7 +3,7 @@ import { at, gated, type LinearPlace, type Method, type Model, sizesOf } from ".
 import type { AdaptersFields, Architecture } from "../formats/adapters_config.ts";
 import type { StoredTensor } from "../formats/tensor_file.ts";
 import { dora, ia3, lora, type ProjectionPart, sentenceGate, vera } from "../methods/mod.ts";
-import { blocksWithout } from "./adapters_bottleneck.ts";
+import { blocksWithout, exceptThose } from "./adapters_bottleneck.ts";
 import { fusedIa3Part, fusedLoraPart } from "./adapters_fused.ts";
 import { type AdaptersPart, all, below, gate, joined, type PartKind, same } from "./adapters_layout.ts";
 import { alphaOf, isVera, keyOf, scaledBy } from "./adapters_lora_layer.ts";
@@ -44,7 +44,11 @@ export function loraParts(
     : [];
   const places = linears.filter(({ role }) => roles.includes(role));
   if (fused.length + places.length === 0) {
-    throw new RangeError(`Cannot load "${name}": the model has none of the layers that it changes`);
+    throw new RangeError(
+      `Cannot load "${name}": the model has none of the layers that it changes${
+        exceptThose(fields["leave_out"]!)
+      }`,
+    );
   }
   const gatedToo = fields["use_gating"] === true;
   const scales = fields["composition_mode"] === "scale";

@@ -37,6 +37,10 @@ Deno.test("loadAdapter() refuses AdapterHub folders that do not fit, and says wh
     [inner({ reduction_factor: 4 }), /adapter_down\.0\.weight": expected \[5, 20\] but found \[4, 20\]/],
     [inner({ mh_adapter: true }), /attention\.output\.adapters\.a\.adapter_down\.0\.weight" is missing/],
     [inner({ leave_out: [2] }), /layer\.2\..*is not expected/],
+    [
+      inner({ leave_out: [0, 1, 2] }),
+      /no feedForward part for it outside of blocks 0, 1, 2, which leave_out names/,
+    ],
     [(config) => config["name"] = "b", /adapters\.b\..*is missing/],
     [(config) => config["model_type"] = "roberta", /for a roberta, but the model is a bert/],
     [(config) => config["hidden_size"] = 24, /width of 24/],
