@@ -1,5 +1,5 @@
 /** `gated`: a method whose effect is multiplied by a gate that reads the input. */
-import { add, dropout, multiply, reshape, slice, subtract } from "../ops/mod.ts";
+import { add, multiply, reshape, slice, subtract } from "../ops/mod.ts";
 import {
   type AttentionCall,
   type Edit,
@@ -11,7 +11,8 @@ import {
   reading,
   type SideCall,
 } from "./edit.ts";
-import { inputMap, scalesOf } from "./fold.ts";
+import { lifted } from "./lifted.ts";
+import { linearEffect } from "./linear_effect.ts";
 import type { Json, Method } from "./method.ts";
 import { places, type Spec } from "./place.ts";
 import {
@@ -91,34 +92,11 @@ export function gated<P extends Tree>(method: Method<P>, gate: Gate): Method<Gat
         const params = lookup(gates, gatePath(edit)) as Tree;
         return gatedEdit(edit, fn(params, (params, { x }: GateCall) => gate.value(params, x)));
       }),
-    ...method.penalty && { penalty: ({ of }, spec) => method.penalty!(of, spec) },
-    ...method.project && { project: ({ of, gates }) => ({ of: method.project!(of), gates }) },
-    ...method.rates && {
-      rates: ({ params, ...given }) => {
-        const rate = method.rates!({ ...given, params: params.of });
-        return (path) => path.startsWith("of.") ? rate(path.slice(3)) : 1;
-      },
-    },
-    ...method.adjust && {
-      adjust: async ({ params, gradients, ...given }) => {
-        const { params: of, state } = await method.adjust!({
-          ...given,
-          params: params.of,
-          gradients: gradients.of as Tree,
-        });
-        return { params: { of, gates: params.gates }, state };
-      },
-    },
-    ...method.settle && {
-      settle: ({ of, gates }, spec) => {
-        const settled = method.settle!(of, spec);
-        return {
-          ...settled,
-          method: gated(settled.method, gate),
-          params: { of: settled.params, gates },
-        };
-      },
-    },
+    ...lifted<P, Gated<P>>(
+      method,
+      (of, { gates }) => ({ of, gates }),
+      (settled) => gated(settled, gate),
+    ),
   };
 }
 
@@ -128,8 +106,20 @@ const gatePath = (edit: Edit): string =>
     ? `${edit.path}.linear.${edit.out[0]}`
     : `${edit.path}.${edit.kind}`;
 
-/** The width of what an edit reads. A narrowed spec may lack its stack. */
-function widthAt(edit: Edit, spec: Spec): number {
+/**
+ * The width of what an edit reads. A narrowed spec may lack its stack.
+ *
+ * @throws {RangeError} when the spec knows none.
+ * @example
+ * ```ts
+ * import { adapt, freshModel, lora, reference, smallConfig, widthAt } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const { method, params } = adapt(model, lora({ rank: 2 }));
+ * assert.equal(widthAt(method.edits(params, model.spec)[0]!, model.spec), 16); // the layer's input
+ * ```
+ */
+export function widthAt(edit: Edit, spec: Spec): number {
   const linear = spec.linears.find((place) => place.path === edit.path);
   if (edit.kind === "linear" && linear !== undefined) {
     return reads(edit.change) === "input" ? linear.inFeatures : linear.outFeatures;
@@ -175,7 +165,7 @@ export function gatedEdit(edit: Exclude<Edit, { kind: "prepass" }>, gate: Fn<Gat
   switch (edit.kind) {
     case "linear": {
       const delta = fn(
-        { gate, effect: effectOf(edit.change) },
+        { gate, effect: linearEffect(edit.change) },
         ({ gate, effect }, call: LinearCall) => {
           const x = reads(edit.change) === "input" ? call.x : call.y;
           return times(edit, effect.run(call), gate.run({ x, pass: call }), x);
@@ -247,36 +237,4 @@ function times({ kind, path }: Edit, effect: Tensor, g: Tensor, x: Tensor): Tens
     );
   }
   return multiply(effect, g);
-}
-
-/** What a change adds to y. */
-function effectOf(change: LinearChange): Fn<LinearCall, Tensor> {
-  switch (change.form) {
-    case "add":
-      return fn(
-        change.map,
-        (map, { x, train, key }) =>
-          map.apply(train && key !== undefined && change.dropout ? dropout(x, change.dropout, key) : x),
-      );
-    case "bias":
-      return fn(
-        { bias: change.bias },
-        ({ bias }) => change.factor === undefined ? bias : multiply(bias, change.factor),
-      );
-    case "scale":
-      return fn({ change }, ({ change }, call) => {
-        const { before, after } = scalesOf(change);
-        const y = before === undefined ? call.y : call.apply(multiply(call.x, before));
-        return subtract(after === undefined ? y : multiply(y, after), call.y);
-      });
-    case "input":
-      return fn(
-        change,
-        (change, call) => subtract(call.apply(inputMap(change, call).apply(call.x)), call.y),
-      );
-    case "delta":
-      return change.delta;
-    default:
-      return change satisfies never;
-  }
 }

@@ -34,6 +34,8 @@ export * from "./coding_error.ts";
 export * from "./compose.ts";
 export * from "./scaled.ts";
 export * from "./gated.ts";
+export * from "./lifted.ts";
+export * from "./linear_effect.ts";
 export { perRow } from "./rows.ts";
 export * from "./forward.ts";
 export * from "./observe.ts";

@@ -33,21 +33,24 @@ import {
   keyValueGate,
   ltSft,
   only,
+  parallel,
   promptTuning,
   type PromptTuningOptions,
+  routed,
+  type RoutedOptions,
   sentenceGate,
   type SparseMask,
   xlora,
 } from "../methods/mod.ts";
 import { isBuilt, namedMethod } from "./named_method.ts";
 import { type JsonOptions, optionsToJson } from "./option_codec.ts";
-import { checkOptions, flag, type Kinds, list, number } from "./option_kinds.ts";
+import { any, checkOptions, count, flag, type Kinds, list, number, oneOf } from "./option_kinds.ts";
 
 /** What a file says of a method. */
 export type MethodRecord =
   | { readonly method: "compose" | "perRow"; readonly parts: Readonly<Record<string, MethodRecord>> }
   | {
-    readonly method: "averaged" | "bySpans";
+    readonly method: "averaged" | "bySpans" | "parallel" | "routed";
     readonly parts: Readonly<Record<string, MethodRecord>>;
     readonly config: JsonOptions;
   }
@@ -87,7 +90,7 @@ export function recordOf(name: string, config: Method["config"], spec: Spec): Me
   }
   if (name.startsWith("compose(")) return { method: "compose", parts: recordsOf(config, spec) };
   if (name.startsWith("perRow(")) return { method: "perRow", parts: recordsOf(config, spec) };
-  for (const method of ["averaged", "bySpans"] as const) {
+  for (const method of ["averaged", "bySpans", "parallel", "routed"] as const) {
     if (!name.startsWith(`${method}(`)) continue;
     const { parts, ...rest } = config;
     return { method, parts: recordsOf(parts as Method["config"], spec), config: optionsToJson(name, rest) };
@@ -120,9 +123,16 @@ function outputsOf(config: Method["config"], spec: Spec): Readonly<Record<string
 }
 
 /** Options of methods whose parts stand beside each other. */
-const BESIDE: { readonly [name in "averaged" | "bySpans"]: Kinds } = {
+const BESIDE: { readonly [name in "averaged" | "bySpans" | "parallel" | "routed"]: Kinds } = {
   averaged: { weights: list(number), divided: flag },
   bySpans: { lengths: list(number) },
+  parallel: {},
+  routed: {
+    temperature: any(number, oneOf("none")),
+    topK: count,
+    chosen: oneOf("keep", "softmax"),
+    deviation: number,
+  },
 };
 
 /** Not built from options alone. */
@@ -166,16 +176,11 @@ export function methodOfRecord(record: MethodRecord, held: Held): Method {
     throw new SyntaxError('Expected a record of a method, { "method", "config" }');
   }
   if ("parts" in record) {
+    const own = record.method === "routed" ? below(held, "of") : held;
     const parts = Object.entries(record.parts).map(([part, inner]) =>
-      [part, methodOfRecord(inner, below(held, part))] as const
+      [part, methodOfRecord(inner, below(own, part))] as const
     );
-    if ("config" in record) {
-      const methods = Object.fromEntries(parts);
-      checkOptions(record.method, record.config, BESIDE[record.method]);
-      return record.method === "averaged"
-        ? averaged(methods, record.config as AveragedOptions) as unknown as Method
-        : bySpans(methods, (record.config["lengths"] ?? []) as readonly number[]) as unknown as Method;
-    }
+    if ("config" in record) return beside(record.method, Object.fromEntries(parts), record.config);
     return record.method === "perRow"
       ? perRow(
         Object.fromEntries(
@@ -205,6 +210,24 @@ export function methodOfRecord(record: MethodRecord, held: Held): Method {
   }
   const { method: name, config } = record;
   return isBuilt(name) ? namedMethod(name, config) : particular(name, config, held);
+}
+
+function beside(
+  name: keyof typeof BESIDE,
+  methods: Readonly<Record<string, Method>>,
+  config: JsonOptions,
+): Method {
+  checkOptions(name, config, BESIDE[name]);
+  switch (name) {
+    case "averaged":
+      return averaged(methods, config as AveragedOptions) as unknown as Method;
+    case "bySpans":
+      return bySpans(methods, (config["lengths"] ?? []) as readonly number[]) as unknown as Method;
+    case "parallel":
+      return parallel(methods) as unknown as Method;
+    case "routed":
+      return routed(methods, config as RoutedOptions) as unknown as Method;
+  }
 }
 
 function particular(name: string, config: JsonOptions, held: Held): Method {

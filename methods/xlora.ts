@@ -10,7 +10,6 @@
  */
 import {
   type Adapter,
-  detach,
   type Edit,
   fn,
   fold,
@@ -25,30 +24,15 @@ import {
   type Spec,
   type Synchronous,
   type Tensor,
-  tensor,
   type Tree,
   under,
 } from "../core/mod.ts";
-import {
-  add,
-  addAll,
-  divide,
-  dropout,
-  equal,
-  less,
-  multiply,
-  relu,
-  reshape,
-  scalar,
-  select,
-  slice,
-  softmax,
-  sum,
-} from "../ops/mod.ts";
+import { addAll, dropout, multiply, relu, reshape, slice, softmax } from "../ops/mod.ts";
 import { type Affine, affine, freshAffine } from "./affine.ts";
+import { expertShares, type ShareOptions } from "./expert_shares.ts";
 
 /** Options of X-LoRA. */
-export interface XloraOptions {
+export interface XloraOptions extends ShareOptions {
   /** The trained adapters to mix, by name; each edit must add a linear map. */
   readonly experts: Readonly<Record<string, Adapter>>;
   /** Linear layers of the router, default 1. */
@@ -59,12 +43,6 @@ export interface XloraOptions {
   readonly dropout?: number;
   /** One λ for all layers ("shared", default) or one for each adapted layer. */
   readonly routes?: "shared" | "layerwise";
-  /** τ, default 1, or "none" to take the router's outputs as they are. */
-  readonly temperature?: number | "none";
-  /** How many experts a token keeps; default all. */
-  readonly topK?: number;
-  /** What follows top-k: nothing ("keep", default) or a softmax of the chosen. */
-  readonly chosen?: "keep" | "softmax";
   /** γ, default 1. */
   readonly scale?: number;
   /** The router alone (default), or the experts as well. */
@@ -81,7 +59,15 @@ export interface XloraOptions {
  * linear maps.
  * @example
  * ```ts
- * import { adapt, count, freshModel, lora, reference, smallConfig, xlora } from "@graft/peft";
+ * import {
+  adapt,
+  count,
+  freshModel,
+  lora,
+  reference,
+  smallConfig,
+  xlora,
+} from "@graft/peft";
  * import assert from "node:assert/strict";
  * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
  * const expert = (seed: number) => adapt(model, lora({ rank: 2, initialization: "none" }), seed);
@@ -199,7 +185,7 @@ function routed(
   experts: number,
   options: XloraOptions,
 ): Tensor {
-  const { dropout: p = 0.2, temperature = 1, topK, chosen = "keep" } = options;
+  const { dropout: p = 0.2 } = options;
   const logits = router.reduce((h, layer, i) => {
     if (i === 0) return affine(layer, h);
     const active = relu(h);
@@ -207,23 +193,7 @@ function routed(
     return affine(layer, key === undefined ? active : dropout(active, p, key));
   }, call.states);
   const [b, t] = [logits.shape[0]!, logits.shape[1]!];
-  const each = reshape(logits, [b, t, -1, experts]);
-  const λ = temperature === "none" ? each : softmax(divide(each, temperature));
-  if (topK === undefined || topK >= experts) return chosen === "softmax" ? softmax(λ) : λ;
-  const kept = among(detach(λ), topK);
-  return chosen === "softmax" ? softmax(select(kept, λ, scalar(-Infinity, λ.backend))) : multiply(λ, kept);
-}
-
-/** 1 at the k largest of the last axis, the first of equals; else 0. */
-function among(x: Tensor, k: number): Tensor {
-  const n = x.shape[x.shape.length - 1]!;
-  const [mine, theirs] = [reshape(x, [...x.shape, 1]), reshape(x, [...x.shape.slice(0, -1), 1, n])];
-  const earlier = tensor(
-    Array.from({ length: n }, (_, i) => Array.from({ length: n }, (_, j) => j < i ? 1 : 0)),
-    { backend: x.backend },
-  );
-  const ahead = add(less(mine, theirs), multiply(equal(mine, theirs), earlier)); // [..., n, n]
-  return less(sum(ahead, { axis: -1 }), k);
+  return expertShares(reshape(logits, [b, t, -1, experts]), options);
 }
 
 function check(

@@ -44,10 +44,12 @@ import {
   lora,
   ltSft,
   mam,
+  parallel,
   pfeiffer,
   prefixTuning,
   promptTuning,
   pTuningV2,
+  routed,
   sentenceGate,
   unipelt,
   xlora,
@@ -219,6 +221,12 @@ Deno.test("compositions, gates and masks come back from graft's own form", async
       averaged({ a: houlsby({ reduction: 4 }), b: lora({ rank: 2 }) }, {
         weights: [0.3, 0.7],
       }) as unknown as Method,
+      routed({ a: houlsby({ reduction: 4 }), b: lora({ rank: 2 }), c: lora({ rank: 1 }) }, {
+        topK: 1,
+        chosen: "softmax",
+        temperature: 0.5,
+      }) as unknown as Method,
+      parallel({ a: houlsby({ reduction: 4 }), b: pfeiffer({ reduction: 3 }) }) as unknown as Method,
       bySpans({ a: houlsby({ reduction: 4 }), b: pfeiffer({ reduction: 3 }) }, [2, 3]) as unknown as Method,
     ];
     for (const method of methods) {
@@ -258,6 +266,8 @@ Deno.test("graft's own form is strict", async () => {
     );
     const parts = { a: { method: "houlsby", config: {} } };
     await refused({ version: 1, method: "averaged", parts, config: { weights: "1" } }, /weights/);
+    await refused({ version: 1, method: "routed", parts, config: { topK: "1" } }, /topK/);
+    await refused({ version: 1, method: "parallel", parts, config: { topK: 1 } }, /topK/);
     await refused({ version: 1, method: "bySpans", parts, config: { length: [5] } }, /length/);
     await refused({ version: 1, method: "bySpans", parts, config: {} }, /lengths/);
     await refused("houlsby", /"graft" must be an object with a "method"/);
