@@ -27,7 +27,7 @@ import {
   type Tree,
   under,
 } from "../core/mod.ts";
-import { addAll, dropout, multiply, relu, reshape, slice, softmax } from "../ops/mod.ts";
+import { addAll, dropout, multiply, relu, reshape, slice } from "../ops/mod.ts";
 import { type Affine, affine, freshAffine } from "./affine.ts";
 import { expertShares, type ShareOptions } from "./expert_shares.ts";
 
