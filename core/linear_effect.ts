@@ -1,5 +1,5 @@
 /** What the changes of a linear layer add to its output, whatever their form. */
-import { add, dropout, multiply, subtract } from "../ops/mod.ts";
+import { dropout, multiply, subtract } from "../ops/mod.ts";
 import { type Fn, fn, type LinearCall, type LinearChange } from "./edit.ts";
 import { inputMap, scalesOf } from "./fold.ts";
 import type { Tensor } from "./tensor/mod.ts";

@@ -59,15 +59,7 @@ export interface XloraOptions extends ShareOptions {
  * linear maps.
  * @example
  * ```ts
- * import {
-  adapt,
-  count,
-  freshModel,
-  lora,
-  reference,
-  smallConfig,
-  xlora,
-} from "@graft/peft";
+ * import { adapt, count, freshModel, lora, reference, smallConfig, xlora } from "@graft/peft";
  * import assert from "node:assert/strict";
  * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
  * const expert = (seed: number) => adapt(model, lora({ rank: 2, initialization: "none" }), seed);
