@@ -32,7 +32,7 @@ Deno.test("a new method's files are formatted, linted, well typed, and pass the 
   ]);
   assert.match(
     readFileSync(`${folder.path}/methods/mod.ts`, "utf8"),
-    /"\.\/qlora\.ts";\nexport \* from "\.\/row_gain\.ts";\n/,
+    /"\.\/routed\.ts";\nexport \* from "\.\/row_gain\.ts";\n/,
   );
   const config = ["--config", `${ROOT}/deno.json`];
   for (const command of [["fmt", "--check"], ["lint"]]) {
