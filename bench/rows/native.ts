@@ -9,7 +9,7 @@ import { loadingOn } from "./loading.ts";
 import { reparametrisedSteps } from "./own_step.ts";
 import { productsOn } from "./products.ts";
 import { quantisedOn } from "./quantised.ts";
-import { adapterSteps, inRuntimes, loraSteps } from "./steps.ts";
+import { adapterSteps, inRuntimes, loraSteps, lycorisSteps } from "./steps.ts";
 
 const row = (name: string, what: string, repetitions: number, ...peers: readonly PeerCommand[]): Row =>
   rowOn("native", { name, what, repetitions, warmUp: repetitions > 5 ? 2 : 1, peers });
@@ -20,6 +20,7 @@ export const nativeRows: readonly Row[] = [
   ...loraSteps("native"),
   ...inRuntimes("native"),
   ...adapterSteps("native"),
+  ...lycorisSteps("native"),
   ...reparametrisedSteps("native"),
   ...quantisedOn("native"),
   ...factorsOn("native"),

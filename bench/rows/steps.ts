@@ -50,6 +50,21 @@ const againstAdapters = (backend: Own, method: string, what: string): Row => {
   });
 };
 
+/** Steps of the methods that LyCORIS has, on a backend. */
+export const lycorisSteps = (backend: Own): readonly Row[] =>
+  ([["lokr", "LoKr"], ["loha", "LoHa"]] as const).map(([method, what]) =>
+    rowOn(backend, {
+      name: `lycoris-${method}`,
+      what: `${what} step, SmolLM2-135M, 1x128 tokens`,
+      repetitions: 5,
+      warmUp: 1,
+      peers: [
+        ours(backend, "step.ts", { method }),
+        python("PyTorch + LyCORIS", "step.py", { method }),
+      ],
+    })
+  );
+
 /** The step in the other JavaScript runtimes, as `bench/same_losses.ts` shows: at equal threads, and with all that each finds. */
 export const inRuntimes = (backend: Own): readonly Row[] => {
   const row = (name: string, what: string, ...peers: readonly PeerCommand[]): Row =>
@@ -87,4 +102,5 @@ export const steps: readonly Row[] = [
   ...loraSteps("wasm"),
   ...inRuntimes("wasm"),
   ...adapterSteps("wasm"),
+  ...lycorisSteps("wasm"),
 ];
