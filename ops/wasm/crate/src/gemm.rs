@@ -4,10 +4,9 @@
 
 use crate::ahead::Ahead;
 use crate::decode::{Weight, dtype};
-use crate::gemv;
 use crate::pack::{panel_a, panels_b};
 use crate::tile::{KC, MR, NR, put, tile};
-use crate::{memory, movement, narrow, pool};
+use crate::{coded_rows, gemv, memory, movement, narrow, pool};
 
 /// A whole tile, in a function of its own: the compiler keeps all of a small one in registers.
 #[inline(never)]
@@ -198,6 +197,9 @@ pub unsafe extern "C" fn matmul(
         return movement::fill_zero(out, batch * m * n);
     }
     let whole = gemv::Product { w, a, out, offsets, batch, m, n, k, lda, ldb, ta, tb };
+    if coded_rows::matmul(&whole) {
+        return;
+    }
     if m <= 4 {
         return gemv::matmul(&whole);
     }

@@ -1,11 +1,11 @@
-//! Products with one to four rows of A, as in generation: B is read once, where it lies. Coded weights whose rows are whole
-//! blocks go by coded_rows.rs, others are decoded a few hundred elements at a time. Oracle: ops/reference/matmul.ts.
+//! Products with one to four rows of A, as in generation: B is read once, where it lies, and coded weights that are not for
+//! coded_rows.rs are decoded a few hundred elements at a time. Oracle: ops/reference/matmul.ts.
 
 use crate::decode::Weight;
 use crate::pack::segment;
 use crate::simd::*;
 use crate::sixteen::{load16, madd16, sum16, zero16};
-use crate::{coded_rows, memory, pool};
+use crate::{memory, pool};
 
 pub struct Product {
     pub w: Weight,
@@ -28,9 +28,6 @@ const RUN: usize = 512;
 const STRIP: usize = 256;
 
 pub fn matmul(p: &Product) {
-    if coded_rows::matmul(p) {
-        return;
-    }
     match p.m {
         1 => run::<1>(p),
         2 => run::<2>(p),
