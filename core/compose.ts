@@ -4,6 +4,7 @@ import type { Adapter, Adjusted, Json, Method } from "./method.ts";
 import type { Model } from "./model.ts";
 import { add } from "../ops/mod.ts";
 import { narrow, type Place } from "./place.ts";
+import { settledParts } from "./settled_parts.ts";
 
 /** The parameters of a composition: each part's under its name. */
 export type PartsOf<M extends Readonly<Record<string, Method>>> = {
@@ -76,14 +77,8 @@ export function compose<M extends Readonly<Record<string, Method>>>(methods: M):
     },
     ...has("settle") && {
       settle: (params, spec) => {
-        const settled = parts.map(([name, m]): readonly [string, Adapter] => {
-          const own = part(params, name);
-          return [name, m.settle?.(own, spec) ?? { method: m, params: own }];
-        });
-        return {
-          method: compose(Object.fromEntries(settled.map(([name, a]) => [name, a.method]))),
-          params: Object.fromEntries(settled.map(([name, a]) => [name, a.params])),
-        };
+        const settled = settledParts(methods, params, spec);
+        return { method: compose(settled.methods), params: settled.params };
       },
     },
   };

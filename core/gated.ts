@@ -100,11 +100,23 @@ export function gated<P extends Tree>(method: Method<P>, gate: Gate): Method<Gat
   };
 }
 
-/** Parts of a fused projection have gates apart. */
-const gatePath = (edit: Edit): string =>
-  edit.kind === "linear" && edit.out !== undefined
+/**
+ * Where a gate's or a router's parameters at an edit lie. Parts of a fused projection have theirs apart.
+ *
+ * @example
+ * ```ts
+ * import { adapt, freshModel, gatePath, lora, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const { method, params } = adapt(model, lora({ rank: 2 }));
+ * assert.equal(gatePath(method.edits(params, model.spec)[0]!), "model.layers.0.self_attn.q_proj.linear");
+ * ```
+ */
+export function gatePath(edit: Edit): string {
+  return edit.kind === "linear" && edit.out !== undefined
     ? `${edit.path}.linear.${edit.out[0]}`
     : `${edit.path}.${edit.kind}`;
+}
 
 /**
  * The width of what an edit reads. A narrowed spec may lack its stack.

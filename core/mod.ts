@@ -33,6 +33,7 @@ export * from "./quantize.ts";
 export * from "./coding_error.ts";
 export * from "./compose.ts";
 export * from "./scaled.ts";
+export * from "./settled_parts.ts";
 export * from "./gated.ts";
 export * from "./lifted.ts";
 export * from "./linear_effect.ts";

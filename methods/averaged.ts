@@ -22,6 +22,7 @@ import {
   type Method,
   type PartsOf,
   scaled,
+  settledParts,
   type Tensor,
   type Tree,
 } from "../core/mod.ts";
@@ -67,7 +68,6 @@ export function averaged<M extends Readonly<Record<string, Method>>>(
   }
   const shares = divided ? weights.map((w) => w / names.length) : weights;
   const all = compose(methods);
-  const { settle } = all;
   return {
     ...all,
     name: `averaged(${names.join(", ")})`,
@@ -89,18 +89,10 @@ export function averaged<M extends Readonly<Record<string, Method>>>(
         ),
       ];
     },
-    ...settle && {
+    ...all.settle && {
       settle: (params, spec) => {
-        const settled = settle(params, spec);
-        const kept = Object.fromEntries(
-          names.map((name) =>
-            [
-              name,
-              methods[name]!.settle?.(params[name] as Tree, spec).method ?? methods[name]!,
-            ] as const
-          ),
-        );
-        return { ...settled, method: averaged(kept, options) as unknown as Method };
+        const settled = settledParts(methods, params, spec);
+        return { method: averaged(settled.methods, options) as unknown as Method, params: settled.params };
       },
     },
   };

@@ -14,6 +14,7 @@ import {
   type Json,
   type Method,
   type PartsOf,
+  settledParts,
   type Tensor,
   type Tree,
 } from "../core/mod.ts";
@@ -50,7 +51,6 @@ export function bySpans<M extends Readonly<Record<string, Method>>>(
   for (const length of lengths) checkPositive("lengths", length);
   const ends = lengths.map((_, k) => lengths.slice(0, k + 1).reduce((a, b) => a + b, 0));
   const all = compose(methods);
-  const { settle } = all;
   return {
     ...all,
     name: `bySpans(${names.join(", ")})`,
@@ -68,17 +68,10 @@ export function bySpans<M extends Readonly<Record<string, Method>>>(
       );
       return [...new Set(parts.flat().map(({ path }) => path))].map((path) => spanned(path, parts, ends));
     },
-    ...settle && {
+    ...all.settle && {
       settle: (params, spec) => {
-        const kept = Object.fromEntries(
-          names.map((name) =>
-            [
-              name,
-              methods[name]!.settle?.(params[name] as Tree, spec).method ?? methods[name]!,
-            ] as const
-          ),
-        );
-        return { ...settle(params, spec), method: bySpans(kept, lengths) as unknown as Method };
+        const settled = settledParts(methods, params, spec);
+        return { method: bySpans(settled.methods, lengths) as unknown as Method, params: settled.params };
       },
     },
   };

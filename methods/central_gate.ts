@@ -21,6 +21,7 @@ import {
   paramsAt,
   type PrepassEdit,
   scope,
+  settledParts,
   type Spec,
   type Synchronous,
   type Tensor,
@@ -82,16 +83,10 @@ export function centralGate(parts: Readonly<Record<string, Method>>): Method {
     ],
     ...named.some(([, m]) => m.settle) && {
       settle: (params, spec) => {
-        const settled = named.map(([name, method]) => {
-          const own = part(params, name);
-          return [name, method.settle?.(own, spec) ?? { method, params: own }] as const;
-        });
+        const settled = settledParts(parts, params["of"] as Tree, spec);
         return {
-          method: centralGate(Object.fromEntries(settled.map(([name, { method }]) => [name, method]))),
-          params: {
-            of: Object.fromEntries(settled.map(([name, { params }]) => [name, params])),
-            gates: params["gates"]!,
-          },
+          method: centralGate(settled.methods),
+          params: { of: settled.params, gates: params["gates"]! },
         };
       },
     },

@@ -1,7 +1,9 @@
 /** The edits that several methods have at one place, where each shall see what the base gives there. */
 import {
   type Edit,
+  type Fn,
   fold,
+  gatePath,
   type HiddenCall,
   type HiddenEdit,
   type LinearCall,
@@ -32,20 +34,15 @@ export interface SharedPlace {
 
 /** The places that parts change, in the order of their first edit. */
 export function sharedPlaces(parts: readonly (readonly AddingEdit[])[]): readonly SharedPlace[] {
-  const names = [...new Set(parts.flat().map(nameOf))];
+  const names = [...new Set(parts.flat().map(gatePath))];
   return names.map((name) => {
     const here = parts.flatMap((edits, part): readonly PartHere[] => {
-      const own = edits.filter((edit) => nameOf(edit) === name);
+      const own = edits.filter((edit) => gatePath(edit) === name);
       return own.length === 0 ? [] : [{ part, edits: own }];
     });
     return { name, first: here[0]!.edits[0]!, parts: here };
   });
 }
-
-const nameOf = (edit: AddingEdit): string =>
-  edit.kind === "linear" && edit.out !== undefined
-    ? `${edit.path}.linear.${edit.out[0]}`
-    : `${edit.path}.${edit.kind}`;
 
 /** What a part's edits at a place add to y, one after the other. */
 export function effectAt({ part, edits }: PartHere, call: LinearCall | HiddenCall): Tensor {
@@ -64,6 +61,20 @@ export function effectAt({ part, edits }: PartHere, call: LinearCall | HiddenCal
     sum = sum === undefined ? delta : add(sum, delta);
   }
   return sum!;
+}
+
+/** One edit in the place of all that stand there; `reads` is what a linear layer's looks at. */
+export function editAt(
+  { first }: SharedPlace,
+  reads: "input" | "output",
+  delta: Fn<LinearCall | HiddenCall, Tensor>,
+): Edit {
+  return first.kind === "hidden" ? { kind: "hidden", path: first.path, reads: first.reads, delta } : {
+    kind: "linear",
+    path: first.path,
+    ...first.out !== undefined && { out: first.out },
+    change: { form: "delta", reads, delta },
+  };
 }
 
 /** Why an edit adds nothing to a y that others may see, or undefined. */

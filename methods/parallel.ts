@@ -14,11 +14,12 @@ import {
   type LinearEdit,
   type Method,
   type PartsOf,
+  settledParts,
   type Tensor,
   type Tree,
 } from "../core/mod.ts";
 import { add } from "../ops/mod.ts";
-import { type AddingEdit, aloneness, effectAt, type SharedPlace, sharedPlaces } from "./one_place.ts";
+import { type AddingEdit, aloneness, editAt, effectAt, type SharedPlace, sharedPlaces } from "./one_place.ts";
 
 /**
  * Several methods on one model, of which none sees another's effect at its own place. Parameters: each part's under its name.
@@ -58,19 +59,8 @@ export function parallel<M extends Readonly<Record<string, Method>>>(methods: M)
     },
     ...all.settle && {
       settle: (params, spec) => {
-        const settled = names.map((name) => {
-          const own = params[name] as Tree;
-          return [
-            name,
-            methods[name]!.settle?.(own, spec) ?? { method: methods[name]!, params: own },
-          ] as const;
-        });
-        return {
-          method: parallel(
-            Object.fromEntries(settled.map(([name, { method }]) => [name, method])),
-          ) as unknown as Method,
-          params: Object.fromEntries(settled.map(([name, { params }]) => [name, params])),
-        };
+        const settled = settledParts(methods, params, spec);
+        return { method: parallel(settled.methods) as unknown as Method, params: settled.params };
       },
     },
   };
@@ -86,18 +76,13 @@ const joins = ({ parts, first }: SharedPlace): boolean =>
 /** Whether a change of a linear layer depends on what earlier ones made of it. */
 const looksBack = ({ change }: LinearEdit): boolean => change.form !== "add" && change.form !== "bias";
 
-function sum({ first, parts }: SharedPlace): Edit {
+function sum(place: SharedPlace): Edit {
   const delta = fn(
-    { parts },
+    { parts: place.parts },
     ({ parts }, call: LinearCall | HiddenCall): Tensor =>
       parts.map((part) => effectAt(part, call)).reduce((a, b) => add(a, b)),
   );
-  return first.kind === "hidden" ? { kind: "hidden", path: first.path, reads: first.reads, delta } : {
-    kind: "linear",
-    path: first.path,
-    ...first.out !== undefined && { out: first.out },
-    change: { form: "delta", reads: "output", delta },
-  };
+  return editAt(place, "output", delta);
 }
 
 function checkRows({ first }: SharedPlace, edits: readonly Edit[]): void {

@@ -22,6 +22,7 @@ import {
   paramsAt,
   type PartsOf,
   scope,
+  settledParts,
   type Spec,
   type Synchronous,
   type Tensor,
@@ -32,7 +33,7 @@ import {
 import { add, multiply, normal, slice, zeros } from "../ops/mod.ts";
 import { type Affine, affine } from "./affine.ts";
 import { expertShares, type ShareOptions } from "./expert_shares.ts";
-import { type AddingEdit, aloneness, effectAt, type SharedPlace, sharedPlaces } from "./one_place.ts";
+import { type AddingEdit, aloneness, editAt, effectAt, type SharedPlace, sharedPlaces } from "./one_place.ts";
 
 /** Options of a mixture of methods. */
 export interface RoutedOptions extends ShareOptions {
@@ -97,14 +98,10 @@ export function routed<M extends Readonly<Record<string, Method>>>(
     ...lifted<PartsOf<M>, Routed<PartsOf<M>>>(all, (of, { routers }) => ({ of, routers })),
     ...all.settle && {
       settle: ({ of, routers }, spec) => {
-        const settled = names.map((name) => {
-          const params = of[name] as Tree;
-          return [name, experts[name]!.settle?.(params, spec) ?? { method: experts[name]!, params }] as const;
-        });
-        const methods = Object.fromEntries(settled.map(([name, { method }]) => [name, method]));
+        const settled = settledParts(experts, of, spec);
         return {
-          method: routed(methods, options) as unknown as Method,
-          params: { of: Object.fromEntries(settled.map(([name, { params }]) => [name, params])), routers },
+          method: routed(settled.methods, options) as unknown as Method,
+          params: { of: settled.params, routers },
         };
       },
     },
@@ -114,7 +111,8 @@ export function routed<M extends Readonly<Record<string, Method>>>(
 const meets = ({ parts }: SharedPlace): boolean => parts.length > 1;
 
 /** One edit in the place of all that stand there. */
-function mixed({ first, parts }: SharedPlace, router: Affine, options: ShareOptions): Edit {
+function mixed(place: SharedPlace, router: Affine, options: ShareOptions): Edit {
+  const { first, parts } = place;
   const delta = fn({ router, parts }, ({ router, parts }, call: LinearCall | HiddenCall): Tensor => {
     const λ = expertShares(affine(router, first.kind === "linear" ? call.x : call.y), options); // [..., K]
     const last = λ.shape.length - 1;
@@ -122,12 +120,7 @@ function mixed({ first, parts }: SharedPlace, router: Affine, options: ShareOpti
       .map((part, k) => multiply(effectAt(part, call), slice(λ, last, k, k + 1)))
       .reduce((sum, effect) => add(sum, effect));
   });
-  return first.kind === "hidden" ? { kind: "hidden", path: first.path, reads: first.reads, delta } : {
-    kind: "linear",
-    path: first.path,
-    ...first.out !== undefined && { out: first.out },
-    change: { form: "delta", reads: "input", delta },
-  };
+  return editAt(place, "input", delta);
 }
 
 function adding(name: string, edit: Edit): AddingEdit {

@@ -4,7 +4,6 @@ import {
   chooseTargets,
   compose,
   type Counts,
-  graft,
   key,
   leaves,
   type Method,
@@ -24,11 +23,11 @@ import {
   prefixTuning,
 } from "../../methods/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
-import { assertClose, assertNoLeak } from "../support/assert.ts";
-import { logitsOf } from "../support/law_numbers.ts";
+import { assertClose } from "../support/assert.ts";
 import { methodLaws } from "../support/method_laws.ts";
+import { onTiny } from "../support/on_tiny.ts";
 import { trained } from "../support/subject.ts";
-import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
+import { tinyLlama } from "../support/tiny_models.ts";
 
 const D = 12;
 const LAYERS = 2;
@@ -102,24 +101,6 @@ methodLaws("averaged() of (IA)³ and what else it knows", {
     return { added: n, trainable: n };
   },
 });
-
-/** Logits under a method with parameters made for its parts. */
-async function onTiny(
-  methods: Readonly<Record<string, Method>>,
-  law: (run: (method: Method, params: Tree) => Promise<Float32Array>, params: Tree) => Promise<void>,
-): Promise<void> {
-  for (const tiny of [tinyLlama, tinyGpt2]) {
-    await assertNoLeak(async () => {
-      const model: Model = tiny(reference(), key(5));
-      const { adapters, dispose } = trained(model, methods);
-      const params = Object.fromEntries(Object.entries(adapters).map(([name, { params }]) => [name, params]));
-      const batch = { inputIds: [[3, 1, 4, 1, 5], [2, 7, 1, 8, 2]] };
-      await law((method, params) => logitsOf(graft(model, { method, params }), batch), params);
-      dispose();
-      model.dispose();
-    });
-  }
-}
 
 const mean = (parts: Readonly<Record<string, Method>>, weights?: readonly number[]): Method =>
   averaged(parts, weights && { weights }) as unknown as Method;

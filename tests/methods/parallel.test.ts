@@ -1,17 +1,6 @@
 /** Methods side by side obey the laws of methods, and those of a sum of effects. */
 import assert from "node:assert/strict";
-import {
-  adapt,
-  at,
-  compose,
-  graft,
-  key,
-  layers,
-  type Method,
-  type Model,
-  scaled,
-  type Tree,
-} from "../../core/mod.ts";
+import { adapt, at, compose, graft, key, layers, type Method, scaled } from "../../core/mod.ts";
 import {
   fullFineTune,
   houlsby,
@@ -23,11 +12,11 @@ import {
   prefixTuning,
 } from "../../methods/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
-import { assertClose, assertNoLeak } from "../support/assert.ts";
+import { assertClose } from "../support/assert.ts";
 import { logitsOf } from "../support/law_numbers.ts";
 import { methodLaws } from "../support/method_laws.ts";
-import { trained } from "../support/subject.ts";
-import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
+import { onTiny } from "../support/on_tiny.ts";
+import { tinyLlama } from "../support/tiny_models.ts";
 
 const beside = (methods: Readonly<Record<string, Method>>): Method => parallel(methods) as unknown as Method;
 const inSeries = (methods: Readonly<Record<string, Method>>): Method => compose(methods) as unknown as Method;
@@ -60,26 +49,6 @@ methodLaws("parallel() of LoRAs", {
   merges: "and unmerges",
   counts: () => ({}),
 });
-
-type Params = Readonly<Record<string, Tree>>;
-
-/** Logits under methods with parameters of their own. */
-async function onTiny(
-  methods: Readonly<Record<string, Method>>,
-  law: (run: (method: Method, params: Tree) => Promise<Float32Array>, params: Params) => Promise<void>,
-): Promise<void> {
-  for (const tiny of [tinyLlama, tinyGpt2]) {
-    await assertNoLeak(async () => {
-      const model: Model = tiny(reference(), key(5));
-      const { adapters, dispose } = trained(model, methods);
-      const params = Object.fromEntries(Object.entries(adapters).map(([name, { params }]) => [name, params]));
-      const batch = { inputIds: [[3, 1, 4, 1, 5], [2, 7, 1, 8, 2]] };
-      await law((method, params) => logitsOf(graft(model, { method, params }), batch), params);
-      dispose();
-      model.dispose();
-    });
-  }
-}
 
 Deno.test("parallel() does not mind order or brackets, where compose() does", () =>
   onTiny({ a: WIDE, b: SMOOTH, c: ia3() }, async (run, { a, b, c }) => {

@@ -32,10 +32,10 @@ import {
 import { barePass } from "../../models/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
-import { logitsOf } from "../support/law_numbers.ts";
 import { methodLaws } from "../support/method_laws.ts";
+import { onTiny } from "../support/on_tiny.ts";
 import { trained } from "../support/subject.ts";
-import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
+import { tinyLlama } from "../support/tiny_models.ts";
 
 const method = (experts: Readonly<Record<string, Method>>, options?: Parameters<typeof routed>[1]): Method =>
   routed(experts, options) as unknown as Method;
@@ -67,28 +67,6 @@ methodLaws("routed() of the likeliest two of three LoRAs", {
   unlikeDifferences: () => true,
   counts: () => ({ changed: 0 }),
 });
-
-/** Logits under a mixture whose parts have parameters from the methods named. */
-async function onTiny(
-  methods: Readonly<Record<string, Method>>,
-  law: (
-    run: (method: Method, params: Tree) => Promise<Float32Array>,
-    params: Readonly<Record<string, Tree>>,
-    model: Model,
-  ) => Promise<void>,
-): Promise<void> {
-  for (const tiny of [tinyLlama, tinyGpt2]) {
-    await assertNoLeak(async () => {
-      const model: Model = tiny(reference(), key(5));
-      const { adapters, dispose } = trained(model, methods);
-      const params = Object.fromEntries(Object.entries(adapters).map(([name, { params }]) => [name, params]));
-      const batch = { inputIds: [[3, 1, 4, 1, 5], [2, 7, 1, 8, 2]] };
-      await law((method, params) => logitsOf(graft(model, { method, params }), batch), params, model);
-      dispose();
-      model.dispose();
-    });
-  }
-}
 
 /** A mixture's parameters with experts of one's own. */
 function around(
