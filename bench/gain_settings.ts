@@ -1,6 +1,6 @@
 /** What `deno task gain` tells each method, and why some do not close half of LoRA's gain. */
 import type { MethodName } from "../cli/method_table.ts";
-import type { JsonOptions } from "../io/option_codec.ts";
+import type { JsonOptions } from "../io/records/option_codec.ts";
 
 /** The run that all share: as short as shows whether a method learns. */
 export const SETTINGS = {

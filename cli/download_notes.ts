@@ -1,5 +1,5 @@
 /** What a download says of itself: a line a tenth of each large file. */
-import type { DownloadProgress } from "../io/hub.ts";
+import type { DownloadProgress } from "../io/hub/download.ts";
 import { note, showBytes } from "./output.ts";
 
 /** Smaller files come unannounced. */

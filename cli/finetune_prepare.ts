@@ -14,7 +14,7 @@ import {
   Tensor,
   type Tree,
 } from "../core/mod.ts";
-import { namedMethod } from "../io/named_method.ts";
+import { namedMethod } from "../io/records/named_method.ts";
 import {
   eva,
   type EvaOptions,

@@ -1,9 +1,17 @@
 /** Options of the methods that prepare something before the first step: those that each knows, by their names in the library. */
 import type { Model } from "../core/mod.ts";
-import { LORA_KINDS } from "../io/common_option_kinds.ts";
-import { METHOD_OPTIONS } from "../io/method_options.ts";
-import { type JsonOptions, optionsFromJson } from "../io/option_codec.ts";
-import { any, type AnyKind, checkOptions, fields, type Kinds, number, oneOf } from "../io/option_kinds.ts";
+import { LORA_KINDS } from "../io/records/common_option_kinds.ts";
+import { METHOD_OPTIONS } from "../io/records/method_options.ts";
+import { type JsonOptions, optionsFromJson } from "../io/records/option_codec.ts";
+import {
+  any,
+  type AnyKind,
+  checkOptions,
+  fields,
+  type Kinds,
+  number,
+  oneOf,
+} from "../io/records/option_kinds.ts";
 import { UsageError } from "./arguments.ts";
 import type { MethodName } from "./method_table.ts";
 import { lowRankOptions, type MethodFlags } from "./methods.ts";

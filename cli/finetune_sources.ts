@@ -12,10 +12,20 @@ import { loadAdapter } from "../io/load_adapter.ts";
 import { openSafetensors } from "../formats/safetensors.ts";
 import { isObject } from "../formats/strict_json.ts";
 import { exists } from "../io/inspect_contents.ts";
-import { isBuilt, namedMethod } from "../io/named_method.ts";
-import { METHOD_OPTIONS } from "../io/method_options.ts";
-import type { JsonOptions } from "../io/option_codec.ts";
-import { any, anything, fields, type Kinds, list, number, oneOf, record, text } from "../io/option_kinds.ts";
+import { isBuilt, namedMethod } from "../io/records/named_method.ts";
+import { METHOD_OPTIONS } from "../io/records/method_options.ts";
+import type { JsonOptions } from "../io/records/option_codec.ts";
+import {
+  any,
+  anything,
+  fields,
+  type Kinds,
+  list,
+  number,
+  oneOf,
+  record,
+  text,
+} from "../io/records/option_kinds.ts";
 import {
   adapterFusion,
   type AdapterFusionOptions,

@@ -1,9 +1,9 @@
 /** From flags to a method, each with the defaults that suit it and the model's sizes. */
 import { chooseTargets, type Json, type Method, type Spec } from "../core/mod.ts";
-import { type BuiltMethod, METHOD_OPTIONS } from "../io/method_options.ts";
-import { namedMethod } from "../io/named_method.ts";
-import { type JsonOptions, optionsFromJson } from "../io/option_codec.ts";
-import { checkOptions, type Kinds } from "../io/option_kinds.ts";
+import { type BuiltMethod, METHOD_OPTIONS } from "../io/records/method_options.ts";
+import { namedMethod } from "../io/records/named_method.ts";
+import { type JsonOptions, optionsFromJson } from "../io/records/option_codec.ts";
+import { checkOptions, type Kinds } from "../io/records/option_kinds.ts";
 import { compacterPlusPlus, fullFineTune, mam, pTuningV2, unipelt } from "../methods/mod.ts";
 import { checkOwn, UsageError } from "./arguments.ts";
 import type { SourcedName } from "./finetune_sources.ts";

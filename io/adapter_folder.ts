@@ -1,6 +1,6 @@
 /** Where an adapter lies: a folder or a hub id, the root of a folder or a subfolder of the adapter's name. */
 import { PEFT_FILES } from "../formats/peft_keys.ts";
-import { download, hubId } from "./hub.ts";
+import { download, hubId } from "./hub/download.ts";
 import { exists } from "./local_path.ts";
 
 /** The source as a folder on this machine: itself, or what is downloaded of a hub id. */

@@ -24,7 +24,7 @@ import type { JsonObject, StoredTensor, WritableTensor } from "../formats/tensor
 import { lora, type LoraOptions } from "../methods/lora.ts";
 import { type LoraForm, loraForm, type LoraLayer } from "../methods/lora_form.ts";
 import type { Limit } from "../methods/to_lora.ts";
-import { matrixPlaces } from "./peft_layout.ts";
+import { matrixPlaces } from "./peft/layout.ts";
 import { loadTensor } from "./stored_numbers.ts";
 
 /**

@@ -38,8 +38,8 @@ import { loftq, type LoftqOptions } from "../methods/mod.ts";
 import { taskType } from "../models/mod.ts";
 import { integers } from "../ops/mod.ts";
 import { adapterCard, type Making } from "./adapter_card.ts";
-import { type Held, methodOfRecord, type MethodRecord, recordOf } from "./method_record.ts";
-import { type JsonOptions, optionsFromJson } from "./option_codec.ts";
+import { type Held, methodOfRecord, type MethodRecord, recordOf } from "./records/method_record.ts";
+import { type JsonOptions, optionsFromJson } from "./records/option_codec.ts";
 
 const VERSION = 1;
 

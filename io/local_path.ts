@@ -1,6 +1,6 @@
 /** Where a model lies on this machine. */
-import { download, downloaded, type DownloadOptions, hubId } from "./hub.ts";
-import { downloadHeaders } from "./hub_headers.ts";
+import { download, downloaded, type DownloadOptions, hubId } from "./hub/download.ts";
+import { downloadHeaders } from "./hub/headers.ts";
 
 /** The path itself, or a hub id's download. @throws {RangeError} when it is neither. */
 export async function localPath(source: string, options: DownloadOptions = {}): Promise<string> {

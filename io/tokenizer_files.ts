@@ -6,7 +6,7 @@ import type { GgufValue } from "../formats/gguf_metadata.ts";
 import { vocabularyFields } from "../formats/gguf_vocabulary.ts";
 import { isObject, parseJson } from "../formats/strict_json.ts";
 import type { JsonObject } from "../formats/tensor_file.ts";
-import { TOKENIZER_FILES } from "./hub_files.ts";
+import { TOKENIZER_FILES } from "./hub/files.ts";
 import { localCopy } from "./local_path.ts";
 import { tokenizerFilesOf } from "./gguf_tokenizer_files.ts";
 

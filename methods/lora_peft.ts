@@ -155,7 +155,7 @@ function biasOf(value: Json | undefined): NonNullable<LoraOptions["bias"]> {
 
 /**
  * How A and B started matters to a finished adapter only where the base was changed along with it, and that the caller sees to
- * (io/peft_changed_base.ts).
+ * (io/peft/changed_base.ts).
  */
 function initializationOf(value: Json | undefined): NonNullable<LoraOptions["initialization"]> {
   if (value === false) return "none";

@@ -80,7 +80,7 @@ const CASES = ["peft", "peft_prompts"].flatMap((root) =>
 
 /** Base weights that PEFT stored changed: our own form has no method for them. */
 const FIXED = ["embedding_changed", "head_changed", "save_embedding_tied"];
-/** Where our folder differs from PEFT's, as tests/io/peft_folders and peft_prompts say: both ways are compared with each other. */
+/** Where our folder differs from PEFT's, as tests/io/peft/folders and prompts say: both ways are compared with each other. */
 const REWRITTEN = [
   "head_ensured", // both targets by name, so that PEFT would write the tables beside them
   "oft_unprojected", // loading pulls COFT's parameters back, as PEFT's next forward pass would

@@ -26,8 +26,8 @@ import {
 import { inspectPath } from "../../io/inspect.ts";
 import { loadAdapter } from "../../io/load_adapter.ts";
 import { loadModel } from "../../io/load_model.ts";
-import { type BuiltMethod, METHOD_OPTIONS } from "../../io/method_options.ts";
-import { namedMethod } from "../../io/named_method.ts";
+import { type BuiltMethod, METHOD_OPTIONS } from "../../io/records/method_options.ts";
+import { namedMethod } from "../../io/records/named_method.ts";
 import { refusedByPeft, saveAdapter } from "../../io/save_adapter.ts";
 import {
   adapterFusion,

@@ -1,4 +1,4 @@
-/** Adapters for spans of a text obey the laws of methods. AdapterHub's numbers stand in tests/io/adapters_folders.test.ts. */
+/** Adapters for spans of a text obey the laws of methods. AdapterHub's numbers stand in tests/io/adapterhub/folders.test.ts. */
 import assert from "node:assert/strict";
 import { type Batch, graft, key, type Method, type Tree } from "../../core/mod.ts";
 import { bySpans, houlsby, lora, parallelAdapter, pfeiffer } from "../../methods/mod.ts";

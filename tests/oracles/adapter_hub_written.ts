@@ -10,7 +10,7 @@ import { loadAdapter } from "../../io/load_adapter.ts";
 import { loadModel } from "../../io/load_model.ts";
 import { saveAdapter } from "../../io/save_adapter.ts";
 import { wasm } from "../../ops/wasm/mod.ts";
-import { baseOf, hubBatch, hubModel } from "../io/adapters_cases.ts";
+import { baseOf, hubBatch, hubModel } from "../io/adapterhub/cases.ts";
 import { GOLDEN } from "../support/golden.ts";
 
 const [out] = Deno.args;

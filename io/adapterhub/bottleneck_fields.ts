@@ -1,0 +1,123 @@
+/** From bottleneck and invertible adapters to AdapterHub's fields. */
+import type { Json, Model } from "../../core/mod.ts";
+import type { AdaptersFields } from "../../formats/adapters_config.ts";
+import type {
+  BottleneckAdapterOptions,
+  CompacterOptions,
+  InvertibleAdapterOptions,
+  ParallelAdapterOptions,
+} from "../../methods/mod.ts";
+import { activationName } from "./activations.ts";
+import { inverseStands } from "./invertible.ts";
+import { isPostNorm } from "./layout.ts";
+import { leftOut, type Piece, refuse } from "./pieces.ts";
+
+/** Any bottleneck adapter as the general method. */
+export function generalForm(piece: Piece, model: Model): BottleneckAdapterOptions {
+  const options = piece.options as BottleneckAdapterOptions & ParallelAdapterOptions & CompacterOptions;
+  const { reduction, activation, after } = options;
+  switch (piece.method) {
+    case "houlsby":
+      return { after: after!, reduction: reduction!, activation: activation! };
+    case "pfeiffer":
+      return {
+        reduction: reduction!,
+        activation: activation!,
+        reads: piece.options["reads"] as "normed" | "output",
+      };
+    case "parallelAdapter":
+      if (piece.options["reads"] === "input" && !isPostNorm(model)) {
+        refuse(
+          piece,
+          'in a block with the norm in front its branch reads the residual stream: reads "residual"',
+        );
+      }
+      if (options.dropout !== 0) {
+        refuse(piece, "the library drops behind the branch, not inside it: dropout 0");
+      }
+      return { reduction: reduction!, activation: activation!, reads: "residual", scale: options.scale! };
+    case "compacter":
+    case "phmAdapter": {
+      const { dimension, rank } = options;
+      return {
+        after: after!,
+        reduction: reduction!,
+        activation: activation!,
+        reads: (options.reads ?? "output") as "normed" | "output",
+        phm: piece.method === "compacter"
+          ? { dimension: dimension!, rank: rank!, rule: "shared" }
+          : { dimension: dimension!, rank: "full", rule: "own" },
+      };
+    }
+    default:
+      return options;
+  }
+}
+
+/** The fields of any bottleneck adapter in its general form. */
+export function bottleneckFields(
+  piece: Piece,
+  options: BottleneckAdapterOptions,
+  model: Model,
+): AdaptersFields {
+  const { after = ["feedForward"], reduction = 16, activation = "relu", reads = "output", keeps = "output" } =
+    options;
+  const { norms = [], scale = 1, residual = "added", dropout = 0, branchDropout = 0, phm } = options;
+  const sites = model.spec.sublayers.filter(({ role }) => after.includes(role));
+  if (keeps !== "output" && reads !== "normed") {
+    refuse(piece, `it cannot keep "${keeps}" and read "${reads}"`);
+  }
+  if (keeps === "sum" && !isPostNorm(model)) {
+    refuse(piece, 'in a block with the norm in front "sum" is "normed": say so');
+  }
+  if (residual === "dropped" && isPostNorm(model)) {
+    refuse(piece, "the norm behind the block would be left out too");
+  }
+  if (norms.includes("branch") && norms.includes("whole")) refuse(piece, "it has two norms behind");
+  return {
+    mh_adapter: after.includes("attention"),
+    output_adapter: after.includes("feedForward"),
+    cross_adapter: after.includes("cross"),
+    reduction_factor: reduction as Json,
+    non_linearity: activationName(activation),
+    is_parallel: reads === "residual",
+    original_ln_before: reads === "normed",
+    original_ln_after: residual === "added",
+    residual_before_ln: keeps === "output" ? true : keeps === "normed" ? false : "post_add",
+    ln_before: norms.includes("before"),
+    ln_after: norms.includes("branch") || norms.includes("whole"),
+    adapter_residual_before_ln: norms.includes("whole"),
+    scaling: scale,
+    // The library cannot start sums of products as it starts parallel adapters, and starts before it loads.
+    init_weights: reads === "residual" && phm === undefined ? "mam_adapter" : "bert",
+    dropout,
+    stochastic_depth: branchDropout,
+    leave_out: leftOut(piece, sites, model),
+    ...phm && {
+      phm_layer: true,
+      phm_dim: phm.dimension,
+      factorized_phm_W: phm.rank !== "full",
+      phm_rank: phm.rank === "full" ? 1 : phm.rank,
+      shared_phm_rule: phm.rule === "shared",
+    },
+  };
+}
+
+/** The fields of an invertible adapter. */
+export function invertibleFields(
+  piece: Piece,
+  options: InvertibleAdapterOptions,
+  model: Model,
+): AdaptersFields {
+  const { stands = "tokens", reduction = 2, activation = "relu" } = options;
+  if (stands === "tokens" && inverseStands(model) === "entrance") {
+    refuse(piece, 'the library has it where the text enters the blocks: stands "entrance"');
+  }
+  return {
+    mh_adapter: false,
+    output_adapter: false,
+    non_linearity: activationName(activation),
+    inv_adapter: "nice",
+    inv_adapter_reduction_factor: reduction,
+  };
+}

@@ -1,0 +1,218 @@
+/**
+ * Blocks of AdapterHub setups whose adapters stand beside each other: Average, Split, and those that give each row of a batch its
+ * own: BatchSplit, Parallel (the batch once for each branch) and MultiTask. What the library computes for them hangs on what it
+ * does once for a whole block: it reads and keeps states as the first adapter says, takes invertible adapters, prompts and ReFT
+ * from the first alone, and does both again in a block inside a block. Where that makes a branch something other than the
+ * adapter alone, the setup is refused with the reason.
+ */
+import type { Model } from "../../core/mod.ts";
+import type { AdaptersConfig, AdaptersFields } from "../../formats/adapters_config.ts";
+import type { AdaptersPart, PartKind } from "./layout.ts";
+
+/** One adapter of a setup, as its folder describes it. */
+export interface Leaf {
+  readonly name: string;
+  readonly configs: readonly AdaptersConfig[];
+  readonly parts: readonly AdaptersPart[];
+}
+
+/** A part of a setup. */
+export interface Branch {
+  readonly name: string;
+  /** One adapter, one after another or beside each other, by rows, or a fusion. */
+  readonly kind: "single" | "block" | "rows" | "fusion";
+  /** The adapters in it, but for a fusion's. */
+  readonly leaves: readonly Leaf[];
+}
+
+/** Blocks in which a row of the batch names its branch. */
+export function isRowBlock(type: string): boolean {
+  return ["BatchSplit", "Parallel", "MultiTask"].includes(type);
+}
+
+/** What a stack or another block is made of its children. */
+export function kindOf(type: string, branches: readonly Branch[]): Branch["kind"] {
+  if (isRowBlock(type) || branches.some(({ kind }) => kind === "rows")) return "rows";
+  return branches.some(({ kind }) => kind === "fusion") ? "fusion" : "block";
+}
+
+/** Stops with the block and the folder before the reason. */
+type Refuse = (why: string) => never;
+
+const refusing = (what: string): Refuse => (why) => {
+  throw new RangeError(`${what}: ${why}`);
+};
+
+/** What the library takes from the first adapter of a setup alone. */
+const OF_THE_FIRST: readonly PartKind[] = ["invertible", "prompt", "reft"];
+
+/** @throws {RangeError} when the library computes something else for adapters one after another. */
+export function checkStack(what: string, branches: readonly Branch[], model: Model): void {
+  const refuse = refusing(what);
+  const seen = new Map<string, string>();
+  for (const [i, { leaves }] of branches.entries()) {
+    const layers = new Map<string, string>();
+    for (const leaf of leaves) {
+      const { name, configs, parts } = leaf;
+      const alone = parts.find(({ kind }) => OF_THE_FIRST.includes(kind));
+      if (i > 0 && alone !== undefined) {
+        refuse(
+          `"${name}" has a part of the kind ${alone.kind}, which the library leaves out unless it is the first`,
+        );
+      }
+      if (branches.length > 1 && configs.some(({ fields }) => fields["is_parallel"] === true)) {
+        refuse(`"${name}" runs beside its part, where the library forgets the others`);
+      }
+      if (i < branches.length - 1 && configs.some(({ fields }) => fields["original_ln_after"] === false)) {
+        refuse(`"${name}" has original_ln_after false, which the library follows for the last alone`);
+      }
+      for (const { path } of pathsOf(leaf, ["lora", "fused"], model)) layers.set(path, name);
+    }
+    for (const [path, name] of layers) {
+      if (seen.has(path)) {
+        refuse(
+          `"${
+            seen.get(path)
+          }" and "${name}" both update "${path}", where the library feeds one update to the other`,
+        );
+      }
+      seen.set(path, name);
+    }
+  }
+}
+
+/** @throws {RangeError} when the library computes something else, or nothing, for adapters beside each other. */
+export function checkBranches(what: string, type: string, branches: readonly Branch[], model: Model): void {
+  const refuse = refusing(what);
+  const leaves = branches.flatMap((branch) => branch.leaves);
+  for (const { name, kind } of branches) {
+    if (kind === "rows") refuse(`"${name}" is itself by rows: name its parts in one block`);
+    if (kind === "fusion") refuse(`a Fuse inside it, "${name}", is not supported`);
+  }
+  for (const { name, configs, parts } of leaves) {
+    const alone = parts.find(({ kind }) => OF_THE_FIRST.includes(kind));
+    if (alone !== undefined) {
+      refuse(
+        `"${name}" has a part of the kind ${alone.kind}, which the library takes from the first adapter for all; stack that one ` +
+          "in front of the block",
+      );
+    }
+    if (configs.some(({ fields }) => fields["use_dora"] === true)) {
+      refuse(`"${name}" is DoRA, for which the library takes the last adapter's magnitudes for all`);
+    }
+    const odd = parts.find(({ kind }) =>
+      type === "Split" ? kind !== "bottleneck" : type === "Average" && (kind === "prefix" || kind === "fused")
+    );
+    if (odd !== undefined) {
+      refuse(`"${name}" has a part of the kind ${odd.kind}, for which the library has no ${type}`);
+    }
+  }
+  const first = bottlenecks(leaves)[0];
+  checkWirings(type, branches, refuse);
+  if (!isRowBlock(type)) return checkPlaces(branches, ["bottleneck", "lora"], model, refuse);
+  if (first !== undefined && !isPlain(first.fields)) checkPlaces(branches, ["bottleneck"], model, refuse);
+  checkPlaces(branches, ["prefix"], model, refuse);
+  checkLengths(branches, refuse);
+}
+
+const bottlenecks = (
+  leaves: readonly Leaf[],
+): readonly { readonly name: string; readonly fields: AdaptersFields }[] =>
+  leaves.flatMap(({ name, configs }) =>
+    configs.filter(({ architecture }) => architecture === "bottleneck").map(({ fields }) => ({
+      name,
+      fields,
+    }))
+  );
+
+/** How a bottleneck adapter's configuration reads and keeps states: the library does it once for a block. */
+const WIRING = ["is_parallel", "original_ln_before", "residual_before_ln", "original_ln_after"] as const;
+
+/** Whether nothing is added or normed in front of the adapter, so that doing it once more changes nothing. */
+const isPlain = (fields: AdaptersFields): boolean =>
+  fields["is_parallel"] === true ||
+  (fields["original_ln_before"] === false && fields["residual_before_ln"] === true);
+
+function checkWirings(type: string, branches: readonly Branch[], refuse: Refuse): void {
+  const each = bottlenecks(branches.flatMap(({ leaves }) => leaves));
+  const [first] = each;
+  if (first === undefined) return;
+  for (const { name, fields } of each) {
+    const field = WIRING.find((field) => fields[field] !== first.fields[field]);
+    if (field !== undefined) {
+      refuse(
+        `"${first.name}" and "${name}" differ in ${field}, which the library takes from the first for all`,
+      );
+    }
+  }
+  const multiTask = type === "MultiTask";
+  if ((multiTask || branches.some(({ kind }) => kind === "block")) && !isPlain(first.fields)) {
+    refuse(
+      `"${first.name}" has original_ln_before, and ${
+        multiTask ? "here" : "in a block inside it"
+      } the library adds the residual and norms twice`,
+    );
+  }
+  if (first.fields["original_ln_after"] === false && !isRowBlock(type)) {
+    refuse(`"${first.name}" has original_ln_after false`);
+  }
+}
+
+/** Branches change the same places, in the same way. */
+function checkPlaces(
+  branches: readonly Branch[],
+  kinds: readonly PartKind[],
+  model: Model,
+  refuse: Refuse,
+): void {
+  const [first, ...rest] = branches.map(({ name, leaves }) => ({
+    name,
+    places: new Set(leaves.flatMap((leaf) => placesOf(leaf, kinds, model))),
+  }));
+  for (const { name, places } of rest) {
+    const odd = [...first!.places, ...places].find((place) =>
+      !first!.places.has(place) || !places.has(place)
+    );
+    if (odd !== undefined) refuse(`only one of "${first!.name}" and "${name}" changes "${odd}"`);
+  }
+}
+
+/** The places of a leaf, and which of them are scaled. */
+function placesOf(leaf: Leaf, kinds: readonly PartKind[], model: Model): readonly string[] {
+  const scales = leaf.configs.some(({ fields }) => fields["composition_mode"] === "scale");
+  return pathsOf(leaf, kinds, model).map(({ path, kind }) =>
+    scales && kind === "lora" ? `${path} (as a scale)` : path
+  );
+}
+
+/** The places whose paths stand in those of the parameters. */
+function pathsOf(
+  { parts }: Leaf,
+  kinds: readonly PartKind[],
+  { spec }: Model,
+): readonly { readonly path: string; readonly kind: PartKind }[] {
+  const paths = [...spec.sublayers, ...spec.linears, ...spec.attentions].map(({ path }) => path)
+    .sort((a, b) => b.length - a.length);
+  return parts.filter(({ kind }) => kinds.includes(kind)).flatMap(({ kind, reads }) =>
+    reads.flatMap(({ path: at }) => {
+      const path = paths.find((path) => `.${at}.`.includes(`.${path}.`));
+      return path === undefined ? [] : [{ path, kind }];
+    })
+  );
+}
+
+/** The library fills shorter prefixes with rows that are attended to. */
+function checkLengths(branches: readonly Branch[], refuse: Refuse): void {
+  const [first, ...rest] = branches.map(({ name, leaves }) => ({
+    name,
+    length: leaves.flatMap(({ configs }) => configs)
+      .reduce((sum, { fields }) => sum + Number(fields["prefix_length"] ?? 0), 0),
+  }));
+  const other = rest.find(({ length }) => length !== first!.length);
+  if (other === undefined) return;
+  refuse(
+    `the prefixes of "${first!.name}" and "${other.name}" have ${
+      first!.length
+    } and ${other.length} rows, and the library attends to what it fills the shorter with`,
+  );
+}

@@ -1,0 +1,249 @@
+/** The files of one AdapterHub folder: pieces of an adapter as configurations and tensors. */
+import {
+  type Adapter,
+  byteLength,
+  bytesOf,
+  FROZEN,
+  type Json,
+  leaves,
+  lookup,
+  type Model,
+  sameShape,
+  scope,
+  showShape,
+  type Synchronous,
+  Tensor,
+  type Tree,
+} from "../../core/mod.ts";
+import {
+  ADAPTERS_FILES,
+  ADAPTERS_VERSION,
+  type AdaptersConfig,
+  adaptersConfigJson,
+  adaptersConfigText,
+  type AdaptersFields,
+} from "../../formats/adapters_config.ts";
+import type { WritableTensor } from "../../formats/tensor_file.ts";
+import { describe, type Described } from "./fields.ts";
+import type { Leaf } from "./branches.ts";
+import { classOf } from "./head.ts";
+import { below, type Writing } from "./layout.ts";
+import { partsOf } from "./parts.ts";
+import type { Piece } from "./pieces.ts";
+
+/** A file of a folder, ready to be written. */
+export type HubFile =
+  | { readonly path: string; readonly text: string }
+  | { readonly path: string; readonly tensors: readonly WritableTensor[] };
+
+/** A name that keys and folders can have. @throws {RangeError} when it is none. */
+export function checkedName(name: string): string {
+  if (/^[^./\\,\0][^./\\,\0]*$/.test(name)) return name;
+  throw new RangeError(
+    `Cannot save an adapter under the name "${name}" for AdapterHub: it must have no dots, commas and slashes`,
+  );
+}
+
+/** The text of a folder's config, with what it says of the model. */
+export function configText(
+  name: string,
+  model: Model,
+  modelClass: string,
+  config: Json,
+  more?: AdaptersFields,
+): string {
+  const folder = {
+    name,
+    modelClass,
+    modelType: model.config.model_type,
+    hiddenSize: model.spec.stacks[0]!.width,
+    version: ADAPTERS_VERSION,
+    source: model.source ?? "",
+  };
+  return adaptersConfigText(folder, config, more);
+}
+
+/** What `adapter_config.json` says of an adapter, in parts. */
+export function leafOf(name: string, pieces: readonly Piece[], model: Model): Leaf {
+  const modelClass = classFor(pieces, model);
+  const configs = grouped(pieces.map((piece) => describe(piece, model))).map(({ config }) => config);
+  return {
+    name,
+    configs,
+    parts: configs.flatMap((config) => partsOf(config, model, { name, modelClass }, new Map())),
+  };
+}
+
+/** `adapter_config.json` and `adapter.safetensors`. */
+export function adapterFiles(
+  name: string,
+  pieces: readonly Piece[],
+  adapter: Adapter,
+  model: Model,
+): readonly HubFile[] {
+  checkedName(name);
+  const groups = grouped(pieces.map((piece) => describe(piece, model)));
+  const modelClass = classFor(pieces, model);
+  const writes = groups.flatMap(({ config, described }) =>
+    partsOf(config, model, { name, modelClass }, new Map()).flatMap((part) => {
+      const own = described.find(({ kind }) => kind === part.kind);
+      if (own === undefined) {
+        throw new RangeError(`Cannot save this adapter for AdapterHub: its ${part.kind} part is missing`);
+      }
+      checkShapes(own.piece, adapter.params, below(own.piece.prefix, part).reads);
+      return below(own.piece.prefix, part).writes;
+    })
+  );
+  checkLeftOver(pieces, adapter, writes);
+  const prefix = keyPrefix(model, modelClass);
+  const text = configText(name, model, modelClass, adaptersConfigJson(groups.map(({ config }) => config)));
+  return [
+    { path: ADAPTERS_FILES.config, text },
+    { path: ADAPTERS_FILES.weights, tensors: writableTensors(writes, adapter.params, prefix) },
+  ];
+}
+
+/** The model's own class; where heads undo an invertible adapter, the library's. */
+function classFor(pieces: readonly Piece[], model: Model): string {
+  const inverse = pieces.find(({ method }) => method === "invertibleAdapter");
+  const rows = model.spec.embeddings.find(({ role }) => role === "token")?.rows;
+  const undone = inverse !== undefined && (inverse.options["undone"] ?? "heads") === "heads" &&
+    model.spec.heads.some(({ outFeatures }) => outFeatures === rows);
+  return undone ? libraryClass(model) : classOf(model);
+}
+
+interface Group {
+  readonly config: AdaptersConfig;
+  readonly described: readonly Described[];
+}
+
+/** Pieces that are one configuration: an invertible adapter with a bottleneck, a fused projection with other layers. */
+function grouped(all: readonly Described[]): readonly Group[] {
+  const groups: Group[] = all.filter(({ kind }) => kind !== "invertible" && kind !== "fused")
+    .map((one) => ({ config: one.config, described: [one] }));
+  for (const one of all.filter(({ kind }) => kind === "invertible" || kind === "fused")) {
+    const of = one.kind === "fused" ? "lora" : "bottleneck";
+    const i = groups.findIndex(({ described }) => described.some(({ kind }) => kind === of));
+    if (i < 0) {
+      groups.push({ config: one.config, described: [one] });
+      continue;
+    }
+    const { config, described } = groups[i]!;
+    const { fields } = one.config;
+    const shared = one.kind === "fused"
+      ? ["r", "alpha", "dropout", "composition_mode", "use_gating", "leave_out", "use_dora"]
+      : ["non_linearity"];
+    const odd = shared.find((name) => JSON.stringify(fields[name]) !== JSON.stringify(config.fields[name]));
+    if (odd !== undefined) {
+      throw new RangeError(
+        `Cannot save ${one.piece.method} beside ${
+          described[0]!.piece.method
+        } for AdapterHub: one configuration has one ${odd}`,
+      );
+    }
+    const joined = one.kind === "fused"
+      ? { selfattn_lora: true, attn_matrices: fields["attn_matrices"]! }
+      : { inv_adapter: "nice", inv_adapter_reduction_factor: fields["inv_adapter_reduction_factor"]! };
+    groups[i] = {
+      config: { ...config, fields: { ...config.fields, ...joined } },
+      described: [...described, one],
+    };
+  }
+  return groups;
+}
+
+function checkShapes(
+  { method }: Piece,
+  params: Tree,
+  reads: readonly { readonly path: string; readonly shape: readonly number[] }[],
+): void {
+  for (const { path, shape } of reads) {
+    if (path === "") continue;
+    const found = lookup(params, path);
+    if (found === undefined && path.split(".").includes(FROZEN)) continue; // gradients have none
+    if (!(found instanceof Tensor)) {
+      throw new RangeError(`Cannot save ${method} for AdapterHub: it has no parameter "${path}"`);
+    }
+    if (!sameShape(found.shape, shape)) {
+      throw new RangeError(
+        `Cannot save ${method} for AdapterHub: ${path}: expected ${showShape(shape)} but found ${
+          showShape(found.shape)
+        }`,
+      );
+    }
+  }
+}
+
+function checkLeftOver(
+  pieces: readonly Piece[],
+  { params, method }: Adapter,
+  writes: readonly Writing[],
+): void {
+  const taken = new Set(writes.flatMap(({ from }) => from));
+  const within = (path: string): boolean =>
+    pieces.some(({ prefix }) => prefix === "" || path.startsWith(`${prefix}.`));
+  const extra = leaves(params).map(([path]) => path).filter((path) => within(path) && !taken.has(path));
+  if (extra.length > 0) {
+    throw new RangeError(
+      `Cannot save ${method.name} for AdapterHub: a folder has no place for "${
+        extra.slice(0, 6).join('", "')
+      }"`,
+    );
+  }
+}
+
+/** The tensors of a layout, with what the model's class puts before their keys. */
+export function writableTensors(
+  writes: readonly Writing[],
+  params: Tree,
+  prefix: string,
+): readonly WritableTensor[] {
+  return writes.flatMap(({ key, shape, from, write }): readonly WritableTensor[] => {
+    const held = from.map((path) => lookup(params, path));
+    if (held.some((leaf) => !(leaf instanceof Tensor))) return []; // frozen ones of gradients
+    return [{
+      name: prefix + key,
+      dtype: "f32",
+      shape,
+      byteLength: byteLength("f32", shape),
+      read: async () => {
+        const made = scope((): Synchronous<Tensor> =>
+          write(held as readonly Tensor[]) as Synchronous<Tensor>
+        );
+        const bytes = await bytesOf(made);
+        if (!(held as readonly Tensor[]).some(({ storage }) => storage === made.storage)) made.storage.free();
+        return bytes;
+      },
+    }];
+  });
+}
+
+/** What stands before keys in the model's class. */
+export function keyPrefix(model: Model, modelClass: string): string {
+  if (/^(Bert|Roberta|XLMRoberta|Llama|Mistral|Qwen2|GPT2|T5|MT5)Model$/.test(modelClass)) return "";
+  switch (model.architecture.name) {
+    case "bert":
+      return model.config.model_type === "bert" ? "bert." : "roberta.";
+    case "gpt2":
+      return "transformer.";
+    case "t5":
+      return modelClass.endsWith("AdapterModel") ? "transformer." : "";
+    default:
+      return "model.";
+  }
+}
+
+/** The library's own class for a model. */
+function libraryClass({ config }: Model): string {
+  const families: Readonly<Record<string, string>> = {
+    bert: "Bert",
+    roberta: "Roberta",
+    "xlm-roberta": "XLMRoberta",
+    t5: "T5",
+    mt5: "MT5",
+    gpt2: "GPT2",
+    llama: "Llama",
+    mistral: "Mistral",
+  };
+  return `${families[config.model_type] ?? config.model_type}AdapterModel`;
+}

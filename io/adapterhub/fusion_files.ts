@@ -1,0 +1,78 @@
+/** The files of a fusion: its adapters' folders and its own, named after them. */
+import type { Adapter, Json, Model, Tree } from "../../core/mod.ts";
+import { ADAPTERS_FILES } from "../../formats/adapters_config.ts";
+import type { FusionMatrix } from "../../methods/mod.ts";
+import { type Piece, piecesOf } from "./pieces.ts";
+import { classOf } from "./head.ts";
+import { below } from "./layout.ts";
+import { adapterFiles, configText, type HubFile, keyPrefix, writableTensors } from "./files.ts";
+import { fusionTensors } from "./fusion.ts";
+
+/** A block of the setup and its files. @throws {RangeError} when the library would fuse otherwise. */
+export function fusionFiles(
+  { options, params, prefix }: Piece,
+  adapter: Adapter,
+  model: Model,
+): { readonly block: Json; readonly files: readonly HubFile[] } {
+  const { adapters, regularization, dropout, temperature } = options;
+  const annealed = typeof temperature === "object" && temperature !== null
+    ? temperature as { readonly from: number; readonly steps: number }
+    : undefined;
+  if (annealed === undefined ? temperature !== 1 : annealed.from !== 50 || annealed.steps !== 1000) {
+    throw new RangeError(
+      "Cannot save this fusion for AdapterHub: its temperature is 1, or falls from 50 to 1 in 1000 steps",
+    );
+  }
+  if (regularization !== 0 && regularization !== 0.01) {
+    throw new RangeError("Cannot save this fusion for AdapterHub: its regularization is 0.01 or 0");
+  }
+  const names = Object.keys(adapters as object);
+  const at = (path: string): string => prefix === "" ? path : `${prefix}.${path}`;
+  const own = names.flatMap((name) => {
+    const { method, ...config } =
+      (adapters as Readonly<Record<string, Readonly<Record<string, Json>>>>)[name]!;
+    const held = (params["frozen"] as Readonly<Record<string, Tree>>)[name]!;
+    const pieces = piecesOf(String(method), config, held, at(`frozen.${name}`));
+    return adapterFiles(name, pieces, adapter, model).map((file) => ({
+      ...file,
+      path: `${name}/${file.path}`,
+    }));
+  });
+  const name = names.join(",");
+  const matrices = (options["matrices"] ?? ["query", "key", "value"]) as readonly FusionMatrix[];
+  const fusion = (params["fusion"] ?? {}) as Tree;
+  const sites = new Set(
+    model.spec.sublayers.map(({ path }) => path).filter((path) => hasBranch(fusion, path)),
+  );
+  const tensors = below(at("fusion"), fusionTensors(model, sites, name, matrices));
+  const modelClass = classOf(model);
+  const config = {
+    key: matrices.includes("key"),
+    query: matrices.includes("query"),
+    value: matrices.includes("value"),
+    query_before_ln: options["query"] === "output",
+    regularization: matrices.includes("value") && regularization === 0.01,
+    residual_before: false,
+    temperature: annealed !== undefined,
+    value_before_softmax: true,
+    value_initialized: matrices.includes("value"),
+    dropout_prob: dropout === 0 ? null : dropout!,
+  };
+  const text = configText(name, model, modelClass, config, { adapter_names: names });
+  return {
+    block: { type: "Fuse", children: names.map((child) => ({ type: "single", children: [child] })) },
+    files: [
+      ...own,
+      { path: `${name}/${ADAPTERS_FILES.fusionConfig}`, text },
+      {
+        path: `${name}/${ADAPTERS_FILES.fusion}`,
+        tensors: writableTensors(tensors.writes, adapter.params, keyPrefix(model, modelClass)),
+      },
+    ],
+  };
+}
+
+function hasBranch(tree: Tree, path: string): boolean {
+  return path.split(".").reduce<unknown>((node, name) => (node as Tree | undefined)?.[name], tree) !==
+    undefined;
+}

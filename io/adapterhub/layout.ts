@@ -1,0 +1,175 @@
+/**
+ * What an AdapterHub folder holds for an adapter of a model: which parameter is made of which tensors, and the other way round.
+ * Keys stand here without what the model's class puts before them ("bert.", "transformer.", "model.").
+ */
+import {
+  compose,
+  type Method,
+  type Model,
+  type Shape,
+  type SublayerPlace,
+  type Tensor,
+} from "../../core/mod.ts";
+import { concat, reshape, slice } from "../../ops/mod.ts";
+
+/** A tensor of the file. */
+export interface StoredKey {
+  readonly key: string;
+  readonly shape: Shape;
+  /** Names under which the library may have written it instead. */
+  readonly also?: readonly string[];
+}
+
+/** How a parameter is read. */
+export interface Reading {
+  /** "" where the tensors are checked and nothing is made of them. */
+  readonly path: string;
+  readonly shape: Shape;
+  readonly from: readonly StoredKey[];
+  /** f32 tensors in the order of `from`; runs in a scope. */
+  read(stored: readonly Tensor[]): Tensor;
+}
+
+/** How a tensor of the file is written. */
+export interface Writing extends StoredKey {
+  readonly from: readonly string[];
+  /** Parameters in the order of `from`; runs in a scope. */
+  write(params: readonly Tensor[]): Tensor;
+}
+
+/** Both directions for a method. */
+export interface AdaptersLayout {
+  readonly method: Method;
+  readonly reads: readonly Reading[];
+  readonly writes: readonly Writing[];
+}
+
+/** What a part of an adapter is. */
+export type PartKind = "bottleneck" | "invertible" | "prefix" | "prompt" | "lora" | "fused" | "reft";
+
+/** A part of an adapter. */
+export interface AdaptersPart extends AdaptersLayout {
+  readonly kind: PartKind;
+}
+
+/** A key without the prefix of the model's class. */
+export function bareKey(key: string): string {
+  return key.replace(/^(bert|roberta|transformer|model)\./, "");
+}
+
+/** What is read and what is written, without a method. */
+export type Both = Pick<AdaptersLayout, "reads" | "writes">;
+
+/** A parameter that is one tensor of the file, perhaps under another shape. */
+export function same(
+  path: string,
+  key: string,
+  shape: Shape,
+  stored: Shape = shape,
+  also?: readonly string[],
+): Both {
+  const from: StoredKey = { key, shape: stored, ...also && { also } };
+  return {
+    reads: [{ path, shape, from: [from], read: ([t]) => reshape(t!, shape) }],
+    writes: [{ ...from, from: [path], write: ([t]) => reshape(t!, stored) }],
+  };
+}
+
+/** Parameters that lie side by side along one axis of a tensor of the file, seen in the shape `view`. */
+export function joined(
+  key: string,
+  stored: Shape,
+  view: Shape,
+  axis: number,
+  parts: readonly { readonly path: string; readonly shape: Shape }[],
+): Both {
+  const each = view[axis]! / parts.length;
+  const from: StoredKey = { key, shape: stored };
+  const part = view.map((n, i) => i === axis ? each : n);
+  return {
+    reads: parts.map(({ path, shape }, i) => ({
+      path,
+      shape,
+      from: [from],
+      read: ([t]) => reshape(slice(reshape(t!, view), axis, i * each, (i + 1) * each), shape),
+    })),
+    writes: [{
+      ...from,
+      from: parts.map(({ path }) => path),
+      write: (params) => reshape(concat(params.map((t) => reshape(t, part)), axis), stored),
+    }],
+  };
+}
+
+/** Several at once. */
+export function all(parts: readonly Both[]): Both {
+  return { reads: parts.flatMap((p) => p.reads), writes: parts.flatMap((p) => p.writes) };
+}
+
+/** With paths below another. */
+export function below(prefix: string, layout: Both): Both {
+  if (prefix === "") return layout;
+  const path = (inner: string): string => inner === "" ? "" : `${prefix}.${inner}`;
+  return {
+    reads: layout.reads.map((r) => ({ ...r, path: path(r.path) })),
+    writes: layout.writes.map((w) => ({ ...w, from: w.from.map(path) })),
+  };
+}
+
+/** The parts as one adapter: composed under their kinds where there are several. */
+export function whole(parts: readonly AdaptersPart[]): AdaptersLayout {
+  if (parts.length === 1) return parts[0]!;
+  const names = partNames(parts);
+  return {
+    method: compose(
+      Object.fromEntries(parts.map((part, i) => [names[i]!, part.method])),
+    ) as unknown as Method,
+    ...all(parts.map((part, i) => below(names[i]!, part))),
+  };
+}
+
+const NAMES: Readonly<Record<PartKind, string>> = {
+  bottleneck: "adapter",
+  invertible: "invertible",
+  prefix: "prefix",
+  prompt: "prompt",
+  lora: "lora",
+  fused: "attention",
+  reft: "reft",
+};
+
+function partNames(parts: readonly AdaptersPart[]): readonly string[] {
+  return parts.map(({ kind }, i) => {
+    const before = parts.slice(0, i).filter((part) => part.kind === kind).length;
+    return before === 0 ? NAMES[kind] : `${NAMES[kind]}${before + 1}`;
+  });
+}
+
+/** The number of a block as the library counts: an encoder's blocks first. */
+export function blockNumber(
+  { spec }: Model,
+  place: { readonly stack: string; readonly layer?: number },
+): number {
+  const encoder = spec.stacks.find(({ stack }) => stack === "encoder")?.layers ?? 0;
+  return place.stack === "decoder" ? encoder + place.layer! : place.layer!;
+}
+
+/** Whether norms stand behind the additions of a block. */
+export function isPostNorm({ architecture }: Model): boolean {
+  return architecture.name === "bert";
+}
+
+/** The module that the library puts an adapter in, at a part of a block. */
+export function adapterModule({ path, role }: SublayerPlace, { architecture }: Model): string {
+  if (architecture.name === "bert" || architecture.name === "t5") return bareKey(path);
+  const block = bareKey(path).replace(/\.[^.]+$/, "");
+  return `${block}.${role === "attention" ? "attention_adapters" : "output_adapters"}`;
+}
+
+/** The function under a gate in the place of a factor, and the gate's tensors: weight [1, d] and bias [1]. */
+export function gate(path: string, key: string, width: number): Both {
+  return all([
+    same(`gates.${path}.weight`, `${key}.weight`, [width, 1], [1, width]),
+    same(`gates.${path}.bias`, `${key}.bias`, [1]),
+  ]);
+}

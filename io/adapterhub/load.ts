@@ -1,0 +1,120 @@
+/** Adapters from AdapterHub folders: one adapter with its head, or a setup of several. */
+import {
+  type Adapter,
+  compose,
+  dispose,
+  type Method,
+  type Model,
+  perRow,
+  type Tree,
+} from "../../core/mod.ts";
+import {
+  ADAPTERS_FILES,
+  type AdaptersFolder,
+  isAdaptersConfig,
+  readAdaptersConfig,
+} from "../../formats/adapters_config.ts";
+import { parseJson } from "../../formats/strict_json.ts";
+import { isThere } from "../adapter_folder.ts";
+import { type LoadedHead, loadHead } from "./head.ts";
+import { type AdaptersPart, whole } from "./layout.ts";
+import { partsOf, withTrainedScale } from "./parts.ts";
+import { readParams, withTensors } from "./read.ts";
+import { loadFusion } from "./fusion.ts";
+import { type LoadedSetup, loadSetup } from "./setup.ts";
+
+/** Whether a folder is AdapterHub's. */
+export async function isAdaptersFolder(folder: string): Promise<boolean> {
+  if (await isThere(`${folder}/${ADAPTERS_FILES.setup}`)) return true;
+  if (await isThere(`${folder}/${ADAPTERS_FILES.fusionConfig}`)) return true;
+  const path = `${folder}/${ADAPTERS_FILES.config}`;
+  return await isThere(path) && isAdaptersConfig(parseJson(path, await Deno.readFile(path)));
+}
+
+/** An adapter of a folder with what its configuration says. */
+export interface LoadedFolder {
+  readonly adapter: Adapter;
+  readonly folder: AdaptersFolder;
+  readonly parts: readonly AdaptersPart[];
+}
+
+/**
+ * Loads a folder of AdapterHub's. A head that came with the adapter and differs from the model's is a part of what is loaded.
+ *
+ * @throws {RangeError} when a key or a field does not fit the model or is not known; the message names it.
+ * @throws {TypeError} when there are only pickled weights.
+ */
+export async function loadAdaptersFolder(folder: string, model: Model): Promise<Adapter> {
+  const load = (path: string): Promise<LoadedFolder> => loadOne(path, model);
+  const loaded: LoadedSetup = await isThere(`${folder}/${ADAPTERS_FILES.setup}`)
+    ? await loadSetup(folder, model, load)
+    : await isThere(`${folder}/${ADAPTERS_FILES.fusionConfig}`)
+    ? await loadFusion(folder, model, load)
+    : { adapter: (await load(folder)).adapter, headFolder: folder };
+  const held: Tree[] = [loaded.adapter.params];
+  try {
+    const { adapter, headFolder, branchHeads } = loaded;
+    if (branchHeads === undefined) {
+      const head = await loadHead(headFolder, model);
+      return head === undefined ? adapter : withHead(adapter, head);
+    }
+    const heads = new Map<string, LoadedHead>();
+    for (const [name, where] of Object.entries(branchHeads)) {
+      const head = await loadHead(where, model);
+      if (head === undefined) continue;
+      held.push(head.params);
+      heads.set(name, head);
+    }
+    return heads.size === 0 ? adapter : withBranchHeads(adapter, heads);
+  } catch (error) {
+    dispose(held);
+    throw error;
+  }
+}
+
+async function loadOne(path: string, model: Model): Promise<LoadedFolder> {
+  const where = `${path}/${ADAPTERS_FILES.config}`;
+  const folder = withTrainedScale(readAdaptersConfig(where, await Deno.readFile(where)));
+  checkModel(where, folder, model);
+  return await withTensors(path, ADAPTERS_FILES.weights, ADAPTERS_FILES.pickle, (stored) => {
+    const parts = folder.configs.flatMap((config) => partsOf(config, model, folder, stored));
+    if (parts.length === 0) {
+      throw new RangeError(`Cannot load "${path}": its config places no adapter anywhere`);
+    }
+    const { method, reads } = whole(parts);
+    const params = readParams(path, reads, stored, model);
+    return { adapter: { name: folder.name, method, params }, folder, parts };
+  });
+}
+
+/** @throws {RangeError} when the folder is for another kind of model. */
+function checkModel(where: string, { modelType, hiddenSize }: AdaptersFolder, model: Model): void {
+  if (modelType !== model.config.model_type) {
+    throw new RangeError(
+      `Cannot load ${where}: it is for a ${modelType}, but the model is a ${model.config.model_type}`,
+    );
+  }
+  const { width } = model.spec.stacks[0]!;
+  if (hiddenSize !== undefined && hiddenSize !== width) {
+    throw new RangeError(
+      `Cannot load ${where}: it is for a width of ${hiddenSize}, but the model has ${width}`,
+    );
+  }
+}
+
+function withHead(adapter: Adapter, head: LoadedHead): Adapter {
+  return {
+    ...adapter,
+    // The head first: what stands in front of it, an invertible adapter's way back, is to see the new one.
+    method: compose({ head: head.method, adapter: adapter.method }) as unknown as Method,
+    params: { head: head.params, adapter: adapter.params },
+  };
+}
+
+/** A head for the rows of each branch. */
+function withBranchHeads(adapter: Adapter, heads: ReadonlyMap<string, LoadedHead>): Adapter {
+  const rows = perRow(
+    Object.fromEntries([...heads].map(([name, head]) => [name, head as unknown as Adapter])),
+  );
+  return withHead(adapter, { method: rows.method, params: rows.params });
+}

@@ -1,0 +1,25 @@
+/** What the files about LoRA and (IA)³ in AdapterHub folders share: keys, factors, and a stored vector's multiple. */
+import type { LinearPlace } from "../../core/mod.ts";
+import type { AdaptersFields } from "../../formats/adapters_config.ts";
+import { multiply } from "../../ops/mod.ts";
+import { bareKey, type Both } from "./layout.ts";
+
+/** What stands before the names of a layer's tensors. */
+export const keyOf = (place: LinearPlace, name: string): string => `${bareKey(place.path)}.loras.${name}`;
+
+/** α with which the factor is that of the folder: under a gate there is none. */
+export const alphaOf = (fields: AdaptersFields): number =>
+  (fields["use_gating"] ? fields["r"] : fields["alpha"]) as number;
+
+/** Whether the fields are VeRA's. */
+export const isVera = (fields: AdaptersFields): boolean =>
+  typeof fields["vera_d"] === "number" || typeof fields["vera_b"] === "number";
+
+/** The library multiplies the stored vector by α. */
+export function scaledBy(alpha: number, layout: Both): Both {
+  if (alpha === 1) return layout;
+  return {
+    reads: layout.reads.map((r) => ({ ...r, read: (t) => multiply(r.read(t), alpha) })),
+    writes: layout.writes.map((w) => ({ ...w, write: (t) => multiply(w.write(t), 1 / alpha) })),
+  };
+}

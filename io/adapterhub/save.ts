@@ -1,0 +1,41 @@
+/** Adapters into AdapterHub folders: one adapter, or a setup of several where one configuration cannot hold it. */
+import type { Adapter, Model } from "../../core/mod.ts";
+import { writeTextAtomically } from "../../formats/atomic_write.ts";
+import { writeSafetensors } from "../../formats/safetensors_write.ts";
+import { piecesOf } from "./pieces.ts";
+import { adapterFiles, checkedName, type HubFile } from "./files.ts";
+import { headFiles } from "./head_files.ts";
+import { HEADS, nodeOf, setupFiles } from "./setup_files.ts";
+
+/**
+ * Saves an adapter as AdapterHub's library does, as safetensors, in the folder itself: the adapter's name stands inside the keys.
+ *
+ * @throws {TypeError} when the library has no such method.
+ * @throws {RangeError} when it would compute something else, or parameters do not fit the model. Nothing is written then.
+ */
+export async function saveAdaptersFolder(folder: string, adapter: Adapter, model: Model): Promise<void> {
+  const files = hubFiles(adapter, model);
+  for (const { path, ...file } of files) {
+    const target = `${folder.replace(/\/+$/, "")}/${path}`;
+    await Deno.mkdir(target.slice(0, target.lastIndexOf("/")), { recursive: true });
+    if ("tensors" in file) await writeSafetensors(target, file.tensors);
+    else await writeTextAtomically(target, file.text);
+  }
+}
+
+/** All files of an adapter's folder. */
+function hubFiles(adapter: Adapter, model: Model): readonly HubFile[] {
+  const name = checkedName(adapter.name ?? "default");
+  const { method, params } = adapter;
+  const node = nodeOf(name, method.name, method.config, params, "", model);
+  if (node === undefined) {
+    throw new TypeError("Cannot save a head alone as an AdapterHub folder: merge it and save the model");
+  }
+  const heads = piecesOf(method.name, method.config, params, "").filter(({ method }) =>
+    HEADS.includes(method)
+  );
+  const files = node.kind === "single"
+    ? adapterFiles(name, node.pieces, adapter, model)
+    : setupFiles(node, adapter, model);
+  return [...files, ...headFiles(heads, adapter, model)];
+}

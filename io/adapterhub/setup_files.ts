@@ -1,0 +1,161 @@
+/** Compositions as AdapterHub setups: the tree of blocks, and a folder for each adapter and each fusion. */
+import type { Adapter, Json, Model, Tree } from "../../core/mod.ts";
+import { ADAPTERS_FILES, ADAPTERS_VERSION } from "../../formats/adapters_config.ts";
+import { type Branch, checkBranches, checkStack, kindOf } from "./branches.ts";
+import { describe } from "./fields.ts";
+import { adapterFiles, checkedName, type HubFile, leafOf } from "./files.ts";
+import { fusionFiles } from "./fusion_files.ts";
+import { type Piece, piecesOf } from "./pieces.ts";
+
+type Options = Readonly<Record<string, Json>>;
+
+/** Methods that folders hold as heads. */
+export const HEADS: readonly string[] = ["modulesToSave", "only", "classifier"];
+
+/** A part of an adapter: one that a folder holds, a fusion, or several in a block. */
+export type Node =
+  | { readonly kind: "single"; readonly name: string; readonly pieces: readonly Piece[] }
+  | { readonly kind: "fusion"; readonly name: string; readonly pieces: readonly Piece[] }
+  | {
+    readonly kind: "block";
+    readonly name: string;
+    readonly type: "Stack" | "Average" | "Split" | "Parallel";
+    readonly kwargs?: Options;
+    readonly children: readonly Node[];
+  };
+
+/** What an adapter is without its heads; undefined where nothing else is in it. */
+export function nodeOf(
+  name: string,
+  method: string,
+  config: Options,
+  params: Tree,
+  prefix: string,
+  model: Model,
+): Node | undefined {
+  const children = (parts: Options): readonly Node[] =>
+    Object.entries(parts).flatMap(([part, value]) => {
+      const { method, ...options } = value as Options;
+      const at = prefix === "" ? part : `${prefix}.${part}`;
+      const node = nodeOf(part, String(method), options, (params[part] ?? {}) as Tree, at, model);
+      return node === undefined ? [] : [node];
+    });
+  if (HEADS.includes(method)) return undefined;
+  if (method.startsWith("perRow(")) return rowsOf(name, children(config), config);
+  const parts = (config["parts"] ?? {}) as Options;
+  if (method.startsWith("averaged(")) {
+    const { weights, divided } = config as { readonly weights: readonly number[]; readonly divided: boolean };
+    if (!divided || Math.abs(weights.reduce((a, b) => a + b, 0) - 1) > 1e-9) {
+      throw new RangeError(
+        `Cannot save ${method} for AdapterHub: its weights add up to 1 there, and it divides by their number once more: divided true`,
+      );
+    }
+    return { kind: "block", name, type: "Average", kwargs: { weights }, children: children(parts) };
+  }
+  if (method.startsWith("bySpans(")) {
+    return {
+      kind: "block",
+      name,
+      type: "Split",
+      kwargs: { splits: config["lengths"]! },
+      children: children(parts),
+    };
+  }
+  const pieces = piecesOf(method, config, params, prefix).filter(({ method }) => !HEADS.includes(method));
+  const beside = pieces.some((piece) => /^(perRow|averaged|bySpans)\(|^adapterFusion$/.test(piece.method));
+  if (!beside && isOne(pieces, model)) {
+    return pieces.length === 0 ? undefined : { kind: "single", name, pieces };
+  }
+  if (!method.startsWith("compose(")) return { kind: "fusion", name, pieces };
+  const below = children(config);
+  if (below.length === 1) return below[0]!;
+  return {
+    kind: "block",
+    name,
+    type: "Stack",
+    children: below.flatMap((node) =>
+      node.kind === "block" && node.type === "Stack" ? node.children : [node]
+    ),
+  };
+}
+
+function rowsOf(name: string, children: readonly Node[], config: Options): Node {
+  if (children.length < Object.keys(config).length) {
+    throw new RangeError(
+      `Cannot save the adapters by rows "${name}" for AdapterHub: heads of their own are for a model of the library's own class`,
+    );
+  }
+  return { kind: "block", name, type: "Parallel", children };
+}
+
+/** Whether one configuration, or a union of different ones, holds the pieces. */
+function isOne(pieces: readonly Piece[], model: Model): boolean {
+  const seen = new Set<string>();
+  for (const piece of pieces) {
+    const { kind, config: { fields } } = describe(piece, model);
+    const places = kind === "bottleneck"
+      ? ["mh_adapter", "output_adapter", "cross_adapter"].filter((place) => fields[place] === true)
+      : [kind === "fused" && fields["composition_mode"] !== "scale" ? "fused" : kind];
+    if (places.some((place) => seen.has(place))) return false;
+    for (const place of places) seen.add(place);
+  }
+  return true;
+}
+
+/**
+ * The files of a setup.
+ *
+ * @throws {RangeError} when the library would compute something else for it, or two adapters have one name.
+ */
+export function setupFiles(node: Node, adapter: Adapter, model: Model): readonly HubFile[] {
+  const names = namesOf(node);
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) {
+    throw new RangeError(`Cannot save the adapters for AdapterHub: two of them are called "${twice}"`);
+  }
+  const { block, files } = blockOf(node, adapter, model);
+  const root = node.kind === "single" ? { type: "Stack", children: [block] } : block;
+  const setup = { adapter_setup: root, head_setup: null, version: ADAPTERS_VERSION };
+  return [{ path: ADAPTERS_FILES.setup, text: `${JSON.stringify(setup, null, 2)}\n` }, ...files];
+}
+
+function namesOf(node: Node): readonly string[] {
+  if (node.kind === "block") return node.children.flatMap(namesOf);
+  return node.kind === "fusion" ? Object.keys(node.pieces[0]!.options["adapters"] as Options) : [node.name];
+}
+
+/** A block of the setup, what it is for the checks, and the files below it. */
+interface Written {
+  readonly block: Json;
+  readonly branch: Branch;
+  readonly files: readonly HubFile[];
+}
+
+function blockOf(node: Node, adapter: Adapter, model: Model): Written {
+  const { name } = node;
+  if (node.kind === "fusion") {
+    return { ...fusionFiles(node.pieces[0]!, adapter, model), branch: { name, kind: node.kind, leaves: [] } };
+  }
+  if (node.kind === "single") {
+    checkedName(name);
+    return {
+      block: { type: "single", children: [name] },
+      branch: { name, kind: node.kind, leaves: [leafOf(name, node.pieces, model)] },
+      files: adapterFiles(name, node.pieces, adapter, model)
+        .map((file) => ({ ...file, path: `${name}/${file.path}` })),
+    };
+  }
+  const { type, kwargs, children } = node;
+  const written = children.map((child) => blockOf(child, adapter, model));
+  const branches = written.map(({ branch }) => branch);
+  const what = `Cannot save the ${type} of ${
+    branches.map(({ name }) => `"${name}"`).join(", ")
+  } for AdapterHub`;
+  if (type === "Stack") checkStack(what, branches, model);
+  else checkBranches(what, type, branches, model);
+  return {
+    block: { type, children: written.map(({ block }) => block), ...kwargs && { kwargs } },
+    branch: { name, kind: kindOf(type, branches), leaves: branches.flatMap(({ leaves }) => leaves) },
+    files: written.flatMap(({ files }) => files),
+  };
+}

@@ -1,0 +1,270 @@
+/**
+ * Checkpoints from the Hugging Face Hub, into a local folder. `@huggingface/hub` lists the files; the files themselves
+ * are fetched by `fetch.ts`, because the library can neither resume a download nor check what it got.
+ *
+ * The folder is `<cache>/<org>--<name>@<revision>`, plain files under the repository's own names, so that it can be opened
+ * as any other checkpoint folder. The cache is the first of: the option, `$HF_HOME/graft`, `$XDG_CACHE_HOME/graft/hub`,
+ * `~/.cache/graft/hub`. `.graft.json` in the folder records which version of each file is there: a later call asks for the
+ * list again and fetches only what changed.
+ *
+ * This is the one place that reads the environment: `HF_ENDPOINT`, `HF_TOKEN`, `HF_HUB_OFFLINE`, `HF_HOME`,
+ * `XDG_CACHE_HOME`, `HOME`.
+ */
+import { mkdir, readFile, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { HubApiError, type ListFileEntry, listFiles } from "@huggingface/hub";
+import { writeTextAtomically } from "../../formats/atomic_write.ts";
+import { fetchFile, hubError } from "./fetch.ts";
+import { neededFiles } from "./files.ts";
+
+/** How far a download is. */
+export interface DownloadProgress {
+  /** The file at work, as the repository names it. */
+  readonly file: string;
+  /** Bytes of it on disk. */
+  readonly received: number;
+  /** Bytes of it in all. */
+  readonly size: number;
+  /** Its number among the files, from 0. */
+  readonly index: number;
+  /** How many files there are. */
+  readonly count: number;
+}
+
+/** How to download. */
+export interface DownloadOptions {
+  /** Branch, tag or commit; default what the id says after "@", else "main". */
+  readonly revision?: string;
+  /** Names of the files to take, `*` for any run of characters; default what `neededFiles` picks. */
+  readonly files?: readonly string[];
+  /** The folder that holds all downloads. */
+  readonly cache?: string;
+  /** Where the hub is; default `$HF_ENDPOINT`, else the public hub. */
+  readonly endpoint?: string;
+  /** A token for private and gated repositories; default `$HF_TOKEN`. */
+  readonly token?: string;
+  /** How often a file is tried before the download fails. Default 3. */
+  readonly attempts?: number;
+  /** Called as bytes arrive. */
+  readonly onProgress?: (progress: DownloadProgress) => void;
+}
+
+/** A repository and a revision of it. */
+export interface HubId {
+  /** "owner/name". */
+  readonly name: string;
+  /** Branch, tag or commit. */
+  readonly revision?: string;
+}
+
+/**
+ * Reads "org/name" or "org/name@revision"; undefined when the text is no such id (a path, say).
+ *
+ * @example
+ * ```ts
+ * import { hubId } from "@graft/peft/io";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual(hubId("org/name@v1"), { name: "org/name", revision: "v1" });
+ * assert.equal(hubId("./folder"), undefined);
+ * ```
+ */
+export function hubId(text: string): HubId | undefined {
+  const match = /^(\w[\w.-]*\/\w[\w.-]*)(?:@(\w[\w./-]*))?$/.exec(text);
+  if (match === null || text.includes("..")) return undefined;
+  return { name: match[1]!, ...(match[2] === undefined ? {} : { revision: match[2] }) };
+}
+
+/**
+ * Brings a model or adapter repository onto this machine and returns the local folder. Files that are there already, in
+ * the version that the hub lists, are not fetched again; a download that was cut off goes on where it stopped.
+ *
+ * With `HF_HUB_OFFLINE=1`, or when the hub cannot be reached, an earlier complete download of the same files counts.
+ *
+ * @param id "org/name" or "org/name@revision".
+ * @throws {SyntaxError} when the id is none.
+ * @throws {RangeError} when a wanted file does not exist, or a file has not the size or hash that the hub lists.
+ * @throws {Error} when the hub refuses or cannot be reached; the message says what to do.
+ * @example
+ * ```ts
+ * import { download } from "@graft/peft/io";
+ * import assert from "node:assert/strict";
+ * // const folder = await download("HuggingFaceTB/SmolLM2-135M-Instruct", { files: ["*.json"] });
+ * await assert.rejects(download("a folder of mine"), SyntaxError); // no id
+ * ```
+ */
+export async function download(id: string, options: DownloadOptions = {}): Promise<string> {
+  const found = await repository(id, options);
+  if (found.listed === undefined) return found.folder;
+  const { folder, record, selection, token } = found;
+  let files = record.files;
+  for (const [index, file] of found.listed.entries()) {
+    const { path, size, version, sha256, url } = file;
+    const target = join(folder, path);
+    const progress = (received: number) =>
+      options.onProgress?.({ file: path, received, size, index, count: found.listed!.length });
+    if (files[path]?.version === version && await sizeOf(target) === size) {
+      progress(size);
+      continue;
+    }
+    await mkdir(dirname(target), { recursive: true });
+    await fetchFile({
+      url,
+      target,
+      size,
+      version,
+      ...sha256 !== undefined && { sha256 },
+      ...token !== undefined && { token },
+      attempts: options.attempts ?? 3,
+      onProgress: progress,
+    });
+    files = { ...files, [path]: { version, size } };
+    await writeRecord(folder, { files, complete: record.complete.filter((s) => s !== selection) });
+  }
+  await writeRecord(folder, { files, complete: [...new Set([...record.complete, selection])] });
+  return folder;
+}
+
+/** The folder of an earlier complete download; undefined when there is none. Asks nobody. */
+export async function downloaded(id: string, options: DownloadOptions = {}): Promise<string | undefined> {
+  const parsed = hubId(id);
+  if (parsed === undefined) return undefined;
+  const folder = folderOf(parsed, options);
+  return (await readRecord(folder)).complete.includes(selectionOf(options)) ? folder : undefined;
+}
+
+/** A file that is wanted of a repository. */
+export interface WantedFile {
+  readonly path: string;
+  /** Its bytes. */
+  readonly size: number;
+  /** Names the content. */
+  readonly version: string;
+  /** Of large files. */
+  readonly sha256?: string;
+  readonly url: string;
+}
+
+/** What the hub says about a repository, and what is here already. */
+export interface Repository {
+  readonly folder: string;
+  /** Absent when the hub cannot or must not be asked and `folder` has everything. */
+  readonly listed: readonly WantedFile[] | undefined;
+  readonly record: DownloadRecord;
+  /** Which files are wanted, as the record names it. */
+  readonly selection: string;
+  readonly token: string | undefined;
+}
+
+/** Asks the hub for the wanted files of a repository. @throws as `download`. */
+export async function repository(id: string, options: DownloadOptions = {}): Promise<Repository> {
+  const parsed = hubId(id);
+  if (parsed === undefined) {
+    throw new SyntaxError(`Expected a hub id such as "org/name" or "org/name@revision" but found "${id}"`);
+  }
+  const { name } = parsed;
+  const revision = options.revision ?? parsed.revision ?? "main";
+  const endpoint = (options.endpoint ?? variable("HF_ENDPOINT") ?? "https://huggingface.co").replace(
+    /\/+$/,
+    "",
+  );
+  const token = options.token ?? variable("HF_TOKEN");
+  const folder = folderOf(parsed, options);
+  const record = await readRecord(folder);
+  const selection = selectionOf(options);
+  const complete = record.complete.includes(selection);
+  const here = { folder, record, selection, token };
+  if (/^(1|true|yes|on)$/i.test(variable("HF_HUB_OFFLINE") ?? "")) {
+    if (complete) return { ...here, listed: undefined };
+    throw new Error(`Cannot download ${id}: HF_HUB_OFFLINE is set and ${folder} holds no complete copy`);
+  }
+  let entries: readonly ListFileEntry[];
+  try {
+    entries = await list({ name, revision, endpoint, token });
+  } catch (error) {
+    if (error instanceof HubApiError) throw hubError(`list ${name}@${revision}`, error.statusCode, error);
+    if (complete) return { ...here, listed: undefined };
+    throw new Error(`Cannot reach ${endpoint} for ${id}: ${(error as Error).message}`, { cause: error });
+  }
+  const wanted = neededFiles(id, entries.map((entry) => entry.path), options.files);
+  const byPath = new Map(entries.map((entry) => [entry.path, entry]));
+  const listed = wanted.map((path): WantedFile => {
+    const entry = byPath.get(path)!;
+    return {
+      path,
+      size: entry.lfs?.size ?? entry.size,
+      version: entry.lfs?.oid ?? entry.oid ?? "",
+      ...entry.lfs !== undefined && { sha256: entry.lfs.oid },
+      url: `${endpoint}/${name}/resolve/${encodeURIComponent(revision)}/${
+        path.split("/").map(encodeURIComponent).join("/")
+      }`,
+    };
+  });
+  return { ...here, listed };
+}
+
+function folderOf({ name, revision }: HubId, options: DownloadOptions): string {
+  const at = encodeURIComponent(options.revision ?? revision ?? "main");
+  return join(options.cache ?? defaultCache(), `${name.replace("/", "--")}@${at}`);
+}
+
+const selectionOf = ({ files }: DownloadOptions): string => JSON.stringify(files ?? "needed");
+
+async function list(
+  repo: {
+    readonly name: string;
+    readonly revision: string;
+    readonly endpoint: string;
+    readonly token: string | undefined;
+  },
+): Promise<readonly ListFileEntry[]> {
+  const entries: ListFileEntry[] = [];
+  const pages = listFiles({
+    repo: { type: "model", name: repo.name },
+    // The library puts the revision into the URL as it is, and "refs/pr/1" must be one segment.
+    revision: encodeURIComponent(repo.revision),
+    recursive: true,
+    hubUrl: repo.endpoint,
+    ...(repo.token === undefined ? {} : { accessToken: repo.token }),
+  });
+  for await (const entry of pages) if (entry.type === "file") entries.push(entry);
+  return entries;
+}
+
+function variable(name: string): string | undefined {
+  return Deno.env.get(name) || undefined;
+}
+
+function defaultCache(): string {
+  const home = variable("HF_HOME");
+  if (home !== undefined) return join(home, "graft");
+  const base = variable("XDG_CACHE_HOME") ?? (variable("HOME") && join(variable("HOME")!, ".cache"));
+  if (base === undefined) {
+    throw new TypeError("Expected a cache folder but found none: pass { cache } or set HF_HOME or HOME");
+  }
+  return join(base, "graft", "hub");
+}
+
+async function sizeOf(path: string): Promise<number | undefined> {
+  return await stat(path).then((info) => info.size, () => undefined);
+}
+
+/** What `.graft.json` says: the version of each file, and which selections of files were once complete. */
+export interface DownloadRecord {
+  readonly files: Readonly<Record<string, { readonly version: string; readonly size: number }>>;
+  readonly complete: readonly string[];
+}
+
+async function readRecord(folder: string): Promise<DownloadRecord> {
+  try {
+    const { files, complete } = JSON.parse(await readFile(join(folder, ".graft.json"), "utf8"));
+    return { files: files ?? {}, complete: complete ?? [] };
+  } catch {
+    // None yet, or cut off while being written: then the files are fetched again.
+    return { files: {}, complete: [] };
+  }
+}
+
+async function writeRecord(folder: string, record: DownloadRecord): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  await writeTextAtomically(join(folder, ".graft.json"), JSON.stringify(record, null, 1) + "\n");
+}

@@ -1,0 +1,300 @@
+/**
+ * LoRA whose start changed the base, in a PEFT folder that holds A and B alone: PEFT changes the base again as it loads one.
+ *
+ *   pissa   W' = W − s B₀ A₀   the r leading singular triples of W
+ *   olora   W' = W − s B₀ A₀   the first r columns of Q and rows of R in W = Q R, a Conv1D as it lies
+ *   loftq   W' = nf4(W)        as it lies
+ *
+ * So on the untouched base the first two are LoRA of rank 2 r, W + s [B, −B₀] [A; A₀]; for LoftQ, and for OLoRA on a quantized
+ * base, whose W' is quantized again, the coded weights come along below the adapter. No rank is over a matrix's sizes (s stays that of the rank asked for), an embedding is left as it is, and
+ * a layer whose own matrix stands in the folder has that.
+ */
+import {
+  castTo,
+  dispose,
+  isQuantized,
+  liesInOut,
+  lookup,
+  matrixAt,
+  type MatrixPlace,
+  type Method,
+  type Model,
+  nest,
+  overlay,
+  recoded,
+  scope,
+  sizesOf,
+  type Synchronous,
+  Tensor,
+  type Tree,
+} from "../../core/mod.ts";
+import { type LoraFactors, type LoraOptions, loraRank, loraScale } from "../../methods/lora.ts";
+import { type PeftCodec, type PeftFields, wrong } from "../../methods/peft_codec.ts";
+import { balanced } from "../../methods/pissa.ts";
+import {
+  concat,
+  factorised,
+  leading,
+  matmul,
+  multiply,
+  negate,
+  qr,
+  slice,
+  subtract,
+  svd,
+  transpose,
+} from "../../ops/mod.ts";
+
+/** What was done to the base. */
+export type Start = "pissa" | "olora" | "loftq";
+
+/** A layer as the folder has it: its rank there, s, and whether PEFT changes its matrix. */
+export interface StartedLayer {
+  readonly place: MatrixPlace;
+  readonly rank: number;
+  readonly scale: number;
+  readonly changes: boolean;
+}
+
+/** A start, bound to the layers of a model. */
+export interface ChangedBase {
+  readonly start: Start;
+  readonly layers: readonly StartedLayer[];
+  /** The method on the untouched base, where these layers have twice the rank. */
+  method(doubled: readonly StartedLayer[]): Method;
+}
+
+/**
+ * The start that a config names, where it changes the base.
+ *
+ * @throws {RangeError} when PEFT itself cannot repeat it from the folder, or not this way.
+ */
+export function startOf(fields: PeftFields): Start | undefined {
+  const value = fields["init_lora_weights"];
+  if (typeof value !== "string") return undefined;
+  const name = value.toLowerCase();
+  const reason = name === "corda"
+    ? "CorDA's start needs the activations it was made from, so PEFT cannot load the folder either"
+    : name === "lora_ga"
+    ? "LoRA-GA's start needs the gradients it was made from; PEFT loads the folder and leaves the base, which is another function"
+    : /^pissa_niter_\d+$/.test(name)
+    ? "a randomized SVD changed the base, and another draw, PEFT's own too, takes another part of it"
+    : undefined;
+  if (reason !== undefined) {
+    throw new RangeError(
+      `Cannot load an adapter with init_lora_weights "${value}": that changed the base's weights too. ${reason}; save it ` +
+        "in PEFT with path_initial_model_for_weight_conversion, or merged",
+    );
+  }
+  if (name === "loftq") checkLoftq(fields["loftq_config"]);
+  return name === "pissa" || name === "olora" || name === "loftq" ? name : undefined;
+}
+
+/** One pass of four bits does not depend on a decomposition. */
+function checkLoftq(given: PeftFields[string] | undefined): void {
+  const { loftq_bits: bits = 4, loftq_iter: passes = 1 } = typeof given === "object" && given !== null &&
+      !Array.isArray(given)
+    ? given as PeftFields
+    : wrong("loftq_config", "a record", given);
+  if (bits === 4 && passes === 1) return;
+  throw new RangeError(
+    `Cannot load an adapter with init_lora_weights "loftq" of ${bits} bits in ${passes} passes: only the codes of one pass of ` +
+      "4 bits are sure to be the ones it was trained on; merge it in PEFT",
+  );
+}
+
+/** The options that fit the folder's matrices, and what becomes of them on the untouched base. */
+export function changedBase(
+  codec: PeftCodec<LoraOptions>,
+  start: Start,
+  options: LoraOptions,
+  places: readonly MatrixPlace[],
+  model: Model,
+): { readonly options: LoraOptions; readonly changed: ChangedBase } {
+  const layers = places.map((place): StartedLayer => {
+    const { inFeatures, outFeatures } = sizesOf(place);
+    const asked = loraRank(place.path, options);
+    const changes = place.kind !== "embedding";
+    const rank = changes ? Math.min(asked, inFeatures, outFeatures) : asked;
+    if (start === "loftq" || (start === "olora" && !isCoded(place, model))) checkLies(start, place);
+    return { place, rank, scale: loraScale(place.path, options), changes };
+  });
+  const cut = layers.filter(({ place, rank }) => rank !== loraRank(place.path, options));
+  return {
+    options: withRanks(options, cut),
+    changed: {
+      start,
+      layers,
+      method: (doubled) => {
+        const all = layers.map((l) => doubled.includes(l) ? { ...l, rank: 2 * l.rank } : l);
+        const twice = timesTwo(options);
+        return codec.method(
+          withRanks(twice, all.filter(({ place, rank }) => rank !== loraRank(place.path, twice))),
+        );
+      },
+    },
+  };
+}
+
+/** PEFT takes a Conv1D for a Linear here, and the factors of one that is not square then fit nothing. */
+function checkLies(start: Start, place: MatrixPlace): void {
+  const { inFeatures, outFeatures } = sizesOf(place);
+  const lies = place.kind === "embedding" ? start === "loftq" : place.kind === "linear" && place.transposed;
+  if (!lies || (place.kind === "linear" && inFeatures === outFeatures)) return;
+  throw new RangeError(
+    `Cannot load an adapter with init_lora_weights "${start}" on "${place.path}": PEFT takes its factors the wrong way round ` +
+      "there, and cannot run it either",
+  );
+}
+
+/** Twice the rank under the same s. */
+function timesTwo(options: LoraOptions): LoraOptions {
+  const growth = options.scaling === "rankStabilized" ? Math.SQRT2 : 2;
+  const times = (numbers: Readonly<Record<string, number>>, factor: number): Record<string, number> =>
+    Object.fromEntries(Object.entries(numbers).map(([pattern, n]) => [pattern, factor * n]));
+  return {
+    ...options,
+    rank: 2 * (options.rank ?? 8),
+    alpha: growth * (options.alpha ?? options.rank ?? 8),
+    ...options.rankPattern && { rankPattern: times(options.rankPattern, 2) },
+    ...options.alphaPattern && { alphaPattern: times(options.alphaPattern, growth) },
+  };
+}
+
+/** These layers under ranks of their own; the first pattern that matches counts. */
+function withRanks(options: LoraOptions, layers: readonly StartedLayer[]): LoraOptions {
+  if (layers.length === 0) return options;
+  const numbers = (of: (layer: StartedLayer) => number): Record<string, number> =>
+    Object.fromEntries(layers.map((layer) => [layer.place.path.replaceAll(".", "\\."), of(layer)]));
+  const divisor = (rank: number): number => options.scaling === "rankStabilized" ? Math.sqrt(rank) : rank;
+  return {
+    ...options,
+    rankPattern: { ...numbers(({ rank }) => rank), ...options.rankPattern },
+    alphaPattern: { ...numbers(({ rank, scale }) => scale * divisor(rank)), ...options.alphaPattern },
+  };
+}
+
+/**
+ * The layers whose matrices PEFT changes as it loads the folder.
+ *
+ * @param brings Whether the folder holds a layer's own matrix, changed already.
+ * @throws {TypeError} when such a matrix is quantized.
+ * @throws {RangeError} when it is another layer's too.
+ */
+export function changedLayers(
+  { start, layers }: ChangedBase,
+  brings: (place: MatrixPlace) => boolean,
+  model: Model,
+): readonly StartedLayer[] {
+  const found = layers.filter(({ place, changes }) => changes && !brings(place));
+  for (const { place } of found) {
+    if (place.kind === "head" && place.tiedTo !== undefined) {
+      throw new RangeError(
+        `Cannot load an adapter with init_lora_weights "${start}" on "${place.path}": its matrix is "${place.tiedTo}"'s, which ` +
+          "PEFT changes along with it; save it there with path_initial_model_for_weight_conversion, or merged",
+      );
+    }
+    if (start !== "olora" && isCoded(place, model)) {
+      throw new TypeError(
+        `Cannot load an adapter with init_lora_weights "${start}" on the quantized weights of "${place.path}": PEFT cannot either; ` +
+          "load it on the unquantized base",
+      );
+    }
+  }
+  return found;
+}
+
+/** Weights that the start put into codes, by their paths. */
+export async function codedWeights(
+  { start }: ChangedBase,
+  layers: readonly StartedLayer[],
+  model: Model,
+): Promise<ReadonlyMap<string, Tensor>> {
+  const made = new Map<string, Tensor>();
+  for (const layer of layers) {
+    const path = `${layer.place.path}.weight`;
+    if (start === "loftq") made.set(path, once(model, path));
+    else if (start === "olora" && isCoded(layer.place, model)) made.set(path, await again(layer, model));
+  }
+  return made;
+}
+
+/** LoftQ's codes; a Conv1D is coded as it lies there, so of one it is what its codes say. */
+function once(model: Model, path: string): Tensor {
+  return scope(() => {
+    const codes = castTo(castTo(lookup(model.weights, path) as Tensor, "f32"), "nf4");
+    return liesInOut(model.spec, path) ? castTo(codes, "f32") : codes;
+  });
+}
+
+/** What OLoRA left of a quantized matrix, quantized again. */
+async function again(layer: StartedLayer, model: Model): Promise<Tensor> {
+  const { dtype } = lookup(model.weights, `${layer.place.path}.weight`) as Tensor;
+  const w = scope((): Synchronous<Tensor> => matrixAt(model, layer.place)); // [out, in], as codes lie
+  const { a, b } = await factorised(w, (w) => taken("olora", w, layer, false)).finally(() => dispose(w));
+  const rest = scope(() => {
+    const w = matrixAt(model, layer.place);
+    return recoded(subtract(w, multiply(matmul(b, a), layer.scale)), dtype, false);
+  });
+  dispose([a, b]);
+  return rest;
+}
+
+const isCoded = ({ path }: MatrixPlace, { weights }: Model): boolean => {
+  const leaf = lookup(weights, `${path}.weight`);
+  return leaf instanceof Tensor && isQuantized(leaf.dtype);
+};
+
+/**
+ * The parameters with what the start took from these layers beside the factors. The given factors are freed.
+ *
+ * @param at Where a layer's factors lie among the parameters.
+ */
+export async function doubledFactors(
+  params: Tree,
+  { start }: ChangedBase,
+  layers: readonly StartedLayer[],
+  at: (place: MatrixPlace) => string,
+  model: Model,
+): Promise<Tree> {
+  const made: (readonly [string, Tensor])[] = [];
+  try {
+    for (const layer of layers) {
+      const path = at(layer.place);
+      const { a, b } = await doubled(start, layer, lookup(params, path) as LoraFactors, model);
+      made.push([`${path}.a`, a], [`${path}.b`, b]);
+    }
+  } catch (error) {
+    dispose([params, made]);
+    throw error;
+  }
+  return overlay(params, nest(made) as Tree);
+}
+
+/** [A; A₀] and [B, −B₀] in the place of A and B. */
+async function doubled(
+  start: Start,
+  layer: StartedLayer,
+  own: LoraFactors,
+  model: Model,
+): Promise<LoraFactors> {
+  const w = scope((): Synchronous<Tensor> => matrixAt(model, layer.place));
+  const lies = layer.place.kind === "linear" && layer.place.transposed;
+  const first = await factorised(w, (w) => taken(start, w, layer, lies)).finally(() => dispose(w));
+  const both = scope(() => ({
+    a: concat([own.a, first.a]),
+    b: concat([own.b, negate(first.b)], 1),
+  }));
+  dispose([first, own.a, own.b]);
+  return both;
+}
+
+/** A₀ [r, in] and B₀ [out, r] of W [out, in], which OLoRA takes as it `lies` [in, out]. */
+function taken(start: Start, w: Tensor, { rank, scale }: StartedLayer, lies: boolean): LoraFactors {
+  if (start === "pissa") return balanced(leading(svd(w), rank), scale);
+  // Q's first columns depend on those of the matrix alone, and R = Qᵀ W.
+  const matrix = lies ? transpose(w) : w;
+  const { q } = qr(slice(matrix, 1, 0, rank));
+  const r = matmul(q, matrix, { transposeA: true });
+  return lies ? { a: transpose(q), b: transpose(r) } : { a: r, b: q };
+}

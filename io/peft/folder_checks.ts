@@ -1,0 +1,81 @@
+/** What must hold of the tensors of a PEFT folder before any is read. */
+import { type Model, sameShape, scope, type Shape, showShape } from "../../core/mod.ts";
+import { transpose } from "../../ops/mod.ts";
+import type { PeftConfig } from "../../formats/peft_config.ts";
+import { withoutPrefix } from "../../formats/peft_keys.ts";
+import type { StoredTensor } from "../../formats/tensor_file.ts";
+import { loadTensor, sameNumbers } from "../stored_numbers.ts";
+import type { BaseTable } from "./base.ts";
+import type { FolderLayout, FolderParts } from "./layout.ts";
+
+/** A folder's tensors by their keys, without PEFT's prefix. */
+export type Stored = ReadonlyMap<string, StoredTensor>;
+
+/** Every expected key is there with its shape, and no other. */
+export function checkKeys(
+  folder: string,
+  { fields }: PeftConfig,
+  layout: FolderLayout,
+  tables: readonly BaseTable[],
+  stored: Stored,
+): void {
+  const shapes = new Map<string, Shape>(layout.tensors.map((t) => [t.key, t.stored ?? t.shape]));
+  const optional = new Map<string, Shape>([
+    ...layout.copies.map(({ key, of }) => [key, shapes.get(of)!] as const),
+    ...layout.originals.map(({ key, leaf }) => [key, shapes.get(leaf)!] as const),
+    ...tables.map(({ key, shape }) => [key, shape] as const),
+  ]);
+  const problems = [
+    ...[...shapes.keys()].filter((key) => !stored.has(key)).map((key) => `"${key}" is missing`),
+    ...[...stored.values()].flatMap(({ name, shape }) => {
+      const expected = shapes.get(withoutPrefix(name)) ?? optional.get(withoutPrefix(name));
+      if (expected === undefined) return [`"${name}" is not expected`];
+      return sameShape(shape, expected)
+        ? []
+        : [`"${name}": expected ${showShape(expected)} but found ${showShape(shape)}`];
+    }),
+  ];
+  if (problems.length === 0) return;
+  const base = fields["base_model_name_or_path"];
+  throw new RangeError(
+    `Cannot load "${folder}" for this model (its base was ${base ?? "not recorded"}): ${
+      problems.slice(0, 6).join("; ")
+    }${problems.length > 6 ? `; and ${problems.length - 6} more` : ""}`,
+  );
+}
+
+/** A tied tensor that is stored twice must be the same twice. */
+export async function checkCopies(layout: FolderLayout, stored: Stored, model: Model): Promise<void> {
+  for (const { key, of } of layout.copies) {
+    const copy = stored.get(key);
+    if (
+      copy !== undefined && !await sameNumbers(loadTensor(copy, model), loadTensor(stored.get(of)!, model))
+    ) {
+      throw new RangeError(
+        `"${key}" differs from "${of}", but the model ties the two: load the adapter for an untied model`,
+      );
+    }
+  }
+}
+
+/**
+ * PEFT has LoRA's factors of an embedding and of the head tied to it in one storage, and writes both. They load as factors of
+ * their own, of which its own reload would lose one where they differ.
+ */
+export async function checkShared({ shared = [] }: FolderParts, stored: Stored, model: Model): Promise<void> {
+  for (const [embedding, head] of shared) {
+    for (
+      const [one, other] of [
+        [`${embedding}.lora_embedding_A`, `${head}.lora_B.weight`],
+        [`${embedding}.lora_embedding_B`, `${head}.lora_A.weight`],
+      ] as const
+    ) {
+      const turned = scope(() => transpose(loadTensor(stored.get(one)!, model)));
+      if (await sameNumbers(turned, loadTensor(stored.get(other)!, model))) continue;
+      throw new RangeError(
+        `"${other}" is not the transpose of "${one}", though ensure_weight_tying makes them one in PEFT: set it to false to ` +
+          "have both",
+      );
+    }
+  }
+}

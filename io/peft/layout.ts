@@ -1,0 +1,263 @@
+/**
+ * What an HF PEFT folder holds for an adapter of a model: one table of tensors that loading, saving and gradients all go
+ * through. A folder is one main method (LoRA, (IA)³, trainable tokens) with, beside it, whole saved modules, trained token
+ * rows and the base's own tables; with more than the main method the adapter is a composition of named parts.
+ */
+import {
+  compose,
+  isQuantized,
+  lookup,
+  type MatrixPlace,
+  type Method,
+  type Model,
+  nameMatches,
+  plainShape,
+  type Spec,
+  Tensor,
+  weightLeaves,
+} from "../../core/mod.ts";
+import { fixedWeights } from "../../methods/fixed_weights.ts";
+import { only } from "../../methods/full_fine_tune.ts";
+import {
+  modulesToSave,
+  type ModulesToSaveOptions,
+  type SavedLeaf,
+  savedLeaves,
+} from "../../methods/modules_to_save.ts";
+import type { PeftCodec, PeftFields, PeftTensor } from "../../methods/peft_codec.ts";
+import { biasTensors } from "../../methods/peft_layers.ts";
+import {
+  tokenTensors,
+  trainableTokens,
+  type TrainableTokensOptions,
+} from "../../methods/trainable_tokens.ts";
+import type { ChangedBase } from "./changed_base.ts";
+import { withPythonPatterns } from "./patterns.ts";
+
+/** A codec with options and the layers that it adapts. */
+export interface MainPart {
+  readonly type: string;
+  readonly method: Method;
+  readonly places: readonly MatrixPlace[];
+  readonly tensors: readonly PeftTensor[];
+  readonly fields: PeftFields;
+  /** The codec's word for the adapted layers' biases. */
+  readonly biases?: string;
+  /** What PEFT puts before the names of modules saved beside it, where that is not what it puts before all others. */
+  readonly savedPrefix?: "base_model.";
+  /** Where the adapter's start changed the base, as PEFT does once more when it loads the folder. */
+  readonly changed?: ChangedBase;
+}
+
+/** The parts of a folder. At least `main` or `tokens` is there. */
+export interface FolderParts {
+  readonly main?: MainPart;
+  /** Which biases of the base train beside it, where that is no option of the method's own. */
+  readonly biases?: "adapted" | "all";
+  readonly saved?: ModulesToSaveOptions;
+  readonly tokens?: TrainableTokensOptions;
+  /** Leaves that the folder brings along, by path. */
+  readonly fixed?: readonly string[];
+  /** Embeddings and heads whose factors PEFT has in one storage, the one's as the other's transposes. */
+  readonly shared?: readonly (readonly [embedding: string, head: string])[];
+}
+
+/** The whole folder. */
+export interface FolderLayout {
+  readonly method: Method;
+  /** Paths reach into the adapter's params, keys have no prefix. */
+  readonly tensors: readonly PeftTensor[];
+  /** Keys under which PEFT writes a tied tensor once more. */
+  readonly copies: readonly { readonly key: string; readonly of: string }[];
+  /** Leaves of the base that PEFT writes although a saved module stands in their place. */
+  readonly originals: readonly { readonly key: string; readonly leaf: string }[];
+}
+
+/** Where each part's params lie: the name of a part in a composition, or "" for the whole. */
+export type PartNames = Readonly<Record<"main" | "biases" | "saved" | "tokens" | "fixed", string>>;
+
+/** The names that loading gives. */
+export const PARTS: PartNames = {
+  main: "adapter",
+  biases: "biases",
+  saved: "saved",
+  tokens: "tokens",
+  fixed: "base",
+};
+
+/** Binds a codec. Generic code sees tensors and fields only. */
+export function mainPart<O>(
+  codec: PeftCodec<O>,
+  options: O,
+  places: readonly MatrixPlace[],
+  spec: Spec,
+): MainPart {
+  return {
+    type: codec.type,
+    method: codec.method(options),
+    places,
+    tensors: codec.tensors(places, options, spec),
+    fields: { ...codec.fields, ...withPythonPatterns(codec.write(options)) },
+    ...codec.biases !== undefined && { biases: codec.biases },
+  };
+}
+
+/** Every layer that a matrix update can be put on. */
+export function matrixPlaces(spec: Spec): readonly MatrixPlace[] {
+  return [...spec.linears, ...spec.embeddings, ...spec.heads];
+}
+
+/** Layers as PEFT meets them: a quantized matrix is a Linear's, GPT-2's too. */
+export function placesInPeft(places: readonly MatrixPlace[], { weights }: Model): readonly MatrixPlace[] {
+  return places.map((place) => {
+    if (place.kind !== "linear" || !place.transposed) return place;
+    const leaf = lookup(weights, `${place.path}.weight`);
+    return leaf instanceof Tensor && isQuantized(leaf.dtype) ? { ...place, transposed: false } : place;
+  });
+}
+
+/** Paths of all modules that hold weights, and of those around them. */
+export function modulePaths(model: Model): readonly string[] {
+  const leaves = [
+    ...weightLeaves(model.weights).map(([path]) => path),
+    ...model.spec.heads.map((h) => `${h.path}.x`),
+  ];
+  const modules = leaves.flatMap((path) => {
+    const names = path.split(".");
+    return names.slice(0, -1).map((_, i) => names.slice(0, i + 1).join("."));
+  });
+  return [...new Set(modules)];
+}
+
+/** The folder of parts, as an adapter of the model, which has a name. */
+export function folderLayout(
+  parts: FolderParts,
+  model: Model,
+  adapter = "default",
+  names?: PartNames,
+): FolderLayout {
+  const { main, saved, tokens, fixed = [] } = parts;
+  const biases = main && parts.biases
+    ? looseBiases(main.places, parts.biases, model.spec, saved ? savedLeaves(model, saved) : [])
+    : [];
+  const list = [
+    ...fixed.length > 0
+      ? [{ part: "fixed" as const, method: fixedWeights({ parameters: fixed }), tensors: [] }]
+      : [],
+    ...main ? [{ part: "main" as const, method: main.method, tensors: main.tensors }] : [],
+    ...biases.length > 0 ? [biasPart(biases)] : [],
+    ...saved
+      ? [{
+        part: "saved" as const,
+        method: modulesToSave(saved),
+        tensors: savedTensors(saved, model, main?.savedPrefix ?? ""),
+      }]
+      : [],
+    ...tokens
+      ? [{
+        part: "tokens" as const,
+        method: trainableTokens(tokens),
+        tensors: tokenTensors(model.spec, tokens, main ? "token_adapter." : ""),
+      }]
+      : [],
+  ];
+  const [first] = list;
+  if (first === undefined) throw new RangeError("Expected an adapter with at least one part but found none");
+  const keys = new Set(list.flatMap((part) => part.tensors.map((t) => t.key)));
+  const twice = parts.biases === "all" && saved ? savedBiases(saved, model, adapter) : [];
+  const copies = [
+    ...copiesOf(parts, model).filter((copy) => keys.has(copy.of)),
+    ...twice.map(({ path, copy }) => ({ key: copy, of: path })),
+  ];
+  const prefixOf = (part: keyof PartNames): string => names?.[part] ?? (list.length === 1 ? "" : PARTS[part]);
+  return {
+    method: list.length === 1
+      ? first.method
+      : compose(Object.fromEntries(list.map(({ part, method }) => [PARTS[part], method]))),
+    tensors: list.flatMap(({ part, tensors }) =>
+      tensors.map((t) => ({ ...t, path: joined(prefixOf(part), t.path) }))
+    ),
+    copies,
+    originals: twice.map(({ path, original }) => ({ key: original, leaf: path })),
+  };
+}
+
+/** The biases that train by themselves: a saved module brings its own. */
+export function looseBiases(
+  places: readonly MatrixPlace[],
+  which: "adapted" | "all",
+  spec: Spec,
+  saved: readonly SavedLeaf[],
+): readonly PeftTensor[] {
+  return biasTensors(places, which, spec).filter(({ path }) => !saved.some((leaf) => leaf.path === path));
+}
+
+/** Biases inside saved modules. With `bias: "all"` PEFT writes them under the wrappers' names, too. */
+export function savedBiases(
+  saved: ModulesToSaveOptions,
+  model: Model,
+  adapter = "default",
+): readonly { readonly path: string; readonly copy: string; readonly original: string }[] {
+  return savedLeaves(model, saved).filter(({ path }) => path.endsWith(".bias")).map(({ path, module }) => {
+    const rest = path.slice(module.length);
+    // PEFT takes its name out of the key where it stands right before the last word.
+    const name = rest === ".bias" ? "" : `.${adapter}`;
+    return {
+      path,
+      copy: `${module}.modules_to_save${name}${rest}`,
+      original: `${module}.original_module${rest}`,
+    };
+  });
+}
+
+/** Trained biases beside a method. */
+const biasPart = (tensors: readonly PeftTensor[]) => ({
+  part: "biases" as const,
+  method: only({ parameters: tensors.map(({ path }) => path) }),
+  tensors,
+});
+
+const joined = (prefix: string, path: string): string => prefix === "" ? path : `${prefix}.${path}`;
+
+function savedTensors(
+  saved: ModulesToSaveOptions,
+  model: Model,
+  prefix: string,
+): readonly PeftTensor[] {
+  return savedLeaves(model, saved).map(({ path, source }) => ({
+    path,
+    key: prefix + path,
+    shape: plainShape(model, source),
+  }));
+}
+
+/** A tied head follows its embedding, and PEFT writes it a second time. */
+function copiesOf({ main, saved, tokens, fixed = [] }: FolderParts, model: Model): FolderLayout["copies"] {
+  return model.spec.heads.flatMap(({ path, tiedTo }) => {
+    if (tiedTo === undefined || fixed.includes(`${path}.weight`)) return [];
+    const savedPaths = new Set(saved ? savedLeaves(model, saved).map((leaf) => leaf.path) : []);
+    return [
+      ...savedPaths.has(`${tiedTo}.weight`) && !savedPaths.has(`${path}.weight`)
+        ? [{ key: `${path}.weight`, of: `${tiedTo}.weight` }]
+        : [],
+      ...tokens && !main
+        ? [{ key: `${path}.trainable_tokens_delta`, of: `${tiedTo}.trainable_tokens_delta` }]
+        : [],
+    ];
+  });
+}
+
+/** PEFT takes every module whose path ends with the name, even inside a word ("norm" is also "input_layernorm"). */
+export function modulesEndingWith(names: readonly string[], model: Model): readonly string[] {
+  return modulePaths(model).filter((path) => names.some((name) => path.endsWith(name)));
+}
+
+/** Our reading of the same names: whole segments. */
+export function modulesNamed(names: readonly string[], model: Model): readonly string[] {
+  return modulePaths(model).filter((path) => names.some((name) => nameMatches(name, path)));
+}
+
+/** The first of the modules that a module lies in; itself when that is none. */
+export function outermost(modules: readonly string[], path: string): string {
+  return modules.find((outer) => path.startsWith(`${outer}.`)) ?? path;
+}

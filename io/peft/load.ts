@@ -1,0 +1,193 @@
+/** Adapters from HF PEFT folders. */
+import {
+  type Adapter,
+  dispose,
+  lookup,
+  type MatrixPlace,
+  type Model,
+  nest,
+  reinterpret,
+  sameShape,
+  scope,
+  type Shape,
+  showShape,
+  size,
+  type Synchronous,
+  Tensor,
+  trainableCopy,
+  type Tree,
+} from "../../core/mod.ts";
+import { slice } from "../../ops/mod.ts";
+import type { PeftTensor } from "../../methods/peft_codec.ts";
+import { type PeftConfig, readPeftConfig } from "../../formats/peft_config.ts";
+import { PEFT_FILES, withoutPrefix } from "../../formats/peft_keys.ts";
+import { openSafetensors } from "../../formats/safetensors.ts";
+import type { StoredTensor } from "../../formats/tensor_file.ts";
+import { isThere, weightsPath } from "../adapter_folder.ts";
+import { loadTensor, sameNumbers } from "../stored_numbers.ts";
+import { type BaseTable, baseTables } from "./base.ts";
+import { changedLayers, codedWeights, doubledFactors } from "./changed_base.ts";
+import { checkCopies, checkKeys, checkShared, type Stored } from "./folder_checks.ts";
+import { type FolderLayout, folderLayout, PARTS } from "./layout.ts";
+import { asStored, partsOfConfig } from "./options.ts";
+import { checkRouter, expertFolders, type Experts, withExperts } from "./xlora.ts";
+
+/**
+ * The adapter of a folder whose config is PEFT's.
+ *
+ * @param load Loads the folders of X-LoRA's experts, which may be of any kind.
+ */
+export async function loadPeftFolder(
+  folder: string,
+  name: string,
+  model: Model,
+  load: (folder: string, model: Model) => Promise<Adapter>,
+): Promise<Adapter> {
+  const path = `${folder}/${PEFT_FILES.config}`;
+  const config = readPeftConfig(path, await Deno.readFile(path));
+  const experts = config.type === "XLORA" ? await loadExperts(folder, config, model, load) : {};
+  try {
+    return await loadParts(folder, name, config, experts, model);
+  } catch (error) {
+    dispose(experts);
+    throw error;
+  }
+}
+
+async function loadParts(
+  folder: string,
+  name: string,
+  config: PeftConfig,
+  experts: Experts,
+  model: Model,
+): Promise<Adapter> {
+  const file = openSafetensors(await weightsPath(folder));
+  try {
+    const parts = partsOfConfig(asStored(config, file.tensors.values()), model, experts);
+    const stored = new Map([...file.tensors.values()].map((t) => [withoutPrefix(t.name), t]));
+    if (stored.size < file.tensors.size) {
+      throw new RangeError(
+        `${folder}: a key stands in the file with and without the prefix "base_model.model."`,
+      );
+    }
+    const expected = folderLayout(parts, model, name);
+    const tables = baseTables(parts, model);
+    if (config.type === "XLORA") checkRouter(folder, parts, stored);
+    checkKeys(folder, config, expected, tables, stored);
+    await checkCopies(expected, stored, model);
+    await checkShared(parts, stored, model);
+    const base = await changedTables(tables, stored, model);
+    const changed = parts.main?.changed;
+    const layers = changed === undefined
+      ? []
+      : changedLayers(changed, ({ path }) => stored.has(`${path}.base_layer.weight`), model);
+    const codes = changed === undefined
+      ? new Map<string, Tensor>()
+      : await codedWeights(changed, layers, model);
+    const all = {
+      ...parts,
+      fixed: [...base.keys(), ...codes.keys(), ...(parts.fixed ?? []).filter((path) => !base.has(path))],
+    };
+    const layout = folderLayout(all, model, name);
+    const fixed = (path: string): Tensor => codes.get(path) ?? fixedTable(base, path, model);
+    const params = paramsOf(layout, all.fixed, fixed, stored, model);
+    const taken = layers.filter(({ place }) => !codes.has(`${place.path}.weight`));
+    if (changed !== undefined && taken.length > 0) {
+      const main = { ...parts.main!, method: changed.method(taken) };
+      const at = ({ path }: MatrixPlace): string =>
+        layout.tensors.find(({ key }) => key === `${path}.lora_A.weight`)!.path.replace(/\.a$/, "");
+      const doubled = await doubledFactors(params, changed, taken, at, model);
+      return { name, method: folderLayout({ ...all, main }, model, name).method, params: doubled };
+    }
+    return {
+      name,
+      method: layout.method,
+      params: config.type === "XLORA" ? withExperts(config, params, experts) : params,
+    };
+  } finally {
+    file.close();
+  }
+}
+
+/** X-LoRA's experts, each from the first of its places that is there. */
+async function loadExperts(
+  folder: string,
+  config: PeftConfig,
+  model: Model,
+  load: (folder: string, model: Model) => Promise<Adapter>,
+): Promise<Experts> {
+  const experts: Record<string, Adapter> = {};
+  try {
+    for (const [name, places] of expertFolders(folder, config)) {
+      const found = await Promise.all(places.map(isThere));
+      experts[name] = await load(places[Math.max(found.indexOf(true), 0)]!, model);
+    }
+    return experts;
+  } catch (error) {
+    dispose(experts);
+    throw error;
+  }
+}
+
+/** The base's own tables that the folder brings along and that differ from the model's: the folder's count. */
+async function changedTables(
+  tables: readonly BaseTable[],
+  stored: Stored,
+  model: Model,
+): Promise<ReadonlyMap<string, StoredTensor>> {
+  const changed = new Map<string, StoredTensor>();
+  for (const { key, leaf } of tables) {
+    const own = lookup(model.weights, leaf);
+    const theirs = stored.get(key);
+    if (theirs === undefined || !(own instanceof Tensor)) continue;
+    if (!await sameNumbers(loadTensor(theirs, model), trainableCopy(model, leaf))) {
+      changed.set(leaf, theirs);
+    }
+  }
+  return changed;
+}
+
+/** A table that the folder has, or the embedding's that a head keeps. */
+function fixedTable(base: ReadonlyMap<string, StoredTensor>, path: string, model: Model): Tensor {
+  const table = base.get(path);
+  if (table !== undefined) return loadTensor(table, model);
+  const head = model.spec.heads.find((head) => `${head.path}.weight` === path)!;
+  return trainableCopy(model, `${head.tiedTo}.weight`);
+}
+
+/** Reads the tensors into the layout's params. */
+function paramsOf(
+  layout: FolderLayout,
+  fixedPaths: readonly string[],
+  fixed: (path: string) => Tensor,
+  stored: Stored,
+  model: Model,
+): Tree {
+  return scope((): Synchronous<Tree> => {
+    const params = nest<Tensor>([
+      ...layout.tensors.map((t): readonly [string, Tensor] => [
+        t.path,
+        shaped(partOf(loadTensor(stored.get(t.key)!, model), t), t.shape),
+      ]),
+      ...fixedPaths.map((path): readonly [string, Tensor] => [
+        `${PARTS.fixed}.frozen.${path}`,
+        fixed(path),
+      ]),
+    ]);
+    // PEFT projects in each pass (COFT), so its files may hold what the last step left.
+    return (layout.method.project?.(params) ?? params) as Synchronous<Tree>;
+  });
+}
+
+/** The rows or columns that are the parameter's. */
+function partOf(matrix: Tensor, { shape, part }: PeftTensor): Tensor {
+  if (part === undefined) return matrix;
+  const { axis, from } = part;
+  return slice(matrix, axis, from, from + size(shape) / matrix.shape[1 - axis]!);
+}
+
+/** The same numbers under another shape. */
+function shaped(t: Tensor, shape: Shape): Tensor {
+  if (size(shape) !== t.size) throw new RangeError(`Cannot see ${showShape(t.shape)} as ${showShape(shape)}`);
+  return sameShape(t.shape, shape) ? t : reinterpret(t, shape);
+}

@@ -1,0 +1,264 @@
+/** From an adapter to the parts of a PEFT folder, and the config fields that name its layers. */
+import {
+  type Adapter,
+  FROZEN,
+  leaves,
+  lookup,
+  type MatrixPlace,
+  type Model,
+  type Spec,
+  type TargetOptions,
+  type Tensor,
+  type Tree,
+} from "../../core/mod.ts";
+import type { FixedWeightsOptions } from "../../methods/fixed_weights.ts";
+import { adaloraPeft } from "../../methods/adalora_peft.ts";
+import { boftPeft } from "../../methods/boft_peft.ts";
+import { doraPeft } from "../../methods/dora_peft.ts";
+import { fourierftPeft } from "../../methods/fourierft_peft.ts";
+import { hraPeft } from "../../methods/hra_peft.ts";
+import { type Ia3Options, scalesInput } from "../../methods/ia3.ts";
+import { ia3Peft } from "../../methods/ia3_peft.ts";
+import { lohaPeft } from "../../methods/loha_peft.ts";
+import { lokrPeft } from "../../methods/lokr_peft.ts";
+import { loraPeft } from "../../methods/lora_peft.ts";
+import { missPeft } from "../../methods/miss_peft.ts";
+import { oftPeft } from "../../methods/oft_peft.ts";
+import { veraPeft } from "../../methods/vera_peft.ts";
+import { type ModulesToSaveOptions, type SavedLeaf, savedLeaves } from "../../methods/modules_to_save.ts";
+import type { PeftCodec, PeftFields } from "../../methods/peft_codec.ts";
+import type { TrainableTokensOptions } from "../../methods/trainable_tokens.ts";
+import { type MethodPiece, methodPieces } from "../records/method_pieces.ts";
+import {
+  type FolderParts,
+  looseBiases,
+  type MainPart,
+  mainPart,
+  matrixPlaces,
+  type PartNames,
+  PARTS,
+  placesInPeft,
+} from "./layout.ts";
+import { normsOfParams } from "./norms.ts";
+import { promptsOfOptions } from "./prompts.ts";
+import { fieldsOfLayers, withFeedForward } from "./targets.ts";
+import { xloraOfOptions } from "./xlora.ts";
+
+/** What a folder says of an adapter. */
+export interface AdapterParts {
+  readonly parts: FolderParts;
+  readonly names: PartNames;
+  /** `target_modules` and its relatives. */
+  readonly targets: PeftFields;
+}
+
+/**
+ * Takes an adapter apart.
+ *
+ * @throws {TypeError} when PEFT folders cannot hold one of its methods, or two of a kind.
+ * @throws {RangeError} when its parameters do not fit the model.
+ */
+export function partsOfAdapter(adapter: Adapter, model: Model): AdapterParts {
+  let parts: FolderParts = {};
+  let names: PartNames = PARTS;
+  let targets: PeftFields = {};
+  const pieces = methodPieces(adapter.method.name, adapter.method.config, adapter.params);
+  const main = pieces.find(({ method }) => kindOf(method) === "main");
+  const mainFields = main && mainOf(main, model);
+  const saves = pieces.find(({ method }) => kindOf(method) === "saved" && method !== "only");
+  const saved = saves ? savedLeaves(model, savedOf(saves)) : [];
+  for (const piece of pieces) {
+    const biases = mainFields && biasesOf(piece, mainFields.main, model.spec, saved);
+    const part = biases ? "biases" : kindOf(piece.method);
+    if (parts[part] !== undefined) {
+      throw new TypeError(
+        `Cannot save "${adapter.method.name}" for PEFT: a folder holds one ${part} part, not two`,
+      );
+    }
+    names = { ...names, [part]: piece.prefix };
+    switch (part) {
+      case "main":
+        ({ targets } = mainFields!);
+        parts = { ...parts, main: mainFields!.main };
+        break;
+      case "biases":
+        parts = { ...parts, biases: biases! };
+        break;
+      case "saved":
+        parts = { ...parts, saved: savedOf(piece) };
+        break;
+      case "tokens":
+        parts = { ...parts, tokens: piece.options as unknown as TrainableTokensOptions };
+        break;
+      case "fixed":
+        parts = { ...parts, fixed: (piece.options as unknown as FixedWeightsOptions).parameters };
+        break;
+    }
+  }
+  return { parts, names, targets };
+}
+
+/** Which of the base's biases a piece trains, where the method beside it has a word for just these. */
+function biasesOf(
+  { method, params }: MethodPiece,
+  main: MainPart,
+  spec: Spec,
+  saved: readonly SavedLeaf[],
+): FolderParts["biases"] {
+  if (method !== "only" || main.biases === undefined) return undefined;
+  const found = leaves(params).map(([path]) => path).sort().join();
+  return (["adapted", "all"] as const).find((which) =>
+    looseBiases(main.places, which, spec, saved).map(({ path }) => path).sort().join() === found
+  );
+}
+
+function kindOf(method: string): Exclude<keyof PartNames, "biases"> {
+  switch (method) {
+    case "lora":
+    case "loraPlus":
+    case "adalora":
+    case "dora":
+    case "ia3":
+    case "loha":
+    case "lokr":
+    case "vera":
+    case "hra":
+    case "miss":
+    case "oft":
+    case "boft":
+    case "fourierft":
+    case "layerNormTune":
+    case "promptTuning":
+    case "spot":
+    case "prefixTuning":
+    case "xlora":
+      return "main";
+    case "pissa":
+    case "olora":
+    case "loftq":
+      throw new TypeError(
+        `Cannot save "${method}" as a PEFT folder: its adapter is right on the changed base alone; save what onOriginal ` +
+          "makes of it, LoRA of the original base with twice the rank, or merge it",
+      );
+    case "modulesToSave":
+    case "only":
+    case "classifier":
+      return "saved";
+    case "trainableTokens":
+      return "tokens";
+    case "fixedWeights":
+      return "fixed";
+    default:
+      throw new TypeError(
+        `Cannot save "${method}" as a PEFT folder: it holds lora, adalora, dora, ia3, loha, lokr, vera, hra, miss, oft, boft, fourierft, ` +
+          "layerNormTune, soft prompts, xlora, trainableTokens, modulesToSave and only; merge the adapter and save the model instead",
+      );
+  }
+}
+
+interface MainFields {
+  readonly main: NonNullable<FolderParts["main"]>;
+  readonly targets: PeftFields;
+}
+
+function mainOf({ method, options, params }: MethodPiece, model: Model): MainFields {
+  const { spec } = model;
+  if (method === "layerNormTune") return normsOfParams(options, params, spec);
+  if (method === "xlora") return { main: xloraOfOptions(options, params, spec), targets: {} };
+  if (["promptTuning", "spot", "prefixTuning"].includes(method)) {
+    return { main: promptsOfOptions(method, options, spec), targets: {} };
+  }
+  const places = placesInPeft(adaptedPlaces(params, spec), model);
+  if (places.length === 0) {
+    throw new RangeError(`Cannot save ${method}: none of its parameters stands at a layer`);
+  }
+  // PEFT decides a layer at a time and the last one stays in the config; it reads the field as a hint only.
+  const last = places.findLast((place) => place.kind !== "embedding");
+  const transposed = last?.kind === "linear" && last.transposed;
+  const matrix = <O extends TargetOptions>(codec: PeftCodec<O>): MainFields => {
+    const targets = {
+      ...fieldsOfLayers(targetsFor(codec, options), places, spec, true),
+      fan_in_fan_out: transposed,
+    };
+    return {
+      main: mainPart(codec, options as unknown as O, places, spec),
+      targets: Object.fromEntries(
+        Object.entries(targets).filter(([name]) =>
+          name === "target_modules" || Object.hasOwn(codec.fields, name)
+        ),
+      ),
+    };
+  };
+  switch (method) {
+    case "adalora":
+      return matrix(adaloraPeft);
+    case "dora":
+      if (options["decomposition"] === "adapterHub") {
+        throw new TypeError(
+          'Cannot save DoRA with decomposition "adapterHub" for PEFT: there a bias is not scaled and the norm has the factor in it',
+        );
+      }
+      return beside(matrix(doraPeft), options);
+    case "loha":
+      return matrix(lohaPeft);
+    case "lokr":
+      return matrix(lokrPeft);
+    case "vera":
+      return matrix(veraPeft);
+    case "hra":
+      return matrix(hraPeft);
+    case "miss":
+      return matrix(missPeft);
+    case "oft":
+      return matrix(oftPeft);
+    case "boft":
+      return matrix(boftPeft);
+    case "fourierft":
+      return matrix(fourierftPeft);
+    case "ia3": {
+      const main = mainPart(ia3Peft, options as Ia3Options, places, spec);
+      const fields = fieldsOfLayers(options as Ia3Options, places, spec, false);
+      const scaled = places.filter((place) => scalesInput(place, options as Ia3Options));
+      return { main, targets: { ...withFeedForward(fields, scaled, places), fan_in_fan_out: transposed } };
+    }
+    default:
+      return beside(matrix(loraPeft), options);
+  }
+}
+
+/** LoRA has biases as an option of its own, or beside it where a saved module has some of them. */
+function beside({ main, targets }: MainFields, options: MethodPiece["options"]): MainFields {
+  return (options["bias"] ?? "none") === "none"
+    ? { main: { ...main, biases: "lora_only" }, targets }
+    : { main, targets };
+}
+
+/** A config without `exclude_modules` must name the layers that are left. */
+function targetsFor<O>(codec: PeftCodec<O>, options: TargetOptions): TargetOptions {
+  if (Object.hasOwn(codec.fields, "exclude_modules")) return options;
+  const { exclude: _, ...rest } = options;
+  return rest;
+}
+
+/** A combinator may have narrowed the method, so the parameters say what is adapted. A bias alone adapts nothing. */
+function adaptedPlaces(params: Tree, spec: Spec): readonly MatrixPlace[] {
+  return matrixPlaces(spec).filter((place) => {
+    const found = lookup(params, place.path);
+    return found !== undefined && Object.keys(found).some((name) => name !== "bias" && name !== "weight");
+  });
+}
+
+function savedOf({ method, options, params }: MethodPiece): ModulesToSaveOptions {
+  if (method === "modulesToSave") return options as unknown as ModulesToSaveOptions;
+  const modules = leaves(params as Readonly<Record<string, Tensor | Tree>>)
+    .map(([path]) => path.slice(0, path.lastIndexOf(".")));
+  return { modules: [...new Set(modules)] };
+}
+
+/** The trained leaves that no tensor of the folder takes. */
+export function leftOver(params: Tree, taken: readonly string[]): readonly string[] {
+  const known = new Set(taken);
+  return leaves(params).map(([path]) => path).filter((path) =>
+    !known.has(path) && !path.split(".").includes(FROZEN)
+  );
+}

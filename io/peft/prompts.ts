@@ -1,0 +1,102 @@
+/** Soft prompts between PEFT folders and methods: tables of rows, without targets. */
+import { type Adapter, dispose, leaves, type Model, type Spec, type Tree } from "../../core/mod.ts";
+import { knownFields, type PeftConfig } from "../../formats/peft_config.ts";
+import type { PeftFields } from "../../methods/peft_codec.ts";
+import { PREFIX_FIELDS, prefixTensors, readPrefix, writePrefix } from "../../methods/prefix_peft.ts";
+import { prefixTuning, type PrefixTuningOptions } from "../../methods/prefix_tuning.ts";
+import {
+  P_TUNING_FIELDS,
+  PROMPT_TUNING_FIELDS,
+  promptTensors,
+  readPrompt,
+  writePrompt,
+} from "../../methods/prompt_peft.ts";
+import { promptTuning, type PromptTuningOptions } from "../../methods/prompt_tuning.ts";
+import type { MainPart } from "./layout.ts";
+
+/** PEFT's types of soft prompts. */
+export type PromptType = "PROMPT_TUNING" | "P_TUNING" | "PREFIX_TUNING";
+
+/** The part of a folder that a config describes, and its fields. @throws {RangeError} when it does not fit the model. */
+export function promptsOfConfig(
+  type: PromptType,
+  config: PeftConfig,
+  { spec }: Model,
+): { readonly main: MainPart; readonly fields: PeftFields } {
+  if (type === "PREFIX_TUNING") {
+    const fields = knownFields(config, PREFIX_FIELDS, {});
+    return { main: prefixPart(readPrefix(fields, spec), fields, spec), fields };
+  }
+  const known = type === "P_TUNING" ? P_TUNING_FIELDS : PROMPT_TUNING_FIELDS;
+  const fields = knownFields(config, known, {});
+  const { options, tables } = readPrompt(type, fields);
+  return { main: promptPart(type, options, tables, fields, spec), fields };
+}
+
+/** The part of a folder for an adapter's piece. @throws {RangeError} when PEFT would compute something else. */
+export function promptsOfOptions(method: string, options: PeftFields, spec: Spec): MainPart {
+  if (method === "prefixTuning") {
+    const prefix = options as PrefixTuningOptions;
+    return prefixPart({ ...prefix, length: prefix.length ?? 10 }, writePrefix(prefix, spec), spec);
+  }
+  const prompt = options as unknown as PromptTuningOptions;
+  const { type, fields } = writePrompt(prompt, spec);
+  return promptPart(type, { ...prompt, length: prompt.length ?? 20 }, spec.stacks.length, fields, spec);
+}
+
+function prefixPart(
+  options: PrefixTuningOptions & { readonly length: number },
+  fields: PeftFields,
+  spec: Spec,
+): MainPart {
+  return {
+    type: "PREFIX_TUNING",
+    method: prefixTuning(options),
+    places: [],
+    tensors: prefixTensors(options.length, spec),
+    fields,
+    savedPrefix: "base_model.",
+  };
+}
+
+function promptPart(
+  type: PromptType,
+  options: PromptTuningOptions & { readonly length: number },
+  tables: number,
+  fields: PeftFields,
+  spec: Spec,
+): MainPart {
+  return {
+    type,
+    method: promptTuning(options) as unknown as MainPart["method"],
+    places: [],
+    tensors: promptTensors(options.length, tables, spec),
+    fields,
+    savedPrefix: "base_model.",
+  };
+}
+
+/** Methods whose networks PEFT folders do not hold: what they made is saved. */
+const MAKERS = ["pTuning", "prefixTuning", "ipt", "iptAutoencoder"];
+
+/** The adapter with its prompts as they are without the networks that make them; `dispose` frees what was computed. */
+export function withoutNetworks(
+  adapter: Adapter,
+  { spec }: Model,
+): { readonly adapter: Adapter; dispose(): void } {
+  const { method, params, ...rest } = adapter;
+  const makes = (name: string, config: PeftFields): boolean =>
+    name.startsWith("compose(")
+      ? Object.values(config).some((part) => {
+        const { method, ...options } = part as PeftFields;
+        return makes(String(method), options);
+      })
+      : MAKERS.includes(name) && !(name === "prefixTuning" && config["network"] === "none");
+  if (method.settle === undefined || !makes(method.name, method.config)) {
+    return { adapter, dispose: () => {} };
+  }
+  const settled = method.settle(params, spec);
+  const old = new Set(leaves(params).map(([, t]) => t.storage));
+  const made = leaves(settled.params as Tree).map(([, t]) => t).filter((t) => !old.has(t.storage));
+  return { adapter: { ...rest, ...settled }, dispose: () => dispose(made) };
+}

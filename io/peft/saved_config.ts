@@ -1,0 +1,94 @@
+/** The `adapter_config.json` of an adapter. */
+import { type MatrixPlace, type Model, nameMatches } from "../../core/mod.ts";
+import type { PeftFields } from "../../methods/peft_codec.ts";
+import { tokenRows } from "../../methods/trainable_tokens.ts";
+import { taskType } from "../../models/mod.ts";
+import { modulesEndingWith, modulesNamed, outermost } from "./layout.ts";
+import type { AdapterParts } from "./parts.ts";
+
+/**
+ * PEFT's name of the type, and the fields.
+ *
+ * @throws {TypeError} when there are whole modules and nothing else.
+ * @throws {RangeError} when PEFT would load something else from these fields, or nothing.
+ */
+export function configOf(
+  { parts, targets }: AdapterParts,
+  model: Model,
+): { readonly type: string; readonly fields: PeftFields } {
+  const { main, biases, saved, tokens, fixed = [] } = parts;
+  const common = {
+    base_model_name_or_path: model.source ?? null,
+    task_type: taskType(model),
+  };
+  if (main === undefined) {
+    if (tokens === undefined || saved !== undefined) {
+      throw new TypeError("Cannot save whole modules alone as a PEFT folder: merge them and save the model");
+    }
+    const rows = tokenRows(model.spec, tokens);
+    if (rows.some(({ ids }) => ids.join() !== rows[0]!.ids.join())) {
+      throw new RangeError(
+        "Cannot save trainable tokens alone with other ids for each table: PEFT has one list",
+      );
+    }
+    return {
+      type: "TRAINABLE_TOKENS",
+      fields: {
+        ...common,
+        init_weights: true,
+        target_modules: rows.map(({ place }) => place.path),
+        token_indices: rows[0]!.ids,
+      },
+    };
+  }
+  const follows = model.spec.heads.some((head) =>
+    head.tiedTo !== undefined && !fixed.includes(`${head.path}.weight`) && saved !== undefined &&
+    savedAlone(saved.modules, head.tiedTo, head.path)
+  );
+  if (follows && main.type !== "LORA") {
+    throw new RangeError(
+      `Cannot save the tied embedding beside ${main.type}: PEFT unties it there; save both tables`,
+    );
+  }
+  const modules = saved === undefined ? null : namesForPeft(saved.modules, model);
+  checkOverlap(main.places, modules ?? []);
+  return {
+    type: main.type,
+    fields: {
+      ...common,
+      ...main.fields,
+      ...targets,
+      ...biases && { bias: biases === "all" ? "all" : main.biases! },
+      ...(modules !== null || Object.hasOwn(main.fields, "modules_to_save")) && { modules_to_save: modules },
+      ...main.type === "LORA" && {
+        trainable_token_indices: tokens === undefined ? null : tokens.tokens,
+        ensure_weight_tying: follows,
+      },
+    },
+  };
+}
+
+/** Names that choose the same modules in PEFT, none of them inside another: that it could not load. */
+function namesForPeft(names: readonly string[], model: Model): readonly string[] {
+  const all = modulesNamed(names, model);
+  const outer = all.filter((path) => outermost(all, path) === path);
+  const short = names.filter((name) => outer.some((path) => nameMatches(name, path)));
+  return modulesEndingWith(short, model).length === outer.length ? short : outer;
+}
+
+/** PEFT never adapts a layer inside a saved module. */
+function checkOverlap(places: readonly MatrixPlace[], modules: readonly string[]): void {
+  const inside = places.find(({ path }) =>
+    modules.some((name) => new RegExp(`^(.*\\.)?${RegExp.escape(name)}(\\..*)?$`).test(path))
+  );
+  if (inside !== undefined) {
+    throw new RangeError(
+      `Cannot save this adapter for PEFT: "${inside.path}" is adapted and lies in a saved module; exclude it from the targets`,
+    );
+  }
+}
+
+const savedAlone = (modules: readonly string[], one: string, other: string): boolean => {
+  const named = (path: string): boolean => modules.some((name) => path === name || path.endsWith(`.${name}`));
+  return named(one) && !named(other);
+};

@@ -1,0 +1,26 @@
+/** A composed adapter taken apart into the methods that folders hold side by side. */
+import type { Json, Tree } from "../../core/mod.ts";
+
+/** One method of an adapter. */
+export interface MethodPiece {
+  readonly method: string;
+  readonly options: Readonly<Record<string, Json>>;
+  readonly params: Tree;
+  /** Where they lie in the adapter's params; "" when they are all. */
+  readonly prefix: string;
+}
+
+/** The methods of a composition, however deep; `params` lie at `prefix` in the adapter's. */
+export function methodPieces(
+  name: string,
+  config: Readonly<Record<string, Json>>,
+  params: Tree,
+  prefix = "",
+): readonly MethodPiece[] {
+  if (!name.startsWith("compose(")) return [{ method: name, options: config, params, prefix }];
+  return Object.entries(config).flatMap(([part, value]) => {
+    const { method, ...options } = value as Readonly<Record<string, Json>>;
+    const inner = (params[part] ?? {}) as Tree;
+    return methodPieces(String(method), options, inner, prefix === "" ? part : `${prefix}.${part}`);
+  });
+}

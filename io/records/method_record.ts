@@ -1,0 +1,303 @@
+/** A method, compositions included, as a JSON record in a folder, and back. */
+import {
+  compose,
+  type Gate,
+  gated,
+  type Json,
+  leaves,
+  lookup,
+  type Method,
+  type Model,
+  perRow,
+  plainShape,
+  scaled,
+  type Shape,
+  type Spec,
+  Tensor,
+  type Tree,
+} from "../../core/mod.ts";
+import { isObject } from "../../formats/strict_json.ts";
+import {
+  adapterFusion,
+  averaged,
+  type AveragedOptions,
+  bySpans,
+  diffPruning,
+  diffPruningFixed,
+  far,
+  type FarOptions,
+  fishMask,
+  ipt,
+  iptAutoencoder,
+  type IptAutoencoderOptions,
+  keyValueGate,
+  ltSft,
+  only,
+  parallel,
+  promptTuning,
+  type PromptTuningOptions,
+  routed,
+  type RoutedOptions,
+  sentenceGate,
+  type SparseMask,
+  xlora,
+} from "../../methods/mod.ts";
+import { isBuilt, namedMethod } from "./named_method.ts";
+import { type JsonOptions, optionsToJson } from "./option_codec.ts";
+import { any, checkOptions, count, flag, type Kinds, list, number, oneOf } from "./option_kinds.ts";
+
+/** What a file says of a method. */
+export type MethodRecord =
+  | { readonly method: "compose" | "perRow"; readonly parts: Readonly<Record<string, MethodRecord>> }
+  | {
+    readonly method: "averaged" | "bySpans" | "parallel" | "routed";
+    readonly parts: Readonly<Record<string, MethodRecord>>;
+    readonly config: JsonOptions;
+  }
+  | { readonly method: "gated"; readonly of: MethodRecord; readonly gate: string }
+  | { readonly method: "scaled"; readonly of: MethodRecord; readonly factor: number }
+  | {
+    readonly method: "adapterFusion" | "xlora";
+    readonly adapters: Readonly<Record<string, MethodRecord>>;
+    readonly config: JsonOptions;
+  }
+  | { readonly method: string; readonly config: JsonOptions };
+
+/** What a method may need beside its record: the parameters that it is for. */
+export interface Held {
+  readonly model: Model;
+  /** The method's own, as stored. */
+  readonly params: Tree;
+  /** The numbers of an integer leaf, by its path from the root; for masks. */
+  indices(path: string): Int32Array;
+  /** Where `params` lie from the root: "" or "part.". */
+  readonly at: string;
+}
+
+/**
+ * The record of a method on a model.
+ *
+ * @throws {TypeError} when a file cannot hold the method or one of its options.
+ */
+export function recordOf(name: string, config: Method["config"], spec: Spec): MethodRecord {
+  if (name.startsWith("gated(")) {
+    const { gate, ...rest } = config;
+    return { method: "gated", of: recordOf(name.slice(6, -1), rest, spec), gate: gateName(gate) };
+  }
+  if (name.startsWith("scaled(")) {
+    const { factor, ...rest } = config;
+    return { method: "scaled", of: recordOf(name.slice(7, -1), rest, spec), factor: factor as number };
+  }
+  if (name.startsWith("compose(")) return { method: "compose", parts: recordsOf(config, spec) };
+  if (name.startsWith("perRow(")) return { method: "perRow", parts: recordsOf(config, spec) };
+  for (const method of ["averaged", "bySpans", "parallel", "routed"] as const) {
+    if (!name.startsWith(`${method}(`)) continue;
+    const { parts, ...rest } = config;
+    return { method, parts: recordsOf(parts as Method["config"], spec), config: optionsToJson(name, rest) };
+  }
+  if (name === "adapterFusion") {
+    const { adapters, ...rest } = config;
+    const parts = recordsOf(adapters as Method["config"], spec);
+    return { method: name, adapters: parts, config: optionsToJson(name, rest) };
+  }
+  if (name === "xlora") {
+    const { experts, ...rest } = config;
+    const parts = recordsOf(experts as Method["config"], spec);
+    return { method: name, adapters: parts, config: optionsToJson(name, rest) };
+  }
+  if (!isBuilt(name) && !PARTICULAR.includes(name)) {
+    throw new TypeError(`Cannot save "${name}": merge the adapter and save the model instead`);
+  }
+  const own = name === "far" ? { ...config, outputs: outputsOf(config, spec) } : config;
+  return { method: name, config: optionsToJson(`the options of ${name}`, own) };
+}
+
+/** How many outputs the layers of FAR's learners have, so that the record fits no wider layer. */
+function outputsOf(config: Method["config"], spec: Spec): Readonly<Record<string, number>> {
+  const paths = Object.keys(config["learners"] as JsonOptions);
+  return Object.fromEntries(
+    spec.linears.filter(({ path }) => paths.includes(path)).map((
+      { path, outFeatures },
+    ) => [path, outFeatures]),
+  );
+}
+
+/** Options of methods whose parts stand beside each other. */
+const BESIDE: { readonly [name in "averaged" | "bySpans" | "parallel" | "routed"]: Kinds } = {
+  averaged: { weights: list(number), divided: flag },
+  bySpans: { lengths: list(number) },
+  parallel: {},
+  routed: {
+    temperature: any(number, oneOf("none")),
+    topK: count,
+    chosen: oneOf("keep", "softmax"),
+    deviation: number,
+  },
+};
+
+/** Not built from options alone. */
+const PARTICULAR: readonly string[] = [
+  "fishMask",
+  "ltSft",
+  "far",
+  "diffPruning",
+  "diffPruningFixed",
+  "spot",
+  "ipt",
+  "iptAutoencoder",
+  "classifier",
+];
+
+function recordsOf(parts: Method["config"], spec: Spec): Readonly<Record<string, MethodRecord>> {
+  return Object.fromEntries(
+    Object.entries(parts).map(([part, value]) => {
+      const { method, ...options } = value as JsonOptions;
+      return [part, recordOf(String(method), options, spec)];
+    }),
+  );
+}
+
+function gateName(gate: Json | undefined): string {
+  const name = isObject(gate) ? gate["name"] : undefined;
+  if (name === "sentenceGate" || name === "keyValueGate") return name;
+  throw new TypeError(
+    `Cannot save a method under the gate "${name}": known are "sentenceGate" and "keyValueGate"`,
+  );
+}
+
+/**
+ * The method of a record.
+ *
+ * @throws {RangeError} when it is unknown, or an option is.
+ * @throws {SyntaxError} when the record is none.
+ */
+export function methodOfRecord(record: MethodRecord, held: Held): Method {
+  if (!isObject(record) || typeof record.method !== "string") {
+    throw new SyntaxError('Expected a record of a method, { "method", "config" }');
+  }
+  if ("parts" in record) {
+    const own = record.method === "routed" ? below(held, "of") : held;
+    const parts = Object.entries(record.parts).map(([part, inner]) =>
+      [part, methodOfRecord(inner, below(own, part))] as const
+    );
+    if ("config" in record) return beside(record.method, Object.fromEntries(parts), record.config);
+    return record.method === "perRow"
+      ? perRow(
+        Object.fromEntries(
+          parts.map(([part, method]) => [part, { method, params: below(held, part).params }]),
+        ),
+      ).method
+      : compose(Object.fromEntries(parts)) as unknown as Method;
+  }
+  if ("gate" in record) {
+    return gated(methodOfRecord(record.of, below(held, "of")), gateOf(record.gate)) as unknown as Method;
+  }
+  if ("factor" in record) return scaled(methodOfRecord(record.of, held), record.factor);
+  if ("adapters" in record) {
+    // X-LoRA's experts may train.
+    const inside = record.method === "adapterFusion"
+      ? below(held, "frozen")
+      : below(record.config["trains"] === "all" ? held : below(held, "frozen"), "experts");
+    const adapters = Object.fromEntries(
+      Object.entries(record.adapters).map(([name, inner]) => {
+        const own = below(inside, name);
+        return [name, { method: methodOfRecord(inner, own), params: own.params }] as const;
+      }),
+    );
+    return record.method === "xlora"
+      ? xlora({ ...record.config, experts: adapters }) as unknown as Method
+      : adapterFusion({ ...record.config, adapters });
+  }
+  const { method: name, config } = record;
+  return isBuilt(name) ? namedMethod(name, config) : particular(name, config, held);
+}
+
+function beside(
+  name: keyof typeof BESIDE,
+  methods: Readonly<Record<string, Method>>,
+  config: JsonOptions,
+): Method {
+  checkOptions(name, config, BESIDE[name]);
+  switch (name) {
+    case "averaged":
+      return averaged(methods, config as AveragedOptions) as unknown as Method;
+    case "bySpans":
+      return bySpans(methods, (config["lengths"] ?? []) as readonly number[]) as unknown as Method;
+    case "parallel":
+      return parallel(methods) as unknown as Method;
+    case "routed":
+      return routed(methods, config as RoutedOptions) as unknown as Method;
+  }
+}
+
+function particular(name: string, config: JsonOptions, held: Held): Method {
+  switch (name) {
+    case "fishMask":
+      return fishMask({ mask: maskOf(config, held) });
+    case "diffPruning":
+      return diffPruning(config);
+    case "far":
+      return far(config as unknown as FarOptions); // folders of before have no outputs
+    case "diffPruningFixed":
+      return diffPruningFixed({ mask: maskOf(config, held) });
+    case "ltSft": {
+      const { pull, maskable } = config as { readonly pull: number; readonly maskable: number };
+      return ltSft({ mask: maskOf(config, held), pull, maskable });
+    }
+    case "spot": {
+      const { weights: _, ...rest } = config;
+      return { ...promptTuning(rest) as unknown as Method, name, config };
+    }
+    case "ipt": {
+      const autoencoder = { name: "iptAutoencoder", config } as unknown as Method;
+      return ipt({
+        autoencoder: { method: autoencoder, params: below(held, "frozen").params },
+      }) as unknown as Method;
+    }
+    case "iptAutoencoder": {
+      const { tasks: _, length, where, hidden, ...options } = config;
+      const method = promptTuning({ length, where } as PromptTuningOptions) as unknown as Method;
+      const stored = below(below(held, "frozen"), "prompts").params;
+      const prompts = Object.fromEntries(
+        Object.entries(stored).map(([task, rows]) => [task, { method, params: { rows } as Tree }]),
+      );
+      const given = { ...options, ...hidden !== null && { hidden }, prompts };
+      return iptAutoencoder(given as unknown as IptAutoencoderOptions) as unknown as Method;
+    }
+    case "classifier": {
+      const paths = leaves(held.params).map(([path]) => path);
+      if (paths.length === 0) return { name, config, init: () => ({}), edits: () => [] };
+      return { ...only({ parameters: paths }), name, config };
+    }
+    default:
+      throw new RangeError(`The adapter's method "${name}" is not known to this version`);
+  }
+}
+
+/** The mask that a sparse method's config and its stored indices describe. */
+function maskOf(config: JsonOptions, { model, indices, at }: Held): SparseMask {
+  const shapes = (config["shapes"] ?? {}) as Readonly<Record<string, Shape>>; // folders of before have none
+  const masks = Object.keys(config["elements"] ?? {}).map((path) => {
+    const leaf = lookup(model.weights, path);
+    if (!(leaf instanceof Tensor)) {
+      throw new RangeError(`Cannot use the mask on this model: it has no weight "${path}"`);
+    }
+    return {
+      path,
+      shape: shapes[path] ?? plainShape(model, path),
+      indices: indices(`${at}${path}.frozen.indices`),
+    };
+  });
+  const { whole = [], lookups } = config as { readonly [name: string]: readonly string[] };
+  return { leaves: masks, whole, ...lookups && { lookups } };
+}
+
+const gateOf = (name: string): Gate => {
+  if (name === "sentenceGate") return sentenceGate();
+  if (name === "keyValueGate") return keyValueGate();
+  throw new RangeError(`The adapter's gate "${name}" is not known to this version`);
+};
+
+function below({ params, at, ...rest }: Held, part: string): Held {
+  return { ...rest, params: (params[part] ?? {}) as Tree, at: `${at}${part}.` };
+}

@@ -1,0 +1,172 @@
+/** Methods by the name of their factory, from options as JSON: what a saved adapter and a command line both need. */
+import type { Method } from "../../core/mod.ts";
+import {
+  adalora,
+  adamix,
+  attentionFusion,
+  bitfit,
+  boft,
+  bottleneckAdapter,
+  compacter,
+  crossAttention,
+  dora,
+  fourierft,
+  fusedIa3,
+  fusedLora,
+  houlsby,
+  hra,
+  ia3,
+  intrinsicSaid,
+  invertibleAdapter,
+  krona,
+  kronaB,
+  kronaBres,
+  ladderSideTuning,
+  layerNormTune,
+  lets,
+  loha,
+  lokr,
+  lora,
+  loraPlus,
+  loreft,
+  miss,
+  modulesToSave,
+  oft,
+  only,
+  parallelAdapter,
+  pfeiffer,
+  phmAdapter,
+  prefixTuning,
+  promptTuning,
+  pTuning,
+  s4,
+  topLayers,
+  trainableTokens,
+  vera,
+} from "../../methods/mod.ts";
+import { type BuiltMethod, METHOD_OPTIONS } from "./method_options.ts";
+import { type JsonOptions, optionsFromJson } from "./option_codec.ts";
+import { checkOptions } from "./option_kinds.ts";
+
+/** Whether a method of this name is built from options alone. */
+export function isBuilt(name: string): name is BuiltMethod {
+  return Object.hasOwn(METHOD_OPTIONS, name);
+}
+
+/**
+ * The method that a name and options describe. `loftq` gives LoRA's part of it, for a base that was prepared.
+ *
+ * @throws {RangeError} when an option is unknown or of the wrong kind, or as the method itself.
+ */
+export function namedMethod(name: BuiltMethod, json: JsonOptions): Method {
+  const options = withPatterns(optionsFromJson(json));
+  checkOptions(name, options, METHOD_OPTIONS[name]);
+  return made(name, options);
+}
+
+/** Some configs hold a pattern as its source; a list of names it can not be. */
+function withPatterns(options: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(
+    Object.entries(options).map(([name, value]) => [
+      name,
+      (name === "norms" || name === "parameters") && typeof value === "string" ? new RegExp(value) : value,
+    ]),
+  );
+}
+
+/** What a value means is checked by the method. */
+function made(name: BuiltMethod, options: Readonly<Record<string, unknown>>): Method {
+  const of = <O, M>(factory: (options: O) => M): M => factory(options as O);
+  switch (name) {
+    case "lora":
+      return of(lora);
+    case "dora":
+      return of(dora);
+    case "loraPlus":
+      return of(loraPlus);
+    case "loftq": {
+      const { dtype: _, iterations: __, ...rest } = options;
+      return { ...lora(rest), name, config: options as JsonOptions };
+    }
+    case "adalora":
+      return of(adalora);
+    case "loha":
+      return of(loha);
+    case "lokr":
+      return of(lokr);
+    case "krona":
+      return of(krona);
+    case "vera":
+      return of(vera);
+    case "oft":
+      return of(oft);
+    case "boft":
+      return of(boft);
+    case "hra":
+      return of(hra);
+    case "miss":
+      return of(miss);
+    case "fourierft":
+      return of(fourierft);
+    case "intrinsicSaid":
+      return of(intrinsicSaid);
+    case "ia3":
+      return of(ia3);
+    case "bitfit":
+      return of(bitfit);
+    case "layerNormTune":
+      return of(layerNormTune);
+    case "topLayers":
+      return of(topLayers);
+    case "crossAttention":
+      return of(crossAttention);
+    case "trainableTokens":
+      return of(trainableTokens);
+    case "only":
+      return of(only);
+    case "modulesToSave":
+      return of(modulesToSave);
+    case "houlsby":
+      return of(houlsby);
+    case "pfeiffer":
+      return of(pfeiffer);
+    case "parallelAdapter":
+      return of(parallelAdapter);
+    case "bottleneckAdapter":
+      return of(bottleneckAdapter);
+    case "fusedLora":
+      return of(fusedLora);
+    case "fusedIa3":
+      return of(fusedIa3);
+    case "phmAdapter":
+      return of(phmAdapter);
+    case "compacter":
+      return of(compacter);
+    case "kronaB":
+      return of(kronaB);
+    case "kronaBres":
+      return of(kronaBres);
+    case "adamix":
+      return of(adamix);
+    case "invertibleAdapter":
+      return of(invertibleAdapter);
+    case "prefixTuning":
+      return of(prefixTuning);
+    case "promptTuning":
+      return of(promptTuning) as unknown as Method;
+    case "pTuning":
+      return of(pTuning) as unknown as Method;
+    case "loreft":
+      return of(loreft);
+    case "s4":
+      return of(s4);
+    case "attentionFusion":
+      return of(attentionFusion);
+    case "lets":
+      return of(lets);
+    case "ladderSideTuning":
+      return of(ladderSideTuning);
+    default:
+      return name satisfies never;
+  }
+}

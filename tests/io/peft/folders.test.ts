@@ -1,0 +1,229 @@
+/**
+ * Folders that HF PEFT wrote (tests/oracles/peft_folders.py): loaded, they compute what PEFT computes; saved again, they
+ * hold what PEFT's folder holds. Tolerances: 1e-5 of the largest logit and 1e-4 of the largest gradient, for f32 sums.
+ */
+import assert from "node:assert/strict";
+import {
+  type Adapter,
+  forward,
+  graft,
+  leaves,
+  lossAndGrad,
+  merge,
+  type Model,
+  read,
+  Tensor,
+} from "../../../core/mod.ts";
+import { openSafetensors } from "../../../formats/safetensors.ts";
+import { writeSafetensors } from "../../../formats/safetensors_write.ts";
+import { loadAdapter } from "../../../io/load_adapter.ts";
+import { loadModel } from "../../../io/load_model.ts";
+import { saveAdapter } from "../../../io/save_adapter.ts";
+import { reference } from "../../../ops/reference/mod.ts";
+import { assertClose, assertNoLeak } from "../../support/assert.ts";
+import { inFolder } from "../../support/folder.ts";
+import { GOLDEN } from "../../support/golden.ts";
+
+const ROOT = `${GOLDEN}peft/`;
+const BATCH = JSON.parse(Deno.readTextFileSync(`${ROOT}batch.json`));
+const CASES = [...Deno.readDirSync(ROOT)].map((entry) => entry.name)
+  .filter((name) => exists(`${ROOT}${name}/case.json`)).sort();
+/** A shared table cannot be merged with the head's copy of it in one weight. */
+const UNMERGEABLE = new Set<string>();
+
+function exists(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+}
+
+interface Stored {
+  readonly shape: readonly number[];
+  readonly dtype: string;
+  readonly numbers: Float32Array;
+}
+
+function tensorsOf(path: string): ReadonlyMap<string, Stored> {
+  const file = openSafetensors(path);
+  try {
+    return new Map([...file.tensors.values()].map((t) => {
+      const bytes = t.read();
+      const numbers = t.dtype === "bf16"
+        ? new Float32Array(new Uint32Array(new Uint16Array(bytes.buffer)).map((n) => n << 16).buffer)
+        : new Float32Array(bytes.buffer);
+      return [t.name, { shape: t.shape, dtype: t.dtype, numbers }];
+    }));
+  } finally {
+    file.close();
+  }
+}
+
+// deno-lint-ignore no-explicit-any
+const json = (path: string): any => JSON.parse(Deno.readTextFileSync(path));
+
+function free(adapter: Adapter): void {
+  for (const [, t] of leaves(adapter.params)) t.storage.free();
+}
+
+/** Fields in which two folders for the same adapter may differ in form only. */
+function settled(config: Record<string, unknown>): Record<string, unknown> {
+  const list = (value: unknown): unknown => Array.isArray(value) ? [...value].sort() : value;
+  const { base_model_name_or_path: _, layers_pattern: __, ...rest } = config;
+  const layers = rest["layers_to_transform"];
+  return {
+    ...Object.fromEntries(Object.entries(rest).map(([name, value]) => [name, list(value)])),
+    ..."layers_to_transform" in rest &&
+      { layers_to_transform: typeof layers === "number" ? [layers] : layers },
+  };
+}
+
+/** Where our folder says the same in other words, and why. */
+function reworded(name: string): readonly string[] {
+  switch (name) {
+    case "all_linear":
+    case "gpt2_all_linear":
+      return ["target_modules"]; // short names for PEFT's list of all paths
+    case "gpt2_bias_saved":
+      return ["target_modules"]; // without the targets inside a saved module
+    case "save_norms":
+      return ["modules_to_save", "target_modules"]; // and without the targets inside a saved module
+    case "ia3_custom":
+      return ["modules_to_save"]; // PEFT's "norm" also means input_layernorm: paths instead
+    case "patterns_named":
+      return ["alpha_pattern"]; // "$" for Python's "\\Z"
+    case "only_tokens":
+    case "only_tokens_tied":
+      return ["target_modules"]; // the path of the input embedding in either form
+    case "norms_excluded":
+      return ["target_modules", "exclude_modules"]; // the names of what is left
+    case "embedding_ensured":
+    case "head_ensured":
+      return ["ensure_weight_tying", "target_modules"]; // both by name
+    case "boft_one_factor":
+      return ["boft_n_butterfly_factor"]; // what there is, not what was asked for
+    case "oft_bias":
+      return ["module_dropout"]; // PEFT never applies it
+    case "adalora_pruned":
+      return ["rank_pattern"]; // how many triplets are stored, not which of the first ones they were
+    default:
+      return [];
+  }
+}
+
+async function withCase(
+  name: string,
+  run: (model: Model, adapter: Adapter, expected: ReadonlyMap<string, Stored>) => Promise<void>,
+): Promise<void> {
+  await assertNoLeak(async () => {
+    const model = await loadModel(GOLDEN + json(`${ROOT}${name}/case.json`).base, { backend: reference() });
+    const adapter = await loadAdapter(`${ROOT}${name}`, model);
+    await run(model, adapter, tensorsOf(`${ROOT}${name}/expected.safetensors`));
+    free(adapter);
+    model.dispose();
+  });
+}
+
+async function logitsOf(model: Model): Promise<Float32Array> {
+  const { logits } = forward(model, BATCH);
+  const numbers = await read(logits);
+  logits.storage.free();
+  return numbers;
+}
+
+for (const name of CASES) {
+  Deno.test(`loadAdapter() gives the logits, loss and gradients of PEFT: ${name}`, async () => {
+    await withCase(name, async (model, adapter, expected) => {
+      const logits = expected.get("logits")!.numbers;
+      assertClose(await logitsOf(graft(model, adapter)), logits, 1e-5, "logits");
+      if (!UNMERGEABLE.has(name)) {
+        const merged = merge(model, adapter);
+        assertClose(await logitsOf(merged), logits, 1e-5, "merged logits");
+        merged.dispose();
+      }
+      const { loss, grads } = await lossAndGrad(model, adapter, BATCH);
+      assertClose([loss], expected.get("loss")!.numbers, 1e-5, "loss");
+      await inFolder(async (folder) => {
+        // Gradients go through the key map of the parameters.
+        await saveAdapter(folder, { ...adapter, params: grads }, model);
+        const saved = tensorsOf(`${folder}/adapter_model.safetensors`);
+        const wanted = [...expected].filter(([key]) => key.startsWith("grad."));
+        for (const [key, { numbers, shape }] of wanted) {
+          const found = saved.get(key.slice("grad.".length));
+          assert.ok(found, `no gradient ${key}`);
+          assert.deepEqual(found.shape, shape, key);
+          assertClose(found.numbers, numbers, 1e-4, key);
+        }
+        assert.equal(leaves(grads).length, wanted.length);
+      });
+      for (const [, t] of leaves(grads)) t.storage.free();
+    });
+  });
+
+  Deno.test(`saveAdapter() writes the folder that PEFT wrote: ${name}`, async () => {
+    await withCase(name, async (model, adapter) => {
+      await inFolder(async (folder) => {
+        await saveAdapter(folder, adapter, model);
+        const theirs = tensorsOf(`${ROOT}${name}/adapter_model.safetensors`);
+        const ours = tensorsOf(`${folder}/adapter_model.safetensors`);
+        // PEFT writes the tables of targets by two names, which the embedding has not where the head alone is named.
+        const extra = (key: string): boolean => name === "head_ensured" && key.endsWith(".base_layer.weight");
+        assert.deepEqual([...ours.keys()].filter((key) => !extra(key)), [...theirs.keys()]);
+        // Loading pulls COFT's parameters back, as PEFT's next forward pass would.
+        const pulled = name === "oft_unprojected";
+        for (const [key, tensor] of theirs) {
+          if (pulled) assert.notDeepEqual(ours.get(key), tensor, key);
+          else assert.deepEqual(ours.get(key), tensor, key);
+        }
+        const [a, b] = [`${folder}/`, `${ROOT}${name}/`].map((path) => json(`${path}adapter_config.json`));
+        const [ourConfig, theirConfig] = [settled(a), settled(b)];
+        for (const field of reworded(name)) delete ourConfig[field], delete theirConfig[field];
+        assert.deepEqual(ourConfig, theirConfig);
+        // What was reworded still means the same.
+        const again = await loadAdapter(folder, model);
+        assert.deepEqual(
+          leaves(again.params).map(([path]) => path),
+          leaves(adapter.params).map(([path]) => path),
+        );
+        assert.deepEqual(await logitsOf(graft(model, again)), await logitsOf(graft(model, adapter)));
+        free(again);
+      });
+    });
+  });
+}
+
+Deno.test("loadAdapter() takes the root or a named adapter of a folder, also in bfloat16", async () => {
+  await assertNoLeak(async () => {
+    const model = await loadModel(`${GOLDEN}llama_tiny/base`, { backend: reference() });
+    const expected = tensorsOf(`${ROOT}several/expected.safetensors`);
+    for (const name of ["default", "other"]) {
+      const adapter = await loadAdapter(`${ROOT}several`, model, { name });
+      assert.equal(adapter.name, name);
+      assert.ok(leaves(adapter.params).every(([, t]) => t instanceof Tensor && t.dtype === "f32"));
+      assertClose(await logitsOf(graft(model, adapter)), expected.get(name)!.numbers, 1e-5, name);
+      free(adapter);
+    }
+    await assert.rejects(loadAdapter(`${ROOT}several`, model, { name: "third" }), /holds default, other/);
+    model.dispose();
+  });
+});
+
+Deno.test("loadAdapter() refuses factors of a tied pair that differ, of which PEFT's reload would lose one", () =>
+  assertNoLeak(async () => {
+    const model = await loadModel(`${GOLDEN}llama_tiny/base`, { backend: reference() });
+    await inFolder(async (folder) => {
+      const from = `${ROOT}embedding_ensured`;
+      Deno.copyFileSync(`${from}/adapter_config.json`, `${folder}/adapter_config.json`);
+      const file = openSafetensors(`${from}/adapter_model.safetensors`);
+      const tensors = [...file.tensors.values()].map((t) => {
+        const bytes = Uint8Array.from(t.read());
+        if (t.name.endsWith("lm_head.lora_B.weight")) bytes[2]! ^= 64;
+        return { ...t, read: () => bytes };
+      });
+      file.close();
+      await writeSafetensors(`${folder}/adapter_model.safetensors`, tensors);
+      await assert.rejects(loadAdapter(folder, model), /"lm_head\.lora_B\.weight" is not the transpose of/);
+    });
+    model.dispose();
+  }));
