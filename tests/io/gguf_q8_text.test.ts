@@ -1,7 +1,7 @@
 /**
- * Greedy text of a model in Q8_0 beside llama.cpp's (tests/oracles/embedded_q8.py). It rounds what meets such matrices to 8 bits, we do
- * not: where that moves two scores past each other the token is a near tie, by llama.cpp's own scores with and without the rounding.
- * Everywhere else the tokens are equal.
+ * Greedy text of a model in Q8_0 beside llama.cpp's. Built with a BLAS it takes what meets such matrices as it is, and its text is ours
+ * (tests/oracles/llama_cpp_unrounded.py). Its own kernels round that to 8 bits (tests/oracles/embedded_q8.py): where it moves two scores
+ * past each other the token is a near tie, by llama.cpp's own scores with and without the rounding. Everywhere else the tokens are equal.
  */
 import assert from "node:assert/strict";
 import { forward, generateIds, read } from "../../core/mod.ts";
@@ -24,8 +24,38 @@ const EXPECTED: { readonly digest: string; readonly rows: readonly Row[] } = JSO
   Deno.readTextFileSync(`${GOLDEN}llama_cpp/embedded.json`),
 );
 
+const UNROUNDED: { readonly digest: string; readonly rows: readonly Omit<Row, "near">[] } = JSON.parse(
+  Deno.readTextFileSync(`${GOLDEN}llama_cpp/embedded_unrounded.json`),
+);
+
 /** The model's end of text. */
 const END = 0;
+
+/** A text with its end, where ours stops. */
+function ended(made: readonly number[]): readonly number[] {
+  const end = made.indexOf(END);
+  return end < 0 ? made : made.slice(0, end + 1);
+}
+
+Deno.test("greedy text of the embedded model in Q8_0 is that of a llama.cpp which rounds no inputs", async () => {
+  const backend = await wasm({ threads: 2 });
+  await inFolder((folder) =>
+    assertNoLeak(async () => {
+      const path = `${folder}/embedded.gguf`;
+      (await writeEmbeddedQ8(path, backend)).dispose();
+      assert.equal(
+        await digest(path),
+        UNROUNDED.digest,
+        "the golden text is of other weights: make it again",
+      );
+      const model = await loadModel(path, { backend });
+      const texts = await generateIds(model, UNROUNDED.rows.map(({ ids }) => ids), { maxNewTokens: MADE });
+      assert.deepEqual(texts, UNROUNDED.rows.map(({ made }) => ended(made)));
+      model.dispose();
+    })
+  );
+  backend.close();
+});
 
 Deno.test("greedy text of the embedded model in Q8_0 is llama.cpp's wherever no near tie decides", async () => {
   const backend = await wasm({ threads: 2 });
@@ -45,8 +75,7 @@ Deno.test("greedy text of the embedded model in Q8_0 is llama.cpp's wherever no 
           else assert.equal(best[i], token, `prompt ${n}, token ${i}`), sure++;
         });
         const [text] = await generateIds(model, [ids], { maxNewTokens: MADE });
-        const end = made.indexOf(END);
-        const theirs = end < 0 ? made : made.slice(0, end); // ours stops there
+        const theirs = ended(made);
         const first = Math.min(...ties, theirs.length); // from here on the texts may part
         assert.deepEqual(text!.slice(0, first), theirs.slice(0, first), `prompt ${n}`);
       }
