@@ -22,6 +22,7 @@ export * from "./methods/mod.ts";
 export { freshModel, type FreshOptions } from "./models/fresh.ts";
 export { smallConfig, type SmallSizes } from "./models/small_config.ts";
 export { embed, type EmbedOptions } from "./models/embed.ts";
+export { type LayerRange, replicateLayers } from "./models/replicate_layers.ts";
 export { classNames, headModules, type Task } from "./models/task.ts";
 export { reference } from "./ops/reference/mod.ts";
 export { gpu, type GpuBackend, type GpuOptions } from "./ops/gpu/mod.ts";

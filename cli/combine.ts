@@ -1,5 +1,6 @@
 /** `graft combine`: several adapters of one model as one LoRA. */
 import { type Adapter, dispose, leaves } from "../core/mod.ts";
+import { modelOfAdapter } from "../io/layer_replication.ts";
 import { loadAdapter } from "../io/load_adapter.ts";
 import { newOutput } from "../io/new_output.ts";
 import { saveAdapter } from "../io/save_adapter.ts";
@@ -65,7 +66,7 @@ async function run(sources: readonly string[], flags: CombineFlags): Promise<voi
   const place = newOutput(output, flags.overwrite ?? false);
   const opened = await openModel(flags);
   try {
-    const { model } = opened;
+    const model = await modelOfAdapter(sources[0]!, opened.model);
     const adapters: Adapter[] = [];
     for (const source of sources) adapters.push(await loadAdapter(source, model));
     const combined = await combineAdapters(model, adapters, weights, how);

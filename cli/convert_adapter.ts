@@ -1,6 +1,7 @@
 /** `graft convert` of adapters: folders of HF PEFT, AdapterHub and our own and GGUF files, of the method's own kind or as LoRA. */
 import { type Adapter, dispose, leaves } from "../core/mod.ts";
 import type { AdapterDescription } from "../io/inspect.ts";
+import { modelOfAdapter } from "../io/layer_replication.ts";
 import { loadAdapter } from "../io/load_adapter.ts";
 import { newOutput } from "../io/new_output.ts";
 import { saveAdapter } from "../io/save_adapter.ts";
@@ -25,9 +26,15 @@ export async function convertAdapter(
   const place = newOutput(target, flags.overwrite ?? false);
   const opened = await openModel(flags);
   try {
-    const { model } = opened;
+    const model = await modelOfAdapter(source, opened.model, flags.name);
     if (found.base !== undefined && found.base !== model.source && !flags.json) {
       note(`The adapter names "${found.base}" as its base; here it is put on "${model.source}"`);
+    }
+    if (model !== opened.model && (format === "gguf" || format === "adapters") && !flags.json) {
+      note(
+        `The adapter is for a model of ${model.spec.blocks.length} layers, replicated from those of its base, which ${target} cannot say: ` +
+          "it fits no other; `graft merge` writes that model with the adapter in it",
+      );
     }
     // A target holds one adapter, so the name that told it from others is dropped.
     const { name: _, ...adapter } = await loadAdapter(source, model, {

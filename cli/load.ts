@@ -2,6 +2,7 @@
 import { type Adapter, type Backend, graft, type Model } from "../core/mod.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import { loadAdapter } from "../io/load_adapter.ts";
+import { modelOfAdapter } from "../io/layer_replication.ts";
 import { recordedBase, sameBaseName } from "../io/recorded_base.ts";
 import { loadTask } from "../io/task_file.ts";
 import { loadModel, type LoadOptions } from "../io/load_model.ts";
@@ -160,7 +161,7 @@ function fromFileUrl(url: URL): string {
 /** A model with its backend. */
 export interface Opened {
   readonly backend: Backend;
-  /** As loaded. */
+  /** As loaded, its layers replicated where the adapter's folder says so. */
   readonly base: Model<Tokenizer>;
   /** With the adapter, where one was asked for. */
   readonly model: Model<Tokenizer>;
@@ -179,7 +180,8 @@ export async function openModel(
     const task = options.task ?? (flags.adapter === undefined ? undefined : await loadTask(flags.adapter));
     const local = await localSource(source);
     const loaded = await loadModel(local, { backend, ...options, ...task !== undefined && { task } });
-    const base = { ...loaded, source };
+    const plain = { ...loaded, source };
+    const base = flags.adapter === undefined ? plain : await modelOfAdapter(flags.adapter, plain);
     const model = flags.adapter === undefined ? base : graft(base, await openAdapter(flags.adapter, base));
     return { backend, base, model, close: () => backend.close() };
   } catch (error) {

@@ -9,6 +9,7 @@ import {
   type Model,
   weightLeaves,
 } from "../core/mod.ts";
+import { modelOfAdapter } from "../io/layer_replication.ts";
 import { newOutput } from "../io/new_output.ts";
 import { saveModel } from "../io/save_model.ts";
 import { loadTask } from "../io/task_file.ts";
@@ -77,7 +78,7 @@ async function run(flags: MergeFlags): Promise<void> {
     },
   );
   try {
-    const { model } = opened;
+    const model = await modelOfAdapter(from, opened.model);
     const base = baseOf(model);
     const dtype = flags.dtype ?? (base === undefined ? "same" : "f16");
     if (!flags.json) sayBase(flags, base);

@@ -43,7 +43,10 @@ export function count<P extends Tree>(model: Model, adapter: Adapter<P>): Counts
     parts.reduce((n, [, t]) => n + t.size, 0);
   const params = leaves(adapter.params);
   return {
-    base: total(weightLeaves(model.weights)),
+    base: [...new Set(weightLeaves(model.weights).map(([, leaf]) => leaf))].reduce(
+      (n, leaf) => n + leaf.size,
+      0,
+    ),
     added: total(params.filter(([, t]) => !replacing.has(t.storage))),
     trainable: total(leaves(trainable(adapter.params))),
     changed: changedIn(model, edits),

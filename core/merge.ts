@@ -154,7 +154,13 @@ function rewritten<M extends Model>(model: M, editsOf: () => readonly Edit[], op
     }));
   }));
   const weights = setLeaves(model.weights, Object.entries(root.tree));
-  return { ...model, weights, dispose: () => root.dispose() };
+  return { ...model, spec: withOwnBlocks(model.spec), weights, dispose: () => root.dispose() };
+}
+
+/** The places of a model that has weights of its own: no block of it is another model's any more. */
+function withOwnBlocks(spec: Spec): Spec {
+  if (spec.blocks.every(({ of }) => of === undefined)) return spec;
+  return { ...spec, blocks: spec.blocks.map(({ of: _, ...block }) => block) };
 }
 
 /** The leaves that edits change. */

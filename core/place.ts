@@ -60,6 +60,8 @@ export interface SublayerPlace extends PlaceBase {
 export interface BlockPlace extends PlaceBase {
   /** Tells the kinds of place apart. */
   readonly kind: "block";
+  /** In a model of another's layers, some of them replicated: whose weights it has, by that model's count. */
+  readonly of?: number;
   /** d, the size of a state. */
   readonly width: number;
 }

@@ -195,12 +195,16 @@ function withRecoded<M extends Model>(
   changes: readonly (readonly [string, Tensor, DType])[],
   leaves?: "lazy",
 ): M {
+  // What replicated layers share stays shared.
+  const shared = [...Map.groupBy(changes, ([, leaf, dtype]) => leaf.storage.id + dtype).values()];
   const made = scope((): Synchronous<readonly (readonly [string, Tensor])[]> =>
-    changes.map(([path, leaf, dtype]) => {
+    shared.flatMap((same) => {
+      const [path, leaf, dtype] = same[0]!;
       const inOut = liesInOut(model.spec, path);
       const make = (): Tensor => recoded(leaf, dtype, inOut);
       const shape = recodedShape(leaf, dtype, inOut);
-      return [path, leaves === undefined ? make() : lazy(model.backend, shape, dtype, make)] as const;
+      const next = leaves === undefined ? make() : lazy(model.backend, shape, dtype, make);
+      return same.map(([path]) => [path, next] as const);
     })
   );
   const weights = setLeaves(model.weights, made);

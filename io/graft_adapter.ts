@@ -38,6 +38,7 @@ import { loftq, type LoftqOptions } from "../methods/mod.ts";
 import { taskType } from "../models/mod.ts";
 import { integers } from "../ops/mod.ts";
 import { adapterCard, type Making } from "./adapter_card.ts";
+import { replicationField } from "./layer_replication.ts";
 import { type Held, methodOfRecord, type MethodRecord, recordOf } from "./records/method_record.ts";
 import { type JsonOptions, optionsFromJson } from "./records/option_codec.ts";
 
@@ -97,6 +98,7 @@ export async function saveGraftAdapter(
     graft: { version: VERSION, ...record },
     base_model_name_or_path: model.source ?? null,
     task_type: taskType(model),
+    ...replicationField(model),
   };
   await writeTextAtomically(`${folder}/${PEFT_FILES.config}`, `${JSON.stringify(config, null, 2)}\n`);
   const text = adapterCard({

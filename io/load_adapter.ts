@@ -4,6 +4,7 @@ import { adapterFolder, isThere, localFolder, weightsPath } from "./adapter_fold
 import { isAdaptersFolder, loadAdaptersFolder } from "./adapterhub/load.ts";
 import { loadGgufAdapter } from "./gguf_adapter.ts";
 import { graftRecord, loadGraftAdapter } from "./graft_adapter.ts";
+import { checkReplication } from "./layer_replication.ts";
 import { loadPeftFolder } from "./peft/load.ts";
 
 /** Which adapter of a folder. */
@@ -19,6 +20,9 @@ export interface LoadAdapterOptions {
  * Loading is strict. The base's name in the folder is not compared, since a base has many names; shapes are.
  *
  * AdapterHub folders (`adapters` 1.3, safetensors) are told by their config: one adapter with its head, a fusion, or a setup.
+ *
+ * An adapter of replicated layers (PEFT's `layer_replication`) is for `replicateLayers(base, …)`; `modelOfAdapter` of `io` makes that
+ * model.
  *
  * A GGUF file holds LoRA for llama.cpp, and loads as that.
  *
@@ -49,6 +53,7 @@ export async function loadAdapter(
   if (await isAdaptersFolder(root)) return await hubAdapter(root, model, options);
   const { folder, name } = await adapterFolder(root, options.name);
   if (folder !== root && await isAdaptersFolder(folder)) return await loadAdaptersFolder(folder, model);
+  await checkReplication(folder, model);
   const own = await graftRecord(folder);
   if (own !== undefined) {
     await weightsPath(folder);

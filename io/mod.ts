@@ -17,6 +17,7 @@ export * from "./load_model.ts";
 export * from "./load_adapter.ts";
 export * from "./save_model.ts";
 export * from "./save_adapter.ts";
+export { modelOfAdapter } from "./layer_replication.ts";
 export { download, type DownloadOptions, type DownloadProgress, type HubId, hubId } from "./hub/download.ts";
 export {
   type AdapterDescription,

@@ -38,6 +38,7 @@ export const adaloraPeft: PeftCodec<AdaloraOptions> = {
   biases: "lora_only",
   refused: {
     ...loraPeft.refused,
+    target_parameters: "adapters on parameters by name, which PEFT has for LoRA alone",
     use_rslora: "rank-stabilised AdaLoRA",
     lora_bias: "a bias on the branch",
     alpha_pattern: "a scaling of its own for some layers",

@@ -70,8 +70,6 @@ export const loraPeft: PeftCodec<LoraOptions> = {
     use_dora: "DoRA",
     alora_invocation_tokens: "activated LoRA, on only after given tokens",
     use_qalora: "QALoRA's grouped inputs",
-    layer_replication: "repeated layers",
-    target_parameters: "adapters on bare parameters (mixtures of experts)",
     megatron_config: "Megatron's parallel layers",
     use_bdlora: "block-diagonal LoRA",
     arrow_config: "Arrow's routing",

@@ -14,6 +14,8 @@ export interface PeftTensor {
   readonly shape: Shape;
   /** Its shape in the file, when that differs: the same numbers in the same order. */
   readonly stored?: Shape;
+  /** The file has the matrix's transpose, of the shape `stored`. Only read: adapters are saved as plain LoRA. */
+  readonly turned?: true;
   /** It is only a part of the file's matrix `stored`: rows (axis 0) or columns (axis 1) from there on. */
   readonly part?: { readonly axis: 0 | 1; readonly from: number };
 }

@@ -17,5 +17,6 @@ export * from "./small_config.ts";
 export * from "./task.ts";
 export * from "./bare_pass.ts";
 export * from "./block_places.ts";
+export * from "./replicate_layers.ts";
 export * from "./word_scores.ts";
 export * from "./stack.ts";

@@ -86,8 +86,15 @@ export function startOf(fields: PeftFields): Start | undefined {
         "in PEFT with path_initial_model_for_weight_conversion, or merged",
     );
   }
+  const known = name === "pissa" || name === "olora" || name === "loftq";
+  if (known && Array.isArray(fields["layer_replication"])) {
+    throw new RangeError(
+      `Cannot load an adapter with init_lora_weights "${value}" and layer_replication: PEFT changes the matrices that copies of a ` +
+        "layer share once for each copy, so that none fits its factors",
+    );
+  }
   if (name === "loftq") checkLoftq(fields["loftq_config"]);
-  return name === "pissa" || name === "olora" || name === "loftq" ? name : undefined;
+  return known ? name : undefined;
 }
 
 /** One pass of four bits does not depend on a decomposition. */

@@ -17,7 +17,7 @@ import {
   trainableCopy,
   type Tree,
 } from "../../core/mod.ts";
-import { slice } from "../../ops/mod.ts";
+import { slice, transpose } from "../../ops/mod.ts";
 import type { PeftTensor } from "../../methods/peft_codec.ts";
 import { type PeftConfig, readPeftConfig } from "../../formats/peft_config.ts";
 import { PEFT_FILES, withoutPrefix } from "../../formats/peft_keys.ts";
@@ -167,7 +167,7 @@ function paramsOf(
     const params = nest<Tensor>([
       ...layout.tensors.map((t): readonly [string, Tensor] => [
         t.path,
-        shaped(partOf(loadTensor(stored.get(t.key)!, model), t), t.shape),
+        shaped(turnedBack(partOf(loadTensor(stored.get(t.key)!, model), t), t), t.shape),
       ]),
       ...fixedPaths.map((path): readonly [string, Tensor] => [
         `${PARTS.fixed}.frozen.${path}`,
@@ -185,6 +185,9 @@ function partOf(matrix: Tensor, { shape, part }: PeftTensor): Tensor {
   const { axis, from } = part;
   return slice(matrix, axis, from, from + size(shape) / matrix.shape[1 - axis]!);
 }
+
+/** The matrix as parameters have it. */
+const turnedBack = (matrix: Tensor, { turned }: PeftTensor): Tensor => turned ? transpose(matrix) : matrix;
 
 /** The same numbers under another shape. */
 function shaped(t: Tensor, shape: Shape): Tensor {

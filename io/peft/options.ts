@@ -41,6 +41,7 @@ import {
 } from "./layout.ts";
 import { changedBase, startOf } from "./changed_base.ts";
 import { normsOfConfig } from "./norms.ts";
+import { parameterPlaces, parameterTensors, withParameterRanks } from "./parameters.ts";
 import { promptsOfConfig } from "./prompts.ts";
 import { withOurPatterns } from "./patterns.ts";
 import { layersOfFields } from "./targets.ts";
@@ -138,20 +139,54 @@ function loraParts(codec: PeftCodec<LoraOptions>, config: PeftConfig, model: Mod
   const given = knownFields(config, codec.fields, codec.refused);
   const fields = start === undefined ? given : { ...given, init_lora_weights: true };
   const apart = fields["bias"] === "all" && savesBiases(fields, model);
-  const names = (): readonly string[] => chooseTargets(model.spec, {}).map((place) => place.path);
-  const { options, places: all } = withTied(layersOfFields(fields, names, model.spec), fields, model.spec);
+  const parameters = parameterPlaces(fields, model.spec);
+  const { options, places: all } = loraLayers(fields, parameters, model.spec);
   const places = placesInPeft(all, model);
-  const asked = {
-    ...codec.read(withOurPatterns(apart ? { ...fields, bias: "none" } : fields)),
-    ...options,
-  };
+  const read = codec.read(withOurPatterns(apart ? { ...fields, bias: "none" } : fields));
+  const asked = { ...withParameterRanks(read, parameters), ...options };
+  if (start !== undefined && parameters.length > 0) {
+    throw new RangeError(
+      `Cannot load an adapter with init_lora_weights "${start}" and target_parameters: name the layers in target_modules, or merge it ` +
+        "in PEFT",
+    );
+  }
   const begun = start === undefined ? { options: asked } : changedBase(codec, start, asked, places, model);
+  const whole = mainPart(codec, begun.options, places, model.spec);
   const part = {
-    ...mainPart(codec, begun.options, places, model.spec),
+    ...whole,
+    tensors: parameterTensors(whole.tensors, parameters),
     ..."changed" in begun && { changed: begun.changed },
     ...apart && { biases: "lora_only" },
   };
   return withExtras(part, fields, model);
+}
+
+/** The layers of `target_modules` and those of `target_parameters`. */
+function loraLayers(
+  fields: PeftFields,
+  parameters: readonly MatrixPlace[],
+  spec: Spec,
+): ReturnType<typeof layersOfFields> {
+  const standard = (): readonly string[] => chooseTargets(spec, {}).map((place) => place.path);
+  const targets = fields["target_modules"];
+  const none = Array.isArray(targets) && targets.length === 0;
+  const given = parameters.length > 0 && none
+    ? undefined
+    : withTied(layersOfFields(fields, standard, spec), fields, spec);
+  if (given === undefined) {
+    return { options: { targets: parameters.map(({ path }) => path) }, places: parameters };
+  }
+  const twice = parameters.find((place) => given.places.includes(place));
+  if (twice !== undefined) {
+    throw new RangeError(
+      `Cannot load this LORA adapter: "${twice.path}" is meant by target_modules and by target_parameters, which PEFT cannot have`,
+    );
+  }
+  if (parameters.length === 0) return given;
+  const places = matrixPlaces(spec).filter((place) =>
+    parameters.includes(place) || given.places.includes(place)
+  );
+  return { options: { targets: places.map(({ path }) => path) }, places };
 }
 
 /** With `ensure_weight_tying` PEFT adapts an embedding and the head tied to it together, whichever is named. */

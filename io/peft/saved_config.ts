@@ -3,7 +3,8 @@ import { type MatrixPlace, type Model, nameMatches } from "../../core/mod.ts";
 import type { PeftFields } from "../../methods/peft_codec.ts";
 import { tokenRows } from "../../methods/trainable_tokens.ts";
 import { taskType } from "../../models/mod.ts";
-import { modulesEndingWith, modulesNamed, outermost } from "./layout.ts";
+import { replicationField } from "../layer_replication.ts";
+import { type FolderParts, type MainPart, modulesEndingWith, modulesNamed, outermost } from "./layout.ts";
 import type { AdapterParts } from "./parts.ts";
 
 /**
@@ -50,6 +51,8 @@ export function configOf(
       `Cannot save the tied embedding beside ${main.type}: PEFT unties it there; save both tables`,
     );
   }
+  const replicated = replicationField(model);
+  checkReplicated(main, biases, replicated, model);
   const modules = saved === undefined ? null : namesForPeft(saved.modules, model);
   checkOverlap(main.places, modules ?? []);
   return {
@@ -58,6 +61,7 @@ export function configOf(
       ...common,
       ...main.fields,
       ...targets,
+      ...replicated,
       ...biases && { bias: biases === "all" ? "all" : main.biases! },
       ...(modules !== null || Object.hasOwn(main.fields, "modules_to_save")) && { modules_to_save: modules },
       ...main.type === "LORA" && {
@@ -66,6 +70,30 @@ export function configOf(
       },
     },
   };
+}
+
+/** PEFT replicates layers for LoRA alone, and has the biases of copies in one storage. */
+function checkReplicated(
+  main: MainPart,
+  biases: FolderParts["biases"],
+  replicated: ReturnType<typeof replicationField>,
+  model: Model,
+): void {
+  if (replicated.layer_replication === undefined) return;
+  if (!Object.hasOwn(main.fields, "layer_replication")) {
+    throw new RangeError(
+      `Cannot save ${main.type} on replicated layers for PEFT, which has them for LoRA alone: save the deeper model with saveModel and ` +
+        "take that as the base",
+    );
+  }
+  const apart = biases ?? main.fields["bias"] ?? "none";
+  const sources = model.spec.blocks.map(({ of }) => of);
+  if (apart !== "none" && new Set(sources).size < sources.length) {
+    throw new RangeError(
+      "Cannot save trained biases on replicated layers for PEFT, where copies of a layer share them: save the deeper model with " +
+        "saveModel and take that as the base",
+    );
+  }
 }
 
 /** Names that choose the same modules in PEFT, none of them inside another: that it could not load. */

@@ -103,3 +103,26 @@ Deno.test("graft merge refuses another model's adapter, outputs that exist, and 
   assert.deepEqual([nothing.code, /Expected --adapter and --output/.test(nothing.err)], [2, true]);
   assert.deepEqual([...Deno.readDirSync(folder.path)].map((entry) => entry.name), ["model"]);
 });
+
+Deno.test("graft merge, convert and generate replicate a base's layers where the adapter says so", async () => {
+  using folder = temporaryFolder();
+  const [model, adapter] = [tinyModel(folder.path), `${GOLDEN}peft/replicated_beside`];
+  const path = `${folder.path}/deeper`;
+  const ran = await graft(["merge", "-m", model, "-a", adapter, "-o", path]);
+  assert.equal(ran.code, 0, ran.err);
+  const { inputIds, attentionMask } = JSON.parse(Deno.readTextFileSync(`${GOLDEN}peft/batch.json`));
+  await withBackend("reference", async (backend) => {
+    const merged = await loadModel(path, { backend });
+    assert.equal(merged.spec.blocks.length, 4);
+    const expected = goldenNumbers("peft/replicated_beside/expected.safetensors").get("logits")!;
+    const { logits } = forward(merged, { inputIds, attentionMask });
+    assertClose(await read(logits), expected, 1e-5, "logits");
+  });
+  const copy = `${folder.path}/copy`;
+  const converted = await graft(["convert", adapter, copy, "-m", model]);
+  assert.equal(converted.code, 0, converted.err);
+  const texts = await Promise.all([["-m", path], ["-m", model, "-a", adapter], ["-m", model, "-a", copy]].map(
+    (which) => graft(["generate", "-p", "cat", ...which, "--max-new-tokens", "6", "--backend", "reference"]),
+  ));
+  for (const { code, out, err } of texts) assert.deepEqual([code, out], [0, texts[0]!.out], err);
+});

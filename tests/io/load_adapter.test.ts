@@ -55,8 +55,30 @@ Deno.test("loadAdapter() names the field that it cannot honour", () =>
     const refused: Readonly<Record<string, readonly [unknown, RegExp]>> = {
       alora_invocation_tokens: [[1, 2], /activated LoRA/],
       use_qalora: [true, /QALoRA/],
-      layer_replication: [[[0, 1], [0, 2]], /repeated layers/],
-      target_parameters: [["mlp.experts.down_proj"], /bare parameters/],
+      layer_replication: [
+        [[0, 1], [0, 2]],
+        /a model of 3 layers, .* replicateLayers\(base, \[\[0,1\],\[0,2\]\]\)/,
+      ],
+      target_parameters: [
+        ["mlp.experts.down_proj"],
+        /"mlp\.experts\.down_proj" of target_parameters matches no parameter/,
+      ],
+      "target_parameters ": [
+        ["up_proj"],
+        /"up_proj" of target_parameters matches no parameter .* mlp\.up_proj\.weight/,
+      ],
+      " target_parameters": [
+        ["q_proj.weight"],
+        /q_proj" is meant by target_modules and by target_parameters/,
+      ],
+      " target_parameters ": [
+        ["mlp.up_proj.weight", "norm.weight"],
+        /"norm\.weight" .* means "model\.norm\.weight", a vector/,
+      ],
+      "target_parameters  ": [
+        "mlp.up_proj.weight,",
+        /"mlp\.up_proj\.weight," of target_parameters matches no/,
+      ],
       megatron_config: [{ a: 1 }, /Megatron/],
       kasa_config: [{ a: 1 }, /KaSA/],
       an_invention: [0.5, /not known and could change/],
@@ -74,23 +96,53 @@ Deno.test("loadAdapter() names the field that it cannot honour", () =>
       ],
     };
     for (const [name, [value, reason]] of Object.entries(refused)) {
-      await withFolder({ config: { [name.trim()]: value } }, (folder) =>
-        assert.rejects(loadAdapter(folder, model), reason, name));
+      await withFolder(
+        { config: { [name.trim()]: value } },
+        (folder) => assert.rejects(loadAdapter(folder, model), reason, name),
+      );
     }
     const nested: readonly (readonly [readonly string[], readonly string[], RegExp])[] = [
       [["q_proj"], ["mlp", "mlp.up_proj"], /"mlp\.up_proj" of modules_to_save .* which lies in .* "mlp"/],
       [["down_proj"], ["q_proj", "self_attn"], /"q_proj" of modules_to_save .* which lies in .* "self_attn"/],
     ];
     for (const [target_modules, modules_to_save, reason] of nested) {
-      await withFolder({ config: { target_modules, modules_to_save } }, (folder) =>
-        assert.rejects(loadAdapter(folder, model), reason));
+      await withFolder(
+        { config: { target_modules, modules_to_save } },
+        (folder) => assert.rejects(loadAdapter(folder, model), reason),
+      );
     }
+    for (
+      const [field, value] of [["lora_dropout", 0.5], ["lora_bias", true], ["use_dora", true], [
+        "fan_in_fan_out",
+        true,
+      ]] as const
+    ) {
+      const config = { target_modules: [], target_parameters: ["mlp.up_proj.weight"], [field]: value };
+      await withFolder(
+        { config },
+        (folder) =>
+          assert.rejects(loadAdapter(folder, model), new RegExp(`no target_parameters with "${field}"`)),
+      );
+    }
+    const started = {
+      target_modules: [],
+      target_parameters: ["mlp.up_proj.weight"],
+      init_lora_weights: "pissa",
+    };
+    await withFolder(
+      { config: started },
+      (folder) => assert.rejects(loadAdapter(folder, model), /"pissa" and target_parameters/),
+    );
     const malformed = { target_modules: "(q|v_proj" };
-    await withFolder({ config: malformed }, (folder) =>
-      assert.rejects(loadAdapter(folder, model), /Cannot read the pattern/));
+    await withFolder(
+      { config: malformed },
+      (folder) => assert.rejects(loadAdapter(folder, model), /Cannot read the pattern/),
+    );
     const other = { peft_type: "VBLORA" };
-    await withFolder({ config: other }, (folder) =>
-      assert.rejects(loadAdapter(folder, model), /of type VBLORA/));
+    await withFolder(
+      { config: other },
+      (folder) => assert.rejects(loadAdapter(folder, model), /of type VBLORA/),
+    );
   }));
 
 Deno.test("loadAdapter() ignores fields that are off or say nothing of the result", () =>

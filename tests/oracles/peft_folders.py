@@ -8,14 +8,15 @@ Writes tests/oracles/golden/peft/bases/ and tests/oracles/golden/peft/<case>/. T
 import json, os, shutil, sys, warnings
 import torch
 from safetensors.torch import save_file
-from transformers import (AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, Qwen2Config,
+from transformers import (AutoModelForCausalLM, AutoModelForMaskedLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, Qwen2Config,
                           Qwen2ForCausalLM)
 from peft import (IA3Config, LNTuningConfig, LoraConfig, TrainableTokensConfig, get_peft_model,
                   get_peft_model_state_dict)
 
 warnings.filterwarnings("ignore")
 ROOT = "tests/oracles/golden/peft"
-BASES = {"llama_tied": "tests/oracles/golden/llama_tiny/base"}
+BASES = {"llama_tied": "tests/oracles/golden/llama_tiny/base", "bert": "tests/oracles/golden/encoders/bert_mask",
+         "qwen2_window": "tests/oracles/golden/models/qwen2_window", "mistral": "tests/oracles/golden/models/mistral_window"}
 IDS = torch.tensor([[5, 9, 31, 2, 7, 7, 12], [36, 1, 0, 4, 8, 3, 3]])
 MASK = torch.tensor([[1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 0, 0]])
 LABELS = torch.tensor([[-100, -100, 31, 2, 7, 7, 12], [-100, 1, 0, 4, 8, -100, -100]])
@@ -40,7 +41,7 @@ make_base("gpt2", GPT2LMHeadModel(GPT2Config(vocab_size=37, n_embd=12, n_layer=2
 
 
 def lora(**options):
-    return LoraConfig(task_type="CAUSAL_LM", **{"r": 3, "lora_alpha": 5, **options})
+    return LoraConfig(**{"task_type": "CAUSAL_LM", "r": 3, "lora_alpha": 5, **options})
 
 
 def ia3(**options):
@@ -115,11 +116,33 @@ CASES = {
     "embedding_dora": ("llama_tied", lambda: lora(target_modules=["embed_tokens", "q_proj"], use_dora=True)),
     "gpt2_embedding_dora": ("gpt2", lambda: lora(target_modules=["wte", "wpe", "c_attn"], use_dora=True, use_rslora=True)),
     "dora": ("llama_tied", lambda: lora(target_modules=["q_proj", "down_proj"], use_dora=True)),
+    # Layers of the base several times, or not at all, under adapters of their own.
+    "replicated": ("llama_untied", lambda: lora(target_modules=QV, layer_replication=[[0, 2], [0, 2]],
+                                                rank_pattern={r"layers\.2\.self_attn\.q_proj": 5})),
+    "replicated_one": ("qwen2", lambda: lora(target_modules="all-linear", r=2, layer_replication=[[1, 2]])),
+    "replicated_turned": ("llama_tied", lambda: lora(target_modules=["q_proj", "down_proj"], use_dora=True, use_rslora=True,
+                                                     layer_replication=[[1, 2], [0, 1]])),
+    "replicated_beside": ("llama_tied", lambda: lora(target_modules=QV, layers_to_transform=[2], layer_replication=[[0, 2], [1, 2], [1, 2]],
+                                                     modules_to_save=["layers.3.mlp"], trainable_token_indices=[7, 3])),
+    # A copy looks back as far as the layer that it is of.
+    "replicated_windows": ("qwen2_window", lambda: lora(target_modules=["o_proj"], layer_replication=[[0, 2], [0, 3]])),
+    "replicated_mistral": ("mistral", lambda: lora(target_modules=["down_proj"], layer_replication=[[0, 2], [1, 2]])),
+    "replicated_bert": ("bert", lambda: lora(task_type=None, target_modules=["query", "output.dense"],
+                                             layer_replication=[[0, 3], [1, 3]])),
+    # Matrices by the names of parameters.
+    "parameters": ("llama_tied", lambda: lora(target_modules=[], target_parameters=["mlp.down_proj.weight"])),
+    "parameters_beside": ("qwen2", lambda: lora(
+        target_modules=["v_proj"], target_parameters=["q_proj.weight", "lm_head.weight"], bias="lora_only", use_rslora=True,
+        layers_to_transform=[1], rank_pattern={"q_proj": 5, r"layers\.1\.self_attn\.q_proj\.weight": 4},
+        alpha_pattern={"q_proj.weight": 7, "v_proj": 2})),
+    "parameters_turned": ("gpt2", lambda: lora(target_modules=[],
+                                               target_parameters=["c_attn.weight", "transformer.wte.weight"])),
 }
 
 
 def base(name):
-    return AutoModelForCausalLM.from_pretrained(BASES[name], dtype=torch.float32, attn_implementation="eager")
+    of = AutoModelForMaskedLM if name == "bert" else AutoModelForCausalLM
+    return of.from_pretrained(BASES[name], dtype=torch.float32, attn_implementation="eager")
 
 
 def disturb(m, seed):
@@ -145,7 +168,8 @@ def case(name):
     m = get_peft_model(changed(base(which), name), make())
     disturb(m, 1)
     m.eval()
-    out = m(input_ids=IDS, attention_mask=MASK, labels=LABELS)
+    # PEFT's deeper Qwen2 has no room in its cache: the list of its windows is the shallower one's.
+    out = m(input_ids=IDS, attention_mask=MASK, labels=LABELS, **{"use_cache": False} if "windows" in name else {})
     out.loss.backward()
     expected = {"logits": out.logits.detach().contiguous(), "loss": out.loss.detach().reshape(1)}
     # The saver itself maps names to keys: it is given gradients in place of the parameters.

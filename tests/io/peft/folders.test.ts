@@ -16,6 +16,7 @@ import {
 } from "../../../core/mod.ts";
 import { openSafetensors } from "../../../formats/safetensors.ts";
 import { writeSafetensors } from "../../../formats/safetensors_write.ts";
+import { modelOfAdapter } from "../../../io/layer_replication.ts";
 import { loadAdapter } from "../../../io/load_adapter.ts";
 import { loadModel } from "../../../io/load_model.ts";
 import { saveAdapter } from "../../../io/save_adapter.ts";
@@ -105,6 +106,13 @@ function reworded(name: string): readonly string[] {
       return ["boft_n_butterfly_factor"]; // what there is, not what was asked for
     case "oft_bias":
       return ["module_dropout"]; // PEFT never applies it
+    case "parameters":
+    case "parameters_turned":
+      return ["target_modules", "target_parameters", "fan_in_fan_out"]; // layers by name
+    case "parameters_beside":
+      return ["target_modules", "target_parameters", "rank_pattern", "alpha_pattern", "layers_to_transform"]; // the same
+    case "replicated_bert":
+      return ["auto_mapping"]; // which class the base was, where there is no task
     case "adalora_pruned":
       return ["rank_pattern"]; // how many triplets are stored, not which of the first ones they were
     default:
@@ -112,16 +120,31 @@ function reworded(name: string): readonly string[] {
   }
 }
 
+/** Our tensors under the keys of a folder that has a matrix [in, out] adapted as a parameter: there its factors change places. */
+function asTheirs(name: string, ours: ReadonlyMap<string, Stored>): ReadonlyMap<string, Stored> {
+  if (name !== "parameters_turned") return ours;
+  return new Map([...ours].map(([key, { shape, numbers, dtype }]) => {
+    const other = key.replace("lora_embedding_", "lora_").replace(
+      /\.lora_([AB])(\.weight)?$/,
+      (_, factor) => `.lora_${factor === "A" ? "B" : "A"}.weight`,
+    );
+    const [n, m] = shape as [number, number];
+    const turned = numbers.map((_, i) => numbers[(i % n) * m + Math.floor(i / n)]!);
+    return [other, { shape: [m, n], dtype, numbers: turned }];
+  }));
+}
+
 async function withCase(
   name: string,
   run: (model: Model, adapter: Adapter, expected: ReadonlyMap<string, Stored>) => Promise<void>,
 ): Promise<void> {
   await assertNoLeak(async () => {
-    const model = await loadModel(GOLDEN + json(`${ROOT}${name}/case.json`).base, { backend: reference() });
+    const base = await loadModel(GOLDEN + json(`${ROOT}${name}/case.json`).base, { backend: reference() });
+    const model = await modelOfAdapter(`${ROOT}${name}`, base);
     const adapter = await loadAdapter(`${ROOT}${name}`, model);
     await run(model, adapter, tensorsOf(`${ROOT}${name}/expected.safetensors`));
     free(adapter);
-    model.dispose();
+    base.dispose();
   });
 }
 
@@ -147,7 +170,7 @@ for (const name of CASES) {
       await inFolder(async (folder) => {
         // Gradients go through the key map of the parameters.
         await saveAdapter(folder, { ...adapter, params: grads }, model);
-        const saved = tensorsOf(`${folder}/adapter_model.safetensors`);
+        const saved = asTheirs(name, tensorsOf(`${folder}/adapter_model.safetensors`));
         const wanted = [...expected].filter(([key]) => key.startsWith("grad."));
         for (const [key, { numbers, shape }] of wanted) {
           const found = saved.get(key.slice("grad.".length));
@@ -166,10 +189,12 @@ for (const name of CASES) {
       await inFolder(async (folder) => {
         await saveAdapter(folder, adapter, model);
         const theirs = tensorsOf(`${ROOT}${name}/adapter_model.safetensors`);
-        const ours = tensorsOf(`${folder}/adapter_model.safetensors`);
-        // PEFT writes the tables of targets by two names, which the embedding has not where the head alone is named.
-        const extra = (key: string): boolean => name === "head_ensured" && key.endsWith(".base_layer.weight");
-        assert.deepEqual([...ours.keys()].filter((key) => !extra(key)), [...theirs.keys()]);
+        const ours = asTheirs(name, tensorsOf(`${folder}/adapter_model.safetensors`));
+        // PEFT writes the tables of targets by two names, which the embedding has not where the head alone is named, and none of
+        // parameters.
+        const extra = (key: string): boolean =>
+          ["head_ensured", "parameters_beside"].includes(name) && key.endsWith(".base_layer.weight");
+        assert.deepEqual([...ours.keys()].filter((key) => !extra(key)).sort(), [...theirs.keys()].sort());
         // Loading pulls COFT's parameters back, as PEFT's next forward pass would.
         const pulled = name === "oft_unprojected";
         for (const [key, tensor] of theirs) {

@@ -1,0 +1,89 @@
+/** Adapters of a model with another's layers, some of them several times: their folder's config says which (PEFT's `layer_replication`). */
+import type { Json, Model } from "../core/mod.ts";
+import { PEFT_FILES } from "../formats/peft_keys.ts";
+import { isObject, parseJson } from "../formats/strict_json.ts";
+import { type LayerRange, replicatedRanges, replicateLayers } from "../models/mod.ts";
+import { isThere, localFolder } from "./adapter_folder.ts";
+
+/** The field's name, in PEFT's folders and in ours. */
+const FIELD = "layer_replication";
+
+/** The field for a model's adapters; nothing where no layers are replicated. */
+export function replicationField(model: Model): { readonly layer_replication?: Json } {
+  const ranges = replicatedRanges(model);
+  return ranges === undefined ? {} : { [FIELD]: ranges };
+}
+
+/**
+ * A model's layers are those that an adapter's config asks for. A config without the field may be of an adapter for the deeper
+ * model as a checkpoint of its own.
+ *
+ * @throws {RangeError} when they are not.
+ */
+export async function checkReplication(folder: string, model: Model): Promise<void> {
+  const asked = await askedOf(`${folder}/${PEFT_FILES.config}`);
+  if (asked === undefined) return;
+  const own = replicatedRanges(model);
+  if (own !== undefined && numbers(own).join() === numbers(asked).join()) return;
+  const [shown, count] = [JSON.stringify(asked), numbers(asked).length];
+  throw new RangeError(
+    `Cannot load "${folder}": it is for a model of ${count} layers, ${FIELD} ${shown} of its base, but this one has ${
+      own === undefined
+        ? `its own ${model.spec.blocks.length}`
+        : `${model.spec.blocks.length}, ${JSON.stringify(own)}`
+    }; load it for replicateLayers(base, ${shown})`,
+  );
+}
+
+/**
+ * The model that an adapter is for: with its layers replicated where the adapter's folder says so, else the model itself.
+ *
+ * @param source A folder, a `.gguf` file (which says nothing) or a hub id.
+ * @param name Which adapter of a folder.
+ * @throws {RangeError} when the model has not the layers that the folder names.
+ * @example
+ * ```ts
+ * import { adapt, freshModel, lora, reference, replicateLayers, saveAdapter, smallConfig } from "@graft/peft";
+ * import { modelOfAdapter } from "@graft/peft/io";
+ * import assert from "node:assert/strict";
+ * const base = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const deeper = replicateLayers(base, [[0, 2], [0, 2]]);
+ * const folder = await Deno.makeTempDir();
+ * await saveAdapter(folder, adapt(deeper, lora({ rank: 2 })), deeper);
+ * assert.equal((await modelOfAdapter(folder, base)).spec.blocks.length, 4);
+ * await Deno.remove(folder, { recursive: true });
+ * ```
+ */
+export async function modelOfAdapter<M extends Model>(source: string, model: M, name?: string): Promise<M> {
+  if (source.endsWith(".gguf")) return model;
+  const root = await localFolder(source, name);
+  const places = [...name === undefined ? [] : [`${root}/${name}`], root].map((at) =>
+    `${at}/${PEFT_FILES.config}`
+  );
+  const there = await Promise.all(places.map(isThere));
+  const path = places[there.indexOf(true)];
+  if (path === undefined) return model; // for `loadAdapter` to say
+  const ranges = await askedOf(path);
+  return ranges === undefined ? model : replicateLayers(model, ranges);
+}
+
+/** What a config asks for; undefined where it asks for nothing. */
+async function askedOf(path: string): Promise<readonly LayerRange[] | undefined> {
+  const config = parseJson(path, await Deno.readFile(path));
+  return isObject(config) ? rangesOf(config[FIELD] as Json | undefined) : undefined;
+}
+
+function rangesOf(value: Json | undefined): readonly LayerRange[] | undefined {
+  if (value === undefined || value === null || (Array.isArray(value) && value.length === 0)) return undefined;
+  const isRange = (range: Json): boolean =>
+    Array.isArray(range) && range.length === 2 && range.every((n) => Number.isInteger(n));
+  if (Array.isArray(value) && value.every(isRange)) return value as unknown as readonly LayerRange[];
+  throw new TypeError(
+    `Expected the field "${FIELD}" of adapter_config.json to be ranges [start, end) of layers but found ${
+      JSON.stringify(value)
+    }`,
+  );
+}
+
+const numbers = (ranges: readonly LayerRange[]): readonly number[] =>
+  ranges.flatMap(([start, end]) => Array.from({ length: Math.max(0, end - start) }, (_, i) => start + i));

@@ -1,0 +1,97 @@
+/**
+ * PEFT's `target_parameters`: LoRA on a matrix by the parameter's name instead of its layer's. It was made for mixtures of experts; on
+ * a layer of its own it is LoRA, with the factors in the matrix's own order.
+ *
+ *   nn.Linear               W [out, in]      lora_A [r, in]      lora_B [out, r]     W + s B A
+ *   Conv1D, nn.Embedding    W [in, out]      lora_A [r, out]     lora_B [in, r]      W + s B A: our A is their Bᵀ, our B their Aᵀ
+ *
+ * Names are ends of a parameter's path. Nothing but they choose: no `exclude_modules`, no `layers_to_transform`; and patterns of ranks are
+ * compared with the parameter's path, not the layer's.
+ */
+import { byPattern, type MatrixPlace, nameMatches, type Spec } from "../../core/mod.ts";
+import { namesField } from "../../formats/peft_config.ts";
+import type { LoraOptions } from "../../methods/lora.ts";
+import type { PeftFields, PeftTensor } from "../../methods/peft_codec.ts";
+import { matrixPlaces } from "./layout.ts";
+
+/**
+ * The layers whose matrices the field names.
+ *
+ * @throws {RangeError} when a name matches nothing, or no matrix, or PEFT could not have it with the other fields.
+ */
+export function parameterPlaces(fields: PeftFields, spec: Spec): readonly MatrixPlace[] {
+  const names = namesField("target_parameters", fields["target_parameters"]) ?? [];
+  if (names.length === 0) return [];
+  for (
+    const [field, off] of [["lora_dropout", 0], ["lora_bias", false], ["use_dora", false], [
+      "fan_in_fan_out",
+      false,
+    ]] as const
+  ) {
+    if (fields[field] !== off) {
+      throw new RangeError(
+        `Cannot load this LORA adapter: PEFT has no target_parameters with "${field}" ${
+          JSON.stringify(fields[field])
+        }`,
+      );
+    }
+  }
+  const places = matrixPlaces(spec);
+  const weights = places.map(({ path }) => `${path}.weight`);
+  const vectors = [...spec.linears, ...spec.heads, ...spec.norms].flatMap((place) => [
+    ...place.kind === "norm" ? [`${place.path}.weight`] : [],
+    ...place.bias ? [`${place.path}.bias`] : [],
+  ]);
+  for (const name of names) {
+    const vector = vectors.find((path) => nameMatches(name, path));
+    if (vector !== undefined) {
+      throw new RangeError(
+        `"${name}" of target_parameters means "${vector}", a vector: PEFT adapts matrices alone`,
+      );
+    }
+    if (!weights.some((path) => nameMatches(name, path))) {
+      throw new RangeError(
+        `"${name}" of target_parameters matches no parameter of the model: there are ${
+          [...new Set(weights.map((path) => path.replace(/^.*\.\d+\./, "")))].join(", ")
+        }`,
+      );
+    }
+  }
+  return places.filter((_, i) => names.some((name) => nameMatches(name, weights[i]!)));
+}
+
+/** The options under which each of these layers has the rank and α of its parameter; the first pattern that matches counts. */
+export function withParameterRanks(options: LoraOptions, places: readonly MatrixPlace[]): LoraOptions {
+  const { rank = 8, rankPattern, alphaPattern } = options;
+  const alpha = options.alpha ?? rank;
+  const own = (
+    pattern: Readonly<Record<string, number>> | undefined,
+    otherwise: number,
+  ): Readonly<Record<string, number>> =>
+    Object.fromEntries(places.flatMap(({ path }) => {
+      const number = byPattern(pattern, `${path}.weight`, otherwise);
+      return number === byPattern(pattern, path, otherwise) ? [] : [[path.replaceAll(".", "\\."), number]];
+    }));
+  return {
+    ...options,
+    ...rankPattern && { rankPattern: { ...own(rankPattern, rank), ...rankPattern } },
+    ...alphaPattern && { alphaPattern: { ...own(alphaPattern, alpha), ...alphaPattern } },
+  };
+}
+
+/** The tensors of these layers as the file has them. */
+export function parameterTensors(
+  tensors: readonly PeftTensor[],
+  places: readonly MatrixPlace[],
+): readonly PeftTensor[] {
+  const turned = new Map(
+    places.filter((place) => place.kind === "embedding" || (place.kind === "linear" && place.transposed))
+      .flatMap((
+        { path },
+      ) => [[`${path}.a`, `${path}.lora_B.weight`], [`${path}.b`, `${path}.lora_A.weight`]]),
+  );
+  return tensors.map((t) => {
+    const key = turned.get(t.path);
+    return key === undefined ? t : { ...t, key, stored: [t.shape[1]!, t.shape[0]!], turned: true };
+  });
+}
