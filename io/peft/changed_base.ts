@@ -3,11 +3,11 @@
  *
  *   pissa   W' = W − s B₀ A₀   the r leading singular triples of W
  *   olora   W' = W − s B₀ A₀   the first r columns of Q and rows of R in W = Q R, a Conv1D as it lies
- *   loftq   W' = nf4(W)        as it lies
+ *   loftq   W' = codes of W    as it lies (coded_base.ts)
  *
  * So on the untouched base the first two are LoRA of rank 2 r, W + s [B, −B₀] [A; A₀]; for LoftQ, and for OLoRA on a quantized
- * base, whose W' is quantized again, the coded weights come along below the adapter. No rank is over a matrix's sizes (s stays that of the rank asked for), an embedding is left as it is, and
- * a layer whose own matrix stands in the folder has that.
+ * base, whose W' is quantized again, the coded weights come along below the adapter. No rank is over a matrix's sizes (s stays
+ * that of the rank asked for), an embedding is left as it is, and a layer whose own matrix stands in the folder has that.
  */
 import {
   castTo,
@@ -46,7 +46,14 @@ import {
 } from "../../ops/mod.ts";
 
 /** What was done to the base. */
-export type Start = "pissa" | "olora" | "loftq";
+export type Start = { readonly name: "pissa" | "olora" } | Loftq;
+
+/** LoftQ of 4 or 8 bits, in T passes. */
+export interface Loftq {
+  readonly name: "loftq";
+  readonly bits: 4 | 8;
+  readonly passes: number;
+}
 
 /** A layer as the folder has it: its rank there, s, and whether PEFT changes its matrix. */
 export interface StartedLayer {
@@ -93,21 +100,21 @@ export function startOf(fields: PeftFields): Start | undefined {
         "layer share once for each copy, so that none fits its factors",
     );
   }
-  if (name === "loftq") checkLoftq(fields["loftq_config"]);
-  return known ? name : undefined;
+  if (name === "loftq") return loftqOf(fields["loftq_config"]);
+  return name === "pissa" || name === "olora" ? { name } : undefined;
 }
 
-/** One pass of four bits does not depend on a decomposition. */
-function checkLoftq(given: PeftFields[string] | undefined): void {
-  const { loftq_bits: bits = 4, loftq_iter: passes = 1 } = typeof given === "object" && given !== null &&
-      !Array.isArray(given)
-    ? given as PeftFields
-    : wrong("loftq_config", "a record", given);
-  if (bits === 4 && passes === 1) return;
-  throw new RangeError(
-    `Cannot load an adapter with init_lora_weights "loftq" of ${bits} bits in ${passes} passes: only the codes of one pass of ` +
-      "4 bits are sure to be the ones it was trained on; merge it in PEFT",
-  );
+/** How LoftQ made its codes. */
+function loftqOf(given: PeftFields[string] | undefined): Loftq {
+  if (typeof given !== "object" || given === null || Array.isArray(given)) {
+    return wrong("loftq_config", "a record", given);
+  }
+  const { loftq_bits: bits = 4, loftq_iter: passes = 1 } = given as PeftFields;
+  if (bits !== 4 && bits !== 8) return wrong("loftq_config.loftq_bits", "4 or 8", bits);
+  if (typeof passes !== "number" || !Number.isInteger(passes) || passes < 1) {
+    return wrong("loftq_config.loftq_iter", "a positive integer", passes);
+  }
+  return { name: "loftq", bits, passes };
 }
 
 /** The options that fit the folder's matrices, and what becomes of them on the untouched base. */
@@ -123,7 +130,7 @@ export function changedBase(
     const asked = loraRank(place.path, options);
     const changes = place.kind !== "embedding";
     const rank = changes ? Math.min(asked, inFeatures, outFeatures) : asked;
-    if (start === "loftq" || (start === "olora" && !isCoded(place, model))) checkLies(start, place);
+    if (start.name === "loftq" || (start.name === "olora" && !isCoded(place, model))) checkLies(start, place);
     return { place, rank, scale: loraScale(place.path, options), changes };
   });
   const cut = layers.filter(({ place, rank }) => rank !== loraRank(place.path, options));
@@ -146,10 +153,12 @@ export function changedBase(
 /** PEFT takes a Conv1D for a Linear here, and the factors of one that is not square then fit nothing. */
 function checkLies(start: Start, place: MatrixPlace): void {
   const { inFeatures, outFeatures } = sizesOf(place);
-  const lies = place.kind === "embedding" ? start === "loftq" : place.kind === "linear" && place.transposed;
+  const lies = place.kind === "embedding"
+    ? start.name === "loftq"
+    : place.kind === "linear" && place.transposed;
   if (!lies || (place.kind === "linear" && inFeatures === outFeatures)) return;
   throw new RangeError(
-    `Cannot load an adapter with init_lora_weights "${start}" on "${place.path}": PEFT takes its factors the wrong way round ` +
+    `Cannot load an adapter with init_lora_weights "${start.name}" on "${place.path}": PEFT takes its factors the wrong way round ` +
       "there, and cannot run it either",
   );
 }
@@ -197,13 +206,13 @@ export function changedLayers(
   for (const { place } of found) {
     if (place.kind === "head" && place.tiedTo !== undefined) {
       throw new RangeError(
-        `Cannot load an adapter with init_lora_weights "${start}" on "${place.path}": its matrix is "${place.tiedTo}"'s, which ` +
+        `Cannot load an adapter with init_lora_weights "${start.name}" on "${place.path}": its matrix is "${place.tiedTo}"'s, which ` +
           "PEFT changes along with it; save it there with path_initial_model_for_weight_conversion, or merged",
       );
     }
-    if (start !== "olora" && isCoded(place, model)) {
+    if (start.name !== "olora" && isCoded(place, model)) {
       throw new TypeError(
-        `Cannot load an adapter with init_lora_weights "${start}" on the quantized weights of "${place.path}": PEFT cannot either; ` +
+        `Cannot load an adapter with init_lora_weights "${start.name}" on the quantized weights of "${place.path}": PEFT cannot either; ` +
           "load it on the unquantized base",
       );
     }
@@ -211,43 +220,8 @@ export function changedLayers(
   return found;
 }
 
-/** Weights that the start put into codes, by their paths. */
-export async function codedWeights(
-  { start }: ChangedBase,
-  layers: readonly StartedLayer[],
-  model: Model,
-): Promise<ReadonlyMap<string, Tensor>> {
-  const made = new Map<string, Tensor>();
-  for (const layer of layers) {
-    const path = `${layer.place.path}.weight`;
-    if (start === "loftq") made.set(path, once(model, path));
-    else if (start === "olora" && isCoded(layer.place, model)) made.set(path, await again(layer, model));
-  }
-  return made;
-}
-
-/** LoftQ's codes; a Conv1D is coded as it lies there, so of one it is what its codes say. */
-function once(model: Model, path: string): Tensor {
-  return scope(() => {
-    const codes = castTo(castTo(lookup(model.weights, path) as Tensor, "f32"), "nf4");
-    return liesInOut(model.spec, path) ? castTo(codes, "f32") : codes;
-  });
-}
-
-/** What OLoRA left of a quantized matrix, quantized again. */
-async function again(layer: StartedLayer, model: Model): Promise<Tensor> {
-  const { dtype } = lookup(model.weights, `${layer.place.path}.weight`) as Tensor;
-  const w = scope((): Synchronous<Tensor> => matrixAt(model, layer.place)); // [out, in], as codes lie
-  const { a, b } = await factorised(w, (w) => taken("olora", w, layer, false)).finally(() => dispose(w));
-  const rest = scope(() => {
-    const w = matrixAt(model, layer.place);
-    return recoded(subtract(w, multiply(matmul(b, a), layer.scale)), dtype, false);
-  });
-  dispose([a, b]);
-  return rest;
-}
-
-const isCoded = ({ path }: MatrixPlace, { weights }: Model): boolean => {
+/** Whether a layer's matrix is quantized. */
+export const isCoded = ({ path }: MatrixPlace, { weights }: Model): boolean => {
   const leaf = lookup(weights, `${path}.weight`);
   return leaf instanceof Tensor && isQuantized(leaf.dtype);
 };
@@ -297,8 +271,8 @@ async function doubled(
 }
 
 /** A₀ [r, in] and B₀ [out, r] of W [out, in], which OLoRA takes as it `lies` [in, out]. */
-function taken(start: Start, w: Tensor, { rank, scale }: StartedLayer, lies: boolean): LoraFactors {
-  if (start === "pissa") return balanced(leading(svd(w), rank), scale);
+export function taken(start: Start, w: Tensor, { rank, scale }: StartedLayer, lies: boolean): LoraFactors {
+  if (start.name === "pissa") return balanced(leading(svd(w), rank), scale);
   // Q's first columns depend on those of the matrix alone, and R = Qᵀ W.
   const matrix = lies ? transpose(w) : w;
   const { q } = qr(slice(matrix, 1, 0, rank));

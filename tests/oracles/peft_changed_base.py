@@ -77,7 +77,12 @@ CASES = {
     "loftq": (TIED, lora("loftq", loftq_config=FOUR_BITS)),
     "loftq_patterns": (QWEN, lora("loftq", loftq_config=FOUR_BITS, target_modules="all-linear", use_rslora=True,
                                   rank_pattern={"up_proj": 5}, modules_to_save=["lm_head"])),
+    "loftq_passes": (TIED, lora("loftq", loftq_config={"loftq_bits": 4, "loftq_iter": 4}, target_modules=["q_proj", "down_proj"])),
+    "loftq_int8": (QWEN, lora("loftq", loftq_config={"loftq_bits": 8, "loftq_iter": 1}, target_modules=["v_proj", "up_proj"])),
+    "loftq_int8_passes": (UNTIED, lora("loftq", loftq_config={"loftq_bits": 8, "loftq_iter": 3}, r=9, target_modules="all-linear",
+                                       use_rslora=True)),
     "loftq_gpt2": (GPT2, lora("loftq", loftq_config=FOUR_BITS, target_modules=["attn.c_proj"])),
+    "loftq_gpt2_passes": (GPT2, lora("loftq", loftq_config={"loftq_bits": 8, "loftq_iter": 2}, target_modules=["attn.c_proj"])),
 }
 
 

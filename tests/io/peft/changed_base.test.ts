@@ -137,8 +137,11 @@ Deno.test("loadAdapter() refuses starts that a folder does not hold, and says wh
     [{ init_lora_weights: "pissa_niter_4" }, /"pissa_niter_4": .*randomized SVD.*path_initial_model/],
     [{ init_lora_weights: "corda" }, /"corda": .*activations.*PEFT cannot load the folder either/],
     [{ init_lora_weights: "lora_ga" }, /"lora_ga": .*gradients.*another function/],
-    [{ init_lora_weights: "loftq", loftq_config: { loftq_bits: 8 } }, /8 bits in 1 passes/],
-    [{ init_lora_weights: "loftq", loftq_config: { loftq_iter: 5 } }, /4 bits in 5 passes/],
+    [{ init_lora_weights: "loftq", loftq_config: { loftq_bits: 2 } }, /loftq_bits" .*4 or 8 but found 2/],
+    [
+      { init_lora_weights: "loftq", loftq_config: { loftq_iter: 0 } },
+      /loftq_iter" .*positive integer but found 0/,
+    ],
     [{ init_lora_weights: "loftq", loftq_config: [4] }, /"loftq_config" .*a record/],
     [{ init_lora_weights: "spectral" }, /"init_lora_weights" .*one of PEFT's starts but found "spectral"/],
   ];
