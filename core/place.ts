@@ -70,7 +70,11 @@ export interface BlockPlace extends PlaceBase {
 export interface NormPlace extends PlaceBase {
   /** Tells the kinds of place apart. */
   readonly kind: "norm";
-  /** d, the size of a state. */
+  /** What it normalises: a state (default), or a head's queries or keys. */
+  readonly over?: "head";
+  /** The weight that scales by one, where a fresh norm starts: 1 (default), or 0 where the model adds one. */
+  readonly neutral?: 0;
+  /** Their size. */
   readonly width: number;
   /** Whether it has a bias. */
   readonly bias: boolean;

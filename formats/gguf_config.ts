@@ -23,12 +23,14 @@ export interface TensorFacts {
  */
 export function ggufArchitecture(metadata: ReadonlyMap<string, unknown>): GgufArchitecture {
   const found = metadata.get("general.architecture");
-  if (found === "llama" || found === "qwen2" || found === "gpt2") {
+  if (
+    found === "llama" || found === "qwen2" || found === "qwen3" || found === "smollm3" || found === "gpt2"
+  ) {
     if (Number(metadata.get(`${found}.expert_count`) ?? 0) === 0) return found;
     throw new TypeError(`Cannot read this GGUF file: mixtures of experts are not supported`);
   }
   throw new TypeError(
-    `Cannot read this GGUF file: expected architecture llama, qwen2 or gpt2 but found ${found}`,
+    `Cannot read this GGUF file: expected architecture llama, qwen2, qwen3, smollm3 or gpt2 but found ${found}`,
   );
 }
 
@@ -80,7 +82,13 @@ export function configFromGguf(metadata: ReadonlyMap<string, unknown>, facts: Te
   return {
     model_type: type,
     architectures: [
-      { llama: "LlamaForCausalLM", mistral: "MistralForCausalLM", qwen2: "Qwen2ForCausalLM" }[type],
+      {
+        llama: "LlamaForCausalLM",
+        mistral: "MistralForCausalLM",
+        qwen2: "Qwen2ForCausalLM",
+        qwen3: "Qwen3ForCausalLM",
+        smollm3: "SmolLM3ForCausalLM",
+      }[type],
     ],
     hidden_size: width,
     num_hidden_layers: number("block_count"),
@@ -93,7 +101,8 @@ export function configFromGguf(metadata: ReadonlyMap<string, unknown>, facts: Te
     rope_theta: number("rope.freq_base", 10000),
     rope_scaling: scaling,
     max_position_embeddings: number("context_length"),
-    ...(architecture === "llama" ? { attention_bias: facts.attentionBias, mlp_bias: false } : {}),
+    ...(architecture === "qwen2" ? {} : { attention_bias: facts.attentionBias }),
+    ...(architecture === "llama" || architecture === "smollm3" ? { mlp_bias: false } : {}),
     ...(mistral ? { sliding_window: window } : {}),
     ...common,
   };
@@ -140,7 +149,7 @@ export function ggufFromConfig(config: JsonObject): ReadonlyMap<string, GgufValu
       ["rope.dimension_count", { type: "u32", value: headDim(config) }],
       ["attention.key_length", { type: "u32", value: headDim(config) }],
       ["attention.value_length", { type: "u32", value: headDim(config) }],
-      ["rope.freq_base", real("rope_theta", 10000)],
+      ["rope.freq_base", real("rope_theta", architecture === "smollm3" ? 2e6 : 10000)],
       ...ropeFields(config),
       ...windowFields(config),
     ];
@@ -158,25 +167,50 @@ export function ggufFromConfig(config: JsonObject): ReadonlyMap<string, GgufValu
  */
 export function architectureOf(config: JsonObject): GgufArchitecture {
   const type = config["model_type"];
-  if (type === "llama" || type === "mistral") {
-    if (config["mlp_bias"] === true) {
-      throw new TypeError(`Cannot write GGUF: biases in the feed-forward part are not supported`);
-    }
-    return "llama";
+  if (config["mlp_bias"] === true) {
+    throw new TypeError(`Cannot write GGUF: biases in the feed-forward part are not supported`);
   }
-  if (type === "qwen2" || type === "gpt2") return type;
-  throw new TypeError(
-    `Cannot write GGUF: expected model_type llama, mistral, qwen2 or gpt2 but found ${type}`,
-  );
+  switch (type) {
+    case "llama":
+    case "mistral":
+      return "llama";
+    case "qwen3":
+    case "smollm3":
+      if (config["attention_bias"] === true) {
+        throw new TypeError(`Cannot write GGUF: a ${type} with attention_bias is not supported`);
+      }
+      if (type === "smollm3") checkRotary(config);
+      return type;
+    case "qwen2":
+    case "gpt2":
+      return type;
+    default:
+      throw new TypeError(
+        `Cannot write GGUF: expected model_type llama, mistral, qwen2, qwen3, smollm3 or gpt2 but found ${type}`,
+      );
+  }
+}
+
+/** llama.cpp leaves positions out of every fourth block of a SmolLM3, whatever the file says. */
+function checkRotary({ no_rope_layers: given, no_rope_layer_interval: interval = 4 }: JsonObject): void {
+  const fourth = Array.isArray(given)
+    ? given.every((has, layer) => has === Number((layer + 1) % 4 !== 0))
+    : interval === 4;
+  if (!fourth) {
+    throw new TypeError(
+      "Cannot write GGUF: a smollm3 whose blocks without positions are not every fourth is not supported",
+    );
+  }
 }
 
 /** Mistral's window. @throws {TypeError} where only some blocks have one. */
 function windowFields(config: JsonObject): readonly (readonly [string, GgufValue])[] {
-  if (config["model_type"] === "qwen2" && config["use_sliding_window"] === true) {
-    throw new TypeError("Cannot write GGUF: a qwen2 with use_sliding_window is not supported");
+  const type = String(config["model_type"]);
+  if (["qwen2", "qwen3", "smollm3"].includes(type) && config["use_sliding_window"] === true) {
+    throw new TypeError(`Cannot write GGUF: a ${type} with use_sliding_window is not supported`);
   }
   const window = config["sliding_window"];
-  if (config["model_type"] !== "mistral" || typeof window !== "number") return [];
+  if (type !== "mistral" || typeof window !== "number") return [];
   return [["attention.sliding_window", { type: "u32", value: window }]];
 }
 
@@ -192,7 +226,8 @@ export function numberOf(config: JsonObject, key: string, otherwise?: number): n
 /** Width of one attention head. */
 export function headDim(config: JsonObject): number {
   const heads = numberOf(config, "num_attention_heads");
-  return numberOf(config, "head_dim", numberOf(config, "hidden_size") / heads);
+  const share = numberOf(config, "hidden_size") / heads;
+  return numberOf(config, "head_dim", config["model_type"] === "qwen3" ? 128 : share);
 }
 
 /** Heads into which the rows of q, or of k, divide. */

@@ -124,7 +124,7 @@ export function ggufContent(
   extra: ReadonlyMap<string, GgufValue> = new Map(),
 ): GgufContent {
   const architecture = architectureOf(config);
-  const tied = config["tie_word_embeddings"] ?? architecture === "gpt2";
+  const tied = config["tie_word_embeddings"] ?? (architecture === "gpt2" || architecture === "smollm3");
   const list: WritableTensor[] = [];
   const factors = architecture === "llama"
     ? llama3Factors(config["rope_scaling"], numberOf(config, "rope_theta", 10000), headDim(config))

@@ -4,7 +4,7 @@
  */
 
 /** `general.architecture` values that we can map. Mistral models are stored as "llama". */
-export type GgufArchitecture = "llama" | "qwen2" | "gpt2";
+export type GgufArchitecture = "llama" | "qwen2" | "qwen3" | "smollm3" | "gpt2";
 
 const LLAMA: readonly (readonly [string, string])[] = [
   ["token_embd", "model.embed_tokens"],
@@ -19,6 +19,12 @@ const LLAMA: readonly (readonly [string, string])[] = [
   ["blk.{}.ffn_gate", "model.layers.{}.mlp.gate_proj"],
   ["blk.{}.ffn_up", "model.layers.{}.mlp.up_proj"],
   ["blk.{}.ffn_down", "model.layers.{}.mlp.down_proj"],
+];
+
+const QWEN3: readonly (readonly [string, string])[] = [
+  ...LLAMA,
+  ["blk.{}.attn_q_norm", "model.layers.{}.self_attn.q_norm"],
+  ["blk.{}.attn_k_norm", "model.layers.{}.self_attn.k_norm"],
 ];
 
 const GPT2: readonly (readonly [string, string])[] = [
@@ -65,8 +71,8 @@ export function ggufName(architecture: GgufArchitecture, name: string): string |
 }
 
 /**
- * What the two layouts do to the rows or axes of a tensor. Rows of q and k of "llama" are interleaved in GGUF (pairs of
- * rotary halves side by side); GPT-2's Conv1D matrices are transposed.
+ * What the two layouts do to the rows or axes of a tensor. Rows of q and k of "llama" and "smollm3" are interleaved in GGUF (pairs
+ * of rotary halves side by side); GPT-2's Conv1D matrices are transposed.
  *
  * @example
  * ```ts
@@ -80,8 +86,9 @@ export function relayout(
   architecture: GgufArchitecture,
   name: string,
 ): "none" | "interleave_q" | "interleave_k" | "transpose" {
-  if (architecture === "llama" && name.includes(".attn_q.")) return "interleave_q";
-  if (architecture === "llama" && name.includes(".attn_k.")) return "interleave_k";
+  const pairs = architecture === "llama" || architecture === "smollm3";
+  if (pairs && name.includes(".attn_q.")) return "interleave_q";
+  if (pairs && name.includes(".attn_k.")) return "interleave_k";
   if (architecture === "gpt2" && /\.(attn_qkv|attn_output|ffn_up|ffn_down)\.weight$/.test(name)) {
     return "transpose";
   }
@@ -89,7 +96,18 @@ export function relayout(
 }
 
 function table(architecture: GgufArchitecture): readonly (readonly [string, string])[] {
-  return architecture === "gpt2" ? GPT2 : LLAMA;
+  switch (architecture) {
+    case "gpt2":
+      return GPT2;
+    case "qwen3":
+      return QWEN3;
+    case "llama":
+    case "qwen2":
+    case "smollm3":
+      return LLAMA;
+    default:
+      return architecture satisfies never;
+  }
 }
 
 function renamed(

@@ -25,6 +25,9 @@ export function ia3Defaults(modelType: string): Ia3Defaults {
     case "mistral":
       return { targets: ["k_proj", "v_proj", "down_proj"], feedForward: ["down_proj"] };
     case "qwen2":
+    case "qwen3":
+    case "gemma":
+    case "gemma3_text":
       return { targets: ["q_proj", "v_proj", "down_proj"], feedForward: ["down_proj"] };
     case "gpt2":
       return { targets: ["c_attn", "mlp.c_proj"], feedForward: ["mlp.c_proj"] };

@@ -119,8 +119,8 @@ function freshAttention(
         ...bias ? [[`${path}.bias`, zeros([m], backend)] as const] : [],
       ];
     }),
-    ...norms.flatMap(({ path, width, bias }) => [
-      [`${path}.weight`, ones([width], backend)] as const,
+    ...norms.flatMap(({ path, width, bias, neutral = 1 }) => [
+      [`${path}.weight`, (neutral === 0 ? zeros : ones)([width], backend)] as const,
       ...bias ? [[`${path}.bias`, zeros([width], backend)] as const] : [],
     ]),
   ];

@@ -181,8 +181,8 @@ function sideWeights(
       const weight = transposed ? fresh(path, small(inFeatures), small(outFeatures)).weight : layer.weight;
       return [[`${path}.weight`, weight] as const, ...bias ? [[`${path}.bias`, layer.bias] as const] : []];
     }),
-    ...spec.norms.filter(here).flatMap(({ path, width, bias }) => [
-      [`${path}.weight`, ones([small(width)], backend)] as const,
+    ...spec.norms.filter(here).flatMap(({ path, width, bias, neutral = 1 }) => [
+      [`${path}.weight`, (neutral === 0 ? zeros : ones)([small(width)], backend)] as const,
       ...bias ? [[`${path}.bias`, zeros([small(width)], backend)] as const] : [],
     ]),
   ];

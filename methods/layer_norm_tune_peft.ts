@@ -43,9 +43,19 @@ export function layerNormDefaults(modelType: string): readonly string[] {
   switch (modelType) {
     case "llama":
     case "mistral":
+    case "gemma":
       return ["input_layernorm", "post_attention_layernorm", "norm"];
     case "qwen2":
+    case "qwen3":
       return ["post_attention_layernorm"];
+    case "gemma3_text":
+      return [
+        "input_layernorm",
+        "post_attention_layernorm",
+        "pre_feedforward_layernorm",
+        "post_feedforward_layernorm",
+        "norm",
+      ];
     case "gpt2":
       return ["ln_1", "ln_2", "ln_f"];
     case "t5":

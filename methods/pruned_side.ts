@@ -67,8 +67,10 @@ export async function prunedSide(model: Model, options: PrunedSideOptions = {}):
     ),
     Math.floor(width / reduction),
   );
-  const inBlock = ({ stack, layer }: LinearPlace, roles: readonly LinearPlace["role"][]) =>
-    spec.linears.filter((p) => p.stack === stack && p.layer === layer && roles.includes(p.role));
+  const inBlock = (
+    { stack, layer }: Pick<LinearPlace, "stack" | "layer">,
+    roles: readonly LinearPlace["role"][],
+  ) => spec.linears.filter((p) => p.stack === stack && p.layer === layer && roles.includes(p.role));
   const inner = (place: LinearPlace): readonly number[] => {
     const places = inBlock(place, ["gate", "up", "down"]);
     const parts = places.map((p) =>
@@ -76,7 +78,7 @@ export async function prunedSide(model: Model, options: PrunedSideOptions = {}):
     );
     return largest(total(parts), Math.floor(parts[0]!.length / reduction));
   };
-  const inHead = (place: LinearPlace): readonly number[] => {
+  const inHead = (place: Pick<LinearPlace, "stack" | "layer">): readonly number[] => {
     const parts = inBlock(place, ["query", "key", "value", "qkv", "output"]).map((p) =>
       folded(p.role === "output" ? scores.get(p.path)!.columns : scores.get(p.path)!.rows, headDim / 2)
     );
@@ -108,10 +110,12 @@ export async function prunedSide(model: Model, options: PrunedSideOptions = {}):
           ...bias ? [[`${p.path}.bias`, chosen(bias, rows)] as const] : [],
         ];
       }),
-      ...spec.norms.flatMap(({ path, bias }) => {
+      ...spec.norms.flatMap((place) => {
+        const { path, bias } = place;
         const site = into(rootOf(model.weights), ...path.split("."));
+        const features = place.over === "head" ? inHead(place) : residual;
         return ["weight", ...bias ? ["bias"] : []].map((name) =>
-          [`${path}.${name}`, chosen(vector(site, name), residual)] as const
+          [`${path}.${name}`, chosen(vector(site, name), features)] as const
         );
       }),
       ...spec.embeddings.filter(({ layer }) => layer !== undefined).map(({ path, rows }) => {

@@ -2,6 +2,7 @@
 import type { Architecture, ModelConfig, Spec } from "../core/mod.ts";
 import { bert } from "./bert.ts";
 import { bertSavedName, bertSpec, bertWeightPath } from "./bert_spec.ts";
+import { gemma, gemmaSpec } from "./gemma.ts";
 import { gpt2, gpt2Spec, gpt2WeightPath } from "./gpt2.ts";
 import { t5 } from "./t5.ts";
 import { t5Spec, t5WeightPath } from "./t5_spec.ts";
@@ -40,7 +41,12 @@ export function architectureOf(config: ModelConfig): KnownArchitecture {
     case "llama":
     case "mistral":
     case "qwen2":
+    case "qwen3":
+    case "smollm3":
       return { architecture: llama, spec: llamaSpec(config), weightPath: llamaWeightPath };
+    case "gemma":
+    case "gemma3_text":
+      return { architecture: gemma, spec: gemmaSpec(config), weightPath: (name) => name };
     case "gpt2":
       return { architecture: gpt2, spec: gpt2Spec(config), weightPath: gpt2WeightPath };
     case "bert":
@@ -62,7 +68,7 @@ export function architectureOf(config: ModelConfig): KnownArchitecture {
             ? "a config without model_type"
             : `model_type "${config.model_type}"`
         }: known are ` +
-          "llama, mistral, qwen2, gpt2, bert, roberta, xlm-roberta, t5 and mt5",
+          "llama, mistral, qwen2, qwen3, smollm3, gemma, gemma3_text, gpt2, bert, roberta, xlm-roberta, t5 and mt5",
       );
   }
 }

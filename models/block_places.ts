@@ -26,8 +26,17 @@ export interface BlockPlaces {
   readonly attention: Pick<AttentionPlace, "path" | "heads" | "keyValueHeads" | "headDim">;
   /** Path and role of each part whose output is added to the states. */
   readonly sublayers: readonly (readonly [path: string, role: SublayerPlace["role"]])[];
-  /** Paths of the norms, default none, and whether they have a bias, default not. */
-  readonly norms?: { readonly paths: readonly string[]; readonly bias?: boolean };
+  /** The norms. Default: none. */
+  readonly norms?: {
+    /** Those of states. */
+    readonly paths: readonly string[];
+    /** Those of heads' queries and keys. Default: none. */
+    readonly heads?: readonly string[];
+    /** Whether they have a bias. Default: not. */
+    readonly bias?: boolean;
+    /** The weight that scales by one. Default: 1. */
+    readonly neutral?: 0;
+  };
 }
 
 /**
@@ -59,7 +68,8 @@ export function blockPlaces(
         return { ...at, ...found, path: joined(at.path, found.path) };
       })
     );
-  const { paths = [], bias: normBias = false } = block.norms ?? {};
+  const { paths = [], heads = [], bias: normBias = false, neutral } = block.norms ?? {};
+  const norm = { kind: "norm" as const, bias: normBias, ...neutral === 0 && { neutral } };
   return {
     linears: below(block.linears, ([path, role, inFeatures, outFeatures, bias = false]) => ({
       ...{ kind: "linear" as const, path, role },
@@ -72,6 +82,9 @@ export function blockPlaces(
     })),
     sublayers: below(block.sublayers, ([path, role]) => ({ kind: "sublayer" as const, path, role, width })),
     blocks: each.map((at) => ({ kind: "block", ...at, width })),
-    norms: below(paths, (path) => ({ kind: "norm" as const, path, width, bias: normBias })),
+    norms: [
+      ...below(paths, (path) => ({ ...norm, path, width })),
+      ...below(heads, (path) => ({ ...norm, path, width: block.attention.headDim, over: "head" as const })),
+    ],
   };
 }

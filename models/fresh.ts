@@ -98,8 +98,8 @@ export function freshWeights(
       const scale = role === "output" || role === "down" ? 1 / Math.sqrt(2 * layers) : 1;
       return [matrix(path, transposed ? [n, m] : [m, n], scale), ...place.bias ? [bias(path, m)] : []];
     }),
-    ...spec.norms.flatMap(({ path, width, ...place }): readonly Leaf[] => [
-      [`${path}.weight`, () => ones([width], backend)],
+    ...spec.norms.flatMap(({ path, width, neutral = 1, ...place }): readonly Leaf[] => [
+      [`${path}.weight`, () => neutral === 0 ? zeros([width], backend) : ones([width], backend)],
       ...place.bias ? [bias(path, width)] : [],
     ]),
     ...spec.embeddings.map(({ path, rows, width }) => matrix(path, [rows, width])),

@@ -4,6 +4,7 @@
  * @module
  */
 export * from "./llama.ts";
+export * from "./gemma.ts";
 export * from "./gpt2.ts";
 export * from "./bert.ts";
 export { bertSavedName, bertSpec, bertWeightPath } from "./bert_spec.ts";

@@ -62,7 +62,8 @@ export function vector(site: Site, name: string): Tensor {
 }
 
 /**
- * RMSNorm at a site, with the bias that an edit may have added: the architectures have none.
+ * RMSNorm at a site, with the bias that an edit may have added: the architectures have none. What is learned is the weight less
+ * the `offset`.
  *
  * @example
  * ```ts
@@ -73,8 +74,9 @@ export function vector(site: Site, name: string): Tensor {
  * assert.deepEqual([...await read(rmsNormAt(site, tensor([[2, -2]], { backend }), 0))], [1, -10]);
  * ```
  */
-export function rmsNormAt(site: Site, x: Tensor, epsilon: number): Tensor {
-  const y = rmsNorm(x, vector(site, "weight"), epsilon);
+export function rmsNormAt(site: Site, x: Tensor, epsilon: number, offset = 0): Tensor {
+  const learned = vector(site, "weight");
+  const y = rmsNorm(x, offset === 0 ? learned : add(learned, offset), epsilon);
   const bias = optionalWeight(site, "bias");
   return bias === undefined ? y : add(y, bias);
 }

@@ -10,10 +10,8 @@
  * that of the rank asked for), an embedding is left as it is, and a layer whose own matrix stands in the folder has that.
  */
 import {
-  castTo,
   dispose,
   isQuantized,
-  liesInOut,
   lookup,
   matrixAt,
   type MatrixPlace,
@@ -21,7 +19,6 @@ import {
   type Model,
   nest,
   overlay,
-  recoded,
   scope,
   sizesOf,
   type Synchronous,
@@ -31,19 +28,7 @@ import {
 import { type LoraFactors, type LoraOptions, loraRank, loraScale } from "../../methods/lora.ts";
 import { type PeftCodec, type PeftFields, wrong } from "../../methods/peft_codec.ts";
 import { balanced } from "../../methods/pissa.ts";
-import {
-  concat,
-  factorised,
-  leading,
-  matmul,
-  multiply,
-  negate,
-  qr,
-  slice,
-  subtract,
-  svd,
-  transpose,
-} from "../../ops/mod.ts";
+import { concat, factorised, leading, matmul, negate, qr, slice, svd, transpose } from "../../ops/mod.ts";
 
 /** What was done to the base. */
 export type Start = { readonly name: "pissa" | "olora" } | Loftq;

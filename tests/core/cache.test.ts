@@ -50,7 +50,7 @@ async function inPieces(
 const text = fc.array(fc.tuple(fc.nat(40), fc.nat(40)), { minLength: 2, maxLength: 10 });
 
 for (const backendName of ALL_BACKENDS) {
-  for (const name of ["gpt2", "llama3_rope", "mistral_window", "qwen2"]) {
+  for (const name of ["gpt2", "llama3_rope", "mistral_window", "qwen2", "qwen3", "smollm3", "gemma3"]) {
     Deno.test(`forward() gives the same logits with a cache and without on ${name} (${backendName})`, () =>
       withBackend(backendName, (backend) =>
         assertNoLeak(async () => {

@@ -73,7 +73,7 @@ function withModel(
 }
 
 for (const backendName of ALL_BACKENDS) {
-  for (const name of ["gpt2", "llama"]) {
+  for (const name of ["gpt2", "llama", "qwen3", "smollm3", "gemma", "gemma3"]) {
     Deno.test(`generateIds() is transformers' greedy generate on ${name} (${backendName})`, () =>
       withModel(backendName, name, async (model) => {
         const { prompts, ids, eos, ended, context, filled } = golden(name);

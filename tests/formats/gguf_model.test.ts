@@ -33,7 +33,7 @@ function decode(dtype: DType, _shape: Shape, bytes: Uint8Array): Float32Array {
   });
 }
 
-for (const architecture of ["llama", "qwen2", "gpt2"] as const) {
+for (const architecture of ["llama", "qwen2", "qwen3", "gpt2"] as const) {
   Deno.test(`ggufModel() gives the tensors and config that transformers loads from a ${architecture} GGUF`, () => {
     const model = ggufModel(openGguf(GOLDEN + `${architecture}.gguf`));
     const expected = openSafetensors(GOLDEN + `${architecture}_gguf_by_transformers.safetensors`);

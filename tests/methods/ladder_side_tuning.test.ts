@@ -44,7 +44,7 @@ import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { withBackend } from "../support/backends.ts";
 import { GOLDEN, goldenNumbers, goldenTensors } from "../support/golden.ts";
 import { T5_BASE } from "../support/published_shapes.ts";
-import { tinyGpt2, tinyLlama, tinyT5 } from "../support/tiny_models.ts";
+import { tinyGemma, tinyGpt2, tinyLlama, tinyQwen3, tinyT5 } from "../support/tiny_models.ts";
 
 const SIZES = { width: 32, heads: 4, keyValueHeads: 2, headDim: 8, inner: 64, layers: 3 };
 const ROW = [3, 1, 4, 1, 5, 9, 2, 6];
@@ -185,7 +185,7 @@ const shapes = (tree: Tree) => Object.fromEntries(leaves(tree).map(([path, t]) =
 Deno.test("prunedSide() gives what ladderSideTuning() starts from, whole at reduction 1", () =>
   assertNoLeak(async () => {
     const wholeHeads: typeof tinyT5 = (backend, key) => tinyT5(backend, key, { headDim: 4 });
-    for (const tiny of [tinyLlama, tinyGpt2, wholeHeads]) {
+    for (const tiny of [tinyLlama, tinyQwen3, tinyGemma, tinyGpt2, wholeHeads]) {
       const model = tiny(reference(), 2);
       for (const reduction of [1, 2]) {
         const start = keep(await prunedSide(model, { reduction }));

@@ -1,7 +1,7 @@
 /** LoRA obeys the laws of methods in each of its forms. */
 import { chooseTargets, type Counts, type Model, sizesOf } from "../../core/mod.ts";
 import { lora, type LoraOptions } from "../../methods/mod.ts";
-import { TINY_MODELS } from "../support/subject.ts";
+import { tinyGpt2 } from "../support/tiny_models.ts";
 import { methodLaws } from "../support/method_laws.ts";
 
 /** Σ r (in + out), arXiv 2106.09685. */
@@ -42,5 +42,5 @@ methodLaws("lora() with a bias of its own and the base's biases", {
   atInit: "base",
   merges: "only", // a trained bias has replaced the base's
   counts: () => ({}),
-  models: TINY_MODELS.slice(1), // the one with biases
+  models: [(backend, key) => tinyGpt2(backend, key)], // the one with biases
 });

@@ -14,8 +14,8 @@ import {
   topLayers,
 } from "../../methods/mod.ts";
 import { methodLaws } from "../support/method_laws.ts";
-import { type Made, TINY_MODELS } from "../support/subject.ts";
-import { tinyT5 } from "../support/tiny_models.ts";
+import type { Made } from "../support/subject.ts";
+import { tinyGpt2, tinyLlama, tinyT5 } from "../support/tiny_models.ts";
 
 const just = (method: Method) => (): Made => ({ method });
 
@@ -47,7 +47,7 @@ methodLaws("bitfit() of the biases that are there", {
   atInit: "base",
   merges: "only",
   counts: (model) => changedOnly(elements(model, /\.bias$/)),
-  models: TINY_MODELS.slice(1),
+  models: [(backend, key) => tinyGpt2(backend, key)],
 });
 methodLaws("layerNormTune()", {
   method: just(layerNormTune()),
@@ -65,7 +65,12 @@ methodLaws("topLayers() with the tied matrix", {
   method: just(topLayers({ blocks: 2, tied: "trained" })),
   atInit: "base",
   merges: "only",
-  counts: (model) => changedOnly(elements(model, /\.[01]\.|(model\.norm|ln_f|lm_head|wte)\./)),
+  counts: (model) => {
+    const { tiedTo = "" } = model.spec.heads[0]!;
+    return changedOnly(
+      elements(model, new RegExp(`\\.[01]\\.|(model\\.norm|ln_f|lm_head|${RegExp.escape(tiedTo)})\\.w`)),
+    );
+  },
 });
 
 /** Every 7th element of each matrix, and a leaf as a whole. */
@@ -124,11 +129,11 @@ const learners = ({ spec }: Model): Readonly<Record<string, readonly number[]>> 
       Array.from({ length: Math.floor(outFeatures / 3) }, (_, j) => 3 * j + 1),
     ]),
   );
-TINY_MODELS.forEach((tiny, i) =>
-  methodLaws(`far() ${["without", "with"][i]} biases`, {
+for (const [name, tiny] of [["without", tinyLlama], ["with", tinyGpt2]] as const) {
+  methodLaws(`far() ${name} biases`, {
     method: (model) => ({ method: far({ learners: learners(model) }) }),
     atInit: "base",
-    merges: i === 0 ? "and unmerges" : "only",
+    merges: name === "without" ? "and unmerges" : "only",
     counts: (model) => {
       const n = feedForwardLayers(model.spec).reduce(
         (n, { path, inFeatures, bias }) => n + learners(model)[path]!.length * (inFeatures + (bias ? 1 : 0)),
@@ -136,9 +141,9 @@ TINY_MODELS.forEach((tiny, i) =>
       );
       return { trainable: n, changed: n };
     },
-    models: [tiny],
-  })
-);
+    models: [(backend, key) => tiny(backend, key)],
+  });
+}
 
 methodLaws("scaled(bitfit(), 0.7), added biases included", {
   method: just(scaled(bitfit(), 0.7)),

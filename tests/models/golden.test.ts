@@ -24,6 +24,13 @@ const CASES = [
   "mistral_window",
   "qwen2",
   "qwen2_window",
+  "qwen3",
+  "qwen3_window",
+  "smollm3",
+  "smollm3_plain",
+  "gemma",
+  "gemma3",
+  "gemma3_linear_rope",
 ] as const;
 
 const BATCH: Required<Pick<Batch, "inputIds" | "attentionMask" | "positionIds">> = JSON.parse(
@@ -96,7 +103,7 @@ for (const backendName of ALL_BACKENDS) {
         })));
   }
 
-  for (const name of ["gpt2", "llama", "mistral_window", "qwen2"]) {
+  for (const name of ["gpt2", "llama", "mistral_window", "qwen2", "qwen3", "gemma", "gemma3"]) {
     Deno.test(`forward() does not let padding or companions change a row of ${name} (${backendName})`, () =>
       withBackend(backendName, (backend) =>
         withModel(backend, name, async (model) => {

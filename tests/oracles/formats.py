@@ -166,7 +166,7 @@ def model_gguf(arch):
     """A random HF model as GGUF; beside it the state and config that transformers loads back from the GGUF."""
     import gguf
     from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
-    from transformers import Qwen2Config, Qwen2ForCausalLM
+    from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
     torch.manual_seed(2)
     common = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
@@ -176,6 +176,8 @@ def model_gguf(arch):
         model = LlamaForCausalLM(LlamaConfig(**common, rms_norm_eps=1e-5, tie_word_embeddings=True))
     elif arch == "qwen2":
         model = Qwen2ForCausalLM(Qwen2Config(**common, rms_norm_eps=1e-6, tie_word_embeddings=False))
+    elif arch == "qwen3":
+        model = Qwen3ForCausalLM(Qwen3Config(**common, head_dim=16, rms_norm_eps=1e-6, tie_word_embeddings=True))
     else:
         model = GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=1, n_head=4, n_positions=64, vocab_size=40,
                                            bos_token_id=1, eos_token_id=2))
@@ -196,6 +198,8 @@ def model_gguf(arch):
         w.add_vocab_size(40)
         if arch == "llama":
             w.add_rope_dimension_count(8)
+        if arch == "qwen3":
+            w.add_key_length(16); w.add_value_length(16)
     w.add_bos_token_id(1); w.add_eos_token_id(2)
     w.add_tokenizer_model("gpt2"); w.add_token_list([f"t{i}" for i in range(40)])
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[arch.upper()], n_layer)
@@ -220,8 +224,8 @@ def model_gguf(arch):
         else:
             w.add_tensor(f"{to}.{suffix}", gguf.quants.quantize(a, q), raw_dtype=q)
     w.write_header_to_file(); w.write_kv_data_to_file(); w.write_tensors_to_file(); w.close()
-    # transformers reads context_length as n_ctx only and then expects the default 1024 positions: hand it the config.
-    given = dict(config=model.config) if arch == "gpt2" else {}
+    # transformers reads context_length as n_ctx only and then expects the default 1024 positions, and no size of heads: hand it the config.
+    given = dict(config=model.config) if arch in ("gpt2", "qwen3") else {}
     back = AutoModelForCausalLM.from_pretrained(OUT, gguf_file=f"{arch}.gguf", **given)
     state = {k: v.float().contiguous().clone() for k, v in back.state_dict().items()
              if not (k == "lm_head.weight" and back.config.tie_word_embeddings)}
@@ -239,5 +243,5 @@ if __name__ == "__main__":
     plain()
     bitsandbytes()
     kinds_gguf()
-    for arch in ("llama", "qwen2", "gpt2"):
+    for arch in ("llama", "qwen2", "qwen3", "gpt2"):
         model_gguf(arch)

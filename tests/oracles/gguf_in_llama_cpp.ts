@@ -3,7 +3,7 @@
  *
  *   deno run -A tests/oracles/gguf_in_llama_cpp.ts FOLDER [MODEL [ROUNDING]]
  *
- * Without MODEL: small random Llama, Qwen2 and GPT-2 models with a byte-level tokenizer trained here. With it (a folder or
+ * Without MODEL: small random Llama, Qwen2, Qwen3, SmolLM3 and GPT-2 models with a byte-level tokenizer trained here. With it (a folder or
  * a GGUF file): that model with a LoRA of all linear layers, trained a few steps on the embedded conversations; ROUNDING is
  * the dtype that most of its weights have in the file.
  */
@@ -104,7 +104,7 @@ async function write(
     const merged = await loadModel(path, { backend, ggufTokenizer: "file" });
     const rows = await ours(merged);
     cases.push({ name: `${name} merged as ${stored}`, rounding: stored, model: path, rows });
-    if (stored === "q8_0" && given === undefined && name !== "gpt2") { // GELU is rounded too; many layers part
+    if (stored === "q8_0" && given === undefined && name !== "gpt2" && name !== "smollm3") { // GELU is rounded too; many layers part
       const rounded = await ours(roundedInputs(merged));
       cases.push({
         name: `${name} merged as ${stored}, inputs too`,
@@ -169,6 +169,10 @@ if (given !== undefined) {
   );
   const qwen2 = { ...llama, model_type: "qwen2", tie_word_embeddings: true };
   await write("qwen2", await fresh("qwen2", qwen2), random({ targets }));
+  const qwen3 = { ...llama, model_type: "qwen3", head_dim: 32, tie_word_embeddings: true };
+  await write("qwen3", await fresh("qwen3", qwen3), random({ targets }));
+  const smollm3 = { ...llama, model_type: "smollm3", num_hidden_layers: 5, tie_word_embeddings: true };
+  await write("smollm3", await fresh("smollm3", smollm3), random({ targets }));
   const gpt2 = { model_type: "gpt2", vocab_size: 600, n_embd: 64, n_head: 4, n_layer: 2, n_positions: 128 };
   await write("gpt2", await fresh("gpt2", gpt2), random({ targets: "all-linear" }));
 }

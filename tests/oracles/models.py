@@ -12,7 +12,9 @@ import json, os, shutil
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import (AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM,
-                          MistralConfig, MistralForCausalLM, Qwen2Config, Qwen2ForCausalLM)
+                          MistralConfig, MistralForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM,
+                          SmolLM3Config, SmolLM3ForCausalLM, GemmaConfig, GemmaForCausalLM, Gemma3TextConfig,
+                          Gemma3ForCausalLM)
 from transformers.generation.logits_process import (LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper,
                                                     TopPLogitsWarper)
 
@@ -33,7 +35,7 @@ def fill(model):
         for p in model.parameters():
             p.copy_(torch.randn_like(p) * (0.4 if p.dim() > 1 else 0.1))
         for module in model.modules():
-            if "Norm" in type(module).__name__:
+            if "Norm" in type(module).__name__ and "Gemma" not in type(module).__name__:
                 module.weight.add_(1.0)
     return model
 
@@ -156,3 +158,27 @@ case("llama_yarn_rope", LlamaForCausalLM(LlamaConfig(**LLAMA | dict(head_dim=20,
 case("llama_yarn_exact", LlamaForCausalLM(LlamaConfig(**LLAMA | dict(head_dim=20, rope_theta=50.0, rope_scaling=dict(
     rope_type="yarn", factor=4.0, original_max_position_embeddings=8, beta_fast=2.0, beta_slow=0.25, truncate=False,
     mscale=0.7, mscale_all_dim=1.3)))))
+
+# Heads that are normalised, wider than the states; blocks without positions, with a window there or not.
+torch.manual_seed(8)
+QWEN3 = LLAMA | dict(num_attention_heads=6, head_dim=10)
+generation("qwen3", case("qwen3", Qwen3ForCausalLM(Qwen3Config(**QWEN3))), 32)
+case("qwen3_window", Qwen3ForCausalLM(Qwen3Config(**QWEN3 | dict(
+    num_hidden_layers=3, use_sliding_window=True, sliding_window=3, max_window_layers=2, attention_bias=True,
+    tie_word_embeddings=False))))
+torch.manual_seed(8)
+generation("smollm3", case("smollm3", SmolLM3ForCausalLM(SmolLM3Config(**LLAMA | dict(
+    num_hidden_layers=5, use_sliding_window=True, sliding_window=4, pad_token_id=0)))), 32)
+case("smollm3_plain", SmolLM3ForCausalLM(SmolLM3Config(**LLAMA | dict(
+    num_hidden_layers=3, no_rope_layers=[0, 1, 1], pad_token_id=0))))
+
+# Norms that learn their distance from one; behind each part, too, with a window in most blocks and a linear stretch of the others.
+torch.manual_seed(8)
+GEMMA = LLAMA | dict(head_dim=10, pad_token_id=0)
+generation("gemma", case("gemma", GemmaForCausalLM(GemmaConfig(**GEMMA))), 32)
+torch.manual_seed(8)
+GEMMA3 = GEMMA | dict(query_pre_attn_scalar=7, sliding_window=4, num_hidden_layers=3, rope_local_base_freq=30.0)
+generation("gemma3", case("gemma3", Gemma3ForCausalLM(Gemma3TextConfig(**GEMMA3 | dict(
+    layer_types=["sliding_attention", "full_attention", "sliding_attention"], tie_word_embeddings=False)))), 32)
+case("gemma3_linear_rope", Gemma3ForCausalLM(Gemma3TextConfig(**GEMMA3 | dict(
+    attention_bias=True, num_hidden_layers=6, rope_scaling=dict(rope_type="linear", factor=3.0)))))

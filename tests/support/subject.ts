@@ -17,7 +17,7 @@ import {
   type Tree,
 } from "../../core/mod.ts";
 import { add, normal } from "../../ops/mod.ts";
-import { tinyGpt2, tinyLlama } from "./tiny_models.ts";
+import { tinyGemma, tinyGpt2, tinyLlama, tinyQwen3 } from "./tiny_models.ts";
 
 /** A tiny model from a key. */
 export type TinyModel = (backend: Backend, key: Key) => Model;
@@ -48,10 +48,12 @@ export interface Subject {
   readonly key: Key;
 }
 
-/** Both families by default. */
+/** These families by default. */
 export const TINY_MODELS: readonly TinyModel[] = [
   (backend, key) => tinyLlama(backend, key),
   (backend, key) => tinyGpt2(backend, key),
+  (backend, key) => tinyQwen3(backend, key),
+  (backend, key) => tinyGemma(backend, key),
 ];
 
 /** Random cases: one to three rows of two to six tokens, padded on the right; at least one label. */

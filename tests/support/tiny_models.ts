@@ -42,6 +42,43 @@ export function tinyLlama(backend: Backend, key: number | Key, sizes: TinySizes 
   });
 }
 
+/** A Qwen3: a Llama whose heads' queries and keys are normalised, with a tied head. */
+export function tinyQwen3(backend: Backend, key: number | Key, sizes: TinySizes = {}): Model {
+  return randomModel(backend, keyOf(key), {
+    model_type: "qwen3",
+    hidden_size: sizes.width ?? 12,
+    num_attention_heads: sizes.heads ?? 2,
+    num_key_value_heads: sizes.keyValueHeads ?? 1,
+    head_dim: sizes.headDim ?? 8,
+    intermediate_size: sizes.inner ?? 10,
+    num_hidden_layers: sizes.layers ?? 2,
+    vocab_size: sizes.vocabulary ?? 11,
+    max_position_embeddings: 32,
+    rope_theta: 100,
+    tie_word_embeddings: true,
+  });
+}
+
+/** A Gemma 3: norms behind each part and of the heads, a window in the first block, with a tied head. */
+export function tinyGemma(backend: Backend, key: number | Key, sizes: TinySizes = {}): Model {
+  return randomModel(backend, keyOf(key), {
+    model_type: "gemma3_text",
+    hidden_size: sizes.width ?? 12,
+    num_attention_heads: sizes.heads ?? 2,
+    num_key_value_heads: sizes.keyValueHeads ?? 1,
+    head_dim: sizes.headDim ?? 8,
+    query_pre_attn_scalar: 7,
+    intermediate_size: sizes.inner ?? 10,
+    num_hidden_layers: sizes.layers ?? 2,
+    vocab_size: sizes.vocabulary ?? 11,
+    max_position_embeddings: 32,
+    sliding_window: 3,
+    sliding_window_pattern: 2,
+    rope_theta: 100,
+    rope_local_base_freq: 30,
+  });
+}
+
 /** A GPT-2: fused qkv, transposed matrices, biases, learned positions, tied head. */
 export function tinyGpt2(backend: Backend, key: number | Key, sizes: TinySizes = {}): Model {
   return randomModel(backend, keyOf(key), {
@@ -88,8 +125,8 @@ function randomModel(backend: Backend, key: Key, config: ModelConfig): Model {
         matrix(`${path}.weight`, transposed ? [n, m] : [m, n]),
         ...bias ? [vector(`${path}.bias`, m, 0)] : [],
       ]),
-      ...spec.norms.flatMap(({ path, width, bias }) => [
-        vector(`${path}.weight`, width, 1),
+      ...spec.norms.flatMap(({ path, width, bias, neutral = 1 }) => [
+        vector(`${path}.weight`, width, neutral),
         ...bias ? [vector(`${path}.bias`, width, 0)] : [],
       ]),
       ...spec.embeddings.map(({ path, rows, width }) => matrix(`${path}.weight`, [rows, width])),
