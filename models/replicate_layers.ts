@@ -8,6 +8,8 @@
  */
 import { allEdits, type Branch, lookup, type Model, type ModelConfig, updateBranch } from "../core/mod.ts";
 import { architectureOf } from "./architecture.ts";
+import { gemmaConfig } from "./gemma_config.ts";
+import { llamaConfig } from "./llama_config.ts";
 
 /** From a block up to another, which is not in it. */
 export type LayerRange = readonly [start: number, end: number];
@@ -84,19 +86,31 @@ function numbersOf(ranges: readonly LayerRange[], blocks: number): readonly numb
   return ranges.flatMap(([start, end]) => Array.from({ length: end - start }, (_, i) => start + i));
 }
 
-/** The config of a model with these blocks. A block looks back as the one that it was. */
+/** The config of a model with these blocks. Each looks back, and has positions, as the one that it was. */
 function withBlocks(config: ModelConfig, chosen: readonly number[]): ModelConfig {
-  const count = config.model_type === "gpt2" ? "n_layer" : "num_hidden_layers";
-  const { layer_types: types, ...rest } = config;
-  const windowed = config.model_type === "qwen2" && config.use_sliding_window === true;
-  const from = typeof config.max_window_layers === "number" ? config.max_window_layers : 28;
-  const typeOf = (n: number): unknown =>
-    Array.isArray(types) ? types[n] : windowed && n >= from ? "sliding_attention" : "full_attention";
-  return {
-    ...rest,
-    [count]: chosen.length,
-    ...(Array.isArray(types) || windowed) && { layer_types: chosen.map(typeOf) },
-  };
+  const { layer_types: _, no_rope_layers: __, ...rest } = config;
+  const counted = (name: string): ModelConfig => ({ ...rest, [name]: chosen.length });
+  const types = (windows: readonly number[]) => ({
+    layer_types: chosen.map((n) => windows[n]! > 0 ? "sliding_attention" : "full_attention"),
+  });
+  switch (config.model_type) {
+    case "gpt2":
+      return counted("n_layer");
+    case "qwen2":
+    case "qwen3":
+    case "smollm3": {
+      const { windows, rotary } = llamaConfig(config);
+      return {
+        ...counted("num_hidden_layers"),
+        ...types(windows),
+        ...config.model_type === "smollm3" && { no_rope_layers: chosen.map((n) => Number(rotary[n])) },
+      };
+    }
+    case "gemma3_text":
+      return { ...counted("num_hidden_layers"), ...types(gemmaConfig(config).windows) };
+    default:
+      return counted("num_hidden_layers");
+  }
 }
 
 /**

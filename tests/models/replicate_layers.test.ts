@@ -209,3 +209,19 @@ Deno.test("replicateLayers() writes down which of Qwen2's copies look back throu
   assert.equal(architectureOf(deeper.config).spec.blocks.length, 3);
   base.dispose();
 });
+
+Deno.test("replicateLayers() writes down what SmolLM3's and Gemma 3's copies look like", async () => {
+  const fields = async (name: string, ranges: readonly (readonly [number, number])[]) => {
+    const model = await loadModel(`${GOLDEN}models/${name}`, { backend: reference() });
+    const { config } = replicateLayers(model, ranges);
+    model.dispose();
+    return config;
+  };
+  const smol = await fields("smollm3", [[0, 1], [3, 5], [3, 4]]);
+  assert.deepEqual(smol.no_rope_layers, [1, 0, 1, 0]); // the fourth has no positions
+  const [full, back] = ["full_attention", "sliding_attention"];
+  assert.deepEqual(smol.layer_types, [full, back, full, back]);
+  const gemma = await fields("gemma3_linear_rope", [[4, 6], [0, 2]]);
+  assert.deepEqual(gemma.layer_types, [back, full, back, back]); // the sixth sees all
+  assert.equal(gemma.num_hidden_layers, 4);
+});
