@@ -2,6 +2,7 @@
 import {
   adapt,
   type Adapter,
+  chooseTargets,
   fold,
   key,
   leaves,
@@ -58,6 +59,7 @@ import {
   parallelAdapter,
   pfeiffer,
   phmAdapter,
+  piecesOf,
   prefixTuning,
   promptTuning,
   pTuning,
@@ -75,13 +77,16 @@ import {
   xlora,
 } from "../methods/mod.ts";
 import { less, uniform } from "../ops/mod.ts";
+import { contextLength } from "../models/mod.ts";
 import { fishBudget } from "../recipes/fish_mask.ts";
+import { s4Budget, s4Groups, sideReduction, smallestInput, smallestMatrix } from "./method_sizes.ts";
 
 /** A method with what is said of its setting. */
 export interface TableEntry {
   /** Our factory's name, by which the article's row is found. */
   readonly name: string;
-  readonly setting: string;
+  /** The sizes that its literature uses, or the nearest that fit the model. */
+  setting(model: Model): string;
   /** The method for a model; what it is made of lies there and is the caller's to free. */
   make(model: Model): Method;
   /** What remains after training, where that is another method. */
@@ -92,18 +97,47 @@ export interface TableEntry {
 
 const entry = (
   name: string,
-  setting: string,
+  setting: string | ((model: Model) => string),
   make: (model: Model) => Method,
   kept?: (model: Model) => Method,
-): TableEntry => ({ name, setting, make, ...kept && { kept } });
+): TableEntry => ({
+  name,
+  setting: typeof setting === "function" ? setting : () => setting,
+  make,
+  ...kept && { kept },
+});
 
 /** Compacter's and KronA's papers train every norm as well, and count them. */
-const withNorms = (name: string, setting: string, method: (model: Model) => Method): TableEntry => ({
-  name,
-  setting: `${setting}, and norms`,
-  make: method,
-  beside: layerNormTune(),
-});
+const withNorms = (
+  name: string,
+  setting: string | ((model: Model) => string),
+  method: (model: Model) => Method,
+): TableEntry => {
+  const own = entry(name, setting, method);
+  return { ...own, setting: (model) => `${own.setting(model)}, and norms`, beside: layerNormTune() };
+};
+
+/** Rows of a prompt or prefix: as many as are usual, or half of what a short context holds. */
+function rowsOf(model: Model, usual: number): number {
+  return Math.min(usual, Math.max(1, Math.floor(contextLength(model) / 2)));
+}
+
+const rows = (usual: number, rest = "") => (model: Model): string => `${rowsOf(model, usual)} rows${rest}`;
+
+/** Tokens of the text that costs are counted on: 64, or what a short context holds beside the longest prompt. */
+export function textLength(model: Model): number {
+  return Math.max(1, Math.min(64, contextLength(model) - rowsOf(model, 100)));
+}
+
+/** r of MiSS, and n of FourierFT. */
+const pieces = ({ spec }: Model): number => Math.min(64, smallestInput(chooseTargets(spec, {})));
+const frequencies = ({ spec }: Model): number => Math.min(1000, smallestMatrix(chooseTargets(spec, {})));
+
+/** The sizes of OFT's blocks. */
+function blockSizes({ spec }: Model): string {
+  const sizes = chooseTargets(spec, {}).map((place) => piecesOf("oft", place, { size: 32 }, "nearest").size);
+  return [...new Set(sizes)].join(" and ");
+}
 
 /** n and r for sums of Kronecker products: r about d / 32, both divisible by the largest n up to `most` that divides d. */
 function kronecker(
@@ -116,6 +150,11 @@ function kronecker(
   const r = dimension * Math.max(1, Math.round(width / 32 / dimension));
   return { reduction: width % r === 0 ? width / r : width / (r + 0.5), dimension };
 }
+
+const sumSizes = (most: number) => (model: Model): string => {
+  const { reduction, dimension } = kronecker(model, most);
+  return `r d/${Math.round(reduction)}, n ${dimension}`;
+};
 
 /**
  * Every method. What needs weights or data to start (PiSSA, OLoRA, LoftQ, EVA) is here by the shapes that it trains and keeps,
@@ -171,11 +210,15 @@ export const TABLE: readonly TableEntry[] = [
   entry("loha", "r 8 on q and v", () => loha({ rank: 8 })),
   entry("lokr", "r 8 on q and v", () => lokr({ rank: 8 })),
   withNorms("krona", "q and v", () => krona()),
-  entry("oft", "blocks of 32 on q and v", () => oft()),
+  entry("oft", (model) => `blocks of ${blockSizes(model)} on q and v`, () => oft({ uneven: "nearest" })),
   entry("boft", "blocks of 4 on q and v", () => boft()),
   entry("hra", "r 8 on q and v", () => hra()),
-  entry("miss", "r 64 on q and v", () => miss({ rank: 64 })),
-  entry("fourierft", "1000 frequencies on q and v", () => fourierft()),
+  entry("miss", (model) => `r ${pieces(model)} on q and v`, (model) => miss({ rank: pieces(model) })),
+  entry(
+    "fourierft",
+    (model) => `${frequencies(model)} frequencies on q and v`,
+    (model) => fourierft({ frequencies: frequencies(model) }),
+  ),
   entry("intrinsicSaid", "d 20,000", () => intrinsicSaid({ dimension: 20_000, blocks: "vector" })),
   entry("ia3", "k, v and down", () => ia3()),
   withNorms("houlsby", "r d/32", () => houlsby({ reduction: 32 })),
@@ -192,35 +235,54 @@ export const TABLE: readonly TableEntry[] = [
     return sparseAdapter({ host, mask: halfOfMatrices(adapt(model, host).params, model) });
   }),
   entry("invertibleAdapter", "embeddings, d/4", () => invertibleAdapter()),
-  withNorms("phmAdapter", "r d/32, n 12", (model) => phmAdapter(kronecker(model, 12))),
-  withNorms("compacter", "r d/32, n 4", (model) => compacter(kronecker(model, 4))),
-  withNorms("compacterPlusPlus", "r d/32, n 4", (model) => compacterPlusPlus(kronecker(model, 4))),
+  withNorms("phmAdapter", sumSizes(12), (model) => phmAdapter(kronecker(model, 12))),
+  withNorms("compacter", sumSizes(4), (model) => compacter(kronecker(model, 4))),
+  withNorms("compacterPlusPlus", sumSizes(4), (model) => compacterPlusPlus(kronecker(model, 4))),
   withNorms("kronaB", "beside feed-forward", () => kronaB()),
   withNorms("kronaBres", "beside feed-forward", () => kronaBres()),
   entry("loreft", "r 8, 7 first and 7 last", () => loreft()),
-  entry("promptTuning", "100 rows", () => promptTuning({ length: 100 }) as unknown as Method),
-  entry("spot", "100 rows of another task", (model) => {
-    const sources = { source: prompt(model, 100) };
+  entry(
+    "promptTuning",
+    rows(100),
+    (model) => promptTuning({ length: rowsOf(model, 100) }) as unknown as Method,
+  ),
+  entry("spot", rows(100, " of another task"), (model) => {
+    const sources = { source: prompt(model) };
     return spot({ sources }) as unknown as Method;
   }),
-  entry("ipt", "250 numbers for 100 rows", (model) => {
-    const autoencoder = iptAutoencoder({ prompts: { task: prompt(model, 100) }, task: "task" });
+  entry("ipt", (model) => `250 numbers for ${rowsOf(model, 100)} rows`, (model) => {
+    const autoencoder = iptAutoencoder({ prompts: { task: prompt(model) }, task: "task" });
     return ipt({ autoencoder: adapt(model, autoencoder) as Adapter }) as unknown as Method;
   }),
-  entry("pTuning", "9 rows through an encoder", () => pTuning({ length: 9 }) as unknown as Method),
-  entry("prefixTuning", "10 rows", () => prefixTuning({ length: 10 })),
-  entry("pTuningV2", "8 rows", () => pTuningV2({ length: 8 }) as unknown as Method),
+  entry(
+    "pTuning",
+    rows(9, " through an encoder"),
+    (model) => pTuning({ length: rowsOf(model, 9) }) as unknown as Method,
+  ),
+  entry("prefixTuning", rows(10), (model) => prefixTuning({ length: rowsOf(model, 10) })),
+  entry(
+    "pTuningV2",
+    rows(8),
+    (model) => pTuningV2({ length: rowsOf(model, 8) }) as unknown as Method,
+  ),
   entry(
     "mam",
-    "16 rows and r d/48",
-    () => mam({ prefix: { length: 16 }, parallel: { reduction: 48, scale: 2 } }) as unknown as Method,
+    rows(16, " and r d/48"),
+    (model) =>
+      mam({
+        prefix: { length: rowsOf(model, 16) },
+        parallel: { reduction: 48, scale: 2 },
+      }) as unknown as Method,
   ),
   entry("unipelt", "r d/16, 10 rows, r 8", () => unipelt({ prefix: { length: 10, positions: "none" } })),
-  entry("s4", "0.5 %", (model) => s4({ budget: half(model) })),
+  entry("s4", (model) => `${Number((100 * budget(model) / sizeOf(model)).toPrecision(2))} %`, (model) => {
+    const groups = s4Groups(model.spec);
+    return s4({ budget: budget(model), ...groups && { groups } });
+  }),
   entry(
     "ladderSideTuning",
-    "a network of d/8 beside 3 blocks of 4",
-    ({ spec }) => ladderSideTuning(besideMost(spec)),
+    ({ spec }) => `a network of d/${sideReduction(spec)} beside 3 blocks of 4`,
+    ({ spec }) => ladderSideTuning({ reduction: sideReduction(spec), ...besideMost(spec) }),
   ),
   entry("attentionFusion", "one query", () => attentionFusion()),
   entry("lets", "every layer's attention", () => lets()),
@@ -231,8 +293,8 @@ export const TABLE: readonly TableEntry[] = [
 ];
 
 /** A prompt as another task would leave it. */
-const prompt = (model: Model, length: number): Adapter =>
-  adapt(model, promptTuning({ length })) as unknown as Adapter;
+const prompt = (model: Model): Adapter =>
+  adapt(model, promptTuning({ length: rowsOf(model, 100) })) as unknown as Adapter;
 
 /** The paper leaves out the first of every four blocks: 0, 4 and 8 of T5-base's stacks. */
 function besideMost({ stacks }: Spec): { readonly layers?: readonly number[] } {
@@ -257,13 +319,18 @@ function halfOfMatrices(params: Tree, model: Model): Tree {
 }
 
 /** 0.5 % of the model's weights. */
-const half = (model: Model): number =>
-  Math.max(1, Math.floor(0.005 * weightLeaves(model.weights).reduce((n, [, leaf]) => n + leaf.size, 0)));
+const half = (model: Model): number => Math.max(1, Math.floor(0.005 * sizeOf(model)));
+
+const sizeOf = (model: Model): number =>
+  weightLeaves(model.weights).reduce((n, [, leaf]) => n + leaf.size, 0);
+
+/** S4's: half a percent, or what its parts need at least. */
+const budget = (model: Model): number => Math.max(half(model), s4Budget(model.spec));
 
 /** A mask of so many elements, the first ones of each leaf in proportion: its shapes are what counts here. */
 function spread(model: Model, elements: number): SparseMask {
   const leaves = weightLeaves(model.weights);
-  const all = leaves.reduce((n, [, leaf]) => n + leaf.size, 0);
+  const all = sizeOf(model);
   let [seen, taken] = [0, 0];
   return {
     leaves: leaves.map(([path, { size }]) => {

@@ -13,21 +13,21 @@ import { checkpointShapes, configShapes } from "../io/model_shapes.ts";
 import { type Command, integer, names, onePath, UsageError } from "./arguments.ts";
 import { agrees, ARTICLE, type ArticleAnswer, type ArticleRow, REASONS } from "./article_tables.ts";
 import { localShapes, modelSource } from "./load.ts";
-import { TABLE, type TableEntry } from "./method_settings.ts";
+import { TABLE, textLength } from "./method_settings.ts";
 import { note, print, printJson, showBytes, showCount, table } from "./output.ts";
 
 interface Flags {
   readonly model?: string;
   readonly config?: string;
   readonly only?: readonly string[];
-  readonly tokens: number;
+  readonly tokens?: number;
   readonly article?: true;
   readonly json?: true;
 }
 
 /** One method's facts, or why it cannot be placed on the model. */
 export type TableRow =
-  & Pick<TableEntry, "name" | "setting">
+  & { readonly name: string; readonly setting: string }
   & ({ readonly facts: MethodFacts } | { readonly refused: string });
 
 /** Registers the command. */
@@ -37,7 +37,11 @@ export function methods(program: Command): void {
     .option("-m, --model <path|id>", "folder, .gguf or hub id; default the embedded model", onePath)
     .option("--config <file>", "a config.json instead of a model; no weights are needed")
     .option("--only <names>", "methods between commas", names)
-    .option("--tokens <n>", "length of the text that costs are counted on", integer(), 64)
+    .option(
+      "--tokens <n>",
+      "length of the text that costs are counted on; default 64, or what a short context holds",
+      integer(),
+    )
     .option("--article", "beside the survey article's tables 1 and 2; ≠ marks what differs")
     .option("--json", "print JSON")
     .addHelpText("after", "\nExample:\n  graft methods --model HuggingFaceTB/SmolLM2-135M-Instruct --article")
@@ -60,10 +64,10 @@ async function shapesOf(flags: Flags): Promise<Model> {
   return configShapes(readJson(flags.config) as ModelConfig);
 }
 
-/** The facts of every method, or of some. @throws {UsageError} when a name is none of them. */
+/** The facts of every method, or of some, on a text of as many tokens. @throws {UsageError} when a name is none of them. */
 export function tableRows(
   model: Model,
-  { only, tokens }: Pick<Flags, "only" | "tokens">,
+  { only, tokens = textLength(model) }: Pick<Flags, "only" | "tokens">,
 ): readonly TableRow[] {
   const unknown = only?.find((name) => !TABLE.some((entry) => isNamed(entry.name, name)));
   if (unknown !== undefined) {
@@ -75,7 +79,8 @@ export function tableRows(
   }
   const wanted = TABLE.filter(({ name }) => only?.some((given) => isNamed(name, given)) ?? true);
   return wanted.map((entry) => {
-    const { name, setting } = entry;
+    const { name } = entry;
+    const setting = entry.setting(model);
     try {
       const { beside, kept } = entry;
       const options: FactsOptions = { tokens, ...kept && { kept } };

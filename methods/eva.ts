@@ -98,7 +98,7 @@ export async function eva(
     model,
     data[0]!,
     places,
-    (path) => Math.round(loraRank(path, loraOptions) * spread),
+    (path) => toEven(loraRank(path, loraOptions) * spread),
   );
   const budget = places.reduce((sum, { path }) => sum + loraRank(path, loraOptions), 0);
   const seed = keyOf(key);
@@ -121,6 +121,12 @@ export async function eva(
   } finally {
     for (const group of groups) group.state.dispose();
   }
+}
+
+/** The nearest whole number, of two the even one, as Python has it. */
+function toEven(x: number): number {
+  const below = Math.floor(x);
+  return x - below === 0.5 ? below + below % 2 : Math.round(x);
 }
 
 function checkDirections(place: MatrixPlace, options: LoraOptions): void {

@@ -108,6 +108,15 @@ export function ladderSideTuning(options: LadderSideTuningOptions = {}): Method 
         const first = paramsAt(own, "first") as unknown as Affine;
         const { downs, gates } = own as unknown as Ladder;
         const ladder = { first, downs, gates, side };
+        const lacks = blocks.find(({ i, path }) =>
+          gates[i] === undefined || lookup(side, path) === undefined
+        );
+        if (lacks !== undefined) {
+          throw new RangeError(
+            `Cannot place ladderSideTuning on ${spec.architecture}: its side network has no block "${lacks.path}", so it ` +
+              "was made for another model",
+          );
+        }
         const at = { kind: "side", path: stack.path, stack: stack.stack } as const;
         return stack === last
           ? {

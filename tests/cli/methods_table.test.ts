@@ -271,6 +271,40 @@ Deno.test("methods made of trained parts, or of weights and data, have the count
     assert.equal(facts.get("attentionFusion")!.backward.reached, 0);
   }));
 
+Deno.test("on a small model with a short context, methods have sizes that fit it, and say which", () =>
+  assertNoLeak(() => {
+    const model = configShapes({
+      ...{
+        model_type: "llama",
+        hidden_size: 36,
+        intermediate_size: 50,
+        num_hidden_layers: 3,
+        vocab_size: 97,
+      },
+      ...{ num_attention_heads: 3, num_key_value_heads: 1, head_dim: 10, max_position_embeddings: 32 },
+    });
+    const rows = new Map(tableRows(model, {}).map((row) => [row.name, row]));
+    const refused = [...rows.values()].flatMap((row) => "refused" in row ? [row.name] : []);
+    assert.deepEqual(refused, ["crossAttention", "s4"]); // no encoder, fewer blocks than groups
+    // q [30, 36] and v [10, 36] in three layers; 16 rows leave 16 of the 32 positions to the text.
+    const wanted: Readonly<Record<string, readonly [setting: string, trainable: number]>> = {
+      oft: ["blocks of 36 on q and v", 3 * 2 * (36 * 35 / 2)],
+      miss: ["r 36 on q and v", 3 * 36 * (30 + 10)],
+      fourierft: ["360 frequencies on q and v", 3 * 2 * 360],
+      promptTuning: ["16 rows", 16 * 36],
+      spot: ["16 rows of another task", 16 * 36],
+      // Both adapters of a block: (36 · 12 / 12 + 12³) and a bias each way; 7 norms.
+      phmAdapter: ["r d/3, n 12, and norms", 3 * 2 * (2 * (36 + 12 ** 3) + 12 + 36) + 7 * 36],
+      pTuningV2: ["8 rows", 3 * 2 * 8 * 10],
+    };
+    for (const [name, [setting, trainable]] of Object.entries(wanted)) {
+      const row = rows.get(name)!;
+      assert.ok("facts" in row);
+      assert.deepEqual([row.setting, row.facts.trained.trainable], [setting, trainable], name);
+    }
+    model.dispose();
+  }));
+
 Deno.test("graft methods prints the table, and one line for what is wrong", async () => {
   const folder = Deno.makeTempDirSync();
   const config = `${folder}/config.json`;

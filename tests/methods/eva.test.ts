@@ -28,6 +28,7 @@ const MANY = ["q_proj", "v_proj", "o_proj", "down_proj", "gate_proj"];
 const OPTIONS: Readonly<Record<string, EvaOptions>> = {
   eva: { rank: 2, alpha: 3, targets: MANY, spread: 2, threshold: 0.99 },
   eva_few: { rank: 1, alpha: 3, targets: MANY, spread: 4, threshold: 0.95 },
+  eva_half: { rank: 1, alpha: 3, targets: MANY, spread: 2.5, threshold: 0.9 },
   eva_uniform: { rank: 3, alpha: 3, targets: ["q_proj", "v_proj", "down_proj"], spread: 1, threshold: 0.9 },
 };
 

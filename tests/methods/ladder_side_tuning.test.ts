@@ -340,3 +340,24 @@ Deno.test("ladderSideTuning() refuses blocks that no stack has", () => {
   );
   model.dispose();
 });
+
+Deno.test("ladderSideTuning() of a model with other blocks is refused by the block's name", () =>
+  assertNoLeak(() => {
+    const [model, other] = [tinyLlama(reference(), 2, SIZES), tinyGpt2(reference(), 2)];
+    for (
+      const [source, block] of [[other, "model.layers.0"], [
+        tinyLlama(reference(), 2, { ...SIZES, layers: 2 }),
+        "model.layers.2",
+      ]] as const
+    ) {
+      const adapter = adapt(source, ladderSideTuning({ reduction: 2 }));
+      assert.throws(() => graft(model, adapter), {
+        name: "RangeError",
+        message:
+          `Cannot place ladderSideTuning on llama: its side network has no block "${block}", so it was made for another model`,
+      });
+      dispose(adapter.params);
+      source.dispose();
+    }
+    model.dispose();
+  }));

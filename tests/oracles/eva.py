@@ -28,6 +28,7 @@ cases = {}
 for name, options, settings in [
     ("eva", dict(r=2, lora_alpha=3, target_modules=["q_proj", "v_proj", "o_proj", "down_proj", "gate_proj"]), dict(rho=2.0, tau=0.99)),
     ("eva_few", dict(r=1, lora_alpha=3, target_modules=["q_proj", "v_proj", "o_proj", "down_proj", "gate_proj"]), dict(rho=4.0, tau=0.95)),
+    ("eva_half", dict(r=1, lora_alpha=3, target_modules=["q_proj", "v_proj", "o_proj", "down_proj", "gate_proj"]), dict(rho=2.5, tau=0.9)),
     ("eva_uniform", dict(r=3, lora_alpha=3, target_modules=["q_proj", "v_proj", "down_proj"]), dict(rho=1.0, tau=0.9)),
 ]:
     torch.manual_seed(1)
