@@ -16,7 +16,8 @@ from peft import (IA3Config, LNTuningConfig, LoraConfig, TrainableTokensConfig, 
 warnings.filterwarnings("ignore")
 ROOT = "tests/oracles/golden/peft"
 BASES = {"llama_tied": "tests/oracles/golden/llama_tiny/base", "bert": "tests/oracles/golden/encoders/bert_mask",
-         "qwen2_window": "tests/oracles/golden/models/qwen2_window", "mistral": "tests/oracles/golden/models/mistral_window"}
+         "qwen2_window": "tests/oracles/golden/models/qwen2_window", "mistral": "tests/oracles/golden/models/mistral_window",
+         **{name: f"tests/oracles/golden/models/{name}" for name in ("qwen3", "gemma", "gemma3_linear_rope")}}
 IDS = torch.tensor([[5, 9, 31, 2, 7, 7, 12], [36, 1, 0, 4, 8, 3, 3]])
 MASK = torch.tensor([[1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 0, 0]])
 LABELS = torch.tensor([[-100, -100, 31, 2, 7, 7, 12], [-100, 1, 0, 4, 8, -100, -100]])
@@ -137,12 +138,24 @@ CASES = {
         alpha_pattern={"q_proj.weight": 7, "v_proj": 2})),
     "parameters_turned": ("gpt2", lambda: lora(target_modules=[],
                                                target_parameters=["c_attn.weight", "transformer.wte.weight"])),
+    # Normalised heads; tables whose rows enter enlarged.
+    "qwen3_all_linear": ("qwen3", lambda: lora(target_modules="all-linear", use_dora=True)),
+    "qwen3_norms": ("qwen3", lambda: LNTuningConfig(task_type="CAUSAL_LM", target_modules=["q_norm", "k_norm", "norm"])),
+    "qwen3_ia3": ("qwen3", lambda: ia3()),
+    "gemma_embedding": ("gemma", lambda: lora(target_modules=["embed_tokens", "gate_proj"])),
+    "gemma3_embedding": ("gemma3_linear_rope", lambda: lora(target_modules=["embed_tokens", "o_proj"], use_rslora=True)),
+    "gemma3_tokens": ("gemma3_linear_rope", lambda: lora(target_modules=["v_proj"], trainable_token_indices=[3, 9, 31])),
+    "gemma3_norms": ("gemma3_linear_rope", lambda: LNTuningConfig(task_type="CAUSAL_LM")),
+    "gemma3_ia3": ("gemma3_linear_rope", lambda: ia3()),
 }
 
 
 def base(name):
     of = AutoModelForMaskedLM if name == "bert" else AutoModelForCausalLM
-    return of.from_pretrained(BASES[name], dtype=torch.float32, attn_implementation="eager")
+    model = of.from_pretrained(BASES[name], dtype=torch.float32, attn_implementation="eager")
+    if name != "bert":  # torch gives no gradient to the row of padding, which is a word of the batch
+        model.get_input_embeddings().padding_idx = None
+    return model
 
 
 def disturb(m, seed):
