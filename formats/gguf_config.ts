@@ -1,5 +1,6 @@
 /** A Hugging Face `config.json` from GGUF metadata, and the metadata from a config. */
 import type { GgufArchitecture } from "./gguf_names.ts";
+import { gemmaFields, gemmaWindow } from "./gguf_gemma.ts";
 import type { GgufValue } from "./gguf_metadata.ts";
 import { ropeFields, ropeScaling } from "./gguf_rope.ts";
 import type { JsonObject } from "./tensor_file.ts";
@@ -16,6 +17,16 @@ export interface TensorFacts {
   readonly ropeFactors?: Float32Array;
 }
 
+const ARCHITECTURES = [
+  "llama",
+  "qwen2",
+  "qwen3",
+  "smollm3",
+  "gemma",
+  "gemma3",
+  "gpt2",
+] as const satisfies readonly GgufArchitecture[];
+
 /**
  * The architecture of a GGUF file.
  *
@@ -23,15 +34,16 @@ export interface TensorFacts {
  */
 export function ggufArchitecture(metadata: ReadonlyMap<string, unknown>): GgufArchitecture {
   const found = metadata.get("general.architecture");
-  if (
-    found === "llama" || found === "qwen2" || found === "qwen3" || found === "smollm3" || found === "gpt2"
-  ) {
-    if (Number(metadata.get(`${found}.expert_count`) ?? 0) === 0) return found;
-    throw new TypeError(`Cannot read this GGUF file: mixtures of experts are not supported`);
+  const known = ARCHITECTURES.find((name) => name === found);
+  if (known === undefined) {
+    throw new TypeError(
+      `Cannot read this GGUF file: expected architecture ${ARCHITECTURES.slice(0, -1).join(", ")} or ${
+        ARCHITECTURES.at(-1)
+      } but found ${found}`,
+    );
   }
-  throw new TypeError(
-    `Cannot read this GGUF file: expected architecture llama, qwen2, qwen3, smollm3 or gpt2 but found ${found}`,
-  );
+  if (Number(metadata.get(`${known}.expert_count`) ?? 0) === 0) return known;
+  throw new TypeError(`Cannot read this GGUF file: mixtures of experts are not supported`);
 }
 
 /**
@@ -78,6 +90,23 @@ export function configFromGguf(metadata: ReadonlyMap<string, unknown>, facts: Te
         /mistral/i.test(String(n))
       ));
   const scaling = ropeScaling(architecture, metadata, facts.ropeFactors);
+  const headDim = number("attention.key_length", number("rope.dimension_count", width / heads));
+  const layers = number("block_count");
+  const shape = {
+    hidden_size: width,
+    num_hidden_layers: layers,
+    num_attention_heads: heads,
+    num_key_value_heads: number("attention.head_count_kv", heads),
+    head_dim: headDim,
+    intermediate_size: number("feed_forward_length"),
+    rms_norm_eps: number("attention.layer_norm_rms_epsilon"),
+    rope_theta: number("rope.freq_base", 10000),
+    rope_scaling: scaling,
+    max_position_embeddings: number("context_length"),
+  };
+  if (architecture === "gemma" || architecture === "gemma3") {
+    return { ...shape, ...gemmaFields(architecture, at, { width, heads, headDim, layers }), ...common };
+  }
   const type = mistral ? "mistral" : architecture;
   return {
     model_type: type,
@@ -90,17 +119,8 @@ export function configFromGguf(metadata: ReadonlyMap<string, unknown>, facts: Te
         smollm3: "SmolLM3ForCausalLM",
       }[type],
     ],
-    hidden_size: width,
-    num_hidden_layers: number("block_count"),
-    num_attention_heads: heads,
-    num_key_value_heads: number("attention.head_count_kv", heads),
-    head_dim: number("attention.key_length", number("rope.dimension_count", width / heads)),
-    intermediate_size: number("feed_forward_length"),
+    ...shape,
     hidden_act: "silu",
-    rms_norm_eps: number("attention.layer_norm_rms_epsilon"),
-    rope_theta: number("rope.freq_base", 10000),
-    rope_scaling: scaling,
-    max_position_embeddings: number("context_length"),
     ...(architecture === "qwen2" ? {} : { attention_bias: facts.attentionBias }),
     ...(architecture === "llama" || architecture === "smollm3" ? { mlp_bias: false } : {}),
     ...(mistral ? { sliding_window: window } : {}),
@@ -143,15 +163,16 @@ export function ggufFromConfig(config: JsonObject): ReadonlyMap<string, GgufValu
       ["block_count", integer("num_hidden_layers")],
       ["feed_forward_length", integer("intermediate_size")],
       ["attention.head_count", integer("num_attention_heads")],
-      ["attention.head_count_kv", integer("num_key_value_heads", numberOf(config, "num_attention_heads"))],
+      ["attention.head_count_kv", integer("num_key_value_heads", keyValueHeads(config))],
       ["attention.layer_norm_rms_epsilon", real("rms_norm_eps")],
       ["vocab_size", integer("vocab_size")],
       ["rope.dimension_count", { type: "u32", value: headDim(config) }],
       ["attention.key_length", { type: "u32", value: headDim(config) }],
       ["attention.value_length", { type: "u32", value: headDim(config) }],
-      ["rope.freq_base", real("rope_theta", architecture === "smollm3" ? 2e6 : 10000)],
+      ["rope.freq_base", real("rope_theta", { smollm3: 2e6, gemma3: 1e6 }[architecture as string] ?? 10000)],
       ...ropeFields(config),
       ...windowFields(config),
+      ...gemmaWindow(config),
     ];
   return new Map<string, GgufValue>([
     ["general.architecture", { type: "string", value: architecture }],
@@ -181,12 +202,19 @@ export function architectureOf(config: JsonObject): GgufArchitecture {
       }
       if (type === "smollm3") checkRotary(config);
       return type;
+    case "gemma":
+    case "gemma3_text":
+      if (config["attention_bias"] === true) {
+        throw new TypeError(`Cannot write GGUF: a ${type} with attention_bias is not supported`);
+      }
+      return type === "gemma" ? "gemma" : "gemma3";
     case "qwen2":
     case "gpt2":
       return type;
     default:
       throw new TypeError(
-        `Cannot write GGUF: expected model_type llama, mistral, qwen2, qwen3, smollm3 or gpt2 but found ${type}`,
+        "Cannot write GGUF: expected model_type llama, mistral, qwen2, qwen3, smollm3, gemma, gemma3_text or gpt2 but found " +
+          `${type}`,
       );
   }
 }
@@ -227,7 +255,14 @@ export function numberOf(config: JsonObject, key: string, otherwise?: number): n
 export function headDim(config: JsonObject): number {
   const heads = numberOf(config, "num_attention_heads");
   const share = numberOf(config, "hidden_size") / heads;
-  return numberOf(config, "head_dim", config["model_type"] === "qwen3" ? 128 : share);
+  const usual = { qwen3: 128, gemma: 256, gemma3_text: 256 }[String(config["model_type"])];
+  return numberOf(config, "head_dim", usual ?? share);
+}
+
+/** What a config means that does not say how many heads of keys it has. */
+function keyValueHeads(config: JsonObject): number {
+  return { gemma: 16, gemma3_text: 4 }[String(config["model_type"])] ??
+    numberOf(config, "num_attention_heads");
 }
 
 /** Heads into which the rows of q, or of k, divide. */

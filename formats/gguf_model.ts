@@ -124,7 +124,7 @@ export function ggufContent(
   extra: ReadonlyMap<string, GgufValue> = new Map(),
 ): GgufContent {
   const architecture = architectureOf(config);
-  const tied = config["tie_word_embeddings"] ?? (architecture === "gpt2" || architecture === "smollm3");
+  const tied = config["tie_word_embeddings"] ?? ["gpt2", "smollm3", "gemma", "gemma3"].includes(architecture);
   const list: WritableTensor[] = [];
   const factors = architecture === "llama"
     ? llama3Factors(config["rope_scaling"], numberOf(config, "rope_theta", 10000), headDim(config))
@@ -171,6 +171,10 @@ function asHuggingFace(
   const where = `tensor "${tensor.name}"`;
   const change = relayout(architecture, tensor.name);
   if (change === "none") return { ...tensor, name };
+  if (change === "add_one") {
+    if (dtype !== "f32") throw new TypeError(`Cannot read ${where}: expected f32 but found ${dtype}`);
+    return { name, dtype, shape, byteLength: bytes, read: () => moved(tensor.read(), -1) };
+  }
   if (change !== "transpose") {
     const from = fromInterleaved(where, shape, headsOf(config, change));
     return {
@@ -204,11 +208,17 @@ function asGguf(
     ? (bytes) => bytes
     : change === "transpose"
     ? (bytes) => transposed(where, dtype, shape, bytes)
+    : change === "add_one"
+    ? (bytes) => bytes // when it is f32
     : (bytes) =>
       reorderRows(where, dtype, shape, bytes, toInterleaved(where, shape, headsOf(config, change)));
-  if (shape.length === 1 && (dtype === "f16" || dtype === "bf16")) {
+  if (change === "add_one" || (shape.length === 1 && (dtype === "f16" || dtype === "bf16"))) {
     const wide = { name, dtype: "f32" as const, shape, byteLength: byteLength("f32", shape) };
-    return { ...wide, read: async () => halfToF32(dtype, read(await tensor.read())) };
+    const widened = async (): Promise<Uint8Array> => {
+      const bytes = read(await tensor.read());
+      return dtype === "f16" || dtype === "bf16" ? halfToF32(dtype, bytes) : bytes;
+    };
+    return { ...wide, read: change === "add_one" ? async () => moved(await widened(), 1) : widened };
   }
   return {
     name,
@@ -217,6 +227,12 @@ function asGguf(
     byteLength: tensor.byteLength,
     read: async () => read(await tensor.read()),
   };
+}
+
+/** f32 numbers with one added, or taken away. */
+function moved(bytes: Uint8Array, by: number): Uint8Array {
+  const numbers = new Float32Array(bytes.slice().buffer);
+  return new Uint8Array(numbers.map((x) => x + by).buffer);
 }
 
 /** The dtype that holds most of the bytes. */

@@ -4,7 +4,7 @@
  */
 
 /** `general.architecture` values that we can map. Mistral models are stored as "llama". */
-export type GgufArchitecture = "llama" | "qwen2" | "qwen3" | "smollm3" | "gpt2";
+export type GgufArchitecture = "llama" | "qwen2" | "qwen3" | "smollm3" | "gemma" | "gemma3" | "gpt2";
 
 const LLAMA: readonly (readonly [string, string])[] = [
   ["token_embd", "model.embed_tokens"],
@@ -25,6 +25,13 @@ const QWEN3: readonly (readonly [string, string])[] = [
   ...LLAMA,
   ["blk.{}.attn_q_norm", "model.layers.{}.self_attn.q_norm"],
   ["blk.{}.attn_k_norm", "model.layers.{}.self_attn.k_norm"],
+];
+
+const GEMMA3: readonly (readonly [string, string])[] = [
+  ...QWEN3.filter(([name]) => name !== "blk.{}.ffn_norm"),
+  ["blk.{}.post_attention_norm", "model.layers.{}.post_attention_layernorm"],
+  ["blk.{}.ffn_norm", "model.layers.{}.pre_feedforward_layernorm"],
+  ["blk.{}.post_ffw_norm", "model.layers.{}.post_feedforward_layernorm"],
 ];
 
 const GPT2: readonly (readonly [string, string])[] = [
@@ -71,8 +78,9 @@ export function ggufName(architecture: GgufArchitecture, name: string): string |
 }
 
 /**
- * What the two layouts do to the rows or axes of a tensor. Rows of q and k of "llama" and "smollm3" are interleaved in GGUF (pairs
- * of rotary halves side by side); GPT-2's Conv1D matrices are transposed.
+ * What the two layouts do to the rows, axes or numbers of a tensor. Rows of q and k of "llama" and "smollm3" are interleaved in GGUF (pairs
+ * of rotary halves side by side); GPT-2's Conv1D matrices are transposed; norms of
+ * Gemma have one added.
  *
  * @example
  * ```ts
@@ -85,10 +93,13 @@ export function ggufName(architecture: GgufArchitecture, name: string): string |
 export function relayout(
   architecture: GgufArchitecture,
   name: string,
-): "none" | "interleave_q" | "interleave_k" | "transpose" {
+): "none" | "interleave_q" | "interleave_k" | "transpose" | "add_one" {
   const pairs = architecture === "llama" || architecture === "smollm3";
   if (pairs && name.includes(".attn_q.")) return "interleave_q";
   if (pairs && name.includes(".attn_k.")) return "interleave_k";
+  if ((architecture === "gemma" || architecture === "gemma3") && name.endsWith("norm.weight")) {
+    return "add_one";
+  }
   if (architecture === "gpt2" && /\.(attn_qkv|attn_output|ffn_up|ffn_down)\.weight$/.test(name)) {
     return "transpose";
   }
@@ -101,6 +112,9 @@ function table(architecture: GgufArchitecture): readonly (readonly [string, stri
       return GPT2;
     case "qwen3":
       return QWEN3;
+    case "gemma3":
+      return GEMMA3;
+    case "gemma":
     case "llama":
     case "qwen2":
     case "smollm3":

@@ -166,7 +166,7 @@ def model_gguf(arch):
     """A random HF model as GGUF; beside it the state and config that transformers loads back from the GGUF."""
     import gguf
     from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
-    from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
     torch.manual_seed(2)
     common = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
@@ -178,6 +178,9 @@ def model_gguf(arch):
         model = Qwen2ForCausalLM(Qwen2Config(**common, rms_norm_eps=1e-6, tie_word_embeddings=False))
     elif arch == "qwen3":
         model = Qwen3ForCausalLM(Qwen3Config(**common, head_dim=16, rms_norm_eps=1e-6, tie_word_embeddings=True))
+    elif arch == "gemma3":
+        model = Gemma3ForCausalLM(Gemma3TextConfig(**common | dict(num_hidden_layers=6, pad_token_id=0), head_dim=16, rms_norm_eps=1e-6,
+                                                   query_pre_attn_scalar=16, sliding_window=8))
     else:
         model = GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=1, n_head=4, n_positions=64, vocab_size=40,
                                            bos_token_id=1, eos_token_id=2))
@@ -188,7 +191,7 @@ def model_gguf(arch):
     c = model.config
     path = os.path.join(OUT, f"{arch}.gguf")
     w = gguf.GGUFWriter(path, arch)
-    n_layer = 1 if arch == "gpt2" else 2
+    n_layer = {"gpt2": 1, "gemma3": 6}.get(arch, 2)
     w.add_context_length(64); w.add_embedding_length(32); w.add_block_count(n_layer)
     w.add_feed_forward_length(64 if arch != "gpt2" else 128); w.add_head_count(4)
     if arch == "gpt2":
@@ -198,7 +201,9 @@ def model_gguf(arch):
         w.add_vocab_size(40)
         if arch == "llama":
             w.add_rope_dimension_count(8)
-        if arch == "qwen3":
+        if arch == "gemma3":
+            w.add_sliding_window(8)
+        if arch in ("qwen3", "gemma3"):
             w.add_key_length(16); w.add_value_length(16)
     w.add_bos_token_id(1); w.add_eos_token_id(2)
     w.add_tokenizer_model("gpt2"); w.add_token_list([f"t{i}" for i in range(40)])
@@ -210,6 +215,8 @@ def model_gguf(arch):
         if name == "lm_head.weight" and c.tie_word_embeddings:
             continue
         a = t.float().numpy()
+        if arch == "gemma3" and name.endswith("norm.weight"):
+            a = a + np.float32(1)
         if arch == "llama" and ("q_proj" in name or "k_proj" in name):
             a = interleave(a, 4 if "q_proj" in name else 2)
         if arch == "gpt2" and any(k in name for k in ("c_attn.weight", "c_proj.weight", "c_fc.weight")):
@@ -225,7 +232,7 @@ def model_gguf(arch):
             w.add_tensor(f"{to}.{suffix}", gguf.quants.quantize(a, q), raw_dtype=q)
     w.write_header_to_file(); w.write_kv_data_to_file(); w.write_tensors_to_file(); w.close()
     # transformers reads context_length as n_ctx only and then expects the default 1024 positions, and no size of heads: hand it the config.
-    given = dict(config=model.config) if arch in ("gpt2", "qwen3") else {}
+    given = dict(config=model.config) if arch in ("gpt2", "qwen3", "gemma3") else {}
     back = AutoModelForCausalLM.from_pretrained(OUT, gguf_file=f"{arch}.gguf", **given)
     state = {k: v.float().contiguous().clone() for k, v in back.state_dict().items()
              if not (k == "lm_head.weight" and back.config.tie_word_embeddings)}
@@ -243,5 +250,5 @@ if __name__ == "__main__":
     plain()
     bitsandbytes()
     kinds_gguf()
-    for arch in ("llama", "qwen2", "qwen3", "gpt2"):
+    for arch in ("llama", "qwen2", "qwen3", "gemma3", "gpt2"):
         model_gguf(arch)
