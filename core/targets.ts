@@ -99,8 +99,8 @@ export interface PatternOptions {
 
 /**
  * The layers of a fresh adapter. What a folder of another program may hold without harm is a mistake in one's own options: names
- * that choose a layer twice, what is left out but is no layer, and patterns of numbers that no chosen layer has, or two with
- * different numbers.
+ * that choose a layer twice, blocks that there are not, what is left out but is no layer, and patterns of numbers that no chosen
+ * layer has, or two with different numbers.
  *
  * @throws {RangeError} then, naming the layer; and as `chooseTargets`.
  * @example
@@ -114,27 +114,58 @@ export interface PatternOptions {
  */
 export function freshTargets(spec: Spec, options: TargetOptions & PatternOptions): readonly MatrixPlace[] {
   const chosen = chooseTargets(spec, options);
-  const { targets, exclude = [] } = options;
+  const { targets, exclude = [], layers = [] } = options;
   const all = matrices(spec);
   const left = exclude instanceof RegExp
     ? [[String(exclude), all.some(({ path }) => wholly(exclude, path))] as const]
     : exclude.map((name) => [`"${name}"`, all.some(({ path }) => nameMatches(name, path))] as const);
   for (const [what, found] of left) if (!found) throw unmatched(`The exclude ${what}`, all);
   if (Array.isArray(targets)) {
-    const names = targets as readonly string[];
-    for (const { path } of chosen) {
-      const [one, other] = names.filter((name) => nameMatches(name, path));
-      if (other !== undefined) {
-        throw new RangeError(
-          `Expected targets that name a layer once but "${one}" and "${other}" are both "${path}"`,
-        );
-      }
-    }
+    checkOnce("targets", "a layer", targets as readonly string[], chosen.map(({ path }) => path));
   }
+  checkBlocks(layers, all);
   for (const option of ["rankPattern", "alphaPattern", "frequencyPattern"] as const) {
     checkPatterns(option, options[option] ?? {}, chosen);
   }
   return chosen;
+}
+
+/**
+ * Refuses names of which two are one path.
+ *
+ * @param option What holds the names.
+ * @param what What a path is of: "a weight".
+ * @throws {RangeError} then, with both names and the path.
+ * @example
+ * ```ts
+ * import { checkOnce } from "@graft/peft/core";
+ * import assert from "node:assert/strict";
+ * checkOnce("targets", "a layer", ["q", "k"], ["h.0.q", "h.0.k"]);
+ * assert.throws(() => checkOnce("targets", "a layer", ["q", "0.q"], ["h.0.q"]), /"q" and "0.q" are both "h.0.q"/);
+ * ```
+ */
+export function checkOnce(
+  option: string,
+  what: string,
+  names: readonly string[],
+  paths: readonly string[],
+): void {
+  for (const path of paths) {
+    const [one, other] = names.filter((name) => nameMatches(name, path));
+    if (other !== undefined) {
+      throw new RangeError(
+        `Expected ${option} that name ${what} once but "${one}" and "${other}" are both "${path}"`,
+      );
+    }
+  }
+}
+
+/** @throws {RangeError} when a number is no block's. */
+function checkBlocks(layers: readonly number[], all: readonly MatrixPlace[]): void {
+  const stray = layers.find((n) => !all.some(({ layer }) => layer === n));
+  if (stray === undefined) return;
+  const last = Math.max(...all.map(({ layer }) => layer ?? -1));
+  throw new RangeError(`Expected layers to number blocks of the model, up to ${last}, but found ${stray}`);
 }
 
 const matrices = (spec: Spec): readonly MatrixPlace[] => [

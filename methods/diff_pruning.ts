@@ -45,7 +45,7 @@ import {
   zeros,
 } from "../ops/mod.ts";
 import { classifierLeaves } from "./classifier.ts";
-import { freshParams } from "./random_factor.ts";
+import { checkFinite, freshParams } from "./random_factor.ts";
 
 /** Options of DiffPruning. */
 export interface DiffPruningOptions {
@@ -84,6 +84,7 @@ export function diffPruning(options: DiffPruningOptions = {}): Method {
   for (const [name, value] of Object.entries({ sparsity, gateRate })) {
     if (!(value >= 0)) throw new RangeError(`Expected ${name} to be 0 or more but found ${value}`);
   }
+  checkFinite("initialAlpha", initialAlpha);
   return {
     name: "diffPruning",
     config: options as unknown as Readonly<Record<string, Json>>,

@@ -23,7 +23,7 @@ import {
   type Tensor,
 } from "../core/mod.ts";
 import { normal, zeros } from "../ops/mod.ts";
-import { checkPositive, freshParams } from "./random_factor.ts";
+import { checkFinite, checkPositive, checkSeed, freshParams } from "./random_factor.ts";
 import { mersenneTwister, torchRandperm } from "./torch_random.ts";
 
 /** Options of FourierFT. */
@@ -55,6 +55,8 @@ export function fourierft(options: FourierFtOptions = {}): Method {
   for (const n of [options.frequencies ?? 1000, ...Object.values(options.frequencyPattern ?? {})]) {
     checkPositive("frequencies", n);
   }
+  checkFinite("scale", options.scale ?? 150);
+  checkSeed("positionSeed", options.positionSeed ?? 777);
   return {
     name: "fourierft",
     config: options as unknown as Readonly<Record<string, Json>>,

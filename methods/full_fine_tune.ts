@@ -4,6 +4,7 @@
  */
 import {
   type Branch,
+  checkOnce,
   isQuantized,
   type Json,
   leaves,
@@ -40,7 +41,7 @@ export function fullFineTune(): Method {
 /**
  * Trains the weights that names (equal to a path or its end) or a pattern choose.
  *
- * @throws {RangeError} at init, when a name or the pattern matches nothing.
+ * @throws {RangeError} at init, when a name or the pattern matches nothing, or two names the same weight.
  * @example
  * ```ts
  * import { adapt, count, freshModel, only, reference, smallConfig } from "@graft/peft";
@@ -68,6 +69,7 @@ export function only(options: OnlyOptions): Method {
     for (const [what, matches] of wanted) {
       if (!paths.some(matches)) throw new RangeError(`${what} of only matches no weight of the model`);
     }
+    if (!(parameters instanceof RegExp)) checkOnce("parameters of only", "a weight", parameters, paths);
     return method.init(context);
   };
   return { ...method, init, config };

@@ -10,6 +10,7 @@
  * of that code do not carry over.
  */
 import {
+  checkOnce,
   decoded,
   fn,
   fold,
@@ -48,8 +49,8 @@ export interface IntrinsicSaidOptions {
 /**
  * Intrinsic SAID as a method. Parameters: `v`, and one `scales.<path of the leaf>` [1] a tensor.
  *
- * @throws {RangeError} when d is no positive integer; at init, when it leaves nothing beside the scales, or the parameters
- * match nothing.
+ * @throws {RangeError} when d is no positive integer; at init, when it leaves nothing beside the scales, the parameters or one
+ * of their names match nothing, or two names the same weight.
  * @example
  * ```ts
  * import { intrinsicSaid } from "@graft/peft";
@@ -73,6 +74,13 @@ export function intrinsicSaid(options: IntrinsicSaidOptions): Method {
     },
     init: ({ model }) => {
       const paths = saidPaths(model.spec, options);
+      if (parameters !== undefined && !(parameters instanceof RegExp)) {
+        const stray = parameters.find((name) => !paths.some((path) => nameMatches(name, path)));
+        if (stray !== undefined) {
+          throw new RangeError(`"${stray}" of intrinsicSaid matches no weight of the model`);
+        }
+        checkOnce("parameters of intrinsicSaid", "a weight", parameters, paths);
+      }
       const d = options.dimension - (scaled ? paths.length : 0);
       if (d < 1) {
         throw new RangeError(

@@ -23,7 +23,7 @@ import {
   type Tensor,
 } from "../core/mod.ts";
 import { normal, zeros } from "../ops/mod.ts";
-import { checkPositive, checkProbability, freshParams, kaiming } from "./random_factor.ts";
+import { checkFinite, checkPositive, checkProbability, freshParams, kaiming } from "./random_factor.ts";
 
 /** Options of KronA. */
 export interface KronaOptions extends TargetOptions {
@@ -55,6 +55,7 @@ export type KronaFactors = { readonly a: Tensor; readonly b: Tensor };
  */
 export function krona(options: KronaOptions = {}): Method {
   checkProbability("dropout", options.dropout ?? 0);
+  checkFinite("scale", options.scale ?? 1);
   for (const n of options.firstFactor ?? []) checkPositive("firstFactor", n);
   return {
     name: "krona",

@@ -7,6 +7,7 @@
  * By default every norm of the model, as PEFT's `LNTuningConfig` for Llama and GPT-2.
  */
 import {
+  checkOnce,
   type Json,
   type Method,
   nameMatches,
@@ -29,7 +30,7 @@ export interface LayerNormTuneOptions {
 /**
  * Layer-norm tuning as a method. Parameters are copies under the checkpoint's names: `model.norm.weight`.
  *
- * @throws {RangeError} at init and when grafted, when a name or the pattern matches no norm.
+ * @throws {RangeError} at init and when grafted, when a name or the pattern matches no norm; at init, when two names match one.
  * @example
  * ```ts
  * import { layerNormTune } from "@graft/peft";
@@ -42,8 +43,13 @@ export function layerNormTune(options: LayerNormTuneOptions = {}): Method {
   return {
     name: "layerNormTune",
     config: norms === undefined ? {} : { norms: norms instanceof RegExp ? norms.source : norms as Json },
-    init: ({ model }) =>
-      freshParams(() => normLeaves(model.spec, options).map((path) => [path, trainableCopy(model, path)])),
+    init: ({ model }) => {
+      const paths = chosenNorms(model.spec, options).map(({ path }) => path);
+      if (Array.isArray(norms)) checkOnce("norms", "a norm", norms as readonly string[], paths);
+      return freshParams(() =>
+        normLeaves(model.spec, options).map((path) => [path, trainableCopy(model, path)])
+      );
+    },
     edits: (params, spec) =>
       normLeaves(spec, options).map((path) => replaceLeaf(path, paramsAt(params, path) as Tensor)),
   };

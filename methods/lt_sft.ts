@@ -97,17 +97,27 @@ function pulled(method: Method, pull: number, elements: number, ending: string):
   };
 }
 
-/** The leaves of a model that may be masked, and those that train whole. */
+/** The leaves of a model that may be masked, and those that train whole. @throws {RangeError} when `frozen` names none, or all. */
 export function ltSftLeaves(
   model: Model,
   { norms = "frozen", frozen = [], tiedHead = "follows" }: LtSftLeaves = {},
 ): DenseDeltas {
   const whole = classifierLeaves(model.spec);
+  const all = weightLeaves(model.weights).map(([path]) => path);
+  const stray = frozen instanceof RegExp
+    ? [String(frozen)].find(() => !all.some((path) => wholly(frozen, path)))
+    : frozen.find((name) => !all.some((path) => nameMatches(name, path)));
+  if (stray !== undefined) {
+    throw new RangeError(
+      `Cannot place ltSft: no weight is called ${
+        frozen instanceof RegExp ? stray : `"${stray}"`
+      }, which frozen names`,
+    );
+  }
   const kept = (path: string): boolean =>
     (norms === "frozen" && isNorm(model.spec, path)) ||
     (frozen instanceof RegExp ? wholly(frozen, path) : frozen.some((name) => nameMatches(name, path)));
-  const paths = weightLeaves(model.weights).map(([path]) => path)
-    .filter((path) => !whole.includes(path) && !kept(path));
+  const paths = all.filter((path) => !whole.includes(path) && !kept(path));
   if (paths.length === 0) throw new RangeError("Cannot place ltSft: every weight is frozen");
   const tied = model.spec.heads.flatMap((head) => head.tiedTo === undefined ? [] : [`${head.tiedTo}.weight`]);
   return { paths, whole, lookups: tiedHead === "stays" ? paths.filter((path) => tied.includes(path)) : [] };

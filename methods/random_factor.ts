@@ -42,9 +42,21 @@ export function checkRanks({ rank, alpha, rankPattern = {}, alphaPattern = {} }:
     [`alphaPattern "${pattern}"`, value] as const
   );
   for (const [name, value] of [...alpha === undefined ? [] : [["alpha", alpha] as const], ...alphas]) {
-    if (!Number.isFinite(value)) {
-      throw new RangeError(`Expected ${name} to be a finite number but found ${value}`);
-    }
+    checkFinite(name, value);
+  }
+}
+
+/** @throws {RangeError} when an option is no finite number. */
+export function checkFinite(name: string, value: number): void {
+  if (!Number.isFinite(value)) {
+    throw new RangeError(`Expected ${name} to be a finite number but found ${value}`);
+  }
+}
+
+/** @throws {RangeError} when a seed is no integer. */
+export function checkSeed(name: string, value: number): void {
+  if (!Number.isSafeInteger(value)) {
+    throw new RangeError(`Expected ${name} to be an integer but found ${value}`);
   }
 }
 

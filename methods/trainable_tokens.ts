@@ -91,7 +91,7 @@ export function trainableTokens(options: TrainableTokensOptions): Method {
 /**
  * The tables that options choose.
  *
- * @throws {RangeError} when an id is no row, or a name matches no table.
+ * @throws {RangeError} when an id is no row, a name matches no table, or two the same.
  * @example
  * ```ts
  * import { freshModel, reference, smallConfig, tokenRows } from "@graft/peft";
@@ -114,6 +114,11 @@ export function tokenRows(spec: Spec, { tokens }: TrainableTokensOptions): reado
       }
       return named.map((place) => ({ place, ids }));
     });
+  for (const [n, { place }] of found.entries()) {
+    if (found.findIndex((other) => other.place === place) < n) {
+      throw new RangeError(`Expected names of tokens to match "${place.path}" once but two of them do`);
+    }
+  }
   for (const { place, ids } of found) {
     if (tableOf(place) !== place.path && found.some((other) => other.place.path === tableOf(place))) {
       throw new RangeError(

@@ -23,7 +23,7 @@ import {
   tensor,
 } from "../core/mod.ts";
 import { full, zeros } from "../ops/mod.ts";
-import { checkPositive, checkProbability, freshParams } from "./random_factor.ts";
+import { checkFinite, checkPositive, checkProbability, checkSeed, freshParams } from "./random_factor.ts";
 import { mersenneTwister, torchUniform } from "./torch_random.ts";
 
 /** Options of VeRA. */
@@ -57,6 +57,8 @@ export type VeraVectors = { readonly lambdaD: Tensor; readonly lambdaB: Tensor }
 export function vera(options: VeraOptions = {}): Method {
   checkPositive("rank", options.rank ?? 256);
   checkProbability("dropout", options.dropout ?? 0);
+  checkFinite("initialD", options.initialD ?? 0.1);
+  checkSeed("projectionSeed", options.projectionSeed ?? 0);
   const stored = (options.projections ?? "stored") === "stored";
   return {
     name: "vera",

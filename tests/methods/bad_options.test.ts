@@ -18,6 +18,7 @@ import { saveAdapter } from "../../io/save_adapter.ts";
 import {
   adalora,
   boft,
+  diffPruning,
   diffPruningFixed,
   dora,
   eva,
@@ -25,7 +26,10 @@ import {
   fishMask,
   fourierft,
   hra,
+  ia3,
+  intrinsicSaid,
   krona,
+  layerNormTune,
   learnerCount,
   loha,
   lokr,
@@ -37,8 +41,10 @@ import {
   pissa,
   type SparseMask,
   toLora,
+  trainableTokens,
   vera,
 } from "../../methods/mod.ts";
+import { ltSftLeaves } from "../../methods/lt_sft.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { tinyLlama } from "../support/tiny_models.ts";
@@ -283,6 +289,71 @@ Deno.test("only() refuses each name that matches no weight", () =>
     refusing(model, () => only({ parameters: /.*bias/ }), /^\/\.\*bias\/ of only matches no weight/);
     model.dispose();
   }));
+
+Deno.test("names of weights, norms and tables match once each, and those of a mask's frozen leaves something", () =>
+  assertNoLeak(() => {
+    const model = tinyLlama(reference(), 1);
+    const both = ["norm.weight", "model.norm.weight"];
+    const twice = /weight once but "norm\.weight" and "model\.norm\.weight" are both "model\.norm\.weight"$/;
+    refusing(model, () => only({ parameters: both }), twice);
+    refusing(model, () => intrinsicSaid({ dimension: 50, parameters: both }), twice);
+    refusing(
+      model,
+      () => intrinsicSaid({ dimension: 50, parameters: ["norm.weight", "nrm.weight"] }),
+      /^"nrm\.weight" of intrinsicSaid matches no weight of the model$/,
+    );
+    refusing(
+      model,
+      () => layerNormTune({ norms: ["norm", "model.norm"] }),
+      /^Expected norms that name a norm once but "norm" and "model\.norm" are both "model\.norm"$/,
+    );
+    refusing(
+      model,
+      () => trainableTokens({ tokens: { embed_tokens: [1], "model.embed_tokens": [2] } }),
+      /^Expected names of tokens to match "model\.embed_tokens" once but two of them do$/,
+    );
+    for (const frozen of [["nrm.weight"], /nrm.*/]) {
+      assert.throws(
+        () => ltSftLeaves(model, { frozen }),
+        /^RangeError: Cannot place ltSft: no weight is called .*nrm.*, which frozen names$/,
+      );
+    }
+    model.dispose();
+  }));
+
+Deno.test("numbers of blocks that the model lacks are refused, others beside them or not", () =>
+  assertNoLeak(() => {
+    const model = tinyLlama(reference(), 1);
+    const message = /^Expected layers to number blocks of the model, up to 1, but found 7$/;
+    for (
+      const factory of [lora, dora, loha, lokr, krona, vera, miss, adalora, fourierft, oft, boft, hra, ia3]
+    ) {
+      const sized = { rank: 2, frequencies: 2, blocks: { size: 2 }, layers: [0, 7] };
+      refusing(model, () => factory(sized as never) as Method, message);
+    }
+    model.dispose();
+  }));
+
+Deno.test("scales, starts and seeds that are no numbers are refused before a model is seen", () => {
+  const refused: readonly (readonly [() => unknown, RegExp])[] = [
+    [() => krona({ scale: NaN }), /^RangeError: Expected scale to be a finite number but found NaN$/],
+    [() => fourierft({ scale: Infinity }), /^RangeError: Expected scale to be a finite number but found Inf/],
+    [
+      () => fourierft({ positionSeed: 1.5 }),
+      /^RangeError: Expected positionSeed to be an integer but found 1/,
+    ],
+    [() => vera({ initialD: NaN }), /^RangeError: Expected initialD to be a finite number but found NaN$/],
+    [
+      () => vera({ projectionSeed: 0.5 }),
+      /^RangeError: Expected projectionSeed to be an integer but found 0/,
+    ],
+    [
+      () => diffPruning({ initialAlpha: NaN }),
+      /^RangeError: Expected initialAlpha to be a finite number but f/,
+    ],
+  ];
+  for (const [make, message] of refused) assert.throws(make, message);
+});
 
 Deno.test("budgets below one element are refused", () => {
   const place = { path: "mlp.up_proj", outFeatures: 10 };
