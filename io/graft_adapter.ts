@@ -13,6 +13,7 @@ import {
   compose,
   copyTree,
   fromBytes,
+  isQuantized,
   leaves,
   mapTree,
   type Method,
@@ -62,6 +63,15 @@ export async function saveGraftAdapter(
   const { method, params } = adapter;
   const record = recordOf(method.name, method.config, model.spec);
   const own = leaves(params);
+  const coded = own.find(([, leaf]) => isQuantized(leaf.dtype));
+  if (coded !== undefined) {
+    throw new TypeError(
+      `Cannot save ${method.name}: "${coded[0]}" is coded as ${
+        coded[1].dtype
+      }, which our own form has no place for; merge the adapter and ` +
+        "save the model instead",
+    );
+  }
   const masks = new Map<string, Int32Array>();
   for (const [path, leaf] of own) if (leaf.dtype === "i32") masks.set(path, integersOf(await bytesOf(leaf)));
   let problems: readonly string[] = [];

@@ -32,6 +32,7 @@ import {
   type TrainableTokensOptions,
 } from "../../methods/trainable_tokens.ts";
 import type { ChangedBase } from "./changed_base.ts";
+import { checkStackTables, stackCopies } from "./stack_tables.ts";
 import { withPythonPatterns } from "./patterns.ts";
 
 /** A codec with options and the layers that it adapts. */
@@ -137,6 +138,7 @@ export function folderLayout(
   names?: PartNames,
 ): FolderLayout {
   const { main, saved, tokens, fixed = [] } = parts;
+  checkStackTables(parts, model.spec);
   const biases = main && parts.biases
     ? looseBiases(main.places, parts.biases, model.spec, saved ? savedLeaves(model, saved) : [])
     : [];
@@ -166,7 +168,7 @@ export function folderLayout(
   const keys = new Set(list.flatMap((part) => part.tensors.map((t) => t.key)));
   const twice = parts.biases === "all" && saved ? savedBiases(saved, model, adapter) : [];
   const copies = [
-    ...copiesOf(parts, model).filter((copy) => keys.has(copy.of)),
+    ...[...copiesOf(parts, model), ...stackCopies(parts, model.spec)].filter((copy) => keys.has(copy.of)),
     ...twice.map(({ path, copy }) => ({ key: copy, of: path })),
   ];
   const prefixOf = (part: keyof PartNames): string => names?.[part] ?? (list.length === 1 ? "" : PARTS[part]);

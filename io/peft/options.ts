@@ -43,7 +43,7 @@ import { changedBase, startOf } from "./changed_base.ts";
 import { normsOfConfig } from "./norms.ts";
 import { parameterPlaces, parameterTensors, withParameterRanks } from "./parameters.ts";
 import { promptsOfConfig } from "./prompts.ts";
-import { withOurPatterns } from "./patterns.ts";
+import { settledPatterns, withOurPatterns } from "./patterns.ts";
 import { layersOfFields } from "./targets.ts";
 import { standaloneTokens, tokensOf } from "./tokens.ts";
 import { type Experts, xloraOfConfig } from "./xlora.ts";
@@ -143,7 +143,7 @@ function loraParts(codec: PeftCodec<LoraOptions>, config: PeftConfig, model: Mod
   const { options, places: all } = loraLayers(fields, parameters, model.spec);
   const places = placesInPeft(all, model);
   const read = codec.read(withOurPatterns(apart ? { ...fields, bias: "none" } : fields));
-  const asked = { ...withParameterRanks(read, parameters), ...options };
+  const asked = { ...settledPatterns(withParameterRanks(read, parameters), places), ...options };
   if (start !== undefined && parameters.length > 0) {
     throw new RangeError(
       `Cannot load an adapter with init_lora_weights "${start}" and target_parameters: name the layers in target_modules, or merge it ` +
@@ -220,7 +220,7 @@ function main<O extends TargetOptions>(
   const places = placesInPeft(all, model);
   return mainPart(
     codec,
-    { ...codec.read(withOurPatterns(fields)), ...options, ...extra(places) } as O,
+    { ...settledPatterns(codec.read(withOurPatterns(fields)), places), ...options, ...extra(places) } as O,
     places,
     model.spec,
   );
@@ -243,7 +243,9 @@ function ia3Main(fields: PeftFields, standard: () => readonly string[], model: M
     const same = places.every(({ path }) =>
       names.some((name) => nameMatches(name, path)) === paths.includes(path)
     );
-    return { feedForward: same ? names : paths };
+    return {
+      feedForward: same ? names.filter((name) => places.some(({ path }) => nameMatches(name, path))) : paths,
+    };
   });
 }
 

@@ -1,5 +1,5 @@
 /** Numbers by pattern in a PEFT config: its keys are Python's patterns, those of our options JavaScript's. */
-import type { Json } from "../../core/mod.ts";
+import { byPattern, type Json, type MatrixPlace } from "../../core/mod.ts";
 import { pythonPattern, pythonSource } from "../../formats/peft_targets.ts";
 import type { PeftFields } from "../../methods/peft_codec.ts";
 
@@ -21,6 +21,44 @@ export function withOurPatterns(fields: PeftFields): PeftFields {
 /** The fields with Python's patterns, as a codec wrote them. */
 export function withPythonPatterns(fields: PeftFields): PeftFields {
   return withKeys(fields, (key) => pythonSource(new RegExp(key)));
+}
+
+/** The same options under our names. */
+const OURS = ["rankPattern", "alphaPattern", "frequencyPattern"];
+
+/**
+ * Options whose patterns mean the same and are none of a fresh adapter's mistakes: without those that decide nothing, and by path
+ * where two with different numbers meet at a layer, of which PEFT takes the first.
+ */
+export function settledPatterns<O>(options: O, places: readonly MatrixPlace[]): O {
+  const entries = Object.entries(options as Readonly<Record<string, unknown>>).flatMap(([name, value]) => {
+    if (!OURS.includes(name) || value === undefined) return [[name, value] as const];
+    const settled = settledPattern(value as Readonly<Record<string, number>>, places);
+    return Object.keys(settled).length === 0 ? [] : [[name, settled] as const];
+  });
+  return Object.fromEntries(entries) as O;
+}
+
+function settledPattern(
+  patterns: Readonly<Record<string, number>>,
+  places: readonly MatrixPlace[],
+): Readonly<Record<string, number>> {
+  const numberOf = (of: Readonly<Record<string, number>>, path: string) =>
+    byPattern<number | undefined>(of, path, undefined);
+  const matches = (pattern: string, path: string): boolean => numberOf({ [pattern]: 1 }, path) === 1;
+  const kept = Object.entries(patterns).filter(([pattern], i, all) =>
+    places.some(({ path }) =>
+      matches(pattern, path) && !all.slice(0, i).some(([earlier]) => matches(earlier, path))
+    )
+  );
+  const conflict = places.some(({ path }) =>
+    kept.some(([pattern, number]) => matches(pattern, path) && number !== numberOf(patterns, path))
+  );
+  if (!conflict) return Object.fromEntries(kept);
+  return Object.fromEntries(places.flatMap(({ path }) => {
+    const number = numberOf(patterns, path);
+    return number === undefined ? [] : [[path.replaceAll(".", "\\."), number]];
+  }));
 }
 
 function withKeys(fields: PeftFields, keyOf: (key: string) => string): PeftFields {

@@ -1,5 +1,11 @@
 /** Which layers of a model a PEFT config means, and which names or patterns of a config mean given layers. */
-import { chooseTargets, type MatrixPlace, type Spec, type TargetOptions } from "../../core/mod.ts";
+import {
+  chooseTargets,
+  freshTargets,
+  type MatrixPlace,
+  type Spec,
+  type TargetOptions,
+} from "../../core/mod.ts";
 import {
   chosenPaths,
   type PeftTargets,
@@ -56,10 +62,10 @@ function naturalOptions(fields: PeftFields, targets: PeftTargets): TargetOptions
 
 function agrees(spec: Spec, options: TargetOptions, wanted: ReadonlySet<string>): boolean {
   try {
-    const chosen = chooseTargets(spec, options);
+    const chosen = freshTargets(spec, options);
     return chosen.length === wanted.size && chosen.every((place) => wanted.has(place.path));
   } catch (error) {
-    if (error instanceof RangeError) return false; // chooses nothing
+    if (error instanceof RangeError) return false; // chooses nothing, or what a fresh adapter's options may not say
     throw error;
   }
 }

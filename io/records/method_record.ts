@@ -8,12 +8,14 @@ import {
   lookup,
   type Method,
   type Model,
+  nest,
   perRow,
   plainShape,
   scaled,
   type Shape,
   type Spec,
   Tensor,
+  trainableCopy,
   type Tree,
 } from "../../core/mod.ts";
 import { isObject } from "../../formats/strict_json.ts";
@@ -42,6 +44,7 @@ import {
   type SparseMask,
   xlora,
 } from "../../methods/mod.ts";
+import { fixedWeights, type FixedWeightsOptions } from "../../methods/fixed_weights.ts";
 import { isBuilt, namedMethod } from "./named_method.ts";
 import { type JsonOptions, optionsToJson } from "./option_codec.ts";
 import { any, checkOptions, count, flag, type Kinds, list, number, oneOf } from "./option_kinds.ts";
@@ -146,6 +149,7 @@ const PARTICULAR: readonly string[] = [
   "ipt",
   "iptAutoencoder",
   "classifier",
+  "fixedWeights",
 ];
 
 function recordsOf(parts: Method["config"], spec: Spec): Readonly<Record<string, MethodRecord>> {
@@ -269,9 +273,26 @@ function particular(name: string, config: JsonOptions, held: Held): Method {
       if (paths.length === 0) return { name, config, init: () => ({}), edits: () => [] };
       return { ...only({ parameters: paths }), name, config };
     }
+    case "fixedWeights":
+      return fixedOn(config as unknown as FixedWeightsOptions);
     default:
       throw new RangeError(`The adapter's method "${name}" is not known to this version`);
   }
+}
+
+/** Fixed weights that start as a model's own, so that their shapes are known. A head may get a matrix of its own. */
+function fixedOn(options: FixedWeightsOptions): Method {
+  return {
+    ...fixedWeights(options),
+    init: ({ model }) =>
+      nest(options.parameters.map((path): readonly [string, Tensor] => {
+        const tiedTo = model.spec.heads.find((head) => `${head.path}.weight` === path)?.tiedTo;
+        const own = lookup(model.weights, path) === undefined && tiedTo !== undefined
+          ? `${tiedTo}.weight`
+          : path;
+        return [`frozen.${path}`, trainableCopy(model, own)];
+      })) as Tree,
+  };
 }
 
 /** The mask that a sparse method's config and its stored indices describe. */

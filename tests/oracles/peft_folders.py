@@ -8,14 +8,15 @@ Writes tests/oracles/golden/peft/bases/ and tests/oracles/golden/peft/<case>/. T
 import json, os, shutil, sys, warnings
 import torch
 from safetensors.torch import save_file
-from transformers import (AutoModelForCausalLM, AutoModelForMaskedLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, Qwen2Config,
-                          Qwen2ForCausalLM)
+from transformers import (AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM, GPT2Config, GPT2LMHeadModel,
+                          LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM)
 from peft import (IA3Config, LNTuningConfig, LoraConfig, TrainableTokensConfig, get_peft_model,
                   get_peft_model_state_dict)
 
 warnings.filterwarnings("ignore")
 ROOT = "tests/oracles/golden/peft"
 BASES = {"llama_tied": "tests/oracles/golden/llama_tiny/base", "bert": "tests/oracles/golden/encoders/bert_mask",
+         "t5": "tests/oracles/golden/encoders/t5",
          "qwen2_window": "tests/oracles/golden/models/qwen2_window", "mistral": "tests/oracles/golden/models/mistral_window",
          **{name: f"tests/oracles/golden/models/{name}" for name in ("qwen3", "gemma", "gemma3_linear_rope")}}
 IDS = torch.tensor([[5, 9, 31, 2, 7, 7, 12], [36, 1, 0, 4, 8, 3, 3]])
@@ -64,6 +65,10 @@ CASES = {
     "patterns_named": ("llama_tied", lambda: lora(
         target_modules=QV, rank_pattern={r"model\.layers\.(?P<n>\d)\..*q_proj": 5}, alpha_pattern={
             r"(?P<n>1)\.self_attn\.(?i:V_PROJ)": 7, r"layers\.(?P<n>0).*_proj\Z": 11})),
+    # What a fresh adapter of ours would refuse: names twice or of nothing, patterns that decide nothing or meet.
+    "patterns_loose": ("llama_tied", lambda: lora(
+        target_modules=["q_proj", "self_attn.q_proj", "v_proj"], exclude_modules=["mlp.nothing"], alpha_pattern={"up_proj": 3},
+        rank_pattern={"down_proj": 7, r"layers\.0\..*": 2, "q_proj": 4})),
     "lora_bias": ("qwen2", lambda: lora(target_modules=["q_proj", "up_proj"], lora_bias=True)),
     "bias_all": ("qwen2", lambda: lora(target_modules=["q_proj", "down_proj"], bias="all")),
     "bias_only": ("qwen2", lambda: lora(target_modules=["q_proj", "down_proj"], bias="lora_only")),
@@ -95,6 +100,8 @@ CASES = {
     "only_tokens": ("llama_untied", lambda: TrainableTokensConfig(task_type="CAUSAL_LM", token_indices=[0, 7])),
     "only_tokens_tied": ("qwen2", lambda: TrainableTokensConfig(task_type="CAUSAL_LM", token_indices=[7, 31],
                                                                 target_modules=["embed_tokens"])),
+    # Rows of one table under the four names that T5 has for it.
+    "only_tokens_t5": ("t5", lambda: TrainableTokensConfig(task_type="SEQ_2_SEQ_LM", token_indices=[7, 31])),
     "ia3_llama": ("llama_tied", lambda: ia3()),
     "ia3_qwen2": ("qwen2", lambda: ia3()),
     "ia3_custom": ("qwen2", lambda: ia3(target_modules=["k_proj", "up_proj", "o_proj"], feedforward_modules=["o_proj"],
@@ -151,9 +158,9 @@ CASES = {
 
 
 def base(name):
-    of = AutoModelForMaskedLM if name == "bert" else AutoModelForCausalLM
+    of = {"bert": AutoModelForMaskedLM, "t5": AutoModelForSeq2SeqLM}.get(name, AutoModelForCausalLM)
     model = of.from_pretrained(BASES[name], dtype=torch.float32, attn_implementation="eager")
-    if name != "bert":  # torch gives no gradient to the row of padding, which is a word of the batch
+    if name not in ("bert", "t5"):  # torch gives no gradient to the row of padding, which is a word of the batch
         model.get_input_embeddings().padding_idx = None
     return model
 

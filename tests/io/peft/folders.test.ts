@@ -4,12 +4,15 @@
  */
 import assert from "node:assert/strict";
 import {
+  adapt,
   type Adapter,
+  compose,
   forward,
   graft,
   leaves,
   lossAndGrad,
   merge,
+  type Method,
   type Model,
   read,
   Tensor,
@@ -20,6 +23,8 @@ import { modelOfAdapter } from "../../../io/layer_replication.ts";
 import { loadAdapter } from "../../../io/load_adapter.ts";
 import { loadModel } from "../../../io/load_model.ts";
 import { saveAdapter } from "../../../io/save_adapter.ts";
+import { lora, modulesToSave, trainableTokens } from "../../../methods/mod.ts";
+import { freshModel, smallConfig } from "../../../models/mod.ts";
 import { reference } from "../../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../../support/assert.ts";
 import { inFolder } from "../../support/folder.ts";
@@ -96,6 +101,7 @@ function reworded(name: string): readonly string[] {
       return ["alpha_pattern"]; // "$" for Python's "\\Z"
     case "only_tokens":
     case "only_tokens_tied":
+    case "only_tokens_t5":
       return ["target_modules"]; // the path of the input embedding in either form
     case "norms_excluded":
       return ["target_modules", "exclude_modules"]; // the names of what is left
@@ -106,6 +112,8 @@ function reworded(name: string): readonly string[] {
       return ["boft_n_butterfly_factor"]; // what there is, not what was asked for
     case "oft_bias":
       return ["module_dropout"]; // PEFT never applies it
+    case "patterns_loose":
+      return ["target_modules", "exclude_modules", "rank_pattern", "alpha_pattern"]; // what they come to
     case "parameters":
     case "parameters_turned":
       return ["target_modules", "target_parameters", "fan_in_fan_out"]; // layers by name
@@ -251,4 +259,55 @@ Deno.test("loadAdapter() refuses factors of a tied pair that differ, of which PE
       await assert.rejects(loadAdapter(folder, model), /"lm_head\.lora_B\.weight" is not the transpose of/);
     });
     model.dispose();
+  }));
+
+Deno.test("PEFT folders hold nothing on the table that T5's stacks read under other names, where PEFT's adapter would do nothing", () =>
+  assertNoLeak(async () => {
+    const base = await loadModel(`${GOLDEN}encoders/t5`, { backend: reference() });
+    const methods = [
+      [lora({ targets: ["shared", "q"] }), /no LORA on "shared" of t5: .* it would do nothing there/],
+      [
+        compose({ a: lora(), b: modulesToSave({ modules: ["shared"] }) }),
+        /no "shared" as a saved module of t5/,
+      ],
+    ] as const;
+    await inFolder(async (folder) => {
+      for (const [method, reason] of methods) {
+        const adapter = adapt(base, method as Method) as Adapter;
+        await assert.rejects(saveAdapter(`${folder}/a`, adapter, base), reason);
+        assert.ok(!exists(`${folder}/a/adapter_config.json`));
+        free(adapter);
+      }
+      Deno.copyFileSync(
+        `${ROOT}only_tokens_t5/adapter_model.safetensors`,
+        `${folder}/adapter_model.safetensors`,
+      );
+      for (
+        const [fields, reason] of [
+          [{ peft_type: "LORA", target_modules: ["shared"] }, /no LORA on "shared"/],
+          [
+            { peft_type: "HRA", target_modules: ["q"], modules_to_save: ["shared"] },
+            /no "shared" as a saved module/,
+          ],
+        ] as const
+      ) {
+        Deno.writeTextFileSync(`${folder}/adapter_config.json`, JSON.stringify(fields));
+        await assert.rejects(loadAdapter(folder, base), reason);
+      }
+    });
+    base.dispose();
+    // A head of its own leaves PEFT no reason to look for the table's other names.
+    const untied = freshModel({ ...smallConfig("t5"), tie_word_embeddings: false }, {
+      backend: reference(),
+      key: 0,
+    });
+    const rows = adapt(untied, trainableTokens({ tokens: [1] })) as Adapter;
+    await inFolder((folder) =>
+      assert.rejects(
+        saveAdapter(folder, rows, untied),
+        /no trained rows of "shared" beside a head of its own of t5/,
+      )
+    );
+    free(rows);
+    untied.dispose();
   }));

@@ -1,0 +1,46 @@
+/**
+ * T5's table of tokens in PEFT. The model has it as `shared` and its stacks as `encoder.embed_tokens` and `decoder.embed_tokens`, one
+ * module under three names. PEFT puts its wrapper under the first name alone, which no pass reads: LoRA on `shared`, or the module saved, does
+ * nothing there. Rows of tokens do only where the head is tied to the table, when PEFT wraps the other names, too, and writes them once more.
+ */
+import { type EmbeddingPlace, nameMatches, type Spec } from "../../core/mod.ts";
+import { tokenRows } from "../../methods/trainable_tokens.ts";
+import type { FolderParts } from "./layout.ts";
+
+/** The table that several stacks read, where there are several. */
+function shared(spec: Spec): EmbeddingPlace | undefined {
+  return spec.stacks.length < 2 ? undefined : spec.embeddings.find(({ role }) => role === "token");
+}
+
+/** @throws {RangeError} where PEFT would have an adapter that does nothing. */
+export function checkStackTables({ main, saved, tokens }: FolderParts, spec: Spec): void {
+  const table = shared(spec);
+  if (table === undefined) return;
+  const { path } = table;
+  const tied = spec.heads.some(({ tiedTo }) => tiedTo === path);
+  const what = main?.places.some((place) => place.path === path)
+    ? `${main.type} on "${path}"`
+    : saved?.modules.some((name) => nameMatches(name, path))
+    ? `"${path}" as a saved module`
+    : tokens && !tied && tokenRows(spec, tokens).some(({ place }) => place.path === path)
+    ? `trained rows of "${path}" beside a head of its own`
+    : undefined;
+  if (what === undefined) return;
+  throw new RangeError(
+    `PEFT has no ${what} of ${spec.architecture}: the stacks read the table under names of their own, so that it would do nothing ` +
+      "there; leave it out",
+  );
+}
+
+/** Keys under which PEFT writes the trained rows of the table for the stacks once more, where they are the folder's only adapter. */
+export function stackCopies(
+  { main, tokens }: FolderParts,
+  spec: Spec,
+): readonly { readonly key: string; readonly of: string }[] {
+  const table = shared(spec);
+  if (table === undefined || main !== undefined || tokens === undefined) return [];
+  return spec.stacks.map(({ stack }) => ({
+    key: `${stack}.embed_tokens.trainable_tokens_delta`,
+    of: `${table.path}.trainable_tokens_delta`,
+  }));
+}
