@@ -46,6 +46,7 @@ import {
   layerNormTune,
   learnerCount,
   lets,
+  llamaAdapter,
   loha,
   lokr,
   lora,
@@ -265,6 +266,7 @@ export const TABLE: readonly TableEntry[] = [
     rows(8),
     (model) => pTuningV2({ length: rowsOf(model, 8) }) as unknown as Method,
   ),
+  entry("llamaAdapter", "10 rows in all blocks but two", () => llamaAdapter()),
   entry(
     "mam",
     rows(16, " and r d/48"),

@@ -138,6 +138,8 @@ export function methodOf(flags: MethodFlags & { readonly method: PlainName }, sp
         ...defined({ length, dropout }),
         ...checked(method, options, METHOD_OPTIONS.prefixTuning),
       }) as unknown as Method;
+    case "llama-adapter":
+      return made("llamaAdapter", { length });
     case "loreft":
       return made("loreft", { rank, dropout });
     case "ladder-side":

@@ -95,10 +95,20 @@ export interface HiddenCall extends PassCall {
 export interface AttentionCall extends PassCall {
   /** The attention's input [b, t, d]. */
   readonly x: Tensor;
+  /**
+   * Keys and values [b, n, kvHeads, headDim] that the attention's own layers, with the edits at them, make of other states
+   * [b, n, d]: without positions.
+   */
+  project(states: Tensor): PrefixRows;
 }
 
 /** Rows that a prefix puts before keys and values: [n, kvHeads, headDim] or with a batch axis in front. */
 export interface PrefixRows {
+  /**
+   * [heads] or [1]. Rows with gates have a softmax of their own, whose result is multiplied by each head's gate and added to
+   * the attention's. Without it they share the text's softmax.
+   */
+  readonly gate?: Tensor;
   /** [n, kvHeads, headDim], or [b, n, kvHeads, headDim]. */
   readonly k: Tensor;
   /** As k. */

@@ -210,8 +210,11 @@ export function gatedEdit(edit: Exclude<Edit, { kind: "prepass" }>, gate: Fn<Gat
           }
           const by = (rows: Tensor, i: number): Tensor =>
             multiply(rows, reshape(slice(g, 2, i, i + 1), [b, 1, 1, 1])); // [b, n, h, d]
-          const { k, v } = rows.run(call);
-          return { k: by(k, 0), v: by(v, values - 1) };
+          const { k, v, gate: own } = rows.run(call);
+          // Rows with a softmax of their own add as much as their values say.
+          return own === undefined
+            ? { k: by(k, 0), v: by(v, values - 1) }
+            : { k, v: by(v, values - 1), gate: own };
         }),
       };
     case "side":

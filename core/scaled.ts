@@ -76,8 +76,11 @@ function scaledEdit(edit: Edit, f: number): Edit {
       return {
         ...edit,
         rows: fn(edit.rows, (rows, call: AttentionCall): PrefixRows => {
-          const { k, v } = rows.run(call);
-          return { k: multiply(k, f), v: multiply(v, f) };
+          const { k, v, gate } = rows.run(call);
+          // What gated rows add is as large as their gate.
+          return gate === undefined
+            ? { k: multiply(k, f), v: multiply(v, f) }
+            : { k, v, gate: multiply(gate, f) };
         }),
       };
     case "prompt":

@@ -49,6 +49,8 @@ export * from "./ladder_side_tuning.ts";
 export * from "./layer_norm_tune.ts";
 export * from "./layer_norm_tune_peft.ts";
 export * from "./lets.ts";
+export * from "./llama_adapter.ts";
+export * from "./llama_adapter_peft.ts";
 export * from "./loftq.ts";
 export * from "./loha.ts";
 export * from "./loha_peft.ts";

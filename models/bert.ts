@@ -42,11 +42,13 @@ function normAt(site: Site, x: Tensor, c: BertConfig): Tensor {
 
 function attentionPart(pass: Pass, site: Site, x: Tensor, c: BertConfig): Tensor {
   const at = into(site, "self");
-  const [q, k, v] = ["query", "key", "value"].map((name) => {
+  const part = (name: string, x: Tensor): Tensor => {
     const y = linear(pass, into(at, name), x);
     return reshape(y, [y.shape[0]!, y.shape[1]!, c.heads, -1]); // [b, t, h, d]
-  }) as [Tensor, Tensor, Tensor];
-  const y = attention(pass, at, { x, q, k, v }, {});
+  };
+  const project = (states: Tensor) => ({ k: part("key", states), v: part("value", states) });
+  const q = part("query", x);
+  const y = attention(pass, at, { x, q, ...project(x), project }, {});
   return linear(pass, into(site, "output", "dense"), reshape(y, [q.shape[0]!, q.shape[1]!, -1]));
 }
 

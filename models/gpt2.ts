@@ -67,14 +67,17 @@ function configOf(config: ModelConfig): Gpt2Config {
 }
 
 function attentionPart(pass: Pass, site: Site, x: Tensor, c: Gpt2Config): Tensor {
-  const qkv = linear(pass, into(site, "c_attn"), x, true); // [b, t, 3d]
-  const [b, t] = [x.shape[0]!, x.shape[1]!];
-  const width = qkv.shape[2]! / 3; // a side network's blocks are narrower
-  const part = (i: number): Tensor =>
-    reshape(slice(qkv, -1, i * width, (i + 1) * width), [b, t, c.heads, width / c.heads]); // [b, t, h, d]
-  const parts = { x, q: part(0), k: part(1), v: part(2) };
+  const split = (x: Tensor) => {
+    const qkv = linear(pass, into(site, "c_attn"), x, true); // [b, t, 3d]
+    const [b, t] = [x.shape[0]!, x.shape[1]!];
+    const width = qkv.shape[2]! / 3; // a side network's blocks are narrower
+    const part = (i: number): Tensor =>
+      reshape(slice(qkv, -1, i * width, (i + 1) * width), [b, t, c.heads, width / c.heads]); // [b, t, h, d]
+    return { q: part(0), k: part(1), v: part(2) };
+  };
+  const parts = { x, ...split(x), project: split };
   const y = attention(pass, site, parts, { causal: true, ...!c.scaled && { scale: 1 } }); // [b, t, h, d]
-  return linear(pass, into(site, "c_proj"), reshape(y, [b, t, width]), true);
+  return linear(pass, into(site, "c_proj"), reshape(y, [x.shape[0]!, x.shape[1]!, -1]), true);
 }
 
 function feedForwardPart(pass: Pass, site: Site, x: Tensor, c: Gpt2Config): Tensor {

@@ -66,15 +66,15 @@ export function rotaryAttention(pass: Pass, site: Site, x: Tensor, form: RotaryF
   const headDim = q.shape[2]! / form.heads; // a side network's blocks are narrower
   const tables = form.tables?.(headDim);
   const split = (t: Tensor): Tensor => reshape(t, [t.shape[0]!, t.shape[1]!, -1, headDim]); // [b, t, h, d]
-  const turned = (norm: string, t: Tensor): Tensor => {
-    const normed = form.norms === undefined
-      ? t
-      : rmsNormAt(into(site, norm), t, form.norms.epsilon, form.norms.offset);
-    return tables === undefined ? normed : rope(normed, tables.cos, tables.sin);
-  };
-  const k = split(linear(pass, into(site, "k_proj"), x));
-  const v = split(linear(pass, into(site, "v_proj"), x));
-  const parts = { x, q: turned("q_norm", split(q)), k: turned("k_norm", k), v };
+  const normed = (norm: string, t: Tensor): Tensor =>
+    form.norms === undefined ? t : rmsNormAt(into(site, norm), t, form.norms.epsilon, form.norms.offset);
+  const turned = (t: Tensor): Tensor => tables === undefined ? t : rope(t, tables.cos, tables.sin);
+  const project = (states: Tensor) => ({
+    k: normed("k_norm", split(linear(pass, into(site, "k_proj"), states))),
+    v: split(linear(pass, into(site, "v_proj"), states)),
+  });
+  const { k, v } = project(x);
+  const parts = { x, q: turned(normed("q_norm", split(q))), k: turned(k), v, project };
   const y = attention(pass, site, parts, {
     causal: true,
     window: form.window,

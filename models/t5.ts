@@ -58,16 +58,17 @@ const split = (t: Tensor, heads: number): Tensor => reshape(t, [t.shape[0]!, t.s
 const join = (t: Tensor): Tensor => reshape(t, [t.shape[0]!, t.shape[1]!, -1]); // [b, t, h · d]
 
 function selfAttention(pass: Pass, at: Site, x: Tensor, stack: Stack, c: T5Config, shared: Shared): Tensor {
-  const part = (name: string): Tensor => split(linear(pass, into(at, name), x), c.heads);
-  const parts = { x, q: part("q"), k: part("k"), v: part("v") };
+  const part = (name: string, x: Tensor): Tensor => split(linear(pass, into(at, name), x), c.heads);
+  const project = (states: Tensor) => ({ k: part("k", states), v: part("v", states) });
+  const parts = { x, q: part("q", x), ...project(x), project };
   const y = attention(pass, at, parts, { causal: stack === "decoder", scale: 1, relative: shared.relative });
   return linear(pass, into(at, "o"), join(y));
 }
 
 function encoderAttention(pass: Pass, at: Site, x: Tensor, c: T5Config, memory: Memory): Tensor {
-  const read = (name: string): Tensor => split(linear(pass, into(at, name), memory.states!), c.heads); // [b, s, h, d]
-  const q = split(linear(pass, into(at, "q"), x), c.heads);
-  const parts = { x, q, memory: () => ({ k: read("k"), v: read("v") }) };
+  const part = (name: string, x: Tensor): Tensor => split(linear(pass, into(at, name), x), c.heads);
+  const project = (states: Tensor) => ({ k: part("k", states), v: part("v", states) }); // [b, s, h, d]
+  const parts = { x, q: part("q", x), memory: () => project(memory.states!), project };
   return linear(pass, into(at, "o"), join(attentionAcross(pass, at, parts, memory.mask, { scale: 1 })));
 }
 

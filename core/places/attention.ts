@@ -1,6 +1,16 @@
 /** Attention behind prefixes and cached keys. */
 import type { Tensor } from "../tensor/mod.ts";
-import { add, attend, type AttendOptions, broadcastTo, concat, full, reshape } from "../../ops/mod.ts";
+import {
+  add,
+  attend,
+  type AttendOptions,
+  broadcastTo,
+  concat,
+  full,
+  multiply,
+  reshape,
+} from "../../ops/mod.ts";
+import type { PrefixRows } from "../edit.ts";
 import { atPlace } from "../fits.ts";
 import { callAt, keyed, type Pass } from "../pass.ts";
 import { allEdits, editsAt, type Site } from "../weights.ts";
@@ -15,6 +25,11 @@ export interface AttentionParts {
   readonly k: Tensor;
   /** Values, as k. */
   readonly v: Tensor;
+  /**
+   * Keys and values that the same layers make of other states [b, n, d], without positions. LLaMA-Adapter needs it; a model
+   * without it has none.
+   */
+  project?(states: Tensor): PrefixRows;
 }
 
 /** How to attend. */
@@ -77,7 +92,7 @@ export function attention(pass: Pass, site: Site, parts: AttentionParts, options
 export function attentionAcross(
   pass: Pass,
   site: Site,
-  parts: Pick<AttentionParts, "x" | "q"> & { memory(): Pick<AttentionParts, "k" | "v"> },
+  parts: Pick<AttentionParts, "x" | "q" | "project"> & { memory(): Pick<AttentionParts, "k" | "v"> },
   mask: Tensor | undefined,
   options: Pick<AttentionForm, "scale">,
 ): Tensor {
@@ -89,22 +104,29 @@ export function attentionAcross(
   );
 }
 
-/** Puts the rows of the prefixes at a site before keys and values. */
+function unprojected(): never {
+  throw new TypeError(
+    "Cannot make keys and values of a prompt: this model's code gives its attention no `project`",
+  );
+}
+
+/** Puts the rows of the prefixes at a site before keys and values, or beside them where they have gates. */
 function attendBehindPrefixes(
   pass: Pass,
   site: Site,
-  { x, q, k, v }: AttentionParts,
+  { x, q, k, v, project = unprojected }: AttentionParts,
   mask: Tensor | undefined,
   packing: Tensor | undefined,
   { relative, ...options }: AttentionForm,
   offset: number,
 ): Tensor {
   const [b, s, g, d] = k.shape as [number, number, number, number];
-  const rows = editsAt(site.branch, "prefix").map((edit, i) => ({
-    ...edit.rows.run({ ...keyed(callAt(pass, site.path), "prefix", i), x }),
+  const all = editsAt(site.branch, "prefix").map((edit, i) => ({
+    ...edit.rows.run({ ...keyed(callAt(pass, site.path), "prefix", i), x, project }),
     taken: edit.positions > 0,
     distances: edit.distances ?? "true",
   }));
+  const rows = all.filter(({ gate }) => gate === undefined);
   // From the text outwards; those that take no positions, which are no distance away, come last.
   const prefixes = [...rows.filter(({ taken }) => taken), ...rows.filter(({ taken }) => !taken)];
   const lengths = prefixes.map((rows) => rows.k.shape[rows.k.shape.length - 3]!);
@@ -135,7 +157,7 @@ function attendBehindPrefixes(
   const pushed = prefixes.some((rows) => rows.distances === "pushed");
   const byDistance = relative && (pushed ? relative(0, before + s) : behind(relative));
   const apart = widened(packing, 3, 0);
-  return attend(
+  const together = attend(
     q,
     concat([...front((i) => batched(prefixes[i]!.k)), k], 1),
     concat([...front((i) => batched(prefixes[i]!.v)), v], 1),
@@ -148,6 +170,16 @@ function attendBehindPrefixes(
       always: options.window ? count((i) => !prefixes[i]!.taken) : before,
     },
   );
+  return all.reduce((y, { k, v, gate }) => {
+    if (gate === undefined) return y;
+    const beside = attend(
+      q,
+      batched(k),
+      batched(v),
+      options.scale === undefined ? {} : { scale: options.scale },
+    );
+    return add(y, multiply(beside, reshape(gate, [1, 1, -1, 1]))); // [b, t, h, d]
+  }, together);
 }
 
 /**

@@ -19,6 +19,7 @@ import { fourierftPeft } from "../../methods/fourierft_peft.ts";
 import { hraPeft } from "../../methods/hra_peft.ts";
 import { ia3Peft } from "../../methods/ia3_peft.ts";
 import { LAYER_NORM_FIELDS } from "../../methods/layer_norm_tune_peft.ts";
+import { LLAMA_ADAPTER_FIELDS } from "../../methods/llama_adapter_peft.ts";
 import { lohaPeft } from "../../methods/loha_peft.ts";
 import { lokrPeft } from "../../methods/lokr_peft.ts";
 import type { LoraOptions } from "../../methods/lora.ts";
@@ -40,6 +41,7 @@ import {
   savedBiases,
 } from "./layout.ts";
 import { changedBase, startOf } from "./changed_base.ts";
+import { llamaAdapterOfConfig } from "./llama_adapter.ts";
 import { normsOfConfig } from "./norms.ts";
 import { parameterPlaces, parameterTensors, withParameterRanks } from "./parameters.ts";
 import { promptsOfConfig } from "./prompts.ts";
@@ -105,6 +107,10 @@ export function partsOfConfig(config: PeftConfig, model: Model, experts: Experts
       const { main, fields } = promptsOfConfig(config.type, config, model);
       return withExtras(main, fields, model);
     }
+    case "ADAPTION_PROMPT": {
+      const fields = knownFields(config, LLAMA_ADAPTER_FIELDS, {});
+      return withExtras(llamaAdapterOfConfig(fields, model), fields, model);
+    }
     case "LN_TUNING": {
       const fields = knownFields(config, LAYER_NORM_FIELDS, {});
       return withExtras(normsOfConfig(fields, model), fields, model);
@@ -116,7 +122,7 @@ export function partsOfConfig(config: PeftConfig, model: Model, experts: Experts
     default:
       throw new RangeError(
         `Cannot load a PEFT adapter of type ${config.type}: known are LORA, ADALORA, LOHA, LOKR, VERA, HRA, MISS, OFT, BOFT, ` +
-          "FOURIERFT, IA3, LN_TUNING, PROMPT_TUNING, P_TUNING, PREFIX_TUNING, XLORA and TRAINABLE_TOKENS",
+          "FOURIERFT, IA3, LN_TUNING, PROMPT_TUNING, P_TUNING, PREFIX_TUNING, ADAPTION_PROMPT, XLORA and TRAINABLE_TOKENS",
       );
   }
 }

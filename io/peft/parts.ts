@@ -19,6 +19,7 @@ import { fourierftPeft } from "../../methods/fourierft_peft.ts";
 import { hraPeft } from "../../methods/hra_peft.ts";
 import { type Ia3Options, scalesInput } from "../../methods/ia3.ts";
 import { ia3Peft } from "../../methods/ia3_peft.ts";
+import type { LlamaAdapterOptions } from "../../methods/llama_adapter.ts";
 import { lohaPeft } from "../../methods/loha_peft.ts";
 import { lokrPeft } from "../../methods/lokr_peft.ts";
 import { loraPeft } from "../../methods/lora_peft.ts";
@@ -39,6 +40,7 @@ import {
   PARTS,
   placesInPeft,
 } from "./layout.ts";
+import { llamaAdapterOfOptions } from "./llama_adapter.ts";
 import { normsOfParams } from "./norms.ts";
 import { promptsOfOptions } from "./prompts.ts";
 import { fieldsOfLayers, withFeedForward } from "./targets.ts";
@@ -131,6 +133,7 @@ function kindOf(method: string): Exclude<keyof PartNames, "biases"> {
     case "promptTuning":
     case "spot":
     case "prefixTuning":
+    case "llamaAdapter":
     case "xlora":
       return "main";
     case "pissa":
@@ -151,7 +154,7 @@ function kindOf(method: string): Exclude<keyof PartNames, "biases"> {
     default:
       throw new TypeError(
         `Cannot save "${method}" as a PEFT folder: it holds lora, adalora, dora, ia3, loha, lokr, vera, hra, miss, oft, boft, fourierft, ` +
-          "layerNormTune, soft prompts, xlora, trainableTokens, modulesToSave and only; merge the adapter and save the model instead",
+          "layerNormTune, soft prompts, llamaAdapter, xlora, trainableTokens, modulesToSave and only; merge the adapter and save the model instead",
       );
   }
 }
@@ -164,6 +167,9 @@ interface MainFields {
 function mainOf({ method, options, params }: MethodPiece, model: Model): MainFields {
   const { spec } = model;
   if (method === "layerNormTune") return normsOfParams(options, params, spec);
+  if (method === "llamaAdapter") {
+    return { main: llamaAdapterOfOptions(options as LlamaAdapterOptions, model), targets: {} };
+  }
   if (method === "xlora") return { main: xloraOfOptions(options, params, spec), targets: {} };
   if (["promptTuning", "spot", "prefixTuning"].includes(method)) {
     return { main: promptsOfOptions(method, options, spec), targets: {} };

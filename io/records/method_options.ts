@@ -26,6 +26,7 @@ import type {
   LadderSideTuningOptions,
   LayerNormTuneOptions,
   LetsOptions,
+  LlamaAdapterOptions,
   LoftqOptions,
   LohaOptions,
   LokrOptions,
@@ -123,6 +124,7 @@ export type BuiltMethod =
   | "prefixTuning"
   | "promptTuning"
   | "pTuning"
+  | "llamaAdapter"
   | "loreft"
   | "ladderSideTuning"
   | "s4"
@@ -278,6 +280,12 @@ export const METHOD_OPTIONS: Readonly<Record<BuiltMethod, Kinds>> = {
   }),
   promptTuning: all<PromptTuningOptions>()({ length: number, start: START, where: WHERE, madeBy: ENCODER }),
   pTuning: all<PTuningOptions>()({ length: number, where: WHERE, encoder: ENCODER }),
+  llamaAdapter: all<LlamaAdapterOptions>()({
+    length: number,
+    layers: number,
+    gates: oneOf("heads", "block"),
+    squash: oneOf("tanh", "none"),
+  }),
   loreft: all<LoreftOptions>()({
     ...{ rank: number, first: number, last: number, dropout: number, activation: ACTIVATION },
     ends: oneOf("tied", "apart"),

@@ -24,6 +24,7 @@ import {
   ladderSideTuning,
   layerNormTune,
   lets,
+  llamaAdapter,
   loha,
   lokr,
   lora,
@@ -156,6 +157,8 @@ function made(name: BuiltMethod, options: Readonly<Record<string, unknown>>): Me
       return of(promptTuning) as unknown as Method;
     case "pTuning":
       return of(pTuning) as unknown as Method;
+    case "llamaAdapter":
+      return of(llamaAdapter);
     case "loreft":
       return of(loreft);
     case "s4":

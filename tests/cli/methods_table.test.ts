@@ -206,6 +206,7 @@ const FACTORIES = [
     "ladderSideTuning",
   ],
   ...["mam", "unipelt", "s4", "xlora"],
+  ...["llamaAdapter"],
 ];
 
 Deno.test("every method has a row, and every row of the article one of ours", () => {

@@ -3,6 +3,7 @@ import { type Batch, type Counts, keep, type Method, type Model } from "../../co
 import {
   ipt,
   iptAutoencoder,
+  llamaAdapter,
   prefixTuning,
   type PromptSources,
   promptTuning,
@@ -12,7 +13,7 @@ import {
 } from "../../methods/mod.ts";
 import { methodLaws } from "../support/method_laws.ts";
 import type { Made } from "../support/subject.ts";
-import { tinyT5 } from "../support/tiny_models.ts";
+import { tinyLlama, tinyT5 } from "../support/tiny_models.ts";
 
 const just = (method: Method) => (): Made => ({ method });
 const added = (n: number): Partial<Counts> => ({ added: n, trainable: n, changed: 0 });
@@ -157,3 +158,27 @@ for (const network of ["none", { hidden: 3 }] as const) {
     looksAhead: true, // an encoder reads the whole text
   });
 }
+
+const everyBlock = ({ spec }: Model, gates: "heads" | "block"): Partial<Counts> =>
+  added(
+    spec.attentions.filter(({ stack, role }) => role === "self" && stack === "decoder")
+      .reduce((n, { heads }) => n + 3 * D + (gates === "heads" ? heads : 1), 0), // L (n d + h)
+  );
+methodLaws("llamaAdapter()", {
+  method: just(llamaAdapter({ length: 3, layers: 2 })),
+  atInit: "base",
+  merges: "no",
+  counts: (model) => everyBlock(model, "heads"),
+});
+
+methodLaws("llamaAdapter() with PEFT's gates, also in T5's decoder", {
+  method: just(llamaAdapter({ length: 3, layers: 2, gates: "block", squash: "none" })),
+  atInit: "base",
+  merges: "no",
+  counts: (model) => everyBlock(model, "block"),
+  models: [
+    (backend, key) => tinyLlama(backend, key),
+    (backend, key) => tinyT5(backend, key),
+  ],
+  looksAhead: true, // an encoder reads the whole text
+});

@@ -1,7 +1,9 @@
 /** Soft prompts equal PEFT and torch (tests/oracles/soft_prompts.py), and count as the papers do. Their laws stand apart. */
 import assert from "node:assert/strict";
 import {
+  adapt,
   type Adapter,
+  attention,
   type Batch,
   compose,
   count,
@@ -10,6 +12,7 @@ import {
   forward,
   generateIds,
   graft,
+  into,
   keep,
   key,
   leaves,
@@ -17,6 +20,7 @@ import {
   type Method,
   type Model,
   read,
+  rootOf,
   scope,
   type Synchronous,
   type Tensor,
@@ -27,6 +31,7 @@ import {
   ipt,
   iptAutoencoder,
   type IptAutoencoderParams,
+  llamaAdapter,
   lora,
   type PromptStart,
   promptTuning,
@@ -38,7 +43,7 @@ import {
   withSlots,
 } from "../../methods/mod.ts";
 import { bestSource, iptGradients } from "../../recipes/soft_prompts.ts";
-import { freshModel } from "../../models/mod.ts";
+import { barePass, freshModel } from "../../models/mod.ts";
 import { shapesOnly, zeros } from "../../ops/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
@@ -106,6 +111,22 @@ for (const [name, method] of PEFT) {
       if (settled.params !== params) dispose(settled.params);
     }));
 }
+
+Deno.test("llamaAdapter() equals PEFT's layer with the paper's gates: logits, loss and gradients", () =>
+  golden("llama_adapter", async (model, params) => {
+    const method = llamaAdapter({ length: 4, layers: 2 });
+    const shapes = (tree: Tree) => leaves(tree).map(([path, t]) => `${path} [${t.shape.join(", ")}]`).sort();
+    const fresh = adapt(model, method).params;
+    assert.deepEqual(shapes(fresh), shapes(params));
+    dispose(fresh);
+    await assertGolden("llama_adapter", model, { method, params });
+    const short = tinyLlama(model.backend, 1);
+    assert.throws(
+      () => adapt(short, llamaAdapter({ layers: 3 })),
+      /^RangeError: Cannot put llamaAdapter in 3 blocks: the model has 2 that attend to their own text$/,
+    );
+    short.dispose();
+  }));
 
 Deno.test("pTuning() at slots equals the paper's template in torch, padded on the left", () =>
   golden("p_tuning_slots", async (model, params) => {
@@ -475,3 +496,22 @@ Deno.test("prompts have the papers' sizes on T5-base and BERT-base", () => {
   }
   rows.storage.free();
 });
+
+Deno.test("llamaAdapter() says so where a model's own code makes no keys of other states", () =>
+  assertNoLeak(() => {
+    const model = tinyLlama(reference(), 1);
+    const method = llamaAdapter({ length: 2, layers: 2 });
+    const params = keep(method.init({ model, key: 1 }));
+    const { weights } = graft(model, { method, params: params.tree });
+    const site = into(rootOf(weights), "model", "layers", 0, "self_attn");
+    scope(() => {
+      const [x, q] = [zeros([1, 3, D], model.backend), zeros([1, 3, 4, 4], model.backend)];
+      assert.throws(
+        () => attention(barePass(model, {}), site, { x, q, k: q, v: q }, { causal: true }),
+        /^TypeError: Cannot make keys and values of a prompt/,
+      );
+      return {};
+    });
+    params.dispose();
+    model.dispose();
+  }));

@@ -20,7 +20,14 @@ import { openSafetensors } from "../../../formats/safetensors.ts";
 import { loadAdapter } from "../../../io/load_adapter.ts";
 import { loadModel } from "../../../io/load_model.ts";
 import { saveAdapter } from "../../../io/save_adapter.ts";
-import { prefixTuning, promptTuning, pTuning, pTuningV2 } from "../../../methods/mod.ts";
+import {
+  llamaAdapter,
+  type LlamaAdapterOptions,
+  prefixTuning,
+  promptTuning,
+  pTuning,
+  pTuningV2,
+} from "../../../methods/mod.ts";
 import { reference } from "../../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../../support/assert.ts";
 import { inFolder } from "../../support/folder.ts";
@@ -133,7 +140,7 @@ for (const name of CASES) {
         for (const field of ["base_model_name_or_path", ...REWORDED[name] ?? []]) {
           delete a[field], delete b[field];
         }
-        if (b.modules_to_save !== null) b.modules_to_save = ["classifier"]; // of PEFT's names for heads the one there is
+        if (b.modules_to_save) b.modules_to_save = ["classifier"]; // of PEFT's names for heads the one there is
         assert.deepEqual(a, b);
         const again = await loadAdapter(folder, model);
         assert.deepEqual(
@@ -242,5 +249,47 @@ Deno.test("prompts that PEFT has not are refused with the reason", () =>
     rows.dispose();
     params.dispose();
     t5.dispose();
+    model.dispose();
+  }));
+
+Deno.test("LLaMA-Adapter's folders are refused where PEFT computes something else", () =>
+  assertNoLeak(async () => {
+    const refused = async (base: string, options: LlamaAdapterOptions, message: RegExp): Promise<void> => {
+      const model = await loadModel(GOLDEN + base, { backend: reference() });
+      const params = keep(llamaAdapter(options).init({ model, key: 3 }));
+      await inFolder((folder) =>
+        assert.rejects(
+          saveAdapter(folder, { method: llamaAdapter(options), params: params.tree }, model),
+          message,
+        )
+      );
+      params.dispose();
+      model.dispose();
+    };
+    const theirs = { gates: "block", squash: "none" } as const;
+    await refused("llama_tiny/base", { ...theirs, gates: "heads" }, /one gate a block and no tanh/);
+    await refused("llama_tiny/base", { ...theirs, squash: "tanh" }, /one gate a block and no tanh/);
+    await refused(
+      "peft/bases/gpt2",
+      theirs,
+      /of a GPT-2 for PEFT, which adds it behind the output projection/,
+    );
+    await refused("peft/bases/qwen2", theirs, /of a qwen2 for PEFT, which has it on llama, mistral and gpt2/);
+    const model = await loadModel(`${GOLDEN}llama_tiny/base`, { backend: reference() });
+    await inFolder(async (folder) => {
+      for (const file of ["adapter_config.json", "adapter_model.safetensors"]) {
+        Deno.copyFileSync(`${ROOT}adaption/${file}`, `${folder}/${file}`);
+      }
+      const config = json(`${folder}/adapter_config.json`);
+      const write = (fields: object): void =>
+        Deno.writeTextFileSync(`${folder}/adapter_config.json`, JSON.stringify({ ...config, ...fields }));
+      write({ target_modules: "mlp" });
+      await assert.rejects(
+        loadAdapter(folder, model),
+        /"target_modules" .* to be "self_attn" but found "mlp"/,
+      );
+      write({ adapter_layers: 3 });
+      await assert.rejects(loadAdapter(folder, model), /llamaAdapter in 3 blocks: the model has 2/);
+    });
     model.dispose();
   }));

@@ -1,0 +1,32 @@
+/** LLaMA-Adapter between PEFT folders and the method: its targets are attentions. */
+import type { Model } from "../../core/mod.ts";
+import { llamaAdapter, type LlamaAdapterOptions } from "../../methods/llama_adapter.ts";
+import {
+  llamaAdapterTensors,
+  readLlamaAdapter,
+  writeLlamaAdapter,
+} from "../../methods/llama_adapter_peft.ts";
+import type { PeftFields } from "../../methods/peft_codec.ts";
+import type { MainPart } from "./layout.ts";
+
+/** The part of a folder that a config's fields describe. @throws {RangeError} when it does not fit the model. */
+export function llamaAdapterOfConfig(fields: PeftFields, model: Model): MainPart {
+  return llamaAdapterPart(readLlamaAdapter(fields, familyOf(model)), fields, model);
+}
+
+/** The part of a folder for an adapter's options. @throws {RangeError} when PEFT would compute something else. */
+export function llamaAdapterOfOptions(options: LlamaAdapterOptions, model: Model): MainPart {
+  return llamaAdapterPart(options, writeLlamaAdapter(options, model.spec, familyOf(model)), model);
+}
+
+function llamaAdapterPart(options: LlamaAdapterOptions, fields: PeftFields, { spec }: Model): MainPart {
+  return {
+    type: "ADAPTION_PROMPT",
+    method: llamaAdapter(options),
+    places: [],
+    tensors: llamaAdapterTensors(options, spec),
+    fields,
+  };
+}
+
+const familyOf = ({ config }: Model): string => String(config["model_type"]);
