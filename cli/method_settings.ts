@@ -21,6 +21,7 @@ import {
   attentionFusion,
   bitfit,
   boft,
+  c3a,
   compacter,
   compacterPlusPlus,
   crossAttention,
@@ -80,7 +81,14 @@ import {
 import { less, uniform } from "../ops/mod.ts";
 import { contextLength } from "../models/mod.ts";
 import { fishBudget } from "../recipes/fish_mask.ts";
-import { s4Budget, s4Groups, sideReduction, smallestInput, smallestMatrix } from "./method_sizes.ts";
+import {
+  commonDivisor,
+  s4Budget,
+  s4Groups,
+  sideReduction,
+  smallestInput,
+  smallestMatrix,
+} from "./method_sizes.ts";
 
 /** A method with what is said of its setting. */
 export interface TableEntry {
@@ -130,9 +138,10 @@ export function textLength(model: Model): number {
   return Math.max(1, Math.min(64, contextLength(model) - rowsOf(model, 100)));
 }
 
-/** r of MiSS, and n of FourierFT. */
+/** r of MiSS, n of FourierFT and c of C3A. */
 const pieces = ({ spec }: Model): number => Math.min(64, smallestInput(chooseTargets(spec, {})));
 const frequencies = ({ spec }: Model): number => Math.min(1000, smallestMatrix(chooseTargets(spec, {})));
+const circulants = ({ spec }: Model): number => commonDivisor(chooseTargets(spec, {}));
 
 /** The sizes of OFT's blocks. */
 function blockSizes({ spec }: Model): string {
@@ -219,6 +228,11 @@ export const TABLE: readonly TableEntry[] = [
     "fourierft",
     (model) => `${frequencies(model)} frequencies on q and v`,
     (model) => fourierft({ frequencies: frequencies(model) }),
+  ),
+  entry(
+    "c3a",
+    (model) => `blocks of ${circulants(model)} on q and v`,
+    (model) => c3a({ block: circulants(model) }),
   ),
   entry("intrinsicSaid", "d 20,000", () => intrinsicSaid({ dimension: 20_000, blocks: "vector" })),
   entry("ia3", "k, v and down", () => ia3()),

@@ -38,6 +38,12 @@ export function smallestMatrix(places: readonly MatrixPlace[]): number {
   return Math.min(...places.map(sizesOf).map(({ inFeatures, outFeatures }) => inFeatures * outFeatures));
 }
 
+/** The greatest number that divides all inputs and outputs of some layers. */
+export function commonDivisor(places: readonly MatrixPlace[]): number {
+  const divisor = (a: number, b: number): number => b === 0 ? a : divisor(b, a % b);
+  return places.map(sizesOf).flatMap((s) => [s.inFeatures, s.outFeatures]).reduce(divisor);
+}
+
 /** The fewest inputs of some layers. */
 export function smallestInput(places: readonly MatrixPlace[]): number {
   return Math.min(...places.map((place) => sizesOf(place).inFeatures));

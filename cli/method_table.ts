@@ -48,6 +48,7 @@ export type MethodName =
   | "hra"
   | "miss"
   | "fourierft"
+  | "c3a"
   | "intrinsic-said"
   | "ia3"
   | "bitfit"
@@ -110,6 +111,7 @@ export const METHOD_TABLE: Readonly<Record<MethodName, MethodRow>> = {
   "hra": row(1e-3, "rank", "targets"),
   "miss": row(5e-4, "rank", "targets"),
   "fourierft": row(1e-2, "dimension", "targets"),
+  "c3a": row(1e-1, "targets"),
   "intrinsic-said": row(1e-3, "dimension", "targets"),
   "ia3": row(5e-3, "targets"),
   "bitfit": row(1e-3),

@@ -10,6 +10,7 @@ import type { SourcedName } from "./finetune_sources.ts";
 import type { StagedName } from "./finetune_stages.ts";
 import { METHOD_TABLE, type MethodFlag, type MethodName, type MethodOptionFlags } from "./method_table.ts";
 import {
+  commonDivisor,
   phmSizes,
   reductionOf,
   s4Budget,
@@ -84,6 +85,8 @@ export function methodOf(flags: MethodFlags & { readonly method: PlainName }, sp
         frequencies: flags.dimension ?? Math.min(1000, smallestMatrix(chooseTargets(spec, chosen))),
         ...chosen,
       });
+    case "c3a":
+      return made("c3a", { block: commonDivisor(chooseTargets(spec, chosen)), ...chosen });
     case "intrinsic-said":
       return made("intrinsicSaid", { dimension: flags.dimension ?? 1000, parameters: flags.targets });
     case "ia3":

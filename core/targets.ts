@@ -95,6 +95,8 @@ export interface PatternOptions {
   readonly alphaPattern?: Readonly<Record<string, number>>;
   /** Frequencies by pattern. */
   readonly frequencyPattern?: Readonly<Record<string, number>>;
+  /** Sizes of blocks by pattern. */
+  readonly blockPattern?: Readonly<Record<string, number>>;
 }
 
 /**
@@ -124,7 +126,7 @@ export function freshTargets(spec: Spec, options: TargetOptions & PatternOptions
     checkOnce("targets", "a layer", targets as readonly string[], chosen.map(({ path }) => path));
   }
   checkBlocks(layers, all);
-  for (const option of ["rankPattern", "alphaPattern", "frequencyPattern"] as const) {
+  for (const option of ["rankPattern", "alphaPattern", "frequencyPattern", "blockPattern"] as const) {
     checkPatterns(option, options[option] ?? {}, chosen);
   }
   return chosen;

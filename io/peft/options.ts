@@ -16,6 +16,7 @@ import { adaloraPeft } from "../../methods/adalora_peft.ts";
 import { boftPeft } from "../../methods/boft_peft.ts";
 import { doraPeft } from "../../methods/dora_peft.ts";
 import { fourierftPeft } from "../../methods/fourierft_peft.ts";
+import { c3aPeft } from "../../methods/c3a_peft.ts";
 import { hraPeft } from "../../methods/hra_peft.ts";
 import { ia3Peft } from "../../methods/ia3_peft.ts";
 import { LAYER_NORM_FIELDS } from "../../methods/layer_norm_tune_peft.ts";
@@ -89,6 +90,8 @@ export function partsOfConfig(config: PeftConfig, model: Model, experts: Experts
       return matrixParts(oftPeft, config, model);
     case "BOFT":
       return matrixParts(boftPeft, config, model);
+    case "C3A":
+      return matrixParts(c3aPeft, config, model);
     case "FOURIERFT":
       return matrixParts(
         fourierftPeft,
@@ -122,6 +125,7 @@ export function partsOfConfig(config: PeftConfig, model: Model, experts: Experts
     default:
       throw new RangeError(
         `Cannot load a PEFT adapter of type ${config.type}: known are LORA, ADALORA, LOHA, LOKR, VERA, HRA, MISS, OFT, BOFT, ` +
+          "C3A, " +
           "FOURIERFT, IA3, LN_TUNING, PROMPT_TUNING, P_TUNING, PREFIX_TUNING, ADAPTION_PROMPT, XLORA and TRAINABLE_TOKENS",
       );
   }

@@ -16,6 +16,7 @@ import { adaloraPeft } from "../../methods/adalora_peft.ts";
 import { boftPeft } from "../../methods/boft_peft.ts";
 import { doraPeft } from "../../methods/dora_peft.ts";
 import { fourierftPeft } from "../../methods/fourierft_peft.ts";
+import { c3aPeft } from "../../methods/c3a_peft.ts";
 import { hraPeft } from "../../methods/hra_peft.ts";
 import { type Ia3Options, scalesInput } from "../../methods/ia3.ts";
 import { ia3Peft } from "../../methods/ia3_peft.ts";
@@ -128,6 +129,7 @@ function kindOf(method: string): Exclude<keyof PartNames, "biases"> {
     case "miss":
     case "oft":
     case "boft":
+    case "c3a":
     case "fourierft":
     case "layerNormTune":
     case "promptTuning":
@@ -154,6 +156,7 @@ function kindOf(method: string): Exclude<keyof PartNames, "biases"> {
     default:
       throw new TypeError(
         `Cannot save "${method}" as a PEFT folder: it holds lora, adalora, dora, ia3, loha, lokr, vera, hra, miss, oft, boft, fourierft, ` +
+          "c3a, " +
           "layerNormTune, soft prompts, llamaAdapter, xlora, trainableTokens, modulesToSave and only; merge the adapter and save the model instead",
       );
   }
@@ -221,6 +224,8 @@ function mainOf({ method, options, params }: MethodPiece, model: Model): MainFie
       return matrix(boftPeft);
     case "fourierft":
       return matrix(fourierftPeft);
+    case "c3a":
+      return matrix(c3aPeft);
     case "ia3": {
       const main = mainPart(ia3Peft, options as Ia3Options, places, spec);
       const fields = fieldsOfLayers(options as Ia3Options, places, spec, false);

@@ -10,6 +10,7 @@ import type {
   BitfitOptions,
   BoftOptions,
   BottleneckAdapterOptions,
+  C3aOptions,
   CompacterOptions,
   CrossAttentionOptions,
   DoraOptions,
@@ -100,6 +101,7 @@ export type BuiltMethod =
   | "hra"
   | "miss"
   | "fourierft"
+  | "c3a"
   | "intrinsicSaid"
   | "bitfit"
   | "ia3"
@@ -189,6 +191,11 @@ export const METHOD_OPTIONS: Readonly<Record<BuiltMethod, Kinds>> = {
     ...TARGETS,
     ...{ frequencies: number, frequencyPattern: record(count), scale: factor, positionSeed: seed },
     initialization: oneOf("normal", "zeros"),
+  }),
+  c3a: all<C3aOptions>()({
+    ...TARGETS,
+    ...{ block: number, blockPattern: record(count) },
+    initialization: oneOf("xavier", "kaiming", "normal", "zeros"),
   }),
   intrinsicSaid: all<IntrinsicSaidOptions>()({
     dimension: number,

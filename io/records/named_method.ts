@@ -7,6 +7,7 @@ import {
   bitfit,
   boft,
   bottleneckAdapter,
+  c3a,
   compacter,
   crossAttention,
   dora,
@@ -109,6 +110,8 @@ function made(name: BuiltMethod, options: Readonly<Record<string, unknown>>): Me
       return of(miss);
     case "fourierft":
       return of(fourierft);
+    case "c3a":
+      return of(c3a);
     case "intrinsicSaid":
       return of(intrinsicSaid);
     case "ia3":

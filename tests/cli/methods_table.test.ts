@@ -199,6 +199,7 @@ const FACTORIES = [
     "hra",
     "miss",
     "fourierft",
+    "c3a",
     "ia3",
     "loreft",
     "attentionFusion",

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
   type Backend,
+  blockCirculant,
   blockDiagonal,
   chain,
   cheapest,
@@ -78,6 +79,9 @@ const MAPS: Readonly<Record<string, (draw: Draw, backend: Backend) => LinearMap>
   },
   chain: (draw) => chain([dense(draw(4, 5)), dense(draw(3, 4))]),
   chunkShuffle: (draw) => chunkShuffle(16, 8, 2, "gather", draw(1)),
+  "blockCirculant of one block": (draw) => blockCirculant(draw(1, 1, 7), 0.5),
+  "blockCirculant of small blocks": (draw) => blockCirculant(draw(5, 6, 8), 2),
+  "blockCirculant of odd blocks": (draw) => blockCirculant(draw(6, 7, 9), 1),
   "fourierMap of few frequencies": (draw) => fourierMap(draw(2), [[0, 3], [4, 1]], 30, 20, 3),
   "fourierMap of many": (draw) =>
     fourierMap(draw(9), Array.from({ length: 9 }, (_, i) => [i % 4, (i * 5) % 3] as const), 4, 3, 3),
@@ -259,6 +263,9 @@ Deno.test("costs are the multiply-adds of the cheapest way", () =>
       orthogonalReflections: 2 * 5 * 2,
       chain: 20 + 12,
       chunkShuffle: 0,
+      "blockCirculant of one block": 7 * 7,
+      "blockCirculant of small blocks": 5 * (2 * 6 * 8 + 4 * 30 + 2 * 5 * 8), // 5 frequencies
+      "blockCirculant of odd blocks": 5 * (2 * 7 * 9 + 4 * 42 + 2 * 6 * 9),
       "fourierMap of few frequencies": 2 * 2 * (30 + 20),
       "fourierMap of many": 4 * 3,
     });

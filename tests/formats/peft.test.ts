@@ -167,6 +167,7 @@ Deno.test("peftPrefix() is PEFT's own table", () => {
     "OFT",
     "BOFT",
     "FOURIERFT",
+    "C3A",
     "IA3",
     "LN_TUNING",
   ];

@@ -23,6 +23,7 @@ import { saveAdapter } from "../../io/save_adapter.ts";
 import {
   adalora,
   boft,
+  c3a,
   dora,
   fourierft,
   hra,
@@ -123,6 +124,7 @@ const METHODS: Readonly<Record<string, (r: number, seed: number) => Method>> = {
   boft: () => boft({ blocks: { size: 2 } }),
   hra: (r) => hra({ rank: 2 * r }),
   miss: (rank) => miss({ rank }),
+  c3a: (r) => c3a({ block: r === 4 ? 1 : r }),
   fourierft: (r, seed) => fourierft({ frequencies: 3 * r, positionSeed: seed }),
   ia3: () => ia3(),
   layerNormTune: () => layerNormTune(),

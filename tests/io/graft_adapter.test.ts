@@ -72,6 +72,7 @@ const OPTIONS: Readonly<Partial<Record<BuiltMethod, Record<string, unknown>>>> =
   hra: { rank: 2 },
   miss: { rank: 4, form: "mini", miniRank: 2 },
   fourierft: { frequencies: 5 },
+  c3a: { block: 4, blockPattern: { q_proj: 2 } },
   intrinsicSaid: { dimension: 40, seed: 3 },
   layerNormTune: { norms: { pattern: "model\\.norm", flags: "" } },
   only: { parameters: ["q_proj.weight"] },

@@ -17,6 +17,7 @@ import { openSafetensors } from "../../formats/safetensors.ts";
 import { loadAdapter } from "../../io/load_adapter.ts";
 import { saveAdapter } from "../../io/save_adapter.ts";
 import {
+  c3a,
   dora,
   fourierft,
   fullFineTune,
@@ -209,6 +210,7 @@ Deno.test("saveAdapter() refuses names under which PEFT loses weights of this ve
     [hra({ rank: 2 }), "hra_u"],
     [miss({ rank: 2 }), "miss_block"],
     [fourierft({ frequencies: 4 }), "fourierft_spectrum"],
+    [c3a({ block: 4 }), "c3a_kernel"],
     [loha({ rank: 2 }), "hada"],
     [oft(), "oft"],
     [ia3(), "ia3"],

@@ -18,6 +18,7 @@ import { saveAdapter } from "../../io/save_adapter.ts";
 import {
   adalora,
   boft,
+  c3a,
   diffPruning,
   diffPruningFixed,
   dora,
@@ -63,7 +64,9 @@ Deno.test("fresh adapters refuse targets that name a layer twice", () =>
     const targets = ["q_proj", "self_attn.q_proj"];
     const message =
       /name a layer once but "q_proj" and "self_attn\.q_proj" are both "model\.layers\.0\.self_attn\.q_proj"/;
-    for (const factory of [lora, dora, loha, lokr, krona, vera, miss, adalora, fourierft, oft, boft, hra]) {
+    for (
+      const factory of [lora, dora, loha, lokr, krona, vera, miss, adalora, fourierft, oft, boft, hra, c3a]
+    ) {
       refusing(model, () => factory({ targets } as never) as Method, message);
     }
     refusing(model, () => lora({ targets: ["q_proj", "q_proj"] }), /"q_proj" and "q_proj" are both/);
@@ -138,6 +141,21 @@ Deno.test("ranks and sizes that a layer cannot have are refused with its shape",
       () => hra({ rank: 14 }),
       /hra of rank 14 on ".*q_proj": its input of 12 has no more directions/,
     );
+    refusing(
+      model,
+      () => c3a({ block: 5 }),
+      /circulant blocks on ".*q_proj" \[16, 12\]: 5 divides not both sizes/,
+    );
+    refusing(
+      model,
+      () => c3a({ block: 4, blockPattern: { nope: 2 } }),
+      /The blockPattern "nope" matches none/,
+    );
+    refusing(
+      model,
+      () => c3a({ blockPattern: { q_proj: 0 } }),
+      /blockPattern "q_proj" to be a positive integer/,
+    );
     refusing(model, () => miss({ rank: 13 }), /rank 13 on ".*q_proj" \[16, 12\]: the rank exceeds the input/);
     refusing(model, () => oft({ blocks: { size: 5 } }), /its input of 12 is no multiple of the block size 5/);
     refusing(model, () => krona({ firstFactor: [5, 7] }), /".*q_proj" \[16, 12\] by a first factor \[5, 7\]/);
@@ -153,7 +171,9 @@ Deno.test("ranks and sizes that a layer cannot have are refused with its shape",
 Deno.test("layers left out that are no layers of the model are refused, and named where nothing is left", () =>
   assertNoLeak(() => {
     const model = tinyLlama(reference(), 1);
-    for (const factory of [lora, dora, loha, lokr, krona, vera, miss, adalora, fourierft, oft, boft, hra]) {
+    for (
+      const factory of [lora, dora, loha, lokr, krona, vera, miss, adalora, fourierft, oft, boft, hra, c3a]
+    ) {
       refusing(
         model,
         () => factory({ exclude: ["down_prj"] } as never) as Method,

@@ -3,7 +3,7 @@
  * the merged model and three AdamW steps, on each backend.
  */
 import { type Method, trainable } from "../../core/mod.ts";
-import { boft, fourierft, hra, krona, loha, lokr, miss, oft, vera } from "../../methods/mod.ts";
+import { boft, c3a, fourierft, hra, krona, loha, lokr, miss, oft, vera } from "../../methods/mod.ts";
 import { assertNoLeak } from "../support/assert.ts";
 import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
 import { assertGolden, goldenBase, goldenParams } from "../support/golden_method.ts";
@@ -53,6 +53,7 @@ const CASES: Readonly<Record<string, Method>> = {
   boft_three: boft({ blocks: { count: 4 }, factors: 3, targets: ["q_proj", "v_proj", "o_proj"] }),
   fourierft: fourierft({ frequencies: 13, scale: 40, targets }),
   fourierft_many: fourierft({ frequencies: 200, positionSeed: 5, scale: 9, targets }),
+  c3a: c3a({ block: 4, blockPattern: { q_proj: 12 }, targets }), // 24 x 24, 12 x 24, 24 x 28
 };
 
 for (const backendName of ALL_BACKENDS) {

@@ -4,6 +4,7 @@ import { chooseTargets, type Counts, type MatrixPlace, type Model, sizesOf } fro
 import { type Method, type TargetOptions, weightLeaves } from "../../core/mod.ts";
 import {
   boft,
+  c3a,
   factorPair,
   fourierft,
   hra,
@@ -146,6 +147,13 @@ laws(
   "fourierft() from zeros",
   fourierft({ ...ALL, frequencies: 3, scale: 10, initialization: "zeros" }),
   each(ALL, () => 3),
+);
+
+laws("c3a()", c3a({ block: 2 }), each({}, (i, o) => i * o / 2), { atInit: "other" });
+laws(
+  "c3a() from zeros, blocks by pattern",
+  c3a({ ...ALL, block: 1, blockPattern: { "q_proj|c_attn": 4 }, initialization: "zeros" }),
+  () => ({}),
 );
 
 const said = (model: Model): Partial<Counts> => {

@@ -25,7 +25,7 @@ import {
   tensor,
   type Tree,
 } from "../../core/mod.ts";
-import { boft, fourierft, hra, krona, loha, lokr, miss, oft, vera } from "../../methods/mod.ts";
+import { boft, c3a, fourierft, hra, krona, loha, lokr, miss, oft, vera } from "../../methods/mod.ts";
 import { addUpdate } from "../../methods/update_dropout.ts";
 import { add, identity, normal } from "../../ops/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
@@ -149,6 +149,7 @@ const ON_CODES: Readonly<Record<string, Method>> = {
   "oft()": oft({ blocks: { size: 4 } }),
   "boft()": boft({ blocks: { size: 4 } }),
   "fourierft()": fourierft({ frequencies: 9, scale: 9 }),
+  "c3a()": c3a({ block: 4 }),
 };
 for (const [name, method] of Object.entries(ON_CODES)) {
   Deno.test(`${name} on an nf4 base adapts and merges the decoded weights`, () =>

@@ -1,0 +1,117 @@
+"""Golden cases of further methods that PEFT has: C3A.
+
+Made by transformers 4.57 and peft 0.21 on CPU in float32. Run from the repository root:
+    python tests/oracles/peft_shared_vectors.py [case ...]
+Writes tests/oracles/golden/methods/<case>.safetensors as reparam.py does (on the tiny Llama of llama_lora.py), and
+tests/oracles/golden/peft/<case>/ as peft_reparam_folders.py does (on the bases of peft_folders.py).
+"""
+import copy, json, os, shutil, sys, warnings
+import torch
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM
+from peft import C3AConfig, get_peft_model, get_peft_model_state_dict
+import peft.tuners.c3a.layer as c3a_layer
+
+warnings.filterwarnings("ignore")
+GOLDEN = "tests/oracles/golden"
+TIED, UNTIED, QWEN, GPT2 = "llama_tiny/base", "peft/bases/llama_untied", "peft/bases/qwen2", "peft/bases/gpt2"
+QV, QVD = ["q_proj", "v_proj"], ["q_proj", "v_proj", "down_proj"]
+NAMES = {"c3a_kernel": "kernel"}
+METHODS = {
+    "c3a": lambda: C3AConfig(block_size=4, block_size_pattern={"q_proj": 12}, target_modules=QVD),
+}
+FOLDERS = {
+    "c3a": (QWEN, lambda c: C3AConfig(block_size=2, block_size_pattern={"layers.0.self_attn.q_proj": 6},
+                                      target_modules=["q_proj", "down_proj"], **c)),
+    "c3a_bias": (QWEN, lambda c: C3AConfig(block_size=3, init_weights="gaussian", bias="c3a_only", target_modules=QV,
+                                           layers_to_transform=[1], **c)),
+}
+
+
+class Circulant:
+    """PEFT's own matrix, differentiated by torch. The gradient that PEFT 0.21 writes out for the input is another function's
+    where blocks have more than two rows: sum_t g_t w_(j + t) in place of sum_t g_t w_(j - t)."""
+    @staticmethod
+    def apply(x, w):
+        return x @ c3a_layer.get_circulant_fast(w).T
+
+
+c3a_layer.BlockCircularConvolution = Circulant
+
+
+def load(base):
+    return AutoModelForCausalLM.from_pretrained(f"{GOLDEN}/{base}", dtype=torch.float32, attn_implementation="eager")
+
+
+def perturbed(m, seed, scale=0.2):
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for p in m.parameters():
+            if p.requires_grad:
+                p.add_(torch.randn(p.shape, generator=generator) * scale)
+    return m.eval()
+
+
+def run(m, batch):
+    ids, mask, wanted = (torch.tensor(batch[k]) for k in ["inputIds", "attentionMask", "labels"])
+    out = m(input_ids=ids, attention_mask=mask, labels=wanted)
+    return out.logits, out.loss
+
+
+def ours(name):
+    parts = [p for p in name.removeprefix("base_model.model.").removeprefix("base_model.").split(".") if p != "default"]
+    return ".".join([*parts[:-1], NAMES[parts[-1]]])
+
+
+def method_case(name):
+    batch = json.load(open(f"{GOLDEN}/llama_tiny/batch.json"))
+    torch.manual_seed(sum(map(ord, name)))
+    m = perturbed(get_peft_model(load(TIED), METHODS[name]()), len(name))
+    params = {ours(n): p for n, p in m.named_parameters() if p.requires_grad}
+    frozen = {ours(n): p for n, p in m.named_buffers(remove_duplicate=False) if n.rsplit(".", 2)[-2] in NAMES}
+    logits, loss = run(m, batch)
+    grads = torch.autograd.grad(loss, list(params.values()))
+    tensors = {"logits": logits, "loss": loss.reshape(1), **{f"param.{path}": p for path, p in frozen.items()}}
+    for (path, p), g in zip(params.items(), grads):
+        tensors[f"param.{path}"], tensors[f"grad.{path}"] = p.detach().clone(), g
+    with torch.no_grad():
+        tensors["merged"] = run(copy.deepcopy(m).merge_and_unload(), batch)[0]
+    optimizer = torch.optim.AdamW(list(params.values()), lr=1e-2, weight_decay=0.01)
+    for _ in range(3):
+        optimizer.zero_grad()
+        run(m, batch)[1].backward()
+        optimizer.step()
+    for path, p in params.items():
+        tensors[f"step.{path}"] = p
+    save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, f"{GOLDEN}/methods/{name}.safetensors")
+    print("method", name, float(loss))
+
+
+def folder_case(name):
+    base, make = FOLDERS[name]
+    batch = json.load(open(f"{GOLDEN}/peft/batch.json"))
+    torch.manual_seed(sum(map(ord, name)))
+    m = perturbed(get_peft_model(load(base), make({"task_type": "CAUSAL_LM"})), 1)
+    logits, loss = run(m, batch)
+    loss.backward()
+    expected = {"logits": logits.detach().contiguous(), "loss": loss.detach().reshape(1)}
+    # The saver itself maps names to keys: it is given gradients in place of the parameters.
+    parameters = dict(m.named_parameters())
+    state = {n: parameters[n].grad if n in parameters else None for n in m.state_dict()}
+    for key, gradient in get_peft_model_state_dict(m, state_dict=state, save_embedding_layers=False).items():
+        if gradient is not None:
+            expected["grad." + key] = gradient.contiguous()
+    folder = f"{GOLDEN}/peft/{name}"
+    shutil.rmtree(folder, ignore_errors=True)
+    m.save_pretrained(folder)
+    save_file(expected, f"{folder}/expected.safetensors")
+    os.remove(f"{folder}/README.md")
+    json.dump({"base": base}, open(f"{folder}/case.json", "w"))
+    print("folder", name)
+
+
+for name in sys.argv[1:] or sorted({*METHODS, *FOLDERS}):
+    if name in METHODS:
+        method_case(name)
+    if name in FOLDERS:
+        folder_case(name)
