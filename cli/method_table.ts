@@ -49,9 +49,12 @@ export type MethodName =
   | "miss"
   | "fourierft"
   | "c3a"
+  | "deft"
+  | "peanut"
   | "intrinsic-said"
   | "ia3"
   | "bitfit"
+  | "beft"
   | "layer-norm"
   | "top-layers"
   | "cross-attention"
@@ -112,9 +115,12 @@ export const METHOD_TABLE: Readonly<Record<MethodName, MethodRow>> = {
   "miss": row(5e-4, "rank", "targets"),
   "fourierft": row(1e-2, "dimension", "targets"),
   "c3a": row(1e-1, "targets"),
+  "deft": row(1e-3, "rank", "alpha", "dropout", "targets"),
+  "peanut": row(5e-4, "rank", "targets"),
   "intrinsic-said": row(1e-3, "dimension", "targets"),
   "ia3": row(5e-3, "targets"),
   "bitfit": row(1e-3),
+  "beft": row(1e-3, "targets"),
   "layer-norm": row(1e-3, "targets"),
   "top-layers": row(5e-5),
   "cross-attention": row(1e-4),

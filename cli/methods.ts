@@ -87,10 +87,15 @@ export function methodOf(flags: MethodFlags & { readonly method: PlainName }, sp
       });
     case "c3a":
       return made("c3a", { block: commonDivisor(chooseTargets(spec, chosen)), ...chosen });
+    case "deft":
+      return made("deft", { rank, alpha: flags.alpha, dropout, ...chosen });
+    case "peanut":
+      return made("peanut", { rank, ...chosen });
     case "intrinsic-said":
       return made("intrinsicSaid", { dimension: flags.dimension ?? 1000, parameters: flags.targets });
     case "ia3":
-      return made("ia3", placesOf(flags, spec));
+    case "beft":
+      return made(method, placesOf(flags, spec));
     case "bitfit":
       return made("bitfit");
     case "layer-norm":

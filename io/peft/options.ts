@@ -5,6 +5,7 @@ import {
   type MatrixPlace,
   type Model,
   nameMatches,
+  type Place,
   type Spec,
   type TargetOptions,
 } from "../../core/mod.ts";
@@ -13,7 +14,9 @@ import type { StoredTensor } from "../../formats/tensor_file.ts";
 import { ia3Defaults } from "../../formats/peft_defaults.ts";
 import { pythonPattern } from "../../formats/peft_targets.ts";
 import { adaloraPeft } from "../../methods/adalora_peft.ts";
+import { beftPeft } from "../../methods/beft_peft.ts";
 import { boftPeft } from "../../methods/boft_peft.ts";
+import { deftPeft } from "../../methods/deft_peft.ts";
 import { doraPeft } from "../../methods/dora_peft.ts";
 import { fourierftPeft } from "../../methods/fourierft_peft.ts";
 import { c3aPeft } from "../../methods/c3a_peft.ts";
@@ -27,6 +30,7 @@ import type { LoraOptions } from "../../methods/lora.ts";
 import { loraPeft } from "../../methods/lora_peft.ts";
 import { missPeft } from "../../methods/miss_peft.ts";
 import { oftPeft } from "../../methods/oft_peft.ts";
+import { peanutPeft } from "../../methods/peanut_peft.ts";
 import { type PeftCodec, type PeftFields, wrong } from "../../methods/peft_codec.ts";
 import { tokenRows, type TrainableTokensOptions } from "../../methods/trainable_tokens.ts";
 import { veraPeft } from "../../methods/vera_peft.ts";
@@ -99,6 +103,12 @@ export function partsOfConfig(config: PeftConfig, model: Model, experts: Experts
         model,
         model.config.model_type === "gpt2" ? { targets: ["mlp.c_proj"] } : {},
       );
+    case "BEFT":
+      return matrixParts(beftPeft, config, model, { targets: isValue });
+    case "DEFT":
+      return matrixParts(deftPeft, config, model);
+    case "PEANUT":
+      return matrixParts(peanutPeft, config, model);
     case "IA3": {
       const fields = knownFields(config, ia3Peft.fields, ia3Peft.refused);
       const standard = (): readonly string[] => ia3Defaults(model.config.model_type).targets;
@@ -125,11 +135,14 @@ export function partsOfConfig(config: PeftConfig, model: Model, experts: Experts
     default:
       throw new RangeError(
         `Cannot load a PEFT adapter of type ${config.type}: known are LORA, ADALORA, LOHA, LOKR, VERA, HRA, MISS, OFT, BOFT, ` +
+          "DEFT, PEANUT, BEFT, " +
           "C3A, " +
           "FOURIERFT, IA3, LN_TUNING, PROMPT_TUNING, P_TUNING, PREFIX_TUNING, ADAPTION_PROMPT, XLORA and TRAINABLE_TOKENS",
       );
   }
 }
+
+const isValue = (place: Place): boolean => place.kind === "linear" && place.role === "value";
 
 /** A method of matrices; without `target_modules` PEFT mostly takes LoRA's. */
 function matrixParts<O extends TargetOptions>(

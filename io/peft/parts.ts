@@ -13,7 +13,9 @@ import {
 } from "../../core/mod.ts";
 import type { FixedWeightsOptions } from "../../methods/fixed_weights.ts";
 import { adaloraPeft } from "../../methods/adalora_peft.ts";
+import { beftPeft } from "../../methods/beft_peft.ts";
 import { boftPeft } from "../../methods/boft_peft.ts";
+import { deftPeft } from "../../methods/deft_peft.ts";
 import { doraPeft } from "../../methods/dora_peft.ts";
 import { fourierftPeft } from "../../methods/fourierft_peft.ts";
 import { c3aPeft } from "../../methods/c3a_peft.ts";
@@ -26,6 +28,7 @@ import { lokrPeft } from "../../methods/lokr_peft.ts";
 import { loraPeft } from "../../methods/lora_peft.ts";
 import { missPeft } from "../../methods/miss_peft.ts";
 import { oftPeft } from "../../methods/oft_peft.ts";
+import { peanutPeft } from "../../methods/peanut_peft.ts";
 import { veraPeft } from "../../methods/vera_peft.ts";
 import { type ModulesToSaveOptions, type SavedLeaf, savedLeaves } from "../../methods/modules_to_save.ts";
 import type { PeftCodec, PeftFields } from "../../methods/peft_codec.ts";
@@ -131,6 +134,9 @@ function kindOf(method: string): Exclude<keyof PartNames, "biases"> {
     case "boft":
     case "c3a":
     case "fourierft":
+    case "deft":
+    case "peanut":
+    case "beft":
     case "layerNormTune":
     case "promptTuning":
     case "spot":
@@ -156,6 +162,7 @@ function kindOf(method: string): Exclude<keyof PartNames, "biases"> {
     default:
       throw new TypeError(
         `Cannot save "${method}" as a PEFT folder: it holds lora, adalora, dora, ia3, loha, lokr, vera, hra, miss, oft, boft, fourierft, ` +
+          "deft, peanut, beft, " +
           "c3a, " +
           "layerNormTune, soft prompts, llamaAdapter, xlora, trainableTokens, modulesToSave and only; merge the adapter and save the model instead",
       );
@@ -226,6 +233,12 @@ function mainOf({ method, options, params }: MethodPiece, model: Model): MainFie
       return matrix(fourierftPeft);
     case "c3a":
       return matrix(c3aPeft);
+    case "deft":
+      return matrix(deftPeft);
+    case "peanut":
+      return matrix(peanutPeft);
+    case "beft":
+      return matrix(beftPeft);
     case "ia3": {
       const main = mainPart(ia3Peft, options as Ia3Options, places, spec);
       const fields = fieldsOfLayers(options as Ia3Options, places, spec, false);

@@ -7,12 +7,14 @@ import type {
   AdaloraOptions,
   AdamixOptions,
   AttentionFusionOptions,
+  BeftOptions,
   BitfitOptions,
   BoftOptions,
   BottleneckAdapterOptions,
   C3aOptions,
   CompacterOptions,
   CrossAttentionOptions,
+  DeftOptions,
   DoraOptions,
   FourierFtOptions,
   FusedIa3Options,
@@ -38,6 +40,7 @@ import type {
   OftOptions,
   OnlyOptions,
   ParallelAdapterOptions,
+  PeanutOptions,
   PfeifferOptions,
   PhmAdapterOptions,
   PrefixTuningOptions,
@@ -102,8 +105,11 @@ export type BuiltMethod =
   | "miss"
   | "fourierft"
   | "c3a"
+  | "deft"
+  | "peanut"
   | "intrinsicSaid"
   | "bitfit"
+  | "beft"
   | "ia3"
   | "layerNormTune"
   | "topLayers"
@@ -197,6 +203,18 @@ export const METHOD_OPTIONS: Readonly<Record<BuiltMethod, Kinds>> = {
     ...{ block: number, blockPattern: record(count) },
     initialization: oneOf("xavier", "kaiming", "normal", "zeros"),
   }),
+  deft: all<DeftOptions>()({
+    ...TARGETS,
+    ...{ rank: count, alpha: factor, dropout: number },
+    projection: oneOf("relu", "qr"),
+    form: oneOf("deft", "para"),
+    initialization: oneOf("identity", "normal"),
+  }),
+  peanut: all<PeanutOptions>()({
+    ...TARGETS,
+    ...{ rank: count, depth: number, activation: ACTIVATION, scale: factor },
+    initialization: oneOf("zero", "none"),
+  }),
   intrinsicSaid: all<IntrinsicSaidOptions>()({
     dimension: number,
     parameters: places,
@@ -210,6 +228,7 @@ export const METHOD_OPTIONS: Readonly<Record<BuiltMethod, Kinds>> = {
     missing: oneOf("add", "skip"),
     classifier: oneOf("whole", "bias"),
   }),
+  beft: all<BeftOptions>()(TARGETS),
   layerNormTune: all<LayerNormTuneOptions>()({ norms: places }),
   topLayers: all<TopLayersOptions>()({
     blocks: number,

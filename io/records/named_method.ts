@@ -4,12 +4,14 @@ import {
   adalora,
   adamix,
   attentionFusion,
+  beft,
   bitfit,
   boft,
   bottleneckAdapter,
   c3a,
   compacter,
   crossAttention,
+  deft,
   dora,
   fourierft,
   fusedIa3,
@@ -36,6 +38,7 @@ import {
   oft,
   only,
   parallelAdapter,
+  peanut,
   pfeiffer,
   phmAdapter,
   prefixTuning,
@@ -112,10 +115,16 @@ function made(name: BuiltMethod, options: Readonly<Record<string, unknown>>): Me
       return of(fourierft);
     case "c3a":
       return of(c3a);
+    case "deft":
+      return of(deft);
+    case "peanut":
+      return of(peanut);
     case "intrinsicSaid":
       return of(intrinsicSaid);
     case "ia3":
       return of(ia3);
+    case "beft":
+      return of(beft);
     case "bitfit":
       return of(bitfit);
     case "layerNormTune":

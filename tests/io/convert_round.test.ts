@@ -22,8 +22,10 @@ import { loadModel } from "../../io/load_model.ts";
 import { saveAdapter } from "../../io/save_adapter.ts";
 import {
   adalora,
+  beft,
   boft,
   c3a,
+  deft,
   dora,
   fourierft,
   hra,
@@ -34,6 +36,7 @@ import {
   lora,
   miss,
   oft,
+  peanut,
   prefixTuning,
   promptTuning,
   trainableTokens,
@@ -125,6 +128,9 @@ const METHODS: Readonly<Record<string, (r: number, seed: number) => Method>> = {
   hra: (r) => hra({ rank: 2 * r }),
   miss: (rank) => miss({ rank }),
   c3a: (r) => c3a({ block: r === 4 ? 1 : r }),
+  deft: (rank) => deft({ rank, projection: "qr" }),
+  peanut: (rank, seed) => peanut({ rank, depth: seed % 3, initialization: "none" }),
+  beft: () => beft(),
   fourierft: (r, seed) => fourierft({ frequencies: 3 * r, positionSeed: seed }),
   ia3: () => ia3(),
   layerNormTune: () => layerNormTune(),

@@ -73,6 +73,8 @@ const OPTIONS: Readonly<Partial<Record<BuiltMethod, Record<string, unknown>>>> =
   miss: { rank: 4, form: "mini", miniRank: 2 },
   fourierft: { frequencies: 5 },
   c3a: { block: 4, blockPattern: { q_proj: 2 } },
+  deft: { rank: 3, alpha: 2, projection: "qr" },
+  peanut: { rank: 2, depth: 1, activation: "silu" },
   intrinsicSaid: { dimension: 40, seed: 3 },
   layerNormTune: { norms: { pattern: "model\\.norm", flags: "" } },
   only: { parameters: ["q_proj.weight"] },

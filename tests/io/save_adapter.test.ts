@@ -17,7 +17,9 @@ import { openSafetensors } from "../../formats/safetensors.ts";
 import { loadAdapter } from "../../io/load_adapter.ts";
 import { saveAdapter } from "../../io/save_adapter.ts";
 import {
+  beft,
   c3a,
+  deft,
   dora,
   fourierft,
   fullFineTune,
@@ -30,6 +32,7 @@ import {
   modulesToSave,
   oft,
   only,
+  peanut,
   pfeiffer,
   trainableTokens,
   vera,
@@ -211,6 +214,9 @@ Deno.test("saveAdapter() refuses names under which PEFT loses weights of this ve
     [miss({ rank: 2 }), "miss_block"],
     [fourierft({ frequencies: 4 }), "fourierft_spectrum"],
     [c3a({ block: 4 }), "c3a_kernel"],
+    [deft({ rank: 2 }), "deft_P"],
+    [peanut({ rank: 2 }), "peanut_A"],
+    [beft(), "beft_bias"],
     [loha({ rank: 2 }), "hada"],
     [oft(), "oft"],
     [ia3(), "ia3"],

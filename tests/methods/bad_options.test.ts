@@ -17,8 +17,10 @@ import { loadAdapter } from "../../io/load_adapter.ts";
 import { saveAdapter } from "../../io/save_adapter.ts";
 import {
   adalora,
+  beft,
   boft,
   c3a,
+  deft,
   diffPruning,
   diffPruningFixed,
   dora,
@@ -39,6 +41,7 @@ import {
   miss,
   oft,
   only,
+  peanut,
   pissa,
   type SparseMask,
   toLora,
@@ -346,10 +349,63 @@ Deno.test("numbers of blocks that the model lacks are refused, others beside the
     const model = tinyLlama(reference(), 1);
     const message = /^Expected layers to number blocks of the model, up to 1, but found 7$/;
     for (
-      const factory of [lora, dora, loha, lokr, krona, vera, miss, adalora, fourierft, oft, boft, hra, ia3]
+      const factory of [
+        lora,
+        dora,
+        loha,
+        lokr,
+        krona,
+        vera,
+        miss,
+        adalora,
+        fourierft,
+        oft,
+        boft,
+        hra,
+        deft,
+        peanut,
+        beft,
+        ia3,
+      ]
     ) {
       const sized = { rank: 2, frequencies: 2, blocks: { size: 2 }, layers: [0, 7] };
       refusing(model, () => factory(sized as never) as Method, message);
+    }
+    model.dispose();
+  }));
+
+Deno.test("deft() and peanut() refuse numbers out of range, and embeddings", () =>
+  assertNoLeak(() => {
+    const refused: readonly (readonly [() => unknown, RegExp])[] = [
+      [() => deft({ rank: 0 }), /^RangeError: Expected rank to be a positive integer but found 0$/],
+      [
+        () => deft({ alpha: 0 }),
+        /^RangeError: Expected alpha to be a finite number other than 0 but found 0$/,
+      ],
+      [() => deft({ dropout: 1 }), /^RangeError: Expected dropout from 0 up to 1 but found 1$/],
+      [() => peanut({ rank: 1.5 }), /^RangeError: Expected rank to be a positive integer but found 1\.5$/],
+      [
+        () => peanut({ depth: -1 }),
+        /^RangeError: Expected depth to be an integer of 0 or more but found -1$/,
+      ],
+      [() => peanut({ scale: NaN }), /^RangeError: Expected scale to be a finite number but found NaN$/],
+    ];
+    for (const [make, message] of refused) assert.throws(make, message);
+    const model = tinyLlama(reference(), 1);
+    for (const factory of [deft, peanut, beft]) {
+      refusing(
+        model,
+        () => factory({ targets: ["q_proj", "self_attn.q_proj"] }),
+        /name a layer once but "q_proj" and "self_attn\.q_proj" are both/,
+      );
+      refusing(model, () => factory({ exclude: ["down_prj"] }), /^The exclude "down_prj" matches no layer/);
+    }
+    for (const factory of [deft, peanut]) {
+      refusing(
+        model,
+        () => factory({ targets: ["embed_tokens"] }),
+        /^Cannot put (deft|peanut) on the embedding "model\.embed_tokens": leave it out of the targets$/,
+      );
     }
     model.dispose();
   }));

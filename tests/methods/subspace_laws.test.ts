@@ -1,0 +1,74 @@
+/** BEFT, DEFT and PEANuT obey the laws of methods. */
+import { chooseTargets, type Counts, type Model, sizesOf, type TargetOptions } from "../../core/mod.ts";
+import { beft, deft, peanut } from "../../methods/mod.ts";
+import { methodLaws } from "../support/method_laws.ts";
+
+/** The sum over targets of a number a layer. */
+function each(
+  options: TargetOptions,
+  f: (inFeatures: number, outFeatures: number) => number,
+): (model: Model) => Partial<Counts> {
+  return ({ spec }) => {
+    const sizes = chooseTargets(spec, options).map(sizesOf);
+    return { trainable: sizes.reduce((n, { inFeatures, outFeatures }) => n + f(inFeatures, outFeatures), 0) };
+  };
+}
+
+const ALL = { targets: "all-linear" } as const;
+
+/** Every value, or the values' third. */
+const values = ({ spec }: Model): Partial<Counts> => ({
+  trainable: spec.linears.reduce(
+    (n, { role, outFeatures }) => n + (role === "value" ? outFeatures : role === "qkv" ? outFeatures / 3 : 0),
+    0,
+  ),
+});
+
+methodLaws("beft()", {
+  method: () => ({ method: beft() }),
+  atInit: "base",
+  merges: "and unmerges",
+  counts: values,
+});
+
+methodLaws("deft()", {
+  method: () => ({ method: deft({ ...ALL, rank: 3, alpha: 5, dropout: 0.2 }) }),
+  atInit: "base",
+  merges: "only",
+  counts: each(ALL, (i, o) => 3 * (i + o)),
+  unlikeDifferences: (path) => path.endsWith(".p"), // behind a corner
+  runs: 2,
+});
+
+methodLaws("deft() of orthonormal columns, its rank over the outputs", {
+  method: () => ({ method: deft({ rank: 14, projection: "qr" }) }),
+  atInit: "base",
+  merges: "only",
+  counts: each({}, (i, o) => Math.min(14, o) * (i + o)),
+  runs: 2,
+});
+
+methodLaws("deft() as PaRa", {
+  method: () => ({ method: deft({ rank: 2, projection: "qr", form: "para" }) }),
+  atInit: "other",
+  merges: "only",
+  counts: each({}, (_, o) => 2 * o),
+  runs: 2,
+});
+
+methodLaws("peanut()", {
+  method: () => ({ method: peanut({ rank: 3, scale: 0.5 }) }),
+  atInit: "base",
+  merges: "only",
+  counts: each({}, (_, o) => 2 * 3 * o),
+  unlikeDifferences: (path) => path.endsWith(".a"), // behind a corner
+  runs: 2,
+});
+
+methodLaws("peanut() with two layers a side", {
+  method: () => ({ method: peanut({ ...ALL, rank: 3, depth: 2, activation: "silu" }) }),
+  atInit: "base",
+  merges: "only",
+  counts: each(ALL, (_, o) => 2 * 3 * o + 2 * 2 * 3 * 3),
+  runs: 2,
+});
