@@ -58,6 +58,7 @@ import {
   ltSft,
   mam,
   miss,
+  multitaskPromptTuning,
   oft,
   only,
   parallelAdapter,
@@ -285,6 +286,11 @@ export const TABLE: readonly TableEntry[] = [
     "pTuningV2",
     rows(8),
     (model) => pTuningV2({ length: rowsOf(model, 8) }) as unknown as Method,
+  ),
+  entry(
+    "multitaskPromptTuning",
+    rows(100, " times factors of r 1"),
+    (model) => multitaskPromptTuning({ length: rowsOf(model, 100) }) as unknown as Method,
   ),
   entry("llamaAdapter", "10 rows in all blocks but two", () => llamaAdapter()),
   entry(

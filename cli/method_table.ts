@@ -78,6 +78,7 @@ export type MethodName =
   | "prompt"
   | "p-tuning"
   | "p-tuning-v2"
+  | "multitask-prompt"
   | "llama-adapter"
   | "loreft"
   | "ladder-side"
@@ -144,6 +145,7 @@ export const METHOD_TABLE: Readonly<Record<MethodName, MethodRow>> = {
   "prompt": row(3e-2, "length"),
   "p-tuning": row(1e-3, "length"),
   "p-tuning-v2": row(5e-3, "length", "dropout"),
+  "multitask-prompt": row(3e-2, "length", "rank"),
   "llama-adapter": row(9e-3, "length"),
   "loreft": row(1e-3, "rank", "dropout"),
   "ladder-side": row(1e-3),

@@ -146,6 +146,8 @@ export function methodOf(flags: MethodFlags & { readonly method: PlainName }, sp
         ...defined({ length, dropout }),
         ...checked(method, options, METHOD_OPTIONS.prefixTuning),
       }) as unknown as Method;
+    case "multitask-prompt":
+      return made("multitaskPromptTuning", { length, rank });
     case "llama-adapter":
       return made("llamaAdapter", { length });
     case "loreft":

@@ -103,7 +103,13 @@ export function knownFields(
 }
 
 /** Types whose configs name no layers. */
-const WITHOUT_TARGETS: readonly string[] = ["PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "XLORA"];
+const WITHOUT_TARGETS: readonly string[] = [
+  "PROMPT_TUNING",
+  "P_TUNING",
+  "PREFIX_TUNING",
+  "MULTITASK_PROMPT_TUNING",
+  "XLORA",
+];
 
 /**
  * The text of a config: two spaces, keys sorted, as PEFT writes it.

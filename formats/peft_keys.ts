@@ -17,8 +17,11 @@ export function withoutPrefix(key: string): string {
   return key.startsWith(PEFT_PREFIX) ? key.slice(PEFT_PREFIX.length) : key;
 }
 
-/** The one key without a prefix: the rows of prompts and prefixes. */
+/** The key of the rows of prompts and prefixes, which has no prefix. */
 export const PROMPT_KEY = "prompt_embeddings";
+
+/** Every key without a prefix: the rows, and the factors of multitask prompt tuning. */
+const BARE_KEYS: readonly string[] = [PROMPT_KEY, "prefix_task_cols", "prefix_task_rows"];
 
 /**
  * A key as it stands in the file. What PEFT keeps outside the model's own modules has the prefix already, cut short.
@@ -32,7 +35,7 @@ export const PROMPT_KEY = "prompt_embeddings";
  * ```
  */
 export function withPrefix(key: string): string {
-  return key.startsWith("base_model.") || key === PROMPT_KEY ? key : PEFT_PREFIX + key;
+  return key.startsWith("base_model.") || BARE_KEYS.includes(key) ? key : PEFT_PREFIX + key;
 }
 
 /** The file that holds the tensors, the config's file, and the pickled file of old folders. */

@@ -74,6 +74,8 @@ export * from "./miss_peft.ts";
 export * from "./modules_to_save.ts";
 export * from "./oft.ts";
 export * from "./oft_peft.ts";
+export * from "./multitask_prompt_peft.ts";
+export * from "./multitask_prompt_tuning.ts";
 export * from "./olora.ts";
 export * from "./on_original.ts";
 export * from "./p_tuning.ts";

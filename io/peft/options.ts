@@ -116,7 +116,8 @@ export function partsOfConfig(config: PeftConfig, model: Model, experts: Experts
     }
     case "PROMPT_TUNING":
     case "P_TUNING":
-    case "PREFIX_TUNING": {
+    case "PREFIX_TUNING":
+    case "MULTITASK_PROMPT_TUNING": {
       const { main, fields } = promptsOfConfig(config.type, config, model);
       return withExtras(main, fields, model);
     }
@@ -137,6 +138,7 @@ export function partsOfConfig(config: PeftConfig, model: Model, experts: Experts
         `Cannot load a PEFT adapter of type ${config.type}: known are LORA, ADALORA, LOHA, LOKR, VERA, HRA, MISS, OFT, BOFT, ` +
           "DEFT, PEANUT, BEFT, " +
           "C3A, " +
+          "MULTITASK_PROMPT_TUNING, " +
           "FOURIERFT, IA3, LN_TUNING, PROMPT_TUNING, P_TUNING, PREFIX_TUNING, ADAPTION_PROMPT, XLORA and TRAINABLE_TOKENS",
       );
   }

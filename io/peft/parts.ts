@@ -141,6 +141,7 @@ function kindOf(method: string): Exclude<keyof PartNames, "biases"> {
     case "promptTuning":
     case "spot":
     case "prefixTuning":
+    case "multitaskPromptTuning":
     case "llamaAdapter":
     case "xlora":
       return "main";
@@ -181,7 +182,7 @@ function mainOf({ method, options, params }: MethodPiece, model: Model): MainFie
     return { main: llamaAdapterOfOptions(options as LlamaAdapterOptions, model), targets: {} };
   }
   if (method === "xlora") return { main: xloraOfOptions(options, params, spec), targets: {} };
-  if (["promptTuning", "spot", "prefixTuning"].includes(method)) {
+  if (["promptTuning", "spot", "prefixTuning", "multitaskPromptTuning"].includes(method)) {
     return { main: promptsOfOptions(method, options, spec), targets: {} };
   }
   const places = placesInPeft(adaptedPlaces(params, spec), model);

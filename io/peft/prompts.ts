@@ -1,6 +1,16 @@
 /** Soft prompts between PEFT folders and methods: tables of rows, without targets. */
 import { type Adapter, dispose, leaves, type Model, type Spec, type Tree } from "../../core/mod.ts";
 import { knownFields, type PeftConfig } from "../../formats/peft_config.ts";
+import {
+  MULTITASK_PROMPT_FIELDS,
+  multitaskPromptTensors,
+  readMultitaskPrompt,
+  writeMultitaskPrompt,
+} from "../../methods/multitask_prompt_peft.ts";
+import {
+  multitaskPromptTuning,
+  type MultitaskPromptTuningOptions,
+} from "../../methods/multitask_prompt_tuning.ts";
 import type { PeftFields } from "../../methods/peft_codec.ts";
 import { PREFIX_FIELDS, prefixTensors, readPrefix, writePrefix } from "../../methods/prefix_peft.ts";
 import { prefixTuning, type PrefixTuningOptions } from "../../methods/prefix_tuning.ts";
@@ -15,7 +25,7 @@ import { promptTuning, type PromptTuningOptions } from "../../methods/prompt_tun
 import type { MainPart } from "./layout.ts";
 
 /** PEFT's types of soft prompts. */
-export type PromptType = "PROMPT_TUNING" | "P_TUNING" | "PREFIX_TUNING";
+export type PromptType = "PROMPT_TUNING" | "P_TUNING" | "PREFIX_TUNING" | "MULTITASK_PROMPT_TUNING";
 
 /** The part of a folder that a config describes, and its fields. @throws {RangeError} when it does not fit the model. */
 export function promptsOfConfig(
@@ -26,6 +36,10 @@ export function promptsOfConfig(
   if (type === "PREFIX_TUNING") {
     const fields = knownFields(config, PREFIX_FIELDS, {});
     return { main: prefixPart(readPrefix(fields, spec), fields, spec), fields };
+  }
+  if (type === "MULTITASK_PROMPT_TUNING") {
+    const fields = knownFields(config, MULTITASK_PROMPT_FIELDS, {});
+    return { main: multitaskPart(readMultitaskPrompt(fields), fields, spec), fields };
   }
   const known = type === "P_TUNING" ? P_TUNING_FIELDS : PROMPT_TUNING_FIELDS;
   const fields = knownFields(config, known, {});
@@ -38,6 +52,10 @@ export function promptsOfOptions(method: string, options: PeftFields, spec: Spec
   if (method === "prefixTuning") {
     const prefix = options as PrefixTuningOptions;
     return prefixPart({ ...prefix, length: prefix.length ?? 10 }, writePrefix(prefix, spec), spec);
+  }
+  if (method === "multitaskPromptTuning") {
+    const prompt = options as MultitaskPromptTuningOptions;
+    return multitaskPart(prompt, writeMultitaskPrompt(prompt, spec), spec);
   }
   const prompt = options as unknown as PromptTuningOptions;
   const { type, fields } = writePrompt(prompt, spec);
@@ -54,6 +72,21 @@ function prefixPart(
     method: prefixTuning(options),
     places: [],
     tensors: prefixTensors(options.length, spec),
+    fields,
+    savedPrefix: "base_model.",
+  };
+}
+
+function multitaskPart(
+  options: MultitaskPromptTuningOptions,
+  fields: PeftFields,
+  spec: Spec,
+): MainPart {
+  return {
+    type: "MULTITASK_PROMPT_TUNING",
+    method: multitaskPromptTuning(options) as unknown as MainPart["method"],
+    places: [],
+    tensors: multitaskPromptTensors(options, spec),
     fields,
     savedPrefix: "base_model.",
   };

@@ -37,6 +37,7 @@ import type {
   LoraPlusOptions,
   LoreftOptions,
   ModulesToSaveOptions,
+  MultitaskPromptTuningOptions,
   OftOptions,
   OnlyOptions,
   ParallelAdapterOptions,
@@ -132,6 +133,7 @@ export type BuiltMethod =
   | "prefixTuning"
   | "promptTuning"
   | "pTuning"
+  | "multitaskPromptTuning"
   | "llamaAdapter"
   | "loreft"
   | "ladderSideTuning"
@@ -306,6 +308,11 @@ export const METHOD_OPTIONS: Readonly<Record<BuiltMethod, Kinds>> = {
   }),
   promptTuning: all<PromptTuningOptions>()({ length: number, start: START, where: WHERE, madeBy: ENCODER }),
   pTuning: all<PTuningOptions>()({ length: number, where: WHERE, encoder: ENCODER }),
+  multitaskPromptTuning: all<MultitaskPromptTuningOptions>()({
+    ...{ length: number, rank: number, tasks: list(text), task: text },
+    start: START,
+    stacks: oneOf("reading", "both"),
+  }),
   llamaAdapter: all<LlamaAdapterOptions>()({
     length: number,
     layers: number,

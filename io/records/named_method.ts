@@ -35,6 +35,7 @@ import {
   loreft,
   miss,
   modulesToSave,
+  multitaskPromptTuning,
   oft,
   only,
   parallelAdapter,
@@ -169,6 +170,8 @@ function made(name: BuiltMethod, options: Readonly<Record<string, unknown>>): Me
       return of(promptTuning) as unknown as Method;
     case "pTuning":
       return of(pTuning) as unknown as Method;
+    case "multitaskPromptTuning":
+      return of(multitaskPromptTuning) as unknown as Method;
     case "llamaAdapter":
       return of(llamaAdapter);
     case "loreft":

@@ -210,7 +210,7 @@ const FACTORIES = [
     "ladderSideTuning",
   ],
   ...["mam", "unipelt", "s4", "xlora"],
-  ...["llamaAdapter"],
+  ...["llamaAdapter", "multitaskPromptTuning"],
 ];
 
 Deno.test("every method has a row, and every row of the article one of ours", () => {

@@ -85,6 +85,7 @@ const OPTIONS: Readonly<Partial<Record<BuiltMethod, Record<string, unknown>>>> =
   houlsby: { reduction: 3, activation: "silu" },
   prefixTuning: { length: 3, network: { hidden: 4 } },
   promptTuning: { length: 2, start: { from: "tokens", rows: [[1, 2]] } },
+  multitaskPromptTuning: { length: 2, rank: 2, tasks: ["a", "b"], task: "b" },
   pTuning: { length: 2, encoder: { kind: "mlp" } },
   loreft: { rank: 2, first: 1, last: 1 },
   ladderSideTuning: { reduction: 2, layers: [1] },

@@ -4,6 +4,7 @@ import {
   ipt,
   iptAutoencoder,
   llamaAdapter,
+  multitaskPromptTuning,
   prefixTuning,
   type PromptSources,
   promptTuning,
@@ -181,4 +182,13 @@ methodLaws("llamaAdapter() with PEFT's gates, also in T5's decoder", {
     (backend, key) => tinyT5(backend, key),
   ],
   looksAhead: true, // an encoder reads the whole text
+});
+
+methodLaws("multitaskPromptTuning(), one of three tasks", {
+  method: just(
+    multitaskPromptTuning({ length: 3, rank: 2, tasks: ["a", "b", "c"], task: "b" }) as unknown as Method,
+  ),
+  atInit: "other",
+  merges: "no",
+  counts: () => added(3 * D + 3 * 2 * (3 + D)), // n d + T r (n + d)
 });

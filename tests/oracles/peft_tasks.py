@@ -1,8 +1,8 @@
-"""Golden folders of LLaMA-Adapter as HF PEFT writes them, with logits, loss and the gradients of what was trained; and the
-paper's gates, one a head through tanh, which PEFT's layer computes when its gate is made so.
+"""Golden folders of LLaMA-Adapter and multitask prompt tuning as HF PEFT writes them, with logits, loss and the gradients of what
+was trained; and LLaMA-Adapter's own gates, one a head through tanh, which PEFT's layer computes when its gate is made so.
 
-Made by transformers 4.57 and peft 0.21 on CPU in float32. Run from the repository root, after llama_lora.py and
-peft_folders.py:
+Made by transformers 4.57 and peft 0.21 on CPU in float32. Run from the repository root, after llama_lora.py,
+peft_folders.py and encoders.py:
     python tests/oracles/peft_tasks.py [case ...]
 Writes tests/oracles/golden/peft_prompts/<case>/ in the form of peft_prompt_folders.py, and
 tests/oracles/golden/methods/llama_adapter.safetensors in the form of soft_prompts.py.
@@ -11,22 +11,30 @@ import json, os, shutil, sys, warnings
 import torch
 import torch.nn.utils.parametrize as parametrize
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
-from peft import AdaptionPromptConfig, get_peft_model
+from transformers import AutoModelForCausalLM, T5ForConditionalGeneration
+from peft import AdaptionPromptConfig, MultitaskPromptTuningConfig, get_peft_model
 from peft.tuners.adaption_prompt.layer import AdaptedAttention
 
 warnings.filterwarnings("ignore")
 GOLDEN = "tests/oracles/golden"
 BATCH = json.load(open(f"{GOLDEN}/llama_tiny/batch.json"))
+NAMES = dict(inputIds="input_ids", attentionMask="attention_mask", labels="labels")
 IDS, MASK, LABELS = (torch.tensor(BATCH[k]) for k in ["inputIds", "attentionMask", "labels"])
-TINY, GROUPED = "llama_tiny/base", "peft/bases/llama_untied"
-CASES = {
-    "adaption": (TINY, AdaptionPromptConfig(task_type="CAUSAL_LM", adapter_len=5, adapter_layers=1)),
-    "adaption_grouped": (GROUPED, AdaptionPromptConfig(task_type="CAUSAL_LM", adapter_len=3, adapter_layers=2)),
+TINY, GROUPED, T5 = "llama_tiny/base", "peft/bases/llama_untied", "encoders/t5"
+CASES = {  # name -> base, config, the tasks of the rows
+    "adaption": (TINY, AdaptionPromptConfig(task_type="CAUSAL_LM", adapter_len=5, adapter_layers=1), None),
+    "adaption_grouped": (GROUPED, AdaptionPromptConfig(task_type="CAUSAL_LM", adapter_len=3, adapter_layers=2), None),
+    "multitask": (TINY, MultitaskPromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4, num_tasks=3, num_ranks=2),
+                  [2, 0]),
+    "multitask_t5_reading": (T5, MultitaskPromptTuningConfig(task_type="SEQ_2_SEQ_LM", num_virtual_tokens=3, num_ranks=2,
+                                                            num_transformer_submodules=1), [0, 0, 0]),
+    "multitask_t5": (T5, MultitaskPromptTuningConfig(task_type="SEQ_2_SEQ_LM", num_virtual_tokens=3, num_tasks=2), [1, 0, 1]),
 }
 
 
 def load(which):
+    if which == T5:
+        return T5ForConditionalGeneration.from_pretrained(f"{GOLDEN}/{which}", dtype=torch.float32)
     return AutoModelForCausalLM.from_pretrained(f"{GOLDEN}/{which}", dtype=torch.float32, attn_implementation="eager")
 
 
@@ -58,7 +66,7 @@ def by_heads():
 if not sys.argv[1:]:
     by_heads()
 for name in sys.argv[1:] or CASES:
-    which, config = CASES[name]
+    which, config, tasks = CASES[name]
     torch.manual_seed(sum(map(ord, name)))
     m = get_peft_model(load(which), config)
     with torch.no_grad():
@@ -66,20 +74,26 @@ for name in sys.argv[1:] or CASES:
             if p.requires_grad:
                 p.add_(torch.randn_like(p) * 0.5)
     m.eval()
-    out = m(input_ids=IDS, attention_mask=MASK, labels=LABELS)
+    batch = dict(input_ids=IDS, attention_mask=MASK, labels=LABELS)
+    if which == T5:
+        batch = {k: torch.tensor(v) for k, v in json.load(open(f"{GOLDEN}/{T5}/case.json")).items() if k in NAMES}
+        batch = {NAMES[k]: v for k, v in batch.items()}
+    out = m(**batch, **({} if tasks is None else {"task_ids": torch.tensor(tasks)}))
     out.loss.backward()
     folder = f"{GOLDEN}/peft_prompts/{name}"
     shutil.rmtree(folder, ignore_errors=True)
     m.save_pretrained(folder)
     os.remove(f"{folder}/README.md")
     stored = load_file(f"{folder}/adapter_model.safetensors")
-    expected = {"logits": out.logits, "loss": out.loss.reshape(1)}
+    logits = out.logits[:, -batch["labels"].shape[1]:]  # without the rows of the prompt
+    expected = {"logits": logits, "loss": out.loss.reshape(1)}
     trained = {n: p for n, p in m.named_parameters() if p.requires_grad}
     for key, value in stored.items():
         [p] = [p for n, p in trained.items() if torch.equal(p, value)]
         expected[f"grad.{key}"] = p.grad
     assert len(stored) == len(trained)
     save_file({k: v.detach().contiguous().clone() for k, v in expected.items()}, f"{folder}/expected.safetensors")
-    json.dump({"base": which, "task": "CAUSAL_LM"}, open(f"{folder}/case.json", "w"))
+    json.dump({"base": which, "task": str(config.task_type.value if hasattr(config.task_type, "value") else config.task_type),
+               **({"rows": [str(t) for t in tasks]} if tasks and getattr(config, "num_tasks", 1) > 1 else {})}, open(f"{folder}/case.json", "w"))
     print(name, {k: list(v.shape) for k, v in stored.items()}, float(out.loss))
     print("   ", open(f"{folder}/adapter_config.json").read().replace("\n", ""))

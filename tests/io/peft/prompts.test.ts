@@ -68,10 +68,11 @@ async function withCase(
   run: (model: Model, adapter: Adapter, batch: Batch, expected: ReadonlyMap<string, Stored>) => Promise<void>,
 ): Promise<void> {
   await assertNoLeak(async () => {
-    const { base } = json(`${ROOT}${name}/case.json`);
+    const { base, rows } = json(`${ROOT}${name}/case.json`);
     const model = await loadModel(GOLDEN + base, { backend: reference() });
     const adapter = await loadAdapter(`${ROOT}${name}`, model);
-    await run(model, adapter, batchOf(base), tensorsOf(`${ROOT}${name}/expected.safetensors`));
+    const batch = { ...batchOf(base), ...rows && { rows } }; // tasks by rows
+    await run(model, adapter, batch, tensorsOf(`${ROOT}${name}/expected.safetensors`));
     dispose(adapter.params);
     model.dispose();
   });

@@ -15,8 +15,8 @@ Deno.test("namedMethod() refuses what an option can not be, for every option of 
   const absurd = [null, { "~": "~" }, [[["~"]]]];
   for (const method of METHODS) {
     for (const option of Object.keys(METHOD_OPTIONS[method])) {
-      // The source of a pattern is a text.
-      const text = option === "norms" || option === "parameters" ? [] : ["~"];
+      // The source of a pattern is a text, and so is a task's name.
+      const text = ["norms", "parameters", "task"].includes(option) ? [] : ["~"];
       for (const value of [...absurd, ...text]) {
         assert.throws(
           () => namedMethod(method, { [option]: value }),
