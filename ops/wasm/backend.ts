@@ -70,15 +70,18 @@ export function backend(started: Machine, name: "wasm" | "native"): Backend {
     },
     binary(op: BinaryOp, a: Operand, b: Operand, out: Operand): void {
       if (size(out.shape) === 0) return;
-      const walk = spec([a, b], out);
       if (a.dtype === "i32") {
-        kernels().binary_i32(BINARY[op], walk, at(a, "i32"), at(b, "i32"), address(out));
-      } else kernels().binary(BINARY[op], walk, at(a), at(b), at(out));
+        const all = [at(a, "i32"), at(b, "i32"), address(out)] as const;
+        kernels().binary_i32(BINARY[op], spec([a, b], out), ...all);
+      } else {
+        const all = [at(a), at(b), at(out)] as const;
+        kernels().binary(BINARY[op], spec([a, b], out), ...all);
+      }
     },
     select(condition: Operand, a: Operand, b: Operand, out: Operand): void {
       if (size(out.shape) === 0) return;
-      const walk = spec([condition, a, b], out);
-      kernels().select(walk, address(condition), at(a, out.dtype), at(b, out.dtype), address(out));
+      const all = [address(condition), at(a, out.dtype), at(b, out.dtype), address(out)] as const;
+      kernels().select(spec([condition, a, b], out), ...all);
     },
     reduce(op: ReduceOp, x: Operand, outer: number, n: number, inner: number, out: Operand): void {
       kernels().reduce(REDUCE[op], at(x), outer, n, inner, at(out));

@@ -9,11 +9,11 @@ import type { Kernels, Machine } from "./machine.ts";
 export interface Context {
   /** The crate's exports. @throws {Error} after `close`. */
   kernels(): Kernels;
-  /** Address of an operand of any dtype. @throws {Error} when it was released. */
+  /** Address of an operand of any dtype; a lazy one is made now, by kernels with words of their own. @throws {Error} when it was released. */
   address(x: Operand): number;
   /** Address of an operand that a kernel reads or writes as f32 (or as the dtype given). @throws {TypeError} otherwise. */
   at(x: Operand, dtype?: DType): number;
-  /** Puts words where the crate can read them until the next call, and gives their address. */
+  /** Puts words where the crate can read them until the next call, and gives their address. Addresses are asked for before. */
   words(values: readonly number[]): number;
   /** Runs `f` with room for words that lives as long as `f` runs. */
   longWords<T>(values: ArrayLike<number>, f: (pointer: number) => T): T;

@@ -64,8 +64,9 @@ export function moveKernels(context: Context): MoveKernels {
         strides: walk.strides.map((s) => s.filter(keep)),
       };
       const spec = outer.sizes.length > 0 ? outer : { sizes: [1], strides: [[0], [0]] };
+      const ends = [address(x), address(out)] as const;
       kernels().transpose(
-        ...[context.words(words(spec)), address(x), address(out)] as const,
+        ...[context.words(words(spec)), ...ends] as const,
         ...[walk.sizes[last]!, walk.sizes[inner]!, source[last]!, target[inner]!] as const,
       );
     },

@@ -19,6 +19,8 @@ import {
   read,
   resetPeak,
   scope,
+  type Synchronous,
+  type Tensor,
   tensor,
   transiently,
   weightBytes,
@@ -27,10 +29,21 @@ import {
 import { loadModel } from "../../io/load_model.ts";
 import { saveModel } from "../../io/save_model.ts";
 import { bitfit, compose, fullFineTune, ia3, lora, trainableTokens } from "../../mod.ts";
-import { add, multiply, normal } from "../../ops/mod.ts";
+import {
+  add,
+  concat,
+  multiply,
+  negate,
+  normal,
+  reshape,
+  select,
+  slice,
+  subtract,
+  transpose,
+} from "../../ops/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertNoLeak } from "../support/assert.ts";
-import { BACKENDS, withBackend } from "../support/backends.ts";
+import { ALL_BACKENDS, BACKENDS, withBackend } from "../support/backends.ts";
 import { GOLDEN } from "../support/golden.ts";
 import { logitsOf } from "../support/law_numbers.ts";
 
@@ -61,6 +74,36 @@ Deno.test("lazy() makes its numbers at the first reading, and transiently() forg
   assert.equal(memory(backend).live, 0);
   assert.throws(() => x.raw, /was freed/);
 });
+
+for (const name of ALL_BACKENDS) {
+  Deno.test(`a lazy tensor that a kernel is the first to read is made before that kernel's own arguments (${name})`, () =>
+    withBackend(name, (backend) =>
+      assertNoLeak(async () => {
+        const row = tensor([1, 2, 3], { backend });
+        const cells = tensor(Float32Array.from({ length: 15 }, (_, i) => i + 1), { backend, shape: [5, 3] });
+        const numbers = Float32Array.from({ length: 15 }, (_, i) => (i + 1) * (i % 3 + 1));
+        // Broadcast and turned there and back: kernels with shapes of their own.
+        const make = () => transpose(multiply(transpose(cells), reshape(row, [3, 1])));
+        const flag = tensor([[1], [0], [1], [0], [1]], { backend });
+        const uses: readonly (readonly [string, (x: Tensor) => Tensor, (x: number, i: number) => number])[] =
+          [
+            ["subtract", (x) => subtract(x, row), (x, i) => x - (i % 3 + 1)],
+            ["subtract from", (x) => subtract(cells, x), (x, i) => i + 1 - x],
+            ["select", (x) => select(flag, x, cells), (x, i) => Math.floor(i / 3) % 2 === 0 ? x : i + 1],
+            ["unary", (x) => negate(x), (x) => -x],
+            ["slice", (x) => slice(x, 0, 0, 5), (x) => x],
+            ["concat", (x) => slice(concat([x, x], 1), 1, 0, 3), (x) => x],
+            ["transpose", (x) => transpose(x), (_, i) => numbers[(i % 5) * 3 + Math.floor(i / 5)]!],
+          ];
+        for (const [what, use, expected] of uses) {
+          const x = lazy(backend, [5, 3], "f32", make);
+          const found = scope((): Synchronous<Tensor> => use(x));
+          assert.deepEqual(await read(found), numbers.map(expected), what);
+          dispose([x, found]);
+        }
+        dispose([row, cells, flag]);
+      })));
+}
 
 Deno.test("lazy() of lazy tensors forgets what it read, copies what it is given, and checks what it makes", async () => {
   const backend = reference();

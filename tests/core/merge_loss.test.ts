@@ -22,19 +22,27 @@ import { reference } from "../../ops/reference/mod.ts";
 import { wasm } from "../../ops/wasm/mod.ts";
 import { GOLDEN } from "../support/golden.ts";
 
-const paths = ["q_proj", "down_proj"].flatMap((name) =>
-  [0, 1].map((i) => `model.layers.${i}.${name === "q_proj" ? "self_attn" : "mlp"}.${name}.weight`)
-);
+/** Bases, and two layers of a block; GPT-2's lie [in, out]. */
+const BASES = {
+  "llama_tiny/base": ["model.layers", "self_attn.q_proj", "mlp.down_proj"],
+  "peft/bases/gpt2": ["transformer.h", "attn.c_attn", "mlp.c_proj"],
+} as const;
 
-for (const backend of [reference(), await wasm({ threads: 1 })]) {
-  Deno.test(`mergeLoss() is what Math.f16round loses, on ${backend.name}`, async () => {
+for (
+  const [backend, base] of [reference(), await wasm({ threads: 1 })].flatMap((backend) =>
+    (["llama_tiny/base", "peft/bases/gpt2"] as const).map((base) => [backend, base] as const)
+  )
+) {
+  Deno.test(`mergeLoss() is what Math.f16round loses, of ${base} on ${backend.name}`, async () => {
     const before = memory(backend).live;
-    const model = await loadModel(`${GOLDEN}llama_tiny/base`, { backend, dtype: "f16" });
+    const [blocks, ...targets] = BASES[base];
+    const paths = targets.flatMap((name) => [0, 1].map((i) => `${blocks}.${i}.${name}.weight`));
+    const model = await loadModel(`${GOLDEN}${base}`, { backend, dtype: "f16" });
     // So small that most entries round back to the base.
-    const method = lora({ rank: 2, alpha: 2e-3, targets: ["q_proj", "down_proj"], initialization: "none" });
+    const method = lora({ rank: 2, alpha: 2e-3, targets, initialization: "none" });
     const fresh = adapt(model, method, 9);
     // A weight whose update is zero everywhere: its entries count neither as changed nor as lost.
-    const untouched = lookup(fresh.params, "model.layers.0.mlp.down_proj.b") as Tensor;
+    const untouched = lookup(fresh.params, `${blocks}.0.${targets[1]}.b`) as Tensor;
     const nothing = zeros(untouched.shape, backend);
     const params = mapTree(fresh.params, (leaf) => leaf === untouched ? nothing : leaf);
     const adapter = { ...fresh, params };
