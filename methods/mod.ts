@@ -105,6 +105,7 @@ export * from "./sentence_gate.ts";
 export { type LeafMask, maskSize, type SparseMask, type SparseOptions } from "./sparse.ts";
 export * from "./sparse_adapter.ts";
 export * from "./spot.ts";
+export type { TaskOptions } from "./tasks.ts";
 export { type Approximation, type Limit, toLora } from "./to_lora.ts";
 export * from "./top_layers.ts";
 export * from "./trainable_tokens.ts";
