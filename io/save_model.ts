@@ -3,6 +3,7 @@ import {
   allEdits,
   byteLength,
   bytesOf,
+  castTo,
   type DType,
   isGguf,
   isQuantized,
@@ -23,6 +24,7 @@ import { writeGguf } from "../formats/gguf_write.ts";
 import { type SafetensorsInput, writeSafetensors } from "../formats/safetensors_write.ts";
 import type { JsonObject, WritableTensor } from "../formats/tensor_file.ts";
 import { architectureOf } from "../models/mod.ts";
+import { multiply } from "../ops/mod.ts";
 import { type Making, modelCard } from "./adapter_card.ts";
 import { copyTokenizer, ggufVocabulary } from "./tokenizer_files.ts";
 
@@ -99,7 +101,8 @@ async function saveFolder(folder: string, model: Model, { dtype, card }: SaveMod
     );
   }
   const quantized = dtype === undefined ? quantizedLayers(model) : undefined;
-  const { savedName = (path: string) => path } = architectureOf(model.config);
+  const { savedName = (path: string) => path, tiedScale = 1 } = architectureOf(model.config);
+  const untied = new Set(untiedHeads(model));
   const tensors: SafetensorsInput[] = [];
   for (const [path, leaf] of weightLeaves(model.weights)) {
     const name = savedName(path);
@@ -115,7 +118,9 @@ async function saveFolder(folder: string, model: Model, { dtype, card }: SaveMod
       tensors.push(...bitsandbytesGroup(stored, { dtype: "float32" }));
     } else {
       const plain = dtype ?? (isQuantized(leaf.dtype) ? "f32" : leaf.dtype);
-      tensors.push(writable(name, leaf, plain, liesInOut(model.spec, path)));
+      // The config will say that it is not tied, so nothing multiplies its scores any more.
+      const factor = untied.has(path) ? tiedScale : 1;
+      tensors.push(writable(name, leaf, plain, liesInOut(model.spec, path), factor));
     }
   }
   await Deno.mkdir(folder, { recursive: true });
@@ -190,15 +195,19 @@ function configOf(
   quantized: ReturnType<typeof quantizedLayers>,
 ): JsonObject {
   const { quantization_config: _, torch_dtype: __, ...config } = model.config;
-  const untied = model.spec.heads.some((head) =>
-    head.tiedTo !== undefined && lookup(model.weights, `${head.path}.weight`) instanceof Tensor
-  );
+  const untied = untiedHeads(model).length > 0;
   return {
     ...config,
     dtype: torchName(dtype ?? mainDtype(model)),
     ...untied && { tie_word_embeddings: false },
     ...quantized && { quantization_config: bitsandbytesConfig(quantized.dtype, quantized.plain) },
   };
+}
+
+/** Matrices that heads were given, which their config ties to the embedding. */
+function untiedHeads({ spec, weights }: Model): readonly string[] {
+  return spec.heads.filter(({ tiedTo }) => tiedTo !== undefined).map(({ path }) => `${path}.weight`)
+    .filter((path) => lookup(weights, path) instanceof Tensor);
 }
 
 /** The dtype of most plain elements. */
@@ -216,7 +225,7 @@ function torchName(dtype: DType): string {
 }
 
 /** A leaf to be converted when its turn comes. */
-function writable(name: string, leaf: Tensor, dtype: DType, inOut: boolean): WritableTensor {
+function writable(name: string, leaf: Tensor, dtype: DType, inOut: boolean, factor = 1): WritableTensor {
   const shape = recodedShape(leaf, dtype, inOut);
   return {
     name,
@@ -224,8 +233,9 @@ function writable(name: string, leaf: Tensor, dtype: DType, inOut: boolean): Wri
     shape,
     byteLength: byteLength(dtype, shape),
     read: async () => {
-      if (dtype === leaf.dtype) return await bytesOf(leaf);
-      const converted = transiently(() => scope(() => recoded(leaf, dtype, inOut)));
+      if (dtype === leaf.dtype && factor === 1) return await bytesOf(leaf);
+      const scaled = (): Tensor => factor === 1 ? leaf : multiply(castTo(leaf, "f32"), factor);
+      const converted = transiently(() => scope(() => recoded(scaled(), dtype, inOut)));
       const bytes = await bytesOf(converted);
       converted.storage.free();
       return bytes;

@@ -4,7 +4,7 @@ import { bert } from "./bert.ts";
 import { bertSavedName, bertSpec, bertWeightPath } from "./bert_spec.ts";
 import { gemma, gemmaSpec } from "./gemma.ts";
 import { gpt2, gpt2Spec, gpt2WeightPath } from "./gpt2.ts";
-import { t5 } from "./t5.ts";
+import { t5, t5TiedScale } from "./t5.ts";
 import { t5Spec, t5WeightPath } from "./t5_spec.ts";
 import { llama, llamaSpec } from "./llama.ts";
 
@@ -18,6 +18,8 @@ export interface KnownArchitecture {
   weightPath(name: string): string | undefined;
   /** The name under which other programs look for a leaf of the tree; default its path. */
   savedName?(path: string): string;
+  /** By what a head tied to the embedding multiplies its scores, and one with a matrix of its own does not. Default 1. */
+  readonly tiedScale?: number;
 }
 
 /**
@@ -60,7 +62,12 @@ export function architectureOf(config: ModelConfig): KnownArchitecture {
       };
     case "t5":
     case "mt5":
-      return { architecture: t5, spec: t5Spec(config), weightPath: t5WeightPath };
+      return {
+        architecture: t5,
+        spec: t5Spec(config),
+        weightPath: t5WeightPath,
+        tiedScale: t5TiedScale(config),
+      };
     default:
       throw new RangeError(
         `Cannot run ${

@@ -21,6 +21,7 @@ import {
   into,
   linear,
   type Model,
+  type ModelConfig,
   type Pass,
   rmsNormAt,
   type Site,
@@ -182,6 +183,21 @@ function states(model: Model, batch: Batch, options: ForwardOptions): States {
 }
 
 /**
+ * By what a head tied to the embedding multiplies its scores, 1 / √d.
+ *
+ * @example
+ * ```ts
+ * import { smallConfig } from "@graft/peft";
+ * import { t5TiedScale } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * assert.equal(t5TiedScale(smallConfig("t5", { width: 16 })), 0.25);
+ * ```
+ */
+export function t5TiedScale(config: ModelConfig): number {
+  return 1 / Math.sqrt(t5Config(config).width);
+}
+
+/**
  * T5.
  *
  * @example
@@ -200,7 +216,7 @@ export const t5: Architecture = {
   states,
   head: (model, states, options) => {
     const c = t5Config(model.config);
-    const x = c.tied ? multiply(states, 1 / Math.sqrt(c.width)) : states;
+    const x = c.tied ? multiply(states, t5TiedScale(model.config)) : states;
     return wordScores(model, x, options, { head: "lm_head", table: "shared" });
   },
   labels: () => "token",

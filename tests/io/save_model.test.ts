@@ -71,7 +71,7 @@ Deno.test("saveModel() writes the weights that were loaded", () =>
     assert.deepEqual(configAt(`${folder}/out`), { ...config, dtype: "float32" });
   }));
 
-for (const name of ["head_tied", "embedding_tied", "save_head_tied", "gpt2_embedding"]) {
+for (const name of ["head_tied", "embedding_tied", "save_head_tied", "gpt2_embedding", "head_t5"]) {
   Deno.test(`saveModel() gives a merged head a matrix of its own: ${name}`, async () => {
     const { base } = JSON.parse(Deno.readTextFileSync(`${GOLDEN}peft/${name}/case.json`));
     await withBase(base, async (model, folder) => {

@@ -102,6 +102,8 @@ CASES = {
                                                                 target_modules=["embed_tokens"])),
     # Rows of one table under the four names that T5 has for it.
     "only_tokens_t5": ("t5", lambda: TrainableTokensConfig(task_type="SEQ_2_SEQ_LM", token_indices=[7, 31])),
+    # A tied head of T5 scales its scores, and one of its own does not.
+    "head_t5": ("t5", lambda: lora(task_type="SEQ_2_SEQ_LM", target_modules=["lm_head", "EncDecAttention.q"])),
     "ia3_llama": ("llama_tied", lambda: ia3()),
     "ia3_qwen2": ("qwen2", lambda: ia3()),
     "ia3_custom": ("qwen2", lambda: ia3(target_modules=["k_proj", "up_proj", "o_proj"], feedforward_modules=["o_proj"],
