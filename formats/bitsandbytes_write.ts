@@ -6,10 +6,23 @@ import type { NumberType } from "./plain_numbers.ts";
 import type { RawTensor } from "./safetensors.ts";
 import type { JsonObject, StoredTensor } from "./tensor_file.ts";
 
+/** In which dtype the codes lie: the same bytes under another shape. */
+export type CodeStorage = "uint8" | "float16" | "bfloat16" | "float32";
+
+/** How safetensors calls it, and how many bytes one of its numbers takes. */
+const STORAGES = {
+  uint8: ["U8", 1],
+  float16: ["F16", 2],
+  bfloat16: ["BF16", 2],
+  float32: ["F32", 4],
+} as const satisfies Readonly<Record<CodeStorage, readonly [NumberType, number]>>;
+
 /** How the group is labelled. */
 export interface BitsandbytesOptions {
   /** The dtype that the weight had and is dequantized to by others; it changes no byte. Default "float16". */
   readonly dtype?: "float16" | "bfloat16" | "float32";
+  /** transformers' `bnb_4bit_quant_storage`. Default "uint8". */
+  readonly storage?: CodeStorage;
 }
 
 /**
@@ -18,7 +31,7 @@ export interface BitsandbytesOptions {
  *
  * @param tensor Of dtype nf4, fp4, nf4_double, fp4_double or int8; its name ends in `weight`.
  * @throws {TypeError} when its dtype has no bitsandbytes form.
- * @throws {RangeError} when an int8 tensor's name does not end in `.weight`.
+ * @throws {RangeError} when codes do not fill whole numbers of the storage, or an int8 tensor's name does not end in `.weight`.
  * @example
  * ```ts
  * import { bytesOf, castTo, reference, tensor } from "@graft/peft";
@@ -50,7 +63,7 @@ export function bitsandbytesGroup(
         tensor,
         dtype.slice(0, 3) as "nf4" | "fp4",
         dtype.endsWith("double"),
-        options.dtype ?? "float16",
+        options,
       );
     case "int8":
       return eightBit(tensor);
@@ -101,7 +114,7 @@ function fourBit(
   tensor: StoredTensor,
   code: "nf4" | "fp4",
   nested: boolean,
-  dtype: string,
+  { dtype = "float16", storage = "uint8" }: BitsandbytesOptions,
 ): readonly RawTensor[] {
   const { name, shape } = tensor;
   const bytes = checkedBytes(tensor);
@@ -109,10 +122,14 @@ function fourBit(
   const n = size(shape);
   const blocks = Math.ceil(n / CODE_BLOCK);
   const codes = Math.ceil(n / 2);
+  const [type, width] = STORAGES[storage];
+  if (codes % width !== 0) {
+    throw new RangeError(`Cannot store the ${codes} bytes of codes of "${name}" as ${storage}: use "uint8"`);
+  }
   const state = { quant_type: code, blocksize: CODE_BLOCK, dtype, shape };
   const map = f32Bytes(code === "nf4" ? NF4_MAP : FP4_MAP);
   const group = [
-    piece(name, "U8", [codes, 1], bytes.subarray(0, codes)),
+    piece(name, type, [codes / width, 1], bytes.subarray(0, codes)),
     piece(`${name}.quant_map`, "F32", [16], map),
   ];
   const stateName = `${name}.quant_state.bitsandbytes__${code}`;

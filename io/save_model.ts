@@ -10,6 +10,7 @@ import {
   liesInOut,
   lookup,
   type Model,
+  read,
   recoded,
   recodedShape,
   scope,
@@ -26,12 +27,14 @@ import type { JsonObject, WritableTensor } from "../formats/tensor_file.ts";
 import { architectureOf } from "../models/mod.ts";
 import { multiply } from "../ops/mod.ts";
 import { type Making, modelCard } from "./adapter_card.ts";
+import { configText, keptSettings, storageOf } from "./bitsandbytes_settings.ts";
 import { copyTokenizer, ggufVocabulary } from "./tokenizer_files.ts";
 
 /** How to save a model. */
 export interface SaveModelOptions {
   /**
-   * Dtype of the weights. Default: as they are, with what the format does not have decoded to f32. Under a block type
+   * Dtype of the weights. Default: as they are, with what the format does not have decoded to f32; in a folder, vectors that a 16-bit
+   * checkpoint's numbers suffice for in those. Under a block type
    * (GGUF only) vectors stay f32.
    */
   readonly dtype?: DType;
@@ -103,6 +106,7 @@ async function saveFolder(folder: string, model: Model, { dtype, card }: SaveMod
   const quantized = dtype === undefined ? quantizedLayers(model) : undefined;
   const { savedName = (path: string) => path, tiedScale = 1 } = architectureOf(model.config);
   const untied = new Set(untiedHeads(model));
+  const main = mainDtype(model, quantized?.paths);
   const tensors: SafetensorsInput[] = [];
   for (const [path, leaf] of weightLeaves(model.weights)) {
     const name = savedName(path);
@@ -115,9 +119,12 @@ async function saveFolder(folder: string, model: Model, { dtype, card }: SaveMod
         byteLength: bytes.length,
         read: () => bytes,
       };
-      tensors.push(...bitsandbytesGroup(stored, { dtype: "float32" }));
+      tensors.push(
+        ...bitsandbytesGroup(stored, { dtype: torchName(main), storage: storageOf(quantized.settings) }),
+      );
     } else {
-      const plain = dtype ?? (isQuantized(leaf.dtype) ? "f32" : leaf.dtype);
+      const own = isQuantized(leaf.dtype) ? "f32" : leaf.dtype;
+      const plain = dtype ?? (await isExactly(leaf, main) ? main : own);
       // The config will say that it is not tied, so nothing multiplies its scores any more.
       const factor = untied.has(path) ? tiedScale : 1;
       tensors.push(writable(name, leaf, plain, liesInOut(model.spec, path), factor));
@@ -126,7 +133,7 @@ async function saveFolder(folder: string, model: Model, { dtype, card }: SaveMod
   await Deno.mkdir(folder, { recursive: true });
   await writeSafetensors(`${folder}/model.safetensors`, tensors);
   const config = configOf(model, dtype, quantized);
-  await writeTextAtomically(`${folder}/config.json`, `${JSON.stringify(config, null, 2)}\n`);
+  await writeTextAtomically(`${folder}/config.json`, configText(config));
   await copyTokenizer(model.source, folder);
   if (card === undefined) return;
   const ofBase = weightLeaves(model.weights).reduce((n, [, leaf]) => n + leaf.size, 0);
@@ -153,7 +160,12 @@ async function saveGguf(path: string, model: Model, { dtype }: SaveModelOptions)
 function quantizedLayers(
   model: Model,
 ):
-  | { readonly dtype: Bitsandbytes; readonly paths: ReadonlySet<string>; readonly plain: readonly string[] }
+  | {
+    readonly dtype: Bitsandbytes;
+    readonly paths: ReadonlySet<string>;
+    readonly plain: readonly string[];
+    readonly settings: JsonObject;
+  }
   | undefined {
   const layers = model.spec.linears.map((place) => {
     const leaf = lookup(model.weights, `${place.path}.weight`) as Tensor;
@@ -173,6 +185,7 @@ function quantizedLayers(
     dtype,
     paths: new Set(layers.filter((layer) => layer.dtype !== undefined).map(({ path }) => `${path}.weight`)),
     plain: layers.filter((layer) => layer.dtype === undefined).map(({ path }) => path),
+    settings: keptSettings(model, dtype),
   };
 }
 
@@ -198,9 +211,11 @@ function configOf(
   const untied = untiedHeads(model).length > 0;
   return {
     ...config,
-    dtype: torchName(dtype ?? mainDtype(model)),
+    dtype: torchName(dtype ?? mainDtype(model, quantized?.paths)),
     ...untied && { tie_word_embeddings: false },
-    ...quantized && { quantization_config: bitsandbytesConfig(quantized.dtype, quantized.plain) },
+    ...quantized && {
+      quantization_config: { ...bitsandbytesConfig(quantized.dtype, quantized.plain), ...quantized.settings },
+    },
   };
 }
 
@@ -210,17 +225,27 @@ function untiedHeads({ spec, weights }: Model): readonly string[] {
     .filter((path) => lookup(weights, path) instanceof Tensor);
 }
 
-/** The dtype of most plain elements. */
-function mainDtype(model: Model): DType {
+/** The dtype of most elements that will be plain, all but those at the paths. */
+function mainDtype(model: Model, quantized: ReadonlySet<string> = new Set()): DType {
   const sizes = new Map<DType, number>();
-  for (const [, leaf] of weightLeaves(model.weights)) {
+  for (const [path, leaf] of weightLeaves(model.weights)) {
+    if (quantized.has(path)) continue;
     const dtype = isQuantized(leaf.dtype) ? "f32" : leaf.dtype;
     sizes.set(dtype, (sizes.get(dtype) ?? 0) + leaf.size);
   }
   return [...sizes].sort(([, a], [, b]) => b - a)[0]?.[0] ?? "f32";
 }
 
-function torchName(dtype: DType): string {
+/** Whether a vector, which memory holds in f32, has the numbers of the model's own 16 bits still. */
+async function isExactly(leaf: Tensor, dtype: DType): Promise<boolean> {
+  if (leaf.shape.length > 1 || leaf.dtype !== "f32" || (dtype !== "f16" && dtype !== "bf16")) return false;
+  const rounded = transiently(() => scope(() => castTo(castTo(leaf, dtype), "f32")));
+  const [own, back] = [await read(leaf), await read(rounded)];
+  rounded.storage.free();
+  return own.every((x, i) => x === back[i]);
+}
+
+function torchName(dtype: DType): "bfloat16" | "float16" | "float32" {
   return dtype === "bf16" ? "bfloat16" : dtype === "f16" ? "float16" : "float32";
 }
 

@@ -171,7 +171,9 @@ function loraParts(codec: PeftCodec<LoraOptions>, config: PeftConfig, model: Mod
   const asked = { ...settledPatterns(withParameterRanks(read, parameters), places), ...options };
   if (start !== undefined && parameters.length > 0) {
     throw new RangeError(
-      `Cannot load an adapter with init_lora_weights "${start}" and target_parameters: name the layers in target_modules, or merge it ` +
+      `Cannot load an adapter with init_lora_weights ${
+        JSON.stringify(config.fields["init_lora_weights"])
+      } and target_parameters: name the layers in target_modules, or merge it ` +
         "in PEFT",
     );
   }

@@ -22,20 +22,6 @@ import { matrixPlaces } from "./layout.ts";
 export function parameterPlaces(fields: PeftFields, spec: Spec): readonly MatrixPlace[] {
   const names = namesField("target_parameters", fields["target_parameters"]) ?? [];
   if (names.length === 0) return [];
-  for (
-    const [field, off] of [["lora_dropout", 0], ["lora_bias", false], ["use_dora", false], [
-      "fan_in_fan_out",
-      false,
-    ]] as const
-  ) {
-    if (fields[field] !== off) {
-      throw new RangeError(
-        `Cannot load this LORA adapter: PEFT has no target_parameters with "${field}" ${
-          JSON.stringify(fields[field])
-        }`,
-      );
-    }
-  }
   const places = matrixPlaces(spec);
   const weights = places.map(({ path }) => `${path}.weight`);
   const vectors = [...spec.linears, ...spec.heads, ...spec.norms].flatMap((place) => [
@@ -53,6 +39,20 @@ export function parameterPlaces(fields: PeftFields, spec: Spec): readonly Matrix
       throw new RangeError(
         `"${name}" of target_parameters matches no parameter of the model: there are ${
           [...new Set(weights.map((path) => path.replace(/^.*\.\d+\./, "")))].join(", ")
+        }`,
+      );
+    }
+  }
+  for (
+    const [field, off] of [["lora_dropout", 0], ["lora_bias", false], ["use_dora", false], [
+      "fan_in_fan_out",
+      false,
+    ]] as const
+  ) {
+    if (fields[field] !== off) {
+      throw new RangeError(
+        `Cannot load this LORA adapter: PEFT has no target_parameters with "${field}" ${
+          JSON.stringify(fields[field])
         }`,
       );
     }
