@@ -48,6 +48,7 @@ export type MethodName =
   | "hra"
   | "miss"
   | "fourierft"
+  | "randlora"
   | "c3a"
   | "deft"
   | "peanut"
@@ -118,6 +119,7 @@ export const METHOD_TABLE: Readonly<Record<MethodName, MethodRow>> = {
   "c3a": row(1e-1, "targets"),
   "deft": row(1e-3, "rank", "alpha", "dropout", "targets"),
   "peanut": row(5e-4, "rank", "targets"),
+  "randlora": row(1e-4, "rank", "alpha", "dropout", "targets"),
   "intrinsic-said": row(1e-3, "dimension", "targets"),
   "ia3": row(5e-3, "targets"),
   "bitfit": row(1e-3),

@@ -91,6 +91,8 @@ export function methodOf(flags: MethodFlags & { readonly method: PlainName }, sp
       return made("deft", { rank, alpha: flags.alpha, dropout, ...chosen });
     case "peanut":
       return made("peanut", { rank, ...chosen });
+    case "randlora":
+      return made("randlora", { rank, alpha: flags.alpha, dropout, ...chosen });
     case "intrinsic-said":
       return made("intrinsicSaid", { dimension: flags.dimension ?? 1000, parameters: flags.targets });
     case "ia3":

@@ -16,6 +16,8 @@ export interface PeftTensor {
   readonly stored?: Shape;
   /** The file has the matrix's transpose, of the shape `stored`. Only read: adapters are saved as plain LoRA. */
   readonly turned?: true;
+  /** Keys of layers that share the tensor, under which PEFT writes it once more. */
+  readonly again?: readonly string[];
   /** It is only a part of the file's matrix `stored`: rows (axis 0) or columns (axis 1) from there on. */
   readonly part?: { readonly axis: 0 | 1; readonly from: number };
 }

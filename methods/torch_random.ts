@@ -37,6 +37,19 @@ export function torchUniform(next: () => number, n: number, low: number, high: n
   return Float32Array.from({ length: n }, () => Math.fround((next() & 0xFFFFFF) / 2 ** 24 * width) + from);
 }
 
+/** torch.empty(n, dtype=torch.bfloat16).uniform_(low, high, generator): rounded, and low where that gives high. */
+export function torchUniformBf16(next: () => number, n: number, low: number, high: number): Float32Array {
+  const [from, to] = [roundToBf16(low), roundToBf16(high)];
+  return torchUniform(next, n, low, high).map(roundToBf16).map((x) => x === to ? from : x);
+}
+
+/** The nearest number of 8 significant bits, of two the even one. */
+export function roundToBf16(x: number): number {
+  const bits = new Uint32Array(new Float32Array([x]).buffer);
+  bits[0] = (bits[0]! + 0x7FFF + ((bits[0]! >>> 16) & 1)) & 0xFFFF0000;
+  return new Float32Array(bits.buffer)[0]!;
+}
+
 /** torch.randperm(n, generator)[:k]: the first k of a shuffle, without the rest of it. */
 export function torchRandperm(next: () => number, n: number, k: number): readonly number[] {
   const moved = new Map<number, number>();

@@ -10,6 +10,7 @@ export * from "./chain.ts";
 export * from "./convolution.ts";
 export * from "./fourier.ts";
 export * from "./block_circulant.ts";
+export * from "./made_low_rank.ts";
 export * from "./gathered_rows.ts";
 export * from "./fastfood.ts";
 export * from "./table_update.ts";

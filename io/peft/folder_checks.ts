@@ -46,13 +46,15 @@ export function checkKeys(
 
 /** A tied tensor that is stored twice must be the same twice. */
 export async function checkCopies(layout: FolderLayout, stored: Stored, model: Model): Promise<void> {
-  for (const { key, of } of layout.copies) {
+  for (const { key, of, shared } of layout.copies) {
     const copy = stored.get(key);
     if (
       copy !== undefined && !await sameNumbers(loadTensor(copy, model), loadTensor(stored.get(of)!, model))
     ) {
       throw new RangeError(
-        `"${key}" differs from "${of}", but the model ties the two: load the adapter for an untied model`,
+        shared === undefined
+          ? `"${key}" differs from "${of}", but the model ties the two: load the adapter for an untied model`
+          : `"${key}" differs from "${of}", but the layers share one: no method has one for each`,
       );
     }
   }

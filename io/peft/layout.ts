@@ -63,13 +63,20 @@ export interface FolderParts {
   readonly shared?: readonly (readonly [embedding: string, head: string])[];
 }
 
+/** A key under which a tensor stands once more, because the model ties the two or because layers share one. */
+export interface TensorCopy {
+  readonly key: string;
+  readonly of: string;
+  readonly shared?: "by layers";
+}
+
 /** The whole folder. */
 export interface FolderLayout {
   readonly method: Method;
   /** Paths reach into the adapter's params, keys have no prefix. */
   readonly tensors: readonly PeftTensor[];
-  /** Keys under which PEFT writes a tied tensor once more. */
-  readonly copies: readonly { readonly key: string; readonly of: string }[];
+  /** Keys under which PEFT writes a tied or shared tensor once more. */
+  readonly copies: readonly TensorCopy[];
   /** Leaves of the base that PEFT writes although a saved module stands in their place. */
   readonly originals: readonly { readonly key: string; readonly leaf: string }[];
 }
@@ -170,6 +177,9 @@ export function folderLayout(
   const copies = [
     ...[...copiesOf(parts, model), ...stackCopies(parts, model.spec)].filter((copy) => keys.has(copy.of)),
     ...twice.map(({ path, copy }) => ({ key: copy, of: path })),
+    ...(main?.tensors ?? []).flatMap(({ key, again = [] }) =>
+      again.map((copy) => ({ key: copy, of: key, shared: "by layers" as const }))
+    ),
   ];
   const prefixOf = (part: keyof PartNames): string => names?.[part] ?? (list.length === 1 ? "" : PARTS[part]);
   return {

@@ -19,6 +19,7 @@ import { boftPeft } from "../../methods/boft_peft.ts";
 import { deftPeft } from "../../methods/deft_peft.ts";
 import { doraPeft } from "../../methods/dora_peft.ts";
 import { fourierftPeft } from "../../methods/fourierft_peft.ts";
+import { randloraPeft } from "../../methods/randlora_peft.ts";
 import { c3aPeft } from "../../methods/c3a_peft.ts";
 import { hraPeft } from "../../methods/hra_peft.ts";
 import { ia3Peft } from "../../methods/ia3_peft.ts";
@@ -96,6 +97,8 @@ export function partsOfConfig(config: PeftConfig, model: Model, experts: Experts
       return matrixParts(boftPeft, config, model);
     case "C3A":
       return matrixParts(c3aPeft, config, model);
+    case "RANDLORA":
+      return matrixParts(randloraPeft, config, model);
     case "FOURIERFT":
       return matrixParts(
         fourierftPeft,
@@ -137,7 +140,7 @@ export function partsOfConfig(config: PeftConfig, model: Model, experts: Experts
       throw new RangeError(
         `Cannot load a PEFT adapter of type ${config.type}: known are LORA, ADALORA, LOHA, LOKR, VERA, HRA, MISS, OFT, BOFT, ` +
           "DEFT, PEANUT, BEFT, " +
-          "C3A, " +
+          "C3A, RANDLORA, " +
           "MULTITASK_PROMPT_TUNING, " +
           "FOURIERFT, IA3, LN_TUNING, PROMPT_TUNING, P_TUNING, PREFIX_TUNING, ADAPTION_PROMPT, XLORA and TRAINABLE_TOKENS",
       );

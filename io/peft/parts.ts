@@ -18,6 +18,7 @@ import { boftPeft } from "../../methods/boft_peft.ts";
 import { deftPeft } from "../../methods/deft_peft.ts";
 import { doraPeft } from "../../methods/dora_peft.ts";
 import { fourierftPeft } from "../../methods/fourierft_peft.ts";
+import { randloraPeft } from "../../methods/randlora_peft.ts";
 import { c3aPeft } from "../../methods/c3a_peft.ts";
 import { hraPeft } from "../../methods/hra_peft.ts";
 import { type Ia3Options, scalesInput } from "../../methods/ia3.ts";
@@ -133,6 +134,7 @@ function kindOf(method: string): Exclude<keyof PartNames, "biases"> {
     case "oft":
     case "boft":
     case "c3a":
+    case "randlora":
     case "fourierft":
     case "deft":
     case "peanut":
@@ -164,7 +166,7 @@ function kindOf(method: string): Exclude<keyof PartNames, "biases"> {
       throw new TypeError(
         `Cannot save "${method}" as a PEFT folder: it holds lora, adalora, dora, ia3, loha, lokr, vera, hra, miss, oft, boft, fourierft, ` +
           "deft, peanut, beft, " +
-          "c3a, " +
+          "c3a, randlora, " +
           "layerNormTune, soft prompts, llamaAdapter, xlora, trainableTokens, modulesToSave and only; merge the adapter and save the model instead",
       );
   }
@@ -232,6 +234,8 @@ function mainOf({ method, options, params }: MethodPiece, model: Model): MainFie
       return matrix(boftPeft);
     case "fourierft":
       return matrix(fourierftPeft);
+    case "randlora":
+      return matrix(randloraPeft);
     case "c3a":
       return matrix(c3aPeft);
     case "deft":

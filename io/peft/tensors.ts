@@ -32,9 +32,10 @@ export function adapterTensors(
     { path, key, shape, stored },
   ) => writable(key, stored ?? shape, lookup(params, path) as Tensor));
   const joined = [...Map.groupBy(held.filter(({ part }) => part !== undefined), ({ key }) => key)];
-  const again = copies.map(({ key, of }) => {
+  const again = copies.flatMap(({ key, of }) => {
     const { path, shape, stored } = tensors.find((t) => t.key === of)!;
-    return writable(key, stored ?? shape, lookup(params, path) as Tensor);
+    const held = lookup(params, path) as Tensor | undefined; // gradients hold nothing that is frozen
+    return held === undefined ? [] : [writable(key, stored ?? shape, held)];
   });
   const own = originals.map(({ key, leaf }) => {
     const bias = lookup(model.weights, leaf) as Tensor;

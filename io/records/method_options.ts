@@ -47,6 +47,7 @@ import type {
   PrefixTuningOptions,
   PromptTuningOptions,
   PTuningOptions,
+  RandLoraOptions,
   S4Options,
   TopLayersOptions,
   TrainableTokensOptions,
@@ -105,6 +106,7 @@ export type BuiltMethod =
   | "hra"
   | "miss"
   | "fourierft"
+  | "randlora"
   | "c3a"
   | "deft"
   | "peanut"
@@ -216,6 +218,13 @@ export const METHOD_OPTIONS: Readonly<Record<BuiltMethod, Kinds>> = {
     ...TARGETS,
     ...{ rank: count, depth: number, activation: ACTIVATION, scale: factor },
     initialization: oneOf("zero", "none"),
+  }),
+  randlora: all<RandLoraOptions>()({
+    ...TARGETS,
+    ...{ rank: number, alpha: factor, projectionSeed: seed, dropout: number },
+    bases: oneOf("uniform", "sparse", "verySparse"),
+    projections: oneOf("stored", "regenerated"),
+    initialization: oneOf("zeros", "normal"),
   }),
   intrinsicSaid: all<IntrinsicSaidOptions>()({
     dimension: number,

@@ -45,6 +45,7 @@ import {
   prefixTuning,
   promptTuning,
   pTuning,
+  randlora,
   s4,
   topLayers,
   trainableTokens,
@@ -114,6 +115,8 @@ function made(name: BuiltMethod, options: Readonly<Record<string, unknown>>): Me
       return of(miss);
     case "fourierft":
       return of(fourierft);
+    case "randlora":
+      return of(randlora);
     case "c3a":
       return of(c3a);
     case "deft":

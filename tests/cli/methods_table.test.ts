@@ -200,6 +200,7 @@ const FACTORIES = [
     "hra",
     "miss",
     "fourierft",
+    "randlora",
     "c3a",
     "deft",
     "peanut",

@@ -21,6 +21,7 @@ import {
   kroneckerKernel,
   type LinearMap,
   lowRank,
+  madeLowRank,
   orthogonalReflections,
   read,
   reflections,
@@ -82,6 +83,14 @@ const MAPS: Readonly<Record<string, (draw: Draw, backend: Backend) => LinearMap>
   "blockCirculant of one block": (draw) => blockCirculant(draw(1, 1, 7), 0.5),
   "blockCirculant of small blocks": (draw) => blockCirculant(draw(5, 6, 8), 2),
   "blockCirculant of odd blocks": (draw) => blockCirculant(draw(6, 7, 9), 1),
+  "madeLowRank of low rank": (draw) => {
+    const [a, b] = [draw(2, 9), draw(8, 2)];
+    return madeLowRank({ inFeatures: 9, outFeatures: 8, rank: 2 }, [a, b], () => ({ a, b }));
+  },
+  "madeLowRank of full rank": (draw) => {
+    const [a, b] = [draw(6, 5), draw(4, 6)];
+    return madeLowRank({ inFeatures: 5, outFeatures: 4, rank: 6 }, [a, b], () => ({ a, b }));
+  },
   "fourierMap of few frequencies": (draw) => fourierMap(draw(2), [[0, 3], [4, 1]], 30, 20, 3),
   "fourierMap of many": (draw) =>
     fourierMap(draw(9), Array.from({ length: 9 }, (_, i) => [i % 4, (i * 5) % 3] as const), 4, 3, 3),
@@ -266,6 +275,8 @@ Deno.test("costs are the multiply-adds of the cheapest way", () =>
       "blockCirculant of one block": 7 * 7,
       "blockCirculant of small blocks": 5 * (2 * 6 * 8 + 4 * 30 + 2 * 5 * 8), // 5 frequencies
       "blockCirculant of odd blocks": 5 * (2 * 7 * 9 + 4 * 42 + 2 * 6 * 9),
+      "madeLowRank of low rank": 2 * (9 + 8),
+      "madeLowRank of full rank": 5 * 4, // below 6 (5 + 4)
       "fourierMap of few frequencies": 2 * 2 * (30 + 20),
       "fourierMap of many": 4 * 3,
     });

@@ -167,6 +167,7 @@ Deno.test("peftPrefix() is PEFT's own table", () => {
     "OFT",
     "BOFT",
     "FOURIERFT",
+    "RANDLORA",
     "C3A",
     "IA3",
     "LN_TUNING",

@@ -39,6 +39,7 @@ import {
   peanut,
   prefixTuning,
   promptTuning,
+  randlora,
   trainableTokens,
   vera,
 } from "../../methods/mod.ts";
@@ -131,6 +132,7 @@ const METHODS: Readonly<Record<string, (r: number, seed: number) => Method>> = {
   deft: (rank) => deft({ rank, projection: "qr" }),
   peanut: (rank, seed) => peanut({ rank, depth: seed % 3, initialization: "none" }),
   beft: () => beft(),
+  randlora: (rank, seed) => randlora({ rank, projectionSeed: seed }),
   fourierft: (r, seed) => fourierft({ frequencies: 3 * r, positionSeed: seed }),
   ia3: () => ia3(),
   layerNormTune: () => layerNormTune(),

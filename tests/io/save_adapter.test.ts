@@ -34,6 +34,7 @@ import {
   only,
   peanut,
   pfeiffer,
+  randlora,
   trainableTokens,
   vera,
 } from "../../methods/mod.ts";
@@ -217,6 +218,7 @@ Deno.test("saveAdapter() refuses names under which PEFT loses weights of this ve
     [deft({ rank: 2 }), "deft_P"],
     [peanut({ rank: 2 }), "peanut_A"],
     [beft(), "beft_bias"],
+    [randlora({ rank: 4 }), "randlora_lambda"],
     [loha({ rank: 2 }), "hada"],
     [oft(), "oft"],
     [ia3(), "ia3"],

@@ -43,6 +43,7 @@ import {
   only,
   peanut,
   pissa,
+  randlora,
   type SparseMask,
   toLora,
   trainableTokens,
@@ -68,7 +69,22 @@ Deno.test("fresh adapters refuse targets that name a layer twice", () =>
     const message =
       /name a layer once but "q_proj" and "self_attn\.q_proj" are both "model\.layers\.0\.self_attn\.q_proj"/;
     for (
-      const factory of [lora, dora, loha, lokr, krona, vera, miss, adalora, fourierft, oft, boft, hra, c3a]
+      const factory of [
+        lora,
+        dora,
+        loha,
+        lokr,
+        krona,
+        vera,
+        miss,
+        adalora,
+        fourierft,
+        oft,
+        boft,
+        hra,
+        c3a,
+        randlora,
+      ]
     ) {
       refusing(model, () => factory({ targets } as never) as Method, message);
     }
@@ -159,6 +175,9 @@ Deno.test("ranks and sizes that a layer cannot have are refused with its shape",
       () => c3a({ blockPattern: { q_proj: 0 } }),
       /blockPattern "q_proj" to be a positive integer/,
     );
+    refusing(model, () => randlora({ rank: 0 }), /rank to be a positive integer but found 0/);
+    refusing(model, () => randlora({ dropout: 1 }), /dropout from 0 up to 1 but found 1/);
+    refusing(model, () => randlora({ alpha: NaN }), /alpha to be a finite number/);
     refusing(model, () => miss({ rank: 13 }), /rank 13 on ".*q_proj" \[16, 12\]: the rank exceeds the input/);
     refusing(model, () => oft({ blocks: { size: 5 } }), /its input of 12 is no multiple of the block size 5/);
     refusing(model, () => krona({ firstFactor: [5, 7] }), /".*q_proj" \[16, 12\] by a first factor \[5, 7\]/);
@@ -175,7 +194,22 @@ Deno.test("layers left out that are no layers of the model are refused, and name
   assertNoLeak(() => {
     const model = tinyLlama(reference(), 1);
     for (
-      const factory of [lora, dora, loha, lokr, krona, vera, miss, adalora, fourierft, oft, boft, hra, c3a]
+      const factory of [
+        lora,
+        dora,
+        loha,
+        lokr,
+        krona,
+        vera,
+        miss,
+        adalora,
+        fourierft,
+        oft,
+        boft,
+        hra,
+        c3a,
+        randlora,
+      ]
     ) {
       refusing(
         model,

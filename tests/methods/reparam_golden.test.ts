@@ -3,7 +3,19 @@
  * the merged model and three AdamW steps, on each backend.
  */
 import { type Method, trainable } from "../../core/mod.ts";
-import { boft, c3a, fourierft, hra, krona, loha, lokr, miss, oft, vera } from "../../methods/mod.ts";
+import {
+  boft,
+  c3a,
+  fourierft,
+  hra,
+  krona,
+  loha,
+  lokr,
+  miss,
+  oft,
+  randlora,
+  vera,
+} from "../../methods/mod.ts";
 import { assertNoLeak } from "../support/assert.ts";
 import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
 import { assertGolden, goldenBase, goldenParams } from "../support/golden_method.ts";
@@ -36,6 +48,22 @@ const CASES: Readonly<Record<string, Method>> = {
   krona: krona({ scale: 1.5, firstFactor: [3, 2] }),
   vera: vera({ rank: 5, projectionSeed: 99, targets }), // the file's A and B, not those of the seed
   "vera regenerated": vera({ rank: 5, projectionSeed: 3, projections: "regenerated", targets }),
+  randlora: randlora({ rank: 5, alpha: 3, projectionSeed: 99, targets }),
+  "randlora regenerated": randlora({
+    rank: 5,
+    alpha: 3,
+    projectionSeed: 3,
+    projections: "regenerated",
+    targets,
+  }),
+  randlora_sparse: randlora({ rank: 11, alpha: 2, bases: "sparse", targets }),
+  "randlora_sparse regenerated": randlora({
+    rank: 11,
+    alpha: 2,
+    bases: "sparse",
+    projections: "regenerated",
+    targets,
+  }),
   hra: hra({ rank: 4, targets }),
   hra_exact: hra({ rank: 3, orthogonality: "exact", targets }),
   miss: miss({ rank: 5, targets }),

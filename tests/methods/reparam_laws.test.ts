@@ -14,6 +14,7 @@ import {
   lokr,
   miss,
   oft,
+  randlora,
   vera,
 } from "../../methods/mod.ts";
 
@@ -105,6 +106,28 @@ laws("vera() regenerated", vera({ rank: 2, projections: "regenerated" }), (model
   const { trainable } = each({}, (_, o) => 2 + o)(model) as { trainable: number };
   return { trainable, stored: trainable };
 });
+
+/** n (r + min) in a layer; shared are r min + max n r of the largest sizes. */
+const randLoraCount = (r: number, options: TargetOptions) => (model: Model): Partial<Counts> => {
+  const terms = (min: number): number => Math.ceil(min / r);
+  const { trainable } = each(options, (i, o) => terms(Math.min(i, o)) * (r + Math.min(i, o)))(model);
+  const sizes = chooseTargets(model.spec, options).map(sizesOf);
+  const largest = [Math.max(...sizes.map((s) => s.inFeatures)), Math.max(...sizes.map((s) => s.outFeatures))];
+  const [min, max] = [Math.min(...largest), Math.max(...largest)];
+  return { trainable: trainable!, stored: trainable! + r * min + max * terms(min) * r };
+};
+laws("randlora()", randlora({ ...ALL, rank: 5, alpha: 3, dropout: 0.2 }), randLoraCount(5, ALL));
+laws(
+  "randlora() of sparse bases, regenerated",
+  randlora({ rank: 3, bases: "sparse", projections: "regenerated", projectionSeed: 2 }),
+  () => ({}),
+);
+laws(
+  "randlora() of very sparse bases, a start that is none",
+  randlora({ rank: 4, bases: "verySparse", initialization: "normal" }),
+  randLoraCount(4, {}),
+  { atInit: "other" },
+);
 
 laws("hra()", hra({ ...ALL, rank: 4 }), each(ALL, (i) => 4 * i));
 laws(

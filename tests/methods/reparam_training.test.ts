@@ -25,7 +25,19 @@ import {
   tensor,
   type Tree,
 } from "../../core/mod.ts";
-import { boft, c3a, fourierft, hra, krona, loha, lokr, miss, oft, vera } from "../../methods/mod.ts";
+import {
+  boft,
+  c3a,
+  fourierft,
+  hra,
+  krona,
+  loha,
+  lokr,
+  miss,
+  oft,
+  randlora,
+  vera,
+} from "../../methods/mod.ts";
 import { addUpdate } from "../../methods/update_dropout.ts";
 import { add, identity, normal } from "../../ops/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
@@ -150,6 +162,7 @@ const ON_CODES: Readonly<Record<string, Method>> = {
   "boft()": boft({ blocks: { size: 4 } }),
   "fourierft()": fourierft({ frequencies: 9, scale: 9 }),
   "c3a()": c3a({ block: 4 }),
+  "randlora()": randlora({ rank: 3 }),
 };
 for (const [name, method] of Object.entries(ON_CODES)) {
   Deno.test(`${name} on an nf4 base adapts and merges the decoded weights`, () =>

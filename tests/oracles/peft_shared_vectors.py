@@ -1,4 +1,4 @@
-"""Golden cases of further methods that PEFT has: C3A.
+"""Golden cases of further methods that PEFT has: C3A, RandLoRA.
 
 Made by transformers 4.57 and peft 0.21 on CPU in float32. Run from the repository root:
     python tests/oracles/peft_shared_vectors.py [case ...]
@@ -9,22 +9,32 @@ import copy, json, os, shutil, sys, warnings
 import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
-from peft import C3AConfig, get_peft_model, get_peft_model_state_dict
+from peft import C3AConfig, RandLoraConfig, get_peft_model, get_peft_model_state_dict
 import peft.tuners.c3a.layer as c3a_layer
 
 warnings.filterwarnings("ignore")
 GOLDEN = "tests/oracles/golden"
 TIED, UNTIED, QWEN, GPT2 = "llama_tiny/base", "peft/bases/llama_untied", "peft/bases/qwen2", "peft/bases/gpt2"
 QV, QVD = ["q_proj", "v_proj"], ["q_proj", "v_proj", "down_proj"]
-NAMES = {"c3a_kernel": "kernel"}
+NAMES = {
+    "c3a_kernel": "kernel",
+    "randlora_lambda": "lambda", "randlora_gamma": "gamma", "randlora_A": "frozen.a", "randlora_B": "frozen.b",
+}
 METHODS = {
     "c3a": lambda: C3AConfig(block_size=4, block_size_pattern={"q_proj": 12}, target_modules=QVD),
+    "randlora": lambda: RandLoraConfig(r=5, randlora_alpha=3, target_modules=QVD, projection_prng_key=3),
+    "randlora_sparse": lambda: RandLoraConfig(r=11, randlora_alpha=2, target_modules=QVD, sparse=True),
 }
 FOLDERS = {
     "c3a": (QWEN, lambda c: C3AConfig(block_size=2, block_size_pattern={"layers.0.self_attn.q_proj": 6},
                                       target_modules=["q_proj", "down_proj"], **c)),
     "c3a_bias": (QWEN, lambda c: C3AConfig(block_size=3, init_weights="gaussian", bias="c3a_only", target_modules=QV,
                                            layers_to_transform=[1], **c)),
+    "randlora": (QWEN, lambda c: RandLoraConfig(r=5, randlora_alpha=9, target_modules=["q_proj", "down_proj"],
+                                                randlora_dropout=0.25, bias="randlora_only", **c)),
+    "randlora_unsaved": (GPT2, lambda c: RandLoraConfig(r=4, randlora_alpha=6, save_projection=False, projection_prng_key=7, **c)),
+    "randlora_sparse": (TIED, lambda c: RandLoraConfig(r=6, very_sparse=True, save_projection=False, init_weights=False,
+                                                       randlora_alpha=4, **c)),
 }
 
 
@@ -63,15 +73,20 @@ def ours(name):
     return ".".join([*parts[:-1], NAMES[parts[-1]]])
 
 
+def flat(path, t):
+    return t.flatten(1) if path == "frozen.a" else t
+
+
 def method_case(name):
     batch = json.load(open(f"{GOLDEN}/llama_tiny/batch.json"))
     torch.manual_seed(sum(map(ord, name)))
     m = perturbed(get_peft_model(load(TIED), METHODS[name]()), len(name))
     params = {ours(n): p for n, p in m.named_parameters() if p.requires_grad}
-    frozen = {ours(n): p for n, p in m.named_buffers(remove_duplicate=False) if n.rsplit(".", 2)[-2] in NAMES}
+    frozen = {ours(n): p for n, p in m.named_buffers(remove_duplicate=False) if n.startswith("base_model.") and n.split(".")[1] in NAMES}
     logits, loss = run(m, batch)
     grads = torch.autograd.grad(loss, list(params.values()))
-    tensors = {"logits": logits, "loss": loss.reshape(1), **{f"param.{path}": p for path, p in frozen.items()}}
+    tensors = {"logits": logits, "loss": loss.reshape(1)}
+    tensors |= {f"param.{path}": flat(path, p).float() for path, p in frozen.items()}
     for (path, p), g in zip(params.items(), grads):
         tensors[f"param.{path}"], tensors[f"grad.{path}"] = p.detach().clone(), g
     with torch.no_grad():
