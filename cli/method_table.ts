@@ -43,6 +43,7 @@ export type MethodName =
   | "lokr"
   | "krona"
   | "vera"
+  | "lily"
   | "oft"
   | "boft"
   | "hra"
@@ -111,6 +112,7 @@ export const METHOD_TABLE: Readonly<Record<MethodName, MethodRow>> = {
   "lokr": row(1e-3, "rank", "alpha", "targets"),
   "krona": row(1e-3, "dropout", "targets"),
   "vera": row(5e-3, "rank", "dropout", "targets"),
+  "lily": row(1e-3, "rank", "targets"),
   "oft": row(1e-3, "targets"),
   "boft": row(1e-3, "targets"),
   "hra": row(1e-3, "rank", "targets"),

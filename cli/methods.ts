@@ -69,6 +69,8 @@ export function methodOf(flags: MethodFlags & { readonly method: PlainName }, sp
       return made("krona", { dropout, ...chosen });
     case "vera":
       return made("vera", { rank, dropout, ...chosen });
+    case "lily":
+      return made("lily", { rank, ...chosen });
     case "oft":
       return made("oft", { blocks: { size: 32 }, uneven: "nearest", ...chosen });
     case "boft":

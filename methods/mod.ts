@@ -59,6 +59,8 @@ export * from "./layer_norm_tune_peft.ts";
 export * from "./lets.ts";
 export * from "./llama_adapter.ts";
 export * from "./llama_adapter_peft.ts";
+export * from "./lily.ts";
+export { lilyPeft } from "./lily_peft.ts";
 export * from "./loftq.ts";
 export * from "./loha.ts";
 export * from "./loha_peft.ts";

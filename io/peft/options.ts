@@ -25,6 +25,7 @@ import { hraPeft } from "../../methods/hra_peft.ts";
 import { ia3Peft } from "../../methods/ia3_peft.ts";
 import { LAYER_NORM_FIELDS } from "../../methods/layer_norm_tune_peft.ts";
 import { LLAMA_ADAPTER_FIELDS } from "../../methods/llama_adapter_peft.ts";
+import { lilyPeft } from "../../methods/lily_peft.ts";
 import { lohaPeft } from "../../methods/loha_peft.ts";
 import { lokrPeft } from "../../methods/lokr_peft.ts";
 import type { LoraOptions } from "../../methods/lora.ts";
@@ -85,6 +86,8 @@ export function partsOfConfig(config: PeftConfig, model: Model, experts: Experts
       return matrixParts(lohaPeft, config, model);
     case "LOKR":
       return matrixParts(lokrPeft, config, model);
+    case "LILY":
+      return matrixParts(lilyPeft, config, model);
     case "VERA":
       return matrixParts(veraPeft, config, model);
     case "HRA":
@@ -138,7 +141,7 @@ export function partsOfConfig(config: PeftConfig, model: Model, experts: Experts
     }
     default:
       throw new RangeError(
-        `Cannot load a PEFT adapter of type ${config.type}: known are LORA, ADALORA, LOHA, LOKR, VERA, HRA, MISS, OFT, BOFT, ` +
+        `Cannot load a PEFT adapter of type ${config.type}: known are LORA, ADALORA, LOHA, LOKR, VERA, LILY, HRA, MISS, OFT, BOFT, ` +
           "DEFT, PEANUT, BEFT, " +
           "C3A, RANDLORA, " +
           "MULTITASK_PROMPT_TUNING, " +

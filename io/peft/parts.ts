@@ -24,6 +24,8 @@ import { hraPeft } from "../../methods/hra_peft.ts";
 import { type Ia3Options, scalesInput } from "../../methods/ia3.ts";
 import { ia3Peft } from "../../methods/ia3_peft.ts";
 import type { LlamaAdapterOptions } from "../../methods/llama_adapter.ts";
+import type { LilyOptions } from "../../methods/lily.ts";
+import { checkLilyInPeft, lilyPeft } from "../../methods/lily_peft.ts";
 import { lohaPeft } from "../../methods/loha_peft.ts";
 import { lokrPeft } from "../../methods/lokr_peft.ts";
 import { loraPeft } from "../../methods/lora_peft.ts";
@@ -129,6 +131,7 @@ function kindOf(method: string): Exclude<keyof PartNames, "biases"> {
     case "loha":
     case "lokr":
     case "vera":
+    case "lily":
     case "hra":
     case "miss":
     case "oft":
@@ -164,7 +167,7 @@ function kindOf(method: string): Exclude<keyof PartNames, "biases"> {
       return "fixed";
     default:
       throw new TypeError(
-        `Cannot save "${method}" as a PEFT folder: it holds lora, adalora, dora, ia3, loha, lokr, vera, hra, miss, oft, boft, fourierft, ` +
+        `Cannot save "${method}" as a PEFT folder: it holds lora, adalora, dora, ia3, loha, lokr, vera, lily, hra, miss, oft, boft, fourierft, ` +
           "deft, peanut, beft, " +
           "c3a, randlora, " +
           "layerNormTune, soft prompts, llamaAdapter, xlora, trainableTokens, modulesToSave and only; merge the adapter and save the model instead",
@@ -224,6 +227,11 @@ function mainOf({ method, options, params }: MethodPiece, model: Model): MainFie
       return matrix(lokrPeft);
     case "vera":
       return matrix(veraPeft);
+    case "lily": {
+      const fields = matrix(lilyPeft);
+      checkLilyInPeft(places, options as LilyOptions, fields.targets);
+      return fields;
+    }
     case "hra":
       return matrix(hraPeft);
     case "miss":

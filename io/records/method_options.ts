@@ -29,6 +29,7 @@ import type {
   LadderSideTuningOptions,
   LayerNormTuneOptions,
   LetsOptions,
+  LilyOptions,
   LlamaAdapterOptions,
   LoftqOptions,
   LohaOptions,
@@ -101,6 +102,7 @@ export type BuiltMethod =
   | "lokr"
   | "krona"
   | "vera"
+  | "lily"
   | "oft"
   | "boft"
   | "hra"
@@ -173,6 +175,13 @@ export const METHOD_OPTIONS: Readonly<Record<BuiltMethod, Kinds>> = {
     ...TARGETS,
     ...{ rank: number, projectionSeed: seed, initialD: number, dropout: number },
     projections: oneOf("stored", "regenerated"),
+  }),
+  lily: all<LilyOptions>()({
+    ...TARGETS,
+    ...{ rank: count, stride: count, experts: count, scale: factor },
+    sharing: any(oneOf("modules", "all"), list(text)),
+    mean: oneOf("text", "batch"),
+    initialization: oneOf("zero", "none"),
   }),
   oft: all<OftOptions>()({
     ...TARGETS,

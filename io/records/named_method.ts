@@ -27,6 +27,7 @@ import {
   ladderSideTuning,
   layerNormTune,
   lets,
+  lily,
   llamaAdapter,
   loha,
   lokr,
@@ -103,6 +104,8 @@ function made(name: BuiltMethod, options: Readonly<Record<string, unknown>>): Me
       return of(lokr);
     case "krona":
       return of(krona);
+    case "lily":
+      return of(lily);
     case "vera":
       return of(vera);
     case "oft":

@@ -186,6 +186,7 @@ const FACTORIES = [
     "eva",
     "adalora",
     "vera",
+    "lily",
     "loha",
     "lokr",
     "krona",

@@ -66,6 +66,7 @@ const BATCH = { inputIds: [[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]] };
 const OPTIONS: Readonly<Partial<Record<BuiltMethod, Record<string, unknown>>>> = {
   lora: { rank: 2, targets: { pattern: ".*\\.[qk]_proj", flags: "" }, rankPattern: { k_proj: 1 } },
   adalora: { rank: 2, targetRank: 1 },
+  lily: { rank: 2, stride: 2, sharing: ["q_proj", "v_proj"] },
   vera: { rank: 3, targets: "all-linear" },
   oft: { blocks: { count: 2 }, cayley: "exact" },
   boft: { blocks: { size: 2 } },

@@ -34,6 +34,7 @@ import {
   krona,
   layerNormTune,
   learnerCount,
+  lily,
   loha,
   lokr,
   lora,
@@ -408,7 +409,7 @@ Deno.test("numbers of blocks that the model lacks are refused, others beside the
     model.dispose();
   }));
 
-Deno.test("deft() and peanut() refuse numbers out of range, and embeddings", () =>
+Deno.test("deft(), peanut() and lily() refuse numbers out of range, and embeddings", () =>
   assertNoLeak(() => {
     const refused: readonly (readonly [() => unknown, RegExp])[] = [
       [() => deft({ rank: 0 }), /^RangeError: Expected rank to be a positive integer but found 0$/],
@@ -422,11 +423,16 @@ Deno.test("deft() and peanut() refuse numbers out of range, and embeddings", () 
         () => peanut({ depth: -1 }),
         /^RangeError: Expected depth to be an integer of 0 or more but found -1$/,
       ],
+      [() => lily({ stride: 0 }), /^RangeError: Expected stride to be a positive integer but found 0$/],
+      [
+        () => lily({ experts: 1 }),
+        /^RangeError: Expected experts to be an integer of 2 or more but found 1$/,
+      ],
       [() => peanut({ scale: NaN }), /^RangeError: Expected scale to be a finite number but found NaN$/],
     ];
     for (const [make, message] of refused) assert.throws(make, message);
     const model = tinyLlama(reference(), 1);
-    for (const factory of [deft, peanut, beft]) {
+    for (const factory of [deft, peanut, lily, beft]) {
       refusing(
         model,
         () => factory({ targets: ["q_proj", "self_attn.q_proj"] }),
@@ -434,13 +440,16 @@ Deno.test("deft() and peanut() refuse numbers out of range, and embeddings", () 
       );
       refusing(model, () => factory({ exclude: ["down_prj"] }), /^The exclude "down_prj" matches no layer/);
     }
-    for (const factory of [deft, peanut]) {
+    for (const factory of [deft, peanut, lily]) {
       refusing(
         model,
         () => factory({ targets: ["embed_tokens"] }),
-        /^Cannot put (deft|peanut) on the embedding "model\.embed_tokens": leave it out of the targets$/,
+        /^Cannot put (deft|peanut|lily) on the embedding "model\.embed_tokens": leave it out of the targets$/,
       );
     }
+    const ends = /^Expected "model\.layers\.0\.self_attn\.v_proj" to end in one name of sharing but found /;
+    refusing(model, () => lily({ sharing: ["q_proj"] }), new RegExp(`${ends.source}none$`));
+    refusing(model, () => lily({ sharing: ["q_proj", "proj", "v_proj"], targets: ["v_proj"] }), ends);
     model.dispose();
   }));
 

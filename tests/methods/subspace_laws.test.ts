@@ -1,6 +1,6 @@
-/** BEFT, DEFT and PEANuT obey the laws of methods. */
+/** BEFT, DEFT, PEANuT and Lily obey the laws of methods. */
 import { chooseTargets, type Counts, type Model, sizesOf, type TargetOptions } from "../../core/mod.ts";
-import { beft, deft, peanut } from "../../methods/mod.ts";
+import { beft, deft, lily, peanut } from "../../methods/mod.ts";
 import { methodLaws } from "../support/method_laws.ts";
 
 /** The sum over targets of a number a layer. */
@@ -70,5 +70,37 @@ methodLaws("peanut() with two layers a side", {
   atInit: "base",
   merges: "only",
   counts: each(ALL, (_, o) => 2 * 3 * o + 2 * 2 * 3 * 3),
+  runs: 2,
+});
+
+/** Of kinds with as many layers as there are blocks: ⌈n / stride⌉ A of r in, E experts of r out, n routers of E r. */
+const shared = (options: TargetOptions, r: number, stride: number, experts: number) => ({ spec }: Model) => {
+  const kinds = Map.groupBy(
+    chooseTargets(spec, options),
+    ({ path, ...place }) => path.split(/\.\d+\./)[1]! + sizesOf({ path, ...place }).outFeatures,
+  );
+  const trainable = [...kinds.values()].reduce((sum, kind) => {
+    const { inFeatures, outFeatures } = sizesOf(kind[0]!);
+    return sum + Math.ceil(kind.length / stride) * r * inFeatures + experts * r * outFeatures +
+      kind.length * experts * r;
+  }, 0);
+  return { trainable };
+};
+
+methodLaws("lily()", {
+  method: () => ({ method: lily({ rank: 3 }) }),
+  atInit: "base",
+  merges: "no",
+  looksAhead: true,
+  counts: shared({}, 3, 1, 2),
+  runs: 2,
+});
+
+methodLaws("lily() with shared A", {
+  method: () => ({ method: lily({ ...ALL, rank: 2, stride: 2, experts: 3, scale: 0.5 }) }),
+  atInit: "base",
+  merges: "no",
+  looksAhead: true,
+  counts: shared(ALL, 2, 2, 3),
   runs: 2,
 });

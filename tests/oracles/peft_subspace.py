@@ -1,21 +1,22 @@
-"""Golden cases of BEFT, DEFT and PEANuT: on the tiny Llama of llama_lora.py, and adapter folders on the bases of peft_folders.py.
+"""Golden cases of BEFT, DEFT, PEANuT and Lily: on the tiny Llama of llama_lora.py, and adapter folders on the bases of peft_folders.py.
 
 Made by transformers 4.57 and peft 0.21 on CPU in float32. Run from the repository root:
     python tests/oracles/peft_subspace.py [case ...]
 Writes tests/oracles/golden/methods/<case>.safetensors in the form of reparam.py (parameters, logits, loss, gradients, merged
-logits, three AdamW steps), and tests/oracles/golden/peft/<case>/ in the form of peft_folders.py.
+logits where it merges, three AdamW steps), and tests/oracles/golden/peft/<case>/ in the form of peft_folders.py.
 """
 import copy, json, os, shutil, sys, warnings
 import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, LlamaForCausalLM
-from peft import BeftConfig, DeftConfig, PeanutConfig, get_peft_model, get_peft_model_state_dict
+from peft import BeftConfig, DeftConfig, LilyConfig, PeanutConfig, get_peft_model, get_peft_model_state_dict
 
 warnings.filterwarnings("ignore")
 GOLDEN = "tests/oracles/golden"
 TIED, UNTIED, QWEN, GPT2 = "llama_tiny/base", "peft/bases/llama_untied", "peft/bases/qwen2", "peft/bases/gpt2"
 QVD, QV = ["q_proj", "v_proj", "down_proj"], ["q_proj", "v_proj"]
-NAMES = {"beft_bias": "shift", "deft_P": "p", "deft_R": "r", "peanut_A": "a", "peanut_B": "b"}
+NAMES = {"beft_bias": "shift", "deft_P": "p", "deft_R": "r", "peanut_A": "a", "peanut_B": "b",
+         "lily_A": "a", "lily_B": "b", "lily_router": "router"}
 
 # name: (config, how far parameters move from their start)
 METHODS = {
@@ -25,6 +26,8 @@ METHODS = {
     "para": (DeftConfig(r=4, decomposition_method="qr", para=True, target_modules=QVD), 0.3),
     "peanut": (PeanutConfig(r=5, scaling=0.7, target_modules=QVD), 0.2),
     "peanut_deep": (PeanutConfig(r=4, depth=2, act_fn="silu", target_modules=QVD), 0.4),
+    "lily": (LilyConfig(r=5, num_B=3, scaling=1.5, target_modules=QVD), 0.3),
+    "lily_shared": (LilyConfig(r=4, stride_A=2, target_modules=QVD), 0.3),
 }
 # BEFT merges into biases that are there, which Llama has not.
 FOLDERS = {
@@ -40,6 +43,10 @@ FOLDERS = {
                                             exclude_modules=["layers.0.self_attn.q_proj"], **c)),
     "peanut_deep": (QWEN, lambda c: PeanutConfig(r=3, depth=3, act_fn="gelu_new", init_weights=False, target_modules=QVD,
                                                  **c)),
+    "lily": (QWEN, lambda c: LilyConfig(r=3, num_B=4, stride_A=2, scaling=0.5, target_modules=QVD, **c)),
+    # A pattern makes all layers of one shape share.
+    "lily_pattern": (TIED, lambda c: LilyConfig(r=4, stride_A=3, init_weights=False,
+                                                target_modules=r".*\.[qko]_proj", **c)),
 }
 
 
@@ -47,7 +54,7 @@ def ours(name):
     parts = [p for p in name.removeprefix("base_model.model.").split(".") if p != "default"]
     if parts[-1] == "weight":
         parts.pop()
-    at = next(i for i, p in enumerate(parts) if p.split("_")[0] in ["beft", "deft", "peanut"])
+    at = next(i for i, p in enumerate(parts) if p.split("_")[0] in ["beft", "deft", "peanut", "lily"])
     inner = parts[at].removeprefix("peanut_") if parts[at].endswith("coders") else NAMES[parts[at]]
     return ".".join([*parts[:at], inner, *parts[at + 1:]])
 
@@ -75,7 +82,8 @@ def method_case(name):
     for (path, p), g in zip(params.items(), torch.autograd.grad(out.loss, list(params.values()))):
         tensors[f"param.{path}"], tensors[f"grad.{path}"] = p.detach().clone(), g
     with torch.no_grad():
-        tensors["merged"] = run(copy.deepcopy(m).merge_and_unload()).logits
+        if not name.startswith("lily"):
+            tensors["merged"] = run(copy.deepcopy(m).merge_and_unload()).logits
     optimizer = torch.optim.AdamW(list(params.values()), lr=1e-2, weight_decay=0.01)
     for _ in range(3):
         optimizer.zero_grad()
