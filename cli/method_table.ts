@@ -46,6 +46,8 @@ export type MethodName =
   | "lily"
   | "oft"
   | "boft"
+  | "poly"
+  | "glora"
   | "hra"
   | "miss"
   | "fourierft"
@@ -115,6 +117,8 @@ export const METHOD_TABLE: Readonly<Record<MethodName, MethodRow>> = {
   "lily": row(1e-3, "rank", "targets"),
   "oft": row(1e-3, "targets"),
   "boft": row(1e-3, "targets"),
+  "poly": row(1e-3, "rank", "targets"),
+  "glora": row(5e-4, "rank", "targets"),
   "hra": row(1e-3, "rank", "targets"),
   "miss": row(5e-4, "rank", "targets"),
   "fourierft": row(1e-2, "dimension", "targets"),

@@ -75,6 +75,9 @@ export function methodOf(flags: MethodFlags & { readonly method: PlainName }, sp
       return made("oft", { blocks: { size: 32 }, uneven: "nearest", ...chosen });
     case "boft":
       return made("boft", chosen);
+    case "poly":
+    case "glora":
+      return made(method, { rank, ...chosen });
     case "hra":
       return made("hra", { rank, ...chosen });
     case "miss": {

@@ -68,7 +68,9 @@ function changedIn(model: Model, edits: readonly Edit[]): number {
       if (held && edit.change.form !== "bias") {
         touch(`${edit.path}.weight`, edit.changes ?? partOf(model, edit.path, edit.out));
       }
-      if (edit.change.form === "bias" || (edit.change.form === "scale" && edit.change.out)) {
+      const scales = edit.change.form === "scale" && edit.change.out !== undefined;
+      const shifts = edit.change.form === "delta" && edit.change.bias !== undefined;
+      if (edit.change.form === "bias" || scales || shifts) {
         touch(`${edit.path}.bias`);
       }
     }

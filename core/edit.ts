@@ -163,13 +163,15 @@ export type LinearChange =
     readonly dropped?: Fn<PassCall, LinearMap>;
   }
   /**
-   * y += delta(call); `weight` maps the matrix if the edit can be merged. In a range of outputs, both see that range's
+   * y += delta(call); `weight` maps the matrix if the edit can be merged, and `bias` the bias, where there is one that it
+   * changes. In a range of outputs, both see that range's
    * y, rows and bias alone. An embedding is looked up through `weight`.
    */
   | {
     readonly form: "delta";
     readonly delta: Fn<LinearCall, Tensor>;
     readonly weight?: Fn<WeightCall, Tensor>;
+    readonly bias?: Fn<WeightCall, Tensor>;
     readonly reads: "input" | "output";
   };
 

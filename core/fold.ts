@@ -209,6 +209,12 @@ export function foldLinear(layer: Layer, edit: LinearEdit, pass: PassCall | unde
         },
         columns: (ids) => gatherRows(transpose(weight()), ids),
         weight,
+        bias: () => {
+          const all = layer.bias();
+          if (all === undefined || change.bias === undefined) return all;
+          const run = (bias: Tensor): Tensor => change.bias!.run({ weight: part(layer.weight(), 0), bias });
+          return inRange(all, 0, out, run);
+        },
       };
     }
     default:

@@ -118,6 +118,9 @@ function scaledChange(change: LinearChange, f: number): LinearChange {
         ...change.weight && {
           weight: fn(change.weight, (weight, call) => towards(call.weight, weight.run(call), f)),
         },
+        ...change.bias && {
+          bias: fn(change.bias, (bias, call) => towards(call.bias!, bias.run(call), f)),
+        },
       };
     default:
       return change satisfies never;

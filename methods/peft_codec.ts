@@ -20,6 +20,8 @@ export interface PeftTensor {
   readonly again?: readonly string[];
   /** It is only a part of the file's matrix `stored`: rows (axis 0) or columns (axis 1) from there on. */
   readonly part?: { readonly axis: 0 | 1; readonly from: number };
+  /** The file has zeros of this shape there, which no parameter holds. */
+  readonly zeros?: true;
 }
 
 /** Both directions for one `peft_type`. Which layers are adapted is settled outside, by names of layers. */

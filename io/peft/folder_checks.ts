@@ -1,5 +1,5 @@
 /** What must hold of the tensors of a PEFT folder before any is read. */
-import { type Model, sameShape, scope, type Shape, showShape } from "../../core/mod.ts";
+import { type Model, read, sameShape, scope, type Shape, showShape } from "../../core/mod.ts";
 import { transpose } from "../../ops/mod.ts";
 import type { PeftConfig } from "../../formats/peft_config.ts";
 import { withoutPrefix } from "../../formats/peft_keys.ts";
@@ -56,6 +56,18 @@ export async function checkCopies(layout: FolderLayout, stored: Stored, model: M
           ? `"${key}" differs from "${of}", but the model ties the two: load the adapter for an untied model`
           : `"${key}" differs from "${of}", but the layers share one: no method has one for each`,
       );
+    }
+  }
+}
+
+/** What PEFT writes as zeros, and would add were it something else, must be zero. */
+export async function checkZeros(layout: FolderLayout, stored: Stored, model: Model): Promise<void> {
+  for (const { key } of layout.tensors.filter(({ zeros }) => zeros)) {
+    const found = loadTensor(stored.get(key)!, model);
+    const numbers = await read(found);
+    found.storage.free();
+    if (numbers.some((x) => x !== 0)) {
+      throw new RangeError(`Expected zeros in "${key}" but found other numbers`);
     }
   }
 }

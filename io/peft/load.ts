@@ -28,7 +28,7 @@ import { loadTensor, sameNumbers } from "../stored_numbers.ts";
 import { type BaseTable, baseTables } from "./base.ts";
 import { changedLayers, doubledFactors } from "./changed_base.ts";
 import { codedWeights } from "./coded_base.ts";
-import { checkCopies, checkKeys, checkShared, type Stored } from "./folder_checks.ts";
+import { checkCopies, checkKeys, checkShared, checkZeros, type Stored } from "./folder_checks.ts";
 import { type FolderLayout, folderLayout, PARTS } from "./layout.ts";
 import { asStored, partsOfConfig } from "./options.ts";
 import { checkRouter, expertFolders, type Experts, withExperts } from "./xlora.ts";
@@ -76,6 +76,7 @@ async function loadParts(
     if (config.type === "XLORA") checkRouter(folder, parts, stored);
     checkKeys(folder, config, expected, tables, stored);
     await checkCopies(expected, stored, model);
+    await checkZeros(expected, stored, model);
     await checkShared(parts, stored, model);
     const base = await changedTables(tables, stored, model);
     const changed = parts.main?.changed;
@@ -166,7 +167,7 @@ function paramsOf(
 ): Tree {
   return scope((): Synchronous<Tree> => {
     const params = nest<Tensor>([
-      ...layout.tensors.map((t): readonly [string, Tensor] => [
+      ...layout.tensors.filter(({ zeros }) => !zeros).map((t): readonly [string, Tensor] => [
         t.path,
         shaped(turnedBack(partOf(loadTensor(stored.get(t.key)!, model), t), t), t.shape),
       ]),

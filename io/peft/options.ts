@@ -21,6 +21,7 @@ import { doraPeft } from "../../methods/dora_peft.ts";
 import { fourierftPeft } from "../../methods/fourierft_peft.ts";
 import { randloraPeft } from "../../methods/randlora_peft.ts";
 import { c3aPeft } from "../../methods/c3a_peft.ts";
+import { gloraPeft } from "../../methods/glora_peft.ts";
 import { hraPeft } from "../../methods/hra_peft.ts";
 import { ia3Peft } from "../../methods/ia3_peft.ts";
 import { LAYER_NORM_FIELDS } from "../../methods/layer_norm_tune_peft.ts";
@@ -34,6 +35,7 @@ import { missPeft } from "../../methods/miss_peft.ts";
 import { oftPeft } from "../../methods/oft_peft.ts";
 import { peanutPeft } from "../../methods/peanut_peft.ts";
 import { type PeftCodec, type PeftFields, wrong } from "../../methods/peft_codec.ts";
+import { polyPeft } from "../../methods/poly_peft.ts";
 import { tokenRows, type TrainableTokensOptions } from "../../methods/trainable_tokens.ts";
 import { veraPeft } from "../../methods/vera_peft.ts";
 import {
@@ -90,6 +92,10 @@ export function partsOfConfig(config: PeftConfig, model: Model, experts: Experts
       return matrixParts(lilyPeft, config, model);
     case "VERA":
       return matrixParts(veraPeft, config, model);
+    case "POLY":
+      return matrixParts(polyPeft, config, model);
+    case "GLORA":
+      return matrixParts(gloraPeft, config, model);
     case "HRA":
       return matrixParts(hraPeft, config, model);
     case "MISS":
@@ -144,7 +150,7 @@ export function partsOfConfig(config: PeftConfig, model: Model, experts: Experts
         `Cannot load a PEFT adapter of type ${config.type}: known are LORA, ADALORA, LOHA, LOKR, VERA, LILY, HRA, MISS, OFT, BOFT, ` +
           "DEFT, PEANUT, BEFT, " +
           "C3A, RANDLORA, " +
-          "MULTITASK_PROMPT_TUNING, " +
+          "MULTITASK_PROMPT_TUNING, POLY, GLORA, " +
           "FOURIERFT, IA3, LN_TUNING, PROMPT_TUNING, P_TUNING, PREFIX_TUNING, ADAPTION_PROMPT, XLORA and TRAINABLE_TOKENS",
       );
   }

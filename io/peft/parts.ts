@@ -20,6 +20,7 @@ import { doraPeft } from "../../methods/dora_peft.ts";
 import { fourierftPeft } from "../../methods/fourierft_peft.ts";
 import { randloraPeft } from "../../methods/randlora_peft.ts";
 import { c3aPeft } from "../../methods/c3a_peft.ts";
+import { gloraPeft } from "../../methods/glora_peft.ts";
 import { hraPeft } from "../../methods/hra_peft.ts";
 import { type Ia3Options, scalesInput } from "../../methods/ia3.ts";
 import { ia3Peft } from "../../methods/ia3_peft.ts";
@@ -32,6 +33,7 @@ import { loraPeft } from "../../methods/lora_peft.ts";
 import { missPeft } from "../../methods/miss_peft.ts";
 import { oftPeft } from "../../methods/oft_peft.ts";
 import { peanutPeft } from "../../methods/peanut_peft.ts";
+import { polyPeft } from "../../methods/poly_peft.ts";
 import { veraPeft } from "../../methods/vera_peft.ts";
 import { type ModulesToSaveOptions, type SavedLeaf, savedLeaves } from "../../methods/modules_to_save.ts";
 import type { PeftCodec, PeftFields } from "../../methods/peft_codec.ts";
@@ -132,6 +134,8 @@ function kindOf(method: string): Exclude<keyof PartNames, "biases"> {
     case "lokr":
     case "vera":
     case "lily":
+    case "poly":
+    case "glora":
     case "hra":
     case "miss":
     case "oft":
@@ -170,7 +174,7 @@ function kindOf(method: string): Exclude<keyof PartNames, "biases"> {
         `Cannot save "${method}" as a PEFT folder: it holds lora, adalora, dora, ia3, loha, lokr, vera, lily, hra, miss, oft, boft, fourierft, ` +
           "deft, peanut, beft, " +
           "c3a, randlora, " +
-          "layerNormTune, soft prompts, llamaAdapter, xlora, trainableTokens, modulesToSave and only; merge the adapter and save the model instead",
+          "layerNormTune, soft prompts, llamaAdapter, poly, glora, xlora, trainableTokens, modulesToSave and only; merge the adapter and save the model instead",
       );
   }
 }
@@ -199,7 +203,12 @@ function mainOf({ method, options, params }: MethodPiece, model: Model): MainFie
   const transposed = last?.kind === "linear" && last.transposed;
   const matrix = <O extends TargetOptions>(codec: PeftCodec<O>): MainFields => {
     const targets = {
-      ...fieldsOfLayers(targetsFor(codec, options), places, spec, true),
+      ...fieldsOfLayers(
+        targetsFor(codec, options),
+        places,
+        spec,
+        Object.hasOwn(codec.fields, "layers_to_transform"),
+      ),
       fan_in_fan_out: transposed,
     };
     return {
@@ -232,6 +241,10 @@ function mainOf({ method, options, params }: MethodPiece, model: Model): MainFie
       checkLilyInPeft(places, options as LilyOptions, fields.targets);
       return fields;
     }
+    case "poly":
+      return matrix(polyPeft);
+    case "glora":
+      return matrix(gloraPeft);
     case "hra":
       return matrix(hraPeft);
     case "miss":

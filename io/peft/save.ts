@@ -129,7 +129,8 @@ export function refusedByPeft(adapter: Adapter, model: Model): string | undefine
 
 /** Every tensor of the folder has its parameter, and every parameter its tensor. */
 function checkParams({ method, params }: Adapter, { tensors }: FolderLayout): void {
-  for (const { path, shape } of tensors) {
+  for (const { path, shape, zeros } of tensors) {
+    if (zeros) continue;
     const found = lookup(params, path);
     if (found === undefined && isFrozen(path)) continue; // gradients have none
     if (!(found instanceof Tensor)) {

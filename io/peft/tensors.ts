@@ -41,7 +41,23 @@ export function adapterTensors(
     const bias = lookup(model.weights, leaf) as Tensor;
     return writable(key, bias.shape, bias);
   });
-  return [...written, ...again, ...own, ...joined.map(([key, parts]) => joinedTensor(key, parts, params))];
+  const none = tensors.filter(({ zeros }) => zeros).map(({ key, shape }): WritableTensor => {
+    const length = byteLength("f32", shape);
+    return {
+      name: withPrefix(key),
+      dtype: "f32",
+      shape,
+      byteLength: length,
+      read: () => new Uint8Array(length),
+    };
+  });
+  return [
+    ...written,
+    ...again,
+    ...own,
+    ...none,
+    ...joined.map(([key, parts]) => joinedTensor(key, parts, params)),
+  ];
 }
 
 /** A matrix of the file made of several parameters; zeros where it has none. */

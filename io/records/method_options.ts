@@ -19,6 +19,7 @@ import type {
   FourierFtOptions,
   FusedIa3Options,
   FusedLoraOptions,
+  GloraOptions,
   HoulsbyOptions,
   HraOptions,
   Ia3Options,
@@ -45,6 +46,7 @@ import type {
   PeanutOptions,
   PfeifferOptions,
   PhmAdapterOptions,
+  PolyOptions,
   PrefixTuningOptions,
   PromptTuningOptions,
   PTuningOptions,
@@ -105,6 +107,8 @@ export type BuiltMethod =
   | "lily"
   | "oft"
   | "boft"
+  | "poly"
+  | "glora"
   | "hra"
   | "miss"
   | "fourierft"
@@ -192,6 +196,22 @@ export const METHOD_OPTIONS: Readonly<Record<BuiltMethod, Kinds>> = {
     constraint: number,
   }),
   boft: all<BoftOptions>()({ ...TARGETS, blocks: BLOCKS, factors: number, dropout: number }),
+  poly: all<PolyOptions>()({
+    ...TARGETS,
+    ...{ rank: number, skills: number, pieces: number, tasks: list(text), task: text },
+    routing: oneOf("sampled", "mean"),
+    initialization: oneOf("default", "none"),
+  }),
+  glora: all<GloraOptions>()({
+    ...TARGETS,
+    rank: number,
+    a: oneOf("lowRank", "vector", "constant", "none"),
+    b: oneOf("lowRank", "vector", "constant", "none"),
+    c: oneOf("lowRank", "vector", "none"),
+    d: oneOf("vector", "constant", "none"),
+    e: oneOf("vector", "constant", "none"),
+    initialization: oneOf("default", "none"),
+  }),
   hra: all<HraOptions>()({
     ...TARGETS,
     rank: number,

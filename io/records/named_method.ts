@@ -16,6 +16,7 @@ import {
   fourierft,
   fusedIa3,
   fusedLora,
+  glora,
   houlsby,
   hra,
   ia3,
@@ -43,6 +44,7 @@ import {
   peanut,
   pfeiffer,
   phmAdapter,
+  poly,
   prefixTuning,
   promptTuning,
   pTuning,
@@ -112,6 +114,10 @@ function made(name: BuiltMethod, options: Readonly<Record<string, unknown>>): Me
       return of(oft);
     case "boft":
       return of(boft);
+    case "poly":
+      return of(poly);
+    case "glora":
+      return of(glora);
     case "hra":
       return of(hra);
     case "miss":

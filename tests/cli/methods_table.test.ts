@@ -212,7 +212,7 @@ const FACTORIES = [
     "ladderSideTuning",
   ],
   ...["mam", "unipelt", "s4", "xlora"],
-  ...["llamaAdapter", "multitaskPromptTuning"],
+  ...["llamaAdapter", "multitaskPromptTuning", "poly", "glora"],
 ];
 
 Deno.test("every method has a row, and every row of the article one of ours", () => {

@@ -70,6 +70,7 @@ const OPTIONS: Readonly<Partial<Record<BuiltMethod, Record<string, unknown>>>> =
   vera: { rank: 3, targets: "all-linear" },
   oft: { blocks: { count: 2 }, cayley: "exact" },
   boft: { blocks: { size: 2 } },
+  poly: { rank: 2, tasks: ["a", "b"], task: "a" },
   hra: { rank: 2 },
   miss: { rank: 4, form: "mini", miniRank: 2 },
   fourierft: { frequencies: 5 },

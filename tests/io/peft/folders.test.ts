@@ -6,9 +6,11 @@ import assert from "node:assert/strict";
 import {
   adapt,
   type Adapter,
+  type Batch,
   compose,
   forward,
   graft,
+  keep,
   leaves,
   lossAndGrad,
   merge,
@@ -23,7 +25,7 @@ import { modelOfAdapter } from "../../../io/layer_replication.ts";
 import { loadAdapter } from "../../../io/load_adapter.ts";
 import { loadModel } from "../../../io/load_model.ts";
 import { saveAdapter } from "../../../io/save_adapter.ts";
-import { lora, modulesToSave, trainableTokens } from "../../../methods/mod.ts";
+import { glora, lora, modulesToSave, poly, trainableTokens } from "../../../methods/mod.ts";
 import { freshModel, smallConfig } from "../../../models/mod.ts";
 import { reference } from "../../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../../support/assert.ts";
@@ -35,7 +37,7 @@ const BATCH = JSON.parse(Deno.readTextFileSync(`${ROOT}batch.json`));
 const CASES = [...Deno.readDirSync(ROOT)].map((entry) => entry.name)
   .filter((name) => exists(`${ROOT}${name}/case.json`)).sort();
 /** A shared table cannot be merged with the head's copy of it in one weight. */
-const UNMERGEABLE = new Set(["lily", "lily_pattern"]); // what they mix depends on the text
+const UNMERGEABLE = new Set(["lily", "lily_pattern", "poly_tasks"]); // what they mix depends on the text, or on the row
 
 function exists(path: string): boolean {
   try {
@@ -156,8 +158,14 @@ async function withCase(
   });
 }
 
-async function logitsOf(model: Model): Promise<Float32Array> {
-  const { logits } = forward(model, BATCH);
+/** The batch, each row with its task where a case has several. */
+const batchOf = (name: string): Batch => ({
+  ...BATCH,
+  ...name === "poly_tasks" && { rows: ["2", "0", "1"].slice(0, BATCH.inputIds.length) },
+});
+
+async function logitsOf(model: Model, batch: Batch = BATCH): Promise<Float32Array> {
+  const { logits } = forward(model, batch);
   const numbers = await read(logits);
   logits.storage.free();
   return numbers;
@@ -167,13 +175,13 @@ for (const name of CASES) {
   Deno.test(`loadAdapter() gives the logits, loss and gradients of PEFT: ${name}`, async () => {
     await withCase(name, async (model, adapter, expected) => {
       const logits = expected.get("logits")!.numbers;
-      assertClose(await logitsOf(graft(model, adapter)), logits, 1e-5, "logits");
+      assertClose(await logitsOf(graft(model, adapter), batchOf(name)), logits, 1e-5, "logits");
       if (!UNMERGEABLE.has(name)) {
         const merged = merge(model, adapter);
         assertClose(await logitsOf(merged), logits, 1e-5, "merged logits");
         merged.dispose();
       }
-      const { loss, grads } = await lossAndGrad(model, adapter, BATCH);
+      const { loss, grads } = await lossAndGrad(model, adapter, batchOf(name));
       assertClose([loss], expected.get("loss")!.numbers, 1e-5, "loss");
       await inFolder(async (folder) => {
         // Gradients go through the key map of the parameters.
@@ -219,7 +227,10 @@ for (const name of CASES) {
           leaves(again.params).map(([path]) => path),
           leaves(adapter.params).map(([path]) => path),
         );
-        assert.deepEqual(await logitsOf(graft(model, again)), await logitsOf(graft(model, adapter)));
+        assert.deepEqual(
+          await logitsOf(graft(model, again), batchOf(name)),
+          await logitsOf(graft(model, adapter), batchOf(name)),
+        );
         free(again);
       });
     });
@@ -310,4 +321,48 @@ Deno.test("PEFT folders hold nothing on the table that T5's stacks read under ot
     );
     free(rows);
     untied.dispose();
+  }));
+
+Deno.test("Poly's and GLoRA's folders name layers where PEFT has no field for numbers, and are refused where it has no form", () =>
+  assertNoLeak(async () => {
+    const model = await loadModel(`${GOLDEN}peft/bases/qwen2`, { backend: reference() });
+    const made = async (method: Method, run: (folder: string, adapter: Adapter) => Promise<void>) => {
+      const params = keep(method.init({ model, key: 1 }));
+      await inFolder((folder) => run(folder, { method, params: params.tree }));
+      params.dispose();
+    };
+    const shapes = (adapter: Adapter) => leaves(adapter.params).map(([path, t]) => [path, t.shape]).sort();
+    for (const method of [poly({ rank: 2, layers: [1] }), glora({ rank: 2, layers: [1] })]) {
+      await made(method, async (folder, adapter) => {
+        await saveAdapter(folder, adapter, model);
+        const { target_modules } = json(`${folder}/adapter_config.json`);
+        assert.deepEqual(target_modules, ["1.self_attn.q_proj", "1.self_attn.v_proj"]);
+        const again = await loadAdapter(folder, model);
+        assert.deepEqual(shapes(again), shapes(adapter));
+        free(again);
+      });
+    }
+    const refused = (method: Method, message: RegExp) =>
+      made(method, (folder, adapter) => assert.rejects(saveAdapter(folder, adapter, model), message));
+    await refused(
+      glora({ b: "none" }),
+      /one form for a and b and one for d and e: here they are lowRank and none/,
+    );
+    await refused(poly({ tasks: ["a", "b"], task: "b" }), /Cannot save the task "b" of 2 for PEFT/);
+    await made(glora({ c: "none" }), async (folder, adapter) => {
+      await saveAdapter(folder, adapter, model);
+      const file = `${folder}/adapter_model.safetensors`;
+      const tensors = [...tensorsOf(file)].map(([name, { shape, numbers }]) => {
+        const bytes = new Uint8Array(
+          numbers.map((x) => name.endsWith("1.self_attn.q_proj.glora_C.zeros") ? 1 : x).buffer,
+        );
+        return { name, dtype: "f32" as const, shape, byteLength: bytes.length, read: () => bytes };
+      });
+      await writeSafetensors(file, tensors);
+      await assert.rejects(
+        loadAdapter(folder, model),
+        /zeros in ".*1\.self_attn\.q_proj\.glora_C\.zeros" but found other/,
+      );
+    });
+    model.dispose();
   }));
