@@ -7,7 +7,7 @@ import {
   type PrefixRows,
   type SideCall,
 } from "./edit.ts";
-import { type LinearMap, scaledMap } from "./linear_map.ts";
+import { decoded, type LinearMap, scaledMap } from "./linear_map.ts";
 import type { Method } from "./method.ts";
 import type { Tensor, Tree } from "./tensor/mod.ts";
 import { add, gatherRows, identity, multiply, subtract } from "../ops/mod.ts";
@@ -71,7 +71,7 @@ function scaledEdit(edit: Edit, f: number): Edit {
     case "hidden":
       return { ...edit, delta: fn(edit.delta, (delta, call) => multiply(delta.run(call), f)) };
     case "weight":
-      return { ...edit, map: fn(edit.map, (map, call) => between(call.weight, map.run(call))) };
+      return { ...edit, map: fn(edit.map, (map, call) => between(decoded(call.weight), map.run(call))) };
     case "prefix":
       return {
         ...edit,

@@ -1,27 +1,36 @@
 /** Methods made from methods obey the laws too, and those of their combinators. */
 import assert from "node:assert/strict";
 import {
+  bytesOf,
   compose,
+  dequantize,
+  dispose,
   forward,
   gated,
   graft,
   keep,
   key,
   leaves,
+  lookup,
   lossAndGrad,
+  mapTree,
+  merge,
   type Method,
   type Model,
+  quantize,
   read,
   type Root,
   scope,
   type Synchronous,
+  type Tensor,
 } from "../../core/mod.ts";
 import { type Gate, scaled, type Tree } from "../../core/mod.ts";
-import { dora, fullFineTune, ia3, ladderSideTuning, lora, pfeiffer } from "../../methods/mod.ts";
+import { dora, fullFineTune, ia3, ladderSideTuning, lora, only, pfeiffer } from "../../methods/mod.ts";
 import { prefixTuning, sentenceGate } from "../../methods/mod.ts";
-import { full } from "../../ops/mod.ts";
+import { add, full } from "../../ops/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
+import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
 import { methodLaws } from "../support/method_laws.ts";
 import { noised } from "../support/subject.ts";
 import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
@@ -193,3 +202,41 @@ Deno.test("gated() refuses edits that do not see the input, and does not merge",
     assert.throws(() => method.init({ model, key: 0 }), /Cannot gate the weight edit at/);
     return Promise.resolve();
   }));
+
+for (const name of ALL_BACKENDS) {
+  Deno.test(`scaled() of trained weights starts from what a stored base says, whatever its dtype (${name})`, () =>
+    withBackend(name, (backend) =>
+      assertNoLeak(async () => {
+        const model = tinyGpt2(backend, 4);
+        const path = "transformer.h.0.mlp.c_fc.weight";
+        for (const dtype of ["f16", "nf4"] as const) {
+          const coded = quantize(model, { dtype });
+          const method = only({ parameters: [path] });
+          const params = keep(
+            scope(() => mapTree(method.init({ model: coded, key: 0 }), (t) => add(t, 0.5))),
+          );
+          const adapter = { method: scaled(method, 0.3), params: params.tree };
+          const merged = merge(coded, adapter);
+          const plain = dequantize(coded);
+          const [before, after] = await Promise.all([plain, merged].map(async ({ weights }) => {
+            const t = lookup(weights, path) as Tensor;
+            return await bytesOf(t).then((bytes) =>
+              t.dtype === "f16" ? new Float16Array(bytes.buffer) : new Float32Array(bytes.buffer)
+            );
+          }));
+          assertClose(after!, Array.from(before!, (w) => w + 0.15), 1e-6, `${dtype}: a third of the way`);
+          const logits = async (m: Model): Promise<Float32Array> => {
+            const { logits } = forward(m, { inputIds: [[1, 2, 3]] });
+            const numbers = await read(logits);
+            dispose(logits);
+            return numbers;
+          };
+          assertClose(await logits(graft(coded, adapter)), await logits(merged), 1e-5, dtype);
+          plain.dispose();
+          merged.dispose();
+          params.dispose();
+          coded.dispose();
+        }
+        model.dispose();
+      })));
+}
