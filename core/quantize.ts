@@ -27,7 +27,10 @@ export interface QuantizeOptions {
   readonly dtype: DType;
   /** Default: the linear layers of the blocks. A name that matches nothing throws. */
   readonly targets?: Targets;
-  /** Of the embedding tables and an untied head, where `targets` does not name them. Default: as they are. */
+  /**
+   * Of the embedding tables and an untied head, where `targets` does not name them; not of tables inside blocks, as T5's of
+   * distances. Default: as they are.
+   */
   readonly embeddings?: DType;
   /** "lazy": weights are coded when they are first read, for models that are only written out. Default: at once. */
   readonly leaves?: "lazy";
@@ -54,7 +57,7 @@ export function quantizationPlan(spec: Spec, options: QuantizeOptions): Readonly
   const targets = chooseTargets(spec, { targets: options.targets ?? "all-linear" });
   const others: readonly MatrixPlace[] = options.embeddings === undefined
     ? []
-    : [...spec.embeddings, ...spec.heads];
+    : [...spec.embeddings.filter(({ layer }) => layer === undefined), ...spec.heads];
   return new Map([
     ...others.map((place) => [weightPathOf(place), stores(options.embeddings!)] as const),
     ...targets.map((place) => [weightPathOf(place), stores(options.dtype)] as const),

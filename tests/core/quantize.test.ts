@@ -34,6 +34,7 @@ import { wasm } from "../../ops/wasm/mod.ts";
 import golden from "../oracles/golden/quantize.json" with { type: "json" };
 import { assertClose } from "../support/assert.ts";
 import { GOLDEN } from "../support/golden.ts";
+import { tinyT5 } from "../support/tiny_models.ts";
 
 const BASE = `${GOLDEN}llama_tiny/base`;
 const backends = [reference(), await wasm({ threads: 1 })];
@@ -219,4 +220,17 @@ Deno.test("quantize() to a dtype and back never moves a number further than the 
     ),
     { numRuns: 20 },
   );
+});
+
+Deno.test("quantize() leaves T5's tables of distances inside its blocks as they are", () => {
+  const backend = reference();
+  const t5 = tinyT5(backend, 1, { width: 32, inner: 32, headDim: 16 });
+  const small = quantize(t5, { dtype: "q8_0", embeddings: "q8_0" });
+  const dtypes = new Map(weightLeaves(small.weights).map(([path, leaf]) => [path, leaf.dtype]));
+  assert.equal(dtypes.get("shared.weight"), "q8_0");
+  assert.equal(dtypes.get("encoder.block.1.layer.1.DenseReluDense.wo.weight"), "q8_0");
+  const distances = [...dtypes].filter(([path]) => path.endsWith("relative_attention_bias.weight"));
+  assert.deepEqual(distances.map(([, dtype]) => dtype), ["f32", "f32"]);
+  small.dispose();
+  t5.dispose();
 });
