@@ -83,6 +83,7 @@ import {
   topLayers,
   trainableTokens,
   unipelt,
+  vbLora,
   vera,
   xlora,
 } from "../methods/mod.ts";
@@ -90,6 +91,7 @@ import { less, uniform } from "../ops/mod.ts";
 import { contextLength } from "../models/mod.ts";
 import { fishBudget } from "../recipes/fish_mask.ts";
 import {
+  bankLength,
   commonDivisor,
   s4Budget,
   s4Groups,
@@ -149,6 +151,7 @@ export function textLength(model: Model): number {
 /** r of MiSS, n of FourierFT and c of C3A. */
 const pieces = ({ spec }: Model): number => Math.min(64, smallestInput(chooseTargets(spec, {})));
 const frequencies = ({ spec }: Model): number => Math.min(1000, smallestMatrix(chooseTargets(spec, {})));
+const vectorLength = ({ spec }: Model): number => bankLength(chooseTargets(spec, {}));
 const circulants = ({ spec }: Model): number => commonDivisor(chooseTargets(spec, {}));
 
 /** The sizes of OFT's blocks. */
@@ -240,6 +243,11 @@ export const TABLE: readonly TableEntry[] = [
     "fourierft",
     (model) => `${frequencies(model)} frequencies on q and v`,
     (model) => fourierft({ frequencies: frequencies(model) }),
+  ),
+  entry(
+    "vbLora",
+    (model) => `r 4 of 256 vectors of ${vectorLength(model)} on q and v`,
+    (model) => vbLora({ length: vectorLength(model) }),
   ),
   entry(
     "c3a",

@@ -44,6 +44,12 @@ export function commonDivisor(places: readonly MatrixPlace[]): number {
   return places.map(sizesOf).flatMap((s) => [s.inFeatures, s.outFeatures]).reduce(divisor);
 }
 
+/** Of the numbers that divide all inputs and outputs of some layers the greatest up to VB-LoRA's 256. */
+export function bankLength(places: readonly MatrixPlace[]): number {
+  const divisor = commonDivisor(places);
+  return Array.from({ length: 256 }, (_, i) => 256 - i).find((n) => divisor % n === 0)!;
+}
+
 /** The fewest inputs of some layers. */
 export function smallestInput(places: readonly MatrixPlace[]): number {
   return Math.min(...places.map((place) => sizesOf(place).inFeatures));

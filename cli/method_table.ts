@@ -53,6 +53,7 @@ export type MethodName =
   | "fourierft"
   | "randlora"
   | "c3a"
+  | "vb-lora"
   | "deft"
   | "peanut"
   | "intrinsic-said"
@@ -122,6 +123,7 @@ export const METHOD_TABLE: Readonly<Record<MethodName, MethodRow>> = {
   "hra": row(1e-3, "rank", "targets"),
   "miss": row(5e-4, "rank", "targets"),
   "fourierft": row(1e-2, "dimension", "targets"),
+  "vb-lora": row(1e-2, "rank", "dropout", "targets"),
   "c3a": row(1e-1, "targets"),
   "deft": row(1e-3, "rank", "alpha", "dropout", "targets"),
   "peanut": row(5e-4, "rank", "targets"),

@@ -10,6 +10,7 @@ import type { SourcedName } from "./finetune_sources.ts";
 import type { StagedName } from "./finetune_stages.ts";
 import { METHOD_TABLE, type MethodFlag, type MethodName, type MethodOptionFlags } from "./method_table.ts";
 import {
+  bankLength,
   commonDivisor,
   phmSizes,
   reductionOf,
@@ -90,6 +91,8 @@ export function methodOf(flags: MethodFlags & { readonly method: PlainName }, sp
         frequencies: flags.dimension ?? Math.min(1000, smallestMatrix(chooseTargets(spec, chosen))),
         ...chosen,
       });
+    case "vb-lora":
+      return made("vbLora", { rank, dropout, length: bankLength(chooseTargets(spec, chosen)), ...chosen });
     case "c3a":
       return made("c3a", { block: commonDivisor(chooseTargets(spec, chosen)), ...chosen });
     case "deft":

@@ -1,5 +1,13 @@
 /** Reading and adding rows or elements by index. */
-import { allocate, defineOp, type Op, type Shape, showShape, type Tensor } from "../core/tensor/mod.ts";
+import {
+  defineKernel,
+  defineOp,
+  type Kernel,
+  type Op,
+  type Shape,
+  showShape,
+  type Tensor,
+} from "../core/tensor/mod.ts";
 
 const gatherRowsOp: Op<undefined> = defineOp({
   name: "gatherRows",
@@ -99,6 +107,12 @@ export function scatterAddLast(x: Tensor, ids: Tensor, shape: Shape): Tensor {
   return scatterAddLastOp([x, integer("scatterAddLast", ids)], shape);
 }
 
+const argmaxKernel: Kernel<undefined> = defineKernel({
+  name: "argmax",
+  shape: ([x]) => [{ shape: x!.shape.slice(0, -1), dtype: "i32" }],
+  run: (backend, [x], [y]) => backend.argmax(x!, y!),
+});
+
 /**
  * The index (i32) of the largest element along the last axis. Not differentiable.
  *
@@ -112,9 +126,7 @@ export function scatterAddLast(x: Tensor, ids: Tensor, shape: Shape): Tensor {
  * ```
  */
 export function argmax(x: Tensor): Tensor {
-  const result = allocate(x.backend, x.shape.slice(0, -1), "i32");
-  x.backend.argmax(x, result);
-  return result;
+  return argmaxKernel([x], undefined)[0]!;
 }
 
 function integer(op: string, ids: Tensor): Tensor {

@@ -22,6 +22,7 @@ import { fourierftPeft } from "../../methods/fourierft_peft.ts";
 import { randloraPeft } from "../../methods/randlora_peft.ts";
 import { c3aPeft } from "../../methods/c3a_peft.ts";
 import { gloraPeft } from "../../methods/glora_peft.ts";
+import { vbLoraPeft } from "../../methods/vb_lora_peft.ts";
 import { hraPeft } from "../../methods/hra_peft.ts";
 import { ia3Peft } from "../../methods/ia3_peft.ts";
 import { LAYER_NORM_FIELDS } from "../../methods/layer_norm_tune_peft.ts";
@@ -106,6 +107,8 @@ export function partsOfConfig(config: PeftConfig, model: Model, experts: Experts
       return matrixParts(boftPeft, config, model);
     case "C3A":
       return matrixParts(c3aPeft, config, model);
+    case "VBLORA":
+      return matrixParts(vbLoraPeft, config, model, bankTargets(model));
     case "RANDLORA":
       return matrixParts(randloraPeft, config, model);
     case "FOURIERFT":
@@ -149,7 +152,7 @@ export function partsOfConfig(config: PeftConfig, model: Model, experts: Experts
       throw new RangeError(
         `Cannot load a PEFT adapter of type ${config.type}: known are LORA, ADALORA, LOHA, LOKR, VERA, LILY, HRA, MISS, OFT, BOFT, ` +
           "DEFT, PEANUT, BEFT, " +
-          "C3A, RANDLORA, " +
+          "C3A, VBLORA, RANDLORA, " +
           "MULTITASK_PROMPT_TUNING, POLY, GLORA, " +
           "FOURIERFT, IA3, LN_TUNING, PROMPT_TUNING, P_TUNING, PREFIX_TUNING, ADAPTION_PROMPT, XLORA and TRAINABLE_TOKENS",
       );
@@ -157,6 +160,10 @@ export function partsOfConfig(config: PeftConfig, model: Model, experts: Experts
 }
 
 const isValue = (place: Place): boolean => place.kind === "linear" && place.role === "value";
+
+/** What VB-LoRA adapts by default: all that T5 has. */
+const bankTargets = ({ config }: Model): TargetOptions =>
+  ["t5", "mt5"].includes(String(config.model_type)) ? { targets: "all-linear" } : {};
 
 /** A method of matrices; without `target_modules` PEFT mostly takes LoRA's. */
 function matrixParts<O extends TargetOptions>(

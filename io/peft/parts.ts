@@ -21,6 +21,7 @@ import { fourierftPeft } from "../../methods/fourierft_peft.ts";
 import { randloraPeft } from "../../methods/randlora_peft.ts";
 import { c3aPeft } from "../../methods/c3a_peft.ts";
 import { gloraPeft } from "../../methods/glora_peft.ts";
+import { vbLoraPeft } from "../../methods/vb_lora_peft.ts";
 import { hraPeft } from "../../methods/hra_peft.ts";
 import { type Ia3Options, scalesInput } from "../../methods/ia3.ts";
 import { ia3Peft } from "../../methods/ia3_peft.ts";
@@ -141,6 +142,7 @@ function kindOf(method: string): Exclude<keyof PartNames, "biases"> {
     case "oft":
     case "boft":
     case "c3a":
+    case "vbLora":
     case "randlora":
     case "fourierft":
     case "deft":
@@ -173,7 +175,7 @@ function kindOf(method: string): Exclude<keyof PartNames, "biases"> {
       throw new TypeError(
         `Cannot save "${method}" as a PEFT folder: it holds lora, adalora, dora, ia3, loha, lokr, vera, lily, hra, miss, oft, boft, fourierft, ` +
           "deft, peanut, beft, " +
-          "c3a, randlora, " +
+          "c3a, vbLora, randlora, " +
           "layerNormTune, soft prompts, llamaAdapter, poly, glora, xlora, trainableTokens, modulesToSave and only; merge the adapter and save the model instead",
       );
   }
@@ -259,6 +261,8 @@ function mainOf({ method, options, params }: MethodPiece, model: Model): MainFie
       return matrix(randloraPeft);
     case "c3a":
       return matrix(c3aPeft);
+    case "vbLora":
+      return matrix(vbLoraPeft);
     case "deft":
       return matrix(deftPeft);
     case "peanut":

@@ -54,6 +54,7 @@ import type {
   S4Options,
   TopLayersOptions,
   TrainableTokensOptions,
+  VbLoraOptions,
   VeraOptions,
 } from "../../methods/mod.ts";
 import {
@@ -114,6 +115,7 @@ export type BuiltMethod =
   | "fourierft"
   | "randlora"
   | "c3a"
+  | "vbLora"
   | "deft"
   | "peanut"
   | "intrinsicSaid"
@@ -230,6 +232,11 @@ export const METHOD_OPTIONS: Readonly<Record<BuiltMethod, Kinds>> = {
     ...TARGETS,
     ...{ frequencies: number, frequencyPattern: record(count), scale: factor, positionSeed: seed },
     initialization: oneOf("normal", "zeros"),
+  }),
+  vbLora: all<VbLoraOptions>()({
+    ...TARGETS,
+    ...{ rank: count, vectors: count, length: count, topK: count },
+    ...{ bankBound: number, deviation: number, dropout: number },
   }),
   c3a: all<C3aOptions>()({
     ...TARGETS,

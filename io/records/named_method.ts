@@ -52,6 +52,7 @@ import {
   s4,
   topLayers,
   trainableTokens,
+  vbLora,
   vera,
 } from "../../methods/mod.ts";
 import { type BuiltMethod, METHOD_OPTIONS } from "./method_options.ts";
@@ -128,6 +129,8 @@ function made(name: BuiltMethod, options: Readonly<Record<string, unknown>>): Me
       return of(randlora);
     case "c3a":
       return of(c3a);
+    case "vbLora":
+      return of(vbLora);
     case "deft":
       return of(deft);
     case "peanut":

@@ -203,6 +203,7 @@ const FACTORIES = [
     "fourierft",
     "randlora",
     "c3a",
+    "vbLora",
     "deft",
     "peanut",
     "ia3",

@@ -17,7 +17,7 @@ import {
   type Tree,
   valueAndGrad,
 } from "../../core/mod.ts";
-import { add, crossEntropy, exp, matmul, multiply, sum, tanh } from "../../ops/mod.ts";
+import { add, argmax, crossEntropy, exp, gatherRows, matmul, multiply, sum, tanh } from "../../ops/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
@@ -112,6 +112,23 @@ Deno.test("checkpoint() changes no value and no gradient", () =>
       })),
     { numRuns: 30 },
   ));
+
+Deno.test("checkpoint() runs again what a choice of the largest is made from", () =>
+  assertNoLeak(async () => {
+    const backend = reference();
+    const p = { rows: tensor([[1], [2], [3]], { backend }) };
+    const chosen = ({ rows }: Tree): Tensor => {
+      const row = gatherRows(rows as Tensor, argmax(multiply(tensor([-2, -3, -1], { backend }), -1)));
+      return sum(multiply(row, row));
+    };
+    const [plain, again] = [
+      await gradientsOf(chosen, p),
+      await gradientsOf((tree) => checkpoint(() => chosen(tree)), p),
+    ];
+    assertClose(plain["rows"]!, [0, 4, 0], 1e-6);
+    assertClose(again["rows"]!, [0, 4, 0], 1e-6);
+    dispose(p);
+  }));
 
 Deno.test("checkpoint() of a checkpoint is one, and nests", () =>
   assertNoLeak(async () => {

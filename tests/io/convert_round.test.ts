@@ -42,6 +42,7 @@ import {
   promptTuning,
   randlora,
   trainableTokens,
+  vbLora,
   vera,
 } from "../../methods/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
@@ -135,6 +136,7 @@ const METHODS: Readonly<Record<string, (r: number, seed: number) => Method>> = {
   peanut: (rank, seed) => peanut({ rank, depth: seed % 3, initialization: "none" }),
   beft: () => beft(),
   randlora: (rank, seed) => randlora({ rank, projectionSeed: seed }),
+  vbLora: (rank) => vbLora({ rank, vectors: 2 + rank, length: 2 }),
   fourierft: (r, seed) => fourierft({ frequencies: 3 * r, positionSeed: seed }),
   ia3: () => ia3(),
   layerNormTune: () => layerNormTune(),

@@ -37,6 +37,7 @@ import {
   pfeiffer,
   randlora,
   trainableTokens,
+  vbLora,
   vera,
 } from "../../methods/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
@@ -217,6 +218,7 @@ Deno.test("saveAdapter() refuses names under which PEFT loses weights of this ve
     [miss({ rank: 2 }), "miss_block"],
     [fourierft({ frequencies: 4 }), "fourierft_spectrum"],
     [c3a({ block: 4 }), "c3a_kernel"],
+    [vbLora({ vectors: 3, length: 4 }), "vblora_logits_A"],
     [deft({ rank: 2 }), "deft_P"],
     [peanut({ rank: 2 }), "peanut_A"],
     [beft(), "beft_bias"],

@@ -48,6 +48,7 @@ import {
   type SparseMask,
   toLora,
   trainableTokens,
+  vbLora,
   vera,
 } from "../../methods/mod.ts";
 import { ltSftLeaves } from "../../methods/lt_sft.ts";
@@ -85,6 +86,7 @@ Deno.test("fresh adapters refuse targets that name a layer twice", () =>
         hra,
         c3a,
         randlora,
+        vbLora,
       ]
     ) {
       refusing(model, () => factory({ targets } as never) as Method, message);
@@ -176,6 +178,13 @@ Deno.test("ranks and sizes that a layer cannot have are refused with its shape",
       () => c3a({ blockPattern: { q_proj: 0 } }),
       /blockPattern "q_proj" to be a positive integer/,
     );
+    refusing(model, () => vbLora({ vectors: 2, topK: 3 }), /topK to be at most the 2 vectors of the bank/);
+    refusing(
+      model,
+      () => vbLora({ length: 5 }),
+      /q_proj" \[16, 12\] of vectors of 5: that divides not both sizes/,
+    );
+    refusing(model, () => vbLora({ rank: 1.5 }), /rank to be a positive integer but found 1.5/);
     refusing(model, () => randlora({ rank: 0 }), /rank to be a positive integer but found 0/);
     refusing(model, () => randlora({ dropout: 1 }), /dropout from 0 up to 1 but found 1/);
     refusing(model, () => randlora({ alpha: NaN }), /alpha to be a finite number/);
@@ -210,6 +219,7 @@ Deno.test("layers left out that are no layers of the model are refused, and name
         hra,
         c3a,
         randlora,
+        vbLora,
       ]
     ) {
       refusing(

@@ -14,6 +14,7 @@ import {
   miss,
   oft,
   randlora,
+  vbLora,
   vera,
 } from "../../methods/mod.ts";
 import { assertNoLeak } from "../support/assert.ts";
@@ -64,6 +65,7 @@ const CASES: Readonly<Record<string, Method>> = {
     projections: "regenerated",
     targets,
   }),
+  vb_lora: vbLora({ rank: 2, vectors: 3, length: 4, topK: 3, targets }),
   hra: hra({ rank: 4, targets }),
   hra_exact: hra({ rank: 3, orthogonality: "exact", targets }),
   miss: miss({ rank: 5, targets }),

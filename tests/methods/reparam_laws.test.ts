@@ -15,6 +15,7 @@ import {
   miss,
   oft,
   randlora,
+  vbLora,
   vera,
 } from "../../methods/mod.ts";
 
@@ -126,6 +127,25 @@ laws(
   "randlora() of very sparse bases, a start that is none",
   randlora({ rank: 4, bases: "verySparse", initialization: "normal" }),
   randLoraCount(4, {}),
+  { atInit: "other" },
+);
+
+/** h c for the bank, r h for each piece of c. */
+const bankCount = (r: number, h: number, c: number, options: TargetOptions) => (model: Model) => {
+  const { trainable } = each(options, (i, o) => r * h * (i + o) / c)(model);
+  return { trainable: trainable! + h * c };
+};
+laws(
+  "vbLora()",
+  vbLora({ ...ALL, rank: 2, vectors: 5, length: 2, dropout: 0.2 }),
+  bankCount(2, 5, 2, ALL),
+  // A step of a logit may change which are the largest.
+  { atInit: "other", unlikeDifferences: (path) => path.includes(".logits") },
+);
+laws(
+  "vbLora() of all vectors",
+  vbLora({ rank: 3, vectors: 3, length: 4, topK: 3, bankBound: 0.5 }),
+  bankCount(3, 3, 4, {}),
   { atInit: "other" },
 );
 

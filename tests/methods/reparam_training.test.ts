@@ -36,6 +36,7 @@ import {
   miss,
   oft,
   randlora,
+  vbLora,
   vera,
 } from "../../methods/mod.ts";
 import { addUpdate } from "../../methods/update_dropout.ts";
@@ -162,6 +163,7 @@ const ON_CODES: Readonly<Record<string, Method>> = {
   "boft()": boft({ blocks: { size: 4 } }),
   "fourierft()": fourierft({ frequencies: 9, scale: 9 }),
   "c3a()": c3a({ block: 4 }),
+  "vbLora()": vbLora({ vectors: 5, length: 4, bankBound: 0.5 }),
   "randlora()": randlora({ rank: 3 }),
 };
 for (const [name, method] of Object.entries(ON_CODES)) {

@@ -1,4 +1,4 @@
-"""Golden cases of further methods that PEFT has: C3A, RandLoRA.
+"""Golden cases of further methods that PEFT has: C3A, RandLoRA, VB-LoRA.
 
 Made by transformers 4.57 and peft 0.21 on CPU in float32. Run from the repository root:
     python tests/oracles/peft_shared_vectors.py [case ...]
@@ -9,7 +9,7 @@ import copy, json, os, shutil, sys, warnings
 import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
-from peft import C3AConfig, RandLoraConfig, get_peft_model, get_peft_model_state_dict
+from peft import C3AConfig, RandLoraConfig, VBLoRAConfig, get_peft_model, get_peft_model_state_dict
 import peft.tuners.c3a.layer as c3a_layer
 
 warnings.filterwarnings("ignore")
@@ -19,11 +19,14 @@ QV, QVD = ["q_proj", "v_proj"], ["q_proj", "v_proj", "down_proj"]
 NAMES = {
     "c3a_kernel": "kernel",
     "randlora_lambda": "lambda", "randlora_gamma": "gamma", "randlora_A": "frozen.a", "randlora_B": "frozen.b",
+    "vblora_logits_A": "logitsA", "vblora_logits_B": "logitsB", "vblora_vector_bank": "bank",
 }
 METHODS = {
     "c3a": lambda: C3AConfig(block_size=4, block_size_pattern={"q_proj": 12}, target_modules=QVD),
     "randlora": lambda: RandLoraConfig(r=5, randlora_alpha=3, target_modules=QVD, projection_prng_key=3),
     "randlora_sparse": lambda: RandLoraConfig(r=11, randlora_alpha=2, target_modules=QVD, sparse=True),
+    # All vectors are chosen, so that every logit has a gradient.
+    "vb_lora": lambda: VBLoRAConfig(r=2, num_vectors=3, vector_length=4, topk=3, target_modules=QVD),
 }
 FOLDERS = {
     "c3a": (QWEN, lambda c: C3AConfig(block_size=2, block_size_pattern={"layers.0.self_attn.q_proj": 6},
@@ -35,6 +38,10 @@ FOLDERS = {
     "randlora_unsaved": (GPT2, lambda c: RandLoraConfig(r=4, randlora_alpha=6, save_projection=False, projection_prng_key=7, **c)),
     "randlora_sparse": (TIED, lambda c: RandLoraConfig(r=6, very_sparse=True, save_projection=False, init_weights=False,
                                                        randlora_alpha=4, **c)),
+    "vb_lora": (QWEN, lambda c: VBLoRAConfig(r=3, num_vectors=5, vector_length=2, vblora_dropout=0.25, bias="vblora_only",
+                                             target_modules=["q_proj", "down_proj"], **c)),
+    "vb_lora_gpt2": (GPT2, lambda c: VBLoRAConfig(num_vectors=7, vector_length=12, topk=1, init_logits_std=0.5,
+                                                  exclude_modules=["h.0.attn.c_attn"], **c)),
 }
 
 
@@ -68,6 +75,15 @@ def run(m, batch):
     return out.logits, out.loss
 
 
+def named(m):
+    """Parameters by name; one that layers share by the model's own, which is the shortest."""
+    names = {}
+    for n, p in m.named_parameters(remove_duplicate=False):
+        if p not in names or len(n) < len(names[p]):
+            names[p] = n
+    return {n: p for p, n in names.items()}
+
+
 def ours(name):
     parts = [p for p in name.removeprefix("base_model.model.").removeprefix("base_model.").split(".") if p != "default"]
     return ".".join([*parts[:-1], NAMES[parts[-1]]])
@@ -81,7 +97,7 @@ def method_case(name):
     batch = json.load(open(f"{GOLDEN}/llama_tiny/batch.json"))
     torch.manual_seed(sum(map(ord, name)))
     m = perturbed(get_peft_model(load(TIED), METHODS[name]()), len(name))
-    params = {ours(n): p for n, p in m.named_parameters() if p.requires_grad}
+    params = {ours(n): p for n, p in named(m).items() if p.requires_grad}
     frozen = {ours(n): p for n, p in m.named_buffers(remove_duplicate=False) if n.startswith("base_model.") and n.split(".")[1] in NAMES}
     logits, loss = run(m, batch)
     grads = torch.autograd.grad(loss, list(params.values()))
@@ -111,7 +127,7 @@ def folder_case(name):
     loss.backward()
     expected = {"logits": logits.detach().contiguous(), "loss": loss.detach().reshape(1)}
     # The saver itself maps names to keys: it is given gradients in place of the parameters.
-    parameters = dict(m.named_parameters())
+    parameters = named(m)
     state = {n: parameters[n].grad if n in parameters else None for n in m.state_dict()}
     for key, gradient in get_peft_model_state_dict(m, state_dict=state, save_embedding_layers=False).items():
         if gradient is not None:
