@@ -27,6 +27,7 @@ import {
   compacterPlusPlus,
   crossAttention,
   deft,
+  delora,
   diffPruning,
   diffPruningFixed,
   dora,
@@ -36,6 +37,8 @@ import {
   fourierft,
   fullFineTune,
   glora,
+  gralora,
+  hira,
   houlsby,
   hra,
   ia3,
@@ -75,8 +78,10 @@ import {
   pTuningV2,
   qlora,
   randlora,
+  road,
   rslora,
   s4,
+  shira,
   sparseAdapter,
   type SparseMask,
   spot,
@@ -85,6 +90,7 @@ import {
   unipelt,
   vbLora,
   vera,
+  waveft,
   xlora,
 } from "../methods/mod.ts";
 import { less, uniform } from "../ops/mod.ts";
@@ -98,6 +104,7 @@ import {
   sideReduction,
   smallestInput,
   smallestMatrix,
+  sparseRank,
 } from "./method_sizes.ts";
 
 /** A method with what is said of its setting. */
@@ -150,9 +157,11 @@ export function textLength(model: Model): number {
 
 /** r of MiSS, n of FourierFT and c of C3A. */
 const pieces = ({ spec }: Model): number => Math.min(64, smallestInput(chooseTargets(spec, {})));
-const frequencies = ({ spec }: Model): number => Math.min(1000, smallestMatrix(chooseTargets(spec, {})));
 const vectorLength = ({ spec }: Model): number => bankLength(chooseTargets(spec, {}));
 const circulants = ({ spec }: Model): number => commonDivisor(chooseTargets(spec, {}));
+const frequencies = ({ spec }: Model, most = 1000): number =>
+  Math.min(most, smallestMatrix(chooseTargets(spec, {})));
+const sparse = ({ spec }: Model): number => sparseRank(chooseTargets(spec, {}));
 
 /** The sizes of OFT's blocks. */
 function blockSizes({ spec }: Model): string {
@@ -257,6 +266,16 @@ export const TABLE: readonly TableEntry[] = [
   entry("deft", "r 8 on q and v", () => deft()),
   entry("peanut", "r 8 on q and v", () => peanut({ rank: 8 })),
   entry("randlora", "r 32 on q and v", () => randlora()),
+  entry("road", "RoAd_1 on q and v", () => road()),
+  entry("delora", "r 8 on q and v", () => delora()),
+  entry("hira", "r 32 on q and v", () => hira()),
+  entry("shira", (model) => `r ${sparse(model)} on q and v`, (model) => shira({ rank: sparse(model) })),
+  entry("gralora", "r 8, 2 by 2 blocks on q and v", () => gralora({ rank: 8 })),
+  entry(
+    "waveft",
+    (model) => `${frequencies(model, 2592)} frequencies on q and v`,
+    (model) => waveft({ frequencies: frequencies(model, 2592) }),
+  ),
   entry("intrinsicSaid", "d 20,000", () => intrinsicSaid({ dimension: 20_000, blocks: "vector" })),
   entry("ia3", "k, v and down", () => ia3()),
   withNorms("houlsby", "r d/32", () => houlsby({ reduction: 32 })),

@@ -55,6 +55,14 @@ export function smallestInput(places: readonly MatrixPlace[]): number {
   return Math.min(...places.map((place) => sizesOf(place).inFeatures));
 }
 
+/** SHiRA's rank: 8, or as many positions as the smallest of some layers has. */
+export function sparseRank(places: readonly MatrixPlace[]): number {
+  const most = places.map(sizesOf).map(({ inFeatures, outFeatures }) =>
+    inFeatures * outFeatures / (inFeatures + outFeatures)
+  );
+  return Math.max(1, Math.min(8, Math.floor(Math.min(...most))));
+}
+
 /** S4's budget: the paper's 0.5 % of the model, or what its parts need at least in a small one. */
 export function s4Budget({ linears, embeddings, blocks }: Spec): number {
   const all = linears.reduce((n, { inFeatures, outFeatures }) => n + inFeatures * outFeatures, 0) +

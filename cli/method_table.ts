@@ -56,6 +56,12 @@ export type MethodName =
   | "vb-lora"
   | "deft"
   | "peanut"
+  | "road"
+  | "delora"
+  | "hira"
+  | "shira"
+  | "gralora"
+  | "waveft"
   | "intrinsic-said"
   | "ia3"
   | "bitfit"
@@ -128,6 +134,12 @@ export const METHOD_TABLE: Readonly<Record<MethodName, MethodRow>> = {
   "deft": row(1e-3, "rank", "alpha", "dropout", "targets"),
   "peanut": row(5e-4, "rank", "targets"),
   "randlora": row(1e-4, "rank", "alpha", "dropout", "targets"),
+  "road": row(3e-3, "targets"),
+  "delora": row(1e-2, "rank", "dropout", "targets"),
+  "hira": row(1e-3, "rank", "dropout", "targets"),
+  "shira": row(1e-3, "rank", "targets"),
+  "gralora": row(5e-4, "rank", "alpha", "dropout", "targets"),
+  "waveft": row(1e-3, "dimension", "targets"),
   "intrinsic-said": row(1e-3, "dimension", "targets"),
   "ia3": row(5e-3, "targets"),
   "bitfit": row(1e-3),

@@ -19,6 +19,7 @@ import {
   sideReduction,
   smallestInput,
   smallestMatrix,
+  sparseRank,
 } from "./method_sizes.ts";
 
 /** Which method, and how it is shaped; absent options get the method's defaults. */
@@ -101,6 +102,19 @@ export function methodOf(flags: MethodFlags & { readonly method: PlainName }, sp
       return made("peanut", { rank, ...chosen });
     case "randlora":
       return made("randlora", { rank, alpha: flags.alpha, dropout, ...chosen });
+    case "road":
+    case "delora":
+    case "hira":
+      return made(method, { rank, dropout, ...chosen });
+    case "shira":
+      return made("shira", { rank: rank ?? sparseRank(chooseTargets(spec, chosen)), ...chosen });
+    case "gralora":
+      return made("gralora", { rank: rank ?? 8, alpha: flags.alpha, dropout, ...chosen });
+    case "waveft":
+      return made("waveft", {
+        frequencies: flags.dimension ?? Math.min(2592, smallestMatrix(chooseTargets(spec, chosen))),
+        ...chosen,
+      });
     case "intrinsic-said":
       return made("intrinsicSaid", { dimension: flags.dimension ?? 1000, parameters: flags.targets });
     case "ia3":

@@ -68,9 +68,10 @@ function changedIn(model: Model, edits: readonly Edit[]): number {
       if (held && edit.change.form !== "bias") {
         touch(`${edit.path}.weight`, edit.changes ?? partOf(model, edit.path, edit.out));
       }
-      const scales = edit.change.form === "scale" && edit.change.out !== undefined;
-      const shifts = edit.change.form === "delta" && edit.change.bias !== undefined;
-      if (edit.change.form === "bias" || scales || shifts) {
+      const { change } = edit;
+      const scales = change.form === "scale" && change.out !== undefined;
+      const shifts = change.form === "delta" && change.bias !== undefined;
+      if (change.form === "bias" || change.form === "output" || scales || shifts) {
         touch(`${edit.path}.bias`);
       }
     }

@@ -162,6 +162,8 @@ export type LinearChange =
     readonly inverse?: LinearMap;
     readonly dropped?: Fn<PassCall, LinearMap>;
   }
+  /** y = map(W x + b), with a square map of the outputs: RoAd's. `inverse`, where it is known, unmerges. */
+  | { readonly form: "output"; readonly map: LinearMap; readonly inverse?: LinearMap }
   /**
    * y += delta(call); `weight` maps the matrix if the edit can be merged, and `bias` the bias, where there is one that it
    * changes. In a range of outputs, both see that range's

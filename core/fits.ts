@@ -54,6 +54,8 @@ function sizesIn(change: LinearChange): { readonly inputs?: number; readonly out
       };
     case "input":
       return { inputs: change.map.inFeatures };
+    case "output":
+      return { outputs: change.map.outFeatures };
     case "delta":
       return {};
     default:

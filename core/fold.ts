@@ -175,6 +175,18 @@ export function foldLinear(layer: Layer, edit: LinearEdit, pass: PassCall | unde
         weight: () => mapRows(layer.weight(), map, mixed),
       };
     }
+    case "output": {
+      const mapped = (y: Tensor): Tensor => inRange(y, -1, out, (part) => change.map.apply(part));
+      return {
+        apply: (x) => mapped(layer.apply(x)),
+        columns: (ids) => mapped(layer.columns(ids)),
+        weight: () => transpose(mapped(transpose(layer.weight()))),
+        bias: () => {
+          const bias = layer.bias();
+          return bias === undefined ? undefined : mapped(bias);
+        },
+      };
+    }
     case "delta": {
       const part = (t: Tensor, axis: number): Tensor =>
         out === undefined ? t : slice(t, axis, out[0], out[1]);

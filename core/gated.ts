@@ -147,7 +147,8 @@ export function widthAt(edit: Edit, spec: Spec): number {
   return width;
 }
 
-const reads = (change: LinearChange): "input" | "output" => change.form === "delta" ? change.reads : "input";
+const reads = (change: LinearChange): "input" | "output" =>
+  change.form === "delta" ? change.reads : change.form === "output" ? "output" : "input";
 
 /** What a gate at an edit sees. */
 export interface GateCall {

@@ -40,6 +40,8 @@ export function linearEffect(change: LinearChange): Fn<LinearCall, Tensor> {
         change,
         (change, call) => subtract(call.apply(inputMap(change, call).apply(call.x)), call.y),
       );
+    case "output":
+      return fn(change.map, (map, { y }) => subtract(map.apply(y), y));
     case "delta":
       return change.delta;
     default:

@@ -120,6 +120,9 @@ function inverse(edit: Edit): Edit {
     case "input":
       if (change.inverse === undefined) throw cannot;
       return { ...edit, change: { form: "input", map: change.inverse, inverse: change.map } };
+    case "output":
+      if (change.inverse === undefined) throw cannot;
+      return { ...edit, change: { form: "output", map: change.inverse, inverse: change.map } };
     case "delta":
       throw cannot;
     default:

@@ -111,6 +111,8 @@ function scaledChange(change: LinearChange, f: number): LinearChange {
           dropped: fn(change.dropped, (dropped, call) => mapTowards(dropped.run(call), f)),
         },
       };
+    case "output":
+      return { form: "output", map: mapTowards(change.map, f) };
     case "delta":
       return {
         ...change,

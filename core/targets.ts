@@ -93,6 +93,8 @@ export interface PatternOptions {
   readonly rankPattern?: Readonly<Record<string, number>>;
   /** α by pattern. */
   readonly alphaPattern?: Readonly<Record<string, number>>;
+  /** Bound by pattern. */
+  readonly lambdaPattern?: Readonly<Record<string, number>>;
   /** Frequencies by pattern. */
   readonly frequencyPattern?: Readonly<Record<string, number>>;
   /** Sizes of blocks by pattern. */
@@ -126,7 +128,15 @@ export function freshTargets(spec: Spec, options: TargetOptions & PatternOptions
     checkOnce("targets", "a layer", targets as readonly string[], chosen.map(({ path }) => path));
   }
   checkBlocks(layers, all);
-  for (const option of ["rankPattern", "alphaPattern", "frequencyPattern", "blockPattern"] as const) {
+  for (
+    const option of [
+      "rankPattern",
+      "alphaPattern",
+      "lambdaPattern",
+      "frequencyPattern",
+      "blockPattern",
+    ] as const
+  ) {
     checkPatterns(option, options[option] ?? {}, chosen);
   }
   return chosen;

@@ -114,9 +114,9 @@ function changedBy(edit: Edit, places: readonly MatrixPlace[], method: string): 
       const place = places.find((place) => place.path === edit.path);
       if (place === undefined) return refuse("is at no layer of the model");
       if (edit.change.form === "bias") return refuse("changes a bias");
-      const scalesBias = edit.change.form === "scale" && edit.change.out !== undefined && "bias" in place &&
-        place.bias;
-      return scalesBias ? refuse("scales the bias too") : place;
+      const { change } = edit;
+      const outputs = change.form === "output" || change.form === "scale" && change.out !== undefined;
+      return outputs && "bias" in place && place.bias ? refuse("changes the bias too") : place;
     }
     case "weight": {
       const place = places.find((place) => `${place.path}.weight` === edit.path);

@@ -2,10 +2,10 @@
 import { castTo, fromBytes, type Model, read, scope, type Synchronous, type Tensor } from "../core/mod.ts";
 import type { StoredTensor } from "../formats/tensor_file.ts";
 
-/** A stored tensor in f32. */
-export function loadTensor(stored: StoredTensor, { backend }: Model): Tensor {
+/** A stored tensor in f32, or as whole numbers. */
+export function loadTensor(stored: StoredTensor, { backend }: Model, dtype: "f32" | "i32" = "f32"): Tensor {
   return scope((): Synchronous<Tensor> =>
-    castTo(fromBytes(stored.read(), stored.shape, stored.dtype, backend), "f32")
+    castTo(fromBytes(stored.read(), stored.shape, stored.dtype, backend), dtype)
   );
 }
 

@@ -111,6 +111,8 @@ function checkAveraged(name: string, edit: Edit): void {
     ? "it scales inputs"
     : edit.kind === "linear" && edit.change.form === "input"
     ? "it turns inputs"
+    : edit.kind === "linear" && edit.change.form === "output"
+    ? "it turns outputs"
     : undefined;
   if (why !== undefined) throw new TypeError(`Cannot average "${name}" at "${edit.path}": ${why}`);
 }

@@ -3,6 +3,9 @@
  * (Matsumoto and Nishimura 1998) and, on it, torch's `uniform_` for f32 and `randperm`. Everything else draws from keys.
  */
 
+/** The seed of a torch.Generator() that was given none. */
+export const DEFAULT_SEED = 67280421310721;
+
 /** Words of 32 bits, one a call, as torch.Generator().manual_seed(seed) gives them. */
 export function mersenneTwister(seed: number): () => number {
   const n = 624;
@@ -50,14 +53,15 @@ export function roundToBf16(x: number): number {
   return new Float32Array(bits.buffer)[0]!;
 }
 
-/** torch.randperm(n, generator)[:k]: the first k of a shuffle, without the rest of it. */
+/** torch.randperm(n, generator)[:k]: the first k of a shuffle. Of few numbers only those that move are kept. */
 export function torchRandperm(next: () => number, n: number, k: number): readonly number[] {
-  const moved = new Map<number, number>();
-  const value = (i: number): number => moved.get(i) ?? i;
+  const moved = k > n / 64 ? Int32Array.from({ length: n }, (_, i) => i) : new Map<number, number>();
+  const value = (i: number): number => moved instanceof Map ? moved.get(i) ?? i : moved[i]!;
   return Array.from({ length: k }, (_, i) => {
     const j = i + (i < n - 1 ? next() % (n - i) : 0);
     const chosen = value(j);
-    moved.set(j, value(i));
+    if (moved instanceof Map) moved.set(j, value(i));
+    else moved[j] = value(i);
     return chosen;
   });
 }

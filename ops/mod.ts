@@ -29,6 +29,7 @@ export * from "./sampling.ts";
 export * from "./shapes_only.ts";
 export * from "./counting.ts";
 export * from "./dft_tables.ts";
+export * from "./flat_indices.ts";
 export * from "./inverse.ts";
 export * from "./walsh_hadamard.ts";
 export * from "./fastfood.ts";

@@ -169,7 +169,7 @@ function paramsOf(
     const params = nest<Tensor>([
       ...layout.tensors.filter(({ zeros }) => !zeros).map((t): readonly [string, Tensor] => [
         t.path,
-        shaped(turnedBack(partOf(loadTensor(stored.get(t.key)!, model), t), t), t.shape),
+        shaped(turnedBack(partOf(loadTensor(stored.get(t.key)!, model, t.dtype), t), t), t.shape),
       ]),
       ...fixedPaths.map((path): readonly [string, Tensor] => [
         `${PARTS.fixed}.frozen.${path}`,

@@ -23,6 +23,9 @@ import { randloraPeft } from "../../methods/randlora_peft.ts";
 import { c3aPeft } from "../../methods/c3a_peft.ts";
 import { gloraPeft } from "../../methods/glora_peft.ts";
 import { vbLoraPeft } from "../../methods/vb_lora_peft.ts";
+import { deloraPeft } from "../../methods/delora_peft.ts";
+import { graloraPeft } from "../../methods/gralora_peft.ts";
+import { hiraPeft } from "../../methods/hira_peft.ts";
 import { hraPeft } from "../../methods/hra_peft.ts";
 import { ia3Peft } from "../../methods/ia3_peft.ts";
 import { LAYER_NORM_FIELDS } from "../../methods/layer_norm_tune_peft.ts";
@@ -37,8 +40,11 @@ import { oftPeft } from "../../methods/oft_peft.ts";
 import { peanutPeft } from "../../methods/peanut_peft.ts";
 import { type PeftCodec, type PeftFields, wrong } from "../../methods/peft_codec.ts";
 import { polyPeft } from "../../methods/poly_peft.ts";
+import { roadPeft } from "../../methods/road_peft.ts";
+import { shiraPeft } from "../../methods/shira_peft.ts";
 import { tokenRows, type TrainableTokensOptions } from "../../methods/trainable_tokens.ts";
 import { veraPeft } from "../../methods/vera_peft.ts";
+import { waveftPeft } from "../../methods/waveft_peft.ts";
 import {
   type FolderParts,
   type MainPart,
@@ -112,18 +118,25 @@ export function partsOfConfig(config: PeftConfig, model: Model, experts: Experts
     case "RANDLORA":
       return matrixParts(randloraPeft, config, model);
     case "FOURIERFT":
-      return matrixParts(
-        fourierftPeft,
-        config,
-        model,
-        model.config.model_type === "gpt2" ? { targets: ["mlp.c_proj"] } : {},
-      );
+      return matrixParts(fourierftPeft, config, model, transformedLayers(model));
     case "BEFT":
       return matrixParts(beftPeft, config, model, { targets: isValue });
     case "DEFT":
       return matrixParts(deftPeft, config, model);
     case "PEANUT":
       return matrixParts(peanutPeft, config, model);
+    case "ROAD":
+      return matrixParts(roadPeft, config, model);
+    case "DELORA":
+      return matrixParts(deloraPeft, config, model);
+    case "HIRA":
+      return matrixParts(hiraPeft, config, model);
+    case "SHIRA":
+      return matrixParts(shiraPeft, config, model);
+    case "GRALORA":
+      return matrixParts(graloraPeft, config, model);
+    case "WAVEFT":
+      return matrixParts(waveftPeft, config, model, transformedLayers(model));
     case "IA3": {
       const fields = knownFields(config, ia3Peft.fields, ia3Peft.refused);
       const standard = (): readonly string[] => ia3Defaults(model.config.model_type).targets;
@@ -153,6 +166,7 @@ export function partsOfConfig(config: PeftConfig, model: Model, experts: Experts
         `Cannot load a PEFT adapter of type ${config.type}: known are LORA, ADALORA, LOHA, LOKR, VERA, LILY, HRA, MISS, OFT, BOFT, ` +
           "DEFT, PEANUT, BEFT, " +
           "C3A, VBLORA, RANDLORA, " +
+          "ROAD, DELORA, HIRA, SHIRA, GRALORA, WAVEFT, " +
           "MULTITASK_PROMPT_TUNING, POLY, GLORA, " +
           "FOURIERFT, IA3, LN_TUNING, PROMPT_TUNING, P_TUNING, PREFIX_TUNING, ADAPTION_PROMPT, XLORA and TRAINABLE_TOKENS",
       );
@@ -160,6 +174,9 @@ export function partsOfConfig(config: PeftConfig, model: Model, experts: Experts
 }
 
 const isValue = (place: Place): boolean => place.kind === "linear" && place.role === "value";
+/** Where FourierFT and WaveFT stand without `target_modules`. */
+const transformedLayers = (model: Model): TargetOptions =>
+  model.config.model_type === "gpt2" ? { targets: ["mlp.c_proj"] } : {};
 
 /** What VB-LoRA adapts by default: all that T5 has. */
 const bankTargets = ({ config }: Model): TargetOptions =>

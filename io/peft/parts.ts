@@ -22,6 +22,9 @@ import { randloraPeft } from "../../methods/randlora_peft.ts";
 import { c3aPeft } from "../../methods/c3a_peft.ts";
 import { gloraPeft } from "../../methods/glora_peft.ts";
 import { vbLoraPeft } from "../../methods/vb_lora_peft.ts";
+import { deloraPeft } from "../../methods/delora_peft.ts";
+import { graloraPeft } from "../../methods/gralora_peft.ts";
+import { hiraPeft } from "../../methods/hira_peft.ts";
 import { hraPeft } from "../../methods/hra_peft.ts";
 import { type Ia3Options, scalesInput } from "../../methods/ia3.ts";
 import { ia3Peft } from "../../methods/ia3_peft.ts";
@@ -35,7 +38,10 @@ import { missPeft } from "../../methods/miss_peft.ts";
 import { oftPeft } from "../../methods/oft_peft.ts";
 import { peanutPeft } from "../../methods/peanut_peft.ts";
 import { polyPeft } from "../../methods/poly_peft.ts";
+import { roadPeft } from "../../methods/road_peft.ts";
+import { shiraPeft } from "../../methods/shira_peft.ts";
 import { veraPeft } from "../../methods/vera_peft.ts";
+import { waveftPeft } from "../../methods/waveft_peft.ts";
 import { type ModulesToSaveOptions, type SavedLeaf, savedLeaves } from "../../methods/modules_to_save.ts";
 import type { PeftCodec, PeftFields } from "../../methods/peft_codec.ts";
 import type { TrainableTokensOptions } from "../../methods/trainable_tokens.ts";
@@ -148,6 +154,12 @@ function kindOf(method: string): Exclude<keyof PartNames, "biases"> {
     case "deft":
     case "peanut":
     case "beft":
+    case "road":
+    case "delora":
+    case "hira":
+    case "shira":
+    case "gralora":
+    case "waveft":
     case "layerNormTune":
     case "promptTuning":
     case "spot":
@@ -176,6 +188,7 @@ function kindOf(method: string): Exclude<keyof PartNames, "biases"> {
         `Cannot save "${method}" as a PEFT folder: it holds lora, adalora, dora, ia3, loha, lokr, vera, lily, hra, miss, oft, boft, fourierft, ` +
           "deft, peanut, beft, " +
           "c3a, vbLora, randlora, " +
+          "road, delora, hira, shira, gralora, waveft, " +
           "layerNormTune, soft prompts, llamaAdapter, poly, glora, xlora, trainableTokens, modulesToSave and only; merge the adapter and save the model instead",
       );
   }
@@ -269,6 +282,18 @@ function mainOf({ method, options, params }: MethodPiece, model: Model): MainFie
       return matrix(peanutPeft);
     case "beft":
       return matrix(beftPeft);
+    case "road":
+      return matrix(roadPeft);
+    case "delora":
+      return matrix(deloraPeft);
+    case "hira":
+      return matrix(hiraPeft);
+    case "shira":
+      return matrix(shiraPeft);
+    case "gralora":
+      return matrix(graloraPeft);
+    case "waveft":
+      return matrix(waveftPeft);
     case "ia3": {
       const main = mainPart(ia3Peft, options as Ia3Options, places, spec);
       const fields = fieldsOfLayers(options as Ia3Options, places, spec, false);

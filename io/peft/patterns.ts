@@ -4,7 +4,13 @@ import { pythonPattern, pythonSource } from "../../formats/peft_targets.ts";
 import type { PeftFields } from "../../methods/peft_codec.ts";
 
 /** The fields whose keys are patterns of paths. */
-const BY_PATTERN = ["rank_pattern", "alpha_pattern", "n_frequency_pattern", "block_size_pattern"];
+const BY_PATTERN = [
+  "rank_pattern",
+  "alpha_pattern",
+  "lambda_pattern",
+  "n_frequency_pattern",
+  "block_size_pattern",
+];
 
 /**
  * The fields with JavaScript's patterns, for a codec to read.

@@ -15,11 +15,14 @@ import type {
   CompacterOptions,
   CrossAttentionOptions,
   DeftOptions,
+  DeloraOptions,
   DoraOptions,
   FourierFtOptions,
   FusedIa3Options,
   FusedLoraOptions,
   GloraOptions,
+  GraloraOptions,
+  HiraOptions,
   HoulsbyOptions,
   HraOptions,
   Ia3Options,
@@ -51,11 +54,14 @@ import type {
   PromptTuningOptions,
   PTuningOptions,
   RandLoraOptions,
+  RoadOptions,
   S4Options,
+  ShiraOptions,
   TopLayersOptions,
   TrainableTokensOptions,
   VbLoraOptions,
   VeraOptions,
+  WaveFtOptions,
 } from "../../methods/mod.ts";
 import {
   ACTIVATION,
@@ -118,6 +124,12 @@ export type BuiltMethod =
   | "vbLora"
   | "deft"
   | "peanut"
+  | "road"
+  | "delora"
+  | "hira"
+  | "shira"
+  | "gralora"
+  | "waveft"
   | "intrinsicSaid"
   | "bitfit"
   | "beft"
@@ -260,6 +272,45 @@ export const METHOD_OPTIONS: Readonly<Record<BuiltMethod, Kinds>> = {
     ...{ rank: number, alpha: factor, projectionSeed: seed, dropout: number },
     bases: oneOf("uniform", "sparse", "verySparse"),
     projections: oneOf("stored", "regenerated"),
+    initialization: oneOf("zeros", "normal"),
+  }),
+  road: all<RoadOptions>()({
+    ...TARGETS,
+    variant: oneOf(1, 2, 4),
+    group: number,
+    initialization: oneOf("identity", "none"),
+  }),
+  delora: all<DeloraOptions>()({
+    ...TARGETS,
+    ...{
+      rank: count,
+      lambda: factor,
+      rankPattern: record(count),
+      lambdaPattern: record(factor),
+      dropout: number,
+    },
+    initialization: oneOf("zero", "copy", "none"),
+  }),
+  hira: all<HiraOptions>()({
+    ...TARGETS,
+    ...{ rank: count, rankPattern: record(count), dropout: number },
+    initialization: oneOf("default", "gaussian", "none"),
+  }),
+  shira: all<ShiraOptions>()({
+    ...TARGETS,
+    ...{ rank: number, positionSeed: seed },
+    initialization: oneOf("zeros", "normal"),
+  }),
+  gralora: all<GraloraOptions>()({
+    ...TARGETS,
+    ...{ rank: count, blocks: number, hybridRank: number, alpha: factor, dropout: number },
+    initialization: oneOf("default", "none"),
+  }),
+  waveft: all<WaveFtOptions>()({
+    ...TARGETS,
+    ...{ frequencies: number, frequencyPattern: record(count), scale: factor, positionSeed: seed },
+    allocation: oneOf("equal", "proportional"),
+    wavelet: oneOf("db1", "db2", "db3", "coif1", "none"),
     initialization: oneOf("zeros", "normal"),
   }),
   intrinsicSaid: all<IntrinsicSaidOptions>()({

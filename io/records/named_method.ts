@@ -12,11 +12,14 @@ import {
   compacter,
   crossAttention,
   deft,
+  delora,
   dora,
   fourierft,
   fusedIa3,
   fusedLora,
   glora,
+  gralora,
+  hira,
   houlsby,
   hra,
   ia3,
@@ -49,11 +52,14 @@ import {
   promptTuning,
   pTuning,
   randlora,
+  road,
   s4,
+  shira,
   topLayers,
   trainableTokens,
   vbLora,
   vera,
+  waveft,
 } from "../../methods/mod.ts";
 import { type BuiltMethod, METHOD_OPTIONS } from "./method_options.ts";
 import { type JsonOptions, optionsFromJson } from "./option_codec.ts";
@@ -135,6 +141,18 @@ function made(name: BuiltMethod, options: Readonly<Record<string, unknown>>): Me
       return of(deft);
     case "peanut":
       return of(peanut);
+    case "road":
+      return of(road);
+    case "delora":
+      return of(delora);
+    case "hira":
+      return of(hira);
+    case "shira":
+      return of(shira);
+    case "gralora":
+      return of(gralora);
+    case "waveft":
+      return of(waveft);
     case "intrinsicSaid":
       return of(intrinsicSaid);
     case "ia3":

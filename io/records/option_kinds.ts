@@ -50,8 +50,8 @@ export const flag: Kind<boolean> = kind("true or false", (value) => typeof value
 /** A text. */
 export const text: Kind<string> = kind("a text", (value) => typeof value === "string");
 
-/** One of some names. */
-export const oneOf = <const N extends readonly string[]>(...names: N): Kind<N[number]> =>
+/** One of some names, or numbers. */
+export const oneOf = <const N extends readonly (string | number)[]>(...names: N): Kind<N[number]> =>
   kind(either(names.map((name) => JSON.stringify(name))), (value) => names.some((name) => name === value));
 
 /** A list of one kind. */

@@ -28,6 +28,8 @@ import {
   deft,
   dora,
   fourierft,
+  gralora,
+  hira,
   hra,
   ia3,
   layerNormTune,
@@ -44,6 +46,7 @@ import {
   trainableTokens,
   vbLora,
   vera,
+  waveft,
 } from "../../methods/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertNoLeak } from "../support/assert.ts";
@@ -138,6 +141,9 @@ const METHODS: Readonly<Record<string, (r: number, seed: number) => Method>> = {
   randlora: (rank, seed) => randlora({ rank, projectionSeed: seed }),
   vbLora: (rank) => vbLora({ rank, vectors: 2 + rank, length: 2 }),
   fourierft: (r, seed) => fourierft({ frequencies: 3 * r, positionSeed: seed }),
+  hira: (rank) => hira({ rank, initialization: "gaussian" }),
+  gralora: (rank, seed) => gralora({ rank: 2 * rank, hybridRank: seed % 2, initialization: "none" }),
+  waveft: (r, seed) => waveft({ frequencies: 3 * r, positionSeed: seed, wavelet: "coif1" }),
   ia3: () => ia3(),
   layerNormTune: () => layerNormTune(),
   trainableTokens: (r, seed) => trainableTokens({ tokens: [seed % 7, 7 + r] }),

@@ -21,6 +21,7 @@ import {
   boft,
   c3a,
   deft,
+  delora,
   diffPruning,
   diffPruningFixed,
   dora,
@@ -28,6 +29,8 @@ import {
   far,
   fishMask,
   fourierft,
+  gralora,
+  hira,
   hra,
   ia3,
   intrinsicSaid,
@@ -45,11 +48,14 @@ import {
   peanut,
   pissa,
   randlora,
+  road,
+  shira,
   type SparseMask,
   toLora,
   trainableTokens,
   vbLora,
   vera,
+  waveft,
 } from "../../methods/mod.ts";
 import { ltSftLeaves } from "../../methods/lt_sft.ts";
 import { reference } from "../../ops/reference/mod.ts";
@@ -87,6 +93,12 @@ Deno.test("fresh adapters refuse targets that name a layer twice", () =>
         c3a,
         randlora,
         vbLora,
+        road,
+        delora,
+        hira,
+        shira,
+        gralora,
+        waveft,
       ]
     ) {
       refusing(model, () => factory({ targets } as never) as Method, message);
@@ -220,6 +232,12 @@ Deno.test("layers left out that are no layers of the model are refused, and name
         c3a,
         randlora,
         vbLora,
+        road,
+        delora,
+        hira,
+        shira,
+        gralora,
+        waveft,
       ]
     ) {
       refusing(
@@ -471,6 +489,8 @@ Deno.test("scales, starts and seeds that are no numbers are refused before a mod
       () => fourierft({ positionSeed: 1.5 }),
       /^RangeError: Expected positionSeed to be an integer but found 1/,
     ],
+    [() => waveft({ scale: NaN }), /^RangeError: Expected scale to be a finite number but found NaN$/],
+    [() => shira({ positionSeed: 0.5 }), /^RangeError: Expected positionSeed to be an integer but found 0/],
     [() => vera({ initialD: NaN }), /^RangeError: Expected initialD to be a finite number but found NaN$/],
     [
       () => vera({ projectionSeed: 0.5 }),

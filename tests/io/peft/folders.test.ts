@@ -123,6 +123,10 @@ function reworded(name: string): readonly string[] {
       return ["target_modules", "target_parameters", "rank_pattern", "alpha_pattern", "layers_to_transform"]; // the same
     case "replicated_bert":
       return ["auto_mapping"]; // which class the base was, where there is no task
+    case "hira":
+      return ["rank_pattern"]; // PEFT does not follow it
+    case "hira_gpt2":
+      return ["fan_in_fan_out"]; // PEFT finds a Conv1D by itself and leaves its word for it as it was
     case "adalora_pruned":
       return ["rank_pattern"]; // how many triplets are stored, not which of the first ones they were
     default:
