@@ -11,7 +11,7 @@ import type { FolderLayout, FolderParts } from "./layout.ts";
 /** A folder's tensors by their keys, without PEFT's prefix. */
 export type Stored = ReadonlyMap<string, StoredTensor>;
 
-/** Every expected key is there with its shape, and no other. */
+/** Every expected key is there with its shape and fractions in it, and no other. */
 export function checkKeys(
   folder: string,
   { fields }: PeftConfig,
@@ -27,9 +27,10 @@ export function checkKeys(
   ]);
   const problems = [
     ...[...shapes.keys()].filter((key) => !stored.has(key)).map((key) => `"${key}" is missing`),
-    ...[...stored.values()].flatMap(({ name, shape }) => {
+    ...[...stored.values()].flatMap(({ name, shape, dtype }) => {
       const expected = shapes.get(withoutPrefix(name)) ?? optional.get(withoutPrefix(name));
       if (expected === undefined) return [`"${name}" is not expected`];
+      if (dtype === "i32" || dtype === "u8") return [`"${name}" holds integers (${dtype}), not weights`];
       return sameShape(shape, expected)
         ? []
         : [`"${name}": expected ${showShape(expected)} but found ${showShape(shape)}`];

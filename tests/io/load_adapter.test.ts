@@ -200,6 +200,13 @@ Deno.test("loadAdapter() names keys that are missing, unexpected or of the wrong
       (folder) =>
         assert.rejects(loadAdapter(folder, model), /lora_B\.weight": expected \[12, 3\] but found \[3, 12\]/),
     );
+    const whole = (all: readonly WritableTensor[]) =>
+      all.map((t) => t.name.endsWith(key) ? { ...t, dtype: "i32" as const } : t);
+    await withFolder(
+      { tensors: whole },
+      (folder) =>
+        assert.rejects(loadAdapter(folder, model), /lora_B\.weight" holds integers \(i32\), not weights/),
+    );
     const twice = (all: readonly WritableTensor[]) => [...all, { ...all[0]!, name: all[0]!.name.slice(17) }];
     await withFolder(
       { tensors: twice },
