@@ -74,7 +74,11 @@ export function methodOf(flags: MethodFlags & { readonly method: PlainName }, sp
     case "lily":
       return made("lily", { rank, ...chosen });
     case "oft":
-      return made("oft", { blocks: { size: 32 }, uneven: "nearest", ...chosen });
+      // Blocks that were asked for must divide.
+      return made("oft", {
+        ...options["blocks"] === undefined && { blocks: { size: 32 }, uneven: "nearest" },
+        ...chosen,
+      });
     case "boft":
       return made("boft", chosen);
     case "poly":

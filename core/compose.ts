@@ -119,6 +119,8 @@ export function at<P extends Tree>(predicate: (place: Place) => boolean, method:
 /**
  * Adapters fresh from their methods.
  *
+ * @throws {RangeError} as the method's `init`, and when there is no memory for the parameters; the options are named.
+ *
  * @example
  * ```ts
  * import { adapt, count, freshModel, lora, reference, smallConfig } from "@graft/peft";
@@ -137,8 +139,20 @@ export function adapt<P extends Tree>(
   return {
     name,
     method,
-    params: scope((): Synchronous<P> => method.init({ model, key: seed }) as Synchronous<P>),
+    params: scope((): Synchronous<P> => fresh(method, model, seed) as Synchronous<P>),
   };
+}
+
+/** An option that makes more parameters than there is memory is named. */
+function fresh<P extends Tree>(method: Method<P>, model: Model, key: number): P {
+  try {
+    return method.init({ model, key });
+  } catch (cause) {
+    const { message } = cause as Error;
+    if (!message.startsWith("Cannot allocate")) throw cause;
+    const options = JSON.stringify(method.config).slice(0, 300);
+    throw new RangeError(`Cannot make the parameters of ${method.name} ${options}: ${message}`, { cause });
+  }
 }
 
 /**

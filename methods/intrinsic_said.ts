@@ -22,7 +22,7 @@ import {
   seededFastfood,
   size,
   type Spec,
-  type Tensor,
+  Tensor,
   type WeightEdit,
   wholly,
 } from "../core/mod.ts";
@@ -80,6 +80,15 @@ export function intrinsicSaid(options: IntrinsicSaidOptions): Method {
           throw new RangeError(`"${stray}" of intrinsicSaid matches no weight of the model`);
         }
         checkOnce("parameters of intrinsicSaid", "a weight", parameters, paths);
+      }
+      const all = paths.reduce((n, path) => {
+        const leaf = lookup(model.weights, path); // a model of shapes may have none
+        return n + (leaf instanceof Tensor ? leaf.size : Infinity);
+      }, 0);
+      if (options.dimension > all) {
+        throw new RangeError(
+          `Expected a dimension up to the ${all} weights that move but found ${options.dimension}`,
+        );
       }
       const d = options.dimension - (scaled ? paths.length : 0);
       if (d < 1) {

@@ -168,3 +168,11 @@ Deno.test("scaled() refuses a factor that is no number", () => {
     /^RangeError: Expected factor to be a finite number but found NaN/,
   );
 });
+
+Deno.test("adapt() names the options that make more parameters than there is memory", () =>
+  onTiny((model) => {
+    assert.throws(
+      () => adapt(model, lora({ rank: 1e9 })),
+      /Cannot make the parameters of lora \{"rank":1000000000\}: Cannot allocate/,
+    );
+  }));

@@ -1,7 +1,9 @@
 /** Intrinsic SAID against a slow, literal transcription of its equation: dense Hadamard matrices in doubles. */
 import assert from "node:assert/strict";
 import {
+  adapt,
   type Backend,
+  dispose,
   fastfoodDraws,
   fold,
   forward,
@@ -21,6 +23,7 @@ import {
   weightLeaves,
 } from "../../core/mod.ts";
 import { intrinsicSaid, type IntrinsicSaidOptions, saidPaths } from "../../methods/intrinsic_said.ts";
+import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { BACKENDS, withBackend } from "../support/backends.ts";
 import { tinyGpt2 } from "../support/tiny_models.ts";
@@ -177,3 +180,16 @@ Deno.test("intrinsicSaid() leaves out no weight of the model by default", () =>
     model.dispose();
     return Promise.resolve();
   }));
+
+Deno.test("intrinsicSaid() refuses more dimensions than weights that move", () => {
+  const model = tinyGpt2(reference(), 1);
+  const path = "transformer.ln_f.bias";
+  const { size } = lookup(model.weights, path) as Tensor;
+  const method = (dimension: number) => intrinsicSaid({ dimension, parameters: [path], scales: "none" });
+  assert.throws(
+    () => adapt(model, method(size + 1)),
+    new RegExp(`a dimension up to the ${size} weights that move but found ${size + 1}`),
+  );
+  dispose(adapt(model, method(size)).params);
+  model.dispose();
+});
