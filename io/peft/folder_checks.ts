@@ -11,7 +11,7 @@ import type { FolderLayout, FolderParts } from "./layout.ts";
 /** A folder's tensors by their keys, without PEFT's prefix. */
 export type Stored = ReadonlyMap<string, StoredTensor>;
 
-/** Every expected key is there with its shape and fractions in it, and no other. */
+/** Every expected key is there with its shape and its kind of numbers, and no other. */
 export function checkKeys(
   folder: string,
   { fields }: PeftConfig,
@@ -20,6 +20,7 @@ export function checkKeys(
   stored: Stored,
 ): void {
   const shapes = new Map<string, Shape>(layout.tensors.map((t) => [t.key, t.stored ?? t.shape]));
+  const integers = new Set(layout.tensors.filter((t) => t.dtype === "i32").map((t) => t.key));
   const optional = new Map<string, Shape>([
     ...layout.copies.map(({ key, of }) => [key, shapes.get(of)!] as const),
     ...layout.originals.map(({ key, leaf }) => [key, shapes.get(leaf)!] as const),
@@ -30,7 +31,10 @@ export function checkKeys(
     ...[...stored.values()].flatMap(({ name, shape, dtype }) => {
       const expected = shapes.get(withoutPrefix(name)) ?? optional.get(withoutPrefix(name));
       if (expected === undefined) return [`"${name}" is not expected`];
-      if (dtype === "i32" || dtype === "u8") return [`"${name}" holds integers (${dtype}), not weights`];
+      const whole = dtype === "i32" || dtype === "u8";
+      if (whole !== integers.has(withoutPrefix(name))) {
+        return [`"${name}" holds ${whole ? "integers, not weights" : "fractions, not integers"} (${dtype})`];
+      }
       return sameShape(shape, expected)
         ? []
         : [`"${name}": expected ${showShape(expected)} but found ${showShape(shape)}`];
