@@ -10,12 +10,13 @@ import {
   sizesOf,
   weightLeaves,
 } from "../core/mod.ts";
-import { fishMask, type LoftqOptions } from "../methods/mod.ts";
+import { fishMask, type LoftqOptions, psoft } from "../methods/mod.ts";
 import { fishBudget, type FisherMaskOptions } from "../recipes/fish_mask.ts";
 import { beside, headOf } from "./finetune_head.ts";
 import { chosen, PREPARED } from "./finetune_prepared_options.ts";
 import { plannedSourced } from "./finetune_sources.ts";
 import { largestStage, STAGE_OPTIONS } from "./finetune_stages.ts";
+import { blankPsoftOptions, type PsoftStart } from "./psoft_start.ts";
 import { checkFlags, type MethodFlags, methodOf } from "./methods.ts";
 
 /** The adapter of a run by shapes alone, for plans. */
@@ -37,6 +38,8 @@ function plannedMethod(model: Model, flags: MethodFlags & { readonly seed: numbe
   switch (method) {
     case "fish-mask":
       return plannedMask(model, chosen(model, flags, PREPARED["fish-mask"]) as Partial<FisherMaskOptions>);
+    case "psoft":
+      return psoft(blankPsoftOptions(model, chosen(model, flags, PREPARED.psoft) as PsoftStart));
     case "diff-pruning":
     case "lt-sft":
     case "far":

@@ -27,6 +27,7 @@ import {
   type PissaOptions,
   type Prepared,
   type PreparedOptions,
+  psoft,
 } from "../methods/mod.ts";
 import { fisherMask, type FisherMaskOptions } from "../recipes/fish_mask.ts";
 import { batchOf, type Rows } from "../train/mod.ts";
@@ -34,6 +35,7 @@ import { beside, headOf, replaced, withHead } from "./finetune_head.ts";
 import { chosen, PREPARED } from "./finetune_prepared_options.ts";
 import { sourced } from "./finetune_sources.ts";
 import { earlyStages, STAGE_OPTIONS, type StageRun } from "./finetune_stages.ts";
+import { psoftOptions, type PsoftStart } from "./psoft_start.ts";
 import { checkFlags, lowRankOptions, type MethodFlags, methodOf } from "./methods.ts";
 
 /** A run's model and adapter at its first step. */
@@ -93,6 +95,10 @@ export async function start<M extends Model>(
       const { ratio = 0.005, ...rest } = chosen(model, flags, PREPARED[method]) as Partial<FisherMaskOptions>;
       const mask = await fisherMask(model, batchesOf(data, 1024), { ratio, ...rest });
       return plain(model, adapt(model, fishMask({ mask }), seed));
+    }
+    case "psoft": {
+      const options = await psoftOptions(model, chosen(model, flags, PREPARED[method]) as PsoftStart);
+      return plain(model, withHead(adapt(model, psoft(options), seed), head, model, seed));
     }
     case "diff-pruning":
     case "lt-sft":

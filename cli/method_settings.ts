@@ -74,6 +74,7 @@ import {
   poly,
   prefixTuning,
   promptTuning,
+  psoft,
   pTuning,
   pTuningV2,
   qlora,
@@ -106,6 +107,7 @@ import {
   smallestMatrix,
   sparseRank,
 } from "./method_sizes.ts";
+import { blankPsoftOptions, psoftRank } from "./psoft_start.ts";
 
 /** A method with what is said of its setting. */
 export interface TableEntry {
@@ -238,6 +240,11 @@ export const TABLE: readonly TableEntry[] = [
   entry("eva", "r 8 on q and v, spread evenly", () => lora({ rank: 8 })),
   entry("adalora", "r 12 to 8, every layer", () => adalora({ targets: "all-linear" })),
   entry("vera", "r 256 on q and v", () => vera({ rank: 256 })),
+  entry(
+    "psoft",
+    (model) => `r ${psoftRank(model, {})} on q and v`,
+    (model) => psoft(blankPsoftOptions(model, {})),
+  ),
   entry("lily", "r 32, one A in 4, 4 B on q and v", () => lily({ rank: 32, stride: 4, experts: 4 })),
   entry("loha", "r 8 on q and v", () => loha({ rank: 8 })),
   entry("lokr", "r 8 on q and v", () => lokr({ rank: 8 })),

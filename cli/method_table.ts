@@ -43,6 +43,7 @@ export type MethodName =
   | "lokr"
   | "krona"
   | "vera"
+  | "psoft"
   | "lily"
   | "oft"
   | "boft"
@@ -121,6 +122,7 @@ export const METHOD_TABLE: Readonly<Record<MethodName, MethodRow>> = {
   "lokr": row(1e-3, "rank", "alpha", "targets"),
   "krona": row(1e-3, "dropout", "targets"),
   "vera": row(5e-3, "rank", "dropout", "targets"),
+  "psoft": row(1e-3, "rank", "dropout", "targets"),
   "lily": row(1e-3, "rank", "targets"),
   "oft": row(1e-3, "targets"),
   "boft": row(1e-3, "targets"),

@@ -30,7 +30,7 @@ export interface MethodFlags extends MethodOptionFlags {
 }
 
 /** Methods of plain options. The others look at data or weights first, see `finetune_prepare.ts`. */
-export type PlainName = Exclude<MethodName, "fish-mask" | StagedName | SourcedName>;
+export type PlainName = Exclude<MethodName, "fish-mask" | "psoft" | StagedName | SourcedName>;
 
 /**
  * The method that flags describe, for a model's sizes. Of `pissa`, `olora`, `loftq` and `eva` it is the LoRA that trains.
@@ -218,7 +218,7 @@ export function lowRankOptions(flags: MethodFlags, spec: Spec): JsonOptions & { 
 type Places = { readonly targets?: readonly string[] | "all-linear"; readonly exclude?: readonly string[] };
 
 /** "all-linear", or names of layers; never one of a head, which lies outside the blocks and trains whole if at all. */
-function placesOf({ targets }: MethodFlags, spec: Spec, otherwise?: "all-linear"): Places {
+export function placesOf({ targets }: MethodFlags, spec: Spec, otherwise?: "all-linear"): Places {
   const given = targets?.length === 1 && targets[0] === "all-linear" ? "all-linear" : targets ?? otherwise;
   const exclude = spec.linears.filter(({ layer }) => layer === undefined).map(({ path }) => path);
   return { ...given !== undefined && { targets: given }, ...exclude.length > 0 && { exclude } };

@@ -106,6 +106,7 @@ export * from "./prefix_peft.ts";
 export * from "./prefix_tuning.ts";
 export * from "./poly.ts";
 export * from "./poly_peft.ts";
+export * from "./principal_subspace.ts";
 export type { Prepared, PreparedOptions } from "./prepared.ts";
 export type { PromptEncoder, PromptEncoderParams } from "./prompt_encoder.ts";
 export * from "./prompt_peft.ts";
@@ -113,6 +114,7 @@ export type { PromptParams, PromptPosition, PromptStart } from "./prompt_rows.ts
 export * from "./prompt_tuning.ts";
 export * from "./pruned_diff.ts";
 export * from "./pruned_side.ts";
+export * from "./psoft.ts";
 export * from "./qlora.ts";
 export * from "./road.ts";
 export * from "./road_peft.ts";

@@ -19,3 +19,4 @@ export * from "./gathered_rows.ts";
 export * from "./fastfood.ts";
 export * from "./table_update.ts";
 export * from "./triplets.ts";
+export * from "./within_subspace.ts";

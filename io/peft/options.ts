@@ -161,6 +161,11 @@ export function partsOfConfig(config: PeftConfig, model: Model, experts: Experts
       const fields = knownFields(config, { token_indices: [], init_weights: true }, {});
       return { tokens: standaloneTokens(fields, model.spec) };
     }
+    case "PSOFT":
+      throw new RangeError(
+        "Cannot load a PEFT adapter of type PSOFT: what it turns are singular vectors, whose signs LAPACK chose where it was trained " +
+          "and its folder does not hold; merge it in PEFT there, and load the model",
+      );
     default:
       throw new RangeError(
         `Cannot load a PEFT adapter of type ${config.type}: known are LORA, ADALORA, LOHA, LOKR, VERA, LILY, HRA, MISS, OFT, BOFT, ` +

@@ -175,6 +175,10 @@ function kindOf(method: string): Exclude<keyof PartNames, "biases"> {
         `Cannot save "${method}" as a PEFT folder: its adapter is right on the changed base alone; save what onOriginal ` +
           "makes of it, LoRA of the original base with twice the rank, or merge it",
       );
+    case "psoft":
+      throw new TypeError(
+        'Cannot save "psoft" as a PEFT folder: PEFT finds its subspaces anew, with signs of its own; take our form, or toLora',
+      );
     case "modulesToSave":
     case "only":
     case "classifier":

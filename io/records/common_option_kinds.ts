@@ -10,6 +10,7 @@ import type {
   LoraOptions,
   OftOptions,
   PromptTuningOptions,
+  PsoftOptions,
   PTuningOptions,
   TopLayersOptions,
 } from "../../methods/mod.ts";
@@ -39,6 +40,12 @@ export const TARGETS: KindsOf<Targeted> = {
 };
 /** Numbers by pattern of a path. */
 export const PATTERN: Kind<Readonly<Record<string, number>>> = record(number);
+/** PSOFT's, but for its subspaces, which are tensors. */
+export const PSOFT_OPTIONS: KindsOf<Omit<PsoftOptions, "subspace">> = {
+  rotation: any(oneOf("exact", "free"), fields<{ readonly terms: number }>({ terms: count })),
+  vectors: oneOf("both", "before", "after", "none"),
+  dropout: number,
+};
 /** Of updates of a rank. */
 export const SCALED: KindsOf<Pick<LoraOptions, "rank" | "alpha" | "rankPattern" | "alphaPattern">> = {
   rank: count,

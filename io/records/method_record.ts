@@ -38,6 +38,8 @@ import {
   parallel,
   promptTuning,
   type PromptTuningOptions,
+  psoft,
+  type PsoftOptions,
   routed,
   type RoutedOptions,
   sentenceGate,
@@ -48,6 +50,7 @@ import { fixedWeights, type FixedWeightsOptions } from "../../methods/fixed_weig
 import { isBuilt, namedMethod } from "./named_method.ts";
 import { type JsonOptions, optionsToJson } from "./option_codec.ts";
 import { any, checkOptions, count, flag, type Kinds, list, number, oneOf } from "./option_kinds.ts";
+import { PSOFT_OPTIONS } from "./common_option_kinds.ts";
 
 /** What a file says of a method. */
 export type MethodRecord =
@@ -148,6 +151,7 @@ const PARTICULAR: readonly string[] = [
   "spot",
   "ipt",
   "iptAutoencoder",
+  "psoft",
   "classifier",
   "fixedWeights",
 ];
@@ -267,6 +271,15 @@ function particular(name: string, config: JsonOptions, held: Held): Method {
       );
       const given = { ...options, ...hidden !== null && { hidden }, prompts };
       return iptAutoencoder(given as unknown as IptAutoencoderOptions) as unknown as Method;
+    }
+    case "psoft": {
+      checkOptions(name, config, PSOFT_OPTIONS);
+      const end = ".frozen.v";
+      const subspace = Object.fromEntries(
+        leaves(held.params).filter(([path]) => path.endsWith(end))
+          .map(([path, v]) => [path.slice(0, -end.length), v]),
+      );
+      return psoft({ ...config, subspace } as unknown as PsoftOptions);
     }
     case "classifier": {
       const paths = leaves(held.params).map(([path]) => path);

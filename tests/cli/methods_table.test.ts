@@ -186,6 +186,7 @@ const FACTORIES = [
     "eva",
     "adalora",
     "vera",
+    "psoft",
     "lily",
     "loha",
     "lokr",

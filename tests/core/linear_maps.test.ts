@@ -33,6 +33,7 @@ import {
   tensor,
   tuckerWeight,
   valueAndGrad,
+  withinSubspace,
 } from "../../core/mod.ts";
 import {
   identity,
@@ -74,6 +75,10 @@ const MAPS: Readonly<Record<string, (draw: Draw, backend: Backend) => LinearMap>
     return blockDiagonal(() => blocks, blocks, 3, 6);
   },
   reflections: (draw) => reflections(draw(5, 3)),
+  withinSubspace: (draw) => {
+    const m = draw(2, 2);
+    return withinSubspace(draw(2, 5), () => m, [m]);
+  },
   orthogonalReflections: (draw) => {
     const u = draw(5, 2);
     return orthogonalReflections(() => orthogonalRows(transpose(u)), u);
@@ -269,6 +274,7 @@ Deno.test("costs are the multiply-adds of the cheapest way", () =>
       blockDiagonal: 6 * 2,
       "blockDiagonal of one block": 6 * 3,
       reflections: 2 * 5 * 3,
+      withinSubspace: 2 * 5 * 2 + 2 * 2,
       orthogonalReflections: 2 * 5 * 2,
       chain: 20 + 12,
       chunkShuffle: 0,

@@ -1,12 +1,25 @@
 /**
- * DEFT, PaRa, PEANuT and Lily against PEFT (tests/oracles/peft_subspace.py): logits, loss, gradients, the merged model and three
+ * DEFT, PaRa, PEANuT, Lily and PSOFT against PEFT (tests/oracles/peft_subspace.py): logits, loss, gradients, the merged model and three
  * AdamW steps, on each backend. The signs of LAPACK's QR against PyTorch's.
  */
-import { type Adapter, type Batch, forward, graft, type Method, type Model, read } from "../../core/mod.ts";
-import { deft, lily, peanut } from "../../methods/mod.ts";
+import assert from "node:assert/strict";
+import {
+  type Adapter,
+  type Batch,
+  dispose,
+  forward,
+  graft,
+  leaves,
+  type Method,
+  type Model,
+  read,
+  type Tree,
+} from "../../core/mod.ts";
+import { deft, lily, peanut, principalSubspace, psoft, type PsoftOptions } from "../../methods/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
+import { goldenNumbers } from "../support/golden.ts";
 import { assertGolden, goldenBase, goldenBatch, goldenParams } from "../support/golden_method.ts";
 import { assertMerged, assertShapes, assertSteps } from "../support/golden_training.ts";
 
@@ -39,6 +52,62 @@ for (const backendName of ALL_BACKENDS) {
           model.dispose();
         })));
   }
+}
+
+const PSOFT: Readonly<Record<string, Omit<PsoftOptions, "subspace">>> = {
+  psoft: {},
+  psoft_terms: { rotation: { terms: 6 }, vectors: "after" },
+  psoft_free: { rotation: "free", vectors: "none" },
+};
+
+/** V by layer's path among parameters. */
+const subspaceIn = (params: Tree): PsoftOptions["subspace"] =>
+  Object.fromEntries(
+    leaves(params).filter(([path]) => path.endsWith(".frozen.v"))
+      .map(([path, v]) => [path.slice(0, -".frozen.v".length), v]),
+  );
+
+for (const backendName of ALL_BACKENDS) {
+  for (const [name, options] of Object.entries(PSOFT)) {
+    Deno.test(`${name} equals its golden case (${backendName})`, () =>
+      withBackend(backendName, (backend) =>
+        assertNoLeak(async () => {
+          const model = await goldenBase(backend);
+          const params = goldenParams(name, backend);
+          const method = psoft({ ...options, subspace: subspaceIn(params.tree) });
+          const adapter = { method, params: params.tree };
+          assertShapes(model, adapter);
+          await assertGolden(name, model, adapter);
+          await assertMerged(name, model, adapter);
+          await assertSteps(name, model, adapter);
+          params.dispose();
+          model.dispose();
+        })));
+  }
+
+  Deno.test(`principalSubspace() finds PEFT's directions but for their signs (${backendName})`, () =>
+    withBackend(backendName, (backend) =>
+      assertNoLeak(async () => {
+        const model = await goldenBase(backend);
+        const expected = goldenNumbers("methods/psoft.safetensors");
+        for (const svd of ["exact", { iterations: 10 }] as const) {
+          const subspace = await principalSubspace(model, { rank: 5, targets, svd });
+          assert.equal(Object.keys(subspace).length, 6);
+          for (const [path, v] of Object.entries(subspace)) {
+            const [found, wanted] = [await read(v), expected.get(`param.${path}.frozen.v`)!];
+            const width = v.shape[1]!;
+            const signed = found.map((x, i) => {
+              const row = Math.floor(i / width) * width;
+              const dot = found.slice(row, row + width).reduce((sum, y, j) => sum + y * wanted[row + j]!, 0);
+              return dot < 0 ? -x : x;
+            });
+            // 1e-4: vectors turn by f32's rounding over the gap between singular values.
+            assertClose(signed, wanted, 1e-4, path);
+          }
+          dispose(subspace);
+        }
+        model.dispose();
+      })));
 }
 
 Deno.test("lily() averages over each text what the authors average over a batch: of one text the two are one", () =>

@@ -1,6 +1,18 @@
-/** BEFT, DEFT, PEANuT and Lily obey the laws of methods. */
-import { chooseTargets, type Counts, type Model, sizesOf, type TargetOptions } from "../../core/mod.ts";
-import { beft, deft, lily, peanut } from "../../methods/mod.ts";
+/** BEFT, DEFT, PEANuT, Lily and PSOFT obey the laws of methods. */
+import {
+  chooseTargets,
+  type Counts,
+  fold,
+  keep,
+  key,
+  type Model,
+  scope,
+  sizesOf,
+  type Synchronous,
+  type TargetOptions,
+} from "../../core/mod.ts";
+import { beft, deft, lily, peanut, psoft, type PsoftOptions } from "../../methods/mod.ts";
+import { normal, orthogonalRows } from "../../ops/mod.ts";
 import { methodLaws } from "../support/method_laws.ts";
 
 /** The sum over targets of a number a layer. */
@@ -102,5 +114,46 @@ methodLaws("lily() with shared A", {
   merges: "no",
   looksAhead: true,
   counts: shared(ALL, 2, 2, 3),
+  runs: 2,
+});
+
+/** PSOFT within random subspaces: laws know of no principal ones, which a GPU finds on the host alone. */
+const within =
+  (targets: TargetOptions, rank: number, options: Omit<PsoftOptions, "subspace">) => (model: Model) => {
+    const root = keep(scope(() =>
+      Object.fromEntries(
+        chooseTargets(model.spec, targets).map((place) => {
+          const shape = [rank, sizesOf(place).inFeatures] as const;
+          return [place.path, orthogonalRows(normal(fold(key(1), place.path), shape, model.backend))];
+        }),
+      ) as Synchronous<PsoftOptions["subspace"]>
+    ));
+    return { method: psoft({ ...options, subspace: root.tree }), dispose: () => root.dispose() };
+  };
+
+methodLaws("psoft()", {
+  method: within({}, 4, { dropout: 0.2 }),
+  atInit: "base",
+  merges: "and unmerges",
+  counts: (model) => ({
+    ...each({}, () => 6 + 2 * 4)(model),
+    stored: each({}, (i) => 6 + 2 * 4 + 4 * i)(model).trainable!,
+  }),
+  runs: 2,
+});
+
+methodLaws("psoft() by a series, with β alone", {
+  method: within(ALL, 3, { rotation: { terms: 5 }, vectors: "after" }),
+  atInit: "base",
+  merges: "only",
+  counts: each(ALL, () => 3 + 3),
+  runs: 2,
+});
+
+methodLaws("psoft() with a free matrix", {
+  method: within({}, 3, { rotation: "free", vectors: "none" }),
+  atInit: "base",
+  merges: "only",
+  counts: each({}, () => 9),
   runs: 2,
 });

@@ -1,7 +1,8 @@
-"""Golden cases of BEFT, DEFT, PEANuT and Lily: on the tiny Llama of llama_lora.py, and adapter folders on the bases of peft_folders.py.
+"""Golden cases of BEFT, DEFT, PEANuT, Lily and PSOFT: on the tiny Llama of llama_lora.py, and adapter folders on the bases of peft_folders.py.
 
 Made by transformers 4.57 and peft 0.21 on CPU in float32. Run from the repository root:
     python tests/oracles/peft_subspace.py [case ...]
+PSOFT makes its basis anew at every load and writes none: folders of it have no meaning apart from LAPACK's signs.
 Writes tests/oracles/golden/methods/<case>.safetensors in the form of reparam.py (parameters, logits, loss, gradients, merged
 logits where it merges, three AdamW steps), and tests/oracles/golden/peft/<case>/ in the form of peft_folders.py.
 """
@@ -9,7 +10,7 @@ import copy, json, os, shutil, sys, warnings
 import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, LlamaForCausalLM
-from peft import BeftConfig, DeftConfig, LilyConfig, PeanutConfig, get_peft_model, get_peft_model_state_dict
+from peft import BeftConfig, DeftConfig, LilyConfig, PeanutConfig, PsoftConfig, get_peft_model, get_peft_model_state_dict
 
 warnings.filterwarnings("ignore")
 GOLDEN = "tests/oracles/golden"
@@ -27,6 +28,10 @@ METHODS = {
     "peanut": (PeanutConfig(r=5, scaling=0.7, target_modules=QVD), 0.2),
     "peanut_deep": (PeanutConfig(r=4, depth=2, act_fn="silu", target_modules=QVD), 0.4),
     "lily": (LilyConfig(r=5, num_B=3, scaling=1.5, target_modules=QVD), 0.3),
+    "psoft": (PsoftConfig(r=5, psoft_alpha=7, target_modules=QVD), 0.2),
+    "psoft_terms": (PsoftConfig(r=4, psoft_alpha=4, psoft_mag_a=False, use_cayley_neumann=True, num_cayley_neumann_terms=6,
+                                target_modules=QVD), 0.2),
+    "psoft_free": (PsoftConfig(r=3, psoft_orth=False, psoft_mag_a=False, psoft_mag_b=False, target_modules=QVD), 0.2),
     "lily_shared": (LilyConfig(r=4, stride_A=2, target_modules=QVD), 0.3),
 }
 # BEFT merges into biases that are there, which Llama has not.
@@ -50,8 +55,10 @@ FOLDERS = {
 }
 
 
-def ours(name):
+def ours(name, free=False):
     parts = [p for p in name.removeprefix("base_model.model.").split(".") if p != "default"]
+    if "psoft_R" in parts:
+        return ".".join([*parts[:-2], {"weight": "r" if free else "q", "vector_a": "before", "vector_b": "after"}[parts[-1]]])
     if parts[-1] == "weight":
         parts.pop()
     at = next(i for i, p in enumerate(parts) if p.split("_")[0] in ["beft", "deft", "peanut", "lily"])
@@ -76,11 +83,14 @@ def method_case(name):
     torch.manual_seed(sum(map(ord, name)))
     base = LlamaForCausalLM.from_pretrained(f"{GOLDEN}/{TIED}", dtype=torch.float32, attn_implementation="eager")
     m = moved(get_peft_model(base, config), scale, len(name))
-    params = {ours(n): p for n, p in m.named_parameters() if p.requires_grad}
+    params = {ours(n, name == "psoft_free"): p for n, p in m.named_parameters() if p.requires_grad}
     out = run(m)
     tensors = {"logits": out.logits, "loss": out.loss.reshape(1)}
     for (path, p), g in zip(params.items(), torch.autograd.grad(out.loss, list(params.values()))):
         tensors[f"param.{path}"], tensors[f"grad.{path}"] = p.detach().clone(), g
+    for n, module in m.named_modules():
+        if name.startswith("psoft") and hasattr(module, "_psoft_A_cache"):
+            tensors[f"param.{n.removeprefix('base_model.model.')}.frozen.v"] = module._psoft_A_cache["default"]
     with torch.no_grad():
         if not name.startswith("lily"):
             tensors["merged"] = run(copy.deepcopy(m).merge_and_unload()).logits
