@@ -20,6 +20,7 @@ const FLAGS: Readonly<Partial<Record<MethodName, Partial<RunFlags>>>> = {
   // The plan counts the kernel, which the oracle composes of general ops that keep more.
   "intrinsic-said": { dimension: 60, backend: "wasm" },
   "prefix": { length: 2, options: { network: { hidden: 6 } } },
+  "multitask-prompt": { length: 2 },
   "mam": { length: 2, bottleneck: 3, options: { prefix: { network: { hidden: 6 } } } },
   "unipelt": { length: 2, bottleneck: 3, options: { prefix: { network: { hidden: 6 } } } },
   "loreft": { rank: 2, options: { first: 1, last: 1 } },
