@@ -23,11 +23,14 @@ import {
   type LoftqOptions,
   olora,
   onOriginal,
+  osf,
   pissa,
   type PissaOptions,
   type Prepared,
   type PreparedOptions,
   psoft,
+  singularSplit,
+  type SingularSplitOptions,
 } from "../methods/mod.ts";
 import { fisherMask, type FisherMaskOptions } from "../recipes/fish_mask.ts";
 import { batchOf, type Rows } from "../train/mod.ts";
@@ -90,6 +93,12 @@ export async function start<M extends Model>(
         { ...evaTokens(batches), ...options, key: seed } as EvaOptions,
       );
       return plain(model, withHead(adapter, head, model, seed));
+    }
+    case "osf": {
+      const { config } = methodOf({ ...flags, method }, model.spec);
+      const split = await singularSplit(model, config as SingularSplitOptions); // a GPU decomposes on the host
+      const own = osf({ ...config as SingularSplitOptions, split });
+      return plain(model, adapt(model, head === undefined ? own : beside(own, head), seed));
     }
     case "fish-mask": {
       const { ratio = 0.005, ...rest } = chosen(model, flags, PREPARED[method]) as Partial<FisherMaskOptions>;

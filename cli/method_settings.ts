@@ -66,6 +66,7 @@ import {
   multitaskPromptTuning,
   oft,
   only,
+  osf,
   parallelAdapter,
   peanut,
   pfeiffer,
@@ -253,6 +254,7 @@ export const TABLE: readonly TableEntry[] = [
   entry("boft", "blocks of 4 on q and v", () => boft()),
   entry("poly", "4 skills of r 8 on q and v", () => poly()),
   entry("glora", "r 8 on q and v", () => glora()),
+  entry("osf", "the lower half of q and v", () => osf()),
   entry("hra", "r 8 on q and v", () => hra()),
   entry("miss", (model) => `r ${pieces(model)} on q and v`, (model) => miss({ rank: pieces(model) })),
   entry(

@@ -49,6 +49,7 @@ export type MethodName =
   | "boft"
   | "poly"
   | "glora"
+  | "osf"
   | "hra"
   | "miss"
   | "fourierft"
@@ -128,6 +129,7 @@ export const METHOD_TABLE: Readonly<Record<MethodName, MethodRow>> = {
   "boft": row(1e-3, "targets"),
   "poly": row(1e-3, "rank", "targets"),
   "glora": row(5e-4, "rank", "targets"),
+  "osf": row(5e-5, "targets"),
   "hra": row(1e-3, "rank", "targets"),
   "miss": row(5e-4, "rank", "targets"),
   "fourierft": row(1e-2, "dimension", "targets"),

@@ -84,6 +84,8 @@ export function methodOf(flags: MethodFlags & { readonly method: PlainName }, sp
     case "poly":
     case "glora":
       return made(method, { rank, ...chosen });
+    case "osf":
+      return made("osf", chosen);
     case "hra":
       return made("hra", { rank, ...chosen });
     case "miss": {

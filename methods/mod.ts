@@ -92,6 +92,8 @@ export * from "./multitask_prompt_peft.ts";
 export * from "./multitask_prompt_tuning.ts";
 export * from "./olora.ts";
 export * from "./on_original.ts";
+export * from "./osf.ts";
+export * from "./osf_peft.ts";
 export * from "./p_tuning.ts";
 export * from "./p_tuning_v2.ts";
 export { parallel } from "./parallel.ts";
@@ -124,6 +126,13 @@ export * from "./s4.ts";
 export * from "./sentence_gate.ts";
 export * from "./shira.ts";
 export * from "./shira_peft.ts";
+export {
+  type LayerSplit,
+  preservedRank,
+  type SingularSplit,
+  singularSplit,
+  type SingularSplitOptions,
+} from "./singular_split.ts";
 export { type LeafMask, maskSize, type SparseMask, type SparseOptions } from "./sparse.ts";
 export * from "./sparse_adapter.ts";
 export * from "./spot.ts";

@@ -67,7 +67,7 @@ export function readMultitaskPrompt(fields: PeftFields): MultitaskPromptTuningOp
  * ```
  */
 export function writeMultitaskPrompt(
-  { length = 100, rank = 1, tasks = ["0"], task, stacks }: MultitaskPromptTuningOptions,
+  { length = 20, rank = 1, tasks = ["0"], task, stacks }: MultitaskPromptTuningOptions,
   spec: Spec,
 ): PeftFields {
   if (task !== undefined && tasks.length > 1) {
@@ -99,7 +99,7 @@ export function writeMultitaskPrompt(
  * ```
  */
 export function multitaskPromptTensors(
-  { length = 100, rank = 1, tasks = ["0"], stacks }: MultitaskPromptTuningOptions,
+  { length = 20, rank = 1, tasks = ["0"], stacks }: MultitaskPromptTuningOptions,
   spec: Spec,
 ): readonly PeftTensor[] {
   const places = multitaskPromptStacks(spec, stacks);

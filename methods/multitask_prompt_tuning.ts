@@ -27,7 +27,7 @@ import { checkTasks, type TaskOptions, tasksOf } from "./tasks.ts";
 
 /** Options of multitask prompt tuning. */
 export interface MultitaskPromptTuningOptions extends TaskOptions {
-  /** n, default 100, the paper's. */
+  /** n, default 20; the paper's is 100. */
   readonly length?: number;
   /** r, default 1, the paper's. */
   readonly rank?: number;
@@ -57,7 +57,7 @@ export type MultitaskPrompt = { readonly rows: Tensor; readonly u: Tensor; reado
  * ```
  */
 export function multitaskPromptTuning(options: MultitaskPromptTuningOptions = {}): Method<MultitaskPrompt> {
-  const { length = 100, rank = 1, tasks = ["0"], start = { from: "uniform" }, stacks = "reading" } = options;
+  const { length = 20, rank = 1, tasks = ["0"], start = { from: "uniform" }, stacks = "reading" } = options;
   checkPositive("length", length);
   checkPositive("rank", rank);
   checkTasks(options);

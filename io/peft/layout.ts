@@ -14,6 +14,7 @@ import {
   plainShape,
   type Spec,
   Tensor,
+  type Tree,
   weightLeaves,
 } from "../../core/mod.ts";
 import { fixedWeights } from "../../methods/fixed_weights.ts";
@@ -48,6 +49,8 @@ export interface MainPart {
   readonly savedPrefix?: "base_model.";
   /** Where the adapter's start changed the base, as PEFT does once more when it loads the folder. */
   readonly changed?: ChangedBase;
+  /** Frozen parameters that the folder lacks and PEFT finds anew from the base when it loads one. */
+  readonly frozen?: (model: Model) => Promise<Tree>;
 }
 
 /** The parts of a folder. At least `main` or `tokens` is there. */

@@ -2,6 +2,7 @@
 import {
   type Adapter,
   dispose,
+  leaves,
   lookup,
   type MatrixPlace,
   type Model,
@@ -29,7 +30,7 @@ import { type BaseTable, baseTables } from "./base.ts";
 import { changedLayers, doubledFactors } from "./changed_base.ts";
 import { codedWeights } from "./coded_base.ts";
 import { checkCopies, checkKeys, checkShared, checkZeros, type Stored } from "./folder_checks.ts";
-import { type FolderLayout, folderLayout, PARTS } from "./layout.ts";
+import { type FolderLayout, folderLayout, type MainPart, PARTS } from "./layout.ts";
 import { asStored, partsOfConfig } from "./options.ts";
 import { checkRouter, expertFolders, type Experts, withExperts } from "./xlora.ts";
 
@@ -92,7 +93,10 @@ async function loadParts(
     };
     const layout = folderLayout(all, model, name);
     const fixed = (path: string): Tensor => codes.get(path) ?? fixedTable(base, path, model);
-    const params = paramsOf(layout, all.fixed, fixed, stored, model);
+    const read = paramsOf(layout, all.fixed, fixed, stored, model);
+    const params = parts.main?.frozen === undefined
+      ? read
+      : withFrozen(read, await parts.main.frozen(model), parts.main, layout);
     const taken = layers.filter(({ place }) => !codes.has(`${place.path}.weight`));
     if (changed !== undefined && taken.length > 0) {
       const main = { ...parts.main!, method: changed.method(taken) };
@@ -109,6 +113,17 @@ async function loadParts(
   } finally {
     file.close();
   }
+}
+
+/** Parameters with frozen ones of the main part beside them. */
+function withFrozen(params: Tree, frozen: Tree, { tensors }: MainPart, layout: FolderLayout): Tree {
+  const { key, path } = tensors[0]!;
+  const at = layout.tensors.find((t) => t.key === key)!.path;
+  const prefix = at.slice(0, at.length - path.length); // "" or "adapter."
+  return nest([
+    ...leaves(params),
+    ...leaves(frozen).map(([path, t]) => [`${prefix}${path}`, t] as const),
+  ]) as Tree;
 }
 
 /** X-LoRA's experts, each from the first of its places that is there. */

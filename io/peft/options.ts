@@ -26,6 +26,7 @@ import { vbLoraPeft } from "../../methods/vb_lora_peft.ts";
 import { deloraPeft } from "../../methods/delora_peft.ts";
 import { graloraPeft } from "../../methods/gralora_peft.ts";
 import { hiraPeft } from "../../methods/hira_peft.ts";
+import { osfPeft } from "../../methods/osf_peft.ts";
 import { hraPeft } from "../../methods/hra_peft.ts";
 import { ia3Peft } from "../../methods/ia3_peft.ts";
 import { LAYER_NORM_FIELDS } from "../../methods/layer_norm_tune_peft.ts";
@@ -58,6 +59,7 @@ import {
 } from "./layout.ts";
 import { changedBase, startOf } from "./changed_base.ts";
 import { llamaAdapterOfConfig } from "./llama_adapter.ts";
+import { startsOfOsf } from "./osf.ts";
 import { normsOfConfig } from "./norms.ts";
 import { parameterPlaces, parameterTensors, withParameterRanks } from "./parameters.ts";
 import { promptsOfConfig } from "./prompts.ts";
@@ -103,6 +105,11 @@ export function partsOfConfig(config: PeftConfig, model: Model, experts: Experts
       return matrixParts(polyPeft, config, model);
     case "GLORA":
       return matrixParts(gloraPeft, config, model);
+    case "OSF": {
+      const { main, ...others } = matrixParts(osfPeft, config, model);
+      const options = osfPeft.read(knownFields(config, osfPeft.fields, osfPeft.refused));
+      return { ...others, main: { ...main!, frozen: (model) => startsOfOsf(model, main!.places, options) } };
+    }
     case "HRA":
       return matrixParts(hraPeft, config, model);
     case "MISS":
@@ -172,7 +179,7 @@ export function partsOfConfig(config: PeftConfig, model: Model, experts: Experts
           "DEFT, PEANUT, BEFT, " +
           "C3A, VBLORA, RANDLORA, " +
           "ROAD, DELORA, HIRA, SHIRA, GRALORA, WAVEFT, " +
-          "MULTITASK_PROMPT_TUNING, POLY, GLORA, " +
+          "MULTITASK_PROMPT_TUNING, POLY, GLORA, OSF, " +
           "FOURIERFT, IA3, LN_TUNING, PROMPT_TUNING, P_TUNING, PREFIX_TUNING, ADAPTION_PROMPT, XLORA and TRAINABLE_TOKENS",
       );
   }

@@ -25,6 +25,7 @@ import { vbLoraPeft } from "../../methods/vb_lora_peft.ts";
 import { deloraPeft } from "../../methods/delora_peft.ts";
 import { graloraPeft } from "../../methods/gralora_peft.ts";
 import { hiraPeft } from "../../methods/hira_peft.ts";
+import { osfPeft } from "../../methods/osf_peft.ts";
 import { hraPeft } from "../../methods/hra_peft.ts";
 import { type Ia3Options, scalesInput } from "../../methods/ia3.ts";
 import { ia3Peft } from "../../methods/ia3_peft.ts";
@@ -143,6 +144,7 @@ function kindOf(method: string): Exclude<keyof PartNames, "biases"> {
     case "lily":
     case "poly":
     case "glora":
+    case "osf":
     case "hra":
     case "miss":
     case "oft":
@@ -193,7 +195,7 @@ function kindOf(method: string): Exclude<keyof PartNames, "biases"> {
           "deft, peanut, beft, " +
           "c3a, vbLora, randlora, " +
           "road, delora, hira, shira, gralora, waveft, " +
-          "layerNormTune, soft prompts, llamaAdapter, poly, glora, xlora, trainableTokens, modulesToSave and only; merge the adapter and save the model instead",
+          "layerNormTune, soft prompts, llamaAdapter, poly, glora, osf, xlora, trainableTokens, modulesToSave and only; merge the adapter and save the model instead",
       );
   }
 }
@@ -264,6 +266,8 @@ function mainOf({ method, options, params }: MethodPiece, model: Model): MainFie
       return matrix(polyPeft);
     case "glora":
       return matrix(gloraPeft);
+    case "osf":
+      return matrix(osfPeft);
     case "hra":
       return matrix(hraPeft);
     case "miss":

@@ -45,6 +45,7 @@ import type {
   MultitaskPromptTuningOptions,
   OftOptions,
   OnlyOptions,
+  OsfOptions,
   ParallelAdapterOptions,
   PeanutOptions,
   PfeifferOptions,
@@ -116,6 +117,7 @@ export type BuiltMethod =
   | "boft"
   | "poly"
   | "glora"
+  | "osf"
   | "hra"
   | "miss"
   | "fourierft"
@@ -226,6 +228,7 @@ export const METHOD_OPTIONS: Readonly<Record<BuiltMethod, Kinds>> = {
     e: oneOf("vector", "constant", "none"),
     initialization: oneOf("default", "none"),
   }),
+  osf: all<Omit<OsfOptions, "split">>()({ ...TARGETS, preserved: number }),
   hra: all<HraOptions>()({
     ...TARGETS,
     rank: number,

@@ -43,6 +43,7 @@ import {
   multitaskPromptTuning,
   oft,
   only,
+  osf,
   parallelAdapter,
   peanut,
   pfeiffer,
@@ -125,6 +126,8 @@ function made(name: BuiltMethod, options: Readonly<Record<string, unknown>>): Me
       return of(poly);
     case "glora":
       return of(glora);
+    case "osf":
+      return of(osf);
     case "hra":
       return of(hra);
     case "miss":

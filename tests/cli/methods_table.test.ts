@@ -220,7 +220,7 @@ const FACTORIES = [
     "ladderSideTuning",
   ],
   ...["mam", "unipelt", "s4", "xlora"],
-  ...["llamaAdapter", "multitaskPromptTuning", "poly", "glora"],
+  ...["llamaAdapter", "multitaskPromptTuning", "poly", "glora", "osf"],
 ];
 
 Deno.test("every method has a row, and every row of the article one of ours", () => {

@@ -1,4 +1,4 @@
-"""Golden cases of Poly and GLoRA as HF PEFT has them.
+"""Golden cases of Poly, GLoRA and OSF as HF PEFT has them.
 
 Made by transformers 4.57 and peft 0.21 on CPU in float32, on the bases of peft_folders.py and llama_lora.py. Run from the
 repository root:
@@ -10,7 +10,7 @@ import copy, json, os, shutil, sys, warnings
 import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
-from peft import GloraConfig, PolyConfig, get_peft_model, get_peft_model_state_dict
+from peft import GloraConfig, OSFConfig, PolyConfig, get_peft_model, get_peft_model_state_dict
 
 warnings.filterwarnings("ignore")
 GOLDEN = "tests/oracles/golden"
@@ -25,12 +25,15 @@ FOLDERS = {  # name -> base, config, the rows' tasks
                                         target_modules=["q_proj", "v_proj"], **CAUSAL), None),
     "glora_constants": (QWEN, GloraConfig(config_A_B="constant", config_C="none", config_D_E="constant", init_weights=False,
                                           target_modules=["k_proj", "up_proj"], **CAUSAL), None),
+    "osf": (TINY, OSFConfig(target_modules=QVD, **CAUSAL), None),
+    "osf_share": (QWEN, OSFConfig(effective_rank=0.3, target_modules=["q_proj", "k_proj", "up_proj"], **CAUSAL), None),
 }
 METHODS = {
     "poly_skills": (PolyConfig(r=3, n_skills=3, n_splits=1, target_modules=QVD, **CAUSAL), [0, 0]),
+    "osf_triples": (OSFConfig(effective_rank=5, target_modules=QVD, **CAUSAL), None),
     "glora_matrices": (GloraConfig(r=3, target_modules=QVD, **CAUSAL), None),
 }
-NAMES = {"poly_lora_A": "a", "poly_lora_B": "b", "poly_router.module_logits": "logits",
+NAMES = {"osf_svd_params.U_low": "u", "osf_svd_params.S_low": "s", "osf_svd_params.V_low": "v", "poly_lora_A": "a", "poly_lora_B": "b", "poly_router.module_logits": "logits",
          **{f"glora_{p}.{x}": f"{p.lower()}.{y}" for p in "ABCDE" for x, y in [("Xd", "down"), ("Xu", "up"), ("X", "x")]}}
 
 
@@ -81,16 +84,25 @@ def ours(name):
     return path.removesuffix(theirs) + NAMES[theirs]
 
 
+STARTS = {"_osf_U_low_init": "u", "_osf_S_low_init": "s", "_osf_V_low_init": "v", "_osf_U_high": "high.u", "_osf_V_high": "high.v"}
+
+
+def starts(m):
+    """Where OSF's vectors began, by our paths."""
+    return {f"{path}.frozen.{ours}": getattr(layer, theirs)["default"] for path, layer in m.get_base_model().named_modules()
+            for theirs, ours in STARTS.items() if "default" in getattr(layer, theirs, {})}
+
+
 def method(name):
     config, tasks = METHODS[name]
     batch = json.load(open(f"{GOLDEN}/llama_tiny/batch.json"))
     m = made(name, TINY, config, 0.2)
     params = {ours(n): p for n, p in m.named_parameters() if p.requires_grad}
     out = run(m, batch, tasks)
-    grads = torch.autograd.grad(out.loss, list(params.values()))
-    tensors = {"logits": out.logits, "loss": out.loss.reshape(1)}
-    for (path, p), g in zip(params.items(), grads):
-        tensors[f"param.{path}"], tensors[f"grad.{path}"] = p.detach().clone(), g
+    out.loss.backward()
+    tensors = {"logits": out.logits, "loss": out.loss.reshape(1), **{f"param.{k}": v for k, v in starts(m).items()}}
+    for path, p in params.items():
+        tensors[f"param.{path}"], tensors[f"grad.{path}"] = p.detach().clone(), p.grad.clone()
     if tasks is None:
         with torch.no_grad():
             tensors["merged"] = run(copy.deepcopy(m).merge_and_unload(), batch, None).logits

@@ -11,13 +11,17 @@ import {
   forward,
   graft,
   keep,
+  key,
   leaves,
   lossAndGrad,
   merge,
   type Method,
   type Model,
   read,
+  scope,
+  type Synchronous,
   Tensor,
+  type Tree,
 } from "../../../core/mod.ts";
 import { openSafetensors } from "../../../formats/safetensors.ts";
 import { writeSafetensors } from "../../../formats/safetensors_write.ts";
@@ -25,12 +29,13 @@ import { modelOfAdapter } from "../../../io/layer_replication.ts";
 import { loadAdapter } from "../../../io/load_adapter.ts";
 import { loadModel } from "../../../io/load_model.ts";
 import { saveAdapter } from "../../../io/save_adapter.ts";
-import { glora, lora, modulesToSave, poly, trainableTokens } from "../../../methods/mod.ts";
+import { glora, lora, modulesToSave, osf, poly, trainableTokens } from "../../../methods/mod.ts";
 import { freshModel, smallConfig } from "../../../models/mod.ts";
 import { reference } from "../../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../../support/assert.ts";
 import { inFolder } from "../../support/folder.ts";
 import { GOLDEN } from "../../support/golden.ts";
+import { noised } from "../../support/subject.ts";
 
 const ROOT = `${GOLDEN}peft/`;
 const BATCH = JSON.parse(Deno.readTextFileSync(`${ROOT}batch.json`));
@@ -368,5 +373,30 @@ Deno.test("Poly's and GLoRA's folders name layers where PEFT has no field for nu
         /zeros in ".*1\.self_attn\.q_proj\.glora_C\.zeros" but found other/,
       );
     });
+    model.dispose();
+  }));
+
+Deno.test("OSF's folders find where its vectors started in the base, beside saved modules too", () =>
+  assertNoLeak(async () => {
+    const model = await loadModel(`${GOLDEN}peft/bases/llama_untied`, { backend: reference() });
+    const method = compose({
+      a: osf({ preserved: 2, layers: [1] }),
+      b: modulesToSave({ modules: ["lm_head"] }),
+    });
+    const fresh = keep(method.init({ model, key: 1 }));
+    const params = keep(scope((): Synchronous<Tree> => noised(fresh.tree, key(2)) as Synchronous<Tree>));
+    const adapter: Adapter = { method: method as unknown as Method, params: params.tree };
+    await inFolder(async (folder) => {
+      await saveAdapter(folder, adapter, model);
+      const again = await loadAdapter(folder, model);
+      assertClose(await logitsOf(graft(model, again)), await logitsOf(graft(model, adapter)), 1e-5);
+      free(again);
+      const config = json(`${folder}/adapter_config.json`);
+      const pattern = { ...config, rank_pattern: { q_proj: 3 } };
+      Deno.writeTextFileSync(`${folder}/adapter_config.json`, JSON.stringify(pattern));
+      await assert.rejects(loadAdapter(folder, model), /"rank_pattern" .* asks for ranks by pattern/);
+    });
+    params.dispose();
+    fresh.dispose();
     model.dispose();
   }));
