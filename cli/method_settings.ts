@@ -89,6 +89,7 @@ import {
   spot,
   topLayers,
   trainableTokens,
+  uniLora,
   unipelt,
   vbLora,
   vera,
@@ -267,6 +268,7 @@ export const TABLE: readonly TableEntry[] = [
     (model) => `r 4 of 256 vectors of ${vectorLength(model)} on q and v`,
     (model) => vbLora({ length: vectorLength(model) }),
   ),
+  entry("uniLora", "256 numbers for r 4 on q and v", () => uniLora()),
   entry(
     "c3a",
     (model) => `blocks of ${circulants(model)} on q and v`,

@@ -55,6 +55,7 @@ export type MethodName =
   | "fourierft"
   | "randlora"
   | "c3a"
+  | "uni-lora"
   | "vb-lora"
   | "deft"
   | "peanut"
@@ -134,6 +135,7 @@ export const METHOD_TABLE: Readonly<Record<MethodName, MethodRow>> = {
   "miss": row(5e-4, "rank", "targets"),
   "fourierft": row(1e-2, "dimension", "targets"),
   "vb-lora": row(1e-2, "rank", "dropout", "targets"),
+  "uni-lora": row(5e-3, "rank", "dimension", "dropout", "targets"),
   "c3a": row(1e-1, "targets"),
   "deft": row(1e-3, "rank", "alpha", "dropout", "targets"),
   "peanut": row(5e-4, "rank", "targets"),

@@ -100,6 +100,14 @@ export function methodOf(flags: MethodFlags & { readonly method: PlainName }, sp
       });
     case "vb-lora":
       return made("vbLora", { rank, dropout, length: bankLength(chooseTargets(spec, chosen)), ...chosen });
+    case "uni-lora":
+      return made("uniLora", {
+        rank,
+        dimension: flags.dimension,
+        assignment: "balanced",
+        dropout,
+        ...chosen,
+      });
     case "c3a":
       return made("c3a", { block: commonDivisor(chooseTargets(spec, chosen)), ...chosen });
     case "deft":

@@ -20,6 +20,7 @@ import { doraPeft } from "../../methods/dora_peft.ts";
 import { fourierftPeft } from "../../methods/fourierft_peft.ts";
 import { randloraPeft } from "../../methods/randlora_peft.ts";
 import { c3aPeft } from "../../methods/c3a_peft.ts";
+import { uniLoraPeft } from "../../methods/uni_lora_peft.ts";
 import { gloraPeft } from "../../methods/glora_peft.ts";
 import { vbLoraPeft } from "../../methods/vb_lora_peft.ts";
 import { deloraPeft } from "../../methods/delora_peft.ts";
@@ -83,7 +84,7 @@ export function partsOfAdapter(adapter: Adapter, model: Model): AdapterParts {
   let targets: PeftFields = {};
   const pieces = methodPieces(adapter.method.name, adapter.method.config, adapter.params);
   const main = pieces.find(({ method }) => kindOf(method) === "main");
-  const mainFields = main && mainOf(main, model);
+  const mainFields = main && mainOf(main, model, adapter);
   const saves = pieces.find(({ method }) => kindOf(method) === "saved" && method !== "only");
   const saved = saves ? savedLeaves(model, savedOf(saves)) : [];
   for (const piece of pieces) {
@@ -150,6 +151,7 @@ function kindOf(method: string): Exclude<keyof PartNames, "biases"> {
     case "oft":
     case "boft":
     case "c3a":
+    case "uniLora":
     case "vbLora":
     case "randlora":
     case "fourierft":
@@ -193,7 +195,7 @@ function kindOf(method: string): Exclude<keyof PartNames, "biases"> {
       throw new TypeError(
         `Cannot save "${method}" as a PEFT folder: it holds lora, adalora, dora, ia3, loha, lokr, vera, lily, hra, miss, oft, boft, fourierft, ` +
           "deft, peanut, beft, " +
-          "c3a, vbLora, randlora, " +
+          "c3a, uniLora, vbLora, randlora, " +
           "road, delora, hira, shira, gralora, waveft, " +
           "layerNormTune, soft prompts, llamaAdapter, poly, glora, osf, xlora, trainableTokens, modulesToSave and only; merge the adapter and save the model instead",
       );
@@ -205,7 +207,7 @@ interface MainFields {
   readonly targets: PeftFields;
 }
 
-function mainOf({ method, options, params }: MethodPiece, model: Model): MainFields {
+function mainOf({ method, options, params }: MethodPiece, model: Model, adapter: Adapter): MainFields {
   const { spec } = model;
   if (method === "layerNormTune") return normsOfParams(options, params, spec);
   if (method === "llamaAdapter") {
@@ -215,7 +217,10 @@ function mainOf({ method, options, params }: MethodPiece, model: Model): MainFie
   if (["promptTuning", "spot", "prefixTuning", "multitaskPromptTuning"].includes(method)) {
     return { main: promptsOfOptions(method, options, spec), targets: {} };
   }
-  const places = placesInPeft(adaptedPlaces(params, spec), model);
+  const adapted = method === "uniLora"
+    ? placesReading(params["theta"] as Tensor, adapter, spec)
+    : adaptedPlaces(params, spec);
+  const places = placesInPeft(adapted, model);
   if (places.length === 0) {
     throw new RangeError(`Cannot save ${method}: none of its parameters stands at a layer`);
   }
@@ -282,6 +287,8 @@ function mainOf({ method, options, params }: MethodPiece, model: Model): MainFie
       return matrix(randloraPeft);
     case "c3a":
       return matrix(c3aPeft);
+    case "uniLora":
+      return matrix(uniLoraPeft);
     case "vbLora":
       return matrix(vbLoraPeft);
     case "deft":
@@ -333,6 +340,19 @@ function adaptedPlaces(params: Tree, spec: Spec): readonly MatrixPlace[] {
     const found = lookup(params, place.path);
     return found !== undefined && Object.keys(found).some((name) => name !== "bias" && name !== "weight");
   });
+}
+
+/** Where no parameter stands at a layer: the layers whose updates are made of a tensor. */
+function placesReading({ storage }: Tensor, { method, params }: Adapter, spec: Spec): readonly MatrixPlace[] {
+  const paths = new Set(
+    method.edits(params, spec).flatMap((edit) =>
+      edit.kind === "linear" && edit.change.form === "add" &&
+        edit.change.map.tensors.some((t) => t.storage === storage)
+        ? [edit.path]
+        : []
+    ),
+  );
+  return matrixPlaces(spec).filter(({ path }) => paths.has(path));
 }
 
 function savedOf({ method, options, params }: MethodPiece): ModulesToSaveOptions {

@@ -60,6 +60,7 @@ import type {
   ShiraOptions,
   TopLayersOptions,
   TrainableTokensOptions,
+  UniLoraOptions,
   VbLoraOptions,
   VeraOptions,
   WaveFtOptions,
@@ -123,6 +124,7 @@ export type BuiltMethod =
   | "fourierft"
   | "randlora"
   | "c3a"
+  | "uniLora"
   | "vbLora"
   | "deft"
   | "peanut"
@@ -252,6 +254,12 @@ export const METHOD_OPTIONS: Readonly<Record<BuiltMethod, Kinds>> = {
     ...TARGETS,
     ...{ rank: count, vectors: count, length: count, topK: count },
     ...{ bankBound: number, deviation: number, dropout: number },
+  }),
+  uniLora: all<UniLoraOptions>()({
+    ...TARGETS,
+    ...{ rank: count, dimension: count, projectionSeed: seed, bound: number, dropout: number },
+    assignment: oneOf("uniform", "balanced"),
+    initialization: oneOf("uniform", "normal"),
   }),
   c3a: all<C3aOptions>()({
     ...TARGETS,

@@ -58,6 +58,7 @@ import {
   shira,
   topLayers,
   trainableTokens,
+  uniLora,
   vbLora,
   vera,
   waveft,
@@ -138,6 +139,8 @@ function made(name: BuiltMethod, options: Readonly<Record<string, unknown>>): Me
       return of(randlora);
     case "c3a":
       return of(c3a);
+    case "uniLora":
+      return of(uniLora);
     case "vbLora":
       return of(vbLora);
     case "deft":

@@ -204,6 +204,7 @@ const FACTORIES = [
     "fourierft",
     "randlora",
     "c3a",
+    "uniLora",
     "vbLora",
     "deft",
     "peanut",

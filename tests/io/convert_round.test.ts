@@ -44,6 +44,7 @@ import {
   promptTuning,
   randlora,
   trainableTokens,
+  uniLora,
   vbLora,
   vera,
   waveft,
@@ -140,6 +141,8 @@ const METHODS: Readonly<Record<string, (r: number, seed: number) => Method>> = {
   beft: () => beft(),
   randlora: (rank, seed) => randlora({ rank, projectionSeed: seed }),
   vbLora: (rank) => vbLora({ rank, vectors: 2 + rank, length: 2 }),
+  uniLora: (rank, projectionSeed) =>
+    uniLora({ rank, projectionSeed, dimension: 9, assignment: "balanced", bound: 1 }),
   fourierft: (r, seed) => fourierft({ frequencies: 3 * r, positionSeed: seed }),
   hira: (rank) => hira({ rank, initialization: "gaussian" }),
   gralora: (rank, seed) => gralora({ rank: 2 * rank, hybridRank: seed % 2, initialization: "none" }),

@@ -75,6 +75,7 @@ const OPTIONS: Readonly<Partial<Record<BuiltMethod, Record<string, unknown>>>> =
   miss: { rank: 4, form: "mini", miniRank: 2 },
   fourierft: { frequencies: 5 },
   vbLora: { rank: 2, vectors: 4, length: 2, topK: 1 },
+  uniLora: { dimension: 9, assignment: "balanced" },
   c3a: { block: 4, blockPattern: { q_proj: 2 } },
   deft: { rank: 3, alpha: 2, projection: "qr" },
   peanut: { rank: 2, depth: 1, activation: "silu" },

@@ -42,6 +42,7 @@ import {
   road,
   shira,
   trainableTokens,
+  uniLora,
   vbLora,
   vera,
   waveft,
@@ -319,4 +320,25 @@ Deno.test("saveAdapter() refuses what a PEFT folder cannot hold", async () => {
   });
   model.dispose();
   tied.dispose();
+});
+
+Deno.test("saveAdapter() of a method with no parameter at a layer names the layers that it changes", async () => {
+  await inFolder(async (folder) => {
+    const model = tinyLlama(reference(), 1);
+    const options = { dimension: 9, assignment: "balanced", bound: 1 } as const;
+    const narrowed = at((place) => place.kind === "linear" && place.role === "value", uniLora(options));
+    await withMade(model, narrowed, async (adapter) => {
+      await saveAdapter(folder, adapter, model);
+      const config = JSON.parse(Deno.readTextFileSync(`${folder}/adapter_config.json`));
+      assert.deepEqual(config.target_modules, ["v_proj"]);
+    });
+    const spread = uniLora({ ...options, assignment: "uniform" });
+    await withMade(
+      model,
+      spread,
+      (adapter) =>
+        assert.rejects(saveAdapter(folder, adapter, model, { format: "peft" }), /assignment "balanced"/),
+    );
+    model.dispose();
+  });
 });

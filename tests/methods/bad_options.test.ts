@@ -53,6 +53,7 @@ import {
   type SparseMask,
   toLora,
   trainableTokens,
+  uniLora,
   vbLora,
   vera,
   waveft,
@@ -99,6 +100,7 @@ Deno.test("fresh adapters refuse targets that name a layer twice", () =>
         shira,
         gralora,
         waveft,
+        uniLora,
       ]
     ) {
       refusing(model, () => factory({ targets } as never) as Method, message);
@@ -197,6 +199,8 @@ Deno.test("ranks and sizes that a layer cannot have are refused with its shape",
       /q_proj" \[16, 12\] of vectors of 5: that divides not both sizes/,
     );
     refusing(model, () => vbLora({ rank: 1.5 }), /rank to be a positive integer but found 1.5/);
+    refusing(model, () => uniLora({ dimension: 0 }), /dimension to be a positive integer but found 0/);
+    refusing(model, () => uniLora({ projectionSeed: -1 }), /projectionSeed to be a non-negative integer/);
     refusing(model, () => randlora({ rank: 0 }), /rank to be a positive integer but found 0/);
     refusing(model, () => randlora({ dropout: 1 }), /dropout from 0 up to 1 but found 1/);
     refusing(model, () => randlora({ alpha: NaN }), /alpha to be a finite number/);
@@ -238,6 +242,7 @@ Deno.test("layers left out that are no layers of the model are refused, and name
         shira,
         gralora,
         waveft,
+        uniLora,
       ]
     ) {
       refusing(

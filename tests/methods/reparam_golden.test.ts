@@ -14,6 +14,7 @@ import {
   miss,
   oft,
   randlora,
+  uniLora,
   vbLora,
   vera,
 } from "../../methods/mod.ts";
@@ -66,6 +67,8 @@ const CASES: Readonly<Record<string, Method>> = {
     targets,
   }),
   vb_lora: vbLora({ rank: 2, vectors: 3, length: 4, topK: 3, targets }),
+  uni_lora: uniLora({ rank: 2, dimension: 13, assignment: "balanced", projectionSeed: 7, targets }),
+  uni_lora_uniform: uniLora({ rank: 3, dimension: 10, projectionSeed: 5, targets }),
   hra: hra({ rank: 4, targets }),
   hra_exact: hra({ rank: 3, orthogonality: "exact", targets }),
   miss: miss({ rank: 5, targets }),

@@ -15,6 +15,7 @@ import {
   miss,
   oft,
   randlora,
+  uniLora,
   vbLora,
   vera,
 } from "../../methods/mod.ts";
@@ -146,6 +147,19 @@ laws(
   "vbLora() of all vectors",
   vbLora({ rank: 3, vectors: 3, length: 4, topK: 3, bankBound: 0.5 }),
   bankCount(3, 3, 4, {}),
+  { atInit: "other" },
+);
+
+laws(
+  "uniLora()",
+  uniLora({ ...ALL, rank: 2, dimension: 11, bound: 0.5, dropout: 0.2 }),
+  () => ({ trainable: 11, stored: 11 }),
+  { atInit: "other" },
+);
+laws(
+  "uniLora() of equal numbers",
+  uniLora({ rank: 1, dimension: 29, assignment: "balanced", initialization: "normal", projectionSeed: 0 }),
+  () => ({ trainable: 29, stored: 29 }),
   { atInit: "other" },
 );
 

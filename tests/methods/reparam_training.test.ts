@@ -36,6 +36,7 @@ import {
   miss,
   oft,
   randlora,
+  uniLora,
   vbLora,
   vera,
 } from "../../methods/mod.ts";
@@ -163,6 +164,7 @@ const ON_CODES: Readonly<Record<string, Method>> = {
   "boft()": boft({ blocks: { size: 4 } }),
   "fourierft()": fourierft({ frequencies: 9, scale: 9 }),
   "c3a()": c3a({ block: 4 }),
+  "uniLora()": uniLora({ dimension: 9, bound: 0.5 }),
   "vbLora()": vbLora({ vectors: 5, length: 4, bankBound: 0.5 }),
   "randlora()": randlora({ rank: 3 }),
 };

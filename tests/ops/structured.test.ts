@@ -3,10 +3,11 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { key, read, scope, type Synchronous, type Tensor, tensor, valueAndGrad } from "../../core/mod.ts";
 import { dftTables, inverse, randomPermutation, sumOfSquares, walshHadamard } from "../../ops/mod.ts";
+import { numpyBelow, numpyChoice, numpyShuffle, pcg64 } from "../../methods/numpy_random.ts";
 import { mersenneTwister, torchRandperm, torchUniform } from "../../methods/torch_random.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
-import { goldenNumbers, goldenTensors } from "../support/golden.ts";
+import { GOLDEN, goldenNumbers, goldenTensors } from "../support/golden.ts";
 
 for (const backendName of ALL_BACKENDS) {
   Deno.test(`dftTables() are cosines and sines, exact at large n (${backendName})`, () =>
@@ -101,6 +102,25 @@ Deno.test("randomPermutation() permutes, by the key alone, and evenly", () =>
     const pairs = await Promise.all(Array.from({ length: 200 }, (_, seed) => draw(seed, 2)));
     assert.ok(Math.abs(pairs.filter(([first]) => first === 0).length - 100) < 35);
   }));
+
+Deno.test("numpyBelow(), numpyChoice() and numpyShuffle() equal NumPy's", () => {
+  const golden = JSON.parse(Deno.readTextFileSync(`${GOLDEN}reparam/numpy_random.json`)) as readonly {
+    readonly seed: number;
+    readonly below: readonly (readonly [n: number, numbers: readonly number[]])[];
+    readonly chosen: readonly (readonly [n: number, k: number, first: readonly number[]])[];
+    readonly shuffled: readonly number[];
+  }[];
+  for (const { seed, below, chosen, shuffled } of golden) {
+    const next = pcg64(seed);
+    for (const [n, numbers] of below) assert.deepEqual(numbers.map(() => numpyBelow(next, n)), numbers);
+    for (const [n, k, first] of chosen) {
+      assert.deepEqual([...numpyChoice(next, n, k).subarray(0, first.length)], first, `${k} of ${n}`);
+    }
+    const values = Int32Array.from(shuffled, (_, i) => i);
+    numpyShuffle(next, values);
+    assert.deepEqual([...values], shuffled);
+  }
+});
 
 Deno.test("torchUniform() and torchRandperm() equal torch's", () => {
   const golden = goldenNumbers("reparam/torch_random.safetensors");

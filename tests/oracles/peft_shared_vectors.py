@@ -1,4 +1,4 @@
-"""Golden cases of further methods that PEFT has: C3A, RandLoRA, VB-LoRA.
+"""Golden cases of further methods that PEFT has: C3A, RandLoRA, VB-LoRA, Uni-LoRA; NumPy's random integers.
 
 Made by transformers 4.57 and peft 0.21 on CPU in float32. Run from the repository root:
     python tests/oracles/peft_shared_vectors.py [case ...]
@@ -6,13 +6,16 @@ Writes tests/oracles/golden/methods/<case>.safetensors as reparam.py does (on th
 tests/oracles/golden/peft/<case>/ as peft_reparam_folders.py does (on the bases of peft_folders.py).
 """
 import copy, json, os, shutil, sys, warnings
+import numpy as np
 import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
-from peft import C3AConfig, RandLoraConfig, VBLoRAConfig, get_peft_model, get_peft_model_state_dict
+from peft import C3AConfig, RandLoraConfig, UniLoraConfig, VBLoRAConfig, get_peft_model, get_peft_model_state_dict
 import peft.tuners.c3a.layer as c3a_layer
+import peft.tuners.unilora.model as unilora_model
 
 warnings.filterwarnings("ignore")
+BALANCED = unilora_model.UniLoraModel.generate_index
 GOLDEN = "tests/oracles/golden"
 TIED, UNTIED, QWEN, GPT2 = "llama_tiny/base", "peft/bases/llama_untied", "peft/bases/qwen2", "peft/bases/gpt2"
 QV, QVD = ["q_proj", "v_proj"], ["q_proj", "v_proj", "down_proj"]
@@ -20,6 +23,7 @@ NAMES = {
     "c3a_kernel": "kernel",
     "randlora_lambda": "lambda", "randlora_gamma": "gamma", "randlora_A": "frozen.a", "randlora_B": "frozen.b",
     "vblora_logits_A": "logitsA", "vblora_logits_B": "logitsB", "vblora_vector_bank": "bank",
+    "unilora_theta_d": "theta",
 }
 METHODS = {
     "c3a": lambda: C3AConfig(block_size=4, block_size_pattern={"q_proj": 12}, target_modules=QVD),
@@ -27,6 +31,8 @@ METHODS = {
     "randlora_sparse": lambda: RandLoraConfig(r=11, randlora_alpha=2, target_modules=QVD, sparse=True),
     # All vectors are chosen, so that every logit has a gradient.
     "vb_lora": lambda: VBLoRAConfig(r=2, num_vectors=3, vector_length=4, topk=3, target_modules=QVD),
+    "uni_lora": lambda: UniLoraConfig(r=2, theta_d_length=13, proj_seed=7, target_modules=QVD),
+    "uni_lora_uniform": lambda: UniLoraConfig(r=3, theta_d_length=10, proj_seed=5, target_modules=QVD),
 }
 FOLDERS = {
     "c3a": (QWEN, lambda c: C3AConfig(block_size=2, block_size_pattern={"layers.0.self_attn.q_proj": 6},
@@ -42,6 +48,10 @@ FOLDERS = {
                                              target_modules=["q_proj", "down_proj"], **c)),
     "vb_lora_gpt2": (GPT2, lambda c: VBLoRAConfig(num_vectors=7, vector_length=12, topk=1, init_logits_std=0.5,
                                                   exclude_modules=["h.0.attn.c_attn"], **c)),
+    "uni_lora": (QWEN, lambda c: UniLoraConfig(r=3, theta_d_length=20, unilora_dropout=0.25, bias="unilora_only",
+                                               target_modules=["q_proj", "down_proj"], layers_to_transform=[0, 1], **c)),
+    "uni_lora_gpt2": (GPT2, lambda c: UniLoraConfig(theta_d_length=500, init_weights=False, proj_seed=3,
+                                                    target_modules=["c_attn", "c_proj", "c_fc"], **c)),
 }
 
 
@@ -93,9 +103,15 @@ def flat(path, t):
     return t.flatten(1) if path == "frozen.a" else t
 
 
+def each_by_itself(count, length, seed):
+    """The paper's draws in place of PEFT's."""
+    return torch.as_tensor(np.random.default_rng(seed).integers(0, length, count))
+
+
 def method_case(name):
     batch = json.load(open(f"{GOLDEN}/llama_tiny/batch.json"))
     torch.manual_seed(sum(map(ord, name)))
+    unilora_model.UniLoraModel.generate_index = staticmethod(each_by_itself if "uniform" in name else BALANCED)
     m = perturbed(get_peft_model(load(TIED), METHODS[name]()), len(name))
     params = {ours(n): p for n, p in named(m).items() if p.requires_grad}
     frozen = {ours(n): p for n, p in m.named_buffers(remove_duplicate=False) if n.startswith("base_model.") and n.split(".")[1] in NAMES}
@@ -141,6 +157,17 @@ def folder_case(name):
     print("folder", name)
 
 
+def numpy_random(seed):
+    rng = np.random.default_rng(seed)
+    below = [[n, rng.integers(0, n, 6).tolist()] for n in [1, 7, 3_000_000_000]]
+    chosen = [[n, k, rng.choice(n, k, replace=False)[:20].tolist()] for n, k in [(20, 7), (5, 5), (10001, 400), (20000, 3)]]
+    values = np.arange(30)
+    rng.shuffle(values)
+    return {"seed": seed, "below": below, "chosen": chosen, "shuffled": values.tolist()}
+
+
+if len(sys.argv) == 1:
+    json.dump([numpy_random(seed) for seed in [0, 42, 2**33 + 5]], open(f"{GOLDEN}/reparam/numpy_random.json", "w"))
 for name in sys.argv[1:] or sorted({*METHODS, *FOLDERS}):
     if name in METHODS:
         method_case(name)
