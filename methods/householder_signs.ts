@@ -1,7 +1,7 @@
 /**
  * The signs that LAPACK's QR, and with it PyTorch's, gives the columns of Q: reflections leave R with a diagonal opposite in
  * sign to what they met. They are those of an elimination without pivots (Ballard et al. 2014, "Reconstructing Householder
- * Vectors from Tall-Skinny QR", algorithm 3):
+ * Vectors from Tall-Skinny QR"):
  *
  *   Q − diag(s) = L U        s_k = −sign(the k-th pivot before s_k is taken off)
  *
