@@ -1,10 +1,11 @@
 /** Combinators: methods from methods. */
-import { fold, key, scope, type Synchronous, type Tree } from "./tensor/mod.ts";
+import { fold, key, scope, type Synchronous, type Tensor, type Tree } from "./tensor/mod.ts";
 import type { Adapter, Adjusted, Json, Method } from "./method.ts";
 import type { Model } from "./model.ts";
 import { add } from "../ops/mod.ts";
-import { narrow, type Place } from "./place.ts";
+import { narrow, type Place, places, type Spec } from "./place.ts";
 import { settledParts } from "./settled_parts.ts";
+import { weightLeaves } from "./weights.ts";
 
 /** The parameters of a composition: each part's under its name. */
 export type PartsOf<M extends Readonly<Record<string, Method>>> = {
@@ -87,7 +88,8 @@ export function compose<M extends Readonly<Record<string, Method>>>(methods: M):
 const part = (params: Tree, name: string): Tree => params[name] as Tree;
 
 /**
- * A method limited to the places that satisfy a predicate.
+ * A method limited to the places that satisfy a predicate. What it would change elsewhere stays as it is, whether the method asks
+ * for places or brings its own, as masks and copies of weights do.
  *
  * @example
  * ```ts
@@ -102,7 +104,14 @@ export function at<P extends Tree>(predicate: (place: Place) => boolean, method:
   return {
     ...method,
     init: ({ model, key }) => method.init({ model: { ...model, spec: narrow(model.spec, predicate) }, key }),
-    edits: (params, spec) => method.edits(params, narrow(spec, predicate)),
+    edits: (params, spec) => {
+      const all = placesByPath(spec);
+      return method.edits(params, narrow(spec, predicate)).filter(({ kind, path }) => {
+        if (kind !== "weight" && kind !== "linear") return true;
+        const here = all.get(kind === "weight" ? parentOf(path) : path);
+        return here === undefined || here.some(predicate); // undefined: another model's, which grafting refuses
+      });
+    },
     ...method.penalty && { penalty: (params, spec) => method.penalty!(params, narrow(spec, predicate)) },
     ...method.rates && {
       rates: (given) => method.rates!({ ...given, spec: narrow(given.spec, predicate) }),
@@ -115,6 +124,32 @@ export function at<P extends Tree>(predicate: (place: Place) => boolean, method:
     },
   };
 }
+
+const parentOf = (leaf: string): string => leaf.slice(0, Math.max(0, leaf.lastIndexOf(".")));
+
+function placesByPath(spec: Spec): ReadonlyMap<string, readonly Place[]> {
+  return Map.groupBy(places(spec), ({ path }) => path);
+}
+
+/**
+ * The weights at a model's places, by path: all of them, unless `at` has narrowed the places.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, layers, narrow, placedLeaves, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const upper = placedLeaves({ ...model, spec: narrow(model.spec, layers(1)) });
+ * assert.ok(upper.every(([path]) => path.startsWith("model.layers.1.")));
+ * ```
+ */
+export function placedLeaves({ spec, weights }: Pick<Model, "spec" | "weights">): readonly PlacedLeaf[] {
+  const here = new Set(places(spec).map(({ path }) => path));
+  return weightLeaves(weights).filter(([path]) => here.has(parentOf(path)));
+}
+
+/** A weight with its path. */
+export type PlacedLeaf = readonly [path: string, leaf: Tensor];
 
 /**
  * Adapters fresh from their methods.

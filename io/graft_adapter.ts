@@ -78,6 +78,10 @@ export async function saveGraftAdapter(
   scope(() => {
     const again = methodOfRecord(record, heldBy(params, model, masks));
     problems = differences(again.init({ model, key: 0 }), params);
+    if (problems.length > 0) return;
+    const own = new Set(method.edits(params, model.spec).map(({ path }) => path));
+    const other = again.edits(params, model.spec).find(({ path }) => !own.has(path));
+    if (other !== undefined) problems = [`it leaves "${other.path}" as it is, where they change it`];
   });
   if (problems.length > 0) {
     throw new RangeError(

@@ -1,5 +1,5 @@
 /** `saveAdapter`: an adapter into a folder that HF PEFT reads, or a GGUF file that llama.cpp does. */
-import { type Adapter, dispose, type Model } from "../core/mod.ts";
+import { type Adapter, dispose, leaves, type Model, scope, type Storage, tensorsIn } from "../core/mod.ts";
 import { checkAdapterName } from "../formats/peft_keys.ts";
 import { type Limit, toLora } from "../methods/to_lora.ts";
 import type { Making } from "./adapter_card.ts";
@@ -58,6 +58,7 @@ export async function saveAdapter(
   model: Model,
   options: SaveAdapterOptions = {},
 ): Promise<void> {
+  checkUsed(adapter, model);
   const format = options.format ?? (folder.endsWith(".gguf") ? "gguf" : "peft");
   switch (format) {
     case "gguf":
@@ -88,6 +89,24 @@ export async function saveAdapter(
     return await saveGraftAdapter(target, adapter, model, options.card);
   }
   await savePeftFolder(target, adapter, model, options.card);
+}
+
+/** @throws {RangeError} when a parameter does nothing, as where `at` narrows a trained adapter: a folder would bring it back. */
+function checkUsed({ method, params }: Adapter, { spec }: Model): void {
+  let used: ReadonlySet<Storage>;
+  try {
+    used = scope(() => new Set(tensorsIn(method.edits(params, spec)).map(({ storage }) => storage)));
+  } catch {
+    return; // gradients lack what never trains; what else is wrong has its own message
+  }
+  const idle = leaves(params).find(([, t]) => t.size > 0 && !used.has(t.storage));
+  if (idle === undefined) return;
+  throw new RangeError(
+    `Cannot save ${method.name}, of which something narrowed the places: its parameter "${
+      idle[0]
+    }" is in no edit and ` +
+      "would be again in one when loaded; save only the parameters that are",
+  );
 }
 
 /** The file itself, or one in a folder. */

@@ -22,6 +22,8 @@ import {
   type Method,
   type Model,
   nameMatches,
+  type PlacedLeaf,
+  placedLeaves,
   plainShape,
   replaceLeaf,
   Tensor,
@@ -130,21 +132,20 @@ export function isGate(path: string): boolean {
 }
 
 /** The weights with gates. @throws {RangeError} when none are left, or a name matches none. */
-function gatedWeights({ spec, weights }: Model, frozen: readonly string[] = []): readonly WeightLeaf[] {
+function gatedWeights(model: Model, frozen: readonly string[] = []): readonly PlacedLeaf[] {
+  const { spec, weights } = model;
   const all = weightLeaves(weights);
   const stray = frozen.find((name) => !all.some(([path]) => nameMatches(name, path)));
   if (stray !== undefined) {
     throw new RangeError(`Cannot place diffPruning: no weight is called "${stray}", which frozen names`);
   }
   const whole = classifierLeaves(spec);
-  const gated = all.filter(([path]) =>
+  const gated = placedLeaves(model).filter(([path]) =>
     !whole.includes(path) && !frozen.some((name) => nameMatches(name, path))
   );
   if (gated.length === 0) throw new RangeError("Cannot place diffPruning: frozen leaves no weight");
   return gated;
 }
-
-type WeightLeaf = ReturnType<typeof weightLeaves>[number];
 
 /**
  * How many weights of a model have gates, when those that `frozen` names have none.

@@ -3,7 +3,6 @@
  * measured against.
  */
 import {
-  type Branch,
   checkOnce,
   isQuantized,
   type Json,
@@ -11,6 +10,8 @@ import {
   type Method,
   nameMatches,
   nest,
+  type PlacedLeaf,
+  placedLeaves,
   replaceLeaf,
   trainableCopy,
   type Tree,
@@ -62,7 +63,7 @@ export function only(options: OnlyOptions): Method {
   };
   const method = training("only", chosen);
   const init: Method["init"] = (context) => {
-    const paths = pathsOf(context.model.weights, () => true);
+    const paths = pathsOf(weightLeaves(context.model.weights), () => true);
     const wanted: Iterable<readonly [string, (path: string) => boolean]> = parameters instanceof RegExp
       ? [[String(parameters), chosen]]
       : parameters.map((name) => [`"${name}"`, (path) => nameMatches(name, path)] as const);
@@ -79,7 +80,7 @@ function training(name: string, chosen: (path: string) => boolean): Omit<Method,
   return {
     name,
     init: ({ model }) => {
-      const paths = pathsOf(model.weights, chosen);
+      const paths = pathsOf(placedLeaves(model), chosen);
       if (paths.length === 0) {
         throw new RangeError(`No weight of the model matches the parameters of ${name}`);
       }
@@ -89,8 +90,8 @@ function training(name: string, chosen: (path: string) => boolean): Omit<Method,
   };
 }
 
-function pathsOf(weights: Branch, chosen: (path: string) => boolean): readonly string[] {
-  return weightLeaves(weights)
+function pathsOf(all: readonly PlacedLeaf[], chosen: (path: string) => boolean): readonly string[] {
+  return all
     .filter(([path, leaf]) =>
       chosen(path) && (isQuantized(leaf.dtype) || ["f32", "f16", "bf16"].includes(leaf.dtype))
     )

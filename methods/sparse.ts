@@ -15,15 +15,19 @@ import {
   type Method,
   type Model,
   paramsAt,
+  placedLeaves,
+  places,
   plainShape,
   replaceLeaf,
   sameShape,
   type Shape,
   showShape,
   size,
+  type Spec,
   tableUpdate,
   Tensor,
   trainableCopy,
+  type Tree,
   type WeightEdit,
 } from "../core/mod.ts";
 import { abs, add, addAll, integers, multiply, reshape, scatterAddRows, sum, zeros } from "../ops/mod.ts";
@@ -85,27 +89,40 @@ export function sparse(name: string, mask: SparseMask, config: Readonly<Record<s
     },
     init: ({ model }) => {
       checkFits(name, mask, model);
+      const here = new Set(placedLeaves(model).map(([path]) => path));
+      const own = used.filter(({ path }) => here.has(path));
+      const whole = mask.whole.filter((path) => here.has(path));
+      if (own.length + whole.length === 0) {
+        throw new RangeError(`The mask of ${name} has no element at the places it is limited to`);
+      }
       return freshParams(() => [
-        ...used.flatMap(({ path, indices }) =>
+        ...own.flatMap(({ path, indices }) =>
           [
             [`${path}.values`, zeros([indices.length], model.backend)],
             [`${path}.frozen.indices`, integers(indices, model.backend)],
           ] as const
         ),
-        ...mask.whole.map((path) => [path, trainableCopy(model, path)] as const),
+        ...whole.map((path) => [path, trainableCopy(model, path)] as const),
       ]);
     },
-    edits: (params) => [
-      ...used.map(({ path }) => {
+    edits: (params, spec) => [
+      ...used.filter(({ path }) => isHere(spec, path, params, `${path}.values`)).map(({ path }) => {
         const values = paramsAt(params, `${path}.values`) as Tensor;
         const indices = paramsAt(params, `${path}.frozen.indices`) as Tensor;
         return mask.lookups?.includes(path)
           ? lookedUp(path, values, indices, mask)
           : scattered(path, values, indices);
       }),
-      ...mask.whole.map((path) => replaceLeaf(path, paramsAt(params, path) as Tensor)),
+      ...mask.whole.filter((path) => isHere(spec, path, params, path))
+        .map((path) => replaceLeaf(path, paramsAt(params, path) as Tensor)),
     ],
   };
+}
+
+/** Whether a leaf has parameters, or should have them: not where `at` has narrowed the places, and the mask with them. */
+function isHere(spec: Spec, leaf: string, params: Tree, name: string): boolean {
+  const place = leaf.slice(0, Math.max(0, leaf.lastIndexOf(".")));
+  return lookup(params, name) !== undefined || places(spec).some(({ path }) => path === place);
 }
 
 /** λ Σ |values| / N over the elements of the masked leaves: a pull towards θ0. */

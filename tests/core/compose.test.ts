@@ -8,6 +8,8 @@ import {
   keep,
   layers,
   leaves,
+  lookup,
+  merge,
   type Method,
   type Model,
   read,
@@ -16,8 +18,23 @@ import {
   type Tensor,
   tensor,
   type Tree,
+  weightLeaves,
 } from "../../core/mod.ts";
-import { adamix, ia3, lora, pfeiffer, prefixTuning } from "../../methods/mod.ts";
+import { saveAdapter } from "../../io/save_adapter.ts";
+import {
+  adamix,
+  diffPruning,
+  fishMask,
+  fullFineTune,
+  ia3,
+  intrinsicSaid,
+  lora,
+  ltSft,
+  only,
+  pfeiffer,
+  prefixTuning,
+  type SparseMask,
+} from "../../methods/mod.ts";
 import { add, multiply, sum } from "../../ops/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertNoLeak } from "../support/assert.ts";
@@ -175,4 +192,72 @@ Deno.test("adapt() names the options that make more parameters than there is mem
       () => adapt(model, lora({ rank: 1e9 })),
       /Cannot make the parameters of lora \{"rank":1000000000\}: Cannot allocate/,
     );
+  }));
+
+/** Every third element of each weight. */
+const third = ({ weights }: Model): SparseMask => ({
+  leaves: weightLeaves(weights).map(([path, { shape, size }]) => ({
+    path,
+    shape,
+    indices: Int32Array.from({ length: Math.ceil(size / 3) }, (_, i) => 3 * i),
+  })),
+  whole: [],
+});
+
+Deno.test("at() limits methods that bring weights or masks of their own, fresh and trained", () =>
+  onTiny((model) => {
+    const mask = third(model);
+    const within = (path: string): boolean => path.startsWith("model.layers.1.");
+    const methods = [
+      fullFineTune(),
+      only({ parameters: /.*proj\.weight/ }),
+      diffPruning(),
+      fishMask({ mask }),
+      ltSft({ mask }),
+      ltSft({ mask: { ...mask, lookups: ["model.embed_tokens.weight"] } }),
+    ];
+    for (const whole of methods as readonly Method[]) {
+      const upper = at(layers(1), whole);
+      const [fresh, trained] = [adapt(model, upper), adapt(model, whole)];
+      assert.ok(leaves(fresh.params).every(([path]) => within(path)), whole.name);
+      for (const { params } of [fresh, trained]) {
+        const merged = merge(model, { method: upper, params });
+        const changed = weightLeaves(merged.weights).filter(([path, t]) => lookup(model.weights, path) !== t);
+        assert.deepEqual(
+          [changed.length > 0, changed.every(([path]) => within(path))],
+          [true, true],
+          whole.name,
+        );
+        merged.dispose();
+      }
+      dispose([fresh.params, trained.params]);
+    }
+    const nowhere = at(layers(7), fishMask({ mask }));
+    assert.throws(
+      () => adapt(model, nowhere),
+      /The mask of fishMask has no element at the places it is limited to/,
+    );
+  }));
+
+Deno.test("saveAdapter() refuses a trained adapter that at() narrows, whose folder would bring the rest back", () =>
+  onTiny(async (model) => {
+    const folder = Deno.makeTempDirSync();
+    const whole = lora({ rank: 1 }) as Method;
+    const { params } = adapt(model, whole);
+    for (const format of ["peft", "adapters", "graft"] as const) {
+      await assert.rejects(
+        saveAdapter(folder, { method: at(layers(1), whole), params }, model, { format }),
+        /^RangeError: Cannot save lora, of which something narrowed the places: its parameter "model\.layers\.0\.self_attn\.q_proj\.a"/,
+      );
+    }
+    // One vector moves whatever places there are: its parameters do not tell.
+    const method = at(layers(1), intrinsicSaid({ dimension: 3, scales: "none" }));
+    const vector = adapt(model, method).params;
+    await assert.rejects(
+      saveAdapter(folder, { method, params: vector }, model, { format: "graft" }),
+      /Cannot save intrinsicSaid, which its options do not describe: it leaves "model\.embed_tokens\.weight" as it is/,
+    );
+    assert.deepEqual([...Deno.readDirSync(folder)], []);
+    Deno.removeSync(folder);
+    dispose([params, vector]);
   }));
