@@ -1,5 +1,5 @@
 /** Numbers by pattern in a PEFT config: its keys are Python's patterns, those of our options JavaScript's. */
-import { byPattern, type Json, type MatrixPlace } from "../../core/mod.ts";
+import { byPattern, type Json, type MatrixPlace, type PatternOptions } from "../../core/mod.ts";
 import { pythonPattern, pythonSource } from "../../formats/peft_targets.ts";
 import type { PeftFields } from "../../methods/peft_codec.ts";
 
@@ -30,7 +30,13 @@ export function withPythonPatterns(fields: PeftFields): PeftFields {
 }
 
 /** The same options under our names. */
-const OURS = ["rankPattern", "alphaPattern", "frequencyPattern"];
+const OURS: readonly string[] = [
+  "rankPattern",
+  "alphaPattern",
+  "lambdaPattern",
+  "frequencyPattern",
+  "blockPattern",
+] satisfies readonly (keyof PatternOptions)[];
 
 /**
  * Options whose patterns mean the same and are none of a fresh adapter's mistakes: without those that decide nothing, and by path

@@ -119,6 +119,25 @@ for (const path of CASES) {
     }));
 }
 
+for (const [name, field] of [["delora", "lambda_pattern"], ["c3a", "block_size_pattern"]] as const) {
+  Deno.test(`patterns that decide nothing stand in no one's way into our own form: ${field}`, () =>
+    assertNoLeak(async () => {
+      const path = `${GOLDEN}peft/${name}`;
+      const { base } = JSON.parse(Deno.readTextFileSync(`${path}/case.json`));
+      const model = await loadModel(GOLDEN + base, { backend: reference() });
+      await inFolder(async (folder) => {
+        const config = JSON.parse(Deno.readTextFileSync(`${path}/adapter_config.json`));
+        const loose = { ...config, [field]: { ...config[field], nothing: 3 } };
+        Deno.writeTextFileSync(`${folder}/adapter_config.json`, JSON.stringify(loose));
+        Deno.copyFileSync(`${path}/adapter_model.safetensors`, `${folder}/adapter_model.safetensors`);
+        const adapter = await loadAdapter(folder, model);
+        assert.deepEqual(await round(folder, adapter, model), stored(path));
+        dispose(adapter.params);
+      });
+      model.dispose();
+    }));
+}
+
 const BASES = ["peft/bases/llama_untied", "peft/bases/gpt2", "peft/bases/qwen2"] as const;
 
 /** Methods of drawn sizes, each as PEFT can hold it. */
