@@ -78,6 +78,7 @@ import {
   psoft,
   pTuning,
   pTuningV2,
+  pvera,
   qlora,
   randlora,
   road,
@@ -269,6 +270,7 @@ export const TABLE: readonly TableEntry[] = [
     (model) => vbLora({ length: vectorLength(model) }),
   ),
   entry("uniLora", "256 numbers for r 4 on q and v", () => uniLora()),
+  entry("pvera", "r 256 on q and v", () => pvera()),
   entry(
     "c3a",
     (model) => `blocks of ${circulants(model)} on q and v`,

@@ -55,6 +55,7 @@ export type MethodName =
   | "fourierft"
   | "randlora"
   | "c3a"
+  | "pvera"
   | "uni-lora"
   | "vb-lora"
   | "deft"
@@ -136,6 +137,7 @@ export const METHOD_TABLE: Readonly<Record<MethodName, MethodRow>> = {
   "fourierft": row(1e-2, "dimension", "targets"),
   "vb-lora": row(1e-2, "rank", "dropout", "targets"),
   "uni-lora": row(5e-3, "rank", "dimension", "dropout", "targets"),
+  "pvera": row(5e-3, "rank", "dropout", "targets"),
   "c3a": row(1e-1, "targets"),
   "deft": row(1e-3, "rank", "alpha", "dropout", "targets"),
   "peanut": row(5e-4, "rank", "targets"),

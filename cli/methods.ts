@@ -108,6 +108,8 @@ export function methodOf(flags: MethodFlags & { readonly method: PlainName }, sp
         dropout,
         ...chosen,
       });
+    case "pvera":
+      return made("pvera", { rank, dropout, ...chosen });
     case "c3a":
       return made("c3a", { block: commonDivisor(chooseTargets(spec, chosen)), ...chosen });
     case "deft":

@@ -72,6 +72,8 @@ export function peftPrefix(type: string): string {
       return "hada_";
     case "VERA":
       return "vera_lambda_";
+    case "PVERA":
+      return "pvera_lambda_";
     default:
       return `${type.toLowerCase()}_`;
   }

@@ -20,6 +20,7 @@ import { doraPeft } from "../../methods/dora_peft.ts";
 import { fourierftPeft } from "../../methods/fourierft_peft.ts";
 import { randloraPeft } from "../../methods/randlora_peft.ts";
 import { c3aPeft } from "../../methods/c3a_peft.ts";
+import { pveraPeft } from "../../methods/pvera_peft.ts";
 import { uniLoraPeft } from "../../methods/uni_lora_peft.ts";
 import { gloraPeft } from "../../methods/glora_peft.ts";
 import { vbLoraPeft } from "../../methods/vb_lora_peft.ts";
@@ -151,6 +152,7 @@ function kindOf(method: string): Exclude<keyof PartNames, "biases"> {
     case "oft":
     case "boft":
     case "c3a":
+    case "pvera":
     case "uniLora":
     case "vbLora":
     case "randlora":
@@ -195,7 +197,7 @@ function kindOf(method: string): Exclude<keyof PartNames, "biases"> {
       throw new TypeError(
         `Cannot save "${method}" as a PEFT folder: it holds lora, adalora, dora, ia3, loha, lokr, vera, lily, hra, miss, oft, boft, fourierft, ` +
           "deft, peanut, beft, " +
-          "c3a, uniLora, vbLora, randlora, " +
+          "c3a, pvera, uniLora, vbLora, randlora, " +
           "road, delora, hira, shira, gralora, waveft, " +
           "layerNormTune, soft prompts, llamaAdapter, poly, glora, osf, xlora, trainableTokens, modulesToSave and only; merge the adapter and save the model instead",
       );
@@ -287,6 +289,8 @@ function mainOf({ method, options, params }: MethodPiece, model: Model, adapter:
       return matrix(randloraPeft);
     case "c3a":
       return matrix(c3aPeft);
+    case "pvera":
+      return matrix(pveraPeft);
     case "uniLora":
       return matrix(uniLoraPeft);
     case "vbLora":

@@ -54,6 +54,7 @@ import type {
   PrefixTuningOptions,
   PromptTuningOptions,
   PTuningOptions,
+  PveraOptions,
   RandLoraOptions,
   RoadOptions,
   S4Options,
@@ -124,6 +125,7 @@ export type BuiltMethod =
   | "fourierft"
   | "randlora"
   | "c3a"
+  | "pvera"
   | "uniLora"
   | "vbLora"
   | "deft"
@@ -260,6 +262,11 @@ export const METHOD_OPTIONS: Readonly<Record<BuiltMethod, Kinds>> = {
     ...{ rank: count, dimension: count, projectionSeed: seed, bound: number, dropout: number },
     assignment: oneOf("uniform", "balanced"),
     initialization: oneOf("uniform", "normal"),
+  }),
+  pvera: all<PveraOptions>()({
+    ...TARGETS,
+    ...{ rank: count, projectionSeed: seed, initialD: number, dropout: number },
+    projections: oneOf("stored", "regenerated"),
   }),
   c3a: all<C3aOptions>()({
     ...TARGETS,

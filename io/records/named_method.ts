@@ -52,6 +52,7 @@ import {
   prefixTuning,
   promptTuning,
   pTuning,
+  pvera,
   randlora,
   road,
   s4,
@@ -139,6 +140,8 @@ function made(name: BuiltMethod, options: Readonly<Record<string, unknown>>): Me
       return of(randlora);
     case "c3a":
       return of(c3a);
+    case "pvera":
+      return of(pvera);
     case "uniLora":
       return of(uniLora);
     case "vbLora":

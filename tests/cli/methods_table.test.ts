@@ -204,6 +204,7 @@ const FACTORIES = [
     "fourierft",
     "randlora",
     "c3a",
+    "pvera",
     "uniLora",
     "vbLora",
     "deft",

@@ -42,6 +42,7 @@ import {
   peanut,
   prefixTuning,
   promptTuning,
+  pvera,
   randlora,
   trainableTokens,
   uniLora,
@@ -162,6 +163,7 @@ const METHODS: Readonly<Record<string, (r: number, seed: number) => Method>> = {
   vbLora: (rank) => vbLora({ rank, vectors: 2 + rank, length: 2 }),
   uniLora: (rank, projectionSeed) =>
     uniLora({ rank, projectionSeed, dimension: 9, assignment: "balanced", bound: 1 }),
+  pvera: (rank, seed) => pvera({ rank, projectionSeed: seed }),
   fourierft: (r, seed) => fourierft({ frequencies: 3 * r, positionSeed: seed }),
   hira: (rank) => hira({ rank, initialization: "gaussian" }),
   gralora: (rank, seed) => gralora({ rank: 2 * rank, hybridRank: seed % 2, initialization: "none" }),

@@ -47,6 +47,7 @@ import {
   only,
   peanut,
   pissa,
+  pvera,
   randlora,
   road,
   shira,
@@ -201,6 +202,8 @@ Deno.test("ranks and sizes that a layer cannot have are refused with its shape",
     refusing(model, () => vbLora({ rank: 1.5 }), /rank to be a positive integer but found 1.5/);
     refusing(model, () => uniLora({ dimension: 0 }), /dimension to be a positive integer but found 0/);
     refusing(model, () => uniLora({ projectionSeed: -1 }), /projectionSeed to be a non-negative integer/);
+    refusing(model, () => pvera({ rank: 0 }), /rank to be a positive integer but found 0/);
+    refusing(model, () => pvera({ dropout: -1 }), /dropout from 0 up to 1 but found -1/);
     refusing(model, () => randlora({ rank: 0 }), /rank to be a positive integer but found 0/);
     refusing(model, () => randlora({ dropout: 1 }), /dropout from 0 up to 1 but found 1/);
     refusing(model, () => randlora({ alpha: NaN }), /alpha to be a finite number/);

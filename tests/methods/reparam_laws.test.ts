@@ -14,6 +14,7 @@ import {
   lokr,
   miss,
   oft,
+  pvera,
   randlora,
   uniLora,
   vbLora,
@@ -161,6 +162,28 @@ laws(
   uniLora({ rank: 1, dimension: 29, assignment: "balanced", initialization: "normal", projectionSeed: 0 }),
   () => ({ trainable: 29, stored: 29 }),
   { atInit: "other" },
+);
+
+laws(
+  "pvera()",
+  pvera({ ...ALL, rank: 3, dropout: 0.2 }),
+  (model) => {
+    const { trainable } = each(ALL, (_, o) => 2 * 3 + o)(model) as { trainable: number };
+    const sizes = chooseTargets(model.spec, ALL).map(sizesOf);
+    const shared = 3 *
+      (2 * Math.max(...sizes.map((s) => s.inFeatures)) + Math.max(...sizes.map((s) => s.outFeatures)));
+    return { trainable, stored: trainable + shared };
+  },
+  { merges: "only" },
+);
+laws(
+  "pvera() regenerated",
+  pvera({ rank: 2, projections: "regenerated", initialD: 0.5 }),
+  (model) => {
+    const { trainable } = each({}, (_, o) => 2 * 2 + o)(model) as { trainable: number };
+    return { trainable, stored: trainable };
+  },
+  { merges: "only" },
 );
 
 laws("hra()", hra({ ...ALL, rank: 4 }), each(ALL, (i) => 4 * i));

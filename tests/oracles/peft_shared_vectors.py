@@ -1,4 +1,4 @@
-"""Golden cases of further methods that PEFT has: C3A, RandLoRA, VB-LoRA, Uni-LoRA; NumPy's random integers.
+"""Golden cases of further methods that PEFT has: C3A, RandLoRA, VB-LoRA, Uni-LoRA, PVeRA; NumPy's random integers.
 
 Made by transformers 4.57 and peft 0.21 on CPU in float32. Run from the repository root:
     python tests/oracles/peft_shared_vectors.py [case ...]
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
-from peft import C3AConfig, RandLoraConfig, UniLoraConfig, VBLoRAConfig, get_peft_model, get_peft_model_state_dict
+from peft import C3AConfig, PveraConfig, RandLoraConfig, UniLoraConfig, VBLoRAConfig, get_peft_model, get_peft_model_state_dict
 import peft.tuners.c3a.layer as c3a_layer
 import peft.tuners.unilora.model as unilora_model
 
@@ -24,6 +24,7 @@ NAMES = {
     "randlora_lambda": "lambda", "randlora_gamma": "gamma", "randlora_A": "frozen.a", "randlora_B": "frozen.b",
     "vblora_logits_A": "logitsA", "vblora_logits_B": "logitsB", "vblora_vector_bank": "bank",
     "unilora_theta_d": "theta",
+    "pvera_lambda_b": "lambdaB", "pvera_lambda_d": "lambdaD", "pvera_A": "frozen.a", "pvera_B": "frozen.b",
 }
 METHODS = {
     "c3a": lambda: C3AConfig(block_size=4, block_size_pattern={"q_proj": 12}, target_modules=QVD),
@@ -33,6 +34,7 @@ METHODS = {
     "vb_lora": lambda: VBLoRAConfig(r=2, num_vectors=3, vector_length=4, topk=3, target_modules=QVD),
     "uni_lora": lambda: UniLoraConfig(r=2, theta_d_length=13, proj_seed=7, target_modules=QVD),
     "uni_lora_uniform": lambda: UniLoraConfig(r=3, theta_d_length=10, proj_seed=5, target_modules=QVD),
+    "pvera": lambda: PveraConfig(r=5, projection_prng_key=3, target_modules=QVD),
 }
 FOLDERS = {
     "c3a": (QWEN, lambda c: C3AConfig(block_size=2, block_size_pattern={"layers.0.self_attn.q_proj": 6},
@@ -52,6 +54,8 @@ FOLDERS = {
                                                target_modules=["q_proj", "down_proj"], layers_to_transform=[0, 1], **c)),
     "uni_lora_gpt2": (GPT2, lambda c: UniLoraConfig(theta_d_length=500, init_weights=False, proj_seed=3,
                                                     target_modules=["c_attn", "c_proj", "c_fc"], **c)),
+    "pvera": (QWEN, lambda c: PveraConfig(r=4, pvera_dropout=0.25, bias="pvera_only", target_modules=["q_proj", "down_proj"], **c)),
+    "pvera_gpt2": (GPT2, lambda c: PveraConfig(r=3, save_projection=False, projection_prng_key=7, d_initial=0.3, **c)),
 }
 
 
