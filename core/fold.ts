@@ -198,7 +198,7 @@ export function foldLinear(layer: Layer, edit: LinearEdit, pass: PassCall | unde
         const map = change.weight;
         if (map === undefined) {
           throw new TypeError(
-            `Cannot merge the edit at "${edit.path}" or take the weight under it: it depends on the input, so no ` +
+            `Cannot merge the linear edit at "${edit.path}" or take the weight under it: it depends on the input, so no ` +
               "weight holds it",
           );
         }

@@ -231,7 +231,7 @@ Deno.test("foldLinear() of a delta without a weight form refuses its weight by t
         change: { form: "delta", reads: "input", delta: fn({}, (_, call) => call.y) },
       };
       const layer = foldLinear(bare(keyOf(0), backend, false), edit, passOf(backend));
-      assert.throws(() => layer.weight(), /^TypeError: Cannot merge the edit at "layers.3.q_proj"/);
+      assert.throws(() => layer.weight(), /^TypeError: Cannot merge the linear edit at "layers.3.q_proj"/);
       assert.throws(() => layer.columns(integers([0], backend)), TypeError);
       assert.throws(
         () => foldLinear(layer, edit, undefined).apply(tensor([0], { backend })),
