@@ -25,6 +25,7 @@ import {
   c3a,
   compacter,
   compacterPlusPlus,
+  contextPromptTuning,
   crossAttention,
   deft,
   delora,
@@ -339,6 +340,11 @@ export const TABLE: readonly TableEntry[] = [
     "multitaskPromptTuning",
     rows(100, " times factors of r 1"),
     (model) => multitaskPromptTuning({ length: rowsOf(model, 100) }) as unknown as Method,
+  ),
+  entry(
+    "contextPromptTuning",
+    rows(100, " of a context"),
+    (model) => contextPromptTuning({ tokens: Array.from({ length: rowsOf(model, 100) }, () => 0) }),
   ),
   entry("llamaAdapter", "10 rows in all blocks but two", () => llamaAdapter()),
   entry(

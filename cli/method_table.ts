@@ -94,6 +94,7 @@ export type MethodName =
   | "p-tuning"
   | "p-tuning-v2"
   | "multitask-prompt"
+  | "context-prompt"
   | "llama-adapter"
   | "loreft"
   | "ladder-side"
@@ -176,6 +177,7 @@ export const METHOD_TABLE: Readonly<Record<MethodName, MethodRow>> = {
   "p-tuning": row(1e-3, "length"),
   "p-tuning-v2": row(5e-3, "length", "dropout"),
   "multitask-prompt": row(3e-2, "length", "rank"),
+  "context-prompt": row(1e-3),
   "llama-adapter": row(9e-3, "length"),
   "loreft": row(1e-3, "rank", "dropout"),
   "ladder-side": row(1e-3),

@@ -188,6 +188,11 @@ export function methodOf(flags: MethodFlags & { readonly method: PlainName }, sp
       }) as unknown as Method;
     case "multitask-prompt":
       return made("multitaskPromptTuning", { length, rank });
+    case "context-prompt":
+      if (options["tokens"] === undefined) {
+        throw new UsageError(`Expected --options '{"tokens": [ids]}' with --method context-prompt`);
+      }
+      return made("contextPromptTuning");
     case "llama-adapter":
       return made("llamaAdapter", { length });
     case "loreft":

@@ -240,6 +240,16 @@ export interface PrefixEdit {
   readonly distances?: "true" | "pushed";
 }
 
+/** A row of a prompt that stands for a token which the row before it is to tell. */
+export interface PromptLabel {
+  /** Which row, from 0. The first of all rows is told by none, and has no loss. */
+  readonly row: number;
+  /** The token. */
+  readonly id: number;
+  /** What its loss counts beside that of a token of the text. */
+  readonly weight: number;
+}
+
 /** Puts rows [n, d] before or among the embedded tokens of a stack. */
 export interface PromptEdit {
   /** Tells the kinds of edit apart. */
@@ -255,6 +265,8 @@ export interface PromptEdit {
    * embeddings' norm (AdapterHub's BERT); or in the place of the n tokens of an id that every text must have.
    */
   readonly where?: "front" | "entered" | "afterFirst" | { readonly token: number };
+  /** What the rows of a causal model's prompt before the text are to tell themselves, in its loss. */
+  readonly labels?: readonly PromptLabel[];
 }
 
 /** A network beside the stack that reads its states and gives what the head reads in their place [b, t, d]. */

@@ -17,7 +17,7 @@ import {
 } from "../ops/mod.ts";
 import { graft } from "./graft.ts";
 import { type LabelKind, labelledPositions, rowNumbers } from "./labels.ts";
-import { promptLength } from "./places/prompt.ts";
+import { promptLabels, promptLength, type ToldLabel } from "./places/prompt.ts";
 import { editsAt, lookup } from "./weights.ts";
 import type { Adapter } from "./method.ts";
 import type { Batch, Cache, ForwardOptions, Model } from "./model.ts";
@@ -62,6 +62,8 @@ export function forward(model: Model, batch: Batch, options: ForwardOptions = {}
 export interface LossOptions extends ForwardOptions {
   /** Mixes the target with the uniform distribution (arXiv 1512.00567). Default 0. */
   readonly labelSmoothing?: number;
+  /** Whether labels that prompts have of their own count ("scored", default) or not ("ignored", to judge the text alone). */
+  readonly context?: "scored" | "ignored";
   /** Divide the summed loss by this instead of the batch's own number of labels (gradient accumulation). */
   readonly labelCount?: number;
   /** Gradients are those of the loss times this; the loss itself is not. Default 1. */
@@ -85,8 +87,8 @@ export interface LossOptions extends ForwardOptions {
 export function labelledLogits(
   model: Model,
   batch: Batch,
-  options: ForwardOptions = {},
-): { readonly logits: Tensor; readonly ids: readonly number[] } {
+  options: ForwardOptions & Pick<LossOptions, "context"> = {},
+): { readonly logits: Tensor; readonly ids: readonly number[]; readonly weights?: readonly number[] } {
   const kind = model.architecture.labels(model);
   if (kind === "scores" || kind === "flags") {
     throw new TypeError(`Expected a model that is trained on classes but found one trained on ${kind}`);
@@ -105,14 +107,29 @@ export function labelledLogits(
       return scoredCount(group.model, own) === 0 ? [] : [labelledLogits(group.model, own, options)];
     });
     if (parts.length === 0) throw nothing;
-    return { logits: concat(parts.map(({ logits }) => logits), 0), ids: parts.flatMap(({ ids }) => ids) };
+    const weights = parts.some((part) => part.weights)
+      ? parts.flatMap(({ ids, weights = ids.map(() => 1) }) => weights)
+      : undefined;
+    return {
+      logits: concat(parts.map(({ logits }) => logits), 0),
+      ids: parts.flatMap(({ ids }) => ids),
+      ...weights && { weights },
+    };
   }
-  const { rows, ids } = labelledPositions(batch.labels ?? [], kind, firstTokens(model, kind));
-  if (rows.length === 0) throw nothing;
+  const own = labelledPositions(batch.labels ?? [], kind, firstTokens(model, kind));
+  if (own.rows.length === 0) throw nothing;
   const { states, before } = model.architecture.states(model, batch, options);
   const width = states.shape[states.shape.length - 1]!;
   const flat = checkLabelled(reshape(states, [-1, width]), batch); // [b·t, d] or [b, d]
-  const all = before === undefined ? flat : concat([flat, reshape(before, [-1, width])], 0); // [b·t + b, d]
+  const all = before === undefined ? flat : concat([flat, reshape(before, [-1, width])], 0); // [b·t + b·n, d]
+  const told = before === undefined || options.context === "ignored" ? [] : labelsOfPrompts(model, kind);
+  const { rows, ids, weights } = withPromptLabels(
+    own,
+    told,
+    batch.inputIds.length,
+    flat.shape[0]!,
+    before?.shape[1] ?? 0,
+  );
   const chosen = gatherRows(all, integers(rows, model.backend)); // [labels, d]
   const logits = model.architecture.head(model, chosen, options);
   const classes = logits.shape[1]!;
@@ -120,7 +137,39 @@ export function labelledLogits(
   if (bad !== undefined) {
     throw new RangeError(`Expected labels from 0 to ${classes - 1}, or −100, but found ${bad}`);
   }
-  return { logits, ids };
+  return { logits, ids, ...weights && { weights } };
+}
+
+/** The labels that prompts before the text have. */
+function labelsOfPrompts(model: Model, kind: LabelKind): readonly ToldLabel[] {
+  if (kind !== "next") return [];
+  return model.spec.stacks.flatMap(({ path }) => {
+    const branch = lookup(model.weights, path);
+    return branch === undefined || branch instanceof Tensor ? [] : promptLabels({ branch, path });
+  });
+}
+
+/** Rows of states, ids and weights of the text's labels, and of the prompts' in each of `b` texts, which have n rows each. */
+function withPromptLabels(
+  { rows, ids }: { readonly rows: readonly number[]; readonly ids: readonly number[] },
+  told: readonly ToldLabel[],
+  b: number,
+  total: number,
+  n: number,
+): {
+  readonly rows: readonly number[];
+  readonly ids: readonly number[];
+  readonly weights?: readonly number[];
+} {
+  // A first token is told by its prompt's last row.
+  const moved = rows.map((row) => row < total ? row : total + (row - total) * n + n - 1);
+  if (told.length === 0) return { rows: moved, ids };
+  const texts = Array.from({ length: b }, (_, i) => i);
+  return {
+    rows: [...moved, ...texts.flatMap((i) => told.map(({ back }) => total + (i + 1) * n - back))],
+    ids: [...ids, ...texts.flatMap(() => told.map(({ id }) => id))],
+    weights: [...ids.map(() => 1), ...texts.flatMap(() => told.map(({ weight }) => weight))],
+  };
 }
 
 /**
@@ -173,8 +222,9 @@ function checkLabelled(flat: Tensor, { labels = [] }: Batch): Tensor {
 export function loss(model: Model, batch: Batch, options: LossOptions = {}): Tensor {
   const kind = model.architecture.labels(model);
   if (kind === "scores" || kind === "flags") return rowLoss(model, batch, kind, options);
-  const { logits, ids } = labelledLogits(model, batch, options);
-  const each = crossEntropy(logits, integers(ids, model.backend), options.labelSmoothing ?? 0);
+  const { logits, ids, weights } = labelledLogits(model, batch, options);
+  const plain = crossEntropy(logits, integers(ids, model.backend), options.labelSmoothing ?? 0);
+  const each = weights === undefined ? plain : multiply(plain, tensor(weights, { backend: model.backend }));
   return divide(sum(each), options.labelCount ?? ids.length);
 }
 

@@ -70,7 +70,10 @@ export interface ForwardOptions {
 export interface States {
   /** [b, t, d], after the final norm; [b, d] where the head reads one vector a row. */
   readonly states: Tensor;
-  /** [b, 1, d] of the last row of a prompt before the text of a causal model, which tells the text's first token. */
+  /**
+   * [b, n, d] of the last rows of prompts before the text of a causal model: the last tells the text's first token. n is 1, or all
+   * rows where some of them have labels.
+   */
   readonly before?: Tensor;
   /** To go on from; undefined unless it was asked for. */
   readonly cache: Cache | undefined;

@@ -108,6 +108,7 @@ const WITHOUT_TARGETS: readonly string[] = [
   "P_TUNING",
   "PREFIX_TUNING",
   "MULTITASK_PROMPT_TUNING",
+  "CPT",
   "XLORA",
 ];
 

@@ -25,6 +25,8 @@ export * from "./c3a_peft.ts";
 export * from "./central_gate.ts";
 export { type Combination, combine, type Election } from "./combine.ts";
 export * from "./compacter.ts";
+export * from "./context_prompt_peft.ts";
+export * from "./context_prompt_tuning.ts";
 export * from "./cross_attention.ts";
 export * from "./deft.ts";
 export * from "./deft_peft.ts";

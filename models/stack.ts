@@ -19,6 +19,7 @@ import {
   type Model,
   type Pass,
   prefixPositions,
+  promptLabels,
   promptLength,
   type PromptPlace,
   promptRows,
@@ -174,9 +175,10 @@ export function stackStates<C>(
   }
   const cut = parts.prompts === "kept" ? 0 : prompts;
   if (cut > 0 && afterFirst > 0) x = firstBehind(x, afterFirst, entering);
-  // The prompt's last row stays, since it tells a causal model's first token.
-  const normed = finishedBy(parts, pass, root, cut > 0 ? slice(x, 1, cut - 1, cut + t) : x);
-  const finished = cut > 0 ? slice(normed, 1, 1, 1 + t) : normed;
+  // The prompt's last row stays, since it tells a causal model's first token; all of them where they have labels.
+  const telling = cut > 0 && promptLabels(stack).length > 0 ? cut : 1;
+  const normed = finishedBy(parts, pass, root, cut > 0 ? slice(x, 1, cut - telling, cut + t) : x);
+  const finished = cut > 0 ? slice(normed, 1, telling, telling + t) : normed;
   const others = new Map<Tree, C>();
   const sharedOf = (weights: Tree): C =>
     others.get(weights) ?? others.set(weights, share(rootOf(weights))).get(weights)!;
@@ -192,7 +194,7 @@ export function stackStates<C>(
     memories,
     cache: nextCache(pass, past + prompts + t, prepass?.cache),
     mask: pass.mask,
-    ...cut > 0 && pass.taps === undefined && { before: slice(normed, 1, 0, 1) },
+    ...cut > 0 && pass.taps === undefined && { before: slice(normed, 1, 0, telling) },
   };
 }
 

@@ -53,7 +53,7 @@ export async function heldOutLoss(
       batching: { kind: "buckets", batchSize },
       pad,
     });
-    const value = scope((): Synchronous<Tensor> => loss(model, batch, { labelCount: 1 }));
+    const value = scope((): Synchronous<Tensor> => loss(model, batch, { labelCount: 1, context: "ignored" }));
     sum += (await read(value))[0]!;
     dispose(value);
     tokens += group.reduce((n, [row]) => n + rows.targets[row!]!, 0);

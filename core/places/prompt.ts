@@ -45,6 +45,43 @@ export function promptLength(site: Site, where: PromptPlace = "front"): number {
     .reduce((n, edit) => (edit.where ?? "front") === where ? n + edit.length : n, 0);
 }
 
+/** A label of a prompt's row, and how many rows before the text's first token the row stands that tells it. */
+export interface ToldLabel {
+  /** From 1: the last row. */
+  readonly back: number;
+  /** The token. */
+  readonly id: number;
+  /** What its loss counts. */
+  readonly weight: number;
+}
+
+/**
+ * The labels of the prompts before the text, outermost prompts included. A first row has none before it.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   adapt, contextPromptTuning, freshModel, graft, into, promptLabels, reference, rootOf, smallConfig,
+ * } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const method = contextPromptTuning({ tokens: [5, 6, 7], types: [2, 3, 4] });
+ * const { weights } = graft(model, adapt(model, method));
+ * // Row 2 is told by row 1, the last but one.
+ * assert.deepEqual(promptLabels(into(rootOf(weights), "model")), [{ back: 2, id: 7, weight: 1 }]);
+ * ```
+ */
+export function promptLabels(site: Site): readonly ToldLabel[] {
+  const front = editsAt(site.branch, "prompt").filter(({ where = "front" }) => where === "front");
+  const total = front.reduce((n, { length }) => n + length, 0);
+  let end = total; // the last grafted stands outermost
+  return front.flatMap(({ length, labels = [] }) => {
+    const start = end -= length;
+    return labels.filter(({ row }) => start + row > 0)
+      .map(({ row, id, weight }) => ({ back: total - (start + row) + 1, id, weight }));
+  });
+}
+
 /** Where prompts have rows of their own: before the embedded text, or where it enters the blocks. */
 export type PromptPlace = "front" | "entered" | "afterFirst";
 

@@ -158,7 +158,8 @@ export function partsOfConfig(config: PeftConfig, model: Model, experts: Experts
     case "PROMPT_TUNING":
     case "P_TUNING":
     case "PREFIX_TUNING":
-    case "MULTITASK_PROMPT_TUNING": {
+    case "MULTITASK_PROMPT_TUNING":
+    case "CPT": {
       const { main, fields } = promptsOfConfig(config.type, config, model);
       return withExtras(main, fields, model);
     }
@@ -185,7 +186,7 @@ export function partsOfConfig(config: PeftConfig, model: Model, experts: Experts
           "DEFT, PEANUT, BEFT, " +
           "C3A, PVERA, UNILORA, VBLORA, RANDLORA, " +
           "ROAD, DELORA, HIRA, SHIRA, GRALORA, WAVEFT, " +
-          "MULTITASK_PROMPT_TUNING, POLY, GLORA, OSF, " +
+          "MULTITASK_PROMPT_TUNING, CPT, POLY, GLORA, OSF, " +
           "FOURIERFT, IA3, LN_TUNING, PROMPT_TUNING, P_TUNING, PREFIX_TUNING, ADAPTION_PROMPT, XLORA and TRAINABLE_TOKENS",
       );
   }

@@ -171,6 +171,7 @@ function kindOf(method: string): Exclude<keyof PartNames, "biases"> {
     case "spot":
     case "prefixTuning":
     case "multitaskPromptTuning":
+    case "contextPromptTuning":
     case "llamaAdapter":
     case "xlora":
       return "main";
@@ -216,7 +217,9 @@ function mainOf({ method, options, params }: MethodPiece, model: Model, adapter:
     return { main: llamaAdapterOfOptions(options as LlamaAdapterOptions, model), targets: {} };
   }
   if (method === "xlora") return { main: xloraOfOptions(options, params, spec), targets: {} };
-  if (["promptTuning", "spot", "prefixTuning", "multitaskPromptTuning"].includes(method)) {
+  if (
+    ["promptTuning", "spot", "prefixTuning", "multitaskPromptTuning", "contextPromptTuning"].includes(method)
+  ) {
     return { main: promptsOfOptions(method, options, spec), targets: {} };
   }
   const adapted = method === "uniLora"

@@ -11,6 +11,13 @@ import {
   multitaskPromptTuning,
   type MultitaskPromptTuningOptions,
 } from "../../methods/multitask_prompt_tuning.ts";
+import {
+  CONTEXT_PROMPT_FIELDS,
+  contextPromptTensors,
+  readContextPrompt,
+  writeContextPrompt,
+} from "../../methods/context_prompt_peft.ts";
+import { contextPromptTuning, type ContextPromptTuningOptions } from "../../methods/context_prompt_tuning.ts";
 import type { PeftFields } from "../../methods/peft_codec.ts";
 import { PREFIX_FIELDS, prefixTensors, readPrefix, writePrefix } from "../../methods/prefix_peft.ts";
 import { prefixTuning, type PrefixTuningOptions } from "../../methods/prefix_tuning.ts";
@@ -22,10 +29,11 @@ import {
   writePrompt,
 } from "../../methods/prompt_peft.ts";
 import { promptTuning, type PromptTuningOptions } from "../../methods/prompt_tuning.ts";
+import { zeros } from "../../ops/mod.ts";
 import type { MainPart } from "./layout.ts";
 
 /** PEFT's types of soft prompts. */
-export type PromptType = "PROMPT_TUNING" | "P_TUNING" | "PREFIX_TUNING" | "MULTITASK_PROMPT_TUNING";
+export type PromptType = "PROMPT_TUNING" | "P_TUNING" | "PREFIX_TUNING" | "MULTITASK_PROMPT_TUNING" | "CPT";
 
 /** The part of a folder that a config describes, and its fields. @throws {RangeError} when it does not fit the model. */
 export function promptsOfConfig(
@@ -40,6 +48,10 @@ export function promptsOfConfig(
   if (type === "MULTITASK_PROMPT_TUNING") {
     const fields = knownFields(config, MULTITASK_PROMPT_FIELDS, {});
     return { main: multitaskPart(readMultitaskPrompt(fields), fields, spec), fields };
+  }
+  if (type === "CPT") {
+    const fields = knownFields(config, CONTEXT_PROMPT_FIELDS, {});
+    return { main: contextPart(readContextPrompt(fields), fields, spec), fields };
   }
   const known = type === "P_TUNING" ? P_TUNING_FIELDS : PROMPT_TUNING_FIELDS;
   const fields = knownFields(config, known, {});
@@ -56,6 +68,10 @@ export function promptsOfOptions(method: string, options: PeftFields, spec: Spec
   if (method === "multitaskPromptTuning") {
     const prompt = options as MultitaskPromptTuningOptions;
     return multitaskPart(prompt, writeMultitaskPrompt(prompt, spec), spec);
+  }
+  if (method === "contextPromptTuning") {
+    const prompt = options as unknown as ContextPromptTuningOptions;
+    return contextPart(prompt, writeContextPrompt(prompt, spec), spec);
   }
   const prompt = options as unknown as PromptTuningOptions;
   const { type, fields } = writePrompt(prompt, spec);
@@ -92,6 +108,20 @@ function multitaskPart(
   };
 }
 
+/** A finished prompt, of which PEFT trains on from zero offsets, as ours does. */
+function contextPart(options: ContextPromptTuningOptions, fields: PeftFields, spec: Spec): MainPart {
+  const tensors = contextPromptTensors(options, spec);
+  return {
+    type: "CPT",
+    method: contextPromptTuning(options),
+    places: [],
+    tensors,
+    fields,
+    savedPrefix: "base_model.",
+    frozen: ({ backend }) => Promise.resolve({ offsets: zeros(tensors[0]!.shape, backend) }),
+  };
+}
+
 function promptPart(
   type: PromptType,
   options: PromptTuningOptions & { readonly length: number },
@@ -109,8 +139,8 @@ function promptPart(
   };
 }
 
-/** Methods whose networks PEFT folders do not hold: what they made is saved. */
-const MAKERS = ["pTuning", "prefixTuning", "ipt", "iptAutoencoder"];
+/** Methods whose networks (or offsets) PEFT folders do not hold: what they made is saved. */
+const MAKERS = ["pTuning", "prefixTuning", "ipt", "iptAutoencoder", "contextPromptTuning"];
 
 /** The adapter with its prompts as they are without the networks that make them; `dispose` frees what was computed. */
 export function withoutNetworks(

@@ -13,6 +13,7 @@ import type {
   BottleneckAdapterOptions,
   C3aOptions,
   CompacterOptions,
+  ContextPromptTuningOptions,
   CrossAttentionOptions,
   DeftOptions,
   DeloraOptions,
@@ -162,6 +163,7 @@ export type BuiltMethod =
   | "promptTuning"
   | "pTuning"
   | "multitaskPromptTuning"
+  | "contextPromptTuning"
   | "llamaAdapter"
   | "loreft"
   | "ladderSideTuning"
@@ -426,6 +428,10 @@ export const METHOD_OPTIONS: Readonly<Record<BuiltMethod, Kinds>> = {
     ...{ length: number, rank: number, tasks: list(text), task: text },
     start: START,
     stacks: oneOf("reading", "both"),
+  }),
+  contextPromptTuning: all<ContextPromptTuningOptions>()({
+    ...{ tokens: list(number), types: list(number) },
+    ...{ epsilon: number, templateEpsilon: number, decay: number },
   }),
   llamaAdapter: all<LlamaAdapterOptions>()({
     length: number,

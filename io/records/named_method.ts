@@ -10,6 +10,7 @@ import {
   bottleneckAdapter,
   c3a,
   compacter,
+  contextPromptTuning,
   crossAttention,
   deft,
   delora,
@@ -214,6 +215,8 @@ function made(name: BuiltMethod, options: Readonly<Record<string, unknown>>): Me
       return of(pTuning) as unknown as Method;
     case "multitaskPromptTuning":
       return of(multitaskPromptTuning) as unknown as Method;
+    case "contextPromptTuning":
+      return of(contextPromptTuning);
     case "llamaAdapter":
       return of(llamaAdapter);
     case "loreft":

@@ -13,6 +13,7 @@ import { temporaryFolder, tinyData, tinyModel } from "./tiny.ts";
 /** Flags that a method needs, or that keep it small. */
 const FLAGS: Readonly<Partial<Record<MethodName, Partial<RunFlags>>>> = {
   "trainable-tokens": { options: { tokens: [4, 5] } },
+  "context-prompt": { options: { tokens: [4, 5, 6], types: [1, 2, 4] } },
   "only": { targets: ["norm.weight"] },
   "fish-mask": { options: { ratio: 0.05 } },
   "diff-pruning": { options: { ratio: 0.05, gateRate: 0.01 } },

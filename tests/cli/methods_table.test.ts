@@ -222,7 +222,7 @@ const FACTORIES = [
     "ladderSideTuning",
   ],
   ...["mam", "unipelt", "s4", "xlora"],
-  ...["llamaAdapter", "multitaskPromptTuning", "poly", "glora", "osf"],
+  ...["llamaAdapter", "multitaskPromptTuning", "poly", "glora", "osf", "contextPromptTuning"],
 ];
 
 Deno.test("every method has a row, and every row of the article one of ours", () => {

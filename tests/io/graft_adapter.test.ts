@@ -96,6 +96,7 @@ const OPTIONS: Readonly<Partial<Record<BuiltMethod, Record<string, unknown>>>> =
   prefixTuning: { length: 3, network: { hidden: 4 } },
   promptTuning: { length: 2, start: { from: "tokens", rows: [[1, 2]] } },
   multitaskPromptTuning: { length: 2, rank: 2, tasks: ["a", "b"], task: "b" },
+  contextPromptTuning: { tokens: [1, 2, 3], types: [1, 2, 4] },
   pTuning: { length: 2, encoder: { kind: "mlp" } },
   loreft: { rank: 2, first: 1, last: 1 },
   ladderSideTuning: { reduction: 2, layers: [1] },

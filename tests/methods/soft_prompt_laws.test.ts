@@ -1,6 +1,7 @@
 /** Soft prompts obey the laws of methods (methods.md, sections 3 and 8). */
 import { type Batch, type Counts, keep, type Method, type Model } from "../../core/mod.ts";
 import {
+  contextPromptTuning,
   ipt,
   iptAutoencoder,
   llamaAdapter,
@@ -191,4 +192,14 @@ methodLaws("multitaskPromptTuning(), one of three tasks", {
   atInit: "other",
   merges: "no",
   counts: () => added(3 * D + 3 * 2 * (3 + D)), // n d + T r (n + d)
+});
+
+methodLaws("contextPromptTuning()", {
+  method: just(
+    contextPromptTuning({ tokens: [1, 5, 2, 7], types: [1, 2, 3, 4], epsilon: 9, templateEpsilon: 9 }),
+  ),
+  atInit: "other",
+  merges: "no",
+  settles: true,
+  counts: () => ({ trainable: 4 * D, changed: 0 }), // n d
 });

@@ -16,6 +16,7 @@ import {
   keep,
   key,
   leaves,
+  loss,
   lossAndGrad,
   type Method,
   type Model,
@@ -28,6 +29,9 @@ import {
   type Tree,
 } from "../../core/mod.ts";
 import {
+  type ContextPromptParams,
+  contextPromptTuning,
+  type ContextPromptTuningOptions,
   ipt,
   iptAutoencoder,
   type IptAutoencoderParams,
@@ -59,6 +63,7 @@ import {
   goldenBatch,
   goldenParams,
 } from "../support/golden_method.ts";
+import { assertSteps } from "../support/golden_training.ts";
 import { T5_BASE } from "../support/published_shapes.ts";
 import { noised } from "../support/subject.ts";
 import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
@@ -498,6 +503,50 @@ Deno.test("prompts have the papers' sizes on T5-base and BERT-base", () => {
     assert.equal(countOf(BERT, method).trainable, all);
   }
   rows.storage.free();
+});
+
+const CONTEXT: ContextPromptTuningOptions = {
+  tokens: [0, 5, 9, 31, 2, 7, 11, 12, 30, 8, 4],
+  types: [0, 1, 2, 2, 3, 4, 5, 6, 7, 8, 8],
+  epsilon: 3,
+  templateEpsilon: 5,
+  decay: 0.7,
+};
+
+Deno.test("contextPromptTuning() equals PEFT's logits, loss over the context too, gradients and bounded steps", () =>
+  golden("context_prompt", async (model, params) => {
+    const adapter: Adapter = { method: contextPromptTuning(CONTEXT), params };
+    await assertGolden("context_prompt", model, adapter);
+    await assertSteps("context_prompt", model, adapter, 7 / 11); // four tokens are labels or none
+    // The text alone is judged where the context is not wanted.
+    const alone = async (context: "scored" | "ignored"): Promise<number> => {
+      const value = scope(() => loss(graft(model, adapter), goldenBatch(), { context }));
+      const [number] = await read(value);
+      value.storage.free();
+      return number!;
+    };
+    const rows: Adapter = {
+      method: promptTuning({ length: 11 }) as unknown as Method,
+      params: {
+        rows: (adapter.method.settle!(params, model.spec).params as ContextPromptParams).frozen.tokens,
+      },
+    };
+    const plain = await lossAndGrad(model, rows, goldenBatch());
+    assertClose([await alone("ignored")], [plain.loss], 1e-6);
+    assert.ok(Math.abs(await alone("scored") - plain.loss) > 1e-3);
+    dispose([plain.grads, rows.params]);
+  }));
+
+Deno.test("contextPromptTuning() refuses what cannot be", () => {
+  const refused = (options: ContextPromptTuningOptions, message: RegExp): void =>
+    assert.throws(() => contextPromptTuning(options), message);
+  refused({ tokens: [] }, /^RangeError: Expected a context of at least one token but found none$/);
+  refused(
+    { tokens: [1, 2], types: [1] },
+    /^RangeError: Expected types to be 2 whole numbers from 0, one a token, but found \[1\]$/,
+  );
+  refused({ tokens: [1], types: [-1] }, /^RangeError: Expected types to be 1 whole numbers/);
+  refused({ tokens: [1], decay: -1 }, /^RangeError: Expected decay to be 0 or more but found -1$/);
 });
 
 Deno.test("llamaAdapter() says so where a model's own code makes no keys of other states", () =>

@@ -1,18 +1,19 @@
-"""Golden folders of LLaMA-Adapter and multitask prompt tuning as HF PEFT writes them, with logits, loss and the gradients of what
+"""Golden folders of LLaMA-Adapter, multitask prompt tuning and CPT as HF PEFT writes them, with logits, loss and the gradients of what
 was trained; and LLaMA-Adapter's own gates, one a head through tanh, which PEFT's layer computes when its gate is made so.
 
 Made by transformers 4.57 and peft 0.21 on CPU in float32. Run from the repository root, after llama_lora.py,
 peft_folders.py and encoders.py:
     python tests/oracles/peft_tasks.py [case ...]
 Writes tests/oracles/golden/peft_prompts/<case>/ in the form of peft_prompt_folders.py, and
-tests/oracles/golden/methods/llama_adapter.safetensors in the form of soft_prompts.py.
+tests/oracles/golden/methods/{llama_adapter,context_prompt}.safetensors in the form of soft_prompts.py, the latter with `step.`,
+offsets after three AdamW steps at 1e-2 with decay 0.01.
 """
 import json, os, shutil, sys, warnings
 import torch
 import torch.nn.utils.parametrize as parametrize
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, T5ForConditionalGeneration
-from peft import AdaptionPromptConfig, MultitaskPromptTuningConfig, get_peft_model
+from peft import AdaptionPromptConfig, CPTConfig, MultitaskPromptTuningConfig, get_peft_model
 from peft.tuners.adaption_prompt.layer import AdaptedAttention
 
 warnings.filterwarnings("ignore")
@@ -21,9 +22,15 @@ BATCH = json.load(open(f"{GOLDEN}/llama_tiny/batch.json"))
 NAMES = dict(inputIds="input_ids", attentionMask="attention_mask", labels="labels")
 IDS, MASK, LABELS = (torch.tensor(BATCH[k]) for k in ["inputIds", "attentionMask", "labels"])
 TINY, GROUPED, T5 = "llama_tiny/base", "peft/bases/llama_untied", "encoders/t5"
+# Two examples of template, input, template, label, and a token that has no type.
+CONTEXT = dict(task_type="CAUSAL_LM", cpt_token_ids=[0, 5, 9, 31, 2, 7, 11, 12, 30, 8, 4], opt_weighted_loss_type="decay",
+               cpt_tokens_type_mask=[0, 1, 2, 2, 3, 4, 5, 6, 7, 8, 8], opt_loss_decay_factor=0.7, opt_projection_epsilon=3.0,
+               opt_projection_format_epsilon=5.0)
 CASES = {  # name -> base, config, the tasks of the rows
     "adaption": (TINY, AdaptionPromptConfig(task_type="CAUSAL_LM", adapter_len=5, adapter_layers=1), None),
     "adaption_grouped": (GROUPED, AdaptionPromptConfig(task_type="CAUSAL_LM", adapter_len=3, adapter_layers=2), None),
+    "context": (TINY, CPTConfig(**CONTEXT), None),
+    "context_plain": (GROUPED, CPTConfig(task_type="CAUSAL_LM", cpt_token_ids=[5, 9, 31, 2], cpt_tokens_type_mask=[1, 2, 3, 4]), None),
     "multitask": (TINY, MultitaskPromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4, num_tasks=3, num_ranks=2),
                   [2, 0]),
     "multitask_t5_reading": (T5, MultitaskPromptTuningConfig(task_type="SEQ_2_SEQ_LM", num_virtual_tokens=3, num_ranks=2,
@@ -63,8 +70,35 @@ def by_heads():
     print("llama_adapter", {k: list(v.shape) for k, v in tensors.items()}, float(out.loss))
 
 
+def by_steps():
+    torch.manual_seed(22)
+    m = get_peft_model(load(TINY), CPTConfig(**CONTEXT)).eval()
+    encoder = m.prompt_encoder["default"]
+    delta = encoder.delta_embedding.weight
+    with torch.no_grad():
+        delta.add_(torch.randn_like(delta) * 0.05)  # some within their bounds, some beyond
+
+    def run():
+        return m(input_ids=IDS, attention_mask=MASK, labels=LABELS)
+
+    optimizer = torch.optim.AdamW([delta], lr=1e-2, weight_decay=0.01)
+    out = run()
+    out.loss.backward()
+    tensors = {"logits": out.logits[:, -IDS.shape[1]:], "loss": out.loss.reshape(1), "param.offsets": delta.detach().clone(),
+               "param.frozen.tokens": encoder.embedding.weight, "grad.offsets": delta.grad.clone()}
+    for _ in range(3):
+        optimizer.zero_grad()
+        run().loss.backward()
+        optimizer.step()
+    run()  # which projects
+    tensors["step.offsets"] = delta
+    save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, f"{GOLDEN}/methods/context_prompt.safetensors")
+    print("context_prompt", float(out.loss), tensors["param.offsets"].norm(dim=1), delta.norm(dim=1))
+
+
 if not sys.argv[1:]:
     by_heads()
+    by_steps()
 for name in sys.argv[1:] or CASES:
     which, config, tasks = CASES[name]
     torch.manual_seed(sum(map(ord, name)))
@@ -88,10 +122,10 @@ for name in sys.argv[1:] or CASES:
     logits = out.logits[:, -batch["labels"].shape[1]:]  # without the rows of the prompt
     expected = {"logits": logits, "loss": out.loss.reshape(1)}
     trained = {n: p for n, p in m.named_parameters() if p.requires_grad}
-    for key, value in stored.items():
+    for key, value in stored.items() if "context" not in name else []:  # offsets are stored with the tokens
         [p] = [p for n, p in trained.items() if torch.equal(p, value)]
         expected[f"grad.{key}"] = p.grad
-    assert len(stored) == len(trained)
+    assert len(stored) == len(trained), name
     save_file({k: v.detach().contiguous().clone() for k, v in expected.items()}, f"{folder}/expected.safetensors")
     json.dump({"base": which, "task": str(config.task_type.value if hasattr(config.task_type, "value") else config.task_type),
                **({"rows": [str(t) for t in tasks]} if tasks and getattr(config, "num_tasks", 1) > 1 else {})}, open(f"{folder}/case.json", "w"))

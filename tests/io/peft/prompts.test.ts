@@ -113,6 +113,17 @@ for (const name of CASES) {
       assertClose(real(found), real(expected.get("logits")!.numbers), 1e-5, "logits");
       const { loss, grads } = await lossAndGrad(model, adapter, batch);
       assertClose([loss], expected.get("loss")!.numbers, 1e-5, "loss");
+      // CPT's offsets are stored with its tokens: their gradients have no place.
+      if (name.startsWith("context")) {
+        await inFolder((folder) =>
+          assert.rejects(
+            saveAdapter(folder, { ...adapter, params: grads }, model),
+            /a PEFT folder has no place for "offsets"/,
+          )
+        );
+        dispose(grads);
+        return;
+      }
       await inFolder(async (folder) => {
         await saveAdapter(folder, { ...adapter, params: grads }, model);
         const saved = tensorsOf(`${folder}/adapter_model.safetensors`);
