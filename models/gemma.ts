@@ -22,11 +22,10 @@ import {
   type Tensor,
 } from "../core/mod.ts";
 import { add, multiply } from "../ops/mod.ts";
-import { blockPlaces } from "./block_places.ts";
 import { type GemmaConfig, gemmaConfig } from "./gemma_config.ts";
+import { decoderScores, rotaryDecoderSpec } from "./rotary_decoder.ts";
 import { rotaryAttention, type RotaryForm, type TablesOf, tablesOf } from "./rotary_attention.ts";
 import { type StackParts, stackStates } from "./stack.ts";
-import { wordScores } from "./word_scores.ts";
 
 interface Shared {
   readonly global: TablesOf;
@@ -108,8 +107,7 @@ export const gemma: Architecture = {
   states: (model, batch, options) =>
     stackStates(model, batch, options, parts(model, gemmaConfig(model.config))),
   labels: () => "next",
-  head: (model, states, options) =>
-    wordScores(model, states, options, { head: "lm_head", table: "model.embed_tokens" }),
+  head: decoderScores,
 };
 
 /**
@@ -126,22 +124,9 @@ export const gemma: Architecture = {
  */
 export function gemmaSpec(config: ModelConfig): Spec {
   const c = gemmaConfig(config);
-  const stack = "decoder" as const;
-  const [queries, keys] = [c.heads * c.headDim, c.keyValueHeads * c.headDim];
-  const { width, inner, attentionBias } = c;
-  const places = blockPlaces({
-    ...{ path: "model.layers", stack, layers: c.layers, width },
-    linears: [
-      ["self_attn.q_proj", "query", width, queries, attentionBias],
-      ["self_attn.k_proj", "key", width, keys, attentionBias],
-      ["self_attn.v_proj", "value", width, keys, attentionBias],
-      ["self_attn.o_proj", "output", queries, width, attentionBias],
-      ["mlp.gate_proj", "gate", width, inner],
-      ["mlp.up_proj", "up", width, inner],
-      ["mlp.down_proj", "down", inner, width],
-    ],
-    attention: { path: "self_attn", heads: c.heads, keyValueHeads: c.keyValueHeads, headDim: c.headDim },
-    sublayers: [["self_attn", "attention"], ["mlp", "feedForward"]],
+  return rotaryDecoderSpec(c, {
+    architecture: "gemma",
+    biases: { qkv: c.attentionBias, output: c.attentionBias },
     norms: {
       neutral: 0,
       paths: [
@@ -152,21 +137,4 @@ export function gemmaSpec(config: ModelConfig): Spec {
       ...c.third && { heads: ["self_attn.q_norm", "self_attn.k_norm"] },
     },
   });
-  const table = "model.embed_tokens";
-  return {
-    architecture: "gemma",
-    ...places,
-    norms: [...places.norms, { kind: "norm", path: "model.norm", stack, width, bias: false, neutral: 0 }],
-    embeddings: [{ kind: "embedding", path: table, stack, role: "token", rows: c.vocabulary, width }],
-    heads: [{
-      kind: "head",
-      path: "lm_head",
-      stack,
-      inFeatures: width,
-      outFeatures: c.vocabulary,
-      bias: false,
-      ...c.tied && { tiedTo: table },
-    }],
-    stacks: [{ kind: "stack", entrance: table, path: "model", stack, width, layers: c.layers }],
-  };
 }

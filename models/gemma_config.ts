@@ -4,6 +4,7 @@ import type { RopeScaling } from "../ops/mod.ts";
 import { activationOf } from "./activation.ts";
 import { blockCount, flag, optionalNumber, optionalSize, shareOf, size } from "./config.ts";
 import { contextOf, ropeScalingOf } from "./llama_rope.ts";
+import type { DecoderSizes } from "./rotary_decoder.ts";
 
 /** Rotary positions of some of the blocks. */
 export interface Positions {
@@ -16,25 +17,7 @@ export interface Positions {
 }
 
 /** What a pass and a spec need. */
-export interface GemmaConfig {
-  /** d, the size of a state. */
-  readonly width: number;
-  /** How many blocks. */
-  readonly layers: number;
-  /** How many heads of queries. */
-  readonly heads: number;
-  /** How many heads of keys and values. */
-  readonly keyValueHeads: number;
-  /** Features of a head. */
-  readonly headDim: number;
-  /** Width of the feed-forward part. */
-  readonly inner: number;
-  /** Rows of the token table. */
-  readonly vocabulary: number;
-  /** Most tokens in a text. */
-  readonly context: number;
-  /** ε of the norms. */
-  readonly epsilon: number;
+export interface GemmaConfig extends DecoderSizes {
   /** Of each block: how many keys behind a query it sees, 0 for all. */
   readonly windows: readonly number[];
   /** Positions of the blocks that see all keys. */
@@ -49,8 +32,6 @@ export interface GemmaConfig {
   readonly attentionBias: boolean;
   /** Gemma 3: norms behind attention and feed-forward part, and of each head's queries and keys. */
   readonly third: boolean;
-  /** Whether the head is the token table. */
-  readonly tied: boolean;
 }
 
 /**

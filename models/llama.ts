@@ -22,10 +22,9 @@ import {
 } from "../core/mod.ts";
 import { add, swiglu } from "../ops/mod.ts";
 import { type StackParts, stackStates } from "./stack.ts";
-import { blockPlaces } from "./block_places.ts";
 import { type LlamaConfig, llamaConfig } from "./llama_config.ts";
 import { rotaryAttention, type RotaryForm, type TablesOf, tablesOf } from "./rotary_attention.ts";
-import { wordScores } from "./word_scores.ts";
+import { decoderScores, rotaryDecoderSpec } from "./rotary_decoder.ts";
 
 function feedForwardPart(pass: Pass, site: Site, x: Tensor): Tensor {
   const gate = linear(pass, into(site, "gate_proj"), x);
@@ -83,8 +82,7 @@ export const llama: Architecture = {
   states: (model, batch, options) =>
     stackStates(model, batch, options, parts(model, llamaConfig(model.config))),
   labels: () => "next",
-  head: (model, states, options) =>
-    wordScores(model, states, options, { head: "lm_head", table: "model.embed_tokens" }),
+  head: decoderScores,
 };
 
 /**
@@ -104,55 +102,12 @@ export const llama: Architecture = {
  */
 export function llamaSpec(config: ModelConfig): Spec {
   const c = llamaConfig(config);
-  const stack = "decoder" as const;
-  const [queries, keys] = [c.heads * c.headDim, c.keyValueHeads * c.headDim];
-  const { width, inner, qkvBias, outputBias, mlpBias } = c;
-  const places = blockPlaces({
-    ...{ path: "model.layers", stack, layers: c.layers, width },
-    linears: [
-      ["self_attn.q_proj", "query", width, queries, qkvBias],
-      ["self_attn.k_proj", "key", width, keys, qkvBias],
-      ["self_attn.v_proj", "value", width, keys, qkvBias],
-      ["self_attn.o_proj", "output", queries, width, outputBias],
-      ["mlp.gate_proj", "gate", width, inner, mlpBias],
-      ["mlp.up_proj", "up", width, inner, mlpBias],
-      ["mlp.down_proj", "down", inner, width, mlpBias],
-    ],
-    attention: { path: "self_attn", heads: c.heads, keyValueHeads: c.keyValueHeads, headDim: c.headDim },
-    sublayers: [["self_attn", "attention"], ["mlp", "feedForward"]],
+  return rotaryDecoderSpec(c, {
+    architecture: "llama",
+    biases: c.biases,
     norms: {
       paths: ["input_layernorm", "post_attention_layernorm"],
       ...c.headNorms && { heads: ["self_attn.q_norm", "self_attn.k_norm"] },
     },
   });
-  return {
-    architecture: "llama",
-    ...places,
-    norms: [...places.norms, { kind: "norm", path: "model.norm", stack, width, bias: false }],
-    embeddings: [{
-      kind: "embedding",
-      path: "model.embed_tokens",
-      stack,
-      role: "token",
-      rows: c.vocabulary,
-      width: c.width,
-    }],
-    heads: [{
-      kind: "head",
-      path: "lm_head",
-      stack,
-      inFeatures: c.width,
-      outFeatures: c.vocabulary,
-      bias: false,
-      ...c.tied && { tiedTo: "model.embed_tokens" },
-    }],
-    stacks: [{
-      kind: "stack",
-      entrance: "model.embed_tokens",
-      path: "model",
-      stack,
-      width: c.width,
-      layers: c.layers,
-    }],
-  };
 }

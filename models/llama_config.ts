@@ -3,27 +3,10 @@ import type { ModelConfig } from "../core/mod.ts";
 import type { RopeScaling } from "../ops/mod.ts";
 import { blockCount, flag, optionalNumber, optionalSize, shareOf, size } from "./config.ts";
 import { contextOf, ropeScalingOf } from "./llama_rope.ts";
+import type { DecoderForm, DecoderSizes } from "./rotary_decoder.ts";
 
 /** What a pass and a spec need. */
-export interface LlamaConfig {
-  /** d, the size of a state. */
-  readonly width: number;
-  /** How many blocks. */
-  readonly layers: number;
-  /** How many heads of queries. */
-  readonly heads: number;
-  /** How many heads of keys and values. */
-  readonly keyValueHeads: number;
-  /** Features of a head. */
-  readonly headDim: number;
-  /** Width of the feed-forward part. */
-  readonly inner: number;
-  /** Rows of the token table. */
-  readonly vocabulary: number;
-  /** Most tokens in a text. */
-  readonly context: number;
-  /** ε of the norms. */
-  readonly epsilon: number;
+export interface LlamaConfig extends DecoderSizes {
   /** θ of the rotary positions. */
   readonly theta: number;
   /** How these are stretched. */
@@ -34,14 +17,8 @@ export interface LlamaConfig {
   readonly windows: readonly number[];
   /** Whether the heads' queries and keys are normalised. */
   readonly headNorms: boolean;
-  /** Biases of q, k and v. */
-  readonly qkvBias: boolean;
-  /** A bias of the attention's output. */
-  readonly outputBias: boolean;
-  /** Biases of the feed-forward part. */
-  readonly mlpBias: boolean;
-  /** Whether the head is the token table. */
-  readonly tied: boolean;
+  /** Biases. */
+  readonly biases: NonNullable<DecoderForm["biases"]>;
 }
 
 /**
@@ -85,9 +62,11 @@ export function llamaConfig(config: ModelConfig): LlamaConfig {
     rotary,
     windows: windowsOf(config, rotary),
     headNorms: type === "qwen3",
-    qkvBias: type === "qwen2" || attentionBias,
-    outputBias: type !== "qwen2" && attentionBias,
-    mlpBias: flag(config, "mlp_bias", false),
+    biases: {
+      qkv: type === "qwen2" || attentionBias,
+      output: type !== "qwen2" && attentionBias,
+      feedForward: flag(config, "mlp_bias", false),
+    },
     tied: flag(config, "tie_word_embeddings", type === "smollm3"),
   };
 }

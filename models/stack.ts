@@ -4,7 +4,6 @@
  */
 import {
   type Batch,
-  type Branch,
   type Cache,
   callAt,
   checkpoint,
@@ -12,10 +11,7 @@ import {
   editsAt,
   type ForwardOptions,
   hidden,
-  isQuantized,
   key as keyOf,
-  liesInOut,
-  lookup,
   type Model,
   type Pass,
   prefixPositions,
@@ -23,14 +19,12 @@ import {
   promptLength,
   type PromptPlace,
   promptRows,
-  recoded,
   rootOf,
   scope,
-  type SideEdit,
   type Site,
   type States,
   type Synchronous,
-  Tensor,
+  type Tensor,
   type Tree,
   weightPass,
   withoutEdits,
@@ -38,6 +32,7 @@ import {
 import { broadcastTo, concat, integers, reshape, slice } from "../ops/mod.ts";
 import { below } from "./site.ts";
 import { checkBatch, givenOf, maskOf, ownTokens, packing, positionsOf } from "./stack_batch.ts";
+import { beside, type SideBlock } from "./stack_sides.ts";
 import { filledSlots } from "./stack_slots.ts";
 
 /** The parts in which stacks differ. `C` is what all blocks of a pass share (rotary tables, distances). */
@@ -188,7 +183,11 @@ export function stackStates<C>(
     const run: StackParts<C>["block"] = (...of) => sideBlock?.(...of, n) ?? parts.block(...of);
     return runBlock(pass, site, y, own, { ...parts, block: run }, options);
   };
-  const { states, memories } = beside(pass, model, stack, finished, block, cut, parts);
+  const { states, memories } = beside(pass, model, stack, finished, {
+    block,
+    finish: (root, y) => finishedBy(parts, pass, root, cut > 0 ? slice(y, 1, cut, y.shape[1]!) : y),
+    layers: parts.layers,
+  });
   return {
     states,
     memories,
@@ -270,54 +269,6 @@ function prepassStates<C>(
   return scope((): Synchronous<States> =>
     parts.bare?.(bare, again) ?? stackStates(bare, batch, again, parts)
   );
-}
-
-/** Runs a block of the n-th side network, over other weights that its blocks share where those are given. */
-type SideBlock = (site: Site, y: Tensor, n: number, shared: Tree | undefined) => Tensor;
-
-/** Lets side networks put their own states in place of the stack's, or memories beside them. */
-function beside<C>(
-  pass: Pass,
-  model: Model,
-  stack: Site,
-  finished: Tensor,
-  block: SideBlock,
-  cut: number,
-  parts: StackParts<C>,
-): { readonly states: Tensor; readonly memories: readonly Tensor[] } {
-  const edits = editsAt(stack.branch, "side");
-  const ran = (gives: "states" | "memory") => edits.filter((edit) => (edit.gives ?? "states") === gives);
-  const run = (edit: SideEdit, i: number, states: Tensor): Tensor =>
-    edit.run.run({
-      ...callAt(pass, edit.path),
-      states,
-      tap: (layer) => {
-        const tap = pass.taps!.get(layer);
-        if (tap === undefined) {
-          throw new RangeError(`Cannot tap block ${layer}: the stack has ${parts.layers}`);
-        }
-        return tap;
-      },
-      weight: (path) => {
-        const leaf = weightAt(model.weights, path);
-        const turned = isQuantized(leaf.dtype) && liesInOut(model.spec, path);
-        return turned ? recoded(leaf, "f32", true) : detach(leaf);
-      },
-      block: (weights: Tree, y, name, shared) =>
-        block({ branch: weights, path: `${edit.path}.side.${i}.${name}` }, y, i, shared),
-      finish: (weights: Tree, y) =>
-        finishedBy(parts, pass, rootOf(weights), cut > 0 ? slice(y, 1, cut, y.shape[1]!) : y),
-    });
-  return {
-    states: ran("states").reduce((states, edit, i) => run(edit, i, states), finished),
-    memories: ran("memory").map((edit, i) => run(edit, i, finished)),
-  };
-}
-
-function weightAt(base: Branch, path: string): Tensor {
-  const leaf = lookup(base, path);
-  if (leaf instanceof Tensor) return leaf;
-  throw new RangeError(`The weights have no "${path}"`);
 }
 
 function nextCache(pass: Pass, length: number, prepass: Cache | undefined): Cache | undefined {

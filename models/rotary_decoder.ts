@@ -1,0 +1,85 @@
+/** What decoders with rotary positions and gated feed-forward parts have in common: their sizes, and where their places lie. */
+import type { Architecture, Spec } from "../core/mod.ts";
+import { type BlockPlaces, blockPlaces } from "./block_places.ts";
+import { wordScores } from "./word_scores.ts";
+
+/** Sizes of such a decoder. */
+export interface DecoderSizes {
+  /** d, the size of a state. */
+  readonly width: number;
+  /** How many blocks. */
+  readonly layers: number;
+  /** How many heads of queries. */
+  readonly heads: number;
+  /** How many heads of keys and values. */
+  readonly keyValueHeads: number;
+  /** Features of a head. */
+  readonly headDim: number;
+  /** Width of the feed-forward part. */
+  readonly inner: number;
+  /** Rows of the token table. */
+  readonly vocabulary: number;
+  /** Most tokens in a text. */
+  readonly context: number;
+  /** ε of the norms. */
+  readonly epsilon: number;
+  /** Whether the head is the token table. */
+  readonly tied: boolean;
+}
+
+/** In what families differ. */
+export interface DecoderForm {
+  /** The family's name. */
+  readonly architecture: string;
+  /** Biases of q, k and v, of the attention's output, and of the feed-forward part. Default: none. */
+  readonly biases?: { readonly qkv?: boolean; readonly output?: boolean; readonly feedForward?: boolean };
+  /** A block's norms. */
+  readonly norms: NonNullable<BlockPlaces["norms"]>;
+}
+
+const TABLE = "model.embed_tokens";
+
+/** The places of a decoder. */
+export function rotaryDecoderSpec(c: DecoderSizes, { architecture, biases = {}, norms }: DecoderForm): Spec {
+  const stack = "decoder" as const;
+  const { width, inner, layers } = c;
+  const [queries, keys] = [c.heads * c.headDim, c.keyValueHeads * c.headDim];
+  const { qkv = false, output = false, feedForward = false } = biases;
+  const places = blockPlaces({
+    ...{ path: "model.layers", stack, layers, width },
+    linears: [
+      ["self_attn.q_proj", "query", width, queries, qkv],
+      ["self_attn.k_proj", "key", width, keys, qkv],
+      ["self_attn.v_proj", "value", width, keys, qkv],
+      ["self_attn.o_proj", "output", queries, width, output],
+      ["mlp.gate_proj", "gate", width, inner, feedForward],
+      ["mlp.up_proj", "up", width, inner, feedForward],
+      ["mlp.down_proj", "down", inner, width, feedForward],
+    ],
+    attention: { path: "self_attn", heads: c.heads, keyValueHeads: c.keyValueHeads, headDim: c.headDim },
+    sublayers: [["self_attn", "attention"], ["mlp", "feedForward"]],
+    norms,
+  });
+  const { neutral } = norms;
+  const last = { kind: "norm" as const, path: "model.norm", stack, width, bias: false };
+  return {
+    architecture,
+    ...places,
+    norms: [...places.norms, { ...last, ...neutral === 0 && { neutral } }],
+    embeddings: [{ kind: "embedding", path: TABLE, stack, role: "token", rows: c.vocabulary, width }],
+    heads: [{
+      kind: "head",
+      path: "lm_head",
+      stack,
+      inFeatures: width,
+      outFeatures: c.vocabulary,
+      bias: false,
+      ...c.tied && { tiedTo: TABLE },
+    }],
+    stacks: [{ kind: "stack", entrance: TABLE, path: "model", stack, width, layers }],
+  };
+}
+
+/** Its scores of words. */
+export const decoderScores: Architecture["head"] = (model, states, options) =>
+  wordScores(model, states, options, { head: "lm_head", table: TABLE });

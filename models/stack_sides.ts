@@ -1,0 +1,73 @@
+/** Side networks beside a stack: they read its states after chosen blocks and run blocks of their own. */
+import {
+  type Branch,
+  callAt,
+  detach,
+  editsAt,
+  isQuantized,
+  liesInOut,
+  lookup,
+  type Model,
+  type Pass,
+  recoded,
+  rootOf,
+  type SideEdit,
+  type Site,
+  Tensor,
+  type Tree,
+} from "../core/mod.ts";
+
+/** Runs a block of the n-th side network, over other weights that its blocks share where those are given. */
+export type SideBlock = (site: Site, y: Tensor, n: number, shared: Tree | undefined) => Tensor;
+
+/** What side networks take from the stack. */
+export interface SideParts {
+  /** Runs their blocks. */
+  readonly block: SideBlock;
+  /** The last norm over their weights, of the text alone. */
+  readonly finish: (root: Site, y: Tensor) => Tensor;
+  /** How many blocks can be tapped. */
+  readonly layers: number;
+}
+
+/** Lets side networks put their own states in place of the stack's, or memories beside them. */
+export function beside(
+  pass: Pass,
+  model: Model,
+  stack: Site,
+  finished: Tensor,
+  { block, finish, layers }: SideParts,
+): { readonly states: Tensor; readonly memories: readonly Tensor[] } {
+  const edits = editsAt(stack.branch, "side");
+  const ran = (gives: "states" | "memory") => edits.filter((edit) => (edit.gives ?? "states") === gives);
+  const run = (edit: SideEdit, i: number, states: Tensor): Tensor =>
+    edit.run.run({
+      ...callAt(pass, edit.path),
+      states,
+      tap: (layer) => {
+        const tap = pass.taps!.get(layer);
+        if (tap === undefined) {
+          throw new RangeError(`Cannot tap block ${layer}: the stack has ${layers}`);
+        }
+        return tap;
+      },
+      weight: (path) => {
+        const leaf = weightAt(model.weights, path);
+        const turned = isQuantized(leaf.dtype) && liesInOut(model.spec, path);
+        return turned ? recoded(leaf, "f32", true) : detach(leaf);
+      },
+      block: (weights: Tree, y, name, shared) =>
+        block({ branch: weights, path: `${edit.path}.side.${i}.${name}` }, y, i, shared),
+      finish: (weights: Tree, y) => finish(rootOf(weights), y),
+    });
+  return {
+    states: ran("states").reduce((states, edit, i) => run(edit, i, states), finished),
+    memories: ran("memory").map((edit, i) => run(edit, i, finished)),
+  };
+}
+
+function weightAt(base: Branch, path: string): Tensor {
+  const leaf = lookup(base, path);
+  if (leaf instanceof Tensor) return leaf;
+  throw new RangeError(`The weights have no "${path}"`);
+}
