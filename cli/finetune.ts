@@ -23,13 +23,61 @@ import { type FinetuneFlags, OPTIMIZERS, SCHEDULES } from "./finetune_settings.t
 import { dtypeFlag, modelFlags, precisionFlag } from "./load.ts";
 import { type MethodName, METHODS } from "./method_table.ts";
 
-const EXAMPLE = `
+/** What the short help names; the long one and `graft methods` name all. */
+const WELL_KNOWN: readonly MethodName[] = [
+  ...[
+    "lora",
+    "rslora",
+    "dora",
+    "qlora",
+    "lora-plus",
+    "adalora",
+    "pissa",
+    "loftq",
+    "eva",
+    "loha",
+    "lokr",
+    "vera",
+  ],
+  ...[
+    "oft",
+    "boft",
+    "hra",
+    "miss",
+    "fourierft",
+    "c3a",
+    "randlora",
+    "road",
+    "delora",
+    "ia3",
+    "bitfit",
+    "layer-norm",
+  ],
+  ...[
+    "houlsby",
+    "pfeiffer",
+    "parallel",
+    "compacter",
+    "prefix",
+    "prompt",
+    "p-tuning-v2",
+    "llama-adapter",
+    "loreft",
+  ],
+  ...["ladder-side", "mam", "unipelt", "diff-pruning", "lt-sft", "far", "fish-mask", "full"],
+] as readonly MethodName[];
+
+const ending = (methods: readonly MethodName[]): string => {
+  const others = METHODS.length - methods.length;
+  const more = others === 0 ? "" : `\n  and ${others} more: --help-all or graft methods`;
+  return `
 Example:
   graft finetune -m model.gguf -d train.jsonl -o adapter --method dora --rank 4
 Data, a line each: dialogue and summary, prompt and completion, or messages;
 for BERT text (and pair) with label or score, or tokens with tags
 Methods:
-${wrapped(METHODS.join(", "), 80)}`;
+${wrapped(methods.join(", "), 80)}${more}`;
+};
 
 function wrapped(text: string, width: number): string {
   return text.replace(new RegExp(`(.{1,${width - 2}})(?: |$)`, "g"), "  $1\n").trimEnd();
@@ -78,7 +126,8 @@ export function finetune(program: Command): void {
       rare(new Option("--profile", "print the kernels of a step, their bytes and operations; gpu only")),
     )
     .option("--json", "print the result as JSON");
-  helpAll(command).addHelpText("after", EXAMPLE).action(async () => {
+  const all = (): boolean => command.options.every(({ hidden }) => !hidden);
+  helpAll(command).addHelpText("after", () => ending(all() ? METHODS : WELL_KNOWN)).action(async () => {
     const flags = command.opts<FinetuneFlags>();
     if (flags.plan === true) return await planRun(flags);
     if (flags.config !== undefined) {
