@@ -24,48 +24,11 @@ import { dtypeFlag, modelFlags, precisionFlag } from "./load.ts";
 import { type MethodName, METHODS } from "./method_table.ts";
 
 /** What the short help names; the long one and `graft methods` name all. */
-const WELL_KNOWN: readonly MethodName[] = [
-  ...[
-    "lora",
-    "rslora",
-    "dora",
-    "qlora",
-    "lora-plus",
-    "adalora",
-    "pissa",
-    "loftq",
-    "eva",
-    "loha",
-    "lokr",
-    "vera",
-  ],
-  ...[
-    "oft",
-    "boft",
-    "hra",
-    "miss",
-    "fourierft",
-    "c3a",
-    "randlora",
-    "road",
-    "delora",
-    "ia3",
-    "bitfit",
-    "layer-norm",
-  ],
-  ...[
-    "houlsby",
-    "pfeiffer",
-    "parallel",
-    "compacter",
-    "prefix",
-    "prompt",
-    "p-tuning-v2",
-    "llama-adapter",
-    "loreft",
-  ],
-  ...["ladder-side", "mam", "unipelt", "diff-pruning", "lt-sft", "far", "fish-mask", "full"],
-] as readonly MethodName[];
+const WELL_KNOWN: ReadonlySet<string> = new Set(
+  ("lora rslora dora qlora lora-plus adalora pissa loftq eva loha lokr vera oft boft hra miss fourierft c3a randlora road delora " +
+    "ia3 bitfit layer-norm houlsby pfeiffer parallel compacter prefix prompt p-tuning-v2 llama-adapter loreft ladder-side mam " +
+    "unipelt diff-pruning lt-sft far fish-mask full").split(" "),
+);
 
 const ending = (methods: readonly MethodName[]): string => {
   const others = METHODS.length - methods.length;
@@ -127,20 +90,21 @@ export function finetune(program: Command): void {
     )
     .option("--json", "print the result as JSON");
   const all = (): boolean => command.options.every(({ hidden }) => !hidden);
-  helpAll(command).addHelpText("after", () => ending(all() ? METHODS : WELL_KNOWN)).action(async () => {
-    const flags = command.opts<FinetuneFlags>();
-    if (flags.plan === true) return await planRun(flags);
-    if (flags.config !== undefined) {
-      throw new UsageError("Expected --plan with --config: a config has no weights");
-    }
-    if (flags.memory !== undefined && flags.backend !== "gpu") {
-      throw new UsageError("Expected --plan or --backend gpu with --memory: other backends have no budget");
-    }
-    if (flags.data === undefined) {
-      throw new UsageError("Expected --data: a file of examples, one JSON object a line");
-    }
-    await runFinetune({ ...flags, data: flags.data, output: flags.output ?? `runs/${flags.method}` });
-  });
+  helpAll(command).addHelpText("after", () => ending(METHODS.filter((name) => all() || WELL_KNOWN.has(name))))
+    .action(async () => {
+      const flags = command.opts<FinetuneFlags>();
+      if (flags.plan === true) return await planRun(flags);
+      if (flags.config !== undefined) {
+        throw new UsageError("Expected --plan with --config: a config has no weights");
+      }
+      if (flags.memory !== undefined && flags.backend !== "gpu") {
+        throw new UsageError("Expected --plan or --backend gpu with --memory: other backends have no budget");
+      }
+      if (flags.data === undefined) {
+        throw new UsageError("Expected --data: a file of examples, one JSON object a line");
+      }
+      await runFinetune({ ...flags, data: flags.data, output: flags.output ?? `runs/${flags.method}` });
+    });
 }
 
 /** Adds the options that decide a run, all but its data and where it goes. */

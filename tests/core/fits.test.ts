@@ -52,11 +52,7 @@ Deno.test("every method of the table says what is wrong when its adapter meets a
       for (const words of attempts.map(said)) {
         if (words === "") continue;
         refused++;
-        assert.match(
-          words,
-          /^(RangeError: |TypeError: Cannot merge the (\w+ )?edit at ")/,
-          `${name}: ${words}`,
-        );
+        assert.match(words, /^(RangeError: |TypeError: Cannot merge the \w+ edit at ")/, `${name}: ${words}`);
         assert.doesNotMatch(words, /undefined|not a function/, name);
       }
       dispose(adapter.params);
