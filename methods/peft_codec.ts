@@ -12,8 +12,8 @@ export interface PeftTensor {
   readonly key: string;
   /** Its shape in params. */
   readonly shape: Shape;
-  /** Whole numbers, such as positions. Default f32. */
-  readonly dtype?: "i32";
+  /** It holds whole numbers, i32 in params: those of row i from 0 up to (exclusive) the i-th of these. Default: f32. */
+  readonly below?: readonly number[];
   /** Its shape in the file, when that differs: the same numbers in the same order. */
   readonly stored?: Shape;
   /** The file has the matrix's transpose, of the shape `stored`. Only read: adapters are saved as plain LoRA. */

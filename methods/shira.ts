@@ -22,7 +22,7 @@ import {
   type TargetOptions,
   type Tensor,
 } from "../core/mod.ts";
-import { flatIndices, integers, normal, zeros } from "../ops/mod.ts";
+import { integers, normal, slice, zeros } from "../ops/mod.ts";
 import { checkPositive, checkSeed, freshParams } from "./random_factor.ts";
 import { DEFAULT_SEED, mersenneTwister, torchRandperm } from "./torch_random.ts";
 
@@ -75,8 +75,11 @@ export function shira(options: ShiraOptions = {}): Method {
         const { values, frozen } = paramsAt(params, place.path) as unknown as ShiraParams;
         const { inFeatures, outFeatures } = sizesOf(place);
         const { positions } = frozen;
-        const spread = (): Spread => ({ indices: flatIndices(positions, inFeatures) });
-        const map = scattered(values, [outFeatures, inFeatures], 1, spread, [positions]);
+        const spread = (): Spread => ({
+          rows: slice(positions, 0, 0, 1),
+          columns: slice(positions, 0, 1, 2),
+        });
+        const map = scattered(values, { outFeatures, inFeatures, each: 1 }, 1, spread, [positions]);
         return {
           kind: "linear",
           path: place.path,

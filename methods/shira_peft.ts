@@ -43,11 +43,16 @@ export const shiraPeft: PeftCodec<ShiraOptions> = {
   method: shira,
   tensors: (places, options) =>
     places.flatMap((place) => {
-      const { path } = peftLayer("SHiRA", place, "without Conv1D");
+      const { path, inFeatures, outFeatures } = peftLayer("SHiRA", place, "without Conv1D");
       const k = shiraCount(place, options);
       return [
         { path: `${path}.values`, key: `${path}.shira_weight`, shape: [k] },
-        { path: `${path}.frozen.positions`, key: `${path}.shira_indices`, shape: [2, k], dtype: "i32" },
+        {
+          path: `${path}.frozen.positions`,
+          key: `${path}.shira_indices`,
+          shape: [2, k],
+          below: [outFeatures, inFeatures],
+        },
       ];
     }),
 };

@@ -21,6 +21,7 @@ import {
   type Method,
   paramsAt,
   scattered,
+  type ScatteredSizes,
   sizesOf,
   type Spread,
   type TargetOptions,
@@ -71,6 +72,7 @@ export function waveft(options: WaveFtOptions = {}): Method {
       "Cannot use frequencyPattern with a proportional allocation: it says what each layer has",
     );
   }
+  const filter = wavelet === "none" ? [1] : scalingFilter(wavelet);
   return {
     name: "waveft",
     config: options as unknown as Readonly<Record<string, Json>>,
@@ -87,15 +89,13 @@ export function waveft(options: WaveFtOptions = {}): Method {
       chooseTargets(spec, options).map((place) => {
         const { spectrum } = paramsAt(params, place.path) as { readonly spectrum: Tensor };
         const { inFeatures, outFeatures } = sizesOf(place);
-        const shape = [outFeatures, inFeatures] as const;
+        const sizes = { outFeatures, inFeatures, each: filter.length ** 2 };
         const spread = (): Spread => {
           const next = mersenneTwister(options.positionSeed ?? 777);
           const chosen = torchRandperm(next, outFeatures * inFeatures, spectrum.size);
-          return wavelet === "none"
-            ? { indices: integers(chosen, spectrum.backend, [chosen.length, 1]) }
-            : synthesis(chosen, scalingFilter(wavelet), shape, spectrum.backend);
+          return synthesis(chosen, filter, sizes, spectrum.backend);
         };
-        const map = scattered(spectrum, shape, options.scale ?? 25, spread);
+        const map = scattered(spectrum, sizes, options.scale ?? 25, spread);
         return { kind: "linear", path: place.path, change: { form: "add", map } };
       }),
   };
@@ -144,18 +144,21 @@ function roundHalfEven(x: number): number {
   return x - down === 0.5 ? down + down % 2 : Math.round(x);
 }
 
-/** Where coefficients at positions of S lie in ΔW: L · L elements each, of which those beyond its edges count nothing. */
+/**
+ * Where coefficients at positions of S lie in ΔW: L · L elements each, of which those beyond its edges count nothing. A filter
+ * of one number leaves them where they are.
+ */
 function synthesis(
   chosen: readonly number[],
   h: readonly number[],
-  [outFeatures, inFeatures]: readonly [outFeatures: number, inFeatures: number],
+  { outFeatures, inFeatures, each }: ScatteredSizes,
   backend: Backend,
 ): Spread {
   const length = h.length;
   const g = h.map((_, t) => (t % 2 === 0 ? 1 : -1) * h[length - 1 - t]!);
-  const shape = [chosen.length, length * length];
-  const indices = new Int32Array(chosen.length * length * length);
-  const factors = new Float32Array(indices.length);
+  const shape = [chosen.length, each];
+  const [rows, columns] = [new Int32Array(chosen.length * each), new Int32Array(chosen.length * each)];
+  const factors = new Float32Array(chosen.length * each);
   chosen.forEach((at, k) => {
     const row = coefficientAt(Math.floor(at / inFeatures), outFeatures, length);
     const column = coefficientAt(at % inFeatures, inFeatures, length);
@@ -163,12 +166,18 @@ function synthesis(
     const [down, across] = [column.half === "coarse" ? h : g, row.half === "coarse" ? h : g];
     for (let s = 0; s < length; s++) {
       for (let t = 0; t < length; t++) {
-        const [i, j] = [2 * row.index + s - (length - 2), 2 * column.index + t - (length - 2)];
+        const [i, j] = [row.first + s, column.first + t];
         if (i < 0 || i >= outFeatures || j < 0 || j >= inFeatures) continue;
-        indices[(k * length + s) * length + t] = i * inFeatures + j;
-        factors[(k * length + s) * length + t] = down[s]! * across[t]!;
+        const element = k * each + s * length + t;
+        rows[element] = i;
+        columns[element] = j;
+        factors[element] = down[s]! * across[t]!;
       }
     }
   });
-  return { indices: integers(indices, backend, shape), factors: tensor(factors, { backend, shape }) };
+  return {
+    rows: integers(rows, backend, shape),
+    columns: integers(columns, backend, shape),
+    factors: tensor(factors, { backend, shape }),
+  };
 }

@@ -33,19 +33,22 @@ export function scalingFilter(wavelet: Wavelet): readonly number[] {
   }
 }
 
-/** Of a signal of n numbers, where coefficient `at` of the n in the middle stands and which half it is of. */
+/** Where a coefficient adds a filter to a signal. */
 export interface Coefficient {
-  /** Its number i in its half. */
-  readonly index: number;
+  /** The first number of the signal that it would change; before 0 where the filter hangs over. */
+  readonly first: number;
   /** Coarse (h) or detail (g). */
   readonly half: "coarse" | "detail";
 }
 
-/** The coefficient number `at` of a signal of n, whose n + L − 2 coefficients, one more where that is odd, it is centred in. */
+/**
+ * Coefficient number `at` of n in the middle of the n + L − 2, one more where that is odd, that make a signal of n numbers. With
+ * L = 1 there is no wavelet and each is its own number.
+ */
 export function coefficientAt(at: number, n: number, length: number): Coefficient {
+  if (length === 1) return { first: at, half: "coarse" };
   const padded = Math.ceil((n + length - 2) / 2) * 2;
   const place = at + Math.floor((padded - n) / 2);
-  return place < padded / 2
-    ? { index: place, half: "coarse" }
-    : { index: place - padded / 2, half: "detail" };
+  const half = place < padded / 2 ? "coarse" : "detail";
+  return { first: 2 * (half === "coarse" ? place : place - padded / 2) - (length - 2), half };
 }

@@ -2,56 +2,105 @@
  * A matrix of few coefficients, each of which lies on a few elements (SHiRA, arXiv 2406.13175; WaveFT, arXiv 2505.12532):
  *
  *   ΔW = s Σ_k c_k Σ_t f_kt E_kt        E_kt: one at element (k, t)'s place, zero elsewhere
+ *
+ * A few rows of x are multiplied element by element, many by the matrix.
  */
 import type { Tensor } from "../tensor/mod.ts";
-import { gatherRows, matmul, multiply, reshape, scatterAddRows, transpose } from "../../ops/mod.ts";
+import {
+  flatIndices,
+  gatherRows,
+  matmul,
+  multiply,
+  reshape,
+  scatterAddRows,
+  transpose,
+} from "../../ops/mod.ts";
 import type { LinearMap } from "../linear_map.ts";
+import { cheapest, leading, rowsOf } from "./cheapest.ts";
 
 /** Where the coefficients lie. */
 export interface Spread {
-  /** i32 [n, t]: the places of each coefficient's elements, row-major. */
-  readonly indices: Tensor;
+  /** i32 [n, t]: the rows of each coefficient's elements. */
+  readonly rows: Tensor;
+  /** i32 [n, t]: their columns. */
+  readonly columns: Tensor;
   /** [n, t]: what the coefficient is multiplied by at each; default 1. */
   readonly factors?: Tensor;
 }
 
+/** What moving a number by its index costs, in multiply-adds of a product of matrices. */
+const MOVE = 48;
+
 /**
- * scale times the matrix [out, in] of coefficients c [n]. The places are found anew at each use, from the tensors `stored` if any.
+ * scale times the matrix [out, in] of coefficients c [n]. The places are found anew at each use, from the tensors `stored` if any;
+ * `each` is t, the elements of a coefficient.
  *
  * @example
  * ```ts
  * import { read, reference, scattered, tensor } from "@graft/peft";
  * import assert from "node:assert/strict";
  * const backend = reference();
- * const indices = tensor([[1], [2]], { backend, dtype: "i32" });
- * const map = scattered(tensor([5, 7], { backend }), [2, 2], 1, () => ({ indices }), [indices]);
+ * const at = (...places: number[]) => tensor(places.map((i) => [i]), { backend, dtype: "i32" });
+ * const spread = { rows: at(0, 1), columns: at(1, 0) };
+ * const map = scattered(tensor([5, 7], { backend }), { outFeatures: 2, inFeatures: 2, each: 1 }, 1, () => spread);
  * assert.deepEqual([...await read(map.weight())], [0, 5, 7, 0]);
  * ```
  */
 export function scattered(
   c: Tensor,
-  [outFeatures, inFeatures]: readonly [outFeatures: number, inFeatures: number],
+  { outFeatures, inFeatures, each }: ScatteredSizes,
   scale: number,
   spread: () => Spread,
   stored: readonly Tensor[] = [],
 ): LinearMap {
-  const weight = (): Tensor => {
-    const { indices, factors } = spread();
+  const [full, elements] = [inFeatures * outFeatures, c.size * each];
+  const flat = (t: Tensor): Tensor => reshape(t, [elements]);
+  /** The elements' values [n · t]. */
+  const values = (factors: Tensor | undefined): Tensor => {
     const scaled = reshape(scale === 1 ? c : multiply(c, scale), [c.size, 1]);
-    const values = factors === undefined ? scaled : multiply(scaled, factors);
-    const [flat, n] = [[indices.size], outFeatures * inFeatures];
-    return reshape(scatterAddRows(reshape(values, flat), reshape(indices, flat), n, []), [
-      outFeatures,
-      inFeatures,
-    ]);
+    return flat(factors === undefined ? scaled : multiply(scaled, factors));
+  };
+  const weight = (): Tensor => {
+    const { rows, columns, factors } = spread();
+    const places = flat(flatIndices(rows, columns, inFeatures));
+    return reshape(scatterAddRows(values(factors), places, full, []), [outFeatures, inFeatures]);
   };
   return {
     inFeatures,
     outFeatures,
     tensors: [c, ...stored],
-    cost: inFeatures * outFeatures,
-    apply: (x) => matmul(x, weight(), { transposeB: true }),
+    cost: Math.min(full, elements),
+    apply: (x) =>
+      cheapest(rowsOf(x), [
+        { once: full, perRow: full, run: () => matmul(x, weight(), { transposeB: true }) },
+        {
+          once: 0,
+          perRow: MOVE * elements,
+          run: () => {
+            const { rows, columns, factors } = spread();
+            const n = rowsOf(x);
+            const read = gatherRows(transpose(reshape(x, [n, inFeatures])), flat(columns)); // [n · t, rows of x]
+            const y = scatterAddRows(
+              multiply(read, reshape(values(factors), [elements, 1])),
+              flat(rows),
+              outFeatures,
+              [n],
+            );
+            return reshape(transpose(y), [...leading(x), outFeatures]);
+          },
+        },
+      ]),
     weight,
     columns: (ids) => gatherRows(transpose(weight()), ids),
   };
+}
+
+/** The sizes of a scattered matrix. */
+export interface ScatteredSizes {
+  /** Its rows. */
+  readonly outFeatures: number;
+  /** Its columns. */
+  readonly inFeatures: number;
+  /** t. */
+  readonly each: number;
 }

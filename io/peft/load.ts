@@ -29,7 +29,14 @@ import { loadTensor, sameNumbers } from "../stored_numbers.ts";
 import { type BaseTable, baseTables } from "./base.ts";
 import { changedLayers, doubledFactors } from "./changed_base.ts";
 import { codedWeights } from "./coded_base.ts";
-import { checkCopies, checkKeys, checkShared, checkZeros, type Stored } from "./folder_checks.ts";
+import {
+  checkCopies,
+  checkKeys,
+  checkPlaces,
+  checkShared,
+  checkZeros,
+  type Stored,
+} from "./folder_checks.ts";
 import { type FolderLayout, folderLayout, type MainPart, PARTS } from "./layout.ts";
 import { asStored, partsOfConfig } from "./options.ts";
 import { checkRouter, expertFolders, type Experts, withExperts } from "./xlora.ts";
@@ -78,6 +85,7 @@ async function loadParts(
     checkKeys(folder, config, expected, tables, stored);
     await checkCopies(expected, stored, model);
     await checkZeros(expected, stored, model);
+    await checkPlaces(expected, stored, model);
     await checkShared(parts, stored, model);
     const base = await changedTables(tables, stored, model);
     const changed = parts.main?.changed;
@@ -184,7 +192,7 @@ function paramsOf(
     const params = nest<Tensor>([
       ...layout.tensors.filter(({ zeros }) => !zeros).map((t): readonly [string, Tensor] => [
         t.path,
-        shaped(turnedBack(partOf(loadTensor(stored.get(t.key)!, model, t.dtype), t), t), t.shape),
+        shaped(turnedBack(partOf(loadTensor(stored.get(t.key)!, model, t.below && "i32"), t), t), t.shape),
       ]),
       ...fixedPaths.map((path): readonly [string, Tensor] => [
         `${PARTS.fixed}.frozen.${path}`,

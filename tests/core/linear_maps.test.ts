@@ -14,6 +14,7 @@ import {
   fastfoodDraws,
   fold,
   fourierMap,
+  granular,
   hadamardKernel,
   hadamardLowRank,
   key,
@@ -23,9 +24,11 @@ import {
   lowRank,
   madeLowRank,
   orthogonalReflections,
+  pairMap,
   read,
   reflections,
   repeatedBlocks,
+  scattered,
   scope,
   splitWeight,
   type Synchronous,
@@ -38,6 +41,7 @@ import {
 import {
   identity,
   integers,
+  matmul,
   multiply,
   normal,
   orthogonalRows,
@@ -75,6 +79,26 @@ const MAPS: Readonly<Record<string, (draw: Draw, backend: Backend) => LinearMap>
     return blockDiagonal(() => blocks, blocks, 3, 6);
   },
   reflections: (draw) => reflections(draw(5, 3)),
+  pairMap: (draw) => {
+    const [a, b] = [draw(12), draw(12)];
+    return pairMap(12, 6, [a, b], () => ({ a, b }));
+  },
+  granular: (draw) => granular(draw(3, 2, 6), draw(3, 6, 5), 1.5),
+  "granular of one block": (draw) => granular(draw(1, 5, 2), draw(1, 2, 7), 1),
+  "scattered over more elements than it has": (draw, backend) => {
+    const at = (...places: number[]): Tensor => integers(places, backend, [2, 3]);
+    const [rows, columns, factors] = [at(0, 1, 3, 3, 0, 2), at(2, 1, 0, 0, 2, 2), draw(2, 3)];
+    return scattered(
+      draw(2),
+      { outFeatures: 4, inFeatures: 3, each: 3 },
+      2,
+      () => ({ rows, columns, factors }),
+    );
+  },
+  "scattered over few": (draw, backend) => {
+    const [rows, columns] = [integers([7, 0], backend, [2, 1]), integers([0, 8], backend, [2, 1])];
+    return scattered(draw(2), { outFeatures: 8, inFeatures: 9, each: 1 }, 1, () => ({ rows, columns }));
+  },
   withinSubspace: (draw) => {
     const m = draw(2, 2);
     return withinSubspace(draw(2, 5), () => m, [m]);
@@ -115,16 +139,26 @@ for (const backendName of ALL_BACKENDS) {
                 const x = draw(rows, map.inFeatures);
                 const w = map.weight();
                 const ids = integers([map.inFeatures - 1, 0], backend);
-                return [map.apply(x), dense(w).apply(x), map.columns(ids), dense(w).columns(ids), w] as const;
+                const factors = map.factors?.();
+                const product = factors === undefined ? w : matmul(factors.b, factors.a);
+                return [
+                  map.apply(x),
+                  dense(w).apply(x),
+                  map.columns(ids),
+                  dense(w).columns(ids),
+                  w,
+                  product,
+                ] as const;
               });
-              const [y, wx, columns, wColumns, w] = results;
+              const [y, wx, columns, wColumns, w, product] = results;
               assert.deepEqual(y!.shape, wx!.shape);
               assert.deepEqual(columns!.shape, wColumns!.shape);
               const scale = [...await read(w!)].map(Math.abs).reduce((a, b) => Math.max(a, b));
               // 1e-5: f32 sums of up to 32 terms in another order, measured against the largest weight too.
               assertClose([...await read(y!), scale], [...await read(wx!), scale], 1e-5);
               assertClose([...await read(columns!), scale], [...await read(wColumns!), scale], 1e-5);
-              for (const t of results) t.storage.free();
+              assertClose(await read(product!), await read(w!), 1e-5, "the product of its factors");
+              for (const t of new Set(results)) t.storage.free();
             }),
             { numRuns: 6 },
           )
@@ -275,6 +309,11 @@ Deno.test("costs are the multiply-adds of the cheapest way", () =>
       "blockDiagonal of one block": 6 * 3,
       reflections: 2 * 5 * 3,
       withinSubspace: 2 * 5 * 2 + 2 * 2,
+      pairMap: 2 * 12,
+      granular: 3 * (2 * 6 + 6 * 5),
+      "granular of one block": 2 * (5 + 7),
+      "scattered over more elements than it has": 2 * 3,
+      "scattered over few": 2,
       orthogonalReflections: 2 * 5 * 2,
       chain: 20 + 12,
       chunkShuffle: 0,

@@ -400,3 +400,50 @@ Deno.test("OSF's folders find where its vectors started in the base, beside save
     fresh.dispose();
     model.dispose();
   }));
+
+Deno.test("loadAdapter() reads SHiRA's positions as whole numbers of either kind, and refuses what is none of the matrix's", () =>
+  assertNoLeak(async () => {
+    const model = await loadModel(`${GOLDEN}peft/bases/qwen2`, { backend: reference() });
+    const from = `${ROOT}shira`;
+    const attempt = (
+      positions: (given: Int32Array) => Float32Array | Int32Array,
+      check: (loading: Promise<Adapter>) => Promise<void>,
+    ): Promise<void> =>
+      inFolder(async (folder) => {
+        Deno.copyFileSync(`${from}/adapter_config.json`, `${folder}/adapter_config.json`);
+        const file = openSafetensors(`${from}/adapter_model.safetensors`);
+        const tensors = [...file.tensors.values()].map((t) => {
+          if (!t.name.includes("layers.1.self_attn.q_proj.shira_indices")) {
+            return {
+              ...t,
+              read: () => t.read(),
+            };
+          }
+          const numbers = positions(new Int32Array(Uint8Array.from(t.read()).buffer));
+          const dtype = numbers instanceof Int32Array ? "i32" as const : "f32" as const;
+          return { ...t, dtype, read: () => new Uint8Array(numbers.buffer as ArrayBuffer) };
+        });
+        await writeSafetensors(`${folder}/adapter_model.safetensors`, tensors);
+        file.close();
+        await check(loadAdapter(folder, model));
+      });
+    const changed = (index: number, value: number) => (given: Int32Array): Float32Array => {
+      const numbers = Float32Array.from(given);
+      numbers[index] = value;
+      return numbers;
+    };
+    await attempt((given) => Float32Array.from(given), async (loading) => {
+      const fromWindows = await loading;
+      const { numbers } = tensorsOf(`${from}/expected.safetensors`).get("logits")!;
+      assertClose(await logitsOf(graft(model, fromWindows)), numbers, 1e-5);
+      free(fromWindows);
+    });
+    const message = (row: number, found: string): RegExp =>
+      new RegExp(`whole numbers from 0 to below 12 in row ${row} of ".*shira_indices" but found ${found}$`);
+    const refused = (row: number, found: string) => (loading: Promise<Adapter>): Promise<void> =>
+      assert.rejects(loading, message(row, found));
+    await attempt(changed(0, 12), refused(0, "12"));
+    await attempt((given) => Int32Array.from(changed(47, -1)(given)), refused(0, "-1"));
+    await attempt(changed(50, 1.5), refused(1, "1.5"));
+    model.dispose();
+  }));
