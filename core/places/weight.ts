@@ -78,7 +78,7 @@ export function rmsNormAt(site: Site, x: Tensor, epsilon: number, offset = 0): T
   const learned = vector(site, "weight");
   const y = rmsNorm(x, offset === 0 ? learned : add(learned, offset), epsilon);
   const bias = optionalWeight(site, "bias");
-  return bias === undefined ? y : add(y, bias);
+  return bias === undefined ? y : add(y, decoded(bias));
 }
 
 function weightEdits(site: Site, name: string): readonly WeightEdit[] {

@@ -25,10 +25,11 @@ import {
   unmerge,
   weightLeaves,
 } from "../../core/mod.ts";
-import { dora, fullFineTune, hra, ia3, loftq, lora, onOriginal } from "../../methods/mod.ts";
+import { bitfit, dora, fullFineTune, hra, ia3, loftq, lora, onOriginal } from "../../methods/mod.ts";
 import { add } from "../../ops/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
+import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
 import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
 
 const RANDOM = lora({ rank: 2, targets: "all-linear", initialization: "none" });
@@ -188,3 +189,30 @@ Deno.test("merge() refuses a place where another adapter is grafted", () =>
         "or both composed",
     });
   }));
+
+for (const name of ALL_BACKENDS) {
+  Deno.test(`merge() to half floats of biases that norms and layers had not is read as it is stored (${name})`, () =>
+    withBackend(name, (backend) =>
+      assertNoLeak(async () => {
+        const model = tinyLlama(backend, 5);
+        const method = bitfit();
+        const params = keep(scope(() => mapTree(method.init({ model, key: 1 }), (t) => add(t, 0.25))));
+        const adapter = { method, params: params.tree };
+        const run = async (m: Model): Promise<Float32Array> => {
+          const { logits } = forward(m, { inputIds: [[1, 2, 3]] });
+          const numbers = await read(logits);
+          dispose(logits);
+          return numbers;
+        };
+        const expected = await run(graft(model, adapter));
+        for (const dtype of ["f16", "bf16"] as const) {
+          const merged = merge(model, adapter, { dtype });
+          const bias = lookup(merged.weights, "model.norm.bias") as Tensor;
+          assert.equal(bias.dtype, dtype);
+          assertClose(await run(merged), expected, 1e-5, dtype); // a quarter is one number in either
+          merged.dispose();
+        }
+        params.dispose();
+        model.dispose();
+      })));
+}
