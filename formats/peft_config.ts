@@ -83,7 +83,7 @@ export function knownFields(
         `Cannot load this ${type} adapter: the field "${name}" (${
           JSON.stringify(value)
         }) of adapter_config.json is not ` +
-          "known and could change what the adapter computes",
+          `known and could change what the adapter computes${otherVersion(fields)}`,
       );
     }
     if (Object.hasOwn(refused, name) && JSON.stringify(value) !== JSON.stringify(all[name])) {
@@ -100,6 +100,23 @@ export function knownFields(
     Object.entries(fields).filter(([name, value]) => Object.hasOwn(all, name) && value !== null),
   );
   return { ...all, ...given };
+}
+
+/**
+ * What a message says of a folder that another version of PEFT wrote; nothing of this one's, or where the config names none.
+ *
+ * @example
+ * ```ts
+ * import { otherVersion, PEFT_VERSION } from "@graft/peft/formats";
+ * import assert from "node:assert/strict";
+ * assert.match(otherVersion({ peft_version: "0.30.0" }), /saved by PEFT 0\.30\.0/);
+ * assert.equal(otherVersion({ peft_version: PEFT_VERSION }), "");
+ * ```
+ */
+export function otherVersion({ peft_version: version }: Readonly<Record<string, Json>>): string {
+  return typeof version !== "string" || version === PEFT_VERSION
+    ? ""
+    : `; it was saved by PEFT ${version}, and what is known here is PEFT ${PEFT_VERSION}'s`;
 }
 
 /** Types whose configs name no layers. */

@@ -1,7 +1,7 @@
 /** What must hold of the tensors of a PEFT folder before any is read. */
 import { type Model, read, sameShape, scope, type Shape, showShape } from "../../core/mod.ts";
 import { transpose } from "../../ops/mod.ts";
-import type { PeftConfig } from "../../formats/peft_config.ts";
+import { otherVersion, type PeftConfig } from "../../formats/peft_config.ts";
 import { withoutPrefix } from "../../formats/peft_keys.ts";
 import type { StoredTensor } from "../../formats/tensor_file.ts";
 import { loadTensor, sameNumbers } from "../stored_numbers.ts";
@@ -45,7 +45,7 @@ export function checkKeys(
   throw new RangeError(
     `Cannot load "${folder}" for this model (its base was ${base ?? "not recorded"}): ${
       problems.slice(0, 6).join("; ")
-    }${problems.length > 6 ? `; and ${problems.length - 6} more` : ""}`,
+    }${problems.length > 6 ? `; and ${problems.length - 6} more` : ""}${otherVersion(fields)}`,
   );
 }
 

@@ -9,7 +9,7 @@ import {
   type Spec,
   type TargetOptions,
 } from "../../core/mod.ts";
-import { knownFields, namesField, type PeftConfig } from "../../formats/peft_config.ts";
+import { knownFields, namesField, otherVersion, type PeftConfig } from "../../formats/peft_config.ts";
 import type { StoredTensor } from "../../formats/tensor_file.ts";
 import { ia3Defaults } from "../../formats/peft_defaults.ts";
 import { pythonPattern } from "../../formats/peft_targets.ts";
@@ -187,7 +187,8 @@ export function partsOfConfig(config: PeftConfig, model: Model, experts: Experts
           "C3A, PVERA, UNILORA, VBLORA, RANDLORA, " +
           "ROAD, DELORA, HIRA, SHIRA, GRALORA, WAVEFT, " +
           "MULTITASK_PROMPT_TUNING, CPT, POLY, GLORA, OSF, " +
-          "FOURIERFT, IA3, LN_TUNING, PROMPT_TUNING, P_TUNING, PREFIX_TUNING, ADAPTION_PROMPT, XLORA and TRAINABLE_TOKENS",
+          "FOURIERFT, IA3, LN_TUNING, PROMPT_TUNING, P_TUNING, PREFIX_TUNING, ADAPTION_PROMPT, XLORA and TRAINABLE_TOKENS" +
+          otherVersion(config.fields),
       );
   }
 }

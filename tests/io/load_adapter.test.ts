@@ -200,6 +200,25 @@ Deno.test("loadAdapter() names keys that are missing, unexpected or of the wrong
       (folder) =>
         assert.rejects(loadAdapter(folder, model), /lora_B\.weight": expected \[12, 3\] but found \[3, 12\]/),
     );
+    // A folder of another version says so.
+    const [later, older] = [{ peft_version: "0.30.0" }, { peft_version: "0.18.0" }];
+    await withFolder(
+      { tensors: renamed, config: older },
+      (folder) =>
+        assert.rejects(
+          loadAdapter(folder, model),
+          /not expected; it was saved by PEFT 0\.18\.0, .*0\.21\.2's/,
+        ),
+    );
+    await withFolder(
+      { config: { ...later, an_invention: 1 } },
+      (folder) =>
+        assert.rejects(
+          loadAdapter(folder, model),
+          /"an_invention" .* computes; it was saved by PEFT 0\.30\.0/,
+        ),
+    );
+    await withFolder({ config: later }, async (folder) => free(await loadAdapter(folder, model)));
     const whole = (all: readonly WritableTensor[]) =>
       all.map((t) => t.name.endsWith(key) ? { ...t, dtype: "i32" as const } : t);
     await withFolder(
