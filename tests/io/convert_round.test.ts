@@ -25,9 +25,11 @@ import {
   beft,
   boft,
   c3a,
+  contextPromptTuning,
   deft,
   dora,
   fourierft,
+  glora,
   gralora,
   hira,
   hra,
@@ -38,8 +40,11 @@ import {
   lokr,
   lora,
   miss,
+  multitaskPromptTuning,
   oft,
+  osf,
   peanut,
+  poly,
   prefixTuning,
   promptTuning,
   pvera,
@@ -173,6 +178,16 @@ const METHODS: Readonly<Record<string, (r: number, seed: number) => Method>> = {
   trainableTokens: (r, seed) => trainableTokens({ tokens: [seed % 7, 7 + r] }),
   prefixTuning: (length) => prefixTuning({ length, network: "none", positions: "always" }),
   promptTuning: (length) => promptTuning({ length }) as unknown as Method,
+  multitaskPromptTuning: (length, seed) =>
+    multitaskPromptTuning({ length, rank: 1 + seed % 3, tasks: ["0", "1"] }) as unknown as Method,
+  contextPromptTuning: (n, seed) =>
+    contextPromptTuning({
+      tokens: Array.from({ length: n }, (_, i) => (seed + i) % 9),
+      epsilon: 1 / (1 + seed),
+    }),
+  poly: (rank, seed) => poly({ rank, pieces: 1 + seed % 2, tasks: ["0", "1", "2"], initialization: "none" }),
+  glora: (rank, seed) => glora({ rank, c: seed % 2 === 0 ? "none" : "vector", initialization: "none" }),
+  osf: (preserved) => osf({ preserved }),
 };
 
 for (const base of BASES) {

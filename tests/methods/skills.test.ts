@@ -81,7 +81,10 @@ methodLaws("glora()", {
   method: just(glora({ rank: 2, targets: "all-linear" })),
   atInit: "base",
   merges: "only",
-  counts: (model) => each(model, (m, n, bias) => 2 * 2 * (m + n) + (bias ? 2 * (n + 1) + 2 : 0)),
+  counts: (model) => ({
+    ...each(model, (m, n, bias) => 2 * 2 * (m + n) + (bias ? 2 * (n + 1) + 2 : 0)),
+    changed: each(model, (m, n, bias) => m * n + (bias ? m : 0)).trainable!,
+  }),
 });
 methodLaws("glora() of vectors and constants", {
   method: just(

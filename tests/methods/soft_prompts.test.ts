@@ -10,6 +10,8 @@ import {
   type Counts,
   dispose,
   forward,
+  type Gate,
+  gated,
   generateIds,
   graft,
   into,
@@ -18,10 +20,12 @@ import {
   leaves,
   loss,
   lossAndGrad,
+  mapTree,
   type Method,
   type Model,
   read,
   rootOf,
+  scaled,
   scope,
   type Synchronous,
   type Tensor,
@@ -51,7 +55,7 @@ import {
 } from "../../methods/mod.ts";
 import { bestSource, iptGradients } from "../../recipes/soft_prompts.ts";
 import { barePass, freshModel } from "../../models/mod.ts";
-import { shapesOnly, zeros } from "../../ops/mod.ts";
+import { full, multiply, shapesOnly, zeros } from "../../ops/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { loadModel } from "../../io/load_model.ts";
@@ -548,6 +552,47 @@ Deno.test("contextPromptTuning() refuses what cannot be", () => {
   refused({ tokens: [1], types: [-1] }, /^RangeError: Expected types to be 1 whole numbers/);
   refused({ tokens: [1], decay: -1 }, /^RangeError: Expected decay to be 0 or more but found -1$/);
 });
+
+Deno.test("llamaAdapter() times a number or a gate adds so much of what its prompt gives", () =>
+  assertNoLeak(async () => {
+    const model = tinyLlama(reference(), 1);
+    const plain = llamaAdapter({ length: 2, layers: 1, squash: "none" });
+    const fresh = keep(plain.init({ model, key: 1 }));
+    const params = keep(scope((): Synchronous<Tree> => noised(fresh.tree, key(2))));
+    const by = (n: number): Gate => ({
+      name: "by",
+      config: {},
+      init: () => ({}),
+      value: (_, x) => full([1, 1, 1], n, x.backend),
+    });
+    const run = async (adapter: Adapter): Promise<readonly number[]> => {
+      const { logits } = forward(graft(model, adapter), { inputIds: [[1, 2, 3]] });
+      const numbers = [...await read(logits)];
+      logits.storage.free();
+      return numbers;
+    };
+    const tree = params.tree;
+    const halved = keep(
+      scope((): Synchronous<Tree> =>
+        mapTree(tree, (t, path) => path.endsWith(".gate") ? multiply(t, 0.5) : multiply(t, 1)) as Synchronous<
+          Tree
+        >
+      ),
+    );
+    const half = await run({ method: plain, params: halved.tree });
+    assertClose(await run({ method: scaled(plain, 0.5), params: tree }), half, 1e-6);
+    const gatedBy = (n: number): Adapter => ({
+      method: gated(plain, by(n)) as unknown as Method,
+      params: { of: tree, gates: { model: { layers: { 1: { self_attn: { prefix: {} } } } } } },
+    });
+    assertClose(await run(gatedBy(0.5)), half, 1e-6);
+    const base = forward(model, { inputIds: [[1, 2, 3]] }).logits;
+    assertClose(await run({ method: scaled(plain, 0), params: tree }), [...await read(base)], 1e-6);
+    assertClose(await run(gatedBy(0)), [...await read(base)], 1e-6);
+    base.storage.free();
+    for (const root of [halved, params, fresh]) root.dispose();
+    model.dispose();
+  }));
 
 Deno.test("llamaAdapter() says so where a model's own code makes no keys of other states", () =>
   assertNoLeak(() => {
