@@ -86,9 +86,9 @@ function checkReplicated(
         "take that as the base",
     );
   }
-  const apart = biases ?? main.fields["bias"] ?? "none";
+  const trained = biases !== undefined || main.tensors.some(({ path }) => path.endsWith(".bias"));
   const sources = model.spec.blocks.map(({ of }) => of);
-  if (apart !== "none" && new Set(sources).size < sources.length) {
+  if (trained && new Set(sources).size < sources.length) {
     throw new RangeError(
       "Cannot save trained biases on replicated layers for PEFT, where copies of a layer share them: save the deeper model with " +
         "saveModel and take that as the base",

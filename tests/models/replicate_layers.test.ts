@@ -198,6 +198,13 @@ Deno.test("saveAdapter() on replicated layers: graft's own form records them, PE
       }
     });
     base.dispose();
+    // Where there are no biases, none trains.
+    const bare = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+    const twice = replicateLayers(bare, [[0, 2], [0, 2]]);
+    const adapter = adapt(twice, lora({ rank: 2, bias: "all" }), 1) as Adapter;
+    await inFolder((folder) => saveAdapter(folder, adapter, twice));
+    free(adapter);
+    bare.dispose();
   }));
 
 Deno.test("replicateLayers() writes down which of Qwen2's copies look back through a window", async () => {
