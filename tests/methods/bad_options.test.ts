@@ -29,6 +29,7 @@ import {
   far,
   fishMask,
   fourierft,
+  glora,
   gralora,
   hira,
   hra,
@@ -45,8 +46,10 @@ import {
   miss,
   oft,
   only,
+  osf,
   peanut,
   pissa,
+  poly,
   pvera,
   randlora,
   road,
@@ -468,7 +471,7 @@ Deno.test("deft(), peanut() and lily() refuse numbers out of range, and embeddin
     ];
     for (const [make, message] of refused) assert.throws(make, message);
     const model = tinyLlama(reference(), 1);
-    for (const factory of [deft, peanut, lily, beft]) {
+    for (const factory of [deft, peanut, lily, beft, poly, glora, osf]) {
       refusing(
         model,
         () => factory({ targets: ["q_proj", "self_attn.q_proj"] }),
