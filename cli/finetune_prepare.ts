@@ -16,9 +16,11 @@ import {
 } from "../core/mod.ts";
 import { namedMethod } from "../io/records/named_method.ts";
 import {
+  type DirectionOptions,
   eva,
   type EvaOptions,
   fishMask,
+  leadingDirections,
   loftq,
   type LoftqOptions,
   olora,
@@ -31,6 +33,8 @@ import {
   psoft,
   singularSplit,
   type SingularSplitOptions,
+  tinyLora,
+  type TinyLoraOptions,
 } from "../methods/mod.ts";
 import { fisherMask, type FisherMaskOptions } from "../recipes/fish_mask.ts";
 import { batchOf, type Rows } from "../train/mod.ts";
@@ -99,6 +103,14 @@ export async function start<M extends Model>(
       const split = await singularSplit(model, config as SingularSplitOptions); // a GPU decomposes on the host
       const own = osf({ ...config as SingularSplitOptions, split });
       return plain(model, adapt(model, head === undefined ? own : beside(own, head), seed));
+    }
+    case "tiny-lora": {
+      const { config } = methodOf({ ...flags, method }, model.spec);
+      const directions = await leadingDirections(model, config as DirectionOptions); // a GPU decomposes on the host
+      const own = tinyLora({ ...config as TinyLoraOptions, directions });
+      const adapter = adapt(model, head === undefined ? own : beside(own, head), seed);
+      dispose(directions);
+      return plain(model, adapter);
     }
     case "fish-mask": {
       const { ratio = 0.005, ...rest } = chosen(model, flags, PREPARED[method]) as Partial<FisherMaskOptions>;

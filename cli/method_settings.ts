@@ -89,6 +89,7 @@ import {
   sparseAdapter,
   type SparseMask,
   spot,
+  tinyLora,
   topLayers,
   trainableTokens,
   uniLora,
@@ -272,6 +273,7 @@ export const TABLE: readonly TableEntry[] = [
   ),
   entry("uniLora", "256 numbers for r 4 on q and v", () => uniLora()),
   entry("pvera", "r 256 on q and v", () => pvera()),
+  entry("tinyLora", "64 numbers a layer on q and v", () => tinyLora()),
   entry(
     "c3a",
     (model) => `blocks of ${circulants(model)} on q and v`,

@@ -55,6 +55,7 @@ export type MethodName =
   | "fourierft"
   | "randlora"
   | "c3a"
+  | "tiny-lora"
   | "pvera"
   | "uni-lora"
   | "vb-lora"
@@ -139,6 +140,7 @@ export const METHOD_TABLE: Readonly<Record<MethodName, MethodRow>> = {
   "vb-lora": row(1e-2, "rank", "dropout", "targets"),
   "uni-lora": row(5e-3, "rank", "dimension", "dropout", "targets"),
   "pvera": row(5e-3, "rank", "dropout", "targets"),
+  "tiny-lora": row(1e-2, "rank", "dimension", "dropout", "targets"),
   "c3a": row(1e-1, "targets"),
   "deft": row(1e-3, "rank", "alpha", "dropout", "targets"),
   "peanut": row(5e-4, "rank", "targets"),

@@ -110,6 +110,8 @@ export function methodOf(flags: MethodFlags & { readonly method: PlainName }, sp
       });
     case "pvera":
       return made("pvera", { rank, dropout, ...chosen });
+    case "tiny-lora":
+      return made("tinyLora", { rank, dimension: flags.dimension, dropout, ...chosen });
     case "c3a":
       return made("c3a", { block: commonDivisor(chooseTargets(spec, chosen)), ...chosen });
     case "deft":

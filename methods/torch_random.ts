@@ -46,6 +46,38 @@ export function torchUniformBf16(next: () => number, n: number, low: number, hig
   return torchUniform(next, n, low, high).map(roundToBf16).map((x) => x === to ? from : x);
 }
 
+/**
+ * torch.empty(n).normal_(0, deviation, generator). From 16 numbers on it makes normals of uniform f32 in groups of 16, number i with
+ * number i + 8, the last group again where it is short; below, of pairs of uniform f64 (Box and Muller 1958). With vector
+ * instructions torch's logarithms and cosines differ from ours in the last bit.
+ */
+export function torchNormal(next: () => number, n: number, deviation: number): Float32Array {
+  if (n < 16) {
+    const unit = (): number => ((next() % 2 ** 21) * 2 ** 32 + next()) / 2 ** 53;
+    const pairs = Array.from({ length: Math.ceil(n / 2) }, () => {
+      const [angle, other] = [2 * Math.PI * unit(), unit()];
+      const radius = Math.sqrt(-2 * Math.log1p(-other));
+      return [radius * Math.cos(angle), radius * Math.sin(angle)];
+    });
+    return Float32Array.from(pairs.flat().slice(0, n), (x) => x * deviation);
+  }
+  const values = torchUniform(next, n, 0, 1);
+  const group = (from: number): void => {
+    for (let i = from; i < from + 8; i++) {
+      const radius = Math.sqrt(-2 * Math.log(Math.fround(1 - values[i]!)));
+      const angle = 2 * Math.PI * values[i + 8]!;
+      values[i] = radius * Math.cos(angle) * deviation;
+      values[i + 8] = radius * Math.sin(angle) * deviation;
+    }
+  };
+  for (let from = 0; from + 16 <= n; from += 16) group(from);
+  if (n % 16 !== 0) {
+    values.set(torchUniform(next, 16, 0, 1), n - 16);
+    group(n - 16);
+  }
+  return values;
+}
+
 /** The nearest number of 8 significant bits, of two the even one. */
 export function roundToBf16(x: number): number {
   const bits = new Uint32Array(new Float32Array([x]).buffer);

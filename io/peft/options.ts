@@ -21,6 +21,7 @@ import { doraPeft } from "../../methods/dora_peft.ts";
 import { fourierftPeft } from "../../methods/fourierft_peft.ts";
 import { randloraPeft } from "../../methods/randlora_peft.ts";
 import { c3aPeft } from "../../methods/c3a_peft.ts";
+import { tinyLoraPeft } from "../../methods/tiny_lora_peft.ts";
 import { pveraPeft } from "../../methods/pvera_peft.ts";
 import { uniLoraPeft } from "../../methods/uni_lora_peft.ts";
 import { gloraPeft } from "../../methods/glora_peft.ts";
@@ -122,6 +123,8 @@ export function partsOfConfig(config: PeftConfig, model: Model, experts: Experts
       return matrixParts(boftPeft, config, model);
     case "C3A":
       return matrixParts(c3aPeft, config, model);
+    case "TINYLORA":
+      return matrixParts(tinyLoraPeft, config, model);
     case "PVERA":
       return matrixParts(pveraPeft, config, model);
     case "UNILORA":
@@ -184,7 +187,7 @@ export function partsOfConfig(config: PeftConfig, model: Model, experts: Experts
       throw new RangeError(
         `Cannot load a PEFT adapter of type ${config.type}: known are LORA, ADALORA, LOHA, LOKR, VERA, LILY, HRA, MISS, OFT, BOFT, ` +
           "DEFT, PEANUT, BEFT, " +
-          "C3A, PVERA, UNILORA, VBLORA, RANDLORA, " +
+          "C3A, TINYLORA, PVERA, UNILORA, VBLORA, RANDLORA, " +
           "ROAD, DELORA, HIRA, SHIRA, GRALORA, WAVEFT, " +
           "MULTITASK_PROMPT_TUNING, CPT, POLY, GLORA, OSF, " +
           "FOURIERFT, IA3, LN_TUNING, PROMPT_TUNING, P_TUNING, PREFIX_TUNING, ADAPTION_PROMPT, XLORA and TRAINABLE_TOKENS" +

@@ -1,6 +1,7 @@
 /** From an adapter to the parts of a PEFT folder, and the config fields that name its layers. */
 import {
   type Adapter,
+  chooseTargets,
   FROZEN,
   leaves,
   lookup,
@@ -20,6 +21,7 @@ import { doraPeft } from "../../methods/dora_peft.ts";
 import { fourierftPeft } from "../../methods/fourierft_peft.ts";
 import { randloraPeft } from "../../methods/randlora_peft.ts";
 import { c3aPeft } from "../../methods/c3a_peft.ts";
+import { tinyLoraPeft } from "../../methods/tiny_lora_peft.ts";
 import { pveraPeft } from "../../methods/pvera_peft.ts";
 import { uniLoraPeft } from "../../methods/uni_lora_peft.ts";
 import { gloraPeft } from "../../methods/glora_peft.ts";
@@ -152,6 +154,7 @@ function kindOf(method: string): Exclude<keyof PartNames, "biases"> {
     case "oft":
     case "boft":
     case "c3a":
+    case "tinyLora":
     case "pvera":
     case "uniLora":
     case "vbLora":
@@ -198,7 +201,7 @@ function kindOf(method: string): Exclude<keyof PartNames, "biases"> {
       throw new TypeError(
         `Cannot save "${method}" as a PEFT folder: it holds lora, adalora, dora, ia3, loha, lokr, vera, lily, hra, miss, oft, boft, fourierft, ` +
           "deft, peanut, beft, " +
-          "c3a, pvera, uniLora, vbLora, randlora, " +
+          "c3a, tinyLora, pvera, uniLora, vbLora, randlora, " +
           "road, delora, hira, shira, gralora, waveft, " +
           "layerNormTune, soft prompts, llamaAdapter, poly, glora, osf, xlora, trainableTokens, modulesToSave and only; merge the adapter and save the model instead",
       );
@@ -224,7 +227,7 @@ function mainOf({ method, options, params }: MethodPiece, model: Model, adapter:
   }
   const adapted = method === "uniLora"
     ? placesReading(params["theta"] as Tensor, adapter, spec)
-    : adaptedPlaces(params, spec);
+    : adaptedPlaces(params, spec, method === "tinyLora" ? options : undefined);
   const places = placesInPeft(adapted, model);
   if (places.length === 0) {
     throw new RangeError(`Cannot save ${method}: none of its parameters stands at a layer`);
@@ -292,6 +295,8 @@ function mainOf({ method, options, params }: MethodPiece, model: Model, adapter:
       return matrix(randloraPeft);
     case "c3a":
       return matrix(c3aPeft);
+    case "tinyLora":
+      return matrix(tinyLoraPeft);
     case "pvera":
       return matrix(pveraPeft);
     case "uniLora":
@@ -342,11 +347,13 @@ function targetsFor<O>(codec: PeftCodec<O>, options: TargetOptions): TargetOptio
 }
 
 /** A combinator may have narrowed the method, so the parameters say what is adapted. A bias alone adapts nothing. */
-function adaptedPlaces(params: Tree, spec: Spec): readonly MatrixPlace[] {
-  return matrixPlaces(spec).filter((place) => {
+function adaptedPlaces(params: Tree, spec: Spec, otherwise?: TargetOptions): readonly MatrixPlace[] {
+  const adapted = matrixPlaces(spec).filter((place) => {
     const found = lookup(params, place.path);
     return found !== undefined && Object.keys(found).some((name) => name !== "bias" && name !== "weight");
   });
+  // Gradients of shared vectors stand at none.
+  return adapted.length > 0 || otherwise === undefined ? adapted : chooseTargets(spec, otherwise);
 }
 
 /** Where no parameter stands at a layer: the layers whose updates are made of a tensor. */

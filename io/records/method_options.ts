@@ -60,6 +60,7 @@ import type {
   RoadOptions,
   S4Options,
   ShiraOptions,
+  TinyLoraOptions,
   TopLayersOptions,
   TrainableTokensOptions,
   UniLoraOptions,
@@ -126,6 +127,7 @@ export type BuiltMethod =
   | "fourierft"
   | "randlora"
   | "c3a"
+  | "tinyLora"
   | "pvera"
   | "uniLora"
   | "vbLora"
@@ -269,6 +271,13 @@ export const METHOD_OPTIONS: Readonly<Record<BuiltMethod, Kinds>> = {
     ...TARGETS,
     ...{ rank: count, projectionSeed: seed, initialD: number, dropout: number },
     projections: oneOf("stored", "regenerated"),
+  }),
+  tinyLora: all<Omit<TinyLoraOptions, "directions">>()({
+    ...TARGETS,
+    ...{ rank: count, dimension: count, tying: number, projectionSeed: seed, dropout: number },
+    singularValues: oneOf("left", "split"),
+    projections: oneOf("stored", "regenerated"),
+    initialization: oneOf("zeros", "uniform"),
   }),
   c3a: all<C3aOptions>()({
     ...TARGETS,

@@ -58,6 +58,7 @@ import {
   road,
   s4,
   shira,
+  tinyLora,
   topLayers,
   trainableTokens,
   uniLora,
@@ -141,6 +142,8 @@ function made(name: BuiltMethod, options: Readonly<Record<string, unknown>>): Me
       return of(randlora);
     case "c3a":
       return of(c3a);
+    case "tinyLora":
+      return of(tinyLora);
     case "pvera":
       return of(pvera);
     case "uniLora":

@@ -204,6 +204,7 @@ const FACTORIES = [
     "fourierft",
     "randlora",
     "c3a",
+    "tinyLora",
     "pvera",
     "uniLora",
     "vbLora",

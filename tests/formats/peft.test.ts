@@ -169,6 +169,7 @@ Deno.test("peftPrefix() is PEFT's own table", () => {
     "FOURIERFT",
     "RANDLORA",
     "C3A",
+    "TINYLORA",
     "PVERA",
     "UNILORA",
     "VBLORA",

@@ -49,6 +49,7 @@ import {
   promptTuning,
   pvera,
   randlora,
+  tinyLora,
   trainableTokens,
   uniLora,
   vbLora,
@@ -169,6 +170,7 @@ const METHODS: Readonly<Record<string, (r: number, seed: number) => Method>> = {
   uniLora: (rank, projectionSeed) =>
     uniLora({ rank, projectionSeed, dimension: 9, assignment: "balanced", bound: 1 }),
   pvera: (rank, seed) => pvera({ rank, projectionSeed: seed }),
+  tinyLora: (rank, seed) => tinyLora({ rank, dimension: 1 + seed % 5, tying: rank / 4 }),
   fourierft: (r, seed) => fourierft({ frequencies: 3 * r, positionSeed: seed }),
   hira: (rank) => hira({ rank, initialization: "gaussian" }),
   gralora: (rank, seed) => gralora({ rank: 2 * rank, hybridRank: seed % 2, initialization: "none" }),

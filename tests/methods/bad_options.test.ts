@@ -55,6 +55,7 @@ import {
   road,
   shira,
   type SparseMask,
+  tinyLora,
   toLora,
   trainableTokens,
   uniLora,
@@ -207,6 +208,13 @@ Deno.test("ranks and sizes that a layer cannot have are refused with its shape",
     refusing(model, () => uniLora({ projectionSeed: -1 }), /projectionSeed to be a non-negative integer/);
     refusing(model, () => pvera({ rank: 0 }), /rank to be a positive integer but found 0/);
     refusing(model, () => pvera({ dropout: -1 }), /dropout from 0 up to 1 but found -1/);
+    refusing(model, () => tinyLora({ dimension: 0 }), /dimension to be a positive integer but found 0/);
+    refusing(model, () => tinyLora({ tying: 1.5 }), /tying from 0 to 1 but found 1.5/);
+    refusing(
+      model,
+      () => tinyLora({ targets: ["embed_tokens"] }),
+      /tinyLora on the embedding "model.embed_tokens"/,
+    );
     refusing(model, () => randlora({ rank: 0 }), /rank to be a positive integer but found 0/);
     refusing(model, () => randlora({ dropout: 1 }), /dropout from 0 up to 1 but found 1/);
     refusing(model, () => randlora({ alpha: NaN }), /alpha to be a finite number/);

@@ -1,6 +1,7 @@
 /** The reparametrised methods obey the laws of methods, each in its forms (methods.md, section 8, says which hold). */
 import assert from "node:assert/strict";
-import { chooseTargets, type Counts, type MatrixPlace, type Model, sizesOf } from "../../core/mod.ts";
+import { chooseTargets, type Counts, fold, keep, key, type MatrixPlace, type Model } from "../../core/mod.ts";
+import { scope, sizesOf, type Synchronous } from "../../core/mod.ts";
 import { type Method, type TargetOptions, weightLeaves } from "../../core/mod.ts";
 import {
   boft,
@@ -10,18 +11,23 @@ import {
   hra,
   intrinsicSaid,
   krona,
+  type LeadingDirections,
   loha,
   lokr,
   miss,
   oft,
   pvera,
   randlora,
+  tinyLora,
+  type TinyLoraOptions,
   uniLora,
   vbLora,
   vera,
 } from "../../methods/mod.ts";
 
+import { normal, ones } from "../../ops/mod.ts";
 import { type MethodExpectations, methodLaws } from "../support/method_laws.ts";
+import type { Made } from "../support/subject.ts";
 import { withBackend } from "../support/backends.ts";
 import { tinyLlama } from "../support/tiny_models.ts";
 
@@ -185,6 +191,50 @@ laws(
   },
   { merges: "only" },
 );
+
+/** u for each v; stored are r (in + out) + u r² a layer beside them. */
+const tinyCount =
+  (u: number, vectors: (layers: number) => number, options: TargetOptions) => (model: Model) => {
+    const places = chooseTargets(model.spec, options).map(sizesOf);
+    const trainable = u * vectors(places.length);
+    const layer = (s: { readonly inFeatures: number; readonly outFeatures: number }): number =>
+      2 * (s.inFeatures + s.outFeatures) + u * 4;
+    return { trainable, stored: trainable + places.reduce((n, s) => n + layer(s), 0) };
+  };
+/** With directions, which a GPU cannot find by itself: these are any. */
+const along = (options: TinyLoraOptions) => (model: Model): Made => {
+  const root = keep(
+    scope((): Synchronous<LeadingDirections> =>
+      Object.fromEntries(
+        chooseTargets(model.spec, options).map((place, i) => {
+          const { inFeatures, outFeatures } = sizesOf(place);
+          const draw = (name: string, ...shape: readonly number[]) =>
+            normal(fold(fold(key(1), i), name), shape, model.backend);
+          return [place.path, {
+            u: draw("u", outFeatures, 2),
+            s: ones([2], model.backend),
+            vt: draw("v", 2, inFeatures),
+          }];
+        }),
+      ) as unknown as Synchronous<LeadingDirections>
+    ),
+  );
+  return { method: tinyLora({ ...options, directions: root.tree }), dispose: () => root.dispose() };
+};
+methodLaws("tinyLora()", {
+  method: along({ ...ALL, dimension: 5, dropout: 0.2 }),
+  atInit: "base",
+  merges: "and unmerges",
+  counts: tinyCount(5, (n) => n, ALL),
+  runs: 2,
+});
+methodLaws("tinyLora() of one vector", {
+  method: along({ dimension: 3, tying: 1, initialization: "uniform", singularValues: "split" }),
+  atInit: "other",
+  merges: "and unmerges",
+  counts: tinyCount(3, () => 1, {}),
+  runs: 2,
+});
 
 laws("hra()", hra({ ...ALL, rank: 4 }), each(ALL, (i) => 4 * i));
 laws(

@@ -1,4 +1,4 @@
-"""Golden cases of further methods that PEFT has: C3A, RandLoRA, VB-LoRA, Uni-LoRA, PVeRA; NumPy's random integers.
+"""Golden cases of further methods that PEFT has: C3A, RandLoRA, VB-LoRA, Uni-LoRA, PVeRA, TinyLoRA; NumPy's random integers.
 
 Made by transformers 4.57 and peft 0.21 on CPU in float32. Run from the repository root:
     python tests/oracles/peft_shared_vectors.py [case ...]
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
-from peft import C3AConfig, PveraConfig, RandLoraConfig, UniLoraConfig, VBLoRAConfig, get_peft_model, get_peft_model_state_dict
+from peft import C3AConfig, PveraConfig, RandLoraConfig, TinyLoraConfig, UniLoraConfig, VBLoRAConfig, get_peft_model, get_peft_model_state_dict
 import peft.tuners.c3a.layer as c3a_layer
 import peft.tuners.unilora.model as unilora_model
 
@@ -24,6 +24,7 @@ NAMES = {
     "randlora_lambda": "lambda", "randlora_gamma": "gamma", "randlora_A": "frozen.a", "randlora_B": "frozen.b",
     "vblora_logits_A": "logitsA", "vblora_logits_B": "logitsB", "vblora_vector_bank": "bank",
     "unilora_theta_d": "theta",
+    "tinylora_v": "v", "tinylora_A": "frozen.a", "tinylora_B": "frozen.b", "tinylora_P": "frozen.p",
     "pvera_lambda_b": "lambdaB", "pvera_lambda_d": "lambdaD", "pvera_A": "frozen.a", "pvera_B": "frozen.b",
 }
 METHODS = {
@@ -35,6 +36,8 @@ METHODS = {
     "uni_lora": lambda: UniLoraConfig(r=2, theta_d_length=13, proj_seed=7, target_modules=QVD),
     "uni_lora_uniform": lambda: UniLoraConfig(r=3, theta_d_length=10, proj_seed=5, target_modules=QVD),
     "pvera": lambda: PveraConfig(r=5, projection_prng_key=3, target_modules=QVD),
+    # Six layers, 2.4 vectors: two for three layers each.
+    "tiny_lora": lambda: TinyLoraConfig(r=3, u=7, weight_tying=0.6, target_modules=QVD),
 }
 FOLDERS = {
     "c3a": (QWEN, lambda c: C3AConfig(block_size=2, block_size_pattern={"layers.0.self_attn.q_proj": 6},
@@ -56,6 +59,11 @@ FOLDERS = {
                                                     target_modules=["c_attn", "c_proj", "c_fc"], **c)),
     "pvera": (QWEN, lambda c: PveraConfig(r=4, pvera_dropout=0.25, bias="pvera_only", target_modules=["q_proj", "down_proj"], **c)),
     "pvera_gpt2": (GPT2, lambda c: PveraConfig(r=3, save_projection=False, projection_prng_key=7, d_initial=0.3, **c)),
+    "tiny_lora": (QWEN, lambda c: TinyLoraConfig(u=5, weight_tying=0.3, tinylora_dropout=0.25, bias="tinylora_only",
+                                                 target_modules=["q_proj", "v_proj", "down_proj"], **c)),
+    # Eight layers, 2.5 vectors: Python rounds to 2.
+    "tiny_lora_gpt2": (GPT2, lambda c: TinyLoraConfig(r=13, u=3, weight_tying=0.6875, save_projection=False, projection_seed=7,
+                                                      init_weights="uniform", target_modules=["c_attn", "c_fc", "c_proj"], **c)),
 }
 
 
@@ -100,7 +108,7 @@ def named(m):
 
 def ours(name):
     parts = [p for p in name.removeprefix("base_model.model.").removeprefix("base_model.").split(".") if p != "default"]
-    return ".".join([*parts[:-1], NAMES[parts[-1]]])
+    return ".".join(NAMES.get(part, part) for part in parts)
 
 
 def flat(path, t):
@@ -118,7 +126,7 @@ def method_case(name):
     unilora_model.UniLoraModel.generate_index = staticmethod(each_by_itself if "uniform" in name else BALANCED)
     m = perturbed(get_peft_model(load(TIED), METHODS[name]()), len(name))
     params = {ours(n): p for n, p in named(m).items() if p.requires_grad}
-    frozen = {ours(n): p for n, p in m.named_buffers(remove_duplicate=False) if n.startswith("base_model.") and n.split(".")[1] in NAMES}
+    frozen = {ours(n): p for n, p in m.named_buffers(remove_duplicate=False) if ".tinylora_" in n or n.split(".")[1] in NAMES}
     logits, loss = run(m, batch)
     grads = torch.autograd.grad(loss, list(params.values()))
     tensors = {"logits": logits, "loss": loss.reshape(1)}
