@@ -51,12 +51,34 @@ export async function leadingDirections(
   return Object.fromEntries(found);
 }
 
-/** Of one matrix [out, in]. */
+/**
+ * Of one matrix [out, in], on a backend that decomposes.
+ *
+ * @example
+ * ```ts
+ * import { directionsOf, freshModel, read, reference, smallConfig } from "@graft/peft";
+ * import { identity, multiply } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const { s } = directionsOf(multiply(identity(16, reference()), 3), spec.linears[0]!, 2);
+ * assert.deepEqual([...await read(s)].map(Math.round), [3, 3]);
+ * ```
+ */
 export function directionsOf(w: Tensor, place: MatrixPlace, rank: number): Svd {
   return leading(svd(w), directionCount(place, rank));
 }
 
-/** r, or the smaller size of the layer. */
+/**
+ * r, or the smaller size of the layer.
+ *
+ * @example
+ * ```ts
+ * import { directionCount, freshModel, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * assert.deepEqual([4, 40].map((rank) => directionCount(spec.linears[0]!, rank)), [4, 16]); // of 16 · 16
+ * ```
+ */
 export function directionCount(place: MatrixPlace, rank: number): number {
   const { inFeatures, outFeatures } = sizesOf(place);
   return Math.min(rank, inFeatures, outFeatures);
