@@ -49,7 +49,7 @@ export interface VbLoraOptions extends TargetOptions {
   readonly vectors?: number;
   /** c, their length, default 256. Divides the inputs and outputs of every layer. */
   readonly length?: number;
-  /** k, default 2. */
+  /** k, default 2. With 1 the logits learn nothing. */
   readonly topK?: number;
   /** Bound of the bank's uniform start, default 0.02. */
   readonly bankBound?: number;
