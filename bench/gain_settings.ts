@@ -38,6 +38,14 @@ export const RATES: Readonly<Partial<Record<MethodName, readonly number[]>>> = {
   "spot": [3e-2, 0.1],
   "p-tuning": [1e-2, 3e-3],
   "intrinsic-said": [1e-2, 3e-2],
+  "vb-lora": [3e-2],
+  "uni-lora": [3e-2, 0.1, 0.3],
+  "pvera": [2e-2, 3e-2, 5e-3],
+  "delora": [3e-2],
+  "waveft": [3e-3, 1e-3],
+  "beft": [0.3, 0.2],
+  "multitask-prompt": [0.3, 0.1],
+  "llama-adapter": [9e-2, 0.15],
 };
 
 /** What a method must be told here. */
@@ -57,6 +65,7 @@ export const OPTIONS: Readonly<
   "trainable-tokens": { options: { tokens: Array.from({ length: 64 }, (_, i) => i) } },
   // The start that the paper found best for small models.
   "prompt": { options: { start: { from: "vocabulary" } } },
+  "uni-lora": { options: { dimension: 5000 } },
   "intrinsic-said": { dimension: 5000, options: { blocks: "vector" } },
 };
 
