@@ -138,3 +138,6 @@ function shown(value: unknown): string {
     : JSON.stringify(value);
   return whole.length > 80 ? `${whole.slice(0, 77)}…` : whole;
 }
+
+/** A kind for each option of `O`; a list that lacks one, or a name of a choice, does not type-check. */
+export const all = <O>() => (kinds: KindsOf<O>): Kinds => kinds;

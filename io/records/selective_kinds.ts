@@ -1,0 +1,48 @@
+/** Methods that choose among the weights, rescale or shift: what each option may be. */
+import type {
+  BeftOptions,
+  BitfitOptions,
+  CrossAttentionOptions,
+  Ia3Options,
+  LayerNormTuneOptions,
+  ModulesToSaveOptions,
+  OnlyOptions,
+  TopLayersOptions,
+  TrainableTokensOptions,
+} from "../../methods/mod.ts";
+import { TARGETS, TRAINED } from "./common_option_kinds.ts";
+import { all, any, type Kinds, list, number, oneOf, places, record, text } from "./option_kinds.ts";
+
+/** Their factories. */
+export type SelectiveMethod =
+  | "ia3"
+  | "bitfit"
+  | "beft"
+  | "layerNormTune"
+  | "topLayers"
+  | "crossAttention"
+  | "trainableTokens"
+  | "only"
+  | "modulesToSave";
+
+/** Kinds by factory. */
+export const SELECTIVE: Readonly<Record<SelectiveMethod, Kinds>> = {
+  ia3: all<Ia3Options>()({ ...TARGETS, feedForward: list(text) }),
+  bitfit: all<BitfitOptions>()({
+    biases: oneOf("all", "queryAndUp"),
+    missing: oneOf("add", "skip"),
+    classifier: oneOf("whole", "bias"),
+  }),
+  beft: all<BeftOptions>()(TARGETS),
+  layerNormTune: all<LayerNormTuneOptions>()({ norms: places }),
+  topLayers: all<TopLayersOptions>()({
+    blocks: number,
+    stack: oneOf("encoder", "decoder"),
+    above: TRAINED,
+    tied: TRAINED,
+  }),
+  crossAttention: all<CrossAttentionOptions>()({ embeddings: TRAINED, start: oneOf("pretrained", "random") }),
+  trainableTokens: all<TrainableTokensOptions>()({ tokens: any(list(number), record(list(number))) }),
+  only: all<OnlyOptions>()({ parameters: places }),
+  modulesToSave: all<ModulesToSaveOptions>()({ modules: list(text) }),
+};
