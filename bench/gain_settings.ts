@@ -40,12 +40,14 @@ export const RATES: Readonly<Partial<Record<MethodName, readonly number[]>>> = {
   "intrinsic-said": [1e-2, 3e-2],
   "vb-lora": [3e-2],
   "uni-lora": [3e-2, 0.1, 0.3],
-  "pvera": [2e-2, 3e-2, 5e-3],
+  "tiny-lora": [5e-3, 3e-3],
+  "pvera": [5e-2, 2e-2],
   "delora": [3e-2],
   "waveft": [3e-3, 1e-3],
   "beft": [0.3, 0.2],
   "multitask-prompt": [0.3, 0.1],
-  "llama-adapter": [9e-2, 0.15],
+  "llama-adapter": [9e-2, 3e-2],
+  "context-prompt": [3e-2, 0.1],
 };
 
 /** What a method must be told here. */
@@ -66,6 +68,7 @@ export const OPTIONS: Readonly<
   // The start that the paper found best for small models.
   "prompt": { options: { start: { from: "vocabulary" } } },
   "uni-lora": { options: { dimension: 5000 } },
+  "context-prompt": { options: { tokens: Array.from({ length: 20 }, (_, i) => 100 + i) } },
   "intrinsic-said": { dimension: 5000, options: { blocks: "vector" } },
 };
 
@@ -98,5 +101,13 @@ export const REASONS: Readonly<Partial<Record<MethodName, string>>> = {
     "one vector of 192 numbers chooses among the layers' states, which the head reads as they are",
   "layer-norm": "2,112 gains stretch the directions that are there and turn none",
   "ia3": "scales of keys, values and inner units stretch what is there and turn none",
+  "tiny-lora": "2,240 numbers along the leading directions of the weights stretch what is there",
+  "beft": "320 shifts of the values move what is there and turn none",
+  "pvera":
+    "its middle starts as noise of deviation one around means a tenth as wide, which 80 steps do not tell apart",
+  "multitask-prompt": "rows at the entrance alone, and one task: the paper shares them among many",
+  "context-prompt": "offsets of 20 tokens at the entrance, which stay within bounds",
+  "llama-adapter":
+    "ten rows a block behind gates that start shut; the authors go through 52,000 texts five times",
   "loreft": "it edits 14 positions of the prompt; the summary's own tokens see them by attention alone",
 };

@@ -1,6 +1,6 @@
 /** Whether edits fit a model, and errors that name the place where they do not: an adapter may be another model's. */
 import { type Branch, lookup } from "./weights.ts";
-import { isQuantized, Tensor } from "./tensor/mod.ts";
+import { isQuantized, leaves, Tensor, type Tree } from "./tensor/mod.ts";
 import type { Edit, LinearChange } from "./edit.ts";
 import type { Spec } from "./place.ts";
 
@@ -35,6 +35,23 @@ export function checkSizes(edits: readonly Edit[], { linears }: Spec, what: stri
           inputs ?? "any"
         }] for "${edit.path}" but the layer is ` +
           `[${outFeatures}, ${inFeatures}], so it was made for another model`,
+      );
+    }
+  }
+}
+
+/** @throws {RangeError} when an adapter has parameters of blocks that the model lacks: a deeper one's. */
+export function checkDepth(params: Tree, { blocks }: Spec, what: string): void {
+  const lists = new Set(blocks.map(({ path, layer }) => path.slice(0, -`.${layer}`.length)));
+  for (const list of lists) {
+    const numbered = new RegExp(`(?:^|\\.)${RegExp.escape(list)}\\.(\\d+)(?:\\.|$)`);
+    const count = blocks.filter(({ path, layer }) => path === `${list}.${layer}`).length;
+    const beyond = leaves(params).find(([path]) => Number(numbered.exec(path)?.[1] ?? 0) >= count);
+    if (beyond !== undefined) {
+      throw new RangeError(
+        `${what}: the adapter has "${
+          beyond[0]
+        }" but the model has ${count} blocks at "${list}", so it was made for another model`,
       );
     }
   }

@@ -2,7 +2,7 @@
 import { type Branch, EDITS, updateBranch } from "./weights.ts";
 import type { Tree } from "./tensor/mod.ts";
 import type { Edit } from "./edit.ts";
-import { branchOf, checkSizes } from "./fits.ts";
+import { branchOf, checkDepth, checkSizes } from "./fits.ts";
 import type { Adapter } from "./method.ts";
 import type { Model } from "./model.ts";
 
@@ -10,7 +10,8 @@ import type { Model } from "./model.ts";
  * The model with the adapter's edits folded into its tree. Shares every weight; nothing is copied or changed. Grafting
  * again puts later edits after earlier ones. With one argument it waits for the model, so it can stand in `pipe`.
  *
- * @throws {RangeError} when an edit names a place that the model does not have, or has other sizes than the layer there.
+ * @throws {RangeError} when an edit names a place that the model does not have, or has other sizes than the layer there, or when
+ * the adapter has parameters of blocks that the model lacks.
  * @example
  * ```ts
  * import { adapt, allEdits, freshModel, graft, lookup, lora, reference, smallConfig } from "@graft/peft";
@@ -33,6 +34,7 @@ export function graft<M extends Model, P extends Tree>(
   if (adapter === undefined) return (model) => graft(model, first as Adapter<P>);
   const model = first as M;
   const { name } = adapter.method;
+  checkDepth(adapter.params, model.spec, `Cannot graft ${name}`);
   const edits = adapter.method.edits(adapter.params, model.spec);
   checkSizes(edits, model.spec, `Cannot graft ${name}`);
   return { ...model, weights: withEdits(model.weights, edits, name), dispose: () => {} };

@@ -17,7 +17,7 @@ import { liesInOut, recoded, recodedShape } from "./coded_matrix.ts";
 import { bareLayer, foldLinear, type Layer, scalesOf } from "./fold.ts";
 import { decoded, dense, scaledMap } from "./linear_map.ts";
 import type { Edit, LinearEdit, WeightEdit } from "./edit.ts";
-import { atPlace, branchOf, checkShape, checkSizes } from "./fits.ts";
+import { atPlace, branchOf, checkDepth, checkShape, checkSizes } from "./fits.ts";
 import type { Adapter } from "./method.ts";
 import type { Model } from "./model.ts";
 import type { Spec } from "./place.ts";
@@ -63,7 +63,13 @@ export function merge<M extends Model, P extends Tree>(
   adapter: Adapter<P>,
   options: MergeOptions = {},
 ): M {
-  return rewritten(model, () => adapter.method.edits(adapter.params, model.spec), options);
+  return rewritten(model, () => editsOn(model, adapter), options);
+}
+
+/** The adapter's edits of a model that is deep enough for it. */
+function editsOn<P extends Tree>({ spec }: Model, { method, params }: Adapter<P>): readonly Edit[] {
+  checkDepth(params, spec, "Cannot merge the adapter");
+  return method.edits(params, spec);
 }
 
 /**
@@ -90,8 +96,7 @@ export function unmerge<M extends Model, P extends Tree>(
   adapter: Adapter<P>,
   options: MergeOptions = {},
 ): M {
-  const undone = (): readonly Edit[] =>
-    [...adapter.method.edits(adapter.params, model.spec)].reverse().map(inverse);
+  const undone = (): readonly Edit[] => [...editsOn(model, adapter)].reverse().map(inverse);
   return rewritten(model, undone, options);
 }
 

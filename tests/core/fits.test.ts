@@ -7,6 +7,7 @@ import {
   dispose,
   forward,
   graft,
+  leaves,
   merge,
   type Method,
   type Model,
@@ -100,4 +101,27 @@ Deno.test("an adapter of a wider model is refused with the place and both sizes"
     saying(prefixTuning({ length: 2, network: "none" }), grafted),
     /^RangeError: Cannot \w+ .*; at "model\.layers\.0\.self_attn"$/,
   );
+});
+
+Deno.test("an adapter of a deeper model is refused by the name of a parameter whose block is not there", () => {
+  const backend = reference();
+  for (const tiny of [tinyLlama, tinyGpt2, tinyT5]) {
+    const [deeper, model] = [tiny(backend, 1, { layers: 3 }), tiny(backend, 1)];
+    for (const { name, make } of TABLE) {
+      let adapter: Adapter;
+      try {
+        adapter = adapt(deeper, make(deeper));
+      } catch {
+        continue; // it has no place there
+      }
+      const numbered = leaves(adapter.params).some(([path]) => /(layers|h|block)\.2\./.test(path));
+      if (numbered) {
+        for (const use of [() => graft(model, adapter), () => merge(model, adapter)]) {
+          assert.match(said(use), /the adapter has ".*\.2\..*" but the model has 2 blocks/, name);
+        }
+      }
+      dispose(adapter.params);
+    }
+    for (const one of [deeper, model]) one.dispose();
+  }
 });
