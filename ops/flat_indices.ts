@@ -22,7 +22,8 @@ const [times, plus] = [whole("multiply"), whole("add")];
  * import { read, reference, tensor } from "@graft/peft";
  * import { flatIndices } from "@graft/peft/ops";
  * import assert from "node:assert/strict";
- * const at = (places: number[]) => tensor(places, { backend: reference(), dtype: "i32" });
+ * const backend = reference();
+ * const at = (places: number[]) => tensor(places, { backend, dtype: "i32" });
  * assert.deepEqual([...await read(flatIndices(at([0, 2]), at([3, 1]), 4))], [3, 9]); // (0, 3) and (2, 1)
  * ```
  */
