@@ -40,6 +40,7 @@ import {
   transpose,
 } from "../ops/mod.ts";
 import { withHouseholderSigns } from "./householder_signs.ts";
+import { checkNotEmbedding } from "./not_embedding.ts";
 import { checkPositive, checkProbability, freshParams } from "./random_factor.ts";
 
 /** Options of DEFT. */
@@ -86,7 +87,8 @@ export function deft(options: DeftOptions = {}): Method {
     init: ({ model, key }) =>
       freshParams(() =>
         freshTargets(model.spec, options).flatMap((place) => {
-          const { inFeatures, outFeatures } = notEmbedding(place);
+          checkNotEmbedding("deft", place);
+          const { inFeatures, outFeatures } = sizesOf(place);
           const r = deftRank(place, options);
           const seed = fold(keyOf(key), place.path);
           const p = normal(fold(seed, "p"), [outFeatures, r], model.backend, 0.02);
@@ -157,9 +159,4 @@ function change(matrices: DeftMatrices, place: MatrixPlace, options: DeftOptions
       return add(weight, matmul(q, r === undefined ? negate(out) : subtract(multiply(r, s), out)));
     }),
   };
-}
-
-function notEmbedding(place: MatrixPlace): ReturnType<typeof sizesOf> {
-  if (place.kind !== "embedding") return sizesOf(place);
-  throw new RangeError(`Cannot put deft on the embedding "${place.path}": leave it out of the targets`);
 }

@@ -26,6 +26,7 @@ import {
   type Tree,
 } from "../core/mod.ts";
 import { add, addAll, matmul, multiply, reshape, uniform, zeros } from "../ops/mod.ts";
+import { checkNotEmbedding } from "./not_embedding.ts";
 import { checkPositive, freshParams } from "./random_factor.ts";
 
 /** Forms of a matrix: a product of rank r, one number an output, one number, nothing. */
@@ -115,9 +116,7 @@ export function gloraShapes(
   place: MatrixPlace,
   options: GloraOptions,
 ): Readonly<Record<string, readonly number[]>> {
-  if (place.kind === "embedding") {
-    throw new RangeError(`Cannot put glora on the embedding "${place.path}": leave it out of the targets`);
-  }
+  checkNotEmbedding("glora", place);
   const { inFeatures, outFeatures } = sizesOf(place);
   const r = options.rank ?? 8;
   const of = (part: GloraPart): Readonly<Record<string, readonly number[]>> => {

@@ -25,6 +25,7 @@ import {
   type Tensor,
 } from "../core/mod.ts";
 import { matmul, mean, multiply, reshape, softmax, zeros } from "../ops/mod.ts";
+import { checkNotEmbedding } from "./not_embedding.ts";
 import { checkFinite, checkPositive, freshParams, kaiming } from "./random_factor.ts";
 
 /** Options of Lily. */
@@ -174,10 +175,9 @@ export function lilyLayers(
   return places.map((place) => layers.get(place)!);
 }
 
-function kindOf({ kind, path }: MatrixPlace, sharing: NonNullable<LilyOptions["sharing"]>): string {
-  if (kind === "embedding") {
-    throw new RangeError(`Cannot put lily on the embedding "${path}": leave it out of the targets`);
-  }
+function kindOf(place: MatrixPlace, sharing: NonNullable<LilyOptions["sharing"]>): string {
+  checkNotEmbedding("lily", place);
+  const { path } = place;
   if (sharing === "all") return "";
   if (sharing === "modules") return path.replace(/\.\d+(?=\.)/g, ".*");
   const names = sharing.filter((name) => path.endsWith(name));

@@ -16,7 +16,6 @@ import {
   key as keyOf,
   type LinearCall,
   type LinearChange,
-  type MatrixPlace,
   type Method,
   paramsAt,
   sizesOf,
@@ -26,6 +25,7 @@ import {
 } from "../core/mod.ts";
 import { add, matmul, multiply, zeros } from "../ops/mod.ts";
 import { type Activation, activation } from "./bottleneck.ts";
+import { checkNotEmbedding } from "./not_embedding.ts";
 import { checkFinite, checkPositive, freshParams, kaiming } from "./random_factor.ts";
 
 /** Options of PEANuT. */
@@ -75,7 +75,8 @@ export function peanut(options: PeanutOptions = {}): Method {
     init: ({ model: { spec, backend }, key }) =>
       freshParams(() =>
         freshTargets(spec, options).flatMap((place) => {
-          const { outFeatures } = notEmbedding(place);
+          checkNotEmbedding("peanut", place);
+          const { outFeatures } = sizesOf(place);
           const seed = fold(keyOf(key), place.path);
           const inner = ["encoders", "decoders"].flatMap((side) =>
             Array.from({ length: depth }, (_, i) => `${side}.${i}`)
@@ -134,9 +135,4 @@ function read(
   }
   for (let i = 0; i < depth; i++) h = add(through(h, decoders[i]!), skips[depth - 1 - i]!);
   return h;
-}
-
-function notEmbedding(place: MatrixPlace): ReturnType<typeof sizesOf> {
-  if (place.kind !== "embedding") return sizesOf(place);
-  throw new RangeError(`Cannot put peanut on the embedding "${place.path}": leave it out of the targets`);
 }

@@ -39,6 +39,7 @@ import {
   uniform,
   zeros,
 } from "../ops/mod.ts";
+import { checkNotEmbedding } from "./not_embedding.ts";
 import { checkPositive, freshParams } from "./random_factor.ts";
 import { checkTasks, type TaskOptions, tasksOf } from "./tasks.ts";
 
@@ -130,9 +131,7 @@ export function polyShapes(
   { rank = 8, skills = 4, pieces = 1, tasks = ["0"] }: PolyOptions,
 ): { readonly a: readonly number[]; readonly b: readonly number[]; readonly logits: readonly number[] } {
   const { inFeatures, outFeatures } = sizesOf(place);
-  if (place.kind === "embedding") {
-    throw new RangeError(`Cannot put poly on the embedding "${place.path}": leave it out of the targets`);
-  }
+  checkNotEmbedding("poly", place);
   if (inFeatures % pieces !== 0 || outFeatures % pieces !== 0) {
     throw new RangeError(
       `Cannot cut "${place.path}" [${outFeatures}, ${inFeatures}] in ${pieces} pieces for poly: its sizes are no multiples of it`,

@@ -19,6 +19,7 @@ import {
   type Tensor,
 } from "../core/mod.ts";
 import { factorised, multiply, slice, svd } from "../ops/mod.ts";
+import { checkNotEmbedding } from "./not_embedding.ts";
 
 /** One layer's split: u [out, n], s [n], v [n, in], and where they are needed high.u [out, k], high.v [k, in]. */
 export type LayerSplit = {
@@ -97,9 +98,7 @@ export function preservedRank(
   { preserved = 0.5 }: { readonly preserved?: number | undefined },
 ): number {
   const { inFeatures, outFeatures } = sizesOf(place);
-  if (place.kind === "embedding") {
-    throw new RangeError(`Cannot put osf on the embedding "${place.path}": leave it out of the targets`);
-  }
+  checkNotEmbedding("osf", place);
   const all = Math.min(inFeatures, outFeatures);
   const k = preserved < 1 ? Math.floor(all * preserved) : preserved;
   if (!(Number.isInteger(k) && k > 0 && k < all)) {

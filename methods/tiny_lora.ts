@@ -26,6 +26,7 @@ import {
 } from "../core/mod.ts";
 import { matmul, multiply, reshape, sqrt, type Svd, uniform, zeros } from "../ops/mod.ts";
 import { directionCount, directionsOf, type LeadingDirections } from "./leading_directions.ts";
+import { checkNotEmbedding } from "./not_embedding.ts";
 import { checkPositive, checkProbability, freshParams } from "./random_factor.ts";
 import { mersenneTwister, torchNormal } from "./torch_random.ts";
 
@@ -152,11 +153,8 @@ function groupOf(layer: number, n: number, tying: number): number {
 }
 
 function linearPlaces(places: readonly MatrixPlace[]): readonly MatrixPlace[] {
-  const embedding = places.find(({ kind }) => kind === "embedding");
-  if (embedding === undefined) return places;
-  throw new RangeError(
-    `Cannot put tinyLora on the embedding "${embedding.path}": leave it out of the targets`,
-  );
+  for (const place of places) checkNotEmbedding("tinyLora", place);
+  return places;
 }
 
 /**
