@@ -3,6 +3,7 @@ import { fold, key, scope, type Synchronous, type Tensor, type Tree } from "./te
 import type { Adapter, Adjusted, Json, Method } from "./method.ts";
 import type { Model } from "./model.ts";
 import { add } from "../ops/mod.ts";
+import { parentOf } from "./fits.ts";
 import { narrow, type Place, places, type Spec } from "./place.ts";
 import { settledParts } from "./settled_parts.ts";
 import { weightLeaves } from "./weights.ts";
@@ -124,8 +125,6 @@ export function at<P extends Tree>(predicate: (place: Place) => boolean, method:
     },
   };
 }
-
-const parentOf = (leaf: string): string => leaf.slice(0, Math.max(0, leaf.lastIndexOf(".")));
 
 function placesByPath(spec: Spec): ReadonlyMap<string, readonly Place[]> {
   return Map.groupBy(places(spec), ({ path }) => path);

@@ -42,10 +42,10 @@ export function checkSizes(edits: readonly Edit[], { linears }: Spec, what: stri
 
 /** @throws {RangeError} when an adapter has parameters of blocks that the model lacks: a deeper one's. */
 export function checkDepth(params: Tree, { blocks }: Spec, what: string): void {
-  const lists = new Set(blocks.map(({ path, layer }) => path.slice(0, -`.${layer}`.length)));
-  for (const list of lists) {
+  const lists = Map.groupBy(blocks, ({ path, layer }) => path.slice(0, -`.${layer}`.length));
+  for (const [list, own] of lists) {
     const numbered = new RegExp(`(?:^|\\.)${RegExp.escape(list)}\\.(\\d+)(?:\\.|$)`);
-    const count = blocks.filter(({ path, layer }) => path === `${list}.${layer}`).length;
+    const count = 1 + Math.max(...own.map(({ layer = 0 }) => layer)); // of a narrowed model some may be left out
     const beyond = leaves(params).find(([path]) => Number(numbered.exec(path)?.[1] ?? 0) >= count);
     if (beyond !== undefined) {
       throw new RangeError(
@@ -102,4 +102,5 @@ export function checkShape(path: string, found: Tensor, leaf: Tensor): void {
 const isBranch = (node: Tensor | Branch | undefined): boolean =>
   node !== undefined && !(node instanceof Tensor);
 
-const parentOf = (path: string): string => path.includes(".") ? path.slice(0, path.lastIndexOf(".")) : "";
+/** The path of the branch that a leaf is on; "" at the root. */
+export const parentOf = (path: string): string => path.slice(0, Math.max(0, path.lastIndexOf(".")));

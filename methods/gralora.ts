@@ -27,7 +27,7 @@ import {
   type Tensor,
 } from "../core/mod.ts";
 import { uniform, zeros } from "../ops/mod.ts";
-import { checkPositive, checkProbability, checkRanks, freshParams } from "./random_factor.ts";
+import { atPlaces, checkPositive, checkProbability, checkRanks, freshParams } from "./random_factor.ts";
 
 /** Options of GraLoRA. */
 export interface GraloraOptions extends TargetOptions {
@@ -80,9 +80,9 @@ export function gralora(options: GraloraOptions = {}): Method {
     config: options as unknown as Readonly<Record<string, Json>>,
     init: ({ model, key }) =>
       freshParams(() =>
-        freshTargets(model.spec, options).flatMap((place) =>
-          Object.entries(freshFactors(place, options, fold(keyOf(key), place.path), model.backend))
-            .map(([name, t]) => [`${place.path}.${name}`, t] as const)
+        atPlaces(
+          freshTargets(model.spec, options),
+          (place) => freshFactors(place, options, fold(keyOf(key), place.path), model.backend),
         )
       ),
     edits: (params, spec) =>

@@ -26,7 +26,7 @@ import {
   type Tensor,
 } from "../core/mod.ts";
 import { add, dropout, matmul, multiply, normal, zeros } from "../ops/mod.ts";
-import { checkProbability, checkRanks, freshParams, kaiming } from "./random_factor.ts";
+import { atPlaces, checkProbability, checkRanks, freshParams, kaiming } from "./random_factor.ts";
 
 /** Options of HiRA. */
 export interface HiraOptions extends TargetOptions {
@@ -62,9 +62,9 @@ export function hira(options: HiraOptions = {}): Method {
     config: options as unknown as Readonly<Record<string, Json>>,
     init: ({ model, key }) =>
       freshParams(() =>
-        freshTargets(model.spec, options).flatMap((place) =>
-          Object.entries(freshFactors(place, options, fold(keyOf(key), place.path), model.backend))
-            .map(([name, t]) => [`${place.path}.${name}`, t] as const)
+        atPlaces(
+          freshTargets(model.spec, options),
+          (place) => freshFactors(place, options, fold(keyOf(key), place.path), model.backend),
         )
       ),
     edits: (params, spec) =>

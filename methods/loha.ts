@@ -25,7 +25,7 @@ import {
   type Tensor,
 } from "../core/mod.ts";
 import { normal, zeros } from "../ops/mod.ts";
-import { checkRanks, freshParams, kaiming } from "./random_factor.ts";
+import { atPlaces, checkRanks, freshParams, kaiming } from "./random_factor.ts";
 import { addUpdate, checkUpdateDropout, type UpdateDropout } from "./update_dropout.ts";
 
 /** Options of LoHa. Rows that dropout keeps are divided by the kept share unless said otherwise. */
@@ -69,9 +69,9 @@ export function loha(options: LohaOptions = {}): Method {
     config: options as unknown as Readonly<Record<string, Json>>,
     init: ({ model, key }) =>
       freshParams(() =>
-        freshTargets(model.spec, options).flatMap((place) =>
-          Object.entries(freshFactors(place, options, fold(keyOf(key), place.path), model.backend))
-            .map(([name, t]) => [`${place.path}.${name}`, t] as const)
+        atPlaces(
+          freshTargets(model.spec, options),
+          (place) => freshFactors(place, options, fold(keyOf(key), place.path), model.backend),
         )
       ),
     edits: (params, spec) =>

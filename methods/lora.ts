@@ -32,7 +32,7 @@ import {
   type Tree,
 } from "../core/mod.ts";
 import { matmul, multiply, normal, orthogonalRows, reshape, slice, uniform, zeros } from "../ops/mod.ts";
-import { checkProbability, checkRanks } from "./random_factor.ts";
+import { atPlaces, checkProbability, checkRanks } from "./random_factor.ts";
 
 /** Options of LoRA. */
 export interface LoraOptions extends TargetOptions {
@@ -82,10 +82,8 @@ export function lora(options: LoraOptions = {}): Method {
     init: ({ model, key }) =>
       scope((): Synchronous<Tree> => {
         const seed = keyOf(key);
-        const factors = freshTargets(model.spec, options).flatMap((place) =>
-          Object.entries(freshFactors(place, options, fold(seed, place.path), model.backend))
-            .map(([name, t]) => [`${place.path}.${name}`, t] as const)
-        );
+        const factors = atPlaces(freshTargets(model.spec, options), (place) =>
+          freshFactors(place, options, fold(seed, place.path), model.backend));
         const biases = biasPaths(model.spec, options).map((path) =>
           [path, trainableCopy(model, path)] as const
         );

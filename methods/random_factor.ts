@@ -3,6 +3,7 @@ import {
   type Backend,
   fold,
   type Key,
+  type MatrixPlace,
   nest,
   scope,
   type Synchronous,
@@ -68,4 +69,14 @@ export function checkProbability(name: string, value: number): void {
 /** Parameters from leaves by path; what was computed on the way is freed. */
 export function freshParams(leaves: () => Iterable<readonly [path: string, leaf: Tensor]>): Tree {
   return scope((): Synchronous<Tree> => nest(leaves()) as Synchronous<Tree>);
+}
+
+/** What `factors` gives for each layer, under the layer's path. */
+export function atPlaces(
+  places: readonly MatrixPlace[],
+  factors: (place: MatrixPlace) => Readonly<Record<string, Tensor>>,
+): readonly (readonly [path: string, leaf: Tensor])[] {
+  return places.flatMap((place) =>
+    Object.entries(factors(place)).map(([name, leaf]) => [`${place.path}.${name}`, leaf] as const)
+  );
 }

@@ -23,9 +23,9 @@ import {
 } from "../core/mod.ts";
 import { add, multiply } from "../ops/mod.ts";
 import { type GemmaConfig, gemmaConfig } from "./gemma_config.ts";
-import { decoderScores, rotaryDecoderSpec } from "./rotary_decoder.ts";
+import { rotaryDecoder, rotaryDecoderSpec } from "./rotary_decoder.ts";
 import { rotaryAttention, type RotaryForm, type TablesOf, tablesOf } from "./rotary_attention.ts";
-import { type StackParts, stackStates } from "./stack.ts";
+import type { StackParts } from "./stack.ts";
 
 interface Shared {
   readonly global: TablesOf;
@@ -102,13 +102,10 @@ function parts(model: Model, c: GemmaConfig): StackParts<Shared> {
  * assert.deepEqual(gemma.head(model, states, {}).shape, [1, 3, 32]);
  * ```
  */
-export const gemma: Architecture = {
-  name: "gemma",
-  states: (model, batch, options) =>
-    stackStates(model, batch, options, parts(model, gemmaConfig(model.config))),
-  labels: () => "next",
-  head: decoderScores,
-};
+export const gemma: Architecture = rotaryDecoder(
+  "gemma",
+  (model) => parts(model, gemmaConfig(model.config)),
+);
 
 /**
  * The places of a Gemma, from its config alone.

@@ -21,10 +21,10 @@ import {
   type Tensor,
 } from "../core/mod.ts";
 import { add, swiglu } from "../ops/mod.ts";
-import { type StackParts, stackStates } from "./stack.ts";
+import type { StackParts } from "./stack.ts";
 import { type LlamaConfig, llamaConfig } from "./llama_config.ts";
 import { rotaryAttention, type RotaryForm, type TablesOf, tablesOf } from "./rotary_attention.ts";
-import { decoderScores, rotaryDecoderSpec } from "./rotary_decoder.ts";
+import { rotaryDecoder, rotaryDecoderSpec } from "./rotary_decoder.ts";
 
 function feedForwardPart(pass: Pass, site: Site, x: Tensor): Tensor {
   const gate = linear(pass, into(site, "gate_proj"), x);
@@ -77,13 +77,10 @@ const parts = (model: Model, c: LlamaConfig): StackParts<TablesOf> => ({
  * assert.deepEqual(llama.head(model, states, {}).shape, [1, 3, 32]);
  * ```
  */
-export const llama: Architecture = {
-  name: "llama",
-  states: (model, batch, options) =>
-    stackStates(model, batch, options, parts(model, llamaConfig(model.config))),
-  labels: () => "next",
-  head: decoderScores,
-};
+export const llama: Architecture = rotaryDecoder(
+  "llama",
+  (model) => parts(model, llamaConfig(model.config)),
+);
 
 /**
  * The places of a Llama-family model, from its config alone.

@@ -1,6 +1,7 @@
 /** What decoders with rotary positions and gated feed-forward parts have in common: their sizes, and where their places lie. */
-import type { Architecture, Spec } from "../core/mod.ts";
+import type { Architecture, Model, Spec } from "../core/mod.ts";
 import { type BlockPlaces, blockPlaces } from "./block_places.ts";
+import { type StackParts, stackStates } from "./stack.ts";
 import { wordScores } from "./word_scores.ts";
 
 /** Sizes of such a decoder. */
@@ -80,6 +81,12 @@ export function rotaryDecoderSpec(c: DecoderSizes, { architecture, biases = {}, 
   };
 }
 
-/** Its scores of words. */
-export const decoderScores: Architecture["head"] = (model, states, options) =>
-  wordScores(model, states, options, { head: "lm_head", table: TABLE });
+/** Its passes, out of the parts of its stack. */
+export function rotaryDecoder<C>(name: string, parts: (model: Model) => StackParts<C>): Architecture {
+  return {
+    name,
+    states: (model, batch, options) => stackStates(model, batch, options, parts(model)),
+    labels: () => "next",
+    head: (model, states, options) => wordScores(model, states, options, { head: "lm_head", table: TABLE }),
+  };
+}

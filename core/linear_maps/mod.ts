@@ -9,7 +9,6 @@ export * from "./reflections.ts";
 export * from "./chain.ts";
 export * from "./granular.ts";
 export * from "./pair_map.ts";
-export * from "./made_low_rank.ts";
 export * from "./scattered.ts";
 export * from "./convolution.ts";
 export * from "./fourier.ts";

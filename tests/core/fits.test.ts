@@ -4,13 +4,16 @@ import { TABLE } from "../../cli/method_settings.ts";
 import {
   adapt,
   type Adapter,
+  at,
   dispose,
   forward,
   graft,
+  layers,
   leaves,
   merge,
   type Method,
   type Model,
+  narrow,
   scope,
 } from "../../core/mod.ts";
 import { houlsby, ia3, layerNormTune, lora, prefixTuning } from "../../methods/mod.ts";
@@ -124,4 +127,13 @@ Deno.test("an adapter of a deeper model is refused by the name of a parameter wh
     }
     for (const one of [deeper, model]) one.dispose();
   }
+});
+
+Deno.test("a model whose places are narrowed takes an adapter of its upper blocks", () => {
+  const model = tinyLlama(reference(), 1);
+  const adapter = adapt(model, at(layers(1), lora()));
+  const upper = { ...model, spec: narrow(model.spec, layers(1)) };
+  assert.equal(said(() => graft(upper, adapter)), "");
+  dispose(adapter.params);
+  model.dispose();
 });

@@ -68,6 +68,32 @@ import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { tinyLlama } from "../support/tiny_models.ts";
 
+/** Methods of layers that `targets` and `exclude` choose. */
+const OF_LAYERS = [
+  lora,
+  dora,
+  loha,
+  lokr,
+  krona,
+  vera,
+  miss,
+  adalora,
+  fourierft,
+  oft,
+  boft,
+  hra,
+  c3a,
+  randlora,
+  vbLora,
+  road,
+  delora,
+  hira,
+  shira,
+  gralora,
+  waveft,
+  uniLora,
+] as const;
+
 /** Width 12, heads of 4, inner 10. */
 function refusing(model: Model, method: () => Method, message: RegExp): void {
   assert.throws(
@@ -82,32 +108,7 @@ Deno.test("fresh adapters refuse targets that name a layer twice", () =>
     const targets = ["q_proj", "self_attn.q_proj"];
     const message =
       /name a layer once but "q_proj" and "self_attn\.q_proj" are both "model\.layers\.0\.self_attn\.q_proj"/;
-    for (
-      const factory of [
-        lora,
-        dora,
-        loha,
-        lokr,
-        krona,
-        vera,
-        miss,
-        adalora,
-        fourierft,
-        oft,
-        boft,
-        hra,
-        c3a,
-        randlora,
-        vbLora,
-        road,
-        delora,
-        hira,
-        shira,
-        gralora,
-        waveft,
-        uniLora,
-      ]
-    ) {
+    for (const factory of OF_LAYERS) {
       refusing(model, () => factory({ targets } as never) as Method, message);
     }
     refusing(model, () => lora({ targets: ["q_proj", "q_proj"] }), /"q_proj" and "q_proj" are both/);
@@ -233,32 +234,7 @@ Deno.test("ranks and sizes that a layer cannot have are refused with its shape",
 Deno.test("layers left out that are no layers of the model are refused, and named where nothing is left", () =>
   assertNoLeak(() => {
     const model = tinyLlama(reference(), 1);
-    for (
-      const factory of [
-        lora,
-        dora,
-        loha,
-        lokr,
-        krona,
-        vera,
-        miss,
-        adalora,
-        fourierft,
-        oft,
-        boft,
-        hra,
-        c3a,
-        randlora,
-        vbLora,
-        road,
-        delora,
-        hira,
-        shira,
-        gralora,
-        waveft,
-        uniLora,
-      ]
-    ) {
+    for (const factory of OF_LAYERS) {
       refusing(
         model,
         () => factory({ exclude: ["down_prj"] } as never) as Method,

@@ -19,10 +19,7 @@ import {
   vbLora,
   vera,
 } from "../../methods/mod.ts";
-import { assertNoLeak } from "../support/assert.ts";
-import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
-import { assertGolden, goldenBase, goldenParams } from "../support/golden_method.ts";
-import { assertMerged, assertShapes, assertSteps } from "../support/golden_training.ts";
+import { goldenCase } from "../support/golden_case.ts";
 
 const targets = ["q_proj", "v_proj", "down_proj"];
 
@@ -92,22 +89,9 @@ const CASES: Readonly<Record<string, Method>> = {
   c3a: c3a({ block: 4, blockPattern: { q_proj: 12 }, targets }), // 24 x 24, 12 x 24, 24 x 28
 };
 
-for (const backendName of ALL_BACKENDS) {
-  for (const [name, method] of Object.entries(CASES)) {
-    Deno.test(`${name} equals its golden case (${backendName})`, () =>
-      withBackend(backendName, (backend) =>
-        assertNoLeak(async () => {
-          const model = await goldenBase(backend);
-          const golden = name.split(" ")[0]!;
-          const params = goldenParams(golden, backend);
-          const regenerated = name.endsWith("regenerated");
-          const adapter = { method, params: regenerated ? trainable(params.tree) : params.tree };
-          assertShapes(model, adapter);
-          await assertGolden(golden, model, adapter);
-          await assertMerged(golden, model, adapter);
-          await assertSteps(golden, model, adapter);
-          params.dispose();
-          model.dispose();
-        })));
-  }
+for (const [name, method] of Object.entries(CASES)) {
+  goldenCase(name, {
+    file: name.split(" ")[0]!,
+    adapter: (params) => ({ method, params: name.endsWith("regenerated") ? trainable(params) : params }),
+  });
 }

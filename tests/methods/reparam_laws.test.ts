@@ -1,6 +1,6 @@
 /** The reparametrised methods obey the laws of methods, each in its forms (methods.md, section 8, says which hold). */
 import assert from "node:assert/strict";
-import { chooseTargets, type Counts, fold, keep, key, type MatrixPlace, type Model } from "../../core/mod.ts";
+import { chooseTargets, type Counts, fold, keep, key, type Model } from "../../core/mod.ts";
 import { scope, sizesOf, type Synchronous } from "../../core/mod.ts";
 import { type Method, type TargetOptions, weightLeaves } from "../../core/mod.ts";
 import {
@@ -26,43 +26,11 @@ import {
 } from "../../methods/mod.ts";
 
 import { normal, ones } from "../../ops/mod.ts";
-import { type MethodExpectations, methodLaws } from "../support/method_laws.ts";
+import { ALL, each, ENDS, laws } from "../support/linear_laws.ts";
+import { methodLaws } from "../support/method_laws.ts";
 import type { Made } from "../support/subject.ts";
 import { withBackend } from "../support/backends.ts";
 import { tinyLlama } from "../support/tiny_models.ts";
-
-/** The sum over targets of a number a layer. */
-function each(
-  options: TargetOptions,
-  f: (inFeatures: number, outFeatures: number, place: MatrixPlace) => number,
-): (model: Model) => Partial<Counts> {
-  return ({ spec }) => {
-    const trainable = chooseTargets(spec, options)
-      .reduce((n, place) => n + f(sizesOf(place).inFeatures, sizesOf(place).outFeatures, place), 0);
-    return { trainable };
-  };
-}
-
-const ENDS: TargetOptions = {
-  targets: (place) => place.kind === "embedding" && place.role === "token" || place.kind === "head",
-};
-const ALL = { targets: "all-linear" } as const;
-
-function laws(
-  title: string,
-  method: Method,
-  counts: MethodExpectations["counts"],
-  rest: Partial<MethodExpectations> = {},
-): void {
-  methodLaws(title, {
-    method: () => ({ method }),
-    atInit: "base",
-    merges: "and unmerges",
-    counts,
-    runs: 2,
-    ...rest,
-  });
-}
 
 laws("loha()", loha({ rank: 3, alpha: 5 }), each({}, (i, o) => 2 * 3 * (i + o)));
 laws(

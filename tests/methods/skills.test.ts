@@ -22,9 +22,7 @@ import {
 import { glora, type GloraOptions, osf, poly, type PolyOptions } from "../../methods/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
-import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
-import { assertGolden, goldenBase, goldenParams } from "../support/golden_method.ts";
-import { assertMerged, assertShapes, assertSteps } from "../support/golden_training.ts";
+import { goldenCase } from "../support/golden_case.ts";
 import { methodLaws } from "../support/method_laws.ts";
 import { noised } from "../support/subject.ts";
 import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
@@ -36,22 +34,12 @@ const CASES: Readonly<Record<string, readonly [Method, "merges" | "apart"]>> = {
   glora_matrices: [glora({ rank: 3, targets }), "merges"],
 };
 
-for (const backendName of ALL_BACKENDS) {
-  for (const [name, [method, merges]] of Object.entries(CASES)) {
-    Deno.test(`${name} equals its golden case (${backendName})`, () =>
-      withBackend(backendName, (backend) =>
-        assertNoLeak(async () => {
-          const model = await goldenBase(backend);
-          const params = goldenParams(name, backend);
-          const adapter = { method, params: params.tree };
-          if (backendName !== "gpu" || name !== "osf_triples") assertShapes(model, adapter); // no decomposition there
-          await assertGolden(name, model, adapter);
-          if (merges === "merges") await assertMerged(name, model, adapter);
-          await assertSteps(name, model, adapter);
-          params.dispose();
-          model.dispose();
-        })));
-  }
+for (const [name, [method, merging]] of Object.entries(CASES)) {
+  goldenCase(name, {
+    adapter: (params) => ({ method, params }),
+    merging,
+    fresh: (backend) => backend !== "gpu" || name !== "osf_triples", // no decomposition there
+  });
 }
 
 /** Sums over the linear layers of the blocks. */

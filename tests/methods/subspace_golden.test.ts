@@ -20,8 +20,8 @@ import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
 import { goldenNumbers } from "../support/golden.ts";
-import { assertGolden, goldenBase, goldenBatch, goldenParams } from "../support/golden_method.ts";
-import { assertMerged, assertShapes, assertSteps } from "../support/golden_training.ts";
+import { goldenCase } from "../support/golden_case.ts";
+import { goldenBase, goldenBatch, goldenParams } from "../support/golden_method.ts";
 
 const targets = ["q_proj", "v_proj", "down_proj"];
 
@@ -36,22 +36,11 @@ const CASES: Readonly<Record<string, Method>> = {
   lily_shared: lily({ rank: 4, stride: 2, mean: "batch", targets }),
 };
 
-for (const backendName of ALL_BACKENDS) {
-  for (const [name, method] of Object.entries(CASES)) {
-    Deno.test(`${name} equals its golden case (${backendName})`, () =>
-      withBackend(backendName, (backend) =>
-        assertNoLeak(async () => {
-          const model = await goldenBase(backend);
-          const params = goldenParams(name, backend);
-          const adapter = { method, params: params.tree };
-          assertShapes(model, adapter);
-          await assertGolden(name, model, adapter);
-          if (method.name !== "lily") await assertMerged(name, model, adapter);
-          await assertSteps(name, model, adapter);
-          params.dispose();
-          model.dispose();
-        })));
-  }
+for (const [name, method] of Object.entries(CASES)) {
+  goldenCase(name, {
+    adapter: (params) => ({ method, params }),
+    merging: method.name === "lily" ? "apart" : "merges",
+  });
 }
 
 const PSOFT: Readonly<Record<string, Omit<PsoftOptions, "subspace">>> = {
@@ -67,24 +56,13 @@ const subspaceIn = (params: Tree): PsoftOptions["subspace"] =>
       .map(([path, v]) => [path.slice(0, -".frozen.v".length), v]),
   );
 
-for (const backendName of ALL_BACKENDS) {
-  for (const [name, options] of Object.entries(PSOFT)) {
-    Deno.test(`${name} equals its golden case (${backendName})`, () =>
-      withBackend(backendName, (backend) =>
-        assertNoLeak(async () => {
-          const model = await goldenBase(backend);
-          const params = goldenParams(name, backend);
-          const method = psoft({ ...options, subspace: subspaceIn(params.tree) });
-          const adapter = { method, params: params.tree };
-          assertShapes(model, adapter);
-          await assertGolden(name, model, adapter);
-          await assertMerged(name, model, adapter);
-          await assertSteps(name, model, adapter);
-          params.dispose();
-          model.dispose();
-        })));
-  }
+for (const [name, options] of Object.entries(PSOFT)) {
+  goldenCase(name, {
+    adapter: (params) => ({ method: psoft({ ...options, subspace: subspaceIn(params) }), params }),
+  });
+}
 
+for (const backendName of ALL_BACKENDS) {
   Deno.test(`principalSubspace() finds PEFT's directions but for their signs (${backendName})`, () =>
     withBackend(backendName, (backend) =>
       assertNoLeak(async () => {

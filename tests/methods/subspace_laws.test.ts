@@ -13,20 +13,8 @@ import {
 } from "../../core/mod.ts";
 import { beft, deft, lily, peanut, psoft, type PsoftOptions } from "../../methods/mod.ts";
 import { normal, orthogonalRows } from "../../ops/mod.ts";
+import { ALL, each } from "../support/linear_laws.ts";
 import { methodLaws } from "../support/method_laws.ts";
-
-/** The sum over targets of a number a layer. */
-function each(
-  options: TargetOptions,
-  f: (inFeatures: number, outFeatures: number) => number,
-): (model: Model) => Partial<Counts> {
-  return ({ spec }) => {
-    const sizes = chooseTargets(spec, options).map(sizesOf);
-    return { trainable: sizes.reduce((n, { inFeatures, outFeatures }) => n + f(inFeatures, outFeatures), 0) };
-  };
-}
-
-const ALL = { targets: "all-linear" } as const;
 
 /** Every value, or the values' third. */
 const values = ({ spec }: Model): Partial<Counts> => ({

@@ -6,9 +6,9 @@ import assert from "node:assert/strict";
 import { dispose, leaves, type Method, read } from "../../core/mod.ts";
 import { delora, gralora, hira, road, shira, waveft } from "../../methods/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
-import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
-import { assertGolden, goldenBase, goldenParams } from "../support/golden_method.ts";
-import { assertMerged, assertShapes, assertSteps } from "../support/golden_training.ts";
+import { withBackend } from "../support/backends.ts";
+import { goldenCase } from "../support/golden_case.ts";
+import { goldenBase, goldenParams } from "../support/golden_method.ts";
 
 const targets = ["q_proj", "v_proj", "down_proj"];
 
@@ -36,22 +36,8 @@ const CASES: Readonly<Record<string, Method>> = {
   waveft_proportional: waveft({ frequencies: 23, allocation: "proportional", targets }),
 };
 
-for (const backendName of ALL_BACKENDS) {
-  for (const [name, method] of Object.entries(CASES)) {
-    Deno.test(`${name} equals its golden case (${backendName})`, () =>
-      withBackend(backendName, (backend) =>
-        assertNoLeak(async () => {
-          const model = await goldenBase(backend);
-          const params = goldenParams(name, backend);
-          const adapter = { method, params: params.tree };
-          assertShapes(model, adapter);
-          await assertGolden(name, model, adapter);
-          await assertMerged(name, model, adapter);
-          await assertSteps(name, model, adapter);
-          params.dispose();
-          model.dispose();
-        })));
-  }
+for (const [name, method] of Object.entries(CASES)) {
+  goldenCase(name, { adapter: (params) => ({ method, params }) });
 }
 
 for (const [name, method] of Object.entries(CASES).filter(([name]) => /^(shira|delora)/.test(name))) {

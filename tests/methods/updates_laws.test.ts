@@ -1,51 +1,10 @@
 /** RoAd, DeLoRA, HiRA, SHiRA, GraLoRA and WaveFT obey the laws of methods, each in its forms. */
 import assert from "node:assert/strict";
-import {
-  chooseTargets,
-  type Counts,
-  type Method,
-  type Model,
-  scaled,
-  sizesOf,
-  type TargetOptions,
-} from "../../core/mod.ts";
+import { type Counts, type Method, type Model, scaled, type TargetOptions } from "../../core/mod.ts";
 import { delora, gralora, hira, road, shira, waveft } from "../../methods/mod.ts";
 import { withBackend } from "../support/backends.ts";
-import { type MethodExpectations, methodLaws } from "../support/method_laws.ts";
+import { ALL, each, ENDS, laws, TABLE } from "../support/linear_laws.ts";
 import { tinyLlama } from "../support/tiny_models.ts";
-
-const ENDS: TargetOptions = {
-  targets: (place) => place.kind === "embedding" && place.role === "token" || place.kind === "head",
-};
-const TABLE: TargetOptions = { targets: (place) => place.kind === "embedding" && place.role === "token" };
-const ALL = { targets: "all-linear" } as const;
-
-/** The sum over targets of a number a layer. */
-function each(
-  options: TargetOptions,
-  f: (inFeatures: number, outFeatures: number) => number,
-): (model: Model) => { readonly trainable: number } {
-  return ({ spec }) => ({
-    trainable: chooseTargets(spec, options).map(sizesOf)
-      .reduce((n, { inFeatures, outFeatures }) => n + f(inFeatures, outFeatures), 0),
-  });
-}
-
-function laws(
-  title: string,
-  method: Method,
-  counts: MethodExpectations["counts"],
-  rest: Partial<MethodExpectations> = {},
-): void {
-  methodLaws(title, {
-    method: () => ({ method }),
-    atInit: "base",
-    merges: "and unmerges",
-    counts,
-    runs: 2,
-    ...rest,
-  });
-}
 
 laws("road()", road(ALL), each(ALL, (_, o) => o));
 laws("road() of two numbers a row", road({ variant: 2 }), each({}, (_, o) => 2 * o));

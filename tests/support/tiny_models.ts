@@ -29,15 +29,7 @@ export interface TinySizes {
 export function tinyLlama(backend: Backend, key: number | Key, sizes: TinySizes = {}): Model {
   return randomModel(backend, keyOf(key), {
     model_type: "llama",
-    hidden_size: sizes.width ?? 12,
-    num_attention_heads: sizes.heads ?? 4,
-    num_key_value_heads: sizes.keyValueHeads ?? 2,
-    head_dim: sizes.headDim ?? 4,
-    intermediate_size: sizes.inner ?? 10,
-    num_hidden_layers: sizes.layers ?? 2,
-    vocab_size: sizes.vocabulary ?? 11,
-    max_position_embeddings: 32,
-    rope_theta: 100,
+    ...decoder({ heads: 4, keyValueHeads: 2, headDim: 4, ...sizes }),
     tie_word_embeddings: false,
   });
 }
@@ -46,15 +38,7 @@ export function tinyLlama(backend: Backend, key: number | Key, sizes: TinySizes 
 export function tinyQwen3(backend: Backend, key: number | Key, sizes: TinySizes = {}): Model {
   return randomModel(backend, keyOf(key), {
     model_type: "qwen3",
-    hidden_size: sizes.width ?? 12,
-    num_attention_heads: sizes.heads ?? 2,
-    num_key_value_heads: sizes.keyValueHeads ?? 1,
-    head_dim: sizes.headDim ?? 8,
-    intermediate_size: sizes.inner ?? 10,
-    num_hidden_layers: sizes.layers ?? 2,
-    vocab_size: sizes.vocabulary ?? 11,
-    max_position_embeddings: 32,
-    rope_theta: 100,
+    ...decoder({ heads: 2, keyValueHeads: 1, headDim: 8, ...sizes }),
     tie_word_embeddings: true,
   });
 }
@@ -63,21 +47,28 @@ export function tinyQwen3(backend: Backend, key: number | Key, sizes: TinySizes 
 export function tinyGemma(backend: Backend, key: number | Key, sizes: TinySizes = {}): Model {
   return randomModel(backend, keyOf(key), {
     model_type: "gemma3_text",
-    hidden_size: sizes.width ?? 12,
-    num_attention_heads: sizes.heads ?? 2,
-    num_key_value_heads: sizes.keyValueHeads ?? 1,
-    head_dim: sizes.headDim ?? 8,
+    ...decoder({ heads: 2, keyValueHeads: 1, headDim: 8, ...sizes }),
     query_pre_attn_scalar: 7,
-    intermediate_size: sizes.inner ?? 10,
-    num_hidden_layers: sizes.layers ?? 2,
-    vocab_size: sizes.vocabulary ?? 11,
-    max_position_embeddings: 32,
     sliding_window: 3,
     sliding_window_pattern: 2,
-    rope_theta: 100,
     rope_local_base_freq: 30,
   });
 }
+
+/** Fields that decoders with rotary positions share. */
+const decoder = (
+  { heads, keyValueHeads, headDim, width = 12, inner = 10, layers = 2, vocabulary = 11 }: TinySizes,
+) => ({
+  hidden_size: width,
+  num_attention_heads: heads,
+  num_key_value_heads: keyValueHeads,
+  head_dim: headDim,
+  intermediate_size: inner,
+  num_hidden_layers: layers,
+  vocab_size: vocabulary,
+  max_position_embeddings: 32,
+  rope_theta: 100,
+});
 
 /** A GPT-2: fused qkv, transposed matrices, biases, learned positions, tied head. */
 export function tinyGpt2(backend: Backend, key: number | Key, sizes: TinySizes = {}): Model {
