@@ -3,7 +3,7 @@
  * [out, in] everywhere, so that blocks and scales run over inputs: transformers turns GPT-2's matrices before bitsandbytes
  * quantizes them, and GGUF has no others. Whoever sees numbers sees the plain form, whatever codes they come from.
  */
-import { castTo, type DType, isQuantized, owned, scope, type Shape, Tensor } from "./tensor/mod.ts";
+import { castTo, type DType, isQuantized, owned, scope, type Shape, Tensor } from "../tensor/mod.ts";
 import { transpose } from "../ops/mod.ts";
 import type { Model } from "./model.ts";
 import type { Spec } from "./place.ts";

@@ -1,5 +1,5 @@
 /** How far a model's weights move when they are stored in fewer bits. Computed on the model's backend, a weight at a time. */
-import { byteLength, dispose, type DType, read, scope, type Synchronous, Tensor } from "./tensor/mod.ts";
+import { byteLength, dispose, type DType, read, scope, type Synchronous, Tensor } from "../tensor/mod.ts";
 import { abs, concat, max, reshape, subtract, sumOfSquares } from "../ops/mod.ts";
 import type { Model } from "./model.ts";
 import { liesInOut, recoded, recodedShape } from "./coded_matrix.ts";

@@ -1,5 +1,5 @@
 /** Combinators: methods from methods. */
-import { fold, key, scope, type Synchronous, type Tensor, type Tree } from "./tensor/mod.ts";
+import { fold, key, scope, type Synchronous, type Tensor, type Tree } from "../tensor/mod.ts";
 import type { Adapter, Adjusted, Json, Method } from "./method.ts";
 import type { Model } from "./model.ts";
 import { add } from "../ops/mod.ts";

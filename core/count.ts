@@ -1,5 +1,5 @@
 /** `count`: how large an adapter is, by every measure the literature uses. */
-import { leaves, Tensor, tensorsIn, trainable, type Tree } from "./tensor/mod.ts";
+import { leaves, Tensor, tensorsIn, trainable, type Tree } from "../tensor/mod.ts";
 import type { Edit } from "./edit.ts";
 import type { Adapter } from "./method.ts";
 import type { Model } from "./model.ts";

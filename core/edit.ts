@@ -3,7 +3,7 @@
  * union. Every function in an edit is an `Fn`: a pure function together with the parameters it uses, so that scopes,
  * printing, counting and moving see every tensor.
  */
-import type { Key, Tensor, Tree } from "./tensor/mod.ts";
+import type { Key, Tensor, Tree } from "../tensor/mod.ts";
 import { add } from "../ops/mod.ts";
 import type { LinearMap } from "./linear_map.ts";
 import type { Stack } from "./place.ts";

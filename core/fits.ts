@@ -1,6 +1,6 @@
 /** Whether edits fit a model, and errors that name the place where they do not: an adapter may be another model's. */
 import { type Branch, lookup } from "./weights.ts";
-import { isQuantized, leaves, Tensor, type Tree } from "./tensor/mod.ts";
+import { isQuantized, leaves, Tensor, type Tree } from "../tensor/mod.ts";
 import type { Edit, LinearChange } from "./edit.ts";
 import type { Spec } from "./place.ts";
 

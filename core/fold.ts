@@ -2,7 +2,7 @@
  * What the edits at a linear layer make of it. One fold serves the forward pass (`apply`) and merging (`weight`, `bias`),
  * so the two cannot drift apart. Edits fold left: each sees the layer that the earlier ones made.
  */
-import type { Tensor } from "./tensor/mod.ts";
+import type { Tensor } from "../tensor/mod.ts";
 import {
   add,
   concat,

@@ -1,5 +1,5 @@
 /** Running a model: logits, losses and gradients. */
-import { read, scope, type Synchronous, Tensor, tensor, type Tree, valueAndGrad } from "./tensor/mod.ts";
+import { read, scope, type Synchronous, Tensor, tensor, type Tree, valueAndGrad } from "../tensor/mod.ts";
 import {
   add,
   binaryCrossEntropy,

@@ -26,7 +26,7 @@ import {
   type Tensor,
   type Tree,
   under,
-} from "./tensor/mod.ts";
+} from "../tensor/mod.ts";
 import { lookup } from "./weights.ts";
 
 /** A gate: its parameters for inputs of a width, and its value, which broadcasts against [b, t, d]. */

@@ -8,7 +8,7 @@ import {
   scope,
   type Synchronous,
   type Tensor,
-} from "./tensor/mod.ts";
+} from "../tensor/mod.ts";
 import { argmax, checkSampler, type Sampler, sampleToken } from "../ops/mod.ts";
 import type { Batch, Cache, Model } from "./model.ts";
 import { nextScores } from "./next_scores.ts";

@@ -1,6 +1,6 @@
 /** `graft`: an adapter becomes part of a model. */
 import { type Branch, EDITS, updateBranch } from "./weights.ts";
-import type { Tree } from "./tensor/mod.ts";
+import type { Tree } from "../tensor/mod.ts";
 import type { Edit } from "./edit.ts";
 import { branchOf, checkDepth, checkSizes } from "./fits.ts";
 import type { Adapter } from "./method.ts";

@@ -1,7 +1,7 @@
 /** What a method does beside its edits, for parameters that hold its own under `of`. */
 import type { Method } from "./method.ts";
 import type { Spec } from "./place.ts";
-import type { Tree } from "./tensor/mod.ts";
+import type { Tree } from "../tensor/mod.ts";
 
 /** The members of a method that combinators hand on. */
 export type Lifted<Q extends Tree> = Partial<

@@ -2,7 +2,7 @@
 import { dropout, multiply, subtract } from "../ops/mod.ts";
 import { type Fn, fn, type LinearCall, type LinearChange } from "./edit.ts";
 import { inputMap, scalesOf } from "./fold.ts";
-import type { Tensor } from "./tensor/mod.ts";
+import type { Tensor } from "../tensor/mod.ts";
 
 /**
  * What a change of a linear layer adds to its output y.

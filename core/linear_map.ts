@@ -2,7 +2,7 @@
  * Linear maps as values: what a weight or a weight update does to a vector, in the cheapest form. `apply` never builds
  * the matrix unless that is cheaper; `weight()` does, for merging and tests.
  */
-import { castTo, type Tensor } from "./tensor/mod.ts";
+import { castTo, type Tensor } from "../tensor/mod.ts";
 import { add, gatherRows, matmul, matmulPlus, multiply, transpose } from "../ops/mod.ts";
 
 /** x [..., inFeatures] → [..., outFeatures]. */

@@ -1,5 +1,5 @@
 /** The matrix that a model has at a place, for methods that start from the weights they change. */
-import type { Tensor } from "./tensor/mod.ts";
+import type { Tensor } from "../tensor/mod.ts";
 import { bareLayer, foldLinear, tableLayer } from "./fold.ts";
 import { dense } from "./linear_map.ts";
 import type { Model } from "./model.ts";

@@ -11,7 +11,7 @@ import {
   Tensor,
   transiently,
   type Tree,
-} from "./tensor/mod.ts";
+} from "../tensor/mod.ts";
 import { add, divide, transpose, zeros } from "../ops/mod.ts";
 import { liesInOut, recoded, recodedShape } from "./coded_matrix.ts";
 import { bareLayer, foldLinear, type Layer, scalesOf } from "./fold.ts";

@@ -8,7 +8,7 @@ import {
   Tensor,
   transiently,
   type Tree,
-} from "./tensor/mod.ts";
+} from "../tensor/mod.ts";
 import { concat, equal, multiply, reshape, subtract, sum, sumOfSquares } from "../ops/mod.ts";
 import { liesInOut, recoded } from "./coded_matrix.ts";
 import { merge, type MergeOptions, storedAs } from "./merge.ts";

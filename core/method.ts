@@ -1,5 +1,5 @@
 /** The contract of a method, and adapters: a method with its parameters. */
-import type { Key, Tensor, Tree } from "./tensor/mod.ts";
+import type { Key, Tensor, Tree } from "../tensor/mod.ts";
 import type { Edit } from "./edit.ts";
 import type { Model } from "./model.ts";
 import type { Spec } from "./place.ts";

@@ -14,7 +14,7 @@ import {
   trainable,
   type Tree,
   valueAndGrad,
-} from "./tensor/mod.ts";
+} from "../tensor/mod.ts";
 import { type CountingBackend, countingShapes, integers, sum, zeros } from "../ops/mod.ts";
 import { adapt } from "./compose.ts";
 import { count, type Counts } from "./count.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-export * from "./tensor/mod.ts";
+export * from "../tensor/mod.ts";
 export * from "./weights.ts";
 export * from "./coded_matrix.ts";
 export * from "./place.ts";

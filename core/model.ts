@@ -1,5 +1,5 @@
 /** Models: a weight tree, the places it offers, and the architecture that runs it. */
-import type { Backend, Tensor } from "./tensor/mod.ts";
+import type { Backend, Tensor } from "../tensor/mod.ts";
 import type { LabelKind, Labels } from "./labels.ts";
 import type { Spec } from "./place.ts";
 import type { Branch } from "./weights.ts";
@@ -57,7 +57,7 @@ export interface ForwardOptions {
   /** Applies dropout and random routing; needs `key`. Default false. */
   readonly train?: boolean;
   /** Seed or key of the pass's randomness. */
-  readonly key?: number | import("./tensor/mod.ts").Key;
+  readonly key?: number | import("../tensor/mod.ts").Key;
   /** Continue after these tokens. */
   readonly cache?: Cache;
   /** Return a cache. Default: when one was given. */

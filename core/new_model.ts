@@ -1,5 +1,5 @@
 /** Making a model from weights. */
-import { type Backend, isQuantized, keep, Tensor } from "./tensor/mod.ts";
+import { type Backend, isQuantized, keep, Tensor } from "../tensor/mod.ts";
 import type { Architecture, Model, ModelConfig, TextCodec } from "./model.ts";
 import type { Spec } from "./place.ts";
 import { type Branch, lookup, weightTree } from "./weights.ts";

@@ -1,7 +1,7 @@
 /** One pass of generation. */
 import { reshape, slice } from "../ops/mod.ts";
 import type { Batch, Cache, ForwardOptions, Model } from "./model.ts";
-import type { Tensor } from "./tensor/mod.ts";
+import type { Tensor } from "../tensor/mod.ts";
 
 /**
  * Scores [b, v] of the token that follows each row, and the cache with which to go on: one pass, with the head computed for

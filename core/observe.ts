@@ -1,5 +1,5 @@
 /** Looking at what flows through a model, for methods that start from activations. */
-import { scope, type Tensor } from "./tensor/mod.ts";
+import { scope, type Tensor } from "../tensor/mod.ts";
 import { zeros } from "../ops/mod.ts";
 import { fn, type LinearEdit } from "./edit.ts";
 import { withEdits } from "./graft.ts";

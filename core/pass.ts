@@ -1,5 +1,5 @@
 /** One running pass, and what edits see of it. The helpers of `places/` run the base and then the edits at a place. */
-import { fold, key as keyOf, type Tensor } from "./tensor/mod.ts";
+import { fold, key as keyOf, type Tensor } from "../tensor/mod.ts";
 import type { Edit, PassCall } from "./edit.ts";
 import type { Cache, ForwardOptions } from "./model.ts";
 import type { WeightPass } from "./weights.ts";

@@ -14,7 +14,7 @@ import {
   scope,
   type Synchronous,
   Tensor,
-} from "./tensor/mod.ts";
+} from "../tensor/mod.ts";
 import { liesInOut, recoded, recodedShape } from "./coded_matrix.ts";
 import type { Model } from "./model.ts";
 import type { Spec } from "./place.ts";

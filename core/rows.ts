@@ -8,7 +8,7 @@ import type { Adapter, Method } from "./method.ts";
 import type { Batch, Cache, ForwardOptions, Model } from "./model.ts";
 import { concat, gatherRows, integers } from "../ops/mod.ts";
 import { allEdits, type Branch, EDITS } from "./weights.ts";
-import { Tensor, type Tree } from "./tensor/mod.ts";
+import { Tensor, type Tree } from "../tensor/mod.ts";
 
 /**
  * One adapter made of several, of which each row of a batch names its own in `rows`; null names none, and edits grafted

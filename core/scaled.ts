@@ -9,7 +9,7 @@ import {
 } from "./edit.ts";
 import { decoded, type LinearMap, scaledMap } from "./linear_map.ts";
 import type { Method } from "./method.ts";
-import type { Tensor, Tree } from "./tensor/mod.ts";
+import type { Tensor, Tree } from "../tensor/mod.ts";
 import { add, gatherRows, identity, multiply, subtract } from "../ops/mod.ts";
 
 /**

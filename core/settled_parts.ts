@@ -1,7 +1,7 @@
 /** What is left after training of the parts of a combination. */
 import type { Method } from "./method.ts";
 import type { Spec } from "./place.ts";
-import type { Tree } from "./tensor/mod.ts";
+import type { Tree } from "../tensor/mod.ts";
 
 /** Methods and their parameters, each by its part's name. */
 export interface SettledParts {

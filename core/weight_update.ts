@@ -1,5 +1,5 @@
 /** What an adapter does to weights, as differences of matrices: the form in which any mergeable methods can be compared. */
-import { scope, type Synchronous, type Tensor, type Tree } from "./tensor/mod.ts";
+import { scope, type Synchronous, type Tensor, type Tree } from "../tensor/mod.ts";
 import { add, addAll, concat, place as placeAt, subtract } from "../ops/mod.ts";
 import type { Edit, LinearEdit } from "./edit.ts";
 import { graft } from "./graft.ts";

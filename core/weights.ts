@@ -2,7 +2,7 @@
  * Weight trees: nested readonly records under the checkpoint's own names. Leaves are tensors of any dtype; a branch may
  * carry the edits grafted at it. A changed tree shares every untouched branch.
  */
-import { type Key, nest, Tensor } from "./tensor/mod.ts";
+import { type Key, nest, Tensor } from "../tensor/mod.ts";
 import type { Edit } from "./edit.ts";
 
 /** The key under which a branch holds its edits. A symbol, so that names from files cannot clash with it. */

@@ -4,7 +4,7 @@
  * 2022, arXiv 2209.11895). In the five million tokens of `deno task pretrain` the embedded model learns their form, not
  * yet to copy: names and numbers in its answers are likely ones, not the text's. None of the requests is a summary.
  */
-import { fold, type Key } from "../core/tensor/key.ts";
+import { fold, type Key } from "../tensor/key.ts";
 import { below, chance, pick, shuffle } from "./conversations/grammar.ts";
 import { CITIES, FIRST_NAMES, LAST_NAMES, PRODUCTS, STREETS, WEEKDAYS } from "./conversations/lists.ts";
 import { among, code, count, days, money, type Source, time } from "./conversations/sources.ts";

@@ -2,7 +2,7 @@
  * What the embedded model is pretrained on: conversations without their summaries, and short paragraphs about
  * everyday life. Both show the language, the names and the numbers; neither shows the summarising task.
  */
-import { fold, type Key } from "../core/tensor/key.ts";
+import { fold, type Key } from "../tensor/key.ts";
 import { conversation } from "./conversations/mod.ts";
 import { chance, expand, type Facts, pick, shuffle, tidy } from "./conversations/grammar.ts";
 import { CITIES, FIRST_NAMES, LAST_NAMES, PRODUCTS, STREETS, WEEKDAYS } from "./conversations/lists.ts";

@@ -2,7 +2,7 @@
  * How varied the generated conversations are: `deno run -A embedded/duplicates.ts` draws 25,000, masks names, numbers
  * and dates, and counts what is distinct and how many test conversations nearly repeat a training one.
  */
-import { type Key, key } from "../core/tensor/key.ts";
+import { type Key, key } from "../tensor/key.ts";
 import { DESKS } from "./conversations/desks/mod.ts";
 import { conversation, intents } from "./conversations/mod.ts";
 import { CITIES, FIRST_NAMES, LAST_NAMES, MONTHS, STREETS, WEEKDAYS } from "./conversations/lists.ts";

@@ -3,7 +3,7 @@
  * same: half of the pairs are two wordings of one request, with facts of their own, the others two requests to one kind of
  * company.
  */
-import { fold, type Key } from "../core/tensor/key.ts";
+import { fold, type Key } from "../tensor/key.ts";
 import { drawFacts } from "./conversations/common.ts";
 import { DESKS } from "./conversations/desks/mod.ts";
 import { expand, pick, shuffle, tidy } from "./conversations/grammar.ts";

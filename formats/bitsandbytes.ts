@@ -6,8 +6,8 @@
  * 4 bit, of `w = …q_proj.weight`: w (codes), w.absmax, w.quant_map, w.quant_state.bitsandbytes__nf4 or __fp4 (JSON), and with
  * double quantization w.nested_absmax, w.nested_quant_map. 8 bit: w (I8), …q_proj.SCB, …q_proj.weight_format.
  */
-import { byteLength, CODE_BLOCK, layout, NESTED_BLOCK, size } from "../core/tensor/mod.ts";
-import type { DType } from "../core/tensor/mod.ts";
+import { byteLength, CODE_BLOCK, layout, NESTED_BLOCK, size } from "../tensor/mod.ts";
+import type { DType } from "../tensor/mod.ts";
 import { dynamicMap, FP4_MAP, NF4_MAP } from "./bitsandbytes_maps.ts";
 import type { RawTensor, SafetensorsFile } from "./safetensors.ts";
 import { isObject, parseJson } from "./strict_json.ts";

@@ -1,6 +1,6 @@
 /** The way back: one of our quantized tensors as the group of tensors that bitsandbytes and transformers read. */
-import { byteLength, CODE_BLOCK, layout, NESTED_BLOCK, size } from "../core/tensor/mod.ts";
-import type { Shape } from "../core/tensor/mod.ts";
+import { byteLength, CODE_BLOCK, layout, NESTED_BLOCK, size } from "../tensor/mod.ts";
+import type { Shape } from "../tensor/mod.ts";
 import { dynamicMap, FP4_MAP, NF4_MAP } from "./bitsandbytes_maps.ts";
 import type { NumberType } from "./plain_numbers.ts";
 import type { RawTensor } from "./safetensors.ts";

@@ -6,8 +6,8 @@
  * range against the file, accepts repeated names and keys, and does not know block sizes, so all that matters for safety would be
  * written here anyway.
  */
-import { byteLength, showShape, size } from "../core/tensor/mod.ts";
-import type { DType, Shape } from "../core/tensor/mod.ts";
+import { byteLength, showShape, size } from "../tensor/mod.ts";
+import type { DType, Shape } from "../tensor/mod.ts";
 import { fileSource } from "./byte_source.ts";
 import type { ByteSource } from "./byte_source.ts";
 import { cursor } from "./gguf_cursor.ts";

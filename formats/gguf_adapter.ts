@@ -8,7 +8,7 @@
  * A and B of GPT-2 lie as those of any other model, since GGUF's matrices do. (llama.cpp's own converter turns them, and
  * llama.cpp then refuses the file.) An alpha of 0, or none, means a scale of 1 there.
  */
-import { byteLength, type Shape, showShape } from "../core/tensor/mod.ts";
+import { byteLength, type Shape, showShape } from "../tensor/mod.ts";
 import type { GgufFile } from "./gguf.ts";
 import { architectureOf, headsOf } from "./gguf_config.ts";
 import type { GgufValue } from "./gguf_metadata.ts";

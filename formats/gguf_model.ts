@@ -3,8 +3,8 @@
  * content of a GGUF file. Follows transformers' own GGUF loader and llama.cpp's converter: q and k rows of "llama" are
  * interleaved there, GPT-2's Conv1D matrices transposed, a missing `output.weight` means tied embeddings.
  */
-import { byteLength, isGguf, isQuantized } from "../core/tensor/mod.ts";
-import type { DType } from "../core/tensor/mod.ts";
+import { byteLength, isGguf, isQuantized } from "../tensor/mod.ts";
+import type { DType } from "../tensor/mod.ts";
 import type { GgufFile } from "./gguf.ts";
 import {
   architectureOf,

@@ -1,5 +1,5 @@
 /** Tensor types of GGUF files: which of them we have as dtypes, and the names of the others for messages. */
-import type { DType } from "../core/tensor/mod.ts";
+import type { DType } from "../tensor/mod.ts";
 
 const DTYPES: ReadonlyMap<number, DType> = new Map<number, DType>([
   [0, "f32"],

@@ -1,5 +1,5 @@
 /** Writing GGUF version 3: metadata, tensor list, then each tensor's data when its turn comes. */
-import { byteLength } from "../core/tensor/mod.ts";
+import { byteLength } from "../tensor/mod.ts";
 import { writeAtomically } from "./atomic_write.ts";
 import { aligned, alignmentOf } from "./gguf.ts";
 import { encodeGgufText, encodeGgufValue, long, word } from "./gguf_metadata.ts";

@@ -1,5 +1,5 @@
 /**
- * Files of weights, tokenizers and chat templates: bytes to flat named tensors and JSON, and back. Imports core/tensor
+ * Files of weights, tokenizers and chat templates: bytes to flat named tensors and JSON, and back. Imports tensor
  * and npm only; nothing here knows a backend, a model or a method.
  *
  * @example

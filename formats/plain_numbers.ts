@@ -2,7 +2,7 @@
  * The number types of weight files, and how each becomes one of our plain dtypes: the same bytes where we have the
  * type, wider or narrower numbers where we do not (integers become i32 and must fit, f64 becomes f32).
  */
-import type { DType } from "../core/tensor/mod.ts";
+import type { DType } from "../tensor/mod.ts";
 
 /** Element types, as safetensors spells them. */
 export type NumberType =

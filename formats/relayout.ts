@@ -1,6 +1,6 @@
 /** Moving whole rows or elements of stored tensors, without looking at the numbers in them. */
-import { byteLength, isGguf, isQuantized, showShape } from "../core/tensor/mod.ts";
-import type { DType, Shape } from "../core/tensor/mod.ts";
+import { byteLength, isGguf, isQuantized, showShape } from "../tensor/mod.ts";
+import type { DType, Shape } from "../tensor/mod.ts";
 
 /**
  * Rows in another order: row `i` of the result is row `from(i)`. GGUF blocks lie along a row, so they move unharmed.

@@ -2,8 +2,8 @@
  * safetensors files, whole or sharded: opened by reading the header, tensors read by range when asked for.
  * The format: https://github.com/huggingface/safetensors (its library defines the limits kept here).
  */
-import { byteLength } from "../core/tensor/mod.ts";
-import type { Shape } from "../core/tensor/mod.ts";
+import { byteLength } from "../tensor/mod.ts";
+import type { Shape } from "../tensor/mod.ts";
 import { fileSource } from "./byte_source.ts";
 import type { ByteSource } from "./byte_source.ts";
 import { pieces } from "./pieces.ts";

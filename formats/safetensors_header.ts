@@ -3,8 +3,8 @@
  * Everything in it is checked before a byte of data is read; the ranges must tile the data exactly, so no two tensors
  * share bytes and nothing hides between them.
  */
-import { showShape } from "../core/tensor/mod.ts";
-import type { Shape } from "../core/tensor/mod.ts";
+import { showShape } from "../tensor/mod.ts";
+import type { Shape } from "../tensor/mod.ts";
 import type { ByteSource } from "./byte_source.ts";
 import { isNumberType, NUMBER_BYTES } from "./plain_numbers.ts";
 import type { NumberType } from "./plain_numbers.ts";

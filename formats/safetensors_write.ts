@@ -1,5 +1,5 @@
 /** Writing safetensors: the header first, which needs only names and shapes, then each tensor when its turn comes. */
-import type { DType } from "../core/tensor/mod.ts";
+import type { DType } from "../tensor/mod.ts";
 import { writeAtomically } from "./atomic_write.ts";
 import type { ByteSink } from "./atomic_write.ts";
 import { NUMBER_BYTES } from "./plain_numbers.ts";

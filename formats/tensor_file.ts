@@ -1,7 +1,7 @@
 /**
  * What every weight file looks like to the rest of the toolkit: named tensors whose bytes are read only when asked for.
  */
-import type { DType, Shape } from "../core/tensor/mod.ts";
+import type { DType, Shape } from "../tensor/mod.ts";
 
 /** One tensor of a file. */
 export interface StoredTensor {

@@ -1,13 +1,5 @@
 /** Gated activations and dropout. */
-import {
-  defineKernel,
-  defineOp,
-  type Kernel,
-  type Key,
-  type Op,
-  scope,
-  type Tensor,
-} from "../core/tensor/mod.ts";
+import { defineKernel, defineOp, type Kernel, type Key, type Op, scope, type Tensor } from "../tensor/mod.ts";
 import { lessEqual, multiply } from "./binary.ts";
 import { uniform } from "./create.ts";
 

@@ -8,7 +8,7 @@ import {
   type Shape,
   showShape,
   type Tensor,
-} from "../core/tensor/mod.ts";
+} from "../tensor/mod.ts";
 import { sumTo } from "./reduce.ts";
 
 interface Present {

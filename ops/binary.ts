@@ -1,5 +1,5 @@
 /** Elementwise ops of two tensors with broadcasting, and their derivatives. */
-import { type BinaryOp, broadcast, defineOp, type Op, type Pullback, Tensor } from "../core/tensor/mod.ts";
+import { type BinaryOp, broadcast, defineOp, type Op, type Pullback, Tensor } from "../tensor/mod.ts";
 import { sumTo } from "./reduce.ts";
 import { scalar } from "./scalar.ts";
 import { log, negate, square } from "./unary.ts";

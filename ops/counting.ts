@@ -1,6 +1,6 @@
 /** A backend that computes nothing and counts the multiply-adds of products and attention: what a pass would cost. */
-import type { Backend, Operand, Shape } from "../core/tensor/mod.ts";
-import { size } from "../core/tensor/mod.ts";
+import type { Backend, Operand, Shape } from "../tensor/mod.ts";
+import { size } from "../tensor/mod.ts";
 import { shapesOnly } from "./shapes_only.ts";
 
 /** A backend with its count. */

@@ -9,7 +9,7 @@ import {
   size,
   type Synchronous,
   type Tensor,
-} from "../core/tensor/mod.ts";
+} from "../tensor/mod.ts";
 import { add, lessEqual, maximum, minimum, multiply } from "./binary.ts";
 import { select } from "./select.ts";
 import { abs, cos, log, sqrt } from "./unary.ts";

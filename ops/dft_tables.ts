@@ -1,5 +1,5 @@
 /** Cosines and sines of discrete Fourier transforms. */
-import { type Backend, type Tensor, tensor } from "../core/tensor/mod.ts";
+import { type Backend, type Tensor, tensor } from "../tensor/mod.ts";
 import { add, multiply, subtract } from "./binary.ts";
 import { reshape, slice } from "./movement.ts";
 

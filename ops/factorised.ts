@@ -7,7 +7,7 @@ import {
   type Synchronous,
   Tensor,
   tensorsIn,
-} from "../core/tensor/mod.ts";
+} from "../tensor/mod.ts";
 import { reference } from "./reference/mod.ts";
 
 /**

@@ -4,7 +4,7 @@
  *
  *   y = first D of  H (G ⊙ t[Π mod k]) / √(D Σ G²)        rows of K outputs from k numbers each; G and Σ G² a row's own
  */
-import { defineOp, type FastfoodShape, type Op, type Tensor } from "../core/tensor/mod.ts";
+import { defineOp, type FastfoodShape, type Op, type Tensor } from "../tensor/mod.ts";
 
 interface Options extends FastfoodShape {
   /** k. */

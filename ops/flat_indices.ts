@@ -1,5 +1,5 @@
 /** Places in a matrix by row and column as places in its elements. */
-import { type BinaryOp, broadcast, defineOp, type Op, showShape, type Tensor } from "../core/tensor/mod.ts";
+import { type BinaryOp, broadcast, defineOp, type Op, showShape, type Tensor } from "../tensor/mod.ts";
 import { integers } from "./create.ts";
 
 /** An elementwise op of i32 tensors that gives i32. */

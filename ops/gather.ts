@@ -7,7 +7,7 @@ import {
   type Shape,
   showShape,
   type Tensor,
-} from "../core/tensor/mod.ts";
+} from "../tensor/mod.ts";
 
 const gatherRowsOp: Op<undefined> = defineOp({
   name: "gatherRows",

@@ -1,5 +1,5 @@
 /** Inverses of small matrices. */
-import { defineOp, type Op, scope, showShape, type Synchronous, type Tensor } from "../core/tensor/mod.ts";
+import { defineOp, type Op, scope, showShape, type Synchronous, type Tensor } from "../tensor/mod.ts";
 import { add, subtract } from "./binary.ts";
 import { negate, reciprocal } from "./unary.ts";
 import { matmul } from "./matmul.ts";

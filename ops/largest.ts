@@ -2,7 +2,7 @@
  * The largest elements of several tensors taken together: which weights a mask keeps. Numbers are ranked by their bits, in
  * two counting passes of 16 bits, so no copy of all of them is ever sorted or joined. Reads, hence awaited.
  */
-import { bytesOf, type Tensor } from "../core/tensor/mod.ts";
+import { bytesOf, type Tensor } from "../tensor/mod.ts";
 
 /** What to do with elements that equal the smallest one kept: take the first of them, or all. */
 export type Ties = "first" | "all";

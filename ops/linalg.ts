@@ -11,7 +11,7 @@ import {
   showShape,
   size,
   type Tensor,
-} from "../core/tensor/mod.ts";
+} from "../tensor/mod.ts";
 import { normal } from "./create.ts";
 import { multiply } from "./binary.ts";
 import { abs, sign } from "./unary.ts";

@@ -1,5 +1,5 @@
 /** Losses over class scores. */
-import { defineOp, type Op, showShape, type Tensor } from "../core/tensor/mod.ts";
+import { defineOp, type Op, showShape, type Tensor } from "../tensor/mod.ts";
 import { divide, multiply, subtract } from "./binary.ts";
 import { exp } from "./unary.ts";
 import { zeros } from "./create.ts";

@@ -6,7 +6,7 @@
  *
  * Made of other ops: one product over all steps for the inputs, one a step for the states.
  */
-import { fold, type Key, type Shape, showShape, type Tensor } from "../core/tensor/mod.ts";
+import { fold, type Key, type Shape, showShape, type Tensor } from "../tensor/mod.ts";
 import { dropout } from "./activation.ts";
 import { zeros } from "./create.ts";
 import { add, multiply } from "./binary.ts";

@@ -1,13 +1,5 @@
 /** Matrix products. */
-import {
-  broadcast,
-  defineOp,
-  type Op,
-  type Shape,
-  showShape,
-  size,
-  type Tensor,
-} from "../core/tensor/mod.ts";
+import { broadcast, defineOp, type Op, type Shape, showShape, size, type Tensor } from "../tensor/mod.ts";
 import { sumTo } from "./reduce.ts";
 import { reshape } from "./movement.ts";
 

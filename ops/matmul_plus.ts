@@ -1,5 +1,5 @@
 /** A product with a low-rank term in the same pass: what a LoRA layer computes. */
-import { defineOp, type Op, showShape, size, type Tensor } from "../core/tensor/mod.ts";
+import { defineOp, type Op, showShape, size, type Tensor } from "../tensor/mod.ts";
 import { add } from "./binary.ts";
 import { matmul } from "./matmul.ts";
 import { reshape } from "./movement.ts";

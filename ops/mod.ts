@@ -1,6 +1,6 @@
 /**
  * Differentiable ops on tensors. Each is a pure function: it borrows its inputs and makes a new tensor on their backend.
- * Imports `core/tensor` only.
+ * Imports `tensor` only.
  *
  * @module
  */

@@ -8,7 +8,7 @@ import {
   size,
   type Tensor,
   viewAs,
-} from "../core/tensor/mod.ts";
+} from "../tensor/mod.ts";
 
 /**
  * The same elements under another shape, sharing the storage; one size may be −1.

@@ -1,5 +1,5 @@
 /** Normalisations over the last axis. */
-import { defineOp, type Op, type Tensor } from "../core/tensor/mod.ts";
+import { defineOp, type Op, type Tensor } from "../tensor/mod.ts";
 import { multiply, subtract } from "./binary.ts";
 import { sumTo } from "./reduce.ts";
 import { reshape } from "./movement.ts";

@@ -1,5 +1,5 @@
 /** Orthonormal rows from any rows. */
-import type { Tensor } from "../core/tensor/mod.ts";
+import type { Tensor } from "../tensor/mod.ts";
 import { divide, subtract } from "./binary.ts";
 import { sqrt } from "./unary.ts";
 import { matmul } from "./matmul.ts";

@@ -5,7 +5,7 @@
  *
  * Each step can be undone, so the rounds permute; a kernel takes any place's value by itself.
  */
-import { type Backend, type Key, type Tensor, threefry } from "../core/tensor/mod.ts";
+import { type Backend, type Key, type Tensor, threefry } from "../tensor/mod.ts";
 import { integers } from "./create.ts";
 
 const ROUNDS = 4;

@@ -10,7 +10,7 @@ import {
   showShape,
   size,
   type Tensor,
-} from "../core/tensor/mod.ts";
+} from "../tensor/mod.ts";
 import { equal, multiply } from "./binary.ts";
 import { scalar } from "./scalar.ts";
 import { reshape } from "./movement.ts";

@@ -1,5 +1,5 @@
 /** Tables of rotary positions. */
-import { allocate, type Backend, type Tensor } from "../core/tensor/mod.ts";
+import { allocate, type Backend, type Tensor } from "../tensor/mod.ts";
 
 /** How a model stretches its positions beyond what it was trained on. Names as in `config.json`'s `rope_scaling`. */
 export type RopeScaling =

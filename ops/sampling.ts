@@ -3,7 +3,7 @@
  * arXiv 1904.09751), as transformers orders them. Works on host numbers: the only kernels it would need are a sort and
  * a running sum over one row.
  */
-import { bitsAt, type Key } from "../core/tensor/mod.ts";
+import { bitsAt, type Key } from "../tensor/mod.ts";
 
 /** How to draw a token. What is left out has no effect. */
 export interface Sampler {

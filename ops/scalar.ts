@@ -1,5 +1,5 @@
 /** A number as a tensor. */
-import { allocate, type Backend, type Tensor } from "../core/tensor/mod.ts";
+import { allocate, type Backend, type Tensor } from "../tensor/mod.ts";
 
 /**
  * A scalar [] on a backend.

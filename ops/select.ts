@@ -1,5 +1,5 @@
 /** The choice between two tensors, element by element. */
-import { broadcast, defineOp, type Op, type Shape, type Tensor } from "../core/tensor/mod.ts";
+import { broadcast, defineOp, type Op, type Shape, type Tensor } from "../tensor/mod.ts";
 import { sumTo } from "./reduce.ts";
 import { scalar } from "./scalar.ts";
 

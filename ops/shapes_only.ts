@@ -2,7 +2,7 @@
  * A backend that computes nothing. Tensors on it have shapes and are counted by `memory`, but no bytes exist: a pass over
  * it says what the same pass would hold on a real one, whatever the model, method and optimizer, and at any size.
  */
-import type { Backend } from "../core/tensor/mod.ts";
+import type { Backend } from "../tensor/mod.ts";
 
 /**
  * Makes one. Whatever is read from it is zero.

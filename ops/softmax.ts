@@ -1,5 +1,5 @@
 /** Softmax and relatives over the last axis. */
-import { defineOp, type Op, type Tensor } from "../core/tensor/mod.ts";
+import { defineOp, type Op, type Tensor } from "../tensor/mod.ts";
 import { add, subtract } from "./binary.ts";
 import { exp, log } from "./unary.ts";
 import { max, sum } from "./reduce.ts";

@@ -1,5 +1,5 @@
 /** Elementwise ops of one tensor, and their derivatives. */
-import { defineOp, type Op, type Pullback, type Tensor, type UnaryOp } from "../core/tensor/mod.ts";
+import { defineOp, type Op, type Pullback, type Tensor, type UnaryOp } from "../tensor/mod.ts";
 import { add, divide, multiply, subtract } from "./binary.ts";
 import { scalar } from "./scalar.ts";
 

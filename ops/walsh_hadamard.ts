@@ -7,7 +7,7 @@ import {
   showShape,
   type Tensor,
   tensor,
-} from "../core/tensor/mod.ts";
+} from "../tensor/mod.ts";
 import { matmul } from "./matmul.ts";
 import { reshape, transpose } from "./movement.ts";
 

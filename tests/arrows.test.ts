@@ -3,22 +3,22 @@ import assert from "node:assert/strict";
 
 /** What each room may import besides itself and npm packages. Rooms not named may import anything. */
 const ARROWS: Readonly<Record<string, readonly string[]>> = {
-  "core/tensor": [],
+  "tensor": [],
   // The one way round a backend without factorisations: ops/factorised.ts computes them on the reference backend.
-  "ops": ["core/tensor", "ops/reference"],
-  "ops/reference": ["core/tensor"],
-  "ops/wasm": ["core/tensor"],
+  "ops": ["tensor", "ops/reference"],
+  "ops/reference": ["tensor"],
+  "ops/wasm": ["tensor"],
   // The same kernels compiled for the machine: only the machine under them is another.
-  "ops/native": ["core/tensor", "ops/wasm"],
-  "ops/gpu": ["core/tensor"],
-  "core": ["core/tensor", "ops"],
-  "methods": ["core/tensor", "core", "ops"],
-  "models": ["core/tensor", "core", "ops"],
-  "formats": ["core/tensor", "core"],
-  "train": ["core/tensor", "core", "ops"],
-  "recipes": ["core/tensor", "core", "ops", "train", "methods"],
-  "io": ["core/tensor", "core", "ops", "formats", "models", "methods"],
-  "serve": ["core/tensor", "core", "ops", "formats", "models"],
+  "ops/native": ["tensor", "ops/wasm"],
+  "ops/gpu": ["tensor"],
+  "core": ["tensor", "ops"],
+  "methods": ["tensor", "core", "ops"],
+  "models": ["tensor", "core", "ops"],
+  "formats": ["tensor", "core"],
+  "train": ["tensor", "core", "ops"],
+  "recipes": ["tensor", "core", "ops", "train", "methods"],
+  "io": ["tensor", "core", "ops", "formats", "models", "methods"],
+  "serve": ["tensor", "core", "ops", "formats", "models"],
 };
 
 const FREE = ["cli", "embedded", "bench", "notebooks", "tests", "mod.ts", "deno.json"];

@@ -7,7 +7,7 @@
  * means, which would give tokens of short micro-batches more weight), weigh each micro-batch's mean loss with
  * `microBatch.targets / step.targets`, or divide its summed loss by `step.targets`.
  */
-import { fold, type Key } from "../core/tensor/key.ts";
+import { fold, type Key } from "../tensor/key.ts";
 import { bucketBatches, type Buckets, positive, type Row } from "./buckets.ts";
 import { packedBatches, type Packing } from "./packing.ts";
 

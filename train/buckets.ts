@@ -3,7 +3,7 @@
  * a time, sorted by length within it and cut into batches; then the batches are shuffled. A window of one batch is a plain
  * shuffle, a window of all examples a full sort; between them, order stays mostly random and rows mostly alike.
  */
-import { fold, type Key } from "../core/tensor/key.ts";
+import { fold, type Key } from "../tensor/key.ts";
 import { permutation } from "./shuffle.ts";
 
 /** Numbers of the examples that share one row of a batch. */

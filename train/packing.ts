@@ -4,7 +4,7 @@
  * a time; within it each one, longest first, goes to the fullest row that still has room (best fit decreasing). Then the
  * rows are shuffled and dealt into batches.
  */
-import { fold, type Key } from "../core/tensor/key.ts";
+import { fold, type Key } from "../tensor/key.ts";
 import { positive, type Row } from "./buckets.ts";
 import { permutation } from "./shuffle.ts";
 

@@ -29,7 +29,7 @@ import { type Moments, resident, updateLeaf } from "./moments.ts";
 import { freshSlots, type Optimizer, type Slots } from "./optimizer.ts";
 import { blankRows } from "./blank_rows.ts";
 import { pickRows, type Rows } from "./rows.ts";
-import { fold, key } from "../core/tensor/key.ts";
+import { fold, key } from "../tensor/key.ts";
 
 /** Bytes of a run at its largest moment. */
 export interface MemoryPlan {

@@ -6,7 +6,7 @@
  *
  * so that in the frequencies, of which real vectors have ⌊b/2⌋ + 1, each block is one product of complex numbers.
  */
-import { type Tensor, tensor } from "../tensor/mod.ts";
+import { type Tensor, tensor } from "../../tensor/mod.ts";
 import {
   concat,
   dftTables,

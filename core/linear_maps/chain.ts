@@ -1,5 +1,5 @@
 /** Maps one after the other, and the shuffle of chunks that butterfly factors stand between. */
-import type { Tensor } from "../tensor/mod.ts";
+import type { Tensor } from "../../tensor/mod.ts";
 import { gatherRows, identity, permute, reshape, transpose } from "../../ops/mod.ts";
 import type { LinearMap } from "../linear_map.ts";
 import { leading } from "./cheapest.ts";

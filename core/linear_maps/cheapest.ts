@@ -1,5 +1,5 @@
 /** The choice between ways of one product, by counted multiply-adds. */
-import type { Shape, Tensor } from "../tensor/mod.ts";
+import type { Shape, Tensor } from "../../tensor/mod.ts";
 
 /** One way to compute the same thing: what it costs once and for each row, in multiply-adds. */
 export interface Way<T> {

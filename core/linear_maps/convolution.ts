@@ -2,7 +2,7 @@
  * Weights of convolutions in LyCORIS's forms (Yeh et al. 2023, arXiv 2309.14859): the kernels [out, in, ...window] that LoHa
  * and LoKr put on one, from their factors. Pure functions; a Tucker core keeps the window's axes in a small tensor.
  */
-import type { Tensor } from "../tensor/mod.ts";
+import type { Tensor } from "../../tensor/mod.ts";
 import { matmul, multiply, permute, reshape } from "../../ops/mod.ts";
 
 /** A Tucker decomposition of a kernel [out, in, ...window]. */

@@ -2,7 +2,7 @@
  * A low-rank product with diagonal matrices between and after it (VeRA, arXiv 2310.11454): diag(b) B diag(d) A, where A and
  * B may be larger than needed and are cut to the first columns and rows.
  */
-import type { Tensor } from "../tensor/mod.ts";
+import type { Tensor } from "../../tensor/mod.ts";
 import { gatherRows, matmul, multiply, reshape, slice, transpose } from "../../ops/mod.ts";
 import type { LinearMap } from "../linear_map.ts";
 

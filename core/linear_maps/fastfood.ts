@@ -6,8 +6,8 @@
  * H is the un-normalised Walsh–Hadamard transform, B random signs, Π a permutation, G normal. The divisor makes the mean of
  * ‖P v‖ be ‖v‖.
  */
-import { fold, type Key, type Tensor } from "../tensor/mod.ts";
-import type { Backend } from "../tensor/mod.ts";
+import { fold, type Key, type Tensor } from "../../tensor/mod.ts";
+import type { Backend } from "../../tensor/mod.ts";
 import {
   concat,
   cos,

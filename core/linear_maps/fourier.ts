@@ -5,7 +5,7 @@
  *   ΔW[p, q] = s / (out · in) Σ_k c_k cos(2π (p u_k / out + q v_k / in))
  *            = s / (out · in) (C_out diag(c) C_inᵀ − S_out diag(c) S_inᵀ)        C, S: cosines and sines [·, n]
  */
-import type { Tensor } from "../tensor/mod.ts";
+import type { Tensor } from "../../tensor/mod.ts";
 import { dftTables, gatherRows, matmul, multiply, subtract, transpose } from "../../ops/mod.ts";
 import type { LinearMap } from "../linear_map.ts";
 import { cheapest, rowsOf } from "./cheapest.ts";

@@ -1,5 +1,5 @@
 /** A matrix of which only some rows are not zero. */
-import type { Tensor } from "../tensor/mod.ts";
+import type { Tensor } from "../../tensor/mod.ts";
 import { gatherRows, matmul, reshape, scatterAddRows, transpose } from "../../ops/mod.ts";
 import type { LinearMap } from "../linear_map.ts";
 

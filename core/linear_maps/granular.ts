@@ -7,7 +7,7 @@
  * x passes k narrow products, its k² results change places, and k narrow products give y: as many multiply-adds as a product of
  * rank r takes.
  */
-import type { Tensor } from "../tensor/mod.ts";
+import type { Tensor } from "../../tensor/mod.ts";
 import { gatherRows, identity, matmul, multiply, permute, reshape, transpose } from "../../ops/mod.ts";
 import type { LinearMap } from "../linear_map.ts";
 import { leading, rowsOf } from "./cheapest.ts";

@@ -6,7 +6,7 @@
  * Its rows are products of rows, so ΔW = s · (A1 * A2)(B1 * B2) with Khatri–Rao products of width r²: that is the cheaper
  * way where r² (in + out) < in · out.
  */
-import type { Tensor } from "../tensor/mod.ts";
+import type { Tensor } from "../../tensor/mod.ts";
 import { gatherRows, matmul, multiply, reshape, transpose } from "../../ops/mod.ts";
 import type { LinearMap } from "../linear_map.ts";
 import { cheapest, rowsOf } from "./cheapest.ts";

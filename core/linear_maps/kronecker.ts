@@ -6,7 +6,7 @@
  * so a product takes i1 · cost(B) + o2 · cost(A) multiply-adds, or i2 · cost(A) + o1 · cost(B) with A first, instead of
  * i1 i2 o1 o2. (The survey's sketch reshapes x by the columns of both row-form factors; it must be their rows.)
  */
-import type { Tensor } from "../tensor/mod.ts";
+import type { Tensor } from "../../tensor/mod.ts";
 import { gatherRows, matmul, multiply, reshape, transpose } from "../../ops/mod.ts";
 import type { LinearMap } from "../linear_map.ts";
 import { cheapest, leading, rowsOf } from "./cheapest.ts";

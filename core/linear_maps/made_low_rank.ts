@@ -2,7 +2,7 @@
  * Low-rank products b a whose factors are made from other tensors at each use: of rows of a bank, of entries of one vector, of
  * random bases with trained scales. Where the rank is not low, many rows of x are multiplied by the matrix itself.
  */
-import type { Tensor } from "../tensor/mod.ts";
+import type { Tensor } from "../../tensor/mod.ts";
 import { gatherRows, matmul, transpose } from "../../ops/mod.ts";
 import type { Factors, LinearMap } from "../linear_map.ts";
 import { cheapest, rowsOf } from "./cheapest.ts";

@@ -4,7 +4,7 @@
  *
  *   y_1 = a_1 x_1 − b_1 x_2        y_2 = a_2 x_2 + b_2 x_1        a, b [width]
  */
-import type { Tensor } from "../tensor/mod.ts";
+import type { Tensor } from "../../tensor/mod.ts";
 import {
   add,
   concat,

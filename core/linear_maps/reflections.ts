@@ -2,7 +2,7 @@
  * A chain of Householder reflections (HRA, arXiv 2405.17484): H_1 H_2 … H_r with H_i = I − 2 u_i u_iᵀ / ‖u_i‖². Each takes
  * two dot products a row; the matrix is never built for `apply`.
  */
-import type { Tensor } from "../tensor/mod.ts";
+import type { Tensor } from "../../tensor/mod.ts";
 import {
   divide,
   gatherRows,

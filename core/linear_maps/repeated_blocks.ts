@@ -2,7 +2,7 @@
  * One block repeated along the input (MiSS, arXiv 2409.15371): ΔW = [D, D, …, D]ᵀ cut to the input's width, so that
  * ΔW x = Dᵀ (sum of the pieces of x of length r).
  */
-import type { Tensor } from "../tensor/mod.ts";
+import type { Tensor } from "../../tensor/mod.ts";
 import { concat, gatherRows, matmul, place, reshape, slice, sum, transpose } from "../../ops/mod.ts";
 import type { LinearMap } from "../linear_map.ts";
 import { leading } from "./cheapest.ts";

@@ -5,7 +5,7 @@
  *
  * A few rows of x are multiplied element by element, many by the matrix.
  */
-import type { Tensor } from "../tensor/mod.ts";
+import type { Tensor } from "../../tensor/mod.ts";
 import {
   flatIndices,
   gatherRows,

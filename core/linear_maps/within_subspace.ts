@@ -1,5 +1,5 @@
 /** A change of the input within a subspace (PSOFT, arXiv 2505.11235): I + Vᵀ (M − I) V with orthonormal rows V [r, width]. */
-import type { Tensor } from "../tensor/mod.ts";
+import type { Tensor } from "../../tensor/mod.ts";
 import { add, gatherRows, identity, matmul, subtract, transpose } from "../../ops/mod.ts";
 import type { LinearMap } from "../linear_map.ts";
 

@@ -1,5 +1,5 @@
 /** Attention behind prefixes and cached keys. */
-import type { Tensor } from "../tensor/mod.ts";
+import type { Tensor } from "../../tensor/mod.ts";
 import {
   add,
   attend,

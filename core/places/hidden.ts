@@ -1,5 +1,5 @@
 /** Hidden states, with the edits at them. */
-import type { Tensor } from "../tensor/mod.ts";
+import type { Tensor } from "../../tensor/mod.ts";
 import { add } from "../../ops/mod.ts";
 import type { HiddenCall } from "../edit.ts";
 import { atPlace } from "../fits.ts";

@@ -1,5 +1,5 @@
 /** Linear layers, tables and heads, with the edits at them. */
-import { isQuantized, type Tensor } from "../tensor/mod.ts";
+import { isQuantized, type Tensor } from "../../tensor/mod.ts";
 import type { LinearEdit, PassCall } from "../edit.ts";
 import { bareLayer, foldLinear, type Layer, tableLayer } from "../fold.ts";
 import { decoded, dense } from "../linear_map.ts";

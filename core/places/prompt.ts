@@ -1,5 +1,5 @@
 /** Rows of prompts before a stack's text and inside it. */
-import type { Tensor } from "../tensor/mod.ts";
+import type { Tensor } from "../../tensor/mod.ts";
 import { concat } from "../../ops/mod.ts";
 import type { PromptEdit } from "../edit.ts";
 import { callAt, keyed, type Pass } from "../pass.ts";

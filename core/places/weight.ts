@@ -1,5 +1,5 @@
 /** Leaves of the checkpoint with the weight edits at them: matrices, biases, norms. */
-import { fold, isQuantized, type Tensor, tensorsIn } from "../tensor/mod.ts";
+import { fold, isQuantized, type Tensor, tensorsIn } from "../../tensor/mod.ts";
 import { add, rmsNorm, zeros } from "../../ops/mod.ts";
 import { recoded } from "../coded_matrix.ts";
 import type { WeightEdit } from "../edit.ts";

@@ -1,5 +1,5 @@
 /** The facts that every conversation has, and the drawing of all facts. */
-import { fold, type Key } from "../../core/tensor/key.ts";
+import { fold, type Key } from "../../tensor/key.ts";
 import type { Desk, Intent } from "./intent.ts";
 import { type Fact, type Facts, pick } from "./grammar.ts";
 import { CITIES, FIRST_NAMES, LAST_NAMES, MONTHS, STREETS, WEEKDAYS } from "./lists.ts";

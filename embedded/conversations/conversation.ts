@@ -2,7 +2,7 @@
  * Seeded conversations: greeting, problem, identification, questions, obstacles, outcome, second question, farewell,
  * each drawn from the key; a draft of a wrong length is drawn again.
  */
-import { fold, type Key } from "../../core/tensor/key.ts";
+import { fold, type Key } from "../../tensor/key.ts";
 import { drawFacts } from "./common.ts";
 import { DESKS } from "./desks/mod.ts";
 import { IDENTITY, OBSTACLES, SIDE_QUESTIONS } from "./detours.ts";

@@ -4,7 +4,7 @@
  *
  * `{slot}` is a fact as people say it, `{slot.s}` as a summary puts it, `{a:slot}` has "a" or "an" in front.
  */
-import { bitsAt, fold, type Key } from "../../core/tensor/key.ts";
+import { bitsAt, fold, type Key } from "../../tensor/key.ts";
 
 /** A fact: how it is said, and how a summary words it. */
 export interface Fact {

@@ -2,7 +2,7 @@
  * Where facts come from. A source is a function of two keys: its own slot's, and the conversation's, so that facts
  * that must agree (the currency, today's date, the way dates are written) are the same wherever they appear.
  */
-import { bitsAt, fold, type Key } from "../../core/tensor/key.ts";
+import { bitsAt, fold, type Key } from "../../tensor/key.ts";
 import { below, chance, type Fact, pick } from "./grammar.ts";
 import { MONTHS } from "./lists.ts";
 

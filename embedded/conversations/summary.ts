@@ -2,7 +2,7 @@
  * Faithful summaries: composed from the same facts as the dialogue, in words of their own. A phrase is used only when
  * the dialogue tells every slot that the phrase tells.
  */
-import { fold, type Key } from "../../core/tensor/key.ts";
+import { fold, type Key } from "../../tensor/key.ts";
 import { chance, expand, type Facts, type Phrase, pick, shuffle } from "./grammar.ts";
 
 /** What a summary may be made of. */

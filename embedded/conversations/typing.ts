@@ -1,5 +1,5 @@
 /** How customers type: most with care, some without capitals or apostrophes. Names and codes keep their letters. */
-import type { Key } from "../../core/tensor/key.ts";
+import type { Key } from "../../tensor/key.ts";
 import { below, type Facts } from "./grammar.ts";
 
 /** A customer's way of typing. */

@@ -1,7 +1,7 @@
 /** Attention and its derivatives: chooses the generated kernel for a head's width and what is masked. */
-import type { AttentionOptions, Backend, Operand } from "../../core/tensor/backend.ts";
-import { showShape, size, strides } from "../../core/tensor/shape.ts";
-import { broadcastStrides } from "../../core/tensor/walk.ts";
+import type { AttentionOptions, Backend, Operand } from "../../tensor/backend.ts";
+import { showShape, size, strides } from "../../tensor/shape.ts";
+import { broadcastStrides } from "../../tensor/walk.ts";
 import { type Context, expect } from "./context.ts";
 import { type Arguments, each, type Kernel } from "./kernel.ts";
 import { type AttentionForm, attentionKernel } from "./kernels/attention.ts";

@@ -1,5 +1,5 @@
 /** Puts the kernels together over one device. */
-import type { Backend, Raw } from "../../core/tensor/backend.ts";
+import type { Backend, Raw } from "../../tensor/backend.ts";
 import { attentionKernels } from "./attentions.ts";
 import { castKernels } from "./casts.ts";
 import { checkMarks, MARK_BYTES } from "./checks.ts";

@@ -1,6 +1,6 @@
 /** Conversions between dtypes, fills and the optimizer step, whose moments may be coded. Everything goes by way of f32. */
-import type { Backend, Operand } from "../../core/tensor/backend.ts";
-import { bitsOf } from "../../core/tensor/bits.ts";
+import type { Backend, Operand } from "../../tensor/backend.ts";
+import { bitsOf } from "../../tensor/bits.ts";
 import {
   byteLength,
   CODE_BLOCK,
@@ -11,8 +11,8 @@ import {
   isGguf,
   layout,
   NESTED_BLOCK,
-} from "../../core/tensor/dtype.ts";
-import { rowsAndWidth, size } from "../../core/tensor/shape.ts";
+} from "../../tensor/dtype.ts";
+import { rowsAndWidth, size } from "../../tensor/shape.ts";
 import { type Context, expect, type Handle, rowStep } from "./context.ts";
 import { type Decoding, decoding, STEP } from "./decoding.ts";
 import { each } from "./kernel.ts";

@@ -1,8 +1,8 @@
 /** What every family of kernels needs: spans of operands, parts of large ones, room for temporary numbers, checks. */
-import type { Operand, Raw } from "../../core/tensor/backend.ts";
-import { floatOf } from "../../core/tensor/bits.ts";
-import { byteLength, type DType } from "../../core/tensor/dtype.ts";
-import { type Shape, showShape } from "../../core/tensor/shape.ts";
+import type { Operand, Raw } from "../../tensor/backend.ts";
+import { floatOf } from "../../tensor/bits.ts";
+import { byteLength, type DType } from "../../tensor/dtype.ts";
+import { type Shape, showShape } from "../../tensor/shape.ts";
 import { MARK_BYTES } from "./checks.ts";
 import type { OpenDevice } from "./device.ts";
 import { each, type Kernel } from "./kernel.ts";

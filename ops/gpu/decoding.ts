@@ -1,7 +1,7 @@
 /** How a kernel gets at an operand of any dtype: spans of codes, scales and tables, and the arguments that place them. */
-import type { Operand } from "../../core/tensor/backend.ts";
-import { type DType, ggufBlock, isGguf, layout } from "../../core/tensor/dtype.ts";
-import { rowsAndWidth, size } from "../../core/tensor/shape.ts";
+import type { Operand } from "../../tensor/backend.ts";
+import { type DType, ggufBlock, isGguf, layout } from "../../tensor/dtype.ts";
+import { rowsAndWidth, size } from "../../tensor/shape.ts";
 import type { Context, Part } from "./context.ts";
 import type { Arguments } from "./kernel.ts";
 import type { Span } from "./stream.ts";

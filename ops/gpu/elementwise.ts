@@ -1,7 +1,7 @@
 /** Elementwise kernels: chooses the flat, the number or the walking form, and splits what is too large for a binding. */
-import type { Backend, BinaryOp, Operand, UnaryOp } from "../../core/tensor/backend.ts";
-import { sameShape, showShape, size, strides } from "../../core/tensor/shape.ts";
-import { broadcastStrides, merge } from "../../core/tensor/walk.ts";
+import type { Backend, BinaryOp, Operand, UnaryOp } from "../../tensor/backend.ts";
+import { sameShape, showShape, size, strides } from "../../tensor/shape.ts";
+import { broadcastStrides, merge } from "../../tensor/walk.ts";
 import { type Context, expect } from "./context.ts";
 import { type Arguments, each, type Kernel } from "./kernel.ts";
 import {

@@ -1,7 +1,7 @@
 /**
  * The GPU backend: every kernel in WGSL over WebGPU, as Deno and browsers have it. Commands are recorded and submitted
  * together; the only waits are reads. Debian's `mesa-vulkan-drivers` gives a software adapter, so all of it is tested on
- * machines without a card. Imports `core/tensor` only.
+ * machines without a card. Imports `tensor` only.
  *
  * @example
  * ```ts ignore

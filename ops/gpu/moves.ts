@@ -1,9 +1,9 @@
 /** Kernels that move elements, gather and scatter; rotary positions and the random stream. */
-import type { Backend, Operand } from "../../core/tensor/backend.ts";
-import type { DType } from "../../core/tensor/dtype.ts";
-import type { Key } from "../../core/tensor/key.ts";
-import { rowsAndWidth, type Shape, showShape, size, strides } from "../../core/tensor/shape.ts";
-import { merge } from "../../core/tensor/walk.ts";
+import type { Backend, Operand } from "../../tensor/backend.ts";
+import type { DType } from "../../tensor/dtype.ts";
+import type { Key } from "../../tensor/key.ts";
+import { rowsAndWidth, type Shape, showShape, size, strides } from "../../tensor/shape.ts";
+import { merge } from "../../tensor/walk.ts";
 import { MARKS } from "./checks.ts";
 import { type Context, expect } from "./context.ts";
 import { decoding, stepOf } from "./decoding.ts";

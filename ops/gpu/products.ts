@@ -1,9 +1,9 @@
 /** Chooses the form of a product by its sizes and the adapter, and splits operands larger than a binding. */
-import type { Backend, Operand } from "../../core/tensor/backend.ts";
-import { type DType, isGguf } from "../../core/tensor/dtype.ts";
-import { type Orientation, productSizes } from "../../core/tensor/product_sizes.ts";
-import { type Shape, size, strides } from "../../core/tensor/shape.ts";
-import { broadcastStrides, merge } from "../../core/tensor/walk.ts";
+import type { Backend, Operand } from "../../tensor/backend.ts";
+import { type DType, isGguf } from "../../tensor/dtype.ts";
+import { type Orientation, productSizes } from "../../tensor/product_sizes.ts";
+import { type Shape, size, strides } from "../../tensor/shape.ts";
+import { broadcastStrides, merge } from "../../tensor/walk.ts";
 import { type Context, expect, type Part, rowStep, type Window } from "./context.ts";
 import { decoding, stepOf } from "./decoding.ts";
 import { type Arguments, GRID } from "./kernel.ts";

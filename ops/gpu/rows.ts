@@ -1,6 +1,6 @@
 /** Kernels of rows and reductions: parts of rows where an operand is larger than a binding, chunks of long sums. */
-import type { Backend, Operand, ReduceOp } from "../../core/tensor/backend.ts";
-import { rowsAndWidth } from "../../core/tensor/shape.ts";
+import type { Backend, Operand, ReduceOp } from "../../tensor/backend.ts";
+import { rowsAndWidth } from "../../tensor/shape.ts";
 import { MARKS } from "./checks.ts";
 import { alignedRows, type Context, expect, type Part } from "./context.ts";
 import { type Arguments, each, grid, type Kernel } from "./kernel.ts";

@@ -1,6 +1,6 @@
 /** The tables of codebooks as one run of f32 that kernels read: values, bounds between them, codes in rising order. */
-import { book, type Codebook, SIGNED, UNSIGNED } from "../../core/tensor/codebook.ts";
-import type { CodebookType, DType } from "../../core/tensor/dtype.ts";
+import { book, type Codebook, SIGNED, UNSIGNED } from "../../tensor/codebook.ts";
+import type { CodebookType, DType } from "../../tensor/dtype.ts";
 
 const FOUR_BIT: readonly CodebookType[] = ["nf4", "fp4", "int4", "e2m1", "e3m0"];
 

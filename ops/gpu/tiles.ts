@@ -2,7 +2,7 @@
  * Boxes of a walk, cut so that what each operand reaches fits a binding. An operand reaches, from a box of sizes nᵢ with
  * steps sᵢ, a run of Σ (nᵢ − 1) sᵢ + `extent` elements; where that is too long, the axis that adds most to it is cut.
  */
-import type { Operand } from "../../core/tensor/backend.ts";
+import type { Operand } from "../../tensor/backend.ts";
 import type { Context } from "./context.ts";
 import type { Span } from "./stream.ts";
 

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import type { Backend } from "../../core/tensor/backend.ts";
+import type { Backend } from "../../tensor/backend.ts";
 import { backend } from "../wasm/backend.ts";
 import record from "../wasm/lib/SOURCE_HASH.json" with { type: "json" };
 import { libraryPath, startNative } from "./machine.ts";

@@ -2,10 +2,10 @@
  * Attention, written out: for every batch b, head h and query i the scores of all visible keys, their softmax, the
  * weighted sum of values; and its derivatives.
  */
-import type { AttentionOptions, Operand } from "../../core/tensor/backend.ts";
-import { size } from "../../core/tensor/shape.ts";
+import type { AttentionOptions, Operand } from "../../tensor/backend.ts";
+import { size } from "../../tensor/shape.ts";
 import { logSumExp } from "./reduce.ts";
-import { broadcastStrides } from "../../core/tensor/walk.ts";
+import { broadcastStrides } from "../../tensor/walk.ts";
 import { floats, numbers } from "./storage.ts";
 
 /** Whether query i sees key j, before the mask: causal order and window, save for the first `always` keys. */

@@ -1,6 +1,6 @@
 /** Puts the kernels together, with the memory they work on. */
-import type { Backend, Operand, Raw } from "../../core/tensor/backend.ts";
-import { size } from "../../core/tensor/shape.ts";
+import type { Backend, Operand, Raw } from "../../tensor/backend.ts";
+import { size } from "../../tensor/shape.ts";
 import { attention, attentionGrad } from "./attention.ts";
 import { binary, select, swiglu, swigluGrad, unary } from "./elementwise.ts";
 import { orderStatistic, qr, svd } from "./linalg.ts";

@@ -1,6 +1,6 @@
 /** Elementwise kernels: unary and binary arithmetic, selection, the gated unit and its derivative. All in f64. */
-import type { BinaryOp, Operand, UnaryOp } from "../../core/tensor/backend.ts";
-import { sameShape } from "../../core/tensor/shape.ts";
+import type { BinaryOp, Operand, UnaryOp } from "../../tensor/backend.ts";
+import { sameShape } from "../../tensor/shape.ts";
 import { roundEven } from "./codecs/mod.ts";
 import { erf, erfc } from "./erf.ts";
 import { broadcastOffsets, floats, integers, numbers } from "./storage.ts";

@@ -1,6 +1,6 @@
 /** QR by Householder's reflections, SVD by one-sided Jacobi rotations, order statistics by sorting; all in f64. */
-import type { Operand } from "../../core/tensor/backend.ts";
-import { showShape } from "../../core/tensor/shape.ts";
+import type { Operand } from "../../tensor/backend.ts";
+import { showShape } from "../../tensor/shape.ts";
 import { floats, numbers } from "./storage.ts";
 
 /** A matrix as its columns. */

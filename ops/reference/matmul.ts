@@ -1,6 +1,6 @@
 /** Matrix products: out = a · b over the last two axes, sums in f64. */
-import type { Operand } from "../../core/tensor/backend.ts";
-import { broadcastStrides } from "../../core/tensor/walk.ts";
+import type { Operand } from "../../tensor/backend.ts";
+import { broadcastStrides } from "../../tensor/walk.ts";
 import { floats, numbers, walk } from "./storage.ts";
 
 /** Leading axes broadcast; b may be stored in any dtype. */

@@ -1,6 +1,6 @@
 /**
  * The reference backend: plain TypeScript, slow and obviously right. It is the oracle of the other two, and imports only
- * `core/tensor`.
+ * `tensor`.
  *
  * @example
  * ```ts

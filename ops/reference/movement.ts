@@ -1,6 +1,6 @@
 /** Kernels that only move elements: axes, boxes, joins, and rows or columns picked by index. */
-import type { Operand } from "../../core/tensor/backend.ts";
-import { rowsAndWidth, size, strides } from "../../core/tensor/shape.ts";
+import type { Operand } from "../../tensor/backend.ts";
+import { rowsAndWidth, size, strides } from "../../tensor/shape.ts";
 import { bytesOf, elements, floats, integers, numbers, numbersIn, walk } from "./storage.ts";
 
 /** out axis i is x's axis axes[i]. */

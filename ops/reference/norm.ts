@@ -1,6 +1,6 @@
 /** Normalisation over the last axis, its derivatives in x, and rotary positions. */
-import type { Operand } from "../../core/tensor/backend.ts";
-import { rowsAndWidth } from "../../core/tensor/shape.ts";
+import type { Operand } from "../../tensor/backend.ts";
+import { rowsAndWidth } from "../../tensor/shape.ts";
 import { floats, numbers } from "./storage.ts";
 
 /** y = x · inverse · weight, inverse = 1/√(mean x² + ε). */

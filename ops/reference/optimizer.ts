@@ -1,6 +1,6 @@
 /** One AdamW step (arXiv 1711.05101), and the random stream. */
-import type { AdamWOptions, Operand } from "../../core/tensor/backend.ts";
-import { bitsAt, type Key } from "../../core/tensor/key.ts";
+import type { AdamWOptions, Operand } from "../../tensor/backend.ts";
+import { bitsAt, type Key } from "../../tensor/key.ts";
 import { floats, numbers, write } from "./storage.ts";
 
 /**

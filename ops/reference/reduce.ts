@@ -1,6 +1,6 @@
 /** Reductions, softmax and cross-entropy: kernels that fold an axis. Sums are f64. */
-import type { Operand, ReduceOp } from "../../core/tensor/backend.ts";
-import { rowsAndWidth } from "../../core/tensor/shape.ts";
+import type { Operand, ReduceOp } from "../../tensor/backend.ts";
+import { rowsAndWidth } from "../../tensor/shape.ts";
 import { floats, integers, numbers } from "./storage.ts";
 
 const FOLD: { readonly [op in ReduceOp]: readonly [number, (a: number, b: number) => number] } = {

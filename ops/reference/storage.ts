@@ -2,10 +2,10 @@
  * What a raw handle of the reference backend is, and the ways kernels look at operands: values (decoded), the f32 or
  * i32 view to write into, whole elements to move, and index maps for strided walks.
  */
-import type { Operand } from "../../core/tensor/backend.ts";
-import { byteLength } from "../../core/tensor/dtype.ts";
-import { type Shape, showShape, size } from "../../core/tensor/shape.ts";
-import { broadcastStrides } from "../../core/tensor/walk.ts";
+import type { Operand } from "../../tensor/backend.ts";
+import { byteLength } from "../../tensor/dtype.ts";
+import { type Shape, showShape, size } from "../../tensor/shape.ts";
+import { broadcastStrides } from "../../tensor/walk.ts";
 import { decode, encode, type Numbers } from "./codecs/mod.ts";
 
 /** A raw handle: bytes on their own buffer, so that every typed view is aligned. */

@@ -1,6 +1,6 @@
 /** The Walsh–Hadamard transform, in f64: log₂ K passes of sums and differences. */
-import type { Operand } from "../../core/tensor/backend.ts";
-import { rowsAndWidth } from "../../core/tensor/shape.ts";
+import type { Operand } from "../../tensor/backend.ts";
+import { rowsAndWidth } from "../../tensor/shape.ts";
 import { floats, numbers } from "./storage.ts";
 
 /** y_i = Σ_j (−1)^(bits of i and j) x_j over the last axis. */

@@ -1,7 +1,7 @@
 /** Puts the kernels together over one machine. */
-import type { Backend, BinaryOp, Operand, Raw, ReduceOp, UnaryOp } from "../../core/tensor/backend.ts";
-import type { Key } from "../../core/tensor/key.ts";
-import { rowsAndWidth, size } from "../../core/tensor/shape.ts";
+import type { Backend, BinaryOp, Operand, Raw, ReduceOp, UnaryOp } from "../../tensor/backend.ts";
+import type { Key } from "../../tensor/key.ts";
+import { rowsAndWidth, size } from "../../tensor/shape.ts";
 import { arena, type Block } from "./arena.ts";
 import { castKernels } from "./casts.ts";
 import { BINARY, REDUCE, UNARY } from "./codes.ts";
@@ -11,7 +11,7 @@ import type { Machine } from "./machine.ts";
 import { moveKernels } from "./moves.ts";
 import { productKernels } from "./products.ts";
 import { transformKernels } from "./transforms.ts";
-import { broadcastStrides, merge, words } from "../../core/tensor/walk.ts";
+import { broadcastStrides, merge, words } from "../../tensor/walk.ts";
 
 /** A backend over a machine. */
 export function backend(started: Machine, name: "wasm" | "native"): Backend {

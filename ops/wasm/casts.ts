@@ -1,8 +1,8 @@
 /** Conversions between dtypes: everything goes by way of f32, whole tensors at a time. */
-import type { Backend, Operand } from "../../core/tensor/backend.ts";
-import { bitsOf } from "../../core/tensor/bits.ts";
-import { byteLength, type DType } from "../../core/tensor/dtype.ts";
-import { rowsAndWidth, size } from "../../core/tensor/shape.ts";
+import type { Backend, Operand } from "../../tensor/backend.ts";
+import { bitsOf } from "../../tensor/bits.ts";
+import { byteLength, type DType } from "../../tensor/dtype.ts";
+import { rowsAndWidth, size } from "../../tensor/shape.ts";
 import { DTYPE } from "./codes.ts";
 import type { Context } from "./context.ts";
 

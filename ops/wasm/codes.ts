@@ -1,6 +1,6 @@
 /** Numbers by which the crate knows dtypes and ops. Their order is that of the matches in `crate/src`. */
-import type { BinaryOp, ReduceOp, UnaryOp } from "../../core/tensor/backend.ts";
-import type { DType } from "../../core/tensor/dtype.ts";
+import type { BinaryOp, ReduceOp, UnaryOp } from "../../tensor/backend.ts";
+import type { DType } from "../../tensor/dtype.ts";
 
 /** `decode::dtype` in the crate. */
 export const DTYPE: { readonly [dtype in DType]: number } = {

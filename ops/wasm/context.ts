@@ -1,7 +1,7 @@
 /** What every family of kernels needs: the exports, addresses of operands, and room for words and temporary numbers. */
-import type { Operand } from "../../core/tensor/backend.ts";
-import type { DType } from "../../core/tensor/dtype.ts";
-import { showShape } from "../../core/tensor/shape.ts";
+import type { Operand } from "../../tensor/backend.ts";
+import type { DType } from "../../tensor/dtype.ts";
+import { showShape } from "../../tensor/shape.ts";
 import type { Arena, Block } from "./arena.ts";
 import type { Kernels, Machine } from "./machine.ts";
 

@@ -1,7 +1,7 @@
 /** Factorisations and order statistics: the kernels of `crate/src/linalg.rs`. */
-import type { Backend, Operand } from "../../core/tensor/backend.ts";
-import { bitsOf } from "../../core/tensor/bits.ts";
-import { showShape, size } from "../../core/tensor/shape.ts";
+import type { Backend, Operand } from "../../tensor/backend.ts";
+import { bitsOf } from "../../tensor/bits.ts";
+import { showShape, size } from "../../tensor/shape.ts";
 import type { Context } from "./context.ts";
 
 /** The kernels of this file. */

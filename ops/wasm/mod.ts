@@ -1,6 +1,6 @@
 /**
  * The WASM backend: one Rust crate (`crate/`), compiled to 128-bit vectors and committed (`lib/`), over one memory of at
- * most 4 GiB, with worker threads on shared memory. Imports `core/tensor` only. Results are the same bits for any number
+ * most 4 GiB, with worker threads on shared memory. Imports `tensor` only. Results are the same bits for any number
  * of threads; relaxed fused multiply-adds may differ between kinds of CPU.
  *
  * @example
@@ -19,7 +19,7 @@
  *
  * @module
  */
-import type { Backend } from "../../core/tensor/backend.ts";
+import type { Backend } from "../../tensor/backend.ts";
 import { backend } from "./backend.ts";
 import { startSingle, startThreaded } from "./machine.ts";
 

@@ -1,10 +1,10 @@
 /** Kernels that only move elements: axes, boxes, joins, and rows or columns picked by index. */
-import type { Backend, Operand } from "../../core/tensor/backend.ts";
-import { byteLength, type DType } from "../../core/tensor/dtype.ts";
-import { rowsAndWidth, showShape, size, strides } from "../../core/tensor/shape.ts";
+import type { Backend, Operand } from "../../tensor/backend.ts";
+import { byteLength, type DType } from "../../tensor/dtype.ts";
+import { rowsAndWidth, showShape, size, strides } from "../../tensor/shape.ts";
 import { DTYPE } from "./codes.ts";
 import type { Context } from "./context.ts";
-import { merge, type Walk, words } from "../../core/tensor/walk.ts";
+import { merge, type Walk, words } from "../../tensor/walk.ts";
 
 /** The kernels of this file. */
 export type MoveKernels = Pick<

@@ -1,11 +1,11 @@
 /** Matrix products and attention: the kernels whose arguments do not fit in a few numbers. */
-import type { AttentionOptions, Backend, Operand } from "../../core/tensor/backend.ts";
-import { bitsOf } from "../../core/tensor/bits.ts";
-import { productSizes } from "../../core/tensor/product_sizes.ts";
-import { rowsAndWidth, size } from "../../core/tensor/shape.ts";
+import type { AttentionOptions, Backend, Operand } from "../../tensor/backend.ts";
+import { bitsOf } from "../../tensor/bits.ts";
+import { productSizes } from "../../tensor/product_sizes.ts";
+import { rowsAndWidth, size } from "../../tensor/shape.ts";
 import { DTYPE } from "./codes.ts";
 import type { Context } from "./context.ts";
-import { broadcastStrides } from "../../core/tensor/walk.ts";
+import { broadcastStrides } from "../../tensor/walk.ts";
 
 /** The kernels of this file. */
 export type ProductKernels = Pick<Backend, "matmul" | "attention" | "attentionGrad">;

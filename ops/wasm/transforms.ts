@@ -1,6 +1,6 @@
 /** The Walsh–Hadamard transform and Fastfood's random part. */
-import type { Backend, FastfoodShape, Operand } from "../../core/tensor/backend.ts";
-import { rowsAndWidth } from "../../core/tensor/shape.ts";
+import type { Backend, FastfoodShape, Operand } from "../../tensor/backend.ts";
+import { rowsAndWidth } from "../../tensor/shape.ts";
 import type { Context } from "./context.ts";
 
 /** The kernels of this file. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { key } from "../../core/tensor/key.ts";
+import { key } from "../../tensor/key.ts";
 import { conversation, intents, LIMITS } from "../../embedded/conversations/mod.ts";
 import {
   CITIES,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { key } from "../../core/tensor/key.ts";
+import { key } from "../../tensor/key.ts";
 import { grams, masked, measure, nearDuplicates } from "../../embedded/duplicates.ts";
 
 Deno.test("masked() hides names, numbers, dates and codes, and nothing else", () => {

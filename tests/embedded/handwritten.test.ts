@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { key } from "../../core/tensor/key.ts";
+import { key } from "../../tensor/key.ts";
 import { conversation } from "../../embedded/conversations/mod.ts";
 import { grams, masked, nearDuplicates } from "../../embedded/duplicates.ts";
 

@@ -1,6 +1,6 @@
 /** Pairs of messages: repeatable, balanced, and same exactly where they say so. */
 import assert from "node:assert/strict";
-import { fold, key } from "../../core/tensor/key.ts";
+import { fold, key } from "../../tensor/key.ts";
 import { requestPair } from "../../embedded/paraphrases.ts";
 
 /** Words that only openings of the lost card have among the two requests below. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { layout } from "../../core/tensor/mod.ts";
+import { layout } from "../../tensor/mod.ts";
 import { bitsandbytesView } from "../../formats/bitsandbytes.ts";
 import { dynamicMap, FP4_MAP, NF4_MAP } from "../../formats/bitsandbytes_maps.ts";
 import { bitsandbytesConfig, bitsandbytesGroup } from "../../formats/bitsandbytes_write.ts";
@@ -15,7 +15,7 @@ const KINDS = ["nf4", "nf4_double", "fp4", "fp4_double", "int8"] as const;
 const path = (kind: string) => `${GOLDEN}bnb_${kind}/model.safetensors`;
 const Q = "model.layers.0.self_attn.q_proj.weight";
 
-/** The first values, from the formulas in core/tensor/dtype.ts: w = codebook[code] · absmax, or code · absmax / 127. */
+/** The first values, from the formulas in tensor/dtype.ts: w = codebook[code] · absmax, or code · absmax / 127. */
 function firstValues(t: StoredTensor, n: number): number[] {
   const bytes = t.read();
   const at = layout(t.dtype, t.shape);

@@ -5,8 +5,8 @@ import { openGguf } from "../../formats/gguf.ts";
 import { encodeGgufText, encodeGgufValue, long, word } from "../../formats/gguf_metadata.ts";
 import type { GgufValue } from "../../formats/gguf_metadata.ts";
 import { writeGguf } from "../../formats/gguf_write.ts";
-import { byteLength } from "../../core/tensor/mod.ts";
-import type { DType } from "../../core/tensor/mod.ts";
+import { byteLength } from "../../tensor/mod.ts";
+import type { DType } from "../../tensor/mod.ts";
 import { fromBase64, GOLDEN, golden, inFolder } from "./golden.ts";
 
 Deno.test("openGguf() reads every value and tensor type that Python's gguf wrote", () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { DType, Shape } from "../../core/tensor/mod.ts";
+import type { DType, Shape } from "../../tensor/mod.ts";
 import { openGguf } from "../../formats/gguf.ts";
 import { configFromGguf, ggufFromConfig } from "../../formats/gguf_config.ts";
 import { plainGgufValue } from "../../formats/gguf_metadata.ts";

@@ -3,8 +3,8 @@ import fc from "fast-check";
 import { bytesSource } from "../../formats/byte_source.ts";
 import { openSafetensors, openSafetensorsIndex } from "../../formats/safetensors.ts";
 import { encodeSafetensors, writeSafetensors } from "../../formats/safetensors_write.ts";
-import { byteLength } from "../../core/tensor/mod.ts";
-import type { DType } from "../../core/tensor/mod.ts";
+import { byteLength } from "../../tensor/mod.ts";
+import type { DType } from "../../tensor/mod.ts";
 import type { StoredTensor } from "../../formats/tensor_file.ts";
 import { fromBase64, GOLDEN, golden, inFolder, joined } from "./golden.ts";
 

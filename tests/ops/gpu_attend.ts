@@ -1,5 +1,5 @@
 /** Compares attention and its derivatives with the reference. */
-import type { AttentionOptions, Backend } from "../../core/tensor/backend.ts";
+import type { AttentionOptions, Backend } from "../../tensor/backend.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { compare } from "./gpu_compare.ts";
 import { ATTENTION, ATTENTION_GRAD } from "./gpu_tolerances.ts";

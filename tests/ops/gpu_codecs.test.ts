@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { byteLength, type DType, ggufBlock, isGguf } from "../../core/tensor/dtype.ts";
-import { size } from "../../core/tensor/shape.ts";
+import { byteLength, type DType, ggufBlock, isGguf } from "../../tensor/dtype.ts";
+import { size } from "../../tensor/shape.ts";
 import { gpuTest, withGpu } from "../support/gpu.ts";
 import { compare } from "./gpu_compare.ts";
 import { EXACT } from "./gpu_tolerances.ts";

@@ -1,8 +1,8 @@
 /** Runs one kernel on the reference backend and on a GPU: the values must agree within a tolerance. */
 import assert from "node:assert/strict";
-import type { Backend } from "../../core/tensor/backend.ts";
-import { byteLength } from "../../core/tensor/dtype.ts";
-import { showShape } from "../../core/tensor/shape.ts";
+import type { Backend } from "../../tensor/backend.ts";
+import { byteLength } from "../../tensor/dtype.ts";
+import { showShape } from "../../tensor/shape.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import {
   assertClose,

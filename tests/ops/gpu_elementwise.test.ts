@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { BinaryOp, UnaryOp } from "../../core/tensor/backend.ts";
-import { broadcast, size } from "../../core/tensor/shape.ts";
+import type { BinaryOp, UnaryOp } from "../../tensor/backend.ts";
+import { broadcast, size } from "../../tensor/shape.ts";
 import { gpuTest, withGpu } from "../support/gpu.ts";
 import { compare } from "./gpu_compare.ts";
 import { EXACT, POWER, ROUNDED, ROW, UNARY } from "./gpu_tolerances.ts";

@@ -1,5 +1,5 @@
 /** Tests that see a GPU through bindings of a few bytes, so that small operands are bound in parts. */
-import type { Backend } from "../../core/tensor/backend.ts";
+import type { Backend } from "../../tensor/backend.ts";
 import { gpuTest, withGpu } from "../support/gpu.ts";
 import { compare } from "./gpu_compare.ts";
 import type { Input, Output, Run, Tolerance } from "./kernel_operands.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { byteLength, type DType } from "../../core/tensor/dtype.ts";
+import { byteLength, type DType } from "../../tensor/dtype.ts";
 import { gpuTest, withGpu } from "../support/gpu.ts";
 import { compare, runOn } from "./gpu_compare.ts";
 import { EXACT, summed } from "./gpu_tolerances.ts";

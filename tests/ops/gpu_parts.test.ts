@@ -1,6 +1,6 @@
 /** Operands larger than a binding, seen through a limit of 64 or 256 KiB: bound in parts, with the numbers of the reference. */
 import assert from "node:assert/strict";
-import type { DType } from "../../core/tensor/dtype.ts";
+import type { DType } from "../../tensor/dtype.ts";
 import { limited } from "./gpu_limited.ts";
 import { EXACT, LONG_SUM, ROUNDED, ROW, summed, UNARY } from "./gpu_tolerances.ts";
 import { f32, i32, noise, random } from "./kernel_operands.ts";

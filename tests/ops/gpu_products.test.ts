@@ -1,7 +1,7 @@
 import fc from "fast-check";
-import type { AttentionOptions, Backend } from "../../core/tensor/backend.ts";
-import { ggufBlock, isGguf } from "../../core/tensor/dtype.ts";
-import { broadcast } from "../../core/tensor/shape.ts";
+import type { AttentionOptions, Backend } from "../../tensor/backend.ts";
+import { ggufBlock, isGguf } from "../../tensor/dtype.ts";
+import { broadcast } from "../../tensor/shape.ts";
 import { gpuTest, withGpu } from "../support/gpu.ts";
 import { attend, type Case } from "./gpu_attend.ts";
 import { compare } from "./gpu_compare.ts";

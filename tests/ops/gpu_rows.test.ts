@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { Backend } from "../../core/tensor/backend.ts";
+import type { Backend } from "../../tensor/backend.ts";
 import { gpuTest, withGpu } from "../support/gpu.ts";
 import { compare } from "./gpu_compare.ts";
 import { EXACT, LONG_SUM, ROUNDED, ROW, SOFTMAX, summed } from "./gpu_tolerances.ts";

@@ -1,7 +1,7 @@
 /** Operands of which boxes are bound: everything but flat and row-wise kernels, seen through bindings of 1 or 2 KiB. */
 import assert from "node:assert/strict";
-import type { AttentionOptions } from "../../core/tensor/backend.ts";
-import { broadcast, size } from "../../core/tensor/shape.ts";
+import type { AttentionOptions } from "../../tensor/backend.ts";
+import { broadcast, size } from "../../tensor/shape.ts";
 import { attend } from "./gpu_attend.ts";
 import { runOn } from "./gpu_compare.ts";
 import { limited } from "./gpu_limited.ts";

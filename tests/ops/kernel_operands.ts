@@ -3,9 +3,9 @@
  * what counts as equal.
  */
 import assert from "node:assert/strict";
-import type { Backend, Operand } from "../../core/tensor/backend.ts";
-import { byteLength, type DType } from "../../core/tensor/dtype.ts";
-import { type Shape, size } from "../../core/tensor/shape.ts";
+import type { Backend, Operand } from "../../tensor/backend.ts";
+import { byteLength, type DType } from "../../tensor/dtype.ts";
+import { type Shape, size } from "../../tensor/shape.ts";
 
 /** An input: numbers for a plain dtype, ready bytes for a coded one. */
 export interface Input {

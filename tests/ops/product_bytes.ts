@@ -1,8 +1,8 @@
 /** Products for tests of how their work is shared out: it may depend on the number of threads, the bits must not. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import type { Backend } from "../../core/tensor/backend.ts";
-import { fromBytes, scope } from "../../core/tensor/mod.ts";
+import type { Backend } from "../../tensor/backend.ts";
+import { fromBytes, scope } from "../../tensor/mod.ts";
 import { matmul } from "../../ops/mod.ts";
 import { noise } from "./kernel_operands.ts";
 

@@ -1,7 +1,7 @@
 /** Derivative kernels against central differences of their forward kernels, on random operands. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { type Operand, size } from "../../core/tensor/mod.ts";
+import { type Operand, size } from "../../tensor/mod.ts";
 import { backend, blank, close, noise, operand, values } from "./reference_operands.ts";
 
 const H = 2 ** -5;

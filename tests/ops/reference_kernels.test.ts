@@ -1,7 +1,7 @@
 /** Forward kernels and AdamW against torch: golden/reference_kernels.json, made by oracles/reference_kernels.py. */
 import assert from "node:assert/strict";
-import type { UnaryOp } from "../../core/tensor/mod.ts";
-import { bitsAt, key } from "../../core/tensor/mod.ts";
+import type { UnaryOp } from "../../tensor/mod.ts";
+import { bitsAt, key } from "../../tensor/mod.ts";
 import golden from "../oracles/golden/reference_kernels.json" with { type: "json" };
 import { backend, blank, close, operand, values } from "./reference_operands.ts";
 

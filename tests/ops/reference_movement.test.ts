@@ -1,7 +1,7 @@
 /** Kernels that move, pick, compare and fold elements, against definitions written out per index; and memory. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { type BinaryOp, type Operand, size, strides } from "../../core/tensor/mod.ts";
+import { type BinaryOp, type Operand, size, strides } from "../../tensor/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { backend, blank, close, noise, operand, values } from "./reference_operands.ts";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
-import { byteLength, type DType, ggufBlock, isGguf } from "../../core/tensor/dtype.ts";
-import { size } from "../../core/tensor/shape.ts";
+import { byteLength, type DType, ggufBlock, isGguf } from "../../tensor/dtype.ts";
+import { size } from "../../tensor/shape.ts";
 import { f32, i32, type Input, noise, random, run } from "./kernel_operands.ts";
 import { compare, withBackends } from "./wasm_compare.ts";
 import { CODED, coded } from "./wasm_weights.ts";

@@ -4,8 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import type { Backend } from "../../core/tensor/backend.ts";
-import { showShape } from "../../core/tensor/shape.ts";
+import type { Backend } from "../../tensor/backend.ts";
+import { showShape } from "../../tensor/shape.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { isNativeBuilt, native } from "../../ops/native/mod.ts";
 import { wasm } from "../../ops/wasm/mod.ts";

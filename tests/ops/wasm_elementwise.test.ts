@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
-import type { BinaryOp, UnaryOp } from "../../core/tensor/backend.ts";
-import { broadcast, size } from "../../core/tensor/shape.ts";
+import type { BinaryOp, UnaryOp } from "../../tensor/backend.ts";
+import { broadcast, size } from "../../tensor/shape.ts";
 import { f32, i32, noise, random } from "./kernel_operands.ts";
 import { compare, withBackends } from "./wasm_compare.ts";
 

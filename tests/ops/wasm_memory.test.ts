@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import { sizeClass } from "../../ops/wasm/arena.ts";
 import { wasm } from "../../ops/wasm/mod.ts";
-import { merge } from "../../core/tensor/walk.ts";
+import { merge } from "../../tensor/walk.ts";
 
 Deno.test("sizeClass() holds what was asked with at most 6 % unused above 1 KiB", () =>
   fc.assert(

@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
-import type { AttentionOptions } from "../../core/tensor/backend.ts";
-import { ggufBlock, isGguf } from "../../core/tensor/dtype.ts";
-import { broadcast } from "../../core/tensor/shape.ts";
+import type { AttentionOptions } from "../../tensor/backend.ts";
+import { ggufBlock, isGguf } from "../../tensor/dtype.ts";
+import { broadcast } from "../../tensor/shape.ts";
 import { f32, floats, type Input, matrix, noise, random, run, type Tolerance } from "./kernel_operands.ts";
 import { type Backends, compare, withBackends } from "./wasm_compare.ts";
 import { CODED, coded } from "./wasm_weights.ts";

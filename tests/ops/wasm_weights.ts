@@ -1,5 +1,5 @@
 /** Weights of every dtype, as inputs of a comparison. */
-import { byteLength, type DType, ggufBlock, isGguf } from "../../core/tensor/dtype.ts";
+import { byteLength, type DType, ggufBlock, isGguf } from "../../tensor/dtype.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { type Input, noise, random, run } from "./kernel_operands.ts";
 

@@ -1,6 +1,6 @@
 """Golden for tests/core/quantize.test.ts: what bitsandbytes makes of every linear layer of a tiny Llama, and its logits.
 
-The base is golden/llama_tiny/base. Hashes are of the weights in our layout, codes first (see core/tensor/dtype.ts).
+The base is golden/llama_tiny/base. Hashes are of the weights in our layout, codes first (see tensor/dtype.ts).
 """
 import hashlib
 import json

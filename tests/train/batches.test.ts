@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { key } from "../../core/tensor/key.ts";
+import { key } from "../../tensor/key.ts";
 import { type BatchOptions, countSteps, planEpoch, stepsFrom } from "../../train/batches.ts";
 import { collate } from "../../train/collate.ts";
 import { permutation } from "../../train/shuffle.ts";

@@ -3,7 +3,7 @@
  * Flat ones take four elements an invocation, 64 invocations a workgroup; broadcast ones walk the operands' strides.
  * Checked against the reference by tests/ops/gpu_elementwise.test.ts.
  */
-import type { BinaryOp, UnaryOp } from "../../../core/tensor/backend.ts";
+import type { BinaryOp, UnaryOp } from "../../../tensor/backend.ts";
 import { EACH, type Kernel } from "../kernel.ts";
 import { MATH } from "./math.ts";
 

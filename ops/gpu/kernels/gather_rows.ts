@@ -3,7 +3,7 @@
  * table that is bound are left to other calls; a bad index gives zeros and a mark. Checked against the reference by
  * tests/ops/gpu_movement.test.ts and gpu_codecs.test.ts.
  */
-import type { DType } from "../../../core/tensor/dtype.ts";
+import type { DType } from "../../../tensor/dtype.ts";
 import { MARK } from "../checks.ts";
 import { EACH, type Kernel } from "../kernel.ts";
 import { CODED, DECODE_ARGS, decoder } from "./decode.ts";

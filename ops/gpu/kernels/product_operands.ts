@@ -3,7 +3,7 @@
  * with `half`, as f16. A product may have a term more, out = a · b + c · dᵀ with c [m, rank] and d [n, rank]: the low-rank
  * term of an adapted layer, which then costs no pass of its own over the output.
  */
-import type { DType } from "../../../core/tensor/dtype.ts";
+import type { DType } from "../../../tensor/dtype.ts";
 import { type Argument, type Element, type Kernel, range } from "../kernel.ts";
 import { CODED, DECODE_ARGS, decoder } from "./decode.ts";
 

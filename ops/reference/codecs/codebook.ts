@@ -10,8 +10,8 @@ import {
   type DoubleType,
   layout,
   NESTED_BLOCK,
-} from "../../../core/tensor/dtype.ts";
-import { book, type Codebook, nearest, SIGNED } from "../../../core/tensor/codebook.ts";
+} from "../../../tensor/dtype.ts";
+import { book, type Codebook, nearest, SIGNED } from "../../../tensor/codebook.ts";
 
 const f = Math.fround;
 /** bitsandbytes' floor under a block's scale. */

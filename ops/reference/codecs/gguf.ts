@@ -14,7 +14,7 @@
  *
  * In a 32-element block, byte j holds element j in its low nibble and element j + 16 in its high one.
  */
-import { ggufBlock, type GgufType } from "../../../core/tensor/dtype.ts";
+import { ggufBlock, type GgufType } from "../../../tensor/dtype.ts";
 import { encodeF16, f16Value } from "./half.ts";
 
 const f = Math.fround;

@@ -1,6 +1,6 @@
-/** Every dtype to numbers and back: the one place that knows all the layouts of `core/tensor/dtype.ts`. @module */
-import { byteLength, type DType } from "../../../core/tensor/dtype.ts";
-import { type Shape, size } from "../../../core/tensor/shape.ts";
+/** Every dtype to numbers and back: the one place that knows all the layouts of `tensor/dtype.ts`. @module */
+import { byteLength, type DType } from "../../../tensor/dtype.ts";
+import { type Shape, size } from "../../../tensor/shape.ts";
 import { decodeCodebook, encodeCodebook } from "./codebook.ts";
 import { decodeGguf, encodeGguf } from "./gguf.ts";
 import { decodeBf16, decodeF16, encodeBf16, encodeF16, roundEven } from "./half.ts";

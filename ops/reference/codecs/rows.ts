@@ -4,9 +4,9 @@
  * bitsandbytes' accelerator and default kernels take it. (Its own CPU kernel goes through a coarse grid, which would
  * turn a zero moment into 2e-5 of the block's largest.)
  */
-import { byteLength, DYNAMIC_BLOCK, layout } from "../../../core/tensor/dtype.ts";
+import { byteLength, DYNAMIC_BLOCK, layout } from "../../../tensor/dtype.ts";
 import { roundEven } from "./half.ts";
-import { nearest, SIGNED, UNSIGNED } from "../../../core/tensor/codebook.ts";
+import { nearest, SIGNED, UNSIGNED } from "../../../tensor/codebook.ts";
 
 const f = Math.fround;
 /** bitsandbytes multiplies by this f32 instead of dividing by 127. */
