@@ -4,42 +4,42 @@
  * @module
  */
 export * from "../tensor/mod.ts";
-export * from "./weights.ts";
-export * from "./coded_matrix.ts";
-export * from "./place.ts";
-export * from "./linear_map.ts";
+export * from "./trees/weights.ts";
+export * from "./trees/matrix_layout.ts";
+export * from "./edits/place.ts";
+export * from "./linear_maps/linear_map.ts";
 export * from "./linear_maps/mod.ts";
-export * from "./edit.ts";
-export * from "./fold.ts";
-export * from "./targets.ts";
-export * from "./labels.ts";
-export * from "./model.ts";
-export * from "./new_model.ts";
-export * from "./method.ts";
-export { callAt, type Pass, weightPass } from "./pass.ts";
+export * from "./edits/edit.ts";
+export * from "./edits/fold.ts";
+export * from "./edits/targets.ts";
+export * from "./trees/labels.ts";
+export * from "./trees/model.ts";
+export * from "./trees/new_model.ts";
+export * from "./adapters/method.ts";
+export { callAt, type Pass, weightPass } from "./places/pass.ts";
 export * from "./places/attention.ts";
 export * from "./places/hidden.ts";
 export * from "./places/linear.ts";
 export * from "./places/prompt.ts";
 export * from "./places/weight.ts";
-export * from "./matrix.ts";
-export * from "./weight_update.ts";
-export * from "./graft.ts";
-export { merge, type MergeOptions, unmerge } from "./merge.ts";
-export * from "./merge_loss.ts";
-export * from "./count.ts";
-export * from "./method_table.ts";
-export * from "./quantize.ts";
-export * from "./coding_error.ts";
-export * from "./compose.ts";
-export * from "./scaled.ts";
-export * from "./settled_parts.ts";
-export * from "./gated.ts";
-export * from "./lifted.ts";
-export * from "./linear_effect.ts";
-export { perRow } from "./rows.ts";
-export * from "./forward.ts";
-export * from "./observe.ts";
+export * from "./places/matrix.ts";
+export * from "./adapters/weight_update.ts";
+export * from "./adapters/graft.ts";
+export { merge, type MergeOptions, unmerge } from "./adapters/merge.ts";
+export * from "./adapters/merge_loss.ts";
+export * from "./adapters/count.ts";
+export * from "./running/method_costs.ts";
+export * from "./trees/quantize.ts";
+export * from "./trees/quantization_error.ts";
+export * from "./combinators/compose.ts";
+export * from "./combinators/scaled.ts";
+export * from "./combinators/finalized_parts.ts";
+export * from "./combinators/gated.ts";
+export * from "./combinators/method_hooks.ts";
+export * from "./edits/linear_effect.ts";
+export { perRow } from "./combinators/per_row.ts";
+export * from "./running/forward.ts";
+export * from "./running/capture_inputs.ts";
 export {
   type Ending,
   endsOf,
@@ -47,5 +47,5 @@ export {
   generateIds,
   type GenerateIdsOptions,
   type Sampler,
-} from "./generate_ids.ts";
-export * from "./generate.ts";
+} from "./running/generate_ids.ts";
+export * from "./running/generate.ts";

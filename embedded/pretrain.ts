@@ -7,7 +7,7 @@
 import { adapt, type Backend, fold, key, type Model, type ModelConfig } from "../core/mod.ts";
 import { type Tokenizer, tokenizer as makeTokenizer } from "../formats/tokenizer.ts";
 import { saveModel } from "../io/save_model.ts";
-import { merge } from "../core/merge.ts";
+import { merge } from "../core/adapters/merge.ts";
 import { fullFineTune } from "../methods/full_fine_tune.ts";
 import { freshModel } from "../models/fresh.ts";
 import { wasm } from "../ops/wasm/mod.ts";

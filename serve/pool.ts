@@ -13,7 +13,7 @@ import {
   type Synchronous,
   type Tensor,
 } from "../core/mod.ts";
-import { nextScores } from "../core/next_scores.ts";
+import { nextScores } from "../core/running/next_token_logits.ts";
 import { type CachedRows, grown, joinable, joined, picked } from "./cache_rows.ts";
 import { type MixableEdit, mixed } from "./mixed.ts";
 import type { Writing } from "./text_job.ts";

@@ -1,7 +1,7 @@
 /** One text that is being written: what was asked, what stands there by now, and when it is over. */
 import { type Ending, endsOf, fold, key as keyOf, type Model, type Sampler } from "../core/mod.ts";
-import { grownText, stopsOf } from "../core/grown_text.ts";
-import { checkSpelled } from "../core/spelled.ts";
+import { grownText, stopsOf } from "../core/running/incremental_text.ts";
+import { checkSpelled } from "../core/running/vocabulary_check.ts";
 import { checkSampler, sampleToken } from "../ops/mod.ts";
 
 /** What is asked of the engine. */

@@ -17,7 +17,7 @@ import {
   reshape,
   transpose,
 } from "../../ops/mod.ts";
-import type { LinearMap } from "../linear_map.ts";
+import type { LinearMap } from "./linear_map.ts";
 import { cheapest, leading, rowsOf } from "./cheapest.ts";
 
 /**

@@ -1,7 +1,7 @@
 /** Block-diagonal maps: each piece of the input is multiplied by a small matrix of its own (OFT, arXiv 2306.07280). */
 import type { Tensor } from "../../tensor/mod.ts";
 import { gatherRows, identity, matmul, permute, reshape, transpose } from "../../ops/mod.ts";
-import type { LinearMap } from "../linear_map.ts";
+import type { LinearMap } from "./linear_map.ts";
 import { leading } from "./cheapest.ts";
 
 /**

@@ -1,7 +1,7 @@
 /** Maps one after the other, and the shuffle of chunks that butterfly factors stand between. */
 import type { Tensor } from "../../tensor/mod.ts";
 import { gatherRows, identity, permute, reshape, transpose } from "../../ops/mod.ts";
-import type { LinearMap } from "../linear_map.ts";
+import type { LinearMap } from "./linear_map.ts";
 import { leading } from "./cheapest.ts";
 
 /**

@@ -4,7 +4,7 @@
  */
 import type { Tensor } from "../../tensor/mod.ts";
 import { gatherRows, matmul, multiply, reshape, slice, transpose } from "../../ops/mod.ts";
-import type { LinearMap } from "../linear_map.ts";
+import type { LinearMap } from "./linear_map.ts";
 
 /** The shared projections; made anew at every use when they are not stored. */
 export interface Projections {

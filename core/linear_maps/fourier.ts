@@ -7,7 +7,7 @@
  */
 import type { Tensor } from "../../tensor/mod.ts";
 import { dftTables, gatherRows, matmul, multiply, subtract, transpose } from "../../ops/mod.ts";
-import type { LinearMap } from "../linear_map.ts";
+import type { LinearMap } from "./linear_map.ts";
 import { cheapest, rowsOf } from "./cheapest.ts";
 
 /** A position (row, column) of the spectrum. */

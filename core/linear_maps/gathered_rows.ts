@@ -1,7 +1,7 @@
 /** A matrix of which only some rows are not zero. */
 import type { Tensor } from "../../tensor/mod.ts";
 import { gatherRows, matmul, reshape, scatterAddRows, transpose } from "../../ops/mod.ts";
-import type { LinearMap } from "../linear_map.ts";
+import type { LinearMap } from "./linear_map.ts";
 
 /**
  * rows [k, in] at the outputs `indices` i32 [k] of a matrix [out, in]: k rows are computed, and k get a gradient.

@@ -9,7 +9,7 @@
  */
 import type { Tensor } from "../../tensor/mod.ts";
 import { gatherRows, identity, matmul, multiply, permute, reshape, transpose } from "../../ops/mod.ts";
-import type { LinearMap } from "../linear_map.ts";
+import type { LinearMap } from "./linear_map.ts";
 import { leading, rowsOf } from "./cheapest.ts";
 
 /**

@@ -8,7 +8,7 @@
  */
 import type { Tensor } from "../../tensor/mod.ts";
 import { gatherRows, matmul, multiply, reshape, transpose } from "../../ops/mod.ts";
-import type { LinearMap } from "../linear_map.ts";
+import type { LinearMap } from "./linear_map.ts";
 import { cheapest, leading, rowsOf } from "./cheapest.ts";
 
 /**

@@ -4,7 +4,7 @@
  */
 import type { Tensor } from "../../tensor/mod.ts";
 import { gatherRows, matmul, transpose } from "../../ops/mod.ts";
-import type { Factors, LinearMap } from "../linear_map.ts";
+import type { Factors, LinearMap } from "./linear_map.ts";
 import { cheapest, rowsOf } from "./cheapest.ts";
 
 /** The sizes of a low-rank product. */

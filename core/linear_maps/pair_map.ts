@@ -16,7 +16,7 @@ import {
   slice,
   transpose,
 } from "../../ops/mod.ts";
-import type { LinearMap } from "../linear_map.ts";
+import type { LinearMap } from "./linear_map.ts";
 import { leading } from "./cheapest.ts";
 
 /** The entries of all pairs, in the features' order. */

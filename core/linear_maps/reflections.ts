@@ -14,7 +14,7 @@ import {
   sumOfSquares,
   transpose,
 } from "../../ops/mod.ts";
-import type { LinearMap } from "../linear_map.ts";
+import type { LinearMap } from "./linear_map.ts";
 
 /**
  * The map of vectors u [width, r]; with `reversed` the chain runs H_r … H_1, which is the inverse.

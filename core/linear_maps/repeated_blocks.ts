@@ -4,7 +4,7 @@
  */
 import type { Tensor } from "../../tensor/mod.ts";
 import { concat, gatherRows, matmul, place, reshape, slice, sum, transpose } from "../../ops/mod.ts";
-import type { LinearMap } from "../linear_map.ts";
+import type { LinearMap } from "./linear_map.ts";
 import { leading } from "./cheapest.ts";
 
 /**

@@ -15,7 +15,7 @@ import {
   scatterAddRows,
   transpose,
 } from "../../ops/mod.ts";
-import type { LinearMap } from "../linear_map.ts";
+import type { LinearMap } from "./linear_map.ts";
 import { cheapest, leading, rowsOf } from "./cheapest.ts";
 
 /** Where the coefficients lie. */

@@ -1,7 +1,7 @@
 /** A low-rank product with a weight for each of its triplets (AdaLoRA, arXiv 2303.10512), like a truncated SVD. */
 import type { Tensor } from "../../tensor/mod.ts";
 import { gatherRows, matmul, multiply, reshape, transpose } from "../../ops/mod.ts";
-import type { LinearMap } from "../linear_map.ts";
+import type { LinearMap } from "./linear_map.ts";
 
 /**
  * scale · B diag(e) A with A [r, in], e [r, 1], B [out, r].

@@ -1,7 +1,7 @@
 /** A change of the input within a subspace (PSOFT, arXiv 2505.11235): I + Vᵀ (M − I) V with orthonormal rows V [r, width]. */
 import type { Tensor } from "../../tensor/mod.ts";
 import { add, gatherRows, identity, matmul, subtract, transpose } from "../../ops/mod.ts";
-import type { LinearMap } from "../linear_map.ts";
+import type { LinearMap } from "./linear_map.ts";
 
 /**
  * The map for M [r, r], which is made at every use from `tensors`. What lies outside the subspace passes unchanged; `own`

@@ -10,10 +10,10 @@ import {
   multiply,
   reshape,
 } from "../../ops/mod.ts";
-import type { PrefixRows } from "../edit.ts";
-import { atPlace } from "../fits.ts";
-import { callAt, keyed, type Pass } from "../pass.ts";
-import { allEdits, editsAt, type Site } from "../weights.ts";
+import type { PrefixRows } from "../edits/edit.ts";
+import { atPlace } from "../trees/edit_checks.ts";
+import { callAt, keyed, type Pass } from "./pass.ts";
+import { allEdits, editsAt, type Site } from "../trees/weights.ts";
 
 /** q [b, t, h, d]; k and v [b, s, g, d]; x the attention's input. */
 export interface AttentionParts {

@@ -1,10 +1,10 @@
 /** Hidden states, with the edits at them. */
 import type { Tensor } from "../../tensor/mod.ts";
 import { add } from "../../ops/mod.ts";
-import type { HiddenCall } from "../edit.ts";
-import { atPlace } from "../fits.ts";
-import { callAt, keyed, type Pass } from "../pass.ts";
-import { editsAt, type Site } from "../weights.ts";
+import type { HiddenCall } from "../edits/edit.ts";
+import { atPlace } from "../trees/edit_checks.ts";
+import { callAt, keyed, type Pass } from "./pass.ts";
+import { editsAt, type Site } from "../trees/weights.ts";
 
 /**
  * A hidden state y after the edits at its site. `norm` is the one that follows in a post-norm block.

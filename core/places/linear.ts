@@ -1,11 +1,11 @@
 /** Linear layers, tables and heads, with the edits at them. */
 import { isQuantized, type Tensor } from "../../tensor/mod.ts";
-import type { LinearEdit, PassCall } from "../edit.ts";
-import { bareLayer, foldLinear, type Layer, tableLayer } from "../fold.ts";
-import { decoded, dense } from "../linear_map.ts";
-import { atPlace } from "../fits.ts";
-import { callAt, keyed, type Pass } from "../pass.ts";
-import { editsAt, type Site } from "../weights.ts";
+import type { LinearEdit, PassCall } from "../edits/edit.ts";
+import { bareLayer, foldLinear, type Layer, tableLayer } from "../edits/fold.ts";
+import { decoded, dense } from "../linear_maps/linear_map.ts";
+import { atPlace } from "../trees/edit_checks.ts";
+import { callAt, keyed, type Pass } from "./pass.ts";
+import { editsAt, type Site } from "../trees/weights.ts";
 import { hidden } from "./hidden.ts";
 import { optionalWeight, weight } from "./weight.ts";
 

@@ -1,9 +1,9 @@
 /** Rows of prompts before a stack's text and inside it. */
 import type { Tensor } from "../../tensor/mod.ts";
 import { concat } from "../../ops/mod.ts";
-import type { PromptEdit } from "../edit.ts";
-import { callAt, keyed, type Pass } from "../pass.ts";
-import { editsAt, type Site } from "../weights.ts";
+import type { PromptEdit } from "../edits/edit.ts";
+import { callAt, keyed, type Pass } from "./pass.ts";
+import { editsAt, type Site } from "../trees/weights.ts";
 
 /**
  * Rows of the prompts before a stack's text, or undefined: [n, d] each, the last grafted outermost.

@@ -1,11 +1,11 @@
 /** Leaves of the checkpoint with the weight edits at them: matrices, biases, norms. */
 import { fold, isQuantized, type Tensor, tensorsIn } from "../../tensor/mod.ts";
 import { add, rmsNorm, zeros } from "../../ops/mod.ts";
-import { recoded } from "../coded_matrix.ts";
-import type { WeightEdit } from "../edit.ts";
-import { atPlace, checkShape } from "../fits.ts";
-import { decoded } from "../linear_map.ts";
-import { editsAt, type Site } from "../weights.ts";
+import { recoded } from "../trees/matrix_layout.ts";
+import type { WeightEdit } from "../edits/edit.ts";
+import { atPlace, checkShape } from "../trees/edit_checks.ts";
+import { decoded } from "../linear_maps/linear_map.ts";
+import { editsAt, type Site } from "../trees/weights.ts";
 
 /**
  * A leaf after the weight edits at it; f32 when edited, else as stored. Edits see plain numbers.

@@ -1,5 +1,5 @@
 /**
- * A quantized GPT-2 lies the other way round than a plain one (core/coded_matrix.ts). No method notices: parameters have the same
+ * A quantized GPT-2 lies the other way round than a plain one (core/trees/matrix_layout.ts). No method notices: parameters have the same
  * shapes, and an adapter computes on the codes what it computes on what they say. Tolerance: 1e-5 of the largest logit, for f32 sums.
  */
 import assert from "node:assert/strict";

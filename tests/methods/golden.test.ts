@@ -154,7 +154,7 @@ Deno.test("adamix() averages its experts in evaluation", () =>
 /** Routes of a pass under a key, as a number: D and U of layer 0, D and U of layer 1. */
 function routeOf(key: Key): number {
   return MLPS.flatMap((path) => {
-    const place = fold(fold(fold(key, path), "hidden"), 0); // as core/pass.ts folds it
+    const place = fold(fold(fold(key, path), "hidden"), 0); // as core/places/pass.ts folds it
     const { down, up } = adamixRoute(place, 2, 2);
     return [down, up];
   }).reduce((n, bit) => 2 * n + bit, 0);

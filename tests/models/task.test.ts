@@ -15,7 +15,7 @@ import {
   type Tensor,
   weightLeaves,
 } from "../../core/mod.ts";
-import { adapt } from "../../core/compose.ts";
+import { adapt } from "../../core/combinators/compose.ts";
 import { loadModel } from "../../io/load_model.ts";
 import { lora, modulesToSave } from "../../methods/mod.ts";
 import { classNames, freshModel, headModules, type Task } from "../../models/mod.ts";

@@ -1,4 +1,4 @@
-"""Golden for tests/core/quantize.test.ts: what bitsandbytes makes of every linear layer of a tiny Llama, and its logits.
+"""Golden for tests/core/trees/quantize.test.ts: what bitsandbytes makes of every linear layer of a tiny Llama, and its logits.
 
 The base is golden/llama_tiny/base. Hashes are of the weights in our layout, codes first (see tensor/dtype.ts).
 """

@@ -58,9 +58,9 @@ Deno.test("a name that is taken or none is refused, and nothing is written", () 
   for (const word of ["class", "delete", "default", "await", "undefined"]) {
     assert.throws(() => newMethod(word, folder.path), /is a word of TypeScript: choose another name/, word);
   }
-  const taken = [["merge", "core/merge.ts"], ["load-model", "io/load_model.ts"], [
+  const taken = [["merge", "core/adapters/merge.ts"], ["load-model", "io/load_model.ts"], [
     "target",
-    "core/targets.ts",
+    "core/edits/targets.ts",
   ]];
   for (const [name, exporter] of taken) {
     assert.throws(() => newMethod(name!, folder.path), { message: new RegExp(`^${exporter} exports`) }, name);

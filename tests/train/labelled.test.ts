@@ -16,7 +16,7 @@ import {
   scope,
   type Synchronous,
 } from "../../core/mod.ts";
-import { adapt } from "../../core/compose.ts";
+import { adapt } from "../../core/combinators/compose.ts";
 import { tokenizer } from "../../formats/tokenizer.ts";
 import { fullFineTune, lora, modulesToSave } from "../../methods/mod.ts";
 import { classNames, freshModel, headModules, type Task, taskConfig } from "../../models/mod.ts";

@@ -1,0 +1,209 @@
+/** Combinators: methods from methods. */
+import { fold, key, scope, type Synchronous, type Tensor, type Tree } from "../../tensor/mod.ts";
+import type { Adapter, Adjusted, Json, Method } from "../adapters/method.ts";
+import type { Model } from "../trees/model.ts";
+import { add } from "../../ops/mod.ts";
+import { parentOf } from "../trees/edit_checks.ts";
+import { narrow, type Place, places, type Spec } from "../edits/place.ts";
+import { settledParts } from "./finalized_parts.ts";
+import { weightLeaves } from "../trees/weights.ts";
+
+/** The parameters of a composition: each part's under its name. */
+export type PartsOf<M extends Readonly<Record<string, Method>>> = {
+  readonly [N in keyof M & string]: M[N] extends Method<infer P> ? P : Tree;
+};
+
+/**
+ * Several methods on one model. Their edits fold in order: at a place that two of them change, the later sees what the
+ * earlier made of it. Associative, with the empty composition as unit; not commutative.
+ *
+ * @example
+ * ```ts
+ * import { adapt, compose, freshModel, ia3, lora, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const both = compose({ low: lora({ rank: 4 }), scales: ia3() });
+ * assert.deepEqual(Object.keys(adapt(model, both).params), ["low", "scales"]);
+ * ```
+ */
+export function compose<M extends Readonly<Record<string, Method>>>(methods: M): Method<PartsOf<M>> {
+  const parts = Object.entries(methods);
+  const has = (member: "penalty" | "project" | "rates" | "adjust" | "settle"): boolean =>
+    parts.some(([, method]) => method[member] !== undefined);
+  return {
+    name: `compose(${parts.map(([name]) => name).join(", ")})`,
+    config: Object.fromEntries(parts.map(([name, m]) => [name, { method: m.name, ...m.config }])) as Record<
+      string,
+      Json
+    >,
+    init: ({ model, key: seed }) =>
+      Object.fromEntries(
+        parts.map(([name, method]) => [name, method.init({ model, key: fold(key(seed), name) })]),
+      ) as PartsOf<M>,
+    edits: (params, spec) => parts.flatMap(([name, method]) => method.edits(part(params, name), spec)),
+    ...has("penalty") && {
+      penalty: (params, spec) =>
+        parts.flatMap(([name, m]) => m.penalty === undefined ? [] : [m.penalty(part(params, name), spec)])
+          .reduce((a, b) => add(a, b)),
+    },
+    ...has("project") && {
+      project: (params) =>
+        Object.fromEntries(
+          parts.map(([name, m]) => [name, m.project?.(part(params, name)) ?? part(params, name)]),
+        ) as PartsOf<M>,
+    },
+    ...has("rates") && {
+      rates: ({ params, ...given }) => {
+        const of = new Map(
+          parts.map(([name, m]) => [name, m.rates?.({ ...given, params: part(params, name) })]),
+        );
+        return (path) => {
+          const [name, ...rest] = path.split(".");
+          return of.get(name!)?.(rest.join(".")) ?? 1;
+        };
+      },
+    },
+    ...has("adjust") && {
+      adjust: async ({ params, gradients, state, ...given }) => {
+        const adjusted: (readonly [string, Adjusted])[] = [];
+        for (const [name, m] of parts) {
+          const own: Adjusted = { params: part(params, name), state: part(state, name) ?? {} };
+          const seen = { ...given, ...own, gradients: part(gradients, name) ?? {} };
+          adjusted.push([name, await m.adjust?.(seen) ?? own]);
+        }
+        return {
+          params: Object.fromEntries(adjusted.map(([name, a]) => [name, a.params])) as PartsOf<M>,
+          state: Object.fromEntries(adjusted.map(([name, a]) => [name, a.state])),
+        };
+      },
+    },
+    ...has("settle") && {
+      settle: (params, spec) => {
+        const settled = settledParts(methods, params, spec);
+        return { method: compose(settled.methods), params: settled.params };
+      },
+    },
+  };
+}
+
+const part = (params: Tree, name: string): Tree => params[name] as Tree;
+
+/**
+ * A method limited to the places that satisfy a predicate. What it would change elsewhere stays as it is, whether the method asks
+ * for places or brings its own, as masks and copies of weights do.
+ *
+ * @example
+ * ```ts
+ * import { adapt, at, freshModel, layers, leaves, lora, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const { params } = adapt(model, at(layers(1), lora({ rank: 2 })));
+ * assert.ok(leaves(params).every(([path]) => path.startsWith("model.layers.1.")));
+ * ```
+ */
+export function at<P extends Tree>(predicate: (place: Place) => boolean, method: Method<P>): Method<P> {
+  return {
+    ...method,
+    init: ({ model, key }) => method.init({ model: { ...model, spec: narrow(model.spec, predicate) }, key }),
+    edits: (params, spec) => {
+      const all = placesByPath(spec);
+      return method.edits(params, narrow(spec, predicate)).filter(({ kind, path }) => {
+        if (kind !== "weight" && kind !== "linear") return true;
+        const here = all.get(kind === "weight" ? parentOf(path) : path);
+        return here === undefined || here.some(predicate); // undefined: another model's, which grafting refuses
+      });
+    },
+    ...method.penalty && { penalty: (params, spec) => method.penalty!(params, narrow(spec, predicate)) },
+    ...method.rates && {
+      rates: (given) => method.rates!({ ...given, spec: narrow(given.spec, predicate) }),
+    },
+    ...method.settle && {
+      settle: (params, spec) => {
+        const settled = method.settle!(params, narrow(spec, predicate));
+        return { ...settled, method: at(predicate, settled.method) };
+      },
+    },
+  };
+}
+
+function placesByPath(spec: Spec): ReadonlyMap<string, readonly Place[]> {
+  return Map.groupBy(places(spec), ({ path }) => path);
+}
+
+/**
+ * The weights at a model's places, by path: all of them, unless `at` has narrowed the places.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, layers, narrow, placedLeaves, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const upper = placedLeaves({ ...model, spec: narrow(model.spec, layers(1)) });
+ * assert.ok(upper.every(([path]) => path.startsWith("model.layers.1.")));
+ * ```
+ */
+export function placedLeaves({ spec, weights }: Pick<Model, "spec" | "weights">): readonly PlacedLeaf[] {
+  const here = new Set(places(spec).map(({ path }) => path));
+  return weightLeaves(weights).filter(([path]) => here.has(parentOf(path)));
+}
+
+/** A weight with its path. */
+export type PlacedLeaf = readonly [path: string, leaf: Tensor];
+
+/**
+ * Adapters fresh from their methods.
+ *
+ * @throws {RangeError} as the method's `init`, and when there is no memory for the parameters; the options are named.
+ *
+ * @example
+ * ```ts
+ * import { adapt, count, freshModel, lora, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const adapter = adapt(model, lora({ rank: 2 }), 7); // equal seeds give equal numbers
+ * assert.equal(count(model, adapter).trainable, 2 * 2 * 2 * (16 + 16)); // layers, q and v, rank, sizes
+ * ```
+ */
+export function adapt<P extends Tree>(
+  model: Model,
+  method: Method<P>,
+  seed = 0,
+  name = "default",
+): Adapter<P> {
+  return {
+    name,
+    method,
+    params: scope((): Synchronous<P> => fresh(method, model, seed) as Synchronous<P>),
+  };
+}
+
+/** An option that makes more parameters than there is memory is named. */
+function fresh<P extends Tree>(method: Method<P>, model: Model, key: number): P {
+  try {
+    return method.init({ model, key });
+  } catch (cause) {
+    const { message } = cause as Error;
+    if (!message.startsWith("Cannot allocate")) throw cause;
+    const options = JSON.stringify(method.config).slice(0, 300);
+    throw new RangeError(`Cannot make the parameters of ${method.name} ${options}: ${message}`, { cause });
+  }
+}
+
+/**
+ * A value passed through functions, left to right.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   adapt, allEdits, freshModel, graft, ia3, lora, pipe, reference, smallConfig,
+ * } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const tuned = pipe(model, graft(adapt(model, ia3())), graft(adapt(model, lora())));
+ * const names = allEdits(tuned.weights).map(({ kind }) => kind);
+ * assert.equal(names.length, 2 * 3 + 2 * 2); // k, v and down of both layers, then q and v
+ * ```
+ */
+export function pipe<A>(value: A, ...steps: readonly ((value: A) => A)[]): A {
+  return steps.reduce((v, step) => step(v), value);
+}

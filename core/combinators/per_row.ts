@@ -1,0 +1,171 @@
+/**
+ * Different adapters for different rows of one batch. Every edit of an adapter carries the adapter's name; a pass takes the
+ * rows of each name together, runs them under that adapter's edits alone and puts the results back in order. So a row gets
+ * what it would get alone, whatever the edits do: change weights, put rows before the text, run beside the blocks.
+ */
+import { compose } from "./compose.ts";
+import type { Adapter, Method } from "../adapters/method.ts";
+import type { Batch, Cache, ForwardOptions, Model } from "../trees/model.ts";
+import { concat, gatherRows, integers } from "../../ops/mod.ts";
+import { allEdits, type Branch, EDITS } from "../trees/weights.ts";
+import { Tensor, type Tree } from "../../tensor/mod.ts";
+
+/**
+ * One adapter made of several, of which each row of a batch names its own in `rows`; null names none, and edits grafted
+ * besides hold for all rows. Works with adapters of every method and of different ones. Parameters: each adapter's under its
+ * name. No weight holds it, so it cannot be merged.
+ *
+ * @throws {RangeError} when there is no adapter; at `edits`, when one of them is already made of several.
+ * @example
+ * ```ts
+ * import { adapt, forward, freshModel, graft, lora, perRow, prefixTuning, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const polite = adapt(model, prefixTuning({ length: 2, network: "none" }));
+ * const both = graft(model, perRow({ german: adapt(model, lora()), polite }));
+ * const inputIds = [[1, 2, 3], [1, 2, 3], [1, 2, 3]];
+ * const { logits } = forward(both, { inputIds, rows: ["german", "polite", null] });
+ * assert.deepEqual(logits.shape, [3, 3, 32]);
+ * ```
+ */
+export function perRow(adapters: Readonly<Record<string, Adapter>>): Adapter {
+  const names = Object.keys(adapters);
+  if (names.length === 0) {
+    throw new RangeError("Expected at least one adapter for the rows of a batch but found none");
+  }
+  return {
+    method: rowMethod(Object.fromEntries(names.map((name) => [name, adapters[name]!.method]))),
+    params: Object.fromEntries(names.map((name) => [name, adapters[name]!.params])),
+  };
+}
+
+function rowMethod(methods: Readonly<Record<string, Method>>): Method {
+  const all = compose(methods) as Method;
+  return {
+    ...all,
+    name: `perRow(${Object.keys(methods).join(", ")})`,
+    edits: (params, spec) =>
+      Object.entries(methods).flatMap(([name, method]) =>
+        method.edits(params[name] as Tree, spec).map((edit) => {
+          if (edit.row !== undefined) {
+            throw new RangeError(
+              `Cannot give rows the adapter "${name}": it is itself one by rows; name its parts instead`,
+            );
+          }
+          return { ...edit, row: name };
+        })
+      ),
+    ...all.settle && {
+      settle: (params, spec) =>
+        perRow(Object.fromEntries(
+          Object.entries(methods).map(([name, method]): readonly [string, Adapter] => {
+            const own = params[name] as Tree;
+            return [name, method.settle?.(own, spec) ?? { method, params: own }];
+          }),
+        )),
+    },
+  };
+}
+
+/** Rows of a batch under one adapter, and the model with that adapter and what holds for all. */
+export interface RowGroup<M extends Model = Model> {
+  /** null where a row has none. */
+  readonly name: string | null;
+  readonly rows: readonly number[];
+  readonly model: M;
+}
+
+/**
+ * The rows of a batch by their adapters; undefined where the model has none by rows.
+ *
+ * @throws {RangeError} when the batch and the model do not agree about which adapters there are.
+ */
+export function rowGroups<M extends Model>(
+  model: M,
+  { rows, inputIds }: Batch,
+): readonly RowGroup<M>[] | undefined {
+  const known = new Set(allEdits(model.weights).flatMap(({ row }) => row === undefined ? [] : [row]));
+  if (known.size === 0) {
+    if (rows === undefined || rows.every((name) => name === null)) return undefined;
+    throw new RangeError(
+      "The batch names adapters for its rows but the model has none by rows: graft perRow(…)",
+    );
+  }
+  const list = [...known].sort().join(", ");
+  if (rows === undefined || rows.length !== inputIds.length) {
+    throw new RangeError(
+      `Expected an adapter's name for each of ${inputIds.length} rows (${list}, or null) but found ${
+        rows?.length ?? 0
+      }`,
+    );
+  }
+  const bad = rows.find((name) => name !== null && !known.has(name));
+  if (bad !== undefined) throw new RangeError(`Expected rows to name ${list}, or null, but found "${bad}"`);
+  return [...new Set(rows)].map((name) => ({
+    name,
+    rows: rows.flatMap((other, i) => other === name ? [i] : []),
+    model: { ...model, weights: underRow(model.weights, name), dispose: () => {} },
+  }));
+}
+
+/** Some rows of a batch. */
+export function batchRows({ rows: _, ...batch }: Batch, rows: readonly number[]): Batch {
+  return Object.fromEntries(
+    Object.entries(batch as Readonly<Record<string, readonly unknown[]>>)
+      .map(([name, values]) => [name, values === undefined ? undefined : rows.map((i) => values[i])]),
+  ) as unknown as Batch;
+}
+
+/** What a pass gives: a result with one entry a row in front, and what it cached. */
+export interface RowResult {
+  readonly result: Tensor;
+  readonly cache: Cache | undefined;
+}
+
+/** Runs a pass, for each group of rows apart where the model has adapters by rows. */
+export function byRows(
+  model: Model,
+  batch: Batch,
+  options: ForwardOptions,
+  run: (model: Model, batch: Batch, options: ForwardOptions) => RowResult,
+): RowResult {
+  const groups = rowGroups(model, batch);
+  if (groups === undefined) return run(model, batch, options);
+  const { cache, ...others } = options;
+  if (cache !== undefined && !sameGroups(cache.rows ?? [], groups)) {
+    throw new TypeError("Cannot continue a cache under other adapters by rows: start anew from the text");
+  }
+  const parts = groups.map((group, i) => {
+    const own = cache?.rows?.[i]?.cache;
+    return run(group.model, batchRows(batch, group.rows), { ...others, ...own && { cache: own } });
+  });
+  const order = groups.flatMap(({ rows }) => rows); // the batch's row at each place of the joined results
+  const back = batch.inputIds.map((_, row) => order.indexOf(row));
+  return {
+    result: gatherRows(concat(parts.map(({ result }) => result), 0), integers(back, model.backend)),
+    cache: parts.some((part) => part.cache === undefined) ? undefined : {
+      length: Math.max(...parts.map((part) => part.cache!.length)),
+      entries: {},
+      mask: undefined,
+      rows: groups.map(({ name, rows }, i) => ({ name, rows, cache: parts[i]!.cache! })),
+    },
+  };
+}
+
+function sameGroups(cached: NonNullable<Cache["rows"]>, groups: readonly RowGroup[]): boolean {
+  return cached.length === groups.length &&
+    groups.every(({ name, rows }, i) => cached[i]!.name === name && cached[i]!.rows.join() === rows.join());
+}
+
+/** The tree with the edits of one adapter by rows and those for all rows. */
+function underRow(weights: Branch, name: string | null): Branch {
+  const result: Record<string, Tensor | Branch> = {};
+  for (const [child, node] of Object.entries(weights)) {
+    result[child] = node instanceof Tensor ? node : underRow(node, name);
+  }
+  const edits = weights[EDITS]?.flatMap((edit) => {
+    const { row, ...all } = edit;
+    return row === undefined || row === name ? [all as typeof edit] : [];
+  });
+  return edits === undefined ? result : { ...result, [EDITS]: edits };
+}

@@ -1,0 +1,315 @@
+/** Running a model: logits, losses and gradients. */
+import { read, scope, type Synchronous, Tensor, tensor, type Tree, valueAndGrad } from "../../tensor/mod.ts";
+import {
+  add,
+  binaryCrossEntropy,
+  concat,
+  crossEntropy,
+  divide,
+  gatherRows,
+  integers,
+  mean,
+  multiply,
+  reshape,
+  square,
+  subtract,
+  sum,
+} from "../../ops/mod.ts";
+import { graft } from "../adapters/graft.ts";
+import { type LabelKind, labelledPositions, rowNumbers } from "../trees/labels.ts";
+import { promptLabels, promptLength, type ToldLabel } from "../places/prompt.ts";
+import { editsAt, lookup } from "../trees/weights.ts";
+import type { Adapter } from "../adapters/method.ts";
+import type { Batch, Cache, ForwardOptions, Model } from "../trees/model.ts";
+import { batchRows, byRows, rowGroups } from "../combinators/per_row.ts";
+
+/** What a pass gives. */
+export interface Output {
+  /**
+   * [b, t, v]: one row of scores a token; [b, labels] of a classifier of texts; of a model without a head, its states
+   * [b, t, d].
+   */
+  readonly logits: Tensor;
+  /** To go on from; undefined unless it was asked for. */
+  readonly cache: Cache | undefined;
+}
+
+/**
+ * Runs a model on a batch. The caller owns the result: let an enclosing `scope` free it, or `dispose` it.
+ *
+ * @throws {RangeError} on ragged rows, ids outside the vocabulary, or a text longer than the model's context.
+ * @example
+ * ```ts
+ * import { forward, freshModel, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const inputIds = [[1, 2, 3], [4, 5, 0]];
+ * const { logits } = forward(model, { inputIds, attentionMask: [[1, 1, 1], [1, 1, 0]] });
+ * assert.deepEqual(logits.shape, [2, 3, 32]); // rows, tokens, vocabulary
+ * ```
+ */
+export function forward(model: Model, batch: Batch, options: ForwardOptions = {}): Output {
+  return scope((): Synchronous<Output> => {
+    const { result, cache } = byRows(model, batch, options, (model, batch, options) => {
+      const { states, cache } = model.architecture.states(model, batch, options);
+      return { result: model.architecture.head(model, states, options), cache };
+    });
+    return { logits: result, cache };
+  });
+}
+
+/** How a loss is taken. */
+export interface LossOptions extends ForwardOptions {
+  /** Mixes the target with the uniform distribution (arXiv 1512.00567). Default 0. */
+  readonly labelSmoothing?: number;
+  /** Whether labels that prompts have of their own count ("scored", default) or not ("ignored", to judge the text alone). */
+  readonly context?: "scored" | "ignored";
+  /** Divide the summed loss by this instead of the batch's own number of labels (gradient accumulation). */
+  readonly labelCount?: number;
+  /** Gradients are those of the loss times this; the loss itself is not. Default 1. */
+  readonly lossScale?: number;
+}
+
+/**
+ * Scores of the rows or tokens that have a class label [labels, v], and the labels, in the batch's order; where rows have
+ * adapters of their own, an adapter after the other. The head is computed only there.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, labelledLogits, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const { logits, ids } = labelledLogits(model, { inputIds: [[1, 2, 3]], labels: [[-100, -100, 3]] });
+ * assert.deepEqual(logits.shape, [1, 32]); // one token has a label, so one row of scores is computed
+ * assert.deepEqual(ids, [3]);
+ * ```
+ */
+export function labelledLogits(
+  model: Model,
+  batch: Batch,
+  options: ForwardOptions & Pick<LossOptions, "context"> = {},
+): { readonly logits: Tensor; readonly ids: readonly number[]; readonly weights?: readonly number[] } {
+  const kind = model.architecture.labels(model);
+  if (kind === "scores" || kind === "flags") {
+    throw new TypeError(`Expected a model that is trained on classes but found one trained on ${kind}`);
+  }
+  const nothing = new RangeError("Cannot take a loss: no token of the batch has a label");
+  const groups = rowGroups(model, batch);
+  if (groups !== undefined) {
+    const { inputIds, labels = [] } = batch;
+    if (labels.length !== inputIds.length) {
+      throw new RangeError(
+        `Cannot take a loss: ${inputIds.length} rows of the batch have ${labels.length} labels`,
+      );
+    }
+    const parts = groups.flatMap((group) => {
+      const own = batchRows(batch, group.rows);
+      return scoredCount(group.model, own) === 0 ? [] : [labelledLogits(group.model, own, options)];
+    });
+    if (parts.length === 0) throw nothing;
+    const weights = parts.some((part) => part.weights)
+      ? parts.flatMap(({ ids, weights = ids.map(() => 1) }) => weights)
+      : undefined;
+    return {
+      logits: concat(parts.map(({ logits }) => logits), 0),
+      ids: parts.flatMap(({ ids }) => ids),
+      ...weights && { weights },
+    };
+  }
+  const own = labelledPositions(batch.labels ?? [], kind, firstTokens(model, kind));
+  if (own.rows.length === 0) throw nothing;
+  const { states, before } = model.architecture.states(model, batch, options);
+  const width = states.shape[states.shape.length - 1]!;
+  const flat = checkLabelled(reshape(states, [-1, width]), batch); // [b·t, d] or [b, d]
+  const all = before === undefined ? flat : concat([flat, reshape(before, [-1, width])], 0); // [b·t + b·n, d]
+  const told = before === undefined || options.context === "ignored" ? [] : labelsOfPrompts(model, kind);
+  const { rows, ids, weights } = withPromptLabels(
+    own,
+    told,
+    batch.inputIds.length,
+    flat.shape[0]!,
+    before?.shape[1] ?? 0,
+  );
+  const chosen = gatherRows(all, integers(rows, model.backend)); // [labels, d]
+  const logits = model.architecture.head(model, chosen, options);
+  const classes = logits.shape[1]!;
+  const bad = ids.find((id) => !(Number.isInteger(id) && id >= 0 && id < classes));
+  if (bad !== undefined) {
+    throw new RangeError(`Expected labels from 0 to ${classes - 1}, or −100, but found ${bad}`);
+  }
+  return { logits, ids, ...weights && { weights } };
+}
+
+/** The labels that prompts before the text have. */
+function labelsOfPrompts(model: Model, kind: LabelKind): readonly ToldLabel[] {
+  if (kind !== "next") return [];
+  return model.spec.stacks.flatMap(({ path }) => {
+    const branch = lookup(model.weights, path);
+    return branch === undefined || branch instanceof Tensor ? [] : promptLabels({ branch, path });
+  });
+}
+
+/** Rows of states, ids and weights of the text's labels, and of the prompts' in each of `b` texts, which have n rows each. */
+function withPromptLabels(
+  { rows, ids }: { readonly rows: readonly number[]; readonly ids: readonly number[] },
+  told: readonly ToldLabel[],
+  b: number,
+  total: number,
+  n: number,
+): {
+  readonly rows: readonly number[];
+  readonly ids: readonly number[];
+  readonly weights?: readonly number[];
+} {
+  // A first token is told by its prompt's last row.
+  const moved = rows.map((row) => row < total ? row : total + (row - total) * n + n - 1);
+  if (told.length === 0) return { rows: moved, ids };
+  const texts = Array.from({ length: b }, (_, i) => i);
+  return {
+    rows: [...moved, ...texts.flatMap((i) => told.map(({ back }) => total + (i + 1) * n - back))],
+    ids: [...ids, ...texts.flatMap(() => told.map(({ id }) => id))],
+    weights: [...ids.map(() => 1), ...texts.flatMap(() => told.map(({ weight }) => weight))],
+  };
+}
+
+/**
+ * A prompt before the text tells its first token, as the shift of labels that were extended over it has it in PEFT. A side
+ * network gives states of the text alone.
+ */
+function firstTokens(model: Model, kind: LabelKind): "scored" | "unscored" {
+  const told = kind === "next" && model.spec.stacks.some(({ path }) => {
+    const branch = lookup(model.weights, path);
+    return branch !== undefined && !(branch instanceof Tensor) && promptLength({ branch, path }) > 0 &&
+      editsAt(branch, "side").length === 0;
+  });
+  return told ? "scored" : "unscored";
+}
+
+/** How many labels of a batch a model's loss counts. */
+function scoredCount(model: Model, { labels = [] }: Batch): number {
+  const kind = model.architecture.labels(model);
+  return kind === "scores" || kind === "flags"
+    ? labels.length
+    : labelledPositions(labels, kind, firstTokens(model, kind)).rows.length;
+}
+
+/** As many rows of states as labels. */
+function checkLabelled(flat: Tensor, { labels = [] }: Batch): Tensor {
+  const count = labels.reduce((n: number, row) => n + (typeof row === "number" ? 1 : row.length), 0);
+  if (count !== flat.shape[0]) {
+    throw new RangeError(
+      `Expected ${
+        flat.shape[0]
+      } labels, one for everything that is scored (−100 for no loss), but found ${count}`,
+    );
+  }
+  return flat;
+}
+
+/**
+ * Mean loss over what has a label, as a scalar tensor: cross-entropy, or what `LabelKind` says.
+ *
+ * @throws {RangeError} when nothing has a label.
+ * @example
+ * ```ts
+ * import { freshModel, loss, read, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const [number] = await read(loss(model, { inputIds: [[1, 2, 3]], labels: [[1, 2, 3]] }));
+ * assert.ok(Math.abs(number! - Math.log(32)) < 0.1); // fresh weights find all 32 ids about equally likely
+ * ```
+ */
+export function loss(model: Model, batch: Batch, options: LossOptions = {}): Tensor {
+  const kind = model.architecture.labels(model);
+  if (kind === "scores" || kind === "flags") return rowLoss(model, batch, kind, options);
+  const { logits, ids, weights } = labelledLogits(model, batch, options);
+  const plain = crossEntropy(logits, integers(ids, model.backend), options.labelSmoothing ?? 0);
+  const each = weights === undefined ? plain : multiply(plain, tensor(weights, { backend: model.backend }));
+  return divide(sum(each), options.labelCount ?? ids.length);
+}
+
+/** Mean over the rows of the mean over a row's n scores. */
+function rowLoss(model: Model, batch: Batch, kind: "scores" | "flags", options: LossOptions): Tensor {
+  const { labels = [] } = batch;
+  if (labels.length !== batch.inputIds.length) {
+    throw new RangeError(
+      `Cannot take a loss: ${batch.inputIds.length} rows of the batch have ${labels.length} labels`,
+    );
+  }
+  const { logits } = forward(model, batch, options); // [b, n]
+  const wanted = tensor(rowNumbers(labels, logits.shape[1]!), { backend: model.backend }); // [b, n]
+  const each = kind === "scores" ? square(subtract(logits, wanted)) : binaryCrossEntropy(logits, wanted);
+  return divide(sum(mean(each, { axis: -1 })), options.labelCount ?? labels.length);
+}
+
+/** A loss and gradients shaped like the trained parameters. */
+export interface LossAndGradients {
+  /** Mean over what has a label. */
+  readonly loss: number;
+  /** Shaped like the trained parameters; the caller's. */
+  readonly grads: Tree;
+}
+
+/**
+ * The loss and gradients as tensors: for training loops, inside a scope.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   adapt, freshModel, ia3, leaves, lossAndGradients, reference, scope, smallConfig, type Tree,
+ * } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const adapter = adapt(model, ia3());
+ * const batch = { inputIds: [[1, 2]], labels: [[1, 2]] };
+ * const step = scope(() => lossAndGradients(model, adapter, batch));
+ * const paths = (tree: Tree) => leaves(tree).map(([path]) => path);
+ * assert.deepEqual(paths(step.gradients), paths(adapter.params));
+ * ```
+ */
+export function lossAndGradients<P extends Tree>(
+  model: Model,
+  adapter: Adapter<P>,
+  batch: Batch,
+  options: LossOptions = {},
+): { readonly value: Tensor; readonly gradients: Tree } {
+  return valueAndGrad((params: P) => {
+    const tuned = graft(model, { ...adapter, params });
+    const data = loss(tuned, batch, options);
+    const penalty = adapter.method.penalty?.(params, model.spec);
+    if (penalty === undefined) return data;
+    // A micro-batch carries its share of the penalty, so that a step of several counts it once.
+    const labels = scoredCount(tuned, batch);
+    return add(data, multiply(penalty, labels / (options.labelCount ?? labels)));
+  }, options.lossScale)(adapter.params);
+}
+
+/**
+ * The loss of an adapted model and its gradient for every trained parameter. `labels` as in transformers.
+ *
+ * @throws {RangeError} when the batch has no labels.
+ * @example
+ * ```ts
+ * import {
+ *   adapt, count, freshModel, leaves, lora, lossAndGrad, reference, smallConfig,
+ * } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const adapter = adapt(model, lora({ rank: 2 }));
+ * const { loss, grads } = await lossAndGrad(model, adapter, { inputIds: [[1, 2, 3]], labels: [[1, 2, 3]] });
+ * assert.ok(loss > 3 && loss < 4);
+ * const sizes = leaves(grads).map(([, gradient]) => gradient.size);
+ * assert.equal(sizes.reduce((a, b) => a + b), count(model, adapter).trainable);
+ * ```
+ */
+export async function lossAndGrad<P extends Tree>(
+  model: Model,
+  adapter: Adapter<P>,
+  batch: Batch,
+  options: LossOptions = {},
+): Promise<LossAndGradients> {
+  const { value, gradients } = lossAndGradients(model, adapter, batch, options);
+  const [number] = await read(value);
+  value.storage.free();
+  return { loss: number!, grads: gradients };
+}

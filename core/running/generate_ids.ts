@@ -1,0 +1,284 @@
+/** Continuing token ids: one pass over the prompts, then one token a pass on cached keys and values. */
+import {
+  fold,
+  keep,
+  type Key,
+  key as keyOf,
+  read,
+  scope,
+  type Synchronous,
+  type Tensor,
+} from "../../tensor/mod.ts";
+import { argmax, checkSampler, type Sampler, sampleToken } from "../../ops/mod.ts";
+import type { Batch, Cache, Model } from "../trees/model.ts";
+import { nextScores } from "./next_token_logits.ts";
+import { byRows, rowGroups } from "../combinators/per_row.ts";
+import { prefixPositions } from "../places/attention.ts";
+import { rootOf } from "../trees/weights.ts";
+
+export type { Sampler } from "../../ops/mod.ts";
+
+/** A token as it is chosen. */
+export interface GeneratedToken {
+  /** Which prompt it continues. */
+  readonly row: number;
+  /** The token. */
+  readonly id: number;
+  /**
+   * The text that is certain by now and was not given before: all pieces together are the result. Empty while a character
+   * is incomplete or a stop string may have begun, and when only ids were asked for.
+   */
+  readonly text: string;
+}
+
+/** How to continue ids. */
+export interface GenerateIdsOptions {
+  /** At most so many new tokens a prompt. Fewer come at an end-of-text token, and where the model's context is full. */
+  readonly maxNewTokens: number;
+  /** Default: always the best-scoring token. */
+  readonly sampler?: Sampler;
+  /** Seed or key of the sampler's draws, default 0. */
+  readonly key?: number | Key;
+  /** The adapter of each prompt, under `perRow`; null for none. */
+  readonly rows?: readonly (string | null)[];
+  /** Ids that end a text, default those that the model's config and tokenizer name. */
+  readonly eos?: number | readonly number[];
+  /** Hears of every token at once. */
+  onToken?(token: GeneratedToken): void;
+}
+
+/**
+ * The ids that a model appends to a prompt, or to each of several prompts; without the prompt, with the end-of-text
+ * token where one came. Prompts of a batch do not influence each other.
+ *
+ * @throws {RangeError} when a prompt is empty or longer than the context, or an option is out of range.
+ * @example
+ * ```ts
+ * import { freshModel, generateIds, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const seen: number[] = [];
+ * const ids = await generateIds(model, [1, 2, 3], { maxNewTokens: 4, onToken: ({ id }) => seen.push(id) });
+ * assert.deepEqual(ids, seen);
+ * ```
+ */
+export function generateIds(
+  model: Model,
+  prompt: readonly number[],
+  options: GenerateIdsOptions,
+): Promise<number[]>;
+/** One prompt, one row of ids. */
+export function generateIds(
+  model: Model,
+  prompts: readonly (readonly number[])[],
+  options: GenerateIdsOptions,
+): Promise<number[][]>;
+export async function generateIds(
+  model: Model,
+  prompt: readonly number[] | readonly (readonly number[])[],
+  options: GenerateIdsOptions,
+): Promise<number[] | number[][]> {
+  const many = typeof prompt[0] === "object";
+  const prompts = (many ? prompt : [prompt]) as readonly (readonly number[])[];
+  const rows = await continued(model, prompts, options, (row, ids) => {
+    options.onToken?.({ row, id: ids[ids.length - 1]!, text: "" });
+    return false;
+  });
+  return many ? rows : rows[0]!;
+}
+
+/** Why a row ends: an end-of-text token, or no room for more. */
+export type Ending = "eos" | "length" | undefined;
+
+/** Hears of a row's new ids after each token, and whether the row ends anyhow. Returns whether it shall end. */
+export type Listener = (row: number, ids: readonly number[], ending: Ending) => boolean;
+
+/** The loop behind `generateIds` and `generate`. */
+export async function continued(
+  model: Model,
+  prompts: readonly (readonly number[])[],
+  options: GenerateIdsOptions,
+  listen: Listener,
+): Promise<number[][]> {
+  const { maxNewTokens, sampler } = options;
+  check(model, prompts, options);
+  const rows: number[][] = prompts.map(() => []);
+  if (maxNewTokens === 0) return rows;
+  const ends = endsOf(model, options.eos);
+  const first = promptBatch(model, prompts, options.rows);
+  const contexts = contextsOf(model, first);
+  const width = longest(prompts);
+  const seed = keyOf(options.key ?? 0);
+  const open = new Set(rows.keys());
+
+  const start = scope((): Synchronous<Step> => step(model, first, sampler, undefined));
+  const root = keep(start);
+  try {
+    for (let n = 1;; n++) {
+      const { scores, cache } = root.tree;
+      const next = await chosen(scores, sampler, fold(seed, n), open);
+      for (const row of open) {
+        const id = next[row]!;
+        rows[row]!.push(id);
+        const used = cachedFor(row, cache) - (width - prompts[row]!.length); // without its padding
+        const full = n === maxNewTokens || used >= contexts[row]!;
+        const ending = ends.has(id) ? "eos" : full ? "length" : undefined;
+        if (listen(row, rows[row]!, ending) || ending !== undefined) open.delete(row);
+      }
+      if (open.size === 0) return rows;
+      const batch = tokenBatch(prompts, first, next, n, open);
+      root.replace(scope((): Synchronous<Step> => step(model, batch, sampler, cache)));
+    }
+  } finally {
+    root.dispose();
+  }
+}
+
+interface Step {
+  /** i32 [b] of the best tokens, or f32 [b, v] of all scores for a sampler. */
+  readonly scores: Tensor;
+  readonly cache: Cache;
+}
+
+/** One pass; scores [b, v], or the best tokens where nothing is drawn. */
+function step(model: Model, batch: Batch, sampler: Sampler | undefined, cache: Cache | undefined): Step {
+  const { result: logits, cache: next } = byRows(
+    model,
+    batch,
+    cache === undefined ? {} : { cache },
+    nextScores,
+  );
+  return { scores: sampler === undefined ? argmax(logits) : logits, cache: next! };
+}
+
+/** The next id of each row; a finished row gets any. */
+async function chosen(
+  scores: Tensor,
+  sampler: Sampler | undefined,
+  key: Key,
+  open: ReadonlySet<number>,
+): Promise<readonly number[]> {
+  const numbers = await read(scores);
+  if (sampler === undefined) return [...numbers];
+  const [b, v] = scores.shape as [number, number];
+  return Array.from(
+    { length: b },
+    (_, row) =>
+      open.has(row) ? sampleToken(numbers.subarray(row * v, (row + 1) * v), sampler, fold(key, row)) : 0,
+  );
+}
+
+const longest = (prompts: readonly (readonly number[])[]): number =>
+  Math.max(...prompts.map((p) => p.length));
+
+/**
+ * Padded on the left, so that every row goes on at the same place; positions count a row's own tokens. A model with a
+ * decoder of its own reads the prompts padded on the right and decodes from its start token.
+ */
+function promptBatch(
+  model: Model,
+  prompts: readonly (readonly number[])[],
+  rows: Batch["rows"],
+): Batch {
+  const width = longest(prompts);
+  const start = model.architecture.decoderStart?.(model);
+  const padded = (row: readonly number[], value: (id: number, i: number) => number): readonly number[] => {
+    const [padding, own] = [Array<number>(width - row.length).fill(0), row.map(value)];
+    return start === undefined ? [...padding, ...own] : [...own, ...padding];
+  };
+  return {
+    inputIds: prompts.map((row) => padded(row, (id) => id)),
+    ...prompts.some((row) => row.length !== width) && {
+      attentionMask: prompts.map((row) => padded(row, () => 1)),
+      ...start === undefined && { positionIds: prompts.map((row) => padded(row, (_, i) => i)) },
+    },
+    ...start !== undefined && { decoderInputIds: prompts.map(() => [start]) },
+    ...rows && { rows },
+  };
+}
+
+/** The n-th new token of each row; a row that has ended reads on at its first position, which every context holds. */
+function tokenBatch(
+  prompts: readonly (readonly number[])[],
+  first: Batch,
+  ids: readonly number[],
+  n: number,
+  open: ReadonlySet<number>,
+): Batch {
+  const next = ids.map((id) => [id]);
+  const named = first.rows && { rows: first.rows };
+  if (first.decoderInputIds !== undefined) {
+    return { inputIds: first.inputIds, decoderInputIds: next, ...named };
+  }
+  return {
+    ...named,
+    inputIds: next,
+    ...(first.positionIds || open.size < prompts.length) && {
+      positionIds: prompts.map((prompt, row) => [open.has(row) ? prompt.length + n - 1 : 0]),
+    },
+  };
+}
+
+/** Cached positions that each row can fill: the context without what prefixes of its adapter take. */
+function contextsOf(model: Model, batch: Batch): readonly number[] {
+  const room = ({ weights }: Model): number => contextOf(model) - prefixPositions(rootOf(weights));
+  const groups = rowGroups(model, batch);
+  if (groups === undefined) return batch.inputIds.map(() => room(model));
+  const rooms = new Map(groups.flatMap(({ rows, model }) => rows.map((row) => [row, room(model)])));
+  return batch.inputIds.map((_, row) => rooms.get(row)!);
+}
+
+/** Cached positions of a row, padding included: rows under other adapters may have other prompts. */
+function cachedFor(row: number, cache: Cache): number {
+  return (cache.rows?.find(({ rows }) => rows.includes(row))?.cache ?? cache).length;
+}
+
+/** Cached positions that the model can hold, prompts of an adapter included. Decoders of their own know distances only. */
+function contextOf(model: Model): number {
+  if (model.architecture.decoderStart !== undefined) return Infinity;
+  const limit = model.config.max_position_embeddings ?? model.config.n_positions;
+  return typeof limit === "number" ? limit : Infinity;
+}
+
+/**
+ * The ids that end a text.
+ *
+ * @example
+ * ```ts
+ * import { endsOf, freshModel, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel({ ...smallConfig("llama"), eos_token_id: [2, 7] }, {
+ *   backend: reference(),
+ *   key: 0,
+ *   tokenizer: { encode: () => [], decode: () => "", eos: 2 },
+ * });
+ * assert.deepEqual(endsOf(model, undefined), new Set([2, 7]));
+ * assert.deepEqual(endsOf(model, 5), new Set([5]));
+ * ```
+ */
+export function endsOf(model: Model, eos: number | readonly number[] | undefined): ReadonlySet<number> {
+  const named = eos ?? [model.config.eos_token_id, model.tokenizer.eos].flat();
+  return new Set([named].flat().filter((id): id is number => typeof id === "number"));
+}
+
+function check(
+  model: Model,
+  prompts: readonly (readonly number[])[],
+  options: GenerateIdsOptions,
+): void {
+  if (!model.spec.stacks.some((place) => place.stack === "decoder")) {
+    throw new TypeError(`Cannot generate with ${model.architecture.name}: it has no decoder`);
+  }
+  const { maxNewTokens } = options;
+  if (!(Number.isInteger(maxNewTokens) && maxNewTokens >= 0)) {
+    throw new RangeError(`Expected maxNewTokens to be an integer of at least 0 but found ${maxNewTokens}`);
+  }
+  if (options.sampler !== undefined) checkSampler(options.sampler);
+  if (prompts.length === 0) throw new RangeError("Expected at least one prompt but found none");
+  const empty = prompts.findIndex((row) => row.length === 0);
+  if (empty >= 0) {
+    throw new RangeError(
+      `Expected at least one token in prompt ${empty} but found none: begin with a token such as the one for begin of text`,
+    );
+  }
+}

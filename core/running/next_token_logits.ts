@@ -1,0 +1,24 @@
+/** One pass of generation. */
+import { reshape, slice } from "../../ops/mod.ts";
+import type { Batch, Cache, ForwardOptions, Model } from "../trees/model.ts";
+import type { Tensor } from "../../tensor/mod.ts";
+
+/**
+ * Scores [b, v] of the token that follows each row, and the cache with which to go on: one pass, with the head computed for
+ * each row's last token alone. Run it in a scope.
+ *
+ * @throws {TypeError} when the architecture keeps no cache.
+ */
+export function nextScores(
+  model: Model,
+  batch: Batch,
+  options: ForwardOptions = {},
+): { readonly result: Tensor; readonly cache: Cache } {
+  const { states, cache } = model.architecture.states(model, batch, { ...options, keepCache: true });
+  const [b, t, d] = states.shape as [number, number, number];
+  const last = reshape(slice(states, 1, t - 1, t), [b, d]);
+  if (cache === undefined) {
+    throw new TypeError(`Cannot generate with ${model.architecture.name}: it keeps no cache`);
+  }
+  return { result: model.architecture.head(model, last, options), cache };
+}

@@ -1,0 +1,28 @@
+/** Ids that a model gives and a tokenizer cannot spell: the sign of another model's tokenizer. */
+import type { Model } from "../trees/model.ts";
+
+/**
+ * Models often have a few rows more than tokens, up to the next multiple of 64 or 1024; the widest known, DeepSeek's, are
+ * 2.3 % over. Such ids give no text, as in transformers.
+ */
+const PADDING = 1 / 16;
+
+/**
+ * Checks an id that a model chose.
+ *
+ * @throws {RangeError} when the tokenizer has no token for it and far fewer tokens than the model has rows.
+ */
+export function checkSpelled(model: Model, id: number): void {
+  const { tokenizer, source, spec } = model;
+  if (tokenizer.token === undefined || tokenizer.vocabSize === undefined) return;
+  if (tokenizer.token(id) !== undefined) return;
+  const rows = spec.embeddings.find((place) => place.role === "token")?.rows ?? 0;
+  if (rows - tokenizer.vocabSize <= rows * PADDING) return;
+  throw new RangeError(
+    `Cannot write the id ${id} that the model gives: model.vocab of ${
+      source === undefined ? "its tokenizer" : `the tokenizer of ${source}`
+    } ends at ${tokenizer.vocabSize - 1}, the model's embedding at ${
+      rows - 1
+    }; use the tokenizer it was trained with`,
+  );
+}

@@ -1,0 +1,106 @@
+/** Whether edits fit a model, and errors that name the place where they do not: an adapter may be another model's. */
+import { type Branch, lookup } from "./weights.ts";
+import { isQuantized, leaves, Tensor, type Tree } from "../../tensor/mod.ts";
+import type { Edit, LinearChange } from "../edits/edit.ts";
+import type { Spec } from "../edits/place.ts";
+
+/**
+ * The branch at which an edit stands: of a leaf its branch.
+ *
+ * @throws {RangeError} when the model has no such place; `what` begins the message.
+ */
+export function branchOf(weights: Branch, edit: Edit, what: string): string {
+  const node = lookup(weights, edit.path);
+  if (edit.kind === "weight") {
+    const parent = parentOf(edit.path);
+    if (node instanceof Tensor) return parent;
+    if (edit.adds !== undefined && node === undefined && isBranch(lookup(weights, parent))) return parent;
+  } else if (isBranch(node)) return edit.path;
+  throw new RangeError(`${what}: the model has no ${edit.kind} place "${edit.path}"`);
+}
+
+/** @throws {RangeError} when an edit of a block's linear layer has sizes that the layer has not. */
+export function checkSizes(edits: readonly Edit[], { linears }: Spec, what: string): void {
+  const places = new Map(linears.map((place) => [place.path, place]));
+  for (const edit of edits) {
+    const place = edit.kind === "linear" ? places.get(edit.path) : undefined;
+    if (edit.kind !== "linear" || place === undefined) continue;
+    const { inFeatures, outFeatures: all } = place;
+    const outFeatures = edit.out === undefined ? all : edit.out[1] - edit.out[0];
+    const { inputs, outputs } = sizesIn(edit.change);
+    const fits = (inputs ?? inFeatures) === inFeatures && (outputs ?? outFeatures) === outFeatures;
+    if (!fits) {
+      throw new RangeError(
+        `${what}: the adapter has [${outputs ?? "any"}, ${
+          inputs ?? "any"
+        }] for "${edit.path}" but the layer is ` +
+          `[${outFeatures}, ${inFeatures}], so it was made for another model`,
+      );
+    }
+  }
+}
+
+/** @throws {RangeError} when an adapter has parameters of blocks that the model lacks: a deeper one's. */
+export function checkDepth(params: Tree, { blocks }: Spec, what: string): void {
+  const lists = Map.groupBy(blocks, ({ path, layer }) => path.slice(0, -`.${layer}`.length));
+  for (const [list, own] of lists) {
+    const numbered = new RegExp(`(?:^|\\.)${RegExp.escape(list)}\\.(\\d+)(?:\\.|$)`);
+    const count = 1 + Math.max(...own.map(({ layer = 0 }) => layer)); // of a narrowed model some may be left out
+    const beyond = leaves(params).find(([path]) => Number(numbered.exec(path)?.[1] ?? 0) >= count);
+    if (beyond !== undefined) {
+      throw new RangeError(
+        `${what}: the adapter has "${
+          beyond[0]
+        }" but the model has ${count} blocks at "${list}", so it was made for another model`,
+      );
+    }
+  }
+}
+
+/** How many inputs and outputs a change has; undefined where any number will do. */
+function sizesIn(change: LinearChange): { readonly inputs?: number; readonly outputs?: number } {
+  switch (change.form) {
+    case "add":
+      return { inputs: change.map.inFeatures, outputs: change.map.outFeatures };
+    case "bias":
+      return { outputs: change.bias.size };
+    case "scale":
+      return {
+        ...change.in !== undefined && change.in.size !== 1 && { inputs: change.in.size },
+        ...change.out !== undefined && change.out.size !== 1 && { outputs: change.out.size },
+      };
+    case "input":
+      return { inputs: change.map.inFeatures };
+    case "output":
+      return { outputs: change.map.outFeatures };
+    case "delta":
+      return {};
+    default:
+      return change satisfies never;
+  }
+}
+
+/** Runs what edits compute at a place. An error of sizes gets the place's name. */
+export function atPlace<T>(path: string, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    if (!(error instanceof RangeError) || error.message.includes(`"${path}"`)) throw error;
+    throw new RangeError(`${error.message}; at "${path}"`, { cause: error });
+  }
+}
+
+/** @throws {RangeError} when an edit gives a weight another shape. Codes lie [out, in] whatever the plain weight does. */
+export function checkShape(path: string, found: Tensor, leaf: Tensor): void {
+  if (isQuantized(found.dtype)) return;
+  if (found.shape.length === leaf.shape.length && found.shape.every((n, i) => n === leaf.shape[i])) return;
+  throw new RangeError(
+    `The adapter has [${found.shape}] for "${path}" but the weight is [${leaf.shape}], so it was made for another model`,
+  );
+}
+
+const isBranch = (node: Tensor | Branch | undefined): boolean =>
+  node !== undefined && !(node instanceof Tensor);
+
+/** The path of the branch that a leaf is on; "" at the root. */
+export const parentOf = (path: string): string => path.slice(0, Math.max(0, path.lastIndexOf(".")));

@@ -1,0 +1,106 @@
+/**
+ * How a linear layer's matrix lies. Plain numbers lie as the checkpoint has them: [out, in], in GPT-2 [in, out]. Codes lie
+ * [out, in] everywhere, so that blocks and scales run over inputs: transformers turns GPT-2's matrices before bitsandbytes
+ * quantizes them, and GGUF has no others. Whoever sees numbers sees the plain form, whatever codes they come from.
+ */
+import { castTo, type DType, isQuantized, owned, scope, type Shape, Tensor } from "../../tensor/mod.ts";
+import { transpose } from "../../ops/mod.ts";
+import type { Model } from "./model.ts";
+import type { Spec } from "../edits/place.ts";
+import { lookup } from "./weights.ts";
+
+/**
+ * Whether a weight's plain numbers lie the other way round than its codes would.
+ *
+ * @param path The weight's, ".weight" included.
+ * @example
+ * ```ts
+ * import { freshModel, liesInOut, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("gpt2"), { backend: reference(), key: 0 });
+ * assert.ok(liesInOut(spec, "transformer.h.0.attn.c_attn.weight"));
+ * assert.ok(!liesInOut(spec, "transformer.wte.weight"));
+ * ```
+ */
+export function liesInOut(spec: Spec, path: string): boolean {
+  return spec.linears.some((place) => place.transposed && path === `${place.path}.weight`);
+}
+
+/**
+ * A weight in another dtype, turned where that changes how it lies. As in bitsandbytes, int8 is made of f16 numbers.
+ *
+ * @param inOut What `liesInOut` says of it.
+ * @example
+ * ```ts
+ * import { read, recoded, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const w = tensor([[1, 2, 3]], { backend: reference() }); // [in, out]
+ * const codes = recoded(w, "int8", true);
+ * assert.deepEqual(codes.shape, [3, 1]); // [out, in]
+ * assert.deepEqual([...await read(recoded(codes, "f32", true))], [1, 2, 3]);
+ * ```
+ */
+export function recoded(leaf: Tensor, dtype: DType, inOut: boolean): Tensor {
+  const turns = inOut && isQuantized(leaf.dtype) !== isQuantized(dtype);
+  const lying = turns ? transpose(castTo(leaf, "f32")) : leaf;
+  return castTo(dtype === "int8" && leaf.dtype !== "int8" ? castTo(lying, "f16") : lying, dtype);
+}
+
+/**
+ * The shape that `recoded` gives.
+ *
+ * @example
+ * ```ts
+ * import { recodedShape } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual(recodedShape({ shape: [2, 3], dtype: "f16" }, "nf4", true), [3, 2]);
+ * assert.deepEqual(recodedShape({ shape: [2, 3], dtype: "f16" }, "f32", true), [2, 3]);
+ * ```
+ */
+export function recodedShape(
+  leaf: { readonly shape: Shape; readonly dtype: DType },
+  dtype: DType,
+  inOut: boolean,
+): Shape {
+  return inOut && isQuantized(leaf.dtype) !== isQuantized(dtype) ? leaf.shape.toReversed() : leaf.shape;
+}
+
+/**
+ * A weight's shape as plain numbers.
+ *
+ * @throws {RangeError} when the model has no such weight.
+ * @example
+ * ```ts
+ * import { freshModel, plainShape, quantize, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("gpt2"), { backend: reference(), key: 0 });
+ * const path = "transformer.h.0.attn.c_attn.weight";
+ * assert.deepEqual(plainShape(quantize(model, { dtype: "nf4" }), path), [16, 48]);
+ * ```
+ */
+export function plainShape({ weights, spec }: Model, path: string): Shape {
+  return recodedShape(leafAt(weights, path), "f32", liesInOut(spec, path));
+}
+
+/**
+ * A weight's numbers as a new f32 tensor in the plain form, for methods that train a weight itself.
+ *
+ * @throws {RangeError} when the model has no such weight.
+ * @example
+ * ```ts
+ * import { freshModel, reference, smallConfig, trainableCopy } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const copy = trainableCopy(model, "model.norm.weight");
+ * assert.deepEqual([copy.dtype, copy.shape], ["f32", [16]]);
+ * ```
+ */
+export function trainableCopy({ weights, spec }: Model, path: string): Tensor {
+  return scope(() => owned(recoded(leafAt(weights, path), "f32", liesInOut(spec, path))));
+}
+
+function leafAt(weights: Model["weights"], path: string): Tensor {
+  const leaf = lookup(weights, path);
+  if (leaf instanceof Tensor) return leaf;
+  throw new RangeError(`The weights have no "${path}"`);
+}
