@@ -27,7 +27,7 @@ import {
   threefry,
 } from "../core/mod.ts";
 import { multiply, ones, reshape, slice, subtract, transpose, zeros } from "../ops/mod.ts";
-import { cayley } from "./cayley.ts";
+import { cayley } from "../numerics/cayley.ts";
 import { type Blocks, checkBlocks, piecesOf } from "./oft.ts";
 import { checkPositive, checkProbability, freshParams } from "./random_factor.ts";
 import { rotatedPlaces } from "./rotated_places.ts";

@@ -39,7 +39,7 @@ import {
   subtract,
   transpose,
 } from "../ops/mod.ts";
-import { withHouseholderSigns } from "./householder_signs.ts";
+import { withHouseholderSigns } from "../numerics/householder_signs.ts";
 import { checkNotEmbedding } from "./not_embedding.ts";
 import { checkPositive, checkProbability, freshParams } from "./random_factor.ts";
 

@@ -35,7 +35,7 @@ import {
 import { add, factorised, gatherRows, integers, reshape, slice } from "../ops/mod.ts";
 import { lora, type LoraOptions, loraRank, loraScale } from "./lora.ts";
 import { checkPositive } from "./random_factor.ts";
-import { type Components, cosines, type Decomposition, withRows } from "./streaming_svd.ts";
+import { type Components, cosines, type Decomposition, withRows } from "../numerics/streaming_svd.ts";
 
 /** Options of EVA: LoRA's, with r the mean rank of a layer, and how to look at the activations. */
 export interface EvaOptions extends Omit<LoraOptions, "initialization"> {

@@ -24,7 +24,7 @@ import {
 } from "../core/mod.ts";
 import { normal, zeros } from "../ops/mod.ts";
 import { checkFinite, checkPositive, checkSeed, freshParams } from "./random_factor.ts";
-import { mersenneTwister, torchRandperm } from "./torch_random.ts";
+import { mersenneTwister, torchRandperm } from "../numerics/torch_random.ts";
 
 /** Options of FourierFT. */
 export interface FourierFtOptions extends TargetOptions {

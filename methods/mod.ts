@@ -164,5 +164,5 @@ export * from "./vera.ts";
 export * from "./vera_peft.ts";
 export * from "./waveft.ts";
 export * from "./waveft_peft.ts";
-export type { Wavelet } from "./wavelets.ts";
+export type { Wavelet } from "../numerics/wavelets.ts";
 export * from "./xlora.ts";

@@ -21,7 +21,7 @@ import {
   type Tensor,
 } from "../core/mod.ts";
 import { divide, less, multiply, select, sqrt, sumOfSquares, transpose, zeros } from "../ops/mod.ts";
-import { cayley, cayleyNeumann, skewFromUpper } from "./cayley.ts";
+import { cayley, cayleyNeumann, skewFromUpper } from "../numerics/cayley.ts";
 import { checkPositive, freshParams } from "./random_factor.ts";
 import { rotatedPlaces } from "./rotated_places.ts";
 

@@ -23,7 +23,7 @@ import {
   withinSubspace,
 } from "../core/mod.ts";
 import { divide, dropout, identity, multiply, negate, ones, reshape, transpose, zeros } from "../ops/mod.ts";
-import { cayley, cayleyNeumann, skewFromUpper } from "./cayley.ts";
+import { cayley, cayleyNeumann, skewFromUpper } from "../numerics/cayley.ts";
 import type { PrincipalSubspace } from "./principal_subspace.ts";
 import { checkPositive, checkProbability, freshParams } from "./random_factor.ts";
 

@@ -28,7 +28,7 @@ import {
 } from "../core/mod.ts";
 import { add, dropout, exp, full, matmul, multiply, normal, slice, zeros } from "../ops/mod.ts";
 import { checkPositive, checkProbability, freshParams } from "./random_factor.ts";
-import { mersenneTwister, torchUniform } from "./torch_random.ts";
+import { mersenneTwister, torchUniform } from "../numerics/torch_random.ts";
 import { veraShapes, type VeraVectors } from "./vera.ts";
 
 /** Options of PVeRA. */

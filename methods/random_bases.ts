@@ -3,7 +3,7 @@
  * has it), or −1, 0 and 1; then divided by their standard deviation.
  */
 import { type Backend, type Projections, tensor } from "../core/mod.ts";
-import { mersenneTwister, roundToBf16, torchUniform, torchUniformBf16 } from "./torch_random.ts";
+import { mersenneTwister, roundToBf16, torchUniform, torchUniformBf16 } from "../numerics/torch_random.ts";
 
 /**
  * A [r, min], then B [max, n, r], from one stream.

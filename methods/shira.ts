@@ -24,7 +24,7 @@ import {
 } from "../core/mod.ts";
 import { integers, normal, slice, zeros } from "../ops/mod.ts";
 import { checkPositive, checkSeed, freshParams } from "./random_factor.ts";
-import { DEFAULT_SEED, mersenneTwister, torchRandperm } from "./torch_random.ts";
+import { DEFAULT_SEED, mersenneTwister, torchRandperm } from "../numerics/torch_random.ts";
 
 /** Options of SHiRA. */
 export interface ShiraOptions extends TargetOptions {

@@ -28,7 +28,7 @@ import { matmul, multiply, reshape, sqrt, type Svd, uniform, zeros } from "../op
 import { directionCount, directionsOf, type LeadingDirections } from "./leading_directions.ts";
 import { checkNotEmbedding } from "./not_embedding.ts";
 import { checkPositive, checkProbability, freshParams } from "./random_factor.ts";
-import { mersenneTwister, torchNormal } from "./torch_random.ts";
+import { mersenneTwister, torchNormal } from "../numerics/torch_random.ts";
 
 /** Options of TinyLoRA. */
 export interface TinyLoraOptions extends TargetOptions {

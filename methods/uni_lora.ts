@@ -25,7 +25,7 @@ import {
   tensor,
 } from "../core/mod.ts";
 import { gatherRows, multiply, normal, uniform } from "../ops/mod.ts";
-import { numpyBelow, numpyChoice, numpyShuffle, pcg64 } from "./numpy_random.ts";
+import { numpyBelow, numpyChoice, numpyShuffle, pcg64 } from "../numerics/numpy_random.ts";
 import { checkPositive, checkProbability, freshParams } from "./random_factor.ts";
 
 /** Options of Uni-LoRA. */

@@ -24,7 +24,7 @@ import {
 } from "../core/mod.ts";
 import { full, zeros } from "../ops/mod.ts";
 import { checkFinite, checkPositive, checkProbability, checkSeed, freshParams } from "./random_factor.ts";
-import { mersenneTwister, torchUniform } from "./torch_random.ts";
+import { mersenneTwister, torchUniform } from "../numerics/torch_random.ts";
 
 /** Options of VeRA. */
 export interface VeraOptions extends TargetOptions {

@@ -30,8 +30,8 @@ import {
 } from "../core/mod.ts";
 import { integers, normal, zeros } from "../ops/mod.ts";
 import { checkFinite, checkPositive, checkSeed, freshParams } from "./random_factor.ts";
-import { mersenneTwister, torchRandperm } from "./torch_random.ts";
-import { coefficientAt, scalingFilter, type Wavelet } from "./wavelets.ts";
+import { mersenneTwister, torchRandperm } from "../numerics/torch_random.ts";
+import { coefficientAt, scalingFilter, type Wavelet } from "../numerics/wavelets.ts";
 
 /** Options of WaveFT. */
 export interface WaveFtOptions extends TargetOptions {

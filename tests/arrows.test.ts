@@ -11,8 +11,9 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   // The same kernels compiled for the machine: only the machine under them is another.
   "ops/native": ["tensor", "ops/wasm"],
   "ops/gpu": ["tensor"],
+  "numerics": ["tensor", "ops"],
   "core": ["tensor", "ops"],
-  "methods": ["tensor", "core", "ops"],
+  "methods": ["tensor", "ops", "numerics", "core"],
   "models": ["tensor", "core", "ops"],
   "formats": ["tensor", "core"],
   "train": ["tensor", "core", "ops"],

@@ -1,5 +1,5 @@
 /** Rotations from skew matrices by Cayley's transform, exactly or by a few terms of its series. */
-import type { Tensor } from "../core/mod.ts";
+import type { Tensor } from "../tensor/mod.ts";
 import {
   add,
   identity,

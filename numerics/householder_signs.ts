@@ -7,7 +7,7 @@
  *
  * The last column of a square matrix meets no reflection: there the sign is the pivot's own.
  */
-import { detach, type Tensor } from "../core/mod.ts";
+import { detach, type Tensor } from "../tensor/mod.ts";
 import {
   concat,
   divide,

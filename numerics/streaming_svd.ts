@@ -2,7 +2,7 @@
  * Principal components of rows that come in batches (Ross et al. 2008, "Incremental Learning for Robust Visual Tracking",
  * as scikit-learn's IncrementalPCA has it): the components so far, scaled by their singular values, stand for all rows seen.
  */
-import type { Key, Tensor } from "../core/mod.ts";
+import type { Key, Tensor } from "../tensor/mod.ts";
 import {
   abs,
   add,
