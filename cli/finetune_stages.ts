@@ -7,7 +7,7 @@ import {
   type LtSftLeaves,
   only,
 } from "../methods/mod.ts";
-import { ltSftDense, ltSftLeaves } from "../methods/lt_sft.ts";
+import { ltSftDense, ltSftLeaves } from "../methods/selective/lt_sft.ts";
 import { any, type Kinds, list, number, oneOf, places, text } from "../io/records/option_kinds.ts";
 import { trainDiffPruning } from "../recipes/diff_pruning.ts";
 import { type FarRecipe, trainFar } from "../recipes/far.ts";

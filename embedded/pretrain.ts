@@ -8,7 +8,7 @@ import { adapt, type Backend, fold, key, type Model, type ModelConfig } from "..
 import { type Tokenizer, tokenizer as makeTokenizer } from "../formats/tokenizer.ts";
 import { saveModel } from "../io/save_model.ts";
 import { merge } from "../core/adapters/merge.ts";
-import { fullFineTune } from "../methods/full_fine_tune.ts";
+import { fullFineTune } from "../methods/selective/full_fine_tune.ts";
 import { freshModel } from "../models/fresh.ts";
 import { wasm } from "../ops/wasm/mod.ts";
 import {

@@ -21,9 +21,9 @@ import { openGguf } from "../formats/gguf.ts";
 import { writeGguf } from "../formats/gguf_write.ts";
 import { shortNames } from "../formats/peft_targets.ts";
 import type { JsonObject, StoredTensor, WritableTensor } from "../formats/tensor_file.ts";
-import { lora, type LoraOptions } from "../methods/lora.ts";
-import { type LoraForm, loraForm, type LoraLayer } from "../methods/lora_form.ts";
-import type { Limit } from "../methods/to_lora.ts";
+import { lora, type LoraOptions } from "../methods/low_rank/lora.ts";
+import { type LoraForm, loraForm, type LoraLayer } from "../methods/low_rank/lora_form.ts";
+import type { Limit } from "../methods/low_rank/to_lora.ts";
 import { matrixPlaces } from "./peft/layout.ts";
 import { loadTensor } from "./stored_numbers.ts";
 

@@ -1,7 +1,7 @@
 /** `saveAdapter`: an adapter into a folder that HF PEFT reads, or a GGUF file that llama.cpp does. */
 import { type Adapter, dispose, leaves, type Model, scope, type Storage, tensorsIn } from "../core/mod.ts";
 import { checkAdapterName } from "../formats/peft_keys.ts";
-import { type Limit, toLora } from "../methods/to_lora.ts";
+import { type Limit, toLora } from "../methods/low_rank/to_lora.ts";
 import type { Making } from "./adapter_card.ts";
 import { saveAdaptersFolder } from "./adapterhub/save.ts";
 import { saveGgufAdapter } from "./gguf_adapter.ts";

@@ -10,7 +10,7 @@ import {
   weightUpdates,
 } from "../core/mod.ts";
 
-import { kronaShapes } from "../methods/krona.ts";
+import { kronaShapes } from "../methods/structured/krona.ts";
 import { factorised, svd } from "../ops/mod.ts";
 import type { Workshop } from "./workshop.ts";
 

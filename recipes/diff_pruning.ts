@@ -3,8 +3,13 @@
  * the kept differences alone. The gradients of gates and differences are clipped apart, as in the authors' code.
  */
 import { adapt, type Adapter, dispose, type Model } from "../core/mod.ts";
-import { diffPruning, type DiffPruningOptions, gatedSize, isGate } from "../methods/diff_pruning.ts";
-import { keptCount, prunedDiff, type PrunedDiffOptions } from "../methods/pruned_diff.ts";
+import {
+  diffPruning,
+  type DiffPruningOptions,
+  gatedSize,
+  isGate,
+} from "../methods/selective/diff_pruning.ts";
+import { keptCount, prunedDiff, type PrunedDiffOptions } from "../methods/selective/pruned_diff.ts";
 import type { Rows } from "../train/mod.ts";
 import { type StageOptions, trainStage } from "./stage.ts";
 

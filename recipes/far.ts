@@ -15,8 +15,8 @@ import {
   type Tensor,
   type Tree,
 } from "../core/mod.ts";
-import { denseDeltas } from "../methods/dense_deltas.ts";
-import { far, feedForwardLayers, learnerCount } from "../methods/far.ts";
+import { denseDeltas } from "../methods/selective/dense_deltas.ts";
+import { far, feedForwardLayers, learnerCount } from "../methods/selective/far.ts";
 import { abs, add, gatherRows, integers, largest, sum, transpose } from "../ops/mod.ts";
 import type { Rows } from "../train/mod.ts";
 import { type StageOptions, trainStage } from "./stage.ts";

@@ -1,7 +1,7 @@
 /** What a FISH mask needs before training: the Fisher information of some examples, and its largest elements. */
 import { type Batch, leaves, lookup, type Model, type Tensor, weightLeaves } from "../core/mod.ts";
-import { classifierLeaves } from "../methods/classifier.ts";
-import type { SparseMask } from "../methods/sparse.ts";
+import { classifierLeaves } from "../methods/shared/classifier.ts";
+import type { SparseMask } from "../methods/selective/sparse.ts";
 import { largest } from "../ops/mod.ts";
 import { fisher, type FisherOptions } from "../train/fisher.ts";
 

@@ -9,8 +9,8 @@
  * times (on a scale of factors). A seed draws projection, order of the data and dropout.
  */
 import { adapt, type Adapter, dispose, merge, type Method, type Model, weightLeaves } from "../core/mod.ts";
-import { fullFineTune } from "../methods/full_fine_tune.ts";
-import { intrinsicSaid, type IntrinsicSaidOptions, saidPaths } from "../methods/intrinsic_said.ts";
+import { fullFineTune } from "../methods/selective/full_fine_tune.ts";
+import { intrinsicSaid, type IntrinsicSaidOptions, saidPaths } from "../methods/structured/intrinsic_said.ts";
 import type { Rows } from "../train/mod.ts";
 import { type StageOptions, trainStage } from "./stage.ts";
 

@@ -23,8 +23,8 @@ import {
   type LtSftLeaves,
   ltSftLeaves,
   widenedMask,
-} from "../methods/lt_sft.ts";
-import { maskSize, type SparseMask } from "../methods/sparse.ts";
+} from "../methods/selective/lt_sft.ts";
+import { maskSize, type SparseMask } from "../methods/selective/sparse.ts";
 import { add, concat, gatherRows, integers, zeros } from "../ops/mod.ts";
 import type { Rows } from "../train/mod.ts";
 import { type StageOptions, trainStage } from "./stage.ts";

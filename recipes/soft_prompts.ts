@@ -13,7 +13,7 @@ import {
   type Tree,
 } from "../core/mod.ts";
 import { add, divide } from "../ops/mod.ts";
-import type { RankedSource } from "../methods/spot.ts";
+import type { RankedSource } from "../methods/soft_prompts/spot.ts";
 
 /** A source that was tried, and its score on the target task. */
 export interface TriedSource extends RankedSource {

@@ -1,8 +1,9 @@
 /**
- * `deno task new-method NAME`: the two files of a new method, with the laws wired, and its line in `methods/mod.ts`. What is
- * written works and passes its tests: a gain for each output of every linear layer. Change the formula, then the laws' entry.
+ * `deno task new-method FAMILY NAME`: the two files of a new method, with the laws wired, and its line in `methods/mod.ts`.
+ * What is written works and passes its tests: a gain for each output of every linear layer. Change the formula, then the laws' entry.
  */
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** The spellings of a method's name. */
@@ -14,6 +15,21 @@ export interface MethodNames {
   /** "MyMethod", of types. */
   readonly type: string;
 }
+
+/** The rooms of methods, as docs/methods names them. */
+export const FAMILIES = [
+  "low_rank",
+  "structured",
+  "adapters",
+  "soft_prompts",
+  "rescaling",
+  "selective",
+  "side_networks",
+  "hybrids",
+] as const;
+
+/** One of them. */
+export type Family = typeof FAMILIES[number];
 
 /** Words of one part that no function can be called. */
 const RESERVED =
@@ -59,8 +75,8 @@ import {
   type TargetOptions,
   type Tensor,
   type Tree,
-} from "../core/mod.ts";
-import { ones } from "../ops/mod.ts";
+} from "../../core/mod.ts";
+import { ones } from "../../ops/mod.ts";
 
 /** Options. */
 export type ${type}Options = TargetOptions;
@@ -99,11 +115,11 @@ export function ${factory}(options: ${type}Options = {}): Method {
 }
 
 /** Its test's file. */
-function testText({ file, factory }: MethodNames): string {
+function testText(family: Family, { file, factory }: MethodNames): string {
   return `/** ${factory} obeys the laws of methods. */
-import { chooseTargets, sizesOf } from "../../core/mod.ts";
-import { ${factory} } from "../../methods/${file}.ts";
-import { methodLaws } from "../support/method_laws.ts";
+import { chooseTargets, sizesOf } from "../../../core/mod.ts";
+import { ${factory} } from "../../../methods/${family}/${file}.ts";
+import { methodLaws } from "../../support/method_laws.ts";
 
 methodLaws("${factory}()", {
   method: () => ({ method: ${factory}() }),
@@ -122,13 +138,17 @@ methodLaws("${factory}()", {
 `;
 }
 
-/** `methods/mod.ts` with the method's line, among its neighbours by name. */
-export function withLine(mod: string, { file }: MethodNames): string {
-  const line = `export * from "./${file}.ts";`;
+/** `methods/mod.ts` with the method's line, in the order of paths. */
+export function withLine(mod: string, family: Family, { file }: MethodNames): string {
+  const path = `./${family}/${file}.ts`;
+  const line = `export * from "${path}";`;
   const lines = mod.trimEnd().split("\n");
-  const nameOf = (text: string): string | undefined => /from "\.\/(\w+)\.ts"/.exec(text)?.[1];
-  const before = lines.findIndex((text) => (nameOf(text) ?? "") > file);
-  return [...before < 0 ? [...lines, line] : lines.toSpliced(before, 0, line), ""].join("\n");
+  // A statement of several lines begins with its `export {`, which stands before its path.
+  const starts = lines.flatMap((text, i) => text.startsWith("export ") ? [i] : []);
+  const pathOf = (start: number): string =>
+    /from "([^"]+)"/.exec(lines.slice(start).find((text) => text.includes(" from ")) ?? "")?.[1] ?? "";
+  const before = starts.find((start) => pathOf(start) > path);
+  return [...before === undefined ? [...lines, line] : lines.toSpliced(before, 0, line), ""].join("\n");
 }
 
 /** Rooms whose exports meet in the project's `mod.ts`. */
@@ -153,11 +173,11 @@ function exporterOf({ factory, type }: MethodNames, root: string): string | unde
  * @returns what was written and changed.
  * @throws {RangeError} when one of them exists, or something exported has the name; then nothing is written.
  */
-export function newMethod(name: string, root: string): readonly string[] {
+export function newMethod(family: Family, name: string, root: string): readonly string[] {
   const names = methodNames(name);
   const [method, test, mod] = [
-    `methods/${names.file}.ts`,
-    `tests/methods/${names.file}.test.ts`,
+    `methods/${family}/${names.file}.ts`,
+    `tests/methods/${family}/${names.file}.test.ts`,
     "methods/mod.ts",
   ] as const;
   const there = [method, test].find((path) => existsSync(`${root}/${path}`));
@@ -166,21 +186,23 @@ export function newMethod(name: string, root: string): readonly string[] {
   if (exporter !== undefined) {
     throw new RangeError(`${exporter} exports ${names.factory} or ${names.type}Options: choose another name`);
   }
-  const changed = withLine(readFileSync(`${root}/${mod}`, "utf8"), names);
+  const changed = withLine(readFileSync(`${root}/${mod}`, "utf8"), family, names);
+  for (const path of [method, test]) mkdirSync(dirname(`${root}/${path}`), { recursive: true });
   writeFileSync(`${root}/${method}`, methodText(names));
-  writeFileSync(`${root}/${test}`, testText(names));
+  writeFileSync(`${root}/${test}`, testText(family, names));
   writeFileSync(`${root}/${mod}`, changed);
   return [method, test, mod];
 }
 
 if (import.meta.main) {
-  const [name, ...more] = Deno.args;
-  if (name === undefined || more.length > 0) {
-    console.error("Usage: deno task new-method my-method");
+  const [given, name, ...more] = Deno.args;
+  const family = FAMILIES.find((known) => known === given);
+  if (family === undefined || name === undefined || more.length > 0) {
+    console.error(`Usage: deno task new-method FAMILY my-method\nFAMILY is one of ${FAMILIES.join(", ")}`);
     Deno.exit(2);
   }
   try {
-    const paths = newMethod(name, fileURLToPath(new URL("..", import.meta.url)).replace(/\/$/, ""));
+    const paths = newMethod(family, name, fileURLToPath(new URL("..", import.meta.url)).replace(/\/$/, ""));
     console.log(`Wrote ${paths.join(", ")}. Next: deno test -A ${paths[1]}`);
   } catch (error) {
     console.error(`new-method: ${(error as Error).message}`);

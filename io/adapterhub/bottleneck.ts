@@ -20,7 +20,7 @@ import {
   phmAdapter,
   sentenceGate,
 } from "../../methods/mod.ts";
-import { bottleneckRank } from "../../methods/bottleneck.ts";
+import { bottleneckRank } from "../../methods/shared/bottleneck.ts";
 import { activationOf } from "./activations.ts";
 import { invertiblePart } from "./invertible.ts";
 import {

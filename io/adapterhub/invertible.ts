@@ -1,8 +1,8 @@
 /** Invertible adapters between AdapterHub's `BnConfig` and methods. */
 import type { Model } from "../../core/mod.ts";
 import type { AdaptersFields } from "../../formats/adapters_config.ts";
-import { bottleneckRank } from "../../methods/bottleneck.ts";
-import { readingStack } from "../../methods/invertible_adapter.ts";
+import { bottleneckRank } from "../../methods/shared/bottleneck.ts";
+import { readingStack } from "../../methods/adapters/invertible_adapter.ts";
 import { invertibleAdapter, type InvertibleAdapterOptions } from "../../methods/mod.ts";
 import { activationOf } from "./activations.ts";
 import { type AdaptersPart, all, same } from "./layout.ts";

@@ -1,8 +1,8 @@
 /** From LoRA, DoRA, VeRA and (IA)³ to AdapterHub's fields. */
 import { lookup, type Model } from "../../core/mod.ts";
 import type { AdaptersFields } from "../../formats/adapters_config.ts";
-import { scalesInput } from "../../methods/ia3.ts";
-import { loraRank, loraScale } from "../../methods/lora.ts";
+import { scalesInput } from "../../methods/rescaling/ia3.ts";
+import { loraRank, loraScale } from "../../methods/low_rank/lora.ts";
 import type { DoraOptions, FusedLoraOptions, LoraOptions, VeraOptions } from "../../methods/mod.ts";
 import { FEED_FORWARD_ROLES } from "./lora.ts";
 import { leftOut, type Piece, refuse } from "./pieces.ts";

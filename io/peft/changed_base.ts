@@ -25,9 +25,9 @@ import {
   Tensor,
   type Tree,
 } from "../../core/mod.ts";
-import { type LoraFactors, type LoraOptions, loraRank, loraScale } from "../../methods/lora.ts";
-import { type PeftCodec, type PeftFields, wrong } from "../../methods/peft_codec.ts";
-import { balanced } from "../../methods/pissa.ts";
+import { type LoraFactors, type LoraOptions, loraRank, loraScale } from "../../methods/low_rank/lora.ts";
+import { type PeftCodec, type PeftFields, wrong } from "../../methods/peft/codec.ts";
+import { balanced } from "../../methods/low_rank/pissa.ts";
 import { concat, factorised, leading, matmul, negate, qr, slice, svd, transpose } from "../../ops/mod.ts";
 
 /** What was done to the base. */

@@ -18,7 +18,7 @@ import {
   type Synchronous,
   type Tensor,
 } from "../../core/mod.ts";
-import { balanced } from "../../methods/pissa.ts";
+import { balanced } from "../../methods/low_rank/pissa.ts";
 import { factorised, leading, matmul, multiply, subtract, svd } from "../../ops/mod.ts";
 import { type ChangedBase, isCoded, type Loftq, type StartedLayer, taken } from "./changed_base.ts";
 

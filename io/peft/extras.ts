@@ -1,8 +1,8 @@
 /** What may stand beside a method in a PEFT config: trained biases, saved modules, rows of tables, tables tied or not. */
 import { type Json, type Model, nameMatches, type Spec } from "../../core/mod.ts";
 import { namesField } from "../../formats/peft_config.ts";
-import { type PeftFields, wrong } from "../../methods/peft_codec.ts";
-import { tokenRows, type TrainableTokensOptions } from "../../methods/trainable_tokens.ts";
+import { type PeftFields, wrong } from "../../methods/peft/codec.ts";
+import { tokenRows, type TrainableTokensOptions } from "../../methods/selective/trainable_tokens.ts";
 import { type FolderParts, type MainPart, modulesEndingWith, modulesNamed, outermost } from "./layout.ts";
 import { tokensOf } from "./tokens.ts";
 

@@ -17,21 +17,21 @@ import {
   type Tree,
   weightLeaves,
 } from "../../core/mod.ts";
-import { fixedWeights } from "../../methods/fixed_weights.ts";
-import { only } from "../../methods/full_fine_tune.ts";
+import { fixedWeights } from "../../methods/selective/fixed_weights.ts";
+import { only } from "../../methods/selective/full_fine_tune.ts";
 import {
   modulesToSave,
   type ModulesToSaveOptions,
   type SavedLeaf,
   savedLeaves,
-} from "../../methods/modules_to_save.ts";
-import type { PeftCodec, PeftFields, PeftTensor } from "../../methods/peft_codec.ts";
-import { biasTensors } from "../../methods/peft_layers.ts";
+} from "../../methods/selective/modules_to_save.ts";
+import type { PeftCodec, PeftFields, PeftTensor } from "../../methods/peft/codec.ts";
+import { biasTensors } from "../../methods/peft/layers.ts";
 import {
   tokenTensors,
   trainableTokens,
   type TrainableTokensOptions,
-} from "../../methods/trainable_tokens.ts";
+} from "../../methods/selective/trainable_tokens.ts";
 import type { ChangedBase } from "./changed_base.ts";
 import { checkStackTables, stackCopies } from "./stack_tables.ts";
 import { withPythonPatterns } from "./patterns.ts";

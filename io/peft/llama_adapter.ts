@@ -1,12 +1,12 @@
 /** LLaMA-Adapter between PEFT folders and the method: its targets are attentions. */
 import type { Model } from "../../core/mod.ts";
-import { llamaAdapter, type LlamaAdapterOptions } from "../../methods/llama_adapter.ts";
+import { llamaAdapter, type LlamaAdapterOptions } from "../../methods/soft_prompts/llama_adapter.ts";
 import {
   llamaAdapterTensors,
   readLlamaAdapter,
   writeLlamaAdapter,
-} from "../../methods/llama_adapter_peft.ts";
-import type { PeftFields } from "../../methods/peft_codec.ts";
+} from "../../methods/soft_prompts/llama_adapter_peft.ts";
+import type { PeftFields } from "../../methods/peft/codec.ts";
 import type { MainPart } from "./layout.ts";
 
 /** The part of a folder that a config's fields describe. @throws {RangeError} when it does not fit the model. */

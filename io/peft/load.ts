@@ -19,7 +19,7 @@ import {
   type Tree,
 } from "../../core/mod.ts";
 import { slice, transpose } from "../../ops/mod.ts";
-import type { PeftTensor } from "../../methods/peft_codec.ts";
+import type { PeftTensor } from "../../methods/peft/codec.ts";
 import { type PeftConfig, readPeftConfig } from "../../formats/peft_config.ts";
 import { PEFT_FILES, withoutPrefix } from "../../formats/peft_keys.ts";
 import { openSafetensors } from "../../formats/safetensors.ts";

@@ -1,8 +1,8 @@
 /** LoRA in PEFT configs: what its start did to the base, parameters by name, tables tied together. */
 import { chooseTargets, type MatrixPlace, type Model, type Spec } from "../../core/mod.ts";
 import { knownFields, type PeftConfig } from "../../formats/peft_config.ts";
-import type { LoraOptions } from "../../methods/lora.ts";
-import type { PeftCodec, PeftFields } from "../../methods/peft_codec.ts";
+import type { LoraOptions } from "../../methods/low_rank/lora.ts";
+import type { PeftCodec, PeftFields } from "../../methods/peft/codec.ts";
 import { changedBase, startOf } from "./changed_base.ts";
 import { modulesOf, tiedPairs, withExtras } from "./extras.ts";
 import { type FolderParts, mainPart, matrixPlaces, placesInPeft, savedBiases } from "./layout.ts";

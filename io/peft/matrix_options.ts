@@ -9,8 +9,8 @@ import {
 import { knownFields, namesField, type PeftConfig } from "../../formats/peft_config.ts";
 import { ia3Defaults } from "../../formats/peft_defaults.ts";
 import { pythonPattern } from "../../formats/peft_targets.ts";
-import { ia3Peft } from "../../methods/ia3_peft.ts";
-import type { PeftCodec, PeftFields } from "../../methods/peft_codec.ts";
+import { ia3Peft } from "../../methods/rescaling/ia3_peft.ts";
+import type { PeftCodec, PeftFields } from "../../methods/peft/codec.ts";
 import { withExtras } from "./extras.ts";
 import { type FolderParts, type MainPart, mainPart, placesInPeft } from "./layout.ts";
 import { settledPatterns, withOurPatterns } from "./patterns.ts";

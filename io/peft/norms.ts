@@ -1,13 +1,13 @@
 /** Layer-norm tuning between PEFT folders and methods: its targets are norms, not layers with matrices. */
 import { type Json, lookup, type Model, type Spec, type Tree } from "../../core/mod.ts";
 import { chosenPaths, type PeftTargets, peftTargets, shortNames } from "../../formats/peft_targets.ts";
-import { layerNormTune, type LayerNormTuneOptions } from "../../methods/layer_norm_tune.ts";
+import { layerNormTune, type LayerNormTuneOptions } from "../../methods/selective/layer_norm_tune.ts";
 import {
   LAYER_NORM_FIELDS,
   layerNormDefaults,
   layerNormTensors,
-} from "../../methods/layer_norm_tune_peft.ts";
-import type { PeftFields } from "../../methods/peft_codec.ts";
+} from "../../methods/selective/layer_norm_tune_peft.ts";
+import type { PeftFields } from "../../methods/peft/codec.ts";
 import { type MainPart, matrixPlaces } from "./layout.ts";
 
 /**

@@ -1,7 +1,7 @@
 /** What OSF's folders lack: where the trained vectors started, found anew from the base. */
 import { type MatrixPlace, type Model, nest, type Tensor, type Tree } from "../../core/mod.ts";
-import type { OsfOptions } from "../../methods/osf.ts";
-import { splitOf } from "../../methods/singular_split.ts";
+import type { OsfOptions } from "../../methods/structured/osf.ts";
+import { splitOf } from "../../methods/structured/singular_split.ts";
 
 /** The frozen parameters of layers, under their paths. */
 export async function startsOfOsf(

@@ -10,8 +10,8 @@
  */
 import { byPattern, type MatrixPlace, nameMatches, type Spec } from "../../core/mod.ts";
 import { namesField } from "../../formats/peft_config.ts";
-import type { LoraOptions } from "../../methods/lora.ts";
-import type { PeftFields, PeftTensor } from "../../methods/peft_codec.ts";
+import type { LoraOptions } from "../../methods/low_rank/lora.ts";
+import type { PeftFields, PeftTensor } from "../../methods/peft/codec.ts";
 import { matrixPlaces } from "./layout.ts";
 
 /**

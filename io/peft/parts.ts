@@ -12,44 +12,48 @@ import {
   type Tensor,
   type Tree,
 } from "../../core/mod.ts";
-import type { FixedWeightsOptions } from "../../methods/fixed_weights.ts";
-import { adaloraPeft } from "../../methods/adalora_peft.ts";
-import { beftPeft } from "../../methods/beft_peft.ts";
-import { boftPeft } from "../../methods/boft_peft.ts";
-import { deftPeft } from "../../methods/deft_peft.ts";
-import { doraPeft } from "../../methods/dora_peft.ts";
-import { fourierftPeft } from "../../methods/fourierft_peft.ts";
-import { randloraPeft } from "../../methods/randlora_peft.ts";
-import { c3aPeft } from "../../methods/c3a_peft.ts";
-import { tinyLoraPeft } from "../../methods/tiny_lora_peft.ts";
-import { pveraPeft } from "../../methods/pvera_peft.ts";
-import { uniLoraPeft } from "../../methods/uni_lora_peft.ts";
-import { gloraPeft } from "../../methods/glora_peft.ts";
-import { vbLoraPeft } from "../../methods/vb_lora_peft.ts";
-import { deloraPeft } from "../../methods/delora_peft.ts";
-import { graloraPeft } from "../../methods/gralora_peft.ts";
-import { hiraPeft } from "../../methods/hira_peft.ts";
-import { osfPeft } from "../../methods/osf_peft.ts";
-import { hraPeft } from "../../methods/hra_peft.ts";
-import { type Ia3Options, scalesInput } from "../../methods/ia3.ts";
-import { ia3Peft } from "../../methods/ia3_peft.ts";
-import type { LlamaAdapterOptions } from "../../methods/llama_adapter.ts";
-import type { LilyOptions } from "../../methods/lily.ts";
-import { checkLilyInPeft, lilyPeft } from "../../methods/lily_peft.ts";
-import { lohaPeft } from "../../methods/loha_peft.ts";
-import { lokrPeft } from "../../methods/lokr_peft.ts";
-import { loraPeft } from "../../methods/lora_peft.ts";
-import { missPeft } from "../../methods/miss_peft.ts";
-import { oftPeft } from "../../methods/oft_peft.ts";
-import { peanutPeft } from "../../methods/peanut_peft.ts";
-import { polyPeft } from "../../methods/poly_peft.ts";
-import { roadPeft } from "../../methods/road_peft.ts";
-import { shiraPeft } from "../../methods/shira_peft.ts";
-import { veraPeft } from "../../methods/vera_peft.ts";
-import { waveftPeft } from "../../methods/waveft_peft.ts";
-import { type ModulesToSaveOptions, type SavedLeaf, savedLeaves } from "../../methods/modules_to_save.ts";
-import type { PeftCodec, PeftFields } from "../../methods/peft_codec.ts";
-import type { TrainableTokensOptions } from "../../methods/trainable_tokens.ts";
+import type { FixedWeightsOptions } from "../../methods/selective/fixed_weights.ts";
+import { adaloraPeft } from "../../methods/low_rank/adalora_peft.ts";
+import { beftPeft } from "../../methods/selective/beft_peft.ts";
+import { boftPeft } from "../../methods/structured/boft_peft.ts";
+import { deftPeft } from "../../methods/structured/deft_peft.ts";
+import { doraPeft } from "../../methods/low_rank/dora_peft.ts";
+import { fourierftPeft } from "../../methods/structured/fourierft_peft.ts";
+import { randloraPeft } from "../../methods/low_rank/randlora_peft.ts";
+import { c3aPeft } from "../../methods/structured/c3a_peft.ts";
+import { tinyLoraPeft } from "../../methods/low_rank/tiny_lora_peft.ts";
+import { pveraPeft } from "../../methods/low_rank/pvera_peft.ts";
+import { uniLoraPeft } from "../../methods/low_rank/uni_lora_peft.ts";
+import { gloraPeft } from "../../methods/low_rank/glora_peft.ts";
+import { vbLoraPeft } from "../../methods/low_rank/vb_lora_peft.ts";
+import { deloraPeft } from "../../methods/low_rank/delora_peft.ts";
+import { graloraPeft } from "../../methods/structured/gralora_peft.ts";
+import { hiraPeft } from "../../methods/structured/hira_peft.ts";
+import { osfPeft } from "../../methods/structured/osf_peft.ts";
+import { hraPeft } from "../../methods/structured/hra_peft.ts";
+import { type Ia3Options, scalesInput } from "../../methods/rescaling/ia3.ts";
+import { ia3Peft } from "../../methods/rescaling/ia3_peft.ts";
+import type { LlamaAdapterOptions } from "../../methods/soft_prompts/llama_adapter.ts";
+import type { LilyOptions } from "../../methods/low_rank/lily.ts";
+import { checkLilyInPeft, lilyPeft } from "../../methods/low_rank/lily_peft.ts";
+import { lohaPeft } from "../../methods/structured/loha_peft.ts";
+import { lokrPeft } from "../../methods/structured/lokr_peft.ts";
+import { loraPeft } from "../../methods/low_rank/lora_peft.ts";
+import { missPeft } from "../../methods/structured/miss_peft.ts";
+import { oftPeft } from "../../methods/structured/oft_peft.ts";
+import { peanutPeft } from "../../methods/structured/peanut_peft.ts";
+import { polyPeft } from "../../methods/low_rank/poly_peft.ts";
+import { roadPeft } from "../../methods/structured/road_peft.ts";
+import { shiraPeft } from "../../methods/structured/shira_peft.ts";
+import { veraPeft } from "../../methods/low_rank/vera_peft.ts";
+import { waveftPeft } from "../../methods/structured/waveft_peft.ts";
+import {
+  type ModulesToSaveOptions,
+  type SavedLeaf,
+  savedLeaves,
+} from "../../methods/selective/modules_to_save.ts";
+import type { PeftCodec, PeftFields } from "../../methods/peft/codec.ts";
+import type { TrainableTokensOptions } from "../../methods/selective/trainable_tokens.ts";
 import { type MethodPiece, methodPieces } from "../records/method_pieces.ts";
 import {
   type FolderParts,

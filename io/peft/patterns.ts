@@ -1,7 +1,7 @@
 /** Numbers by pattern in a PEFT config: its keys are Python's patterns, those of our options JavaScript's. */
 import { byPattern, type Json, type MatrixPlace, type PatternOptions } from "../../core/mod.ts";
 import { pythonPattern, pythonSource } from "../../formats/peft_targets.ts";
-import type { PeftFields } from "../../methods/peft_codec.ts";
+import type { PeftFields } from "../../methods/peft/codec.ts";
 
 /** The fields whose keys are patterns of paths. */
 const BY_PATTERN = [

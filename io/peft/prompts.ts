@@ -6,29 +6,37 @@ import {
   multitaskPromptTensors,
   readMultitaskPrompt,
   writeMultitaskPrompt,
-} from "../../methods/multitask_prompt_peft.ts";
+} from "../../methods/soft_prompts/multitask_prompt_peft.ts";
 import {
   multitaskPromptTuning,
   type MultitaskPromptTuningOptions,
-} from "../../methods/multitask_prompt_tuning.ts";
+} from "../../methods/soft_prompts/multitask_prompt_tuning.ts";
 import {
   CONTEXT_PROMPT_FIELDS,
   contextPromptTensors,
   readContextPrompt,
   writeContextPrompt,
-} from "../../methods/context_prompt_peft.ts";
-import { contextPromptTuning, type ContextPromptTuningOptions } from "../../methods/context_prompt_tuning.ts";
-import type { PeftFields } from "../../methods/peft_codec.ts";
-import { PREFIX_FIELDS, prefixTensors, readPrefix, writePrefix } from "../../methods/prefix_peft.ts";
-import { prefixTuning, type PrefixTuningOptions } from "../../methods/prefix_tuning.ts";
+} from "../../methods/soft_prompts/context_prompt_peft.ts";
+import {
+  contextPromptTuning,
+  type ContextPromptTuningOptions,
+} from "../../methods/soft_prompts/context_prompt_tuning.ts";
+import type { PeftFields } from "../../methods/peft/codec.ts";
+import {
+  PREFIX_FIELDS,
+  prefixTensors,
+  readPrefix,
+  writePrefix,
+} from "../../methods/soft_prompts/prefix_peft.ts";
+import { prefixTuning, type PrefixTuningOptions } from "../../methods/soft_prompts/prefix_tuning.ts";
 import {
   P_TUNING_FIELDS,
   PROMPT_TUNING_FIELDS,
   promptTensors,
   readPrompt,
   writePrompt,
-} from "../../methods/prompt_peft.ts";
-import { promptTuning, type PromptTuningOptions } from "../../methods/prompt_tuning.ts";
+} from "../../methods/soft_prompts/prompt_peft.ts";
+import { promptTuning, type PromptTuningOptions } from "../../methods/soft_prompts/prompt_tuning.ts";
 import { zeros } from "../../ops/mod.ts";
 import type { MainPart } from "./layout.ts";
 

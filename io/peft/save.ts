@@ -16,7 +16,7 @@ import { peftConfigText } from "../../formats/peft_config.ts";
 import { checkAdapterName, PEFT_FILES } from "../../formats/peft_keys.ts";
 import { writeSafetensors } from "../../formats/safetensors_write.ts";
 import type { WritableTensor } from "../../formats/tensor_file.ts";
-import type { PeftFields } from "../../methods/peft_codec.ts";
+import type { PeftFields } from "../../methods/peft/codec.ts";
 import { adapterCard, type Making } from "../adapter_card.ts";
 import { type FolderLayout, folderLayout, modulePaths } from "./layout.ts";
 import { type AdapterParts, leftOver, partsOfAdapter } from "./parts.ts";

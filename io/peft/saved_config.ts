@@ -1,7 +1,7 @@
 /** The `adapter_config.json` of an adapter. */
 import { type MatrixPlace, type Model, nameMatches } from "../../core/mod.ts";
-import type { PeftFields } from "../../methods/peft_codec.ts";
-import { tokenRows } from "../../methods/trainable_tokens.ts";
+import type { PeftFields } from "../../methods/peft/codec.ts";
+import { tokenRows } from "../../methods/selective/trainable_tokens.ts";
 import { taskType } from "../../models/mod.ts";
 import { replicationField } from "../layer_replication.ts";
 import { type FolderParts, type MainPart, modulesEndingWith, modulesNamed, outermost } from "./layout.ts";

@@ -4,7 +4,7 @@
  * nothing there. Rows of tokens do only where the head is tied to the table, when PEFT wraps the other names, too, and writes them once more.
  */
 import { type EmbeddingPlace, nameMatches, type Spec } from "../../core/mod.ts";
-import { tokenRows } from "../../methods/trainable_tokens.ts";
+import { tokenRows } from "../../methods/selective/trainable_tokens.ts";
 import type { FolderParts } from "./layout.ts";
 
 /** The table that several stacks read, where there are several. */

@@ -14,7 +14,7 @@ import {
   pythonSource,
   shortNames,
 } from "../../formats/peft_targets.ts";
-import type { PeftFields } from "../../methods/peft_codec.ts";
+import type { PeftFields } from "../../methods/peft/codec.ts";
 import { matrixPlaces } from "./layout.ts";
 
 /** The layers, and target options of ours that choose the same ones. */

@@ -15,7 +15,7 @@ import {
 } from "../../core/mod.ts";
 import { withPrefix } from "../../formats/peft_keys.ts";
 import type { WritableTensor } from "../../formats/tensor_file.ts";
-import type { PeftFields, PeftTensor } from "../../methods/peft_codec.ts";
+import type { PeftFields, PeftTensor } from "../../methods/peft/codec.ts";
 import { addAll, place, reshape } from "../../ops/mod.ts";
 import { baseTables, savesBaseTables } from "./base.ts";
 import { type FolderLayout, matrixPlaces } from "./layout.ts";

@@ -1,8 +1,8 @@
 /** PEFT's trainable token indices, in a config of their own or beside another method, as options of `trainableTokens`. */
 import { type Json, nameMatches, type Spec } from "../../core/mod.ts";
 import { chosenPaths, peftTargets } from "../../formats/peft_targets.ts";
-import type { PeftFields } from "../../methods/peft_codec.ts";
-import type { TrainableTokensOptions } from "../../methods/trainable_tokens.ts";
+import type { PeftFields } from "../../methods/peft/codec.ts";
+import type { TrainableTokensOptions } from "../../methods/selective/trainable_tokens.ts";
 
 /** `trainable_token_indices`: ids for the input embedding, or ids by module. */
 export function tokensOf(given: Json, spec: Spec): TrainableTokensOptions {

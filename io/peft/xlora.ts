@@ -18,8 +18,8 @@ import {
   type Tree,
 } from "../../core/mod.ts";
 import { knownFields, type PeftConfig } from "../../formats/peft_config.ts";
-import { flagField, numberField, type PeftFields, type PeftTensor } from "../../methods/peft_codec.ts";
-import { xlora, type XloraOptions } from "../../methods/xlora.ts";
+import { flagField, numberField, type PeftFields, type PeftTensor } from "../../methods/peft/codec.ts";
+import { xlora, type XloraOptions } from "../../methods/side_networks/xlora.ts";
 import type { FolderParts, MainPart } from "./layout.ts";
 
 /** Trained experts by name. */

@@ -46,7 +46,7 @@ import {
   type SparseMask,
   xlora,
 } from "../../methods/mod.ts";
-import { fixedWeights, type FixedWeightsOptions } from "../../methods/fixed_weights.ts";
+import { fixedWeights, type FixedWeightsOptions } from "../../methods/selective/fixed_weights.ts";
 import { isBuilt, namedMethod } from "./named_method.ts";
 import { type JsonOptions, optionsToJson } from "./option_codec.ts";
 import { any, checkOptions, count, flag, type Kinds, list, number, oneOf } from "./option_kinds.ts";

@@ -36,7 +36,7 @@ import {
   s4,
   unipelt,
 } from "../../methods/mod.ts";
-import { s4Sizes } from "../../methods/s4_sizes.ts";
+import { s4Sizes } from "../../methods/hybrids/s4_sizes.ts";
 import { freshModel } from "../../models/mod.ts";
 import { shapesOnly } from "../../ops/mod.ts";
 import { T5_BASE } from "../support/published_shapes.ts";

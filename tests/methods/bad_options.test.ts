@@ -63,7 +63,7 @@ import {
   vera,
   waveft,
 } from "../../methods/mod.ts";
-import { ltSftLeaves } from "../../methods/lt_sft.ts";
+import { ltSftLeaves } from "../../methods/selective/lt_sft.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { tinyLlama } from "../support/tiny_models.ts";

@@ -22,7 +22,11 @@ import {
   type Tree,
   weightLeaves,
 } from "../../core/mod.ts";
-import { intrinsicSaid, type IntrinsicSaidOptions, saidPaths } from "../../methods/intrinsic_said.ts";
+import {
+  intrinsicSaid,
+  type IntrinsicSaidOptions,
+  saidPaths,
+} from "../../methods/structured/intrinsic_said.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { BACKENDS, withBackend } from "../support/backends.ts";

@@ -42,7 +42,7 @@ import {
   vbLora,
   vera,
 } from "../../methods/mod.ts";
-import { addUpdate } from "../../methods/update_dropout.ts";
+import { addUpdate } from "../../methods/structured/update_dropout.ts";
 import { add, identity, normal } from "../../ops/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { withBackend } from "../support/backends.ts";

@@ -19,8 +19,8 @@ import {
   type Tree,
   weightLeaves,
 } from "../../core/mod.ts";
-import { denseDeltas } from "../../methods/dense_deltas.ts";
-import { ltSftLeaves } from "../../methods/lt_sft.ts";
+import { denseDeltas } from "../../methods/selective/dense_deltas.ts";
+import { ltSftLeaves } from "../../methods/selective/lt_sft.ts";
 import { ltSft, type SparseMask } from "../../methods/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { BACKENDS, withBackend } from "../support/backends.ts";

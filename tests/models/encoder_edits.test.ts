@@ -31,7 +31,7 @@ import {
   type Tree,
 } from "../../core/mod.ts";
 import { loadModel } from "../../io/load_model.ts";
-import { pfeiffer } from "../../methods/pfeiffer.ts";
+import { pfeiffer } from "../../methods/adapters/pfeiffer.ts";
 import { add, matmul, multiply, normal, silu } from "../../ops/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { ALL_BACKENDS, withBackend } from "../support/backends.ts";

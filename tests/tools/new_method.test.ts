@@ -24,15 +24,15 @@ function projectIn(folder: string): void {
 Deno.test("a new method's files are formatted, linted, well typed, and pass the laws", async () => {
   using folder = temporaryFolder();
   projectIn(folder.path);
-  const [method, test, mod] = newMethod("row-gain", folder.path);
+  const [method, test, mod] = newMethod("rescaling", "row-gain", folder.path);
   assert.deepEqual([method, test, mod], [
-    "methods/row_gain.ts",
-    "tests/methods/row_gain.test.ts",
+    "methods/rescaling/row_gain.ts",
+    "tests/methods/rescaling/row_gain.test.ts",
     "methods/mod.ts",
   ]);
   assert.match(
     readFileSync(`${folder.path}/methods/mod.ts`, "utf8"),
-    /"\.\/routed\.ts";\nexport \* from "\.\/row_gain\.ts";\n/,
+    /"\.\/rescaling\/loreft\.ts";\nexport \* from "\.\/rescaling\/row_gain\.ts";\n/,
   );
   const config = ["--config", `${ROOT}/deno.json`];
   for (const command of [["fmt", "--check"], ["lint"]]) {
@@ -49,26 +49,32 @@ Deno.test("a name that is taken or none is refused, and nothing is written", () 
   projectIn(folder.path);
   const before = readFileSync(`${folder.path}/methods/mod.ts`, "utf8");
   assert.throws(
-    () => newMethod("lora", folder.path),
-    /methods\/lora\.ts exists already: choose another name/,
+    () => newMethod("low_rank", "lora", folder.path),
+    /methods\/low_rank\/lora\.ts exists already: choose another name/,
   );
   for (const bad of ["", "MyMethod", "my_method", "-a", "../x"]) {
-    assert.throws(() => newMethod(bad, folder.path), SyntaxError);
+    assert.throws(() => newMethod("low_rank", bad, folder.path), SyntaxError);
   }
   for (const word of ["class", "delete", "default", "await", "undefined"]) {
-    assert.throws(() => newMethod(word, folder.path), /is a word of TypeScript: choose another name/, word);
+    assert.throws(
+      () => newMethod("low_rank", word, folder.path),
+      /is a word of TypeScript: choose another name/,
+      word,
+    );
   }
   const taken = [["merge", "core/adapters/merge.ts"], ["load-model", "io/load_model.ts"], [
     "target",
     "core/edits/targets.ts",
   ]];
   for (const [name, exporter] of taken) {
-    assert.throws(() => newMethod(name!, folder.path), { message: new RegExp(`^${exporter} exports`) }, name);
+    assert.throws(() => newMethod("low_rank", name!, folder.path), {
+      message: new RegExp(`^${exporter} exports`),
+    }, name);
   }
   assert.equal(readFileSync(`${folder.path}/methods/mod.ts`, "utf8"), before);
   assert.deepEqual(methodNames("a-b2-c"), { file: "a_b2_c", factory: "aB2C", type: "AB2C" });
   assert.match(
-    withLine('export * from "./a.ts";\n', methodNames("z")),
-    /a\.ts";\nexport \* from "\.\/z\.ts";\n$/,
+    withLine('export * from "./adapters/z.ts";\n', "hybrids", methodNames("a")),
+    /z\.ts";\nexport \* from "\.\/hybrids\/a\.ts";\n$/,
   );
 });

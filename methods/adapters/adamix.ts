@@ -1,0 +1,144 @@
+/**
+ * AdaMix. Wang et al. 2022, "AdaMix: Mixture-of-Adaptations for Parameter-efficient Model Tuning", arXiv 2205.12410.
+ *
+ *   training   h ← h + U_j σ(D_i h + a_i) + b_j      i, j uniform, drawn anew each pass, apart for D and U and each layer
+ *   inference  h ← h + Ū σ(D̄ h + ā) + b̄              averages over the experts, of weights and biases
+ *
+ * Averaging D and U apart is not averaging their products: experts stay near each other by starting alike and by the
+ * consistency loss (`adamixLoss` in recipes). h is the feed-forward output, the adapter's residual its own input. One U for
+ * all experts by default, as the authors' scripts (`sharing_up=1`).
+ */
+import {
+  type Backend,
+  bitsAt,
+  fn,
+  fold,
+  type HiddenCall,
+  type HiddenEdit,
+  type Key,
+  key as keyOf,
+  mapTree,
+  type Method,
+  nest,
+  paramsAt,
+  scope,
+  type SublayerPlace,
+  type Synchronous,
+  type Tensor,
+  type Tree,
+  under,
+} from "../../core/mod.ts";
+import { broadcastTo, mean, reshape, slice } from "../../ops/mod.ts";
+import {
+  type Activation,
+  activation,
+  type Bottleneck,
+  bottleneck,
+  bottleneckRank,
+  feedForwards,
+} from "../shared/bottleneck.ts";
+import { type Affine, freshAffine } from "../shared/affine.ts";
+import { pfeiffer } from "./pfeiffer.ts";
+
+/** Options of AdaMix. */
+export interface AdamixOptions {
+  /** M, default 4. */
+  readonly experts?: number;
+  /** d / r, default 16. */
+  readonly reduction?: number;
+  /** σ, default "gelu". */
+  readonly activation?: Activation;
+  /** Whose experts are several: of D alone with one U (default), or of both. */
+  readonly mixes?: "down" | "both";
+}
+
+/**
+ * AdaMix as a method. Parameters under the feed-forward part's path: `down.weight` [M, r, d], `down.bias` [M, r],
+ * `up.weight` [M or 1, d, r], `up.bias` [M or 1, d]. The experts start as copies of one layer, uniform in ±1/√in.
+ * `settle` gives their average, a `pfeiffer` adapter.
+ *
+ * @throws {RangeError} when experts is no positive integer or the reduction is below 1.
+ * @example
+ * ```ts
+ * import { adamix } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.equal(adamix({ experts: 8 }).name, "adamix");
+ * ```
+ */
+export function adamix(options: AdamixOptions = {}): Method {
+  const { experts = 4, reduction = 16, activation: σ = "gelu", mixes = "down" } = options;
+  if (!Number.isInteger(experts) || experts < 1) {
+    throw new RangeError(`Expected experts to be a positive integer but found ${experts}`);
+  }
+  if (!(reduction >= 1)) throw new RangeError(`Expected reduction to be at least 1 but found ${reduction}`);
+  const fresh = ({ path, width }: SublayerPlace, key: Key, backend: Backend): Bottleneck => {
+    const rank = bottleneckRank(width, reduction);
+    const copies = (name: string, n: number, out: number, inner: number): Affine =>
+      mapTree(
+        freshAffine(fold(fold(key, path), name), out, inner, backend),
+        (t) => broadcastTo(reshape(t, [1, ...t.shape]), [n, ...t.shape]),
+      );
+    return {
+      down: copies("down", experts, rank, width),
+      up: copies("up", mixes === "both" ? experts : 1, width, rank),
+    };
+  };
+  return {
+    name: "adamix",
+    config: { experts, reduction, activation: σ, mixes },
+    init: ({ model, key }) =>
+      scope((): Synchronous<Tree> =>
+        nest(
+          feedForwards(model.spec, "adamix").flatMap((place) =>
+            under(place.path, fresh(place, keyOf(key), model.backend))
+          ),
+        ) as Tree
+      ),
+    edits: (params, spec) =>
+      feedForwards(spec, "adamix").map(({ path }): HiddenEdit => ({
+        kind: "hidden",
+        path,
+        reads: "output",
+        delta: fn(
+          paramsAt(params, path) as Bottleneck,
+          (p, call) => bottleneck(expertOf(p, call), call.y, activation(σ)),
+        ),
+      })),
+    settle: (params) => ({
+      method: pfeiffer({ reduction, activation: σ, reads: "output" }),
+      params: scope((): Synchronous<Tree> => mapTree(params, average)),
+    }),
+  };
+}
+
+/** The expert that a pass uses: a random one in training, else the average. */
+function expertOf({ down, up }: Bottleneck, call: HiddenCall): Bottleneck {
+  if (!call.train || call.key === undefined) return mapTree({ down, up }, average);
+  const route = adamixRoute(call.key, down.weight.shape[0]!, up.weight.shape[0]!);
+  return { down: mapTree(down, (t) => nth(t, route.down)), up: mapTree(up, (t) => nth(t, route.up)) };
+}
+
+/**
+ * Which experts a place takes under its key. A function of the key alone, so that a recomputed pass takes them again.
+ *
+ * @example
+ * ```ts
+ * import { adamixRoute, key } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { down, up } = adamixRoute(key(3), 4, 4);
+ * assert.ok(down < 4 && up < 4);
+ * // A pass that is recomputed takes the same experts.
+ * assert.deepEqual(adamixRoute(key(3), 4, 4), { down, up });
+ * ```
+ */
+export function adamixRoute(
+  key: Key,
+  downs: number,
+  ups: number,
+): { readonly down: number; readonly up: number } {
+  const draw = (name: string, n: number): number => Math.floor(bitsAt(fold(key, name), 0) / 2 ** 32 * n);
+  return { down: draw("down", downs), up: draw("up", ups) };
+}
+
+const average = (t: Tensor): Tensor => mean(t, { axis: 0 });
+const nth = (t: Tensor, i: number): Tensor => reshape(slice(t, 0, i, i + 1), t.shape.slice(1));

@@ -1,0 +1,253 @@
+/**
+ * AdapterFusion. Pfeiffer et al. 2020, "AdapterFusion: Non-Destructive Task Composition for Transfer Learning", arXiv
+ * 2005.00247, section 3.2: trained adapters stay as they are, and an attention over what they give is trained.
+ *
+ *   h ← h + W_v Σ_k p_k a_k      p = softmax_k( drop( (W_q z + b_q) · (W_k a_k + b_k) ) / T )      a_k, z [d], every token apart
+ *
+ * a_k is what adapter k adds, without its residual, and z what the last adapter reads (after the norm, for Pfeiffer's). The
+ * scores are not divided by √d, and dropout is on them before the softmax, as in AdapterHub's BertFusion. W_v starts as the
+ * identity with 1e-6 off its diagonal and is drawn towards it: + λ Σ ‖I − W_v‖² over the places.
+ */
+import {
+  type Adapter,
+  type Edit,
+  fn,
+  fold,
+  type HiddenCall,
+  type HiddenEdit,
+  type Json,
+  key as keyOf,
+  lookup,
+  type Method,
+  nest,
+  reading,
+  scope,
+  type Spec,
+  type Synchronous,
+  type Tensor,
+  type Tree,
+  under,
+} from "../../core/mod.ts";
+import {
+  add,
+  addAll,
+  concat,
+  divide,
+  dropout,
+  full,
+  identity,
+  matmul,
+  multiply,
+  normal,
+  reshape,
+  softmax,
+  subtract,
+  sum,
+  sumOfSquares,
+  zeros,
+} from "../../ops/mod.ts";
+import { type Affine, affine } from "../shared/affine.ts";
+import { apart } from "./averaged.ts";
+import { checkPositive, checkProbability } from "../shared/random_factor.ts";
+
+/** Options of AdapterFusion. */
+export interface AdapterFusionOptions {
+  /** The trained adapters, by name; each adds to hidden states at the same places. */
+  readonly adapters: Readonly<Record<string, Adapter>>;
+  /** λ, default 0.01. */
+  readonly regularization?: number;
+  /** Probability of dropping a score in training, default 0. AdapterHub takes the model's attention dropout. */
+  readonly dropout?: number;
+  /** T, default 1; or falling evenly from a number to 1 over so many steps (AdapterHub: from 50, 1000 steps). */
+  readonly temperature?: number | Annealed;
+  /** Which of the three are matrices; the others are the identity. Default all; AdapterHub's "static" has no value. */
+  readonly matrices?: readonly FusionMatrix[];
+  /** z: what the last adapter reads (default), or the part's output h. */
+  readonly query?: "read" | "output";
+}
+
+/** A temperature that falls while training. */
+export interface Annealed {
+  /** T at first. */
+  readonly from: number;
+  /** How many steps. */
+  readonly steps: number;
+}
+
+/** A matrix of the attention over adapters. */
+export type FusionMatrix = "query" | "key" | "value";
+
+/** What is trained at a place. */
+interface Fusion {
+  readonly query?: Affine;
+  readonly key?: Affine;
+  /** weight [d, d], no bias. */
+  readonly value?: { readonly weight: Tensor };
+}
+
+/**
+ * AdapterFusion as a method. Parameters: the adapters' own under `frozen.<name>`, and under `fusion.<place>` `query.weight`
+ * [d, d], `query.bias` [d], `key.weight`, `key.bias` and `value.weight`: 3 d² + 2 d a place. An annealed temperature is
+ * `frozen.temperature` [1]: it follows the steps of training and stays where they end.
+ *
+ * @throws {RangeError} when there is no adapter, a number is out of range, or the adapters stand at different places.
+ * @throws {TypeError} at `init`, when an adapter does anything but add to hidden states.
+ * @example
+ * ```ts
+ * import { adapterFusion } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.throws(() => adapterFusion({ adapters: {} }), /at least one adapter/);
+ * ```
+ */
+export function adapterFusion(options: AdapterFusionOptions): Method {
+  const { adapters, regularization = 0.01, dropout: p = 0, temperature = 1, query: asks = "read" } = options;
+  const { matrices = ["query", "key", "value"] } = options;
+  const names = Object.keys(adapters);
+  if (names.length === 0) throw new RangeError("Expected at least one adapter to fuse but found none");
+  checkProbability("dropout", p);
+  if (!(regularization >= 0)) {
+    throw new RangeError(`Expected regularization to be at least 0 but found ${regularization}`);
+  }
+  const annealed = typeof temperature === "number" ? undefined : temperature;
+  const first = annealed?.from ?? temperature as number;
+  if (!(first > 0)) throw new RangeError(`Expected temperature above 0 but found ${first}`);
+  if (annealed !== undefined) checkPositive("temperature.steps", annealed.steps);
+  const fusedAt = (held: Readonly<Record<string, Tree>>, spec: Spec): readonly Fused[] =>
+    fusedPlaces(names.map((name) => [name, adapters[name]!.method.edits(held[name]!, spec)]), spec);
+  const run = (
+    { edits, fusion: { query, key, value }, temperature: now }: {
+      readonly edits: readonly HiddenEdit[];
+      readonly fusion: Fusion;
+      readonly temperature: Tensor | undefined;
+    },
+    call: HiddenCall,
+  ): Tensor => {
+    const through = (layer: Affine | undefined, t: Tensor): Tensor =>
+      layer === undefined ? t : affine(layer, t);
+    const z = asks === "output" ? call.y : reading(call, edits.at(-1)!.reads); // [b, t, d]
+    const [b, t, d] = z.shape as [number, number, number];
+    const given = concat(
+      edits.map((edit, k) => reshape(edit.delta.run(apart(call, k)), [b, t, 1, d])),
+      2,
+    ); // [b, t, K, d]
+    const scores = sum(multiply(through(key, given), reshape(through(query, z), [b, t, 1, d])), { axis: 3 });
+    const dropped = call.train && call.key !== undefined && p > 0 ? dropout(scores, p, call.key) : scores;
+    const weights = reshape(softmax(divide(dropped, now ?? first)), [b, t, edits.length, 1]);
+    const mixed = sum(multiply(given, weights), { axis: 2 }); // [b, t, d]
+    return value === undefined ? mixed : matmul(mixed, value.weight, { transposeB: true });
+  };
+  return {
+    name: "adapterFusion",
+    config: {
+      adapters: Object.fromEntries(
+        names.map((name) => {
+          const { method } = adapters[name]!;
+          return [name, { method: method.name, ...method.config }];
+        }),
+      ) as Json,
+      regularization,
+      dropout: p,
+      temperature: temperature as Json,
+      ...options.matrices && { matrices },
+      ...asks !== "read" && { query: asks },
+    },
+    init: ({ model: { spec, backend }, key }) =>
+      scope((): Synchronous<Tree> => {
+        const held = Object.fromEntries(names.map((name) => [name, adapters[name]!.params]));
+        const layers = fusedAt(held, spec).flatMap(({ path, width }) => {
+          const layer = (name: string): Affine => ({
+            weight: normal(fold(fold(keyOf(key), path), name), [width, width], backend, 0.02),
+            bias: zeros([width], backend),
+          });
+          const one = identity(width, backend);
+          const almostOne = add(multiply(one, 1 - 1e-6), 1e-6);
+          return under(path, {
+            ...matrices.includes("query") && { query: layer("query") },
+            ...matrices.includes("key") && { key: layer("key") },
+            ...matrices.includes("value") && { value: { weight: almostOne } },
+          });
+        });
+        const frozen = { ...held, ...annealed && { temperature: full([1], first, backend) } };
+        return { frozen, fusion: nest(layers) as Tree } as Synchronous<Tree>;
+      }),
+    edits: (params, spec) =>
+      fusedAt(params["frozen"] as Readonly<Record<string, Tree>>, spec).map((
+        { path, edits },
+      ): HiddenEdit => ({
+        kind: "hidden",
+        path,
+        reads: edits.at(-1)!.reads,
+        delta: fn({
+          edits,
+          fusion: (lookup(params["fusion"] as Tree, path) ?? {}) as unknown as Fusion,
+          temperature: annealed && (params["frozen"] as Tree)["temperature"] as Tensor,
+        }, run),
+      })),
+    ...annealed && {
+      adjust: ({ params, state, step }) => {
+        const now = Math.max(1, annealed.from * (1 - step / annealed.steps));
+        const { backend } = (params["frozen"] as Tree)["temperature"] as Tensor;
+        const frozen = { ...params["frozen"] as Tree, temperature: full([1], now, backend) };
+        return Promise.resolve({ params: { ...params, frozen }, state });
+      },
+    },
+    ...matrices.includes("value") && {
+      penalty: (params, spec) => {
+        const places = fusedAt(params["frozen"] as Readonly<Record<string, Tree>>, spec);
+        const off = places.map(({ path, width }) => {
+          const { weight } = (lookup(params["fusion"] as Tree, path) as unknown as Fusion).value!;
+          return sumOfSquares(subtract(identity(width, weight.backend), weight));
+        });
+        return reshape(multiply(addAll(off), regularization), []);
+      },
+    },
+  };
+}
+
+/** A place and each adapter's edit there, in the adapters' order. */
+interface Fused {
+  readonly path: string;
+  readonly width: number;
+  readonly edits: readonly HiddenEdit[];
+}
+
+function fusedPlaces(
+  given: readonly (readonly [name: string, edits: readonly Edit[]])[],
+  spec: Spec,
+): readonly Fused[] {
+  const byName = given.map(([name, edits]) => {
+    const other = edits.find((edit) => edit.kind !== "hidden");
+    if (other !== undefined) {
+      throw new TypeError(
+        `Cannot fuse "${name}": its edit at "${other.path}" is a ${other.kind}, but only what adds to hidden states can be fused`,
+      );
+    }
+    const places = new Map((edits as readonly HiddenEdit[]).map((edit) => [edit.path, edit]));
+    if (places.size < edits.length) {
+      throw new TypeError(`Cannot fuse "${name}": it has two edits at one place`);
+    }
+    return [name, places] as const;
+  });
+  const [first, ...rest] = byName;
+  for (const [name, places] of rest) {
+    const odd = [...places.keys(), ...first![1].keys()].find((path) =>
+      !(places.has(path) && first![1].has(path))
+    );
+    if (odd !== undefined) {
+      throw new RangeError(`Cannot fuse "${first![0]}" and "${name}": only one of them stands at "${odd}"`);
+    }
+  }
+  return [...first![1].keys()].map((path) => ({
+    path,
+    width: widthAt(path, spec),
+    edits: byName.map(([, places]) => places.get(path)!),
+  }));
+}
+
+function widthAt(path: string, spec: Spec): number {
+  const place = [...spec.sublayers, ...spec.blocks].find((place) => place.path === path);
+  if (place === undefined) {
+    throw new RangeError(`Cannot fuse adapters at "${path}": the model has no part there`);
+  }
+  return place.width;
+}

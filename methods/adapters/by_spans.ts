@@ -1,0 +1,123 @@
+/**
+ * Adapters side by side along a text: each for the tokens of its span, as AdapterHub's `Split` has it (Poth et al. 2023, arXiv
+ * 2311.11077, section 4.2).
+ *
+ *   h[:, a_k : b_k] ← f_k(h[:, a_k : b_k])          a_0 = 0, a_k = b_{k−1}, b_K = t
+ *
+ * Every text of a batch has the same spans, counted in padded tokens; together they are as long as the padded text.
+ */
+import {
+  compose,
+  fn,
+  type HiddenCall,
+  type HiddenEdit,
+  type Json,
+  type Method,
+  type PartsOf,
+  settledParts,
+  type Tensor,
+  type Tree,
+} from "../../core/mod.ts";
+import { concat, slice, zeros } from "../../ops/mod.ts";
+import { apart, changeBy } from "./averaged.ts";
+import { checkPositive } from "../shared/random_factor.ts";
+
+/**
+ * Several methods on one model, each for a span of tokens. Parameters: each part's under its name. A text of another length
+ * is refused when it is read, so a text that grows token by token is too.
+ *
+ * @param lengths How many tokens each part gets, in their order.
+ * @throws {RangeError} when there is no part, or not a positive length for each.
+ * @throws {TypeError} at `edits`, when a part changes anything but hidden states.
+ * @example
+ * ```ts
+ * import { adapt, bySpans, forward, freshModel, graft, houlsby, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const tuned = graft(model, adapt(model, bySpans({ question: houlsby(), text: houlsby() }, [2, 3])));
+ * assert.deepEqual(forward(tuned, { inputIds: [[1, 2, 3, 4, 5]] }).logits.shape, [1, 5, 32]);
+ * assert.throws(() => forward(tuned, { inputIds: [[1, 2, 3, 4]] }), /a text of 4 tokens: together they are 5/);
+ * ```
+ */
+export function bySpans<M extends Readonly<Record<string, Method>>>(
+  methods: M,
+  lengths: readonly number[],
+): Method<PartsOf<M>> {
+  const names = Object.keys(methods);
+  if (names.length === 0) throw new RangeError("Expected at least one method for spans but found none");
+  if (lengths.length !== names.length) {
+    throw new RangeError(`Expected ${names.length} lengths, one a method, but found [${lengths.join(", ")}]`);
+  }
+  for (const length of lengths) checkPositive("lengths", length);
+  const ends = lengths.map((_, k) => lengths.slice(0, k + 1).reduce((a, b) => a + b, 0));
+  const all = compose(methods);
+  return {
+    ...all,
+    name: `bySpans(${names.join(", ")})`,
+    config: { parts: all.config, lengths } as Readonly<Record<string, Json>>,
+    edits: (params, spec) => {
+      const parts = names.map((name) =>
+        methods[name]!.edits(params[name] as Tree, spec).map((edit) => {
+          if (edit.kind === "hidden" && edit.row === undefined) return edit;
+          throw new TypeError(
+            `Cannot give a span of tokens to "${name}": its edit at "${edit.path}" is a ${edit.kind}${
+              edit.row === undefined ? "" : " for some rows alone"
+            }, but only what adds to hidden states can have one`,
+          );
+        })
+      );
+      return [...new Set(parts.flat().map(({ path }) => path))].map((path) => spanned(path, parts, ends));
+    },
+    ...all.settle && {
+      settle: (params, spec) => {
+        const settled = settledParts(methods, params, spec);
+        return { method: bySpans(settled.methods, lengths) as unknown as Method, params: settled.params };
+      },
+    },
+  };
+}
+
+function spanned(
+  path: string,
+  parts: readonly (readonly HiddenEdit[])[],
+  ends: readonly number[],
+): HiddenEdit {
+  const here = parts.map((edits) => edits.filter((edit) => edit.path === path));
+  return {
+    kind: "hidden",
+    path,
+    reads: here.flat()[0]!.reads,
+    delta: fn({ here }, ({ here }, call: HiddenCall): Tensor => {
+      const [, t] = call.y.shape as [number, number, number];
+      if (t !== ends.at(-1)) {
+        throw new RangeError(
+          `Cannot give spans at "${path}" a text of ${t} tokens: together they are ${ends.at(-1)} long`,
+        );
+      }
+      return concat(
+        here.map((edits, k) => {
+          const span = within(apart(call, k), ends[k - 1] ?? 0, ends[k]!);
+          return edits.length === 0 ? zeros(span.y.shape, span.y.backend) : changeBy(edits, span);
+        }),
+        1,
+      );
+    }),
+  };
+}
+
+/** The call as a part sees it that has the tokens from and up to. */
+function within(call: HiddenCall, from: number, to: number): HiddenCall {
+  const t = call.y.shape[1];
+  const cut = <T extends Tensor | undefined>(tokens: T): T =>
+    tokens === undefined || tokens.shape[1] !== t ? tokens : slice(tokens, 1, from, to) as T;
+  const { x, y, skip, ids, mask, given } = call;
+  return {
+    ...call,
+    x: cut(x),
+    y: cut(y),
+    skip: cut(skip),
+    ids: cut(ids),
+    mask: cut(mask),
+    given: cut(given),
+  };
+}

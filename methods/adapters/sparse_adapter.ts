@@ -1,0 +1,159 @@
+/**
+ * SparseAdapter. He et al. 2022, "SparseAdapter: An Easy Approach for Improving the Parameter-Efficiency of Adapters", arXiv
+ * 2210.04284, section 3.
+ *
+ *   an adapter's matrices θ count as θ ⊙ m        m in {0, 1} fixed before training (`adapterMask`); biases stay whole
+ *
+ * The mask multiplies in the forward pass, so a masked number has no effect and no gradient, whatever weight decay makes of
+ * it. Large-Sparse is a bottleneck k times as wide with a share of 1/k kept: r = 256 at a quarter has the matrices of a dense
+ * r = 64. Any method whose edits compute with trained matrices can be the host, LoRA too.
+ */
+import {
+  type Edit,
+  type Fn,
+  fn,
+  type Json,
+  leaves,
+  type LinearMap,
+  mapTree,
+  type Method,
+  scope,
+  type Spec,
+  type Synchronous,
+  type Tensor,
+  tensorsIn,
+  type Tree,
+} from "../../core/mod.ts";
+import { multiply } from "../../ops/mod.ts";
+
+/** Options of SparseAdapter. */
+export interface SparseAdapterOptions {
+  /** The adapter whose matrices are masked. */
+  readonly host: Method;
+  /** From `adapterMask`: f32 of zeros and ones under the host's parameter paths. Borrowed. */
+  readonly mask: Tree;
+}
+
+/**
+ * SparseAdapter as a method. Parameters: the host's own under `of`, and the masks under `frozen`. `settle` gives the host with
+ * zeros where the mask has them.
+ *
+ * @throws {TypeError} at `edits`, when the host changes layers otherwise than by adding linear maps to them.
+ * @example
+ * ```ts
+ * import { houlsby, sparseAdapter } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.equal(sparseAdapter({ host: houlsby({ reduction: 4 }), mask: {} }).name, "sparseAdapter");
+ * ```
+ */
+export function sparseAdapter({ host, mask }: SparseAdapterOptions): Method {
+  const whole = ({ of, frozen }: Tree): Held => ({ of: of as Tree, masks: frozen as Tree });
+  return {
+    name: "sparseAdapter",
+    config: { host: { method: host.name, ...host.config } as Json },
+    init: (given) => ({ of: host.init(given), frozen: mask }),
+    edits: (params, spec) => {
+      const held = whole(params);
+      return host.edits(held.of, spec).map((edit, i) => maskedEdit(edit, i, held, host, spec));
+    },
+    ...host.penalty && { penalty: (params, spec) => host.penalty!(masked(whole(params)), spec) },
+    ...host.project && { project: (params) => ({ ...params, of: host.project!(params["of"] as Tree) }) },
+    ...host.rates && {
+      rates: ({ params, ...given }) => {
+        const rate = host.rates!({ ...given, params: params["of"] as Tree });
+        return (path) => path.startsWith("of.") ? rate(path.slice(3)) : 1;
+      },
+    },
+    settle: (params, spec) => {
+      let method = host;
+      const kept = scope((): Synchronous<Tree> => {
+        const of = mapTree(masked(whole(params)), (t) => multiply(t, 1));
+        const settled = host.settle?.(of, spec) ?? { method, params: of };
+        method = settled.method;
+        return settled.params as Synchronous<Tree>;
+      });
+      return { method, params: kept };
+    },
+  };
+}
+
+/** The host's parameters and the masks of some of them. */
+interface Held {
+  readonly of: Tree;
+  readonly masks: Tree;
+}
+
+/** θ ⊙ m, for all leaves that have a mask or for the given ones. */
+function masked({ of, masks }: Held, used?: ReadonlySet<string>): Tree {
+  const byPath = new Map(leaves(masks));
+  return mapTree(of, (t, path) => {
+    const m = used === undefined || used.has(path) ? byPath.get(path) : undefined;
+    return m === undefined ? t : multiply(t, m);
+  });
+}
+
+/** The host's i-th edit, made anew in each pass from the masked parameters that it uses. */
+function maskedEdit(edit: Edit, i: number, held: Held, host: Method, spec: Spec): Edit {
+  const hidden = new Map(leaves(held.masks));
+  const seen = new Set(tensorsIn(edit).map((t) => t.storage));
+  const used = new Set(
+    leaves(held.of).filter(([path, t]) => seen.has(t.storage) && hidden.has(path)).map(([path]) => path),
+  );
+  if (used.size === 0) return edit;
+  const again = <K extends Edit["kind"]>(kind: K, now: Held): Extract<Edit, { kind: K }> => {
+    const found = host.edits(masked(now, used), spec)[i]!;
+    if (found.kind !== kind) {
+      throw new TypeError(`Expected the same edits of ${host.name} for the same shapes`);
+    }
+    return found as Extract<Edit, { kind: K }>;
+  };
+  const run = <Call, Result>(f: (now: Held) => Fn<Call, Result>): Fn<Call, Result> =>
+    fn(held, (now, call: Call) => f(now).run(call));
+  switch (edit.kind) {
+    case "hidden":
+      return { ...edit, delta: run((now) => again("hidden", now).delta) };
+    case "prefix":
+      return { ...edit, rows: run((now) => again("prefix", now).rows) };
+    case "prompt":
+      return { ...edit, rows: run((now) => again("prompt", now).rows) };
+    case "side":
+      return { ...edit, run: run((now) => again("side", now).run) };
+    case "prepass":
+      return { ...edit, run: run((now) => again("prepass", now).run) };
+    case "weight":
+      return { ...edit, map: run((now) => again("weight", now).map) };
+    case "linear": {
+      const map = (): LinearMap => {
+        const { change } = again("linear", held);
+        if (change.form !== "add") {
+          throw new TypeError(`Expected ${host.name} to add a linear map at "${edit.path}"`);
+        }
+        return change.map;
+      };
+      if (edit.change.form !== "add") {
+        throw new TypeError(
+          `Cannot mask ${host.name}: at "${edit.path}" it does more than add a linear map`,
+        );
+      }
+      return { ...edit, change: { ...edit.change, map: maskedMap(edit.change.map, held, used, map) } };
+    }
+    default:
+      return edit satisfies never;
+  }
+}
+
+/** A map made anew whenever it is used. */
+function maskedMap(map: LinearMap, held: Held, used: ReadonlySet<string>, now: () => LinearMap): LinearMap {
+  const masks = leaves(held.masks).filter(([path]) => used.has(path)).map(([, t]): Tensor => t);
+  const { inFeatures, outFeatures, cost } = map;
+  return {
+    inFeatures,
+    outFeatures,
+    cost,
+    tensors: [...map.tensors, ...masks],
+    apply: (x) => now().apply(x),
+    weight: () => now().weight(),
+    columns: (ids) => now().columns(ids),
+    ...map.factors && { factors: () => now().factors!() },
+  };
+}

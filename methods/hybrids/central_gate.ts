@@ -1,0 +1,115 @@
+/**
+ * The central gate of UniPELT. Mao et al. 2022, arXiv 2110.07577: one gate a block shares it out among the parts, in the place
+ * of a gate for each part.
+ *
+ *   [g_1 … g_n] = mean over tokens of softmax( W x_t + b )      x [t, d] the block's input   W [n, d]
+ *
+ * Every change of part i in the block is multiplied by g_i. The mean includes padding, as for gates by place. The paper has
+ * two parts; whether the mean comes before or after the softmax was not to be found.
+ */
+import {
+  type BlockPlace,
+  type Edit,
+  fn,
+  fold,
+  type GateCall,
+  gatedEdit,
+  type Json,
+  key as keyOf,
+  type Method,
+  nest,
+  paramsAt,
+  type PrepassEdit,
+  scope,
+  settledParts,
+  type Spec,
+  type Synchronous,
+  type Tensor,
+  type Tree,
+  under,
+} from "../../core/mod.ts";
+import { mean, normal, slice, softmax, zeros } from "../../ops/mod.ts";
+import { type Affine, affine } from "../shared/affine.ts";
+
+/**
+ * Methods under a central gate. Parameters: each part's under `of.<name>`, and under `gates.<block>` `weight` [n, d], normal
+ * with deviation 0.02 at first, and `bias` [n], zero.
+ *
+ * @throws {RangeError} when there are fewer than two parts; at `edits`, when a part changes anything outside the blocks, or
+ * what does not see the input.
+ * @example
+ * ```ts
+ * import { centralGate, lora, pfeiffer } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.equal(centralGate({ lora: lora(), adapter: pfeiffer() }).name, "centralGate(lora, adapter)");
+ * ```
+ */
+export function centralGate(parts: Readonly<Record<string, Method>>): Method {
+  const named = Object.entries(parts);
+  const n = named.length;
+  if (n < 2) throw new RangeError(`Expected at least two parts under a central gate but found ${n}`);
+  const part = (params: Tree, name: string): Tree => (params["of"] as Readonly<Record<string, Tree>>)[name]!;
+  return {
+    name: `centralGate(${Object.keys(parts).join(", ")})`,
+    config: Object.fromEntries(
+      named.map(([name, m]) => [name, { method: m.name, ...m.config }]),
+    ) as Readonly<Record<string, Json>>,
+    init: ({ model, key }) =>
+      scope((): Synchronous<Tree> => {
+        const of = Object.fromEntries(
+          named.map(([name, m]) => [name, m.init({ model, key: fold(keyOf(key), name) })]),
+        );
+        const gates = model.spec.blocks.flatMap(({ path, width }) =>
+          under(path, {
+            weight: normal(fold(keyOf(key), path), [n, width], model.backend, 0.02),
+            bias: zeros([n], model.backend),
+          })
+        );
+        return { of, gates: nest(gates) as Tree } as Synchronous<Tree>;
+      }),
+    edits: (params, spec) => [
+      ...spec.blocks.map(({ path }): PrepassEdit => ({
+        kind: "prepass",
+        path,
+        name: SIGNAL,
+        run: fn(
+          paramsAt(params, `gates.${path}`) as unknown as Affine,
+          (gate, { states }) => shares(gate, states),
+        ),
+      })),
+      ...named.flatMap(([name, method], i) =>
+        method.edits(part(params, name), spec).map((edit) => share(edit, i, spec))
+      ),
+    ],
+    ...named.some(([, m]) => m.settle) && {
+      settle: (params, spec) => {
+        const settled = settledParts(parts, params["of"] as Tree, spec);
+        return {
+          method: centralGate(settled.methods),
+          params: { of: settled.params, gates: params["gates"]! },
+        };
+      },
+    },
+  };
+}
+
+const SIGNAL = "centralGate";
+
+/** x [b, t, d] → [b, 1, n]. */
+const shares = (gate: Affine, x: Tensor): Tensor =>
+  mean(softmax(affine(gate, x)), { axis: 1, keepAxes: true });
+
+function share(edit: Edit, i: number, spec: Spec): Edit {
+  if (edit.kind === "prepass" || !spec.blocks.some((block) => stands(edit.path, block))) {
+    throw new RangeError(
+      `Cannot put the ${edit.kind} edit at "${edit.path}" under a central gate: it is in no block`,
+    );
+  }
+  return gatedEdit(
+    edit,
+    fn({}, (_, { pass }: GateCall) => slice(pass.signal(SIGNAL), 2, i, i + 1)), // [b, 1, 1]
+  );
+}
+
+const stands = (path: string, block: BlockPlace): boolean =>
+  path === block.path || path.startsWith(`${block.path}.`);

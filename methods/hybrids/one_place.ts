@@ -1,0 +1,87 @@
+/** The edits that several methods have at one place, where each shall see what the base gives there. */
+import {
+  type Edit,
+  type Fn,
+  fold,
+  gatePath,
+  type HiddenCall,
+  type HiddenEdit,
+  type LinearCall,
+  type LinearEdit,
+  linearEffect,
+  type Tensor,
+} from "../../core/mod.ts";
+import { add } from "../../ops/mod.ts";
+import { apart, changeBy } from "../adapters/averaged.ts";
+
+/** An edit that adds something to y, whatever its form. */
+export type AddingEdit = LinearEdit | HiddenEdit;
+
+/** One part's edits at a place. */
+export interface PartHere {
+  /** The part's number. */
+  readonly part: number;
+  readonly edits: readonly AddingEdit[];
+}
+
+/** A place with the parts that change it, in order. */
+export interface SharedPlace {
+  /** Tells places apart; parts of a fused projection are places of their own. */
+  readonly name: string;
+  readonly first: AddingEdit;
+  readonly parts: readonly PartHere[];
+}
+
+/** The places that parts change, in the order of their first edit. */
+export function sharedPlaces(parts: readonly (readonly AddingEdit[])[]): readonly SharedPlace[] {
+  const names = [...new Set(parts.flat().map(gatePath))];
+  return names.map((name) => {
+    const here = parts.flatMap((edits, part): readonly PartHere[] => {
+      const own = edits.filter((edit) => gatePath(edit) === name);
+      return own.length === 0 ? [] : [{ part, edits: own }];
+    });
+    return { name, first: here[0]!.edits[0]!, parts: here };
+  });
+}
+
+/** What a part's edits at a place add to y, one after the other. */
+export function effectAt({ part, edits }: PartHere, call: LinearCall | HiddenCall): Tensor {
+  const hidden = edits.filter((edit): edit is HiddenEdit => edit.kind === "hidden");
+  if (hidden.length > 0) return changeBy(hidden, apart(call as HiddenCall, part));
+  const linear = edits as readonly LinearEdit[];
+  const { y } = call;
+  let sum: Tensor | undefined;
+  for (const [i, { change }] of linear.entries()) {
+    const key = call.key === undefined ? undefined : fold(fold(call.key, part), i);
+    const delta = linearEffect(change).run({
+      ...call as LinearCall,
+      key,
+      y: sum === undefined ? y : add(y, sum),
+    });
+    sum = sum === undefined ? delta : add(sum, delta);
+  }
+  return sum!;
+}
+
+/** One edit in the place of all that stand there; `reads` is what a linear layer's looks at. */
+export function editAt(
+  { first }: SharedPlace,
+  reads: "input" | "output",
+  delta: Fn<LinearCall | HiddenCall, Tensor>,
+): Edit {
+  return first.kind === "hidden" ? { kind: "hidden", path: first.path, reads: first.reads, delta } : {
+    kind: "linear",
+    path: first.path,
+    ...first.out !== undefined && { out: first.out },
+    change: { form: "delta", reads, delta },
+  };
+}
+
+/** Why an edit adds nothing to a y that others may see, or undefined. */
+export function aloneness(edit: Edit): string | undefined {
+  return edit.kind !== "hidden" && edit.kind !== "linear"
+    ? `a ${edit.kind} adds nothing to a layer's or a part's output`
+    : edit.row !== undefined
+    ? "it is for some rows alone"
+    : undefined;
+}

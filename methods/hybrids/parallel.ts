@@ -1,0 +1,114 @@
+/**
+ * Methods side by side: at a place that several change, each sees what the base gives there and not what the others make of
+ * it, and their effects add up. `compose` is the same in series.
+ *
+ *   y ← y + Σ_k δ_k(y)
+ */
+import {
+  compose,
+  type Edit,
+  fn,
+  type HiddenCall,
+  type Json,
+  type LinearCall,
+  type LinearEdit,
+  type Method,
+  type PartsOf,
+  settledParts,
+  type Tensor,
+  type Tree,
+} from "../../core/mod.ts";
+import { add } from "../../ops/mod.ts";
+import { type AddingEdit, aloneness, editAt, effectAt, type SharedPlace, sharedPlaces } from "./one_place.ts";
+
+/**
+ * Several methods on one model, of which none sees another's effect at its own place. Parameters: each part's under its name.
+ * Where parts of which one looks at the output share a layer, what they do there together has no weight form, so that the
+ * whole does not merge; added linear maps and biases look at inputs alone, and stay as they are. Prefixes, prompts and side
+ * networks stand beside each other anyway.
+ *
+ * @throws {TypeError} at `edits`, when two parts change one weight, or one is for some rows alone where another stands.
+ * @example
+ * ```ts
+ * import { adapt, freshModel, houlsby, lora, parallel, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const both = parallel({ news: houlsby({ reduction: 4 }), chat: houlsby({ reduction: 8 }), low: lora({ rank: 2 }) });
+ * assert.deepEqual(Object.keys(adapt(model, both).params), ["news", "chat", "low"]);
+ * ```
+ */
+export function parallel<M extends Readonly<Record<string, Method>>>(methods: M): Method<PartsOf<M>> {
+  const names = Object.keys(methods);
+  const all = compose(methods);
+  return {
+    ...all,
+    name: `parallel(${names.join(", ")})`,
+    config: { parts: all.config } as Readonly<Record<string, Json>>,
+    edits: (params, spec) => {
+      const parts = names.map((name) => methods[name]!.edits(params[name] as Tree, spec));
+      checkWeights(names, parts);
+      const shared = sharedPlaces(parts.map((edits) => edits.filter(adds))).filter(joins);
+      const joined = new Map(shared.flatMap((place) => {
+        checkRows(place, parts.flat());
+        return place.parts.flatMap(({ edits }) => edits.map((edit) => [edit as Edit, place] as const));
+      }));
+      return parts.flat().flatMap((edit): readonly Edit[] => {
+        const place = joined.get(edit);
+        return place === undefined ? [edit] : place.first === edit ? [sum(place)] : [];
+      });
+    },
+    ...all.settle && {
+      settle: (params, spec) => {
+        const settled = settledParts(methods, params, spec);
+        return { method: parallel(settled.methods) as unknown as Method, params: settled.params };
+      },
+    },
+  };
+}
+
+const adds = (edit: Edit): edit is AddingEdit => aloneness(edit) === undefined;
+
+/** Whether the order of a place's parts would show. */
+const joins = ({ parts, first }: SharedPlace): boolean =>
+  parts.length > 1 &&
+  (first.kind === "hidden" || parts.some(({ edits }) => edits.some((edit) => looksBack(edit as LinearEdit))));
+
+/** Whether a change of a linear layer depends on what earlier ones made of it. */
+const looksBack = ({ change }: LinearEdit): boolean => change.form !== "add" && change.form !== "bias";
+
+function sum(place: SharedPlace): Edit {
+  const delta = fn(
+    { parts: place.parts },
+    ({ parts }, call: LinearCall | HiddenCall): Tensor =>
+      parts.map((part) => effectAt(part, call)).reduce((a, b) => add(a, b)),
+  );
+  return editAt(place, "output", delta);
+}
+
+function checkRows({ first }: SharedPlace, edits: readonly Edit[]): void {
+  const rows = edits.find((edit) =>
+    edit.row !== undefined && edit.kind === first.kind && edit.path === first.path
+  );
+  if (rows === undefined) return;
+  throw new TypeError(
+    `Cannot put methods side by side at "${first.path}": one is for the rows of "${rows.row}" alone`,
+  );
+}
+
+function checkWeights(names: readonly string[], parts: readonly (readonly Edit[])[]): void {
+  const owners = new Map<string, string>();
+  parts.forEach((edits, i) => {
+    for (const { kind, path } of edits) {
+      if (kind !== "weight") continue;
+      const other = owners.get(path);
+      if (other !== undefined && other !== names[i]) {
+        throw new TypeError(
+          `Cannot put "${other}" and "${
+            names[i]
+          }" side by side at "${path}": each would put its own weight there`,
+        );
+      }
+      owners.set(path, names[i]!);
+    }
+  });
+}

@@ -1,0 +1,143 @@
+/**
+ * A mixture of experts of any kind: at each place the methods that change it share it out by a router, token by token
+ * (Jacobs et al. 1991; sparsely gated, Shazeer et al. 2017, arXiv 1701.06538, equation 1, without its noise):
+ *
+ *   y ← y + Σ_k λ_k δ_k(y)      λ = softmax( (W x + b) / τ ) over the experts at that place, of which k may be kept
+ *
+ * x is a layer's input, or the state at a part. Every expert sees what the base gives there, whatever the others do. Where one
+ * expert is alone it counts whole.
+ */
+import {
+  compose,
+  type Edit,
+  fn,
+  fold,
+  type HiddenCall,
+  type Json,
+  key as keyOf,
+  lifted,
+  type LinearCall,
+  type Method,
+  nest,
+  paramsAt,
+  type PartsOf,
+  scope,
+  settledParts,
+  type Spec,
+  type Synchronous,
+  type Tensor,
+  type Tree,
+  under,
+  widthAt,
+} from "../../core/mod.ts";
+import { add, multiply, normal, slice, zeros } from "../../ops/mod.ts";
+import { type Affine, affine } from "../shared/affine.ts";
+import { expertShares, type ShareOptions } from "../shared/expert_shares.ts";
+import { type AddingEdit, aloneness, editAt, effectAt, type SharedPlace, sharedPlaces } from "./one_place.ts";
+
+/** Options of a mixture of methods. */
+export interface RoutedOptions extends ShareOptions {
+  /** Deviation of the routers' weights at first, default 0.02; their biases are 0, so that all experts count alike. */
+  readonly deviation?: number;
+}
+
+/** A mixture's parameters: each expert's under its name in `of`, and under `routers` a router a place. */
+export type Routed<P extends Tree> = { readonly of: P; readonly routers: Tree };
+
+/**
+ * Several methods on one model, of which a router chooses at every place and token. Parameters: each expert's under
+ * `of.<name>`, and under `routers.<place>` `weight` [K, width] and `bias` [K] for the K ≥ 2 experts there. What the input decides
+ * no weight holds, so a mixture cannot be merged. With `topK` 1 and `chosen` "softmax" a share is 1 and routers learn nothing.
+ *
+ * @throws {RangeError} when there are fewer than two experts or a number is out of range; at `init`, when no two of them meet.
+ * @throws {TypeError} at `edits`, when an expert changes anything but linear layers and hidden states.
+ * @example
+ * ```ts
+ * import { adapt, freshModel, houlsby, lora, reference, routed, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const experts = { a: lora({ rank: 2 }), b: lora({ rank: 4 }), c: houlsby({ reduction: 4 }) };
+ * const { params } = adapt(model, routed(experts, { topK: 1 }));
+ * assert.deepEqual(Object.keys(params), ["of", "routers"]);
+ * ```
+ */
+export function routed<M extends Readonly<Record<string, Method>>>(
+  experts: M,
+  options: RoutedOptions = {},
+): Method<Routed<PartsOf<M>>> {
+  const names = Object.keys(experts);
+  check(options, names.length);
+  const all = compose(experts);
+  const places = (of: PartsOf<M>, spec: Spec): readonly SharedPlace[] =>
+    sharedPlaces(
+      names.map((name) => experts[name]!.edits(of[name] as Tree, spec).map((edit) => adding(name, edit))),
+    );
+  return {
+    name: `routed(${names.join(", ")})`,
+    config: { parts: all.config, ...options } as Readonly<Record<string, Json>>,
+    init: ({ model, key }) =>
+      scope((): Synchronous<Routed<PartsOf<M>>> => {
+        const of = all.init({ model, key: fold(keyOf(key), "of") });
+        const met = places(of, model.spec).filter(meets);
+        if (met.length === 0) {
+          throw new RangeError(`Cannot route ${names.join(", ")}: no two of them change the same place`);
+        }
+        const routers = met.flatMap(({ name, first, parts }) => {
+          const [n, width] = [parts.length, widthAt(first, model.spec)];
+          const weight = normal(fold(keyOf(key), name), [n, width], model.backend, options.deviation ?? 0.02);
+          return under(name, { weight, bias: zeros([n], model.backend) });
+        });
+        return { of, routers: nest(routers) as Tree } as Synchronous<Routed<PartsOf<M>>>;
+      }),
+    edits: (params, spec) =>
+      places(params.of, spec).flatMap((place): readonly Edit[] =>
+        meets(place)
+          ? [mixed(place, paramsAt(params, `routers.${place.name}`) as unknown as Affine, options)]
+          : place.parts[0]!.edits
+      ),
+    ...lifted<PartsOf<M>, Routed<PartsOf<M>>>(all, (of, { routers }) => ({ of, routers })),
+    ...all.settle && {
+      settle: ({ of, routers }, spec) => {
+        const settled = settledParts(experts, of, spec);
+        return {
+          method: routed(settled.methods, options) as unknown as Method,
+          params: { of: settled.params, routers },
+        };
+      },
+    },
+  };
+}
+
+const meets = ({ parts }: SharedPlace): boolean => parts.length > 1;
+
+/** One edit in the place of all that stand there. */
+function mixed(place: SharedPlace, router: Affine, options: ShareOptions): Edit {
+  const { first, parts } = place;
+  const delta = fn({ router, parts }, ({ router, parts }, call: LinearCall | HiddenCall): Tensor => {
+    const λ = expertShares(affine(router, first.kind === "linear" ? call.x : call.y), options); // [..., K]
+    const last = λ.shape.length - 1;
+    return parts
+      .map((part, k) => multiply(effectAt(part, call), slice(λ, last, k, k + 1)))
+      .reduce((sum, effect) => add(sum, effect));
+  });
+  return editAt(place, "input", delta);
+}
+
+function adding(name: string, edit: Edit): AddingEdit {
+  const why = aloneness(edit);
+  if (why !== undefined) throw new TypeError(`Cannot route "${name}" at "${edit.path}": ${why}`);
+  return edit as AddingEdit;
+}
+
+function check({ topK, temperature = 1, deviation = 0.02 }: RoutedOptions, n: number): void {
+  if (n < 2) throw new RangeError(`Expected at least two experts but found ${n}`);
+  if (topK !== undefined && !(Number.isInteger(topK) && topK >= 1)) {
+    throw new RangeError(`Expected topK to be a positive integer but found ${topK}`);
+  }
+  if (temperature !== "none" && !(temperature > 0)) {
+    throw new RangeError(`Expected temperature above 0 but found ${temperature}`);
+  }
+  if (!(deviation >= 0 && Number.isFinite(deviation))) {
+    throw new RangeError(`Expected deviation to be a number from 0 but found ${deviation}`);
+  }
+}

@@ -1,0 +1,178 @@
+/**
+ * S4. Chen et al. 2023, "Parameter-Efficient Fine-Tuning Design Spaces", arXiv 2301.01821, section 4: what a search over
+ * designs found, as a composition.
+ *
+ *   blocks in four groups, narrow at both ends:  N₁ < N₂ = N₃ > N₄
+ *   the same number of trained numbers for every block of the model
+ *   G₁ adapter, LoRA    G₂ adapter, prefix    G₃ adapter, prefix, BitFit    G₄ prefix, BitFit, LoRA
+ *
+ * for T5-base and RoBERTa. The groups' sizes and how a block's share is split among its parts were not to be found, and the
+ * released code is UniPELT's: here a group at an end has a sixth of the blocks ([2, 4, 4, 2] of twelve; N₁ takes what is left
+ * over), biases take what they need and the other parts share alike. Each stack has groups of its own.
+ */
+import { at, compose, type Json, type Method, type Place, type Spec, type Stack } from "../../core/mod.ts";
+import { bitfit } from "../selective/bitfit.ts";
+import { lora } from "../low_rank/lora.ts";
+import { pfeiffer } from "../adapters/pfeiffer.ts";
+import { prefixTuning } from "../soft_prompts/prefix_tuning.ts";
+import { checkPositive } from "../shared/random_factor.ts";
+import { type S4Part, s4Shares, type S4Sizes, s4Sizes } from "./s4_sizes.ts";
+
+export type { S4Part } from "./s4_sizes.ts";
+
+/** Options of S4. */
+export interface S4Options {
+  /** Trained numbers in the whole model, at most. The paper's budget is 0.5 % of the model. */
+  readonly budget: number;
+  /** Blocks of each group of a stack, from the input on. Default: narrow at both ends, for stacks of 6 blocks or more. */
+  readonly groups?: readonly number[];
+  /** The parts of each group. Default: as above. */
+  readonly parts?: readonly (readonly S4Part[])[];
+}
+
+const FOUND: readonly (readonly S4Part[])[] = [
+  ["adapter", "lora"],
+  ["adapter", "prefix"],
+  ["adapter", "prefix", "bitfit"],
+  ["prefix", "bitfit", "lora"],
+];
+
+/**
+ * S4 as a method. Parameters under `<stack>.<group>.<part>`, groups counted from 1.
+ *
+ * @throws {RangeError} when the budget is no positive integer, `groups` and `parts` differ in number, a list of parts is empty
+ * or names one twice, or at init when the groups do not add up to the stack's blocks or the budget is too small for a part or
+ * more than its bottlenecks can use.
+ * @example
+ * ```ts
+ * import { s4 } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.equal(s4({ budget: 600_000 }).name, "s4");
+ * ```
+ */
+export function s4(options: S4Options): Method {
+  const { budget, parts = FOUND, groups } = options;
+  checkPositive("budget", budget);
+  if (groups !== undefined && groups.length !== parts.length) {
+    throw new RangeError(
+      `Expected as many groups as lists of parts, ${parts.length}, but found ${groups.length}`,
+    );
+  }
+  const odd = parts.findIndex((list) => list.length === 0 || new Set(list).size < list.length);
+  if (odd >= 0) {
+    throw new RangeError(
+      `Expected every group to name parts, each once, but group ${odd + 1} has [${parts[odd]!.join(", ")}]`,
+    );
+  }
+  const groupsOf = (spec: Spec, stack: Stack): readonly Group[] => {
+    const ends = edges(groups ?? spindle(blocksOf(spec, stack)), blocksOf(spec, stack));
+    return ends.map((to, i) => ({ stack, from: ends[i - 1] ?? 0, to, parts: parts[i]! }));
+  };
+  const plan = (spec: Spec): Method => {
+    const all = new Map(stacksOf(spec).map((stack) => [stack, groupsOf(spec, stack)]));
+    checkBudget(budget, spec, [...all.values()].flat());
+    const share = budget / spec.blocks.length;
+    return composed(
+      [...all.keys()],
+      (stack) =>
+        composed(all.get(stack)!.map((_, i) => `${i + 1}`), (name) => {
+          const { from, to, parts } = all.get(stack)![Number(name) - 1]!;
+          const here = (place: Place): boolean =>
+            place.stack === stack && place.layer !== undefined && place.layer >= from && place.layer < to;
+          const sizes = s4Sizes(spec, stack, to - 1, parts, share);
+          return at(here, composed(parts, (part) => partOf(part, sizes, spec)));
+        }),
+    );
+  };
+  return {
+    name: "s4",
+    config: { ...options } as unknown as Readonly<Record<string, Json>>,
+    init: (given) => plan(given.model.spec).init(given),
+    edits: (params, spec) => plan(spec).edits(params, spec),
+  };
+}
+
+const composed = <N extends string>(names: readonly N[], of: (name: N) => Method): Method =>
+  compose(Object.fromEntries(names.map((name) => [name, of(name)]))) as Method;
+
+function partOf(part: S4Part, sizes: S4Sizes, spec: Spec): Method {
+  switch (part) {
+    case "adapter": {
+      const width = spec.blocks[0]!.width;
+      // ⌊d / reduction⌋ = r, whatever the rounding; pfeiffer takes no reduction below 1.
+      return pfeiffer({ reduction: Math.max(1, width / (sizes.adapter! + 0.5)) });
+    }
+    case "prefix":
+      return prefixTuning({ length: sizes.prefix!, network: "none" });
+    case "bitfit":
+      return bitfit({ classifier: "bias" });
+    case "lora":
+      return lora({ rank: sizes.lora! });
+    default:
+      return part satisfies never;
+  }
+}
+
+/** The parts of one group of blocks. */
+interface Group {
+  readonly stack: Stack;
+  /** Its first block, and the one after its last. */
+  readonly from: number;
+  readonly to: number;
+  readonly parts: readonly S4Part[];
+}
+
+/** @throws {RangeError} when the budget has no room for every part in every block, or more than a bottleneck can use. */
+function checkBudget(budget: number, spec: Spec, groups: readonly Group[]): void {
+  const blocks = spec.blocks.length;
+  const needs = groups.map(({ stack, to, parts }) => ({
+    where: `${parts.join(", ")} in ${stack} block ${to - 1}`,
+    ...s4Shares(spec, stack, to - 1, parts),
+  }));
+  const [neediest] = needs.toSorted((a, b) => b.least - a.least);
+  const [fullest] = needs.toSorted((a, b) => a.most - b.most);
+  const [least, most] = [blocks * neediest!.least, blocks * fullest!.most - 1];
+  if (least > most) {
+    throw new RangeError(
+      `Cannot share a budget alike: ${blocks} blocks need ${least} for ${neediest!.where}, and ${
+        fullest!.where
+      } can use ` +
+        `${most} at most; choose other groups or parts`,
+    );
+  }
+  if (budget >= least && budget <= most) return;
+  const { where } = budget < least ? neediest! : fullest!;
+  const reason = budget < least
+    ? `less is too little for ${where}`
+    : `more makes a bottleneck of ${where} wider than the block`;
+  const range = most === Infinity ? `at least ${least}` : `from ${least} to ${most}`;
+  throw new RangeError(
+    `Expected budget ${range} for the ${blocks} blocks of this model but found ${budget}: ${reason}`,
+  );
+}
+
+/** Sizes of four groups, narrow at both ends. */
+function spindle(blocks: number): readonly number[] {
+  if (blocks < 6) {
+    throw new RangeError(
+      `Expected groups, since ${blocks} blocks are too few for four that are narrow at both ends`,
+    );
+  }
+  const end = Math.round(blocks / 6);
+  const middle = Math.floor((blocks - 2 * end) / 2);
+  return [blocks - 2 * middle - end, middle, middle, end];
+}
+
+/** Where each group ends. */
+function edges(groups: readonly number[], blocks: number): readonly number[] {
+  const ends = groups.map((_, i) => groups.slice(0, i + 1).reduce((a, b) => a + b, 0));
+  if (ends.at(-1) !== blocks || groups.some((n) => !Number.isInteger(n) || n < 1)) {
+    throw new RangeError(
+      `Expected groups of positive sizes that add up to ${blocks} but found ${groups.join(", ")}`,
+    );
+  }
+  return ends;
+}
+
+const stacksOf = (spec: Spec): readonly Stack[] => [...new Set(spec.blocks.map(({ stack }) => stack))];
+const blocksOf = (spec: Spec, stack: Stack): number => spec.blocks.filter((b) => b.stack === stack).length;

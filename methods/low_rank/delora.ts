@@ -1,0 +1,163 @@
+/**
+ * DeLoRA. Bini, Girrbach and Akata 2025, "Decoupling Angles and Strength in Low-rank Adaptation", arXiv 2503.18225.
+ *
+ *   y = W x + b + (λ / r) B Ξ A (n ⊙ dropout(x))        Ξ = diag(1 / (‖b_i‖ ‖a_i‖))        A [r, in]   B [out, r]
+ *
+ * a_i is a row of A, b_i a column of B: each of the r terms has the length λ / r whatever their numbers are, so that λ [1],
+ * trained too, bounds the update. n [in] are the norms of W's columns when the adapter was made: the paper's ‖W‖, for each
+ * input as in the authors' code and PEFT. Norms under 1e-4 count as 1e-4.
+ *
+ * "zero" starts with B at zero, as PEFT. "copy" starts as the paper: both factors random, and what they make at first is taken
+ * off again by a frozen copy of them. Either way the model is unchanged at first. B and A want no weight decay.
+ */
+import {
+  type Backend,
+  byPattern,
+  chooseTargets,
+  type Factors,
+  fold,
+  freshTargets,
+  type Json,
+  type Key,
+  key as keyOf,
+  type LinearMap,
+  madeLowRank,
+  matrixAt,
+  type MatrixPlace,
+  type Method,
+  paramsAt,
+  scaledMap,
+  sizesOf,
+  sumOf,
+  type TargetOptions,
+  type Tensor,
+} from "../../core/mod.ts";
+import { add, divide, full, maximum, multiply, reshape, sqrt, sumOfSquares, zeros } from "../../ops/mod.ts";
+import { checkFinite, checkProbability, checkRanks, freshParams, kaiming } from "../shared/random_factor.ts";
+
+/** Options of DeLoRA. */
+export interface DeloraOptions extends TargetOptions {
+  /** r, default 8. */
+  readonly rank?: number;
+  /** λ at first, default 15. */
+  readonly lambda?: number;
+  /** Rank by pattern on the end of the path; the first that matches counts. */
+  readonly rankPattern?: Readonly<Record<string, number>>;
+  /** λ at first, by pattern. */
+  readonly lambdaPattern?: Readonly<Record<string, number>>;
+  /** Probability of dropping an input of the branch in training, default 0. */
+  readonly dropout?: number;
+  /** How the factors start; "none" makes both random, for tests. Default "zero". */
+  readonly initialization?: "zero" | "copy" | "none";
+}
+
+/** One layer's: a [r, in], b [out, r], lambda [1], frozen.norms [in], and with "copy" frozen.a, frozen.b and frozen.lambda. */
+export type DeloraParams = DeloraFactors & {
+  readonly frozen: { readonly norms: Tensor } & Partial<DeloraFactors>;
+};
+
+/** A product with its bound. */
+export type DeloraFactors = { readonly a: Tensor; readonly b: Tensor; readonly lambda: Tensor };
+
+/**
+ * DeLoRA as a method. Parameters under each layer's path: `a`, `b`, `lambda`, and the column norms `frozen.norms`.
+ *
+ * @throws {RangeError} when a rank is no positive integer, λ no finite number, dropout not in [0, 1), or targets match nothing.
+ * @example
+ * ```ts
+ * import { delora } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.equal(delora({ rank: 16, lambda: 8, initialization: "copy" }).name, "delora");
+ * ```
+ */
+export function delora(options: DeloraOptions = {}): Method {
+  check(options);
+  return {
+    name: "delora",
+    config: options as unknown as Readonly<Record<string, Json>>,
+    init: ({ model, key }) =>
+      freshParams(() =>
+        freshTargets(model.spec, options).flatMap((place) => {
+          const factors = freshFactors(place, options, fold(keyOf(key), place.path), model.backend);
+          const norms = sqrt(sumOfSquares(matrixAt(model, place), { axis: 0 }));
+          return Object.entries({
+            ...factors,
+            "frozen.norms": norms,
+            ...options.initialization === "copy" && {
+              "frozen.a": add(factors.a, 0),
+              "frozen.b": add(factors.b, 0),
+              "frozen.lambda": add(factors.lambda, 0),
+            },
+          }).map(([name, t]) => [`${place.path}.${name}`, t] as const);
+        })
+      ),
+    edits: (params, spec) =>
+      chooseTargets(spec, options).map(({ path }) => ({
+        kind: "linear",
+        path,
+        change: {
+          form: "add",
+          map: updateOf(paramsAt(params, path) as unknown as DeloraParams),
+          ...options.dropout && { dropout: options.dropout },
+        },
+      })),
+  };
+}
+
+/**
+ * r for a layer.
+ *
+ * @example
+ * ```ts
+ * import { deloraRank } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * assert.equal(deloraRank("model.layers.0.q_proj", { rank: 4, rankPattern: { "q_proj": 16 } }), 16);
+ * ```
+ */
+export function deloraRank(path: string, options: DeloraOptions): number {
+  return byPattern(options.rankPattern, path, options.rank ?? 8);
+}
+
+function updateOf({ frozen, ...factors }: DeloraParams): LinearMap {
+  const { a, b, lambda } = frozen;
+  const own = bounded(factors, frozen.norms);
+  return a && b && lambda ? sumOf([own, scaledMap(bounded({ a, b, lambda }, frozen.norms), -1)]) : own;
+}
+
+/** (λ / r) B Ξ A diag(n). */
+function bounded({ a, b, lambda }: DeloraFactors, norms: Tensor): LinearMap {
+  const [rank, inFeatures, outFeatures] = [a.shape[0]!, a.shape[1]!, b.shape[0]!];
+  const factors = (): Factors => {
+    const lengths = multiply(lengthsOf(a, 1), lengthsOf(b, 0)); // [r]
+    const shares = divide(multiply(lambda, 1 / rank), lengths); // [r]
+    return { a: multiply(multiply(a, reshape(shares, [rank, 1])), norms), b };
+  };
+  return madeLowRank({ inFeatures, outFeatures, rank }, [a, b, lambda, norms], factors);
+}
+
+/** Norms along an axis, 1e-4 at least: there they have no derivative. */
+function lengthsOf(t: Tensor, axis: 0 | 1): Tensor {
+  return sqrt(maximum(sumOfSquares(t, { axis }), 1e-8));
+}
+
+function freshFactors(place: MatrixPlace, options: DeloraOptions, key: Key, backend: Backend): DeloraFactors {
+  const { inFeatures, outFeatures } = sizesOf(place);
+  const r = deloraRank(place.path, options);
+  const right = [outFeatures, r] as const;
+  return {
+    a: kaiming(key, "a", [r, inFeatures], backend),
+    b: (options.initialization ?? "zero") === "zero"
+      ? zeros(right, backend)
+      : kaiming(key, "b", right, backend),
+    lambda: full([1], byPattern(options.lambdaPattern, place.path, options.lambda ?? 15), backend),
+  };
+}
+
+function check(options: DeloraOptions): void {
+  checkRanks(options);
+  checkProbability("dropout", options.dropout ?? 0);
+  checkFinite("lambda", options.lambda ?? 15);
+  for (const [pattern, value] of Object.entries(options.lambdaPattern ?? {})) {
+    checkFinite(`lambdaPattern "${pattern}"`, value);
+  }
+}

@@ -1,0 +1,38 @@
+/** DoRA in PEFT folders: LoRA's, with `use_dora` and the row norms `lora_magnitude_vector` [out] (no ".weight"). */
+import { type MatrixPlace, sizesOf, type Spec } from "../../core/mod.ts";
+import { dora } from "./dora.ts";
+import type { LoraOptions } from "./lora.ts";
+import { loraPeft } from "./lora_peft.ts";
+import type { PeftCodec, PeftTensor } from "../peft/codec.ts";
+
+/**
+ * The codec of `peft_type` "LORA" with `use_dora`.
+ *
+ * @example
+ * ```ts
+ * import { doraPeft } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * const options = doraPeft.read({ ...doraPeft.fields, use_dora: true, r: 16 });
+ * assert.equal(doraPeft.method(options).name, "dora");
+ * assert.equal(doraPeft.write(options).use_dora, true);
+ * ```
+ */
+export const doraPeft: PeftCodec<LoraOptions> = {
+  ...loraPeft,
+  refused: Object.fromEntries(Object.entries(loraPeft.refused).filter(([name]) => name !== "use_dora")),
+  write: (options) => ({ ...loraPeft.write(options), use_dora: true }),
+  method: dora,
+  tensors: (places, options, spec: Spec) => [
+    ...loraPeft.tensors(places, options, spec),
+    ...places.map(magnitude),
+  ],
+};
+
+function magnitude(place: MatrixPlace): PeftTensor {
+  const { path } = place;
+  return {
+    path: `${path}.magnitude`,
+    key: `${path}.lora_magnitude_vector`,
+    shape: [sizesOf(place).outFeatures],
+  };
+}

@@ -1,0 +1,309 @@
+/**
+ * EVA. Paischer et al. 2024, "One Initialization to Rule them All: Fine-tuning via Explained Variance Adaptation", arXiv
+ * 2410.07170, section 3 and algorithm 1.
+ *
+ *   A = first r' principal directions of the layer's inputs [tokens, in]     B = 0     W as it is
+ *
+ * Inputs come in batches until each direction that is needed turns by less than arccos τ with another batch. Ranks are
+ * redistributed: of all layers' directions the r · layers with the largest share of their layer's variance are taken, at
+ * most ρ r in a layer; a layer without any loses its adapter. α changes with the rank, so that s = α / r stays.
+ *
+ * As PEFT's `tuners/lora/eva.py`: inputs are centred, layers with one input share a decomposition, padding and (with labels)
+ * tokens without a label are left out.
+ */
+import {
+  type Adapter,
+  type Batch,
+  fold,
+  freshTargets,
+  keep,
+  type Key,
+  key as keyOf,
+  type MatrixPlace,
+  type Model,
+  nest,
+  observeInputs,
+  overlay,
+  read,
+  type Root,
+  scope,
+  sizesOf,
+  type Synchronous,
+  type Tensor,
+  type Tree,
+} from "../../core/mod.ts";
+import { add, factorised, gatherRows, integers, reshape, slice } from "../../ops/mod.ts";
+import { lora, type LoraOptions, loraRank, loraScale } from "./lora.ts";
+import { checkPositive } from "../shared/random_factor.ts";
+import { type Components, cosines, type Decomposition, withRows } from "../../numerics/streaming_svd.ts";
+
+/** Options of EVA: LoRA's, with r the mean rank of a layer, and how to look at the activations. */
+export interface EvaOptions extends Omit<LoraOptions, "initialization"> {
+  /** ρ, most ranks of a layer over r; default 2. With 1 nothing is redistributed. */
+  readonly spread?: number;
+  /** τ, default 0.99. */
+  readonly threshold?: number;
+  /** Default: randomized (arXiv 0909.4061) with 4 iterations, as in PEFT. */
+  readonly svd?: "exact" | { readonly iterations: number };
+  /** Whether tokens that have no label are left out. Default "labelled"; batches without labels count whole. */
+  readonly tokens?: "labelled" | "all";
+  /** Give up after this many batches, default 1000. The given ones are taken again and again. */
+  readonly maxBatches?: number;
+  /** Seed of the randomized decomposition and of what else is random. Default 0. */
+  readonly key?: Key | number;
+}
+
+/** An adapter with what EVA found. */
+export interface EvaPrepared {
+  /** LoRA with its own rank for each layer. */
+  readonly adapter: Adapter;
+  /** r' by layer's path, 0 where the adapter was dropped. */
+  readonly ranks: Readonly<Record<string, number>>;
+  /** Batches that were run. */
+  readonly batches: number;
+}
+
+/**
+ * Prepares EVA: LoRA whose A are the directions in which the layers' inputs vary.
+ *
+ * @throws {RangeError} when an option is out of range, a target is an embedding, batches have fewer tokens than directions
+ * are wanted, or the directions have not settled after `maxBatches`.
+ * @example
+ * ```ts
+ * import { eva, reference } from "@graft/peft";
+ * import { freshModel } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const shape = { vocab_size: 16, hidden_size: 8, intermediate_size: 12, num_hidden_layers: 1, num_attention_heads: 2 };
+ * const model = freshModel({ model_type: "llama", ...shape }, { backend: reference(), key: 0 });
+ * const batch = { inputIds: [[1, 2, 3, 4, 5, 6]] };
+ * const { ranks } = await eva(model, [batch], { rank: 1, targets: ["q_proj", "o_proj"] });
+ * assert.equal(Object.values(ranks).reduce((a, b) => a + b), 2);
+ * ```
+ */
+export async function eva(
+  model: Model,
+  batches: Iterable<Batch>,
+  options: EvaOptions = {},
+): Promise<EvaPrepared> {
+  const { spread = 2, threshold = 0.99, svd = { iterations: 4 }, tokens = "labelled", key = 0, ...rest } =
+    options;
+  const { maxBatches = 1000, ...loraOptions } = rest;
+  check({ spread, threshold, maxBatches });
+  lora(loraOptions); // checks them
+  const data = [...batches];
+  if (data.length === 0) throw new RangeError("Cannot look at activations: there are no batches");
+  const places = freshTargets(model.spec, loraOptions);
+  for (const place of places) checkDirections(place, loraOptions);
+  const groups = groupsOf(
+    model,
+    data[0]!,
+    places,
+    (path) => toEven(loraRank(path, loraOptions) * spread),
+  );
+  const budget = places.reduce((sum, { path }) => sum + loraRank(path, loraOptions), 0);
+  const seed = keyOf(key);
+  try {
+    let ranks: ReadonlyMap<string, number> = new Map();
+    let used = 0;
+    while (groups.some((group) => !settled(group, ranks))) {
+      if (used === maxBatches) throw unsettled(groups, ranks, used);
+      const active = groups.filter((group) => !settled(group, ranks));
+      const how: Decomposition = svd === "exact" ? svd : { ...svd, key: fold(seed, used) };
+      await look(model, data[used % data.length]!, active, tokens, how, threshold);
+      used++;
+      if (groups.every((group) => group.state.tree !== undefined)) ranks = await distribute(groups, budget);
+    }
+    return {
+      adapter: adapterOf(model, places, groups, ranks, loraOptions, seed),
+      ranks: Object.fromEntries(ranks),
+      batches: used,
+    };
+  } finally {
+    for (const group of groups) group.state.dispose();
+  }
+}
+
+/** The nearest whole number, of two the even one, as Python has it. */
+function toEven(x: number): number {
+  const below = Math.floor(x);
+  return x - below === 0.5 ? below + below % 2 : Math.round(x);
+}
+
+function checkDirections(place: MatrixPlace, options: LoraOptions): void {
+  const { inFeatures } = sizesOf(place);
+  const rank = loraRank(place.path, options);
+  if (rank > inFeatures) {
+    throw new RangeError(`Cannot find ${rank} directions among the ${inFeatures} inputs of "${place.path}"`);
+  }
+}
+
+/** Layers that read one tensor, and what is known of it. */
+interface Group {
+  /** The first is the one that is looked at. */
+  readonly paths: readonly string[];
+  /** Directions sought. */
+  readonly count: number;
+  readonly state: Root<Components | undefined>;
+  /** Which directions have settled. */
+  turned: readonly boolean[];
+}
+
+function groupsOf(
+  model: Model,
+  batch: Batch,
+  places: readonly MatrixPlace[],
+  countOf: (path: string) => number,
+): readonly Group[] {
+  const table = places.find((place) => place.kind === "embedding");
+  if (table !== undefined) {
+    throw new RangeError(
+      `Cannot start the embedding "${table.path}" by EVA: its inputs are ids; leave it out of the targets`,
+    );
+  }
+  const byInput = new Map<unknown, { readonly path: string; readonly width: number }[]>();
+  observeInputs(model, batch, places.map((place) => place.path), (path, x) => {
+    const width = x.shape[x.shape.length - 1]!;
+    byInput.set(x.storage, [...byInput.get(x.storage) ?? [], { path, width }]);
+  });
+  return [...byInput.values()].map((layers) => {
+    const paths = layers.map(({ path }) => path);
+    const count = Math.min(Math.max(...paths.map(countOf)), layers[0]!.width);
+    return { paths, count, state: keep<Components | undefined>(undefined), turned: Array(count).fill(false) };
+  });
+}
+
+/** Whether the directions that the group's layers are to get have settled. */
+function settled({ paths, count, turned }: Group, ranks: ReadonlyMap<string, number>): boolean {
+  const needed = Math.max(...paths.map((path) => ranks.get(path) ?? count));
+  return turned.slice(0, needed).every((yes) => yes);
+}
+
+/** Runs a batch and takes its activations in: as they come, or after the pass where factorising needs a wait. */
+async function look(
+  model: Model,
+  batch: Batch,
+  groups: readonly Group[],
+  tokens: "labelled" | "all",
+  how: Decomposition,
+  threshold: number,
+): Promise<void> {
+  const chosen = tokensOf(batch, tokens);
+  const turns = new Map<Group, Root<Tensor>>();
+  const waiting = new Map<Group, Root<Tensor>>();
+  const byPath = new Map(groups.map((group) => [group.paths[0]!, group]));
+  const advance = (group: Group, next: Components): void => {
+    const before = group.state.tree;
+    if (before !== undefined) turns.set(group, keep(scope(() => cosines(next, before))));
+    group.state.replace(next);
+  };
+  observeInputs(model, batch, [...byPath.keys()], (path, x) => {
+    const group = byPath.get(path)!;
+    if (chosen.length < group.count) return;
+    const ids = integers(chosen, model.backend);
+    const rows = gatherRows(reshape(x, [-1, x.shape[x.shape.length - 1]!]), ids); // [tokens, in]
+    if (model.backend.svd === undefined) waiting.set(group, keep(rows));
+    else advance(group, withRows(group.state.tree, rows, group.count, how));
+  });
+  for (const [group, rows] of waiting) {
+    const before = group.state.tree;
+    const { count } = group;
+    const next = before === undefined
+      ? await factorised(rows.tree, (x) => withRows(undefined, x, count, how))
+      : await factorised({ before, x: rows.tree }, ({ before, x }) => withRows(before, x, count, how));
+    advance(group, next);
+    rows.dispose();
+  }
+  for (const [group, turn] of turns) {
+    group.turned = [...await read(turn.tree)].map((cosine) => cosine >= threshold);
+    turn.dispose();
+  }
+}
+
+/** Indices into [b · t] of the tokens that count. */
+function tokensOf({ inputIds, attentionMask, labels }: Batch, tokens: "labelled" | "all"): readonly number[] {
+  const t = inputIds[0]!.length;
+  return inputIds.flatMap((row, b) =>
+    row.flatMap((_, i) => {
+      const padding = attentionMask !== undefined && attentionMask[b]![i] === 0;
+      const unlabelled = tokens === "labelled" && labels !== undefined &&
+        (labels[b] as readonly number[])[i] === -100;
+      return padding || unlabelled ? [] : [b * t + i];
+    })
+  );
+}
+
+/** Ranks by path: the `budget` directions that explain most of their layer's variance. */
+async function distribute(groups: readonly Group[], budget: number): Promise<ReadonlyMap<string, number>> {
+  const shares = await Promise.all(groups.map(async ({ state, count }) => {
+    const { values, spread } = state.tree!;
+    const [squares, [all]] = [(await read(values)).map((s) => s * s), await read(spread)];
+    return Array.from({ length: count }, (_, i) => squares[i]! / all!);
+  }));
+  // Of equal shares the looked-at layers' come first, then those that share their input.
+  const candidates = [
+    ...groups.flatMap(({ paths }, g) => shares[g]!.map((share) => ({ path: paths[0]!, share }))),
+    ...groups.flatMap(({ paths }, g) =>
+      paths.slice(1).flatMap((path) => shares[g]!.map((share) => ({ path, share })))
+    ),
+  ].sort((a, b) => b.share - a.share).slice(0, budget);
+  return new Map(
+    groups.flatMap(({ paths }) =>
+      paths.map((path) => [path, candidates.filter((candidate) => candidate.path === path).length] as const)
+    ),
+  );
+}
+
+function adapterOf(
+  model: Model,
+  places: readonly MatrixPlace[],
+  groups: readonly Group[],
+  ranks: ReadonlyMap<string, number>,
+  { exclude: _, layers: __, ...options }: LoraOptions,
+  key: Key,
+): Adapter {
+  const kept = places.map(({ path }) => path).filter((path) => ranks.get(path)! > 0);
+  const rankPattern = Object.fromEntries(kept.map((path) => [path, ranks.get(path)!]));
+  const alphaPattern = Object.fromEntries(kept.map((path) => {
+    const rank = ranks.get(path)!;
+    return [path, loraScale(path, options) * (options.scaling === "rankStabilized" ? Math.sqrt(rank) : rank)];
+  }));
+  const method = lora({ ...options, targets: kept, rankPattern, alphaPattern });
+  const directions = new Map(
+    groups.flatMap(({ paths, state }) => paths.map((path) => [path, state.tree!.directions])),
+  );
+  const params = scope((): Synchronous<Tree> => {
+    const fresh = method.init({ model, key });
+    const rows = kept.map((path) =>
+      [`${path}.a`, firstRows(directions.get(path)!, rankPattern[path]!)] as const
+    );
+    return overlay(fresh, nest(rows) as Tree) as Synchronous<Tree>;
+  });
+  return { method, params };
+}
+
+/** A copy, since the directions go with the search. */
+const firstRows = (t: Tensor, n: number): Tensor => add(slice(t, 0, 0, n), 0);
+
+function unsettled(groups: readonly Group[], ranks: ReadonlyMap<string, number>, used: number): RangeError {
+  const first = groups.find((group) => !settled(group, ranks))!;
+  return new RangeError(
+    first.state.tree === undefined
+      ? `Cannot find ${first.count} directions at "${
+        first.paths[0]
+      }": no batch has that many tokens that count; ` +
+        "take larger batches, a smaller rank or a smaller spread"
+      : `The directions at "${
+        first.paths[0]
+      }" have not settled after ${used} batches: take more data, a smaller rank or a lower threshold`,
+  );
+}
+
+function check(
+  { spread, threshold, maxBatches }: Record<"spread" | "threshold" | "maxBatches", number>,
+): void {
+  if (!(spread >= 1)) throw new RangeError(`Expected spread to be 1 or more but found ${spread}`);
+  if (!(threshold > 0 && threshold < 1)) {
+    throw new RangeError(`Expected threshold between 0 and 1 but found ${threshold}`);
+  }
+  checkPositive("maxBatches", maxBatches);
+}

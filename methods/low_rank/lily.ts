@@ -1,0 +1,190 @@
+/**
+ * Lily. Zhong, Zhao and Zhou 2024, "Low-Rank Interconnected Adaptation across Layers", arXiv 2407.09946.
+ *
+ *   y = W x + b + s (Σ_e g_e B_e) h        h = A x [r]        g = mean over tokens of softmax(R h)        B_e [out, r]
+ *
+ * Layers of one kind share: A [r, in] serves `stride` neighbours, the E experts B_e serve all of them, and each layer's router
+ * R [E, r] mixes those. B starts at zero: the model is unchanged at first. What is mixed depends on the text, so that no weight
+ * holds it, and a text continued from a cache is mixed by its new tokens alone. The mean includes padding, as in the authors'
+ * code, which takes it over the whole batch, as PEFT does: there a text's answer depends on its neighbours. For one text the
+ * two are the same.
+ */
+import {
+  chooseTargets,
+  fn,
+  fold,
+  freshTargets,
+  type Json,
+  key as keyOf,
+  type LinearCall,
+  type MatrixPlace,
+  type Method,
+  paramsAt,
+  sizesOf,
+  type TargetOptions,
+  type Tensor,
+} from "../../core/mod.ts";
+import { matmul, mean, multiply, reshape, softmax, zeros } from "../../ops/mod.ts";
+import { checkNotEmbedding } from "../shared/not_embedding.ts";
+import { checkFinite, checkPositive, freshParams, kaiming } from "../shared/random_factor.ts";
+
+/** Options of Lily. */
+export interface LilyOptions extends TargetOptions {
+  /** r, default 32. */
+  readonly rank?: number;
+  /** How many neighbours share an A, default 1. */
+  readonly stride?: number;
+  /** E, at least 2, default 2. */
+  readonly experts?: number;
+  /** s, default 1. */
+  readonly scale?: number;
+  /**
+   * Which layers of one shape are of a kind: those whose paths differ in numbers alone ("modules", default), those that end in
+   * the same one of some names, as in PEFT, or all.
+   */
+  readonly sharing?: "modules" | "all" | readonly string[];
+  /** Over what a router's choices are averaged: each text apart ("text", default), or all texts of a batch together. */
+  readonly mean?: "text" | "batch";
+  /** B at zero ("zero", default), or random ("none", for tests). */
+  readonly initialization?: "zero" | "none";
+}
+
+/**
+ * Lily as a method. Parameters: `router` [E, r] under each layer's path, `a` [r, in] under the first of those that share it,
+ * `b` [E r, out] (the B_eᵀ on one another) under the first of a kind.
+ *
+ * @throws {RangeError} when a number is out of range, a target is an embedding or of two kinds, or targets match nothing.
+ * @example
+ * ```ts
+ * import { adapt, count, freshModel, lily, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const adapter = adapt(model, lily({ rank: 4, stride: 2, targets: ["q_proj"] }));
+ * // One A and two B_e for both layers, and a router for each.
+ * assert.equal(count(model, adapter).trainable, 4 * 16 + 2 * 4 * 16 + 2 * (2 * 4));
+ * ```
+ */
+export function lily(options: LilyOptions = {}): Method {
+  const { rank: r = 32, stride = 1, experts = 2, scale = 1, initialization = "zero" } = options;
+  checkPositive("rank", r);
+  checkPositive("stride", stride);
+  checkFinite("scale", scale);
+  if (!Number.isInteger(experts) || experts < 2) {
+    throw new RangeError(`Expected experts to be an integer of 2 or more but found ${experts}`);
+  }
+  return {
+    name: "lily",
+    config: options as unknown as Readonly<Record<string, Json>>,
+    init: ({ model: { spec, backend }, key }) =>
+      freshParams(() =>
+        lilyLayers(freshTargets(spec, options), options).flatMap(({ place, a, b }) => {
+          const { path } = place;
+          const { inFeatures, outFeatures } = sizesOf(place);
+          const seed = fold(keyOf(key), path);
+          const shape = [experts * r, outFeatures] as const;
+          return [
+            [`${path}.router`, kaiming(seed, "router", [experts, r], backend)] as const,
+            ...a === path ? [[`${path}.a`, kaiming(seed, "a", [r, inFeatures], backend)] as const] : [],
+            ...b === path
+              ? [
+                [
+                  `${path}.b`,
+                  initialization === "none" ? kaiming(seed, "b", shape, backend) : zeros(shape, backend),
+                ] as const,
+              ]
+              : [],
+          ];
+        })
+      ),
+    edits: (params, spec) =>
+      lilyLayers(chooseTargets(spec, options), options).map(({ place: { path }, a, b }) => ({
+        kind: "linear",
+        path,
+        change: {
+          form: "delta",
+          reads: "input",
+          delta: fn(
+            {
+              router: paramsAt(params, `${path}.router`) as Tensor,
+              a: paramsAt(params, `${a}.a`) as Tensor,
+              b: paramsAt(params, `${b}.b`) as Tensor,
+            },
+            (layer, call: LinearCall) => multiply(mixed(layer, call.x, options.mean ?? "text"), scale),
+          ),
+        },
+      })),
+  };
+}
+
+/** The mixed experts' product with A x: [b, t, in] → [b, t, out]. */
+function mixed(
+  { router, a, b }: { readonly router: Tensor; readonly a: Tensor; readonly b: Tensor },
+  x: Tensor,
+  over: "text" | "batch",
+): Tensor {
+  const [e, r] = [router.shape[0]!, router.shape[1]!];
+  const h = matmul(x, a, { transposeB: true }); // [b, t, r]
+  const tokens = x.size / a.shape[1]!;
+  const texts = over === "batch" || x.shape.length < 3 ? 1 : x.shape[0]!;
+  const choices = softmax(matmul(h, router, { transposeB: true }));
+  const shares = mean(reshape(choices, [texts, tokens / texts, e]), { axis: 1 }); // [texts, e]
+  const up = reshape(matmul(shares, reshape(b, [e, b.size / e])), [texts, r, b.shape[1]!]);
+  const y = matmul(reshape(h, [texts, tokens / texts, r]), up); // [texts, t, out]
+  return reshape(y, [...x.shape.slice(0, -1), b.shape[1]!]);
+}
+
+/** A layer with the paths under which its A and its experts stand. */
+export interface LilyLayer {
+  /** The layer. */
+  readonly place: MatrixPlace;
+  /** The layer that holds A. */
+  readonly a: string;
+  /** The layer that holds the experts. */
+  readonly b: string;
+}
+
+/**
+ * Who shares with whom.
+ *
+ * @throws {RangeError} when a layer is an embedding, or ends in two of the names of a kind or in none.
+ * @example
+ * ```ts
+ * import { freshModel, lilyLayers, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const queries = spec.linears.filter(({ role }) => role === "query");
+ * assert.deepEqual(lilyLayers(queries, { stride: 1 }).map(({ a, b }) => [a, b].map((path) => path.split(".")[2])), [
+ *   ["0", "0"],
+ *   ["1", "0"],
+ * ]);
+ * ```
+ */
+export function lilyLayers(
+  places: readonly MatrixPlace[],
+  { stride = 1, sharing = "modules" }: LilyOptions,
+): readonly LilyLayer[] {
+  const kinds = Map.groupBy(places, (place) => {
+    const { inFeatures, outFeatures } = sizesOf(place);
+    return `${kindOf(place, sharing)} [${outFeatures}, ${inFeatures}]`;
+  });
+  const layers = new Map(
+    [...kinds.values()].flatMap((kind) =>
+      kind.map((place, i) => [place, { place, a: kind[i - i % stride]!.path, b: kind[0]!.path }] as const)
+    ),
+  );
+  return places.map((place) => layers.get(place)!);
+}
+
+function kindOf(place: MatrixPlace, sharing: NonNullable<LilyOptions["sharing"]>): string {
+  checkNotEmbedding("lily", place);
+  const { path } = place;
+  if (sharing === "all") return "";
+  if (sharing === "modules") return path.replace(/\.\d+(?=\.)/g, ".*");
+  const names = sharing.filter((name) => path.endsWith(name));
+  if (names.length === 1) return names[0]!;
+  throw new RangeError(
+    `Expected "${path}" to end in one name of sharing but found ${
+      names.map((name) => `"${name}"`).join(", ") || "none"
+    }`,
+  );
+}

@@ -1,0 +1,92 @@
+/**
+ * What tools that know plain LoRA alone can be given of an adapter: for each layer A, B and s with ΔW = s B A. Exact where
+ * the adapter is made of low-rank products (LoRA, AdaLoRA, sums of them); cut to a rank or an error otherwise.
+ */
+import {
+  type Adapter,
+  dispose,
+  type Factors,
+  lookup,
+  type MatrixPlace,
+  type Model,
+  Tensor,
+  type WeightUpdate,
+  weightUpdates,
+} from "../../core/mod.ts";
+import { type LoraOptions, loraScale } from "./lora.ts";
+import { type Limit, toLora } from "./to_lora.ts";
+
+/** One layer: ΔW = s B A with A [r, in] and B [out, r]; of an embedding [r, rows] and [width, r]. */
+export interface LoraLayer extends Factors {
+  /** The layer. */
+  readonly place: MatrixPlace;
+  /** s. */
+  readonly scale: number;
+}
+
+/** An adapter as plain LoRA. */
+export interface LoraForm {
+  /** Those that the adapter changes, in the model's order. */
+  readonly layers: readonly LoraLayer[];
+  /** ‖ΔW − s B A‖ / ‖ΔW‖ over all layers; 0 where nothing was cut. */
+  readonly error: number;
+  /** Frees the factors that were made for this; those of LoRA itself are its parameters. */
+  dispose(): void;
+}
+
+/**
+ * An adapter as plain LoRA.
+ *
+ * @param limit How far to cut; default not at all.
+ * @throws {TypeError} when the adapter changes anything but matrices, belongs to a changed base (PiSSA, OLoRA, LoftQ), or
+ * is no low-rank product and no limit is given; the message says how.
+ * @example
+ * ```ts
+ * import { adapt, freshModel, lora, loraForm, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const form = await loraForm(model, adapt(model, lora({ rank: 2, initialization: "none" })));
+ * assert.equal(form.error, 0);
+ * assert.deepEqual(form.layers[0]!.a.shape, [2, 16]);
+ * form.dispose();
+ * ```
+ */
+export async function loraForm(model: Model, adapter: Adapter, limit?: Limit): Promise<LoraForm> {
+  const { name } = adapter.method;
+  if (/\b(pissa|olora|loftq)\b/.test(name)) {
+    throw new TypeError(
+      `Cannot write "${name}" as LoRA: its adapter is right on the changed base alone; use what onOriginal makes of it, LoRA ` +
+        "of the original base with twice the rank, or merge it",
+    );
+  }
+  if (limit !== undefined) {
+    const { adapter: cut, error } = await toLora(model, adapter, limit);
+    const layers = weightUpdates(model, cut).map(({ place }) => ownLayer(cut, place)!);
+    return { layers, error, dispose: () => dispose(cut.params) };
+  }
+  const updates = weightUpdates(model, adapter);
+  const own = ["lora", "loraPlus"].includes(name)
+    ? updates.flatMap(({ place }) => ownLayer(adapter, place) ?? [])
+    : [];
+  if (own.length === updates.length) return { layers: own, error: 0, dispose: () => {} };
+  const whole = updates.find(({ factors }) => factors === undefined);
+  if (whole !== undefined) {
+    throw new TypeError(
+      `Cannot write "${name}" as LoRA without loss: its update of "${whole.place.path}" is no low-rank product; give a rank or ` +
+        "an error bound to cut it to ({ rank: 8 } or { error: 0.01 }), or merge it",
+    );
+  }
+  const layers = updates.map((update) => ({ ...factorsOf(update), place: update.place, scale: 1 }));
+  return { layers, error: 0, dispose: () => dispose(layers.map(({ a, b }) => [a, b])) };
+}
+
+/** LoRA's own parameters at a layer. */
+function ownLayer({ method, params }: Adapter, place: MatrixPlace): LoraLayer | undefined {
+  const [a, b] = ["a", "b"].map((slot) => lookup(params, `${place.path}.${slot}`));
+  if (!(a instanceof Tensor && b instanceof Tensor)) return undefined;
+  return { place, a, b, scale: loraScale(place.path, method.config as unknown as LoraOptions) };
+}
+
+function factorsOf({ factors }: WeightUpdate): Factors {
+  return factors!();
+}

@@ -1,0 +1,36 @@
+/**
+ * OLoRA. Büyükakyüz 2024, "OLoRA: Orthonormal Low-Rank Adaptation of Large Language Models", arXiv 2406.01775, algorithm 1.
+ *
+ *   W = Q R [out, in]     B = Q[:, :r]     A = R[:r]     base: W − s B A     s = α / r
+ *
+ * Neither factor carries s: only the subtraction does, so the function is unchanged at first whatever α. The diagonal of R
+ * is kept from being negative, which makes the factors unique; LAPACK, and with it PEFT, leaves the signs open.
+ */
+import type { Model } from "../../core/mod.ts";
+import { matmul, qr, slice } from "../../ops/mod.ts";
+import { loraRank } from "./lora.ts";
+import { type Prepared, prepareDifference, type PreparedOptions } from "./prepared.ts";
+
+/**
+ * Prepares OLoRA: an adapter with orthonormal B, and the base without what the adapter took. Options as LoRA's.
+ *
+ * @throws {RangeError} when a rank is over a matrix's size, or targets match nothing.
+ * @example
+ * ```ts
+ * import { olora, reference } from "@graft/peft";
+ * import { freshModel } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const shape = { vocab_size: 16, hidden_size: 8, intermediate_size: 12, num_hidden_layers: 1, num_attention_heads: 2 };
+ * const model = freshModel({ model_type: "llama", ...shape }, { backend: reference(), key: 0 });
+ * const { model: changed, adapter } = await olora(model, { rank: 2 });
+ * assert.notEqual(changed.weights, model.weights);
+ * assert.equal(adapter.method.name, "olora");
+ * ```
+ */
+export function olora<M extends Model>(model: M, options: PreparedOptions = {}): Promise<Prepared<M>> {
+  return prepareDifference("olora", model, options, (w, place) => {
+    // The first r columns of Q depend on those of W alone, and R = Qᵀ W: no need to factor all of W.
+    const { q } = qr(slice(w, 1, 0, loraRank(place.path, options)));
+    return { a: matmul(q, w, { transposeA: true }), b: q };
+  });
+}

@@ -1,0 +1,123 @@
+/**
+ * PiSSA. Meng, Wang and Zhang 2024, "PiSSA: Principal Singular Values and Singular Vectors Adaptation of Large Language
+ * Models", arXiv 2404.02948, equations 2 to 4 and algorithm 1.
+ *
+ *   W = U S Vᵀ [out, in]     A = √(S_r / s) V_rᵀ     B = U_r √(S_r / s)     base: W − s B A      s = α / r
+ *
+ * The adapter starts as the leading part of the weights, the base keeps the rest. QPiSSA stores the rest in few bits; with T
+ * steps the factors are taken again from what the codes lose: A, B ← SVD_r(W − nf4(W − s B A)), T − 1 times.
+ *
+ * The authors' code assumes s = 1; dividing S by s keeps the function for any α, as in PEFT.
+ */
+import {
+  castTo,
+  type DType,
+  type Factors,
+  fold,
+  isQuantized,
+  key as keyOf,
+  type MatrixPlace,
+  type Model,
+  type Tensor,
+} from "../../core/mod.ts";
+import {
+  leading,
+  matmul,
+  multiply,
+  randomizedSvd,
+  reshape,
+  sqrt,
+  subtract,
+  type Svd,
+  svd,
+  transpose,
+} from "../../ops/mod.ts";
+import { loraRank, loraScale } from "./lora.ts";
+import { type Prepared, prepareDifference, type PreparedOptions, prepareSplit } from "./prepared.ts";
+
+/** Options of PiSSA: LoRA's, and how to decompose. */
+export interface PissaOptions extends PreparedOptions {
+  /** Default "exact". Randomized (arXiv 0909.4061): 4 iterations are the authors' choice, and much faster. */
+  readonly svd?: "exact" | { readonly iterations: number; readonly oversampling?: number };
+  /** QPiSSA: how the rest is stored, and T, default 1. By default it stays f32. */
+  readonly quantize?: { readonly dtype: DType; readonly iterations?: number };
+}
+
+/**
+ * Prepares PiSSA: an adapter, and the base without what the adapter took. On that base the function is unchanged at first
+ * (with QPiSSA, nearly).
+ *
+ * @throws {RangeError} when a rank is over a matrix's size, or targets match nothing.
+ * @example
+ * ```ts
+ * import { count, onOriginal, pissa, reference } from "@graft/peft";
+ * import { freshModel } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const shape = { vocab_size: 16, hidden_size: 8, intermediate_size: 12, num_hidden_layers: 1, num_attention_heads: 2 };
+ * const model = freshModel({ model_type: "llama", ...shape }, { backend: reference(), key: 0 });
+ * const prepared = await pissa(model, { rank: 2 });
+ * // Train prepared.adapter on prepared.model; then, for everyone else's base:
+ * const { adapter } = await onOriginal(model, prepared);
+ * assert.equal(count(model, adapter).trainable, 2 * count(prepared.model, prepared.adapter).trainable);
+ * ```
+ */
+export async function pissa<M extends Model>(model: M, options: PissaOptions = {}): Promise<Prepared<M>> {
+  const { svd: how = "exact", quantize, ...rest } = options;
+  const seed = keyOf(options.key ?? 0);
+  const decompose = (w: Tensor, place: MatrixPlace): Svd => {
+    const rank = loraRank(place.path, rest);
+    return how === "exact"
+      ? leading(svd(w), rank)
+      : randomizedSvd(w, { ...how, rank, key: fold(seed, place.path) });
+  };
+  const factorsOf = (w: Tensor, place: MatrixPlace): Factors =>
+    balanced(decompose(w, place), loraScale(place.path, rest));
+  if (quantize === undefined) return await prepareDifference("pissa", model, rest, factorsOf);
+  const { dtype, iterations = 1 } = quantize;
+  if (!Number.isInteger(iterations) || iterations < 1) {
+    throw new RangeError(`Expected quantize.iterations to be a positive integer but found ${iterations}`);
+  }
+  return await prepareSplit("pissa", model, rest, (w, place) => {
+    const coded = (factors: Factors): Coded =>
+      code(subtract(w, update(factors, loraScale(place.path, rest))), place, dtype);
+    let factors = factorsOf(w, place);
+    let { stored, decoded } = coded(factors);
+    for (let t = 1; t < iterations; t++) {
+      factors = factorsOf(subtract(w, decoded), place);
+      ({ stored, decoded } = coded(factors));
+    }
+    return { ...factors, rest: stored };
+  });
+}
+
+/** √(S / s) on both sides. */
+export function balanced({ u, s, vt }: Svd, scale: number): Factors {
+  const root = sqrt(multiply(s, 1 / scale)); // [r]
+  return { a: multiply(vt, reshape(root, [-1, 1])), b: multiply(u, root) };
+}
+
+/** s B A [out, in]. */
+export function update({ a, b }: Factors, scale: number): Tensor {
+  return multiply(matmul(b, a), scale);
+}
+
+/** A matrix in few bits. */
+export interface Coded {
+  /** As the model stores it at this place. */
+  readonly stored: Tensor;
+  /** What that says, [out, in] f32. */
+  readonly decoded: Tensor;
+}
+
+/**
+ * Codes a matrix [out, in] the way round that the place has codes, so that its blocks are the model's.
+ *
+ * @throws {TypeError} when the dtype is no quantized one.
+ */
+export function code(matrix: Tensor, place: MatrixPlace, dtype: DType): Coded {
+  if (!isQuantized(dtype)) throw new TypeError(`Expected a quantized dtype for the base but found ${dtype}`);
+  const turned = place.kind === "embedding"; // codes of a linear layer lie [out, in]
+  const stored = castTo(turned ? transpose(matrix) : matrix, dtype);
+  const decoded = castTo(stored, "f32");
+  return { stored, decoded: turned ? transpose(decoded) : decoded };
+}

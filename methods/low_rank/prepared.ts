@@ -1,0 +1,146 @@
+/**
+ * LoRA on a base that gave part of itself to the adapter (PiSSA, OLoRA, LoftQ). The parts are computed once, awaited, a
+ * layer at a time; from then on training, merging and saving see plain LoRA on another base.
+ */
+import {
+  type Adapter,
+  chooseTargets,
+  dispose,
+  type Factors,
+  freshTargets,
+  keep,
+  type Key,
+  key as keyOf,
+  matrixAt,
+  type MatrixPlace,
+  merge,
+  type Model,
+  nest,
+  overlay,
+  scope,
+  setLeaves,
+  sizesOf,
+  type Synchronous,
+  type Tensor,
+  type Tree,
+} from "../../core/mod.ts";
+import { factorised, negate } from "../../ops/mod.ts";
+import { fixedWeights } from "../selective/fixed_weights.ts";
+import { lora, type LoraOptions, loraRank } from "./lora.ts";
+
+/** An adapter and the base it belongs to. On the original model the adapter alone computes something else. */
+export interface Prepared<M extends Model> {
+  /** What changed in the base, as an adapter of the original model. Grafted below `adapter` it does what `model` does. */
+  readonly base: Adapter;
+  /** The original model with that change in its weights. Shares the others. */
+  readonly model: M;
+  /** LoRA to train on `model`, under the method's own name. */
+  readonly adapter: Adapter;
+  /** Frees what was computed: the changed weights and the first parameters. */
+  dispose(): void;
+}
+
+/** Options of LoRA on a changed base. */
+export interface PreparedOptions extends Omit<LoraOptions, "initialization"> {
+  /** Seed of what is random. Default 0. */
+  readonly key?: Key | number;
+}
+
+/** Factors, and what remains of the layer as it will be stored: its dtype, [in, out] where the model has it so. */
+export interface Split extends Factors {
+  readonly rest: Tensor;
+}
+
+/** The base becomes W − s B A, in f32. */
+export function prepareDifference<M extends Model>(
+  name: string,
+  model: M,
+  options: PreparedOptions,
+  factorsOf: (w: Tensor, place: MatrixPlace) => Factors,
+): Promise<Prepared<M>> {
+  return prepare(name, model, options, factorsOf, (parts) => {
+    const method = lora({ ...options, bias: "none", branchBias: false });
+    const params = scope((): Synchronous<Tree> =>
+      nest(
+        parts.flatMap(([{ path }, { a, b }]) => [[`${path}.a`, a], [`${path}.b`, negate(b)]] as const),
+      ) as Tree
+    );
+    const base = { name: "base", method, params };
+    return { base, model: merge(model, base) };
+  });
+}
+
+/** The base becomes what the split says. */
+export async function prepareSplit<M extends Model>(
+  name: string,
+  model: M,
+  options: PreparedOptions,
+  splitOf: (w: Tensor, place: MatrixPlace) => Split,
+): Promise<Prepared<M>> {
+  for (const place of chooseTargets(model.spec, options)) {
+    if (place.kind === "head" && place.tiedTo !== undefined) {
+      throw new RangeError(
+        `Cannot quantize "${place.path}" under an adapter: its matrix is "${place.tiedTo}"'s; leave it out of the targets`,
+      );
+    }
+  }
+  return await prepare(name, model, options, splitOf, (parts) => {
+    const rest = parts.map(([{ path }, { rest }]) => [`${path}.weight`, rest] as const);
+    const method = fixedWeights({ parameters: rest.map(([path]) => path) });
+    return {
+      base: {
+        name: "base",
+        method,
+        params: nest(rest.map(([path, t]) => [`frozen.${path}`, t] as const)) as Tree,
+      },
+      model: { ...model, weights: setLeaves(model.weights, rest), dispose: () => {} },
+    };
+  });
+}
+
+async function prepare<M extends Model, F extends Factors>(
+  name: string,
+  model: M,
+  { key = 0, ...options }: PreparedOptions,
+  partsOf: (w: Tensor, place: MatrixPlace) => F,
+  baseOf: (parts: readonly (readonly [MatrixPlace, F])[]) => { readonly base: Adapter; readonly model: M },
+): Promise<Prepared<M>> {
+  // Under a name of its own, so that nobody takes it for LoRA of the original base.
+  const method = { ...lora(options), name };
+  const places = freshTargets(model.spec, options);
+  for (const place of places) checkRank(place, options);
+  const parts: (readonly [MatrixPlace, F])[] = [];
+  for (const place of places) {
+    const w = scope((): Synchronous<Tensor> => matrixAt(model, place));
+    parts.push([place, await factorised(w, (w) => partsOf(w, place))]);
+    dispose(w);
+  }
+  const changed = baseOf(parts);
+  const factors = nest(
+    parts.flatMap(([{ path }, { a, b }]) => [[`${path}.a`, a], [`${path}.b`, b]] as const),
+  ) as Tree;
+  const params = scope((): Synchronous<Tree> =>
+    overlay(method.init({ model, key: keyOf(key) }), factors) as Synchronous<Tree>
+  );
+  const held = keep([params, changed.base.params]);
+  return {
+    ...changed,
+    adapter: { method, params },
+    dispose: () => {
+      changed.model.dispose();
+      held.dispose();
+    },
+  };
+}
+
+function checkRank(place: MatrixPlace, options: LoraOptions): void {
+  const { inFeatures: n, outFeatures: m } = sizesOf(place);
+  const rank = loraRank(place.path, options);
+  if (rank > Math.min(m, n)) {
+    throw new RangeError(
+      `Cannot take rank ${rank} from "${place.path}" [${m}, ${n}]: choose at most ${
+        Math.min(m, n)
+      }, or another rank for it by rankPattern`,
+    );
+  }
+}

@@ -1,0 +1,155 @@
+/**
+ * PVeRA. "PVeRA: Probabilistic Vector-Based Random Matrix Adaptation", 2025, arXiv 2512.07703.
+ *
+ *   y = W x + b + λ_b ⊙ B z        z ~ N(μ, σ²)        [μ, log σ²] = λ_d ⊙ A x        λ_d [2r]   λ_b [out]   A [2r, in]   B [out, r]
+ *
+ * VeRA whose middle is a distribution that depends on x. In training z = μ + σ ε is drawn for every token; otherwise it is μ, and
+ * so it is merged. A and B are uniform within ±√(6 / columns) at a seed and shared by all layers as VeRA's; λ_d starts at 0.1, λ_b
+ * at 0: the model is unchanged at first. As in PEFT nothing pulls the distribution towards another.
+ */
+import {
+  type Backend,
+  chooseTargets,
+  diagonalLowRank,
+  fn,
+  fold,
+  freshTargets,
+  type Json,
+  type LinearChange,
+  type LinearMap,
+  type MatrixPlace,
+  type Method,
+  paramsAt,
+  type Projections,
+  sizesOf,
+  type TargetOptions,
+  type Tensor,
+  tensor,
+} from "../../core/mod.ts";
+import { add, dropout, exp, full, matmul, multiply, normal, slice, zeros } from "../../ops/mod.ts";
+import { checkPositive, checkProbability, freshParams } from "../shared/random_factor.ts";
+import { mersenneTwister, torchUniform } from "../../numerics/torch_random.ts";
+import { veraShapes, type VeraVectors } from "./vera.ts";
+
+/** Options of PVeRA. */
+export interface PveraOptions extends TargetOptions {
+  /** r, default 256. */
+  readonly rank?: number;
+  /** Seed of A and B, default 0. */
+  readonly projectionSeed?: number;
+  /** Keep A and B with the adapter ("stored", default), or make them anew at every use: no memory, much slower. */
+  readonly projections?: "stored" | "regenerated";
+  /** λ_d at first, default 0.1. */
+  readonly initialD?: number;
+  /** Probability of dropping an input of the branch in training, default 0. */
+  readonly dropout?: number;
+}
+
+/**
+ * PVeRA as a method. Parameters: `lambdaD` [2r] and `lambdaB` [out] under each layer's path, and A and B as `frozen.a`, `frozen.b`.
+ *
+ * @throws {RangeError} when the rank is no positive integer, dropout is not in [0, 1), or targets match nothing.
+ * @example
+ * ```ts
+ * import { pvera } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.equal(pvera({ rank: 64 }).name, "pvera");
+ * ```
+ */
+export function pvera(options: PveraOptions = {}): Method {
+  const r = options.rank ?? 256;
+  checkPositive("rank", r);
+  checkProbability("dropout", options.dropout ?? 0);
+  const stored = (options.projections ?? "stored") === "stored";
+  return {
+    name: "pvera",
+    config: options as unknown as Readonly<Record<string, Json>>,
+    init: ({ model: { spec, backend } }) => {
+      const places = freshTargets(spec, options);
+      const shared = stored ? projectionsOf(places, options, backend) : undefined;
+      return freshParams(() => [
+        ...places.flatMap((place) => [
+          [`${place.path}.lambdaD`, full([2 * r], options.initialD ?? 0.1, backend)] as const,
+          [`${place.path}.lambdaB`, zeros([sizesOf(place).outFeatures], backend)] as const,
+        ]),
+        ...shared === undefined ? [] : [["frozen.a", shared.a] as const, ["frozen.b", shared.b] as const],
+      ]);
+    },
+    edits: (params, spec) => {
+      const places = chooseTargets(spec, options);
+      const kept = params["frozen"] as unknown as Projections | undefined;
+      return places.map((place) => {
+        const vectors = paramsAt(params, place.path) as VeraVectors;
+        const make = (): Projections => projectionsOf(places, options, vectors.lambdaB.backend);
+        const tensors = { ...vectors, ...kept };
+        return {
+          kind: "linear",
+          path: place.path,
+          change: drawn(sizesOf(place).inFeatures, tensors, make, options.dropout ?? 0),
+        };
+      });
+    },
+  };
+}
+
+/** What an edit is made of; A and B where they are stored. */
+type PveraTensors = VeraVectors & Partial<Projections>;
+
+function drawn(inFeatures: number, tensors: PveraTensors, make: () => Projections, p: number): LinearChange {
+  const r = tensors.lambdaD.size / 2;
+  const shared = ({ a, b }: PveraTensors): Projections =>
+    a === undefined || b === undefined ? make() : { a, b };
+  const mean = (t: PveraTensors): LinearMap => {
+    const half = (): Projections => {
+      const { a, b } = shared(t);
+      return { a: slice(a, 0, 0, r), b };
+    };
+    return diagonalLowRank(inFeatures, slice(t.lambdaD, 0, 0, r), t.lambdaB, half, []);
+  };
+  return {
+    form: "delta",
+    reads: "input",
+    delta: fn(tensors, (t, { x, train, key }) => {
+      if (!train || key === undefined) return mean(t).apply(x);
+      const { a, b } = shared(t);
+      const dropped = dropout(x, p, fold(key, "dropout"));
+      const down = matmul(dropped, slice(a, 1, 0, inFeatures), { transposeB: true });
+      const both = multiply(down, t.lambdaD); // [.., 2r]
+      const deviation = exp(multiply(slice(both, -1, r, 2 * r), 0.5));
+      const noise = normal(fold(key, "noise"), deviation.shape, x.backend);
+      const z = add(slice(both, -1, 0, r), multiply(noise, deviation));
+      return multiply(matmul(z, slice(b, 0, 0, t.lambdaB.size), { transposeB: true }), t.lambdaB);
+    }),
+    weight: fn(tensors, (t, { weight }) => add(weight, mean(t).weight())),
+  };
+}
+
+/**
+ * Shapes of A [2r, in] and B [out, r] for the layers.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, pveraShapes, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * assert.deepEqual(pveraShapes(spec.linears, { rank: 4 }), { a: [8, 32], b: [32, 4] }); // as large as any needs
+ * ```
+ */
+export function pveraShapes(
+  places: readonly MatrixPlace[],
+  options: PveraOptions,
+): { readonly a: readonly [number, number]; readonly b: readonly [number, number] } {
+  const { a: [r, inFeatures], b } = veraShapes(places, { rank: options.rank ?? 256 });
+  return { a: [2 * r, inFeatures], b };
+}
+
+/** A, then B, from one stream. */
+function projectionsOf(places: readonly MatrixPlace[], options: PveraOptions, backend: Backend): Projections {
+  const next = mersenneTwister(options.projectionSeed ?? 0);
+  const draw = (shape: readonly [number, number]): Tensor => {
+    const bound = Math.sqrt(6 / shape[1]);
+    return tensor(torchUniform(next, shape[0] * shape[1], -bound, bound), { backend, shape });
+  };
+  const { a, b } = pveraShapes(places, options);
+  return { a: draw(a), b: draw(b) };
+}

@@ -1,0 +1,74 @@
+/**
+ * PVeRA in PEFT folders: `pvera_lambda_b` [out] and `pvera_lambda_d` [2r] below the layer's path, and with `save_projection` the
+ * shared `pvera_A` and `pvera_B` once, outside the model's own modules.
+ */
+import type { MatrixPlace } from "../../core/mod.ts";
+import { flagField, numberField, type PeftCodec, type PeftTensor } from "../peft/codec.ts";
+import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
+import { pvera, type PveraOptions, pveraShapes } from "./pvera.ts";
+
+const { exclude_modules: _, ...layerFields } = LAYER_FIELDS;
+
+/**
+ * The codec of `peft_type` "PVERA". The seed of what PEFT draws in training is not kept: ours is the run's own.
+ *
+ * @example
+ * ```ts
+ * import { pveraPeft } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * assert.equal(pveraPeft.read({ ...pveraPeft.fields, projection_prng_key: 7 }).projectionSeed, 7);
+ * ```
+ */
+export const pveraPeft: PeftCodec<PveraOptions> = {
+  type: "PVERA",
+  fields: {
+    ...layerFields,
+    r: 256,
+    projection_prng_key: 0,
+    save_projection: true,
+    pvera_dropout: 0,
+    d_initial: 0.1,
+    fan_in_fan_out: false,
+    bias: "none",
+    init_weights: true,
+    sample_at_inference: false,
+    generator_seed: null,
+  },
+  biases: "pvera_only",
+  refused: { sample_at_inference: "answers that are drawn anew at every use" },
+  read: (fields) => ({
+    rank: numberField(fields, "r"),
+    projectionSeed: numberField(fields, "projection_prng_key"),
+    projections: flagField(fields, "save_projection") ? "stored" : "regenerated",
+    dropout: numberField(fields, "pvera_dropout"),
+    initialD: numberField(fields, "d_initial"),
+  }),
+  write: (options) => ({
+    r: options.rank ?? 256,
+    projection_prng_key: options.projectionSeed ?? 0,
+    save_projection: (options.projections ?? "stored") === "stored",
+    pvera_dropout: options.dropout ?? 0,
+    d_initial: options.initialD ?? 0.1,
+  }),
+  method: pvera,
+  tensors: (places, options) => [
+    ...places.flatMap((place) => vectors(place, options)),
+    ...(options.projections ?? "stored") === "stored" ? projections(places, options) : [],
+  ],
+};
+
+function vectors(place: MatrixPlace, options: PveraOptions): readonly PeftTensor[] {
+  const { path, outFeatures } = peftLayer("PVeRA", place, "with Conv1D");
+  return [
+    { path: `${path}.lambdaB`, key: `${path}.pvera_lambda_b`, shape: [outFeatures] },
+    { path: `${path}.lambdaD`, key: `${path}.pvera_lambda_d`, shape: [2 * (options.rank ?? 256)] },
+  ];
+}
+
+function projections(places: readonly MatrixPlace[], options: PveraOptions): readonly PeftTensor[] {
+  const { a, b } = pveraShapes(places, options);
+  return [
+    { path: "frozen.a", key: "base_model.pvera_A", shape: a },
+    { path: "frozen.b", key: "base_model.pvera_B", shape: b },
+  ];
+}

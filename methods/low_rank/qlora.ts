@@ -1,0 +1,26 @@
+/**
+ * QLoRA. Dettmers et al. 2023, "QLoRA: Efficient Finetuning of Quantized LLMs", arXiv 2305.14314, section 3.
+ *
+ *   y = decode(W_nf4) x + s · B A dropout(x)      on every linear layer but the head
+ *
+ * The base's storage is the model's matter: `quantize(model, { dtype: "nf4_double" })` makes the paper's. On it this is LoRA
+ * with the paper's targets, rank and scaling.
+ */
+import type { Method } from "../../core/mod.ts";
+import { lora, type LoraOptions } from "./lora.ts";
+
+/**
+ * QLoRA's adapters as a method: `lora` with targets "all-linear", rank 64 and α 16 unless options say otherwise.
+ *
+ * @example
+ * ```ts
+ * import { qlora } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * // const small = quantize(model, { dtype: "nf4_double" });
+ * // const adapter = adapt(small, qlora());
+ * assert.equal(qlora().config["alpha"], 16);
+ * ```
+ */
+export function qlora(options: LoraOptions = {}): Method {
+  return lora({ targets: "all-linear", rank: 64, alpha: 16, ...options });
+}

@@ -1,0 +1,188 @@
+/**
+ * TinyLoRA. "Learning to Reason in 13 Parameters", 2026, arXiv 2602.04118.
+ *
+ *   y = W x + b + B R A x        R = Σ_i v_i P_i        A [r, in]   B [out, r]   P_i [r, r], i ≤ u
+ *
+ * B = U S and A = Vᵀ are the r leading singular directions of W, as LoRA-XS has them, or √S on either side ("split"), as PEFT has;
+ * the P_i are normal, of variance 1/r, and A, B and P are frozen. What trains is v, of which neighbouring layers may share one.
+ * It starts at zero: the model is unchanged at first.
+ */
+import {
+  chooseTargets,
+  fold,
+  freshTargets,
+  type Json,
+  key as keyOf,
+  type LinearMap,
+  madeLowRank,
+  matrixAt,
+  type MatrixPlace,
+  type Method,
+  paramsAt,
+  sizesOf,
+  type TargetOptions,
+  type Tensor,
+  tensor,
+} from "../../core/mod.ts";
+import { matmul, multiply, reshape, sqrt, type Svd, uniform, zeros } from "../../ops/mod.ts";
+import { directionCount, directionsOf, type LeadingDirections } from "./leading_directions.ts";
+import { checkNotEmbedding } from "../shared/not_embedding.ts";
+import { checkPositive, checkProbability, freshParams } from "../shared/random_factor.ts";
+import { mersenneTwister, torchNormal } from "../../numerics/torch_random.ts";
+
+/** Options of TinyLoRA. */
+export interface TinyLoraOptions extends TargetOptions {
+  /** r, default 2. */
+  readonly rank?: number;
+  /** u, the numbers of a v, default 64. */
+  readonly dimension?: number;
+  /** From 0 (default), a v for each layer, to 1, one for all: that share of the layers' own v is spared. */
+  readonly tying?: number;
+  /** Where the singular values stand: with B ("left", default) or their roots on either side ("split", as PEFT). */
+  readonly singularValues?: "left" | "split";
+  /** Seed of P of the first layer, default 42; the next has the next. */
+  readonly projectionSeed?: number;
+  /** Keep P with the adapter ("stored", default), or make it anew at every use. */
+  readonly projections?: "stored" | "regenerated";
+  /** v of zeros (default), or uniform within ±0.02. */
+  readonly initialization?: "zeros" | "uniform";
+  /** Probability of dropping an input of the branch in training, default 0. */
+  readonly dropout?: number;
+  /** What `leadingDirections` gave for these layers: on a GPU, which has no decomposition of its own. Default: decompose at init. */
+  readonly directions?: LeadingDirections;
+}
+
+/** What a layer keeps: A, B and, where stored, P [u, r, r]. */
+type Kept = { readonly frozen: { readonly a: Tensor; readonly b: Tensor; readonly p?: Tensor } };
+
+/**
+ * TinyLoRA as a method. Parameters: `v.0`, `v.1`, … [u], and under each layer's path `frozen.a`, `frozen.b` and `frozen.p`.
+ *
+ * @throws {RangeError} when a number is out of range, a target is an embedding, or targets match nothing.
+ * @throws {TypeError} at init on a GPU without `directions`.
+ * @example
+ * ```ts
+ * import { adapt, count, freshModel, reference, smallConfig, tinyLora } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const adapter = adapt(model, tinyLora({ dimension: 13, tying: 1 }));
+ * assert.equal(count(model, adapter).trainable, 13);
+ * ```
+ */
+export function tinyLora({ directions, ...options }: TinyLoraOptions = {}): Method {
+  const { rank = 2, dimension: u = 64, tying = 0, dropout = 0 } = options;
+  checkPositive("rank", rank);
+  checkPositive("dimension", u);
+  checkProbability("dropout", dropout);
+  if (!(tying >= 0 && tying <= 1)) throw new RangeError(`Expected tying from 0 to 1 but found ${tying}`);
+  const stored = (options.projections ?? "stored") === "stored";
+  const projection = (layer: number, r: number, like: Tensor): Tensor => {
+    const next = mersenneTwister((options.projectionSeed ?? 42) + layer);
+    return tensor(torchNormal(next, u * r * r, 1 / Math.sqrt(r)), {
+      backend: like.backend,
+      shape: [u, r, r],
+    });
+  };
+  return {
+    name: "tinyLora",
+    config: options as unknown as Readonly<Record<string, Json>>,
+    init: ({ model, key }) =>
+      freshParams(() => {
+        const places = linearPlaces(freshTargets(model.spec, options));
+        const groups = new Set(places.map((_, i) => groupOf(i, places.length, tying)));
+        const fresh = (group: number): Tensor =>
+          options.initialization === "uniform"
+            ? uniform(fold(fold(keyOf(key), "v"), `${group}`), [u], model.backend, -0.02, 0.02)
+            : zeros([u], model.backend);
+        return [
+          ...[...groups].map((group) => [`v.${group}`, fresh(group)] as const),
+          ...places.flatMap((place, layer) => {
+            const found = directions?.[place.path] ?? directionsOf(matrixAt(model, place), place, rank);
+            const { a, b } = factors(found, options.singularValues);
+            const p = stored ? [[`${place.path}.frozen.p`, projection(layer, a.shape[0]!, a)] as const] : [];
+            return [[`${place.path}.frozen.a`, a] as const, [`${place.path}.frozen.b`, b] as const, ...p];
+          }),
+        ];
+      }),
+    edits: (params, spec) => {
+      const places = chooseTargets(spec, options);
+      const vectors = params["v"] as Readonly<Record<string, Tensor>>;
+      return places.map((place, layer) => {
+        const { frozen } = paramsAt(params, place.path) as Kept;
+        const v = vectors[groupOf(layer, places.length, tying)]!;
+        const map = along(place, v, frozen, (r) => projection(layer, r, v));
+        return {
+          kind: "linear",
+          path: place.path,
+          change: { form: "add", map, ...dropout > 0 && { dropout } },
+        };
+      });
+    },
+  };
+}
+
+/** B (Σ v_i P_i) A. */
+function along(
+  place: MatrixPlace,
+  v: Tensor,
+  { a, b, p }: Kept["frozen"],
+  make: (rank: number) => Tensor,
+): LinearMap {
+  const [rank, u] = [a.shape[0]!, v.size];
+  return madeLowRank({ ...sizesOf(place), rank }, [v, a, b, ...p === undefined ? [] : [p]], () => {
+    const turn = matmul(reshape(v, [1, u]), reshape(p ?? make(rank), [u, rank * rank]));
+    return { a: matmul(reshape(turn, [rank, rank]), a), b };
+  });
+}
+
+function factors({ u, s, vt }: Svd, where: TinyLoraOptions["singularValues"] = "left") {
+  if (where === "left") return { a: multiply(vt, 1), b: multiply(u, s) };
+  const root = sqrt(s);
+  return { a: multiply(vt, reshape(root, [-1, 1])), b: multiply(u, root) };
+}
+
+/**
+ * Which v a layer of n has: n (1 − tying) of them, rounded with halves to even numbers, for as many neighbours each as there are
+ * whole, and the last for the rest.
+ */
+function groupOf(layer: number, n: number, tying: number): number {
+  const wanted = n * (1 - tying);
+  const half = wanted % 1 === 0.5;
+  const groups = Math.max(1, half ? 2 * Math.round(wanted / 2) : Math.round(wanted));
+  return Math.min(Math.floor(layer / Math.max(1, Math.floor(n / groups))), groups - 1);
+}
+
+function linearPlaces(places: readonly MatrixPlace[]): readonly MatrixPlace[] {
+  for (const place of places) checkNotEmbedding("tinyLora", place);
+  return places;
+}
+
+/**
+ * The shapes that TinyLoRA's tensors have for the layers, by path in its parameters.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, reference, smallConfig, tinyLoraShapes } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const shapes = tinyLoraShapes(spec.linears.slice(0, 1), { dimension: 13 });
+ * assert.deepEqual(shapes.vectors, { 0: [13] });
+ * assert.deepEqual(shapes.layers[0], { a: [2, 16], b: [16, 2], p: [13, 2, 2] });
+ * ```
+ */
+export function tinyLoraShapes(
+  places: readonly MatrixPlace[],
+  { rank = 2, dimension = 64, tying = 0 }: TinyLoraOptions,
+): {
+  readonly vectors: Readonly<Record<number, readonly [number]>>;
+  readonly layers: readonly { readonly [name in "a" | "b" | "p"]: readonly number[] }[];
+} {
+  return {
+    vectors: Object.fromEntries(places.map((_, i) => [groupOf(i, places.length, tying), [dimension]])),
+    layers: linearPlaces(places).map((place) => {
+      const { inFeatures, outFeatures } = sizesOf(place);
+      const r = directionCount(place, rank);
+      return { a: [r, inFeatures], b: [outFeatures, r], p: [dimension, r, r] };
+    }),
+  };
+}

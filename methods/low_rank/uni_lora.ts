@@ -1,0 +1,152 @@
+/**
+ * Uni-LoRA. Li, Ye, Zhang and others 2025, "Uni-LoRA: One Vector is All You Need", arXiv 2506.00799, section 3.
+ *
+ *   y = W x + b + B A x        vec(A_1), vec(B_1), vec(A_2), … = P θ        A [r, in]   B [out, r]   θ [d]
+ *
+ * Each of the D rows of P has one number that is not zero, 1/√n_j in the column j that is drawn for it, where n_j rows have their
+ * number: so P is an isometry. Drawn is each row's column by itself ("uniform"), as in the paper, or by shuffling all columns in
+ * equal numbers ("balanced"), as PEFT does. The draws are NumPy's at a seed. θ starts uniform: the model is changed a little
+ * at first.
+ */
+import {
+  chooseTargets,
+  fold,
+  freshTargets,
+  type Json,
+  key as keyOf,
+  type LinearMap,
+  madeLowRank,
+  type MatrixPlace,
+  type Method,
+  sizesOf,
+  type Spec,
+  type TargetOptions,
+  type Tensor,
+  tensor,
+} from "../../core/mod.ts";
+import { gatherRows, multiply, normal, uniform } from "../../ops/mod.ts";
+import { numpyBelow, numpyChoice, numpyShuffle, pcg64 } from "../../numerics/numpy_random.ts";
+import { checkPositive, checkProbability, freshParams } from "../shared/random_factor.ts";
+
+/** Options of Uni-LoRA. */
+export interface UniLoraOptions extends TargetOptions {
+  /** r, default 4. */
+  readonly rank?: number;
+  /** d, default 256. */
+  readonly dimension?: number;
+  /** How rows of P get their columns: each by itself ("uniform", default) or in equal numbers ("balanced", as PEFT). */
+  readonly assignment?: "uniform" | "balanced";
+  /** Seed of P, default 42. */
+  readonly projectionSeed?: number;
+  /** θ uniform within `bound` ("uniform", default) or N(0, 1). */
+  readonly initialization?: "uniform" | "normal";
+  /** Bound of θ's uniform start, default 0.02. */
+  readonly bound?: number;
+  /** Probability of dropping an input of the branch in training, default 0. */
+  readonly dropout?: number;
+}
+
+/** P: the column of each row, and the number that a column has. */
+interface Projection {
+  readonly columns: Int32Array;
+  readonly scales: Float32Array;
+}
+
+/**
+ * Uni-LoRA as a method. Parameters: `theta` [d] for the whole model.
+ *
+ * @throws {RangeError} when a number is no positive integer, dropout is not in [0, 1), or targets match nothing.
+ * @example
+ * ```ts
+ * import { uniLora } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.equal(uniLora({ dimension: 5000 }).name, "uniLora");
+ * ```
+ */
+export function uniLora(options: UniLoraOptions = {}): Method {
+  const { rank = 4, dimension = 256, bound = 0.02, projectionSeed: seed = 42 } = options;
+  checkPositive("rank", rank);
+  checkPositive("dimension", dimension);
+  checkProbability("dropout", options.dropout ?? 0);
+  if (!Number.isInteger(seed) || seed < 0) {
+    throw new RangeError(`Expected projectionSeed to be a non-negative integer but found ${seed}`);
+  }
+  const drawn = new WeakMap<Spec, Projection>(); // P is a function of the model's sizes
+  const projectionOf = (spec: Spec, places: readonly MatrixPlace[]): Projection => {
+    const found = drawn.get(spec) ??
+      projection(
+        places.reduce((n, place) => n + entriesOf(place, rank), 0),
+        dimension,
+        seed,
+        options.assignment,
+      );
+    drawn.set(spec, found);
+    return found;
+  };
+  return {
+    name: "uniLora",
+    config: options as unknown as Readonly<Record<string, Json>>,
+    init: ({ model: { spec, backend }, key }) =>
+      freshParams(() => {
+        freshTargets(spec, options);
+        const seed = fold(keyOf(key), "theta");
+        const theta = options.initialization === "normal"
+          ? normal(seed, [dimension], backend)
+          : uniform(seed, [dimension], backend, -bound, bound);
+        return [["theta", theta] as const];
+      }),
+    edits: (params, spec) => {
+      const theta = params["theta"] as Tensor;
+      const places = chooseTargets(spec, options);
+      const p = projectionOf(spec, places);
+      let from = 0;
+      return places.map((place) => {
+        const map = factors(place, theta, rank, p, from);
+        from += entriesOf(place, rank);
+        return {
+          kind: "linear",
+          path: place.path,
+          change: { form: "add", map, ...options.dropout && { dropout: options.dropout } },
+        };
+      });
+    },
+  };
+}
+
+const entriesOf = (place: MatrixPlace, rank: number): number =>
+  rank * (sizesOf(place).inFeatures + sizesOf(place).outFeatures);
+
+/** The layer whose entries begin at row `from` of P: A, then B. */
+function factors(place: MatrixPlace, theta: Tensor, rank: number, p: Projection, from: number): LinearMap {
+  const { inFeatures, outFeatures } = sizesOf(place);
+  const { backend } = theta;
+  const middle = from + rank * inFeatures;
+  return madeLowRank({ inFeatures, outFeatures, rank }, [theta], () => {
+    const scaled = multiply(theta, tensor(p.scales, { backend, shape: theta.shape }));
+    const taken = (start: number, shape: readonly [number, number]): Tensor => {
+      const columns = p.columns.subarray(start, start + shape[0] * shape[1]);
+      return gatherRows(scaled, tensor(columns, { backend, shape, dtype: "i32" }));
+    };
+    return { a: taken(from, [rank, inFeatures]), b: taken(middle, [outFeatures, rank]) };
+  });
+}
+
+function projection(
+  rows: number,
+  d: number,
+  seed: number,
+  assignment: UniLoraOptions["assignment"] = "uniform",
+): Projection {
+  const next = pcg64(seed);
+  const columns = new Int32Array(rows);
+  if (assignment === "uniform") { for (let i = 0; i < rows; i++) columns[i] = numpyBelow(next, d); }
+  else {
+    const each = Math.floor(rows / d);
+    for (let i = 0; i < each * d; i++) columns[i] = Math.floor(i / each);
+    if (rows % d > 0) columns.set(numpyChoice(next, d, rows % d), each * d);
+    numpyShuffle(next, columns);
+  }
+  const counts = new Float32Array(d);
+  for (const column of columns) counts[column]!++;
+  return { columns, scales: counts.map((n) => n === 0 ? 0 : 1 / Math.sqrt(n)) };
+}

@@ -1,0 +1,64 @@
+/** Uni-LoRA in PEFT folders: `unilora_theta_d` [d] once, outside the model's own modules; P follows from the seed. */
+import { flagField, numberField, type PeftCodec } from "../peft/codec.ts";
+import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
+import { uniLora, type UniLoraOptions } from "./uni_lora.ts";
+
+const { exclude_modules: _, ...layerFields } = LAYER_FIELDS;
+
+/**
+ * The codec of `peft_type` "UNILORA".
+ *
+ * @example
+ * ```ts
+ * import { uniLoraPeft } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * const options = uniLoraPeft.read({ ...uniLoraPeft.fields, theta_d_length: 5000 });
+ * assert.deepEqual([options.dimension, options.assignment], [5000, "balanced"]);
+ * ```
+ */
+export const uniLoraPeft: PeftCodec<UniLoraOptions> = {
+  type: "UNILORA",
+  fields: {
+    ...layerFields,
+    r: 4,
+    proj_seed: 42,
+    theta_d_length: 256,
+    unilora_dropout: 0,
+    fan_in_fan_out: false,
+    bias: "none",
+    init_theta_d_bound: 0.02,
+    init_weights: true,
+    save_indices: false,
+  },
+  biases: "unilora_only",
+  refused: { save_indices: "a projection in the folder, where ours is made from its seed" },
+  read: (fields) => ({
+    rank: numberField(fields, "r"),
+    dimension: numberField(fields, "theta_d_length"),
+    assignment: "balanced",
+    projectionSeed: numberField(fields, "proj_seed"),
+    initialization: flagField(fields, "init_weights") ? "uniform" : "normal",
+    bound: numberField(fields, "init_theta_d_bound"),
+    dropout: numberField(fields, "unilora_dropout"),
+  }),
+  write: (options) => {
+    if (options.assignment !== "balanced") {
+      throw new TypeError(
+        'Cannot save uniLora for PEFT with columns drawn each by itself: there they stand in equal numbers, assignment "balanced"',
+      );
+    }
+    return {
+      r: options.rank ?? 4,
+      proj_seed: options.projectionSeed ?? 42,
+      theta_d_length: options.dimension ?? 256,
+      unilora_dropout: options.dropout ?? 0,
+      init_theta_d_bound: options.bound ?? 0.02,
+      init_weights: options.initialization !== "normal",
+    };
+  },
+  method: uniLora,
+  tensors: (places, options) => {
+    places.forEach((place) => peftLayer("Uni-LoRA", place, "with Conv1D"));
+    return [{ path: "theta", key: "base_model.unilora_theta_d", shape: [options.dimension ?? 256] }];
+  },
+};

@@ -1,0 +1,154 @@
+/**
+ * VeRA. Kopiczko, Blankevoort and Asano 2023, "VeRA: Vector-based Random Matrix Adaptation", arXiv 2310.11454.
+ *
+ *   y = W x + b + diag(λ_b) B diag(λ_d) A dropout(x)        A [r, in]   B [out, r]   λ_d [r]   λ_b [out]
+ *
+ * A and B are random, frozen and shared by all layers: one A of the widest input and one B of the widest output, cut to
+ * size for each layer. Uniform in ±√(6 / columns), from PyTorch's generator at `projectionSeed`, so that they are those that
+ * PEFT makes from the same seed. λ_d starts at 0.1, λ_b at 0: the model is unchanged at first. There is no α.
+ */
+import {
+  type Backend,
+  chooseTargets,
+  diagonalLowRank,
+  freshTargets,
+  type Json,
+  type MatrixPlace,
+  type Method,
+  paramsAt,
+  type Projections,
+  sizesOf,
+  type TargetOptions,
+  type Tensor,
+  tensor,
+} from "../../core/mod.ts";
+import { full, zeros } from "../../ops/mod.ts";
+import {
+  checkFinite,
+  checkPositive,
+  checkProbability,
+  checkSeed,
+  freshParams,
+} from "../shared/random_factor.ts";
+import { mersenneTwister, torchUniform } from "../../numerics/torch_random.ts";
+
+/** Options of VeRA. */
+export interface VeraOptions extends TargetOptions {
+  /** r, default 256. */
+  readonly rank?: number;
+  /** Seed of A and B, default 0. */
+  readonly projectionSeed?: number;
+  /** Keep A and B with the adapter ("stored", default), or make them anew at every use: no memory, much slower. */
+  readonly projections?: "stored" | "regenerated";
+  /** λ_d at first, default 0.1. */
+  readonly initialD?: number;
+  /** Probability of dropping an input of the branch in training, default 0. */
+  readonly dropout?: number;
+}
+
+/** One layer's vectors: lambdaD [r], lambdaB [out]. */
+export type VeraVectors = { readonly lambdaD: Tensor; readonly lambdaB: Tensor };
+
+/**
+ * VeRA as a method. Parameters: `lambdaD` and `lambdaB` under each layer's path, and A and B as `frozen.a`, `frozen.b`.
+ *
+ * @throws {RangeError} when the rank is no positive integer, dropout is not in [0, 1), or targets match nothing.
+ * @example
+ * ```ts
+ * import { vera } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.equal(vera({ rank: 64, projections: "regenerated" }).name, "vera");
+ * ```
+ */
+export function vera(options: VeraOptions = {}): Method {
+  checkPositive("rank", options.rank ?? 256);
+  checkProbability("dropout", options.dropout ?? 0);
+  checkFinite("initialD", options.initialD ?? 0.1);
+  checkSeed("projectionSeed", options.projectionSeed ?? 0);
+  const stored = (options.projections ?? "stored") === "stored";
+  return {
+    name: "vera",
+    config: options as unknown as Readonly<Record<string, Json>>,
+    init: ({ model }) => {
+      const places = freshTargets(model.spec, options);
+      const shared = stored ? veraProjections(places, options, model.backend) : undefined;
+      return freshParams(() => [
+        ...places.flatMap((place) => [
+          [
+            `${place.path}.lambdaD`,
+            full([options.rank ?? 256], options.initialD ?? 0.1, model.backend),
+          ] as const,
+          [`${place.path}.lambdaB`, zeros([sizesOf(place).outFeatures], model.backend)] as const,
+        ]),
+        ...shared === undefined ? [] : [["frozen.a", shared.a] as const, ["frozen.b", shared.b] as const],
+      ]);
+    },
+    edits: (params, spec) => {
+      const places = chooseTargets(spec, options);
+      const shared = params["frozen"] as unknown as Projections | undefined;
+      return places.map((place) => {
+        const { lambdaD, lambdaB } = paramsAt(params, place.path) as VeraVectors;
+        const projections = (): Projections => shared ?? veraProjections(places, options, lambdaD.backend);
+        const tensors = shared === undefined ? [] : [shared.a, shared.b];
+        const map = diagonalLowRank(sizesOf(place).inFeatures, lambdaD, lambdaB, projections, tensors);
+        return {
+          kind: "linear",
+          path: place.path,
+          change: { form: "add", map, ...options.dropout && { dropout: options.dropout } },
+        };
+      });
+    },
+  };
+}
+
+/**
+ * Shapes of A and B for the layers.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, reference, smallConfig, veraShapes } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * // [32, 16], [16, 32]
+ * const feedForward = spec.linears.filter(({ role }) => role === "up" || role === "down");
+ * // As large as any needs.
+ * assert.deepEqual(veraShapes(feedForward, { rank: 4 }), { a: [4, 32], b: [32, 4] });
+ * ```
+ */
+export function veraShapes(
+  places: readonly MatrixPlace[],
+  options: VeraOptions,
+): { readonly a: readonly [number, number]; readonly b: readonly [number, number] } {
+  const r = options.rank ?? 256;
+  const sizes = places.map(sizesOf);
+  return {
+    a: [r, Math.max(...sizes.map((s) => s.inFeatures))],
+    b: [Math.max(...sizes.map((s) => s.outFeatures)), r],
+  };
+}
+
+/**
+ * A, then B, from one stream.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, read, reference, smallConfig, veraProjections } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const draw = async () => read(veraProjections(spec.linears, { rank: 4 }, reference()).a);
+ * assert.deepEqual(await draw(), await draw()); // the seed alone decides, as torch draws them
+ * ```
+ */
+export function veraProjections(
+  places: readonly MatrixPlace[],
+  options: VeraOptions,
+  backend: Backend,
+): Projections {
+  const next = mersenneTwister(options.projectionSeed ?? 0);
+  const draw = (shape: readonly [number, number]): Tensor => {
+    const bound = Math.sqrt(6 / shape[1]);
+    return tensor(torchUniform(next, shape[0] * shape[1], -bound, bound), { backend, shape });
+  };
+  const shapes = veraShapes(places, options);
+  return { a: draw(shapes.a), b: draw(shapes.b) };
+}

@@ -1,0 +1,73 @@
+/**
+ * VeRA in PEFT folders: `vera_lambda_b` [out] and `vera_lambda_d` [r] below the layer's path, and with `save_projection` the
+ * shared `vera_A` and `vera_B` once, outside the model's own modules.
+ */
+import type { MatrixPlace } from "../../core/mod.ts";
+import { flagField, numberField, type PeftCodec, type PeftTensor } from "../peft/codec.ts";
+import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
+import { vera, type VeraOptions, veraShapes } from "./vera.ts";
+
+const { exclude_modules: _, ...layerFields } = LAYER_FIELDS;
+
+/**
+ * The codec of `peft_type` "VERA".
+ *
+ * @example
+ * ```ts
+ * import { veraPeft } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * const options = veraPeft.read({ ...veraPeft.fields, projection_prng_key: 7 });
+ * assert.equal(options.projectionSeed, 7);
+ * ```
+ */
+export const veraPeft: PeftCodec<VeraOptions> = {
+  type: "VERA",
+  fields: {
+    ...layerFields,
+    r: 256,
+    projection_prng_key: 0,
+    save_projection: true,
+    vera_dropout: 0,
+    d_initial: 0.1,
+    fan_in_fan_out: false,
+    bias: "none",
+    init_weights: true,
+  },
+  biases: "vera_only",
+  refused: {},
+  read: (fields) => ({
+    rank: numberField(fields, "r"),
+    projectionSeed: numberField(fields, "projection_prng_key"),
+    projections: flagField(fields, "save_projection") ? "stored" : "regenerated",
+    dropout: numberField(fields, "vera_dropout"),
+    initialD: numberField(fields, "d_initial"),
+  }),
+  write: (options) => ({
+    r: options.rank ?? 256,
+    projection_prng_key: options.projectionSeed ?? 0,
+    save_projection: (options.projections ?? "stored") === "stored",
+    vera_dropout: options.dropout ?? 0,
+    d_initial: options.initialD ?? 0.1,
+  }),
+  method: vera,
+  tensors: (places, options) => [
+    ...places.flatMap((place) => vectors(place, options)),
+    ...(options.projections ?? "stored") === "stored" ? projections(places, options) : [],
+  ],
+};
+
+function vectors(place: MatrixPlace, options: VeraOptions): readonly PeftTensor[] {
+  const { path, outFeatures } = peftLayer("VeRA", place, "with Conv1D");
+  return [
+    { path: `${path}.lambdaB`, key: `${path}.vera_lambda_b`, shape: [outFeatures] },
+    { path: `${path}.lambdaD`, key: `${path}.vera_lambda_d`, shape: [options.rank ?? 256] },
+  ];
+}
+
+function projections(places: readonly MatrixPlace[], options: VeraOptions): readonly PeftTensor[] {
+  const { a, b } = veraShapes(places, options);
+  return [
+    { path: "frozen.a", key: "base_model.vera_A", shape: a },
+    { path: "frozen.b", key: "base_model.vera_B", shape: b },
+  ];
+}

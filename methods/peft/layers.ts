@@ -1,0 +1,52 @@
+/** What the codecs of matrix methods share: the fields that choose layers, and which kinds of layer PEFT adapts. */
+import type { HeadPlace, LinearPlace, MatrixPlace, Spec } from "../../core/mod.ts";
+import type { PeftFields, PeftTensor } from "./codec.ts";
+
+/** Fields that narrow the targets, with PEFT's defaults. */
+export const LAYER_FIELDS: PeftFields = {
+  exclude_modules: null,
+  modules_to_save: null,
+  layers_to_transform: null,
+  layers_pattern: null,
+};
+
+/**
+ * The base's biases that train beside an adapter: those of the adapted layers, or all. The file has the new bias itself, not a
+ * difference: `base_layer.bias` on an adapted layer, `bias` elsewhere.
+ */
+export function biasTensors(
+  adapted: readonly MatrixPlace[],
+  which: "adapted" | "all",
+  spec: Spec,
+): readonly PeftTensor[] {
+  const paths = new Set(adapted.map((place) => place.path));
+  return [...spec.linears, ...spec.norms, ...spec.heads]
+    .filter((place) => place.bias && (which === "all" || paths.has(place.path)))
+    .map((place) => ({
+      path: `${place.path}.bias`,
+      key: paths.has(place.path) ? `${place.path}.base_layer.bias` : `${place.path}.bias`,
+      shape: [place.kind === "norm" ? place.width : place.outFeatures],
+    }));
+}
+
+/**
+ * The layer, if PEFT has the method on its kind.
+ *
+ * @param conv1d Whether PEFT has it on GPT-2's transposed layers.
+ * @throws {RangeError} when it has not.
+ */
+export function peftLayer(
+  method: string,
+  place: MatrixPlace,
+  conv1d: "with Conv1D" | "without Conv1D",
+): LinearPlace | HeadPlace {
+  if (place.kind === "embedding") {
+    throw new RangeError(
+      `PEFT has no ${method} on the embedding "${place.path}": leave it out of the targets`,
+    );
+  }
+  if (conv1d === "without Conv1D" && place.kind === "linear" && place.transposed) {
+    throw new RangeError(`PEFT has no ${method} on "${place.path}", a Conv1D: leave it out of the targets`);
+  }
+  return place;
+}

@@ -1,0 +1,98 @@
+/**
+ * (IA)³. Liu et al. 2022, "Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than In-Context Learning",
+ * arXiv 2205.05638, section 3.3.
+ *
+ *   K ← l_k ⊙ (W_k x + b_k)     V ← l_v ⊙ (W_v x + b_v)     FFN ← W_2 (l_ff ⊙ h)     each l starts at ones
+ *
+ * The vectors scale the outputs of the key and value layers and the input of the feed-forward part's second layer, so
+ * they merge into the weights' rows and columns: no overhead (the survey says "extra gating").
+ */
+import {
+  chooseTargets,
+  freshTargets,
+  type Json,
+  type MatrixPlace,
+  type Method,
+  nameMatches,
+  nest,
+  paramsAt,
+  type Place,
+  sizesOf,
+  type TargetOptions,
+  type Tensor,
+  type Tree,
+} from "../../core/mod.ts";
+import { ones } from "../../ops/mod.ts";
+
+/** Options of (IA)³. */
+export interface Ia3Options extends TargetOptions {
+  /** Which of the targets are scaled at their input. Default: those that leave the feed-forward part. */
+  readonly feedForward?: readonly string[];
+}
+
+/**
+ * (IA)³ as a method. Default targets: key, value (or the fused qkv, whole, as in PEFT) and the feed-forward part's last
+ * layer. Parameters: one vector a layer under its path, `….k_proj.l`.
+ *
+ * @example
+ * ```ts
+ * import { ia3 } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.equal(ia3().name, "ia3");
+ * ```
+ */
+export function ia3(options: Ia3Options = {}): Method {
+  const targets = { ...options, targets: options.targets ?? standard };
+  const atInput = (place: MatrixPlace): boolean => scalesInput(place, options);
+  return {
+    name: "ia3",
+    config: options as unknown as Readonly<Record<string, Json>>,
+    init: ({ model }) => {
+      const places = freshTargets(model.spec, targets);
+      const idle = options.feedForward?.find((name) => !places.some(({ path }) => nameMatches(name, path)));
+      if (idle !== undefined) {
+        const there = places.map(({ path }) => path).join(", ");
+        throw new RangeError(`feedForward "${idle}" matches none of the chosen layers: there are ${there}`);
+      }
+      return nest(
+        places.map((place) => {
+          const { inFeatures, outFeatures } = sizesOf(place);
+          return [
+            `${place.path}.l`,
+            ones([atInput(place) ? inFeatures : outFeatures], model.backend),
+          ] as const;
+        }),
+      ) as Tree;
+    },
+    edits: (params, spec) =>
+      chooseTargets(spec, targets).map((place) => {
+        const { l } = paramsAt(params, place.path) as { readonly l: Tensor };
+        return {
+          kind: "linear",
+          path: place.path,
+          change: { form: "scale", ...atInput(place) ? { in: l } : { out: l } },
+        };
+      }),
+  };
+}
+
+/**
+ * Whether a target is scaled at its input rather than at its output.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, reference, scalesInput, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const scaled = spec.linears.filter((place) => scalesInput(place, {})).map(({ path }) => path);
+ * assert.ok(scaled.every((path) => path.endsWith("down_proj"))); // the feed-forward part's inner states
+ * ```
+ */
+export function scalesInput(place: MatrixPlace, options: Ia3Options): boolean {
+  return options.feedForward === undefined
+    ? place.kind === "linear" && place.role === "down"
+    : options.feedForward.some((name) => nameMatches(name, place.path));
+}
+
+const standard = (place: Place): boolean =>
+  place.kind === "linear" && ["key", "value", "qkv", "down"].includes(place.role);

@@ -1,0 +1,164 @@
+/**
+ * LoReFT. Wu et al. 2024, "ReFT: Representation Finetuning for Language Models", arXiv 2404.03592, section 3.2.
+ *
+ *   h ← h + Rᵀ (W h + b − R h)        R [r, d] orthonormal rows   W [r, d]   b [r]
+ *
+ * on the outputs h of the blocks, at the first p and last s tokens of what is read. A text of n tokens has at most ⌊n/2⌋ of
+ * either, so the two never meet (dataset.py of the authors' pyreft). What a decoder writes is never edited: not when decoding,
+ * and in training only tokens before the first label are looked at. Dropout is on the whole edited state, not the edit.
+ *
+ * R is brought back to orthonormal rows after each optimizer step. The model is not unchanged at first, since R and W are
+ * random. DiReFT leaves R h out (`subtracts: "nothing"`), NoReFT leaves R free (`rows: "free"`).
+ */
+import {
+  type BlockPlace,
+  fn,
+  fold,
+  type HiddenCall,
+  type HiddenEdit,
+  key as keyOf,
+  mapTree,
+  type Method,
+  paramsAt,
+  type Spec,
+  type Tensor,
+  type Tree,
+  under,
+} from "../../core/mod.ts";
+import { add, dropout, matmul, multiply, normal, orthogonalRows, subtract } from "../../ops/mod.ts";
+import { type Affine, affine, freshAffine } from "../shared/affine.ts";
+import { type Activation, activation } from "../shared/bottleneck.ts";
+import { checkPositive, checkProbability, freshParams, kaiming } from "../shared/random_factor.ts";
+import { endsOf } from "./text_ends.ts";
+
+/** Options of LoReFT. */
+export interface LoreftOptions {
+  /** r, default 8. */
+  readonly rank?: number;
+  /** p, first tokens of a text, default 7. */
+  readonly first?: number;
+  /** s, last tokens of a text, default 7. */
+  readonly last?: number;
+  /** One edit for both ends ("tied", default), or one for each. */
+  readonly ends?: "tied" | "apart";
+  /** Probability of dropping an element of an edited state in training, default 0. */
+  readonly dropout?: number;
+  /** Whether R keeps orthonormal rows (default) or is a free matrix. */
+  readonly rows?: "orthonormal" | "free";
+  /** What is subtracted from W h + b: R h ("projection", default) or nothing. */
+  readonly subtracts?: "projection" | "nothing";
+  /** A non-linearity on W h + b, default "none". */
+  readonly activation?: Activation;
+  /** How many of a text's n tokens either end may have: ⌊n/2⌋ ("half", default), or all, where the last go first ("text"). */
+  readonly atMost?: "half" | "text";
+  /** Of a model with two stacks, which is edited: the one that reads (default), or both as AdapterHub has it. */
+  readonly stacks?: "reading" | "both";
+}
+
+/** One edit: R and W, b. */
+interface Intervention {
+  readonly rotation: Tensor;
+  readonly source: Affine;
+}
+type Ends = { readonly [end in End]?: Intervention };
+type End = "both" | "first" | "last";
+
+/**
+ * LoReFT as a method, on every block; `at(layers(…), loreft())` chooses some. In a model with an encoder only the encoder is
+ * edited. Parameters under a block's path: `both.rotation` [r, d], `both.source.weight` [r, d], `both.source.bias` [r], or
+ * `first` and `last` in the place of `both`.
+ *
+ * @throws {RangeError} when the rank is no positive integer or above d, p or s is negative or both are 0, or dropout is not in
+ * [0, 1).
+ * @example
+ * ```ts
+ * import { loreft } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.equal(loreft({ rank: 4, first: 3, last: 0 }).name, "loreft");
+ * ```
+ */
+export function loreft(options: LoreftOptions = {}): Method {
+  const { rank = 8, first = 7, last = 7, ends = "tied", dropout: p = 0 } = options;
+  const { rows = "orthonormal", subtracts = "projection", activation: σ = "none" } = options;
+  const { atMost = "half", stacks = "reading" } = options;
+  checkPositive("rank", rank);
+  checkProbability("dropout", p);
+  for (const [name, n] of Object.entries({ first, last })) {
+    if (!Number.isInteger(n) || n < 0) {
+      throw new RangeError(`Expected ${name} to be an integer of at least 0 but found ${n}`);
+    }
+  }
+  if (first + last === 0) throw new RangeError("Expected first or last above 0 but found 0 for both");
+  const names: readonly End[] = ends === "tied" ? ["both"] : [
+    ...first > 0 ? ["first" as const] : [],
+    ...last > 0 ? ["last" as const] : [],
+  ];
+  const edit = ({ rotation, source }: Intervention, call: HiddenCall): Tensor => {
+    const h = call.y;
+    const wanted = activation(σ)(affine(source, h)); // [b, t, r]
+    const change = subtracts === "nothing"
+      ? wanted
+      : subtract(wanted, matmul(h, rotation, { transposeB: true }));
+    const added = matmul(change, rotation); // [b, t, d]
+    if (!call.train || call.key === undefined || p === 0) return added;
+    return subtract(dropout(add(h, added), p, call.key), h);
+  };
+  const run = (interventions: Ends, call: HiddenCall): Tensor => {
+    const at = endsOf(call, first, last, atMost);
+    if (at === undefined) return multiply(call.y, 0);
+    const places = { ...at, both: add(at.first, at.last) }; // [b, t, 1]
+    return names.map((end) => multiply(edit(interventions[end]!, call), places[end])).reduce((a, b) =>
+      add(a, b)
+    );
+  };
+  return {
+    name: "loreft",
+    config: {
+      rank,
+      first,
+      last,
+      ends,
+      dropout: p,
+      rows,
+      subtracts,
+      ...σ !== "none" && { activation: σ },
+      ...atMost !== "half" && { atMost },
+      ...stacks !== "reading" && { stacks },
+    },
+    init: ({ model: { spec, backend }, key }) =>
+      freshParams(() =>
+        blocksRead(spec, stacks).flatMap(({ path, width }) =>
+          names.flatMap((end) => {
+            if (rank > width) {
+              throw new RangeError(`Expected rank up to the width ${width} but found ${rank}`);
+            }
+            const seed = fold(fold(keyOf(key), path), end);
+            return under(`${path}.${end}`, {
+              rotation: rows === "free"
+                ? kaiming(seed, "rotation", [rank, width], backend)
+                : orthogonalRows(normal(fold(seed, "rotation"), [rank, width], backend)),
+              source: freshAffine(fold(seed, "source"), rank, width, backend),
+            });
+          })
+        )
+      ),
+    edits: (params, spec) =>
+      blocksRead(spec, stacks).map(({ path }): HiddenEdit => {
+        const here = paramsAt(params, path) as unknown as Ends;
+        const used = Object.fromEntries(names.map((end) => [end, here[end]!])) as Ends;
+        return { kind: "hidden", path, reads: "output", delta: fn(used, run) };
+      }),
+    ...rows === "orthonormal" && {
+      project: (params: Tree) =>
+        mapTree(params, (t, path) => path.endsWith(".rotation") ? orthogonalRows(t) : t),
+    },
+  };
+}
+
+/** Blocks that read: the encoder's where there is one. @throws {RangeError} when there is no block. */
+function blocksRead(spec: Spec, stacks: "reading" | "both"): readonly BlockPlace[] {
+  const encoder = stacks === "both" ? [] : spec.blocks.filter(({ stack }) => stack === "encoder");
+  const found = encoder.length > 0 ? encoder : spec.blocks;
+  if (found.length === 0) throw new RangeError("Cannot place loreft: the model offers no block");
+  return found;
+}

@@ -1,0 +1,71 @@
+/**
+ * BEFT. Huang, Balashankar and Aminifar 2025, "BEFT: Bias-Efficient Fine-Tuning of Language Models in Low-Data Regimes",
+ * arXiv 2509.15974.
+ *
+ *   v = W_v x + b_v + δ        δ [out], zero at first: the model is unchanged
+ *
+ * Of query, key and value biases the values' is the one that pays where data is short. A layer without a bias gets one. Of a
+ * fused projection of query, key and value, δ shifts the values' third; PEFT has no BEFT there.
+ */
+import {
+  chooseTargets,
+  freshTargets,
+  type Json,
+  type MatrixPlace,
+  type Method,
+  paramsAt,
+  type Place,
+  sizesOf,
+  type TargetOptions,
+  type Tensor,
+} from "../../core/mod.ts";
+import { zeros } from "../../ops/mod.ts";
+import { freshParams } from "../shared/random_factor.ts";
+
+/** Options of BEFT. By default the value layers, or the values' third of a fused projection. */
+export type BeftOptions = TargetOptions;
+
+/**
+ * BEFT as a method. Parameters: `shift` [out] under each layer's path, a third of that under a fused projection's.
+ *
+ * @throws {RangeError} when targets match nothing.
+ * @example
+ * ```ts
+ * import { adapt, beft, count, freshModel, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("gpt2"), { backend: reference(), key: 0 });
+ * assert.equal(count(model, adapt(model, beft())).trainable, 2 * 16); // one width a layer
+ * ```
+ */
+export function beft(options: BeftOptions = {}): Method {
+  const targets = { ...options, targets: options.targets ?? values };
+  return {
+    name: "beft",
+    config: options as unknown as Readonly<Record<string, Json>>,
+    init: ({ model }) =>
+      freshParams(() =>
+        freshTargets(model.spec, targets).map((place) => {
+          const [from, to] = rangeOf(place);
+          return [`${place.path}.shift`, zeros([to - from], model.backend)] as const;
+        })
+      ),
+    edits: (params, spec) =>
+      chooseTargets(spec, targets).map((place) => ({
+        kind: "linear",
+        path: place.path,
+        ...isFused(place) && { out: rangeOf(place) },
+        change: { form: "bias", bias: (paramsAt(params, place.path) as { readonly shift: Tensor }).shift },
+      })),
+  };
+}
+
+const values = (place: Place): boolean =>
+  place.kind === "linear" && (place.role === "value" || place.role === "qkv");
+
+const isFused = (place: MatrixPlace): boolean => place.kind === "linear" && place.role === "qkv";
+
+/** The outputs that are shifted. */
+function rangeOf(place: MatrixPlace): readonly [from: number, to: number] {
+  const { outFeatures } = sizesOf(place);
+  return [isFused(place) ? 2 * outFeatures / 3 : 0, outFeatures];
+}

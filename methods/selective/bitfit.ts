@@ -1,0 +1,110 @@
+/**
+ * BitFit. Ben-Zaken, Goldberg and Ravfogel 2021, "BitFit: Simple Parameter-efficient Fine-tuning for Transformer-based Masked
+ * Language-models", arXiv 2106.10199.
+ *
+ *   b trains, W does not:  y = W x + b     n = LayerNorm(x) with its bias
+ *
+ * Every bias there is, as in the authors' `glue_evaluator.py`: linear layers, norms (the embedding's too), pooler and head; or
+ * the queries' and the first feed-forward layers' alone (the paper's table 3; their code adds the pooler's). A layer without
+ * a bias gets one of zeros where asked, as forks of T5 do, norms included: those are new weights, not changed ones.
+ *
+ * The key's bias adds one constant to all scores of a query, so it has no effect and no gradient.
+ */
+import {
+  type Json,
+  lookup,
+  type Method,
+  paramsAt,
+  replaceLeaf,
+  type Spec,
+  Tensor,
+  trainableCopy,
+  type WeightEdit,
+} from "../../core/mod.ts";
+import { zeros } from "../../ops/mod.ts";
+import { classifierLeaves } from "../shared/classifier.ts";
+import { freshParams } from "../shared/random_factor.ts";
+
+/** Options of BitFit. */
+export interface BitfitOptions {
+  /** All biases (default), or those of query and first feed-forward layers. */
+  readonly biases?: "all" | "queryAndUp";
+  /** What becomes of layers and norms without a bias: they get one of zeros ("add"), or none ("skip"). Default "add". */
+  readonly missing?: "add" | "skip";
+  /** The classifier trains as a whole, as in the paper ("whole", default), or its bias alone ("bias"). */
+  readonly classifier?: "whole" | "bias";
+}
+
+/**
+ * BitFit as a method. Parameters are the biases under the checkpoint's names: `bert.encoder.layer.0.output.dense.bias`.
+ *
+ * @throws {RangeError} at init, when nothing has a bias and none is added.
+ * @example
+ * ```ts
+ * import { bitfit } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.equal(bitfit({ biases: "queryAndUp" }).name, "bitfit");
+ * ```
+ */
+export function bitfit(options: BitfitOptions = {}): Method {
+  return {
+    name: "bitfit",
+    config: options as unknown as Readonly<Record<string, Json>>,
+    init: ({ model }) => {
+      const chosen = leavesThatTrain(model.spec, options);
+      if (chosen.length === 0) {
+        throw new RangeError(
+          `Cannot place bitfit: ${model.spec.architecture} has no bias of the chosen kind; use missing: "add"`,
+        );
+      }
+      return freshParams(() =>
+        chosen.map(({ path, adds }) => [
+          path,
+          adds !== undefined && !(lookup(model.weights, path) instanceof Tensor)
+            ? zeros(adds, model.backend)
+            : trainableCopy(model, path),
+        ])
+      );
+    },
+    edits: (params, spec) =>
+      leavesThatTrain(spec, options).map(({ path, adds }): WeightEdit => ({
+        ...replaceLeaf(path, paramsAt(params, path) as Tensor),
+        ...adds && { adds },
+      })),
+  };
+}
+
+/** A leaf, with its shape where the checkpoint lacks it. */
+interface Trained {
+  readonly path: string;
+  readonly adds?: readonly number[];
+}
+
+function leavesThatTrain(
+  spec: Spec,
+  { biases = "all", missing = "add", classifier = "whole" }: BitfitOptions,
+): readonly Trained[] {
+  const bias = (
+    place: { readonly path: string; readonly bias: boolean },
+    width: number,
+  ): readonly Trained[] =>
+    place.bias
+      ? [{ path: `${place.path}.bias` }]
+      : missing === "add"
+      ? [{ path: `${place.path}.bias`, adds: [width] }]
+      : [];
+  const whole = classifier === "whole" ? classifierLeaves(spec) : [];
+  const linears = spec.linears.filter((place) =>
+    biases === "all" || place.role === "query" || place.role === "up"
+  );
+  const chosen = [
+    ...linears.flatMap((place) => bias(place, place.outFeatures)),
+    ...biases === "all"
+      ? [
+        ...spec.norms.flatMap((place) => bias(place, place.width)),
+        ...spec.heads.flatMap((place) => bias(place, place.outFeatures)),
+      ]
+      : [],
+  ];
+  return [...chosen.filter(({ path }) => !whole.includes(path)), ...whole.map((path) => ({ path }))];
+}

@@ -1,0 +1,71 @@
+/** Differences of whole leaves, θ = θ0 + δ with δ from zero: full fine-tuning that remembers where it came from. */
+import {
+  decoded,
+  type Edit,
+  fn,
+  type Json,
+  lookup,
+  type Method,
+  paramsAt,
+  plainShape,
+  replaceLeaf,
+  tableUpdate,
+  Tensor,
+  trainableCopy,
+} from "../../core/mod.ts";
+import { add, zeros } from "../../ops/mod.ts";
+import { freshParams } from "../shared/random_factor.ts";
+
+/** Which leaves. */
+export interface DenseDeltas {
+  /** Paths of the leaves that have a δ. */
+  readonly paths: readonly string[];
+  /** Leaves that train as they are. */
+  readonly whole: readonly string[];
+  /** Of the paths, tables of embeddings whose tied head stays as it was. */
+  readonly lookups?: readonly string[];
+}
+
+/** A method of a name. Parameters: `<leaf>.delta`, and whole leaves under their own path. */
+export function denseDeltas(
+  name: string,
+  { paths, whole, lookups = [] }: DenseDeltas,
+  config: Readonly<Record<string, Json>> = {},
+): Method {
+  return {
+    name,
+    config: { ...config, paths, whole },
+    init: ({ model }) =>
+      freshParams(() => [
+        ...paths.map((path) => {
+          const leaf = lookup(model.weights, path);
+          if (!(leaf instanceof Tensor)) {
+            throw new RangeError(`Cannot place ${name}: there is no weight "${path}"`);
+          }
+          return [`${path}.delta`, zeros(plainShape(model, path), model.backend)] as const;
+        }),
+        ...whole.map((path) => [path, trainableCopy(model, path)] as const),
+      ]),
+    edits: (params) => [
+      ...paths.map((path): Edit => {
+        const delta = paramsAt(params, `${path}.delta`) as Tensor;
+        return lookups.includes(path) ? lookedUp(path, delta) : {
+          kind: "weight",
+          path,
+          map: fn({ delta }, ({ delta }, { weight }) => add(decoded(weight), delta)),
+        };
+      }),
+      ...whole.map((path) => replaceLeaf(path, paramsAt(params, path) as Tensor)),
+    ],
+  };
+}
+
+/** δ for lookups in a table alone. */
+function lookedUp(path: string, delta: Tensor): Edit {
+  const [rows, width] = delta.shape as readonly [number, number];
+  return {
+    kind: "linear",
+    path: path.replace(/\.weight$/, ""),
+    change: { form: "add", map: tableUpdate(rows, width, [delta], () => delta) },
+  };
+}

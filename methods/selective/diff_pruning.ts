@@ -1,0 +1,221 @@
+/**
+ * DiffPruning. Guo, Rush and Kim 2020, "Parameter-Efficient Transfer Learning with Diff Pruning", arXiv 2012.07463, section 3.
+ *
+ *   θ = θ0 + z ⊙ δ        z = clip(s (r − l) + l, 0, 1)        s = σ(log u − log(1 − u) + α)        u ~ U(10⁻⁴, 1 − 10⁻⁴)
+ *   loss + λ Σ σ(α − log(−l / r))        l = −1.5, r = 1.5
+ *
+ * Structured (default): z is the product of an element's gate and one gate for its whole tensor, and both count in the sum.
+ * δ starts at zero and each α at 5, so all gates are open at first. In evaluation u = ½. α has a learning rate of its own.
+ *
+ * Afterwards `prunedDiff` keeps the largest |z ⊙ δ| of all tensors, and those train on with the mask fixed
+ * (`pruned_diff.ts`, `recipes/diff_pruning.ts`). As in the authors' `run_glue_diffpruning.py` the classifier has no gates and trains whole. Their
+ * saved model holds the last sample of z; we keep z's value in evaluation, or a sample by key.
+ */
+import {
+  decoded,
+  fn,
+  fold,
+  type Json,
+  type Key,
+  leaves,
+  lookup,
+  type Method,
+  type Model,
+  nameMatches,
+  type PlacedLeaf,
+  placedLeaves,
+  plainShape,
+  replaceLeaf,
+  Tensor,
+  trainableCopy,
+  type Tree,
+  type WeightEdit,
+  weightLeaves,
+} from "../../core/mod.ts";
+import {
+  add,
+  addAll,
+  full,
+  log,
+  maximum,
+  minimum,
+  multiply,
+  sigmoid,
+  subtract,
+  sum,
+  uniform,
+  zeros,
+} from "../../ops/mod.ts";
+import { classifierLeaves } from "../shared/classifier.ts";
+import { checkFinite, freshParams } from "../shared/random_factor.ts";
+
+/** Options of DiffPruning. */
+export interface DiffPruningOptions {
+  /** λ, default 1.25e-7 as for BERT-large. */
+  readonly sparsity?: number;
+  /** One gate more for each tensor ("tensor", default), or none. */
+  readonly structure?: "tensor" | "none";
+  /** The gates' learning rate, before the schedule. Default 0.1. */
+  readonly gateRate?: number;
+  /** α at first, default 5. */
+  readonly initialAlpha?: number;
+  /**
+   * Weights without differences: names, equal to a path or its end. Default none. On a head that is tied to the embedding Adam
+   * moves the rows of words that never occur as far as any, so that projection would keep those.
+   */
+  readonly frozen?: readonly string[];
+}
+
+const [LOW, HIGH] = [-1.5, 1.5];
+const EDGE = 1e-4;
+
+/**
+ * DiffPruning as a method: its first stage, in which every weight has a difference and a gate. Parameters: `<leaf>.delta` and
+ * `<leaf>.alpha` like the leaf, `<leaf>.group` [1]; the classifier's leaves whole.
+ *
+ * @throws {RangeError} when an option is out of range.
+ * @example
+ * ```ts
+ * import { diffPruning } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.equal(diffPruning({ sparsity: 1e-6 }).name, "diffPruning");
+ * ```
+ */
+export function diffPruning(options: DiffPruningOptions = {}): Method {
+  const { sparsity = 1.25e-7, structure = "tensor", gateRate = 0.1, initialAlpha = 5, frozen } = options;
+  for (const [name, value] of Object.entries({ sparsity, gateRate })) {
+    if (!(value >= 0)) throw new RangeError(`Expected ${name} to be 0 or more but found ${value}`);
+  }
+  checkFinite("initialAlpha", initialAlpha);
+  return {
+    name: "diffPruning",
+    config: options as unknown as Readonly<Record<string, Json>>,
+    init: ({ model }) =>
+      freshParams(() => {
+        const gate = (shape: readonly number[]): Tensor => full(shape, initialAlpha, model.backend);
+        return [
+          ...gatedWeights(model, frozen).map(([path]) => [path, plainShape(model, path)] as const).flatMap((
+            [path, shape],
+          ) => [
+            [`${path}.delta`, zeros(shape, model.backend)] as const,
+            [`${path}.alpha`, gate(shape)] as const,
+            ...structure === "tensor" ? [[`${path}.group`, gate([1])] as const] : [],
+          ]),
+          ...classifierLeaves(model.spec).map((path) => [path, trainableCopy(model, path)] as const),
+        ];
+      }),
+    edits: (params) => [
+      ...gatedLeaves(params).map(moved),
+      ...wholeLeaves(params).map(([path, value]) => replaceLeaf(path, value)),
+    ],
+    penalty: (params) => {
+      const alphas = leaves(params).filter(([path]) => isGate(path)).map(([, alpha]) => alpha);
+      const shift = Math.log(-LOW / HIGH);
+      return multiply(addAll(alphas.map((alpha) => sum(sigmoid(subtract(alpha, shift))))), sparsity);
+    },
+    rates: ({ learningRate }) => (path) => isGate(path) ? gateRate / learningRate : 1,
+  };
+}
+
+/**
+ * Which parameters are gates: their gradients are clipped apart from the differences'.
+ *
+ * @example
+ * ```ts
+ * import { isGate } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * assert.ok(isGate("model.norm.weight.alpha") && !isGate("model.norm.weight.delta"));
+ * ```
+ */
+export function isGate(path: string): boolean {
+  return path.endsWith(".alpha") || path.endsWith(".group");
+}
+
+/** The weights with gates. @throws {RangeError} when none are left, or a name matches none. */
+function gatedWeights(model: Model, frozen: readonly string[] = []): readonly PlacedLeaf[] {
+  const { spec, weights } = model;
+  const all = weightLeaves(weights);
+  const stray = frozen.find((name) => !all.some(([path]) => nameMatches(name, path)));
+  if (stray !== undefined) {
+    throw new RangeError(`Cannot place diffPruning: no weight is called "${stray}", which frozen names`);
+  }
+  const whole = classifierLeaves(spec);
+  const gated = placedLeaves(model).filter(([path]) =>
+    !whole.includes(path) && !frozen.some((name) => nameMatches(name, path))
+  );
+  if (gated.length === 0) throw new RangeError("Cannot place diffPruning: frozen leaves no weight");
+  return gated;
+}
+
+/**
+ * How many weights of a model have gates, when those that `frozen` names have none.
+ *
+ * @throws {RangeError} as `diffPruning` does.
+ *
+ * @example
+ * ```ts
+ * import { adapt, count, freshModel, gatedSize, lora, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const { base } = count(model, adapt(model, lora()));
+ * assert.equal(gatedSize(model), base); // no classifier, so every weight has a gate
+ * ```
+ */
+export function gatedSize(model: Model, frozen?: readonly string[]): number {
+  return gatedWeights(model, frozen).reduce((n, [, leaf]) => n + leaf.size, 0);
+}
+
+/** A leaf's parameters. */
+export interface GatedLeaf {
+  readonly path: string;
+  readonly delta: Tensor;
+  readonly alpha: Tensor;
+  readonly group: Tensor | undefined;
+}
+
+/** The leaves with gates among the parameters. */
+export function gatedLeaves(params: Tree): readonly GatedLeaf[] {
+  return leaves(params).filter(([path]) => path.endsWith(".delta")).map(([name, delta]) => {
+    const path = name.slice(0, -".delta".length);
+    const group = lookup(params, `${path}.group`);
+    return {
+      path,
+      delta,
+      alpha: lookup(params, `${path}.alpha`) as Tensor,
+      group: group instanceof Tensor ? group : undefined,
+    };
+  });
+}
+
+/** Those that train whole, the classifier's. */
+export function wholeLeaves(params: Tree): readonly (readonly [path: string, value: Tensor])[] {
+  return leaves(params).filter(([path]) => !/\.(delta|alpha|group)$/.test(path));
+}
+
+/** z of a leaf: a sample by key, or as in evaluation. */
+export function gateOf({ alpha, group }: Pick<GatedLeaf, "alpha" | "group">, key: Key | undefined): Tensor {
+  const element = hardConcrete(alpha, key && fold(key, "element"));
+  return group === undefined ? element : multiply(element, hardConcrete(group, key && fold(key, "group")));
+}
+
+function hardConcrete(alpha: Tensor, key: Key | undefined): Tensor {
+  const s = sigmoid(key === undefined ? alpha : add(alpha, logit(key, alpha)));
+  return minimum(maximum(add(multiply(s, HIGH - LOW), LOW), 0), 1);
+}
+
+/** log u − log(1 − u) for u like `t`. */
+function logit(key: Key, t: Tensor): Tensor {
+  const u = uniform(key, t.shape, t.backend, EDGE, 1 - EDGE);
+  return subtract(log(u), log(subtract(1, u)));
+}
+
+function moved({ path, delta, alpha, group }: GatedLeaf): WeightEdit {
+  return {
+    kind: "weight",
+    path,
+    map: fn({ delta, alpha, ...group && { group } }, ({ delta, alpha, group }, { weight, train, key }) => {
+      const z = gateOf({ alpha, group }, train ? key : undefined);
+      return add(decoded(weight), multiply(delta, z));
+    }),
+  };
+}

@@ -1,0 +1,30 @@
+/** Weights that an adapter folder brings along and never trains: an embedding that was resized or re-initialised. */
+import { type Json, leaves, type Method, type Tree } from "../../core/mod.ts";
+import { replaceWeight } from "./modules_to_save.ts";
+
+/** The weights' paths, for records. */
+export interface FixedWeightsOptions {
+  /** Paths of the weights. */
+  readonly parameters: readonly string[];
+}
+
+/**
+ * Fixed weights as a method: they stand in the place of the model's own. Parameters lie under `frozen`, so nothing trains;
+ * they come from a folder, and there are none at `init`.
+ *
+ * @example
+ * ```ts
+ * import { fixedWeights } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.equal(fixedWeights({ parameters: ["model.embed_tokens.weight"] }).name, "fixedWeights");
+ * ```
+ */
+export function fixedWeights(options: FixedWeightsOptions): Method {
+  return {
+    name: "fixedWeights",
+    config: options as unknown as Readonly<Record<string, Json>>,
+    init: () => ({}),
+    edits: (params, spec) =>
+      leaves((params["frozen"] ?? {}) as Tree).map(([path, value]) => replaceWeight(spec, path, value)),
+  };
+}

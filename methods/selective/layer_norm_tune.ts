@@ -1,0 +1,92 @@
+/**
+ * Layer-norm tuning. Zhao et al. 2023, "Tuning LayerNorm in Attention: Towards Efficient Multi-Modal LLM Finetuning", arXiv
+ * 2312.11420: the weights (and biases) of norms train, nothing else.
+ *
+ *   n = (x − mean) / √(variance + ε) ⊙ γ + β        γ [d], and β [d] where the norm has one
+ *
+ * By default every norm of the model, as PEFT's `LNTuningConfig` for Llama and GPT-2.
+ */
+import {
+  checkOnce,
+  type Json,
+  type Method,
+  nameMatches,
+  type NormPlace,
+  paramsAt,
+  replaceLeaf,
+  type Spec,
+  type Tensor,
+  trainableCopy,
+  wholly,
+} from "../../core/mod.ts";
+import { freshParams } from "../shared/random_factor.ts";
+
+/** Options of layer-norm tuning. */
+export interface LayerNormTuneOptions {
+  /** Which norms: names (equal to a path or its end) or a pattern on the whole path. Default all. */
+  readonly norms?: readonly string[] | RegExp;
+}
+
+/**
+ * Layer-norm tuning as a method. Parameters are copies under the checkpoint's names: `model.norm.weight`.
+ *
+ * @throws {RangeError} at init and when grafted, when a name or the pattern matches no norm; at init, when two names match one.
+ * @example
+ * ```ts
+ * import { layerNormTune } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.equal(layerNormTune({ norms: ["input_layernorm"] }).name, "layerNormTune");
+ * ```
+ */
+export function layerNormTune(options: LayerNormTuneOptions = {}): Method {
+  const { norms } = options;
+  return {
+    name: "layerNormTune",
+    config: norms === undefined ? {} : { norms: norms instanceof RegExp ? norms.source : norms as Json },
+    init: ({ model }) => {
+      const paths = chosenNorms(model.spec, options).map(({ path }) => path);
+      if (Array.isArray(norms)) checkOnce("norms", "a norm", norms as readonly string[], paths);
+      return freshParams(() =>
+        normLeaves(model.spec, options).map((path) => [path, trainableCopy(model, path)])
+      );
+    },
+    edits: (params, spec) =>
+      normLeaves(spec, options).map((path) => replaceLeaf(path, paramsAt(params, path) as Tensor)),
+  };
+}
+
+/**
+ * The norms that options choose, in the model's order.
+ *
+ * @throws {RangeError} when a name or the pattern matches none.
+ * @example
+ * ```ts
+ * import { chosenNorms, freshModel, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * assert.equal(chosenNorms(spec, {}).length, 2 * 2 + 1); // two a layer, and the last
+ * assert.equal(chosenNorms(spec, { norms: ["input_layernorm"] }).length, 2);
+ * ```
+ */
+export function chosenNorms(spec: Spec, { norms }: LayerNormTuneOptions): readonly NormPlace[] {
+  const none = (what: string): RangeError => {
+    const ends = [...new Set(spec.norms.map(({ path }) => path.replace(/^.*\.\d+\./, "")))];
+    return new RangeError(`${what} matches no norm of the model: there are ${ends.join(", ")}`);
+  };
+  if (norms === undefined || norms instanceof RegExp) {
+    const chosen = spec.norms.filter(({ path }) => norms === undefined || wholly(norms, path));
+    if (chosen.length === 0) throw none(String(norms ?? "layerNormTune"));
+    return chosen;
+  }
+  for (const name of norms) {
+    if (!spec.norms.some(({ path }) => nameMatches(name, path))) throw none(`"${name}"`);
+  }
+  if (norms.length === 0) throw none("An empty list of names");
+  return spec.norms.filter(({ path }) => norms.some((name) => nameMatches(name, path)));
+}
+
+function normLeaves(spec: Spec, options: LayerNormTuneOptions): readonly string[] {
+  return chosenNorms(spec, options).flatMap(({ path, bias }) =>
+    bias ? [`${path}.weight`, `${path}.bias`] : [`${path}.weight`]
+  );
+}

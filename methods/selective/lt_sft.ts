@@ -1,0 +1,199 @@
+/**
+ * LT-SFT, lottery-ticket sparse fine-tuning. Ansell et al. 2022, "Composable Sparse Fine-Tuning for Cross-Lingual Transfer",
+ * arXiv 2110.07560, section 3.
+ *
+ *   1  fine-tune all of θ        2  unfreeze the k weights of largest |θ − θ0|        3  rewind θ, fine-tune those alone
+ *   φ = θ − θ0 sparse        loss + λ Σ |θ − θ0| / N in both phases        compose: θ0 + φ_task + φ_language
+ *
+ * With n iterations each takes k / n more among the frozen, and starts from where the one before ended
+ * (`recipes/lt_sft.ts`). As in the authors' `src/sft/lt_sft.py` norms are frozen, the classifier trains whole (and is no part of
+ * what is composed), and elements that equal the last one taken are taken too. Task and language add up in one composition:
+ * `compose({ task, language })`.
+ */
+import {
+  dispose,
+  type Json,
+  leaves,
+  lookup,
+  type Method,
+  type Model,
+  nameMatches,
+  plainShape,
+  scope,
+  size,
+  type Spec,
+  type Synchronous,
+  type Tensor,
+  type Tree,
+  weightLeaves,
+  wholly,
+} from "../../core/mod.ts";
+import {
+  abs,
+  add,
+  integers,
+  largest,
+  multiply,
+  ones,
+  reshape,
+  scatterAddRows,
+  subtract,
+  zeros,
+} from "../../ops/mod.ts";
+import { classifierLeaves } from "../shared/classifier.ts";
+import { type DenseDeltas, denseDeltas } from "./dense_deltas.ts";
+import { distance, type LeafMask, sparse, type SparseMask, type SparseOptions } from "./sparse.ts";
+
+/** What may be masked. */
+export interface LtSftLeaves {
+  /** Norms. Default "frozen". */
+  readonly norms?: "frozen" | "maskable";
+  /** More leaves that stay as they are: names (equal to a path or its end) or a pattern on the whole path. */
+  readonly frozen?: readonly string[] | RegExp;
+  /** A head tied to the embedding follows it (default), or stays as it was, as in the authors' code. */
+  readonly tiedHead?: "follows" | "stays";
+}
+
+/** Options of LT-SFT. */
+export interface LtSftOptions extends SparseOptions {
+  /** λ, default 0; the authors train languages with 0.1. */
+  readonly pull?: number;
+  /** N, the weights that could have been masked; default those of the mask's leaves. */
+  readonly maskable?: number;
+}
+
+/**
+ * LT-SFT's sparse phase as a method. Parameters: `<leaf>.values` and `<leaf>.frozen.indices`; the classifier's leaves whole.
+ *
+ * @throws {RangeError} when the mask is empty or λ is negative; at init, when the mask is of another model.
+ * @example
+ * ```ts
+ * import { ltSft } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const leaf = { path: "lm_head.weight", shape: [4, 4], indices: Int32Array.of(3, 7) };
+ * assert.equal(ltSft({ mask: { leaves: [leaf], whole: [] }, pull: 0.1 }).name, "ltSft");
+ * ```
+ */
+export function ltSft({ mask, pull = 0, maskable = sizeOf(mask) }: LtSftOptions): Method {
+  return pulled(sparse("ltSft", mask, { pull, maskable }), pull, maskable, ".values");
+}
+
+/** The elements of a mask's leaves, masked or not. */
+const sizeOf = ({ leaves }: SparseMask): number => leaves.reduce((n, { shape }) => n + size(shape), 0);
+
+/** LT-SFT's first phase: all maskable leaves move, and remember where from. */
+export function ltSftDense(which: DenseDeltas, elements: number, pull = 0): Method {
+  const config: Readonly<Record<string, Json>> = { pull };
+  return pulled(denseDeltas("ltSftDense", which, config), pull, elements, ".delta");
+}
+
+function pulled(method: Method, pull: number, elements: number, ending: string): Method {
+  if (!(pull >= 0)) throw new RangeError(`Expected pull to be 0 or more but found ${pull}`);
+  if (pull === 0) return method;
+  return {
+    ...method,
+    penalty: (params) =>
+      distance(leaves(params).filter(([path]) => path.endsWith(ending)).map(([, t]) => t), pull, elements),
+  };
+}
+
+/** The leaves of a model that may be masked, and those that train whole. @throws {RangeError} when `frozen` names none, or all. */
+export function ltSftLeaves(
+  model: Model,
+  { norms = "frozen", frozen = [], tiedHead = "follows" }: LtSftLeaves = {},
+): DenseDeltas {
+  const whole = classifierLeaves(model.spec);
+  const all = weightLeaves(model.weights).map(([path]) => path);
+  const stray = frozen instanceof RegExp
+    ? [String(frozen)].find(() => !all.some((path) => wholly(frozen, path)))
+    : frozen.find((name) => !all.some((path) => nameMatches(name, path)));
+  if (stray !== undefined) {
+    throw new RangeError(
+      `Cannot place ltSft: no weight is called ${
+        frozen instanceof RegExp ? stray : `"${stray}"`
+      }, which frozen names`,
+    );
+  }
+  const kept = (path: string): boolean =>
+    (norms === "frozen" && isNorm(model.spec, path)) ||
+    (frozen instanceof RegExp ? wholly(frozen, path) : frozen.some((name) => nameMatches(name, path)));
+  const paths = all.filter((path) => !whole.includes(path) && !kept(path));
+  if (paths.length === 0) throw new RangeError("Cannot place ltSft: every weight is frozen");
+  const tied = model.spec.heads.flatMap((head) => head.tiedTo === undefined ? [] : [`${head.tiedTo}.weight`]);
+  return { paths, whole, lookups: tiedHead === "stays" ? paths.filter((path) => tied.includes(path)) : [] };
+}
+
+const isNorm = (spec: Spec, path: string): boolean =>
+  spec.norms.some((norm) => path === `${norm.path}.weight` || path === `${norm.path}.bias`);
+
+/** Nothing masked yet. */
+export function emptyMask(model: Model, { paths, whole, lookups }: DenseDeltas): SparseMask {
+  return {
+    leaves: paths.map((path) => ({
+      path,
+      shape: plainShape(model, path),
+      indices: new Int32Array(0),
+    })),
+    whole,
+    ...lookups?.length && { lookups },
+  };
+}
+
+/**
+ * The mask with `count` more elements: those that moved farthest among the frozen. `params` are of the dense phase.
+ *
+ * @throws {RangeError} when fewer are left.
+ */
+export async function widenedMask(mask: SparseMask, params: Tree, count: number): Promise<SparseMask> {
+  const scores = scope((): Synchronous<readonly Tensor[]> =>
+    mask.leaves.map((leaf) => {
+      const moved = abs(lookup(params, `${leaf.path}.delta`) as Tensor);
+      const taken = scatteredOnes(leaf, moved);
+      // Below every distance, so that they are not taken again.
+      return subtract(multiply(moved, subtract(1, taken)), taken);
+    })
+  );
+  const left = mask.leaves.reduce(
+    (n, { shape, indices }) => n + size(shape) - indices.length,
+    0,
+  );
+  if (!Number.isInteger(count) || count < 1 || count > left) {
+    dispose(scores);
+    throw new RangeError(`Expected to unfreeze from 1 up to ${left} weights but found ${count}`);
+  }
+  const more = await largest(scores, count, "all");
+  dispose(scores);
+  return {
+    ...mask,
+    leaves: mask.leaves.map((leaf, i) => ({
+      ...leaf,
+      indices: Int32Array.from([...leaf.indices, ...more[i]!]).sort(),
+    })),
+  };
+}
+
+/** 1 at the elements of a mask, 0 elsewhere, like `t`. */
+function scatteredOnes({ indices }: LeafMask, t: Tensor): Tensor {
+  if (indices.length === 0) return zeros(t.shape, t.backend);
+  return reshape(
+    scatterAddRows(ones([indices.length], t.backend), integers(indices, t.backend), t.size, []),
+    t.shape,
+  );
+}
+
+/** The dense differences that sparse values stand for, to start a further dense phase from. */
+export function denseOf(
+  mask: SparseMask,
+  params: Tree,
+  model: Model,
+): readonly (readonly [string, Tensor])[] {
+  return [
+    ...mask.leaves.map(({ path, indices, shape }) => {
+      if (indices.length === 0) return [`${path}.delta`, zeros(shape, model.backend)] as const;
+      const values = lookup(params, `${path}.values`) as Tensor;
+      const at = lookup(params, `${path}.frozen.indices`) as Tensor;
+      return [`${path}.delta`, reshape(scatterAddRows(values, at, size(shape), []), shape)] as const;
+    }),
+    ...mask.whole.map((path) => [path, add(lookup(params, path) as Tensor, 0)] as const),
+  ];
+}

@@ -1,0 +1,141 @@
+/**
+ * Whole modules that train beside an adapter (PEFT's `modules_to_save`): every weight below the named modules moves, as
+ * in full fine-tuning. A tied head named here gets a matrix of its own; the embedding keeps the shared one.
+ */
+import {
+  type Edit,
+  fn,
+  type HeadPlace,
+  type Json,
+  leaves,
+  type LinearEdit,
+  lookup,
+  type Method,
+  type Model,
+  nameMatches,
+  nest,
+  replaceLeaf,
+  type Spec,
+  Tensor,
+  trainableCopy,
+  type Tree,
+  weightLeaves,
+} from "../../core/mod.ts";
+import { add, matmul, subtract } from "../../ops/mod.ts";
+
+/** Options of whole modules. */
+export interface ModulesToSaveOptions {
+  /** Names of modules, each equal to a path or its end after a dot: "lm_head", "norm", "layers.1.mlp". */
+  readonly modules: readonly string[];
+}
+
+/**
+ * Whole modules as a method, mostly one part of a composition. Parameters are f32 copies under the checkpoint's names.
+ *
+ * @throws {RangeError} at init, when a name matches no module.
+ * @example
+ * ```ts
+ * import { compose, lora, modulesToSave } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const method = compose({ lora: lora(), saved: modulesToSave({ modules: ["lm_head"] }) });
+ * assert.equal(method.name, "compose(lora, saved)");
+ * ```
+ */
+export function modulesToSave(options: ModulesToSaveOptions): Method {
+  return {
+    name: "modulesToSave",
+    config: options as unknown as Readonly<Record<string, Json>>,
+    init: ({ model }) =>
+      nest(
+        savedLeaves(model, options).map(({ path, source }) => [path, trainableCopy(model, source)] as const),
+      ) as Tree,
+    edits: (params, spec) => leaves(params).map(([path, value]) => replaceWeight(spec, path, value)),
+  };
+}
+
+/** One weight of a saved module, and the leaf that it starts from (another one for a tied head). */
+export interface SavedLeaf {
+  /** The leaf that trains. */
+  readonly path: string;
+  /** The leaf it starts as a copy of. */
+  readonly source: string;
+  /** The module it belongs to. */
+  readonly module: string;
+}
+
+/**
+ * The weights that names choose.
+ *
+ * @throws {RangeError} when a name matches no module.
+ * @example
+ * ```ts
+ * import { freshModel, reference, savedLeaves, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const [leaf] = savedLeaves(model, { modules: ["lm_head"] });
+ * assert.equal(leaf!.source, "model.embed_tokens.weight"); // a tied head starts as the embedding's copy
+ * ```
+ */
+export function savedLeaves(model: Model, { modules }: ModulesToSaveOptions): readonly SavedLeaf[] {
+  const all = [
+    ...weightLeaves(model.weights).map(([path]) => ({ path, source: path })),
+    ...model.spec.heads.flatMap(({ path, tiedTo }) =>
+      tiedTo === undefined || lookup(model.weights, `${path}.weight`) instanceof Tensor
+        ? []
+        : [{ path: `${path}.weight`, source: `${tiedTo}.weight` }]
+    ),
+  ];
+  const chosen = all.flatMap((leaf) => {
+    const module = parents(leaf.path).find((parent) => modules.some((name) => nameMatches(name, parent)));
+    return module === undefined ? [] : [{ ...leaf, module }];
+  });
+  if (modules.length === 0) throw new RangeError("Expected modules to name at least one but found none");
+  for (const name of modules) {
+    if (!all.some((leaf) => parents(leaf.path).some((parent) => nameMatches(name, parent)))) {
+      throw new RangeError(`"${name}" matches no module of the model`);
+    }
+  }
+  return chosen;
+}
+
+/** The modules that a leaf lies in, the outermost first. */
+function parents(path: string): readonly string[] {
+  const names = path.split(".");
+  return names.slice(0, -1).map((_, i) => names.slice(0, i + 1).join("."));
+}
+
+/**
+ * Puts a tensor in a weight's place; a tied head's, which has no leaf, included.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, reference, replaceWeight, smallConfig } from "@graft/peft";
+ * import { ones } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const table = ones([32, 16], model.backend);
+ * assert.equal(replaceWeight(model.spec, "model.embed_tokens.weight", table).kind, "weight");
+ * assert.equal(replaceWeight(model.spec, "lm_head.weight", table).kind, "linear"); // tied: it has no leaf
+ * ```
+ */
+export function replaceWeight(spec: Spec, path: string, value: Tensor): Edit {
+  const head = spec.heads.find((head) => head.tiedTo !== undefined && path === `${head.path}.weight`);
+  return head === undefined ? replaceLeaf(path, value) : replaceHead(head, value);
+}
+
+/** y = W' x + b in place of the tied head's y. */
+function replaceHead({ path }: HeadPlace, matrix: Tensor): LinearEdit {
+  return {
+    kind: "linear",
+    path,
+    change: {
+      form: "delta",
+      reads: "input",
+      delta: fn({ matrix }, ({ matrix }, { x, y, bias }) => {
+        const product = matmul(x, matrix, { transposeB: true }); // [.., d] → [.., v]
+        return subtract(bias === undefined ? product : add(product, bias), y);
+      }),
+      weight: fn({ matrix }, ({ matrix }) => matrix),
+    },
+  };
+}

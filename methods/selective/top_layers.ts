@@ -1,0 +1,99 @@
+/**
+ * Top-layer tuning: the last k blocks train, with what lies above them. Below block L − k nothing is differentiated, so the
+ * backward pass ends there.
+ *
+ * A head that is tied to the embedding has no matrix of its own. By default it stays frozen; with `tied: "trained"` the shared
+ * matrix trains (once), and gradients then reach the embedding through the whole base.
+ */
+import {
+  type Json,
+  type Method,
+  paramsAt,
+  replaceLeaf,
+  type Spec,
+  type Stack,
+  type StackPlace,
+  type Tensor,
+  trainableCopy,
+} from "../../core/mod.ts";
+import { checkPositive, freshParams } from "../shared/random_factor.ts";
+
+/** Options of top-layer tuning. */
+export interface TopLayersOptions {
+  /** k, blocks from the top. Default 1. */
+  readonly blocks?: number;
+  /** Which stack, where the model has two. */
+  readonly stack?: Stack;
+  /** Final norm, pooler and heads above the blocks. Default "trained". */
+  readonly above?: "trained" | "frozen";
+  /** The matrix of a tied head. Default "frozen". */
+  readonly tied?: "trained" | "frozen";
+}
+
+/**
+ * Top-layer tuning as a method. Parameters are copies under the checkpoint's names.
+ *
+ * @throws {RangeError} when k is no positive integer; at init, when the stack has fewer blocks or is not said of two.
+ * @example
+ * ```ts
+ * import { topLayers } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.equal(topLayers({ blocks: 2 }).name, "topLayers");
+ * ```
+ */
+export function topLayers(options: TopLayersOptions = {}): Method {
+  checkPositive("blocks", options.blocks ?? 1);
+  return {
+    name: "topLayers",
+    config: options as unknown as Readonly<Record<string, Json>>,
+    init: ({ model }) =>
+      freshParams(() => topLeaves(model.spec, options).map((path) => [path, trainableCopy(model, path)])),
+    edits: (params, spec) =>
+      topLeaves(spec, options).map((path) => replaceLeaf(path, paramsAt(params, path) as Tensor)),
+  };
+}
+
+function topLeaves(spec: Spec, options: TopLayersOptions): readonly string[] {
+  const { blocks = 1, above = "trained", tied = "frozen" } = options;
+  const { stack, layers, entrance } = stackOf(spec, options);
+  if (blocks > layers) {
+    throw new RangeError(`Expected at most the ${layers} blocks of the ${stack} but found ${blocks}`);
+  }
+  // What has no layer stands below the blocks, at the entrance, or above them. Only the last stack has heads.
+  const last = spec.stacks[spec.stacks.length - 1]!.stack === stack;
+  const below = (path: string): boolean => path === entrance || path.startsWith(`${entrance}.`);
+  const chosen = (
+    place: { readonly path: string; readonly stack: Stack; readonly layer?: number },
+  ): boolean =>
+    place.stack === stack &&
+    (place.layer === undefined ? above === "trained" && !below(place.path) : place.layer >= layers - blocks);
+  const heads = spec.heads.filter((head) => last && above === "trained" && head.stack === stack);
+  const shared = tied === "trained" && last
+    ? spec.heads.flatMap((head) => head.tiedTo === undefined ? [] : [`${head.tiedTo}.weight`])
+    : [];
+  const leaves = (place: { readonly path: string; readonly bias?: boolean }): readonly string[] =>
+    place.bias ? [`${place.path}.weight`, `${place.path}.bias`] : [`${place.path}.weight`];
+  return [
+    ...[...spec.linears, ...spec.norms].filter(chosen).flatMap(leaves),
+    // Tables inside a block, such as T5's of distances, in its first one.
+    ...spec.embeddings.filter((place) => place.layer !== undefined && chosen(place)).flatMap(leaves),
+    ...heads.flatMap((head) =>
+      head.tiedTo === undefined ? leaves(head) : head.bias ? [`${head.path}.bias`] : []
+    ),
+    ...new Set(shared),
+  ];
+}
+
+function stackOf(spec: Spec, { stack }: TopLayersOptions): StackPlace {
+  const found = stack === undefined ? spec.stacks : spec.stacks.filter((place) => place.stack === stack);
+  const [first, ...more] = found;
+  if (first === undefined || more.length > 0) {
+    throw new RangeError(
+      `Cannot place topLayers on ${spec.architecture}: it has ${
+        spec.stacks.map((s) => s.stack).join(" and ")
+      }; ` +
+        "say which with stack",
+    );
+  }
+  return first;
+}

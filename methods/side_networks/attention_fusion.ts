@@ -1,0 +1,75 @@
+/**
+ * Attention fusion. Cao, Prakash and Hamza 2022, "Attention Fusion: a light yet efficient late fusion mechanism for task
+ * adaptation in NLU", Findings of NAACL 2022. (Not AdapterFusion.)
+ *
+ *   α_j = softmax_j( q · h_t^j )      ĥ_t = Σ_j α_j h_t^j      for each token t, over the outputs of the blocks j
+ *
+ * The head reads ĥ in the place of the last states; q [d] is all that is trained besides the head, and nothing flows back
+ * into the backbone. Code and full details are not public. Where the abstract is silent there is an option: the embedded
+ * input counts as a layer or not, scores are divided by √d or not, q starts at zero (a plain mean of the layers) or normal. A
+ * stack's last norm, where there is one, comes after the mixing.
+ */
+import {
+  fn,
+  fold,
+  key as keyOf,
+  type Method,
+  onlyStack,
+  type SideCall,
+  type Tensor,
+} from "../../core/mod.ts";
+import { addAll, concat, matmul, multiply, normal, reshape, slice, softmax, zeros } from "../../ops/mod.ts";
+import { freshParams } from "../shared/random_factor.ts";
+import { lastNorms, readLastNorms } from "./side_weights.ts";
+
+/** Options of attention fusion. */
+export interface AttentionFusionOptions {
+  /** Whether the embedded input counts as a layer. Default "excluded". */
+  readonly embedding?: "included" | "excluded";
+  /** Scores as they are ("none", default) or divided by √d. */
+  readonly scale?: "none" | "root";
+  /** How q starts: "zero" (default), or normal with deviation 0.02. */
+  readonly query?: "zero" | "normal";
+}
+
+/**
+ * Attention fusion as a method, for models with one stack: parameter `query` [d]. The head is a method of its own:
+ * `compose({ fusion: attentionFusion(), head: modulesToSave({ modules: ["classifier"] }) })`.
+ *
+ * @throws {RangeError} at init, when the model has two stacks.
+ * @example
+ * ```ts
+ * import { attentionFusion } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.equal(attentionFusion({ scale: "root" }).name, "attentionFusion");
+ * ```
+ */
+export function attentionFusion(options: AttentionFusionOptions = {}): Method {
+  const { embedding = "excluded", scale = "none", query = "zero" } = options;
+  return {
+    name: "attentionFusion",
+    config: { embedding, scale, query },
+    init: ({ model: { spec, backend }, key }) =>
+      freshParams(() => {
+        const { width } = onlyStack(spec, "attentionFusion");
+        const start = query === "zero"
+          ? zeros([width], backend)
+          : normal(fold(keyOf(key), "query"), [width], backend, 0.02);
+        return [["query", start]];
+      }),
+    edits: (params, spec) => {
+      const { path, stack, layers, width } = onlyStack(spec, "attentionFusion");
+      const first = embedding === "included" ? -1 : 0;
+      const read = Array.from({ length: layers - first }, (_, i) => first + i);
+      const norms = lastNorms(spec);
+      const run = (query: Tensor, call: SideCall): Tensor => {
+        const states = read.map((layer) => call.tap(layer)); // [b, t, d] each
+        const by = reshape(scale === "root" ? multiply(query, 1 / Math.sqrt(width)) : query, [width, 1]);
+        const α = softmax(concat(states.map((h) => matmul(h, by)), 2)); // [b, t, layers]
+        const mixed = addAll(states.map((h, j) => multiply(h, slice(α, 2, j, j + 1))));
+        return call.finish(readLastNorms(call, norms), mixed);
+      };
+      return [{ kind: "side", path, stack, run: fn(params["query"] as Tensor, run) }];
+    },
+  };
+}

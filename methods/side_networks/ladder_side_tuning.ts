@@ -1,0 +1,246 @@
+/**
+ * Ladder side-tuning. Sung, Cho and Bansal 2022, "LST: Ladder Side-Tuning for Parameter and Memory Efficient Transfer
+ * Learning", arXiv 2206.06522, section 3.
+ *
+ *   s₀ = D₀ e(ids)     s_i = Block_i( μ_i s_{i−1} + (1 − μ_i) D_i h_i )     μ_i = σ(a_i / T)
+ *   the head reads U norm(s_L) + b        h_i [b, t, d] the backbone's i-th block's output, s_i [b, t, d/ρ]
+ *
+ * The side blocks are of the model's own architecture, every width divided by ρ (heads keep their number). Nothing flows
+ * back into the backbone: its states are read untracked. h_i is mixed in before side block i (modeling_side_t5.py). A layer
+ * left out of `layers` has no block and no D, but still its gate. Beside an encoder and a decoder (T5) stand two ladders with
+ * tables of distances of their own: the encoder's ends at its last norm, and the decoder's blocks attend to that.
+ */
+import {
+  type Backend,
+  fn,
+  fold,
+  key as keyOf,
+  lookup,
+  type Method,
+  nest,
+  paramsAt,
+  scope,
+  type Shape,
+  type SideCall,
+  type SideEdit,
+  type Spec,
+  type StackPlace,
+  type Synchronous,
+  Tensor,
+  type Tree,
+  under,
+} from "../../core/mod.ts";
+import { add, divide, multiply, normal, ones, sigmoid, subtract, zeros } from "../../ops/mod.ts";
+import { type Affine, affine, freshAffine } from "../shared/affine.ts";
+
+/** Options of ladder side-tuning. */
+export interface LadderSideTuningOptions {
+  /** ρ, default 8. */
+  readonly reduction?: number;
+  /** T, default 0.1. */
+  readonly temperature?: number;
+  /** Blocks that get a side block, in each stack; default all. */
+  readonly layers?: readonly number[];
+  /** Where side weights start, under the model's names; default as PyTorch starts layers. Missing ones start so too. */
+  readonly start?: Tree;
+}
+
+/**
+ * Ladder side-tuning as a method. Parameters: `first` (D₀), `downs.<layer>`, `gates.<layer>`, which of two stacks each has
+ * under its name, `up`, and `side` with the blocks and the last norms under the model's own names.
+ *
+ * @throws {RangeError} when the reduction does not divide the width or leaves heads of odd size, or `layers` names a block that
+ * no stack has.
+ * @example
+ * ```ts
+ * import { ladderSideTuning } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.equal(ladderSideTuning({ reduction: 4 }).name, "ladderSideTuning");
+ * ```
+ */
+export function ladderSideTuning(options: LadderSideTuningOptions = {}): Method {
+  const { reduction = 8, temperature = 0.1, layers } = options;
+  if (!Number.isInteger(reduction) || reduction < 1) {
+    throw new RangeError(`Expected reduction to be a positive integer but found ${reduction}`);
+  }
+  if (!(temperature > 0)) throw new RangeError(`Expected temperature above 0 but found ${temperature}`);
+  return {
+    name: "ladderSideTuning",
+    config: { reduction, temperature, ...layers && { layers } },
+    init: ({ model, key }) =>
+      scope((): Synchronous<Tree> => {
+        const { backend, spec } = model;
+        checkPlaces(spec);
+        checkSizes(spec, reduction);
+        checkLayers(spec, layers);
+        const fresh = (path: string, out: number, inner: number): Affine =>
+          freshAffine(fold(keyOf(key), path), out, inner, backend);
+        const layer = (path: string, out: number, inner: number) => under(path, fresh(path, out, inner));
+        const { width: d } = spec.stacks.at(-1)!;
+        // As T5 starts them.
+        const table = (path: string, shape: Shape): Tensor =>
+          normal(fold(keyOf(key), path), shape, backend, 1 / Math.sqrt(d / reduction));
+        return nest([
+          ...spec.stacks.flatMap((stack) => {
+            const own = ofStack(spec, stack);
+            const [width, small] = [stack.width, stack.width / reduction];
+            return [
+              ...layer(`${own}first`, small, width),
+              ...chosen(layers, stack.layers).flatMap((i) => layer(`${own}downs.${i}`, small, width)),
+              ...Array.from({ length: stack.layers }, (_, i) =>
+                [`${own}gates.${i}`, zeros([1], backend)] as const),
+            ];
+          }),
+          ...layer("up", d, d / reduction),
+          ...sideWeights(spec, options, fresh, table, backend),
+        ]) as Tree;
+      }),
+    edits: (params, spec) => {
+      const last = spec.stacks.at(-1);
+      const { up, side } = params as unknown as Pick<LadderParams, "up" | "side">;
+      const shares = tablesOf(spec).length > 0;
+      return spec.stacks.map((stack): SideEdit => {
+        const blocks = chosen(layers, stack.layers).map((i) => ({
+          i,
+          path: spec.blocks.find((place) => place.stack === stack.stack && place.layer === i)!.path,
+        }));
+        const own = spec.stacks.length === 1 ? params : paramsAt(params, stack.stack) as Tree;
+        const first = paramsAt(own, "first") as unknown as Affine;
+        const { downs, gates } = own as unknown as Ladder;
+        const ladder = { first, downs, gates, side };
+        const lacks = blocks.find(({ i, path }) =>
+          gates[i] === undefined || lookup(side, path) === undefined
+        );
+        if (lacks !== undefined) {
+          throw new RangeError(
+            `Cannot place ladderSideTuning on ${spec.architecture}: its side network has no block "${lacks.path}", so it ` +
+              "was made for another model",
+          );
+        }
+        const at = { kind: "side", path: stack.path, stack: stack.stack } as const;
+        return stack === last
+          ? {
+            ...at,
+            run: fn({ ...ladder, up }, ({ up, ...ladder }, call) =>
+              affine(up, climbed(ladder, call, blocks, temperature, shares))), // [b, t, d]
+          }
+          : {
+            ...at,
+            gives: "memory",
+            run: fn(ladder, (p, call) => climbed(p, call, blocks, temperature, shares)),
+          };
+      });
+    },
+  };
+}
+
+/** Where the ladder beside a stack lies: one alone has no name before it. */
+const ofStack = ({ stacks }: Spec, { stack }: StackPlace): string => stacks.length === 1 ? "" : `${stack}.`;
+
+/** Tables inside blocks that all blocks of a stack share: T5's distances. */
+const tablesOf = ({ embeddings }: Spec) => embeddings.filter(({ layer }) => layer !== undefined);
+
+interface Ladder {
+  readonly first: Affine;
+  readonly downs: Readonly<Record<string, Affine>>;
+  readonly gates: Readonly<Record<string, Tensor>>;
+}
+
+interface LadderParams extends Ladder {
+  readonly up: Affine;
+  readonly side: Tree;
+}
+
+/** The states of a side network after its last norm [b, t, d/ρ]. */
+function climbed(
+  { first, downs, gates, side }: Omit<LadderParams, "up">,
+  call: SideCall,
+  blocks: readonly { readonly i: number; readonly path: string }[],
+  temperature: number,
+  shares: boolean,
+): Tensor {
+  const s = blocks.reduce((s, { i, path }) => {
+    const mix = scope(() => {
+      const μ = sigmoid(divide(gates[i]!, temperature)); // [1]
+      const h = affine(downs[i]!, call.tap(i)); // [b, t, d/ρ]
+      return add(h, multiply(μ, subtract(s, h))); // μ s + (1 − μ) h, which keeps one state for μ's derivative
+    });
+    return call.block(lookup(side, path) as Tree, mix, String(i), shares ? side : undefined);
+  }, affine(first, call.tap(-1)));
+  return call.finish(side, s);
+}
+
+/**
+ * The side network's weights: each linear layer of the kept blocks, each norm, and the last norms, at 1/ρ of the size; tables
+ * of distances as they are, since heads keep their number.
+ */
+function sideWeights(
+  spec: Spec,
+  { reduction = 8, layers, start }: LadderSideTuningOptions,
+  fresh: (path: string, out: number, inner: number) => Affine,
+  table: (path: string, shape: Shape) => Tensor,
+  backend: Backend,
+): readonly (readonly [string, Tensor])[] {
+  const here = ({ layer }: { readonly layer?: number }): boolean =>
+    layer === undefined || layers === undefined || layers.includes(layer);
+  const small = (n: number): number => Math.floor(n / reduction);
+  const own = [
+    ...spec.linears.filter(here).flatMap(({ path, inFeatures, outFeatures, transposed, bias }) => {
+      const layer = fresh(path, small(outFeatures), small(inFeatures));
+      const weight = transposed ? fresh(path, small(inFeatures), small(outFeatures)).weight : layer.weight;
+      return [[`${path}.weight`, weight] as const, ...bias ? [[`${path}.bias`, layer.bias] as const] : []];
+    }),
+    ...spec.norms.filter(here).flatMap(({ path, width, bias, neutral = 1 }) => [
+      [`${path}.weight`, (neutral === 0 ? zeros : ones)([small(width)], backend)] as const,
+      ...bias ? [[`${path}.bias`, zeros([small(width)], backend)] as const] : [],
+    ]),
+  ];
+  const tables = tablesOf(spec).map(({ path, rows, width }) =>
+    [`${path}.weight`, table(path, [rows, width])] as const
+  );
+  return [...own, ...tables].map(([path, t]) => {
+    const given = start === undefined ? undefined : lookup(start, path);
+    return [`side.${path}`, given instanceof Tensor ? given : t] as const;
+  });
+}
+
+const chosen = (layers: readonly number[] | undefined, n: number): readonly number[] =>
+  Array.from({ length: n }, (_, i) => i).filter((i) => layers === undefined || layers.includes(i));
+
+function checkLayers({ stacks }: Spec, layers: readonly number[] | undefined): void {
+  if (layers === undefined) return;
+  if (layers.length === 0) throw new RangeError("Expected layers to name at least one block but found none");
+  const most = Math.max(...stacks.map((stack) => stack.layers)) - 1;
+  const odd = layers.find((i) => !(Number.isInteger(i) && i >= 0 && i <= most));
+  if (odd !== undefined) throw new RangeError(`Expected layers from 0 to ${most} but found ${odd}`);
+}
+
+function checkPlaces({ architecture, stacks, blocks }: Spec): void {
+  const where = `Cannot place ladderSideTuning on ${architecture}`;
+  if (stacks.length === 0) throw new RangeError(`${where}: it needs a stack but found none`);
+  for (const { stack, path, layers } of stacks) {
+    const lacks = Array.from({ length: layers }, (_, i) => i)
+      .find((i) => !blocks.some((place) => place.stack === stack && place.layer === i));
+    if (lacks !== undefined) {
+      throw new RangeError(
+        `${where}: block ${lacks} of the stack "${path}" is not among its places; option layers chooses blocks`,
+      );
+    }
+  }
+}
+
+/** Rotary positions turn pairs, so heads must stay of even size. */
+function checkSizes(spec: Spec, reduction: number): void {
+  for (const { width } of spec.stacks) {
+    if (width % reduction !== 0) {
+      throw new RangeError(`Expected reduction to divide the width ${width} but found ${reduction}`);
+    }
+  }
+  for (const { headDim, path } of spec.attentions) {
+    if (headDim % (2 * reduction) !== 0) {
+      throw new RangeError(
+        `Cannot divide the heads at "${path}" by ${reduction}: their size ${headDim} must stay an even integer`,
+      );
+    }
+  }
+}

@@ -1,0 +1,207 @@
+/**
+ * X-LoRA. Buehler and Buehler 2024, "X-LoRA: Mixture of low-rank adapter experts", arXiv 2402.07148, section 2.
+ *
+ *   pass 1  H = base(ids), untracked [b, t, d]      λ = softmax(router(H) / τ) over the K experts [b, t, layers, K]
+ *   pass 2  y = W x + γ Σ_k λ_k s_k B_k A_k drop(x)
+ *
+ * The router is a linear layer, or `depth` of them with ReLU and dropout between. Top-k is taken of the softmax per token
+ * and keeps the weights as they are, or takes a softmax of those chosen (PEFT's form; the authors' code normalises over all
+ * tokens at once). The experts may be any adapters that add linear maps. With a cache pass 1 keeps one of its own.
+ */
+import {
+  type Adapter,
+  type Edit,
+  fn,
+  fold,
+  type Json,
+  key as keyOf,
+  type LinearMap,
+  type Method,
+  nest,
+  onlyStack,
+  type PrepassCall,
+  scope,
+  type Spec,
+  type Synchronous,
+  type Tensor,
+  type Tree,
+  under,
+} from "../../core/mod.ts";
+import { addAll, dropout, multiply, relu, reshape, slice } from "../../ops/mod.ts";
+import { type Affine, affine, freshAffine } from "../shared/affine.ts";
+import { expertShares, type ShareOptions } from "../shared/expert_shares.ts";
+
+/** Options of X-LoRA. */
+export interface XloraOptions extends ShareOptions {
+  /** The trained adapters to mix, by name; each edit must add a linear map. */
+  readonly experts: Readonly<Record<string, Adapter>>;
+  /** Linear layers of the router, default 1. */
+  readonly depth?: number;
+  /** Width between them, default 2048. */
+  readonly size?: number;
+  /** Dropout between them, default 0.2. */
+  readonly dropout?: number;
+  /** One λ for all layers ("shared", default) or one for each adapted layer. */
+  readonly routes?: "shared" | "layerwise";
+  /** γ, default 1. */
+  readonly scale?: number;
+  /** The router alone (default), or the experts as well. */
+  readonly trains?: "router" | "all";
+  /** Tells two X-LoRAs on one model apart. Default "xlora". */
+  readonly signal?: string;
+}
+
+/**
+ * X-LoRA as a method. Parameters: `router.0.weight`, `router.0.bias`, … and the experts' own under
+ * `frozen.experts.<name>`, or under `experts.<name>` when they train.
+ *
+ * @throws {RangeError} when there is no expert or a number is out of range; at `edits`, when an expert does more than add
+ * linear maps.
+ * @example
+ * ```ts
+ * import { adapt, count, freshModel, lora, reference, smallConfig, xlora } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const expert = (seed: number) => adapt(model, lora({ rank: 2, initialization: "none" }), seed);
+ * const adapter = adapt(model, xlora({ experts: { law: expert(1), code: expert(2) } }));
+ * // One layer of a router from states to two weights.
+ * assert.equal(count(model, adapter).trainable, 16 * 2 + 2);
+ * ```
+ */
+export function xlora(options: XloraOptions): Method {
+  const names = Object.keys(options.experts);
+  check(options, names.length);
+  const { depth = 1, size = 2048, trains = "router", routes = "shared", signal = "xlora" } = options;
+  const { experts: _, ...numbers } = options;
+  return {
+    name: "xlora",
+    config: {
+      ...numbers as Readonly<Record<string, Json>>,
+      experts: Object.fromEntries(
+        names.map((name) => {
+          const { method } = options.experts[name]!;
+          return [name, { method: method.name, ...method.config }];
+        }),
+      ),
+    },
+    init: ({ model, key }) =>
+      scope((): Synchronous<Tree> => {
+        const params = Object.fromEntries(names.map((name) => [name, options.experts[name]!.params]));
+        const layers = routes === "layerwise" ? mixed(names, params, model.spec, options).length : 1;
+        const width = onlyStack(model.spec, "xlora").width;
+        const sizes = [width, ...Array.from({ length: depth - 1 }, () => size), layers * names.length];
+        const router = sizes.slice(1).flatMap((out, i) =>
+          under(`${i}`, freshAffine(fold(keyOf(key), i), out, sizes[i]!, model.backend))
+        );
+        const kept = trains === "all" ? { experts: params } : { frozen: { experts: params } };
+        return { router: nest(router) as Tree, ...kept };
+      }),
+    edits: (params, spec) => {
+      const held = (trains === "all" ? params : params.frozen as Tree).experts as Readonly<
+        Record<string, Tree>
+      >;
+      const layers = mixed(names, held, spec, options);
+      const router = Object.values(params.router as unknown as Readonly<Record<string, Affine>>);
+      const prepass: Edit = {
+        kind: "prepass",
+        path: onlyStack(spec, "xlora").path,
+        name: signal,
+        run: fn(router, (router, call) => routed(router, call, names.length, options)),
+      };
+      return [
+        prepass,
+        ...layers.map(({ path, parts }, i): Edit => ({
+          kind: "linear",
+          path,
+          change: {
+            form: "delta",
+            reads: "input",
+            delta: fn(parts.map((part) => part.map), (maps, call) => {
+              const λ = call.signal(signal); // [b, t, layers, K]
+              const at = routes === "layerwise" ? i : 0;
+              const here = reshape(slice(λ, 2, at, at + 1), [λ.shape[0]!, λ.shape[1]!, names.length]);
+              const pieces = maps.map((map, j) => {
+                const { expert, dropout: p = 0 } = parts[j]!;
+                const x = call.train && call.key !== undefined
+                  ? dropout(call.x, p, fold(call.key, expert))
+                  : call.x;
+                return multiply(map.apply(x), slice(here, 2, expert, expert + 1));
+              });
+              return multiply(addAll(pieces), options.scale ?? 1);
+            }),
+          },
+        })),
+      ];
+    },
+  };
+}
+
+/** One adapted layer and what each expert adds there. */
+interface Mixed {
+  readonly path: string;
+  readonly parts: readonly { readonly expert: number; readonly map: LinearMap; readonly dropout?: number }[];
+}
+
+/** The layers that experts adapt, in the model's order. */
+function mixed(
+  names: readonly string[],
+  params: Readonly<Record<string, Tree>>,
+  spec: Spec,
+  options: XloraOptions,
+): readonly Mixed[] {
+  const parts = new Map<string, Mixed["parts"]>();
+  names.forEach((name, expert) => {
+    for (const edit of options.experts[name]!.method.edits(params[name]!, spec)) {
+      if (edit.kind !== "linear" || edit.change.form !== "add" || edit.out !== undefined) {
+        throw new RangeError(
+          `Cannot mix the ${edit.kind} edit of expert "${name}" at "${edit.path}": X-LoRA mixes linear maps that are added`,
+        );
+      }
+      const { map, dropout } = edit.change;
+      const part = { expert, map, ...dropout !== undefined && { dropout } };
+      parts.set(edit.path, [...parts.get(edit.path) ?? [], part]);
+    }
+  });
+  const order = [...spec.linears].map((place) => place.path).filter((path) => parts.has(path));
+  if (order.length !== parts.size) {
+    const other = [...parts.keys()].find((path) => !order.includes(path));
+    throw new RangeError(`Cannot mix experts at "${other}": X-LoRA adapts the linear layers of blocks`);
+  }
+  return order.map((path) => ({ path, parts: parts.get(path)! }));
+}
+
+/** λ [b, t, layers, K] from the states of the first pass. */
+function routed(
+  router: readonly Affine[],
+  call: PrepassCall,
+  experts: number,
+  options: XloraOptions,
+): Tensor {
+  const { dropout: p = 0.2 } = options;
+  const logits = router.reduce((h, layer, i) => {
+    if (i === 0) return affine(layer, h);
+    const active = relu(h);
+    const key = call.train && call.key !== undefined ? fold(call.key, i) : undefined;
+    return affine(layer, key === undefined ? active : dropout(active, p, key));
+  }, call.states);
+  const [b, t] = [logits.shape[0]!, logits.shape[1]!];
+  return expertShares(reshape(logits, [b, t, -1, experts]), options);
+}
+
+function check(
+  { depth = 1, size = 2048, dropout = 0.2, topK, temperature = 1 }: XloraOptions,
+  n: number,
+): void {
+  if (n === 0) throw new RangeError("Expected at least one expert but found none");
+  for (const [name, value] of Object.entries({ depth, size, ...topK !== undefined && { topK } })) {
+    if (!Number.isInteger(value) || value < 1) {
+      throw new RangeError(`Expected ${name} to be a positive integer but found ${value}`);
+    }
+  }
+  if (!(dropout >= 0 && dropout < 1)) {
+    throw new RangeError(`Expected dropout from 0 up to 1 but found ${dropout}`);
+  }
+  if (temperature !== "none" && !(temperature > 0)) {
+    throw new RangeError(`Expected temperature above 0 but found ${temperature}`);
+  }
+}

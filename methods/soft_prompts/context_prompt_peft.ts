@@ -1,0 +1,109 @@
+/**
+ * CPT in PEFT folders: one table `prompt_embeddings` [n, d], tokens and offsets added up, as PEFT saves and reloads them. Texts
+ * there count as a later example if the context's last type is a label; else PEFT has no loss at all.
+ */
+import type { Spec } from "../../core/mod.ts";
+import type { ContextPromptTuningOptions } from "./context_prompt_tuning.ts";
+import { numberField, type PeftFields, type PeftTensor, wrong } from "../peft/codec.ts";
+import { PROMPT_FIELDS } from "./prompt_peft.ts";
+import { promptStack } from "./prompt_rows.ts";
+
+/** Fields of `peft_type` "CPT". PEFT looks neither at `cpt_mask` nor at the tokenizer once it has the ids. */
+export const CONTEXT_PROMPT_FIELDS: PeftFields = {
+  ...PROMPT_FIELDS,
+  cpt_token_ids: null,
+  cpt_mask: null,
+  cpt_tokens_type_mask: null,
+  opt_weighted_loss_type: "none",
+  opt_loss_decay_factor: 1,
+  opt_projection_epsilon: 0.1,
+  opt_projection_format_epsilon: 0.1,
+  tokenizer_name_or_path: null,
+};
+
+/**
+ * Reads the fields.
+ *
+ * @throws {TypeError} when one has the wrong kind.
+ * @example
+ * ```ts
+ * import { CONTEXT_PROMPT_FIELDS, readContextPrompt } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * const fields = { ...CONTEXT_PROMPT_FIELDS, cpt_token_ids: [5, 6], cpt_tokens_type_mask: [2, 4] };
+ * assert.deepEqual(readContextPrompt(fields).types, [2, 4]);
+ * ```
+ */
+export function readContextPrompt(fields: PeftFields): ContextPromptTuningOptions {
+  const tokens = numbers(fields, "cpt_token_ids");
+  const weighted = fields["opt_weighted_loss_type"];
+  if (weighted !== "none" && weighted !== "decay") {
+    return wrong("opt_weighted_loss_type", '"none" or "decay"', weighted);
+  }
+  const decay = numberField(fields, "opt_loss_decay_factor");
+  return {
+    tokens,
+    types: numbers(fields, "cpt_tokens_type_mask"),
+    epsilon: numberField(fields, "opt_projection_epsilon"),
+    templateEpsilon: numberField(fields, "opt_projection_format_epsilon"),
+    ...weighted === "decay" && { decay },
+  };
+}
+
+/**
+ * The fields that options set.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, reference, smallConfig } from "@graft/peft";
+ * import { writeContextPrompt } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const { opt_weighted_loss_type, num_virtual_tokens } = writeContextPrompt({ tokens: [5, 6], decay: 0.9 }, spec);
+ * assert.deepEqual([opt_weighted_loss_type, num_virtual_tokens], ["decay", 2]);
+ * ```
+ */
+export function writeContextPrompt(options: ContextPromptTuningOptions, spec: Spec): PeftFields {
+  const { tokens, types = tokens.map(() => 1), epsilon = 0.1, templateEpsilon = 0.1, decay } = options;
+  return {
+    ...CONTEXT_PROMPT_FIELDS,
+    num_virtual_tokens: tokens.length,
+    num_transformer_submodules: 1,
+    token_dim: promptStack(spec, "contextPromptTuning").width,
+    num_attention_heads: spec.attentions[0]?.heads ?? 1,
+    num_layers: spec.blocks.length,
+    cpt_token_ids: tokens,
+    cpt_mask: tokens.map(() => 1),
+    cpt_tokens_type_mask: types,
+    opt_weighted_loss_type: decay === undefined ? "none" : "decay",
+    opt_loss_decay_factor: decay ?? 1,
+    opt_projection_epsilon: epsilon,
+    opt_projection_format_epsilon: templateEpsilon,
+  };
+}
+
+/**
+ * The tensor of the folder.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, reference, smallConfig } from "@graft/peft";
+ * import { contextPromptTensors } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * assert.deepEqual(contextPromptTensors({ tokens: [5, 6] }, spec)[0]!.shape, [2, 16]);
+ * ```
+ */
+export function contextPromptTensors(
+  { tokens }: ContextPromptTuningOptions,
+  spec: Spec,
+): readonly PeftTensor[] {
+  const { width } = promptStack(spec, "contextPromptTuning");
+  return [{ path: "frozen.tokens", key: "prompt_embeddings", shape: [tokens.length, width] }];
+}
+
+function numbers(fields: PeftFields, name: string): readonly number[] {
+  const value = fields[name];
+  return Array.isArray(value) && value.every((n) => typeof n === "number")
+    ? value as readonly number[]
+    : wrong(name, "a list of numbers", value);
+}

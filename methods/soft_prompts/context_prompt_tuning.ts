@@ -1,0 +1,130 @@
+/**
+ * CPT. Blau, Kimhi, Belinkov, Bronstein and Baskin 2024, "Context-aware Prompt Tuning: Advancing In-Context Learning with
+ * Adversarial Methods", arXiv 2410.17222.
+ *
+ *   X' = [E(c) + δ; E(x)]      c a context of examples, n tokens      ‖δ_i‖ ≤ ε_i √(d / 2048)   after each step
+ *   loss = mean over the labels of context and text of w · cross-entropy       w = γ^j for the label of the j-th last example,
+ *                                                                              1 for the text's own
+ *
+ * The offsets start at zero: in-context learning. Labels in the context have none, and their loss trains the others. Each token
+ * has a type 4 e + 1 (input's template), 4 e + 2 (input), 4 e + 3 (output's template) or 4 e + 4 (label) in example e, or 0.
+ */
+import {
+  fn,
+  fold,
+  type Json,
+  key as keyOf,
+  type Method,
+  type PromptLabel,
+  scope,
+  type Synchronous,
+  type Tensor,
+  tensor,
+} from "../../core/mod.ts";
+import { add, divide, multiply, relu, sqrt, subtract, sumOfSquares, zeros } from "../../ops/mod.ts";
+import { promptStack, promptStart } from "./prompt_rows.ts";
+import { freshParams } from "../shared/random_factor.ts";
+
+/** Options of CPT. */
+export interface ContextPromptTuningOptions {
+  /** c, the context's token ids. */
+  readonly tokens: readonly number[];
+  /** A type for each, as above. Default all 1: every token moves, and none is a label. */
+  readonly types?: readonly number[];
+  /** ε of inputs, for a width of 2048. Default 0.1. */
+  readonly epsilon?: number;
+  /** ε of templates. Default 0.1. */
+  readonly templateEpsilon?: number;
+  /** γ, default 1: all labels count alike. */
+  readonly decay?: number;
+}
+
+/** E(c) [n, d] frozen, and δ [n, d]; without δ a finished prompt. */
+export type ContextPromptParams = { readonly offsets?: Tensor; readonly frozen: { readonly tokens: Tensor } };
+
+/**
+ * CPT as a method, for causal models. Parameters: `offsets` [n, d], and `frozen.tokens` [n, d]. `settle` adds them up.
+ *
+ * @throws {RangeError} when there is no token, types are not as many or no whole numbers from 0, or ε or γ is negative; at init,
+ * when an id is unknown.
+ * @example
+ * ```ts
+ * import { adapt, contextPromptTuning, count, freshModel, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * // One example: "in: 7 8 out: 9", with a label.
+ * const method = contextPromptTuning({ tokens: [1, 7, 8, 2, 9], types: [1, 2, 2, 3, 4] });
+ * assert.equal(count(model, adapt(model, method)).trainable, 5 * 16);
+ * ```
+ */
+export function contextPromptTuning(options: ContextPromptTuningOptions): Method {
+  const { tokens, types = tokens.map(() => 1), epsilon = 0.1, templateEpsilon = 0.1, decay = 1 } = options;
+  if (tokens.length === 0) throw new RangeError("Expected a context of at least one token but found none");
+  if (types.length !== tokens.length || types.some((type) => !(Number.isInteger(type) && type >= 0))) {
+    throw new RangeError(
+      `Expected types to be ${tokens.length} whole numbers from 0, one a token, but found [${types}]`,
+    );
+  }
+  for (const [name, value] of Object.entries({ epsilon, templateEpsilon, decay })) {
+    if (!(value >= 0)) throw new RangeError(`Expected ${name} to be 0 or more but found ${value}`);
+  }
+  const name = "contextPromptTuning";
+  const moves = types.map((type) => type % 4 === 0 ? 0 : 1);
+  const most = types.map((type) => type % 4 === 2 ? epsilon : type % 4 === 0 ? 0 : templateEpsilon);
+  /** E(c) + δ, where labels and what has no type stay as they are. */
+  const moved = (tokens: Tensor, offsets: Tensor): Tensor =>
+    add(tokens, multiply(offsets, column(moves, offsets)));
+  const method: Method = {
+    name,
+    config: options as unknown as Readonly<Record<string, Json>>,
+    init: ({ model, key }) =>
+      freshParams(() => {
+        const start = { from: "tokens", rows: tokens.map((id) => [id]) } as const;
+        const rows = promptStart(model, fold(keyOf(key), "tokens"), tokens.length, start, name);
+        return [["offsets", zeros(rows.shape, model.backend)], ["frozen.tokens", rows]];
+      }),
+    edits: (params, spec) => [{
+      kind: "prompt",
+      path: promptStack(spec, name).path,
+      length: tokens.length,
+      labels: contextLabels(tokens, types, decay),
+      rows: fn(
+        params as ContextPromptParams,
+        ({ offsets, frozen }) => offsets === undefined ? frozen.tokens : moved(frozen.tokens, offsets),
+      ),
+    }],
+    project: (params) => {
+      const { offsets } = params as ContextPromptParams;
+      if (offsets === undefined) return params;
+      const bounds = column(most.map((e) => e * Math.sqrt(offsets.shape[1]! / 2048)), offsets); // [n, 1]
+      const norms = sqrt(sumOfSquares(offsets, { axis: 1, keepAxes: true }));
+      const larger = add(bounds, relu(subtract(norms, bounds)));
+      return { ...params, offsets: multiply(offsets, divide(bounds, add(larger, 1e-30))) }; // 0 where both are
+    },
+    settle: (params) => {
+      const { offsets, frozen } = params as Partial<ContextPromptParams>;
+      if (frozen === undefined || offsets === undefined) return { method, params }; // gradients, or a finished prompt
+      const tokens = scope((): Synchronous<Tensor> => moved(frozen.tokens, offsets));
+      return { method, params: { frozen: { tokens } } };
+    },
+  };
+  return method;
+}
+
+/** The context's labels, told by the rows before them; the last example's count γ, the one before γ². */
+function contextLabels(
+  tokens: readonly number[],
+  types: readonly number[],
+  decay: number,
+): readonly PromptLabel[] {
+  const isLabel = (type: number): boolean => type > 0 && type % 4 === 0;
+  const examples = [...new Set(types.filter(isLabel))].sort((a, b) => b - a);
+  return types.flatMap((type, row) =>
+    isLabel(type) ? [{ row, id: tokens[row]!, weight: decay ** (1 + examples.indexOf(type)) }] : []
+  );
+}
+
+/** Numbers as a column [n, 1] beside a tensor. */
+function column(numbers: readonly number[], { backend }: Tensor): Tensor {
+  return tensor(Float32Array.from(numbers), { backend, shape: [numbers.length, 1] });
+}

@@ -1,0 +1,112 @@
+/**
+ * Multitask prompt tuning in PEFT folders: `prompt_embeddings` [n, d], `prefix_task_cols` [T, n, r] and `prefix_task_rows`
+ * [T, r, d]. For an encoder and a decoder there may be 2 n rows, the second half before the decoder's text. Its tasks have numbers:
+ * ours are called "0", "1" and so on.
+ */
+import type { Spec } from "../../core/mod.ts";
+import { multitaskPromptStacks, type MultitaskPromptTuningOptions } from "./multitask_prompt_tuning.ts";
+import { numberField, type PeftFields, type PeftTensor, wrong } from "../peft/codec.ts";
+import { PROMPT_TUNING_FIELDS, writePrompt } from "./prompt_peft.ts";
+
+/** Fields of `peft_type` "MULTITASK_PROMPT_TUNING". How the prompt began is past when it is loaded. */
+export const MULTITASK_PROMPT_FIELDS: PeftFields = {
+  ...PROMPT_TUNING_FIELDS,
+  prompt_tuning_init_state_dict_path: null,
+  prompt_tuning_init_task: 0,
+  num_ranks: 1,
+  num_tasks: 1,
+};
+
+const STARTS = [
+  "RANDOM",
+  "SAMPLE_VOCAB",
+  "TEXT",
+  "AVERAGE_SOURCE_TASKS",
+  "EXACT_SOURCE_TASK",
+  "ONLY_SOURCE_SHARED",
+];
+
+/**
+ * Reads the fields.
+ *
+ * @throws {TypeError} when one has the wrong kind.
+ * @example
+ * ```ts
+ * import { MULTITASK_PROMPT_FIELDS, readMultitaskPrompt } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * const { tasks } = readMultitaskPrompt({ ...MULTITASK_PROMPT_FIELDS, num_virtual_tokens: 8, num_tasks: 2 });
+ * assert.deepEqual(tasks, ["0", "1"]);
+ * ```
+ */
+export function readMultitaskPrompt(fields: PeftFields): MultitaskPromptTuningOptions {
+  const start = fields["prompt_tuning_init"];
+  if (typeof start !== "string" || !STARTS.includes(start)) {
+    return wrong("prompt_tuning_init", STARTS.join(" or "), start);
+  }
+  const stacks = fields["num_transformer_submodules"] ?? 1;
+  if (stacks !== 1 && stacks !== 2) return wrong("num_transformer_submodules", "1 or 2", stacks);
+  return {
+    length: numberField(fields, "num_virtual_tokens"),
+    rank: numberField(fields, "num_ranks"),
+    tasks: Array.from({ length: numberField(fields, "num_tasks") }, (_, i) => `${i}`),
+    ...stacks === 2 && { stacks: "both" },
+  };
+}
+
+/**
+ * The fields that options set.
+ *
+ * @throws {RangeError} when one task is chosen of several: PEFT says it with each batch.
+ * @example
+ * ```ts
+ * import { freshModel, reference, smallConfig } from "@graft/peft";
+ * import { writeMultitaskPrompt } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * assert.equal(writeMultitaskPrompt({ tasks: ["mnli", "squad"] }, spec).num_tasks, 2);
+ * ```
+ */
+export function writeMultitaskPrompt(
+  { length = 20, rank = 1, tasks = ["0"], task, stacks }: MultitaskPromptTuningOptions,
+  spec: Spec,
+): PeftFields {
+  if (task !== undefined && tasks.length > 1) {
+    throw new RangeError(
+      `Cannot save the task "${task}" of ${tasks.length} for PEFT, where each batch names its tasks: save all, or newTask of it`,
+    );
+  }
+  const { fields } = writePrompt({ length }, spec);
+  return {
+    ...MULTITASK_PROMPT_FIELDS,
+    ...fields,
+    num_transformer_submodules: multitaskPromptStacks(spec, stacks).length,
+    num_ranks: rank,
+    num_tasks: tasks.length,
+  };
+}
+
+/**
+ * The tensors of the folder.
+ *
+ * @example
+ * ```ts
+ * import { freshModel, reference, smallConfig } from "@graft/peft";
+ * import { multitaskPromptTensors } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const shapes = multitaskPromptTensors({ length: 8, rank: 2 }, spec).map(({ shape }) => shape);
+ * assert.deepEqual(shapes, [[8, 16], [1, 8, 2], [1, 2, 16]]);
+ * ```
+ */
+export function multitaskPromptTensors(
+  { length = 20, rank = 1, tasks = ["0"], stacks }: MultitaskPromptTuningOptions,
+  spec: Spec,
+): readonly PeftTensor[] {
+  const places = multitaskPromptStacks(spec, stacks);
+  const [n, { width }] = [length * places.length, places[0]!];
+  return [
+    { path: "rows", key: "prompt_embeddings", shape: [n, width] },
+    { path: "u", key: "prefix_task_cols", shape: [tasks.length, n, rank] },
+    { path: "v", key: "prefix_task_rows", shape: [tasks.length, rank, width] },
+  ];
+}

@@ -1,0 +1,154 @@
+/**
+ * Multitask prompt tuning. Wang, Panda, Karlinsky, Feris, Sun and Kim 2023, "Multitask Prompt Tuning Enables
+ * Parameter-Efficient Transfer Learning", arXiv 2303.02861, equation 1.
+ *
+ *   X' = [P ∘ (U_k V_k); E(x)]        P [n, d] of all tasks        U_k [n, r] and V_k [r, d] of task k, r = 1 in the paper
+ *
+ * Source tasks train together; a new task begins with P and the mean of the sources' factors (`newTask`). The paper's loss
+ * has a term that keeps each source near a prompt of its own, which belongs to training and is left out, as in PEFT. In a model
+ * with two stacks the encoder reads the prompt; PEFT may put n more rows before the decoder's text (`stacks`).
+ */
+import {
+  fn,
+  fold,
+  type Json,
+  key as keyOf,
+  type Method,
+  scope,
+  type Spec,
+  type StackPlace,
+  type Synchronous,
+  type Tensor,
+} from "../../core/mod.ts";
+import { matmul, mean, multiply, normal, reshape, slice } from "../../ops/mod.ts";
+import { checkPromptStart, promptStack, type PromptStart, promptStart } from "./prompt_rows.ts";
+import { checkPositive, freshParams } from "../shared/random_factor.ts";
+import { checkTasks, type TaskOptions, tasksOf } from "../shared/tasks.ts";
+
+/** Options of multitask prompt tuning. */
+export interface MultitaskPromptTuningOptions extends TaskOptions {
+  /** n, default 20; the paper's is 100. */
+  readonly length?: number;
+  /** r, default 1, the paper's. */
+  readonly rank?: number;
+  /** How P starts, default uniform in ±0.5. The factors are normal of deviation 0.02, as the authors' in PEFT. */
+  readonly start?: PromptStart;
+  /** Which of two stacks have rows: the one that reads ("reading", default), or each its own n ("both", as PEFT may have it). */
+  readonly stacks?: "reading" | "both";
+}
+
+/** P [n, d] (or [2n, d], the decoder's rows last), and the factors of T tasks: u [T, n, r], v [T, r, d]. */
+export type MultitaskPrompt = { readonly rows: Tensor; readonly u: Tensor; readonly v: Tensor };
+
+/**
+ * Multitask prompt tuning as a method. Parameters: `rows` [n, d], `u` [T, n, r] and `v` [T, r, d]; n counts both stacks' rows.
+ *
+ * @throws {RangeError} when the length or the rank is no positive integer, or tasks are none or have one name twice; at init,
+ * when a start names unknown token ids, or `stacks` is "both" and the model has one.
+ * @example
+ * ```ts
+ * import { adapt, forward, freshModel, graft, multitaskPromptTuning, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const method = multitaskPromptTuning({ length: 3, tasks: ["mnli", "squad"] });
+ * const tuned = graft(model, adapt(model, method));
+ * const { logits } = forward(tuned, { inputIds: [[1, 2], [3, 4]], rows: ["squad", "mnli"] });
+ * assert.deepEqual(logits.shape, [2, 2, 32]);
+ * ```
+ */
+export function multitaskPromptTuning(options: MultitaskPromptTuningOptions = {}): Method<MultitaskPrompt> {
+  const { length = 20, rank = 1, tasks = ["0"], start = { from: "uniform" }, stacks = "reading" } = options;
+  checkPositive("length", length);
+  checkPositive("rank", rank);
+  checkTasks(options);
+  checkPromptStart(start);
+  const name = "multitaskPromptTuning";
+  return {
+    name,
+    config: options as unknown as Readonly<Record<string, Json>>,
+    init: ({ model, key }) =>
+      freshParams(() => {
+        const seed = keyOf(key);
+        const [{ width }, ...others] = multitaskPromptStacks(model.spec, stacks) as [
+          StackPlace,
+          ...StackPlace[],
+        ];
+        const all = length * (1 + others.length);
+        const factor = (part: string, shape: readonly number[]): readonly [string, Tensor] => [
+          part,
+          normal(fold(seed, part), [tasks.length, ...shape], model.backend, 0.02),
+        ];
+        return [
+          ["rows", promptStart(model, fold(seed, "rows"), all, start, name)],
+          factor("u", [all, rank]),
+          factor("v", [rank, width]),
+        ];
+      }) as MultitaskPrompt,
+    edits: (params, spec) =>
+      tasksOf(options).flatMap(({ number, rows: held }) =>
+        multitaskPromptStacks(spec, stacks).map(({ path }, i) => ({
+          kind: "prompt",
+          path,
+          length,
+          rows: fn(params, ({ rows, u, v }) => {
+            const part = (t: Tensor): Tensor => slice(t, 0, i * length, (i + 1) * length);
+            return multiply(part(rows), matmul(part(ofTask(u, number)), ofTask(v, number))); // [n, d]
+          }),
+          ...held,
+        }))
+      ),
+  };
+}
+
+/**
+ * The stacks that have rows, the reading one first.
+ *
+ * @throws {RangeError} when both are asked for and the model has one.
+ * @example
+ * ```ts
+ * import { freshModel, multitaskPromptStacks, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("t5"), { backend: reference(), key: 0 });
+ * const names = multitaskPromptStacks(spec, "both").map(({ stack }) => stack);
+ * assert.deepEqual(names, ["encoder", "decoder"]);
+ * ```
+ */
+export function multitaskPromptStacks(
+  spec: Spec,
+  stacks: MultitaskPromptTuningOptions["stacks"],
+): readonly StackPlace[] {
+  const first = promptStack(spec, "multitaskPromptTuning");
+  if (stacks !== "both") return [first];
+  const other = spec.stacks.find((place) => place !== first);
+  if (other === undefined) {
+    throw new RangeError('Cannot give both stacks rows, stacks "both": the model has one');
+  }
+  return [first, other];
+}
+
+/** [T, a, b] → [a, b]. */
+function ofTask(factors: Tensor, task: number): Tensor {
+  return reshape(slice(factors, 0, task, task + 1), factors.shape.slice(1));
+}
+
+/**
+ * Where a new task begins: the shared prompt, with the mean of the sources' factors (the paper's start, default) or those of
+ * the source with a number. For a method of one task. The caller owns the tensors.
+ *
+ * @example
+ * ```ts
+ * import { adapt, freshModel, multitaskPromptTuning, newTask, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const sources = adapt(model, multitaskPromptTuning({ length: 3, tasks: ["mnli", "squad"] }));
+ * const params = newTask(sources.params);
+ * assert.deepEqual([params.u.shape, params.v.shape], [[1, 3, 1], [1, 1, 16]]);
+ * ```
+ */
+export function newTask({ rows, u, v }: MultitaskPrompt, from: "mean" | number = "mean"): MultitaskPrompt {
+  const one = (factors: Tensor): Tensor =>
+    from === "mean" ? mean(factors, { axis: 0, keepAxes: true }) : slice(factors, 0, from, from + 1);
+  return scope((): Synchronous<MultitaskPrompt> =>
+    ({ rows: multiply(rows, 1), u: one(u), v: one(v) }) as unknown as Synchronous<MultitaskPrompt>
+  );
+}

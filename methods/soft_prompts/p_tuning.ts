@@ -1,0 +1,72 @@
+/**
+ * P-tuning. Liu, Zheng, Du, Ding, Qian, Yang and Tang 2021, "GPT Understands, Too", arXiv 2103.10385.
+ *
+ *   x = template([P₀ … Pᵢ], text, anchors, …)      P = encoder(e)      e [n, d]
+ *
+ * The rows stand at slots anywhere in the input, or before it as in PEFT; anchors are ordinary tokens of the template. The
+ * encoder is dropped after training. The authors' few-shot setting trains the language model as well, at a lower rate:
+ * compose with `fullFineTune` for that.
+ */
+import { fn, fold, type Json, key as keyOf, type Method, scope, type Synchronous } from "../../core/mod.ts";
+import {
+  checkEncoder,
+  encodedRows,
+  freshEncoder,
+  type PromptEncoder,
+  type PromptEncoderParams,
+} from "./prompt_encoder.ts";
+import { type PromptParams, type PromptPosition, promptStack } from "./prompt_rows.ts";
+import { promptTuning } from "./prompt_tuning.ts";
+import { checkPositive } from "../shared/random_factor.ts";
+
+/** Options of P-tuning. */
+export interface PTuningOptions {
+  /** n, default 9, the authors' template of three, three and three. */
+  readonly length?: number;
+  /** Where the rows stand, default "front"; at slots, texts are made by `withSlots`. */
+  readonly where?: PromptPosition;
+  /** Default the authors' BiLSTM. */
+  readonly encoder?: PromptEncoder;
+}
+
+/**
+ * P-tuning as a method. Parameters: `tokens` [n, d], `mlp.0.weight`, `mlp.0.bias`, … and with an LSTM
+ * `lstm.<layer>.<forward or backward>.<input or hidden>.<weight or bias>`. `settle` evaluates the encoder once and leaves
+ * prompt tuning.
+ *
+ * @throws {RangeError} when a size is no positive integer.
+ * @example
+ * ```ts
+ * import { pTuning, withSlots } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const slot = 0;
+ * const method = pTuning({ length: 3, where: { token: slot }, encoder: { kind: "mlp" } });
+ * const ids = withSlots([2, [17, 4], 1], slot); // two rows, a text, one row
+ * assert.deepEqual([method.name, ids.length], ["pTuning", 5]);
+ * ```
+ */
+export function pTuning(options: PTuningOptions = {}): Method<PromptEncoderParams> {
+  const { length = 9, where = "front", encoder = { kind: "lstm" } } = options;
+  checkPositive("length", length);
+  checkEncoder(encoder);
+  return {
+    name: "pTuning",
+    config: { length, where: where as Json, encoder: encoder as unknown as Json },
+    init: ({ model, key }) =>
+      scope((): Synchronous<PromptEncoderParams> => {
+        const { width } = promptStack(model.spec, "pTuning");
+        return freshEncoder(encoder, fold(keyOf(key), "encoder"), length, width, model.backend);
+      }),
+    edits: (params, spec) => [{
+      kind: "prompt",
+      path: promptStack(spec, "pTuning").path,
+      length,
+      where,
+      rows: fn(params, (params, { train, key }) => encodedRows(encoder, params, train ? key : undefined)),
+    }],
+    settle: (params) => ({
+      method: promptTuning({ length, where, madeBy: encoder }),
+      params: scope((): Synchronous<PromptParams> => ({ rows: encodedRows(encoder, params) })),
+    }),
+  };
+}

@@ -1,0 +1,67 @@
+/**
+ * P-tuning v2. Liu, Ji, Fu, Tam, Du, Yang and Tang 2021, "P-Tuning v2: Prompt Tuning Can Be Comparable to Fine-tuning
+ * Universally Across Scales and Tasks", arXiv 2110.07602.
+ *
+ *   K ← [P_K; K]   V ← [P_V; V]   at every attention, trained directly, and the classifier with them
+ *
+ * Prefix tuning with other defaults: no network that makes the rows, dropout on them, positions of the text unchanged; and
+ * instead of a verbalizer the head that scores classes trains as a whole. On a model of words there is no such head.
+ */
+import {
+  compose,
+  type Method,
+  nest,
+  type PartsOf,
+  replaceLeaf,
+  type Tensor,
+  trainableCopy,
+  type Tree,
+} from "../../core/mod.ts";
+import { classifierLeaves } from "../shared/classifier.ts";
+import { prefixTuning, type PrefixTuningOptions } from "./prefix_tuning.ts";
+
+/** Options of P-tuning v2. */
+export interface PTuningV2Options {
+  /** n, default 20; the paper's run from 8 for easy tasks to 128. */
+  readonly length?: number;
+  /** A network that makes the rows, as in prefix tuning, or "none" (default). */
+  readonly network?: PrefixTuningOptions["network"];
+  /** Dropout on the rows in training, default 0.1. */
+  readonly dropout?: number;
+  /** Whether the prefix shifts the text's positions, default "none". */
+  readonly positions?: PrefixTuningOptions["positions"];
+}
+
+/**
+ * P-tuning v2 as a composition, with parameters under `prefix` as those of `prefixTuning`, and under `head` the classifier's
+ * leaves by the checkpoint's names.
+ *
+ * @throws {RangeError} when the length or the network's width is no positive integer, or dropout is not in [0, 1).
+ * @example
+ * ```ts
+ * import { pTuningV2 } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.equal(pTuningV2({ length: 8 }).name, "compose(prefix, head)");
+ * ```
+ */
+export function pTuningV2(
+  { length = 20, network = "none", dropout = 0.1, positions = "none" }: PTuningV2Options = {},
+): Method<PartsOf<{ readonly prefix: Method; readonly head: Method }>> {
+  return compose({ prefix: prefixTuning({ length, network, dropout, positions }), head: classifier() });
+}
+
+/** The head of classes as a method; nothing where there is none. */
+function classifier(): Method {
+  return {
+    name: "classifier",
+    config: {},
+    init: ({ model }) =>
+      nest(
+        classifierLeaves(model.spec).map((path) => [path, trainableCopy(model, path)] as const),
+      ) as Tree,
+    edits: (params, spec) => classifierLeaves(spec).map((path) => replaceLeaf(path, leafAt(params, path))),
+  };
+}
+
+const leafAt = (params: Tree, path: string): Tensor =>
+  path.split(".").reduce<Tree | Tensor>((node, name) => (node as Tree)[name]!, params) as Tensor;

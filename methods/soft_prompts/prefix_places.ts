@@ -1,0 +1,44 @@
+/** Which attentions have a prefix, and whose rows they read. */
+import type { AttentionPlace, Spec } from "../../core/mod.ts";
+
+/** An attention with a prefix. */
+export interface PrefixPlace {
+  readonly place: AttentionPlace;
+  /** The first attention with the same rows, under whose path they stand: `place` itself unless they are shared. */
+  readonly source: AttentionPlace;
+  /** The number of the rows' layer in a table of all. */
+  readonly number: number;
+}
+
+/**
+ * All attentions, each with rows of its own; or those that PEFT's table reaches in an encoder and a decoder. PEFT doubles its
+ * table of L layers, takes it apart into keys and values of the decoder's self- and cross-attentions by turns, and drops those
+ * of the cross-attentions (peft 0.21, peft_model.py, get_prompt): block i reads the layer 2i modulo L.
+ *
+ * @throws {RangeError} when there is no attention, or "peft" on a model that has not both stacks or more decoder blocks than L.
+ */
+export function prefixPlaces({ attentions, stacks }: Spec, rows: "own" | "peft"): readonly PrefixPlace[] {
+  if (attentions.length === 0) {
+    throw new RangeError("Cannot place prefixTuning: the model offers no attention");
+  }
+  if (rows === "own") return attentions.map((place, number) => ({ place, source: place, number }));
+  const own = attentions.filter(({ stack, role }) => stack === "decoder" && role === "self");
+  const layers = stacks.find(({ stack }) => stack === "encoder")?.layers;
+  if (layers === undefined || own.length === 0) {
+    throw new RangeError(
+      'Cannot share rows as PEFT does, rows "peft": the model has not an encoder and a decoder',
+    );
+  }
+  if (own.length > layers) {
+    throw new RangeError(
+      `Cannot share rows as PEFT does, rows "peft": its table is for the encoder's ${layers} blocks, and the decoder has ` +
+        `${own.length}`,
+    );
+  }
+  const numberOf = ({ layer = 0 }: AttentionPlace): number => 2 * layer % layers;
+  return own.map((place) => ({
+    place,
+    source: own.find((other) => numberOf(other) === numberOf(place))!,
+    number: numberOf(place),
+  }));
+}

@@ -1,0 +1,215 @@
+/**
+ * Prefix tuning. Li and Liang 2021, "Prefix-Tuning: Optimizing Continuous Prompts for Generation", arXiv 2101.00190.
+ *
+ *   K ← [P_K; K]   V ← [P_V; V]   at every attention, P_K and P_V [n, heads, headDim] of its key and value heads
+ *   training   P = W₂ tanh(W₁ e + b₁) + b₂     e [n, d]   W₁ [k, d]     with W₂'s rows for each attention apart
+ *
+ * The rows stand after the projections, so they are keys and values, not hidden states, and get no rotation. One network
+ * and one e for each kind of attention (stack and role). In a decoder's self-attention the prefix is a past, as in the
+ * authors' code and PEFT: it takes n positions.
+ */
+import {
+  type AttentionCall,
+  type AttentionPlace,
+  fn,
+  fold,
+  key as keyOf,
+  lookup,
+  type Method,
+  nest,
+  paramsAt,
+  type PrefixEdit,
+  type PrefixRows,
+  scope,
+  type Spec,
+  type Synchronous,
+  type Tensor,
+  type Tree,
+  under,
+} from "../../core/mod.ts";
+import { dropout, normal, reshape } from "../../ops/mod.ts";
+import { type Affine, affine, freshAffine } from "../shared/affine.ts";
+import { type Activation, activation } from "../shared/bottleneck.ts";
+import { prefixPlaces } from "./prefix_places.ts";
+
+/** Options of prefix tuning. */
+export interface PrefixTuningOptions {
+  /** n, default 10. */
+  readonly length?: number;
+  /**
+   * The network that makes the rows while training: its width k and non-linearity (default "tanh"), or "none" to train them
+   * directly. Default k = 512.
+   */
+  readonly network?: { readonly hidden: number; readonly activation?: Activation } | "none";
+  /** Probability of dropping an element of P in training, default 0. */
+  readonly dropout?: number;
+  /**
+   * Whether the prefix shifts the text's positions: "past" (default, in a decoder's self-attention), "always" (in an
+   * encoder's too, as PEFT has it) or "none".
+   */
+  readonly positions?: "past" | "always" | "none";
+  /** What the rows do to the text's own distances, in a model that has such: nothing (default), or AdapterHub's shift. */
+  readonly distances?: PrefixEdit["distances"];
+  /**
+   * Which attentions have rows: all, each its own ("own", the default), or as PEFT has it for an encoder and a decoder
+   * ("peft"): the decoder's self-attentions alone, block i with the rows of number 2i modulo the encoder's blocks, so that
+   * two may share theirs.
+   */
+  readonly rows?: "own" | "peft";
+}
+
+/** The network at one attention: `shared` over all attentions of a kind, `last` W₂'s rows for this one. */
+interface Network {
+  readonly shared: { readonly tokens: Tensor; readonly hidden: Affine };
+  readonly last: { readonly k: Affine; readonly v: Affine };
+}
+
+/**
+ * Prefix tuning as a method. Parameters: under an attention's path `k` and `v` [n, kvHeads, headDim]; with a network
+ * `k.weight` [kvHeads · headDim, k], `k.bias` and so for v, and `network.<stack>.<role>.tokens`, `.hidden.weight`,
+ * `.hidden.bias`. Shared rows stand under the first attention's path. `settle` evaluates the network and drops it.
+ *
+ * @throws {RangeError} when the length or the network's width is no positive integer, dropout is not in [0, 1), or at init when
+ * the model has no attention, or `rows` is "peft" and it has not both stacks.
+ * @example
+ * ```ts
+ * import { prefixTuning } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.equal(prefixTuning({ length: 5, network: "none" }).name, "prefixTuning");
+ * ```
+ */
+export function prefixTuning(options: PrefixTuningOptions = {}): Method {
+  const { length = 10, network = { hidden: 512 }, dropout: p = 0, positions = "past" } = options;
+  const { distances, rows = "own" } = options;
+  for (const [name, n] of Object.entries({ length, ...network !== "none" && { hidden: network.hidden } })) {
+    if (!Number.isInteger(n) || n < 1) {
+      throw new RangeError(`Expected ${name} to be a positive integer but found ${n}`);
+    }
+  }
+  if (!(p >= 0 && p < 1)) throw new RangeError(`Expected dropout from 0 up to 1 but found ${p}`);
+  const edit = (place: AttentionPlace, rows: PrefixEdit["rows"]): PrefixEdit => ({
+    kind: "prefix",
+    path: place.path,
+    positions: place.role === "self" &&
+        (positions === "always" || (positions === "past" && place.stack === "decoder"))
+      ? length
+      : 0,
+    ...distances !== undefined && place.role === "self" && { distances },
+    rows,
+  });
+  const dropped = ({ k, v }: PrefixRows, call: AttentionCall): PrefixRows =>
+    call.train && call.key !== undefined && p > 0
+      ? { k: dropout(k, p, fold(call.key, "k")), v: dropout(v, p, fold(call.key, "v")) }
+      : { k, v };
+  const more = { ...distances && { distances }, ...rows !== "own" && { rows } };
+  const sources = (spec: Spec): readonly AttentionPlace[] => [
+    ...new Set(prefixPlaces(spec, rows).map(({ source }) => source)),
+  ];
+  const name = "prefixTuning";
+
+  if (network === "none") {
+    return {
+      name,
+      config: { length, network, dropout: p, positions, ...more },
+      init: ({ model, key }) =>
+        scope((): Synchronous<Tree> =>
+          nest(
+            sources(model.spec).flatMap((place) =>
+              ["k", "v"].map((part) => {
+                const path = `${place.path}.${part}`;
+                const shape = [length, place.keyValueHeads, place.headDim];
+                return [path, normal(fold(keyOf(key), path), shape, model.backend)] as const;
+              })
+            ),
+          ) as Tree
+        ),
+      edits: (params, spec) =>
+        prefixPlaces(spec, rows).map(({ place, source }) =>
+          edit(place, fn(rowsAt<PrefixRows>(params, source), dropped))
+        ),
+    };
+  }
+
+  const σ = network.activation ?? "tanh";
+  return {
+    name,
+    config: {
+      length,
+      network: { hidden: network.hidden, ...σ !== "tanh" && { activation: σ } },
+      dropout: p,
+      positions,
+      ...more,
+    },
+    init: ({ model, key }) =>
+      scope((): Synchronous<Tree> =>
+        nest([
+          ...kinds(model.spec, sources(model.spec)).flatMap(([kind, width]) => {
+            const seed = fold(keyOf(key), kind);
+            return [
+              [`${kind}.tokens`, normal(fold(seed, "tokens"), [length, width], model.backend)] as const,
+              ...under(
+                `${kind}.hidden`,
+                freshAffine(fold(seed, "hidden"), network.hidden, width, model.backend),
+              ),
+            ];
+          }),
+          ...sources(model.spec).flatMap((place) =>
+            ["k", "v"].flatMap((part) => {
+              const [path, out] = [`${place.path}.${part}`, place.keyValueHeads * place.headDim];
+              return under(path, freshAffine(fold(keyOf(key), path), out, network.hidden, model.backend));
+            })
+          ),
+        ]) as Tree
+      ),
+    edits: (params, spec) =>
+      prefixPlaces(spec, rows).map(({ place, source }) =>
+        edit(place, fn(networkAt(params, source), (used, call) => dropped(made(used, place, σ), call)))
+      ),
+    settle: (params, spec) => ({
+      method: prefixTuning({ ...options, network: "none" }),
+      params: scope((): Synchronous<Tree> =>
+        nest(
+          sources(spec).flatMap((place) => {
+            const { k, v } = made(networkAt(params, place), place, σ);
+            return [[`${place.path}.k`, k] as const, [`${place.path}.v`, v] as const];
+          }),
+        ) as Tree
+      ),
+    }),
+  };
+}
+
+/** P_K and P_V of one attention. */
+function made(
+  { shared, last }: Network,
+  { keyValueHeads, headDim }: AttentionPlace,
+  σ: Activation,
+): PrefixRows {
+  const h = activation(σ)(affine(shared.hidden, shared.tokens)); // [n, k]
+  const rows = (part: Affine): Tensor => reshape(affine(part, h), [-1, keyValueHeads, headDim]); // [n, g, d]
+  return { k: rows(last.k), v: rows(last.v) };
+}
+
+function networkAt(params: Tree, place: AttentionPlace): Network {
+  return {
+    shared: lookup(params, kindOf(place)) as unknown as Network["shared"],
+    last: rowsAt<Network["last"]>(params, place),
+  };
+}
+
+const kindOf = (place: AttentionPlace): string => `network.${place.stack}.${place.role}`;
+
+/** The kinds of attentions, each with its stack's width. */
+function kinds(
+  spec: Spec,
+  attentions: readonly AttentionPlace[],
+): readonly (readonly [kind: string, width: number])[] {
+  const width = (place: AttentionPlace): number =>
+    spec.stacks.find((s) => s.stack === place.stack)?.width ?? place.heads * place.headDim;
+  return [...new Map(attentions.map((place) => [kindOf(place), width(place)] as const))];
+}
+
+const rowsAt = <T>(params: Tree, place: AttentionPlace): T => {
+  const { k, v } = paramsAt(params, place.path) as { readonly k: unknown; readonly v: unknown };
+  return { k, v } as T;
+};

@@ -1,0 +1,104 @@
+/** What the methods of soft prompts share: where prompts stand, and how their rows start. */
+import {
+  bitsAt,
+  fold,
+  type Key,
+  lookup,
+  type Model,
+  type Spec,
+  type StackPlace,
+  Tensor,
+} from "../../core/mod.ts";
+import { concat, gatherRows, integers, mean, uniform } from "../../ops/mod.ts";
+
+/**
+ * Where a prompt stands: before the text; before it or behind its first token where it enters the blocks, with no position
+ * and no norm of the embeddings (AdapterHub's BERT); or in the place of the tokens of an id (see `withSlots`).
+ */
+export type PromptPosition = "front" | "entered" | "afterFirst" | { readonly token: number };
+
+/** A prompt's parameters: rows [n, d]. */
+export type PromptParams = { readonly rows: Tensor };
+
+/** How the rows of a prompt start. Ids are the model's own. */
+export type PromptStart =
+  /** Uniform from `low` up to `high`: the paper's text has ±0.5 (default), its released settings 0 to 0.5. */
+  | { readonly from: "uniform"; readonly low?: number; readonly high?: number }
+  /** Rows of the token table drawn at random from its first `tokens`, the commonest in many vocabularies; default 5000. */
+  | { readonly from: "vocabulary"; readonly tokens?: number }
+  /**
+   * A row for each list of ids, the mean of their embeddings: a class label, or one token of a text. What is left over is
+   * drawn from the vocabulary, or the list begins again (PEFT's rule for texts).
+   */
+  | {
+    readonly from: "tokens";
+    readonly rows: readonly (readonly number[])[];
+    readonly rest?: "sampled" | "repeated";
+  };
+
+/** Where a prompt goes: the encoder's entrance, or the only stack's. @throws {RangeError} when there is no stack. */
+export function promptStack(spec: Spec, method: string): StackPlace {
+  const stack = spec.stacks.find((place) => place.stack === "encoder") ?? spec.stacks[0];
+  if (stack === undefined) throw new RangeError(`Cannot place ${method}: the model offers no stack`);
+  return stack;
+}
+
+/** First rows [n, width] of a prompt. */
+export function promptStart(
+  model: Model,
+  key: Key,
+  n: number,
+  start: PromptStart,
+  method: string,
+): Tensor {
+  if (start.from === "uniform") {
+    const { low = -0.5, high = 0.5 } = start;
+    return uniform(key, [n, promptStack(model.spec, method).width], model.backend, low, high);
+  }
+  const table = tokenTable(model, method);
+  if (start.from === "vocabulary") return sampled(table, key, n, start.tokens ?? 5000);
+  const { rows, rest = "sampled" } = start;
+  const given = Array.from(
+    { length: rest === "repeated" ? n : Math.min(n, rows.length) },
+    (_, i) => mean(embedded(table, rows[i % rows.length]!), { axis: 0, keepAxes: true }),
+  );
+  const left = n - given.length;
+  return concat(left > 0 ? [...given, sampled(table, key, left, 5000)] : given, 0);
+}
+
+/** @throws {RangeError} when a start is out of range. */
+export function checkPromptStart(start: PromptStart): void {
+  if (start.from === "vocabulary" && !(Number.isInteger(start.tokens ?? 1) && (start.tokens ?? 1) > 0)) {
+    throw new RangeError(`Expected tokens to be a positive integer but found ${start.tokens}`);
+  }
+  if (start.from === "tokens" && (start.rows.length === 0 || start.rows.some((ids) => ids.length === 0))) {
+    throw new RangeError("Expected at least one id for every row that a prompt starts from but found none");
+  }
+}
+
+function tokenTable({ spec, weights }: Model, method: string): Tensor {
+  const place = spec.embeddings.find((place) => place.role === "token");
+  const table = place && lookup(weights, `${place.path}.weight`);
+  if (!(table instanceof Tensor)) {
+    throw new RangeError(`Cannot start ${method} from token embeddings: the model offers no table of them`);
+  }
+  return table;
+}
+
+/** Rows [ids, width] of a table of any dtype. */
+function embedded(table: Tensor, ids: readonly number[]): Tensor {
+  const bad = ids.find((id) => !(Number.isInteger(id) && id >= 0 && id < table.shape[0]!));
+  if (bad !== undefined) {
+    throw new RangeError(
+      `Expected token ids from 0 to ${table.shape[0]! - 1} but a prompt starts from ${bad}`,
+    );
+  }
+  return gatherRows(table, integers(ids, table.backend));
+}
+
+/** Drawn with replacement. */
+function sampled(table: Tensor, key: Key, n: number, tokens: number): Tensor {
+  const among = Math.min(tokens, table.shape[0]!);
+  const draws = fold(key, "vocabulary");
+  return embedded(table, Array.from({ length: n }, (_, i) => Math.floor(bitsAt(draws, i) / 2 ** 32 * among)));
+}

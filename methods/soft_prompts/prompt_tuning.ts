@@ -1,0 +1,87 @@
+/**
+ * Prompt tuning. Lester, Al-Rfou and Constant 2021, "The Power of Scale for Parameter-Efficient Prompt Tuning",
+ * arXiv 2104.08691.
+ *
+ *   X' = [P; E(x)]      P [n, d] trained, E(x) the embedded text [t, d]
+ *
+ * In a model with two stacks the encoder reads the prompt. Mask and positions grow by n; the prompt has no loss, but
+ * in a causal model its last row predicts the text's first token, which counts where it has a label (as in PEFT). With `where`
+ * the rows stand inside the text instead, as in P-tuning.
+ */
+import { fn, fold, type Json, key as keyOf, type Method } from "../../core/mod.ts";
+import type { PromptEncoder } from "./prompt_encoder.ts";
+import {
+  checkPromptStart,
+  type PromptParams,
+  type PromptPosition,
+  promptStack,
+  type PromptStart,
+  promptStart,
+} from "./prompt_rows.ts";
+import { checkPositive, freshParams } from "../shared/random_factor.ts";
+
+/** Options of prompt tuning. */
+export interface PromptTuningOptions {
+  /** n, default 20; the paper's is 100. */
+  readonly length?: number;
+  /** Default uniform in ±0.5. */
+  readonly start?: PromptStart;
+  /** Default "front". */
+  readonly where?: PromptPosition;
+  /** The network that made the rows, where P-tuning did: a record, which PEFT folders keep. */
+  readonly madeBy?: PromptEncoder;
+}
+
+/**
+ * Prompt tuning as a method. Parameters: `rows` [n, d].
+ *
+ * @throws {RangeError} when the length is no positive integer; at init, when a start names unknown token ids.
+ * @example
+ * ```ts
+ * import { promptTuning } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const method = promptTuning({ length: 8, start: { from: "vocabulary" } });
+ * assert.equal(method.name, "promptTuning");
+ * ```
+ */
+export function promptTuning(options: PromptTuningOptions = {}): Method<PromptParams> {
+  const { length = 20, start = { from: "uniform" }, where = "front", madeBy } = options;
+  checkPositive("length", length);
+  checkPromptStart(start);
+  return {
+    name: "promptTuning",
+    config: {
+      length,
+      start: start as unknown as Json,
+      where: where as Json,
+      ...madeBy && { madeBy: madeBy as unknown as Json },
+    },
+    init: ({ model, key }) =>
+      freshParams(() => [
+        ["rows", promptStart(model, fold(keyOf(key), "rows"), length, start, "promptTuning")],
+      ]) as PromptParams,
+    edits: ({ rows }, spec) => [{
+      kind: "prompt",
+      path: promptStack(spec, "promptTuning").path,
+      length,
+      where,
+      rows: fn({ rows }, ({ rows }) => rows),
+    }],
+  };
+}
+
+/**
+ * A text with places for prompts inside it: a number stands for so many slots, a list for ids of the text or of anchors,
+ * which stay ordinary tokens.
+ *
+ * @param token The id in whose place rows stand: one that the text itself does not use.
+ * @example
+ * ```ts
+ * import { withSlots } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual(withSlots([2, [7, 8], 1, [9]], 0), [0, 0, 7, 8, 0, 9]);
+ * ```
+ */
+export function withSlots(parts: readonly (number | readonly number[])[], token: number): readonly number[] {
+  return parts.flatMap((part) => typeof part === "number" ? new Array<number>(part).fill(token) : part);
+}

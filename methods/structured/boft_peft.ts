@@ -1,0 +1,60 @@
+/** BOFT in PEFT folders: `boft_R` [m, n, c, c] and `boft_s` [out, 1] below the layer's path. */
+import { boft, type BoftOptions, boftShape } from "./boft.ts";
+import { numberField, type PeftCodec } from "../peft/codec.ts";
+import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
+
+/**
+ * The codec of `peft_type` "BOFT". Without its CUDA kernel PEFT makes one factor but records the number that was asked for;
+ * whoever reads such a folder says 1.
+ *
+ * @example
+ * ```ts
+ * import { boftPeft } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * const fields = { ...boftPeft.fields, boft_block_size: 8 };
+ * assert.deepEqual(boftPeft.read(fields).blocks, { size: 8 });
+ * ```
+ */
+export const boftPeft: PeftCodec<BoftOptions> = {
+  type: "BOFT",
+  fields: {
+    ...LAYER_FIELDS,
+    boft_block_size: 4,
+    boft_block_num: 0,
+    boft_n_butterfly_factor: 1,
+    boft_dropout: 0,
+    fan_in_fan_out: false,
+    bias: "none",
+    init_weights: true,
+  },
+  biases: "boft_only",
+  refused: {},
+  read: (fields) => {
+    const [size, count] = [numberField(fields, "boft_block_size"), numberField(fields, "boft_block_num")];
+    if ((size === 0) === (count === 0)) {
+      throw new RangeError(
+        `Expected one of boft_block_size and boft_block_num to be 0 but found ${size} and ${count}`,
+      );
+    }
+    return {
+      blocks: size === 0 ? { count } : { size },
+      factors: numberField(fields, "boft_n_butterfly_factor"),
+      dropout: numberField(fields, "boft_dropout"),
+    };
+  },
+  write: ({ blocks = { size: 4 }, factors = 1, dropout = 0 }) => ({
+    boft_dropout: dropout,
+    boft_block_size: "size" in blocks ? blocks.size : 0,
+    boft_block_num: "count" in blocks ? blocks.count : 0,
+    boft_n_butterfly_factor: factors,
+  }),
+  method: boft,
+  tensors: (places, options) =>
+    places.flatMap((place) => {
+      const { path, outFeatures } = peftLayer("BOFT", place, "without Conv1D");
+      return [
+        { path: `${path}.r`, key: `${path}.boft_R`, shape: boftShape(place, options) },
+        { path: `${path}.s`, key: `${path}.boft_s`, shape: [outFeatures], stored: [outFeatures, 1] },
+      ];
+    }),
+};

@@ -1,0 +1,66 @@
+/** DEFT in PEFT folders: `deft_P` [out, r] and, but for PaRa, `deft_R` [r, in] below the layer's path. */
+import { deft, type DeftOptions, deftRank } from "./deft.ts";
+import { flagField, numberField, type PeftCodec, type PeftFields, wrong } from "../peft/codec.ts";
+import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
+
+/**
+ * The codec of `peft_type` "DEFT". `init_scale` says how wide R's random start was, which is past. An α of 0 is none, as in PEFT.
+ *
+ * @example
+ * ```ts
+ * import { deftPeft } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * const options = deftPeft.read({ ...deftPeft.fields, decomposition_method: "qr", alpha: 16 });
+ * assert.deepEqual([options.projection, options.alpha], ["qr", 16]);
+ * ```
+ */
+export const deftPeft: PeftCodec<DeftOptions> = {
+  type: "DEFT",
+  fields: {
+    ...LAYER_FIELDS,
+    r: 8,
+    decomposition_method: "relu",
+    init_scale: 1,
+    alpha: null,
+    para: false,
+    fan_in_fan_out: false,
+    deft_dropout: 0,
+    init_weights: true,
+    bias: "none",
+  },
+  biases: "deft_only",
+  refused: {},
+  read: (fields) => ({
+    rank: numberField(fields, "r"),
+    projection: projectionOf(fields),
+    form: flagField(fields, "para") ? "para" : "deft",
+    dropout: numberField(fields, "deft_dropout"),
+    initialization: flagField(fields, "init_weights") ? "identity" : "normal",
+    ...(fields["alpha"] ?? 0) !== 0 && { alpha: numberField(fields, "alpha") },
+  }),
+  write: (options) => ({
+    r: options.rank ?? 8,
+    decomposition_method: options.projection ?? "relu",
+    alpha: options.alpha ?? null,
+    para: options.form === "para",
+    deft_dropout: options.dropout ?? 0,
+    init_weights: options.initialization !== "normal",
+  }),
+  method: deft,
+  tensors: (places, options) =>
+    places.flatMap((place) => {
+      const { path, inFeatures, outFeatures } = peftLayer("DEFT", place, "with Conv1D");
+      const r = deftRank(place, options);
+      return [
+        { path: `${path}.p`, key: `${path}.deft_P`, shape: [outFeatures, r] },
+        ...options.form === "para"
+          ? []
+          : [{ path: `${path}.r`, key: `${path}.deft_R`, shape: [r, inFeatures] }],
+      ];
+    }),
+};
+
+function projectionOf(fields: PeftFields): "relu" | "qr" {
+  const value = fields["decomposition_method"];
+  return value === "relu" || value === "qr" ? value : wrong("decomposition_method", '"relu" or "qr"', value);
+}

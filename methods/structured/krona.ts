@@ -1,0 +1,143 @@
+/**
+ * KronA. Edalati et al. 2022, "KronA: Parameter Efficient Tuning with Kronecker Adapter", arXiv 2212.10650.
+ *
+ *   y = W x + b + s (A ⊗ B) x        A [o1, i1]   B [o2, i2]   o1 o2 = out   i1 i2 = in
+ *
+ * No factor is split, so the update has rank(A) · rank(B), which can be full. By default the factors have the fewest numbers
+ * there can be, 2 √(in out) where the sizes allow it (as many as LoRA of rank 1 on a square matrix), and among those the
+ * highest possible rank. One factor is zero at first. No official code is public: which one, and s, are options.
+ */
+import {
+  chooseTargets,
+  dense,
+  fold,
+  freshTargets,
+  type Json,
+  key as keyOf,
+  kronecker,
+  type MatrixPlace,
+  type Method,
+  paramsAt,
+  sizesOf,
+  type TargetOptions,
+  type Tensor,
+} from "../../core/mod.ts";
+import { normal, zeros } from "../../ops/mod.ts";
+import {
+  checkFinite,
+  checkPositive,
+  checkProbability,
+  freshParams,
+  kaiming,
+} from "../shared/random_factor.ts";
+
+/** Options of KronA. */
+export interface KronaOptions extends TargetOptions {
+  /** s, default 1. The paper tunes it. */
+  readonly scale?: number;
+  /** Shape of A [o1, i1], which must divide [out, in]; default the fewest numbers, then the highest rank. */
+  readonly firstFactor?: readonly [outFeatures: number, inFeatures: number];
+  /** Which factor is zero at first. Default "b". */
+  readonly zero?: "a" | "b";
+  /** How the other starts: uniform in ±1/√i1 ("kaiming", default) or N(0, 1/i1) ("normal"). */
+  readonly initialization?: "kaiming" | "normal";
+  /** Probability of dropping an input of the branch in training, default 0. */
+  readonly dropout?: number;
+}
+
+/** One layer's factors: a [o1, i1], b [o2, i2]. */
+export type KronaFactors = { readonly a: Tensor; readonly b: Tensor };
+
+/**
+ * KronA as a method. Parameters lie under their layer's path: `….q_proj.a`, `b`.
+ *
+ * @throws {RangeError} when `firstFactor` does not divide a layer, dropout is not in [0, 1), or targets match nothing.
+ * @example
+ * ```ts
+ * import { krona } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.equal(krona({ scale: 2, firstFactor: [32, 24] }).name, "krona");
+ * ```
+ */
+export function krona(options: KronaOptions = {}): Method {
+  checkProbability("dropout", options.dropout ?? 0);
+  checkFinite("scale", options.scale ?? 1);
+  for (const n of options.firstFactor ?? []) checkPositive("firstFactor", n);
+  return {
+    name: "krona",
+    config: options as unknown as Readonly<Record<string, Json>>,
+    init: ({ model, key }) =>
+      freshParams(() =>
+        freshTargets(model.spec, options).flatMap((place) =>
+          Object.entries(kronaShapes(place, options)).map(([name, shape]) => {
+            const seed = fold(keyOf(key), place.path);
+            const start = name === (options.zero ?? "b")
+              ? zeros(shape, model.backend)
+              : options.initialization === "normal"
+              ? normal(fold(seed, name), shape, model.backend, 1 / Math.sqrt(shape[1]))
+              : kaiming(seed, name, shape, model.backend);
+            return [`${place.path}.${name}`, start] as const;
+          })
+        )
+      ),
+    edits: (params, spec) =>
+      chooseTargets(spec, options).map(({ path }) => {
+        const { a, b } = paramsAt(params, path) as KronaFactors;
+        const map = kronecker(dense(a), dense(b), options.scale ?? 1);
+        return {
+          kind: "linear",
+          path,
+          change: { form: "add", map, ...options.dropout && { dropout: options.dropout } },
+        };
+      }),
+  };
+}
+
+/**
+ * Shapes of A and B for a layer.
+ *
+ * @throws {RangeError} when the given shape of A does not divide the layer's.
+ * @example
+ * ```ts
+ * import { freshModel, kronaShapes, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * // Of [16, 16]
+ * assert.deepEqual(kronaShapes(spec.linears[0]!, { firstFactor: [2, 4] }), { a: [2, 4], b: [8, 4] });
+ * ```
+ */
+export function kronaShapes(
+  place: MatrixPlace,
+  options: KronaOptions,
+): { readonly a: readonly [number, number]; readonly b: readonly [number, number] } {
+  const { inFeatures, outFeatures } = sizesOf(place);
+  const [o1, i1] = options.firstFactor ?? fewest(outFeatures, inFeatures);
+  if (outFeatures % o1 !== 0 || inFeatures % i1 !== 0) {
+    throw new RangeError(
+      `Cannot split "${place.path}" [${outFeatures}, ${inFeatures}] by a first factor [${o1}, ${i1}]: it does not divide`,
+    );
+  }
+  return { a: [o1, i1], b: [outFeatures / o1, inFeatures / i1] };
+}
+
+/** The shape of A for which A and B have the fewest numbers; of those the highest rank of A ⊗ B, then the squarest A. */
+function fewest(out: number, input: number): readonly [number, number] {
+  const divisors = (n: number): readonly number[] =>
+    Array.from({ length: n }, (_, i) => i + 1).filter((d) => n % d === 0);
+  let best: { readonly shape: readonly [number, number]; readonly score: readonly number[] } | undefined;
+  const [outs, ins] = [divisors(out), divisors(input)];
+  for (const o of outs) {
+    for (const i of ins) {
+      const numbers = o * i + (out / o) * (input / i);
+      const rank = Math.min(o, i) * Math.min(out / o, input / i);
+      const score = [numbers, -rank, Math.abs(o - i)];
+      if (best === undefined || precedes(score, best.score)) best = { shape: [o, i], score };
+    }
+  }
+  return best!.shape;
+}
+
+function precedes(a: readonly number[], b: readonly number[]): boolean {
+  const at = a.findIndex((n, i) => n !== b[i]);
+  return at >= 0 && a[at]! < b[at]!;
+}

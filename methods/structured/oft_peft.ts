@@ -1,0 +1,74 @@
+/** OFT in PEFT folders: the skew matrices' upper triangles, `oft_R.weight` [blocks, c (c − 1) / 2], below the layer's path. */
+import { oft, type OftOptions, oftShape } from "./oft.ts";
+import { flagField, numberField, type PeftCodec, type PeftFields } from "../peft/codec.ts";
+import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
+
+/**
+ * The codec of `peft_type` "OFT". PEFT never applies `module_dropout`, so it says nothing here.
+ *
+ * @example
+ * ```ts
+ * import { oftPeft } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual(oftPeft.read({ ...oftPeft.fields, oft_block_size: 8 }).blocks, { size: 8 });
+ * ```
+ */
+export const oftPeft: PeftCodec<OftOptions> = {
+  type: "OFT",
+  fields: {
+    ...LAYER_FIELDS,
+    r: 0,
+    oft_block_size: 32,
+    module_dropout: 0,
+    fan_in_fan_out: false,
+    bias: "none",
+    init_weights: true,
+    coft: false,
+    eps: 6e-5,
+    block_share: false,
+    use_cayley_neumann: true,
+    num_cayley_neumann_terms: 5,
+  },
+  biases: "oft_only",
+  refused: {},
+  read: (fields) => {
+    const series = flagField(fields, "use_cayley_neumann");
+    if (series) checkVersion(fields);
+    const [size, count] = [numberField(fields, "oft_block_size"), numberField(fields, "r")];
+    if ((size === 0) === (count === 0)) {
+      throw new RangeError(`Expected one of r and oft_block_size to be 0 but found ${count} and ${size}`);
+    }
+    return {
+      blocks: size === 0 ? { count } : { size },
+      uneven: "nearest",
+      sharing: flagField(fields, "block_share") ? "shared" : "separate",
+      cayley: series ? { terms: numberField(fields, "num_cayley_neumann_terms") } : "exact",
+      ...flagField(fields, "coft") && { constraint: numberField(fields, "eps") },
+    };
+  },
+  write: ({ blocks = { size: 32 }, cayley = { terms: 5 }, ...options }) => ({
+    r: "count" in blocks ? blocks.count : 0,
+    oft_block_size: "size" in blocks ? blocks.size : 0,
+    block_share: options.sharing === "shared",
+    use_cayley_neumann: cayley !== "exact",
+    num_cayley_neumann_terms: cayley === "exact" ? 5 : cayley.terms,
+    coft: options.constraint !== undefined,
+    eps: options.constraint ?? 6e-5,
+  }),
+  method: oft,
+  tensors: (places, options) =>
+    places.map((place) => {
+      const { path } = peftLayer("OFT", place, "without Conv1D");
+      return { path: `${path}.q`, key: `${path}.oft_R.weight`, shape: oftShape(place, options) };
+    }),
+};
+
+/** Version 0.18 changed the last term of the series; the field exists since then. */
+function checkVersion({ peft_version: version }: PeftFields): void {
+  const [major, minor] = String(version).split(".").map(Number);
+  if (major === 0 && minor! < 18) {
+    throw new RangeError(
+      `Cannot load this OFT adapter: PEFT ${version} trained it with another series than 0.18 and later compute`,
+    );
+  }
+}

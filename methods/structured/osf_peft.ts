@@ -1,0 +1,49 @@
+/**
+ * OSF in PEFT folders: `osf_svd_params.U_low` [out, n], `S_low` [n] and `V_low` [n, in] below the layer's path. Where they started
+ * PEFT finds anew from the base when it loads a folder, and so do we: the product is the same for any signs of the vectors.
+ */
+import { osf, type OsfOptions } from "./osf.ts";
+import { flagField, type PeftCodec, wrong } from "../peft/codec.ts";
+import { peftLayer } from "../peft/layers.ts";
+import { preservedRank } from "./singular_split.ts";
+
+/**
+ * The codec of `peft_type` "OSF".
+ *
+ * @example
+ * ```ts
+ * import { osfPeft } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * assert.equal(osfPeft.read({ ...osfPeft.fields, effective_rank: 12 }).preserved, 12);
+ * ```
+ */
+export const osfPeft: PeftCodec<OsfOptions> = {
+  type: "OSF",
+  fields: {
+    modules_to_save: null,
+    effective_rank: null,
+    rank_pattern: null,
+    init_weights: true,
+    target_svd_config: null, // which PEFT does not look at
+  },
+  refused: { rank_pattern: "ranks by pattern" },
+  read: (fields) => {
+    flagField(fields, "init_weights"); // says how the vectors started, which is past
+    const rank = fields["effective_rank"] ?? null;
+    if (rank === null) return {};
+    return typeof rank === "number" ? { preserved: rank } : wrong("effective_rank", "a number or null", rank);
+  },
+  write: ({ preserved }) => ({ effective_rank: preserved ?? null }),
+  method: osf,
+  tensors: (places, options) =>
+    places.flatMap((place) => {
+      const { path, inFeatures, outFeatures } = peftLayer("OSF", place, "without Conv1D");
+      const n = Math.min(inFeatures, outFeatures) - preservedRank(place, options);
+      const key = `${path}.osf_svd_params`;
+      return [
+        { path: `${path}.u`, key: `${key}.U_low`, shape: [outFeatures, n] },
+        { path: `${path}.s`, key: `${key}.S_low`, shape: [n] },
+        { path: `${path}.v`, key: `${key}.V_low`, shape: [n, inFeatures] },
+      ];
+    }),
+};

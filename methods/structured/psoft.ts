@@ -1,0 +1,177 @@
+/**
+ * PSOFT. Wu, Hu, Min and Wang 2025, "Efficient Orthogonal Fine-Tuning with Principal Subspace Adaptation", arXiv 2505.11235.
+ *
+ *   y = W (x + Vᵀ (M − I) V x) + b        W ≈ U S V, its r leading singular triples; V [r, in] frozen
+ *   M = diag(β) R diag(α)                R = (I + Q) (I − Q)⁻¹, orthogonal; Q skew [r, r]
+ *
+ * The principal part U S V of the weight becomes U S M V, the rest of it stays. Since U S = W Vᵀ, V is all that is needed. The
+ * vectors α and β let go of orthogonality while training. Q starts at zero, α and β at ones: the model is unchanged at first.
+ *
+ * V comes from `principalSubspace`, awaited once. PEFT makes it anew at every load, so that its R is right for the signs that
+ * LAPACK gave the singular vectors where it trained; its folder does not hold them and cannot be read here.
+ */
+import {
+  fn,
+  type Json,
+  type LinearChange,
+  type LinearMap,
+  type Method,
+  paramsAt,
+  type PassCall,
+  type Spec,
+  type Tensor,
+  withinSubspace,
+} from "../../core/mod.ts";
+import {
+  divide,
+  dropout,
+  identity,
+  multiply,
+  negate,
+  ones,
+  reshape,
+  transpose,
+  zeros,
+} from "../../ops/mod.ts";
+import { cayley, cayleyNeumann, skewFromUpper } from "../../numerics/cayley.ts";
+import type { PrincipalSubspace } from "./principal_subspace.ts";
+import { checkPositive, checkProbability, freshParams } from "../shared/random_factor.ts";
+
+/** Options of PSOFT. */
+export interface PsoftOptions {
+  /** V by layer's path, of one rank or several: the layers that are adapted. */
+  readonly subspace: PrincipalSubspace;
+  /** R by Cayley's transform ("exact", default), by its first terms, or free: a matrix that trains as it is. */
+  readonly rotation?: "exact" | { readonly terms: number } | "free";
+  /** Which of α (before R) and β (after it) there are, default "both". */
+  readonly vectors?: "both" | "before" | "after" | "none";
+  /** Probability of dropping what the subspace sees of an input in training, default 0. */
+  readonly dropout?: number;
+}
+
+/** One layer's tensors. */
+type PsoftLayer = {
+  readonly q?: Tensor;
+  readonly r?: Tensor;
+  readonly before?: Tensor;
+  readonly after?: Tensor;
+  readonly frozen: { readonly v: Tensor };
+};
+
+/**
+ * PSOFT as a method. Parameters under each layer's path: `q` [r (r − 1) / 2], the skew matrix's upper triangle (`r` [r, r] where
+ * it is free), `before` and `after` [r], and `frozen.v` [r, in].
+ *
+ * @throws {RangeError} when the subspace is empty or of rank 1, a number is out of range, or, at init, a layer is not there.
+ * @example
+ * ```ts
+ * import { adapt, count, freshModel, principalSubspace, psoft, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const subspace = await principalSubspace(model, { rank: 4, targets: ["q_proj"] });
+ * const adapter = adapt(model, psoft({ subspace }));
+ * // In each of two layers 4 · 3 / 2 angles and two vectors.
+ * assert.equal(count(model, adapter).trainable, 2 * (6 + 2 * 4));
+ * ```
+ */
+export function psoft(options: PsoftOptions): Method {
+  const { subspace, rotation = "exact", vectors = "both", dropout: rate = 0 } = options;
+  checkProbability("dropout", rate);
+  if (typeof rotation === "object") checkPositive("rotation.terms", rotation.terms);
+  const layers = Object.entries(subspace);
+  if (layers.length === 0) throw new RangeError("Expected a subspace of at least one layer but found none");
+  for (const [path, { shape }] of layers) {
+    if (shape.length !== 2 || shape[0]! < 2) {
+      throw new RangeError(
+        `Expected the subspace of "${path}" to be [r, in] with r of 2 or more but found [${
+          shape.join(", ")
+        }]`,
+      );
+    }
+  }
+  return {
+    name: "psoft",
+    config: { rotation, vectors, dropout: rate } as Readonly<Record<string, Json>>,
+    init: ({ model: { spec, backend } }) =>
+      freshParams(() =>
+        layers.flatMap(([path, v]) => {
+          checkLayer(spec, path, v);
+          const r = v.shape[0]!;
+          return [
+            rotation === "free"
+              ? [`${path}.r`, identity(r, backend)] as const
+              : [`${path}.q`, zeros([r * (r - 1) / 2], backend)] as const,
+            ...namesOf(vectors).map((name) => [`${path}.${name}`, ones([r], backend)] as const),
+            [`${path}.frozen.v`, v] as const,
+          ];
+        })
+      ),
+    edits: (params) =>
+      layers.map(([path]) => ({
+        kind: "linear",
+        path,
+        change: change(paramsAt(params, path) as PsoftLayer, rotation, rate),
+      })),
+  };
+}
+
+const namesOf = (vectors: NonNullable<PsoftOptions["vectors"]>): readonly ("before" | "after")[] =>
+  vectors === "both" ? ["before", "after"] : vectors === "none" ? [] : [vectors];
+
+function checkLayer({ linears, heads }: Spec, path: string, v: Tensor): void {
+  const place = [...linears, ...heads].find((place) => place.path === path);
+  if (place?.inFeatures === v.shape[1]) return;
+  throw new RangeError(
+    `Cannot put psoft on "${path}": ${
+      place === undefined
+        ? "the model has no such layer"
+        : `its input has ${place.inFeatures} features and the subspace ${v.shape[1]}`
+    }`,
+  );
+}
+
+function change(
+  layer: PsoftLayer,
+  rotation: NonNullable<PsoftOptions["rotation"]>,
+  rate: number,
+): LinearChange {
+  const { frozen: { v }, ...trained } = layer;
+  const tensors = Object.values(trained);
+  const n = v.shape[0]!;
+  const within = (m: () => Tensor, own?: (x: Tensor) => Tensor): LinearMap =>
+    withinSubspace(v, m, tensors, own);
+  const forth = (): Tensor => scaled(rotated(trained, n, rotation), trained.after, trained.before);
+  /** M⁻¹ = diag(1/α) Rᵀ diag(1/β). */
+  const back = (): Tensor => {
+    const [after, before] = [trained.before, trained.after].map((t) => t && divide(1, t));
+    return scaled(transpose(rotated(trained, n, rotation)), after, before);
+  };
+  return {
+    form: "input",
+    map: within(forth),
+    ...rotation === "exact" && { inverse: within(back) },
+    ...rate > 0 && {
+      dropped: fn(layer, (_, { key }: PassCall) => within(forth, (x) => dropout(x, rate, key!))),
+    },
+  };
+}
+
+/** R [n, n]. */
+function rotated(
+  { q, r }: Pick<PsoftLayer, "q" | "r">,
+  n: number,
+  rotation: NonNullable<PsoftOptions["rotation"]>,
+): Tensor {
+  if (rotation === "free") return r!;
+  const skew = skewFromUpper(reshape(q!, [1, -1]), n);
+  return reshape(
+    rotation === "exact" ? cayley(negate(skew)) : cayleyNeumann(skew, rotation.terms),
+    [n, n],
+  );
+}
+
+/** diag(after) R diag(before). */
+function scaled(r: Tensor, after: Tensor | undefined, before: Tensor | undefined): Tensor {
+  const columns = before === undefined ? r : multiply(r, before);
+  return after === undefined ? columns : multiply(columns, reshape(after, [-1, 1]));
+}

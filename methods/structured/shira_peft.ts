@@ -1,0 +1,58 @@
+/** SHiRA in PEFT folders: `shira_weight` [k] and `shira_indices` [2, k] below the layer's path. */
+import { numberField, type PeftCodec } from "../peft/codec.ts";
+import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
+import { shira, shiraCount, type ShiraOptions } from "./shira.ts";
+
+const { modules_to_save } = LAYER_FIELDS;
+
+/**
+ * The codec of `peft_type` "SHIRA". The positions stand in the file, so that of another mask than the random one is as good; its
+ * name is not kept. PEFT on Windows writes them as f32. Without `random_seed` PEFT draws from a fresh generator, whose seed is always the same.
+ *
+ * @example
+ * ```ts
+ * import { shiraPeft } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * assert.equal(shiraPeft.read({ ...shiraPeft.fields, random_seed: 7 }).positionSeed, 7);
+ * ```
+ */
+export const shiraPeft: PeftCodec<ShiraOptions> = {
+  type: "SHIRA",
+  fields: {
+    modules_to_save: modules_to_save!,
+    r: 32,
+    mask_type: "random",
+    random_seed: null,
+    fan_in_fan_out: false,
+    init_weights: true,
+  },
+  refused: {},
+  read: (fields) => {
+    const { random_seed, init_weights } = fields;
+    return {
+      rank: numberField(fields, "r"),
+      ...random_seed !== null && { positionSeed: numberField(fields, "random_seed") },
+      initialization: init_weights === false ? "normal" : "zeros",
+    };
+  },
+  write: (options) => ({
+    r: options.rank ?? 32,
+    random_seed: options.positionSeed ?? null,
+    init_weights: options.initialization !== "normal",
+  }),
+  method: shira,
+  tensors: (places, options) =>
+    places.flatMap((place) => {
+      const { path, inFeatures, outFeatures } = peftLayer("SHiRA", place, "without Conv1D");
+      const k = shiraCount(place, options);
+      return [
+        { path: `${path}.values`, key: `${path}.shira_weight`, shape: [k] },
+        {
+          path: `${path}.frozen.positions`,
+          key: `${path}.shira_indices`,
+          shape: [2, k],
+          below: [outFeatures, inFeatures],
+        },
+      ];
+    }),
+};

@@ -1,0 +1,183 @@
+/**
+ * WaveFT. Bilican et al. 2025, "Exploring Sparsity for Parameter Efficient Fine Tuning Using Wavelets", arXiv 2505.12532.
+ *
+ *   y = W x + b + λ F⁻¹(S) x        S [out, in]: c at n positions, zero elsewhere        F⁻¹: one level of wavelet synthesis
+ *
+ * S is split into quarters, coarse or detail along rows and columns, each coefficient of which adds the outer product of two
+ * filters of length L (Haar's: 2) to ΔW. Which quarter has which filters follows PEFT: the upper right one details along columns
+ * of ΔW. The positions are the first n of PyTorch's `randperm(out · in)` at a seed, as PEFT's; where L > 2 the coefficients stand
+ * in the middle of the larger S that the synthesis needs. c starts at zero, so the model is unchanged at first. "none" takes S
+ * itself, as SHiRA does.
+ */
+import {
+  type Backend,
+  byPattern,
+  chooseTargets,
+  fold,
+  freshTargets,
+  type Json,
+  key as keyOf,
+  type MatrixPlace,
+  type Method,
+  paramsAt,
+  scattered,
+  type ScatteredSizes,
+  sizesOf,
+  type Spread,
+  type TargetOptions,
+  type Tensor,
+  tensor,
+} from "../../core/mod.ts";
+import { integers, normal, zeros } from "../../ops/mod.ts";
+import { checkFinite, checkPositive, checkSeed, freshParams } from "../shared/random_factor.ts";
+import { mersenneTwister, torchRandperm } from "../../numerics/torch_random.ts";
+import { coefficientAt, scalingFilter, type Wavelet } from "../../numerics/wavelets.ts";
+
+/** Options of WaveFT. */
+export interface WaveFtOptions extends TargetOptions {
+  /** n, default 2592. */
+  readonly frequencies?: number;
+  /** n by pattern on the end of the path; the first that matches counts. Only with the "equal" allocation. */
+  readonly frequencyPattern?: Readonly<Record<string, number>>;
+  /** The same n in each layer ("equal", default), or n on average, in proportion to the layers' sizes. */
+  readonly allocation?: "equal" | "proportional";
+  /** λ, default 25. */
+  readonly scale?: number;
+  /** Which wavelet, default Haar's, "db1"; or none at all. */
+  readonly wavelet?: Wavelet | "none";
+  /** Seed of the positions, default 777. */
+  readonly positionSeed?: number;
+  /** Coefficients of zero ("zeros", default) or N(0, 0.0001) ("normal"). */
+  readonly initialization?: "zeros" | "normal";
+}
+
+/**
+ * WaveFT as a method. Parameters: `spectrum` [n] under each layer's path.
+ *
+ * @throws {RangeError} when n is no positive integer or exceeds a layer's elements, or targets match nothing.
+ * @example
+ * ```ts
+ * import { waveft } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.equal(waveft({ frequencies: 200, wavelet: "db2" }).name, "waveft");
+ * ```
+ */
+export function waveft(options: WaveFtOptions = {}): Method {
+  const { frequencies = 2592, frequencyPattern, wavelet = "db1" } = options;
+  for (const n of [frequencies, ...Object.values(frequencyPattern ?? {})]) checkPositive("frequencies", n);
+  checkFinite("scale", options.scale ?? 25);
+  checkSeed("positionSeed", options.positionSeed ?? 777);
+  if (frequencyPattern !== undefined && options.allocation === "proportional") {
+    throw new RangeError(
+      "Cannot use frequencyPattern with a proportional allocation: it says what each layer has",
+    );
+  }
+  const filter = wavelet === "none" ? [1] : scalingFilter(wavelet);
+  return {
+    name: "waveft",
+    config: options as unknown as Readonly<Record<string, Json>>,
+    init: ({ model, key }) =>
+      freshParams(() =>
+        waveftCounts(freshTargets(model.spec, options), options).map(([{ path }, n]) => {
+          const start = options.initialization === "normal"
+            ? normal(fold(keyOf(key), path), [n], model.backend, 0.01)
+            : zeros([n], model.backend);
+          return [`${path}.spectrum`, start] as const;
+        })
+      ),
+    edits: (params, spec) =>
+      chooseTargets(spec, options).map((place) => {
+        const { spectrum } = paramsAt(params, place.path) as { readonly spectrum: Tensor };
+        const { inFeatures, outFeatures } = sizesOf(place);
+        const sizes = { outFeatures, inFeatures, each: filter.length ** 2 };
+        const spread = (): Spread => {
+          const next = mersenneTwister(options.positionSeed ?? 777);
+          const chosen = torchRandperm(next, outFeatures * inFeatures, spectrum.size);
+          return synthesis(chosen, filter, sizes, spectrum.backend);
+        };
+        const map = scattered(spectrum, sizes, options.scale ?? 25, spread);
+        return { kind: "linear", path: place.path, change: { form: "add", map } };
+      }),
+  };
+}
+
+/**
+ * n for each of the layers. In proportion: its share of n times their number, rounded to the even number where it lies between
+ * two, at least 1.
+ *
+ * @throws {RangeError} when a layer has fewer elements.
+ * @example
+ * ```ts
+ * import { freshModel, reference, smallConfig, waveftCounts } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const layers = spec.linears.filter(({ path }) => /layers\.0\..*[qu].*_proj/.test(path)); // [16, 16] and [32, 16]
+ * const counts = waveftCounts(layers, { frequencies: 30, allocation: "proportional" });
+ * assert.deepEqual(counts.map(([, n]) => n), [20, 40]);
+ * ```
+ */
+export function waveftCounts(
+  places: readonly MatrixPlace[],
+  options: WaveFtOptions,
+): readonly (readonly [place: MatrixPlace, n: number])[] {
+  const { frequencies = 2592, frequencyPattern, allocation } = options;
+  const elements = (place: MatrixPlace): number => sizesOf(place).inFeatures * sizesOf(place).outFeatures;
+  const total = places.reduce((n, place) => n + elements(place), 0);
+  return places.map((place) => {
+    const n = allocation === "proportional"
+      ? Math.max(1, roundHalfEven(elements(place) / total * (frequencies * places.length)))
+      : byPattern(frequencyPattern, place.path, frequencies);
+    if (n > elements(place)) {
+      const { inFeatures, outFeatures } = sizesOf(place);
+      throw new RangeError(
+        `Cannot take ${n} frequencies of "${place.path}" [${outFeatures}, ${inFeatures}]: it has ${
+          elements(place)
+        } elements`,
+      );
+    }
+    return [place, n] as const;
+  });
+}
+
+function roundHalfEven(x: number): number {
+  const down = Math.floor(x);
+  return x - down === 0.5 ? down + down % 2 : Math.round(x);
+}
+
+/**
+ * Where coefficients at positions of S lie in ΔW: L · L elements each, of which those beyond its edges count nothing. A filter
+ * of one number leaves them where they are.
+ */
+function synthesis(
+  chosen: readonly number[],
+  h: readonly number[],
+  { outFeatures, inFeatures, each }: ScatteredSizes,
+  backend: Backend,
+): Spread {
+  const length = h.length;
+  const g = h.map((_, t) => (t % 2 === 0 ? 1 : -1) * h[length - 1 - t]!);
+  const shape = [chosen.length, each];
+  const [rows, columns] = [new Int32Array(chosen.length * each), new Int32Array(chosen.length * each)];
+  const factors = new Float32Array(chosen.length * each);
+  chosen.forEach((at, k) => {
+    const row = coefficientAt(Math.floor(at / inFeatures), outFeatures, length);
+    const column = coefficientAt(at % inFeatures, inFeatures, length);
+    // A position in the right half details along the other axis.
+    const [down, across] = [column.half === "coarse" ? h : g, row.half === "coarse" ? h : g];
+    for (let s = 0; s < length; s++) {
+      for (let t = 0; t < length; t++) {
+        const [i, j] = [row.first + s, column.first + t];
+        if (i < 0 || i >= outFeatures || j < 0 || j >= inFeatures) continue;
+        const element = k * each + s * length + t;
+        rows[element] = i;
+        columns[element] = j;
+        factors[element] = down[s]! * across[t]!;
+      }
+    }
+  });
+  return {
+    rows: integers(rows, backend, shape),
+    columns: integers(columns, backend, shape),
+    factors: tensor(factors, { backend, shape }),
+  };
+}
