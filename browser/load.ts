@@ -6,7 +6,7 @@
 import {
   type Backend,
   dispose,
-  liesInOut,
+  isStoredTransposed,
   type Model,
   type ModelConfig,
   newModel,
@@ -15,7 +15,7 @@ import {
 import { bytesSource } from "../formats/byte_source.ts";
 import { openSafetensors } from "../formats/safetensors.ts";
 import { type Tokenizer, tokenizer } from "../formats/tokenizer.ts";
-import { placedTensors, storedLeaf } from "../io/placed_tensors.ts";
+import { checkpointTensors, storedLeaf } from "../io/checkpoint_tensors.ts";
 import { architectureOf } from "../models/mod.ts";
 
 /** The files of a checkpoint folder: JSON parsed, weights as bytes. */
@@ -56,8 +56,8 @@ export function modelFromFiles(files: ModelFiles, backend: Backend): Model<Token
   const file = openSafetensors(bytesSource("model.safetensors", files.weights));
   const weights: (readonly [string, Tensor])[] = [];
   try {
-    for (const [path, stored] of placedTensors(file.tensors.values(), known, "The weights have")) {
-      weights.push([path, storedLeaf(stored, liesInOut(spec, path), { backend })]);
+    for (const [path, stored] of checkpointTensors(file.tensors.values(), known, "The weights have")) {
+      weights.push([path, storedLeaf(stored, isStoredTransposed(spec, path), { backend })]);
     }
     return newModel({
       ...{ architecture, spec, config: files.config, weights, backend },

@@ -1,5 +1,5 @@
 /** Whether LoRA divides the cost of computing by 5000, as the article's sentence has it. */
-import { methodFacts } from "../core/mod.ts";
+import { methodCosts } from "../core/mod.ts";
 import { fullFineTune, lora } from "../methods/mod.ts";
 import { type Claim, verdictOf } from "./claim.ts";
 import { gpt3 } from "./gpt3.ts";
@@ -8,8 +8,8 @@ export const claim: Claim = {
   title: "… a reduction of almost 5000 times in computational costs",
   check: () => {
     const model = gpt3();
-    const whole = methodFacts(model, fullFineTune(), { tokens: 8 });
-    const thin = methodFacts(model, lora({ rank: 8, targets: ["c_attn"] }), { tokens: 8 });
+    const whole = methodCosts(model, fullFineTune(), { tokens: 8 });
+    const thin = methodCosts(model, lora({ rank: 8, targets: ["c_attn"] }), { tokens: 8 });
     model.dispose();
     const { base } = whole.multiplyAdds;
     // Forward, the gradient of the inputs, and for what trains the gradient of the weights.

@@ -1,5 +1,5 @@
 /** KronA against Compacter at inference. */
-import { adapt, dispose, forward, graft, merge, methodFacts, type Model, read } from "../core/mod.ts";
+import { adapt, dispose, forward, graft, merge, methodCosts, type Model, read } from "../core/mod.ts";
 import { compacter, krona } from "../methods/mod.ts";
 import { type Claim, percent, verdictOf } from "./claim.ts";
 
@@ -25,7 +25,7 @@ export const claim: Claim = {
     const [k, c] = [adapt(model, krona()), adapt(model, compacter({ reduction: 16, dimension: 4 }))];
     const merged = merge(model, k);
     const [fast, slow, bare] = await secondsOf([merged, graft(model, c), model], Math.max(3, steps));
-    const [ours, theirs] = [methodFacts(model, krona()), methodFacts(model, c.method)];
+    const [ours, theirs] = [methodCosts(model, krona()), methodCosts(model, c.method)];
     merged.dispose();
     dispose([k.params, c.params]);
     const extra = theirs.multiplyAdds.extra / theirs.multiplyAdds.base;

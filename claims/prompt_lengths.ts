@@ -1,5 +1,5 @@
 /** Prompts of 5 and of 150 rows. */
-import { dispose, type Method, methodFacts } from "../core/mod.ts";
+import { dispose, type Method, methodCosts } from "../core/mod.ts";
 import { promptTuning } from "../methods/mod.ts";
 import type { Claim } from "./claim.ts";
 
@@ -12,7 +12,7 @@ export const claim: Claim = {
       const method = promptTuning({ length }) as unknown as Method;
       const { adapter, heldOut } = await lab.run(method, { rate: 0.1 });
       dispose(adapter.params);
-      const { extra, base } = methodFacts(model, method).multiplyAdds;
+      const { extra, base } = methodCosts(model, method).multiplyAdds;
       said.push(`${length} rows ${heldOut.toFixed(3)} at +${(100 * extra / base).toFixed(0)} % work a token`);
     }
     return {

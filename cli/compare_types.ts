@@ -1,11 +1,11 @@
 /** What four bits cost a model, type by type: errors of the weights, perplexity on a text, beside what the survey states. */
 import {
   type CodebookType,
-  type CodingError,
-  codingErrors,
   type DoubleType,
   jointError,
   type Model,
+  type QuantizationError,
+  quantizationErrors,
   quantize,
   type WeightError,
 } from "../core/mod.ts";
@@ -28,11 +28,11 @@ export const FOUR_BIT: readonly FourBit[] = [
 ];
 
 /** One type on one model. */
-export interface TypeResult extends FourBit, CodingError {
+export interface TypeResult extends FourBit, QuantizationError {
   readonly bitsPerWeight: number;
   readonly perplexity: number;
   /** By block, in order. */
-  readonly layers: readonly (CodingError & { readonly layer: number })[];
+  readonly layers: readonly (QuantizationError & { readonly layer: number })[];
   readonly weights: readonly WeightError[];
 }
 
@@ -57,7 +57,7 @@ export async function compareTypes(
   tell("as loaded", base.perplexity);
   const types: TypeResult[] = [];
   for (const type of FOUR_BIT) {
-    const weights = await codingErrors(model, { dtype: type.dtype });
+    const weights = await quantizationErrors(model, { dtype: type.dtype });
     const all = jointError(weights);
     const small = quantize(model, { dtype: type.dtype, requantize: true });
     try {
@@ -72,7 +72,9 @@ export async function compareTypes(
   return { perplexity: base.perplexity, tokens: base.tokens, types, disagreements: disagreements(types) };
 }
 
-function byLayer(weights: readonly WeightError[]): readonly (CodingError & { readonly layer: number })[] {
+function byLayer(
+  weights: readonly WeightError[],
+): readonly (QuantizationError & { readonly layer: number })[] {
   const groups = new Map<number, WeightError[]>();
   for (const weight of weights) {
     if (weight.layer !== undefined) groups.set(weight.layer, [...groups.get(weight.layer) ?? [], weight]);

@@ -4,9 +4,9 @@ import {
   type Adapter,
   byteLength,
   chooseTargets,
+  dequantizedShape,
   type Method,
   type Model,
-  plainShape,
   sizesOf,
   weightLeaves,
 } from "../core/mod.ts";
@@ -75,7 +75,7 @@ function plannedMask(model: Model, { ratio = 0.005, classifier }: Partial<Fisher
   const total = all.reduce((n, [, leaf]) => n + leaf.size, 0);
   const leaves = all.map(([path, leaf]) => {
     const length = Math.min(leaf.size, Math.max(1, Math.round(masked * leaf.size / total)));
-    return { path, shape: plainShape(model, path), indices: Int32Array.from({ length }, (_, i) => i) };
+    return { path, shape: dequantizedShape(model, path), indices: Int32Array.from({ length }, (_, i) => i) };
   });
   return fishMask({ mask: { leaves, whole: [] } });
 }

@@ -148,18 +148,18 @@ export function plain<M extends Model>(model: M, adapter: Adapter): Started<M> {
   return {
     model,
     adapter,
-    finish: (trained) => Promise.resolve(settled(trained, model)),
+    finish: (trained) => Promise.resolve(finalized(trained, model)),
     release: () => dispose(adapter.params),
     dispose: () => {},
   };
 }
 
-function settled(trained: Adapter, { spec }: Model): Adapter {
+function finalized(trained: Adapter, { spec }: Model): Adapter {
   const { method, params, name = "default" } = trained;
-  if (method.settle === undefined) return trained;
+  if (method.finalize === undefined) return trained;
   let left: Method | undefined;
   const kept = scope((): Synchronous<Tree> => {
-    const adapter = method.settle!(params, spec);
+    const adapter = method.finalize!(params, spec);
     left = adapter.method;
     return adapter.params as Synchronous<Tree>;
   });

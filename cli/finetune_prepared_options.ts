@@ -1,51 +1,52 @@
 /** Options of the methods that prepare something before the first step: those that each knows, by their names in the library. */
 import type { Model } from "../core/mod.ts";
-import { LORA_KINDS, PSOFT_OPTIONS, TARGETS } from "../io/records/common_option_kinds.ts";
+import { LORA_SCHEMAS, PSOFT_OPTIONS, TARGETS } from "../io/records/common_schemas.ts";
 import { METHOD_OPTIONS } from "../io/records/method_options.ts";
 import { type JsonOptions, optionsFromJson } from "../io/records/option_codec.ts";
 import {
   any,
-  type AnyKind,
+  type AnyOptionSchema,
   checkOptions,
   count,
   fields,
-  type Kinds,
   number,
   oneOf,
-} from "../io/records/option_kinds.ts";
+  type OptionSchemas,
+} from "../io/records/option_schemas.ts";
 import { UsageError } from "./arguments.ts";
 import type { MethodName } from "./method_table.ts";
 import { lowRankOptions, type MethodFlags, placesOf } from "./methods.ts";
 import { psoftRank } from "./psoft_start.ts";
 
-const SVD = (name: "iterations", ...more: readonly string[]): AnyKind =>
+const SVD = (name: "iterations", ...more: readonly string[]): AnyOptionSchema =>
   any(oneOf("exact"), fields({ [name]: number, ...Object.fromEntries(more.map((own) => [own, number])) }));
 
 /** Of the methods that prepare a base or a mask, what each may be. */
-export const PREPARED: Readonly<Record<"fish-mask" | "psoft" | "pissa" | "olora" | "loftq" | "eva", Kinds>> =
-  {
-    "fish-mask": {
-      ratio: number,
-      examples: number,
-      labels: oneOf("empirical", "expected"),
-      classifier: oneOf("whole", "masked"),
-    },
-    "psoft": { ...TARGETS, rank: count, svd: SVD("iterations", "oversampling?"), ...PSOFT_OPTIONS },
-    "pissa": { ...LORA_KINDS, svd: SVD("iterations", "oversampling?") },
-    "olora": LORA_KINDS,
-    "loftq": METHOD_OPTIONS.loftq,
-    "eva": {
-      ...LORA_KINDS,
-      svd: SVD("iterations"),
-      ...{ spread: number, threshold: number, tokens: oneOf("labelled", "all"), maxBatches: number },
-    },
-  };
+export const PREPARED: Readonly<
+  Record<"fish-mask" | "psoft" | "pissa" | "olora" | "loftq" | "eva", OptionSchemas>
+> = {
+  "fish-mask": {
+    ratio: number,
+    examples: number,
+    labels: oneOf("empirical", "expected"),
+    classifier: oneOf("whole", "masked"),
+  },
+  "psoft": { ...TARGETS, rank: count, svd: SVD("iterations", "oversampling?"), ...PSOFT_OPTIONS },
+  "pissa": { ...LORA_SCHEMAS, svd: SVD("iterations", "oversampling?") },
+  "olora": LORA_SCHEMAS,
+  "loftq": METHOD_OPTIONS.loftq,
+  "eva": {
+    ...LORA_SCHEMAS,
+    svd: SVD("iterations"),
+    ...{ spread: number, threshold: number, tokens: oneOf("labelled", "all"), maxBatches: number },
+  },
+};
 
 /** Options of a method that is no plain one. @throws {UsageError} on an unknown one, or a value of another kind. */
 export function chosen(
   model: Model,
   flags: MethodFlags,
-  kinds: Kinds,
+  kinds: OptionSchemas,
 ): Readonly<Record<string, unknown>> {
   const { method, options = {} } = flags;
   const given = optionsFromJson(options);

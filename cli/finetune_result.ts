@@ -7,7 +7,7 @@ import { saveModel } from "../io/save_model.ts";
 import { saveTask } from "../io/task_file.ts";
 import { openTrainingState } from "../io/training_state.ts";
 import type { Task } from "../models/mod.ts";
-import type { Standing } from "../recipes/supervised.ts";
+import type { RunProgress } from "../recipes/supervised.ts";
 import type { Training } from "../train/mod.ts";
 import type { Data } from "./data.ts";
 import { disposeNew, type Started } from "./finetune_prepare.ts";
@@ -29,7 +29,7 @@ export interface FinishedRun {
 export async function writeResult(
   run: FinishedRun,
   training: Training<Adapter["params"]>,
-  end: Standing,
+  end: RunProgress,
 ): Promise<void> {
   const { flags, folder, model, data, started, task } = run;
   const best = end.seen.best;

@@ -3,7 +3,7 @@ import { type Adapter, count, graft, memory, resetPeak } from "../core/mod.ts";
 import { openRunFolder, type RunMode } from "../io/run_folder.ts";
 import { checkpointShapes } from "../io/model_shapes.ts";
 import { openTrainingState, saveParams, saveTrainingState, type StateRecord } from "../io/training_state.ts";
-import { AT_START, type Standing, supervise } from "../recipes/supervised.ts";
+import { RUN_START, type RunProgress, supervise } from "../recipes/supervised.ts";
 import {
   createMetricsLog,
   type MetricsLog,
@@ -213,7 +213,7 @@ async function begin(
 ): Promise<
   {
     readonly training: Training<Adapter["params"]>;
-    readonly standing: Standing;
+    readonly standing: RunProgress;
     readonly metrics: MetricsLog;
   }
 > {
@@ -230,7 +230,7 @@ async function begin(
       const metrics = flags.resume === true
         ? resumeMetricsLog(folder.metrics, -1)
         : createMetricsLog(folder.metrics);
-      return { training, standing: AT_START, metrics };
+      return { training, standing: RUN_START, metrics };
     }
     using state = openTrainingState(folder.state);
     const { standing, ...then } = state.record;
@@ -243,7 +243,7 @@ async function begin(
     folder.create();
     return {
       training,
-      standing: standing as unknown as Standing,
+      standing: standing as unknown as RunProgress,
       metrics: resumeMetricsLog(folder.metrics, step),
     };
   } finally {

@@ -19,13 +19,13 @@ import {
   any,
   anything,
   fields,
-  type Kinds,
   list,
   number,
   oneOf,
+  type OptionSchemas,
   record,
   text,
-} from "../io/records/option_kinds.ts";
+} from "../io/records/option_schemas.ts";
 import {
   adapterFusion,
   type AdapterFusionOptions,
@@ -52,7 +52,7 @@ import { reductionOf } from "./method_sizes.ts";
 export type SourcedName = "adapter-fusion" | "xlora" | "spot" | "ipt" | "sparse-adapter";
 
 /** The options that `--options` may give; folders and hosts have errors of their own. */
-const SOURCE_OPTIONS: Readonly<Record<SourcedName, Kinds>> = {
+const SOURCE_OPTIONS: Readonly<Record<SourcedName, OptionSchemas>> = {
   "adapter-fusion": {
     ...{ adapters: anything, regularization: number, dropout: number },
     temperature: any(number, fields({ from: number, steps: number })),

@@ -8,7 +8,7 @@ import {
   only,
 } from "../methods/mod.ts";
 import { ltSftDense, ltSftLeaves } from "../methods/selective/lt_sft.ts";
-import { any, type Kinds, list, number, oneOf, places, text } from "../io/records/option_kinds.ts";
+import { any, list, number, oneOf, type OptionSchemas, places, text } from "../io/records/option_schemas.ts";
 import { trainDiffPruning } from "../recipes/diff_pruning.ts";
 import { type FarRecipe, trainFar } from "../recipes/far.ts";
 import { trainLtSft } from "../recipes/lt_sft.ts";
@@ -32,7 +32,7 @@ export interface StageRun {
 }
 
 /** The options that `--options` may give. */
-export const STAGE_OPTIONS: Readonly<Record<StagedName, Kinds>> = {
+export const STAGE_OPTIONS: Readonly<Record<StagedName, OptionSchemas>> = {
   "diff-pruning": {
     ...{ ratio: number, sparsity: number, gateRate: number, initialAlpha: number, frozen: list(text) },
     gates: any(oneOf("mean"), number),

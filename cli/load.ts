@@ -3,7 +3,7 @@ import { type Adapter, type Backend, graft, type Model } from "../core/mod.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import { loadAdapter } from "../io/load_adapter.ts";
 import { modelOfAdapter } from "../io/layer_replication.ts";
-import { recordedBase, sameBaseName } from "../io/recorded_base.ts";
+import { baseModelName, sameBaseName } from "../io/base_model_name.ts";
 import { loadTask } from "../io/task_file.ts";
 import { loadModel, type LoadOptions } from "../io/load_model.ts";
 import { localHeaders, localPath } from "../io/local_path.ts";
@@ -193,7 +193,7 @@ export async function openModel(
 /** Loads an adapter for a model, and says so where it names another base: shapes that agree do not make it the right one. */
 export async function openAdapter(source: string, model: Model): Promise<Adapter> {
   const adapter = await loadAdapter(source, model);
-  const trainedOn = await recordedBase(source);
+  const trainedOn = await baseModelName(source);
   if (trainedOn !== undefined && model.source !== undefined && !sameBaseName(trainedOn, model.source)) {
     note(
       `Note: the adapter ${source} was saved for "${trainedOn}" and fits "${model.source}" in shape; on another model than it was ` +

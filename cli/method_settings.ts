@@ -3,13 +3,13 @@ import {
   adapt,
   type Adapter,
   chooseTargets,
+  dequantizedShape,
   fold,
   key,
   leaves,
   type Method,
   type Model,
   nest,
-  plainShape,
   type Spec,
   type Tree,
   weightLeaves,
@@ -422,7 +422,7 @@ function spread(model: Model, elements: number): SparseMask {
       const upTo = Math.round(elements * seen / all);
       const indices = Int32Array.from({ length: upTo - taken }, (_, i) => i);
       taken = upTo;
-      return { path, shape: plainShape(model, path), indices };
+      return { path, shape: dequantizedShape(model, path), indices };
     }),
     whole: [],
   };

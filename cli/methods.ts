@@ -3,7 +3,7 @@ import { chooseTargets, type Json, type Method, type Spec } from "../core/mod.ts
 import { type BuiltMethod, METHOD_OPTIONS } from "../io/records/method_options.ts";
 import { namedMethod } from "../io/records/named_method.ts";
 import { type JsonOptions, optionsFromJson } from "../io/records/option_codec.ts";
-import { checkOptions, type Kinds } from "../io/records/option_kinds.ts";
+import { checkOptions, type OptionSchemas } from "../io/records/option_schemas.ts";
 import { compacterPlusPlus, fullFineTune, mam, pTuningV2, unipelt } from "../methods/mod.ts";
 import { checkOwn, UsageError } from "./arguments.ts";
 import type { SourcedName } from "./finetune_sources.ts";
@@ -282,14 +282,14 @@ function part(options: JsonOptions, name: string): Loose {
 }
 
 /** Options of parts, as their methods have them. */
-const PART_OPTIONS: Readonly<Record<string, Kinds>> = {
+const PART_OPTIONS: Readonly<Record<string, OptionSchemas>> = {
   prefix: METHOD_OPTIONS.prefixTuning,
   parallel: METHOD_OPTIONS.parallelAdapter,
   lora: METHOD_OPTIONS.lora,
   adapter: METHOD_OPTIONS.pfeiffer,
 };
 
-function checked(name: string, options: JsonOptions, kinds: Kinds): JsonOptions {
+function checked(name: string, options: JsonOptions, kinds: OptionSchemas): JsonOptions {
   checkOptions(name, optionsFromJson(options), kinds);
   return options;
 }

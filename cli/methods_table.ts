@@ -1,10 +1,10 @@
 /** `graft methods`: what each method costs on a model, computed from the model's shapes, beside what a survey prints. */
 import {
   compose,
-  type FactsOptions,
   type Method,
-  type MethodFacts,
-  methodFacts,
+  type MethodCostOptions,
+  type MethodCosts,
+  methodCosts,
   type Model,
   type ModelConfig,
 } from "../core/mod.ts";
@@ -28,7 +28,7 @@ interface Flags {
 /** One method's facts, or why it cannot be placed on the model. */
 export type TableRow =
   & { readonly name: string; readonly setting: string }
-  & ({ readonly facts: MethodFacts } | { readonly refused: string });
+  & ({ readonly facts: MethodCosts } | { readonly refused: string });
 
 /** Registers the command. */
 export function methods(program: Command): void {
@@ -83,11 +83,11 @@ export function tableRows(
     const setting = entry.setting(model);
     try {
       const { beside, kept } = entry;
-      const options: FactsOptions = { tokens, ...kept && { kept } };
-      const facts = methodFacts(model, entry.make, options);
+      const options: MethodCostOptions = { tokens, ...kept && { kept } };
+      const facts = methodCosts(model, entry.make, options);
       if (beside === undefined) return { name, setting, facts };
       // What trains beside the method is in all numbers, but says nothing of its kind.
-      const both = methodFacts(model, (m) => compose({ own: entry.make(m), beside }) as Method, options);
+      const both = methodCosts(model, (m) => compose({ own: entry.make(m), beside }) as Method, options);
       return { name, setting, facts: { ...both, kinds: facts.kinds } };
     } catch (error) {
       if (error instanceof RangeError || error instanceof TypeError) {
@@ -110,7 +110,7 @@ const percent = (n: number, of: number): string => {
 };
 
 /** The base's weights that change, and new ones that remain. */
-const different = ({ kept, kinds }: MethodFacts): number =>
+const different = ({ kept, kinds }: MethodCosts): number =>
   kinds.includes("A") ? kept.changed + kept.added : kept.changed;
 
 function factsText(rows: readonly TableRow[]): string {
@@ -205,7 +205,7 @@ function articleText(rows: readonly TableRow[]): string {
 
 /** Our facts in the article's words. */
 export function answers(
-  facts: MethodFacts,
+  facts: MethodCosts,
 ): { readonly [K in "storage" | "memory" | "backward"]: ArticleAnswer } & Pick<ArticleRow, "overhead"> {
   const { base } = facts.trained;
   const yes = (condition: boolean): ArticleAnswer => condition ? "yes" : "no";
@@ -217,8 +217,8 @@ export function answers(
   };
 }
 
-function overheadText({ overhead }: MethodFacts): string {
-  const has = (what: MethodFacts["overhead"][number]): boolean => overhead.includes(what);
+function overheadText({ overhead }: MethodCosts): string {
+  const has = (what: MethodCosts["overhead"][number]): boolean => overhead.includes(what);
   if (overhead.length === 0) return "No overhead";
   if (has("side network")) return "Extra decoder";
   const parts = [

@@ -41,11 +41,11 @@ export { perRow } from "./combinators/per_row.ts";
 export * from "./running/forward.ts";
 export * from "./running/capture_inputs.ts";
 export {
-  type Ending,
-  endsOf,
+  eosTokenIds,
   type GeneratedToken,
   generateIds,
   type GenerateIdsOptions,
   type Sampler,
+  type StopReason,
 } from "./running/generate_ids.ts";
 export * from "./running/generate.ts";

@@ -5,7 +5,7 @@
  * yet to copy: names and numbers in its answers are likely ones, not the text's. None of the requests is a summary.
  */
 import { fold, type Key } from "../tensor/key.ts";
-import { below, chance, pick, shuffle } from "./conversations/grammar.ts";
+import { chance, pick, randomBelow, shuffle } from "./conversations/grammar.ts";
 import { CITIES, FIRST_NAMES, LAST_NAMES, PRODUCTS, STREETS, WEEKDAYS } from "./conversations/lists.ts";
 import { among, code, count, days, money, type Source, time } from "./conversations/sources.ts";
 
@@ -32,7 +32,7 @@ function chat(request: string, answer: string): string {
 export function repeatFacts(key: Key): string {
   const kinds = shuffle(fold(key, "kinds"), [...FACTS, ...FACTS]).slice(
     0,
-    2 + below(fold(key, "how many"), 13),
+    2 + randomBelow(fold(key, "how many"), 13),
   );
   const facts = kinds.map((source, i) => source(fold(key, i), key).said);
   const list = facts.join(pick(fold(key, "between"), [", ", "; ", " and ", "\n"]));
@@ -42,8 +42,8 @@ export function repeatFacts(key: Key): string {
 /** One to six neighbouring lines to repeat. */
 export function repeatLines(dialogue: string, key: Key): string {
   const lines = dialogue.split("\n");
-  const from = below(fold(key, "from"), lines.length);
-  const some = lines.slice(from, from + 1 + below(fold(key, "how many"), 6)).join("\n");
+  const from = randomBelow(fold(key, "from"), lines.length);
+  const some = lines.slice(from, from + 1 + randomBelow(fold(key, "how many"), 6)).join("\n");
   return chat(`Repeat: ${some}`, some);
 }
 

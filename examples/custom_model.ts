@@ -6,7 +6,7 @@
 import { adapt, type Architecture, count, generateIds, graft, houlsby, lora, newModel } from "@graft/peft";
 import { prefixTuning, reference, type Spec, type Tensor } from "@graft/peft";
 import { attention, embedding, hidden, into, linear, type Pass, type Site } from "@graft/peft/core";
-import { blockPlaces, freshWeights, stackStates, wordScores } from "@graft/peft/models";
+import { blockPlaces, freshWeights, stackStates, vocabularyLogits } from "@graft/peft/models";
 import { add, reshape } from "@graft/peft/ops";
 
 const [d, heads, layers, v, stack] = [16, 2, 2, 32, "decoder"] as const; // v: vocabulary
@@ -25,7 +25,7 @@ const architecture: Architecture = {
   name: "plain",
   labels: () => "next",
   states: (model, batch, options) => stackStates(model, batch, options, parts),
-  head: (model, x, options) => wordScores(model, x, options, { head: "head", table: "words" }),
+  head: (model, x, options) => vocabularyLogits(model, x, options, { head: "head", table: "words" }),
 };
 const spec: Spec = {
   architecture: "plain",

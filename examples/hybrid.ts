@@ -5,7 +5,7 @@
  */
 import { adapt, at, compose, count, dora, freshModel, layerNormTune, layers, lora } from "@graft/peft";
 import { type Method, pfeiffer, reference, scaled, smallConfig } from "@graft/peft";
-import { methodFacts } from "@graft/peft/core";
+import { methodCosts } from "@graft/peft/core";
 
 const config = smallConfig("llama", { width: 64, heads: 4, layers: 4, vocabulary: 256 });
 const model = freshModel(config, { backend: reference(), key: 0 });
@@ -24,6 +24,6 @@ for (const [name, method] of Object.entries(methods)) {
   const adapter = adapt(model, method);
   const { trainable, base } = count(model, adapter);
   const share = (100 * trainable / base).toFixed(2);
-  const after = methodFacts(model, method).merges ? "merges" : "stays beside";
+  const after = methodCosts(model, method).merges ? "merges" : "stays beside";
   console.log(`${name}: ${trainable} of ${base} (${share} %), ${after}`);
 }

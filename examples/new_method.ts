@@ -5,7 +5,7 @@
  */
 import { adapt, chooseTargets, count, freshModel, lookup, lossAndGrad, lowRank } from "@graft/peft";
 import { reference, smallConfig } from "@graft/peft";
-import { fold, key, type Method, methodFacts, nest, sizesOf, type Tensor, type Tree } from "@graft/peft/core";
+import { fold, key, type Method, methodCosts, nest, sizesOf, type Tensor, type Tree } from "@graft/peft/core";
 import { normal, zeros } from "@graft/peft/ops";
 
 export function rankOne(): Method {
@@ -38,4 +38,4 @@ const inputIds = [[5, 6, 7, 8, 9]];
 const { loss, grads } = await lossAndGrad(model, adapter, { inputIds, labels: inputIds });
 const { trainable } = count(model, adapter);
 console.log(`loss ${loss.toFixed(3)}, ${trainable} parameters, gradients of`, Object.keys(grads));
-console.log("and it merges, though nobody wrote how:", methodFacts(model, rankOne()).merges);
+console.log("and it merges, though nobody wrote how:", methodCosts(model, rankOne()).merges);

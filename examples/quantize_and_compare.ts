@@ -3,7 +3,7 @@
  *
  *   deno run --allow-read examples/quantize_and_compare.ts
  */
-import { codingErrors, jointError, loadModel, quantize, wasm, weightBytes } from "@graft/peft";
+import { jointError, loadModel, quantizationErrors, quantize, wasm, weightBytes } from "@graft/peft";
 import { heldOutLoss, openExamples, textRows } from "@graft/peft/train";
 
 const backend = await wasm();
@@ -17,7 +17,7 @@ const { loss } = await heldOutLoss(model, rows, options);
 console.log(`as stored   ${(weightBytes(model) / 1e6).toFixed(2)} MB  loss ${loss.toFixed(4)}`);
 for (const dtype of ["int8", "nf4_double", "fp4"] as const) {
   const small = quantize(model, { dtype });
-  const { rms, weightRms } = jointError(await codingErrors(model, { dtype }));
+  const { rms, weightRms } = jointError(await quantizationErrors(model, { dtype }));
   const { loss } = await heldOutLoss(small, rows, options);
   const size = `${(weightBytes(small) / 1e6).toFixed(2)} MB`;
   console.log(

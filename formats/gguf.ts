@@ -15,7 +15,7 @@ import type { Cursor } from "./gguf_cursor.ts";
 import { plainGgufValue, readGgufValue } from "./gguf_metadata.ts";
 import type { GgufValue } from "./gguf_metadata.ts";
 import { ggufDtype } from "./gguf_types.ts";
-import { pieces } from "./pieces.ts";
+import { pieces } from "./chunks.ts";
 import { checkTensorName } from "./tensor_file.ts";
 import type { StoredTensor, TensorFile } from "./tensor_file.ts";
 

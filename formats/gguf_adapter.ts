@@ -188,7 +188,7 @@ function layerOf(
   const interleaved = change === "interleave_q" || change === "interleave_k";
   return {
     path: name.slice(0, -".weight".length),
-    a: lookedUp ? turned(a) : a,
+    a: lookedUp ? transposedTensor(a) : a,
     b: interleaved
       ? {
         ...b,
@@ -235,7 +235,7 @@ function stored(
 }
 
 /** A matrix's transpose, made when it is read. */
-function turned(t: StoredTensor): StoredTensor {
+function transposedTensor(t: StoredTensor): StoredTensor {
   const shape: Shape = t.shape.toReversed();
   return {
     name: t.name,

@@ -5,7 +5,7 @@
  *   string   a Python pattern that must match the whole path
  *   exclude_modules and modules_to_save take modules away before that
  */
-import { type Json, wholly } from "../core/mod.ts";
+import { type Json, matchesWhole } from "../core/mod.ts";
 import { namesField } from "./peft_config.ts";
 
 /** The fields that choose modules; `target_modules` is settled (no null, no "all-linear"). */
@@ -93,7 +93,9 @@ export function chosenPaths(targets: PeftTargets, paths: readonly string[]): rea
   const { target_modules: wanted, exclude_modules: excluded, modules_to_save: saved } = targets;
   const out = matcher(excluded);
   const savedPatterns = (saved ?? []).map((name) => pythonPattern(`(?:.*\\.)?(?:${name})(?:\\..*)?`));
-  const kept = paths.filter((path) => !out(path) && !savedPatterns.some((pattern) => wholly(pattern, path)));
+  const kept = paths.filter((path) =>
+    !out(path) && !savedPatterns.some((pattern) => matchesWhole(pattern, path))
+  );
   if (typeof wanted === "string") return kept.filter(matcher(wanted));
   const names = new Set(wanted);
   return kept.filter((path) =>
@@ -107,7 +109,7 @@ function matcher(what: readonly string[] | string | null): (path: string) => boo
     return (path) => what.some((name) => path === name || path.endsWith(`.${name}`));
   }
   const pattern = pythonPattern(what);
-  return (path) => wholly(pattern, path);
+  return (path) => matchesWhole(pattern, path);
 }
 
 function inLayers(

@@ -6,7 +6,7 @@ import { byteLength } from "../tensor/mod.ts";
 import type { Shape } from "../tensor/mod.ts";
 import { fileSource } from "./byte_source.ts";
 import type { ByteSource } from "./byte_source.ts";
-import { pieces } from "./pieces.ts";
+import { pieces } from "./chunks.ts";
 import { plainDtype, storedPlain, toPlain } from "./plain_numbers.ts";
 import type { NumberType } from "./plain_numbers.ts";
 import { readHeader } from "./safetensors_header.ts";

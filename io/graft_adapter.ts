@@ -30,7 +30,7 @@ import {
 } from "../core/mod.ts";
 import { writeTextAtomically } from "../formats/atomic_write.ts";
 import { PEFT_FILES } from "../formats/peft_keys.ts";
-import { isRising, packRising, unpackRising } from "../formats/rising_integers.ts";
+import { isStrictlyIncreasing, packIncreasing, unpackIncreasing } from "../formats/delta_encoding.ts";
 import { openSafetensors } from "../formats/safetensors.ts";
 import { writeSafetensors } from "../formats/safetensors_write.ts";
 import { isObject, parseJson } from "../formats/strict_json.ts";
@@ -93,11 +93,11 @@ export async function saveGraftAdapter(
     `${folder}/${PEFT_FILES.weights}`,
     own.map(([name, leaf]) => {
       const mask = masks.get(name);
-      if (mask === undefined || !isRising(mask)) {
+      if (mask === undefined || !isStrictlyIncreasing(mask)) {
         const { dtype, shape } = leaf;
         return { name, dtype, shape, byteLength: leaf.storage.bytes, read: () => bytesOf(leaf) };
       }
-      const bytes = packRising(mask);
+      const bytes = packIncreasing(mask);
       const shape = [bytes.length];
       return {
         name: `${name}${GAPS}`,
@@ -160,7 +160,7 @@ export async function loadGraftAdapter(
     const masks = new Map(
       stored.flatMap((t): readonly (readonly [string, Int32Array])[] =>
         isGaps(t)
-          ? [[nameOf(t), unpackRising(t.read())]]
+          ? [[nameOf(t), unpackIncreasing(t.read())]]
           : t.dtype === "i32"
           ? [[t.name, integersOf(t.read())]]
           : []

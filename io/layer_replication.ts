@@ -21,7 +21,7 @@ export function replicationField(model: Model): { readonly layer_replication?: J
  * @throws {RangeError} when they are not.
  */
 export async function checkReplication(folder: string, model: Model): Promise<void> {
-  const asked = await askedOf(`${folder}/${PEFT_FILES.config}`);
+  const asked = await replicationOf(`${folder}/${PEFT_FILES.config}`);
   if (asked === undefined) return;
   const own = replicatedRanges(model);
   if (own !== undefined && numbers(own).join() === numbers(asked).join()) return;
@@ -63,12 +63,12 @@ export async function modelOfAdapter<M extends Model>(source: string, model: M, 
   const there = await Promise.all(places.map(isThere));
   const path = places[there.indexOf(true)];
   if (path === undefined) return model; // for `loadAdapter` to say
-  const ranges = await askedOf(path);
+  const ranges = await replicationOf(path);
   return ranges === undefined ? model : replicateLayers(model, ranges);
 }
 
 /** What a config asks for; undefined where it asks for nothing. */
-async function askedOf(path: string): Promise<readonly LayerRange[] | undefined> {
+async function replicationOf(path: string): Promise<readonly LayerRange[] | undefined> {
   const config = parseJson(path, await Deno.readFile(path));
   return isObject(config) ? rangesOf(config[FIELD] as Json | undefined) : undefined;
 }

@@ -1,17 +1,17 @@
 /** `loadModel`: a model from a folder, a GGUF file or a hub id. */
 import {
   type Backend,
-  checkCoding,
+  castWeightShape,
+  checkQuantization,
   dispose,
   type DType,
+  isStoredTransposed,
   type Key,
-  liesInOut,
   type Model,
   type ModelConfig,
   newModel,
   quantizationPlan,
   type QuantizeOptions,
-  recodedShape,
   type Tensor,
 } from "../core/mod.ts";
 import { openCheckpoint } from "../formats/checkpoint.ts";
@@ -20,7 +20,7 @@ import { loadTokenizer, type Tokenizer, tokenizer as makeTokenizer } from "../fo
 import { architectureOf, type Task, taskConfig } from "../models/mod.ts";
 import { tokenizerFilesOf } from "./gguf_tokenizer_files.ts";
 import { localPath } from "./local_path.ts";
-import { placedTensors, storedLeaf } from "./placed_tensors.ts";
+import { checkpointTensors, storedLeaf } from "./checkpoint_tensors.ts";
 import { missingHead, otherClasses } from "./task_head.ts";
 
 /** Where and how to load. */
@@ -79,14 +79,23 @@ export async function loadModel(source: string, options: LoadOptions): Promise<M
     const { architecture, spec } = known;
     const plan = options.quantize && quantizationPlan(spec, options.quantize);
     for (
-      const [leaf, stored] of placedTensors(checkpoint.tensors.tensors.values(), known, "The checkpoint has")
+      const [leaf, stored] of checkpointTensors(
+        checkpoint.tensors.tensors.values(),
+        known,
+        "The checkpoint has",
+      )
     ) {
       if (options.task !== undefined && otherClasses(spec, leaf, stored.shape)) continue;
       const planned = plan?.get(leaf);
-      const inOut = liesInOut(spec, leaf);
+      const inOut = isStoredTransposed(spec, leaf);
       if (planned !== undefined && planned !== stored.dtype) {
-        const shape = recodedShape(stored, planned, inOut);
-        checkCoding(leaf, { dtype: stored.dtype, shape }, planned, options.quantize!.requantize ?? false);
+        const shape = castWeightShape(stored, planned, inOut);
+        checkQuantization(
+          leaf,
+          { dtype: stored.dtype, shape },
+          planned,
+          options.quantize!.requantize ?? false,
+        );
       }
       weights.push([leaf, storedLeaf(stored, inOut, options, planned)]);
     }

@@ -1,14 +1,14 @@
 /** A model without numbers, for planning: what a checkpoint's headers or a config alone say about its weights. */
 import {
   allocate,
+  castWeightShape,
   type DType,
   isQuantized,
-  liesInOut,
+  isStoredTransposed,
   type Model,
   type ModelConfig,
   newModel,
   quantizationPlan,
-  recodedShape,
   type Spec,
   type Tensor,
 } from "../core/mod.ts";
@@ -107,8 +107,8 @@ function withShapes(
   const weights = own.map(([path, shape, as]): readonly [string, Tensor] => {
     const plain = shape.length < 2 ? "f32" : dtype === undefined || isQuantized(as) ? as : dtype;
     const kept = plan?.get(path) ?? plain;
-    const inOut = liesInOut(spec, path);
-    return [path, allocate(backend, recodedShape({ shape, dtype: as }, kept, inOut), kept)];
+    const inOut = isStoredTransposed(spec, path);
+    return [path, allocate(backend, castWeightShape({ shape, dtype: as }, kept, inOut), kept)];
   });
   if (task !== undefined) weights.push(...missingHead(spec, weights, backend, 0));
   return newModel({ architecture, spec, config, weights, backend, ...source !== undefined && { source } });

@@ -1,5 +1,5 @@
 /** A result that appears whole or not at all: it is made beside its place and takes it by renaming. */
-import { exists, holdsSomething } from "./occupied.ts";
+import { exists, isOccupied } from "./path_exists.ts";
 
 /** Where a result will stand. */
 export interface NewOutput {
@@ -19,12 +19,12 @@ export interface NewOutput {
  */
 export function newOutput(path: string, overwrite: boolean): NewOutput {
   const target = path.replace(/[/\\]+$/, "") || path;
-  if (!overwrite && holdsSomething(target)) {
+  if (!overwrite && isOccupied(target)) {
     throw new RangeError(
       `Cannot write to ${target}: it exists; give another path, or --overwrite to replace it`,
     );
   }
-  if (overwrite && holdsSomething(target) && !isReplaceable(target)) {
+  if (overwrite && isOccupied(target) && !isReplaceable(target)) {
     throw new RangeError(
       `Cannot overwrite ${target}: it has no config.json and no adapter_config.json, so it is no earlier result; delete it ` +
         "yourself or give another path",

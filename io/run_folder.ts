@@ -11,7 +11,7 @@
  * Earlier files are never touched: a new run refuses a folder with something in it. An overwriting run works in
  * `<folder>.new` beside it and takes its place when everything is written.
  */
-import { exists, holdsSomething } from "./occupied.ts";
+import { exists, isOccupied } from "./path_exists.ts";
 
 /** What may be there already. */
 export type RunMode = "new" | "resume" | "overwrite" | "resume overwrite";
@@ -41,7 +41,7 @@ export function openRunFolder(output: string, mode: RunMode): RunFolder {
   const target = output.replace(/[/\\]+$/, "") || output;
   switch (mode) {
     case "new":
-      if (holdsSomething(target)) {
+      if (isOccupied(target)) {
         throw new RangeError(
           `Cannot write to ${target}: it exists; give another folder, --resume to continue a run in it or ` +
             "--overwrite to replace it when the new run is done",
@@ -50,13 +50,13 @@ export function openRunFolder(output: string, mode: RunMode): RunFolder {
       return runFolder(target, target);
     case "resume": {
       const folder = runFolder(target, target);
-      if (!folder.continues && holdsSomething(target) && !exists(`${target}/checkpoint`)) {
+      if (!folder.continues && isOccupied(target) && !exists(`${target}/checkpoint`)) {
         throw new RangeError(`Cannot resume ${target}: it has no checkpoint/state.safetensors`);
       }
       return folder;
     }
     case "overwrite": {
-      if (!holdsSomething(target)) return runFolder(target, target);
+      if (!isOccupied(target)) return runFolder(target, target);
       if (!exists(`${target}/metrics.jsonl`) && !exists(`${target}/adapter_config.json`)) {
         throw new RangeError(
           `Cannot overwrite ${target}: it has neither metrics.jsonl nor adapter_config.json, so it is no result of an ` +
@@ -64,7 +64,7 @@ export function openRunFolder(output: string, mode: RunMode): RunFolder {
         );
       }
       const staging = `${target}.new`;
-      if (holdsSomething(staging)) {
+      if (isOccupied(staging)) {
         throw new RangeError(
           `Cannot overwrite ${target}: ${staging} holds an interrupted run; continue it with --resume --overwrite or ` +
             "delete it",

@@ -4,15 +4,15 @@ import {
   byteLength,
   bytesOf,
   castTo,
+  castWeight,
+  castWeightShape,
   type DType,
   isGguf,
   isQuantized,
-  liesInOut,
+  isStoredTransposed,
   lookup,
   type Model,
   read,
-  recoded,
-  recodedShape,
   scope,
   Tensor,
   transiently,
@@ -127,7 +127,7 @@ async function saveFolder(folder: string, model: Model, { dtype, card }: SaveMod
       const plain = dtype ?? (await isExactly(leaf, main) ? main : own);
       // The config will say that it is not tied, so nothing multiplies its scores any more.
       const factor = untied.has(path) ? tiedScale : 1;
-      tensors.push(writable(name, leaf, plain, liesInOut(model.spec, path), factor));
+      tensors.push(writable(name, leaf, plain, isStoredTransposed(model.spec, path), factor));
     }
   }
   await Deno.mkdir(folder, { recursive: true });
@@ -145,7 +145,7 @@ async function saveGguf(path: string, model: Model, { dtype }: SaveModelOptions)
     const own = isQuantized(leaf.dtype) && !isGguf(leaf.dtype) ? "f32" : leaf.dtype;
     const wanted = dtype ?? own;
     if (leaf.shape.length < 2 && isQuantized(wanted)) return writable(name, leaf, "f32", false);
-    const inOut = liesInOut(model.spec, name);
+    const inOut = isStoredTransposed(model.spec, name);
     return { ...writable(name, leaf, wanted, inOut), turned: inOut && isQuantized(wanted) };
   });
   const { fields, tensors: laidOut } = ggufContent(
@@ -251,7 +251,7 @@ function torchName(dtype: DType): "bfloat16" | "float16" | "float32" {
 
 /** A leaf to be converted when its turn comes. */
 function writable(name: string, leaf: Tensor, dtype: DType, inOut: boolean, factor = 1): WritableTensor {
-  const shape = recodedShape(leaf, dtype, inOut);
+  const shape = castWeightShape(leaf, dtype, inOut);
   return {
     name,
     dtype,
@@ -260,7 +260,7 @@ function writable(name: string, leaf: Tensor, dtype: DType, inOut: boolean, fact
     read: async () => {
       if (dtype === leaf.dtype && factor === 1) return await bytesOf(leaf);
       const scaled = (): Tensor => factor === 1 ? leaf : multiply(castTo(leaf, "f32"), factor);
-      const converted = transiently(() => scope(() => recoded(scaled(), dtype, inOut)));
+      const converted = transiently(() => scope(() => castWeight(scaled(), dtype, inOut)));
       const bytes = await bytesOf(converted);
       converted.storage.free();
       return bytes;

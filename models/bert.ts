@@ -32,9 +32,9 @@ import { barePass } from "./bare_pass.ts";
 import { type BertConfig, bertConfig } from "./bert_config.ts";
 import { headPaths } from "./bert_spec.ts";
 import { classLabels } from "./classes.ts";
-import { below, joined } from "./site.ts";
+import { childSite, joined } from "./site.ts";
 import { type StackParts, stackStates } from "./stack.ts";
-import { wordScores } from "./word_scores.ts";
+import { vocabularyLogits } from "./vocabulary_logits.ts";
 
 function normAt(site: Site, x: Tensor, c: BertConfig): Tensor {
   return layerNorm(x, vector(site, "weight"), vector(site, "bias"), c.epsilon);
@@ -83,7 +83,7 @@ function entered(
   batch: Batch,
   c: BertConfig,
 ): Tensor {
-  const site = below(root, joined(c.tower, "embeddings"));
+  const site = childSite(root, joined(c.tower, "embeddings"));
   const rows = (name: string, ids: readonly (readonly number[])[]): Tensor =>
     embedding(pass, into(site, name), integers(ids.flat(), x.backend, [ids.length, ids[0]!.length]));
   const length = positions[0]!.length;
@@ -109,7 +109,7 @@ function parts(batch: Batch, c: BertConfig): StackParts<undefined> {
     // The head reads the first row, which is a prompt's where there are prompts: as PEFT and adapters have it.
     prompts: c.head === "text" ? "kept" : "cut",
     embed: (pass, root, ids) =>
-      embedding(pass, below(root, joined(c.tower, "embeddings.word_embeddings")), ids),
+      embedding(pass, childSite(root, joined(c.tower, "embeddings.word_embeddings")), ids),
     position: (pass, root, x, positions) => entered(pass, root, x, positions, batch, c),
     block: (pass, site, x) => block(pass, site, x, c),
   };
@@ -159,12 +159,16 @@ export const bert: Architecture = {
       case "none":
         return states;
       case "token":
-        return linear(pass, below(root, out), states);
+        return linear(pass, childSite(root, out), states);
       case "text":
-        return linear(pass, below(root, out), tanh(linear(pass, below(root, dense), states)));
+        return linear(pass, childSite(root, out), tanh(linear(pass, childSite(root, dense), states)));
       case "mask": {
-        const x = normAt(below(root, norm), c.activation(linear(pass, below(root, dense), states)), c);
-        return wordScores(model, x, options, {
+        const x = normAt(
+          childSite(root, norm),
+          c.activation(linear(pass, childSite(root, dense), states)),
+          c,
+        );
+        return vocabularyLogits(model, x, options, {
           head: out,
           table: joined(c.tower, "embeddings.word_embeddings"),
         });

@@ -61,7 +61,7 @@ export function blockPlaces(
   { path: list, stack, layers, width, transposed = false, ...block }: BlockPlaces,
 ): Pick<Spec, "linears" | "attentions" | "sublayers" | "blocks" | "norms"> {
   const each = Array.from({ length: layers }, (_, layer) => ({ layer, stack, path: `${list}.${layer}` }));
-  const below = <T, P>(list: readonly T[], place: (item: T) => P & { readonly path: string }) =>
+  const childSite = <T, P>(list: readonly T[], place: (item: T) => P & { readonly path: string }) =>
     each.flatMap((at) =>
       list.map((item) => {
         const found = place(item);
@@ -71,20 +71,26 @@ export function blockPlaces(
   const { paths = [], heads = [], bias: normBias = false, neutral } = block.norms ?? {};
   const norm = { kind: "norm" as const, bias: normBias, ...neutral === 0 && { neutral } };
   return {
-    linears: below(block.linears, ([path, role, inFeatures, outFeatures, bias = false]) => ({
+    linears: childSite(block.linears, ([path, role, inFeatures, outFeatures, bias = false]) => ({
       ...{ kind: "linear" as const, path, role },
       ...{ inFeatures, outFeatures, bias, transposed },
     })),
-    attentions: below([block.attention], (attention) => ({
+    attentions: childSite([block.attention], (attention) => ({
       kind: "attention" as const,
       role: "self" as const,
       ...attention,
     })),
-    sublayers: below(block.sublayers, ([path, role]) => ({ kind: "sublayer" as const, path, role, width })),
+    sublayers: childSite(
+      block.sublayers,
+      ([path, role]) => ({ kind: "sublayer" as const, path, role, width }),
+    ),
     blocks: each.map((at) => ({ kind: "block", ...at, width })),
     norms: [
-      ...below(paths, (path) => ({ ...norm, path, width })),
-      ...below(heads, (path) => ({ ...norm, path, width: block.attention.headDim, over: "head" as const })),
+      ...childSite(paths, (path) => ({ ...norm, path, width })),
+      ...childSite(
+        heads,
+        (path) => ({ ...norm, path, width: block.attention.headDim, over: "head" as const }),
+      ),
     ],
   };
 }

@@ -2,7 +2,7 @@
 import {
   type Backend,
   castTo,
-  checkCoding,
+  checkQuantization,
   type DType,
   fold,
   type Key,
@@ -119,7 +119,7 @@ export function freshWeights(
 function coded(path: string, make: () => Tensor, dtype: DType): Tensor {
   return scope((): Synchronous<Tensor> => {
     const made = make();
-    checkCoding(path, made, dtype, false);
+    checkQuantization(path, made, dtype, false);
     return castTo(made, dtype);
   });
 }

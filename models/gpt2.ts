@@ -27,7 +27,7 @@ import { type StackParts, stackStates } from "./stack.ts";
 import { activationOf } from "./activation.ts";
 import { blockPlaces } from "./block_places.ts";
 import { blockCount, flag, optionalNumber, optionalSize, shareOf, size } from "./config.ts";
-import { wordScores } from "./word_scores.ts";
+import { vocabularyLogits } from "./vocabulary_logits.ts";
 
 /** The numbers of a GPT-2 `config.json`. */
 interface Gpt2Config {
@@ -136,7 +136,7 @@ export const gpt2: Architecture = {
   states: (model, batch, options) => stackStates(model, batch, options, parts(model, configOf(model.config))),
   labels: () => "next",
   head: (model, states, options) =>
-    wordScores(model, states, options, { head: "lm_head", table: "transformer.wte" }),
+    vocabularyLogits(model, states, options, { head: "lm_head", table: "transformer.wte" }),
 };
 
 /**

@@ -19,5 +19,5 @@ export * from "./task.ts";
 export * from "./bare_pass.ts";
 export * from "./block_places.ts";
 export * from "./replicate_layers.ts";
-export * from "./word_scores.ts";
+export * from "./vocabulary_logits.ts";
 export * from "./stack.ts";

@@ -68,13 +68,13 @@ export function rotaryAttention(pass: Pass, site: Site, x: Tensor, form: RotaryF
   const split = (t: Tensor): Tensor => reshape(t, [t.shape[0]!, t.shape[1]!, -1, headDim]); // [b, t, h, d]
   const normed = (norm: string, t: Tensor): Tensor =>
     form.norms === undefined ? t : rmsNormAt(into(site, norm), t, form.norms.epsilon, form.norms.offset);
-  const turned = (t: Tensor): Tensor => tables === undefined ? t : rope(t, tables.cos, tables.sin);
+  const rotated = (t: Tensor): Tensor => tables === undefined ? t : rope(t, tables.cos, tables.sin);
   const project = (states: Tensor) => ({
     k: normed("k_norm", split(linear(pass, into(site, "k_proj"), states))),
     v: split(linear(pass, into(site, "v_proj"), states)),
   });
   const { k, v } = project(x);
-  const parts = { x, q: turned(normed("q_norm", split(q))), k: turned(k), v, project };
+  const parts = { x, q: rotated(normed("q_norm", split(q))), k: rotated(k), v, project };
   const y = attention(pass, site, parts, {
     causal: true,
     window: form.window,

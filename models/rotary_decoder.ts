@@ -2,7 +2,7 @@
 import type { Architecture, Model, Spec } from "../core/mod.ts";
 import { type BlockPlaces, blockPlaces } from "./block_places.ts";
 import { type StackParts, stackStates } from "./stack.ts";
-import { wordScores } from "./word_scores.ts";
+import { vocabularyLogits } from "./vocabulary_logits.ts";
 
 /** Sizes of such a decoder. */
 export interface DecoderSizes {
@@ -87,6 +87,7 @@ export function rotaryDecoder<C>(name: string, parts: (model: Model) => StackPar
     name,
     states: (model, batch, options) => stackStates(model, batch, options, parts(model)),
     labels: () => "next",
-    head: (model, states, options) => wordScores(model, states, options, { head: "lm_head", table: TABLE }),
+    head: (model, states, options) =>
+      vocabularyLogits(model, states, options, { head: "lm_head", table: TABLE }),
   };
 }

@@ -2,7 +2,7 @@
 import { into, type Site } from "../core/mod.ts";
 
 /** The site at a path below another; "" is the site itself. */
-export function below(site: Site, path: string): Site {
+export function childSite(site: Site, path: string): Site {
   return path === "" ? site : into(site, ...path.split("."));
 }
 

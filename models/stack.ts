@@ -30,10 +30,10 @@ import {
   withoutEdits,
 } from "../core/mod.ts";
 import { broadcastTo, concat, integers, reshape, slice } from "../ops/mod.ts";
-import { below } from "./site.ts";
-import { checkBatch, givenOf, maskOf, ownTokens, packing, positionsOf } from "./stack_batch.ts";
-import { beside, type SideBlock } from "./stack_sides.ts";
-import { filledSlots } from "./stack_slots.ts";
+import { childSite } from "./site.ts";
+import { checkBatch, maskOf, ownTokens, packing, positionsOf, promptMask } from "./stack_batch.ts";
+import { runSideNetworks, type SideBlock } from "./side_networks.ts";
+import { fillPromptSlots } from "./prompt_slots.ts";
 
 /** The parts in which stacks differ. `C` is what all blocks of a pass share (rotary tables, distances). */
 export interface StackParts<C> {
@@ -103,7 +103,7 @@ export function stackStates<C>(
   const rows = batch.inputIds;
   const [b, t] = [rows.length, rows[0]?.length ?? 0];
   const root = rootOf(model.weights, weightPass(options));
-  const stack = below(root, parts.stack);
+  const stack = childSite(root, parts.stack);
   const past = options.cache?.length ?? 0;
   const lengths = PLACES.map((where) => promptLength(stack, where)) as [number, number, number];
   const [front, entering, afterFirst] = past > 0 ? [0, 0, 0] : lengths;
@@ -122,7 +122,7 @@ export function stackStates<C>(
     phase: options.train ? "train" : past > 0 ? "decode" : "prompt",
     ids,
     mask: maskOf(batch, options.cache, prompts, model),
-    given: givenOf(batch, model),
+    given: promptMask(batch, model),
     bias: packing(batch, prompts, model),
     cache: options.cache,
     keep: options.keepCache ?? options.cache !== undefined ? new Map() : undefined,
@@ -151,7 +151,7 @@ export function stackStates<C>(
     const own = promptRows(pass, stack, where);
     return own === undefined ? [] : [broadcastTo(reshape(own, [1, ...own.shape]), [b, ...own.shape])]; // [b, n, d]
   };
-  const embedded = filledSlots(pass, stack, batch, parts.embed(pass, root, ids));
+  const embedded = fillPromptSlots(pass, stack, batch, parts.embed(pass, root, ids));
   const entered = concat([...prompt("front"), embedded], 1);
   const placed = parts.position?.(pass, root, entered, positions) ?? entered;
   const text = hidden(pass, stack, { x: placed, skip: undefined }, placed);
@@ -164,7 +164,7 @@ export function stackStates<C>(
   );
   pass.taps?.set(-1, detach(x));
   for (let layer = 0; layer < parts.layers; layer++) {
-    const site = below(stack, `${parts.blocks}.${layer}`);
+    const site = childSite(stack, `${parts.blocks}.${layer}`);
     x = runBlock(pass, site, x, shared, parts, options);
     pass.taps?.set(layer, detach(x));
   }
@@ -183,7 +183,7 @@ export function stackStates<C>(
     const run: StackParts<C>["block"] = (...of) => sideBlock?.(...of, n) ?? parts.block(...of);
     return runBlock(pass, site, y, own, { ...parts, block: run }, options);
   };
-  const { states, memories } = beside(pass, model, stack, finished, {
+  const { states, memories } = runSideNetworks(pass, model, stack, finished, {
     block,
     finish: (root, y) => finishedBy(parts, pass, root, cut > 0 ? slice(y, 1, cut, y.shape[1]!) : y),
     layers: parts.layers,

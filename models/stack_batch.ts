@@ -48,7 +48,7 @@ export function maskOf(
  * f32 [b, t], 1 on the tokens of a causal model's row that stand before its first label; undefined when labels begin with the
  * text in every row, or the model reads labels otherwise. A row whose labels begin with the text counts whole.
  */
-export function givenOf({ labels, inputIds }: Batch, model: Model): Tensor | undefined {
+export function promptMask({ labels, inputIds }: Batch, model: Model): Tensor | undefined {
   if (labels === undefined || model.architecture.labels(model) !== "next") return undefined;
   const first = labels.map((row, i) => {
     const found = typeof row === "number" ? -1 : row.findIndex((id, j) => j > 0 && id !== -100);

@@ -33,7 +33,7 @@ import { add, integers, multiply, permute, reshape } from "../ops/mod.ts";
 import { bucketOf } from "./relative_buckets.ts";
 import { type StackParts, stackStates } from "./stack.ts";
 import { type T5Config, t5Config } from "./t5_config.ts";
-import { wordScores } from "./word_scores.ts";
+import { vocabularyLogits } from "./vocabulary_logits.ts";
 
 /** What the blocks of a stack share. */
 interface Shared {
@@ -217,7 +217,7 @@ export const t5: Architecture = {
   head: (model, states, options) => {
     const c = t5Config(model.config);
     const x = c.tied ? multiply(states, t5TiedScale(model.config)) : states;
-    return wordScores(model, x, options, { head: "lm_head", table: "shared" });
+    return vocabularyLogits(model, x, options, { head: "lm_head", table: "shared" });
   },
   labels: () => "token",
   decoderStart: (model) => t5Config(model.config).start,

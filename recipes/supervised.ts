@@ -15,7 +15,7 @@ import {
 } from "../train/mod.ts";
 
 /** What a run knows about itself besides its numbers: plain JSON, for checkpoints. */
-export interface Standing {
+export interface RunProgress {
   /** Evaluations so far. */
   readonly seen: EarlyStoppingState;
   /** The step of the last finished evaluation; −1 before the first. */
@@ -23,7 +23,7 @@ export interface Standing {
 }
 
 /** Where every run starts. */
-export const AT_START: Standing = { seen: NOTHING_SEEN, evaluated: -1 };
+export const RUN_START: RunProgress = { seen: NOTHING_SEEN, evaluated: -1 };
 
 /** When to do what. */
 export interface Supervision {
@@ -36,7 +36,7 @@ export interface Supervision {
 }
 
 /** What is done. Each is awaited. */
-export interface Effects<Evaluation extends { readonly loss: number }> {
+export interface RunCallbacks<Evaluation extends { readonly loss: number }> {
   /** Called after each step. */
   stepped(report: StepReport): void | Promise<void>;
   /** Measures the parameters as they stand. Throws `Interruption` when it was told to stop. */
@@ -46,8 +46,8 @@ export interface Effects<Evaluation extends { readonly loss: number }> {
   /** Keeps the best parameters so far. */
   keepBest(step: number, params: Tree): Promise<void>;
   /** Writes a checkpoint. */
-  save(snapshot: Snapshot, standing: Standing): Promise<void>;
-  /** Whether to stop after this step. Asked after the pending events of the program were handled. */
+  save(snapshot: Snapshot, standing: RunProgress): Promise<void>;
+  /** Whether to stop after this step. GenerationRequest after the pending events of the program were handled. */
   interrupted(): boolean;
 }
 
@@ -100,14 +100,14 @@ export class Interruption extends Error {
 export async function supervise<P extends Tree, E extends { readonly loss: number }>(
   run: Training<P>,
   { saveEvery, evaluateEvery, stopping }: Supervision,
-  effects: Effects<E>,
-  start: Standing = AT_START,
-): Promise<{ readonly outcome: Outcome; readonly standing: Standing }> {
+  callbacks: RunCallbacks<E>,
+  start: RunProgress = RUN_START,
+): Promise<{ readonly outcome: Outcome; readonly standing: RunProgress }> {
   let standing = start;
   let saved = { step: run.step > 0 ? run.step : -1, standing };
   const save = async (): Promise<void> => {
     if (saved.step === run.step && saved.standing === standing) return;
-    await effects.save(run.snapshot(), standing);
+    await callbacks.save(run.snapshot(), standing);
     saved = { step: run.step, standing };
   };
   const due = (): boolean =>
@@ -116,18 +116,18 @@ export async function supervise<P extends Tree, E extends { readonly loss: numbe
   /** Whether it came to its end. */
   const evaluate = async (): Promise<boolean> => {
     const { step } = run;
-    const evaluation = await unlessInterrupted(effects.evaluate(step));
+    const evaluation = await unlessInterrupted(callbacks.evaluate(step));
     if (evaluation === undefined) return false;
     const seen = observe(standing.seen, { step, value: evaluation.loss }, stopping ?? { patience: 2 ** 31 });
     // First the parameters, then the record that names them: a kill in between repeats this evaluation.
-    if (seen.improved) await effects.keepBest(step, run.snapshot().params);
+    if (seen.improved) await callbacks.keepBest(step, run.snapshot().params);
     standing = { seen, evaluated: step };
-    await effects.evaluated(step, evaluation);
+    await callbacks.evaluated(step, evaluation);
     return true;
   };
   for (;;) {
     await events();
-    if (effects.interrupted() || (due() && !await evaluate())) {
+    if (callbacks.interrupted() || (due() && !await evaluate())) {
       await save();
       return { outcome: "interrupted", standing };
     }
@@ -137,7 +137,7 @@ export async function supervise<P extends Tree, E extends { readonly loss: numbe
     }
     if (ended) return { outcome: standing.seen.stop ? "stopped early" : "finished", standing };
     const report = await run.next();
-    if (report !== undefined) await effects.stepped(report);
+    if (report !== undefined) await callbacks.stepped(report);
   }
 }
 

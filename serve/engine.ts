@@ -28,7 +28,7 @@ export interface EngineOptions {
 }
 
 /** A text that was promised. */
-export interface Promised {
+export interface PendingText {
   /** Rejects with `Cancelled`, or what went wrong. */
   readonly written: Promise<Written>;
   /** The text is no longer wanted; its place is free at once. */
@@ -94,7 +94,7 @@ export interface Engine {
    * @throws {QueueFull} when there is no place to wait.
    * @throws {RangeError} on an unknown adapter or an option out of its range.
    */
-  submit(job: Job, hear?: (piece: string) => void): Promised;
+  submit(job: Job, hear?: (piece: string) => void): PendingText;
   /** Cancels what is left and frees the caches. */
   close(): Promise<void>;
 }

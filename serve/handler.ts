@@ -5,8 +5,8 @@ import type { Model } from "../core/mod.ts";
 import { isObject } from "../formats/strict_json.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import { CHAT, COMPLETION, type Form, usageOf } from "./answer.ts";
-import { type Asked, chatAsked, completionAsked } from "./asked.ts";
-import type { Engine, Promised } from "./engine.ts";
+import { type GenerationRequest, parseChatRequest, parseCompletionRequest } from "./requests.ts";
+import type { Engine, PendingText } from "./engine.ts";
 import type { Fields } from "./fields.ts";
 import { Problem, problemOf, problemResponse } from "./problem.ts";
 import { streamed } from "./streamed.ts";
@@ -90,11 +90,11 @@ async function route(service: Service, request: Request): Promise<Response> {
       allow(request, "GET");
       return Response.json({ status: service.stopping() ? "stopping" : "ok", ...service.engine.load });
     case "/v1/chat/completions": {
-      const asked = chatAsked(await body(service, request));
+      const asked = parseChatRequest(await body(service, request));
       return await answer(service, request, CHAT, asked, [chatIds(service, asked.messages)], "messages");
     }
     case "/v1/completions": {
-      const asked = completionAsked(await body(service, request));
+      const asked = parseCompletionRequest(await body(service, request));
       return await answer(service, request, COMPLETION, asked, asked.prompts.map(idsOf(service)), "prompt");
     }
     default:
@@ -195,7 +195,10 @@ async function textOf(request: Request, maxBytes: number): Promise<string> {
   });
 }
 
-function chatIds({ model: { tokenizer } }: Service, messages: ReturnType<typeof chatAsked>["messages"]) {
+function chatIds(
+  { model: { tokenizer } }: Service,
+  messages: ReturnType<typeof parseChatRequest>["messages"],
+) {
   let text: string;
   try {
     text = tokenizer.chat(messages, { addGenerationPrompt: true });
@@ -221,7 +224,7 @@ async function answer(
   service: Service,
   request: Request,
   form: Form,
-  asked: Asked,
+  asked: GenerationRequest,
   prompts: readonly (readonly number[])[],
   param: string,
 ): Promise<Response> {
@@ -247,8 +250,8 @@ async function answer(
   }
   const heading = { id: form.prefix + service.id(), created: service.now(), model: asked.model };
   const seed = asked.seed ?? service.seed();
-  const submit = (hear: (index: number, piece: string) => void): readonly Promised[] => {
-    const promised: Promised[] = [];
+  const submit = (hear: (index: number, piece: string) => void): readonly PendingText[] => {
+    const promised: PendingText[] = [];
     try {
       for (const [i, text] of texts.entries()) {
         const job = {
@@ -287,7 +290,7 @@ async function answer(
 /** How many tokens may be written. @throws {Problem} when the prompt, or what was asked for, does not fit. */
 function newTokens(
   { engine, maxLength }: Service,
-  { maxTokens }: Asked,
+  { maxTokens }: GenerationRequest,
   adapter: string | null,
   prompt: number,
   param: string,

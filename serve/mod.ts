@@ -17,6 +17,6 @@
  *
  * @module
  */
-export { Cancelled, type Engine, engine, type EngineOptions, type Promised, QueueFull } from "./engine.ts";
+export { Cancelled, type Engine, engine, type EngineOptions, type PendingText, QueueFull } from "./engine.ts";
 export { respond, type Service } from "./handler.ts";
 export type { Job, Written } from "./text_job.ts";

@@ -13,7 +13,7 @@ import {
   type Synchronous,
   type Tensor,
 } from "../core/mod.ts";
-import { nextScores } from "../core/running/next_token_logits.ts";
+import { nextTokenLogits } from "../core/running/next_token_logits.ts";
 import { type CachedRows, grown, joinable, joined, picked } from "./cache_rows.ts";
 import { type MixableEdit, mixed } from "./mixed.ts";
 import type { Writing } from "./text_job.ts";
@@ -43,9 +43,9 @@ export async function readPrompt({ model }: Runner, prompt: readonly number[]): 
   readonly scores: Float32Array;
   readonly cached: CachedRows;
 }> {
-  const { result, cache } = scope((): Synchronous<ReturnType<typeof nextScores>> => {
+  const { result, cache } = scope((): Synchronous<ReturnType<typeof nextTokenLogits>> => {
     const start = model.architecture.decoderStart?.(model);
-    return nextScores(model, {
+    return nextTokenLogits(model, {
       inputIds: [prompt],
       ...start !== undefined && { decoderInputIds: [[start]] },
     });
@@ -112,7 +112,7 @@ export function pool<W extends Row>(base: Model, row: W, cached: CachedRows): Po
       const { cache, used } = root.tree;
       const running = modelNow();
       const { result, next } = scope((): Synchronous<{ result: Tensor; next: CachedRows }> => {
-        const { result, cache: after } = nextScores(running, tokenBatch(running, before), { cache });
+        const { result, cache: after } = nextTokenLogits(running, tokenBatch(running, before), { cache });
         return { result, next: grown(after, used) };
       });
       root.replace(next);

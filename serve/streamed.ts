@@ -1,6 +1,6 @@
 /** An answer that is sent as it is written. */
 import { type Form, type Heading, usageOf } from "./answer.ts";
-import type { Promised } from "./engine.ts";
+import type { PendingText } from "./engine.ts";
 import { problemBody, problemOf } from "./problem.ts";
 import type { Written } from "./text_job.ts";
 
@@ -15,7 +15,7 @@ export function streamed(
   heading: Heading,
   promptTokens: number,
   includeUsage: boolean,
-  submit: (hear: (index: number, piece: string) => void) => readonly Promised[],
+  submit: (hear: (index: number, piece: string) => void) => readonly PendingText[],
 ): Response {
   const encoder = new TextEncoder();
   let open = true;
@@ -28,7 +28,7 @@ export function streamed(
     send(includeUsage ? { ...chunk as Readonly<Record<string, unknown>>, usage: null } : chunk);
   // No piece comes before this function is over.
   const promised = submit((index, piece) => sendChunk(form.piece(heading, index, piece)));
-  const finished = async ({ written }: Promised, index: number): Promise<Written> => {
+  const finished = async ({ written }: PendingText, index: number): Promise<Written> => {
     const text = await written;
     sendChunk(form.last(heading, index, text.reason));
     return text;

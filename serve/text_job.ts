@@ -1,7 +1,7 @@
 /** One text that is being written: what was asked, what stands there by now, and when it is over. */
-import { type Ending, endsOf, fold, key as keyOf, type Model, type Sampler } from "../core/mod.ts";
-import { grownText, stopsOf } from "../core/running/incremental_text.ts";
-import { checkSpelled } from "../core/running/vocabulary_check.ts";
+import { eosTokenIds, fold, key as keyOf, type Model, type Sampler, type StopReason } from "../core/mod.ts";
+import { incrementalText, stopsOf } from "../core/running/incremental_text.ts";
+import { checkInVocabulary } from "../core/running/vocabulary_check.ts";
 import { checkSampler, sampleToken } from "../ops/mod.ts";
 
 /** What is asked of the engine. */
@@ -49,7 +49,7 @@ export function writing(model: Model, job: Job, hear: (piece: string) => void): 
   if (sampler !== undefined) checkSampler(sampler);
   const { tokenizer } = model;
   const { ids: stopIds, texts: stops } = stopsOf(tokenizer, stop);
-  const ends = new Set([...endsOf(model, undefined), ...stopIds]);
+  const ends = new Set([...eosTokenIds(model, undefined), ...stopIds]);
   const before = model.architecture.decoderStart === undefined ? prompt : [];
   const seed = keyOf(job.seed);
   const ids: number[] = [];
@@ -63,9 +63,9 @@ export function writing(model: Model, job: Job, hear: (piece: string) => void): 
         ? best(scores)
         : sampleToken(scores, sampler, fold(fold(seed, ids.length + 1), 0));
       ids.push(id);
-      const ending: Ending = ends.has(id) ? "eos" : ids.length === maxTokens ? "length" : undefined;
-      if (ending !== "eos") checkSpelled(model, id);
-      const grown = grownText(tokenizer, before, ids, ending, stops);
+      const ending: StopReason = ends.has(id) ? "eos" : ids.length === maxTokens ? "length" : undefined;
+      if (ending !== "eos") checkInVocabulary(model, id);
+      const grown = incrementalText(tokenizer, before, ids, ending, stops);
       if (grown.text.length > text.length) {
         hear(grown.text.slice(text.length));
         text = grown.text;

@@ -8,19 +8,19 @@
  */
 import {
   type Batch,
+  castWeight,
+  dequantizedShape,
   dispose,
+  isStoredTransposed,
   keep,
   labelCount,
   labelledLogits,
   leaves,
-  liesInOut,
   lossAndGradients,
   type Method,
   type Model,
   nest,
-  plainShape,
   read,
-  recoded,
   replaceLeaf,
   type Root,
   scope,
@@ -83,12 +83,14 @@ export async function fisher(
   const params = keep(
     scope((): Synchronous<Tree> =>
       nest(
-        chosen.map(([path, leaf]) => [path, recoded(leaf, "f32", liesInOut(model.spec, path))] as const),
+        chosen.map(([path, leaf]) =>
+          [path, castWeight(leaf, "f32", isStoredTransposed(model.spec, path))] as const
+        ),
       ) as Synchronous<Tree>
     ),
   );
   const sums = new Map<string, Root<Tensor>>(
-    chosen.map(([path]) => [path, keep(zeros(plainShape(model, path), model.backend))]),
+    chosen.map(([path]) => [path, keep(zeros(dequantizedShape(model, path), model.backend))]),
   );
   const free = (): void => {
     for (const root of sums.values()) root.dispose();

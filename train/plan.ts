@@ -27,7 +27,7 @@ import { startTraining } from "./loop.ts";
 import type { TrainOptions } from "./training.ts";
 import { type Moments, resident, updateLeaf } from "./moments.ts";
 import { freshSlots, type Optimizer, type Slots } from "./optimizer.ts";
-import { blankRows } from "./blank_rows.ts";
+import { placeholderRows } from "./placeholder_rows.ts";
 import { pickRows, type Rows } from "./rows.ts";
 import { fold, key } from "../tensor/key.ts";
 
@@ -121,7 +121,7 @@ export async function planMemory<P extends Tree>(
 function longestRows(model: Model, evaluated: NonNullable<PlanOptions["evaluated"]>): Rows {
   const { lengths, targets, batchSize } = evaluated;
   const order = Array.from({ length: lengths.length }, (_, n) => n).sort((a, b) => lengths[b]! - lengths[a]!);
-  return blankRows(
+  return placeholderRows(
     model,
     order.slice(0, batchSize).map((n) => ({ length: lengths[n]!, targets: targets[n]! })),
   );
@@ -138,7 +138,7 @@ function largestBatches(model: Model, sizes: ExampleSizes, options: PlanOptions)
     batches.reduce((a, b) => measure(b) > measure(a) ? b : a);
   const chosen = new Set([most(padded), most((batch) => batch.targets)]);
   return [...chosen].map(({ rows }) =>
-    blankRows(
+    placeholderRows(
       model,
       rows.map((row) => ({ length: lengthOf(row), targets: row.reduce((n, i) => n + sizes.targets[i]!, 0) })),
     )

@@ -18,14 +18,14 @@ const ofLora = (
   });
 };
 
-interface Asked {
+interface GenerationRequest {
   readonly name: string;
   readonly what: string;
   readonly options: Readonly<Record<string, unknown>>;
   readonly time?: number;
 }
 
-const REPARAMETRISED: readonly Asked[] = [
+const REPARAMETRISED: readonly GenerationRequest[] = [
   { name: "lokr", what: "LoKr", options: { method: "lokr" }, time: 1.1 },
   { name: "krona", what: "KronA", options: { method: "krona" }, time: 1.1 },
   { name: "dora", what: "DoRA", options: { method: "dora" }, time: 1.1 },

@@ -13,7 +13,7 @@ import {
   type Tree,
 } from "../../tensor/mod.ts";
 import { add, divide, transpose, zeros } from "../../ops/mod.ts";
-import { liesInOut, recoded, recodedShape } from "../trees/matrix_layout.ts";
+import { castWeight, castWeightShape, isStoredTransposed } from "../trees/matrix_layout.ts";
 import { bareLayer, foldLinear, type Layer, scalesOf } from "../edits/fold.ts";
 import { decoded, dense, scaledMap } from "../linear_maps/linear_map.ts";
 import type { Edit, LinearEdit, WeightEdit } from "../edits/edit.ts";
@@ -147,18 +147,18 @@ function rewritten<M extends Model>(model: M, editsOf: () => readonly Edit[], op
       return Object.fromEntries([...changedBy(edits, model)].map(([path, leaf]) => {
         // What the adapter or the base owns is copied: the merged model outlives the one and frees neither.
         const dtype = storedAs(path, leaf, model, options);
-        return [path, owned(recoded(leaf, dtype, liesInOut(model.spec, path)))];
+        return [path, owned(castWeight(leaf, dtype, isStoredTransposed(model.spec, path)))];
       }));
     }
     const shapes = scope(() => shapesOf(edits, model));
     return Object.fromEntries(shapes.map(([path, leaf]) => {
-      const inOut = liesInOut(model.spec, path);
+      const inOut = isStoredTransposed(model.spec, path);
       const dtype = storedAs(path, leaf, model, options);
       const make = (): Tensor => {
         const own = editsOf().filter((edit) => concerns(edit, path, model.spec));
-        return recoded(changedBy(own, model).get(path)!, dtype, inOut);
+        return castWeight(changedBy(own, model).get(path)!, dtype, inOut);
       };
-      return [path, lazy(model.backend, recodedShape(leaf, dtype, inOut), dtype, make)];
+      return [path, lazy(model.backend, castWeightShape(leaf, dtype, inOut), dtype, make)];
     }));
   }));
   const weights = setLeaves(model.weights, Object.entries(root.tree));
@@ -174,7 +174,7 @@ function withOwnBlocks(spec: Spec): Spec {
 /** The leaves that edits change. */
 function changedBy(edits: readonly Edit[], model: Model): ReadonlyMap<string, Tensor> {
   const changed = new Map<string, Tensor>();
-  // As in the forward pass, where a weight is settled before the layer's own edits.
+  // As in the forward pass, where weight edits come before the layer's own edits.
   const weightsFirst = [
     ...edits.filter((edit) => edit.kind === "weight"),
     ...edits.filter((edit) => edit.kind !== "weight"),
@@ -258,8 +258,8 @@ function apply(
   };
   const plain = (path: string): Tensor | undefined => {
     const found = leaf(path);
-    return found && isQuantized(found.dtype) && liesInOut(model.spec, path)
-      ? recoded(found, "f32", true)
+    return found && isQuantized(found.dtype) && isStoredTransposed(model.spec, path)
+      ? castWeight(found, "f32", true)
       : found;
   };
   switch (edit.kind) {
@@ -275,7 +275,10 @@ function apply(
       const tiedTo = model.spec.heads.find((head) => head.path === edit.path)?.tiedTo;
       const stored = leaf(weightPath) ?? leaf(`${tiedTo}.weight`)!;
       const base: Layer = bareLayer(
-        dense(stored, transposed && (!isQuantized(stored.dtype) || !liesInOut(model.spec, weightPath))),
+        dense(
+          stored,
+          transposed && (!isQuantized(stored.dtype) || !isStoredTransposed(model.spec, weightPath)),
+        ),
         bias === undefined ? undefined : decoded(bias),
       );
       const next = foldLinear(base, edit, undefined);

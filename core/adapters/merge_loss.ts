@@ -10,7 +10,7 @@ import {
   type Tree,
 } from "../../tensor/mod.ts";
 import { concat, equal, multiply, reshape, subtract, sum, sumOfSquares } from "../../ops/mod.ts";
-import { liesInOut, recoded } from "../trees/matrix_layout.ts";
+import { castWeight, isStoredTransposed } from "../trees/matrix_layout.ts";
 import { merge, type MergeOptions, storedAs } from "./merge.ts";
 import type { Adapter } from "./method.ts";
 import type { Model } from "../trees/model.ts";
@@ -63,7 +63,7 @@ export async function mergeLoss<P extends Tree>(
       if (found === merged) continue;
       const before = found ?? tiedTo(model, path);
       const dtype = storedAs(path, merged, model, options);
-      const inOut = liesInOut(model.spec, path);
+      const inOut = isStoredTransposed(model.spec, path);
       const part = await sumsOf(before instanceof Tensor ? before : undefined, merged, dtype, inOut);
       weights.push({ path, dtype, ...lossOf(part) });
       all = all.map((n, i) => n + part[i]!) as unknown as Sums;
@@ -93,8 +93,8 @@ async function sumsOf(
 ): Promise<Sums> {
   const sums = transiently(() =>
     scope((): Synchronous<Tensor> => {
-      const rounded = (t: Tensor): Tensor => recoded(recoded(t, dtype, inOut), "f32", inOut);
-      const plain = base === undefined ? subtract(merged, merged) : recoded(base, "f32", inOut);
+      const rounded = (t: Tensor): Tensor => castWeight(castWeight(t, dtype, inOut), "f32", inOut);
+      const plain = base === undefined ? subtract(merged, merged) : castWeight(base, "f32", inOut);
       const update = subtract(merged, plain);
       const stored = rounded(merged);
       const changed = subtract(1, equal(update, 0));

@@ -32,7 +32,7 @@ export interface Method<P extends Tree = Tree> {
    * What remains when training is over, where that is less than what trained: a prefix without the network that made it,
    * the average of experts. The same function in evaluation.
    */
-  settle?(params: P, spec: Spec): Adapter;
+  finalize?(params: P, spec: Spec): Adapter;
 }
 
 /** What rates may depend on. */

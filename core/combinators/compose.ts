@@ -5,7 +5,7 @@ import type { Model } from "../trees/model.ts";
 import { add } from "../../ops/mod.ts";
 import { parentOf } from "../trees/edit_checks.ts";
 import { narrow, type Place, places, type Spec } from "../edits/place.ts";
-import { settledParts } from "./finalized_parts.ts";
+import { finalizedParts } from "./finalized_parts.ts";
 import { weightLeaves } from "../trees/weights.ts";
 
 /** The parameters of a composition: each part's under its name. */
@@ -28,7 +28,7 @@ export type PartsOf<M extends Readonly<Record<string, Method>>> = {
  */
 export function compose<M extends Readonly<Record<string, Method>>>(methods: M): Method<PartsOf<M>> {
   const parts = Object.entries(methods);
-  const has = (member: "penalty" | "project" | "rates" | "adjust" | "settle"): boolean =>
+  const has = (member: "penalty" | "project" | "rates" | "adjust" | "finalize"): boolean =>
     parts.some(([, method]) => method[member] !== undefined);
   return {
     name: `compose(${parts.map(([name]) => name).join(", ")})`,
@@ -77,10 +77,10 @@ export function compose<M extends Readonly<Record<string, Method>>>(methods: M):
         };
       },
     },
-    ...has("settle") && {
-      settle: (params, spec) => {
-        const settled = settledParts(methods, params, spec);
-        return { method: compose(settled.methods), params: settled.params };
+    ...has("finalize") && {
+      finalize: (params, spec) => {
+        const finalized = finalizedParts(methods, params, spec);
+        return { method: compose(finalized.methods), params: finalized.params };
       },
     },
   };
@@ -117,10 +117,10 @@ export function at<P extends Tree>(predicate: (place: Place) => boolean, method:
     ...method.rates && {
       rates: (given) => method.rates!({ ...given, spec: narrow(given.spec, predicate) }),
     },
-    ...method.settle && {
-      settle: (params, spec) => {
-        const settled = method.settle!(params, narrow(spec, predicate));
-        return { ...settled, method: at(predicate, settled.method) };
+    ...method.finalize && {
+      finalize: (params, spec) => {
+        const finalized = method.finalize!(params, narrow(spec, predicate));
+        return { ...finalized, method: at(predicate, finalized.method) };
       },
     },
   };

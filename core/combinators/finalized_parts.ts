@@ -4,7 +4,7 @@ import type { Spec } from "../edits/place.ts";
 import type { Tree } from "../../tensor/mod.ts";
 
 /** Methods and their parameters, each by its part's name. */
-export interface SettledParts {
+export interface FinalizedParts {
   /** What each part became. */
   readonly methods: Readonly<Record<string, Method>>;
   /** And its parameters. */
@@ -12,30 +12,30 @@ export interface SettledParts {
 }
 
 /**
- * Every part settled; one that does not settle stays as it is.
+ * Every part finalized; one that does not finalize stays as it is.
  *
  * @param params Each part's under its name.
  * @example
  * ```ts
- * import { adapt, freshModel, lora, reference, settledParts, smallConfig } from "@graft/peft";
+ * import { adapt, freshModel, lora, reference, finalizedParts, smallConfig } from "@graft/peft";
  * import assert from "node:assert/strict";
  * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
  * const { method, params } = adapt(model, lora({ rank: 2 }));
- * const parts = settledParts({ low: method }, { low: params }, model.spec);
+ * const parts = finalizedParts({ low: method }, { low: params }, model.spec);
  * assert.equal(parts.methods["low"], method); // LoRA is what it was
  * ```
  */
-export function settledParts(
+export function finalizedParts(
   methods: Readonly<Record<string, Method>>,
   params: Tree,
   spec: Spec,
-): SettledParts {
-  const settled = Object.entries(methods).map(([name, method]) => {
+): FinalizedParts {
+  const finalized = Object.entries(methods).map(([name, method]) => {
     const own = params[name] as Tree;
-    return [name, method.settle?.(own, spec) ?? { method, params: own }] as const;
+    return [name, method.finalize?.(own, spec) ?? { method, params: own }] as const;
   });
   return {
-    methods: Object.fromEntries(settled.map(([name, { method }]) => [name, method])),
-    params: Object.fromEntries(settled.map(([name, { params }]) => [name, params])),
+    methods: Object.fromEntries(finalized.map(([name, { method }]) => [name, method])),
+    params: Object.fromEntries(finalized.map(([name, { params }]) => [name, params])),
   };
 }

@@ -11,7 +11,7 @@ import {
   reading,
   type SideCall,
 } from "../edits/edit.ts";
-import { lifted } from "./method_hooks.ts";
+import { methodHooks } from "./method_hooks.ts";
 import { linearEffect } from "../edits/linear_effect.ts";
 import type { Json, Method } from "../adapters/method.ts";
 import { places, type Spec } from "../edits/place.ts";
@@ -92,10 +92,10 @@ export function gated<P extends Tree>(method: Method<P>, gate: Gate): Method<Gat
         const params = lookup(gates, gatePath(edit)) as Tree;
         return gatedEdit(edit, fn(params, (params, { x }: GateCall) => gate.value(params, x)));
       }),
-    ...lifted<P, Gated<P>>(
+    ...methodHooks<P, Gated<P>>(
       method,
       (of, { gates }) => ({ of, gates }),
-      (settled) => gated(settled, gate),
+      (finalized) => gated(finalized, gate),
     ),
   };
 }

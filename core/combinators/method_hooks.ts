@@ -4,27 +4,27 @@ import type { Spec } from "../edits/place.ts";
 import type { Tree } from "../../tensor/mod.ts";
 
 /** The members of a method that combinators hand on. */
-export type Lifted<Q extends Tree> = Partial<
-  Pick<Method<Q>, "penalty" | "project" | "rates" | "adjust" | "settle">
+export type MethodHooks<Q extends Tree> = Partial<
+  Pick<Method<Q>, "penalty" | "project" | "rates" | "adjust" | "finalize">
 >;
 
 /**
  * Those members of a method that are there, for parameters with others beside its own.
  *
  * @param held The parameters with another `of`.
- * @param again The combinator on a settled method; without it the result does not settle.
+ * @param again The combinator on a finalized method; without it the result does not finalize.
  * @example
  * ```ts
- * import { lifted, lora } from "@graft/peft";
+ * import { methodHooks, lora } from "@graft/peft";
  * import assert from "node:assert/strict";
- * assert.deepEqual(lifted(lora(), (of) => ({ of })), {}); // LoRA has none of them
+ * assert.deepEqual(methodHooks(lora(), (of) => ({ of })), {}); // LoRA has none of them
  * ```
  */
-export function lifted<P extends Tree, Q extends Tree & { readonly of: P }>(
+export function methodHooks<P extends Tree, Q extends Tree & { readonly of: P }>(
   method: Method<P>,
   held: (of: P, params: Q) => Q,
-  again?: (settled: Method<P>) => Method<Q>,
-): Lifted<Q> {
+  again?: (finalized: Method<P>) => Method<Q>,
+): MethodHooks<Q> {
   return {
     ...method.penalty && { penalty: ({ of }: Q, spec: Spec) => method.penalty!(of, spec) },
     ...method.project && { project: (params: Q) => held(method.project!(params.of), params) },
@@ -44,15 +44,15 @@ export function lifted<P extends Tree, Q extends Tree & { readonly of: P }>(
         return { params: held(of, params), state };
       },
     },
-    ...method.settle && again && {
-      settle: (params: Q, spec: Spec) => {
-        const settled = method.settle!(params.of, spec);
+    ...method.finalize && again && {
+      finalize: (params: Q, spec: Spec) => {
+        const finalized = method.finalize!(params.of, spec);
         return {
-          ...settled,
-          method: again(settled.method as Method<P>),
-          params: held(settled.params as P, params),
+          ...finalized,
+          method: again(finalized.method as Method<P>),
+          params: held(finalized.params as P, params),
         };
       },
     },
-  } as Lifted<Q>;
+  } as MethodHooks<Q>;
 }

@@ -55,12 +55,12 @@ function rowMethod(methods: Readonly<Record<string, Method>>): Method {
           return { ...edit, row: name };
         })
       ),
-    ...all.settle && {
-      settle: (params, spec) =>
+    ...all.finalize && {
+      finalize: (params, spec) =>
         perRow(Object.fromEntries(
           Object.entries(methods).map(([name, method]): readonly [string, Adapter] => {
             const own = params[name] as Tree;
-            return [name, method.settle?.(own, spec) ?? { method, params: own }];
+            return [name, method.finalize?.(own, spec) ?? { method, params: own }];
           }),
         )),
     },

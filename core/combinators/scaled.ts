@@ -34,10 +34,10 @@ export function scaled<P extends Tree>(method: Method<P>, factor: number): Metho
     name: `scaled(${method.name})`,
     config: { ...method.config, factor },
     edits: (params, spec) => method.edits(params, spec).map((edit) => scaledEdit(edit, factor)),
-    ...method.settle && {
-      settle: (params, spec) => {
-        const settled = method.settle!(params, spec);
-        return { ...settled, method: scaled(settled.method, factor) };
+    ...method.finalize && {
+      finalize: (params, spec) => {
+        const finalized = method.finalize!(params, spec);
+        return { ...finalized, method: scaled(finalized.method, factor) };
       },
     },
   };

@@ -73,7 +73,7 @@ export function chooseTargets(spec: Spec, options: TargetOptions): readonly Matr
   const excluded = (path: string): boolean =>
     options.exclude !== undefined &&
     (options.exclude instanceof RegExp
-      ? wholly(options.exclude, path)
+      ? matchesWhole(options.exclude, path)
       : options.exclude.some((name) => nameMatches(name, path)));
   const inLayers = (place: MatrixPlace): boolean =>
     options.layers === undefined || (place.layer !== undefined && options.layers.includes(place.layer));
@@ -121,7 +121,7 @@ export function freshTargets(spec: Spec, options: TargetOptions & PatternOptions
   const { targets, exclude = [], layers = [] } = options;
   const all = matrices(spec);
   const left = exclude instanceof RegExp
-    ? [[String(exclude), all.some(({ path }) => wholly(exclude, path))] as const]
+    ? [[String(exclude), all.some(({ path }) => matchesWhole(exclude, path))] as const]
     : exclude.map((name) => [`"${name}"`, all.some(({ path }) => nameMatches(name, path))] as const);
   for (const [what, found] of left) if (!found) throw unmatched(`The exclude ${what}`, all);
   if (Array.isArray(targets)) {
@@ -223,7 +223,7 @@ function matches(targets: Targets | undefined, place: MatrixPlace): boolean {
   }
   if (targets === "all-linear") return place.kind === "linear";
   if (typeof targets === "function") return targets(place);
-  if (targets instanceof RegExp) return wholly(targets, place.path);
+  if (targets instanceof RegExp) return matchesWhole(targets, place.path);
   if (!Array.isArray(targets)) {
     throw new TypeError(
       `Expected targets to be a list of names, a pattern, "all-linear" or a predicate but found ${
@@ -239,13 +239,13 @@ function matches(targets: Targets | undefined, place: MatrixPlace): boolean {
  *
  * @example
  * ```ts
- * import { layers, wholly } from "@graft/peft/core";
+ * import { layers, matchesWhole } from "@graft/peft/core";
  * import assert from "node:assert/strict";
- * assert.ok(wholly(/layers\.\d+\.q/, "layers.0.q"));
- * assert.ok(!wholly(/layers\.\d+\.q/, "layers.0.q.bias"));
+ * assert.ok(matchesWhole(/layers\.\d+\.q/, "layers.0.q"));
+ * assert.ok(!matchesWhole(/layers\.\d+\.q/, "layers.0.q.bias"));
  * ```
  */
-export function wholly(pattern: RegExp, path: string): boolean {
+export function matchesWhole(pattern: RegExp, path: string): boolean {
   return new RegExp(`^(?:${pattern.source})$`, pattern.flags.replace("g", "")).test(path);
 }
 

@@ -46,7 +46,7 @@ export function promptLength(site: Site, where: PromptPlace = "front"): number {
 }
 
 /** A label of a prompt's row, and how many rows before the text's first token the row stands that tells it. */
-export interface ToldLabel {
+export interface LabelFromPrompt {
   /** From 1: the last row. */
   readonly back: number;
   /** The token. */
@@ -71,7 +71,7 @@ export interface ToldLabel {
  * assert.deepEqual(promptLabels(into(rootOf(weights), "model")), [{ back: 2, id: 7, weight: 1 }]);
  * ```
  */
-export function promptLabels(site: Site): readonly ToldLabel[] {
+export function promptLabels(site: Site): readonly LabelFromPrompt[] {
   const front = editsAt(site.branch, "prompt").filter(({ where = "front" }) => where === "front");
   const total = front.reduce((n, { length }) => n + length, 0);
   let end = total; // the last grafted stands outermost

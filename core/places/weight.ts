@@ -1,7 +1,7 @@
 /** Leaves of the checkpoint with the weight edits at them: matrices, biases, norms. */
 import { fold, isQuantized, type Tensor, tensorsIn } from "../../tensor/mod.ts";
 import { add, rmsNorm, zeros } from "../../ops/mod.ts";
-import { recoded } from "../trees/matrix_layout.ts";
+import { castWeight } from "../trees/matrix_layout.ts";
 import type { WeightEdit } from "../edits/edit.ts";
 import { atPlace, checkShape } from "../trees/edit_checks.ts";
 import { decoded } from "../linear_maps/linear_map.ts";
@@ -97,5 +97,5 @@ function mapped(site: Site, name: string, leaf: Tensor, inOut = false): Tensor {
     const found = atPlace(path, () => edit.map.run(call));
     checkShape(path, found, w);
     return found;
-  }, inOut && isQuantized(leaf.dtype) ? recoded(leaf, "f32", inOut) : leaf);
+  }, inOut && isQuantized(leaf.dtype) ? castWeight(leaf, "f32", inOut) : leaf);
 }

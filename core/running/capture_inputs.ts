@@ -13,17 +13,17 @@ import type { Batch, Model } from "../trees/model.ts";
  * @throws {RangeError} when the model has no layer at a path.
  * @example
  * ```ts
- * import { freshModel, observeInputs, reference, smallConfig } from "@graft/peft";
+ * import { freshModel, captureInputs, reference, smallConfig } from "@graft/peft";
  * import assert from "node:assert/strict";
  * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
  * const shapes: string[] = [];
- * observeInputs(model, { inputIds: [[1, 2, 3]] }, ["model.layers.1.mlp.down_proj"], (path, x) => {
+ * captureInputs(model, { inputIds: [[1, 2, 3]] }, ["model.layers.1.mlp.down_proj"], (path, x) => {
  *   shapes.push(`${path} [${x.shape}]`);
  * });
  * assert.deepEqual(shapes, ["model.layers.1.mlp.down_proj [1,3,32]"]);
  * ```
  */
-export function observeInputs(
+export function captureInputs(
   model: Model,
   batch: Batch,
   paths: readonly string[],
@@ -41,7 +41,7 @@ export function observeInputs(
       }),
     },
   }));
-  const watched = { ...model, weights: withEdits(model.weights, edits, "observeInputs") };
+  const watched = { ...model, weights: withEdits(model.weights, edits, "captureInputs") };
   scope((): undefined => {
     const { states } = model.architecture.states(watched, batch, {});
     // The scores of all tokens are by far the largest product of a pass.

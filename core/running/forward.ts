@@ -17,7 +17,7 @@ import {
 } from "../../ops/mod.ts";
 import { graft } from "../adapters/graft.ts";
 import { type LabelKind, labelledPositions, rowNumbers } from "../trees/labels.ts";
-import { promptLabels, promptLength, type ToldLabel } from "../places/prompt.ts";
+import { type LabelFromPrompt, promptLabels, promptLength } from "../places/prompt.ts";
 import { editsAt, lookup } from "../trees/weights.ts";
 import type { Adapter } from "../adapters/method.ts";
 import type { Batch, Cache, ForwardOptions, Model } from "../trees/model.ts";
@@ -141,7 +141,7 @@ export function labelledLogits(
 }
 
 /** The labels that prompts before the text have. */
-function labelsOfPrompts(model: Model, kind: LabelKind): readonly ToldLabel[] {
+function labelsOfPrompts(model: Model, kind: LabelKind): readonly LabelFromPrompt[] {
   if (kind !== "next") return [];
   return model.spec.stacks.flatMap(({ path }) => {
     const branch = lookup(model.weights, path);
@@ -152,7 +152,7 @@ function labelsOfPrompts(model: Model, kind: LabelKind): readonly ToldLabel[] {
 /** Rows of states, ids and weights of the text's labels, and of the prompts' in each of `b` texts, which have n rows each. */
 function withPromptLabels(
   { rows, ids }: { readonly rows: readonly number[]; readonly ids: readonly number[] },
-  told: readonly ToldLabel[],
+  told: readonly LabelFromPrompt[],
   b: number,
   total: number,
   n: number,

@@ -1,7 +1,7 @@
 /** `generate`: text from a model. */
-import { continued, endsOf, type GenerateIdsOptions } from "./generate_ids.ts";
-import { grownText, stopsOf } from "./incremental_text.ts";
-import { checkSpelled } from "./vocabulary_check.ts";
+import { continueIds, eosTokenIds, type GenerateIdsOptions } from "./generate_ids.ts";
+import { incrementalText, stopsOf } from "./incremental_text.ts";
+import { checkInVocabulary } from "./vocabulary_check.ts";
 import type { Model } from "../trees/model.ts";
 
 /** How to continue a text. */
@@ -53,15 +53,15 @@ export async function generate(
   const prompts = ((many ? prompt : [prompt]) as readonly Prompt[])
     .map((p) => typeof p === "string" ? tokenizer.encode(p) : p);
   const { ids: stopIds, texts: stops } = stopsOf(tokenizer, options.stop ?? []);
-  const eos = [...endsOf(model, options.eos), ...stopIds];
+  const eos = [...eosTokenIds(model, options.eos), ...stopIds];
   const everyToken = stops.length > 0 || options.onToken !== undefined;
   const continues = model.architecture.decoderStart === undefined;
   const texts = prompts.map(() => "");
-  await continued(model, prompts, { ...options, eos }, (row, ids, ending) => {
-    if (ending !== "eos") checkSpelled(model, ids[ids.length - 1]!);
+  await continueIds(model, prompts, { ...options, eos }, (row, ids, ending) => {
+    if (ending !== "eos") checkInVocabulary(model, ids[ids.length - 1]!);
     if (!everyToken && ending === undefined) return false;
     const given = texts[row]!;
-    const grown = grownText(tokenizer, continues ? prompts[row]! : [], ids, ending, stops);
+    const grown = incrementalText(tokenizer, continues ? prompts[row]! : [], ids, ending, stops);
     texts[row] = grown.text.length < given.length ? given : grown.text;
     options.onToken?.({ row, id: ids[ids.length - 1]!, text: texts[row]!.slice(given.length) });
     return grown.stopped;

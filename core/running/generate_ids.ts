@@ -11,7 +11,7 @@ import {
 } from "../../tensor/mod.ts";
 import { argmax, checkSampler, type Sampler, sampleToken } from "../../ops/mod.ts";
 import type { Batch, Cache, Model } from "../trees/model.ts";
-import { nextScores } from "./next_token_logits.ts";
+import { nextTokenLogits } from "./next_token_logits.ts";
 import { byRows, rowGroups } from "../combinators/per_row.ts";
 import { prefixPositions } from "../places/attention.ts";
 import { rootOf } from "../trees/weights.ts";
@@ -80,7 +80,7 @@ export async function generateIds(
 ): Promise<number[] | number[][]> {
   const many = typeof prompt[0] === "object";
   const prompts = (many ? prompt : [prompt]) as readonly (readonly number[])[];
-  const rows = await continued(model, prompts, options, (row, ids) => {
+  const rows = await continueIds(model, prompts, options, (row, ids) => {
     options.onToken?.({ row, id: ids[ids.length - 1]!, text: "" });
     return false;
   });
@@ -88,13 +88,13 @@ export async function generateIds(
 }
 
 /** Why a row ends: an end-of-text token, or no room for more. */
-export type Ending = "eos" | "length" | undefined;
+export type StopReason = "eos" | "length" | undefined;
 
 /** Hears of a row's new ids after each token, and whether the row ends anyhow. Returns whether it shall end. */
-export type Listener = (row: number, ids: readonly number[], ending: Ending) => boolean;
+export type Listener = (row: number, ids: readonly number[], ending: StopReason) => boolean;
 
 /** The loop behind `generateIds` and `generate`. */
-export async function continued(
+export async function continueIds(
   model: Model,
   prompts: readonly (readonly number[])[],
   options: GenerateIdsOptions,
@@ -104,7 +104,7 @@ export async function continued(
   check(model, prompts, options);
   const rows: number[][] = prompts.map(() => []);
   if (maxNewTokens === 0) return rows;
-  const ends = endsOf(model, options.eos);
+  const ends = eosTokenIds(model, options.eos);
   const first = promptBatch(model, prompts, options.rows);
   const contexts = contextsOf(model, first);
   const width = longest(prompts);
@@ -146,7 +146,7 @@ function step(model: Model, batch: Batch, sampler: Sampler | undefined, cache: C
     model,
     batch,
     cache === undefined ? {} : { cache },
-    nextScores,
+    nextTokenLogits,
   );
   return { scores: sampler === undefined ? argmax(logits) : logits, cache: next! };
 }
@@ -245,18 +245,18 @@ function contextOf(model: Model): number {
  *
  * @example
  * ```ts
- * import { endsOf, freshModel, reference, smallConfig } from "@graft/peft";
+ * import { eosTokenIds, freshModel, reference, smallConfig } from "@graft/peft";
  * import assert from "node:assert/strict";
  * const model = freshModel({ ...smallConfig("llama"), eos_token_id: [2, 7] }, {
  *   backend: reference(),
  *   key: 0,
  *   tokenizer: { encode: () => [], decode: () => "", eos: 2 },
  * });
- * assert.deepEqual(endsOf(model, undefined), new Set([2, 7]));
- * assert.deepEqual(endsOf(model, 5), new Set([5]));
+ * assert.deepEqual(eosTokenIds(model, undefined), new Set([2, 7]));
+ * assert.deepEqual(eosTokenIds(model, 5), new Set([5]));
  * ```
  */
-export function endsOf(model: Model, eos: number | readonly number[] | undefined): ReadonlySet<number> {
+export function eosTokenIds(model: Model, eos: number | readonly number[] | undefined): ReadonlySet<number> {
   const named = eos ?? [model.config.eos_token_id, model.tokenizer.eos].flat();
   return new Set([named].flat().filter((id): id is number => typeof id === "number"));
 }

@@ -1,9 +1,9 @@
 /** What of a growing text is certain: whole characters, before stop strings. */
-import type { Ending } from "./generate_ids.ts";
+import type { StopReason } from "./generate_ids.ts";
 import type { TextCodec } from "../trees/model.ts";
 
 /** A text so far. */
-export interface GrownText {
+export interface IncrementalText {
   /** What no later token can change. */
   readonly text: string;
   /** Whether a stop string ended it. */
@@ -14,13 +14,13 @@ export interface GrownText {
  * The certain text of the ids that were appended to a prompt so far: without an end-of-text token, cut before the first stop
  * string, without an incomplete character or the beginning of a stop string at its end unless it ends anyhow.
  */
-export function grownText(
+export function incrementalText(
   tokenizer: TextCodec,
   prompt: readonly number[],
   ids: readonly number[],
-  ending: Ending,
+  ending: StopReason,
   stops: readonly string[],
-): GrownText {
+): IncrementalText {
   const text = appended(tokenizer, prompt, ending === "eos" ? ids.slice(0, -1) : ids);
   const cut = Math.min(...stops.map((stop) => text.indexOf(stop)).filter((at) => at >= 0));
   if (cut < Infinity) return { text: text.slice(0, cut), stopped: true };

@@ -34,7 +34,7 @@ export type MethodKind = "A" | "R" | "S";
 export type Overhead = "bottleneck" | "input" | "linear" | "second pass" | "side network";
 
 /** The facts of one method on one model. */
-export interface MethodFacts {
+export interface MethodCosts {
   /** Additive, reparametrised, selective: the kinds of its edits. */
   readonly kinds: readonly MethodKind[];
   /** While training. */
@@ -56,7 +56,7 @@ export interface MethodFacts {
 }
 
 /** How to look. */
-export interface FactsOptions {
+export interface MethodCostOptions {
   /** Length of the text, default 64. */
   readonly tokens?: number;
   /** What remains of the method after training, where that is another one (DiffPruning's kept differences). */
@@ -76,21 +76,21 @@ const placed = (method: MethodOn, model: Model): Method =>
  * @throws {RangeError} when the method cannot be placed on the model.
  * @example
  * ```ts
- * import { freshModel, houlsby, lora, methodFacts, reference, smallConfig } from "@graft/peft";
+ * import { freshModel, houlsby, lora, methodCosts, reference, smallConfig } from "@graft/peft";
  * import assert from "node:assert/strict";
  * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
- * const { trained, merges, multiplyAdds } = methodFacts(model, lora({ rank: 2 }));
+ * const { trained, merges, multiplyAdds } = methodCosts(model, lora({ rank: 2 }));
  * assert.equal(trained.trainable, 2 * 2 * 2 * (16 + 16)); // layers, q and v, rank, sizes
  * assert.ok(merges);
  * assert.equal(multiplyAdds.extra, trained.trainable); // a token, as long as it is not merged
- * assert.equal(methodFacts(model, houlsby({ reduction: 4 })).merges, false);
+ * assert.equal(methodCosts(model, houlsby({ reduction: 4 })).merges, false);
  * ```
  */
-export function methodFacts(source: Model, method: MethodOn, options: FactsOptions = {}): MethodFacts {
+export function methodCosts(source: Model, method: MethodOn, options: MethodCostOptions = {}): MethodCosts {
   const counter = countingShapes();
   const model = onBackend(source, counter.backend);
   try {
-    return scope((): Synchronous<MethodFacts> => factsOf(model, placed(method, model), counter, options));
+    return scope((): Synchronous<MethodCosts> => factsOf(model, placed(method, model), counter, options));
   } finally {
     model.dispose();
   }
@@ -100,12 +100,12 @@ function factsOf(
   model: Model,
   method: Method,
   counter: CountingBackend,
-  { tokens = 64, ...options }: FactsOptions,
-): MethodFacts {
+  { tokens = 64, ...options }: MethodCostOptions,
+): MethodCosts {
   const trained = adapt(model, method);
   const kept: Adapter = options.kept !== undefined
     ? adapt(model, placed(options.kept, model))
-    : method.settle?.(trained.params, model.spec) ?? trained;
+    : method.finalize?.(trained.params, model.spec) ?? trained;
   const batch = batchOf(model, tokens);
   const costOf = (m: Model): number => {
     const before = counter.multiplyAdds();
@@ -157,7 +157,7 @@ function canMerge(model: Model, adapter: Adapter): boolean {
 }
 
 /** Which linear layers of the base see an input with a gradient: there the backward pass multiplies by the base's weight. */
-function backwardOf(model: Model, adapter: Adapter, batch: Batch): MethodFacts["backward"] {
+function backwardOf(model: Model, adapter: Adapter, batch: Batch): MethodCosts["backward"] {
   const layers = model.spec.linears.filter((place) => place.layer !== undefined);
   const reached = new Set<string>();
   const watchers = layers.map(({ path }): LinearEdit => ({
@@ -173,7 +173,7 @@ function backwardOf(model: Model, adapter: Adapter, batch: Batch): MethodFacts["
       weight: fn({}, (_, { weight }) => weight),
     },
   }));
-  const watched = { ...model, weights: withEdits(model.weights, watchers, "methodFacts") };
+  const watched = { ...model, weights: withEdits(model.weights, watchers, "methodCosts") };
   valueAndGrad((params: Tree) => sum(forward(graft(watched, { ...adapter, params }), batch).logits))(
     adapter.params,
   );

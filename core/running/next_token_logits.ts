@@ -9,7 +9,7 @@ import type { Tensor } from "../../tensor/mod.ts";
  *
  * @throws {TypeError} when the architecture keeps no cache.
  */
-export function nextScores(
+export function nextTokenLogits(
   model: Model,
   batch: Batch,
   options: ForwardOptions = {},

@@ -12,7 +12,7 @@ const PADDING = 1 / 16;
  *
  * @throws {RangeError} when the tokenizer has no token for it and far fewer tokens than the model has rows.
  */
-export function checkSpelled(model: Model, id: number): void {
+export function checkInVocabulary(model: Model, id: number): void {
   const { tokenizer, source, spec } = model;
   if (tokenizer.token === undefined || tokenizer.vocabSize === undefined) return;
   if (tokenizer.token(id) !== undefined) return;

@@ -15,49 +15,49 @@ import { lookup } from "./weights.ts";
  * @param path The weight's, ".weight" included.
  * @example
  * ```ts
- * import { freshModel, liesInOut, reference, smallConfig } from "@graft/peft";
+ * import { freshModel, isStoredTransposed, reference, smallConfig } from "@graft/peft";
  * import assert from "node:assert/strict";
  * const { spec } = freshModel(smallConfig("gpt2"), { backend: reference(), key: 0 });
- * assert.ok(liesInOut(spec, "transformer.h.0.attn.c_attn.weight"));
- * assert.ok(!liesInOut(spec, "transformer.wte.weight"));
+ * assert.ok(isStoredTransposed(spec, "transformer.h.0.attn.c_attn.weight"));
+ * assert.ok(!isStoredTransposed(spec, "transformer.wte.weight"));
  * ```
  */
-export function liesInOut(spec: Spec, path: string): boolean {
+export function isStoredTransposed(spec: Spec, path: string): boolean {
   return spec.linears.some((place) => place.transposed && path === `${place.path}.weight`);
 }
 
 /**
  * A weight in another dtype, turned where that changes how it lies. As in bitsandbytes, int8 is made of f16 numbers.
  *
- * @param inOut What `liesInOut` says of it.
+ * @param inOut What `isStoredTransposed` says of it.
  * @example
  * ```ts
- * import { read, recoded, reference, tensor } from "@graft/peft";
+ * import { read, castWeight, reference, tensor } from "@graft/peft";
  * import assert from "node:assert/strict";
  * const w = tensor([[1, 2, 3]], { backend: reference() }); // [in, out]
- * const codes = recoded(w, "int8", true);
+ * const codes = castWeight(w, "int8", true);
  * assert.deepEqual(codes.shape, [3, 1]); // [out, in]
- * assert.deepEqual([...await read(recoded(codes, "f32", true))], [1, 2, 3]);
+ * assert.deepEqual([...await read(castWeight(codes, "f32", true))], [1, 2, 3]);
  * ```
  */
-export function recoded(leaf: Tensor, dtype: DType, inOut: boolean): Tensor {
+export function castWeight(leaf: Tensor, dtype: DType, inOut: boolean): Tensor {
   const turns = inOut && isQuantized(leaf.dtype) !== isQuantized(dtype);
   const lying = turns ? transpose(castTo(leaf, "f32")) : leaf;
   return castTo(dtype === "int8" && leaf.dtype !== "int8" ? castTo(lying, "f16") : lying, dtype);
 }
 
 /**
- * The shape that `recoded` gives.
+ * The shape that `castWeight` gives.
  *
  * @example
  * ```ts
- * import { recodedShape } from "@graft/peft";
+ * import { castWeightShape } from "@graft/peft";
  * import assert from "node:assert/strict";
- * assert.deepEqual(recodedShape({ shape: [2, 3], dtype: "f16" }, "nf4", true), [3, 2]);
- * assert.deepEqual(recodedShape({ shape: [2, 3], dtype: "f16" }, "f32", true), [2, 3]);
+ * assert.deepEqual(castWeightShape({ shape: [2, 3], dtype: "f16" }, "nf4", true), [3, 2]);
+ * assert.deepEqual(castWeightShape({ shape: [2, 3], dtype: "f16" }, "f32", true), [2, 3]);
  * ```
  */
-export function recodedShape(
+export function castWeightShape(
   leaf: { readonly shape: Shape; readonly dtype: DType },
   dtype: DType,
   inOut: boolean,
@@ -71,15 +71,15 @@ export function recodedShape(
  * @throws {RangeError} when the model has no such weight.
  * @example
  * ```ts
- * import { freshModel, plainShape, quantize, reference, smallConfig } from "@graft/peft";
+ * import { freshModel, dequantizedShape, quantize, reference, smallConfig } from "@graft/peft";
  * import assert from "node:assert/strict";
  * const model = freshModel(smallConfig("gpt2"), { backend: reference(), key: 0 });
  * const path = "transformer.h.0.attn.c_attn.weight";
- * assert.deepEqual(plainShape(quantize(model, { dtype: "nf4" }), path), [16, 48]);
+ * assert.deepEqual(dequantizedShape(quantize(model, { dtype: "nf4" }), path), [16, 48]);
  * ```
  */
-export function plainShape({ weights, spec }: Model, path: string): Shape {
-  return recodedShape(leafAt(weights, path), "f32", liesInOut(spec, path));
+export function dequantizedShape({ weights, spec }: Model, path: string): Shape {
+  return castWeightShape(leafAt(weights, path), "f32", isStoredTransposed(spec, path));
 }
 
 /**
@@ -96,7 +96,7 @@ export function plainShape({ weights, spec }: Model, path: string): Shape {
  * ```
  */
 export function trainableCopy({ weights, spec }: Model, path: string): Tensor {
-  return scope(() => owned(recoded(leafAt(weights, path), "f32", liesInOut(spec, path))));
+  return scope(() => owned(castWeight(leafAt(weights, path), "f32", isStoredTransposed(spec, path))));
 }
 
 function leafAt(weights: Model["weights"], path: string): Tensor {

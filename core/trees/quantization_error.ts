@@ -2,12 +2,12 @@
 import { byteLength, dispose, type DType, read, scope, type Synchronous, Tensor } from "../../tensor/mod.ts";
 import { abs, concat, max, reshape, subtract, sumOfSquares } from "../../ops/mod.ts";
 import type { Model } from "./model.ts";
-import { liesInOut, recoded, recodedShape } from "./matrix_layout.ts";
+import { castWeight, castWeightShape, isStoredTransposed } from "./matrix_layout.ts";
 import { quantizationPlan, type QuantizeOptions } from "./quantize.ts";
 import { lookup } from "./weights.ts";
 
 /** Of one weight, or of several together. */
-export interface CodingError {
+export interface QuantizationError {
   /** Weights that are coded. */
   readonly elements: number;
   /** Bytes as stored. */
@@ -21,7 +21,7 @@ export interface CodingError {
 }
 
 /** Of one weight. */
-export interface WeightError extends CodingError {
+export interface WeightError extends QuantizationError {
   /** The weight's path. */
   readonly path: string;
   /** Number of its block, where it is in one. */
@@ -35,16 +35,16 @@ export interface WeightError extends CodingError {
  * @throws {RangeError} when a GGUF type does not divide a weight's last axis, or a target matches nothing.
  * @example
  * ```ts
- * import { codingErrors, freshModel, reference, smallConfig } from "@graft/peft";
+ * import { quantizationErrors, freshModel, reference, smallConfig } from "@graft/peft";
  * import assert from "node:assert/strict";
  * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
- * const errors = await codingErrors(model, { dtype: "nf4" });
+ * const errors = await quantizationErrors(model, { dtype: "nf4" });
  * assert.equal(errors.length, model.spec.linears.length);
  * // Normal numbers lose about a tenth.
  * assert.ok(errors.every(({ rms, weightRms }) => rms < 0.15 * weightRms));
  * ```
  */
-export async function codingErrors(
+export async function quantizationErrors(
   model: Model,
   options: Omit<QuantizeOptions, "requantize">,
 ): Promise<readonly WeightError[]> {
@@ -54,7 +54,7 @@ export async function codingErrors(
     const leaf = lookup(model.weights, path);
     if (!(leaf instanceof Tensor)) continue;
     const layer = layers.get(path);
-    const error = await errorOf(leaf, dtype, liesInOut(model.spec, path));
+    const error = await errorOf(leaf, dtype, isStoredTransposed(model.spec, path));
     errors.push({ path, ...layer !== undefined && { layer }, ...error });
   }
   return errors;
@@ -74,8 +74,9 @@ export async function codingErrors(
  * assert.deepEqual([elements, rms, worst], [4, Math.sqrt(3), 3]); // √((3 · 1 + 1 · 9) / 4)
  * ```
  */
-export function jointError(parts: readonly CodingError[]): CodingError {
-  const total = (of: (part: CodingError) => number): number => parts.reduce((n, part) => n + of(part), 0);
+export function jointError(parts: readonly QuantizationError[]): QuantizationError {
+  const total = (of: (part: QuantizationError) => number): number =>
+    parts.reduce((n, part) => n + of(part), 0);
   const elements = total((part) => part.elements);
   const rootMean = (of: "rms" | "weightRms"): number =>
     Math.sqrt(total((part) => part[of] ** 2 * part.elements) / elements);
@@ -88,10 +89,10 @@ export function jointError(parts: readonly CodingError[]): CodingError {
   };
 }
 
-async function errorOf(leaf: Tensor, dtype: DType, inOut: boolean): Promise<CodingError> {
+async function errorOf(leaf: Tensor, dtype: DType, inOut: boolean): Promise<QuantizationError> {
   const sums = scope((): Synchronous<Tensor> => {
-    const w = recoded(leaf, "f32", inOut);
-    const error = subtract(recoded(recoded(w, dtype, inOut), "f32", inOut), w);
+    const w = castWeight(leaf, "f32", inOut);
+    const error = subtract(castWeight(castWeight(w, dtype, inOut), "f32", inOut), w);
     return concat([sumOfSquares(error), sumOfSquares(w), max(abs(error))].map((t) => reshape(t, [1])));
   });
   const [squares, own, worst] = await read(sums);
@@ -99,7 +100,7 @@ async function errorOf(leaf: Tensor, dtype: DType, inOut: boolean): Promise<Codi
   const n = leaf.size;
   return {
     elements: n,
-    bytes: byteLength(dtype, recodedShape(leaf, dtype, inOut)),
+    bytes: byteLength(dtype, castWeightShape(leaf, dtype, inOut)),
     rms: Math.sqrt(squares! / n),
     weightRms: Math.sqrt(own! / n),
     worst: worst!,

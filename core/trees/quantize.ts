@@ -15,7 +15,7 @@ import {
   type Synchronous,
   Tensor,
 } from "../../tensor/mod.ts";
-import { liesInOut, recoded, recodedShape } from "./matrix_layout.ts";
+import { castWeight, castWeightShape, isStoredTransposed } from "./matrix_layout.ts";
 import type { Model } from "./model.ts";
 import type { Spec } from "../edits/place.ts";
 import { chooseTargets, type MatrixPlace, type Targets } from "../edits/targets.ts";
@@ -83,13 +83,13 @@ export function quantizationPlan(spec: Spec, options: QuantizeOptions): Readonly
  */
 export function quantize<M extends Model>(model: M, options: QuantizeOptions): M {
   const plan = quantizationPlan(model.spec, options);
-  return withRecoded(
+  return withCastWeights(
     model,
     [...plan].flatMap(([path, dtype]) => {
       const leaf = lookup(model.weights, path);
       if (!(leaf instanceof Tensor) || leaf.dtype === dtype) return [];
-      const shape = recodedShape(leaf, dtype, liesInOut(model.spec, path));
-      checkCoding(path, { dtype: leaf.dtype, shape }, dtype, options.requantize ?? false);
+      const shape = castWeightShape(leaf, dtype, isStoredTransposed(model.spec, path));
+      checkQuantization(path, { dtype: leaf.dtype, shape }, dtype, options.requantize ?? false);
       return [[path, leaf, dtype] as const];
     }),
     options.leaves,
@@ -114,7 +114,7 @@ export function dequantize<M extends Model>(
   model: M,
   options: { readonly dtype?: "f32" | "f16" | "bf16" } = {},
 ): M {
-  return withRecoded(
+  return withCastWeights(
     model,
     weightLeaves(model.weights).filter(([, leaf]) => isQuantized(leaf.dtype))
       .map(([path, leaf]) => [path, leaf, options.dtype ?? "f32"] as const),
@@ -144,14 +144,14 @@ export function weightBytes(model: Model): number {
  * @throws {TypeError | RangeError} when it cannot.
  * @example
  * ```ts
- * import { checkCoding } from "@graft/peft/core";
+ * import { checkQuantization } from "@graft/peft/core";
  * import assert from "node:assert/strict";
  * const leaf = { dtype: "nf4", shape: [4, 64] } as const;
- * assert.throws(() => checkCoding("q.weight", leaf, "int8", false), /"q.weight" to int8: it is nf4 already/);
- * checkCoding("q.weight", leaf, "int8", true);
+ * assert.throws(() => checkQuantization("q.weight", leaf, "int8", false), /"q.weight" to int8: it is nf4 already/);
+ * checkQuantization("q.weight", leaf, "int8", true);
  * ```
  */
-export function checkCoding(
+export function checkQuantization(
   path: string,
   leaf: { readonly dtype: DType; readonly shape: readonly number[] },
   dtype: DType,
@@ -193,7 +193,7 @@ function stores(dtype: DType): DType {
   return dtype;
 }
 
-function withRecoded<M extends Model>(
+function withCastWeights<M extends Model>(
   model: M,
   changes: readonly (readonly [string, Tensor, DType])[],
   leaves?: "lazy",
@@ -203,9 +203,9 @@ function withRecoded<M extends Model>(
   const made = scope((): Synchronous<readonly (readonly [string, Tensor])[]> =>
     shared.flatMap((same) => {
       const [path, leaf, dtype] = same[0]!;
-      const inOut = liesInOut(model.spec, path);
-      const make = (): Tensor => recoded(leaf, dtype, inOut);
-      const shape = recodedShape(leaf, dtype, inOut);
+      const inOut = isStoredTransposed(model.spec, path);
+      const make = (): Tensor => castWeight(leaf, dtype, inOut);
+      const shape = castWeightShape(leaf, dtype, inOut);
       const next = leaves === undefined ? make() : lazy(model.backend, shape, dtype, make);
       return same.map(([path]) => [path, next] as const);
     })

@@ -6,7 +6,7 @@ import { fold, type Key } from "../../tensor/key.ts";
 import { drawFacts } from "./common.ts";
 import { DESKS } from "./desks/mod.ts";
 import { IDENTITY, OBSTACLES, SIDE_QUESTIONS } from "./detours.ts";
-import { below, chance, expand, pick, shuffle, tidy } from "./grammar.ts";
+import { chance, expand, pick, randomBelow, shuffle, tidy } from "./grammar.ts";
 import type { Desk, Intent } from "./intent.ts";
 import {
   AGENT_GREETINGS,
@@ -72,10 +72,10 @@ function draw(
   const annoyed = chance(fold(key, "annoyed"), 0.15);
   const identity = chance(fold(key, "identity"), 0.6) ? [pick(fold(key, "which identity"), IDENTITY)] : [];
   const obstacles = shuffle(fold(key, "obstacles"), OBSTACLES)
-    .slice(0, [0, 0, 0, 1, 1, 2][below(fold(key, "how many obstacles"), 6)]);
+    .slice(0, [0, 0, 0, 1, 1, 2][randomBelow(fold(key, "how many obstacles"), 6)]);
   const side = chance(fold(key, "side"), 0.22) ? [pick(fold(key, "which side"), SIDE_QUESTIONS)] : [];
   const questions = shuffle(fold(key, "questions"), intent.questions)
-    .slice(0, [0, 1, 1, 2, 2][below(fold(key, "how many questions"), 5)]);
+    .slice(0, [0, 1, 1, 2, 2][randomBelow(fold(key, "how many questions"), 5)]);
 
   const asked = questions.map(([ask, answer], i): readonly Turn[] => [
     { by: "Agent", says: `${pick(fold(fold(key, "before question"), i), BEFORE_QUESTION)} ${ask}` },
@@ -129,7 +129,7 @@ function start(key: Key, intent: Intent, annoyed: boolean): readonly Turn[] {
   const calm: readonly Turn[] = annoyed && chance(fold(key, "calm"), 0.8)
     ? [{ by: "Agent", says: pick(fold(key, "calming"), CALMING) }]
     : [];
-  switch (below(fold(key, "start"), 5)) {
+  switch (randomBelow(fold(key, "start"), 5)) {
     case 0:
     case 1:
       return [{ by: "Customer", says: `${greeting} ${anger} ${opening}` }, ...calm];
@@ -159,7 +159,7 @@ function ending(key: Key, turns: readonly string[]): readonly Turn[] {
 
 function finish(key: Key): readonly Turn[] {
   const farewell: Turn = { by: "Agent", says: pick(fold(key, "farewell"), FAREWELLS) };
-  switch (below(fold(key, "finish"), 4)) {
+  switch (randomBelow(fold(key, "finish"), 4)) {
     case 0:
       return [];
     case 1:

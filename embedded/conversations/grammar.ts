@@ -22,13 +22,13 @@ export interface Phrase {
 }
 
 /** An integer from 0 to n - 1. */
-export function below(key: Key, n: number): number {
+export function randomBelow(key: Key, n: number): number {
   return Math.floor(bitsAt(key, 0) / 2 ** 32 * n);
 }
 
 /** One of the items. */
 export function pick<T>(key: Key, items: readonly T[]): T {
-  return items[below(key, items.length)]!;
+  return items[randomBelow(key, items.length)]!;
 }
 
 /** Whether an event of this probability happens. */

@@ -3,7 +3,7 @@
  * that must agree (the currency, today's date, the way dates are written) are the same wherever they appear.
  */
 import { bitsAt, fold, type Key } from "../../tensor/key.ts";
-import { below, chance, type Fact, pick } from "./grammar.ts";
+import { chance, type Fact, pick, randomBelow } from "./grammar.ts";
 import { MONTHS } from "./lists.ts";
 
 /** Draws a fact. */
@@ -22,12 +22,12 @@ export function among(items: readonly (string | readonly [string, string])[]): S
 /** An amount of money from low to high, in the conversation's currency; below 100 sometimes with cents. */
 export function money(low: number, high: number): Source {
   return (slot, conversation) => {
-    const whole = low + below(slot, high - low + 1);
+    const whole = low + randomBelow(slot, high - low + 1);
     const cents = whole < 100 && chance(fold(slot, "cents"), 0.4)
       ? "." + pick(fold(slot, "which"), ["99", "50", "95", "20", "75", "40", "15"])
       : "";
     const number = `${whole}${cents}`;
-    switch (below(fold(conversation, "currency"), 5)) {
+    switch (randomBelow(fold(conversation, "currency"), 5)) {
       case 0:
         return plain(`£${number}`);
       case 1:
@@ -40,7 +40,7 @@ export function money(low: number, high: number): Source {
 
 /** A whole number from low to high. */
 export function count(low: number, high: number): Source {
-  return (slot) => plain(String(low + below(slot, high - low + 1)));
+  return (slot) => plain(String(low + randomBelow(slot, high - low + 1)));
 }
 
 /** A reference by pattern: `#` a digit (the first is never 0), `@` a capital letter, the rest as written. */
@@ -74,16 +74,16 @@ function dateOf(day: number, style: number): string {
 /** A date so many days from today: negative is past. */
 export function days(low: number, high: number): Source {
   return (slot, conversation) => {
-    const today = below(fold(conversation, "today"), 365);
-    const style = below(fold(conversation, "date style"), 3);
-    return plain(dateOf(today + low + below(slot, high - low + 1), style));
+    const today = randomBelow(fold(conversation, "today"), 365);
+    const style = randomBelow(fold(conversation, "date style"), 3);
+    return plain(dateOf(today + low + randomBelow(slot, high - low + 1), style));
   };
 }
 
 /** A time of day between two hours. */
 export function time(from: number, to: number): Source {
   return (slot, conversation) => {
-    const hour = from + below(slot, to - from + 1);
+    const hour = from + randomBelow(slot, to - from + 1);
     const minutes = pick(fold(slot, "minutes"), ["00", "00", "30", "15", "45"]);
     if (chance(fold(conversation, "clock"), 0.5)) return plain(`${hour}:${minutes}`);
     const short = `${(hour + 11) % 12 + 1}${minutes === "00" ? "" : `:${minutes}`}`;

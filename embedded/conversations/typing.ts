@@ -1,13 +1,13 @@
 /** How customers type: most with care, some without capitals or apostrophes. Names and codes keep their letters. */
 import type { Key } from "../../tensor/key.ts";
-import { below, type Facts } from "./grammar.ts";
+import { type Facts, randomBelow } from "./grammar.ts";
 
 /** A customer's way of typing. */
 export type Typing = "careful" | "hasty" | "no apostrophes";
 
 /** The way of typing of one conversation. */
 export function drawTyping(key: Key): Typing {
-  const draw = below(key, 10);
+  const draw = randomBelow(key, 10);
   return draw < 7 ? "careful" : draw < 9 ? "hasty" : "no apostrophes";
 }
 

@@ -10,30 +10,30 @@ import type {
 import { activationName } from "./activations.ts";
 import { inverseStands } from "./invertible.ts";
 import { isPostNorm } from "./layout.ts";
-import { leftOut, type Piece, refuse } from "./pieces.ts";
+import { type Component, leftOut, refuse } from "./components.ts";
 
 /** Any bottleneck adapter as the general method. */
-export function generalForm(piece: Piece, model: Model): BottleneckAdapterOptions {
-  const options = piece.options as BottleneckAdapterOptions & ParallelAdapterOptions & CompacterOptions;
+export function generalForm(component: Component, model: Model): BottleneckAdapterOptions {
+  const options = component.options as BottleneckAdapterOptions & ParallelAdapterOptions & CompacterOptions;
   const { reduction, activation, after } = options;
-  switch (piece.method) {
+  switch (component.method) {
     case "houlsby":
       return { after: after!, reduction: reduction!, activation: activation! };
     case "pfeiffer":
       return {
         reduction: reduction!,
         activation: activation!,
-        reads: piece.options["reads"] as "normed" | "output",
+        reads: component.options["reads"] as "normed" | "output",
       };
     case "parallelAdapter":
-      if (piece.options["reads"] === "input" && !isPostNorm(model)) {
+      if (component.options["reads"] === "input" && !isPostNorm(model)) {
         refuse(
-          piece,
+          component,
           'in a block with the norm in front its branch reads the residual stream: reads "residual"',
         );
       }
       if (options.dropout !== 0) {
-        refuse(piece, "the library drops behind the branch, not inside it: dropout 0");
+        refuse(component, "the library drops behind the branch, not inside it: dropout 0");
       }
       return { reduction: reduction!, activation: activation!, reads: "residual", scale: options.scale! };
     case "compacter":
@@ -44,7 +44,7 @@ export function generalForm(piece: Piece, model: Model): BottleneckAdapterOption
         reduction: reduction!,
         activation: activation!,
         reads: (options.reads ?? "output") as "normed" | "output",
-        phm: piece.method === "compacter"
+        phm: component.method === "compacter"
           ? { dimension: dimension!, rank: rank!, rule: "shared" }
           : { dimension: dimension!, rank: "full", rule: "own" },
       };
@@ -56,7 +56,7 @@ export function generalForm(piece: Piece, model: Model): BottleneckAdapterOption
 
 /** The fields of any bottleneck adapter in its general form. */
 export function bottleneckFields(
-  piece: Piece,
+  component: Component,
   options: BottleneckAdapterOptions,
   model: Model,
 ): AdaptersFields {
@@ -65,15 +65,15 @@ export function bottleneckFields(
   const { norms = [], scale = 1, residual = "added", dropout = 0, branchDropout = 0, phm } = options;
   const sites = model.spec.sublayers.filter(({ role }) => after.includes(role));
   if (keeps !== "output" && reads !== "normed") {
-    refuse(piece, `it cannot keep "${keeps}" and read "${reads}"`);
+    refuse(component, `it cannot keep "${keeps}" and read "${reads}"`);
   }
   if (keeps === "sum" && !isPostNorm(model)) {
-    refuse(piece, 'in a block with the norm in front "sum" is "normed": say so');
+    refuse(component, 'in a block with the norm in front "sum" is "normed": say so');
   }
   if (residual === "dropped" && isPostNorm(model)) {
-    refuse(piece, "the norm behind the block would be left out too");
+    refuse(component, "the norm behind the block would be left out too");
   }
-  if (norms.includes("branch") && norms.includes("whole")) refuse(piece, "it has two norms behind");
+  if (norms.includes("branch") && norms.includes("whole")) refuse(component, "it has two norms behind");
   return {
     mh_adapter: after.includes("attention"),
     output_adapter: after.includes("feedForward"),
@@ -92,7 +92,7 @@ export function bottleneckFields(
     init_weights: reads === "residual" && phm === undefined ? "mam_adapter" : "bert",
     dropout,
     stochastic_depth: branchDropout,
-    leave_out: leftOut(piece, sites, model),
+    leave_out: leftOut(component, sites, model),
     ...phm && {
       phm_layer: true,
       phm_dim: phm.dimension,
@@ -105,13 +105,13 @@ export function bottleneckFields(
 
 /** The fields of an invertible adapter. */
 export function invertibleFields(
-  piece: Piece,
+  component: Component,
   options: InvertibleAdapterOptions,
   model: Model,
 ): AdaptersFields {
   const { stands = "tokens", reduction = 2, activation = "relu" } = options;
   if (stands === "tokens" && inverseStands(model) === "entrance") {
-    refuse(piece, 'the library has it where the text enters the blocks: stands "entrance"');
+    refuse(component, 'the library has it where the text enters the blocks: stands "entrance"');
   }
   return {
     mh_adapter: false,

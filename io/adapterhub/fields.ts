@@ -11,85 +11,91 @@ import { activationName } from "./activations.ts";
 import { bottleneckFields, generalForm, invertibleFields } from "./bottleneck_fields.ts";
 import { blockNumber, type PartKind } from "./layout.ts";
 import { fusedFields, ia3Fields, loraFields, veraFields } from "./lora_fields.ts";
-import { holds, leftOut, type Piece, refuse } from "./pieces.ts";
+import { type Component, holds, leftOut, refuse } from "./components.ts";
 
-/** A piece with its configuration. */
+/** A component with its configuration. */
 export interface Described {
-  readonly piece: Piece;
+  readonly component: Component;
   readonly kind: PartKind;
   readonly config: AdaptersConfig;
 }
 
 /** @throws {TypeError} when the library has no such method. @throws {RangeError} when it would compute something else. */
-export function describe(piece: Piece, model: Model): Described {
-  const options = piece.options as never;
+export function describe(component: Component, model: Model): Described {
+  const options = component.options as never;
   const fields = (
     kind: PartKind,
     architecture: AdaptersConfig["architecture"],
     fields: AdaptersFields,
   ): Described => {
-    if (piece.gate !== undefined && kind !== "prefix" && piece.gate !== "sentenceGate") {
-      return refuse(piece, `the gate "${piece.gate}" is for prefixes`);
+    if (component.gate !== undefined && kind !== "prefix" && component.gate !== "sentenceGate") {
+      return refuse(component, `the gate "${component.gate}" is for prefixes`);
     }
-    const gating = piece.gate === undefined ? {} : { use_gating: true };
+    const gating = component.gate === undefined ? {} : { use_gating: true };
     return {
-      piece,
+      component,
       kind,
       config: { architecture, fields: { ...ADAPTERS_FIELDS[architecture], ...fields, ...gating } },
     };
   };
-  switch (piece.method) {
+  switch (component.method) {
     case "houlsby":
     case "pfeiffer":
     case "parallelAdapter":
     case "compacter":
     case "phmAdapter":
     case "bottleneckAdapter":
-      return fields("bottleneck", "bottleneck", bottleneckFields(piece, generalForm(piece, model), model));
+      return fields(
+        "bottleneck",
+        "bottleneck",
+        bottleneckFields(component, generalForm(component, model), model),
+      );
     case "invertibleAdapter":
-      return fields("invertible", "bottleneck", invertibleFields(piece, options, model));
+      return fields("invertible", "bottleneck", invertibleFields(component, options, model));
     case "prefixTuning":
-      return fields("prefix", "prefix_tuning", prefixFields(piece, options, model));
+      return fields("prefix", "prefix_tuning", prefixFields(component, options, model));
     case "promptTuning":
     case "spot":
-      return fields("prompt", "prompt_tuning", promptFields(piece, options, model));
+      return fields("prompt", "prompt_tuning", promptFields(component, options, model));
     case "lora":
     case "loraPlus":
     case "dora":
-      return fields("lora", "lora", loraFields(piece, options, model));
+      return fields("lora", "lora", loraFields(component, options, model));
     case "vera":
-      return fields("lora", "lora", veraFields(piece, options, model));
+      return fields("lora", "lora", veraFields(component, options, model));
     case "ia3":
-      return fields("lora", "lora", ia3Fields(piece, model));
+      return fields("lora", "lora", ia3Fields(component, model));
     case "fusedLora":
     case "fusedIa3":
-      return fields("fused", "lora", fusedFields(piece, options, model));
+      return fields("fused", "lora", fusedFields(component, options, model));
     case "loreft":
-      return fields("reft", "reft", reftFields(piece, options, model));
+      return fields("reft", "reft", reftFields(component, options, model));
     default:
       throw new TypeError(
-        `Cannot save "${piece.method}" as an AdapterHub folder: it holds bottleneck, parallel and invertible adapters, Compacter, ` +
+        `Cannot save "${component.method}" as an AdapterHub folder: it holds bottleneck, parallel and invertible adapters, Compacter, ` +
           "AdapterFusion, prefix and prompt tuning, LoRA, DoRA, VeRA, (IA)³, ReFT, gated ones of these and heads; save it " +
           'with format "graft", or merge it and save the model',
       );
   }
 }
 
-function prefixFields(piece: Piece, options: PrefixTuningOptions, model: Model): AdaptersFields {
+function prefixFields(component: Component, options: PrefixTuningOptions, model: Model): AdaptersFields {
   const { length = 10, network = { hidden: 512 }, dropout = 0, positions = "past", distances = "true" } =
     options;
-  if (options.rows === "peft") refuse(piece, 'its prefixes are each attention\'s own: rows "own"');
+  if (options.rows === "peft") refuse(component, 'its prefixes are each attention\'s own: rows "own"');
   const { spec } = model;
   const two = spec.stacks.length > 1;
   const decodes = spec.attentions.some(({ stack, role }) => stack === "decoder" && role === "self");
   if (positions === "always" || (positions === "past" && decodes)) {
-    refuse(piece, 'its prefixes take no positions there: positions "none"');
+    refuse(component, 'its prefixes take no positions there: positions "none"');
   }
   if (two && distances !== "pushed") {
-    refuse(piece, 'its prefixes move the distances of such a model: distances "pushed"');
+    refuse(component, 'its prefixes move the distances of such a model: distances "pushed"');
   }
   const kinds = (stack: string, role: string): boolean =>
-    spec.attentions.some((place) => place.stack === stack && place.role === role && holds(piece, place.path));
+    spec.attentions.some((place) =>
+      place.stack === stack && place.role === role && holds(component, place.path)
+    );
   return {
     prefix_length: length,
     flat: network === "none",
@@ -100,25 +106,27 @@ function prefixFields(piece: Piece, options: PrefixTuningOptions, model: Model):
     dropout,
     encoder_prefix: !two || kinds("encoder", "self"),
     cross_prefix: !two || kinds("decoder", "cross"),
-    leave_out: two ? [] : leftOut(piece, spec.attentions, model),
-    shared_gating: piece.gate !== "keyValueGate",
+    leave_out: two ? [] : leftOut(component, spec.attentions, model),
+    shared_gating: component.gate !== "keyValueGate",
   };
 }
 
-function promptFields(piece: Piece, options: PromptTuningOptions, model: Model): AdaptersFields {
+function promptFields(component: Component, options: PromptTuningOptions, model: Model): AdaptersFields {
   const { length = 20, where = "front" } = options;
-  if (model.architecture.name !== "bert") refuse(piece, "the library has prompts for BERT and RoBERTa alone");
+  if (model.architecture.name !== "bert") {
+    refuse(component, "the library has prompts for BERT and RoBERTa alone");
+  }
   if (where !== "entered" && where !== "afterFirst") {
-    refuse(piece, 'its prompts get no positions and no norm of the embeddings: where "entered"');
+    refuse(component, 'its prompts get no positions and no norm of the embeddings: where "entered"');
   }
   return { prompt_length: length, combine: where === "entered" ? "prefix" : "prefix_after_bos" };
 }
 
-function reftFields(piece: Piece, options: LoreftOptions, model: Model): AdaptersFields {
+function reftFields(component: Component, options: LoreftOptions, model: Model): AdaptersFields {
   const { rank = 8, first = 7, last = 7, ends = "tied", dropout = 0, rows = "orthonormal" } = options;
   const { subtracts = "projection", activation = "none" as Activation, atMost = "half" } = options;
-  const held = model.spec.blocks.filter(({ path }) => holds(piece, path));
-  if (held.length === 0) refuse(piece, "none of its parameters stands at a block");
+  const held = model.spec.blocks.filter(({ path }) => holds(component, path));
+  if (held.length === 0) refuse(component, "none of its parameters stands at a block");
   return {
     r: rank,
     prefix_positions: first,

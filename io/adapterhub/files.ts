@@ -1,4 +1,4 @@
-/** The files of one AdapterHub folder: pieces of an adapter as configurations and tensors. */
+/** The files of one AdapterHub folder: components of an adapter as configurations and tensors. */
 import {
   type Adapter,
   byteLength,
@@ -29,7 +29,7 @@ import type { Leaf } from "./branches.ts";
 import { classOf } from "./head.ts";
 import { below, type Writing } from "./layout.ts";
 import { partsOf } from "./parts.ts";
-import type { Piece } from "./pieces.ts";
+import type { Component } from "./components.ts";
 
 /** A file of a folder, ready to be written. */
 export type HubFile =
@@ -64,9 +64,11 @@ export function configText(
 }
 
 /** What `adapter_config.json` says of an adapter, in parts. */
-export function leafOf(name: string, pieces: readonly Piece[], model: Model): Leaf {
-  const modelClass = classFor(pieces, model);
-  const configs = grouped(pieces.map((piece) => describe(piece, model))).map(({ config }) => config);
+export function leafOf(name: string, components: readonly Component[], model: Model): Leaf {
+  const modelClass = classFor(components, model);
+  const configs = grouped(components.map((component) => describe(component, model))).map(({ config }) =>
+    config
+  );
   return {
     name,
     configs,
@@ -77,24 +79,24 @@ export function leafOf(name: string, pieces: readonly Piece[], model: Model): Le
 /** `adapter_config.json` and `adapter.safetensors`. */
 export function adapterFiles(
   name: string,
-  pieces: readonly Piece[],
+  components: readonly Component[],
   adapter: Adapter,
   model: Model,
 ): readonly HubFile[] {
   checkedName(name);
-  const groups = grouped(pieces.map((piece) => describe(piece, model)));
-  const modelClass = classFor(pieces, model);
+  const groups = grouped(components.map((component) => describe(component, model)));
+  const modelClass = classFor(components, model);
   const writes = groups.flatMap(({ config, described }) =>
     partsOf(config, model, { name, modelClass }, new Map()).flatMap((part) => {
       const own = described.find(({ kind }) => kind === part.kind);
       if (own === undefined) {
         throw new RangeError(`Cannot save this adapter for AdapterHub: its ${part.kind} part is missing`);
       }
-      checkShapes(own.piece, adapter.params, below(own.piece.prefix, part).reads);
-      return below(own.piece.prefix, part).writes;
+      checkShapes(own.component, adapter.params, below(own.component.prefix, part).reads);
+      return below(own.component.prefix, part).writes;
     })
   );
-  checkLeftOver(pieces, adapter, writes);
+  checkLeftOver(components, adapter, writes);
   const prefix = keyPrefix(model, modelClass);
   const text = configText(name, model, modelClass, adaptersConfigJson(groups.map(({ config }) => config)));
   return [
@@ -104,8 +106,8 @@ export function adapterFiles(
 }
 
 /** The model's own class; where heads undo an invertible adapter, the library's. */
-function classFor(pieces: readonly Piece[], model: Model): string {
-  const inverse = pieces.find(({ method }) => method === "invertibleAdapter");
+function classFor(components: readonly Component[], model: Model): string {
+  const inverse = components.find(({ method }) => method === "invertibleAdapter");
   const rows = model.spec.embeddings.find(({ role }) => role === "token")?.rows;
   const undone = inverse !== undefined && (inverse.options["undone"] ?? "heads") === "heads" &&
     model.spec.heads.some(({ outFeatures }) => outFeatures === rows);
@@ -136,8 +138,8 @@ function grouped(all: readonly Described[]): readonly Group[] {
     const odd = shared.find((name) => JSON.stringify(fields[name]) !== JSON.stringify(config.fields[name]));
     if (odd !== undefined) {
       throw new RangeError(
-        `Cannot save ${one.piece.method} beside ${
-          described[0]!.piece.method
+        `Cannot save ${one.component.method} beside ${
+          described[0]!.component.method
         } for AdapterHub: one configuration has one ${odd}`,
       );
     }
@@ -153,7 +155,7 @@ function grouped(all: readonly Described[]): readonly Group[] {
 }
 
 function checkShapes(
-  { method }: Piece,
+  { method }: Component,
   params: Tree,
   reads: readonly { readonly path: string; readonly shape: readonly number[] }[],
 ): void {
@@ -175,13 +177,13 @@ function checkShapes(
 }
 
 function checkLeftOver(
-  pieces: readonly Piece[],
+  components: readonly Component[],
   { params, method }: Adapter,
   writes: readonly Writing[],
 ): void {
   const taken = new Set(writes.flatMap(({ from }) => from));
   const within = (path: string): boolean =>
-    pieces.some(({ prefix }) => prefix === "" || path.startsWith(`${prefix}.`));
+    components.some(({ prefix }) => prefix === "" || path.startsWith(`${prefix}.`));
   const extra = leaves(params).map(([path]) => path).filter((path) => within(path) && !taken.has(path));
   if (extra.length > 0) {
     throw new RangeError(

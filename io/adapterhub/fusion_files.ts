@@ -2,7 +2,7 @@
 import type { Adapter, Json, Model, Tree } from "../../core/mod.ts";
 import { ADAPTERS_FILES } from "../../formats/adapters_config.ts";
 import type { FusionMatrix } from "../../methods/mod.ts";
-import { type Piece, piecesOf } from "./pieces.ts";
+import { type Component, componentsOf } from "./components.ts";
 import { classOf } from "./head.ts";
 import { below } from "./layout.ts";
 import { adapterFiles, configText, type HubFile, keyPrefix, writableTensors } from "./files.ts";
@@ -10,7 +10,7 @@ import { fusionTensors } from "./fusion.ts";
 
 /** A block of the setup and its files. @throws {RangeError} when the library would fuse otherwise. */
 export function fusionFiles(
-  { options, params, prefix }: Piece,
+  { options, params, prefix }: Component,
   adapter: Adapter,
   model: Model,
 ): { readonly block: Json; readonly files: readonly HubFile[] } {
@@ -32,8 +32,8 @@ export function fusionFiles(
     const { method, ...config } =
       (adapters as Readonly<Record<string, Readonly<Record<string, Json>>>>)[name]!;
     const held = (params["frozen"] as Readonly<Record<string, Tree>>)[name]!;
-    const pieces = piecesOf(String(method), config, held, at(`frozen.${name}`));
-    return adapterFiles(name, pieces, adapter, model).map((file) => ({
+    const components = componentsOf(String(method), config, held, at(`frozen.${name}`));
+    return adapterFiles(name, components, adapter, model).map((file) => ({
       ...file,
       path: `${name}/${file.path}`,
     }));

@@ -12,12 +12,12 @@ import {
 import { ADAPTERS_FILES, ADAPTERS_VERSION } from "../../formats/adapters_config.ts";
 import type { WritableTensor } from "../../formats/tensor_file.ts";
 import { architectureOf } from "../../models/mod.ts";
-import type { Piece } from "./pieces.ts";
+import type { Component } from "./components.ts";
 import { type HubFile, keyPrefix } from "./files.ts";
 import { classOf } from "./head.ts";
 
 /** @throws {RangeError} when a module is no head's, or tied to the base. */
-export function headFiles(heads: readonly Piece[], adapter: Adapter, model: Model): readonly HubFile[] {
+export function headFiles(heads: readonly Component[], adapter: Adapter, model: Model): readonly HubFile[] {
   if (heads.length === 0) return [];
   const found = heads.flatMap(({ params, prefix }) =>
     leaves(params).map(([path]) => [path, prefix === "" ? path : `${prefix}.${path}`] as const)

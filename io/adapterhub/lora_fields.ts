@@ -5,20 +5,20 @@ import { scalesInput } from "../../methods/rescaling/ia3.ts";
 import { loraRank, loraScale } from "../../methods/low_rank/lora.ts";
 import type { DoraOptions, FusedLoraOptions, LoraOptions, VeraOptions } from "../../methods/mod.ts";
 import { FEED_FORWARD_ROLES } from "./lora.ts";
-import { leftOut, type Piece, refuse } from "./pieces.ts";
+import { type Component, leftOut, refuse } from "./components.ts";
 
 /** Which layers are adapted, as the library names them. */
-function places(piece: Piece, leaf: string, model: Model): AdaptersFields {
+function places(component: Component, leaf: string, model: Model): AdaptersFields {
   const linears = model.spec.linears.filter(({ layer }) => layer !== undefined);
-  const held = linears.filter(({ path }) => lookup(piece.params, `${path}.${leaf}`) !== undefined);
-  if (held.length === 0) refuse(piece, "none of its parameters stands at a layer of a block");
+  const held = linears.filter(({ path }) => lookup(component.params, `${path}.${leaf}`) !== undefined);
+  if (held.length === 0) refuse(component, "none of its parameters stands at a layer of a block");
   const names = FEED_FORWARD_ROLES[model.architecture.name] ?? FEED_FORWARD_ROLES["other"]!;
   const has = (role: string): boolean => held.some((place) => place.role === role);
   const known = ["query", "key", "value", names.intermediate_lora, names.output_lora];
   const odd = held.find(({ role }) => !known.includes(role));
   if (odd !== undefined) {
     refuse(
-      piece,
+      component,
       `it adapts "${odd.path}", but the library knows query, key, value and the feed-forward part's ${
         known.slice(3).join(" and ")
       }`,
@@ -34,28 +34,28 @@ function places(piece: Piece, leaf: string, model: Model): AdaptersFields {
     ...matrices.length > 0 && { attn_matrices: matrices },
     intermediate_lora: has(names.intermediate_lora),
     output_lora: has(names.output_lora),
-    leave_out: leftOut(piece, wanted, model),
+    leave_out: leftOut(component, wanted, model),
   };
 }
 
 /** The fields of LoRA and DoRA. */
-export function loraFields(piece: Piece, options: DoraOptions, model: Model): AdaptersFields {
+export function loraFields(component: Component, options: DoraOptions, model: Model): AdaptersFields {
   const { dropout = 0, bias = "none", branchBias = false, decomposition = "paper" } = options;
-  if (bias !== "none" || branchBias) refuse(piece, "the library trains no biases with it");
-  const fields = places(piece, "a", model);
-  const held = model.spec.linears.filter(({ path }) => lookup(piece.params, `${path}.a`) !== undefined);
-  const { rank, scale } = uniform(piece, held.map(({ path }) => path), options);
-  if (piece.gate !== undefined && scale !== 1) {
-    refuse(piece, "under a gate there is no factor: alpha as the rank");
+  if (bias !== "none" || branchBias) refuse(component, "the library trains no biases with it");
+  const fields = places(component, "a", model);
+  const held = model.spec.linears.filter(({ path }) => lookup(component.params, `${path}.a`) !== undefined);
+  const { rank, scale } = uniform(component, held.map(({ path }) => path), options);
+  if (component.gate !== undefined && scale !== 1) {
+    refuse(component, "under a gate there is no factor: alpha as the rank");
   }
-  const isDora = piece.method === "dora";
+  const isDora = component.method === "dora";
   if (isDora && decomposition === "paper" && (scale !== 1 || held.some((place) => place.bias))) {
-    refuse(piece, 'it scales biases and leaves α out of the norm: decomposition "adapterHub"');
+    refuse(component, 'it scales biases and leaves α out of the norm: decomposition "adapterHub"');
   }
   return {
     ...fields,
     r: rank,
-    alpha: piece.gate === undefined ? scale * rank : rank,
+    alpha: component.gate === undefined ? scale * rank : rank,
     dropout,
     ...isDora && { use_dora: true },
   };
@@ -63,7 +63,7 @@ export function loraFields(piece: Piece, options: DoraOptions, model: Model): Ad
 
 /** The one rank and factor of all layers. */
 function uniform(
-  piece: Piece,
+  component: Component,
   paths: readonly string[],
   options: LoraOptions,
 ): { readonly rank: number; readonly scale: number } {
@@ -72,15 +72,15 @@ function uniform(
   const i = all.findIndex(({ rank, scale }) => rank !== first.rank || scale !== first.scale);
   return i < 0
     ? first
-    : refuse(piece, `it has one rank and factor for all layers, and "${paths[i]}" has others`);
+    : refuse(component, `it has one rank and factor for all layers, and "${paths[i]}" has others`);
 }
 
 /** The fields of VeRA. */
-export function veraFields(piece: Piece, options: VeraOptions, model: Model): AdaptersFields {
+export function veraFields(component: Component, options: VeraOptions, model: Model): AdaptersFields {
   const { rank = 256, dropout = 0, projections = "stored", initialD = 0.1 } = options;
-  if (projections !== "stored") refuse(piece, 'it keeps the projections: projections "stored"');
+  if (projections !== "stored") refuse(component, 'it keeps the projections: projections "stored"');
   return {
-    ...places(piece, "lambdaD", model),
+    ...places(component, "lambdaD", model),
     r: rank,
     alpha: rank,
     dropout,
@@ -91,30 +91,30 @@ export function veraFields(piece: Piece, options: VeraOptions, model: Model): Ad
 }
 
 /** The fields of (IA)³. */
-export function ia3Fields(piece: Piece, model: Model): AdaptersFields {
-  const held = model.spec.linears.filter(({ path }) => lookup(piece.params, `${path}.l`) !== undefined);
-  const inner = held.find((place) => scalesInput(place, piece.options));
+export function ia3Fields(component: Component, model: Model): AdaptersFields {
+  const held = model.spec.linears.filter(({ path }) => lookup(component.params, `${path}.l`) !== undefined);
+  const inner = held.find((place) => scalesInput(place, component.options));
   if (inner !== undefined) {
-    refuse(piece, `it scales outputs alone, but "${inner.path}" has its input scaled: feedForward []`);
+    refuse(component, `it scales outputs alone, but "${inner.path}" has its input scaled: feedForward []`);
   }
-  return { ...places(piece, "l", model), ...SCALE };
+  return { ...places(component, "l", model), ...SCALE };
 }
 
 const SCALE = { r: 1, alpha: 1, composition_mode: "scale", init_weights: "ia3" } as const;
 
 /** The fields of LoRA and (IA)³ on parts of a fused projection. */
-export function fusedFields(piece: Piece, options: FusedLoraOptions, model: Model): AdaptersFields {
-  const isLora = piece.method === "fusedLora";
+export function fusedFields(component: Component, options: FusedLoraOptions, model: Model): AdaptersFields {
+  const isLora = component.method === "fusedLora";
   const { rank = 8, alpha = rank, dropout = 0, parts = isLora ? ["query", "value"] : ["key", "value"] } =
     options;
-  if (piece.gate !== undefined && alpha !== rank) {
-    refuse(piece, "under a gate there is no factor: alpha as the rank");
+  if (component.gate !== undefined && alpha !== rank) {
+    refuse(component, "under a gate there is no factor: alpha as the rank");
   }
   const order = ["query", "key", "value"] as const;
   return {
     selfattn_lora: true,
     attn_matrices: order.filter((part) => parts.includes(part)).map((part) => part[0]!),
-    leave_out: leftOut(piece, model.spec.linears.filter(({ role }) => role === "qkv"), model),
+    leave_out: leftOut(component, model.spec.linears.filter(({ role }) => role === "qkv"), model),
     ...isLora ? { r: rank, alpha, dropout } : SCALE,
   };
 }

@@ -2,7 +2,7 @@
 import type { Adapter, Model } from "../../core/mod.ts";
 import { writeTextAtomically } from "../../formats/atomic_write.ts";
 import { writeSafetensors } from "../../formats/safetensors_write.ts";
-import { piecesOf } from "./pieces.ts";
+import { componentsOf } from "./components.ts";
 import { adapterFiles, checkedName, type HubFile } from "./files.ts";
 import { headFiles } from "./head_files.ts";
 import { HEADS, nodeOf, setupFiles } from "./setup_files.ts";
@@ -31,11 +31,11 @@ function hubFiles(adapter: Adapter, model: Model): readonly HubFile[] {
   if (node === undefined) {
     throw new TypeError("Cannot save a head alone as an AdapterHub folder: merge it and save the model");
   }
-  const heads = piecesOf(method.name, method.config, params, "").filter(({ method }) =>
+  const heads = componentsOf(method.name, method.config, params, "").filter(({ method }) =>
     HEADS.includes(method)
   );
   const files = node.kind === "single"
-    ? adapterFiles(name, node.pieces, adapter, model)
+    ? adapterFiles(name, node.components, adapter, model)
     : setupFiles(node, adapter, model);
   return [...files, ...headFiles(heads, adapter, model)];
 }

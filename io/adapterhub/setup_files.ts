@@ -5,7 +5,7 @@ import { type Branch, checkBranches, checkStack, kindOf } from "./branches.ts";
 import { describe } from "./fields.ts";
 import { adapterFiles, checkedName, type HubFile, leafOf } from "./files.ts";
 import { fusionFiles } from "./fusion_files.ts";
-import { type Piece, piecesOf } from "./pieces.ts";
+import { type Component, componentsOf } from "./components.ts";
 
 type Options = Readonly<Record<string, Json>>;
 
@@ -14,8 +14,8 @@ export const HEADS: readonly string[] = ["modulesToSave", "only", "classifier"];
 
 /** A part of an adapter: one that a folder holds, a fusion, or several in a block. */
 export type Node =
-  | { readonly kind: "single"; readonly name: string; readonly pieces: readonly Piece[] }
-  | { readonly kind: "fusion"; readonly name: string; readonly pieces: readonly Piece[] }
+  | { readonly kind: "single"; readonly name: string; readonly components: readonly Component[] }
+  | { readonly kind: "fusion"; readonly name: string; readonly components: readonly Component[] }
   | {
     readonly kind: "block";
     readonly name: string;
@@ -61,12 +61,16 @@ export function nodeOf(
       children: children(parts),
     };
   }
-  const pieces = piecesOf(method, config, params, prefix).filter(({ method }) => !HEADS.includes(method));
-  const beside = pieces.some((piece) => /^(perRow|averaged|bySpans)\(|^adapterFusion$/.test(piece.method));
-  if (!beside && isOne(pieces, model)) {
-    return pieces.length === 0 ? undefined : { kind: "single", name, pieces };
+  const components = componentsOf(method, config, params, prefix).filter(({ method }) =>
+    !HEADS.includes(method)
+  );
+  const beside = components.some((component) =>
+    /^(perRow|averaged|bySpans)\(|^adapterFusion$/.test(component.method)
+  );
+  if (!beside && isOne(components, model)) {
+    return components.length === 0 ? undefined : { kind: "single", name, components };
   }
-  if (!method.startsWith("compose(")) return { kind: "fusion", name, pieces };
+  if (!method.startsWith("compose(")) return { kind: "fusion", name, components };
   const below = children(config);
   if (below.length === 1) return below[0]!;
   return {
@@ -88,11 +92,11 @@ function rowsOf(name: string, children: readonly Node[], config: Options): Node 
   return { kind: "block", name, type: "Parallel", children };
 }
 
-/** Whether one configuration, or a union of different ones, holds the pieces. */
-function isOne(pieces: readonly Piece[], model: Model): boolean {
+/** Whether one configuration, or a union of different ones, holds the components. */
+function isOne(components: readonly Component[], model: Model): boolean {
   const seen = new Set<string>();
-  for (const piece of pieces) {
-    const { kind, config: { fields } } = describe(piece, model);
+  for (const component of components) {
+    const { kind, config: { fields } } = describe(component, model);
     const places = kind === "bottleneck"
       ? ["mh_adapter", "output_adapter", "cross_adapter"].filter((place) => fields[place] === true)
       : [kind === "fused" && fields["composition_mode"] !== "scale" ? "fused" : kind];
@@ -121,7 +125,9 @@ export function setupFiles(node: Node, adapter: Adapter, model: Model): readonly
 
 function namesOf(node: Node): readonly string[] {
   if (node.kind === "block") return node.children.flatMap(namesOf);
-  return node.kind === "fusion" ? Object.keys(node.pieces[0]!.options["adapters"] as Options) : [node.name];
+  return node.kind === "fusion"
+    ? Object.keys(node.components[0]!.options["adapters"] as Options)
+    : [node.name];
 }
 
 /** A block of the setup, what it is for the checks, and the files below it. */
@@ -134,14 +140,17 @@ interface Written {
 function blockOf(node: Node, adapter: Adapter, model: Model): Written {
   const { name } = node;
   if (node.kind === "fusion") {
-    return { ...fusionFiles(node.pieces[0]!, adapter, model), branch: { name, kind: node.kind, leaves: [] } };
+    return {
+      ...fusionFiles(node.components[0]!, adapter, model),
+      branch: { name, kind: node.kind, leaves: [] },
+    };
   }
   if (node.kind === "single") {
     checkedName(name);
     return {
       block: { type: "single", children: [name] },
-      branch: { name, kind: node.kind, leaves: [leafOf(name, node.pieces, model)] },
-      files: adapterFiles(name, node.pieces, adapter, model)
+      branch: { name, kind: node.kind, leaves: [leafOf(name, node.components, model)] },
+      files: adapterFiles(name, node.components, adapter, model)
         .map((file) => ({ ...file, path: `${name}/${file.path}` })),
     };
   }

@@ -2,7 +2,7 @@
  * The base's own tables in a PEFT folder. When an embedding or the head is a target, PEFT saves its whole table beside the
  * factors, in case the vocabulary was resized, and puts it into the base when it loads.
  */
-import { lookup, type Model, type Shape, Tensor, wholly } from "../../core/mod.ts";
+import { lookup, matchesWhole, type Model, type Shape, Tensor } from "../../core/mod.ts";
 import { pythonPattern } from "../../formats/peft_targets.ts";
 import type { FolderParts } from "./layout.ts";
 
@@ -33,6 +33,6 @@ export function savesBaseTables(targets: readonly string[] | string, paths: read
   if (typeof targets !== "string") return names.some((name) => targets.includes(name));
   const pattern = pythonPattern(targets);
   return paths.some((path) =>
-    names.some((name) => path === name || path.endsWith(`.${name}`)) && wholly(pattern, path)
+    names.some((name) => path === name || path.endsWith(`.${name}`)) && matchesWhole(pattern, path)
   );
 }

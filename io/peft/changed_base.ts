@@ -115,7 +115,9 @@ export function changedBase(
     const asked = loraRank(place.path, options);
     const changes = place.kind !== "embedding";
     const rank = changes ? Math.min(asked, inFeatures, outFeatures) : asked;
-    if (start.name === "loftq" || (start.name === "olora" && !isCoded(place, model))) checkLies(start, place);
+    if (start.name === "loftq" || (start.name === "olora" && !isQuantizedLayer(place, model))) {
+      checkLies(start, place);
+    }
     return { place, rank, scale: loraScale(place.path, options), changes };
   });
   const cut = layers.filter(({ place, rank }) => rank !== loraRank(place.path, options));
@@ -195,7 +197,7 @@ export function changedLayers(
           "PEFT changes along with it; save it there with path_initial_model_for_weight_conversion, or merged",
       );
     }
-    if (start.name !== "olora" && isCoded(place, model)) {
+    if (start.name !== "olora" && isQuantizedLayer(place, model)) {
       throw new TypeError(
         `Cannot load an adapter with init_lora_weights "${start.name}" on the quantized weights of "${place.path}": PEFT cannot either; ` +
           "load it on the unquantized base",
@@ -206,7 +208,7 @@ export function changedLayers(
 }
 
 /** Whether a layer's matrix is quantized. */
-export const isCoded = ({ path }: MatrixPlace, { weights }: Model): boolean => {
+export const isQuantizedLayer = ({ path }: MatrixPlace, { weights }: Model): boolean => {
   const leaf = lookup(weights, `${path}.weight`);
   return leaf instanceof Tensor && isQuantized(leaf.dtype);
 };

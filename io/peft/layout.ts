@@ -5,13 +5,13 @@
  */
 import {
   compose,
+  dequantizedShape,
   isQuantized,
   lookup,
   type MatrixPlace,
   type Method,
   type Model,
   nameMatches,
-  plainShape,
   type Spec,
   Tensor,
   type Tree,
@@ -242,7 +242,7 @@ function savedTensors(
   return savedLeaves(model, saved).map(({ path, source }) => ({
     path,
     key: prefix + path,
-    shape: plainShape(model, source),
+    shape: dequantizedShape(model, source),
   }));
 }
 

@@ -28,7 +28,7 @@ import { isThere, weightsPath } from "../adapter_folder.ts";
 import { loadTensor, sameNumbers } from "../stored_numbers.ts";
 import { type BaseTable, baseTables } from "./base.ts";
 import { changedLayers, doubledFactors } from "./changed_base.ts";
-import { codedWeights } from "./coded_base.ts";
+import { quantizedWeights } from "./quantized_base.ts";
 import {
   checkCopies,
   checkKeys,
@@ -94,7 +94,7 @@ async function loadParts(
       : changedLayers(changed, ({ path }) => stored.has(`${path}.base_layer.weight`), model);
     const codes = changed === undefined
       ? new Map<string, Tensor>()
-      : await codedWeights(changed, layers, model);
+      : await quantizedWeights(changed, layers, model);
     const all = {
       ...parts,
       fixed: [...base.keys(), ...codes.keys(), ...(parts.fixed ?? []).filter((path) => !base.has(path))],

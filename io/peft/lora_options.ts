@@ -7,7 +7,7 @@ import { changedBase, startOf } from "./changed_base.ts";
 import { modulesOf, tiedPairs, withExtras } from "./extras.ts";
 import { type FolderParts, mainPart, matrixPlaces, placesInPeft, savedBiases } from "./layout.ts";
 import { parameterPlaces, parameterTensors, withParameterRanks } from "./parameters.ts";
-import { settledPatterns, withOurPatterns } from "./patterns.ts";
+import { resolvedPatterns, withOurPatterns } from "./patterns.ts";
 import { layersOfFields } from "./targets.ts";
 
 /** LoRA, what its start did to the base, and biases beside it where a saved module has some of them. */
@@ -20,7 +20,7 @@ export function loraParts(codec: PeftCodec<LoraOptions>, config: PeftConfig, mod
   const { options, places: all } = loraLayers(fields, parameters, model.spec);
   const places = placesInPeft(all, model);
   const read = codec.read(withOurPatterns(apart ? { ...fields, bias: "none" } : fields));
-  const asked = { ...settledPatterns(withParameterRanks(read, parameters), places), ...options };
+  const asked = { ...resolvedPatterns(withParameterRanks(read, parameters), places), ...options };
   if (start !== undefined && parameters.length > 0) {
     throw new RangeError(
       `Cannot load an adapter with init_lora_weights ${

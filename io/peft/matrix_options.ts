@@ -13,7 +13,7 @@ import { ia3Peft } from "../../methods/rescaling/ia3_peft.ts";
 import type { PeftCodec, PeftFields } from "../../methods/peft/codec.ts";
 import { withExtras } from "./extras.ts";
 import { type FolderParts, type MainPart, mainPart, placesInPeft } from "./layout.ts";
-import { settledPatterns, withOurPatterns } from "./patterns.ts";
+import { resolvedPatterns, withOurPatterns } from "./patterns.ts";
 import { layersOfFields } from "./targets.ts";
 
 /** A method of matrices; without `target_modules` PEFT mostly takes LoRA's. */
@@ -40,7 +40,7 @@ function main<O extends TargetOptions>(
   const places = placesInPeft(all, model);
   return mainPart(
     codec,
-    { ...settledPatterns(codec.read(withOurPatterns(fields)), places), ...options, ...extra(places) } as O,
+    { ...resolvedPatterns(codec.read(withOurPatterns(fields)), places), ...options, ...extra(places) } as O,
     places,
     model.spec,
   );

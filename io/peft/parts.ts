@@ -54,7 +54,7 @@ import {
 } from "../../methods/selective/modules_to_save.ts";
 import type { PeftCodec, PeftFields } from "../../methods/peft/codec.ts";
 import type { TrainableTokensOptions } from "../../methods/selective/trainable_tokens.ts";
-import { type MethodPiece, methodPieces } from "../records/method_pieces.ts";
+import { type ComponentMethod, componentMethods } from "../records/component_methods.ts";
 import {
   type FolderParts,
   looseBiases,
@@ -89,7 +89,7 @@ export function partsOfAdapter(adapter: Adapter, model: Model): AdapterParts {
   let parts: FolderParts = {};
   let names: PartNames = PARTS;
   let targets: PeftFields = {};
-  const pieces = methodPieces(adapter.method.name, adapter.method.config, adapter.params);
+  const pieces = componentMethods(adapter.method.name, adapter.method.config, adapter.params);
   const main = pieces.find(({ method }) => kindOf(method) === "main");
   const mainFields = main && mainOf(main, model, adapter);
   const saves = pieces.find(({ method }) => kindOf(method) === "saved" && method !== "only");
@@ -127,7 +127,7 @@ export function partsOfAdapter(adapter: Adapter, model: Model): AdapterParts {
 
 /** Which of the base's biases a piece trains, where the method beside it has a word for just these. */
 function biasesOf(
-  { method, params }: MethodPiece,
+  { method, params }: ComponentMethod,
   main: MainPart,
   spec: Spec,
   saved: readonly SavedLeaf[],
@@ -217,7 +217,7 @@ interface MainFields {
   readonly targets: PeftFields;
 }
 
-function mainOf({ method, options, params }: MethodPiece, model: Model, adapter: Adapter): MainFields {
+function mainOf({ method, options, params }: ComponentMethod, model: Model, adapter: Adapter): MainFields {
   const { spec } = model;
   if (method === "layerNormTune") return normsOfParams(options, params, spec);
   if (method === "llamaAdapter") {
@@ -337,7 +337,7 @@ function mainOf({ method, options, params }: MethodPiece, model: Model, adapter:
 }
 
 /** LoRA has biases as an option of its own, or beside it where a saved module has some of them. */
-function beside({ main, targets }: MainFields, options: MethodPiece["options"]): MainFields {
+function beside({ main, targets }: MainFields, options: ComponentMethod["options"]): MainFields {
   return (options["bias"] ?? "none") === "none"
     ? { main: { ...main, biases: "lora_only" }, targets }
     : { main, targets };
@@ -373,7 +373,7 @@ function placesReading({ storage }: Tensor, { method, params }: Adapter, spec: S
   return matrixPlaces(spec).filter(({ path }) => paths.has(path));
 }
 
-function savedOf({ method, options, params }: MethodPiece): ModulesToSaveOptions {
+function savedOf({ method, options, params }: ComponentMethod): ModulesToSaveOptions {
   if (method === "modulesToSave") return options as unknown as ModulesToSaveOptions;
   const modules = leaves(params as Readonly<Record<string, Tensor | Tree>>)
     .map(([path]) => path.slice(0, path.lastIndexOf(".")));

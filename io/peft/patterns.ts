@@ -42,16 +42,16 @@ const OURS: readonly string[] = [
  * Options whose patterns mean the same and are none of a fresh adapter's mistakes: without those that decide nothing, and by path
  * where two with different numbers meet at a layer, of which PEFT takes the first.
  */
-export function settledPatterns<O>(options: O, places: readonly MatrixPlace[]): O {
+export function resolvedPatterns<O>(options: O, places: readonly MatrixPlace[]): O {
   const entries = Object.entries(options as Readonly<Record<string, unknown>>).flatMap(([name, value]) => {
     if (!OURS.includes(name) || value === undefined) return [[name, value] as const];
-    const settled = settledPattern(value as Readonly<Record<string, number>>, places);
-    return Object.keys(settled).length === 0 ? [] : [[name, settled] as const];
+    const finalized = resolvedPattern(value as Readonly<Record<string, number>>, places);
+    return Object.keys(finalized).length === 0 ? [] : [[name, finalized] as const];
   });
   return Object.fromEntries(entries) as O;
 }
 
-function settledPattern(
+function resolvedPattern(
   patterns: Readonly<Record<string, number>>,
   places: readonly MatrixPlace[],
 ): Readonly<Record<string, number>> {

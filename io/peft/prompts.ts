@@ -163,11 +163,11 @@ export function withoutNetworks(
         return makes(String(method), options);
       })
       : MAKERS.includes(name) && !(name === "prefixTuning" && config["network"] === "none");
-  if (method.settle === undefined || !makes(method.name, method.config)) {
+  if (method.finalize === undefined || !makes(method.name, method.config)) {
     return { adapter, dispose: () => {} };
   }
-  const settled = method.settle(params, spec);
+  const finalized = method.finalize(params, spec);
   const old = new Set(leaves(params).map(([, t]) => t.storage));
-  const made = leaves(settled.params as Tree).map(([, t]) => t).filter((t) => !old.has(t.storage));
-  return { adapter: { ...rest, ...settled }, dispose: () => dispose(made) };
+  const made = leaves(finalized.params as Tree).map(([, t]) => t).filter((t) => !old.has(t.storage));
+  return { adapter: { ...rest, ...finalized }, dispose: () => dispose(made) };
 }

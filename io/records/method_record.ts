@@ -1,6 +1,7 @@
 /** A method, compositions included, as a JSON record in a folder, and back. */
 import {
   compose,
+  dequantizedShape,
   type Gate,
   gated,
   type Json,
@@ -10,7 +11,6 @@ import {
   type Model,
   nest,
   perRow,
-  plainShape,
   scaled,
   type Shape,
   type Spec,
@@ -49,8 +49,8 @@ import {
 import { fixedWeights, type FixedWeightsOptions } from "../../methods/selective/fixed_weights.ts";
 import { isBuilt, namedMethod } from "./named_method.ts";
 import { type JsonOptions, optionsToJson } from "./option_codec.ts";
-import { any, checkOptions, count, flag, type Kinds, list, number, oneOf } from "./option_kinds.ts";
-import { PSOFT_OPTIONS } from "./common_option_kinds.ts";
+import { any, checkOptions, count, flag, list, number, oneOf, type OptionSchemas } from "./option_schemas.ts";
+import { PSOFT_OPTIONS } from "./common_schemas.ts";
 
 /** What a file says of a method. */
 export type MethodRecord =
@@ -129,7 +129,7 @@ function outputsOf(config: Method["config"], spec: Spec): Readonly<Record<string
 }
 
 /** Options of methods whose parts stand beside each other. */
-const BESIDE: { readonly [name in "averaged" | "bySpans" | "parallel" | "routed"]: Kinds } = {
+const BESIDE: { readonly [name in "averaged" | "bySpans" | "parallel" | "routed"]: OptionSchemas } = {
   averaged: { weights: list(number), divided: flag },
   bySpans: { lengths: list(number) },
   parallel: {},
@@ -184,31 +184,31 @@ export function methodOfRecord(record: MethodRecord, held: Held): Method {
     throw new SyntaxError('Expected a record of a method, { "method", "config" }');
   }
   if ("parts" in record) {
-    const own = record.method === "routed" ? below(held, "of") : held;
+    const own = record.method === "routed" ? childOf(held, "of") : held;
     const parts = Object.entries(record.parts).map(([part, inner]) =>
-      [part, methodOfRecord(inner, below(own, part))] as const
+      [part, methodOfRecord(inner, childOf(own, part))] as const
     );
     if ("config" in record) return beside(record.method, Object.fromEntries(parts), record.config);
     return record.method === "perRow"
       ? perRow(
         Object.fromEntries(
-          parts.map(([part, method]) => [part, { method, params: below(held, part).params }]),
+          parts.map(([part, method]) => [part, { method, params: childOf(held, part).params }]),
         ),
       ).method
       : compose(Object.fromEntries(parts)) as unknown as Method;
   }
   if ("gate" in record) {
-    return gated(methodOfRecord(record.of, below(held, "of")), gateOf(record.gate)) as unknown as Method;
+    return gated(methodOfRecord(record.of, childOf(held, "of")), gateOf(record.gate)) as unknown as Method;
   }
   if ("factor" in record) return scaled(methodOfRecord(record.of, held), record.factor);
   if ("adapters" in record) {
     // X-LoRA's experts may train.
     const inside = record.method === "adapterFusion"
-      ? below(held, "frozen")
-      : below(record.config["trains"] === "all" ? held : below(held, "frozen"), "experts");
+      ? childOf(held, "frozen")
+      : childOf(record.config["trains"] === "all" ? held : childOf(held, "frozen"), "experts");
     const adapters = Object.fromEntries(
       Object.entries(record.adapters).map(([name, inner]) => {
-        const own = below(inside, name);
+        const own = childOf(inside, name);
         return [name, { method: methodOfRecord(inner, own), params: own.params }] as const;
       }),
     );
@@ -259,13 +259,13 @@ function particular(name: string, config: JsonOptions, held: Held): Method {
     case "ipt": {
       const autoencoder = { name: "iptAutoencoder", config } as unknown as Method;
       return ipt({
-        autoencoder: { method: autoencoder, params: below(held, "frozen").params },
+        autoencoder: { method: autoencoder, params: childOf(held, "frozen").params },
       }) as unknown as Method;
     }
     case "iptAutoencoder": {
       const { tasks: _, length, where, hidden, ...options } = config;
       const method = promptTuning({ length, where } as PromptTuningOptions) as unknown as Method;
-      const stored = below(below(held, "frozen"), "prompts").params;
+      const stored = childOf(childOf(held, "frozen"), "prompts").params;
       const prompts = Object.fromEntries(
         Object.entries(stored).map(([task, rows]) => [task, { method, params: { rows } as Tree }]),
       );
@@ -318,7 +318,7 @@ function maskOf(config: JsonOptions, { model, indices, at }: Held): SparseMask {
     }
     return {
       path,
-      shape: shapes[path] ?? plainShape(model, path),
+      shape: shapes[path] ?? dequantizedShape(model, path),
       indices: indices(`${at}${path}.frozen.indices`),
     };
   });
@@ -332,6 +332,6 @@ const gateOf = (name: string): Gate => {
   throw new RangeError(`The adapter's gate "${name}" is not known to this version`);
 };
 
-function below({ params, at, ...rest }: Held, part: string): Held {
+function childOf({ params, at, ...rest }: Held, part: string): Held {
   return { ...rest, params: (params[part] ?? {}) as Tree, at: `${at}${part}.` };
 }

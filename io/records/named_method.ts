@@ -68,7 +68,7 @@ import {
 } from "../../methods/mod.ts";
 import { type BuiltMethod, METHOD_OPTIONS } from "./method_options.ts";
 import { type JsonOptions, optionsFromJson } from "./option_codec.ts";
-import { checkOptions } from "./option_kinds.ts";
+import { checkOptions } from "./option_schemas.ts";
 
 /** Whether a method of this name is built from options alone. */
 export function isBuilt(name: string): name is BuiltMethod {

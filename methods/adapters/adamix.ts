@@ -55,7 +55,7 @@ export interface AdamixOptions {
 /**
  * AdaMix as a method. Parameters under the feed-forward part's path: `down.weight` [M, r, d], `down.bias` [M, r],
  * `up.weight` [M or 1, d, r], `up.bias` [M or 1, d]. The experts start as copies of one layer, uniform in ±1/√in.
- * `settle` gives their average, a `pfeiffer` adapter.
+ * `finalize` gives their average, a `pfeiffer` adapter.
  *
  * @throws {RangeError} when experts is no positive integer or the reduction is below 1.
  * @example
@@ -104,7 +104,7 @@ export function adamix(options: AdamixOptions = {}): Method {
           (p, call) => bottleneck(expertOf(p, call), call.y, activation(σ)),
         ),
       })),
-    settle: (params) => ({
+    finalize: (params) => ({
       method: pfeiffer({ reduction, activation: σ, reads: "output" }),
       params: scope((): Synchronous<Tree> => mapTree(params, average)),
     }),

@@ -12,6 +12,7 @@
 import {
   compose,
   type Edit,
+  finalizedParts,
   fn,
   fold,
   type HiddenCall,
@@ -22,7 +23,6 @@ import {
   type Method,
   type PartsOf,
   scaled,
-  settledParts,
   type Tensor,
   type Tree,
 } from "../../core/mod.ts";
@@ -89,10 +89,13 @@ export function averaged<M extends Readonly<Record<string, Method>>>(
         ),
       ];
     },
-    ...all.settle && {
-      settle: (params, spec) => {
-        const settled = settledParts(methods, params, spec);
-        return { method: averaged(settled.methods, options) as unknown as Method, params: settled.params };
+    ...all.finalize && {
+      finalize: (params, spec) => {
+        const finalized = finalizedParts(methods, params, spec);
+        return {
+          method: averaged(finalized.methods, options) as unknown as Method,
+          params: finalized.params,
+        };
       },
     },
   };

@@ -8,13 +8,13 @@
  */
 import {
   compose,
+  finalizedParts,
   fn,
   type HiddenCall,
   type HiddenEdit,
   type Json,
   type Method,
   type PartsOf,
-  settledParts,
   type Tensor,
   type Tree,
 } from "../../core/mod.ts";
@@ -68,10 +68,10 @@ export function bySpans<M extends Readonly<Record<string, Method>>>(
       );
       return [...new Set(parts.flat().map(({ path }) => path))].map((path) => spanned(path, parts, ends));
     },
-    ...all.settle && {
-      settle: (params, spec) => {
-        const settled = settledParts(methods, params, spec);
-        return { method: bySpans(settled.methods, lengths) as unknown as Method, params: settled.params };
+    ...all.finalize && {
+      finalize: (params, spec) => {
+        const finalized = finalizedParts(methods, params, spec);
+        return { method: bySpans(finalized.methods, lengths) as unknown as Method, params: finalized.params };
       },
     },
   };

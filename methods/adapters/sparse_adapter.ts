@@ -35,7 +35,7 @@ export interface SparseAdapterOptions {
 }
 
 /**
- * SparseAdapter as a method. Parameters: the host's own under `of`, and the masks under `frozen`. `settle` gives the host with
+ * SparseAdapter as a method. Parameters: the host's own under `of`, and the masks under `frozen`. `finalize` gives the host with
  * zeros where the mask has them.
  *
  * @throws {TypeError} at `edits`, when the host changes layers otherwise than by adding linear maps to them.
@@ -64,13 +64,13 @@ export function sparseAdapter({ host, mask }: SparseAdapterOptions): Method {
         return (path) => path.startsWith("of.") ? rate(path.slice(3)) : 1;
       },
     },
-    settle: (params, spec) => {
+    finalize: (params, spec) => {
       let method = host;
       const kept = scope((): Synchronous<Tree> => {
         const of = mapTree(masked(whole(params)), (t) => multiply(t, 1));
-        const settled = host.settle?.(of, spec) ?? { method, params: of };
-        method = settled.method;
-        return settled.params as Synchronous<Tree>;
+        const finalized = host.finalize?.(of, spec) ?? { method, params: of };
+        method = finalized.method;
+        return finalized.params as Synchronous<Tree>;
       });
       return { method, params: kept };
     },
@@ -100,7 +100,7 @@ function maskedEdit(edit: Edit, i: number, held: Held, host: Method, spec: Spec)
     leaves(held.of).filter(([path, t]) => seen.has(t.storage) && hidden.has(path)).map(([path]) => path),
   );
   if (used.size === 0) return edit;
-  const again = <K extends Edit["kind"]>(kind: K, now: Held): Extract<Edit, { kind: K }> => {
+  const recomputed = <K extends Edit["kind"]>(kind: K, now: Held): Extract<Edit, { kind: K }> => {
     const found = host.edits(masked(now, used), spec)[i]!;
     if (found.kind !== kind) {
       throw new TypeError(`Expected the same edits of ${host.name} for the same shapes`);
@@ -111,20 +111,20 @@ function maskedEdit(edit: Edit, i: number, held: Held, host: Method, spec: Spec)
     fn(held, (now, call: Call) => f(now).run(call));
   switch (edit.kind) {
     case "hidden":
-      return { ...edit, delta: run((now) => again("hidden", now).delta) };
+      return { ...edit, delta: run((now) => recomputed("hidden", now).delta) };
     case "prefix":
-      return { ...edit, rows: run((now) => again("prefix", now).rows) };
+      return { ...edit, rows: run((now) => recomputed("prefix", now).rows) };
     case "prompt":
-      return { ...edit, rows: run((now) => again("prompt", now).rows) };
+      return { ...edit, rows: run((now) => recomputed("prompt", now).rows) };
     case "side":
-      return { ...edit, run: run((now) => again("side", now).run) };
+      return { ...edit, run: run((now) => recomputed("side", now).run) };
     case "prepass":
-      return { ...edit, run: run((now) => again("prepass", now).run) };
+      return { ...edit, run: run((now) => recomputed("prepass", now).run) };
     case "weight":
-      return { ...edit, map: run((now) => again("weight", now).map) };
+      return { ...edit, map: run((now) => recomputed("weight", now).map) };
     case "linear": {
       const map = (): LinearMap => {
-        const { change } = again("linear", held);
+        const { change } = recomputed("linear", held);
         if (change.form !== "add") {
           throw new TypeError(`Expected ${host.name} to add a linear map at "${edit.path}"`);
         }

@@ -10,6 +10,7 @@
 import {
   type BlockPlace,
   type Edit,
+  finalizedParts,
   fn,
   fold,
   type GateCall,
@@ -21,7 +22,6 @@ import {
   paramsAt,
   type PrepassEdit,
   scope,
-  settledParts,
   type Spec,
   type Synchronous,
   type Tensor,
@@ -81,12 +81,12 @@ export function centralGate(parts: Readonly<Record<string, Method>>): Method {
         method.edits(part(params, name), spec).map((edit) => share(edit, i, spec))
       ),
     ],
-    ...named.some(([, m]) => m.settle) && {
-      settle: (params, spec) => {
-        const settled = settledParts(parts, params["of"] as Tree, spec);
+    ...named.some(([, m]) => m.finalize) && {
+      finalize: (params, spec) => {
+        const finalized = finalizedParts(parts, params["of"] as Tree, spec);
         return {
-          method: centralGate(settled.methods),
-          params: { of: settled.params, gates: params["gates"]! },
+          method: centralGate(finalized.methods),
+          params: { of: finalized.params, gates: params["gates"]! },
         };
       },
     },

@@ -7,6 +7,7 @@
 import {
   compose,
   type Edit,
+  finalizedParts,
   fn,
   type HiddenCall,
   type Json,
@@ -14,12 +15,18 @@ import {
   type LinearEdit,
   type Method,
   type PartsOf,
-  settledParts,
   type Tensor,
   type Tree,
 } from "../../core/mod.ts";
 import { add } from "../../ops/mod.ts";
-import { type AddingEdit, aloneness, editAt, effectAt, type SharedPlace, sharedPlaces } from "./one_place.ts";
+import {
+  type AdditiveEdit,
+  editAt,
+  effectAt,
+  reasonNotAdditive,
+  type SharedPlace,
+  sharedPlaces,
+} from "./shared_place.ts";
 
 /**
  * Several methods on one model, of which none sees another's effect at its own place. Parameters: each part's under its name.
@@ -57,16 +64,16 @@ export function parallel<M extends Readonly<Record<string, Method>>>(methods: M)
         return place === undefined ? [edit] : place.first === edit ? [sum(place)] : [];
       });
     },
-    ...all.settle && {
-      settle: (params, spec) => {
-        const settled = settledParts(methods, params, spec);
-        return { method: parallel(settled.methods) as unknown as Method, params: settled.params };
+    ...all.finalize && {
+      finalize: (params, spec) => {
+        const finalized = finalizedParts(methods, params, spec);
+        return { method: parallel(finalized.methods) as unknown as Method, params: finalized.params };
       },
     },
   };
 }
 
-const adds = (edit: Edit): edit is AddingEdit => aloneness(edit) === undefined;
+const adds = (edit: Edit): edit is AdditiveEdit => reasonNotAdditive(edit) === undefined;
 
 /** Whether the order of a place's parts would show. */
 const joins = ({ parts, first }: SharedPlace): boolean =>

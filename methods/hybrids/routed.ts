@@ -10,19 +10,19 @@
 import {
   compose,
   type Edit,
+  finalizedParts,
   fn,
   fold,
   type HiddenCall,
   type Json,
   key as keyOf,
-  lifted,
   type LinearCall,
   type Method,
+  methodHooks,
   nest,
   paramsAt,
   type PartsOf,
   scope,
-  settledParts,
   type Spec,
   type Synchronous,
   type Tensor,
@@ -33,7 +33,14 @@ import {
 import { add, multiply, normal, slice, zeros } from "../../ops/mod.ts";
 import { type Affine, affine } from "../shared/affine.ts";
 import { expertShares, type ShareOptions } from "../shared/expert_shares.ts";
-import { type AddingEdit, aloneness, editAt, effectAt, type SharedPlace, sharedPlaces } from "./one_place.ts";
+import {
+  type AdditiveEdit,
+  editAt,
+  effectAt,
+  reasonNotAdditive,
+  type SharedPlace,
+  sharedPlaces,
+} from "./shared_place.ts";
 
 /** Options of a mixture of methods. */
 export interface RoutedOptions extends ShareOptions {
@@ -95,13 +102,13 @@ export function routed<M extends Readonly<Record<string, Method>>>(
           ? [mixed(place, paramsAt(params, `routers.${place.name}`) as unknown as Affine, options)]
           : place.parts[0]!.edits
       ),
-    ...lifted<PartsOf<M>, Routed<PartsOf<M>>>(all, (of, { routers }) => ({ of, routers })),
-    ...all.settle && {
-      settle: ({ of, routers }, spec) => {
-        const settled = settledParts(experts, of, spec);
+    ...methodHooks<PartsOf<M>, Routed<PartsOf<M>>>(all, (of, { routers }) => ({ of, routers })),
+    ...all.finalize && {
+      finalize: ({ of, routers }, spec) => {
+        const finalized = finalizedParts(experts, of, spec);
         return {
-          method: routed(settled.methods, options) as unknown as Method,
-          params: { of: settled.params, routers },
+          method: routed(finalized.methods, options) as unknown as Method,
+          params: { of: finalized.params, routers },
         };
       },
     },
@@ -123,10 +130,10 @@ function mixed(place: SharedPlace, router: Affine, options: ShareOptions): Edit 
   return editAt(place, "input", delta);
 }
 
-function adding(name: string, edit: Edit): AddingEdit {
-  const why = aloneness(edit);
+function adding(name: string, edit: Edit): AdditiveEdit {
+  const why = reasonNotAdditive(edit);
   if (why !== undefined) throw new TypeError(`Cannot route "${name}" at "${edit.path}": ${why}`);
-  return edit as AddingEdit;
+  return edit as AdditiveEdit;
 }
 
 function check({ topK, temperature = 1, deviation = 0.02 }: RoutedOptions, n: number): void {

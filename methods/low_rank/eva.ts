@@ -14,6 +14,7 @@
 import {
   type Adapter,
   type Batch,
+  captureInputs,
   fold,
   freshTargets,
   keep,
@@ -22,7 +23,6 @@ import {
   type MatrixPlace,
   type Model,
   nest,
-  observeInputs,
   overlay,
   read,
   type Root,
@@ -67,7 +67,7 @@ export interface EvaPrepared {
  * Prepares EVA: LoRA whose A are the directions in which the layers' inputs vary.
  *
  * @throws {RangeError} when an option is out of range, a target is an embedding, batches have fewer tokens than directions
- * are wanted, or the directions have not settled after `maxBatches`.
+ * are wanted, or the directions have not allConverged after `maxBatches`.
  * @example
  * ```ts
  * import { eva, reference } from "@graft/peft";
@@ -105,9 +105,9 @@ export async function eva(
   try {
     let ranks: ReadonlyMap<string, number> = new Map();
     let used = 0;
-    while (groups.some((group) => !settled(group, ranks))) {
-      if (used === maxBatches) throw unsettled(groups, ranks, used);
-      const active = groups.filter((group) => !settled(group, ranks));
+    while (groups.some((group) => !allConverged(group, ranks))) {
+      if (used === maxBatches) throw unfinalized(groups, ranks, used);
+      const active = groups.filter((group) => !allConverged(group, ranks));
       const how: Decomposition = svd === "exact" ? svd : { ...svd, key: fold(seed, used) };
       await look(model, data[used % data.length]!, active, tokens, how, threshold);
       used++;
@@ -144,8 +144,8 @@ interface Group {
   /** Directions sought. */
   readonly count: number;
   readonly state: Root<Components | undefined>;
-  /** Which directions have settled. */
-  turned: readonly boolean[];
+  /** Which directions have allConverged. */
+  converged: readonly boolean[];
 }
 
 function groupsOf(
@@ -161,21 +161,26 @@ function groupsOf(
     );
   }
   const byInput = new Map<unknown, { readonly path: string; readonly width: number }[]>();
-  observeInputs(model, batch, places.map((place) => place.path), (path, x) => {
+  captureInputs(model, batch, places.map((place) => place.path), (path, x) => {
     const width = x.shape[x.shape.length - 1]!;
     byInput.set(x.storage, [...byInput.get(x.storage) ?? [], { path, width }]);
   });
   return [...byInput.values()].map((layers) => {
     const paths = layers.map(({ path }) => path);
     const count = Math.min(Math.max(...paths.map(countOf)), layers[0]!.width);
-    return { paths, count, state: keep<Components | undefined>(undefined), turned: Array(count).fill(false) };
+    return {
+      paths,
+      count,
+      state: keep<Components | undefined>(undefined),
+      converged: Array(count).fill(false),
+    };
   });
 }
 
-/** Whether the directions that the group's layers are to get have settled. */
-function settled({ paths, count, turned }: Group, ranks: ReadonlyMap<string, number>): boolean {
+/** Whether the directions that the group's layers are to get have allConverged. */
+function allConverged({ paths, count, converged }: Group, ranks: ReadonlyMap<string, number>): boolean {
   const needed = Math.max(...paths.map((path) => ranks.get(path) ?? count));
-  return turned.slice(0, needed).every((yes) => yes);
+  return converged.slice(0, needed).every((yes) => yes);
 }
 
 /** Runs a batch and takes its activations in: as they come, or after the pass where factorising needs a wait. */
@@ -196,7 +201,7 @@ async function look(
     if (before !== undefined) turns.set(group, keep(scope(() => cosines(next, before))));
     group.state.replace(next);
   };
-  observeInputs(model, batch, [...byPath.keys()], (path, x) => {
+  captureInputs(model, batch, [...byPath.keys()], (path, x) => {
     const group = byPath.get(path)!;
     if (chosen.length < group.count) return;
     const ids = integers(chosen, model.backend);
@@ -214,7 +219,7 @@ async function look(
     rows.dispose();
   }
   for (const [group, turn] of turns) {
-    group.turned = [...await read(turn.tree)].map((cosine) => cosine >= threshold);
+    group.converged = [...await read(turn.tree)].map((cosine) => cosine >= threshold);
     turn.dispose();
   }
 }
@@ -284,8 +289,8 @@ function adapterOf(
 /** A copy, since the directions go with the search. */
 const firstRows = (t: Tensor, n: number): Tensor => add(slice(t, 0, 0, n), 0);
 
-function unsettled(groups: readonly Group[], ranks: ReadonlyMap<string, number>, used: number): RangeError {
-  const first = groups.find((group) => !settled(group, ranks))!;
+function unfinalized(groups: readonly Group[], ranks: ReadonlyMap<string, number>, used: number): RangeError {
+  const first = groups.find((group) => !allConverged(group, ranks))!;
   return new RangeError(
     first.state.tree === undefined
       ? `Cannot find ${first.count} directions at "${
@@ -294,7 +299,7 @@ function unsettled(groups: readonly Group[], ranks: ReadonlyMap<string, number>,
         "take larger batches, a smaller rank or a smaller spread"
       : `The directions at "${
         first.paths[0]
-      }" have not settled after ${used} batches: take more data, a smaller rank or a lower threshold`,
+      }" have not allConverged after ${used} batches: take more data, a smaller rank or a lower threshold`,
   );
 }
 

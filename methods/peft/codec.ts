@@ -26,7 +26,7 @@ export interface PeftTensor {
   readonly zeros?: true;
 }
 
-/** Both directions for one `peft_type`. Which layers are adapted is settled outside, by names of layers. */
+/** Both directions for one `peft_type`. Which layers are adapted is decided elsewhere, by names of layers. */
 export interface PeftCodec<Options> {
   /** `peft_type`. */
   readonly type: string;

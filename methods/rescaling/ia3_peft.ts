@@ -7,7 +7,7 @@ import { ia3, type Ia3Options, scalesInput } from "./ia3.ts";
 import { flagField, type PeftCodec, type PeftTensor } from "../peft/codec.ts";
 
 /**
- * The codec of `peft_type` "IA3". `feedforward_modules` is settled with the targets.
+ * The codec of `peft_type` "IA3". `feedforward_modules` is decided with the targets.
  *
  * @example
  * ```ts

@@ -29,7 +29,7 @@ import { add, dropout, matmul, multiply, normal, orthogonalRows, subtract } from
 import { type Affine, affine, freshAffine } from "../shared/affine.ts";
 import { type Activation, activation } from "../shared/bottleneck.ts";
 import { checkPositive, checkProbability, freshParams, kaiming } from "../shared/random_factor.ts";
-import { endsOf } from "./text_ends.ts";
+import { firstAndLastTokens } from "./text_ends.ts";
 
 /** Options of LoReFT. */
 export interface LoreftOptions {
@@ -104,7 +104,7 @@ export function loreft(options: LoreftOptions = {}): Method {
     return subtract(dropout(add(h, added), p, call.key), h);
   };
   const run = (interventions: Ends, call: HiddenCall): Tensor => {
-    const at = endsOf(call, first, last, atMost);
+    const at = firstAndLastTokens(call, first, last, atMost);
     if (at === undefined) return multiply(call.y, 0);
     const places = { ...at, both: add(at.first, at.last) }; // [b, t, 1]
     return names.map((end) => multiply(edit(interventions[end]!, call), places[end])).reduce((a, b) =>

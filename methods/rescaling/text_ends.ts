@@ -23,7 +23,7 @@ export interface Ends {
  * The first p and last s of a text's n tokens, at most n / 2 of either, or as many as there are: then a token near both ends
  * is one of the last. Padding and what a decoder writes count as no token. undefined when a text is being continued, so that nothing in the pass is read.
  */
-export function endsOf(
+export function firstAndLastTokens(
   call: HiddenCall,
   p: number,
   s: number,

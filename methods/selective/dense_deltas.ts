@@ -1,13 +1,13 @@
 /** Differences of whole leaves, θ = θ0 + δ with δ from zero: full fine-tuning that remembers where it came from. */
 import {
   decoded,
+  dequantizedShape,
   type Edit,
   fn,
   type Json,
   lookup,
   type Method,
   paramsAt,
-  plainShape,
   replaceLeaf,
   tableUpdate,
   Tensor,
@@ -42,7 +42,7 @@ export function denseDeltas(
           if (!(leaf instanceof Tensor)) {
             throw new RangeError(`Cannot place ${name}: there is no weight "${path}"`);
           }
-          return [`${path}.delta`, zeros(plainShape(model, path), model.backend)] as const;
+          return [`${path}.delta`, zeros(dequantizedShape(model, path), model.backend)] as const;
         }),
         ...whole.map((path) => [path, trainableCopy(model, path)] as const),
       ]),

@@ -13,6 +13,7 @@
  */
 import {
   decoded,
+  dequantizedShape,
   fn,
   fold,
   type Json,
@@ -24,7 +25,6 @@ import {
   nameMatches,
   type PlacedLeaf,
   placedLeaves,
-  plainShape,
   replaceLeaf,
   Tensor,
   trainableCopy,
@@ -94,13 +94,14 @@ export function diffPruning(options: DiffPruningOptions = {}): Method {
       freshParams(() => {
         const gate = (shape: readonly number[]): Tensor => full(shape, initialAlpha, model.backend);
         return [
-          ...gatedWeights(model, frozen).map(([path]) => [path, plainShape(model, path)] as const).flatMap((
-            [path, shape],
-          ) => [
-            [`${path}.delta`, zeros(shape, model.backend)] as const,
-            [`${path}.alpha`, gate(shape)] as const,
-            ...structure === "tensor" ? [[`${path}.group`, gate([1])] as const] : [],
-          ]),
+          ...gatedWeights(model, frozen).map(([path]) => [path, dequantizedShape(model, path)] as const)
+            .flatMap((
+              [path, shape],
+            ) => [
+              [`${path}.delta`, zeros(shape, model.backend)] as const,
+              [`${path}.alpha`, gate(shape)] as const,
+              ...structure === "tensor" ? [[`${path}.group`, gate([1])] as const] : [],
+            ]),
           ...classifierLeaves(model.spec).map((path) => [path, trainableCopy(model, path)] as const),
         ];
       }),

@@ -25,7 +25,7 @@ import {
 } from "../../core/mod.ts";
 import { integers, zeros } from "../../ops/mod.ts";
 import { freshParams } from "../shared/random_factor.ts";
-import { checkRising, scattered } from "./sparse.ts";
+import { checkStrictlyIncreasing, scattered } from "./sparse.ts";
 
 /** Options of FAR. */
 export interface FarOptions {
@@ -146,6 +146,6 @@ function layerAt(
         `${place.outFeatures} here`,
     );
   }
-  checkRising(`learning nodes of far for "${path}"`, nodes, place.outFeatures);
+  checkStrictlyIncreasing(`learning nodes of far for "${path}"`, nodes, place.outFeatures);
   return place;
 }

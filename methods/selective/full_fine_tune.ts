@@ -7,6 +7,7 @@ import {
   isQuantized,
   type Json,
   leaves,
+  matchesWhole,
   type Method,
   nameMatches,
   nest,
@@ -16,7 +17,6 @@ import {
   trainableCopy,
   type Tree,
   weightLeaves,
-  wholly,
 } from "../../core/mod.ts";
 
 /** Which leaves train: names or a pattern on the whole path of the leaf ("model.norm.weight"). */
@@ -56,7 +56,7 @@ export function only(options: OnlyOptions): Method {
   const { parameters } = options;
   const chosen = (path: string): boolean =>
     parameters instanceof RegExp
-      ? wholly(parameters, path)
+      ? matchesWhole(parameters, path)
       : parameters.some((name) => nameMatches(name, path));
   const config: Readonly<Record<string, Json>> = {
     parameters: parameters instanceof RegExp ? parameters.source : parameters,

@@ -9,6 +9,7 @@
 import {
   checkOnce,
   type Json,
+  matchesWhole,
   type Method,
   nameMatches,
   type NormPlace,
@@ -17,7 +18,6 @@ import {
   type Spec,
   type Tensor,
   trainableCopy,
-  wholly,
 } from "../../core/mod.ts";
 import { freshParams } from "../shared/random_factor.ts";
 
@@ -74,7 +74,7 @@ export function chosenNorms(spec: Spec, { norms }: LayerNormTuneOptions): readon
     return new RangeError(`${what} matches no norm of the model: there are ${ends.join(", ")}`);
   };
   if (norms === undefined || norms instanceof RegExp) {
-    const chosen = spec.norms.filter(({ path }) => norms === undefined || wholly(norms, path));
+    const chosen = spec.norms.filter(({ path }) => norms === undefined || matchesWhole(norms, path));
     if (chosen.length === 0) throw none(String(norms ?? "layerNormTune"));
     return chosen;
   }

@@ -11,14 +11,15 @@
  * `compose({ task, language })`.
  */
 import {
+  dequantizedShape,
   dispose,
   type Json,
   leaves,
   lookup,
+  matchesWhole,
   type Method,
   type Model,
   nameMatches,
-  plainShape,
   scope,
   size,
   type Spec,
@@ -26,7 +27,6 @@ import {
   type Tensor,
   type Tree,
   weightLeaves,
-  wholly,
 } from "../../core/mod.ts";
 import {
   abs,
@@ -105,7 +105,7 @@ export function ltSftLeaves(
   const whole = classifierLeaves(model.spec);
   const all = weightLeaves(model.weights).map(([path]) => path);
   const stray = frozen instanceof RegExp
-    ? [String(frozen)].find(() => !all.some((path) => wholly(frozen, path)))
+    ? [String(frozen)].find(() => !all.some((path) => matchesWhole(frozen, path)))
     : frozen.find((name) => !all.some((path) => nameMatches(name, path)));
   if (stray !== undefined) {
     throw new RangeError(
@@ -116,7 +116,7 @@ export function ltSftLeaves(
   }
   const kept = (path: string): boolean =>
     (norms === "frozen" && isNorm(model.spec, path)) ||
-    (frozen instanceof RegExp ? wholly(frozen, path) : frozen.some((name) => nameMatches(name, path)));
+    (frozen instanceof RegExp ? matchesWhole(frozen, path) : frozen.some((name) => nameMatches(name, path)));
   const paths = all.filter((path) => !whole.includes(path) && !kept(path));
   if (paths.length === 0) throw new RangeError("Cannot place ltSft: every weight is frozen");
   const tied = model.spec.heads.flatMap((head) => head.tiedTo === undefined ? [] : [`${head.tiedTo}.weight`]);
@@ -131,7 +131,7 @@ export function emptyMask(model: Model, { paths, whole, lookups }: DenseDeltas):
   return {
     leaves: paths.map((path) => ({
       path,
-      shape: plainShape(model, path),
+      shape: dequantizedShape(model, path),
       indices: new Int32Array(0),
     })),
     whole,

@@ -8,6 +8,7 @@
  */
 import {
   decoded,
+  dequantizedShape,
   fn,
   type Json,
   type LinearEdit,
@@ -17,7 +18,6 @@ import {
   paramsAt,
   placedLeaves,
   places,
-  plainShape,
   replaceLeaf,
   sameShape,
   type Shape,
@@ -169,12 +169,16 @@ function check(name: string, { leaves }: SparseMask): void {
       throw new RangeError(`Expected each leaf once in the mask of ${name} but "${path}" is there twice`);
     }
     seen.add(path);
-    checkRising(`indices of the mask of ${name} for "${path}" ${showShape(shape)}`, indices, size(shape));
+    checkStrictlyIncreasing(
+      `indices of the mask of ${name} for "${path}" ${showShape(shape)}`,
+      indices,
+      size(shape),
+    );
   }
 }
 
 /** @throws {RangeError} when integers do not rise from 0 or more to below n. */
-export function checkRising(what: string, integers: ArrayLike<number>, n: number): void {
+export function checkStrictlyIncreasing(what: string, integers: ArrayLike<number>, n: number): void {
   for (let i = 0; i < integers.length; i++) {
     const [before, it] = [i === 0 ? -1 : integers[i - 1]!, integers[i]!];
     if (!(Number.isInteger(it) && it > before && it < n)) {
@@ -193,7 +197,7 @@ function checkFits(name: string, mask: SparseMask, model: Model): void {
     if (!(leaf instanceof Tensor)) {
       throw lacking(name, path);
     }
-    const found = plainShape(model, path);
+    const found = dequantizedShape(model, path);
     if (!sameShape(found, shape)) {
       throw new RangeError(
         `Cannot use the mask of ${name} on this model: ${path}: expected ${showShape(shape)} but found ${

@@ -43,7 +43,7 @@ export interface ContextPromptTuningOptions {
 export type ContextPromptParams = { readonly offsets?: Tensor; readonly frozen: { readonly tokens: Tensor } };
 
 /**
- * CPT as a method, for causal models. Parameters: `offsets` [n, d], and `frozen.tokens` [n, d]. `settle` adds them up.
+ * CPT as a method, for causal models. Parameters: `offsets` [n, d], and `frozen.tokens` [n, d]. `finalize` adds them up.
  *
  * @throws {RangeError} when there is no token, types are not as many or no whole numbers from 0, or ε or γ is negative; at init,
  * when an id is unknown.
@@ -101,7 +101,7 @@ export function contextPromptTuning(options: ContextPromptTuningOptions): Method
       const larger = add(bounds, relu(subtract(norms, bounds)));
       return { ...params, offsets: multiply(offsets, divide(bounds, add(larger, 1e-30))) }; // 0 where both are
     },
-    settle: (params) => {
+    finalize: (params) => {
       const { offsets, frozen } = params as Partial<ContextPromptParams>;
       if (frozen === undefined || offsets === undefined) return { method, params }; // gradients, or a finished prompt
       const tokens = scope((): Synchronous<Tensor> => moved(frozen.tokens, offsets));

@@ -8,7 +8,7 @@
  *   3  a new task trains v alone under the frozen decoder; then it is decoded once
  *
  * The encoder is linear, the authors' first of six types; W₂ is [d, k]. Stage 2 smooths labels by 0.1. Stage 3 may go on
- * with the prompt itself: settle and train.
+ * with the prompt itself: finalize and train.
  */
 import {
   type Adapter,
@@ -57,7 +57,7 @@ export interface IptAutoencoderOptions {
 
 /**
  * IPT's autoencoder as a method. Parameters: `encoder`, `decoder.inner`, `decoder.outer`, each a weight [out, in] and a
- * bias, and the prompts under `frozen.prompts`. `settle` leaves the task's prompt as it is decoded.
+ * bias, and the prompts under `frozen.prompts`. `finalize` leaves the task's prompt as it is decoded.
  *
  * @throws {RangeError} when there is no prompt for the task, prompts differ in shape, or a size is no positive integer.
  * @example
@@ -111,7 +111,7 @@ export function iptAutoencoder(options: IptAutoencoderOptions): Method<IptAutoen
       const error = mean(square(subtract(decodedRows({ encoder, decoder, prompts }), wanted)));
       return multiply(error, reconstruction);
     },
-    settle: ({ encoder, decoder, frozen: { prompts } }) => ({
+    finalize: ({ encoder, decoder, frozen: { prompts } }) => ({
       method: promptTuning({ length, where }),
       params: scope((): Synchronous<PromptParams> => ({ rows: decodedRows({ encoder, decoder, prompts }) })),
     }),
@@ -129,7 +129,7 @@ export type IptParams = { readonly v: Tensor; readonly frozen: { readonly decode
 
 /**
  * Intrinsic prompt tuning as a method: k numbers a task. Parameters: `v` [k], which starts normal with deviation 0.02, and
- * the decoder under `frozen.decoder`. `settle` decodes once and leaves prompt tuning.
+ * the decoder under `frozen.decoder`. `finalize` decodes once and leaves prompt tuning.
  *
  * @throws {TypeError} when the autoencoder is none.
  * @example
@@ -166,7 +166,7 @@ export function ipt({ autoencoder }: IptOptions): Method<IptParams> {
     edits: ({ v, frozen: { decoder } }, spec) => [
       promptEdit(spec, length, where, { v, decoder }, ({ v, decoder }) => decoded(decoder, v, length)),
     ],
-    settle: ({ v, frozen: { decoder } }) => ({
+    finalize: ({ v, frozen: { decoder } }) => ({
       method: promptTuning({ length, where }),
       params: scope((): Synchronous<PromptParams> => ({ rows: decoded(decoder, v, length) })),
     }),
@@ -207,7 +207,7 @@ function checkPrompts(prompts: PromptSources, task: string) {
     const { rows } = params;
     if (!(rows instanceof Tensor)) {
       throw new TypeError(
-        `Expected "${name}" to be a trained prompt but found ${method.name}: settle it first`,
+        `Expected "${name}" to be a trained prompt but found ${method.name}: finalize it first`,
       );
     }
     if (name.includes(".")) throw new RangeError(`Expected a task's name without dots but found "${name}"`);

@@ -31,7 +31,7 @@ export interface PTuningOptions {
 
 /**
  * P-tuning as a method. Parameters: `tokens` [n, d], `mlp.0.weight`, `mlp.0.bias`, … and with an LSTM
- * `lstm.<layer>.<forward or backward>.<input or hidden>.<weight or bias>`. `settle` evaluates the encoder once and leaves
+ * `lstm.<layer>.<forward or backward>.<input or hidden>.<weight or bias>`. `finalize` evaluates the encoder once and leaves
  * prompt tuning.
  *
  * @throws {RangeError} when a size is no positive integer.
@@ -64,7 +64,7 @@ export function pTuning(options: PTuningOptions = {}): Method<PromptEncoderParam
       where,
       rows: fn(params, (params, { train, key }) => encodedRows(encoder, params, train ? key : undefined)),
     }],
-    settle: (params) => ({
+    finalize: (params) => ({
       method: promptTuning({ length, where, madeBy: encoder }),
       params: scope((): Synchronous<PromptParams> => ({ rows: encodedRows(encoder, params) })),
     }),

@@ -67,7 +67,7 @@ interface Network {
 /**
  * Prefix tuning as a method. Parameters: under an attention's path `k` and `v` [n, kvHeads, headDim]; with a network
  * `k.weight` [kvHeads · headDim, k], `k.bias` and so for v, and `network.<stack>.<role>.tokens`, `.hidden.weight`,
- * `.hidden.bias`. Shared rows stand under the first attention's path. `settle` evaluates the network and drops it.
+ * `.hidden.bias`. Shared rows stand under the first attention's path. `finalize` evaluates the network and drops it.
  *
  * @throws {RangeError} when the length or the network's width is no positive integer, dropout is not in [0, 1), or at init when
  * the model has no attention, or `rows` is "peft" and it has not both stacks.
@@ -165,7 +165,7 @@ export function prefixTuning(options: PrefixTuningOptions = {}): Method {
       prefixPlaces(spec, rows).map(({ place, source }) =>
         edit(place, fn(networkAt(params, source), (used, call) => dropped(made(used, place, σ), call)))
       ),
-    settle: (params, spec) => ({
+    finalize: (params, spec) => ({
       method: prefixTuning({ ...options, network: "none" }),
       params: scope((): Synchronous<Tree> =>
         nest(

@@ -24,7 +24,7 @@ import { type PromptParams, promptStack } from "./prompt_rows.ts";
 import { promptTuning, type PromptTuningOptions } from "./prompt_tuning.ts";
 import { freshParams } from "../shared/random_factor.ts";
 
-/** Trained prompts by the name of their task: adapters of prompt tuning, or of P-tuning once settled. */
+/** Trained prompts by the name of their task: adapters of prompt tuning, or of P-tuning once finalized. */
 export type PromptSources = Readonly<Record<string, Adapter>>;
 
 /** Options of SPoT. */
@@ -40,7 +40,7 @@ export interface SpotOptions {
 /**
  * Prompt tuning that starts from trained prompts. Parameters: `rows` [n, d].
  *
- * @throws {TypeError} when a source is no settled prompt.
+ * @throws {TypeError} when a source is no finalized prompt.
  * @throws {RangeError} when sources differ in shape or place, or weights name no source.
  * @example
  * ```ts
@@ -183,7 +183,7 @@ function rowsOf(sources: PromptSources, name: string, where?: PromptTuningOption
   const { rows } = source.params;
   if (!(rows instanceof Tensor) || rows.shape.length !== 2) {
     throw new TypeError(
-      `Expected "${name}" to be a trained prompt but found ${source.method.name}: settle it first`,
+      `Expected "${name}" to be a trained prompt but found ${source.method.name}: finalize it first`,
     );
   }
   const found = source.method.config["where"] ?? "front";

@@ -17,6 +17,7 @@ import {
   type Json,
   key as keyOf,
   lookup,
+  matchesWhole,
   type Method,
   nameMatches,
   seededFastfood,
@@ -24,7 +25,6 @@ import {
   type Spec,
   Tensor,
   type WeightEdit,
-  wholly,
 } from "../../core/mod.ts";
 import { add, multiply, ones, reshape, zeros } from "../../ops/mod.ts";
 import { checkPositive, freshParams } from "../shared/random_factor.ts";
@@ -128,7 +128,7 @@ export function saidPaths(
   const chosen = (path: string): boolean =>
     parameters === undefined ||
     (parameters instanceof RegExp
-      ? wholly(parameters, path)
+      ? matchesWhole(parameters, path)
       : parameters.some((name) => nameMatches(name, path)));
   const paths = leafPaths(spec).filter(chosen);
   if (paths.length === 0) {

@@ -7,7 +7,7 @@
  */
 import type { Ring } from "./ring.ts";
 
-/** Kinds of arguments: one word each, or eight for the sizes and strides of a walk. */
+/** OptionSchemas of arguments: one word each, or eight for the sizes and strides of a walk. */
 export type Argument = "u32" | "i32" | "f32" | "u32x8";
 
 /** What the elements of a buffer are seen as. */

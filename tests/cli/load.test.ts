@@ -4,7 +4,7 @@ import { openModel } from "../../cli/load.ts";
 import { changedOption } from "../../cli/finetune_identity.ts";
 import { adapt, dispose } from "../../core/mod.ts";
 import { loadModel } from "../../io/load_model.ts";
-import { sameBaseName } from "../../io/recorded_base.ts";
+import { sameBaseName } from "../../io/base_model_name.ts";
 import { saveAdapter } from "../../io/save_adapter.ts";
 import { houlsby, lora } from "../../methods/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";

@@ -5,7 +5,7 @@ import { newProgram, runProgram } from "../../cli/arguments.ts";
 import { TABLE } from "../../cli/method_settings.ts";
 import { METHODS } from "../../cli/method_table.ts";
 import { answers, methods, tableRows } from "../../cli/methods_table.ts";
-import type { MethodFacts } from "../../core/mod.ts";
+import type { MethodCosts } from "../../core/mod.ts";
 import * as methodsOf from "../../methods/mod.ts";
 import { configShapes } from "../../io/model_shapes.ts";
 import { assertNoLeak } from "../support/assert.ts";
@@ -35,7 +35,7 @@ const BERT_BASE = {
 function factsOn(
   config: Parameters<typeof configShapes>[0],
   only: readonly string[],
-): ReadonlyMap<string, MethodFacts> {
+): ReadonlyMap<string, MethodCosts> {
   const model = configShapes(config);
   const rows = tableRows(model, { only, tokens: 64 });
   model.dispose();
@@ -45,7 +45,7 @@ function factsOn(
   }));
 }
 
-const percent = ({ trained }: MethodFacts): string => (100 * trained.trainable / trained.base).toFixed(3);
+const percent = ({ trained }: MethodCosts): string => (100 * trained.trainable / trained.base).toFixed(3);
 
 Deno.test("the table has the literature's percentages on T5-base", () =>
   assertNoLeak(() => {
@@ -74,7 +74,7 @@ Deno.test("the table has the literature's percentages on T5-base", () =>
   }));
 
 /** What is kept, as percent of the model, to two digits. */
-const keptPercent = ({ kept, trained }: MethodFacts): string =>
+const keptPercent = ({ kept, trained }: MethodCosts): string =>
   (100 * (kept.added + kept.changed) / trained.base).toFixed(2);
 
 Deno.test("the table has the literature's percentages on BERT and RoBERTa", () =>

@@ -176,9 +176,9 @@ Deno.test("mam() trains a network for each kind of attention and leaves rows", (
   const network = 30 * 1024 + 800 * 1024 + 800 + 12 * 2 * 1024 * 801;
   assert.equal(trainedOf(BART_LARGE, method), 3 * network + 25_202_688);
   const params = method.init({ model, key: 0 });
-  const settled = method.settle!(params, BART_LARGE);
-  assert.equal(leaves(settled.params).reduce((n, [, t]) => n + t.size, 0), 27_414_528);
-  dispose([params, settled.params]);
+  const finalized = method.finalize!(params, BART_LARGE);
+  assert.equal(leaves(finalized.params).reduce((n, [, t]) => n + t.size, 0), 27_414_528);
+  dispose([params, finalized.params]);
 });
 
 Deno.test("unipelt() of BERT-base has 1.29 %, without LoRA and gates 0.985 %", () => {

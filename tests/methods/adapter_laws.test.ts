@@ -123,7 +123,7 @@ methodLaws("mam()", {
   ),
   atInit: "other",
   merges: "no",
-  settles: true,
+  finalizes: true,
   counts: (model) => added(3 * D + 5 * D + 5 + (5 + 1) * rows(model, 1) + LAYERS * bottleneck(3)),
 });
 
@@ -135,7 +135,7 @@ methodLaws("unipelt()", {
   })),
   atInit: "other",
   merges: "no",
-  settles: true,
+  finalizes: true,
   looksAhead: true,
   counts: (model) => {
     const targets = model.spec.linears.filter((p) => ["query", "value", "qkv"].includes(p.role));
@@ -212,14 +212,14 @@ methodLaws("sparseAdapter() of houlsby()", {
   method: halved(houlsby({ reduction: 4, deviation: 0.1 })),
   atInit: "other",
   merges: "no",
-  settles: true,
+  finalizes: true,
   counts: () => ({ trainable: 2 * LAYERS * bottleneck(3), changed: 0 }),
 });
 methodLaws("sparseAdapter() of lora()", {
   method: halved(lora({ rank: 2, initialization: "none" })),
   atInit: "other",
   merges: "and unmerges",
-  settles: true,
+  finalizes: true,
   counts: () => ({}),
 });
 methodLaws("sparseAdapter() of mam()", {
@@ -228,7 +228,7 @@ methodLaws("sparseAdapter() of mam()", {
   ),
   atInit: "other",
   merges: "no",
-  settles: true,
+  finalizes: true,
   counts: () => ({}),
 });
 
@@ -299,7 +299,7 @@ methodLaws("sparseAdapter() of lets()", {
   method: halved(lets({ pool: "each" })),
   atInit: "other",
   merges: "no",
-  settles: true,
+  finalizes: true,
   counts: () => ({}),
 });
 
@@ -312,7 +312,7 @@ methodLaws("unipelt() with a central gate", {
   })),
   atInit: "other",
   merges: "no",
-  settles: true,
+  finalizes: true,
   looksAhead: true,
   counts: (model) => {
     const targets = model.spec.linears.filter((p) => ["query", "value", "qkv"].includes(p.role));

@@ -43,7 +43,7 @@ methodLaws("compose() of three", {
   method: () => ({ method: compose({ lora: LORA, ia3: ia3(), prefix: PREFIX }) }),
   atInit: "other",
   merges: "no",
-  settles: true,
+  finalizes: true,
   counts: () => ({}),
 });
 methodLaws("compose() of what merges", {
@@ -78,7 +78,7 @@ methodLaws("scaled() of what does not merge", {
   }),
   atInit: "other",
   merges: "no",
-  settles: true,
+  finalizes: true,
   counts: () => ({}),
 });
 methodLaws("scaled() of a side network", {

@@ -145,10 +145,10 @@ Deno.test("adamix() averages its experts in evaluation", () =>
       out.storage.free();
     };
     await run({ method: ADAMIX, params });
-    const settled = ADAMIX.settle!(params, model.spec);
-    assert.equal(settled.method.name, "pfeiffer");
-    await run(settled);
-    for (const [, t] of leaves(settled.params)) t.storage.free();
+    const finalized = ADAMIX.finalize!(params, model.spec);
+    assert.equal(finalized.method.name, "pfeiffer");
+    await run(finalized);
+    for (const [, t] of leaves(finalized.params)) t.storage.free();
   }));
 
 /** Routes of a pass under a key, as a number: D and U of layer 0, D and U of layer 1. */

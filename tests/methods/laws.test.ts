@@ -102,7 +102,7 @@ methodLaws("adamix()", {
   method: just(adamix({ reduction: 4 })),
   atInit: "other",
   merges: "no",
-  settles: true,
+  finalizes: true,
   // Four D and a, one U and b, as the released BERT-base file has them.
   counts: () => added(LAYERS * (4 * (WIDTH * 3 + 3) + 3 * WIDTH + WIDTH)),
 });
@@ -110,7 +110,7 @@ methodLaws("adamix() of both sides", {
   method: just(adamix({ reduction: 4, experts: 3, mixes: "both" })),
   atInit: "other",
   merges: "no",
-  settles: true,
+  finalizes: true,
   counts: () => added(3 * bottlenecks(3)),
 });
 
@@ -129,7 +129,7 @@ methodLaws("prefixTuning() with a network and dropout", {
   method: just(prefixTuning({ length: 3, network: { hidden: 5 }, dropout: 0.2 })),
   atInit: "other",
   merges: "no",
-  settles: true,
+  finalizes: true,
   // e [n, d], W1 [k, d], b1, and k + 1 for each number of a row.
   counts: (model) => added(3 * WIDTH + 5 * WIDTH + 5 + (5 + 1) * rows(model, 1)),
 });

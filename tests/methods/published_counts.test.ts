@@ -20,7 +20,7 @@ function counted(config: object, method: Method): { readonly trained: Counts; re
   try {
     return scope((): Synchronous<{ readonly trained: Counts; readonly kept: Counts }> => {
       const trained: Adapter = { method, params: method.init({ model, key: 0 }) };
-      const kept = method.settle?.(trained.params, model.spec) ?? trained;
+      const kept = method.finalize?.(trained.params, model.spec) ?? trained;
       return { trained: count(model, trained), kept: count(model, kept) };
     });
   } finally {

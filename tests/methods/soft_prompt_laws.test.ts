@@ -58,7 +58,7 @@ methodLaws("pTuning() with the authors' BiLSTM", {
   method: just(pTuning({ length: 3, encoder: { kind: "lstm", dropout: 0.2 } }) as Method),
   atInit: "other",
   merges: "no",
-  settles: true,
+  finalizes: true,
   // e; two layers both ways of 4H (in + H) + 8H with H = d/2; two linear layers
   counts: () => added(3 * D + 4 * (4 * 6 * (D + 6) + 8 * 6) + 2 * (D * D + D)),
   unlikeDifferences: (path) => !path.startsWith("mlp.1."), // behind the ReLU; the golden case has them
@@ -70,7 +70,7 @@ methodLaws("pTuning() with an MLP, at slots", {
   ),
   atInit: "other",
   merges: "no",
-  settles: true,
+  finalizes: true,
   counts: () => added(3 * D + (5 * D + 5) + (7 * 5 + 7) + (D * 7 + D)),
   batch: slotted,
   looksAhead: true,
@@ -108,7 +108,7 @@ methodLaws("iptAutoencoder()", {
   },
   atInit: "other",
   merges: "no",
-  settles: true,
+  finalizes: true,
   counts: () => ({ trainable: coder(3 * D, 4, D), changed: 0 }),
 });
 
@@ -127,7 +127,7 @@ methodLaws("ipt()", {
   },
   atInit: "other",
   merges: "no",
-  settles: true,
+  finalizes: true,
   counts: () => ({ trainable: 4, changed: 0 }),
 });
 
@@ -143,7 +143,7 @@ methodLaws("pTuningV2() with a network", {
   method: just(pTuningV2({ length: 2, network: { hidden: 5 }, positions: "past" }) as Method),
   atInit: "other",
   merges: "no",
-  settles: true,
+  finalizes: true,
   counts: () => ({}),
 });
 
@@ -154,7 +154,7 @@ for (const network of ["none", { hidden: 3 }] as const) {
     method: just(prefixTuning({ length: 3, network, rows: "peft" })),
     atInit: "other",
     merges: "no",
-    settles: network !== "none",
+    finalizes: network !== "none",
     counts: () => added(numbers),
     models: [(backend, key) => tinyT5(backend, key)],
     looksAhead: true, // an encoder reads the whole text
@@ -200,6 +200,6 @@ methodLaws("contextPromptTuning()", {
   ),
   atInit: "other",
   merges: "no",
-  settles: true,
+  finalizes: true,
   counts: () => ({ trainable: 4 * D, changed: 0 }), // n d
 });

@@ -112,15 +112,15 @@ for (const [name, method] of PEFT) {
         );
       }
       dispose(grads);
-      const settled: Adapter = method.settle?.(params, model.spec) ?? { method, params };
-      assertClose(await read(settled.params.rows as Tensor), expected.get("rows")!, 1e-5, "rows");
+      const finalized: Adapter = method.finalize?.(params, model.spec) ?? { method, params };
+      assertClose(await read(finalized.params.rows as Tensor), expected.get("rows")!, 1e-5, "rows");
       // Together they are padded on the left; alone they are not.
       const prompts = [[5, 9, 31, 2], [7]];
       const wanted = prompts.map((_, i) => [...expected.get(`generated.${i}`)!]);
-      const tuned = graft(model, settled);
+      const tuned = graft(model, finalized);
       assert.deepEqual(await generateIds(tuned, prompts, { maxNewTokens: 8, eos: [] }), wanted);
       assert.deepEqual(await generateIds(tuned, prompts[1]!, { maxNewTokens: 8, eos: [] }), wanted[1]);
-      if (settled.params !== params) dispose(settled.params);
+      if (finalized.params !== params) dispose(finalized.params);
     }));
 }
 
@@ -369,7 +369,7 @@ Deno.test("spot() and rankSources() equal the paper's similarities and weighted 
     assert.throws(() => spot({ sources: { b: sources.b! }, where: { token: 3 } }), /stands at "front"/);
     assert.throws(
       () => spot({ sources: { l: { method: lora() as Method, params: {} } } }),
-      /settle it first/,
+      /finalize it first/,
     );
     dispose([mixed, whole]);
     held.dispose();
@@ -425,14 +425,14 @@ Deno.test("ipt() equals a transcription of the paper's stage 3", () =>
     const method = ipt({ autoencoder }) as Method;
     const all = { ...params, frozen: { decoder: coder.tree.decoder! } } as Tree;
     await assertGolden("ipt", model, { method, params: all });
-    const settled = method.settle!(all, model.spec);
+    const finalized = method.finalize!(all, model.spec);
     assertClose(
-      await read(settled.params.rows as Tensor),
+      await read(finalized.params.rows as Tensor),
       goldenNumbers("methods/ipt.safetensors").get("rows")!,
       1e-5,
       "rows",
     );
-    dispose(settled.params);
+    dispose(finalized.params);
     source.dispose();
     coder.dispose();
   }));
@@ -532,7 +532,7 @@ Deno.test("contextPromptTuning() equals PEFT's logits, loss over the context too
     const rows: Adapter = {
       method: promptTuning({ length: 11 }) as unknown as Method,
       params: {
-        rows: (adapter.method.settle!(params, model.spec).params as ContextPromptParams).frozen.tokens,
+        rows: (adapter.method.finalize!(params, model.spec).params as ContextPromptParams).frozen.tokens,
       },
     };
     const plain = await lossAndGrad(model, rows, goldenBatch());

@@ -103,11 +103,11 @@ for (const name of BACKENDS) {
           assertClose(await read(g), expected.get(`grad.${path}`)!, 1e-4, path);
         }
         dispose(grads);
-        const settled = method.settle!(adapter.params, model.spec);
-        assert.equal(settled.method, HOST);
-        const again = forward(graft(model, settled), goldenBatch()).logits;
-        assertClose(await read(again), expected.get("logits")!, 1e-5, "settled");
-        dispose([again, settled.params]);
+        const finalized = method.finalize!(adapter.params, model.spec);
+        assert.equal(finalized.method, HOST);
+        const again = forward(graft(model, finalized), goldenBatch()).logits;
+        assertClose(await read(again), expected.get("logits")!, 1e-5, "finalized");
+        dispose([again, finalized.params]);
         mask.dispose();
         params.dispose();
         model.dispose();

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import type { Tree } from "../../core/mod.ts";
 import {
-  AT_START,
   Interruption,
-  type Standing,
+  RUN_START,
+  type RunProgress,
   supervise,
   type Supervision,
 } from "../../recipes/supervised.ts";
@@ -12,7 +12,7 @@ import type { Moments, Training } from "../../train/mod.ts";
 
 interface Story {
   readonly events: readonly string[];
-  readonly saved: readonly { readonly step: number; readonly standing: Standing }[];
+  readonly saved: readonly { readonly step: number; readonly standing: RunProgress }[];
   readonly outcome: string;
 }
 
@@ -22,14 +22,14 @@ async function story(
   options: Supervision,
   lossAt: (step: number) => number,
   given: {
-    readonly from?: { readonly step: number; readonly standing: Standing };
+    readonly from?: { readonly step: number; readonly standing: RunProgress };
     readonly interruptAfter?: number;
     readonly interruptEvaluation?: number;
   } = {},
 ): Promise<Story> {
   let step = given.from?.step ?? 0;
   const events: string[] = [];
-  const saved: { step: number; standing: Standing }[] = [];
+  const saved: { step: number; standing: RunProgress }[] = [];
   const run: Training<Tree> = {
     get step() {
       return step;
@@ -59,7 +59,7 @@ async function story(
       return Promise.resolve();
     },
     interrupted: () => step === given.interruptAfter,
-  }, given.from?.standing ?? AT_START);
+  }, given.from?.standing ?? RUN_START);
   return { events, saved, outcome };
 }
 

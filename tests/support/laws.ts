@@ -247,15 +247,15 @@ export const UNMERGING: Readonly<Record<string, Law>> = {
   },
 };
 
-/** Of methods that settle. */
+/** Of methods that finalize. */
 export const SETTLING: Readonly<Record<string, Law>> = {
   "settling keeps the function": async ({ model, method, adapter, batch }) => {
-    const settled = method.settle!(adapter.params, model.spec);
+    const finalized = method.finalize!(adapter.params, model.spec);
     const [before, after] = [
       await logitsOf(graft(model, adapter), batch),
-      await logitsOf(graft(model, settled), batch),
+      await logitsOf(graft(model, finalized), batch),
     ];
     assertClose(after, before, 1e-5, "logits");
-    free([settled.params]);
+    free([finalized.params]);
   },
 };

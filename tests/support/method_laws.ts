@@ -25,7 +25,7 @@ export interface MethodExpectations {
   /** Leaves that finite differences misjudge: behind a constant (DoRA's norm) or a corner (ReLU). Golden cases judge those. */
   unlikeDifferences?(path: string): boolean;
   /** Whether something smaller remains after training. Default false. */
-  readonly settles?: boolean;
+  readonly finalizes?: boolean;
   /** Whether a later token changes what an earlier one gives (a gate over the text): a cache cannot see that. */
   readonly looksAhead?: boolean;
   /** Whether `init` decomposes weights, which a GPU cannot: laws that start there are left to golden cases. */
@@ -45,7 +45,7 @@ export function methodLaws(title: string, expected: MethodExpectations): void {
   const laws = {
     ...LAWS,
     ...expected.merges !== "no" && UNMERGING,
-    ...expected.settles && SETTLING,
+    ...expected.finalizes && SETTLING,
     ...!expected.looksAhead && CONTINUING,
   };
   for (const [name, law] of Object.entries(laws)) {

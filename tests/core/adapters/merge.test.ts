@@ -3,13 +3,14 @@ import assert from "node:assert/strict";
 import {
   adapt,
   castTo,
+  castWeight,
   compose,
   dispose,
   type DType,
   forward,
   graft,
+  isStoredTransposed,
   keep,
-  liesInOut,
   lookup,
   mapTree,
   matrixAt,
@@ -17,7 +18,6 @@ import {
   type Method,
   type Model,
   read,
-  recoded,
   scope,
   setLeaves,
   type Tensor,
@@ -62,7 +62,7 @@ function stored(model: Model, dtype: DType): { readonly model: Model; dispose():
     Object.fromEntries(
       weightLeaves(model.weights).filter(([path]) => paths.has(path)).map((
         [path, t],
-      ) => [path, recoded(t, dtype, liesInOut(model.spec, path))]),
+      ) => [path, castWeight(t, dtype, isStoredTransposed(model.spec, path))]),
     )
   ));
   return {

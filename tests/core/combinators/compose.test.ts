@@ -84,7 +84,7 @@ Deno.test("compose() gives two parts of one method different keys", () =>
 
 Deno.test("compose() has only the members that a part has", () => {
   const plain = compose({ a: lora(), b: ia3() });
-  for (const member of ["penalty", "project", "rates", "adjust", "settle"] as const) {
+  for (const member of ["penalty", "project", "rates", "adjust", "finalize"] as const) {
     assert.equal(plain[member], undefined, member);
   }
 });
@@ -136,7 +136,7 @@ Deno.test("compose() sums penalties and projects, rates and adjusts part by part
     params.dispose();
   }));
 
-Deno.test("settle() of combinators settles the parts that can", () =>
+Deno.test("finalize() of combinators finalizes the parts that can", () =>
   onTiny((model) => {
     const prefix = prefixTuning({ length: 2, network: { hidden: 3 } });
     const method = scaled(
@@ -144,9 +144,9 @@ Deno.test("settle() of combinators settles the parts that can", () =>
       0.5,
     );
     const params = keep(adapt(model, method).params);
-    const settled = method.settle!(params.tree, model.spec);
+    const finalized = method.finalize!(params.tree, model.spec);
     assert.deepEqual(
-      Object.fromEntries(leaves(settled.params).map(([path, t]) => [path, t.shape])),
+      Object.fromEntries(leaves(finalized.params).map(([path, t]) => [path, t.shape])),
       {
         "p.model.layers.1.self_attn.k": [2, 2, 4],
         "p.model.layers.1.self_attn.v": [2, 2, 4],
@@ -161,7 +161,7 @@ Deno.test("settle() of combinators settles the parts that can", () =>
         ...Object.fromEntries(leaves(params.tree.l as Tree).map(([path, t]) => [`l.${path}`, t.shape])),
       },
     );
-    dispose([settled.params.p, settled.params.m]);
+    dispose([finalized.params.p, finalized.params.m]);
     params.dispose();
   }));
 

@@ -169,7 +169,7 @@ Deno.test("rows of BERT and T5 have adapters and classifiers of their own", asyn
   });
 });
 
-Deno.test("perRow() counts its parts, settles them, and refuses what it cannot do", () =>
+Deno.test("perRow() counts its parts, finalizes them, and refuses what it cannot do", () =>
   assertNoLeak(async () => {
     const model = tinyLlama(reference(), 3);
     const { adapters, dispose: done } = trained(model, {
@@ -181,8 +181,8 @@ Deno.test("perRow() counts its parts, settles them, and refuses what it cannot d
       count(model, both).trainable,
       count(model, adapters.lora!).trainable + count(model, adapters.prefix!).trainable,
     );
-    const settled = both.method.settle!(both.params, model.spec);
-    assert.equal(settled.method.name, "perRow(lora, prefix)");
+    const finalized = both.method.finalize!(both.params, model.spec);
+    assert.equal(finalized.method.name, "perRow(lora, prefix)");
     const inputIds = [[1, 2, 3], [1, 2, 3]];
     const rows = ["prefix", "lora"];
     const logits = async (adapter: Adapter) => {
@@ -191,8 +191,8 @@ Deno.test("perRow() counts its parts, settles them, and refuses what it cannot d
       out.storage.free();
       return numbers;
     };
-    assertClose(await logits(settled), await logits(both), 1e-6);
-    dispose((settled.params as Tree).prefix);
+    assertClose(await logits(finalized), await logits(both), 1e-6);
+    dispose((finalized.params as Tree).prefix);
 
     const run = (model: Model, batch: Batch) => forward(model, batch);
     const tuned = graft(model, both);

@@ -1,6 +1,6 @@
 /** What methods cost, against formulas counted by hand: multiply-adds, how far gradients go, storage and optimizer state. */
 import assert from "node:assert/strict";
-import { compose, type Method, methodFacts, type Model } from "../../../core/mod.ts";
+import { compose, type Method, methodCosts, type Model } from "../../../core/mod.ts";
 import {
   bitfit,
   diffPruning,
@@ -36,9 +36,9 @@ function onLlama(f: (model: Model) => void): Promise<void> {
   });
 }
 
-Deno.test("methodFacts() counts the products of the base, and more of a method beside it", () =>
+Deno.test("methodCosts() counts the products of the base, and more of a method beside it", () =>
   onLlama((model) => {
-    const facts = (method: Method) => methodFacts(model, method, { tokens: TOKENS });
+    const facts = (method: Method) => methodCosts(model, method, { tokens: TOKENS });
     const low = facts(lora({ rank: 3 }));
     assert.equal(low.multiplyAdds.base, BASE);
     assert.equal(low.multiplyAdds.extra, LAYERS * 3 * (WIDTH + HEADS * HEAD + WIDTH + GROUPS * HEAD));
@@ -50,9 +50,9 @@ Deno.test("methodFacts() counts the products of the base, and more of a method b
     assert.equal(prompt.multiplyAdds.extra, BASE - WIDTH * WORDS + LAYERS * 2 * attention);
   }));
 
-Deno.test("methodFacts() counts the layers that gradients pass", () =>
+Deno.test("methodCosts() counts the layers that gradients pass", () =>
   onLlama((model) => {
-    const reached = (method: Method) => methodFacts(model, method, { tokens: TOKENS }).backward;
+    const reached = (method: Method) => methodCosts(model, method, { tokens: TOKENS }).backward;
     assert.deepEqual(reached(fullFineTune()), { reached: 14, layers: 14 });
     assert.deepEqual(reached(ladderSideTuning({ reduction: 2 })), { reached: 0, layers: 14 });
     assert.deepEqual(reached(topLayers()), { reached: 7, layers: 14 }); // the last block's, behind its norm
@@ -61,10 +61,10 @@ Deno.test("methodFacts() counts the layers that gradients pass", () =>
     assert.deepEqual(reached(lora({ rank: 1 })), { reached: 11, layers: 14 });
   }));
 
-Deno.test("methodFacts() tells additive, selective and reparametrised methods apart, and what remains in a pass", () =>
+Deno.test("methodCosts() tells additive, selective and reparametrised methods apart, and what remains in a pass", () =>
   onLlama((model) => {
     const facts = (method: Method) => {
-      const { kinds, merges, overhead } = methodFacts(model, method, { tokens: TOKENS });
+      const { kinds, merges, overhead } = methodCosts(model, method, { tokens: TOKENS });
       return [kinds.join(""), merges, overhead.join(", ")];
     };
     assert.deepEqual(facts(lora({ rank: 2 })), ["R", true, ""]);
@@ -80,16 +80,16 @@ Deno.test("methodFacts() tells additive, selective and reparametrised methods ap
     const both = compose({ lora: lora({ rank: 2 }), adapter: pfeiffer({ reduction: 4 }) }) as Method;
     assert.deepEqual(facts(both), ["AR", false, "bottleneck"]);
     const gpt2 = tinyGpt2(reference(), 0);
-    assert.deepEqual(methodFacts(gpt2, bitfit({ missing: "skip" }), { tokens: TOKENS }).kinds, ["S"]);
+    assert.deepEqual(methodCosts(gpt2, bitfit({ missing: "skip" }), { tokens: TOKENS }).kinds, ["S"]);
     gpt2.dispose();
     assert.throws(() => xlora({ experts: {} }), RangeError);
   }));
 
-Deno.test("methodFacts() takes storage from what remains and optimizer state from what trains", () =>
+Deno.test("methodCosts() takes storage from what remains and optimizer state from what trains", () =>
   onLlama((model) => {
     const leaf = { path: "lm_head.weight", shape: [WORDS, WIDTH], indices: Int32Array.of(1, 5, 7) };
     const kept = diffPruningFixed({ mask: { leaves: [leaf], whole: [] } });
-    const facts = methodFacts(model, diffPruning({ structure: "none" }), { kept, tokens: TOKENS });
+    const facts = methodCosts(model, diffPruning({ structure: "none" }), { kept, tokens: TOKENS });
     const size = facts.trained.base;
     assert.equal(facts.trained.trainable, 2 * size);
     assert.equal(facts.optimizer, 2 * 4 * 2 * size);

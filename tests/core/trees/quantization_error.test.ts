@@ -1,11 +1,11 @@
 /** Errors of coded weights against sums taken in f64 over the numbers themselves. */
 import assert from "node:assert/strict";
 import {
-  codingErrors,
   type DType,
   jointError,
   lookup,
   memory,
+  quantizationErrors,
   quantize,
   read,
   type Tensor,
@@ -15,12 +15,12 @@ import { BACKENDS, withBackend } from "../../support/backends.ts";
 import { GOLDEN } from "../../support/golden.ts";
 
 for (const name of BACKENDS) {
-  Deno.test(`codingErrors() and jointError() are what reading both models gives, on ${name}`, () =>
+  Deno.test(`quantizationErrors() and jointError() are what reading both models gives, on ${name}`, () =>
     withBackend(name, async (backend) => {
       const model = await loadModel(`${GOLDEN}llama_tiny/base`, { backend });
       const before = memory(backend).live;
       for (const dtype of ["nf4", "int4", "f16"] as const) {
-        const errors = await codingErrors(model, { dtype, embeddings: "int8" });
+        const errors = await quantizationErrors(model, { dtype, embeddings: "int8" });
         assert.equal(memory(backend).live, before);
         assert.equal(errors.length, model.spec.linears.length + 1);
         const small = quantize(model, { dtype, embeddings: "int8" });
@@ -53,13 +53,13 @@ for (const name of BACKENDS) {
     }));
 }
 
-Deno.test("codingErrors() of weights that have the dtype already are none", () =>
+Deno.test("quantizationErrors() of weights that have the dtype already are none", () =>
   withBackend("reference", async (backend) => {
     const model = await loadModel(`${GOLDEN}llama_tiny/base`, {
       backend,
       quantize: { dtype: "int8" as DType },
     });
-    for (const { rms, worst, weightRms } of await codingErrors(model, { dtype: "int8" })) {
+    for (const { rms, worst, weightRms } of await quantizationErrors(model, { dtype: "int8" })) {
       // Coding decoded numbers anew may move a scale by a rounding.
       assert.ok(rms <= 1e-6 * weightRms && worst <= 1e-5 * weightRms);
     }

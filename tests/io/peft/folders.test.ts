@@ -81,7 +81,7 @@ function free(adapter: Adapter): void {
 }
 
 /** Fields in which two folders for the same adapter may differ in form only. */
-function settled(config: Record<string, unknown>): Record<string, unknown> {
+function finalized(config: Record<string, unknown>): Record<string, unknown> {
   const list = (value: unknown): unknown => Array.isArray(value) ? [...value].sort() : value;
   const { base_model_name_or_path: _, layers_pattern: __, ...rest } = config;
   const layers = rest["layers_to_transform"];
@@ -227,7 +227,7 @@ for (const name of CASES) {
           else assert.deepEqual(ours.get(key), tensor, key);
         }
         const [a, b] = [`${folder}/`, `${ROOT}${name}/`].map((path) => json(`${path}adapter_config.json`));
-        const [ourConfig, theirConfig] = [settled(a), settled(b)];
+        const [ourConfig, theirConfig] = [finalized(a), finalized(b)];
         for (const field of reworded(name)) delete ourConfig[field], delete theirConfig[field];
         assert.deepEqual(ourConfig, theirConfig);
         // What was reworded still means the same.

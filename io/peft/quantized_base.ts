@@ -8,22 +8,22 @@
  */
 import {
   castTo,
+  castWeight,
   dispose,
-  liesInOut,
+  isStoredTransposed,
   lookup,
   matrixAt,
   type Model,
-  recoded,
   scope,
   type Synchronous,
   type Tensor,
 } from "../../core/mod.ts";
 import { balanced } from "../../methods/low_rank/pissa.ts";
 import { factorised, leading, matmul, multiply, subtract, svd } from "../../ops/mod.ts";
-import { type ChangedBase, isCoded, type Loftq, type StartedLayer, taken } from "./changed_base.ts";
+import { type ChangedBase, isQuantizedLayer, type Loftq, type StartedLayer, taken } from "./changed_base.ts";
 
 /** By their paths. The caller's. */
-export async function codedWeights(
+export async function quantizedWeights(
   { start }: ChangedBase,
   layers: readonly StartedLayer[],
   model: Model,
@@ -33,8 +33,8 @@ export async function codedWeights(
     for (const layer of layers) {
       const path = `${layer.place.path}.weight`;
       if (start.name === "loftq") made.set(path, await loftqCodes(start, layer, path, model));
-      else if (start.name === "olora" && isCoded(layer.place, model)) {
-        made.set(path, await again(layer, model));
+      else if (start.name === "olora" && isQuantizedLayer(layer.place, model)) {
+        made.set(path, await requantized(layer, model));
       }
     }
   } catch (error) {
@@ -53,23 +53,23 @@ async function loftqCodes(
 ): Promise<Tensor> {
   const dtype = bits === 4 ? "nf4" : "int8";
   const whole = (): Tensor => castTo(lookup(model.weights, path) as Tensor, "f32");
-  let codes = scope(() => recoded(whole(), dtype, false));
+  let codes = scope(() => castWeight(whole(), dtype, false));
   for (let pass = 1; pass < passes; pass++) {
     const lost = scope(() => subtract(whole(), castTo(codes, "f32")));
     dispose(codes);
     const { a, b } = await factorised(lost, (lost) => balanced(leading(svd(lost), rank), 1))
       .finally(() => dispose(lost));
-    codes = scope(() => recoded(subtract(whole(), matmul(b, a)), dtype, false));
+    codes = scope(() => castWeight(subtract(whole(), matmul(b, a)), dtype, false));
     dispose([a, b]);
   }
-  if (!liesInOut(model.spec, path)) return codes;
+  if (!isStoredTransposed(model.spec, path)) return codes;
   const decoded = scope(() => castTo(codes, "f32"));
   dispose(codes);
   return decoded;
 }
 
 /** What OLoRA left of a quantized matrix, quantized again. */
-async function again(layer: StartedLayer, model: Model): Promise<Tensor> {
+async function requantized(layer: StartedLayer, model: Model): Promise<Tensor> {
   const { dtype } = lookup(model.weights, `${layer.place.path}.weight`) as Tensor;
   const w = scope((): Synchronous<Tensor> => matrixAt(model, layer.place)); // [out, in], as codes lie
   const { a, b } = await factorised(w, (w) => taken({ name: "olora" }, w, layer, false)).finally(() =>
@@ -77,7 +77,7 @@ async function again(layer: StartedLayer, model: Model): Promise<Tensor> {
   );
   const rest = scope(() => {
     const w = matrixAt(model, layer.place);
-    return recoded(subtract(w, multiply(matmul(b, a), layer.scale)), dtype, false);
+    return castWeight(subtract(w, multiply(matmul(b, a), layer.scale)), dtype, false);
   });
   dispose([a, b]);
   return rest;

@@ -10,7 +10,7 @@ export interface RowSize {
 }
 
 /** Rows of these sizes. Where a decoder reads its own tokens, the length is that of both sides together. */
-export function blankRows(model: Model, sizes: readonly RowSize[]): Rows {
+export function placeholderRows(model: Model, sizes: readonly RowSize[]): Rows {
   const rows = rowsFrom(sizes.map(({ length, targets }) => ({
     inputIds: new Array<number>(length).fill(0),
     labels: Array.from({ length }, (_, i) => i >= Math.max(1, length - targets) ? 0 : IGNORED),

@@ -10,8 +10,8 @@ import type {
   TopLayersOptions,
   TrainableTokensOptions,
 } from "../../methods/mod.ts";
-import { TARGETS, TRAINED } from "./common_option_kinds.ts";
-import { all, any, type Kinds, list, number, oneOf, places, record, text } from "./option_kinds.ts";
+import { TARGETS, TRAINED } from "./common_schemas.ts";
+import { all, any, list, number, oneOf, type OptionSchemas, places, record, text } from "./option_schemas.ts";
 
 /** Their factories. */
 export type SelectiveMethod =
@@ -25,8 +25,8 @@ export type SelectiveMethod =
   | "only"
   | "modulesToSave";
 
-/** Kinds by factory. */
-export const SELECTIVE: Readonly<Record<SelectiveMethod, Kinds>> = {
+/** OptionSchemas by factory. */
+export const SELECTIVE: Readonly<Record<SelectiveMethod, OptionSchemas>> = {
   ia3: all<Ia3Options>()({ ...TARGETS, feedForward: list(text) }),
   bitfit: all<BitfitOptions>()({
     biases: oneOf("all", "queryAndUp"),

@@ -15,25 +15,25 @@ import { add } from "../../ops/mod.ts";
 import { apart, changeBy } from "../adapters/averaged.ts";
 
 /** An edit that adds something to y, whatever its form. */
-export type AddingEdit = LinearEdit | HiddenEdit;
+export type AdditiveEdit = LinearEdit | HiddenEdit;
 
 /** One part's edits at a place. */
 export interface PartHere {
   /** The part's number. */
   readonly part: number;
-  readonly edits: readonly AddingEdit[];
+  readonly edits: readonly AdditiveEdit[];
 }
 
 /** A place with the parts that change it, in order. */
 export interface SharedPlace {
   /** Tells places apart; parts of a fused projection are places of their own. */
   readonly name: string;
-  readonly first: AddingEdit;
+  readonly first: AdditiveEdit;
   readonly parts: readonly PartHere[];
 }
 
 /** The places that parts change, in the order of their first edit. */
-export function sharedPlaces(parts: readonly (readonly AddingEdit[])[]): readonly SharedPlace[] {
+export function sharedPlaces(parts: readonly (readonly AdditiveEdit[])[]): readonly SharedPlace[] {
   const names = [...new Set(parts.flat().map(gatePath))];
   return names.map((name) => {
     const here = parts.flatMap((edits, part): readonly PartHere[] => {
@@ -78,7 +78,7 @@ export function editAt(
 }
 
 /** Why an edit adds nothing to a y that others may see, or undefined. */
-export function aloneness(edit: Edit): string | undefined {
+export function reasonNotAdditive(edit: Edit): string | undefined {
   return edit.kind !== "hidden" && edit.kind !== "linear"
     ? `a ${edit.kind} adds nothing to a layer's or a part's output`
     : edit.row !== undefined

@@ -1,4 +1,4 @@
-/** Kinds of options that several methods share. */
+/** OptionSchemas of options that several methods share. */
 import type {
   Activation,
   AdapterPosition,
@@ -20,41 +20,41 @@ import {
   factor,
   fields,
   flag,
-  type Kind,
-  type KindsOf,
   list,
   number,
   oneOf,
+  type OptionSchema,
+  type OptionSchemasOf,
   pair,
   places,
   record,
-} from "./option_kinds.ts";
+} from "./option_schemas.ts";
 
 type Targeted = Pick<LoraOptions, "targets" | "exclude" | "layers">;
 /** Where a method goes. */
-export const TARGETS: KindsOf<Targeted> = {
+export const TARGETS: OptionSchemasOf<Targeted> = {
   // A predicate is no JSON.
-  targets: any(oneOf("all-linear"), places) as Kind<NonNullable<Targeted["targets"]>>,
+  targets: any(oneOf("all-linear"), places) as OptionSchema<NonNullable<Targeted["targets"]>>,
   exclude: places,
   layers: list(number),
 };
 /** Numbers by pattern of a path. */
-export const PATTERN: Kind<Readonly<Record<string, number>>> = record(number);
+export const PATTERN: OptionSchema<Readonly<Record<string, number>>> = record(number);
 /** PSOFT's, but for its subspaces, which are tensors. */
-export const PSOFT_OPTIONS: KindsOf<Omit<PsoftOptions, "subspace">> = {
+export const PSOFT_OPTIONS: OptionSchemasOf<Omit<PsoftOptions, "subspace">> = {
   rotation: any(oneOf("exact", "free"), fields<{ readonly terms: number }>({ terms: count })),
   vectors: oneOf("both", "before", "after", "none"),
   dropout: number,
 };
 /** Of updates of a rank. */
-export const SCALED: KindsOf<Pick<LoraOptions, "rank" | "alpha" | "rankPattern" | "alphaPattern">> = {
+export const SCALED: OptionSchemasOf<Pick<LoraOptions, "rank" | "alpha" | "rankPattern" | "alphaPattern">> = {
   rank: count,
   alpha: factor,
   rankPattern: record(count),
   alphaPattern: record(factor),
 };
 /** LoRA's, without how it starts. */
-export const LORA_KINDS: KindsOf<Omit<LoraOptions, "initialization">> = {
+export const LORA_SCHEMAS: OptionSchemasOf<Omit<LoraOptions, "initialization">> = {
   ...TARGETS,
   ...SCALED,
   scaling: oneOf("standard", "rankStabilized"),
@@ -63,12 +63,12 @@ export const LORA_KINDS: KindsOf<Omit<LoraOptions, "initialization">> = {
   branchBias: flag,
 };
 /** LoRA's. */
-export const LORA: KindsOf<LoraOptions> = {
-  ...LORA_KINDS,
+export const LORA: OptionSchemasOf<LoraOptions> = {
+  ...LORA_SCHEMAS,
   initialization: oneOf("default", "gaussian", "orthogonal", "none"),
 };
 /** LoHa's and LoKr's. */
-export const UPDATE: KindsOf<Omit<LohaOptions, keyof Targeted>> = {
+export const UPDATE: OptionSchemasOf<Omit<LohaOptions, keyof Targeted>> = {
   ...SCALED,
   rowDropout: number,
   rowDropoutScaling: oneOf("none", "kept"),
@@ -76,46 +76,54 @@ export const UPDATE: KindsOf<Omit<LohaOptions, keyof Targeted>> = {
   initialization: oneOf("peft", "lycoris", "none"),
 };
 /** σ. */
-export const ACTIVATION: Kind<Activation> = oneOf(
+export const ACTIVATION: OptionSchema<Activation> = oneOf(
   ...["relu", "gelu", "geluTanh", "silu", "tanh", "sigmoid", "leakyRelu", "none"] as const,
 );
 /** Parts of a block. */
-export const AFTER: Kind<readonly AdapterPosition[]> = list(oneOf("attention", "cross", "feedForward"));
+export const AFTER: OptionSchema<readonly AdapterPosition[]> = list(
+  oneOf("attention", "cross", "feedForward"),
+);
 /** Sizes of rotations. */
-export const BLOCKS: Kind<NonNullable<OftOptions["blocks"]>> = any(
+export const BLOCKS: OptionSchema<NonNullable<OftOptions["blocks"]>> = any(
   fields({ size: number }),
   fields({ count: number }),
-) as Kind<NonNullable<OftOptions["blocks"]>>;
+) as OptionSchema<NonNullable<OftOptions["blocks"]>>;
 /** Of a fused projection. */
-export const PARTS: Kind<NonNullable<FusedIa3Options["parts"]>> = list(oneOf("query", "key", "value"));
+export const PARTS: OptionSchema<NonNullable<FusedIa3Options["parts"]>> = list(
+  oneOf("query", "key", "value"),
+);
 /** Of a Kronecker product. */
-export const KRONA: KindsOf<Pick<KronaOptions, "scale" | "firstFactor" | "zero" | "initialization">> = {
-  scale: factor,
-  firstFactor: pair(number) as Kind<NonNullable<KronaOptions["firstFactor"]>>,
-  zero: oneOf("a", "b"),
-  initialization: oneOf("kaiming", "normal"),
-};
+export const KRONA: OptionSchemasOf<Pick<KronaOptions, "scale" | "firstFactor" | "zero" | "initialization">> =
+  {
+    scale: factor,
+    firstFactor: pair(number) as OptionSchema<NonNullable<KronaOptions["firstFactor"]>>,
+    zero: oneOf("a", "b"),
+    initialization: oneOf("kaiming", "normal"),
+  };
 /** Of one beside a feed-forward part. */
-export const BESIDE: KindsOf<Omit<KronaBresOptions, "residual">> = { ...KRONA, bias: oneOf("one", "none") };
+export const BESIDE: OptionSchemasOf<Omit<KronaBresOptions, "residual">> = {
+  ...KRONA,
+  bias: oneOf("one", "none"),
+};
 /** Where a prompt stands. */
-export const WHERE: Kind<NonNullable<PromptTuningOptions["where"]>> = any(
+export const WHERE: OptionSchema<NonNullable<PromptTuningOptions["where"]>> = any(
   oneOf("front", "entered", "afterFirst"),
   fields<{ readonly token: number }>({ token: number }),
 );
 /** What makes a prompt. */
-export const ENCODER: Kind<NonNullable<PTuningOptions["encoder"]>> = any(
+export const ENCODER: OptionSchema<NonNullable<PTuningOptions["encoder"]>> = any(
   fields({ kind: oneOf("lstm"), "hidden?": number, "inner?": number, "layers?": number, "dropout?": number }),
   fields({ kind: oneOf("mlp"), "hidden?": list(number) }),
-) as Kind<NonNullable<PTuningOptions["encoder"]>>;
+) as OptionSchema<NonNullable<PTuningOptions["encoder"]>>;
 /** How a prompt starts. */
-export const START: Kind<NonNullable<PromptTuningOptions["start"]>> = any(
+export const START: OptionSchema<NonNullable<PromptTuningOptions["start"]>> = any(
   fields({ from: oneOf("uniform"), "low?": number, "high?": number }),
   fields({ from: oneOf("vocabulary"), "tokens?": number }),
   fields({ from: oneOf("tokens"), rows: list(list(number)), "rest?": oneOf("sampled", "repeated") }),
-) as Kind<NonNullable<PromptTuningOptions["start"]>>;
+) as OptionSchema<NonNullable<PromptTuningOptions["start"]>>;
 /** Of a quantized base. */
-export const CODED: Kind<NonNullable<LoftqOptions["dtype"]>> = oneOf(
+export const CODED: OptionSchema<NonNullable<LoftqOptions["dtype"]>> = oneOf(
   ...["nf4", "nf4_double", "fp4", "fp4_double", "int4", "e2m1", "e3m0", "int8"],
-) as Kind<NonNullable<LoftqOptions["dtype"]>>;
+) as OptionSchema<NonNullable<LoftqOptions["dtype"]>>;
 /** Whether a part trains. */
-export const TRAINED: Kind<NonNullable<TopLayersOptions["above"]>> = oneOf("trained", "frozen");
+export const TRAINED: OptionSchema<NonNullable<TopLayersOptions["above"]>> = oneOf("trained", "frozen");

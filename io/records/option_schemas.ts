@@ -6,102 +6,105 @@
 import { isObject } from "../../formats/strict_json.ts";
 
 /** A test, and what it asks for in words. */
-export interface AnyKind {
+export interface AnyOptionSchema {
   /** Stands after "Expected … to be". */
   readonly what: string;
-  fits(value: unknown): boolean;
+  accepts(value: unknown): boolean;
 }
 
 /** The kind of exactly the values of T: invariant, so that no member of a union is forgotten. */
-export interface Kind<in out T> extends AnyKind {
+export interface OptionSchema<in out T> extends AnyOptionSchema {
   /** Never there. */
   readonly of?: (value: T) => T;
 }
 
 /** The kinds of all options of `O`. */
-export type KindsOf<O> = { readonly [K in keyof O]-?: Kind<Exclude<O[K], undefined>> };
+export type OptionSchemasOf<O> = { readonly [K in keyof O]-?: OptionSchema<Exclude<O[K], undefined>> };
 
-const kind = <T>(what: string, fits: (value: unknown) => boolean): Kind<T> => ({ what, fits });
+const schema = <T>(what: string, accepts: (value: unknown) => boolean): OptionSchema<T> => ({
+  what,
+  accepts,
+});
 
-/** Kinds by the option's name. */
-export type Kinds = Readonly<Record<string, AnyKind>>;
+/** OptionSchemas by the option's name. */
+export type OptionSchemas = Readonly<Record<string, AnyOptionSchema>>;
 
 /** Whatever JSON holds. */
-export const anything: Kind<unknown> = kind("any value", () => true);
+export const anything: OptionSchema<unknown> = schema("any value", () => true);
 /** Any finite number. */
-export const number: Kind<number> = kind("a number", (value) => Number.isFinite(value));
+export const number: OptionSchema<number> = schema("a number", (value) => Number.isFinite(value));
 /** A number that a product may have as a factor. */
-export const factor: Kind<number> = kind(
+export const factor: OptionSchema<number> = schema(
   "a number other than 0",
   (value) => Number.isFinite(value) && value !== 0,
 );
 /** A size. */
-export const count: Kind<number> = kind(
+export const count: OptionSchema<number> = schema(
   "a positive integer",
   (value) => Number.isInteger(value) && value as number > 0,
 );
 /** A seed of random numbers. */
-export const seed: Kind<number> = kind(
+export const seed: OptionSchema<number> = schema(
   "a non-negative integer",
   (value) => Number.isInteger(value) && value as number >= 0,
 );
 /** True or false. */
-export const flag: Kind<boolean> = kind("true or false", (value) => typeof value === "boolean");
+export const flag: OptionSchema<boolean> = schema("true or false", (value) => typeof value === "boolean");
 /** A text. */
-export const text: Kind<string> = kind("a text", (value) => typeof value === "string");
+export const text: OptionSchema<string> = schema("a text", (value) => typeof value === "string");
 
 /** One of some names, or numbers. */
-export const oneOf = <const N extends readonly (string | number)[]>(...names: N): Kind<N[number]> =>
-  kind(either(names.map((name) => JSON.stringify(name))), (value) => names.some((name) => name === value));
+export const oneOf = <const N extends readonly (string | number)[]>(...names: N): OptionSchema<N[number]> =>
+  schema(either(names.map((name) => JSON.stringify(name))), (value) => names.some((name) => name === value));
 
 /** A list of one kind. */
-export const list = <T>(items: Kind<T>): Kind<readonly T[]> =>
-  kind(
+export const list = <T>(items: OptionSchema<T>): OptionSchema<readonly T[]> =>
+  schema(
     `a list, each ${items.what}`,
-    (value) => Array.isArray(value) && value.every((item) => items.fits(item)),
+    (value) => Array.isArray(value) && value.every((item) => items.accepts(item)),
   );
 
 /** Two of a kind. */
-export const pair = <T>(items: Kind<T>): Kind<readonly [T, T]> =>
-  kind(
+export const pair = <T>(items: OptionSchema<T>): OptionSchema<readonly [T, T]> =>
+  schema(
     `two in a list, each ${items.what}`,
-    (value) => Array.isArray(value) && value.length === 2 && value.every((item) => items.fits(item)),
+    (value) => Array.isArray(value) && value.length === 2 && value.every((item) => items.accepts(item)),
   );
 
 /** An object of one kind of values. */
-export const record = <T>(values: Kind<T>): Kind<Readonly<Record<string, T>>> =>
-  kind(
+export const record = <T>(values: OptionSchema<T>): OptionSchema<Readonly<Record<string, T>>> =>
+  schema(
     `an object, each value ${values.what}`,
-    (value) => isRecord(value) && Object.values(value).every((item) => values.fits(item)),
+    (value) => isRecord(value) && Object.values(value).every((item) => values.accepts(item)),
   );
 
 /** An object of known fields; those after a "?" may be absent. The type is the caller's word. */
-export const fields = <T>(known: Readonly<Record<string, AnyKind>>): Kind<T> => {
+export const fields = <T>(known: Readonly<Record<string, AnyOptionSchema>>): OptionSchema<T> => {
   const names = Object.keys(known).map((name) => name.replace("?", ""));
   const what = Object.entries(known).map(([name, { what }]) => `"${name.replace("?", "")}": ${what}`);
-  return kind(
+  return schema(
     `{${what.join(", ")}}`,
     (value) =>
       isRecord(value) && Object.keys(value).every((name) => names.includes(name)) &&
-      Object.entries(known).every(([name, { fits }]) =>
+      Object.entries(known).every(([name, { accepts }]) =>
         name.endsWith("?")
-          ? value[name.slice(0, -1)] === undefined || fits(value[name.slice(0, -1)])
-          : fits(value[name])
+          ? value[name.slice(0, -1)] === undefined || accepts(value[name.slice(0, -1)])
+          : accepts(value[name])
       ),
   );
 };
 
 /** Any of several kinds. */
 export const any = <T extends readonly unknown[]>(
-  ...kinds: { readonly [I in keyof T]: Kind<T[I]> }
-): Kind<T[number]> =>
-  kind(either(kinds.map(({ what }) => what)), (value) => kinds.some(({ fits }) => fits(value)));
+  ...kinds: { readonly [I in keyof T]: OptionSchema<T[I]> }
+): OptionSchema<T[number]> =>
+  schema(either(kinds.map(({ what }) => what)), (value) => kinds.some(({ accepts }) => accepts(value)));
 
 const names = list(text);
 /** Names, or a pattern. */
-export const places: Kind<readonly string[] | RegExp> = kind(
+export const places: OptionSchema<readonly string[] | RegExp> = schema(
   'a list of names or {"pattern": "…"}',
-  (value) => names.fits(value) || value instanceof RegExp,
+  (value) => names.accepts(value) || value instanceof RegExp,
 );
 
 /**
@@ -112,14 +115,14 @@ export const places: Kind<readonly string[] | RegExp> = kind(
 export function checkOptions(
   method: string,
   options: Readonly<Record<string, unknown>>,
-  kinds: Kinds,
+  kinds: OptionSchemas,
 ): void {
   for (const [name, value] of Object.entries(options)) {
     if (!Object.hasOwn(kinds, name)) {
       throw new RangeError(`${method} has no option "${name}": there are ${Object.keys(kinds).join(", ")}`);
     }
-    const { what, fits } = kinds[name]!;
-    if (fits(value)) continue;
+    const { what, accepts } = kinds[name]!;
+    if (accepts(value)) continue;
     throw new RangeError(`Expected ${method}'s option "${name}" to be ${what} but found ${shown(value)}`);
   }
 }
@@ -140,4 +143,4 @@ function shown(value: unknown): string {
 }
 
 /** A kind for each option of `O`; a list that lacks one, or a name of a choice, does not type-check. */
-export const all = <O>() => (kinds: KindsOf<O>): Kinds => kinds;
+export const all = <O>() => (kinds: OptionSchemasOf<O>): OptionSchemas => kinds;

@@ -25,29 +25,20 @@ import type {
   VbLoraOptions,
   VeraOptions,
 } from "../../methods/mod.ts";
-import {
-  ACTIVATION,
-  CODED,
-  KRONA,
-  LORA,
-  LORA_KINDS,
-  PATTERN,
-  TARGETS,
-  UPDATE,
-} from "./common_option_kinds.ts";
+import { ACTIVATION, CODED, KRONA, LORA, LORA_SCHEMAS, PATTERN, TARGETS, UPDATE } from "./common_schemas.ts";
 import {
   all,
   any,
   count,
   factor,
-  type Kinds,
   list,
   number,
   oneOf,
+  type OptionSchemas,
   record,
   seed,
   text,
-} from "./option_kinds.ts";
+} from "./option_schemas.ts";
 
 /** Their factories. */
 export type LowRankMethod =
@@ -76,13 +67,13 @@ export type LowRankMethod =
   | "shira"
   | "gralora";
 
-/** Kinds by factory. */
-export const LOW_RANK: Readonly<Record<LowRankMethod, Kinds>> = {
+/** OptionSchemas by factory. */
+export const LOW_RANK: Readonly<Record<LowRankMethod, OptionSchemas>> = {
   lora: all<LoraOptions>()(LORA),
   dora: all<DoraOptions>()({ ...LORA, decomposition: oneOf("paper", "adapterHub") }),
   loraPlus: all<LoraPlusOptions>()({ ...LORA, ratio: number, embeddingRate: number }),
   loftq: all<Omit<LoftqOptions, "key">>()({
-    ...LORA_KINDS,
+    ...LORA_SCHEMAS,
     dtype: CODED,
     iterations: count,
   }),

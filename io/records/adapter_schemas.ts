@@ -17,8 +17,8 @@ import type {
   PhmAdapterOptions,
   S4Options,
 } from "../../methods/mod.ts";
-import { ACTIVATION, AFTER, BESIDE, PARTS, PATTERN } from "./common_option_kinds.ts";
-import { all, any, factor, fields, type Kinds, list, number, oneOf } from "./option_kinds.ts";
+import { ACTIVATION, AFTER, BESIDE, PARTS, PATTERN } from "./common_schemas.ts";
+import { all, any, factor, fields, list, number, oneOf, type OptionSchemas } from "./option_schemas.ts";
 
 /** Their factories. */
 export type AdapterMethod =
@@ -40,8 +40,8 @@ export type AdapterMethod =
   | "lets"
   | "ladderSideTuning";
 
-/** Kinds by factory. */
-export const ADAPTER: Readonly<Record<AdapterMethod, Kinds>> = {
+/** OptionSchemas by factory. */
+export const ADAPTER: Readonly<Record<AdapterMethod, OptionSchemas>> = {
   houlsby: all<HoulsbyOptions>()({
     reduction: number,
     activation: ACTIVATION,

@@ -10,10 +10,10 @@ import {
   weightPass,
 } from "../core/mod.ts";
 import { barePass } from "./bare_pass.ts";
-import { below } from "./site.ts";
+import { childSite } from "./site.ts";
 
 /** Where the matrices lie. */
-export interface WordHead {
+export interface VocabularyHead {
   /** Path of the head. */
   readonly head: string;
   /** Path of the token table, which stands in where the head has no matrix of its own. */
@@ -27,17 +27,22 @@ export interface WordHead {
  * ```ts
  * import { freshModel, reference, smallConfig } from "@graft/peft";
  * import { ones } from "@graft/peft/ops";
- * import { wordScores } from "@graft/peft/models";
+ * import { vocabularyLogits } from "@graft/peft/models";
  * import assert from "node:assert/strict";
  * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 }); // head and table are one
  * const states = ones([1, 3, 16], model.backend);
  * const places = { head: "lm_head", table: "model.embed_tokens" };
- * assert.deepEqual(wordScores(model, states, {}, places).shape, [1, 3, 32]);
+ * assert.deepEqual(vocabularyLogits(model, states, {}, places).shape, [1, 3, 32]);
  * ```
  */
-export function wordScores(model: Model, states: Tensor, options: ForwardOptions, places: WordHead): Tensor {
+export function vocabularyLogits(
+  model: Model,
+  states: Tensor,
+  options: ForwardOptions,
+  places: VocabularyHead,
+): Tensor {
   const root = rootOf(model.weights, weightPass(options));
-  const site = below(root, places.head);
-  const matrix = optionalWeight(site, "weight") ?? weight(below(root, places.table), "weight");
+  const site = childSite(root, places.head);
+  const matrix = optionalWeight(site, "weight") ?? weight(childSite(root, places.table), "weight");
   return head(barePass(model, options), site, matrix, optionalWeight(site, "bias"), states);
 }

@@ -11,7 +11,7 @@ import { concat, gatherRows, integers, reshape } from "../ops/mod.ts";
  * @throws {RangeError} when a row of the batch has another number of slots than the prompt has rows, or two prompts wait
  * for one id.
  */
-export function filledSlots(pass: Pass, stack: Site, batch: Batch, x: Tensor): Tensor {
+export function fillPromptSlots(pass: Pass, stack: Site, batch: Batch, x: Tensor): Tensor {
   const [b, t, d] = x.shape as [number, number, number];
   const prompts = slotRows(pass, stack);
   if (prompts.length === 0) return x;

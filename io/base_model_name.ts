@@ -4,7 +4,7 @@ import { isObject, parseJson } from "../formats/strict_json.ts";
 import { isThere, localFolder } from "./adapter_folder.ts";
 
 /** The base that an adapter names, a path or hub id; undefined where it names none. A GGUF file does not. */
-export async function recordedBase(source: string): Promise<string | undefined> {
+export async function baseModelName(source: string): Promise<string | undefined> {
   if (source.endsWith(".gguf")) return undefined;
   const path = `${await localFolder(source, undefined)}/${PEFT_FILES.config}`;
   if (!await isThere(path)) return undefined;

@@ -2,14 +2,14 @@
 import {
   type Branch,
   callAt,
+  castWeight,
   detach,
   editsAt,
   isQuantized,
-  liesInOut,
+  isStoredTransposed,
   lookup,
   type Model,
   type Pass,
-  recoded,
   rootOf,
   type SideEdit,
   type Site,
@@ -31,7 +31,7 @@ export interface SideParts {
 }
 
 /** Lets side networks put their own states in place of the stack's, or memories beside them. */
-export function beside(
+export function runSideNetworks(
   pass: Pass,
   model: Model,
   stack: Site,
@@ -53,8 +53,8 @@ export function beside(
       },
       weight: (path) => {
         const leaf = weightAt(model.weights, path);
-        const turned = isQuantized(leaf.dtype) && liesInOut(model.spec, path);
-        return turned ? recoded(leaf, "f32", true) : detach(leaf);
+        const turned = isQuantized(leaf.dtype) && isStoredTransposed(model.spec, path);
+        return turned ? castWeight(leaf, "f32", true) : detach(leaf);
       },
       block: (weights: Tree, y, name, shared) =>
         block({ branch: weights, path: `${edit.path}.side.${i}.${name}` }, y, i, shared),

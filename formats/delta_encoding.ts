@@ -4,7 +4,7 @@
  */
 
 /** Whether numbers are not negative and rise. */
-export function isRising(numbers: ArrayLike<number>): boolean {
+export function isStrictlyIncreasing(numbers: ArrayLike<number>): boolean {
   for (let i = 0; i < numbers.length; i++) {
     if (numbers[i]! < 0 || numbers[i]! <= (numbers[i - 1] ?? -1)) return false;
   }
@@ -16,8 +16,10 @@ export function isRising(numbers: ArrayLike<number>): boolean {
  *
  * @throws {RangeError} when they do not rise, or one is negative.
  */
-export function packRising(numbers: Int32Array): Uint8Array<ArrayBuffer> {
-  if (!isRising(numbers)) throw new RangeError("Expected integers that rise from 0 but found others");
+export function packIncreasing(numbers: Int32Array): Uint8Array<ArrayBuffer> {
+  if (!isStrictlyIncreasing(numbers)) {
+    throw new RangeError("Expected integers that rise from 0 but found others");
+  }
   const bytes = new Uint8Array(5 * numbers.length);
   let [n, last] = [0, -1];
   for (const number of numbers) {
@@ -34,7 +36,7 @@ export function packRising(numbers: Int32Array): Uint8Array<ArrayBuffer> {
  *
  * @throws {SyntaxError} when the bytes end inside a number, or one is over 2^31 − 1.
  */
-export function unpackRising(bytes: Uint8Array): Int32Array {
+export function unpackIncreasing(bytes: Uint8Array): Int32Array {
   const numbers: number[] = [];
   let [last, rest, factor] = [-1, 0, 1];
   for (const byte of bytes) {

@@ -6,7 +6,7 @@ import { booleanField, type Fields, neutralField, numberField, shown, textsField
 import { Problem } from "./problem.ts";
 
 /** What both kinds of requests say. */
-export interface Asked {
+export interface GenerationRequest {
   /** The model's name as the client wrote it. */
   readonly model: string;
   /** Texts for each prompt. */
@@ -21,12 +21,12 @@ export interface Asked {
 }
 
 /** A request to /v1/chat/completions. */
-export interface ChatAsked extends Asked {
+export interface ChatRequest extends GenerationRequest {
   readonly messages: readonly ChatMessage[];
 }
 
 /** A request to /v1/completions. */
-export interface CompletionAsked extends Asked {
+export interface CompletionRequest extends GenerationRequest {
   /** Texts or token ids, each continued. */
   readonly prompts: readonly (string | readonly number[])[];
 }
@@ -61,7 +61,7 @@ const CHAT = [
 const COMPLETION = [...COMMON, "prompt", "suffix", "echo", "best_of"];
 
 /** Reads a chat request. @throws {Problem} naming the field that is wrong. */
-export function chatAsked(body: Fields): ChatAsked {
+export function parseChatRequest(body: Fields): ChatRequest {
   checkNames(body, CHAT);
   const empty = (value: unknown): boolean => Array.isArray(value) && value.length === 0;
   neutralField(body, "tools", empty);
@@ -78,7 +78,7 @@ export function chatAsked(body: Fields): ChatAsked {
 }
 
 /** Reads a completion request. @throws {Problem} naming the field that is wrong. */
-export function completionAsked(body: Fields): CompletionAsked {
+export function parseCompletionRequest(body: Fields): CompletionRequest {
   checkNames(body, COMPLETION);
   neutralField(body, "suffix", (value) => value === "");
   neutralField(body, "echo", (value) => value === false);
@@ -88,7 +88,7 @@ export function completionAsked(body: Fields): CompletionAsked {
   return { ...asked, maxTokens: asked.maxTokens ?? 16, prompts: promptsOf(body["prompt"]) };
 }
 
-function common(body: Fields): Asked {
+function common(body: Fields): GenerationRequest {
   const { model } = body;
   if (typeof model !== "string" || model === "") throw wrong("model", "the name of a model", model);
   neutralField(body, "frequency_penalty", (value) => value === 0);

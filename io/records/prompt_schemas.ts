@@ -8,8 +8,8 @@ import type {
   PromptTuningOptions,
   PTuningOptions,
 } from "../../methods/mod.ts";
-import { ACTIVATION, ENCODER, START, WHERE } from "./common_option_kinds.ts";
-import { all, any, fields, type Kinds, list, number, oneOf, text } from "./option_kinds.ts";
+import { ACTIVATION, ENCODER, START, WHERE } from "./common_schemas.ts";
+import { all, any, fields, list, number, oneOf, type OptionSchemas, text } from "./option_schemas.ts";
 
 /** Their factories. */
 export type PromptMethod =
@@ -20,8 +20,8 @@ export type PromptMethod =
   | "contextPromptTuning"
   | "llamaAdapter";
 
-/** Kinds by factory. */
-export const PROMPT: Readonly<Record<PromptMethod, Kinds>> = {
+/** OptionSchemas by factory. */
+export const PROMPT: Readonly<Record<PromptMethod, OptionSchemas>> = {
   prefixTuning: all<PrefixTuningOptions>()({
     length: number,
     network: any(

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type ByteSource, bytesSource, fileSource } from "../../formats/byte_source.ts";
-import { pieces } from "../../formats/pieces.ts";
+import { pieces } from "../../formats/chunks.ts";
 import { inFolder, joined } from "./golden.ts";
 
 const numbers = Uint8Array.from({ length: 2 ** 19 + 7 }, (_, i) => (i * 31 + (i >> 9)) % 251);

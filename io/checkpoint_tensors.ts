@@ -1,13 +1,13 @@
 /** The tensors of a checkpoint under the paths at which a model takes them, and each as the leaf it becomes. */
 import {
   type Backend,
+  castWeight,
+  castWeightShape,
   type DType,
   fromBytes,
   fromPieces,
   isQuantized,
   lazy,
-  recoded,
-  recodedShape,
   scope,
   type Tensor,
 } from "../core/mod.ts";
@@ -20,7 +20,7 @@ import type { KnownArchitecture } from "../models/mod.ts";
  * @param holder What holds the tensors, for the message.
  * @throws {RangeError} on a tensor that the model has no place for.
  */
-export function* placedTensors(
+export function* checkpointTensors(
   tensors: Iterable<StoredTensor>,
   { architecture, spec, weightPath }: KnownArchitecture,
   holder: "The checkpoint has" | "The weights have",
@@ -62,6 +62,6 @@ export function storedLeaf(
     stored.pieces === undefined
       ? fromBytes(stored.read(), shape, own, backend)
       : fromPieces(stored.pieces(), shape, own, backend);
-  const load = (): Tensor => scope(() => recoded(asStored(), wanted, inOut));
-  return leaves === undefined ? load() : lazy(backend, recodedShape(stored, wanted, inOut), wanted, load);
+  const load = (): Tensor => scope(() => castWeight(asStored(), wanted, inOut));
+  return leaves === undefined ? load() : lazy(backend, castWeightShape(stored, wanted, inOut), wanted, load);
 }

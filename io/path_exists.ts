@@ -12,7 +12,7 @@ export function exists(path: string): boolean {
 }
 
 /** Whether a file, or a folder with something in it, is there. */
-export function holdsSomething(path: string): boolean {
+export function isOccupied(path: string): boolean {
   return exists(path) &&
     (!Deno.statSync(path).isDirectory || !Deno.readDirSync(path)[Symbol.iterator]().next().done);
 }

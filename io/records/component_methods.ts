@@ -2,7 +2,7 @@
 import type { Json, Tree } from "../../core/mod.ts";
 
 /** One method of an adapter. */
-export interface MethodPiece {
+export interface ComponentMethod {
   readonly method: string;
   readonly options: Readonly<Record<string, Json>>;
   readonly params: Tree;
@@ -11,16 +11,16 @@ export interface MethodPiece {
 }
 
 /** The methods of a composition, however deep; `params` lie at `prefix` in the adapter's. */
-export function methodPieces(
+export function componentMethods(
   name: string,
   config: Readonly<Record<string, Json>>,
   params: Tree,
   prefix = "",
-): readonly MethodPiece[] {
+): readonly ComponentMethod[] {
   if (!name.startsWith("compose(")) return [{ method: name, options: config, params, prefix }];
   return Object.entries(config).flatMap(([part, value]) => {
     const { method, ...options } = value as Readonly<Record<string, Json>>;
     const inner = (params[part] ?? {}) as Tree;
-    return methodPieces(String(method), options, inner, prefix === "" ? part : `${prefix}.${part}`);
+    return componentMethods(String(method), options, inner, prefix === "" ? part : `${prefix}.${part}`);
   });
 }

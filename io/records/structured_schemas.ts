@@ -9,20 +9,20 @@ import type {
   RoadOptions,
   WaveFtOptions,
 } from "../../methods/mod.ts";
-import { BLOCKS, TARGETS } from "./common_option_kinds.ts";
+import { BLOCKS, TARGETS } from "./common_schemas.ts";
 import {
   all,
   any,
   count,
   factor,
   fields,
-  type Kinds,
   number,
   oneOf,
+  type OptionSchemas,
   places,
   record,
   seed,
-} from "./option_kinds.ts";
+} from "./option_schemas.ts";
 
 /** Their factories. */
 export type StructuredMethod =
@@ -36,8 +36,8 @@ export type StructuredMethod =
   | "waveft"
   | "intrinsicSaid";
 
-/** Kinds by factory. */
-export const STRUCTURED: Readonly<Record<StructuredMethod, Kinds>> = {
+/** OptionSchemas by factory. */
+export const STRUCTURED: Readonly<Record<StructuredMethod, OptionSchemas>> = {
   oft: all<OftOptions>()({
     ...TARGETS,
     blocks: BLOCKS,

@@ -1,11 +1,11 @@
 /** Rising integers and their bytes. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { packRising, unpackRising } from "../../formats/rising_integers.ts";
+import { packIncreasing, unpackIncreasing } from "../../formats/delta_encoding.ts";
 
-Deno.test("packRising() is LEB128 of the gaps, as Wikipedia's example has it", () => {
+Deno.test("packIncreasing() is LEB128 of the gaps, as Wikipedia's example has it", () => {
   // 624485 is E5 8E 26; then a gap of 1 and one of 129.
-  assert.deepEqual([...packRising(Int32Array.of(624_485, 624_486, 624_615))], [
+  assert.deepEqual([...packIncreasing(Int32Array.of(624_485, 624_486, 624_615))], [
     0xE5,
     0x8E,
     0x26,
@@ -15,27 +15,27 @@ Deno.test("packRising() is LEB128 of the gaps, as Wikipedia's example has it", (
   ]);
 });
 
-Deno.test("unpackRising() is its inverse, up to the largest index", () =>
+Deno.test("unpackIncreasing() is its inverse, up to the largest index", () =>
   fc.assert(
     fc.property(fc.uniqueArray(fc.oneof(fc.nat({ max: 300 }), fc.nat({ max: 2 ** 31 - 1 }))), (list) => {
       const numbers = Int32Array.from(list).sort();
-      assert.deepEqual(unpackRising(packRising(numbers)), numbers);
+      assert.deepEqual(unpackIncreasing(packIncreasing(numbers)), numbers);
     }),
   ));
 
-Deno.test("packRising() and unpackRising() refuse what does not rise, and bytes that are none of theirs", () => {
+Deno.test("packIncreasing() and unpackIncreasing() refuse what does not rise, and bytes that are none of theirs", () => {
   for (const numbers of [[1, 1], [2, 1], [-1]]) {
     assert.throws(
-      () => packRising(Int32Array.from(numbers)),
+      () => packIncreasing(Int32Array.from(numbers)),
       /^RangeError: Expected integers that rise from 0/,
     );
   }
   assert.throws(
-    () => unpackRising(Uint8Array.of(5, 0x80)),
+    () => unpackIncreasing(Uint8Array.of(5, 0x80)),
     /^SyntaxError: .* the bytes end inside a number$/,
   );
   assert.throws(
-    () => unpackRising(Uint8Array.of(0x80, 0x80, 0x80, 0x80, 0x10)),
+    () => unpackIncreasing(Uint8Array.of(0x80, 0x80, 0x80, 0x80, 0x10)),
     /^SyntaxError: .* number 0 is/,
   );
 });
@@ -47,6 +47,6 @@ Deno.test("the indices of a mask of 0.5 % take under 1.6 bytes each", () => {
     state = (state * 48_271) % 2_147_483_647; // Park and Miller's generator
     if (state < 0.005 * 2_147_483_647) numbers.push(i);
   }
-  const { length } = packRising(Int32Array.from(numbers));
+  const { length } = packIncreasing(Int32Array.from(numbers));
   assert.ok(length < 1.6 * numbers.length, `${length / numbers.length}`);
 });
