@@ -48,7 +48,7 @@ import {
 } from "../../ops/mod.ts";
 import { type Affine, affine } from "../shared/affine.ts";
 import { apart } from "./averaged.ts";
-import { checkPositive, checkProbability } from "../shared/random_factor.ts";
+import { checkPositive, checkProbability } from "../shared/option_checks.ts";
 
 /** Options of AdapterFusion. */
 export interface AdapterFusionOptions {

@@ -29,7 +29,8 @@ import { type Affine, affine } from "../shared/affine.ts";
 import { type Activation, activation, bottleneckRank, freshBottleneck } from "../shared/bottleneck.ts";
 import { type AdapterPosition, adapterSites } from "./houlsby.ts";
 import { checkPhm, freshFactoredPhm, freshPhm, type Phm, phm } from "./phm.ts";
-import { checkPositive, checkProbability, freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
+import { checkPositive, checkProbability } from "../shared/option_checks.ts";
 
 /** Options of bottleneck adapters. */
 export interface BottleneckAdapterOptions {

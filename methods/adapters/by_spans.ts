@@ -20,7 +20,7 @@ import {
 } from "../../core/mod.ts";
 import { concat, slice, zeros } from "../../ops/mod.ts";
 import { apart, changeBy } from "./averaged.ts";
-import { checkPositive } from "../shared/random_factor.ts";
+import { checkPositive } from "../shared/option_checks.ts";
 
 /**
  * Several methods on one model, each for a span of tokens. Parameters: each part's under its name. A text of another length

@@ -24,7 +24,8 @@ import { normal } from "../../ops/mod.ts";
 import { type Activation, activation, bottleneckRank } from "../shared/bottleneck.ts";
 import { type AdapterPosition, adapterSites, checkReduction, TWICE } from "./houlsby.ts";
 import { checkPhm, freshFactoredPhm, type Phm, phm } from "./phm.ts";
-import { checkPositive, freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
+import { checkPositive } from "../shared/option_checks.ts";
 
 /** Options of Compacter. */
 export interface CompacterOptions {

@@ -32,7 +32,7 @@ import {
   bottleneck,
   bottleneckRank,
 } from "../shared/bottleneck.ts";
-import { freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
 
 /** The parts of a block behind which adapters stand. */
 export type AdapterPosition = SublayerPlace["role"];

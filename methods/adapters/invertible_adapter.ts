@@ -34,7 +34,7 @@ import {
   bottleneckRank,
 } from "../shared/bottleneck.ts";
 import { checkReduction } from "./houlsby.ts";
-import { freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
 
 /** Options of invertible adapters. */
 export interface InvertibleAdapterOptions {

@@ -25,7 +25,8 @@ import {
 import { add, full, multiply, normal, zeros } from "../../ops/mod.ts";
 import { feedForwards } from "../shared/bottleneck.ts";
 import { type KronaOptions, kronaShapes } from "../structured/krona.ts";
-import { checkPositive, freshParams, kaiming } from "../shared/random_factor.ts";
+import { freshParams, kaiming } from "../shared/initial_factors.ts";
+import { checkPositive } from "../shared/option_checks.ts";
 
 /** Options of KronA_B: KronA's, but for where it stands. */
 export interface KronaBOptions

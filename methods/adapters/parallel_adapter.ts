@@ -30,7 +30,8 @@ import {
   feedForwards,
 } from "../shared/bottleneck.ts";
 import { checkReduction } from "./houlsby.ts";
-import { checkProbability, freshParams, kaiming } from "../shared/random_factor.ts";
+import { freshParams, kaiming } from "../shared/initial_factors.ts";
+import { checkProbability } from "../shared/option_checks.ts";
 
 /** Options of the parallel adapter. */
 export interface ParallelAdapterOptions {

@@ -15,7 +15,7 @@ import { bitfit } from "../selective/bitfit.ts";
 import { lora } from "../low_rank/lora.ts";
 import { pfeiffer } from "../adapters/pfeiffer.ts";
 import { prefixTuning } from "../soft_prompts/prefix_tuning.ts";
-import { checkPositive } from "../shared/random_factor.ts";
+import { checkPositive } from "../shared/option_checks.ts";
 import { type S4Part, s4Shares, type S4Sizes, s4Sizes } from "./s4_sizes.ts";
 
 export type { S4Part } from "./s4_sizes.ts";

@@ -42,7 +42,7 @@ import {
   zeros,
 } from "../../ops/mod.ts";
 import { adjustBudget, type BudgetOptions, checkBudget } from "./adalora_budget.ts";
-import { checkProbability, checkRanks } from "../shared/random_factor.ts";
+import { checkProbability, checkRanks } from "../shared/option_checks.ts";
 
 /** Options of AdaLoRA. */
 export interface AdaloraOptions extends TargetOptions, BudgetOptions {

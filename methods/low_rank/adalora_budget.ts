@@ -35,7 +35,7 @@ import {
   slice,
   subtract,
 } from "../../ops/mod.ts";
-import { checkPositive } from "../shared/random_factor.ts";
+import { checkPositive } from "../shared/option_checks.ts";
 
 /** How the budget falls. */
 export interface BudgetOptions {

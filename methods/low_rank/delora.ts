@@ -33,7 +33,8 @@ import {
   type Tensor,
 } from "../../core/mod.ts";
 import { add, divide, full, maximum, multiply, reshape, sqrt, sumOfSquares, zeros } from "../../ops/mod.ts";
-import { checkFinite, checkProbability, checkRanks, freshParams, kaiming } from "../shared/random_factor.ts";
+import { freshParams, kaiming } from "../shared/initial_factors.ts";
+import { checkFinite, checkProbability, checkRanks } from "../shared/option_checks.ts";
 
 /** Options of DeLoRA. */
 export interface DeloraOptions extends TargetOptions {

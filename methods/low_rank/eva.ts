@@ -34,7 +34,7 @@ import {
 } from "../../core/mod.ts";
 import { add, factorised, gatherRows, integers, reshape, slice } from "../../ops/mod.ts";
 import { lora, type LoraOptions, loraRank, loraScale } from "./lora.ts";
-import { checkPositive } from "../shared/random_factor.ts";
+import { checkPositive } from "../shared/option_checks.ts";
 import { type Components, cosines, type Decomposition, withRows } from "../../numerics/streaming_svd.ts";
 
 /** Options of EVA: LoRA's, with r the mean rank of a layer, and how to look at the activations. */

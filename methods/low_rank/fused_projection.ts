@@ -21,7 +21,8 @@ import {
 } from "../../core/mod.ts";
 import { ones, zeros } from "../../ops/mod.ts";
 import type { LoraFactors } from "./lora.ts";
-import { checkPositive, checkProbability, freshParams, kaiming } from "../shared/random_factor.ts";
+import { freshParams, kaiming } from "../shared/initial_factors.ts";
+import { checkPositive, checkProbability } from "../shared/option_checks.ts";
 
 /** A third of a fused projection. */
 export type ProjectionPart = "query" | "key" | "value";

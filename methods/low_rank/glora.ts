@@ -27,7 +27,8 @@ import {
 } from "../../core/mod.ts";
 import { add, addAll, matmul, multiply, reshape, uniform, zeros } from "../../ops/mod.ts";
 import { checkNotEmbedding } from "../shared/not_embedding.ts";
-import { checkPositive, freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
+import { checkPositive } from "../shared/option_checks.ts";
 
 /** Forms of a matrix: a product of rank r, one number an output, one number, nothing. */
 export type GloraMatrix = "lowRank" | "vector" | "constant" | "none";

@@ -26,7 +26,8 @@ import {
 } from "../../core/mod.ts";
 import { matmul, mean, multiply, reshape, softmax, zeros } from "../../ops/mod.ts";
 import { checkNotEmbedding } from "../shared/not_embedding.ts";
-import { checkFinite, checkPositive, freshParams, kaiming } from "../shared/random_factor.ts";
+import { freshParams, kaiming } from "../shared/initial_factors.ts";
+import { checkFinite, checkPositive } from "../shared/option_checks.ts";
 
 /** Options of Lily. */
 export interface LilyOptions extends TargetOptions {

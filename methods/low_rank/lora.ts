@@ -32,7 +32,8 @@ import {
   type Tree,
 } from "../../core/mod.ts";
 import { matmul, multiply, normal, orthogonalRows, reshape, slice, uniform, zeros } from "../../ops/mod.ts";
-import { atPlaces, checkProbability, checkRanks } from "../shared/random_factor.ts";
+import { atPlaces } from "../shared/initial_factors.ts";
+import { checkProbability, checkRanks } from "../shared/option_checks.ts";
 
 /** Options of LoRA. */
 export interface LoraOptions extends TargetOptions {

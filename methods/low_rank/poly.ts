@@ -40,7 +40,8 @@ import {
   zeros,
 } from "../../ops/mod.ts";
 import { checkNotEmbedding } from "../shared/not_embedding.ts";
-import { checkPositive, freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
+import { checkPositive } from "../shared/option_checks.ts";
 import { checkTasks, type TaskOptions, tasksOf } from "../shared/tasks.ts";
 
 /** Options of Poly. */

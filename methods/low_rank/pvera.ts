@@ -27,7 +27,8 @@ import {
   tensor,
 } from "../../core/mod.ts";
 import { add, dropout, exp, full, matmul, multiply, normal, slice, zeros } from "../../ops/mod.ts";
-import { checkPositive, checkProbability, freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
+import { checkPositive, checkProbability } from "../shared/option_checks.ts";
 import { mersenneTwister, torchUniform } from "../../numerics/torch_random.ts";
 import { veraShapes, type VeraVectors } from "./vera.ts";
 

@@ -29,7 +29,8 @@ import {
 } from "../../core/mod.ts";
 import { full, multiply, normal, reshape, slice, transpose, zeros } from "../../ops/mod.ts";
 import { randomBases } from "./random_bases.ts";
-import { checkPositive, checkProbability, checkRanks, freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
+import { checkPositive, checkProbability, checkRanks } from "../shared/option_checks.ts";
 
 /** Options of RandLoRA. */
 export interface RandLoraOptions extends TargetOptions {

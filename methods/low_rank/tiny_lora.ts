@@ -27,7 +27,8 @@ import {
 import { matmul, multiply, reshape, sqrt, type Svd, uniform, zeros } from "../../ops/mod.ts";
 import { directionCount, directionsOf, type LeadingDirections } from "./leading_directions.ts";
 import { checkNotEmbedding } from "../shared/not_embedding.ts";
-import { checkPositive, checkProbability, freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
+import { checkPositive, checkProbability } from "../shared/option_checks.ts";
 import { mersenneTwister, torchNormal } from "../../numerics/torch_random.ts";
 
 /** Options of TinyLoRA. */

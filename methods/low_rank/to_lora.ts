@@ -24,7 +24,7 @@ import {
 import { factorised, leading, matmul, qr, type Svd, svd, transpose } from "../../ops/mod.ts";
 import { lora } from "./lora.ts";
 import { balanced } from "./pissa.ts";
-import { checkPositive } from "../shared/random_factor.ts";
+import { checkPositive } from "../shared/option_checks.ts";
 
 /**
  * How far to cut: to a rank, or to the smallest rank of each layer whose error is not over a bound (0 keeps all that f32 can

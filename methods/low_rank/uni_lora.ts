@@ -26,7 +26,8 @@ import {
 } from "../../core/mod.ts";
 import { gatherRows, multiply, normal, uniform } from "../../ops/mod.ts";
 import { numpyBelow, numpyChoice, numpyShuffle, pcg64 } from "../../numerics/numpy_random.ts";
-import { checkPositive, checkProbability, freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
+import { checkPositive, checkProbability } from "../shared/option_checks.ts";
 
 /** Options of Uni-LoRA. */
 export interface UniLoraOptions extends TargetOptions {

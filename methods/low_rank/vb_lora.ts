@@ -39,7 +39,8 @@ import {
   softmax,
   uniform,
 } from "../../ops/mod.ts";
-import { checkPositive, checkProbability, freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
+import { checkPositive, checkProbability } from "../shared/option_checks.ts";
 
 /** Options of VB-LoRA. */
 export interface VbLoraOptions extends TargetOptions {

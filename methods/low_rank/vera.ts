@@ -23,13 +23,8 @@ import {
   tensor,
 } from "../../core/mod.ts";
 import { full, zeros } from "../../ops/mod.ts";
-import {
-  checkFinite,
-  checkPositive,
-  checkProbability,
-  checkSeed,
-  freshParams,
-} from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
+import { checkFinite, checkPositive, checkProbability, checkSeed } from "../shared/option_checks.ts";
 import { mersenneTwister, torchUniform } from "../../numerics/torch_random.ts";
 
 /** Options of VeRA. */

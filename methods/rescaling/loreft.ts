@@ -28,7 +28,8 @@ import {
 import { add, dropout, matmul, multiply, normal, orthogonalRows, subtract } from "../../ops/mod.ts";
 import { type Affine, affine, freshAffine } from "../shared/affine.ts";
 import { type Activation, activation } from "../shared/bottleneck.ts";
-import { checkPositive, checkProbability, freshParams, kaiming } from "../shared/random_factor.ts";
+import { freshParams, kaiming } from "../shared/initial_factors.ts";
+import { checkPositive, checkProbability } from "../shared/option_checks.ts";
 import { firstAndLastTokens } from "./text_ends.ts";
 
 /** Options of LoReFT. */

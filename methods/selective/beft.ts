@@ -20,7 +20,7 @@ import {
   type Tensor,
 } from "../../core/mod.ts";
 import { zeros } from "../../ops/mod.ts";
-import { freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
 
 /** Options of BEFT. By default the value layers, or the values' third of a fused projection. */
 export type BeftOptions = TargetOptions;

@@ -23,7 +23,7 @@ import {
 } from "../../core/mod.ts";
 import { zeros } from "../../ops/mod.ts";
 import { classifierLeaves } from "../shared/classifier.ts";
-import { freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
 
 /** Options of BitFit. */
 export interface BitfitOptions {

@@ -24,7 +24,7 @@ import {
   trainableCopy,
 } from "../../core/mod.ts";
 import { ones, uniform, zeros } from "../../ops/mod.ts";
-import { freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
 
 /** Options of cross-attention tuning. */
 export interface CrossAttentionOptions {

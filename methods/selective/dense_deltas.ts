@@ -14,7 +14,7 @@ import {
   trainableCopy,
 } from "../../core/mod.ts";
 import { add, zeros } from "../../ops/mod.ts";
-import { freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
 
 /** Which leaves. */
 export interface DenseDeltas {

@@ -47,7 +47,8 @@ import {
   zeros,
 } from "../../ops/mod.ts";
 import { classifierLeaves } from "../shared/classifier.ts";
-import { checkFinite, freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
+import { checkFinite } from "../shared/option_checks.ts";
 
 /** Options of DiffPruning. */
 export interface DiffPruningOptions {

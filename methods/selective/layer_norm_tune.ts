@@ -19,7 +19,7 @@ import {
   type Tensor,
   trainableCopy,
 } from "../../core/mod.ts";
-import { freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
 
 /** Options of layer-norm tuning. */
 export interface LayerNormTuneOptions {

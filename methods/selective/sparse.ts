@@ -31,7 +31,7 @@ import {
   type WeightEdit,
 } from "../../core/mod.ts";
 import { abs, add, addAll, integers, multiply, reshape, scatterAddRows, sum, zeros } from "../../ops/mod.ts";
-import { freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
 
 /** Elements of one leaf. */
 export interface LeafMask {

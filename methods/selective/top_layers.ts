@@ -16,7 +16,8 @@ import {
   type Tensor,
   trainableCopy,
 } from "../../core/mod.ts";
-import { checkPositive, freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
+import { checkPositive } from "../shared/option_checks.ts";
 
 /** Options of top-layer tuning. */
 export interface TopLayersOptions {

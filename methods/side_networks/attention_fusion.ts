@@ -19,7 +19,7 @@ import {
   type Tensor,
 } from "../../core/mod.ts";
 import { addAll, concat, matmul, multiply, normal, reshape, slice, softmax, zeros } from "../../ops/mod.ts";
-import { freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
 import { lastNorms, readLastNorms } from "./side_weights.ts";
 
 /** Options of attention fusion. */

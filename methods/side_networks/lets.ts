@@ -47,7 +47,7 @@ import {
   uniform,
   zeros,
 } from "../../ops/mod.ts";
-import { freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
 import { blockLeaves, lastNorms, read, readLastNorms } from "./side_weights.ts";
 
 /** Options of LeTS. */

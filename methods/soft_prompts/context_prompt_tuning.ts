@@ -23,7 +23,7 @@ import {
 } from "../../core/mod.ts";
 import { add, divide, multiply, relu, sqrt, subtract, sumOfSquares, zeros } from "../../ops/mod.ts";
 import { promptStack, promptStart } from "./prompt_rows.ts";
-import { freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
 
 /** Options of CPT. */
 export interface ContextPromptTuningOptions {

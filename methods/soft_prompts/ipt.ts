@@ -28,7 +28,7 @@ import { mean, multiply, normal, reshape, square, subtract, tanh } from "../../o
 import { type Affine, affine, freshAffine } from "../shared/affine.ts";
 import { type PromptParams, type PromptPosition, promptStack } from "./prompt_rows.ts";
 import { promptTuning } from "./prompt_tuning.ts";
-import { checkPositive } from "../shared/random_factor.ts";
+import { checkPositive } from "../shared/option_checks.ts";
 import type { PromptSources } from "./spot.ts";
 
 /** W₂ and W₃. */

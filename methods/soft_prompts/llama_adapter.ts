@@ -20,7 +20,8 @@ import {
   type Tensor,
 } from "../../core/mod.ts";
 import { normal, reshape, tanh, zeros } from "../../ops/mod.ts";
-import { checkPositive, freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
+import { checkPositive } from "../shared/option_checks.ts";
 
 /** Options of LLaMA-Adapter. */
 export interface LlamaAdapterOptions {

@@ -22,7 +22,8 @@ import {
 } from "../../core/mod.ts";
 import { matmul, mean, multiply, normal, reshape, slice } from "../../ops/mod.ts";
 import { checkPromptStart, promptStack, type PromptStart, promptStart } from "./prompt_rows.ts";
-import { checkPositive, freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
+import { checkPositive } from "../shared/option_checks.ts";
 import { checkTasks, type TaskOptions, tasksOf } from "../shared/tasks.ts";
 
 /** Options of multitask prompt tuning. */

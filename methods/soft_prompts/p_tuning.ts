@@ -17,7 +17,7 @@ import {
 } from "./prompt_encoder.ts";
 import { type PromptParams, type PromptPosition, promptStack } from "./prompt_rows.ts";
 import { promptTuning } from "./prompt_tuning.ts";
-import { checkPositive } from "../shared/random_factor.ts";
+import { checkPositive } from "../shared/option_checks.ts";
 
 /** Options of P-tuning. */
 export interface PTuningOptions {

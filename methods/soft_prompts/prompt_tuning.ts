@@ -18,7 +18,8 @@ import {
   type PromptStart,
   promptStart,
 } from "./prompt_rows.ts";
-import { checkPositive, freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
+import { checkPositive } from "../shared/option_checks.ts";
 
 /** Options of prompt tuning. */
 export interface PromptTuningOptions {

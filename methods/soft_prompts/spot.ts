@@ -22,7 +22,7 @@ import {
 import { addAll, divide, mean, multiply, sqrt, sum, sumOfSquares } from "../../ops/mod.ts";
 import { type PromptParams, promptStack } from "./prompt_rows.ts";
 import { promptTuning, type PromptTuningOptions } from "./prompt_tuning.ts";
-import { freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
 
 /** Trained prompts by the name of their task: adapters of prompt tuning, or of P-tuning once finalized. */
 export type PromptSources = Readonly<Record<string, Adapter>>;

@@ -29,7 +29,8 @@ import {
 import { multiply, ones, reshape, slice, subtract, transpose, zeros } from "../../ops/mod.ts";
 import { cayley } from "../../numerics/cayley.ts";
 import { type Blocks, checkBlocks, piecesOf } from "./oft.ts";
-import { checkPositive, checkProbability, freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
+import { checkPositive, checkProbability } from "../shared/option_checks.ts";
 import { rotatedPlaces } from "./rotated_places.ts";
 
 /** Options of BOFT. */

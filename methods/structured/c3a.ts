@@ -25,7 +25,8 @@ import {
   type Tensor,
 } from "../../core/mod.ts";
 import { normal, uniform, zeros } from "../../ops/mod.ts";
-import { checkPositive, freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
+import { checkPositive } from "../shared/option_checks.ts";
 
 /** Options of C3A. */
 export interface C3aOptions extends TargetOptions {

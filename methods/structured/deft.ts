@@ -41,7 +41,8 @@ import {
 } from "../../ops/mod.ts";
 import { withHouseholderSigns } from "../../numerics/householder_signs.ts";
 import { checkNotEmbedding } from "../shared/not_embedding.ts";
-import { checkPositive, checkProbability, freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
+import { checkPositive, checkProbability } from "../shared/option_checks.ts";
 
 /** Options of DEFT. */
 export interface DeftOptions extends TargetOptions {

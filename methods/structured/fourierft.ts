@@ -23,7 +23,8 @@ import {
   type Tensor,
 } from "../../core/mod.ts";
 import { normal, zeros } from "../../ops/mod.ts";
-import { checkFinite, checkPositive, checkSeed, freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
+import { checkFinite, checkPositive, checkSeed } from "../shared/option_checks.ts";
 import { mersenneTwister, torchRandperm } from "../../numerics/torch_random.ts";
 
 /** Options of FourierFT. */

@@ -27,13 +27,8 @@ import {
   type Tensor,
 } from "../../core/mod.ts";
 import { uniform, zeros } from "../../ops/mod.ts";
-import {
-  atPlaces,
-  checkPositive,
-  checkProbability,
-  checkRanks,
-  freshParams,
-} from "../shared/random_factor.ts";
+import { atPlaces, freshParams } from "../shared/initial_factors.ts";
+import { checkPositive, checkProbability, checkRanks } from "../shared/option_checks.ts";
 
 /** Options of GraLoRA. */
 export interface GraloraOptions extends TargetOptions {

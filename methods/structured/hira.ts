@@ -26,7 +26,8 @@ import {
   type Tensor,
 } from "../../core/mod.ts";
 import { add, dropout, matmul, multiply, normal, zeros } from "../../ops/mod.ts";
-import { atPlaces, checkProbability, checkRanks, freshParams, kaiming } from "../shared/random_factor.ts";
+import { atPlaces, freshParams, kaiming } from "../shared/initial_factors.ts";
+import { checkProbability, checkRanks } from "../shared/option_checks.ts";
 
 /** Options of HiRA. */
 export interface HiraOptions extends TargetOptions {

@@ -39,7 +39,8 @@ import {
   sumOfSquares,
   transpose,
 } from "../../ops/mod.ts";
-import { checkPositive, freshParams, kaiming } from "../shared/random_factor.ts";
+import { freshParams, kaiming } from "../shared/initial_factors.ts";
+import { checkPositive } from "../shared/option_checks.ts";
 import { rotatedPlaces } from "./rotated_places.ts";
 
 /** Options of HRA. */

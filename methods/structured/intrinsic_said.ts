@@ -27,7 +27,8 @@ import {
   type WeightEdit,
 } from "../../core/mod.ts";
 import { add, multiply, ones, reshape, zeros } from "../../ops/mod.ts";
-import { checkPositive, freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
+import { checkPositive } from "../shared/option_checks.ts";
 
 /** Options of Intrinsic SAID. */
 export interface IntrinsicSaidOptions {

@@ -23,13 +23,8 @@ import {
   type Tensor,
 } from "../../core/mod.ts";
 import { normal, zeros } from "../../ops/mod.ts";
-import {
-  checkFinite,
-  checkPositive,
-  checkProbability,
-  freshParams,
-  kaiming,
-} from "../shared/random_factor.ts";
+import { freshParams, kaiming } from "../shared/initial_factors.ts";
+import { checkFinite, checkPositive, checkProbability } from "../shared/option_checks.ts";
 
 /** Options of KronA. */
 export interface KronaOptions extends TargetOptions {

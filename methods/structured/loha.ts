@@ -25,7 +25,8 @@ import {
   type Tensor,
 } from "../../core/mod.ts";
 import { normal, zeros } from "../../ops/mod.ts";
-import { atPlaces, checkRanks, freshParams, kaiming } from "../shared/random_factor.ts";
+import { atPlaces, freshParams, kaiming } from "../shared/initial_factors.ts";
+import { checkRanks } from "../shared/option_checks.ts";
 import { addUpdate, checkUpdateDropout, type UpdateDropout } from "./update_dropout.ts";
 
 /** Options of LoHa. Rows that dropout keeps are divided by the kept share unless said otherwise. */

@@ -29,7 +29,8 @@ import {
   type Tensor,
 } from "../../core/mod.ts";
 import { zeros } from "../../ops/mod.ts";
-import { checkPositive, checkRanks, freshParams, kaiming } from "../shared/random_factor.ts";
+import { freshParams, kaiming } from "../shared/initial_factors.ts";
+import { checkPositive, checkRanks } from "../shared/option_checks.ts";
 import { addUpdate, checkUpdateDropout, type UpdateDropout } from "./update_dropout.ts";
 
 /** Options of LoKr. */

@@ -22,7 +22,8 @@ import {
   type Tensor,
 } from "../../core/mod.ts";
 import { add, matmul, permute, reshape, zeros } from "../../ops/mod.ts";
-import { checkPositive, checkProbability, freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
+import { checkPositive, checkProbability } from "../shared/option_checks.ts";
 
 /** Options of every form. */
 export interface MissCommon extends TargetOptions {

@@ -22,7 +22,8 @@ import {
 } from "../../core/mod.ts";
 import { divide, less, multiply, select, sqrt, sumOfSquares, transpose, zeros } from "../../ops/mod.ts";
 import { cayley, cayleyNeumann, skewFromUpper } from "../../numerics/cayley.ts";
-import { checkPositive, freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
+import { checkPositive } from "../shared/option_checks.ts";
 import { rotatedPlaces } from "./rotated_places.ts";
 
 /** How an input is cut into pieces: pieces of a size, or a number of them. */

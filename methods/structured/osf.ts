@@ -24,7 +24,7 @@ import {
   type Tensor,
 } from "../../core/mod.ts";
 import { add, matmul, multiply, reshape, subtract } from "../../ops/mod.ts";
-import { freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
 import {
   type LayerSplit,
   preservedRank,

@@ -26,7 +26,8 @@ import {
 import { add, matmul, multiply, zeros } from "../../ops/mod.ts";
 import { type Activation, activation } from "../shared/bottleneck.ts";
 import { checkNotEmbedding } from "../shared/not_embedding.ts";
-import { checkFinite, checkPositive, freshParams, kaiming } from "../shared/random_factor.ts";
+import { freshParams, kaiming } from "../shared/initial_factors.ts";
+import { checkFinite, checkPositive } from "../shared/option_checks.ts";
 
 /** Options of PEANuT. */
 export interface PeanutOptions extends TargetOptions {

@@ -18,7 +18,7 @@ import {
   type Tensor,
 } from "../../core/mod.ts";
 import { factorised, leading, randomizedSvd, svd } from "../../ops/mod.ts";
-import { checkPositive } from "../shared/random_factor.ts";
+import { checkPositive } from "../shared/option_checks.ts";
 
 /** V [r, in] by layer's path. */
 export type PrincipalSubspace = Readonly<Record<string, Tensor>>;

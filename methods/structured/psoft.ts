@@ -35,7 +35,8 @@ import {
 } from "../../ops/mod.ts";
 import { cayley, cayleyNeumann, skewFromUpper } from "../../numerics/cayley.ts";
 import type { PrincipalSubspace } from "./principal_subspace.ts";
-import { checkPositive, checkProbability, freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
+import { checkPositive, checkProbability } from "../shared/option_checks.ts";
 
 /** Options of PSOFT. */
 export interface PsoftOptions {

@@ -41,7 +41,8 @@ import {
   slice,
   zeros,
 } from "../../ops/mod.ts";
-import { checkPositive, freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
+import { checkPositive } from "../shared/option_checks.ts";
 
 /** Options of RoAd. */
 export interface RoadOptions extends TargetOptions {

@@ -23,7 +23,8 @@ import {
   type Tensor,
 } from "../../core/mod.ts";
 import { integers, normal, slice, zeros } from "../../ops/mod.ts";
-import { checkPositive, checkSeed, freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
+import { checkPositive, checkSeed } from "../shared/option_checks.ts";
 import { DEFAULT_SEED, mersenneTwister, torchRandperm } from "../../numerics/torch_random.ts";
 
 /** Options of SHiRA. */

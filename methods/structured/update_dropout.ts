@@ -3,7 +3,7 @@
  */
 import { fn, fold, type LinearChange, type LinearMap } from "../../core/mod.ts";
 import { add, divide, lessEqual, mean, multiply, uniform } from "../../ops/mod.ts";
-import { checkProbability } from "../shared/random_factor.ts";
+import { checkProbability } from "../shared/option_checks.ts";
 
 /** What is dropped in training. */
 export interface UpdateDropout {

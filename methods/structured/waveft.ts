@@ -29,7 +29,8 @@ import {
   tensor,
 } from "../../core/mod.ts";
 import { integers, normal, zeros } from "../../ops/mod.ts";
-import { checkFinite, checkPositive, checkSeed, freshParams } from "../shared/random_factor.ts";
+import { freshParams } from "../shared/initial_factors.ts";
+import { checkFinite, checkPositive, checkSeed } from "../shared/option_checks.ts";
 import { mersenneTwister, torchRandperm } from "../../numerics/torch_random.ts";
 import { coefficientAt, scalingFilter, type Wavelet } from "../../numerics/wavelets.ts";
 

@@ -1,22 +1,4 @@
-/** How factors of a matrix start, and the checks that several methods share. */
-import {
-  type Backend,
-  fold,
-  type Key,
-  type MatrixPlace,
-  nest,
-  scope,
-  type Synchronous,
-  type Tensor,
-  type Tree,
-} from "../../core/mod.ts";
-import { uniform } from "../../ops/mod.ts";
-
-/** Uniform in ±1/√columns: He's initialisation with a = √5, PyTorch's default for a linear layer. */
-export function kaiming(key: Key, name: string, shape: readonly [number, number], backend: Backend): Tensor {
-  const bound = 1 / Math.sqrt(shape[1]);
-  return uniform(fold(key, name), shape, backend, -bound, bound);
-}
+/** The checks of options that several methods share. */
 
 /** @throws {RangeError} when an option is no positive integer. */
 export function checkPositive(name: string, value: number): void {
@@ -64,19 +46,4 @@ export function checkSeed(name: string, value: number): void {
 /** @throws {RangeError} when an option is no number from 0 up to 1. */
 export function checkProbability(name: string, value: number): void {
   if (!(value >= 0 && value < 1)) throw new RangeError(`Expected ${name} from 0 up to 1 but found ${value}`);
-}
-
-/** Parameters from leaves by path; what was computed on the way is freed. */
-export function freshParams(leaves: () => Iterable<readonly [path: string, leaf: Tensor]>): Tree {
-  return scope((): Synchronous<Tree> => nest(leaves()) as Synchronous<Tree>);
-}
-
-/** What `factors` gives for each layer, under the layer's path. */
-export function atPlaces(
-  places: readonly MatrixPlace[],
-  factors: (place: MatrixPlace) => Readonly<Record<string, Tensor>>,
-): readonly (readonly [path: string, leaf: Tensor])[] {
-  return places.flatMap((place) =>
-    Object.entries(factors(place)).map(([name, leaf]) => [`${place.path}.${name}`, leaf] as const)
-  );
 }
