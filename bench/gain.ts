@@ -8,7 +8,7 @@
  * in FOLDER, apart for each model and setting, and not run again, so it can be stopped and continued. Writes bench/gain.json.
  */
 import { createHash } from "node:crypto";
-import { type MethodName, METHODS } from "../cli/method_table.ts";
+import { type MethodName, METHODS } from "../tuning/method_catalog.ts";
 import { type Attempt, attempt, BACKEND, ratesOf, type Refused } from "./gain_run.ts";
 import { REASONS, SETTINGS, SOURCES } from "./gain_settings.ts";
 

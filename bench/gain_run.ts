@@ -1,9 +1,9 @@
 /** One run of `deno task gain`: a method at a rate, as `graft finetune` runs it, kept in a file and not run again. */
 import { createHash } from "node:crypto";
-import { defaultRate, type MethodName } from "../cli/method_table.ts";
-import { UsageError } from "../cli/arguments.ts";
-import { writeConversations } from "../cli/compare_data.ts";
-import { finetuneResult } from "../cli/finetune_run.ts";
+import { defaultRate, type MethodName } from "../tuning/method_catalog.ts";
+import { UsageError } from "../tuning/usage_error.ts";
+import { writeConversations } from "../cli/compare/data.ts";
+import { finetuneResult } from "../cli/finetune/run.ts";
 import { isNativeBuilt } from "../ops/native/mod.ts";
 import { OPTIONS, RATES, SETTINGS, SOURCES } from "./gain_settings.ts";
 

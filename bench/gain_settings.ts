@@ -1,5 +1,5 @@
 /** What `deno task gain` tells each method, and why some do not close half of LoRA's gain. */
-import type { MethodName } from "../cli/method_table.ts";
+import type { MethodName } from "../tuning/method_catalog.ts";
 import type { JsonOptions } from "../io/records/option_codec.ts";
 
 /** The run that all share: as short as shows whether a method learns. */

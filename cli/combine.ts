@@ -5,10 +5,11 @@ import { loadAdapter } from "../io/load_adapter.ts";
 import { newOutput } from "../io/new_output.ts";
 import { saveAdapter } from "../io/save_adapter.ts";
 import { type Combination, combine as combineAdapters, type Limit } from "../methods/mod.ts";
-import { checkOwn, choice, type Command, integer, names, number, onePath, UsageError } from "./arguments.ts";
-import { rankText } from "./convert_adapter.ts";
+import { choice, type Command, integer, names, number, onePath } from "./terminal/arguments.ts";
+import { checkOwn, UsageError } from "../tuning/usage_error.ts";
+import { rankText } from "./convert/adapter.ts";
 import { type ModelFlags, modelFlags, openModel } from "./load.ts";
-import { print, printJson, showCount } from "./output.ts";
+import { print, printJson, showCount } from "./terminal/output.ts";
 
 const METHODS = ["cat", "svd", "linear", "magnitudePrune", "ties", "dare"] as const;
 

@@ -9,13 +9,13 @@ import {
   Option,
   option,
   rare,
-} from "./arguments.ts";
-import { writeConversations } from "./compare_data.ts";
-import { measureMethod, type MethodResult, type MethodSettings } from "./compare_method.ts";
+} from "./terminal/arguments.ts";
+import { writeConversations } from "./compare/data.ts";
+import { measureMethod, type MethodResult, type MethodSettings } from "./compare/method.ts";
 import { type DataFlags, dataFlags } from "./data.ts";
 import { localSource, type ModelFlags, modelFlags, modelSource } from "./load.ts";
-import { defaultRate, type MethodName } from "./method_table.ts";
-import { note, print, printJson, showBytes, showCount, showSeconds, table } from "./output.ts";
+import { defaultRate, type MethodName } from "../tuning/method_catalog.ts";
+import { note, print, printJson, showBytes, showCount, showSeconds, table } from "./terminal/output.ts";
 
 const COMPARED = ["full", "lora", "qlora", "ia3"] as const satisfies readonly MethodName[];
 

@@ -1,7 +1,7 @@
 /** `graft completion`: a script that teaches a shell the commands, options and values, read off the program itself. */
-import { type Command, InvalidArgumentError, type Option } from "./arguments.ts";
-import { METHODS } from "./method_table.ts";
-import { print } from "./output.ts";
+import { type Command, InvalidArgumentError, type Option } from "./terminal/arguments.ts";
+import { METHODS } from "../tuning/method_catalog.ts";
+import { print } from "./terminal/output.ts";
 
 /** The shells it knows. */
 export type Shell = "bash" | "zsh" | "fish";

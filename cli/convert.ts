@@ -1,9 +1,10 @@
 /** `graft convert`: an adapter or a model in another program's format. */
 import { localSource, type ModelFlags, modelFlags } from "./load.ts";
 import { inspectPath } from "../io/inspect.ts";
-import { choice, type Command, integer, number, UsageError } from "./arguments.ts";
-import { ADAPTER_FORMATS, convertAdapter } from "./convert_adapter.ts";
-import { convertModel, MODEL_DTYPES, MODEL_FORMATS } from "./convert_model.ts";
+import { choice, type Command, integer, number } from "./terminal/arguments.ts";
+import { UsageError } from "../tuning/usage_error.ts";
+import { ADAPTER_FORMATS, convertAdapter } from "./convert/adapter.ts";
+import { convertModel, MODEL_DTYPES, MODEL_FORMATS } from "./convert/model.ts";
 
 /** What the command was given. */
 export interface ConvertFlags extends ModelFlags {

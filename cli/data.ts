@@ -22,7 +22,7 @@ import {
   seq2seqRows,
 } from "../train/mod.ts";
 import { checkRegularFile } from "../train/regular_file.ts";
-import { choice, type Command, integer, number, option, rare } from "./arguments.ts";
+import { choice, type Command, integer, number, option, rare } from "./terminal/arguments.ts";
 
 /** How records become rows. */
 export interface DataFlags {

@@ -17,11 +17,12 @@ import {
 import type { Model } from "../core/mod.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import { contextLength } from "../models/mod.ts";
-import { type Command, helpAll, integer, onePath, UsageError } from "./arguments.ts";
+import { type Command, helpAll, integer, onePath } from "./terminal/arguments.ts";
+import { UsageError } from "../tuning/usage_error.ts";
 import { type Data, type DataFlags, dataFlags, openData, rowLength } from "./data.ts";
-import { labelledEvaluation, padOf, showEvaluation } from "./finetune_evaluation.ts";
+import { labelledEvaluation, padOf, showEvaluation } from "./finetune/evaluation.ts";
 import { dtypeFlag, type DtypeFlags, dtypeOf, type ModelFlags, modelFlags, openModel } from "./load.ts";
-import { print, printJson, table } from "./output.ts";
+import { print, printJson, table } from "./terminal/output.ts";
 
 const EXAMPLE = `
 Example:

@@ -14,14 +14,14 @@ import {
   Option,
   option,
   rare,
-  UsageError,
-} from "./arguments.ts";
+} from "./terminal/arguments.ts";
+import { UsageError } from "../tuning/usage_error.ts";
 import { dataFlags } from "./data.ts";
-import { planRun } from "./finetune_plan.ts";
-import { runFinetune } from "./finetune_run.ts";
-import { type FinetuneFlags, OPTIMIZERS, SCHEDULES } from "./finetune_settings.ts";
+import { planRun } from "./finetune/plan.ts";
+import { runFinetune } from "./finetune/run.ts";
+import { type FinetuneFlags, OPTIMIZERS, SCHEDULES } from "./finetune/settings.ts";
 import { dtypeFlag, modelFlags, precisionFlag } from "./load.ts";
-import { type MethodName, METHODS } from "./method_table.ts";
+import { type MethodName, METHODS } from "../tuning/method_catalog.ts";
 
 /** What the short help names; the long one and `graft methods` name all. */
 const WELL_KNOWN: ReadonlySet<string> = new Set(

@@ -10,10 +10,10 @@ import {
   option,
   rare,
   repeated,
-  UsageError,
-} from "./arguments.ts";
+} from "./terminal/arguments.ts";
+import { UsageError } from "../tuning/usage_error.ts";
 import { dtypeFlag, type DtypeFlags, dtypeOf, type ModelFlags, modelFlags, openModel } from "./load.ts";
-import { print, printJson, printPiece } from "./output.ts";
+import { print, printJson, printPiece } from "./terminal/output.ts";
 
 const EXAMPLE = `
 Example:

@@ -6,8 +6,8 @@ import {
   inspectPath,
   type ModelDescription,
 } from "../io/inspect.ts";
-import type { Command } from "./arguments.ts";
-import { print, printJson, showBytes, showCount, table } from "./output.ts";
+import type { Command } from "./terminal/arguments.ts";
+import { print, printJson, showBytes, showCount, table } from "./terminal/output.ts";
 
 /** Registers the command. */
 export function inspect(program: Command): void {

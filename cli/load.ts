@@ -11,9 +11,10 @@ import { gpu, type GpuOptions } from "../ops/gpu/mod.ts";
 import { reference } from "../ops/reference/mod.ts";
 import { native } from "../ops/native/mod.ts";
 import { wasm } from "../ops/wasm/mod.ts";
-import { choice, type Command, integer, onePath, rare, UsageError } from "./arguments.ts";
-import { downloadNotes } from "./download_notes.ts";
-import { note } from "./output.ts";
+import { choice, type Command, integer, onePath, rare } from "./terminal/arguments.ts";
+import { UsageError } from "../tuning/usage_error.ts";
+import { downloadNotes } from "./terminal/download_notes.ts";
+import { note } from "./terminal/output.ts";
 
 /** Where to compute. */
 export interface BackendFlags {

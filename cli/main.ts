@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { runProgram } from "./arguments.ts";
-import { note } from "./output.ts";
+import { runProgram } from "./terminal/arguments.ts";
+import { note } from "./terminal/output.ts";
 import { graftProgram, oneLine } from "./program.ts";
 
 if (import.meta.main) {

@@ -13,10 +13,11 @@ import { modelOfAdapter } from "../io/layer_replication.ts";
 import { newOutput } from "../io/new_output.ts";
 import { saveModel } from "../io/save_model.ts";
 import { loadTask } from "../io/task_file.ts";
-import { choice, type Command, onePath, UsageError } from "./arguments.ts";
+import { choice, type Command, onePath } from "./terminal/arguments.ts";
+import { UsageError } from "../tuning/usage_error.ts";
 import { type ModelFlags, modelFlags, openAdapter, openModel } from "./load.ts";
-import { note, print, printJson, showCount } from "./output.ts";
-import { BITSANDBYTES, BLOCKS, PLAIN } from "./stored.ts";
+import { note, print, printJson, showCount } from "./terminal/output.ts";
+import { BITSANDBYTES, BLOCKS, PLAIN } from "./output_formats.ts";
 
 interface MergeFlags extends ModelFlags {
   readonly adapter?: string;

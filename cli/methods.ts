@@ -1,305 +1,232 @@
-/** From flags to a method, each with the defaults that suit it and the model's sizes. */
-import { chooseTargets, type Json, type Method, type Spec } from "../core/mod.ts";
-import { type BuiltMethod, METHOD_OPTIONS } from "../io/records/method_options.ts";
-import { namedMethod } from "../io/records/named_method.ts";
-import { type JsonOptions, optionsFromJson } from "../io/records/option_codec.ts";
-import { checkOptions, type OptionSchemas } from "../io/records/option_schemas.ts";
-import { compacterPlusPlus, fullFineTune, mam, pTuningV2, unipelt } from "../methods/mod.ts";
-import { checkOwn, UsageError } from "./arguments.ts";
-import type { SourcedName } from "./finetune_sources.ts";
-import type { StagedName } from "./finetune_stages.ts";
-import { METHOD_TABLE, type MethodFlag, type MethodName, type MethodOptionFlags } from "./method_table.ts";
+/** `graft methods`: what each method costs on a model, computed from the model's shapes, beside what a survey prints. */
 import {
-  bankLength,
-  commonDivisor,
-  phmSizes,
-  reductionOf,
-  s4Budget,
-  s4Groups,
-  sideReduction,
-  smallestInput,
-  smallestMatrix,
-  sparseRank,
-} from "./method_sizes.ts";
+  compose,
+  type Method,
+  type MethodCostOptions,
+  type MethodCosts,
+  methodCosts,
+  type Model,
+  type ModelConfig,
+} from "../core/mod.ts";
+import { readJson } from "../io/inspect_contents.ts";
+import { checkpointShapes, configShapes } from "../io/model_shapes.ts";
+import { type Command, integer, names, onePath } from "./terminal/arguments.ts";
+import { UsageError } from "../tuning/usage_error.ts";
+import { agrees, ARTICLE, type ArticleAnswer, type ArticleRow, REASONS } from "../tuning/survey_tables.ts";
+import { localShapes, modelSource } from "./load.ts";
+import { TABLE, textLength } from "../tuning/published_settings.ts";
+import { note, print, printJson, showBytes, showCount, table } from "./terminal/output.ts";
 
-/** Which method, and how it is shaped; absent options get the method's defaults. */
-export interface MethodFlags extends MethodOptionFlags {
-  readonly method: MethodName;
-  /** Further options by the names of the library; they win. */
-  readonly options?: JsonOptions;
+interface Flags {
+  readonly model?: string;
+  readonly config?: string;
+  readonly only?: readonly string[];
+  readonly tokens?: number;
+  readonly article?: true;
+  readonly json?: true;
 }
 
-/** Methods of plain options. The others look at data or weights first, see `finetune_prepare.ts`. */
-export type PlainName = Exclude<MethodName, "fish-mask" | "psoft" | StagedName | SourcedName>;
+/** One method's facts, or why it cannot be placed on the model. */
+export type TableRow =
+  & { readonly name: string; readonly setting: string }
+  & ({ readonly facts: MethodCosts } | { readonly refused: string });
 
-/**
- * The method that flags describe, for a model's sizes. Of `pissa`, `olora`, `loftq` and `eva` it is the LoRA that trains.
- *
- * @throws {UsageError} when a flag does not belong to the method.
- * @throws {RangeError} when an option is unknown, or its value out of range.
- */
-export function methodOf(flags: MethodFlags & { readonly method: PlainName }, spec: Spec): Method {
-  checkFlags(flags);
-  const { method, options = {}, rank, length, dropout } = flags;
-  const made = (name: BuiltMethod, own: Loose = {}): Method =>
-    namedMethod(name, { ...defined(own), ...options });
-  const chosen = placesOf(flags, spec, "all-linear");
-  const reduction = reductionOf(flags.bottleneck, spec);
-  switch (method) {
-    case "lora":
-    case "qlora":
-      return made("lora", lowRankOptions(flags, spec));
-    case "rslora":
-      return made("lora", { ...lowRankOptions(flags, spec), scaling: "rankStabilized" });
-    case "dora":
-      return made("dora", lowRankOptions(flags, spec));
-    case "lora-plus":
-      return made("loraPlus", lowRankOptions(flags, spec));
-    case "pissa":
-    case "olora":
-    case "loftq":
-    case "eva":
-      return namedMethod("lora", lowRankOptions(flags, spec));
-    case "adalora": {
-      const { rank: targetRank, ...rest } = lowRankOptions(flags, spec);
-      return made("adalora", { ...rest, targetRank, rank: Math.ceil(1.5 * targetRank) });
-    }
-    case "loha":
-    case "lokr":
-      return made(method, { rank: rank ?? 8, alpha: flags.alpha ?? 2 * (rank ?? 8), ...chosen });
-    case "krona":
-      return made("krona", { dropout, ...chosen });
-    case "vera":
-      return made("vera", { rank, dropout, ...chosen });
-    case "lily":
-      return made("lily", { rank, ...chosen });
-    case "oft":
-      // Blocks that were asked for must divide.
-      return made("oft", {
-        ...options["blocks"] === undefined && { blocks: { size: 32 }, uneven: "nearest" },
-        ...chosen,
-      });
-    case "boft":
-      return made("boft", chosen);
-    case "poly":
-    case "glora":
-      return made(method, { rank, ...chosen });
-    case "osf":
-      return made("osf", chosen);
-    case "hra":
-      return made("hra", { rank, ...chosen });
-    case "miss": {
-      // Pieces of 64 inputs, as in PEFT, where the layers are that wide.
-      const places = chooseTargets(spec, chosen);
-      return made("miss", { rank: rank ?? Math.min(64, smallestInput(places)), ...chosen });
-    }
-    case "fourierft":
-      return made("fourierft", {
-        frequencies: flags.dimension ?? Math.min(1000, smallestMatrix(chooseTargets(spec, chosen))),
-        ...chosen,
-      });
-    case "vb-lora":
-      return made("vbLora", { rank, dropout, length: bankLength(chooseTargets(spec, chosen)), ...chosen });
-    case "uni-lora":
-      return made("uniLora", {
-        rank,
-        dimension: flags.dimension,
-        assignment: "balanced",
-        dropout,
-        ...chosen,
-      });
-    case "pvera":
-      return made("pvera", { rank, dropout, ...chosen });
-    case "tiny-lora":
-      return made("tinyLora", { rank, dimension: flags.dimension, dropout, ...chosen });
-    case "c3a":
-      return made("c3a", { block: commonDivisor(chooseTargets(spec, chosen)), ...chosen });
-    case "deft":
-      return made("deft", { rank, alpha: flags.alpha, dropout, ...chosen });
-    case "peanut":
-      return made("peanut", { rank, ...chosen });
-    case "randlora":
-      return made("randlora", { rank, alpha: flags.alpha, dropout, ...chosen });
-    case "road":
-    case "delora":
-    case "hira":
-      return made(method, { rank, dropout, ...chosen });
-    case "shira":
-      return made("shira", { rank: rank ?? sparseRank(chooseTargets(spec, chosen)), ...chosen });
-    case "gralora":
-      return made("gralora", { rank: rank ?? 8, alpha: flags.alpha, dropout, ...chosen });
-    case "waveft":
-      return made("waveft", {
-        frequencies: flags.dimension ?? Math.min(2592, smallestMatrix(chooseTargets(spec, chosen))),
-        ...chosen,
-      });
-    case "intrinsic-said":
-      return made("intrinsicSaid", { dimension: flags.dimension ?? 1000, parameters: flags.targets });
-    case "ia3":
-    case "beft":
-      return made(method, placesOf(flags, spec));
-    case "bitfit":
-      return made("bitfit");
-    case "layer-norm":
-      return made("layerNormTune", { norms: flags.targets });
-    case "top-layers":
-      return made("topLayers");
-    case "cross-attention":
-      return made("crossAttention");
-    case "trainable-tokens":
-      if (options["tokens"] === undefined) {
-        throw new UsageError(`Expected --options '{"tokens": [ids]}' with --method trainable-tokens`);
+/** Registers the command. */
+export function methods(program: Command): void {
+  program.command("methods")
+    .description("Compare the methods on a model: parameters, storage, memory, cost; from shapes alone")
+    .option("-m, --model <path|id>", "folder, .gguf or hub id; default the embedded model", onePath)
+    .option("--config <file>", "a config.json instead of a model; no weights are needed")
+    .option("--only <names>", "methods between commas", names)
+    .option(
+      "--tokens <n>",
+      "length of the text that costs are counted on; default 64, or what a short context holds",
+      integer(),
+    )
+    .option("--article", "beside the survey article's tables 1 and 2; ≠ marks what differs")
+    .option("--json", "print JSON")
+    .addHelpText("after", "\nExample:\n  graft methods --model HuggingFaceTB/SmolLM2-135M-Instruct --article")
+    .action(async (flags: Flags) => {
+      const model = await shapesOf(flags);
+      const rows = tableRows(model, flags);
+      model.dispose();
+      const shown = flags.article ? rows.filter(({ name }) => ARTICLE[name] !== undefined) : rows;
+      if (flags.json) {
+        return printJson(shown.map((row) => flags.article ? { ...row, article: ARTICLE[row.name] } : row));
       }
-      return made("trainableTokens");
-    case "only":
-      if (flags.targets === undefined && options["parameters"] === undefined) {
-        throw new UsageError("Expected --targets with --method only: the weights that train, by name");
-      }
-      return made("only", { parameters: flags.targets });
-    case "houlsby":
-    case "pfeiffer":
-    case "adamix":
-      return made(method, { reduction });
-    case "invertible":
-      return made("invertibleAdapter", { reduction });
-    case "parallel":
-      return made("parallelAdapter", { reduction, dropout });
-    case "phm":
-      return made("phmAdapter", phmSizes(spec, 12, flags.bottleneck));
-    case "compacter":
-      return made("compacter", phmSizes(spec, 4, flags.bottleneck));
-    case "compacter-plus-plus": {
-      const { config } = compacterPlusPlus();
-      const { after } = config as { readonly after: Json };
-      return made("compacter", { ...phmSizes(spec, 4, flags.bottleneck), after });
-    }
-    case "krona-b":
-      return made("kronaB");
-    case "krona-bres":
-      return made("kronaBres");
-    case "prefix":
-      return made("prefixTuning", { length, dropout });
-    case "prompt":
-      return made("promptTuning", { length });
-    case "p-tuning":
-      return made("pTuning", { length });
-    case "p-tuning-v2":
-      return pTuningV2({
-        ...defined({ length, dropout }),
-        ...checked(method, options, METHOD_OPTIONS.prefixTuning),
-      }) as unknown as Method;
-    case "multitask-prompt":
-      return made("multitaskPromptTuning", { length, rank });
-    case "context-prompt":
-      if (options["tokens"] === undefined) {
-        throw new UsageError(`Expected --options '{"tokens": [ids]}' with --method context-prompt`);
-      }
-      return made("contextPromptTuning");
-    case "llama-adapter":
-      return made("llamaAdapter", { length });
-    case "loreft":
-      return made("loreft", { rank, dropout });
-    case "ladder-side":
-      return made("ladderSideTuning", { reduction: sideReduction(spec) });
-    case "mam":
-      return mam({
-        prefix: defined({ length, ...part(options, "prefix") }),
-        parallel: defined({ reduction, ...part(options, "parallel") }),
-      }) as unknown as Method;
-    case "unipelt":
-      return unipelt({
-        prefix: partOrNone(options, "prefix", { length }),
-        lora: partOrNone(options, "lora", { rank }),
-        adapter: partOrNone(options, "adapter", { reduction }),
-      });
-    case "s4":
-      return made("s4", { budget: flags.dimension ?? s4Budget(spec), groups: s4Groups(spec) });
-    case "attention-fusion":
-      return made("attentionFusion");
-    case "lets":
-      // A causal model predicts from every token.
-      return made("lets", { pool: spec.stacks[0]?.stack === "decoder" ? "each" : "first" });
-    case "full":
-      return fullFineTune();
-    default:
-      return method satisfies never;
-  }
+      print(flags.article ? articleText(shown) : factsText(shown));
+      for (const row of shown) if ("refused" in row) note(`${row.name}: ${row.refused}`);
+    });
 }
 
-type Loose = { readonly [name: string]: Json | undefined };
-
-/** Options of LoRA and its relatives. */
-export function lowRankOptions(flags: MethodFlags, spec: Spec): JsonOptions & { readonly rank: number } {
-  const { rank = 8, dropout = 0 } = flags;
-  return { rank, alpha: flags.alpha ?? 2 * rank, dropout, ...placesOf(flags, spec, "all-linear") };
+async function shapesOf(flags: Flags): Promise<Model> {
+  if (flags.config === undefined) return checkpointShapes(await localShapes(modelSource(flags)));
+  if (flags.model !== undefined) throw new UsageError("Cannot use --config with --model: each names a model");
+  return configShapes(readJson(flags.config) as ModelConfig);
 }
 
-type Places = { readonly targets?: readonly string[] | "all-linear"; readonly exclude?: readonly string[] };
-
-/** "all-linear", or names of layers; never one of a head, which lies outside the blocks and trains whole if at all. */
-export function placesOf({ targets }: MethodFlags, spec: Spec, otherwise?: "all-linear"): Places {
-  const given = targets?.length === 1 && targets[0] === "all-linear" ? "all-linear" : targets ?? otherwise;
-  const exclude = spec.linears.filter(({ layer }) => layer === undefined).map(({ path }) => path);
-  return { ...given !== undefined && { targets: given }, ...exclude.length > 0 && { exclude } };
-}
-
-/** @throws {UsageError} on a flag that does nothing for the method. */
-export function checkFlags(flags: MethodFlags): void {
-  const { method, options = {} } = flags;
-  const all: readonly MethodFlag[] = [
-    "rank",
-    "alpha",
-    "dropout",
-    "targets",
-    "bottleneck",
-    "length",
-    "dimension",
-  ];
-  checkOwn(flags, all, METHOD_TABLE[method].flags);
-  const parts = NESTED[method] ?? [];
-  if (method === "full" && Object.keys(options).length > 0) {
-    throw new UsageError("Cannot use --options with --method full: it has none");
-  }
-  const unknown = parts.length === 0 ? undefined : Object.keys(options).find((name) => !parts.includes(name));
+/** The facts of every method, or of some, on a text of as many tokens. @throws {UsageError} when a name is none of them. */
+export function tableRows(
+  model: Model,
+  { only, tokens = textLength(model) }: Pick<Flags, "only" | "tokens">,
+): readonly TableRow[] {
+  const unknown = only?.find((name) => !TABLE.some((entry) => isNamed(entry.name, name)));
   if (unknown !== undefined) {
-    throw new UsageError(`${method} has no option "${unknown}": there are ${parts.join(", ")}`);
+    throw new UsageError(
+      `Expected --only to name methods of the table but found "${unknown}": there are ${
+        TABLE.map(({ name }) => name).join(", ")
+      }`,
+    );
   }
+  const wanted = TABLE.filter(({ name }) => only?.some((given) => isNamed(name, given)) ?? true);
+  return wanted.map((entry) => {
+    const { name } = entry;
+    const setting = entry.setting(model);
+    try {
+      const { beside, kept } = entry;
+      const options: MethodCostOptions = { tokens, ...kept && { kept } };
+      const facts = methodCosts(model, entry.make, options);
+      if (beside === undefined) return { name, setting, facts };
+      // What trains beside the method is in all numbers, but says nothing of its kind.
+      const both = methodCosts(model, (m) => compose({ own: entry.make(m), beside }) as Method, options);
+      return { name, setting, facts: { ...both, kinds: facts.kinds } };
+    } catch (error) {
+      if (error instanceof RangeError || error instanceof TypeError) {
+        return { name, setting, refused: error.message };
+      }
+      throw error;
+    }
+  });
 }
 
-/** Options of methods that are compositions. */
-const NESTED: Readonly<Partial<Record<MethodName, readonly string[]>>> = {
-  "mam": ["prefix", "parallel"],
-  "unipelt": ["prefix", "lora", "adapter"],
-  "p-tuning-v2": ["length", "network", "dropout", "positions"],
+/** Whether a factory ("promptTuning") has a name: its own, or the one that `graft finetune` takes ("prompt"). */
+function isNamed(factory: string, given: string): boolean {
+  const [own, other] = [factory, given].map((name) => name.replaceAll("-", "").toLowerCase());
+  return ["", "adapter", "tuning", "tune", "finetune"].some((ending) => own === other + ending);
+}
+
+const percent = (n: number, of: number): string => {
+  const p = 100 * n / of;
+  return p >= 10 ? p.toFixed(1) : p >= 0.1 ? p.toFixed(2) : p.toPrecision(2);
 };
 
-function part(options: JsonOptions, name: string): Loose {
-  const value = options[name] ?? {};
-  if (typeof value !== "object" || Array.isArray(value)) {
-    throw new UsageError(`Expected an object "${name}" in --options but found ${JSON.stringify(value)}`);
-  }
-  return checked(`"${name}"`, value as JsonOptions, PART_OPTIONS[name]!) as Loose;
+/** The base's weights that change, and new ones that remain. */
+const different = ({ kept, kinds }: MethodCosts): number =>
+  kinds.includes("A") ? kept.changed + kept.added : kept.changed;
+
+function factsText(rows: readonly TableRow[]): string {
+  const heading = [
+    "method",
+    "setting",
+    "type",
+    "trainable",
+    "%",
+    "changed",
+    "%",
+    "storage",
+    "Adam state",
+    "through base",
+    "merges",
+    "MAdds/token",
+  ];
+  const body = rows.map((row) => {
+    if ("refused" in row) return [row.name, row.setting, "not on this model"];
+    const f = row.facts;
+    const { base, extra } = f.multiplyAdds;
+    return [
+      row.name,
+      row.setting,
+      f.kinds.join(""),
+      showCount(f.trained.trainable),
+      percent(f.trained.trainable, f.trained.base),
+      showCount(different(f)),
+      percent(different(f), f.trained.base),
+      showBytes(f.storage),
+      showBytes(f.optimizer),
+      `${Math.round(100 * f.backward.reached / Math.max(1, f.backward.layers))} %`,
+      f.merges ? "yes" : "no",
+      f.merges ? "0" : `+${showCount(extra)} (${percent(extra, base)} %)`,
+    ];
+  });
+  return `${
+    table([heading, ...body])
+  }\n\ntype: A adds parameters, S selects some of the model's, R moves them in another form. changed: of the model, or beside it.\n` +
+    "through base: linear layers of the blocks that a gradient passes. MAdds/token: more than the base's, once merged 0.";
 }
 
-/** Options of parts, as their methods have them. */
-const PART_OPTIONS: Readonly<Record<string, OptionSchemas>> = {
-  prefix: METHOD_OPTIONS.prefixTuning,
-  parallel: METHOD_OPTIONS.parallelAdapter,
-  lora: METHOD_OPTIONS.lora,
-  adapter: METHOD_OPTIONS.pfeiffer,
-};
-
-function checked(name: string, options: JsonOptions, kinds: OptionSchemas): JsonOptions {
-  checkOptions(name, optionsFromJson(options), kinds);
-  return options;
+function articleText(rows: readonly TableRow[]): string {
+  const heading = ["method", "type", "storage", "memory", "backprop", "overhead", "% trainable", "% changed"];
+  let differing = 0;
+  const differs = new Set<string>();
+  const beside = (name: string, ours: string, theirs: string | undefined, same: boolean): string => {
+    if (theirs === undefined) return ours;
+    if (!same) {
+      differing++;
+      differs.add(name);
+    }
+    return same ? ours : `${ours} ≠ ${theirs}`;
+  };
+  const body = rows.map((row) => {
+    if ("refused" in row) return [row.name, "not on this model"];
+    const { facts } = row;
+    const theirs = ARTICLE[row.name]!;
+    const ours = answers(facts);
+    const trainable = 100 * facts.trained.trainable / facts.trained.base;
+    const changed = 100 * different(facts) / facts.trained.base;
+    const cell = (ours: string, theirs: string | undefined, same: boolean): string =>
+      beside(row.name, ours, theirs, same);
+    return [
+      row.name,
+      cell(facts.kinds.join(""), theirs.kinds, facts.kinds.join("") === theirs.kinds),
+      cell(ours.storage, theirs.storage, ours.storage === theirs.storage),
+      cell(ours.memory, theirs.memory, ours.memory === theirs.memory),
+      cell(ours.backward, theirs.backward, ours.backward === theirs.backward),
+      cell(ours.overhead, theirs.overhead, ours.overhead === theirs.overhead),
+      cell(
+        percent(trainable, 100),
+        theirs.trainable,
+        theirs.trainable === undefined || agrees(trainable, theirs.trainable),
+      ),
+      cell(
+        percent(changed, 100),
+        theirs.changed,
+        theirs.changed === undefined || agrees(changed, theirs.changed),
+      ),
+    ];
+  });
+  return [
+    table([heading, ...body]),
+    "",
+    `Computed for this model, ≠ the article: ${differing} cells. Its percentages are of the models that its papers used.`,
+    ...[...differs].flatMap((name) => REASONS[name] === undefined ? [] : [`  ${name}: ${REASONS[name]}`]),
+    "storage: less than a quarter of the model's bytes. memory: AdamW's moments less than a quarter of full fine-tuning's.",
+    "backprop: no gradient through the base's blocks.",
+  ].join("\n");
 }
 
-function partOrNone(options: JsonOptions, name: string, own: Loose): JsonOptions | "none" {
-  return options[name] === "none" ? "none" : defined({ ...own, ...part(options, name) });
+/** Our facts in the article's words. */
+export function answers(
+  facts: MethodCosts,
+): { readonly [K in "storage" | "memory" | "backward"]: ArticleAnswer } & Pick<ArticleRow, "overhead"> {
+  const { base } = facts.trained;
+  const yes = (condition: boolean): ArticleAnswer => condition ? "yes" : "no";
+  return {
+    storage: yes(facts.storage < 4 * base / 4),
+    memory: yes(facts.optimizer < 8 * base / 4),
+    backward: yes(facts.backward.reached === 0),
+    overhead: overheadText(facts),
+  };
 }
 
-function defined(options: Loose): JsonOptions {
-  return Object.fromEntries(
-    Object.entries(options).filter((entry): entry is [string, Json] => entry[1] !== undefined),
-  );
+function overheadText({ overhead }: MethodCosts): string {
+  const has = (what: MethodCosts["overhead"][number]): boolean => overhead.includes(what);
+  if (overhead.length === 0) return "No overhead";
+  if (has("side network")) return "Extra decoder";
+  const parts = [
+    ...has("bottleneck") ? ["FFN"] : [],
+    ...has("linear") ? ["linear layer"] : [],
+    ...has("input") ? ["input"] : [],
+    ...has("second pass") ? ["second pass"] : [],
+  ];
+  return `Extra ${parts.join(" and ")}`;
 }

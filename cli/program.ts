@@ -1,6 +1,6 @@
 /** The command line put together: one file a command. */
 import metadata from "../deno.json" with { type: "json" };
-import { type Command, newProgram, Option, rare } from "./arguments.ts";
+import { type Command, newProgram, Option, rare } from "./terminal/arguments.ts";
 import { combine } from "./combine.ts";
 import { compare } from "./compare.ts";
 import { completion } from "./completion.ts";
@@ -10,7 +10,7 @@ import { finetune } from "./finetune.ts";
 import { generate } from "./generate.ts";
 import { inspect } from "./inspect.ts";
 import { merge } from "./merge.ts";
-import { methods } from "./methods_table.ts";
+import { methods } from "./methods.ts";
 import { quantize } from "./quantize.ts";
 import { serve } from "./serve.ts";
 import { sweep } from "./sweep.ts";

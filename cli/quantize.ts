@@ -14,11 +14,12 @@ import { corpus } from "../embedded/corpus.ts";
 import { newOutput } from "../io/new_output.ts";
 import { saveModel } from "../io/save_model.ts";
 import { textRows } from "../train/mod.ts";
-import { choice, type Command, integer, names, onePath, UsageError } from "./arguments.ts";
-import { compareTypes, type TypeComparison } from "./compare_types.ts";
+import { choice, type Command, integer, names, onePath } from "./terminal/arguments.ts";
+import { UsageError } from "../tuning/usage_error.ts";
+import { compareTypes, type TypeComparison } from "../train/quantization_comparison.ts";
 import { type ModelFlags, modelFlags, openModel } from "./load.ts";
-import { note, print, printJson, showBytes, table } from "./output.ts";
-import { BITSANDBYTES, BLOCKS, PLAIN } from "./stored.ts";
+import { note, print, printJson, showBytes, table } from "./terminal/output.ts";
+import { BITSANDBYTES, BLOCKS, PLAIN } from "./output_formats.ts";
 
 const EMBEDDINGS = [...PLAIN, "int8", ...BLOCKS] as const;
 

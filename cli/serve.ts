@@ -12,11 +12,11 @@ import {
   InvalidArgumentError,
   option,
   rare,
-  UsageError,
-} from "./arguments.ts";
-import { interruptible } from "./interrupt.ts";
+} from "./terminal/arguments.ts";
+import { UsageError } from "../tuning/usage_error.ts";
+import { interruptible } from "./terminal/interrupt.ts";
 import { type ModelFlags, modelFlags, modelSource, openAdapter, type Opened, openModel } from "./load.ts";
-import { note, print, showBytes } from "./output.ts";
+import { note, print, showBytes } from "./terminal/output.ts";
 
 const EXAMPLE = `
 Example:

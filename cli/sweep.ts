@@ -12,18 +12,18 @@ import {
   option,
   rare,
   repeated,
-  UsageError,
-} from "./arguments.ts";
+} from "./terminal/arguments.ts";
+import { UsageError } from "../tuning/usage_error.ts";
 import { fileHash } from "./data.ts";
 import { trainingOptions } from "./finetune.ts";
-import { heldOutShare } from "./finetune_plan.ts";
-import type { RunFlags } from "./finetune_run.ts";
-import type { FinetuneFlags } from "./finetune_settings.ts";
-import { checkFlags } from "./methods.ts";
-import { note, print, printJson } from "./output.ts";
-import { axesOf, gridPoints, type Point, randomPoints } from "./sweep_points.ts";
-import { OtherRun, type PlannedRun, runFolder, type SweepRun, taken } from "./sweep_runs.ts";
-import { sorted, sweepTable } from "./sweep_table.ts";
+import { heldOutShare } from "./finetune/plan.ts";
+import type { RunFlags } from "./finetune/run.ts";
+import type { FinetuneFlags } from "./finetune/settings.ts";
+import { checkFlags } from "../tuning/method_from_flags.ts";
+import { note, print, printJson } from "./terminal/output.ts";
+import { axesOf, gridPoints, type Point, randomPoints } from "./sweep/points.ts";
+import { OtherRun, type PlannedRun, runFolder, type SweepRun, taken } from "./sweep/runs.ts";
+import { sorted, sweepTable } from "./sweep/table.ts";
 
 const EXAMPLE = `
 Example:

@@ -1,6 +1,6 @@
 /** `show`: trees, adapters, models and tensors that display themselves, with paths, shapes, dtypes and counts. */
 import { type Adapter, count, leaves, type Model, Tensor, type Tree, weightLeaves } from "../core/mod.ts";
-import { showBytes, showCount } from "../cli/output.ts";
+import { showBytes, showCount } from "../cli/terminal/output.ts";
 import { escaped, type Shown, shown, stacked } from "./shown.ts";
 import { sortable } from "./table.ts";
 

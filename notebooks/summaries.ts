@@ -1,6 +1,6 @@
 /** The contest of the first notebook: methods trained alike, measured before and after, side by side. */
 import { count, dispose, graft, type Method, type Model, quantize, weightBytes } from "../core/mod.ts";
-import { showBytes, showCount } from "../cli/output.ts";
+import { showBytes, showCount } from "../cli/terminal/output.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import { heldOutLoss, pickRows, type Sample, samplesOf, scoresOf } from "../train/mod.ts";
 import { type Curve, liveCurves } from "./curves.ts";

@@ -1,5 +1,5 @@
 /** Tables: HTML whose headings sort it, and aligned text where HTML is not shown. */
-import { table as aligned } from "../cli/output.ts";
+import { table as aligned } from "../cli/terminal/output.ts";
 import { escaped, type Shown, shown } from "./shown.ts";
 
 /** A column of a table over rows of type T. */

@@ -1,9 +1,9 @@
 /** Every method of the table on the embedded model for a few steps: what its numbers bought. */
 import { count, dispose, graft } from "../core/mod.ts";
-import { showBytes, showCount } from "../cli/output.ts";
-import { METHOD_TABLE, type MethodName } from "../cli/method_table.ts";
-import { TABLE } from "../cli/method_settings.ts";
-import type { TableRow } from "../cli/methods_table.ts";
+import { showBytes, showCount } from "../cli/terminal/output.ts";
+import { METHOD_TABLE, type MethodName } from "../tuning/method_catalog.ts";
+import { TABLE } from "../tuning/published_settings.ts";
+import type { TableRow } from "../cli/methods.ts";
 import { heldOutLoss } from "../train/mod.ts";
 import { bar, live } from "./live.ts";
 import { picture, Plot } from "./plot.ts";

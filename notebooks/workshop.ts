@@ -1,6 +1,6 @@
 /** What every notebook starts from: the embedded model on the WASM backend, and conversations with their summaries. */
 import { fileURLToPath } from "node:url";
-import { padOf } from "../cli/finetune_evaluation.ts";
+import { padOf } from "../cli/finetune/evaluation.ts";
 import { type Backend, fold, key, type Model } from "../core/mod.ts";
 import { conversation } from "../embedded/conversations/mod.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";

@@ -81,6 +81,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "recipes": ["tensor", "ops", "core", "train", "methods/*"],
   "io": ["tensor", "ops", "core", "formats", "models", "methods/*"],
   "serve": ["tensor", "ops", "core/*", "formats", "models"],
+  "tuning": ["tensor", "ops", "core", "formats", "models", "methods/*", "train", "recipes", "io"],
 };
 
 const FREE = ["cli", "embedded", "bench", "notebooks", "tests", "mod.ts", "deno.json"];

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { quantize, weightBytes } from "../../core/mod.ts";
 import { conversation } from "../../embedded/conversations/mod.ts";
-import { writeConversations } from "../../cli/compare_data.ts";
-import type { MethodResult } from "../../cli/compare_method.ts";
+import { writeConversations } from "../../cli/compare/data.ts";
+import type { MethodResult } from "../../cli/compare/method.ts";
 import { loadModel } from "../../io/load_model.ts";
 import { fold, key } from "../../core/mod.ts";
 import { withBackend } from "../support/backends.ts";

@@ -1,7 +1,7 @@
 /** What the command line says of itself: help that fits a screen, completion scripts, and no colours in a pipe. */
 import assert from "node:assert/strict";
 import { completionScript } from "../../cli/completion.ts";
-import type { Command } from "../../cli/arguments.ts";
+import type { Command } from "../../cli/terminal/arguments.ts";
 import { graftProgram } from "../../cli/program.ts";
 import { graft, graftArguments } from "./tiny.ts";
 

@@ -1,10 +1,10 @@
 /** `graft finetune` without a process of its own, for tests of many runs. */
 import { openData, rowLength } from "../../cli/data.ts";
-import { padOf } from "../../cli/finetune_evaluation.ts";
+import { padOf } from "../../cli/finetune/evaluation.ts";
 import { openModel } from "../../cli/load.ts";
 import { heldOutLoss, type LossScale } from "../../train/mod.ts";
-import { runFinetune, type RunFlags } from "../../cli/finetune_run.ts";
-import type { FinetuneFlags } from "../../cli/finetune_settings.ts";
+import { runFinetune, type RunFlags } from "../../cli/finetune/run.ts";
+import type { FinetuneFlags } from "../../cli/finetune/settings.ts";
 
 /** What the command line fills in when nothing is said, but small. */
 export const DEFAULTS: Omit<FinetuneFlags, "method"> & { readonly heldOut: number } = {

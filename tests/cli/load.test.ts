@@ -1,7 +1,7 @@
 /** What commands say when an adapter was saved for another base, and of folders that are no model. */
 import assert from "node:assert/strict";
 import { openModel } from "../../cli/load.ts";
-import { changedOption } from "../../cli/finetune_identity.ts";
+import { changedOption } from "../../tuning/run_identity.ts";
 import { adapt, dispose } from "../../core/mod.ts";
 import { loadModel } from "../../io/load_model.ts";
 import { sameBaseName } from "../../io/base_model_name.ts";

@@ -1,155 +1,385 @@
-/** Every method of `graft finetune`: trains, saves, loads, and computes the same again. In process, on tiny models. */
+/** `graft methods`: the table of a config's shapes, beside the article's, and what it refuses. */
 import assert from "node:assert/strict";
-import { generateIds } from "../../core/mod.ts";
-import { openData } from "../../cli/data.ts";
-import type { RunFlags } from "../../cli/finetune_run.ts";
-import { openModel } from "../../cli/load.ts";
-import { type MethodName, METHODS } from "../../cli/method_table.ts";
-import { openSafetensors } from "../../formats/safetensors.ts";
-import { heldOutLoss } from "../../train/mod.ts";
-import { DEFAULTS, finetuned } from "./in_process.ts";
-import { temporaryFolder, tinyData, tinyModel } from "./tiny.ts";
+import { agrees, ARTICLE } from "../../tuning/survey_tables.ts";
+import { newProgram, runProgram } from "../../cli/terminal/arguments.ts";
+import { TABLE } from "../../tuning/published_settings.ts";
+import { METHODS } from "../../tuning/method_catalog.ts";
+import { answers, methods, tableRows } from "../../cli/methods.ts";
+import type { MethodCosts } from "../../core/mod.ts";
+import * as methodsOf from "../../methods/mod.ts";
+import { configShapes } from "../../io/model_shapes.ts";
+import { assertNoLeak } from "../support/assert.ts";
 
-/** Flags that a method needs, or that keep it small. */
-const FLAGS: Readonly<Partial<Record<MethodName, Partial<RunFlags>>>> = {
-  "trainable-tokens": { options: { tokens: [4, 5] } },
-  "context-prompt": { options: { tokens: [4, 5, 6], types: [1, 2, 4] } },
-  "only": { targets: ["norm.weight"] },
-  "fish-mask": { options: { ratio: 0.05 } },
-  "diff-pruning": { options: { ratio: 0.05, gateRate: 0.01 } },
-  "lt-sft": { options: { ratio: 0.05 } },
-  // The plan counts the kernel, which the oracle composes of general ops that keep more.
-  "intrinsic-said": { dimension: 60, backend: "wasm" },
-  "prefix": { length: 2, options: { network: { hidden: 6 } } },
-  "multitask-prompt": { length: 2 },
-  "mam": { length: 2, bottleneck: 3, options: { prefix: { network: { hidden: 6 } } } },
-  "unipelt": { length: 2, bottleneck: 3, options: { prefix: { network: { hidden: 6 } } } },
-  "loreft": { rank: 2, options: { first: 1, last: 1 } },
-  "loftq": { rank: 2, options: { iterations: 2 } },
-  "adamix": { bottleneck: 4, options: { experts: 2 } },
-  "s4": {
-    dimension: 2400,
-    options: { groups: [1, 1], parts: [["adapter", "lora"], ["prefix", "bitfit", "lora"]] },
-  },
-  "sparse-adapter": { bottleneck: 4 },
+const T5_BASE = {
+  model_type: "t5",
+  d_model: 768,
+  num_heads: 12,
+  d_kv: 64,
+  d_ff: 3072,
+  num_layers: 12,
+  vocab_size: 32_128,
+};
+const BERT_BASE = {
+  model_type: "bert",
+  architectures: ["BertModel"],
+  hidden_size: 768,
+  num_hidden_layers: 12,
+  num_attention_heads: 12,
+  intermediate_size: 3072,
+  vocab_size: 30_522,
+  max_position_embeddings: 512,
+  type_vocab_size: 2,
 };
 
-/** Methods made of others take what earlier methods wrote. */
-const sourcesIn = (folder: string): Readonly<Partial<Record<MethodName, Partial<RunFlags>>>> => ({
-  "adapter-fusion": { options: { adapters: { one: `${folder}/pfeiffer`, two: `${folder}/pfeiffer` } } },
-  "xlora": { options: { experts: { one: `${folder}/lora`, two: `${folder}/rslora` }, size: 8 } },
-  "spot": { options: { sources: { one: `${folder}/prompt` } } },
-  "ipt": { options: { sources: { one: `${folder}/prompt` }, intrinsic: 5, hidden: 6 } },
-});
+/** Facts by name. */
+function factsOn(
+  config: Parameters<typeof configShapes>[0],
+  only: readonly string[],
+): ReadonlyMap<string, MethodCosts> {
+  const model = configShapes(config);
+  const rows = tableRows(model, { only, tokens: 64 });
+  model.dispose();
+  return new Map(rows.map((row) => {
+    assert.ok("facts" in row, `${row.name}: ${"refused" in row && row.refused}`);
+    return [row.name, row.facts];
+  }));
+}
 
-/** Whose folder it becomes, where that is not plain from the name. */
-const SAVED_AS: Readonly<Partial<Record<MethodName, string>>> = {
-  "lora": "LORA",
-  "lora-plus": "LORA",
-  "pissa": "LORA",
-  "olora": "LORA",
-  "eva": "LORA",
-  "loftq": "loftq",
-  "adamix": "pfeiffer",
-  "p-tuning": "P_TUNING",
-  "layer-norm": "LN_TUNING",
-  "mam": "compose",
-};
+const percent = ({ trained }: MethodCosts): string => (100 * trained.trainable / trained.base).toFixed(3);
 
-Deno.test("graft finetune by every method writes what loads and computes the same", async () => {
-  using folder = temporaryFolder();
-  const [model, data] = [tinyModel(folder.path), tinyData(folder.path)];
-  const wide: MethodName[] = ["adalora", "fish-mask", "xlora", "ipt"];
-  const made = sourcesIn(folder.path);
-  for (const method of METHODS.filter((name) => name !== "cross-attention" && name !== "full")) {
-    try {
-      const output = `${folder.path}/${method}`;
-      const flags = { model, data, output, method, learningRate: 0.02, ...FLAGS[method], ...made[method] };
-      const { steps, evaluations, peak, planned } = await finetuned(flags);
-      assert.equal(steps, 2);
-      const [before, after] = [evaluations[0]!.loss, evaluations.at(-1)!.loss];
-      assert.notEqual(before, after);
-      // AdaLoRA's averages are not planned, and where a mask will lie is not known before there is one.
-      const within = wide.includes(method) ? 0.2 : 0.1;
-      assert.ok(Math.abs(peak - planned) <= within * peak, `planned ${planned}, measured ${peak}`);
-      const config = JSON.parse(Deno.readTextFileSync(`${output}/adapter_config.json`));
-      const form = config.peft_type ?? config.graft.method;
-      assert.equal(form, SAVED_AS[method] ?? form);
-      const trained = openSafetensors(`${output}/adapter_model.safetensors`);
-      assert.equal(
-        [...trained.tensors.keys()].some((name) => name.includes("network")),
-        false,
-        "what is settled",
-      );
-      trained.close();
-      const again = await openModel(
-        { model, backend: "reference", adapter: output },
-        method === "qlora" ? { quantize: { dtype: "nf4_double" } } : {},
-      );
-      using rows = await openData({ ...DEFAULTS, data }, again.base, again.base.tokenizer, 64);
-      const { loss } = await heldOutLoss(again.model, rows.heldOut, { batchSize: 2, pad: 0 });
-      // 1e-5: PiSSA and OLoRA are taken back from their base in f32.
-      assert.ok(
-        Math.abs(loss - after) <= 1e-5 * after,
-        `${after} when it trained, ${loss} when it was loaded`,
-      );
-      const [written] = await generateIds(again.model, [[5, 6, 7]], { maxNewTokens: 3 });
-      assert.ok(written!.length > 0);
-      again.close();
-    } catch (cause) {
-      throw new Error(`${method}: ${cause instanceof Error ? cause.message : cause}`, { cause });
-    }
-  }
-});
-
-Deno.test("graft finetune goes on to the same bits where a base, a budget or passes belong to the method", async () => {
-  using folder = temporaryFolder();
-  const [model, data] = [tinyModel(folder.path), tinyData(folder.path)];
-  for (const method of ["pissa", "adalora", "adamix", "lt-sft"] as const) {
-    const flags = {
-      model,
-      data,
-      method,
-      learningRate: 0.02,
-      rank: 2,
-      maxSteps: 5,
-      saveEvery: 1,
-      ...FLAGS[method],
+Deno.test("the table has the literature's percentages on T5-base", () =>
+  assertNoLeak(() => {
+    const wanted = {
+      houlsby: "0.832",
+      phmAdapter: "0.179",
+      compacter: "0.073",
+      compacterPlusPlus: "0.047",
+      krona: "0.071",
+      promptTuning: "0.034",
+      intrinsicSaid: "0.009",
+      ladderSideTuning: "1.740",
     };
-    const { rank: _, ...some } = flags;
-    const common = method === "adamix" || method === "lt-sft" ? some : flags;
-    const [whole, cut] = [`${folder.path}/${method}-whole`, `${folder.path}/${method}-cut`];
-    await finetuned({ ...common, output: whole });
-    const interrupted = finetuned({ ...common, output: cut }, (said, interrupt) => {
-      if (said.startsWith("step 1/5")) interrupt();
+    const facts = factsOn(T5_BASE, Object.keys(wanted));
+    assert.deepEqual(Object.fromEntries([...facts].map(([name, f]) => [name, percent(f)])), {
+      ...Object.fromEntries([...facts.keys()].map((name) => [name, wanted[name as keyof typeof wanted]])),
     });
-    await assert.rejects(interrupted, { name: "Exit" });
-    let steps = "";
-    const rest = await finetuned({ ...common, output: cut, resume: true }, (said) => void (steps += said));
-    assert.equal(rest.steps, 5);
-    assert.doesNotMatch(steps, /step 1\/5/, `${method}: nothing is trained twice`);
-    const bytes = (path: string): Uint8Array => Deno.readFileSync(`${path}/adapter_model.safetensors`);
-    assert.deepEqual(bytes(cut), bytes(whole), method);
+    const exact = {
+      houlsby: 1_855_104,
+      phmAdapter: 398_976,
+      compacter: 161_728,
+      compacterPlusPlus: 104_704,
+      krona: 158_208,
+    };
+    for (const [name, n] of Object.entries(exact)) assert.equal(facts.get(name)!.trained.trainable, n, name);
+  }));
+
+/** What is kept, as percent of the model, to two digits. */
+const keptPercent = ({ kept, trained }: MethodCosts): string =>
+  (100 * (kept.added + kept.changed) / trained.base).toFixed(2);
+
+Deno.test("the table has the literature's percentages on BERT and RoBERTa", () =>
+  assertNoLeak(() => {
+    const roberta = {
+      ...BERT_BASE,
+      ...{ model_type: "roberta", architectures: ["RobertaModel"], vocab_size: 50_265, pad_token_id: 1 },
+      ...{ max_position_embeddings: 514, type_vocab_size: 1 },
+    };
+    const large = {
+      hidden_size: 1024,
+      num_hidden_layers: 24,
+      num_attention_heads: 16,
+      intermediate_size: 4096,
+    };
+    // methods.md: He et al.'s MAM on RoBERTa-base leaves 599,232 numbers, 0.48 %.
+    const mam = factsOn(roberta, ["mam"]).get("mam")!;
+    assert.deepEqual([mam.kept.added, keptPercent(mam)], [599_232, "0.48"]);
+    // AdaMix leaves one adapter of 0.9 M; UniPELT 1,410,672, since a gated update changes no weight.
+    const base = factsOn(BERT_BASE, ["adamix", "unipelt"]);
+    assert.equal(base.get("adamix")!.kept.added, 894_528);
+    const unipelt = base.get("unipelt")!.kept;
+    assert.deepEqual([unipelt.added, unipelt.changed], [1_410_672, 0]);
+    // BERT-large's biases but the pooler's 1024, of its weights but the pooler's.
+    const bitfit = factsOn({ ...BERT_BASE, ...large, vocab_size: 28_996 }, ["bitfit"]).get("bitfit")!;
+    assert.deepEqual([bitfit.trained.trainable, keptPercent(bitfit)], [272_384 - 1024, "0.08"]);
+    const fusion = factsOn(BERT_BASE, ["adapterFusion"]).get("adapterFusion")!;
+    assert.equal(fusion.trained.trainable, 21_252_096);
+  }));
+
+Deno.test("the article's answers come out where sources confirm them, and not where they refute them", () =>
+  assertNoLeak(() => {
+    const facts = factsOn(BERT_BASE, ["diffPruning", "lora", "ladderSideTuning", "ia3", "houlsby", "bitfit"]);
+    const answer = (name: string) => answers(facts.get(name)!);
+    assert.deepEqual(answer("diffPruning"), {
+      storage: "yes",
+      memory: "no",
+      backward: "no",
+      overhead: "No overhead",
+    });
+    assert.deepEqual(answer("lora"), {
+      storage: "yes",
+      memory: "yes",
+      backward: "no",
+      overhead: "No overhead",
+    });
+    assert.deepEqual(answer("ladderSideTuning"), {
+      storage: "yes",
+      memory: "yes",
+      backward: "yes",
+      overhead: "Extra decoder",
+    });
+    assert.equal(answer("houlsby").overhead, "Extra FFN");
+    assert.notEqual(answer("ia3").overhead, ARTICLE["ia3"]!.overhead); // it merges
+    // A difference, a gate, and one gate for each of the 197 tensors, of 108,891,648 weights (no pooler).
+    assert.equal(facts.get("diffPruning")!.trained.trainable, 2 * 108_891_648 + 197);
+    assert.equal(facts.get("lora")!.multiplyAdds.extra, 12 * 2 * 8 * (768 + 768));
+  }));
+
+Deno.test("agrees() reads the article's ranges, alternatives and rounding", () => {
+  for (
+    const [n, text] of [[0.047, "0.05 - 0.1"], [0.5, "0.5"], [0.54, "0.5"], [19.1, "~0.5 or ~30"], [
+      0.009,
+      "0.001 - 0.1",
+    ], [6.82, "more than 0.5"]] as const
+  ) {
+    assert.ok(agrees(n, text), `${n} is ${text}`);
+  }
+  for (
+    const [n, text] of [[0.044, "0.05 - 0.1"], [0.56, "0.5"], [13.1, "~0.5 or ~30"], [2.2, "7.5"], [
+      0.5,
+      "more than 0.5",
+    ]] as const
+  ) {
+    assert.ok(!agrees(n, text), `${n} is not ${text}`);
   }
 });
 
-Deno.test("graft finetune says before any step which options a method has", async () => {
-  using folder = temporaryFolder();
-  const [model, data] = [tinyModel(folder.path), tinyData(folder.path)];
-  const cases: readonly (readonly [Partial<RunFlags>, RegExp])[] = [
-    [{ method: "lora", options: { rnak: 3 } }, /lora has no option "rnak": there are targets, .*rank/],
-    [{ method: "oft", options: { blocks: { size: 5 } } }, /oft on "model\.layers\.0.*24 .*5/],
-    [{ method: "mam", options: { lora: {} } }, /mam has no option "lora": there are prefix, parallel/],
-    [{ method: "eva", options: { dtype: "nf4" } }, /eva has no option "dtype"/],
-    [{ method: "fish-mask", options: { ratio: 2 } }, /Expected ratio above 0 and up to 1/],
-    [{ method: "trainable-tokens" }, /Expected --options '\{"tokens": \[ids\]\}'/],
-    [{ method: "only" }, /Expected --targets with --method only/],
-    [{ method: "houlsby", length: 3 }, /Cannot use --length with --method houlsby: it has --bottleneck/],
-    [{ method: "cross-attention" }, /Cannot place crossAttention on llama/],
-  ];
-  for (const [flags, complaint] of cases) {
-    const output = `${folder.path}/refused`;
-    await assert.rejects(finetuned({ model, data, output, ...flags } as RunFlags), complaint);
-    await assert.rejects(Deno.stat(output), Deno.errors.NotFound);
+/** Factories of methods by their public names; `combine` and the like make adapters of adapters. */
+const FACTORIES = [
+  ...[
+    "fullFineTune",
+    "topLayers",
+    "only",
+    "bitfit",
+    "beft",
+    "layerNormTune",
+    "trainableTokens",
+    "diffPruning",
+    "fishMask",
+  ],
+  ...["ltSft", "far", "crossAttention", "houlsby", "pfeiffer", "parallelAdapter", "adapterFusion", "adamix"],
+  ...["sparseAdapter", "phmAdapter", "compacter", "compacterPlusPlus", "invertibleAdapter", "promptTuning"],
+  ...[
+    "prefixTuning",
+    "pTuning",
+    "pTuningV2",
+    "spot",
+    "ipt",
+    "lora",
+    "rslora",
+    "loraPlus",
+    "dora",
+    "pissa",
+    "olora",
+  ],
+  ...[
+    "loftq",
+    "eva",
+    "adalora",
+    "vera",
+    "psoft",
+    "lily",
+    "loha",
+    "lokr",
+    "krona",
+    "kronaB",
+    "kronaBres",
+    "intrinsicSaid",
+    "qlora",
+  ],
+  ...[
+    "oft",
+    "boft",
+    "hra",
+    "miss",
+    "fourierft",
+    "randlora",
+    "c3a",
+    "tinyLora",
+    "pvera",
+    "uniLora",
+    "vbLora",
+    "deft",
+    "peanut",
+    "road",
+    "delora",
+    "hira",
+    "shira",
+    "gralora",
+    "waveft",
+    "ia3",
+    "loreft",
+    "attentionFusion",
+    "lets",
+    "ladderSideTuning",
+  ],
+  ...["mam", "unipelt", "s4", "xlora"],
+  ...["llamaAdapter", "multitaskPromptTuning", "poly", "glora", "osf", "contextPromptTuning"],
+];
+
+Deno.test("every method has a row, and every row of the article one of ours", () => {
+  const named = TABLE.map(({ name }) => name);
+  assert.deepEqual([...named].sort(), [...FACTORIES].sort());
+  for (const name of named) {
+    assert.equal(typeof (methodsOf as Record<string, unknown>)[name], "function", name);
+  }
+  assert.deepEqual(Object.keys(ARTICLE).filter((name) => !named.includes(name)), []);
+});
+
+Deno.test("--only takes each method by its factory's name and by the one that finetune takes", () => {
+  const model = configShapes(BERT_BASE);
+  try {
+    const rowsOf = (only: string): readonly string[] =>
+      tableRows(model, { only: [only], tokens: 8 }).map(({ name }) => name);
+    for (const name of METHODS) {
+      const [factory, ...others] = rowsOf(name === "full" ? "full-fine-tune" : name);
+      assert.deepEqual(others, [], name);
+      assert.deepEqual(rowsOf(factory!), [factory], name);
+    }
+    assert.deepEqual(["full", "prefix", "lora-plus"].flatMap(rowsOf), [
+      "fullFineTune",
+      "prefixTuning",
+      "loraPlus",
+    ]);
+  } finally {
+    model.dispose();
+  }
+});
+
+Deno.test("methods made of trained parts, or of weights and data, have the counts of their formulas on BERT-base", () =>
+  assertNoLeak(() => {
+    const lora = 12 * 2 * 8 * (768 + 768);
+    const wanted = {
+      rslora: lora,
+      loraPlus: lora,
+      pissa: lora,
+      olora: lora,
+      loftq: lora,
+      eva: lora,
+      qlora: 12 * 64 * (4 * (768 + 768) + 2 * (768 + 3072)),
+      adapterFusion: 21_252_096, // 12 (3 d² + 2 d): methods.md
+      sparseAdapter: 12 * 2 * (2 * 64 * 768 + 64 + 768),
+      spot: 76_800,
+      ipt: 250,
+      attentionFusion: 768,
+      xlora: 768 * 2 + 2,
+      trainableTokens: 10 * 768,
+      only: 12 * 768 * 768,
+    };
+    const facts = factsOn(BERT_BASE, Object.keys(wanted));
+    for (const [name, n] of Object.entries(wanted)) assert.equal(facts.get(name)!.trained.trainable, n, name);
+    // On the base that everyone has, PiSSA and OLoRA are LoRA of twice the rank.
+    for (const name of ["pissa", "olora"]) assert.equal(facts.get(name)!.storage, 4 * 2 * lora, name);
+    assert.equal(facts.get("eva")!.storage, 4 * lora);
+    // Two adapters down and up; the fusion's keys of both, its query and its value.
+    const [d, r] = [768, 48];
+    assert.equal(facts.get("adapterFusion")!.multiplyAdds.extra, 12 * (2 * 2 * r * d + (2 + 1 + 1) * d * d));
+    // The decoded prompt is what remains of IPT.
+    assert.equal(facts.get("ipt")!.kept.trainable, 76_800);
+    assert.equal(facts.get("ipt")!.storage, 4 * 76_800);
+    assert.equal(facts.get("attentionFusion")!.backward.reached, 0);
+  }));
+
+Deno.test("on a small model with a short context, methods have sizes that fit it, and say which", () =>
+  assertNoLeak(() => {
+    const model = configShapes({
+      ...{
+        model_type: "llama",
+        hidden_size: 36,
+        intermediate_size: 50,
+        num_hidden_layers: 3,
+        vocab_size: 97,
+      },
+      ...{ num_attention_heads: 3, num_key_value_heads: 1, head_dim: 10, max_position_embeddings: 32 },
+    });
+    const rows = new Map(tableRows(model, {}).map((row) => [row.name, row]));
+    const refused = [...rows.values()].flatMap((row) => "refused" in row ? [row.name] : []);
+    assert.deepEqual(refused, ["crossAttention", "s4"]); // no encoder, fewer blocks than groups
+    // q [30, 36] and v [10, 36] in three layers; 16 rows leave 16 of the 32 positions to the text.
+    const wanted: Readonly<Record<string, readonly [setting: string, trainable: number]>> = {
+      oft: ["blocks of 36 on q and v", 3 * 2 * (36 * 35 / 2)],
+      miss: ["r 36 on q and v", 3 * 36 * (30 + 10)],
+      fourierft: ["360 frequencies on q and v", 3 * 2 * 360],
+      promptTuning: ["16 rows", 16 * 36],
+      spot: ["16 rows of another task", 16 * 36],
+      // Both adapters of a block: (36 · 12 / 12 + 12³) and a bias each way; 7 norms.
+      phmAdapter: ["r d/3, n 12, and norms", 3 * 2 * (2 * (36 + 12 ** 3) + 12 + 36) + 7 * 36],
+      pTuningV2: ["8 rows", 3 * 2 * 8 * 10],
+    };
+    for (const [name, [setting, trainable]] of Object.entries(wanted)) {
+      const row = rows.get(name)!;
+      assert.ok("facts" in row);
+      assert.deepEqual([row.setting, row.facts.trained.trainable], [setting, trainable], name);
+    }
+    model.dispose();
+  }));
+
+Deno.test("graft methods prints the table, and one line for what is wrong", async () => {
+  const folder = Deno.makeTempDirSync();
+  const config = `${folder}/config.json`;
+  const small = JSON.stringify({
+    ...BERT_BASE,
+    num_hidden_layers: 2,
+    hidden_size: 64,
+    num_attention_heads: 2,
+  });
+  Deno.writeTextFileSync(config, small);
+  const run = async (...args: readonly string[]) => {
+    const program = newProgram("graft", "", "0");
+    methods(program);
+    const [said, complaints]: [string[], string[]] = [[], []];
+    const write = Deno.stdout.writeSync;
+    const warn = Deno.stderr.writeSync;
+    Deno.stdout.writeSync = (bytes) => (said.push(new TextDecoder().decode(bytes)), bytes.length);
+    Deno.stderr.writeSync = (bytes) => (complaints.push(new TextDecoder().decode(bytes)), bytes.length);
+    try {
+      const code = await runProgram(program, ["methods", ...args], (e) => void complaints.push(String(e)));
+      return { code, said: said.join(""), complaints: complaints.join("") };
+    } finally {
+      Deno.stdout.writeSync = write;
+      Deno.stderr.writeSync = warn;
+    }
+  };
+  try {
+    const plain = await run("--config", config, "--only", "lora,crossAttention");
+    assert.equal(plain.code, 0);
+    assert.match(plain.said, /^method .*MAdds\/token\n/);
+    assert.match(plain.said, /\nlora +r 8 on q and v +R +4,096 +0\.15 /);
+    assert.match(plain.said, /\ncrossAttention .* not on this model\n/);
+    assert.match(
+      plain.complaints,
+      /^crossAttention: Cannot place crossAttention on bert: it has no attention/,
+    );
+    const article = await run("--config", config, "--only", "ia3", "--article");
+    assert.match(article.said, /No overhead ≠ Extra gating/);
+    assert.match(article.said, /\n {2}ia3: the scales merge into the weights/);
+    // Whatever differs is named with its reason.
+    for (const model of [BERT_BASE, T5_BASE]) {
+      Deno.writeTextFileSync(config, JSON.stringify({ ...model, num_hidden_layers: 2, num_layers: 2 }));
+      const all = (await run("--config", config, "--article")).said.split("\n");
+      const differing = all.filter((line) => /^[a-z]\w* .* ≠ /.test(line)).map((line) => line.split(" ")[0]!);
+      assert.ok(differing.length > 10);
+      for (const name of differing) assert.ok(all.some((line) => line.startsWith(`  ${name}: `)), name);
+    }
+    Deno.writeTextFileSync(config, small);
+    const json = await run("--config", config, "--only", "lora", "--json");
+    assert.equal(JSON.parse(json.said)[0].facts.trained.trainable, 4096);
+    const wrong = await run("--config", config, "--only", "lora,magic");
+    assert.equal(wrong.code, 2);
+    assert.match(
+      wrong.complaints,
+      /^UsageError: Expected --only to name methods of the table but found "magic": there are fullFineTune/,
+    );
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
   }
 });

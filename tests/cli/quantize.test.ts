@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { openSafetensors } from "../../formats/safetensors.ts";
 import { bytesOf, layout, lookup, quantize, type Tensor, weightBytes, weightLeaves } from "../../core/mod.ts";
-import { disagreements, FOUR_BIT } from "../../cli/compare_types.ts";
+import { disagreements, FOUR_BIT } from "../../train/quantization_comparison.ts";
 import { loadModel } from "../../io/load_model.ts";
 import { heldOutLoss, textRows } from "../../train/mod.ts";
 import { withBackend } from "../support/backends.ts";

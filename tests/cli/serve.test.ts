@@ -1,6 +1,6 @@
 /** `graft serve` as a user runs it: it says where it listens, needs the base's files no more, and stops well. */
 import assert from "node:assert/strict";
-import { runProgram } from "../../cli/arguments.ts";
+import { runProgram } from "../../cli/terminal/arguments.ts";
 import { graftProgram, oneLine } from "../../cli/program.ts";
 import { graft, graftArguments, temporaryFolder, tinyData, tinyModel } from "./tiny.ts";
 

@@ -1,11 +1,11 @@
 /** `graft sweep` on a tiny model: every combination once, killed sweeps that go on, one table by held-out loss. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { runProgram } from "../../cli/arguments.ts";
+import { runProgram } from "../../cli/terminal/arguments.ts";
 import { graftProgram, oneLine } from "../../cli/program.ts";
-import { axesOf, gridPoints, randomPoints } from "../../cli/sweep_points.ts";
-import { runFolder } from "../../cli/sweep_runs.ts";
-import { sorted, sweepTable } from "../../cli/sweep_table.ts";
+import { axesOf, gridPoints, randomPoints } from "../../cli/sweep/points.ts";
+import { runFolder } from "../../cli/sweep/runs.ts";
+import { sorted, sweepTable } from "../../cli/sweep/table.ts";
 import { loadedLoss } from "./in_process.ts";
 import { graftArguments, temporaryFolder, tinyData, tinyModel } from "./tiny.ts";
 

@@ -1,9 +1,9 @@
 /** What the commands refuse, in one line that says what and where; and their help. */
 import assert from "node:assert/strict";
-import { bytes, integer, newProgram, number, runProgram } from "../../cli/arguments.ts";
+import { bytes, integer, newProgram, number, runProgram } from "../../cli/terminal/arguments.ts";
 import { split } from "../../cli/data.ts";
 import { graftProgram, oneLine } from "../../cli/program.ts";
-import { shellWord, showBytes, showSeconds, table } from "../../cli/output.ts";
+import { shellWord, showBytes, showSeconds, table } from "../../cli/terminal/output.ts";
 import { temporaryFolder, tinyData, tinyDialogues, tinyModel } from "./tiny.ts";
 
 /** Runs a command in this process: its exit code and its complaint. */

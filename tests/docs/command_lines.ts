@@ -1,6 +1,6 @@
 /** Command lines in documents, checked against the tables they name: the options of `graft`, the tasks, the files. */
 import { existsSync } from "node:fs";
-import { runProgram } from "../../cli/arguments.ts";
+import { runProgram } from "../../cli/terminal/arguments.ts";
 import { graftProgram } from "../../cli/program.ts";
 import configuration from "../../deno.json" with { type: "json" };
 

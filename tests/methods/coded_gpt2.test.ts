@@ -3,7 +3,7 @@
  * shapes, and an adapter computes on the codes what it computes on what they say. Tolerance: 1e-5 of the largest logit, for f32 sums.
  */
 import assert from "node:assert/strict";
-import { TABLE } from "../../cli/method_settings.ts";
+import { TABLE } from "../../tuning/published_settings.ts";
 import {
   type Adapter,
   bytesOf,

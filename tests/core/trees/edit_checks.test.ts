@@ -1,6 +1,6 @@
 /** An adapter of another model is refused with the place at which it does not fit, never by an error of the language. */
 import assert from "node:assert/strict";
-import { TABLE } from "../../../cli/method_settings.ts";
+import { TABLE } from "../../../tuning/published_settings.ts";
 import {
   adapt,
   type Adapter,

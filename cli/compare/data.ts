@@ -1,0 +1,17 @@
+/** Data for `graft compare` when none is given: generated conversations with their summaries. */
+import { fold, key } from "../../core/mod.ts";
+import { conversation } from "../../embedded/conversations/mod.ts";
+import { writeTextAtomically } from "../../formats/atomic_write.ts";
+
+/**
+ * Writes conversations as JSON Lines of `dialogue` and `summary`. Their key is none of the pretraining texts', so that the
+ * embedded model has seen neither them nor, ever, a summary.
+ */
+export function writeConversations(path: string, count: number, seed: number): Promise<void> {
+  const from = fold(key(seed), "compare");
+  const lines = Array.from({ length: count }, (_, i) => {
+    const { dialogue, summary } = conversation(from, i);
+    return JSON.stringify({ dialogue, summary });
+  });
+  return writeTextAtomically(path, `${lines.join("\n")}\n`);
+}

@@ -1,0 +1,202 @@
+/** One method of `graft compare`, in a process of its own, so that its peak of memory is its own. */
+import {
+  adapt,
+  type Adapter,
+  count,
+  dispose,
+  graft,
+  memory,
+  merge,
+  type Model,
+  resetPeak,
+  weightBytes,
+} from "../../core/mod.ts";
+import type { Tokenizer } from "../../formats/tokenizer.ts";
+import { checkpointShapes } from "../../io/model_shapes.ts";
+import { saveAdapter } from "../../io/save_adapter.ts";
+import { saveModel } from "../../io/save_model.ts";
+import {
+  adamw,
+  cosine,
+  heldOutLoss,
+  paged,
+  pickRows,
+  resident,
+  type Sample,
+  samplesOf,
+  scoresOf,
+  startTraining,
+} from "../../train/mod.ts";
+import { type Data, type DataFlags, openData, rowLength } from "../data.ts";
+import { padOf } from "../finetune/evaluation.ts";
+import { quantizationOf } from "../finetune/settings.ts";
+import { type ModelFlags, openModel } from "../load.ts";
+import { methodOf, type PlainName } from "../../tuning/method_from_flags.ts";
+import { note } from "../terminal/output.ts";
+import { progress } from "../terminal/progress.ts";
+
+/** What a method's process is told, as JSON. */
+export interface MethodSettings extends DataFlags, ModelFlags {
+  /** A local folder or file. */
+  readonly model: string;
+  readonly method: PlainName;
+  readonly rank: number;
+  readonly learningRate: number;
+  readonly steps: number;
+  readonly batchSize: number;
+  readonly seed: number;
+  readonly heldOut: number;
+  /** Answers to write and score, before and after. */
+  readonly rouge: number;
+  readonly maxNewTokens: number;
+}
+
+/** Held-out loss and ROUGE-L, with what was written. */
+export interface Measured {
+  readonly loss: number;
+  /** Mean F1; absent when no answers were asked for. */
+  readonly rougeL?: number;
+  readonly samples: readonly Sample[];
+}
+
+/** What a method's process gives, as JSON. */
+export interface MethodResult {
+  readonly method: PlainName;
+  readonly trainable: number;
+  /** The model's own parameters. */
+  readonly base: number;
+  /** Bytes of the frozen weights. */
+  readonly weights: number;
+  /** Most bytes that lived at once while training, by `memory()`. */
+  readonly peak: number;
+  readonly tokensPerSecond: number;
+  readonly learningRate: number;
+  readonly steps: number;
+  readonly seconds: number;
+  /** Bytes of the file of what was learnt: the adapter, or the whole model in its own dtypes. */
+  readonly file: number;
+  readonly before: Measured;
+  readonly after: Measured;
+}
+
+/** Loads, measures, trains, measures and saves. */
+export async function measureMethod(settings: MethodSettings): Promise<MethodResult> {
+  const started = performance.now();
+  const quantize = quantizationOf(settings, checkpointShapes(settings.model));
+  if (settings.method === "qlora" && quantize === undefined) {
+    note("The base is quantized already: it stays as it is, and LoRA over it is QLoRA");
+  }
+  const opened = await openModel(settings, quantize === undefined ? {} : { quantize });
+  try {
+    const { base: model } = opened;
+    using data = await openData(settings, model, model.tokenizer, rowLength(settings, model));
+    const adapter = adapt(model, methodOf(methodFlags(settings), model.spec), settings.seed);
+    const { trainable, base } = count(model, adapter);
+    const before = await measure(model, data, settings);
+    resetPeak();
+    const trained = await train(model, adapter, data, settings);
+    dispose(adapter.params);
+    const after = await measure(graft(model, trained.adapter), data, settings);
+    return {
+      method: settings.method,
+      trainable,
+      base,
+      weights: weightBytes(model),
+      peak: trained.peak,
+      tokensPerSecond: trained.tokensPerSecond,
+      learningRate: settings.learningRate,
+      steps: settings.steps,
+      seconds: (performance.now() - started) / 1000,
+      file: await fileBytes(model, trained.adapter, settings.method),
+      before,
+      after,
+    };
+  } finally {
+    opened.close();
+  }
+}
+
+function methodFlags({ method, rank }: MethodSettings): Parameters<typeof methodOf>[0] {
+  return method === "ia3" || method === "full" ? { method } : { method, rank, dropout: 0 };
+}
+
+async function measure(model: Model<Tokenizer>, data: Data, settings: MethodSettings): Promise<Measured> {
+  const { loss } = await heldOutLoss(model, data.heldOut, {
+    batchSize: settings.batchSize,
+    pad: padOf(model.tokenizer),
+  });
+  const n = Math.min(settings.rouge, data.heldOut.count);
+  if (n === 0) return { loss, samples: [] };
+  const numbers = Array.from({ length: n }, (_, i) => i);
+  const references = numbers.map((i) => data.texts!.heldOut(i).answer);
+  const samples = await samplesOf(model, pickRows(data.heldOut, numbers), references, {
+    maxNewTokens: settings.maxNewTokens,
+    batchSize: 16,
+  });
+  return { loss, rougeL: scoresOf(samples).rougeL.f1, samples };
+}
+
+interface Trained {
+  readonly adapter: Adapter;
+  readonly peak: number;
+  readonly tokensPerSecond: number;
+}
+
+async function train(
+  model: Model<Tokenizer>,
+  adapter: Adapter,
+  data: Data,
+  settings: MethodSettings,
+): Promise<Trained> {
+  const { steps, method } = settings;
+  const run = await startTraining(model, adapter, data.train, {
+    learningRate: settings.learningRate,
+    schedule: cosine({ totalSteps: steps, warmUp: Math.min(10, Math.ceil(steps / 10)) }),
+    // Paged state is part of QLoRA (arXiv 2305.14314, section 3); all others keep theirs in compute memory.
+    moments: (params) => method === "qlora" ? paged(adamw(), params) : resident(adamw(), params),
+    batching: { kind: "buckets", batchSize: settings.batchSize },
+    epochs: Math.ceil(steps * settings.batchSize / data.train.count) + 1,
+    maxSteps: steps,
+    clip: 1,
+    seed: settings.seed,
+    pad: padOf(model.tokenizer),
+  });
+  const shown = progress(run.totalSteps, 0);
+  // The first steps compile; they do not count as speed.
+  const warm = Math.min(3, steps - 1);
+  let [tokens, since, last] = [0, performance.now(), performance.now()];
+  for (let report = await run.next(); report; report = await run.next()) {
+    const now = performance.now();
+    shown.step({
+      step: report.step,
+      loss: report.loss,
+      tokensPerSecond: report.tokens * 1000 / (now - last),
+    });
+    last = now;
+    if (report.step <= warm) [tokens, since] = [0, now];
+    else tokens += report.tokens;
+  }
+  shown.stop();
+  return {
+    adapter: run.adapter(),
+    peak: memory(model.backend).peak,
+    tokensPerSecond: tokens * 1000 / (last - since),
+  };
+}
+
+/** The size of what would be handed on, measured on a file. */
+async function fileBytes(model: Model<Tokenizer>, adapter: Adapter, method: PlainName): Promise<number> {
+  const folder = await Deno.makeTempDir({ prefix: "graft-compare-" });
+  try {
+    if (method === "full") {
+      const merged = merge(model, adapter, { dtype: "same" });
+      await saveModel(folder, merged);
+      merged.dispose();
+      return (await Deno.stat(`${folder}/model.safetensors`)).size;
+    }
+    await saveAdapter(folder, adapter, model);
+    return (await Deno.stat(`${folder}/adapter_model.safetensors`)).size;
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}

@@ -1,0 +1,97 @@
+/** `graft convert` of adapters: folders of HF PEFT, AdapterHub and our own and GGUF files, of the method's own kind or as LoRA. */
+import { type Adapter, dispose, leaves } from "../../core/mod.ts";
+import type { AdapterDescription } from "../../io/inspect.ts";
+import { modelOfAdapter } from "../../io/layer_replication.ts";
+import { loadAdapter } from "../../io/load_adapter.ts";
+import { newOutput } from "../../io/new_output.ts";
+import { saveAdapter } from "../../io/save_adapter.ts";
+import { type Approximation, type Limit, toLora } from "../../methods/mod.ts";
+import { UsageError } from "../../tuning/usage_error.ts";
+import type { ConvertFlags } from "../convert.ts";
+import { openModel } from "../load.ts";
+import { note, print, printJson, showCount } from "../terminal/output.ts";
+import { formatFor } from "../output_formats.ts";
+
+/** What adapters can be written as. */
+export const ADAPTER_FORMATS = ["peft", "adapters", "gguf", "graft"] as const;
+
+/** Converts one. */
+export async function convertAdapter(
+  source: string,
+  found: AdapterDescription,
+  target: string,
+  flags: ConvertFlags,
+): Promise<void> {
+  const format = formatOf(target, flags);
+  const place = newOutput(target, flags.overwrite ?? false);
+  const opened = await openModel(flags);
+  try {
+    const model = await modelOfAdapter(source, opened.model, flags.name);
+    if (found.base !== undefined && found.base !== model.source && !flags.json) {
+      note(`The adapter names "${found.base}" as its base; here it is put on "${model.source}"`);
+    }
+    if (model !== opened.model && (format === "gguf" || format === "adapters") && !flags.json) {
+      note(
+        `The adapter is for a model of ${model.spec.blocks.length} layers, replicated from those of its base, which ${target} cannot say: ` +
+          "it fits no other; `graft merge` writes that model with the adapter in it",
+      );
+    }
+    // A target holds one adapter, so the name that told it from others is dropped.
+    const { name: _, ...adapter } = await loadAdapter(source, model, {
+      ...flags.name !== undefined && { name: flags.name },
+    });
+    const limit = limitOf(flags);
+    const cut = limit === undefined ? undefined : await toLora(model, adapter, limit);
+    const written = cut?.adapter ?? adapter;
+    await place.write((path) => saveAdapter(path, written, model, { format }));
+    report(target, format, adapter, written, cut, flags);
+    dispose([adapter.params, ...cut ? [cut.adapter.params] : []]);
+  } finally {
+    opened.close();
+  }
+}
+
+function formatOf(target: string, flags: ConvertFlags): typeof ADAPTER_FORMATS[number] {
+  if (flags.dtype !== undefined || flags.requantize) {
+    throw new UsageError("Cannot use --dtype or --requantize with an adapter: its factors stay f32");
+  }
+  const asked = flags.to ?? (target.endsWith(".gguf") ? "gguf" : "peft");
+  return formatFor("an adapter", ADAPTER_FORMATS, asked, target);
+}
+
+function limitOf({ rank, error }: ConvertFlags): Limit | undefined {
+  return rank !== undefined ? { rank } : error !== undefined ? { error } : undefined;
+}
+
+function report(
+  target: string,
+  format: string,
+  adapter: Adapter,
+  written: Adapter,
+  cut: Approximation | undefined,
+  { json }: ConvertFlags,
+): void {
+  const parameters = leaves(written.params).reduce((n, [, t]) => n + t.size, 0);
+  const method = adapter.method.name;
+  if (json) {
+    return printJson({
+      kind: "adapter",
+      target,
+      format,
+      method,
+      parameters,
+      ...cut && { lora: { error: cut.error, errors: cut.errors } },
+    });
+  }
+  const what = cut === undefined
+    ? method
+    : `${method} as LoRA of rank ${rankText(cut.adapter)}, relative error ${cut.error.toPrecision(3)}`;
+  print(`${target}: ${what}, ${showCount(parameters)} parameters, as ${format}`);
+}
+
+/** The ranks of a LoRA by layer: "8", or "2 to 8". */
+export function rankText({ method }: Adapter): string {
+  const ranks = Object.values(method.config["rankPattern"] as Readonly<Record<string, number>>);
+  const [least, most] = [Math.min(...ranks), Math.max(...ranks)];
+  return least === most ? String(most) : `${least} to ${most}`;
+}

@@ -1,0 +1,97 @@
+/** The measure of a run: held-out loss, with what suits the data: perplexity and ROUGE, or the scores of its predictions. */
+import type { Model } from "../../core/mod.ts";
+import type { Tokenizer } from "../../formats/tokenizer.ts";
+import { classNames } from "../../models/mod.ts";
+import { events, Interruption } from "../../recipes/supervised.ts";
+import {
+  heldOutLoss,
+  pickRows,
+  predict,
+  predictionScores,
+  type Rows,
+  samplesOf,
+  scoresOf,
+} from "../../train/mod.ts";
+import { type Data, labelsOf } from "../data.ts";
+import type { FinetuneFlags } from "./settings.ts";
+import type { Interrupt } from "../terminal/interrupt.ts";
+
+/** Numbers of one evaluation, by name; ROUGE are means of F1. */
+export interface Evaluation {
+  readonly loss: number;
+  readonly [score: string]: number;
+}
+
+/** How to evaluate a tuned model; undefined when nothing is held out. */
+export function evaluator(
+  flags: FinetuneFlags,
+  data: Data,
+  other: Data | undefined,
+  interrupt: Interrupt,
+): ((tuned: Model<Tokenizer>) => Promise<Evaluation>) | undefined {
+  const rows = other === undefined ? data.heldOut : other.train;
+  if (rows.count === 0) return undefined;
+  const between = async (): Promise<void> => {
+    await events();
+    if (interrupt.wanted) throw new Interruption();
+  };
+  const answer = other === undefined ? data.texts?.heldOut : other.texts?.train;
+  if (answer === undefined) {
+    return (tuned) => labelledEvaluation(tuned, rows, { batchSize: flags.batchSize, between });
+  }
+  const n = Math.min(flags.rouge, rows.count);
+  const numbers = Array.from({ length: n }, (_, i) => i);
+  return async (tuned) => {
+    const { loss, perplexity } = await heldOutLoss(tuned, rows, {
+      batchSize: flags.batchSize,
+      pad: padOf(tuned.tokenizer),
+      between,
+    });
+    if (n === 0) return { loss, perplexity };
+    const samples = await samplesOf(tuned, pickRows(rows, numbers), numbers.map((i) => answer(i).answer), {
+      maxNewTokens: flags.maxNewTokens,
+      between,
+    });
+    const { rouge1, rouge2, rougeL } = scoresOf(samples);
+    return { loss, perplexity, rouge1: rouge1.f1, rouge2: rouge2.f1, rougeL: rougeL.f1 };
+  };
+}
+
+/** Loss and scores of a classifier, tagger or scorer. */
+export async function labelledEvaluation(
+  model: Model<Tokenizer>,
+  rows: Rows,
+  options: { readonly batchSize: number; readonly between?: () => Promise<void> },
+): Promise<Evaluation> {
+  const how = { ...options, pad: padOf(model.tokenizer) };
+  const { loss } = await heldOutLoss(model, rows, how);
+  const kind = labelsOf(model);
+  if (kind === undefined || kind === "next") {
+    throw new TypeError("Expected a model with a head for labels but found none");
+  }
+  const predictions = await predict(model, rows, how);
+  return { loss, ...predictionScores(kind, predictions, classNames(model).length) };
+}
+
+/** "loss 1.2345, perplexity 3.44, ROUGE-L 0.1234", or the names of other scores. */
+export function showEvaluation({ loss, ...scores }: Evaluation): string {
+  const shown = Object.entries(scores).flatMap(([name, value]) => {
+    switch (name) {
+      case "perplexity":
+        return [`perplexity ${value!.toFixed(2)}`];
+      case "rouge1":
+      case "rouge2":
+        return [];
+      case "rougeL":
+        return [`ROUGE-L ${value!.toFixed(4)}`];
+      default:
+        return [`${name} ${value!.toFixed(4)}`];
+    }
+  });
+  return [`loss ${loss!.toFixed(4)}`, ...shown].join(", ");
+}
+
+/** The padding token: whatever stands there is masked. */
+export function padOf({ pad, eos }: Tokenizer): number {
+  return pad ?? eos ?? 0;
+}

@@ -1,0 +1,186 @@
+/** `graft finetune --plan`: the memory of a run, before any work. */
+import { dispose, type Model, type ModelConfig, type QuantizeOptions } from "../../core/mod.ts";
+import type { Tokenizer } from "../../formats/tokenizer.ts";
+import { readJson } from "../../io/inspect_contents.ts";
+import { checkpointShapes, configShapes } from "../../io/model_shapes.ts";
+import { loadTokenizerOf } from "../../io/load_model.ts";
+import { freshModules } from "../../io/task_head.ts";
+import type { Task } from "../../models/mod.ts";
+import { type ExampleSizes, type MemoryPlan, planMemory } from "../../train/mod.ts";
+import { type Data, openData, rowLength } from "../data.ts";
+import { plannedAdapter, plannedBase } from "../../tuning/planned_adapter.ts";
+import {
+  batchingOf,
+  type FinetuneFlags,
+  optimizerName,
+  optimizerOf,
+  passesOf,
+  quantizationOf,
+  rateOf,
+} from "./settings.ts";
+import { taskFor } from "./task.ts";
+import { dtypeOf, localShapes, modelSource } from "../load.ts";
+import { note, print, printJson, showBytes, table } from "../terminal/output.ts";
+
+/** What WebAssembly can address. */
+const WASM_LIMIT = 2 ** 32;
+
+/** Prints the plan. */
+export async function planRun(flags: FinetuneFlags): Promise<void> {
+  const source = flags.config === undefined ? await localShapes(modelSource(flags)) : undefined;
+  const { data } = flags;
+  const task = source === undefined || data === undefined
+    ? undefined
+    : await taskFor({ ...flags, data }, checkpointShapes(source));
+  const base: Base = source === undefined
+    ? { shapes: shapesOfConfig(flags), fresh: [] }
+    : baseOf(source, flags, task);
+  const model = base.shapes;
+  const maxLength = rowLength(flags, model);
+  const sizes = source === undefined || data === undefined
+    ? { train: fullRows(flags.batchSize, maxLength) }
+    : await sizesOf(source, model, { ...flags, data }, maxLength);
+  const plan = await planOf(model, flags, sizes, maxLength, base.fresh);
+  const fits = flags.memory === undefined ? undefined : plan.total <= flags.memory;
+  if (flags.json === true) {
+    printJson({ ...plan, ...flags.memory !== undefined && { memory: flags.memory, fits } });
+    return;
+  }
+  print(showPlan(plan));
+  if (flags.memory !== undefined) {
+    print(
+      `${fits ? "Fits" : "Does not fit"} in ${showBytes(flags.memory)}: ${showBytes(plan.total)} are needed`,
+    );
+  }
+  if (flags.backend === "wasm" && plan.total > WASM_LIMIT) {
+    note(`The wasm backend holds ${showBytes(WASM_LIMIT)} at most: this run needs another backend`);
+  }
+}
+
+/** What a run trains on, and what it is measured by. */
+export interface PlannedSizes {
+  readonly train: ExampleSizes;
+  /** Absent where nothing is held out. */
+  readonly evaluated?: ExampleSizes;
+}
+
+/** The sizes of a run's rows. */
+export function plannedSizes(data: Data, other: Data | undefined): PlannedSizes {
+  const rows = other === undefined ? data.heldOut : other.train;
+  return { train: data.train, ...rows.count > 0 && { evaluated: rows } };
+}
+
+/** The plan of a run with a model of shapes. */
+export async function planOf(
+  model: Model,
+  flags: FinetuneFlags,
+  { train, evaluated }: PlannedSizes,
+  maxLength: number,
+  fresh: readonly string[],
+): Promise<MemoryPlan> {
+  const adapter = plannedAdapter(model, flags, fresh);
+  const gradients = passesOf(flags);
+  try {
+    const base = plannedBase(model, flags);
+    const plan = await planMemory(model, adapter, train, {
+      learningRate: rateOf(flags),
+      batching: batchingOf(flags, maxLength),
+      accumulate: flags.accumulate,
+      clip: flags.clip,
+      labelSmoothing: flags.labelSmoothing,
+      checkpointBlocks: flags.checkpointBlocks ?? false,
+      seed: flags.seed,
+      pad: 0,
+      ...gradients !== undefined && { gradients },
+      ...evaluated !== undefined && {
+        evaluated: { lengths: evaluated.lengths, targets: evaluated.targets, batchSize: flags.batchSize },
+      },
+      optimizer: optimizerOf(flags),
+      state: optimizerName(flags) === "paged" ? "paged" : "resident",
+    });
+    return { ...plan, weights: plan.weights + base, total: plan.total + base };
+  } finally {
+    dispose(adapter.params);
+  }
+}
+
+/** A checkpoint as shapes, and how its weights are coded on the way in. */
+export interface Base {
+  readonly shapes: Model;
+  /** Absent where the weights stay as they are stored. */
+  readonly quantize?: QuantizeOptions;
+  /** Modules of the task's head that the checkpoint lacks. */
+  readonly fresh: readonly string[];
+}
+
+/** A local checkpoint as the run will load it. */
+export function baseOf(source: string, flags: FinetuneFlags, task: Task | undefined): Base {
+  const headed = { ...task !== undefined && { task }, ...dtypeOf(flags) };
+  const fresh = task === undefined ? [] : freshModules(source, task);
+  const stored = checkpointShapes(source, headed);
+  const quantize = quantizationOf(flags, stored);
+  if (quantize === undefined) return { shapes: stored, fresh };
+  stored.dispose();
+  return { shapes: checkpointShapes(source, { ...headed, quantize }), quantize, fresh };
+}
+
+function shapesOfConfig(flags: FinetuneFlags): Model {
+  const config = readJson(flags.config!) as ModelConfig;
+  return configShapes(config, {
+    ...dtypeOf(flags),
+    ...flags.method === "qlora" && { quantize: { dtype: "nf4_double" } },
+  });
+}
+
+async function sizesOf(
+  source: string,
+  model: Model,
+  flags: FinetuneFlags & { readonly data: string },
+  maxLength: number,
+): Promise<PlannedSizes> {
+  const tokenizer = await loadTokenizerOf(source);
+  if (tokenizer === undefined) throw new Error(`Cannot plan for --data: ${source} has no tokenizer`);
+  using data = await openData({ ...flags, heldOut: heldOutShare(flags) }, model, tokenizer, maxLength);
+  using other = await openEvaluated(flags, model, tokenizer, maxLength);
+  return plannedSizes(data, other);
+}
+
+/** The file to evaluate on, where one was given. */
+export async function openEvaluated(
+  flags: FinetuneFlags,
+  model: Model,
+  tokenizer: Tokenizer,
+  maxLength: number,
+): Promise<Data | undefined> {
+  const { evalData } = flags;
+  return evalData === undefined
+    ? undefined
+    : await openData({ ...flags, data: evalData, heldOut: 0 }, model, tokenizer, maxLength);
+}
+
+/** A tenth, unless something was said. */
+export function heldOutShare({ heldOut, evalData }: FinetuneFlags): number {
+  return heldOut ?? (evalData === undefined ? 0.1 : 0);
+}
+
+/** Without data: every row is full, and every token a label. */
+function fullRows(count: number, maxLength: number): ExampleSizes {
+  return {
+    lengths: new Array<number>(count).fill(maxLength),
+    targets: new Array<number>(count).fill(maxLength - 1),
+  };
+}
+
+/** The plan as a table. */
+function showPlan(plan: MemoryPlan): string {
+  const rows = [
+    ["weights", plan.weights],
+    ["adapter", plan.adapter],
+    ["gradients", plan.gradients],
+    ["optimizer state", plan.optimizer],
+    ["activations and temporaries", plan.activations],
+    ["total", plan.total],
+    ...plan.paged > 0 ? [["optimizer state outside (paged)", plan.paged] as const] : [],
+  ] as const;
+  return table([["memory", "bytes"], ...rows.map(([name, bytes]) => [name, showBytes(bytes)])]);
+}

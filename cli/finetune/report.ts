@@ -1,0 +1,68 @@
+/** What `graft finetune` says at the end. */
+import type { Outcome } from "../../recipes/supervised.ts";
+import type { Evaluation } from "./evaluation.ts";
+import type { FinetuneFlags } from "./settings.ts";
+import type { LossScale } from "../../train/mod.ts";
+import { note, print, printJson, showBytes, showSeconds } from "../terminal/output.ts";
+
+/** How a run went. */
+export interface Result {
+  readonly outcome: Outcome;
+  readonly steps: number;
+  readonly totalSteps: number;
+  readonly trainable: number;
+  readonly base: number;
+  readonly firstLoss: number | undefined;
+  readonly lastLoss: number | undefined;
+  readonly evaluations: readonly (Evaluation & { readonly step: number })[];
+  readonly best: { readonly step: number; readonly value: number } | undefined;
+  readonly seconds: number;
+  readonly tokens: number;
+  /** Most bytes that lived at once from the first step to the last. */
+  readonly peak: number;
+  /** Where loss scaling stands, in f16. */
+  readonly lossScale?: LossScale;
+}
+
+/** Prints it. `peakElsewhere` is the most that lived before or after the steps. */
+export function report(
+  flags: FinetuneFlags & { readonly output: string },
+  result: Result & { readonly planned: number; readonly peakElsewhere: number },
+): void {
+  const { outcome, evaluations, best } = result;
+  const tokensPerSecond = result.tokens / result.seconds;
+  if (flags.json === true) printJson({ ...result, tokensPerSecond, output: flags.output });
+  if (outcome === "interrupted") {
+    note(
+      `Interrupted after step ${result.steps} of ${result.totalSteps}; to go on, repeat the command with --resume` +
+        `${flags.overwrite === true ? " --overwrite" : ""}`,
+    );
+    return;
+  }
+  if (flags.json === true) return;
+  const [first, last] = [evaluations[0], evaluations.at(-1)];
+  print(
+    [
+      `${outcome === "finished" ? "Finished" : "Stopped early"} after ${result.steps} steps in ` +
+      `${showSeconds(result.seconds)}, ${tokensPerSecond.toFixed(0)} tokens/s`,
+      ...result.lastLoss === undefined
+        ? []
+        : [`loss ${result.firstLoss?.toFixed(4)} → ${result.lastLoss.toFixed(4)}`],
+      ...result.lossScale === undefined
+        ? []
+        : [`loss scale ${result.lossScale.scale} at the end, ${result.lossScale.skipped} steps skipped`],
+      ...first === undefined || last === undefined || first === last ? [] : [
+        `held-out loss ${first.loss.toFixed(4)} → ${last.loss.toFixed(4)}, best ${
+          best?.value.toFixed(4)
+        } at step ${best?.step}`,
+      ],
+      `memory ${showBytes(result.peak)} at most, ${showBytes(result.planned)} planned` +
+      `${
+        result.peakElsewhere > result.peak
+          ? `; ${showBytes(result.peakElsewhere)} before or after the steps`
+          : ""
+      }`,
+      `written to ${flags.output}`,
+    ].join("\n"),
+  );
+}

@@ -1,0 +1,268 @@
+/** `graft finetune`: a run from its first step, or from a checkpoint, to the folder with the result. */
+import { type Adapter, count, graft, memory, resetPeak } from "../../core/mod.ts";
+import { openRunFolder, type RunMode } from "../../io/run_folder.ts";
+import { checkpointShapes } from "../../io/model_shapes.ts";
+import {
+  openTrainingState,
+  saveParams,
+  saveTrainingState,
+  type StateRecord,
+} from "../../io/training_state.ts";
+import { RUN_START, type RunProgress, supervise } from "../../recipes/supervised.ts";
+import {
+  createMetricsLog,
+  type MetricsLog,
+  resumeMetricsLog,
+  startTraining,
+  type StepReport,
+  type Training,
+} from "../../train/mod.ts";
+import { Exit } from "../terminal/arguments.ts";
+import { type Data, openData, rowLength } from "../data.ts";
+import { type Evaluation, evaluator, padOf, showEvaluation } from "./evaluation.ts";
+import { baseHash, checkSameRun } from "../../tuning/run_identity.ts";
+import { report, type Result } from "./report.ts";
+import { stagesOf, trainOptionsOf } from "./training_options.ts";
+import { baseOf, heldOutShare, openEvaluated, plannedSizes, planOf } from "./plan.ts";
+import { type FinishedRun, writeResult } from "./result.ts";
+import { isStaged } from "../../tuning/stages.ts";
+import { startIn } from "./start.ts";
+import { type FinetuneFlags, fingerprint, stoppingOf } from "./settings.ts";
+import { taskFor } from "./task.ts";
+import { type Interrupt, interruptible } from "../terminal/interrupt.ts";
+import { checkPrecision, dtypeOf, localSource, modelSource, openModel } from "../load.ts";
+import { checkFlags } from "../../tuning/method_from_flags.ts";
+import { note, showBytes, showCount } from "../terminal/output.ts";
+import { checkProfile, stepProfiler } from "./profile.ts";
+import { progress } from "../terminal/progress.ts";
+
+/** Flags of a run that may begin. */
+export type RunFlags = FinetuneFlags & { readonly data: string; readonly output: string };
+
+/** Runs, and says how it went. */
+export async function runFinetune(flags: RunFlags): Promise<void> {
+  const result = await finetuneResult(flags);
+  report(flags, result);
+  if (result.outcome === "interrupted") throw new Exit(130);
+}
+
+/** A result with the memory that was planned, and the most that lived before or after the steps. */
+export type Reported = Parameters<typeof report>[1];
+
+/** Runs to the end, or to where Ctrl-C stops it. */
+export async function finetuneResult(flags: RunFlags): Promise<Reported> {
+  checkFlags(flags);
+  checkProfile(flags);
+  checkPrecision(flags);
+  const folder = openRunFolder(flags.output, modeOf(flags));
+  const named = modelSource(flags);
+  const source = await localSource(named);
+  const task = await taskFor(flags, checkpointShapes(source));
+  const { shapes, quantize, fresh } = baseOf(source, flags, task);
+  if (flags.method === "qlora" && quantize === undefined) {
+    note("The base is quantized already: it stays as it is, and LoRA over it is QLoRA");
+  }
+  const opened = await openModel({ ...flags, model: source }, {
+    ...dtypeOf(flags),
+    ...quantize !== undefined && { quantize },
+    ...task !== undefined && { task },
+  });
+  try {
+    const model = { ...opened.base, source: named };
+    const { tokenizer } = model;
+    const maxLength = rowLength(flags, model);
+    using data = await openData({ ...flags, heldOut: heldOutShare(flags) }, model, tokenizer, maxLength);
+    using other = await openEvaluated(flags, model, tokenizer, maxLength);
+    const plan = await planOf(shapes, flags, plannedSizes(data, other), maxLength, fresh);
+    shapes.dispose();
+    note(`Memory planned: ${showBytes(plan.total)}, of which ${showBytes(plan.weights)} are weights`);
+    if (data.full > 0) {
+      note(`${data.full} rows fill the ${maxLength} tokens there are; ${policy(flags)}`);
+    }
+    const record: StateRecord = {
+      base: await baseHash(model),
+      data: data.sha256,
+      ...other !== undefined && { evalData: other.sha256 },
+      options: fingerprint(flags, maxLength),
+    };
+    const loaded = memory(opened.backend).peak;
+    const pad = padOf(tokenizer);
+    const stages = stagesOf(flags, data.train, maxLength, pad);
+    const seen = { rows: data.train, batchSize: flags.batchSize, pad, stages };
+    resetPeak();
+    const started = await startIn({ model, flags, data: seen, fresh, folder, record });
+    // Until here Ctrl-C ends the program at once.
+    using interrupt = interruptible();
+    const preparing = memory(opened.backend).peak;
+    resetPeak();
+    const trained = await train({
+      flags,
+      folder,
+      model,
+      started,
+      task,
+      data,
+      other,
+      record,
+      interrupt,
+      maxLength,
+    });
+    // What stages took is part of the run.
+    const peak = isStaged(flags.method) ? Math.max(preparing, trained.peak) : trained.peak;
+    const result = { ...trained, peak };
+    const peakElsewhere = Math.max(loaded, preparing, memory(opened.backend).peak);
+    return { ...result, planned: plan.total, peakElsewhere };
+  } finally {
+    opened.close();
+  }
+}
+
+interface Run extends FinishedRun {
+  readonly flags: RunFlags;
+  readonly other: Data | undefined;
+  readonly record: StateRecord;
+  readonly interrupt: Interrupt;
+  readonly maxLength: number;
+}
+
+async function train(run: Run): Promise<Result> {
+  const { flags, folder, data, interrupt } = run;
+  const { model, adapter } = run.started;
+  const sizes = count(model, adapter);
+  const { training, standing, metrics } = await begin(run);
+  using log = metrics;
+  const shown = progress(training.totalSteps, training.step);
+  shown.say(
+    `Training ${showCount(sizes.trainable)} of ${showCount(sizes.base)} parameters by ${flags.method} on ` +
+      `${data.train.count} examples, ${training.totalSteps} steps` +
+      `${training.step > 0 ? ` from step ${training.step}` : ""}`,
+  );
+  const evaluation = evaluator(flags, data, run.other, interrupt);
+  const perEpoch = Math.max(1, Math.ceil(training.totalSteps / flags.epochs));
+  const evaluateEvery = evaluation === undefined ? undefined : flags.evalEvery ?? perEpoch;
+  const stopping = stoppingOf(flags);
+  const evaluations: (Evaluation & { readonly step: number })[] = [];
+  const profiler = flags.profile === true ? stepProfiler(model.backend) : undefined;
+  const started = performance.now();
+  let [before, tokens] = [started, 0];
+  let firstLoss: number | undefined, lastLoss: number | undefined;
+  try {
+    const { outcome, standing: end } = await supervise(training, {
+      saveEvery: flags.saveEvery ?? Math.min(50, evaluateEvery ?? 50),
+      ...evaluateEvery !== undefined && { evaluateEvery },
+      ...stopping !== undefined && { stopping },
+    }, {
+      stepped: (report) => {
+        const now = performance.now();
+        const seconds = (now - before) / 1000;
+        before = now;
+        tokens += report.tokens;
+        firstLoss ??= report.loss;
+        lastLoss = report.loss;
+        const tokensPerSecond = report.tokens / seconds;
+        log.append({ ...report, tokensPerSecond, seconds });
+        shown.step({ step: report.step, loss: report.loss, tokensPerSecond });
+        if (report.skipped) shown.say(skipNote(report));
+        profiler?.stepped();
+      },
+      evaluate: () => evaluation!(graft(model, training.adapter())),
+      evaluated: (step, found) => {
+        before = performance.now();
+        evaluations.push({ step, ...found });
+        const { loss: evalLoss, ...rest } = found;
+        log.append({ step, evalLoss, ...rest });
+        shown.say(`step ${step}: held-out ${showEvaluation(found)}`);
+      },
+      keepBest: (step, params) => saveParams(folder.best, step, params),
+      save: async (snapshot, now) => {
+        await saveTrainingState(folder.state, snapshot, training.moments.optimizer, {
+          ...run.record,
+          standing: now as unknown as StateRecord,
+        });
+        before = performance.now();
+      },
+      interrupted: () => interrupt.wanted,
+    }, standing);
+    const { peak } = memory(model.backend);
+    resetPeak();
+    if (profiler !== undefined) shown.say(profiler.show());
+    if (outcome !== "interrupted") {
+      await writeResult(run, training, end);
+      folder.finish();
+    }
+    return {
+      outcome,
+      steps: training.step,
+      totalSteps: training.totalSteps,
+      trainable: sizes.trainable,
+      base: sizes.base,
+      firstLoss,
+      lastLoss,
+      evaluations,
+      best: end.seen.best,
+      ...training.lossScale && { lossScale: training.lossScale },
+      seconds: (performance.now() - started) / 1000,
+      tokens,
+      peak,
+    };
+  } finally {
+    shown.stop();
+    training.dispose();
+    run.started.dispose();
+  }
+}
+
+/** The run at its first step, or where the checkpoint left it. The adapter's tensors are taken over. */
+async function begin(
+  run: Run,
+): Promise<
+  {
+    readonly training: Training<Adapter["params"]>;
+    readonly standing: RunProgress;
+    readonly metrics: MetricsLog;
+  }
+> {
+  const { flags, folder, data, maxLength, started } = run;
+  const { model, adapter } = started;
+  let total = 0;
+  const options = trainOptionsOf(flags, maxLength, padOf(model.tokenizer), () => total);
+  try {
+    if (!folder.continues) {
+      const training = await startTraining(model, adapter, data.train, options);
+      total = training.totalSteps;
+      folder.create();
+      // A run killed before its first checkpoint may have left a log.
+      const metrics = flags.resume === true
+        ? resumeMetricsLog(folder.metrics, -1)
+        : createMetricsLog(folder.metrics);
+      return { training, standing: RUN_START, metrics };
+    }
+    using state = openTrainingState(folder.state);
+    const { standing, ...then } = state.record;
+    checkSameRun(folder, then, run.record);
+    const params = state.params(model.backend);
+    const { step, slots } = state;
+    const resume = { step, params, slots, state: state.state(model.backend) };
+    const training = await startTraining(model, adapter, data.train, options, resume);
+    total = training.totalSteps;
+    folder.create();
+    return {
+      training,
+      standing: standing as unknown as RunProgress,
+      metrics: resumeMetricsLog(folder.metrics, step),
+    };
+  } finally {
+    started.release();
+  }
+}
+
+function modeOf({ resume, overwrite }: FinetuneFlags): RunMode {
+  if (resume === true) return overwrite === true ? "resume overwrite" : "resume";
+  return overwrite === true ? "overwrite" : "new";
+}
+
+const skipNote = ({ step, lossScale }: StepReport): string =>
+  `step ${step}: gradients of the loss times ${lossScale} overflowed; nothing was updated, and the scale falls`;
+
+const policy = ({ longPrompts }: FinetuneFlags): string =>
+  longPrompts === "refuse" ? "none was cut" : `of a longer prompt the ${longPrompts} is kept`;

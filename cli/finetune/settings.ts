@@ -1,0 +1,175 @@
+/** From the flags of `graft finetune` to the options of a run. */
+import { isQuantized, type Json, type Model, type QuantizeOptions, weightLeaves } from "../../core/mod.ts";
+import {
+  adamw,
+  adamw8bit,
+  type Buckets,
+  constant,
+  cosine,
+  type EarlyStopping,
+  type GradientFunction,
+  inverseSquareRoot,
+  linear,
+  type Optimizer,
+  type Packing,
+  type Schedule,
+  sgd,
+  type WarmUp,
+} from "../../train/mod.ts";
+import { adamixGradients } from "../../recipes/adamix.ts";
+import type { DataFlags } from "../data.ts";
+import type { DtypeFlags, ModelFlags } from "../load.ts";
+import { defaultOptimizer, defaultRate } from "../../tuning/method_catalog.ts";
+import type { MethodFlags } from "../../tuning/method_from_flags.ts";
+
+/** Names of the optimizers. */
+export const OPTIMIZERS = ["adamw", "adamw8bit", "paged", "sgd"] as const;
+
+/** Names of the schedules. */
+export const SCHEDULES = ["cosine", "linear", "constant", "inverse-sqrt"] as const;
+
+/** Everything that can be said to `graft finetune`. */
+export interface FinetuneFlags extends ModelFlags, DtypeFlags, MethodFlags, Omit<DataFlags, "data"> {
+  readonly data?: string;
+  readonly output?: string;
+  readonly resume?: true;
+  readonly overwrite?: true;
+  readonly learningRate?: number;
+  readonly schedule: typeof SCHEDULES[number];
+  readonly warmup: number;
+  readonly batchSize: number;
+  readonly accumulate: number;
+  readonly epochs: number;
+  readonly maxSteps?: number;
+  readonly packing?: true;
+  readonly optimizer?: typeof OPTIMIZERS[number];
+  readonly weightDecay: number;
+  readonly pagedBudget?: number;
+  readonly clip: number;
+  readonly labelSmoothing: number;
+  readonly checkpointBlocks?: true;
+  readonly seed: number;
+  readonly evalData?: string;
+  readonly evalEvery?: number;
+  readonly rouge: number;
+  readonly maxNewTokens: number;
+  readonly saveEvery?: number;
+  readonly patience?: number;
+  readonly keep: "best" | "last";
+  readonly licence?: string;
+  readonly plan?: true;
+  readonly config?: string;
+  readonly memory?: number;
+  readonly json?: true;
+}
+
+/** The update rule. */
+export function optimizerOf(flags: FinetuneFlags): Optimizer {
+  const { weightDecay } = flags;
+  const name = optimizerName(flags);
+  switch (name) {
+    case "adamw":
+    case "paged":
+      return adamw({ weightDecay });
+    case "adamw8bit":
+      return adamw8bit({ weightDecay });
+    case "sgd":
+      return sgd({ momentum: 0.9, weightDecay });
+    default:
+      return name satisfies never;
+  }
+}
+
+/** Passes of the method's own, where its paper has them. */
+export function passesOf({ method }: MethodFlags): GradientFunction | undefined {
+  return method === "adamix" ? adamixGradients : undefined;
+}
+
+/** The optimizer's name, given or by the method. */
+export function optimizerName({ optimizer, method }: FinetuneFlags): typeof OPTIMIZERS[number] {
+  return optimizer ?? defaultOptimizer(method);
+}
+
+/** The peak learning rate, given or by the method. */
+export function rateOf({ learningRate, method }: FinetuneFlags): number {
+  return learningRate ?? defaultRate(method);
+}
+
+/** The schedule of a run. */
+export function scheduleOf({ schedule, warmup }: FinetuneFlags, totalSteps: number): Schedule {
+  const warmUp: WarmUp = warmup < 1 ? { ratio: warmup, of: totalSteps } : Math.min(warmup, totalSteps);
+  switch (schedule) {
+    case "cosine":
+      return cosine({ totalSteps, warmUp });
+    case "linear":
+      return linear({ totalSteps, warmUp });
+    case "constant":
+      return constant({ warmUp });
+    case "inverse-sqrt":
+      return inverseSquareRoot({ warmUp });
+    default:
+      return schedule satisfies never;
+  }
+}
+
+/** How rows become batches. */
+export function batchingOf({ packing, batchSize }: FinetuneFlags, maxLength: number): Buckets | Packing {
+  return packing === true ? { kind: "packing", batchSize, maxLength } : { kind: "buckets", batchSize };
+}
+
+/** When to stop early. */
+export function stoppingOf({ patience }: FinetuneFlags): EarlyStopping | undefined {
+  return patience === undefined ? undefined : { patience };
+}
+
+/** QLoRA's four-bit base; undefined where the weights stay, or have few bits already. */
+export function quantizationOf({ method }: MethodFlags, stored: Model): QuantizeOptions | undefined {
+  return method === "qlora" && !isQuantizedBase(stored) ? { dtype: "nf4_double" } : undefined;
+}
+
+/** Whether a model's matrices have few bits already. */
+function isQuantizedBase(model: Model): boolean {
+  return weightLeaves(model.weights).some(([, leaf]) => isQuantized(leaf.dtype));
+}
+
+/** Whatever decides the bits of a run: two runs with equal ones take the same steps. */
+export function fingerprint(flags: FinetuneFlags, maxLength: number): Readonly<Record<string, Json>> {
+  return {
+    method: flags.method,
+    rank: flags.rank ?? null,
+    alpha: flags.alpha ?? null,
+    dropout: flags.dropout ?? null,
+    targets: flags.targets ?? null,
+    bottleneck: flags.bottleneck ?? null,
+    length: flags.length ?? null,
+    dimension: flags.dimension ?? null,
+    options: flags.options ?? null,
+    backend: flags.backend,
+    dtype: flags.dtype ?? null,
+    precision: flags.precision === "f16" ? "f16" : null, // runs from before it was an option had f32
+    "learning-rate": rateOf(flags),
+    schedule: flags.schedule,
+    warmup: flags.warmup,
+    "batch-size": flags.batchSize,
+    accumulate: flags.accumulate,
+    epochs: flags.epochs,
+    "max-steps": flags.maxSteps ?? null,
+    packing: flags.packing ?? false,
+    optimizer: optimizerName(flags),
+    "weight-decay": flags.weightDecay,
+    clip: flags.clip,
+    "label-smoothing": flags.labelSmoothing,
+    "checkpoint-blocks": flags.checkpointBlocks ?? false,
+    seed: flags.seed,
+    "max-length": maxLength,
+    "long-prompts": flags.longPrompts,
+    answers: flags.answers,
+    instruction: flags.instruction ?? null,
+    limit: flags.limit ?? null,
+    "held-out": flags.heldOut ?? null,
+    "split-seed": flags.splitSeed,
+    "eval-every": flags.evalEvery ?? null,
+    patience: flags.patience ?? null,
+    keep: flags.keep,
+  };
+}

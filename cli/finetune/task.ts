@@ -1,0 +1,35 @@
+/** The task that labelled data set: which head a model is to be loaded with, and the names of its classes. */
+import type { Model } from "../../core/mod.ts";
+import { classNames, type Task } from "../../models/mod.ts";
+import { labelNames } from "../../train/mod.ts";
+import { type DataFlags, labelledExamples, labelledKind, labelsOf } from "../data.ts";
+
+/**
+ * The task of a run; undefined where the model is to be loaded with the head that it has.
+ *
+ * @throws {RangeError} when the examples have one class, so that there is nothing to tell apart.
+ * @param stored The checkpoint with its own head; shapes are enough.
+ */
+export async function taskFor(
+  flags: Pick<DataFlags, "data" | "limit"> & { readonly evalData?: string },
+  stored: Model,
+): Promise<Task | undefined> {
+  const kind = await labelledKind(flags.data);
+  if (kind === undefined) return undefined;
+  if (kind === "score") {
+    const has = labelsOf(stored) === "scores" && classNames(stored).length === 1;
+    return has ? undefined : { kind: "score" };
+  }
+  const { limit } = flags;
+  const examples = [
+    ...await labelledExamples({ data: flags.data, ...limit !== undefined && { limit } }),
+    ...flags.evalData === undefined ? [] : await labelledExamples({ data: flags.evalData }),
+  ];
+  const names = labelNames(examples);
+  const own = labelsOf(stored) === (kind === "class" ? "class" : "token") ? classNames(stored) : [];
+  if (own.length > 0 && names.every((name) => own.includes(name))) return undefined;
+  if (names.length < 2) {
+    throw new RangeError(`Cannot tell classes apart in ${flags.data}: all examples are "${names[0]}"`);
+  }
+  return { kind: kind === "class" ? "classify" : "tag", names };
+}

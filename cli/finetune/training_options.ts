@@ -1,0 +1,81 @@
+/** From flags to the options of the training loop, for a run and for the stages before it. */
+import { fold, key } from "../../core/mod.ts";
+import { countSteps, paged, resident, type Rows, type TrainOptions } from "../../train/mod.ts";
+import {
+  batchingOf,
+  type FinetuneFlags,
+  optimizerName,
+  optimizerOf,
+  passesOf,
+  rateOf,
+  scheduleOf,
+} from "./settings.ts";
+import type { StageRun } from "../../tuning/stages.ts";
+import { type Progress, progress } from "../terminal/progress.ts";
+
+/**
+ * Options of a run.
+ *
+ * @param total Its steps, when they are known.
+ */
+export function trainOptionsOf(
+  flags: FinetuneFlags,
+  maxLength: number,
+  pad: number,
+  total: () => number,
+): TrainOptions {
+  const gradients = passesOf(flags);
+  return {
+    learningRate: rateOf(flags),
+    schedule: (step) => scheduleOf(flags, total())(step),
+    moments: (params) =>
+      optimizerName(flags) === "paged"
+        ? paged(
+          optimizerOf(flags),
+          params,
+          flags.pagedBudget === undefined ? {} : { hostBudget: flags.pagedBudget },
+        )
+        : resident(optimizerOf(flags), params),
+    batching: batchingOf(flags, maxLength),
+    accumulate: flags.accumulate,
+    epochs: flags.epochs,
+    ...flags.maxSteps !== undefined && { maxSteps: flags.maxSteps },
+    clip: flags.clip,
+    ...flags.precision === "f16" && { lossScale: {} },
+    labelSmoothing: flags.labelSmoothing,
+    checkpointBlocks: flags.checkpointBlocks ?? false,
+    seed: flags.seed,
+    pad,
+    ...gradients !== undefined && { gradients },
+  };
+}
+
+/** Stages train as the run does, each with a schedule of its own. */
+export function stagesOf(flags: FinetuneFlags, rows: Rows, maxLength: number, pad: number): StageRun {
+  const order = {
+    batching: batchingOf(flags, maxLength),
+    accumulate: flags.accumulate,
+    key: fold(key(flags.seed), "order"),
+  };
+  return {
+    // Counted when asked for: that plans every epoch, and most methods have no stages.
+    get steps() {
+      return Math.min(flags.maxSteps ?? Infinity, countSteps(rows, order, flags.epochs));
+    },
+    options: (steps) => {
+      let shown: Progress | undefined;
+      let before = performance.now();
+      return {
+        ...trainOptionsOf(flags, maxLength, pad, () => steps),
+        maxSteps: steps,
+        stepped: ({ step, loss, tokens }) => {
+          shown ??= progress(steps, 0);
+          const now = performance.now();
+          shown.step({ step, loss, tokensPerSecond: tokens * 1000 / (now - before) });
+          before = now;
+          if (step === steps) shown.stop();
+        },
+      };
+    },
+  };
+}

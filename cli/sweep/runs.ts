@@ -1,0 +1,130 @@
+/** The runs of a sweep: each in a folder of its own, finished ones kept, a killed one continued. */
+import { createHash } from "node:crypto";
+import { writeTextAtomically } from "../../formats/atomic_write.ts";
+import { parseJson } from "../../formats/strict_json.ts";
+import { optionalFile } from "../../io/tokenizer_files.ts";
+import { Exit } from "../terminal/arguments.ts";
+import { changedOption } from "../../tuning/run_identity.ts";
+import { finetuneResult, type Reported, type RunFlags } from "../finetune/run.ts";
+import type { Point } from "./points.ts";
+
+/** A run that is to be. */
+export interface PlannedRun {
+  readonly point: Point;
+  readonly seed: number;
+  readonly flags: RunFlags;
+}
+
+/** How a run went. */
+export interface SweepRun {
+  readonly point: Point;
+  readonly seed: number;
+  readonly folder: string;
+  /** Absent where it failed. */
+  readonly result?: RunResult;
+  readonly error?: string;
+}
+
+/** What the table shows of a run. */
+export interface RunResult {
+  /** Held-out loss of the parameters that were kept. */
+  readonly loss: number;
+  readonly steps: number;
+  readonly seconds: number;
+  readonly trainable: number;
+  /** Most bytes that lived at once in training. */
+  readonly peak: number;
+}
+
+/** The folder of a run: named by what it varies. */
+export function runFolder(output: string, point: Point, seed: number): string {
+  const parts = [...Object.entries(point), ["seed", String(seed)]].map(([name, value]) => `${name}=${value}`);
+  const name = parts.map((part) => part.replace(/[^A-Za-z0-9=.,+_-]/g, "_")).join("_");
+  // Names that lost characters, or are long, could meet.
+  const exact = name === parts.join("_") && name.length <= 120;
+  const hash = createHash("sha256").update(parts.join("\n")).digest("hex").slice(0, 8);
+  return `${output}/runs/${exact ? name : `${name.slice(0, 100)}-${hash}`}`;
+}
+
+/**
+ * Takes a run to its end, from where it stands.
+ *
+ * @param fresh Called before work begins; not called when the run was finished earlier.
+ * @throws {OtherRun} when the folder holds a run with other options.
+ * @throws {Exit} when the user interrupts it.
+ */
+export async function taken(planned: PlannedRun, data: string, fresh: () => void): Promise<SweepRun> {
+  const { point, seed, flags } = planned;
+  const folder = flags.output;
+  const identity = identityOf(flags, data);
+  const earlier = await finished(folder);
+  if (earlier !== undefined) {
+    checkSame(folder, earlier.options, identity);
+    const { loss, ...result } = earlier.result;
+    return { point, seed, folder, result: { ...result, loss: loss ?? NaN } }; // JSON has no NaN
+  }
+  fresh();
+  const reported = await finetuneResult({ ...flags, resume: true });
+  if (reported.outcome === "interrupted") throw new Exit(130);
+  const result = resultOf(reported, flags);
+  await writeTextAtomically(
+    `${folder}/${RECORD}`,
+    `${JSON.stringify({ options: identity, result }, null, 2)}\n`,
+  );
+  return { point, seed, folder, result };
+}
+
+/** A folder that belongs to another sweep. */
+export class OtherRun extends RangeError {
+  override readonly name = "OtherRun";
+}
+
+const RECORD = "sweep_run.json";
+
+interface Finished {
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly result: RunResult;
+}
+
+async function finished(folder: string): Promise<Finished | undefined> {
+  const path = `${folder}/${RECORD}`;
+  const bytes = await optionalFile(path);
+  return bytes === undefined ? undefined : parseJson(path, bytes) as unknown as Finished;
+}
+
+/** What decides the numbers of a run, as JSON keeps it. */
+function identityOf(flags: RunFlags, data: string): Readonly<Record<string, unknown>> {
+  const others = ["output", "json", "resume", "threads", "licence", "debug"];
+  const own = Object.entries(flags).filter(([name]) => !others.includes(name));
+  return JSON.parse(JSON.stringify({ ...Object.fromEntries(own), data }));
+}
+
+function checkSame(folder: string, then: Finished["options"], now: Finished["options"]): void {
+  const changed = changedOption(then, now);
+  if (changed === undefined) return;
+  const { name, was, is } = changed;
+  const option = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  throw new OtherRun(
+    name === "data"
+      ? `Cannot continue the sweep: --data has other bytes than when ${folder} was trained`
+      : `Cannot continue the sweep: in ${folder} --${option} was ${was} and is ${is} now; give the options that it began with, or another --output`,
+  );
+}
+
+/** A run that was continued has its earlier part in its log alone. */
+function resultOf({ best, ...reported }: Reported, { keep, output }: RunFlags): RunResult {
+  const lines = Deno.readTextFileSync(`${output}/metrics.jsonl`).split("\n").filter((line) => line !== "");
+  const log = lines.map((line) =>
+    JSON.parse(line) as { readonly seconds?: number; readonly evalLoss?: unknown }
+  );
+  const last = log.findLast(({ evalLoss }) => evalLoss !== undefined);
+  if (last === undefined) throw new Error("Expected a held-out loss but the run made no evaluation");
+  const { steps, trainable, peak } = reported;
+  return {
+    loss: keep === "best" && best !== undefined ? best.value : Number(last.evalLoss ?? NaN),
+    steps,
+    seconds: log.reduce((sum, { seconds = 0 }) => sum + seconds, 0),
+    trainable,
+    peak,
+  };
+}

@@ -1,0 +1,154 @@
+/**
+ * Argument parsing: the one file that knows the library for it. Commands use the `Command` below and the typed readers of
+ * option values; whatever is wrong with the arguments ends the program with exit code 2.
+ */
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { UsageError } from "../../tuning/usage_error.ts";
+
+export { Command, InvalidArgumentError, Option };
+
+/** Stops the program with an exit code after everything was said. */
+export class Exit extends Error {
+  override readonly name = "Exit";
+  constructor(readonly code: number) {
+    super(`exit ${code}`);
+  }
+}
+
+/** An integer from a least value on. */
+export function integer(least = 1): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === "" || !Number.isSafeInteger(value) || value < least) {
+      throw new InvalidArgumentError(`Expected an integer from ${least} but found "${text}"`);
+    }
+    return value;
+  };
+}
+
+/** A number in a range; `above` excludes the lower end. */
+export function number(
+  range: { readonly from?: number; readonly above?: number; readonly to?: number; readonly below?: number } =
+    {},
+): (text: string) => number {
+  const { from = -Infinity, above = -Infinity, to = Infinity, below = Infinity } = range;
+  return (text) => {
+    const value = Number(text);
+    const good = text.trim() !== "" && value >= from && value > above && value <= to && value < below;
+    if (!good || !Number.isFinite(value)) {
+      const bounds = [
+        ...from > -Infinity ? [`from ${from}`] : [],
+        ...above > -Infinity ? [`above ${above}`] : [],
+        ...to < Infinity ? [`to ${to}`] : [],
+        ...below < Infinity ? [`below ${below}`] : [],
+      ].join(" ");
+      throw new InvalidArgumentError(`Expected a number ${bounds} but found "${text}"`.replace("  ", " "));
+    }
+    return value;
+  };
+}
+
+/** Bytes: "48GB", "512 MiB", "1e9". */
+export function bytes(text: string): number {
+  const match = /^([0-9]+(?:\.[0-9]+)?(?:e[0-9]+)?) ?([kmgt]?)(i?)b?$/i.exec(text.trim());
+  if (match === null) {
+    throw new InvalidArgumentError(`Expected a size such as 48GB or 512MiB but found "${text}"`);
+  }
+  const power = ["", "k", "m", "g", "t"].indexOf(match[2]!.toLowerCase());
+  return Number(match[1]) * (match[3] === "" ? 1000 : 1024) ** power;
+}
+
+/** Names between commas. */
+export function names(text: string): readonly string[] {
+  const found = text.split(",").map((name) => name.trim()).filter((name) => name !== "");
+  if (found.length === 0) throw new InvalidArgumentError(`Expected names between commas but found "${text}"`);
+  return found;
+}
+
+/** A file or folder: something, and given once, since a second one would silently replace the first. */
+export function onePath(text: string, earlier?: string): string {
+  if (text === "") throw new InvalidArgumentError("Expected a path but found nothing");
+  if (earlier === undefined) return text;
+  throw new InvalidArgumentError(`Expected one but found "${earlier}" and "${text}"`);
+}
+
+/** An option that may be given several times. */
+export function repeated(text: string, earlier: readonly string[] = []): readonly string[] {
+  return [...earlier, text];
+}
+
+/** An option whose value is a text, or what a reader makes of it. */
+export function option(
+  flags: string,
+  description: string,
+  read?: (text: string) => unknown,
+  otherwise?: unknown,
+): Option {
+  const made = new Option(flags, description);
+  if (read !== undefined) made.argParser(read);
+  return otherwise === undefined ? made : made.default(otherwise);
+}
+
+/** An option with a closed set of values. */
+export function choice(flags: string, description: string, values: readonly string[]): Option {
+  return new Option(flags, description).choices(values);
+}
+
+/** An option that only `--help-all` shows. */
+export function rare(option: Option): Option {
+  return option.hideHelp();
+}
+
+/** The program, without commands. */
+export function newProgram(name: string, description: string, version: string): Command {
+  const width = (): number => 80;
+  return new Command(name).description(description).version(version)
+    .configureHelp({ helpWidth: 80, subcommandTerm: (command) => command.name() })
+    .configureOutput({
+      ...{ getOutHelpWidth: width, getErrHelpWidth: width, outputError: () => {} },
+      // The library would ask the environment, which takes a permission.
+      ...{ getOutHasColors: () => false, getErrHasColors: () => false },
+    })
+    .exitOverride().showSuggestionAfterError(true);
+}
+
+/** Adds `--help-all` to a command that has rare options. */
+export function helpAll(command: Command): Command {
+  return command.addOption(new Option("--help-all", "show every option")).on("option:help-all", () => {
+    for (const option of command.options) option.hidden = false;
+    command.outputHelp();
+    throw new Exit(0);
+  });
+}
+
+/**
+ * Runs a program and gives its exit code: 0 done, 1 failed, 2 wrong usage, or what a command threw as `Exit`. Says what
+ * went wrong through `complain`.
+ */
+export async function runProgram(
+  program: Command,
+  args: readonly string[],
+  complain: (error: unknown) => void,
+): Promise<number> {
+  try {
+    await program.parseAsync([...args], { from: "user" });
+    return 0;
+  } catch (error) {
+    if (error instanceof Exit) return error.code;
+    if (error instanceof CommanderError) {
+      if (error.exitCode === 0) return 0;
+      const [first, second] = args;
+      const unknown = first === "help" && second !== undefined && error.code === "commander.help";
+      complain(new UsageError(unknown ? `Unknown command '${second}'` : plain(error.message)));
+      return 2;
+    }
+    complain(error);
+    return error instanceof UsageError ? 2 : 1;
+  }
+}
+
+/** The library's messages begin with "error: " and end with a full stop or a suggestion in brackets. */
+function plain(message: string): string {
+  const text = message.replace(/^error: /, "").replace(/\n\((.*?)\)$/s, "; $1").replace(/\.$/, "");
+  return text === "(outputHelp)" ? "Expected a command" : text.charAt(0).toUpperCase() + text.slice(1);
+}

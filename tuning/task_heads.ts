@@ -1,0 +1,67 @@
+/** The head that trains beside a method: a classifier, or parts that the checkpoint lacks. */
+import { adapt, type Adapter, compose, type Method, type Model, type Tree } from "../core/mod.ts";
+import { modulesToSave } from "../methods/mod.ts";
+import { headModules } from "../models/mod.ts";
+import type { MethodFlags } from "./method_from_flags.ts";
+
+/**
+ * The head that trains beside the method; undefined where there is none, or where the method trains it.
+ *
+ * @param fresh Modules of the head that no checkpoint has.
+ */
+export function headOf(
+  { method }: MethodFlags,
+  model: Model,
+  fresh: readonly string[],
+): Method | undefined {
+  const classifier = headModules(model);
+  const others = fresh.filter((path) =>
+    !classifier.some((name) => path === name || path.startsWith(`${name}.`))
+  );
+  const made = (modules: readonly string[]): Method | undefined =>
+    modules.length === 0 ? undefined : modulesToSave({ modules });
+  switch (method) {
+    case "full":
+    case "top-layers":
+    case "fish-mask":
+    case "diff-pruning":
+    case "lt-sft":
+      return undefined;
+    case "bitfit":
+    case "p-tuning-v2":
+      return made(others);
+    default:
+      return made([...others, ...classifier]);
+  }
+}
+
+/** Method and head together, as adapter folders are loaded. */
+export function beside(own: Method, head: Method): Method {
+  return compose({ adapter: own, saved: head }) as unknown as Method;
+}
+
+/** The adapter with a new head beside it. */
+export function withHead(adapter: Adapter, head: Method | undefined, model: Model, seed: number): Adapter {
+  if (head === undefined) return { ...adapter, name: "default" };
+  const { method, params } = adapt(model, head, seed);
+  return {
+    name: "default",
+    method: beside(adapter.method, method),
+    params: { adapter: adapter.params, saved: params },
+  };
+}
+
+/** Changes the adapter's own part and leaves the head. */
+export async function replaced(
+  trained: Adapter,
+  head: Method | undefined,
+  change: (own: Adapter) => Promise<Adapter>,
+): Promise<Adapter> {
+  if (head === undefined) return { ...await change(trained), name: "default" };
+  const own = await change({ ...trained, params: trained.params["adapter"] as Tree });
+  return {
+    name: "default",
+    method: beside(own.method, head),
+    params: { adapter: own.params, saved: trained.params["saved"] as Tree },
+  };
+}
