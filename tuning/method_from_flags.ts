@@ -29,7 +29,7 @@ export interface MethodFlags extends MethodOptionFlags {
   readonly options?: JsonOptions;
 }
 
-/** Methods of plain options. The others look at data or weights first, see `finetune_prepare.ts`. */
+/** Methods of plain options. The others look at data or weights first, see `prepare.ts`. */
 export type PlainName = Exclude<MethodName, "fish-mask" | "psoft" | StagedName | SourcedName>;
 
 /**

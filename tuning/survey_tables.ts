@@ -1,6 +1,6 @@
 /**
- * Tables 1 and 2 of the survey article (shared/survey_article.txt) as it prints them, to set beside what is computed. Names are ours;
- * ranges are percent of the model's parameters.
+ * Tables 1 and 2 of "PEFT: Parameter-Efficient Fine-Tuning Methods for LLMs" (2025), the article that sums up the survey of
+ * Lialin et al. (arXiv 2303.15647), as it prints them, to set beside what is computed. The names are ours; the ranges are percent of the model's parameters.
  */
 
 /** One method's rows. */

@@ -2,7 +2,7 @@
  * `quantize`: a model whose matrices are stored in fewer bits (QLoRA, arXiv 2305.14314; LLM.int8, arXiv 2208.07339; GGUF
  * blocks). Layouts and codes are those of `DType`: nf4, fp4 and int8 are bitsandbytes' bits, q4_0 … q8_0 those of llama.cpp.
  *
- * Blocks and rows run over inputs: a matrix that lies [in, out] (GPT-2's) is turned first (coded_matrix.ts).
+ * Blocks and rows run over inputs: a matrix that lies [in, out] (GPT-2's) is transposed first (matrix_layout.ts).
  */
 import {
   byteLength,

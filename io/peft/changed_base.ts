@@ -3,7 +3,7 @@
  *
  *   pissa   W' = W − s B₀ A₀   the r leading singular triples of W
  *   olora   W' = W − s B₀ A₀   the first r columns of Q and rows of R in W = Q R, a Conv1D as it lies
- *   loftq   W' = codes of W    as it lies (coded_base.ts)
+ *   loftq   W' = codes of W    as it lies (quantized_base.ts)
  *
  * So on the untouched base the first two are LoRA of rank 2 r, W + s [B, −B₀] [A; A₀]; for LoftQ, and for OLoRA on a quantized
  * base, whose W' is quantized again, the coded weights come along below the adapter. No rank is over a matrix's sizes (s stays

@@ -90,7 +90,7 @@ Deno.test("the table has the literature's percentages on BERT and RoBERTa", () =
       num_attention_heads: 16,
       intermediate_size: 4096,
     };
-    // methods.md: He et al.'s MAM on RoBERTa-base leaves 599,232 numbers, 0.48 %.
+    // He et al.'s MAM on RoBERTa-base leaves 599,232 numbers, 0.48 %.
     const mam = factsOn(roberta, ["mam"]).get("mam")!;
     assert.deepEqual([mam.kept.added, keptPercent(mam)], [599_232, "0.48"]);
     // AdaMix leaves one adapter of 0.9 M; UniPELT 1,410,672, since a gated update changes no weight.
@@ -266,7 +266,7 @@ Deno.test("methods made of trained parts, or of weights and data, have the count
       loftq: lora,
       eva: lora,
       qlora: 12 * 64 * (4 * (768 + 768) + 2 * (768 + 3072)),
-      adapterFusion: 21_252_096, // 12 (3 d² + 2 d): methods.md
+      adapterFusion: 21_252_096, // 12 (3 d² + 2 d)
       sparseAdapter: 12 * 2 * (2 * 64 * 768 + 64 + 768),
       spot: 76_800,
       ipt: 250,

@@ -1,6 +1,6 @@
 /**
- * Numbers of parameters that papers report for adapters and hybrids, from published architectures' shapes (methods.md, the
- * worked cases marked ✔). No weight is loaded: tensors are shapes.
+ * Numbers of parameters that papers report for adapters and hybrids, from published architectures'
+ * shapes. No weight is loaded: tensors are shapes.
  */
 import assert from "node:assert/strict";
 import {

@@ -1,4 +1,4 @@
-/** Adapters and hybrids obey the laws of methods (methods.md, sections 1, 6 and 8). */
+/** Adapters and hybrids obey the laws of methods. */
 import {
   type Counts,
   dispose,

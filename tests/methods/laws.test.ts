@@ -1,4 +1,4 @@
-/** Every other method obeys the laws of methods (methods.md, section 8, says which hold). */
+/** Every other method obeys the laws of methods. */
 import { chooseTargets, type Counts, layers, type Model, sizesOf } from "../../core/mod.ts";
 import { at, keep, type Method, weightLeaves } from "../../core/mod.ts";
 import { adamix, dora, fullFineTune, ia3, ladderSideTuning, lora, only } from "../../methods/mod.ts";

@@ -1,4 +1,4 @@
-/** More counts that papers print, exact, from the published architectures' shapes alone (methods.md, cases marked ✔). */
+/** More counts that papers print, exact, from the published architectures' shapes alone. */
 import assert from "node:assert/strict";
 import {
   type Adapter,

@@ -1,4 +1,4 @@
-/** Numbers of parameters that papers report, from the architectures' shapes alone (methods.md, the worked cases marked ✔). */
+/** Numbers of parameters that papers report, from the architectures' shapes alone. */
 import assert from "node:assert/strict";
 import { leaves, type LinearPlace, type Method, type Model, type Spec, trainable } from "../../core/mod.ts";
 import {

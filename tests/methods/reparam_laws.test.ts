@@ -1,4 +1,4 @@
-/** The reparametrised methods obey the laws of methods, each in its forms (methods.md, section 8, says which hold). */
+/** The reparametrised methods obey the laws of methods, each in its forms. */
 import assert from "node:assert/strict";
 import { chooseTargets, type Counts, fold, keep, key, type Model } from "../../core/mod.ts";
 import { scope, sizesOf, type Synchronous } from "../../core/mod.ts";

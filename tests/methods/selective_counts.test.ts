@@ -1,4 +1,4 @@
-/** Counts of selective methods that papers report, from the architectures' shapes alone (methods.md, the cases marked ✔). */
+/** Counts of selective methods that papers report, from the architectures' shapes alone. */
 import assert from "node:assert/strict";
 import {
   adapt,

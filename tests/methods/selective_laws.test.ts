@@ -1,4 +1,4 @@
-/** Selective methods obey the laws of methods (methods.md, section 8: all leave the model as it is at first). */
+/** Selective methods obey the laws of methods: all leave the model as it is at first. */
 import { type Counts, type Method, type Model, scaled, weightLeaves } from "../../core/mod.ts";
 import {
   bitfit,

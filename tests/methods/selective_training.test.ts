@@ -1,4 +1,4 @@
-/** Selective methods train, and what moves at the first step is what methods.md, section 8, says. */
+/** Selective methods train, and at the first step that moves which has a gradient there. */
 import assert from "node:assert/strict";
 import {
   type Backend,

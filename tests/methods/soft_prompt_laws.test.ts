@@ -1,4 +1,4 @@
-/** Soft prompts obey the laws of methods (methods.md, sections 3 and 8). */
+/** Soft prompts obey the laws of methods. */
 import { type Batch, type Counts, keep, type Method, type Model } from "../../core/mod.ts";
 import {
   contextPromptTuning,

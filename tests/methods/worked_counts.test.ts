@@ -1,6 +1,6 @@
 /**
- * The worked cases of methods.md that no other file of counts asserts: sizes of whole models, sizes of one module, and the
- * percentages that the ✔ stand for. Everything from published architectures' shapes; no weight is loaded.
+ * Worked counts that no other file asserts: sizes of whole models, sizes of one module, and the percentages that papers
+ * print. Everything from published architectures' shapes; no weight is loaded.
  */
 import assert from "node:assert/strict";
 import {

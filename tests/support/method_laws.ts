@@ -12,7 +12,7 @@ import { everything, largest, type Numbers } from "./law_numbers.ts";
 import { CONTINUING, LAWS, SETTLING, UNMERGING } from "./laws.ts";
 import { type Case, cases, type Made, TINY_MODELS, type TinyModel, withSubject } from "./subject.ts";
 
-/** What holds for one method and what does not (methods.md, section 8). */
+/** What holds for one method and what does not. */
 export interface MethodExpectations {
   /** A method for a model. */
   method(model: Model): Made;
