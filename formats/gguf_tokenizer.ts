@@ -19,6 +19,9 @@ export type GgufMetadata = ReadonlyMap<string, unknown>;
 const CONTROL = 3;
 const USER_DEFINED = 4;
 
+/** The ids that a SentencePiece vocabulary has when the file does not give them. */
+const SENTENCE_PIECE_IDS: Readonly<Record<string, number>> = { unknown: 0, bos: 1, eos: 2 };
+
 const TEKKEN_WORD = (end: string): string =>
   `[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+${end}|` +
   `[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*${end}|`;
@@ -151,7 +154,8 @@ export function ggufTokenizerFiles(
     );
   }
   const special = (role: string): string | undefined => {
-    const id = metadata.get(`tokenizer.ggml.${role}_token_id`);
+    const otherwise = model === "llama" ? SENTENCE_PIECE_IDS[role] : undefined;
+    const id = metadata.get(`tokenizer.ggml.${role}_token_id`) ?? otherwise;
     return id === undefined ? undefined : tokens[Number(id)];
   };
   const flag = (name: string, otherwise: boolean): boolean => {
@@ -176,7 +180,7 @@ export function ggufTokenizerFiles(
       truncation: null,
       padding: null,
       ...(pre === undefined
-        ? sentencePiece(metadata, tokens, flag("add_space_prefix", true))
+        ? sentencePiece(metadata, tokens, special("unknown"), flag("add_space_prefix", true))
         : byteLevel(metadata, tokens, pre, special("unknown"))),
       added_tokens: tokens.flatMap((content, id) => {
         const type = types[id];
@@ -249,7 +253,12 @@ function byteLevel(
   };
 }
 
-function sentencePiece(metadata: GgufMetadata, tokens: readonly string[], space: boolean): Body {
+function sentencePiece(
+  metadata: GgufMetadata,
+  tokens: readonly string[],
+  unknown: string | undefined,
+  space: boolean,
+): Body {
   const scores = metadata.get("tokenizer.ggml.scores") as readonly number[] | undefined;
   if (scores?.length !== tokens.length) {
     throw new TypeError(
@@ -258,7 +267,6 @@ function sentencePiece(metadata: GgufMetadata, tokens: readonly string[], space:
       }`,
     );
   }
-  const unknown = metadata.get("tokenizer.ggml.unknown_token_id");
   return {
     normalizer: {
       type: "Sequence",
@@ -281,7 +289,7 @@ function sentencePiece(metadata: GgufMetadata, tokens: readonly string[], space:
       type: "BPE",
       vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
       merges: mergesOf(tokens, scores),
-      unk_token: unknown === undefined ? null : tokens[Number(unknown)] ?? null,
+      unk_token: unknown ?? null,
       fuse_unk: true,
       byte_fallback: true,
     },

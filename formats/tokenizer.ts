@@ -12,7 +12,7 @@ import { checkTokenizerJson, refusalsOf } from "./tokenizer_check.ts";
 import { decoder } from "./tokenizer_decoder.ts";
 import { FunctionNormalizer, normalizer } from "./tokenizer_normalizer.ts";
 import { type Part, preTokenizer } from "./tokenizer_split.ts";
-import { type Wrapped, wrapper } from "./tokenizer_wrap.ts";
+import { type Wrap, type Wrapped, wrapper } from "./tokenizer_wrap.ts";
 
 /** Turns text into token ids and ids into text. */
 export interface Tokenizer {
@@ -27,7 +27,9 @@ export interface Tokenizer {
   /** The id for what the vocabulary cannot express. */
   readonly unk?: number;
   /**
-   * The ids of a text. Special tokens written in the text become their ids. Unpaired surrogates count as U+FFFD.
+   * The ids of a text. Special tokens written in the text become their ids. Unpaired surrogates count as U+FFFD. Where the
+   * checkpoint has a chat template, a text that begins with the start token, as `chat` may write it, does not get a second
+   * one.
    *
    * @param options `addSpecialTokens`: also what the checkpoint puts around a text (BOS, [CLS] … [SEP]). Default true.
    * @throws {TypeError} when the vocabulary can neither express the text nor names a token for what it cannot express.
@@ -42,8 +44,7 @@ export interface Tokenizer {
    */
   decode(ids: readonly number[], options?: { readonly skipSpecialTokens?: boolean }): string;
   /**
-   * A conversation as the text that the model was tuned on. It holds its special tokens already: encode it with
-   * `addSpecialTokens: false`.
+   * A conversation as the text that the model was tuned on, its special tokens included. `encode` takes it as it is.
    *
    * @param options `addGenerationPrompt`: end with the opening of the assistant's turn. Default false. `variables`:
    *   whatever else the template reads, such as `tools`.
@@ -155,7 +156,7 @@ export function tokenizer(files: TokenizerFiles): Tokenizer {
           }: model.vocab of ${name} lacks it and has no unknown token`,
         );
       }
-      return ids;
+      return addSpecialTokens && render !== undefined ? startedOnce(ids, wrap) : ids;
     },
     wrap,
     decode: (ids, { skipSpecialTokens = false } = {}) =>
@@ -225,6 +226,15 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
     specialTokens: await json("special_tokens_map.json"),
     ...(template === undefined ? {} : { chatTemplate: template }),
   });
+}
+
+/** Ids with special tokens around them, less the start of the text if what comes behind it is the same again. */
+function startedOnce(ids: number[], wrap: Wrap): number[] {
+  const around = wrap([NaN]).ids;
+  const start = around.slice(0, around.findIndex(Number.isNaN));
+  return start.length > 0 && start.every((id, i) => ids[start.length + i] === id)
+    ? ids.slice(start.length)
+    : ids;
 }
 
 function libraryTokenizer(name: string, json: object): LibraryTokenizer {

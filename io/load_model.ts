@@ -44,9 +44,10 @@ export interface LoadOptions {
   /** Seed of the head's random numbers, default 0. */
   readonly key?: number | Key;
   /**
-   * How a GGUF file's tokenizer behaves. "transformers" (default): as Python's loader of the same file, which splits like
-   * GPT-2 and starts a text with bos whatever the file says. "file": as the file says, which is what llama.cpp does. The two
-   * differ in the bos and in runs of white space before digits.
+   * How a GGUF file's tokenizer behaves. "file" (default): as the file says, which is what llama.cpp does and the model was
+   * trained with. "transformers": as Python's loader of the same file, which gives a Llama with byte-level BPE the splits of
+   * GPT-2 and a start token whatever the file says. The two differ in that token and in numbers and the white space before
+   * them.
    */
   readonly ggufTokenizer?: "transformers" | "file";
 }
@@ -102,7 +103,7 @@ export async function loadModel(source: string, options: LoadOptions): Promise<M
     if (options.task !== undefined) {
       weights.push(...missingHead(spec, weights, options.backend, options.key ?? 0));
     }
-    const tokenizer = await tokenizerOf(path, checkpoint.kind, options.ggufTokenizer ?? "transformers");
+    const tokenizer = await tokenizerOf(path, checkpoint.kind, options.ggufTokenizer ?? "file");
     const model = newModel({
       architecture,
       spec,
@@ -129,7 +130,8 @@ export async function loadModel(source: string, options: LoadOptions): Promise<M
 }
 
 /**
- * The tokenizer of a local folder or GGUF file without its weights; undefined when there is none.
+ * The tokenizer of a local folder or GGUF file without its weights, as `loadModel` gives it by default; undefined when there
+ * is none.
  *
  * @example
  * ```ts
@@ -140,7 +142,7 @@ export async function loadModel(source: string, options: LoadOptions): Promise<M
  * ```
  */
 export function loadTokenizerOf(path: string): Promise<Tokenizer | undefined> {
-  return tokenizerOf(path, path.endsWith(".gguf") ? "gguf" : "folder", "transformers");
+  return tokenizerOf(path, path.endsWith(".gguf") ? "gguf" : "folder", "file");
 }
 
 async function tokenizerOf(

@@ -3,16 +3,16 @@ import type { Model } from "../core/mod.ts";
 import { writeAtomically, writeTextAtomically } from "../formats/atomic_write.ts";
 import { openGguf } from "../formats/gguf.ts";
 import type { GgufValue } from "../formats/gguf_metadata.ts";
+import { ggufTokenizerFiles } from "../formats/gguf_tokenizer.ts";
 import { vocabularyFields } from "../formats/gguf_vocabulary.ts";
 import { isObject, parseJson } from "../formats/strict_json.ts";
 import type { JsonObject } from "../formats/tensor_file.ts";
 import { TOKENIZER_FILES } from "./hub/files.ts";
 import { localCopy } from "./local_path.ts";
-import { tokenizerFilesOf } from "./gguf_tokenizer_files.ts";
 
 /**
  * Puts a tokenizer's files into a model's folder: copies of those in the folder or download that the model came from, or
- * what a GGUF file says, in the reading of transformers (see `LoadOptions.ggufTokenizer`).
+ * what a GGUF file says.
  */
 export async function copyTokenizer(from: string | undefined, folder: string): Promise<void> {
   const source = from === undefined ? undefined : await localCopy(from);
@@ -53,8 +53,8 @@ export async function ggufVocabulary(model: Model): Promise<ReadonlyMap<string, 
 async function writeGgufTokenizer(source: string, folder: string): Promise<void> {
   const file = openGguf(source);
   try {
-    const files = tokenizerFilesOf(file, "transformers");
-    if (files === undefined) return;
+    if (!file.metadata.has("tokenizer.ggml.tokens")) return;
+    const files = ggufTokenizerFiles(file.metadata);
     const config = {
       tokenizer_class: "PreTrainedTokenizerFast",
       ...files.config as JsonObject,
