@@ -1,22 +1,11 @@
 /** `graft convert`: an adapter or a model in another program's format. */
-import { localSource, type ModelFlags, modelFlags } from "./load.ts";
+import { localSource, modelFlags } from "./load.ts";
 import { inspectPath } from "../io/inspect.ts";
 import { choice, type Command, integer, number } from "./terminal/arguments.ts";
 import { UsageError } from "../tuning/usage_error.ts";
 import { ADAPTER_FORMATS, convertAdapter } from "./convert/adapter.ts";
+import type { ConvertFlags } from "./convert/flags.ts";
 import { convertModel, MODEL_DTYPES, MODEL_FORMATS } from "./convert/model.ts";
-
-/** What the command was given. */
-export interface ConvertFlags extends ModelFlags {
-  readonly to?: string;
-  readonly name?: string;
-  readonly rank?: number;
-  readonly error?: number;
-  readonly dtype?: string;
-  readonly requantize?: true;
-  readonly overwrite?: true;
-  readonly json?: true;
-}
 
 /** Registers the command. */
 export function convert(program: Command): void {

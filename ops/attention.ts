@@ -9,7 +9,7 @@ import {
   showShape,
   type Tensor,
 } from "../tensor/mod.ts";
-import { sumTo } from "./reduce.ts";
+import { sumTo } from "./broadcast.ts";
 
 interface Present {
   readonly options: AttentionOptions;

@@ -1,6 +1,6 @@
 /** Matrix products. */
 import { broadcast, defineOp, type Op, type Shape, showShape, size, type Tensor } from "../tensor/mod.ts";
-import { sumTo } from "./reduce.ts";
+import { sumTo } from "./broadcast.ts";
 import { reshape } from "./movement.ts";
 
 /** Which operands are read with their last two axes exchanged. */

@@ -10,6 +10,7 @@ export * from "./scalar.ts";
 export * from "./select.ts";
 export * from "./unary.ts";
 export * from "./reduce.ts";
+export { broadcastTo, expand, sumTo } from "./broadcast.ts";
 export * from "./movement.ts";
 export * from "./matmul.ts";
 export * from "./matmul_plus.ts";

@@ -1,7 +1,7 @@
 /** Normalisations over the last axis. */
 import { defineOp, type Op, type Tensor } from "../tensor/mod.ts";
 import { multiply, subtract } from "./binary.ts";
-import { sumTo } from "./reduce.ts";
+import { sumTo } from "./broadcast.ts";
 import { reshape } from "./movement.ts";
 
 const rows = (x: Tensor): readonly number[] => x.shape.slice(0, -1);

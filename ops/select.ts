@@ -1,6 +1,6 @@
 /** The choice between two tensors, element by element. */
 import { broadcast, defineOp, type Op, type Shape, type Tensor } from "../tensor/mod.ts";
-import { sumTo } from "./reduce.ts";
+import { sumTo } from "./broadcast.ts";
 import { scalar } from "./scalar.ts";
 
 const selectOp: Op<Shape> = defineOp({

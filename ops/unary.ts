@@ -1,86 +1,6 @@
-/** Elementwise ops of one tensor, and their derivatives. */
-import { defineOp, type Op, type Pullback, type Tensor, type UnaryOp } from "../tensor/mod.ts";
-import { add, divide, multiply, subtract } from "./binary.ts";
-import { scalar } from "./scalar.ts";
-
-const pullNothing: Pullback = { saved: [], pull: () => [undefined] };
-
-/** g times the derivative of `op` at x, given y = op(x). */
-function slope(op: UnaryOp, x: Tensor, y: Tensor): Pullback {
-  const from = (kept: Tensor, f: (kept: Tensor) => Tensor): Pullback => ({
-    saved: [kept],
-    pull: (g) => [multiply(g, f(kept))],
-  });
-  switch (op) {
-    case "negate":
-      return { saved: [], pull: (g) => [negate(g)] };
-    case "exp":
-      return from(y, (y) => y);
-    case "log":
-      return from(x, reciprocal);
-    case "sqrt":
-      return from(y, (y) => divide(scalar(0.5, y.backend), y));
-    case "rsqrt": // −y³/2
-      return from(y, (y) => multiply(multiply(square(y), y), -0.5));
-    case "reciprocal": // −y²
-      return from(y, (y) => negate(square(y)));
-    case "square":
-      return from(x, (x) => multiply(x, 2));
-    case "abs":
-      return from(x, sign);
-    case "sin":
-      return from(x, cos);
-    case "cos":
-      return from(x, (x) => negate(sin(x)));
-    case "tanh": // 1 − y²
-      return from(y, (y) => subtract(1, square(y)));
-    case "sigmoid": // y (1 − y)
-      return from(y, (y) => multiply(y, subtract(1, y)));
-    case "silu": { // s (1 + x (1 − s)), s = σ(x)
-      return from(x, (x) => {
-        const s = sigmoid(x);
-        return multiply(s, add(multiply(x, subtract(1, s)), 1));
-      });
-    }
-    case "relu":
-      return from(y, sign);
-    case "gelu": // Φ(x) + x φ(x)
-      return from(x, (x) =>
-        add(
-          multiply(add(erf(multiply(x, Math.SQRT1_2)), 1), 0.5),
-          multiply(multiply(x, exp(multiply(square(x), -0.5))), 1 / Math.sqrt(2 * Math.PI)),
-        ));
-    case "geluTanh": // ½(1 + t) + ½ x (1 − t²) c (1 + 3·0.044715 x²), t = tanh(c (x + 0.044715 x³))
-      return from(x, (x) => {
-        const c = Math.sqrt(2 / Math.PI);
-        const x2 = square(x);
-        const t = tanh(multiply(multiply(x, add(multiply(x2, 0.044715), 1)), c));
-        const inner = multiply(add(multiply(x2, 3 * 0.044715), 1), c);
-        return add(
-          multiply(add(t, 1), 0.5),
-          multiply(multiply(multiply(x, subtract(1, square(t))), inner), 0.5),
-        );
-      });
-    case "erf":
-      return from(x, (x) => multiply(exp(negate(square(x))), 2 / Math.sqrt(Math.PI)));
-    case "sign":
-    case "floor":
-    case "round":
-      return pullNothing;
-    default:
-      return op satisfies never;
-  }
-}
-
-function unary(op: UnaryOp): (x: Tensor) => Tensor {
-  const run: Op<undefined> = defineOp({
-    name: op,
-    shape: ([x]) => [x!.shape],
-    run: (backend, [x], [y]) => backend.unary(op, x!, y!),
-    vjp: ([x], [y]) => slope(op, x!, y!),
-  });
-  return (x) => run([x], undefined);
-}
+/** Elementwise ops of one tensor. */
+import type { Tensor } from "../tensor/mod.ts";
+import { UNARY } from "./elementwise.ts";
 
 /**
  * −x.
@@ -93,7 +13,7 @@ function unary(op: UnaryOp): (x: Tensor) => Tensor {
  * assert.deepEqual([...await read(negate(tensor([1, -2], { backend: reference() })))], [-1, 2]);
  * ```
  */
-export const negate: (x: Tensor) => Tensor = unary("negate");
+export const negate: (x: Tensor) => Tensor = UNARY.negate;
 /**
  * eˣ.
  *
@@ -105,7 +25,7 @@ export const negate: (x: Tensor) => Tensor = unary("negate");
  * assert.deepEqual([...await read(exp(tensor([0], { backend: reference() })))], [1]);
  * ```
  */
-export const exp: (x: Tensor) => Tensor = unary("exp");
+export const exp: (x: Tensor) => Tensor = UNARY.exp;
 /**
  * Natural logarithm.
  *
@@ -117,7 +37,7 @@ export const exp: (x: Tensor) => Tensor = unary("exp");
  * assert.deepEqual([...await read(log(tensor([1], { backend: reference() })))], [0]);
  * ```
  */
-export const log: (x: Tensor) => Tensor = unary("log");
+export const log: (x: Tensor) => Tensor = UNARY.log;
 /**
  * √x.
  *
@@ -129,7 +49,7 @@ export const log: (x: Tensor) => Tensor = unary("log");
  * assert.deepEqual([...await read(sqrt(tensor([4, 9], { backend: reference() })))], [2, 3]);
  * ```
  */
-export const sqrt: (x: Tensor) => Tensor = unary("sqrt");
+export const sqrt: (x: Tensor) => Tensor = UNARY.sqrt;
 /**
  * 1/√x.
  *
@@ -141,7 +61,7 @@ export const sqrt: (x: Tensor) => Tensor = unary("sqrt");
  * assert.deepEqual([...await read(rsqrt(tensor([4, 16], { backend: reference() })))], [0.5, 0.25]);
  * ```
  */
-export const rsqrt: (x: Tensor) => Tensor = unary("rsqrt");
+export const rsqrt: (x: Tensor) => Tensor = UNARY.rsqrt;
 /**
  * 1/x.
  *
@@ -153,7 +73,7 @@ export const rsqrt: (x: Tensor) => Tensor = unary("rsqrt");
  * assert.deepEqual([...await read(reciprocal(tensor([2, 4], { backend: reference() })))], [0.5, 0.25]);
  * ```
  */
-export const reciprocal: (x: Tensor) => Tensor = unary("reciprocal");
+export const reciprocal: (x: Tensor) => Tensor = UNARY.reciprocal;
 /**
  * x².
  *
@@ -165,7 +85,7 @@ export const reciprocal: (x: Tensor) => Tensor = unary("reciprocal");
  * assert.deepEqual([...await read(square(tensor([-2, 3], { backend: reference() })))], [4, 9]);
  * ```
  */
-export const square: (x: Tensor) => Tensor = unary("square");
+export const square: (x: Tensor) => Tensor = UNARY.square;
 /**
  * |x|, with derivative 0 at 0.
  *
@@ -178,7 +98,7 @@ export const square: (x: Tensor) => Tensor = unary("square");
  * assert.deepEqual([...await read(abs(x))], [2, 3]);
  * ```
  */
-export const abs: (x: Tensor) => Tensor = unary("abs");
+export const abs: (x: Tensor) => Tensor = UNARY.abs;
 /**
  * −1, 0 or 1; derivative 0.
  *
@@ -190,7 +110,7 @@ export const abs: (x: Tensor) => Tensor = unary("abs");
  * assert.deepEqual([...await read(sign(tensor([-2, 0, 3], { backend: reference() })))], [-1, 0, 1]);
  * ```
  */
-export const sign: (x: Tensor) => Tensor = unary("sign");
+export const sign: (x: Tensor) => Tensor = UNARY.sign;
 /**
  * Sine of x in radians.
  *
@@ -202,7 +122,7 @@ export const sign: (x: Tensor) => Tensor = unary("sign");
  * assert.deepEqual([...await read(sin(tensor([0], { backend: reference() })))], [0]);
  * ```
  */
-export const sin: (x: Tensor) => Tensor = unary("sin");
+export const sin: (x: Tensor) => Tensor = UNARY.sin;
 /**
  * Cosine of x in radians.
  *
@@ -214,7 +134,7 @@ export const sin: (x: Tensor) => Tensor = unary("sin");
  * assert.deepEqual([...await read(cos(tensor([0], { backend: reference() })))], [1]);
  * ```
  */
-export const cos: (x: Tensor) => Tensor = unary("cos");
+export const cos: (x: Tensor) => Tensor = UNARY.cos;
 /**
  * Hyperbolic tangent.
  *
@@ -226,7 +146,7 @@ export const cos: (x: Tensor) => Tensor = unary("cos");
  * assert.deepEqual([...await read(tanh(tensor([0, 100], { backend: reference() })))], [0, 1]);
  * ```
  */
-export const tanh: (x: Tensor) => Tensor = unary("tanh");
+export const tanh: (x: Tensor) => Tensor = UNARY.tanh;
 /**
  * 1/(1 + e⁻ˣ).
  *
@@ -238,7 +158,7 @@ export const tanh: (x: Tensor) => Tensor = unary("tanh");
  * assert.deepEqual([...await read(sigmoid(tensor([0], { backend: reference() })))], [0.5]);
  * ```
  */
-export const sigmoid: (x: Tensor) => Tensor = unary("sigmoid");
+export const sigmoid: (x: Tensor) => Tensor = UNARY.sigmoid;
 /**
  * x · sigmoid(x), also named swish (arXiv 1606.08415).
  *
@@ -251,7 +171,7 @@ export const sigmoid: (x: Tensor) => Tensor = unary("sigmoid");
  * assert.ok(Math.abs(y! - 0.7310586) < 1e-6); // 1 · sigmoid(1)
  * ```
  */
-export const silu: (x: Tensor) => Tensor = unary("silu");
+export const silu: (x: Tensor) => Tensor = UNARY.silu;
 /**
  * max(x, 0).
  *
@@ -263,7 +183,7 @@ export const silu: (x: Tensor) => Tensor = unary("silu");
  * assert.deepEqual([...await read(relu(tensor([-2, 3], { backend: reference() })))], [0, 3]);
  * ```
  */
-export const relu: (x: Tensor) => Tensor = unary("relu");
+export const relu: (x: Tensor) => Tensor = UNARY.relu;
 /**
  * x Φ(x) with the error function (arXiv 1606.08415).
  *
@@ -276,7 +196,7 @@ export const relu: (x: Tensor) => Tensor = unary("relu");
  * assert.ok(Math.abs(y! - 0.8413447) < 1e-6); // Φ(1)
  * ```
  */
-export const gelu: (x: Tensor) => Tensor = unary("gelu");
+export const gelu: (x: Tensor) => Tensor = UNARY.gelu;
 /**
  * GELU in its tanh form, "gelu_new".
  *
@@ -289,7 +209,7 @@ export const gelu: (x: Tensor) => Tensor = unary("gelu");
  * assert.ok(Math.abs(y! - 0.8411920) < 1e-6); // near gelu's 0.8413447
  * ```
  */
-export const geluTanh: (x: Tensor) => Tensor = unary("geluTanh");
+export const geluTanh: (x: Tensor) => Tensor = UNARY.geluTanh;
 /**
  * The error function.
  *
@@ -302,7 +222,7 @@ export const geluTanh: (x: Tensor) => Tensor = unary("geluTanh");
  * assert.ok(Math.abs(y! - 0.8427008) < 1e-6);
  * ```
  */
-export const erf: (x: Tensor) => Tensor = unary("erf");
+export const erf: (x: Tensor) => Tensor = UNARY.erf;
 /**
  * The integer below; derivative 0.
  *
@@ -314,7 +234,7 @@ export const erf: (x: Tensor) => Tensor = unary("erf");
  * assert.deepEqual([...await read(floor(tensor([1.5, -1.5], { backend: reference() })))], [1, -2]);
  * ```
  */
-export const floor: (x: Tensor) => Tensor = unary("floor");
+export const floor: (x: Tensor) => Tensor = UNARY.floor;
 /**
  * The nearest integer, ties to even; derivative 0.
  *
@@ -326,4 +246,4 @@ export const floor: (x: Tensor) => Tensor = unary("floor");
  * assert.deepEqual([...await read(round(tensor([0.5, 1.5, 2.4], { backend: reference() })))], [0, 2, 2]);
  * ```
  */
-export const round: (x: Tensor) => Tensor = unary("round");
+export const round: (x: Tensor) => Tensor = UNARY.round;

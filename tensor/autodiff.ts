@@ -13,9 +13,10 @@ import {
   type Synchronous,
 } from "./scope.ts";
 import type { Backend } from "./backend.ts";
+import { allocate } from "./create.ts";
 import { showShape, size } from "./shape.ts";
 import { nextAge, type Storage } from "./storage.ts";
-import { allocate, detach, type GraphNode, Tensor } from "./tensor.ts";
+import { detach, type GraphNode, Tensor } from "./tensor.ts";
 import { FROZEN, mapTree, nest, type Tree } from "./tree.ts";
 
 /** A tracked leaf on the same storage. */

@@ -2,9 +2,10 @@
 import { type Backend, BackendMismatchError } from "./backend.ts";
 import type { DType } from "./dtype.ts";
 import { sameShape, type Shape, showShape } from "./shape.ts";
+import { allocate } from "./create.ts";
 import { runKernel } from "./scope.ts";
 import { nextAge } from "./storage.ts";
-import { allocate, detach, Tensor } from "./tensor.ts";
+import { detach, Tensor } from "./tensor.ts";
 
 /** What an op's backward pass keeps, and how it pulls a gradient back. */
 export interface Pullback {

@@ -4,10 +4,11 @@
  */
 import type { Backend } from "./backend.ts";
 import { byteLength, type DType } from "./dtype.ts";
+import { owned } from "./create.ts";
 import { adopt, scope, type Synchronous } from "./scope.ts";
 import { sameShape, type Shape, showShape } from "./shape.ts";
 import { Storage } from "./storage.ts";
-import { owned, Tensor } from "./tensor.ts";
+import { Tensor } from "./tensor.ts";
 
 /**
  * A tensor that `make` gives when it is first read; made again where it was read inside `transiently`. `make` must give the

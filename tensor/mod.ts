@@ -5,6 +5,7 @@ export * from "./key.ts";
 export * from "./backend.ts";
 export { forgetBackend, memory, type Owner, resetPeak, Storage, transiently } from "./storage.ts";
 export * from "./tensor.ts";
+export * from "./create.ts";
 export { scope, type Synchronous, tensorsIn } from "./scope.ts";
 export { dispose, keep, type Root } from "./root.ts";
 export * from "./lazy.ts";

@@ -1,7 +1,7 @@
 /** `read`: the only way from tensors to numbers. */
 import { reinterpret, type Tensor } from "./tensor.ts";
 import { runKernel, scope } from "./scope.ts";
-import { allocate } from "./tensor.ts";
+import { allocate } from "./create.ts";
 import { byteLength, type DType } from "./dtype.ts";
 import { transiently } from "./storage.ts";
 

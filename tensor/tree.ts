@@ -1,6 +1,7 @@
 /** Trees of tensors: nested readonly records. Parameters, gradients and optimizer state all have this form. */
+import { copyOf } from "./create.ts";
 import { scope, type Synchronous } from "./scope.ts";
-import { copyOf, Tensor } from "./tensor.ts";
+import { Tensor } from "./tensor.ts";
 
 /** A nest of records whose leaves are tensors. */
 export interface Tree {

@@ -111,7 +111,10 @@ interface Module {
 }
 
 async function modulesOf(entry: string): Promise<readonly Module[]> {
-  const command = new Deno.Command(Deno.execPath(), { args: ["info", "--json", entry], cwd: new URL(root) });
+  const command = new Deno.Command(Deno.execPath(), {
+    args: ["info", "--json", "--config", "deno.json", entry],
+    cwd: new URL(root),
+  });
   const { stdout, code } = await command.output();
   assert.equal(code, 0);
   return JSON.parse(new TextDecoder().decode(stdout)).modules;
@@ -137,10 +140,72 @@ Deno.test("modules import only what the arrows allow", async () => {
   for (const room of Object.keys(ARROWS)) assert.ok(rooms.has(room), `${room} was not seen`);
 });
 
+Deno.test("the arrows themselves lead in no circle, so that none runs up", () => {
+  const rooms = Object.keys(ARROWS);
+  const arrows = rooms.map((from) =>
+    [from, rooms.filter((to) => to !== from && allows(ARROWS[from]!, to))] as const
+  );
+  assert.deepEqual(circlesOf(new Map(arrows)), []);
+});
+
 Deno.test("methods and models never import each other", async () => {
   for (const [room, other] of [["methods", "models"], ["models", "methods"]] as const) {
     for (const { specifier } of await modulesOf(`${room}/mod.ts`)) {
       assert.notEqual(roomOf(specifier), other, specifier);
     }
   }
+});
+
+/** Folders of what others wrote or built. */
+const FOREIGN = ["node_modules", "target"];
+
+/** Every TypeScript file below a folder, as a URL. */
+function* filesBelow(folder: URL): Generator<string> {
+  for (const { name, isDirectory } of Deno.readDirSync(folder)) {
+    if (name.startsWith(".") || FOREIGN.includes(name)) continue;
+    if (isDirectory) yield* filesBelow(new URL(`${name}/`, folder));
+    else if (name.endsWith(".ts") && !name.endsWith(".d.ts")) yield new URL(name, folder).href;
+  }
+}
+
+/** What each of the project's modules imports, by value or by type; programs and tests that nothing imports are there, too. */
+async function importsOfAll(): Promise<ReadonlyMap<string, readonly string[]>> {
+  const entry = await Deno.makeTempFile({ suffix: ".ts" });
+  try {
+    const files = [...filesBelow(new URL(root))];
+    await Deno.writeTextFile(entry, files.map((file) => `import ${JSON.stringify(file)};`).join("\n"));
+    const own = (await modulesOf(entry)).filter(({ specifier }) => specifier.startsWith(root));
+    const imports = new Map(
+      own.map(({ specifier, dependencies = [] }) => [
+        specifier.slice(root.length),
+        dependencies.flatMap(({ code, type }) => [code?.specifier, type?.specifier])
+          .filter((to) => to?.startsWith(root)).map((to) => to!.slice(root.length)),
+      ]),
+    );
+    for (const file of files) assert.ok(imports.has(file.slice(root.length)), `${file} was not seen`);
+    return imports;
+  } finally {
+    await Deno.remove(entry);
+  }
+}
+
+/** A circle for each edge that leads back to a file on the way to it. */
+function circlesOf(imports: ReadonlyMap<string, readonly string[]>): readonly string[] {
+  const circles: string[] = [];
+  const done = new Set<string>();
+  const visit = (file: string, way: readonly string[]): void => {
+    const before = way.indexOf(file);
+    if (before !== -1) circles.push([...way.slice(before), file].join(" -> "));
+    if (before !== -1 || done.has(file)) return;
+    for (const next of imports.get(file) ?? []) visit(next, [...way, file]);
+    done.add(file);
+  };
+  for (const file of imports.keys()) visit(file, []);
+  return circles;
+}
+
+Deno.test("no files import each other in a circle, by value or by type", async () => {
+  assert.deepEqual(circlesOf(new Map([["a", ["b"]], ["b", ["c"]], ["c", ["b"]]])), ["b -> c -> b"]);
+  assert.deepEqual(circlesOf(new Map([["a", ["b", "c"]], ["b", ["c"]]])), []);
+  assert.deepEqual(circlesOf(await importsOfAll()), []);
 });

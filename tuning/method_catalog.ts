@@ -111,6 +111,12 @@ export type MethodName =
   | "xlora"
   | "full";
 
+/** Methods with stages of their own before the last one. */
+export type StagedName = Extract<MethodName, "diff-pruning" | "lt-sft" | "far">;
+
+/** Methods made of adapters that exist already, or of a mask from data. */
+export type SourcedName = Extract<MethodName, "adapter-fusion" | "xlora" | "spot" | "ipt" | "sparse-adapter">;
+
 /** Rates are of the papers or their released code, where they train models of the size of BERT to a few billions. */
 export const METHOD_TABLE: Readonly<Record<MethodName, MethodRow>> = {
   "lora": row(5e-4, ...LOW_RANK),

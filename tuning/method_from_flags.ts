@@ -6,9 +6,14 @@ import { type JsonOptions, optionsFromJson } from "../io/records/option_codec.ts
 import { checkOptions, type OptionSchemas } from "../io/records/option_schemas.ts";
 import { compacterPlusPlus, fullFineTune, mam, pTuningV2, unipelt } from "../methods/mod.ts";
 import { checkOwn, UsageError } from "./usage_error.ts";
-import type { SourcedName } from "./sources.ts";
-import type { StagedName } from "./stages.ts";
-import { METHOD_TABLE, type MethodFlag, type MethodName, type MethodOptionFlags } from "./method_catalog.ts";
+import {
+  METHOD_TABLE,
+  type MethodFlag,
+  type MethodName,
+  type MethodOptionFlags,
+  type SourcedName,
+  type StagedName,
+} from "./method_catalog.ts";
 import {
   bankLength,
   commonDivisor,

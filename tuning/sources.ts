@@ -45,11 +45,9 @@ import {
 } from "../methods/mod.ts";
 import { UsageError } from "./usage_error.ts";
 import { chosen } from "./prepared_options.ts";
+import type { SourcedName } from "./method_catalog.ts";
 import type { MethodFlags } from "./method_from_flags.ts";
 import { reductionOf } from "./method_sizes.ts";
-
-/** Methods made of others. */
-export type SourcedName = "adapter-fusion" | "xlora" | "spot" | "ipt" | "sparse-adapter";
 
 /** The options that `--options` may give; folders and hosts have errors of their own. */
 const SOURCE_OPTIONS: Readonly<Record<SourcedName, OptionSchemas>> = {

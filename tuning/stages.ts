@@ -14,9 +14,7 @@ import { type FarRecipe, trainFar } from "../recipes/far.ts";
 import { trainLtSft } from "../recipes/lt_sft.ts";
 import type { StageOptions } from "../recipes/stage.ts";
 import type { Rows } from "../train/mod.ts";
-
-/** Methods with stages of their own before the last one. */
-export type StagedName = "diff-pruning" | "lt-sft" | "far";
+import type { StagedName } from "./method_catalog.ts";
 
 /** Whether a method has such stages. */
 export function isStaged(method: string): method is StagedName {

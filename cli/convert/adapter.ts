@@ -7,7 +7,7 @@ import { newOutput } from "../../io/new_output.ts";
 import { saveAdapter } from "../../io/save_adapter.ts";
 import { type Approximation, type Limit, toLora } from "../../methods/mod.ts";
 import { UsageError } from "../../tuning/usage_error.ts";
-import type { ConvertFlags } from "../convert.ts";
+import type { ConvertFlags } from "./flags.ts";
 import { openModel } from "../load.ts";
 import { note, print, printJson, showCount } from "../terminal/output.ts";
 import { formatFor } from "../output_formats.ts";

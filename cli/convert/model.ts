@@ -13,7 +13,7 @@ import { inspectPath, type ModelDescription } from "../../io/inspect.ts";
 import { newOutput } from "../../io/new_output.ts";
 import { saveModel } from "../../io/save_model.ts";
 import { UsageError } from "../../tuning/usage_error.ts";
-import type { ConvertFlags } from "../convert.ts";
+import type { ConvertFlags } from "./flags.ts";
 import { openModel } from "../load.ts";
 import { print, printJson, showBytes } from "../terminal/output.ts";
 import { BITSANDBYTES, BLOCKS, formatFor, PLAIN } from "../output_formats.ts";

@@ -6,9 +6,8 @@ import { adapterFusion, type FusionMatrix } from "../../methods/mod.ts";
 import { full } from "../../ops/mod.ts";
 import { isThere } from "../adapter_folder.ts";
 import { adapterModule, all, type Both, same } from "./layout.ts";
-import type { LoadedFolder } from "./load.ts";
+import type { Load, LoadedFolder, LoadedSetup } from "./loaded.ts";
 import { readParams, withTensors } from "./read.ts";
-import type { Load, LoadedSetup } from "./setup.ts";
 import { readJson } from "../inspect_contents.ts";
 
 type Fields = Readonly<Record<string, unknown>>;

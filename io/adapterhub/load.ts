@@ -17,11 +17,12 @@ import {
 import { parseJson } from "../../formats/strict_json.ts";
 import { isThere } from "../adapter_folder.ts";
 import { type LoadedHead, loadHead } from "./head.ts";
-import { type AdaptersPart, whole } from "./layout.ts";
+import { whole } from "./layout.ts";
 import { partsOf, withTrainedScale } from "./parts.ts";
 import { readParams, withTensors } from "./read.ts";
 import { loadFusion } from "./fusion.ts";
-import { type LoadedSetup, loadSetup } from "./setup.ts";
+import type { LoadedFolder, LoadedSetup } from "./loaded.ts";
+import { loadSetup } from "./setup.ts";
 
 /** Whether a folder is AdapterHub's. */
 export async function isAdaptersFolder(folder: string): Promise<boolean> {
@@ -29,13 +30,6 @@ export async function isAdaptersFolder(folder: string): Promise<boolean> {
   if (await isThere(`${folder}/${ADAPTERS_FILES.fusionConfig}`)) return true;
   const path = `${folder}/${ADAPTERS_FILES.config}`;
   return await isThere(path) && isAdaptersConfig(parseJson(path, await Deno.readFile(path)));
-}
-
-/** An adapter of a folder with what its configuration says. */
-export interface LoadedFolder {
-  readonly adapter: Adapter;
-  readonly folder: AdaptersFolder;
-  readonly parts: readonly AdaptersPart[];
 }
 
 /**

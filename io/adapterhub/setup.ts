@@ -20,18 +20,8 @@ import { averaged, bySpans } from "../../methods/mod.ts";
 import { isThere } from "../adapter_folder.ts";
 import { type Branch, checkBranches, checkStack, isRowBlock, kindOf } from "./branches.ts";
 import { fused } from "./fusion.ts";
-import type { LoadedFolder } from "./load.ts";
+import type { Load, LoadedSetup } from "./loaded.ts";
 import { readJson } from "../inspect_contents.ts";
-
-/** Loads one adapter's folder. */
-export type Load = (path: string) => Promise<LoadedFolder>;
-
-/** An adapter, and the folders that may hold its heads: one, or one for each branch that has rows of its own. */
-export interface LoadedSetup {
-  readonly adapter: Adapter;
-  readonly headFolder: string;
-  readonly branchHeads?: Readonly<Record<string, string>>;
-}
 
 /** One block of a composition. */
 interface Block {

@@ -4,7 +4,7 @@
  */
 import { lookup, matchesWhole, type Model, type Shape, Tensor } from "../../core/mod.ts";
 import { pythonPattern } from "../../formats/peft_targets.ts";
-import type { FolderParts } from "./layout.ts";
+import type { FolderParts } from "./folder_parts.ts";
 
 /** A table: its key, the model's leaf that it is, and its shape. */
 export interface BaseTable {

@@ -3,7 +3,8 @@ import { type Json, type Model, nameMatches, type Spec } from "../../core/mod.ts
 import { namesField } from "../../formats/peft_config.ts";
 import { type PeftFields, wrong } from "../../methods/peft/codec.ts";
 import { tokenRows, type TrainableTokensOptions } from "../../methods/selective/trainable_tokens.ts";
-import { type FolderParts, type MainPart, modulesEndingWith, modulesNamed, outermost } from "./layout.ts";
+import type { FolderParts, MainPart } from "./folder_parts.ts";
+import { modulesEndingWith, modulesNamed, outermost } from "./layout.ts";
 import { tokensOf } from "./tokens.ts";
 
 /** The method with what the fields put beside it. */

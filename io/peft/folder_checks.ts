@@ -6,7 +6,8 @@ import { withoutPrefix } from "../../formats/peft_keys.ts";
 import type { StoredTensor } from "../../formats/tensor_file.ts";
 import { loadTensor, sameNumbers } from "../stored_numbers.ts";
 import type { BaseTable } from "./base.ts";
-import type { FolderLayout, FolderParts } from "./layout.ts";
+import type { FolderParts } from "./folder_parts.ts";
+import type { FolderLayout } from "./layout.ts";
 
 /** A folder's tensors by their keys, without PEFT's prefix. */
 export type Stored = ReadonlyMap<string, StoredTensor>;

@@ -7,7 +7,7 @@ import {
   writeLlamaAdapter,
 } from "../../methods/soft_prompts/llama_adapter_peft.ts";
 import type { PeftFields } from "../../methods/peft/codec.ts";
-import type { MainPart } from "./layout.ts";
+import type { MainPart } from "./folder_parts.ts";
 
 /** The part of a folder that a config's fields describe. @throws {RangeError} when it does not fit the model. */
 export function llamaAdapterOfConfig(fields: PeftFields, model: Model): MainPart {

@@ -37,7 +37,8 @@ import {
   checkZeros,
   type Stored,
 } from "./folder_checks.ts";
-import { type FolderLayout, folderLayout, type MainPart, PARTS } from "./layout.ts";
+import type { MainPart } from "./folder_parts.ts";
+import { type FolderLayout, folderLayout, PARTS } from "./layout.ts";
 import { asStored, partsOfConfig } from "./options.ts";
 import { checkRouter, expertFolders, type Experts, withExperts } from "./xlora.ts";
 

@@ -12,7 +12,8 @@ import { pythonPattern } from "../../formats/peft_targets.ts";
 import { ia3Peft } from "../../methods/rescaling/ia3_peft.ts";
 import type { PeftCodec, PeftFields } from "../../methods/peft/codec.ts";
 import { withExtras } from "./extras.ts";
-import { type FolderParts, type MainPart, mainPart, placesInPeft } from "./layout.ts";
+import type { FolderParts, MainPart } from "./folder_parts.ts";
+import { mainPart, placesInPeft } from "./layout.ts";
 import { resolvedPatterns, withOurPatterns } from "./patterns.ts";
 import { layersOfFields } from "./targets.ts";
 

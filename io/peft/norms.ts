@@ -8,7 +8,8 @@ import {
   layerNormTensors,
 } from "../../methods/selective/layer_norm_tune_peft.ts";
 import type { PeftFields } from "../../methods/peft/codec.ts";
-import { type MainPart, matrixPlaces } from "./layout.ts";
+import type { MainPart } from "./folder_parts.ts";
+import { matrixPlaces } from "./layout.ts";
 
 /**
  * The norms that a config's fields choose.

@@ -37,7 +37,7 @@ import { vbLoraPeft } from "../../methods/low_rank/vb_lora_peft.ts";
 import { veraPeft } from "../../methods/low_rank/vera_peft.ts";
 import { waveftPeft } from "../../methods/structured/waveft_peft.ts";
 import { withExtras } from "./extras.ts";
-import type { FolderParts } from "./layout.ts";
+import type { FolderParts } from "./folder_parts.ts";
 import { llamaAdapterOfConfig } from "./llama_adapter.ts";
 import { loraParts } from "./lora_options.ts";
 import { ia3Main, matrixParts } from "./matrix_options.ts";

@@ -55,16 +55,8 @@ import {
 import type { PeftCodec, PeftFields } from "../../methods/peft/codec.ts";
 import type { TrainableTokensOptions } from "../../methods/selective/trainable_tokens.ts";
 import { type ComponentMethod, componentMethods } from "../records/component_methods.ts";
-import {
-  type FolderParts,
-  looseBiases,
-  type MainPart,
-  mainPart,
-  matrixPlaces,
-  type PartNames,
-  PARTS,
-  placesInPeft,
-} from "./layout.ts";
+import type { FolderParts, MainPart } from "./folder_parts.ts";
+import { looseBiases, mainPart, matrixPlaces, type PartNames, PARTS, placesInPeft } from "./layout.ts";
 import { llamaAdapterOfOptions } from "./llama_adapter.ts";
 import { normsOfParams } from "./norms.ts";
 import { promptsOfOptions } from "./prompts.ts";

@@ -38,7 +38,7 @@ import {
 } from "../../methods/soft_prompts/prompt_peft.ts";
 import { promptTuning, type PromptTuningOptions } from "../../methods/soft_prompts/prompt_tuning.ts";
 import { zeros } from "../../ops/mod.ts";
-import type { MainPart } from "./layout.ts";
+import type { MainPart } from "./folder_parts.ts";
 
 /** PEFT's types of soft prompts. */
 export type PromptType = "PROMPT_TUNING" | "P_TUNING" | "PREFIX_TUNING" | "MULTITASK_PROMPT_TUNING" | "CPT";

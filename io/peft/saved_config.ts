@@ -4,7 +4,8 @@ import type { PeftFields } from "../../methods/peft/codec.ts";
 import { tokenRows } from "../../methods/selective/trainable_tokens.ts";
 import { taskType } from "../../models/mod.ts";
 import { replicationField } from "../layer_replication.ts";
-import { type FolderParts, type MainPart, modulesEndingWith, modulesNamed, outermost } from "./layout.ts";
+import type { FolderParts, MainPart } from "./folder_parts.ts";
+import { modulesEndingWith, modulesNamed, outermost } from "./layout.ts";
 import type { AdapterParts } from "./parts.ts";
 
 /**

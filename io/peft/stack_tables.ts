@@ -5,7 +5,7 @@
  */
 import { type EmbeddingPlace, nameMatches, type Spec } from "../../core/mod.ts";
 import { tokenRows } from "../../methods/selective/trainable_tokens.ts";
-import type { FolderParts } from "./layout.ts";
+import type { FolderParts } from "./folder_parts.ts";
 
 /** The table that several stacks read, where there are several. */
 function shared(spec: Spec): EmbeddingPlace | undefined {

@@ -20,7 +20,7 @@ import {
 import { knownFields, type PeftConfig } from "../../formats/peft_config.ts";
 import { flagField, numberField, type PeftFields, type PeftTensor } from "../../methods/peft/codec.ts";
 import { xlora, type XloraOptions } from "../../methods/side_networks/xlora.ts";
-import type { FolderParts, MainPart } from "./layout.ts";
+import type { FolderParts, MainPart } from "./folder_parts.ts";
 
 /** Trained experts by name. */
 export type Experts = Readonly<Record<string, Adapter>>;

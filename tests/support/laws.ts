@@ -27,7 +27,7 @@ import {
 import { ia3, lora } from "../../methods/mod.ts";
 import { assertClose } from "./assert.ts";
 import { bornIn, differenceAlong, disposeBorn, free, logitsOf, unit, zip } from "./law_numbers.ts";
-import type { MethodExpectations } from "./method_laws.ts";
+import type { MethodExpectations } from "./method_expectations.ts";
 import type { Subject } from "./subject.ts";
 
 /** A law, given what is expected of the method. */

@@ -8,7 +8,8 @@ import {
   sizesOf,
   type TargetOptions,
 } from "../../core/mod.ts";
-import { type MethodExpectations, methodLaws } from "./method_laws.ts";
+import type { MethodExpectations } from "./method_expectations.ts";
+import { methodLaws } from "./method_laws.ts";
 
 /** Every linear layer. */
 export const ALL: { readonly targets: "all-linear" } = { targets: "all-linear" };
