@@ -30,16 +30,23 @@ const WELL_KNOWN: ReadonlySet<string> = new Set(
     "unipelt diff-pruning lt-sft far fish-mask full").split(" "),
 );
 
+/** Its other starts, in the long help. */
+const LADDER_STARTS = `,
+  or by magnitude alone: --options '{"importance": "magnitude"}',
+  or from fresh layers: --options '{"initialization": "random"}'`;
+
 const ending = (methods: readonly MethodName[]): string => {
   const others = METHODS.length - methods.length;
   const more = others === 0 ? "" : `\n  and ${others} more: --help-all or graft methods`;
+  const starts = others === 0 ? LADDER_STARTS : "";
   return `
 Example:
   graft finetune -m model.gguf -d train.jsonl -o adapter --method dora --rank 4
 Data, a line each: dialogue and summary, prompt and completion, or messages;
 for BERT text (and pair) with label or score, or tokens with tags
 Methods:
-${wrapped(methods.join(", "), 80)}${more}`;
+${wrapped(methods.join(", "), 80)}${more}
+ladder-side starts from the base, pruned by the Fisher information of examples${starts}`;
 };
 
 function wrapped(text: string, width: number): string {

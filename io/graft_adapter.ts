@@ -40,6 +40,7 @@ import { taskType } from "../models/mod.ts";
 import { integers } from "../ops/mod.ts";
 import { adapterCard, type Making } from "./adapter_card.ts";
 import { replicationField } from "./layer_replication.ts";
+import { isFormerLeaf } from "./records/former_leaves.ts";
 import { type Held, methodOfRecord, type MethodRecord, recordOf } from "./records/method_record.ts";
 import { type JsonOptions, optionsFromJson } from "./records/option_codec.ts";
 
@@ -145,6 +146,7 @@ export async function graftRecord(folder: string): Promise<MethodRecord | undefi
 
 /**
  * Loads an adapter in graft's own form. LoftQ's base is quantized again, layer by layer, and becomes a part of the adapter.
+ * Leaves that a method no longer has, because nothing reads them, are passed over.
  *
  * @throws {RangeError} when a tensor is missing, unexpected or of the wrong shape; the message names it.
  */
@@ -156,7 +158,8 @@ export async function loadGraftAdapter(
 ): Promise<Adapter> {
   const file = openSafetensors(`${folder}/${PEFT_FILES.weights}`);
   try {
-    const stored = [...file.tensors.values()];
+    const isFormer = isFormerLeaf(record, model.spec);
+    const stored = [...file.tensors.values()].filter(({ name }) => !isFormer(name));
     const masks = new Map(
       stored.flatMap((t): readonly (readonly [string, Int32Array])[] =>
         isGaps(t)

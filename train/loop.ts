@@ -252,6 +252,11 @@ function tokensIn(rows: Rows, plan: Step): number {
 
 function checkSame(expected: Tree, found: Tree): void {
   const shapes = new Map(leaves(found).map(([path, t]) => [path, t.shape.join(", ")]));
+  const known = new Set(leaves(expected).map(([path]) => path));
+  const other = [...shapes.keys()].find((path) => !known.has(path));
+  if (other !== undefined) {
+    throw new RangeError(`Cannot resume: the checkpoint has ${other}, which the adapter has not`);
+  }
   for (const [path, t] of leaves(expected)) {
     if (shapes.get(path) !== t.shape.join(", ")) {
       throw new RangeError(

@@ -21,7 +21,6 @@ import {
   reductionOf,
   s4Budget,
   s4Groups,
-  sideReduction,
   smallestInput,
   smallestMatrix,
   sparseRank,
@@ -35,7 +34,7 @@ export interface MethodFlags extends MethodOptionFlags {
 }
 
 /** Methods of plain options. The others look at data or weights first, see `prepare.ts`. */
-export type PlainName = Exclude<MethodName, "fish-mask" | "psoft" | StagedName | SourcedName>;
+export type PlainName = Exclude<MethodName, "fish-mask" | "psoft" | "ladder-side" | StagedName | SourcedName>;
 
 /**
  * The method that flags describe, for a model's sizes. Of `pissa`, `olora`, `loftq` and `eva` it is the LoRA that trains.
@@ -204,8 +203,6 @@ export function methodOf(flags: MethodFlags & { readonly method: PlainName }, sp
       return made("llamaAdapter", { length });
     case "loreft":
       return made("loreft", { rank, dropout });
-    case "ladder-side":
-      return made("ladderSideTuning", { reduction: sideReduction(spec) });
     case "mam":
       return mam({
         prefix: defined({ length, ...part(options, "prefix") }),

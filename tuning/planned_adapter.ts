@@ -16,6 +16,7 @@ import { beside, headOf } from "./task_heads.ts";
 import { chosen, PREPARED } from "./prepared_options.ts";
 import { plannedSourced } from "./sources.ts";
 import { largestStage, STAGE_OPTIONS } from "./stages.ts";
+import { ladderOf, type LadderStart } from "./ladder_start.ts";
 import { blankPsoftOptions, type PsoftStart } from "./psoft_start.ts";
 import { checkFlags, type MethodFlags, methodOf } from "./method_from_flags.ts";
 
@@ -40,6 +41,8 @@ function plannedMethod(model: Model, flags: MethodFlags & { readonly seed: numbe
       return plannedMask(model, chosen(model, flags, PREPARED["fish-mask"]) as Partial<FisherMaskOptions>);
     case "psoft":
       return psoft(blankPsoftOptions(model, chosen(model, flags, PREPARED.psoft) as PsoftStart));
+    case "ladder-side":
+      return ladderOf(model.spec, chosen(model, flags, PREPARED["ladder-side"]) as LadderStart);
     case "diff-pruning":
     case "lt-sft":
     case "far":

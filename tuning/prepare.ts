@@ -42,6 +42,7 @@ import { beside, headOf, replaced, withHead } from "./task_heads.ts";
 import { chosen, PREPARED } from "./prepared_options.ts";
 import { sourced } from "./sources.ts";
 import { earlyStages, STAGE_OPTIONS, type StageRun } from "./stages.ts";
+import { FISHER_EXAMPLES, ladderAdapter, type LadderStart } from "./ladder_start.ts";
 import { psoftOptions, type PsoftStart } from "./psoft_start.ts";
 import { checkFlags, lowRankOptions, type MethodFlags, methodOf } from "./method_from_flags.ts";
 
@@ -120,6 +121,11 @@ export async function start<M extends Model>(
     case "psoft": {
       const options = await psoftOptions(model, chosen(model, flags, PREPARED[method]) as PsoftStart);
       return plain(model, withHead(adapt(model, psoft(options), seed), head, model, seed));
+    }
+    case "ladder-side": {
+      const options = chosen(model, flags, PREPARED[method]) as LadderStart;
+      const batches = batchesOf(data, options.examples ?? FISHER_EXAMPLES);
+      return plain(model, withHead(await ladderAdapter(model, options, batches, seed), head, model, seed));
     }
     case "diff-pruning":
     case "lt-sft":

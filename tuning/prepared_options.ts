@@ -14,6 +14,7 @@ import {
   type OptionSchemas,
 } from "../io/records/option_schemas.ts";
 import { UsageError } from "./usage_error.ts";
+import { LADDER_START } from "./ladder_start.ts";
 import type { MethodName } from "./method_catalog.ts";
 import { lowRankOptions, type MethodFlags, placesOf } from "./method_from_flags.ts";
 import { psoftRank } from "./psoft_start.ts";
@@ -23,7 +24,7 @@ const SVD = (name: "iterations", ...more: readonly string[]): AnyOptionSchema =>
 
 /** Of the methods that prepare a base or a mask, what each may be. */
 export const PREPARED: Readonly<
-  Record<"fish-mask" | "psoft" | "pissa" | "olora" | "loftq" | "eva", OptionSchemas>
+  Record<"fish-mask" | "psoft" | "ladder-side" | "pissa" | "olora" | "loftq" | "eva", OptionSchemas>
 > = {
   "fish-mask": {
     ratio: number,
@@ -32,6 +33,7 @@ export const PREPARED: Readonly<
     classifier: oneOf("whole", "masked"),
   },
   "psoft": { ...TARGETS, rank: count, svd: SVD("iterations", "oversampling?"), ...PSOFT_OPTIONS },
+  "ladder-side": LADDER_START,
   "pissa": { ...LORA_SCHEMAS, svd: SVD("iterations", "oversampling?") },
   "olora": LORA_SCHEMAS,
   "loftq": METHOD_OPTIONS.loftq,

@@ -72,6 +72,8 @@ export interface NormPlace extends PlaceBase {
   readonly kind: "norm";
   /** What it normalises: a state (default), or a head's queries or keys. */
   readonly over?: "head";
+  /** Of a norm outside the blocks: behind the last one (default), over the embeddings, or within the head. */
+  readonly stands?: "end" | "entrance" | "head";
   /** The weight that scales by one, where a fresh norm starts: 1 (default), or 0 where the model adds one. */
   readonly neutral?: 0;
   /** Their size. */

@@ -32,6 +32,7 @@ import {
 } from "../../core/mod.ts";
 import { add, divide, multiply, normal, ones, sigmoid, subtract, zeros } from "../../ops/mod.ts";
 import { type Affine, affine, freshAffine } from "../shared/affine.ts";
+import { sidePlaces } from "./side_weights.ts";
 
 /** Options of ladder side-tuning. */
 export interface LadderSideTuningOptions {
@@ -184,13 +185,14 @@ function sideWeights(
   const here = ({ layer }: { readonly layer?: number }): boolean =>
     layer === undefined || layers === undefined || layers.includes(layer);
   const small = (n: number): number => Math.floor(n / reduction);
+  const { linears, norms } = sidePlaces(spec);
   const own = [
-    ...spec.linears.filter(here).flatMap(({ path, inFeatures, outFeatures, transposed, bias }) => {
+    ...linears.filter(here).flatMap(({ path, inFeatures, outFeatures, transposed, bias }) => {
       const layer = fresh(path, small(outFeatures), small(inFeatures));
       const weight = transposed ? fresh(path, small(inFeatures), small(outFeatures)).weight : layer.weight;
       return [[`${path}.weight`, weight] as const, ...bias ? [[`${path}.bias`, layer.bias] as const] : []];
     }),
-    ...spec.norms.filter(here).flatMap(({ path, width, bias, neutral = 1 }) => [
+    ...norms.filter(here).flatMap(({ path, width, bias, neutral = 1 }) => [
       [`${path}.weight`, (neutral === 0 ? zeros : ones)([small(width)], backend)] as const,
       ...bias ? [[`${path}.bias`, zeros([small(width)], backend)] as const] : [],
     ]),

@@ -28,6 +28,7 @@ import {
   vector,
 } from "../../core/mod.ts";
 import { gatherRows, integers, reshape, square, sum, transpose } from "../../ops/mod.ts";
+import { sidePlaces } from "./side_weights.ts";
 
 /** How to prune. */
 export interface PrunedSideOptions {
@@ -55,13 +56,14 @@ export interface PrunedSideOptions {
 export async function prunedSide(model: Model, options: PrunedSideOptions = {}): Promise<Tree> {
   const { reduction = 8, importance } = options;
   const { spec } = model;
+  const { linears, norms } = sidePlaces(spec);
   const { width } = spec.stacks.at(-1)!;
-  const scores = await scoresOf(model, importance);
+  const scores = await scoresOf(model, linears, importance);
   const headDim = spec.attentions[0]!.headDim;
 
   const residual = largest(
     total(
-      spec.linears.map((p) =>
+      linears.map((p) =>
         coordinates(p).of === "residual" ? scores.get(p.path)!.rows : scores.get(p.path)!.columns
       ),
     ),
@@ -70,7 +72,7 @@ export async function prunedSide(model: Model, options: PrunedSideOptions = {}):
   const inBlock = (
     { stack, layer }: Pick<LinearPlace, "stack" | "layer">,
     roles: readonly LinearPlace["role"][],
-  ) => spec.linears.filter((p) => p.stack === stack && p.layer === layer && roles.includes(p.role));
+  ) => linears.filter((p) => p.stack === stack && p.layer === layer && roles.includes(p.role));
   const inner = (place: LinearPlace): readonly number[] => {
     const places = inBlock(place, ["gate", "up", "down"]);
     const parts = places.map((p) =>
@@ -99,7 +101,7 @@ export async function prunedSide(model: Model, options: PrunedSideOptions = {}):
 
   return scope((): Synchronous<Tree> =>
     nest([
-      ...spec.linears.flatMap((p) => {
+      ...linears.flatMap((p) => {
         const { of, from } = coordinates(p);
         const rows = kept(of, p, p.outFeatures);
         const columns = kept(from, p, p.inFeatures);
@@ -110,7 +112,7 @@ export async function prunedSide(model: Model, options: PrunedSideOptions = {}):
           ...bias ? [[`${p.path}.bias`, chosen(bias, rows)] as const] : [],
         ];
       }),
-      ...spec.norms.flatMap((place) => {
+      ...norms.flatMap((place) => {
         const { path, bias } = place;
         const site = into(rootOf(model.weights), ...path.split("."));
         const features = place.over === "head" ? inHead(place) : residual;
@@ -156,9 +158,13 @@ interface Scores {
 }
 
 /** Summed importance of each row and column of each linear layer. */
-async function scoresOf(model: Model, importance: Tree | undefined): Promise<ReadonlyMap<string, Scores>> {
+async function scoresOf(
+  model: Model,
+  linears: readonly LinearPlace[],
+  importance: Tree | undefined,
+): Promise<ReadonlyMap<string, Scores>> {
   const sums = keep(scope(() =>
-    model.spec.linears.map((place) => {
+    linears.map((place) => {
       const each = importance === undefined
         ? square(matrixAt(model, place))
         : importanceAt(importance, place); // [out, in]

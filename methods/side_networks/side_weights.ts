@@ -2,6 +2,7 @@
 import {
   type BlockPlace,
   decoded,
+  type LinearPlace,
   nest,
   type NormPlace,
   type SideCall,
@@ -10,9 +11,19 @@ import {
   type Tree,
 } from "../../core/mod.ts";
 
-/** Norms outside the blocks, of which a stack's last is one. */
+/** The norms behind the last blocks, one a stack at most: those that `call.finish` reads. */
 export function lastNorms(spec: Spec): readonly NormPlace[] {
-  return spec.norms.filter(({ layer }) => layer === undefined);
+  return spec.norms.filter(({ layer, stands = "end" }) => layer === undefined && stands === "end");
+}
+
+/** The linear layers and norms that a side network has of its own: the blocks', and the last norms. */
+export function sidePlaces(
+  spec: Spec,
+): { readonly linears: readonly LinearPlace[]; readonly norms: readonly NormPlace[] } {
+  return {
+    linears: spec.linears.filter(({ layer }) => layer !== undefined),
+    norms: [...spec.norms.filter(({ layer }) => layer !== undefined), ...lastNorms(spec)],
+  };
 }
 
 /** Their weights under the model's names, for `call.finish`. */

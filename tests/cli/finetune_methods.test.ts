@@ -7,8 +7,8 @@ import { openModel } from "../../cli/load.ts";
 import { type MethodName, METHODS } from "../../tuning/method_catalog.ts";
 import { openSafetensors } from "../../formats/safetensors.ts";
 import { heldOutLoss } from "../../train/mod.ts";
-import { DEFAULTS, finetuned } from "../cli/in_process.ts";
-import { temporaryFolder, tinyData, tinyModel } from "../cli/tiny.ts";
+import { DEFAULTS, finetuned } from "./in_process.ts";
+import { temporaryFolder, tinyData, tinyModel } from "./tiny.ts";
 
 /** Flags that a method needs, or that keep it small. */
 const FLAGS: Readonly<Partial<Record<MethodName, Partial<RunFlags>>>> = {
@@ -105,7 +105,7 @@ Deno.test("graft finetune by every method writes what loads and computes the sam
 Deno.test("graft finetune goes on to the same bits where a base, a budget or passes belong to the method", async () => {
   using folder = temporaryFolder();
   const [model, data] = [tinyModel(folder.path), tinyData(folder.path)];
-  for (const method of ["pissa", "adalora", "adamix", "lt-sft"] as const) {
+  for (const method of ["pissa", "adalora", "adamix", "lt-sft", "ladder-side"] as const) {
     const flags = {
       model,
       data,
@@ -117,7 +117,7 @@ Deno.test("graft finetune goes on to the same bits where a base, a budget or pas
       ...FLAGS[method],
     };
     const { rank: _, ...some } = flags;
-    const common = method === "adamix" || method === "lt-sft" ? some : flags;
+    const common = method === "adamix" || method === "lt-sft" || method === "ladder-side" ? some : flags;
     const [whole, cut] = [`${folder.path}/${method}-whole`, `${folder.path}/${method}-cut`];
     await finetuned({ ...common, output: whole });
     const interrupted = finetuned({ ...common, output: cut }, (said, interrupt) => {

@@ -155,6 +155,11 @@ for (const ends of ["tied", "apart"] as const) {
     looksAhead: true, // where a text ends
     // 2 r d + r.
     counts: () => added((ends === "tied" ? 1 : 2) * LAYERS * (2 * 3 * D + 3)),
+    noGradient: ends === "tied" ? [] : [{
+      ...{ leaves: /\.layer\.1\.last\./, on: /classes/ },
+      because:
+        "A class is read from the first token's last state, which an edit of the last tokens behind that block misses.",
+    }],
   });
 }
 methodLaws("loreft() with free rows and nothing subtracted", {
@@ -293,6 +298,10 @@ methodLaws("lets() of one branch over the first token", {
   looksAhead: true, // a continued text's first token lies in the cache
   counts: ({ spec }) =>
     added(LSTM + sum(spec.linears.filter((p) => p.layer === 1).map((p) => p.inFeatures * p.outFeatures))),
+  noGradient: [{
+    ...{ leaves: /\.layers\.1\.self_attn\.[qk]_(proj|norm)/, on: /^(Llama|Qwen3|Gemma 3)$/ },
+    because: "The first token of a causal model attends to itself alone, whatever its query and its key are.",
+  }],
 });
 methodLaws("sparseAdapter() of lets()", {
   unlikeDifferences,

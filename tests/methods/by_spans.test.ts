@@ -39,6 +39,10 @@ methodLaws("bySpans()", {
   },
   batch: ofFive,
   looksAhead: true, // a text that goes on has another length
+  noGradient: [{
+    ...{ leaves: /^b\..*\.layer\.1\./, on: /classes/ },
+    because: "A class is read from the first token's last state, and the second span is behind that token.",
+  }],
 });
 methodLaws("bySpans() of adapters beside a part", {
   method: () => ({
@@ -52,6 +56,14 @@ methodLaws("bySpans() of adapters beside a part", {
   counts: () => ({ added: LAYERS * (bottleneck(3) + bottleneck(4) + 1), changed: 0 }),
   batch: ofFive,
   looksAhead: true,
+  noGradient: [{
+    ...{ leaves: /^b\..*\.layer\.1\./, on: /classes/ },
+    because: "A class is read from the first token's last state, and the second span is behind that token.",
+  }, {
+    ...{ leaves: /^b\./, on: /^(Llama|GPT-2|Qwen3|Gemma 3)$/ },
+    because:
+      "The second span is the text's last token, from which a causal model predicts none of the labels.",
+  }],
 });
 
 Deno.test("bySpans() of one adapter throughout is that adapter, and a later span changes nothing before it", async () => {

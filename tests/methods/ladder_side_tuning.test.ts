@@ -37,14 +37,14 @@ import {
 import { SMOLLM2 } from "../../bench/peers/smollm2.ts";
 import { loadModel } from "../../io/load_model.ts";
 import { ladderSideTuning, lora, prunedSide } from "../../methods/mod.ts";
-import { freshModel } from "../../models/mod.ts";
+import { freshModel, type Task, taskConfig } from "../../models/mod.ts";
 import { shapesOnly } from "../../ops/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { withBackend } from "../support/backends.ts";
 import { GOLDEN, goldenNumbers, goldenTensors } from "../support/golden.ts";
 import { T5_BASE } from "../support/published_shapes.ts";
-import { tinyGemma, tinyGpt2, tinyLlama, tinyQwen3, tinyT5 } from "../support/tiny_models.ts";
+import { tinyBert, tinyGemma, tinyGpt2, tinyLlama, tinyQwen3, tinyT5 } from "../support/tiny_models.ts";
 
 const SIZES = { width: 32, heads: 4, keyValueHeads: 2, headDim: 8, inner: 64, layers: 3 };
 const ROW = [3, 1, 4, 1, 5, 9, 2, 6];
@@ -360,4 +360,56 @@ Deno.test("ladderSideTuning() of a model with other blocks is refused by the blo
       source.dispose();
     }
     model.dispose();
+  }));
+
+/** A block of BERT at d/8: four products of d, the feed-forward part's two, two norms. */
+const SIDE_OF_BERT =
+  ((d, m, layers): number =>
+    layers * (4 * (d * d + d) + (m * d + m) + (d * m + d) + 2 * 2 * d) + // blocks
+    (layers + 1) * (768 * d + d) + (d * 768 + 768) + layers)(96, 384, 12); // downs, up, gates
+
+Deno.test("ladderSideTuning() of BERT-base and RoBERTa at d/8 has blocks, ways down and up and gates, and nothing else", () => {
+  const sizes = {
+    hidden_size: 768,
+    num_hidden_layers: 12,
+    num_attention_heads: 12,
+    intermediate_size: 3072,
+    max_position_embeddings: 514,
+  };
+  for (const [model_type, vocab_size] of [["bert", 30522], ["roberta", 50265]] as const) {
+    const tasks: readonly Task[] = [
+      { kind: "classify", names: ["no", "yes"] },
+      { kind: "tag", names: ["O", "B"] },
+      { kind: "mask" },
+      { kind: "embed" },
+    ];
+    for (const task of tasks) {
+      const config = taskConfig({ model_type, vocab_size, ...sizes }, task);
+      const model = freshModel(config, { backend: shapesOnly(), key: 0 });
+      const adapter = adapt(model, ladderSideTuning());
+      assert.equal(count(model, adapter).trainable, SIDE_OF_BERT, `${model_type} ${task.kind}`);
+      const outside = leaves(adapter.params.side as Tree).map(([path]) => path)
+        .filter((path) => !path.includes("encoder.layer."));
+      assert.deepEqual(outside, []);
+      dispose(adapter.params);
+      model.dispose();
+    }
+  }
+});
+
+Deno.test("prunedSide() gives what ladderSideTuning() starts from beside encoders with a head, too", () =>
+  assertNoLeak(async () => {
+    for (const family of ["bert", "roberta"] as const) {
+      for (const head of ["classify", "tag", "mask"] as const) {
+        const model = tinyBert(reference(), 2, { family, head });
+        const start = keep(await prunedSide(model, { reduction: 2 }));
+        const made = keep(adapt(model, ladderSideTuning({ reduction: 2, start: start.tree }), 1).params);
+        const given = new Map(leaves(start.tree));
+        for (const [path, t] of leaves(made.tree.side as Tree)) assert.equal(t, given.get(path), path);
+        assert.deepEqual(shapes(start.tree), shapes(made.tree.side as Tree));
+        made.dispose();
+        start.dispose();
+        model.dispose();
+      }
+    }
   }));

@@ -1,5 +1,6 @@
 /** What a method's test says of it, for the laws to ask. */
 import type { Batch, Counts, Model } from "../../core/mod.ts";
+import type { NoGradient } from "./gradient_law.ts";
 import type { Made, TinyModel } from "./subject.ts";
 
 /** What holds for one method and what does not. */
@@ -14,6 +15,8 @@ export interface MethodExpectations {
   counts(model: Model): Partial<Counts>;
   /** Leaves that finite differences misjudge: behind a constant (DoRA's norm) or a corner (ReLU). Golden cases judge those. */
   unlikeDifferences?(path: string): boolean;
+  /** Trained leaves without a gradient, each with the reason. Default none. */
+  readonly noGradient?: readonly NoGradient[];
   /** Whether something smaller remains after training. Default false. */
   readonly finalizes?: boolean;
   /** Whether a later token changes what an earlier one gives (a gate over the text): a cache cannot see that. */

@@ -8,6 +8,7 @@ import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "./assert.ts";
 import { withBackend } from "./backends.ts";
 import { gpuTest } from "./gpu.ts";
+import { everyLeafHasAGradient } from "./gradient_law.ts";
 import { everything, largest, type Numbers } from "./law_numbers.ts";
 import type { MethodExpectations } from "./method_expectations.ts";
 import { CONTINUING, LAWS, SETTLING, UNMERGING } from "./laws.ts";
@@ -36,6 +37,14 @@ export function methodLaws(title: string, expected: MethodExpectations): void {
       );
     });
   }
+  Deno.test(`${title}: every trained leaf has a gradient, or a reason to have none`, () =>
+    assertNoLeak(() =>
+      everyLeafHasAGradient(expected.method, {
+        backend: reference(),
+        batch: wanted,
+        none: expected.noGradient ?? [],
+      })
+    ));
   Deno.test(`${title}: reference and wasm agree`, () =>
     withBackend("wasm", (wasm) => agree(drawn, wasm, expected)));
   if (!expected.decomposes) {

@@ -12,6 +12,7 @@ import {
   mapTree,
   type Method,
   type Model,
+  type Root,
   scope,
   type Synchronous,
   type Tree,
@@ -83,23 +84,27 @@ export async function withSubject(
 ): Promise<void> {
   const key = keyOf(seed);
   const model = modelOf(backend, fold(key, "model"));
-  const made = make(model);
-  const fresh = keep(made.method.init({ model, key: fold(key, "init") }));
-  const noisy = keep(noised(fresh.tree, fold(key, "noise")));
+  let made: Made | undefined;
+  let fresh: Root<Tree> | undefined;
+  let noisy: Root<Tree> | undefined;
   try {
+    made = make(model);
+    const { method } = made;
+    fresh = keep(method.init({ model, key: fold(key, "init") }));
+    noisy = keep(noised(fresh.tree, fold(key, "noise")));
     await law({
       backend,
       model,
-      method: made.method,
-      fresh: { method: made.method, params: fresh.tree },
-      adapter: { method: made.method, params: noisy.tree },
+      method,
+      fresh: { method, params: fresh.tree },
+      adapter: { method, params: noisy.tree },
       batch,
       key: fold(key, "pass"),
     });
   } finally {
-    noisy.dispose();
-    fresh.dispose();
-    made.dispose?.();
+    noisy?.dispose();
+    fresh?.dispose();
+    made?.dispose?.();
     model.dispose();
   }
 }

@@ -11,7 +11,7 @@ import {
   type Shape,
   type Tensor,
 } from "../../core/mod.ts";
-import { architectureOf } from "../../models/mod.ts";
+import { architectureOf, taskConfig } from "../../models/mod.ts";
 import { add, normal } from "../../ops/mod.ts";
 
 /** Sizes of a tiny model. */
@@ -99,6 +99,34 @@ export function tinyT5(backend: Backend, key: number | Key, sizes: TinySizes = {
   });
 }
 
+/** A BERT or RoBERTa with a head for classes of a text, tags of its tokens, or words under masks. */
+export function tinyBert(
+  backend: Backend,
+  key: number | Key,
+  { family = "bert", head = "classify" }: {
+    readonly family?: "bert" | "roberta";
+    readonly head?: "classify" | "tag" | "mask";
+  } = {},
+): Model {
+  const names = ["one", "two", "three"];
+  const base = {
+    model_type: family,
+    hidden_size: 12,
+    num_attention_heads: 3,
+    intermediate_size: 10,
+    num_hidden_layers: 2,
+    vocab_size: 11,
+    max_position_embeddings: 32,
+    type_vocab_size: 2,
+    tie_word_embeddings: true,
+  };
+  return randomModel(
+    backend,
+    keyOf(key),
+    taskConfig(base, head === "mask" ? { kind: head } : { kind: head, names }),
+  );
+}
+
 /** A model of a config with random weights, of a size that keeps all parts of a block alive. */
 function randomModel(backend: Backend, key: Key, config: ModelConfig): Model {
   const { architecture, spec } = architectureOf(config);
@@ -121,9 +149,10 @@ function randomModel(backend: Backend, key: Key, config: ModelConfig): Model {
         ...bias ? [vector(`${path}.bias`, width, 0)] : [],
       ]),
       ...spec.embeddings.map(({ path, rows, width }) => matrix(`${path}.weight`, [rows, width])),
-      ...spec.heads.filter((head) => head.tiedTo === undefined).map(({ path, inFeatures, outFeatures }) =>
-        matrix(`${path}.weight`, [outFeatures, inFeatures])
-      ),
+      ...spec.heads.flatMap(({ path, inFeatures, outFeatures, tiedTo, bias }) => [
+        ...tiedTo === undefined ? [matrix(`${path}.weight`, [outFeatures, inFeatures])] : [],
+        ...bias ? [vector(`${path}.bias`, outFeatures, 0)] : [],
+      ]),
     ])
   );
   return newModel({ architecture, spec, config, weights: Object.entries(weights), backend });

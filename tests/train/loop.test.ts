@@ -1,6 +1,6 @@
 /** The loop on a tiny Llama: it learns, continues bit for bit, and leaves nothing behind. */
 import assert from "node:assert/strict";
-import { adapt, bytesOf, leaves, memory, type Tree } from "../../core/mod.ts";
+import { adapt, bytesOf, leaves, memory, type Tensor, type Tree } from "../../core/mod.ts";
 import { loadModel } from "../../io/load_model.ts";
 import { lora } from "../../methods/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
@@ -147,4 +147,20 @@ Deno.test("heldOutLoss() is the token mean whatever the batch size", async () =>
   ];
   assert.ok(Math.abs(one.loss - three.loss) < 1e-5 * one.loss);
   assert.equal(one.tokens, 34 - 7 * 2); // 34 tokens, two of each row without a label
+});
+
+Deno.test("startTraining() refuses to go on from a checkpoint with leaves that the adapter has not, or without some", async () => {
+  const adapter = adapt(model, method, 1);
+  const [[, leaf]] = leaves(adapter.params) as [readonly [string, Tensor]];
+  const start = (params: Tree) =>
+    startTraining(model, adapter, rows, options, { step: 0, params, slots: new Map(), state: {} });
+  await assert.rejects(start({ ...adapter.params, pooler: leaf }), {
+    name: "RangeError",
+    message: "Cannot resume: the checkpoint has pooler, which the adapter has not",
+  });
+  await assert.rejects(
+    start({}),
+    /^RangeError: Cannot resume: .* is \[.*\] but the checkpoint has \[nothing\]$/,
+  );
+  for (const [, t] of leaves(adapter.params)) t.storage.free();
 });

@@ -1,0 +1,87 @@
+/** Where a ladder's side network starts: the base pruned by importance, as in its paper, or fresh layers. */
+import {
+  adapt,
+  type Adapter,
+  type Batch,
+  dispose,
+  leaves,
+  type Method,
+  type Model,
+  type Spec,
+  type Tree,
+} from "../core/mod.ts";
+import { METHOD_OPTIONS } from "../io/records/method_options.ts";
+import { count, oneOf, type OptionSchemas } from "../io/records/option_schemas.ts";
+import { ladderSideTuning, type LadderSideTuningOptions, prunedSide } from "../methods/mod.ts";
+import { fisher } from "../train/fisher.ts";
+import { sideReduction } from "./method_sizes.ts";
+
+/** Options of the method, and of its start. */
+export interface LadderStart extends Omit<LadderSideTuningOptions, "start"> {
+  /** The base's weights, pruned ("pruned", default), or as PyTorch starts layers. */
+  readonly initialization?: "pruned" | "random";
+  /** What is kept of them: the largest Fisher information ("fisher", default), or the largest squares. */
+  readonly importance?: "fisher" | "magnitude";
+  /** Examples that the Fisher information is taken of, at most. Default 1,024. */
+  readonly examples?: number;
+}
+
+/** What each may be. */
+export const LADDER_START: OptionSchemas = {
+  ...METHOD_OPTIONS.ladderSideTuning,
+  initialization: oneOf("pruned", "random"),
+  importance: oneOf("fisher", "magnitude"),
+  examples: count,
+};
+
+/** How many examples the Fisher information is taken of, unless options say. */
+export const FISHER_EXAMPLES = 1024;
+
+/** The method from fresh layers, of sizes that fit. */
+export function ladderOf(spec: Spec, options: LadderStart, start?: Tree): Method {
+  const { reduction = sideReduction(spec), temperature, layers } = options;
+  return ladderSideTuning({
+    reduction,
+    ...temperature !== undefined && { temperature },
+    ...layers !== undefined && { layers },
+    ...start !== undefined && { start },
+  });
+}
+
+/** The method's adapter at its start, for the examples of some batches. */
+export async function ladderAdapter(
+  model: Model,
+  options: LadderStart,
+  batches: readonly Batch[],
+  seed: number,
+): Promise<Adapter> {
+  const fresh = ladderOf(model.spec, options);
+  const start = await startOf(model, options, batches);
+  if (start === undefined) return adapt(model, fresh, seed);
+  const { params } = adapt(model, ladderOf(model.spec, options, start), seed);
+  // Blocks that `layers` leaves out have no use for theirs.
+  const taken = new Set(leaves(params).map(([, t]) => t.storage));
+  dispose(leaves(start).map(([, t]) => t).filter((t) => !taken.has(t.storage)));
+  return { name: "default", method: fresh, params };
+}
+
+/** Weights to start from; undefined where fresh ones are asked for. */
+async function startOf(
+  model: Model,
+  { reduction = sideReduction(model.spec), initialization = "pruned", importance = "fisher", ...rest }:
+    LadderStart,
+  batches: readonly Batch[],
+): Promise<Tree | undefined> {
+  if (initialization === "random") return undefined;
+  if (importance === "magnitude") return await prunedSide(model, { reduction });
+  const ranked = new Set(
+    model.spec.linears.filter(({ layer }) => layer !== undefined).map(({ path }) => `${path}.weight`),
+  );
+  const { examples = FISHER_EXAMPLES } = rest;
+  const found = await fisher(model, batches, { parameters: (path) => ranked.has(path), examples });
+  try {
+    return await prunedSide(model, { reduction, importance: found.diagonal });
+  } finally {
+    found.dispose();
+  }
+}
