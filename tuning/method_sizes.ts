@@ -71,9 +71,9 @@ export function s4Budget({ linears, embeddings, blocks }: Spec): number {
   return Math.max(Math.floor(0.005 * all), 12 * widest * blocks.length);
 }
 
-/** Groups of blocks for stacks too short for S4's own rule; undefined where that holds. */
+/** Groups of blocks, narrow at both ends, for stacks that S4's own rule cannot split; undefined where it can. */
 export function s4Groups({ stacks }: Spec): readonly number[] | undefined {
   const blocks = stacks[0]?.layers ?? 0;
-  if (blocks >= 6 || blocks < 4) return undefined;
-  return [1, blocks - 3, 1, 1];
+  if (![4, 5, 7].includes(blocks)) return undefined;
+  return [1, Math.ceil(blocks / 2) - 1, Math.floor(blocks / 2) - 1, 1];
 }

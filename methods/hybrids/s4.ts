@@ -7,8 +7,9 @@
  *   G₁ adapter, LoRA    G₂ adapter, prefix    G₃ adapter, prefix, BitFit    G₄ prefix, BitFit, LoRA
  *
  * for T5-base and RoBERTa. The groups' sizes and how a block's share is split among its parts were not to be found, and the
- * released code is UniPELT's: here a group at an end has a sixth of the blocks ([2, 4, 4, 2] of twelve; N₁ takes what is left
- * over), biases take what they need and the other parts share alike. Each stack has groups of its own.
+ * released code is UniPELT's: here a group at an end has a sixth of the blocks, or as near to it as the rule above allows
+ * ([2, 4, 4, 2] of twelve, [2, 3, 3, 1] of nine; N₁ takes what is left over; seven blocks, and fewer than six, cannot be split
+ * so), biases take what they need and the other parts share alike. Each stack has groups of its own.
  */
 import { at, compose, type Json, type Method, type Place, type Spec, type Stack } from "../../core/mod.ts";
 import { bitfit } from "../selective/bitfit.ts";
@@ -16,7 +17,7 @@ import { lora } from "../low_rank/lora.ts";
 import { pfeiffer } from "../adapters/pfeiffer.ts";
 import { prefixTuning } from "../soft_prompts/prefix_tuning.ts";
 import { checkPositive } from "../shared/option_checks.ts";
-import { type S4Part, s4Shares, type S4Sizes, s4Sizes } from "./s4_sizes.ts";
+import { type S4Part, s4Shares, type S4Sizes, s4Sizes, spindle } from "./s4_sizes.ts";
 
 export type { S4Part } from "./s4_sizes.ts";
 
@@ -24,7 +25,7 @@ export type { S4Part } from "./s4_sizes.ts";
 export interface S4Options {
   /** Trained numbers in the whole model, at most. The paper's budget is 0.5 % of the model. */
   readonly budget: number;
-  /** Blocks of each group of a stack, from the input on. Default: narrow at both ends, for stacks of 6 blocks or more. */
+  /** Blocks of each group of a stack, from the input on. Default: N₁ < N₂ = N₃ > N₄, for stacks of 6 blocks, and of 8 or more. */
   readonly groups?: readonly number[];
   /** The parts of each group. Default: as above. */
   readonly parts?: readonly (readonly S4Part[])[];
@@ -41,8 +42,8 @@ const FOUND: readonly (readonly S4Part[])[] = [
  * S4 as a method. Parameters under `<stack>.<group>.<part>`, groups counted from 1.
  *
  * @throws {RangeError} when the budget is no positive integer, `groups` and `parts` differ in number, a list of parts is empty
- * or names one twice, or at init when the groups do not add up to the stack's blocks or the budget is too small for a part or
- * more than its bottlenecks can use.
+ * or names one twice, or at init when the groups do not add up to the stack's blocks, or none are given and its blocks cannot be
+ * split as above, or the budget is too small for a part or more than its bottlenecks can use.
  * @example
  * ```ts
  * import { s4 } from "@graft/peft";
@@ -53,10 +54,9 @@ const FOUND: readonly (readonly S4Part[])[] = [
 export function s4(options: S4Options): Method {
   const { budget, parts = FOUND, groups } = options;
   checkPositive("budget", budget);
-  if (groups !== undefined && groups.length !== parts.length) {
-    throw new RangeError(
-      `Expected as many groups as lists of parts, ${parts.length}, but found ${groups.length}`,
-    );
+  const given = groups?.length ?? FOUND.length; // by the rule there are four
+  if (given !== parts.length) {
+    throw new RangeError(`Expected as many groups as lists of parts, ${parts.length}, but found ${given}`);
   }
   const odd = parts.findIndex((list) => list.length === 0 || new Set(list).size < list.length);
   if (odd >= 0) {
@@ -149,18 +149,6 @@ function checkBudget(budget: number, spec: Spec, groups: readonly Group[]): void
   throw new RangeError(
     `Expected budget ${range} for the ${blocks} blocks of this model but found ${budget}: ${reason}`,
   );
-}
-
-/** Sizes of four groups, narrow at both ends. */
-function spindle(blocks: number): readonly number[] {
-  if (blocks < 6) {
-    throw new RangeError(
-      `Expected groups, since ${blocks} blocks are too few for four that are narrow at both ends`,
-    );
-  }
-  const end = Math.round(blocks / 6);
-  const middle = Math.floor((blocks - 2 * end) / 2);
-  return [blocks - 2 * middle - end, middle, middle, end];
 }
 
 /** Where each group ends. */

@@ -1,5 +1,5 @@
 /**
- * How S4 (`s4.ts`) splits a budget: every block has the same share; biases take what they need, the other parts alike. A part
+ * How S4 (`s4.ts`) splits blocks and a budget: every block has the same share; biases take what they need, the other parts alike. A part
  * of size n has `fixed + n · one` numbers in a block.
  */
 import type { LinearPlace, Place, Spec, Stack } from "../../core/mod.ts";
@@ -22,6 +22,26 @@ interface Need {
   readonly fixed: number;
   readonly one: number;
   readonly largest: number;
+}
+
+/**
+ * Sizes of four groups of blocks, N₁ < N₂ = N₃ > N₄: ends that differ by one at most, the last nearest to a sixth.
+ *
+ * @throws {RangeError} when the blocks cannot be split so: fewer than six, and seven.
+ */
+export function spindle(blocks: number): readonly [number, number, number, number] {
+  const left = blocks % 2; // N₁ takes it
+  const ends = Array.from({ length: Math.max(0, Math.floor(blocks / 4)) }, (_, i) => i + 1)
+    .filter((end) => end + left < (blocks - left) / 2 - end);
+  const [end] = ends.toSorted((a, b) => Math.abs(6 * a - blocks) - Math.abs(6 * b - blocks) || b - a);
+  if (end === undefined) {
+    throw new RangeError(
+      `Expected groups, since ${blocks} blocks cannot be split into four of which the middle ones are alike and wider than ` +
+        "either end",
+    );
+  }
+  const middle = (blocks - left) / 2 - end;
+  return [end + left, middle, middle, end];
 }
 
 /** The largest sizes with which a block's parts have at most `share` numbers, of those that `s4Shares` allows. */
