@@ -10,7 +10,11 @@
  */
 import { adapt, type Adapter, dispose, merge, type Method, type Model, weightLeaves } from "../core/mod.ts";
 import { fullFineTune } from "../methods/selective/full_fine_tune.ts";
-import { intrinsicSaid, type IntrinsicSaidOptions, saidPaths } from "../methods/structured/intrinsic_said.ts";
+import {
+  intrinsicSaid,
+  type IntrinsicSaidOptions,
+  saidScales,
+} from "../methods/structured/intrinsic_said.ts";
 import type { Rows } from "../train/mod.ts";
 import { type StageOptions, trainStage } from "./stage.ts";
 
@@ -197,9 +201,8 @@ async function checkedScore(task: IntrinsicTask, model: Model): Promise<number> 
 
 /** 2^k from the least d that leaves something beside the scales, up to the numbers of the model. */
 function powersOfTwo({ spec, weights }: Model, options: IntrinsicDimensionOptions): readonly number[] {
-  const tensors = (options.scales ?? "each") === "each" ? saidPaths(spec, options).length : 0;
   const size = weightLeaves(weights).reduce((n, [, leaf]) => n + leaf.size, 0);
-  const first = Math.ceil(Math.log2(tensors + 1));
+  const first = Math.ceil(Math.log2(saidScales(spec, options).length + 1));
   const last = Math.floor(Math.log2(size));
   return Array.from({ length: last - first + 1 }, (_, i) => 2 ** (first + i));
 }

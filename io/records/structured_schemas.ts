@@ -87,7 +87,7 @@ export const STRUCTURED: Readonly<Record<StructuredMethod, OptionSchemas>> = {
   intrinsicSaid: all<IntrinsicSaidOptions>()({
     dimension: number,
     parameters: places,
-    scales: oneOf("each", "none"),
+    scales: oneOf("each", "layer", "none"),
     seed,
     blocks: oneOf("tensor", "vector"),
   }),

@@ -2,7 +2,11 @@
  * Intrinsic SAID. Aghajanyan, Zettlemoyer and Gupta 2020, "Intrinsic Dimensionality Explains the Effectiveness of Language
  * Model Fine-Tuning", arXiv 2012.13255, section 3; the subspace idea is Li et al. 2018, arXiv 1804.08838.
  *
- *   θ_i = θ_i0 + λ_i P_i v        v [d − m] shared by all tensors i = 1 … m        P_i: a Fastfood transform of tensor i's own
+ *   θ_i = θ_i0 + λ P_i v        v [d − m] shared by all tensors i        P_i: a Fastfood transform of tensor i's own
+ *
+ * m is how many λ there are. The paper has one for each layer (`scales: "layer"`), without which its least dimensions, 207 for
+ * RoBERTa-large, have no room for them; the released code has one for each tensor ("each", the default). Layers are the blocks
+ * of a stack; what stands before a stack's blocks counts as one more, and what stands behind them, the head included, as another.
  *
  * v starts at zero and each λ at one. Signs, permutations and normals come from a seed at every use, so a seed and the
  * vector are the whole checkpoint. Without λ ("none", the paper's DID) v has d numbers. The released backward pass divides
@@ -20,6 +24,7 @@ import {
   matchesWhole,
   type Method,
   nameMatches,
+  type Place,
   seededFastfood,
   size,
   type Spec,
@@ -36,8 +41,8 @@ export interface IntrinsicSaidOptions {
   readonly dimension: number;
   /** Which weights move: names (equal to a path or its end) or a pattern on the whole path; default all. */
   readonly parameters?: readonly string[] | RegExp;
-  /** One λ a tensor ("each", default: SAID) or none (DID). */
-  readonly scales?: "each" | "none";
+  /** One λ for each tensor ("each", default, as released), for each layer ("layer", as in the paper), or none (DID). */
+  readonly scales?: "each" | "layer" | "none";
   /** Seed of the projections, default 0. */
   readonly seed?: number;
   /**
@@ -48,7 +53,8 @@ export interface IntrinsicSaidOptions {
 }
 
 /**
- * Intrinsic SAID as a method. Parameters: `v`, and one `scales.<path of the leaf>` [1] a tensor.
+ * Intrinsic SAID as a method. Parameters: `v`, and for each tensor one `scales.<path of the leaf>` [1], or for each layer one
+ * `scales.<stack>.<number of the block>`, `scales.<stack>.entrance` or `scales.<stack>.end`.
  *
  * @throws {RangeError} when d is no positive integer; at init, when it leaves nothing beside the scales, the parameters or one
  * of their names match nothing, or two names the same weight.
@@ -65,7 +71,6 @@ export function intrinsicSaid(options: IntrinsicSaidOptions): Method {
   if (!Number.isInteger(seed) || seed < 0) {
     throw new RangeError(`Expected seed to be a non-negative integer but found ${seed}`);
   }
-  const scaled = (options.scales ?? "each") === "each";
   const { parameters } = options;
   return {
     name: "intrinsicSaid",
@@ -91,21 +96,32 @@ export function intrinsicSaid(options: IntrinsicSaidOptions): Method {
           `Expected a dimension up to the ${all} weights that move but found ${options.dimension}`,
         );
       }
-      const d = options.dimension - (scaled ? paths.length : 0);
+      const scales = saidScales(model.spec, options);
+      const d = options.dimension - scales.length;
       if (d < 1) {
+        const fewer = options.scales === "layer"
+          ? 0
+          : saidScales(model.spec, { ...options, scales: "layer" }).length;
         throw new RangeError(
-          `Expected a dimension above the ${paths.length} scales of the tensors but found ${options.dimension}`,
+          `Expected a dimension above the ${scales.length} scales of the ${
+            options.scales === "layer" ? "layers" : "tensors"
+          } but found ${options.dimension}` +
+            (fewer > 0 && fewer < options.dimension ? `; with scales "layer" there are ${fewer}` : ""),
         );
       }
       return freshParams(() => [
         ["v", zeros([d], model.backend)],
-        ...scaled ? paths.map((path) => [`scales.${path}`, ones([1], model.backend)] as const) : [],
+        ...scales.map((name) => [`scales.${name}`, ones([1], model.backend)] as const),
       ]);
     },
-    edits: (params, spec) =>
-      saidPaths(spec, options).map((path) =>
-        moved(path, params["v"] as Tensor, lookup(params, `scales.${path}`) as Tensor | undefined, options)
-      ),
+    edits: (params, spec) => {
+      const nameOf = scaleNames(spec, options);
+      return saidPaths(spec, options).map((path) => {
+        const name = nameOf(path);
+        const scale = name === undefined ? undefined : lookup(params, `scales.${name}`) as Tensor;
+        return moved(path, params["v"] as Tensor, scale, options);
+      });
+    },
   };
 }
 
@@ -131,23 +147,76 @@ export function saidPaths(
     (parameters instanceof RegExp
       ? matchesWhole(parameters, path)
       : parameters.some((name) => nameMatches(name, path)));
-  const paths = leafPaths(spec).filter(chosen);
+  const paths = saidLeaves(spec).map(({ path }) => path).filter(chosen);
   if (paths.length === 0) {
     throw new RangeError("No weight of the model matches the parameters of intrinsicSaid");
   }
   return paths;
 }
 
+/**
+ * The scales' names, `<path of the leaf>` or `<stack>.<layer>`, in the order of the leaves; none without scales.
+ *
+ * @throws {RangeError} when the parameters match nothing.
+ * @example
+ * ```ts
+ * import { freshModel, reference, saidScales, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("gpt2", { layers: 2 }), { backend: reference(), key: 0 });
+ * const names = ["decoder.entrance", "decoder.0", "decoder.1", "decoder.end"];
+ * assert.deepEqual(saidScales(spec, { scales: "layer" }), names);
+ * ```
+ */
+export function saidScales(
+  spec: Spec,
+  options: Pick<IntrinsicSaidOptions, "parameters" | "scales">,
+): readonly string[] {
+  const nameOf = scaleNames(spec, options);
+  return [...new Set(saidPaths(spec, options).flatMap((path) => nameOf(path) ?? []))];
+}
+
+/** A leaf's scale by name; undefined where there is none. */
+function scaleNames(
+  spec: Spec,
+  { scales = "each" }: Pick<IntrinsicSaidOptions, "scales">,
+): (path: string) => string | undefined {
+  switch (scales) {
+    case "each":
+      return (path) => path;
+    case "layer": {
+      const layers = new Map(saidLeaves(spec).map(({ path, layer }) => [path, layer]));
+      return (path) => layers.get(path);
+    }
+    case "none":
+      return () => undefined;
+    default:
+      throw new RangeError(`Expected scales to be each, layer or none but found "${scales satisfies never}"`);
+  }
+}
+
+interface SaidLeaf {
+  readonly path: string;
+  /** `<stack>.<number of the block>`, `<stack>.entrance` or `<stack>.end`. */
+  readonly layer: string;
+}
+
 /** Every weight and bias that the places speak of; a tied head has no own. */
-function leafPaths(spec: Spec): readonly string[] {
-  const withBias = (path: string, bias: boolean): readonly string[] =>
-    bias ? [`${path}.weight`, `${path}.bias`] : [`${path}.weight`];
+function saidLeaves(spec: Spec): readonly SaidLeaf[] {
+  const of = (
+    { path, stack, layer }: Pick<Place, "path" | "stack" | "layer">,
+    outside: "entrance" | "end",
+    leaves: readonly string[],
+  ): readonly SaidLeaf[] =>
+    leaves.map((leaf) => ({ path: `${path}.${leaf}`, layer: `${stack}.${layer ?? outside}` }));
+  const all = (bias: boolean): readonly string[] => bias ? ["weight", "bias"] : ["weight"];
   return [
-    ...spec.embeddings.map(({ path }) => `${path}.weight`),
-    ...spec.linears.flatMap(({ path, bias }) => withBias(path, bias)),
-    ...spec.norms.flatMap(({ path, bias }) => withBias(path, bias)),
-    ...spec.heads.flatMap(({ path, bias, tiedTo }) =>
-      tiedTo === undefined ? withBias(path, bias) : bias ? [`${path}.bias`] : []
+    ...spec.embeddings.flatMap((place) => of(place, "entrance", ["weight"])),
+    ...spec.linears.flatMap((place) => of(place, "end", all(place.bias))),
+    ...spec.norms.flatMap((place) =>
+      of(place, place.stands === "entrance" ? "entrance" : "end", all(place.bias))
+    ),
+    ...spec.heads.flatMap((place) =>
+      of(place, "end", all(place.bias).filter((leaf) => leaf === "bias" || place.tiedTo === undefined))
     ),
   ];
 }

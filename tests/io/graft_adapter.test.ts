@@ -85,7 +85,7 @@ const OPTIONS: Readonly<Partial<Record<BuiltMethod, Record<string, unknown>>>> =
   shira: { rank: 1, positionSeed: 5 },
   gralora: { rank: 4, hybridRank: 1 },
   waveft: { frequencies: 5, wavelet: "db2" },
-  intrinsicSaid: { dimension: 40, seed: 3 },
+  intrinsicSaid: { dimension: 40, seed: 3, scales: "layer" },
   layerNormTune: { norms: { pattern: "model\\.norm", flags: "" } },
   only: { parameters: ["q_proj.weight"] },
   modulesToSave: { modules: ["lm_head"] },

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import {
   adapt,
   type Backend,
+  count,
   dispose,
   fastfoodDraws,
   fold,
@@ -26,11 +27,14 @@ import {
   intrinsicSaid,
   type IntrinsicSaidOptions,
   saidPaths,
+  saidScales,
 } from "../../methods/structured/intrinsic_said.ts";
+import { freshModel } from "../../models/mod.ts";
+import { shapesOnly } from "../../ops/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { BACKENDS, withBackend } from "../support/backends.ts";
-import { tinyGpt2 } from "../support/tiny_models.ts";
+import { tinyBert, tinyGemma, tinyGpt2, tinyLlama, tinyQwen3, tinyT5 } from "../support/tiny_models.ts";
 
 type Numbers = readonly number[];
 
@@ -104,8 +108,15 @@ async function logitsOf(model: Model): Promise<Float32Array> {
   return numbers;
 }
 
+/** Which layer of a GPT-2 a leaf belongs to: blocks are numbered, tables stand before them, the last norm behind. */
+function layerOf(path: string): string {
+  const block = /^transformer\.h\.(\d+)\./.exec(path)?.[1];
+  return `decoder.${block ?? (path.startsWith("transformer.ln_f.") ? "end" : "entrance")}`;
+}
+
 const FORMS: Readonly<Record<string, IntrinsicSaidOptions>> = {
   "the whole model": { dimension: 90 },
+  "the whole model, with a scale for each layer": { dimension: 90, scales: "layer" },
   "a few weights in several blocks": {
     dimension: 9,
     parameters: /.*attn.*weight/,
@@ -135,7 +146,7 @@ for (const backendName of BACKENDS) {
             backend,
             options,
             numbers.get("v")!,
-            (path) => numbers.get(`scales.${path}`)?.[0] ?? 1,
+            (path) => numbers.get(`scales.${options.scales === "layer" ? layerOf(path) : path}`)?.[0] ?? 1,
           );
           const expected = await logitsOf({
             ...model,
@@ -184,6 +195,77 @@ Deno.test("intrinsicSaid() leaves out no weight of the model by default", () =>
     model.dispose();
     return Promise.resolve();
   }));
+
+Deno.test("intrinsicSaid() with a scale for each layer has room for the paper's 207 numbers of RoBERTa-large, and 896 of base", () => {
+  // Blocks, what stands before them and what stands behind: 24 + 2 and 12 + 2.
+  for (const [layers, width, heads, dimension] of [[24, 1024, 16, 207], [12, 768, 12, 896]] as const) {
+    const model = freshModel({
+      ...{ model_type: "roberta", architectures: ["RobertaForSequenceClassification"] },
+      ...{ num_hidden_layers: layers, hidden_size: width, num_attention_heads: heads },
+      ...{
+        intermediate_size: 4 * width,
+        vocab_size: 50265,
+        max_position_embeddings: 514,
+        type_vocab_size: 1,
+      },
+    }, { backend: shapesOnly(), key: 0 });
+    const adapter = adapt(model, intrinsicSaid({ dimension, scales: "layer" }));
+    const { base, trainable, changed } = count(model, adapter);
+    assert.deepEqual([trainable, changed], [dimension, base]);
+    const found = new Map(leaves(adapter.params).map(([path, t]) => [path, t.size]));
+    assert.equal(found.get("v"), dimension - (layers + 2));
+    found.delete("v");
+    const names = [
+      "entrance",
+      ...Array.from({ length: layers }, (_, i) => `${i}`),
+      "end",
+    ].map((layer) => `scales.encoder.${layer}`);
+    assert.deepEqual([...found.keys()].sort(), names.sort());
+    assert.ok([...found.values()].every((size) => size === 1));
+    dispose(adapter.params);
+    // 5 tensors of the embeddings, 16 a block, 4 of the head.
+    const tensors = 5 + 16 * layers + 4;
+    if (dimension < tensors) {
+      assert.throws(() => adapt(model, intrinsicSaid({ dimension })), {
+        name: "RangeError",
+        message:
+          `Expected a dimension above the ${tensors} scales of the tensors but found ${dimension}; with scales ` +
+          `"layer" there are ${layers + 2}`,
+      });
+    } else dispose(adapt(model, intrinsicSaid({ dimension })).params);
+    assert.throws(() => adapt(model, intrinsicSaid({ dimension: layers + 2, scales: "layer" })), {
+      name: "RangeError",
+      message: `Expected a dimension above the ${layers + 2} scales of the layers but found ${layers + 2}`,
+    });
+    model.dispose();
+  }
+});
+
+Deno.test("saidScales() tells the layers of each family, of two stacks and of a few weights", () => {
+  const layersOf = (model: Model, parameters?: RegExp): readonly string[] => {
+    const found = saidScales(model.spec, { scales: "layer", ...parameters && { parameters } });
+    model.dispose();
+    return found.toSorted();
+  };
+  const of = (stack: string): readonly string[] =>
+    ["0", "1", "end", "entrance"].map((at) => `${stack}.${at}`);
+  for (const tiny of [tinyLlama, tinyQwen3, tinyGemma, tinyGpt2]) {
+    assert.deepEqual(layersOf(tiny(reference(), 1)), of("decoder"));
+  }
+  for (const family of ["bert", "roberta"] as const) {
+    for (const head of ["classify", "tag", "mask"] as const) {
+      const found = layersOf(tinyBert(reference(), 1, { family, head }));
+      // Scores of words of a tied head have a bias.
+      assert.deepEqual(found, of("encoder"), `${family} ${head}`);
+    }
+  }
+  // One table is read by both.
+  assert.deepEqual(layersOf(tinyT5(reference(), 1)), [
+    ...["decoder.0", "decoder.1", "decoder.end"],
+    ...of("encoder"),
+  ]);
+  assert.deepEqual(layersOf(tinyLlama(reference(), 1), /.*q_proj\.weight/), ["decoder.0", "decoder.1"]);
+});
 
 Deno.test("intrinsicSaid() refuses more dimensions than weights that move", () => {
   const model = tinyGpt2(reference(), 1);

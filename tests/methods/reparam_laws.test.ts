@@ -260,6 +260,12 @@ const said = (model: Model): Partial<Counts> => {
 };
 laws("intrinsicSaid() of the whole model", intrinsicSaid({ dimension: 90 }), said, { merges: "only" });
 laws(
+  "intrinsicSaid() with a scale for each layer",
+  intrinsicSaid({ dimension: 90, scales: "layer" }),
+  said,
+  { merges: "only" },
+);
+laws(
   "intrinsicSaid() of a few weights in blocks, without scales",
   intrinsicSaid({
     dimension: 5,

@@ -137,6 +137,8 @@ Deno.test("intrinsicDimension() tries powers of two from the number of tensors u
     assert.deepEqual(scaled.curve.map(({ dimension }) => dimension), [32, 64, 128, 256, 512, 1024, 2048]);
     const plain = await intrinsicDimension(model, still, { ...options, scales: "none" });
     assert.equal(plain.curve[0]!.dimension, 1);
+    const layered = await intrinsicDimension(model, still, { ...options, scales: "layer" });
+    assert.equal(layered.curve[0]!.dimension, 8); // above 4: two blocks, what is before and what behind
     model.dispose();
   }));
 
