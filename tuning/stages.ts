@@ -35,6 +35,7 @@ export const STAGE_OPTIONS: Readonly<Record<StagedName, OptionSchemas>> = {
     ...{ ratio: number, sparsity: number, gateRate: number, initialAlpha: number, frozen: list(text) },
     gates: any(oneOf("mean"), number),
     structure: oneOf("tensor", "none"),
+    penalty: oneOf("sum", "product"),
   },
   "lt-sft": {
     ...{ ratio: number, pull: number },

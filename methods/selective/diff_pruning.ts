@@ -4,7 +4,12 @@
  *   θ = θ0 + z ⊙ δ        z = clip(s (r − l) + l, 0, 1)        s = σ(log u − log(1 − u) + α)        u ~ U(10⁻⁴, 1 − 10⁻⁴)
  *   loss + λ Σ σ(α − log(−l / r))        l = −1.5, r = 1.5
  *
- * Structured (default): z is the product of an element's gate and one gate for its whole tensor, and both count in the sum.
+ * Structured (default): z is the product of an element's gate and one gate for its whole tensor g. The paper's expected number
+ * of differences that are left counts an element where both are open, and is `penalty: "product"`; the released script adds up
+ * all gates of either kind, which is "sum", the default:
+ *
+ *   product   Σ_g σ(α_g − log(−l / r)) Σ_{i in g} σ(α_i − log(−l / r))        sum   Σ_g σ(α_g − …) + Σ_i σ(α_i − …)
+ *
  * δ starts at zero and each α at 5, so all gates are open at first. In evaluation u = ½. α has a learning rate of its own.
  *
  * Afterwards `prunedDiff` keeps the largest |z ⊙ δ| of all tensors, and those train on with the mask fixed
@@ -56,6 +61,11 @@ export interface DiffPruningOptions {
   readonly sparsity?: number;
   /** One gate more for each tensor ("tensor", default), or none. */
   readonly structure?: "tensor" | "none";
+  /**
+   * What λ multiplies: of structured gates the product of the element's and the tensor's, summed over the elements ("product",
+   * the paper's expected L0), or the sum of all gates ("sum", default, as released). Without structure they are the same.
+   */
+  readonly penalty?: "sum" | "product";
   /** The gates' learning rate, before the schedule. Default 0.1. */
   readonly gateRate?: number;
   /** α at first, default 5. */
@@ -83,11 +93,18 @@ const EDGE = 1e-4;
  * ```
  */
 export function diffPruning(options: DiffPruningOptions = {}): Method {
-  const { sparsity = 1.25e-7, structure = "tensor", gateRate = 0.1, initialAlpha = 5, frozen } = options;
+  const { sparsity = 1.25e-7, structure = "tensor", penalty = "sum", gateRate = 0.1, ...rest } = options;
+  const { initialAlpha = 5, frozen } = rest;
   for (const [name, value] of Object.entries({ sparsity, gateRate })) {
     if (!(value >= 0)) throw new RangeError(`Expected ${name} to be 0 or more but found ${value}`);
   }
   checkFinite("initialAlpha", initialAlpha);
+  if (structure !== "tensor" && structure !== "none") {
+    throw new RangeError(`Expected structure to be tensor or none but found "${structure satisfies never}"`);
+  }
+  if (penalty !== "sum" && penalty !== "product") {
+    throw new RangeError(`Expected penalty to be sum or product but found "${penalty satisfies never}"`);
+  }
   return {
     name: "diffPruning",
     config: options as unknown as Readonly<Record<string, Json>>,
@@ -111,9 +128,12 @@ export function diffPruning(options: DiffPruningOptions = {}): Method {
       ...wholeLeaves(params).map(([path, value]) => replaceLeaf(path, value)),
     ],
     penalty: (params) => {
-      const alphas = leaves(params).filter(([path]) => isGate(path)).map(([, alpha]) => alpha);
-      const shift = Math.log(-LOW / HIGH);
-      return multiply(addAll(alphas.map((alpha) => sum(sigmoid(subtract(alpha, shift))))), sparsity);
+      const terms = gatedLeaves(params).flatMap(({ alpha, group }) => {
+        const elements = openGates(alpha);
+        if (group === undefined) return [elements];
+        return penalty === "sum" ? [elements, openGates(group)] : [multiply(elements, openGates(group))];
+      });
+      return multiply(addAll(terms), sparsity);
     },
     rates: ({ learningRate }) => (path) => isGate(path) ? gateRate / learningRate : 1,
   };
@@ -198,6 +218,11 @@ export function wholeLeaves(params: Tree): readonly (readonly [path: string, val
 export function gateOf({ alpha, group }: Pick<GatedLeaf, "alpha" | "group">, key: Key | undefined): Tensor {
   const element = hardConcrete(alpha, key && fold(key, "element"));
   return group === undefined ? element : multiply(element, hardConcrete(group, key && fold(key, "group")));
+}
+
+/** How many of some gates are not shut, in expectation: Σ σ(α − log(−l / r)), []. */
+function openGates(alpha: Tensor): Tensor {
+  return sum(sigmoid(subtract(alpha, Math.log(-LOW / HIGH))));
 }
 
 function hardConcrete(alpha: Tensor, key: Key | undefined): Tensor {

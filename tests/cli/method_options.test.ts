@@ -29,3 +29,31 @@ Deno.test("graft finetune --method intrinsic-said has a scale for each layer whe
   const after = evaluations.at(-1)!.loss;
   assert.ok(Math.abs(await loadedLoss(model, data, output, 2) - after) <= 1e-6 * after);
 });
+
+Deno.test("graft finetune --method diff-pruning has the paper's penalty where it is told so", async () => {
+  using folder = temporaryFolder();
+  const [model, data] = [tinyModel(folder.path), tinyData(folder.path)];
+  let runs = 0;
+  /** The kept differences where the penalty decides which gates are open. */
+  const kept = async (penalty?: string): Promise<Uint8Array> => {
+    const output = `${folder.path}/run${++runs}`;
+    const options = {
+      ratio: 0.05,
+      sparsity: 1e-3,
+      gateRate: 0.2,
+      initialAlpha: 0.5,
+      ...penalty !== undefined && { penalty },
+    };
+    const { evaluations } = await finetuned({
+      ...{ model, data, output, options },
+      ...{ method: "diff-pruning", learningRate: 0.02, maxSteps: 5 },
+    });
+    const after = evaluations.at(-1)!.loss;
+    assert.ok(Math.abs(await loadedLoss(model, data, output, 2) - after) <= 1e-6 * after);
+    return Deno.readFileSync(`${output}/adapter_model.safetensors`);
+  };
+  const [standard, sum, product] = [await kept(), await kept("sum"), await kept("product")];
+  assert.deepEqual(standard, sum);
+  assert.notDeepEqual(product, sum);
+  await assert.rejects(kept("expected"), /"penalty" to be "sum" or "product" but found "expected"/);
+});

@@ -226,6 +226,7 @@ Deno.test("compositions, gates and masks come back from graft's own form", async
       diffPruningFixed({ mask: { ...mask, whole: ["lm_head.weight"] } }),
       far({ learners: { "model.layers.0.mlp.up_proj": Int32Array.of(0, 7) } }),
       diffPruning({ structure: "none" }),
+      diffPruning({ penalty: "product" }),
       compose({ mask: fishMask({ mask }), inner: compose({ lora: lora({ rank: 2 }) }) }) as unknown as Method,
       unipelt({ prefix: { length: 2, network: { hidden: 3 } }, lora: { rank: 2 } }),
       mam({ prefix: { length: 2, network: "none" } }) as unknown as Method,

@@ -492,6 +492,14 @@ Deno.test("scales, starts and seeds that are no numbers are refused before a mod
       /^RangeError: Expected projectionSeed to be an integer but found 0/,
     ],
     [
+      () => diffPruning({ penalty: "expected" as "sum" }),
+      /^RangeError: Expected penalty to be sum or product but found "expected"$/,
+    ],
+    [
+      () => diffPruning({ structure: "tensors" as "tensor" }),
+      /^RangeError: Expected structure to be tensor or none but found "tensors"$/,
+    ],
+    [
       () => diffPruning({ initialAlpha: NaN }),
       /^RangeError: Expected initialAlpha to be a finite number but f/,
     ],

@@ -12,6 +12,7 @@ import {
   leaves,
   lookup,
   lossAndGrad,
+  mapTree,
   type Model,
   read,
   scope,
@@ -20,11 +21,13 @@ import {
   type Tensor,
   tensor,
   type Tree,
+  valueAndGrad,
   type WeightEdit,
   weightLeaves,
 } from "../../core/mod.ts";
-import { diffPruning, gatedSize, isGate } from "../../methods/mod.ts";
-import { uniform } from "../../ops/mod.ts";
+import { diffPruning, type DiffPruningOptions, gatedSize, isGate } from "../../methods/mod.ts";
+import { add, normal, uniform } from "../../ops/mod.ts";
+import { reference } from "../../ops/reference/mod.ts";
 import { clippedApart, globalNorm } from "../../train/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { type BackendName, BACKENDS, withBackend } from "../support/backends.ts";
@@ -151,3 +154,87 @@ Deno.test("diffPruning() leaves the weights that frozen names as they are, and r
       );
       model.dispose();
     })));
+
+/** The paper's expected L0 and the released script's sum, of α by leaf, in doubles. */
+function penaltyOf(
+  alphas: ReadonlyMap<string, readonly number[]>,
+  form: "sum" | "product",
+): number {
+  const open = (alpha: number): number => 1 / (1 + Math.exp(-(alpha - Math.log(1.5 / 1.5))));
+  let total = 0;
+  for (const [path, elements] of alphas) {
+    if (!path.endsWith(".alpha")) continue;
+    const group = alphas.get(path.replace(/alpha$/, "group"))?.[0];
+    for (const alpha of elements) {
+      total += form === "product" && group !== undefined ? open(alpha) * open(group) : open(alpha);
+    }
+    if (form === "sum" && group !== undefined) total += open(group);
+  }
+  return total;
+}
+
+for (const name of BACKENDS) {
+  for (const structure of ["tensor", "none"] as const) {
+    for (const penalty of ["sum", "product"] as const) {
+      Deno.test(`diffPruning() of structure ${structure} has the penalty "${penalty}" of the equation, and its gradient (${name})`, () =>
+        withBackend(name, (backend) =>
+          assertNoLeak(async () => {
+            const model = tinyGpt2(backend, 3);
+            const sparsity = 1e-3;
+            const method = diffPruning({ structure, penalty, sparsity, initialAlpha: 0.3 });
+            const params = keep(scope((): Synchronous<Tree> =>
+              mapTree(
+                method.init({ model, key: 0 }),
+                (t, path) => isGate(path) ? add(t, normal(fold(keyOf(4), path), t.shape, backend)) : t,
+              ) as Synchronous<Tree>
+            ));
+            const alphas = new Map<string, readonly number[]>();
+            for (const [path, t] of leaves(params.tree)) {
+              if (isGate(path)) alphas.set(path, [...await read(t)]);
+            }
+            const { value, gradients } = valueAndGrad((tracked: Tree) =>
+              method.penalty!(tracked, model.spec)
+            )(
+              params.tree,
+            );
+            assertClose(await read(value), [sparsity * penaltyOf(alphas, penalty)], 1e-5, "penalty");
+            const found = new Map(leaves(gradients));
+            for (const [path, numbers] of alphas) {
+              const gradient = await read(found.get(path)!);
+              const i = (7 * numbers.length) % 5 % numbers.length;
+              const at = (step: number): number =>
+                penaltyOf(new Map(alphas).set(path, numbers.with(i, numbers[i]! + step)), penalty);
+              const h = 1e-4;
+              const slope = sparsity * (at(h) - at(-h)) / (2 * h);
+              assert.ok(Math.abs(gradient[i]! - slope) <= 1e-4 * Math.abs(slope), `${path}[${i}]`);
+            }
+            for (const [path, t] of found) {
+              if (!isGate(path)) assert.ok((await read(t)).every((x) => x === 0));
+            }
+            dispose([value, gradients]);
+            params.dispose();
+            model.dispose();
+          })));
+    }
+  }
+}
+
+Deno.test("diffPruning() adds up all gates unless it is told otherwise, as the released script does", () => {
+  const model = tinyGpt2(reference(), 3);
+  const read1 = async (options: DiffPruningOptions): Promise<number> => {
+    const { method, params } = adapt(model, diffPruning({ sparsity: 1, initialAlpha: 0, ...options }));
+    const value = scope(() => method.penalty!(params, model.spec));
+    const [number] = await read(value);
+    dispose([value, params]);
+    return number!;
+  };
+  return assertNoLeak(async () => {
+    const leaves = weightLeaves(model.weights);
+    const n = leaves.reduce((sum, [, t]) => sum + t.size, 0);
+    // Every gate is open with probability one half.
+    assert.equal(await read1({}), n / 2 + leaves.length / 2);
+    assert.equal(await read1({ penalty: "sum" }), n / 2 + leaves.length / 2);
+    assert.equal(await read1({ penalty: "product" }), n / 4);
+    assert.equal(await read1({ penalty: "product", structure: "none" }), n / 2);
+  }).finally(() => model.dispose());
+});

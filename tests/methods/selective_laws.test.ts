@@ -99,9 +99,9 @@ methodLaws("fishMask()", {
 });
 
 const SIZE = (model: Model): number => weightLeaves(model.weights).reduce((n, [, t]) => n + t.size, 0);
-for (const structure of ["tensor", "none"] as const) {
-  methodLaws(`diffPruning() with structure ${structure}`, {
-    method: just(diffPruning({ sparsity: 1e-3, structure, initialAlpha: 1 })),
+for (const [structure, penalty] of [["tensor", "sum"], ["tensor", "product"], ["none", "sum"]] as const) {
+  methodLaws(`diffPruning() with structure ${structure}, penalty ${penalty}`, {
+    method: just(diffPruning({ sparsity: 1e-3, structure, penalty, initialAlpha: 1 })),
     atInit: "base",
     merges: "only",
     // 200 %: a difference and a gate for each weight, and a gate for each tensor.
