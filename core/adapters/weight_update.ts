@@ -115,7 +115,8 @@ function changedBy(edit: Edit, places: readonly MatrixPlace[], method: string): 
       if (place === undefined) return refuse("is at no layer of the model");
       if (edit.change.form === "bias") return refuse("changes a bias");
       const { change } = edit;
-      const outputs = change.form === "output" || change.form === "scale" && change.out !== undefined;
+      const outputs = change.form === "output" || change.form === "scale" && change.out !== undefined ||
+        change.form === "delta" && change.bias !== undefined;
       return outputs && "bias" in place && place.bias ? refuse("changes the bias too") : place;
     }
     case "weight": {

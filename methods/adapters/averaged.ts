@@ -25,8 +25,9 @@ import {
   scaled,
   type Tensor,
   type Tree,
+  type WeightCall,
 } from "../../core/mod.ts";
-import { add, addAll, multiply } from "../../ops/mod.ts";
+import { add, addAll, multiply, reshape } from "../../ops/mod.ts";
 
 /** Options of an average. */
 export interface AveragedOptions {
@@ -168,6 +169,15 @@ function meanScale(
 ): LinearEdit {
   const here = parts.map((edits) => edits.filter((edit) => placeOf(edit) === place));
   const { path, out } = here.flat()[0]!;
+  const rest = shares.reduce((sum, w) => sum + w, 0) - 1;
+  /** Σ w_k l_k − 1, [out]. */
+  const excess = (here: readonly (readonly ScaleEdit[])[]): Tensor =>
+    add(
+      addAll(here.flatMap((edits, k) =>
+        edits.map(({ change: { out, factor = 1 } }) => multiply(add(out!, -1), factor * shares[k]!))
+      )),
+      rest,
+    );
   return {
     kind: "linear",
     path,
@@ -175,13 +185,12 @@ function meanScale(
     change: {
       form: "delta",
       reads: "output",
-      delta: fn({ here }, ({ here }, { y }: LinearCall): Tensor => {
-        const rest = shares.reduce((sum, w) => sum + w, 0) - 1;
-        const excess = here.flatMap((edits, k) =>
-          edits.map(({ change: { out, factor = 1 } }) => multiply(add(out!, -1), factor * shares[k]!))
-        );
-        return multiply(y, add(addAll(excess), rest));
-      }),
+      delta: fn(here, (here, { y }: LinearCall): Tensor => multiply(y, excess(here))),
+      weight: fn(
+        here,
+        (here, { weight }: WeightCall): Tensor => multiply(weight, reshape(add(excess(here), 1), [-1, 1])),
+      ),
+      bias: fn(here, (here, { bias }: WeightCall): Tensor => multiply(bias!, add(excess(here), 1))),
     },
   };
 }

@@ -114,16 +114,26 @@ function unscaled(map: LinearMap, path: string, options: LoraOptions): Tensor {
 /** AdapterHub's form: the layer's whole output is scaled, its bias included. */
 function wholeScaled(edit: LinearEdit, map: LinearMap, magnitude: Tensor, options: LoraOptions): LinearEdit {
   const p = options.dropout ?? 0;
+  const params = { map, magnitude };
+  /** g of the matrix so far, [out]. */
+  const scales = ({ map, magnitude }: typeof params, weight: Tensor): Tensor =>
+    divide(magnitude, rowNorms(add(weight, unscaled(map, edit.path, options))));
   return {
     ...edit,
     change: {
       form: "delta",
       reads: "input",
-      delta: fn({ map, magnitude }, ({ map, magnitude }, call) => {
-        const g = divide(magnitude, rowNorms(add(call.weight(), unscaled(map, edit.path, options)))); // [out]
+      delta: fn(params, ({ map, magnitude }, call) => {
+        const g = scales({ map, magnitude }, call.weight());
         const x = call.train && call.key !== undefined && p > 0 ? dropout(call.x, p, call.key) : call.x;
         return subtract(multiply(add(call.y, map.apply(x)), g), call.y);
       }),
+      weight: fn(
+        params,
+        (params, { weight }) =>
+          multiply(add(weight, params.map.weight()), reshape(scales(params, weight), [-1, 1])),
+      ),
+      bias: fn(params, (params, { weight, bias }) => multiply(bias!, scales(params, weight))),
     },
   };
 }

@@ -181,7 +181,9 @@ function generalized(place: MatrixPlace, params: Tree): LinearEdit {
         return y && bias ? add(y, bias) : y ?? add(zeros(call.y.shape, w.backend), bias!);
       }),
       weight: fn(params, (params, { weight }) => added(weight, matrixChange(params, weight))),
-      bias: fn(params, (params, { weight, bias }) => added(bias!, biasChange(params, weight, bias!))),
+      ...["c", "d", "e"].some((part) => params[part] !== undefined) && {
+        bias: fn(params, (params, { weight, bias }) => added(bias!, biasChange(params, weight, bias!))),
+      },
     },
   };
 }

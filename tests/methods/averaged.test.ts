@@ -101,6 +101,18 @@ methodLaws("averaged() of (IA)³ and what else it knows", {
     return { added: n, trainable: n };
   },
 });
+methodLaws("averaged() of (IA)³", {
+  method: () => ({
+    method: averaged({ a: SCALE, b: SCALE }, { weights: [2, -0.5] }) as unknown as Method,
+  }),
+  atInit: "other",
+  merges: "only",
+  counts: (model) => {
+    const places = model.spec.linears.filter((p) => ["key", "value", "qkv"].includes(p.role));
+    const changed = places.reduce((n, p) => n + p.outFeatures * (p.inFeatures + (p.bias ? 1 : 0)), 0);
+    return { added: 2 * scaled(model), trainable: 2 * scaled(model), changed };
+  },
+});
 
 const mean = (parts: Readonly<Record<string, Method>>, weights?: readonly number[]): Method =>
   averaged(parts, weights && { weights }) as unknown as Method;

@@ -70,6 +70,18 @@ methodLaws("dora() with dropout", {
   counts: doraCounts,
   unlikeDifferences,
 });
+// Here the norm has a derivative; α apart from r, since it has no say in the norm. A GPT-2 has the biases that are scaled.
+methodLaws("dora() as AdapterHub has it", {
+  method: just(dora({ ...DORA, alpha: 5, dropout: 0.3, decomposition: "adapterHub" })),
+  atInit: "base",
+  merges: "only",
+  counts: (model) => {
+    const sizes = chooseTargets(model.spec, DORA);
+    const shifted = sum(sizes.map((p) => p.kind === "linear" && p.bias ? p.outFeatures : 0));
+    const matrices = sum(sizes.map(sizesOf).map((s) => s.inFeatures * s.outFeatures));
+    return { ...doraCounts(model), changed: matrices + shifted };
+  },
+});
 methodLaws("dora() on the embedding and the head", {
   method: just(dora({ rank: 2, targets: ["embed_tokens", "lm_head"] })),
   atInit: "base",

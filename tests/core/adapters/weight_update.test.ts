@@ -1,6 +1,7 @@
 /** Weight updates: what layers' matrices differ by, for edits of part of a layer and for edits that are no matrix's. */
 import assert from "node:assert/strict";
 import {
+  adapt,
   dispose,
   type Edit,
   lowRank,
@@ -15,9 +16,12 @@ import {
   type Tree,
   weightUpdates,
 } from "../../../core/mod.ts";
+import { glora } from "../../../methods/mod.ts";
+import { multiply } from "../../../ops/mod.ts";
 import { reference } from "../../../ops/reference/mod.ts";
 import { assertClose } from "../../support/assert.ts";
 import { goldenBase } from "../../support/golden_method.ts";
+import { tinyGpt2 } from "../../support/tiny_models.ts";
 
 const PATH = "model.layers.0.self_attn.v_proj"; // [12, 24]
 const backend = reference();
@@ -96,5 +100,33 @@ Deno.test("weightUpdates() refuses a bias and a norm's weight", async () => {
       message,
     });
   }
+  model.dispose();
+});
+
+Deno.test("weightUpdates() refuses a layer's own change of its bias, and GLoRA's alone where it has one", async () => {
+  const model = await goldenBase(backend);
+  const gpt2 = tinyGpt2(backend, 0);
+  const own: Edit = {
+    kind: "linear",
+    path: "transformer.h.0.attn.c_attn",
+    change: {
+      form: "delta",
+      reads: "output",
+      delta: { params: {}, run: ({ y }) => multiply(y, 1) },
+      weight: { params: {}, run: ({ weight }) => multiply(weight, 2) },
+      bias: { params: {}, run: ({ bias }) => multiply(bias!, 2) },
+    },
+  };
+  assert.throws(() => weightUpdates(gpt2, { method: method(() => [own]), params }), /changes the bias too/);
+  const alone = { rank: 2, c: "none", d: "none", e: "none" } as const;
+  for (const [on, options] of [[model, { rank: 2 }], [gpt2, alone]] as const) {
+    const adapter = adapt(on, glora(options), 0);
+    assert.ok(weightUpdates(on, adapter).length > 0);
+    dispose(adapter.params);
+  }
+  const biased = adapt(gpt2, glora({ rank: 2 }), 0);
+  assert.throws(() => weightUpdates(gpt2, biased), /changes the bias too/);
+  dispose([biased.params]);
+  gpt2.dispose();
   model.dispose();
 });
