@@ -27,24 +27,20 @@ impl Ahead {
     /// Fetches a share.
     #[inline(always)]
     pub fn step(&mut self) {
-        if LINE > 0 {
-            let stop = (self.done + self.share).min(self.rows);
-            while self.done < stop {
-                let row = self.at.wrapping_add(self.done * self.lead);
-                for value in (0..self.length).step_by(LINE) {
-                    fetch(row.wrapping_add(value));
-                }
-                self.done += 1;
+        let Some(line) = LINE else { return };
+        let stop = (self.done + self.share).min(self.rows);
+        while self.done < stop {
+            let row = self.at.wrapping_add(self.done * self.lead);
+            for value in (0..self.length).step_by(line) {
+                fetch(row.wrapping_add(value));
             }
+            self.done += 1;
         }
     }
 }
 
-/// Values of a line of the cache; 0 where nothing can be fetched.
-#[cfg(target_arch = "x86_64")]
-const LINE: usize = 16;
-#[cfg(not(target_arch = "x86_64"))]
-const LINE: usize = 0;
+/// Values of a line of the cache; none where nothing can be fetched.
+const LINE: Option<usize> = if cfg!(target_arch = "x86_64") { Some(16) } else { None };
 
 /// Into the second-level cache: the first one holds the present panel.
 #[cfg(target_arch = "x86_64")]

@@ -142,7 +142,7 @@ impl Weight {
 
     /// Whether elements start..start + n are whole blocks of codes.
     pub fn whole_blocks(&self, start: usize, n: usize) -> bool {
-        self.grain() > 1 && start % self.grain() == 0 && n % self.grain() == 0
+        self.grain() > 1 && start.is_multiple_of(self.grain()) && n.is_multiple_of(self.grain())
     }
 }
 

@@ -48,7 +48,7 @@ pub unsafe fn tiles(
 /// Values from a panel of k steps to the next: a line more than it holds where panels would begin a page apart, because such
 /// addresses share one set of the first-level cache.
 fn panel_step(k: usize) -> usize {
-    NR * k + if NR * k % 1024 == 0 { 16 } else { 0 }
+    NR * k + if (NR * k).is_multiple_of(1024) { 16 } else { 0 }
 }
 
 /// Inner axis packed at once: bounds the packed copy of A.
@@ -224,22 +224,7 @@ pub unsafe extern "C" fn matmul(
     };
     let kc =
         if w.dtype > dtype::UDYNAMIC8 && tb { 256 } else { k.div_ceil(k.div_ceil(KC)).next_multiple_of(32).min(k) };
-    let p = Product {
-        w,
-        a: a,
-        out: out,
-        offsets: offsets,
-        m,
-        n,
-        k,
-        lda: lda,
-        ldb: ldb,
-        ta,
-        tb,
-        nc,
-        mb: block_rows(m, batch * strips, mb),
-        kc,
-    };
+    let p = Product { w, a, out, offsets, m, n, k, lda, ldb, ta, tb, nc, mb: block_rows(m, batch * strips, mb), kc };
     let items = batch * p.blocks();
     let slab = SLAB.min(k).next_multiple_of(kc).min(k);
     let each = p.mb * slab;

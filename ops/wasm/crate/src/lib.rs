@@ -3,7 +3,12 @@
 //! every kernel.
 #![cfg_attr(target_feature = "atomics", feature(stdarch_wasm_atomic_wait))]
 #![cfg_attr(not(target_arch = "wasm32"), feature(portable_simd))]
-#![allow(clippy::missing_safety_doc, clippy::too_many_arguments, clippy::needless_range_loop)]
+// A kernel's parameters are the words that its caller hands over one by one: there is no struct to take them from.
+#![allow(clippy::too_many_arguments)]
+// Where a loop's index also finds its way in memory, `enumerate` would show it twice.
+#![allow(clippy::needless_range_loop)]
+// WebAssembly's instructions are functions that need a target feature, which are not `Fn`: a closure around one is.
+#![allow(clippy::redundant_closure)]
 
 mod ahead;
 mod attention;

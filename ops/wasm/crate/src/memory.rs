@@ -10,6 +10,7 @@ fn layout(bytes: usize) -> Option<Layout> {
 }
 
 /// Pages that the calling thread can reach; 0 where memory has no such end.
+#[cfg(any(target_feature = "atomics", not(target_arch = "wasm32")))]
 pub fn pages() -> usize {
     #[cfg(target_arch = "wasm32")]
     return core::arch::wasm32::memory_size::<0>();

@@ -16,7 +16,7 @@ pub fn rows_pay(of_columns: bool, size: usize, narrow: usize) -> bool {
 /// Whether a piece of x is copied before it is read once for each panel: where its rows, `lead` values apart, share sets of
 /// the cache.
 pub fn copies(lead: usize) -> bool {
-    lead % 1024 == 0
+    lead.is_multiple_of(1024)
 }
 
 #[inline(always)]

@@ -110,6 +110,7 @@ mod shared {
         }
 
         /// Notes that a worker came to its end by an error.
+        #[cfg(target_arch = "wasm32")]
         pub fn fail(&self) {
             self.failed.store(1, SeqCst);
         }
