@@ -31,7 +31,7 @@ export async function startPeer(
   const errors = new Response(process.stderr).text();
   const lines = linesOf(process.stdout);
   const writer = process.stdin.getWriter();
-  const answer = async (): Promise<Record<string, unknown>> => {
+  const answer = async (): Promise<unknown> => {
     const { value, done } = await lines.next();
     if (done) {
       throw new Error(`The peer ${name} stopped: ${reason(await errors)}`);
@@ -44,7 +44,7 @@ export async function startPeer(
     versions,
     run: async () => {
       await writer.write(new TextEncoder().encode("run\n"));
-      return await answer() as unknown as Reading;
+      return await answer() as Reading;
     },
     stop: async () => {
       await writer.close();

@@ -11,6 +11,7 @@ export type WorkerMessage =
   | { readonly kind: "done"; readonly result: PageResult; readonly seconds: number }
   | { readonly kind: "failed"; readonly message: string };
 
+// The checker knows the globals of a window here, not those of a worker.
 const port = globalThis as unknown as {
   onmessage: (event: MessageEvent<PageRun>) => void;
   postMessage(message: WorkerMessage): void;

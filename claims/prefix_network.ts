@@ -1,5 +1,4 @@
 /** Prefix tuning with and without the network that makes the rows. */
-import type { Method } from "../core/mod.ts";
 import { prefixTuning } from "../methods/mod.ts";
 import { type Claim, verdictOf } from "./claim.ts";
 import { meanHeldOut } from "./lab.ts";
@@ -12,7 +11,7 @@ export const claim: Claim = {
     const best = async (network: { readonly hidden: number } | "none"): Promise<readonly number[]> => {
       const losses: number[] = [];
       for (const rate of RATES) {
-        const method = prefixTuning({ length: 10, network }) as unknown as Method;
+        const method = prefixTuning({ length: 10, network });
         losses.push(
           await meanHeldOut({ ...lab, seeds: [0] }, method, { rate }).catch(() => Infinity), // it diverged
         );

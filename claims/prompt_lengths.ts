@@ -1,5 +1,5 @@
 /** Prompts of 5 and of 150 rows. */
-import { dispose, type Method, methodCosts } from "../core/mod.ts";
+import { dispose, methodCosts } from "../core/mod.ts";
 import { promptTuning } from "../methods/mod.ts";
 import type { Claim } from "./claim.ts";
 
@@ -9,7 +9,7 @@ export const claim: Claim = {
     const { model } = lab.shop;
     const said: string[] = [`untuned ${(await lab.heldOut(model)).toFixed(3)}`];
     for (const length of [5, 150]) {
-      const method = promptTuning({ length }) as unknown as Method;
+      const method = promptTuning({ length });
       const { adapter, heldOut } = await lab.run(method, { rate: 0.1 });
       dispose(adapter.params);
       const { extra, base } = methodCosts(model, method).multiplyAdds;

@@ -66,10 +66,11 @@ const hex = (mark: string): string => mark.charCodeAt(0).toString(16).padStart(2
 
 /** "No such file or directory (os error 2): stat 'x'", of Deno, with what was tried in front and no number. */
 function ofSystem(text: string): string {
-  const found = /^(.+) \(os error \d+\): (\w+) '(.*)'$/s.exec(text);
-  if (found === null) return text;
-  const [, reason, call, what] = found as unknown as readonly [string, string, string, string];
-  return `Cannot ${VERBS[call] ?? call} ${what}: ${reason.charAt(0).toLowerCase()}${reason.slice(1)}`;
+  return text.replace(
+    /^(.+) \(os error \d+\): (\w+) '(.*)'$/s,
+    (_, reason: string, call: string, what: string) =>
+      `Cannot ${VERBS[call] ?? call} ${what}: ${reason.charAt(0).toLowerCase()}${reason.slice(1)}`,
+  );
 }
 
 /** System calls in words. */

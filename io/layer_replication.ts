@@ -77,7 +77,7 @@ function rangesOf(value: Json | undefined): readonly LayerRange[] | undefined {
   if (value === undefined || value === null || (Array.isArray(value) && value.length === 0)) return undefined;
   const isRange = (range: Json): boolean =>
     Array.isArray(range) && range.length === 2 && range.every((n) => Number.isInteger(n));
-  if (Array.isArray(value) && value.every(isRange)) return value as unknown as readonly LayerRange[];
+  if (Array.isArray(value) && value.every(isRange)) return value;
   throw new TypeError(
     `Expected the field "${FIELD}" of adapter_config.json to be ranges [start, end) of layers but found ${
       JSON.stringify(value)

@@ -25,7 +25,7 @@ export async function live(first: Shown): Promise<Live> {
 
 function kernelHere(): Kernel | undefined {
   try {
-    return (Deno as unknown as { readonly jupyter?: Kernel }).jupyter;
+    return (Deno as { readonly jupyter?: Kernel }).jupyter;
   } catch {
     return undefined; // the name exists, but throws where no kernel runs
   }

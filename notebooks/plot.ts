@@ -25,6 +25,7 @@ export const COLOURS: readonly string[] = [
  * @param alt What it shows, for those who cannot see it, and for plain text.
  */
 export function picture(alt: string, options: PlotOptions): Shown {
+  // linkedom says that it gives the checker's own window, which under Deno has no document.
   const { document } = parseHTML("<!doctype html><html><body></body></html>") as unknown as {
     readonly document: NonNullable<PlotOptions["document"]>;
   };

@@ -15,12 +15,12 @@ import {
 } from "../train/mod.ts";
 
 /** What a run knows about itself besides its numbers: plain JSON, for checkpoints. */
-export interface RunProgress {
+export type RunProgress = {
   /** Evaluations so far. */
   readonly seen: EarlyStoppingState;
   /** The step of the last finished evaluation; −1 before the first. */
   readonly evaluated: number;
-}
+};
 
 /** Where every run starts. */
 export const RUN_START: RunProgress = { seen: NOTHING_SEEN, evaluated: -1 };

@@ -67,7 +67,6 @@ function methodText({ factory, type }: MethodNames): string {
  */
 import {
   chooseTargets,
-  type Json,
   lookup,
   type Method,
   nest,
@@ -96,7 +95,7 @@ export function ${factory}(options: ${type}Options = {}): Method {
   const targets: TargetOptions = { targets: "all-linear", ...options };
   return {
     name: "${factory}",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model }) =>
       nest(
         chooseTargets(model.spec, targets).map((place) =>

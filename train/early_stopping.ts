@@ -17,7 +17,7 @@ export interface EarlyStopping {
 }
 
 /** What is known after some evaluations. */
-export interface EarlyStoppingState {
+export type EarlyStoppingState = {
   /** The best value and its step; absent before the first number. */
   readonly best?: { readonly step: number; readonly value: number };
   /** The last value that was progress; absent before the first number. */
@@ -28,7 +28,7 @@ export interface EarlyStoppingState {
   readonly improved: boolean;
   /** Whether to stop now. */
   readonly stop: boolean;
-}
+};
 
 /** The state before any evaluation. */
 export const NOTHING_SEEN: EarlyStoppingState = { waited: 0, improved: false, stop: false };

@@ -182,9 +182,10 @@ function withClass(example: Batch, c: number, unread: number): Batch {
 
 /** Batches of one row each. */
 function examplesOf(batch: Batch): readonly Batch[] {
-  return batch.inputIds.map((_, i) =>
-    Object.fromEntries(
+  return batch.inputIds.map((_, i) => ({
+    ...batch,
+    ...Object.fromEntries(
       Object.entries(batch).map(([field, rows]) => [field, (rows as readonly unknown[]).slice(i, i + 1)]),
-    ) as unknown as Batch
-  );
+    ),
+  }));
 }

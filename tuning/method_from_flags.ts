@@ -191,7 +191,7 @@ export function methodOf(flags: MethodFlags & { readonly method: PlainName }, sp
       return pTuningV2({
         ...defined({ length, dropout }),
         ...checked(method, options, METHOD_OPTIONS.prefixTuning),
-      }) as unknown as Method;
+      });
     case "multitask-prompt":
       return made("multitaskPromptTuning", { length, rank });
     case "context-prompt":
@@ -207,7 +207,7 @@ export function methodOf(flags: MethodFlags & { readonly method: PlainName }, sp
       return mam({
         prefix: defined({ length, ...part(options, "prefix") }),
         parallel: defined({ reduction, ...part(options, "parallel") }),
-      }) as unknown as Method;
+      });
     case "unipelt":
       return unipelt({
         prefix: partOrNone(options, "prefix", { length }),

@@ -317,31 +317,31 @@ export const TABLE: readonly TableEntry[] = [
   entry(
     "promptTuning",
     rows(100),
-    (model) => promptTuning({ length: rowsOf(model, 100) }) as unknown as Method,
+    (model) => promptTuning({ length: rowsOf(model, 100) }),
   ),
   entry("spot", rows(100, " of another task"), (model) => {
     const sources = { source: prompt(model) };
-    return spot({ sources }) as unknown as Method;
+    return spot({ sources });
   }),
   entry("ipt", (model) => `250 numbers for ${rowsOf(model, 100)} rows`, (model) => {
     const autoencoder = iptAutoencoder({ prompts: { task: prompt(model) }, task: "task" });
-    return ipt({ autoencoder: adapt(model, autoencoder) as Adapter }) as unknown as Method;
+    return ipt({ autoencoder: adapt(model, autoencoder) });
   }),
   entry(
     "pTuning",
     rows(9, " through an encoder"),
-    (model) => pTuning({ length: rowsOf(model, 9) }) as unknown as Method,
+    (model) => pTuning({ length: rowsOf(model, 9) }),
   ),
   entry("prefixTuning", rows(10), (model) => prefixTuning({ length: rowsOf(model, 10) })),
   entry(
     "pTuningV2",
     rows(8),
-    (model) => pTuningV2({ length: rowsOf(model, 8) }) as unknown as Method,
+    (model) => pTuningV2({ length: rowsOf(model, 8) }),
   ),
   entry(
     "multitaskPromptTuning",
     rows(100, " times factors of r 1"),
-    (model) => multitaskPromptTuning({ length: rowsOf(model, 100) }) as unknown as Method,
+    (model) => multitaskPromptTuning({ length: rowsOf(model, 100) }),
   ),
   entry(
     "contextPromptTuning",
@@ -356,7 +356,7 @@ export const TABLE: readonly TableEntry[] = [
       mam({
         prefix: { length: rowsOf(model, 16) },
         parallel: { reduction: 48, scale: 2 },
-      }) as unknown as Method,
+      }),
   ),
   entry("unipelt", "r d/16, 10 rows, r 8", () => unipelt({ prefix: { length: 10, positions: "none" } })),
   entry("s4", (model) => `${Number((100 * budget(model) / sizeOf(model)).toPrecision(2))} %`, (model) => {
@@ -371,14 +371,13 @@ export const TABLE: readonly TableEntry[] = [
   entry("attentionFusion", "one query", () => attentionFusion()),
   entry("lets", "every layer's attention", () => lets()),
   entry("xlora", "of 2 LoRAs, r 8 on q and v", (model) => {
-    const expert = (): Adapter => adapt(model, lora({ rank: 8 })) as unknown as Adapter;
+    const expert = (): Adapter => adapt(model, lora({ rank: 8 }));
     return xlora({ experts: { one: expert(), two: expert() } });
   }),
 ];
 
 /** A prompt as another task would leave it. */
-const prompt = (model: Model): Adapter =>
-  adapt(model, promptTuning({ length: rowsOf(model, 100) })) as unknown as Adapter;
+const prompt = (model: Model): Adapter => adapt(model, promptTuning({ length: rowsOf(model, 100) }));
 
 /** The paper leaves out the first of every four blocks: 0, 4 and 8 of T5-base's stacks. */
 function besideMost({ stacks }: Spec): { readonly layers?: readonly number[] } {

@@ -132,7 +132,7 @@ export function plannedSourced(model: Model, flags: Flags): Method {
       const paths = typeof given === "string"
         ? [given]
         : Object.values(folders(flags, "sources", options["sources"], 1));
-      return promptTuning({ length: storedRows(paths[0]!, model) }) as unknown as Method;
+      return promptTuning({ length: storedRows(paths[0]!, model) });
     }
     case "sparse-adapter":
       return hostOf(model, flags, options);
@@ -209,7 +209,7 @@ async function fromPrompts(model: Model, flags: Flags, options: Options): Promis
         ? undefined
         : sourceWeights(await rankSources(early, sources, similarity), nearest));
     const method = spot({ sources, ...mixed && { weights: mixed }, ...where && { where } });
-    return adapt(model, method, flags.seed) as unknown as Adapter;
+    return adapt(model, method, flags.seed);
   } finally {
     release(sources);
     if (early !== undefined) dispose(early.params);
@@ -223,7 +223,7 @@ async function intrinsic(model: Model, flags: Flags, options: Options): Promise<
     ? await loadAdapter(path, model)
     : await freshAutoencoder(model, flags, fresh);
   try {
-    const made = adapt(model, ipt({ autoencoder }), flags.seed) as unknown as Adapter;
+    const made = adapt(model, ipt({ autoencoder }), flags.seed);
     const { decoder: _, ...unused } = autoencoder.params;
     dispose(unused);
     return made;
@@ -239,7 +239,7 @@ async function freshAutoencoder(model: Model, flags: Flags, options: Options): P
   const prompts = await loaded(model, folders(flags, "sources", paths, 1));
   try {
     const method = iptAutoencoder({ ...sizes, prompts, task: (task ?? Object.keys(prompts)[0]) as string });
-    return adapt(model, method, flags.seed) as unknown as Adapter;
+    return adapt(model, method, flags.seed);
   } catch (error) {
     release(prompts);
     throw error;

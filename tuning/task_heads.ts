@@ -37,7 +37,7 @@ export function headOf(
 
 /** Method and head together, as adapter folders are loaded. */
 export function beside(own: Method, head: Method): Method {
-  return compose({ adapter: own, saved: head }) as unknown as Method;
+  return compose({ adapter: own, saved: head });
 }
 
 /** The adapter with a new head beside it. */

@@ -177,7 +177,7 @@ async function train(run: Run): Promise<Result> {
       save: async (snapshot, now) => {
         await saveTrainingState(folder.state, snapshot, training.moments.optimizer, {
           ...run.record,
-          standing: now as unknown as StateRecord,
+          standing: now,
         });
         before = performance.now();
       },
@@ -238,7 +238,7 @@ async function begin(
       return { training, standing: RUN_START, metrics };
     }
     using state = openTrainingState(folder.state);
-    const { standing, ...then } = state.record;
+    const { standing, ...then } = state.record as StateRecord & { readonly standing: RunProgress };
     checkSameRun(folder, then, run.record);
     const params = state.params(model.backend);
     const { step, slots } = state;
@@ -248,7 +248,7 @@ async function begin(
     folder.create();
     return {
       training,
-      standing: standing as unknown as RunProgress,
+      standing,
       metrics: resumeMetricsLog(folder.metrics, step),
     };
   } finally {

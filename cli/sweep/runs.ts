@@ -89,7 +89,7 @@ interface Finished {
 async function finished(folder: string): Promise<Finished | undefined> {
   const path = `${folder}/${RECORD}`;
   const bytes = await optionalFile(path);
-  return bytes === undefined ? undefined : parseJson(path, bytes) as unknown as Finished;
+  return bytes === undefined ? undefined : parseJson(path, bytes) as Finished;
 }
 
 /** What decides the numbers of a run, as JSON keeps it. */

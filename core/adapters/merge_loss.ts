@@ -66,7 +66,7 @@ export async function mergeLoss<P extends Tree>(
       const inOut = isStoredTransposed(model.spec, path);
       const part = await sumsOf(before instanceof Tensor ? before : undefined, merged, dtype, inOut);
       weights.push({ path, dtype, ...lossOf(part) });
-      all = all.map((n, i) => n + part[i]!) as unknown as Sums;
+      all = [all[0] + part[0], all[1] + part[1], all[2] + part[2], all[3] + part[3]];
     }
     return { ...lossOf(all), weights };
   } finally {
@@ -103,7 +103,7 @@ async function sumsOf(
       return concat(parts.map((part) => reshape(part, [1])));
     })
   );
-  const numbers = await read(sums);
+  const [error, update, unchanged, entries] = await read(sums);
   dispose(sums);
-  return [...numbers] as unknown as Sums;
+  return [error!, update!, unchanged!, entries!];
 }

@@ -3,16 +3,26 @@ import type { Key, Tensor, Tree } from "../../tensor/mod.ts";
 import type { Edit } from "../edits/edit.ts";
 import type { Model } from "../trees/model.ts";
 import type { Spec } from "../edits/place.ts";
+import type { Targets } from "../edits/targets.ts";
 
-/** JSON values: what a method's config is made of. */
+/** JSON values. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };
+
+/**
+ * The value of an option: JSON, or targets. Folders hold patterns as `{ pattern, flags }`; a predicate on places no file can hold,
+ * so that saving refuses it.
+ */
+export type OptionValue = Json | Targets | readonly OptionValue[] | { readonly [name: string]: OptionValue };
+
+/** Options by name. */
+export type MethodConfig = { readonly [name: string]: OptionValue };
 
 /** A parameter-efficient fine-tuning method: pure functions from parameters to edits. */
 export interface Method<P extends Tree = Tree> {
   /** What it is called, in files and errors. */
   readonly name: string;
-  /** The options that made it, as JSON. */
-  readonly config: { readonly [name: string]: Json };
+  /** The options that made it. */
+  readonly config: MethodConfig;
   /** Fresh parameters for a model, a function of the key alone. Reads places and, where the paper says so, weights. */
   init(given: { readonly model: Model; readonly key: Key | number }): P;
   /** The edits that parameters stand for. Looks at shapes and options, never at a batch. */

@@ -110,10 +110,11 @@ export function rowGroups<M extends Model>(
 
 /** Some rows of a batch. */
 export function batchRows({ rows: _, ...batch }: Batch, rows: readonly number[]): Batch {
-  return Object.fromEntries(
-    Object.entries(batch as Readonly<Record<string, readonly unknown[]>>)
-      .map(([name, values]) => [name, values === undefined ? undefined : rows.map((i) => values[i])]),
-  ) as unknown as Batch;
+  const fields = Object.entries(batch as Readonly<Record<string, readonly unknown[]>>);
+  return {
+    ...batch,
+    ...Object.fromEntries(fields.map(([name, values]) => [name, values && rows.map((i) => values[i])])),
+  };
 }
 
 /** What a pass gives: a result with one entry a row in front, and what it cached. */

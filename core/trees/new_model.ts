@@ -51,7 +51,7 @@ export function newModel<C extends TextCodec>(parts: ModelParts<C>): Model<C> {
     backend,
     weights,
     ...parts.source !== undefined && { source: parts.source },
-    tokenizer: parts.tokenizer ?? missing(parts.source) as unknown as C,
+    tokenizer: parts.tokenizer ?? missing(parts.source) as C,
     dispose: () => root.dispose(),
   };
 }

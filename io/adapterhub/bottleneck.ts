@@ -92,7 +92,7 @@ export function bottleneckParts(
   );
   return [...inverse, {
     kind: "bottleneck",
-    method: gated(method, sentenceGate()) as unknown as Method,
+    method: gated(method, sentenceGate()),
     ...all([below("of", own), ...gates]),
   }];
 }

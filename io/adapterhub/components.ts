@@ -1,5 +1,5 @@
 /** The methods of an adapter that is to be saved for AdapterHub, and where their parameters stand. */
-import { type Json, lookup, type Model, Tensor, type Tree } from "../../core/mod.ts";
+import { type Json, lookup, type MethodConfig, type Model, Tensor, type Tree } from "../../core/mod.ts";
 import { blockNumber } from "./layout.ts";
 import { type ComponentMethod, componentMethods } from "../records/component_methods.ts";
 
@@ -12,7 +12,7 @@ export interface Component extends ComponentMethod {
 /** The methods of a composition, however deep; `params` lie at `prefix` in the adapter's. */
 export function componentsOf(
   name: string,
-  config: Readonly<Record<string, Json>>,
+  config: MethodConfig,
   params: Tree,
   prefix: string,
 ): readonly Component[] {

@@ -1,5 +1,5 @@
 /** The files of a fusion: its adapters' folders and its own, named after them. */
-import type { Adapter, Json, Model, Tree } from "../../core/mod.ts";
+import type { Adapter, Json, MethodConfig, Model, Tree } from "../../core/mod.ts";
 import { ADAPTERS_FILES } from "../../formats/adapters_config.ts";
 import type { FusionMatrix } from "../../methods/mod.ts";
 import { type Component, componentsOf } from "./components.ts";
@@ -29,8 +29,7 @@ export function fusionFiles(
   const names = Object.keys(adapters as object);
   const at = (path: string): string => prefix === "" ? path : `${prefix}.${path}`;
   const own = names.flatMap((name) => {
-    const { method, ...config } =
-      (adapters as Readonly<Record<string, Readonly<Record<string, Json>>>>)[name]!;
+    const { method, ...config } = (adapters as Readonly<Record<string, MethodConfig>>)[name]!;
     const held = (params["frozen"] as Readonly<Record<string, Tree>>)[name]!;
     const components = componentsOf(String(method), config, held, at(`frozen.${name}`));
     return adapterFiles(name, components, adapter, model).map((file) => ({
@@ -56,7 +55,7 @@ export function fusionFiles(
     temperature: annealed !== undefined,
     value_before_softmax: true,
     value_initialized: matrices.includes("value"),
-    dropout_prob: dropout === 0 ? null : dropout!,
+    dropout_prob: dropout === 0 ? null : dropout as number,
   };
   const text = configText(name, model, modelClass, config, { adapter_names: names });
   return {

@@ -123,7 +123,7 @@ export function whole(parts: readonly AdaptersPart[]): AdaptersLayout {
   return {
     method: compose(
       Object.fromEntries(parts.map((part, i) => [names[i]!, part.method])),
-    ) as unknown as Method,
+    ),
     ...all(parts.map((part, i) => below(names[i]!, part))),
   };
 }

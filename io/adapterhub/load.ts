@@ -1,13 +1,5 @@
 /** Adapters from AdapterHub folders: one adapter with its head, or a setup of several. */
-import {
-  type Adapter,
-  compose,
-  dispose,
-  type Method,
-  type Model,
-  perRow,
-  type Tree,
-} from "../../core/mod.ts";
+import { type Adapter, compose, dispose, type Model, perRow, type Tree } from "../../core/mod.ts";
 import {
   ADAPTERS_FILES,
   type AdaptersFolder,
@@ -100,7 +92,7 @@ function withHead(adapter: Adapter, head: LoadedHead): Adapter {
   return {
     ...adapter,
     // The head first: what stands in front of it, an invertible adapter's way back, is to see the new one.
-    method: compose({ head: head.method, adapter: adapter.method }) as unknown as Method,
+    method: compose({ head: head.method, adapter: adapter.method }),
     params: { head: head.params, adapter: adapter.params },
   };
 }
@@ -108,7 +100,7 @@ function withHead(adapter: Adapter, head: LoadedHead): Adapter {
 /** A head for the rows of each branch. */
 function withBranchHeads(adapter: Adapter, heads: ReadonlyMap<string, LoadedHead>): Adapter {
   const rows = perRow(
-    Object.fromEntries([...heads].map(([name, head]) => [name, head as unknown as Adapter])),
+    Object.fromEntries([...heads].map(([name, head]) => [name, head])),
   );
   return withHead(adapter, { method: rows.method, params: rows.params });
 }

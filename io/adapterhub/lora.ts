@@ -1,5 +1,5 @@
 /** LoRA, DoRA, VeRA, MTL-LoRA and (IA)³ between AdapterHub folders and methods. */
-import { at, gated, type LinearPlace, type Method, type Model, sizesOf } from "../../core/mod.ts";
+import { at, gated, type LinearPlace, type Model, sizesOf } from "../../core/mod.ts";
 import type { AdaptersFields, Architecture } from "../../formats/adapters_config.ts";
 import type { StoredTensor } from "../../formats/tensor_file.ts";
 import { dora, ia3, lora, type ProjectionPart, sentenceGate, vera } from "../../methods/mod.ts";
@@ -111,7 +111,7 @@ function gatedPart(
   });
   return {
     kind: part.kind,
-    method: gated(part.method, sentenceGate()) as unknown as Method,
+    method: gated(part.method, sentenceGate()),
     ...all([below("of", part), ...gates]),
   };
 }

@@ -1,5 +1,5 @@
 /** Prefix and prompt tuning between AdapterHub folders and methods. */
-import { at, type AttentionPlace, gated, type Method, type Model, type Place } from "../../core/mod.ts";
+import { at, type AttentionPlace, gated, type Model, type Place } from "../../core/mod.ts";
 import type { AdaptersFields } from "../../formats/adapters_config.ts";
 import { keyValueGate, prefixTuning, promptTuning, sentenceGate } from "../../methods/mod.ts";
 import { activationOf } from "./activations.ts";
@@ -96,7 +96,7 @@ export function prefixPart(fields: AdaptersFields, model: Model, name: string): 
   });
   return {
     kind: "prefix",
-    method: gated(narrowed, values === 1 ? sentenceGate() : keyValueGate()) as unknown as Method,
+    method: gated(narrowed, values === 1 ? sentenceGate() : keyValueGate()),
     ...all([below("of", own), ...gates]),
   };
 }
@@ -124,7 +124,7 @@ export function promptPart(fields: AdaptersFields, model: Model, name: string): 
     method: promptTuning({
       length,
       where: combine === "prefix" ? "entered" : "afterFirst",
-    }) as unknown as Method,
+    }),
     ...same("rows", `prompt_tuning.prompt_tunings.${name}.prompt_embedding.weight`, [length, widthOf(model)]),
   };
 }

@@ -1,5 +1,5 @@
 /** Compositions as AdapterHub setups: the tree of blocks, and a folder for each adapter and each fusion. */
-import type { Adapter, Json, Model, Tree } from "../../core/mod.ts";
+import type { Adapter, Json, MethodConfig, Model, Tree } from "../../core/mod.ts";
 import { ADAPTERS_FILES, ADAPTERS_VERSION } from "../../formats/adapters_config.ts";
 import { type Branch, checkBranches, checkStack, kindOf } from "./branches.ts";
 import { describe } from "./fields.ts";
@@ -7,7 +7,7 @@ import { adapterFiles, checkedName, type HubFile, leafOf } from "./files.ts";
 import { fusionFiles } from "./fusion_files.ts";
 import { type Component, componentsOf } from "./components.ts";
 
-type Options = Readonly<Record<string, Json>>;
+type Options = MethodConfig;
 
 /** Methods that folders hold as heads. */
 export const HEADS: readonly string[] = ["modulesToSave", "only", "classifier"];
@@ -20,7 +20,7 @@ export type Node =
     readonly kind: "block";
     readonly name: string;
     readonly type: "Stack" | "Average" | "Split" | "Parallel";
-    readonly kwargs?: Options;
+    readonly kwargs?: { readonly [name: string]: Json };
     readonly children: readonly Node[];
   };
 
@@ -57,7 +57,7 @@ export function nodeOf(
       kind: "block",
       name,
       type: "Split",
-      kwargs: { splits: config["lengths"]! },
+      kwargs: { splits: config["lengths"] as readonly number[] },
       children: children(parts),
     };
   }

@@ -1,5 +1,5 @@
 /** Layer-norm tuning between PEFT folders and methods: its targets are norms, not layers with matrices. */
-import { type Json, lookup, type Model, type Spec, type Tree } from "../../core/mod.ts";
+import { lookup, type MethodConfig, type Model, type Spec, type Tree } from "../../core/mod.ts";
 import { chosenPaths, type PeftTargets, peftTargets, shortNames } from "../../formats/peft_targets.ts";
 import { layerNormTune, type LayerNormTuneOptions } from "../../methods/selective/layer_norm_tune.ts";
 import {
@@ -44,7 +44,7 @@ export function normsOfConfig(fields: PeftFields, model: Model): MainPart {
 
 /** The part of a folder, and its targets, for the norms that have parameters. */
 export function normsOfParams(
-  options: Readonly<Record<string, Json>>,
+  options: MethodConfig,
   params: Tree,
   spec: Spec,
 ): { readonly main: MainPart; readonly targets: PeftFields } {

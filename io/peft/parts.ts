@@ -6,6 +6,7 @@ import {
   leaves,
   lookup,
   type MatrixPlace,
+  type MethodConfig,
   type Model,
   type Spec,
   type TargetOptions,
@@ -107,10 +108,10 @@ export function partsOfAdapter(adapter: Adapter, model: Model): AdapterParts {
         parts = { ...parts, saved: savedOf(piece) };
         break;
       case "tokens":
-        parts = { ...parts, tokens: piece.options as unknown as TrainableTokensOptions };
+        parts = { ...parts, tokens: piece.options as MethodConfig & TrainableTokensOptions };
         break;
       case "fixed":
-        parts = { ...parts, fixed: (piece.options as unknown as FixedWeightsOptions).parameters };
+        parts = { ...parts, fixed: (piece.options as MethodConfig & FixedWeightsOptions).parameters };
         break;
     }
   }
@@ -242,7 +243,7 @@ function mainOf({ method, options, params }: ComponentMethod, model: Model, adap
       fan_in_fan_out: transposed,
     };
     return {
-      main: mainPart(codec, options as unknown as O, places, spec),
+      main: mainPart(codec, options as MethodConfig & O, places, spec),
       targets: Object.fromEntries(
         Object.entries(targets).filter(([name]) =>
           name === "target_modules" || Object.hasOwn(codec.fields, name)
@@ -366,7 +367,7 @@ function placesReading({ storage }: Tensor, { method, params }: Adapter, spec: S
 }
 
 function savedOf({ method, options, params }: ComponentMethod): ModulesToSaveOptions {
-  if (method === "modulesToSave") return options as unknown as ModulesToSaveOptions;
+  if (method === "modulesToSave") return options as MethodConfig & ModulesToSaveOptions;
   const modules = leaves(params as Readonly<Record<string, Tensor | Tree>>)
     .map(([path]) => path.slice(0, path.lastIndexOf(".")));
   return { modules: [...new Set(modules)] };

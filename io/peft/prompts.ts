@@ -1,5 +1,13 @@
 /** Soft prompts between PEFT folders and methods: tables of rows, without targets. */
-import { type Adapter, dispose, leaves, type Model, type Spec, type Tree } from "../../core/mod.ts";
+import {
+  type Adapter,
+  dispose,
+  leaves,
+  type MethodConfig,
+  type Model,
+  type Spec,
+  type Tree,
+} from "../../core/mod.ts";
 import { knownFields, type PeftConfig } from "../../formats/peft_config.ts";
 import {
   MULTITASK_PROMPT_FIELDS,
@@ -68,7 +76,7 @@ export function promptsOfConfig(
 }
 
 /** The part of a folder for an adapter's piece. @throws {RangeError} when PEFT would compute something else. */
-export function promptsOfOptions(method: string, options: PeftFields, spec: Spec): MainPart {
+export function promptsOfOptions(method: string, options: MethodConfig, spec: Spec): MainPart {
   if (method === "prefixTuning") {
     const prefix = options as PrefixTuningOptions;
     return prefixPart({ ...prefix, length: prefix.length ?? 10 }, writePrefix(prefix, spec), spec);
@@ -78,10 +86,10 @@ export function promptsOfOptions(method: string, options: PeftFields, spec: Spec
     return multitaskPart(prompt, writeMultitaskPrompt(prompt, spec), spec);
   }
   if (method === "contextPromptTuning") {
-    const prompt = options as unknown as ContextPromptTuningOptions;
+    const prompt = options as MethodConfig & ContextPromptTuningOptions;
     return contextPart(prompt, writeContextPrompt(prompt, spec), spec);
   }
-  const prompt = options as unknown as PromptTuningOptions;
+  const prompt = options as PromptTuningOptions;
   const { type, fields } = writePrompt(prompt, spec);
   return promptPart(type, { ...prompt, length: prompt.length ?? 20 }, spec.stacks.length, fields, spec);
 }
@@ -108,7 +116,7 @@ function multitaskPart(
 ): MainPart {
   return {
     type: "MULTITASK_PROMPT_TUNING",
-    method: multitaskPromptTuning(options) as unknown as MainPart["method"],
+    method: multitaskPromptTuning(options),
     places: [],
     tensors: multitaskPromptTensors(options, spec),
     fields,
@@ -139,7 +147,7 @@ function promptPart(
 ): MainPart {
   return {
     type,
-    method: promptTuning(options) as unknown as MainPart["method"],
+    method: promptTuning(options),
     places: [],
     tensors: promptTensors(options.length, tables, spec),
     fields,
@@ -156,10 +164,10 @@ export function withoutNetworks(
   { spec }: Model,
 ): { readonly adapter: Adapter; dispose(): void } {
   const { method, params, ...rest } = adapter;
-  const makes = (name: string, config: PeftFields): boolean =>
+  const makes = (name: string, config: MethodConfig): boolean =>
     name.startsWith("compose(")
       ? Object.values(config).some((part) => {
-        const { method, ...options } = part as PeftFields;
+        const { method, ...options } = part as MethodConfig;
         return makes(String(method), options);
       })
       : MAKERS.includes(name) && !(name === "prefixTuning" && config["network"] === "none");

@@ -11,6 +11,7 @@ import {
   type Adapter,
   type Json,
   type Method,
+  type MethodConfig,
   type Model,
   onlyStack,
   type Spec,
@@ -88,8 +89,8 @@ export function xloraOfConfig(config: PeftConfig, experts: Experts, { spec }: Mo
 }
 
 /** The part of a folder for an adapter's piece. @throws {RangeError} when PEFT cannot load its experts by name. */
-export function xloraOfOptions(config: PeftFields, params: Tree, spec: Spec): MainPart {
-  const { experts, ...given } = config as PeftFields & { readonly experts: PeftFields };
+export function xloraOfOptions(config: MethodConfig, params: Tree, spec: Spec): MainPart {
+  const { experts, ...given } = config as MethodConfig & { readonly experts: MethodConfig };
   const options = { ...given, experts: expertsOf(config, params) } as XloraOptions;
   const names = Object.keys(experts);
   const odd = names.findIndex((name, i) => name !== `${i}`);
@@ -132,10 +133,10 @@ export function expertPaths(fields: PeftFields, folder: string): PeftFields {
 }
 
 /** The experts inside an X-LoRA adapter, to be saved: methods by name and options alone. Gradients have none. */
-export function expertsOf(config: PeftFields, params: Tree): Experts {
+export function expertsOf(config: MethodConfig, params: Tree): Experts {
   const held = ((params["frozen"] as Tree | undefined)?.["experts"] ?? params["experts"]) as Tree | undefined;
   return Object.fromEntries(
-    Object.entries(config["experts"] as Readonly<Record<string, PeftFields>>).map(([name, expert]) => {
+    Object.entries(config["experts"] as Readonly<Record<string, MethodConfig>>).map(([name, expert]) => {
       const { method, ...options } = expert;
       return [name, { method: recorded(String(method), options), params: (held?.[name] ?? {}) as Tree }];
     }),
@@ -197,7 +198,7 @@ function layersOf(method: Method, experts: Experts, spec: Spec): number {
 }
 
 /** A method that is only written down. */
-function recorded(name: string, config: PeftFields): Method {
+function recorded(name: string, config: MethodConfig): Method {
   const refuse = (): never => {
     throw new TypeError(`The ${name} inside a saved X-LoRA is a record and does not run`);
   };

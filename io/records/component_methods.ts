@@ -1,10 +1,10 @@
 /** A composed adapter taken apart into the methods that folders hold side by side. */
-import type { Json, Tree } from "../../core/mod.ts";
+import type { MethodConfig, Tree } from "../../core/mod.ts";
 
 /** One method of an adapter. */
 export interface ComponentMethod {
   readonly method: string;
-  readonly options: Readonly<Record<string, Json>>;
+  readonly options: MethodConfig;
   readonly params: Tree;
   /** Where they lie in the adapter's params; "" when they are all. */
   readonly prefix: string;
@@ -13,13 +13,13 @@ export interface ComponentMethod {
 /** The methods of a composition, however deep; `params` lie at `prefix` in the adapter's. */
 export function componentMethods(
   name: string,
-  config: Readonly<Record<string, Json>>,
+  config: MethodConfig,
   params: Tree,
   prefix = "",
 ): readonly ComponentMethod[] {
   if (!name.startsWith("compose(")) return [{ method: name, options: config, params, prefix }];
   return Object.entries(config).flatMap(([part, value]) => {
-    const { method, ...options } = value as Readonly<Record<string, Json>>;
+    const { method, ...options } = value as MethodConfig;
     const inner = (params[part] ?? {}) as Tree;
     return componentMethods(String(method), options, inner, prefix === "" ? part : `${prefix}.${part}`);
   });

@@ -4,12 +4,12 @@ import {
   dequantizedShape,
   type Gate,
   gated,
-  type Json,
   leaves,
   lookup,
   type Method,
   type Model,
   nest,
+  type OptionValue,
   perRow,
   scaled,
   type Shape,
@@ -22,7 +22,6 @@ import { isObject } from "../../formats/strict_json.ts";
 import {
   adapterFusion,
   averaged,
-  type AveragedOptions,
   bySpans,
   diffPruning,
   diffPruningFixed,
@@ -39,9 +38,7 @@ import {
   promptTuning,
   type PromptTuningOptions,
   psoft,
-  type PsoftOptions,
   routed,
-  type RoutedOptions,
   sentenceGate,
   type SparseMask,
   xlora,
@@ -165,7 +162,7 @@ function recordsOf(parts: Method["config"], spec: Spec): Readonly<Record<string,
   );
 }
 
-function gateName(gate: Json | undefined): string {
+function gateName(gate: OptionValue | undefined): string {
   const name = isObject(gate) ? gate["name"] : undefined;
   if (name === "sentenceGate" || name === "keyValueGate") return name;
   throw new TypeError(
@@ -195,10 +192,10 @@ export function methodOfRecord(record: MethodRecord, held: Held): Method {
           parts.map(([part, method]) => [part, { method, params: childOf(held, part).params }]),
         ),
       ).method
-      : compose(Object.fromEntries(parts)) as unknown as Method;
+      : compose(Object.fromEntries(parts));
   }
   if ("gate" in record) {
-    return gated(methodOfRecord(record.of, childOf(held, "of")), gateOf(record.gate)) as unknown as Method;
+    return gated(methodOfRecord(record.of, childOf(held, "of")), gateOf(record.gate));
   }
   if ("factor" in record) return scaled(methodOfRecord(record.of, held), record.factor);
   if ("adapters" in record) {
@@ -213,7 +210,7 @@ export function methodOfRecord(record: MethodRecord, held: Held): Method {
       }),
     );
     return record.method === "xlora"
-      ? xlora({ ...record.config, experts: adapters }) as unknown as Method
+      ? xlora({ ...record.config, experts: adapters })
       : adapterFusion({ ...record.config, adapters });
   }
   const { method: name, config } = record;
@@ -228,13 +225,13 @@ function beside(
   checkOptions(name, config, BESIDE[name]);
   switch (name) {
     case "averaged":
-      return averaged(methods, config as AveragedOptions) as unknown as Method;
+      return averaged(methods, config);
     case "bySpans":
-      return bySpans(methods, (config["lengths"] ?? []) as readonly number[]) as unknown as Method;
+      return bySpans(methods, (config["lengths"] ?? []) as readonly number[]);
     case "parallel":
-      return parallel(methods) as unknown as Method;
+      return parallel(methods);
     case "routed":
-      return routed(methods, config as RoutedOptions) as unknown as Method;
+      return routed(methods, config);
   }
 }
 
@@ -245,7 +242,7 @@ function particular(name: string, config: JsonOptions, held: Held): Method {
     case "diffPruning":
       return diffPruning(config);
     case "far":
-      return far(config as unknown as FarOptions); // folders of before have no outputs
+      return far(config as JsonOptions & FarOptions); // folders of before have no outputs
     case "diffPruningFixed":
       return diffPruningFixed({ mask: maskOf(config, held) });
     case "ltSft": {
@@ -254,23 +251,23 @@ function particular(name: string, config: JsonOptions, held: Held): Method {
     }
     case "spot": {
       const { weights: _, ...rest } = config;
-      return { ...promptTuning(rest) as unknown as Method, name, config };
+      return { ...promptTuning(rest), name, config };
     }
     case "ipt": {
-      const autoencoder = { name: "iptAutoencoder", config } as unknown as Method;
-      return ipt({
-        autoencoder: { method: autoencoder, params: childOf(held, "frozen").params },
-      }) as unknown as Method;
+      const method = { name: "iptAutoencoder", config };
+      return ipt({ autoencoder: { method, params: childOf(held, "frozen").params } });
     }
     case "iptAutoencoder": {
-      const { tasks: _, length, where, hidden, ...options } = config;
-      const method = promptTuning({ length, where } as PromptTuningOptions) as unknown as Method;
+      const { tasks: _, length, where, hidden, ...options } = config as
+        & JsonOptions
+        & Pick<IptAutoencoderOptions, "task">;
+      const method = promptTuning({ length, where } as PromptTuningOptions);
       const stored = childOf(childOf(held, "frozen"), "prompts").params;
       const prompts = Object.fromEntries(
         Object.entries(stored).map(([task, rows]) => [task, { method, params: { rows } as Tree }]),
       );
       const given = { ...options, ...hidden !== null && { hidden }, prompts };
-      return iptAutoencoder(given as unknown as IptAutoencoderOptions) as unknown as Method;
+      return iptAutoencoder(given as IptAutoencoderOptions);
     }
     case "psoft": {
       checkOptions(name, config, PSOFT_OPTIONS);
@@ -279,7 +276,7 @@ function particular(name: string, config: JsonOptions, held: Held): Method {
         leaves(held.params).filter(([path]) => path.endsWith(end))
           .map(([path, v]) => [path.slice(0, -end.length), v]),
       );
-      return psoft({ ...config, subspace } as unknown as PsoftOptions);
+      return psoft({ ...config, subspace });
     }
     case "classifier": {
       const paths = leaves(held.params).map(([path]) => path);
@@ -287,7 +284,7 @@ function particular(name: string, config: JsonOptions, held: Held): Method {
       return { ...only({ parameters: paths }), name, config };
     }
     case "fixedWeights":
-      return fixedOn(config as unknown as FixedWeightsOptions);
+      return fixedOn(config as JsonOptions & FixedWeightsOptions);
     default:
       throw new RangeError(`The adapter's method "${name}" is not known to this version`);
   }

@@ -213,11 +213,11 @@ function made(name: BuiltMethod, options: Readonly<Record<string, unknown>>): Me
     case "prefixTuning":
       return of(prefixTuning);
     case "promptTuning":
-      return of(promptTuning) as unknown as Method;
+      return of(promptTuning);
     case "pTuning":
-      return of(pTuning) as unknown as Method;
+      return of(pTuning);
     case "multitaskPromptTuning":
-      return of(multitaskPromptTuning) as unknown as Method;
+      return of(multitaskPromptTuning);
     case "contextPromptTuning":
       return of(contextPromptTuning);
     case "llamaAdapter":

@@ -15,7 +15,6 @@ import {
   fold,
   type HiddenCall,
   type HiddenEdit,
-  type Json,
   key as keyOf,
   lookup,
   type Method,
@@ -67,12 +66,12 @@ export interface AdapterFusionOptions {
 }
 
 /** A temperature that falls while training. */
-export interface Annealed {
+export type Annealed = {
   /** T at first. */
   readonly from: number;
   /** How many steps. */
   readonly steps: number;
-}
+};
 
 /** A matrix of the attention over adapters. */
 export type FusionMatrix = "query" | "key" | "value";
@@ -144,10 +143,10 @@ export function adapterFusion(options: AdapterFusionOptions): Method {
           const { method } = adapters[name]!;
           return [name, { method: method.name, ...method.config }];
         }),
-      ) as Json,
+      ),
       regularization,
       dropout: p,
-      temperature: temperature as Json,
+      temperature,
       ...options.matrices && { matrices },
       ...asks !== "read" && { query: asks },
     },
@@ -179,7 +178,7 @@ export function adapterFusion(options: AdapterFusionOptions): Method {
         reads: edits.at(-1)!.reads,
         delta: fn({
           edits,
-          fusion: (lookup(params["fusion"] as Tree, path) ?? {}) as unknown as Fusion,
+          fusion: (lookup(params["fusion"] as Tree, path) ?? {}) as Fusion,
           temperature: annealed && (params["frozen"] as Tree)["temperature"] as Tensor,
         }, run),
       })),
@@ -195,7 +194,7 @@ export function adapterFusion(options: AdapterFusionOptions): Method {
       penalty: (params, spec) => {
         const places = fusedAt(params["frozen"] as Readonly<Record<string, Tree>>, spec);
         const off = places.map(({ path, width }) => {
-          const { weight } = (lookup(params["fusion"] as Tree, path) as unknown as Fusion).value!;
+          const { weight } = (lookup(params["fusion"] as Tree, path) as Fusion).value!;
           return sumOfSquares(subtract(identity(width, weight.backend), weight));
         });
         return reshape(multiply(addAll(off), regularization), []);

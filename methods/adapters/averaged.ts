@@ -17,7 +17,6 @@ import {
   fold,
   type HiddenCall,
   type HiddenEdit,
-  type Json,
   type LinearCall,
   type LinearEdit,
   type Method,
@@ -72,7 +71,7 @@ export function averaged<M extends Readonly<Record<string, Method>>>(
   return {
     ...all,
     name: `averaged(${names.join(", ")})`,
-    config: { parts: all.config, weights, divided } as Readonly<Record<string, Json>>,
+    config: { parts: all.config, weights, divided },
     edits: (params, spec) => {
       const parts = names.map((name, k) => {
         const own = params[name] as Tree;
@@ -93,10 +92,7 @@ export function averaged<M extends Readonly<Record<string, Method>>>(
     ...all.finalize && {
       finalize: (params, spec) => {
         const finalized = finalizedParts(methods, params, spec);
-        return {
-          method: averaged(finalized.methods, options) as unknown as Method,
-          params: finalized.params,
-        };
+        return { method: averaged(finalized.methods, options), params: finalized.params };
       },
     },
   };

@@ -14,7 +14,6 @@ import {
   fold,
   type HiddenCall,
   type HiddenEdit,
-  type Json,
   type Key,
   key as keyOf,
   type Method,
@@ -65,12 +64,12 @@ export interface BottleneckAdapterOptions {
 type Layer = Affine | (Phm & { readonly rule?: Tensor });
 
 /** One place's parameters. */
-interface Parts {
+type Parts = {
   readonly down: Layer;
   readonly up: Layer;
   readonly scale?: Tensor;
   readonly norms?: { readonly [name in "before" | "branch" | "whole"]?: Affine };
-}
+};
 
 /**
  * Bottleneck adapters as a method. Parameters under each part's path: `down.weight` [r, d], `down.bias`, `up.weight`, `up.bias`
@@ -101,7 +100,7 @@ export function bottleneckAdapter(options: BottleneckAdapterOptions = {}): Metho
   }
   return {
     name: "bottleneckAdapter",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model: { spec, backend }, key }) =>
       freshParams(() => {
         const sites = adapterSites(spec, "bottleneckAdapter", after);
@@ -127,7 +126,7 @@ export function bottleneckAdapter(options: BottleneckAdapterOptions = {}): Metho
         reads,
         delta: fn(
           {
-            ...paramsAt(params, path) as unknown as Parts,
+            ...paramsAt(params, path) as Parts,
             ...sums?.rule === "shared" && { rule: params["rule"] as Tensor },
           },
           (own: Parts & { readonly rule?: Tensor }, call) => change(own, call, options),

@@ -12,7 +12,6 @@ import {
   fn,
   type HiddenCall,
   type HiddenEdit,
-  type Json,
   type Method,
   type PartsOf,
   type Tensor,
@@ -54,7 +53,7 @@ export function bySpans<M extends Readonly<Record<string, Method>>>(
   return {
     ...all,
     name: `bySpans(${names.join(", ")})`,
-    config: { parts: all.config, lengths } as Readonly<Record<string, Json>>,
+    config: { parts: all.config, lengths },
     edits: (params, spec) => {
       const parts = names.map((name) =>
         methods[name]!.edits(params[name] as Tree, spec).map((edit) => {
@@ -71,7 +70,7 @@ export function bySpans<M extends Readonly<Record<string, Method>>>(
     ...all.finalize && {
       finalize: (params, spec) => {
         const finalized = finalizedParts(methods, params, spec);
-        return { method: bySpans(finalized.methods, lengths) as unknown as Method, params: finalized.params };
+        return { method: bySpans(finalized.methods, lengths), params: finalized.params };
       },
     },
   };

@@ -94,7 +94,7 @@ export function compacter(options: CompacterOptions = {}): Method {
         path,
         reads,
         delta: fn(
-          { rule: params["rule"] as Tensor, ...paramsAt(params, path) as unknown as PhmBottleneck },
+          { rule: params["rule"] as Tensor, ...paramsAt(params, path) as PhmBottleneck },
           ({ rule, down, up }, call) => phm(rule, up, activation(σ)(phm(rule, down, reading(call, reads)))),
         ),
       })),

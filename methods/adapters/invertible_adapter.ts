@@ -81,7 +81,7 @@ export function invertibleAdapter(options: InvertibleAdapterOptions = {}): Metho
     edits: (params, spec) => {
       const sites = entrances(spec, stands);
       return sites.flatMap(({ path }): readonly Edit[] => {
-        const { f, g } = paramsAt(params, path) as unknown as Coupling;
+        const { f, g } = paramsAt(params, path) as Coupling;
         const coupling = { f, g };
         const heads = undone === "heads" && path === sites[0]!.path ? scoring(spec) : [];
         return [

@@ -78,7 +78,7 @@ export function phmAdapter(options: PhmAdapterOptions = {}): Method {
         path,
         reads: "output",
         delta: fn(
-          paramsAt(params, path) as unknown as PhmBottleneck,
+          paramsAt(params, path) as PhmBottleneck,
           ({ down, up }, { y }) => phm(up.rule, up, activation(σ)(phm(down.rule, down, y))),
         ),
       })),

@@ -12,7 +12,6 @@ import {
   type Edit,
   type Fn,
   fn,
-  type Json,
   leaves,
   type LinearMap,
   mapTree,
@@ -50,7 +49,7 @@ export function sparseAdapter({ host, mask }: SparseAdapterOptions): Method {
   const whole = ({ of, frozen }: Tree): Held => ({ of: of as Tree, masks: frozen as Tree });
   return {
     name: "sparseAdapter",
-    config: { host: { method: host.name, ...host.config } as Json },
+    config: { host: { method: host.name, ...host.config } },
     init: (given) => ({ of: host.init(given), frozen: mask }),
     edits: (params, spec) => {
       const held = whole(params);

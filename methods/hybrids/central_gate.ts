@@ -73,7 +73,7 @@ export function centralGate(parts: Readonly<Record<string, Method>>): Method {
         path,
         name: SIGNAL,
         run: fn(
-          paramsAt(params, `gates.${path}`) as unknown as Affine,
+          paramsAt(params, `gates.${path}`) as Affine,
           (gate, { states }) => shares(gate, states),
         ),
       })),

@@ -10,7 +10,6 @@ import {
   finalizedParts,
   fn,
   type HiddenCall,
-  type Json,
   type LinearCall,
   type LinearEdit,
   type Method,
@@ -50,7 +49,7 @@ export function parallel<M extends Readonly<Record<string, Method>>>(methods: M)
   return {
     ...all,
     name: `parallel(${names.join(", ")})`,
-    config: { parts: all.config } as Readonly<Record<string, Json>>,
+    config: { parts: all.config },
     edits: (params, spec) => {
       const parts = names.map((name) => methods[name]!.edits(params[name] as Tree, spec));
       checkWeights(names, parts);
@@ -67,7 +66,7 @@ export function parallel<M extends Readonly<Record<string, Method>>>(methods: M)
     ...all.finalize && {
       finalize: (params, spec) => {
         const finalized = finalizedParts(methods, params, spec);
-        return { method: parallel(finalized.methods) as unknown as Method, params: finalized.params };
+        return { method: parallel(finalized.methods), params: finalized.params };
       },
     },
   };

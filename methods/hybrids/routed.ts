@@ -14,7 +14,6 @@ import {
   fn,
   fold,
   type HiddenCall,
-  type Json,
   key as keyOf,
   type LinearCall,
   type Method,
@@ -81,7 +80,7 @@ export function routed<M extends Readonly<Record<string, Method>>>(
     );
   return {
     name: `routed(${names.join(", ")})`,
-    config: { parts: all.config, ...options } as Readonly<Record<string, Json>>,
+    config: { parts: all.config, ...options },
     init: ({ model, key }) =>
       scope((): Synchronous<Routed<PartsOf<M>>> => {
         const of = all.init({ model, key: fold(keyOf(key), "of") });
@@ -99,7 +98,7 @@ export function routed<M extends Readonly<Record<string, Method>>>(
     edits: (params, spec) =>
       places(params.of, spec).flatMap((place): readonly Edit[] =>
         meets(place)
-          ? [mixed(place, paramsAt(params, `routers.${place.name}`) as unknown as Affine, options)]
+          ? [mixed(place, paramsAt(params, `routers.${place.name}`) as Affine, options)]
           : place.parts[0]!.edits
       ),
     ...methodHooks<PartsOf<M>, Routed<PartsOf<M>>>(all, (of, { routers }) => ({ of, routers })),
@@ -107,7 +106,7 @@ export function routed<M extends Readonly<Record<string, Method>>>(
       finalize: ({ of, routers }, spec) => {
         const finalized = finalizedParts(experts, of, spec);
         return {
-          method: routed(finalized.methods, options) as unknown as Method,
+          method: routed(finalized.methods, options),
           params: { of: finalized.params, routers },
         };
       },

@@ -11,7 +11,7 @@
  * ([2, 4, 4, 2] of twelve, [2, 3, 3, 1] of nine; N₁ takes what is left over; seven blocks, and fewer than six, cannot be split
  * so), biases take what they need and the other parts share alike. Each stack has groups of its own.
  */
-import { at, compose, type Json, type Method, type Place, type Spec, type Stack } from "../../core/mod.ts";
+import { at, compose, type Method, type Place, type Spec, type Stack } from "../../core/mod.ts";
 import { bitfit } from "../selective/bitfit.ts";
 import { lora } from "../low_rank/lora.ts";
 import { pfeiffer } from "../adapters/pfeiffer.ts";
@@ -86,7 +86,7 @@ export function s4(options: S4Options): Method {
   };
   return {
     name: "s4",
-    config: { ...options } as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: (given) => plan(given.model.spec).init(given),
     edits: (params, spec) => plan(spec).edits(params, spec),
   };

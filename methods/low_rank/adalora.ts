@@ -16,7 +16,6 @@ import {
   chooseTargets,
   fold,
   freshTargets,
-  type Json,
   key as keyOf,
   leaves,
   type Method,
@@ -76,7 +75,7 @@ export function adalora(options: AdaloraOptions = {}): Method {
   const scale = (options.alpha ?? rank) / (rank + 1e-5);
   return {
     name: "adalora",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model: { spec, backend }, key }) =>
       scope((): Synchronous<Tree> =>
         nest(

@@ -17,7 +17,6 @@ import {
   type Factors,
   fold,
   freshTargets,
-  type Json,
   type Key,
   key as keyOf,
   type LinearMap,
@@ -75,7 +74,7 @@ export function delora(options: DeloraOptions = {}): Method {
   check(options);
   return {
     name: "delora",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model, key }) =>
       freshParams(() =>
         freshTargets(model.spec, options).flatMap((place) => {
@@ -98,7 +97,7 @@ export function delora(options: DeloraOptions = {}): Method {
         path,
         change: {
           form: "add",
-          map: updateOf(paramsAt(params, path) as unknown as DeloraParams),
+          map: updateOf(paramsAt(params, path) as DeloraParams),
           ...options.dropout && { dropout: options.dropout },
         },
       })),

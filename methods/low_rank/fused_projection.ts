@@ -9,7 +9,6 @@
  */
 import {
   fold,
-  type Json,
   key as keyOf,
   type LinearEdit,
   type LinearPlace,
@@ -64,7 +63,7 @@ export function fusedLora(options: FusedLoraOptions = {}): Method {
   const name = "fusedLora";
   return {
     name,
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model: { spec, backend }, key }) =>
       freshParams(() =>
         fused(spec, name).flatMap(({ path, inFeatures, outFeatures }) =>
@@ -109,7 +108,7 @@ export function fusedIa3(options: FusedIa3Options = {}): Method {
   const name = "fusedIa3";
   return {
     name,
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model: { spec, backend } }) =>
       freshParams(() =>
         fused(spec, name).flatMap(({ path, outFeatures }) =>

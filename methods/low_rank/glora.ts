@@ -13,7 +13,6 @@ import {
   fn,
   fold,
   freshTargets,
-  type Json,
   type Key,
   key as keyOf,
   type LinearEdit,
@@ -78,7 +77,7 @@ export function glora(options: GloraOptions = {}): Method {
   }
   return {
     name: "glora",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model, key }) =>
       freshParams(() =>
         freshTargets(model.spec, options).flatMap((place) =>

@@ -14,7 +14,6 @@ import {
   fn,
   fold,
   freshTargets,
-  type Json,
   key as keyOf,
   type LinearCall,
   type MatrixPlace,
@@ -75,7 +74,7 @@ export function lily(options: LilyOptions = {}): Method {
   }
   return {
     name: "lily",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model: { spec, backend }, key }) =>
       freshParams(() =>
         lilyLayers(freshTargets(spec, options), options).flatMap(({ place, a, b }) => {

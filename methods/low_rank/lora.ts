@@ -13,7 +13,6 @@ import {
   type Edit,
   fold,
   freshTargets,
-  type Json,
   type Key,
   key as keyOf,
   lowRank,
@@ -79,7 +78,7 @@ export function lora(options: LoraOptions = {}): Method {
   check(options);
   return {
     name: "lora",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model, key }) =>
       scope((): Synchronous<Tree> => {
         const seed = keyOf(key);

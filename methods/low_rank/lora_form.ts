@@ -13,7 +13,7 @@ import {
   type WeightUpdate,
   weightUpdates,
 } from "../../core/mod.ts";
-import { type LoraOptions, loraScale } from "./lora.ts";
+import { loraScale } from "./lora.ts";
 import { type Limit, toLora } from "./to_lora.ts";
 
 /** One layer: ΔW = s B A with A [r, in] and B [out, r]; of an embedding [r, rows] and [width, r]. */
@@ -84,7 +84,7 @@ export async function loraForm(model: Model, adapter: Adapter, limit?: Limit): P
 function ownLayer({ method, params }: Adapter, place: MatrixPlace): LoraLayer | undefined {
   const [a, b] = ["a", "b"].map((slot) => lookup(params, `${place.path}.${slot}`));
   if (!(a instanceof Tensor && b instanceof Tensor)) return undefined;
-  return { place, a, b, scale: loraScale(place.path, method.config as unknown as LoraOptions) };
+  return { place, a, b, scale: loraScale(place.path, method.config) };
 }
 
 function factorsOf({ factors }: WeightUpdate): Factors {

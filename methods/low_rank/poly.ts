@@ -13,7 +13,6 @@ import {
   fn,
   fold,
   freshTargets,
-  type Json,
   key as keyOf,
   type LinearChange,
   type LinearMap,
@@ -83,7 +82,7 @@ export function poly(options: PolyOptions = {}): Method {
   checkTasks(options);
   return {
     name: "poly",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model, key }) =>
       freshParams(() =>
         freshTargets(model.spec, options).flatMap((place) => {

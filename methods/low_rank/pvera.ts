@@ -14,7 +14,6 @@ import {
   fn,
   fold,
   freshTargets,
-  type Json,
   type LinearChange,
   type LinearMap,
   type MatrixPlace,
@@ -64,7 +63,7 @@ export function pvera(options: PveraOptions = {}): Method {
   const stored = (options.projections ?? "stored") === "stored";
   return {
     name: "pvera",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model: { spec, backend } }) => {
       const places = freshTargets(spec, options);
       const shared = stored ? projectionsOf(places, options, backend) : undefined;
@@ -78,7 +77,7 @@ export function pvera(options: PveraOptions = {}): Method {
     },
     edits: (params, spec) => {
       const places = chooseTargets(spec, options);
-      const kept = params["frozen"] as unknown as Projections | undefined;
+      const kept = params["frozen"] as Projections | undefined;
       return places.map((place) => {
         const vectors = paramsAt(params, place.path) as VeraVectors;
         const make = (): Projections => projectionsOf(places, options, vectors.lambdaB.backend);

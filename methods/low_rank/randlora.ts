@@ -14,7 +14,6 @@ import {
   chooseTargets,
   fold,
   freshTargets,
-  type Json,
   type Key,
   key as keyOf,
   type LinearMap,
@@ -72,7 +71,7 @@ export function randlora(options: RandLoraOptions = {}): Method {
   const stored = (options.projections ?? "stored") === "stored";
   return {
     name: "randlora",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model, key }) => {
       const places = freshTargets(model.spec, options);
       const shared = stored
@@ -88,7 +87,7 @@ export function randlora(options: RandLoraOptions = {}): Method {
     },
     edits: (params, spec) => {
       const places = chooseTargets(spec, options);
-      const kept = params["frozen"] as unknown as Projections | undefined;
+      const kept = params["frozen"] as Projections | undefined;
       return places.map((place) => {
         const scales = paramsAt(params, place.path) as RandLoraScales;
         const bases = (): Projections =>

@@ -11,7 +11,6 @@ import {
   chooseTargets,
   fold,
   freshTargets,
-  type Json,
   key as keyOf,
   type LinearMap,
   madeLowRank,
@@ -86,7 +85,7 @@ export function tinyLora({ directions, ...options }: TinyLoraOptions = {}): Meth
   };
   return {
     name: "tinyLora",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model, key }) =>
       freshParams(() => {
         const places = linearPlaces(freshTargets(model.spec, options));

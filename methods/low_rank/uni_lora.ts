@@ -12,7 +12,6 @@ import {
   chooseTargets,
   fold,
   freshTargets,
-  type Json,
   key as keyOf,
   type LinearMap,
   madeLowRank,
@@ -86,7 +85,7 @@ export function uniLora(options: UniLoraOptions = {}): Method {
   };
   return {
     name: "uniLora",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model: { spec, backend }, key }) =>
       freshParams(() => {
         freshTargets(spec, options);

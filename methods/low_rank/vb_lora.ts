@@ -12,7 +12,6 @@ import {
   detach,
   fold,
   freshTargets,
-  type Json,
   key as keyOf,
   madeLowRank,
   type MatrixPlace,
@@ -80,7 +79,7 @@ export function vbLora(options: VbLoraOptions = {}): Method {
   checkProbability("dropout", options.dropout ?? 0);
   return {
     name: "vbLora",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model: { spec, backend }, key }) =>
       freshParams(() => {
         const bound = options.bankBound ?? 0.02;

@@ -12,7 +12,6 @@ import {
   chooseTargets,
   diagonalLowRank,
   freshTargets,
-  type Json,
   type MatrixPlace,
   type Method,
   paramsAt,
@@ -63,7 +62,7 @@ export function vera(options: VeraOptions = {}): Method {
   const stored = (options.projections ?? "stored") === "stored";
   return {
     name: "vera",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model }) => {
       const places = freshTargets(model.spec, options);
       const shared = stored ? veraProjections(places, options, model.backend) : undefined;
@@ -80,7 +79,7 @@ export function vera(options: VeraOptions = {}): Method {
     },
     edits: (params, spec) => {
       const places = chooseTargets(spec, options);
-      const shared = params["frozen"] as unknown as Projections | undefined;
+      const shared = params["frozen"] as Projections | undefined;
       return places.map((place) => {
         const { lambdaD, lambdaB } = paramsAt(params, place.path) as VeraVectors;
         const projections = (): Projections => shared ?? veraProjections(places, options, lambdaD.backend);

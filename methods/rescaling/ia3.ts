@@ -10,7 +10,6 @@
 import {
   chooseTargets,
   freshTargets,
-  type Json,
   type MatrixPlace,
   type Method,
   nameMatches,
@@ -46,7 +45,7 @@ export function ia3(options: Ia3Options = {}): Method {
   const atInput = (place: MatrixPlace): boolean => scalesInput(place, options);
   return {
     name: "ia3",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model }) => {
       const places = freshTargets(model.spec, targets);
       const idle = options.feedForward?.find((name) => !places.some(({ path }) => nameMatches(name, path)));

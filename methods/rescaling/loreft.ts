@@ -145,7 +145,7 @@ export function loreft(options: LoreftOptions = {}): Method {
       ),
     edits: (params, spec) =>
       blocksRead(spec, stacks).map(({ path }): HiddenEdit => {
-        const here = paramsAt(params, path) as unknown as Ends;
+        const here = paramsAt(params, path) as Ends;
         const used = Object.fromEntries(names.map((end) => [end, here[end]!])) as Ends;
         return { kind: "hidden", path, reads: "output", delta: fn(used, run) };
       }),

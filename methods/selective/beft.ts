@@ -10,7 +10,6 @@
 import {
   chooseTargets,
   freshTargets,
-  type Json,
   type MatrixPlace,
   type Method,
   paramsAt,
@@ -41,7 +40,7 @@ export function beft(options: BeftOptions = {}): Method {
   const targets = { ...options, targets: options.targets ?? values };
   return {
     name: "beft",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model }) =>
       freshParams(() =>
         freshTargets(model.spec, targets).map((place) => {

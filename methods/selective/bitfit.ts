@@ -11,7 +11,6 @@
  * The key's bias adds one constant to all scores of a query, so it has no effect and no gradient.
  */
 import {
-  type Json,
   lookup,
   type Method,
   paramsAt,
@@ -49,7 +48,7 @@ export interface BitfitOptions {
 export function bitfit(options: BitfitOptions = {}): Method {
   return {
     name: "bitfit",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model }) => {
       const chosen = leavesThatTrain(model.spec, options);
       if (chosen.length === 0) {

@@ -10,7 +10,6 @@
  */
 import {
   fold,
-  type Json,
   type Key,
   key as keyOf,
   type LinearPlace,
@@ -49,7 +48,7 @@ export function crossAttention(options: CrossAttentionOptions = {}): Method {
   const { embeddings = "frozen", start = "pretrained" } = options;
   return {
     name: "crossAttention",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model, key }) =>
       freshParams(() => {
         const { linears, norms } = crossPlaces(model.spec);

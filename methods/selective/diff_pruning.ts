@@ -21,7 +21,6 @@ import {
   dequantizedShape,
   fn,
   fold,
-  type Json,
   type Key,
   leaves,
   lookup,
@@ -107,7 +106,7 @@ export function diffPruning(options: DiffPruningOptions = {}): Method {
   }
   return {
     name: "diffPruning",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model }) =>
       freshParams(() => {
         const gate = (shape: readonly number[]): Tensor => full(shape, initialAlpha, model.backend);

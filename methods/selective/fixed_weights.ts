@@ -1,5 +1,5 @@
 /** Weights that an adapter folder brings along and never trains: an embedding that was resized or re-initialised. */
-import { type Json, leaves, type Method, type Tree } from "../../core/mod.ts";
+import { leaves, type Method, type Tree } from "../../core/mod.ts";
 import { replaceWeight } from "./modules_to_save.ts";
 
 /** The weights' paths, for records. */
@@ -22,7 +22,7 @@ export interface FixedWeightsOptions {
 export function fixedWeights(options: FixedWeightsOptions): Method {
   return {
     name: "fixedWeights",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: () => ({}),
     edits: (params, spec) =>
       leaves((params["frozen"] ?? {}) as Tree).map(([path, value]) => replaceWeight(spec, path, value)),

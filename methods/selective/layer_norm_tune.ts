@@ -8,7 +8,6 @@
  */
 import {
   checkOnce,
-  type Json,
   matchesWhole,
   type Method,
   nameMatches,
@@ -42,7 +41,7 @@ export function layerNormTune(options: LayerNormTuneOptions = {}): Method {
   const { norms } = options;
   return {
     name: "layerNormTune",
-    config: norms === undefined ? {} : { norms: norms instanceof RegExp ? norms.source : norms as Json },
+    config: norms === undefined ? {} : { norms: norms instanceof RegExp ? norms.source : norms },
     init: ({ model }) => {
       const paths = chosenNorms(model.spec, options).map(({ path }) => path);
       if (Array.isArray(norms)) checkOnce("norms", "a norm", norms as readonly string[], paths);

@@ -6,7 +6,6 @@ import {
   type Edit,
   fn,
   type HeadPlace,
-  type Json,
   leaves,
   type LinearEdit,
   lookup,
@@ -44,7 +43,7 @@ export interface ModulesToSaveOptions {
 export function modulesToSave(options: ModulesToSaveOptions): Method {
   return {
     name: "modulesToSave",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model }) =>
       nest(
         savedLeaves(model, options).map(({ path, source }) => [path, trainableCopy(model, source)] as const),

@@ -6,7 +6,6 @@
  * matrix trains (once), and gradients then reach the embedding through the whole base.
  */
 import {
-  type Json,
   type Method,
   paramsAt,
   replaceLeaf,
@@ -46,7 +45,7 @@ export function topLayers(options: TopLayersOptions = {}): Method {
   checkPositive("blocks", options.blocks ?? 1);
   return {
     name: "topLayers",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model }) =>
       freshParams(() => topLeaves(model.spec, options).map((path) => [path, trainableCopy(model, path)])),
     edits: (params, spec) =>

@@ -12,7 +12,6 @@ import {
   type EmbeddingPlace,
   fn,
   type HeadPlace,
-  type Json,
   type LinearEdit,
   lookup,
   type Method,
@@ -67,7 +66,7 @@ export function trainableTokens(options: TrainableTokensOptions): Method {
   for (const ids of isList(options.tokens) ? [options.tokens] : Object.values(options.tokens)) checkIds(ids);
   return {
     name: "trainableTokens",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model }) =>
       nest(
         tokenRows(model.spec, options).map(({ place, ids }) => {

@@ -98,7 +98,7 @@ export function ladderSideTuning(options: LadderSideTuningOptions = {}): Method 
       }),
     edits: (params, spec) => {
       const last = spec.stacks.at(-1);
-      const { up, side } = params as unknown as Pick<LadderParams, "up" | "side">;
+      const { up, side } = params as Pick<LadderParams, "up" | "side">;
       const shares = tablesOf(spec).length > 0;
       return spec.stacks.map((stack): SideEdit => {
         const blocks = chosen(layers, stack.layers).map((i) => ({
@@ -106,8 +106,8 @@ export function ladderSideTuning(options: LadderSideTuningOptions = {}): Method 
           path: spec.blocks.find((place) => place.stack === stack.stack && place.layer === i)!.path,
         }));
         const own = spec.stacks.length === 1 ? params : paramsAt(params, stack.stack) as Tree;
-        const first = paramsAt(own, "first") as unknown as Affine;
-        const { downs, gates } = own as unknown as Ladder;
+        const first = paramsAt(own, "first") as Affine;
+        const { downs, gates } = own as Tree & Ladder;
         const ladder = { first, downs, gates, side };
         const lacks = blocks.find(({ i, path }) =>
           gates[i] === undefined || lookup(side, path) === undefined

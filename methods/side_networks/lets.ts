@@ -63,11 +63,11 @@ export interface LetsOptions {
 }
 
 /** What is trained besides the gates. */
-interface LetsParams {
+type LetsParams = {
   readonly deltas: Tree;
   readonly lstm: LstmLayer;
   readonly gates?: Readonly<Record<string, Tensor>>;
-}
+};
 
 /**
  * LeTS as a method, for models with one stack. Parameters: `deltas.<matrix>` as the matrix lies, `lstm.forward.input.weight`,
@@ -125,7 +125,7 @@ export function lets(options: LetsOptions = {}): Method {
         });
         return call.finish(readLastNorms(call, norms), pooled(states, params.lstm, pool));
       };
-      return [{ kind: "side", path, stack, run: fn(params as unknown as LetsParams, run) }];
+      return [{ kind: "side", path, stack, run: fn(params as LetsParams, run) }];
     },
     ...search !== undefined && {
       penalty: (params) => {

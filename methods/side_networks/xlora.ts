@@ -13,7 +13,6 @@ import {
   type Edit,
   fn,
   fold,
-  type Json,
   key as keyOf,
   type LinearMap,
   type Method,
@@ -76,7 +75,7 @@ export function xlora(options: XloraOptions): Method {
   return {
     name: "xlora",
     config: {
-      ...numbers as Readonly<Record<string, Json>>,
+      ...numbers,
       experts: Object.fromEntries(
         names.map((name) => {
           const { method } = options.experts[name]!;
@@ -101,7 +100,7 @@ export function xlora(options: XloraOptions): Method {
         Record<string, Tree>
       >;
       const layers = mixed(names, held, spec, options);
-      const router = Object.values(params.router as unknown as Readonly<Record<string, Affine>>);
+      const router = Object.values(params.router as Readonly<Record<string, Affine>>);
       const prepass: Edit = {
         kind: "prepass",
         path: onlyStack(spec, "xlora").path,

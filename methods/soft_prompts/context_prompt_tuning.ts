@@ -12,7 +12,6 @@
 import {
   fn,
   fold,
-  type Json,
   key as keyOf,
   type Method,
   type PromptLabel,
@@ -76,7 +75,7 @@ export function contextPromptTuning(options: ContextPromptTuningOptions): Method
     add(tokens, multiply(offsets, column(moves, offsets)));
   const method: Method = {
     name,
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model, key }) =>
       freshParams(() => {
         const start = { from: "tokens", rows: tokens.map((id) => [id]) } as const;

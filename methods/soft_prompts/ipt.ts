@@ -11,10 +11,8 @@
  * with the prompt itself: finalize and train.
  */
 import {
-  type Adapter,
   fn,
   fold,
-  type Json,
   key as keyOf,
   type Method,
   sameShape,
@@ -86,7 +84,7 @@ export function iptAutoencoder(options: IptAutoencoderOptions): Method<IptAutoen
       intrinsic,
       hidden: options.hidden ?? null,
       reconstruction,
-      where: where as Json,
+      where,
     },
     init: ({ model, key }) =>
       scope((): Synchronous<IptAutoencoderParams> => {
@@ -121,7 +119,7 @@ export function iptAutoencoder(options: IptAutoencoderOptions): Method<IptAutoen
 /** Options of IPT, stage 3. */
 export interface IptOptions {
   /** The trained autoencoder; its decoder is used, frozen. */
-  readonly autoencoder: Adapter;
+  readonly autoencoder: { readonly method: Pick<Method, "name" | "config">; readonly params: Tree };
 }
 
 /** What trains in stage 3: v [k], and the decoder that does not. */
@@ -157,7 +155,7 @@ export function ipt({ autoencoder }: IptOptions): Method<IptParams> {
   const intrinsic = decoder.inner.weight.shape[1]!;
   return {
     name: "ipt",
-    config: { length, intrinsic, where: where as Json },
+    config: { length, intrinsic, where },
     init: ({ model, key }) =>
       scope((): Synchronous<IptParams> => ({
         v: normal(fold(keyOf(key), "v"), [intrinsic], model.backend, 0.02),

@@ -12,7 +12,6 @@ import {
   type AttentionPlace,
   fn,
   fold,
-  type Json,
   key as keyOf,
   type Method,
   paramsAt,
@@ -58,7 +57,7 @@ export function llamaAdapter(options: LlamaAdapterOptions = {}): Method {
   if (layers !== undefined) checkPositive("layers", layers);
   return {
     name: "llamaAdapter",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model, key }) =>
       freshParams(() =>
         llamaAdapterPlaces(model.spec, layers).flatMap(({ path, heads, width }) => [

@@ -11,7 +11,6 @@
 import {
   fn,
   fold,
-  type Json,
   key as keyOf,
   type Method,
   scope,
@@ -66,7 +65,7 @@ export function multitaskPromptTuning(options: MultitaskPromptTuningOptions = {}
   const name = "multitaskPromptTuning";
   return {
     name,
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model, key }) =>
       freshParams(() => {
         const seed = keyOf(key);
@@ -149,7 +148,5 @@ function ofTask(factors: Tensor, task: number): Tensor {
 export function newTask({ rows, u, v }: MultitaskPrompt, from: "mean" | number = "mean"): MultitaskPrompt {
   const one = (factors: Tensor): Tensor =>
     from === "mean" ? mean(factors, { axis: 0, keepAxes: true }) : slice(factors, 0, from, from + 1);
-  return scope((): Synchronous<MultitaskPrompt> =>
-    ({ rows: multiply(rows, 1), u: one(u), v: one(v) }) as unknown as Synchronous<MultitaskPrompt>
-  );
+  return scope((): Synchronous<MultitaskPrompt> => ({ rows: multiply(rows, 1), u: one(u), v: one(v) }));
 }

@@ -7,7 +7,7 @@
  * encoder is dropped after training. The authors' few-shot setting trains the language model as well, at a lower rate:
  * compose with `fullFineTune` for that.
  */
-import { fn, fold, type Json, key as keyOf, type Method, scope, type Synchronous } from "../../core/mod.ts";
+import { fn, fold, key as keyOf, type Method, scope, type Synchronous } from "../../core/mod.ts";
 import {
   checkEncoder,
   encodedRows,
@@ -51,7 +51,7 @@ export function pTuning(options: PTuningOptions = {}): Method<PromptEncoderParam
   checkEncoder(encoder);
   return {
     name: "pTuning",
-    config: { length, where: where as Json, encoder: encoder as unknown as Json },
+    config: { length, where, encoder },
     init: ({ model, key }) =>
       scope((): Synchronous<PromptEncoderParams> => {
         const { width } = promptStack(model.spec, "pTuning");

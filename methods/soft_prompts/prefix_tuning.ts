@@ -192,7 +192,7 @@ function made(
 
 function networkAt(params: Tree, place: AttentionPlace): Network {
   return {
-    shared: lookup(params, kindOf(place)) as unknown as Network["shared"],
+    shared: lookup(params, kindOf(place)) as Network["shared"],
     last: rowsAt<Network["last"]>(params, place),
   };
 }

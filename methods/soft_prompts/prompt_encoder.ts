@@ -112,5 +112,5 @@ function linearWidths(encoder: PromptEncoder, width: number): readonly number[] 
 
 /** Children "0", "1", … in the order of their numbers. */
 function inOrder<T>(tree: Tree): readonly T[] {
-  return Object.keys(tree).sort((a, b) => Number(a) - Number(b)).map((name) => tree[name] as unknown as T);
+  return Object.keys(tree).sort((a, b) => Number(a) - Number(b)).map((name) => tree[name] as T);
 }

@@ -3,7 +3,7 @@
  * saves, so that folder holds a finished prompt too. For an encoder and a decoder the table is [2 n, d], of which PEFT's
  * forward pass reads the first n rows.
  */
-import type { Json, Spec } from "../../core/mod.ts";
+import type { Spec } from "../../core/mod.ts";
 import { numberField, type PeftFields, type PeftTensor, wrong } from "../peft/codec.ts";
 import type { PromptEncoder } from "./prompt_encoder.ts";
 import { promptStack, type PromptStart } from "./prompt_rows.ts";
@@ -144,7 +144,7 @@ function startOf(fields: PeftFields): PromptStart {
     case "SAMPLE_VOCAB":
       return { from: "vocabulary" };
     default:
-      return wrong("prompt_tuning_init", '"RANDOM", "SAMPLE_VOCAB" or "TEXT"', init as Json);
+      return wrong("prompt_tuning_init", '"RANDOM", "SAMPLE_VOCAB" or "TEXT"', init);
   }
 }
 
@@ -162,7 +162,7 @@ function encoderOf(fields: PeftFields): PromptEncoder {
       return { kind: "lstm", hidden: k, inner: 2 * k, layers, dropout };
     }
     default:
-      return wrong("encoder_reparameterization_type", '"MLP" or "LSTM"', type as Json);
+      return wrong("encoder_reparameterization_type", '"MLP" or "LSTM"', type);
   }
 }
 

@@ -8,7 +8,7 @@
  * in a causal model its last row predicts the text's first token, which counts where it has a label (as in PEFT). With `where`
  * the rows stand inside the text instead, as in P-tuning.
  */
-import { fn, fold, type Json, key as keyOf, type Method } from "../../core/mod.ts";
+import { fn, fold, key as keyOf, type Method } from "../../core/mod.ts";
 import type { PromptEncoder } from "./prompt_encoder.ts";
 import {
   checkPromptStart,
@@ -53,9 +53,9 @@ export function promptTuning(options: PromptTuningOptions = {}): Method<PromptPa
     name: "promptTuning",
     config: {
       length,
-      start: start as unknown as Json,
-      where: where as Json,
-      ...madeBy && { madeBy: madeBy as unknown as Json },
+      start,
+      where,
+      ...madeBy && { madeBy },
     },
     init: ({ model, key }) =>
       freshParams(() => [

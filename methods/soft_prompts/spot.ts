@@ -10,7 +10,6 @@
  */
 import {
   type Adapter,
-  type Json,
   type Method,
   read,
   sameShape,
@@ -76,7 +75,7 @@ export function spot(options: SpotOptions): Method<PromptParams> {
   return {
     ...prompt,
     name: "spot",
-    config: { length: first.shape[0]!, where: where as Json, weights },
+    config: { length: first.shape[0]!, where, weights },
     init: ({ model }) => {
       const { width } = promptStack(model.spec, "spot");
       if (first.shape[1] !== width) {

@@ -14,7 +14,6 @@ import {
   type Edit,
   fn,
   freshTargets,
-  type Json,
   type Key,
   type LinearMap,
   type MatrixPlace,
@@ -64,7 +63,7 @@ export function boft(options: BoftOptions = {}): Method {
   checkProbability("dropout", options.dropout ?? 0);
   return {
     name: "boft",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model }) =>
       freshParams(() =>
         rotatedPlaces("boft", model.spec, options, freshTargets).flatMap((place) => [

@@ -14,7 +14,6 @@ import {
   chooseTargets,
   fold,
   freshTargets,
-  type Json,
   type Key,
   key as keyOf,
   type MatrixPlace,
@@ -56,7 +55,7 @@ export function c3a(options: C3aOptions = {}): Method {
   }
   return {
     name: "c3a",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model, key }) =>
       freshParams(() =>
         freshTargets(model.spec, options).map((place) =>

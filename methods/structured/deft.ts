@@ -15,7 +15,6 @@ import {
   fn,
   fold,
   freshTargets,
-  type Json,
   key as keyOf,
   type LinearCall,
   type LinearChange,
@@ -84,7 +83,7 @@ export function deft(options: DeftOptions = {}): Method {
   }
   return {
     name: "deft",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model, key }) =>
       freshParams(() =>
         freshTargets(model.spec, options).flatMap((place) => {

@@ -13,7 +13,6 @@ import {
   fourierMap,
   type Frequency,
   freshTargets,
-  type Json,
   key as keyOf,
   type MatrixPlace,
   type Method,
@@ -60,7 +59,7 @@ export function fourierft(options: FourierFtOptions = {}): Method {
   checkSeed("positionSeed", options.positionSeed ?? 777);
   return {
     name: "fourierft",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model, key }) =>
       freshParams(() =>
         freshTargets(model.spec, options).map((place) => {

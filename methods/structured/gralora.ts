@@ -13,7 +13,6 @@ import {
   fold,
   freshTargets,
   granular,
-  type Json,
   type Key,
   key as keyOf,
   type LinearMap,
@@ -78,7 +77,7 @@ export function gralora(options: GraloraOptions = {}): Method {
   const scale = alpha / (rank + hybridRank);
   return {
     name: "gralora",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model, key }) =>
       freshParams(() =>
         atPlaces(

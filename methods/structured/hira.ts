@@ -14,7 +14,6 @@ import {
   fn,
   fold,
   freshTargets,
-  type Json,
   type Key,
   key as keyOf,
   type LinearChange,
@@ -60,7 +59,7 @@ export function hira(options: HiraOptions = {}): Method {
   checkProbability("dropout", options.dropout ?? 0);
   return {
     name: "hira",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model, key }) =>
       freshParams(() =>
         atPlaces(

@@ -12,7 +12,6 @@ import {
   type Backend,
   fold,
   freshTargets,
-  type Json,
   type Key,
   key as keyOf,
   leaves,
@@ -74,7 +73,7 @@ export function hra(options: HraOptions = {}): Method {
   }
   const method: Method = {
     name: "hra",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model, key }) =>
       freshParams(() =>
         rotatedPlaces("hra", model.spec, options, freshTargets).map((place) => {

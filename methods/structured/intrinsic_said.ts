@@ -18,7 +18,6 @@ import {
   decoded,
   fn,
   fold,
-  type Json,
   key as keyOf,
   lookup,
   matchesWhole,
@@ -75,7 +74,7 @@ export function intrinsicSaid(options: IntrinsicSaidOptions): Method {
   return {
     name: "intrinsicSaid",
     config: {
-      ...options as unknown as Readonly<Record<string, Json>>,
+      ...options,
       ...parameters instanceof RegExp && { parameters: parameters.source },
     },
     init: ({ model }) => {

@@ -12,7 +12,6 @@ import {
   dense,
   fold,
   freshTargets,
-  type Json,
   key as keyOf,
   kronecker,
   type MatrixPlace,
@@ -60,7 +59,7 @@ export function krona(options: KronaOptions = {}): Method {
   for (const n of options.firstFactor ?? []) checkPositive("firstFactor", n);
   return {
     name: "krona",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model, key }) =>
       freshParams(() =>
         freshTargets(model.spec, options).flatMap((place) =>

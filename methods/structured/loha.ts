@@ -14,7 +14,6 @@ import {
   fold,
   freshTargets,
   hadamardLowRank,
-  type Json,
   type Key,
   key as keyOf,
   type MatrixPlace,
@@ -67,7 +66,7 @@ export function loha(options: LohaOptions = {}): Method {
   checkUpdateDropout(options);
   return {
     name: "loha",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model, key }) =>
       freshParams(() =>
         atPlaces(

@@ -15,7 +15,6 @@ import {
   dense,
   fold,
   freshTargets,
-  type Json,
   type Key,
   key as keyOf,
   kronecker,
@@ -81,7 +80,7 @@ export function lokr(options: LokrOptions = {}): Method {
   checkUpdateDropout(options);
   return {
     name: "lokr",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model, key }) =>
       freshParams(() =>
         freshTargets(model.spec, options).flatMap((place) =>

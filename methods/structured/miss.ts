@@ -11,7 +11,6 @@ import {
   chooseTargets,
   fn,
   freshTargets,
-  type Json,
   type LinearChange,
   type MatrixPlace,
   type Method,
@@ -64,7 +63,7 @@ export function miss(options: MissOptions = {}): Method {
   }
   return {
     name: "miss",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model }) =>
       freshParams(() =>
         freshTargets(model.spec, options).map((place) =>

@@ -10,7 +10,6 @@
 import {
   blockDiagonal,
   freshTargets,
-  type Json,
   type LinearChange,
   mapTree,
   type MatrixPlace,
@@ -64,7 +63,7 @@ export function oft(options: OftOptions = {}): Method {
   }
   const method: Method = {
     name: "oft",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model }) =>
       freshParams(() =>
         rotatedPlaces("oft", model.spec, options, freshTargets).map((place) =>

@@ -13,7 +13,6 @@ import {
   chooseTargets,
   detach,
   freshTargets,
-  type Json,
   type LinearMap,
   lowRank,
   matrixAt,
@@ -71,7 +70,7 @@ export function osf({ split, ...options }: OsfOptions = {}): Method {
   }
   return {
     name: "osf",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model }) =>
       freshParams(() =>
         freshTargets(model.spec, options).flatMap((place) => {

@@ -12,7 +12,6 @@ import {
   fn,
   fold,
   freshTargets,
-  type Json,
   key as keyOf,
   type LinearCall,
   type LinearChange,
@@ -72,7 +71,7 @@ export function peanut(options: PeanutOptions = {}): Method {
   checkFinite("scale", scale);
   return {
     name: "peanut",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model: { spec, backend }, key }) =>
       freshParams(() =>
         freshTargets(spec, options).flatMap((place) => {

@@ -12,7 +12,6 @@
  */
 import {
   fn,
-  type Json,
   type LinearChange,
   type LinearMap,
   type Method,
@@ -92,7 +91,7 @@ export function psoft(options: PsoftOptions): Method {
   }
   return {
     name: "psoft",
-    config: { rotation, vectors, dropout: rate } as Readonly<Record<string, Json>>,
+    config: { rotation, vectors, dropout: rate },
     init: ({ model: { spec, backend } }) =>
       freshParams(() =>
         layers.flatMap(([path, v]) => {

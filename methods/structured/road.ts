@@ -14,7 +14,6 @@ import {
   type Edit,
   fold,
   freshTargets,
-  type Json,
   key as keyOf,
   type LinearChange,
   type MatrixPlace,
@@ -77,7 +76,7 @@ export function road(options: RoadOptions = {}): Method {
   if (group % 2 !== 0) throw new RangeError(`Expected group to be even but found ${group}`);
   return {
     name: "road",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model: { spec, backend }, key }) =>
       freshParams(() =>
         freshTargets(spec, options).flatMap((place) => {

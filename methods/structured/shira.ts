@@ -11,7 +11,6 @@ import {
   chooseTargets,
   fold,
   freshTargets,
-  type Json,
   key as keyOf,
   type MatrixPlace,
   type Method,
@@ -56,7 +55,7 @@ export function shira(options: ShiraOptions = {}): Method {
   checkSeed("positionSeed", options.positionSeed ?? DEFAULT_SEED);
   return {
     name: "shira",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model, key }) =>
       freshParams(() =>
         freshTargets(model.spec, options).flatMap((place) => {
@@ -73,7 +72,7 @@ export function shira(options: ShiraOptions = {}): Method {
       ),
     edits: (params, spec) =>
       chooseTargets(spec, options).map((place) => {
-        const { values, frozen } = paramsAt(params, place.path) as unknown as ShiraParams;
+        const { values, frozen } = paramsAt(params, place.path) as ShiraParams;
         const { inFeatures, outFeatures } = sizesOf(place);
         const { positions } = frozen;
         const spread = (): Spread => ({

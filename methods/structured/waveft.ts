@@ -15,7 +15,6 @@ import {
   chooseTargets,
   fold,
   freshTargets,
-  type Json,
   key as keyOf,
   type MatrixPlace,
   type Method,
@@ -76,7 +75,7 @@ export function waveft(options: WaveFtOptions = {}): Method {
   const filter = wavelet === "none" ? [1] : scalingFilter(wavelet);
   return {
     name: "waveft",
-    config: options as unknown as Readonly<Record<string, Json>>,
+    config: { ...options },
     init: ({ model, key }) =>
       freshParams(() =>
         waveftCounts(freshTargets(model.spec, options), options).map(([{ path }, n]) => {

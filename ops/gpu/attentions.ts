@@ -120,7 +120,7 @@ export function attentionKernels(context: Context): AttentionKernels {
     const names = Object.keys(operands);
     eachTile(context, [b!, h!, t!, Math.max(1, s)], Object.values(operands), (tile, spans, starts) => {
       const at = (name: string): number => starts[names.indexOf(name)] ?? 0;
-      const [sizes, from] = [tile.sizes, tile.from] as unknown as [Box["sizes"], Box["from"]];
+      const [sizes, from] = [tile.sizes, tile.from] as [Box["sizes"], Box["from"]];
       const args = {
         ...{ nh: sizes[1], nt: sizes[2], ns: Math.min(s, sizes[3]) },
         ...{ fromH: from[1], fromT: from[2], fromS: from[3] },

@@ -208,7 +208,7 @@ export function moveKernels(context: Context): MoveKernels {
       const operands = [{ x: expect(ids, "i32"), steps: [1, 0] }, { x: expect(out), steps: [row, 1] }];
       for (const { piece, spans, args } of decoding(context, table).pieces(1, stepOf(table.dtype))) {
         eachTile(context, [size(ids.shape), row], operands, ({ from, sizes }, target, [atIds, atY]) => {
-          const [[firstId, column], [, columns]] = [from, sizes] as unknown as [
+          const [[firstId, column], [, columns]] = [from, sizes] as [
             [number, number],
             [number, number],
           ];

@@ -1,5 +1,5 @@
 /** A running copy of the kernels as a library of the machine: memory without WebAssembly's end, vectors as wide as there are. */
-import type { Kernels, Machine } from "../wasm/machine.ts";
+import type { Machine } from "../wasm/machine.ts";
 import { functionsOf, SYMBOLS } from "./symbols.ts";
 
 /**
@@ -32,7 +32,7 @@ export function startNative(path: string, threads: number, sources?: string): Ma
     );
   };
   return {
-    kernels: kernels as unknown as Kernels,
+    kernels: kernels,
     largest: Number.MAX_SAFE_INTEGER,
     limit: "the machine gives no more",
     threads,

@@ -18,6 +18,8 @@ export type Kernels = Omit<
   | "worker_failed"
   | "worker_count"
   | "stop_workers"
+  | "tile_peak"
+  | "__wbindgen_externrefs"
   | "__wbindgen_start"
 >;
 
@@ -142,5 +144,5 @@ function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory | un
   for (const entry of WebAssembly.Module.imports(module)) {
     (imports[entry.module] ??= {})[entry.name] = entry.kind === "memory" ? memory! : () => {};
   }
-  return new WebAssembly.Instance(module, imports).exports as unknown as Exported;
+  return new WebAssembly.Instance(module, imports).exports as Exported;
 }
