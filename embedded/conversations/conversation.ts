@@ -77,7 +77,7 @@ function draw(
   const questions = shuffle(fold(key, "questions"), intent.questions)
     .slice(0, [0, 1, 1, 2, 2][randomBelow(fold(key, "how many questions"), 5)]);
 
-  const asked = questions.map(([ask, answer], i): readonly Turn[] => [
+  const asked = questions.map(({ ask, answer }, i): readonly Turn[] => [
     { by: "Agent", says: `${pick(fold(fold(key, "before question"), i), BEFORE_QUESTION)} ${ask}` },
     { by: "Customer", says: answer },
   ]);

@@ -15,7 +15,7 @@ export interface Intent {
   /** What the customer says first. */
   readonly openings: readonly string[];
   /** Questions of the agent with the customer's answers. */
-  readonly questions: readonly (readonly [ask: string, answer: string])[];
+  readonly questions: readonly { readonly ask: string; readonly answer: string }[];
   readonly outcomes: readonly Outcome[];
   /** Verb phrases whose subject is the customer. At least one tells only what every opening tells. */
   readonly problem: readonly string[];

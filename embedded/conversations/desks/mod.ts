@@ -1,26 +1,27 @@
-/** All desks. */
+/** All desks, from a file of data each. */
+import { deskOf } from "../desk_data.ts";
 import type { Desk } from "../intent.ts";
-import { bank } from "./bank.ts";
-import { delivery } from "./delivery.ts";
-import { health } from "./health.ts";
-import { insurance } from "./insurance.ts";
-import { leisure } from "./leisure.ts";
-import { shop } from "./shop.ts";
-import { software } from "./software.ts";
-import { telecom } from "./telecom.ts";
-import { travel } from "./travel.ts";
-import { utilities } from "./utilities.ts";
+import bank from "./bank.json" with { type: "json" };
+import delivery from "./delivery.json" with { type: "json" };
+import health from "./health.json" with { type: "json" };
+import insurance from "./insurance.json" with { type: "json" };
+import leisure from "./leisure.json" with { type: "json" };
+import shop from "./shop.json" with { type: "json" };
+import software from "./software.json" with { type: "json" };
+import telecom from "./telecom.json" with { type: "json" };
+import travel from "./travel.json" with { type: "json" };
+import utilities from "./utilities.json" with { type: "json" };
 
-/** Every kind of company that the generator knows. */
+/** Every kind of company that the generator knows. The order decides what a key draws. */
 export const DESKS: readonly Desk[] = [
-  shop,
-  delivery,
-  telecom,
-  travel,
-  bank,
-  insurance,
-  software,
-  utilities,
-  health,
-  leisure,
+  deskOf(shop),
+  deskOf(delivery),
+  deskOf(telecom),
+  deskOf(travel),
+  deskOf(bank),
+  deskOf(insurance),
+  deskOf(software),
+  deskOf(utilities),
+  deskOf(health),
+  deskOf(leisure),
 ];
