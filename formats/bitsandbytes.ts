@@ -79,17 +79,21 @@ function fourBit(file: SafetensorsFile, stateTensor: RawTensor, name: string, co
   const parts = [name, `${name}.absmax`, `${name}.quant_map`, stateTensor.name];
   const at = layout(dtype, shape);
   if (!state.nested) {
-    return { parts, tensor: assembled(name, dtype, shape, [[0, codes], [at.scales, absmax]]) };
+    const tensor = assembled(name, dtype, shape, [[0, codes], [at.scales, absmax]]);
+    return { parts, tensor: { ...tensor, ...state.decodesTo && { decodesTo: state.decodesTo } } };
   }
   const nested = part(file, name, `${name}.nested_absmax`, 4 * Math.ceil(blocks / NESTED_BLOCK));
   checkMap(file, name, `${name}.nested_quant_map`, dynamicMap());
   const offset = { read: () => new Uint8Array(new Float32Array([state.offset]).buffer) };
+  const tensor = assembled(name, dtype, shape, [
+    [0, codes],
+    [at.scales, absmax],
+    [at.nested, nested],
+    [at.offset, offset],
+  ]);
   return {
     parts: [...parts, `${name}.nested_absmax`, `${name}.nested_quant_map`],
-    tensor: assembled(name, dtype, shape, [[0, codes], [at.scales, absmax], [at.nested, nested], [
-      at.offset,
-      offset,
-    ]]),
+    tensor: { ...tensor, ...state.decodesTo && { decodesTo: state.decodesTo } },
   };
 }
 
@@ -150,6 +154,27 @@ interface State {
   readonly shape: readonly number[];
   readonly nested: boolean;
   readonly offset: number;
+  readonly decodesTo: StoredTensor["decodesTo"];
+}
+
+/** The state's `dtype`. Files of older versions have none. */
+function decodesTo(where: string, dtype: unknown): StoredTensor["decodesTo"] {
+  switch (dtype) {
+    case undefined:
+      return undefined;
+    case "float16":
+      return "f16";
+    case "bfloat16":
+      return "bf16";
+    case "float32":
+      return "f32";
+    default:
+      throw new RangeError(
+        `Cannot read ${where}: expected dtype float16, bfloat16 or float32 but found ${
+          JSON.stringify(dtype)
+        }`,
+      );
+  }
 }
 
 function readState(name: string, raw: RawTensor): State {
@@ -166,7 +191,8 @@ function readState(name: string, raw: RawTensor): State {
     );
   }
   const nestedBlock = field("nested_blocksize");
-  if (nestedBlock === undefined) return { shape, nested: false, offset: 0 };
+  const rounded = decodesTo(where, field("dtype"));
+  if (nestedBlock === undefined) return { shape, nested: false, offset: 0, decodesTo: rounded };
   const offset = field("nested_offset");
   if (nestedBlock !== NESTED_BLOCK || field("nested_dtype") !== "float32" || typeof offset !== "number") {
     throw new RangeError(
@@ -175,7 +201,7 @@ function readState(name: string, raw: RawTensor): State {
       } with ${offset}`,
     );
   }
-  return { shape, nested: true, offset };
+  return { shape, nested: true, offset, decodesTo: rounded };
 }
 
 /** Tables made on other machines may differ in the last bits, so a relative 1e-6 is allowed. */

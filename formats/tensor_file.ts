@@ -11,6 +11,11 @@ export interface StoredTensor {
   readonly dtype: DType;
   /** Sizes, the contiguous axis last. */
   readonly shape: Shape;
+  /**
+   * To what the program that coded the numbers rounds them when it decodes them, where the file says so: bitsandbytes'
+   * `quant_state.dtype`. Codes here give f32.
+   */
+  readonly decodesTo?: "f16" | "bf16" | "f32";
   /** Bytes that `read` returns: `byteLength(dtype, shape)` of core. */
   readonly byteLength: number;
   /**

@@ -46,18 +46,27 @@ export interface LeafOptions {
   /** Of plain matrices; default: as stored. */
   readonly dtype?: DType;
   readonly leaves?: "lazy";
+  /** Codes become plain numbers. */
+  readonly codes?: "decoded";
 }
 
-/** A stored tensor as a leaf (whose plain numbers lie [in, out] or not): as `planned`, else vectors as f32 and quantized matrices as they are stored. */
+/**
+ * A stored tensor as a leaf (whose plain numbers lie [in, out] or not): as `planned`, else vectors as f32 and quantized matrices
+ * as they are stored, or decoded to what the file says.
+ */
 export function storedLeaf(
   stored: StoredTensor,
   inOut: boolean,
-  { backend, dtype, leaves }: LeafOptions,
+  { backend, dtype, leaves, codes }: LeafOptions,
   planned?: DType,
 ): Tensor {
   const { shape, dtype: own } = stored;
   const wanted = planned ??
-    (shape.length < 2 ? "f32" : dtype === undefined || isQuantized(own) ? own : dtype);
+    (shape.length < 2
+      ? "f32"
+      : isQuantized(own)
+      ? codes === "decoded" ? stored.decodesTo ?? dtype ?? "f32" : own
+      : dtype ?? own);
   const asStored = (): Tensor =>
     stored.pieces === undefined
       ? fromBytes(stored.read(), shape, own, backend)

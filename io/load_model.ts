@@ -29,6 +29,12 @@ export interface LoadOptions {
   readonly backend: Backend;
   /** Convert the matrices to this dtype on the way in; default: as stored. Vectors become f32. */
   readonly dtype?: DType;
+  /**
+   * "decoded": codes of a quantized checkpoint become plain numbers on the way in, and take their room. Those of 4-bit
+   * bitsandbytes are rounded to the dtype that the checkpoint gives for them (`quant_state.dtype`), which is what bitsandbytes
+   * computes with; others become `dtype`, by default f32. Default: codes stay, and products see their f32 numbers.
+   */
+  readonly codes?: "decoded";
   /** Quantize on the way in, one weight at a time, so that the whole never lies in memory unquantized. As `quantize`. */
   readonly quantize?: QuantizeOptions;
   /**
