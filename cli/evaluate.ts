@@ -17,11 +17,19 @@ import {
 import type { Model } from "../core/mod.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import { contextLength } from "../models/mod.ts";
-import { type Command, helpAll, integer, onePath } from "./terminal/arguments.ts";
+import { type Command, helpAll, integer, onePath, rare } from "./terminal/arguments.ts";
 import { UsageError } from "../tuning/usage_error.ts";
 import { type Data, type DataFlags, dataFlags, openData, rowLength } from "./data.ts";
 import { labelledEvaluation, padOf, showEvaluation } from "./finetune/evaluation.ts";
-import { dtypeFlag, type DtypeFlags, dtypeOf, type ModelFlags, modelFlags, openModel } from "./load.ts";
+import {
+  dtypeFlag,
+  type DtypeFlags,
+  dtypeOf,
+  type ModelFlags,
+  modelFlags,
+  openModel,
+  outsideOption,
+} from "./load.ts";
 import { print, printJson, table } from "./terminal/output.ts";
 
 const EXAMPLE = `
@@ -51,7 +59,7 @@ export function evaluate(program: Command): void {
     "-a, --adapter <folder>",
     "adapter folder to graft onto the model",
     onePath,
-  );
+  ).addOption(rare(outsideOption()));
   dataFlags(command, "measure only what finetune holds out; default all")
     .option("--batch-size <n>", "rows in a pass", integer(), 4)
     .option("--rouge <n>", "write n answers and score them; 0 for none", integer(0), 32)

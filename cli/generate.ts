@@ -12,7 +12,15 @@ import {
   repeated,
 } from "./terminal/arguments.ts";
 import { UsageError } from "../tuning/usage_error.ts";
-import { dtypeFlag, type DtypeFlags, dtypeOf, type ModelFlags, modelFlags, openModel } from "./load.ts";
+import {
+  dtypeFlag,
+  type DtypeFlags,
+  dtypeOf,
+  type ModelFlags,
+  modelFlags,
+  openModel,
+  outsideOption,
+} from "./load.ts";
 import { print, printJson, printPiece } from "./terminal/output.ts";
 
 const EXAMPLE = `
@@ -39,6 +47,7 @@ export function generate(program: Command): void {
   const command = program.command("generate").description("Continue a text with a model, tuned or not");
   dtypeFlag(modelFlags(command))
     .option("-a, --adapter <folder>", "adapter folder to graft onto the model", onePath)
+    .addOption(rare(outsideOption()))
     .option("-p, --prompt <text>", "the text; default standard input")
     .option("--chat", "the text is a user's message: use the model's chat template")
     .addOption(rare(option("--system <text>", "with --chat: the system's message")))

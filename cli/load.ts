@@ -4,6 +4,7 @@ import type { Tokenizer } from "../formats/tokenizer.ts";
 import { loadAdapter } from "../io/load_adapter.ts";
 import { modelOfAdapter } from "../io/layer_replication.ts";
 import { baseModelName, sameBaseName } from "../io/base_model_name.ts";
+import type { NamedFolderOptions } from "../io/named_folder.ts";
 import { loadTask } from "../io/task_file.ts";
 import { loadModel, type LoadOptions } from "../io/load_model.ts";
 import { localHeaders, localPath } from "../io/local_path.ts";
@@ -11,7 +12,7 @@ import { gpu, type GpuOptions } from "../ops/gpu/mod.ts";
 import { reference } from "../ops/reference/mod.ts";
 import { native } from "../ops/native/mod.ts";
 import { wasm } from "../ops/wasm/mod.ts";
-import { choice, type Command, integer, onePath, rare } from "./terminal/arguments.ts";
+import { choice, type Command, integer, onePath, type Option, option, rare } from "./terminal/arguments.ts";
 import { UsageError } from "../tuning/usage_error.ts";
 import { downloadNotes } from "./terminal/download_notes.ts";
 import { note } from "./terminal/output.ts";
@@ -32,6 +33,8 @@ export interface BackendFlags {
 export interface ModelFlags extends BackendFlags {
   /** A folder, a .gguf file or a hub id; the embedded model when absent. */
   readonly model?: string;
+  /** As `LoadAdapterOptions`. */
+  readonly outsideFolders?: true;
 }
 
 /** Adds `--backend` and `--threads`. */
@@ -49,6 +52,14 @@ export function modelFlags(command: Command): Command {
     command.option("-m, --model <path|id>", "folder, .gguf or hub id; default the embedded model", onePath),
   );
 }
+
+/** `--outside-folders`, of commands that take an adapter. */
+export const outsideOption = (): Option =>
+  option("--outside-folders", "an adapter's files may name folders outside its own");
+
+/** The flag as an option of loading. */
+export const outsideOf = ({ outsideFolders }: Pick<ModelFlags, "outsideFolders">): NamedFolderOptions =>
+  outsideFolders === undefined ? {} : { outsideFolders };
 
 /** How a model's matrices are stored in memory. */
 export interface DtypeFlags {
@@ -183,7 +194,9 @@ export async function openModel(
     const loaded = await loadModel(local, { backend, ...options, ...task !== undefined && { task } });
     const plain = { ...loaded, source };
     const base = flags.adapter === undefined ? plain : await modelOfAdapter(flags.adapter, plain);
-    const model = flags.adapter === undefined ? base : graft(base, await openAdapter(flags.adapter, base));
+    const model = flags.adapter === undefined
+      ? base
+      : graft(base, await openAdapter(flags.adapter, base, flags));
     return { backend, base, model, close: () => backend.close() };
   } catch (error) {
     backend.close();
@@ -192,8 +205,12 @@ export async function openModel(
 }
 
 /** Loads an adapter for a model, and says so where it names another base: shapes that agree do not make it the right one. */
-export async function openAdapter(source: string, model: Model): Promise<Adapter> {
-  const adapter = await loadAdapter(source, model);
+export async function openAdapter(
+  source: string,
+  model: Model,
+  flags: Pick<ModelFlags, "outsideFolders">,
+): Promise<Adapter> {
+  const adapter = await loadAdapter(source, model, outsideOf(flags));
   const trainedOn = await baseModelName(source);
   if (trainedOn !== undefined && model.source !== undefined && !sameBaseName(trainedOn, model.source)) {
     note(

@@ -15,7 +15,15 @@ import {
 } from "./terminal/arguments.ts";
 import { UsageError } from "../tuning/usage_error.ts";
 import { interruptible } from "./terminal/interrupt.ts";
-import { type ModelFlags, modelFlags, modelSource, openAdapter, type Opened, openModel } from "./load.ts";
+import {
+  type ModelFlags,
+  modelFlags,
+  modelSource,
+  openAdapter,
+  type Opened,
+  openModel,
+  outsideOption,
+} from "./load.ts";
 import { note, print, showBytes } from "./terminal/output.ts";
 
 const EXAMPLE = `
@@ -57,6 +65,7 @@ export function serve(program: Command): void {
       "an adapter and the name to ask for it by; default its folder's; may be repeated",
       namedAdapter,
     )
+    .addOption(rare(outsideOption()))
     .addOption(rare(option("--name <name>", 'of the bare model, beside "base"; default its file\'s')))
     .option("--port <n>", "0 takes a free one", port, 8080)
     .addOption(
@@ -88,7 +97,7 @@ async function run(flags: ServeFlags): Promise<void> {
   checkNames(base, adapters);
   const opened = await openModel({ ...rest, model: source });
   try {
-    await listen(flags, base, opened, await loaded(adapters, opened));
+    await listen(flags, base, opened, await loaded(adapters, opened, flags));
   } finally {
     opened.close();
   }
@@ -185,6 +194,7 @@ function log({ json }: ServeFlags, request: Request, status: number, millisecond
 async function loaded(
   adapters: readonly NamedAdapter[],
   { base }: Opened,
+  flags: ServeFlags,
 ): Promise<Readonly<Record<string, Adapter>>> {
   const found: [string, Adapter][] = [];
   for (const { name, source } of adapters) {
@@ -193,7 +203,7 @@ async function loaded(
         `Cannot serve the adapter ${source}: it was trained for a classifier, which writes no text`,
       );
     }
-    found.push([name, await openAdapter(source, base)]);
+    found.push([name, await openAdapter(source, base, flags)]);
   }
   return Object.fromEntries(found);
 }

@@ -5,10 +5,11 @@ import { isAdaptersFolder, loadAdaptersFolder } from "./adapterhub/load.ts";
 import { loadGgufAdapter } from "./gguf_adapter.ts";
 import { graftRecord, loadGraftAdapter } from "./graft_adapter.ts";
 import { checkReplication } from "./layer_replication.ts";
+import { type NamedFolderOptions, realPath } from "./named_folder.ts";
 import { loadPeftFolder } from "./peft/load.ts";
 
-/** Which adapter of a folder. */
-export interface LoadAdapterOptions {
+/** Which adapter of a folder, and what its files may name. */
+export interface LoadAdapterOptions extends NamedFolderOptions {
   /** The one in the subfolder of this name; default the one at the root. */
   readonly name?: string;
 }
@@ -26,9 +27,13 @@ export interface LoadAdapterOptions {
  *
  * A GGUF file holds LoRA for llama.cpp, and loads as that.
  *
+ * Folders that an adapter's own files name (X-LoRA's experts, the adapters of a setup) must lie inside its folder unless
+ * `outsideFolders` allows others.
+ *
  * @param source A folder, a `.gguf` file, or a hub id.
  * @throws {RangeError} when a key is missing, unexpected or of the wrong shape, when targets match nothing, or when the
- * config asks for something that is not supported; the message names it.
+ * config asks for something that is not supported, or names a folder that is missing, outside the adapter's own or around it;
+ * the message names it.
  * @throws {TypeError} when there are only pickled weights, which are never read.
  * @example
  * ```ts
@@ -48,25 +53,48 @@ export async function loadAdapter(
   model: Model,
   options: LoadAdapterOptions = {},
 ): Promise<Adapter> {
+  return await loadWithin(source, model, options, []);
+}
+
+/** @param around The folders whose expert this is, without links, the outermost first. */
+async function loadWithin(
+  source: string,
+  model: Model,
+  options: LoadAdapterOptions,
+  around: readonly string[],
+): Promise<Adapter> {
   if (source.endsWith(".gguf") && await isThere(source)) return ggufAdapter(source, model, options);
   const root = await localFolder(source, options.name);
   if (await isAdaptersFolder(root)) return await hubAdapter(root, model, options);
   const { folder, name } = await adapterFolder(root, options.name);
-  if (folder !== root && await isAdaptersFolder(folder)) return await loadAdaptersFolder(folder, model);
+  if (folder !== root && await isAdaptersFolder(folder)) {
+    return await loadAdaptersFolder(folder, model, options);
+  }
   await checkReplication(folder, model);
   const own = await graftRecord(folder);
   if (own !== undefined) {
     await weightsPath(folder);
     return await loadGraftAdapter(folder, own, model, name);
   }
-  return await loadPeftFolder(folder, name, model, loadAdapter);
+  const { outsideFolders = false } = options;
+  const chain = [...around, await realPath(folder) ?? folder];
+  const expert = async (path: string, model: Model, what: string): Promise<Adapter> => {
+    if (chain.includes(await realPath(path) ?? path)) {
+      throw new RangeError(`Cannot load ${what}: "${path}" is a folder that it lies in, and so holds itself`);
+    }
+    return await loadWithin(path, model, { outsideFolders }, chain);
+  };
+  return await loadPeftFolder(folder, name, model, expert, { outsideFolders });
 }
 
 /** An AdapterHub folder: its own adapter, or one of its folders. */
-async function hubAdapter(root: string, model: Model, { name }: LoadAdapterOptions): Promise<Adapter> {
-  if (name === undefined || name === "default") return await loadAdaptersFolder(root, model);
-  if (await isAdaptersFolder(`${root}/${name}`)) return await loadAdaptersFolder(`${root}/${name}`, model);
-  const own = await loadAdaptersFolder(root, model);
+async function hubAdapter(root: string, model: Model, options: LoadAdapterOptions): Promise<Adapter> {
+  const { name } = options;
+  if (name === undefined || name === "default") return await loadAdaptersFolder(root, model, options);
+  if (await isAdaptersFolder(`${root}/${name}`)) {
+    return await loadAdaptersFolder(`${root}/${name}`, model, options);
+  }
+  const own = await loadAdaptersFolder(root, model, options);
   if (own.name === name) return own;
   dispose(own.params);
   throw new RangeError(`Cannot load the adapter "${name}" from "${root}": it holds "${own.name}"`);

@@ -15,6 +15,7 @@
 export type { Making } from "./adapter_card.ts";
 export * from "./load_model.ts";
 export * from "./load_adapter.ts";
+export type { NamedFolderOptions } from "./named_folder.ts";
 export * from "./save_model.ts";
 export * from "./save_adapter.ts";
 export { modelOfAdapter } from "./layer_replication.ts";

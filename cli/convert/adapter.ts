@@ -8,7 +8,7 @@ import { saveAdapter } from "../../io/save_adapter.ts";
 import { type Approximation, type Limit, toLora } from "../../methods/mod.ts";
 import { UsageError } from "../../tuning/usage_error.ts";
 import type { ConvertFlags } from "./flags.ts";
-import { openModel } from "../load.ts";
+import { openModel, outsideOf } from "../load.ts";
 import { note, print, printJson, showCount } from "../terminal/output.ts";
 import { formatFor } from "../output_formats.ts";
 
@@ -38,6 +38,7 @@ export async function convertAdapter(
     }
     // A target holds one adapter, so the name that told it from others is dropped.
     const { name: _, ...adapter } = await loadAdapter(source, model, {
+      ...outsideOf(flags),
       ...flags.name !== undefined && { name: flags.name },
     });
     const limit = limitOf(flags);

@@ -5,6 +5,7 @@ import { isObject } from "../../formats/strict_json.ts";
 import { adapterFusion, type FusionMatrix } from "../../methods/mod.ts";
 import { full } from "../../ops/mod.ts";
 import { isThere } from "../adapter_folder.ts";
+import { namedFolder, type NamedFolderOptions, type Naming } from "../named_folder.ts";
 import { adapterModule, all, type Both, same } from "./layout.ts";
 import type { Load, LoadedFolder, LoadedSetup } from "./loaded.ts";
 import { readParams, withTensors } from "./read.ts";
@@ -13,11 +14,25 @@ import { readJson } from "../inspect_contents.ts";
 type Fields = Readonly<Record<string, unknown>>;
 
 /** A folder of a fusion alone. */
-export async function loadFusion(folder: string, model: Model, load: Load): Promise<LoadedSetup> {
+export async function loadFusion(
+  folder: string,
+  model: Model,
+  load: Load,
+  options: NamedFolderOptions,
+): Promise<LoadedSetup> {
   const config = fusionConfig(folder);
-  const names = (config["adapter_names"] ?? String(config["name"]).split(",")) as readonly string[];
+  const names = config["adapter_names"] ?? String(config["name"]).split(",");
+  if (!Array.isArray(names) || names.length === 0 || names.some((name) => typeof name !== "string")) {
+    throw new TypeError(
+      `Expected the field "adapter_names" of ${folder}/${ADAPTERS_FILES.fusionConfig} to be a list of names but found ${
+        JSON.stringify(names)
+      }`,
+    );
+  }
+  const named = { ...options, what: `Cannot load the fusion "${folder}"` };
   const parent = folder.includes("/") ? folder.slice(0, folder.lastIndexOf("/")) : ".";
-  const below = await isThere(`${folder}/${names[0]}/${ADAPTERS_FILES.config}`);
+  const first = await namedFolder(folder, names[0], named);
+  const below = await isThere(`${first}/${ADAPTERS_FILES.config}`);
   if (!below && !await isThere(`${parent}/${names[0]}/${ADAPTERS_FILES.config}`)) {
     throw new RangeError(
       `Cannot load "${folder}": it fuses the adapters ${
@@ -25,23 +40,29 @@ export async function loadFusion(folder: string, model: Model, load: Load): Prom
       }, which lie in no folders below it or beside it`,
     );
   }
-  return await fused(below ? folder : parent, names, folder, model, load);
+  return await fused({ folder: below ? folder : parent, model, load, named }, names, folder);
 }
 
 const fusionConfig = (folder: string): Fields => readJson(`${folder}/${ADAPTERS_FILES.fusionConfig}`);
 
+/** Where a fusion's adapters lie, and who loads them. */
+interface Fusing {
+  readonly folder: string;
+  readonly model: Model;
+  readonly load: Load;
+  readonly named: Naming;
+}
+
 /** Adapters of folders fused; `place` is the fusion's own folder. */
 export async function fused(
-  folder: string,
+  { folder, model, load, named }: Fusing,
   names: readonly string[],
   place: string,
-  model: Model,
-  load: Load,
 ): Promise<LoadedSetup> {
   const config = fusionConfig(place);
   const loaded: LoadedFolder[] = [];
   try {
-    for (const name of names) loaded.push(await load(`${folder}/${name}`));
+    for (const name of names) loaded.push(await load(await namedFolder(folder, name, named)));
     checkFusible(place, loaded);
     const adapters = Object.fromEntries(loaded.map(({ adapter }, i) => [names[i]!, adapter]));
     const { options, tensors } = fusionOf(place, config, loaded, model);

@@ -8,6 +8,7 @@ import {
 } from "../../formats/adapters_config.ts";
 import { parseJson } from "../../formats/strict_json.ts";
 import { isThere } from "../adapter_folder.ts";
+import type { NamedFolderOptions } from "../named_folder.ts";
 import { type LoadedHead, loadHead } from "./head.ts";
 import { whole } from "./layout.ts";
 import { partsOf, withTrainedScale } from "./parts.ts";
@@ -27,15 +28,20 @@ export async function isAdaptersFolder(folder: string): Promise<boolean> {
 /**
  * Loads a folder of AdapterHub's. A head that came with the adapter and differs from the model's is a part of what is loaded.
  *
- * @throws {RangeError} when a key or a field does not fit the model or is not known; the message names it.
+ * @throws {RangeError} when a key or a field does not fit the model or is not known, or a folder that its files name lies
+ * elsewhere; the message names it.
  * @throws {TypeError} when there are only pickled weights.
  */
-export async function loadAdaptersFolder(folder: string, model: Model): Promise<Adapter> {
+export async function loadAdaptersFolder(
+  folder: string,
+  model: Model,
+  options: NamedFolderOptions,
+): Promise<Adapter> {
   const load = (path: string): Promise<LoadedFolder> => loadOne(path, model);
   const loaded: LoadedSetup = await isThere(`${folder}/${ADAPTERS_FILES.setup}`)
-    ? await loadSetup(folder, model, load)
+    ? await loadSetup(folder, model, load, options)
     : await isThere(`${folder}/${ADAPTERS_FILES.fusionConfig}`)
-    ? await loadFusion(folder, model, load)
+    ? await loadFusion(folder, model, load, options)
     : { adapter: (await load(folder)).adapter, headFolder: folder };
   const held: Tree[] = [loaded.adapter.params];
   try {

@@ -18,6 +18,7 @@ import { ADAPTERS_FILES } from "../../formats/adapters_config.ts";
 import { isObject } from "../../formats/strict_json.ts";
 import { averaged, bySpans } from "../../methods/mod.ts";
 import { isThere } from "../adapter_folder.ts";
+import { namedFolder, type NamedFolderOptions, type Naming } from "../named_folder.ts";
 import { type Branch, checkBranches, checkStack, isRowBlock, kindOf } from "./branches.ts";
 import { fused } from "./fusion.ts";
 import type { Load, LoadedSetup } from "./loaded.ts";
@@ -36,22 +37,30 @@ interface Loading {
   readonly folder: string;
   readonly model: Model;
   readonly load: Load;
+  /** How names become folders. */
+  readonly named: Naming;
   /** What is freed when loading fails. */
   readonly held: Tree[];
 }
 
 /** A folder with `adapter_setup.json`. @throws {RangeError} when it asks for a composition that is not known here. */
-export async function loadSetup(folder: string, model: Model, load: Load): Promise<LoadedSetup> {
+export async function loadSetup(
+  folder: string,
+  model: Model,
+  load: Load,
+  options: NamedFolderOptions,
+): Promise<LoadedSetup> {
   const path = `${folder}/${ADAPTERS_FILES.setup}`;
   const config = readJson(path);
   const block = blockOf(path, config["adapter_setup"]);
   checkNames(folder, block);
+  const named = { ...options, what: `Cannot load the setup of "${folder}"` };
   const held: Tree[] = [];
   try {
-    const { adapter } = await composed({ folder, model, load, held }, block);
+    const { adapter } = await composed({ folder, model, load, named, held }, block);
     return {
       adapter: { ...adapter, name: "default" },
-      ...await headsOf(folder, block, config["head_setup"]),
+      ...await headsOf(folder, block, config["head_setup"], named),
     };
   } catch (error) {
     dispose(held);
@@ -107,6 +116,7 @@ async function headsOf(
   folder: string,
   block: Block,
   head: unknown,
+  named: Naming,
 ): Promise<Pick<LoadedSetup, "headFolder" | "branchHeads">> {
   const last = block.type === "Stack" ? block.children.at(-1)! : block;
   if (typeof last !== "string" && isRowBlock(last.type)) {
@@ -116,16 +126,15 @@ async function headsOf(
       ? blockOf(`${folder}/${ADAPTERS_FILES.setup}`, head).children.map(lastOf)
       : undefined;
     const one = typeof head === "string" ? head : undefined;
-    return {
-      headFolder: folder,
-      branchHeads: Object.fromEntries(
-        last.children.map((child, i) => [nameOf(child), `${folder}/${one ?? listed?.[i] ?? lastOf(child)}`]),
-      ),
-    };
+    const branchHeads: Record<string, string> = {};
+    for (const [i, child] of last.children.entries()) {
+      branchHeads[nameOf(child)] = await namedFolder(folder, one ?? listed?.[i] ?? lastOf(child), named);
+    }
+    return { headFolder: folder, branchHeads };
   }
-  if (typeof head === "string") return { headFolder: `${folder}/${head}` };
+  if (typeof head === "string") return { headFolder: await namedFolder(folder, head, named) };
   const atRoot = await isThere(`${folder}/${ADAPTERS_FILES.headConfig}`);
-  return { headFolder: atRoot ? folder : `${folder}/${lastOf(block)}` };
+  return { headFolder: atRoot ? folder : await namedFolder(folder, lastOf(block), named) };
 }
 
 /** A loaded part of a setup. */
@@ -134,9 +143,11 @@ interface LoadedBranch extends Branch {
 }
 
 async function composed(loading: Loading, block: Block | string): Promise<LoadedBranch> {
-  const { folder, model, load, held } = loading;
+  const { folder, model, load, named, held } = loading;
   if (typeof block === "string") {
-    const { adapter, parts, folder: { name, configs } } = await load(`${folder}/${block}`);
+    const { adapter, parts, folder: { name, configs } } = await load(
+      await namedFolder(folder, block, named),
+    );
     held.push(adapter.params);
     return { name: block, adapter, leaves: [{ name, configs, parts }], kind: "single" };
   }
@@ -149,7 +160,9 @@ async function composed(loading: Loading, block: Block | string): Promise<Loaded
         `Cannot load the setup of "${folder}": a ${child.type} inside a Fuse is not supported, only adapters by name`,
       );
     });
-    const { adapter } = await fused(folder, names, `${folder}/${names.join(",")}`, model, load);
+    for (const name of names) await namedFolder(folder, name, named);
+    const place = await namedFolder(folder, names.join(","), named);
+    const { adapter } = await fused({ folder, model, load, named }, names, place);
     held.push(adapter.params);
     return { name, adapter, leaves: [], kind: "fusion" };
   }

@@ -24,7 +24,8 @@ import { type PeftConfig, readPeftConfig } from "../../formats/peft_config.ts";
 import { PEFT_FILES, withoutPrefix } from "../../formats/peft_keys.ts";
 import { openSafetensors } from "../../formats/safetensors.ts";
 import type { StoredTensor } from "../../formats/tensor_file.ts";
-import { isThere, weightsPath } from "../adapter_folder.ts";
+import { weightsPath } from "../adapter_folder.ts";
+import type { NamedFolderOptions } from "../named_folder.ts";
 import { loadTensor, sameNumbers } from "../stored_numbers.ts";
 import { type BaseTable, baseTables } from "./base.ts";
 import { changedLayers, doubledFactors } from "./changed_base.ts";
@@ -46,16 +47,18 @@ import { checkRouter, expertFolders, type Experts, withExperts } from "./xlora.t
  * The adapter of a folder whose config is PEFT's.
  *
  * @param load Loads the folders of X-LoRA's experts, which may be of any kind.
+ * @param options Which folders the config may name.
  */
 export async function loadPeftFolder(
   folder: string,
   name: string,
   model: Model,
-  load: (folder: string, model: Model) => Promise<Adapter>,
+  load: LoadExpert,
+  options: NamedFolderOptions = {},
 ): Promise<Adapter> {
   const path = `${folder}/${PEFT_FILES.config}`;
   const config = readPeftConfig(path, await Deno.readFile(path));
-  const experts = config.type === "XLORA" ? await loadExperts(folder, config, model, load) : {};
+  const experts = config.type === "XLORA" ? await loadExperts(folder, config, model, load, options) : {};
   try {
     return await loadParts(folder, name, config, experts, model);
   } catch (error) {
@@ -135,18 +138,21 @@ function withFrozen(params: Tree, frozen: Tree, { tensors }: MainPart, layout: F
   ]) as Tree;
 }
 
-/** X-LoRA's experts, each from the first of its places that is there. */
+/** Loads one expert; `what` says for messages whose it is. */
+export type LoadExpert = (folder: string, model: Model, what: string) => Promise<Adapter>;
+
+/** X-LoRA's experts. */
 async function loadExperts(
   folder: string,
   config: PeftConfig,
   model: Model,
-  load: (folder: string, model: Model) => Promise<Adapter>,
+  load: LoadExpert,
+  options: NamedFolderOptions,
 ): Promise<Experts> {
   const experts: Record<string, Adapter> = {};
   try {
-    for (const [name, places] of expertFolders(folder, config)) {
-      const found = await Promise.all(places.map(isThere));
-      experts[name] = await load(places[Math.max(found.indexOf(true), 0)]!, model);
+    for (const [name, path] of await expertFolders(folder, config, options)) {
+      experts[name] = await load(path, model, `the expert "${name}" of "${folder}"`);
     }
     return experts;
   } catch (error) {

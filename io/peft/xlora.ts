@@ -21,6 +21,8 @@ import {
 import { knownFields, type PeftConfig } from "../../formats/peft_config.ts";
 import { flagField, numberField, type PeftFields, type PeftTensor } from "../../methods/peft/codec.ts";
 import { xlora, type XloraOptions } from "../../methods/side_networks/xlora.ts";
+import { isThere } from "../adapter_folder.ts";
+import { namedFolder, type NamedFolderOptions } from "../named_folder.ts";
 import type { FolderParts, MainPart } from "./folder_parts.ts";
 
 /** Trained experts by name. */
@@ -45,13 +47,17 @@ const FIELDS: PeftFields = {
 const ROUTER = "base_model.internal_xlora_classifier.layers";
 
 /**
- * Where each expert of a config may lie, the likeliest first: beside the router, where the config says, or there seen from the
- * folder.
+ * The folder of each expert of a config: beside the router, where a saved folder has it, or where the config says, seen from the
+ * folder or, when outside folders are asked for, from the working directory.
+ *
+ * @throws {TypeError} when the config does not name paths.
+ * @throws {RangeError} when an expert lies nowhere, or outside the folder without being asked for.
  */
-export function expertFolders(
+export async function expertFolders(
   folder: string,
   { fields }: PeftConfig,
-): readonly (readonly [name: string, places: readonly string[]])[] {
+  options: NamedFolderOptions,
+): Promise<readonly (readonly [name: string, folder: string])[]> {
   const adapters = fields["adapters"];
   if (typeof adapters !== "object" || adapters === null || Array.isArray(adapters)) {
     throw new TypeError(
@@ -60,8 +66,42 @@ export function expertFolders(
       }`,
     );
   }
-  return Object.entries(adapters as Readonly<Record<string, Json>>).map(([name, path]) =>
-    [name, [`${folder}/experts/${name}`, `${path}`, `${folder}/${path}`]] as const
+  const found: (readonly [string, string])[] = [];
+  for (const [name, path] of Object.entries(adapters as Readonly<Record<string, Json>>)) {
+    found.push([name, await expertFolder(folder, name, path, options)]);
+  }
+  return found;
+}
+
+async function expertFolder(
+  folder: string,
+  name: string,
+  path: Json,
+  { outsideFolders = false }: NamedFolderOptions,
+): Promise<string> {
+  if (typeof path !== "string") {
+    throw new TypeError(
+      `Expected the field "adapters" of adapter_config.json to have the path of a folder for the expert "${name}" but found ${
+        JSON.stringify(path)
+      }`,
+    );
+  }
+  const what = `Cannot load the expert "${name}" of "${folder}"`;
+  if (/^[^/\\]+$/.test(name) && name !== "." && name !== "..") {
+    const beside = `${folder}/experts/${name}`;
+    if (await isThere(beside)) {
+      return await namedFolder(folder, `experts/${name}`, { what, outsideFolders });
+    }
+  }
+  const inside = await namedFolder(folder, path, { what, outsideFolders });
+  if (await isThere(inside)) return inside;
+  if (await isThere(path)) {
+    if (outsideFolders) return path;
+    // Seen from the working directory, as PEFT has it.
+    return await namedFolder(folder, await Deno.realPath(path), { what });
+  }
+  throw new RangeError(
+    `${what}: there is no folder "${path}", which its config names, and no "experts/${name}"`,
   );
 }
 

@@ -1,0 +1,61 @@
+/**
+ * Folders that an adapter's own files name. A file may come from anyone, so what it names is read only where it lies inside the
+ * folder of the file, symbolic links followed; the caller may ask for others, too.
+ */
+
+/** What is asked of the folders that files name. */
+export interface NamedFolderOptions {
+  /**
+   * Whether an adapter's own files may name folders outside its folder: absolute paths, paths with "..", symbolic links that
+   * lead outside, and X-LoRA's experts seen from the working directory. Default false.
+   */
+  readonly outsideFolders?: boolean;
+}
+
+/** Who names the folder, for messages, and what is asked. */
+export interface Naming extends NamedFolderOptions {
+  /** As in `Cannot load the expert "0" of "folder"`. */
+  readonly what: string;
+}
+
+/**
+ * The folder that a file in `root` names, which need not exist.
+ *
+ * @throws {RangeError} when the path is empty or root itself, or lies outside it unless that is asked for.
+ */
+export async function namedFolder(
+  root: string,
+  path: string,
+  { what, outsideFolders = false }: Naming,
+): Promise<string> {
+  if (path === "") throw new RangeError(`${what}: expected the path of a folder but found ""`);
+  const full = isAbsolute(path) ? path : `${root}/${path}`;
+  if (outsideFolders) return full;
+  if (isAbsolute(path) || path.split(/[/\\]/).includes("..")) throw outside(what, path, root);
+  const [from, to] = [await realPath(root), await realPath(full)];
+  if (from === undefined || to === undefined) return full;
+  if (from === to) throw new RangeError(`${what}: "${path}" is the folder itself`);
+  const slash = to.charAt(from.length);
+  if (!to.startsWith(from) || !(slash === "/" || slash === "\\" || /[/\\]$/.test(from))) {
+    throw outside(what, path, root);
+  }
+  return full;
+}
+
+/** The path without links, "." and ".."; undefined when nothing is there. */
+export async function realPath(path: string): Promise<string | undefined> {
+  try {
+    return await Deno.realPath(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
+    throw error;
+  }
+}
+
+const isAbsolute = (path: string): boolean => /^([/\\]|[A-Za-z]:)/.test(path);
+
+const outside = (what: string, path: string, root: string): RangeError =>
+  new RangeError(
+    `${what}: "${path}" lies outside "${root}", which is not read unless asked for; put it inside, or load with ` +
+      "{ outsideFolders: true } (--outside-folders)",
+  );
