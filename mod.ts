@@ -17,7 +17,13 @@
  *
  * @module
  */
-export * from "./core/mod.ts";
+export * from "./tensor/mod.ts";
+export * from "./core/linear_maps/mod.ts";
+export * from "./core/edits/mod.ts";
+export * from "./core/trees/mod.ts";
+export * from "./core/adapters/mod.ts";
+export * from "./core/combinators/mod.ts";
+export * from "./core/running/mod.ts";
 export * from "./methods/mod.ts";
 export { freshModel, type FreshOptions } from "./models/fresh.ts";
 export { smallConfig, type SmallSizes } from "./models/small_config.ts";
@@ -33,6 +39,12 @@ export { loadAdapter, type LoadAdapterOptions } from "./io/load_adapter.ts";
 export type { Making } from "./io/adapter_card.ts";
 export { saveAdapter, type SaveAdapterOptions } from "./io/save_adapter.ts";
 export { saveModel, type SaveModelOptions } from "./io/save_model.ts";
+export { openExamples } from "./train/example_file.ts";
+export { batchOf, startTraining } from "./train/loop.ts";
+export { adamw, adamw8bit, type Optimizer, sgd } from "./train/optimizer.ts";
+export { type Rows, rowsOf } from "./train/rows.ts";
+export { constant, cosine, type Schedule } from "./train/schedule.ts";
+export type { Resume, Snapshot, StepReport, Training, TrainOptions } from "./train/training.ts";
 export { type DiffPruningRecipe, trainDiffPruning } from "./recipes/diff_pruning.ts";
 export { type FarRecipe, trainFar } from "./recipes/far.ts";
 export { type FishBudget, fishBudget, fisherMask, type FisherMaskOptions } from "./recipes/fish_mask.ts";

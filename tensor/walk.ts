@@ -18,7 +18,7 @@ export function broadcastStrides(from: Shape, to: Shape): readonly number[] {
  * A walk with axes of size 1 dropped and neighbours joined where every operand steps through both as through one. There is
  * always at least one axis.
  */
-export function merge(sizes: Shape, operands: readonly (readonly number[])[]): Walk {
+export function mergeAxes(sizes: Shape, operands: readonly (readonly number[])[]): Walk {
   const outSizes: number[] = [];
   const outStrides: number[][] = operands.map(() => []);
   sizes.forEach((n, axis) => {

@@ -151,7 +151,7 @@ export function withLine(mod: string, family: Family, { file }: MethodNames): st
 }
 
 /** Rooms whose exports meet in the project's `mod.ts`. */
-const ROOMS = ["core", "formats", "io", "methods", "models", "ops", "recipes", "train"];
+const ROOMS = ["tensor", "core", "formats", "io", "methods", "models", "ops", "recipes", "train"];
 
 /** The file that exports a name of the method already. */
 function exporterOf({ factory, type }: MethodNames, root: string): string | undefined {

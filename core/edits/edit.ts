@@ -343,9 +343,8 @@ function addSkip(call: HiddenCall): Tensor {
  *
  * @example
  * ```ts
- * import {
- *   into, read, reference, replaceLeaf, rootOf, tensor, weight, weightTree, withEdits,
- * } from "@graft/peft";
+ * import { into, read, reference, replaceLeaf, rootOf, tensor, weightTree, withEdits } from "@graft/peft";
+ * import { weight } from "@graft/peft/core";
  * import assert from "node:assert/strict";
  * const backend = reference();
  * const weights = weightTree([["norm.weight", tensor([1, 1], { backend })]]);

@@ -18,7 +18,7 @@ import {
   transpose,
 } from "../../ops/mod.ts";
 import type { LinearMap } from "./linear_map.ts";
-import { cheapest, leading, rowsOf } from "./cheapest.ts";
+import { cheapest, leading, rowCount } from "./cheapest.ts";
 
 /**
  * scale · M for kernels [m, n, b], on inputs of n b. Through the frequencies, or built where that is cheaper.
@@ -48,7 +48,7 @@ export function blockCirculant(kernels: Tensor, scale: number): LinearMap {
     cost: Math.min(full, transformed),
     weight,
     apply: (x) =>
-      cheapest(rowsOf(x), [
+      cheapest(rowCount(x), [
         { once: full, perRow: full, run: () => matmul(x, weight(), { transposeB: true }) },
         { once: 2 * kernels.size * b, perRow: transformed, run: () => throughFrequencies(kernels, x, scale) },
       ]),
@@ -67,7 +67,7 @@ function throughFrequencies(kernels: Tensor, x: Tensor, scale: number): Tensor {
   const f = frequenciesOf(b);
   const { cos, sin } = dftTables(Array.from({ length: f }, (_, k) => k), b, x.backend); // [b, f]
   const byFrequency = (t: Tensor, table: Tensor): Tensor => permute(matmul(t, table), [2, 0, 1]);
-  const pieces = reshape(x, [rowsOf(x), n, b]);
+  const pieces = reshape(x, [rowCount(x), n, b]);
   const [xCos, xSin] = [byFrequency(pieces, cos), byFrequency(pieces, sin)]; // [f, rows, n]
   const [wCos, wSin] = [byFrequency(kernels, cos), byFrequency(kernels, sin)]; // [f, m, n]
   const real = concat([wCos, wSin], 2); // F(x) conj F(w) = (xc wc + xs ws) + i (xc ws − xs wc)
@@ -79,7 +79,7 @@ function throughFrequencies(kernels: Tensor, x: Tensor, scale: number): Tensor {
     concat([cos, multiply(sin, -1)], 1),
     tensor([...weights, ...weights], { backend: x.backend }),
   ); // [b, 2 f]
-  const byBlock = permute(reshape(product, [f, rowsOf(x), 2, m]), [1, 3, 2, 0]); // [rows, m, 2, f]
-  const y = matmul(reshape(byBlock, [rowsOf(x) * m, 2 * f]), weighted, { transposeB: true }); // [rows m, b]
+  const byBlock = permute(reshape(product, [f, rowCount(x), 2, m]), [1, 3, 2, 0]); // [rows, m, 2, f]
+  const y = matmul(reshape(byBlock, [rowCount(x) * m, 2 * f]), weighted, { transposeB: true }); // [rows m, b]
   return reshape(y, [...leading(x), m * b]);
 }

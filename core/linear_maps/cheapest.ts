@@ -36,12 +36,12 @@ export function cheapest<T>(rows: number, ways: readonly Way<T>[]): T {
  *
  * @example
  * ```ts
- * import { reference, rowsOf, tensor } from "@graft/peft";
+ * import { reference, rowCount, tensor } from "@graft/peft";
  * import assert from "node:assert/strict";
- * assert.equal(rowsOf(tensor([[1, 2], [3, 4], [5, 6]], { backend: reference() })), 3);
+ * assert.equal(rowCount(tensor([[1, 2], [3, 4], [5, 6]], { backend: reference() })), 3);
  * ```
  */
-export function rowsOf(x: Tensor): number {
+export function rowCount(x: Tensor): number {
   return x.size / x.shape[x.shape.length - 1]!;
 }
 

@@ -8,7 +8,7 @@
 import type { Tensor } from "../../tensor/mod.ts";
 import { dftTables, gatherRows, matmul, multiply, subtract, transpose } from "../../ops/mod.ts";
 import type { LinearMap } from "./linear_map.ts";
-import { cheapest, rowsOf } from "./cheapest.ts";
+import { cheapest, rowCount } from "./cheapest.ts";
 
 /** A position (row, column) of the spectrum. */
 export type Frequency = readonly [u: number, v: number];
@@ -51,7 +51,7 @@ export function fourierMap(
     cost: Math.min(full, factored),
     weight,
     apply: (x) =>
-      cheapest(rowsOf(x), [
+      cheapest(rowCount(x), [
         { once: 2 * n * full, perRow: full, run: () => matmul(x, weight(), { transposeB: true }) },
         {
           once: 0,

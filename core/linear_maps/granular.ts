@@ -10,7 +10,7 @@
 import type { Tensor } from "../../tensor/mod.ts";
 import { gatherRows, identity, matmul, multiply, permute, reshape, transpose } from "../../ops/mod.ts";
 import type { LinearMap } from "./linear_map.ts";
-import { leading, rowsOf } from "./cheapest.ts";
+import { leading, rowCount } from "./cheapest.ts";
 
 /**
  * The map of a [k, in/k, r] and b [k, r, out/k], times `scale`; k divides r.
@@ -30,7 +30,7 @@ export function granular(a: Tensor, b: Tensor, scale: number): LinearMap {
   const [inFeatures, outFeatures] = [k * piece, k * b.shape[2]!];
   /** [rows, in] → [j, rows, r]. */
   const down = (x: Tensor): Tensor => {
-    const rows = rowsOf(x);
+    const rows = rowCount(x);
     const narrow = matmul(permute(reshape(x, [rows, k, piece]), [1, 0, 2]), a); // [n, rows, r]
     return reshape(permute(reshape(narrow, [k, rows, k, r / k]), [2, 1, 0, 3]), [k, rows, r]);
   };
@@ -38,7 +38,7 @@ export function granular(a: Tensor, b: Tensor, scale: number): LinearMap {
   const up = (h: Tensor): Tensor =>
     reshape(permute(matmul(h, scale === 1 ? b : multiply(b, scale)), [1, 0, 2]), [h.shape[1]!, outFeatures]);
   const apply = (x: Tensor): Tensor =>
-    reshape(up(down(reshape(x, [rowsOf(x), inFeatures]))), [...leading(x), outFeatures]);
+    reshape(up(down(reshape(x, [rowCount(x), inFeatures]))), [...leading(x), outFeatures]);
   const rows = (): Tensor => apply(identity(inFeatures, a.backend)); // row i is the image of e_i
   const inner = k * r;
   return {

@@ -9,7 +9,7 @@
 import type { Tensor } from "../../tensor/mod.ts";
 import { gatherRows, matmul, multiply, reshape, transpose } from "../../ops/mod.ts";
 import type { LinearMap } from "./linear_map.ts";
-import { cheapest, rowsOf } from "./cheapest.ts";
+import { cheapest, rowCount } from "./cheapest.ts";
 
 /** Both pairs of factors: a [out, r], b [r, in]. */
 export interface HadamardFactors {
@@ -59,7 +59,7 @@ export function hadamardLowRank({ w1a, w1b, w2a, w2b }: HadamardFactors, scale: 
     cost: Math.min(full, factored),
     weight,
     apply: (x) =>
-      cheapest(rowsOf(x), [
+      cheapest(rowCount(x), [
         { once: (2 * r + 1) * full, perRow: full, run: () => matmul(x, weight(), { transposeB: true }) },
         {
           once: factored,

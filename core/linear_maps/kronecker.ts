@@ -9,7 +9,7 @@
 import type { Tensor } from "../../tensor/mod.ts";
 import { gatherRows, matmul, multiply, reshape, transpose } from "../../ops/mod.ts";
 import type { LinearMap } from "./linear_map.ts";
-import { cheapest, leading, rowsOf } from "./cheapest.ts";
+import { cheapest, leading, rowCount } from "./cheapest.ts";
 
 /**
  * scale · A ⊗ B. The matrix is built only where many rows of x make that cheaper than the factors.
@@ -43,7 +43,7 @@ export function kronecker(a: LinearMap, b: LinearMap, scale: number): LinearMap 
     apply: (x) => {
       const matrix = (): Tensor => reshape(x, [...leading(x), i1, i2]);
       const flat = (y: Tensor): Tensor => scaled(reshape(y, [...leading(x), outFeatures]));
-      return cheapest(rowsOf(x), [
+      return cheapest(rowCount(x), [
         { once: 0, perRow: bFirst, run: () => flat(swapped(a, b.apply(matrix()))) },
         { once: 0, perRow: aFirst, run: () => flat(b.apply(swapped(a, matrix()))) },
         {

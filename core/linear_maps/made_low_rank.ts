@@ -5,7 +5,7 @@
 import type { Tensor } from "../../tensor/mod.ts";
 import { gatherRows, matmul, transpose } from "../../ops/mod.ts";
 import type { Factors, LinearMap } from "./linear_map.ts";
-import { cheapest, rowsOf } from "./cheapest.ts";
+import { cheapest, rowCount } from "./cheapest.ts";
 
 /** The sizes of a low-rank product. */
 export interface LowRankSizes {
@@ -46,7 +46,7 @@ export function madeLowRank(
     cost: Math.min(full, factored),
     weight,
     apply: (x) =>
-      cheapest(rowsOf(x), [
+      cheapest(rowCount(x), [
         {
           once: 0,
           perRow: factored,

@@ -1,4 +1,5 @@
 /** Structured linear maps: matrices that are never built where something cheaper does. @module */
+export * from "./linear_map.ts";
 export * from "./cheapest.ts";
 export * from "./kronecker.ts";
 export * from "./hadamard.ts";

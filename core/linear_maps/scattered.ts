@@ -16,7 +16,7 @@ import {
   transpose,
 } from "../../ops/mod.ts";
 import type { LinearMap } from "./linear_map.ts";
-import { cheapest, leading, rowsOf } from "./cheapest.ts";
+import { cheapest, leading, rowCount } from "./cheapest.ts";
 
 /** Where the coefficients lie. */
 export interface Spread {
@@ -71,14 +71,14 @@ export function scattered(
     tensors: [c, ...stored],
     cost: Math.min(full, elements),
     apply: (x) =>
-      cheapest(rowsOf(x), [
+      cheapest(rowCount(x), [
         { once: full, perRow: full, run: () => matmul(x, weight(), { transposeB: true }) },
         {
           once: 0,
           perRow: MOVE * elements,
           run: () => {
             const { rows, columns, factors } = spread();
-            const n = rowsOf(x);
+            const n = rowCount(x);
             const read = gatherRows(transpose(reshape(x, [n, inFeatures])), flat(columns)); // [n · t, rows of x]
             const y = scatterAddRows(
               multiply(read, reshape(values(factors), [elements, 1])),

@@ -47,7 +47,8 @@ export interface AttentionForm extends Pick<AttendOptions, "causal" | "window" |
  *
  * @example
  * ```ts
- * import { attention, freshModel, into, read, reference, rootOf, smallConfig } from "@graft/peft";
+ * import { freshModel, into, read, reference, rootOf, smallConfig } from "@graft/peft";
+ * import { attention } from "@graft/peft/core";
  * import { barePass } from "@graft/peft/models";
  * import { ones } from "@graft/peft/ops";
  * import assert from "node:assert/strict";
@@ -77,7 +78,8 @@ export function attention(pass: Pass, site: Site, parts: AttentionParts, options
  *
  * @example
  * ```ts
- * import { attentionAcross, freshModel, into, reference, rootOf, smallConfig } from "@graft/peft";
+ * import { freshModel, into, reference, rootOf, smallConfig } from "@graft/peft";
+ * import { attentionAcross } from "@graft/peft/core";
  * import { barePass } from "@graft/peft/models";
  * import { ones } from "@graft/peft/ops";
  * import assert from "node:assert/strict";
@@ -187,9 +189,8 @@ function attendBehindPrefixes(
  *
  * @example
  * ```ts
- * import {
- *   adapt, freshModel, graft, prefixPositions, prefixTuning, reference, rootOf, smallConfig,
- * } from "@graft/peft";
+ * import { adapt, freshModel, graft, prefixTuning, reference, rootOf, smallConfig } from "@graft/peft";
+ * import { prefixPositions } from "@graft/peft/core";
  * import assert from "node:assert/strict";
  * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
  * const tuned = graft(model, adapt(model, prefixTuning({ length: 5, network: "none" })));

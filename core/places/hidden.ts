@@ -11,9 +11,8 @@ import { editsAt, type Site } from "../trees/weights.ts";
  *
  * @example
  * ```ts
- * import {
- *   fn, freshModel, hidden, type HiddenEdit, into, read, reference, rootOf, smallConfig, withEdits,
- * } from "@graft/peft";
+ * import { fn, freshModel, type HiddenEdit, into, read, reference, rootOf, smallConfig, withEdits } from "@graft/peft";
+ * import { hidden } from "@graft/peft/core";
  * import { barePass } from "@graft/peft/models";
  * import { ones } from "@graft/peft/ops";
  * import assert from "node:assert/strict";

@@ -14,7 +14,8 @@ import { optionalWeight, weight } from "./weight.ts";
  *
  * @example
  * ```ts
- * import { bareLayerAt, into, read, reference, rootOf, tensor, weightTree } from "@graft/peft";
+ * import { into, read, reference, rootOf, tensor, weightTree } from "@graft/peft";
+ * import { bareLayerAt } from "@graft/peft/core";
  * import assert from "node:assert/strict";
  * const site = into(rootOf(weightTree([["q.weight", tensor([[1, 2]], { backend: reference() })]])), "q");
  * assert.deepEqual([...await read(bareLayerAt(site, false).weight())], [1, 2]);
@@ -36,7 +37,8 @@ function foldEdits(layer: Layer, edits: readonly LinearEdit[], call: PassCall): 
  *
  * @example
  * ```ts
- * import { freshModel, into, linear, reference, rootOf, smallConfig } from "@graft/peft";
+ * import { freshModel, into, reference, rootOf, smallConfig } from "@graft/peft";
+ * import { linear } from "@graft/peft/core";
  * import { barePass } from "@graft/peft/models";
  * import { ones } from "@graft/peft/ops";
  * import assert from "node:assert/strict";
@@ -61,7 +63,8 @@ export function linear(pass: Pass, site: Site, x: Tensor, transposed = false): T
  *
  * @example
  * ```ts
- * import { embedding, freshModel, into, reference, rootOf, smallConfig, tensor } from "@graft/peft";
+ * import { freshModel, into, reference, rootOf, smallConfig, tensor } from "@graft/peft";
+ * import { embedding } from "@graft/peft/core";
  * import { barePass } from "@graft/peft/models";
  * import assert from "node:assert/strict";
  * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
@@ -83,7 +86,8 @@ export function embedding(pass: Pass, site: Site, ids: Tensor): Tensor {
  *
  * @example
  * ```ts
- * import { freshModel, head, into, reference, rootOf, smallConfig, weight } from "@graft/peft";
+ * import { freshModel, into, reference, rootOf, smallConfig } from "@graft/peft";
+ * import { head, weight } from "@graft/peft/core";
  * import { barePass } from "@graft/peft/models";
  * import { ones } from "@graft/peft/ops";
  * import assert from "node:assert/strict";

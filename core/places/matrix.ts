@@ -15,7 +15,8 @@ import { editsAt, into, rootOf } from "../trees/weights.ts";
  * @throws {TypeError} when an edit there has no weight form.
  * @example
  * ```ts
- * import { freshModel, matrixAt, reference, smallConfig } from "@graft/peft";
+ * import { freshModel, reference, smallConfig } from "@graft/peft";
+ * import { matrixAt } from "@graft/peft/core";
  * import assert from "node:assert/strict";
  * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
  * const place = model.spec.linears.find(({ path }) => path === "model.layers.0.mlp.up_proj")!;

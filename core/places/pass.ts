@@ -36,7 +36,8 @@ export function weightPass({ train = false, key }: ForwardOptions): WeightPass {
  *
  * @example
  * ```ts
- * import { callAt, freshModel, reference, smallConfig } from "@graft/peft";
+ * import { freshModel, reference, smallConfig } from "@graft/peft";
+ * import { callAt } from "@graft/peft/core";
  * import { barePass } from "@graft/peft/models";
  * import assert from "node:assert/strict";
  * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });

@@ -10,9 +10,8 @@ import { editsAt, type Site } from "../trees/weights.ts";
  *
  * @example
  * ```ts
- * import {
- *   adapt, freshModel, graft, into, promptRows, promptTuning, reference, rootOf, smallConfig,
- * } from "@graft/peft";
+ * import { adapt, freshModel, graft, into, promptTuning, reference, rootOf, smallConfig } from "@graft/peft";
+ * import { promptRows } from "@graft/peft/core";
  * import { barePass } from "@graft/peft/models";
  * import assert from "node:assert/strict";
  * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
@@ -31,9 +30,8 @@ export function promptRows(pass: Pass, site: Site, where: PromptPlace = "front")
  *
  * @example
  * ```ts
- * import {
- *   adapt, freshModel, graft, into, promptLength, promptTuning, reference, rootOf, smallConfig,
- * } from "@graft/peft";
+ * import { adapt, freshModel, graft, into, promptTuning, reference, rootOf, smallConfig } from "@graft/peft";
+ * import { promptLength } from "@graft/peft/core";
  * import assert from "node:assert/strict";
  * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
  * const { weights } = graft(model, adapt(model, promptTuning({ length: 4 })));
@@ -60,9 +58,8 @@ export interface LabelFromPrompt {
  *
  * @example
  * ```ts
- * import {
- *   adapt, contextPromptTuning, freshModel, graft, into, promptLabels, reference, rootOf, smallConfig,
- * } from "@graft/peft";
+ * import { adapt, contextPromptTuning, freshModel, graft, into, reference, rootOf, smallConfig } from "@graft/peft";
+ * import { promptLabels } from "@graft/peft/core";
  * import assert from "node:assert/strict";
  * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
  * const method = contextPromptTuning({ tokens: [5, 6, 7], types: [2, 3, 4] });
@@ -100,9 +97,8 @@ export interface SlotRows {
  *
  * @example
  * ```ts
- * import {
- *   adapt, freshModel, graft, into, promptTuning, reference, rootOf, slotRows, smallConfig,
- * } from "@graft/peft";
+ * import { adapt, freshModel, graft, into, promptTuning, reference, rootOf, smallConfig } from "@graft/peft";
+ * import { slotRows } from "@graft/peft/core";
  * import { barePass } from "@graft/peft/models";
  * import assert from "node:assert/strict";
  * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });

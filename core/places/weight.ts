@@ -13,7 +13,8 @@ import { editsAt, type Site } from "../trees/weights.ts";
  * @param inOut Whether those lie [in, out], where codes lie [out, in].
  * @example
  * ```ts
- * import { into, read, reference, rootOf, tensor, weight, weightTree } from "@graft/peft";
+ * import { into, read, reference, rootOf, tensor, weightTree } from "@graft/peft";
+ * import { weight } from "@graft/peft/core";
  * import assert from "node:assert/strict";
  * const weights = weightTree([["norm.weight", tensor([1, 2], { backend: reference() })]]);
  * assert.deepEqual([...await read(weight(into(rootOf(weights), "norm"), "weight"))], [1, 2]);
@@ -30,7 +31,8 @@ export function weight(site: Site, name: string, inOut = false): Tensor {
  *
  * @example
  * ```ts
- * import { into, optionalWeight, reference, rootOf, tensor, weightTree } from "@graft/peft";
+ * import { into, reference, rootOf, tensor, weightTree } from "@graft/peft";
+ * import { optionalWeight } from "@graft/peft/core";
  * import assert from "node:assert/strict";
  * const weights = weightTree([["norm.weight", tensor([1, 2], { backend: reference() })]]);
  * assert.equal(optionalWeight(into(rootOf(weights), "norm"), "bias"), undefined);
@@ -50,7 +52,8 @@ export function optionalWeight(site: Site, name: string): Tensor | undefined {
  *
  * @example
  * ```ts
- * import { castTo, into, reference, rootOf, tensor, vector, weightTree } from "@graft/peft";
+ * import { castTo, into, reference, rootOf, tensor, weightTree } from "@graft/peft";
+ * import { vector } from "@graft/peft/core";
  * import assert from "node:assert/strict";
  * const norm = castTo(tensor([1, 2], { backend: reference() }), "f16");
  * const site = into(rootOf(weightTree([["norm.weight", norm]])), "norm");
@@ -67,7 +70,8 @@ export function vector(site: Site, name: string): Tensor {
  *
  * @example
  * ```ts
- * import { into, read, reference, rmsNormAt, rootOf, tensor, weightTree } from "@graft/peft";
+ * import { into, read, reference, rootOf, tensor, weightTree } from "@graft/peft";
+ * import { rmsNormAt } from "@graft/peft/core";
  * import assert from "node:assert/strict";
  * const backend = reference();
  * const site = into(rootOf(weightTree([["norm.weight", tensor([1, 10], { backend })]])), "norm");

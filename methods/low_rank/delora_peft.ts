@@ -8,7 +8,7 @@ import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
  *
  * @example
  * ```ts
- * import { deloraPeft } from "@graft/peft/methods";
+ * import { deloraPeft } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * assert.equal(deloraPeft.read({ ...deloraPeft.fields, delora_lambda: 8 }).lambda, 8);
  * assert.throws(() => deloraPeft.write({ initialization: "copy" }), /frozen copy/);

@@ -10,7 +10,7 @@ import type { PeftCodec, PeftTensor } from "../peft/codec.ts";
  *
  * @example
  * ```ts
- * import { doraPeft } from "@graft/peft/methods";
+ * import { doraPeft } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * const options = doraPeft.read({ ...doraPeft.fields, use_dora: true, r: 16 });
  * assert.equal(doraPeft.method(options).name, "dora");

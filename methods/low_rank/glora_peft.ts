@@ -18,7 +18,7 @@ const OURS: Readonly<Record<string, GloraMatrix>> = {
  *
  * @example
  * ```ts
- * import { gloraPeft } from "@graft/peft/methods";
+ * import { gloraPeft } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * assert.equal(gloraPeft.read({ ...gloraPeft.fields, config_A_B: "vector" }).b, "vector");
  * assert.throws(() => gloraPeft.write({ a: "vector" }), /one form for a and b/);

@@ -13,7 +13,7 @@ import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
  *
  * @example
  * ```ts
- * import { lilyPeft } from "@graft/peft/methods";
+ * import { lilyPeft } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * const options = lilyPeft.read({ ...lilyPeft.fields, num_B: 3, target_modules: ["q_proj"] });
  * assert.deepEqual([options.experts, options.mean, options.sharing], [3, "batch", ["q_proj"]]);

@@ -22,7 +22,7 @@ import { biasTensors } from "../peft/layers.ts";
  *
  * @example
  * ```ts
- * import { loraPeft } from "@graft/peft/methods";
+ * import { loraPeft } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * const options = loraPeft.read({ ...loraPeft.fields, r: 16, lora_alpha: 32 });
  * assert.deepEqual([options.rank, options.alpha], [16, 32]);

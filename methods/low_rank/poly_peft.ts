@@ -11,7 +11,7 @@ import { poly, type PolyOptions, polyShapes } from "./poly.ts";
  *
  * @example
  * ```ts
- * import { polyPeft } from "@graft/peft/methods";
+ * import { polyPeft } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * assert.deepEqual(polyPeft.read({ ...polyPeft.fields, n_tasks: 2 }).tasks, ["0", "1"]);
  * ```

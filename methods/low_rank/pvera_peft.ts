@@ -14,7 +14,7 @@ const { exclude_modules: _, ...layerFields } = LAYER_FIELDS;
  *
  * @example
  * ```ts
- * import { pveraPeft } from "@graft/peft/methods";
+ * import { pveraPeft } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * assert.equal(pveraPeft.read({ ...pveraPeft.fields, projection_prng_key: 7 }).projectionSeed, 7);
  * ```

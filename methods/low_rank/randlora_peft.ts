@@ -15,7 +15,7 @@ const { exclude_modules: _, ...layerFields } = LAYER_FIELDS;
  *
  * @example
  * ```ts
- * import { randloraPeft } from "@graft/peft/methods";
+ * import { randloraPeft } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * assert.equal(randloraPeft.read({ ...randloraPeft.fields, sparse: true }).bases, "sparse");
  * ```

@@ -14,7 +14,7 @@ const { exclude_modules: _, ...layerFields } = LAYER_FIELDS;
  *
  * @example
  * ```ts
- * import { tinyLoraPeft } from "@graft/peft/methods";
+ * import { tinyLoraPeft } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * assert.equal(tinyLoraPeft.read({ ...tinyLoraPeft.fields, u: 13 }).dimension, 13);
  * ```

@@ -10,7 +10,7 @@ const { exclude_modules: _, ...layerFields } = LAYER_FIELDS;
  *
  * @example
  * ```ts
- * import { uniLoraPeft } from "@graft/peft/methods";
+ * import { uniLoraPeft } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * const options = uniLoraPeft.read({ ...uniLoraPeft.fields, theta_d_length: 5000 });
  * assert.deepEqual([options.dimension, options.assignment], [5000, "balanced"]);

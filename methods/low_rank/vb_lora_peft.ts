@@ -11,7 +11,7 @@ import { vbLora, type VbLoraOptions, vbLoraShapes } from "./vb_lora.ts";
  *
  * @example
  * ```ts
- * import { vbLoraPeft } from "@graft/peft/methods";
+ * import { vbLoraPeft } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * assert.equal(vbLoraPeft.read({ ...vbLoraPeft.fields, num_vectors: 90 }).vectors, 90);
  * ```

@@ -14,7 +14,7 @@ const { exclude_modules: _, ...layerFields } = LAYER_FIELDS;
  *
  * @example
  * ```ts
- * import { veraPeft } from "@graft/peft/methods";
+ * import { veraPeft } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * const options = veraPeft.read({ ...veraPeft.fields, projection_prng_key: 7 });
  * assert.equal(options.projectionSeed, 7);

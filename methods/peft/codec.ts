@@ -51,7 +51,7 @@ export interface PeftCodec<Options> {
  *
  * @example
  * ```ts
- * import { numberField } from "@graft/peft/methods";
+ * import { numberField } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * assert.equal(numberField({ r: 8 }, "r"), 8);
  * assert.throws(
@@ -70,7 +70,7 @@ export function numberField(fields: PeftFields, name: string): number {
  *
  * @example
  * ```ts
- * import { flagField } from "@graft/peft/methods";
+ * import { flagField } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * assert.equal(flagField({ use_dora: true }, "use_dora"), true);
  * ```
@@ -85,7 +85,7 @@ export function flagField(fields: PeftFields, name: string): boolean {
  *
  * @example
  * ```ts
- * import { patternField } from "@graft/peft/methods";
+ * import { patternField } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * assert.deepEqual(patternField({ rank_pattern: { "q_proj": 4 } }, "rank_pattern"), { q_proj: 4 });
  * assert.equal(patternField({ rank_pattern: {} }, "rank_pattern"), undefined);
@@ -110,7 +110,7 @@ export function patternField(
  *
  * @example
  * ```ts
- * import { wrong } from "@graft/peft/methods";
+ * import { wrong } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * assert.throws(
  *   () => wrong("bias", '"none"', "all"),

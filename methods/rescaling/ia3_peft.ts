@@ -11,7 +11,7 @@ import { flagField, type PeftCodec, type PeftTensor } from "../peft/codec.ts";
  *
  * @example
  * ```ts
- * import { ia3Peft } from "@graft/peft/methods";
+ * import { ia3Peft } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * assert.equal(ia3Peft.type, "IA3");
  * assert.throws(() => ia3Peft.read({ ...ia3Peft.fields, init_ia3_weights: "yes" }), TypeError);

@@ -8,7 +8,7 @@ import { peftLayer } from "../peft/layers.ts";
  *
  * @example
  * ```ts
- * import { beftPeft } from "@graft/peft/methods";
+ * import { beftPeft } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * assert.deepEqual(beftPeft.read(beftPeft.fields), {});
  * assert.throws(() => beftPeft.read({ ...beftPeft.fields, init_weights: "yes" }), TypeError);

@@ -11,7 +11,8 @@ export const LAYER_NORM_FIELDS: PeftFields = { exclude_modules: null, modules_to
  *
  * @example
  * ```ts
- * import { freshModel, layerNormTensors, reference, smallConfig } from "@graft/peft";
+ * import { freshModel, reference, smallConfig } from "@graft/peft";
+ * import { layerNormTensors } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
  * const [tensor] = layerNormTensors(spec, { norms: ["model.norm"] });
@@ -34,7 +35,7 @@ export function layerNormTensors(spec: Spec, options: LayerNormTuneOptions): rea
  * @throws {RangeError} when PEFT has no such list that we know.
  * @example
  * ```ts
- * import { layerNormDefaults } from "@graft/peft/methods";
+ * import { layerNormDefaults } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * assert.deepEqual(layerNormDefaults("gpt2"), ["ln_1", "ln_2", "ln_f"]);
  * ```

@@ -27,7 +27,7 @@ export const CONTEXT_PROMPT_FIELDS: PeftFields = {
  * @throws {TypeError} when one has the wrong kind.
  * @example
  * ```ts
- * import { CONTEXT_PROMPT_FIELDS, readContextPrompt } from "@graft/peft/methods";
+ * import { CONTEXT_PROMPT_FIELDS, readContextPrompt } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * const fields = { ...CONTEXT_PROMPT_FIELDS, cpt_token_ids: [5, 6], cpt_tokens_type_mask: [2, 4] };
  * assert.deepEqual(readContextPrompt(fields).types, [2, 4]);
@@ -55,7 +55,7 @@ export function readContextPrompt(fields: PeftFields): ContextPromptTuningOption
  * @example
  * ```ts
  * import { freshModel, reference, smallConfig } from "@graft/peft";
- * import { writeContextPrompt } from "@graft/peft/methods";
+ * import { writeContextPrompt } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
  * const { opt_weighted_loss_type, num_virtual_tokens } = writeContextPrompt({ tokens: [5, 6], decay: 0.9 }, spec);
@@ -87,7 +87,7 @@ export function writeContextPrompt(options: ContextPromptTuningOptions, spec: Sp
  * @example
  * ```ts
  * import { freshModel, reference, smallConfig } from "@graft/peft";
- * import { contextPromptTensors } from "@graft/peft/methods";
+ * import { contextPromptTensors } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
  * assert.deepEqual(contextPromptTensors({ tokens: [5, 6] }, spec)[0]!.shape, [2, 16]);

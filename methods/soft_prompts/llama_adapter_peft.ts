@@ -21,7 +21,7 @@ export const LLAMA_ADAPTER_FIELDS: PeftFields = {
  * @throws {RangeError} on a family on which PEFT has it not, or otherwise than the paper.
  * @example
  * ```ts
- * import { LLAMA_ADAPTER_FIELDS, readLlamaAdapter } from "@graft/peft/methods";
+ * import { LLAMA_ADAPTER_FIELDS, readLlamaAdapter } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * const fields = { ...LLAMA_ADAPTER_FIELDS, adapter_len: 4, adapter_layers: 2 };
  * const { length, gates } = readLlamaAdapter(fields, "llama");
@@ -48,7 +48,7 @@ export function readLlamaAdapter(fields: PeftFields, family: string): LlamaAdapt
  * @example
  * ```ts
  * import { freshModel, reference, smallConfig } from "@graft/peft";
- * import { writeLlamaAdapter } from "@graft/peft/methods";
+ * import { writeLlamaAdapter } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
  * const { adapter_layers } = writeLlamaAdapter({ gates: "block", squash: "none" }, spec, "llama");
@@ -80,7 +80,7 @@ export function writeLlamaAdapter(
  * @example
  * ```ts
  * import { freshModel, reference, smallConfig } from "@graft/peft";
- * import { llamaAdapterTensors } from "@graft/peft/methods";
+ * import { llamaAdapterTensors } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
  * const [prompt] = llamaAdapterTensors({ length: 4, layers: 1 }, spec);

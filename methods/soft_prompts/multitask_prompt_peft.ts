@@ -32,7 +32,7 @@ const STARTS = [
  * @throws {TypeError} when one has the wrong kind.
  * @example
  * ```ts
- * import { MULTITASK_PROMPT_FIELDS, readMultitaskPrompt } from "@graft/peft/methods";
+ * import { MULTITASK_PROMPT_FIELDS, readMultitaskPrompt } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * const { tasks } = readMultitaskPrompt({ ...MULTITASK_PROMPT_FIELDS, num_virtual_tokens: 8, num_tasks: 2 });
  * assert.deepEqual(tasks, ["0", "1"]);
@@ -60,7 +60,7 @@ export function readMultitaskPrompt(fields: PeftFields): MultitaskPromptTuningOp
  * @example
  * ```ts
  * import { freshModel, reference, smallConfig } from "@graft/peft";
- * import { writeMultitaskPrompt } from "@graft/peft/methods";
+ * import { writeMultitaskPrompt } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
  * assert.equal(writeMultitaskPrompt({ tasks: ["mnli", "squad"] }, spec).num_tasks, 2);
@@ -91,7 +91,7 @@ export function writeMultitaskPrompt(
  * @example
  * ```ts
  * import { freshModel, reference, smallConfig } from "@graft/peft";
- * import { multitaskPromptTensors } from "@graft/peft/methods";
+ * import { multitaskPromptTensors } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
  * const shapes = multitaskPromptTensors({ length: 8, rank: 2 }, spec).map(({ shape }) => shape);

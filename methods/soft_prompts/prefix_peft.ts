@@ -25,7 +25,8 @@ export const PREFIX_FIELDS: PeftFields = {
  * @throws {RangeError} on a model whose decoder has more blocks than its encoder.
  * @example
  * ```ts
- * import { freshModel, PREFIX_FIELDS, readPrefix, reference, smallConfig } from "@graft/peft";
+ * import { freshModel, reference, smallConfig } from "@graft/peft";
+ * import { PREFIX_FIELDS, readPrefix } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
  * assert.equal(readPrefix({ ...PREFIX_FIELDS, num_virtual_tokens: 5 }, spec).length, 5);
@@ -67,7 +68,8 @@ export function readPrefix(
  * @throws {RangeError} when PEFT would compute something else.
  * @example
  * ```ts
- * import { freshModel, reference, smallConfig, writePrefix } from "@graft/peft";
+ * import { freshModel, reference, smallConfig } from "@graft/peft";
+ * import { writePrefix } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
  * const fields = writePrefix({ length: 5 }, spec);
@@ -112,7 +114,8 @@ export function writePrefix(
  *
  * @example
  * ```ts
- * import { freshModel, prefixTensors, reference, smallConfig } from "@graft/peft";
+ * import { freshModel, reference, smallConfig } from "@graft/peft";
+ * import { prefixTensors } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
  * const [first, second] = prefixTensors(5, spec); // keys and values of the first layer

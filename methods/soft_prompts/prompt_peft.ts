@@ -51,7 +51,7 @@ export interface PeftPrompt {
  * @throws {TypeError} when one has the wrong kind.
  * @example
  * ```ts
- * import { PROMPT_TUNING_FIELDS, readPrompt } from "@graft/peft/methods";
+ * import { PROMPT_TUNING_FIELDS, readPrompt } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * const fields = { ...PROMPT_TUNING_FIELDS, num_virtual_tokens: 8 };
  * const { options, tables } = readPrompt("PROMPT_TUNING", fields);
@@ -73,7 +73,8 @@ export function readPrompt(type: "PROMPT_TUNING" | "P_TUNING", fields: PeftField
  *
  * @example
  * ```ts
- * import { freshModel, reference, smallConfig, writePrompt } from "@graft/peft";
+ * import { freshModel, reference, smallConfig } from "@graft/peft";
+ * import { writePrompt } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
  * const { type, fields } = writePrompt({ length: 8 }, spec);
@@ -119,7 +120,8 @@ export function writePrompt(
  *
  * @example
  * ```ts
- * import { freshModel, promptTensors, reference, smallConfig } from "@graft/peft";
+ * import { freshModel, reference, smallConfig } from "@graft/peft";
+ * import { promptTensors } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
  * assert.deepEqual(promptTensors(8, 1, spec), [{ path: "rows", key: "prompt_embeddings", shape: [8, 16] }]);

@@ -9,7 +9,7 @@ import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
  *
  * @example
  * ```ts
- * import { boftPeft } from "@graft/peft/methods";
+ * import { boftPeft } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * const fields = { ...boftPeft.fields, boft_block_size: 8 };
  * assert.deepEqual(boftPeft.read(fields).blocks, { size: 8 });

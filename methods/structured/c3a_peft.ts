@@ -19,7 +19,7 @@ const STARTS = {
  *
  * @example
  * ```ts
- * import { c3aPeft } from "@graft/peft/methods";
+ * import { c3aPeft } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * assert.equal(c3aPeft.read({ ...c3aPeft.fields, block_size: 64 }).block, 64);
  * ```

@@ -8,7 +8,7 @@ import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
  *
  * @example
  * ```ts
- * import { deftPeft } from "@graft/peft/methods";
+ * import { deftPeft } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * const options = deftPeft.read({ ...deftPeft.fields, decomposition_method: "qr", alpha: 16 });
  * assert.deepEqual([options.projection, options.alpha], ["qr", 16]);

@@ -8,7 +8,7 @@ import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
  *
  * @example
  * ```ts
- * import { fourierftPeft } from "@graft/peft/methods";
+ * import { fourierftPeft } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * assert.equal(fourierftPeft.read({ ...fourierftPeft.fields, n_frequency: 64 }).frequencies, 64);
  * ```

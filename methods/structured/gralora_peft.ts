@@ -19,7 +19,7 @@ const KEYS = {
  *
  * @example
  * ```ts
- * import { graloraPeft } from "@graft/peft/methods";
+ * import { graloraPeft } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * const options = graloraPeft.read({ ...graloraPeft.fields, gralora_k: 4, r: 64 });
  * assert.deepEqual([options.blocks, options.alpha], [4, 64]);

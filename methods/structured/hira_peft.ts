@@ -9,7 +9,7 @@ import { LAYER_FIELDS } from "../peft/layers.ts";
  *
  * @example
  * ```ts
- * import { hiraPeft } from "@graft/peft/methods";
+ * import { hiraPeft } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * assert.equal(hiraPeft.read({ ...hiraPeft.fields, init_weights: "gaussian" }).initialization, "gaussian");
  * ```

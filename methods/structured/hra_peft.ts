@@ -8,7 +8,7 @@ import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
  *
  * @example
  * ```ts
- * import { hraPeft } from "@graft/peft/methods";
+ * import { hraPeft } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * assert.equal(hraPeft.read({ ...hraPeft.fields, r: 4, apply_GS: true }).orthogonality, "exact");
  * ```

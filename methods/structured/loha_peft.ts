@@ -9,7 +9,7 @@ import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
  *
  * @example
  * ```ts
- * import { lohaPeft } from "@graft/peft/methods";
+ * import { lohaPeft } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * assert.equal(lohaPeft.read({ ...lohaPeft.fields, r: 4 }).rank, 4);
  * ```

@@ -16,7 +16,7 @@ import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
  *
  * @example
  * ```ts
- * import { lokrPeft } from "@graft/peft/methods";
+ * import { lokrPeft } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * assert.equal(lokrPeft.read({ ...lokrPeft.fields, decompose_both: true }).split, "both");
  * ```

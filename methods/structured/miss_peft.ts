@@ -9,7 +9,7 @@ import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
  *
  * @example
  * ```ts
- * import { missPeft } from "@graft/peft/methods";
+ * import { missPeft } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * const options = missPeft.read({ ...missPeft.fields, r: 8, init_weights: "bat" });
  * assert.deepEqual([options.rank, options.form], [8, "bat"]);

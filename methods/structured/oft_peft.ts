@@ -8,7 +8,7 @@ import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
  *
  * @example
  * ```ts
- * import { oftPeft } from "@graft/peft/methods";
+ * import { oftPeft } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * assert.deepEqual(oftPeft.read({ ...oftPeft.fields, oft_block_size: 8 }).blocks, { size: 8 });
  * ```

@@ -12,7 +12,7 @@ import { preservedRank } from "./singular_split.ts";
  *
  * @example
  * ```ts
- * import { osfPeft } from "@graft/peft/methods";
+ * import { osfPeft } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * assert.equal(osfPeft.read({ ...osfPeft.fields, effective_rank: 12 }).preserved, 12);
  * ```

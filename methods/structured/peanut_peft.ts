@@ -12,7 +12,7 @@ import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
  *
  * @example
  * ```ts
- * import { peanutPeft } from "@graft/peft/methods";
+ * import { peanutPeft } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * assert.equal(peanutPeft.read({ ...peanutPeft.fields, act_fn: "swish" }).activation, "silu");
  * assert.throws(() => peanutPeft.read({ ...peanutPeft.fields, act_fn: "mish" }), /"act_fn"/);

@@ -11,7 +11,7 @@ const VARIANTS = { road_1: 1, road_2: 2, road_4: 4 } as const;
  *
  * @example
  * ```ts
- * import { roadPeft } from "@graft/peft/methods";
+ * import { roadPeft } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * const options = roadPeft.read({ ...roadPeft.fields, variant: "road_4" });
  * assert.deepEqual([options.variant, options.group], [4, 64]);

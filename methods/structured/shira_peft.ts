@@ -11,7 +11,7 @@ const { modules_to_save } = LAYER_FIELDS;
  *
  * @example
  * ```ts
- * import { shiraPeft } from "@graft/peft/methods";
+ * import { shiraPeft } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * assert.equal(shiraPeft.read({ ...shiraPeft.fields, random_seed: 7 }).positionSeed, 7);
  * ```

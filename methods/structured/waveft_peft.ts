@@ -9,7 +9,7 @@ import { waveft, waveftCounts, type WaveFtOptions } from "./waveft.ts";
  *
  * @example
  * ```ts
- * import { waveftPeft } from "@graft/peft/methods";
+ * import { waveftPeft } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * assert.equal(waveftPeft.read({ ...waveftPeft.fields, n_frequency: 64 }).wavelet, "db1");
  * assert.throws(() => waveftPeft.read({ ...waveftPeft.fields, wavelet_family: "sym8" }), /sym8/);

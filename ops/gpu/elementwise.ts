@@ -1,7 +1,7 @@
 /** Elementwise kernels: chooses the flat, the number or the walking form, and splits what is too large for a binding. */
 import type { Backend, BinaryOp, Operand, UnaryOp } from "../../tensor/backend.ts";
 import { sameShape, showShape, size, strides } from "../../tensor/shape.ts";
-import { broadcastStrides, merge } from "../../tensor/walk.ts";
+import { broadcastStrides, mergeAxes } from "../../tensor/walk.ts";
 import { type Context, expect } from "./context.ts";
 import { type Arguments, each, type Kernel } from "./kernel.ts";
 import {
@@ -50,7 +50,7 @@ export function elementwiseKernels(context: Context): ElementwiseKernels {
     constants: Readonly<Record<string, number>>,
   ): void => {
     const steps = [...inputs.map((x) => broadcastStrides(x.shape, out.shape)), strides(out.shape)];
-    const merged = merge(out.shape, steps);
+    const merged = mergeAxes(out.shape, steps);
     const rank = merged.sizes.length;
     if (rank > RANK) {
       throw new RangeError(

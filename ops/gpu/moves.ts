@@ -3,7 +3,7 @@ import type { Backend, Operand } from "../../tensor/backend.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import type { Key } from "../../tensor/key.ts";
 import { rowsAndWidth, type Shape, showShape, size, strides } from "../../tensor/shape.ts";
-import { merge } from "../../tensor/walk.ts";
+import { mergeAxes } from "../../tensor/walk.ts";
 import { MARKS } from "./checks.ts";
 import { type Context, expect } from "./context.ts";
 import { decoding, stepOf } from "./decoding.ts";
@@ -55,7 +55,7 @@ export function moveKernels(context: Context): MoveKernels {
   /** Copies a box of words. */
   const box = (x: Operand, out: Operand, { shape, from, to, fromAt, toAt }: Box): void => {
     if (size(shape) === 0) return;
-    const walk = merge(shape, [from, to]);
+    const walk = mergeAxes(shape, [from, to]);
     const rank = walk.sizes.length;
     if (rank > 8) {
       throw new RangeError(`Cannot move a box ${showShape(shape)} on the GPU: it has ${rank} axes`);

@@ -3,7 +3,7 @@ import type { Backend, Operand } from "../../tensor/backend.ts";
 import { type DType, isGguf } from "../../tensor/dtype.ts";
 import { type Orientation, productSizes } from "../../tensor/product_sizes.ts";
 import { type Shape, size, strides } from "../../tensor/shape.ts";
-import { broadcastStrides, merge } from "../../tensor/walk.ts";
+import { broadcastStrides, mergeAxes } from "../../tensor/walk.ts";
 import { type Context, expect, type Part, rowStep, type Window } from "./context.ts";
 import { decoding, stepOf } from "./decoding.ts";
 import { type Arguments, GRID } from "./kernel.ts";
@@ -156,7 +156,7 @@ export function productKernels(context: Context): ProductKernels {
     const matrix = (x: Operand): number => lead.length === 0 ? size(x.shape) : size(x.shape.slice(-2));
     const [sizeA, sizeB, sizeY] = [a, b, out].map(matrix) as [number, number, number];
     const steps = [[a, sizeA], [b, sizeB], [out, sizeY]] as const;
-    const walk = merge(
+    const walk = mergeAxes(
       lead,
       steps.map(([x, matrix]) => broadcastStrides(x.shape.slice(0, -2), lead).map((step) => step * matrix)),
     );

@@ -11,7 +11,7 @@ import type { Machine } from "./machine.ts";
 import { moveKernels } from "./moves.ts";
 import { productKernels } from "./products.ts";
 import { transformKernels } from "./transforms.ts";
-import { broadcastStrides, merge, words } from "../../tensor/walk.ts";
+import { broadcastStrides, mergeAxes, words } from "../../tensor/walk.ts";
 
 /** A backend over a machine. */
 export function backend(started: Machine, name: "wasm" | "native"): Backend {
@@ -32,7 +32,7 @@ export function backend(started: Machine, name: "wasm" | "native"): Backend {
   };
   const spec = (operands: readonly Operand[], out: Operand): number => {
     const steps = operands.map((x) => broadcastStrides(x.shape, out.shape));
-    return shared.words(words(merge(out.shape, steps)));
+    return shared.words(words(mergeAxes(out.shape, steps)));
   };
   const checkLabels = (labels: Operand, width: number): void => {
     const n = size(labels.shape);

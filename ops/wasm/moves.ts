@@ -4,7 +4,7 @@ import { byteLength, type DType } from "../../tensor/dtype.ts";
 import { rowsAndWidth, showShape, size, strides } from "../../tensor/shape.ts";
 import { DTYPE } from "./codes.ts";
 import type { Context } from "./context.ts";
-import { merge, type Walk, words } from "../../tensor/walk.ts";
+import { mergeAxes, type Walk, words } from "../../tensor/walk.ts";
 
 /** The kernels of this file. */
 export type MoveKernels = Pick<
@@ -34,7 +34,7 @@ export function moveKernels(context: Context): MoveKernels {
   };
   const put = (x: Operand, starts: readonly number[], out: Operand): void => {
     const unit = unitOf(x);
-    const walk = merge(x.shape, [strides(x.shape), strides(out.shape)]);
+    const walk = mergeAxes(x.shape, [strides(x.shape), strides(out.shape)]);
     copyRuns(walk, unit, address(x), address(out) + unit * corner(out.shape, starts));
   };
   /** @throws {RangeError} when an index is outside 0 … limit − 1. */
@@ -50,7 +50,7 @@ export function moveKernels(context: Context): MoveKernels {
   return {
     permute(x: Operand, axes: readonly number[], out: Operand): void {
       const steps = strides(x.shape);
-      const walk = merge(out.shape, [axes.map((axis) => steps[axis]!), strides(out.shape)]);
+      const walk = mergeAxes(out.shape, [axes.map((axis) => steps[axis]!), strides(out.shape)]);
       const [source, target] = walk.strides as [readonly number[], readonly number[]];
       const last = walk.sizes.length - 1;
       const unit = unitOf(x);
@@ -72,7 +72,7 @@ export function moveKernels(context: Context): MoveKernels {
     },
     slice(x: Operand, starts: readonly number[], out: Operand): void {
       const unit = unitOf(x);
-      const walk = merge(out.shape, [strides(x.shape), strides(out.shape)]);
+      const walk = mergeAxes(out.shape, [strides(x.shape), strides(out.shape)]);
       copyRuns(walk, unit, address(x) + unit * corner(x.shape, starts), address(out));
     },
     place(x: Operand, starts: readonly number[], out: Operand): void {

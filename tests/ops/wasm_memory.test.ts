@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import { sizeClass } from "../../ops/wasm/arena.ts";
 import { wasm } from "../../ops/wasm/mod.ts";
-import { merge } from "../../tensor/walk.ts";
+import { mergeAxes } from "../../tensor/walk.ts";
 
 Deno.test("sizeClass() holds what was asked with at most 6 % unused above 1 KiB", () =>
   fc.assert(
@@ -14,7 +14,7 @@ Deno.test("sizeClass() holds what was asked with at most 6 % unused above 1 KiB"
     }),
   ));
 
-Deno.test("merge() keeps the offsets of every element", () =>
+Deno.test("mergeAxes() keeps the offsets of every element", () =>
   fc.assert(
     fc.property(
       fc.array(fc.tuple(fc.integer({ min: 1, max: 4 }), fc.nat(3), fc.nat(3)), { maxLength: 5 }),
@@ -26,7 +26,7 @@ Deno.test("merge() keeps the offsets of every element", () =>
             (all, n, axis) => all.flatMap((at) => Array.from({ length: n }, (_, i) => at + i * steps[axis]!)),
             [0],
           );
-        const merged = merge(sizes, operands);
+        const merged = mergeAxes(sizes, operands);
         operands.forEach((steps, i) =>
           assert.deepEqual(offsets(merged.sizes, merged.strides[i]!), offsets(sizes, steps))
         );
