@@ -1,5 +1,5 @@
 /**
- * The heart: tensors, weight trees, edits, methods and what is done with them. Imports `ops` only.
+ * The core: tensors, weight trees, edits, methods and the operations on them. Imports only `ops`.
  *
  * @module
  */

@@ -5,22 +5,22 @@ import type { Adapter } from "./method.ts";
 import type { Model } from "../trees/model.ts";
 import { lookup, weightLeaves } from "../trees/weights.ts";
 
-/** Numbers of parameters. Papers differ in which one they quote, and over which denominator. */
+/** Parameter counts. Papers differ in which count they quote, and relative to which total. */
 export interface Counts {
-  /** The model's own; tied weights once. */
+  /** Parameters of the base model; tied weights count once. */
   readonly base: number;
-  /** New ones that the adapted model computes with. */
+  /** New parameters that the adapted model computes with. */
   readonly added: number;
-  /** Those that training changes. */
+  /** Parameters that training updates. */
   readonly trainable: number;
-  /** The base's whose effective value differs after training. */
+  /** Base parameters whose effective value differs after training. */
   readonly changed: number;
-  /** Those an adapter folder must hold. */
+  /** Parameters that an adapter folder must store. */
   readonly stored: number;
 }
 
 /**
- * Counts an adapter on a model, by shapes alone.
+ * Counts an adapter's parameters on a model, from shapes alone.
  *
  * @example
  * ```ts
@@ -63,7 +63,7 @@ function changedIn(model: Model, edits: readonly Edit[]): number {
   for (const edit of edits) {
     if (edit.kind === "weight") touch(edit.path, edit.changes);
     if (edit.kind === "linear") {
-      // A difference that depends on the input, as behind a gate, is in no weight.
+      // A difference that depends on the input, as with a gate, cannot be stored in a weight.
       const held = edit.change.form !== "delta" || edit.change.weight !== undefined;
       if (held && edit.change.form !== "bias") {
         touch(`${edit.path}.weight`, edit.changes ?? partOf(model, edit.path, edit.out));
@@ -79,7 +79,7 @@ function changedIn(model: Model, edits: readonly Edit[]): number {
   return [...changed.values()].reduce((a, b) => a + b, 0);
 }
 
-/** Elements of a fused matrix in a range of its outputs. */
+/** Number of elements of a fused matrix in a range of its outputs. */
 function partOf(model: Model, path: string, out: readonly [number, number] | undefined): number | undefined {
   const place = model.spec.linears.find((place) => place.path === path);
   return out === undefined || place === undefined ? undefined : (out[1] - out[0]) * place.inFeatures;

@@ -1,4 +1,4 @@
-/** `graft`: an adapter becomes part of a model. */
+/** `graft`: makes an adapter part of a model. */
 import { type Branch, EDITS, updateBranch } from "../trees/weights.ts";
 import type { Tree } from "../../tensor/mod.ts";
 import type { Edit } from "../edits/edit.ts";
@@ -7,11 +7,12 @@ import type { Adapter } from "./method.ts";
 import type { Model } from "../trees/model.ts";
 
 /**
- * The model with the adapter's edits folded into its tree. Shares every weight; nothing is copied or changed. Grafting
- * again puts later edits after earlier ones. With one argument it waits for the model, so it can stand in `pipe`.
+ * The model with the adapter's edits folded into its tree. Shares every weight; nothing is copied or changed.
+ * Grafting again puts later edits after earlier ones. With one argument it returns a function of the model,
+ * for use in `pipe`.
  *
- * @throws {RangeError} when an edit names a place that the model does not have, or has other sizes than the layer there, or when
- * the adapter has parameters of blocks that the model lacks.
+ * @throws {RangeError} when an edit names a place that the model does not have, or its sizes differ from
+ * those of the layer there, or when the adapter has parameters for blocks that the model lacks.
  * @example
  * ```ts
  * import { adapt, allEdits, freshModel, graft, lookup, lora, reference, smallConfig } from "@graft/peft";
@@ -25,7 +26,7 @@ import type { Model } from "../trees/model.ts";
  * ```
  */
 export function graft<M extends Model, P extends Tree>(model: M, adapter: Adapter<P>): M;
-/** Waits for the model, to stand in `pipe`. */
+/** The curried form, for use in `pipe`. */
 export function graft<P extends Tree>(adapter: Adapter<P>): <M extends Model>(model: M) => M;
 export function graft<M extends Model, P extends Tree>(
   first: M | Adapter<P>,

@@ -1,4 +1,4 @@
-/** `merge` and `unmerge`: an adapter written into the weights, and taken out again. */
+/** `merge` and `unmerge`: write an adapter into the weights, and take it out again. */
 import {
   type DType,
   isQuantized,
@@ -31,15 +31,15 @@ export interface MergeOptions {
    */
   readonly dtype?: DType | "same";
   /**
-   * "lazy": weights are merged when they are first read, for models that are only written out. The adapter must then live as
-   * long as the merged model. Default: at once.
+   * "lazy": weights are merged when first read, for models that are only written to disk. The adapter must
+   * then live as long as the merged model. Default: merged immediately.
    */
   readonly leaves?: "lazy";
 }
 
 /**
- * A plain model with the adapter's updates in its weights: the same function, no overhead. The base stays as it is.
- * On a quantized base the merged weights are the decoded ones plus the update.
+ * A plain model with the adapter's updates in its weights: the same function, no overhead. The base is not
+ * changed. On a quantized base the merged weights are the dequantized weights plus the update.
  *
  * @throws {TypeError} at the first edit that has no weight form (prefixes, bottleneck adapters, gates on the input).
  * @example
@@ -66,15 +66,15 @@ export function merge<M extends Model, P extends Tree>(
   return rewritten(model, () => editsOn(model, adapter), options);
 }
 
-/** The adapter's edits of a model that is deep enough for it. */
+/** The adapter's edits, after checking that the model has enough blocks. */
 function editsOn<P extends Tree>({ spec }: Model, { method, params }: Adapter<P>): readonly Edit[] {
   checkDepth(params, spec, "Cannot merge the adapter");
   return method.edits(params, spec);
 }
 
 /**
- * The model that `merge` was given, within rounding: updates are subtracted, scales divided out. For the exact base keep
- * the model you merged from; `merge` never changes it.
+ * The model that `merge` was given, within rounding: updates are subtracted, scales divided out. For the
+ * exact base keep the model you merged from, which `merge` never changes.
  *
  * @throws {TypeError} at an edit that cannot be undone from the merged weights alone.
  * @example
@@ -145,7 +145,8 @@ function rewritten<M extends Model>(model: M, editsOf: () => readonly Edit[], op
     checkSizes(edits, model.spec, "Cannot merge the adapter");
     if (options.leaves === undefined) {
       return Object.fromEntries([...changedBy(edits, model)].map(([path, leaf]) => {
-        // What the adapter or the base owns is copied: the merged model outlives the one and frees neither.
+        // Tensors that the adapter or the base owns are copied, so that the merged model outlives the adapter
+        // and frees neither.
         const dtype = storedAs(path, leaf, model, options);
         return [path, owned(castWeight(leaf, dtype, isStoredTransposed(model.spec, path)))];
       }));
@@ -165,7 +166,7 @@ function rewritten<M extends Model>(model: M, editsOf: () => readonly Edit[], op
   return { ...model, spec: withOwnBlocks(model.spec), weights, dispose: () => root.dispose() };
 }
 
-/** The places of a model that has weights of its own: no block of it is another model's any more. */
+/** The places of a model whose blocks have weights of their own, none shared with another model's block. */
 function withOwnBlocks(spec: Spec): Spec {
   if (spec.blocks.every(({ of }) => of === undefined)) return spec;
   return { ...spec, blocks: spec.blocks.map(({ of: _, ...block }) => block) };
@@ -185,7 +186,10 @@ function changedBy(edits: readonly Edit[], model: Model): ReadonlyMap<string, Te
   return changed;
 }
 
-/** Which leaves edits change, their shapes and dtypes: found a place at a time, so that no two places' leaves are there at once. */
+/**
+ * The leaves that edits change, with shapes and dtypes: computed one place at a time, so that the leaves of
+ * two places are never in memory together.
+ */
 function shapesOf(
   edits: readonly Edit[],
   model: Model,
@@ -203,7 +207,7 @@ function shapesOf(
   return [...found];
 }
 
-/** Whether an edit has a part in a leaf: it stands at the leaf's place, or at the embedding that a head shares. */
+/** Whether an edit affects a leaf: it is at the leaf's place, or at the embedding that a tied head shares. */
 function concerns(edit: Edit, leaf: string, spec: Spec): boolean {
   const place = leaf.replace(/(^|\.)[^.]*$/, "");
   const tiedTo = spec.heads.find((head) => head.path === place)?.tiedTo;
@@ -226,7 +230,7 @@ export function storedAs(
   return leaf.shape.length < 2 && isQuantized(dtype) ? "f32" : dtype;
 }
 
-/** An edit that was grafted earlier would fold after the merged one: another function. */
+/** An edit that was grafted earlier would be applied after the merged one, which is a different function. */
 function refuseGrafted(edit: Edit, model: Model): void {
   if (edit.row !== undefined) {
     throw new TypeError(`Cannot merge adapters by rows: merge the adapter "${edit.row}" alone`);
@@ -239,7 +243,7 @@ function refuseGrafted(edit: Edit, model: Model): void {
   }
 }
 
-/** What an edit puts in a leaf's place. */
+/** The tensor with which an edit replaces a leaf. */
 function replaced(edit: WeightEdit, leaf: Tensor): Tensor {
   const found = edit.map.run({ weight: leaf });
   checkShape(edit.path, found, leaf);
@@ -283,11 +287,11 @@ function apply(
       );
       const next = foldLinear(base, edit, undefined);
       const biased = edit.change.form === "bias";
-      // A table has no bias: each of its rows takes it.
+      // An embedding table has no bias, so it is added to each row.
       const tabled = biased && model.spec.embeddings.some((place) => place.path === edit.path);
       const matrix = tabled ? add(decoded(stored), next.bias()!) : next.weight();
       const vector = !tabled && (biased || bias !== undefined) ? next.bias() : undefined;
-      // An embedding's edit is none of the tied head's, which from here on has a matrix of its own.
+      // An edit of the embedding does not apply to the tied head, which from here on has a matrix of its own.
       const untied = model.spec.heads
         .map((head) => ({ head: `${head.path}.weight`, tiedTo: head.tiedTo }))
         .filter(({ head, tiedTo }) => tiedTo === edit.path && leaf(head) === undefined);
@@ -312,7 +316,7 @@ function apply(
   }
 }
 
-/** Where a linear edit's matrix lies, and whether it is stored [in, out]. */
+/** Path of a linear edit's matrix, and whether it is stored [in, out]. */
 function matrixOf(
   edit: LinearEdit,
   spec: Spec,
@@ -320,7 +324,7 @@ function matrixOf(
   const weightPath = `${edit.path}.weight`;
   const place = spec.linears.find((place) => place.path === edit.path);
   if (place !== undefined) return { weightPath, transposed: place.transposed };
-  // An embedding's table [rows, width] is the transposed matrix of the map from one-hot ids.
+  // An embedding's table [rows, width] is the transpose of the matrix that maps one-hot ids.
   if (spec.embeddings.some((place) => place.path === edit.path)) return { weightPath, transposed: true };
   return { weightPath, transposed: false };
 }

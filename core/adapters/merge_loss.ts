@@ -1,4 +1,4 @@
-/** `mergeLoss`: what of an adapter's update is lost when merged weights are rounded to a dtype. */
+/** `mergeLoss`: how much of an adapter's update is lost when merged weights are rounded to a dtype. */
 import {
   dispose,
   type DType,
@@ -16,26 +16,26 @@ import type { Adapter } from "./method.ts";
 import type { Model } from "../trees/model.ts";
 import { lookup, weightLeaves } from "../trees/weights.ts";
 
-/** What rounding takes from the updates of some weights. ΔW = exact − base. */
+/** What rounding loses of the updates of some weights. ΔW = exact − base. */
 export interface UpdateLoss {
-  /** Share of ‖ΔW‖² lost, ‖stored − exact‖² / ‖ΔW‖². Over 1 where the dtype is coarser than the update is large. */
+  /** Share of ‖ΔW‖² lost, ‖stored − exact‖² / ‖ΔW‖². Above 1 where rounding errors exceed the update. */
   readonly lost: number;
-  /** Share of the entries with an update that are stored as the same number as without it. */
+  /** Share of the updated entries whose stored value is the same as without the update. */
   readonly unchanged: number;
 }
 
-/** The same for all weights together and for each. */
+/** Losses of all weights together and of each one. */
 export interface MergeLoss extends UpdateLoss {
-  /** The same for each weight. */
+  /** Losses per weight. */
   readonly weights: readonly (UpdateLoss & { readonly path: string; readonly dtype: DType })[];
 }
 
-/** ‖stored − exact‖², ‖ΔW‖², entries that round away, entries with an update. */
+/** ‖stored − exact‖², ‖ΔW‖², updated entries that rounding leaves unchanged, updated entries. */
 type Sums = readonly [error: number, update: number, unchanged: number, entries: number];
 
 /**
- * How much of an adapter's update `merge(model, adapter, options)` rounds away. On a quantized base the update is measured
- * from its decoded weights. Merges one weight at a time, in f32.
+ * How much of an adapter's update `merge(model, adapter, options)` rounds away. On a quantized base the
+ * update is measured against the dequantized weights. Merges one weight at a time, in f32.
  *
  * @throws {TypeError} as `merge`.
  * @example
@@ -74,7 +74,7 @@ export async function mergeLoss<P extends Tree>(
   }
 }
 
-/** What a tied head computes with until a merge gives it a matrix of its own. */
+/** The matrix that a tied head uses until a merge gives it one of its own. */
 function tiedTo(model: Model, path: string): ReturnType<typeof lookup> {
   const head = model.spec.heads.find((place) => `${place.path}.weight` === path);
   return head?.tiedTo === undefined ? undefined : lookup(model.weights, `${head.tiedTo}.weight`);

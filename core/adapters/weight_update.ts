@@ -1,4 +1,7 @@
-/** What an adapter does to weights, as differences of matrices: the form in which any mergeable methods can be compared. */
+/**
+ * What an adapter does to weights, as differences of matrices: the form in which all mergeable methods can be
+ * compared.
+ */
 import { scope, type Synchronous, type Tensor, type Tree } from "../../tensor/mod.ts";
 import { add, addAll, concat, place as placeAt, subtract } from "../../ops/mod.ts";
 import type { Edit, LinearEdit } from "../edits/edit.ts";
@@ -9,19 +12,20 @@ import type { Adapter } from "./method.ts";
 import type { Model } from "../trees/model.ts";
 import { type MatrixPlace, sizesOf } from "../edits/targets.ts";
 
-/** ΔW of one layer. What the functions give is the caller's. */
+/** ΔW of one layer. The caller owns the tensors that the functions return. */
 export interface WeightUpdate {
   /** The layer. */
   readonly place: MatrixPlace;
   /** ΔW [out, in], f32; of an embedding [width, rows]. */
   matrix(): Tensor;
-  /** ΔW = b a with as few columns as the adapter has, where it is made of low-rank products alone. */
+  /** ΔW = b a with as few columns as the adapter has, where it consists of low-rank products alone. */
   factors?(): Factors;
 }
 
 /**
- * ΔW = W' − W of each layer that an adapter changes, in the model's order. Sums of low-rank and other added maps are exact; what
- * scales or rotates the weights is a difference, rounded like them.
+ * ΔW = W' − W of each layer that an adapter changes, in the model's order. Sums of low-rank and other added
+ * maps are exact; updates that scale or rotate the weights are computed as a difference, with the weights'
+ * rounding errors.
  *
  * @throws {TypeError} at an edit that changes anything but layers' matrices.
  * @example
@@ -72,7 +76,7 @@ export function weightUpdates<P extends Tree>(
 }
 
 /**
- * Products side by side: their sum.
+ * Several products concatenated into one that equals their sum.
  *
  * @example
  * ```ts

@@ -8,14 +8,14 @@ import { narrow, type Place, places, type Spec } from "../edits/place.ts";
 import { finalizedParts } from "./finalized_parts.ts";
 import { weightLeaves } from "../trees/weights.ts";
 
-/** The parameters of a composition: each part's under its name. */
+/** The parameters of a composition: those of each part under its name. */
 export type PartsOf<M extends Readonly<Record<string, Method>>> = {
   readonly [N in keyof M & string]: M[N] extends Method<infer P> ? P : Tree;
 };
 
 /**
- * Several methods on one model. Their edits fold in order: at a place that two of them change, the later sees what the
- * earlier made of it. Associative, with the empty composition as unit; not commutative.
+ * Several methods on one model. Their edits fold in order: at a place that two of them change, the later one
+ * sees the result of the earlier one. Associative, with the empty composition as unit; not commutative.
  *
  * @example
  * ```ts
@@ -89,8 +89,8 @@ export function compose<M extends Readonly<Record<string, Method>>>(methods: M):
 const part = (params: Tree, name: string): Tree => params[name] as Tree;
 
 /**
- * A method limited to the places that satisfy a predicate. What it would change elsewhere stays as it is, whether the method asks
- * for places or brings its own, as masks and copies of weights do.
+ * A method limited to the places that satisfy a predicate. Nothing changes elsewhere, whether the method
+ * chooses its places by the spec or brings its own, as masks and copies of weights do.
  *
  * @example
  * ```ts
@@ -110,7 +110,7 @@ export function at<P extends Tree>(predicate: (place: Place) => boolean, method:
       return method.edits(params, narrow(spec, predicate)).filter(({ kind, path }) => {
         if (kind !== "weight" && kind !== "linear") return true;
         const here = all.get(kind === "weight" ? parentOf(path) : path);
-        return here === undefined || here.some(predicate); // undefined: another model's, which grafting refuses
+        return here === undefined || here.some(predicate); // undefined: another model's place, which grafting refuses
       });
     },
     ...method.penalty && { penalty: (params, spec) => method.penalty!(params, narrow(spec, predicate)) },
@@ -151,9 +151,10 @@ export function placedLeaves({ spec, weights }: Pick<Model, "spec" | "weights">)
 export type PlacedLeaf = readonly [path: string, leaf: Tensor];
 
 /**
- * Adapters fresh from their methods.
+ * An adapter with the initial parameters of its method.
  *
- * @throws {RangeError} as the method's `init`, and when there is no memory for the parameters; the options are named.
+ * @throws {RangeError} as the method's `init`, and when there is not enough memory for the parameters; the
+ * message names the options.
  *
  * @example
  * ```ts
@@ -177,7 +178,7 @@ export function adapt<P extends Tree>(
   };
 }
 
-/** An option that makes more parameters than there is memory is named. */
+/** An out-of-memory error names the options that determine the number of parameters. */
 function fresh<P extends Tree>(method: Method<P>, model: Model, key: number): P {
   try {
     return method.init({ model, key });

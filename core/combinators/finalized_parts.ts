@@ -1,20 +1,20 @@
-/** What is left after training of the parts of a combination. */
+/** What remains after training of the parts of a combination. */
 import type { Method } from "../adapters/method.ts";
 import type { Spec } from "../edits/place.ts";
 import type { Tree } from "../../tensor/mod.ts";
 
-/** Methods and their parameters, each by its part's name. */
+/** Methods and their parameters, keyed by the part's name. */
 export interface FinalizedParts {
-  /** What each part became. */
+  /** The finalized method of each part. */
   readonly methods: Readonly<Record<string, Method>>;
-  /** And its parameters. */
+  /** Its parameters. */
   readonly params: Readonly<Record<string, Tree>>;
 }
 
 /**
- * Every part finalized; one that does not finalize stays as it is.
+ * Finalizes every part; a part without `finalize` stays as it is.
  *
- * @param params Each part's under its name.
+ * @param params The parameters of each part under its name.
  * @example
  * ```ts
  * import { adapt, freshModel, lora, reference, finalizedParts, smallConfig } from "@graft/peft";

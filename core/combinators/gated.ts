@@ -29,15 +29,15 @@ import {
 } from "../../tensor/mod.ts";
 import { lookup } from "../trees/weights.ts";
 
-/** A gate: its parameters for inputs of a width, and its value, which broadcasts against [b, t, d]. */
+/** A gate: initial parameters for an input width, and its value, which broadcasts against [b, t, d]. */
 export interface Gate {
-  /** What it is called, in configs and errors. */
+  /** Its name in configs and error messages. */
   readonly name: string;
   /** Its options. */
   readonly config: { readonly [name: string]: Json };
-  /** Fresh parameters of a gate over states of a width. */
+  /** Initial parameters for states of the given width. */
   init(width: number, key: Key, backend: Backend): Tree;
-  /** x [b, t, width] → [b or 1, t or 1, 1]; for a prefix [b or 1, 1, 2] gates keys and values apart. */
+  /** x [b, t, width] → [b or 1, t or 1, 1]; for a prefix, [b or 1, 1, 2] gates keys and values separately. */
   value(params: Tree, x: Tensor): Tensor;
 }
 
@@ -45,12 +45,12 @@ export interface Gate {
 export type Gated<P extends Tree> = { readonly of: P; readonly gates: Tree };
 
 /**
- * A method whose every change is multiplied by the value of a gate, which reads what the change itself reads. A prefix's
- * rows are multiplied, so at 0 they remain as slots with zero scores. What a gate depends on no weight holds, so a gated
- * method cannot be merged.
+ * A method whose every change is multiplied by the value of a gate, which reads the same input as the change.
+ * A prefix's rows are multiplied, so at 0 they remain as slots with zero scores. No weight can store a gate's
+ * dependence on the input, so a gated method cannot be merged.
  *
- * @throws {RangeError} at `init`, when a change does not see the input: a weight's or a prompt's; in a pass, when a gate's value
- * does not fit what it multiplies.
+ * @throws {RangeError} at `init`, when a change does not see the input, as that of a weight or a prompt; in a
+ * pass, when the shape of a gate's value does not fit what it multiplies.
  * @example
  * ```ts
  * import { adapt, freshModel, type Gate, gated, lora, merge, reference, smallConfig } from "@graft/peft";
@@ -101,7 +101,7 @@ export function gated<P extends Tree>(method: Method<P>, gate: Gate): Method<Gat
 }
 
 /**
- * Where a gate's or a router's parameters at an edit lie. Parts of a fused projection have theirs apart.
+ * Path of a gate's or a router's parameters at an edit. Parts of a fused projection have separate ones.
  *
  * @example
  * ```ts
@@ -119,9 +119,9 @@ export function gatePath(edit: Edit): string {
 }
 
 /**
- * The width of what an edit reads. A narrowed spec may lack its stack.
+ * The width of what an edit reads. A narrowed spec may lack the edit's stack.
  *
- * @throws {RangeError} when the spec knows none.
+ * @throws {RangeError} when the spec has no such place.
  * @example
  * ```ts
  * import { adapt, freshModel, lora, reference, smallConfig, widthAt } from "@graft/peft";
@@ -154,14 +154,14 @@ const reads = (change: LinearChange): "input" | "output" =>
 export interface GateCall {
   /** What the edit reads [b, t, width]. */
   readonly x: Tensor;
-  /** The running pass. */
+  /** The current forward pass. */
   readonly pass: PassCall;
 }
 
 /**
  * An edit whose effect is multiplied by a gate's value, [b or 1, t or 1, 1].
  *
- * @throws {RangeError} when the edit does not see the input: a weight's or a prompt's.
+ * @throws {RangeError} when the edit does not see the input, as that of a weight or a prompt.
  * @example
  * ```ts
  * import { fn, type GateCall, gatedEdit, lowRank, reference, tensor } from "@graft/peft";
@@ -212,14 +212,14 @@ export function gatedEdit(edit: Exclude<Edit, { kind: "prepass" }>, gate: Fn<Gat
           const by = (rows: Tensor, i: number): Tensor =>
             multiply(rows, reshape(slice(g, 2, i, i + 1), [b, 1, 1, 1])); // [b, n, h, d]
           const { k, v, gate: own } = rows.run(call);
-          // Rows with a softmax of their own add as much as their values say.
+          // Rows with a separate softmax contribute in proportion to their values.
           return own === undefined
             ? { k: by(k, 0), v: by(v, values - 1) }
             : { k, v: by(v, values - 1), gate: own };
         }),
       };
     case "side":
-      if (edit.gives === "memory") return edit; // it changes no states by itself
+      if (edit.gives === "memory") return edit; // it does not itself change states
       return {
         ...edit,
         run: fn(

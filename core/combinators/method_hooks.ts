@@ -1,18 +1,21 @@
-/** What a method does beside its edits, for parameters that hold its own under `of`. */
+/**
+ * The optional members of a method (`penalty`, `project`, `rates`, …), carried over to combinators that keep
+ * its parameters under the key `of`.
+ */
 import type { Method } from "../adapters/method.ts";
 import type { Spec } from "../edits/place.ts";
 import type { Tree } from "../../tensor/mod.ts";
 
-/** The members of a method that combinators hand on. */
+/** The optional members of a method that combinators pass on. */
 export type MethodHooks<Q extends Tree> = Partial<
   Pick<Method<Q>, "penalty" | "project" | "rates" | "adjust" | "finalize">
 >;
 
 /**
- * Those members of a method that are there, for parameters with others beside its own.
+ * The members that a method has, adapted to parameters that hold others alongside its own.
  *
- * @param held The parameters with another `of`.
- * @param again The combinator on a finalized method; without it the result does not finalize.
+ * @param held The parameters with `of` replaced.
+ * @param again Applies the combinator to a finalized method; without it the result has no `finalize`.
  * @example
  * ```ts
  * import { methodHooks, lora } from "@graft/peft";

@@ -1,7 +1,8 @@
 /**
- * Different adapters for different rows of one batch. Every edit of an adapter carries the adapter's name; a pass takes the
- * rows of each name together, runs them under that adapter's edits alone and puts the results back in order. So a row gets
- * what it would get alone, whatever the edits do: change weights, put rows before the text, run beside the blocks.
+ * Different adapters for different rows of one batch. Every edit of an adapter carries the adapter's name; a
+ * pass groups the rows by name, runs each group with that adapter's edits alone and restores the order of the
+ * results. So a row's result does not depend on the other rows, whatever the edits do: change weights, put
+ * rows before the text, run beside the blocks.
  */
 import { compose } from "./compose.ts";
 import type { Adapter, Method } from "../adapters/method.ts";
@@ -11,11 +12,11 @@ import { allEdits, type Branch, EDITS } from "../trees/weights.ts";
 import { Tensor, type Tree } from "../../tensor/mod.ts";
 
 /**
- * One adapter made of several, of which each row of a batch names its own in `rows`; null names none, and edits grafted
- * besides hold for all rows. Works with adapters of every method and of different ones. Parameters: each adapter's under its
- * name. No weight holds it, so it cannot be merged.
+ * Combines several adapters into one: each row of a batch names its adapter in `rows`, null for none; edits
+ * grafted separately apply to all rows. Works with adapters of any methods, also different ones. Parameters:
+ * those of each adapter under its name. No weight can store the choice, so it cannot be merged.
  *
- * @throws {RangeError} when there is no adapter; at `edits`, when one of them is already made of several.
+ * @throws {RangeError} when there is no adapter; at `edits`, when one of them is itself a `perRow` adapter.
  * @example
  * ```ts
  * import { adapt, forward, freshModel, graft, lora, perRow, prefixTuning, reference, smallConfig } from "@graft/peft";
@@ -67,18 +68,19 @@ function rowMethod(methods: Readonly<Record<string, Method>>): Method {
   };
 }
 
-/** Rows of a batch under one adapter, and the model with that adapter and what holds for all. */
+/** Rows of a batch with the same adapter, and the model with that adapter's edits and those for all rows. */
 export interface RowGroup<M extends Model = Model> {
-  /** null where a row has none. */
+  /** null for rows without an adapter. */
   readonly name: string | null;
   readonly rows: readonly number[];
   readonly model: M;
 }
 
 /**
- * The rows of a batch by their adapters; undefined where the model has none by rows.
+ * The rows of a batch grouped by adapter; undefined where the model has no per-row adapters.
  *
- * @throws {RangeError} when the batch and the model do not agree about which adapters there are.
+ * @throws {RangeError} when the batch names adapters that the model lacks, or names none where the model has
+ * them.
  */
 export function rowGroups<M extends Model>(
   model: M,
@@ -117,13 +119,13 @@ export function batchRows({ rows: _, ...batch }: Batch, rows: readonly number[])
   };
 }
 
-/** What a pass gives: a result with one entry a row in front, and what it cached. */
+/** The result of a pass, with one entry per row along the first axis, and its cache. */
 export interface RowResult {
   readonly result: Tensor;
   readonly cache: Cache | undefined;
 }
 
-/** Runs a pass, for each group of rows apart where the model has adapters by rows. */
+/** Runs a pass, separately for each group of rows where the model has per-row adapters. */
 export function byRows(
   model: Model,
   batch: Batch,
@@ -140,7 +142,7 @@ export function byRows(
     const own = cache?.rows?.[i]?.cache;
     return run(group.model, batchRows(batch, group.rows), { ...others, ...own && { cache: own } });
   });
-  const order = groups.flatMap(({ rows }) => rows); // the batch's row at each place of the joined results
+  const order = groups.flatMap(({ rows }) => rows); // the batch row of each joined result
   const back = batch.inputIds.map((_, row) => order.indexOf(row));
   return {
     result: gatherRows(concat(parts.map(({ result }) => result), 0), integers(back, model.backend)),
@@ -158,7 +160,7 @@ function sameGroups(cached: NonNullable<Cache["rows"]>, groups: readonly RowGrou
     groups.every(({ name, rows }, i) => cached[i]!.name === name && cached[i]!.rows.join() === rows.join());
 }
 
-/** The tree with the edits of one adapter by rows and those for all rows. */
+/** The tree with the edits of one per-row adapter and those for all rows. */
 function underRow(weights: Branch, name: string | null): Branch {
   const result: Record<string, Tensor | Branch> = {};
   for (const [child, node] of Object.entries(weights)) {

@@ -13,9 +13,9 @@ import type { Tensor, Tree } from "../../tensor/mod.ts";
 import { add, gatherRows, identity, multiply, subtract } from "../../ops/mod.ts";
 
 /**
- * A method whose every change is `factor` times as large: what it adds is multiplied, what it puts in the place of
- * something is moved that far along the line from the old to the new, a prefix's and a prompt's rows are multiplied. With
- * factor 1 the method itself, and with 0 the base where the method adds no rows.
+ * A method whose every change is `factor` times as large: additions are multiplied, replacements are
+ * interpolated between the old and the new value, rows of prefixes and prompts are multiplied. Factor 1 gives
+ * the method itself; factor 0 gives the base, if the method adds no rows.
  *
  * @throws {RangeError} when the factor is not finite.
  * @example
@@ -43,7 +43,7 @@ export function scaled<P extends Tree>(method: Method<P>, factor: number): Metho
   };
 }
 
-/** From old to new by f. */
+/** old + f (next − old). */
 function towards(old: Tensor, next: Tensor, f: number): Tensor {
   return add(old, multiply(subtract(next, old), f));
 }
@@ -77,7 +77,7 @@ function scaledEdit(edit: Edit, f: number): Edit {
         ...edit,
         rows: fn(edit.rows, (rows, call: AttentionCall): PrefixRows => {
           const { k, v, gate } = rows.run(call);
-          // What gated rows add is as large as their gate.
+          // The contribution of gated rows is proportional to their gate.
           return gate === undefined
             ? { k: multiply(k, f), v: multiply(v, f) }
             : { k, v, gate: multiply(gate, f) };
@@ -86,7 +86,7 @@ function scaledEdit(edit: Edit, f: number): Edit {
     case "prompt":
       return { ...edit, rows: fn(edit.rows, (rows, call) => multiply(rows.run(call), f)) };
     case "side":
-      if (edit.gives === "memory") return edit; // it changes no states by itself
+      if (edit.gives === "memory") return edit; // it does not itself change states
       return { ...edit, run: fn(edit.run, (run, call: SideCall) => between(call.states, run.run(call))) };
     case "prepass":
       return edit;

@@ -1,16 +1,16 @@
 /**
- * Edits: where an adapter changes a model, and how. The only vocabulary that methods and models share, a small closed
- * union. Every function in an edit is an `Fn`: a pure function together with the parameters it uses, so that scopes,
- * printing, counting and moving see every tensor.
+ * Edits: where an adapter changes a model, and how. A small closed union, and the only interface between
+ * methods and models. Every function in an edit is an `Fn`: a pure function together with the parameters it
+ * uses, so that scopes, printing, counting and device transfer see every tensor.
  */
 import type { Key, Tensor, Tree } from "../../tensor/mod.ts";
 import { add } from "../../ops/mod.ts";
 import type { LinearMap } from "../linear_maps/linear_map.ts";
 import type { Stack } from "./place.ts";
 
-/** A pure function with its parameters in the open. */
+/** A pure function with its parameters exposed. */
 export interface Fn<Call, Result> {
-  /** Tensors and records of them. */
+  /** Tensors, or records of tensors. */
   readonly params: unknown;
   /** The function, with its parameters filled in. */
   run(call: Call): Result;
@@ -32,9 +32,9 @@ export function fn<P, Call, Result>(params: P, run: (params: P, call: Call) => R
   return { params, run: (call) => run(params, call) };
 }
 
-/** What every edit may know of the running pass. */
+/** What every edit may know about the current forward pass. */
 export interface PassCall {
-  /** A training pass, with dropout and random choices. */
+  /** Whether this is a training pass, with dropout and random choices. */
   readonly train: boolean;
   /** The pass's key folded with the place; present while training. */
   readonly key?: Key | undefined;
@@ -45,21 +45,22 @@ export interface PassCall {
   /** f32 [b, s], 0 on padding. */
   readonly mask: Tensor | undefined;
   /**
-   * f32 [b, t], 1 on tokens that are read and 0 on those to be written, where labels tell them apart: in a causal model's
-   * training, the tokens before the first label. undefined when all count as read.
+   * f32 [b, t], 1 on prompt tokens and 0 on tokens to be generated, where labels distinguish them: when
+   * training a causal model, the prompt is the tokens before the first label. undefined when all tokens count
+   * as prompt.
    */
   readonly given?: Tensor | undefined;
   /** Values computed earlier in this pass (or in its prepass) by name. */
   signal(name: string): Tensor;
 }
 
-/** At a linear layer. */
+/** What an edit sees at a linear layer. */
 export interface LinearCall extends PassCall {
   /** Input [..., in]. */
   readonly x: Tensor;
   /** Output so far [..., out]. */
   readonly y: Tensor;
-  /** What the layer so far gives for another input [..., in], bias included. */
+  /** What the layer so far computes for another input [..., in], bias included. */
   apply(x: Tensor): Tensor;
   /** The matrix so far, [out, in] f32, untracked when the base is frozen. */
   weight(): Tensor;
@@ -73,13 +74,13 @@ export interface WeightCall {
   readonly weight: Tensor;
   /** [out] so far, where there is one. */
   readonly bias?: Tensor | undefined;
-  /** A training pass; absent in evaluation and when merging. */
+  /** Whether this is a training pass; absent in evaluation and when merging. */
   readonly train?: boolean;
   /** The pass's key folded with the leaf's path; present while training. */
   readonly key?: Key | undefined;
 }
 
-/** At a sublayer, block or embedding output. */
+/** What an edit sees at the output of a sublayer, block or embedding. */
 export interface HiddenCall extends PassCall {
   /** The part's input [b, t, d]. */
   readonly x: Tensor;
@@ -91,13 +92,13 @@ export interface HiddenCall extends PassCall {
   norm(t: Tensor): Tensor;
 }
 
-/** At an attention. */
+/** What an edit sees at an attention. */
 export interface AttentionCall extends PassCall {
   /** The attention's input [b, t, d]. */
   readonly x: Tensor;
   /**
-   * Keys and values [b, n, kvHeads, headDim] that the attention's own layers, with the edits at them, make of other states
-   * [b, n, d]: without positions.
+   * Keys and values [b, n, kvHeads, headDim] that the attention's own layers, with the edits at them, compute
+   * from other states [b, n, d], without positions.
    */
   project(states: Tensor): PrefixRows;
 }
@@ -105,8 +106,8 @@ export interface AttentionCall extends PassCall {
 /** Rows that a prefix puts before keys and values: [n, kvHeads, headDim] or with a batch axis in front. */
 export interface PrefixRows {
   /**
-   * [heads] or [1]. Rows with gates have a softmax of their own, whose result is multiplied by each head's gate and added to
-   * the attention's. Without it they share the text's softmax.
+   * [heads] or [1]. Rows with gates have a separate softmax, whose result is multiplied by each head's gate
+   * and added to the attention's output. Without gates they share the text's softmax.
    */
   readonly gate?: Tensor;
   /** [n, kvHeads, headDim], or [b, n, kvHeads, headDim]. */
@@ -115,35 +116,43 @@ export interface PrefixRows {
   readonly v: Tensor;
 }
 
-/** At a stack's exit, for a side network. */
+/** What a side network sees at a stack's exit. */
 export interface SideCall extends PassCall {
-  /** What the head would read: the stack's states after its last norm [b, t, d], with the graph of edits before. */
+  /**
+   * What the head would read: the stack's states after its last norm [b, t, d], with the gradient graph of
+   * earlier edits.
+   */
   readonly states: Tensor;
   /** A block's output [b, t, d], untracked; −1 is the embedding. */
   tap(layer: number): Tensor;
-  /** A weight of the base by its path, as stored (a coded matrix that its block would read turned: decoded), untracked. @throws {RangeError} when there is none. */
+  /**
+   * A weight of the base by its path, as stored (dequantized if it is a quantized matrix that its block would
+   * read transposed), untracked. @throws {RangeError} when there is none.
+   */
   weight(path: string): Tensor;
   /**
-   * Runs a block of this architecture over other (smaller) weights, which stand under the names that a block of the
-   * model has ("self_attn.q_proj.weight"). `name` tells the side network's blocks apart in the cache. What blocks of a
-   * stack share by weights (T5's distances) is read from `shared`, under the model's names; default the base's.
+   * Runs a block of this architecture with other (smaller) weights, named as in a block of the model
+   * ("self_attn.q_proj.weight"). `name` identifies the side network's block in the cache. Weights that the
+   * blocks of a stack share (T5's relative positions) are read from `shared`, under the model's names;
+   * default: the base's.
    */
   block(weights: Tree, x: Tensor, name: string, shared?: Tree): Tensor;
-  /** Runs the stack's last norm over other weights, which stand under the model's names ("model.norm.weight"). */
+  /** Runs the stack's last norm with other weights, named as in the model ("model.norm.weight"). */
   finish(weights: Tree, x: Tensor): Tensor;
 }
 
 /**
- * After a first, untracked pass over the bare base (without this model's edits, in evaluation mode), or in front of a block.
+ * What a prepass edit sees: the result of a first, untracked pass over the bare base (without this model's
+ * edits, in evaluation mode), or the input of a block.
  */
 export interface PrepassCall extends PassCall {
   /** What the head would read [b, t, d], or the block's input; with a cache, of the new tokens. */
   readonly states: Tensor;
 }
 
-/** What a linear edit does to y = W x + b. Later edits at a place see what earlier ones made of it. */
+/** What a linear edit does to y = W x + b. Later edits at a place see the result of earlier ones. */
 export type LinearChange =
-  /** y += map(dropout(x)); the map is the weight form. */
+  /** y += map(dropout(x)); the map gives ΔW when merging. */
   | { readonly form: "add"; readonly map: LinearMap; readonly dropout?: number }
   /** y += factor · bias. */
   | { readonly form: "bias"; readonly bias: Tensor; readonly factor?: number }
@@ -153,8 +162,8 @@ export type LinearChange =
    */
   | { readonly form: "scale"; readonly in?: Tensor; readonly out?: Tensor; readonly factor?: number }
   /**
-   * y = W (map x) + b, with a square map: the rotations of OFT, BOFT and HRA. `inverse`, where it is known, unmerges. `dropped`
-   * gives the map of a training pass with a key, where it is random.
+   * y = W (map x) + b, with a square map: the rotations of OFT, BOFT and HRA. `inverse`, where known, is used
+   * to unmerge. `dropped` gives the random map of a training pass with a key.
    */
   | {
     readonly form: "input";
@@ -162,12 +171,14 @@ export type LinearChange =
     readonly inverse?: LinearMap;
     readonly dropped?: Fn<PassCall, LinearMap>;
   }
-  /** y = map(W x + b), with a square map of the outputs: RoAd's. `inverse`, where it is known, unmerges. */
+  /**
+   * y = map(W x + b), with a square map of the outputs: RoAd's. `inverse`, where known, is used to unmerge.
+   */
   | { readonly form: "output"; readonly map: LinearMap; readonly inverse?: LinearMap }
   /**
-   * y += delta(call); `weight` maps the matrix if the edit can be merged, and `bias` the bias, where there is one that it
-   * changes. In a range of outputs, both see that range's
-   * y, rows and bias alone. An embedding is looked up through `weight`.
+   * y += delta(call); `weight` maps the matrix if the edit can be merged, and `bias` the bias, if the edit
+   * changes one. With a range of outputs, they see only that range's y, rows and bias. An embedding is looked
+   * up through `weight`.
    */
   | {
     readonly form: "delta";
@@ -179,13 +190,13 @@ export type LinearChange =
 
 /** Changes a linear layer (or an embedding, whose input is one-hot). `out` limits it to a range of output features. */
 export interface LinearEdit {
-  /** Tells the kinds of edit apart. */
+  /** Discriminant of the union of edits. */
   readonly kind: "linear";
-  /** Where, as the checkpoint names it. */
+  /** Path of the place, as the checkpoint names it. */
   readonly path: string;
   /** Outputs from and up to (exclusive); default all. */
   readonly out?: readonly [from: number, to: number];
-  /** What it does to y. */
+  /** The change of y. */
   readonly change: LinearChange;
   /** How many of the matrix's elements may change; default all (of the range). */
   readonly changes?: number;
@@ -193,107 +204,120 @@ export interface LinearEdit {
 
 /** Adds `delta` to a hidden state. */
 export interface HiddenEdit {
-  /** Tells the kinds of edit apart. */
+  /** Discriminant of the union of edits. */
   readonly kind: "hidden";
-  /** Where, as the checkpoint names it. */
+  /** Path of the place, as the checkpoint names it. */
   readonly path: string;
   /** What is added [b, t, d]. */
   readonly delta: Fn<HiddenCall, Tensor>;
-  /** What the function looks at, and a gate on it too. */
+  /** What `delta` reads, and so does a gate on this edit. */
   readonly reads: HiddenReading;
 }
 
 /** What a hidden edit reads: the part's input or output, the sum with the residual after the norm that follows, or the residual. */
 export type HiddenReading = "input" | "output" | "normed" | "residual";
 
-/** Puts another tensor in a weight's place. */
+/** Replaces a weight by another tensor. */
 export interface WeightEdit {
-  /** Tells the kinds of edit apart. */
+  /** Discriminant of the union of edits. */
   readonly kind: "weight";
   /** The leaf's path. */
   readonly path: string;
-  /** The tensor in the leaf's place, of its shape. */
+  /** Computes the replacement, of the leaf's shape. */
   readonly map: Fn<WeightCall, Tensor>;
   /** How many of its elements may change; default all. */
   readonly changes?: number;
-  /** The leaf's shape where the checkpoint may lack it: a bias of a layer without one. It starts at zero. */
+  /**
+   * The leaf's shape where the checkpoint may lack it: the bias of a layer without one. Such a leaf starts at
+   * zero.
+   */
   readonly adds?: readonly number[];
 }
 
 /** Puts rows before the keys and values of an attention. */
 export interface PrefixEdit {
-  /** Tells the kinds of edit apart. */
+  /** Discriminant of the union of edits. */
   readonly kind: "prefix";
-  /** Where, as the checkpoint names it. */
+  /** Path of the place, as the checkpoint names it. */
   readonly path: string;
   /** Keys and values to put in front. */
   readonly rows: Fn<AttentionCall, PrefixRows>;
   /**
-   * Positions that the prefix takes: the text starts after them. The rows themselves get no rotation. Where prefixes are
-   * handed over as a past (the authors' code, PEFT) it is their number, else 0.
+   * Number of positions that the prefix occupies: the text starts after them. The rows themselves are not
+   * rotated (RoPE). Where prefixes are passed as past keys and values (the authors' code, PEFT) it is the
+   * number of rows, else 0.
    */
   readonly positions: number;
   /**
-   * Where scores depend on distances: "true" (default) leaves the text's own as they are, "pushed" counts the rows among the
-   * keys but not among the queries, so that every distance grows by their number, as AdapterHub's T5 has it.
+   * Where scores depend on distances: "true" (default) leaves distances within the text as they are; "pushed"
+   * counts the rows among the keys but not the queries, so that every distance grows by their number, as in
+   * AdapterHub's T5.
    */
   readonly distances?: "true" | "pushed";
 }
 
-/** A row of a prompt that stands for a token which the row before it is to tell. */
+/** A row of a prompt that represents a token which the row before it must predict. */
 export interface PromptLabel {
-  /** Which row, from 0. The first of all rows is told by none, and has no loss. */
+  /** Which row, from 0. The very first row is not predicted and has no loss. */
   readonly row: number;
   /** The token. */
   readonly id: number;
-  /** What its loss counts beside that of a token of the text. */
+  /** Weight of its loss relative to that of a token of the text. */
   readonly weight: number;
 }
 
 /** Puts rows [n, d] before or among the embedded tokens of a stack. */
 export interface PromptEdit {
-  /** Tells the kinds of edit apart. */
+  /** Discriminant of the union of edits. */
   readonly kind: "prompt";
-  /** Where, as the checkpoint names it. */
+  /** Path of the place, as the checkpoint names it. */
   readonly path: string;
   /** The rows [n, d]. */
   readonly rows: Fn<PassCall, Tensor>;
   /** n, the number of rows. */
   readonly length: number;
   /**
-   * Before the text (default); before it or behind its first token where it enters the blocks, without positions and the
-   * embeddings' norm (AdapterHub's BERT); or in the place of the n tokens of an id that every text must have.
+   * Before the text ("front", default); before the text or after its first token where it enters the blocks,
+   * without positions and the embeddings' norm (AdapterHub's BERT); or in place of the n tokens with a given
+   * id, which every text must contain.
    */
   readonly where?: "front" | "entered" | "afterFirst" | { readonly token: number };
-  /** What the rows of a causal model's prompt before the text are to tell themselves, in its loss. */
+  /**
+   * For a causal model's prompt before the text: tokens that the rows must predict themselves, in the loss.
+   */
   readonly labels?: readonly PromptLabel[];
 }
 
-/** A network beside the stack that reads its states and gives what the head reads in their place [b, t, d]. */
+/**
+ * A network alongside the stack that reads its states and computes what the head reads instead of them, [b,
+ * t, d].
+ */
 export interface SideEdit {
-  /** Tells the kinds of edit apart. */
+  /** Discriminant of the union of edits. */
   readonly kind: "side";
-  /** Where, as the checkpoint names it. */
+  /** Path of the place, as the checkpoint names it. */
   readonly path: string;
-  /** Which stack it stands beside. */
+  /** The stack whose states it reads. */
   readonly stack: Stack;
   /** What the head reads [b, t, d], or the memory [b, s, n]. */
   readonly run: Fn<SideCall, Tensor>;
   /**
-   * "states" (default) takes the place of what the stack gives. "memory" leaves that alone: blocks of the side network beside
-   * the stack that reads this one's states read it in their place, those of the n-th side network the n-th memory.
+   * "states" (default) replaces the stack's output. "memory" leaves the output alone: the side networks of
+   * the stack that reads this one's states (the decoder) read the result instead, the n-th side network the
+   * n-th memory.
    */
   readonly gives?: "states" | "memory";
 }
 
 /**
- * A value that later places read under `name`. At a stack's path it is computed once, after an untracked first pass over the
- * base. At a block's path it is computed from the block's own input, `states`, for places in that block.
+ * A value that later places read by `name`. At a stack's path it is computed once, after an untracked first
+ * pass over the base. At a block's path it is computed from the block's own input, `states`, for places in
+ * that block.
  */
 export interface PrepassEdit {
-  /** Tells the kinds of edit apart. */
+  /** Discriminant of the union of edits. */
   readonly kind: "prepass";
-  /** Where, as the checkpoint names it. */
+  /** Path of the place, as the checkpoint names it. */
   readonly path: string;
   /** The name under which later places read the value. */
   readonly name: string;
@@ -301,13 +325,13 @@ export interface PrepassEdit {
   readonly run: Fn<PrepassCall, Tensor>;
 }
 
-/** Any edit; with `row` only for the rows of a batch that name this adapter (see `perRow`). */
+/** Any edit; with `row`, only for the rows of a batch that name this adapter (see `perRow`). */
 export type Edit =
   & (LinearEdit | HiddenEdit | WeightEdit | PrefixEdit | PromptEdit | SideEdit | PrepassEdit)
   & { readonly row?: string };
 
 /**
- * What a hidden edit reads, as its own input and as a gate's.
+ * The tensor that a hidden edit, and a gate on it, reads.
  *
  * @example
  * ```ts
@@ -339,7 +363,7 @@ function addSkip(call: HiddenCall): Tensor {
 }
 
 /**
- * A weight edit that puts a trained tensor in a leaf's place.
+ * A weight edit that replaces a leaf by a trained tensor.
  *
  * @example
  * ```ts

@@ -1,6 +1,7 @@
 /**
- * What the edits at a linear layer make of it. One fold serves the forward pass (`apply`) and merging (`weight`, `bias`),
- * so the two cannot drift apart. Edits fold left: each sees the layer that the earlier ones made.
+ * Applies the edits at a linear layer. One fold serves the forward pass (`apply`) and merging (`weight`,
+ * `bias`), so the two cannot drift apart. A left fold: each edit sees the layer as changed by the earlier
+ * ones.
  */
 import type { Tensor } from "../../tensor/mod.ts";
 import {
@@ -23,9 +24,9 @@ import { decoded, type LinearMap, type Term } from "../linear_maps/linear_map.ts
 export interface Layer {
   /** x [..., in] → y [..., out]. */
   apply(x: Tensor): Tensor;
-  /** `apply` of x, and the term of a low-rank map, in one pass, where there is a way. */
+  /** `apply` of x plus the term of a low-rank map, fused into one operation where supported. */
   applyPlus?(x: Tensor, term: Term): Tensor;
-  /** One-hot inputs: rows of Wᵀ at ids. */
+  /** Outputs for one-hot inputs: rows of Wᵀ at ids. */
   columns(ids: Tensor): Tensor;
   /** [out, in], f32. @throws {TypeError} when an edit has no weight form. */
   weight(): Tensor;
@@ -80,7 +81,7 @@ export function tableLayer(table: Tensor): Layer {
 }
 
 /**
- * The layer after one more edit. `pass` is absent when merging.
+ * The layer with one more edit applied. `pass` is absent when merging.
  *
  * @example
  * ```ts
@@ -96,7 +97,7 @@ export function tableLayer(table: Tensor): Layer {
 export function foldLinear(layer: Layer, edit: LinearEdit, pass: PassCall | undefined): Layer {
   const { change, out } = edit;
   const { applyPlus, ...rest } = layer;
-  /** Puts an output of the edited range into the full width. */
+  /** Embeds outputs of the edited range in the full width, with zeros elsewhere. */
   const spread = (t: Tensor, axis: number, total: Tensor): Tensor =>
     out === undefined ? t : place(t, axis, out[0], total.shape[axis < 0 ? total.shape.length + axis : axis]!);
 
@@ -162,7 +163,7 @@ export function foldLinear(layer: Layer, edit: LinearEdit, pass: PassCall | unde
     }
     case "input": {
       const { map } = change;
-      // The range's outputs alone see the mapped input.
+      // Only the outputs in the range use the mapped input.
       const mixed = (y: Tensor, mapped: Tensor, axis: number): Tensor =>
         out === undefined ? mapped : inRange(y, axis, out, () => slice(mapped, axis, out[0], out[1]));
       return {
@@ -235,7 +236,7 @@ export function foldLinear(layer: Layer, edit: LinearEdit, pass: PassCall | unde
 }
 
 /**
- * The map of an input change: the random one in a training pass with a key, where there is one.
+ * The map of an input change: in a training pass with a key the random one, if there is one.
  *
  * @example
  * ```ts
@@ -287,7 +288,7 @@ export function scalesOf(change: Extract<LinearChange, { form: "scale" }>): {
 /** A stand-in with the shape [out] for a weight [out, in]. */
 const outputs = (w: Tensor): Tensor => reshape(slice(w, 1, 0, 1), [w.shape[0]!]);
 
-/** `f` of a range of an axis, between what lies before and after it. */
+/** Applies `f` to a range of an axis; the rest is unchanged. */
 function inRange(
   t: Tensor,
   axis: number,

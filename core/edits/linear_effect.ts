@@ -1,4 +1,4 @@
-/** What the changes of a linear layer add to its output, whatever their form. */
+/** The contribution of a linear layer's changes to its output, whatever their form. */
 import { dropout, multiply, subtract } from "../../ops/mod.ts";
 import { type Fn, fn, type LinearCall, type LinearChange } from "./edit.ts";
 import { inputMap, scalesOf } from "./fold.ts";

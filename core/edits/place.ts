@@ -1,16 +1,16 @@
 /**
- * Places: what a model offers to adapters. A method looks at places only, never at a model's code; a path is the
- * checkpoint's own name of a module ("model.layers.0.self_attn.q_proj").
+ * Places: what a model offers to adapters. A method sees only places, never a model's code; a path is the
+ * checkpoint's name of a module ("model.layers.0.self_attn.q_proj").
  */
 
 /** Which tower of the network: a decoder-only model has one stack, "decoder"; BERT has "encoder"; T5 both. */
 export type Stack = "encoder" | "decoder";
 
-/** What all places have. `layer` is absent outside the blocks. */
+/** Fields that all places have. `layer` is absent outside the blocks. */
 export interface PlaceBase {
-  /** Where, as the checkpoint names it. */
+  /** Path of the place, as the checkpoint names it. */
   readonly path: string;
-  /** Which stack it belongs to. */
+  /** The stack it belongs to. */
   readonly stack: Stack;
   /** The block's number, from 0. */
   readonly layer?: number;
@@ -18,9 +18,9 @@ export interface PlaceBase {
 
 /** A linear layer y = W x + b. */
 export interface LinearPlace extends PlaceBase {
-  /** Tells the kinds of place apart. */
+  /** Discriminant of the union of places. */
   readonly kind: "linear";
-  /** What it is for in its block. */
+  /** Its role in its block. */
   readonly role: "query" | "key" | "value" | "output" | "qkv" | "gate" | "up" | "down" | "other";
   /** n of W [m, n]. */
   readonly inFeatures: number;
@@ -34,21 +34,21 @@ export interface LinearPlace extends PlaceBase {
 
 /** An attention, where prefixes go. */
 export interface AttentionPlace extends PlaceBase {
-  /** Tells the kinds of place apart. */
+  /** Discriminant of the union of places. */
   readonly kind: "attention";
-  /** Whether it looks at its own stack or the encoder's. */
+  /** Whether it attends to its own stack or to the encoder's states. */
   readonly role: "self" | "cross";
   /** Query heads. */
   readonly heads: number;
   /** Key and value heads; fewer with grouped queries. */
   readonly keyValueHeads: number;
-  /** Size of a head. */
+  /** Size of each head. */
   readonly headDim: number;
 }
 
 /** The output of an attention or feed-forward part, before it is added to the residual. */
 export interface SublayerPlace extends PlaceBase {
-  /** Tells the kinds of place apart. */
+  /** Discriminant of the union of places. */
   readonly kind: "sublayer";
   /** Which part of the block. */
   readonly role: "attention" | "cross" | "feedForward";
@@ -58,9 +58,12 @@ export interface SublayerPlace extends PlaceBase {
 
 /** A whole block's output. */
 export interface BlockPlace extends PlaceBase {
-  /** Tells the kinds of place apart. */
+  /** Discriminant of the union of places. */
   readonly kind: "block";
-  /** In a model of another's layers, some of them replicated: whose weights it has, by that model's count. */
+  /**
+   * In a model built from another model's layers, some of them replicated: the index, in that model, of the
+   * block whose weights this block has.
+   */
   readonly of?: number;
   /** d, the size of a state. */
   readonly width: number;
@@ -68,13 +71,19 @@ export interface BlockPlace extends PlaceBase {
 
 /** A normalisation's weight (and bias). */
 export interface NormPlace extends PlaceBase {
-  /** Tells the kinds of place apart. */
+  /** Discriminant of the union of places. */
   readonly kind: "norm";
   /** What it normalises: a state (default), or a head's queries or keys. */
   readonly over?: "head";
-  /** Of a norm outside the blocks: behind the last one (default), over the embeddings, or within the head. */
+  /**
+   * Position of a norm outside the blocks: after the last block (default), after the embeddings, or within
+   * the head.
+   */
   readonly stands?: "end" | "entrance" | "head";
-  /** The weight that scales by one, where a fresh norm starts: 1 (default), or 0 where the model adds one. */
+  /**
+   * The weight at which the norm scales by one and at which a new norm starts: 1 (default), or 0 where the
+   * model adds one to the weight.
+   */
   readonly neutral?: 0;
   /** Their size. */
   readonly width: number;
@@ -84,9 +93,9 @@ export interface NormPlace extends PlaceBase {
 
 /** A table of rows looked up by id. */
 export interface EmbeddingPlace extends PlaceBase {
-  /** Tells the kinds of place apart. */
+  /** Discriminant of the union of places. */
   readonly kind: "embedding";
-  /** What its rows stand for. */
+  /** What its rows represent. */
   readonly role: "token" | "position" | "type";
   /** How many rows. */
   readonly rows: number;
@@ -96,7 +105,7 @@ export interface EmbeddingPlace extends PlaceBase {
 
 /** The output layer. When `tiedTo` is set its matrix is that embedding's. */
 export interface HeadPlace extends PlaceBase {
-  /** Tells the kinds of place apart. */
+  /** Discriminant of the union of places. */
   readonly kind: "head";
   /** n of W [m, n]. */
   readonly inFeatures: number;
@@ -108,9 +117,9 @@ export interface HeadPlace extends PlaceBase {
   readonly tiedTo?: string;
 }
 
-/** A stack's entrance, where prompts go, and exit, where a side network joins. */
+/** A stack's entrance, where prompts are inserted, and exit, where a side network joins. */
 export interface StackPlace extends PlaceBase {
-  /** Tells the kinds of place apart. */
+  /** Discriminant of the union of places. */
   readonly kind: "stack";
   /** The site of the embedded input, for hidden edits there. */
   readonly entrance: string;
@@ -206,7 +215,7 @@ export function places(spec: Spec): readonly Place[] {
 }
 
 /**
- * The stack of a model that has one.
+ * The only stack of a model.
  *
  * @throws {RangeError} when it has none or several; the message names the method.
  * @example
@@ -231,7 +240,8 @@ export function onlyStack(spec: Spec, method: string): StackPlace {
 }
 
 /**
- * Predicate: blocks `from` up to `to` (exclusive; default all after). In a model with two stacks say which.
+ * Predicate: blocks `from` up to `to` (exclusive; default: to the end). For a model with two stacks, give
+ * `stack`.
  *
  * @example
  * ```ts

@@ -1,4 +1,7 @@
-/** Choosing layers by name, as PEFT folders and users do. Nothing is skipped silently: a name that matches nothing throws. */
+/**
+ * Choosing layers by name, as in PEFT folders and options. Nothing is skipped silently: a name that matches
+ * nothing throws.
+ */
 import type { EmbeddingPlace, HeadPlace, LinearPlace, Place, Spec } from "./place.ts";
 
 /** A layer that a matrix update can be grafted onto. */
@@ -14,7 +17,10 @@ export type Targets = readonly string[] | RegExp | "all-linear" | ((place: Place
 export interface TargetOptions {
   /** Default: the query and value layers (or the fused qkv), as in the LoRA paper. */
   readonly targets?: Targets;
-  /** Left out, by the same rules. Of a fresh adapter each name must be a layer of the model, chosen or not. */
+  /**
+   * Layers to leave out, by the same rules. For a new adapter each name must be a layer of the model, chosen
+   * or not.
+   */
   readonly exclude?: readonly string[] | RegExp;
   /** Only these blocks. */
   readonly layers?: readonly number[];
@@ -53,7 +59,8 @@ export function sizesOf(place: MatrixPlace): { readonly inFeatures: number; read
 /**
  * The layers that options choose, in the model's order.
  *
- * @throws {RangeError} when a name, or the pattern as a whole, matches nothing; the message names it and what there is.
+ * @throws {RangeError} when a name, or the pattern as a whole, matches nothing; the message names it and
+ * lists the available names.
  * @example
  * ```ts
  * import { chooseTargets, freshModel, reference, smallConfig } from "@graft/peft";
@@ -87,7 +94,7 @@ export function chooseTargets(spec: Spec, options: TargetOptions): readonly Matr
   return chosen;
 }
 
-/** Numbers by pattern, as `byPattern` reads them. */
+/** Values by pattern, as `byPattern` reads them. */
 export interface PatternOptions {
   /** Rank by pattern. */
   readonly rankPattern?: Readonly<Record<string, number>>;
@@ -102,11 +109,12 @@ export interface PatternOptions {
 }
 
 /**
- * The layers of a fresh adapter. What a folder of another program may hold without harm is a mistake in one's own options: names
- * that choose a layer twice, blocks that there are not, what is left out but is no layer, and patterns of numbers that no chosen
- * layer has, or two with different numbers.
+ * The layers of a new adapter. Stricter than `chooseTargets`: things that a folder written by another program
+ * may contain harmlessly are mistakes in one's own options, namely names that choose a layer twice, blocks
+ * that do not exist, exclusions that name no layer, and value patterns that match no chosen layer or that
+ * match one with different values.
  *
- * @throws {RangeError} then, naming the layer; and as `chooseTargets`.
+ * @throws {RangeError} in these cases, naming the layer; and as `chooseTargets`.
  * @example
  * ```ts
  * import { freshModel, freshTargets, reference, smallConfig } from "@graft/peft";
@@ -143,11 +151,11 @@ export function freshTargets(spec: Spec, options: TargetOptions & PatternOptions
 }
 
 /**
- * Refuses names of which two are one path.
+ * Refuses names of which two refer to the same path.
  *
- * @param option What holds the names.
- * @param what What a path is of: "a weight".
- * @throws {RangeError} then, with both names and the path.
+ * @param option The option that holds the names.
+ * @param what What a path refers to, such as "a weight".
+ * @throws {RangeError} in that case, with both names and the path.
  * @example
  * ```ts
  * import { checkOnce } from "@graft/peft/core";
@@ -172,7 +180,7 @@ export function checkOnce(
   }
 }
 
-/** @throws {RangeError} when a number is no block's. */
+/** @throws {RangeError} when a number is not that of a block. */
 function checkBlocks(layers: readonly number[], all: readonly MatrixPlace[]): void {
   const stray = layers.find((n) => !all.some(({ layer }) => layer === n));
   if (stray === undefined) return;

@@ -1,10 +1,11 @@
 /**
- * Matrices of circulant blocks (C3A, arXiv 2407.19342). With kernels w [m, n, b] block (i, j) has w_ij as its first row and every
- * further row turned right by one:
+ * Matrices of circulant blocks (C3A, arXiv 2407.19342). With kernels w [m, n, b] block (i, j) has w_ij as its
+ * first row and every further row rotated right by one:
  *
  *   (M x)_i[t] = Σ_j Σ_l w_ij[l] x_j[(t + l) mod b]  =  F⁻¹( Σ_j F(x_j) ⊙ conj F(w_ij) )[t]
  *
- * so that in the frequencies, of which real vectors have ⌊b/2⌋ + 1, each block is one product of complex numbers.
+ * so that in the frequency domain (⌊b/2⌋ + 1 frequencies for real vectors) each block is an elementwise
+ * product of complex numbers.
  */
 import { type Tensor, tensor } from "../../tensor/mod.ts";
 import {
@@ -21,7 +22,8 @@ import type { LinearMap } from "./linear_map.ts";
 import { cheapest, leading, rowCount } from "./cheapest.ts";
 
 /**
- * scale · M for kernels [m, n, b], on inputs of n b. Through the frequencies, or built where that is cheaper.
+ * scale · M for kernels [m, n, b], on inputs of n b features. Computed in the frequency domain, or from the
+ * built matrix where that is cheaper.
  *
  * @example
  * ```ts
@@ -35,7 +37,7 @@ export function blockCirculant(kernels: Tensor, scale: number): LinearMap {
   const [m, n, b] = kernels.shape as readonly [number, number, number];
   const [outFeatures, inFeatures] = [m * b, n * b];
   const weight = (): Tensor => {
-    const turned = Array.from({ length: b * b }, (_, i) => (i % b - Math.floor(i / b) + b) % b); // l of (t, t + l)
+    const turned = Array.from({ length: b * b }, (_, i) => (i % b - Math.floor(i / b) + b) % b); // l at (t, t + l)
     const ids = tensor(turned, { backend: kernels.backend, dtype: "i32" });
     const rows = gatherRows(transpose(reshape(multiply(kernels, scale), [m * n, b])), ids); // [b b, m n]
     return reshape(permute(reshape(rows, [b, b, m, n]), [2, 0, 3, 1]), [outFeatures, inFeatures]);
@@ -58,7 +60,7 @@ export function blockCirculant(kernels: Tensor, scale: number): LinearMap {
 
 const frequenciesOf = (b: number): number => Math.floor(b / 2) + 1;
 
-/** Transforms there and back, and a complex product for each block and frequency. */
+/** Forward and inverse transforms, and a complex product for each block and frequency. */
 const costOfFrequencies = (m: number, n: number, b: number): number =>
   frequenciesOf(b) * (2 * n * b + 4 * m * n + 2 * m * b);
 
@@ -73,7 +75,7 @@ function throughFrequencies(kernels: Tensor, x: Tensor, scale: number): Tensor {
   const real = concat([wCos, wSin], 2); // F(x) conj F(w) = (xc wc + xs ws) + i (xc ws − xs wc)
   const imaginary = concat([wSin, multiply(wCos, -1)], 2);
   const product = matmul(concat([xCos, xSin], 2), concat([real, imaginary], 1), { transposeB: true }); // [f, rows, 2 m]
-  // Frequencies other than 0 and b / 2 stand for their mirror images, too.
+  // Frequencies other than 0 and b / 2 count twice, for their mirror images.
   const weights = Array.from({ length: f }, (_, k) => scale / b * (k === 0 || 2 * k === b ? 1 : 2));
   const weighted = multiply(
     concat([cos, multiply(sin, -1)], 1),

@@ -1,14 +1,16 @@
-/** Block-diagonal maps: each piece of the input is multiplied by a small matrix of its own (OFT, arXiv 2306.07280). */
+/**
+ * Block-diagonal maps: each piece of the input is multiplied by its own small matrix (OFT, arXiv 2306.07280).
+ */
 import type { Tensor } from "../../tensor/mod.ts";
 import { gatherRows, identity, matmul, permute, reshape, transpose } from "../../ops/mod.ts";
 import type { LinearMap } from "./linear_map.ts";
 import { leading } from "./cheapest.ts";
 
 /**
- * The map diag(M_0, M_1, …) on inputs of a width, for blocks [n, c, c] that are made from `source` at each use; one block
- * [1, c, c] serves all pieces.
+ * The map diag(M_0, M_1, …) on inputs of a width, for blocks [n, c, c] that are computed from `source` at
+ * each use; one block [1, c, c] serves all pieces.
  *
- * @throws {RangeError} when the width is no multiple of the block's.
+ * @throws {RangeError} when the width is not a multiple of the block size.
  * @example
  * ```ts
  * import { blockDiagonal, read, reference, tensor } from "@graft/peft";

@@ -1,11 +1,11 @@
-/** Maps one after the other, and the shuffle of chunks that butterfly factors stand between. */
+/** Composition of maps, and the shuffle of chunks between which butterfly factors are applied. */
 import type { Tensor } from "../../tensor/mod.ts";
 import { gatherRows, identity, permute, reshape, transpose } from "../../ops/mod.ts";
 import type { LinearMap } from "./linear_map.ts";
 import { leading } from "./cheapest.ts";
 
 /**
- * The maps in the order in which x meets them: x → maps[0] → maps[1] → ….
+ * The maps in the order in which they are applied: x → maps[0] → maps[1] → ….
  *
  * @example
  * ```ts
@@ -32,8 +32,8 @@ export function chain(maps: readonly LinearMap[]): LinearMap {
 }
 
 /**
- * In each piece of `size` inputs the chunks of `chunk`: "gather" puts the even ones before the odd ones, "interleave" is
- * its inverse. The block butterfly's permutation (arXiv 2311.06243, section 4).
+ * Within each piece of `size` inputs, permutes chunks of `chunk` inputs: "gather" puts the even ones before
+ * the odd ones, "interleave" is its inverse. The block butterfly's permutation (arXiv 2311.06243, section 4).
  *
  * @example
  * ```ts

@@ -1,9 +1,9 @@
-/** The choice between ways of one product, by counted multiply-adds. */
+/** The choice between ways of computing the same product, by counted multiply-adds. */
 import type { Shape, Tensor } from "../../tensor/mod.ts";
 
-/** One way to compute the same thing: what it costs once and for each row, in multiply-adds. */
+/** One way of computing a result, with its fixed cost and cost per row in multiply-adds. */
 export interface Way<T> {
-  /** Multiply-adds that do not depend on the rows. */
+  /** Multiply-adds independent of the number of rows. */
   readonly once: number;
   /** Multiply-adds for each row. */
   readonly perRow: number;
@@ -12,7 +12,7 @@ export interface Way<T> {
 }
 
 /**
- * The result of the cheapest way for a number of rows; the first of equals.
+ * The result of the cheapest way for a number of rows; the first one on ties.
  *
  * @example
  * ```ts
@@ -32,7 +32,7 @@ export function cheapest<T>(rows: number, ways: readonly Way<T>[]): T {
 }
 
 /**
- * How many rows x [..., in] has.
+ * The number of rows of x [..., in].
  *
  * @example
  * ```ts

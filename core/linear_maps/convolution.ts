@@ -1,6 +1,7 @@
 /**
- * Weights of convolutions in LyCORIS's forms (Yeh et al. 2023, arXiv 2309.14859): the kernels [out, in, ...window] that LoHa
- * and LoKr put on one, from their factors. Pure functions; a Tucker core keeps the window's axes in a small tensor.
+ * Weights of convolutions in LyCORIS's forms (Yeh et al. 2023, arXiv 2309.14859): the kernels [out, in,
+ * ...window] that LoHa and LoKr compute from their factors. Pure functions; with a Tucker decomposition the
+ * window's axes are in a small core tensor.
  */
 import type { Tensor } from "../../tensor/mod.ts";
 import { matmul, multiply, permute, reshape } from "../../ops/mod.ts";
@@ -72,7 +73,8 @@ export function hadamardKernel(first: Tensor, second: Tensor, scale: number): Te
 }
 
 /**
- * LoKr's kernel: scale · w1 ⊗ w2 for w1 [o1, i1] and w2 [o2, i2, ...window], which spans the window alone.
+ * LoKr's kernel: scale · w1 ⊗ w2 for w1 [o1, i1] and w2 [o2, i2, ...window], the only factor with window
+ * axes.
  *
  * @example
  * ```ts

@@ -6,7 +6,7 @@ import type { Tensor } from "../../tensor/mod.ts";
 import { gatherRows, matmul, multiply, reshape, slice, transpose } from "../../ops/mod.ts";
 import type { LinearMap } from "./linear_map.ts";
 
-/** The shared projections; made anew at every use when they are not stored. */
+/** The shared projections; regenerated at every use when they are not stored. */
 export interface Projections {
   /** [r, ≥ in] */
   readonly a: Tensor;

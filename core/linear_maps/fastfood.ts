@@ -3,8 +3,8 @@
  *
  *   P v = first D of  H G Π H B pad(v) / √(D Σ G²)        blocks of K, a power of two
  *
- * H is the un-normalised Walsh–Hadamard transform, B random signs, Π a permutation, G normal. The divisor makes the mean of
- * ‖P v‖ be ‖v‖.
+ * H is the un-normalised Walsh–Hadamard transform, B random signs, Π a permutation, G normal. The divisor
+ * makes ‖P v‖ equal to ‖v‖ on average.
  */
 import { fold, type Key, type Tensor } from "../../tensor/mod.ts";
 import type { Backend } from "../../tensor/mod.ts";
@@ -31,7 +31,7 @@ import {
   walshHadamard,
 } from "../../ops/mod.ts";
 
-/** What is random in one transform of n blocks of K. */
+/** The random parts of one transform of n blocks of size K. */
 export interface FastfoodDraws {
   /** B, ±1: [n, K]. */
   readonly signs: Tensor;
@@ -48,7 +48,7 @@ const keysOf = (key: Key) => ({
 });
 
 /**
- * The draws for D outputs in blocks of K, a function of the key.
+ * The random parts for D outputs in blocks of K, determined by the key.
  *
  * @example
  * ```ts
@@ -74,11 +74,13 @@ function signs(key: Key, n: number, width: number, backend: Backend): Tensor {
   return subtract(1, multiply(less(uniform(key, [n, width], backend), 0.5), 2));
 }
 
-/** Normals [n] by Box and Muller's transform: words 2i and 2i + 1 of the stream give numbers 2i and 2i + 1. */
+/**
+ * Normal values [n] by the Box–Muller transform: words 2i and 2i + 1 of the stream give values 2i and 2i + 1.
+ */
 function pairs(key: Key, n: number, backend: Backend): Tensor {
   const half = Math.ceil(n / 2);
   const u = uniform(key, [half, 2], backend);
-  const radius = sqrt(multiply(log(subtract(1, slice(u, 1, 0, 1))), -2)); // of 1 − u in (0, 1]
+  const radius = sqrt(multiply(log(subtract(1, slice(u, 1, 0, 1))), -2)); // log of 1 − u in (0, 1]
   const angle = multiply(slice(u, 1, 1, 2), 2 * Math.PI);
   const both = concat([multiply(radius, cos(angle)), multiply(radius, sin(angle))], 1);
   return slice(reshape(both, [2 * half]), 0, 0, n);
@@ -110,9 +112,10 @@ export function fastfood(v: Tensor, { signs, permutation, gaussian }: FastfoodDr
 }
 
 /**
- * `fastfood` with the draws of a key, for D outputs in blocks of K. Where the backend can, G and Π are drawn where they are
- * used and nothing of size D is kept. The first H then has k = 2^⌈log₂ d⌉ columns: behind them lie zeros, so that the whole
- * one repeats it, and position p of it is p mod k.
+ * `fastfood` with the random parts of a key, for D outputs in blocks of K. Where the backend supports it, G
+ * and Π are drawn where they are used and nothing of size D is stored. The first H then has only k = 2^⌈log₂
+ * d⌉ columns: since v is followed by zeros, the full transform repeats it, and its entry p equals entry p mod
+ * k.
  *
  * @example
  * ```ts

@@ -14,7 +14,8 @@ import { cheapest, rowCount } from "./cheapest.ts";
 export type Frequency = readonly [u: number, v: number];
 
 /**
- * The map of coefficients c [n] at n frequencies. As a product of rank 2n, or built when that is cheaper.
+ * The map of coefficients c [n] at n frequencies. Applied as a product of rank 2n, or as the built matrix
+ * when that is cheaper.
  *
  * @example
  * ```ts

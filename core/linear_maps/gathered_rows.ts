@@ -1,10 +1,11 @@
-/** A matrix of which only some rows are not zero. */
+/** A matrix in which only some rows are nonzero. */
 import type { Tensor } from "../../tensor/mod.ts";
 import { gatherRows, matmul, reshape, scatterAddRows, transpose } from "../../ops/mod.ts";
 import type { LinearMap } from "./linear_map.ts";
 
 /**
- * rows [k, in] at the outputs `indices` i32 [k] of a matrix [out, in]: k rows are computed, and k get a gradient.
+ * Places rows [k, in] at the outputs `indices` i32 [k] of a matrix [out, in]: only k rows are computed and
+ * get a gradient.
  *
  * @example
  * ```ts

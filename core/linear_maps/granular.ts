@@ -1,11 +1,11 @@
 /**
- * A grid of k × k blocks, each a low-rank product of its own (GraLoRA, arXiv 2505.20355). Block (j, n) of [out, in] is
+ * A grid of k × k blocks, each with its own low-rank product
  *
  *   ΔW_jn = s B_jn A_nj        A_nj [r/k, in/k]   B_jn [out/k, r/k]        the whole has a rank of up to k r
  *
- * a [k, in/k, r] holds A_n1 … A_nk transposed side by side, b [k, r, out/k] B_j1 … B_jk transposed above each other. A row of
- * x passes k narrow products, its k² results change places, and k narrow products give y: as many multiply-adds as a product of
- * rank r takes.
+ * a [k, in/k, r] holds A_n1 … A_nk transposed side by side, b [k, r, out/k] holds B_j1 … B_jk transposed and
+ * stacked. A row of x goes through k narrow products, the k² results are permuted, and k narrow products give
+ * y: as many multiply-adds as a product of rank r.
  */
 import type { Tensor } from "../../tensor/mod.ts";
 import { gatherRows, identity, matmul, multiply, permute, reshape, transpose } from "../../ops/mod.ts";

@@ -3,8 +3,8 @@
  *
  *   ΔW = s · (A1 B1) ⊙ (A2 B2)        A [out, r]   B [r, in]        rank up to r²
  *
- * Its rows are products of rows, so ΔW = s · (A1 * A2)(B1 * B2) with Khatri–Rao products of width r²: that is the cheaper
- * way where r² (in + out) < in · out.
+ * Its rows are products of rows, so ΔW = s · (A1 * A2)(B1 * B2) with Khatri–Rao products of width r²: this is
+ * cheaper where r² (in + out) < in · out.
  */
 import type { Tensor } from "../../tensor/mod.ts";
 import { gatherRows, matmul, multiply, reshape, transpose } from "../../ops/mod.ts";

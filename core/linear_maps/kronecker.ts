@@ -3,8 +3,9 @@
  *
  *   (A ⊗ B) x = vec(A X Bᵀ)        X = reshape(x, [i1, i2])        the result [o1, o2] flattened
  *
- * so a product takes i1 · cost(B) + o2 · cost(A) multiply-adds, or i2 · cost(A) + o1 · cost(B) with A first, instead of
- * i1 i2 o1 o2. (The survey's sketch reshapes x by the columns of both row-form factors; it must be their rows.)
+ * so a product takes i1 · cost(B) + o2 · cost(A) multiply-adds, or i2 · cost(A) + o1 · cost(B) if A is
+ * applied first, instead of i1 i2 o1 o2. (The survey's sketch reshapes x by the columns of both factors in
+ * row form; it must be by their rows.)
  */
 import type { Tensor } from "../../tensor/mod.ts";
 import { gatherRows, matmul, multiply, reshape, transpose } from "../../ops/mod.ts";

@@ -1,17 +1,17 @@
 /**
- * Linear maps as values: what a weight or a weight update does to a vector, in the cheapest form. `apply` never builds
- * the matrix unless that is cheaper; `weight()` does, for merging and tests.
+ * Linear maps as values: a weight or a weight update applied to a vector, in the cheapest form. `apply`
+ * builds the matrix only if that is cheaper; `weight()` always does, for merging and tests.
  */
 import { castTo, type Tensor } from "../../tensor/mod.ts";
 import { add, gatherRows, matmul, matmulPlus, multiply, transpose } from "../../ops/mod.ts";
 
-/** x [..., inFeatures] → [..., outFeatures]. */
+/** A linear map x [..., inFeatures] → [..., outFeatures]. */
 export interface LinearMap {
   /** n of W [m, n]. */
   readonly inFeatures: number;
   /** m of W [m, n]. */
   readonly outFeatures: number;
-  /** Every tensor the map is made of. */
+  /** Every tensor that the map is computed from. */
   readonly tensors: readonly Tensor[];
   /** Multiply-adds of `apply` for one row of x. */
   readonly cost: number;
@@ -19,13 +19,13 @@ export interface LinearMap {
   apply(x: Tensor): Tensor;
   /** The map as a matrix [out, in], f32. */
   weight(): Tensor;
-  /** Its columns at i32 ids: the map of one-hot rows, [...ids, out]. */
+  /** Its columns at i32 ids, the outputs for one-hot rows: [...ids, out]. */
   columns(ids: Tensor): Tensor;
-  /** The matrix as a product of few columns and rows, where the map is made so. */
+  /** The low-rank factors of the matrix, where the map has that form. */
   factors?(): Factors;
-  /** What `apply` gives, before its last product, where that is by few rows. */
+  /** The result of `apply` before its last product, for low-rank maps. */
   term?(x: Tensor): Term;
-  /** `apply` of x, and the term of another map, in one pass. */
+  /** `apply` of x plus the term of another map, fused into one operation. */
   applyPlus?(x: Tensor, term: Term): Tensor;
 }
 
@@ -46,7 +46,7 @@ export interface Factors {
 }
 
 /**
- * In f32, keeping the graph where nothing has to be decoded.
+ * The tensor in f32; stays in the gradient graph unless it has to be dequantized.
  *
  * @example
  * ```ts
@@ -83,7 +83,7 @@ export function dense(matrix: Tensor, transposed = false): LinearMap {
     cost: rows * columns,
     apply: (x) => matmul(x, matrix, { transposeB: !transposed }),
     applyPlus: (x, term) => matmulPlus(x, matrix, term.rows, term.matrix, { transposeB: !transposed }),
-    weight: () => transposed ? transpose(decoded(matrix)) : matrix, // codes cannot be turned
+    weight: () => transposed ? transpose(decoded(matrix)) : matrix, // quantized values cannot be transposed
     columns: (ids) => gatherRows(transposed ? matrix : transpose(decoded(matrix)), ids),
   };
 }
@@ -144,7 +144,7 @@ export function sumOf(maps: readonly LinearMap[]): LinearMap {
 }
 
 /**
- * A map times a number.
+ * A map times a scalar.
  *
  * @example
  * ```ts

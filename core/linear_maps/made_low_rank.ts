@@ -1,6 +1,7 @@
 /**
- * Low-rank products b a whose factors are made from other tensors at each use: of rows of a bank, of entries of one vector, of
- * random bases with trained scales. Where the rank is not low, many rows of x are multiplied by the matrix itself.
+ * Low-rank products b a whose factors are computed from other tensors at each use: from rows of a bank,
+ * entries of a vector, or random bases with trained scales. If the rank is not low, many rows of x are
+ * multiplied by the built matrix instead.
  */
 import type { Tensor } from "../../tensor/mod.ts";
 import { gatherRows, matmul, transpose } from "../../ops/mod.ts";
@@ -18,7 +19,7 @@ export interface LowRankSizes {
 }
 
 /**
- * The map b a of factors a [r, in] and b [out, r] that `make` gives of `tensors`.
+ * The map b a with factors a [r, in] and b [out, r] that `make` computes from `tensors`.
  *
  * @example
  * ```ts

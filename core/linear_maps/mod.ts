@@ -1,4 +1,4 @@
-/** Structured linear maps: matrices that are never built where something cheaper does. @module */
+/** Structured linear maps: matrices that are not built where a cheaper computation exists. @module */
 export * from "./linear_map.ts";
 export * from "./cheapest.ts";
 export * from "./kronecker.ts";

@@ -1,6 +1,6 @@
 /**
- * A 2 × 2 matrix on each pair of features (RoAd, arXiv 2409.00119). Features lie in groups of g; feature j of a group's first
- * half is paired with feature j of its second half:
+ * A 2 × 2 matrix on each pair of features (RoAd, arXiv 2409.00119). Features are in groups of g; feature j of
+ * a group's first half is paired with feature j of its second half:
  *
  *   y_1 = a_1 x_1 − b_1 x_2        y_2 = a_2 x_2 + b_2 x_1        a, b [width]
  */
@@ -23,12 +23,13 @@ import { leading } from "./cheapest.ts";
 export interface PairEntries {
   /** On the diagonal [width]. */
   readonly a: Tensor;
-  /** Beside it [width]. */
+  /** Off the diagonal [width]. */
   readonly b: Tensor;
 }
 
 /**
- * The map of pairs in groups of `group` features, an even divisor of the width. The entries are made of `tensors` at each use.
+ * The map of pairs in groups of `group` features, an even divisor of the width. The entries are computed from
+ * `tensors` at each use.
  *
  * @example
  * ```ts

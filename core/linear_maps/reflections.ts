@@ -1,6 +1,6 @@
 /**
- * A chain of Householder reflections (HRA, arXiv 2405.17484): H_1 H_2 … H_r with H_i = I − 2 u_i u_iᵀ / ‖u_i‖². Each takes
- * two dot products a row; the matrix is never built for `apply`.
+ * A chain of Householder reflections (HRA, arXiv 2405.17484): H_1 H_2 … H_r with H_i = I − 2 u_i u_iᵀ /
+ * ‖u_i‖². Each takes two dot products per row; `apply` never builds the matrix.
  */
 import type { Tensor } from "../../tensor/mod.ts";
 import {
@@ -17,7 +17,7 @@ import {
 import type { LinearMap } from "./linear_map.ts";
 
 /**
- * The map of vectors u [width, r]; with `reversed` the chain runs H_r … H_1, which is the inverse.
+ * The map of vectors u [width, r]; with `reversed` the product is H_r … H_1, which is the inverse.
  *
  * @example
  * ```ts
@@ -30,7 +30,7 @@ import type { LinearMap } from "./linear_map.ts";
  */
 export function reflections(u: Tensor, reversed = false): LinearMap {
   const [width, r] = [u.shape[0]!, u.shape[1]!];
-  const order = Array.from({ length: r }, (_, i) => reversed ? i : r - 1 - i); // the last factor meets x first
+  const order = Array.from({ length: r }, (_, i) => reversed ? i : r - 1 - i); // the last factor is applied first
   const apply = (x: Tensor): Tensor =>
     order.reduce((y, i) => {
       const v = slice(u, 1, i, i + 1); // [width, 1]

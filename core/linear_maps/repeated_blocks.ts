@@ -8,8 +8,8 @@ import type { LinearMap } from "./linear_map.ts";
 import { leading } from "./cheapest.ts";
 
 /**
- * The map of a block D [r, out] on inputs of any width; the last piece may be short. With `copies` the block [r, m] stands
- * that many times side by side in D.
+ * The map of a block D [r, out] on inputs of any width; the last piece may be short. With `copies` D consists
+ * of that many copies of the block [r, m] side by side.
  *
  * @example
  * ```ts

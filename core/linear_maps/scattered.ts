@@ -1,9 +1,10 @@
 /**
- * A matrix of few coefficients, each of which lies on a few elements (SHiRA, arXiv 2406.13175; WaveFT, arXiv 2505.12532):
+ * A sparse matrix of a few coefficients, each at a few elements (SHiRA, arXiv 2406.13175; WaveFT, arXiv
+ * 2505.12532):
  *
- *   ΔW = s Σ_k c_k Σ_t f_kt E_kt        E_kt: one at element (k, t)'s place, zero elsewhere
+ *   ΔW = s Σ_k c_k Σ_t f_kt E_kt        E_kt: one at the position of element (k, t), zero elsewhere
  *
- * A few rows of x are multiplied element by element, many by the matrix.
+ * For few rows of x the product is computed element by element, for many with the built matrix.
  */
 import type { Tensor } from "../../tensor/mod.ts";
 import {
@@ -18,22 +19,22 @@ import {
 import type { LinearMap } from "./linear_map.ts";
 import { cheapest, leading, rowCount } from "./cheapest.ts";
 
-/** Where the coefficients lie. */
+/** The positions of the coefficients. */
 export interface Spread {
   /** i32 [n, t]: the rows of each coefficient's elements. */
   readonly rows: Tensor;
   /** i32 [n, t]: their columns. */
   readonly columns: Tensor;
-  /** [n, t]: what the coefficient is multiplied by at each; default 1. */
+  /** [n, t]: factor of the coefficient at each element; default 1. */
   readonly factors?: Tensor;
 }
 
-/** What moving a number by its index costs, in multiply-adds of a product of matrices. */
+/** Cost of gathering or scattering one value by index, in multiply-adds of a matrix product. */
 const MOVE = 48;
 
 /**
- * scale times the matrix [out, in] of coefficients c [n]. The places are found anew at each use, from the tensors `stored` if any;
- * `each` is t, the elements of a coefficient.
+ * scale times the matrix [out, in] of coefficients c [n]. The positions are recomputed at each use, from the
+ * tensors `stored` if any; `each` is t, the number of elements per coefficient.
  *
  * @example
  * ```ts
@@ -101,6 +102,6 @@ export interface ScatteredSizes {
   readonly outFeatures: number;
   /** Its columns. */
   readonly inFeatures: number;
-  /** t. */
+  /** t, the number of elements per coefficient. */
   readonly each: number;
 }

@@ -1,10 +1,12 @@
-/** An update of an embedding's table, as the map of one-hot ids: a head that is tied to the table does not see it. */
+/**
+ * An update of an embedding table, as a map of one-hot ids; a head that is tied to the table does not see it.
+ */
 import type { Tensor } from "../../tensor/mod.ts";
 import { gatherRows, matmul, reshape, transpose } from "../../ops/mod.ts";
 import type { LinearMap } from "./linear_map.ts";
 
 /**
- * The update `table()` [rows, width], made of `tensors` when it is needed.
+ * The update `table()` [rows, width], computed from `tensors` when needed.
  *
  * @example
  * ```ts

@@ -4,8 +4,8 @@ import { add, gatherRows, identity, matmul, subtract, transpose } from "../../op
 import type { LinearMap } from "./linear_map.ts";
 
 /**
- * The map for M [r, r], which is made at every use from `tensors`. What lies outside the subspace passes unchanged; `own`
- * stands in for x where the subspace looks (for dropout).
+ * The map for M [r, r], which is computed from `tensors` at every use. Components outside the subspace pass
+ * unchanged; `own` replaces x as the input of the projection (for dropout).
  *
  * @example
  * ```ts

@@ -1,4 +1,4 @@
-/** Attention behind prefixes and cached keys. */
+/** Attention with prefixes and cached keys. */
 import type { Tensor } from "../../tensor/mod.ts";
 import {
   add,
@@ -15,7 +15,7 @@ import { atPlace } from "../trees/edit_checks.ts";
 import { callAt, keyed, type Pass } from "./pass.ts";
 import { allEdits, editsAt, type Site } from "../trees/weights.ts";
 
-/** q [b, t, h, d]; k and v [b, s, g, d]; x the attention's input. */
+/** The inputs of an attention: q [b, t, h, d]; k and v [b, s, g, d]; x its input states. */
 export interface AttentionParts {
   /** The attention's input [b, t, d]. */
   readonly x: Tensor;
@@ -26,8 +26,8 @@ export interface AttentionParts {
   /** Values, as k. */
   readonly v: Tensor;
   /**
-   * Keys and values that the same layers make of other states [b, n, d], without positions. LLaMA-Adapter needs it; a model
-   * without it has none.
+   * Keys and values that the same layers compute from other states [b, n, d], without positions.
+   * LLaMA-Adapter needs it; absent where the model does not support it.
    */
   project?(states: Tensor): PrefixRows;
 }
@@ -35,15 +35,16 @@ export interface AttentionParts {
 /** How to attend. */
 export interface AttentionForm extends Pick<AttendOptions, "causal" | "window" | "scale"> {
   /**
-   * Scores by distance, [1, h, t, to − from], for the keys `from` up to `to`. The text's first key is 0; the rows of a
-   * prefix that takes positions come before it, others have no distance and get 0.
+   * Attention scores by relative position, [1, h, t, to − from], for the keys from `from` up to `to`. The
+   * text's first key is 0; the rows of a prefix that occupies positions come before it, other prefix rows
+   * have no distance and get 0.
    */
   readonly relative?: ((from: number, to: number) => Tensor) | undefined;
 }
 
 /**
- * Attention at a site: puts cached keys and values first, prefixes before them, and keeps mask and causality right.
- * `parts` are of the new tokens.
+ * Attention at a site: prepends cached keys and values, and prefixes before those, and adjusts the mask and
+ * causality accordingly. `parts` belong to the new tokens.
  *
  * @example
  * ```ts
@@ -112,7 +113,9 @@ function unprojected(): never {
   );
 }
 
-/** Puts the rows of the prefixes at a site before keys and values, or beside them where they have gates. */
+/**
+ * Prepends the rows of the prefixes at a site to keys and values; rows with gates are attended to separately.
+ */
 function attendBehindPrefixes(
   pass: Pass,
   site: Site,
@@ -129,7 +132,7 @@ function attendBehindPrefixes(
     distances: edit.distances ?? "true",
   }));
   const rows = all.filter(({ gate }) => gate === undefined);
-  // From the text outwards; those that take no positions, which are no distance away, come last.
+  // Ordered from the text outwards; prefixes that occupy no positions have no distance and come last.
   const prefixes = [...rows.filter(({ taken }) => taken), ...rows.filter(({ taken }) => !taken)];
   const lengths = prefixes.map((rows) => rows.k.shape[rows.k.shape.length - 3]!);
   const count = (which: (i: number) => boolean): number =>
@@ -145,7 +148,10 @@ function attendBehindPrefixes(
     const shape = t.shape.map((n, i) => i === axis ? before : n);
     return concat([full(shape, value, t.backend), t], axis);
   };
-  /** Scores of the prefixes, each as far away as the positions it takes say, and of the text. */
+  /**
+   * Relative-position scores of the text and of the prefixes, each at the distance given by the positions it
+   * occupies.
+   */
   const behind = (relative: (from: number, to: number) => Tensor): Tensor => {
     let taken = 0;
     const distances = prefixes.map((rows, i) => {
@@ -168,7 +174,7 @@ function attendBehindPrefixes(
       mask: widened(mask, 1, 1),
       bias: byDistance !== undefined && apart !== undefined ? add(byDistance, apart) : byDistance ?? apart,
       offset: offset + before,
-      // A window hides a prefix as it hides text, by the positions it takes.
+      // A sliding window masks a prefix as it masks text, by the positions it occupies.
       always: options.window ? count((i) => !prefixes[i]!.taken) : before,
     },
   );
@@ -185,7 +191,7 @@ function attendBehindPrefixes(
 }
 
 /**
- * How many positions the text starts later for the prefixes below a site: those of the attention that has most.
+ * By how many positions the prefixes below a site shift the text: the maximum over the attentions.
  *
  * @example
  * ```ts

@@ -7,7 +7,7 @@ import { callAt, keyed, type Pass } from "./pass.ts";
 import { editsAt, type Site } from "../trees/weights.ts";
 
 /**
- * A hidden state y after the edits at its site. `norm` is the one that follows in a post-norm block.
+ * The hidden state y after the edits at its site. `norm` is the norm that follows in a post-norm block.
  *
  * @example
  * ```ts

@@ -24,7 +24,7 @@ import { optionalWeight, weight } from "./weight.ts";
 export function bareLayerAt(site: Site, transposed: boolean): Layer {
   const bias = optionalWeight(site, "bias");
   const matrix = weight(site, "weight", transposed);
-  const inOut = transposed && !isQuantized(matrix.dtype); // codes lie [out, in]
+  const inOut = transposed && !isQuantized(matrix.dtype); // quantized matrices are [out, in]
   return bareLayer(dense(matrix, inOut), bias === undefined ? undefined : decoded(bias));
 }
 
@@ -33,7 +33,7 @@ function foldEdits(layer: Layer, edits: readonly LinearEdit[], call: PassCall): 
 }
 
 /**
- * y = W x + b at a site, with its edits. `transposed` when the matrix is stored [in, out].
+ * y = W x + b at a site, with its edits. Set `transposed` when the matrix is stored [in, out].
  *
  * @example
  * ```ts
@@ -82,7 +82,7 @@ export function embedding(pass: Pass, site: Site, ids: Tensor): Tensor {
 }
 
 /**
- * The head: the layer of a tied embedding's matrix, or its own, with the edits at the head's site.
+ * The head, with a tied embedding's matrix or its own, and the edits at the head's site.
  *
  * @example
  * ```ts

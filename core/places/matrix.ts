@@ -1,4 +1,4 @@
-/** The matrix that a model has at a place, for methods that start from the weights they change. */
+/** The matrix at a place of a model, for methods whose initialization depends on the weights they change. */
 import type { Tensor } from "../../tensor/mod.ts";
 import { bareLayer, foldLinear, tableLayer } from "../edits/fold.ts";
 import { dense } from "../linear_maps/linear_map.ts";
@@ -9,8 +9,8 @@ import type { MatrixPlace } from "../edits/targets.ts";
 import { editsAt, into, rootOf } from "../trees/weights.ts";
 
 /**
- * The matrix [out, in] in f32, with the edits grafted there; of an embedding the transposed table. May share the base's
- * storage: read it, do not free it.
+ * The matrix [out, in] in f32, with the edits grafted there; for an embedding, the transposed table. May
+ * share the base's storage: only read it, do not free it.
  *
  * @throws {TypeError} when an edit there has no weight form.
  * @example

@@ -1,14 +1,17 @@
-/** One running pass, and what edits see of it. The helpers of `places/` run the base and then the edits at a place. */
+/**
+ * The state of a forward pass, and what edits see of it. The helpers of `places/` run the base and then the
+ * edits at a place.
+ */
 import { fold, key as keyOf, type Tensor } from "../../tensor/mod.ts";
 import type { Edit, PassCall } from "../edits/edit.ts";
 import type { Cache, ForwardOptions } from "../trees/model.ts";
 import type { WeightPass } from "../trees/weights.ts";
 
-/** One running pass. The maps are local to it and filled as it goes. */
+/** The state of one forward pass. The maps are local to it and filled as it proceeds. */
 export interface Pass extends PassCall {
-  /** Of the tokens before. */
+  /** Cache of the preceding tokens. */
   readonly cache: Cache | undefined;
-  /** Keys and values seen so far in this pass, cached ones included. */
+  /** Keys and values computed so far in this pass, including cached ones. */
   readonly keep: Map<string, { readonly k: Tensor; readonly v: Tensor }> | undefined;
   /** Block outputs, when a side network reads them. */
   readonly taps: Map<number, Tensor> | undefined;
@@ -17,7 +20,7 @@ export interface Pass extends PassCall {
 }
 
 /**
- * What weight edits may know of a pass with these options.
+ * What weight edits may know about a pass with these options.
  *
  * @example
  * ```ts
@@ -32,7 +35,7 @@ export function weightPass({ train = false, key }: ForwardOptions): WeightPass {
 }
 
 /**
- * What an edit at a path sees of the pass: its own key.
+ * What an edit at a path sees of the pass, with a key of its own.
  *
  * @example
  * ```ts
@@ -49,7 +52,10 @@ export function callAt(pass: Pass, path: string): PassCall {
   return { ...pass, key: pass.key === undefined ? undefined : fold(pass.key, path) };
 }
 
-/** What the i-th edit of a kind sees: edits draw from keys of their own, so that two at one place do not share a stream. */
+/**
+ * What the i-th edit of a kind sees: each edit draws from its own key, so that two at one place do not share
+ * a random stream.
+ */
 export function keyed(call: PassCall, kind: Edit["kind"], i: number): PassCall {
   return call.key === undefined ? call : { ...call, key: fold(fold(call.key, kind), i) };
 }

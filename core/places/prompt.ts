@@ -1,4 +1,4 @@
-/** Rows of prompts before a stack's text and inside it. */
+/** Rows of prompts before a stack's text and within it. */
 import type { Tensor } from "../../tensor/mod.ts";
 import { concat } from "../../ops/mod.ts";
 import type { PromptEdit } from "../edits/edit.ts";
@@ -6,7 +6,7 @@ import { callAt, keyed, type Pass } from "./pass.ts";
 import { editsAt, type Site } from "../trees/weights.ts";
 
 /**
- * Rows of the prompts before a stack's text, or undefined: [n, d] each, the last grafted outermost.
+ * The rows of the prompts before a stack's text, or undefined: [n, d] each, the last grafted outermost.
  *
  * @example
  * ```ts
@@ -26,7 +26,7 @@ export function promptRows(pass: Pass, site: Site, where: PromptPlace = "front")
 }
 
 /**
- * How many rows the prompts before the text (or at another place of their own) take.
+ * The number of rows of the prompts before the text (or at another `where`).
  *
  * @example
  * ```ts
@@ -43,18 +43,19 @@ export function promptLength(site: Site, where: PromptPlace = "front"): number {
     .reduce((n, edit) => (edit.where ?? "front") === where ? n + edit.length : n, 0);
 }
 
-/** A label of a prompt's row, and how many rows before the text's first token the row stands that tells it. */
+/** A label of a prompt row, with the distance of the row that predicts it from the text's first token. */
 export interface LabelFromPrompt {
-  /** From 1: the last row. */
+  /** Rows before the text's first token, from 1: the last row. */
   readonly back: number;
   /** The token. */
   readonly id: number;
-  /** What its loss counts. */
+  /** The weight of its loss. */
   readonly weight: number;
 }
 
 /**
- * The labels of the prompts before the text, outermost prompts included. A first row has none before it.
+ * The labels of the prompts before the text, outermost prompts included. The first row has no row before it
+ * that could predict it.
  *
  * @example
  * ```ts
@@ -71,7 +72,7 @@ export interface LabelFromPrompt {
 export function promptLabels(site: Site): readonly LabelFromPrompt[] {
   const front = editsAt(site.branch, "prompt").filter(({ where = "front" }) => where === "front");
   const total = front.reduce((n, { length }) => n + length, 0);
-  let end = total; // the last grafted stands outermost
+  let end = total; // the last grafted is outermost
   return front.flatMap(({ length, labels = [] }) => {
     const start = end -= length;
     return labels.filter(({ row }) => start + row > 0)
@@ -79,12 +80,12 @@ export function promptLabels(site: Site): readonly LabelFromPrompt[] {
   });
 }
 
-/** Where prompts have rows of their own: before the embedded text, or where it enters the blocks. */
+/** Where prompts add rows: before the embedded text, or where it enters the blocks. */
 export type PromptPlace = "front" | "entered" | "afterFirst";
 
-/** Rows [n, d] that stand in the place of the n tokens of an id. */
+/** Rows [n, d] that replace the n tokens with a given id. */
 export interface SlotRows {
-  /** The token whose places the rows take. */
+  /** The id of the tokens that the rows replace. */
   readonly token: number;
   /** How many rows. */
   readonly length: number;
@@ -93,7 +94,8 @@ export interface SlotRows {
 }
 
 /**
- * The prompts inside a stack's text. They belong to the pass that begins a text: a cache already holds them.
+ * The prompts within a stack's text. Only the pass that begins a text needs them: afterwards the cache holds
+ * them.
  *
  * @example
  * ```ts

@@ -8,9 +8,9 @@ import { decoded } from "../linear_maps/linear_map.ts";
 import { editsAt, type Site } from "../trees/weights.ts";
 
 /**
- * A leaf after the weight edits at it; f32 when edited, else as stored. Edits see plain numbers.
+ * A leaf after the weight edits at it; f32 when edited, else as stored. Edits see dequantized values.
  *
- * @param inOut Whether those lie [in, out], where codes lie [out, in].
+ * @param inOut Whether these are laid out [in, out]; quantized matrices are always [out, in].
  * @example
  * ```ts
  * import { into, read, reference, rootOf, tensor, weightTree } from "@graft/peft";
@@ -48,7 +48,7 @@ export function optionalWeight(site: Site, name: string): Tensor | undefined {
 }
 
 /**
- * A small f32 vector, such as a norm's weight or a bias: decoded when stored otherwise.
+ * A small f32 vector, such as a norm's weight or a bias; converted to f32 when stored in another dtype.
  *
  * @example
  * ```ts
@@ -65,8 +65,8 @@ export function vector(site: Site, name: string): Tensor {
 }
 
 /**
- * RMSNorm at a site, with the bias that an edit may have added: the architectures have none. What is learned is the weight less
- * the `offset`.
+ * RMSNorm at a site, with a bias if an edit has added one (the architectures have none). The stored parameter
+ * is the weight minus `offset`.
  *
  * @example
  * ```ts
@@ -89,7 +89,7 @@ function weightEdits(site: Site, name: string): readonly WeightEdit[] {
   return editsAt(site.branch, "weight").filter((edit) => edit.path === `${site.path}.${name}`);
 }
 
-/** Each use of a leaf in a pass draws the same: the key is the leaf's. */
+/** The key depends on the leaf alone, so every use of a leaf in a pass draws the same random values. */
 function mapped(site: Site, name: string, leaf: Tensor, inOut = false): Tensor {
   const edits = weightEdits(site, name);
   if (edits.length === 0) return leaf;

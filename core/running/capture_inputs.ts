@@ -1,4 +1,4 @@
-/** Looking at what flows through a model, for methods that start from activations. */
+/** Observing a model's activations, for methods whose initialization depends on them. */
 import { scope, type Tensor } from "../../tensor/mod.ts";
 import { zeros } from "../../ops/mod.ts";
 import { fn, type LinearEdit } from "../edits/edit.ts";
@@ -6,9 +6,9 @@ import { withEdits } from "../adapters/graft.ts";
 import type { Batch, Model } from "../trees/model.ts";
 
 /**
- * Runs a batch in evaluation mode and shows `see` the input [b, t, in] of each linear layer or head at the paths, in the
- * order of the pass. Layers that read one tensor are shown the same handle. It is freed after the pass: `see` keeps what it
- * makes of it in a root.
+ * Runs a batch in evaluation mode and shows `see` the input [b, t, in] of each linear layer or head at the
+ * paths, in the order of the pass. Layers that read the same tensor are shown the same handle. It is freed
+ * after the pass: `see` keeps what it derives from it in a root.
  *
  * @throws {RangeError} when the model has no layer at a path.
  * @example
@@ -44,7 +44,8 @@ export function captureInputs(
   const watched = { ...model, weights: withEdits(model.weights, edits, "captureInputs") };
   scope((): undefined => {
     const { states } = model.architecture.states(watched, batch, {});
-    // The scores of all tokens are by far the largest product of a pass.
+    // The logits of all tokens are by far the largest product of a pass, so they are computed only when a
+    // head is observed.
     if (model.spec.heads.some((head) => paths.includes(head.path))) {
       model.architecture.head(watched, states, {});
     }

@@ -23,14 +23,14 @@ import type { Adapter } from "../adapters/method.ts";
 import type { Batch, Cache, ForwardOptions, Model } from "../trees/model.ts";
 import { batchRows, byRows, rowGroups } from "../combinators/per_row.ts";
 
-/** What a pass gives. */
+/** The result of a pass. */
 export interface Output {
   /**
-   * [b, t, v]: one row of scores a token; [b, labels] of a classifier of texts; of a model without a head, its states
-   * [b, t, d].
+   * [b, t, v]: one row of scores per token; [b, labels] for a text classifier; for a model without a head,
+   * its states [b, t, d].
    */
   readonly logits: Tensor;
-  /** To go on from; undefined unless it was asked for. */
+  /** The cache to continue from; undefined unless requested. */
   readonly cache: Cache | undefined;
 }
 
@@ -58,21 +58,24 @@ export function forward(model: Model, batch: Batch, options: ForwardOptions = {}
   });
 }
 
-/** How a loss is taken. */
+/** How a loss is computed. */
 export interface LossOptions extends ForwardOptions {
   /** Mixes the target with the uniform distribution (arXiv 1512.00567). Default 0. */
   readonly labelSmoothing?: number;
-  /** Whether labels that prompts have of their own count ("scored", default) or not ("ignored", to judge the text alone). */
+  /**
+   * Whether the labels of prompts themselves count ("scored", default) or not ("ignored", to score the text
+   * alone).
+   */
   readonly context?: "scored" | "ignored";
   /** Divide the summed loss by this instead of the batch's own number of labels (gradient accumulation). */
   readonly labelCount?: number;
-  /** Gradients are those of the loss times this; the loss itself is not. Default 1. */
+  /** Multiplies the gradients, but not the returned loss. Default 1. */
   readonly lossScale?: number;
 }
 
 /**
- * Scores of the rows or tokens that have a class label [labels, v], and the labels, in the batch's order; where rows have
- * adapters of their own, an adapter after the other. The head is computed only there.
+ * Scores of the rows or tokens that have a class label [labels, v], and the labels, in the batch's order;
+ * with per-row adapters, one adapter after the other. The head is computed only there.
  *
  * @example
  * ```ts
@@ -140,7 +143,7 @@ export function labelledLogits(
   return { logits, ids, ...weights && { weights } };
 }
 
-/** The labels that prompts before the text have. */
+/** The labels of the prompts before the text. */
 function labelsOfPrompts(model: Model, kind: LabelKind): readonly LabelFromPrompt[] {
   if (kind !== "next") return [];
   return model.spec.stacks.flatMap(({ path }) => {
@@ -149,7 +152,10 @@ function labelsOfPrompts(model: Model, kind: LabelKind): readonly LabelFromPromp
   });
 }
 
-/** Rows of states, ids and weights of the text's labels, and of the prompts' in each of `b` texts, which have n rows each. */
+/**
+ * Rows of states, ids and weights of the text's labels, and of the prompts' labels in each of `b` texts; the
+ * prompts have n rows per text.
+ */
 function withPromptLabels(
   { rows, ids }: { readonly rows: readonly number[]; readonly ids: readonly number[] },
   told: readonly LabelFromPrompt[],
@@ -161,7 +167,7 @@ function withPromptLabels(
   readonly ids: readonly number[];
   readonly weights?: readonly number[];
 } {
-  // A first token is told by its prompt's last row.
+  // A text's first token is predicted by the prompt's last row.
   const moved = rows.map((row) => row < total ? row : total + (row - total) * n + n - 1);
   if (told.length === 0) return { rows: moved, ids };
   const texts = Array.from({ length: b }, (_, i) => i);
@@ -173,8 +179,8 @@ function withPromptLabels(
 }
 
 /**
- * A prompt before the text tells its first token, as the shift of labels that were extended over it has it in PEFT. A side
- * network gives states of the text alone.
+ * A prompt before the text predicts its first token, as in PEFT, which extends the labels over the prompt
+ * before the shift. A side network has states of the text alone.
  */
 function firstTokens(model: Model, kind: LabelKind): "scored" | "unscored" {
   const told = kind === "next" && model.spec.stacks.some(({ path }) => {
@@ -193,7 +199,7 @@ function scoredCount(model: Model, { labels = [] }: Batch): number {
     : labelledPositions(labels, kind, firstTokens(model, kind)).rows.length;
 }
 
-/** As many rows of states as labels. */
+/** Checks that there are as many rows of states as labels. */
 function checkLabelled(flat: Tensor, { labels = [] }: Batch): Tensor {
   const count = labels.reduce((n: number, row) => n + (typeof row === "number" ? 1 : row.length), 0);
   if (count !== flat.shape[0]) {
@@ -207,7 +213,8 @@ function checkLabelled(flat: Tensor, { labels = [] }: Batch): Tensor {
 }
 
 /**
- * Mean loss over what has a label, as a scalar tensor: cross-entropy, or what `LabelKind` says.
+ * Mean loss over everything that has a label, as a scalar tensor: cross-entropy, or the loss of the
+ * `LabelKind`.
  *
  * @throws {RangeError} when nothing has a label.
  * @example
@@ -244,9 +251,9 @@ function rowLoss(model: Model, batch: Batch, kind: "scores" | "flags", options: 
 
 /** A loss and gradients shaped like the trained parameters. */
 export interface LossAndGradients {
-  /** Mean over what has a label. */
+  /** Mean over everything that has a label. */
   readonly loss: number;
-  /** Shaped like the trained parameters; the caller's. */
+  /** Shaped like the trained parameters; owned by the caller. */
   readonly grads: Tree;
 }
 
@@ -278,7 +285,8 @@ export function lossAndGradients<P extends Tree>(
     const data = loss(tuned, batch, options);
     const penalty = adapter.method.penalty?.(params, model.spec);
     if (penalty === undefined) return data;
-    // A micro-batch carries its share of the penalty, so that a step of several counts it once.
+    // A micro-batch contributes its share of the penalty, so that a step of several micro-batches counts it
+    // once.
     const labels = scoredCount(tuned, batch);
     return add(data, multiply(penalty, labels / (options.labelCount ?? labels)));
   }, options.lossScale)(adapter.params);

@@ -1,4 +1,4 @@
-/** `generate`: text from a model. */
+/** `generate`: generates text with a model. */
 import { continueIds, eosTokenIds, type GenerateIdsOptions } from "./generate_ids.ts";
 import { incrementalText, stopsOf } from "./incremental_text.ts";
 import { checkInVocabulary } from "./vocabulary_check.ts";
@@ -14,12 +14,13 @@ export interface GenerateOptions extends GenerateIdsOptions {
 export type Prompt = string | readonly number[];
 
 /**
- * The text that a model appends to a prompt, or to each of several: without the prompt, the end-of-text token and what
- * follows a stop string. Greedy unless a sampler is given. A text is encoded with the special tokens that the tokenizer
- * puts around one; a chat already has its own, so encode it without and give the ids. `generateIds` gives ids.
+ * The text that a model appends to a prompt, or to each of several: without the prompt, the end-of-text token
+ * and what follows a stop string. Greedy unless a sampler is given. A text is encoded with the tokenizer's
+ * special tokens around it; a chat already contains them, so encode it without and pass the ids. For ids, use
+ * `generateIds`.
  *
- * @throws {RangeError} when a prompt is empty or longer than the context, an option is out of range, or the model gives ids
- *   that its tokenizer does not have.
+ * @throws {RangeError} when a prompt is empty or longer than the context, an option is out of range, or the
+ *   model generates ids that its tokenizer does not have.
  * @example
  * ```ts
  * import { freshModel, generate, reference, smallConfig, type TextCodec } from "@graft/peft";

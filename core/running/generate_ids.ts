@@ -1,4 +1,4 @@
-/** Continuing token ids: one pass over the prompts, then one token a pass on cached keys and values. */
+/** Continuing token ids: one pass over the prompts, then one token per pass with cached keys and values. */
 import {
   fold,
   keep,
@@ -18,38 +18,41 @@ import { rootOf } from "../trees/weights.ts";
 
 export type { Sampler } from "../../ops/mod.ts";
 
-/** A token as it is chosen. */
+/** A newly generated token. */
 export interface GeneratedToken {
-  /** Which prompt it continues. */
+  /** Index of the prompt it continues. */
   readonly row: number;
   /** The token. */
   readonly id: number;
   /**
-   * The text that is certain by now and was not given before: all pieces together are the result. Empty while a character
-   * is incomplete or a stop string may have begun, and when only ids were asked for.
+   * Text that has become final with this token: the pieces concatenate to the result. Empty while a character
+   * is incomplete or a stop string may have begun, and when only ids are generated.
    */
   readonly text: string;
 }
 
 /** How to continue ids. */
 export interface GenerateIdsOptions {
-  /** At most so many new tokens a prompt. Fewer come at an end-of-text token, and where the model's context is full. */
+  /**
+   * Maximum number of new tokens per prompt. Generation ends earlier at an end-of-text token, or when the
+   * model's context is full.
+   */
   readonly maxNewTokens: number;
   /** Default: always the best-scoring token. */
   readonly sampler?: Sampler;
-  /** Seed or key of the sampler's draws, default 0. */
+  /** Seed or key for sampling, default 0. */
   readonly key?: number | Key;
   /** The adapter of each prompt, under `perRow`; null for none. */
   readonly rows?: readonly (string | null)[];
-  /** Ids that end a text, default those that the model's config and tokenizer name. */
+  /** Ids that end a text; default: those in the model's config and tokenizer. */
   readonly eos?: number | readonly number[];
-  /** Hears of every token at once. */
+  /** Called with every token as soon as it is generated. */
   onToken?(token: GeneratedToken): void;
 }
 
 /**
- * The ids that a model appends to a prompt, or to each of several prompts; without the prompt, with the end-of-text
- * token where one came. Prompts of a batch do not influence each other.
+ * The ids that a model appends to a prompt, or to each of several prompts; without the prompt, including the
+ * end-of-text token if there was one. Prompts of a batch do not influence each other.
  *
  * @throws {RangeError} when a prompt is empty or longer than the context, or an option is out of range.
  * @example
@@ -87,10 +90,13 @@ export async function generateIds(
   return many ? rows : rows[0]!;
 }
 
-/** Why a row ends: an end-of-text token, or no room for more. */
+/** Why a row ends: an end-of-text token, or the maximum length. */
 export type StopReason = "eos" | "length" | undefined;
 
-/** Hears of a row's new ids after each token, and whether the row ends anyhow. Returns whether it shall end. */
+/**
+ * Called with a row's new ids after each token, and with the reason if the row ends anyway. Returns whether
+ * the row should end.
+ */
 export type Listener = (row: number, ids: readonly number[], ending: StopReason) => boolean;
 
 /** The loop behind `generateIds` and `generate`. */
@@ -120,7 +126,7 @@ export async function continueIds(
       for (const row of open) {
         const id = next[row]!;
         rows[row]!.push(id);
-        const used = cachedFor(row, cache) - (width - prompts[row]!.length); // without its padding
+        const used = cachedFor(row, cache) - (width - prompts[row]!.length); // excluding padding
         const full = n === maxNewTokens || used >= contexts[row]!;
         const ending = ends.has(id) ? "eos" : full ? "length" : undefined;
         if (listen(row, rows[row]!, ending) || ending !== undefined) open.delete(row);
@@ -140,7 +146,7 @@ interface Step {
   readonly cache: Cache;
 }
 
-/** One pass; scores [b, v], or the best tokens where nothing is drawn. */
+/** One pass; scores [b, v], or the best tokens where nothing is sampled. */
 function step(model: Model, batch: Batch, sampler: Sampler | undefined, cache: Cache | undefined): Step {
   const { result: logits, cache: next } = byRows(
     model,
@@ -151,7 +157,7 @@ function step(model: Model, batch: Batch, sampler: Sampler | undefined, cache: C
   return { scores: sampler === undefined ? argmax(logits) : logits, cache: next! };
 }
 
-/** The next id of each row; a finished row gets any. */
+/** The next id of each row; for a finished row, an arbitrary one. */
 async function chosen(
   scores: Tensor,
   sampler: Sampler | undefined,
@@ -172,8 +178,8 @@ const longest = (prompts: readonly (readonly number[])[]): number =>
   Math.max(...prompts.map((p) => p.length));
 
 /**
- * Padded on the left, so that every row goes on at the same place; positions count a row's own tokens. A model with a
- * decoder of its own reads the prompts padded on the right and decodes from its start token.
+ * Padded on the left, so that every row continues at the same index; positions count a row's own tokens. An
+ * encoder-decoder model reads the prompts padded on the right and decodes from its start token.
  */
 function promptBatch(
   model: Model,
@@ -197,7 +203,9 @@ function promptBatch(
   };
 }
 
-/** The n-th new token of each row; a row that has ended reads on at its first position, which every context holds. */
+/**
+ * The n-th new token of each row; a finished row is fed at its first position, which is within any context.
+ */
 function tokenBatch(
   prompts: readonly (readonly number[])[],
   first: Batch,
@@ -219,7 +227,7 @@ function tokenBatch(
   };
 }
 
-/** Cached positions that each row can fill: the context without what prefixes of its adapter take. */
+/** Cached positions available to each row: the context minus the positions of its adapter's prefixes. */
 function contextsOf(model: Model, batch: Batch): readonly number[] {
   const room = ({ weights }: Model): number => contextOf(model) - prefixPositions(rootOf(weights));
   const groups = rowGroups(model, batch);
@@ -233,7 +241,10 @@ function cachedFor(row: number, cache: Cache): number {
   return (cache.rows?.find(({ rows }) => rows.includes(row))?.cache ?? cache).length;
 }
 
-/** Cached positions that the model can hold, prompts of an adapter included. Decoders of their own know distances only. */
+/**
+ * Cached positions that the model supports, including an adapter's prompts. Decoders of encoder-decoder
+ * models have only relative positions, hence no limit.
+ */
 function contextOf(model: Model): number {
   if (model.architecture.decoderStart !== undefined) return Infinity;
   const limit = model.config.max_position_embeddings ?? model.config.n_positions;

@@ -1,18 +1,19 @@
-/** What of a growing text is certain: whole characters, before stop strings. */
+/** The final part of a growing text: complete characters before any stop string. */
 import type { StopReason } from "./generate_ids.ts";
 import type { TextCodec } from "../trees/model.ts";
 
-/** A text so far. */
+/** The text so far. */
 export interface IncrementalText {
-  /** What no later token can change. */
+  /** The part that no later token can change. */
   readonly text: string;
-  /** Whether a stop string ended it. */
+  /** Whether it ended at a stop string. */
   readonly stopped: boolean;
 }
 
 /**
- * The certain text of the ids that were appended to a prompt so far: without an end-of-text token, cut before the first stop
- * string, without an incomplete character or the beginning of a stop string at its end unless it ends anyhow.
+ * The final text of the ids appended to a prompt so far: without an end-of-text token, cut before the first
+ * stop string, and, unless the row ends, without an incomplete character or the beginning of a stop string at
+ * its end.
  */
 export function incrementalText(
   tokenizer: TextCodec,
@@ -31,9 +32,10 @@ export function incrementalText(
 }
 
 /**
- * Stop strings, those that are special tokens apart: they never show in a text and stop by their ids.
+ * The stop strings, separated from those that are special tokens: these never appear in the text and stop by
+ * their ids.
  *
- * @throws {RangeError} on an empty one.
+ * @throws {RangeError} on an empty stop string.
  */
 export function stopsOf(
   tokenizer: TextCodec,
@@ -55,7 +57,10 @@ function appended(tokenizer: TextCodec, prompt: readonly number[], ids: readonly
   return all.startsWith(front) ? all.slice(front.length) : decode(ids);
 }
 
-/** How many last characters may yet change: an incomplete character, or the beginning of a stop string. */
+/**
+ * How many characters at the end may still change: an incomplete character, or the beginning of a stop
+ * string.
+ */
 function unsure(text: string, stops: readonly string[]): number {
   const incomplete = /\uFFFD*$/.exec(text)![0].length;
   const begun = stops.flatMap((stop) =>

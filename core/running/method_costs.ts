@@ -1,6 +1,7 @@
 /**
- * What a method costs on a model, computed from shapes: parameters, storage, optimizer state, how far the backward pass goes
- * into the base, whether weights can hold it, and what it adds to a pass. Nothing is quoted and no number is read.
+ * What a method costs on a model, computed from shapes: parameters, storage, optimizer state, how far the
+ * backward pass goes into the base, whether weights can hold it, and what it adds to a pass. Nothing is
+ * quoted from papers and no weight is read.
  */
 import {
   allocate,
@@ -27,51 +28,53 @@ import type { Batch, Model } from "../trees/model.ts";
 import { newModel } from "../trees/new_model.ts";
 import { lookup, weightLeaves } from "../trees/weights.ts";
 
-/** Additive, selective, reparametrised: the survey's letters (arXiv 2303.15647, section 4). */
+/** Additive, reparametrised, selective: the survey's letters (arXiv 2303.15647, section 4). */
 export type MethodKind = "A" | "R" | "S";
 
-/** What a pass has to do more where no weight holds it. */
+/** Extra computation in a pass, for changes that cannot be merged into weights. */
 export type Overhead = "bottleneck" | "input" | "linear" | "second pass" | "side network";
 
-/** The facts of one method on one model. */
+/** The costs of one method on one model. */
 export interface MethodCosts {
   /** Additive, reparametrised, selective: the kinds of its edits. */
   readonly kinds: readonly MethodKind[];
-  /** While training. */
+  /** Counts while training. */
   readonly trained: Counts;
-  /** Of what remains afterwards. */
+  /** Counts of what remains after training. */
   readonly kept: Counts;
-  /** Bytes that a folder of it holds. */
+  /** Bytes of its folder on disk. */
   readonly storage: number;
   /** Bytes of AdamW's two moments. */
   readonly optimizer: number;
   /** Linear layers of the base's blocks that a gradient passes through, and how many there are. */
   readonly backward: { readonly reached: number; readonly layers: number };
-  /** Whether weights alone can hold it. */
+  /** Whether it can be merged into the weights. */
   readonly merges: boolean;
-  /** What remains in a pass; none when it merges. */
+  /** Extra computation that remains in a pass; none when it merges. */
   readonly overhead: readonly Overhead[];
-  /** Multiply-adds a token: of the base, and more with the method beside it (none once it is merged). */
+  /** Multiply-adds per token: of the base, and extra with the unmerged method. */
   readonly multiplyAdds: { readonly base: number; readonly extra: number };
 }
 
-/** How to look. */
+/** Options of `methodCosts`. */
 export interface MethodCostOptions {
   /** Length of the text, default 64. */
   readonly tokens?: number;
-  /** What remains of the method after training, where that is another one (DiffPruning's kept differences). */
+  /**
+   * The method that remains after training, where that is a different one (DiffPruning's kept differences).
+   */
   readonly kept?: MethodOn;
 }
 
-/** A method, or how it is made of parts that lie on the model: trained adapters, masks. */
+/** A method, or a function that makes it from parts that belong to the model: trained adapters, masks. */
 export type MethodOn = Method | ((model: Model) => Method);
 
 const placed = (method: MethodOn, model: Model): Method =>
   typeof method === "function" ? method(model) : method;
 
 /**
- * The facts of a method on a model of any backend; its shapes alone are used. A method that is made of parts gets a model
- * without numbers to make them on.
+ * The costs of a method on a model of any backend; only shapes are used. A function that makes the method
+ * gets a model whose tensors have no data.
  *
  * @throws {RangeError} when the method cannot be placed on the model.
  * @example
@@ -128,7 +131,7 @@ function factsOf(
   };
 }
 
-/** The same model on another backend, shapes and dtypes alone. Its root is freed by hand. */
+/** The same model on another backend, with shapes and dtypes only. The caller frees its root. */
 function onBackend({ architecture, spec, config, weights }: Model, backend: Model["backend"]): Model {
   return newModel({
     architecture,
@@ -198,13 +201,14 @@ function kindOf({ spec, weights }: Model, edit: Edit, uses: ReadonlyMap<Storage,
           return "A";
         case "bias":
           return [...spec.linears, ...spec.heads].some((p) => p.path === edit.path && p.bias) ? "S" : "A";
-        default: // a few rows as they are, or an update in a form of its own
+        default: // a few rows as they are, or a structured update
           return edit.changes === undefined ? "R" : "S";
       }
     case "weight": {
       const leaf = lookup(weights, edit.path);
       if (!(leaf instanceof Tensor)) return "A";
-      // Selected weights have a number each; what moves more weights than it has numbers is another parametrisation.
+      // Selected weights have one parameter each; an edit that changes more weights than it has parameters is
+      // a reparametrisation.
       const own = tensorsIn(edit.map.params).filter((t) => uses.get(t.storage) === 1);
       const numbers = own.reduce((n, t) => n + t.size, 0);
       return numbers >= (edit.changes ?? leaf.size) ? "S" : "R";
@@ -238,7 +242,7 @@ function overhead(model: Model, edit: Edit, counter: CountingBackend): readonly 
   }
 }
 
-/** Whether a change of a hidden state applies no function to single elements. */
+/** Whether a change of a hidden state uses no elementwise nonlinearity. */
 function isLinear({ spec, backend }: Model, edit: HiddenEdit, counter: CountingBackend): boolean {
   const place = [...spec.sublayers, ...spec.blocks].find(({ path }) => path === edit.path);
   if (place === undefined) return false;
@@ -257,7 +261,7 @@ function isLinear({ spec, backend }: Model, edit: HiddenEdit, counter: CountingB
       signal: () => x,
     });
   } catch (error) {
-    if (error instanceof Error) return false; // it wants to know more of the pass
+    if (error instanceof Error) return false; // it needs to know more about the pass
     throw error;
   }
   return counter.functions() === before;

@@ -4,10 +4,10 @@ import type { Batch, Cache, ForwardOptions, Model } from "../trees/model.ts";
 import type { Tensor } from "../../tensor/mod.ts";
 
 /**
- * Scores [b, v] of the token that follows each row, and the cache with which to go on: one pass, with the head computed for
- * each row's last token alone. Run it in a scope.
+ * Scores [b, v] of the token that follows each row, and the cache to continue from: one pass, with the head
+ * computed for each row's last token alone. Run it in a scope.
  *
- * @throws {TypeError} when the architecture keeps no cache.
+ * @throws {TypeError} when the architecture has no cache.
  */
 export function nextTokenLogits(
   model: Model,

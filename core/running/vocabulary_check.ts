@@ -1,14 +1,17 @@
-/** Ids that a model gives and a tokenizer cannot spell: the sign of another model's tokenizer. */
+/**
+ * Checks for generated ids that the tokenizer does not know: a sign that the tokenizer belongs to another
+ * model.
+ */
 import type { Model } from "../trees/model.ts";
 
 /**
- * Models often have a few rows more than tokens, up to the next multiple of 64 or 1024; the widest known, DeepSeek's, are
- * 2.3 % over. Such ids give no text, as in transformers.
+ * Models often have a few rows more than tokens, up to the next multiple of 64 or 1024; the largest known
+ * excess, DeepSeek's, is 2.3 %. Such ids decode to no text, as in transformers.
  */
 const PADDING = 1 / 16;
 
 /**
- * Checks an id that a model chose.
+ * Checks an id that a model generated.
  *
  * @throws {RangeError} when the tokenizer has no token for it and far fewer tokens than the model has rows.
  */

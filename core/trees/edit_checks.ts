@@ -1,13 +1,16 @@
-/** Whether edits fit a model, and errors that name the place where they do not: an adapter may be another model's. */
+/**
+ * Checks that edits fit a model, with errors that name the place where they do not: an adapter may belong to
+ * another model.
+ */
 import { type Branch, lookup } from "./weights.ts";
 import { isQuantized, leaves, Tensor, type Tree } from "../../tensor/mod.ts";
 import type { Edit, LinearChange } from "../edits/edit.ts";
 import type { Spec } from "../edits/place.ts";
 
 /**
- * The branch at which an edit stands: of a leaf its branch.
+ * The path of the branch at which an edit is grafted; for a leaf, the branch that holds it.
  *
- * @throws {RangeError} when the model has no such place; `what` begins the message.
+ * @throws {RangeError} when the model has no such place; `what` is the start of the message.
  */
 export function branchOf(weights: Branch, edit: Edit, what: string): string {
   const node = lookup(weights, edit.path);
@@ -19,7 +22,7 @@ export function branchOf(weights: Branch, edit: Edit, what: string): string {
   throw new RangeError(`${what}: the model has no ${edit.kind} place "${edit.path}"`);
 }
 
-/** @throws {RangeError} when an edit of a block's linear layer has sizes that the layer has not. */
+/** @throws {RangeError} when an edit's sizes differ from those of the block's linear layer. */
 export function checkSizes(edits: readonly Edit[], { linears }: Spec, what: string): void {
   const places = new Map(linears.map((place) => [place.path, place]));
   for (const edit of edits) {
@@ -40,12 +43,15 @@ export function checkSizes(edits: readonly Edit[], { linears }: Spec, what: stri
   }
 }
 
-/** @throws {RangeError} when an adapter has parameters of blocks that the model lacks: a deeper one's. */
+/**
+ * @throws {RangeError} when an adapter has parameters for blocks that the model lacks, as an adapter of a
+ * deeper model.
+ */
 export function checkDepth(params: Tree, { blocks }: Spec, what: string): void {
   const lists = Map.groupBy(blocks, ({ path, layer }) => path.slice(0, -`.${layer}`.length));
   for (const [list, own] of lists) {
     const numbered = new RegExp(`(?:^|\\.)${RegExp.escape(list)}\\.(\\d+)(?:\\.|$)`);
-    const count = 1 + Math.max(...own.map(({ layer = 0 }) => layer)); // of a narrowed model some may be left out
+    const count = 1 + Math.max(...own.map(({ layer = 0 }) => layer)); // a narrowed model may lack some blocks
     const beyond = leaves(params).find(([path]) => Number(numbered.exec(path)?.[1] ?? 0) >= count);
     if (beyond !== undefined) {
       throw new RangeError(
@@ -57,7 +63,7 @@ export function checkDepth(params: Tree, { blocks }: Spec, what: string): void {
   }
 }
 
-/** How many inputs and outputs a change has; undefined where any number will do. */
+/** How many inputs and outputs a change has; undefined where it fits any number. */
 function sizesIn(change: LinearChange): { readonly inputs?: number; readonly outputs?: number } {
   switch (change.form) {
     case "add":
@@ -80,7 +86,7 @@ function sizesIn(change: LinearChange): { readonly inputs?: number; readonly out
   }
 }
 
-/** Runs what edits compute at a place. An error of sizes gets the place's name. */
+/** Runs the computation of edits at a place; adds the place's name to size errors. */
 export function atPlace<T>(path: string, run: () => T): T {
   try {
     return run();
@@ -90,7 +96,10 @@ export function atPlace<T>(path: string, run: () => T): T {
   }
 }
 
-/** @throws {RangeError} when an edit gives a weight another shape. Codes lie [out, in] whatever the plain weight does. */
+/**
+ * @throws {RangeError} when an edit changes a weight's shape. Quantized weights are [out, in], whatever the
+ * layout of the plain weight.
+ */
 export function checkShape(path: string, found: Tensor, leaf: Tensor): void {
   if (isQuantized(found.dtype)) return;
   if (found.shape.length === leaf.shape.length && found.shape.every((n, i) => n === leaf.shape[i])) return;

@@ -1,32 +1,33 @@
-/** What labels stand for, and which of a model's scores they are compared with. */
+/** What labels mean, and which of a model's scores they are compared with. */
 
 /**
  * How a model reads the labels of a batch:
  *
  * | kind | labels | loss |
  * |---|---|---|
- * | `next` | [b][t], token i wanted at token i − 1 | cross-entropy: causal models |
- * | `token` | [b][t], wanted where they stand | cross-entropy: tags, masked words, a decoder of its own |
- * | `class` | [b], one class a row | cross-entropy |
- * | `scores` | [b] or [b][n], numbers | squared error |
+ * | `next` | [b][t], token i is the target at token i − 1 | cross-entropy: causal models |
+ * | `token` | [b][t], each the target at its own position | cross-entropy: tags, masked words, encoder-decoder models |
+ * | `class` | [b], one class per row | cross-entropy |
+ * | `scores` | [b] or [b][n], real values | squared error |
  * | `flags` | [b][n], 0 or 1 for each of n classes | binary cross-entropy |
  *
- * −100 has no loss in the first three.
+ * In the first three, −100 is ignored by the loss.
  */
 export type LabelKind = "next" | "token" | "class" | "scores" | "flags";
 
-/** Labels of a batch: one a row, or several. */
+/** Labels of a batch: one per row, or several. */
 export type Labels = readonly number[] | readonly (readonly number[])[];
 
-/** The label that has no loss, as in PyTorch and transformers. */
+/** The label that the loss ignores, as in PyTorch and transformers. */
 const IGNORED = -100;
 
 /**
- * Where class labels are: indices of the rows of scores ([b · t] or [b]) that they are compared with, and the wanted ids.
+ * The positions of class labels: indices of the rows of scores ([b · t] or [b]) that they are compared with,
+ * and the target ids.
  *
- * @param firsts Whether a causal model scores a text's first token too, from what stands before it: row b's scores then lie
- * behind all tokens', at b · t + row.
- * @throws {TypeError} when labels of tokens are not rows, or a class of a row is one.
+ * @param firsts Whether a causal model scores a text's first token too, from a prompt before it: row b's
+ * scores are then stored after those of all tokens, at b · t + row.
+ * @throws {TypeError} when labels of tokens are not rows, or the class of a row is a list.
  * @example
  * ```ts
  * import { labelledPositions } from "@graft/peft/core";
@@ -63,7 +64,7 @@ export function labelledPositions(
 }
 
 /**
- * How many labels a batch has that a loss counts: class labels, or rows of numbers.
+ * How many labels of a batch the loss counts: class labels, or rows of values.
  *
  * @example
  * ```ts
@@ -78,9 +79,9 @@ export function labelCount(labels: Labels, kind: LabelKind): number {
 }
 
 /**
- * Numbers wanted of each row, [b][n].
+ * Target values of each row, [b][n].
  *
- * @throws {RangeError} when a row has another number of them.
+ * @throws {RangeError} when a row has a different number of values.
  * @example
  * ```ts
  * import { rowNumbers } from "@graft/peft/core";
@@ -100,7 +101,7 @@ export function rowNumbers(labels: Labels, n: number): readonly (readonly number
   return rows;
 }
 
-/** Labels as rows of ids; a class of a row is a row of one. */
+/** Labels as rows of ids; the class of a row becomes a row of length one. */
 function tokenLabels(labels: Labels, kind: "next" | "token" | "class"): readonly (readonly number[])[] {
   return labels.map((row, b) => {
     if ((typeof row === "number") !== (kind === "class")) {

@@ -1,7 +1,8 @@
 /**
- * How a linear layer's matrix lies. Plain numbers lie as the checkpoint has them: [out, in], in GPT-2 [in, out]. Codes lie
- * [out, in] everywhere, so that blocks and scales run over inputs: transformers turns GPT-2's matrices before bitsandbytes
- * quantizes them, and GGUF has no others. Whoever sees numbers sees the plain form, whatever codes they come from.
+ * The memory layout of a linear layer's matrix. Unquantized matrices have the checkpoint's layout: [out, in],
+ * or [in, out] in GPT-2. Quantized matrices are always [out, in], so that blocks and scales run over inputs:
+ * transformers transposes GPT-2's matrices before bitsandbytes quantizes them, and GGUF stores only this
+ * layout. Code that reads dequantized values always gets the checkpoint's layout.
  */
 import { castTo, type DType, isQuantized, owned, scope, type Shape, Tensor } from "../../tensor/mod.ts";
 import { transpose } from "../../ops/mod.ts";
@@ -10,9 +11,9 @@ import type { Spec } from "../edits/place.ts";
 import { lookup } from "./weights.ts";
 
 /**
- * Whether a weight's plain numbers lie the other way round than its codes would.
+ * Whether a weight's unquantized layout is the transpose of its quantized layout.
  *
- * @param path The weight's, ".weight" included.
+ * @param path The weight's path, including ".weight".
  * @example
  * ```ts
  * import { freshModel, isStoredTransposed, reference, smallConfig } from "@graft/peft";
@@ -27,9 +28,10 @@ export function isStoredTransposed(spec: Spec, path: string): boolean {
 }
 
 /**
- * A weight in another dtype, turned where that changes how it lies. As in bitsandbytes, int8 is made of f16 numbers.
+ * A weight in another dtype, transposed where the layouts differ. As in bitsandbytes, int8 is quantized from
+ * f16 values.
  *
- * @param inOut What `isStoredTransposed` says of it.
+ * @param inOut The result of `isStoredTransposed` for it.
  * @example
  * ```ts
  * import { read, castWeight, reference, tensor } from "@graft/peft";
@@ -47,7 +49,7 @@ export function castWeight(leaf: Tensor, dtype: DType, inOut: boolean): Tensor {
 }
 
 /**
- * The shape that `castWeight` gives.
+ * The shape of the result of `castWeight`.
  *
  * @example
  * ```ts
@@ -66,7 +68,7 @@ export function castWeightShape(
 }
 
 /**
- * A weight's shape as plain numbers.
+ * A weight's shape when dequantized.
  *
  * @throws {RangeError} when the model has no such weight.
  * @example
@@ -83,7 +85,7 @@ export function dequantizedShape({ weights, spec }: Model, path: string): Shape 
 }
 
 /**
- * A weight's numbers as a new f32 tensor in the plain form, for methods that train a weight itself.
+ * A weight's values as a new f32 tensor in the checkpoint's layout, for methods that train the weight itself.
  *
  * @throws {RangeError} when the model has no such weight.
  * @example

@@ -6,13 +6,13 @@ import type { Branch } from "./weights.ts";
 
 /** A model's settings under their Hugging Face names (`config.json`). */
 export interface ModelConfig {
-  /** The family, as transformers calls it. */
+  /** The model family, by its name in transformers. */
   readonly model_type: string;
-  /** What else the config says. */
+  /** All other settings. */
   readonly [name: string]: unknown;
 }
 
-/** What a model is asked to read. Rows are padded to one length on the right or left; the mask is 0 on padding. */
+/** The input of a model. Rows are padded to one length on the right or left; the mask is 0 on padding. */
 export interface Batch {
   /** [b][t] token ids. */
   readonly inputIds: readonly (readonly number[])[];
@@ -20,31 +20,37 @@ export interface Batch {
   readonly attentionMask?: readonly (readonly number[])[];
   /** [b][t] positions of a text's own tokens; default 0, 1, 2, …. */
   readonly positionIds?: readonly (readonly number[])[];
-  /** [b][t] which of several packed texts a token belongs to; attention stays inside one. */
+  /** [b][t] which of several packed texts a token belongs to; attention stays within a text. */
   readonly segmentIds?: readonly (readonly number[])[];
-  /** [b][t] which text of a pair a token belongs to, for models that ask; default 0. */
+  /** [b][t] which text of a pair a token belongs to, for models that use it; default 0. */
   readonly tokenTypeIds?: readonly (readonly number[])[];
-  /** [b][u] what a decoder of its own has read so far; default: the labels shifted right, as in transformers. */
+  /**
+   * [b][u] input of the decoder of an encoder-decoder model so far; default: the labels shifted right, as in
+   * transformers.
+   */
   readonly decoderInputIds?: readonly (readonly number[])[];
   /** [b] the adapter of each row, under `perRow`; null for none. */
   readonly rows?: readonly (string | null)[];
-  /** As the model reads them: `LabelKind`. Labels of causal models are shifted inside, as in transformers. */
+  /**
+   * Labels in the form that the model reads, see `LabelKind`. Labels of causal models are shifted inside, as
+   * in transformers.
+   */
   readonly labels?: Labels;
 }
 
-/** Keys and values of earlier tokens, per attention path. An immutable value: a pass returns the next one. */
+/** Keys and values of earlier tokens, by attention path. Immutable: a pass returns a new cache. */
 export interface Cache {
-  /** Tokens so far. */
+  /** Number of tokens so far. */
   readonly length: number;
   /** Keys and values by the attention's path [b, s, kvHeads, headDim]. */
   readonly entries: Readonly<Record<string, { readonly k: Tensor; readonly v: Tensor }>>;
   /** f32 [b, s] over all cached positions, or undefined when none is padding. */
   readonly mask: Tensor | undefined;
-  /** Of the first pass over the bare base, when an edit reads its states. */
+  /** Cache of the first pass over the bare base, when an edit reads its states. */
   readonly prepass?: Cache | undefined;
-  /** What a decoder of its own needs of the encoder besides cached keys and values. */
+  /** What the decoder of an encoder-decoder model needs from the encoder besides cached keys and values. */
   readonly memory?: { readonly mask: Tensor | undefined } | undefined;
-  /** Where rows have adapters of their own: a cache for each group of rows, and nothing in the fields above. */
+  /** With per-row adapters: a cache for each group of rows, and nothing in the fields above. */
   readonly rows?: readonly {
     readonly name: string | null;
     readonly rows: readonly number[];
@@ -58,50 +64,55 @@ export interface ForwardOptions {
   readonly train?: boolean;
   /** Seed or key of the pass's randomness. */
   readonly key?: number | import("../../tensor/mod.ts").Key;
-  /** Continue after these tokens. */
+  /** Cache of the tokens to continue after. */
   readonly cache?: Cache;
   /** Return a cache. Default: when one was given. */
   readonly keepCache?: boolean;
-  /** Recompute each block in the backward pass instead of keeping its insides (arXiv 1604.06174). Default false. */
+  /**
+   * Recompute each block in the backward pass instead of keeping its activations (arXiv 1604.06174). Default
+   * false.
+   */
   readonly checkpointBlocks?: boolean;
 }
 
-/** What the stack gives before the head. */
+/** The stack's output before the head. */
 export interface States {
-  /** [b, t, d], after the final norm; [b, d] where the head reads one vector a row. */
+  /** [b, t, d], after the final norm; [b, d] where the head reads one vector per row. */
   readonly states: Tensor;
   /**
-   * [b, n, d] of the last rows of prompts before the text of a causal model: the last tells the text's first token. n is 1, or all
-   * rows where some of them have labels.
+   * [b, n, d] states of the last rows of prompts before the text of a causal model: the last predicts the
+   * text's first token. n is 1, or the number of all rows if any of them has a label.
    */
   readonly before?: Tensor;
-  /** To go on from; undefined unless it was asked for. */
+  /** The cache to continue from; undefined unless requested. */
   readonly cache: Cache | undefined;
 }
 
 /** A family of models: its forward pass as pure functions over weight trees. */
 export interface Architecture {
-  /** What the family is called. */
+  /** The name of the family. */
   readonly name: string;
   /** Runs the blocks. */
   states(model: Model, batch: Batch, options: ForwardOptions): States;
   /** Applies the head to states [..., d] → logits [..., v]. */
   head(model: Model, states: Tensor, options: ForwardOptions): Tensor;
-  /** How it reads labels. @throws {TypeError} when it has no head that labels could train. */
+  /** How it reads labels. @throws {TypeError} when it has no head that could be trained on labels. */
   labels(model: Model): LabelKind;
-  /** The token with which a decoder of its own begins; undefined where a text is continued where it ends. */
+  /**
+   * The token with which the decoder of an encoder-decoder model begins; undefined for decoder-only models.
+   */
   decoderStart?(model: Model): number;
 }
 
 /** Text to token ids and back, as a model's forward pass and generation need it. */
 export interface TextCodec {
-  /** Token ids of a text, with the special tokens around it unless told otherwise. */
+  /** Token ids of a text, with the special tokens around it by default. */
   encode(text: string, options?: { readonly addSpecialTokens?: boolean }): number[];
   /** The text of token ids. */
   decode(ids: readonly number[], options?: { readonly skipSpecialTokens?: boolean }): string;
   /** The token that ends a text. */
   readonly eos?: number | undefined;
-  /** The token that fills short rows. */
+  /** The padding token. */
   readonly pad?: number | undefined;
   /** The number of ids: the highest one plus one. */
   readonly vocabSize?: number;
@@ -109,7 +120,9 @@ export interface TextCodec {
   token?(id: number): string | undefined;
 }
 
-/** A model on a backend. Immutable: `graft`, `merge` and `quantize` give new ones that share its weights. */
+/**
+ * A model on a backend. Immutable: `graft`, `merge` and `quantize` return new ones that share its weights.
+ */
 export interface Model<Codec extends TextCodec = TextCodec> {
   /** The forward pass. */
   readonly architecture: Architecture;
@@ -125,6 +138,6 @@ export interface Model<Codec extends TextCodec = TextCodec> {
   readonly tokenizer: Codec;
   /** Where it came from, for records: a folder, file or hub id. */
   readonly source?: string;
-  /** Frees what the call that made this model allocated; shared weights stay. */
+  /** Frees what the call that created this model allocated; shared weights are kept. */
   dispose(): void;
 }

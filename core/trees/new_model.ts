@@ -1,10 +1,10 @@
-/** Making a model from weights. */
+/** Creating a model from weights. */
 import { type Backend, isQuantized, keep, Tensor } from "../../tensor/mod.ts";
 import type { Architecture, Model, ModelConfig, TextCodec } from "./model.ts";
 import type { Spec } from "../edits/place.ts";
 import { type Branch, lookup, weightTree } from "./weights.ts";
 
-/** What a model is made of. */
+/** The parts of a model. */
 export interface ModelParts<C extends TextCodec> {
   /** The forward pass. */
   readonly architecture: Architecture;
@@ -23,7 +23,8 @@ export interface ModelParts<C extends TextCodec> {
 }
 
 /**
- * A model that owns its weights. Heads tied to an embedding get an empty branch, so that edits can stand there.
+ * A model that owns its weights. Heads tied to an embedding get an empty branch, so that edits can be grafted
+ * there.
  *
  * @throws {RangeError} when weights are missing that the spec's places need.
  * @example
@@ -105,7 +106,7 @@ function checkShapes(weights: Branch, spec: Spec, source: string | undefined): v
   }
 }
 
-/** Stands where a checkpoint brought no tokenizer; says so when it is used. */
+/** Placeholder when a checkpoint has no tokenizer; throws when used. */
 function missing(source: string | undefined): TextCodec {
   const refuse = (): never => {
     throw new Error(

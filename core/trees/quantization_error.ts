@@ -1,4 +1,4 @@
-/** How far a model's weights move when they are stored in fewer bits. Computed on the model's backend, a weight at a time. */
+/** How much quantization changes a model's weights. Computed on the model's backend, one weight at a time. */
 import { byteLength, dispose, type DType, read, scope, type Synchronous, Tensor } from "../../tensor/mod.ts";
 import { abs, concat, max, reshape, subtract, sumOfSquares } from "../../ops/mod.ts";
 import type { Model } from "./model.ts";
@@ -6,31 +6,31 @@ import { castWeight, castWeightShape, isStoredTransposed } from "./matrix_layout
 import { quantizationPlan, type QuantizeOptions } from "./quantize.ts";
 import { lookup } from "./weights.ts";
 
-/** Of one weight, or of several together. */
+/** The error of one weight, or of several together. */
 export interface QuantizationError {
-  /** Weights that are coded. */
+  /** Number of quantized elements. */
   readonly elements: number;
   /** Bytes as stored. */
   readonly bytes: number;
   /** √(mean (ŵ − w)²). */
   readonly rms: number;
-  /** √(mean w²), to compare with. */
+  /** √(mean w²), for comparison. */
   readonly weightRms: number;
   /** max |ŵ − w|. */
   readonly worst: number;
 }
 
-/** Of one weight. */
+/** The error of one weight. */
 export interface WeightError extends QuantizationError {
   /** The weight's path. */
   readonly path: string;
-  /** Number of its block, where it is in one. */
+  /** Index of its block, if it is in one. */
   readonly layer?: number;
 }
 
 /**
- * The error of every weight that `quantize(model, options)` would code. Weights that are quantized already are measured
- * from their decoded values, whatever `requantize` says.
+ * The error of every weight that `quantize(model, options)` would quantize. Weights that are already
+ * quantized are measured against their dequantized values, regardless of `requantize`.
  *
  * @throws {RangeError} when a GGUF type does not divide a weight's last axis, or a target matches nothing.
  * @example
@@ -61,7 +61,7 @@ export async function quantizationErrors(
 }
 
 /**
- * The error of weights taken together.
+ * The combined error of several weights.
  *
  * @example
  * ```ts

@@ -1,8 +1,10 @@
 /**
- * `quantize`: a model whose matrices are stored in fewer bits (QLoRA, arXiv 2305.14314; LLM.int8, arXiv 2208.07339; GGUF
- * blocks). Layouts and codes are those of `DType`: nf4, fp4 and int8 are bitsandbytes' bits, q4_0 … q8_0 those of llama.cpp.
+ * `quantize`: a model whose matrices are stored in fewer bits (QLoRA, arXiv 2305.14314; LLM.int8, arXiv
+ * 2208.07339; GGUF blocks). Layouts and encodings are those of `DType`: nf4, fp4 and int8 match bitsandbytes
+ * bit for bit, q4_0 … q8_0 match llama.cpp.
  *
- * Blocks and rows run over inputs: a matrix that lies [in, out] (GPT-2's) is transposed first (matrix_layout.ts).
+ * Blocks and rows run over inputs: a matrix stored [in, out] (GPT-2's) is transposed first
+ * (matrix_layout.ts).
  */
 import {
   byteLength,
@@ -21,25 +23,32 @@ import type { Spec } from "../edits/place.ts";
 import { chooseTargets, type MatrixPlace, type Targets } from "../edits/targets.ts";
 import { lookup, setLeaves, weightLeaves, withoutEdits } from "./weights.ts";
 
-/** Which matrices are stored how. */
+/** Which matrices are quantized, and how. */
 export interface QuantizeOptions {
-  /** Of the targets. */
+  /** Dtype of the targets. */
   readonly dtype: DType;
   /** Default: the linear layers of the blocks. A name that matches nothing throws. */
   readonly targets?: Targets;
   /**
-   * Of the embedding tables and an untied head, where `targets` does not name them; not of tables inside blocks, as T5's of
-   * distances. Default: as they are.
+   * Dtype of the embedding tables and an untied head, unless `targets` names them; does not apply to tables
+   * inside blocks, such as T5's relative positions. Default: unchanged.
    */
   readonly embeddings?: DType;
-  /** "lazy": weights are coded when they are first read, for models that are only written out. Default: at once. */
+  /**
+   * "lazy": weights are quantized when first read, for models that are only written to disk. Default:
+   * immediately.
+   */
   readonly leaves?: "lazy";
-  /** Code a weight anew that is quantized to another dtype already, which loses precision twice. Default false. */
+  /**
+   * Quantize again weights that are already quantized to another dtype, which loses precision twice. Default
+   * false.
+   */
   readonly requantize?: boolean;
 }
 
 /**
- * The dtype that options give to each weight they choose, by the weight's path. For loaders, which quantize on the way in.
+ * The dtype that options assign to each chosen weight, by the weight's path. For loaders, which quantize
+ * while loading.
  *
  * @throws {RangeError} when a target matches nothing.
  * @throws {TypeError} when a dtype cannot store weights.
@@ -65,10 +74,10 @@ export function quantizationPlan(spec: Spec, options: QuantizeOptions): Readonly
 }
 
 /**
- * The model with its matrices stored in other dtypes. It shares all other weights, and grafted edits stay above. Disposing
- * it frees only what was made here; the base cannot be disposed before it.
+ * The model with its matrices stored in other dtypes. All other weights are shared, and grafted edits are
+ * kept. Disposing it frees only what this call allocated; the base cannot be disposed before it.
  *
- * @throws {TypeError} when a weight is quantized already, unless `requantize` is set.
+ * @throws {TypeError} when a weight is already quantized, unless `requantize` is set.
  * @throws {RangeError} when a GGUF type does not divide a matrix's last axis, or a target matches nothing.
  * @example
  * ```ts
@@ -97,8 +106,8 @@ export function quantize<M extends Model>(model: M, options: QuantizeOptions): M
 }
 
 /**
- * The model with every quantized weight decoded to plain numbers (default f32, which holds what the model computes with).
- * Shares and owns as `quantize` does.
+ * The model with every quantized weight dequantized (default f32, which represents the values exactly).
+ * Shares and owns weights as `quantize` does.
  *
  * @example
  * ```ts
@@ -122,7 +131,7 @@ export function dequantize<M extends Model>(
 }
 
 /**
- * Bytes that a model's weights take, shared storages once; grafted adapters are not counted.
+ * Bytes of a model's weights, counting shared storage once; grafted adapters are not counted.
  *
  * @example
  * ```ts
@@ -139,7 +148,7 @@ export function weightBytes(model: Model): number {
 }
 
 /**
- * Whether a weight can be stored in a dtype, for a message that names it.
+ * Checks that a weight can be stored in a dtype; the message names it.
  *
  * @throws {TypeError | RangeError} when it cannot.
  * @example
@@ -174,7 +183,7 @@ export function checkQuantization(
   }
 }
 
-/** A head tied to an embedding has that embedding's matrix. */
+/** The path of a place's weight; for a tied head, that of the embedding. */
 function weightPathOf(place: MatrixPlace): string {
   return `${place.kind === "head" ? place.tiedTo ?? place.path : place.path}.weight`;
 }
@@ -198,7 +207,7 @@ function withCastWeights<M extends Model>(
   changes: readonly (readonly [string, Tensor, DType])[],
   leaves?: "lazy",
 ): M {
-  // What replicated layers share stays shared.
+  // Weights shared by replicated layers stay shared.
   const shared = [...Map.groupBy(changes, ([, leaf, dtype]) => leaf.storage.id + dtype).values()];
   const made = scope((): Synchronous<readonly (readonly [string, Tensor])[]> =>
     shared.flatMap((same) => {

@@ -12,25 +12,28 @@ export const EDITS: unique symbol = Symbol("edits");
 export interface Branch {
   /** A leaf or a branch by its name. */
   readonly [name: string]: Tensor | Branch;
-  /** What was grafted here, in order. */
+  /** Edits grafted here, in order. */
   readonly [EDITS]?: readonly Edit[];
 }
 
-/** What a weight edit may know of the running pass: a weight is one for all tokens, so nothing of the batch. */
+/**
+ * What a weight edit may know about the current pass: a weight is the same for all tokens, so nothing about
+ * the batch.
+ */
 export interface WeightPass {
-  /** A training pass, with dropout and random choices. */
+  /** Whether this is a training pass, with dropout and random choices. */
   readonly train: boolean;
   /** The pass's key; present while training. */
   readonly key?: Key | undefined;
 }
 
-/** A branch together with its path, and the pass that walks there. Models walk down the tree with `into`. */
+/** A branch together with its path, and the pass that traverses the tree. */
 export interface Site {
   /** The branch. */
   readonly branch: Branch;
   /** Its path from the root. */
   readonly path: string;
-  /** The pass that walks; absent outside one. */
+  /** The current pass; absent outside a pass. */
   readonly pass?: WeightPass;
 }
 
@@ -101,9 +104,9 @@ export function lookup(weights: Branch, path: string): Tensor | Branch | undefin
 }
 
 /**
- * What an adapter's parameters hold for a path of the model.
+ * An adapter's parameters for a path of the model.
  *
- * @throws {RangeError} when they hold nothing for it, as those of an adapter that was made for another model.
+ * @throws {RangeError} when there are none, as with an adapter made for another model.
  * @example
  * ```ts
  * import { paramsAt, reference, tensor } from "@graft/peft";
@@ -122,7 +125,7 @@ export function paramsAt(params: Branch, path: string): Tensor | Branch {
 }
 
 /**
- * The leaves with their paths, in order. Edits are not leaves.
+ * The leaves with their paths, in order, without edits.
  *
  * @example
  * ```ts
@@ -184,7 +187,7 @@ export function updateBranch(weights: Branch, path: string, f: (branch: Branch) 
 }
 
 /**
- * The tree with leaves replaced or added (missing branches are made).
+ * The tree with leaves replaced or added (missing branches are created).
  *
  * @example
  * ```ts
