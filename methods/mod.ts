@@ -1,5 +1,5 @@
 /**
- * Methods: one file each, the paper's formula and little else. Imports `core` and `ops`, never `models`.
+ * Methods: one file each, with the paper's formula and little else. Imports `core` and `ops`, never `models`.
  *
  * @module
  */

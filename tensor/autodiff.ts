@@ -1,7 +1,7 @@
 /**
- * Reverse-mode differentiation. The graph hangs off the handles (`Tensor.node`); a backward pass walks it from the
- * youngest node to the oldest. Only the handles that `valueAndGrad` made are tracked, so frozen weights get no gradient,
- * neither computed nor stored.
+ * Reverse-mode differentiation. The graph is reachable from the handles (`Tensor.node`); a backward pass
+ * traverses it from the newest node to the oldest. Only handles created by `valueAndGrad`, and results
+ * computed from them, are tracked, so gradients of frozen weights are neither computed nor stored.
  */
 import {
   type KernelCall,
@@ -19,7 +19,7 @@ import { nextAge, type Storage } from "./storage.ts";
 import { detach, type GraphNode, Tensor } from "./tensor.ts";
 import { FROZEN, mapTree, nest, type Tree } from "./tree.ts";
 
-/** A tracked leaf on the same storage. */
+/** A tracked leaf that shares x's storage. */
 function track(x: Tensor): Tensor {
   return new Tensor(x.storage, x.shape, x.dtype, { id: nextAge(), name: "leaf", parents: [], saved: [] });
 }
@@ -46,18 +46,19 @@ export function isTracked(x: Tensor): boolean {
 
 /** A loss and its gradients; `gradients` has the shape of the trained part of the parameters. */
 export interface ValueAndGradients {
-  /** What the function gave, a scalar. */
+  /** The function's result, a scalar. */
   readonly value: Tensor;
-  /** Shaped like what was tracked. */
+  /** Shaped like the tracked parameters. */
   readonly gradients: Tree;
 }
 
 /**
- * Turns a function from parameters to a scalar into one that also gives the gradient of each parameter that is not under
- * `frozen`. Parameters must be f32. Intermediate tensors are freed as soon as nothing needs them.
+ * Turns a function from parameters to a scalar into one that also returns the gradient of each parameter that
+ * is not under `frozen`. Parameters must be f32. Intermediate tensors are freed as soon as they are no longer
+ * needed.
  *
  * @param scale The gradients are those of the result times this, so that small ones do not vanish in f16.
- * @throws {RangeError} when the result is not a single number.
+ * @throws {RangeError} when the result is not a scalar.
  * @example
  * ```ts
  * import { read, reference, type Tensor, tensor, valueAndGrad } from "@graft/peft";
@@ -104,8 +105,8 @@ function filled(backend: Backend, shape: readonly number[], value: number): Tens
 }
 
 /**
- * Gradients of `wanted` handles for a gradient `seed` of `output`; zeros for those it does not depend on. Frees the
- * tensors that the innermost scope owns as soon as no later step reads them.
+ * Gradients of the `wanted` handles given the gradient `seed` of `output`; zeros for handles on which it does
+ * not depend.
  */
 function backward(output: Tensor, seed: Tensor, wanted: readonly Tensor[]): readonly Tensor[] {
   const stop = new Set(wanted.map((t) => t.node!));
@@ -157,7 +158,7 @@ function backward(output: Tensor, seed: Tensor, wanted: readonly Tensor[]): read
   return wanted.map((t) => pending.get(t.node!) ?? filled(t.backend, t.shape, 0));
 }
 
-/** Nodes between the output and the `stop` nodes, youngest first, which is an order of dependence. */
+/** Nodes between the output and the `stop` nodes, newest first, which is a topological order. */
 function youngestFirst(output: Tensor, stop: ReadonlySet<GraphNode>): readonly GraphNode[] {
   const found = new Set<GraphNode>();
   const stack = output.node === undefined ? [] : [output.node];
@@ -179,9 +180,10 @@ function countReaders(order: readonly GraphNode[]): Map<Storage, number> {
 }
 
 /**
- * Runs `f` without keeping what its derivative needs, and runs it again in the backward pass: less memory for more time
- * (arXiv 1604.06174). `f` must be a pure function of tensors older than the call; every tracked one counts as an input.
- * Kernels whose results no derivative needs, as a block's last product, are not run again.
+ * Runs `f` without saving what its derivative needs, and recomputes it in the backward pass: less memory for
+ * more time (arXiv 1604.06174). `f` must be a pure function of tensors older than the call; every tracked one
+ * counts as an input. Kernels whose results no derivative needs, such as a block's last product, are not
+ * rerun.
  *
  * @example
  * ```ts
@@ -219,7 +221,10 @@ export function checkpoint(f: () => Tensor): Tensor {
   });
 }
 
-/** Tracked handles from which the output was computed: those younger than `born`, and the first older ones behind them. */
+/**
+ * The tracked handles from which the output was computed: those newer than `born`, and the first older ones
+ * among their inputs.
+ */
 function computedFrom(output: Tensor, born: number): readonly Tensor[] {
   const found = new Map<GraphNode, Tensor>();
   const stack = [output];
@@ -232,7 +237,9 @@ function computedFrom(output: Tensor, born: number): readonly Tensor[] {
   return [...found.values()];
 }
 
-/** Numbers of the calls on which nothing that is needed depends. `needed` grows by what those storages are made from. */
+/**
+ * Indices of the calls on which no needed storage depends. `needed` grows by the inputs of the other calls.
+ */
 function needless(calls: readonly KernelCall[], needed: Set<Storage>): ReadonlySet<number> {
   const found = new Set<number>();
   for (let i = calls.length - 1; i >= 0; i--) {

@@ -1,9 +1,11 @@
 /**
- * The seam between the differentiable ops and what computes: about forty kernels over storage. A kernel reads its
- * operands and writes every element of `out`, which the caller allocated with the right shape and dtype; shapes were
- * checked before. Everything is contiguous and row-major. Unless said otherwise operands and outputs are f32.
+ * The interface between the differentiable ops and the code that computes: about forty kernels over storage.
+ * A kernel reads its operands and writes every element of `out`, which the caller allocated with the right
+ * shape and dtype; shapes have already been checked. Everything is contiguous and row-major. Unless said
+ * otherwise operands and outputs are f32.
  *
- * A backend is not: a place for shape rules, broadcasting rules or derivatives (they live in `ops/`), nor a registry.
+ * Shape rules, broadcasting rules and derivatives do not belong in a backend (they are in `ops/`), nor does a
+ * registry.
  */
 import type { DType } from "./dtype.ts";
 import type { Key } from "./key.ts";
@@ -12,17 +14,17 @@ import type { Shape } from "./shape.ts";
 /** A backend's own handle on a run of bytes: an arena offset, a GPU buffer, an ArrayBuffer. Only it can look inside. */
 export type Raw = unknown;
 
-/** What a kernel gets: bytes, and how to read them. Every `Tensor` is one. */
+/** An operand of a kernel: bytes, and how to interpret them. Every `Tensor` is one. */
 export interface Operand {
   /** The backend's own handle of the storage. */
   readonly raw: Raw;
   /** Sizes of the axes. */
   readonly shape: Shape;
-  /** How the numbers are stored. */
+  /** How the elements are stored. */
   readonly dtype: DType;
 }
 
-/** y = op(x), element by element. `gelu` is the erf form, `geluTanh` the tanh form ("gelu_new"). */
+/** y = op(x), elementwise. */
 export type UnaryOp =
   | "negate"
   | "exp"
@@ -45,7 +47,7 @@ export type UnaryOp =
   | "floor"
   | "round";
 
-/** y = op(a, b) with broadcasting; comparisons give 1 or 0. */
+/** y = op(a, b) with broadcasting; comparisons return 1 or 0. */
 export type BinaryOp =
   | "add"
   | "subtract"
@@ -91,42 +93,48 @@ export interface AdamWOptions {
   readonly step: number;
 }
 
-/** What is drawn in the part of the Fastfood transform that has the size of the output, and its sizes. */
+/** The sizes and the random part of that half of the Fastfood transform that has the size of the output. */
 export interface FastfoodShape {
   /** D, the outputs. */
   readonly size: number;
-  /** K, outputs of a row: a power of two. */
+  /** K, outputs per row: a power of two. */
   readonly block: number;
-  /** Of G's stream: words 2i and 2i + 1 give, by Box and Muller's transform, numbers 2i and 2i + 1 of all rows together. */
+  /**
+   * Key of G's stream: words 2i and 2i + 1 give, by the Box–Muller transform, values 2i and 2i + 1 of all
+   * rows together.
+   */
   readonly gaussian: Key;
-  /** Of Π: m and a of four rounds (ops/random_permutation.ts), 32 bits each. */
+  /** Parameters of Π: m and a of four rounds (ops/random_permutation.ts), 32 bits each. */
   readonly mixing: readonly number[];
 }
 
-/** Bytes a backend holds. `live`: in tensors; `pooled`: kept for reuse; `peak`: the most that was live at once. */
+/** Bytes a backend holds. `live`: in tensors; `pooled`: kept for reuse; `peak`: the maximum of `live`. */
 export interface MemoryUse {
   /** Bytes in use. */
   readonly live: number;
   /** Bytes kept for reuse. */
   readonly pooled: number;
-  /** Most bytes in use at once. */
+  /** The maximum number of bytes in use at any time. */
   readonly peak: number;
 }
 
-/** The kernels. See the module comment for the contract that all share. */
+/** The kernels. See the module comment for their common contract. */
 export interface Backend {
   /** Which backend it is. */
   readonly name: "reference" | "wasm" | "native" | "gpu" | "shapes";
 
-  /** Uninitialised bytes. @throws {Error} when memory is exhausted; the message says how much was asked and held. */
+  /**
+   * Uninitialised bytes. @throws {Error} when memory is exhausted; the message states how much was requested
+   * and held.
+   */
   allocate(bytes: number): Raw;
-  /** Gives the bytes back. */
+  /** Releases the bytes. */
   release(raw: Raw, bytes: number): void;
   /** Copies host bytes in, at a byte offset. */
   upload(raw: Raw, bytes: Uint8Array, offset?: number): void;
   /** A copy of the first `bytes` bytes. Synchronous on reference and wasm. */
   download(raw: Raw, bytes: number): Uint8Array | Promise<Uint8Array>;
-  /** The most bytes that it can ever hold; absent where only the machine limits it. */
+  /** Maximum number of bytes it can hold; absent where only the machine limits it. */
   readonly capacity?: number;
   /** Bytes kept for reuse beyond what tensors hold. */
   pooled(): number;
@@ -140,15 +148,18 @@ export interface Backend {
   /** Converts between any two dtypes of the same shape: decodes quantized x, encodes quantized out. */
   cast(x: Operand, out: Operand): void;
 
-  /** out ← op(x), element by element. */
+  /** out ← op(x), elementwise. */
   unary(op: UnaryOp, x: Operand, out: Operand): void;
   /** a and b broadcast to out's shape. i32 operands are allowed when both are i32 (comparisons then write f32). */
   binary(op: BinaryOp, a: Operand, b: Operand, out: Operand): void;
   /** out = condition ≠ 0 ? a : b, all broadcast to out's shape. */
   select(condition: Operand, a: Operand, b: Operand, out: Operand): void;
-  /** x seen as [outer, n, inner] → out [outer, inner]. Sums of over 256 elements are pairwise or wider than f32. */
+  /**
+   * x seen as [outer, n, inner] → out [outer, inner]. Sums of more than 256 elements are computed pairwise or
+   * in higher precision than f32.
+   */
   reduce(op: ReduceOp, x: Operand, outer: number, n: number, inner: number, out: Operand): void;
-  /** The index (i32) of the largest element along the last axis; the first of equals. */
+  /** The index (i32) of the largest element along the last axis; the first one on ties. */
   argmax(x: Operand, out: Operand): void;
 
   /** out axes are x's axes in the order given (as numpy.transpose). f32 or i32. */
@@ -172,8 +183,8 @@ export interface Backend {
   ): void;
 
   /**
-   * out = a · b + c · dᵀ in one pass over out: a product with a low-rank term. a [m, k] and b as in `matmul`, of two axes;
-   * c [m, r], d [n, r] f32. Absent where two products and a sum are as good.
+   * out = a · b + c · dᵀ in one pass over out: a product plus a low-rank term. a [m, k] and b as in `matmul`,
+   * of two axes; c [m, r], d [n, r] f32. Absent where two products and a sum are as fast.
    */
   matmulPlus?(
     a: Operand,
@@ -236,7 +247,7 @@ export interface Backend {
     out: Operand,
     lse: Operand,
   ): void;
-  /** dq, dk, dv (and dbias [b, h, t, s] when asked for) of `attention`. */
+  /** dq, dk, dv (and dbias [b, h, t, s] if requested) of `attention`. */
   attentionGrad(
     q: Operand,
     k: Operand,
@@ -278,7 +289,7 @@ export interface Backend {
 
   /**
    * The un-normalised Walsh–Hadamard transform of each row of the last axis, whose length is a power of two:
-   * out_i = Σ_j (−1)^(bits of i and j) x_j. Absent where a backend does not have it.
+   * out_i = Σ_j (−1)^(bits of i and j) x_j. Absent where a backend does not implement it.
    */
   walshHadamard?(x: Operand, out: Operand): void;
   /** out [D] = first D of H (G ⊙ t[Π mod k]) / √(D Σ G²), row by row of t [⌈D / K⌉, k]. May be absent. */
@@ -299,23 +310,23 @@ export interface Backend {
   ): void;
 
   /**
-   * Thin QR of x [m, n], k = min(m, n): q [m, k] with orthonormal columns, r [k, n] upper triangular with no negative
-   * entry on its diagonal. Absent where a backend does not have it.
+   * Thin QR of x [m, n], k = min(m, n): q [m, k] with orthonormal columns, r [k, n] upper triangular with no
+   * negative entries on its diagonal. Absent where a backend does not implement it.
    */
   qr?(x: Operand, q: Operand, r: Operand): void;
   /**
-   * Thin SVD of x [m, n]: u [m, k], s [k] falling, vt [k, n], all k singular vectors orthonormal whatever the rank. In each
-   * column of u the entry of largest magnitude is positive.
+   * Thin SVD of x [m, n]: u [m, k], s [k] in descending order, vt [k, n], all k singular vectors orthonormal
+   * whatever the rank. In each column of u the entry of largest magnitude is positive.
    *
    * @throws {RangeError} when x has an entry that is not finite.
    */
   svd?(x: Operand, u: Operand, s: Operand, vt: Operand): void;
-  /** out (one number) = the element of x at place `rank` (from 0) in rising order. */
+  /** out (one element) = the element of x at position `rank` (from 0) in ascending order. */
   orderStatistic?(x: Operand, rank: number, out: Operand): void;
 }
 
 /**
- * Two tensors of one expression live on different backends.
+ * Thrown when tensors of one expression are on different backends.
  *
  * @example
  * ```ts
@@ -327,6 +338,6 @@ export interface Backend {
  * ```
  */
 export class BackendMismatchError extends TypeError {
-  /** Tells the error apart. */
+  /** Identifies the error class. */
   override readonly name = "BackendMismatchError";
 }

@@ -1,13 +1,16 @@
 /**
- * The sixteen values of every four-bit type, indexed by code, and the 256 values of the 8-bit dynamic types.
+ * The sixteen values of each four-bit type, indexed by code, and the 256 values of the 8-bit dynamic types.
  *
- * nf4, fp4: the tables of QLoRA (arXiv 2305.14314) as bitsandbytes holds them in f32.
- * int4: the code is a four-bit two's complement number c, the value c / 7; code 8 (−8) is never encoded.
- * e2m1, e3m0: the code is sign · exponent · mantissa; the largest magnitude is scaled to 1.
+ * nf4, fp4: the tables of QLoRA (arXiv 2305.14314) as bitsandbytes stores them in f32. int4: the code is a
+ * four-bit two's complement integer c, the value is c / 7; code 8 (−8) is never encoded. e2m1, e3m0: the code
+ * is sign · exponent · mantissa; the largest magnitude is scaled to 1.
  */
 import type { CodebookType } from "./dtype.ts";
 
-/** A table and how to search it: `codes` in ascending order of value, `bounds` the f32 midpoints between them. */
+/**
+ * A codebook with its search tables: `codes` in ascending order of value, `bounds` the f32 midpoints between
+ * them.
+ */
 export interface Codebook {
   readonly values: Float32Array;
   readonly codes: readonly number[];
@@ -23,7 +26,7 @@ function codebook(values: readonly number[], codes: readonly number[]): Codebook
   return { values: table, codes, bounds };
 }
 
-/** Code of the nearest value; a tie goes to the lower one. x must lie in [-1, 1]. */
+/** Code of the nearest value; ties go to the lower one. x must lie in [-1, 1]. */
 export function nearest(book: Codebook, x: number): number {
   let low = 0;
   let high = book.bounds.length;
@@ -41,7 +44,7 @@ const NF4 = [
   ...[0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941],
   ...[0.7229568362236023, 1],
 ];
-/** Negative numbers repeat the positive ones, with the top bit set. */
+/** Negative values mirror the positive ones, with the top bit set. */
 const signed = (magnitudes: readonly number[]): readonly number[] => [
   ...magnitudes,
   ...magnitudes.map((m) => 0 - m), // no −0: both codes of zero decode to +0, as in bitsandbytes
@@ -87,7 +90,9 @@ export function dynamicMap(sign: "signed" | "unsigned"): Codebook {
   return codebook(values, values.keys().toArray());
 }
 
-/** n equal steps from 0.1 to 1, counted from the nearer end with one rounding to f32 each, as torch does. */
+/**
+ * n equal steps from 0.1 to 1, each computed from the nearer end with a single rounding to f32, as in torch.
+ */
 function linspace(n: number): readonly number[] {
   const start = Math.fround(0.1);
   const step = Math.fround(Math.fround(1 - start) / (n - 1));

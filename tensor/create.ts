@@ -1,4 +1,4 @@
-/** New tensors, owned by the innermost scope: from numbers, bytes or another tensor. */
+/** New tensors, owned by the innermost scope: from values, bytes or another tensor. */
 import type { Backend } from "./backend.ts";
 import { byteLength, type DType } from "./dtype.ts";
 import { adopt, ownedHere, runKernel } from "./scope.ts";
@@ -26,7 +26,7 @@ export function allocate(backend: Backend, shape: Shape, dtype: DType = "f32"): 
 }
 
 /**
- * The same numbers in a storage of their own, owned by the innermost scope; keeps no graph.
+ * A copy in new storage, owned by the innermost scope; detached from the gradient graph.
  *
  * @example
  * ```ts
@@ -45,7 +45,7 @@ export function copyOf(x: Tensor): Tensor {
 }
 
 /**
- * A tensor of the innermost scope's own: x itself, or a copy of what something else owns.
+ * A tensor owned by the innermost scope: x itself, or a copy if something else owns it.
  *
  * @example
  * ```ts
@@ -63,14 +63,15 @@ export function owned(x: Tensor): Tensor {
   return ownedHere(x.storage) ? x : copyOf(x);
 }
 
-/** Numbers for a new tensor, nested as its shape or flat with a shape given. */
+/** Values for a new tensor, nested like its shape, or flat with an explicit shape. */
 export type Numbers = ArrayLike<number> | readonly Numbers[] | number;
 
 /**
- * A tensor from numbers.
+ * A tensor from values.
  *
  * @param numbers A number, a (nested) array, or a flat typed array with `shape`.
- * @param options `backend`: where; `shape`: default read off the nesting; `dtype`: f32 (default) or i32.
+ * @param options `backend`: where the tensor is stored; `shape`: default derived from the nesting; `dtype`:
+ * f32 (default) or i32.
  * @throws {RangeError} when rows have different lengths or the count does not fit the shape.
  * @example
  * ```ts
@@ -116,8 +117,9 @@ export function fromBytes(bytes: Uint8Array, shape: Shape, dtype: DType, backend
 }
 
 /**
- * A tensor of any dtype from the bytes of its layout, first to last in pieces, whose lengths are multiples of four except the
- * last's. Each piece is copied before the next is asked for, so they may share one buffer.
+ * A tensor of any dtype from the bytes of its layout, given in order in pieces whose lengths, except the
+ * last, are multiples of four. Each piece is copied before the next is requested, so they may share one
+ * buffer.
  *
  * @example
  * ```ts

@@ -1,4 +1,4 @@
-/** `defineOp`: one op is its shape rule, its kernel and its derivative, written in one place. */
+/** `defineOp`: defines an op's shape rule, kernel and derivative in one place. */
 import { type Backend, BackendMismatchError } from "./backend.ts";
 import type { DType } from "./dtype.ts";
 import { sameShape, type Shape, showShape } from "./shape.ts";
@@ -7,22 +7,22 @@ import { runKernel } from "./scope.ts";
 import { nextAge } from "./storage.ts";
 import { detach, Tensor } from "./tensor.ts";
 
-/** What an op's backward pass keeps, and how it pulls a gradient back. */
+/** What an op saves for its backward pass, and how it propagates a gradient. */
 export interface Pullback {
   /** Every tensor that `pull` reads besides the gradient. Nothing else survives the forward pass. */
   readonly saved: readonly Tensor[];
   /**
-   * Gradients of the inputs, in order; undefined where none is needed. `spent` says of a saved tensor that it is freed right
-   * after, so that its bytes may hold a result.
+   * Gradients of the inputs, in order; undefined where none is needed. `spent` tells whether a saved tensor
+   * is freed right afterwards, so that its bytes may be reused for a result.
    */
   pull(gradient: Tensor, spent: (saved: Tensor) => boolean): readonly (Tensor | undefined)[];
 }
 
 /** A kernel call with its shape rule. `A` are its static options. */
 export interface KernelDefinition<A> {
-  /** Its name in messages. */
+  /** Its name in error messages. */
   readonly name: string;
-  /** Checks the inputs and gives the outputs' shapes (f32, unless a dtype stands beside). */
+  /** Checks the inputs and returns the outputs' shapes (f32 unless a dtype is given). */
   shape(
     inputs: readonly Tensor[],
     options: A,
@@ -33,7 +33,10 @@ export interface KernelDefinition<A> {
 
 /** The parts of an op: a kernel whose first output is the result, and its derivative. */
 export interface OpDefinition<A> extends KernelDefinition<A> {
-  /** The derivative. Handles are untracked; `needs[i]` says whether input i wants a gradient. Absent: not differentiable. */
+  /**
+   * The derivative. Handles are untracked; `needs[i]` says whether input i needs a gradient. Absent: not
+   * differentiable.
+   */
   vjp?(
     inputs: readonly Tensor[],
     outputs: readonly Tensor[],
@@ -45,13 +48,16 @@ export interface OpDefinition<A> extends KernelDefinition<A> {
 /** An op: inputs and options to one tensor. */
 export type Op<A> = (inputs: readonly Tensor[], options: A) => Tensor;
 
-/** A kernel without a derivative: inputs and options to all outputs. Derivatives with several results are written so. */
+/**
+ * A kernel without a derivative: inputs and options to all outputs. Used for derivatives with several
+ * results.
+ */
 export type Kernel<A> = (inputs: readonly Tensor[], options: A) => readonly Tensor[];
 
 /**
- * Makes a kernel call: checks shapes, allocates the outputs, runs on the inputs' backend.
+ * Defines a kernel. Calling it checks shapes, allocates the outputs and runs on the inputs' backend.
  *
- * @throws {BackendMismatchError} when inputs live on different backends.
+ * @throws {BackendMismatchError} when inputs are on different backends.
  * @example
  * ```ts
  * import { defineKernel, read, reference, tensor } from "@graft/peft";
@@ -80,9 +86,10 @@ export function defineKernel<A>(definition: KernelDefinition<A>): Kernel<A> {
 }
 
 /**
- * Makes an op. Calling it runs the kernel and, when an input is tracked, records the derivative on the result's handle.
+ * Defines an op. Calling it runs the kernel and, when an input is tracked, records the derivative on the
+ * result's handle.
  *
- * @throws {BackendMismatchError} when inputs live on different backends.
+ * @throws {BackendMismatchError} when inputs are on different backends.
  * @example
  * ```ts
  * import { defineOp, read, reference, Tensor, tensor, valueAndGrad } from "@graft/peft";
@@ -141,7 +148,7 @@ function backendOf(name: string, inputs: readonly Tensor[]): Backend {
 }
 
 /**
- * A view with another shape on the same storage, which sends gradients back through itself.
+ * A view with another shape on the same storage, through which gradients propagate.
  *
  * @example
  * ```ts

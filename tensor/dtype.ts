@@ -1,14 +1,14 @@
 /**
- * Dtypes: every way a tensor's numbers may lie in memory. A dtype names one byte layout, so a tensor of any dtype
- * is a shape and a single run of bytes; arithmetic is f32 whatever the storage (kernels convert while packing).
+ * Dtypes: the byte layouts of a tensor's elements. A dtype names one byte layout, so a tensor of any dtype is
+ * a shape and a single run of bytes; arithmetic is in f32 for every dtype (kernels convert while packing).
  *
  * | dtype | bytes, for n elements (rows = all axes but the last) |
  * |---|---|
  * | f32 f16 bf16 i32 u8 | the elements, little endian |
- * | int8 | n codes i8, padded to 4 bytes; then one f32 `absmax` a row. w = code · absmax / 127 (LLM.int8, arXiv 2208.07339) |
- * | nf4 fp4 int4 e2m1 e3m0 | ⌈n/2⌉ bytes, element 2k in the high nibble, padded to 4; then one f32 absmax a block of 64 (row-major, blocks cross rows). w = codebook[code] · absmax |
- * | nf4_double fp4_double | the codes as above; one u8 a block, padded to 4; one f32 a 256 of those; one f32 offset. absmax = dynamicMap[u8] · nested + offset (QLoRA, arXiv 2305.14314) |
- * | dynamic8 udynamic8 | n codes u8, padded to 4; one f32 absmax a block of 256. w = map[code] · absmax (8-bit optimizers, arXiv 2110.02861) |
+ * | int8 | n codes i8, padded to 4 bytes; then one f32 `absmax` per row. w = code · absmax / 127 (LLM.int8, arXiv 2208.07339) |
+ * | nf4 fp4 int4 e2m1 e3m0 | ⌈n/2⌉ bytes, element 2k in the high nibble, padded to 4; then one f32 absmax per block of 64 (row-major, blocks cross rows). w = codebook[code] · absmax |
+ * | nf4_double fp4_double | the codes as above; one u8 per block, padded to 4; one f32 per 256 of those; one f32 offset. absmax = dynamicMap[u8] · nested + offset (QLoRA, arXiv 2305.14314) |
+ * | dynamic8 udynamic8 | n codes u8, padded to 4; one f32 absmax per block of 256. w = map[code] · absmax (8-bit optimizers, arXiv 2110.02861) |
  * | q4_0 … q6_k | GGUF blocks of 32 or 256 along the last axis, scales inside the block |
  */
 export type DType =
@@ -24,7 +24,7 @@ export type DType =
   | "udynamic8"
   | GgufType;
 
-/** Four-bit types with a table of 16 values and one f32 scale a block of 64. */
+/** Four-bit types with a table of 16 values and one f32 scale per block of 64. */
 export type CodebookType = "nf4" | "fp4" | "int4" | "e2m1" | "e3m0";
 
 /** Four-bit types whose block scales are themselves quantized to 8 bits. */
@@ -91,7 +91,7 @@ export function isGguf(dtype: DType): dtype is GgufType {
 }
 
 /**
- * Whether the dtype is a quantized weight layout: anything but plain numbers.
+ * Whether the dtype is a quantized weight layout: anything but plain floats or integers.
  *
  * @example
  * ```ts
@@ -175,7 +175,7 @@ export function layout(
 }
 
 /**
- * Bytes that a tensor of this dtype and shape takes.
+ * Size in bytes of a tensor of this dtype and shape.
  *
  * @example
  * ```ts

@@ -1,6 +1,6 @@
 /**
- * Lazy tensors: numbers that are made when they are first read. A model of them can be larger than memory as long as it is
- * only written out, one leaf at a time; run forward, it comes to hold them all.
+ * Lazy tensors: values that are computed when first read. A model of lazy tensors can be larger than memory
+ * as long as it is only written to disk, one leaf at a time; a forward pass materializes all of them.
  */
 import type { Backend } from "./backend.ts";
 import { byteLength, type DType } from "./dtype.ts";
@@ -11,10 +11,10 @@ import { Storage } from "./storage.ts";
 import { Tensor } from "./tensor.ts";
 
 /**
- * A tensor that `make` gives when it is first read; made again where it was read inside `transiently`. `make` must give the
- * same numbers each time, and what it reads must live as long.
+ * A tensor that `make` computes when it is first read, and again after a read inside `transiently`. `make`
+ * must return the same values each time, and the tensors it reads must live as long as the result.
  *
- * @throws {RangeError} at the first reading when what is made has another shape or dtype.
+ * @throws {RangeError} at the first read when the result of `make` has another shape or dtype.
  *
  * @example
  * ```ts
@@ -36,7 +36,7 @@ export function lazy(backend: Backend, shape: Shape, dtype: DType, make: () => T
           `Expected a lazy ${dtype}${showShape(shape)} but ${found.dtype}${showShape(found.shape)} was made`,
         );
       }
-      // The storage of a tensor that was there before stays its owner's.
+      // The storage of a preexisting tensor stays with its owner.
       return owned(found) as Synchronous<Tensor>;
     });
     return made.storage;

@@ -1,4 +1,4 @@
-/** How a backend computes a product of stored operands: how many matrices, and their sizes. */
+/** Number and sizes of the matrix products with which a backend computes a `matmul`. */
 import type { Operand } from "./backend.ts";
 import { showShape, size } from "./shape.ts";
 
@@ -18,11 +18,11 @@ export interface ProductSizes {
   readonly batch: number;
   /** Leading axes, over which the operands broadcast where they are not folded. */
   readonly lead: readonly number[];
-  /** Rows of all batch items are rows of one product, since b is shared and a lies row by row. */
+  /** Whether the rows of all batch items form one product, since b is shared and a is row-major. */
   readonly folded: boolean;
 }
 
-/** The sizes of out = a · b. @throws {TypeError} when b is coded and has more than two axes. */
+/** The sizes of out = a · b. @throws {TypeError} when b is quantized and has more than two axes. */
 export function productSizes(
   a: Operand,
   b: Operand,

@@ -1,4 +1,4 @@
-/** `read`: the only way from tensors to numbers. */
+/** `read`: the only way to get a tensor's values. */
 import { reinterpret, type Tensor } from "./tensor.ts";
 import { runKernel, scope } from "./scope.ts";
 import { allocate } from "./create.ts";
@@ -6,7 +6,7 @@ import { byteLength, type DType } from "./dtype.ts";
 import { transiently } from "./storage.ts";
 
 /**
- * The numbers of a tensor, row-major. Quantized and half types are decoded.
+ * The values of a tensor, row-major. Quantized and half-precision types are converted to f32.
  *
  * @example
  * ```ts
@@ -49,7 +49,8 @@ export async function bytesOf(x: Tensor): Promise<Uint8Array<ArrayBuffer>> {
 }
 
 /**
- * The tensor in another dtype; the same handle when it already has it. Keeps no graph.
+ * The tensor in another dtype; the same handle if it already has that dtype. Detached from the gradient
+ * graph.
  *
  * @example
  * ```ts

@@ -3,7 +3,7 @@ import type { Owner, Storage } from "./storage.ts";
 import { tensorsIn } from "./scope.ts";
 
 /**
- * Frees the tensors of a nest that no root owns and no root borrows. For values made outside any scope.
+ * Frees the tensors in a nested value that no root owns or borrows. For values made outside any scope.
  *
  * @example
  * ```ts
@@ -23,19 +23,19 @@ export function dispose(value: unknown): void {
 
 /** A tree that lives across awaits. */
 export interface Root<T> {
-  /** What it holds. */
+  /** The tree it holds. */
   readonly tree: T;
-  /** Takes the next tree in and frees what it no longer holds. Returns this root. */
+  /** Replaces the tree and frees what is no longer held. */
   replace(next: T): Root<T>;
   /** Frees what this root owns. @throws {Error} while another root borrows from it. */
   dispose(): void;
-  /** As `dispose`. */
+  /** Same as `dispose`. */
   [Symbol.dispose](): void;
 }
 
 /**
- * Makes a root that owns the tree's storages. Storages that another root owns are borrowed: their owner cannot be
- * disposed before this root is.
+ * Creates a root that owns the tree's storages. Storages that another root owns are borrowed: their owner
+ * cannot be disposed before this root is.
  *
  * @example
  * ```ts

@@ -1,7 +1,8 @@
 /**
- * Ownership. Every storage has one owner: a root, or the innermost scope at its birth. A scope frees at its end what its
- * result does not hold; what the result holds passes to the enclosing scope, or, outside any, to nobody: `keep` it or
- * `dispose` it. This file and `storage.ts` hold the only mutable state below the backends (roots, in root.ts, are values).
+ * Ownership. Every storage has one owner: a root, or the innermost scope at its creation. At its end a scope
+ * frees everything that its result does not hold; what the result holds passes to the enclosing scope or,
+ * outside any scope, has no owner: `keep` it or `dispose` it. This file and `storage.ts` hold the only
+ * mutable state below the backends (roots, in root.ts, are values).
  */
 import { type GraphNode, Tensor } from "./tensor.ts";
 import { nextAge, type Owner, type Storage } from "./storage.ts";
@@ -14,11 +15,11 @@ export interface KernelCall {
   readonly outputs: readonly Storage[];
 }
 
-/** Which kernel calls of a function are left out when it runs again, by number from 0. */
+/** Which kernel calls of a function are skipped when it is rerun, by index from 0. */
 export interface Replay {
   /** How many calls it makes. */
   readonly calls: number;
-  /** Those that are left out. */
+  /** Indices of the skipped calls. */
   readonly without: ReadonlySet<number>;
 }
 
@@ -29,9 +30,12 @@ class Scope implements Owner {
   readonly reads: Map<Storage, Tensor> | undefined;
   /** When recording: the kernel calls inside. */
   readonly calls: KernelCall[] | undefined;
-  /** When replaying: which calls are left out, and how many there were. */
+  /** When replaying: which calls are skipped, and how many there have been. */
   readonly replay: { readonly without: ReadonlySet<number>; next: number } | undefined;
-  /** Whether a kernel runs: what it makes on its way, as the bytes of a lazy tensor, is not a call of the function. */
+  /**
+   * Whether a kernel is running: kernels that it triggers, as for the bytes of a lazy tensor, do not count as
+   * calls of the function.
+   */
   busy = false;
   constructor(readonly parent: Scope | undefined, { recording = false, replay }: ScopeOptions) {
     const outer = parent?.busy ? undefined : parent;
@@ -48,12 +52,12 @@ interface ScopeOptions {
 
 let innermost: Scope | undefined;
 
-/** Anything but a promise: a scope must end before its caller goes on. */
+/** Anything but a promise: a scope must end before its caller continues. */
 export type Synchronous<T> = T extends PromiseLike<unknown> ? never : T;
 
 /**
- * Runs `f` and frees every tensor made inside that the result does not hold. The result may be any nest of records and
- * arrays. Synchronous by type: await between scopes, not inside.
+ * Runs `f` and frees every tensor created inside that the result does not hold. The result may be any nesting
+ * of records and arrays. Synchronous by its type: await between scopes, not inside.
  *
  * @throws {TypeError} when `f` returns a promise.
  * @example
@@ -71,9 +75,9 @@ export function scope<T>(f: () => Synchronous<T>): T {
   return enter(f, {}).result;
 }
 
-/** What a recording scope saw. */
+/** What a recording scope observed. */
 export interface Recorded<T> {
-  /** What the function gave. */
+  /** The function's result. */
   readonly result: T;
   /** Older tensors that were read inside. */
   readonly reads: readonly Tensor[];
@@ -81,15 +85,15 @@ export interface Recorded<T> {
   readonly calls: readonly KernelCall[];
 }
 
-/** A scope that also says what was read and called inside. For `checkpoint`. */
+/** A scope that also reports what was read and called inside. For `checkpoint`. */
 export function recordingScope<T>(f: () => T): Recorded<T> {
   return enter(f, { recording: true });
 }
 
 /**
- * A scope in which some kernel calls are left out: their outputs hold anything. For `checkpoint`.
+ * A scope in which some kernel calls are skipped: their outputs are undefined.
  *
- * @throws {Error} when `f` makes more or fewer calls than it did.
+ * @throws {Error} when `f` makes more or fewer calls than when recorded.
  */
 export function replayScope<T>(f: () => T, replay: Replay): T {
   return enter(f, { replay }).result;
@@ -127,13 +131,13 @@ function enter<T>(f: () => T, options: ScopeOptions): Recorded<T> {
   }
 }
 
-/** Gives a storage to the innermost scope, or to nobody outside any. */
+/** Gives a storage to the innermost scope; outside any scope it has no owner. */
 export function adopt(storage: Storage): void {
   storage.owner = innermost;
   innermost?.storages.add(storage);
 }
 
-/** Runs a kernel that reads and writes these tensors, unless it is left out of a replay. */
+/** Runs a kernel that reads and writes these tensors, unless a replay skips it. */
 export function runKernel(inputs: readonly Tensor[], outputs: readonly Tensor[], run: () => void): void {
   const own = innermost;
   if (own?.reads !== undefined) { for (const t of inputs) own.reads.set(t.storage, t); }
@@ -161,7 +165,7 @@ export function sweep(value: unknown): void {
 }
 
 /**
- * All tensors in a nest of records and arrays, in order of keys.
+ * All tensors in a nesting of records and arrays, in order of keys.
  *
  * @example
  * ```ts

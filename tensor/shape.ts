@@ -1,6 +1,6 @@
 /**
- * Shapes and the rules on them. Letters used in comments everywhere: b batch, t tokens (queries), s tokens (keys),
- * d width, h heads, r rank, v vocabulary.
+ * Shapes and the rules for them. Letters used in comments everywhere: b batch, t tokens (queries), s tokens
+ * (keys), d width, h heads, r rank, v vocabulary.
  */
 export type Shape = readonly number[];
 
@@ -20,7 +20,8 @@ export function size(shape: Shape): number {
 }
 
 /**
- * A shape seen as rows: the number of them over all axes but the last, and the last axis; a single number is one of width 1.
+ * A shape as rows: the number of rows over all axes but the last, and their width, the last axis; a scalar is
+ * one row of width 1.
  *
  * @example
  * ```ts

@@ -1,9 +1,9 @@
-/** Storages: runs of bytes on a backend, each with exactly one owner; and the ledger of how many bytes live. */
+/** Storages: runs of bytes on a backend, each with exactly one owner; and the count of live bytes. */
 import type { Backend, MemoryUse, Raw } from "./backend.ts";
 
 /** Something that owns storages and frees them: a scope or a root. */
 export interface Owner {
-  /** What it frees at its end. */
+  /** The storages it frees at its end. */
   readonly storages: Set<Storage>;
 }
 
@@ -11,8 +11,8 @@ export interface Owner {
  * A run of bytes. Handles (`Tensor`) share storages; an owner frees them. `borrowers` counts the roots that hold the
  * storage without owning it: while there are any, disposing the owner throws.
  *
- * A lazy storage has no bytes until it is first read; then `make` gives them. Inside `transiently` they are given back at
- * its end, and made again at the next reading.
+ * A lazy storage has no bytes until it is first read; then `make` computes them. When first read inside
+ * `transiently`, they are released at its end and computed again at the next read.
  *
  * @example
  * ```ts
@@ -27,18 +27,18 @@ export interface Owner {
  * ```
  */
 export class Storage {
-  /** Age: a storage made later has a larger number. */
+  /** Creation order: a storage created later has a larger number. */
   readonly id: number;
-  /** Who frees it. */
+  /** The owner that frees it. */
   owner: Owner | undefined = undefined;
-  /** Derived roots that use it. */
+  /** Number of roots that borrow it. */
   borrowers = 0;
   private handle: Raw;
   private live = true;
-  /** Whether there are bytes. */
+  /** Whether it currently holds bytes. */
   private held = false;
 
-  /** Allocates on a backend, or, where `make` is given, when its bytes are first asked for. */
+  /** Allocates on a backend; with `make`, only when its bytes are first requested. */
   constructor(readonly backend: Backend, readonly bytes: number, private readonly make?: () => Storage) {
     this.id = ++ledger.made;
     if (make === undefined) {
@@ -59,13 +59,13 @@ export class Storage {
     return this.handle;
   }
 
-  /** Takes a handle of bytes as its own. */
+  /** Takes ownership of a handle. */
   private hold(handle: Raw): void {
     this.handle = handle;
     this.held = true;
   }
 
-  /** Hands the bytes on: they still count, and the storage is as freed. */
+  /** Passes the bytes on: they still count as live, but this storage is treated as freed. */
   private release(): Raw {
     const { raw } = this;
     this.live = false;
@@ -74,7 +74,7 @@ export class Storage {
     return raw;
   }
 
-  /** Gives the bytes of a lazy storage back; they can be made again. */
+  /** Releases the bytes of a lazy storage; they can be computed again. */
   forget(): void {
     if (!this.live || !this.held || this.make === undefined) return;
     this.backend.release(this.handle, this.bytes);
@@ -83,12 +83,12 @@ export class Storage {
     count(this.backend, -this.bytes);
   }
 
-  /** Whether the bytes were given back. */
+  /** Whether the bytes were released. */
   get freed(): boolean {
     return !this.live;
   }
 
-  /** Gives the bytes back; a second call does nothing. */
+  /** Releases the bytes; a second call does nothing. */
   free(): void {
     if (!this.live) return;
     this.live = false;
@@ -102,7 +102,7 @@ export class Storage {
 }
 
 /**
- * Runs `f`; lazy storages that it is the first to read give their bytes back afterwards.
+ * Runs `f`; lazy storages that it is the first to read release their bytes afterwards.
  *
  * @example
  * ```ts
@@ -154,7 +154,7 @@ function useOf(backend: Backend): Use {
   return use;
 }
 
-/** The age that the next storage or graph node will have. */
+/** The creation number for the next storage or graph node. */
 export function nextAge(): number {
   return ++ledger.made;
 }
@@ -185,7 +185,7 @@ export function memory(backend?: Backend): MemoryUse {
 }
 
 /**
- * Starts the peak anew at what lives now.
+ * Resets the peak to the bytes now live.
  *
  * @example
  * ```ts
@@ -203,7 +203,7 @@ export function resetPeak(): void {
 }
 
 /**
- * Forgets a closed backend, so that it can be collected.
+ * Forgets a closed backend, so that it can be garbage-collected.
  *
  * @example
  * ```ts

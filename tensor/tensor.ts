@@ -1,4 +1,4 @@
-/** Tensors: immutable handles on storages. Ops read them and make new ones; nothing writes into one. */
+/** Tensors: immutable handles on storages. Ops read them and create new ones; nothing modifies one. */
 import type { Backend, Operand, Raw } from "./backend.ts";
 import type { DType } from "./dtype.ts";
 import { type Shape, showShape, size } from "./shape.ts";
@@ -6,7 +6,7 @@ import type { Storage } from "./storage.ts";
 
 /** One step of the recorded computation: how a gradient of its output becomes gradients of its inputs. */
 export interface GraphNode {
-  /** Age; inputs are older than outputs. */
+  /** Creation number; inputs have smaller ones than outputs. */
   readonly id: number;
   /** The op's name, for messages. */
   readonly name: string;
@@ -22,7 +22,7 @@ export interface GraphNode {
 }
 
 /**
- * An immutable array of numbers on a backend. Made by ops, `tensor` and loaders.
+ * An immutable array of numbers on a backend. Created by ops, `tensor` and loaders.
  *
  * @example
  * ```ts
@@ -43,7 +43,7 @@ export class Tensor implements Operand {
     readonly node?: GraphNode | undefined,
   ) {}
 
-  /** Where it lives. */
+  /** The backend that stores it. */
   get backend(): Backend {
     return this.storage.backend;
   }
@@ -70,7 +70,7 @@ export class Tensor implements Operand {
 }
 
 /**
- * The same storage under another shape of the same size; keeps no graph. For ops.
+ * The same storage under another shape of the same size; detached from the gradient graph. For ops.
  *
  * @example
  * ```ts
@@ -85,7 +85,7 @@ export function reinterpret(x: Tensor, shape: Shape): Tensor {
 }
 
 /**
- * The same numbers without their graph: what follows sends no gradient back through it.
+ * The same values without the gradient graph: no gradient flows back through the result.
  *
  * @example
  * ```ts

@@ -3,7 +3,7 @@ import { copyOf } from "./create.ts";
 import { scope, type Synchronous } from "./scope.ts";
 import { Tensor } from "./tensor.ts";
 
-/** A nest of records whose leaves are tensors. */
+/** Nested records whose leaves are tensors. */
 export interface Tree {
   /** A leaf or a branch by its name. */
   readonly [name: string]: Tensor | Tree;
@@ -31,7 +31,7 @@ export function mapTree<T extends Tree>(tree: T, f: (leaf: Tensor, path: string)
 }
 
 /**
- * A tree of copies, which outlives the owner of the first.
+ * A copy of the tree, which outlives the owner of the original.
  *
  * @example
  * ```ts
@@ -129,7 +129,7 @@ export function nest<L>(flat: Iterable<readonly [string, L]>): NestOf<L> {
   return root as NestOf<L>;
 }
 
-/** A nest of records with leaves L. */
+/** Nested records with leaves L. */
 export interface NestOf<L> {
   /** A leaf or a branch by its name. */
   readonly [name: string]: L | NestOf<L>;

@@ -1,4 +1,4 @@
-/** Walks over broadcast and permuted operands, with axes merged so that kernels see few and long runs. */
+/** Iteration over broadcast and permuted operands, with axes merged so that kernels see few, long runs. */
 import { type Shape, strides } from "./shape.ts";
 
 /** Sizes of the merged axes, and for each operand the strides over them in elements. */
@@ -15,8 +15,8 @@ export function broadcastStrides(from: Shape, to: Shape): readonly number[] {
 }
 
 /**
- * A walk with axes of size 1 dropped and neighbours joined where every operand steps through both as through one. There is
- * always at least one axis.
+ * A walk with axes of size 1 dropped and adjacent axes merged where every operand can step through both as
+ * one. There is always at least one axis.
  */
 export function mergeAxes(sizes: Shape, operands: readonly (readonly number[])[]): Walk {
   const outSizes: number[] = [];
@@ -37,7 +37,7 @@ export function mergeAxes(sizes: Shape, operands: readonly (readonly number[])[]
   return { sizes: [1], strides: operands.map(() => [1]) };
 }
 
-/** A walk as the words that kernels read: rank, sizes, strides. */
+/** A walk encoded as the words that kernels read: rank, sizes, strides. */
 export function words(walk: Walk): readonly number[] {
   return [walk.sizes.length, ...walk.sizes, ...walk.strides.flat()];
 }

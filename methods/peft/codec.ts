@@ -1,4 +1,7 @@
-/** How a method stands in an HF PEFT folder: its config fields and the keys of its tensors. One codec a method. */
+/**
+ * How a method is stored in an HF PEFT folder: its config fields and the keys of its tensors. One codec per
+ * method.
+ */
 import type { Json, MatrixPlace, Method, Shape, Spec } from "../../core/mod.ts";
 
 /** Fields of an `adapter_config.json`. */
@@ -6,48 +9,59 @@ export type PeftFields = Readonly<Record<string, Json>>;
 
 /** One tensor of the folder. */
 export interface PeftTensor {
-  /** Where it stands in the method's params. */
+  /** Its path in the method's params. */
   readonly path: string;
   /** Its key in the file, without the prefix `base_model.model.`. */
   readonly key: string;
   /** Its shape in params. */
   readonly shape: Shape;
-  /** It holds whole numbers, i32 in params: those of row i from 0 up to (exclusive) the i-th of these. Default: f32. */
+  /**
+   * For integer tensors (i32 in params): values in row i range from 0 up to the i-th of these, exclusive.
+   * Default: f32.
+   */
   readonly below?: readonly number[];
-  /** Its shape in the file, when that differs: the same numbers in the same order. */
+  /** Its shape in the file, when that differs: the same values in the same order. */
   readonly stored?: Shape;
-  /** The file has the matrix's transpose, of the shape `stored`. Only read: adapters are saved as plain LoRA. */
+  /**
+   * The file has the matrix's transpose, of the shape `stored`. Only for reading: adapters are saved as plain
+   * LoRA.
+   */
   readonly turned?: true;
-  /** Keys of layers that share the tensor, under which PEFT writes it once more. */
+  /** Keys of layers that share the tensor, for which PEFT writes it again. */
   readonly again?: readonly string[];
-  /** It is only a part of the file's matrix `stored`: rows (axis 0) or columns (axis 1) from there on. */
+  /**
+   * It is only a part of the file's matrix `stored`: rows (axis 0) or columns (axis 1) starting at `from`.
+   */
   readonly part?: { readonly axis: 0 | 1; readonly from: number };
-  /** The file has zeros of this shape there, which no parameter holds. */
+  /** The file has zeros of this shape under the key, for which there is no parameter. */
   readonly zeros?: true;
 }
 
-/** Both directions for one `peft_type`. Which layers are adapted is decided elsewhere, by names of layers. */
+/** Both directions for one `peft_type`. Which layers are adapted is decided elsewhere, by layer names. */
 export interface PeftCodec<Options> {
   /** `peft_type`. */
   readonly type: string;
-  /** Every field that is known, with PEFT's default. */
+  /** All known fields with PEFT's defaults. */
   readonly fields: PeftFields;
-  /** Fields that must stay at their default because we do not have the feature, with what they mean. */
+  /** Fields that must keep their default because the feature is not supported, with their meaning. */
   readonly refused: Readonly<Record<string, string>>;
-  /** What the field `bias` says where the adapted layers' biases train beside the method: "vera_only". */
+  /**
+   * The value of the field `bias` when the adapted layers' biases are trained along with the method, such as
+   * "vera_only".
+   */
   readonly biases?: string;
-  /** The method's options, targets aside. @throws {RangeError} on values that we cannot reproduce. */
+  /** The method's options, except targets. @throws {RangeError} on values that we cannot reproduce. */
   read(fields: PeftFields): Options;
-  /** The fields that options set, targets aside. */
+  /** The fields that options set, except targets. */
   write(options: Options): PeftFields;
   /** The method. */
   method(options: Options): Method;
-  /** The tensors for layers. @throws {RangeError} when a layer cannot be adapted so. */
+  /** The tensors for layers. @throws {RangeError} when the method cannot adapt a layer. */
   tensors(places: readonly MatrixPlace[], options: Options, spec: Spec): readonly PeftTensor[];
 }
 
 /**
- * A number of the config.
+ * A numeric field of the config.
  *
  * @example
  * ```ts
@@ -66,7 +80,7 @@ export function numberField(fields: PeftFields, name: string): number {
 }
 
 /**
- * A truth value of the config.
+ * A boolean field of the config.
  *
  * @example
  * ```ts
@@ -81,7 +95,7 @@ export function flagField(fields: PeftFields, name: string): boolean {
 }
 
 /**
- * Numbers by pattern; undefined when there are none.
+ * Numeric values by pattern; undefined when there are none.
  *
  * @example
  * ```ts

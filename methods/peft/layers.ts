@@ -1,4 +1,7 @@
-/** What the codecs of matrix methods share: the fields that choose layers, and which kinds of layer PEFT adapts. */
+/**
+ * Shared by the codecs of matrix methods: the fields that choose layers, and which kinds of layer PEFT
+ * adapts.
+ */
 import type { HeadPlace, LinearPlace, MatrixPlace, Spec } from "../../core/mod.ts";
 import type { PeftFields, PeftTensor } from "./codec.ts";
 
@@ -11,8 +14,8 @@ export const LAYER_FIELDS: PeftFields = {
 };
 
 /**
- * The base's biases that train beside an adapter: those of the adapted layers, or all. The file has the new bias itself, not a
- * difference: `base_layer.bias` on an adapted layer, `bias` elsewhere.
+ * The base's biases that are trained along with an adapter: those of the adapted layers, or all. The file has
+ * the new bias itself, not a difference: `base_layer.bias` on an adapted layer, `bias` elsewhere.
  */
 export function biasTensors(
   adapted: readonly MatrixPlace[],
@@ -30,10 +33,10 @@ export function biasTensors(
 }
 
 /**
- * The layer, if PEFT has the method on its kind.
+ * The layer, if PEFT supports the method on its kind.
  *
- * @param conv1d Whether PEFT has it on GPT-2's transposed layers.
- * @throws {RangeError} when it has not.
+ * @param conv1d Whether PEFT supports it on GPT-2's transposed layers.
+ * @throws {RangeError} when PEFT does not.
  */
 export function peftLayer(
   method: string,

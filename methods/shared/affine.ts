@@ -1,4 +1,4 @@
-/** The small linear layer with a bias of which adapters' networks are made. */
+/** The linear layer with a bias used in adapters' networks. */
 import { type Backend, fold, type Key, type Tensor } from "../../core/mod.ts";
 import { add, matmul, uniform } from "../../ops/mod.ts";
 
@@ -10,7 +10,7 @@ export function affine({ weight, bias }: Affine, x: Tensor): Tensor {
   return add(matmul(x, weight, { transposeB: true }), bias);
 }
 
-/** A layer as PyTorch starts it: weight and bias uniform in ±1/√in. */
+/** A layer initialized as in PyTorch: weight and bias uniform in ±1/√in. */
 export function freshAffine(key: Key, out: number, inner: number, backend: Backend): Affine {
   const bound = 1 / Math.sqrt(inner);
   return {

@@ -1,4 +1,7 @@
-/** The bottleneck that adapters share: U σ(D x + b_D) + b_U with D [r, d], U [d, r]. Its skip is the caller's. */
+/**
+ * The bottleneck that adapters share: U σ(D x + b_D) + b_U with D [r, d], U [d, r]. The caller adds the skip
+ * connection.
+ */
 import { type Backend, fold, type Key, type Spec, type SublayerPlace, type Tensor } from "../../core/mod.ts";
 import {
   gelu,
@@ -23,7 +26,7 @@ export type Bottleneck = { readonly down: Affine; readonly up: Affine };
  */
 export type Activation = "relu" | "gelu" | "geluTanh" | "silu" | "tanh" | "sigmoid" | "leakyRelu" | "none";
 
-/** The function that a name stands for. */
+/** The function with the given name. */
 export function activation(name: Activation): (x: Tensor) => Tensor {
   switch (name) {
     case "relu":
@@ -52,7 +55,7 @@ export function bottleneck({ down, up }: Bottleneck, x: Tensor, σ: (x: Tensor) 
   return affine(up, σ(affine(down, x)));
 }
 
-/** Normal weights of deviation 0.02 and zero biases, as BERT starts its layers. */
+/** Normal weights with standard deviation 0.02 and zero biases, as in BERT. */
 export function freshBottleneck(key: Key, width: number, rank: number, backend: Backend): Bottleneck {
   const layer = (name: string, out: number, inner: number): Affine => ({
     weight: normal(fold(key, name), [out, inner], backend, 0.02),

@@ -1,9 +1,12 @@
-/** A model's classifier: what a task brings along, that selective methods train as a whole or leave out of their masks. */
+/**
+ * A model's classifier: task-specific layers, which selective methods train as a whole or exclude from their
+ * masks.
+ */
 import type { Spec } from "../../core/mod.ts";
 
 /**
- * The leaves of heads that score classes instead of the tokens of the vocabulary, with the layers that belong to them
- * (RoBERTa's `classifier.dense` beside `classifier.out_proj`).
+ * The leaves of heads that score classes instead of vocabulary tokens, with the layers that belong to them
+ * (RoBERTa's `classifier.dense` along with `classifier.out_proj`).
  */
 export function classifierLeaves(spec: Spec): readonly string[] {
   const rows = spec.embeddings.filter((place) => place.role === "token").map((place) => place.rows);

@@ -1,17 +1,17 @@
 /**
- * How experts share out a token: λ = softmax(logits / τ), of which the k largest may be kept as they are, or share out among
- * themselves by another softmax.
+ * How a token is distributed over experts: λ = softmax(logits / τ); optionally only the k largest are kept,
+ * as they are or renormalized by a second softmax.
  */
 import { detach, type Tensor, tensor } from "../../core/mod.ts";
 import { add, divide, equal, less, multiply, reshape, scalar, select, softmax, sum } from "../../ops/mod.ts";
 
-/** Options of the shares. */
+/** Options of `expertShares`. */
 export interface ShareOptions {
   /** τ, default 1, or "none" to take the router's outputs as they are. */
   readonly temperature?: number | "none";
   /** How many experts a token keeps; default all. */
   readonly topK?: number;
-  /** What follows top-k: nothing ("keep", default) or a softmax of the chosen. */
+  /** What follows top-k: nothing ("keep", default) or a softmax over the chosen experts. */
   readonly chosen?: "keep" | "softmax";
 }
 
@@ -26,7 +26,7 @@ export function expertShares(
   return chosen === "softmax" ? softmax(select(kept, λ, scalar(-Infinity, λ.backend))) : multiply(λ, kept);
 }
 
-/** 1 at the k largest of the last axis, the first of equals; else 0. */
+/** 1 at the k largest of the last axis (the first ones on ties), else 0. */
 function among(x: Tensor, k: number): Tensor {
   const n = x.shape[x.shape.length - 1]!;
   const [mine, theirs] = [reshape(x, [...x.shape, 1]), reshape(x, [...x.shape.slice(0, -1), 1, n])];

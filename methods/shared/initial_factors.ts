@@ -1,4 +1,4 @@
-/** How parameters start, and where they stand in an adapter's tree. */
+/** Initial parameters, and their paths in an adapter's tree. */
 import {
   type Backend,
   fold,
@@ -18,12 +18,12 @@ export function kaiming(key: Key, name: string, shape: readonly [number, number]
   return uniform(fold(key, name), shape, backend, -bound, bound);
 }
 
-/** Parameters from leaves by path; what was computed on the way is freed. */
+/** Parameters from leaves by path; intermediate tensors are freed. */
 export function freshParams(leaves: () => Iterable<readonly [path: string, leaf: Tensor]>): Tree {
   return scope((): Synchronous<Tree> => nest(leaves()) as Synchronous<Tree>);
 }
 
-/** What `factors` gives for each layer, under the layer's path. */
+/** The result of `factors` for each layer, under the layer's path. */
 export function atPlaces(
   places: readonly MatrixPlace[],
   factors: (place: MatrixPlace) => Readonly<Record<string, Tensor>>,

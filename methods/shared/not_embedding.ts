@@ -1,4 +1,7 @@
-/** For methods that change what a layer makes of its input, which a table of rows has not. */
+/**
+ * For methods that change a layer's output as a function of its dense input, which an embedding table does
+ * not have.
+ */
 import type { MatrixPlace } from "../../core/mod.ts";
 
 /** @throws {RangeError} when a place is an embedding; the message names the method. */

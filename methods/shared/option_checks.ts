@@ -1,13 +1,13 @@
-/** The checks of options that several methods share. */
+/** Option checks shared by several methods. */
 
-/** @throws {RangeError} when an option is no positive integer. */
+/** @throws {RangeError} when an option is not a positive integer. */
 export function checkPositive(name: string, value: number): void {
   if (!Number.isInteger(value) || value < 1) {
     throw new RangeError(`Expected ${name} to be a positive integer but found ${value}`);
   }
 }
 
-/** Ranks and α of a method, by pattern too. */
+/** Ranks and α of a method, also by pattern. */
 export interface RankOptions {
   readonly rank?: number;
   readonly alpha?: number;
@@ -15,7 +15,10 @@ export interface RankOptions {
   readonly alphaPattern?: Readonly<Record<string, number>>;
 }
 
-/** @throws {RangeError} when a rank is no positive integer or an α no finite number; the message names the pattern it is for. */
+/**
+ * @throws {RangeError} when a rank is not a positive integer or an α is not a finite number; the message
+ * names its pattern.
+ */
 export function checkRanks({ rank, alpha, rankPattern = {}, alphaPattern = {} }: RankOptions): void {
   if (rank !== undefined) checkPositive("rank", rank);
   for (const [pattern, value] of Object.entries(rankPattern)) {
@@ -29,21 +32,21 @@ export function checkRanks({ rank, alpha, rankPattern = {}, alphaPattern = {} }:
   }
 }
 
-/** @throws {RangeError} when an option is no finite number. */
+/** @throws {RangeError} when an option is not a finite number. */
 export function checkFinite(name: string, value: number): void {
   if (!Number.isFinite(value)) {
     throw new RangeError(`Expected ${name} to be a finite number but found ${value}`);
   }
 }
 
-/** @throws {RangeError} when a seed is no integer. */
+/** @throws {RangeError} when a seed is not an integer. */
 export function checkSeed(name: string, value: number): void {
   if (!Number.isSafeInteger(value)) {
     throw new RangeError(`Expected ${name} to be an integer but found ${value}`);
   }
 }
 
-/** @throws {RangeError} when an option is no number from 0 up to 1. */
+/** @throws {RangeError} when an option is not a number in [0, 1). */
 export function checkProbability(name: string, value: number): void {
   if (!(value >= 0 && value < 1)) throw new RangeError(`Expected ${name} from 0 up to 1 but found ${value}`);
 }

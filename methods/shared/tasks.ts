@@ -1,18 +1,18 @@
-/** Tasks of methods that train many at once: which rows of a batch an edit holds for. */
+/** Tasks of methods that train several at once: the rows of a batch to which an edit applies. */
 
-/** Options of a method of many tasks. */
+/** Options of a method for several tasks. */
 export interface TaskOptions {
-  /** The tasks' names, default one task "0". A batch says each row's in `rows`, as under `perRow`. */
+  /** The tasks' names, default one task "0". A batch gives each row's task in `rows`, as with `perRow`. */
   readonly tasks?: readonly string[];
-  /** The task of every row, whatever the batch says; where there is one task, default that. */
+  /** The task of every row, regardless of the batch; default: the only task, if there is just one. */
   readonly task?: string;
 }
 
-/** One task: its number among all, and the name that rows must have. */
+/** One task: its index, and the name that its rows must have. */
 export interface Task {
-  /** Its place in the tensors. */
+  /** Its index in the tensors. */
   readonly number: number;
-  /** `row` of its edits; nothing where it holds for all rows. */
+  /** `row` of its edits; empty where it applies to all rows. */
   readonly rows: { readonly row?: string };
 }
 
@@ -28,7 +28,7 @@ export function checkTasks({ tasks = ["0"], task }: TaskOptions): void {
   }
 }
 
-/** The tasks that an adapter does: the one that is chosen, or each for its own rows. */
+/** The tasks that an adapter performs: the selected one, or each for its own rows. */
 export function tasksOf({ tasks = ["0"], task }: TaskOptions): readonly Task[] {
   const only = tasks.length === 1 ? tasks[0] : task;
   return only === undefined
