@@ -5,11 +5,13 @@
  *   y = W x + s · B diag(e) A dropout(x)     A [r, in]   e [r, 1]   B [out, r]     s = α / (r + 10⁻⁵)
  *   loss + γ · mean over all A, B of ‖A Aᵀ − I‖, ‖Bᵀ B − I‖
  *
- * A triplet is a row of A, a number of e and a column of B, as in a truncated SVD. Training starts with r of them a layer;
- * after each step the least important of all layers lose their e (`adalora_budget.ts`), until `targetRank` a layer are left
- * on average. s keeps the first r. A and B are N(0, 0.02²), e is zero, so the model is unchanged at first.
+ * A triplet is a row of A, an entry of e and a column of B, as in a truncated SVD. Training starts with r
+ * triplets per layer; after each step e is set to zero for the least important triplets of all layers
+ * (`adalora_budget.ts`), until on average `targetRank` per layer remain. s keeps the initial r. A and B are
+ * N(0, 0.02²), e is zero, so the model is initially unchanged.
  *
- * The paper writes the penalty as squared norms; the authors' `loralib/loralib/adalora.py`, PEFT and we take the norms.
+ * The paper writes the penalty as squared norms; the authors' `loralib/loralib/adalora.py`, PEFT and this
+ * implementation use the norms.
  */
 import {
   byPattern,
@@ -45,15 +47,18 @@ import { checkProbability, checkRanks } from "../shared/option_checks.ts";
 
 /** Options of AdaLoRA. */
 export interface AdaloraOptions extends TargetOptions, BudgetOptions {
-  /** r, triplets of each layer at the start, default 12. */
+  /** r, triplets per layer at the start, default 12. */
   readonly rank?: number;
   /** α, default the rank. */
   readonly alpha?: number;
-  /** Probability of dropping an input of the branch in training, default 0. */
+  /** Dropout probability of the branch's input in training, default 0. */
   readonly dropout?: number;
   /** γ, default 0.5 as in PEFT; the authors use 0.1. */
   readonly orthogonality?: number;
-  /** Triplets by pattern on the end of the path, where fewer are stored than r, down to none. Does not change s. */
+  /**
+   * Number of stored triplets by pattern matching the end of the path, where fewer than r (possibly none) are
+   * stored. Does not change s.
+   */
   readonly rankPattern?: Readonly<Record<string, number>>;
 }
 
@@ -124,7 +129,7 @@ function meanDistance(params: Tree): Tensor {
 function check(options: AdaloraOptions): void {
   const { rank = 12, orthogonality = 0.5, dropout = 0 } = options;
   const { rankPattern = {}, ...others } = options;
-  const kept = Object.entries(rankPattern).filter(([, r]) => r !== 0); // 0: no triplet was left
+  const kept = Object.entries(rankPattern).filter(([, r]) => r !== 0); // 0: no triplets remained
   checkRanks({ ...others, rankPattern: Object.fromEntries(kept) });
   checkProbability("dropout", dropout);
   if (!(orthogonality >= 0)) {

@@ -5,9 +5,9 @@
  *   score of a triplet = s(e_i) + mean_j s(A_ij) + mean_j s(B_ji)
  *   e_i ← 0 where the score is not over that of the (all − budget)-th of all layers' triplets
  *
- * with a budget that falls from all triplets to the target by a cube. A masked triplet still gets gradients and may come
- * back, until the last `finalSteps`, in which the choice is fixed. θ is the parameter after the step, as in the authors'
- * code (`loralib/loralib/adalora.py`).
+ * with a budget that decreases cubically from all triplets to the target. A masked triplet still gets
+ * gradients and may be reactivated, until the last `finalSteps`, in which the selection is fixed. θ is the
+ * parameter after the step, as in the authors' code (`loralib/loralib/adalora.py`).
  */
 import {
   type Adjusted,
@@ -37,15 +37,15 @@ import {
 } from "../../ops/mod.ts";
 import { checkPositive } from "../shared/option_checks.ts";
 
-/** How the budget falls. */
+/** The schedule of the budget. */
 export interface BudgetOptions {
-  /** Triplets a layer that remain on average, default 8. */
+  /** Triplets per layer that remain on average, default 8. */
   readonly targetRank?: number;
-  /** t_i: steps before the budget falls, default 0. */
+  /** t_i: steps before the budget decreases, default 0. */
   readonly initialSteps?: number;
-  /** t_f: steps at the end with a fixed choice, default 0. */
+  /** t_f: steps at the end with a fixed selection, default 0. */
   readonly finalSteps?: number;
-  /** ΔT: steps between two choices, default 1. */
+  /** ΔT: steps between selections, default 1. */
   readonly interval?: number;
   /** β₁, default 0.85. */
   readonly beta1?: number;
@@ -55,23 +55,23 @@ export interface BudgetOptions {
   readonly totalSteps?: number;
 }
 
-/** What a step does: how many triplets may stay, and whether the others go now. */
+/** The budget at a step: how many triplets may remain, and whether the others are masked now. */
 export interface Budget {
-  /** How many may stay. */
+  /** How many may remain. */
   readonly triplets: number;
-  /** Whether this step chooses anew. */
+  /** Whether this step selects triplets. */
   readonly masks: boolean;
 }
 
 /**
- * The budget after a step (from 1). `all` triplets at first, `target` in the end.
+ * The budget after a step (from 1). It starts at `all` triplets and ends at `target`.
  *
  * @example
  * ```ts
  * import { budgetAt } from "@graft/peft/methods";
  * import assert from "node:assert/strict";
  * const schedule = { initialSteps: 10, finalSteps: 20 };
- * assert.deepEqual(budgetAt(5, 100, 96, 64, schedule), { triplets: 96, masks: false }); // all at first
+ * assert.deepEqual(budgetAt(5, 100, 96, 64, schedule), { triplets: 96, masks: false }); // all initially
  * const { triplets } = budgetAt(40, 100, 96, 64, schedule);
  * assert.ok(triplets > 64 && triplets < 96); // falling by a cubic curve
  * assert.deepEqual(budgetAt(80, 100, 96, 64, schedule), { triplets: 64, masks: true });
@@ -103,7 +103,7 @@ export async function adjustBudget(given: Adjusting, options: BudgetOptions): Pr
       state,
     };
   }
-  // The authors' code takes the last choice without that step's gradients.
+  // The authors' code makes the last selection without that step's gradients.
   const scored = step === last && "sensitivity" in state
     ? state
     : scope((): Synchronous<Tree> => averaged(given, options));

@@ -1,7 +1,8 @@
 /**
- * AdaLoRA in PEFT folders: `lora_A` [r, in], `lora_E` [r, 1] and `lora_B` [out, r] below the layer's path, without ".weight".
- * With `rank_pattern`, lists of which of the `init_r` triplets are left, only those are stored; s keeps `init_r`. The field `r`
- * means nothing. Where a list says which triplets are left, ours says how many: the stored ones have no other places.
+ * AdaLoRA in PEFT folders: `lora_A` [r, in], `lora_E` [r, 1] and `lora_B` [out, r] below the layer's path,
+ * without ".weight". With `rank_pattern`, lists of which of the `init_r` triplets remain, only those are
+ * stored; s keeps `init_r`. The field `r` is ignored. PEFT's lists say which triplets remain; our
+ * `rankPattern` says how many, since only those are stored.
  */
 import { byPattern, type Json, type MatrixPlace, sizesOf } from "../../core/mod.ts";
 import { adalora, type AdaloraOptions } from "./adalora.ts";
@@ -10,7 +11,7 @@ import { numberField, type PeftCodec, type PeftFields, type PeftTensor, wrong } 
 import { peftLayer } from "../peft/layers.ts";
 
 /**
- * The codec of `peft_type` "ADALORA".
+ * Codec of `peft_type` "ADALORA".
  *
  * @example
  * ```ts

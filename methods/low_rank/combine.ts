@@ -1,16 +1,17 @@
 /**
  * Several adapters of one base as one plain LoRA: sums of their true weight updates ΔW_k with weights w_k.
  *
- *   cat              Σ w_k ΔW_k, factors side by side: exact, the ranks add up
+ *   cat              Σ w_k ΔW_k, factors concatenated: exact, the ranks add up
  *   svd              the same sum, cut to a rank
- *   linear           the same sum, exact with as few ranks as it has, or cut
+ *   linear           the same sum, exact with the lowest possible rank, or truncated
  *   magnitudePrune   Σ w_k P(ΔW_k), P keeps the `density` largest entries of each
  *   ties             of the P(ΔW_k), only entries that agree with the elected sign; their weighted mean over those that agree
  *                    (Yadav et al. 2023, arXiv 2306.01708)
  *   dare             each entry of ΔW_k is kept with probability `density` and divided by it (Yu et al. 2023, arXiv
  *                    2311.03099), then summed or merged as by ties
  *
- * PEFT combines A's and B's instead, which mixes each A with every other adapter's B; its result is no sum of updates.
+ * PEFT combines A's and B's instead, which mixes each A with every other adapter's B; its result is not a sum
+ * of updates.
  */
 import {
   type Adapter,
@@ -54,7 +55,7 @@ export type Combination =
   | { readonly method: "ties"; readonly density: number; readonly elect?: Election; readonly limit?: Limit }
   | {
     readonly method: "dare";
-    /** Of the entries that are kept. */
+    /** Share of the entries that are kept. */
     readonly density: number;
     readonly then?: "linear" | "ties";
     readonly elect?: Election;
@@ -66,11 +67,12 @@ export type Combination =
 export type Election = "total" | "frequency";
 
 /**
- * One LoRA adapter from several adapters, of any methods whose edits change matrices alone. A layer that an adapter leaves
- * alone counts as an update of zero.
+ * One LoRA adapter from several adapters, of any methods whose edits change matrices alone. A layer that an
+ * adapter does not change counts as an update of zero.
  *
  * @throws {TypeError} when an adapter changes anything but matrices.
- * @throws {RangeError} when there are no adapters, weights are not as many, or an option is out of range.
+ * @throws {RangeError} when there are no adapters, the number of weights differs, or an option is out of
+ * range.
  * @example
  * ```ts
  * import { adapt, combine, lora, reference } from "@graft/peft";
@@ -115,7 +117,7 @@ export async function combine(
 interface Part {
   readonly update: WeightUpdate;
   readonly weight: number;
-  /** Which adapter. */
+  /** Index of the adapter. */
   readonly k: number;
 }
 
@@ -140,7 +142,7 @@ async function concatenated(layers: readonly Layer[], name?: string): Promise<Ap
       place,
       error: Math.max(...each.map(({ error }) => error)),
     });
-    if (each.length > 1) dispose(each); // one part is its own sum
+    if (each.length > 1) dispose(each); // a single part is its own sum
   }
   return {
     adapter: adapterOf(results, name),
@@ -189,7 +191,7 @@ function weightedSum(place: MatrixPlace, parts: readonly Part[]): AnyUpdate {
   };
 }
 
-/** What is kept of an update [out, in]; may be the update itself. */
+/** The pruned update [out, in]; may be the update itself. */
 type Prune = (d: Tensor, k: number) => Promise<Tensor>;
 
 async function pruned(parts: readonly Part[], prune: Prune): Promise<readonly Tensor[]> {
@@ -210,7 +212,7 @@ async function sumOf(parts: readonly Part[], prune: Prune): Promise<Tensor> {
   return total;
 }
 
-/** Σ w P over the entries whose sign is the elected one, divided by how many those are. */
+/** Σ w P over the entries with the elected sign, divided by their number. */
 async function elected(parts: readonly Part[], prune: Prune, elect: Election = "total"): Promise<Tensor> {
   const kept = await pruned(parts, prune);
   const merged = scope((): Synchronous<Tensor> => {
@@ -224,7 +226,7 @@ async function elected(parts: readonly Part[], prune: Prune, elect: Election = "
   return merged;
 }
 
-/** The largest entries by magnitude, ⌊density · n⌋ of them and their equals. */
+/** The ⌊density · n⌋ largest entries by magnitude, including ties. */
 async function largest(d: Tensor, density: number, { path }: MatrixPlace): Promise<Tensor> {
   const count = Math.floor(density * d.size);
   if (count < 1) {

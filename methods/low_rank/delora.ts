@@ -3,12 +3,14 @@
  *
  *   y = W x + b + (λ / r) B Ξ A (n ⊙ dropout(x))        Ξ = diag(1 / (‖b_i‖ ‖a_i‖))        A [r, in]   B [out, r]
  *
- * a_i is a row of A, b_i a column of B: each of the r terms has the length λ / r whatever their numbers are, so that λ [1],
- * trained too, bounds the update. n [in] are the norms of W's columns when the adapter was made: the paper's ‖W‖, for each
- * input as in the authors' code and PEFT. Norms under 1e-4 count as 1e-4.
+ * a_i is a row of A, b_i a column of B: each of the r terms has the norm λ / r whatever the values of the
+ * factors, so that λ [1], also trained, bounds the update. n [in] are the norms of W's columns when the
+ * adapter was created: the paper's ‖W‖, but per input as in the authors' code and PEFT. Norms under 1e-4
+ * count as 1e-4.
  *
- * "zero" starts with B at zero, as PEFT. "copy" starts as the paper: both factors random, and what they make at first is taken
- * off again by a frozen copy of them. Either way the model is unchanged at first. B and A want no weight decay.
+ * "zero" starts with B at zero, as in PEFT. "copy" starts as in the paper: both factors are random, and a
+ * frozen copy of them subtracts their initial product. Either way the model is initially unchanged. Do not
+ * apply weight decay to B and A.
  */
 import {
   type Backend,
@@ -39,15 +41,15 @@ import { checkFinite, checkProbability, checkRanks } from "../shared/option_chec
 export interface DeloraOptions extends TargetOptions {
   /** r, default 8. */
   readonly rank?: number;
-  /** λ at first, default 15. */
+  /** Initial λ, default 15. */
   readonly lambda?: number;
-  /** Rank by pattern on the end of the path; the first that matches counts. */
+  /** Rank by pattern matching the end of the path; the first match applies. */
   readonly rankPattern?: Readonly<Record<string, number>>;
-  /** λ at first, by pattern. */
+  /** Initial λ by pattern. */
   readonly lambdaPattern?: Readonly<Record<string, number>>;
-  /** Probability of dropping an input of the branch in training, default 0. */
+  /** Dropout probability of the branch's input in training, default 0. */
   readonly dropout?: number;
-  /** How the factors start; "none" makes both random, for tests. Default "zero". */
+  /** Initialization of the factors; "none" makes both random, for tests. Default "zero". */
   readonly initialization?: "zero" | "copy" | "none";
 }
 
@@ -56,13 +58,14 @@ export type DeloraParams = DeloraFactors & {
   readonly frozen: { readonly norms: Tensor } & Partial<DeloraFactors>;
 };
 
-/** A product with its bound. */
+/** A product of factors with its bound. */
 export type DeloraFactors = { readonly a: Tensor; readonly b: Tensor; readonly lambda: Tensor };
 
 /**
  * DeLoRA as a method. Parameters under each layer's path: `a`, `b`, `lambda`, and the column norms `frozen.norms`.
  *
- * @throws {RangeError} when a rank is no positive integer, λ no finite number, dropout not in [0, 1), or targets match nothing.
+ * @throws {RangeError} when a rank is not a positive integer, λ is not a finite number, dropout not in [0,
+ * 1), or targets match nothing.
  * @example
  * ```ts
  * import { delora } from "@graft/peft";
@@ -135,7 +138,7 @@ function bounded({ a, b, lambda }: DeloraFactors, norms: Tensor): LinearMap {
   return madeLowRank({ inFeatures, outFeatures, rank }, [a, b, lambda, norms], factors);
 }
 
-/** Norms along an axis, 1e-4 at least: there they have no derivative. */
+/** Norms along an axis, clamped to at least 1e-4, where the derivative is zero. */
 function lengthsOf(t: Tensor, axis: 0 | 1): Tensor {
   return sqrt(maximum(sumOfSquares(t, { axis }), 1e-8));
 }

@@ -4,7 +4,7 @@ import { numberField, patternField, type PeftCodec } from "../peft/codec.ts";
 import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
 
 /**
- * The codec of `peft_type` "DELORA". Its `module_dropout` drops inputs, not modules.
+ * Codec of `peft_type` "DELORA". Its `module_dropout` drops inputs, not modules.
  *
  * @example
  * ```ts

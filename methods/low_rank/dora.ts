@@ -3,8 +3,9 @@
  *
  *   y = W x + b + (g − 1) ⊙ W drop(x) + g ⊙ s B A drop(x)        V = W + s B A   g = m / ‖V‖   ‖·‖ over each row of [out, in]
  *
- * The paper writes [in, out], so its columns are these rows. The norm is a constant in the derivative (section 4.3). The
- * bias is not scaled. At first m = ‖V‖, so g = 1 and the model is unchanged. On a quantized base W is the decoded matrix.
+ * The paper writes [in, out], so its columns are these rows. The norm is a constant in the derivative
+ * (section 4.3). The bias is not scaled. Initially m = ‖V‖, so g = 1 and the model is unchanged. On a
+ * quantized base W is the dequantized matrix.
  */
 import {
   detach,
@@ -26,19 +27,19 @@ import {
 import { add, divide, dropout, multiply, reshape, sqrt, subtract, sumOfSquares } from "../../ops/mod.ts";
 import { lora, type LoraOptions, loraScale } from "./lora.ts";
 
-/** Options of DoRA: LoRA's, and where implementations differ. */
+/** Options of DoRA: those of LoRA, and a choice where implementations differ. */
 export interface DoraOptions extends LoraOptions {
   /**
-   * "paper" (default) as above. "adapterHub" as in that library: y = g ⊙ (W x + b + s B A x) with g = m / ‖W + B A‖, so the
-   * bias is scaled too, s has no say in the norm, and the norm has a derivative.
+   * "paper" (default) as above. "adapterHub" as in that library: y = g ⊙ (W x + b + s B A x) with g = m / ‖W
+   * + B A‖, so the bias is scaled too, s does not enter the norm, and the norm has a derivative.
    */
   readonly decomposition?: "paper" | "adapterHub";
 }
 
 /**
- * DoRA as a method. Options as LoRA's. Parameters under the layer's path: `a`, `b` and the row norms `magnitude` [out].
+ * DoRA as a method. Options as for LoRA.
  *
- * @throws {RangeError} as `lora`, and for `branchBias`, which has no place in the decomposition.
+ * @throws {RangeError} as `lora`, and for `branchBias`, which the decomposition does not define.
  * @example
  * ```ts
  * import { dora } from "@graft/peft";

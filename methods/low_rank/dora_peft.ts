@@ -6,7 +6,7 @@ import { loraPeft } from "./lora_peft.ts";
 import type { PeftCodec, PeftTensor } from "../peft/codec.ts";
 
 /**
- * The codec of `peft_type` "LORA" with `use_dora`.
+ * Codec of `peft_type` "LORA" with `use_dora`.
  *
  * @example
  * ```ts

@@ -4,12 +4,13 @@
  *
  *   A = first r' principal directions of the layer's inputs [tokens, in]     B = 0     W as it is
  *
- * Inputs come in batches until each direction that is needed turns by less than arccos τ with another batch. Ranks are
- * redistributed: of all layers' directions the r · layers with the largest share of their layer's variance are taken, at
- * most ρ r in a layer; a layer without any loses its adapter. α changes with the rank, so that s = α / r stays.
+ * Batches are processed until another batch changes each needed direction by an angle of less than arccos τ.
+ * Ranks are redistributed: of all layers' directions the r · layers with the largest share of their layer's
+ * variance are taken, at most ρ r in a layer; a layer without any loses its adapter. α changes with the rank,
+ * so that s = α / r stays the same.
  *
- * As PEFT's `tuners/lora/eva.py`: inputs are centred, layers with one input share a decomposition, padding and (with labels)
- * tokens without a label are left out.
+ * As PEFT's `tuners/lora/eva.py`: inputs are centred, layers with the same input share a decomposition, and
+ * padding and (with labels) tokens without a label are ignored.
  */
 import {
   type Adapter,
@@ -37,37 +38,39 @@ import { lora, type LoraOptions, loraRank, loraScale } from "./lora.ts";
 import { checkPositive } from "../shared/option_checks.ts";
 import { type Components, cosines, type Decomposition, withRows } from "../../numerics/streaming_svd.ts";
 
-/** Options of EVA: LoRA's, with r the mean rank of a layer, and how to look at the activations. */
+/** Options of EVA: those of LoRA, with r the mean rank of a layer, and how to analyse the activations. */
 export interface EvaOptions extends Omit<LoraOptions, "initialization"> {
-  /** ρ, most ranks of a layer over r; default 2. With 1 nothing is redistributed. */
+  /** ρ, maximum rank of a layer divided by r; default 2. With 1 nothing is redistributed. */
   readonly spread?: number;
   /** τ, default 0.99. */
   readonly threshold?: number;
   /** Default: randomized (arXiv 0909.4061) with 4 iterations, as in PEFT. */
   readonly svd?: "exact" | { readonly iterations: number };
-  /** Whether tokens that have no label are left out. Default "labelled"; batches without labels count whole. */
+  /**
+   * Whether tokens without a label are ignored. Default "labelled"; batches without labels are used entirely.
+   */
   readonly tokens?: "labelled" | "all";
-  /** Give up after this many batches, default 1000. The given ones are taken again and again. */
+  /** Give up after this many batches, default 1000. The given ones are repeated. */
   readonly maxBatches?: number;
-  /** Seed of the randomized decomposition and of what else is random. Default 0. */
+  /** Seed for the randomized decomposition and all other random choices. Default 0. */
   readonly key?: Key | number;
 }
 
-/** An adapter with what EVA found. */
+/** The adapter, and what EVA computed. */
 export interface EvaPrepared {
   /** LoRA with its own rank for each layer. */
   readonly adapter: Adapter;
   /** r' by layer's path, 0 where the adapter was dropped. */
   readonly ranks: Readonly<Record<string, number>>;
-  /** Batches that were run. */
+  /** Number of batches that were run. */
   readonly batches: number;
 }
 
 /**
- * Prepares EVA: LoRA whose A are the directions in which the layers' inputs vary.
+ * Prepares EVA: LoRA with A set to the directions in which the layers' inputs vary most.
  *
- * @throws {RangeError} when an option is out of range, a target is an embedding, batches have fewer tokens than directions
- * are wanted, or the directions have not allConverged after `maxBatches`.
+ * @throws {RangeError} when an option is out of range, a target is an embedding, batches have fewer tokens
+ * than the number of directions, or not all directions have converged after `maxBatches`.
  * @example
  * ```ts
  * import { eva, reference } from "@graft/peft";
@@ -123,7 +126,7 @@ export async function eva(
   }
 }
 
-/** The nearest whole number, of two the even one, as Python has it. */
+/** Rounds to the nearest integer, halves to even, as in Python. */
 function toEven(x: number): number {
   const below = Math.floor(x);
   return x - below === 0.5 ? below + below % 2 : Math.round(x);
@@ -137,14 +140,14 @@ function checkDirections(place: MatrixPlace, options: LoraOptions): void {
   }
 }
 
-/** Layers that read one tensor, and what is known of it. */
+/** Layers that read the same tensor, and what is known about it. */
 interface Group {
-  /** The first is the one that is looked at. */
+  /** The input is observed at the first of these. */
   readonly paths: readonly string[];
   /** Directions sought. */
   readonly count: number;
   readonly state: Root<Components | undefined>;
-  /** Which directions have allConverged. */
+  /** Which directions have converged. */
   converged: readonly boolean[];
 }
 
@@ -177,13 +180,16 @@ function groupsOf(
   });
 }
 
-/** Whether the directions that the group's layers are to get have allConverged. */
+/** Whether all directions assigned to the group's layers have converged. */
 function allConverged({ paths, count, converged }: Group, ranks: ReadonlyMap<string, number>): boolean {
   const needed = Math.max(...paths.map((path) => ranks.get(path) ?? count));
   return converged.slice(0, needed).every((yes) => yes);
 }
 
-/** Runs a batch and takes its activations in: as they come, or after the pass where factorising needs a wait. */
+/**
+ * Runs a batch and processes its activations: during the pass, or after it where the factorization is
+ * asynchronous.
+ */
 async function look(
   model: Model,
   batch: Batch,
@@ -244,7 +250,7 @@ async function distribute(groups: readonly Group[], budget: number): Promise<Rea
     const [squares, [all]] = [(await read(values)).map((s) => s * s), await read(spread)];
     return Array.from({ length: count }, (_, i) => squares[i]! / all!);
   }));
-  // Of equal shares the looked-at layers' come first, then those that share their input.
+  // On ties the observed layers come first, then those that share their input.
   const candidates = [
     ...groups.flatMap(({ paths }, g) => shares[g]!.map((share) => ({ path: paths[0]!, share }))),
     ...groups.flatMap(({ paths }, g) =>
@@ -286,7 +292,7 @@ function adapterOf(
   return { method, params };
 }
 
-/** A copy, since the directions go with the search. */
+/** A copy, since the directions are freed with the search state. */
 const firstRows = (t: Tensor, n: number): Tensor => add(slice(t, 0, 0, n), 0);
 
 function unfinalized(groups: readonly Group[], ranks: ReadonlyMap<string, number>, used: number): RangeError {

@@ -4,8 +4,8 @@
  *   y[part] += s · B A drop(x)       A [r, in]   B [d, r]   for each part apart      (Hu et al., arXiv 2106.09685)
  *   y[part] ← l ⊙ y[part]            l [d]                                           (Liu et al., arXiv 2205.05638)
  *
- * as in the authors' MergedLinear (microsoft/LoRA, loralib/layers.py) and in AdapterHub; `lora` and `ia3` take the whole matrix
- * for one layer, as PEFT does.
+ * as in the authors' MergedLinear (microsoft/LoRA, loralib/layers.py) and in AdapterHub; `lora` and `ia3`
+ * treat the whole matrix as one layer, as PEFT does.
  */
 import {
   fold,
@@ -34,7 +34,7 @@ export interface FusedLoraOptions {
   readonly rank?: number;
   /** α, default the rank; s = α/r. */
   readonly alpha?: number;
-  /** Probability of dropping an input of the branch in training, default 0. */
+  /** Dropout probability of the branch's input in training, default 0. */
   readonly dropout?: number;
 }
 
@@ -45,7 +45,8 @@ export interface FusedIa3Options {
 }
 
 /**
- * LoRA on parts of fused projections. Parameters: `….c_attn.query.a` [r, in], `….c_attn.query.b` [d, r], and so for each part.
+ * LoRA on parts of fused projections. Parameters: `….c_attn.query.a` [r, in], `….c_attn.query.b` [d, r], and
+ * likewise for each part.
  *
  * @throws {RangeError} when a number or a part is out of range, or the model has no fused projection.
  * @example
@@ -92,7 +93,7 @@ export function fusedLora(options: FusedLoraOptions = {}): Method {
 }
 
 /**
- * (IA)³ on parts of fused projections. Parameters: `….c_attn.key.l` [d], and so for each part.
+ * (IA)³ on parts of fused projections. Parameters: `….c_attn.key.l` [d], and likewise for each part.
  *
  * @throws {RangeError} when a part is unknown, or the model has no fused projection.
  * @example

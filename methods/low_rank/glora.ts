@@ -4,9 +4,10 @@
  *
  *   y = (W + W ∘ A + B) x + b + b ∘ D + E + W C        A, B [out, in]   C [in]   D, E [out]
  *
- * Each of the five is a product of rank r, one number an output (an input for C), one number, or nothing; as in the authors'
- * code A multiplies W element by element. C, D and E work on layers that have a bias, as in PEFT. All start at zero. The
- * paper's evolutionary search chooses the five for each layer: that is a search over these options.
+ * Each of the five is a product of rank r, one number per output (per input for C), a single number, or
+ * absent; as in the authors' code A multiplies W elementwise. C, D and E apply to layers that have a bias, as
+ * in PEFT. All start at zero. The paper's evolutionary search chooses the forms of the five for each layer:
+ * that is a search over these options.
  */
 import {
   chooseTargets,
@@ -29,7 +30,7 @@ import { checkNotEmbedding } from "../shared/not_embedding.ts";
 import { freshParams } from "../shared/initial_factors.ts";
 import { checkPositive } from "../shared/option_checks.ts";
 
-/** Forms of a matrix: a product of rank r, one number an output, one number, nothing. */
+/** Forms of a matrix: a product of rank r, one number per output, a single number, or nothing. */
 export type GloraMatrix = "lowRank" | "vector" | "constant" | "none";
 
 /** Options of GLoRA. */
@@ -40,7 +41,7 @@ export interface GloraOptions extends TargetOptions {
   readonly a?: GloraMatrix;
   /** B, which is added to W. Default "lowRank". */
   readonly b?: GloraMatrix;
-  /** C, of which W makes a bias. Default "lowRank". */
+  /** C, which W maps to a bias. Default "lowRank". */
   readonly c?: Exclude<GloraMatrix, "constant">;
   /** D, which scales the bias. Default "constant". */
   readonly d?: Exclude<GloraMatrix, "lowRank">;
@@ -56,11 +57,12 @@ export type GloraPart = "a" | "b" | "c" | "d" | "e";
 const PARTS: readonly GloraPart[] = ["a", "b", "c", "d", "e"];
 
 /**
- * GLoRA as a method. Parameters under each layer's path: `a.down` [out, r] and `a.up` [r, in], or `a.x` [out, 1] or [1], and so
- * for the others: `c.down` [in, r], `c.up` [r, 1] or `c.x` [in, 1]; `d.x` and `e.x` [out] or [1].
+ * GLoRA as a method. Parameters under each layer's path: `a.down` [out, r] and `a.up` [r, in], or `a.x` [out,
+ * 1] or [1], and likewise for the others: `c.down` [in, r], `c.up` [r, 1] or `c.x` [in, 1]; `d.x` and `e.x`
+ * [out] or [1].
  *
- * @throws {RangeError} when the rank is no positive integer, nothing is left of the five, or targets match nothing; at init, when
- * a target is an embedding.
+ * @throws {RangeError} when the rank is not a positive integer, all five are absent, or targets match
+ * nothing; at init, when a target is an embedding.
  * @example
  * ```ts
  * import { adapt, count, freshModel, glora, reference, smallConfig } from "@graft/peft";
@@ -141,7 +143,7 @@ export function gloraShapes(
 
 type Values = { readonly [name: string]: Tensor | undefined };
 
-/** A matrix or vector that broadcasts against what it changes; undefined where it is nothing. */
+/** A matrix or vector that broadcasts against what it changes; undefined where absent. */
 function valueOf(part: Values | undefined): Tensor | undefined {
   return part?.["x"] ?? (part && matmul(part["down"]!, part["up"]!));
 }
@@ -187,7 +189,7 @@ function generalized(place: MatrixPlace, params: Tree): LinearEdit {
   };
 }
 
-/** Zero, but `up` as a linear layer's matrix starts; PEFT's test start otherwise. */
+/** Zero, except `up`, which is initialized like a linear layer; or PEFT's random initialization for tests. */
 function fresh(
   name: string,
   shape: readonly number[],

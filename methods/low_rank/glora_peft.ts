@@ -1,6 +1,7 @@
 /**
- * GLoRA in PEFT folders: `glora_A.Xd` [out, r] and `glora_A.Xu` [r, in], or `glora_A.X`, and so for B to E, below the layer's
- * path. PEFT has one form for A and B, and one for D and E, and writes zeros for what is nothing.
+ * GLoRA in PEFT folders: `glora_A.Xd` [out, r] and `glora_A.Xu` [r, in], or `glora_A.X`, and likewise for B
+ * to E, below the layer's path. PEFT has one form for A and B, and one for D and E, and writes zeros for
+ * absent parts.
  */
 import { glora, type GloraMatrix, type GloraOptions, type GloraPart, gloraShapes } from "./glora.ts";
 import { flagField, numberField, type PeftCodec, type PeftFields, wrong } from "../peft/codec.ts";
@@ -14,7 +15,7 @@ const OURS: Readonly<Record<string, GloraMatrix>> = {
 };
 
 /**
- * The codec of `peft_type` "GLORA".
+ * Codec of `peft_type` "GLORA".
  *
  * @example
  * ```ts

@@ -1,4 +1,7 @@
-/** The leading singular triples of layers' weights, which TinyLoRA changes a weight along: W ≈ U S V [out, in], S falling. */
+/**
+ * The leading singular triples of layers' weights, along which TinyLoRA changes a weight: W ≈ U S V [out,
+ * in], S in descending order.
+ */
 import {
   dispose,
   freshTargets,
@@ -15,7 +18,7 @@ import { factorised, leading, multiply, type Svd, svd } from "../../ops/mod.ts";
 
 /** Which directions. */
 export interface DirectionOptions extends TargetOptions {
-  /** r, default 2; a smaller matrix gives as many as it has. */
+  /** r, default 2; a smaller matrix has as many as its smaller size. */
   readonly rank?: number;
 }
 
@@ -23,8 +26,8 @@ export interface DirectionOptions extends TargetOptions {
 export type LeadingDirections = Readonly<Record<string, Svd>>;
 
 /**
- * The directions of the layers that options choose, for `tinyLora`. On a GPU the matrices are decomposed on the host. The tensors
- * are the caller's.
+ * The directions of the layers that options choose, for `tinyLora`. On a GPU the matrices are decomposed on
+ * the host. The tensors are owned by the caller.
  *
  * @throws {RangeError} when targets match nothing.
  * @example
@@ -43,7 +46,7 @@ export async function leadingDirections(
 ): Promise<LeadingDirections> {
   const found: (readonly [string, Svd])[] = [];
   for (const place of freshTargets(model.spec, options)) {
-    const w = scope((): Synchronous<Tensor> => multiply(matrixAt(model, place), 1)); // a copy: the leaf is the model's
+    const w = scope((): Synchronous<Tensor> => multiply(matrixAt(model, place), 1)); // a copy: the leaf belongs to the model
     const { u, s, vt } = await factorised(w, (w) => ({ ...directionsOf(w, place, options.rank ?? 2) }));
     found.push([place.path, { u, s, vt }]);
     dispose(w);
@@ -52,7 +55,7 @@ export async function leadingDirections(
 }
 
 /**
- * Of one matrix [out, in], on a backend that decomposes.
+ * The directions of one matrix [out, in], on a backend with an SVD.
  *
  * @example
  * ```ts

@@ -3,11 +3,12 @@
  *
  *   y = W x + b + s (Σ_e g_e B_e) h        h = A x [r]        g = mean over tokens of softmax(R h)        B_e [out, r]
  *
- * Layers of one kind share: A [r, in] serves `stride` neighbours, the E experts B_e serve all of them, and each layer's router
- * R [E, r] mixes those. B starts at zero: the model is unchanged at first. What is mixed depends on the text, so that no weight
- * holds it, and a text continued from a cache is mixed by its new tokens alone. The mean includes padding, as in the authors'
- * code, which takes it over the whole batch, as PEFT does: there a text's answer depends on its neighbours. For one text the
- * two are the same.
+ * Layers of the same kind share parameters: A [r, in] is shared by `stride` adjacent layers, the E experts
+ * B_e by all layers, and each layer's router R [E, r] mixes the experts. B starts at zero: the model is
+ * initially unchanged. The mixture depends on the text, so no weight can store it, and a text continued from
+ * a cache is mixed by its new tokens alone. The mean includes padding, as in the authors' code; that code and
+ * PEFT take it over the whole batch, so that a text's result depends on the others in its batch. For a single
+ * text the two are the same.
  */
 import {
   chooseTargets,
@@ -32,26 +33,29 @@ import { checkFinite, checkPositive } from "../shared/option_checks.ts";
 export interface LilyOptions extends TargetOptions {
   /** r, default 32. */
   readonly rank?: number;
-  /** How many neighbours share an A, default 1. */
+  /** How many adjacent layers share an A, default 1. */
   readonly stride?: number;
   /** E, at least 2, default 2. */
   readonly experts?: number;
   /** s, default 1. */
   readonly scale?: number;
   /**
-   * Which layers of one shape are of a kind: those whose paths differ in numbers alone ("modules", default), those that end in
-   * the same one of some names, as in PEFT, or all.
+   * Which layers of the same shape are of the same kind: those whose paths differ only in numbers ("modules",
+   * default), those whose paths end in the same one of the given names, as in PEFT, or all.
    */
   readonly sharing?: "modules" | "all" | readonly string[];
-  /** Over what a router's choices are averaged: each text apart ("text", default), or all texts of a batch together. */
+  /**
+   * What a router's outputs are averaged over: each text separately ("text", default), or all texts of a
+   * batch.
+   */
   readonly mean?: "text" | "batch";
   /** B at zero ("zero", default), or random ("none", for tests). */
   readonly initialization?: "zero" | "none";
 }
 
 /**
- * Lily as a method. Parameters: `router` [E, r] under each layer's path, `a` [r, in] under the first of those that share it,
- * `b` [E r, out] (the B_eᵀ on one another) under the first of a kind.
+ * Lily as a method. Parameters: `router` [E, r] under each layer's path, `a` [r, in] under the first of those
+ * that share it, `b` [E r, out] (the B_eᵀ stacked) under the first of a kind.
  *
  * @throws {RangeError} when a number is out of range, a target is an embedding or of two kinds, or targets match nothing.
  * @example
@@ -133,7 +137,7 @@ function mixed(
   return reshape(y, [...x.shape.slice(0, -1), b.shape[1]!]);
 }
 
-/** A layer with the paths under which its A and its experts stand. */
+/** A layer with the paths under which its A and its experts are stored. */
 export interface LilyLayer {
   /** The layer. */
   readonly place: MatrixPlace;
@@ -144,7 +148,7 @@ export interface LilyLayer {
 }
 
 /**
- * Who shares with whom.
+ * Which layers share parameters.
  *
  * @throws {RangeError} when a layer is an embedding, or ends in two of the names of a kind or in none.
  * @example

@@ -1,7 +1,7 @@
 /**
- * Lily in PEFT folders: `lily_A.weight` [r, in], `lily_B.weight` [E r, out] and `lily_router.weight` [E, r] below the path of
- * every layer, also where layers share them. Layers share that end in the same name of `target_modules`, or that a pattern
- * matches; of each shape apart.
+ * Lily in PEFT folders: `lily_A.weight` [r, in], `lily_B.weight` [E r, out] and `lily_router.weight` [E, r]
+ * below the path of every layer, also where layers share them. Layers share parameters if they have the same
+ * shape and end in the same name of `target_modules`, or match the pattern.
  */
 import type { Json, MatrixPlace } from "../../core/mod.ts";
 import { lily, lilyLayers, type LilyOptions } from "./lily.ts";
@@ -9,7 +9,7 @@ import { flagField, numberField, type PeftCodec, type PeftFields, wrong } from "
 import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
 
 /**
- * The codec of `peft_type` "LILY".
+ * Codec of `peft_type` "LILY".
  *
  * @example
  * ```ts
@@ -78,9 +78,10 @@ function sharingOf(targets: Json | undefined): NonNullable<LilyOptions["sharing"
 }
 
 /**
- * Refuses what PEFT would compute otherwise: it shares by the names under which layers are saved, and averages over the batch.
+ * Refuses adapters for which PEFT would compute something else: it shares by the names under which layers are
+ * saved, and averages over the batch.
  *
- * @throws {RangeError} then.
+ * @throws {RangeError} in that case.
  */
 export function checkLilyInPeft(
   places: readonly MatrixPlace[],

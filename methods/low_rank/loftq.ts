@@ -4,8 +4,9 @@
  *
  *   B A = 0;  T times:   Q = nf4(W − s B A)     U S Vᵀ = SVD(W − Q)     B = U_r √(S_r / s)     A = √(S_r / s) V_rᵀ
  *
- * The base becomes the codes Q, and Q + s B A is as near to W as the alternation gets. It ends on the SVD. The authors' code
- * and PEFT leave s out, so with α ≠ r they start from Q + B A scaled by s, which is not near W; dividing S by s mends that.
+ * The base becomes the quantized Q, and Q + s B A approximates W as well as the alternation can. It ends with
+ * the SVD. The authors' code and PEFT omit s, so with α ≠ r they start from Q + s B A for a B A that was
+ * fitted without s, which is not close to W; dividing S by s fixes that.
  */
 import type { DType, Factors, Model } from "../../core/mod.ts";
 import { leading, subtract, svd } from "../../ops/mod.ts";
@@ -22,9 +23,10 @@ export interface LoftqOptions extends PreparedOptions {
 }
 
 /**
- * Prepares LoftQ: a quantized base and an adapter that makes up for most of what the codes lose.
+ * Prepares LoftQ: a quantized base and an adapter that compensates most of the quantization error.
  *
- * @throws {RangeError} when a rank is over a matrix's size, T is no positive integer, or targets match nothing.
+ * @throws {RangeError} when a rank exceeds a matrix's size, T is not a positive integer, or targets match
+ * nothing.
  * @example
  * ```ts
  * import { loftq, reference, weightBytes } from "@graft/peft";

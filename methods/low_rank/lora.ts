@@ -3,8 +3,9 @@
  *
  *   y = W x + s · B A dropout(x)        A [r, in]   B [out, r]   s = α/r, or α/√r (rsLoRA, arXiv 2312.03732)
  *
- * A is uniform in ±1/√in, as in the authors' code (the paper says Gaussian: `initialization: "gaussian"`), B is zero, so the
- * model is unchanged at first. On an embedding, whose input is one-hot, A is zero and B normal.
+ * A is uniform in ±1/√in, as in the authors' code (the paper says Gaussian: `initialization: "gaussian"`), B
+ * is zero, so the model is initially unchanged. On an embedding, whose input is one-hot, A is zero and B
+ * normal.
  */
 import {
   type Backend,
@@ -37,25 +38,25 @@ import { checkProbability, checkRanks } from "../shared/option_checks.ts";
 /** Options of LoRA. */
 export interface LoraOptions extends TargetOptions {
   /**
-   * r, default 8. Over a matrix's smaller size it is allowed, as in PEFT, and of no use: B A has no more ranks than that, which
-   * `toLora` with error 0 brings it down to.
+   * r, default 8. A rank above a matrix's smaller size is allowed, as in PEFT, but useless: the rank of B A
+   * is at most that size, to which `toLora` with error 0 reduces it.
    */
   readonly rank?: number;
   /** α, default the rank. */
   readonly alpha?: number;
   /** s = α/r ("standard", default) or α/√r ("rankStabilized"). */
   readonly scaling?: "standard" | "rankStabilized";
-  /** Probability of dropping an input of the branch in training, default 0. */
+  /** Dropout probability of the branch's input in training, default 0. */
   readonly dropout?: number;
-  /** Rank by pattern on the end of the path; the first that matches counts. */
+  /** Rank by pattern matching the end of the path; the first match applies. */
   readonly rankPattern?: Readonly<Record<string, number>>;
   /** α by pattern. */
   readonly alphaPattern?: Readonly<Record<string, number>>;
-  /** How A and B start; "none" makes both random, for tests. Default "default". */
+  /** Initialization of A and B; "none" makes both random, for tests. Default "default". */
   readonly initialization?: "default" | "gaussian" | "orthogonal" | "none";
-  /** Which of the base's biases train as well. Default "none". */
+  /** Which of the base's biases are trained as well. Default "none". */
   readonly bias?: "none" | "adapted" | "all";
-  /** Give B a bias of its own, s · (B A x + bias). Default false. */
+  /** Give B a bias, s · (B A x + bias). Default false. */
   readonly branchBias?: boolean;
 }
 
@@ -63,9 +64,10 @@ export interface LoraOptions extends TargetOptions {
 export type LoraFactors = { readonly a: Tensor; readonly b: Tensor; readonly branchBias?: Tensor };
 
 /**
- * LoRA as a method. Parameters lie under their layer's path: `model.layers.0.self_attn.q_proj.a`.
+ * LoRA as a method. Parameters are stored under their layer's path: `model.layers.0.self_attn.q_proj.a`.
  *
- * @throws {RangeError} when a rank is no positive integer, dropout is not in [0, 1), or targets match nothing.
+ * @throws {RangeError} when a rank is not a positive integer, dropout is not in [0, 1), or targets match
+ * nothing.
  * @example
  * ```ts
  * import { lora } from "@graft/peft";
@@ -200,7 +202,7 @@ function everyOther(q: Tensor, index: number): Tensor {
   return reshape(slice(reshape(q, [rows / 2, 2, columns]), 1, index, index + 1), [rows / 2, columns]);
 }
 
-/** Paths of the base's biases that train. */
+/** Paths of the base's biases that are trained. */
 function biasPaths(spec: Spec, options: LoraOptions): readonly string[] {
   switch (options.bias ?? "none") {
     case "none":

@@ -1,6 +1,7 @@
 /**
- * What tools that know plain LoRA alone can be given of an adapter: for each layer A, B and s with ΔW = s B A. Exact where
- * the adapter is made of low-rank products (LoRA, AdaLoRA, sums of them); cut to a rank or an error otherwise.
+ * An adapter in the form of plain LoRA, for tools that support only that: for each layer A, B and s with ΔW =
+ * s B A. Exact where the adapter consists of low-rank products (LoRA, AdaLoRA, sums of them); otherwise
+ * truncated to a rank or an error bound.
  */
 import {
   type Adapter,
@@ -16,7 +17,7 @@ import {
 import { loraScale } from "./lora.ts";
 import { type Limit, toLora } from "./to_lora.ts";
 
-/** One layer: ΔW = s B A with A [r, in] and B [out, r]; of an embedding [r, rows] and [width, r]. */
+/** One layer: ΔW = s B A with A [r, in] and B [out, r]; for an embedding [r, rows] and [width, r]. */
 export interface LoraLayer extends Factors {
   /** The layer. */
   readonly place: MatrixPlace;
@@ -26,20 +27,22 @@ export interface LoraLayer extends Factors {
 
 /** An adapter as plain LoRA. */
 export interface LoraForm {
-  /** Those that the adapter changes, in the model's order. */
+  /** The layers that the adapter changes, in the model's order. */
   readonly layers: readonly LoraLayer[];
-  /** ‖ΔW − s B A‖ / ‖ΔW‖ over all layers; 0 where nothing was cut. */
+  /** ‖ΔW − s B A‖ / ‖ΔW‖ over all layers; 0 where nothing was truncated. */
   readonly error: number;
-  /** Frees the factors that were made for this; those of LoRA itself are its parameters. */
+  /**
+   * Frees the factors that were computed for this; those of a LoRA adapter are its parameters and are kept.
+   */
   dispose(): void;
 }
 
 /**
  * An adapter as plain LoRA.
  *
- * @param limit How far to cut; default not at all.
- * @throws {TypeError} when the adapter changes anything but matrices, belongs to a changed base (PiSSA, OLoRA, LoftQ), or
- * is no low-rank product and no limit is given; the message says how.
+ * @param limit How far to truncate; default: not at all.
+ * @throws {TypeError} when the adapter changes anything but matrices, belongs to a changed base (PiSSA,
+ * OLoRA, LoftQ), or is not a low-rank product and no limit is given; the message says what to do.
  * @example
  * ```ts
  * import { adapt, freshModel, lora, loraForm, reference, smallConfig } from "@graft/peft";

@@ -1,5 +1,5 @@
 /**
- * LoRA in PEFT folders. Keys below the layer's path, shapes as our params have them:
+ * LoRA in PEFT folders. Keys below the layer's path, shapes as in our params:
  *
  *   linear, head   lora_A.weight [r, in]        lora_B.weight [out, r]       lora_B.bias [out] (lora_bias)
  *   embedding      lora_embedding_A [r, rows]   lora_embedding_B [width, r]
@@ -18,7 +18,7 @@ import {
 import { biasTensors } from "../peft/layers.ts";
 
 /**
- * The codec of `peft_type` "LORA".
+ * Codec of `peft_type` "LORA".
  *
  * @example
  * ```ts
@@ -152,15 +152,15 @@ function biasOf(value: Json | undefined): NonNullable<LoraOptions["bias"]> {
 }
 
 /**
- * How A and B started matters to a finished adapter only where the base was changed along with it, and that the caller sees to
- * (io/peft/changed_base.ts).
+ * The initialization matters to a finished adapter only if it also changed the base, and the caller handles
+ * that (io/peft/changed_base.ts).
  */
 function initializationOf(value: Json | undefined): NonNullable<LoraOptions["initialization"]> {
   if (value === false) return "none";
   switch (value) {
     case true:
-    case "eva": // A from the activations' singular vectors; the base stays as it was.
-    case "mica": // B from the weights' last singular vectors; the base stays as it was.
+    case "eva": // A from the activations' singular vectors; the base is unchanged.
+    case "mica": // B from the weights' last singular vectors; the base is unchanged.
       return "default";
     case "gaussian":
     case "orthogonal":

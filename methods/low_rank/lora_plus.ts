@@ -1,7 +1,7 @@
 /**
  * LoRA+. Hayou, Ghosh and Yu 2024, "LoRA+: Efficient Low Rank Adaptation of Large Models", arXiv 2402.12354.
  *
- *   learning rate of A: η     of B and of vectors: λ η      of LoRA on an embedding: 10⁻⁶ whatever η
+ *   learning rate of A: η     of B and of vectors: λ η      of LoRA on an embedding: 10⁻⁶ for any η
  *
  * The model is LoRA's; only training differs. Groups as in the authors' `lora_plus.py`, where vectors (biases, and the
  * magnitudes of DoRA) go with B.
@@ -18,7 +18,7 @@ export interface LoraPlusOptions extends LoraOptions {
 }
 
 /**
- * LoRA+ as a method. Options as LoRA's, and the rates.
+ * LoRA+ as a method. Options as for LoRA, and the rates.
  *
  * @throws {RangeError} as `lora`, and when a rate is not positive.
  * @example

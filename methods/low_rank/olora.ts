@@ -3,8 +3,9 @@
  *
  *   W = Q R [out, in]     B = Q[:, :r]     A = R[:r]     base: W − s B A     s = α / r
  *
- * Neither factor carries s: only the subtraction does, so the function is unchanged at first whatever α. The diagonal of R
- * is kept from being negative, which makes the factors unique; LAPACK, and with it PEFT, leaves the signs open.
+ * Neither factor carries s: only the subtraction does, so the function is initially unchanged for any α. The
+ * diagonal of R is made nonnegative, which makes the factors unique; LAPACK, and thus PEFT, leaves the signs
+ * unspecified.
  */
 import type { Model } from "../../core/mod.ts";
 import { matmul, qr, slice } from "../../ops/mod.ts";
@@ -12,9 +13,10 @@ import { loraRank } from "./lora.ts";
 import { type Prepared, prepareDifference, type PreparedOptions } from "./prepared.ts";
 
 /**
- * Prepares OLoRA: an adapter with orthonormal B, and the base without what the adapter took. Options as LoRA's.
+ * Prepares OLoRA: an adapter with orthonormal B, and the base with the adapter's initial product subtracted.
+ * Options as for LoRA.
  *
- * @throws {RangeError} when a rank is over a matrix's size, or targets match nothing.
+ * @throws {RangeError} when a rank exceeds a matrix's size, or targets match nothing.
  * @example
  * ```ts
  * import { olora, reference } from "@graft/peft";

@@ -1,9 +1,9 @@
 /**
- * Adapters of a changed base (PiSSA, OLoRA, LoftQ) as plain LoRA of the base that everyone has:
+ * Adapters of a changed base (PiSSA, OLoRA, LoftQ) as plain LoRA on the original base:
  *
  *   W' + s B A  =  W + (W' − W) + s B A          with W' = W − s B₀ A₀:  W + s [B, −B₀] [A; A₀], rank 2 r
  *
- * A quantized base differs from the original by a matrix of full rank, so there the update is cut.
+ * A quantized base differs from the original by a matrix of full rank, so there the update is truncated.
  */
 import type { Adapter, Model } from "../../core/mod.ts";
 import { combine } from "./combine.ts";
@@ -14,7 +14,7 @@ import type { Approximation, Limit } from "./to_lora.ts";
  * A trained adapter of a prepared base as LoRA of the original model. Exact, with the rank doubled, unless a limit is given.
  *
  * @param model The original.
- * @param trained The adapter as it stands after training; default as it was prepared.
+ * @param trained The adapter after training; default: the adapter as prepared.
  * @example
  * ```ts
  * import { count, freshModel, onOriginal, pissa, reference, smallConfig } from "@graft/peft";

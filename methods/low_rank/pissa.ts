@@ -4,8 +4,9 @@
  *
  *   W = U S Vᵀ [out, in]     A = √(S_r / s) V_rᵀ     B = U_r √(S_r / s)     base: W − s B A      s = α / r
  *
- * The adapter starts as the leading part of the weights, the base keeps the rest. QPiSSA stores the rest in few bits; with T
- * steps the factors are taken again from what the codes lose: A, B ← SVD_r(W − nf4(W − s B A)), T − 1 times.
+ * The adapter starts as the principal part of the weights, the base keeps the residual. QPiSSA quantizes the
+ * residual; with T steps the factors are recomputed to compensate the quantization error: A, B ← SVD_r(W −
+ * nf4(W − s B A)), T − 1 times.
  *
  * The authors' code assumes s = 1; dividing S by s keeps the function for any α, as in PEFT.
  */
@@ -35,19 +36,19 @@ import {
 import { loraRank, loraScale } from "./lora.ts";
 import { type Prepared, prepareDifference, type PreparedOptions, prepareSplit } from "./prepared.ts";
 
-/** Options of PiSSA: LoRA's, and how to decompose. */
+/** Options of PiSSA: those of LoRA, and how to decompose. */
 export interface PissaOptions extends PreparedOptions {
   /** Default "exact". Randomized (arXiv 0909.4061): 4 iterations are the authors' choice, and much faster. */
   readonly svd?: "exact" | { readonly iterations: number; readonly oversampling?: number };
-  /** QPiSSA: how the rest is stored, and T, default 1. By default it stays f32. */
+  /** QPiSSA: how the residual is stored, and T, default 1. By default it stays in f32. */
   readonly quantize?: { readonly dtype: DType; readonly iterations?: number };
 }
 
 /**
- * Prepares PiSSA: an adapter, and the base without what the adapter took. On that base the function is unchanged at first
- * (with QPiSSA, nearly).
+ * Prepares PiSSA: an adapter, and the base with the adapter's initial product subtracted. On that base the
+ * function is initially unchanged (with QPiSSA, nearly).
  *
- * @throws {RangeError} when a rank is over a matrix's size, or targets match nothing.
+ * @throws {RangeError} when a rank exceeds a matrix's size, or targets match nothing.
  * @example
  * ```ts
  * import { count, onOriginal, pissa, reference } from "@graft/peft";
@@ -101,22 +102,23 @@ export function update({ a, b }: Factors, scale: number): Tensor {
   return multiply(matmul(b, a), scale);
 }
 
-/** A matrix in few bits. */
+/** A quantized matrix. */
 export interface Coded {
-  /** As the model stores it at this place. */
+  /** As stored by the model at this place. */
   readonly stored: Tensor;
-  /** What that says, [out, in] f32. */
+  /** Its dequantized values, [out, in] f32. */
   readonly decoded: Tensor;
 }
 
 /**
- * Codes a matrix [out, in] the way round that the place has codes, so that its blocks are the model's.
+ * Quantizes a matrix [out, in] in the layout that quantized weights have at the place, so that its blocks are
+ * the model's.
  *
- * @throws {TypeError} when the dtype is no quantized one.
+ * @throws {TypeError} when the dtype is not a quantized one.
  */
 export function code(matrix: Tensor, place: MatrixPlace, dtype: DType): Coded {
   if (!isQuantized(dtype)) throw new TypeError(`Expected a quantized dtype for the base but found ${dtype}`);
-  const turned = place.kind === "embedding"; // codes of a linear layer lie [out, in]
+  const turned = place.kind === "embedding"; // quantized linear layers are [out, in]
   const stored = castTo(turned ? transpose(matrix) : matrix, dtype);
   const decoded = castTo(stored, "f32");
   return { stored, decoded: turned ? transpose(decoded) : decoded };

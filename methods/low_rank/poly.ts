@@ -5,8 +5,8 @@
  *   y = W x + b + 1/r · B_t A_t x        A_t = [Σ_s w_1s A_1s; …]   B_t = [Σ_s w_1s B_1s; …]   over Q pieces of in and out
  *   w_qs = z_qs / Σ_s z_qs               z = σ(Z_t) of task t; in training σ(Z_t + log u − log(1 − u)), u uniform in (0, 1)
  *
- * S skills, LoRA factors each, are shared by all tasks; a task has Q S logits in each layer. One piece (Q = 1) is Poly, more are
- * multi-head routing. A batch says each row's task in `rows`.
+ * S skills, LoRA factors each, are shared by all tasks; a task has Q S logits in each layer. One piece (Q =
+ * 1) is Poly, more are multi-head routing. A batch gives each row's task in `rows`.
  */
 import {
   chooseTargets,
@@ -49,7 +49,7 @@ export interface PolyOptions extends TargetOptions, TaskOptions {
   readonly rank?: number;
   /** S, default 4. */
   readonly skills?: number;
-  /** Q, pieces of a layer's input and output that are routed apart. Default 1. */
+  /** Q, pieces of a layer's input and output that are routed separately. Default 1. */
   readonly pieces?: number;
   /** Whether training draws the shares at random ("sampled", default) or never ("mean"). */
   readonly routing?: "sampled" | "mean";
@@ -61,11 +61,12 @@ export interface PolyOptions extends TargetOptions, TaskOptions {
 export type PolyParams = { readonly a: Tensor; readonly b: Tensor; readonly logits: Tensor };
 
 /**
- * Poly as a method. Parameters: `a`, `b` and `logits` under each layer's path. For one task, or the `task` that is chosen, it
- * merges.
+ * Poly as a method. Parameters: `a`, `b` and `logits` under each layer's path. With one task, or with `task`
+ * set, it can be merged.
  *
- * @throws {RangeError} when a number is no positive integer, tasks are none or have one name twice, or targets match nothing; at
- * init, when a layer's sizes do not divide into the pieces, or a target is an embedding.
+ * @throws {RangeError} when a number is not a positive integer, there are no tasks or two have the same name,
+ * or targets match nothing; at init, when a layer's sizes do not divide into the pieces, or a target is an
+ * embedding.
  * @example
  * ```ts
  * import { adapt, forward, freshModel, graft, poly, reference, smallConfig } from "@graft/peft";

@@ -1,13 +1,13 @@
 /**
- * Poly in PEFT folders: `poly_lora_A` [Q, S, in/Q, r], `poly_lora_B` [Q, S, r, out/Q] and the router's logits [T, Q S] below the
- * layer's path. PEFT's tasks have numbers: ours are called "0", "1" and so on.
+ * Poly in PEFT folders: `poly_lora_A` [Q, S, in/Q, r], `poly_lora_B` [Q, S, r, out/Q] and the router's logits
+ * [T, Q S] below the layer's path. PEFT numbers its tasks: ours are named "0", "1" and so on.
  */
 import { flagField, numberField, type PeftCodec, wrong } from "../peft/codec.ts";
 import { peftLayer } from "../peft/layers.ts";
 import { poly, type PolyOptions, polyShapes } from "./poly.ts";
 
 /**
- * The codec of `peft_type` "POLY".
+ * Codec of `peft_type` "POLY".
  *
  * @example
  * ```ts

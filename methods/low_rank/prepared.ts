@@ -1,6 +1,7 @@
 /**
- * LoRA on a base that gave part of itself to the adapter (PiSSA, OLoRA, LoftQ). The parts are computed once, awaited, a
- * layer at a time; from then on training, merging and saving see plain LoRA on another base.
+ * LoRA whose initial product is subtracted from the base (PiSSA, OLoRA, LoftQ). The decomposition is computed
+ * once, asynchronously, one layer at a time; from then on training, merging and saving see plain LoRA on
+ * another base.
  */
 import {
   type Adapter,
@@ -28,25 +29,31 @@ import { factorised, negate } from "../../ops/mod.ts";
 import { fixedWeights } from "../selective/fixed_weights.ts";
 import { lora, type LoraOptions, loraRank } from "./lora.ts";
 
-/** An adapter and the base it belongs to. On the original model the adapter alone computes something else. */
+/** An adapter and the base it belongs to. On the original model the adapter computes a different function. */
 export interface Prepared<M extends Model> {
-  /** What changed in the base, as an adapter of the original model. Grafted below `adapter` it does what `model` does. */
+  /**
+   * The change of the base, as an adapter of the original model. Grafting it and then `adapter` onto the
+   * original model equals `adapter` on `model`.
+   */
   readonly base: Adapter;
-  /** The original model with that change in its weights. Shares the others. */
+  /** The original model with that change in its weights. Shares all other weights. */
   readonly model: M;
   /** LoRA to train on `model`, under the method's own name. */
   readonly adapter: Adapter;
-  /** Frees what was computed: the changed weights and the first parameters. */
+  /** Frees what was computed: the changed weights and the initial parameters. */
   dispose(): void;
 }
 
 /** Options of LoRA on a changed base. */
 export interface PreparedOptions extends Omit<LoraOptions, "initialization"> {
-  /** Seed of what is random. Default 0. */
+  /** Seed for random choices. Default 0. */
   readonly key?: Key | number;
 }
 
-/** Factors, and what remains of the layer as it will be stored: its dtype, [in, out] where the model has it so. */
+/**
+ * Factors, and the residual of the layer as it will be stored: in its dtype, and [in, out] where the model
+ * stores it so.
+ */
 export interface Split extends Factors {
   readonly rest: Tensor;
 }
@@ -70,7 +77,7 @@ export function prepareDifference<M extends Model>(
   });
 }
 
-/** The base becomes what the split says. */
+/** The base becomes the residual of the split. */
 export async function prepareSplit<M extends Model>(
   name: string,
   model: M,
@@ -105,7 +112,7 @@ async function prepare<M extends Model, F extends Factors>(
   partsOf: (w: Tensor, place: MatrixPlace) => F,
   baseOf: (parts: readonly (readonly [MatrixPlace, F])[]) => { readonly base: Adapter; readonly model: M },
 ): Promise<Prepared<M>> {
-  // Under a name of its own, so that nobody takes it for LoRA of the original base.
+  // Under a name of its own, so that it is not mistaken for LoRA of the original base.
   const method = { ...lora(options), name };
   const places = freshTargets(model.spec, options);
   for (const place of places) checkRank(place, options);

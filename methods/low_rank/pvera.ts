@@ -3,9 +3,10 @@
  *
  *   y = W x + b + λ_b ⊙ B z        z ~ N(μ, σ²)        [μ, log σ²] = λ_d ⊙ A x        λ_d [2r]   λ_b [out]   A [2r, in]   B [out, r]
  *
- * VeRA whose middle is a distribution that depends on x. In training z = μ + σ ε is drawn for every token; otherwise it is μ, and
- * so it is merged. A and B are uniform within ±√(6 / columns) at a seed and shared by all layers as VeRA's; λ_d starts at 0.1, λ_b
- * at 0: the model is unchanged at first. As in PEFT nothing pulls the distribution towards another.
+ * VeRA with a latent z whose distribution depends on x. In training z = μ + σ ε is drawn for every token;
+ * otherwise z = μ, also when merging. A and B are uniform within ±√(6 / columns), drawn from a seed and
+ * shared by all layers as in VeRA; λ_d starts at 0.1, λ_b at 0: the model is initially unchanged. As in PEFT
+ * there is no term that pulls the distribution towards a prior.
  */
 import {
   type Backend,
@@ -37,18 +38,22 @@ export interface PveraOptions extends TargetOptions {
   readonly rank?: number;
   /** Seed of A and B, default 0. */
   readonly projectionSeed?: number;
-  /** Keep A and B with the adapter ("stored", default), or make them anew at every use: no memory, much slower. */
+  /**
+   * Keep A and B with the adapter ("stored", default), or regenerate them at every use: no memory, much
+   * slower.
+   */
   readonly projections?: "stored" | "regenerated";
-  /** λ_d at first, default 0.1. */
+  /** Initial λ_d, default 0.1. */
   readonly initialD?: number;
-  /** Probability of dropping an input of the branch in training, default 0. */
+  /** Dropout probability of the branch's input in training, default 0. */
   readonly dropout?: number;
 }
 
 /**
  * PVeRA as a method. Parameters: `lambdaD` [2r] and `lambdaB` [out] under each layer's path, and A and B as `frozen.a`, `frozen.b`.
  *
- * @throws {RangeError} when the rank is no positive integer, dropout is not in [0, 1), or targets match nothing.
+ * @throws {RangeError} when the rank is not a positive integer, dropout is not in [0, 1), or targets match
+ * nothing.
  * @example
  * ```ts
  * import { pvera } from "@graft/peft";
@@ -92,7 +97,7 @@ export function pvera(options: PveraOptions = {}): Method {
   };
 }
 
-/** What an edit is made of; A and B where they are stored. */
+/** The tensors of an edit; A and B where they are stored. */
 type PveraTensors = VeraVectors & Partial<Projections>;
 
 function drawn(inFeatures: number, tensors: PveraTensors, make: () => Projections, p: number): LinearChange {

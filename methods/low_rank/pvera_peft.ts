@@ -10,7 +10,8 @@ import { pvera, type PveraOptions, pveraShapes } from "./pvera.ts";
 const { exclude_modules: _, ...layerFields } = LAYER_FIELDS;
 
 /**
- * The codec of `peft_type` "PVERA". The seed of what PEFT draws in training is not kept: ours is the run's own.
+ * Codec of `peft_type` "PVERA". PEFT's seed for random draws in training is not kept: here the run's seed is
+ * used.
  *
  * @example
  * ```ts

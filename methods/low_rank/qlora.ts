@@ -1,10 +1,10 @@
 /**
  * QLoRA. Dettmers et al. 2023, "QLoRA: Efficient Finetuning of Quantized LLMs", arXiv 2305.14314, section 3.
  *
- *   y = decode(W_nf4) x + s · B A dropout(x)      on every linear layer but the head
+ *   y = dequantize(W_nf4) x + s · B A dropout(x)      on every linear layer but the head
  *
- * The base's storage is the model's matter: `quantize(model, { dtype: "nf4_double" })` makes the paper's. On it this is LoRA
- * with the paper's targets, rank and scaling.
+ * The base's storage belongs to the model: `quantize(model, { dtype: "nf4_double" })` gives the paper's. The
+ * method itself is LoRA with the paper's targets, rank and scaling.
  */
 import type { Method } from "../../core/mod.ts";
 import { lora, type LoraOptions } from "./lora.ts";

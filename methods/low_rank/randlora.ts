@@ -4,10 +4,10 @@
  *
  *   y = W x + b + s Σ_j B_j Λ_j A Γ_j x        B_j [max, r]   Λ_j [r]   A [r, min]   Γ_j [min]        s = α/r
  *
- * for in ≤ out; the transpose of the sum where the outputs are fewer. n = ⌈min / r⌉ terms make the rank full. A and the B_j are
- * random, frozen and shared by all layers, which take the first columns and rows of them. Λ starts at zero and Γ at
- * 1 / max(n, min): the model is unchanged at first. Of B [max, n, r] term j has the columns j, n + j, 2n + j, … of its n r, as in
- * PEFT.
+ * for in ≤ out; otherwise the transposed sum. n = ⌈min / r⌉ terms make the rank full. A and the B_j are
+ * random, frozen and shared by all layers, which use their first columns and rows. Λ starts at zero and Γ at
+ * 1 / max(n, min): the model is initially unchanged. Term j uses columns j, n + j, 2n + j, … of the n r
+ * columns of B [max, n, r], as in PEFT.
  */
 import {
   type Backend,
@@ -33,19 +33,25 @@ import { checkPositive, checkProbability, checkRanks } from "../shared/option_ch
 
 /** Options of RandLoRA. */
 export interface RandLoraOptions extends TargetOptions {
-  /** r, default 32. The fewer, the more parameters. */
+  /** r, default 32. A smaller r gives more parameters. */
   readonly rank?: number;
   /** α, default 20 r. */
   readonly alpha?: number;
-  /** Of A and B: uniform (default), or −1, 0 and 1 with one in 3 ("sparse") or one in √min ("verySparse") not zero. */
+  /**
+   * Entries of A and B: uniform (default), or −1, 0 and 1 with one in 3 ("sparse") or one in √min
+   * ("verySparse") nonzero.
+   */
   readonly bases?: "uniform" | "sparse" | "verySparse";
   /** Seed of A and B, default 0. */
   readonly projectionSeed?: number;
-  /** Keep A and B with the adapter ("stored", default), or make them anew at every use: no memory, much slower. */
+  /**
+   * Keep A and B with the adapter ("stored", default), or regenerate them at every use: no memory, much
+   * slower.
+   */
   readonly projections?: "stored" | "regenerated";
-  /** Probability of dropping an input of the branch in training, default 0. */
+  /** Dropout probability of the branch's input in training, default 0. */
   readonly dropout?: number;
-  /** Λ of zeros (default), or normal, with Γ of 1 / max(in, out) ("normal"). */
+  /** Λ zero (default), or normal with Γ = 1 / max(in, out) ("normal"). */
   readonly initialization?: "zeros" | "normal";
 }
 
@@ -55,7 +61,8 @@ export type RandLoraScales = { readonly lambda: Tensor; readonly gamma: Tensor }
 /**
  * RandLoRA as a method. Parameters: `lambda` and `gamma` under each layer's path, and A and B as `frozen.a`, `frozen.b`.
  *
- * @throws {RangeError} when the rank is no positive integer, dropout is not in [0, 1), or targets match nothing.
+ * @throws {RangeError} when the rank is not a positive integer, dropout is not in [0, 1), or targets match
+ * nothing.
  * @example
  * ```ts
  * import { randlora } from "@graft/peft";

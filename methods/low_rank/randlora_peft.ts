@@ -1,7 +1,7 @@
 /**
- * RandLoRA in PEFT folders: `randlora_lambda` [r, n] and `randlora_gamma` [n, min] below the layer's path, and with
- * `save_projection` the shared `randlora_A` [r, 1, min] and `randlora_B` [max, n, r], outside the model's own modules and below
- * every layer's path once more.
+ * RandLoRA in PEFT folders: `randlora_lambda` [r, n] and `randlora_gamma` [n, min] below the layer's path,
+ * and with `save_projection` the shared `randlora_A` [r, 1, min] and `randlora_B` [max, n, r], outside the
+ * model's own modules and again below every layer's path.
  */
 import type { MatrixPlace } from "../../core/mod.ts";
 import { flagField, numberField, type PeftCodec, type PeftFields, type PeftTensor } from "../peft/codec.ts";
@@ -11,7 +11,7 @@ import { randlora, type RandLoraOptions, randLoraScaleShapes, randLoraShapes } f
 const { exclude_modules: _, ...layerFields } = LAYER_FIELDS;
 
 /**
- * The codec of `peft_type` "RANDLORA".
+ * Codec of `peft_type` "RANDLORA".
  *
  * @example
  * ```ts
@@ -63,7 +63,7 @@ export const randloraPeft: PeftCodec<RandLoraOptions> = {
   ],
 };
 
-/** PEFT asks for `very_sparse` first. */
+/** PEFT checks `very_sparse` first. */
 function basesOf(fields: PeftFields): NonNullable<RandLoraOptions["bases"]> {
   if (flagField(fields, "very_sparse")) return "verySparse";
   return flagField(fields, "sparse") ? "sparse" : "uniform";

@@ -1,6 +1,6 @@
 /**
- * RandLoRA's random bases, number for number as PEFT draws them from a seed: uniform in bf16 (which PEFT takes wherever the machine
- * has it), or −1, 0 and 1; then divided by their standard deviation.
+ * RandLoRA's random bases, with exactly the values that PEFT draws from a seed: uniform in bf16 (which PEFT
+ * uses wherever the machine supports it), or −1, 0 and 1; then divided by their standard deviation.
  */
 import { type Backend, type Projections, tensor } from "../../core/mod.ts";
 import { mersenneTwister, roundToBf16, torchUniform, torchUniformBf16 } from "../../numerics/torch_random.ts";
@@ -8,7 +8,7 @@ import { mersenneTwister, roundToBf16, torchUniform, torchUniformBf16 } from "..
 /**
  * A [r, min], then B [max, n, r], from one stream.
  *
- * @param bases Uniform in ±1/√columns, or one in 3, or one in √min, not zero.
+ * @param bases Uniform in ±1/√columns, or one in 3, or one in √min, nonzero.
  */
 export function randomBases(
   shapes: { readonly a: readonly [number, number]; readonly b: readonly [number, number, number] },
@@ -26,7 +26,7 @@ export function randomBases(
       return torchUniformBf16(next, rows * columns, -bound, bound);
     };
     const a = draw(...shapes.a);
-    const pieces = Array.from({ length: n }, () => draw(max, r)); // one after the other, side by side in B
+    const pieces = Array.from({ length: n }, () => draw(max, r)); // drawn one after the other, concatenated in B
     const b = new Float32Array(max * n * r);
     pieces.forEach((piece, j) => {
       for (let row = 0; row < max; row++) b.set(piece.subarray(row * r, (row + 1) * r), (row * n + j) * r);

@@ -3,13 +3,13 @@
  *
  *   y = W x + (α / √r) · B A dropout(x)
  *
- * LoRA but for the factor, under which the update keeps its size as the rank grows.
+ * LoRA except for the factor, which keeps the size of the update stable as the rank grows.
  */
 import type { Method } from "../../core/mod.ts";
 import { lora, type LoraOptions } from "./lora.ts";
 
 /**
- * Rank-stabilised LoRA as a method: `lora` with the scaling √r. Options and errors as there.
+ * Rank-stabilised LoRA as a method: `lora` with the scaling α/√r. Options and errors as for `lora`.
  *
  * @example
  * ```ts

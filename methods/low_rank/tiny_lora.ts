@@ -3,9 +3,9 @@
  *
  *   y = W x + b + B R A x        R = Σ_i v_i P_i        A [r, in]   B [out, r]   P_i [r, r], i ≤ u
  *
- * B = U S and A = Vᵀ are the r leading singular directions of W, as LoRA-XS has them, or √S on either side ("split"), as PEFT has;
- * the P_i are normal, of variance 1/r, and A, B and P are frozen. What trains is v, of which neighbouring layers may share one.
- * It starts at zero: the model is unchanged at first.
+ * B = U S and A = Vᵀ are the r leading singular directions of W, as in LoRA-XS, or with √S on either side
+ * ("split"), as in PEFT; the P_i are normal with variance 1/r, and A, B and P are frozen. Only v is trained;
+ * adjacent layers may share one v. It starts at zero: the model is initially unchanged.
  */
 import {
   chooseTargets,
@@ -34,25 +34,34 @@ import { mersenneTwister, torchNormal } from "../../numerics/torch_random.ts";
 export interface TinyLoraOptions extends TargetOptions {
   /** r, default 2. */
   readonly rank?: number;
-  /** u, the numbers of a v, default 64. */
+  /** u, the length of v, default 64. */
   readonly dimension?: number;
-  /** From 0 (default), a v for each layer, to 1, one for all: that share of the layers' own v is spared. */
+  /**
+   * Degree of sharing, from 0 (default), a v for each layer, to 1, one for all: this share of the vectors is
+   * saved.
+   */
   readonly tying?: number;
-  /** Where the singular values stand: with B ("left", default) or their roots on either side ("split", as PEFT). */
+  /**
+   * Where the singular values go: into B ("left", default), or their square roots into both factors ("split",
+   * as in PEFT).
+   */
   readonly singularValues?: "left" | "split";
-  /** Seed of P of the first layer, default 42; the next has the next. */
+  /** Seed of the first layer's P, default 42; it increases by one per layer. */
   readonly projectionSeed?: number;
-  /** Keep P with the adapter ("stored", default), or make it anew at every use. */
+  /** Keep P with the adapter ("stored", default), or regenerate it at every use. */
   readonly projections?: "stored" | "regenerated";
   /** v of zeros (default), or uniform within ±0.02. */
   readonly initialization?: "zeros" | "uniform";
-  /** Probability of dropping an input of the branch in training, default 0. */
+  /** Dropout probability of the branch's input in training, default 0. */
   readonly dropout?: number;
-  /** What `leadingDirections` gave for these layers: on a GPU, which has no decomposition of its own. Default: decompose at init. */
+  /**
+   * The result of `leadingDirections` for these layers: needed on a GPU, which has no decomposition. Default:
+   * decompose at init.
+   */
   readonly directions?: LeadingDirections;
 }
 
-/** What a layer keeps: A, B and, where stored, P [u, r, r]. */
+/** A layer's frozen tensors: A, B and, where stored, P [u, r, r]. */
 type Kept = { readonly frozen: { readonly a: Tensor; readonly b: Tensor; readonly p?: Tensor } };
 
 /**
@@ -142,8 +151,8 @@ function factors({ u, s, vt }: Svd, where: TinyLoraOptions["singularValues"] = "
 }
 
 /**
- * Which v a layer of n has: n (1 − tying) of them, rounded with halves to even numbers, for as many neighbours each as there are
- * whole, and the last for the rest.
+ * Index of the v of a layer out of n: there are n (1 − tying) vectors, rounded half to even; each serves the
+ * same whole number of adjacent layers, the last one also the rest.
  */
 function groupOf(layer: number, n: number, tying: number): number {
   const wanted = n * (1 - tying);

@@ -10,7 +10,7 @@ import { tinyLora, type TinyLoraOptions, tinyLoraShapes } from "./tiny_lora.ts";
 const { exclude_modules: _, ...layerFields } = LAYER_FIELDS;
 
 /**
- * The codec of `peft_type` "TINYLORA".
+ * Codec of `peft_type` "TINYLORA".
  *
  * @example
  * ```ts
@@ -78,7 +78,7 @@ export const tinyLoraPeft: PeftCodec<TinyLoraOptions> = {
   },
 };
 
-/** `false` leaves v as memory has it. */
+/** `false` leaves v as uninitialized memory. */
 function startOf(value: Json | undefined): NonNullable<TinyLoraOptions["initialization"]> {
   switch (value) {
     case true:

@@ -3,7 +3,7 @@
  *
  *   ΔW ≈ B A     B = U_r √S_r     A = √S_r V_rᵀ     error = ‖ΔW − B A‖ / ‖ΔW‖ = √(Σ_{i > r} s_i² / Σ s_i²)
  *
- * No product of rank r is nearer (Eckart and Young 1936).
+ * No product of rank r is closer (Eckart and Young 1936).
  */
 import {
   type Adapter,
@@ -27,14 +27,14 @@ import { balanced } from "./pissa.ts";
 import { checkPositive } from "../shared/option_checks.ts";
 
 /**
- * How far to cut: to a rank, or to the smallest rank of each layer whose error is not over a bound (0 keeps all that f32 can
- * tell from nothing).
+ * How far to truncate: to a rank, or to the smallest rank of each layer whose error does not exceed a bound
+ * (0 keeps everything that f32 can distinguish from zero).
  */
 export type Limit = { readonly rank: number } | { readonly error: number };
 
-/** A LoRA adapter with what the cut lost. */
+/** A LoRA adapter with the truncation error. */
 export interface Approximation {
-  /** With its own rank for each layer, and s = 1. Its parameters are the caller's. */
+  /** With its own rank for each layer, and s = 1. Its parameters are owned by the caller. */
   readonly adapter: Adapter;
   /** ‖ΔW − B A‖ / ‖ΔW‖ over all layers together. */
   readonly error: number;
@@ -42,7 +42,7 @@ export interface Approximation {
   readonly errors: Readonly<Record<string, number>>;
 }
 
-/** What f32 cannot tell from nothing, relative to the whole. */
+/** What f32 cannot distinguish from zero, relative to the whole. */
 const ROUNDING = 1e-6;
 
 /**
@@ -70,7 +70,7 @@ export async function toLora<P extends Tree>(
   return await approximate(weightUpdates(model, adapter), limit, adapter.name);
 }
 
-/** An update of a layer whose matrix may have to be awaited. */
+/** An update of a layer whose matrix may be asynchronous. */
 export interface AnyUpdate extends Pick<WeightUpdate, "place" | "factors"> {
   matrix(): Tensor | Promise<Tensor>;
 }
@@ -92,7 +92,7 @@ export async function approximate(
   };
 }
 
-/** Plain LoRA with s = 1 of factors that are at hand. Takes the tensors over. */
+/** Plain LoRA with s = 1 from given factors. Takes ownership of the tensors. */
 export function adapterOf(
   layers: readonly (Factors & { readonly place: MatrixPlace })[],
   name?: string,
@@ -109,7 +109,7 @@ export function adapterOf(
   return { ...name !== undefined && { name }, method, params: params as Tree };
 }
 
-/** One layer, cut. */
+/** One layer, truncated. */
 export interface Cut extends Factors {
   readonly place: MatrixPlace;
   readonly error: number;
@@ -123,7 +123,7 @@ export interface Cut extends Factors {
 export async function cut(update: AnyUpdate, limit: Limit): Promise<Cut> {
   const { u, s, vt } = await decomposition(update);
   const squares = [...await read(s)].map((value) => value * value);
-  /** Σ over the values from i on. */
+  /** Σ over the values from index i. */
   const tails = squares.reduceRight<number[]>((sums, square) => [square + sums[0]!, ...sums], [0]);
   const whole = tails[0]!;
   const enough = "rank" in limit
@@ -138,7 +138,9 @@ export async function cut(update: AnyUpdate, limit: Limit): Promise<Cut> {
   return { ...factors, place: update.place, lost, whole, error: share(lost, whole) };
 }
 
-/** The SVD of ΔW; of factors by way of their QR, whose inner product is as small as the rank. */
+/**
+ * The SVD of ΔW; for factors via their QR decompositions, whose inner product is only as large as the rank.
+ */
 async function decomposition(update: AnyUpdate): Promise<Svd> {
   const { inFeatures, outFeatures } = sizesOf(update.place);
   const factors = update.factors?.();

@@ -3,10 +3,10 @@
  *
  *   y = W x + b + B A x        vec(A_1), vec(B_1), vec(A_2), … = P θ        A [r, in]   B [out, r]   θ [d]
  *
- * Each of the D rows of P has one number that is not zero, 1/√n_j in the column j that is drawn for it, where n_j rows have their
- * number: so P is an isometry. Drawn is each row's column by itself ("uniform"), as in the paper, or by shuffling all columns in
- * equal numbers ("balanced"), as PEFT does. The draws are NumPy's at a seed. θ starts uniform: the model is changed a little
- * at first.
+ * Each of the D rows of P has one nonzero entry, 1/√n_j in a randomly drawn column j, where n_j is the number
+ * of rows with column j: so P is an isometry. Columns are drawn independently for each row ("uniform"), as in
+ * the paper, or by shuffling all columns in equal numbers ("balanced"), as in PEFT. The draws match NumPy's
+ * for the seed. θ starts uniform: the model changes slightly at initialization.
  */
 import {
   chooseTargets,
@@ -34,19 +34,22 @@ export interface UniLoraOptions extends TargetOptions {
   readonly rank?: number;
   /** d, default 256. */
   readonly dimension?: number;
-  /** How rows of P get their columns: each by itself ("uniform", default) or in equal numbers ("balanced", as PEFT). */
+  /**
+   * How rows of P get their columns: independently ("uniform", default) or in equal numbers ("balanced", as
+   * in PEFT).
+   */
   readonly assignment?: "uniform" | "balanced";
   /** Seed of P, default 42. */
   readonly projectionSeed?: number;
   /** θ uniform within `bound` ("uniform", default) or N(0, 1). */
   readonly initialization?: "uniform" | "normal";
-  /** Bound of θ's uniform start, default 0.02. */
+  /** Bound of θ's uniform initialization, default 0.02. */
   readonly bound?: number;
-  /** Probability of dropping an input of the branch in training, default 0. */
+  /** Dropout probability of the branch's input in training, default 0. */
   readonly dropout?: number;
 }
 
-/** P: the column of each row, and the number that a column has. */
+/** P: the column of each row, and the value in each column. */
 interface Projection {
   readonly columns: Int32Array;
   readonly scales: Float32Array;
@@ -55,7 +58,8 @@ interface Projection {
 /**
  * Uni-LoRA as a method. Parameters: `theta` [d] for the whole model.
  *
- * @throws {RangeError} when a number is no positive integer, dropout is not in [0, 1), or targets match nothing.
+ * @throws {RangeError} when a number is not a positive integer, dropout is not in [0, 1), or targets match
+ * nothing.
  * @example
  * ```ts
  * import { uniLora } from "@graft/peft";
@@ -71,7 +75,7 @@ export function uniLora(options: UniLoraOptions = {}): Method {
   if (!Number.isInteger(seed) || seed < 0) {
     throw new RangeError(`Expected projectionSeed to be a non-negative integer but found ${seed}`);
   }
-  const drawn = new WeakMap<Spec, Projection>(); // P is a function of the model's sizes
+  const drawn = new WeakMap<Spec, Projection>(); // P is determined by the model's sizes
   const projectionOf = (spec: Spec, places: readonly MatrixPlace[]): Projection => {
     const found = drawn.get(spec) ??
       projection(

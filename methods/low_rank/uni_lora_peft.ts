@@ -6,7 +6,7 @@ import { uniLora, type UniLoraOptions } from "./uni_lora.ts";
 const { exclude_modules: _, ...layerFields } = LAYER_FIELDS;
 
 /**
- * The codec of `peft_type` "UNILORA".
+ * Codec of `peft_type` "UNILORA".
  *
  * @example
  * ```ts

@@ -1,11 +1,12 @@
 /**
  * VB-LoRA. Li, Han and Ji 2024, "VB-LoRA: Extreme Parameter Efficient Fine-Tuning with Vector Banks", arXiv 2405.15179, section 3.
  *
- *   y = W x + b + B A x        A [r, in], B [out, r], cut into pieces of c numbers along in and out
+ *   y = W x + b + B A x        A [r, in], B [out, r], cut into pieces of c values along in and out
  *   piece = Σ_{i in top-k(σ)} softmax(σ_i) v_i        bank v [h, c], logits σ [h] of the piece's own; the softmax over the k alone
  *
- * All layers share the bank. It starts uniform in ±0.02 and the logits normal, so that the model is changed a little at first. A
- * logit beyond the k largest has no gradient in that step. The paper gives bank and logits rates of their own.
+ * All layers share the bank. It starts uniform in ±0.02 and the logits normal, so that the model changes
+ * slightly at initialization. A logit beyond the k largest has no gradient in that step. The paper uses
+ * separate learning rates for bank and logits.
  */
 import {
   chooseTargets,
@@ -45,17 +46,17 @@ import { checkPositive, checkProbability } from "../shared/option_checks.ts";
 export interface VbLoraOptions extends TargetOptions {
   /** r, default 4. */
   readonly rank?: number;
-  /** h, the vectors of the bank, default 256. */
+  /** h, the number of vectors in the bank, default 256. */
   readonly vectors?: number;
   /** c, their length, default 256. Divides the inputs and outputs of every layer. */
   readonly length?: number;
   /** k, default 2. With 1 the logits learn nothing. */
   readonly topK?: number;
-  /** Bound of the bank's uniform start, default 0.02. */
+  /** Bound of the bank's uniform initialization, default 0.02. */
   readonly bankBound?: number;
-  /** Standard deviation of the logits' start, default 0.1. */
+  /** Standard deviation of the initial logits, default 0.1. */
   readonly deviation?: number;
-  /** Probability of dropping an input of the branch in training, default 0. */
+  /** Dropout probability of the branch's input in training, default 0. */
   readonly dropout?: number;
 }
 
@@ -65,8 +66,8 @@ export type VbLoraLogits = { readonly logitsA: Tensor; readonly logitsB: Tensor 
 /**
  * VB-LoRA as a method. Parameters: `bank` [h, c], and `logitsA`, `logitsB` under each layer's path.
  *
- * @throws {RangeError} when a number is no positive integer, k exceeds h, c does not divide a layer's sizes, dropout is not in
- * [0, 1), or targets match nothing.
+ * @throws {RangeError} when a number is not a positive integer, k exceeds h, c does not divide a layer's
+ * sizes, dropout is not in [0, 1), or targets match nothing.
  * @example
  * ```ts
  * import { vbLora } from "@graft/peft";

@@ -7,7 +7,7 @@ import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
 import { vbLora, type VbLoraOptions, vbLoraShapes } from "./vb_lora.ts";
 
 /**
- * The codec of `peft_type` "VBLORA".
+ * Codec of `peft_type` "VBLORA".
  *
  * @example
  * ```ts

@@ -3,9 +3,10 @@
  *
  *   y = W x + b + diag(λ_b) B diag(λ_d) A dropout(x)        A [r, in]   B [out, r]   λ_d [r]   λ_b [out]
  *
- * A and B are random, frozen and shared by all layers: one A of the widest input and one B of the widest output, cut to
- * size for each layer. Uniform in ±√(6 / columns), from PyTorch's generator at `projectionSeed`, so that they are those that
- * PEFT makes from the same seed. λ_d starts at 0.1, λ_b at 0: the model is unchanged at first. There is no α.
+ * A and B are random, frozen and shared by all layers: one A for the widest input and one B for the widest
+ * output, cut to size for each layer. Uniform in ±√(6 / columns), from PyTorch's generator seeded with
+ * `projectionSeed`, so that they equal those that PEFT generates from the same seed. λ_d starts at 0.1, λ_b
+ * at 0: the model is initially unchanged. There is no α.
  */
 import {
   type Backend,
@@ -32,11 +33,14 @@ export interface VeraOptions extends TargetOptions {
   readonly rank?: number;
   /** Seed of A and B, default 0. */
   readonly projectionSeed?: number;
-  /** Keep A and B with the adapter ("stored", default), or make them anew at every use: no memory, much slower. */
+  /**
+   * Keep A and B with the adapter ("stored", default), or regenerate them at every use: no memory, much
+   * slower.
+   */
   readonly projections?: "stored" | "regenerated";
-  /** λ_d at first, default 0.1. */
+  /** Initial λ_d, default 0.1. */
   readonly initialD?: number;
-  /** Probability of dropping an input of the branch in training, default 0. */
+  /** Dropout probability of the branch's input in training, default 0. */
   readonly dropout?: number;
 }
 
@@ -46,7 +50,8 @@ export type VeraVectors = { readonly lambdaD: Tensor; readonly lambdaB: Tensor }
 /**
  * VeRA as a method. Parameters: `lambdaD` and `lambdaB` under each layer's path, and A and B as `frozen.a`, `frozen.b`.
  *
- * @throws {RangeError} when the rank is no positive integer, dropout is not in [0, 1), or targets match nothing.
+ * @throws {RangeError} when the rank is not a positive integer, dropout is not in [0, 1), or targets match
+ * nothing.
  * @example
  * ```ts
  * import { vera } from "@graft/peft";

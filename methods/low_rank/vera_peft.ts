@@ -10,7 +10,7 @@ import { vera, type VeraOptions, veraShapes } from "./vera.ts";
 const { exclude_modules: _, ...layerFields } = LAYER_FIELDS;
 
 /**
- * The codec of `peft_type` "VERA".
+ * Codec of `peft_type` "VERA".
  *
  * @example
  * ```ts

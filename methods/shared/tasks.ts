@@ -16,7 +16,7 @@ export interface Task {
   readonly rows: { readonly row?: string };
 }
 
-/** @throws {RangeError} when there is no task, two have one name, or `task` names none. */
+/** @throws {RangeError} when there is not a task, two have one name, or `task` names none. */
 export function checkTasks({ tasks = ["0"], task }: TaskOptions): void {
   if (tasks.length === 0) throw new RangeError("Expected at least one task but found none");
   const twice = tasks.find((name, i) => tasks.indexOf(name) !== i);
