@@ -4,8 +4,9 @@
  *
  *   K ← l_k ⊙ (W_k x + b_k)     V ← l_v ⊙ (W_v x + b_v)     FFN ← W_2 (l_ff ⊙ h)     each l starts at ones
  *
- * The vectors scale the outputs of the key and value layers and the input of the feed-forward part's second layer, so
- * they merge into the weights' rows and columns: no overhead (the survey says "extra gating").
+ * The vectors scale the outputs of the key and value layers and the input of the feed-forward part's second
+ * layer, so they can be merged into the weights' rows and columns without overhead (the survey says "extra
+ * gating").
  */
 import {
   chooseTargets,
@@ -30,8 +31,8 @@ export interface Ia3Options extends TargetOptions {
 }
 
 /**
- * (IA)³ as a method. Default targets: key, value (or the fused qkv, whole, as in PEFT) and the feed-forward part's last
- * layer. Parameters: one vector a layer under its path, `….k_proj.l`.
+ * (IA)³ as a method. Default targets: key, value (or the fused qkv, whole, as in PEFT) and the feed-forward
+ * part's last layer. Parameters: one vector per layer under its path, `….k_proj.l`.
  *
  * @example
  * ```ts

@@ -7,7 +7,7 @@ import { ia3, type Ia3Options, scalesInput } from "./ia3.ts";
 import { flagField, type PeftCodec, type PeftTensor } from "../peft/codec.ts";
 
 /**
- * The codec of `peft_type` "IA3". `feedforward_modules` is decided with the targets.
+ * Codec of `peft_type` "IA3". `feedforward_modules` is handled along with the targets.
  *
  * @example
  * ```ts
@@ -28,7 +28,7 @@ export const ia3Peft: PeftCodec<Ia3Options> = {
   },
   refused: {},
   read: (fields) => {
-    flagField(fields, "init_ia3_weights"); // says how the vectors started, which is past
+    flagField(fields, "init_ia3_weights"); // describes the initialization, which no longer matters
     return {};
   },
   write: () => ({ init_ia3_weights: true }),

@@ -3,12 +3,14 @@
  *
  *   h ← h + Rᵀ (W h + b − R h)        R [r, d] orthonormal rows   W [r, d]   b [r]
  *
- * on the outputs h of the blocks, at the first p and last s tokens of what is read. A text of n tokens has at most ⌊n/2⌋ of
- * either, so the two never meet (dataset.py of the authors' pyreft). What a decoder writes is never edited: not when decoding,
- * and in training only tokens before the first label are looked at. Dropout is on the whole edited state, not the edit.
+ * on the outputs h of the blocks, at the first p and last s tokens of the prompt. For a text of n tokens
+ * either is at most ⌊n/2⌋, so the two never overlap (dataset.py of the authors' pyreft). Generated tokens are
+ * never edited: not when decoding, and in training only tokens before the first label are. Dropout applies to
+ * the whole edited state, not the edit.
  *
- * R is brought back to orthonormal rows after each optimizer step. The model is not unchanged at first, since R and W are
- * random. DiReFT leaves R h out (`subtracts: "nothing"`), NoReFT leaves R free (`rows: "free"`).
+ * R is projected back to orthonormal rows after each optimizer step. The model is not initially unchanged,
+ * since R and W are random. DiReFT omits R h (`subtracts: "nothing"`), NoReFT leaves R unconstrained (`rows:
+ * "free"`).
  */
 import {
   type BlockPlace,
@@ -44,15 +46,21 @@ export interface LoreftOptions {
   readonly ends?: "tied" | "apart";
   /** Probability of dropping an element of an edited state in training, default 0. */
   readonly dropout?: number;
-  /** Whether R keeps orthonormal rows (default) or is a free matrix. */
+  /** Whether R keeps orthonormal rows (default) or is an unconstrained matrix. */
   readonly rows?: "orthonormal" | "free";
   /** What is subtracted from W h + b: R h ("projection", default) or nothing. */
   readonly subtracts?: "projection" | "nothing";
   /** A non-linearity on W h + b, default "none". */
   readonly activation?: Activation;
-  /** How many of a text's n tokens either end may have: ⌊n/2⌋ ("half", default), or all, where the last go first ("text"). */
+  /**
+   * How many of a text's n tokens either end may have: ⌊n/2⌋ ("half", default), or all, where the last ones
+   * take precedence ("text").
+   */
   readonly atMost?: "half" | "text";
-  /** Of a model with two stacks, which is edited: the one that reads (default), or both as AdapterHub has it. */
+  /**
+   * Which stack of an encoder-decoder model is edited: the encoder ("reading", default), or both as in
+   * AdapterHub.
+   */
   readonly stacks?: "reading" | "both";
 }
 
@@ -65,12 +73,12 @@ type Ends = { readonly [end in End]?: Intervention };
 type End = "both" | "first" | "last";
 
 /**
- * LoReFT as a method, on every block; `at(layers(…), loreft())` chooses some. In a model with an encoder only the encoder is
- * edited. Parameters under a block's path: `both.rotation` [r, d], `both.source.weight` [r, d], `both.source.bias` [r], or
- * `first` and `last` in the place of `both`.
+ * LoReFT as a method, on every block; `at(layers(…), loreft())` selects some. In a model with an encoder only
+ * the encoder is edited. Parameters under a block's path: `both.rotation` [r, d], `both.source.weight` [r,
+ * d], `both.source.bias` [r], or `first` and `last` instead of `both`.
  *
- * @throws {RangeError} when the rank is no positive integer or above d, p or s is negative or both are 0, or dropout is not in
- * [0, 1).
+ * @throws {RangeError} when the rank is not a positive integer or above d, p or s is negative or both are 0,
+ * or dropout is not in [0, 1).
  * @example
  * ```ts
  * import { loreft } from "@graft/peft";
@@ -156,7 +164,9 @@ export function loreft(options: LoreftOptions = {}): Method {
   };
 }
 
-/** Blocks that read: the encoder's where there is one. @throws {RangeError} when there is no block. */
+/**
+ * Blocks that read the prompt: the encoder's where there is one. @throws {RangeError} when there is no block.
+ */
 function blocksRead(spec: Spec, stacks: "reading" | "both"): readonly BlockPlace[] {
   const encoder = stacks === "both" ? [] : spec.blocks.filter(({ stack }) => stack === "encoder");
   const found = encoder.length > 0 ? encoder : spec.blocks;

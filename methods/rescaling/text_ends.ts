@@ -1,4 +1,4 @@
-/** The first and last tokens of what a pass reads, for edits that stand there alone. */
+/** The first and last tokens of a prompt, for edits that apply only there. */
 import { type HiddenCall, type Tensor, tensor } from "../../core/mod.ts";
 import {
   add,
@@ -13,15 +13,19 @@ import {
   sum,
 } from "../../ops/mod.ts";
 
-/** Each [b, t, 1]: 1 at the places, else 0. t counts a prompt's rows too, which are at no end. */
+/**
+ * Each [b, t, 1]: 1 at these positions, else 0. t includes the rows of soft prompts, which belong to neither
+ * end.
+ */
 export interface Ends {
   readonly first: Tensor;
   readonly last: Tensor;
 }
 
 /**
- * The first p and last s of a text's n tokens, at most n / 2 of either, or as many as there are: then a token near both ends
- * is one of the last. Padding and what a decoder writes count as no token. undefined when a text is being continued, so that nothing in the pass is read.
+ * The first p and last s of a text's n tokens, at most n / 2 of either, or up to all of them: then a token
+ * near both ends is one of the last. Padding and generated tokens do not count. undefined when a text is
+ * being continued, since such a pass has no prompt tokens.
  */
 export function firstAndLastTokens(
   call: HiddenCall,
@@ -43,7 +47,7 @@ export function firstAndLastTokens(
   const fromRight = add(subtract(n, fromLeft), 1); // 1 at the last
   const half = multiply(n, 0.5);
   const near = (rank: Tensor, count: number): Tensor =>
-    atMost === "text" ? lessEqual(rank, count) : multiply(lessEqual(rank, count), lessEqual(rank, half)); // whole numbers, so ⌊n / 2⌋
+    atMost === "text" ? lessEqual(rank, count) : multiply(lessEqual(rank, count), lessEqual(rank, half)); // integers, so ⌊n / 2⌋
   const among = (near: Tensor): Tensor =>
     place(reshape(multiply(read, near), [b, t, 1]), 1, y.shape[1]! - t, y.shape[1]!);
   const last = near(fromRight, s);

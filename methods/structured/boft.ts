@@ -3,9 +3,10 @@
  *
  *   y = s ⊙ W Rᵀ x + b        R = M_m … M_1        M_i = P_i diag(C_i1, …, C_in) P_iᵀ        s [out]
  *
- * The blocks C [c, c] are Cayley transforms of the skew part of free matrices, zero at first; the permutations P_i widen the
- * reach of each factor by two, so that m factors mix pieces of 2^(m−1) c inputs. s, one at first, is what PEFT adds; it does
- * not scale the bias. PEFT without its CUDA kernel runs m = 1 whatever the config says; here m is what is asked for.
+ * The blocks C [c, c] are Cayley transforms of the skew part of free matrices, zero initially; the
+ * permutations P_i double the reach of each factor, so that m factors mix pieces of 2^(m−1) c inputs. s, one
+ * initially, is what PEFT adds; it does not scale the bias. PEFT without its CUDA kernel uses m = 1 whatever
+ * the config says; here m is as requested.
  */
 import {
   blockDiagonal,
@@ -38,7 +39,10 @@ export interface BoftOptions extends TargetOptions {
   readonly blocks?: Blocks;
   /** m, default 1: one factor, no butterfly. */
   readonly factors?: number;
-  /** In training ⌊share · n⌋ blocks of one factor, both drawn anew in each pass, do not rotate. Default 0. */
+  /**
+   * In training ⌊share · n⌋ blocks of one factor, both redrawn in each pass, are set to the identity. Default
+   * 0.
+   */
   readonly dropout?: number;
 }
 
@@ -97,7 +101,7 @@ export function boft(options: BoftOptions = {}): Method {
 /**
  * The shape of a layer's `r`.
  *
- * @throws {RangeError} when its input cannot be cut so.
+ * @throws {RangeError} when its input cannot be divided so.
  * @example
  * ```ts
  * import { boftShape, freshModel, reference, smallConfig } from "@graft/peft";
@@ -123,7 +127,7 @@ export function boftShape(
   return [m, count, size, size];
 }
 
-/** All blocks but some of one factor; the transform of a block of zeros is the identity. */
+/** Sets some blocks of one factor to zero; the transform of a zero block is the identity. */
 function withoutSome(r: Tensor, kept: number, key: Key): Tensor {
   const [m, n] = [r.shape[0]!, r.shape[1]!];
   const draws = Array.from({ length: n + 1 }, (_, i) => threefry(key, i, 0)[0] >>> 0);
@@ -134,7 +138,10 @@ function withoutSome(r: Tensor, kept: number, key: Key): Tensor {
   return multiply(r, tensor(mask, { backend: r.backend, shape: [m, n, 1, 1] }));
 }
 
-/** Rᵀ as a map, or R when `inverted`. In row form x R meets M_m first; each M is its blocks between two shuffles. */
+/**
+ * Rᵀ as a map, or R when `inverted`. In row form x R applies M_m first; each M is its blocks between two
+ * shuffles.
+ */
 function butterfly(place: MatrixPlace, r: Tensor, inverted: boolean): LinearMap {
   const { inFeatures } = sizesOf(place);
   const [m, n, c] = [r.shape[0]!, r.shape[1]!, r.shape[2]!];

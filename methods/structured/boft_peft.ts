@@ -4,8 +4,8 @@ import { numberField, type PeftCodec } from "../peft/codec.ts";
 import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
 
 /**
- * The codec of `peft_type` "BOFT". Without its CUDA kernel PEFT makes one factor but records the number that was asked for;
- * whoever reads such a folder says 1.
+ * Codec of `peft_type` "BOFT". Without its CUDA kernel PEFT creates one factor but records the requested
+ * number; to read such a folder, set the number to 1.
  *
  * @example
  * ```ts

@@ -3,9 +3,9 @@
  *
  *   y = W x + b + 1/in C(w) x        w [out / c, in / c, c]
  *
- * C(w) is made of circulant blocks [c, c], of which w has the first rows, so that it may have full rank. The larger the blocks,
- * the fewer the parameters. The divisor is PEFT's. w starts uniform, and the model is changed at first;
- * "zeros" leaves it as it is.
+ * C(w) consists of circulant blocks [c, c], whose first rows are w, so it can have full rank. The larger the
+ * blocks, the fewer the parameters. The divisor is PEFT's. w starts uniform, so the model is initially
+ * changed; "zeros" leaves it unchanged.
  */
 import {
   type Backend,
@@ -31,7 +31,7 @@ import { checkPositive } from "../shared/option_checks.ts";
 export interface C3aOptions extends TargetOptions {
   /** c, default 256. Divides the inputs and outputs of every layer. */
   readonly block?: number;
-  /** c by pattern on the end of the path; the first that matches counts. */
+  /** c by pattern matching the end of the path; the first match applies. */
   readonly blockPattern?: Readonly<Record<string, number>>;
   /** Uniform in ±√(6 / (in + out)) ("xavier", default) or ±1/√in ("kaiming"), N(0, 1) ("normal"), or zero. */
   readonly initialization?: "xavier" | "kaiming" | "normal" | "zeros";
@@ -40,7 +40,8 @@ export interface C3aOptions extends TargetOptions {
 /**
  * C3A as a method. Parameters: `kernel` [out / c, in / c, c] under each layer's path.
  *
- * @throws {RangeError} when a block is no positive integer or does not divide a layer's sizes, or targets match nothing.
+ * @throws {RangeError} when a block is not a positive integer or does not divide a layer's sizes, or targets
+ * match nothing.
  * @example
  * ```ts
  * import { c3a } from "@graft/peft";

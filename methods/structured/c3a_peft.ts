@@ -6,7 +6,7 @@ import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
 
 const { exclude_modules: _, ...layerFields } = LAYER_FIELDS;
 
-/** PEFT's words for a start, and ours. */
+/** PEFT's names of initializations, and ours. */
 const STARTS = {
   xavier: "xavier_uniform",
   kaiming: "kaiming_uniform",
@@ -15,7 +15,7 @@ const STARTS = {
 } as const;
 
 /**
- * The codec of `peft_type` "C3A".
+ * Codec of `peft_type` "C3A".
  *
  * @example
  * ```ts
@@ -56,7 +56,7 @@ export const c3aPeft: PeftCodec<C3aOptions> = {
     }),
 };
 
-/** `false` is PEFT's default start. */
+/** `false` is PEFT's default initialization. */
 function startOf(value: Json | undefined): NonNullable<C3aOptions["initialization"]> {
   if (value === false) return "xavier";
   const found = (Object.keys(STARTS) as (keyof typeof STARTS)[]).find((name) => STARTS[name] === value);

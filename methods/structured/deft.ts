@@ -1,14 +1,15 @@
 /**
- * DEFT. Kumar et al. 2025, "DEFT: Decompositional Efficient Fine-Tuning for Text-to-Image Models", arXiv 2509.22793; and PaRa,
- * whose projection it takes over, Chen et al. 2024, "PaRa: Personalizing Text-to-Image Diffusion via Parameter Rank
- * Reduction", arXiv 2406.05641.
+ * DEFT. Kumar et al. 2025, "DEFT: Decompositional Efficient Fine-Tuning for Text-to-Image Models", arXiv
+ * 2509.22793; and PaRa, whose projection it adopts, Chen et al. 2024, "PaRa: Personalizing Text-to-Image
+ * Diffusion via Parameter Rank Reduction", arXiv 2406.05641.
  *
  *   W' = (I − Q Kᵀ) W + s Q R        P [out, r]   R [r, in]   s = α / r, or 1 without an α
  *   "relu": Q = P, K = max(P, 0)      "qr": Q = K, the orthonormal columns of P
  *
- * A subspace of what the layer says is taken out, and R says something else in it. R starts at Kᵀ W / s: the model is
- * unchanged at first. PaRa takes out alone, and changes the model from the start. A rank over the outputs is brought down to
- * them, in s too, as in PEFT, which is the paper's authors' code; its signs of Q are LAPACK's, and so are ours.
+ * The layer's output in a subspace is removed, and R provides a new output in it. R starts at Kᵀ W / s: the
+ * model is initially unchanged. PaRa only removes, and changes the model from the start. A rank above the
+ * number of outputs is reduced to it, in s too, as in PEFT, which is the paper's authors' code; the signs of
+ * Q are those of LAPACK, as there.
  */
 import {
   chooseTargets,
@@ -45,17 +46,17 @@ import { checkPositive, checkProbability } from "../shared/option_checks.ts";
 
 /** Options of DEFT. */
 export interface DeftOptions extends TargetOptions {
-  /** r, default 8; at most the layer's outputs count. */
+  /** r, default 8; capped at the layer's number of outputs. */
   readonly rank?: number;
   /** α; s = α / r. Without it s = 1. */
   readonly alpha?: number;
-  /** How P makes Q and K, default "relu". */
+  /** How Q and K are computed from P, default "relu". */
   readonly projection?: "relu" | "qr";
   /** "deft" (default), or "para": without R. */
   readonly form?: "deft" | "para";
   /** Probability of dropping an input of R in training, default 0. */
   readonly dropout?: number;
-  /** R at Kᵀ W / s ("identity", default), or random of deviation 0.02 ("normal"). */
+  /** R at Kᵀ W / s ("identity", default), or random with standard deviation 0.02 ("normal"). */
   readonly initialization?: "identity" | "normal";
 }
 
@@ -63,10 +64,10 @@ export interface DeftOptions extends TargetOptions {
 type DeftMatrices = { readonly p: Tensor; readonly r?: Tensor };
 
 /**
- * DEFT as a method. Parameters: `p` [out, r] and, but for PaRa, `r` [r, in] under each layer's path.
+ * DEFT as a method. Parameters: `p` [out, r] and, except for PaRa, `r` [r, in] under each layer's path.
  *
- * @throws {RangeError} when the rank is no positive integer, α no finite number, dropout not in [0, 1), a target is an
- * embedding, or targets match nothing.
+ * @throws {RangeError} when the rank is not a positive integer, α is not a finite number, dropout not in [0,
+ * 1), a target is an embedding, or targets match nothing.
  * @example
  * ```ts
  * import { deft } from "@graft/peft";
@@ -115,7 +116,7 @@ export function deft(options: DeftOptions = {}): Method {
 }
 
 /**
- * The rank that a layer has.
+ * The rank of a layer.
  *
  * @example
  * ```ts

@@ -1,10 +1,11 @@
-/** DEFT in PEFT folders: `deft_P` [out, r] and, but for PaRa, `deft_R` [r, in] below the layer's path. */
+/** DEFT in PEFT folders: `deft_P` [out, r] and, except for PaRa, `deft_R` [r, in] below the layer's path. */
 import { deft, type DeftOptions, deftRank } from "./deft.ts";
 import { flagField, numberField, type PeftCodec, type PeftFields, wrong } from "../peft/codec.ts";
 import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
 
 /**
- * The codec of `peft_type` "DEFT". `init_scale` says how wide R's random start was, which is past. An α of 0 is none, as in PEFT.
+ * Codec of `peft_type` "DEFT". `init_scale` is the scale of R's random initialization, which no longer
+ * matters. An α of 0 means none, as in PEFT.
  *
  * @example
  * ```ts

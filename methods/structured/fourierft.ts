@@ -3,8 +3,9 @@
  *
  *   y = W x + b + α Re(F⁻¹(S)) x        S [out, in]: c at n positions, zero elsewhere        F⁻¹ with 1 / (out · in)
  *
- * The positions are the first n of PyTorch's `randperm(out · in)` at a seed, as PEFT's, and the same in all layers of one
- * size. c starts normal, so the model is changed at first, as in the paper and PEFT; "zeros" leaves it as it is.
+ * The positions are the first n of PyTorch's `randperm(out · in)` for a seed, as in PEFT, and the same in all
+ * layers of one size. c starts normal, so the model is initially changed, as in the paper and PEFT; "zeros"
+ * leaves it unchanged.
  */
 import {
   byPattern,
@@ -30,7 +31,7 @@ import { mersenneTwister, torchRandperm } from "../../numerics/torch_random.ts";
 export interface FourierFtOptions extends TargetOptions {
   /** n, default 1000. */
   readonly frequencies?: number;
-  /** n by pattern on the end of the path; the first that matches counts. */
+  /** n by pattern matching the end of the path; the first match applies. */
   readonly frequencyPattern?: Readonly<Record<string, number>>;
   /** α, default 150. */
   readonly scale?: number;
@@ -43,7 +44,8 @@ export interface FourierFtOptions extends TargetOptions {
 /**
  * FourierFT as a method. Parameters: `spectrum` [n] under each layer's path.
  *
- * @throws {RangeError} when n is no positive integer or exceeds a layer's elements, or targets match nothing.
+ * @throws {RangeError} when n is not a positive integer or exceeds a layer's elements, or targets match
+ * nothing.
  * @example
  * ```ts
  * import { fourierft } from "@graft/peft";

@@ -4,7 +4,7 @@ import { flagField, numberField, patternField, type PeftCodec } from "../peft/co
 import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
 
 /**
- * The codec of `peft_type` "FOURIERFT".
+ * Codec of `peft_type` "FOURIERFT".
  *
  * @example
  * ```ts

@@ -3,9 +3,9 @@
  *
  *   y = W x + b + s G dropout(x)        G_jn = B_jn A_nj for blocks j, n of k × k        A_nj [r/k, in/k]   B_jn [out/k, r/k]
  *
- * s = α/r. As many numbers and multiply-adds as LoRA of rank r, and a rank of up to k r. The hybrid form adds LoRA of a rank h
- * beside it, s = α/(r + h):  y = … + s B' A' dropout(x). A is uniform in ±1/√(in/k) (A' in ±1/√in), B and B' are zero, so the
- * model is unchanged at first.
+ * s = α/r. As many parameters and multiply-adds as LoRA of rank r, and a rank of up to k r. The hybrid form
+ * adds a LoRA of rank h, s = α/(r + h):  y = … + s B' A' dropout(x). A is uniform in ±1/√(in/k) (A' in
+ * ±1/√in), B and B' are zero, so the model is initially unchanged.
  */
 import {
   type Backend,
@@ -33,13 +33,13 @@ import { checkPositive, checkProbability, checkRanks } from "../shared/option_ch
 export interface GraloraOptions extends TargetOptions {
   /** r, default 32; a multiple of k. */
   readonly rank?: number;
-  /** k, default 2; both sizes of a layer must be multiples of it. The authors take 4 from rank 64 on. */
+  /** k, default 2; both sizes of a layer must be multiples of it. The authors use 4 from rank 64 on. */
   readonly blocks?: number;
-  /** h, default 0: no LoRA beside it. */
+  /** h, default 0: no additional LoRA. */
   readonly hybridRank?: number;
   /** α, default twice the rank. */
   readonly alpha?: number;
-  /** Probability of dropping an input of the branch in training, default 0. */
+  /** Dropout probability of the branch's input in training, default 0. */
   readonly dropout?: number;
   /** B zero ("default") or random ("none", for tests). */
   readonly initialization?: "default" | "none";
@@ -56,8 +56,8 @@ export type GraloraParams = {
 /**
  * GraLoRA as a method. Parameters under each layer's path: `a`, `b`, and with a hybrid rank `generalA`, `generalB`.
  *
- * @throws {RangeError} when a rank is out of range or no multiple of the blocks, dropout is not in [0, 1), sizes do not divide,
- * or targets match nothing.
+ * @throws {RangeError} when a rank is out of range or not a multiple of the blocks, dropout is not in [0, 1),
+ * sizes do not divide, or targets match nothing.
  * @example
  * ```ts
  * import { gralora } from "@graft/peft";
@@ -104,7 +104,7 @@ export type GraloraShapes = { readonly [name in keyof GraloraParams]: readonly n
 /**
  * The shapes of a layer's parameters.
  *
- * @throws {RangeError} when its sizes are no multiples of the blocks.
+ * @throws {RangeError} when its sizes are not multiples of the blocks.
  * @example
  * ```ts
  * import { freshModel, graloraShapes, reference, smallConfig } from "@graft/peft";
@@ -140,7 +140,7 @@ function freshFactors(
   backend: Backend,
 ): GraloraParams {
   const shapes = graloraShapes(place, options);
-  /** PyTorch's default for as many inputs. */
+  /** PyTorch's default initialization for this number of inputs. */
   const drawn = (name: keyof GraloraParams, inputs: number): Tensor =>
     uniform(fold(key, name), shapes[name]!, backend, -1 / Math.sqrt(inputs), 1 / Math.sqrt(inputs));
   const second = (name: "b" | "generalB", inputs: number): Tensor =>

@@ -15,7 +15,7 @@ const KEYS = {
 } as const;
 
 /**
- * The codec of `peft_type` "GRALORA".
+ * Codec of `peft_type` "GRALORA".
  *
  * @example
  * ```ts

@@ -3,9 +3,9 @@
  *
  *   y = W x + b + (W ⊙ B A) dropout(x)        A [r, in]   B [out, r]
  *
- * The update may have up to r times the rank of W. A is uniform in ±1/√in (PEFT's "gaussian":
- * N(0, 1/r²)), B is zero, so the model is unchanged at first; on an embedding A is zero and B normal. W is the matrix so far,
- * decoded where it is quantized.
+ * The update may have up to r times the rank of W. A is uniform in ±1/√in (PEFT's "gaussian": N(0, 1/r²)), B
+ * is zero, so the model is initially unchanged; on an embedding A is zero and B normal. W is the matrix so
+ * far, dequantized if necessary.
  */
 import {
   type Backend,
@@ -32,11 +32,11 @@ import { checkProbability, checkRanks } from "../shared/option_checks.ts";
 export interface HiraOptions extends TargetOptions {
   /** r, default 32. */
   readonly rank?: number;
-  /** Rank by pattern on the end of the path; the first that matches counts. */
+  /** Rank by pattern matching the end of the path; the first match applies. */
   readonly rankPattern?: Readonly<Record<string, number>>;
-  /** Probability of dropping an input of the branch in training, default 0. */
+  /** Dropout probability of the branch's input in training, default 0. */
   readonly dropout?: number;
-  /** How A starts; "none" makes both factors normal, for tests. Default "default". */
+  /** Initialization of A; "none" makes both factors normal, for tests. Default "default". */
   readonly initialization?: "default" | "gaussian" | "none";
 }
 
@@ -46,7 +46,8 @@ export type HiraFactors = { readonly a: Tensor; readonly b: Tensor };
 /**
  * HiRA as a method. Parameters: `a` and `b` under each layer's path. Embeddings can be targets.
  *
- * @throws {RangeError} when a rank is no positive integer, dropout is not in [0, 1), or targets match nothing.
+ * @throws {RangeError} when a rank is not a positive integer, dropout is not in [0, 1), or targets match
+ * nothing.
  * @example
  * ```ts
  * import { hira } from "@graft/peft";

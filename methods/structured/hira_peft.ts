@@ -1,11 +1,14 @@
-/** HiRA in PEFT folders: `hira_A` [r, in] and `hira_B` [out, r] below the layer's path; of an embedding `hira_embedding_A` and `_B`. */
+/**
+ * HiRA in PEFT folders: `hira_A` [r, in] and `hira_B` [out, r] below the layer's path; for an embedding,
+ * `hira_embedding_A` and `_B`.
+ */
 import { sizesOf } from "../../core/mod.ts";
 import { hira, type HiraOptions, hiraRank } from "./hira.ts";
 import { numberField, type PeftCodec, wrong } from "../peft/codec.ts";
 import { LAYER_FIELDS } from "../peft/layers.ts";
 
 /**
- * The codec of `peft_type` "HIRA". PEFT records `rank_pattern` and gives every layer the rank r all the same.
+ * Codec of `peft_type` "HIRA". PEFT records `rank_pattern` but gives every layer the rank r regardless.
  *
  * @example
  * ```ts

@@ -4,9 +4,11 @@
  *
  *   y = W H_1 H_2 … H_r x + b        H_i = I − 2 u_i u_iᵀ / ‖u_i‖²        U [in, r]
  *
- * The reflections act on x one after the other, so no [in, in] matrix is built. With an even r the vectors start in equal
- * pairs, H H = I, and the model is unchanged at first; with an odd r it is not. `orthogonality` is the paper's λ on the
- * distance of the unit vectors from an orthonormal system; "exact" is its λ → ∞: the vectors pass through Gram and Schmidt.
+ * The reflections are applied to x one after the other, so no [in, in] matrix is built. With an even r the
+ * vectors start in equal pairs, and since H H = I the model is initially unchanged; with an odd r it is not.
+ * `orthogonality` is λ, the paper's weight of a penalty on the distance of the normalized vectors from an
+ * orthonormal system; "exact" is the limit λ → ∞: the vectors are orthonormalized by the Gram–Schmidt
+ * process.
  */
 import {
   type Backend,
@@ -44,7 +46,7 @@ import { rotatedPlaces } from "./rotated_places.ts";
 
 /** Options of HRA. */
 export interface HraOptions extends TargetOptions {
-  /** r, default 8. Even, for a model that is unchanged at first. */
+  /** r, default 8. An even r leaves the model initially unchanged. */
   readonly rank?: number;
   /** λ ≥ 0, default 0 (no penalty), or "exact". */
   readonly orthogonality?: number | "exact";

@@ -4,7 +4,7 @@ import { flagField, numberField, type PeftCodec } from "../peft/codec.ts";
 import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
 
 /**
- * The codec of `peft_type` "HRA". PEFT has no penalty: its weight is not written.
+ * Codec of `peft_type` "HRA". PEFT has no penalty: its weight is not written.
  *
  * @example
  * ```ts

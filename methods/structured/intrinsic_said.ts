@@ -4,14 +4,16 @@
  *
  *   θ_i = θ_i0 + λ P_i v        v [d − m] shared by all tensors i        P_i: a Fastfood transform of tensor i's own
  *
- * m is how many λ there are. The paper has one for each layer (`scales: "layer"`), without which its least dimensions, 207 for
- * RoBERTa-large, have no room for them; the released code has one for each tensor ("each", the default). Layers are the blocks
- * of a stack; what stands before a stack's blocks counts as one more, and what stands behind them, the head included, as another.
+ * m is the number of λ. The paper has one for each layer (`scales: "layer"`); with more, its smallest
+ * dimensions, such as 207 for RoBERTa-large, would leave nothing for v. The released code has one for each
+ * tensor ("each", the default). Layers are the blocks of a stack; everything before a stack's blocks counts
+ * as one more, and everything after them, including the head, as another.
  *
- * v starts at zero and each λ at one. Signs, permutations and normals come from a seed at every use, so a seed and the
- * vector are the whole checkpoint. Without λ ("none", the paper's DID) v has d numbers. The released backward pass divides
- * every Hadamard transform by √K where the forward does not; these are the true gradients, K times larger, so learning rates
- * of that code do not carry over.
+ * v starts at zero and each λ at one. Signs, permutations and normals are regenerated from a seed at every
+ * use, so a seed and the vector are the whole checkpoint. Without λ ("none", the paper's DID) v has d
+ * entries. The released backward pass divides every Hadamard transform by √K although the forward pass does
+ * not; the gradients here are the true ones, K times larger, so learning rates of that code do not carry
+ * over.
  */
 import {
   checkOnce,
@@ -36,17 +38,20 @@ import { checkPositive } from "../shared/option_checks.ts";
 
 /** Options of Intrinsic SAID. */
 export interface IntrinsicSaidOptions {
-  /** d, all trained numbers together. */
+  /** d, the total number of trained parameters. */
   readonly dimension: number;
-  /** Which weights move: names (equal to a path or its end) or a pattern on the whole path; default all. */
+  /**
+   * Which weights are changed: names (equal to a path or its end) or a pattern for the whole path; default
+   * all.
+   */
   readonly parameters?: readonly string[] | RegExp;
   /** One λ for each tensor ("each", default, as released), for each layer ("layer", as in the paper), or none (DID). */
   readonly scales?: "each" | "layer" | "none";
   /** Seed of the projections, default 0. */
   readonly seed?: number;
   /**
-   * Blocks of the transform: one over the whole tensor ("tensor", default, as released: D log D) or blocks as long as v
-   * ("vector": D log d, and permutations of d instead of D numbers).
+   * Blocks of the transform: one over the whole tensor ("tensor", default, as released: D log D) or blocks as
+   * long as v ("vector": D log d, and permutations of d instead of D elements).
    */
   readonly blocks?: "tensor" | "vector";
 }
@@ -55,8 +60,8 @@ export interface IntrinsicSaidOptions {
  * Intrinsic SAID as a method. Parameters: `v`, and for each tensor one `scales.<path of the leaf>` [1], or for each layer one
  * `scales.<stack>.<number of the block>`, `scales.<stack>.entrance` or `scales.<stack>.end`.
  *
- * @throws {RangeError} when d is no positive integer; at init, when it leaves nothing beside the scales, the parameters or one
- * of their names match nothing, or two names the same weight.
+ * @throws {RangeError} when d is not a positive integer; at init, when it leaves nothing for v besides the
+ * scales, the parameters or one of their names match nothing, or two names the same weight.
  * @example
  * ```ts
  * import { intrinsicSaid } from "@graft/peft";
@@ -87,7 +92,7 @@ export function intrinsicSaid(options: IntrinsicSaidOptions): Method {
         checkOnce("parameters of intrinsicSaid", "a weight", parameters, paths);
       }
       const all = paths.reduce((n, path) => {
-        const leaf = lookup(model.weights, path); // a model of shapes may have none
+        const leaf = lookup(model.weights, path); // a model without data may lack it
         return n + (leaf instanceof Tensor ? leaf.size : Infinity);
       }, 0);
       if (options.dimension > all) {
@@ -125,7 +130,7 @@ export function intrinsicSaid(options: IntrinsicSaidOptions): Method {
 }
 
 /**
- * The leaves that move, in the model's order.
+ * The leaves that are changed, in the model's order.
  *
  * @throws {RangeError} when the parameters match nothing.
  * @example
@@ -199,7 +204,7 @@ interface SaidLeaf {
   readonly layer: string;
 }
 
-/** Every weight and bias that the places speak of; a tied head has no own. */
+/** Every weight and bias of the places; a tied head has none of its own. */
 function saidLeaves(spec: Spec): readonly SaidLeaf[] {
   const of = (
     { path, stack, layer }: Pick<Place, "path" | "stack" | "layer">,
@@ -232,7 +237,7 @@ function moved(
     map: fn({ v, ...scale && { scale } }, ({ v, scale }, { weight }) => {
       const n = size(weight.shape);
       const block = 2 ** Math.ceil(Math.log2(blocks === "tensor" ? n : v.size));
-      // λ P v = P (λ v), where λ meets d numbers instead of the weight's.
+      // λ P v = P (λ v): this way λ multiplies d elements instead of all the weight's.
       const step = seededFastfood(
         scale === undefined ? v : multiply(v, scale),
         fold(keyOf(seed), path),

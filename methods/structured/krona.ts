@@ -3,9 +3,10 @@
  *
  *   y = W x + b + s (A ⊗ B) x        A [o1, i1]   B [o2, i2]   o1 o2 = out   i1 i2 = in
  *
- * No factor is split, so the update has rank(A) · rank(B), which can be full. By default the factors have the fewest numbers
- * there can be, 2 √(in out) where the sizes allow it (as many as LoRA of rank 1 on a square matrix), and among those the
- * highest possible rank. One factor is zero at first. No official code is public: which one, and s, are options.
+ * No factor is split, so the update has rank(A) · rank(B), which can be full. By default the factors have as
+ * few parameters as possible, 2 √(in out) where the sizes allow it (as many as LoRA of rank 1 on a square
+ * matrix), and among those the highest possible rank. One factor is zero initially. No official code is
+ * public: which one, and s, are options.
  */
 import {
   chooseTargets,
@@ -29,13 +30,15 @@ import { checkFinite, checkPositive, checkProbability } from "../shared/option_c
 export interface KronaOptions extends TargetOptions {
   /** s, default 1. The paper tunes it. */
   readonly scale?: number;
-  /** Shape of A [o1, i1], which must divide [out, in]; default the fewest numbers, then the highest rank. */
+  /**
+   * Shape of A [o1, i1], which must divide [out, in]; default: the fewest parameters, then the highest rank.
+   */
   readonly firstFactor?: readonly [outFeatures: number, inFeatures: number];
-  /** Which factor is zero at first. Default "b". */
+  /** Which factor is zero initially. Default "b". */
   readonly zero?: "a" | "b";
-  /** How the other starts: uniform in ±1/√i1 ("kaiming", default) or N(0, 1/i1) ("normal"). */
+  /** Initialization of the other: uniform in ±1/√i1 ("kaiming", default) or N(0, 1/i1) ("normal"). */
   readonly initialization?: "kaiming" | "normal";
-  /** Probability of dropping an input of the branch in training, default 0. */
+  /** Dropout probability of the branch's input in training, default 0. */
   readonly dropout?: number;
 }
 
@@ -43,7 +46,7 @@ export interface KronaOptions extends TargetOptions {
 export type KronaFactors = { readonly a: Tensor; readonly b: Tensor };
 
 /**
- * KronA as a method. Parameters lie under their layer's path: `….q_proj.a`, `b`.
+ * KronA as a method. Parameters are stored under their layer's path: `….q_proj.a`, `b`.
  *
  * @throws {RangeError} when `firstFactor` does not divide a layer, dropout is not in [0, 1), or targets match nothing.
  * @example
@@ -114,7 +117,10 @@ export function kronaShapes(
   return { a: [o1, i1], b: [outFeatures / o1, inFeatures / i1] };
 }
 
-/** The shape of A for which A and B have the fewest numbers; of those the highest rank of A ⊗ B, then the squarest A. */
+/**
+ * The shape of A for which A and B have the fewest parameters; on ties the highest rank of A ⊗ B, then the
+ * squarest A.
+ */
 function fewest(out: number, input: number): readonly [number, number] {
   const divisors = (n: number): readonly number[] =>
     Array.from({ length: n }, (_, i) => i + 1).filter((d) => n % d === 0);

@@ -4,8 +4,8 @@
  *
  *   y = W x + b + s ((A1 B1) ⊙ (A2 B2)) x        A [out, r]   B [r, in]   s = α/r        the update's rank is up to r²
  *
- * One factor is zero at first, so the model is unchanged; which one is up to the library. PEFT: uniform in ±1/√columns,
- * B2 zero. LyCORIS: B1 and B2 of N(0, 1), A1 of N(0, 0.01), A2 zero.
+ * One factor is zero initially, so the model is unchanged; which one depends on the library. PEFT: uniform in
+ * ±1/√columns, B2 zero. LyCORIS: B1 and B2 of N(0, 1), A1 of N(0, 0.01), A2 zero.
  */
 import {
   type Backend,
@@ -28,17 +28,20 @@ import { atPlaces, freshParams, kaiming } from "../shared/initial_factors.ts";
 import { checkRanks } from "../shared/option_checks.ts";
 import { addUpdate, checkUpdateDropout, type UpdateDropout } from "./update_dropout.ts";
 
-/** Options of LoHa. Rows that dropout keeps are divided by the kept share unless said otherwise. */
+/** Options of LoHa. By default, rows that dropout keeps are divided by the kept share. */
 export interface LohaOptions extends TargetOptions, UpdateDropout {
   /** r, default 8. */
   readonly rank?: number;
   /** α, default the rank. */
   readonly alpha?: number;
-  /** Rank by pattern on the end of the path; the first that matches counts. */
+  /** Rank by pattern matching the end of the path; the first match applies. */
   readonly rankPattern?: Readonly<Record<string, number>>;
   /** α by pattern. */
   readonly alphaPattern?: Readonly<Record<string, number>>;
-  /** Whose start, with its zero factor; "none" makes all factors random, for tests. Default "peft". */
+  /**
+   * Whose initialization, which determines the zero factor; "none" makes all factors random, for tests.
+   * Default "peft".
+   */
   readonly initialization?: "peft" | "lycoris" | "none";
 }
 
@@ -51,9 +54,11 @@ export type LohaFactors = {
 };
 
 /**
- * LoHa as a method. Parameters lie under their layer's path: `….q_proj.w1a`. Embeddings can be targets.
+ * LoHa as a method. Parameters are stored under their layer's path: `….q_proj.w1a`. Embeddings can be
+ * targets.
  *
- * @throws {RangeError} when a rank is no positive integer, a dropout is not in [0, 1), or targets match nothing.
+ * @throws {RangeError} when a rank is not a positive integer, a dropout is not in [0, 1), or targets match
+ * nothing.
  * @example
  * ```ts
  * import { loha } from "@graft/peft";

@@ -5,7 +5,7 @@ import { flagField, numberField, patternField, type PeftCodec, type PeftTensor }
 import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
 
 /**
- * The codec of `peft_type` "LOHA".
+ * Codec of `peft_type` "LOHA".
  *
  * @example
  * ```ts

@@ -4,9 +4,10 @@
  *
  *   y = W x + b + s (W1 ⊗ W2) x        W1 [o1, i1]   W2 [o2, i2] = A2 B2 of rank r        s = α/r
  *
- * out = o1 o2 and in = i1 i2 by `factorPair`, mostly the smaller first. A factor is split into a low-rank pair where r is under
- * half of its larger side. Libraries differ: PEFT starts with W1 zero and always scales by α/r; LyCORIS starts with W2
- * (or B2) zero, leaves the scale at 1 where neither factor is split, and always puts the smaller size first.
+ * out = o1 o2 and in = i1 i2 by `factorPair`, usually with the smaller one first. A factor is split into a
+ * low-rank pair where r is less than half of its larger side. Libraries differ: PEFT starts with W1 zero and
+ * always scales by α/r; LyCORIS starts with W2 (or B2) zero, leaves the scale at 1 where neither factor is
+ * split, and always puts the smaller size first.
  */
 import {
   type Backend,
@@ -38,19 +39,25 @@ export interface LokrOptions extends TargetOptions, UpdateDropout {
   readonly rank?: number;
   /** α, default the rank. */
   readonly alpha?: number;
-  /** Rank by pattern on the end of the path; the first that matches counts. */
+  /** Rank by pattern matching the end of the path; the first match applies. */
   readonly rankPattern?: Readonly<Record<string, number>>;
   /** α by pattern. */
   readonly alphaPattern?: Readonly<Record<string, number>>;
   /** Size of the first factor where it divides, else the largest divisor below it; −1 (default) for near-square factors. */
   readonly factor?: number;
-  /** Whether a factor that divides stands first ("given", as PEFT, default) or after a smaller one ("smallerFirst", as LyCORIS). */
+  /**
+   * Order of the sizes when `factor` divides: as given ("given", default, as in PEFT) or the smaller one
+   * first ("smallerFirst", as in LyCORIS).
+   */
   readonly order?: "given" | "smallerFirst";
   /** Which factors may be low-rank pairs. Default "second". */
   readonly split?: "none" | "second" | "both";
   /** s where no factor is split: α/r ("standard", as PEFT, default) or 1 ("unitWhenFull", as LyCORIS). */
   readonly scaling?: "standard" | "unitWhenFull";
-  /** Whose start, with its zero factor; "none" makes all factors random, for tests. Default "peft". */
+  /**
+   * Whose initialization, which determines the zero factor; "none" makes all factors random, for tests.
+   * Default "peft".
+   */
   readonly initialization?: "peft" | "lycoris" | "none";
 }
 
@@ -64,9 +71,11 @@ export type LokrFactors = { readonly [name in LokrFactor | `${LokrFactor}${"a" |
 export type LokrShapes = { readonly [name in keyof LokrFactors]: readonly [number, number] };
 
 /**
- * LoKr as a method. Parameters lie under their layer's path: `….q_proj.w1`, `w2a`, `w2b`. Embeddings can be targets.
+ * LoKr as a method. Parameters are stored under their layer's path: `….q_proj.w1`, `w2a`, `w2b`. Embeddings
+ * can be targets.
  *
- * @throws {RangeError} when a rank is no positive integer, a dropout is not in [0, 1), or targets match nothing.
+ * @throws {RangeError} when a rank is not a positive integer, a dropout is not in [0, 1), or targets match
+ * nothing.
  * @example
  * ```ts
  * import { lokr } from "@graft/peft";
@@ -115,7 +124,7 @@ function updateMap(path: string, factors: LokrFactors, options: LokrOptions): Li
 }
 
 /**
- * The shapes that a layer's factors have.
+ * The shapes of a layer's factors.
  *
  * @example
  * ```ts
@@ -139,8 +148,8 @@ export function lokrShapes(place: MatrixPlace, options: LokrOptions): LokrShapes
 }
 
 /**
- * Two factors of n: (factor, n / factor) where that divides, else the divisors nearest to √n whose smaller is at most the
- * factor.
+ * Two factors of n: (factor, n / factor) where factor divides n, else the divisors nearest to √n whose
+ * smaller is at most the factor.
  *
  * @example
  * ```ts

@@ -12,7 +12,7 @@ import {
 import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
 
 /**
- * The codec of `peft_type` "LOKR".
+ * Codec of `peft_type` "LOKR".
  *
  * @example
  * ```ts

@@ -4,8 +4,9 @@
  *
  *   y = W x + b + Dᵀ Σ_j dropout(x)_j        D [r, out]   x_j: the pieces of x of length r (the last may be short)
  *
- * "mini" shares D's columns too: D = [E, E, …] with E [r, m]. "bat" lets W take part: every block W_ij [r, r] of W becomes
- * W_ij + W_ij B_i + B_i with one B_i [r, r] for each row of blocks. D, E and B start at zero: the model is unchanged at first.
+ * "mini" shares D's columns too: D = [E, E, …] with E [r, m]. "bat" involves W: every block W_ij [r, r] of W
+ * becomes W_ij + W_ij B_i + B_i with one B_i [r, r] for each row of blocks. D, E and B start at zero: the
+ * model is initially unchanged.
  */
 import {
   chooseTargets,

@@ -1,11 +1,11 @@
-/** MiSS in PEFT folders: `miss_block` below the layer's path; its form stands in `init_weights`. */
+/** MiSS in PEFT folders: `miss_block` below the layer's path; its form is given by `init_weights`. */
 import type { Json } from "../../core/mod.ts";
 import { miss, type MissOptions, missShape } from "./miss.ts";
 import { numberField, type PeftCodec, wrong } from "../peft/codec.ts";
 import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
 
 /**
- * The codec of `peft_type` "MISS". PEFT drops nothing in the form "bat", whatever `miss_dropout` says.
+ * Codec of `peft_type` "MISS". PEFT applies no dropout in the form "bat", whatever `miss_dropout` says.
  *
  * @example
  * ```ts

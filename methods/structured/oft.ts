@@ -4,8 +4,9 @@
  *
  *   y = W diag(R_1, …, R_n)ᵀ x + b        R_i [c, c] orthogonal, from a skew Q_i by Cayley's transform        n c = in
  *
- * The parameters are the upper triangles of the Q_i, zero at first: the model is unchanged. `constraint` is COFT's ε: after
- * each step every Q_i is pulled back to ‖Q_i‖ ≤ ε / √n. As PEFT, which rotates in x's row form: row x_i becomes x_i R_i.
+ * The parameters are the upper triangles of the Q_i, zero initially: the model is unchanged. `constraint` is
+ * COFT's ε: after each step every Q_i is pulled back to ‖Q_i‖ ≤ ε / √n. As in PEFT, which rotates x in row
+ * form, row x_i becomes x_i R_i.
  */
 import {
   blockDiagonal,
@@ -25,18 +26,21 @@ import { freshParams } from "../shared/initial_factors.ts";
 import { checkPositive } from "../shared/option_checks.ts";
 import { rotatedPlaces } from "./rotated_places.ts";
 
-/** How an input is cut into pieces: pieces of a size, or a number of them. */
+/** How an input is divided into pieces: by their size or their number. */
 export type Blocks = { readonly size: number } | { readonly count: number };
 
 /** Options of OFT. */
 export interface OftOptions extends TargetOptions {
   /** Default pieces of 32. */
   readonly blocks?: Blocks;
-  /** Where the size or number does not divide an input: "refuse" (default) or take the "nearest" that does, as PEFT. */
+  /**
+   * Where the size or number does not divide an input: "refuse" (default), or use the "nearest" that does, as
+   * in PEFT.
+   */
   readonly uneven?: "refuse" | "nearest";
   /** One rotation for all pieces of a layer, or "separate" ones (default). */
   readonly sharing?: "separate" | "shared";
-  /** "exact", or so many terms of the series; default 5 terms, as PEFT. */
+  /** "exact", or a number of terms of the series; default 5 terms, as in PEFT. */
   readonly cayley?: "exact" | { readonly terms: number };
   /** ε of COFT; default none. */
   readonly constraint?: number;
@@ -100,7 +104,7 @@ export function oftShape(place: MatrixPlace, options: OftOptions): readonly [num
 }
 
 /**
- * How a layer's input is cut.
+ * How a layer's input is divided.
  *
  * @throws {RangeError} when that leaves a remainder.
  * @example
@@ -131,7 +135,7 @@ export function piecesOf(
   return "size" in blocks ? { size: n, count: inFeatures / n } : { size: inFeatures / n, count: n };
 }
 
-/** The lower of two equally near. */
+/** Of two equally near divisors, the lower one. */
 function nearestDivisor(n: number, wanted: number): number {
   for (let d = 0; d < n; d++) {
     for (const candidate of [wanted - d, wanted + d]) {
@@ -142,9 +146,9 @@ function nearestDivisor(n: number, wanted: number): number {
 }
 
 /**
- * Refuses blocks of no size.
+ * Refuses invalid block sizes.
  *
- * @throws {RangeError} when the size or the number is no positive integer.
+ * @throws {RangeError} when the size or the number is not a positive integer.
  * @example
  * ```ts
  * import { checkBlocks } from "@graft/peft/methods";
@@ -177,8 +181,8 @@ function rotation(place: MatrixPlace, q: Tensor, options: OftOptions): LinearCha
 }
 
 /**
- * Each row of triangles shrunk to ‖Q‖ ≤ ε / √rows; ‖Q‖² is twice the sum of its upper triangle's squares. What is on the
- * sphere but for rounding stays as it is, so pulling back twice changes no bit.
+ * Each row of triangles shrunk to ‖Q‖ ≤ ε / √rows; ‖Q‖² is twice the sum of its upper triangle's squares.
+ * Points on the sphere within rounding are left as they are, so pulling back twice changes nothing.
  */
 function pulledBack(q: Tensor, constraint: number): Tensor {
   const limit = constraint / Math.sqrt(q.shape[0]!);

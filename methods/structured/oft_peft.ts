@@ -4,7 +4,7 @@ import { flagField, numberField, type PeftCodec, type PeftFields } from "../peft
 import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
 
 /**
- * The codec of `peft_type` "OFT". PEFT never applies `module_dropout`, so it says nothing here.
+ * Codec of `peft_type` "OFT". PEFT never applies `module_dropout`, so it is ignored here.
  *
  * @example
  * ```ts

@@ -1,13 +1,14 @@
 /**
  * OSF. Nayak et al. 2025, "Sculpting Subspaces: Constrained Full Fine-Tuning in LLMs for Continual Learning", arXiv 2504.07097.
  *
- *   y = (U_h S_h V_h + U S V) x + b        U_h, S_h, V_h the k leading singular triples of W, which stay
+ *   y = (U_h S_h V_h + U S V) x + b        U_h, S_h, V_h the k leading singular triples of W, which stay fixed
  *   U, S, V start at the others, U_l, S_l, V_l; written as an update: ΔW = U S V − U_l S_l V_l
  *   ∇U ← (I − U_h U_hᵀ) ∇U        ∇V ← ∇V (I − V_hᵀ V_h)
  *
- * What earlier tasks need lies in the leading triples, so new ones learn at right angles to them. It is the gradients that are
- * projected, as in the authors' code and in PEFT: what an optimizer makes of them may leave the subspace. The paper chooses k
- * for each layer by how much that changes its input; here it is one share, or one number.
+ * Knowledge of earlier tasks is in the leading triples, so new tasks are learned orthogonally to them. The
+ * gradients are projected, as in the authors' code and in PEFT; the optimizer's updates may leave the
+ * subspace. The paper chooses k for each layer by how much the layer changes its input; here it is one share
+ * or one number for all layers.
  */
 import {
   chooseTargets,
@@ -34,7 +35,10 @@ import {
 
 /** Options of OSF. */
 export interface OsfOptions extends SingularSplitOptions {
-  /** What `singularSplit` gave for these options: on a GPU, which has no decomposition of its own. Default: decompose at init. */
+  /**
+   * The result of `singularSplit` for these options: needed on a GPU, which has no decomposition. Default:
+   * decompose at init.
+   */
   readonly split?: SingularSplit;
 }
 
@@ -47,10 +51,12 @@ export type OsfParams = {
 };
 
 /**
- * OSF as a method. Parameters under each layer's path: `u` [out, n], `s` [n], `v` [n, in], n = min(out, in) − k; frozen beside
- * them where they started, `frozen.u`, `frozen.s`, `frozen.v`, and `frozen.high.u` or `.v` where a matrix is not square.
+ * OSF as a method. Parameters under each layer's path: `u` [out, n], `s` [n], `v` [n, in], n = min(out, in) −
+ * k; and their frozen initial values, `frozen.u`, `frozen.s`, `frozen.v`, and `frozen.high.u` or `.v` where a
+ * matrix is not square.
  *
- * @throws {RangeError} at init, when k leaves a layer nothing, a target is an embedding, or targets match nothing.
+ * @throws {RangeError} at init, when k leaves a layer nothing to train, a target is an embedding, or targets
+ * match nothing.
  * @throws {TypeError} at init on a GPU without `split`.
  * @example
  * ```ts
@@ -123,7 +129,7 @@ function update(place: MatrixPlace, { u, s, v, frozen }: OsfParams): LinearMap {
   };
 }
 
-/** t itself, whose gradient goes through a projection: P t + constant, for a symmetric P. */
+/** t itself, with its gradient projected: P t + constant, for a symmetric P. */
 function withGradient(t: Tensor, project: (t: Tensor) => Tensor): Tensor {
   const projected = project(t);
   return add(projected, detach(subtract(t, projected)));

@@ -1,6 +1,7 @@
 /**
- * OSF in PEFT folders: `osf_svd_params.U_low` [out, n], `S_low` [n] and `V_low` [n, in] below the layer's path. Where they started
- * PEFT finds anew from the base when it loads a folder, and so do we: the product is the same for any signs of the vectors.
+ * OSF in PEFT folders: `osf_svd_params.U_low` [out, n], `S_low` [n] and `V_low` [n, in] below the layer's
+ * path. PEFT recomputes their initial values from the base when it loads a folder, and so do we: the product
+ * is the same for any signs of the vectors.
  */
 import { osf, type OsfOptions } from "./osf.ts";
 import { flagField, type PeftCodec, wrong } from "../peft/codec.ts";
@@ -8,7 +9,7 @@ import { peftLayer } from "../peft/layers.ts";
 import { preservedRank } from "./singular_split.ts";
 
 /**
- * The codec of `peft_type` "OSF".
+ * Codec of `peft_type` "OSF".
  *
  * @example
  * ```ts
@@ -24,11 +25,11 @@ export const osfPeft: PeftCodec<OsfOptions> = {
     effective_rank: null,
     rank_pattern: null,
     init_weights: true,
-    target_svd_config: null, // which PEFT does not look at
+    target_svd_config: null, // which PEFT ignores
   },
   refused: { rank_pattern: "ranks by pattern" },
   read: (fields) => {
-    flagField(fields, "init_weights"); // says how the vectors started, which is past
+    flagField(fields, "init_weights"); // describes the initialization, which no longer matters
     const rank = fields["effective_rank"] ?? null;
     if (rank === null) return {};
     return typeof rank === "number" ? { preserved: rank } : wrong("effective_rank", "a number or null", rank);

@@ -3,9 +3,9 @@
  *
  *   y = W x + b + s B Hᵀ x        H = σ(Wᵀ Aᵀ) [in, r]        A [r, out]   B [out, r]
  *
- * What changes a weight is a small network that reads it. Deeper ones pass H through n layers E_i [r, r] and n layers
- * D_i [r, r] that answer them, H ← σ(H E_iᵀ), then H ← σ(H D_iᵀ) + what the answered E_i read. B starts at zero: the model is
- * unchanged at first. The matrix [out, in] of the update is never built in a pass.
+ * A small network computes the update of a weight from the weight itself. Deeper ones pass H through n
+ * encoders E_i [r, r] and n matching decoders D_i [r, r]: H ← σ(H E_iᵀ), then H ← σ(H D_iᵀ) + the input of
+ * the matching E_i.
  */
 import {
   chooseTargets,
@@ -53,8 +53,8 @@ type Tweaker = {
 /**
  * PEANuT as a method. Parameters under each layer's path: `a` [r, out], `b` [out, r], and `encoders.i`, `decoders.i` [r, r].
  *
- * @throws {RangeError} when the rank is no positive integer, the depth no natural number, the scale not finite, a target is an
- * embedding, or targets match nothing.
+ * @throws {RangeError} when the rank is not a positive integer, the depth is not a natural number, the scale
+ * not finite, a target is an embedding, or targets match nothing.
  * @example
  * ```ts
  * import { peanut } from "@graft/peft";

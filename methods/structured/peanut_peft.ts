@@ -8,7 +8,7 @@ import { flagField, numberField, type PeftCodec, type PeftFields, wrong } from "
 import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
 
 /**
- * The codec of `peft_type` "PEANUT".
+ * Codec of `peft_type` "PEANUT".
  *
  * @example
  * ```ts
@@ -56,7 +56,7 @@ export const peanutPeft: PeftCodec<PeanutOptions> = {
     }),
 };
 
-/** Transformers' words for the functions that we have. */
+/** Transformers' names of the supported functions. */
 function activationOf(fields: PeftFields): Activation {
   const value = fields["act_fn"];
   switch (value) {

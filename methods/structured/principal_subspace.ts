@@ -1,7 +1,7 @@
 /**
- * The leading right singular vectors of layers' weights: what PSOFT turns within.
+ * The leading right singular vectors of layers' weights: the subspace in which PSOFT rotates.
  *
- *   W [out, in] = U S V, S falling        V[:r] [r, in]
+ *   W [out, in] = U S V, S descending        V[:r] [r, in]
  */
 import {
   dispose,
@@ -27,18 +27,18 @@ export type PrincipalSubspace = Readonly<Record<string, Tensor>>;
 export interface PrincipalSubspaceOptions extends TargetOptions {
   /** r, default 32. */
   readonly rank?: number;
-  /** Default "exact". Randomized (arXiv 0909.4061) is much faster; PEFT takes 10 iterations then. */
+  /** Default "exact". Randomized (arXiv 0909.4061) is much faster; PEFT then uses 10 iterations. */
   readonly svd?: "exact" | { readonly iterations: number; readonly oversampling?: number };
   /** Seed of the randomized one, default 0. */
   readonly key?: Key | number;
 }
 
 /**
- * The subspaces of the layers that options choose, for `psoft`. On a GPU the matrices are decomposed on the host. The tensors
- * are the caller's, and stand in the parameters of adapters made with them.
+ * The subspaces of the layers that options choose, for `psoft`. On a GPU the matrices are decomposed on the
+ * host. The tensors are owned by the caller, and become part of the parameters of adapters made with them.
  *
- * @throws {RangeError} when the rank is no positive integer or over a matrix's size, a target is an embedding, or targets match
- * nothing.
+ * @throws {RangeError} when the rank is not a positive integer or exceeds a matrix's size, a target is an
+ * embedding, or targets match nothing.
  * @example
  * ```ts
  * import { dispose, freshModel, principalSubspace, reference, smallConfig } from "@graft/peft";

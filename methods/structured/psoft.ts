@@ -4,11 +4,13 @@
  *   y = W (x + Vᵀ (M − I) V x) + b        W ≈ U S V, its r leading singular triples; V [r, in] frozen
  *   M = diag(β) R diag(α)                R = (I + Q) (I − Q)⁻¹, orthogonal; Q skew [r, r]
  *
- * The principal part U S V of the weight becomes U S M V, the rest of it stays. Since U S = W Vᵀ, V is all that is needed. The
- * vectors α and β let go of orthogonality while training. Q starts at zero, α and β at ones: the model is unchanged at first.
+ * The principal part U S V of the weight becomes U S M V, the rest is unchanged. Since U S = W Vᵀ, only V is
+ * needed. The vectors α and β relax orthogonality while training. Q starts at zero, α and β at ones: the
+ * model is initially unchanged.
  *
- * V comes from `principalSubspace`, awaited once. PEFT makes it anew at every load, so that its R is right for the signs that
- * LAPACK gave the singular vectors where it trained; its folder does not hold them and cannot be read here.
+ * V comes from `principalSubspace`, computed once. PEFT recomputes it at every load, so its R fits only the
+ * signs that LAPACK gave the singular vectors on the training machine; PEFT folders do not store them and
+ * cannot be read here.
  */
 import {
   fn,
@@ -41,11 +43,14 @@ import { checkPositive, checkProbability } from "../shared/option_checks.ts";
 export interface PsoftOptions {
   /** V by layer's path, of one rank or several: the layers that are adapted. */
   readonly subspace: PrincipalSubspace;
-  /** R by Cayley's transform ("exact", default), by its first terms, or free: a matrix that trains as it is. */
+  /**
+   * R by the Cayley transform ("exact", default), by the first terms of its series, or "free": an
+   * unconstrained trained matrix.
+   */
   readonly rotation?: "exact" | { readonly terms: number } | "free";
-  /** Which of α (before R) and β (after it) there are, default "both". */
+  /** Which of α (before R) and β (after it) are used, default "both". */
   readonly vectors?: "both" | "before" | "after" | "none";
-  /** Probability of dropping what the subspace sees of an input in training, default 0. */
+  /** Dropout probability of the subspace's input in training, default 0. */
   readonly dropout?: number;
 }
 
@@ -59,10 +64,11 @@ type PsoftLayer = {
 };
 
 /**
- * PSOFT as a method. Parameters under each layer's path: `q` [r (r − 1) / 2], the skew matrix's upper triangle (`r` [r, r] where
- * it is free), `before` and `after` [r], and `frozen.v` [r, in].
+ * PSOFT as a method. Parameters under each layer's path: `q` [r (r − 1) / 2], the skew matrix's upper
+ * triangle (`r` [r, r] with "free"), `before` and `after` [r], and `frozen.v` [r, in].
  *
- * @throws {RangeError} when the subspace is empty or of rank 1, a number is out of range, or, at init, a layer is not there.
+ * @throws {RangeError} when the subspace is empty or of rank 1, a number is out of range, or, at init, a
+ * layer does not exist.
  * @example
  * ```ts
  * import { adapt, count, freshModel, principalSubspace, psoft, reference, smallConfig } from "@graft/peft";

@@ -5,9 +5,8 @@
  *   y = R (W x + b)        R = diag(R_1, R_2, …)        R_i = [ α_11 cos θ_11   −α_12 sin θ_12 ]
  *                                                             [ α_21 sin θ_21    α_22 cos θ_22 ]
  *
- * RoAd_1 has one θ and one α a pair of outputs, RoAd_2 one of each a row of R_i, RoAd_4 one of each an entry: out, 2 out and
- * 4 out numbers. θ starts at 0 and α at 1, so the model is unchanged at first. The paper pairs neighbours; PEFT cuts the outputs
- * into groups (of 64 unless told otherwise) and pairs the halves of each: `group`.
+ * RoAd_1 has one θ and one α per pair of outputs, RoAd_2 one of each per row of R_i, RoAd_4 one of each per
+ * entry: out, 2 out and 4 out parameters.
  */
 import {
   chooseTargets,
@@ -47,19 +46,23 @@ import { checkPositive } from "../shared/option_checks.ts";
 export interface RoadOptions extends TargetOptions {
   /** How many angles and scales an R_i has: 1 (default), 2 or 4. */
   readonly variant?: 1 | 2 | 4;
-  /** Outputs in a group, whose halves are paired; even. Default 2, neighbours as in the paper. */
+  /** Outputs in a group, whose halves are paired; even. Default 2, adjacent outputs as in the paper. */
   readonly group?: number;
   /** The identity ("identity", default) or random ("none", for tests). */
   readonly initialization?: "identity" | "none";
 }
 
-/** One layer's angles and scales, [out / 2], [out] or [2 out]: a group's together, in RoAd_4 the cosines' before the sines'. */
+/**
+ * One layer's angles and scales, [out / 2], [out] or [2 out]: grouped, in RoAd_4 those of the cosines before
+ * those of the sines.
+ */
 export type RoadParams = { readonly theta: Tensor; readonly alpha: Tensor };
 
 /**
  * RoAd as a method. Parameters: `theta` and `alpha` under each layer's path.
  *
- * @throws {RangeError} when the variant is none, the group is odd or divides no layer's output, or targets match nothing.
+ * @throws {RangeError} when the variant is unknown, the group is odd or does not divide a layer's output, or
+ * targets match nothing.
  * @example
  * ```ts
  * import { road } from "@graft/peft";
@@ -100,7 +103,7 @@ export function road(options: RoadOptions = {}): Method {
 }
 
 /**
- * How many angles a layer has, and as many scales.
+ * The number of angles of a layer, equal to the number of scales.
  *
  * @throws {RangeError} when the group does not divide its output.
  * @example
@@ -147,7 +150,7 @@ function rotation(
   };
 }
 
-/** The numbers of an entry (0: on the diagonal, 1: beside it) in the features' order [width]. */
+/** The values of an entry (0: on the diagonal, 1: off it) in the features' order [width]. */
 function perFeature(t: Tensor, entry: 0 | 1, width: number, variant: 1 | 2 | 4, group: number): Tensor {
   const groups = width / group;
   switch (variant) {

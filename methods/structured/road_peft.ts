@@ -7,7 +7,7 @@ const { modules_to_save } = LAYER_FIELDS;
 const VARIANTS = { road_1: 1, road_2: 2, road_4: 4 } as const;
 
 /**
- * The codec of `peft_type` "ROAD".
+ * Codec of `peft_type` "ROAD".
  *
  * @example
  * ```ts

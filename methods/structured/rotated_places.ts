@@ -8,7 +8,7 @@ import {
 } from "../../core/mod.ts";
 
 /**
- * The layers that options choose; `freshTargets` chooses for fresh adapters.
+ * The layers that options choose; for new adapters by `freshTargets`.
  *
  * @throws {RangeError} when one is an embedding, which has no input to rotate.
  */

@@ -1,11 +1,12 @@
 /**
  * SHiRA. Bhardwaj et al. 2024, "Sparse High Rank Adapters", arXiv 2406.13175; its random mask, SHiRA-Rand.
  *
- *   y = W x + b + S x        S [out, in]: c at k = r (in + out) positions, zero elsewhere, so with LoRA's numbers at rank r
+ *   y = W x + b + S x        S [out, in]: c at k = r (in + out) positions, zero elsewhere: as many parameters as LoRA of rank r
  *
- * Fresh positions are the first k of PyTorch's `randperm(out · in)` at a seed in rising order, as PEFT's, and the same in all
- * layers of one size; they are stored. c starts at zero, so the model is unchanged at first. Masks by size, gradient or their
- * product (SHiRA-WM, -Grad, -SNIP) look at weights or data first: `fishMask` takes such masks.
+ * Initial positions are the first k of PyTorch's `randperm(out · in)` for a seed in ascending order, as in
+ * PEFT, and the same in all layers of one size; they are stored. c starts at zero, so the model is initially
+ * unchanged. Masks by size, gradient or their product (SHiRA-WM, -Grad, -SNIP) look at weights or data first:
+ * `fishMask` takes such masks.
  */
 import {
   chooseTargets,
@@ -28,9 +29,9 @@ import { DEFAULT_SEED, mersenneTwister, torchRandperm } from "../../numerics/tor
 
 /** Options of SHiRA. */
 export interface ShiraOptions extends TargetOptions {
-  /** r, default 32: what LoRA's rank would be with as many numbers. */
+  /** r, default 32: the rank of a LoRA with as many parameters. */
   readonly rank?: number;
-  /** Seed of the positions; default that of PyTorch's fresh generator, as in PEFT. */
+  /** Seed of the positions; default: that of a new PyTorch generator, as in PEFT. */
   readonly positionSeed?: number;
   /** Coefficients of zero ("zeros", default) or N(0, 1) ("normal", for tests). */
   readonly initialization?: "zeros" | "normal";
@@ -42,7 +43,8 @@ export type ShiraParams = { readonly values: Tensor; readonly frozen: { readonly
 /**
  * SHiRA as a method. Parameters: `values` [k] and `frozen.positions` [2, k] under each layer's path.
  *
- * @throws {RangeError} when the rank is no positive integer or asks for more than a layer has, or targets match nothing.
+ * @throws {RangeError} when the rank is not a positive integer or exceeds a layer's elements, or targets
+ * match nothing.
  * @example
  * ```ts
  * import { shira } from "@graft/peft";

@@ -6,8 +6,9 @@ import { shira, shiraCount, type ShiraOptions } from "./shira.ts";
 const { modules_to_save } = LAYER_FIELDS;
 
 /**
- * The codec of `peft_type` "SHIRA". The positions stand in the file, so that of another mask than the random one is as good; its
- * name is not kept. PEFT on Windows writes them as f32. Without `random_seed` PEFT draws from a fresh generator, whose seed is always the same.
+ * Codec of `peft_type` "SHIRA". The positions are stored in the file, so masks other than the random one can
+ * be read too; the mask's name is not kept. PEFT on Windows writes them as f32. Without `random_seed` PEFT
+ * draws from a new generator, whose seed is always the same.
  *
  * @example
  * ```ts

@@ -1,10 +1,10 @@
 /**
- * Layers' weights split by their singular values: what OSF keeps, and what it trains.
+ * Layers' weights split by their singular values: the part that OSF keeps, and the part that it trains.
  *
  *   W [out, in] = U_h S_h V_h + U_l S_l V_l        k leading triples, n = min(out, in) − k others
  *
- * Of the leading vectors only those are held that the others do not give: U_h where out > in, V_h where in > out. Elsewhere
- * I − U_h U_hᵀ = U_l U_lᵀ.
+ * Leading vectors are stored only where the others do not determine their projection: U_h where out > in, V_h
+ * where in > out. Elsewhere I − U_h U_hᵀ = U_l U_lᵀ.
  */
 import {
   dispose,
@@ -21,7 +21,7 @@ import {
 import { factorised, multiply, slice, svd } from "../../ops/mod.ts";
 import { checkNotEmbedding } from "../shared/not_embedding.ts";
 
-/** One layer's split: u [out, n], s [n], v [n, in], and where they are needed high.u [out, k], high.v [k, in]. */
+/** One layer's split: u [out, n], s [n], v [n, in], and where needed high.u [out, k], high.v [k, in]. */
 export type LayerSplit = {
   readonly u: Tensor;
   readonly s: Tensor;
@@ -41,10 +41,11 @@ export interface SingularSplitOptions extends TargetOptions {
 }
 
 /**
- * The splits of the layers that options choose, for `osf`. On a GPU the matrices are decomposed on the host. The tensors are
- * the caller's, and stand in the parameters of adapters made with them.
+ * The splits of the layers that options choose, for `osf`. On a GPU the matrices are decomposed on the host.
+ * The tensors are owned by the caller, and become part of the parameters of adapters made with them.
  *
- * @throws {RangeError} when k is no positive number or leaves nothing, a target is an embedding, or targets match nothing.
+ * @throws {RangeError} when k is not a positive number or leaves nothing, a target is an embedding, or
+ * targets match nothing.
  * @example
  * ```ts
  * import { dispose, freshModel, reference, singularSplit, smallConfig } from "@graft/peft";
@@ -73,7 +74,7 @@ export async function splitOf(
   const ranks = places.map((place) => preservedRank(place, options));
   const found: (readonly [string, LayerSplit])[] = [];
   for (const [i, place] of places.entries()) {
-    const w = scope((): Synchronous<Tensor> => multiply(matrixAt(model, place), 1)); // a copy: the leaf is the model's
+    const w = scope((): Synchronous<Tensor> => multiply(matrixAt(model, place), 1)); // a copy: the leaf belongs to the model
     found.push([place.path, await factorised(w, (w) => splitAt(w, ranks[i]!))]);
     dispose(w);
   }
@@ -81,9 +82,10 @@ export async function splitOf(
 }
 
 /**
- * k of a layer.
+ * k for a layer.
  *
- * @throws {RangeError} when it is no positive number, leaves nothing to train, or the layer is an embedding.
+ * @throws {RangeError} when it is not a positive number, leaves nothing to train, or the layer is an
+ * embedding.
  * @example
  * ```ts
  * import { freshModel, preservedRank, reference, smallConfig } from "@graft/peft";

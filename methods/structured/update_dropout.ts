@@ -9,7 +9,7 @@ import { checkProbability } from "../shared/option_checks.ts";
 export interface UpdateDropout {
   /** Probability of leaving out an output row of ΔW, default 0. */
   readonly rowDropout?: number;
-  /** Whether kept rows are divided by the share that was kept. Default as the method says. */
+  /** Whether kept rows are divided by the share that was kept. Default: that of the method. */
   readonly rowDropoutScaling?: "none" | "kept";
   /** Probability of leaving out the update of a layer in a pass, default 0. */
   readonly moduleDropout?: number;
@@ -21,7 +21,7 @@ export function checkUpdateDropout(options: UpdateDropout): void {
   checkProbability("moduleDropout", options.moduleDropout ?? 0);
 }
 
-/** y += map(x) with dropout on the map; the plain addition where nothing is ever dropped. */
+/** y += map(x) with dropout on the map; a plain addition where nothing is dropped. */
 export function addUpdate(map: LinearMap, options: UpdateDropout): LinearChange {
   const { rowDropout = 0, moduleDropout = 0, rowDropoutScaling = "none" } = options;
   if (rowDropout === 0 && moduleDropout === 0) return { form: "add", map };

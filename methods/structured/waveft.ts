@@ -3,11 +3,12 @@
  *
  *   y = W x + b + λ F⁻¹(S) x        S [out, in]: c at n positions, zero elsewhere        F⁻¹: one level of wavelet synthesis
  *
- * S is split into quarters, coarse or detail along rows and columns, each coefficient of which adds the outer product of two
- * filters of length L (Haar's: 2) to ΔW. Which quarter has which filters follows PEFT: the upper right one details along columns
- * of ΔW. The positions are the first n of PyTorch's `randperm(out · in)` at a seed, as PEFT's; where L > 2 the coefficients stand
- * in the middle of the larger S that the synthesis needs. c starts at zero, so the model is unchanged at first. "none" takes S
- * itself, as SHiRA does.
+ * S is divided into quarters, coarse or detail along rows and columns. Each coefficient adds the outer
+ * product of two filters of length L (Haar's: 2) to ΔW. The assignment of filters to quarters follows PEFT:
+ * the upper right one details along columns of ΔW. The positions are the first n of PyTorch's `randperm(out ·
+ * in)` for a seed, as in PEFT; where L > 2 the coefficients are in the middle of the larger S that the
+ * synthesis needs. c starts at zero, so the model is initially unchanged. "none" uses S itself, as SHiRA
+ * does.
  */
 import {
   type Backend,
@@ -37,7 +38,7 @@ import { coefficientAt, scalingFilter, type Wavelet } from "../../numerics/wavel
 export interface WaveFtOptions extends TargetOptions {
   /** n, default 2592. */
   readonly frequencies?: number;
-  /** n by pattern on the end of the path; the first that matches counts. Only with the "equal" allocation. */
+  /** n by pattern matching the end of the path; the first match applies. Only with the "equal" allocation. */
   readonly frequencyPattern?: Readonly<Record<string, number>>;
   /** The same n in each layer ("equal", default), or n on average, in proportion to the layers' sizes. */
   readonly allocation?: "equal" | "proportional";
@@ -54,7 +55,8 @@ export interface WaveFtOptions extends TargetOptions {
 /**
  * WaveFT as a method. Parameters: `spectrum` [n] under each layer's path.
  *
- * @throws {RangeError} when n is no positive integer or exceeds a layer's elements, or targets match nothing.
+ * @throws {RangeError} when n is not a positive integer or exceeds a layer's elements, or targets match
+ * nothing.
  * @example
  * ```ts
  * import { waveft } from "@graft/peft";
@@ -102,8 +104,8 @@ export function waveft(options: WaveFtOptions = {}): Method {
 }
 
 /**
- * n for each of the layers. In proportion: its share of n times their number, rounded to the even number where it lies between
- * two, at least 1.
+ * n for each of the layers. "proportional": its share of n times the number of layers, rounded half to even,
+ * at least 1.
  *
  * @throws {RangeError} when a layer has fewer elements.
  * @example
@@ -145,8 +147,8 @@ function roundHalfEven(x: number): number {
 }
 
 /**
- * Where coefficients at positions of S lie in ΔW: L · L elements each, of which those beyond its edges count nothing. A filter
- * of one number leaves them where they are.
+ * Where coefficients at positions of S contribute in ΔW: L · L elements each; those beyond its edges are
+ * ignored. A filter of length one leaves them where they are.
  */
 function synthesis(
   chosen: readonly number[],
@@ -162,7 +164,7 @@ function synthesis(
   chosen.forEach((at, k) => {
     const row = coefficientAt(Math.floor(at / inFeatures), outFeatures, length);
     const column = coefficientAt(at % inFeatures, inFeatures, length);
-    // A position in the right half details along the other axis.
+    // A position in the right half describes details along the other axis.
     const [down, across] = [column.half === "coarse" ? h : g, row.half === "coarse" ? h : g];
     for (let s = 0; s < length; s++) {
       for (let t = 0; t < length; t++) {

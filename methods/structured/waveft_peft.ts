@@ -5,7 +5,7 @@ import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
 import { waveft, waveftCounts, type WaveFtOptions } from "./waveft.ts";
 
 /**
- * The codec of `peft_type` "WAVEFT". Wavelets other than db1, db2, db3 and coif1 are refused.
+ * Codec of `peft_type` "WAVEFT". Wavelets other than db1, db2, db3 and coif1 are refused.
  *
  * @example
  * ```ts
