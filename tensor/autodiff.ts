@@ -106,7 +106,7 @@ function filled(backend: Backend, shape: readonly number[], value: number): Tens
 
 /**
  * Gradients of the `wanted` handles given the gradient `seed` of `output`; zeros for handles on which it does
- * not depend.
+ * not depend. Frees the tensors that the innermost scope owns as soon as no later step reads them.
  */
 function backward(output: Tensor, seed: Tensor, wanted: readonly Tensor[]): readonly Tensor[] {
   const stop = new Set(wanted.map((t) => t.node!));

@@ -24,7 +24,7 @@ export interface Operand {
   readonly dtype: DType;
 }
 
-/** y = op(x), elementwise. */
+/** y = op(x), elementwise. `gelu` is the erf form, `geluTanh` the tanh form ("gelu_new"). */
 export type UnaryOp =
   | "negate"
   | "exp"

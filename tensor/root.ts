@@ -25,7 +25,7 @@ export function dispose(value: unknown): void {
 export interface Root<T> {
   /** The tree it holds. */
   readonly tree: T;
-  /** Replaces the tree and frees what is no longer held. */
+  /** Replaces the tree and frees what is no longer held. Returns this root. */
   replace(next: T): Root<T>;
   /** Frees what this root owns. @throws {Error} while another root borrows from it. */
   dispose(): void;

@@ -91,7 +91,7 @@ export function recordingScope<T>(f: () => T): Recorded<T> {
 }
 
 /**
- * A scope in which some kernel calls are skipped: their outputs are undefined.
+ * A scope in which some kernel calls are skipped: their outputs are undefined. For `checkpoint`.
  *
  * @throws {Error} when `f` makes more or fewer calls than when recorded.
  */

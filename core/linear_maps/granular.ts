@@ -1,5 +1,6 @@
 /**
- * A grid of k × k blocks, each with its own low-rank product
+ * A grid of k × k blocks, each with its own low-rank product (GraLoRA, arXiv 2505.20355). Block (j, n) of
+ * [out, in] is
  *
  *   ΔW_jn = s B_jn A_nj        A_nj [r/k, in/k]   B_jn [out/k, r/k]        the whole has a rank of up to k r
  *

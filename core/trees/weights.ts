@@ -27,7 +27,9 @@ export interface WeightPass {
   readonly key?: Key | undefined;
 }
 
-/** A branch together with its path, and the pass that traverses the tree. */
+/**
+ * A branch together with its path, and the pass that traverses the tree. Models descend the tree with `into`.
+ */
 export interface Site {
   /** The branch. */
   readonly branch: Branch;

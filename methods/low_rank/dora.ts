@@ -37,7 +37,8 @@ export interface DoraOptions extends LoraOptions {
 }
 
 /**
- * DoRA as a method. Options as for LoRA.
+ * DoRA as a method. Options as for LoRA. Parameters under the layer's path: `a`, `b` and the row norms
+ * `magnitude` [out].
  *
  * @throws {RangeError} as `lora`, and for `branchBias`, which the decomposition does not define.
  * @example

@@ -5,7 +5,8 @@
  *
  * A small network computes the update of a weight from the weight itself. Deeper ones pass H through n
  * encoders E_i [r, r] and n matching decoders D_i [r, r]: H ← σ(H E_iᵀ), then H ← σ(H D_iᵀ) + the input of
- * the matching E_i.
+ * the matching E_i. B starts at zero: the model is initially unchanged. A pass never builds the update's
+ * matrix [out, in].
  */
 import {
   chooseTargets,

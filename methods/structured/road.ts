@@ -6,7 +6,9 @@
  *                                                             [ α_21 sin θ_21    α_22 cos θ_22 ]
  *
  * RoAd_1 has one θ and one α per pair of outputs, RoAd_2 one of each per row of R_i, RoAd_4 one of each per
- * entry: out, 2 out and 4 out parameters.
+ * entry: out, 2 out and 4 out parameters. θ starts at 0 and α at 1, so the model is initially unchanged. The
+ * paper pairs adjacent outputs; PEFT divides the outputs into groups (of 64 by default) and pairs the halves
+ * of each: `group`.
  */
 import {
   chooseTargets,
