@@ -1,12 +1,13 @@
 /**
  * AdaMix. Wang et al. 2022, "AdaMix: Mixture-of-Adaptations for Parameter-efficient Model Tuning", arXiv 2205.12410.
  *
- *   training   h ← h + U_j σ(D_i h + a_i) + b_j      i, j uniform, drawn anew each pass, apart for D and U and each layer
+ *   training   h ← h + U_j σ(D_i h + a_i) + b_j      i, j uniform, redrawn each pass, separately for D and U and each layer
  *   inference  h ← h + Ū σ(D̄ h + ā) + b̄              averages over the experts, of weights and biases
  *
- * Averaging D and U apart is not averaging their products: experts stay near each other by starting alike and by the
- * consistency loss (`adamixLoss` in recipes). h is the feed-forward output, the adapter's residual its own input. One U for
- * all experts by default, as the authors' scripts (`sharing_up=1`).
+ * Averaging D and U separately is not the same as averaging their products: equal initial values and the
+ * consistency loss keep the experts close to each other (`adamixLoss` in recipes). h is the feed-forward
+ * output, the adapter's residual its own input. One U for all experts by default, as in the authors' scripts
+ * (`sharing_up=1`).
  */
 import {
   type Backend,
@@ -48,16 +49,16 @@ export interface AdamixOptions {
   readonly reduction?: number;
   /** σ, default "gelu". */
   readonly activation?: Activation;
-  /** Whose experts are several: of D alone with one U (default), or of both. */
+  /** Which layers have several experts: D alone with one U (default), or both. */
   readonly mixes?: "down" | "both";
 }
 
 /**
- * AdaMix as a method. Parameters under the feed-forward part's path: `down.weight` [M, r, d], `down.bias` [M, r],
- * `up.weight` [M or 1, d, r], `up.bias` [M or 1, d]. The experts start as copies of one layer, uniform in ±1/√in.
- * `finalize` gives their average, a `pfeiffer` adapter.
+ * AdaMix as a method. Parameters under the feed-forward part's path: `down.weight` [M, r, d], `down.bias` [M,
+ * r], `up.weight` [M or 1, d, r], `up.bias` [M or 1, d]. The experts start as copies of one layer, uniform in
+ * ±1/√in. `finalize` returns their average, a `pfeiffer` adapter.
  *
- * @throws {RangeError} when experts is no positive integer or the reduction is below 1.
+ * @throws {RangeError} when experts is not a positive integer or the reduction is below 1.
  * @example
  * ```ts
  * import { adamix } from "@graft/peft";
@@ -119,7 +120,8 @@ function expertOf({ down, up }: Bottleneck, call: HiddenCall): Bottleneck {
 }
 
 /**
- * Which experts a place takes under its key. A function of the key alone, so that a recomputed pass takes them again.
+ * The experts that a place uses under its key. They depend on the key alone, so that a recomputed pass uses
+ * the same ones.
  *
  * @example
  * ```ts

@@ -1,12 +1,14 @@
 /**
- * AdapterFusion. Pfeiffer et al. 2020, "AdapterFusion: Non-Destructive Task Composition for Transfer Learning", arXiv
- * 2005.00247, section 3.2: trained adapters stay as they are, and an attention over what they give is trained.
+ * AdapterFusion. Pfeiffer et al. 2020, "AdapterFusion: Non-Destructive Task Composition for Transfer
+ * Learning", arXiv 2005.00247, section 3.2: trained adapters are frozen, and an attention over their outputs
+ * is trained.
  *
- *   h ← h + W_v Σ_k p_k a_k      p = softmax_k( drop( (W_q z + b_q) · (W_k a_k + b_k) ) / T )      a_k, z [d], every token apart
+ *   h ← h + W_v Σ_k p_k a_k      p = softmax_k( drop( (W_q z + b_q) · (W_k a_k + b_k) ) / T )      a_k, z [d], for each token separately
  *
- * a_k is what adapter k adds, without its residual, and z what the last adapter reads (after the norm, for Pfeiffer's). The
- * scores are not divided by √d, and dropout is on them before the softmax, as in AdapterHub's BertFusion. W_v starts as the
- * identity with 1e-6 off its diagonal and is drawn towards it: + λ Σ ‖I − W_v‖² over the places.
+ * a_k is what adapter k adds, without its residual, and z is what the last adapter reads (after the norm, for
+ * Pfeiffer's). The scores are not divided by √d, and dropout is applied to them before the softmax, as in
+ * AdapterHub's BertFusion. W_v starts as the identity plus 1e-6 off its diagonal and is regularized towards
+ * the identity: + λ Σ ‖I − W_v‖² over the places.
  */
 import {
   type Adapter,
@@ -55,9 +57,14 @@ export interface AdapterFusionOptions {
   readonly adapters: Readonly<Record<string, Adapter>>;
   /** λ, default 0.01. */
   readonly regularization?: number;
-  /** Probability of dropping a score in training, default 0. AdapterHub takes the model's attention dropout. */
+  /**
+   * Probability of dropping a score in training, default 0. AdapterHub uses the model's attention dropout.
+   */
   readonly dropout?: number;
-  /** T, default 1; or falling evenly from a number to 1 over so many steps (AdapterHub: from 50, 1000 steps). */
+  /**
+   * T, default 1; or decreasing linearly from a number to 1 over a number of steps (AdapterHub: from 50, 1000
+   * steps).
+   */
   readonly temperature?: number | Annealed;
   /** Which of the three are matrices; the others are the identity. Default all; AdapterHub's "static" has no value. */
   readonly matrices?: readonly FusionMatrix[];
@@ -65,18 +72,18 @@ export interface AdapterFusionOptions {
   readonly query?: "read" | "output";
 }
 
-/** A temperature that falls while training. */
+/** A temperature that decreases during training. */
 export type Annealed = {
-  /** T at first. */
+  /** The initial T. */
   readonly from: number;
-  /** How many steps. */
+  /** Number of steps. */
   readonly steps: number;
 };
 
 /** A matrix of the attention over adapters. */
 export type FusionMatrix = "query" | "key" | "value";
 
-/** What is trained at a place. */
+/** The trained parameters at a place. */
 interface Fusion {
   readonly query?: Affine;
   readonly key?: Affine;
@@ -85,11 +92,13 @@ interface Fusion {
 }
 
 /**
- * AdapterFusion as a method. Parameters: the adapters' own under `frozen.<name>`, and under `fusion.<place>` `query.weight`
- * [d, d], `query.bias` [d], `key.weight`, `key.bias` and `value.weight`: 3 d² + 2 d a place. An annealed temperature is
- * `frozen.temperature` [1]: it follows the steps of training and stays where they end.
+ * AdapterFusion as a method. Parameters: the adapters' own under `frozen.<name>`, and under `fusion.<place>`
+ * `query.weight` [d, d], `query.bias` [d], `key.weight`, `key.bias` and `value.weight`: 3 d² + 2 d per place.
+ * An annealed temperature is `frozen.temperature` [1]: it changes with the training steps and keeps its last
+ * value.
  *
- * @throws {RangeError} when there is no adapter, a number is out of range, or the adapters stand at different places.
+ * @throws {RangeError} when there is no adapter, a number is out of range, or the adapters are at different
+ * places.
  * @throws {TypeError} at `init`, when an adapter does anything but add to hidden states.
  * @example
  * ```ts

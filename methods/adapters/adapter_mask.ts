@@ -1,6 +1,7 @@
 /**
- * Which numbers of an adapter to keep, by a score taken once at the parameters where training will start. He et al. 2022,
- * arXiv 2210.04284, section 3.2; scores as in the authors' code (`pruning/pruners.py`).
+ * Which parameters of an adapter to keep, by a score computed once at the parameters from which training
+ * starts. He et al. 2022, arXiv 2210.04284, section 3.2; scores as in the authors' code
+ * (`pruning/pruners.py`).
  *
  *   random       N(0, 1)
  *   magnitude    |θ|
@@ -10,8 +11,9 @@
  *   erdosRenyi   at random, a leaf's density in proportion to (rows + columns) / (rows · columns)
  *   gradient     |g|
  *
- * Of all matrices together the share `keep` of highest score stays, `erdosRenyi` excepted; biases have no mask. What equals the
- * threshold goes, as in the code, so with ties fewer stay.
+ * Over all matrices together, the share `keep` with the highest scores is kept, except with `erdosRenyi`;
+ * biases have no mask. Scores equal to the threshold are dropped, as in the authors' code, so ties reduce the
+ * number kept.
  */
 import {
   type Adapter,
@@ -53,12 +55,12 @@ import {
   subtract,
 } from "../../ops/mod.ts";
 
-/** How numbers are scored. */
+/** How parameters are scored. */
 export type MaskScore = "random" | "magnitude" | "snip" | "grasp" | "synflow" | "erdosRenyi" | "gradient";
 
 /** Options of `adapterMask`. */
 export interface AdapterMaskOptions {
-  /** The share of the matrices' numbers that stays, in (0, 1]. (The paper's sparsity is 1 − keep.) */
+  /** The share of the matrices' parameters that is kept, in (0, 1]. (The paper's sparsity is 1 − keep.) */
   readonly keep: number;
   /** Default "snip". */
   readonly score?: MaskScore;
@@ -69,12 +71,12 @@ export interface AdapterMaskOptions {
 }
 
 /**
- * The mask of an adapter's matrices: f32 of zeros and ones under their paths, the caller's to dispose. Exact order statistics
- * exist on the reference and wasm backends.
+ * The mask of an adapter's matrices: f32 zeros and ones under their paths, to be disposed by the caller.
+ * Exact order statistics exist on the reference and wasm backends.
  *
- * @throws {RangeError} when `keep` is not in (0, 1], the score needs batches and there are none, or every score is zero (as
- * SNIP's are where one of two factors is zero at first).
- * @throws {TypeError} when "synflow" is asked of what is no adapter of hidden states.
+ * @throws {RangeError} when `keep` is not in (0, 1], the score needs batches and there are none, or every
+ * score is zero (as SNIP's are where one of two factors is zero initially).
+ * @throws {TypeError} when "synflow" is used for a method other than an adapter of hidden states.
  * @example
  * ```ts
  * import {
@@ -124,12 +126,12 @@ export async function adapterMask(
 
 type Leaf = readonly [path: string, leaf: Tensor];
 
-/** What can be masked: trained leaves of two axes or more. */
+/** The maskable leaves: trained ones with two axes or more. */
 function matricesOf(params: Tree): readonly Leaf[] {
   return leaves(params).filter(([path, t]) => t.shape.length > 1 && !path.split(".").includes(FROZEN));
 }
 
-/** A score for each number of each matrix. */
+/** A score for each element of each matrix. */
 function scoresOf(
   model: Model,
   adapter: Adapter,
@@ -182,7 +184,7 @@ function gradientOver(model: Model, adapter: Adapter, batches: readonly Batch[])
   return sum;
 }
 
-/** a + factor · b, leaf by leaf; leaves that b lacks stay as they are. */
+/** a + factor · b, leaf by leaf; leaves missing in b are unchanged. */
 function plus(a: Tree, b: Tree, factor: number): Tree {
   const byPath = new Map(leaves(b));
   return mapTree(a, (t, path) => {
@@ -191,7 +193,10 @@ function plus(a: Tree, b: Tree, factor: number): Tree {
   });
 }
 
-/** H g, as (∇L(θ + εg) − ∇L(θ − εg)) / 2ε with a step of a hundredth of θ's norm: f32 gradients allow no smaller one. */
+/**
+ * H g, as (∇L(θ + εg) − ∇L(θ − εg)) / 2ε with a step of a hundredth of θ's norm: the precision of f32
+ * gradients allows no smaller step.
+ */
 async function curvatureAlongGradient(
   model: Model,
   adapter: Adapter,
@@ -224,7 +229,7 @@ async function curvatureAlongGradient(
   return hg;
 }
 
-/** ∂R/∂|θ| of the adapters alone, each given ones. */
+/** ∂R/∂|θ| of the adapters alone, each with an input of ones. */
 function flow(model: Model, adapter: Adapter): Tree {
   const { spec, backend } = model;
   const output = (params: Tree): Tensor => {
@@ -266,7 +271,10 @@ function widthAt(path: string, spec: Spec): number {
   return place.width;
 }
 
-/** Each matrix by itself at random: density ε (rows + columns) / (rows · columns), at most 1, `keep` of all numbers in all. */
+/**
+ * Random masks for each matrix: density ε (rows + columns) / (rows · columns), at most 1, with ε such that
+ * the share `keep` of all elements is kept in total.
+ */
 function erdosRenyi(matrices: readonly Leaf[], keep: number, key: Key): Tree {
   const shapes = matrices.map(([, t]) => [t.size / t.shape.at(-1)!, t.shape.at(-1)!] as const);
   const wanted = keep * matrices.reduce((n, [, t]) => n + t.size, 0);

@@ -1,13 +1,13 @@
 /**
- * The weighted mean of what several adapters make of one model, at every place, as AdapterHub's `Average` has it (Poth et al.
- * 2023, arXiv 2311.11077, section 4.2; AdapterSoup, Chronopoulou et al. 2023, arXiv 2302.07027, averages the weights instead):
+ * The weighted mean of the outputs of several adapters at every place of a model, as in AdapterHub's
+ * `Average`
  *
- *   h ← Σ w_k f_k(h)          f_k(h) = h + δ_k(h), what adapter k makes of a state
- *   y ← y + Σ w_k Δ_k(x)      LoRA's branches, and adapters beside a part: what is averaged does not contain y
+ *   h ← Σ w_k f_k(h)          f_k(h) = h + δ_k(h), the state after adapter k
+ *   y ← y + Σ w_k Δ_k(x)      LoRA's branches, and adapters parallel to a part: the averaged term does not contain y
  *   y ← y ⊙ Σ w_k l_k         (IA)³
  *
- * With Σ w_k = 1 all three are one formula. AdapterHub 1.3 takes a mean of what it has weighted already, so that its weights
- * add up to 1/K: `divided`.
+ * With Σ w_k = 1 all three are the same formula. AdapterHub 1.3 takes the mean of already weighted terms, so
+ * that its weights add up to 1/K: `divided`.
  */
 import {
   compose,
@@ -32,12 +32,12 @@ import { add, addAll, multiply, reshape } from "../../ops/mod.ts";
 export interface AveragedOptions {
   /** w_k in the order of the parts, default 1/K. */
   readonly weights?: readonly number[];
-  /** Whether the weighted sum is divided by K once more, as in AdapterHub 1.3; default false. */
+  /** Whether the weighted sum is additionally divided by K, as in AdapterHub 1.3; default false. */
   readonly divided?: boolean;
 }
 
 /**
- * Several methods on one model, of which the mean counts. Parameters: each part's under its name.
+ * The mean of several methods on one model. Parameters: those of each part under its name.
  *
  * @throws {RangeError} when there is no part, or not a finite weight for each.
  * @throws {TypeError} at `edits`, when a part changes anything but hidden states and linear layers, or scales inputs.
@@ -117,7 +117,7 @@ function checkAveraged(name: string, edit: Edit): void {
   if (why !== undefined) throw new TypeError(`Cannot average "${name}" at "${edit.path}": ${why}`);
 }
 
-/** Places in the order of their first edit; ranges of a fused projection apart. */
+/** The place of an edit; ranges of a fused projection are separate places. */
 const placeOf = (edit: HiddenEdit | LinearEdit): string =>
   edit.kind === "linear" && edit.out !== undefined ? `${edit.path}[${edit.out}]` : edit.path;
 
@@ -125,7 +125,9 @@ const pathsOf = (parts: readonly (readonly (HiddenEdit | LinearEdit)[])[]): read
   ...new Set(parts.flat().map(placeOf)),
 ];
 
-/** Σ w_k f_k(h) − h; where an adapter runs beside the part, Σ w_k δ_k. A part that is not there leaves h as it is. */
+/**
+ * Σ w_k f_k(h) − h; where an adapter runs parallel to the part, Σ w_k δ_k. A missing part leaves h unchanged.
+ */
 function meanState(
   place: string,
   parts: readonly (readonly HiddenEdit[])[],
@@ -149,7 +151,7 @@ function meanState(
   };
 }
 
-/** What one adapter's edits at a place add, one after the other. */
+/** What one adapter's edits at a place add, applied one after the other. */
 export function changeBy(edits: readonly HiddenEdit[], call: HiddenCall): Tensor {
   return edits.reduce<{ readonly y: Tensor; readonly sum?: Tensor }>(({ y, sum }, edit) => {
     const delta = edit.delta.run({ ...call, y });
@@ -191,7 +193,7 @@ function meanScale(
   };
 }
 
-/** Adapters at one place draw from keys of their own. */
+/** Adapters at one place draw from separate keys. */
 export function apart(call: HiddenCall, k: number): HiddenCall {
   return call.key === undefined ? call : { ...call, key: fold(call.key, k) };
 }

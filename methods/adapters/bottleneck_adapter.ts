@@ -1,12 +1,14 @@
 /**
- * Bottleneck adapters of every wiring, as AdapterHub's `BnConfig` describes them (Poth et al. 2023, "Adapters: A Unified Library
- * for Parameter-Efficient and Modular Transfer Learning", arXiv 2311.11077, section 4.1); its presets have methods of their own.
+ * Bottleneck adapters of every wiring, as AdapterHub's `BnConfig` describes them (Poth et al. 2023,
+ * "Adapters: A Unified Library for Parameter-Efficient and Modular Transfer Learning", arXiv 2311.11077,
+ * section 4.1); its presets are separate methods.
  *
- *   h ← r + s ⊙ U σ(D N(z))          z what is read: h, LN(h + x) or x        r what is kept: h, LN(h + x) or h + x
+ *   h ← r + s ⊙ U σ(D N(z))          z the input: h, LN(h + x) or x        r the residual: h, LN(h + x) or h + x
  *
- * h is the output of a part of a block and x what will be added to it. N is a norm of the adapter's own or nothing; another may
- * stand behind the branch or behind the whole. D and U may be sums of Kronecker products (PHM, arXiv 2102.08597). With
- * `residual: "dropped"` the block's own addition of x is undone, which needs a block without a norm behind it.
+ * h is the output of a part of a block and x what will be added to it. N is a norm of the adapter or absent;
+ * there may be another after the branch or after the sum. D and U may be sums of Kronecker products (PHM,
+ * arXiv 2102.08597). With `residual: "dropped"` the block's own addition of x is undone, which requires a
+ * block without a norm after it.
  */
 import {
   type Backend,
@@ -33,27 +35,33 @@ import { checkPositive, checkProbability } from "../shared/option_checks.ts";
 
 /** Options of bottleneck adapters. */
 export interface BottleneckAdapterOptions {
-  /** Behind which parts of a block, default ["feedForward"]. */
+  /** After which parts of a block, default ["feedForward"]. */
   readonly after?: readonly AdapterPosition[];
   /** d / r, default 16, or by block: its number (an encoder's blocks first), else "default". */
   readonly reduction?: number | Readonly<Record<string, number>>;
   /** σ, default "relu". */
   readonly activation?: Activation;
-  /** z: "output" (default), "normed" or "residual", which runs beside the part. */
+  /** z: "output" (default), "normed" or "residual", which runs parallel to the part. */
   readonly reads?: "output" | "normed" | "residual";
   /** r: "output" (default), "normed", or "sum" of h and x. */
   readonly keeps?: "output" | "normed" | "sum";
-  /** Norms of the adapter's own: in front of D, behind the branch, or behind r and the branch together. */
+  /** Norms of the adapter: before D, after the branch, or after the sum of r and the branch. */
   readonly norms?: readonly ("before" | "branch" | "whole")[];
-  /** s: a number (default 1), or trained from 1, one for all ("learned") or one a feature ("channel"). */
+  /**
+   * s: a number (default 1), or trained starting from 1, as one scalar ("learned") or one per feature
+   * ("channel").
+   */
   readonly scale?: number | "learned" | "channel";
   /** Whether the block adds x afterwards (default). */
   readonly residual?: "added" | "dropped";
   /** Probability of dropping an element of the branch in training, default 0. */
   readonly dropout?: number;
-  /** Probability of dropping the branch of a text in training, default 0. */
+  /** Probability of dropping a text's whole branch in training, default 0. */
   readonly branchDropout?: number;
-  /** D and U as sums of n Kronecker products: blocks of a rank or "full", one rule for all ("shared") or one a layer ("own"). */
+  /**
+   * D and U as sums of n Kronecker products: blocks of a rank or "full", one rule for all ("shared") or one
+   * per layer ("own").
+   */
   readonly phm?: {
     readonly dimension: number;
     readonly rank: number | "full";

@@ -1,6 +1,5 @@
 /**
- * Adapters side by side along a text: each for the tokens of its span, as AdapterHub's `Split` has it (Poth et al. 2023, arXiv
- * 2311.11077, section 4.2).
+ * Several adapters along a text: each applies to the tokens of its span, as in AdapterHub's `Split`
  *
  *   h[:, a_k : b_k] ← f_k(h[:, a_k : b_k])          a_0 = 0, a_k = b_{k−1}, b_K = t
  *
@@ -22,8 +21,8 @@ import { apart, changeBy } from "./averaged.ts";
 import { checkPositive } from "../shared/option_checks.ts";
 
 /**
- * Several methods on one model, each for a span of tokens. Parameters: each part's under its name. A text of another length
- * is refused when it is read, so a text that grows token by token is too.
+ * Several methods on one model, each for a span of tokens. Parameters: those of each part under its name. A
+ * text of another length is refused, and so is token-by-token generation.
  *
  * @param lengths How many tokens each part gets, in their order.
  * @throws {RangeError} when there is no part, or not a positive length for each.
@@ -104,7 +103,7 @@ function spanned(
   };
 }
 
-/** The call as a part sees it that has the tokens from and up to. */
+/** The call as seen by a part that applies to tokens `from` up to `to`. */
 function within(call: HiddenCall, from: number, to: number): HiddenCall {
   const t = call.y.shape[1];
   const cut = <T extends Tensor | undefined>(tokens: T): T =>

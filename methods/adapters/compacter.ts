@@ -5,9 +5,10 @@
  *   h ← h + PHM_up( σ( PHM_down(h) ) )      PHM(x) = x Σ_i A_i ⊗ (s_i t_i) + b
  *   s [n, in/n, k]   t [n, k, out/n]        A [n, n, n] one rule for all layers of all adapters in the model
  *
- * A starts normal with deviation 1e-4 (`phm_init_range` in the authors' code), so adapters give nearly nothing at first though
- * no factor is zero; the gradients of s and t are as small, hence the high learning rate (3e-3). Both train the model's norms
- * as well: `compose({ adapters: compacter(), norms: layerNormTune() })`.
+ * A starts normal with deviation 1e-4 (`phm_init_range` in the authors' code), so adapters initially add
+ * nearly nothing although no factor is zero; the gradients of s and t are equally small, hence the high
+ * learning rate (3e-3). Both papers' setups train the model's norms as well: `compose({ adapters:
+ * compacter(), norms: layerNormTune() })`.
  */
 import {
   fn,
@@ -37,7 +38,7 @@ export interface CompacterOptions {
   readonly rank?: number;
   /** σ, default "geluTanh" ("gelu_new" in the authors' code). */
   readonly activation?: Activation;
-  /** Behind which parts of a block, default ["attention", "feedForward"]. */
+  /** After which parts of a block, default ["attention", "feedForward"]. */
   readonly after?: readonly AdapterPosition[];
   /** What the adapter reads: h (default), or LN(h + x) with x the residual, as AdapterHub's Compacter++ does. */
   readonly reads?: "output" | "normed";
@@ -49,8 +50,8 @@ type PhmBottleneck = { readonly down: Phm; readonly up: Phm };
  * Compacter as a method. Parameters: `rule` [n, n, n], and under each part's path `down.left` [n, d/n, k], `down.right`
  * [n, k, r/n], `down.bias` [r], `up.left` [n, r/n, k], `up.right` [n, k, d/n], `up.bias` [d].
  *
- * @throws {RangeError} when the dimension or the rank is no positive integer, the dimension does not divide d and r, or the
- * reduction is below 1.
+ * @throws {RangeError} when the dimension or the rank is not a positive integer, the dimension does not
+ * divide d and r, or the reduction is below 1.
  * @example
  * ```ts
  * import { compacter } from "@graft/peft";
@@ -102,7 +103,7 @@ export function compacter(options: CompacterOptions = {}): Method {
 }
 
 /**
- * Compacter++: behind the feed-forward part alone.
+ * Compacter++: only after the feed-forward part.
  *
  * @throws {RangeError} as `compacter`.
  * @example

@@ -3,12 +3,14 @@
  *
  *   h ← h + U σ(D h + b_D) + b_U        D [r, d]   U [d, r]
  *
- * Twice a block: on the output h of the attention and of the feed-forward part, before the block adds it to the residual
- * (and, post-norm, normalises). The adapter's own skip lies inside the block's. Weights start from a normal of deviation
- * 1e-3 cut off at two deviations, so the model is nearly but not exactly unchanged at first.
+ * Twice per block: on the output h of the attention and of the feed-forward part, before the block adds it to
+ * the residual (and, post-norm, normalises). The adapter's own skip connection is inside the block's. Weights
+ * start from a normal distribution with standard deviation 1e-3, truncated at two standard deviations, so the
+ * model is nearly but not exactly unchanged initially.
  *
- * The paper trains the layer norms as well: `compose({ adapters: houlsby(), norms: layerNormTune() })`.
- * A decoder's cross-attention gets none, as in Compacter's and AdapterHub's code; `after` can say otherwise.
+ * The paper trains the layer norms as well: `compose({ adapters: houlsby(), norms: layerNormTune() })`. A
+ * decoder's cross-attention gets none, as in Compacter's and AdapterHub's code, unless `after` says
+ * otherwise.
  */
 import {
   type Backend,
@@ -34,23 +36,24 @@ import {
 } from "../shared/bottleneck.ts";
 import { freshParams } from "../shared/initial_factors.ts";
 
-/** The parts of a block behind which adapters stand. */
+/** The parts of a block after which adapters are placed. */
 export type AdapterPosition = SublayerPlace["role"];
 
 /** Options of the Houlsby adapter. */
 export interface HoulsbyOptions {
   /** d / r, default 16. The paper's r is 8 to 256, 64 in its code. */
   readonly reduction?: number;
-  /** σ, default "gelu". AdapterHub's "double_seq_bn" has "silu". */
+  /** σ, default "gelu". AdapterHub's "double_seq_bn" uses "silu". */
   readonly activation?: Activation;
-  /** Behind which parts of a block, default ["attention", "feedForward"]. */
+  /** After which parts of a block, default ["attention", "feedForward"]. */
   readonly after?: readonly AdapterPosition[];
-  /** Deviation of the weights at first, default 1e-3. */
+  /** Standard deviation of the initial weights, default 1e-3. */
   readonly deviation?: number;
 }
 
 /**
- * The Houlsby adapter as a method. Parameters lie under each part's path: `….self_attn.down.weight`, `….mlp.up.bias`.
+ * The Houlsby adapter as a method. Parameters are stored under each part's path: `….self_attn.down.weight`,
+ * `….mlp.up.bias`.
  *
  * @throws {RangeError} when the reduction is below 1 or the deviation negative, or at init when a model has no such parts.
  * @example
@@ -86,7 +89,7 @@ export function houlsby(options: HoulsbyOptions = {}): Method {
   };
 }
 
-/** Behind attention and feed-forward part. */
+/** After attention and feed-forward part. */
 export const TWICE: readonly AdapterPosition[] = ["attention", "feedForward"];
 
 /** The parts of the blocks with one of the roles. @throws {RangeError} when there is none. */

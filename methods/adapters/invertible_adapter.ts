@@ -3,10 +3,10 @@
  * 2005.00052, section 4.3: a map of the embedded input that is undone before the output embedding.
  *
  *   y₁ = x₁ + F(x₂)   y₂ = x₂ + G(y₁)        and back   x₂ = y₂ − G(y₁)   x₁ = y₁ − F(x₂)        x = [x₁; x₂]
- *   F, G:  U σ(D x + b_D) + b_U              F reads the longer half, G the shorter, each with half its width inside
+ *   F, G:  U σ(D x + b_D) + b_U              F reads the longer half, G the shorter, each with half its width as hidden size
  *
- * (the additive coupling of NICE, arXiv 1410.8516, as in AdapterHub's code). Undone only where a head gives a score for each
- * row of the input's table: a classifier reads states as they are.
+ * (the additive coupling of NICE, arXiv 1410.8516, as in AdapterHub's code). The map is undone only where a
+ * head scores each row of the input's token table: a classifier reads the states unchanged.
  */
 import {
   type Backend,
@@ -38,16 +38,17 @@ import { freshParams } from "../shared/initial_factors.ts";
 
 /** Options of invertible adapters. */
 export interface InvertibleAdapterOptions {
-  /** Width of a half over the width inside its network, default 2. */
+  /** Width of a half divided by the hidden size of its network, default 2. */
   readonly reduction?: number;
   /** σ, default "relu". */
   readonly activation?: Activation;
   /**
-   * Where the map stands: on embedded tokens, those of a decoder beside an encoder included ("tokens", default), or on what
-   * enters the blocks of the stack that reads the text, positions included ("entrance", as AdapterHub has it).
+   * Where the map is applied: to embedded tokens, including those of an encoder-decoder model's decoder
+   * ("tokens", default), or to the input of the first block of the stack that reads the text, with positions
+   * added ("entrance", as in AdapterHub).
    */
   readonly stands?: "tokens" | "entrance";
-  /** Whether it is undone in front of heads that score words (default), or never. */
+  /** Whether it is undone before heads that score tokens (default), or never. */
   readonly undone?: "heads" | "never";
 }
 
@@ -124,7 +125,7 @@ function halves(x: Tensor): readonly [Tensor, Tensor] {
   return [slice(x, axis, 0, half), slice(x, axis, half, d)];
 }
 
-/** The inverse in front of a head. It is not linear, so no matrix holds it. */
+/** The inverse before a head. It is not linear, so it cannot be merged into a matrix. */
 function undoing(coupling: Coupling, width: number, σ: Nonlinearity): LinearMap {
   const refuse = (): never => {
     throw new TypeError("Cannot merge an invertible adapter: it is not linear, so no weight holds it");
@@ -169,7 +170,7 @@ export function readingStack({ stacks }: Spec): StackPlace | undefined {
   return stacks.find(({ stack }) => stack === "encoder") ?? stacks[0];
 }
 
-/** Where embedded input enters: two stacks may share an entrance. */
+/** The sites where embedded input enters: two stacks may share one. */
 function entrances(
   spec: Spec,
   stands: "tokens" | "entrance",
@@ -186,7 +187,7 @@ function entrances(
   return [...found].map(([path, width]) => ({ path, width }));
 }
 
-/** Heads that give a score for each row of the input's table. */
+/** Heads that have a score for each row of the input's table. */
 function scoring(spec: Spec) {
   const rows = spec.embeddings.find(({ role }) => role === "token")?.rows;
   return spec.heads.filter((head) => head.outFeatures === rows);

@@ -4,9 +4,9 @@
  *   KronA_B      h ← h + s ((A ⊗ B) x + b)                   h = FFN(x)   A [o1, i1]   B [o2, i2]   o1 o2 = i1 i2 = d
  *   KronA_Bres   h ← h + s ((A ⊗ B) x + b) + s_res x         s_res a trained number
  *
- * A module beside the feed-forward part, without a non-linearity. No official code is public; where sources are silent it is
- * an option: which factor is zero at first, s, whether there is a bias, and where s_res starts. It starts at 0 here, so that
- * the model is unchanged at first; a third party's code starts it at 1.
+ * A module parallel to the feed-forward part, without a non-linearity. No official code is public;
+ * unspecified details are options: which factor is zero initially, s, whether there is a bias, and the
+ * initial s_res. It is 0 here, so that the model is initially unchanged; a third party's code uses 1.
  */
 import {
   dense,
@@ -28,16 +28,16 @@ import { type KronaOptions, kronaShapes } from "../structured/krona.ts";
 import { freshParams, kaiming } from "../shared/initial_factors.ts";
 import { checkPositive } from "../shared/option_checks.ts";
 
-/** Options of KronA_B: KronA's, but for where it stands. */
+/** Options of KronA_B: those of KronA, except its place. */
 export interface KronaBOptions
   extends Pick<KronaOptions, "scale" | "firstFactor" | "zero" | "initialization"> {
-  /** Whether there is a bias b [d], zero at first. Default "one". */
+  /** Whether there is a bias b [d], zero initially. Default "one". */
   readonly bias?: "one" | "none";
 }
 
 /** Options of KronA_Bres. */
 export interface KronaBresOptions extends KronaBOptions {
-  /** s_res at first, default 0. */
+  /** Initial s_res, default 0. */
   readonly residual?: number;
 }
 
@@ -132,7 +132,7 @@ function beside(name: string, options: KronaBOptions, residual: number | undefin
   };
 }
 
-/** The part as the layer d → d that the module is. */
+/** The module as a linear layer d → d. */
 const square = ({ path, stack, width }: SublayerPlace) => ({
   kind: "linear" as const,
   path,

@@ -4,9 +4,10 @@
  *
  *   h ← h + s (U drop(ReLU(D x + b_D)) + b_U)        h = FFN(x)   D [r, d]   U [d, r]
  *
- * x is the feed-forward part's own input, so the adapter runs beside it. s multiplies the bias too; there is no skip of its
- * own and no norm. D starts as PyTorch's layers but without a bias, U and b_U at zero: the model is unchanged at first.
- * `scale: "learned"` trains s from 1, as an option in the authors' code (petl_factory.py).
+ * x is the feed-forward part's own input, so the adapter runs parallel to it. s also multiplies the bias; the
+ * adapter has no skip connection and no norm. D is initialized as in PyTorch, its bias, U and b_U at zero:
+ * the model is initially unchanged. `scale: "learned"` trains s starting from 1, an option in the authors'
+ * code (petl_factory.py).
  */
 import {
   fn,
@@ -37,15 +38,15 @@ import { checkProbability } from "../shared/option_checks.ts";
 export interface ParallelAdapterOptions {
   /** d / r, default 2: r = 512 on BART-large. The paper's small setting, r = 16 on RoBERTa-base, is 48 with scale 2. */
   readonly reduction?: number;
-  /** s, default 4, or "learned": one number a layer, from 1. */
+  /** s, default 4, or "learned": one scalar per layer, starting from 1. */
   readonly scale?: number | "learned";
-  /** Probability of dropping an element behind σ in training, default 0. */
+  /** Dropout probability after σ in training, default 0. */
   readonly dropout?: number;
   /** σ, default "relu". */
   readonly activation?: Activation;
   /**
-   * What the branch reads: the feed-forward part's own input (default), or the residual stream, which in a pre-norm block is
-   * that before its norm, as in AdapterHub's code.
+   * What the branch reads: the feed-forward part's own input (default), or the residual stream, in a pre-norm
+   * block before the norm, as in AdapterHub's code.
    */
   readonly reads?: "input" | "residual";
 }
@@ -54,8 +55,8 @@ export interface ParallelAdapterOptions {
 type Parallel = Bottleneck & { readonly scale?: Tensor };
 
 /**
- * The parallel adapter as a method. Parameters lie under the feed-forward part's path, `….mlp.down.weight`; a learned scale
- * is `….mlp.scale` [1].
+ * The parallel adapter as a method. Parameters are stored under the feed-forward part's path,
+ * `….mlp.down.weight`; a learned scale is `….mlp.scale` [1].
  *
  * @throws {RangeError} when the reduction is below 1, the scale not finite, or dropout not in [0, 1), or at init when the
  * model has no feed-forward part.

@@ -1,6 +1,6 @@
 /**
- * Pfeiffer adapter. Pfeiffer et al. 2020, "AdapterFusion: Non-Destructive Task Composition for Transfer Learning", arXiv
- * 2005.00247, section 3 and figure 5; one bottleneck a block, after the feed-forward part.
+ * Pfeiffer adapter. Pfeiffer et al. 2020, "AdapterFusion: Non-Destructive Task Composition for Transfer
+ * Learning", arXiv 2005.00247, section 3 and figure 5; one bottleneck per block, after the feed-forward part.
  *
  *   h ← h + U σ(D z + b_D) + b_U        z = LN(h + x)        D [r, d]   U [d, r]
  *
@@ -43,8 +43,9 @@ export interface PfeifferOptions {
 }
 
 /**
- * The Pfeiffer adapter as a method. Parameters lie under the feed-forward part's path, `….mlp.down.weight`. Weights start
- * normal with deviation 0.02, so the model is nearly but not exactly unchanged at first.
+ * The Pfeiffer adapter as a method. Parameters are stored under the feed-forward part's path,
+ * `….mlp.down.weight`. Weights start normal with deviation 0.02, so the model is nearly but not exactly
+ * unchanged initially.
  *
  * @throws {RangeError} when the reduction is below 1, or at init when the model has no feed-forward part.
  * @example

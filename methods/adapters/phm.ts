@@ -1,6 +1,6 @@
 /**
- * Parameterised hypercomplex multiplication: a linear layer made of a sum of Kronecker products. Zhang et al. 2021, "Beyond
- * Fully-Connected Layers with Quaternions", arXiv 2102.08597, section 3.
+ * Parameterised hypercomplex multiplication: a linear layer whose matrix is a sum of Kronecker products.
+ * Zhang et al. 2021, "Beyond Fully-Connected Layers with Quaternions", arXiv 2102.08597, section 3.
  *
  *   y = x H + b      H = Σ_i A_i ⊗ B_i   [in, out]      A [n, n, n] the rule   B [n, in/n, out/n] the blocks
  *
@@ -39,7 +39,7 @@ function phmMatrix(rule: Tensor, blocks: Tensor): Tensor {
   return reshape(permute(reshape(products, [n, n, rows, columns]), [0, 2, 1, 3]), [n * rows, n * columns]);
 }
 
-/** Whole blocks as they start: uniform as Glorot and Bengio have it, with gain √2, each block apart; bias 0. */
+/** Initial whole blocks: Glorot-uniform with gain √2, each block separately; bias 0. */
 export function freshPhm(key: Key, sizes: PhmSizes, backend: Backend): Phm {
   const { dimension: n, rows, columns } = blockSizes(sizes);
   return {
@@ -48,7 +48,7 @@ export function freshPhm(key: Key, sizes: PhmSizes, backend: Backend): Phm {
   };
 }
 
-/** Blocks in factors of rank k, each factor of each block started like a whole block. */
+/** Blocks in factors of rank k, each factor of each block initialized like a whole block. */
 export function freshFactoredPhm(key: Key, sizes: PhmSizes, rank: number, backend: Backend): Phm {
   const { dimension: n, rows, columns } = blockSizes(sizes);
   return {
@@ -59,7 +59,7 @@ export function freshFactoredPhm(key: Key, sizes: PhmSizes, rank: number, backen
 }
 
 /**
- * Checks a layer's sizes; before a rule of n³ numbers is drawn, which may be more than there is room for.
+ * Checks a layer's sizes; called before the n³ elements of a rule are drawn, which may exceed memory.
  *
  * @throws {RangeError} when n does not divide both.
  */

@@ -4,7 +4,8 @@
  *
  *   h ← h + PHM_up( σ( PHM_down(h) ) )      PHM(x) = x Σ_i A_i ⊗ B_i + b
  *
- * Each layer has a rule A of its own, normal with deviation 0.01 at first (shared rules make Compacter).
+ * Each layer has its own rule A, initially normal with standard deviation 0.01 (with a shared rule it is
+ * Compacter).
  */
 import {
   fn,
@@ -31,7 +32,7 @@ export interface PhmAdapterOptions {
   readonly dimension?: number;
   /** σ, default "geluTanh" ("gelu_new" in the authors' code). */
   readonly activation?: Activation;
-  /** Behind which parts of a block, default ["attention", "feedForward"]. */
+  /** After which parts of a block, default ["attention", "feedForward"]. */
   readonly after?: readonly AdapterPosition[];
 }
 
@@ -42,7 +43,8 @@ type PhmBottleneck = { readonly down: Ruled; readonly up: Ruled };
  * The PHM adapter as a method. Parameters under each part's path: `down.rule` [n, n, n], `down.blocks` [n, d/n, r/n],
  * `down.bias` [r], `up.rule`, `up.blocks` [n, r/n, d/n], `up.bias` [d].
  *
- * @throws {RangeError} when the dimension is no positive integer or does not divide d and r, or the reduction is below 1.
+ * @throws {RangeError} when the dimension is not a positive integer or does not divide d and r, or the
+ * reduction is below 1.
  * @example
  * ```ts
  * import { phmAdapter } from "@graft/peft";

@@ -2,11 +2,12 @@
  * SparseAdapter. He et al. 2022, "SparseAdapter: An Easy Approach for Improving the Parameter-Efficiency of Adapters", arXiv
  * 2210.04284, section 3.
  *
- *   an adapter's matrices θ count as θ ⊙ m        m in {0, 1} fixed before training (`adapterMask`); biases stay whole
+ *   an adapter's matrices θ are used as θ ⊙ m        m in {0, 1} fixed before training (`adapterMask`); biases are not masked
  *
- * The mask multiplies in the forward pass, so a masked number has no effect and no gradient, whatever weight decay makes of
- * it. Large-Sparse is a bottleneck k times as wide with a share of 1/k kept: r = 256 at a quarter has the matrices of a dense
- * r = 64. Any method whose edits compute with trained matrices can be the host, LoRA too.
+ * The mask is multiplied in the forward pass, so a masked element has no effect and no gradient, even if
+ * weight decay changes it. Large-Sparse is a bottleneck k times as wide with a share of 1/k kept: r = 256 at
+ * a quarter has the matrices of a dense r = 64. Any method whose edits compute with trained matrices can be
+ * the host, LoRA too.
  */
 import {
   type Edit,
@@ -34,10 +35,10 @@ export interface SparseAdapterOptions {
 }
 
 /**
- * SparseAdapter as a method. Parameters: the host's own under `of`, and the masks under `frozen`. `finalize` gives the host with
- * zeros where the mask has them.
+ * SparseAdapter as a method. Parameters: the host's own under `of`, and the masks under `frozen`. `finalize`
+ * returns the host with zeros where the mask has them.
  *
- * @throws {TypeError} at `edits`, when the host changes layers otherwise than by adding linear maps to them.
+ * @throws {TypeError} at `edits`, when the host changes layers other than by adding linear maps.
  * @example
  * ```ts
  * import { houlsby, sparseAdapter } from "@graft/peft";
@@ -91,7 +92,7 @@ function masked({ of, masks }: Held, used?: ReadonlySet<string>): Tree {
   });
 }
 
-/** The host's i-th edit, made anew in each pass from the masked parameters that it uses. */
+/** The host's i-th edit, recreated in each pass from the masked parameters that it uses. */
 function maskedEdit(edit: Edit, i: number, held: Held, host: Method, spec: Spec): Edit {
   const hidden = new Map(leaves(held.masks));
   const seen = new Set(tensorsIn(edit).map((t) => t.storage));
@@ -141,7 +142,7 @@ function maskedEdit(edit: Edit, i: number, held: Held, host: Method, spec: Spec)
   }
 }
 
-/** A map made anew whenever it is used. */
+/** A map recreated whenever it is used. */
 function maskedMap(map: LinearMap, held: Held, used: ReadonlySet<string>, now: () => LinearMap): LinearMap {
   const masks = leaves(held.masks).filter(([path]) => used.has(path)).map(([, t]): Tensor => t);
   const { inFeatures, outFeatures, cost } = map;

@@ -1,11 +1,12 @@
 /**
- * The central gate of UniPELT. Mao et al. 2022, arXiv 2110.07577: one gate a block shares it out among the parts, in the place
- * of a gate for each part.
+ * The central gate of UniPELT. Mao et al. 2022, arXiv 2110.07577: one gate per block distributes it over the
+ * parts, instead of one gate per part.
  *
  *   [g_1 … g_n] = mean over tokens of softmax( W x_t + b )      x [t, d] the block's input   W [n, d]
  *
- * Every change of part i in the block is multiplied by g_i. The mean includes padding, as for gates by place. The paper has
- * two parts; whether the mean comes before or after the softmax was not to be found.
+ * Every change of part i in the block is multiplied by g_i. The mean includes padding, as with
+ * `sentenceGate`. The paper has two parts; whether the mean is taken before or after the softmax could not be
+ * determined.
  */
 import {
   type BlockPlace,
@@ -32,11 +33,11 @@ import { mean, normal, slice, softmax, zeros } from "../../ops/mod.ts";
 import { type Affine, affine } from "../shared/affine.ts";
 
 /**
- * Methods under a central gate. Parameters: each part's under `of.<name>`, and under `gates.<block>` `weight` [n, d], normal
- * with deviation 0.02 at first, and `bias` [n], zero.
+ * Methods under a central gate. Parameters: those of each part under `of.<name>`, and under `gates.<block>`
+ * `weight` [n, d], normal with deviation 0.02 initially, and `bias` [n], zero.
  *
- * @throws {RangeError} when there are fewer than two parts; at `edits`, when a part changes anything outside the blocks, or
- * what does not see the input.
+ * @throws {RangeError} when there are fewer than two parts; at `edits`, when a part has changes outside the
+ * blocks or changes that do not see the input.
  * @example
  * ```ts
  * import { centralGate, lora, pfeiffer } from "@graft/peft";

@@ -1,6 +1,6 @@
 /**
- * Methods side by side: at a place that several change, each sees what the base gives there and not what the others make of
- * it, and their effects add up. `compose` is the same in series.
+ * Methods in parallel: at a place that several methods change, each sees the base's output and not the
+ * changes of the others, and their effects are added. `compose` applies them in series.
  *
  *   y ← y + Σ_k δ_k(y)
  */
@@ -28,12 +28,13 @@ import {
 } from "./shared_place.ts";
 
 /**
- * Several methods on one model, of which none sees another's effect at its own place. Parameters: each part's under its name.
- * Where parts of which one looks at the output share a layer, what they do there together has no weight form, so that the
- * whole does not merge; added linear maps and biases look at inputs alone, and stay as they are. Prefixes, prompts and side
- * networks stand beside each other anyway.
+ * Several methods on one model, none of which sees another's effect at the same place. Parameters: those of
+ * each part under its name. Where one of the parts sharing a layer reads its output, their joint change has
+ * no weight form, so the whole cannot be merged; added linear maps and biases read only inputs and are kept
+ * as they are. Prefixes, prompts and side networks are independent of each other anyway.
  *
- * @throws {TypeError} at `edits`, when two parts change one weight, or one is for some rows alone where another stands.
+ * @throws {TypeError} at `edits`, when two parts change the same weight, or one of several parts at a place
+ * is only for some rows.
  * @example
  * ```ts
  * import { adapt, freshModel, houlsby, lora, parallel, reference, smallConfig } from "@graft/peft";
@@ -74,12 +75,12 @@ export function parallel<M extends Readonly<Record<string, Method>>>(methods: M)
 
 const adds = (edit: Edit): edit is AdditiveEdit => reasonNotAdditive(edit) === undefined;
 
-/** Whether the order of a place's parts would show. */
+/** Whether the order of a place's parts matters. */
 const joins = ({ parts, first }: SharedPlace): boolean =>
   parts.length > 1 &&
   (first.kind === "hidden" || parts.some(({ edits }) => edits.some((edit) => looksBack(edit as LinearEdit))));
 
-/** Whether a change of a linear layer depends on what earlier ones made of it. */
+/** Whether a change of a linear layer depends on earlier changes. */
 const looksBack = ({ change }: LinearEdit): boolean => change.form !== "add" && change.form !== "bias";
 
 function sum(place: SharedPlace): Edit {

@@ -1,11 +1,12 @@
 /**
- * A mixture of experts of any kind: at each place the methods that change it share it out by a router, token by token
- * (Jacobs et al. 1991; sparsely gated, Shazeer et al. 2017, arXiv 1701.06538, equation 1, without its noise):
+ * A mixture of experts of any kind: at each place a router distributes the tokens over the methods that
+ * change it (Jacobs et al. 1991; sparsely gated, Shazeer et al. 2017, arXiv 1701.06538, equation 1, without
+ * its noise):
  *
  *   y ← y + Σ_k λ_k δ_k(y)      λ = softmax( (W x + b) / τ ) over the experts at that place, of which k may be kept
  *
- * x is a layer's input, or the state at a part. Every expert sees what the base gives there, whatever the others do. Where one
- * expert is alone it counts whole.
+ * x is a layer's input, or the state at a part. Every expert sees the base's output there, regardless of the
+ * others. Where only one expert is present its weight is 1.
  */
 import {
   compose,
@@ -43,19 +44,27 @@ import {
 
 /** Options of a mixture of methods. */
 export interface RoutedOptions extends ShareOptions {
-  /** Deviation of the routers' weights at first, default 0.02; their biases are 0, so that all experts count alike. */
+  /**
+   * Standard deviation of the routers' initial weights, default 0.02; their biases are 0, so that all experts
+   * start with nearly equal weights.
+   */
   readonly deviation?: number;
 }
 
-/** A mixture's parameters: each expert's under its name in `of`, and under `routers` a router a place. */
+/**
+ * A mixture's parameters: those of each expert under its name in `of`, and one router per place under
+ * `routers`.
+ */
 export type Routed<P extends Tree> = { readonly of: P; readonly routers: Tree };
 
 /**
- * Several methods on one model, of which a router chooses at every place and token. Parameters: each expert's under
- * `of.<name>`, and under `routers.<place>` `weight` [K, width] and `bias` [K] for the K ≥ 2 experts there. What the input decides
- * no weight holds, so a mixture cannot be merged. With `topK` 1 and `chosen` "softmax" a share is 1 and routers learn nothing.
+ * Several methods on one model, weighted by a router at every place and token. Parameters: those of each
+ * expert under `of.<name>`, and under `routers.<place>` `weight` [K, width] and `bias` [K] for the K ≥ 2
+ * experts there. No weight can store a dependence on the input, so a mixture cannot be merged. With `topK` 1
+ * and `chosen` "softmax" a share is 1 and routers learn nothing.
  *
- * @throws {RangeError} when there are fewer than two experts or a number is out of range; at `init`, when no two of them meet.
+ * @throws {RangeError} when there are fewer than two experts or a number is out of range; at `init`, when no
+ * two of them share a place.
  * @throws {TypeError} at `edits`, when an expert changes anything but linear layers and hidden states.
  * @example
  * ```ts
@@ -116,7 +125,7 @@ export function routed<M extends Readonly<Record<string, Method>>>(
 
 const meets = ({ parts }: SharedPlace): boolean => parts.length > 1;
 
-/** One edit in the place of all that stand there. */
+/** One edit that replaces all edits at the place. */
 function mixed(place: SharedPlace, router: Affine, options: ShareOptions): Edit {
   const { first, parts } = place;
   const delta = fn({ router, parts }, ({ router, parts }, call: LinearCall | HiddenCall): Tensor => {

@@ -1,15 +1,16 @@
 /**
- * S4. Chen et al. 2023, "Parameter-Efficient Fine-Tuning Design Spaces", arXiv 2301.01821, section 4: what a search over
- * designs found, as a composition.
+ * S4. Chen et al. 2023, "Parameter-Efficient Fine-Tuning Design Spaces", arXiv 2301.01821, section 4: the
+ * result of the paper's design search, as a composition.
  *
  *   blocks in four groups, narrow at both ends:  N₁ < N₂ = N₃ > N₄
- *   the same number of trained numbers for every block of the model
+ *   the same number of trained parameters for every block of the model
  *   G₁ adapter, LoRA    G₂ adapter, prefix    G₃ adapter, prefix, BitFit    G₄ prefix, BitFit, LoRA
  *
- * for T5-base and RoBERTa. The groups' sizes and how a block's share is split among its parts were not to be found, and the
- * released code is UniPELT's: here a group at an end has a sixth of the blocks, or as near to it as the rule above allows
- * ([2, 4, 4, 2] of twelve, [2, 3, 3, 1] of nine; N₁ takes what is left over; seven blocks, and fewer than six, cannot be split
- * so), biases take what they need and the other parts share alike. Each stack has groups of its own.
+ * for T5-base and RoBERTa. The paper does not state the groups' sizes or how a block's share is divided among
+ * its parts, and the released code is UniPELT's: here a group at either end has a sixth of the blocks, or as
+ * close to it as the rule above allows ([2, 4, 4, 2] of twelve, [2, 3, 3, 1] of nine; N₁ takes the remainder;
+ * seven blocks, and fewer than six, cannot be divided so), biases take what they need and the other parts
+ * share equally. Each stack has its own groups.
  */
 import { at, compose, type Method, type Place, type Spec, type Stack } from "../../core/mod.ts";
 import { bitfit } from "../selective/bitfit.ts";
@@ -23,9 +24,12 @@ export type { S4Part } from "./s4_sizes.ts";
 
 /** Options of S4. */
 export interface S4Options {
-  /** Trained numbers in the whole model, at most. The paper's budget is 0.5 % of the model. */
+  /** Maximum number of trained parameters in the whole model. The paper's budget is 0.5 % of the model. */
   readonly budget: number;
-  /** Blocks of each group of a stack, from the input on. Default: N₁ < N₂ = N₃ > N₄, for stacks of 6 blocks, and of 8 or more. */
+  /**
+   * Number of blocks in each group of a stack, from the input on. Default: N₁ < N₂ = N₃ > N₄, for stacks of 6
+   * blocks, and of 8 or more.
+   */
   readonly groups?: readonly number[];
   /** The parts of each group. Default: as above. */
   readonly parts?: readonly (readonly S4Part[])[];
@@ -41,9 +45,10 @@ const FOUND: readonly (readonly S4Part[])[] = [
 /**
  * S4 as a method. Parameters under `<stack>.<group>.<part>`, groups counted from 1.
  *
- * @throws {RangeError} when the budget is no positive integer, `groups` and `parts` differ in number, a list of parts is empty
- * or names one twice, or at init when the groups do not add up to the stack's blocks, or none are given and its blocks cannot be
- * split as above, or the budget is too small for a part or more than its bottlenecks can use.
+ * @throws {RangeError} when the budget is not a positive integer, `groups` and `parts` differ in number, a
+ * list of parts is empty or contains duplicates, or at init when the groups do not add up to the stack's
+ * blocks, or none are given and its blocks cannot be split as above, or the budget is too small for a part or
+ * more than its bottlenecks can use.
  * @example
  * ```ts
  * import { s4 } from "@graft/peft";
@@ -54,7 +59,7 @@ const FOUND: readonly (readonly S4Part[])[] = [
 export function s4(options: S4Options): Method {
   const { budget, parts = FOUND, groups } = options;
   checkPositive("budget", budget);
-  const given = groups?.length ?? FOUND.length; // by the rule there are four
+  const given = groups?.length ?? FOUND.length; // the default has four
   if (given !== parts.length) {
     throw new RangeError(`Expected as many groups as lists of parts, ${parts.length}, but found ${given}`);
   }
@@ -99,7 +104,7 @@ function partOf(part: S4Part, sizes: S4Sizes, spec: Spec): Method {
   switch (part) {
     case "adapter": {
       const width = spec.blocks[0]!.width;
-      // ⌊d / reduction⌋ = r, whatever the rounding; pfeiffer takes no reduction below 1.
+      // ⌊d / reduction⌋ = r, regardless of rounding; pfeiffer accepts no reduction below 1.
       return pfeiffer({ reduction: Math.max(1, width / (sizes.adapter! + 0.5)) });
     }
     case "prefix":
@@ -122,7 +127,10 @@ interface Group {
   readonly parts: readonly S4Part[];
 }
 
-/** @throws {RangeError} when the budget has no room for every part in every block, or more than a bottleneck can use. */
+/**
+ * @throws {RangeError} when the budget is too small for every part in every block, or larger than the
+ * bottlenecks can use.
+ */
 function checkBudget(budget: number, spec: Spec, groups: readonly Group[]): void {
   const blocks = spec.blocks.length;
   const needs = groups.map(({ stack, to, parts }) => ({

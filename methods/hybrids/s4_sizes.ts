@@ -1,13 +1,13 @@
 /**
- * How S4 (`s4.ts`) splits blocks and a budget: every block has the same share; biases take what they need, the other parts alike. A part
- * of size n has `fixed + n · one` numbers in a block.
+ * How S4 (`s4.ts`) divides blocks and a budget: every block has the same share; biases take what they need,
+ * the other parts share equally. A part of size n has `fixed + n · one` parameters per block.
  */
 import type { LinearPlace, Place, Spec, Stack } from "../../core/mod.ts";
 
-/** What a group may be tuned by. */
+/** The methods available to a group. */
 export type S4Part = "adapter" | "prefix" | "bitfit" | "lora";
 
-/** How large each part of a group is in a block. */
+/** The size of each part of a group in a block. */
 export interface S4Sizes {
   /** r of the adapter. */
   readonly adapter?: number;
@@ -17,7 +17,7 @@ export interface S4Sizes {
   readonly lora?: number;
 }
 
-/** The numbers of a part, by its size, which is at most `largest`. */
+/** The parameter count of a part as a function of its size, which is at most `largest`. */
 interface Need {
   readonly fixed: number;
   readonly one: number;
@@ -25,12 +25,13 @@ interface Need {
 }
 
 /**
- * Sizes of four groups of blocks, N₁ < N₂ = N₃ > N₄: ends that differ by one at most, the last nearest to a sixth.
+ * Sizes of four groups of blocks, N₁ < N₂ = N₃ > N₄: end groups that differ by at most one, the last as close
+ * as possible to a sixth.
  *
- * @throws {RangeError} when the blocks cannot be split so: fewer than six, and seven.
+ * @throws {RangeError} when this is impossible: for fewer than six blocks, and for seven.
  */
 export function spindle(blocks: number): readonly [number, number, number, number] {
-  const left = blocks % 2; // N₁ takes it
+  const left = blocks % 2; // added to N₁
   const ends = Array.from({ length: Math.max(0, Math.floor(blocks / 4)) }, (_, i) => i + 1)
     .filter((end) => end + left < (blocks - left) / 2 - end);
   const [end] = ends.toSorted((a, b) => Math.abs(6 * a - blocks) - Math.abs(6 * b - blocks) || b - a);
@@ -44,7 +45,10 @@ export function spindle(blocks: number): readonly [number, number, number, numbe
   return [end + left, middle, middle, end];
 }
 
-/** The largest sizes with which a block's parts have at most `share` numbers, of those that `s4Shares` allows. */
+/**
+ * The largest sizes with which a block's parts have at most `share` parameters; `share` must be one that
+ * `s4Shares` allows.
+ */
 export function s4Sizes(
   spec: Spec,
   stack: Stack,
@@ -60,9 +64,9 @@ export function s4Sizes(
 }
 
 /**
- * The shares of a block that its parts can use: from `least` to below `most`.
+ * The range of shares that a block's parts can use: from `least` to below `most`.
  *
- * @throws {RangeError} when the block has nothing for a part.
+ * @throws {RangeError} when the block has no place for a part.
  */
 export function s4Shares(
   spec: Spec,

@@ -2,7 +2,7 @@
  * The gate of UniPELT. Mao et al. 2022, "UniPELT: A Unified Framework for Parameter-Efficient Language Model Tuning",
  * arXiv 2110.07577, section 3.2.
  *
- *   g = mean over tokens of σ(w · x_t + b)        one number a text, [b, 1, 1]
+ *   g = mean over tokens of σ(w · x_t + b)        one number per text, [b, 1, 1]
  *
  * The mean includes padding, as in the authors' code.
  */

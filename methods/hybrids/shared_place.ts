@@ -1,4 +1,4 @@
-/** The edits that several methods have at one place, where each shall see what the base gives there. */
+/** The edits of several methods at one place, where each should see the base's output. */
 import {
   type Edit,
   type Fn,
@@ -19,14 +19,14 @@ export type AdditiveEdit = LinearEdit | HiddenEdit;
 
 /** One part's edits at a place. */
 export interface PartHere {
-  /** The part's number. */
+  /** Index of the part. */
   readonly part: number;
   readonly edits: readonly AdditiveEdit[];
 }
 
 /** A place with the parts that change it, in order. */
 export interface SharedPlace {
-  /** Tells places apart; parts of a fused projection are places of their own. */
+  /** Identifies the place; parts of a fused projection are separate places. */
   readonly name: string;
   readonly first: AdditiveEdit;
   readonly parts: readonly PartHere[];
@@ -44,7 +44,7 @@ export function sharedPlaces(parts: readonly (readonly AdditiveEdit[])[]): reado
   });
 }
 
-/** What a part's edits at a place add to y, one after the other. */
+/** What a part's edits at a place add to y, applied one after the other. */
 export function effectAt({ part, edits }: PartHere, call: LinearCall | HiddenCall): Tensor {
   const hidden = edits.filter((edit): edit is HiddenEdit => edit.kind === "hidden");
   if (hidden.length > 0) return changeBy(hidden, apart(call as HiddenCall, part));
@@ -63,7 +63,7 @@ export function effectAt({ part, edits }: PartHere, call: LinearCall | HiddenCal
   return sum!;
 }
 
-/** One edit in the place of all that stand there; `reads` is what a linear layer's looks at. */
+/** One edit that replaces all edits at the place; `reads` is what the edit of a linear layer reads. */
 export function editAt(
   { first }: SharedPlace,
   reads: "input" | "output",
@@ -77,7 +77,7 @@ export function editAt(
   };
 }
 
-/** Why an edit adds nothing to a y that others may see, or undefined. */
+/** Why an edit is not an addition to y, or undefined if it is. */
 export function reasonNotAdditive(edit: Edit): string | undefined {
   return edit.kind !== "hidden" && edit.kind !== "linear"
     ? `a ${edit.kind} adds nothing to a layer's or a part's output`

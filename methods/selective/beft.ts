@@ -2,10 +2,11 @@
  * BEFT. Huang, Balashankar and Aminifar 2025, "BEFT: Bias-Efficient Fine-Tuning of Language Models in Low-Data Regimes",
  * arXiv 2509.15974.
  *
- *   v = W_v x + b_v + δ        δ [out], zero at first: the model is unchanged
+ *   v = W_v x + b_v + δ        δ [out], zero initially: the model is unchanged
  *
- * Of query, key and value biases the values' is the one that pays where data is short. A layer without a bias gets one. Of a
- * fused projection of query, key and value, δ shifts the values' third; PEFT has no BEFT there.
+ * Of the query, key and value biases, those of the values help most when data is scarce. A layer without a
+ * bias gets one. In a fused projection of query, key and value, δ shifts the third that computes values; PEFT
+ * does not support BEFT there.
  */
 import {
   chooseTargets,
@@ -21,11 +22,11 @@ import {
 import { zeros } from "../../ops/mod.ts";
 import { freshParams } from "../shared/initial_factors.ts";
 
-/** Options of BEFT. By default the value layers, or the values' third of a fused projection. */
+/** Options of BEFT. By default the value layers, or the value third of a fused projection. */
 export type BeftOptions = TargetOptions;
 
 /**
- * BEFT as a method. Parameters: `shift` [out] under each layer's path, a third of that under a fused projection's.
+ * BEFT as a method. Parameters: `shift` [out] under each layer's path, [out / 3] for a fused projection.
  *
  * @throws {RangeError} when targets match nothing.
  * @example

@@ -4,7 +4,7 @@ import { flagField, type PeftCodec } from "../peft/codec.ts";
 import { peftLayer } from "../peft/layers.ts";
 
 /**
- * The codec of `peft_type` "BEFT".
+ * Codec of `peft_type` "BEFT".
  *
  * @example
  * ```ts
@@ -19,7 +19,7 @@ export const beftPeft: PeftCodec<BeftOptions> = {
   fields: { modules_to_save: null, init_weights: true },
   refused: {},
   read: (fields) => {
-    flagField(fields, "init_weights"); // says how the vectors started, which is past
+    flagField(fields, "init_weights"); // describes the initialization, which no longer matters
     return {};
   },
   write: () => ({ init_weights: true }),

@@ -2,11 +2,12 @@
  * BitFit. Ben-Zaken, Goldberg and Ravfogel 2021, "BitFit: Simple Parameter-efficient Fine-tuning for Transformer-based Masked
  * Language-models", arXiv 2106.10199.
  *
- *   b trains, W does not:  y = W x + b     n = LayerNorm(x) with its bias
+ *   b is trained, W is not:  y = W x + b     n = LayerNorm(x) with its bias
  *
- * Every bias there is, as in the authors' `glue_evaluator.py`: linear layers, norms (the embedding's too), pooler and head; or
- * the queries' and the first feed-forward layers' alone (the paper's table 3; their code adds the pooler's). A layer without
- * a bias gets one of zeros where asked, as forks of T5 do, norms included: those are new weights, not changed ones.
+ * All biases, as in the authors' `glue_evaluator.py`: linear layers, norms (also the embedding's), pooler and
+ * head; or only those of the queries and the first feed-forward layers (the paper's table 3; their code adds
+ * the pooler's). Optionally layers without a bias, including norms, get one of zeros, as in forks of T5:
+ * those are new weights, not changed ones.
  *
  * The key's bias adds one constant to all scores of a query, so it has no effect and no gradient.
  */
@@ -28,9 +29,15 @@ import { freshParams } from "../shared/initial_factors.ts";
 export interface BitfitOptions {
   /** All biases (default), or those of query and first feed-forward layers. */
   readonly biases?: "all" | "queryAndUp";
-  /** What becomes of layers and norms without a bias: they get one of zeros ("add"), or none ("skip"). Default "add". */
+  /**
+   * Treatment of layers and norms without a bias: they get one of zeros ("add") or none ("skip"). Default
+   * "add".
+   */
   readonly missing?: "add" | "skip";
-  /** The classifier trains as a whole, as in the paper ("whole", default), or its bias alone ("bias"). */
+  /**
+   * Whether the classifier is trained as a whole, as in the paper ("whole", default), or only its bias
+   * ("bias").
+   */
   readonly classifier?: "whole" | "bias";
 }
 
@@ -73,7 +80,7 @@ export function bitfit(options: BitfitOptions = {}): Method {
   };
 }
 
-/** A leaf, with its shape where the checkpoint lacks it. */
+/** A trained leaf, with its shape where the checkpoint lacks it. */
 interface Trained {
   readonly path: string;
   readonly adds?: readonly number[];

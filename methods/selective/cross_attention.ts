@@ -1,12 +1,14 @@
 /**
- * Cross-attention tuning. Gheini, Ren and May 2021, "Cross-Attention is All You Need: Adapting Pretrained Transformers for
- * Machine Translation", arXiv 2104.08771: of an encoder-decoder the decoder's attention to the encoder trains, with its norm.
+ * Cross-attention tuning. Gheini, Ren and May 2021, "Cross-Attention is All You Need: Adapting Pretrained
+ * Transformers for Machine Translation", arXiv 2104.08771: in an encoder-decoder model, only the decoder's
+ * attention to the encoder is trained, with its norm.
  *
  *   per decoder layer  q, k, v, o and LayerNorm: 4 (d² + d) + 2 d where there are biases
  *
- * The authors train every parameter whose name holds `encoder_attn` (`fairseq_cli/train.py`). In the transfer to a new
- * language its embeddings train too (`embeddings: "trained"`) and often outnumber the rest; "randxattn" starts the attention
- * anew (`start: "random"`): q, k, v and o uniform as Glorot, q, k, v by 1/√2 smaller, biases zero, norms one, as fairseq does it.
+ * The authors train every parameter whose name contains `encoder_attn` (`fairseq_cli/train.py`). For transfer
+ * to a new language its embeddings are trained too (`embeddings: "trained"`) and often outnumber the rest;
+ * "randxattn" reinitializes the attention (`start: "random"`) as in fairseq: q, k, v and o Glorot-uniform,
+ * with q, k, v smaller by 1/√2, biases zero, norms one.
  */
 import {
   fold,
@@ -27,9 +29,9 @@ import { freshParams } from "../shared/initial_factors.ts";
 
 /** Options of cross-attention tuning. */
 export interface CrossAttentionOptions {
-  /** Token and position tables, and the norm behind them. Default "frozen". */
+  /** Token and position tables, and the norm after them. Default "frozen". */
   readonly embeddings?: "trained" | "frozen";
-  /** From the pretrained weights (default), or anew. */
+  /** Initialization: the pretrained weights (default), or random. */
   readonly start?: "pretrained" | "random";
 }
 
@@ -76,7 +78,7 @@ interface CrossPlaces {
   readonly norms: readonly NormPlace[];
 }
 
-/** The attention's own layers, and the norm of the part of the block that it is in. */
+/** The attention's layers, and the norm of its part of the block. */
 function crossPlaces(spec: Spec): CrossPlaces {
   const within = (path: string, parent: string): boolean => path.startsWith(`${parent}.`);
   const attentions = spec.attentions.filter((place) => place.role === "cross").map((place) => place.path);

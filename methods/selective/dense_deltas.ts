@@ -1,4 +1,7 @@
-/** Differences of whole leaves, θ = θ0 + δ with δ from zero: full fine-tuning that remembers where it came from. */
+/**
+ * Differences of whole leaves, θ = θ0 + δ with δ starting at zero: full fine-tuning that keeps its starting
+ * point.
+ */
 import {
   decoded,
   dequantizedShape,
@@ -16,17 +19,17 @@ import {
 import { add, zeros } from "../../ops/mod.ts";
 import { freshParams } from "../shared/initial_factors.ts";
 
-/** Which leaves. */
+/** The leaves to train. */
 export interface DenseDeltas {
   /** Paths of the leaves that have a δ. */
   readonly paths: readonly string[];
-  /** Leaves that train as they are. */
+  /** Leaves that are trained directly. */
   readonly whole: readonly string[];
-  /** Of the paths, tables of embeddings whose tied head stays as it was. */
+  /** Those of the paths that are embedding tables whose tied head is unchanged. */
   readonly lookups?: readonly string[];
 }
 
-/** A method of a name. Parameters: `<leaf>.delta`, and whole leaves under their own path. */
+/** A method with the given name. Parameters: `<leaf>.delta`, and whole leaves under their own path. */
 export function denseDeltas(
   name: string,
   { paths, whole, lookups = [] }: DenseDeltas,
@@ -60,7 +63,7 @@ export function denseDeltas(
   };
 }
 
-/** δ for lookups in a table alone. */
+/** δ that affects only lookups in a table. */
 function lookedUp(path: string, delta: Tensor): Edit {
   const [rows, width] = delta.shape as readonly [number, number];
   return {

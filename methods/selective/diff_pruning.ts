@@ -4,17 +4,19 @@
  *   θ = θ0 + z ⊙ δ        z = clip(s (r − l) + l, 0, 1)        s = σ(log u − log(1 − u) + α)        u ~ U(10⁻⁴, 1 − 10⁻⁴)
  *   loss + λ Σ σ(α − log(−l / r))        l = −1.5, r = 1.5
  *
- * Structured (default): z is the product of an element's gate and one gate for its whole tensor g. The paper's expected number
- * of differences that are left counts an element where both are open, and is `penalty: "product"`; the released script adds up
- * all gates of either kind, which is "sum", the default:
+ * Structured (default): z is the product of an element's gate and one gate for its whole tensor g. The
+ * paper's expected number of remaining differences counts an element where both are open: `penalty:
+ * "product"`. The released script adds up all gates of both kinds: "sum", the default:
  *
  *   product   Σ_g σ(α_g − log(−l / r)) Σ_{i in g} σ(α_i − log(−l / r))        sum   Σ_g σ(α_g − …) + Σ_i σ(α_i − …)
  *
- * δ starts at zero and each α at 5, so all gates are open at first. In evaluation u = ½. α has a learning rate of its own.
+ * δ starts at zero and each α at 5, so all gates are open initially. In evaluation u = ½. α has a separate
+ * learning rate.
  *
- * Afterwards `prunedDiff` keeps the largest |z ⊙ δ| of all tensors, and those train on with the mask fixed
- * (`pruned_diff.ts`, `recipes/diff_pruning.ts`). As in the authors' `run_glue_diffpruning.py` the classifier has no gates and trains whole. Their
- * saved model holds the last sample of z; we keep z's value in evaluation, or a sample by key.
+ * Afterwards `prunedDiff` keeps the largest |z ⊙ δ| of all tensors, which are trained further with a fixed
+ * mask (`pruned_diff.ts`, `recipes/diff_pruning.ts`). As in the authors' `run_glue_diffpruning.py`, the
+ * classifier has no gates and is trained as a whole. Their saved model uses the last sample of z; here it is
+ * z's value in evaluation, or a sample by key.
  */
 import {
   decoded,
@@ -58,20 +60,22 @@ import { checkFinite } from "../shared/option_checks.ts";
 export interface DiffPruningOptions {
   /** λ, default 1.25e-7 as for BERT-large. */
   readonly sparsity?: number;
-  /** One gate more for each tensor ("tensor", default), or none. */
+  /** One additional gate per tensor ("tensor", default), or none. */
   readonly structure?: "tensor" | "none";
   /**
-   * What λ multiplies: of structured gates the product of the element's and the tensor's, summed over the elements ("product",
-   * the paper's expected L0), or the sum of all gates ("sum", default, as released). Without structure they are the same.
+   * What λ multiplies: with structured gates the product of the element's and the tensor's, summed over the
+   * elements ("product", the paper's expected L0), or the sum of all gates ("sum", default, as released).
+   * Without structure they are the same.
    */
   readonly penalty?: "sum" | "product";
   /** The gates' learning rate, before the schedule. Default 0.1. */
   readonly gateRate?: number;
-  /** α at first, default 5. */
+  /** Initial α, default 5. */
   readonly initialAlpha?: number;
   /**
-   * Weights without differences: names, equal to a path or its end. Default none. On a head that is tied to the embedding Adam
-   * moves the rows of words that never occur as far as any, so that projection would keep those.
+   * Weights without differences: names, equal to a path or its end. Default none. Consider excluding a head
+   * tied to the embedding: Adam moves the rows of tokens that never occur as far as any others, so that
+   * projection would keep those.
    */
   readonly frozen?: readonly string[];
 }
@@ -80,8 +84,8 @@ const [LOW, HIGH] = [-1.5, 1.5];
 const EDGE = 1e-4;
 
 /**
- * DiffPruning as a method: its first stage, in which every weight has a difference and a gate. Parameters: `<leaf>.delta` and
- * `<leaf>.alpha` like the leaf, `<leaf>.group` [1]; the classifier's leaves whole.
+ * DiffPruning as a method: its first stage, in which every weight has a difference and a gate. Parameters:
+ * `<leaf>.delta` and `<leaf>.alpha` like the leaf, `<leaf>.group` [1]; the classifier's leaves as a whole.
  *
  * @throws {RangeError} when an option is out of range.
  * @example
@@ -139,7 +143,7 @@ export function diffPruning(options: DiffPruningOptions = {}): Method {
 }
 
 /**
- * Which parameters are gates: their gradients are clipped apart from the differences'.
+ * Whether a parameter is a gate: gradients of gates are clipped separately from those of differences.
  *
  * @example
  * ```ts
@@ -169,9 +173,9 @@ function gatedWeights(model: Model, frozen: readonly string[] = []): readonly Pl
 }
 
 /**
- * How many weights of a model have gates, when those that `frozen` names have none.
+ * How many weights of a model have gates when those named by `frozen` have none.
  *
- * @throws {RangeError} as `diffPruning` does.
+ * @throws {RangeError} as `diffPruning`.
  *
  * @example
  * ```ts
@@ -208,7 +212,7 @@ export function gatedLeaves(params: Tree): readonly GatedLeaf[] {
   });
 }
 
-/** Those that train whole, the classifier's. */
+/** The leaves that are trained as a whole, the classifier's. */
 export function wholeLeaves(params: Tree): readonly (readonly [path: string, value: Tensor])[] {
   return leaves(params).filter(([path]) => !/\.(delta|alpha|group)$/.test(path));
 }
@@ -219,7 +223,7 @@ export function gateOf({ alpha, group }: Pick<GatedLeaf, "alpha" | "group">, key
   return group === undefined ? element : multiply(element, hardConcrete(group, key && fold(key, "group")));
 }
 
-/** How many of some gates are not shut, in expectation: Σ σ(α − log(−l / r)), []. */
+/** The expected number of gates that are not closed: Σ σ(α − log(−l / r)), []. */
 function openGates(alpha: Tensor): Tensor {
   return sum(sigmoid(subtract(alpha, Math.log(-LOW / HIGH))));
 }

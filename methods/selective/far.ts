@@ -4,13 +4,15 @@
  *   node j = row j of a feed-forward layer's W [out, in], with its bias        metric ‖w_j − w0_j‖₁ after a short priming
  *   y = W0 x + b0 + scatter(Δ x + β, learners)        Δ [k, in], β [k]        k = the layer's learners
  *
- * Priming moves all feed-forward layers for a few steps (`recipes/far.ts`); the share of nodes of each layer that moved most
- * learns on, the rest is frozen and gets no gradient. Δ is the rows' difference, so training is that of the rows themselves.
- * The authors split each layer into a frozen and a learning one and permute the outputs back: `reconfigure`
- * (`far_layout.ts`), which computes the same without the extra rows.
+ * Priming trains all feed-forward layers for a few steps (`recipes/far.ts`); in each layer the share of nodes
+ * that changed most keeps learning, the rest is frozen and gets no gradient. Δ is the rows' difference, so
+ * training is equivalent to that of the rows themselves. The authors split each layer into a frozen and a
+ * learning one and permute the outputs back: `reconfigure` (`far_layout.ts`), which computes the same without
+ * the extra rows.
  *
- * Known from the survey's description alone (no code was found): which layers besides the feed-forward ones train is not, nor
- * whether priming's updates stay; they do for learners here unless told otherwise.
+ * Implemented from the survey's description alone (no code was found): it does not say which layers besides
+ * the feed-forward ones are trained, nor whether priming's updates are kept; here learners keep them by
+ * default.
  */
 import {
   chooseTargets,
@@ -29,17 +31,20 @@ import { checkStrictlyIncreasing, scattered } from "./sparse.ts";
 
 /** Options of FAR. */
 export interface FarOptions {
-  /** Rising numbers of the learning nodes by the layer's path. */
+  /** Ascending indices of the learning nodes by the layer's path. */
   readonly learners: Readonly<Record<string, ArrayLike<number>>>;
-  /** How many outputs a layer had where its learners were found, by its path; another model's layer is then refused. */
+  /**
+   * Number of outputs of each layer when its learners were found, by its path; layers of other models are
+   * then refused.
+   */
   readonly outputs?: Readonly<Record<string, number>>;
 }
 
 /**
  * FAR as a method. Parameters under a layer's path: `rows` [k, in], `bias` [k] where the layer has one, `frozen.indices` [k].
  *
- * @throws {RangeError} when no node learns; at init and when grafted, when a path is no layer, has
- * another number of outputs, or a node is not there.
+ * @throws {RangeError} when no node learns; at init and when grafted, when a path is not a layer, has another
+ * number of outputs, or a node does not exist.
  * @example
  * ```ts
  * import { far } from "@graft/peft";
@@ -106,7 +111,7 @@ export function feedForwardLayers(spec: Spec): readonly LinearPlace[] {
 }
 
 /**
- * How many nodes of a layer learn: the share of its outputs, rounded.
+ * The number of learning nodes of a layer: the share of its outputs, rounded.
  *
  * @throws {RangeError} when the share is out of range.
  * @example

@@ -1,10 +1,10 @@
 /**
- * FAR's reconfiguration: a layer as two, one of frozen rows and one of learning rows, whose outputs stand side by side and are
- * then put back in order. No row is computed twice.
+ * FAR's reconfiguration: a layer split into two, one of frozen rows and one of learning rows, whose outputs
+ * are concatenated and then put back in order. No row is computed twice.
  *
  *   [y_F; y_L] = [W_F x + b_F; W_L x + b_L]        y_j = [y_F; y_L]_order(j)
  *
- * Where the outputs go on into another layer, its columns can be put in order instead (`absorbed`).
+ * Where the outputs are the input of another layer, its columns can be reordered instead (`absorbed`).
  */
 import { showShape, type Tensor } from "../../core/mod.ts";
 import { concat, gatherRows, integers, scatterAddRows, transpose } from "../../ops/mod.ts";
@@ -19,18 +19,18 @@ export interface FarLayer {
 
 /** A layer in two parts. */
 export interface Reconfigured {
-  /** Rows that stay. */
+  /** Frozen rows. */
   readonly frozen: FarLayer;
-  /** Rows that learn. */
+  /** Learning rows. */
   readonly learning: FarLayer;
-  /** i32 [out]: where output j stands among the frozen's and then the learning's. */
+  /** i32 [out]: the index of output j among the frozen outputs followed by the learning ones. */
   readonly order: Tensor;
 }
 
 /**
- * Splits a layer. `learners` rise.
+ * Splits a layer. `learners` are ascending.
  *
- * @throws {RangeError} when a learner is no output, repeats, or none or all of them learn.
+ * @throws {RangeError} when a learner is not an output, repeats, or none or all of them learn.
  * @example
  * ```ts
  * import { read, reconfigure, reference, tensor } from "@graft/peft";
@@ -66,7 +66,7 @@ export function reconfigure({ weight, bias }: FarLayer, learners: ArrayLike<numb
 }
 
 /**
- * The layer that was split, with what the learning part has become.
+ * The original layer, with the learning part's current values.
  *
  * @example
  * ```ts
@@ -85,7 +85,8 @@ export function restore({ frozen, learning, order }: Reconfigured): FarLayer {
 }
 
 /**
- * The next layer's matrix [d, out] with columns in the order of the parts' outputs, which then need none.
+ * The next layer's matrix [d, out] with columns in the order of the parts' outputs, which then need no
+ * reordering.
  *
  * @example
  * ```ts

@@ -3,17 +3,19 @@
  *
  *   F_j = 1/n Σ_i (∂ log p(y_i | x_i) / ∂θ_j)²        mask: the k elements of largest F, chosen once        θ = θ0 + scatter(δ)
  *
- * The mask comes from `fisherMask` (recipes/fish_mask.ts), which squares the gradient of each example by itself. The classifier,
- * which is new, trains as a whole and counts against the budget: k = ⌊ratio · N⌋ − classifier, as in the authors' code
- * (`run_glue_sparse_update.py`). δ moves from zero, so weight decay pulls a weight towards where it started.
+ * The mask comes from `fisherMask` (recipes/fish_mask.ts), which squares the gradient of each example by
+ * itself. The classifier, which is new, is trained as a whole and counts against the budget: k = ⌊ratio · N⌋
+ * − classifier, as in the authors' code (`run_glue_sparse_update.py`). δ starts at zero, so weight decay
+ * pulls a weight towards its initial value.
  */
 import type { Method } from "../../core/mod.ts";
 import { sparse, type SparseOptions } from "./sparse.ts";
 
 /**
- * FISH mask as a method. Parameters: `<leaf>.values` [k] and `<leaf>.frozen.indices` [k]; the classifier's leaves whole.
+ * FISH mask as a method. Parameters: `<leaf>.values` [k] and `<leaf>.frozen.indices` [k]; the classifier's
+ * leaves as a whole.
  *
- * @throws {RangeError} when the mask is empty; at init, when it is of another model.
+ * @throws {RangeError} when the mask is empty; at init, when it belongs to another model.
  * @example
  * ```ts
  * import { fishMask } from "@graft/peft";

@@ -1,4 +1,4 @@
-/** Weights that an adapter folder brings along and never trains: an embedding that was resized or re-initialised. */
+/** Weights that an adapter folder contains but never trains: an embedding that was resized or re-initialised. */
 import { leaves, type Method, type Tree } from "../../core/mod.ts";
 import { replaceWeight } from "./modules_to_save.ts";
 
@@ -9,8 +9,8 @@ export interface FixedWeightsOptions {
 }
 
 /**
- * Fixed weights as a method: they stand in the place of the model's own. Parameters lie under `frozen`, so nothing trains;
- * they come from a folder, and there are none at `init`.
+ * Fixed weights as a method: they replace the model's own. Parameters are stored under `frozen`, so nothing
+ * is trained; they come from a folder, and there are none at `init`.
  *
  * @example
  * ```ts

@@ -1,6 +1,6 @@
 /**
- * Full fine-tuning, and training any chosen part of the weights: θ itself moves. The bound that the other methods are
- * measured against.
+ * Full fine-tuning, and training any chosen part of the weights: θ itself is changed. The reference against
+ * which the other methods are measured.
  */
 import {
   checkOnce,
@@ -19,14 +19,14 @@ import {
   weightLeaves,
 } from "../../core/mod.ts";
 
-/** Which leaves train: names or a pattern on the whole path of the leaf ("model.norm.weight"). */
+/** Which leaves are trained: names or a pattern for the whole path of the leaf ("model.norm.weight"). */
 export interface OnlyOptions {
-  /** Which weights train: ends of their paths, or a pattern of the whole path. */
+  /** Which weights are trained: ends of their paths, or a pattern for the whole path. */
   readonly parameters: readonly string[] | RegExp;
 }
 
 /**
- * Trains every weight. Parameters are f32 copies under the checkpoint's own names; tied weights once.
+ * Trains every weight. Parameters are f32 copies under the checkpoint's own names; tied weights only once.
  *
  * @example
  * ```ts

@@ -1,10 +1,10 @@
 /**
- * Layer-norm tuning. Zhao et al. 2023, "Tuning LayerNorm in Attention: Towards Efficient Multi-Modal LLM Finetuning", arXiv
- * 2312.11420: the weights (and biases) of norms train, nothing else.
+ * Layer-norm tuning. Zhao et al. 2023, "Tuning LayerNorm in Attention: Towards Efficient Multi-Modal LLM
+ * Finetuning", arXiv 2312.11420: only the weights (and biases) of norms are trained.
  *
  *   n = (x − mean) / √(variance + ε) ⊙ γ + β        γ [d], and β [d] where the norm has one
  *
- * By default every norm of the model, as PEFT's `LNTuningConfig` for Llama and GPT-2.
+ * By default every norm of the model, as in PEFT's `LNTuningConfig` for Llama and GPT-2.
  */
 import {
   checkOnce,

@@ -30,9 +30,9 @@ export function layerNormTensors(spec: Spec, options: LayerNormTuneOptions): rea
 }
 
 /**
- * The norms that a null `target_modules` stands for.
+ * The norms that a null `target_modules` means.
  *
- * @throws {RangeError} when PEFT has no such list that we know.
+ * @throws {RangeError} when we know of no such list in PEFT.
  * @example
  * ```ts
  * import { layerNormDefaults } from "@graft/peft/methods/codecs";

@@ -2,13 +2,13 @@
  * LT-SFT, lottery-ticket sparse fine-tuning. Ansell et al. 2022, "Composable Sparse Fine-Tuning for Cross-Lingual Transfer",
  * arXiv 2110.07560, section 3.
  *
- *   1  fine-tune all of θ        2  unfreeze the k weights of largest |θ − θ0|        3  rewind θ, fine-tune those alone
+ *   1  fine-tune all of θ        2  unfreeze the k weights of largest |θ − θ0|        3  rewind θ, fine-tune only those
  *   φ = θ − θ0 sparse        loss + λ Σ |θ − θ0| / N in both phases        compose: θ0 + φ_task + φ_language
  *
- * With n iterations each takes k / n more among the frozen, and starts from where the one before ended
- * (`recipes/lt_sft.ts`). As in the authors' `src/sft/lt_sft.py` norms are frozen, the classifier trains whole (and is no part of
- * what is composed), and elements that equal the last one taken are taken too. Task and language add up in one composition:
- * `compose({ task, language })`.
+ * With n iterations, each unfreezes k / n more elements and starts from the result of the previous one
+ * (`recipes/lt_sft.ts`). As in the authors' `src/sft/lt_sft.py`, norms are frozen, the classifier is trained
+ * as a whole (and is not part of a composition), and elements tied with the last selected one are selected
+ * too. Task and language are added in one composition: `compose({ task, language })`.
  */
 import {
   dequantizedShape,
@@ -44,26 +44,27 @@ import { classifierLeaves } from "../shared/classifier.ts";
 import { type DenseDeltas, denseDeltas } from "./dense_deltas.ts";
 import { distance, type LeafMask, sparse, type SparseMask, type SparseOptions } from "./sparse.ts";
 
-/** What may be masked. */
+/** Which leaves may be masked. */
 export interface LtSftLeaves {
   /** Norms. Default "frozen". */
   readonly norms?: "frozen" | "maskable";
-  /** More leaves that stay as they are: names (equal to a path or its end) or a pattern on the whole path. */
+  /** Further frozen leaves: names (equal to a path or its end) or a pattern on the whole path. */
   readonly frozen?: readonly string[] | RegExp;
-  /** A head tied to the embedding follows it (default), or stays as it was, as in the authors' code. */
+  /** Whether a head tied to the embedding follows it (default), or is unchanged, as in the authors' code. */
   readonly tiedHead?: "follows" | "stays";
 }
 
 /** Options of LT-SFT. */
 export interface LtSftOptions extends SparseOptions {
-  /** λ, default 0; the authors train languages with 0.1. */
+  /** λ, default 0; the authors use 0.1 for languages. */
   readonly pull?: number;
-  /** N, the weights that could have been masked; default those of the mask's leaves. */
+  /** N, the number of maskable weights; default: those of the mask's leaves. */
   readonly maskable?: number;
 }
 
 /**
- * LT-SFT's sparse phase as a method. Parameters: `<leaf>.values` and `<leaf>.frozen.indices`; the classifier's leaves whole.
+ * LT-SFT's sparse phase as a method. Parameters: `<leaf>.values` and `<leaf>.frozen.indices`; the
+ * classifier's leaves as a whole.
  *
  * @throws {RangeError} when the mask is empty or λ is negative; at init, when the mask is of another model.
  * @example
@@ -81,7 +82,7 @@ export function ltSft({ mask, pull = 0, maskable = sizeOf(mask) }: LtSftOptions)
 /** The elements of a mask's leaves, masked or not. */
 const sizeOf = ({ leaves }: SparseMask): number => leaves.reduce((n, { shape }) => n + size(shape), 0);
 
-/** LT-SFT's first phase: all maskable leaves move, and remember where from. */
+/** LT-SFT's first phase: all maskable leaves are trained, as differences. */
 export function ltSftDense(which: DenseDeltas, elements: number, pull = 0): Method {
   const config: Readonly<Record<string, Json>> = { pull };
   return pulled(denseDeltas("ltSftDense", which, config), pull, elements, ".delta");
@@ -97,7 +98,10 @@ function pulled(method: Method, pull: number, elements: number, ending: string):
   };
 }
 
-/** The leaves of a model that may be masked, and those that train whole. @throws {RangeError} when `frozen` names none, or all. */
+/**
+ * The leaves of a model that may be masked, and those that are trained as a whole. @throws {RangeError} when
+ * `frozen` names none, or all.
+ */
 export function ltSftLeaves(
   model: Model,
   { norms = "frozen", frozen = [], tiedHead = "follows" }: LtSftLeaves = {},
@@ -140,16 +144,17 @@ export function emptyMask(model: Model, { paths, whole, lookups }: DenseDeltas):
 }
 
 /**
- * The mask with `count` more elements: those that moved farthest among the frozen. `params` are of the dense phase.
+ * The mask with `count` more elements: the unmasked ones that moved farthest. `params` are those of the dense
+ * phase.
  *
- * @throws {RangeError} when fewer are left.
+ * @throws {RangeError} when fewer remain.
  */
 export async function widenedMask(mask: SparseMask, params: Tree, count: number): Promise<SparseMask> {
   const scores = scope((): Synchronous<readonly Tensor[]> =>
     mask.leaves.map((leaf) => {
       const moved = abs(lookup(params, `${leaf.path}.delta`) as Tensor);
       const taken = scatteredOnes(leaf, moved);
-      // Below every distance, so that they are not taken again.
+      // Below every distance, so that they are not selected again.
       return subtract(multiply(moved, subtract(1, taken)), taken);
     })
   );
@@ -181,7 +186,7 @@ function scatteredOnes({ indices }: LeafMask, t: Tensor): Tensor {
   );
 }
 
-/** The dense differences that sparse values stand for, to start a further dense phase from. */
+/** The dense differences represented by sparse values, from which a further dense phase starts. */
 export function denseOf(
   mask: SparseMask,
   params: Tree,

@@ -1,6 +1,7 @@
 /**
- * Whole modules that train beside an adapter (PEFT's `modules_to_save`): every weight below the named modules moves, as
- * in full fine-tuning. A tied head named here gets a matrix of its own; the embedding keeps the shared one.
+ * Whole modules that are trained along with an adapter (PEFT's `modules_to_save`): every weight under the
+ * named modules is trained, as in full fine-tuning. A tied head named here gets a matrix of its own; the
+ * embedding keeps the shared one.
  */
 import {
   type Edit,
@@ -29,7 +30,8 @@ export interface ModulesToSaveOptions {
 }
 
 /**
- * Whole modules as a method, mostly one part of a composition. Parameters are f32 copies under the checkpoint's names.
+ * Whole modules as a method, usually one part of a composition. Parameters are f32 copies under the
+ * checkpoint's names.
  *
  * @throws {RangeError} at init, when a name matches no module.
  * @example
@@ -52,11 +54,11 @@ export function modulesToSave(options: ModulesToSaveOptions): Method {
   };
 }
 
-/** One weight of a saved module, and the leaf that it starts from (another one for a tied head). */
+/** One weight of a saved module, and the leaf from which it is initialized (another one for a tied head). */
 export interface SavedLeaf {
-  /** The leaf that trains. */
+  /** The trained leaf. */
   readonly path: string;
-  /** The leaf it starts as a copy of. */
+  /** The leaf of which it is initially a copy. */
   readonly source: string;
   /** The module it belongs to. */
   readonly module: string;
@@ -97,14 +99,14 @@ export function savedLeaves(model: Model, { modules }: ModulesToSaveOptions): re
   return chosen;
 }
 
-/** The modules that a leaf lies in, the outermost first. */
+/** The modules that contain a leaf, the outermost first. */
 function parents(path: string): readonly string[] {
   const names = path.split(".");
   return names.slice(0, -1).map((_, i) => names.slice(0, i + 1).join("."));
 }
 
 /**
- * Puts a tensor in a weight's place; a tied head's, which has no leaf, included.
+ * Replaces a weight by a tensor, also that of a tied head, which has no leaf.
  *
  * @example
  * ```ts

@@ -1,6 +1,6 @@
 /**
- * DiffPruning's later stages: projection to a target sparsity, and the kept differences alone. Guo, Rush and Kim 2020, arXiv
- * 2012.07463, section 3.2.
+ * DiffPruning's later stages: projection to a target sparsity, and training of the kept differences alone.
+ * Guo, Rush and Kim 2020, arXiv 2012.07463, section 3.2.
  */
 import {
   type Adapter,
@@ -20,7 +20,7 @@ import { abs, add, gatherRows, integers, largest, multiply, reshape } from "../.
 import { gatedLeaves, gateOf, wholeLeaves } from "./diff_pruning.ts";
 import { sparse, type SparseMask, type SparseOptions } from "./sparse.ts";
 
-/** How much is kept. */
+/** How many differences are kept. */
 export interface PrunedDiffOptions {
   /** Share of the gated weights, 0.005 in the paper. */
   readonly ratio: number;
@@ -29,7 +29,7 @@ export interface PrunedDiffOptions {
 }
 
 /**
- * The method of the last stage: the kept differences train on.
+ * The method of the last stage: the kept differences are trained further.
  *
  * @example
  * ```ts
@@ -46,9 +46,10 @@ export function diffPruningFixed({ mask }: SparseOptions): Method {
 }
 
 /**
- * The second stage: the largest |z ⊙ δ| of all tensors stay, as an adapter that starts with their values. The authors find the
- * threshold by bisection on [0, 1], count what is over it and zero what is below, so that an element equal to it stays
- * uncounted; here exactly ⌊ratio · N⌋ stay. The caller owns the result.
+ * The second stage: the largest |z ⊙ δ| of all tensors are kept, as an adapter that starts with their values.
+ * The authors find the threshold by bisection on [0, 1], count values above it and zero those below, so that
+ * an element equal to it is kept but not counted; here exactly ⌊ratio · N⌋ are kept. The caller owns the
+ * result.
  *
  * @throws {RangeError} when the ratio is not between 0 and 1, or keeps less than one weight.
  * @example

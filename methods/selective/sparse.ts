@@ -1,10 +1,11 @@
 /**
- * Sparse updates: of each leaf a few elements train.
+ * Sparse updates: a few elements of each leaf are trained.
  *
- *   θ = θ0 + scatter(values, indices)        values [k] trained, from zero        indices [k], row-major, fixed
+ *   θ = θ0 + scatter(values, indices)        values [k] trained, starting at zero        indices [k], row-major, fixed
  *
- * Gradients, optimizer state and what is stored are as long as the mask; an element outside it cannot move, whatever the
- * optimizer does. Two sparse updates in one composition add up, overlapping elements too.
+ * Gradients, optimizer state and stored values have one entry per element of the mask; an element outside it
+ * cannot change, whatever the optimizer does. Two sparse updates in one composition are added, also at
+ * overlapping elements.
  */
 import {
   decoded,
@@ -39,28 +40,33 @@ export interface LeafMask {
   readonly path: string;
   /** Sizes of the axes. */
   readonly shape: Shape;
-  /** Row-major, rising. */
+  /** Row-major indices, ascending. */
   readonly indices: Int32Array;
 }
 
-/** Which elements train. Belongs to the model that it was made for, and to others of the same shapes. */
+/**
+ * Which elements are trained. Belongs to the model that it was made for, and to others with the same shapes.
+ */
 export interface SparseMask {
-  /** Of each leaf the elements that train. */
+  /** The trained elements of each leaf. */
   readonly leaves: readonly LeafMask[];
-  /** Leaves that train as a whole: a classifier. Their parameters are the weights themselves. */
+  /** Leaves that are trained as a whole: a classifier. Their parameters are the weights themselves. */
   readonly whole: readonly string[];
-  /** Of the leaves, tables of embeddings whose tied head stays as it was. Default none: the head follows. */
+  /**
+   * Those of the leaves that are embedding tables whose tied head is unchanged. Default none: the head
+   * follows.
+   */
   readonly lookups?: readonly string[];
 }
 
-/** Options that sparse methods share. */
+/** Options common to sparse methods. */
 export interface SparseOptions {
-  /** Which elements train. */
+  /** Which elements are trained. */
   readonly mask: SparseMask;
 }
 
 /**
- * How many elements a mask lets change, whole leaves left out.
+ * How many elements a mask allows to change, excluding whole leaves.
  *
  * @example
  * ```ts
@@ -74,7 +80,10 @@ export function maskSize(mask: SparseMask): number {
   return mask.leaves.reduce((n, { indices }) => n + indices.length, 0);
 }
 
-/** A sparse method of a name. Parameters: `<leaf>.values` and `<leaf>.frozen.indices`; whole leaves under their own path. */
+/**
+ * A sparse method with the given name. Parameters: `<leaf>.values` and `<leaf>.frozen.indices`; whole leaves
+ * under their own path.
+ */
 export function sparse(name: string, mask: SparseMask, config: Readonly<Record<string, Json>> = {}): Method {
   check(name, mask);
   const used = mask.leaves.filter(({ indices }) => indices.length > 0);
@@ -119,7 +128,9 @@ export function sparse(name: string, mask: SparseMask, config: Readonly<Record<s
   };
 }
 
-/** Whether a leaf has parameters, or should have them: not where `at` has narrowed the places, and the mask with them. */
+/**
+ * Whether a leaf has parameters, or should have: not where `at` has narrowed the places and thus the mask.
+ */
 function isHere(spec: Spec, leaf: string, params: Tree, name: string): boolean {
   const place = leaf.slice(0, Math.max(0, leaf.lastIndexOf(".")));
   return lookup(params, name) !== undefined || places(spec).some(({ path }) => path === place);
@@ -134,7 +145,7 @@ export function distance(
   return multiply(addAll(values.map((v) => sum(abs(v)))), factor / elements);
 }
 
-/** A leaf plus values at their places. Their gradient is read off the leaf's. */
+/** A leaf plus values at their positions. Their gradient is gathered from the leaf's. */
 export function scattered(path: string, values: Tensor, indices: Tensor): WeightEdit {
   return {
     kind: "weight",
@@ -147,7 +158,7 @@ export function scattered(path: string, values: Tensor, indices: Tensor): Weight
   };
 }
 
-/** The same for lookups in a table alone. */
+/** The same, but affecting only lookups in a table. */
 function lookedUp(path: string, values: Tensor, indices: Tensor, { leaves }: SparseMask): LinearEdit {
   const [rows, width] = leaves.find((leaf) => leaf.path === path)!.shape as readonly [number, number];
   const table = (): Tensor => reshape(scatterAddRows(values, indices, rows * width, []), [rows, width]);
@@ -177,7 +188,7 @@ function check(name: string, { leaves }: SparseMask): void {
   }
 }
 
-/** @throws {RangeError} when integers do not rise from 0 or more to below n. */
+/** @throws {RangeError} when integers are not strictly increasing within [0, n). */
 export function checkStrictlyIncreasing(what: string, integers: ArrayLike<number>, n: number): void {
   for (let i = 0; i < integers.length; i++) {
     const [before, it] = [i === 0 ? -1 : integers[i - 1]!, integers[i]!];
@@ -189,7 +200,7 @@ export function checkStrictlyIncreasing(what: string, integers: ArrayLike<number
   }
 }
 
-/** @throws {RangeError} when the mask is of another model. */
+/** @throws {RangeError} when the mask belongs to another model. */
 function checkFits(name: string, mask: SparseMask, model: Model): void {
   const { weights } = model;
   for (const { path, shape } of mask.leaves) {

@@ -1,9 +1,10 @@
 /**
- * Top-layer tuning: the last k blocks train, with what lies above them. Below block L − k nothing is differentiated, so the
- * backward pass ends there.
+ * Top-layer tuning: the last k blocks are trained, with everything above them. Nothing below them is
+ * differentiated, so the backward pass ends there.
  *
- * A head that is tied to the embedding has no matrix of its own. By default it stays frozen; with `tied: "trained"` the shared
- * matrix trains (once), and gradients then reach the embedding through the whole base.
+ * A head that is tied to the embedding has no matrix of its own. By default it stays frozen; with `tied:
+ * "trained"` the shared matrix is trained (once), and gradients then reach the embedding through the whole
+ * base.
  */
 import {
   type Method,
@@ -20,7 +21,7 @@ import { checkPositive } from "../shared/option_checks.ts";
 
 /** Options of top-layer tuning. */
 export interface TopLayersOptions {
-  /** k, blocks from the top. Default 1. */
+  /** k, number of blocks from the top. Default 1. */
   readonly blocks?: number;
   /** Which stack, where the model has two. */
   readonly stack?: Stack;
@@ -33,7 +34,8 @@ export interface TopLayersOptions {
 /**
  * Top-layer tuning as a method. Parameters are copies under the checkpoint's names.
  *
- * @throws {RangeError} when k is no positive integer; at init, when the stack has fewer blocks or is not said of two.
+ * @throws {RangeError} when k is not a positive integer; at init, when the stack has fewer blocks, or the
+ * model has two and `stack` is not given.
  * @example
  * ```ts
  * import { topLayers } from "@graft/peft";
@@ -59,7 +61,8 @@ function topLeaves(spec: Spec, options: TopLayersOptions): readonly string[] {
   if (blocks > layers) {
     throw new RangeError(`Expected at most the ${layers} blocks of the ${stack} but found ${blocks}`);
   }
-  // What has no layer stands below the blocks, at the entrance, or above them. Only the last stack has heads.
+  // Places without a layer are below the blocks, at the entrance, or above them. Only the last stack has
+  // heads.
   const last = spec.stacks[spec.stacks.length - 1]!.stack === stack;
   const below = (path: string): boolean => path === entrance || path.startsWith(`${entrance}.`);
   const chosen = (
@@ -75,7 +78,7 @@ function topLeaves(spec: Spec, options: TopLayersOptions): readonly string[] {
     place.bias ? [`${place.path}.weight`, `${place.path}.bias`] : [`${place.path}.weight`];
   return [
     ...[...spec.linears, ...spec.norms].filter(chosen).flatMap(leaves),
-    // Tables inside a block, such as T5's of distances, in its first one.
+    // Tables inside a block, such as T5's relative positions in the first one.
     ...spec.embeddings.filter((place) => place.layer !== undefined && chosen(place)).flatMap(leaves),
     ...heads.flatMap((head) =>
       head.tiedTo === undefined ? leaves(head) : head.bias ? [`${head.path}.bias`] : []

@@ -1,10 +1,11 @@
 /**
- * Trainable tokens (PEFT's `trainable_token_indices`): a few rows of an embedding train, the rest of the table does not.
+ * Trainable tokens (PEFT's `trainable_token_indices`): a few rows of an embedding are trained, the rest of
+ * the table is not.
  *
- *   E' = E with row ids[i] replaced by rows[i]        rows [n, d], copies of E's rows at first
+ *   E' = E with row ids[i] replaced by rows[i]        rows [n, d], copies of E's rows initially
  *
- * The parameters are the new rows themselves, not differences, as PEFT's file holds them. Where the head is tied to the
- * embedding it follows; rows of the head alone leave the embedding as it is.
+ * The parameters are the new rows themselves, not differences, as in PEFT's file. A head tied to the
+ * embedding follows it; rows of the head alone leave the embedding unchanged.
  */
 import {
   castTo,
@@ -43,18 +44,19 @@ export interface TrainableTokensOptions {
   readonly tokens: readonly number[] | Readonly<Record<string, readonly number[]>>;
 }
 
-/** One table and the ids of its rows that train. */
+/** One table and the ids of its trained rows. */
 export interface TokenRows {
   /** The table. */
   readonly place: EmbeddingPlace | HeadPlace;
-  /** Its rows that train. */
+  /** Its trained rows. */
   readonly ids: readonly number[];
 }
 
 /**
  * Trainable tokens as a method. Parameters: the rows [n, d] under their table's path, `model.embed_tokens.rows`.
  *
- * @throws {RangeError} when an id repeats; at init and when grafted, when an id is no row or a name matches no table.
+ * @throws {RangeError} when an id repeats; at init and when grafted, when an id is not a row or a name
+ * matches no table.
  * @example
  * ```ts
  * import { trainableTokens } from "@graft/peft";
@@ -90,7 +92,7 @@ export function trainableTokens(options: TrainableTokensOptions): Method {
 /**
  * The tables that options choose.
  *
- * @throws {RangeError} when an id is no row, a name matches no table, or two the same.
+ * @throws {RangeError} when an id is not a row, a name matches no table, or two match the same table.
  * @example
  * ```ts
  * import { freshModel, reference, smallConfig, tokenRows } from "@graft/peft";
@@ -136,7 +138,8 @@ export function tokenRows(spec: Spec, { tokens }: TrainableTokensOptions): reado
 }
 
 /**
- * The tensors of a PEFT folder: `token_adapter.trainable_tokens_delta` beside LoRA, without the first part alone.
+ * The tensors of a PEFT folder: with `token_adapter.` before `trainable_tokens_delta` when combined with
+ * LoRA, without it when alone.
  *
  * @example
  * ```ts
@@ -160,7 +163,7 @@ export function tokenTensors(
   }));
 }
 
-/** Whose rows a place has: a tied head's are the embedding's. */
+/** The path of the table of a place: for a tied head, the embedding. */
 const tableOf = (place: EmbeddingPlace | HeadPlace): string =>
   place.kind === "head" ? place.tiedTo ?? place.path : place.path;
 
@@ -185,7 +188,7 @@ function replaced(weight: Tensor, ids: readonly number[], rows: Tensor): Tensor 
   return add(multiply(table, subtract(1, isNew)), scatterAddRows(rows, at, n, [width]));
 }
 
-/** A tied head's scores of some tokens by rows of its own: y + x (rows − E[ids])ᵀ, at the ids. */
+/** A tied head with its own rows for some tokens: y + x (rows − E[ids])ᵀ, at the ids. */
 function replaceScores(path: string, ids: readonly number[], rows: Tensor): LinearEdit {
   return {
     kind: "linear",

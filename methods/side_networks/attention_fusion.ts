@@ -4,10 +4,10 @@
  *
  *   α_j = softmax_j( q · h_t^j )      ĥ_t = Σ_j α_j h_t^j      for each token t, over the outputs of the blocks j
  *
- * The head reads ĥ in the place of the last states; q [d] is all that is trained besides the head, and nothing flows back
- * into the backbone. Code and full details are not public. Where the abstract is silent there is an option: the embedded
- * input counts as a layer or not, scores are divided by √d or not, q starts at zero (a plain mean of the layers) or normal. A
- * stack's last norm, where there is one, comes after the mixing.
+ * The head reads ĥ instead of the last states; only q [d] and the head are trained, and no gradient flows
+ * into the backbone. Code and full details are not public. Details missing from the abstract are options: the
+ * embedded input counts as a layer or not, scores are divided by √d or not, q starts at zero (a plain mean of
+ * the layers) or normal. A stack's last norm, where there is one, is applied after the mixing.
  */
 import {
   fn,
@@ -26,15 +26,15 @@ import { lastNorms, readLastNorms } from "./side_weights.ts";
 export interface AttentionFusionOptions {
   /** Whether the embedded input counts as a layer. Default "excluded". */
   readonly embedding?: "included" | "excluded";
-  /** Scores as they are ("none", default) or divided by √d. */
+  /** Scores unscaled ("none", default) or divided by √d. */
   readonly scale?: "none" | "root";
-  /** How q starts: "zero" (default), or normal with deviation 0.02. */
+  /** Initialization of q: "zero" (default), or normal with standard deviation 0.02. */
   readonly query?: "zero" | "normal";
 }
 
 /**
- * Attention fusion as a method, for models with one stack: parameter `query` [d]. The head is a method of its own:
- * `compose({ fusion: attentionFusion(), head: modulesToSave({ modules: ["classifier"] }) })`.
+ * Attention fusion as a method, for models with one stack: parameter `query` [d]. The head is a separate
+ * method: `compose({ fusion: attentionFusion(), head: modulesToSave({ modules: ["classifier"] }) })`.
  *
  * @throws {RangeError} at init, when the model has two stacks.
  * @example

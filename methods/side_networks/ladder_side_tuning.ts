@@ -5,10 +5,11 @@
  *   s₀ = D₀ e(ids)     s_i = Block_i( μ_i s_{i−1} + (1 − μ_i) D_i h_i )     μ_i = σ(a_i / T)
  *   the head reads U norm(s_L) + b        h_i [b, t, d] the backbone's i-th block's output, s_i [b, t, d/ρ]
  *
- * The side blocks are of the model's own architecture, every width divided by ρ (heads keep their number). Nothing flows
- * back into the backbone: its states are read untracked. h_i is mixed in before side block i (modeling_side_t5.py). A layer
- * left out of `layers` has no block and no D, but still its gate. Beside an encoder and a decoder (T5) stand two ladders with
- * tables of distances of their own: the encoder's ends at its last norm, and the decoder's blocks attend to that.
+ * The side blocks are of the model's own architecture, every width divided by ρ (the number of heads stays
+ * the same). No gradient flows into the backbone: its states are read untracked. h_i is mixed in before side
+ * block i (modeling_side_t5.py). A layer not in `layers` has no block and no D, but still its gate. An
+ * encoder-decoder model (T5) has two ladders with their own tables of relative positions: the encoder's ends
+ * at its last norm, and the decoder's blocks attend to its output.
  */
 import {
   type Backend,
@@ -42,16 +43,20 @@ export interface LadderSideTuningOptions {
   readonly temperature?: number;
   /** Blocks that get a side block, in each stack; default all. */
   readonly layers?: readonly number[];
-  /** Where side weights start, under the model's names; default as PyTorch starts layers. Missing ones start so too. */
+  /**
+   * Initial side weights, under the model's names; those missing, by default all, are initialized as in
+   * PyTorch.
+   */
   readonly start?: Tree;
 }
 
 /**
- * Ladder side-tuning as a method. Parameters: `first` (D₀), `downs.<layer>`, `gates.<layer>`, which of two stacks each has
- * under its name, `up`, and `side` with the blocks and the last norms under the model's own names.
+ * Ladder side-tuning as a method. Parameters: `first` (D₀), `downs.<layer>`, `gates.<layer>`, with two
+ * stacks, each under the stack's name, `up`, and `side` with the blocks and the last norms under the model's
+ * own names.
  *
- * @throws {RangeError} when the reduction does not divide the width or leaves heads of odd size, or `layers` names a block that
- * no stack has.
+ * @throws {RangeError} when the reduction does not divide the width or results in an odd head size, or
+ * `layers` names a block that no stack has.
  * @example
  * ```ts
  * import { ladderSideTuning } from "@graft/peft";
@@ -78,7 +83,7 @@ export function ladderSideTuning(options: LadderSideTuningOptions = {}): Method 
           freshAffine(fold(keyOf(key), path), out, inner, backend);
         const layer = (path: string, out: number, inner: number) => under(path, fresh(path, out, inner));
         const { width: d } = spec.stacks.at(-1)!;
-        // As T5 starts them.
+        // Initialized as in T5.
         const table = (path: string, shape: Shape): Tensor =>
           normal(fold(keyOf(key), path), shape, backend, 1 / Math.sqrt(d / reduction));
         return nest([
@@ -135,10 +140,10 @@ export function ladderSideTuning(options: LadderSideTuningOptions = {}): Method 
   };
 }
 
-/** Where the ladder beside a stack lies: one alone has no name before it. */
+/** The parameter path of a stack's ladder: a single ladder has no prefix. */
 const ofStack = ({ stacks }: Spec, { stack }: StackPlace): string => stacks.length === 1 ? "" : `${stack}.`;
 
-/** Tables inside blocks that all blocks of a stack share: T5's distances. */
+/** Tables inside blocks that all blocks of a stack share: T5's relative positions. */
 const tablesOf = ({ embeddings }: Spec) => embeddings.filter(({ layer }) => layer !== undefined);
 
 interface Ladder {
@@ -172,8 +177,8 @@ function climbed(
 }
 
 /**
- * The side network's weights: each linear layer of the kept blocks, each norm, and the last norms, at 1/ρ of the size; tables
- * of distances as they are, since heads keep their number.
+ * The side network's weights: each linear layer of the kept blocks, each norm, and the last norms, at 1/ρ of
+ * the size; tables of relative positions are unchanged, since the number of heads is.
  */
 function sideWeights(
   spec: Spec,
@@ -231,7 +236,7 @@ function checkPlaces({ architecture, stacks, blocks }: Spec): void {
   }
 }
 
-/** Rotary positions turn pairs, so heads must stay of even size. */
+/** Rotary embeddings rotate pairs, so head sizes must stay even. */
 function checkSizes(spec: Spec, reduction: number): void {
   for (const { width } of spec.stacks) {
     if (width % reduction !== 0) {

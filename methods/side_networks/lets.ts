@@ -3,17 +3,19 @@
  * Sharing", ICML 2021.
  *
  *   u_l = Block_l( h_{l−1} ; W_l + δ_l )        h the frozen model's states, so that W h is shared by all tasks
- *   v   = max over l of BiLSTM( u_1, …, u_L )    in the place of the last states, [d]
+ *   v   = max over l of BiLSTM( u_1, …, u_L )    replaces the last states, [d]
  *
- * A task's branch at layer l reads the frozen h_{l−1} and never another branch's output, so nothing flows back into the
- * backbone. δ_l, of the attention's matrices, starts at zero and is pruned by its gradient after a few steps: that is
- * `sparseAdapter({ host: lets(), mask })` with `adapterMask(…, { score: "gradient" })`. A layer that is shared has no branch:
- * u_l = h_l. Which ones, a search finds: with `search` each branch has a gate, u_l = σ(a_l) Block_l(…) + (1 − σ(a_l)) h_l, and
- * λ Σ σ(a_l) / L is added to the loss for the computation; `letsLayers` reads the gates.
+ * A task's branch at layer l reads the frozen h_{l−1} and never another branch's output, so no gradient flows
+ * into the backbone. δ_l, for the attention's matrices, starts at zero and is pruned by its gradient after a
+ * few steps: that is `sparseAdapter({ host: lets(), mask })` with `adapterMask(…, { score: "gradient" })`. A
+ * shared layer has no branch: u_l = h_l. A search determines which layers are shared: with `search` each
+ * branch has a gate, u_l = σ(a_l) Block_l(…) + (1 − σ(a_l)) h_l, and λ Σ σ(a_l) / L is added to the loss as
+ * the cost of computation; `letsLayers` reads the gates.
  *
- * Neither full text nor code is public: abstracts give the parts. How they fit, where silent, are choices and options: the
- * whole block is the branch with δ on the attention; the LSTM's width is d / 2 each way, so that the head's input keeps its
- * size; "first" lets the pooled first token stand at every place, "each" pools every token over its own layers.
+ * Neither full text nor code is public: abstracts describe the parts. Unspecified details are choices or
+ * options: the branch is the whole block with δ on the attention; the LSTM's width is d / 2 per direction, so
+ * that the head's input keeps its size; "first" puts the pooled first token at every position, "each" pools
+ * every token over its own layers.
  */
 import {
   type Adapter,
@@ -58,7 +60,7 @@ export interface LetsOptions {
   readonly deltas?: "attention" | "block";
   /** What is pooled over the layers: the first token, for classifiers (default), or each token by itself. */
   readonly pool?: "first" | "each";
-  /** λ of the search for branches to leave out; default no search. */
+  /** λ of the search for branches to omit; default: no search. */
   readonly search?: number;
 }
 
@@ -70,8 +72,8 @@ type LetsParams = {
 };
 
 /**
- * LeTS as a method, for models with one stack. Parameters: `deltas.<matrix>` as the matrix lies, `lstm.forward.input.weight`,
- * … as in torch.nn.LSTM, and with `search` `gates.<layer>` [1].
+ * LeTS as a method, for models with one stack. Parameters: `deltas.<matrix>` in the matrix's layout,
+ * `lstm.forward.input.weight`, … as in torch.nn.LSTM, and with `search` `gates.<layer>` [1].
  *
  * @throws {RangeError} when λ is negative, or at init when the model has two stacks, an odd width or no such block.
  * @example
@@ -137,7 +139,8 @@ export function lets(options: LetsOptions = {}): Method {
 }
 
 /**
- * The branches whose gates a search has left at one half or more: `lets({ ...options, layers })` then trains without gates.
+ * The branches whose gates are at least one half after a search: `lets({ ...options, layers })` then trains
+ * without gates.
  *
  * @throws {TypeError} when the parameters have no gates.
  * @example
@@ -187,7 +190,7 @@ function branchesOf(
   }));
 }
 
-/** Roles of the attention's matrices; BERT's and Llama's output is "output" alike. */
+/** Roles of the attention's matrices; BERT's and Llama's output both have the role "output". */
 const ATTENTION: ReadonlySet<string> = new Set(["query", "key", "value", "qkv", "output"]);
 
 /** u_l [b, t, d]. */

@@ -1,12 +1,14 @@
 /**
- * Where ladder side-tuning starts: the backbone's own weights, pruned to what matters most. Sung et al. 2022, arXiv
- * 2206.06522, section 3.3, with the importance of Liu et al. 2021 (arXiv 2108.00708): the mean square of a weight's gradient.
+ * Initial weights for ladder side-tuning: the backbone's weights, pruned to the most important parts. Sung et
+ * al. 2022, arXiv 2206.06522, section 3.3, with the importance of Liu et al. 2021 (arXiv 2108.00708): the
+ * mean square of a weight's gradient.
  *
- *   W_side = W[rows kept, columns kept]      kept: the n/ρ coordinates of largest summed importance
+ *   W_side = W[rows kept, columns kept]      kept: the n/ρ coordinates with the largest summed importance
  *
- * One choice of residual coordinates serves the whole network, one of inner coordinates and one of places within a head each
- * block, so that what is left still fits together (the authors choose for each matrix in turn). Rotary pairs stay together,
- * and tables of distances are copied: heads keep their number.
+ * One selection of residual coordinates serves the whole network; inner coordinates and coordinates within a
+ * head are selected per block, so that the remaining weights still fit together (the authors select for each
+ * matrix in turn). Rotary pairs stay together, and tables of relative positions are copied, since the number
+ * of heads stays the same.
  */
 import {
   decoded,
@@ -30,9 +32,9 @@ import {
 import { gatherRows, integers, reshape, square, sum, transpose } from "../../ops/mod.ts";
 import { sidePlaces } from "./side_weights.ts";
 
-/** How to prune. */
+/** Options of `prunedSide`. */
 export interface PrunedSideOptions {
-  /** ρ, as the method's. Default 8. */
+  /** ρ, as for the method. Default 8. */
   readonly reduction?: number;
   /** Importance of each element of the linear layers' weights, under the model's names. Default: the weight squared. */
   readonly importance?: Tree;
@@ -41,7 +43,7 @@ export interface PrunedSideOptions {
 /**
  * Weights for `ladderSideTuning({ start })`, under the model's names. The caller owns them.
  *
- * @throws {RangeError} when a linear layer's role is not known, or importance of a wrong shape is given.
+ * @throws {RangeError} when a linear layer's role is not known, or the importance has a wrong shape.
  * @example
  * ```ts
  * import { dispose, freshModel, lookup, prunedSide, reference, smallConfig, Tensor } from "@graft/peft";
@@ -128,7 +130,7 @@ export async function prunedSide(model: Model, options: PrunedSideOptions = {}):
   );
 }
 
-/** What a side of a matrix counts: residual width, inner width, or places in heads. */
+/** The coordinates of a matrix's rows or columns: residual width, inner width, or positions within heads. */
 type Coordinates = "residual" | "inner" | "heads";
 
 function coordinates(place: LinearPlace): { readonly of: Coordinates; readonly from: Coordinates } {
@@ -189,7 +191,7 @@ function importanceAt(importance: Tree, { path, transposed, inFeatures, outFeatu
   return transposed ? transpose(given) : given;
 }
 
-/** Sums of every n-th number. */
+/** Sums of every n-th value. */
 function folded(x: Float32Array, n: number): Float32Array {
   const result = new Float32Array(n);
   x.forEach((value, i) => result[i % n]! += value);
@@ -200,7 +202,7 @@ function total(parts: readonly Float32Array[]): Float32Array {
   return parts[0]!.map((_, i) => parts.reduce((sum, part) => sum + part[i]!, 0));
 }
 
-/** Indices of the n largest, ascending; the first of equals. */
+/** Indices of the n largest, ascending; the first one on ties. */
 function largest(x: Float32Array, n: number): readonly number[] {
   return [...x.keys()].sort((i, j) => x[j]! - x[i]! || i - j).slice(0, n).sort((i, j) => i - j);
 }

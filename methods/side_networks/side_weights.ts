@@ -11,12 +11,14 @@ import {
   type Tree,
 } from "../../core/mod.ts";
 
-/** The norms behind the last blocks, one a stack at most: those that `call.finish` reads. */
+/** The norms after the last blocks, at most one per stack: those that `call.finish` reads. */
 export function lastNorms(spec: Spec): readonly NormPlace[] {
   return spec.norms.filter(({ layer, stands = "end" }) => layer === undefined && stands === "end");
 }
 
-/** The linear layers and norms that a side network has of its own: the blocks', and the last norms. */
+/**
+ * The linear layers and norms of which a side network has its own: those of the blocks, and the last norms.
+ */
 export function sidePlaces(
   spec: Spec,
 ): { readonly linears: readonly LinearPlace[]; readonly norms: readonly NormPlace[] } {
@@ -26,7 +28,7 @@ export function sidePlaces(
   };
 }
 
-/** Their weights under the model's names, for `call.finish`. */
+/** The last norms' weights under the model's names, for `call.finish`. */
 export function readLastNorms(call: SideCall, norms: readonly NormPlace[]): Tree {
   return nest(
     norms.flatMap(({ path, bias }) =>
@@ -44,7 +46,7 @@ export function blockLeaves(spec: Spec, { path, stack, layer }: BlockPlace): rea
   );
 }
 
-/** A base's weight in f32. */
+/** A weight of the base in f32. */
 export function read(call: SideCall, path: string): Tensor {
   return decoded(call.weight(path));
 }

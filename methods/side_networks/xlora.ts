@@ -4,9 +4,10 @@
  *   pass 1  H = base(ids), untracked [b, t, d]      λ = softmax(router(H) / τ) over the K experts [b, t, layers, K]
  *   pass 2  y = W x + γ Σ_k λ_k s_k B_k A_k drop(x)
  *
- * The router is a linear layer, or `depth` of them with ReLU and dropout between. Top-k is taken of the softmax per token
- * and keeps the weights as they are, or takes a softmax of those chosen (PEFT's form; the authors' code normalises over all
- * tokens at once). The experts may be any adapters that add linear maps. With a cache pass 1 keeps one of its own.
+ * The router is a linear layer, or `depth` of them with ReLU and dropout between. Top-k is applied to each
+ * token's softmax and keeps the weights as they are, or applies a softmax to those chosen (PEFT's form; the
+ * authors' code normalises over all tokens at once). The experts may be any adapters that add linear maps.
+ * With a cache, pass 1 has its own cache.
  */
 import {
   type Adapter,
@@ -44,18 +45,18 @@ export interface XloraOptions extends ShareOptions {
   readonly routes?: "shared" | "layerwise";
   /** γ, default 1. */
   readonly scale?: number;
-  /** The router alone (default), or the experts as well. */
+  /** Which parameters are trained: the router alone (default), or the experts as well. */
   readonly trains?: "router" | "all";
-  /** Tells two X-LoRAs on one model apart. Default "xlora". */
+  /** Distinguishes two X-LoRAs on one model. Default "xlora". */
   readonly signal?: string;
 }
 
 /**
  * X-LoRA as a method. Parameters: `router.0.weight`, `router.0.bias`, … and the experts' own under
- * `frozen.experts.<name>`, or under `experts.<name>` when they train.
+ * `frozen.experts.<name>`, or under `experts.<name>` when they are trained.
  *
- * @throws {RangeError} when there is no expert or a number is out of range; at `edits`, when an expert does more than add
- * linear maps.
+ * @throws {RangeError} when there are no experts or a number is out of range; at `edits`, when an expert does
+ * more than add linear maps.
  * @example
  * ```ts
  * import { adapt, count, freshModel, lora, reference, smallConfig, xlora } from "@graft/peft";
@@ -135,7 +136,7 @@ export function xlora(options: XloraOptions): Method {
   };
 }
 
-/** One adapted layer and what each expert adds there. */
+/** One adapted layer and the change of each expert there. */
 interface Mixed {
   readonly path: string;
   readonly parts: readonly { readonly expert: number; readonly map: LinearMap; readonly dropout?: number }[];

@@ -1,6 +1,7 @@
 /**
- * CPT in PEFT folders: one table `prompt_embeddings` [n, d], tokens and offsets added up, as PEFT saves and reloads them. Texts
- * there count as a later example if the context's last type is a label; else PEFT has no loss at all.
+ * CPT in PEFT folders: one table `prompt_embeddings` [n, d], the sum of tokens and offsets, as PEFT saves and
+ * reloads them. PEFT treats the text as a further example if the context's last type is a label; otherwise
+ * its loss is empty.
  */
 import type { Spec } from "../../core/mod.ts";
 import type { ContextPromptTuningOptions } from "./context_prompt_tuning.ts";
@@ -8,7 +9,7 @@ import { numberField, type PeftFields, type PeftTensor, wrong } from "../peft/co
 import { PROMPT_FIELDS } from "./prompt_peft.ts";
 import { promptStack } from "./prompt_rows.ts";
 
-/** Fields of `peft_type` "CPT". PEFT looks neither at `cpt_mask` nor at the tokenizer once it has the ids. */
+/** Fields of `peft_type` "CPT". PEFT reads neither `cpt_mask` nor the tokenizer once it has the ids. */
 export const CONTEXT_PROMPT_FIELDS: PeftFields = {
   ...PROMPT_FIELDS,
   cpt_token_ids: null,

@@ -6,8 +6,9 @@
  *   loss = mean over the labels of context and text of w · cross-entropy       w = γ^j for the label of the j-th last example,
  *                                                                              1 for the text's own
  *
- * The offsets start at zero: in-context learning. Labels in the context have none, and their loss trains the others. Each token
- * has a type 4 e + 1 (input's template), 4 e + 2 (input), 4 e + 3 (output's template) or 4 e + 4 (label) in example e, or 0.
+ * The offsets start at zero, which is in-context learning. Labels in the context have no offsets; their loss
+ * trains the other tokens' offsets. Each token has a type 4 e + 1 (input's template), 4 e + 2 (input), 4 e +
+ * 3 (output's template) or 4 e + 4 (label) in example e, or 0.
  */
 import {
   fn,
@@ -28,24 +29,24 @@ import { freshParams } from "../shared/initial_factors.ts";
 export interface ContextPromptTuningOptions {
   /** c, the context's token ids. */
   readonly tokens: readonly number[];
-  /** A type for each, as above. Default all 1: every token moves, and none is a label. */
+  /** A type for each, as above. Default all 1: every token has an offset, and none is a label. */
   readonly types?: readonly number[];
   /** ε of inputs, for a width of 2048. Default 0.1. */
   readonly epsilon?: number;
   /** ε of templates. Default 0.1. */
   readonly templateEpsilon?: number;
-  /** γ, default 1: all labels count alike. */
+  /** γ, default 1: all labels have equal weight. */
   readonly decay?: number;
 }
 
-/** E(c) [n, d] frozen, and δ [n, d]; without δ a finished prompt. */
+/** E(c) [n, d], frozen, and δ [n, d]; without δ a finalized prompt. */
 export type ContextPromptParams = { readonly offsets?: Tensor; readonly frozen: { readonly tokens: Tensor } };
 
 /**
  * CPT as a method, for causal models. Parameters: `offsets` [n, d], and `frozen.tokens` [n, d]. `finalize` adds them up.
  *
- * @throws {RangeError} when there is no token, types are not as many or no whole numbers from 0, or ε or γ is negative; at init,
- * when an id is unknown.
+ * @throws {RangeError} when there are no tokens, types differ from them in number or are not natural numbers,
+ * or ε or γ is negative; at init, when an id is unknown.
  * @example
  * ```ts
  * import { adapt, contextPromptTuning, count, freshModel, reference, smallConfig } from "@graft/peft";
@@ -70,7 +71,7 @@ export function contextPromptTuning(options: ContextPromptTuningOptions): Method
   const name = "contextPromptTuning";
   const moves = types.map((type) => type % 4 === 0 ? 0 : 1);
   const most = types.map((type) => type % 4 === 2 ? epsilon : type % 4 === 0 ? 0 : templateEpsilon);
-  /** E(c) + δ, where labels and what has no type stay as they are. */
+  /** E(c) + δ, where labels and tokens without a type are unchanged. */
   const moved = (tokens: Tensor, offsets: Tensor): Tensor =>
     add(tokens, multiply(offsets, column(moves, offsets)));
   const method: Method = {
@@ -102,7 +103,7 @@ export function contextPromptTuning(options: ContextPromptTuningOptions): Method
     },
     finalize: (params) => {
       const { offsets, frozen } = params as Partial<ContextPromptParams>;
-      if (frozen === undefined || offsets === undefined) return { method, params }; // gradients, or a finished prompt
+      if (frozen === undefined || offsets === undefined) return { method, params }; // gradients, or a finalized prompt
       const tokens = scope((): Synchronous<Tensor> => moved(frozen.tokens, offsets));
       return { method, params: { frozen: { tokens } } };
     },
@@ -110,7 +111,10 @@ export function contextPromptTuning(options: ContextPromptTuningOptions): Method
   return method;
 }
 
-/** The context's labels, told by the rows before them; the last example's count γ, the one before γ². */
+/**
+ * The context's labels, predicted by the rows before them; those of the last example have the weight γ, of
+ * the one before γ².
+ */
 function contextLabels(
   tokens: readonly number[],
   types: readonly number[],
@@ -123,7 +127,7 @@ function contextLabels(
   );
 }
 
-/** Numbers as a column [n, 1] beside a tensor. */
+/** Values as a column [n, 1], on the backend of a tensor. */
 function column(numbers: readonly number[], { backend }: Tensor): Tensor {
   return tensor(Float32Array.from(numbers), { backend, shape: [numbers.length, 1] });
 }

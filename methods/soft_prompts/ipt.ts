@@ -3,12 +3,12 @@
  * arXiv 2110.07867.
  *
  *   1  a prompt P_t [l, d] for each training task, by prompt tuning
- *   2  v = W₁ p + b₁ [k]    p̂ = W₃ tanh(W₂ v + b₂) + b₃ [l d]    p the numbers of P_t in a row
+ *   2  v = W₁ p + b₁ [k]    p̂ = W₃ tanh(W₂ v + b₂) + b₃ [l d]    p: P_t flattened
  *      loss = task(p̂) + 200 · mean((p̂ − p)²)                    over many tasks, prompts and model frozen
- *   3  a new task trains v alone under the frozen decoder; then it is decoded once
+ *   3  a new task trains only v with the frozen decoder; then v is decoded once
  *
- * The encoder is linear, the authors' first of six types; W₂ is [d, k]. Stage 2 smooths labels by 0.1. Stage 3 may go on
- * with the prompt itself: finalize and train.
+ * The encoder is linear, the authors' first of six types; W₂ is [d, k]. Stage 2 smooths labels by 0.1. Stage
+ * 3 may continue with the prompt itself: finalize and train.
  */
 import {
   fn,
@@ -47,17 +47,18 @@ export interface IptAutoencoderOptions {
   readonly task: string;
   /** k, default 250. */
   readonly intrinsic?: number;
-  /** Width of the decoder's middle, default d. */
+  /** Hidden size of the decoder, default d. */
   readonly hidden?: number;
-  /** Factor on the reconstruction's error, default 200. */
+  /** Factor of the reconstruction error, default 200. */
   readonly reconstruction?: number;
 }
 
 /**
- * IPT's autoencoder as a method. Parameters: `encoder`, `decoder.inner`, `decoder.outer`, each a weight [out, in] and a
- * bias, and the prompts under `frozen.prompts`. `finalize` leaves the task's prompt as it is decoded.
+ * IPT's autoencoder as a method. Parameters: `encoder`, `decoder.inner`, `decoder.outer`, each a weight [out,
+ * in] and a bias, and the prompts under `frozen.prompts`. `finalize` returns the task's decoded prompt.
  *
- * @throws {RangeError} when there is no prompt for the task, prompts differ in shape, or a size is no positive integer.
+ * @throws {RangeError} when there is no prompt for the task, prompts differ in shape, or a size is not a
+ * positive integer.
  * @example
  * ```ts
  * import { iptAutoencoder, promptTuning, reference, tensor } from "@graft/peft";
@@ -122,14 +123,15 @@ export interface IptOptions {
   readonly autoencoder: { readonly method: Pick<Method, "name" | "config">; readonly params: Tree };
 }
 
-/** What trains in stage 3: v [k], and the decoder that does not. */
+/** The parameters of stage 3: v [k], which is trained, and the frozen decoder. */
 export type IptParams = { readonly v: Tensor; readonly frozen: { readonly decoder: IptDecoder } };
 
 /**
- * Intrinsic prompt tuning as a method: k numbers a task. Parameters: `v` [k], which starts normal with deviation 0.02, and
- * the decoder under `frozen.decoder`. `finalize` decodes once and leaves prompt tuning.
+ * Intrinsic prompt tuning as a method: k numbers per task. Parameters: `v` [k], initially normal with
+ * standard deviation 0.02, and the decoder under `frozen.decoder`. `finalize` decodes once and returns prompt
+ * tuning.
  *
- * @throws {TypeError} when the autoencoder is none.
+ * @throws {TypeError} when `autoencoder` is not one.
  * @example
  * ```ts
  * import {

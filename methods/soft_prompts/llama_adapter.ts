@@ -2,11 +2,11 @@
  * LLaMA-Adapter. Zhang et al. 2023, "LLaMA-Adapter: Efficient Fine-tuning of Language Models with Zero-init Attention",
  * arXiv 2303.16199, equations 1 to 7.
  *
- *   o_l = W_o ( g_l ⊙ softmax(Q K_Pᵀ / √d) V_P + softmax(Q Kᵀ / √d) V )        g_l = tanh(γ_l), a γ for each head, 0 at first
+ *   o_l = W_o ( g_l ⊙ softmax(Q K_Pᵀ / √d) V_P + softmax(Q Kᵀ / √d) V )        g_l = tanh(γ_l), a γ for each head, 0 initially
  *   K_P = W_k P_l    V_P = W_v P_l        P_l [n, d] trained, in each of the L upper blocks
  *
- * The prompt has a softmax of its own, so a fresh adapter leaves the model as it is; its keys have no positions, and every
- * token sees them. PEFT has one γ a block and no tanh: `gates` and `squash` say so.
+ * The prompt has a separate softmax, so a new adapter leaves the model unchanged; its keys have no positions,
+ * and every token sees them. PEFT has one γ per block and no tanh: options `gates` and `squash`.
  */
 import {
   type AttentionPlace,
@@ -38,10 +38,10 @@ export interface LlamaAdapterOptions {
 export type LlamaAdapterParams = { readonly prompt: Tensor; readonly gate: Tensor };
 
 /**
- * LLaMA-Adapter as a method, on the self-attentions of the stack that writes (the only one, or the decoder). Parameters:
- * `prompt` [n, d] and `gate` [heads] under each attention's path.
+ * LLaMA-Adapter as a method, on the self-attentions of the generating stack (the only one, or the decoder).
+ * Parameters: `prompt` [n, d] and `gate` [heads] under each attention's path.
  *
- * @throws {RangeError} when the length or L is no positive integer; at init, when there are fewer blocks.
+ * @throws {RangeError} when the length or L is not a positive integer; at init, when there are fewer blocks.
  * @example
  * ```ts
  * import { adapt, count, freshModel, llamaAdapter, reference, smallConfig } from "@graft/peft";

@@ -1,7 +1,7 @@
 /**
- * LLaMA-Adapter in PEFT folders: `adaption_prompt` [1, n, d] and `adaption_gate` [1] under each attention's path. PEFT has one
- * gate a block, without tanh. It can load such a folder on Llama and Mistral; on GPT-2 it adds what the heads give behind the
- * output projection, past which the paper leads it.
+ * LLaMA-Adapter in PEFT folders: `adaption_prompt` [1, n, d] and `adaption_gate` [1] under each attention's
+ * path. PEFT has one gate per block, without tanh. It can load such a folder on Llama and Mistral; on GPT-2
+ * it adds the prompt's attention after the output projection, unlike the paper, which adds it before.
  */
 import type { Spec } from "../../core/mod.ts";
 import { type LlamaAdapterOptions, llamaAdapterPlaces } from "./llama_adapter.ts";
@@ -18,7 +18,7 @@ export const LLAMA_ADAPTER_FIELDS: PeftFields = {
  * The options.
  *
  * @throws {TypeError} when a field has the wrong kind.
- * @throws {RangeError} on a family on which PEFT has it not, or otherwise than the paper.
+ * @throws {RangeError} on a family for which PEFT lacks it or deviates from the paper.
  * @example
  * ```ts
  * import { LLAMA_ADAPTER_FIELDS, readLlamaAdapter } from "@graft/peft/methods/codecs";

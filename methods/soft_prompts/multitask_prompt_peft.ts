@@ -1,14 +1,17 @@
 /**
- * Multitask prompt tuning in PEFT folders: `prompt_embeddings` [n, d], `prefix_task_cols` [T, n, r] and `prefix_task_rows`
- * [T, r, d]. For an encoder and a decoder there may be 2 n rows, the second half before the decoder's text. Its tasks have numbers:
- * ours are called "0", "1" and so on.
+ * Multitask prompt tuning in PEFT folders: `prompt_embeddings` [n, d], `prefix_task_cols` [T, n, r] and
+ * `prefix_task_rows` [T, r, d]. For an encoder and a decoder there may be 2 n rows, the second half before
+ * the decoder's text. PEFT numbers its tasks: ours are named "0", "1" and so on.
  */
 import type { Spec } from "../../core/mod.ts";
 import { multitaskPromptStacks, type MultitaskPromptTuningOptions } from "./multitask_prompt_tuning.ts";
 import { numberField, type PeftFields, type PeftTensor, wrong } from "../peft/codec.ts";
 import { PROMPT_TUNING_FIELDS, writePrompt } from "./prompt_peft.ts";
 
-/** Fields of `peft_type` "MULTITASK_PROMPT_TUNING". How the prompt began is past when it is loaded. */
+/**
+ * Fields of `peft_type` "MULTITASK_PROMPT_TUNING". How the prompt was initialized no longer matters when it
+ * is loaded.
+ */
 export const MULTITASK_PROMPT_FIELDS: PeftFields = {
   ...PROMPT_TUNING_FIELDS,
   prompt_tuning_init_state_dict_path: null,
@@ -56,7 +59,7 @@ export function readMultitaskPrompt(fields: PeftFields): MultitaskPromptTuningOp
 /**
  * The fields that options set.
  *
- * @throws {RangeError} when one task is chosen of several: PEFT says it with each batch.
+ * @throws {RangeError} when one of several tasks is selected: PEFT takes the task from each batch.
  * @example
  * ```ts
  * import { freshModel, reference, smallConfig } from "@graft/peft";

@@ -4,9 +4,10 @@
  *
  *   X' = [P ∘ (U_k V_k); E(x)]        P [n, d] of all tasks        U_k [n, r] and V_k [r, d] of task k, r = 1 in the paper
  *
- * Source tasks train together; a new task begins with P and the mean of the sources' factors (`newTask`). The paper's loss
- * has a term that keeps each source near a prompt of its own, which belongs to training and is left out, as in PEFT. In a model
- * with two stacks the encoder reads the prompt; PEFT may put n more rows before the decoder's text (`stacks`).
+ * Source tasks are trained together; a new task starts with P and the mean of the sources' factors
+ * (`newTask`). The paper's loss has a term that keeps each source close to its own teacher prompt, which
+ * belongs to training and is omitted, as in PEFT. In a model with two stacks the encoder reads the prompt;
+ * PEFT may put n more rows before the decoder's text (`stacks`).
  */
 import {
   fn,
@@ -31,9 +32,15 @@ export interface MultitaskPromptTuningOptions extends TaskOptions {
   readonly length?: number;
   /** r, default 1, the paper's. */
   readonly rank?: number;
-  /** How P starts, default uniform in ±0.5. The factors are normal of deviation 0.02, as the authors' in PEFT. */
+  /**
+   * Initialization of P, default uniform in ±0.5. The factors are normal with standard deviation 0.02, as in
+   * the authors' code in PEFT.
+   */
   readonly start?: PromptStart;
-  /** Which of two stacks have rows: the one that reads ("reading", default), or each its own n ("both", as PEFT may have it). */
+  /**
+   * Which of two stacks have rows: the encoder ("reading", default), or each its own n ("both", possible in
+   * PEFT).
+   */
   readonly stacks?: "reading" | "both";
 }
 
@@ -43,8 +50,9 @@ export type MultitaskPrompt = { readonly rows: Tensor; readonly u: Tensor; reado
 /**
  * Multitask prompt tuning as a method. Parameters: `rows` [n, d], `u` [T, n, r] and `v` [T, r, d]; n counts both stacks' rows.
  *
- * @throws {RangeError} when the length or the rank is no positive integer, or tasks are none or have one name twice; at init,
- * when a start names unknown token ids, or `stacks` is "both" and the model has one.
+ * @throws {RangeError} when the length or the rank is not a positive integer, or there are no tasks or two
+ * have the same name; at init, when a start names unknown token ids, or `stacks` is "both" and the model has
+ * one.
  * @example
  * ```ts
  * import { adapt, forward, freshModel, graft, multitaskPromptTuning, reference, smallConfig } from "@graft/peft";
@@ -103,7 +111,7 @@ export function multitaskPromptTuning(options: MultitaskPromptTuningOptions = {}
 /**
  * The stacks that have rows, the reading one first.
  *
- * @throws {RangeError} when both are asked for and the model has one.
+ * @throws {RangeError} when both are requested and the model has only one.
  * @example
  * ```ts
  * import { freshModel, multitaskPromptStacks, reference, smallConfig } from "@graft/peft";
@@ -132,8 +140,9 @@ function ofTask(factors: Tensor, task: number): Tensor {
 }
 
 /**
- * Where a new task begins: the shared prompt, with the mean of the sources' factors (the paper's start, default) or those of
- * the source with a number. For a method of one task. The caller owns the tensors.
+ * The initial parameters of a new task: the shared prompt, with the mean of the sources' factors (as in the
+ * paper, default) or those of the source with a given index. For a method of one task. The caller owns the
+ * tensors.
  *
  * @example
  * ```ts

@@ -3,9 +3,9 @@
  *
  *   x = template([P₀ … Pᵢ], text, anchors, …)      P = encoder(e)      e [n, d]
  *
- * The rows stand at slots anywhere in the input, or before it as in PEFT; anchors are ordinary tokens of the template. The
- * encoder is dropped after training. The authors' few-shot setting trains the language model as well, at a lower rate:
- * compose with `fullFineTune` for that.
+ * The rows are placed at slots anywhere in the input, or before it as in PEFT; anchors are ordinary tokens of
+ * the template. The encoder is dropped after training. The authors' few-shot setting trains the language
+ * model as well, at a lower rate: compose with `fullFineTune` for that.
  */
 import { fn, fold, key as keyOf, type Method, scope, type Synchronous } from "../../core/mod.ts";
 import {
@@ -23,7 +23,7 @@ import { checkPositive } from "../shared/option_checks.ts";
 export interface PTuningOptions {
   /** n, default 9, the authors' template of three, three and three. */
   readonly length?: number;
-  /** Where the rows stand, default "front"; at slots, texts are made by `withSlots`. */
+  /** Where the rows are placed, default "front"; for slots, create the texts with `withSlots`. */
   readonly where?: PromptPosition;
   /** Default the authors' BiLSTM. */
   readonly encoder?: PromptEncoder;
@@ -31,10 +31,10 @@ export interface PTuningOptions {
 
 /**
  * P-tuning as a method. Parameters: `tokens` [n, d], `mlp.0.weight`, `mlp.0.bias`, … and with an LSTM
- * `lstm.<layer>.<forward or backward>.<input or hidden>.<weight or bias>`. `finalize` evaluates the encoder once and leaves
- * prompt tuning.
+ * `lstm.<layer>.<forward or backward>.<input or hidden>.<weight or bias>`. `finalize` evaluates the encoder
+ * once and returns prompt tuning.
  *
- * @throws {RangeError} when a size is no positive integer.
+ * @throws {RangeError} when a size is not a positive integer.
  * @example
  * ```ts
  * import { pTuning, withSlots } from "@graft/peft";

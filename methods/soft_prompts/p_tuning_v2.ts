@@ -2,10 +2,11 @@
  * P-tuning v2. Liu, Ji, Fu, Tam, Du, Yang and Tang 2021, "P-Tuning v2: Prompt Tuning Can Be Comparable to Fine-tuning
  * Universally Across Scales and Tasks", arXiv 2110.07602.
  *
- *   K ← [P_K; K]   V ← [P_V; V]   at every attention, trained directly, and the classifier with them
+ *   K ← [P_K; K]   V ← [P_V; V]   at every attention, trained directly, along with the classifier
  *
- * Prefix tuning with other defaults: no network that makes the rows, dropout on them, positions of the text unchanged; and
- * instead of a verbalizer the head that scores classes trains as a whole. On a model of words there is no such head.
+ * Prefix tuning with other defaults: no network that generates the rows, dropout on them, positions of the
+ * text unchanged; and instead of a verbalizer the classification head is trained as a whole. A language model
+ * has no such head.
  */
 import {
   compose,
@@ -24,7 +25,7 @@ import { prefixTuning, type PrefixTuningOptions } from "./prefix_tuning.ts";
 export interface PTuningV2Options {
   /** n, default 20; the paper's run from 8 for easy tasks to 128. */
   readonly length?: number;
-  /** A network that makes the rows, as in prefix tuning, or "none" (default). */
+  /** A network that generates the rows, as in prefix tuning, or "none" (default). */
   readonly network?: PrefixTuningOptions["network"];
   /** Dropout on the rows in training, default 0.1. */
   readonly dropout?: number;
@@ -36,7 +37,8 @@ export interface PTuningV2Options {
  * P-tuning v2 as a composition, with parameters under `prefix` as those of `prefixTuning`, and under `head` the classifier's
  * leaves by the checkpoint's names.
  *
- * @throws {RangeError} when the length or the network's width is no positive integer, or dropout is not in [0, 1).
+ * @throws {RangeError} when the length or the network's width is not a positive integer, or dropout is not in
+ * [0, 1).
  * @example
  * ```ts
  * import { pTuningV2 } from "@graft/peft";
@@ -50,7 +52,7 @@ export function pTuningV2(
   return compose({ prefix: prefixTuning({ length, network, dropout, positions }), head: classifier() });
 }
 
-/** The head of classes as a method; nothing where there is none. */
+/** The classification head as a method; nothing where there is none. */
 function classifier(): Method {
   return {
     name: "classifier",

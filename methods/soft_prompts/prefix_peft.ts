@@ -1,8 +1,9 @@
 /**
- * Prefix tuning in PEFT folders: one table `prompt_embeddings` [n, layers · 2 · heads · headDim] of key and value heads, a
- * layer after the other, keys before values. A network that made the rows is evaluated when PEFT saves. PEFT hands the
- * prefix over as a past, so it takes n positions in every model. Of an encoder and a decoder the past is the decoder's alone,
- * and which of the table's layers a block reads is an accident: rows "peft".
+ * Prefix tuning in PEFT folders: one table `prompt_embeddings` [n, layers · 2 · heads · headDim] of key and
+ * value heads, layer by layer, keys before values. A network that generated the rows is evaluated when PEFT
+ * saves. PEFT passes the prefix as past keys and values, so it occupies n positions in every model. In
+ * encoder-decoder models only the decoder has them, and which of the table's layers a block reads is an
+ * implementation accident: rows "peft".
  */
 import type { Spec } from "../../core/mod.ts";
 import { flagField, numberField, type PeftFields, type PeftTensor, wrong } from "../peft/codec.ts";
@@ -40,7 +41,7 @@ export function readPrefix(
   fields: PeftFields,
   spec: Spec,
 ): PrefixTuningOptions & { readonly length: number } {
-  flagField(fields, "prefix_projection"); // how the rows were made, which is past
+  flagField(fields, "prefix_projection"); // how the rows were generated, which no longer matters
   const { places, rows, layers, heads, width } = tableOf(spec);
   for (
     const [name, expected] of [
@@ -110,7 +111,7 @@ export function writePrefix(
 }
 
 /**
- * Where each attention's keys and values lie in the table.
+ * The position of each attention's keys and values in the table.
  *
  * @example
  * ```ts
@@ -136,7 +137,7 @@ export function prefixTensors(length: number, spec: Spec): readonly PeftTensor[]
   );
 }
 
-/** Who reads the table, and its sizes; width: of a layer's keys. */
+/** The attentions that read the table, and its sizes; `width` is that of a layer's keys. */
 interface Table {
   readonly places: readonly PrefixPlace[];
   readonly rows: "own" | "peft";

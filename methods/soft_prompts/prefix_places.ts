@@ -4,18 +4,23 @@ import type { AttentionPlace, Spec } from "../../core/mod.ts";
 /** An attention with a prefix. */
 export interface PrefixPlace {
   readonly place: AttentionPlace;
-  /** The first attention with the same rows, under whose path they stand: `place` itself unless they are shared. */
+  /**
+   * The first attention with the same rows, under whose path they are stored: `place` itself unless they are
+   * shared.
+   */
   readonly source: AttentionPlace;
-  /** The number of the rows' layer in a table of all. */
+  /** The index of the rows' layer in a table of all layers. */
   readonly number: number;
 }
 
 /**
- * All attentions, each with rows of its own; or those that PEFT's table reaches in an encoder and a decoder. PEFT doubles its
- * table of L layers, takes it apart into keys and values of the decoder's self- and cross-attentions by turns, and drops those
- * of the cross-attentions (peft 0.21, peft_model.py, get_prompt): block i reads the layer 2i modulo L.
+ * All attentions, each with its own rows; or those that read PEFT's table in an encoder-decoder model. PEFT
+ * doubles its table of L layers, splits it into keys and values of the decoder's self- and cross-attentions
+ * alternately, and drops those of the cross-attentions (peft 0.21, peft_model.py, get_prompt): block i reads
+ * layer 2i modulo L.
  *
- * @throws {RangeError} when there is no attention, or "peft" on a model that has not both stacks or more decoder blocks than L.
+ * @throws {RangeError} when there is no attention, or with "peft" on a model that lacks one of the stacks or
+ * has more than L decoder blocks.
  */
 export function prefixPlaces({ attentions, stacks }: Spec, rows: "own" | "peft"): readonly PrefixPlace[] {
   if (attentions.length === 0) {

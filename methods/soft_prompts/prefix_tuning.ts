@@ -2,11 +2,12 @@
  * Prefix tuning. Li and Liang 2021, "Prefix-Tuning: Optimizing Continuous Prompts for Generation", arXiv 2101.00190.
  *
  *   K ← [P_K; K]   V ← [P_V; V]   at every attention, P_K and P_V [n, heads, headDim] of its key and value heads
- *   training   P = W₂ tanh(W₁ e + b₁) + b₂     e [n, d]   W₁ [k, d]     with W₂'s rows for each attention apart
+ *   training   P = W₂ tanh(W₁ e + b₁) + b₂     e [n, d]   W₁ [k, d]     with separate rows of W₂ for each attention
  *
- * The rows stand after the projections, so they are keys and values, not hidden states, and get no rotation. One network
- * and one e for each kind of attention (stack and role). In a decoder's self-attention the prefix is a past, as in the
- * authors' code and PEFT: it takes n positions.
+ * The rows are added after the projections, so they are keys and values, not hidden states, and are not
+ * rotated. There is one network and one e for each kind of attention (stack and role). In a decoder's
+ * self-attention the prefix acts as past keys and values, as in the authors' code and PEFT: it occupies n
+ * positions.
  */
 import {
   type AttentionCall,
@@ -37,23 +38,26 @@ export interface PrefixTuningOptions {
   /** n, default 10. */
   readonly length?: number;
   /**
-   * The network that makes the rows while training: its width k and non-linearity (default "tanh"), or "none" to train them
-   * directly. Default k = 512.
+   * The network that generates the rows while training: its width k and non-linearity (default "tanh"), or
+   * "none" to train them directly. Default k = 512.
    */
   readonly network?: { readonly hidden: number; readonly activation?: Activation } | "none";
   /** Probability of dropping an element of P in training, default 0. */
   readonly dropout?: number;
   /**
-   * Whether the prefix shifts the text's positions: "past" (default, in a decoder's self-attention), "always" (in an
-   * encoder's too, as PEFT has it) or "none".
+   * Whether the prefix shifts the text's positions: "past" (default, in a decoder's self-attention), "always"
+   * (in an encoder's too, as in PEFT) or "none".
    */
   readonly positions?: "past" | "always" | "none";
-  /** What the rows do to the text's own distances, in a model that has such: nothing (default), or AdapterHub's shift. */
+  /**
+   * Effect of the rows on relative distances within the text, in a model that uses them: none (default), or
+   * AdapterHub's shift.
+   */
   readonly distances?: PrefixEdit["distances"];
   /**
-   * Which attentions have rows: all, each its own ("own", the default), or as PEFT has it for an encoder and a decoder
-   * ("peft"): the decoder's self-attentions alone, block i with the rows of number 2i modulo the encoder's blocks, so that
-   * two may share theirs.
+   * Which attentions have rows: all, each its own ("own", the default), or as in PEFT for encoder-decoder
+   * models ("peft"): only the decoder's self-attentions, block i with rows number 2i modulo the number of
+   * encoder blocks, so that two may share rows.
    */
   readonly rows?: "own" | "peft";
 }
@@ -65,12 +69,13 @@ interface Network {
 }
 
 /**
- * Prefix tuning as a method. Parameters: under an attention's path `k` and `v` [n, kvHeads, headDim]; with a network
- * `k.weight` [kvHeads · headDim, k], `k.bias` and so for v, and `network.<stack>.<role>.tokens`, `.hidden.weight`,
- * `.hidden.bias`. Shared rows stand under the first attention's path. `finalize` evaluates the network and drops it.
+ * Prefix tuning as a method. Parameters: under an attention's path `k` and `v` [n, kvHeads, headDim]; with a
+ * network `k.weight` [kvHeads · headDim, k], `k.bias` and likewise for v, and
+ * `network.<stack>.<role>.tokens`, `.hidden.weight`, `.hidden.bias`. Shared rows are stored under the first
+ * attention's path. `finalize` evaluates the network and drops it.
  *
- * @throws {RangeError} when the length or the network's width is no positive integer, dropout is not in [0, 1), or at init when
- * the model has no attention, or `rows` is "peft" and it has not both stacks.
+ * @throws {RangeError} when the length or the network's width is not a positive integer, dropout is not in
+ * [0, 1), or at init when the model has no attention, or `rows` is "peft" and it lacks one of the stacks.
  * @example
  * ```ts
  * import { prefixTuning } from "@graft/peft";

@@ -1,6 +1,6 @@
 /**
- * The networks that make P-tuning's rows while they train. Liu et al. 2021, arXiv 2103.10385, section 3.2: trained
- * embeddings e [n, d] pass through
+ * The networks that generate P-tuning's rows during training. Liu et al. 2021, arXiv 2103.10385, section 3.2:
+ * trained embeddings e [n, d] pass through
  *
  *   lstm   h = W₂ relu(W₁ BiLSTM(e) + b₁) + b₂      BiLSTM of `layers` layers, width H each way, over the prompt alone
  *   mlp    h = W₃ relu(W₂ relu(W₁ e + b₁) + b₂) + b₃
@@ -15,13 +15,16 @@ import { type Affine, affine, freshAffine } from "../shared/affine.ts";
 export type PromptEncoder =
   | {
     readonly kind: "lstm";
-    /** H. Default d / 2, as in the authors' LAMA code; their few-shot code has d, PEFT names it encoder_hidden_size. */
+    /**
+     * H. Default d / 2, as in the authors' LAMA code; their few-shot code uses d; PEFT's name is
+     * encoder_hidden_size.
+     */
     readonly hidden?: number;
-    /** Width between the two linear layers. Default d; PEFT has 2 H. */
+    /** Width between the two linear layers. Default d; PEFT uses 2 H. */
     readonly inner?: number;
     /** Default 2. */
     readonly layers?: number;
-    /** Between the LSTM's layers in training. Default 0. */
+    /** Dropout between the LSTM's layers in training. Default 0. */
     readonly dropout?: number;
   }
   | {
@@ -40,7 +43,7 @@ export type PromptEncoderParams = {
   readonly mlp: Tree;
 };
 
-/** Fresh parameters as PyTorch starts them: e normal, layers uniform in ±1/√in, the LSTM in ±1/√H. */
+/** Initial parameters as in PyTorch: e normal, layers uniform in ±1/√in, the LSTM in ±1/√H. */
 export function freshEncoder(
   encoder: PromptEncoder,
   key: Key,
@@ -69,7 +72,7 @@ export function freshEncoder(
   return { tokens, lstm: nest(gates) as Tree, mlp: nest(mlp) as Tree };
 }
 
-/** The rows [n, d] that an encoder makes; `key` in training. */
+/** The rows [n, d] that an encoder generates; `key` in training. */
 export function encodedRows(encoder: PromptEncoder, params: PromptEncoderParams, key?: Key): Tensor {
   const { tokens, mlp } = params;
   const [n, d] = tokens.shape as [number, number];
@@ -85,7 +88,7 @@ export function encodedRows(encoder: PromptEncoder, params: PromptEncoderParams,
   return inOrder<Affine>(mlp).reduce((h, layer, i) => affine(layer, i === 0 ? h : relu(h)), read);
 }
 
-/** @throws {RangeError} when a size is no positive integer or dropout no probability. */
+/** @throws {RangeError} when a size is not a positive integer or dropout is not a probability. */
 export function checkEncoder(encoder: PromptEncoder): void {
   const sizes = encoder.kind === "mlp"
     ? encoder.hidden ?? []
@@ -100,7 +103,7 @@ export function checkEncoder(encoder: PromptEncoder): void {
   }
 }
 
-/** Widths that the linear layers go through. */
+/** The input and output widths of the linear layers. */
 function linearWidths(encoder: PromptEncoder, width: number): readonly number[] {
   if (encoder.kind === "mlp") return [width, ...encoder.hidden ?? [width], width];
   const { hidden = width / 2, inner = width } = encoder;

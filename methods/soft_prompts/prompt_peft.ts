@@ -1,7 +1,7 @@
 /**
- * Prompt tuning and P-tuning in PEFT folders: one table `prompt_embeddings` [n, d]. PEFT evaluates P-tuning's encoder when it
- * saves, so that folder holds a finished prompt too. For an encoder and a decoder the table is [2 n, d], of which PEFT's
- * forward pass reads the first n rows.
+ * Prompt tuning and P-tuning in PEFT folders: one table `prompt_embeddings` [n, d]. PEFT evaluates P-tuning's
+ * encoder when it saves, so such a folder also holds a finished prompt. For encoder-decoder models the table
+ * is [2 n, d], of which PEFT's forward pass reads the first n rows.
  */
 import type { Spec } from "../../core/mod.ts";
 import { numberField, type PeftFields, type PeftTensor, wrong } from "../peft/codec.ts";
@@ -9,7 +9,7 @@ import type { PromptEncoder } from "./prompt_encoder.ts";
 import { promptStack, type PromptStart } from "./prompt_rows.ts";
 import type { PromptTuningOptions } from "./prompt_tuning.ts";
 
-/** Fields that all of PEFT's prompts have, with their defaults. */
+/** Fields common to all of PEFT's prompts, with their defaults. */
 export const PROMPT_FIELDS: PeftFields = {
   modules_to_save: null,
   num_virtual_tokens: null,
@@ -37,11 +37,11 @@ export const P_TUNING_FIELDS: PeftFields = {
   encoder_dropout: 0,
 };
 
-/** What a prompt's fields say. `tables` is PEFT's number of stacks. */
+/** The content of a prompt's fields. `tables` is PEFT's number of stacks. */
 export interface PeftPrompt {
-  /** As the method takes them. */
+  /** The method's options. */
   readonly options: PromptTuningOptions & { readonly length: number };
-  /** How many tables the file holds: one, or one a stack. */
+  /** How many tables the file holds: one, or one per stack. */
   readonly tables: number;
 }
 
@@ -69,7 +69,7 @@ export function readPrompt(type: "PROMPT_TUNING" | "P_TUNING", fields: PeftField
 }
 
 /**
- * The fields of a prompt, under the type that names the network that made it, if PEFT has that one.
+ * The fields of a prompt, under the type of the network that generated it, if PEFT has that one.
  *
  * @example
  * ```ts
@@ -108,7 +108,7 @@ export function writePrompt(
       fields: {
         ...PROMPT_TUNING_FIELDS,
         ...common,
-        // PEFT's TEXT needs the text and its tokenizer, and looks at neither once the prompt is trained.
+        // PEFT's TEXT needs the text and its tokenizer, and reads neither once the prompt is trained.
         prompt_tuning_init: start?.from === "vocabulary" ? "SAMPLE_VOCAB" : "RANDOM",
       },
     }
@@ -141,7 +141,7 @@ function startOf(fields: PeftFields): PromptStart {
   const init = fields["prompt_tuning_init"];
   switch (init) {
     case "RANDOM":
-    case "TEXT": // the text's embeddings are in the table by now
+    case "TEXT": // the text's embeddings are already in the table
       return { from: "uniform" };
     case "SAMPLE_VOCAB":
       return { from: "vocabulary" };

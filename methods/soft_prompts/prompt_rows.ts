@@ -1,4 +1,4 @@
-/** What the methods of soft prompts share: where prompts stand, and how their rows start. */
+/** Shared by the soft prompt methods: where prompts are placed, and how their rows are initialized. */
 import {
   bitsAt,
   fold,
@@ -12,23 +12,29 @@ import {
 import { concat, gatherRows, integers, mean, uniform } from "../../ops/mod.ts";
 
 /**
- * Where a prompt stands: before the text; before it or behind its first token where it enters the blocks, with no position
- * and no norm of the embeddings (AdapterHub's BERT); or in the place of the tokens of an id (see `withSlots`).
+ * Where a prompt is placed: before the text; before the text or after its first token where it enters the
+ * blocks, without positions and the embeddings' norm (AdapterHub's BERT); or in place of the tokens with a
+ * given id (see `withSlots`).
  */
 export type PromptPosition = "front" | "entered" | "afterFirst" | { readonly token: number };
 
 /** A prompt's parameters: rows [n, d]. */
 export type PromptParams = { readonly rows: Tensor };
 
-/** How the rows of a prompt start. Ids are the model's own. */
+/** Initialization of a prompt's rows. Ids are the model's token ids. */
 export type PromptStart =
-  /** Uniform from `low` up to `high`: the paper's text has ±0.5 (default), its released settings 0 to 0.5. */
+  /**
+   * Uniform from `low` up to `high`: the paper's text says ±0.5 (default), its released settings 0 to 0.5.
+   */
   | { readonly from: "uniform"; readonly low?: number; readonly high?: number }
-  /** Rows of the token table drawn at random from its first `tokens`, the commonest in many vocabularies; default 5000. */
+  /**
+   * Rows of the token table drawn at random from its first `tokens`, the most frequent ones in many
+   * vocabularies; default 5000.
+   */
   | { readonly from: "vocabulary"; readonly tokens?: number }
   /**
-   * A row for each list of ids, the mean of their embeddings: a class label, or one token of a text. What is left over is
-   * drawn from the vocabulary, or the list begins again (PEFT's rule for texts).
+   * A row for each list of ids, the mean of their embeddings: a class label, or one token of a text.
+   * Remaining rows are drawn from the vocabulary, or the list is repeated (PEFT's rule for texts).
    */
   | {
     readonly from: "tokens";
@@ -36,14 +42,17 @@ export type PromptStart =
     readonly rest?: "sampled" | "repeated";
   };
 
-/** Where a prompt goes: the encoder's entrance, or the only stack's. @throws {RangeError} when there is no stack. */
+/**
+ * Where a prompt is inserted: the entrance of the encoder, or of the only stack. @throws {RangeError} when
+ * there is no stack.
+ */
 export function promptStack(spec: Spec, method: string): StackPlace {
   const stack = spec.stacks.find((place) => place.stack === "encoder") ?? spec.stacks[0];
   if (stack === undefined) throw new RangeError(`Cannot place ${method}: the model offers no stack`);
   return stack;
 }
 
-/** First rows [n, width] of a prompt. */
+/** Initial rows [n, width] of a prompt. */
 export function promptStart(
   model: Model,
   key: Key,
@@ -66,7 +75,7 @@ export function promptStart(
   return concat(left > 0 ? [...given, sampled(table, key, left, 5000)] : given, 0);
 }
 
-/** @throws {RangeError} when a start is out of range. */
+/** @throws {RangeError} when an initialization is out of range. */
 export function checkPromptStart(start: PromptStart): void {
   if (start.from === "vocabulary" && !(Number.isInteger(start.tokens ?? 1) && (start.tokens ?? 1) > 0)) {
     throw new RangeError(`Expected tokens to be a positive integer but found ${start.tokens}`);

@@ -4,9 +4,9 @@
  *
  *   X' = [P; E(x)]      P [n, d] trained, E(x) the embedded text [t, d]
  *
- * In a model with two stacks the encoder reads the prompt. Mask and positions grow by n; the prompt has no loss, but
- * in a causal model its last row predicts the text's first token, which counts where it has a label (as in PEFT). With `where`
- * the rows stand inside the text instead, as in P-tuning.
+ * In a model with two stacks the encoder reads the prompt. Mask and positions grow by n; the prompt has no
+ * loss, but in a causal model its last row predicts the text's first token, which counts where it has a label
+ * (as in PEFT). With `where` the rows are placed within the text instead, as in P-tuning.
  */
 import { fn, fold, key as keyOf, type Method } from "../../core/mod.ts";
 import type { PromptEncoder } from "./prompt_encoder.ts";
@@ -29,14 +29,15 @@ export interface PromptTuningOptions {
   readonly start?: PromptStart;
   /** Default "front". */
   readonly where?: PromptPosition;
-  /** The network that made the rows, where P-tuning did: a record, which PEFT folders keep. */
+  /** The network that generated the rows in P-tuning, for the record: PEFT folders keep it. */
   readonly madeBy?: PromptEncoder;
 }
 
 /**
  * Prompt tuning as a method. Parameters: `rows` [n, d].
  *
- * @throws {RangeError} when the length is no positive integer; at init, when a start names unknown token ids.
+ * @throws {RangeError} when the length is not a positive integer; at init, when a start names unknown token
+ * ids.
  * @example
  * ```ts
  * import { promptTuning } from "@graft/peft";
@@ -72,10 +73,10 @@ export function promptTuning(options: PromptTuningOptions = {}): Method<PromptPa
 }
 
 /**
- * A text with places for prompts inside it: a number stands for so many slots, a list for ids of the text or of anchors,
+ * A text with slots for prompts: a number means that many slots, a list gives ids of the text or of anchors,
  * which stay ordinary tokens.
  *
- * @param token The id in whose place rows stand: one that the text itself does not use.
+ * @param token The id of the slots: one that the text itself does not use.
  * @example
  * ```ts
  * import { withSlots } from "@graft/peft";

@@ -2,11 +2,12 @@
  * SPoT. Vu, Lester, Constant, Al-Rfou and Cer 2021, "SPoT: Better Frozen Model Adaptation through Soft Prompt Transfer",
  * arXiv 2110.07904.
  *
- *   P ← P_s                              a source task's (or a mixture's) prompt, whole
+ *   P ← P_s                              the prompt of one source task (or a mixture)
  *   P ← Σ_i (s_i / Σ_j s_j) P_i          of the k sources most similar to the target task
  *
- * A task's embedding is its prompt after few steps; similarity is the cosine of two prompts' mean rows, or the mean cosine of
- * all pairs of their rows. What to do with negative similarities the paper does not say: here they get no weight.
+ * A task's embedding is its prompt after a few steps; similarity is the cosine of two prompts' mean rows, or
+ * the mean cosine of all pairs of their rows. The paper does not say how to treat negative similarities: here
+ * they get no weight.
  */
 import {
   type Adapter,
@@ -30,16 +31,16 @@ export type PromptSources = Readonly<Record<string, Adapter>>;
 export interface SpotOptions {
   /** Trained prompts by their task's name. */
   readonly sources: PromptSources;
-  /** How much of each source, by name; those not named get none. Needed when there are several. */
+  /** Weight of each source, by name; sources not named get none. Required when there are several. */
   readonly weights?: Readonly<Record<string, number>>;
-  /** As in prompt tuning; the sources must stand there too. Default "front". */
+  /** As in prompt tuning; must match the sources. Default "front". */
   readonly where?: PromptTuningOptions["where"];
 }
 
 /**
  * Prompt tuning that starts from trained prompts. Parameters: `rows` [n, d].
  *
- * @throws {TypeError} when a source is no finalized prompt.
+ * @throws {TypeError} when a source is not a finalized prompt.
  * @throws {RangeError} when sources differ in shape or place, or weights name no source.
  * @example
  * ```ts
@@ -90,7 +91,7 @@ export function spot(options: SpotOptions): Method<PromptParams> {
   };
 }
 
-/** How alike two tasks' prompts are. */
+/** How the similarity of two tasks' prompts is measured. */
 export type PromptSimilarity = "means" | "pairs";
 
 /** A source and its similarity to a target. */
@@ -102,8 +103,8 @@ export interface RankedSource {
 }
 
 /**
- * Sources by their similarity to a target task, the most similar first. Both sides are prompts of an early checkpoint; train
- * on from the sources' best ones.
+ * Sources by their similarity to a target task, the most similar first. Both sides should be prompts of an
+ * early checkpoint; continue training from the sources' best ones.
  *
  * @param similarity "means" (default): the cosine of the mean rows. "pairs": the mean of all pairs' cosines.
  * @example
@@ -140,7 +141,7 @@ export async function rankSources(
 /**
  * Weights s_i / Σ s_j of the k most similar sources, for `spot`.
  *
- * @throws {RangeError} when k is no positive integer, or none of the k has a positive similarity.
+ * @throws {RangeError} when k is not a positive integer, or none of the k has a positive similarity.
  * @example
  * ```ts
  * import { sourceWeights } from "@graft/peft/methods";
@@ -165,7 +166,7 @@ export function sourceWeights(ranked: readonly RankedSource[], k: number): Reado
   return Object.fromEntries(best.map(({ name, similarity }) => [name, similarity / total]));
 }
 
-/** The mean over tokens is taken before or after the rows are brought to length 1. */
+/** The mean over tokens is taken before or after the rows are normalized to length 1. */
 function promptSimilarity(a: Tensor, b: Tensor, similarity: PromptSimilarity): Tensor {
   const unit = (t: Tensor): Tensor => divide(t, sqrt(sumOfSquares(t, { axis: -1, keepAxes: true })));
   const center = (t: Tensor): Tensor => mean(t, { axis: 0, keepAxes: true }); // [1, d]
