@@ -1,4 +1,6 @@
-/** Rotations from skew matrices by Cayley's transform, exactly or by a few terms of its series. */
+/**
+ * Rotations from skew-symmetric matrices by the Cayley transform, exactly or by a few terms of its series.
+ */
 import type { Tensor } from "../tensor/mod.ts";
 import {
   add,
@@ -20,8 +22,9 @@ export function cayley(q: Tensor): Tensor {
 }
 
 /**
- * I + 2Q + 2Q² + … + 2Q^(p−1) + Q^p, the first terms of the series of Cayley's transform of −Q (arXiv 2506.19847), in
- * which PEFT halves the last one; p = max(terms − 1, 3), as there. With one term I, with two I + 2Q. Nearly orthogonal.
+ * I + 2Q + 2Q² + … + 2Q^(p−1) + Q^p, the first terms of the series of the Cayley transform of −Q (arXiv
+ * 2506.19847), with the last one halved as in PEFT; p = max(terms − 1, 3), as there. With one term it is I,
+ * with two I + 2Q. Nearly orthogonal.
  */
 export function cayleyNeumann(q: Tensor, terms: number): Tensor {
   const unit = identity(q.shape[1]!, q.backend);
@@ -29,11 +32,11 @@ export function cayleyNeumann(q: Tensor, terms: number): Tensor {
   if (terms === 2) return add(unit, multiply(q, 2));
   const twice = multiply(unit, 2);
   let sum = q;
-  for (let power = Math.max(terms - 1, 3); power > 1; power--) sum = matmul(q, add(twice, sum)); // Horner
+  for (let power = Math.max(terms - 1, 3); power > 1; power--) sum = matmul(q, add(twice, sum)); // Horner's scheme
   return add(unit, sum);
 }
 
-/** Skew matrices [n, b, b] from their upper triangles [n, b (b − 1) / 2], row by row. */
+/** Skew-symmetric matrices [n, b, b] from their upper triangles [n, b (b − 1) / 2], row by row. */
 export function skewFromUpper(upper: Tensor, b: number): Tensor {
   const n = upper.shape[0]!;
   const positions: number[] = [];

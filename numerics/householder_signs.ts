@@ -1,11 +1,10 @@
 /**
- * The signs that LAPACK's QR, and with it PyTorch's, gives the columns of Q: reflections leave R with a diagonal opposite in
- * sign to what they met. They are those of an elimination without pivots (Ballard et al. 2014, "Reconstructing Householder
- * Vectors from Tall-Skinny QR"):
+ * The signs of the columns of Q in LAPACK's QR, and thus PyTorch's: each reflection gives R a diagonal entry
+ * opposite in sign to the entry it replaces. The signs follow from an elimination without pivoting
  *
- *   Q − diag(s) = L U        s_k = −sign(the k-th pivot before s_k is taken off)
+ *   Q − diag(s) = L U        s_k = −sign(the k-th pivot before s_k is subtracted)
  *
- * The last column of a square matrix meets no reflection: there the sign is the pivot's own.
+ * The last column of a square matrix is not reflected: there the sign is the pivot's own.
  */
 import { detach, type Tensor } from "../tensor/mod.ts";
 import {
@@ -22,7 +21,10 @@ import {
   transpose,
 } from "../ops/mod.ts";
 
-/** Orthonormal rows [r, n], the columns of a Q with any signs, with LAPACK's. The signs are constants in the derivative. */
+/**
+ * Changes the signs of orthonormal rows [r, n], the columns of a Q, to LAPACK's. The signs are constants in
+ * the derivative.
+ */
 export function withHouseholderSigns(rows: Tensor): Tensor {
   const [r, n] = [rows.shape[0]!, rows.shape[1]!];
   let rest = transpose(detach(slice(rows, 1, 0, r))); // [r, r], the first rows of Q

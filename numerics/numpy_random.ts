@@ -1,10 +1,10 @@
 /**
- * NumPy's random integers, for what PEFT folders leave out and rebuild by NumPy from a seed: `default_rng` (O'Neill's PCG64 behind a
- * SeedSequence, NumPy 1.17 and later) with its `integers`, `choice` without replacement and `shuffle`. Everything else draws
- * from keys.
+ * NumPy's random integers, for values that PEFT folders omit and regenerate with NumPy from a seed:
+ * `default_rng` (O'Neill's PCG64 behind a SeedSequence, NumPy 1.17 and later) with its `integers`, `choice`
+ * without replacement and `shuffle`. Everything else draws from keys.
  */
 
-/** Words of 32 bits, one a call, as numpy.random.default_rng(seed) takes them. */
+/** 32-bit words, one per call, as drawn by numpy.random.default_rng(seed). */
 export function pcg64(seed: number): () => number {
   const [word, mask] = [64n, (1n << 128n) - 1n];
   const multiplier = (2549297995355413924n << word) | 4865540595714422341n;
@@ -28,7 +28,7 @@ export function pcg64(seed: number): () => number {
   };
 }
 
-/** The two numbers of 128 bits that SeedSequence(seed) makes for PCG64. */
+/** The two 128-bit numbers that SeedSequence(seed) generates for PCG64. */
 function seedState(seed: number): readonly [bigint, bigint] {
   const words: number[] = [];
   for (let rest = seed; rest > 0; rest = Math.floor(rest / 2 ** 32)) words.push(rest % 2 ** 32);
@@ -59,7 +59,7 @@ function seedState(seed: number): readonly [bigint, bigint] {
   return [wide(0), wide(4)];
 }
 
-/** A number from 0 up to and without n ≤ 2³² (Lemire 2019). */
+/** An integer in [0, n), n ≤ 2³² (Lemire 2019). */
 export function numpyBelow(next: () => number, n: number): number {
   if (n === 1) return 0;
   if (n === 2 ** 32) return next();
@@ -70,7 +70,7 @@ export function numpyBelow(next: () => number, n: number): number {
   }
 }
 
-/** A number from 0 to `last` < 2³², by leaving out what is above it of as many bits. */
+/** An integer in [0, last], last < 2³², by rejection of larger values with the same number of bits. */
 function upTo(next: () => number, last: number): number {
   const mask = 2 ** 32 / 2 ** Math.clz32(last) - 1;
   for (;;) {
@@ -84,7 +84,7 @@ export function numpyShuffle(next: () => number, values: Int32Array): void {
   swapped(values, 1, (i) => upTo(next, i));
 }
 
-/** Swaps each element, from the end down to `first`, with one that is chosen of it and those before it. */
+/** Swaps each element, from the end down to `first`, with one chosen from itself and those before it. */
 function swapped(values: Int32Array, first: number, choose: (i: number) => number): void {
   for (let i = values.length - 1; i >= first; i--) {
     const j = choose(i);
@@ -101,7 +101,7 @@ export function numpyChoice(next: () => number, n: number, k: number): Int32Arra
     swapped(all, Math.max(n - k, 1), (i) => numpyBelow(next, i + 1));
     return all.slice(n - k);
   }
-  const seen = new Set<number>(); // Floyd's
+  const seen = new Set<number>(); // Floyd's algorithm
   const chosen = new Int32Array(k);
   for (let j = n - k; j < n; j++) {
     const drawn = numpyBelow(next, j + 1);

@@ -1,6 +1,7 @@
 /**
- * Principal components of rows that come in batches (Ross et al. 2008, "Incremental Learning for Robust Visual Tracking",
- * as scikit-learn's IncrementalPCA has it): the components so far, scaled by their singular values, stand for all rows seen.
+ * Principal components of rows that come in batches (Ross et al. 2008, "Incremental Learning for Robust
+ * Visual Tracking", as in scikit-learn's IncrementalPCA): the components so far, scaled by their singular
+ * values, represent all rows seen.
  */
 import type { Key, Tensor } from "../tensor/mod.ts";
 import {
@@ -22,15 +23,17 @@ import {
   svd,
 } from "../ops/mod.ts";
 
-/** What is known of the rows seen. */
+/** Summary of the rows seen so far. */
 export interface Components {
-  /** Rows seen. */
+  /** Number of rows seen. */
   readonly rows: number;
-  /** Of the rows [1, d]. */
+  /** Mean of the rows [1, d]. */
   readonly mean: Tensor;
   /** Sum of squared distances from the mean: a scalar. */
   readonly spread: Tensor;
-  /** Unit rows [c, d] by falling importance; the entry of largest magnitude in each is positive. */
+  /**
+   * Unit rows [c, d] in order of decreasing importance; the entry of largest magnitude in each is positive.
+   */
   readonly directions: Tensor;
   /** Singular values [c]. */
   readonly values: Tensor;
@@ -62,7 +65,7 @@ export function withRows(
   const apart = subtract(before.mean, own);
   const weight = before.rows * n / rows;
   const spread = add(add(before.spread, sumOfSquares(centred)), multiply(sumOfSquares(apart), weight));
-  const seen = multiply(before.directions, reshape(before.values, [-1, 1])); // stands for the rows seen
+  const seen = multiply(before.directions, reshape(before.values, [-1, 1])); // represents the rows seen
   return {
     rows,
     mean: add(own, multiply(apart, before.rows / rows)),

@@ -1,10 +1,10 @@
 /**
- * Wavelets' synthesis: what one coefficient adds to a signal. With a scaling filter h [L] (Daubechies 1992) and
- * g_t = (−1)^t h_(L−1−t), coefficient i of the coarse half adds h_t at 2i + t, one of the detail half g_t; both are cut by L − 2
- * at either end.
+ * Wavelet synthesis: what one coefficient adds to a signal. With a scaling filter h [L] (Daubechies 1992) and
+ * g_t = (−1)^t h_(L−1−t), coefficient i of the coarse half adds h_t at 2i + t, one of the detail half g_t;
+ * both are trimmed by L − 2 at either end.
  */
 
-/** Filters by name: Haar's, Daubechies' of two and three vanishing moments, the first coiflet. */
+/** Filters by name: Haar's, Daubechies' with two and three vanishing moments, the first coiflet. */
 export type Wavelet = "db1" | "db2" | "db3" | "coif1";
 
 /** The scaling filter h. */
@@ -35,15 +35,18 @@ export function scalingFilter(wavelet: Wavelet): readonly number[] {
 
 /** Where a coefficient adds a filter to a signal. */
 export interface Coefficient {
-  /** The first number of the signal that it would change; before 0 where the filter hangs over. */
+  /**
+   * The first index of the signal that it would change; negative where the filter extends beyond the start.
+   */
   readonly first: number;
   /** Coarse (h) or detail (g). */
   readonly half: "coarse" | "detail";
 }
 
 /**
- * Coefficient number `at` of n in the middle of the n + L − 2, one more where that is odd, that make a signal of n numbers. With
- * L = 1 there is no wavelet and each is its own number.
+ * Coefficient number `at` of the n in the middle of the n + L − 2 (plus one where that is odd) that
+ * synthesize a signal of length n. With L = 1 there is no wavelet and each coefficient is one element of the
+ * signal.
  */
 export function coefficientAt(at: number, n: number, length: number): Coefficient {
   if (length === 1) return { first: at, half: "coarse" };

@@ -1,10 +1,11 @@
 /**
- * AdaMix's two passes. Wang et al. 2022, arXiv 2205.12410, section 3.2: each batch runs twice under routes and dropout of
- * its own, and the second pass pulls the first towards it and is pulled in turn.
+ * AdaMix's two passes. Wang et al. 2022, arXiv 2205.12410, section 3.2: each batch is run twice with
+ * different routes and dropout, and a symmetric divergence pulls the two passes towards each other.
  *
  *   L = CE(z¹, labels) + ½ [ KL(p² ‖ p¹) + KL(p¹ ‖ p²) ]      p = softmax(z), the left side of each KL a constant
  *
- * The mean is over labelled tokens. Only the first pass meets the labels, as in the authors' `symmetric_KL_loss`.
+ * The mean is over labelled tokens. Only the first pass is compared with the labels, as in the authors'
+ * `symmetric_KL_loss`.
  */
 import {
   type Adapter,
@@ -23,7 +24,7 @@ import {
 } from "../core/mod.ts";
 import { add, crossEntropy, divide, integers, klDivergence, logSoftmax, multiply, sum } from "../ops/mod.ts";
 
-/** Options of the loss: as any loss's, with the key that both passes draw from. */
+/** Options of the loss, with the key from which both passes draw. */
 export interface AdamixLossOptions extends LossOptions {
   /** Seed or key of the random numbers. */
   readonly key: number | Key;

@@ -1,6 +1,7 @@
 /**
- * DiffPruning's three stages (arXiv 2012.07463, section 3): differences and gates together; projection to the target sparsity;
- * the kept differences alone. The gradients of gates and differences are clipped apart, as in the authors' code.
+ * DiffPruning's three stages (arXiv 2012.07463, section 3): differences and gates together; projection to the
+ * target sparsity; training of the kept differences alone. The gradients of gates and differences are clipped
+ * separately, as in the authors' code.
  */
 import { adapt, type Adapter, dispose, type Model } from "../core/mod.ts";
 import {
@@ -13,20 +14,20 @@ import { keptCount, prunedDiff, type PrunedDiffOptions } from "../methods/select
 import type { Rows } from "../train/mod.ts";
 import { type StageOptions, trainStage } from "./stage.ts";
 
-/** What each stage needs. */
+/** Options of the stages. */
 export interface DiffPruningRecipe extends PrunedDiffOptions {
-  /** Of the first stage. */
+  /** Options of the first stage's method. */
   readonly method?: DiffPruningOptions;
   /** The first stage. The authors: δ at 1e-5 to 5e-5, 3 epochs. */
   readonly gated: StageOptions;
   /** The last stage. */
   readonly fixed: StageOptions;
-  /** Of everything random, default 0. */
+  /** Seed for all random choices, default 0. */
   readonly seed?: number;
 }
 
 /**
- * Trains by DiffPruning. The result holds the kept differences alone; the caller owns it.
+ * Trains by DiffPruning. The result contains only the kept differences; the caller owns it.
  *
  * @example
  * ```ts

@@ -1,6 +1,6 @@
 /**
- * FAR's priming (arXiv 2205.01541): a few steps on all feed-forward layers, after which the nodes that moved most learn on and
- * the others go back to where they were.
+ * FAR's priming (arXiv 2205.01541): a few steps on all feed-forward layers, after which the nodes that
+ * changed most keep learning and the others are reset.
  */
 import {
   type Adapter,
@@ -21,15 +21,15 @@ import { abs, add, gatherRows, integers, largest, sum, transpose } from "../ops/
 import type { Rows } from "../train/mod.ts";
 import { type StageOptions, trainStage } from "./stage.ts";
 
-/** What priming and fine-tuning need. */
+/** Options of priming and fine-tuning. */
 export interface FarRecipe {
   /** ρ, the share of each layer's nodes that learn; 0.1 to 0.4 in the paper. */
   readonly retention: number;
-  /** A few percent of the steps in all. */
+  /** Priming: a few percent of the total steps. */
   readonly priming: StageOptions;
-  /** After priming: how the learners train. */
+  /** Fine-tuning of the learners after priming. */
   readonly learning: StageOptions;
-  /** Whether learners start from where priming took them ("kept", default) or from the pretrained weights ("reset"). */
+  /** Whether learners start from the primed weights ("kept", default) or the pretrained ones ("reset"). */
   readonly primed?: "kept" | "reset";
 }
 
@@ -68,7 +68,7 @@ export async function trainFar(model: Model, rows: Rows, recipe: FarRecipe): Pro
 }
 
 /**
- * The nodes of each layer that moved most: ‖w_j − w0_j‖₁ over a row and its bias.
+ * The nodes of each layer that changed most: ‖w_j − w0_j‖₁ over a row and its bias.
  *
  * @example
  * ```ts
@@ -102,7 +102,7 @@ export async function learnersOf(
   return Object.fromEntries(found);
 }
 
-/** A layer's differences, the matrix [out, in] however it is stored. */
+/** A layer's differences, with the matrix as [out, in] regardless of its layout. */
 function deltasOf(
   deltas: Tree,
   { path, transposed, bias }: LinearPlace,

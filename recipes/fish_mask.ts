@@ -1,32 +1,35 @@
-/** What a FISH mask needs before training: the Fisher information of some examples, and its largest elements. */
+/** The preparation of a FISH mask: the Fisher information of some examples, and its largest elements. */
 import { type Batch, leaves, lookup, type Model, type Tensor, weightLeaves } from "../core/mod.ts";
 import { classifierLeaves } from "../methods/shared/classifier.ts";
 import type { SparseMask } from "../methods/selective/sparse.ts";
 import { largest } from "../ops/mod.ts";
 import { fisher, type FisherOptions } from "../train/fisher.ts";
 
-/** How large the mask is, and how it is found. */
+/** Size of the mask, and how it is determined. */
 export interface FisherMaskOptions extends Pick<FisherOptions, "labels" | "examples"> {
-  /** Share of all the model's weights that train, the classifier's included; 0.005 in the paper. */
+  /** Share of all the model's weights that are trained, including the classifier's; 0.005 in the paper. */
   readonly ratio: number;
-  /** A classifier trains as a whole and counts against the share ("whole", default), or is masked like all else. */
+  /**
+   * Whether the classifier is trained as a whole and counts against the share ("whole", default), or is
+   * masked like all other weights.
+   */
   readonly classifier?: "whole" | "masked";
 }
 
-/** A budget in numbers of weights. */
+/** A budget as numbers of weights. */
 export interface FishBudget {
   /** ⌊ratio · N⌋. */
   readonly total: number;
-  /** The classifier's, which train in any case. */
+  /** Weights of the classifier, which are trained in any case. */
   readonly whole: number;
-  /** What is left for the mask. */
+  /** Weights left for the mask. */
   readonly masked: number;
 }
 
 /**
  * The budget of a mask, by shapes alone.
  *
- * @throws {RangeError} when the ratio is not between 0 and 1, or nothing is left beside the classifier.
+ * @throws {RangeError} when the ratio is not between 0 and 1, or nothing is left besides the classifier.
  * @example
  * ```ts
  * import { fishBudget, freshModel, reference, smallConfig } from "@graft/peft";
@@ -59,7 +62,8 @@ export function fishBudget(
 }
 
 /**
- * The mask for `fishMask`: the weights of largest Fisher information, all leaves together. The paper takes 1,024 examples.
+ * The mask for `fishMask`: the weights of largest Fisher information, all leaves together. The paper uses
+ * 1,024 examples.
  *
  * @throws {RangeError} as `fishBudget` and `fisher`.
  * @example

@@ -1,12 +1,12 @@
 /**
- * The intrinsic dimension of a task: how few numbers suffice to fine-tune a model on it. Li et al. 2018, arXiv 1804.08838,
- * section 2 (d90, measured in random subspaces of rising dimension); Aghajanyan, Zettlemoyer and Gupta 2020, arXiv
- * 2012.13255, section 3 (of pretrained models, by Intrinsic SAID).
+ * The intrinsic dimension of a task: how few parameters suffice to fine-tune a model on it. Li et al. 2018,
+ * arXiv 1804.08838, section 2 (d90, measured in random subspaces of increasing dimension); Aghajanyan,
+ * Zettlemoyer and Gupta 2020, arXiv 2012.13255, section 3 (of pretrained models, by Intrinsic SAID).
  *
- *   d_share = least d with  mean score(θ0 + P v, v trained [d])  ≥  share · mean score(θ trained whole)      means over seeds
+ *   d_share = smallest d with  mean score(θ0 + P v, v trained [d])  ≥  share · mean score(θ fully trained)      means over seeds
  *
- * Dimensions are tried from below until one reaches the target; the gap to the last one that did not is then halved a few
- * times (on a scale of factors). A seed draws projection, order of the data and dropout.
+ * Dimensions are tried in ascending order until one reaches the target; the gap to the last one that did not
+ * is then bisected a few times (geometrically). A seed determines projection, order of the data and dropout.
  */
 import { adapt, type Adapter, dispose, merge, type Method, type Model, weightLeaves } from "../core/mod.ts";
 import { fullFineTune } from "../methods/selective/full_fine_tune.ts";
@@ -18,17 +18,20 @@ import {
 import type { Rows } from "../train/mod.ts";
 import { type StageOptions, trainStage } from "./stage.ts";
 
-/** A task to measure: what it trains on, how, and how good a model is at it. */
+/** A task to measure: its training data, how to train, and how to score a model. */
 export interface IntrinsicTask {
-  /** What it trains on. */
+  /** Training data. */
   readonly train: Rows;
-  /** Held-out score of a model, higher is better and never negative: accuracy, F1, ROUGE. The model lives during the call. */
+  /**
+   * Held-out score of a model, higher is better and never negative: accuracy, F1, ROUGE. The model is valid
+   * during the call.
+   */
   score(model: Model): number | Promise<number>;
-  /** How full fine-tuning trains. */
+  /** Options of full fine-tuning. */
   readonly full: StageOptions;
-  /** How a subspace of d numbers trains; the papers choose the learning rate for each d. */
+  /** Options of training in a subspace of dimension d; the papers choose the learning rate for each d. */
   subspace(dimension: number): StageOptions;
-  /** What answering the commonest class scores, where the task has classes. */
+  /** The score of always predicting the most frequent class, where the task has classes. */
   readonly majority?: number;
 }
 
@@ -36,27 +39,30 @@ export interface IntrinsicTask {
 export interface IntrinsicRun {
   /** d; absent for full fine-tuning. */
   readonly dimension?: number;
-  /** Of projection, order and dropout. */
+  /** Seed of projection, order and dropout. */
   readonly seed: number;
   /** Higher is better. */
   readonly score: number;
 }
 
-/** What to look for, and where. */
+/** Options of `intrinsicDimension`. */
 export interface IntrinsicDimensionOptions extends Pick<IntrinsicSaidOptions, "parameters" | "scales"> {
-  /** As SAID's, but "vector" by default: the released "tensor" draws more, and is slower. */
+  /** As for SAID, but "vector" by default: "tensor", as released, draws more and is slower. */
   readonly blocks?: IntrinsicSaidOptions["blocks"];
-  /** Part of full fine-tuning's score, default 0.9. */
+  /** Share of full fine-tuning's score to reach, default 0.9. */
   readonly share?: number;
-  /** Rising dimensions to try. Default: powers of two from the least that SAID can have up to the model's size. */
+  /**
+   * Ascending dimensions to try. Default: powers of two from the smallest that SAID allows up to the model's
+   * size.
+   */
   readonly dimensions?: readonly number[];
-  /** Halvings of the gap below the first dimension that reaches the target, default 2. */
+  /** Bisections of the gap below the first dimension that reaches the target, default 2. */
   readonly refinements?: number;
-  /** One run each, default 0, 1 and 2. */
+  /** One run per seed, default 0, 1 and 2. */
   readonly seeds?: readonly number[];
-  /** Runs made earlier with the same settings; they are not made again. */
+  /** Earlier runs with the same settings; they are not repeated. */
   readonly known?: readonly IntrinsicRun[];
-  /** Called after each run, so that it can be kept. */
+  /** Called after each run, so that it can be saved. */
   readonly measured?: (run: IntrinsicRun) => void | Promise<void>;
 }
 
@@ -64,31 +70,32 @@ export interface IntrinsicDimensionOptions extends Pick<IntrinsicSaidOptions, "p
 export interface IntrinsicPoint {
   /** d. */
   readonly dimension: number;
-  /** One a seed. */
+  /** One per seed. */
   readonly scores: readonly number[];
-  /** Over the seeds. */
+  /** Mean over the seeds. */
   readonly mean: number;
 }
 
-/** What was found. */
+/** The result. */
 export interface IntrinsicDimension {
-  /** The least dimension measured whose mean score reaches the target; absent when none did. */
+  /** The smallest measured dimension whose mean score reaches the target; absent when none does. */
   readonly dimension?: number;
   /** share · the mean score of full fine-tuning. */
   readonly target: number;
-  /** Of full fine-tuning. */
+  /** Scores of full fine-tuning. */
   readonly full: { readonly scores: readonly number[]; readonly mean: number };
-  /** Score of the model as it was. */
+  /** Score of the original model. */
   readonly untrained: number;
-  /** By dimension, rising. */
+  /** By ascending dimension. */
   readonly curve: readonly IntrinsicPoint[];
 }
 
 /**
- * Measures the intrinsic dimension of a task for a model. The model stays as it is.
+ * Measures the intrinsic dimension of a task for a model. The model is not changed.
  *
- * @throws {RangeError} when an option is out of range; or, after full fine-tuning, when the untrained model or the commonest
- * class alone reaches the target, so that no dimension would mean anything.
+ * @throws {RangeError} when an option is out of range; or, after full fine-tuning, when the untrained model
+ * or always predicting the most frequent class reaches the target, so that the dimension would be
+ * meaningless.
  * @example
  * ```ts
  * import { freshModel, intrinsicDimension, reference } from "@graft/peft";
@@ -171,7 +178,10 @@ export async function intrinsicDimension(
   };
 }
 
-/** Trains from the start and scores the merged model, in which a projection is made once and not in every pass. */
+/**
+ * Trains from the start and scores the merged model, in which a projection is computed once instead of in
+ * every pass.
+ */
 async function trainedScore(
   model: Model,
   method: Method,
@@ -199,7 +209,10 @@ async function checkedScore(task: IntrinsicTask, model: Model): Promise<number> 
   return score;
 }
 
-/** 2^k from the least d that leaves something beside the scales, up to the numbers of the model. */
+/**
+ * Powers of two from the smallest d that leaves something besides the scales, up to the model's number of
+ * parameters.
+ */
 function powersOfTwo({ spec, weights }: Model, options: IntrinsicDimensionOptions): readonly number[] {
   const size = weightLeaves(weights).reduce((n, [, leaf]) => n + leaf.size, 0);
   const first = Math.ceil(Math.log2(saidScales(spec, options).length + 1));
@@ -207,7 +220,7 @@ function powersOfTwo({ spec, weights }: Model, options: IntrinsicDimensionOption
   return Array.from({ length: last - first + 1 }, (_, i) => 2 ** (first + i));
 }
 
-/** Without the options that are not SAID's. */
+/** The options that are SAID's. */
 function saidOptions(
   { parameters, scales, blocks = "vector" }: IntrinsicDimensionOptions,
 ): Omit<IntrinsicSaidOptions, "dimension" | "seed"> {

@@ -1,6 +1,6 @@
 /**
- * LT-SFT's phases (arXiv 2110.07560, section 3; `src/sft/lt_sft.py`): fine-tune all, unfreeze what moved farthest, rewind,
- * fine-tune that; n times. Optimizer and schedule start anew in each phase.
+ * LT-SFT's phases (arXiv 2110.07560, section 3; `src/sft/lt_sft.py`): fine-tune all, unfreeze the weights
+ * that moved farthest, rewind, fine-tune those; n times. Optimizer and schedule restart in each phase.
  */
 import {
   type Adapter,
@@ -29,27 +29,27 @@ import { add, concat, gatherRows, integers, zeros } from "../ops/mod.ts";
 import type { Rows } from "../train/mod.ts";
 import { type StageOptions, trainStage } from "./stage.ts";
 
-/** What the phases need. */
+/** Options of the phases. */
 export interface LtSftRecipe extends LtSftLeaves {
   /**
-   * k, weights that train in the end; 14,155,776 for tasks in the paper, 7.96 % of mBERT. Those that moved as far as the last
-   * one train too, which are many after a single step of Adam.
+   * k, number of weights trained in the end; 14,155,776 for tasks in the paper, 7.96 % of mBERT. Weights tied
+   * with the last selected one are trained too, which are many after a single step of Adam.
    */
   readonly elements: number;
   /** n, default 1. */
   readonly iterations?: number;
   /** λ, default 0. */
   readonly pull?: number;
-  /** The phase in which all weights train. */
+  /** The phase in which all weights are trained. */
   readonly full: StageOptions;
-  /** The phase in which the mask's train. */
+  /** The phase in which the masked weights are trained. */
   readonly sparse: StageOptions;
 }
 
 /**
  * Trains by LT-SFT. The caller owns the result.
  *
- * @throws {RangeError} when `elements` is less than one an iteration.
+ * @throws {RangeError} when `elements` is less than one per iteration.
  * @example
  * ```ts
  * import { count, freshModel, reference, smallConfig, trainLtSft } from "@graft/peft";
@@ -99,7 +99,7 @@ export async function trainLtSft(model: Model, rows: Rows, recipe: LtSftRecipe):
   return start!;
 }
 
-/** The sparse phase's start: the values of the iteration's beginning, zero for what is new. */
+/** The sparse phase's initial values: those at the beginning of the iteration, zero for new elements. */
 function rewind(
   model: Model,
   before: SparseMask,
@@ -115,7 +115,7 @@ function rewind(
     const values = mask.leaves.flatMap(({ path, indices }, i): readonly (readonly [string, Tensor])[] => {
       const earlier = before.leaves[i]!.indices;
       if (indices.length === 0 || earlier.length === 0) return [];
-      // The earlier values, behind them a zero that stands for every new element.
+      // The earlier values, followed by a zero used for every new element.
       const place = new Map(Array.from(earlier, (index, n) => [index, n]));
       const from = integers(
         Array.from(indices, (index) => place.get(index) ?? earlier.length),

@@ -1,6 +1,6 @@
 /**
- * Loops of the methods that train in stages, and what others need before they start. The pure steps lie in `methods`.
- * Imports `train` and `methods`.
+ * Training loops of the methods that train in stages, and preparations of others. The pure steps are in
+ * `methods`. Imports `train` and `methods`.
  *
  * @example
  * ```ts

@@ -15,7 +15,7 @@ import {
 import { add, divide } from "../ops/mod.ts";
 import type { RankedSource } from "../methods/soft_prompts/spot.ts";
 
-/** A source that was tried, and its score on the target task. */
+/** A source with its score on the target task after training. */
 export interface TriedSource extends RankedSource {
   /** Higher is better. */
   readonly score: number;
@@ -24,8 +24,8 @@ export interface TriedSource extends RankedSource {
 /**
  * SPoT's BEST of top k: trains on the target task from each of the k most similar sources and keeps the best.
  *
- * @param tryOne Trains from a source and gives its score on held-out data; higher is better.
- * @throws {RangeError} when k is no positive integer or there is no source.
+ * @param tryOne Trains from a source and returns its score on held-out data; higher is better.
+ * @throws {RangeError} when k is not a positive integer or there is no source.
  * @example
  * ```ts
  * import { bestSource } from "@graft/peft/recipes";
@@ -52,10 +52,10 @@ export async function bestSource(
 }
 
 /**
- * Loss and gradients of parameters that several tasks share, the mean over the tasks: stage 2 of IPT, with the autoencoder
- * of each task and its batch.
+ * Loss and gradients of parameters shared by several tasks, averaged over the tasks: stage 2 of IPT, with the
+ * autoencoder of each task and its batch.
  *
- * @param options `labelSmoothing` defaults to 0.1, as the authors have it.
+ * @param options `labelSmoothing` defaults to 0.1, as in the authors' code.
  * @throws {RangeError} when there is no batch.
  * @example
  * ```ts

@@ -1,16 +1,16 @@
-/** One stage of a method with several: a whole training run, of which the adapter remains. */
+/** One stage of a method with several: a whole training run that returns the adapter. */
 import { type Adapter, copyTree, dispose, type Model, type Tree } from "../core/mod.ts";
 import { type Rows, startTraining, type StepReport, type TrainOptions } from "../train/mod.ts";
 
-/** How a stage trains, and who hears of its steps. */
+/** Options of a stage's training, and a callback for its steps. */
 export interface StageOptions extends TrainOptions {
-  /** Hears of each step. */
+  /** Called after each step. */
   readonly stepped?: (report: StepReport) => void;
 }
 
 /**
- * Trains an adapter from its first step to its last, with optimizer and schedule of its own. Takes the given parameters over
- * and frees them; the caller owns the result.
+ * Trains an adapter from its first step to its last, with its own optimizer and schedule. Takes ownership of
+ * the given parameters and frees them; the caller owns the result.
  *
  * @example
  * ```ts

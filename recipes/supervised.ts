@@ -1,7 +1,7 @@
 /**
- * Supervised fine-tuning from the first step to the last: steps, evaluations, checkpoints, the best parameters, early
- * stopping, interruption. What is written where is the caller's business; when, and in which order, is decided here, so
- * that a run killed at any moment and continued ends with the same bits.
+ * Supervised fine-tuning from the first step to the last: steps, evaluations, checkpoints, the best
+ * parameters, early stopping, interruption. The caller decides what is written where; when, and in which
+ * order, is decided here, so that a run killed at any moment and resumed ends bit-identically.
  */
 import type { Tree } from "../core/mod.ts";
 import {
@@ -14,7 +14,7 @@ import {
   type Training,
 } from "../train/mod.ts";
 
-/** What a run knows about itself besides its numbers: plain JSON, for checkpoints. */
+/** The state of a run besides its tensors: plain JSON, for checkpoints. */
 export type RunProgress = {
   /** Evaluations so far. */
   readonly seen: EarlyStoppingState;
@@ -22,10 +22,10 @@ export type RunProgress = {
   readonly evaluated: number;
 };
 
-/** Where every run starts. */
+/** The initial state of every run. */
 export const RUN_START: RunProgress = { seen: NOTHING_SEEN, evaluated: -1 };
 
-/** When to do what. */
+/** When to save, evaluate and stop. */
 export interface Supervision {
   /** Steps between checkpoints; the last step is always followed by one. */
   readonly saveEvery: number;
@@ -35,19 +35,19 @@ export interface Supervision {
   readonly stopping?: EarlyStopping;
 }
 
-/** What is done. Each is awaited. */
+/** The actions of a run. Each is awaited. */
 export interface RunCallbacks<Evaluation extends { readonly loss: number }> {
   /** Called after each step. */
   stepped(report: StepReport): void | Promise<void>;
-  /** Measures the parameters as they stand. Throws `Interruption` when it was told to stop. */
+  /** Evaluates the current parameters. Throws `Interruption` when told to stop. */
   evaluate(step: number): Promise<Evaluation>;
-  /** Hears of an evaluation. */
+  /** Called after an evaluation. */
   evaluated(step: number, evaluation: Evaluation): void | Promise<void>;
-  /** Keeps the best parameters so far. */
+  /** Saves the best parameters so far. */
   keepBest(step: number, params: Tree): Promise<void>;
   /** Writes a checkpoint. */
   save(snapshot: Snapshot, standing: RunProgress): Promise<void>;
-  /** Whether to stop after this step. GenerationRequest after the pending events of the program were handled. */
+  /** Whether to stop after this step. Asked after the program's pending events were handled. */
   interrupted(): boolean;
 }
 
@@ -55,7 +55,7 @@ export interface RunCallbacks<Evaluation extends { readonly loss: number }> {
 export type Outcome = "finished" | "stopped early" | "interrupted";
 
 /**
- * Thrown inside an evaluation that is to stop.
+ * Thrown by an evaluation that was told to stop.
  *
  * @example
  * ```ts
@@ -66,7 +66,7 @@ export type Outcome = "finished" | "stopped early" | "interrupted";
  * ```
  */
 export class Interruption extends Error {
-  /** Tells the error apart. */
+  /** Identifies the error class. */
   override readonly name = "Interruption";
 }
 
@@ -113,7 +113,7 @@ export async function supervise<P extends Tree, E extends { readonly loss: numbe
   const due = (): boolean =>
     evaluateEvery !== undefined && standing.evaluated < run.step &&
     (run.step % evaluateEvery === 0 || run.step === run.totalSteps);
-  /** Whether it came to its end. */
+  /** Returns whether the evaluation was completed. */
   const evaluate = async (): Promise<boolean> => {
     const { step } = run;
     const evaluation = await unlessInterrupted(callbacks.evaluate(step));
@@ -151,7 +151,7 @@ async function unlessInterrupted<T>(work: Promise<T>): Promise<T | undefined> {
 }
 
 /**
- * Lets signals and timers be handled: between steps of a synchronous backend nothing else would.
+ * Lets signals and timers be handled, which nothing else does between steps of a synchronous backend.
  *
  * @example
  * ```ts
