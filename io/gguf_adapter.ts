@@ -25,6 +25,7 @@ import { lora, type LoraOptions } from "../methods/low_rank/lora.ts";
 import { type LoraForm, loraForm, type LoraLayer } from "../methods/low_rank/lora_form.ts";
 import type { Limit } from "../methods/low_rank/to_lora.ts";
 import { matrixPlaces } from "./peft/layout.ts";
+import { refuseGradients } from "./partial_params.ts";
 import { loadTensor } from "./stored_numbers.ts";
 
 /**
@@ -44,6 +45,10 @@ export async function saveGgufAdapter(
   try {
     for (const { place } of form.layers) checkTies(model, place);
     const alpha = alphaOf(form);
+    const own = form.layers.every(({ place, a, b }) =>
+      lookup(adapter.params, `${place.path}.a`) === a && lookup(adapter.params, `${place.path}.b`) === b
+    );
+    if (!own || form.layers.some((layer) => loraAlpha(layer) !== alpha)) refuseGradients(adapter, "GGUF");
     const layers = form.layers.map((layer) => ({
       path: layer.place.path,
       a: writable(layer.a, 1),

@@ -7,6 +7,7 @@ import { saveAdaptersFolder } from "./adapterhub/save.ts";
 import { saveGgufAdapter } from "./gguf_adapter.ts";
 import { saveGraftAdapter } from "./graft_adapter.ts";
 import { modulePaths } from "./peft/layout.ts";
+import { checkFrozen, refuseGradients } from "./partial_params.ts";
 import { savePeftFolder } from "./peft/save.ts";
 
 export { refusedByPeft } from "./peft/save.ts";
@@ -38,6 +39,9 @@ export interface SaveAdapterOptions {
  * As GGUF it is one file for llama.cpp's `--lora`: LoRA on linear layers and on untied tables, nothing else. For a folder's path
  * that is "adapter.gguf" in it, or the adapter's name.
  *
+ * Gradients are refused where the form holds something that would have to be computed from them, or frozen parameters, which
+ * they lack: PEFT's folders alone leave those out.
+ *
  * @throws {TypeError} when a PEFT folder or a GGUF file cannot hold the method; the message says what can.
  * @throws {RangeError} when parameters do not fit the model, or PEFT would lose weights under the adapter's name.
  * @example
@@ -62,6 +66,8 @@ export async function saveAdapter(
   const format = options.format ?? (folder.endsWith(".gguf") ? "gguf" : "peft");
   switch (format) {
     case "gguf":
+      checkFrozen(adapter, model, "as GGUF");
+      if (options.lora !== undefined) refuseGradients(adapter, "plain LoRA");
       return await saveGgufAdapter(await ggufPath(folder, adapter), adapter, model, options.lora);
     case "peft":
     case "adapters":
@@ -74,12 +80,17 @@ export async function saveAdapter(
   }
   if (options.lora !== undefined) {
     const { lora, ...rest } = options;
+    checkFrozen(adapter, model, "as plain LoRA");
+    refuseGradients(adapter, "plain LoRA");
     const cut = await toLora(model, adapter, lora);
     try {
       return await saveAdapter(folder, cut.adapter, model, rest);
     } finally {
       dispose(cut.adapter.params);
     }
+  }
+  if (format !== "peft") {
+    checkFrozen(adapter, model, format === "graft" ? "in our own form" : "for AdapterHub");
   }
   if (format === "adapters") return await saveAdaptersFolder(folder, adapter, model);
   const name = adapter.name ?? "default";

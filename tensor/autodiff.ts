@@ -17,7 +17,7 @@ import { allocate } from "./create.ts";
 import { showShape, size } from "./shape.ts";
 import { nextAge, type Storage } from "./storage.ts";
 import { detach, type GraphNode, Tensor } from "./tensor.ts";
-import { FROZEN, mapTree, nest, type Tree } from "./tree.ts";
+import { FROZEN, GRADIENTS, mapTree, nest, type Tree } from "./tree.ts";
 
 /** A tracked leaf that shares x's storage. */
 function track(x: Tensor): Tensor {
@@ -93,7 +93,11 @@ export function valueAndGrad<P extends Tree>(
       const gradients = backward(loss, filled(loss.backend, loss.shape, scale), wanted);
       return {
         value: detach(loss),
-        gradients: nest(paths.map((path, i) => [path, gradients[i]!] as const)) as Tree,
+        gradients: Object.defineProperty(
+          nest(paths.map((path, i) => [path, gradients[i]!] as const)),
+          GRADIENTS,
+          { value: true },
+        ) as Tree,
       };
     });
 }

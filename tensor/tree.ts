@@ -7,6 +7,30 @@ import { Tensor } from "./tensor.ts";
 export interface Tree {
   /** A leaf or a branch by its name. */
   readonly [name: string]: Tensor | Tree;
+  /** On the root of a tree of gradients: see `areGradients`. */
+  readonly [GRADIENTS]?: true;
+}
+
+/** Marks the root of a tree of gradients. A symbol, so that names of parameters cannot clash with it. */
+export const GRADIENTS: unique symbol = Symbol("gradients");
+
+/**
+ * Whether a tree, or a branch of it, is what `valueAndGrad` or `lossAndGrad` gave. It has no frozen leaves, and what a method
+ * makes of parameters (a rotation, the rows of a network) it cannot make of gradients. A copy is not known as such.
+ *
+ * @example
+ * ```ts
+ * import { areGradients, reference, type Tensor, tensor, valueAndGrad } from "@graft/peft";
+ * import { sum } from "@graft/peft/ops";
+ * import assert from "node:assert/strict";
+ * const params = { x: tensor([1, 2], { backend: reference() }) };
+ * const { gradients } = valueAndGrad(({ x }: { x: Tensor }) => sum(x))(params);
+ * assert.deepEqual([areGradients(params), areGradients(gradients)], [false, true]);
+ * ```
+ */
+export function areGradients(tree: Tree): boolean {
+  return tree[GRADIENTS] === true ||
+    Object.values(tree).some((child) => !(child instanceof Tensor) && areGradients(child));
 }
 
 /** Parameters under this key are stored with an adapter but never trained. */

@@ -1,9 +1,9 @@
 /** The files of one AdapterHub folder: components of an adapter as configurations and tensors. */
 import {
   type Adapter,
+  areGradients,
   byteLength,
   bytesOf,
-  FROZEN,
   type Json,
   leaves,
   lookup,
@@ -34,7 +34,12 @@ import type { Component } from "./components.ts";
 /** A file of a folder, ready to be written. */
 export type HubFile =
   | { readonly path: string; readonly text: string }
-  | { readonly path: string; readonly tensors: readonly WritableTensor[] };
+  | { readonly path: string; readonly tensors: readonly CheckedTensor[] };
+
+/** A tensor to be written, with a look at its parameters before anything is. */
+export interface CheckedTensor extends WritableTensor {
+  check?(): Promise<void>;
+}
 
 /** A name that keys and folders can have. @throws {RangeError} when it is none. */
 export function checkedName(name: string): string {
@@ -97,6 +102,7 @@ export function adapterFiles(
     })
   );
   checkLeftOver(components, adapter, writes);
+  checkMade(writes, adapter);
   const prefix = keyPrefix(model, modelClass);
   const text = configText(name, model, modelClass, adaptersConfigJson(groups.map(({ config }) => config)));
   return [
@@ -162,7 +168,6 @@ function checkShapes(
   for (const { path, shape } of reads) {
     if (path === "") continue;
     const found = lookup(params, path);
-    if (found === undefined && path.split(".").includes(FROZEN)) continue; // gradients have none
     if (!(found instanceof Tensor)) {
       throw new RangeError(`Cannot save ${method} for AdapterHub: it has no parameter "${path}"`);
     }
@@ -194,29 +199,42 @@ function checkLeftOver(
   }
 }
 
+/** @throws {RangeError} when gradients are to be saved of what the folder holds otherwise than as it trains. */
+function checkMade(writes: readonly Writing[], { params, method }: Adapter): void {
+  const made = writes.find(({ made }) => made !== undefined);
+  if (made === undefined || !areGradients(params)) return;
+  throw new RangeError(
+    `Cannot save the gradients of ${method.name} for AdapterHub: there "${
+      made.from[0]
+    }" is ${made.made}, of which it has none`,
+  );
+}
+
 /** The tensors of a layout, with what the model's class puts before their keys. */
 export function writableTensors(
   writes: readonly Writing[],
   params: Tree,
   prefix: string,
-): readonly WritableTensor[] {
-  return writes.flatMap(({ key, shape, from, write }): readonly WritableTensor[] => {
-    const held = from.map((path) => lookup(params, path));
-    if (held.some((leaf) => !(leaf instanceof Tensor))) return []; // frozen ones of gradients
-    return [{
+): readonly CheckedTensor[] {
+  return writes.map(({ key, shape, from, write, check }): CheckedTensor => {
+    const held = from.map((path) => {
+      const leaf = lookup(params, path);
+      if (leaf instanceof Tensor) return leaf;
+      throw new RangeError(`Cannot save this adapter for AdapterHub: it has no parameter "${path}"`);
+    });
+    return {
+      ...check && { check: () => check(held) },
       name: prefix + key,
       dtype: "f32",
       shape,
       byteLength: byteLength("f32", shape),
       read: async () => {
-        const made = scope((): Synchronous<Tensor> =>
-          write(held as readonly Tensor[]) as Synchronous<Tensor>
-        );
+        const made = scope((): Synchronous<Tensor> => write(held) as Synchronous<Tensor>);
         const bytes = await bytesOf(made);
-        if (!(held as readonly Tensor[]).some(({ storage }) => storage === made.storage)) made.storage.free();
+        if (!held.some(({ storage }) => storage === made.storage)) made.storage.free();
         return bytes;
       },
-    }];
+    };
   });
 }
 

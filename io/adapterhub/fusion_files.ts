@@ -1,5 +1,13 @@
 /** The files of a fusion: its adapters' folders and its own, named after them. */
-import type { Adapter, Json, MethodConfig, Model, Tree } from "../../core/mod.ts";
+import {
+  type Adapter,
+  type Json,
+  lookup,
+  type MethodConfig,
+  type Model,
+  Tensor,
+  type Tree,
+} from "../../core/mod.ts";
 import { ADAPTERS_FILES } from "../../formats/adapters_config.ts";
 import type { FusionMatrix } from "../../methods/mod.ts";
 import { type Component, componentsOf } from "./components.ts";
@@ -30,7 +38,10 @@ export function fusionFiles(
   const at = (path: string): string => prefix === "" ? path : `${prefix}.${path}`;
   const own = names.flatMap((name) => {
     const { method, ...config } = (adapters as Readonly<Record<string, MethodConfig>>)[name]!;
-    const held = (params["frozen"] as Readonly<Record<string, Tree>>)[name]!;
+    const held = lookup(params, `frozen.${name}`);
+    if (held === undefined || held instanceof Tensor) {
+      throw new RangeError(`Cannot save this fusion for AdapterHub: it lacks the parameters of "${name}"`);
+    }
     const components = componentsOf(String(method), config, held, at(`frozen.${name}`));
     return adapterFiles(name, components, adapter, model).map((file) => ({
       ...file,

@@ -35,6 +35,10 @@ export interface Writing extends StoredKey {
   readonly from: readonly string[];
   /** Parameters in the order of `from`; runs in a scope. */
   write(params: readonly Tensor[]): Tensor;
+  /** What the tensor is, where it holds other numbers than its parameters: gradients have no such thing. */
+  readonly made?: string;
+  /** Looks at the parameters before anything is written. @throws {RangeError} when the tensor cannot stand for them. */
+  check?(params: readonly Tensor[]): Promise<void>;
 }
 
 /** Both directions for a method. */

@@ -20,6 +20,10 @@ export function scaledBy(alpha: number, layout: Both): Both {
   if (alpha === 1) return layout;
   return {
     reads: layout.reads.map((r) => ({ ...r, read: (t) => multiply(r.read(t), alpha) })),
-    writes: layout.writes.map((w) => ({ ...w, write: (t) => multiply(w.write(t), 1 / alpha) })),
+    writes: layout.writes.map((w) => ({
+      ...w,
+      made: `divided by α = ${alpha}`,
+      write: (t) => multiply(w.write(t), 1 / alpha),
+    })),
   };
 }

@@ -1,5 +1,5 @@
 /** ReFT between AdapterHub folders and methods. */
-import { at, key as keyOf, type Model, type Tensor } from "../../core/mod.ts";
+import { at, key as keyOf, type Model, read, scope, type Synchronous, type Tensor } from "../../core/mod.ts";
 import type { AdaptersFields } from "../../formats/adapters_config.ts";
 import { loreft } from "../../methods/mod.ts";
 import {
@@ -115,12 +115,15 @@ function rotation(path: string, key: string, r: number, d: number): Both {
         key: `${stored}.original`,
         shape: [r, d],
         from: [`${path}.rotation`],
+        made: "a rotation's reflections",
+        check: ([t]) => checkRows(`${path}.rotation`, t!),
         write: ([t]) => multiply(slice(identity(d, t!.backend), 0, 0, r), -1),
       },
       {
         key: `${stored}.0.base`,
         shape: [d, d],
         from: [`${path}.rotation`],
+        made: "a rotation's base",
         write: ([t]) => {
           const more = orthogonalRows(concat([t!, normal(keyOf(0), [d - r, d], t!.backend)], 0));
           return transpose(concat([t!, slice(more, 0, r, d)], 0));
@@ -128,6 +131,20 @@ function rotation(path: string, key: string, r: number, d: number): Both {
       },
     ],
   };
+}
+
+/** @throws {RangeError} when the rows [r, d] are not orthonormal, as PyTorch's parametrisation would make them. */
+async function checkRows(path: string, rows: Tensor): Promise<void> {
+  const product = scope((): Synchronous<Tensor> => matmul(rows, rows, { transposeB: true })); // [r, r]
+  const numbers = await read(product);
+  product.storage.free();
+  const r = rows.shape[0]!;
+  // 1e-3: what f32 steps leave of them between two projections.
+  if (numbers.every((value, i) => Math.abs(value - (i % (r + 1) === 0 ? 1 : 0)) < 1e-3)) return;
+  throw new RangeError(
+    `Cannot save "${path}" for AdapterHub: its rows are not orthonormal (gradients, for one, are no rotation), and the library ` +
+      "holds a rotation as reflections",
+  );
 }
 
 /** Qᵀ [r, d] of X ᵀ [r, d]. */

@@ -15,6 +15,9 @@ import { HEADS, nodeOf, setupFiles } from "./setup_files.ts";
  */
 export async function saveAdaptersFolder(folder: string, adapter: Adapter, model: Model): Promise<void> {
   const files = hubFiles(adapter, model);
+  for (const file of files) {
+    if ("tensors" in file) { for (const { check } of file.tensors) await check?.(); }
+  }
   for (const { path, ...file } of files) {
     const target = `${folder.replace(/\/+$/, "")}/${path}`;
     await Deno.mkdir(target.slice(0, target.lastIndexOf("/")), { recursive: true });

@@ -43,6 +43,7 @@ export function veraTensors(places: readonly LinearPlace[], fields: AdaptersFiel
       key,
       shape: [n, n],
       from: [path],
+      made: "a diagonal of a matrix",
       write: ([t]) => multiply(identity(n, t!.backend), multiply(reshape(t!, [n, 1]), 1 / factor)),
     }],
   });

@@ -1,6 +1,7 @@
 /** Soft prompts between PEFT folders and methods: tables of rows, without targets. */
 import {
   type Adapter,
+  areGradients,
   dispose,
   leaves,
   type MethodConfig,
@@ -46,6 +47,7 @@ import {
 } from "../../methods/soft_prompts/prompt_peft.ts";
 import { promptTuning, type PromptTuningOptions } from "../../methods/soft_prompts/prompt_tuning.ts";
 import { zeros } from "../../ops/mod.ts";
+import { checkFrozen } from "../partial_params.ts";
 import type { MainPart } from "./folder_parts.ts";
 
 /** PEFT's types of soft prompts. */
@@ -161,7 +163,7 @@ const MAKERS = ["pTuning", "prefixTuning", "ipt", "iptAutoencoder", "contextProm
 /** The adapter with its prompts as they are without the networks that make them; `dispose` frees what was computed. */
 export function withoutNetworks(
   adapter: Adapter,
-  { spec }: Model,
+  model: Model,
 ): { readonly adapter: Adapter; dispose(): void } {
   const { method, params, ...rest } = adapter;
   const makes = (name: string, config: MethodConfig): boolean =>
@@ -171,10 +173,12 @@ export function withoutNetworks(
         return makes(String(method), options);
       })
       : MAKERS.includes(name) && !(name === "prefixTuning" && config["network"] === "none");
-  if (method.finalize === undefined || !makes(method.name, method.config)) {
+  // Of gradients a network makes nothing.
+  if (method.finalize === undefined || areGradients(params) || !makes(method.name, method.config)) {
     return { adapter, dispose: () => {} };
   }
-  const finalized = method.finalize(params, spec);
+  checkFrozen(adapter, model, "as a PEFT folder");
+  const finalized = method.finalize(params, model.spec);
   const old = new Set(leaves(params).map(([, t]) => t.storage));
   const made = leaves(finalized.params as Tree).map(([, t]) => t).filter((t) => !old.has(t.storage));
   return { adapter: { ...rest, ...finalized }, dispose: () => dispose(made) };

@@ -108,9 +108,10 @@ export function tableTensors(
         "save the model",
     );
   }
-  const tables = all.filter(({ leaf }) => saves || brought.has(leaf));
+  const ownOf = (leaf: string) => lookup(params, `${names.fixed}.${FROZEN}.${leaf}`);
+  const tables = all.filter(({ leaf }) => brought.has(leaf) ? ownOf(leaf) !== undefined : saves); // gradients have none
   return tables.map(({ key, leaf, shape }) => {
-    const own = lookup(params, `${names.fixed}.${FROZEN}.${leaf}`);
+    const own = ownOf(leaf);
     return writable(key, shape, (own ?? lookup(model.weights, leaf)) as Tensor);
   });
 }

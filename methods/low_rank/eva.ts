@@ -305,7 +305,7 @@ function unfinalized(groups: readonly Group[], ranks: ReadonlyMap<string, number
         "take larger batches, a smaller rank or a smaller spread"
       : `The directions at "${
         first.paths[0]
-      }" have not allConverged after ${used} batches: take more data, a smaller rank or a lower threshold`,
+      }" have not settled after ${used} batches: take more data, a smaller rank or a lower threshold`,
   );
 }
 
