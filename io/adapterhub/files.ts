@@ -254,7 +254,7 @@ export function keyPrefix(model: Model, modelClass: string): string {
 }
 
 /** The library's own class for a model. */
-function libraryClass({ config }: Model): string {
+export function libraryClass({ config }: Model): string {
   const families: Readonly<Record<string, string>> = {
     bert: "Bert",
     roberta: "Roberta",

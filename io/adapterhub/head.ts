@@ -16,7 +16,7 @@ import {
 import { ADAPTERS_FILES } from "../../formats/adapters_config.ts";
 import { isObject } from "../../formats/strict_json.ts";
 import type { StoredTensor } from "../../formats/tensor_file.ts";
-import { modulesToSave, savedLeaves } from "../../methods/mod.ts";
+import { modulesToSave, type ModulesToSaveOptions, type SavedLeaf, savedLeaves } from "../../methods/mod.ts";
 import { bertConfig } from "../../models/bert_config.ts";
 import { headPaths } from "../../models/bert_spec.ts";
 import { architectureOf, classNames } from "../../models/mod.ts";
@@ -32,6 +32,7 @@ export interface LoadedHead {
 }
 
 type Fields = Readonly<Record<string, unknown>>;
+type HeadConfig = NonNullable<ModulesToSaveOptions["head"]>["config"];
 
 /**
  * The head of a folder, where it is for the task that the model was loaded with and has other weights; a head for another task
@@ -48,11 +49,14 @@ export async function loadHead(folder: string, model: Model): Promise<LoadedHead
     : staticPaths(config, model);
   if (paths === undefined) return undefined;
   checkLabels(configPath, config, model);
+  const head = isObject(config["config"])
+    ? { name: String(config["name"]), config: config["config"] as HeadConfig }
+    : undefined;
   return await withTensors(
     folder,
     ADAPTERS_FILES.head,
     ADAPTERS_FILES.headPickle,
-    (stored) => headOf(folder, paths, stored, model),
+    (stored) => headOf(folder, paths, head, stored, model),
   );
 }
 
@@ -126,13 +130,24 @@ function likeness(model: Model): readonly Likeness[] {
   }
 }
 
+/** Where the layers of a head of the library's lie, by their numbers; undefined where it computes what the model's does not. */
+export function layersOfHead(head: Fields, model: Model): Readonly<Record<string, string>> | undefined {
+  return likeness(model).find(({ type, fields }) =>
+    type.includes(String(head["head_type"])) &&
+    Object.entries(fields).every(([field, value]) => head[field] === value)
+  )?.layers;
+}
+
+/** The weights of a head's layer: our paths, and the leaves that they start from. */
+export function leavesOfLayer(module: string, model: Model): readonly SavedLeaf[] {
+  return savedLeaves(model, { modules: [module] }).filter(({ path }) => moduleOf(path) === module);
+}
+
 function flexiblePaths(where: string, name: string, head: Fields, model: Model): Paths | undefined {
   const alike = likeness(model);
   if (!alike.some(({ type }) => type.includes(String(head["head_type"])))) return undefined;
-  const found = alike.find(({ fields }) =>
-    Object.entries(fields).every(([field, value]) => head[field] === value)
-  );
-  if (found === undefined) {
+  const layers = layersOfHead(head, model);
+  if (layers === undefined) {
     throw new RangeError(
       `Cannot load the head of ${where}: it is ${JSON.stringify(head)}, but the model's own is ${
         alike.map(({ fields }) => JSON.stringify(fields)).join(" or ")
@@ -141,7 +156,7 @@ function flexiblePaths(where: string, name: string, head: Fields, model: Model):
   }
   return (key) => {
     const [, of, number, leaf] = /^heads\.(.*)\.(\d+)\.([^.]+)$/.exec(key) ?? [];
-    const module = of === name ? found.layers[number!] : undefined;
+    const module = of === name ? layers[number!] : undefined;
     return module === undefined ? key : `${module}.${leaf}`;
   };
 }
@@ -165,6 +180,7 @@ function checkLabels(where: string, config: Fields, model: Model): void {
 async function headOf(
   folder: string,
   paths: Paths,
+  head: ModulesToSaveOptions["head"],
   stored: ReadonlyMap<string, StoredTensor>,
   model: Model,
 ): Promise<LoadedHead | undefined> {
@@ -177,8 +193,7 @@ async function headOf(
   const known = new Map(
     [...new Set([...found.keys()].map(moduleOf))].flatMap((module) =>
       hasModule(model, module)
-        ? savedLeaves(model, { modules: [module] }).filter(({ path }) => moduleOf(path) === module)
-          .map((leaf) => [leaf.path, leaf.source] as const)
+        ? leavesOfLayer(module, model).map((leaf) => [leaf.path, leaf.source] as const)
         : []
     ),
   );
@@ -212,7 +227,7 @@ async function headOf(
         .map((path) => [path, loadTensor(found.get(path)!, model)] as const),
     ) as Synchronous<Tree>
   );
-  return { method: modulesToSave({ modules }), params };
+  return { method: modulesToSave({ modules, ...head && { head } }), params };
 }
 
 const moduleOf = (path: string): string => path.slice(0, path.lastIndexOf("."));

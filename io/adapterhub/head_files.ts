@@ -1,24 +1,158 @@
-/** The files of a head: the trained modules under the checkpoint's names. */
+/** The files of a head: the trained modules under the checkpoint's names, or layers by number where the head is the library's. */
 import {
   type Adapter,
+  areGradients,
+  byteLength,
   bytesOf,
   isQuantized,
   type Json,
   leaves,
   lookup,
   type Model,
+  scope,
+  type Synchronous,
   type Tensor,
+  trainableCopy,
+  type Tree,
 } from "../../core/mod.ts";
 import { ADAPTERS_FILES, ADAPTERS_VERSION } from "../../formats/adapters_config.ts";
 import type { WritableTensor } from "../../formats/tensor_file.ts";
+import type { ModulesToSaveOptions } from "../../methods/mod.ts";
 import { architectureOf } from "../../models/mod.ts";
+import { add } from "../../ops/mod.ts";
+import { componentMethods } from "../records/component_methods.ts";
 import type { Component } from "./components.ts";
-import { type HubFile, keyPrefix } from "./files.ts";
-import { classOf } from "./head.ts";
+import { HEADS, type Node } from "./setup_files.ts";
+import { type HubFile, keyPrefix, libraryClass } from "./files.ts";
+import { classOf, layersOfHead, leavesOfLayer } from "./head.ts";
 
-/** @throws {RangeError} when a module is no head's, or tied to the base. */
+/** A head as it stands in a folder of the library's own classes; undefined where a piece is none. */
+export const ownHead = ({ options }: Component): ModulesToSaveOptions["head"] =>
+  (options as unknown as ModulesToSaveOptions).head;
+
+/**
+ * The files of heads: of a model of transformers' class, or of the library's where they came from one.
+ *
+ * @throws {RangeError} when a module is no head's, or tied to the base, or the library's head does not fit the model.
+ */
 export function headFiles(heads: readonly Component[], adapter: Adapter, model: Model): readonly HubFile[] {
   if (heads.length === 0) return [];
+  const own = heads.filter((component) => ownHead(component) !== undefined);
+  if (own.length === 0) return staticFiles(heads, adapter, model);
+  if (heads.length > 1) {
+    throw new RangeError("Cannot save two heads for AdapterHub: a folder holds one");
+  }
+  return ownFiles(own[0]!, adapter, model);
+}
+
+/** A head for the rows of a batch that have a name. */
+export interface RowHead {
+  /** The name. */
+  readonly row: string;
+  readonly component: Component;
+}
+
+/** The heads that rows have, each of its own: beside the adapters by rows, or inside them. */
+export function rowHeads(
+  method: string,
+  config: Readonly<Record<string, Json>>,
+  params: Tree,
+  prefix: string,
+): readonly RowHead[] {
+  return componentMethods(method, config, params, prefix).filter(({ method }) => method.startsWith("perRow("))
+    .flatMap(({ options, params, prefix }) =>
+      Object.entries(options).flatMap(([row, value]) => {
+        const { method, ...own } = value as Readonly<Record<string, Json>>;
+        const at = prefix === "" ? row : `${prefix}.${row}`;
+        return componentMethods(String(method), own, (params[row] ?? {}) as Tree, at)
+          .filter(({ method }) => HEADS.includes(method)).map((component) => ({ row, component }));
+      })
+    );
+}
+
+/** The files of rows' heads: each beside the last adapter of its branch, where the library looks for them. */
+export function rowHeadFiles(
+  heads: readonly RowHead[],
+  node: Node,
+  adapter: Adapter,
+  model: Model,
+): readonly HubFile[] {
+  const block = node.kind === "block" && node.type === "Stack" ? node.children.at(-1)! : node;
+  return heads.flatMap(({ row, component }, i) => {
+    const at = block.kind === "block" ? block.rows?.indexOf(row) ?? -1 : -1;
+    if (at < 0 || ownHead(component) === undefined || heads.some((head, k) => head.row === row && k !== i)) {
+      throw new RangeError(
+        `Cannot save the head of the rows "${row}" for AdapterHub: heads of their own are for a model of the library's own class, ` +
+          "one for each branch",
+      );
+    }
+    const folder = lastOf((block as Extract<Node, { kind: "block" }>).children[at]!);
+    return ownFiles(component, adapter, model).map((file) => ({ ...file, path: `${folder}/${file.path}` }));
+  });
+}
+
+const lastOf = (node: Node): string => node.kind === "block" ? lastOf(node.children.at(-1)!) : node.name;
+
+/** A head of the library's: each layer's weights under its number, the model's where the adapter has none. */
+function ownFiles(component: Component, adapter: Adapter, model: Model): readonly HubFile[] {
+  const { name, config } = ownHead(component)!;
+  const layers = layersOfHead(config, model);
+  if (layers === undefined) {
+    throw new RangeError(
+      `Cannot save the head "${name}" for AdapterHub: the model has none that computes ${
+        JSON.stringify(config)
+      }`,
+    );
+  }
+  const held = new Map(leaves(component.params));
+  const tensors = Object.entries(layers).flatMap(([number, module]) =>
+    leavesOfLayer(module, model).map(({ path, source }): WritableTensor => {
+      const leaf = held.get(path);
+      held.delete(path);
+      if (leaf === undefined && areGradients(adapter.params)) {
+        throw new RangeError(
+          `Cannot save the gradients of ${adapter.method.name} for AdapterHub: its head's file holds "${path}", which has none`,
+        );
+      }
+      const shape = leaf?.shape ?? (lookup(model.weights, source) as Tensor).shape;
+      return {
+        name: `heads.${name}.${number}.${path.slice(path.lastIndexOf(".") + 1)}`,
+        dtype: "f32",
+        shape,
+        byteLength: byteLength("f32", shape),
+        read: async () => {
+          const made = scope((): Synchronous<Tensor> =>
+            leaf === undefined ? trainableCopy(model, source) : add(leaf, 0)
+          );
+          const bytes = await bytesOf(made);
+          made.storage.free();
+          return bytes;
+        },
+      };
+    })
+  );
+  const [other] = held.keys();
+  if (other !== undefined) {
+    throw new RangeError(
+      `Cannot save "${other}" for AdapterHub: it is no layer of the head "${name}"; merge it and save the model`,
+    );
+  }
+  const fields = {
+    config,
+    hidden_size: model.spec.stacks[0]!.width,
+    model_class: libraryClass(model),
+    model_name: model.source ?? "",
+    model_type: model.config.model_type,
+    name,
+    version: ADAPTERS_VERSION,
+  };
+  return [
+    { path: ADAPTERS_FILES.headConfig, text: `${JSON.stringify(fields, null, 2)}\n` },
+    { path: ADAPTERS_FILES.head, tensors: tensors.sort((a, b) => a.name < b.name ? -1 : 1) },
+  ];
+}
+
+function staticFiles(heads: readonly Component[], adapter: Adapter, model: Model): readonly HubFile[] {
   const found = heads.flatMap(({ params, prefix }) =>
     leaves(params).map(([path]) => [path, prefix === "" ? path : `${prefix}.${path}`] as const)
   );

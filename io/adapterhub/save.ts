@@ -3,8 +3,8 @@ import type { Adapter, Model } from "../../core/mod.ts";
 import { writeTextAtomically } from "../../formats/atomic_write.ts";
 import { writeSafetensors } from "../../formats/safetensors_write.ts";
 import { componentsOf } from "./components.ts";
-import { adapterFiles, checkedName, type HubFile } from "./files.ts";
-import { headFiles } from "./head_files.ts";
+import { adapterFiles, checkedName, type HubFile, libraryClass } from "./files.ts";
+import { headFiles, ownHead, rowHeadFiles, rowHeads } from "./head_files.ts";
 import { HEADS, nodeOf, setupFiles } from "./setup_files.ts";
 
 /**
@@ -37,8 +37,16 @@ function hubFiles(adapter: Adapter, model: Model): readonly HubFile[] {
   const heads = componentsOf(method.name, method.config, params, "").filter(({ method }) =>
     HEADS.includes(method)
   );
+  const byRows = rowHeads(method.name, method.config, params, "");
+  const isOwn = [...heads, ...byRows.map(({ component }) => component)].some((component) =>
+    ownHead(component) !== undefined
+  );
+  // A head of the library's stands beside adapters of its own classes.
+  const written = isOwn
+    ? { ...model, config: { ...model.config, architectures: [libraryClass(model)] } }
+    : model;
   const files = node.kind === "single"
-    ? adapterFiles(name, node.components, adapter, model)
-    : setupFiles(node, adapter, model);
-  return [...files, ...headFiles(heads, adapter, model)];
+    ? adapterFiles(name, node.components, adapter, written)
+    : setupFiles(node, adapter, written);
+  return [...files, ...headFiles(heads, adapter, model), ...rowHeadFiles(byRows, node, adapter, model)];
 }

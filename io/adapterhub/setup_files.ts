@@ -12,6 +12,13 @@ type Options = MethodConfig;
 /** Methods that folders hold as heads. */
 export const HEADS: readonly string[] = ["modulesToSave", "only", "classifier"];
 
+/** Whether a piece is a head, or one for each of several rows. */
+export const isHead = ({ method, options }: Component): boolean =>
+  HEADS.includes(method) || method.startsWith("perRow(") && areHeads(options);
+
+const areHeads = (parts: Options): boolean =>
+  Object.values(parts).every((part) => HEADS.includes(String((part as Options)["method"])));
+
 /** A part of an adapter: one that a folder holds, a fusion, or several in a block. */
 export type Node =
   | { readonly kind: "single"; readonly name: string; readonly components: readonly Component[] }
@@ -22,6 +29,8 @@ export type Node =
     readonly type: "Stack" | "Average" | "Split" | "Parallel";
     readonly kwargs?: { readonly [name: string]: Json };
     readonly children: readonly Node[];
+    /** The names that rows of a batch have for the children of a Parallel. */
+    readonly rows?: readonly string[];
   };
 
 /** What an adapter is without its heads; undefined where nothing else is in it. */
@@ -41,6 +50,7 @@ export function nodeOf(
       return node === undefined ? [] : [node];
     });
   if (HEADS.includes(method)) return undefined;
+  if (method.startsWith("perRow(") && areHeads(config)) return undefined;
   if (method.startsWith("perRow(")) return rowsOf(name, children(config), config);
   const parts = (config["parts"] ?? {}) as Options;
   if (method.startsWith("averaged(")) {
@@ -61,9 +71,7 @@ export function nodeOf(
       children: children(parts),
     };
   }
-  const components = componentsOf(method, config, params, prefix).filter(({ method }) =>
-    !HEADS.includes(method)
-  );
+  const components = componentsOf(method, config, params, prefix).filter((component) => !isHead(component));
   const beside = components.some((component) =>
     /^(perRow|averaged|bySpans)\(|^adapterFusion$/.test(component.method)
   );
@@ -86,10 +94,10 @@ export function nodeOf(
 function rowsOf(name: string, children: readonly Node[], config: Options): Node {
   if (children.length < Object.keys(config).length) {
     throw new RangeError(
-      `Cannot save the adapters by rows "${name}" for AdapterHub: heads of their own are for a model of the library's own class`,
+      `Cannot save the adapters by rows "${name}" for AdapterHub: one of them is a head alone`,
     );
   }
-  return { kind: "block", name, type: "Parallel", children };
+  return { kind: "block", name, type: "Parallel", children, rows: Object.keys(config) };
 }
 
 /** Whether one configuration, or a union of different ones, holds the components. */

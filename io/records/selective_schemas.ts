@@ -11,7 +11,19 @@ import type {
   TrainableTokensOptions,
 } from "../../methods/mod.ts";
 import { TARGETS, TRAINED } from "./common_schemas.ts";
-import { all, any, list, number, oneOf, type OptionSchemas, places, record, text } from "./option_schemas.ts";
+import {
+  all,
+  any,
+  anything,
+  fields,
+  list,
+  number,
+  oneOf,
+  type OptionSchemas,
+  places,
+  record,
+  text,
+} from "./option_schemas.ts";
 
 /** Their factories. */
 export type SelectiveMethod =
@@ -44,5 +56,8 @@ export const SELECTIVE: Readonly<Record<SelectiveMethod, OptionSchemas>> = {
   crossAttention: all<CrossAttentionOptions>()({ embeddings: TRAINED, start: oneOf("pretrained", "random") }),
   trainableTokens: all<TrainableTokensOptions>()({ tokens: any(list(number), record(list(number))) }),
   only: all<OnlyOptions>()({ parameters: places }),
-  modulesToSave: all<ModulesToSaveOptions>()({ modules: list(text) }),
+  modulesToSave: all<ModulesToSaveOptions>()({
+    modules: list(text),
+    head: fields({ name: text, config: record(anything) }),
+  }),
 };

@@ -27,6 +27,11 @@ import { add, matmul, subtract } from "../../ops/mod.ts";
 export interface ModulesToSaveOptions {
   /** Names of modules, each equal to a path or its end after a dot: "lm_head", "norm", "layers.1.mlp". */
   readonly modules: readonly string[];
+  /**
+   * As what the modules came, where they are a prediction head of a class of AdapterHub's: its name, and the fields of its
+   * `head_config.json`. Says nothing of what they compute; an AdapterHub folder is written by it.
+   */
+  readonly head?: { readonly name: string; readonly config: Readonly<Record<string, Json>> };
 }
 
 /**
