@@ -178,16 +178,20 @@ export function engine(model: Model, { adapters, rows, queue }: EngineOptions): 
     }
   };
   const turn = async (): Promise<void> => {
-    while (waiting.length > 0 || pools.length > 0) {
-      await others();
-      const next = count() < rows ? waiting.shift() : undefined;
-      if (next !== undefined) await begin(next);
-      for (const pool of pools) {
+    try {
+      while (waiting.length > 0 || pools.length > 0) {
         await others();
-        await step(pool);
+        const next = count() < rows ? waiting.shift() : undefined;
+        if (next !== undefined) await begin(next);
+        for (const pool of pools) {
+          await others();
+          await step(pool);
+        }
+        for (const pool of pools.filter(({ rows }) => rows.length === 0)) pool.dispose();
+        pools = pools.filter(({ rows }) => rows.length > 0);
       }
-      for (const pool of pools.filter(({ rows }) => rows.length === 0)) pool.dispose();
-      pools = pools.filter(({ rows }) => rows.length > 0);
+    } finally {
+      turning = undefined; // at once: a job that comes now starts the next one
     }
   };
   return {
@@ -211,7 +215,7 @@ export function engine(model: Model, { adapters, rows, queue }: EngineOptions): 
         fail: reject,
       };
       waiting.push(wanted);
-      turning ??= turn().finally(() => turning = undefined);
+      turning ??= turn();
       return {
         written: promise,
         cancel: () => {

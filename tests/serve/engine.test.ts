@@ -250,3 +250,22 @@ Deno.test("changing adapters copies no weight of the base", () =>
     await running.close();
     assert.equal(memory(model.backend).live, before);
   }));
+
+Deno.test("a job that comes just when the last one ended is written", () =>
+  assertNoLeak(async () => {
+    const model = { ...tinyLlama(reference(), 0), tokenizer: codec };
+    const job: Job = { prompt: [1, 2], adapter: null, maxTokens: 2, seed: 0, stop: [] };
+    // Whatever number of turns of the microtask queue lies between the end and the next job.
+    for (let turns = 0; turns < 16; turns++) {
+      const writer = engine(model, { adapters: {}, rows: 1, queue: 1 });
+      let next = writer.submit(job).written;
+      for (let i = 0; i < turns; i++) next = next.then((written) => written);
+      const again = next.then(() => writer.submit(job).written);
+      const { promise: late, resolve } = Promise.withResolvers<"late">();
+      const timer = setTimeout(() => resolve("late"), 5000);
+      assert.notEqual(await Promise.race([again, late]), "late", `${turns} turns`);
+      clearTimeout(timer);
+      await writer.close();
+    }
+    model.dispose();
+  }));
