@@ -10,7 +10,7 @@ export { forgetBackend, memory, type Owner, resetPeak, Storage, transiently } fr
 export * from "./tensor.ts";
 export * from "./create.ts";
 export { scope, type Synchronous, tensorsIn } from "./scope.ts";
-export { dispose, keep, type Root } from "./root.ts";
+export { dispose, keep, keepMade, type Root } from "./root.ts";
 export * from "./lazy.ts";
 export * from "./tree.ts";
 export {

@@ -53,12 +53,32 @@ export function keep<T>(tree: T): Root<T> {
   return new KeptRoot(tree);
 }
 
+/**
+ * A root of what was made from tensors that the caller gave: as `keep`, but what of those nobody owns stays nobody's, where the
+ * tree holds it too. So it frees nothing that was given.
+ *
+ * @example
+ * ```ts
+ * import { castTo, keepMade, read, reference, tensor } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const given = [tensor([1, 2], { backend }), tensor([3], { backend, dtype: "i32" })];
+ * const root = keepMade(given.map((t) => castTo(t, "f32")), given); // the first was f32 already: the same storage
+ * root.dispose();
+ * assert.deepEqual(given.map((t) => t.storage.freed), [false, false]);
+ * assert.deepEqual([...await read(given[0]!)], [1, 2]);
+ * ```
+ */
+export function keepMade<T>(tree: T, given: unknown): Root<T> {
+  return new KeptRoot(tree, storagesOf(given));
+}
+
 class KeptRoot<T> implements Root<T>, Owner {
   readonly storages: Set<Storage> = new Set();
   private readonly borrowed: Set<Storage> = new Set();
   tree: T;
 
-  constructor(tree: T) {
+  constructor(tree: T, private readonly given: ReadonlySet<Storage> = new Set()) {
     this.tree = tree;
     this.hold(storagesOf(tree));
   }
@@ -69,7 +89,7 @@ class KeptRoot<T> implements Root<T>, Owner {
       if (storage.owner instanceof KeptRoot) {
         storage.borrowers++;
         this.borrowed.add(storage);
-      } else {
+      } else if (!this.given.has(storage)) {
         storage.owner?.storages.delete(storage);
         storage.owner = this;
         this.storages.add(storage);

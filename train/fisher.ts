@@ -13,6 +13,7 @@ import {
   dispose,
   isStoredTransposed,
   keep,
+  keepMade,
   labelCount,
   labelledLogits,
   leaves,
@@ -80,7 +81,7 @@ export async function fisher(
     parameters(path) && !["i32", "u8"].includes(leaf.dtype)
   );
   if (chosen.length === 0) throw new RangeError("Cannot take the Fisher information: no weight is chosen");
-  const params = keep(
+  const params = keepMade(
     scope((): Synchronous<Tree> =>
       nest(
         chosen.map(([path, leaf]) =>
@@ -88,6 +89,7 @@ export async function fisher(
         ),
       ) as Synchronous<Tree>
     ),
+    chosen.map(([, leaf]) => leaf), // which are the parameters themselves where they are f32
   );
   const sums = new Map<string, Root<Tensor>>(
     chosen.map(([path]) => [path, keep(zeros(dequantizedShape(model, path), model.backend))]),

@@ -11,7 +11,7 @@ import {
   type DType,
   isGguf,
   isQuantized,
-  keep,
+  keepMade,
   lazy,
   scope,
   type Synchronous,
@@ -221,6 +221,9 @@ function withCastWeights<M extends Model>(
   );
   const weights = setLeaves(model.weights, made);
   // Lazy leaves read the base's.
-  const root = keep([withoutEdits(weights), leaves === undefined ? [] : changes.map(([, leaf]) => leaf)]);
+  const root = keepMade(
+    [withoutEdits(weights), leaves === undefined ? [] : changes.map(([, leaf]) => leaf)],
+    withoutEdits(model.weights),
+  );
   return { ...model, weights, dispose: () => root.dispose() };
 }

@@ -19,6 +19,7 @@ import {
   type Model,
   nest,
   overlay,
+  owned,
   scope,
   sizesOf,
   type Synchronous,
@@ -246,7 +247,7 @@ async function doubled(
   own: LoraFactors,
   model: Model,
 ): Promise<LoraFactors> {
-  const w = scope((): Synchronous<Tensor> => matrixAt(model, layer.place));
+  const w = scope((): Synchronous<Tensor> => owned(matrixAt(model, layer.place))); // the leaf is the model's
   const lies = layer.place.kind === "linear" && layer.place.transposed;
   const first = await factorised(w, (w) => taken(start, w, layer, lies)).finally(() => dispose(w));
   const both = scope(() => ({

@@ -47,9 +47,9 @@ export async function leadingDirections(
   const found: (readonly [string, Svd])[] = [];
   for (const place of freshTargets(model.spec, options)) {
     const w = scope((): Synchronous<Tensor> => multiply(matrixAt(model, place), 1)); // a copy: the leaf belongs to the model
-    const { u, s, vt } = await factorised(w, (w) => ({ ...directionsOf(w, place, options.rank ?? 2) }));
+    const { u, s, vt } = await factorised(w, (w) => ({ ...directionsOf(w, place, options.rank ?? 2) }))
+      .finally(() => dispose(w));
     found.push([place.path, { u, s, vt }]);
-    dispose(w);
   }
   return Object.fromEntries(found);
 }

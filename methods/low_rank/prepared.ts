@@ -18,6 +18,7 @@ import {
   type Model,
   nest,
   overlay,
+  owned,
   scope,
   setLeaves,
   sizesOf,
@@ -118,9 +119,8 @@ async function prepare<M extends Model, F extends Factors>(
   for (const place of places) checkRank(place, options);
   const parts: (readonly [MatrixPlace, F])[] = [];
   for (const place of places) {
-    const w = scope((): Synchronous<Tensor> => matrixAt(model, place));
-    parts.push([place, await factorised(w, (w) => partsOf(w, place))]);
-    dispose(w);
+    const w = scope((): Synchronous<Tensor> => owned(matrixAt(model, place))); // the leaf is the model's
+    parts.push([place, await factorised(w, (w) => partsOf(w, place)).finally(() => dispose(w))]);
   }
   const changed = baseOf(parts);
   const factors = nest(

@@ -11,6 +11,7 @@ import {
   key as keyOf,
   matrixAt,
   type Model,
+  owned,
   scope,
   sizesOf,
   type Synchronous,
@@ -71,15 +72,14 @@ export async function principalSubspace(
   }
   const found: (readonly [string, Tensor])[] = [];
   for (const place of places) {
-    const w = scope((): Synchronous<Tensor> => matrixAt(model, place));
+    const w = scope((): Synchronous<Tensor> => owned(matrixAt(model, place))); // the leaf is the model's
     const { v } = await factorised(w, (w) => {
       const { vt } = how === "exact"
         ? leading(svd(w), rank)
         : randomizedSvd(w, { ...how, rank, key: fold(keyOf(key), place.path) });
       return { v: vt };
-    });
+    }).finally(() => dispose(w));
     found.push([place.path, v]);
-    dispose(w);
   }
   return Object.fromEntries(found);
 }

@@ -75,8 +75,7 @@ export async function splitOf(
   const found: (readonly [string, LayerSplit])[] = [];
   for (const [i, place] of places.entries()) {
     const w = scope((): Synchronous<Tensor> => multiply(matrixAt(model, place), 1)); // a copy: the leaf belongs to the model
-    found.push([place.path, await factorised(w, (w) => splitAt(w, ranks[i]!))]);
-    dispose(w);
+    found.push([place.path, await factorised(w, (w) => splitAt(w, ranks[i]!)).finally(() => dispose(w))]);
   }
   return Object.fromEntries(found);
 }
