@@ -8,6 +8,7 @@ import {
   type Json,
   leaves,
   lookup,
+  type MethodConfig,
   type Model,
   scope,
   type Synchronous,
@@ -28,7 +29,7 @@ import { classOf, layersOfHead, leavesOfLayer } from "./head.ts";
 
 /** A head as it stands in a folder of the library's own classes; undefined where a piece is none. */
 export const ownHead = ({ options }: Component): ModulesToSaveOptions["head"] =>
-  (options as unknown as ModulesToSaveOptions).head;
+  (options as MethodConfig & ModulesToSaveOptions).head;
 
 /**
  * The files of heads: of a model of transformers' class, or of the library's where they came from one.
@@ -55,14 +56,14 @@ export interface RowHead {
 /** The heads that rows have, each of its own: beside the adapters by rows, or inside them. */
 export function rowHeads(
   method: string,
-  config: Readonly<Record<string, Json>>,
+  config: MethodConfig,
   params: Tree,
   prefix: string,
 ): readonly RowHead[] {
   return componentMethods(method, config, params, prefix).filter(({ method }) => method.startsWith("perRow("))
     .flatMap(({ options, params, prefix }) =>
       Object.entries(options).flatMap(([row, value]) => {
-        const { method, ...own } = value as Readonly<Record<string, Json>>;
+        const { method, ...own } = value as MethodConfig;
         const at = prefix === "" ? row : `${prefix}.${row}`;
         return componentMethods(String(method), own, (params[row] ?? {}) as Tree, at)
           .filter(({ method }) => HEADS.includes(method)).map((component) => ({ row, component }));

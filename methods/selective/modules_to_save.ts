@@ -7,6 +7,7 @@ import {
   type Edit,
   fn,
   type HeadPlace,
+  type Json,
   leaves,
   type LinearEdit,
   lookup,
