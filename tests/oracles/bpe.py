@@ -1,4 +1,4 @@
-"""Golden tokenizers for tests/embedded/bpe_test.ts, trained by Hugging Face's `tokenizers` on a few fixed lines.
+"""Golden tokenizers for tests/embedded/bpe.test.ts, trained by Hugging Face's `tokenizers` on a few fixed lines.
 
 Run: python tests/oracles/bpe.py   (writes golden/bpe.json beside this file)
 """

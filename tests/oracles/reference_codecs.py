@@ -1,4 +1,4 @@
-"""Golden bytes for tests/ops/reference_codecs_test.ts: bitsandbytes 0.50 and gguf on a CPU, torch for half floats.
+"""Golden bytes for tests/ops/reference/codecs.test.ts: bitsandbytes 0.50 and gguf on a CPU, torch for half floats.
 
 Inputs are not stored: both sides make them from the same integer generator (see `numbers`).
 """

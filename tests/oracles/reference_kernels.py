@@ -1,4 +1,4 @@
-"""Golden numbers for tests/ops/reference_kernels_test.ts, from torch in float64 on float32 inputs."""
+"""Golden numbers for tests/ops/reference/backend.test.ts, from torch in float64 on float32 inputs."""
 import json
 import math
 import pathlib

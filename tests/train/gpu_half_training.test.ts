@@ -11,7 +11,7 @@ import {
   type StepReport,
   type TrainOptions,
 } from "../../train/mod.ts";
-import { TRAINING_HALF } from "../ops/gpu_tolerances.ts";
+import { TRAINING_HALF } from "../ops/gpu/tolerances.ts";
 import { GOLDEN } from "../support/golden.ts";
 import { gpuTest } from "../support/gpu.ts";
 

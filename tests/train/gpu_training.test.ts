@@ -5,7 +5,7 @@ import { loadModel } from "../../io/load_model.ts";
 import { fullFineTune, ia3, lora } from "../../methods/mod.ts";
 import type { GpuBackend } from "../../ops/gpu/mod.ts";
 import { rowsFrom, startTraining, type TrainOptions } from "../../train/mod.ts";
-import { TRAINING } from "../ops/gpu_tolerances.ts";
+import { TRAINING } from "../ops/gpu/tolerances.ts";
 import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
 import { GOLDEN } from "../support/golden.ts";
 import { gpuTest } from "../support/gpu.ts";

@@ -4,7 +4,7 @@
  * workgroup are neighbouring queries of one head, so they read the same key at a time.
  *
  * Widths are known when a kernel is generated: d/4 registers of four for each vector. Checked against the reference by
- * tests/ops/gpu_products.test.ts.
+ * tests/ops/gpu/products.test.ts.
  */
 import { type Argument, type Element, type Kernel, range } from "../kernel.ts";
 import { EXP_LOG, SPECIAL } from "./math.ts";

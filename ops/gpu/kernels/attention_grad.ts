@@ -2,7 +2,7 @@
  * The derivatives of attention. With p the softmax, recomputed from each row's log sum: dv = pᵀ g,
  * ds = p ⊙ (g vᵀ − rowsum(g ⊙ out)), dq = scale · ds k, dk = scale · dsᵀ q. An invocation of the first kernel holds a query
  * and goes over the keys; one of the second holds a key and goes over the queries of its heads, in order. Checked against
- * the reference by tests/ops/gpu_products.test.ts.
+ * the reference by tests/ops/gpu/products.test.ts.
  */
 import { EACH, type Kernel, range } from "../kernel.ts";
 import {

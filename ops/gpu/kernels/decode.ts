@@ -2,7 +2,7 @@
  * Numbers of every dtype, four at a time: `decode4(i)` gives the elements i … i + 3, i a multiple of 4. The layouts are
  * those of tensor/dtype.ts. A kernel that decodes reads `codes` (from element `first` on), `scales` and `tables`. Each
  * dtype has a body of its own: a switch over all of them would be compiled once for every number that a product unrolls.
- * Checked bit for bit against the reference by tests/ops/gpu_codecs.test.ts.
+ * Checked bit for bit against the reference by tests/ops/gpu/casts.test.ts.
  */
 import type { DType } from "../../../tensor/dtype.ts";
 import { EACH, type Element, type Kernel } from "../kernel.ts";

@@ -1,7 +1,7 @@
 /**
  * Elementwise kernels: y = op(x), y = op(a, b) with broadcasting, selection, the gated unit and its derivative.
  * Flat ones take four elements an invocation, 64 invocations a workgroup; broadcast ones walk the operands' strides.
- * Checked against the reference by tests/ops/gpu_elementwise.test.ts.
+ * Checked against the reference by tests/ops/gpu/elementwise.test.ts.
  */
 import type { BinaryOp, UnaryOp } from "../../../tensor/backend.ts";
 import { EACH, type Kernel } from "../kernel.ts";

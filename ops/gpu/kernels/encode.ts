@@ -1,7 +1,7 @@
 /**
  * f32 to every dtype that can be written, with the codes of tensor/dtype.ts and bitsandbytes' roundings: first the
  * scale of every block, then the codes, a word of them an invocation. Scales go to a buffer of their own, from which they
- * are copied behind the codes. Checked byte for byte against the reference by tests/ops/gpu_codecs.test.ts; an adapter
+ * are copied behind the codes. Checked byte for byte against the reference by tests/ops/gpu/casts.test.ts; an adapter
  * whose division is not correctly rounded may choose the neighbour of a code at a midpoint.
  */
 import { EACH, type Kernel } from "../kernel.ts";

@@ -1,7 +1,7 @@
 /**
  * GGUF blocks of 32 with their scales inside, as ggml writes them: q4_0, q4_1, q5_0, q5_1, q8_0. An invocation writes two
  * blocks, because a pair of blocks is a whole number of words. Checked byte for byte against the reference by
- * tests/ops/gpu_codecs.test.ts.
+ * tests/ops/gpu/casts.test.ts.
  */
 import { EACH, type Kernel } from "../kernel.ts";
 import { TO_HALF } from "./encode.ts";

@@ -1,6 +1,6 @@
 /**
  * Double quantization (arXiv 2305.14314, section 3): the block scales less their mean, as dynamic 8-bit codes with one f32
- * a block of 256. Checked byte for byte against the reference by tests/ops/gpu_codecs.test.ts.
+ * a block of 256. Checked byte for byte against the reference by tests/ops/gpu/casts.test.ts.
  */
 import { EACH, type Kernel } from "../kernel.ts";
 import { STEPS_AT } from "../tables.ts";

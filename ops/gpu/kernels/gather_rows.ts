@@ -1,7 +1,7 @@
 /**
  * y[i] = table[ids[i]] over the first axis, decoded from any dtype; one invocation an element. Rows outside the part of the
  * table that is bound are left to other calls; a bad index gives zeros and a mark. Checked against the reference by
- * tests/ops/gpu_movement.test.ts and gpu_codecs.test.ts.
+ * tests/ops/gpu/moves.test.ts and casts.test.ts.
  */
 import type { DType } from "../../../tensor/dtype.ts";
 import { MARK } from "../checks.ts";

@@ -2,7 +2,7 @@
  * How the invocations of a workgroup join numbers: sums and maxima over all LANES of them, in an order fixed by their number
  * and, with subgroups, by the adapter's subgroup. Kernels with `lanes` get one of the two forms below, and a `main` that runs
  * their `fn row(r: u32, lane: u32)`; every lane must reach `total` and `largest`. A maximum with a NaN is NaN. Both forms are
- * checked against the reference by tests/ops/gpu_rows.test.ts.
+ * checked against the reference by tests/ops/gpu/rows.test.ts.
  */
 import { GRID } from "../kernel.ts";
 

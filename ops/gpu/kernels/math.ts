@@ -1,7 +1,7 @@
 /**
  * Elementary functions of f32 in WGSL. The built-in exp, log, sin and tanh may be off by 2^-11 and more; these are as
  * good as the other backends' (2.5e-7), on every adapter. Polynomials fitted by tests/oracles/wasm_polynomials.py. Checked
- * against the reference by tests/ops/gpu_elementwise.test.ts.
+ * against the reference by tests/ops/gpu/elementwise.test.ts.
  */
 
 /** Infinity and NaN are tested by their bits: compilers may assume that neither occurs. */

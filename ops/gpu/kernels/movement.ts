@@ -1,6 +1,6 @@
 /**
  * Kernels that move elements: boxes, axes, rows and columns by index. One invocation an element (a word); elements of one
- * and two bytes are spread to words first and packed after. Checked against the reference by tests/ops/gpu_movement.test.ts.
+ * and two bytes are spread to words first and packed after. Checked against the reference by tests/ops/gpu/moves.test.ts.
  */
 import { MARK } from "../checks.ts";
 import { EACH, type Kernel } from "../kernel.ts";

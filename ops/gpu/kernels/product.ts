@@ -11,7 +11,7 @@
  * every number read from a buffer is used 64 times.
  *
  * The unrolled registers are generated text, since WGSL has no arrays that surely stay in registers. Checked against the
- * reference by tests/ops/gpu_products.test.ts.
+ * reference by tests/ops/gpu/products.test.ts.
  */
 import { type Kernel, range } from "../kernel.ts";
 import { head, loops, type Operands, type ProductForm, productName } from "./product_operands.ts";

@@ -1,6 +1,6 @@
 /**
  * Reductions of x seen as [outer, n, inner]. Sums of up to 16 are added to a total with a compensation (Kahan 1965), so a
- * long sum is wider than f32. Checked against the reference by tests/ops/gpu_rows.test.ts.
+ * long sum is wider than f32. Checked against the reference by tests/ops/gpu/rows.test.ts.
  */
 import { EACH, type Kernel } from "../kernel.ts";
 import { OPAQUE, SPECIAL } from "./math.ts";

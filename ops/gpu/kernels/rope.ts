@@ -1,6 +1,6 @@
 /**
  * Rotary positions, half-split: out[j] = x[j] cos − x[j + d/2] sin, out[j + d/2] = x[j + d/2] cos + x[j] sin; and the random
- * stream (Threefry-2x32-20, tensor/key.ts). Checked against the reference by tests/ops/gpu_rows.test.ts.
+ * stream (Threefry-2x32-20, tensor/key.ts). Checked against the reference by tests/ops/gpu/rows.test.ts.
  */
 import { EACH, type Kernel } from "../kernel.ts";
 

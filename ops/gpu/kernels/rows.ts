@@ -1,6 +1,6 @@
 /**
  * Kernels of rows: softmax, normalisation, cross-entropy, their derivatives, argmax. One workgroup a row: its invocations
- * stride over the row and join what they found (`lanes.ts`). Checked against the reference by tests/ops/gpu_rows.test.ts.
+ * stride over the row and join what they found (`lanes.ts`). Checked against the reference by tests/ops/gpu/rows.test.ts.
  */
 import { MARK } from "../checks.ts";
 import type { Kernel } from "../kernel.ts";

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { Backend } from "../../tensor/backend.ts";
-import { gpuTest, withGpu } from "../support/gpu.ts";
-import { compare } from "./gpu_compare.ts";
-import { EXACT, LONG_SUM, ROUNDED, ROW, SOFTMAX, summed } from "./gpu_tolerances.ts";
-import { f32, i32, noise, random } from "./kernel_operands.ts";
+import type { Backend } from "../../../tensor/backend.ts";
+import { gpuTest, withGpu } from "../../support/gpu.ts";
+import { compare } from "./compare.ts";
+import { EXACT, LONG_SUM, ROUNDED, ROW, SOFTMAX, summed } from "./tolerances.ts";
+import { f32, i32, noise, random } from "../kernel_operands.ts";
 
 const REDUCTIONS = ["sum", "max", "min"] as const;
 const SIZES = [[1, 1], [3, 5], [2, 64], [17, 515], [1, 40_000], [0, 4]] as const;

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
-import type { DType } from "../../tensor/dtype.ts";
-import { size } from "../../tensor/shape.ts";
-import { f32, i32, type Input, noise, random } from "./kernel_operands.ts";
-import { compare, withBackends } from "./wasm_compare.ts";
+import type { DType } from "../../../tensor/dtype.ts";
+import { size } from "../../../tensor/shape.ts";
+import { f32, i32, type Input, noise, random } from "../kernel_operands.ts";
+import { compare, withBackends } from "./compare.ts";
 
 const exact = { relative: 0 };
 const plain = fc.constantFrom<DType>("f32", "i32", "f16", "bf16", "u8");

@@ -1,9 +1,9 @@
 /** Compares attention and its derivatives with the reference. */
-import type { AttentionOptions, Backend } from "../../tensor/backend.ts";
-import { reference } from "../../ops/reference/mod.ts";
-import { compare } from "./gpu_compare.ts";
-import { ATTENTION, ATTENTION_GRAD } from "./gpu_tolerances.ts";
-import { f32, floats, noise, random, type Run, run } from "./kernel_operands.ts";
+import type { AttentionOptions, Backend } from "../../../tensor/backend.ts";
+import { reference } from "../../../ops/reference/mod.ts";
+import { compare } from "./compare.ts";
+import { ATTENTION, ATTENTION_GRAD } from "./tolerances.ts";
+import { f32, floats, noise, random, type Run, run } from "../kernel_operands.ts";
 
 /** An attention: sizes, options, and which axes of a bias are full. */
 export interface Case {

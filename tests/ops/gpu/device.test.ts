@@ -1,13 +1,13 @@
 /** What a GPU backend holds, and what it says when something is missing, mixed, too large, lost or closed. */
 import assert from "node:assert/strict";
-import { BackendMismatchError, memory, read, scope, tensor } from "../../core/mod.ts";
-import { backend as over } from "../../ops/gpu/backend.ts";
-import { type OpenDevice, openDevice } from "../../ops/gpu/device.ts";
-import { gpu } from "../../ops/gpu/mod.ts";
-import { bufferBytes } from "../../ops/gpu/pool.ts";
-import { add, matmul, multiply, sum } from "../../ops/mod.ts";
-import { reference } from "../../ops/reference/mod.ts";
-import { gpuTest, withGpu } from "../support/gpu.ts";
+import { BackendMismatchError, memory, read, scope, tensor } from "../../../core/mod.ts";
+import { backend as over } from "../../../ops/gpu/backend.ts";
+import { type OpenDevice, openDevice } from "../../../ops/gpu/device.ts";
+import { gpu } from "../../../ops/gpu/mod.ts";
+import { bufferBytes } from "../../../ops/gpu/pool.ts";
+import { add, matmul, multiply, sum } from "../../../ops/mod.ts";
+import { reference } from "../../../ops/reference/mod.ts";
+import { gpuTest, withGpu } from "../../support/gpu.ts";
 
 /** Runs `f` with another `navigator.gpu`. */
 async function withNavigator(value: unknown, f: () => Promise<void>): Promise<void> {

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
-import type { BinaryOp, UnaryOp } from "../../tensor/backend.ts";
-import { broadcast, size } from "../../tensor/shape.ts";
-import { f32, i32, noise, random } from "./kernel_operands.ts";
-import { compare, withBackends } from "./wasm_compare.ts";
+import type { BinaryOp, UnaryOp } from "../../../tensor/backend.ts";
+import { broadcast, size } from "../../../tensor/shape.ts";
+import { f32, i32, noise, random } from "../kernel_operands.ts";
+import { compare, withBackends } from "./compare.ts";
 
 /** Every sort of f32: noise of many sizes, ends of the range, subnormals, zeros, infinities, NaN. */
 const special = [

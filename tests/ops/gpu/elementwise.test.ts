@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { BinaryOp, UnaryOp } from "../../tensor/backend.ts";
-import { broadcast, size } from "../../tensor/shape.ts";
-import { gpuTest, withGpu } from "../support/gpu.ts";
-import { compare } from "./gpu_compare.ts";
-import { EXACT, POWER, ROUNDED, ROW, UNARY } from "./gpu_tolerances.ts";
-import { f32, i32, noise, random } from "./kernel_operands.ts";
+import type { BinaryOp, UnaryOp } from "../../../tensor/backend.ts";
+import { broadcast, size } from "../../../tensor/shape.ts";
+import { gpuTest, withGpu } from "../../support/gpu.ts";
+import { compare } from "./compare.ts";
+import { EXACT, POWER, ROUNDED, ROW, UNARY } from "./tolerances.ts";
+import { f32, i32, noise, random } from "../kernel_operands.ts";
 
 /** Normal numbers of many sizes, the ends of the range, zeros, infinities, NaN. */
 const values = Float32Array.from([

@@ -1,7 +1,7 @@
 /** The Walsh–Hadamard kernel of wasm against the reference: sizes on both sides of a piece, numbers that are none. */
 import * as fc from "fast-check";
-import { f32, random } from "./kernel_operands.ts";
-import { compare, withBackends } from "./wasm_compare.ts";
+import { f32, random } from "../kernel_operands.ts";
+import { compare, withBackends } from "./compare.ts";
 
 Deno.test("walshHadamard() of wasm agrees with the reference at every length", () =>
   withBackends((backends) => {

@@ -1,9 +1,9 @@
 /** Runs one kernel on the reference backend and on a GPU: the values must agree within a tolerance. */
 import assert from "node:assert/strict";
-import type { Backend } from "../../tensor/backend.ts";
-import { byteLength } from "../../tensor/dtype.ts";
-import { showShape } from "../../tensor/shape.ts";
-import { reference } from "../../ops/reference/mod.ts";
+import type { Backend } from "../../../tensor/backend.ts";
+import { byteLength } from "../../../tensor/dtype.ts";
+import { showShape } from "../../../tensor/shape.ts";
+import { reference } from "../../../ops/reference/mod.ts";
 import {
   assertClose,
   floats,
@@ -13,7 +13,7 @@ import {
   type Run,
   run,
   type Tolerance,
-} from "./kernel_operands.ts";
+} from "../kernel_operands.ts";
 
 const oracle = reference();
 

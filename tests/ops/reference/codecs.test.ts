@@ -1,11 +1,11 @@
 /** Codecs against bitsandbytes 0.50, gguf and torch: golden/reference_codecs.json, made by oracles/reference_codecs.py. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { byteLength, type CodebookType, type DType, layout, size } from "../../tensor/mod.ts";
-import { decode, encode } from "../../ops/reference/codecs/mod.ts";
-import { encodeNested } from "../../ops/reference/codecs/codebook.ts";
-import { book, SIGNED, UNSIGNED } from "../../tensor/codebook.ts";
-import golden from "../oracles/golden/reference_codecs.json" with { type: "json" };
+import { byteLength, type CodebookType, type DType, layout, size } from "../../../tensor/mod.ts";
+import { decode, encode } from "../../../ops/reference/codecs/mod.ts";
+import { encodeNested } from "../../../ops/reference/codecs/codebook.ts";
+import { book, SIGNED, UNSIGNED } from "../../../tensor/codebook.ts";
+import golden from "../../oracles/golden/reference_codecs.json" with { type: "json" };
 
 /** The generator of reference_codecs.py. */
 function made(seed: number, n: number, spread = 8): Float32Array<ArrayBuffer> {

@@ -1,6 +1,6 @@
 /** How work is shared out may depend on the number of threads; what comes out must not, to the last bit. */
-import { wasm } from "../../ops/wasm/mod.ts";
-import { assertSameBits, productBytes } from "./product_bytes.ts";
+import { wasm } from "../../../ops/wasm/mod.ts";
+import { assertSameBits, productBytes } from "../product_bytes.ts";
 
 Deno.test("matmul() of wasm gives the same bits for any number of threads", async () => {
   const runs = new Map<number, ReadonlyMap<string, Uint8Array>>();

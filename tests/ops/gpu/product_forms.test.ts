@@ -14,13 +14,13 @@ import {
   type Tensor,
   tensor,
   valueAndGrad,
-} from "../../core/mod.ts";
-import { multiply, sum } from "../../ops/mod.ts";
-import { bufferBytes } from "../../ops/gpu/pool.ts";
-import { reference } from "../../ops/reference/mod.ts";
-import { gpuTest, withGpu } from "../support/gpu.ts";
-import { compare, runOn } from "./gpu_compare.ts";
-import { EXACT, summed, summedHalf } from "./gpu_tolerances.ts";
+} from "../../../core/mod.ts";
+import { multiply, sum } from "../../../ops/mod.ts";
+import { bufferBytes } from "../../../ops/gpu/pool.ts";
+import { reference } from "../../../ops/reference/mod.ts";
+import { gpuTest, withGpu } from "../../support/gpu.ts";
+import { compare, runOn } from "./compare.ts";
+import { EXACT, summed, summedHalf } from "./tolerances.ts";
 import {
   assertClose,
   f32,
@@ -31,8 +31,8 @@ import {
   random,
   type Run,
   type Tolerance,
-} from "./kernel_operands.ts";
-import { coded } from "./wasm_weights.ts";
+} from "../kernel_operands.ts";
+import { coded } from "../weights.ts";
 
 /** out = a b + c dᵀ: by the kernel, or by two products and a sum. */
 const plus = (transposeB: boolean): Run => (k, [a, b, c, d], [y]) => {

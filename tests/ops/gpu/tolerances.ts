@@ -3,8 +3,8 @@
  * against each element itself. f32 rounds at 2^-24 = 6e-8; software adapters round a multiply-add twice and flush
  * subnormal numbers to zero, and cards may divide within 2.5 units in the last place, so every bound leaves a factor.
  */
-import type { UnaryOp } from "../../tensor/backend.ts";
-import type { Tolerance } from "./kernel_operands.ts";
+import type { UnaryOp } from "../../../tensor/backend.ts";
+import type { Tolerance } from "../kernel_operands.ts";
 
 /** Subnormal results may be flushed to zero. */
 const FLUSHED = 1.2e-38;

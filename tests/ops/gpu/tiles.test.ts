@@ -1,13 +1,13 @@
 /** Operands of which boxes are bound: everything but flat and row-wise kernels, seen through bindings of 1 or 2 KiB. */
 import assert from "node:assert/strict";
-import type { AttentionOptions } from "../../tensor/backend.ts";
-import { broadcast, size } from "../../tensor/shape.ts";
-import { attend } from "./gpu_attend.ts";
-import { runOn } from "./gpu_compare.ts";
-import { limited } from "./gpu_limited.ts";
-import { EXACT, LONG_SUM, ROUNDED, ROW, summed } from "./gpu_tolerances.ts";
-import { f32, i32, matrix, noise, random } from "./kernel_operands.ts";
-import { coded } from "./wasm_weights.ts";
+import type { AttentionOptions } from "../../../tensor/backend.ts";
+import { broadcast, size } from "../../../tensor/shape.ts";
+import { attend } from "./attend.ts";
+import { runOn } from "./compare.ts";
+import { limited } from "./limited.ts";
+import { EXACT, LONG_SUM, ROUNDED, ROW, summed } from "./tolerances.ts";
+import { f32, i32, matrix, noise, random } from "../kernel_operands.ts";
+import { coded } from "../weights.ts";
 
 /** Through the smallest binding: 1 KiB, 256 numbers, of which 192 can be relied on. */
 const TINY = 2 ** 10;

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { byteLength, type DType, ggufBlock, isGguf } from "../../tensor/dtype.ts";
-import { size } from "../../tensor/shape.ts";
-import { gpuTest, withGpu } from "../support/gpu.ts";
-import { compare } from "./gpu_compare.ts";
-import { EXACT } from "./gpu_tolerances.ts";
-import { f32, i32, type Input, noise, random, type Run } from "./kernel_operands.ts";
-import { CODED, coded } from "./wasm_weights.ts";
+import { byteLength, type DType, ggufBlock, isGguf } from "../../../tensor/dtype.ts";
+import { size } from "../../../tensor/shape.ts";
+import { gpuTest, withGpu } from "../../support/gpu.ts";
+import { compare } from "./compare.ts";
+import { EXACT } from "./tolerances.ts";
+import { f32, i32, type Input, noise, random, type Run } from "../kernel_operands.ts";
+import { CODED, coded } from "../weights.ts";
 
 /** Shapes with odd sizes and partial blocks that a dtype allows. */
 function shapesOf(dtype: DType): readonly (readonly number[])[] {

@@ -1,10 +1,10 @@
 import * as fc from "fast-check";
-import type { AttentionOptions } from "../../tensor/backend.ts";
-import { ggufBlock, isGguf } from "../../tensor/dtype.ts";
-import { broadcast } from "../../tensor/shape.ts";
-import { f32, floats, type Input, matrix, noise, random, run, type Tolerance } from "./kernel_operands.ts";
-import { type Backends, compare, withBackends } from "./wasm_compare.ts";
-import { CODED, coded } from "./wasm_weights.ts";
+import type { AttentionOptions } from "../../../tensor/backend.ts";
+import { ggufBlock, isGguf } from "../../../tensor/dtype.ts";
+import { broadcast } from "../../../tensor/shape.ts";
+import { f32, floats, type Input, matrix, noise, random, run, type Tolerance } from "../kernel_operands.ts";
+import { type Backends, compare, withBackends } from "./compare.ts";
+import { CODED, coded } from "../weights.ts";
 
 /** An f32 sum of k products of numbers below 1 is off by at most k · 2^-24 of their size, which is far less in practice. */
 const summed = (k: number): Tolerance => ({ relative: 1e-6, floor: 1, absolute: k * 2 ** -24 });

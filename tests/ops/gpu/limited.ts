@@ -1,8 +1,8 @@
 /** Tests that see a GPU through bindings of a few bytes, so that small operands are bound in parts. */
-import type { Backend } from "../../tensor/backend.ts";
-import { gpuTest, withGpu } from "../support/gpu.ts";
-import { compare } from "./gpu_compare.ts";
-import type { Input, Output, Run, Tolerance } from "./kernel_operands.ts";
+import type { Backend } from "../../../tensor/backend.ts";
+import { gpuTest, withGpu } from "../../support/gpu.ts";
+import { compare } from "./compare.ts";
+import type { Input, Output, Run, Tolerance } from "../kernel_operands.ts";
 
 /** Asserts that a kernel gives the reference's numbers. */
 export type Check = (

@@ -1,9 +1,9 @@
 /** Forward kernels and AdamW against torch: golden/reference_kernels.json, made by oracles/reference_kernels.py. */
 import assert from "node:assert/strict";
-import type { UnaryOp } from "../../tensor/mod.ts";
-import { bitsAt, key } from "../../tensor/mod.ts";
-import golden from "../oracles/golden/reference_kernels.json" with { type: "json" };
-import { backend, blank, close, operand, values } from "./reference_operands.ts";
+import type { UnaryOp } from "../../../tensor/mod.ts";
+import { bitsAt, key } from "../../../tensor/mod.ts";
+import golden from "../../oracles/golden/reference_kernels.json" with { type: "json" };
+import { backend, blank, close, operand, values } from "./operands.ts";
 
 /** f32 output of f64 sums: one rounding. */
 const ROUNDING = 1e-7;

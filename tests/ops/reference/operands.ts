@@ -1,8 +1,8 @@
 /** Operands on a reference backend for the tests beside this file, and the two ways to compare numbers. */
 import assert from "node:assert/strict";
-import { type DType, type Operand, type Shape, size } from "../../tensor/mod.ts";
-import { decode, encode } from "../../ops/reference/codecs/mod.ts";
-import { reference } from "../../ops/reference/mod.ts";
+import { type DType, type Operand, type Shape, size } from "../../../tensor/mod.ts";
+import { decode, encode } from "../../../ops/reference/codecs/mod.ts";
+import { reference } from "../../../ops/reference/mod.ts";
 
 export const backend: ReturnType<typeof reference> = reference();
 

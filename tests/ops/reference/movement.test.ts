@@ -1,9 +1,9 @@
 /** Kernels that move, pick, compare and fold elements, against definitions written out per index; and memory. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { type BinaryOp, type Operand, size, strides } from "../../tensor/mod.ts";
-import { reference } from "../../ops/reference/mod.ts";
-import { backend, blank, close, noise, operand, values } from "./reference_operands.ts";
+import { type BinaryOp, type Operand, size, strides } from "../../../tensor/mod.ts";
+import { reference } from "../../../ops/reference/mod.ts";
+import { backend, blank, close, noise, operand, values } from "./operands.ts";
 
 const shapes = fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 4 });
 const count = (shape: readonly number[], dtype: "f32" | "i32" = "f32") =>

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { byteLength, type DType } from "../../tensor/dtype.ts";
-import { gpuTest, withGpu } from "../support/gpu.ts";
-import { compare, runOn } from "./gpu_compare.ts";
-import { EXACT, summed } from "./gpu_tolerances.ts";
-import { f32, i32, type Input, noise, random } from "./kernel_operands.ts";
+import { byteLength, type DType } from "../../../tensor/dtype.ts";
+import { gpuTest, withGpu } from "../../support/gpu.ts";
+import { compare, runOn } from "./compare.ts";
+import { EXACT, summed } from "./tolerances.ts";
+import { f32, i32, type Input, noise, random } from "../kernel_operands.ts";
 
 const plain = fc.constantFrom<DType>("f32", "i32", "f16", "bf16", "u8");
 

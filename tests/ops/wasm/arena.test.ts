@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
-import { sizeClass } from "../../ops/wasm/arena.ts";
-import { wasm } from "../../ops/wasm/mod.ts";
-import { mergeAxes } from "../../tensor/walk.ts";
+import { sizeClass } from "../../../ops/wasm/arena.ts";
+import { wasm } from "../../../ops/wasm/mod.ts";
+import { mergeAxes } from "../../../tensor/walk.ts";
 
 Deno.test("sizeClass() holds what was asked with at most 6 % unused above 1 KiB", () =>
   fc.assert(
@@ -131,7 +131,7 @@ Deno.test("wasm() refuses odd numbers of threads", async () => {
 });
 
 Deno.test("wasm() needs no permission, and a program that does not close it ends", async () => {
-  const url = new URL("../../ops/wasm/mod.ts", import.meta.url).href;
+  const url = new URL("../../../ops/wasm/mod.ts", import.meta.url).href;
   const code =
     `const { wasm } = await import("${url}"); const b = await wasm({ threads: 2 }); console.log(b.name);`;
   const { stdout } = await new Deno.Command(Deno.execPath(), {

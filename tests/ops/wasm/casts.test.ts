@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
-import { byteLength, type DType, ggufBlock, isGguf } from "../../tensor/dtype.ts";
-import { size } from "../../tensor/shape.ts";
-import { f32, i32, type Input, noise, random, run } from "./kernel_operands.ts";
-import { compare, withBackends } from "./wasm_compare.ts";
-import { CODED, coded } from "./wasm_weights.ts";
+import { byteLength, type DType, ggufBlock, isGguf } from "../../../tensor/dtype.ts";
+import { size } from "../../../tensor/shape.ts";
+import { f32, i32, type Input, noise, random, run } from "../kernel_operands.ts";
+import { compare, withBackends } from "./compare.ts";
+import { CODED, coded } from "../weights.ts";
 
 const exact = { relative: 0 };
 

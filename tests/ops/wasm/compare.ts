@@ -4,11 +4,11 @@
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import type { Backend } from "../../tensor/backend.ts";
-import { showShape } from "../../tensor/shape.ts";
-import { reference } from "../../ops/reference/mod.ts";
-import { isNativeBuilt, native } from "../../ops/native/mod.ts";
-import { wasm } from "../../ops/wasm/mod.ts";
+import type { Backend } from "../../../tensor/backend.ts";
+import { showShape } from "../../../tensor/shape.ts";
+import { reference } from "../../../ops/reference/mod.ts";
+import { isNativeBuilt, native } from "../../../ops/native/mod.ts";
+import { wasm } from "../../../ops/wasm/mod.ts";
 import {
   assertClose,
   floats,
@@ -17,7 +17,7 @@ import {
   type Run,
   run,
   type Tolerance,
-} from "./kernel_operands.ts";
+} from "../kernel_operands.ts";
 
 /** The backends that a test compares. */
 export interface Backends {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
-import { f32, i32, noise, random } from "./kernel_operands.ts";
-import { compare, withBackends } from "./wasm_compare.ts";
+import { f32, i32, noise, random } from "../kernel_operands.ts";
+import { compare, withBackends } from "./compare.ts";
 
 Deno.test("reduce() of wasm agrees with the reference", () =>
   withBackends((backends) => {

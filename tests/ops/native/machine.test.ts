@@ -1,9 +1,9 @@
 /** What the native backend has of its own; its kernels are compared with the reference's beside those of wasm. */
 import assert from "node:assert/strict";
-import { libraryPath, startNative } from "../../ops/native/machine.ts";
-import { isNativeBuilt, native } from "../../ops/native/mod.ts";
-import record from "../../ops/wasm/lib/SOURCE_HASH.json" with { type: "json" };
-import { assertSameBits, productBytes } from "./product_bytes.ts";
+import { libraryPath, startNative } from "../../../ops/native/machine.ts";
+import { isNativeBuilt, native } from "../../../ops/native/mod.ts";
+import record from "../../../ops/wasm/lib/SOURCE_HASH.json" with { type: "json" };
+import { assertSameBits, productBytes } from "../product_bytes.ts";
 
 const ignore = !isNativeBuilt();
 

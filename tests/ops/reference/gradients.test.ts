@@ -1,8 +1,8 @@
 /** Derivative kernels against central differences of their forward kernels, on random operands. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { type Operand, size } from "../../tensor/mod.ts";
-import { backend, blank, close, noise, operand, values } from "./reference_operands.ts";
+import { type Operand, size } from "../../../tensor/mod.ts";
+import { backend, blank, close, noise, operand, values } from "./operands.ts";
 
 const H = 2 ** -5;
 /** Five-point differences: h⁴ of the fifth derivative, plus 6e-8 / h from outputs rounded to f32. */

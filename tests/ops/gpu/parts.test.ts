@@ -1,10 +1,10 @@
 /** Operands larger than a binding, seen through a limit of 64 or 256 KiB: bound in parts, with the numbers of the reference. */
 import assert from "node:assert/strict";
-import type { DType } from "../../tensor/dtype.ts";
-import { limited } from "./gpu_limited.ts";
-import { EXACT, LONG_SUM, ROUNDED, ROW, summed, UNARY } from "./gpu_tolerances.ts";
-import { f32, i32, noise, random } from "./kernel_operands.ts";
-import { coded } from "./wasm_weights.ts";
+import type { DType } from "../../../tensor/dtype.ts";
+import { limited } from "./limited.ts";
+import { EXACT, LONG_SUM, ROUNDED, ROW, summed, UNARY } from "./tolerances.ts";
+import { f32, i32, noise, random } from "../kernel_operands.ts";
+import { coded } from "../weights.ts";
 
 limited("gpu computes element by element in parts", async (check) => {
   const n = 50_001;

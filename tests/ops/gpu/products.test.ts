@@ -1,13 +1,13 @@
 import fc from "fast-check";
-import type { AttentionOptions, Backend } from "../../tensor/backend.ts";
-import { ggufBlock, isGguf } from "../../tensor/dtype.ts";
-import { broadcast } from "../../tensor/shape.ts";
-import { gpuTest, withGpu } from "../support/gpu.ts";
-import { attend, type Case } from "./gpu_attend.ts";
-import { compare } from "./gpu_compare.ts";
-import { EXACT, summed } from "./gpu_tolerances.ts";
-import { f32, type Input, matrix, random } from "./kernel_operands.ts";
-import { CODED, coded } from "./wasm_weights.ts";
+import type { AttentionOptions, Backend } from "../../../tensor/backend.ts";
+import { ggufBlock, isGguf } from "../../../tensor/dtype.ts";
+import { broadcast } from "../../../tensor/shape.ts";
+import { gpuTest, withGpu } from "../../support/gpu.ts";
+import { attend, type Case } from "./attend.ts";
+import { compare } from "./compare.ts";
+import { EXACT, summed } from "./tolerances.ts";
+import { f32, type Input, matrix, random } from "../kernel_operands.ts";
+import { CODED, coded } from "../weights.ts";
 
 async function product(
   gpu: Backend,
