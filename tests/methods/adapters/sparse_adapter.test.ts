@@ -18,7 +18,7 @@ import {
   scope,
   type Synchronous,
   type Tree,
-} from "../../core/mod.ts";
+} from "../../../core/mod.ts";
 import {
   adapterMask,
   type AdapterMaskOptions,
@@ -26,12 +26,12 @@ import {
   lora,
   parallelAdapter,
   sparseAdapter,
-} from "../../methods/mod.ts";
-import { assertClose, assertNoLeak } from "../support/assert.ts";
-import { BACKENDS, withBackend } from "../support/backends.ts";
-import { goldenNumbers, goldenTensors } from "../support/golden.ts";
-import { goldenBase, goldenBatch } from "../support/golden_method.ts";
-import { tinyLlama } from "../support/tiny_models.ts";
+} from "../../../methods/mod.ts";
+import { assertClose, assertNoLeak } from "../../support/assert.ts";
+import { BACKENDS, withBackend } from "../../support/backends.ts";
+import { goldenNumbers, goldenTensors } from "../../support/golden.ts";
+import { goldenBase, goldenBatch } from "../../support/golden_method.ts";
+import { tinyLlama } from "../../support/tiny_models.ts";
 
 const HOST = houlsby({ reduction: 5, activation: "silu" });
 

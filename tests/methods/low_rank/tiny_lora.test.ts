@@ -9,12 +9,12 @@ import {
   read,
   type Tensor,
   type Tree,
-} from "../../core/mod.ts";
-import { leadingDirections, tinyLora, type TinyLoraOptions } from "../../methods/mod.ts";
-import { assertClose, assertNoLeak } from "../support/assert.ts";
-import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
-import { assertGolden, goldenBase, goldenParams } from "../support/golden_method.ts";
-import { assertMerged, assertShapes, assertSteps } from "../support/golden_training.ts";
+} from "../../../core/mod.ts";
+import { leadingDirections, tinyLora, type TinyLoraOptions } from "../../../methods/mod.ts";
+import { assertClose, assertNoLeak } from "../../support/assert.ts";
+import { ALL_BACKENDS, withBackend } from "../../support/backends.ts";
+import { assertGolden, goldenBase, goldenParams } from "../../support/golden_method.ts";
+import { assertMerged, assertShapes, assertSteps } from "../../support/golden_training.ts";
 
 const OPTIONS: TinyLoraOptions = {
   rank: 3,

@@ -19,12 +19,12 @@ import {
   type Tensor,
   tensor,
   type Tree,
-} from "../../core/mod.ts";
-import { boft } from "../../methods/mod.ts";
-import { multiply, normal, ones } from "../../ops/mod.ts";
-import { reference } from "../../ops/reference/mod.ts";
-import { assertNoLeak } from "../support/assert.ts";
-import { tinyLlama } from "../support/tiny_models.ts";
+} from "../../../core/mod.ts";
+import { boft } from "../../../methods/mod.ts";
+import { multiply, normal, ones } from "../../../ops/mod.ts";
+import { reference } from "../../../ops/reference/mod.ts";
+import { assertNoLeak } from "../../support/assert.ts";
+import { tinyLlama } from "../../support/tiny_models.ts";
 
 const PATH = "model.layers.0.self_attn.q_proj"; // [16, 16]
 const BLOCKS = 4;

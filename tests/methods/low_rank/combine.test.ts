@@ -23,7 +23,7 @@ import {
   type Tensor,
   type Tree,
   weightUpdates,
-} from "../../core/mod.ts";
+} from "../../../core/mod.ts";
 import {
   adalora,
   type Combination,
@@ -41,13 +41,13 @@ import {
   pfeiffer,
   pissa,
   toLora,
-} from "../../methods/mod.ts";
-import { saveAdapter } from "../../io/save_adapter.ts";
-import { add, multiply, normal } from "../../ops/mod.ts";
-import { reference } from "../../ops/reference/mod.ts";
-import { assertClose } from "../support/assert.ts";
-import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
-import { goldenBase, goldenBatch } from "../support/golden_method.ts";
+} from "../../../methods/mod.ts";
+import { saveAdapter } from "../../../io/save_adapter.ts";
+import { add, multiply, normal } from "../../../ops/mod.ts";
+import { reference } from "../../../ops/reference/mod.ts";
+import { assertClose } from "../../support/assert.ts";
+import { ALL_BACKENDS, withBackend } from "../../support/backends.ts";
+import { goldenBase, goldenBatch } from "../../support/golden_method.ts";
 
 const logitsOf = async (model: Model): Promise<Float32Array> => {
   const { logits } = forward(model, goldenBatch());

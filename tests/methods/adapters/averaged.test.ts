@@ -10,7 +10,7 @@ import {
   type Model,
   sizesOf,
   type Tree,
-} from "../../core/mod.ts";
+} from "../../../core/mod.ts";
 import {
   averaged,
   houlsby,
@@ -21,13 +21,13 @@ import {
   parallelAdapter,
   pfeiffer,
   prefixTuning,
-} from "../../methods/mod.ts";
-import { reference } from "../../ops/reference/mod.ts";
-import { assertClose } from "../support/assert.ts";
-import { methodLaws } from "../support/method_laws.ts";
-import { onTiny } from "../support/on_tiny.ts";
-import { trained } from "../support/subject.ts";
-import { tinyLlama } from "../support/tiny_models.ts";
+} from "../../../methods/mod.ts";
+import { reference } from "../../../ops/reference/mod.ts";
+import { assertClose } from "../../support/assert.ts";
+import { methodLaws } from "../../support/method_laws.ts";
+import { onTiny } from "../../support/on_tiny.ts";
+import { trained } from "../../support/subject.ts";
+import { tinyLlama } from "../../support/tiny_models.ts";
 
 const D = 12;
 const LAYERS = 2;

@@ -18,14 +18,14 @@ import {
   tensor,
   type Tree,
   weightLeaves,
-} from "../../core/mod.ts";
-import { denseDeltas } from "../../methods/selective/dense_deltas.ts";
-import { ltSftLeaves } from "../../methods/selective/lt_sft.ts";
-import { ltSft, type SparseMask } from "../../methods/mod.ts";
-import { assertClose, assertNoLeak } from "../support/assert.ts";
-import { BACKENDS, withBackend } from "../support/backends.ts";
-import { noised } from "../support/subject.ts";
-import { tinyGpt2 } from "../support/tiny_models.ts";
+} from "../../../core/mod.ts";
+import { denseDeltas } from "../../../methods/selective/dense_deltas.ts";
+import { ltSftLeaves } from "../../../methods/selective/lt_sft.ts";
+import { ltSft, type SparseMask } from "../../../methods/mod.ts";
+import { assertClose, assertNoLeak } from "../../support/assert.ts";
+import { BACKENDS, withBackend } from "../../support/backends.ts";
+import { noised } from "../../support/subject.ts";
+import { tinyGpt2 } from "../../support/tiny_models.ts";
 
 const TABLE = "transformer.wte.weight";
 const BATCH = { inputIds: [[1, 5, 3], [2, 2, 7]] };

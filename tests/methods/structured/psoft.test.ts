@@ -10,15 +10,15 @@ import {
   type Model,
   read,
   type Tree,
-} from "../../core/mod.ts";
-import { loadAdapter } from "../../io/load_adapter.ts";
-import { saveAdapter } from "../../io/save_adapter.ts";
-import { principalSubspace, psoft, toLora } from "../../methods/mod.ts";
-import { reference } from "../../ops/reference/mod.ts";
-import { assertClose, assertNoLeak } from "../support/assert.ts";
-import { inFolder } from "../support/folder.ts";
-import { noised } from "../support/subject.ts";
-import { tinyLlama } from "../support/tiny_models.ts";
+} from "../../../core/mod.ts";
+import { loadAdapter } from "../../../io/load_adapter.ts";
+import { saveAdapter } from "../../../io/save_adapter.ts";
+import { principalSubspace, psoft, toLora } from "../../../methods/mod.ts";
+import { reference } from "../../../ops/reference/mod.ts";
+import { assertClose, assertNoLeak } from "../../support/assert.ts";
+import { inFolder } from "../../support/folder.ts";
+import { noised } from "../../support/subject.ts";
+import { tinyLlama } from "../../support/tiny_models.ts";
 
 async function logitsOf(model: Model, adapter: Adapter): Promise<Float32Array> {
   const { logits } = forward(graft(model, adapter), { inputIds: [[1, 2, 3, 4]] });

@@ -22,19 +22,19 @@ import {
   tensor,
   type Tree,
   weightLeaves,
-} from "../../core/mod.ts";
+} from "../../../core/mod.ts";
 import {
   intrinsicSaid,
   type IntrinsicSaidOptions,
   saidPaths,
   saidScales,
-} from "../../methods/structured/intrinsic_said.ts";
-import { freshModel } from "../../models/mod.ts";
-import { shapesOnly } from "../../ops/mod.ts";
-import { reference } from "../../ops/reference/mod.ts";
-import { assertClose, assertNoLeak } from "../support/assert.ts";
-import { BACKENDS, withBackend } from "../support/backends.ts";
-import { tinyBert, tinyGemma, tinyGpt2, tinyLlama, tinyQwen3, tinyT5 } from "../support/tiny_models.ts";
+} from "../../../methods/structured/intrinsic_said.ts";
+import { freshModel } from "../../../models/mod.ts";
+import { shapesOnly } from "../../../ops/mod.ts";
+import { reference } from "../../../ops/reference/mod.ts";
+import { assertClose, assertNoLeak } from "../../support/assert.ts";
+import { BACKENDS, withBackend } from "../../support/backends.ts";
+import { tinyBert, tinyGemma, tinyGpt2, tinyLlama, tinyQwen3, tinyT5 } from "../../support/tiny_models.ts";
 
 type Numbers = readonly number[];
 

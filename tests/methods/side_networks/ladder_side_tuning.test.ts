@@ -33,18 +33,18 @@ import {
   type Tree,
   valueAndGrad,
   weightLeaves,
-} from "../../core/mod.ts";
-import { SMOLLM2 } from "../../bench/peers/smollm2.ts";
-import { loadModel } from "../../io/load_model.ts";
-import { ladderSideTuning, lora, prunedSide } from "../../methods/mod.ts";
-import { freshModel, type Task, taskConfig } from "../../models/mod.ts";
-import { shapesOnly } from "../../ops/mod.ts";
-import { reference } from "../../ops/reference/mod.ts";
-import { assertClose, assertNoLeak } from "../support/assert.ts";
-import { withBackend } from "../support/backends.ts";
-import { GOLDEN, goldenNumbers, goldenTensors } from "../support/golden.ts";
-import { T5_BASE } from "../support/published_shapes.ts";
-import { tinyBert, tinyGemma, tinyGpt2, tinyLlama, tinyQwen3, tinyT5 } from "../support/tiny_models.ts";
+} from "../../../core/mod.ts";
+import { SMOLLM2 } from "../../../bench/peers/smollm2.ts";
+import { loadModel } from "../../../io/load_model.ts";
+import { ladderSideTuning, lora, prunedSide } from "../../../methods/mod.ts";
+import { freshModel, type Task, taskConfig } from "../../../models/mod.ts";
+import { shapesOnly } from "../../../ops/mod.ts";
+import { reference } from "../../../ops/reference/mod.ts";
+import { assertClose, assertNoLeak } from "../../support/assert.ts";
+import { withBackend } from "../../support/backends.ts";
+import { GOLDEN, goldenNumbers, goldenTensors } from "../../support/golden.ts";
+import { T5_BASE } from "../../support/published_shapes.ts";
+import { tinyBert, tinyGemma, tinyGpt2, tinyLlama, tinyQwen3, tinyT5 } from "../../support/tiny_models.ts";
 
 const SIZES = { width: 32, heads: 4, keyValueHeads: 2, headDim: 8, inner: 64, layers: 3 };
 const ROW = [3, 1, 4, 1, 5, 9, 2, 6];

@@ -10,15 +10,15 @@ import {
   type Synchronous,
   type Tensor,
   type Tree,
-} from "../../core/mod.ts";
-import { fusedIa3, fusedLora, ia3, lora } from "../../methods/mod.ts";
-import { concat, ones, slice, zeros } from "../../ops/mod.ts";
-import { reference } from "../../ops/reference/mod.ts";
-import { assertClose } from "../support/assert.ts";
-import { logitsOf } from "../support/law_numbers.ts";
-import { methodLaws } from "../support/method_laws.ts";
-import { trained } from "../support/subject.ts";
-import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
+} from "../../../core/mod.ts";
+import { fusedIa3, fusedLora, ia3, lora } from "../../../methods/mod.ts";
+import { concat, ones, slice, zeros } from "../../../ops/mod.ts";
+import { reference } from "../../../ops/reference/mod.ts";
+import { assertClose } from "../../support/assert.ts";
+import { logitsOf } from "../../support/law_numbers.ts";
+import { methodLaws } from "../../support/method_laws.ts";
+import { trained } from "../../support/subject.ts";
+import { tinyGpt2, tinyLlama } from "../../support/tiny_models.ts";
 
 const D = 12;
 const LAYERS = 2;

@@ -1,11 +1,11 @@
 /** FAR's reconfiguration computes what the layer computed, and its inverse gives the layer back bit for bit. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { bytesOf, keep, key, read, scope, type Synchronous, type Tensor } from "../../core/mod.ts";
-import { absorbed, reconfigure, restore } from "../../methods/mod.ts";
-import { add, concat, gatherLast, matmul, normal, reshape } from "../../ops/mod.ts";
-import { reference } from "../../ops/reference/mod.ts";
-import { assertClose, assertNoLeak } from "../support/assert.ts";
+import { bytesOf, keep, key, read, scope, type Synchronous, type Tensor } from "../../../core/mod.ts";
+import { absorbed, reconfigure, restore } from "../../../methods/mod.ts";
+import { add, concat, gatherLast, matmul, normal, reshape } from "../../../ops/mod.ts";
+import { reference } from "../../../ops/reference/mod.ts";
+import { assertClose, assertNoLeak } from "../../support/assert.ts";
 
 const backend = reference();
 const rising = (out: number): fc.Arbitrary<number[]> =>

@@ -1,10 +1,10 @@
 /** Bottleneck adapters of every wiring obey the laws of methods. AdapterHub's numbers stand in tests/io/adapterhub/folders.test.ts. */
 import assert from "node:assert/strict";
-import { adapt, type Counts, type Method } from "../../core/mod.ts";
-import { bottleneckAdapter, type BottleneckAdapterOptions } from "../../methods/mod.ts";
-import { reference } from "../../ops/reference/mod.ts";
-import { methodLaws } from "../support/method_laws.ts";
-import { tinyLlama } from "../support/tiny_models.ts";
+import { adapt, type Counts, type Method } from "../../../core/mod.ts";
+import { bottleneckAdapter, type BottleneckAdapterOptions } from "../../../methods/mod.ts";
+import { reference } from "../../../ops/reference/mod.ts";
+import { methodLaws } from "../../support/method_laws.ts";
+import { tinyLlama } from "../../support/tiny_models.ts";
 
 const D = 12;
 const LAYERS = 2;

@@ -1,6 +1,6 @@
 /** Methods side by side obey the laws of methods, and those of a sum of effects. */
 import assert from "node:assert/strict";
-import { adapt, at, compose, graft, key, layers, type Method, scaled } from "../../core/mod.ts";
+import { adapt, at, compose, graft, key, layers, type Method, scaled } from "../../../core/mod.ts";
 import {
   fullFineTune,
   houlsby,
@@ -10,13 +10,13 @@ import {
   parallel,
   pfeiffer,
   prefixTuning,
-} from "../../methods/mod.ts";
-import { reference } from "../../ops/reference/mod.ts";
-import { assertClose } from "../support/assert.ts";
-import { logitsOf } from "../support/law_numbers.ts";
-import { methodLaws } from "../support/method_laws.ts";
-import { onTiny } from "../support/on_tiny.ts";
-import { tinyLlama } from "../support/tiny_models.ts";
+} from "../../../methods/mod.ts";
+import { reference } from "../../../ops/reference/mod.ts";
+import { assertClose } from "../../support/assert.ts";
+import { logitsOf } from "../../support/law_numbers.ts";
+import { methodLaws } from "../../support/method_laws.ts";
+import { onTiny } from "../../support/on_tiny.ts";
+import { tinyLlama } from "../../support/tiny_models.ts";
 
 const beside = (methods: Readonly<Record<string, Method>>): Method => parallel(methods) as unknown as Method;
 const inSeries = (methods: Readonly<Record<string, Method>>): Method => compose(methods) as unknown as Method;

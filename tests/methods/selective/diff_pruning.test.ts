@@ -24,15 +24,15 @@ import {
   valueAndGrad,
   type WeightEdit,
   weightLeaves,
-} from "../../core/mod.ts";
-import { diffPruning, type DiffPruningOptions, gatedSize, isGate } from "../../methods/mod.ts";
-import { add, normal, uniform } from "../../ops/mod.ts";
-import { reference } from "../../ops/reference/mod.ts";
-import { clippedApart, globalNorm } from "../../train/mod.ts";
-import { assertClose, assertNoLeak } from "../support/assert.ts";
-import { type BackendName, BACKENDS, withBackend } from "../support/backends.ts";
-import { noised } from "../support/subject.ts";
-import { tinyGpt2 } from "../support/tiny_models.ts";
+} from "../../../core/mod.ts";
+import { diffPruning, type DiffPruningOptions, gatedSize, isGate } from "../../../methods/mod.ts";
+import { add, normal, uniform } from "../../../ops/mod.ts";
+import { reference } from "../../../ops/reference/mod.ts";
+import { clippedApart, globalNorm } from "../../../train/mod.ts";
+import { assertClose, assertNoLeak } from "../../support/assert.ts";
+import { type BackendName, BACKENDS, withBackend } from "../../support/backends.ts";
+import { noised } from "../../support/subject.ts";
+import { tinyGpt2 } from "../../support/tiny_models.ts";
 
 const BATCH = { inputIds: [[1, 5, 3, 10], [2, 2, 7, 0]], labels: [[1, 5, 3, 10], [2, 2, 7, 0]] };
 

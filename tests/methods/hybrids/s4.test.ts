@@ -1,11 +1,11 @@
 /** S4's groups of blocks: a spindle wherever there is one, N₁ < N₂ = N₃ > N₄ (arXiv 2301.01821, section 4). */
 import assert from "node:assert/strict";
-import { adapt, dispose, leaves, type Tree } from "../../core/mod.ts";
-import { s4 } from "../../methods/mod.ts";
-import { spindle } from "../../methods/hybrids/s4_sizes.ts";
-import { freshModel, smallConfig } from "../../models/mod.ts";
-import { shapesOnly } from "../../ops/mod.ts";
-import { s4Groups } from "../../tuning/method_sizes.ts";
+import { adapt, dispose, leaves, type Tree } from "../../../core/mod.ts";
+import { s4 } from "../../../methods/mod.ts";
+import { spindle } from "../../../methods/hybrids/s4_sizes.ts";
+import { freshModel, smallConfig } from "../../../models/mod.ts";
+import { shapesOnly } from "../../../ops/mod.ts";
+import { s4Groups } from "../../../tuning/method_sizes.ts";
 
 type Four = readonly [number, number, number, number];
 

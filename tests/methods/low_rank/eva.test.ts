@@ -11,13 +11,13 @@ import {
   memory,
   read,
   type Tensor,
-} from "../../core/mod.ts";
-import { eva, type EvaOptions, loraScale } from "../../methods/mod.ts";
-import { reference } from "../../ops/reference/mod.ts";
-import { assertClose } from "../support/assert.ts";
-import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
-import { GOLDEN, goldenNumbers } from "../support/golden.ts";
-import { goldenBase } from "../support/golden_method.ts";
+} from "../../../core/mod.ts";
+import { eva, type EvaOptions, loraScale } from "../../../methods/mod.ts";
+import { reference } from "../../../ops/reference/mod.ts";
+import { assertClose } from "../../support/assert.ts";
+import { ALL_BACKENDS, withBackend } from "../../support/backends.ts";
+import { GOLDEN, goldenNumbers } from "../../support/golden.ts";
+import { goldenBase } from "../../support/golden_method.ts";
 
 const { batches, cases }: {
   readonly batches: readonly Batch[];

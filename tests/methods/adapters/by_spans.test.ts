@@ -1,13 +1,13 @@
 /** Adapters for spans of a text obey the laws of methods. AdapterHub's numbers stand in tests/io/adapterhub/folders.test.ts. */
 import assert from "node:assert/strict";
-import { type Batch, graft, key, type Method, type Tree } from "../../core/mod.ts";
-import { bySpans, houlsby, lora, parallelAdapter, pfeiffer } from "../../methods/mod.ts";
-import { reference } from "../../ops/reference/mod.ts";
-import { assertClose, assertNoLeak } from "../support/assert.ts";
-import { logitsOf } from "../support/law_numbers.ts";
-import { methodLaws } from "../support/method_laws.ts";
-import { trained } from "../support/subject.ts";
-import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
+import { type Batch, graft, key, type Method, type Tree } from "../../../core/mod.ts";
+import { bySpans, houlsby, lora, parallelAdapter, pfeiffer } from "../../../methods/mod.ts";
+import { reference } from "../../../ops/reference/mod.ts";
+import { assertClose, assertNoLeak } from "../../support/assert.ts";
+import { logitsOf } from "../../support/law_numbers.ts";
+import { methodLaws } from "../../support/method_laws.ts";
+import { trained } from "../../support/subject.ts";
+import { tinyGpt2, tinyLlama } from "../../support/tiny_models.ts";
 
 const D = 12;
 const LAYERS = 2;

@@ -14,9 +14,9 @@ import {
   sizesOf,
   type Tensor,
   type Tree,
-} from "../../core/mod.ts";
-import { adalora, type AdaloraOptions, budgetAt } from "../../methods/mod.ts";
-import { reference } from "../../ops/reference/mod.ts";
+} from "../../../core/mod.ts";
+import { adalora, type AdaloraOptions, budgetAt } from "../../../methods/mod.ts";
+import { reference } from "../../../ops/reference/mod.ts";
 import {
   adamw,
   resident,
@@ -25,13 +25,13 @@ import {
   type SlotBytes,
   startTraining,
   type TrainOptions,
-} from "../../train/mod.ts";
-import { assertClose } from "../support/assert.ts";
-import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
-import { goldenNumbers } from "../support/golden.ts";
-import { assertGoldenLife } from "../support/golden_life.ts";
-import { goldenBase, goldenBatch, goldenParams } from "../support/golden_method.ts";
-import { methodLaws } from "../support/method_laws.ts";
+} from "../../../train/mod.ts";
+import { assertClose } from "../../support/assert.ts";
+import { ALL_BACKENDS, withBackend } from "../../support/backends.ts";
+import { goldenNumbers } from "../../support/golden.ts";
+import { assertGoldenLife } from "../../support/golden_life.ts";
+import { goldenBase, goldenBatch, goldenParams } from "../../support/golden_method.ts";
+import { methodLaws } from "../../support/method_laws.ts";
 
 const PEFT: AdaloraOptions = {
   rank: 4,

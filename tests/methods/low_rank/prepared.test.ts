@@ -18,8 +18,8 @@ import {
   sizesOf,
   type Tensor,
   weightLeaves,
-} from "../../core/mod.ts";
-import { loadModel } from "../../io/load_model.ts";
+} from "../../../core/mod.ts";
+import { loadModel } from "../../../io/load_model.ts";
 import {
   loftq,
   loraPlus,
@@ -30,14 +30,14 @@ import {
   type PreparedOptions,
   qlora,
   rslora,
-} from "../../methods/mod.ts";
-import { reference } from "../../ops/reference/mod.ts";
-import { assertClose } from "../support/assert.ts";
-import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
-import { GOLDEN } from "../support/golden.ts";
-import { assertGoldenLife } from "../support/golden_life.ts";
-import { goldenBase, goldenBatch } from "../support/golden_method.ts";
-import { methodLaws } from "../support/method_laws.ts";
+} from "../../../methods/mod.ts";
+import { reference } from "../../../ops/reference/mod.ts";
+import { assertClose } from "../../support/assert.ts";
+import { ALL_BACKENDS, withBackend } from "../../support/backends.ts";
+import { GOLDEN } from "../../support/golden.ts";
+import { assertGoldenLife } from "../../support/golden_life.ts";
+import { goldenBase, goldenBatch } from "../../support/golden_method.ts";
+import { methodLaws } from "../../support/method_laws.ts";
 
 const LORA = { rank: 3, alpha: 5, targets: ["q_proj", "v_proj", "down_proj"] } as const;
 

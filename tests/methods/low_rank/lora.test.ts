@@ -1,8 +1,8 @@
 /** LoRA obeys the laws of methods in each of its forms. */
-import { chooseTargets, type Counts, type Model, sizesOf } from "../../core/mod.ts";
-import { lora, type LoraOptions } from "../../methods/mod.ts";
-import { tinyGpt2 } from "../support/tiny_models.ts";
-import { methodLaws } from "../support/method_laws.ts";
+import { chooseTargets, type Counts, type Model, sizesOf } from "../../../core/mod.ts";
+import { lora, type LoraOptions } from "../../../methods/mod.ts";
+import { tinyGpt2 } from "../../support/tiny_models.ts";
+import { methodLaws } from "../../support/method_laws.ts";
 
 /** Σ r (in + out), arXiv 2106.09685. */
 function formula(options: LoraOptions): (model: Model) => Partial<Counts> {

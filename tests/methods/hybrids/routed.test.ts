@@ -18,7 +18,7 @@ import {
   type Tensor,
   tensor,
   type Tree,
-} from "../../core/mod.ts";
+} from "../../../core/mod.ts";
 import {
   averaged,
   houlsby,
@@ -28,14 +28,14 @@ import {
   prefixTuning,
   promptTuning,
   routed,
-} from "../../methods/mod.ts";
-import { barePass } from "../../models/mod.ts";
-import { reference } from "../../ops/reference/mod.ts";
-import { assertClose, assertNoLeak } from "../support/assert.ts";
-import { methodLaws } from "../support/method_laws.ts";
-import { onTiny } from "../support/on_tiny.ts";
-import { trained } from "../support/subject.ts";
-import { tinyLlama } from "../support/tiny_models.ts";
+} from "../../../methods/mod.ts";
+import { barePass } from "../../../models/mod.ts";
+import { reference } from "../../../ops/reference/mod.ts";
+import { assertClose, assertNoLeak } from "../../support/assert.ts";
+import { methodLaws } from "../../support/method_laws.ts";
+import { onTiny } from "../../support/on_tiny.ts";
+import { trained } from "../../support/subject.ts";
+import { tinyLlama } from "../../support/tiny_models.ts";
 
 const method = (experts: Readonly<Record<string, Method>>, options?: Parameters<typeof routed>[1]): Method =>
   routed(experts, options) as unknown as Method;

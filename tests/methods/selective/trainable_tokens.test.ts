@@ -10,13 +10,13 @@ import {
   quantize,
   read,
   type Tensor,
-} from "../../core/mod.ts";
-import { compose, modulesToSave, trainableTokens } from "../../mod.ts";
-import { reference } from "../../ops/reference/mod.ts";
-import { assertNoLeak } from "../support/assert.ts";
-import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
-import { methodLaws } from "../support/method_laws.ts";
-import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
+} from "../../../core/mod.ts";
+import { compose, modulesToSave, trainableTokens } from "../../../mod.ts";
+import { reference } from "../../../ops/reference/mod.ts";
+import { assertNoLeak } from "../../support/assert.ts";
+import { ALL_BACKENDS, withBackend } from "../../support/backends.ts";
+import { methodLaws } from "../../support/method_laws.ts";
+import { tinyGpt2, tinyLlama } from "../../support/tiny_models.ts";
 
 /** Puts trained tokens in front of every row: one that reads none of them cannot show what they do. */
 function reading(tokens: readonly number[]): (batch: Batch) => Batch {

@@ -1,10 +1,10 @@
 /** What PVeRA draws in training: a normal distribution whose mean and variance the input and its scales give. */
 import assert from "node:assert/strict";
-import { key, type LinearCall, read, scope, tensor, type Tree } from "../../core/mod.ts";
-import { pvera } from "../../methods/mod.ts";
-import { full, ones } from "../../ops/mod.ts";
-import { reference } from "../../ops/reference/mod.ts";
-import { tinyLlama } from "../support/tiny_models.ts";
+import { key, type LinearCall, read, scope, tensor, type Tree } from "../../../core/mod.ts";
+import { pvera } from "../../../methods/mod.ts";
+import { full, ones } from "../../../ops/mod.ts";
+import { reference } from "../../../ops/reference/mod.ts";
+import { tinyLlama } from "../../support/tiny_models.ts";
 
 Deno.test("pvera() draws B z with z of the mean and the variance that λ_d and A x give, and without a key it is the mean", async () => {
   const backend = reference();
