@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { key } from "../../tensor/key.ts";
-import { expand, type Facts, shuffle, tidy } from "../../embedded/conversations/grammar.ts";
-import { days } from "../../embedded/conversations/sources.ts";
+import { key } from "../../../tensor/key.ts";
+import { expand, type Facts, shuffle, tidy } from "../../../embedded/conversations/grammar.ts";
+import { days } from "../../../embedded/conversations/sources.ts";
 
 const facts: Facts = {
   item: { said: "espresso maker", summed: "machine" },
