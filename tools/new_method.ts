@@ -133,7 +133,8 @@ methodLaws("${factory}()", {
   },
 });
 
-// TODO a golden case that another program made: a script in tests/oracles/, read here as tests/methods/golden.test.ts does.
+// TODO a golden case that another program made: a script in tests/oracles/, read here by goldenMethods (tests/support/golden_case.ts).
+// TODO counts that the paper prints (tests/support/published_counts.ts), and what is refused (tests/support/bad_options.ts).
 `;
 }
 

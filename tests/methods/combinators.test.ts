@@ -1,11 +1,13 @@
 /** Methods made from methods obey the laws too, and those of their combinators. */
 import assert from "node:assert/strict";
 import {
+  at,
   bytesOf,
   compose,
   dequantize,
   dispose,
   forward,
+  type Gate,
   gated,
   graft,
   keep,
@@ -17,20 +19,34 @@ import {
   merge,
   type Method,
   type Model,
+  type Place,
   quantize,
   read,
   type Root,
+  scaled,
   scope,
   type Synchronous,
   type Tensor,
+  type Tree,
 } from "../../core/mod.ts";
-import { type Gate, scaled, type Tree } from "../../core/mod.ts";
-import { dora, fullFineTune, ia3, ladderSideTuning, lora, only, pfeiffer } from "../../methods/mod.ts";
-import { prefixTuning, sentenceGate } from "../../methods/mod.ts";
+import {
+  compacter,
+  dora,
+  fullFineTune,
+  ia3,
+  ladderSideTuning,
+  lora,
+  loreft,
+  only,
+  pfeiffer,
+  prefixTuning,
+  sentenceGate,
+} from "../../methods/mod.ts";
 import { add, full } from "../../ops/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
+import { losses } from "../support/lowers_loss.ts";
 import { methodLaws } from "../support/method_laws.ts";
 import { noised } from "../support/subject.ts";
 import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
@@ -240,3 +256,17 @@ for (const name of ALL_BACKENDS) {
         model.dispose();
       })));
 }
+
+Deno.test("a hybrid that no paper has is an expression: gated Compacter in the upper block, LoReFT below", () =>
+  withBackend("wasm", (backend) =>
+    assertNoLeak(async () => {
+      const model = tinyLlama(backend, 15);
+      const upper = (place: Place): boolean => place.layer === 1;
+      const hybrid = compose({
+        upper: at(upper, gated(compacter({ reduction: 3 }), sentenceGate())),
+        lower: at((place) => !upper(place), loreft({ rank: 2, first: 1, last: 1 })),
+      }) as Method;
+      const seen = await losses(model, hybrid, 6, 0.05);
+      assert.ok(seen.at(-1)! < seen[0]!, seen.join(", "));
+      model.dispose();
+    })));

@@ -1,10 +1,31 @@
 /** Generating under edits that touch cache, mask and positions: batches of unequal prompts equal each prompt alone. */
 import assert from "node:assert/strict";
-import { compose, generateIds, graft, keep, key, type Method, type Model, scope } from "../../core/mod.ts";
-import type { Synchronous, Tree } from "../../core/mod.ts";
-import { ladderSideTuning, lora, prefixTuning, xlora } from "../../methods/mod.ts";
+import {
+  compose,
+  forward,
+  generateIds,
+  graft,
+  keep,
+  key,
+  type Method,
+  type Model,
+  read,
+  scope,
+  type Synchronous,
+  type Tree,
+} from "../../core/mod.ts";
+import {
+  ladderSideTuning,
+  lora,
+  prefixTuning,
+  promptTuning,
+  pTuning,
+  withSlots,
+  xlora,
+} from "../../methods/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertNoLeak } from "../support/assert.ts";
+import { SLOT } from "../support/prompts.ts";
 import { noised } from "../support/subject.ts";
 import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
 
@@ -62,3 +83,53 @@ Deno.test("generateIds() under a prefix stops where the context ends", () =>
     assert.equal(ids.length, 32 - 5 - 3 + 1);
     params.dispose();
   }));
+
+/** With and without a cache, alone and padded on the left among others. */
+async function continues(
+  model: Model,
+  method: Method,
+  prompts: readonly (readonly number[])[],
+): Promise<void> {
+  const params = keep(scope((): Synchronous<Tree> => noised(method.init({ model, key: 1 }), key(2))));
+  const tuned = graft(model, { method, params: params.tree });
+  const options = { maxNewTokens: 4, eos: [] };
+  const together = await generateIds(tuned, prompts, options);
+  for (const [i, prompt] of prompts.entries()) {
+    assert.deepEqual(together[i], await generateIds(tuned, prompt, options), `${method.name}, prompt ${i}`);
+    const ids = [...prompt];
+    for (let n = 0; n < 4; n++) {
+      // A token of the slot's id that was generated is no slot: without a cache it cannot be told apart.
+      const { logits } = forward(tuned, { inputIds: [ids] });
+      const scores = await read(logits);
+      logits.storage.free();
+      const last = scores.subarray(scores.length - 11);
+      const best = last.reduce((best, x, id) => x > last[best]! ? id : best, 0);
+      assert.equal(together[i]![n], best, `${method.name}, prompt ${i}, token ${n} without a cache`);
+      if (best === SLOT) break;
+      ids.push(best);
+    }
+  }
+  params.dispose();
+}
+
+Deno.test("generateIds() under prompts before and inside the text agrees with whole passes", async () => {
+  for (const tiny of [tinyLlama, tinyGpt2]) {
+    await assertNoLeak(async () => {
+      const model = tiny(reference(), 11);
+      await continues(model, promptTuning({ length: 3 }) as Method, [[3, 1, 4, 1], [5], [9, 2, 6]]);
+      const texts = [[3, 1], [5], [2, 6, 4]].map((text) => withSlots([1, text, 2], SLOT));
+      await continues(
+        model,
+        pTuning({ length: 3, where: { token: SLOT }, encoder: { kind: "mlp" } }) as Method,
+        texts,
+      );
+      const both = compose({
+        front: promptTuning({ length: 2 }) as Method,
+        slots: promptTuning({ length: 3, where: { token: SLOT } }) as Method,
+        lora: lora({ rank: 2, initialization: "none" }) as Method,
+      }) as Method;
+      await continues(model, both, texts);
+      model.dispose();
+    });
+  }
+});

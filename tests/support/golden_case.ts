@@ -1,6 +1,7 @@
 /** A method's golden case as a test on each backend: shapes, logits, loss, gradients, the merged model and three AdamW steps. */
-import type { Adapter, Tree } from "../../core/mod.ts";
-import { assertNoLeak } from "./assert.ts";
+import assert from "node:assert/strict";
+import { type Adapter, dispose, leaves, type Method, read, trainable, type Tree } from "../../core/mod.ts";
+import { assertClose, assertNoLeak } from "./assert.ts";
 import { ALL_BACKENDS, type BackendName, withBackend } from "./backends.ts";
 import { assertGolden, goldenBase, goldenParams } from "./golden_method.ts";
 import { assertMerged, assertShapes, assertSteps } from "./golden_training.ts";
@@ -34,6 +35,44 @@ export function goldenCase(
           if (merging === "merges") await assertMerged(file, model, adapter);
           await assertSteps(file, model, adapter);
           params.dispose();
+          model.dispose();
+        })));
+  }
+}
+
+/**
+ * Registers the cases of a method by name. One whose name ends in "regenerated" has the file of the name before it, of which it takes
+ * what trains alone.
+ */
+export function goldenMethods(
+  methods: Readonly<Record<string, Method>>,
+  rest: Omit<GoldenCase, "adapter" | "file"> = {},
+): void {
+  for (const [name, method] of Object.entries(methods)) {
+    goldenCase(name, {
+      ...rest,
+      file: name.split(" ")[0]!,
+      adapter: (params) => ({ method, params: name.endsWith("regenerated") ? trainable(params) : params }),
+    });
+  }
+}
+
+/** Registers a test for each case: what a fresh adapter keeps frozen of its start is what the other program keeps. */
+export function goldenStarts(methods: Readonly<Record<string, Method>>): void {
+  for (const [name, method] of Object.entries(methods)) {
+    Deno.test(`what a fresh ${name} keeps of its start is what PEFT keeps`, () =>
+      withBackend("wasm", (backend) =>
+        assertNoLeak(async () => {
+          const model = await goldenBase(backend);
+          const [golden, fresh] = [goldenParams(name, backend), method.init({ model, key: 0 })];
+          const theirs = new Map(leaves(golden.tree));
+          const frozen = leaves(fresh).filter(([path]) => path.includes(".frozen."));
+          assert.equal(frozen.length, 6);
+          for (const [path, t] of frozen) {
+            assertClose(await read(t), await read(theirs.get(path)!), 1e-6, path);
+          }
+          dispose(fresh);
+          golden.dispose();
           model.dispose();
         })));
   }

@@ -1,9 +1,14 @@
 /** Golden cases of methods on the tiny Llama: parameters, logits, loss and gradients that another program gave. */
 import { forward, graft, leaves, lossAndGrad, nest, read, scope } from "../../core/mod.ts";
-import { type Adapter, type Backend, type Batch, keep, type Model, type Tree } from "../../core/mod.ts";
+import { type Adapter, type Backend, type Batch, keep, type Method, type Model } from "../../core/mod.ts";
+import type { Tree } from "../../core/mod.ts";
 import { loadModel } from "../../io/load_model.ts";
-import { assertClose } from "./assert.ts";
+import { reference } from "../../ops/reference/mod.ts";
+import { assertClose, assertNoLeak } from "./assert.ts";
 import { GOLDEN, goldenNumbers, goldenTensors } from "./golden.ts";
+
+/** The layers that most cases adapt. */
+export const TARGETS: readonly string[] = ["q_proj", "v_proj", "down_proj"];
 
 /** The batch that all cases ran. */
 export function goldenBatch(): Batch {
@@ -73,3 +78,22 @@ export async function assertGradients(name: string, grads: Tree, tolerance: numb
     );
   }
 }
+
+/** Runs a test of a case's parameters on its base, on the reference backend. */
+export async function onGolden(
+  name: string,
+  test: (model: Model, params: Tree, backend: Backend) => Promise<void>,
+): Promise<void> {
+  const backend = reference();
+  await assertNoLeak(async () => {
+    const model = await goldenBase(backend);
+    const params = goldenParams(name, backend);
+    await test(model, params.tree, backend);
+    params.dispose();
+    model.dispose();
+  });
+}
+
+/** A method on a case's parameters has its logits, loss and gradients. */
+export const methodIsGolden = (name: string, method: Method): Promise<void> =>
+  onGolden(name, (model, params) => assertGolden(name, model, { method, params }));

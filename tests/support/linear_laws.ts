@@ -51,3 +51,13 @@ export function laws(
     ...rest,
   });
 }
+
+/** Sums over the linear layers of the blocks, of whose outputs, inputs and bias a number is made. */
+export function eachOfBlocks(
+  model: Model,
+  n: (outFeatures: number, inFeatures: number, bias: boolean) => number,
+): Partial<Counts> {
+  const trainable = model.spec.linears.filter(({ layer }) => layer !== undefined)
+    .reduce((sum, { outFeatures, inFeatures, bias }) => sum + n(outFeatures, inFeatures, bias), 0);
+  return { added: trainable, trainable };
+}

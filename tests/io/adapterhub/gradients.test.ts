@@ -23,7 +23,7 @@ const kinds = readdirSync(FOLDERS).filter((kind) =>
 ).sort();
 assert.ok(kinds.length > 50, "every case is there");
 
-/** Parameters that the file makes of others than a linear map: a rotation of reflections. tests/methods/adapter_hub.test.ts has it. */
+/** Parameters that the file makes of others than a linear map: a rotation of reflections. tests/methods/rescaling/loreft.test.ts has it. */
 const BENT = /\.rotation$/;
 const ORTHOGONAL = /loreft|union/;
 

@@ -1,4 +1,7 @@
-/** Means of adapters obey the laws of methods, and those of a mean. AdapterHub's numbers stand in tests/io/adapterhub/folders.test.ts. */
+/**
+ * Means of adapters obey the laws of methods, and those of a mean. AdapterHub's numbers stand in
+ * tests/io/adapterhub/folders.test.ts.
+ */
 import assert from "node:assert/strict";
 import {
   chooseTargets,

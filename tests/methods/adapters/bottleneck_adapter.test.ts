@@ -1,4 +1,7 @@
-/** Bottleneck adapters of every wiring obey the laws of methods. AdapterHub's numbers stand in tests/io/adapterhub/folders.test.ts. */
+/**
+ * Bottleneck adapters of every wiring obey the laws of methods. AdapterHub's numbers stand in
+ * tests/io/adapterhub/folders.test.ts.
+ */
 import assert from "node:assert/strict";
 import { adapt, type Counts, type Method } from "../../../core/mod.ts";
 import { bottleneckAdapter, type BottleneckAdapterOptions } from "../../../methods/mod.ts";

@@ -1,4 +1,4 @@
-/** AdaLoRA: the laws, PEFT's numbers, PEFT's whole budget, and resuming in the middle of it. */
+/** AdaLoRA: the laws, PEFT's numbers, PEFT's whole budget, resuming in the middle of it, and its count. */
 import assert from "node:assert/strict";
 import {
   adapt,
@@ -32,6 +32,8 @@ import { goldenNumbers } from "../../support/golden.ts";
 import { assertGoldenLife } from "../../support/golden_life.ts";
 import { goldenBase, goldenBatch, goldenParams } from "../../support/golden_method.ts";
 import { methodLaws } from "../../support/method_laws.ts";
+import { publishedCount, trainableOf } from "../../support/published_counts.ts";
+import { BERT_BASE } from "../../support/published_shapes.ts";
 
 const PEFT: AdaloraOptions = {
   rank: 4,
@@ -170,3 +172,8 @@ Deno.test("adalora() names options that cannot be", () => {
   assert.throws(() => adalora({ interval: 0 }), /interval to be a positive integer/);
   assert.throws(() => adalora({ orthogonality: -1 }), /orthogonality to be 0 or more/);
 });
+
+publishedCount(
+  "adalora() has 1,991,520 numbers at rank 12 on every layer of BERT-base, whose shapes DeBERTa-v3-base's have",
+  () => assert.equal(trainableOf(BERT_BASE, adalora({ rank: 12, targets: "all-linear" })), 1_991_520),
+);

@@ -1,4 +1,8 @@
-/** Conversions to LoRA and combinations, against literal sums over dense matrices in f64. */
+/**
+ * Combinations, against literal sums over dense matrices in f64, and against PEFT's `add_weighted_adapter`
+ * (tests/oracles/weighted_adapters.py) where that too works on whole updates: "cat", "svd", TIES and magnitude pruning, within 1e-5 of the
+ * largest entry for two f32 decompositions of 24 x 24.
+ */
 import assert from "node:assert/strict";
 import {
   adapt,
@@ -7,67 +11,35 @@ import {
   chooseTargets,
   dispose,
   fold,
-  forward,
   graft,
   key,
   leaves,
   lookup,
-  mapTree,
   memory,
-  merge,
   type Model,
   read,
-  scope,
   sizesOf,
-  type Synchronous,
   type Tensor,
-  type Tree,
   weightUpdates,
 } from "../../../core/mod.ts";
+import { loadAdapter } from "../../../io/load_adapter.ts";
+import { loadModel } from "../../../io/load_model.ts";
 import {
-  adalora,
   type Combination,
   combine,
-  dora,
-  ia3,
-  loftq,
-  loha,
-  lokr,
   lora,
   type LoraOptions,
   loraScale,
-  olora,
-  onOriginal,
   pfeiffer,
-  pissa,
   toLora,
 } from "../../../methods/mod.ts";
-import { saveAdapter } from "../../../io/save_adapter.ts";
-import { add, multiply, normal } from "../../../ops/mod.ts";
 import { reference } from "../../../ops/reference/mod.ts";
 import { assertClose } from "../../support/assert.ts";
 import { ALL_BACKENDS, withBackend } from "../../support/backends.ts";
-import { goldenBase, goldenBatch } from "../../support/golden_method.ts";
-
-const logitsOf = async (model: Model): Promise<Float32Array> => {
-  const { logits } = forward(model, goldenBatch());
-  const numbers = await read(logits);
-  logits.storage.free();
-  return numbers;
-};
-
-/** An adapter with noise in every parameter. */
-function trained(model: Model, method: Adapter["method"], seed: number): Adapter {
-  const fresh = adapt(model, method, seed);
-  const params = scope((): Synchronous<Tree> =>
-    mapTree(
-      fresh.params,
-      (t, path) => add(t, multiply(normal(fold(key(seed), path), t.shape, t.backend), 0.2)),
-    )
-  );
-  dispose(fresh.params);
-  return { ...fresh, params };
-}
+import { GOLDEN, goldenNumbers } from "../../support/golden.ts";
+import { goldenBase } from "../../support/golden_method.ts";
+import { trainedAdapter } from "../../support/lowers_loss.ts";
+import { goldenLogits } from "../../support/prepared_life.ts";
 
 const OPTIONS: readonly LoraOptions[] = [
   { rank: 2, alpha: 3, targets: ["q_proj", "v_proj"] },
@@ -163,7 +135,7 @@ for (const name of ALL_BACKENDS) {
     Deno.test(`combine() by ${JSON.stringify(how)} is the literal sum over updates (${name})`, () =>
       withBackend(name, async (backend) => {
         const model = await goldenBase(backend);
-        const adapters = OPTIONS.map((options, k) => trained(model, lora(options), k + 1));
+        const adapters = OPTIONS.map((options, k) => trainedAdapter(model, lora(options), k + 1));
         const updates = await Promise.all(adapters.map((adapter, k) => dense(model, adapter, OPTIONS[k]!)));
         const before = memory(backend).live;
         const { adapter, error, errors } = await combine(model, adapters, WEIGHTS, how);
@@ -195,11 +167,11 @@ for (const name of ALL_BACKENDS) {
 Deno.test("combine() gives back a single adapter, whatever its scaling (peft#3761)", async () => {
   const model = await goldenBase(reference());
   for (const [k, options] of OPTIONS.entries()) {
-    const adapter = trained(model, lora(options), k);
-    const wanted = await logitsOf(graft(model, adapter));
+    const adapter = trainedAdapter(model, lora(options), k);
+    const wanted = await goldenLogits(graft(model, adapter));
     for (const how of [{ method: "cat" }, { method: "linear" }, { method: "ties", density: 1 }] as const) {
       const one = await combine(model, [adapter], [1], how);
-      assertClose(await logitsOf(graft(model, one.adapter)), wanted, 1e-5, how.method);
+      assertClose(await goldenLogits(graft(model, one.adapter)), wanted, 1e-5, how.method);
       dispose(one.adapter.params);
     }
     dispose(adapter.params);
@@ -209,7 +181,7 @@ Deno.test("combine() gives back a single adapter, whatever its scaling (peft#376
 
 Deno.test("combine() by svd is nearer than any other cut and says how near", async () => {
   const model = await goldenBase(reference());
-  const adapters = OPTIONS.map((options, k) => trained(model, lora(options), k + 1));
+  const adapters = OPTIONS.map((options, k) => trainedAdapter(model, lora(options), k + 1));
   let last = Infinity;
   for (const rank of [1, 2, 4, 9]) {
     const { adapter, error } = await combine(model, adapters, WEIGHTS, { method: "svd", limit: { rank } });
@@ -235,83 +207,9 @@ Deno.test("combine() by svd is nearer than any other cut and says how near", asy
   model.dispose();
 });
 
-const METHODS: Readonly<Record<string, Adapter["method"]>> = {
-  lora: lora({ rank: 2, targets: "all-linear" }),
-  "lora on the embedding and the head": lora({ rank: 2, targets: ["embed_tokens", "lm_head"] }),
-  adalora: adalora({ rank: 3, targetRank: 2 }),
-  dora: dora({ rank: 2 }),
-  loha: loha({ rank: 2 }),
-  lokr: lokr({ rank: 2 }),
-  ia3: ia3(),
-};
-for (const [name, method] of Object.entries(METHODS)) {
-  Deno.test(`toLora() holds ${name} exactly at full rank, and within an error bound with less`, async () => {
-    const model = await goldenBase(reference());
-    const adapter = trained(model, method, 3);
-    const wanted = await logitsOf(graft(model, adapter));
-    const before = memory(model.backend).live;
-    const full = await toLora(model, adapter, { rank: 64 });
-    assertClose(await logitsOf(graft(model, full.adapter)), wanted, 1e-5, "full rank");
-    assert.ok(full.error < 1e-6);
-    const near = await toLora(model, adapter, { error: 0.75 });
-    for (const [path, error] of Object.entries(near.errors)) assert.ok(error <= 0.75, `${path}: ${error}`);
-    const size = ({ adapter }: { adapter: Adapter }) =>
-      leaves(adapter.params).reduce((n, [, t]) => n + t.size, 0);
-    assert.ok(size(near) < size(full));
-    const one = await toLora(model, adapter, { rank: 1 });
-    assert.ok(one.error > near.error || size(one) >= size(near));
-    dispose([full.adapter.params, near.adapter.params, one.adapter.params]);
-    assert.equal(memory(model.backend).live, before);
-    dispose(adapter.params);
-    model.dispose();
-  });
-}
-
-Deno.test("toLora() of an adapter of no update is zero", async () => {
-  const model = await goldenBase(reference());
-  const adapter = adapt(model, lora({ rank: 2 }));
-  const { adapter: same, error } = await toLora(model, adapter, { error: 0.1 });
-  assert.equal(error, 0);
-  assert.deepEqual(await logitsOf(graft(model, same)), await logitsOf(model));
-  dispose([adapter.params, same.params]);
-  model.dispose();
-});
-
-Deno.test("onOriginal() puts PiSSA, OLoRA and LoftQ on the base that everyone has", async () => {
-  const model = await goldenBase(reference());
-  const options = { rank: 2, alpha: 3, targets: ["q_proj", "down_proj"] } as const;
-  for (const [i, prepare] of [pissa, olora, loftq].entries()) {
-    const prepared = await prepare(model, options);
-    const adapter = trained(prepared.model, prepared.adapter.method, 8);
-    const before = memory(model.backend).live;
-    const { adapter: plain, error } = await onOriginal(model, prepared, adapter);
-    const wanted = await logitsOf(graft(prepared.model, adapter));
-    assertClose(await logitsOf(graft(model, plain)), wanted, 1e-5);
-    const ranks = new Set(
-      leaves(plain.params).filter(([path]) => path.endsWith(".a")).map(([, t]) => t.shape[0]),
-    );
-    if (i < 2) assert.deepEqual([...ranks], [4]);
-    assert.ok(error < 1e-5);
-    const { name } = prepared.adapter.method;
-    assert.equal(name, ["pissa", "olora", "loftq"][i]);
-    await assert.rejects(saveAdapter("nowhere", prepared.adapter, model), {
-      name: "TypeError",
-      message: new RegExp(`Cannot save "${name}" .* save what onOriginal makes of it`),
-    });
-    const merged = merge(model, plain);
-    assertClose(await logitsOf(merged), wanted, 1e-5);
-    merged.dispose();
-    dispose(plain.params);
-    assert.equal(memory(model.backend).live, before);
-    dispose(adapter.params);
-    prepared.dispose();
-  }
-  model.dispose();
-});
-
 Deno.test("toLora() and combine() name what they cannot do", async () => {
   const model = await goldenBase(reference());
-  const adapter = trained(model, lora({ rank: 2 }), 1);
+  const adapter = trainedAdapter(model, lora({ rank: 2 }), 1);
   const bottleneck = adapt(model, pfeiffer({ reduction: 4 }));
   await assert.rejects(toLora(model, bottleneck, { rank: 1 }), {
     name: "TypeError",
@@ -336,3 +234,39 @@ Deno.test("toLora() and combine() name what they cannot do", async () => {
   dispose([adapter.params, bottleneck.params]);
   model.dispose();
 });
+
+const PEFT_WEIGHTS = [0.5, -1.25];
+const PEFT_KINDS: Readonly<Record<string, Combination>> = {
+  cat: { method: "cat" },
+  svd: { method: "svd", limit: { rank: 24 } },
+  ties: { method: "ties", density: 0.4 },
+  tiesFrequency: { method: "ties", density: 0.7, elect: "frequency" },
+  magnitudePrune: { method: "magnitudePrune", density: 0.3 },
+};
+
+for (const name of ALL_BACKENDS.filter((name) => name !== "gpu")) {
+  Deno.test(`combine() is PEFT's add_weighted_adapter over updates (${name})`, () =>
+    withBackend(name, async (backend) => {
+      const model = await loadModel(`${GOLDEN}llama_tiny/base`, { backend });
+      const adapters = [
+        await loadAdapter(`${GOLDEN}weighted/one`, model),
+        await loadAdapter(`${GOLDEN}weighted/two`, model),
+      ];
+      const expected = goldenNumbers("weighted/updates.safetensors");
+      for (const [kind, how] of Object.entries(PEFT_KINDS)) {
+        const { adapter } = await combine(model, adapters, PEFT_WEIGHTS, how);
+        const updates = weightUpdates(model, adapter);
+        assert.equal(updates.length, 4);
+        for (const { place, matrix } of updates) {
+          const found = matrix();
+          const wanted = expected.get(`${kind}.${place.path}`);
+          assert.ok(wanted, `${kind}.${place.path}`);
+          assertClose(await read(found), wanted, 1e-5, `${kind}.${place.path}`);
+          dispose(found);
+        }
+        dispose(adapter.params);
+      }
+      dispose(adapters.map(({ params }) => params));
+      model.dispose();
+    }));
+}

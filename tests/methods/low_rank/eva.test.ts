@@ -18,6 +18,7 @@ import { assertClose } from "../../support/assert.ts";
 import { ALL_BACKENDS, withBackend } from "../../support/backends.ts";
 import { GOLDEN, goldenNumbers } from "../../support/golden.ts";
 import { goldenBase } from "../../support/golden_method.ts";
+import { tinyLlama } from "../../support/tiny_models.ts";
 
 const { batches, cases }: {
   readonly batches: readonly Batch[];
@@ -147,5 +148,16 @@ Deno.test("eva() says why it cannot", async () => {
   );
   await assert.rejects(eva(model, batches, { ...options, spread: 0.5 }), /spread to be 1 or more/);
   assert.equal(memory(model.backend).live, before);
+  model.dispose();
+});
+
+Deno.test("eva() refuses the ranks that lora() refuses, before it looks at a batch", async () => {
+  const model = tinyLlama(reference(), 1);
+  for (const rank of [0, -1, 1.5, NaN]) {
+    await assert.rejects(
+      eva(model, [{ inputIds: [[1, 2, 3]] }], { rank }),
+      { name: "RangeError", message: `Expected rank to be a positive integer but found ${rank}` },
+    );
+  }
   model.dispose();
 });

@@ -1,9 +1,26 @@
-/** What PVeRA draws in training: a normal distribution whose mean and variance the input and its scales give. */
+/**
+ * PVeRA: the laws of methods, golden cases of PEFT (tests/oracles/peft_shared_vectors.py), a base in four bits and what is refused; and
+ * what it draws in training: a normal distribution whose mean and variance the input and its scales give.
+ */
 import assert from "node:assert/strict";
-import { key, type LinearCall, read, scope, tensor, type Tree } from "../../../core/mod.ts";
+import {
+  chooseTargets,
+  key,
+  type LinearCall,
+  read,
+  scope,
+  sizesOf,
+  tensor,
+  type Tree,
+} from "../../../core/mod.ts";
 import { pvera } from "../../../methods/mod.ts";
 import { full, ones } from "../../../ops/mod.ts";
 import { reference } from "../../../ops/reference/mod.ts";
+import { misfits } from "../../support/bad_options.ts";
+import { goldenMethods } from "../../support/golden_case.ts";
+import { TARGETS } from "../../support/golden_method.ts";
+import { ALL, each, laws } from "../../support/linear_laws.ts";
+import { onCodes } from "../../support/on_codes.ts";
 import { tinyLlama } from "../../support/tiny_models.ts";
 
 Deno.test("pvera() draws B z with z of the mean and the variance that λ_d and A x give, and without a key it is the mean", async () => {
@@ -39,3 +56,36 @@ Deno.test("pvera() draws B z with z of the mean and the variance that λ_d and A
   for (const t of [drawn, plain]) t.storage.free();
   model.dispose();
 });
+
+laws(
+  "pvera()",
+  pvera({ ...ALL, rank: 3, dropout: 0.2 }),
+  (model) => {
+    const { trainable } = each(ALL, (_, o) => 2 * 3 + o)(model) as { trainable: number };
+    const sizes = chooseTargets(model.spec, ALL).map(sizesOf);
+    const shared = 3 *
+      (2 * Math.max(...sizes.map((s) => s.inFeatures)) + Math.max(...sizes.map((s) => s.outFeatures)));
+    return { trainable, stored: trainable + shared };
+  },
+  { merges: "only" },
+);
+laws(
+  "pvera() regenerated",
+  pvera({ rank: 2, projections: "regenerated", initialD: 0.5 }),
+  (model) => {
+    const { trainable } = each({}, (_, o) => 2 * 2 + o)(model) as { trainable: number };
+    return { trainable, stored: trainable };
+  },
+  { merges: "only" },
+);
+
+goldenMethods({
+  pvera: pvera({ rank: 5, projectionSeed: 99, targets: TARGETS }),
+  "pvera regenerated": pvera({ rank: 5, projectionSeed: 3, projections: "regenerated", targets: TARGETS }),
+});
+
+misfits("pvera()", [
+  [() => pvera({ rank: 0 }), /rank to be a positive integer but found 0/],
+  [() => pvera({ dropout: -1 }), /dropout from 0 up to 1 but found -1/],
+]);
+onCodes({ "pvera()": pvera({ rank: 3 }) });

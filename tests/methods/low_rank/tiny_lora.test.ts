@@ -1,20 +1,42 @@
-/** TinyLoRA against PEFT (tests/oracles/peft_shared_vectors.py), and the directions and projections that it makes by itself. */
+/**
+ * TinyLoRA: the laws of methods and what is refused; PEFT's numbers (tests/oracles/peft_shared_vectors.py), and the directions and
+ * projections that it makes by itself.
+ */
 import {
   type Backend,
+  chooseTargets,
   dispose,
+  fold,
+  keep,
+  key,
   leaves,
   lookup,
   type Model,
   nest,
   read,
+  scope,
+  sizesOf,
+  type Synchronous,
+  type TargetOptions,
   type Tensor,
   type Tree,
 } from "../../../core/mod.ts";
-import { leadingDirections, tinyLora, type TinyLoraOptions } from "../../../methods/mod.ts";
+import {
+  type LeadingDirections,
+  leadingDirections,
+  tinyLora,
+  type TinyLoraOptions,
+} from "../../../methods/mod.ts";
+import { normal, ones } from "../../../ops/mod.ts";
 import { assertClose, assertNoLeak } from "../../support/assert.ts";
 import { ALL_BACKENDS, withBackend } from "../../support/backends.ts";
+import { misfits } from "../../support/bad_options.ts";
 import { assertGolden, goldenBase, goldenParams } from "../../support/golden_method.ts";
 import { assertMerged, assertShapes, assertSteps } from "../../support/golden_training.ts";
+import { ALL } from "../../support/linear_laws.ts";
+import { methodLaws } from "../../support/method_laws.ts";
+import { onCodes } from "../../support/on_codes.ts";
+import type { Made } from "../../support/subject.ts";
 
 const OPTIONS: TinyLoraOptions = {
   rank: 3,
@@ -87,3 +109,54 @@ for (const backendName of ALL_BACKENDS) {
         ),
     ));
 }
+
+/** u for each v; stored are r (in + out) + u r² a layer beside them. */
+const tinyCount =
+  (u: number, vectors: (layers: number) => number, options: TargetOptions) => (model: Model) => {
+    const places = chooseTargets(model.spec, options).map(sizesOf);
+    const trainable = u * vectors(places.length);
+    const layer = (s: { readonly inFeatures: number; readonly outFeatures: number }): number =>
+      2 * (s.inFeatures + s.outFeatures) + u * 4;
+    return { trainable, stored: trainable + places.reduce((n, s) => n + layer(s), 0) };
+  };
+/** With directions, which a GPU cannot find by itself: these are any. */
+const along = (options: TinyLoraOptions) => (model: Model): Made => {
+  const root = keep(
+    scope((): Synchronous<LeadingDirections> =>
+      Object.fromEntries(
+        chooseTargets(model.spec, options).map((place, i) => {
+          const { inFeatures, outFeatures } = sizesOf(place);
+          const draw = (name: string, ...shape: readonly number[]) =>
+            normal(fold(fold(key(1), i), name), shape, model.backend);
+          return [place.path, {
+            u: draw("u", outFeatures, 2),
+            s: ones([2], model.backend),
+            vt: draw("v", 2, inFeatures),
+          }];
+        }),
+      ) as unknown as Synchronous<LeadingDirections>
+    ),
+  );
+  return { method: tinyLora({ ...options, directions: root.tree }), dispose: () => root.dispose() };
+};
+methodLaws("tinyLora()", {
+  method: along({ ...ALL, dimension: 5, dropout: 0.2 }),
+  atInit: "base",
+  merges: "and unmerges",
+  counts: tinyCount(5, (n) => n, ALL),
+  runs: 2,
+});
+methodLaws("tinyLora() of one vector", {
+  method: along({ dimension: 3, tying: 1, initialization: "uniform", singularValues: "split" }),
+  atInit: "other",
+  merges: "and unmerges",
+  counts: tinyCount(3, () => 1, {}),
+  runs: 2,
+});
+
+misfits("tinyLora()", [
+  [() => tinyLora({ dimension: 0 }), /dimension to be a positive integer but found 0/],
+  [() => tinyLora({ tying: 1.5 }), /tying from 0 to 1 but found 1.5/],
+  [() => tinyLora({ targets: ["embed_tokens"] }), /tinyLora on the embedding "model.embed_tokens"/],
+]);
+onCodes({ "tinyLora()": tinyLora({ dimension: 3 }) });

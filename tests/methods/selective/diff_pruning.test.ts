@@ -1,8 +1,12 @@
-/** DiffPruning's gates: what a training pass draws, where clipping apart applies, and that each use of a weight draws the same. */
+/**
+ * DiffPruning: the laws of methods, counts, training and what is refused. Its gates: what a training pass draws, where clipping apart
+ * applies, and that each use of a weight draws the same.
+ */
 import assert from "node:assert/strict";
 import {
   adapt,
   allEdits,
+  count,
   dispose,
   fold,
   forward,
@@ -25,12 +29,18 @@ import {
   type WeightEdit,
   weightLeaves,
 } from "../../../core/mod.ts";
-import { diffPruning, type DiffPruningOptions, gatedSize, isGate } from "../../../methods/mod.ts";
+import { diffPruning, type DiffPruningOptions, gatedSize, isGate, keptCount } from "../../../methods/mod.ts";
 import { add, normal, uniform } from "../../../ops/mod.ts";
 import { reference } from "../../../ops/reference/mod.ts";
 import { clippedApart, globalNorm } from "../../../train/mod.ts";
 import { assertClose, assertNoLeak } from "../../support/assert.ts";
 import { type BackendName, BACKENDS, withBackend } from "../../support/backends.ts";
+import { badOptions } from "../../support/bad_options.ts";
+import { just } from "../../support/law_counts.ts";
+import { SHORT_TEXT, trains } from "../../support/lowers_loss.ts";
+import { methodLaws } from "../../support/method_laws.ts";
+import { publishedCount, withShapes } from "../../support/published_counts.ts";
+import { bertOf } from "../../support/published_shapes.ts";
 import { noised } from "../../support/subject.ts";
 import { tinyGpt2 } from "../../support/tiny_models.ts";
 
@@ -238,3 +248,65 @@ Deno.test("diffPruning() adds up all gates unless it is told otherwise, as the r
     assert.equal(await read1({ penalty: "product", structure: "none" }), n / 2);
   }).finally(() => model.dispose());
 });
+
+const SIZE = (model: Model): number => weightLeaves(model.weights).reduce((n, [, t]) => n + t.size, 0);
+for (const [structure, penalty] of [["tensor", "sum"], ["tensor", "product"], ["none", "sum"]] as const) {
+  methodLaws(`diffPruning() with structure ${structure}, penalty ${penalty}`, {
+    method: just(diffPruning({ sparsity: 1e-3, structure, penalty, initialAlpha: 1 })),
+    atInit: "base",
+    merges: "only",
+    // 200 %: a difference and a gate for each weight, and a gate for each tensor.
+    counts: (model) => ({
+      trainable: 2 * SIZE(model) + (structure === "tensor" ? weightLeaves(model.weights).length : 0),
+      changed: SIZE(model),
+    }),
+    // A clipped gate has a corner; the golden case judges those.
+    unlikeDifferences: (path) => isGate(path),
+  });
+}
+
+Deno.test("diffPruning() at first moves differences; gates move by their penalty alone", () =>
+  withBackend("reference", (backend) =>
+    assertNoLeak(async () => {
+      const model = tinyGpt2(backend, 5);
+      const method = diffPruning({ sparsity: 0.01, initialAlpha: 1 });
+      const params = method.init({ model, key: 0 });
+      const { grads } = await lossAndGrad(model, { method, params }, SHORT_TEXT);
+      const s = 1 / (1 + Math.exp(-1));
+      let moved = 0;
+      for (const [path, g] of leaves(grads)) {
+        const numbers = await read(g);
+        if (isGate(path)) {
+          for (const x of numbers) assert.ok(Math.abs(x - 0.01 * s * (1 - s)) < 1e-8, path);
+        } else moved = Math.max(moved, ...numbers.map(Math.abs));
+      }
+      assert.ok(moved > 0.01);
+      dispose([grads, params]);
+      model.dispose();
+    })));
+
+trains("diffPruning()", () => diffPruning({ sparsity: 1e-6 }));
+badOptions("diffPruning()", [
+  [
+    () => diffPruning({ penalty: "expected" as "sum" }),
+    /^Expected penalty to be sum or product but found "expected"$/,
+  ],
+  [
+    () => diffPruning({ structure: "tensors" as "tensor" }),
+    /^Expected structure to be tensor or none but found "tensors"$/,
+  ],
+  [() => diffPruning({ initialAlpha: NaN }), /^Expected initialAlpha to be a finite number but f/],
+]);
+publishedCount(
+  "diffPruning() trains 200 % of BERT-large and one gate a tensor, and keeps 1,667,896 at 0.5 %",
+  () =>
+    withShapes(bertOf(1024, 24, 28_996, "BertForSequenceClassification"), (large) => {
+      const gated = gatedSize(large);
+      assert.equal(gated, 333_579_264);
+      const tensors = weightLeaves(large.weights).length - 2;
+      const adapter = adapt(large, diffPruning());
+      assert.equal(count(large, adapter).trainable, 2 * gated + tensors + 2 * 1024 + 2);
+      dispose(adapter.params);
+      assert.equal(keptCount(gated, 0.005), 1_667_896); // the 1.67 M of 333.6 M
+    }),
+);

@@ -1,5 +1,6 @@
-/** Trainable tokens and whole modules obey the laws of methods; only the chosen rows move. */
+/** Trainable tokens obey the laws of methods; only the chosen rows move. */
 import assert from "node:assert/strict";
+import { trainableTokens } from "../../../mod.ts";
 import {
   type Batch,
   forward,
@@ -11,10 +12,10 @@ import {
   read,
   type Tensor,
 } from "../../../core/mod.ts";
-import { compose, modulesToSave, trainableTokens } from "../../../mod.ts";
 import { reference } from "../../../ops/reference/mod.ts";
 import { assertNoLeak } from "../../support/assert.ts";
 import { ALL_BACKENDS, withBackend } from "../../support/backends.ts";
+import { misfits } from "../../support/bad_options.ts";
 import { methodLaws } from "../../support/method_laws.ts";
 import { tinyGpt2, tinyLlama } from "../../support/tiny_models.ts";
 
@@ -49,14 +50,6 @@ methodLaws("trainableTokens() on a tied head alone", {
   merges: "only",
   models: [(backend, key) => tinyGpt2(backend, key)],
   counts: () => ({ added: 2 * 12, trainable: 2 * 12, changed: 0 }), // the head has no rows of its own
-});
-
-methodLaws("modulesToSave() with a tied head of its own", {
-  method: () => ({ method: modulesToSave({ modules: ["lm_head", "ln_f"] }) }),
-  atInit: "base",
-  merges: "only",
-  models: [(backend, key) => tinyGpt2(backend, key)],
-  counts: () => ({ trainable: 11 * 12 + 2 * 12 }), // the head, and weight and bias of the norm
 });
 
 Deno.test("trainableTokens() changes its rows and no other", async () => {
@@ -119,9 +112,9 @@ Deno.test("trainableTokens() refuses ids that are no rows, and other rows of a t
   tied.dispose();
 });
 
-Deno.test("modulesToSave() refuses a name that matches nothing", () => {
-  const model = tinyLlama(reference(), 0);
-  const method = compose({ saved: modulesToSave({ modules: ["classifier"] }) });
-  assert.throws(() => method.init({ model, key: 0 }), /"classifier" matches no module/);
-  model.dispose();
-});
+misfits("trainableTokens()", [
+  [
+    () => trainableTokens({ tokens: { embed_tokens: [1], "model.embed_tokens": [2] } }),
+    /^Expected names of tokens to match "model\.embed_tokens" once but two of them do$/,
+  ],
+]);

@@ -1,6 +1,7 @@
 /**
- * BOFT's dropout: in a training pass ⌊p · n⌋ blocks of one factor stand still, both drawn. PEFT draws them from PyTorch's
- * generator, so what is drawn is judged, not which.
+ * BOFT: the laws of methods, golden cases of PEFT (tests/oracles/reparam.py), counts, a base in four bits and what is refused.
+ * Its dropout: in a training pass ⌊p · n⌋ blocks of one factor stand still, both drawn. PEFT draws them from PyTorch's generator,
+ * so what is drawn is judged, not which.
  */
 import assert from "node:assert/strict";
 import {
@@ -24,6 +25,12 @@ import { boft } from "../../../methods/mod.ts";
 import { multiply, normal, ones } from "../../../ops/mod.ts";
 import { reference } from "../../../ops/reference/mod.ts";
 import { assertNoLeak } from "../../support/assert.ts";
+import { misfits } from "../../support/bad_options.ts";
+import { goldenMethods } from "../../support/golden_case.ts";
+import { TARGETS } from "../../support/golden_method.ts";
+import { ALL, each, laws } from "../../support/linear_laws.ts";
+import { onCodes } from "../../support/on_codes.ts";
+import { ONE_LAYER, publishedCount, trainableIn } from "../../support/published_counts.ts";
 import { tinyLlama } from "../../support/tiny_models.ts";
 
 const PATH = "model.layers.0.self_attn.q_proj"; // [16, 16]
@@ -113,3 +120,23 @@ Deno.test("boft() drops in a training pass with a key alone, as the key says", (
     dispose(start.params);
     model.dispose();
   }));
+
+laws("boft()", boft({ blocks: { size: 2 }, ...ALL }), each(ALL, (i, o) => i * 2 + o), { merges: "only" });
+laws("boft() of two factors", boft({ blocks: { size: 2 }, factors: 2 }), each({}, (i, o) => 2 * i * 2 + o), {
+  merges: "only",
+});
+
+goldenMethods({
+  boft: boft({ blocks: { size: 4 }, targets: TARGETS }),
+  boft_two: boft({ blocks: { size: 2 }, factors: 2, targets: TARGETS }),
+  boft_three: boft({ blocks: { count: 4 }, factors: 3, targets: ["q_proj", "v_proj", "o_proj"] }),
+});
+
+misfits("boft()", [
+  [() => boft({ blocks: { size: 4 }, factors: 3 }), /3 butterfly factors on .* its 3 blocks of 4/],
+]);
+onCodes({ "boft()": boft({ blocks: { size: 4 } }) });
+publishedCount(
+  "boft() has the numbers of its formula",
+  () => assert.equal(trainableIn(ONE_LAYER, boft({ blocks: { size: 8 }, factors: 3 })), 3 * 768 * 8 + 768),
+);

@@ -1,9 +1,13 @@
-/** Intrinsic SAID against a slow, literal transcription of its equation: dense Hadamard matrices in doubles. */
+/**
+ * Intrinsic SAID: the laws of methods, counts and what is refused; and a slow, literal transcription of its equation: dense Hadamard
+ * matrices in doubles.
+ */
 import assert from "node:assert/strict";
 import {
   adapt,
   type Backend,
   count,
+  type Counts,
   dispose,
   fastfoodDraws,
   fold,
@@ -34,6 +38,10 @@ import { shapesOnly } from "../../../ops/mod.ts";
 import { reference } from "../../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../../support/assert.ts";
 import { BACKENDS, withBackend } from "../../support/backends.ts";
+import { misfits } from "../../support/bad_options.ts";
+import { laws } from "../../support/linear_laws.ts";
+import { publishedCount, T5_BASE_LAYERS, trainableIn } from "../../support/published_counts.ts";
+import { SIZES } from "../../support/published_shapes.ts";
 import { tinyBert, tinyGemma, tinyGpt2, tinyLlama, tinyQwen3, tinyT5 } from "../../support/tiny_models.ts";
 
 type Numbers = readonly number[];
@@ -278,4 +286,49 @@ Deno.test("intrinsicSaid() refuses more dimensions than weights that move", () =
   );
   dispose(adapt(model, method(size)).params);
   model.dispose();
+});
+
+const said = (model: Model): Partial<Counts> => {
+  const n = weightLeaves(model.weights).reduce((n, [, t]) => n + t.size, 0);
+  return { trainable: 90, stored: 90, changed: n };
+};
+laws("intrinsicSaid() of the whole model", intrinsicSaid({ dimension: 90 }), said, { merges: "only" });
+laws(
+  "intrinsicSaid() with a scale for each layer",
+  intrinsicSaid({ dimension: 90, scales: "layer" }),
+  said,
+  { merges: "only" },
+);
+laws(
+  "intrinsicSaid() of a few weights in blocks, without scales",
+  intrinsicSaid({
+    dimension: 5,
+    parameters: /.*(q_proj|c_attn)\.weight/,
+    scales: "none",
+    blocks: "vector",
+    seed: 3,
+  }),
+  () => ({ trainable: 5 }),
+  { merges: "only" },
+);
+
+misfits("intrinsicSaid()", [
+  [() => intrinsicSaid({ dimension: 10 }), /above the \d+ scales/],
+  [
+    () => intrinsicSaid({ dimension: 9, parameters: ["none"] }),
+    /matches? the parameters|match the parameters/,
+  ],
+  [
+    () => intrinsicSaid({ dimension: 50, parameters: ["norm.weight", "model.norm.weight"] }),
+    /weight once but "norm\.weight" and "model\.norm\.weight" are both "model\.norm\.weight"$/,
+  ],
+  [
+    () => intrinsicSaid({ dimension: 50, parameters: ["norm.weight", "nrm.weight"] }),
+    /^"nrm\.weight" of intrinsicSaid matches no weight of the model$/,
+  ],
+]);
+publishedCount("intrinsicSaid() has d parameters, 0.009 % of T5-base at 20,000", () => {
+  const n = trainableIn(T5_BASE_LAYERS, intrinsicSaid({ dimension: 20_000 }));
+  assert.equal(n, 20_000);
+  assert.equal((100 * n / SIZES["T5-base"]).toFixed(3), "0.009");
 });

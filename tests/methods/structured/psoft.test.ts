@@ -1,22 +1,37 @@
-/** PSOFT's bad options, its own folder, and the folders that PEFT has of it. */
+/**
+ * PSOFT: the laws of methods, PEFT's numbers (tests/oracles/peft_subspace.py), bad options, its own folder, and the folders that PEFT
+ * has of it.
+ */
 import assert from "node:assert/strict";
 import {
   adapt,
   type Adapter,
+  chooseTargets,
   dispose,
+  fold,
   forward,
   graft,
+  keep,
   key,
+  leaves,
   type Model,
   read,
+  scope,
+  sizesOf,
+  type Synchronous,
+  type TargetOptions,
   type Tree,
 } from "../../../core/mod.ts";
 import { loadAdapter } from "../../../io/load_adapter.ts";
 import { saveAdapter } from "../../../io/save_adapter.ts";
-import { principalSubspace, psoft, toLora } from "../../../methods/mod.ts";
+import { principalSubspace, psoft, type PsoftOptions, toLora } from "../../../methods/mod.ts";
+import { normal, orthogonalRows } from "../../../ops/mod.ts";
 import { reference } from "../../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../../support/assert.ts";
 import { inFolder } from "../../support/folder.ts";
+import { goldenCase } from "../../support/golden_case.ts";
+import { ALL, each } from "../../support/linear_laws.ts";
+import { methodLaws } from "../../support/method_laws.ts";
 import { noised } from "../../support/subject.ts";
 import { tinyLlama } from "../../support/tiny_models.ts";
 
@@ -103,3 +118,63 @@ Deno.test("loadAdapter() says why it cannot read PEFT's folders of PSOFT", () =>
       model.dispose();
     })
   ));
+
+/** PSOFT within random subspaces: laws know of no principal ones, which a GPU finds on the host alone. */
+const within =
+  (targets: TargetOptions, rank: number, options: Omit<PsoftOptions, "subspace">) => (model: Model) => {
+    const root = keep(scope(() =>
+      Object.fromEntries(
+        chooseTargets(model.spec, targets).map((place) => {
+          const shape = [rank, sizesOf(place).inFeatures] as const;
+          return [place.path, orthogonalRows(normal(fold(key(1), place.path), shape, model.backend))];
+        }),
+      ) as Synchronous<PsoftOptions["subspace"]>
+    ));
+    return { method: psoft({ ...options, subspace: root.tree }), dispose: () => root.dispose() };
+  };
+
+methodLaws("psoft()", {
+  method: within({}, 4, { dropout: 0.2 }),
+  atInit: "base",
+  merges: "and unmerges",
+  counts: (model) => ({
+    ...each({}, () => 6 + 2 * 4)(model),
+    stored: each({}, (i) => 6 + 2 * 4 + 4 * i)(model).trainable!,
+  }),
+  runs: 2,
+});
+
+methodLaws("psoft() by a series, with β alone", {
+  method: within(ALL, 3, { rotation: { terms: 5 }, vectors: "after" }),
+  atInit: "base",
+  merges: "only",
+  counts: each(ALL, () => 3 + 3),
+  runs: 2,
+});
+
+methodLaws("psoft() with a free matrix", {
+  method: within({}, 3, { rotation: "free", vectors: "none" }),
+  atInit: "base",
+  merges: "only",
+  counts: each({}, () => 9),
+  runs: 2,
+});
+
+const PSOFT: Readonly<Record<string, Omit<PsoftOptions, "subspace">>> = {
+  psoft: {},
+  psoft_terms: { rotation: { terms: 6 }, vectors: "after" },
+  psoft_free: { rotation: "free", vectors: "none" },
+};
+
+/** V by layer's path among parameters. */
+const subspaceIn = (params: Tree): PsoftOptions["subspace"] =>
+  Object.fromEntries(
+    leaves(params).filter(([path]) => path.endsWith(".frozen.v"))
+      .map(([path, v]) => [path.slice(0, -".frozen.v".length), v]),
+  );
+
+for (const [name, options] of Object.entries(PSOFT)) {
+  goldenCase(name, {
+    adapter: (params) => ({ method: psoft({ ...options, subspace: subspaceIn(params) }), params }),
+  });
+}
