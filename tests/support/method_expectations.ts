@@ -27,6 +27,6 @@ export interface MethodExpectations {
   readonly batch?: (batch: Batch) => Batch;
   /** Default: a Llama and a GPT-2. */
   readonly models?: readonly TinyModel[];
-  /** Random cases for each law, default 3. */
+  /** Random cases for each law, default 3; GRAFT_EXAMPLES says otherwise. */
   readonly runs?: number;
 }

@@ -7,6 +7,7 @@ import type { Backend, Batch } from "../../core/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "./assert.ts";
 import { withBackend } from "./backends.ts";
+import { examples } from "./examples.ts";
 import { gpuTest } from "./gpu.ts";
 import { everyLeafHasAGradient } from "./gradient_law.ts";
 import { everything, largest, type Numbers } from "./law_numbers.ts";
@@ -33,7 +34,7 @@ export function methodLaws(title: string, expected: MethodExpectations): void {
           (subject) =>
             assertNoLeak(() => withSubject(subject, backend, expected.method, (s) => law(s, expected))),
         ),
-        { numRuns: expected.runs ?? 3 },
+        { numRuns: examples(expected.runs ?? 3) },
       );
     });
   }
@@ -75,6 +76,6 @@ function agree(drawn: fc.Arbitrary<Case>, other: Backend, expected: MethodExpect
         assertClose([...two.get(what)!, floor], [...numbers, floor], 1e-3, what);
       }
     }),
-    { numRuns: expected.runs ?? 3 },
+    { numRuns: examples(expected.runs ?? 3) },
   );
 }
