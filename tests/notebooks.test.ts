@@ -215,7 +215,7 @@ Deno.test("spread() moves names that would lie on each other apart, and no other
 
 Deno.test("tune() leaves the adapter it trained and nothing else", async () => {
   const backend = reference();
-  const model = await loadModel(`${GOLDEN}llama_tiny/base`, { backend });
+  const model = await loadModel(`${GOLDEN}llama_lora/base`, { backend });
   const rows = rowsFrom([[3, 1, 4, 1], [5, 9, 2]].map((ids) => ({ inputIds: ids, labels: ids })));
   const shop = {
     ...{ backend, model, train: rows, heldOut: rows, pad: 0 },

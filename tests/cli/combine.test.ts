@@ -3,14 +3,14 @@ import assert from "node:assert/strict";
 import { forward, graft as grafted, keep, read, scaled } from "../../core/mod.ts";
 import { loadAdapter } from "../../io/load_adapter.ts";
 import { loadModel } from "../../io/load_model.ts";
-import peftBatch from "../oracles/golden/peft/batch.json" with { type: "json" };
+import peftBatch from "../oracles/golden/peft_folders/batch.json" with { type: "json" };
 import { assertClose } from "../support/assert.ts";
 import { withBackend } from "../support/backends.ts";
 import { GOLDEN } from "../support/golden.ts";
 import { graft, temporaryFolder } from "./tiny.ts";
 
-const BASE = `${GOLDEN}llama_tiny/base`;
-const [ONE, TWO] = [`${GOLDEN}peft/random`, `${GOLDEN}llama_tiny/lora`];
+const BASE = `${GOLDEN}llama_lora/base`;
+const [ONE, TWO] = [`${GOLDEN}peft_folders/random`, `${GOLDEN}llama_lora/lora`];
 
 /** Logits of the base with adapters, each as often as its factor says. */
 async function logits(parts: readonly (readonly [path: string, factor: number])[]): Promise<Float32Array> {

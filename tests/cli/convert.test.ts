@@ -15,13 +15,13 @@ import { loadAdapter } from "../../io/load_adapter.ts";
 import { loadModel } from "../../io/load_model.ts";
 import { openGguf } from "../../formats/gguf.ts";
 import { openSafetensors } from "../../formats/safetensors.ts";
-import peftBatch from "../oracles/golden/peft/batch.json" with { type: "json" };
+import peftBatch from "../oracles/golden/peft_folders/batch.json" with { type: "json" };
 import { assertClose } from "../support/assert.ts";
 import { withBackend } from "../support/backends.ts";
 import { GOLDEN, goldenNumbers } from "../support/golden.ts";
 import { graft, temporaryFolder } from "./tiny.ts";
 
-const BASE = `${GOLDEN}llama_tiny/base`;
+const BASE = `${GOLDEN}llama_lora/base`;
 const HF = `${GOLDEN}formats/hf_llama`;
 
 /** Logits of a base with an adapter, on PEFT's batch. */
@@ -39,11 +39,11 @@ async function logits(base: string, adapter: string): Promise<Float32Array> {
 Deno.test("graft convert takes an adapter from PEFT to GGUF and back, with PEFT's logits", async () => {
   using folder = temporaryFolder();
   const [file, back] = [`${folder.path}/a.gguf`, `${folder.path}/back`];
-  const there = await graft(["convert", `${GOLDEN}peft/random`, file, "-m", BASE]);
+  const there = await graft(["convert", `${GOLDEN}peft_folders/random`, file, "-m", BASE]);
   assert.equal(there.code, 0, there.err);
   assert.match(there.out, /a\.gguf: lora, 504 parameters, as gguf\n$/);
-  assert.match(there.err, /The adapter names ".*llama_tiny\/base" as its base; here it is put on/);
-  const [ours, theirs] = [openGguf(file), openGguf(`${GOLDEN}gguf_adapters/random.gguf`)];
+  assert.match(there.err, /The adapter names ".*llama_lora\/base" as its base; here it is put on/);
+  const [ours, theirs] = [openGguf(file), openGguf(`${GOLDEN}gguf_adapter/random.gguf`)];
   for (const [name, t] of theirs.tensors) assert.deepEqual(ours.tensors.get(name)!.read(), t.read(), name);
   ours.close();
   theirs.close();
@@ -56,9 +56,9 @@ Deno.test("graft convert takes an adapter from PEFT to GGUF and back, with PEFT'
     method: "lora",
     parameters: 504,
   });
-  const expected = goldenNumbers("peft/random/expected.safetensors").get("logits")!;
+  const expected = goldenNumbers("peft_folders/random/expected.safetensors").get("logits")!;
   assertClose(await logits(BASE, back), expected, 1e-5, "logits");
-  const [first, last] = [`${GOLDEN}peft/random`, back].map((path) =>
+  const [first, last] = [`${GOLDEN}peft_folders/random`, back].map((path) =>
     openSafetensors(`${path}/adapter_model.safetensors`)
   );
   assert.deepEqual([...first!.tensors.keys()].sort(), [...last!.tensors.keys()].sort());
@@ -69,7 +69,7 @@ Deno.test("graft convert takes an adapter from PEFT to GGUF and back, with PEFT'
 
 Deno.test("graft convert --error and --rank write another method as LoRA, and say what was lost", async () => {
   using folder = temporaryFolder();
-  const dora = `${GOLDEN}peft/dora`;
+  const dora = `${GOLDEN}peft_folders/dora`;
   const [exact, cut] = [`${folder.path}/exact.gguf`, `${folder.path}/cut`];
   const refused = await graft(["convert", dora, exact, "-m", BASE]);
   assert.deepEqual([refused.code, /no low-rank product; give a rank or an error bound/.test(refused.err)], [
@@ -79,7 +79,7 @@ Deno.test("graft convert --error and --rank write another method as LoRA, and sa
   const ran = await graft(["convert", dora, exact, "-m", BASE, "--error", "0"]);
   assert.equal(ran.code, 0, ran.err);
   assert.match(ran.out, /dora as LoRA of rank [\d to]+, relative error \d/);
-  const expected = goldenNumbers("peft/dora/expected.safetensors").get("logits")!;
+  const expected = goldenNumbers("peft_folders/dora/expected.safetensors").get("logits")!;
   assertClose(await logits(BASE, exact), expected, 1e-4, "logits");
   const short = await graft(["convert", dora, cut, "-m", BASE, "--rank", "1", "--json"]);
   assert.equal(short.code, 0, short.err);
@@ -90,7 +90,7 @@ Deno.test("graft convert --error and --rank write another method as LoRA, and sa
 });
 
 Deno.test("graft inspect shows what a GGUF adapter holds", async () => {
-  const path = `${GOLDEN}gguf_adapters/random.gguf`;
+  const path = `${GOLDEN}gguf_adapter/random.gguf`;
   const { dtypes: _, ...found } = { ...await inspectPath(path) } as Record<string, unknown>;
   assert.deepEqual(found, {
     kind: "adapter",
@@ -203,7 +203,7 @@ Deno.test("graft convert turns GPT-2's matrices for bitsandbytes, and back", asy
 
 Deno.test("graft convert refuses what does not go together, before it loads anything", async () => {
   using folder = temporaryFolder();
-  const [model, lora] = [HF, `${GOLDEN}peft/random`];
+  const [model, lora] = [HF, `${GOLDEN}peft_folders/random`];
   const refusals: readonly (readonly [readonly string[], number, RegExp])[] = [
     [[lora, "a.gguf", "--rank", "2", "--error", "0.1"], 2, /--rank or --error but found both/],
     [[lora, "a", "--to", "gguf"], 2, /a target that ends in \.gguf/],
@@ -218,8 +218,8 @@ Deno.test("graft convert refuses what does not go together, before it loads anyt
     [[model, "a", "-m", model], 2, /Cannot use --model/],
     [[`${GOLDEN}formats/plain.safetensors`, "a"], 1, /neither a model nor an adapter/],
     [[`${GOLDEN}formats/bnb_nf4`, "a.gguf", "--dtype", "q8_0"], 1, /is nf4 already; .*--requantize/],
-    [[`${GOLDEN}peft/ia3_llama`, "a.gguf", "-m", BASE], 1, /as LoRA|as updates of matrices/],
-    [[lora, "a.gguf", "-m", `${GOLDEN}peft/bases/gpt2`], 1, /"v_proj" matches no layer of the model/],
+    [[`${GOLDEN}peft_folders/ia3_llama`, "a.gguf", "-m", BASE], 1, /as LoRA|as updates of matrices/],
+    [[lora, "a.gguf", "-m", `${GOLDEN}peft_folders/bases/gpt2`], 1, /"v_proj" matches no layer of the model/],
     [[`${folder.path}/none`, "a"], 1, /Cannot load ".*none"/],
   ];
   const run = async ([args, code, message]: typeof refusals[number]): Promise<void> => {
@@ -237,11 +237,11 @@ Deno.test("graft convert refuses what does not go together, before it loads anyt
 Deno.test("graft convert takes an adapter to graft's own folder and back", async () => {
   using folder = temporaryFolder();
   const [own, back] = [`${folder.path}/own`, `${folder.path}/back`];
-  const there = await graft(["convert", `${GOLDEN}peft/dora`, own, "-m", BASE, "--to", "graft"]);
+  const there = await graft(["convert", `${GOLDEN}peft_folders/dora`, own, "-m", BASE, "--to", "graft"]);
   assert.equal(there.code, 0, there.err);
   const home = await graft(["convert", own, back, "-m", BASE]);
   assert.equal(home.code, 0, home.err);
-  const expected = goldenNumbers("peft/dora/expected.safetensors").get("logits")!;
+  const expected = goldenNumbers("peft_folders/dora/expected.safetensors").get("logits")!;
   assertClose(await logits(BASE, back), expected, 1e-5, "logits");
 });
 

@@ -51,7 +51,7 @@ Deno.test("inspectPath() describes GGUF files, also of architectures that cannot
 });
 
 Deno.test("inspectPath() describes adapters, one or several in a folder", async () => {
-  const lora = await inspectPath(`${GOLDEN}llama_tiny/lora`);
+  const lora = await inspectPath(`${GOLDEN}llama_lora/lora`);
   assert.ok(lora.kind === "adapter");
   assert.equal(lora.method, "LORA");
   assert.deepEqual([lora.options["r"], lora.options["lora_alpha"]], [3, 5]);
@@ -62,7 +62,7 @@ Deno.test("inspectPath() describes adapters, one or several in a folder", async 
     Deno.mkdirSync(`${folder.path}/${name}`);
     for (const file of ["adapter_config.json", "adapter_model.safetensors"]) {
       Deno.copyFileSync(
-        `${GOLDEN}llama_tiny/${name === "a" ? "lora" : "ia3"}/${file}`,
+        `${GOLDEN}llama_lora/${name === "a" ? "lora" : "ia3"}/${file}`,
         `${folder.path}/${name}/${file}`,
       );
     }
@@ -145,11 +145,11 @@ Deno.test("inspectPath() of a folder says which of its files is missing, damaged
 });
 
 Deno.test("graft inspect prints facts and a table, JSON with --json, and one line for a bad path", async () => {
-  const path = `${GOLDEN}llama_tiny/lora`;
+  const path = `${GOLDEN}llama_lora/lora`;
   const [text, json, bad] = await Promise.all([
     graft(["inspect", path]),
     graft(["inspect", path, "--json"]),
-    graft(["inspect", `${GOLDEN}llama_tiny/batch.json`]),
+    graft(["inspect", `${GOLDEN}llama_lora/batch.json`]),
   ]);
   assert.equal(text.code, 0, text.err);
   assert.match(text.out, /method +LORA\n[^]*parameters +816\n[^]*f32 +12 +816 +3\.26 kB +32\.000/);

@@ -41,7 +41,7 @@ const SIZES = {
 
 /** A fresh model with a real tokenizer, in a folder. */
 async function freshFolder(path: string, name: keyof typeof SIZES): Promise<string> {
-  const files = JSON.parse(Deno.readTextFileSync(`${GOLDEN}tokenizer/${name}.json`));
+  const files = JSON.parse(Deno.readTextFileSync(`${GOLDEN}tokenizer_goldens/${name}.json`));
   const { vocabSize, pad, eos } = tokenizer(files);
   const config: ModelConfig = {
     ...SIZES[name],

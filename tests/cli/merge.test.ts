@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { forward, mergeLoss, type Model, read, weightLeaves } from "../../core/mod.ts";
 import { loadAdapter } from "../../io/load_adapter.ts";
 import { loadModel } from "../../io/load_model.ts";
-import batch from "../oracles/golden/llama_tiny/batch.json" with { type: "json" };
+import batch from "../oracles/golden/llama_lora/batch.json" with { type: "json" };
 import { assertClose } from "../support/assert.ts";
 import { withBackend } from "../support/backends.ts";
 import { GOLDEN, goldenNumbers } from "../support/golden.ts";
@@ -16,12 +16,12 @@ async function logitsOf(model: Model): Promise<Float32Array> {
 
 Deno.test("graft merge writes a folder and a GGUF file with PEFT's logits", async () => {
   using folder = temporaryFolder();
-  const [model, bare] = [tinyModel(folder.path), `${GOLDEN}llama_tiny/base`];
+  const [model, bare] = [tinyModel(folder.path), `${GOLDEN}llama_lora/base`];
   // GGUF has no name for the tiny tokenizer, so that file comes from the model without one.
   const cases = [["lora", model, "merged"], ["ia3", model, "ia3"], ["lora", bare, "merged.gguf"]] as const;
   for (const [name, from, output] of cases) {
     const path = `${folder.path}/${output}`;
-    const ran = await graft(["merge", "-m", from, "-a", `${GOLDEN}llama_tiny/${name}`, "-o", path]);
+    const ran = await graft(["merge", "-m", from, "-a", `${GOLDEN}llama_lora/${name}`, "-o", path]);
     assert.equal(ran.code, 0, ran.err);
     assert.match(
       ran.out,
@@ -29,7 +29,7 @@ Deno.test("graft merge writes a folder and a GGUF file with PEFT's logits", asyn
     );
     await withBackend("reference", async (backend) => {
       const merged = await loadModel(path, { backend });
-      const expected = goldenNumbers(`llama_tiny/${name}/expected.safetensors`).get("logits")!;
+      const expected = goldenNumbers(`llama_lora/${name}/expected.safetensors`).get("logits")!;
       assertClose(await logitsOf(merged), expected, 1e-5, output);
       if (from === model) assert.equal(merged.tokenizer.decode(merged.tokenizer.encode("cat")), "cat");
     });
@@ -38,7 +38,7 @@ Deno.test("graft merge writes a folder and a GGUF file with PEFT's logits", asyn
 
 Deno.test("graft merge --dtype says what rounding takes, and stores every matrix so", async () => {
   using folder = temporaryFolder();
-  const [model, adapter] = [tinyModel(folder.path), `${GOLDEN}llama_tiny/lora`];
+  const [model, adapter] = [tinyModel(folder.path), `${GOLDEN}llama_lora/lora`];
   const path = `${folder.path}/half`;
   const ran = await graft(["merge", "-m", model, "-a", adapter, "-o", path, "--dtype", "bf16", "--json"]);
   assert.equal(ran.code, 0, ran.err);
@@ -53,14 +53,14 @@ Deno.test("graft merge --dtype says what rounding takes, and stores every matrix
     for (const [name, leaf] of weightLeaves(merged.weights)) {
       assert.equal(leaf.dtype, leaf.shape.length > 1 ? "bf16" : "f32", name);
     }
-    const expected = goldenNumbers("llama_tiny/lora/expected.safetensors").get("logits")!;
+    const expected = goldenNumbers("llama_lora/lora/expected.safetensors").get("logits")!;
     assertClose(await logitsOf(merged), expected, 2e-2, "logits"); // bf16 has 8 bits
   });
 });
 
 Deno.test("graft merge into a quantized base says which base it means, and keeps 16 bits unless told", async () => {
   using folder = temporaryFolder();
-  const [model, adapter] = [tinyModel(folder.path), `${GOLDEN}llama_tiny/lora`];
+  const [model, adapter] = [tinyModel(folder.path), `${GOLDEN}llama_lora/lora`];
   const small = `${folder.path}/small`;
   assert.equal((await graft(["quantize", "-m", model, "--type", "nf4", "-o", small])).code, 0);
   const merge = (output: string, ...more: readonly string[]) =>
@@ -90,7 +90,7 @@ Deno.test("graft merge into a quantized base says which base it means, and keeps
 
 Deno.test("graft merge refuses another model's adapter, outputs that exist, and what a folder cannot hold", async () => {
   using folder = temporaryFolder();
-  const [model, adapter] = [tinyModel(folder.path), `${GOLDEN}llama_tiny/lora`];
+  const [model, adapter] = [tinyModel(folder.path), `${GOLDEN}llama_lora/lora`];
   const output = `${folder.path}/out`;
   const other = await graft(["merge", "-m", `${GOLDEN}formats/hf_llama`, "-a", adapter, "-o", output]);
   assert.equal(other.code, 1);
@@ -106,15 +106,15 @@ Deno.test("graft merge refuses another model's adapter, outputs that exist, and 
 
 Deno.test("graft merge, convert and generate replicate a base's layers where the adapter says so", async () => {
   using folder = temporaryFolder();
-  const [model, adapter] = [tinyModel(folder.path), `${GOLDEN}peft/replicated_beside`];
+  const [model, adapter] = [tinyModel(folder.path), `${GOLDEN}peft_folders/replicated_beside`];
   const path = `${folder.path}/deeper`;
   const ran = await graft(["merge", "-m", model, "-a", adapter, "-o", path]);
   assert.equal(ran.code, 0, ran.err);
-  const { inputIds, attentionMask } = JSON.parse(Deno.readTextFileSync(`${GOLDEN}peft/batch.json`));
+  const { inputIds, attentionMask } = JSON.parse(Deno.readTextFileSync(`${GOLDEN}peft_folders/batch.json`));
   await withBackend("reference", async (backend) => {
     const merged = await loadModel(path, { backend });
     assert.equal(merged.spec.blocks.length, 4);
-    const expected = goldenNumbers("peft/replicated_beside/expected.safetensors").get("logits")!;
+    const expected = goldenNumbers("peft_folders/replicated_beside/expected.safetensors").get("logits")!;
     const { logits } = forward(merged, { inputIds, attentionMask });
     assertClose(await read(logits), expected, 1e-5, "logits");
   });

@@ -17,7 +17,7 @@ export function tinyModel(folder: string): string {
   const path = `${folder}/model`;
   Deno.mkdirSync(path);
   for (const name of ["config.json", "model.safetensors"]) {
-    Deno.copyFileSync(`${GOLDEN}llama_tiny/base/${name}`, `${path}/${name}`);
+    Deno.copyFileSync(`${GOLDEN}llama_lora/base/${name}`, `${path}/${name}`);
   }
   const vocab = Object.fromEntries([...SPECIAL, ...LETTERS].map((token, id) => [token, id]));
   const json = {

@@ -6,7 +6,9 @@ import type { JsonObject } from "../../formats/tensor_file.ts";
 import type { VocabularySource } from "../../formats/gguf_vocabulary.ts";
 
 const read = (name: string) =>
-  JSON.parse(Deno.readTextFileSync(new URL(`../oracles/golden/tokenizer/${name}.json`, import.meta.url)));
+  JSON.parse(
+    Deno.readTextFileSync(new URL(`../oracles/golden/tokenizer_goldens/${name}.json`, import.meta.url)),
+  );
 const plain = (source: VocabularySource) =>
   new Map([...vocabularyFields(source)].map(([key, value]) => [key, plainGgufValue(value)]));
 

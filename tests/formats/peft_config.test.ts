@@ -17,7 +17,7 @@ import { GOLDEN } from "../support/golden.ts";
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 Deno.test("chosenPaths() chooses what PEFT chooses", () => {
-  const golden = JSON.parse(Deno.readTextFileSync(`${GOLDEN}peft/targets.json`));
+  const golden = JSON.parse(Deno.readTextFileSync(`${GOLDEN}peft_targets.json`));
   const paths = golden.paths as readonly string[];
   let chosen = 0;
   for (const [target, exclude, saved, layers, pattern, expected] of golden.cases) {
@@ -154,7 +154,7 @@ Deno.test("checkAdapterName() and withoutPrefix()", () => {
 });
 
 Deno.test("peftPrefix() is PEFT's own table", () => {
-  const table = JSON.parse(Deno.readTextFileSync(`${GOLDEN}peft/prefixes.json`)) as Record<string, string>;
+  const table = JSON.parse(Deno.readTextFileSync(`${GOLDEN}peft_prefixes.json`)) as Record<string, string>;
   // Of the others we have no codec.
   const ours = [
     "LORA",

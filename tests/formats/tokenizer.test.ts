@@ -14,7 +14,9 @@ interface Golden extends TokenizerFiles {
 }
 
 const read = (name: string) =>
-  JSON.parse(readFileSync(new URL(`../oracles/golden/tokenizer/${name}.json`, import.meta.url), "utf8"));
+  JSON.parse(
+    readFileSync(new URL(`../oracles/golden/tokenizer_goldens/${name}.json`, import.meta.url), "utf8"),
+  );
 const texts: readonly string[] = read("texts");
 
 for (

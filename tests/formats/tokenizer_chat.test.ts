@@ -5,7 +5,9 @@ import { type ChatMessage, chatTemplate, chatTemplateSource } from "../../format
 import { tokenizer } from "../../formats/tokenizer.ts";
 
 const read = (name: string) =>
-  JSON.parse(readFileSync(new URL(`../oracles/golden/tokenizer/${name}.json`, import.meta.url), "utf8"));
+  JSON.parse(
+    readFileSync(new URL(`../oracles/golden/tokenizer_goldens/${name}.json`, import.meta.url), "utf8"),
+  );
 
 interface Row {
   readonly template: string;

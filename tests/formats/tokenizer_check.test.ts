@@ -7,7 +7,9 @@ import { loadTokenizer, tokenizer } from "../../formats/tokenizer.ts";
 type Json = Readonly<Record<string, unknown>>;
 
 const golden = (name: string): Json =>
-  JSON.parse(readFileSync(new URL(`../oracles/golden/tokenizer/${name}.json`, import.meta.url), "utf8"))
+  JSON.parse(
+    readFileSync(new URL(`../oracles/golden/tokenizer_goldens/${name}.json`, import.meta.url), "utf8"),
+  )
     .tokenizer;
 const whole = golden("gpt2");
 const model = whole.model as Json & { readonly vocab: Readonly<Record<string, number>> };

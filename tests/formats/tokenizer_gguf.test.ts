@@ -9,7 +9,9 @@ import { openGguf } from "../../formats/gguf.ts";
 import { ggufTokenizer } from "../../formats/gguf_tokenizer.ts";
 
 const read = (name: string) =>
-  JSON.parse(readFileSync(new URL(`../oracles/golden/tokenizer/${name}.json`, import.meta.url), "utf8"));
+  JSON.parse(
+    readFileSync(new URL(`../oracles/golden/tokenizer_goldens/${name}.json`, import.meta.url), "utf8"),
+  );
 const metadata = (name: string): ReadonlyMap<string, unknown> => new Map(Object.entries(read(name).metadata));
 
 for (const name of ["gpt-2", "smollm", "llama-bpe", "qwen2", "llama"]) {

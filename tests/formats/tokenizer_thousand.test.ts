@@ -5,7 +5,7 @@ import { wrapper } from "../../formats/tokenizer_wrap.ts";
 import { shortened } from "../../train/pair_truncation.ts";
 import { GOLDEN } from "../support/golden.ts";
 
-const read = (name: string) => JSON.parse(Deno.readTextFileSync(`${GOLDEN}tokenizer/${name}.json`));
+const read = (name: string) => JSON.parse(Deno.readTextFileSync(`${GOLDEN}tokenizer_goldens/${name}.json`));
 const thousand = read("thousand");
 const texts: readonly string[] = thousand.texts;
 

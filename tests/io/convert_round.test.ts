@@ -145,7 +145,11 @@ for (const [name, field] of [["delora", "lambda_pattern"], ["c3a", "block_size_p
     }));
 }
 
-const BASES = ["peft/bases/llama_untied", "peft/bases/gpt2", "peft/bases/qwen2"] as const;
+const BASES = [
+  "peft_folders/bases/llama_untied",
+  "peft_folders/bases/gpt2",
+  "peft_folders/bases/qwen2",
+] as const;
 
 /** Methods of drawn sizes, each as PEFT can hold it. */
 const METHODS: Readonly<Record<string, (r: number, seed: number) => Method>> = {

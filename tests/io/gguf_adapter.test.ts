@@ -29,7 +29,7 @@ import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { GOLDEN, goldenNumbers } from "../support/golden.ts";
 import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
 
-const BATCH = JSON.parse(Deno.readTextFileSync(`${GOLDEN}peft/batch.json`));
+const BATCH = JSON.parse(Deno.readTextFileSync(`${GOLDEN}peft_folders/batch.json`));
 const CASES = ["random", "all_linear", "embedding_untied", "gaussian"] as const;
 const TINY = {
   inputIds: [[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]],
@@ -96,7 +96,7 @@ for (const name of CASES) {
       owned.dispose();
       const [ours, theirs] = [
         openGguf(`${folder}/ours.gguf`),
-        openGguf(`${GOLDEN}gguf_adapters/${name}.gguf`),
+        openGguf(`${GOLDEN}gguf_adapter/${name}.gguf`),
       ];
       assert.deepEqual([...ours.tensors.keys()].sort(), [...theirs.tensors.keys()].sort());
       for (const [key, t] of theirs.tensors) {
@@ -113,7 +113,7 @@ for (const name of CASES) {
 
   Deno.test(`loadAdapter() of the converter's GGUF file gives PEFT's logits: ${name}`, () =>
     withCase(name, async (model, folder) => {
-      const adapter = await loadAdapter(`${GOLDEN}gguf_adapters/${name}.gguf`, model);
+      const adapter = await loadAdapter(`${GOLDEN}gguf_adapter/${name}.gguf`, model);
       await saveAdapter(folder, adapter, model); // and as a PEFT folder
       const expected = goldenNumbers(`peft/${name}/expected.safetensors`).get("logits")!;
       assertClose(await tunedLogits(model, adapter, BATCH), expected, 1e-5, "from GGUF");
@@ -242,17 +242,17 @@ Deno.test("saveAdapter() with a limit writes another method as LoRA into a PEFT 
 
 Deno.test("loadAdapter() of a GGUF file refuses models, other kinds, other models' files and damage", () =>
   withCase("random", async (model, folder) => {
-    const path = `${GOLDEN}gguf_adapters/random.gguf`;
+    const path = `${GOLDEN}gguf_adapter/random.gguf`;
     await assert.rejects(
       loadAdapter(`${GOLDEN}formats/llama.gguf`, model),
       /^TypeError: .*expected general\.type "adapter" but found/,
     );
     await assert.rejects(
-      loadAdapter(`${GOLDEN}gguf_adapters/gaussian.gguf`, model),
+      loadAdapter(`${GOLDEN}gguf_adapter/gaussian.gguf`, model),
       /^TypeError: .*for architecture qwen2, but the model is llama/,
     );
     await assert.rejects(
-      loadAdapter(`${GOLDEN}gguf_adapters/all_linear.gguf`, model),
+      loadAdapter(`${GOLDEN}gguf_adapter/all_linear.gguf`, model),
       /^RangeError: .*"blk\.0\..*lora_a" of "model\.layers\.0\..*": expected \[2, 28\] but found \[2, 20\]/,
     );
     await assert.rejects(loadAdapter(path, model, { name: "b" }), /holds one, without a name/);
@@ -302,7 +302,7 @@ Deno.test("loadAdapter() of a GGUF file refuses models, other kinds, other model
 
 Deno.test("loadAdapter() of a GGUF file without alpha scales by 1, as llama.cpp does", () =>
   withCase("random", async (model, folder) => {
-    const file = openGguf(`${GOLDEN}gguf_adapters/random.gguf`);
+    const file = openGguf(`${GOLDEN}gguf_adapter/random.gguf`);
     const fields = new Map([...file.fields].filter(([key]) => key !== "adapter.lora.alpha"));
     await writeGguf(`${folder}/bare.gguf`, fields, file.tensors.values());
     file.close();

@@ -21,11 +21,11 @@ interface Row {
 }
 
 const EXPECTED: { readonly digest: string; readonly rows: readonly Row[] } = JSON.parse(
-  Deno.readTextFileSync(`${GOLDEN}llama_cpp/embedded.json`),
+  Deno.readTextFileSync(`${GOLDEN}embedded_q8.json`),
 );
 
 const UNROUNDED: { readonly digest: string; readonly rows: readonly Omit<Row, "near">[] } = JSON.parse(
-  Deno.readTextFileSync(`${GOLDEN}llama_cpp/embedded_unrounded.json`),
+  Deno.readTextFileSync(`${GOLDEN}llama_cpp_unrounded.json`),
 );
 
 /** The model's end of text. */

@@ -23,7 +23,9 @@ interface Golden {
 }
 
 const read = (name: string) =>
-  JSON.parse(readFileSync(new URL(`../oracles/golden/tokenizer/${name}.json`, import.meta.url), "utf8"));
+  JSON.parse(
+    readFileSync(new URL(`../oracles/golden/tokenizer_goldens/${name}.json`, import.meta.url), "utf8"),
+  );
 const goldenOf = (name: string): Golden => read(`gguf_${name}`);
 const textsOf = (golden: Golden): readonly string[] => golden.texts ?? read("texts");
 

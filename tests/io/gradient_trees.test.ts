@@ -254,14 +254,14 @@ Deno.test("gradients of compositions, masks, mixtures and intrinsic prompts are 
   }));
 
 for (
-  const { name: kind } of [...Deno.readDirSync(`${GOLDEN}adapter_hub`)].sort((a, b) =>
+  const { name: kind } of [...Deno.readDirSync(`${GOLDEN}adapter_hub_folders`)].sort((a, b) =>
     a.name < b.name ? -1 : 1
   )
 ) {
   Deno.test(`gradients of AdapterHub's ${kind} are saved as they are, or refused`, () =>
     assertNoLeak(async () => {
       const model = await loadModel(hubModel(baseOf(kind)), { backend: reference() });
-      const adapter = await loadAdapter(`${GOLDEN}adapter_hub/${kind}`, model);
+      const adapter = await loadAdapter(`${GOLDEN}adapter_hub_folders/${kind}`, model);
       const [own, labels] = [folderBatch(kind), hubLabels(baseOf(kind))];
       const times = own.inputIds.length / labels.length;
       const batch = { ...own, labels: Array.from({ length: times }, () => labels).flat() } as Batch;

@@ -31,7 +31,7 @@ async function withFolder(
   run: (folder: string) => Promise<void>,
 ): Promise<void> {
   await inFolder(async (folder) => {
-    const from = `${GOLDEN}peft/default_targets`;
+    const from = `${GOLDEN}peft_folders/default_targets`;
     const config = JSON.parse(Deno.readTextFileSync(`${from}/adapter_config.json`));
     Deno.writeTextFileSync(`${folder}/adapter_config.json`, JSON.stringify({ ...config, ...change.config }));
     const file = openSafetensors(`${from}/adapter_model.safetensors`);
@@ -44,7 +44,7 @@ async function withFolder(
 
 const withTiny = async (run: (model: Model) => Promise<void>): Promise<void> => {
   await assertNoLeak(async () => {
-    const model = await loadModel(`${GOLDEN}llama_tiny/base`, { backend: reference() });
+    const model = await loadModel(`${GOLDEN}llama_lora/base`, { backend: reference() });
     await run(model);
     model.dispose();
   });
@@ -169,7 +169,7 @@ Deno.test("loadAdapter() takes keys without a prefix", () =>
     await withFolder({ tensors: bare }, async (folder) => {
       const [one, two] = [
         await loadAdapter(folder, model),
-        await loadAdapter(`${GOLDEN}peft/default_targets`, model),
+        await loadAdapter(`${GOLDEN}peft_folders/default_targets`, model),
       ];
       assert.deepEqual(await numbersOf(one.params), await numbersOf(two.params));
       free(one);
@@ -232,13 +232,13 @@ Deno.test("loadAdapter() names keys that are missing, unexpected or of the wrong
       (folder) => assert.rejects(loadAdapter(folder, model), /with and without the prefix/),
     );
     // Another base: its name is in the message, the shapes decide.
-    const other = await loadModel(`${GOLDEN}peft/bases/llama_untied`, { backend: reference() });
+    const other = await loadModel(`${GOLDEN}peft_folders/bases/llama_untied`, { backend: reference() });
     await withFolder(
       {},
       (folder) =>
         assert.rejects(
           loadAdapter(folder, other),
-          /its base was .*llama_tiny.*expected \[3, 12\] but found \[3, 24\]/,
+          /its base was .*llama_lora.*expected \[3, 12\] but found \[3, 24\]/,
         ),
     );
     other.dispose();
@@ -246,9 +246,9 @@ Deno.test("loadAdapter() names keys that are missing, unexpected or of the wrong
 
 Deno.test("loadAdapter() refuses a tied tensor that is stored twice with other numbers", async () => {
   await assertNoLeak(async () => {
-    const model = await loadModel(`${GOLDEN}peft/bases/qwen2`, { backend: reference() });
+    const model = await loadModel(`${GOLDEN}peft_folders/bases/qwen2`, { backend: reference() });
     await inFolder(async (folder) => {
-      const from = `${GOLDEN}peft/only_tokens_tied`;
+      const from = `${GOLDEN}peft_folders/only_tokens_tied`;
       Deno.copyFileSync(`${from}/adapter_config.json`, `${folder}/adapter_config.json`);
       const file = openSafetensors(`${from}/adapter_model.safetensors`);
       const tensors = [...file.tensors.values()].map((t) =>

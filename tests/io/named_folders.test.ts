@@ -43,7 +43,7 @@ function nameExperts(root: string, adapters: Readonly<Record<string, unknown>>):
   Deno.writeTextFileSync(path, JSON.stringify({ ...config, adapters }));
 }
 
-const base = () => loadModel(`${GOLDEN}llama_tiny/base`, { backend: reference() });
+const base = () => loadModel(`${GOLDEN}llama_lora/base`, { backend: reference() });
 
 async function logitsOf(model: Model, adapter: Adapter): Promise<Float32Array> {
   const { logits } = forward(graft(model, adapter), { inputIds: [[1, 5, 9, 3]] });
@@ -222,7 +222,7 @@ Deno.test("folders that a setup or a fusion of AdapterHub names must lie beside 
 
 Deno.test("an index names files of its own folder only", () => {
   using folder = temporaryFolder();
-  Deno.copyFileSync(`${GOLDEN}llama_tiny/base/model.safetensors`, `${folder.path}/spy.safetensors`);
+  Deno.copyFileSync(`${GOLDEN}llama_lora/base/model.safetensors`, `${folder.path}/spy.safetensors`);
   Deno.mkdirSync(`${folder.path}/model`);
   const path = `${folder.path}/model/model.safetensors.index.json`;
   for (

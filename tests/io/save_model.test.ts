@@ -26,7 +26,7 @@ import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { GOLDEN } from "../support/golden.ts";
 import { tinyGpt2 } from "../support/tiny_models.ts";
 
-const BATCH = JSON.parse(Deno.readTextFileSync(`${GOLDEN}peft/batch.json`));
+const BATCH = JSON.parse(Deno.readTextFileSync(`${GOLDEN}peft_folders/batch.json`));
 const backend = reference();
 
 const TINY = { inputIds: [[1, 2, 3, 4, 5]] };
@@ -56,9 +56,9 @@ const configAt = (folder: string): Record<string, unknown> =>
   JSON.parse(Deno.readTextFileSync(`${folder}/config.json`));
 
 Deno.test("saveModel() writes the weights that were loaded", () =>
-  withBase("peft/bases/qwen2", async (model, folder) => {
+  withBase("peft_folders/bases/qwen2", async (model, folder) => {
     await saveModel(`${folder}/out`, model);
-    const [ours, theirs] = [`${folder}/out`, `${GOLDEN}peft/bases/qwen2`].map((path) =>
+    const [ours, theirs] = [`${folder}/out`, `${GOLDEN}peft_folders/bases/qwen2`].map((path) =>
       openSafetensors(`${path}/model.safetensors`)
     );
     assert.deepEqual([...ours!.tensors.keys()], [...theirs!.tensors.keys()]);
@@ -67,7 +67,7 @@ Deno.test("saveModel() writes the weights that were loaded", () =>
     }
     ours!.close();
     theirs!.close();
-    const { dtype: _, ...config } = configAt(`${GOLDEN}peft/bases/qwen2`);
+    const { dtype: _, ...config } = configAt(`${GOLDEN}peft_folders/bases/qwen2`);
     assert.deepEqual(configAt(`${folder}/out`), { ...config, dtype: "float32" });
   }));
 
@@ -94,7 +94,7 @@ for (const name of ["head_tied", "embedding_tied", "save_head_tied", "gpt2_embed
 
 for (const dtype of ["nf4", "nf4_double", "fp4", "int8"] satisfies DType[]) {
   Deno.test(`saveModel() keeps bitsandbytes layers: ${dtype}`, () =>
-    withBase("peft/bases/llama_untied", async (model, folder) => {
+    withBase("peft_folders/bases/llama_untied", async (model, folder) => {
       const small = quantize(model, { dtype, targets: ["q_proj", "o_proj", "down_proj"] });
       await saveModel(folder, small);
       const config = configAt(folder)["quantization_config"] as Record<string, unknown>;
@@ -113,7 +113,7 @@ for (const dtype of ["nf4", "nf4_double", "fp4", "int8"] satisfies DType[]) {
 }
 
 Deno.test("saveModel() decodes what a folder does not have, and converts on demand", () =>
-  withBase("peft/bases/llama_untied", async (model, folder) => {
+  withBase("peft_folders/bases/llama_untied", async (model, folder) => {
     const small = quantize(model, { dtype: "int4", targets: ["q_proj"] });
     await saveModel(`${folder}/plain`, small);
     const plain = await loadModel(`${folder}/plain`, { backend });
@@ -134,7 +134,14 @@ Deno.test("saveModel() decodes what a folder does not have, and converts on dema
   }));
 
 Deno.test("saveModel() writes GGUF files", async () => {
-  for (const base of ["peft/bases/llama_untied", "peft/bases/qwen2", "peft/bases/gpt2", "llama_tiny/base"]) {
+  for (
+    const base of [
+      "peft_folders/bases/llama_untied",
+      "peft_folders/bases/qwen2",
+      "peft_folders/bases/gpt2",
+      "llama_lora/base",
+    ]
+  ) {
     await withBase(base, async (model, folder) => {
       await saveModel(`${folder}/model.gguf`, model);
       const again = await loadModel(`${folder}/model.gguf`, { backend });
@@ -146,7 +153,7 @@ Deno.test("saveModel() writes GGUF files", async () => {
 });
 
 Deno.test("saveModel() takes the tokenizer along", () =>
-  withBase("peft/bases/qwen2", async (model, folder) => {
+  withBase("peft_folders/bases/qwen2", async (model, folder) => {
     const from = `${folder}/from`;
     await saveModel(from, model);
     Deno.writeTextFileSync(`${from}/tokenizer_config.json`, "{}");
@@ -159,7 +166,7 @@ Deno.test("saveModel() takes the tokenizer along", () =>
   }));
 
 Deno.test("saveModel() refuses a model with grafted edits", () =>
-  withBase("llama_tiny/base", async (model, folder) => {
+  withBase("llama_lora/base", async (model, folder) => {
     const method = lora({ rank: 1 });
     const owned = keep(method.init({ model, key: 0 }));
     const tuned = graft(model, { method, params: owned.tree });
@@ -171,8 +178,8 @@ Deno.test("saveModel() refuses a model with grafted edits", () =>
   }));
 
 Deno.test("saveModel() refuses a merged bias where the architecture has none", () =>
-  withBase("peft/bases/qwen2", async (model, folder) => {
-    const adapter = await loadAdapter(`${GOLDEN}peft/lora_bias`, model);
+  withBase("peft_folders/bases/qwen2", async (model, folder) => {
+    const adapter = await loadAdapter(`${GOLDEN}peft_folders/lora_bias`, model);
     const owned = keep(adapter.params);
     const merged = merge(model, adapter);
     await assert.rejects(

@@ -72,7 +72,7 @@ Deno.test("openTrainingState() refuses files that are none", async () => {
     const bytes = await Deno.readFile(path);
     await Deno.writeFile(cut, bytes.subarray(0, bytes.length - 1));
     assert.throws(() => openTrainingState(cut), RangeError);
-    const other = new URL("../oracles/golden/llama_tiny/base/model.safetensors", import.meta.url).pathname;
+    const other = new URL("../oracles/golden/llama_lora/base/model.safetensors", import.meta.url).pathname;
     assert.throws(() => openTrainingState(other), /no training state/);
   } finally {
     await Deno.remove(folder, { recursive: true });

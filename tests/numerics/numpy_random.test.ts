@@ -4,7 +4,9 @@ import { numpyBelow, numpyChoice, numpyShuffle, pcg64 } from "../../numerics/num
 import { GOLDEN } from "../support/golden.ts";
 
 Deno.test("numpyBelow(), numpyChoice() and numpyShuffle() equal NumPy's", () => {
-  const golden = JSON.parse(Deno.readTextFileSync(`${GOLDEN}reparam/numpy_random.json`)) as readonly {
+  const golden = JSON.parse(
+    Deno.readTextFileSync(`${GOLDEN}peft_shared_vectors/numpy_random.json`),
+  ) as readonly {
     readonly seed: number;
     readonly below: readonly (readonly [n: number, numbers: readonly number[]])[];
     readonly chosen: readonly (readonly [n: number, k: number, first: readonly number[]])[];

@@ -26,9 +26,9 @@ for (const name of ALL_BACKENDS) {
     Deno.test(`lstm() equals torch.nn.LSTM, ${which} (${name})`, () =>
       withBackend(name, (backend) =>
         assertNoLeak(async () => {
-          const expected = goldenNumbers("lstm.safetensors");
+          const expected = goldenNumbers("soft_prompts/lstm.safetensors");
           const root = keep(scope((): Synchronous<Readonly<Record<string, Tensor>>> =>
-            Object.fromEntries([...goldenTensors("lstm.safetensors", backend)].filter(([n]) =>
+            Object.fromEntries([...goldenTensors("soft_prompts/lstm.safetensors", backend)].filter(([n]) =>
               n.startsWith(`${which}.`)
             ))
           ));

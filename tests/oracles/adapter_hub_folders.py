@@ -2,7 +2,7 @@
 its gradients too (under the names of the folder's tensors), and what it makes of folders that we wrote. Needs an environment with
 adapters 1.3.
 
-    python tests/oracles/adapter_hub_folders.py            writes tests/oracles/golden/adapter_hub/<base>_<kind>/
+    python tests/oracles/adapter_hub_folders.py            writes tests/oracles/golden/adapter_hub_folders/<base>_<kind>/
     python tests/oracles/adapter_hub_folders.py --check F  loads every folder below F (see adapter_hub_written.ts) and compares
 """
 import json, os, shutil, sys, warnings
@@ -18,13 +18,13 @@ from transformers import (AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelF
 
 warnings.filterwarnings("ignore")
 ROOT = "tests/oracles/golden"
-OUT = ROOT + "/adapter_hub"
+OUT = ROOT + "/adapter_hub_folders"
 TEXT, TAGS, MASK, CAUSAL = (AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoModelForMaskedLM,
                             AutoModelForCausalLM)
 BASES = {"bert_text": TEXT, "bert_tags": TAGS, "bert_mask": MASK, "roberta_text": TEXT, "roberta_tags": TAGS,
          "t5": T5ForConditionalGeneration, "t5_gated": T5ForConditionalGeneration, "llama": CAUSAL, "gpt2": CAUSAL}
-FOLDERS = {"llama": f"{ROOT}/llama_tiny/base", "gpt2": f"{ROOT}/models/gpt2"}
-BATCHES = {"llama": f"{ROOT}/llama_tiny/batch.json", "gpt2": f"{ROOT}/llama_tiny/batch.json"}
+FOLDERS = {"llama": f"{ROOT}/llama_lora/base", "gpt2": f"{ROOT}/models/gpt2"}
+BATCHES = {"llama": f"{ROOT}/llama_lora/batch.json", "gpt2": f"{ROOT}/llama_lora/batch.json"}
 NAMES = dict(inputIds="input_ids", attentionMask="attention_mask", tokenTypeIds="token_type_ids", decoderInputIds="decoder_input_ids",
              labels="labels")
 

@@ -16,9 +16,9 @@ import { GOLDEN } from "../support/golden.ts";
 const [out] = Deno.args;
 if (out === undefined) throw new Error("Say where to write");
 const backend = await wasm({ threads: 1 });
-for (const { name: kind } of Deno.readDirSync(`${GOLDEN}adapter_hub`)) {
+for (const { name: kind } of Deno.readDirSync(`${GOLDEN}adapter_hub_folders`)) {
   const model = await loadModel(hubModel(baseOf(kind)), { backend });
-  const adapter = await loadAdapter(`${GOLDEN}adapter_hub/${kind}`, model);
+  const adapter = await loadAdapter(`${GOLDEN}adapter_hub_folders/${kind}`, model);
   try {
     await saveAdapter(`${out}/${kind}`, adapter, model, { format: "adapters" });
     const { logits } = forward(graft(model, adapter), hubBatch(baseOf(kind)));

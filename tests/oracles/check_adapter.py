@@ -14,7 +14,7 @@ from peft.utils import set_peft_model_state_dict
 
 warnings.filterwarnings("ignore")
 GOLDEN = "tests/oracles/golden/"
-BATCH = json.load(open(f"{GOLDEN}peft/batch.json"))
+BATCH = json.load(open(f"{GOLDEN}peft_folders/batch.json"))
 
 
 def model_at(path):

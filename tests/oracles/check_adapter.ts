@@ -10,10 +10,11 @@ import { combine, compose, dora, eva, ia3, loftq, loha, lora, loraPlus, type Met
 import { modulesToSave, olora, onOriginal, pissa, toLora, trainableTokens } from "../../mod.ts";
 import { add } from "../../ops/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
+import { caseFolders, PEFT_FOLDERS } from "../support/golden.ts";
 
 const golden = new URL("golden/", import.meta.url).pathname;
 const root = Deno.args[0]!;
-const batch = JSON.parse(Deno.readTextFileSync(`${golden}peft/batch.json`));
+const batch = JSON.parse(Deno.readTextFileSync(`${golden}peft_folders/batch.json`));
 const backend = reference();
 
 async function note(folder: string, model: Model, base?: string): Promise<void> {
@@ -41,30 +42,29 @@ async function both(
   await note(`${root}/${name}_merged`, merged);
 }
 
-for (const entry of Deno.readDirSync(`${golden}peft`)) {
-  const from = `${golden}peft/${entry.name}`;
-  if (!entry.isDirectory || !await Deno.stat(`${from}/case.json`).then(() => true, () => false)) continue;
+for (const [name, path] of caseFolders(PEFT_FOLDERS)) {
+  const from = golden + path;
   const { base } = JSON.parse(Deno.readTextFileSync(`${from}/case.json`));
-  await both(entry.name, base, (model) => loadAdapter(from, model));
+  await both(name, base, (model) => loadAdapter(from, model));
 }
 
 /** Methods with options that no golden folder has; random from the start. */
 const fresh: Readonly<Record<string, readonly [string, Method]>> = {
   ours_regex: [
-    "llama_tiny/base",
+    "llama_lora/base",
     lora({ targets: /.*\.(?<n>q|down)_proj/, initialization: "none", rank: 5 }),
   ],
   ours_predicate: [
-    "peft/bases/qwen2",
+    "peft_folders/bases/qwen2",
     lora({ targets: (place) => place.layer === 1 && place.kind === "linear", initialization: "none" }),
   ],
   ours_layers: [
-    "peft/bases/gpt2",
+    "peft_folders/bases/gpt2",
     lora({ layers: [1], initialization: "none", alpha: 3, scaling: "rankStabilized" }),
   ],
-  ours_ia3: ["peft/bases/gpt2", ia3({ targets: /.*c_(attn|fc)/, feedForward: ["c_fc"] })],
+  ours_ia3: ["peft_folders/bases/gpt2", ia3({ targets: /.*c_(attn|fc)/, feedForward: ["c_fc"] })],
   ours_all: [
-    "peft/bases/llama_untied",
+    "peft_folders/bases/llama_untied",
     compose({
       tokens: trainableTokens({ tokens: [1, 8] }),
       saved: modulesToSave({ modules: ["model.norm"] }),
@@ -108,4 +108,6 @@ const computed: Readonly<Record<string, (model: Model) => Promise<Adapter>>> = {
       .adapter,
   ours_plus: (model) => Promise.resolve(random(model, loraPlus({ ...TARGETS, initialization: "none" }), 8)),
 };
-for (const [name, adapterOf] of Object.entries(computed)) await both(name, "peft/bases/qwen2", adapterOf);
+for (const [name, adapterOf] of Object.entries(computed)) {
+  await both(name, "peft_folders/bases/qwen2", adapterOf);
+}

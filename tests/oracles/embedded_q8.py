@@ -6,7 +6,7 @@
 Made by PyPI's llama-cpp-python 0.3.36 on one thread. Products with Q8_0 matrices round their inputs to 8 bits there, which we do not. How much
 that moves the scores llama.cpp says itself: the same weights, decoded to f32, are run along the same text. A token is a near tie where
 another one's score is no farther below it than the two scores differ between these runs. Writes
-tests/oracles/golden/llama_cpp/embedded.json.
+tests/oracles/golden/embedded_q8.json.
 """
 
 import json
@@ -50,6 +50,6 @@ for ids in given["prompts"]:
     parted += int((theirs.argmax(axis=1) != exact.argmax(axis=1)).sum())
     rows.append({"ids": ids, "made": made, "near": [i for i, tie in enumerate(ties) if tie]})
 total = len(rows) * given["made"]
-golden = pathlib.Path(__file__).parent / "golden" / "llama_cpp" / "embedded.json"
+golden = pathlib.Path(__file__).parent / "golden" / "embedded_q8.json"
 golden.write_text(json.dumps({"digest": given["digest"], "rows": rows}))
 print(f"{total} tokens, {near} near ties; with its inputs unrounded llama.cpp itself takes another token at {parted}")

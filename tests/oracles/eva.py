@@ -10,9 +10,9 @@ from peft import EvaConfig, LoraConfig, get_peft_model, initialize_lora_eva_weig
 from peft.tuners.lora import eva
 from peft.utils.incremental_pca import IncrementalPCA
 
-OUT = "tests/oracles/golden/methods"
+OUT = "tests/oracles/golden/eva"
 eva.IncrementalPCA = lambda n_components, **_: IncrementalPCA(n_components=n_components, copy=True)
-base = lambda: LlamaForCausalLM.from_pretrained("tests/oracles/golden/llama_tiny/base", dtype=torch.float32,
+base = lambda: LlamaForCausalLM.from_pretrained("tests/oracles/golden/llama_lora/base", dtype=torch.float32,
                                                 attn_implementation="eager")
 torch.manual_seed(0)
 batches = []

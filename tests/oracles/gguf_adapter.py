@@ -13,16 +13,16 @@ import sys
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 CASES = {
-    "random": "llama_tiny/base",  # grouped queries: q and k are interleaved by different numbers of heads
-    "all_linear": "peft/bases/llama_untied",
-    "embedding_untied": "peft/bases/llama_untied",  # token_embd's A is turned; output
-    "gaussian": "peft/bases/qwen2",  # nothing is interleaved
+    "random": "llama_lora/base",  # grouped queries: q and k are interleaved by different numbers of heads
+    "all_linear": "peft_folders/bases/llama_untied",
+    "embedding_untied": "peft_folders/bases/llama_untied",  # token_embd's A is turned; output
+    "gaussian": "peft_folders/bases/qwen2",  # nothing is interleaved
 }
 
 llama_cpp = pathlib.Path(sys.argv[1])
 environment = {**os.environ, "PYTHONPATH": str(llama_cpp / "gguf-py")}
 for name, base in CASES.items():
     command = [sys.executable, llama_cpp / "convert_lora_to_gguf.py", "--outtype", "f32"]
-    out = GOLDEN / "gguf_adapters" / f"{name}.gguf"
-    arguments = ["--outfile", out, "--base", GOLDEN / base, GOLDEN / "peft" / name]
+    out = GOLDEN / "gguf_adapter" / f"{name}.gguf"
+    arguments = ["--outfile", out, "--base", GOLDEN / base, GOLDEN / "peft_folders" / name]
     subprocess.run([*command, *arguments], check=True, env=environment)

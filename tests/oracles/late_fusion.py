@@ -3,7 +3,7 @@ LeTS, KronA_B and KronA_Bres, and the parallel adapter where a norm stands in fr
 with holes) and the tiny Llama.
 
     python tests/oracles/late_fusion.py
-Writes tests/oracles/golden/adapters/<base>_<case>.safetensors as adapter_hub.py does.
+Writes tests/oracles/golden/late_fusion/<base>_<case>.safetensors as adapter_hub_cases.py does.
 """
 import json, os, warnings
 import torch
@@ -14,13 +14,13 @@ from transformers import AutoModelForSequenceClassification, LlamaForCausalLM
 
 warnings.filterwarnings("ignore")
 ROOT = "tests/oracles/golden"
-OUT = ROOT + "/adapters"
+OUT = ROOT + "/late_fusion"
 NAMES = dict(inputIds="input_ids", attentionMask="attention_mask", tokenTypeIds="token_type_ids", labels="labels")
 
 
 def load(base):
     kind, folder, case = {"bert_text": (AutoModelForSequenceClassification, "encoders/bert_text", "encoders/bert_text/case.json"),
-                          "llama": (LlamaForCausalLM, "llama_tiny/base", "llama_tiny/batch.json")}[base]
+                          "llama": (LlamaForCausalLM, "llama_lora/base", "llama_lora/batch.json")}[base]
     m = kind.from_pretrained(f"{ROOT}/{folder}", dtype=torch.float32, attn_implementation="eager").eval()
     for p in m.parameters():
         p.requires_grad_(False)

@@ -7,7 +7,7 @@ and leaves the inputs in f32, where its own kernels round them to 8 bits.
   python tests/oracles/llama_cpp_unrounded.py FOLDER           compares every case's text with ours
 
   deno run -A tests/oracles/embedded_q8.ts FOLDER
-  python tests/oracles/llama_cpp_unrounded.py FOLDER golden    writes tests/oracles/golden/llama_cpp/embedded_unrounded.json
+  python tests/oracles/llama_cpp_unrounded.py FOLDER golden    writes tests/oracles/golden/llama_cpp_unrounded.json
 
 A text is run whole, as no step of one token would reach 32 rows. A token depends on nothing after it, so a guess (our text, or none) is run, corrected at the first
 place where another token is best, and run again, until each token is the best one after those before it: that is the greedy text.
@@ -50,7 +50,7 @@ if sys.argv[2:] == ["golden"]:
     given = json.loads((folder / "prompts.json").read_text())
     llama = opened(str(folder / "embedded-q8_0.gguf"))
     rows = [{"ids": ids, "made": greedy(llama, ids, given["made"], [])} for ids in given["prompts"]]
-    golden = pathlib.Path(__file__).parent / "golden" / "llama_cpp" / "embedded_unrounded.json"
+    golden = pathlib.Path(__file__).parent / "golden" / "llama_cpp_unrounded.json"
     golden.write_text(json.dumps({"digest": given["digest"], "rows": rows}))
     print(f"{len(rows) * given['made']} tokens")
 else:

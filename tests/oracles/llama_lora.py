@@ -2,7 +2,7 @@
 
 Made by transformers 4.57 and peft 0.21 on CPU in float32. Run from the repository root:
     python tests/oracles/llama_lora.py
-Writes tests/oracles/golden/llama_tiny/{base,lora,ia3}/ and expected.safetensors in each adapter folder.
+Writes tests/oracles/golden/llama_lora/{base,lora,ia3}/ and expected.safetensors in each adapter folder.
 """
 import json, os, shutil
 import torch
@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 from peft import LoraConfig, IA3Config, get_peft_model
 
-ROOT = "tests/oracles/golden/llama_tiny"
+ROOT = "tests/oracles/golden/llama_lora"
 shutil.rmtree(ROOT, ignore_errors=True)
 os.makedirs(ROOT)
 torch.manual_seed(0)

@@ -17,9 +17,9 @@ from transformers import AutoModelForCausalLM
 warnings.filterwarnings("ignore")
 GOLDEN = "tests/oracles/golden"
 ROOT = f"{GOLDEN}/peft_changed_base"
-BATCH = json.load(open(f"{GOLDEN}/peft/batch.json"))
+BATCH = json.load(open(f"{GOLDEN}/peft_folders/batch.json"))
 IDS, MASK = (torch.tensor(BATCH[k]) for k in ["inputIds", "attentionMask"])
-TIED, UNTIED, QWEN, GPT2 = "llama_tiny/base", "peft/bases/llama_untied", "peft/bases/qwen2", "peft/bases/gpt2"
+TIED, UNTIED, QWEN, GPT2 = "llama_lora/base", "peft_folders/bases/llama_untied", "peft_folders/bases/qwen2", "peft_folders/bases/gpt2"
 QV = ["q_proj", "v_proj"]
 FOUR_BITS = {"loftq_bits": 4, "loftq_iter": 1}
 

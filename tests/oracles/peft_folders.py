@@ -3,7 +3,7 @@ the gradient of every trained parameter under the key that the folder gives it.
 
 Made by transformers 4.57 and peft 0.21 on CPU in float32. Run from the repository root:
     python tests/oracles/peft_folders.py [case ...]
-Writes tests/oracles/golden/peft/bases/ and tests/oracles/golden/peft/<case>/. The tied Llama is that of llama_lora.py.
+Writes tests/oracles/golden/peft_folders/bases/ and tests/oracles/golden/peft_folders/<case>/. The tied Llama is that of llama_lora.py.
 """
 import json, os, shutil, sys, warnings
 import torch
@@ -14,8 +14,8 @@ from peft import (IA3Config, LNTuningConfig, LoraConfig, TrainableTokensConfig, 
                   get_peft_model_state_dict)
 
 warnings.filterwarnings("ignore")
-ROOT = "tests/oracles/golden/peft"
-BASES = {"llama_tied": "tests/oracles/golden/llama_tiny/base", "bert": "tests/oracles/golden/encoders/bert_mask",
+ROOT = "tests/oracles/golden/peft_folders"
+BASES = {"llama_tied": "tests/oracles/golden/llama_lora/base", "bert": "tests/oracles/golden/encoders/bert_mask",
          "t5": "tests/oracles/golden/encoders/t5",
          "qwen2_window": "tests/oracles/golden/models/qwen2_window", "mistral": "tests/oracles/golden/models/mistral_window",
          **{name: f"tests/oracles/golden/models/{name}" for name in ("qwen3", "gemma", "gemma3_linear_rope")}}

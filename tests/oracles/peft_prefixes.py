@@ -5,6 +5,6 @@ import pathlib
 
 from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
 
-OUT = pathlib.Path(__file__).parent / "golden" / "peft" / "prefixes.json"
+OUT = pathlib.Path(__file__).parent / "golden" / "peft_prefixes.json"
 table = {str(type.value): prefix for type, prefix in PEFT_TYPE_TO_PREFIX_MAPPING.items()}
 OUT.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n")

@@ -3,7 +3,7 @@
 Made by transformers 4.57 and peft 0.21 on CPU in float32. Run from the repository root, after llama_lora.py, peft_folders.py,
 encoders.py and encoder_edits.py:
     python tests/oracles/peft_prompt_folders.py [case ...]
-Writes tests/oracles/golden/peft_prompts/<case>/: the folder, expected.safetensors and case.json with the base. PEFT evaluates
+Writes tests/oracles/golden/peft_prompt_folders/<case>/: the folder, expected.safetensors and case.json with the base. PEFT evaluates
 encoders when it saves, so gradients are given where parameters are stored as they train.
 """
 import json, os, shutil, sys, warnings
@@ -15,13 +15,13 @@ from peft import (LoraConfig, PeftModel, PrefixTuningConfig, PromptEncoderConfig
 
 warnings.filterwarnings("ignore")
 GOLDEN = "tests/oracles/golden"
-ROOT = f"{GOLDEN}/peft_prompts"
-CAUSAL = json.load(open(f"{GOLDEN}/llama_tiny/batch.json"))
+ROOT = f"{GOLDEN}/peft_prompt_folders"
+CAUSAL = json.load(open(f"{GOLDEN}/llama_lora/batch.json"))
 NAMES = dict(inputIds="input_ids", attentionMask="attention_mask", tokenTypeIds="token_type_ids", labels="labels")
 BASES = {  # name -> path, class, task, batch
-    "llama": ("llama_tiny/base", AutoModelForCausalLM, "CAUSAL_LM", CAUSAL),
-    "llama_untied": ("peft/bases/llama_untied", AutoModelForCausalLM, "CAUSAL_LM", CAUSAL),
-    "gpt2": ("peft/bases/gpt2", AutoModelForCausalLM, "CAUSAL_LM", CAUSAL),
+    "llama": ("llama_lora/base", AutoModelForCausalLM, "CAUSAL_LM", CAUSAL),
+    "llama_untied": ("peft_folders/bases/llama_untied", AutoModelForCausalLM, "CAUSAL_LM", CAUSAL),
+    "gpt2": ("peft_folders/bases/gpt2", AutoModelForCausalLM, "CAUSAL_LM", CAUSAL),
     "mistral": ("models/mistral_window", AutoModelForCausalLM, "CAUSAL_LM", CAUSAL),
     **{name: (f"encoders/{name}", c, task, json.load(open(f"{GOLDEN}/encoders/{name}/case.json")))
        for name, c, task in [("bert_text", AutoModelForSequenceClassification, "SEQ_CLS"),

@@ -2,7 +2,7 @@
 
 Made by transformers 4.57 and peft 0.21 on CPU in float32, on the bases of peft_folders.py. Run from the repository root:
     python tests/oracles/peft_reparam_folders.py [case ...]
-Writes tests/oracles/golden/peft/<case>/ in the form of peft_folders.py: the folder, and expected.safetensors with logits,
+Writes tests/oracles/golden/peft_reparam_folders/<case>/ in the form of peft_folders.py: the folder, and expected.safetensors with logits,
 loss and the gradient of every trained parameter under the key that the folder gives it.
 """
 import json, os, shutil, sys, warnings
@@ -13,10 +13,10 @@ from peft import (AdaLoraConfig, BOFTConfig, FourierFTConfig, HRAConfig, LoHaCon
                   VeraConfig, get_peft_model, get_peft_model_state_dict)
 
 warnings.filterwarnings("ignore")
-ROOT = "tests/oracles/golden/peft"
-BATCH = json.load(open(f"{ROOT}/batch.json"))
+ROOT = "tests/oracles/golden/peft_reparam_folders"
+BATCH = json.load(open("tests/oracles/golden/peft_folders/batch.json"))
 IDS, MASK, LABELS = (torch.tensor(BATCH[k]) for k in ["inputIds", "attentionMask", "labels"])
-TIED, UNTIED, QWEN, GPT2 = "llama_tiny/base", "peft/bases/llama_untied", "peft/bases/qwen2", "peft/bases/gpt2"
+TIED, UNTIED, QWEN, GPT2 = "llama_lora/base", "peft_folders/bases/llama_untied", "peft_folders/bases/qwen2", "peft_folders/bases/gpt2"
 QV = ["q_proj", "v_proj"]
 ADA = dict(init_r=4, target_r=2, lora_alpha=5)
 CASES = {

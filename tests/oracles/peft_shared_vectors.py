@@ -2,8 +2,8 @@
 
 Made by transformers 4.57 and peft 0.21 on CPU in float32. Run from the repository root:
     python tests/oracles/peft_shared_vectors.py [case ...]
-Writes tests/oracles/golden/methods/<case>.safetensors as reparam.py does (on the tiny Llama of llama_lora.py), and
-tests/oracles/golden/peft/<case>/ as peft_reparam_folders.py does (on the bases of peft_folders.py).
+Writes tests/oracles/golden/peft_shared_vectors/<case>.safetensors as reparam.py does (on the tiny Llama of llama_lora.py), and
+tests/oracles/golden/peft_shared_vectors/<case>/ as peft_reparam_folders.py does (on the bases of peft_folders.py).
 """
 import copy, json, os, shutil, sys, warnings
 import numpy as np
@@ -17,7 +17,7 @@ import peft.tuners.unilora.model as unilora_model
 warnings.filterwarnings("ignore")
 BALANCED = unilora_model.UniLoraModel.generate_index
 GOLDEN = "tests/oracles/golden"
-TIED, UNTIED, QWEN, GPT2 = "llama_tiny/base", "peft/bases/llama_untied", "peft/bases/qwen2", "peft/bases/gpt2"
+TIED, UNTIED, QWEN, GPT2 = "llama_lora/base", "peft_folders/bases/llama_untied", "peft_folders/bases/qwen2", "peft_folders/bases/gpt2"
 QV, QVD = ["q_proj", "v_proj"], ["q_proj", "v_proj", "down_proj"]
 NAMES = {
     "c3a_kernel": "kernel",
@@ -121,7 +121,7 @@ def each_by_itself(count, length, seed):
 
 
 def method_case(name):
-    batch = json.load(open(f"{GOLDEN}/llama_tiny/batch.json"))
+    batch = json.load(open(f"{GOLDEN}/llama_lora/batch.json"))
     torch.manual_seed(sum(map(ord, name)))
     unilora_model.UniLoraModel.generate_index = staticmethod(each_by_itself if "uniform" in name else BALANCED)
     m = perturbed(get_peft_model(load(TIED), METHODS[name]()), len(name))
@@ -142,13 +142,13 @@ def method_case(name):
         optimizer.step()
     for path, p in params.items():
         tensors[f"step.{path}"] = p
-    save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, f"{GOLDEN}/methods/{name}.safetensors")
+    save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, f"{GOLDEN}/peft_shared_vectors/{name}.safetensors")
     print("method", name, float(loss))
 
 
 def folder_case(name):
     base, make = FOLDERS[name]
-    batch = json.load(open(f"{GOLDEN}/peft/batch.json"))
+    batch = json.load(open(f"{GOLDEN}/peft_folders/batch.json"))
     torch.manual_seed(sum(map(ord, name)))
     m = perturbed(get_peft_model(load(base), make({"task_type": "CAUSAL_LM"})), 1)
     logits, loss = run(m, batch)
@@ -160,7 +160,7 @@ def folder_case(name):
     for key, gradient in get_peft_model_state_dict(m, state_dict=state, save_embedding_layers=False).items():
         if gradient is not None:
             expected["grad." + key] = gradient.contiguous()
-    folder = f"{GOLDEN}/peft/{name}"
+    folder = f"{GOLDEN}/peft_shared_vectors/{name}"
     shutil.rmtree(folder, ignore_errors=True)
     m.save_pretrained(folder)
     save_file(expected, f"{folder}/expected.safetensors")
@@ -179,7 +179,7 @@ def numpy_random(seed):
 
 
 if len(sys.argv) == 1:
-    json.dump([numpy_random(seed) for seed in [0, 42, 2**33 + 5]], open(f"{GOLDEN}/reparam/numpy_random.json", "w"))
+    json.dump([numpy_random(seed) for seed in [0, 42, 2**33 + 5]], open(f"{GOLDEN}/peft_shared_vectors/numpy_random.json", "w"))
 for name in sys.argv[1:] or sorted({*METHODS, *FOLDERS}):
     if name in METHODS:
         method_case(name)

@@ -3,8 +3,8 @@
 Made by transformers 4.57 and peft 0.21 on CPU in float32, on the bases of peft_folders.py and llama_lora.py. Run from the
 repository root:
     python tests/oracles/peft_skills.py [case ...]
-Writes folders tests/oracles/golden/peft/<case>/ in the form of peft_reparam_folders.py, and
-tests/oracles/golden/methods/<case>.safetensors in the form of reparam.py, with `merged` where PEFT merges the method.
+Writes folders tests/oracles/golden/peft_skills/<case>/ in the form of peft_reparam_folders.py, and
+tests/oracles/golden/peft_skills/<case>.safetensors in the form of reparam.py, with `merged` where PEFT merges the method.
 """
 import copy, json, os, shutil, sys, warnings
 import torch
@@ -14,7 +14,7 @@ from peft import GloraConfig, OSFConfig, PolyConfig, get_peft_model, get_peft_mo
 
 warnings.filterwarnings("ignore")
 GOLDEN = "tests/oracles/golden"
-TINY, UNTIED, QWEN = "llama_tiny/base", "peft/bases/llama_untied", "peft/bases/qwen2"
+TINY, UNTIED, QWEN = "llama_lora/base", "peft_folders/bases/llama_untied", "peft_folders/bases/qwen2"
 QVD, CAUSAL = ["q_proj", "v_proj", "down_proj"], {"task_type": "CAUSAL_LM"}
 FOLDERS = {  # name -> base, config, the rows' tasks
     "poly": (TINY, PolyConfig(r=3, n_skills=3, target_modules=["q_proj", "v_proj"], **CAUSAL), [0, 0, 0]),
@@ -61,7 +61,7 @@ def run(m, batch, tasks, labels=True):
 def folder(name):
     which, config, tasks = FOLDERS[name]
     m = made(name, which, config, 0.2)
-    out = run(m, json.load(open(f"{GOLDEN}/peft/batch.json")), tasks)
+    out = run(m, json.load(open(f"{GOLDEN}/peft_folders/batch.json")), tasks)
     out.loss.backward()
     expected = {"logits": out.logits.detach().contiguous(), "loss": out.loss.detach().reshape(1)}
     parameters = dict(m.named_parameters())
@@ -69,7 +69,7 @@ def folder(name):
     for key, gradient in get_peft_model_state_dict(m, state_dict=state, save_embedding_layers=False).items():
         if gradient is not None:
             expected["grad." + key] = gradient.contiguous()
-    path = f"{GOLDEN}/peft/{name}"
+    path = f"{GOLDEN}/peft_skills/{name}"
     shutil.rmtree(path, ignore_errors=True)
     m.save_pretrained(path)
     save_file(expected, f"{path}/expected.safetensors")
@@ -95,7 +95,7 @@ def starts(m):
 
 def method(name):
     config, tasks = METHODS[name]
-    batch = json.load(open(f"{GOLDEN}/llama_tiny/batch.json"))
+    batch = json.load(open(f"{GOLDEN}/llama_lora/batch.json"))
     m = made(name, TINY, config, 0.2)
     params = {ours(n): p for n, p in m.named_parameters() if p.requires_grad}
     out = run(m, batch, tasks)
@@ -113,7 +113,7 @@ def method(name):
         optimizer.step()
     for path, p in params.items():
         tensors[f"step.{path}"] = p
-    save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, f"{GOLDEN}/methods/{name}.safetensors")
+    save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, f"{GOLDEN}/peft_skills/{name}.safetensors")
     print(name, float(out.loss))
 
 

@@ -3,8 +3,8 @@
 Made by transformers 4.57 and peft 0.21 on CPU in float32. Run from the repository root:
     python tests/oracles/peft_subspace.py [case ...]
 PSOFT makes its basis anew at every load and writes none: folders of it have no meaning apart from LAPACK's signs.
-Writes tests/oracles/golden/methods/<case>.safetensors in the form of reparam.py (parameters, logits, loss, gradients, merged
-logits where it merges, three AdamW steps), and tests/oracles/golden/peft/<case>/ in the form of peft_folders.py.
+Writes tests/oracles/golden/peft_subspace/<case>.safetensors in the form of reparam.py (parameters, logits, loss, gradients, merged
+logits where it merges, three AdamW steps), and tests/oracles/golden/peft_subspace/<case>/ in the form of peft_folders.py.
 """
 import copy, json, os, shutil, sys, warnings
 import torch
@@ -14,7 +14,7 @@ from peft import BeftConfig, DeftConfig, LilyConfig, PeanutConfig, PsoftConfig, 
 
 warnings.filterwarnings("ignore")
 GOLDEN = "tests/oracles/golden"
-TIED, UNTIED, QWEN, GPT2 = "llama_tiny/base", "peft/bases/llama_untied", "peft/bases/qwen2", "peft/bases/gpt2"
+TIED, UNTIED, QWEN, GPT2 = "llama_lora/base", "peft_folders/bases/llama_untied", "peft_folders/bases/qwen2", "peft_folders/bases/gpt2"
 QVD, QV = ["q_proj", "v_proj", "down_proj"], ["q_proj", "v_proj"]
 NAMES = {"beft_bias": "shift", "deft_P": "p", "deft_R": "r", "peanut_A": "a", "peanut_B": "b",
          "lily_A": "a", "lily_B": "b", "lily_router": "router"}
@@ -77,7 +77,7 @@ def moved(m, scale, seed):
 
 def method_case(name):
     config, scale = METHODS[name]
-    batch = json.load(open(f"{GOLDEN}/llama_tiny/batch.json"))
+    batch = json.load(open(f"{GOLDEN}/llama_lora/batch.json"))
     ids, mask, labels = (torch.tensor(batch[k]) for k in ["inputIds", "attentionMask", "labels"])
     run = lambda m: m(input_ids=ids, attention_mask=mask, labels=labels)
     torch.manual_seed(sum(map(ord, name)))
@@ -101,13 +101,13 @@ def method_case(name):
         optimizer.step()
     for path, p in params.items():
         tensors[f"step.{path}"] = p
-    save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, f"{GOLDEN}/methods/{name}.safetensors")
+    save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, f"{GOLDEN}/peft_subspace/{name}.safetensors")
     print(name, float(out.loss))
 
 
 def folder_case(name):
     which, make = FOLDERS[name]
-    batch = json.load(open(f"{GOLDEN}/peft/batch.json"))
+    batch = json.load(open(f"{GOLDEN}/peft_folders/batch.json"))
     ids, mask, labels = (torch.tensor(batch[k]) for k in ["inputIds", "attentionMask", "labels"])
     torch.manual_seed(sum(map(ord, name)))
     base = AutoModelForCausalLM.from_pretrained(f"{GOLDEN}/{which}", dtype=torch.float32, attn_implementation="eager")
@@ -121,7 +121,7 @@ def folder_case(name):
     for key, gradient in get_peft_model_state_dict(m, state_dict=state, save_embedding_layers=False).items():
         if gradient is not None:
             expected["grad." + key] = gradient.contiguous()
-    folder = f"{GOLDEN}/peft/{name}"
+    folder = f"{GOLDEN}/peft_subspace/{name}"
     shutil.rmtree(folder, ignore_errors=True)
     m.save_pretrained(folder)
     save_file(expected, f"{folder}/expected.safetensors")

@@ -2,7 +2,7 @@
 
 Made by peft 0.21. Run from the repository root:
     python tests/oracles/peft_targets.py
-Writes tests/oracles/golden/peft/targets.json.
+Writes tests/oracles/golden/peft_targets/targets.json.
 """
 import itertools, json, random, re
 from types import SimpleNamespace
@@ -30,5 +30,5 @@ for target, exclude, saved, (layers, pattern) in itertools.product(TARGETS, EXCL
     chosen = [i for i, hit in enumerate(found) if hit and not isinstance(hit, _ExcludedModule)]
     cases.append([target, exclude, saved, layers, pattern, chosen])
 random.Random(0).shuffle(cases)
-json.dump({"paths": PATHS, "cases": cases[:500]}, open("tests/oracles/golden/peft/targets.json", "w"), separators=(",", ":"))
+json.dump({"paths": PATHS, "cases": cases[:500]}, open("tests/oracles/golden/peft_targets.json", "w"), separators=(",", ":"))
 print(len(cases), sum(bool(c[-1]) for c in cases))

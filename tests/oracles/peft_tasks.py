@@ -4,8 +4,8 @@ was trained; and LLaMA-Adapter's own gates, one a head through tanh, which PEFT'
 Made by transformers 4.57 and peft 0.21 on CPU in float32. Run from the repository root, after llama_lora.py,
 peft_folders.py and encoders.py:
     python tests/oracles/peft_tasks.py [case ...]
-Writes tests/oracles/golden/peft_prompts/<case>/ in the form of peft_prompt_folders.py, and
-tests/oracles/golden/methods/{llama_adapter,context_prompt}.safetensors in the form of soft_prompts.py, the latter with `step.`,
+Writes tests/oracles/golden/peft_tasks/<case>/ in the form of peft_prompt_folders.py, and
+tests/oracles/golden/peft_tasks/{llama_adapter,context_prompt}.safetensors in the form of soft_prompts.py, the latter with `step.`,
 offsets after three AdamW steps at 1e-2 with decay 0.01.
 """
 import json, os, shutil, sys, warnings
@@ -18,10 +18,10 @@ from peft.tuners.adaption_prompt.layer import AdaptedAttention
 
 warnings.filterwarnings("ignore")
 GOLDEN = "tests/oracles/golden"
-BATCH = json.load(open(f"{GOLDEN}/llama_tiny/batch.json"))
+BATCH = json.load(open(f"{GOLDEN}/llama_lora/batch.json"))
 NAMES = dict(inputIds="input_ids", attentionMask="attention_mask", labels="labels")
 IDS, MASK, LABELS = (torch.tensor(BATCH[k]) for k in ["inputIds", "attentionMask", "labels"])
-TINY, GROUPED, T5 = "llama_tiny/base", "peft/bases/llama_untied", "encoders/t5"
+TINY, GROUPED, T5 = "llama_lora/base", "peft_folders/bases/llama_untied", "encoders/t5"
 # Two examples of template, input, template, label, and a token that has no type.
 CONTEXT = dict(task_type="CAUSAL_LM", cpt_token_ids=[0, 5, 9, 31, 2, 7, 11, 12, 30, 8, 4], opt_weighted_loss_type="decay",
                cpt_tokens_type_mask=[0, 1, 2, 2, 3, 4, 5, 6, 7, 8, 8], opt_loss_decay_factor=0.7, opt_projection_epsilon=3.0,
@@ -66,7 +66,7 @@ def by_heads():
     for (path, p), g in zip(params.items(), grads):
         shape = p.shape[-2:]
         tensors[f"param.{path}"], tensors[f"grad.{path}"] = p.reshape(shape), g.reshape(shape)
-    save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, f"{GOLDEN}/methods/llama_adapter.safetensors")
+    save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, f"{GOLDEN}/peft_tasks/llama_adapter.safetensors")
     print("llama_adapter", {k: list(v.shape) for k, v in tensors.items()}, float(out.loss))
 
 
@@ -92,7 +92,7 @@ def by_steps():
         optimizer.step()
     run()  # which projects
     tensors["step.offsets"] = delta
-    save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, f"{GOLDEN}/methods/context_prompt.safetensors")
+    save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, f"{GOLDEN}/peft_tasks/context_prompt.safetensors")
     print("context_prompt", float(out.loss), tensors["param.offsets"].norm(dim=1), delta.norm(dim=1))
 
 
@@ -114,7 +114,7 @@ for name in sys.argv[1:] or CASES:
         batch = {NAMES[k]: v for k, v in batch.items()}
     out = m(**batch, **({} if tasks is None else {"task_ids": torch.tensor(tasks)}))
     out.loss.backward()
-    folder = f"{GOLDEN}/peft_prompts/{name}"
+    folder = f"{GOLDEN}/peft_tasks/{name}"
     shutil.rmtree(folder, ignore_errors=True)
     m.save_pretrained(folder)
     os.remove(f"{folder}/README.md")

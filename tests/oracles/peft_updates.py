@@ -2,9 +2,9 @@
 
 Made by transformers 4.57 and peft 0.21 on CPU in float32. Run from the repository root:
     python tests/oracles/peft_updates.py [case ...]
-On the tiny Llama of llama_lora.py it writes tests/oracles/golden/methods/<case>.safetensors in the form of reparam.py: `param.`,
+On the tiny Llama of llama_lora.py it writes tests/oracles/golden/peft_updates/<case>.safetensors in the form of reparam.py: `param.`,
 `grad.` and `step.<our path>` (after three AdamW steps at 1e-2 with decay 0.01), logits, loss and the merged model's logits. On
-the bases of peft_folders.py it writes tests/oracles/golden/peft/<case>/ in the form of peft_folders.py.
+the bases of peft_folders.py it writes tests/oracles/golden/peft_updates/<case>/ in the form of peft_folders.py.
 """
 import copy, json, os, shutil, sys, warnings
 import torch
@@ -16,7 +16,7 @@ from peft import (DeloraConfig, GraloraConfig, HiraConfig, RoadConfig, ShiraConf
 warnings.filterwarnings("ignore")
 GOLDEN = "tests/oracles/golden"
 QV, QVD = ["q_proj", "v_proj"], ["q_proj", "v_proj", "down_proj"]
-TIED, UNTIED, QWEN, GPT2 = "llama_tiny/base", "peft/bases/llama_untied", "peft/bases/qwen2", "peft/bases/gpt2"
+TIED, UNTIED, QWEN, GPT2 = "llama_lora/base", "peft_folders/bases/llama_untied", "peft_folders/bases/qwen2", "peft_folders/bases/gpt2"
 NAMES = {
     "road_theta": "theta", "road_alpha": "alpha", "hira_A": "a", "hira_B": "b", "shira_weight": "values",
     "delora_A": "a", "delora_B": "b", "delora_lambda": "lambda", "delora_w_norm": "frozen.norms",
@@ -93,7 +93,7 @@ def move(model, seed):
 
 def method_case(name):
     torch.manual_seed(sum(map(ord, name)))
-    given = batch("llama_tiny/batch.json")
+    given = batch("llama_lora/batch.json")
     m = move(get_peft_model(base(TIED), METHODS[name]()), len(name))
     params = {ours(n): p for n, p in m.named_parameters() if p.requires_grad}
     frozen = {ours(n): p for n, p in m.named_buffers() if "delora_w_norm" in n}
@@ -112,7 +112,7 @@ def method_case(name):
         m(**given).loss.backward()
         optimizer.step()
     tensors.update({f"step.{path}": p for path, p in params.items()})
-    save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, f"{GOLDEN}/methods/{name}.safetensors")
+    save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, f"{GOLDEN}/peft_updates/{name}.safetensors")
     print(name, float(out.loss))
 
 
@@ -120,9 +120,9 @@ def folder_case(name):
     which, make = FOLDERS[name]
     torch.manual_seed(sum(map(ord, name)))
     m = move(get_peft_model(base(which), make({"task_type": "CAUSAL_LM"})), 1)
-    folder = f"{GOLDEN}/peft/{name}"
+    folder = f"{GOLDEN}/peft_updates/{name}"
     shutil.rmtree(folder, ignore_errors=True)
-    out = m(**batch("peft/batch.json"))
+    out = m(**batch("peft_folders/batch.json"))
     out.loss.backward()
     expected = {"logits": out.logits.detach().contiguous(), "loss": out.loss.detach().reshape(1)}
     # The saver itself maps names to keys: it is given gradients in place of the parameters.

@@ -1,7 +1,7 @@
 """Golden case: a Pfeiffer adapter on the tiny Llama of llama_lora.py, by adapters 1.3 (which needs its own environment).
 
     python tests/oracles/pfeiffer.py
-Writes tests/oracles/golden/methods/pfeiffer.safetensors with `param.<our path>`, `grad.<our path>`, logits and loss.
+Writes tests/oracles/golden/pfeiffer/pfeiffer.safetensors with `param.<our path>`, `grad.<our path>`, logits and loss.
 """
 import json, os
 import torch
@@ -10,12 +10,12 @@ from adapters import SeqBnConfig
 from safetensors.torch import save_file
 from transformers import LlamaForCausalLM
 
-OUT = "tests/oracles/golden/methods"
+OUT = "tests/oracles/golden/pfeiffer"
 os.makedirs(OUT, exist_ok=True)
-BATCH = json.load(open("tests/oracles/golden/llama_tiny/batch.json"))
+BATCH = json.load(open("tests/oracles/golden/llama_lora/batch.json"))
 IDS, MASK, LABELS = (torch.tensor(BATCH[k]) for k in ["inputIds", "attentionMask", "labels"])
 torch.manual_seed(0)
-m = LlamaForCausalLM.from_pretrained("tests/oracles/golden/llama_tiny/base", dtype=torch.float32, attn_implementation="eager")
+m = LlamaForCausalLM.from_pretrained("tests/oracles/golden/llama_lora/base", dtype=torch.float32, attn_implementation="eager")
 adapters.init(m)
 m.add_adapter("a", config=SeqBnConfig(reduction_factor=5))
 m.train_adapter("a")

@@ -14,16 +14,16 @@ from transformers import LlamaForCausalLM
 from peft import LoraConfig, get_peft_model
 import bitsandbytes.functional as bnb
 
-OUT = "tests/oracles/golden/methods"
+OUT = "tests/oracles/golden/prepared_lora"
 os.makedirs(OUT, exist_ok=True)
-BATCH = json.load(open("tests/oracles/golden/llama_tiny/batch.json"))
+BATCH = json.load(open("tests/oracles/golden/llama_lora/batch.json"))
 IDS, MASK, LABELS = (torch.tensor(BATCH[k]) for k in ["inputIds", "attentionMask", "labels"])
 TARGETS = ["q_proj", "v_proj", "down_proj"]
 RATE = 0.01
 
 
 def base():
-    return LlamaForCausalLM.from_pretrained("tests/oracles/golden/llama_tiny/base", dtype=torch.float32,
+    return LlamaForCausalLM.from_pretrained("tests/oracles/golden/llama_lora/base", dtype=torch.float32,
                                             attn_implementation="eager")
 
 

@@ -1,6 +1,6 @@
 """Golden for tests/core/trees/quantize.test.ts: what bitsandbytes makes of every linear layer of a tiny Llama, and its logits.
 
-The base is golden/llama_tiny/base. Hashes are of the weights in our layout, codes first (see tensor/dtype.ts).
+The base is golden/llama_lora/base. Hashes are of the weights in our layout, codes first (see tensor/dtype.ts).
 """
 import hashlib
 import json
@@ -44,7 +44,7 @@ def quantized(base, kind, dtype):
 
 
 golden = {"ids": IDS, "kinds": {}, "logits": {}}
-base = str(GOLDEN / "llama_tiny" / "base")
+base = str(GOLDEN / "llama_lora" / "base")
 with tempfile.TemporaryDirectory() as half:
     AutoModelForCausalLM.from_pretrained(base, dtype=torch.float16).save_pretrained(half)
     for kind in KINDS:

@@ -4,9 +4,9 @@ BOFT, FourierFT; LyCORIS's weights; the Fastfood transform; torch's random numbe
 Made by transformers 4.57, peft 0.21 and lycoris-lora 4.1 on CPU in float32; KronA and Fastfood, which no library offers, are
 literal transcriptions of their equations. Run from the repository root, with lycoris-lora importable:
     python tests/oracles/reparam.py
-Writes tests/oracles/golden/methods/<case>.safetensors with `param.<our path>`, `grad.<our path>`, logits, loss, `merged`
-(logits of the merged model) and `step.<our path>` (parameters after three AdamW steps at 1e-2 with decay 0.01), and
-tests/oracles/golden/reparam/*.safetensors.
+Writes tests/oracles/golden/reparam/<case>.safetensors with `param.<our path>`, `grad.<our path>`, logits, loss, `merged`
+(logits of the merged model) and `step.<our path>` (parameters after three AdamW steps at 1e-2 with decay 0.01); and beside
+them what belongs to no model: convolutions' updates, Fastfood, inverses, random numbers.
 """
 import copy, json, math, os
 import torch
@@ -20,10 +20,9 @@ from lycoris.modules.loha import LohaModule
 from lycoris.modules.lokr import LokrModule
 import peft.tuners.boft.layer as boft_layer
 
-OUT, PURE = "tests/oracles/golden/methods", "tests/oracles/golden/reparam"
+OUT = "tests/oracles/golden/reparam"
 os.makedirs(OUT, exist_ok=True)
-os.makedirs(PURE, exist_ok=True)
-BATCH = json.load(open("tests/oracles/golden/llama_tiny/batch.json"))
+BATCH = json.load(open("tests/oracles/golden/llama_lora/batch.json"))
 IDS, MASK, LABELS = (torch.tensor(BATCH[k]) for k in ["inputIds", "attentionMask", "labels"])
 QVD = ["q_proj", "v_proj", "down_proj"]
 NAMES = {
@@ -35,7 +34,7 @@ NAMES = {
 
 
 def base():
-    return LlamaForCausalLM.from_pretrained("tests/oracles/golden/llama_tiny/base", dtype=torch.float32,
+    return LlamaForCausalLM.from_pretrained("tests/oracles/golden/llama_lora/base", dtype=torch.float32,
                                             attn_implementation="eager")
 
 
@@ -202,7 +201,7 @@ no_copy(lambda: krona_case("krona", {24: (3, 2), 12: (3, 2)}, 1.5))
 
 
 def pure(name, tensors):
-    save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, f"{PURE}/{name}.safetensors")
+    save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, f"{OUT}/{name}.safetensors")
 
 
 # Weights of LyCORIS's convolutions, with and without a Tucker core.
@@ -258,7 +257,7 @@ from lycoris.functional.general import factorization as lyco_pair
 from peft.tuners.lokr.layer import factorization as peft_pair
 
 json.dump([[n_, f, *peft_pair(n_, f), *lyco_pair(n_, f)] for n_ in [*range(1, 50), 64, 97, 128, 360, 768, 11008]
-           for f in [-1, 1, 2, 3, 4, 5, 8, 16, 33]], open(f"{PURE}/factor_pairs.json", "w"))
+           for f in [-1, 1, 2, 3, 4, 5, 8, 16, 33]], open(f"{OUT}/factor_pairs.json", "w"))
 
 # torch's own random numbers
 g = lambda seed: torch.Generator().manual_seed(seed)

@@ -2,8 +2,8 @@
 
     python tests/oracles/rouge.py
 
-writes golden/rouge.json ([reference, candidate, plain, stemmed], each score list being precision, recall, f1 of rouge1,
-rouge2, rougeL, rougeLsum, rounded to 8 digits) and golden/porter.json (word to stem).
+writes golden/rouge/rouge.json ([reference, candidate, plain, stemmed], each score list being precision, recall, f1 of rouge1,
+rouge2, rougeL, rougeLsum, rounded to 8 digits) and golden/rouge/porter.json (word to stem).
 """
 import json
 import random
@@ -12,7 +12,7 @@ from pathlib import Path
 from nltk.stem.porter import PorterStemmer
 from rouge_score.rouge_scorer import RougeScorer
 
-HERE = Path(__file__).parent / "golden"
+HERE = Path(__file__).parent / "golden" / "rouge"
 TYPES = ["rouge1", "rouge2", "rougeL", "rougeLsum"]
 random.seed(20040725)
 

@@ -3,7 +3,7 @@
   deno run -A tests/oracles/gguf_in_llama_cpp.ts FOLDER
   python tests/oracles/rounded_inputs.py FOLDER
 
-Made by PyPI's llama-cpp-python 0.3.36 on an x86 with AVX2, on one thread. Writes tests/oracles/golden/llama_cpp/: the folder's
+Made by PyPI's llama-cpp-python 0.3.36 on an x86 with AVX2, on one thread. Writes tests/oracles/golden/rounded_inputs/: the folder's
 llama-q8_0.gguf (untied) and qwen2-q8_0.gguf (tied), and expected.json.
 """
 
@@ -14,7 +14,7 @@ import sys
 
 from llama_cpp import Llama
 
-GOLDEN = pathlib.Path(__file__).parent / "golden" / "llama_cpp"
+GOLDEN = pathlib.Path(__file__).parent / "golden" / "rounded_inputs"
 PROMPTS = [[1, 17, 230, 4, 88], [301, 302, 5, 5, 599, 12, 77, 140, 9, 33, 2], [42]]
 GOLDEN.mkdir(exist_ok=True)
 expected = {}

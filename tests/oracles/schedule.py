@@ -2,8 +2,8 @@
 
     python tests/oracles/schedule.py
 
-writes golden/schedule.json: [name, our options, the factors at steps 0, 1, 2, ...], the peak learning rate divided out;
-and golden/early_stopping.json: [patience, goal, values, the number of values seen when it stops, or null].
+writes golden/schedule/schedule.json: [name, our options, the factors at steps 0, 1, 2, ...], the peak learning rate divided out;
+and golden/schedule/early_stopping.json: [patience, goal, values, the number of values seen when it stops, or null].
 """
 import json
 import math
@@ -15,7 +15,7 @@ import torch
 from transformers import EarlyStoppingCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers import optimization as hf
 
-HERE = Path(__file__).parent / "golden"
+HERE = Path(__file__).parent / "golden" / "schedule"
 PEAK = 0.5
 
 

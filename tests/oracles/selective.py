@@ -1,6 +1,6 @@
 """Golden cases of selective methods: the Fisher information and FISH mask, DiffPruning, LT-SFT, FAR, BitFit on T5.
 
-Literal transcriptions into PyTorch of the papers' formulas and the authors' code as methods.md describes it: no living
+Literal transcriptions into PyTorch of the papers' formulas and of the authors' code: no living
 library offers these methods. transformers 4.57 and torch 2.15 on CPU in float32, over the models of encoders.py and
 llama_lora.py. Run from the repository root:
     python tests/oracles/selective.py [case ...]
@@ -31,8 +31,8 @@ def bert():
 
 
 def llama():
-    model = LlamaForCausalLM.from_pretrained(f"{GOLDEN}/llama_tiny/base", **F32).eval()
-    case = json.load(open(f"{GOLDEN}/llama_tiny/batch.json"))
+    model = LlamaForCausalLM.from_pretrained(f"{GOLDEN}/llama_lora/base", **F32).eval()
+    case = json.load(open(f"{GOLDEN}/llama_lora/batch.json"))
     return model, {k: torch.tensor(case[j]) for k, j in
                    dict(input_ids="inputIds", attention_mask="attentionMask", labels="labels").items()}
 

@@ -3,7 +3,7 @@ paper's own encoder and its slots inside the text as a literal transcription in 
 
 Made by transformers 4.57 and peft 0.21 on CPU in float32. Run from the repository root:
     python tests/oracles/soft_prompts.py
-Writes tests/oracles/golden/methods/<case>.safetensors with `param.<our path>`, `grad.<our path>`, logits and loss, and
+Writes tests/oracles/golden/soft_prompts/<case>.safetensors with `param.<our path>`, `grad.<our path>`, logits and loss, and
 tests/oracles/golden/lstm.safetensors.
 """
 import json
@@ -13,14 +13,14 @@ from safetensors.torch import save_file
 from transformers import LlamaForCausalLM
 from peft import PromptEncoderConfig, PromptTuningConfig, get_peft_model
 
-OUT = "tests/oracles/golden/methods"
-BATCH = json.load(open("tests/oracles/golden/llama_tiny/batch.json"))
+OUT = "tests/oracles/golden/soft_prompts"
+BATCH = json.load(open("tests/oracles/golden/llama_lora/batch.json"))
 IDS, MASK, LABELS = (torch.tensor(BATCH[k]) for k in ["inputIds", "attentionMask", "labels"])
 D, N = 24, 5
 
 
 def base():
-    m = LlamaForCausalLM.from_pretrained("tests/oracles/golden/llama_tiny/base", dtype=torch.float32,
+    m = LlamaForCausalLM.from_pretrained("tests/oracles/golden/llama_lora/base", dtype=torch.float32,
                                          attn_implementation="eager")
     for p in m.parameters():
         p.requires_grad_(False)
@@ -178,4 +178,4 @@ for case, layers, both, inner in [("one", 1, False, 5), ("both", 1, True, 5), ("
     tensors |= {f"{case}.x": x, f"{case}.y": y, f"{case}.weight": weight, f"{case}.grad.x": grads[0]}
     for (n, p), g in zip(names.items(), grads[1:]):
         tensors[f"{case}.param.{lstm_names(n)}"], tensors[f"{case}.grad.{lstm_names(n)}"] = p, g
-save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, "tests/oracles/golden/lstm.safetensors")
+save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, "tests/oracles/golden/soft_prompts/lstm.safetensors")

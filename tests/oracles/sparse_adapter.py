@@ -1,8 +1,8 @@
-"""Golden masks of SparseAdapter on the Houlsby adapter of golden/adapters/llama_houlsby.safetensors: the scores of the authors'
+"""Golden masks of SparseAdapter on the Houlsby adapter of golden/adapter_hub_cases/llama_houlsby.safetensors: the scores of the authors'
 pruners written out, with an exact product of the Hessian for GraSP.
 
     python tests/oracles/sparse_adapter.py
-Writes tests/oracles/golden/adapters/sparse.safetensors: `<score>.<our path>`, 1 where a number stays, for keep = 0.4 and each
+Writes tests/oracles/golden/sparse_adapter.safetensors: `<score>.<our path>`, 1 where a number stays, for keep = 0.4 and each
 row of the tiny Llama's batch as a batch of its own; and logits and loss of the adapter under the SNIP mask (whole batch).
 """
 import json, math
@@ -12,12 +12,12 @@ from safetensors.torch import load_file, save_file
 from transformers import LlamaForCausalLM
 
 ROOT = "tests/oracles/golden"
-BATCH = json.load(open(f"{ROOT}/llama_tiny/batch.json"))
+BATCH = json.load(open(f"{ROOT}/llama_lora/batch.json"))
 IDS, MASK, LABELS = (torch.tensor(BATCH[k]) for k in ["inputIds", "attentionMask", "labels"])
-golden = load_file(f"{ROOT}/adapters/llama_houlsby.safetensors")
+golden = load_file(f"{ROOT}/adapter_hub_cases/llama_houlsby.safetensors")
 params = {k[6:]: v.clone().requires_grad_() for k, v in golden.items() if k.startswith("param.")}
 weights = {k: p for k, p in params.items() if p.dim() > 1}
-m = LlamaForCausalLM.from_pretrained(f"{ROOT}/llama_tiny/base", dtype=torch.float32, attn_implementation="eager").eval()
+m = LlamaForCausalLM.from_pretrained(f"{ROOT}/llama_lora/base", dtype=torch.float32, attn_implementation="eager").eval()
 for p in m.parameters():
     p.requires_grad_(False)
 current = params
@@ -67,5 +67,5 @@ current = {k: p * out[f"snip.{k}"] if k in weights else p for k, p in params.ite
 result = m(input_ids=IDS, attention_mask=MASK, labels=LABELS)
 result.loss.backward()
 out |= {"logits": result.logits, "loss": result.loss.reshape(1)} | {f"grad.of.{k}": p.grad for k, p in params.items()}
-save_file({k: v.detach().contiguous().clone() for k, v in out.items()}, f"{ROOT}/adapters/sparse.safetensors")
+save_file({k: v.detach().contiguous().clone() for k, v in out.items()}, f"{ROOT}/sparse_adapter.safetensors")
 print(float(result.loss), {k: float(v.mean()) for k, v in out.items() if k.startswith("grasp")})

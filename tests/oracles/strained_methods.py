@@ -3,7 +3,7 @@
 Made by transformers 4.57 and peft 0.21 on CPU in float32; what no library offers is a literal transcription of the
 method's equations in torch (said at each case). Run from the repository root, after llama_lora.py:
     python tests/oracles/strained_methods.py
-Writes tests/oracles/golden/methods/<case>.safetensors with `param.<our path>`, `grad.<our path>`, logits and loss.
+Writes tests/oracles/golden/strained_methods/<case>.safetensors with `param.<our path>`, `grad.<our path>`, logits and loss.
 """
 import copy, itertools, json, os, tempfile
 import torch
@@ -13,15 +13,15 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.cache_utils import DynamicCache
 from peft import LoraConfig, PrefixTuningConfig, XLoraConfig, get_peft_model
 
-OUT = "tests/oracles/golden/methods"
+OUT = "tests/oracles/golden/strained_methods"
 os.makedirs(OUT, exist_ok=True)
-BATCH = json.load(open("tests/oracles/golden/llama_tiny/batch.json"))
+BATCH = json.load(open("tests/oracles/golden/llama_lora/batch.json"))
 IDS, MASK, LABELS = (torch.tensor(BATCH[k]) for k in ["inputIds", "attentionMask", "labels"])
 L, D = 2, 24
 
 
 def base():
-    return LlamaForCausalLM.from_pretrained("tests/oracles/golden/llama_tiny/base", dtype=torch.float32,
+    return LlamaForCausalLM.from_pretrained("tests/oracles/golden/llama_lora/base", dtype=torch.float32,
                                             attn_implementation="eager")
 
 

@@ -16,7 +16,7 @@ import sentencepiece as spm
 from tokenizers import (AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers)
 from transformers import AutoTokenizer, LlamaTokenizerFast, PreTrainedTokenizerFast, T5TokenizerFast
 
-OUT = pathlib.Path(__file__).parent / "golden" / "tokenizer"
+OUT = pathlib.Path(__file__).parent / "golden" / "tokenizer_goldens"
 
 CORPUS = """The quick brown fox jumps over the lazy dog. The dog sleeps; the fox doesn't.
 Fine-tuning adds a small adapter to a frozen model, and the adapter learns what the model lacks.

@@ -2,13 +2,14 @@
 alone, as words of a sentence, and in pairs cut to a length.
 
     python tests/oracles/tokenizer_thousand.py
-Writes tests/oracles/golden/tokenizer/thousand.json; transformers 4.57.
+Writes tests/oracles/golden/tokenizer_thousand.json; transformers 4.57.
 """
 import json, pathlib, random, tempfile
 from transformers import PreTrainedTokenizerFast
 
-OUT = pathlib.Path("tests/oracles/golden/tokenizer")
-PIECES = json.loads((OUT / "texts.json").read_text())
+GOLDEN = pathlib.Path("tests/oracles/golden")
+MADE = GOLDEN / "tokenizer_goldens"
+PIECES = json.loads((MADE / "texts.json").read_text())
 random.seed(5)
 BLOCKS = [(0x20, 0x7F), (0xA0, 0x180), (0x250, 0x370), (0x370, 0x530), (0x590, 0x700), (0x900, 0xE00), (0x1E00, 0x2070),
           (0x20A0, 0x2200), (0x2460, 0x2600), (0x3000, 0x3100), (0x4E00, 0x4F00), (0xAC00, 0xAD00), (0xF900, 0xFB50),
@@ -38,7 +39,7 @@ SENTENCES = [["The", "dog", "doesn't", "sleep"], ["fine-tuning", "unaffordable"]
              ["adapter", "Größe", "1234", "56,789.01", "of", "them"], ["模型学习", "ok"]]
 result = {"texts": texts}
 for name in ["bert_uncased", "bert_cased", "t5", "roberta"]:
-    golden = json.loads((OUT / f"{name}.json").read_text())
+    golden = json.loads((MADE / f"{name}.json").read_text())
     with tempfile.TemporaryDirectory() as folder:
         for file, part in [("tokenizer.json", "tokenizer"), ("tokenizer_config.json", "config"),
                            ("special_tokens_map.json", "specialTokens")]:
@@ -55,4 +56,4 @@ for name in ["bert_uncased", "bert_cased", "t5", "roberta"]:
                     # Words of a sentence, cut at 9 tokens, and which word each token comes from.
                     "words": [[words, out.input_ids, out.word_ids()] for words in SENTENCES
                               for out in [t(words, is_split_into_words=True, truncation=True, max_length=9)]]}
-(OUT / "thousand.json").write_text(json.dumps(result, ensure_ascii=True, separators=(",", ":")) + "\n")
+(GOLDEN / "tokenizer_thousand.json").write_text(json.dumps(result, ensure_ascii=True, separators=(",", ":")) + "\n")

@@ -3,7 +3,7 @@
 Only the kinds that PEFT takes over whole updates, as this library does: "cat", "svd", "ties_svd" and "magnitude_prune_svd", at
 full rank. (Its "linear" adds factors, which is another sum.) Made by peft 0.21 on CPU in float32. From the repository root:
     python tests/oracles/weighted_adapters.py
-Writes tests/oracles/golden/weighted/: the folders one/ and two/, and updates.safetensors under "<kind>.<layer>".
+Writes tests/oracles/golden/weighted_adapters/: the folders one/ and two/, and updates.safetensors under "<kind>.<layer>".
 """
 import os, shutil
 import torch
@@ -21,7 +21,7 @@ KINDS = {
     "magnitudePrune": dict(combination_type="magnitude_prune_svd", density=0.3),
 }
 
-model = AutoModelForCausalLM.from_pretrained("tests/oracles/golden/llama_tiny/base", dtype=torch.float32)
+model = AutoModelForCausalLM.from_pretrained("tests/oracles/golden/llama_lora/base", dtype=torch.float32)
 targets = ["q_proj", "o_proj"]
 peft = get_peft_model(model, LoraConfig(r=3, lora_alpha=5, target_modules=targets), adapter_name="one")
 peft.add_adapter("two", LoraConfig(r=2, lora_alpha=3, target_modules=targets))

@@ -1,6 +1,6 @@
 /**
  * Golden cases of adapters and hybrids: AdapterHub's `adapters` 1.3 on tiny BERT, RoBERTa, T5 and Llama with padding
- * (tests/oracles/adapter_hub.py), and what no library has by its equations (tests/oracles/late_fusion.py). Logits and loss within 1e-5,
+ * (tests/oracles/adapter_hub_cases.py), and what no library has by its equations (tests/oracles/late_fusion.py). Logits and loss within 1e-5,
  * gradients within 1e-4 of the largest value, as for f32 sums over widths of 20 to 37 through two or three blocks.
  */
 import assert from "node:assert/strict";
@@ -22,7 +22,7 @@ import {
 import { loadModel } from "../../io/load_model.ts";
 import { assertClose, assertNoLeak } from "./assert.ts";
 import { ALL_BACKENDS, withBackend } from "./backends.ts";
-import { GOLDEN, goldenNumbers, goldenTensors } from "./golden.ts";
+import { GOLDEN, goldenNumbers, goldenTensors, madeBy } from "./golden.ts";
 import { largest } from "./law_numbers.ts";
 
 /** Sizes of the hybrids' prefixes. */
@@ -33,11 +33,11 @@ export type HubMethod = Method | ((params: Tree) => Method);
 
 const FOLDERS: Readonly<Record<string, string>> = {
   t5_square: "encoder_edits/t5_square",
-  llama: "llama_tiny/base",
+  llama: "llama_lora/base",
 };
 const BATCHES: Readonly<Record<string, string>> = {
   t5_square: "encoders/t5/case.json",
-  llama: "llama_tiny/batch.json",
+  llama: "llama_lora/batch.json",
 };
 
 function batchOf(base: string): Batch {
@@ -86,7 +86,7 @@ export function adapterHubCase(kind: string, bases: readonly string[], made: Hub
         withBackend(backendName, (backend) =>
           assertNoLeak(async () => {
             const model = await loadModel(`${GOLDEN}${FOLDERS[base] ?? `encoders/${base}`}`, { backend });
-            const file = `adapters/${base}_${kind}.safetensors`;
+            const file = madeBy(["adapter_hub_cases", "late_fusion"], `${base}_${kind}.safetensors`);
             const expected = goldenNumbers(file);
             const batch = batchFor(base, kind);
             const params = goldenTree(file, backend);

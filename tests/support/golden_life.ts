@@ -16,7 +16,7 @@ import {
 } from "../../core/mod.ts";
 import { adamw, resident } from "../../train/mod.ts";
 import { assertClose } from "./assert.ts";
-import { goldenNumbers } from "./golden.ts";
+import { goldenNumbers, methodFile } from "./golden.ts";
 import { assertGolden, goldenBatch, goldenParams } from "./golden_method.ts";
 
 const RATE = 0.01;
@@ -35,7 +35,7 @@ export async function assertGoldenLife(
   backend: Backend,
   { init = 1e-5 }: Life = {},
 ): Promise<void> {
-  const expected = goldenNumbers(`methods/${name}.safetensors`);
+  const expected = goldenNumbers(methodFile(name));
   const logitsEqual = async (model: Model, what: string): Promise<void> => {
     const { logits } = forward(model, goldenBatch());
     assertClose(await read(logits), expected.get(what)!, 1e-5, what);

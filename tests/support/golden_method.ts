@@ -5,19 +5,19 @@ import type { Tree } from "../../core/mod.ts";
 import { loadModel } from "../../io/load_model.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "./assert.ts";
-import { GOLDEN, goldenNumbers, goldenTensors } from "./golden.ts";
+import { GOLDEN, goldenNumbers, goldenTensors, methodFile } from "./golden.ts";
 
 /** The layers that most cases adapt. */
 export const TARGETS: readonly string[] = ["q_proj", "v_proj", "down_proj"];
 
 /** The batch that all cases ran. */
 export function goldenBatch(): Batch {
-  return JSON.parse(Deno.readTextFileSync(`${GOLDEN}llama_tiny/batch.json`));
+  return JSON.parse(Deno.readTextFileSync(`${GOLDEN}llama_lora/batch.json`));
 }
 
 /** The base of all cases. */
 export function goldenBase(backend: Backend): Promise<Model> {
-  return loadModel(`${GOLDEN}llama_tiny/base`, { backend });
+  return loadModel(`${GOLDEN}llama_lora/base`, { backend });
 }
 
 /** A case's parameters under a prefix of its names ("param."), as a kept tree that the caller disposes. */
@@ -28,7 +28,7 @@ export function goldenParams(
 ): { readonly tree: Tree; dispose(): void } {
   return keep(scope(() =>
     nest(
-      [...goldenTensors(`methods/${name}.safetensors`, backend)]
+      [...goldenTensors(methodFile(name), backend)]
         .filter(([path]) => path.startsWith(prefix))
         .map(([path, t]) => [path.slice(prefix.length), t] as const),
     ) as Tree
@@ -48,7 +48,7 @@ export async function assertGolden(
   adapter: Adapter,
   { logits: within = 1e-5, gradients = 1e-4 }: GoldenTolerance = {},
 ): Promise<void> {
-  const expected = goldenNumbers(`methods/${name}.safetensors`);
+  const expected = goldenNumbers(methodFile(name));
   const batch = goldenBatch();
   const { logits } = forward(graft(model, adapter), batch);
   assertClose(await read(logits), expected.get("logits")!, within, "logits");
@@ -61,7 +61,7 @@ export async function assertGolden(
 
 /** Every gradient equals the golden one, and none is missing or extra. */
 export async function assertGradients(name: string, grads: Tree, tolerance: number): Promise<void> {
-  const expected = goldenNumbers(`methods/${name}.safetensors`);
+  const expected = goldenNumbers(methodFile(name));
   const wanted = [...expected.keys()].filter((path) => path.startsWith("grad.")).map((path) => path.slice(5));
   const found = new Map(leaves(grads));
   const missing = [

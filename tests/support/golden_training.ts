@@ -19,7 +19,7 @@ import {
 } from "../../core/mod.ts";
 import { adamw, freshSlots, type Slots } from "../../train/optimizer.ts";
 import { assertClose } from "./assert.ts";
-import { goldenNumbers } from "./golden.ts";
+import { goldenNumbers, methodFile } from "./golden.ts";
 import { goldenBatch } from "./golden_method.ts";
 
 /** Fresh parameters have the names and shapes of the other program's. */
@@ -37,7 +37,7 @@ export async function assertMerged(name: string, model: Model, adapter: Adapter)
   // 1e-5: f32 rounding of the changed weights.
   assertClose(
     await read(logits),
-    goldenNumbers(`methods/${name}.safetensors`).get("merged")!,
+    goldenNumbers(methodFile(name)).get("merged")!,
     1e-5,
     "merged logits",
   );
@@ -83,7 +83,7 @@ export async function assertSteps(
       } as unknown as Synchronous<typeof before>;
     }));
   }
-  const expected = goldenNumbers(`methods/${name}.safetensors`);
+  const expected = goldenNumbers(methodFile(name));
   for (const [path, t] of leaves(trainable(root.tree.params))) {
     const gradient = expected.get(`grad.${path}`)!;
     const largest = gradient.reduce((m, g) => Math.max(m, Math.abs(g)), 0);

@@ -16,7 +16,7 @@ import {
 } from "../../core/mod.ts";
 import { type PromptSources, promptTuning } from "../../methods/mod.ts";
 import { assertClose } from "./assert.ts";
-import { goldenNumbers } from "./golden.ts";
+import { goldenNumbers, methodFile } from "./golden.ts";
 import { assertGolden, goldenBatch, onGolden } from "./golden_method.ts";
 
 /** The token that marks a slot in texts of tiny models. */
@@ -51,7 +51,7 @@ export function peftPrompt(name: string, method: Method): void {
   Deno.test(`${name} equals PEFT's logits, loss, gradients, rows and continuations`, () =>
     onGolden(name, async (model, params) => {
       await assertGolden(name, model, { method, params });
-      const expected = goldenNumbers(`methods/${name}.safetensors`);
+      const expected = goldenNumbers(methodFile(name));
       const { inputIds, attentionMask } = goldenBatch();
       const labels = inputIds.map((row, b) => row.map((id, i) => attentionMask![b]![i] === 1 ? id : -100));
       const { loss, grads } = await lossAndGrad(model, { method, params }, {

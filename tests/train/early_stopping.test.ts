@@ -21,7 +21,7 @@ const run = (values: readonly number[], options: EarlyStopping): readonly EarlyS
   );
 
 Deno.test("observe() stops where transformers' EarlyStoppingCallback does", () => {
-  const url = new URL("../oracles/golden/early_stopping.json", import.meta.url);
+  const url = new URL("../oracles/golden/schedule/early_stopping.json", import.meta.url);
   const rows = JSON.parse(Deno.readTextFileSync(url)) as readonly Row[];
   assert.ok(rows.length > 40);
   for (const [patience, goal, values, stopped] of rows) {

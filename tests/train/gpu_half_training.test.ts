@@ -42,7 +42,7 @@ interface Ran {
 async function trained(on: GpuOptions, extra: Partial<TrainOptions>): Promise<Ran> {
   const backend = await gpu(on);
   try {
-    const model = await loadModel(`${GOLDEN}llama_tiny/base`, { backend });
+    const model = await loadModel(`${GOLDEN}llama_lora/base`, { backend });
     const adapter = adapt(model, method, 1);
     const run = await startTraining(model, adapter, rows, { ...options, ...extra });
     const reports: StepReport[] = [];

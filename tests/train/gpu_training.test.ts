@@ -33,7 +33,7 @@ async function losses(
   extra: Partial<TrainOptions>,
 ): Promise<readonly number[]> {
   const before = memory(backend).live;
-  const model = await loadModel(`${GOLDEN}llama_tiny/base`, { backend });
+  const model = await loadModel(`${GOLDEN}llama_lora/base`, { backend });
   const adapter = adapt(model, method, 1);
   const run = await startTraining(model, adapter, rows, { ...options, ...extra });
   const found: number[] = [];

@@ -44,7 +44,7 @@ import { assertNoLeak } from "../support/assert.ts";
 import { withBackend } from "../support/backends.ts";
 import { GOLDEN } from "../support/golden.ts";
 
-const json = (name: string) => JSON.parse(Deno.readTextFileSync(`${GOLDEN}tokenizer/${name}.json`));
+const json = (name: string) => JSON.parse(Deno.readTextFileSync(`${GOLDEN}tokenizer_goldens/${name}.json`));
 const codec = tokenizer(json("bert_uncased"));
 const pad = codec.pad!;
 

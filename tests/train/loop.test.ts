@@ -20,7 +20,7 @@ import {
 import { GOLDEN } from "../support/golden.ts";
 
 const backend = reference();
-const model = await loadModel(`${GOLDEN}llama_tiny/base`, { backend });
+const model = await loadModel(`${GOLDEN}llama_lora/base`, { backend });
 const rows = rowsFrom(
   Array.from({ length: 7 }, (_, i) => {
     const inputIds = Array.from({ length: 4 + i % 3 }, (_, t) => (3 * i + 5 * t) % 37);

@@ -65,7 +65,7 @@ Deno.test("a loss scale stays within f32, and refuses options that make no sense
 });
 
 const backend = reference();
-const model = await loadModel(`${GOLDEN}llama_tiny/base`, { backend });
+const model = await loadModel(`${GOLDEN}llama_lora/base`, { backend });
 const rows = rowsFrom(
   Array.from({ length: 6 }, (_, i) => {
     const inputIds = Array.from({ length: 4 }, (_, t) => (3 * i + 5 * t) % 37);

@@ -18,7 +18,7 @@ import {
 } from "../../train/mod.ts";
 import { GOLDEN } from "../support/golden.ts";
 
-const path = `${GOLDEN}llama_tiny/base`;
+const path = `${GOLDEN}llama_lora/base`;
 const rows = rowsFrom(
   Array.from({ length: 9 }, (_, i) => {
     const inputIds = Array.from({ length: 6 + 3 * (i % 5) }, (_, t) => (7 * i + 3 * t) % 37);

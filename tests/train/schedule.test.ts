@@ -12,7 +12,7 @@ import {
 type Row = readonly [name: string, options: CosineOptions, factors: readonly number[]];
 
 const rows = JSON.parse(
-  Deno.readTextFileSync(new URL("../oracles/golden/schedule.json", import.meta.url)),
+  Deno.readTextFileSync(new URL("../oracles/golden/schedule/schedule.json", import.meta.url)),
 ) as readonly Row[];
 
 const schedules: Record<string, (options: CosineOptions) => Schedule> = {

@@ -24,13 +24,13 @@ import { GOLDEN } from "../../support/golden.ts";
 
 /** Bases, and two layers of a block; GPT-2's lie [in, out]. */
 const BASES = {
-  "llama_tiny/base": ["model.layers", "self_attn.q_proj", "mlp.down_proj"],
-  "peft/bases/gpt2": ["transformer.h", "attn.c_attn", "mlp.c_proj"],
+  "llama_lora/base": ["model.layers", "self_attn.q_proj", "mlp.down_proj"],
+  "peft_folders/bases/gpt2": ["transformer.h", "attn.c_attn", "mlp.c_proj"],
 } as const;
 
 for (
   const [backend, base] of [reference(), await wasm({ threads: 1 })].flatMap((backend) =>
-    (["llama_tiny/base", "peft/bases/gpt2"] as const).map((base) => [backend, base] as const)
+    (["llama_lora/base", "peft_folders/bases/gpt2"] as const).map((base) => [backend, base] as const)
   )
 ) {
   Deno.test(`mergeLoss() is what Math.f16round loses, of ${base} on ${backend.name}`, async () => {
@@ -85,7 +85,7 @@ for (
 
 Deno.test("mergeLoss() of a merge that requantizes loses more the fewer bits there are", async () => {
   const backend = reference();
-  const model = await loadModel(`${GOLDEN}llama_tiny/base`, { backend });
+  const model = await loadModel(`${GOLDEN}llama_lora/base`, { backend });
   const adapter = adapt(model, lora({ rank: 2, targets: "all-linear", initialization: "none" }), 2);
   const lost = async (base: typeof model, dtype: "same" | "nf4" | "int8" | "bf16" | "f16"): Promise<number> =>
     (await mergeLoss(base, adapter, { dtype })).lost;
@@ -101,7 +101,7 @@ Deno.test("mergeLoss() of a merge that requantizes loses more the fewer bits the
 });
 
 Deno.test("mergeLoss() measures a tied head's update from the table that it had", async () => {
-  const model = await loadModel(`${GOLDEN}llama_tiny/base`, { backend: reference() });
+  const model = await loadModel(`${GOLDEN}llama_lora/base`, { backend: reference() });
   const adapter = adapt(
     model,
     lora({ rank: 2, alpha: 1e-3, targets: ["lm_head"], initialization: "none" }),
@@ -116,7 +116,7 @@ Deno.test("mergeLoss() measures a tied head's update from the table that it had"
 });
 
 Deno.test("mergeLoss() refuses what merge refuses", async () => {
-  const model = await loadModel(`${GOLDEN}llama_tiny/base`, { backend: reference() });
+  const model = await loadModel(`${GOLDEN}llama_lora/base`, { backend: reference() });
   const method: Method = {
     name: "gate",
     config: {},

@@ -42,7 +42,7 @@ const constant = (shape: (b: number, t: number) => readonly number[]): Gate => (
 
 Deno.test("gated() takes a gate of one value for a batch of several texts, on a prefix", () =>
   assertNoLeak(async () => {
-    const model = await loadModel(`${GOLDEN}llama_tiny/base`, { backend: reference() });
+    const model = await loadModel(`${GOLDEN}llama_lora/base`, { backend: reference() });
     const inputIds = [[5, 9, 31], [36, 1, 7]];
     const plain = adapt(model, prefixTuning({ length: 2, network: "none" }), 3);
     const method = gated(prefixTuning({ length: 2, network: "none" }), constant(() => [1, 1, 1]));
@@ -60,7 +60,7 @@ Deno.test("gated() takes a gate of one value for a batch of several texts, on a 
   }));
 
 Deno.test("gated() refuses a gate with a value a token on a prefix, and names the place", async () => {
-  const model = await loadModel(`${GOLDEN}llama_tiny/base`, { backend: reference() });
+  const model = await loadModel(`${GOLDEN}llama_lora/base`, { backend: reference() });
   const method = gated(prefixTuning({ length: 2, network: "none" }), constant((b, t) => [b, t, 1]));
   const adapter = adapt(model, method);
   assert.throws(
@@ -73,7 +73,7 @@ Deno.test("gated() refuses a gate with a value a token on a prefix, and names th
 
 Deno.test("gated() refuses what sees no input before any parameter is made, and names the place", () =>
   assertNoLeak(async () => {
-    const model = await loadModel(`${GOLDEN}llama_tiny/base`, { backend: reference() });
+    const model = await loadModel(`${GOLDEN}llama_lora/base`, { backend: reference() });
     const gate = constant(() => [1, 1, 1]);
     const cases: readonly (readonly [Method, string])[] = [
       [bitfit() as Method, 'weight edit at "model.layers.0.self_attn.q_proj.bias"'],
@@ -91,7 +91,7 @@ Deno.test("gated() refuses what sees no input before any parameter is made, and 
 
 Deno.test("gated() refuses a value that does not fit what it multiplies, and names the place", () =>
   assertNoLeak(async () => {
-    const model = await loadModel(`${GOLDEN}llama_tiny/base`, { backend: reference() });
+    const model = await loadModel(`${GOLDEN}llama_lora/base`, { backend: reference() });
     const run = (method: Method, shape: readonly [number, number, number]) => {
       const adapter = adapt(model, gated(method, constant(() => shape)));
       try {

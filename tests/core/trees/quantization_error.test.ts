@@ -17,7 +17,7 @@ import { GOLDEN } from "../../support/golden.ts";
 for (const name of BACKENDS) {
   Deno.test(`quantizationErrors() and jointError() are what reading both models gives, on ${name}`, () =>
     withBackend(name, async (backend) => {
-      const model = await loadModel(`${GOLDEN}llama_tiny/base`, { backend });
+      const model = await loadModel(`${GOLDEN}llama_lora/base`, { backend });
       const before = memory(backend).live;
       for (const dtype of ["nf4", "int4", "f16"] as const) {
         const errors = await quantizationErrors(model, { dtype, embeddings: "int8" });
@@ -55,7 +55,7 @@ for (const name of BACKENDS) {
 
 Deno.test("quantizationErrors() of weights that have the dtype already are none", () =>
   withBackend("reference", async (backend) => {
-    const model = await loadModel(`${GOLDEN}llama_tiny/base`, {
+    const model = await loadModel(`${GOLDEN}llama_lora/base`, {
       backend,
       quantize: { dtype: "int8" as DType },
     });

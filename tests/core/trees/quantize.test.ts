@@ -36,7 +36,7 @@ import { assertClose } from "../../support/assert.ts";
 import { GOLDEN } from "../../support/golden.ts";
 import { tinyT5 } from "../../support/tiny_models.ts";
 
-const BASE = `${GOLDEN}llama_tiny/base`;
+const BASE = `${GOLDEN}llama_lora/base`;
 const backends = [reference(), await wasm({ threads: 1 })];
 const kinds = Object.keys(golden.kinds) as (keyof typeof golden.kinds)[];
 

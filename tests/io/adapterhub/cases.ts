@@ -21,12 +21,12 @@ export function baseOf(kind: string): string {
 
 /** The folder of a model. */
 export function hubModel(base: string): string {
-  const others: Readonly<Record<string, string>> = { llama: "llama_tiny/base", gpt2: "models/gpt2" };
+  const others: Readonly<Record<string, string>> = { llama: "llama_lora/base", gpt2: "models/gpt2" };
   return `${GOLDEN}${others[base] ?? `encoders/${base}`}`;
 }
 
 function stored(base: string): Batch {
-  const file = ["llama", "gpt2"].includes(base) ? "llama_tiny/batch.json" : `encoders/${base}/case.json`;
+  const file = ["llama", "gpt2"].includes(base) ? "llama_lora/batch.json" : `encoders/${base}/case.json`;
   return JSON.parse(Deno.readTextFileSync(`${GOLDEN}${file}`)) as Batch;
 }
 

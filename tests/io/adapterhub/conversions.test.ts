@@ -41,7 +41,7 @@ for (
     const folder = Deno.makeTempDirSync();
     const base = baseOf(kind);
     const model = await loadModel(hubModel(base), { backend: reference() });
-    const source = `${GOLDEN}adapter_hub/${kind}`;
+    const source = `${GOLDEN}adapter_hub_folders/${kind}`;
     await convert(source, `${folder}/peft`, model, "peft");
     await convert(`${folder}/peft`, `${folder}/adapters`, model, "adapters");
     const expected = await logitsOf(source, model, base);
@@ -63,7 +63,7 @@ Deno.test("what the two compute otherwise is not converted", async () => {
   ) {
     const model = await loadModel(hubModel(baseOf(kind)), { backend: reference() });
     await assert.rejects(
-      convert(`${GOLDEN}adapter_hub/${kind}`, `${folder}/${kind}`, model, "peft"),
+      convert(`${GOLDEN}adapter_hub_folders/${kind}`, `${folder}/${kind}`, model, "peft"),
       message,
     );
     model.dispose();

@@ -24,7 +24,7 @@ import { withBackend } from "../../support/backends.ts";
 import { GOLDEN, goldenNumbers } from "../../support/golden.ts";
 import { baseOf, folderBatch, hubModel } from "./cases.ts";
 
-const kinds = [...Deno.readDirSync(`${GOLDEN}adapter_hub`)].map(({ name }) => name).sort();
+const kinds = [...Deno.readDirSync(`${GOLDEN}adapter_hub_folders`)].map(({ name }) => name).sort();
 assert.ok(kinds.length > 120, "every folder is there");
 
 for (const kind of kinds) {
@@ -33,14 +33,14 @@ for (const kind of kinds) {
       assertNoLeak(async () => {
         const base = baseOf(kind);
         const model = await loadModel(hubModel(base), { backend });
-        const adapter = await loadAdapter(`${GOLDEN}adapter_hub/${kind}`, model);
+        const adapter = await loadAdapter(`${GOLDEN}adapter_hub_folders/${kind}`, model);
         const batch = folderBatch(kind);
         const { logits } = forward(graft(model, adapter), batch);
         assertClose(
           [...await read(logits)],
           textRows(
             kind,
-            [...goldenNumbers(`adapter_hub/${kind}/expected.safetensors`).get("logits")!],
+            [...goldenNumbers(`adapter_hub_folders/${kind}/expected.safetensors`).get("logits")!],
             batch,
           ),
           1e-5,

@@ -17,7 +17,7 @@ import { GOLDEN, goldenNumbers } from "../../support/golden.ts";
 import { largest } from "../../support/law_numbers.ts";
 import { baseOf, folderBatch, hubLabels, hubModel } from "./cases.ts";
 
-const FOLDERS = `${GOLDEN}adapter_hub/`;
+const FOLDERS = `${GOLDEN}adapter_hub_folders/`;
 const kinds = readdirSync(FOLDERS).filter((kind) =>
   readdirSync(`${FOLDERS}${kind}`).includes("gradients.safetensors")
 ).sort();
@@ -29,7 +29,7 @@ const ORTHOGONAL = /loreft|union/;
 
 /** A folder as the golden one, with gradients in the place of what they are gradients of. */
 async function ofGradients(kind: string, to: string): Promise<void> {
-  const gradients = goldenNumbers(`adapter_hub/${kind}/gradients.safetensors`);
+  const gradients = goldenNumbers(`adapter_hub_folders/${kind}/gradients.safetensors`);
   const copy = async (from: string, to: string): Promise<void> => {
     mkdirSync(to);
     for (const entry of readdirSync(from, { withFileTypes: true })) {
@@ -75,7 +75,7 @@ for (const kind of kinds) {
           const found = leaves(grads).filter(([path]) => !(BENT.test(path) && ORTHOGONAL.test(kind)));
           assertClose(
             [loss],
-            goldenNumbers(`adapter_hub/${kind}/gradients.safetensors`).get("loss")!,
+            goldenNumbers(`adapter_hub_folders/${kind}/gradients.safetensors`).get("loss")!,
             1e-5,
             "loss",
           );

@@ -16,7 +16,7 @@ import { inFolder } from "../../support/folder.ts";
 import { GOLDEN } from "../../support/golden.ts";
 import { baseOf, hubBatch, hubLabels, hubModel } from "./cases.ts";
 
-const HUB = `${GOLDEN}adapter_hub/`;
+const HUB = `${GOLDEN}adapter_hub_folders/`;
 
 const json = (path: string) => JSON.parse(Deno.readTextFileSync(path));
 

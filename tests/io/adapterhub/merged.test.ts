@@ -13,7 +13,7 @@ import { withBackend } from "../../support/backends.ts";
 import { GOLDEN, goldenNumbers } from "../../support/golden.ts";
 import { baseOf, folderBatch, hubModel } from "./cases.ts";
 
-const HUB = `${GOLDEN}adapter_hub/`;
+const HUB = `${GOLDEN}adapter_hub_folders/`;
 const kinds = [...Deno.readDirSync(HUB)].map(({ name }) => name).sort();
 
 /** Changes of W x + b that are linear in it. */
@@ -30,7 +30,9 @@ for (const kind of merging) {
       assertNoLeak(async () => {
         const model = await loadModel(hubModel(baseOf(kind)), { backend });
         const adapter = await loadAdapter(`${HUB}${kind}`, model);
-        const expected = [...goldenNumbers(`adapter_hub/${kind}/expected.safetensors`).get("logits")!];
+        const expected = [
+          ...goldenNumbers(`adapter_hub_folders/${kind}/expected.safetensors`).get("logits")!,
+        ];
         for (const options of [{}, { leaves: "lazy" }] as const) {
           const merged = merge(model, adapter, options);
           const { logits } = forward(merged, folderBatch(kind));

@@ -17,7 +17,7 @@ import { reference } from "../../../ops/reference/mod.ts";
 import { GOLDEN } from "../../support/golden.ts";
 import { hubModel } from "./cases.ts";
 
-const SEQ = `${GOLDEN}adapter_hub/bert_text_seq_bn`;
+const SEQ = `${GOLDEN}adapter_hub_folders/bert_text_seq_bn`;
 
 /** A copy of a golden folder with its config changed. */
 function changed(folder: string, change: (config: Record<string, unknown>) => void): string {

@@ -14,7 +14,7 @@ const CONFIG = fileURLToPath(new URL("../../../deno.json", import.meta.url));
 
 /** A copy of a golden folder, two levels deep. */
 function copied(kind: string, to: string): void {
-  const from = `${GOLDEN}adapter_hub/${kind}`;
+  const from = `${GOLDEN}adapter_hub_folders/${kind}`;
   Deno.mkdirSync(to);
   for (const { name, isDirectory } of Deno.readDirSync(from)) {
     if (!isDirectory) {

@@ -16,7 +16,7 @@ import { inFolder } from "../../support/folder.ts";
 import { GOLDEN } from "../../support/golden.ts";
 
 const ROOT = `${GOLDEN}peft_changed_base/`;
-const BATCH = JSON.parse(Deno.readTextFileSync(`${GOLDEN}peft/batch.json`));
+const BATCH = JSON.parse(Deno.readTextFileSync(`${GOLDEN}peft_folders/batch.json`));
 const CASES = [...Deno.readDirSync(ROOT)].map((entry) => entry.name).sort();
 
 function expectedOf(name: string): Float32Array {

@@ -248,7 +248,7 @@ for (const name of CASES) {
 
 Deno.test("loadAdapter() takes the root or a named adapter of a folder, also in bfloat16", async () => {
   await assertNoLeak(async () => {
-    const model = await loadModel(`${GOLDEN}llama_tiny/base`, { backend: reference() });
+    const model = await loadModel(`${GOLDEN}llama_lora/base`, { backend: reference() });
     const expected = tensorsOf(`${ROOT}several/expected.safetensors`);
     for (const name of ["default", "other"]) {
       const adapter = await loadAdapter(`${ROOT}several`, model, { name });
@@ -264,7 +264,7 @@ Deno.test("loadAdapter() takes the root or a named adapter of a folder, also in 
 
 Deno.test("loadAdapter() refuses factors of a tied pair that differ, of which PEFT's reload would lose one", () =>
   assertNoLeak(async () => {
-    const model = await loadModel(`${GOLDEN}llama_tiny/base`, { backend: reference() });
+    const model = await loadModel(`${GOLDEN}llama_lora/base`, { backend: reference() });
     await inFolder(async (folder) => {
       const from = `${ROOT}embedding_ensured`;
       Deno.copyFileSync(`${from}/adapter_config.json`, `${folder}/adapter_config.json`);
@@ -334,7 +334,7 @@ Deno.test("PEFT folders hold nothing on the table that T5's stacks read under ot
 
 Deno.test("Poly's and GLoRA's folders name layers where PEFT has no field for numbers, and are refused where it has no form", () =>
   assertNoLeak(async () => {
-    const model = await loadModel(`${GOLDEN}peft/bases/qwen2`, { backend: reference() });
+    const model = await loadModel(`${GOLDEN}peft_folders/bases/qwen2`, { backend: reference() });
     const made = async (method: Method, run: (folder: string, adapter: Adapter) => Promise<void>) => {
       const params = keep(method.init({ model, key: 1 }));
       await inFolder((folder) => run(folder, { method, params: params.tree }));
@@ -378,7 +378,7 @@ Deno.test("Poly's and GLoRA's folders name layers where PEFT has no field for nu
 
 Deno.test("OSF's folders find where its vectors started in the base, beside saved modules too", () =>
   assertNoLeak(async () => {
-    const model = await loadModel(`${GOLDEN}peft/bases/llama_untied`, { backend: reference() });
+    const model = await loadModel(`${GOLDEN}peft_folders/bases/llama_untied`, { backend: reference() });
     const method = compose({
       a: osf({ preserved: 2, layers: [1] }),
       b: modulesToSave({ modules: ["lm_head"] }),
@@ -403,7 +403,7 @@ Deno.test("OSF's folders find where its vectors started in the base, beside save
 
 Deno.test("loadAdapter() reads SHiRA's positions as whole numbers of either kind, and refuses what is none of the matrix's", () =>
   assertNoLeak(async () => {
-    const model = await loadModel(`${GOLDEN}peft/bases/qwen2`, { backend: reference() });
+    const model = await loadModel(`${GOLDEN}peft_folders/bases/qwen2`, { backend: reference() });
     const from = `${ROOT}shira`;
     const attempt = (
       positions: (given: Int32Array) => Float32Array | Int32Array,

@@ -60,7 +60,7 @@ function tensorsOf(path: string): ReadonlyMap<string, Stored> {
 }
 
 function batchOf(base: string): Batch {
-  return json(base.startsWith("encoders/") ? `${GOLDEN}${base}/case.json` : `${GOLDEN}llama_tiny/batch.json`);
+  return json(base.startsWith("encoders/") ? `${GOLDEN}${base}/case.json` : `${GOLDEN}llama_lora/batch.json`);
 }
 
 async function withCase(
@@ -165,7 +165,7 @@ for (const name of CASES) {
 
 Deno.test("saveAdapter() leaves out the networks that make prompts and prefixes", () =>
   assertNoLeak(async () => {
-    const model = await loadModel(`${GOLDEN}llama_tiny/base`, { backend: reference() });
+    const model = await loadModel(`${GOLDEN}llama_lora/base`, { backend: reference() });
     const batch = batchOf("llama");
     const types: readonly (readonly [type: string, method: Method])[] = [
       ["P_TUNING", pTuning({ length: 3, encoder: { kind: "lstm", hidden: 5, inner: 10 } }) as Method],
@@ -221,7 +221,7 @@ Deno.test("saveAdapter() keeps the classifier of P-tuning v2 beside its prefix",
 
 Deno.test("prompts that PEFT has not are refused with the reason", () =>
   assertNoLeak(async () => {
-    const model = await loadModel(`${GOLDEN}llama_tiny/base`, { backend: reference() });
+    const model = await loadModel(`${GOLDEN}llama_lora/base`, { backend: reference() });
     const t5 = await loadModel(`${GOLDEN}encoders/t5`, { backend: reference() });
     const slots = promptTuning({ length: 2, where: { token: 3 } }) as Method;
     const params = keep(slots.init({ model, key: 0 }));
@@ -279,15 +279,19 @@ Deno.test("LLaMA-Adapter's folders are refused where PEFT computes something els
       model.dispose();
     };
     const theirs = { gates: "block", squash: "none" } as const;
-    await refused("llama_tiny/base", { ...theirs, gates: "heads" }, /one gate a block and no tanh/);
-    await refused("llama_tiny/base", { ...theirs, squash: "tanh" }, /one gate a block and no tanh/);
+    await refused("llama_lora/base", { ...theirs, gates: "heads" }, /one gate a block and no tanh/);
+    await refused("llama_lora/base", { ...theirs, squash: "tanh" }, /one gate a block and no tanh/);
     await refused(
-      "peft/bases/gpt2",
+      "peft_folders/bases/gpt2",
       theirs,
       /of a GPT-2 for PEFT, which adds it behind the output projection/,
     );
-    await refused("peft/bases/qwen2", theirs, /of a qwen2 for PEFT, which has it on llama, mistral and gpt2/);
-    const model = await loadModel(`${GOLDEN}llama_tiny/base`, { backend: reference() });
+    await refused(
+      "peft_folders/bases/qwen2",
+      theirs,
+      /of a qwen2 for PEFT, which has it on llama, mistral and gpt2/,
+    );
+    const model = await loadModel(`${GOLDEN}llama_lora/base`, { backend: reference() });
     await inFolder(async (folder) => {
       for (const file of ["adapter_config.json", "adapter_model.safetensors"]) {
         Deno.copyFileSync(`${ROOT}adaption/${file}`, `${folder}/${file}`);

@@ -42,7 +42,7 @@ async function withModel(run: (model: Model, folder: string) => Promise<void>): 
   const folder = Deno.makeTempDirSync();
   try {
     await assertNoLeak(async () => {
-      const model = await loadModel(`${GOLDEN}llama_tiny/base`, { backend: reference() });
+      const model = await loadModel(`${GOLDEN}llama_lora/base`, { backend: reference() });
       await run(model, folder);
       model.dispose();
     });

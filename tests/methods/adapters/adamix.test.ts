@@ -43,7 +43,7 @@ const MLPS = ["model.layers.0.mlp", "model.layers.1.mlp"];
 
 Deno.test("adamix() averages its experts in evaluation", () =>
   onGolden("adamix", async (model, params) => {
-    const logits = goldenNumbers("methods/adamix.safetensors").get("logits")!;
+    const logits = goldenNumbers("strained_methods/adamix.safetensors").get("logits")!;
     const run = async (adapter: Adapter): Promise<void> => {
       const out = scope(() => model.architecture.states(graft(model, adapter), goldenBatch(), {}).states);
       const scores = scope(() => model.architecture.head(model, out, {}));
@@ -69,7 +69,7 @@ function routeOf(key: Key): number {
 
 Deno.test("adamixGradients() equals the consistency loss of the two routes that its key draws", () =>
   onGolden("adamix", async (model, params) => {
-    const table = goldenNumbers("methods/adamix.safetensors").get("consistency")!; // [16, 16]
+    const table = goldenNumbers("strained_methods/adamix.safetensors").get("consistency")!; // [16, 16]
     const wanted = 16 * 0b0110 + 0b1100; // the pair whose gradients are golden
     const pairOf = (seed: number): number =>
       adamixKeys(seed).map(routeOf).reduce((pair, route) => 16 * pair + route);

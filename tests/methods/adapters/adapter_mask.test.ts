@@ -54,8 +54,8 @@ for (const name of BACKENDS) {
     withBackend(name, (backend) =>
       assertNoLeak(async () => {
         const model = await goldenBase(backend);
-        const params = tree("adapters/llama_houlsby.safetensors", "param.", backend);
-        const expected = goldenNumbers("adapters/sparse.safetensors");
+        const params = tree("adapter_hub_cases/llama_houlsby.safetensors", "param.", backend);
+        const expected = goldenNumbers("sparse_adapter.safetensors");
         const adapter: Adapter = { method: HOST, params: params.tree };
         for (const score of ["magnitude", "snip", "gradient", "synflow", "grasp"] as const) {
           const mask = await adapterMask(model, adapter, { keep: 0.4, score, batches: rows() });

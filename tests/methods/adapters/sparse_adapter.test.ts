@@ -47,9 +47,9 @@ for (const name of BACKENDS) {
     withBackend(name, (backend) =>
       assertNoLeak(async () => {
         const model = await goldenBase(backend);
-        const params = tree("adapters/llama_houlsby.safetensors", "param.", backend);
-        const mask = tree("adapters/sparse.safetensors", "snip.", backend);
-        const expected = goldenNumbers("adapters/sparse.safetensors");
+        const params = tree("adapter_hub_cases/llama_houlsby.safetensors", "param.", backend);
+        const mask = tree("sparse_adapter.safetensors", "snip.", backend);
+        const expected = goldenNumbers("sparse_adapter.safetensors");
         const method = sparseAdapter({ host: HOST, mask: mask.tree });
         const adapter = { method, params: { of: params.tree, frozen: mask.tree } };
         const { logits } = forward(graft(model, adapter), goldenBatch());

@@ -69,7 +69,7 @@ for (const name of ALL_BACKENDS) {
   Deno.test(`adalora() spends its budget step by step as PEFT does (${name})`, () =>
     withBackend(name, async (backend) => {
       const model = await goldenBase(backend);
-      const expected = goldenNumbers("methods/adalora_budget.safetensors");
+      const expected = goldenNumbers("prepared_lora/adalora_budget.safetensors");
       const method = adalora({ ...PEFT, initialSteps: 1, finalSteps: 2, interval: 2 });
       const held = goldenParams("adalora_budget", backend);
       const moments = resident(adamw(), held.tree);

@@ -247,12 +247,12 @@ const PEFT_KINDS: Readonly<Record<string, Combination>> = {
 for (const name of ALL_BACKENDS.filter((name) => name !== "gpu")) {
   Deno.test(`combine() is PEFT's add_weighted_adapter over updates (${name})`, () =>
     withBackend(name, async (backend) => {
-      const model = await loadModel(`${GOLDEN}llama_tiny/base`, { backend });
+      const model = await loadModel(`${GOLDEN}llama_lora/base`, { backend });
       const adapters = [
-        await loadAdapter(`${GOLDEN}weighted/one`, model),
-        await loadAdapter(`${GOLDEN}weighted/two`, model),
+        await loadAdapter(`${GOLDEN}weighted_adapters/one`, model),
+        await loadAdapter(`${GOLDEN}weighted_adapters/two`, model),
       ];
-      const expected = goldenNumbers("weighted/updates.safetensors");
+      const expected = goldenNumbers("weighted_adapters/updates.safetensors");
       for (const [kind, how] of Object.entries(PEFT_KINDS)) {
         const { adapter } = await combine(model, adapters, PEFT_WEIGHTS, how);
         const updates = weightUpdates(model, adapter);

@@ -23,7 +23,7 @@ import { tinyLlama } from "../../support/tiny_models.ts";
 const { batches, cases }: {
   readonly batches: readonly Batch[];
   readonly cases: Readonly<Record<string, { ranks: Record<string, number>; scales: Record<string, number> }>>;
-} = JSON.parse(Deno.readTextFileSync(`${GOLDEN}methods/eva.json`));
+} = JSON.parse(Deno.readTextFileSync(`${GOLDEN}eva/eva.json`));
 
 const MANY = ["q_proj", "v_proj", "o_proj", "down_proj", "gate_proj"];
 const OPTIONS: Readonly<Record<string, EvaOptions>> = {
@@ -45,7 +45,7 @@ for (const name of ALL_BACKENDS) {
         const { adapter, ranks } = await eva(model, batches, { ...options, svd: "exact" });
         const { ranks: wanted, scales } = cases[golden]!;
         assert.deepEqual(present(ranks), wanted);
-        const expected = goldenNumbers(`methods/${golden}.safetensors`);
+        const expected = goldenNumbers(`eva/${golden}.safetensors`);
         for (const path of Object.keys(wanted)) {
           const a = lookup(adapter.params, `${path}.a`) as Tensor;
           // 1e-3: directions of a running f32 decomposition; PEFT keeps its means in f64.

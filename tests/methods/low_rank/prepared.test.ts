@@ -20,7 +20,7 @@ import { goldenBase } from "../../support/golden_method.ts";
 import { GOLDEN_LORA, goldenLogits } from "../../support/prepared_life.ts";
 
 Deno.test("loftq() and QPiSSA code a matrix as it is stored, also where that is [in, out]", async () => {
-  const model = await loadModel(`${GOLDEN}peft/bases/gpt2`, { backend: reference() });
+  const model = await loadModel(`${GOLDEN}peft_folders/bases/gpt2`, { backend: reference() });
   const targets = ["c_attn", "c_fc", "wte"];
   const coded = quantize(model, { dtype: "nf4", targets });
   const one = await loftq(model, { rank: 2, targets });

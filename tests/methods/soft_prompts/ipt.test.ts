@@ -16,7 +16,7 @@ import { ipt, iptAutoencoder, type IptAutoencoderParams } from "../../../methods
 import { shapesOnly, zeros } from "../../../ops/mod.ts";
 import { iptGradients } from "../../../recipes/soft_prompts.ts";
 import { assertClose } from "../../support/assert.ts";
-import { goldenNumbers } from "../../support/golden.ts";
+import { goldenNumbers, methodFile } from "../../support/golden.ts";
 import {
   assertGolden,
   assertGradients,
@@ -69,7 +69,7 @@ methodLaws("ipt()", {
 Deno.test("iptAutoencoder() and iptGradients() equal a transcription of the paper's stage 2", () =>
   onGolden("ipt_autoencoder", async (model, params) => {
     const name = "ipt_autoencoder";
-    const expected = goldenNumbers(`methods/${name}.safetensors`);
+    const expected = goldenNumbers(methodFile(name));
     const frozen = goldenParams(name, model.backend, "frozen.");
     const prompts = Object.fromEntries(
       Object.entries(frozen.tree).map(([task, rows]) => [task, promptOf(rows as Tensor)]),
@@ -118,7 +118,7 @@ Deno.test("ipt() equals a transcription of the paper's stage 3", () =>
     const finalized = method.finalize!(all, model.spec);
     assertClose(
       await read(finalized.params.rows as Tensor),
-      goldenNumbers("methods/ipt.safetensors").get("rows")!,
+      goldenNumbers("soft_prompts/ipt.safetensors").get("rows")!,
       1e-5,
       "rows",
     );

@@ -13,7 +13,7 @@ import {
 import { pTuning, withSlots } from "../../../methods/mod.ts";
 import { assertClose } from "../../support/assert.ts";
 import { badOptions } from "../../support/bad_options.ts";
-import { goldenNumbers } from "../../support/golden.ts";
+import { goldenNumbers, methodFile } from "../../support/golden.ts";
 import { assertGradients, onGolden } from "../../support/golden_method.ts";
 import { added, just, WIDTH } from "../../support/law_counts.ts";
 import { methodLaws } from "../../support/method_laws.ts";
@@ -47,7 +47,7 @@ methodLaws("pTuning() with an MLP, at slots", {
 Deno.test("pTuning() at slots equals the paper's template in torch, padded on the left", () =>
   onGolden("p_tuning_slots", async (model, params) => {
     const name = "p_tuning_slots";
-    const expected = goldenNumbers(`methods/${name}.safetensors`);
+    const expected = goldenNumbers(methodFile(name));
     const rows = (part: string): readonly (readonly number[])[] => {
       const all = [...expected.get(part)!];
       return [all.slice(0, all.length / 2), all.slice(all.length / 2)];

@@ -24,7 +24,7 @@ methodLaws("spot() of two sources", {
 Deno.test("spot() and rankSources() equal the paper's similarities and weighted mean", () =>
   assertNoLeak(async () => {
     const model = await goldenBase(reference());
-    const expected = goldenNumbers("methods/spot.safetensors");
+    const expected = goldenNumbers("soft_prompts/spot.safetensors");
     const held = goldenParams("spot", model.backend, "");
     const at = held.tree as { readonly target: Tensor; readonly source: Readonly<Record<string, Tensor>> };
     const sources = Object.fromEntries(Object.entries(at.source).map(([name, t]) => [name, promptOf(t)]));

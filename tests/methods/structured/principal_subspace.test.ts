@@ -14,7 +14,7 @@ for (const backendName of ALL_BACKENDS) {
     withBackend(backendName, (backend) =>
       assertNoLeak(async () => {
         const model = await goldenBase(backend);
-        const expected = goldenNumbers("methods/psoft.safetensors");
+        const expected = goldenNumbers("peft_subspace/psoft.safetensors");
         for (const svd of ["exact", { iterations: 10 }] as const) {
           const subspace = await principalSubspace(model, { rank: 5, targets, svd });
           assert.equal(Object.keys(subspace).length, 6);
