@@ -1,5 +1,5 @@
 """Golden cases of adapters and hybrids by adapters 1.3 on the tiny encoders of encoders.py, t5_square of encoder_edits.py and
-the tiny Llama. Needs an environment with adapters 1.3.
+the tiny Llama.
 
     python tests/oracles/adapter_hub_cases.py
 Writes tests/oracles/golden/adapter_hub_cases/<base>_<case>.safetensors: `param.<our path>`, `grad.<our path>` (none for what is frozen),

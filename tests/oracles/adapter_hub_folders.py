@@ -1,6 +1,5 @@
 """AdapterHub folders saved by adapters 1.3 on the tiny models, with the logits that it computes, for some of them the loss and
-its gradients too (under the names of the folder's tensors), and what it makes of folders that we wrote. Needs an environment with
-adapters 1.3.
+its gradients too (under the names of the folder's tensors), and what it makes of folders that we wrote.
 
     python tests/oracles/adapter_hub_folders.py            writes tests/oracles/golden/adapter_hub_folders/<base>_<kind>/
     python tests/oracles/adapter_hub_folders.py --check F  loads every folder below F (see adapter_hub_written.ts) and compares

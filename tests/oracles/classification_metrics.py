@@ -1,6 +1,6 @@
-"""Golden scores of classifications: scikit-learn 1.9, scipy 1.17, torchmetrics 1.9 (SQuAD, with torch from elsewhere).
+"""Golden scores of classifications: scikit-learn 1.9, scipy 1.17, torchmetrics 1.9 (SQuAD).
 
-    PYTHONPATH=<site-packages with torch> python tests/oracles/classification_metrics.py
+    python tests/oracles/classification_metrics.py
 Writes tests/oracles/golden/classification_metrics.json.
 """
 import json, math, random, warnings

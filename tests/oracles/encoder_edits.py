@@ -1,5 +1,5 @@
 """Golden cases of edits other than those of linear layers on the encoders of encoders.py: prompts and prefixes by PEFT 0.21,
-Pfeiffer adapters by adapters 1.3 (which needs an environment of its own, with transformers 4.51 or the like).
+Pfeiffer adapters by adapters 1.3, each in a run of its own.
 
     python tests/oracles/encoder_edits.py             with PEFT
     python tests/oracles/encoder_edits.py adapters    with adapters

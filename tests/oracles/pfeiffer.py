@@ -1,4 +1,4 @@
-"""Golden case: a Pfeiffer adapter on the tiny Llama of llama_lora.py, by adapters 1.3 (which needs its own environment).
+"""Golden case: a Pfeiffer adapter on the tiny Llama of llama_lora.py, by adapters 1.3.
 
     python tests/oracles/pfeiffer.py
 Writes tests/oracles/golden/pfeiffer/pfeiffer.safetensors with `param.<our path>`, `grad.<our path>`, logits and loss.

@@ -2,7 +2,7 @@
 BOFT, FourierFT; LyCORIS's weights; the Fastfood transform; torch's random numbers.
 
 Made by transformers 4.57, peft 0.21 and lycoris-lora 4.1 on CPU in float32; KronA and Fastfood, which no library offers, are
-literal transcriptions of their equations. Run from the repository root, with lycoris-lora importable:
+literal transcriptions of their equations. Run from the repository root:
     python tests/oracles/reparam.py
 Writes tests/oracles/golden/reparam/<case>.safetensors with `param.<our path>`, `grad.<our path>`, logits, loss, `merged`
 (logits of the merged model) and `step.<our path>` (parameters after three AdamW steps at 1e-2 with decay 0.01); and beside
