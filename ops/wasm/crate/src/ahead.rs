@@ -1,6 +1,8 @@
 //! Fetching the part of B that comes next while the tiles of the present one run: reading it from memory takes about as long as
 //! a third of the tiles. WebAssembly has no instruction for it.
 
+use crate::span::In;
+
 /// Rows of B in memory, fetched share by share.
 pub struct Ahead {
     at: *const f32,
@@ -20,8 +22,8 @@ impl Ahead {
     }
 
     /// `rows` rows of `length` values, `lead` apart, in `shares` shares.
-    pub fn new(at: *const f32, lead: usize, length: usize, rows: usize, shares: usize) -> Self {
-        Ahead { at, lead, length, rows, share: rows.div_ceil(shares.max(1)), done: 0 }
+    pub fn new(at: In<f32>, lead: usize, length: usize, rows: usize, shares: usize) -> Self {
+        Ahead { at: at.ptr(), lead, length, rows, share: rows.div_ceil(shares.max(1)), done: 0 }
     }
 
     /// Fetches a share.
@@ -47,6 +49,7 @@ const LINE: Option<usize> = if cfg!(target_arch = "x86_64") { Some(16) } else { 
 #[inline(always)]
 fn fetch(p: *const f32) {
     use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+    // SAFETY: fetching is allowed at any address: where nothing is, nothing happens.
     unsafe { _mm_prefetch::<_MM_HINT_T1>(p as *const i8) };
 }
 #[cfg(not(target_arch = "x86_64"))]
@@ -56,10 +59,11 @@ fn fetch(_: *const f32) {}
 /// Into the first-level cache.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-pub fn fetch_near(p: *const f32) {
+pub fn fetch_near(p: In<f32>) {
     use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(p as *const i8) };
+    // SAFETY: as in `fetch`.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(p.ptr() as *const i8) };
 }
 #[cfg(all(not(target_arch = "x86_64"), not(target_arch = "wasm32")))]
 #[inline(always)]
-pub fn fetch_near(_: *const f32) {}
+pub fn fetch_near(_: In<f32>) {}

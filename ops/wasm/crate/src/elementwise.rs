@@ -1,6 +1,7 @@
 //! Element by element: one operand, two with broadcasting, and the choice between two.
 
 use crate::simd::*;
+use crate::span::{In, Out};
 use crate::walk::Spec;
 use crate::{math, pool};
 
@@ -38,14 +39,18 @@ fn sign(x: V) -> V {
 }
 
 /// out[i] = op(x[i]); `op` is the index in `UNARY` of codes.ts.
+///
+/// # Safety
+/// x and out are n numbers; out may be x.
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
 #[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
-pub extern "C" fn unary(op: u32, x: usize, out: usize, n: usize) {
+pub unsafe extern "C" fn unary(op: u32, x: usize, out: usize, n: usize) {
+    // SAFETY: the caller's promise.
+    let (x, out) = unsafe { (In::new(x, n), Out::new(out, n)) };
     macro_rules! apply {
         ($picos:expr, $f:expr) => {
-            pool::pieces(n, PIECE, $picos, |start, end| unsafe {
-                map1(x as *const f32, out as *mut f32, start, end, $f)
-            })
+            // SAFETY: pieces end at n.
+            pool::pieces(n, PIECE, $picos, |start, end| unsafe { map1(x, out, start, end, $f) })
         };
     }
     match op {
@@ -73,35 +78,48 @@ pub extern "C" fn unary(op: u32, x: usize, out: usize, n: usize) {
     }
 }
 
+/// out = f(a, b) by a spec.
+///
+/// # Safety
+/// a and b are as many numbers as the spec reaches in each, out as many as it counts; out may be an operand that is not repeated.
 #[inline(always)]
 unsafe fn zip<F: Fn(V, V) -> V + Sync>(spec: &Spec<2>, a: usize, b: usize, out: usize, picos: usize, f: F) {
     let inner = spec.inner();
-    pool::pieces(spec.count(), PIECE, picos, |start, end| {
-        spec.runs(start, end, |[i, j], position, n| unsafe {
-            let (a, b, out) = ((a as *const f32).add(i), (b as *const f32).add(j), (out as *mut f32).add(position));
-            match inner {
-                [1, 1] => map2(a, b, out, 0, n, &f),
-                [1, 0] => {
-                    let b = splat(*b);
-                    map1(a, out, 0, n, |x| f(x, b))
+    // SAFETY: the caller's promise; a run of n elements ends within the reach of both operands and the output's count.
+    unsafe {
+        let (a, b) = (In::new(a, spec.reach(0)), In::new(b, spec.reach(1)));
+        let out = Out::new(out, spec.count());
+        pool::pieces(spec.count(), PIECE, picos, |start, end| {
+            spec.runs(start, end, |[i, j], position, n| {
+                let (a, b, out) = (a.add(i), b.add(j), out.add(position));
+                match inner {
+                    [1, 1] => map2(a, b, out, 0, n, &f),
+                    [1, 0] => {
+                        let b = splat(b.at(0));
+                        map1(a, out, 0, n, |x| f(x, b))
+                    }
+                    [0, 1] => {
+                        let a = splat(a.at(0));
+                        map1(b, out, 0, n, |x| f(a, x))
+                    }
+                    _ => {
+                        let (a, b) = (splat(a.at(0)), splat(b.at(0)));
+                        map1(*out, out, 0, n, |_| f(a, b))
+                    }
                 }
-                [0, 1] => {
-                    let a = splat(*a);
-                    map1(b, out, 0, n, |x| f(a, x))
-                }
-                _ => {
-                    let (a, b) = (splat(*a), splat(*b));
-                    map1(out, out, 0, n, |_| f(a, b))
-                }
-            }
-        })
-    });
+            })
+        });
+    }
 }
 
 /// out = op(a, b) by a spec of two operands; `op` is the index in `BINARY` of codes.ts.
+///
+/// # Safety
+/// `spec` is a spec of two operands; a and b are as many numbers as it reaches in each, out as many as it counts.
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
 #[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
 pub unsafe extern "C" fn binary(op: u32, spec: usize, a: usize, b: usize, out: usize) {
+    // SAFETY: the caller's promise, which is that of `zip`.
     unsafe {
         let spec = Spec::<2>::read(spec);
         match op {
@@ -120,9 +138,13 @@ pub unsafe extern "C" fn binary(op: u32, spec: usize, a: usize, b: usize, out: u
 }
 
 /// The same for i32 operands; comparisons write f32.
+///
+/// # Safety
+/// `spec` is a spec of two operands; a and b are as many numbers as it reaches in each, out as many as it counts.
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
 #[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
 pub unsafe extern "C" fn binary_i32(op: u32, spec: usize, a: usize, b: usize, out: usize) {
+    // SAFETY: the caller's promise, which is that of `zip`.
     unsafe {
         let spec = Spec::<2>::read(spec);
         match op {
@@ -151,21 +173,24 @@ fn lanes_i32(x: V, y: V, f: impl Fn(i32, i32) -> i32) -> V {
 }
 
 /// out = condition ≠ 0 ? a : b by a spec of three operands. The 32-bit words of a and b are copied as they are.
+///
+/// # Safety
+/// `spec` is a spec of three operands; condition, a and b are as many numbers as it reaches in each, out as many as it counts.
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
 #[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
 pub unsafe extern "C" fn select(spec: usize, condition: usize, a: usize, b: usize, out: usize) {
+    // SAFETY: the caller's promise; a run of n elements ends within the reach of each operand and the output's count, and
+    // an operand whose step is 0 is read at its first element.
     unsafe {
         let spec = Spec::<3>::read(spec);
         let steps = spec.inner();
-        let (c, a, b, out) = (condition, a, b, out);
+        let (c, a) = (In::new(condition, spec.reach(0)), In::new(a, spec.reach(1)));
+        let (b, out) = (In::new(b, spec.reach(2)), Out::new(out, spec.count()));
         pool::pieces(spec.count(), PIECE, 800, |start, end| {
             spec.runs(start, end, |at, position, n| {
-                let c = (c as *const f32).add(at[0]);
-                let a = (a as *const f32).add(at[1]);
-                let b = (b as *const f32).add(at[2]);
-                let out = (out as *mut f32).add(position);
-                let pick = |p: *const f32, step: usize, i: usize, n: usize| match (step, n) {
-                    (0, _) => v128_load32_splat(p as *const u32),
+                let (c, a, b, out) = (c.add(at[0]), a.add(at[1]), b.add(at[2]), out.add(position));
+                let pick = |p: In<f32>, step: usize, i: usize, n: usize| match (step, n) {
+                    (0, _) => splat(p.at(0)),
                     (_, 4) => load(p.add(i)),
                     _ => load_part(p.add(i), n, 0.0),
                 };
@@ -187,59 +212,81 @@ pub unsafe extern "C" fn select(spec: usize, condition: usize, a: usize, b: usiz
 }
 
 /// Writes the 32-bit word `bits` n times.
+///
+/// # Safety
+/// out is room for n words.
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
 #[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
 pub unsafe extern "C" fn fill32(bits: u32, out: usize, n: usize) {
-    pool::pieces(n, 65_536, 100, |start, end| unsafe {
-        core::slice::from_raw_parts_mut((out as *mut u32).add(start), end - start).fill(bits)
-    });
+    // SAFETY: the caller's promise; pieces end at n and no two have words in common.
+    unsafe {
+        let out = Out::<u32>::new(out, n);
+        pool::pieces(n, 65_536, 100, |start, end| out.add(start).fill(end - start, bits));
+    }
 }
 
 /// Copies bytes.
+///
+/// # Safety
+/// x and out are as many bytes; they may overlap only where they fit in one piece, or are the same.
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
 #[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
 pub unsafe extern "C" fn copy(x: usize, out: usize, bytes: usize) {
-    pool::pieces(bytes, 262_144, 100, |start, end| unsafe {
-        core::ptr::copy((x as *const u8).add(start), (out as *mut u8).add(start), end - start)
-    });
+    // SAFETY: the caller's promise; pieces end at `bytes`.
+    unsafe {
+        let (x, out) = (In::<u8>::new(x, bytes), Out::new(out, bytes));
+        pool::pieces(bytes, 262_144, 100, |start, end| out.add(start).copy_over(x.add(start), end - start));
+    }
 }
 
 /// out = silu(gate) ⊙ up.
+///
+/// # Safety
+/// gate, up and out are n numbers; out may be an operand.
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
 #[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
-pub extern "C" fn swiglu(gate: usize, up: usize, out: usize, n: usize) {
-    pool::pieces(n, PIECE, 4000, |start, end| unsafe {
-        map2(gate as *const f32, up as *const f32, out as *mut f32, start, end, |g, u| mul(math::silu(g), u))
-    });
+pub unsafe extern "C" fn swiglu(gate: usize, up: usize, out: usize, n: usize) {
+    // SAFETY: the caller's promise; pieces end at n.
+    unsafe {
+        let (gate, up, out) = (In::new(gate, n), In::new(up, n), Out::new(out, n));
+        pool::pieces(n, PIECE, 4000, |start, end| map2(gate, up, out, start, end, |g, u| mul(math::silu(g), u)));
+    }
 }
 
 /// dgate = g · up · s (1 + gate (1 − s)), dup = g · gate · s with s = sigmoid(gate).
+///
+/// # Safety
+/// All are n numbers; the outputs may be operands.
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
 #[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
-pub extern "C" fn swiglu_grad(gate: usize, up: usize, g: usize, dgate: usize, dup: usize, n: usize) {
-    let at = [gate, up, g, dgate, dup];
-    pool::pieces(n, PIECE, 5000, |start, end| unsafe {
-        let f = |i: usize, n: usize| {
-            let [x, u, g] = [0, 1, 2].map(|k| {
-                let p = (at[k] as *const f32).add(i);
-                if n == 4 { load(p) } else { load_part(p, n, 0.0) }
-            });
-            let s = math::sigmoid(x);
-            let slope = mul(s, madd(x, sub(splat(1.0), s), splat(1.0)));
-            let (dx, du) = (mul(mul(g, u), slope), mul(g, mul(x, s)));
-            let (p, q) = ((at[3] as *mut f32).add(i), (at[4] as *mut f32).add(i));
-            if n == 4 {
-                store(p, dx);
-                store(q, du);
-            } else {
-                store_part(p, n, dx);
-                store_part(q, n, du);
+pub unsafe extern "C" fn swiglu_grad(gate: usize, up: usize, g: usize, dgate: usize, dup: usize, n: usize) {
+    // SAFETY: the caller's promise; pieces end at n, and the last numbers of one are at most as many as are left.
+    unsafe {
+        let from = [gate, up, g].map(|x| In::new(x, n));
+        let (p, q) = (Out::new(dgate, n), Out::new(dup, n));
+        pool::pieces(n, PIECE, 5000, |start, end| {
+            let f = |i: usize, n: usize| {
+                let [x, u, g] = from.map(|x| {
+                    let x = x.add(i);
+                    if n == 4 { load(x) } else { load_part(x, n, 0.0) }
+                });
+                let s = math::sigmoid(x);
+                let slope = mul(s, madd(x, sub(splat(1.0), s), splat(1.0)));
+                let (dx, du) = (mul(mul(g, u), slope), mul(g, mul(x, s)));
+                let (p, q) = (p.add(i), q.add(i));
+                if n == 4 {
+                    store(p, dx);
+                    store(q, du);
+                } else {
+                    store_part(p, n, dx);
+                    store_part(q, n, du);
+                }
+            };
+            let mut i = start;
+            while i < end {
+                f(i, (end - i).min(4));
+                i += 4;
             }
-        };
-        let mut i = start;
-        while i < end {
-            f(i, (end - i).min(4));
-            i += 4;
-        }
-    });
+        });
+    }
 }

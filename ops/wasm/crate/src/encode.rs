@@ -1,9 +1,10 @@
 //! f32 to any dtype that can be written. Codes are those of bitsandbytes 0.50 on a CPU and of the `gguf` package; the
 //! oracle is ops/reference/codecs.
 
-use crate::decode::{Weight, dtype::*, map};
+use crate::decode::{Parts, dtype::*, map};
 use crate::four_bits::book;
 use crate::simd::*;
+use crate::span::{In, Out};
 use crate::tables::{Book, Map, SIGNED};
 use crate::{gguf, memory, pool};
 
@@ -39,35 +40,46 @@ fn bfloat_bits(x: V) -> V {
     v128_bitselect(quiet, rounded, nan)
 }
 
+/// The low halves of the first n (1 to 4) lanes.
+///
+/// # Safety
+/// There is room for them.
 #[inline(always)]
-unsafe fn store_u16(bits: V, out: *mut u16, n: usize) {
-    unsafe {
-        let packed = u16x8_narrow_i32x4(bits, bits);
-        if n == 4 {
-            v128_store64_lane::<0>(packed, out as *mut u64);
-        } else {
-            let mut lanes = [0u16; 8];
-            v128_store(lanes.as_mut_ptr() as *mut v128, packed);
-            core::ptr::copy_nonoverlapping(lanes.as_ptr(), out, n);
-        }
+unsafe fn store_u16(bits: V, out: Out<u16>, n: usize) {
+    let packed = u16x8_narrow_i32x4(bits, bits);
+    out.holds(n);
+    if n == 4 {
+        // SAFETY: the caller's promise.
+        unsafe { v128_store64_lane::<0>(packed, out.ptr() as *mut u64) };
+    } else {
+        let bytes = to_bytes(packed);
+        // SAFETY: the caller's promise; a vector is sixteen bytes.
+        unsafe { out.cast::<u8>().copy(In::of(&bytes), 2 * n) };
     }
 }
 
 /// Calls f with four values at a time and how many of them count.
+///
+/// # Safety
+/// x holds `end` numbers.
 #[inline(always)]
-unsafe fn fours(x: *const f32, start: usize, end: usize, mut f: impl FnMut(usize, V, usize)) {
-    unsafe {
-        let mut i = start;
-        while i < end {
-            let n = (end - i).min(4);
-            f(i, if n == 4 { load(x.add(i)) } else { load_part(x.add(i), n, 0.0) }, n);
-            i += 4;
-        }
+unsafe fn fours(x: In<f32>, start: usize, end: usize, mut f: impl FnMut(usize, V, usize)) {
+    let mut i = start;
+    while i < end {
+        let n = (end - i).min(4);
+        // SAFETY: i + n ≤ end.
+        let four = unsafe { if n == 4 { load(x.add(i)) } else { load_part(x.add(i), n, 0.0) } };
+        f(i, four, n);
+        i += 4;
     }
 }
 
 /// max |x|; NaN if there is one.
-unsafe fn absmax(x: *const f32, n: usize) -> f32 {
+///
+/// # Safety
+/// x holds n numbers.
+unsafe fn absmax(x: In<f32>, n: usize) -> f32 {
+    // SAFETY: `extreme` asks for four numbers or the rest, none past n.
     unsafe {
         extreme(
             n,
@@ -97,7 +109,12 @@ fn rank(map: &Map, x: f32) -> usize {
 }
 
 /// Codes of one block of n ≤ 64 elements; writes ⌈n/2⌉ bytes and returns the scale.
-unsafe fn four_bit_block(book: &Book, x: *const f32, n: usize, out: *mut u8) -> f32 {
+///
+/// # Safety
+/// x holds n numbers, out room for the bytes.
+unsafe fn four_bit_block(book: &Book, x: In<f32>, n: usize, out: Out<u8>) -> f32 {
+    debug_assert!(n <= 64, "a block of {n}");
+    // SAFETY: at + 4 ≤ n where four numbers are read, else as many as are left; k < ⌈n/2⌉.
     unsafe {
         let full = n == 64;
         let largest = absmax(x, n);
@@ -105,7 +122,7 @@ unsafe fn four_bit_block(book: &Book, x: *const f32, n: usize, out: *mut u8) -> 
         // A full block multiplies by the reciprocal, a partial one divides: the codes of bitsandbytes.
         let inverse = splat(1.0 / if scale.is_nan() { scale } else { scale.max(TINY) });
         let mut codes = [0u8; 64];
-        let order = v128_load(book.codes.as_ptr() as *const v128);
+        let order = from_bytes(&book.codes);
         // Elements past the end are 0, and so is the padding of an odd length: the code of 0.
         for i in (0..n).step_by(16) {
             let y: [V; 4] = core::array::from_fn(|u| {
@@ -123,29 +140,35 @@ unsafe fn four_bit_block(book: &Book, x: *const f32, n: usize, out: *mut u8) -> 
             }
             let ranks =
                 u8x16_narrow_i16x8(i16x8_narrow_i32x4(above[0], above[1]), i16x8_narrow_i32x4(above[2], above[3]));
-            v128_store(codes.as_mut_ptr().add(i) as *mut v128, u8x16_swizzle(order, ranks));
+            codes[i..i + 16].copy_from_slice(&to_bytes(u8x16_swizzle(order, ranks)));
         }
         for k in 0..n.div_ceil(2) {
-            *out.add(k) = codes[2 * k] << 4 | codes[2 * k + 1];
+            out.put(k, codes[2 * k] << 4 | codes[2 * k + 1]);
         }
         scale
     }
 }
 
-/// Block scales as 8-bit codes, one f32 a 256 of them and their mean. The codes go through bitsandbytes' grid of 65536
+/// Block scales as 8-bit codes, one f32 for 256 of them and their mean. The codes go through bitsandbytes' grid of 65536
 /// steps.
-unsafe fn nest(absmax_of: *mut f32, blocks: usize, w: &Weight) {
+///
+/// # Safety
+/// absmax_of holds a scale of each block, out room for the parts of the weight.
+unsafe fn nest(absmax_of: Out<f32>, blocks: usize, parts: &Parts, out: Out<u8>) {
+    // SAFETY: the caller's promise, and nobody else has the scales; block 256 · k + i < `blocks`.
     unsafe {
-        let scales = core::slice::from_raw_parts_mut(absmax_of, blocks);
+        let scales = absmax_of.slice_mut(blocks);
+        let codes = out.add(parts.scales_at);
+        let nested = out.add(parts.nested_at).cast::<f32>();
         let sum: f64 = scales.iter().map(|s| *s as f64).sum();
         let offset = if blocks == 0 { 0.0 } else { (sum / blocks as f64) as f32 };
-        *(w.offset as *mut f32) = offset;
+        out.add(parts.offset_at).cast::<f32>().put(0, offset);
         for s in scales.iter_mut() {
             *s -= offset;
         }
         for (k, part) in scales.chunks(256).enumerate() {
-            let most = absmax(part.as_ptr(), part.len());
-            *(w.nested as *mut f32).add(k) = most;
+            let most = absmax(In::of(part), part.len());
+            nested.put(k, most);
             for (i, s) in part.iter().enumerate() {
                 let code = if most == 0.0 {
                     0
@@ -154,98 +177,116 @@ unsafe fn nest(absmax_of: *mut f32, blocks: usize, w: &Weight) {
                     let step = ((scaled + 1.0) * 0.5 * 65535.0 + 0.5).floor();
                     rank(&SIGNED, ((step as f64 / 65535.0) * 2.0 - 1.0) as f32)
                 };
-                *(w.scales as *mut u8).add(256 * k + i) = code as u8;
+                codes.put(256 * k + i, code as u8);
             }
         }
     }
 }
 
-unsafe fn dynamic_block(map: &Map, x: *const f32, n: usize, out: *mut u8) -> f32 {
-    unsafe {
-        let full = n == 256;
-        let largest = absmax(x, n);
-        let scale = if full || largest.is_nan() { largest } else { largest.max(TINY) };
-        let inverse = 1.0 / if largest.is_nan() { largest } else { largest.max(TINY) };
-        for i in 0..n {
-            let v = *x.add(i);
+/// Codes of one block of n ≤ 256 elements, a byte each; returns the scale.
+///
+/// # Safety
+/// x holds n numbers, out room for as many bytes.
+unsafe fn dynamic_block(map: &Map, x: In<f32>, n: usize, out: Out<u8>) -> f32 {
+    debug_assert!(n <= 256, "a block of {n}");
+    let full = n == 256;
+    // SAFETY: the caller's promise.
+    let largest = unsafe { absmax(x, n) };
+    let scale = if full || largest.is_nan() { largest } else { largest.max(TINY) };
+    let inverse = 1.0 / if largest.is_nan() { largest } else { largest.max(TINY) };
+    for i in 0..n {
+        // SAFETY: i < n.
+        unsafe {
+            let v = x.at(i);
             let y = if full { v * inverse } else { v / scale };
-            *out.add(i) = rank(map, y.clamp(-1.0, 1.0)) as u8;
+            out.put(i, rank(map, y.clamp(-1.0, 1.0)) as u8);
         }
-        scale
     }
+    scale
 }
 
 /// Encodes n values in rows of `last`. The types that cannot be written are refused by the caller.
+///
+/// # Safety
+/// x is n numbers, out room for the bytes of `Parts`; of GGUF types n is a multiple of 32.
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
 #[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
-pub extern "C" fn encode(code: u32, x: usize, n: usize, last: usize, out: usize) {
-    let w = Weight::new(code, out, n, last);
-    let from = move || x as *const f32;
+pub unsafe extern "C" fn encode(code: u32, x: usize, n: usize, last: usize, out: usize) {
     const PIECE: usize = 16_384;
-    match code {
-        F16 | BF16 => pool::pieces(n, PIECE, 1000, |start, end| unsafe {
-            fours(from(), start, end, |i, v, m| {
-                let bits = if code == F16 { half_bits(v) } else { bfloat_bits(v) };
-                store_u16(bits, (out as *mut u16).add(i), m)
-            })
-        }),
-        I32 => pool::pieces(n, PIECE, 500, |start, end| unsafe {
-            map1(from(), out as *mut f32, start, end, |v| i32x4_trunc_sat_f32x4(v))
-        }),
-        U8 => pool::pieces(n, PIECE, 1000, |start, end| unsafe {
-            for i in start..end {
-                *(out as *mut u8).add(i) = *from().add(i) as u8;
+    let parts = Parts::new(code, n, last);
+    // SAFETY: the caller's promise; pieces end at n, at its rows or at its blocks, of which the last holds what is left.
+    unsafe {
+        let (x, out) = (In::<f32>::new(x, n), Out::<u8>::new(out, parts.bytes()));
+        let scales_of = |out: Out<u8>| out.add(parts.scales_at).cast::<f32>();
+        match code {
+            F16 | BF16 => pool::pieces(n, PIECE, 1000, |start, end| {
+                fours(x, start, end, |i, v, m| {
+                    let bits = if code == F16 { half_bits(v) } else { bfloat_bits(v) };
+                    store_u16(bits, out.cast().add(i), m)
+                })
+            }),
+            I32 => {
+                pool::pieces(n, PIECE, 500, |start, end| map1(x, out.cast(), start, end, |v| i32x4_trunc_sat_f32x4(v)))
             }
-        }),
-        INT8 => pool::rows(n.checked_div(last).unwrap_or(0), last, 1000, |row| unsafe {
-            let x = from().add(row * last);
-            let most = absmax(x, last);
-            *(w.scales as *mut f32).add(row) = most;
-            let factor = splat(if most == 0.0 { 0.0 } else { 1.0 / most * 127.0 }); // as torch divides 127 by it
-            fours(x, 0, last, |i, v, m| {
-                let q = i32x4_trunc_sat_f32x4(f32x4_nearest(mul(v, factor)));
-                let words = i16x8_narrow_i32x4(q, q);
-                let bytes = i8x16_narrow_i16x8(words, words);
-                let to = (out as *mut u8).add(row * last + i);
-                if m == 4 {
-                    v128_store32_lane::<0>(bytes, to as *mut u32);
-                } else {
-                    let lanes: [u8; 16] = core::mem::transmute(bytes);
-                    core::ptr::copy_nonoverlapping(lanes.as_ptr(), to, m);
+            U8 => pool::pieces(n, PIECE, 1000, |start, end| {
+                for i in start..end {
+                    out.put(i, x.at(i) as u8);
                 }
-            });
-        }),
-        NF4..=FP4_DOUBLE => {
-            let double = code >= NF4_DOUBLE;
-            let blocks = n.div_ceil(64);
-            let scales = if double { memory::shared(4 * blocks.max(1)) } else { w.scales };
-            let table = book(code);
-            pool::pieces(blocks, 64, 64 * 5000, |start, end| unsafe {
-                for b in start..end {
-                    let m = (n - 64 * b).min(64);
-                    *(scales as *mut f32).add(b) =
-                        four_bit_block(table, from().add(64 * b), m, (out as *mut u8).add(32 * b));
-                }
-            });
-            if double {
-                unsafe { nest(scales as *mut f32, blocks, &w) };
+            }),
+            INT8 => {
+                let scales = scales_of(out);
+                pool::rows(n.checked_div(last).unwrap_or(0), last, 1000, |row| {
+                    let (x, out) = (x.add(row * last), out.add(row * last));
+                    let most = absmax(x, last);
+                    scales.put(row, most);
+                    let factor = splat(if most == 0.0 { 0.0 } else { 1.0 / most * 127.0 }); // as torch divides 127 by it
+                    fours(x, 0, last, |i, v, m| {
+                        let q = i32x4_trunc_sat_f32x4(f32x4_nearest(mul(v, factor)));
+                        let words = i16x8_narrow_i32x4(q, q);
+                        let bytes = i8x16_narrow_i16x8(words, words);
+                        let to = out.add(i);
+                        to.holds(m);
+                        if m == 4 {
+                            v128_store32_lane::<0>(bytes, to.ptr() as *mut u32);
+                        } else {
+                            to.copy(In::of(&to_bytes(bytes)), m);
+                        }
+                    });
+                })
             }
+            NF4..=FP4_DOUBLE => {
+                let double = code >= NF4_DOUBLE;
+                let blocks = n.div_ceil(64);
+                let scales = if double { memory::shared(blocks.max(1)) } else { scales_of(out) };
+                let table = book(code);
+                pool::pieces(blocks, 64, 64 * 5000, |start, end| {
+                    for b in start..end {
+                        let m = (n - 64 * b).min(64);
+                        scales.put(b, four_bit_block(table, x.add(64 * b), m, out.add(32 * b)));
+                    }
+                });
+                if double {
+                    nest(scales, blocks, &parts, out);
+                }
+            }
+            DYNAMIC8 | UDYNAMIC8 => {
+                let scales = scales_of(out);
+                pool::pieces(n.div_ceil(256), 32, 256 * 8000, |start, end| {
+                    for b in start..end {
+                        let m = (n - 256 * b).min(256);
+                        scales.put(b, dynamic_block(map(code), x.add(256 * b), m, out.add(256 * b)));
+                    }
+                })
+            }
+            Q4_0.. => {
+                let bytes = gguf::shape(code).1;
+                pool::pieces(n / 32, 256, 32 * 3000, |start, end| {
+                    for b in start..end {
+                        gguf::encode_block(code, x.add(32 * b), out.add(bytes * b));
+                    }
+                })
+            }
+            _ => {}
         }
-        DYNAMIC8 | UDYNAMIC8 => pool::pieces(n.div_ceil(256), 32, 256 * 8000, |start, end| unsafe {
-            for b in start..end {
-                let m = (n - 256 * b).min(256);
-                *(w.scales as *mut f32).add(b) =
-                    dynamic_block(map(code), from().add(256 * b), m, (out as *mut u8).add(256 * b));
-            }
-        }),
-        Q4_0.. => {
-            let bytes = gguf::shape(code).1;
-            pool::pieces(n / 32, 256, 32 * 3000, |start, end| unsafe {
-                for b in start..end {
-                    gguf::encode_block(code, from().add(32 * b), (out as *mut u8).add(bytes * b));
-                }
-            })
-        }
-        _ => {}
     }
 }

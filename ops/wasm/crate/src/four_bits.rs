@@ -5,6 +5,7 @@ use crate::decode::{Weight, dtype::*};
 use crate::layout::Layout;
 use crate::simd::*;
 use crate::sixteen::{Lookup, Sixteen, store16, times16};
+use crate::span::Out;
 use crate::tables::{self, Book};
 
 pub fn book(dtype: u32) -> &'static Book {
@@ -30,39 +31,46 @@ impl FourBits {
     }
 
     /// Scale of a block of 64.
+    ///
+    /// # Safety
+    /// The weight has the block.
     #[inline(always)]
     unsafe fn absmax(&self, block: usize) -> f32 {
+        let w = &self.weight;
+        // SAFETY: the caller's promise: each block has a scale, each 256 coded ones share another, and all an offset.
         unsafe {
-            if self.weight.dtype >= NF4_DOUBLE {
-                let code = *(self.weight.scales as *const u8).add(block) as usize;
-                let nested = *(self.weight.nested as *const f32).add(block / 256);
-                tables::SIGNED.values[code] * nested + *(self.weight.offset as *const f32)
+            if w.dtype >= NF4_DOUBLE {
+                tables::SIGNED.values[w.scales.at(block) as usize] * w.nested.at(block / 256) + w.offset.at(0)
             } else {
-                *(self.weight.scales as *const f32).add(block)
+                w.scales.cast::<f32>().at(block)
             }
         }
     }
 
     /// out[0..n] = elements start..start + n.
-    pub unsafe fn decode(&self, start: usize, n: usize, out: *mut f32) {
-        unsafe {
-            let book = book(self.weight.dtype);
-            let codes = self.weight.base as *const u8;
-            let (mut i, end) = (start, start + n);
-            while i < end {
-                let block = i / 64;
-                let stop = (block * 64 + 64).min(end);
+    ///
+    /// # Safety
+    /// The weight has these elements, and out is room for n numbers.
+    pub unsafe fn decode(&self, start: usize, n: usize, out: Out<f32>) {
+        let book = book(self.weight.dtype);
+        let codes = self.weight.base;
+        let (mut i, end) = (start, start + n);
+        while i < end {
+            let block = i / 64;
+            let stop = (block * 64 + 64).min(end);
+            // SAFETY: i < stop ≤ end, of which the caller promised all, and i + 32 ≤ stop where sixteen bytes are read.
+            unsafe {
                 let absmax = self.absmax(block);
                 while i < stop {
                     if i % 2 == 0 && i + 32 <= stop {
-                        let [first, second] = nibbles(v128_load(codes.add(i / 2) as *const v128));
+                        let [first, second] = nibbles(load_bytes(codes.add(i / 2)));
                         store16(out.add(i - start), times16(self.values.values(first), absmax));
                         store16(out.add(i - start + 16), times16(self.values.values(second), absmax));
                         i += 32;
                     } else {
-                        let byte = *codes.add(i / 2);
+                        let byte = codes.at(i / 2);
                         let code = if i % 2 == 0 { byte >> 4 } else { byte & 15 };
-                        *out.add(i - start) = book.values[code as usize] * absmax;
+                        out.put(i - start, book.values[code as usize] * absmax);
                         i += 1;
                     }
                 }
@@ -78,6 +86,7 @@ impl Layout for FourBits {
     type Head = f32;
     #[inline(always)]
     unsafe fn head(&self, block: usize) -> f32 {
+        // SAFETY: the caller's promise.
         unsafe { self.absmax(block) }
     }
     #[inline(always)]
@@ -86,10 +95,9 @@ impl Layout for FourBits {
     }
     #[inline(always)]
     unsafe fn codes(&self, block: usize, _group: usize, part: usize) -> Sixteen {
-        unsafe {
-            let bytes = (self.weight.base as *const u8).add(32 * block + 16 * (part / 2));
-            self.values.values(nibbles(v128_load(bytes as *const v128))[part % 2])
-        }
+        // SAFETY: the caller's promise: a block is 32 bytes, and part < 4.
+        let bytes = unsafe { load_bytes(self.weight.base.add(32 * block + 16 * (part / 2))) };
+        self.values.values(nibbles(bytes)[part % 2])
     }
 }
 

@@ -5,13 +5,16 @@ use crate::decode::Weight;
 use crate::pack::segment;
 use crate::simd::*;
 use crate::sixteen::{load16, madd16, sum16, zero16};
+use crate::span::{In, Out};
 use crate::{memory, pool};
 
+/// A product out [batch, m, n] = a · w. What holds of it: a and w have rows of `lda` and `ldb` values, of `ta` and `tb` as stored,
+/// as many as m, n and k ask for, from every item's offset on; out is room for batch · m · n numbers.
 pub struct Product {
     pub w: Weight,
-    pub a: usize,
-    pub out: usize,
-    pub offsets: usize,
+    pub a: In<f32>,
+    pub out: Out<f32>,
+    pub offsets: Offsets,
     pub batch: usize,
     pub m: usize,
     pub n: usize,
@@ -22,67 +25,109 @@ pub struct Product {
     pub tb: bool,
 }
 
+/// For each item of a batch the elements before it in a and in b; none where there is one item.
+#[derive(Clone, Copy)]
+pub struct Offsets(Option<In<usize>>);
+
+impl Offsets {
+    /// Reads them where they lie; at 0 there are none.
+    ///
+    /// # Safety
+    /// At any other address there are two words for each item.
+    pub unsafe fn new(address: usize, batch: usize) -> Self {
+        // SAFETY: the caller's promise.
+        Offsets((address != 0).then(|| unsafe { In::new(address, 2 * batch) }))
+    }
+
+    /// Whether all there is is one item.
+    pub fn none(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Elements before batch item i in a and in b.
+    ///
+    /// # Safety
+    /// The batch has the item.
+    #[inline(always)]
+    pub unsafe fn of(&self, i: usize) -> (usize, usize) {
+        // SAFETY: the caller's promise.
+        self.0.map_or((0, 0), |words| unsafe { (words.at(2 * i), words.at(2 * i + 1)) })
+    }
+}
+
+impl Weight {
+    /// What follows the next `n` numbers; of another type n is 0.
+    ///
+    /// # Safety
+    /// The weight has as many.
+    #[inline(always)]
+    pub unsafe fn after(mut self, n: usize) -> Self {
+        // SAFETY: the caller's promise.
+        self.base = unsafe { self.base.cast::<f32>().add(n) }.cast();
+        self
+    }
+}
+
 /// Elements decoded at once; a multiple of every block.
 const RUN: usize = 512;
 /// Columns that one task sums when B is stored [k, n].
 const STRIP: usize = 256;
 
-pub fn matmul(p: &Product) {
-    match p.m {
-        1 => run::<1>(p),
-        2 => run::<2>(p),
-        3 => run::<3>(p),
-        _ => run::<4>(p),
+/// The product of one to four rows.
+///
+/// # Safety
+/// The product's operands are as large as it says.
+pub unsafe fn matmul(p: &Product) {
+    debug_assert!((1..=4).contains(&p.m), "{} rows", p.m);
+    // SAFETY: the caller's promise.
+    unsafe {
+        match p.m {
+            1 => run::<1>(p),
+            2 => run::<2>(p),
+            3 => run::<3>(p),
+            _ => run::<4>(p),
+        }
     }
 }
 
-fn run<const M: usize>(p: &Product) {
+/// # Safety
+/// As for `matmul`; the product has M rows.
+unsafe fn run<const M: usize>(p: &Product) {
     // A stored [k, m] is first laid out by rows.
-    let rows = if p.ta { memory::shared(4 * p.batch * M * p.k) } else { 0 };
-    let item = |i: usize| unsafe {
-        if p.offsets == 0 {
-            return (0, 0);
-        }
-        let words = p.offsets as *const usize;
-        (*words.add(2 * i), *words.add(2 * i + 1))
-    };
-    if p.ta {
-        for i in 0..p.batch {
-            for r in 0..M {
-                for q in 0..p.k {
-                    unsafe {
-                        *(rows as *mut f32).add((i * M + r) * p.k + q) =
-                            *(p.a as *const f32).add(item(i).0 + q * p.lda + r);
+    let rows = if p.ta { memory::shared(p.batch * M * p.k) } else { Out::of(&mut []) };
+    // SAFETY: the caller's promise: item i < batch, row r < M, and columns first..first + count of n.
+    unsafe {
+        if p.ta {
+            for i in 0..p.batch {
+                let from = p.a.add(p.offsets.of(i).0);
+                for r in 0..M {
+                    for q in 0..p.k {
+                        rows.put((i * M + r) * p.k + q, from.at(q * p.lda + r));
                     }
                 }
             }
         }
-    }
-    let lines = |i: usize| -> [*const f32; M] {
-        core::array::from_fn(|r| unsafe {
-            if p.ta {
-                (rows as *const f32).add((i * M + r) * p.k)
+        let lines = |i: usize| -> [In<f32>; M] {
+            core::array::from_fn(|r| {
+                if p.ta { *rows.add((i * M + r) * p.k) } else { p.a.add(p.offsets.of(i).0 + r * p.lda) }
+            })
+        };
+        let piece = if p.tb { piece_rows(p.n, p.k) } else { STRIP };
+        let pieces = p.n.div_ceil(piece);
+        pool::run(p.batch * pieces, cost(p.batch * M, p.n, p.k), |task, _| {
+            let (i, first) = (task / pieces, task % pieces * piece);
+            let w = p.w.after(p.offsets.of(i).1);
+            let out = p.out.add(i * M * p.n);
+            let count = piece.min(p.n - first);
+            if p.tb {
+                for j in first..first + count {
+                    dot::<M>(&w, j * p.ldb, p.k, lines(i), out.add(j), p.n);
+                }
             } else {
-                (p.a as *const f32).add(item(i).0 + r * p.lda)
+                columns::<M>(&w, p.ldb, first, count, p.k, lines(i), out.add(first), p.n);
             }
-        })
-    };
-    let piece = if p.tb { piece_rows(p.n, p.k) } else { STRIP };
-    let pieces = p.n.div_ceil(piece);
-    pool::run(p.batch * pieces, cost(p.batch * M, p.n, p.k), |task, _| unsafe {
-        let (i, first) = (task / pieces, task % pieces * piece);
-        let mut w = p.w;
-        w.base += 4 * item(i).1;
-        let out = (p.out as *mut f32).add(i * M * p.n);
-        let count = piece.min(p.n - first);
-        if p.tb {
-            for j in first..first + count {
-                dot::<M>(&w, j * p.ldb, p.k, lines(i), out.add(j), p.n);
-            }
-        } else {
-            columns::<M>(&w, p.ldb, first, count, p.k, lines(i), out.add(first), p.n);
-        }
-    });
+        });
+    }
 }
 
 /// Rows of [n, k] that one task sums.
@@ -95,16 +140,21 @@ pub fn cost(m: usize, n: usize, k: usize) -> usize {
 }
 
 /// out[r · step] = Σ_q a[r][q] w[start + q].
+///
+/// # Safety
+/// The weight has k elements from `start` on, each of `a` k numbers, and out is room for M numbers, `step` apart.
 #[inline(always)]
-pub unsafe fn dot<const M: usize>(w: &Weight, start: usize, k: usize, a: [*const f32; M], out: *mut f32, step: usize) {
-    unsafe {
-        let mut buffer = core::mem::MaybeUninit::<[f32; RUN]>::uninit();
-        let mut sums = [zero16(); M];
-        let mut rest = [0.0f32; M];
-        let mut q = 0;
-        while q < k {
-            let n = RUN.min(k - q);
-            let row = segment(w, start + q, n, buffer.as_mut_ptr() as *mut f32);
+pub unsafe fn dot<const M: usize>(w: &Weight, start: usize, k: usize, a: [In<f32>; M], out: Out<f32>, step: usize) {
+    let mut buffer = core::mem::MaybeUninit::<[f32; RUN]>::uninit();
+    let buffer = Out::room(&mut buffer);
+    let mut sums = [zero16(); M];
+    let mut rest = [0.0f32; M];
+    let mut q = 0;
+    while q < k {
+        let n = RUN.min(k - q);
+        // SAFETY: n numbers from q on end at k; i + 16 ≤ n where sixteen are read, i < n where one is.
+        unsafe {
+            let row = segment(w, start + q, n, buffer);
             let mut i = 0;
             while i + 16 <= n {
                 let v = load16(row.add(i));
@@ -115,49 +165,56 @@ pub unsafe fn dot<const M: usize>(w: &Weight, start: usize, k: usize, a: [*const
             }
             while i < n {
                 for r in 0..M {
-                    rest[r] += *row.add(i) * *a[r].add(q + i);
+                    rest[r] += row.at(i) * a[r].at(q + i);
                 }
                 i += 1;
             }
-            q += n;
         }
-        for r in 0..M {
-            *out.add(r * step) = sum16(sums[r]) + rest[r];
-        }
+        q += n;
+    }
+    for r in 0..M {
+        // SAFETY: r < M.
+        unsafe { out.put(r * step, sum16(sums[r]) + rest[r]) };
     }
 }
 
 /// out[r · step + j] = Σ_q a[r][q] w[q · lead + first + j] for j < n ≤ STRIP, four rows of w at a time.
+///
+/// # Safety
+/// The weight has k rows of `lead` elements with n from `first` on, each of `a` k numbers, and out is room for M rows of n
+/// numbers, `step` apart.
 unsafe fn columns<const M: usize>(
     w: &Weight,
     lead: usize,
     first: usize,
     n: usize,
     k: usize,
-    a: [*const f32; M],
-    out: *mut f32,
+    a: [In<f32>; M],
+    out: Out<f32>,
     step: usize,
 ) {
+    debug_assert!(n <= STRIP, "{n} columns of a strip");
+    let mut buffer = core::mem::MaybeUninit::<[f32; 4 * STRIP]>::uninit();
+    let buffer = Out::room(&mut buffer);
+    // SAFETY: rows q..q + count end at k; j + 4 ≤ n where four columns are summed, j < n where one is.
     unsafe {
-        let mut buffer = core::mem::MaybeUninit::<[[f32; STRIP]; 4]>::uninit();
-        let buffer = buffer.as_mut_ptr() as *mut f32;
         for r in 0..M {
-            core::slice::from_raw_parts_mut(out.add(r * step), n).fill(0.0);
+            out.add(r * step).fill(n, 0.0);
         }
         let mut q = 0;
         while q < k {
             let count = 4.min(k - q);
-            let rows: [*const f32; 4] = core::array::from_fn(|i| {
+            let rows: [In<f32>; 4] = core::array::from_fn(|i| {
                 // Missing rows repeat the first with factor 0.
                 let i = if i < count { i } else { 0 };
                 segment(w, (q + i) * lead + first, n, buffer.add(STRIP * i))
             });
             for r in 0..M {
-                let f: [f32; 4] = core::array::from_fn(|i| if i < count { *a[r].add(q + i) } else { 0.0 });
+                let f: [f32; 4] = core::array::from_fn(|i| if i < count { a[r].at(q + i) } else { 0.0 });
                 let to = out.add(r * step);
                 let mut j = 0;
                 while j + 4 <= n {
-                    let mut sum = load(to.add(j));
+                    let mut sum = load(*to.add(j));
                     for i in 0..count {
                         sum = madd(splat(f[i]), load(rows[i].add(j)), sum);
                     }
@@ -166,7 +223,7 @@ unsafe fn columns<const M: usize>(
                 }
                 while j < n {
                     for i in 0..count {
-                        *to.add(j) += f[i] * *rows[i].add(j);
+                        to.put(j, to.at(j) + f[i] * rows[i].at(j));
                     }
                     j += 1;
                 }

@@ -6,6 +6,7 @@ use crate::halves::Halves;
 use crate::layout::Layout;
 use crate::simd::*;
 use crate::sixteen::*;
+use crate::span::{In, Out};
 
 pub const Q4_0: u32 = 15;
 pub const Q4_1: u32 = 16;
@@ -49,32 +50,35 @@ macro_rules! with_gguf_layout {
 pub(crate) use with_gguf_layout;
 
 /// out[0..n] = elements start..start + n; blocks cut by either end go through a buffer.
-pub unsafe fn decode(dtype: u32, base: usize, start: usize, n: usize, out: *mut f32) {
+///
+/// # Safety
+/// The blocks of these elements lie whole from `base` on, and out is room for n numbers.
+pub unsafe fn decode(dtype: u32, base: In<u8>, start: usize, n: usize, out: Out<f32>) {
+    // SAFETY: the caller's promise.
     unsafe { with_gguf_layout!(dtype, base, decode_blocks(start, n, out)) }
 }
 
-unsafe fn decode_blocks<L: Layout>(blocks: L, start: usize, n: usize, out: *mut f32) {
-    unsafe {
-        let (mut i, end) = (start, start + n);
-        while i < end {
-            let block = i / L::BLOCK;
-            let first = i - block * L::BLOCK;
-            let count = (L::BLOCK - first).min(end - i);
+/// # Safety
+/// As for `decode`.
+unsafe fn decode_blocks<L: Layout>(blocks: L, start: usize, n: usize, out: Out<f32>) {
+    let (mut i, end) = (start, start + n);
+    while i < end {
+        let block = i / L::BLOCK;
+        let first = i - block * L::BLOCK;
+        let count = (L::BLOCK - first).min(end - i);
+        // SAFETY: the block holds element i < end, and `count` elements of it are among the n; a block has at most 256.
+        unsafe {
             if count == L::BLOCK {
                 decode_block(blocks, block, out.add(i - start));
             } else {
                 let mut whole = [0.0f32; 256];
-                decode_block(blocks, block, whole.as_mut_ptr());
-                core::ptr::copy_nonoverlapping(whole.as_ptr().add(first), out.add(i - start), count);
+                let whole = Out::of(&mut whole);
+                decode_block(blocks, block, whole);
+                out.add(i - start).copy(*whole.add(first), count);
             }
-            i += count;
         }
+        i += count;
     }
-}
-
-#[inline(always)]
-unsafe fn bytes16(p: *const u8) -> V {
-    unsafe { v128_load(p as *const v128) }
 }
 
 /// The nibbles of sixteen bytes: the low ones for part (or group) 0, the high ones for 1.
@@ -84,21 +88,27 @@ fn nibbles(bytes: V, side: usize) -> V {
 }
 
 /// 16 where bit j of the two bytes at p is set, for j = 0..16.
+///
+/// # Safety
+/// The bytes are there.
 #[inline(always)]
-unsafe fn fifth_bits(p: *const u8) -> V {
-    unsafe {
-        let pair = u16x8_splat((p as *const u16).read_unaligned());
-        let spread = i8x16_shuffle::<0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1>(pair, pair);
-        let bit = u8x16(1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128);
-        v128_and(u8x16_eq(v128_and(spread, bit), bit), u8x16_splat(16))
-    }
+unsafe fn fifth_bits(p: In<u8>) -> V {
+    // SAFETY: the caller's promise.
+    let pair = u16x8_splat(unsafe { p.cast::<u16>().unaligned() });
+    let spread = i8x16_shuffle::<0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1>(pair, pair);
+    let bit = u8x16(1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128);
+    v128_and(u8x16_eq(v128_and(spread, bit), bit), u8x16_splat(16))
 }
 
 /// d, m and the 6-bit scales and minima of eight groups, a byte each.
+///
+/// # Safety
+/// The sixteen bytes of a head are there.
 #[inline(always)]
-unsafe fn head_of_eight(halves: Halves, p: *const u8) -> (f32, f32, u64, u64) {
+unsafe fn head_of_eight(halves: Halves, p: In<u8>) -> (f32, f32, u64, u64) {
+    // SAFETY: the caller's promise.
     unsafe {
-        let word = |at: usize| (p.add(at) as *const u32).read_unaligned();
+        let word = |at: usize| p.add(at).cast::<u32>().unaligned();
         let (scales, minima, rest) = (word(4), word(8), word(12));
         let low = |x: u32| (x & 0x3f3f_3f3f) as u64;
         // The last four have their low nibbles in `rest` and their upper two bits above those of the first four.
@@ -119,7 +129,7 @@ macro_rules! layouts {
     ($($name:ident: $group:literal x $groups:literal, $bytes:literal bytes, shifted $shifted:literal;
         head($halves:ident, $p:ident): $head:ty = $read:expr; scale($h:ident, $g:ident) = $scale:expr; codes($part:ident) = $codes:expr;)*) => { $(
         #[derive(Clone, Copy)]
-        pub struct $name(pub usize, pub Halves);
+        pub struct $name(pub In<u8>, pub Halves);
         impl Layout for $name {
             const GROUP: usize = $group;
             const GROUPS: usize = $groups;
@@ -127,23 +137,26 @@ macro_rules! layouts {
             type Head = $head;
             #[inline(always)]
             unsafe fn head(&self, block: usize) -> Self::Head {
+                // SAFETY: the caller's promise; what is read lies in the block's bytes.
                 unsafe {
-                    let ($halves, $p) = (self.1, (self.0 as *const u8).add(block * $bytes));
+                    let ($halves, $p) = (self.1, self.0.add(block * $bytes));
                     $read
                 }
             }
-            #[allow(unused_variables)]
+            #[allow(unused_variables)] // not every type reads more than its head
             #[inline(always)]
             unsafe fn scale(&self, $h: Self::Head, block: usize, $g: usize) -> (f32, f32) {
+                // SAFETY: the caller's promise; what is read lies in the block's bytes.
                 unsafe {
-                    let $p = (self.0 as *const u8).add(block * $bytes);
+                    let $p = self.0.add(block * $bytes);
                     $scale
                 }
             }
             #[inline(always)]
             unsafe fn codes(&self, block: usize, $g: usize, $part: usize) -> Sixteen {
+                // SAFETY: the caller's promise; what is read lies in the block's bytes.
                 unsafe {
-                    let $p = (self.0 as *const u8).add(block * $bytes);
+                    let $p = self.0.add(block * $bytes);
                     $codes
                 }
             }
@@ -154,41 +167,41 @@ macro_rules! layouts {
 layouts! {
     BlocksQ40: 32 x 1, 18 bytes, shifted false;
         head(halves, p): f32 = halves.at(p); scale(h, _g) = (h, 0.0);
-        codes(part) = signed16(i8x16_sub(nibbles(bytes16(p.add(2)), part), i8x16_splat(8)));
+        codes(part) = signed16(i8x16_sub(nibbles(load_bytes(p.add(2)), part), i8x16_splat(8)));
     BlocksQ41: 32 x 1, 20 bytes, shifted true;
         head(halves, p): (f32, f32) = (halves.at(p), halves.at(p.add(2))); scale(h, _g) = h;
-        codes(part) = unsigned16(nibbles(bytes16(p.add(4)), part));
+        codes(part) = unsigned16(nibbles(load_bytes(p.add(4)), part));
     BlocksQ50: 32 x 1, 22 bytes, shifted false;
         head(halves, p): f32 = halves.at(p); scale(h, _g) = (h, 0.0);
         codes(part) = {
-            let q = v128_or(nibbles(bytes16(p.add(6)), part), fifth_bits(p.add(2 + 2 * part)));
+            let q = v128_or(nibbles(load_bytes(p.add(6)), part), fifth_bits(p.add(2 + 2 * part)));
             signed16(i8x16_sub(q, i8x16_splat(16)))
         };
     BlocksQ51: 32 x 1, 24 bytes, shifted true;
         head(halves, p): (f32, f32) = (halves.at(p), halves.at(p.add(2))); scale(h, _g) = h;
-        codes(part) = unsigned16(v128_or(nibbles(bytes16(p.add(8)), part), fifth_bits(p.add(4 + 2 * part))));
+        codes(part) = unsigned16(v128_or(nibbles(load_bytes(p.add(8)), part), fifth_bits(p.add(4 + 2 * part))));
     BlocksQ80: 32 x 1, 34 bytes, shifted false;
         head(halves, p): f32 = halves.at(p); scale(h, _g) = (h, 0.0);
-        codes(part) = signed16(bytes16(p.add(2 + 16 * part)));
+        codes(part) = signed16(load_bytes(p.add(2 + 16 * part)));
     // Two groups share 32 bytes: the first has the low nibbles, the second the high ones.
     BlocksQ4K: 32 x 8, 144 bytes, shifted true;
         head(halves, p): (f32, f32, u64, u64) = head_of_eight(halves, p); scale(h, g) = scale_of_eight(h, g);
-        codes(part) = unsigned16(nibbles(bytes16(p.add(16 + 32 * (g / 2) + 16 * part)), g % 2));
+        codes(part) = unsigned16(nibbles(load_bytes(p.add(16 + 32 * (g / 2) + 16 * part)), g % 2));
     BlocksQ5K: 32 x 8, 176 bytes, shifted true;
         head(halves, p): (f32, f32, u64, u64) = head_of_eight(halves, p); scale(h, g) = scale_of_eight(h, g);
         codes(part) = {
             let bit = u8x16_splat(1 << g);
-            let fifth = v128_and(u8x16_eq(v128_and(bytes16(p.add(16 + 16 * part)), bit), bit), u8x16_splat(16));
-            unsigned16(v128_or(nibbles(bytes16(p.add(48 + 32 * (g / 2) + 16 * part)), g % 2), fifth))
+            let fifth = v128_and(u8x16_eq(v128_and(load_bytes(p.add(16 + 16 * part)), bit), bit), u8x16_splat(16));
+            unsigned16(v128_or(nibbles(load_bytes(p.add(48 + 32 * (g / 2) + 16 * part)), g % 2), fifth))
         };
     // Of a half's 128 elements each quarter of 32 takes two bits of the same 32 bytes.
     BlocksQ6K: 16 x 16, 210 bytes, shifted false;
         head(halves, p): f32 = halves.at(p.add(208));
-        scale(h, g) = (h * *(p.add(192 + g) as *const i8) as f32, 0.0);
+        scale(h, g) = (h * p.at(192 + g) as i8 as f32, 0.0);
         codes(_part) = {
             let (half, quarter, side) = (g / 8, g / 2 % 4, g % 2);
-            let low = nibbles(bytes16(p.add(64 * half + 32 * (quarter % 2) + 16 * side)), quarter / 2);
-            let top = bytes16(p.add(128 + 32 * half + 16 * side));
+            let low = nibbles(load_bytes(p.add(64 * half + 32 * (quarter % 2) + 16 * side)), quarter / 2);
+            let top = load_bytes(p.add(128 + 32 * half + 16 * side));
             let top = match quarter {
                 0 => u8x16_shl(v128_and(top, u8x16_splat(0x03)), 4),
                 1 => u8x16_shl(v128_and(top, u8x16_splat(0x0c)), 2),
@@ -200,8 +213,12 @@ layouts! {
 }
 
 /// out[0..] = the elements of a block.
+///
+/// # Safety
+/// The weight has the block, and out is room for its elements.
 #[inline(always)]
-unsafe fn decode_block<L: Layout>(blocks: L, block: usize, out: *mut f32) {
+unsafe fn decode_block<L: Layout>(blocks: L, block: usize, out: Out<f32>) {
+    // SAFETY: the caller's promise; group < GROUPS, and its parts are those of GROUP elements.
     unsafe {
         let head = blocks.head(block);
         for group in 0..L::GROUPS {
@@ -216,10 +233,15 @@ unsafe fn decode_block<L: Layout>(blocks: L, block: usize, out: *mut f32) {
 }
 
 /// Writes 32 values as one block of q4_0, q4_1, q5_0, q5_1 or q8_0, rounding as the `gguf` package does.
-pub unsafe fn encode_block(dtype: u32, x: *const f32, out: *mut u8) {
+///
+/// # Safety
+/// x holds 32 numbers, out room for the bytes of a block.
+pub unsafe fn encode_block(dtype: u32, x: In<f32>, out: Out<u8>) {
+    // SAFETY: the caller's promise; a block is a head of 2 or 4 bytes, four of fifth bits where codes have them, and
+    // sixteen of nibbles, or 32 of whole codes.
     unsafe {
-        let x = &*(x as *const [f32; 32]);
-        let put = |at: usize, v: f32| (out.add(at) as *mut u16).write_unaligned(to_half(v));
+        let x = x.slice(32);
+        let put = |at: usize, v: f32| out.add(at).cast::<u16>().put_unaligned(to_half(v));
         if dtype == Q8_0 {
             let largest = x.iter().fold(0.0f32, |m, v| m.max(v.abs()));
             let d = largest / 127.0;
@@ -230,7 +252,7 @@ pub unsafe fn encode_block(dtype: u32, x: *const f32, out: *mut u8) {
                 let y = v * inverse;
                 let whole = y as i32;
                 let rest = y - whole as f32;
-                *out.add(2 + j) = (whole + (rest >= 0.5) as i32 - (rest <= -0.5) as i32) as u8;
+                out.put(2 + j, (whole + (rest >= 0.5) as i32 - (rest <= -0.5) as i32) as u8);
             }
             return;
         }
@@ -258,11 +280,11 @@ pub unsafe fn encode_block(dtype: u32, x: *const f32, out: *mut u8) {
         }
         if bits == 5 {
             let fifth = codes.iter().enumerate().fold(0u32, |m, (j, c)| m | ((*c >> 4) as u32) << j);
-            (out.add(head) as *mut u32).write_unaligned(fifth);
+            out.add(head).cast::<u32>().put_unaligned(fifth);
         }
         let nibbles = out.add(head + if bits == 5 { 4 } else { 0 });
         for j in 0..16 {
-            *nibbles.add(j) = codes[j] & 15 | codes[j + 16] << 4;
+            nibbles.put(j, codes[j] & 15 | codes[j + 16] << 4);
         }
     }
 }

@@ -2,6 +2,7 @@
 //! would be a fifth of a product of one row, so there they are looked up.
 
 use crate::decode::half;
+use crate::span::In;
 
 /// Reads them.
 #[derive(Clone, Copy)]
@@ -26,6 +27,7 @@ impl Halves {
         if !table::READY.load(Acquire) {
             let values = table::VALUES.0.get() as *mut f32;
             for bits in 0..=u16::MAX {
+                // SAFETY: the table has a place for each of the 65,536; see `Table` for threads.
                 unsafe { *values.add(bits as usize) = half(bits) };
             }
             table::READY.store(true, Release);
@@ -33,9 +35,14 @@ impl Halves {
         Halves(())
     }
 
+    /// The number at `p`.
+    ///
+    /// # Safety
+    /// Two bytes are there.
     #[inline(always)]
-    pub unsafe fn at(self, p: *const u8) -> f32 {
-        unsafe { *(table::VALUES.0.get() as *const f32).add((p as *const u16).read_unaligned() as usize) }
+    pub unsafe fn at(self, p: In<u8>) -> f32 {
+        // SAFETY: the caller's promise; the table has a place for every sixteen bits, filled when `self` was made.
+        unsafe { *(table::VALUES.0.get() as *const f32).add(p.cast::<u16>().unaligned() as usize) }
     }
 }
 
@@ -45,8 +52,13 @@ impl Halves {
         Halves(())
     }
 
+    /// The number at `p`.
+    ///
+    /// # Safety
+    /// Two bytes are there.
     #[inline(always)]
-    pub unsafe fn at(self, p: *const u8) -> f32 {
-        unsafe { half((p as *const u16).read_unaligned()) }
+    pub unsafe fn at(self, p: In<u8>) -> f32 {
+        // SAFETY: the caller's promise.
+        half(unsafe { p.cast::<u16>().unaligned() })
     }
 }

@@ -16,9 +16,19 @@ pub trait Layout: Copy + Sync {
 
     /// What the groups of a block share.
     type Head: Copy;
+    /// What a block's groups share.
+    ///
+    /// # Safety
+    /// The weight has the block.
     unsafe fn head(&self, block: usize) -> Self::Head;
     /// (scale, shift) of a group of a block: its elements are scale · code + shift.
+    ///
+    /// # Safety
+    /// The weight has the block, and `group` < GROUPS.
     unsafe fn scale(&self, head: Self::Head, block: usize, group: usize) -> (f32, f32);
     /// Codes 16 · part.. of a group of a block.
+    ///
+    /// # Safety
+    /// The weight has the block, `group` < GROUPS and 16 · part < GROUP.
     unsafe fn codes(&self, block: usize, group: usize, part: usize) -> Sixteen;
 }

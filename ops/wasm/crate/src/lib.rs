@@ -1,8 +1,13 @@
 //! Kernels of graft's WASM backend and, compiled for the machine itself, of its native one. Every export takes addresses and
 //! sizes as wide as an address; nothing is checked here: `backend.ts` is the only caller. `ops/reference` is the oracle of
 //! every kernel.
+//!
+//! What a kernel's "Safety" says of an operand, "x is n numbers", means: they lie at that address, aligned and initialised, for
+//! as long as the call takes, and nobody else writes to them meanwhile; of an output nobody else reads them, either. `span.rs`
+//! asserts in debug builds that no kernel leaves what it was promised.
 #![cfg_attr(target_feature = "atomics", feature(stdarch_wasm_atomic_wait))]
 #![cfg_attr(not(target_arch = "wasm32"), feature(portable_simd))]
+#![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks, clippy::missing_safety_doc)]
 // A kernel's parameters are the words that its caller hands over one by one: there is no struct to take them from.
 #![allow(clippy::too_many_arguments)]
 // Where a loop's index also finds its way in memory, `enumerate` would show it twice.
@@ -42,6 +47,7 @@ mod reduce;
 mod simd;
 #[cfg_attr(not(target_arch = "wasm32"), path = "wide_sixteen.rs")]
 mod sixteen;
+mod span;
 mod tables;
 mod thin_qr;
 #[cfg_attr(not(target_arch = "wasm32"), path = "wide_tile.rs")]
@@ -55,9 +61,13 @@ mod walsh;
 mod threads;
 
 /// A worker's life: runs tasks until `stop_workers`. `thread` counts from 1.
+///
+/// # Safety
+/// No other worker has the same number.
 #[cfg(target_arch = "wasm32")]
 #[wasm_bindgen::prelude::wasm_bindgen]
-pub fn run_worker(thread: usize) {
+pub unsafe fn run_worker(thread: usize) {
+    // SAFETY: the caller's promise.
     unsafe { pool::current().work(thread) }
 }
 

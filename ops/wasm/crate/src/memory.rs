@@ -1,6 +1,7 @@
 //! Raw memory. Only the thread that calls kernels allocates; workers use the scratch that it set aside for them.
 
 use crate::pool;
+use crate::span::Out;
 use std::alloc::{Layout, alloc, dealloc};
 
 const ALIGN: usize = 64;
@@ -23,16 +24,22 @@ pub fn pages() -> usize {
 #[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
 pub extern "C" fn allocate(bytes: usize) -> usize {
     match layout(bytes) {
+        // SAFETY: a layout of `layout` has at least 64 bytes.
         Some(layout) => unsafe { alloc(layout) as usize },
         None => 0,
     }
 }
 
 /// Gives back what `allocate(bytes)` returned.
+///
+/// # Safety
+/// `pointer` is what `allocate` returned for as many bytes, not given back yet, and nothing refers to it any more.
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
 #[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
-pub extern "C" fn release(pointer: usize, bytes: usize) {
+pub unsafe extern "C" fn release(pointer: usize, bytes: usize) {
+    debug_assert!(pointer != 0 && pointer.is_multiple_of(ALIGN), "not an address of `allocate`: {pointer}");
     if let Some(layout) = layout(bytes) {
+        // SAFETY: the caller's promise: it was allocated with the layout of as many bytes.
         unsafe { dealloc(pointer as *mut u8, layout) }
     }
 }
@@ -46,6 +53,7 @@ fn with_slots<T>(f: impl FnOnce(&mut Slots) -> T) -> T {
     // SAFETY: only the one thread that calls kernels touches it.
     unsafe impl Sync for Scratch {}
     static SCRATCH: Scratch = Scratch(core::cell::UnsafeCell::new([(0, 0); 2]));
+    // SAFETY: as above, and no `f` of this file calls `with_slots` again.
     f(unsafe { &mut *SCRATCH.0.get() })
 }
 
@@ -63,7 +71,8 @@ fn reserve(slot: usize, bytes: usize) -> usize {
         let held = &mut slots[slot];
         if held.1 < bytes {
             if held.1 > 0 {
-                release(held.0, held.1);
+                // SAFETY: the slot held it, and its users' memory lives until this very call.
+                unsafe { release(held.0, held.1) };
                 *held = (0, 0);
             }
             let pointer = allocate(bytes);
@@ -82,21 +91,42 @@ pub fn clear() {
     with_slots(|slots| {
         for (pointer, bytes) in core::mem::take(slots) {
             if bytes > 0 {
-                release(pointer, bytes);
+                // SAFETY: the slots held it, and no kernel is running in the thread that clears them.
+                unsafe { release(pointer, bytes) };
             }
         }
     });
 }
 
-/// One buffer for all threads.
-pub fn shared(bytes: usize) -> usize {
-    reserve(0, bytes)
+/// One buffer of `n` values for all threads, which lives until the next call.
+pub fn shared<T: Copy>(n: usize) -> Out<T> {
+    // SAFETY: `reserve` gives as many bytes.
+    unsafe { Out::new(reserve(0, n * size_of::<T>()), n) }
 }
 
-/// One buffer a thread: thread i's starts at `base + i * bytes` (bytes rounded up to 64). Returns (base, bytes).
-pub fn private(bytes: usize) -> (usize, usize) {
-    let bytes = bytes.div_ceil(ALIGN) * ALIGN;
-    (reserve(1, bytes * (pool::workers() + 1)), bytes)
+/// Buffers of `n` numbers, one for each thread, which live until the next call.
+pub fn private(n: usize) -> Private {
+    let bytes = (4 * n).div_ceil(ALIGN) * ALIGN;
+    let threads = pool::workers() + 1;
+    Private { base: reserve(1, bytes * threads), bytes, n, threads }
+}
+
+/// The threads' buffers, each at a multiple of 64 bytes.
+pub struct Private {
+    base: usize,
+    bytes: usize,
+    n: usize,
+    threads: usize,
+}
+
+impl Private {
+    /// The buffer of a thread, which only that thread may write to.
+    #[inline(always)]
+    pub fn of(&self, thread: usize) -> Out<f32> {
+        assert!(thread < self.threads, "no such thread");
+        // SAFETY: `private` reserved as many bytes for each of the threads.
+        unsafe { Out::new(self.base + thread * self.bytes, self.n) }
+    }
 }
 
 /// Bytes held as scratch.
@@ -104,4 +134,35 @@ pub fn private(bytes: usize) -> (usize, usize) {
 #[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
 pub extern "C" fn scratch_bytes() -> usize {
     with_slots(|slots| slots.iter().map(|held| held.1).sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_aligned_and_scratch_is_given_back() {
+        let pointer = allocate(5);
+        assert!(pointer != 0 && pointer.is_multiple_of(ALIGN));
+        // SAFETY: it was allocated just now, with as many bytes.
+        unsafe { release(pointer, 5) };
+        shared::<f64>(9).holds(9);
+        assert_eq!(scratch_bytes(), 72);
+        private(17).of(0).holds(17);
+        assert_eq!(scratch_bytes(), 72 + 128);
+        clear();
+        assert_eq!(scratch_bytes(), 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "out of bounds")]
+    fn scratch_ends_where_it_was_asked_to_end() {
+        private(17).of(0).holds(18);
+    }
+
+    #[test]
+    #[should_panic(expected = "no such thread")]
+    fn a_thread_without_a_buffer_panics() {
+        private(17).of(1);
+    }
 }

@@ -10,6 +10,7 @@ use crate::movement::transpose_block;
 use crate::narrow_tile::{self, STEPS, columns, rows};
 use crate::pack::{panel_a, panels_b};
 use crate::sixteen::{load16, store16};
+use crate::span::{In, Out};
 use crate::tile::{MR, NR};
 use crate::{memory, pool};
 
@@ -24,70 +25,63 @@ const SHARE: usize = 512;
 
 /// out [long, narrow] = x · s, or its transpose: x stored [long, k] (`along`) or [k, long].
 struct Narrow {
-    x: *const f32,
+    x: In<f32>,
     lead: usize,
     along: bool,
     long: usize,
     narrow: usize,
     k: usize,
     /// Packed s: panels of NR columns where x's rows lie along k, else of MR; values from a panel to the next.
-    s: *const f32,
+    s: In<f32>,
     step: usize,
-    out: *mut f32,
+    out: Out<f32>,
     /// Whether out is stored [narrow, long].
     transposed: bool,
 }
-unsafe impl Sync for Narrow {}
 
 /// Computes the product if it is one for these kernels, and tells whether it was.
-pub fn matmul(p: &Product) -> bool {
+///
+/// # Safety
+/// The product's operands are as large as it says.
+pub unsafe fn matmul(p: &Product) -> bool {
     let of_columns = p.n <= NARROW && p.n <= p.m;
-    if !(of_columns || p.m <= NARROW) || p.offsets != 0 || p.w.dtype != dtype::F32 {
+    if !(of_columns || p.m <= NARROW) || !p.offsets.none() || p.w.dtype != dtype::F32 {
         return false;
     }
+    let w: In<f32> = p.w.base.cast();
+    // SAFETY: the caller's promise; a task packs steps k0..k0 + k of s, which end at k, and makes a block of out's long side.
     unsafe {
         let (x, lead, along, long, narrow) =
-            if of_columns { (p.a, p.lda, !p.ta, p.m, p.n) } else { (p.w.base, p.ldb, p.tb, p.n, p.m) };
+            if of_columns { (p.a, p.lda, !p.ta, p.m, p.n) } else { (w, p.ldb, p.tb, p.n, p.m) };
         if along && !narrow_tile::rows_pay(of_columns, long * p.k, narrow) {
             return false;
         }
         // s [k, narrow], or stored [narrow, k].
-        let (s, s_lead, s_along) = if of_columns { (p.w.base, p.ldb, p.tb) } else { (p.a, p.lda, !p.ta) };
+        let (s, s_lead, s_along) = if of_columns { (w, p.ldb, p.tb) } else { (p.a, p.lda, !p.ta) };
         let width = if along { NR } else { MR };
         let step = width * p.k;
         let panels = narrow.div_ceil(width);
-        let packed = memory::shared(4 * (step * panels));
-        let (scratch, each) = memory::private(4 * 2 * BLOCK * BLOCK);
+        let packed = memory::shared(step * panels);
+        let scratch = memory::private(2 * BLOCK * BLOCK);
         pool::run(p.k.div_ceil(SHARE), narrow * p.k / 2, |task, thread| {
-            let (k0, to) = (task * SHARE, (packed as *mut f32).add(task * SHARE * width));
+            let (k0, to) = (task * SHARE, packed.add(task * SHARE * width));
             let k = SHARE.min(p.k - k0);
-            let buffer = (scratch + thread * each) as *mut f32;
             if along {
-                let w = Weight { base: s, ..p.w };
-                panels_b(&w, s_along, s_lead, k0, k, 0, narrow, buffer, to, step);
+                let w = Weight::plain(s);
+                panels_b(&w, s_along, s_lead, k0, k, 0, narrow, scratch.of(thread), to, step);
             } else {
                 let (across, along) = if s_along { (s_lead, 1) } else { (1, s_lead) };
                 for r in (0..narrow).step_by(MR) {
-                    let from = (s as *const f32).add(r * across + k0 * along);
+                    let from = s.add(r * across + k0 * along);
                     panel_a(from, MR.min(narrow - r), k, across, along, to.add(r / MR * step));
                 }
             }
         });
-        let product = Narrow {
-            x: x as *const f32,
-            lead,
-            along,
-            long,
-            narrow,
-            k: p.k,
-            s: packed as *const f32,
-            step,
-            out: p.out as *mut f32,
-            transposed: !of_columns,
-        };
+        let product =
+            Narrow { x, lead, along, long, narrow, k: p.k, s: *packed, step, out: p.out, transposed: !of_columns };
         let cost = (long as u64 * narrow as u64 * p.k as u64 / 24).min(u32::MAX as u64) as usize;
         pool::run(long.div_ceil(BLOCK), cost, |task, thread| {
-            let scratch = (scratch + thread * each) as *mut f32;
+            let scratch = scratch.of(thread);
             if along { product.rows(task * BLOCK, scratch) } else { product.columns(task * BLOCK, scratch) }
         });
     }
@@ -96,7 +90,11 @@ pub fn matmul(p: &Product) -> bool {
 
 impl Narrow {
     /// Rows first.. of x, whose rows lie along k: sums [rows, NARROW].
-    unsafe fn rows(&self, first: usize, sums: *mut f32) {
+    ///
+    /// # Safety
+    /// first < `long`; sums is room for BLOCK rows.
+    unsafe fn rows(&self, first: usize, sums: Out<f32>) {
+        // SAFETY: rows first..first + count end at `long`, steps k0..k0 + k at k; a block is a multiple of MR rows.
         unsafe {
             let count = BLOCK.min(self.long - first);
             for k0 in (0..self.k).step_by(STEPS) {
@@ -110,12 +108,16 @@ impl Narrow {
                     }
                 }
             }
-            self.write(sums, NARROW, count, self.narrow, first);
+            self.write(*sums, NARROW, count, self.narrow, first);
         }
     }
 
     /// Columns first.. of x, whose rows lie across k: sums [narrow, BLOCK].
-    unsafe fn columns(&self, first: usize, sums: *mut f32) {
+    ///
+    /// # Safety
+    /// first < `long`; sums is room for NARROW rows of BLOCK numbers, and as many for pieces of x.
+    unsafe fn columns(&self, first: usize, sums: Out<f32>) {
+        // SAFETY: columns first..first + count end at `long`, steps k0..k0 + k at k; a piece of fewer columns is copied.
         unsafe {
             let count = BLOCK.min(self.long - first);
             let buffer = sums.add(NARROW.next_multiple_of(MR) * BLOCK);
@@ -128,7 +130,7 @@ impl Narrow {
                     for p in 0..k {
                         copy(at.add(p * lead), count, buffer.add(p * BLOCK));
                     }
-                    (at, lead) = (buffer, BLOCK);
+                    (at, lead) = (*buffer, BLOCK);
                 } else if self.k - k0 > k {
                     let next = SHORT.min(self.k - k0 - k);
                     ahead = Ahead::new(at.add(k * lead), lead, BLOCK, next, SHORT / 2);
@@ -136,12 +138,16 @@ impl Narrow {
                 let s = self.s.add(k0 * MR);
                 columns(k, s, self.step, self.narrow.div_ceil(MR), at, lead, BLOCK, sums, k0 == 0, &mut ahead);
             }
-            self.write(sums, BLOCK, self.narrow, count, first);
+            self.write(*sums, BLOCK, self.narrow, count, first);
         }
     }
 
     /// Sums [rows, columns], `lead` values apart, to where they belong in out.
-    unsafe fn write(&self, sums: *const f32, lead: usize, rows: usize, columns: usize, first: usize) {
+    ///
+    /// # Safety
+    /// sums holds the rows, and out has place for them from `first` of its long side on.
+    unsafe fn write(&self, sums: In<f32>, lead: usize, rows: usize, columns: usize, first: usize) {
+        // SAFETY: the caller's promise.
         unsafe {
             let out_lead = if self.transposed { self.long } else { self.narrow };
             let to = self.out.add(if self.transposed { first } else { first * self.narrow });
@@ -149,7 +155,7 @@ impl Narrow {
                 return transpose_block(sums, lead, to, out_lead, rows, columns);
             }
             for r in 0..rows {
-                core::ptr::copy_nonoverlapping(sums.add(r * lead), to.add(r * out_lead), columns);
+                to.add(r * out_lead).copy(sums.add(r * lead), columns);
             }
         }
     }
@@ -157,15 +163,20 @@ impl Narrow {
 
 /// The first `count` of a row's `BLOCK` numbers, and zeros. By sixteens where all are there: WebAssembly's instruction that
 /// copies takes longer.
-unsafe fn copy(from: *const f32, count: usize, to: *mut f32) {
+///
+/// # Safety
+/// from holds `count` ≤ BLOCK numbers, to room for BLOCK.
+unsafe fn copy(from: In<f32>, count: usize, to: Out<f32>) {
+    debug_assert!(count <= BLOCK, "{count} numbers of {BLOCK}");
+    // SAFETY: the caller's promise; BLOCK is a multiple of 16.
     unsafe {
         if count == BLOCK {
             for i in (0..BLOCK).step_by(16) {
                 store16(to.add(i), load16(from.add(i)));
             }
         } else {
-            core::ptr::copy_nonoverlapping(from, to, count);
-            core::slice::from_raw_parts_mut(to.add(count), BLOCK - count).fill(0.0);
+            to.copy(from, count);
+            to.add(count).fill(BLOCK - count, 0.0);
         }
     }
 }

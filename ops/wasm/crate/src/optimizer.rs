@@ -2,12 +2,16 @@
 
 use crate::pool;
 use crate::simd::*;
+use crate::span::{In, Out};
 
 /// m' = β₁ m + (1 − β₁) g, v' = β₂ v + (1 − β₂) g², p' = keep · p − rate · m' / (√(v' · c) + ε) with keep = 1 − η λ,
 /// rate = η / (1 − β₁ᵗ), c = 1 / (1 − β₂ᵗ). Outputs may be the inputs.
+///
+/// # Safety
+/// All seven are n numbers.
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
 #[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
-pub extern "C" fn adamw(
+pub unsafe extern "C" fn adamw(
     p: usize,
     g: usize,
     m: usize,
@@ -25,16 +29,21 @@ pub extern "C" fn adamw(
     next_m: usize,
     next_v: usize,
 ) {
+    // SAFETY: the caller's promise.
+    let [p, g, m, v] = [p, g, m, v].map(|x| unsafe { In::new(x, n) });
+    // SAFETY: the caller's promise.
+    let [next_p, next_m, next_v] = [next_p, next_m, next_v].map(|x| unsafe { Out::new(x, n) });
+    // SAFETY: pieces end at n, and the last numbers of one are at most as many as are left.
     pool::pieces(n, 16_384, 3000, |start, end| unsafe {
         let mut i = start;
         while i < end {
             let n = (end - i).min(4);
-            let get = |x: usize| {
-                let x = (x as *const f32).add(i);
+            let get = |x: In<f32>| {
+                let x = x.add(i);
                 if n == 4 { load(x) } else { load_part(x, n, 0.0) }
             };
-            let put = |x: usize, y: V| {
-                let x = (x as *mut f32).add(i);
+            let put = |x: Out<f32>, y: V| {
+                let x = x.add(i);
                 if n == 4 { store(x, y) } else { store_part(x, n, y) }
             };
             let (pi, gi) = (get(p), get(g));
@@ -73,10 +82,16 @@ pub fn threefry(a: u32, b: u32, first: u32) -> ([V; 2], [V; 2]) {
 }
 
 /// out[i] = the top 24 bits of word i of the key's stream, times 2^-24.
+///
+/// # Safety
+/// out is room for n numbers.
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
 #[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
-pub extern "C" fn uniform(a: u32, b: u32, out: usize, n: usize) {
+pub unsafe extern "C" fn uniform(a: u32, b: u32, out: usize, n: usize) {
     let unit = |bits: V| mul(f32x4_convert_u32x4(u32x4_shr(bits, 8)), splat(1.0 / 16_777_216.0));
+    // SAFETY: the caller's promise.
+    let out = unsafe { Out::new(out, n) };
+    // SAFETY: pieces end at n, and nothing is written at or past the end of one.
     pool::pieces(n, 16_384, 3000, |start, end| unsafe {
         for i in (start..end).step_by(16) {
             let (x, y) = threefry(a, b, (i / 2) as u32);
@@ -86,7 +101,7 @@ pub extern "C" fn uniform(a: u32, b: u32, out: usize, n: usize) {
                     .enumerate()
                 {
                     let at = i + 8 * u + 4 * half;
-                    let to = (out as *mut f32).add(at);
+                    let to = out.wrapping_add(at);
                     match end.saturating_sub(at) {
                         0 => {}
                         n @ 1..=3 => store_part(to, n, unit(words)),

@@ -7,7 +7,7 @@ use crate::{
     tile::{KC, MR, NR, put, tile},
 };
 
-/// Runs `count` rounds of ten independent fused multiply-adds of four lanes: 80 operations a round.
+/// Runs `count` rounds of ten independent fused multiply-adds of four lanes: 80 operations for each round.
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen::prelude::wasm_bindgen)]
 #[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
 pub extern "C" fn fma_peak(count: u32, seed: f32) -> f32 {
@@ -27,18 +27,19 @@ pub extern "C" fn fma_peak(count: u32, seed: f32) -> f32 {
 }
 
 /// Runs `count` tiles of the product over a block of k, on panels that stay in the first-level cache: 2 · MR · NR · KC
-/// operations a tile, of which the products can reach no more.
+/// operations for each tile, of which the products can reach no more.
 #[cfg(target_arch = "wasm32")]
 #[wasm_bindgen::prelude::wasm_bindgen]
 pub fn tile_peak(count: u32) -> f32 {
-    let a = memory::shared(4 * (MR * KC + NR * KC + MR * NR)) as *mut f32;
+    let a = memory::shared::<f32>(MR * KC + NR * KC + MR * NR);
+    // SAFETY: panels of KC steps and a tile follow each other in the scratch.
     unsafe {
         let b = a.add(MR * KC);
         let out = b.add(NR * KC);
-        core::slice::from_raw_parts_mut(a, MR * KC + NR * KC + MR * NR).fill(0.5);
+        a.fill(MR * KC + NR * KC + MR * NR, 0.5);
         for _ in 0..count {
-            put(&tile(KC, a, b), out, NR, MR, NR, true);
+            put(&tile(KC, *a, *b), out, NR, MR, NR, true);
         }
-        *out
+        out.at(0)
     }
 }

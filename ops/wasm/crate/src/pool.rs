@@ -19,6 +19,7 @@ mod shared {
     /// Polls before sleeping: about 200 µs, longer than nearly every gap between two kernels of a training step.
     const SPINS: u32 = 100_000;
 
+    /// A job's closure at an address, a task's number and a thread's: `trampoline` of the closure's type.
     type Call = unsafe fn(usize, usize, usize);
 
     /// What a calling thread and its workers share.
@@ -57,6 +58,9 @@ mod shared {
         }
 
         /// Claims and runs tasks of the open job until none is left.
+        ///
+        /// # Safety
+        /// No other thread that takes part has the same number.
         unsafe fn drain(&self, thread: usize) {
             loop {
                 let ticket = self.ticket.load(SeqCst);
@@ -70,6 +74,8 @@ mod shared {
                 if self.ticket.compare_exchange(ticket, ticket + 1, SeqCst, SeqCst).is_err() {
                     continue;
                 }
+                // SAFETY: the claim succeeded, so the ticket was that of the job whose words were read after it: `call` is
+                // the trampoline of the closure at `data`, and `share` keeps that alive until the task is counted as done.
                 unsafe {
                     let call: Call = core::mem::transmute(call);
                     call(data, next as usize, thread);
@@ -81,10 +87,15 @@ mod shared {
         }
 
         /// A worker's life: runs tasks until `stop`.
+        ///
+        /// # Safety
+        /// No other worker of the pool has the same `thread`, and none has 0, which is the caller's.
         pub unsafe fn work(&self, thread: usize) {
+            debug_assert!(thread > 0, "0 is the calling thread's number");
             self.workers.fetch_add(1, SeqCst);
             let mut seen = 0;
             while self.stop.load(SeqCst) == 0 {
+                // SAFETY: the caller's promise.
                 unsafe { self.drain(thread) };
                 let mut spins = 0;
                 loop {
@@ -133,6 +144,7 @@ mod shared {
             if self.sleeping.load(SeqCst) != 0 {
                 notify(&self.epoch, tasks as u32 - 1);
             }
+            // SAFETY: 0 is the calling thread's number, and a pool has one caller.
             unsafe { self.drain(0) };
             let mut spins = 0;
             loop {
@@ -152,7 +164,10 @@ mod shared {
         }
     }
 
+    /// # Safety
+    /// A closure of this type lives at `data` while it runs.
     unsafe fn trampoline<F: Fn(usize, usize) + Sync>(data: usize, task: usize, thread: usize) {
+        // SAFETY: the caller's promise; F is Sync, so that threads may share it.
         unsafe { (*(data as *const F))(task, thread) }
     }
 }
@@ -164,6 +179,8 @@ mod shared {
         pub const fn new() -> Self {
             Pool
         }
+        /// # Safety
+        /// None is needed: there is nothing to do.
         pub unsafe fn work(&self, _thread: usize) {}
         pub fn stop(&self) {}
         pub fn fail(&self) {}
@@ -223,4 +240,39 @@ pub fn rows<F: Fn(usize) + Sync>(n: usize, width: usize, picos: usize, f: F) {
             f(row)
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    #[test]
+    fn every_task_runs_once_and_pieces_cover_the_whole() {
+        for workers in [0, 3] {
+            if workers > 0 {
+                assert_eq!(crate::threads::start_workers(workers), 1);
+            }
+            let runs: Vec<AtomicUsize> = (0..1000).map(|_| AtomicUsize::new(0)).collect();
+            run(1000, WORTH, |task, thread| {
+                assert!(thread <= workers);
+                runs[task].fetch_add(1, SeqCst);
+            });
+            pieces(1000, 7, 1_000_000, |start, end| {
+                assert!(start % 7 == 0 && end - start <= 7);
+                for count in &runs[start..end] {
+                    count.fetch_add(1, SeqCst);
+                }
+            });
+            assert!(runs.iter().all(|count| count.load(SeqCst) == 2));
+        }
+        crate::threads::end_workers();
+    }
+
+    #[test]
+    #[should_panic(expected = "the calling thread's number")]
+    fn a_worker_with_the_callers_number_panics() {
+        // SAFETY: it panics before it takes part.
+        unsafe { Pool::new().work(0) };
+    }
 }

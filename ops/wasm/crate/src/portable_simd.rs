@@ -1,6 +1,7 @@
 //! The WebAssembly vector instructions that the kernels use, for machines other than WebAssembly, through `core::simd`: the
 //! compiler makes SSE, AVX or NEON of them. Names and meanings are those of `core::arch::wasm32`; relaxed instructions round
 //! a multiply-add once where the machine has one.
+// The names of `core::arch::wasm32`.
 #![allow(non_camel_case_types)]
 
 use core::simd::cmp::{SimdPartialEq, SimdPartialOrd};
@@ -21,11 +22,13 @@ macro_rules! lanes {
     ($($name:ident: $lanes:ty),*) => { $(
         #[inline(always)]
         fn $name(v: v128) -> $lanes {
+            // SAFETY: both are sixteen bytes, and any bytes are lanes.
             unsafe { core::mem::transmute(v) }
         }
         impl From<$lanes> for v128 {
             #[inline(always)]
             fn from(x: $lanes) -> v128 {
+                // SAFETY: both are sixteen bytes, and any bytes are a vector.
                 unsafe { core::mem::transmute(x) }
             }
         }
@@ -256,15 +259,15 @@ lane! {
 
 #[inline(always)]
 pub const fn f32x4(a: f32, b: f32, c: f32, d: f32) -> v128 {
-    unsafe { core::mem::transmute([a, b, c, d]) }
+    u32x4(a.to_bits(), b.to_bits(), c.to_bits(), d.to_bits())
 }
 #[inline(always)]
 pub const fn i32x4(a: i32, b: i32, c: i32, d: i32) -> v128 {
-    unsafe { core::mem::transmute([a, b, c, d]) }
+    u32x4(a as u32, b as u32, c as u32, d as u32)
 }
 #[inline(always)]
 pub const fn u32x4(a: u32, b: u32, c: u32, d: u32) -> v128 {
-    unsafe { core::mem::transmute([a, b, c, d]) }
+    v128(U::from_array([a, b, c, d]))
 }
 #[inline(always)]
 pub const fn u8x16(
@@ -285,42 +288,60 @@ pub const fn u8x16(
     o: u8,
     p: u8,
 ) -> v128 {
-    unsafe { core::mem::transmute([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]) }
+    v128(U::from_array([
+        u32::from_ne_bytes([a, b, c, d]),
+        u32::from_ne_bytes([e, f, g, h]),
+        u32::from_ne_bytes([i, j, k, l]),
+        u32::from_ne_bytes([m, n, o, p]),
+    ]))
 }
 
+/// # Safety
+/// Sixteen bytes are there, aligned or not.
 #[inline(always)]
 pub unsafe fn v128_load(p: *const v128) -> v128 {
+    // SAFETY: the caller's promise; no alignment is asked for.
     unsafe { p.read_unaligned() }
 }
+/// # Safety
+/// There is room for sixteen bytes, aligned or not.
 #[inline(always)]
 pub unsafe fn v128_store(p: *mut v128, x: v128) {
+    // SAFETY: the caller's promise; no alignment is asked for.
     unsafe { p.write_unaligned(x) }
 }
+/// # Safety
+/// Four bytes are there, aligned or not.
 #[inline(always)]
 pub unsafe fn v128_load32_zero(p: *const u32) -> v128 {
+    // SAFETY: the caller's promise; no alignment is asked for.
     unsafe { u32x4(p.read_unaligned(), 0, 0, 0) }
 }
-#[inline(always)]
-pub unsafe fn v128_load32_splat(p: *const u32) -> v128 {
-    unsafe { u32x4_splat(p.read_unaligned()) }
-}
-#[inline(always)]
-pub unsafe fn v128_load64_splat(p: *const u64) -> v128 {
-    unsafe { UL::splat(p.read_unaligned()).into() }
-}
+/// # Safety
+/// There is room for four bytes, aligned or not.
 #[inline(always)]
 pub unsafe fn v128_store32_lane<const N: usize>(x: v128, p: *mut u32) {
+    // SAFETY: the caller's promise; no alignment is asked for.
     unsafe { p.write_unaligned(u(x)[N]) }
 }
+/// # Safety
+/// There is room for eight bytes, aligned or not.
 #[inline(always)]
 pub unsafe fn v128_store64_lane<const N: usize>(x: v128, p: *mut u64) {
+    // SAFETY: the caller's promise; no alignment is asked for.
     unsafe { p.write_unaligned(ul(x)[N]) }
 }
+/// # Safety
+/// Eight bytes are there, aligned or not.
 #[inline(always)]
 pub unsafe fn u32x4_load_extend_u16x4(p: *const u16) -> v128 {
+    // SAFETY: the caller's promise; no alignment is asked for.
     unsafe { (p as *const Simd<u16, 4>).read_unaligned().cast::<u32>().into() }
 }
+/// # Safety
+/// Eight bytes are there, aligned or not.
 #[inline(always)]
 pub unsafe fn i32x4_load_extend_i16x4(p: *const i16) -> v128 {
+    // SAFETY: the caller's promise; no alignment is asked for.
     unsafe { (p as *const Simd<i16, 4>).read_unaligned().cast::<i32>().into() }
 }

@@ -5,6 +5,8 @@ pub use crate::portable_simd::*;
 #[cfg(target_arch = "wasm32")]
 pub use core::arch::wasm32::*;
 
+use crate::span::{In, Out};
+
 pub type V = v128;
 
 #[inline(always)]
@@ -53,33 +55,112 @@ pub fn at_least(x: V, low: f32) -> V {
 pub fn at_most(x: V, high: f32) -> V {
     pick(splat(high), x, f32x4_gt(x, splat(high)))
 }
+/// # Safety
+/// Four numbers are there.
 #[inline(always)]
-pub unsafe fn load(p: *const f32) -> V {
-    unsafe { v128_load(p as *const v128) }
+#[track_caller]
+pub unsafe fn load(p: In<f32>) -> V {
+    p.holds(4);
+    // SAFETY: the caller's promise; the instruction takes any address.
+    unsafe { v128_load(p.ptr() as *const v128) }
 }
+/// # Safety
+/// There is room for four numbers.
 #[inline(always)]
-pub unsafe fn store(p: *mut f32, v: V) {
-    unsafe { v128_store(p as *mut v128, v) }
+#[track_caller]
+pub unsafe fn store(p: Out<f32>, v: V) {
+    p.holds(4);
+    // SAFETY: the caller's promise; the instruction takes any address.
+    unsafe { v128_store(p.ptr() as *mut v128, v) }
 }
-/// The first `n` (1 to 4) values at `p`; the rest are `fill`.
+/// Sixteen bytes.
+///
+/// # Safety
+/// They are there.
 #[inline(always)]
-pub unsafe fn load_part(p: *const f32, n: usize, fill: f32) -> V {
-    unsafe {
-        let mut lanes = [fill; 4];
-        for (i, lane) in lanes.iter_mut().enumerate().take(n) {
-            *lane = *p.add(i);
-        }
-        load(lanes.as_ptr())
+#[track_caller]
+pub unsafe fn load_bytes(p: In<u8>) -> V {
+    p.holds(16);
+    // SAFETY: the caller's promise; the instruction takes any address.
+    unsafe { v128_load(p.ptr() as *const v128) }
+}
+/// Four bytes and twelve zeros.
+///
+/// # Safety
+/// The four are there.
+#[inline(always)]
+#[track_caller]
+pub unsafe fn load_four_bytes(p: In<u8>) -> V {
+    p.holds(4);
+    // SAFETY: the caller's promise; the instruction takes any address.
+    unsafe { v128_load32_zero(p.ptr() as *const u32) }
+}
+/// Four 16-bit words, with zeros above.
+///
+/// # Safety
+/// They are there.
+#[inline(always)]
+#[track_caller]
+pub unsafe fn load_u16(p: In<u16>) -> V {
+    p.holds(4);
+    // SAFETY: the caller's promise; the instruction takes any address.
+    unsafe { u32x4_load_extend_u16x4(p.ptr()) }
+}
+/// Four 16-bit words, with their sign above.
+///
+/// # Safety
+/// They are there.
+#[inline(always)]
+#[track_caller]
+pub unsafe fn load_i16(p: In<i16>) -> V {
+    p.holds(4);
+    // SAFETY: the caller's promise; the instruction takes any address.
+    unsafe { i32x4_load_extend_i16x4(p.ptr()) }
+}
+/// The vector of sixteen bytes.
+#[inline(always)]
+pub fn from_bytes(bytes: &[u8; 16]) -> V {
+    // SAFETY: the array is as long as a vector.
+    unsafe { v128_load(bytes.as_ptr() as *const v128) }
+}
+/// The bytes of a vector.
+#[inline(always)]
+pub fn to_bytes(v: V) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    // SAFETY: the array is as long as a vector.
+    unsafe { v128_store(bytes.as_mut_ptr() as *mut v128, v) };
+    bytes
+}
+/// The first `n` (0 to 4) values at `p`; the rest are `fill`.
+///
+/// # Safety
+/// As many are there.
+#[inline(always)]
+#[track_caller]
+pub unsafe fn load_part(p: In<f32>, n: usize, fill: f32) -> V {
+    let mut lanes = [fill; 4];
+    for (i, lane) in lanes.iter_mut().enumerate().take(n) {
+        // SAFETY: i < n.
+        *lane = unsafe { p.at(i) };
     }
+    f32x4(lanes[0], lanes[1], lanes[2], lanes[3])
 }
+/// The first `n` (0 to 4) lanes.
+///
+/// # Safety
+/// There is room for as many.
 #[inline(always)]
-pub unsafe fn store_part(p: *mut f32, n: usize, v: V) {
-    unsafe {
-        let mut lanes = [0.0f32; 4];
-        store(lanes.as_mut_ptr(), v);
-        for (i, lane) in lanes.iter().enumerate().take(n) {
-            *p.add(i) = *lane;
-        }
+#[track_caller]
+pub unsafe fn store_part(p: Out<f32>, n: usize, v: V) {
+    let lanes = [
+        f32x4_extract_lane::<0>(v),
+        f32x4_extract_lane::<1>(v),
+        f32x4_extract_lane::<2>(v),
+        f32x4_extract_lane::<3>(v),
+    ];
+    for (i, lane) in lanes.iter().enumerate().take(n) {
+        // SAFETY: i < n.
+        unsafe { p.put(i, *lane) };
     }
 }
 /// The sum of the four lanes, pairwise.
@@ -91,33 +172,41 @@ pub fn sum4(v: V) -> f32 {
 }
 
 /// out[i] = f(x[i]) for i in start..end, four at a time.
+///
+/// # Safety
+/// x and out hold `end` numbers; out may be x.
 #[inline(always)]
-pub unsafe fn map1(x: *const f32, out: *mut f32, start: usize, end: usize, f: impl Fn(V) -> V) {
-    unsafe {
-        let mut i = start;
-        while i + 4 <= end {
-            store(out.add(i), f(load(x.add(i))));
-            i += 4;
-        }
-        if i < end {
-            store_part(out.add(i), end - i, f(load_part(x.add(i), end - i, 0.0)));
-        }
+#[track_caller]
+pub unsafe fn map1(x: In<f32>, out: Out<f32>, start: usize, end: usize, f: impl Fn(V) -> V) {
+    let mut i = start;
+    while i + 4 <= end {
+        // SAFETY: four numbers from i on end at `end`.
+        unsafe { store(out.add(i), f(load(x.add(i)))) };
+        i += 4;
+    }
+    if i < end {
+        // SAFETY: end − i numbers are left.
+        unsafe { store_part(out.add(i), end - i, f(load_part(x.add(i), end - i, 0.0))) };
     }
 }
 
 /// out[i] = f(x[i], y[i]) for i in start..end, four at a time.
+///
+/// # Safety
+/// x, y and out hold `end` numbers; out may be x or y.
 #[inline(always)]
-pub unsafe fn map2(x: *const f32, y: *const f32, out: *mut f32, start: usize, end: usize, f: impl Fn(V, V) -> V) {
-    unsafe {
-        let mut i = start;
-        while i + 4 <= end {
-            store(out.add(i), f(load(x.add(i)), load(y.add(i))));
-            i += 4;
-        }
-        if i < end {
-            let n = end - i;
-            store_part(out.add(i), n, f(load_part(x.add(i), n, 0.0), load_part(y.add(i), n, 0.0)));
-        }
+#[track_caller]
+pub unsafe fn map2(x: In<f32>, y: In<f32>, out: Out<f32>, start: usize, end: usize, f: impl Fn(V, V) -> V) {
+    let mut i = start;
+    while i + 4 <= end {
+        // SAFETY: four numbers from i on end at `end`.
+        unsafe { store(out.add(i), f(load(x.add(i)), load(y.add(i)))) };
+        i += 4;
+    }
+    if i < end {
+        let n = end - i;
+        // SAFETY: n numbers are left.
+        unsafe { store_part(out.add(i), n, f(load_part(x.add(i), n, 0.0), load_part(y.add(i), n, 0.0))) };
     }
 }
 
@@ -182,7 +271,11 @@ pub fn extreme(
 }
 
 /// The largest of n values, NaN if there is one, −∞ if n is 0.
-pub unsafe fn max_run(x: *const f32, n: usize) -> f32 {
+///
+/// # Safety
+/// x holds n numbers.
+pub unsafe fn max_run(x: In<f32>, n: usize) -> f32 {
     let least = f32::NEG_INFINITY;
+    // SAFETY: `extreme` asks for four numbers or the rest, none past n.
     unsafe { extreme(n, least, |i| load(x.add(i)), |i| load_part(x.add(i), n - i, least), |a, b| f32x4_pmax(a, b)) }
 }

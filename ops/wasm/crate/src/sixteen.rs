@@ -1,6 +1,7 @@
 //! Sixteen numbers at once, in vectors of four: what decoding and products of few rows go by.
 
 use crate::simd::*;
+use crate::span::{In, Out};
 use crate::tables::Book;
 
 pub type Sixteen = [V; 4];
@@ -18,17 +19,23 @@ pub fn zero16() -> Sixteen {
     [splat(0.0); 4]
 }
 
+/// # Safety
+/// Sixteen numbers are there.
 #[inline(always)]
-pub unsafe fn load16(p: *const f32) -> Sixteen {
+#[track_caller]
+pub unsafe fn load16(p: In<f32>) -> Sixteen {
+    // SAFETY: the caller's promise.
     unsafe { [0, 4, 8, 12].map(|at| load(p.add(at))) }
 }
 
+/// # Safety
+/// There is room for sixteen numbers.
 #[inline(always)]
-pub unsafe fn store16(p: *mut f32, x: Sixteen) {
-    unsafe {
-        for (k, x) in x.into_iter().enumerate() {
-            store(p.add(4 * k), x);
-        }
+#[track_caller]
+pub unsafe fn store16(p: Out<f32>, x: Sixteen) {
+    for (k, x) in x.into_iter().enumerate() {
+        // SAFETY: the caller's promise; k < 4.
+        unsafe { store(p.add(4 * k), x) };
     }
 }
 
@@ -126,7 +133,7 @@ pub struct Lookup([V; 4]);
 impl Lookup {
     #[inline(always)]
     pub fn new(book: &Book) -> Self {
-        Lookup(book.planes.map(|plane| unsafe { v128_load(plane.as_ptr() as *const v128) }))
+        Lookup(book.planes.map(|plane| from_bytes(&plane)))
     }
 
     /// The values of sixteen codes, a byte each.

@@ -4,6 +4,7 @@
 /// neighbours in ascending order, and the code of each rank.
 pub struct Book {
     pub values: [f32; 16],
+    // Only vectors of four lanes look up byte by byte.
     #[cfg_attr(not(target_arch = "wasm32"), allow(dead_code))]
     pub planes: [[u8; 16]; 4],
     pub bounds: [f32; 15],

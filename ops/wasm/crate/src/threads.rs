@@ -33,6 +33,7 @@ pub extern "C" fn start_workers(count: usize) -> u32 {
     }
     // Workers and jobs refer to it as long as the process runs: it is a few words, so it is never given back.
     let pool: &'static Pool = Box::leak(Box::new(Pool::new()));
+    // SAFETY: the pool is new, and its workers are numbered from 1 on, each once.
     let start = |thread: usize| thread::Builder::new().spawn(move || unsafe { pool.work(thread) });
     let (up, failed): (Vec<_>, Vec<_>) = (1..=count).map(start).partition(Result::is_ok);
     POOL.set(pool);

@@ -1,6 +1,7 @@
 //! The product's inner loop for vectors of four lanes: a tile of out stays in registers over a block of k.
 
 use crate::simd::*;
+use crate::span::{In, Out};
 
 /// Rows of a tile.
 pub const MR: usize = 4;
@@ -13,18 +14,26 @@ pub type Tile = [[V; 2]; 4];
 
 /// A tile of 4 × 8: c = Σ_k a[k][4] ⊗ b[k][8]. A comes as one vector whose lanes are broadcast by shuffles: in V8 that is
 /// faster than a load for each lane.
+///
+/// # Safety
+/// a and b hold k steps of MR and NR numbers.
 #[inline(always)]
-pub unsafe fn tile(k: usize, a: *const f32, b: *const f32) -> Tile {
+pub unsafe fn tile(k: usize, a: In<f32>, b: In<f32>) -> Tile {
+    // SAFETY: the caller's promise.
     unsafe { tile_from([[splat(0.0); 2]; 4], k, a, b, NR) }
 }
 
 /// The same added to c, with rows of b `step` values apart.
+///
+/// # Safety
+/// a holds k steps of MR numbers, b k rows of NR.
 #[inline(always)]
-pub unsafe fn tile_from(mut c: Tile, k: usize, a: *const f32, b: *const f32, step: usize) -> Tile {
+pub unsafe fn tile_from(mut c: Tile, k: usize, a: In<f32>, b: In<f32>, step: usize) -> Tile {
+    // SAFETY: the caller's promise; `end` is where the k steps of a do.
     unsafe {
         let (mut a, mut b) = (a, b);
-        let end = a.add(MR * k);
-        while a != end {
+        let end = a.add(MR * k).ptr();
+        while a.ptr() != end {
             let (b0, b1) = (load(b), load(b.add(4)));
             let av = load(a);
             let a0 = i32x4_shuffle::<0, 0, 0, 0>(av, av);
@@ -36,15 +45,20 @@ pub unsafe fn tile_from(mut c: Tile, k: usize, a: *const f32, b: *const f32, ste
             let a3 = i32x4_shuffle::<3, 3, 3, 3>(av, av);
             c[3] = [madd(a3, b0, c[3][0]), madd(a3, b1, c[3][1])];
             a = a.add(MR);
-            b = b.add(step);
+            b = b.wrapping_add(step);
         }
         c
     }
 }
 
 /// Writes a tile, or adds it, to `rows` × `columns` of out.
+///
+/// # Safety
+/// out is room for as many rows, `lead` apart, and no more than the tile has.
 #[inline(always)]
-pub unsafe fn put(c: &Tile, out: *mut f32, lead: usize, rows: usize, columns: usize, fresh: bool) {
+pub unsafe fn put(c: &Tile, out: Out<f32>, lead: usize, rows: usize, columns: usize, fresh: bool) {
+    debug_assert!(rows <= MR && columns <= NR, "{rows} by {columns} of a tile");
+    // SAFETY: the caller's promise.
     unsafe {
         if rows == MR && columns == NR {
             for (r, row) in c.iter().enumerate() {
@@ -53,18 +67,22 @@ pub unsafe fn put(c: &Tile, out: *mut f32, lead: usize, rows: usize, columns: us
                     store(to, row[0]);
                     store(to.add(4), row[1]);
                 } else {
-                    store(to, add(load(to), row[0]));
-                    store(to.add(4), add(load(to.add(4)), row[1]));
+                    store(to, add(load(*to), row[0]));
+                    store(to.add(4), add(load(*to.add(4)), row[1]));
                 }
             }
         } else {
-            let values: &[f32; MR * NR] = core::mem::transmute(c);
+            let values = c.map(|row| row.map(lanes_of));
             for r in 0..rows {
                 for j in 0..columns {
-                    let to = out.add(r * lead + j);
-                    *to = if fresh { 0.0 } else { *to } + values[r * NR + j];
+                    let at = r * lead + j;
+                    out.put(at, if fresh { 0.0 } else { out.at(at) } + values[r][j / 4][j % 4]);
                 }
             }
         }
     }
+}
+
+fn lanes_of(x: V) -> [f32; 4] {
+    [f32x4_extract_lane::<0>(x), f32x4_extract_lane::<1>(x), f32x4_extract_lane::<2>(x), f32x4_extract_lane::<3>(x)]
 }

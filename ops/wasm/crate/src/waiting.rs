@@ -8,12 +8,14 @@ use core::sync::atomic::AtomicU32;
 #[cfg(target_arch = "wasm32")]
 pub fn wait(word: &AtomicU32, value: u32, nanos: Option<i64>) {
     let at = word.as_ptr() as *mut i32;
+    // SAFETY: the word is an atomic, aligned and alive while it is borrowed.
     unsafe { core::arch::wasm32::memory_atomic_wait32(at, value as i32, nanos.unwrap_or(-1)) };
 }
 
 /// Wakes up to `count` of those that sleep on `word`.
 #[cfg(target_arch = "wasm32")]
 pub fn notify(word: &AtomicU32, count: u32) {
+    // SAFETY: as in `wait`.
     unsafe { core::arch::wasm32::memory_atomic_notify(word.as_ptr() as *mut i32, count) };
 }
 

@@ -2,6 +2,7 @@
 
 use crate::ahead::{Ahead, fetch_near};
 use crate::portable_simd::madd;
+use crate::span::{In, Out};
 use crate::tile::{LANES, MR, NR, Vector, load, store};
 
 /// Steps of k of a block of rows.
@@ -24,15 +25,19 @@ const AHEAD: usize = 64;
 const PANELS: usize = if MR == 8 { 3 } else { 2 };
 
 /// sums [MR, NR] += Σ_k lines[MR][k] ⊗ s[k][NR]; written anew where `fresh`. At least the first `columns` are right.
+///
+/// # Safety
+/// Each line holds k numbers, s k steps of NR; sums is room for MR rows of NR, `lead` apart.
 pub unsafe fn rows(
     k: usize,
-    lines: &[*const f32; MR],
-    s: *const f32,
+    lines: &[In<f32>; MR],
+    s: In<f32>,
     columns: usize,
-    sums: *mut f32,
+    sums: Out<f32>,
     lead: usize,
     fresh: bool,
 ) {
+    // SAFETY: the caller's promise.
     unsafe {
         if columns > LANES {
             rows_of::<2>(k, lines, s, sums, lead, fresh)
@@ -42,17 +47,20 @@ pub unsafe fn rows(
     }
 }
 
+/// # Safety
+/// As for `rows`.
 #[inline(never)]
 unsafe fn rows_of<const V: usize>(
     k: usize,
-    lines: &[*const f32; MR],
-    s: *const f32,
-    sums: *mut f32,
+    lines: &[In<f32>; MR],
+    s: In<f32>,
+    sums: Out<f32>,
     lead: usize,
     fresh: bool,
 ) {
+    // SAFETY: the caller's promise; p < k, and V vectors are at most NR numbers.
     unsafe {
-        let mut c = read::<MR, V>(sums, lead, fresh);
+        let mut c = read::<MR, V>(*sums, lead, fresh);
         for p in 0..k {
             if p % LINE == 0 {
                 for line in lines {
@@ -61,7 +69,7 @@ unsafe fn rows_of<const V: usize>(
             }
             let row: [Vector; V] = core::array::from_fn(|v| load(s.add(p * NR + v * LANES)));
             for (line, c) in lines.iter().zip(&mut c) {
-                let x = Vector::splat(*line.add(p));
+                let x = Vector::splat(line.at(p));
                 for (c, y) in c.iter_mut().zip(row) {
                     *c = madd(x, y, *c);
                 }
@@ -73,18 +81,23 @@ unsafe fn rows_of<const V: usize>(
 
 /// sums [panels · MR, width] += Σ_k s[panel][k][MR] ⊗ x[k][width], `width` a multiple of NR and the sums' rows' length. Each
 /// four steps fetch a share `ahead`.
+///
+/// # Safety
+/// s holds the panels of k steps, `step` apart, x k rows of `width` numbers, `lead` apart; sums is room for all sums.
 pub unsafe fn columns(
     k: usize,
-    s: *const f32,
+    s: In<f32>,
     step: usize,
     panels: usize,
-    x: *const f32,
+    x: In<f32>,
     lead: usize,
     width: usize,
-    sums: *mut f32,
+    sums: Out<f32>,
     fresh: bool,
     ahead: &mut Ahead,
 ) {
+    debug_assert!(width.is_multiple_of(NR), "{width} columns");
+    // SAFETY: the caller's promise; `count` panels from `panel` on are there.
     unsafe {
         let mut panel = 0;
         while panel < panels {
@@ -101,24 +114,28 @@ pub unsafe fn columns(
     }
 }
 
-type Columns = unsafe fn(usize, *const f32, usize, *const f32, usize, usize, *mut f32, bool, &mut Ahead);
+type Columns = unsafe fn(usize, In<f32>, usize, In<f32>, usize, usize, Out<f32>, bool, &mut Ahead);
 
 /// P panels by V vectors at a time.
+///
+/// # Safety
+/// As for `columns` of P panels.
 unsafe fn columns_of<const P: usize, const V: usize>(
     k: usize,
-    s: *const f32,
+    s: In<f32>,
     step: usize,
-    x: *const f32,
+    x: In<f32>,
     lead: usize,
     width: usize,
-    sums: *mut f32,
+    sums: Out<f32>,
     fresh: bool,
     ahead: &mut Ahead,
 ) {
+    // SAFETY: the caller's promise; V vectors from j on end at `width`, p < k, i < P and r < MR.
     unsafe {
         for j in (0..width).step_by(V * LANES) {
-            let to: [*mut f32; P] = core::array::from_fn(|i| sums.add(i * MR * width + j));
-            let mut c = to.map(|to| read::<MR, V>(to, width, fresh));
+            let to: [Out<f32>; P] = core::array::from_fn(|i| sums.add(i * MR * width + j));
+            let mut c = to.map(|to| read::<MR, V>(*to, width, fresh));
             for p in 0..k {
                 if p % 4 == 0 {
                     ahead.step();
@@ -126,7 +143,7 @@ unsafe fn columns_of<const P: usize, const V: usize>(
                 let row: [Vector; V] = core::array::from_fn(|v| load(x.add(p * lead + j + v * LANES)));
                 for (i, c) in c.iter_mut().enumerate() {
                     for (r, c) in c.iter_mut().enumerate() {
-                        let y = Vector::splat(*s.add(i * step + p * MR + r));
+                        let y = Vector::splat(s.at(i * step + p * MR + r));
                         for (c, x) in c.iter_mut().zip(row) {
                             *c = madd(x, y, *c);
                         }
@@ -140,8 +157,13 @@ unsafe fn columns_of<const P: usize, const V: usize>(
     }
 }
 
+/// The sums of a tile, `lead` apart, or zeros where `fresh`.
+///
+/// # Safety
+/// Unless fresh, they are there.
 #[inline(always)]
-unsafe fn read<const R: usize, const V: usize>(sums: *const f32, lead: usize, fresh: bool) -> [[Vector; V]; R] {
+unsafe fn read<const R: usize, const V: usize>(sums: In<f32>, lead: usize, fresh: bool) -> [[Vector; V]; R] {
+    // SAFETY: the caller's promise.
     unsafe {
         core::array::from_fn(|r| {
             core::array::from_fn(|v| if fresh { Vector::splat(0.0) } else { load(sums.add(r * lead + v * LANES)) })
@@ -149,8 +171,11 @@ unsafe fn read<const R: usize, const V: usize>(sums: *const f32, lead: usize, fr
     }
 }
 
+/// # Safety
+/// There is room for the tile's rows, `lead` apart.
 #[inline(always)]
-unsafe fn write<const R: usize, const V: usize>(c: &[[Vector; V]; R], sums: *mut f32, lead: usize) {
+unsafe fn write<const R: usize, const V: usize>(c: &[[Vector; V]; R], sums: Out<f32>, lead: usize) {
+    // SAFETY: the caller's promise.
     unsafe {
         for (r, row) in c.iter().enumerate() {
             for (v, x) in row.iter().enumerate() {

@@ -2,6 +2,7 @@
 
 use crate::portable_simd::{bytes_i8, bytes_u8, madd};
 use crate::simd::{V, add, splat, sum4};
+use crate::span::{In, Out};
 use crate::tables::Book;
 use core::simd::num::{SimdInt, SimdUint};
 use core::simd::{Simd, simd_swizzle};
@@ -21,14 +22,24 @@ pub fn zero16() -> Sixteen {
     Simd::splat(0.0)
 }
 
+/// # Safety
+/// Sixteen numbers are there.
 #[inline(always)]
-pub unsafe fn load16(p: *const f32) -> Sixteen {
-    unsafe { (p as *const Sixteen).read_unaligned() }
+#[track_caller]
+pub unsafe fn load16(p: In<f32>) -> Sixteen {
+    p.holds(16);
+    // SAFETY: the caller's promise.
+    unsafe { (p.ptr() as *const Sixteen).read_unaligned() }
 }
 
+/// # Safety
+/// There is room for sixteen numbers.
 #[inline(always)]
-pub unsafe fn store16(p: *mut f32, x: Sixteen) {
-    unsafe { (p as *mut Sixteen).write_unaligned(x) }
+#[track_caller]
+pub unsafe fn store16(p: Out<f32>, x: Sixteen) {
+    p.holds(16);
+    // SAFETY: the caller's promise.
+    unsafe { (p.ptr() as *mut Sixteen).write_unaligned(x) }
 }
 
 #[inline(always)]
@@ -120,6 +131,7 @@ impl Lookup {
     pub fn values(&self, codes: V) -> Sixteen {
         use core::arch::x86_64::_mm512_permutexvar_ps;
         let order = bytes_u8(codes).cast::<i32>();
+        // SAFETY: it is compiled only for machines that have the instruction.
         unsafe { _mm512_permutexvar_ps(order.into(), self.0.into()).into() }
     }
 
@@ -127,12 +139,13 @@ impl Lookup {
     #[cfg(not(target_feature = "avx512f"))]
     #[inline(always)]
     pub fn values(&self, codes: V) -> Sixteen {
-        let bits: Simd<u32, 16> = unsafe { core::mem::transmute(self.0) };
+        use core::simd::num::SimdFloat;
+        let bits = self.0.to_bits();
         let codes = bytes_u8(codes);
         let found = [0u32, 8, 16, 24].map(|shift| {
             let plane = (bits >> Simd::splat(shift)).cast::<u8>();
             plane.swizzle_dyn(codes).cast::<u32>() << Simd::splat(shift)
         });
-        unsafe { core::mem::transmute(found[0] | found[1] | found[2] | found[3]) }
+        Sixteen::from_bits(found[0] | found[1] | found[2] | found[3])
     }
 }

@@ -2,6 +2,7 @@
 //! stays in registers over a block of k; numbers of A are broadcast from memory.
 
 use crate::portable_simd::madd;
+use crate::span::{In, Out};
 use core::simd::Simd;
 
 /// Lanes of a vector.
@@ -25,26 +26,40 @@ pub type Vector = Simd<f32, LANES>;
 type Row = [Vector; WIDE];
 pub type Tile = [Row; MR];
 
+/// # Safety
+/// LANES numbers are there.
 #[inline(always)]
-pub unsafe fn load(p: *const f32) -> Vector {
-    unsafe { (p as *const Vector).read_unaligned() }
+#[track_caller]
+pub unsafe fn load(p: In<f32>) -> Vector {
+    p.holds(LANES);
+    // SAFETY: the caller's promise.
+    unsafe { (p.ptr() as *const Vector).read_unaligned() }
 }
 
+/// # Safety
+/// There is room for LANES numbers.
 #[inline(always)]
-pub unsafe fn store(p: *mut f32, x: Vector) {
-    unsafe { (p as *mut Vector).write_unaligned(x) }
+#[track_caller]
+pub unsafe fn store(p: Out<f32>, x: Vector) {
+    p.holds(LANES);
+    // SAFETY: the caller's promise.
+    unsafe { (p.ptr() as *mut Vector).write_unaligned(x) }
 }
 
 /// c = Σ_k a[k][MR] ⊗ b[k][NR].
+///
+/// # Safety
+/// a and b hold k steps of MR and NR numbers.
 #[inline(always)]
-pub unsafe fn tile(k: usize, a: *const f32, b: *const f32) -> Tile {
+pub unsafe fn tile(k: usize, a: In<f32>, b: In<f32>) -> Tile {
+    // SAFETY: the caller's promise; a step goes to the next, and after the last to the end.
     unsafe {
         let mut c = [[Simd::splat(0.0); WIDE]; MR];
         let (mut a, mut b) = (a, b);
         for _ in 0..k {
             let row: Row = core::array::from_fn(|v| load(b.add(v * LANES)));
             for (r, c) in c.iter_mut().enumerate() {
-                let x = Simd::splat(*a.add(r));
+                let x = Simd::splat(a.at(r));
                 for (c, y) in c.iter_mut().zip(row) {
                     *c = madd(x, y, *c);
                 }
@@ -57,21 +72,26 @@ pub unsafe fn tile(k: usize, a: *const f32, b: *const f32) -> Tile {
 }
 
 /// Writes a tile, or adds it, to `rows` × `columns` of out.
+///
+/// # Safety
+/// out is room for as many rows, `lead` apart, and no more than the tile has.
 #[inline(always)]
-pub unsafe fn put(c: &Tile, out: *mut f32, lead: usize, rows: usize, columns: usize, fresh: bool) {
+pub unsafe fn put(c: &Tile, out: Out<f32>, lead: usize, rows: usize, columns: usize, fresh: bool) {
+    debug_assert!(rows <= MR && columns <= NR, "{rows} by {columns} of a tile");
+    // SAFETY: the caller's promise.
     unsafe {
         if rows == MR && columns == NR {
             for (r, row) in c.iter().enumerate() {
                 for (v, x) in row.iter().enumerate() {
                     let to = out.add(r * lead + v * LANES);
-                    store(to, if fresh { *x } else { load(to) + *x });
+                    store(to, if fresh { *x } else { load(*to) + *x });
                 }
             }
         } else {
             for (r, row) in c.iter().enumerate().take(rows) {
                 for j in 0..columns {
-                    let to = out.add(r * lead + j);
-                    *to = if fresh { 0.0 } else { *to } + row[j / LANES][j % LANES];
+                    let at = r * lead + j;
+                    out.put(at, if fresh { 0.0 } else { out.at(at) } + row[j / LANES][j % LANES]);
                 }
             }
         }
