@@ -49,6 +49,8 @@ mod simd;
 mod sixteen;
 mod span;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod thin_qr;
 #[cfg_attr(not(target_arch = "wasm32"), path = "wide_tile.rs")]
 mod tile;
