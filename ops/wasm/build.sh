@@ -4,6 +4,7 @@
 # version. Users of the package need none of this: lib/ is committed.
 set -euo pipefail
 cd "$(dirname "$0")"
+source ./flags.sh
 
 want="$(sed -n 's/^wasm-bindgen = "=\(.*\)"$/\1/p' crate/Cargo.toml)"
 have="$(wasm-bindgen --version 2>/dev/null | cut -d' ' -f2 || true)"
@@ -27,8 +28,7 @@ cargo_home="${CARGO_HOME:-$HOME/.cargo}"
 cargo fetch --quiet --locked --manifest-path crate/Cargo.toml
 remap="--remap-path-prefix=$sysroot=/rust --remap-path-prefix=$cargo_home=/cargo --remap-path-prefix=$PWD/crate=/crate"
 for sources in "$cargo_home"/registry/src/*; do remap="$remap --remap-path-prefix=$sources=/crates"; done
-simd="-C target-feature=+simd128,+relaxed-simd,+bulk-memory,+nontrapping-fptoint,+sign-ext,+mutable-globals"
-threads="-C target-feature=+atomics -C link-arg=--shared-memory -C link-arg=--import-memory -C link-arg=--max-memory=4294967296"
+threads="$atomics -C link-arg=--shared-memory -C link-arg=--import-memory -C link-arg=--max-memory=4294967296"
 for name in __wasm_init_tls __tls_size __tls_align __tls_base; do threads="$threads -C link-arg=--export=$name"; done
 stack="-C link-arg=-zstack-size=1048576"
 

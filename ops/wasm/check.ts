@@ -21,7 +21,7 @@ function sources(): readonly string[] {
   const kernels = [...Deno.readDirSync(new URL("crate/src/", here))].map((entry) =>
     `crate/src/${entry.name}`
   );
-  return ["build.sh", "crate/Cargo.toml", "crate/Cargo.lock", ...kernels].sort();
+  return ["build.sh", "flags.sh", "crate/Cargo.toml", "crate/Cargo.lock", ...kernels].sort();
 }
 
 function hash(files: readonly string[]): string {
