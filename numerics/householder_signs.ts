@@ -1,6 +1,9 @@
 /**
  * The signs of the columns of Q in LAPACK's QR, and thus PyTorch's: each reflection gives R a diagonal entry
- * opposite in sign to the entry it replaces. The signs follow from an elimination without pivoting
+ * opposite in sign to the entry it replaces. The signs follow from an elimination without pivoting (Ballard
+ * et al. 2014, "Reconstructing Householder Vectors from Tall-Skinny QR"): and thus PyTorch's: each reflection
+ * gives R a diagonal entry opposite in sign to the entry it replaces. The signs follow from an elimination
+ * without pivoting
  *
  *   Q − diag(s) = L U        s_k = −sign(the k-th pivot before s_k is subtracted)
  *

@@ -38,7 +38,10 @@ interface Dropping {
   readonly key: Key;
 }
 
-/** Linear in x, so the gradient takes the same way: the mask is drawn again from its key instead of being kept. */
+/**
+ * Linear in x, so the gradient is computed the same way: the mask is redrawn from its key instead of being
+ * stored.
+ */
 const dropoutOp: Op<Dropping> = defineOp({
   name: "dropout",
   shape: ([x]) => [x!.shape],
@@ -52,7 +55,8 @@ const dropoutOp: Op<Dropping> = defineOp({
 });
 
 /**
- * x with each element kept with probability 1 − p and divided by it, else 0 (inverted dropout). A function of the key.
+ * x with each element kept with probability 1 − p and divided by it, else 0 (inverted dropout). Determined by
+ * the key.
  *
  * @example
  * ```ts

@@ -86,7 +86,7 @@ const attentionGrad: Kernel<Gradient> = defineKernel({
 
 const scores = (q: Tensor, k: Tensor): Shape => [q.shape[0]!, q.shape[2]!, q.shape[1]!, k.shape[1]!];
 
-/** What `attend` may be given; see `AttentionOptions`. */
+/** Options of `attend`; see `AttentionOptions`. */
 export interface AttendOptions {
   /** f32 [b, s]: 0 hides a key. */
   readonly mask?: Tensor | undefined;

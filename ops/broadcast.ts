@@ -22,7 +22,7 @@ const sumOp: Op<number> = defineOp({
   vjp: ([x]) => ({ saved: [], pull: (g) => [broadcastTo(g, x!.shape)] }),
 });
 
-/** The sum over one axis, which stays with size 1. */
+/** The sum over one axis, which is kept with size 1. */
 export function sumAlong(x: Tensor, axis: number): Tensor {
   return sumOp([x], axis);
 }
@@ -71,7 +71,7 @@ export function broadcastTo(x: Tensor, shape: Shape): Tensor {
 export function sumTo(x: Tensor, shape: Shape): Tensor {
   if (sameShape(x.shape, shape)) return x;
   const lead = x.shape.length - shape.length;
-  // Neighbouring axes that go away are merged first, so that each pass is one contiguous reduction.
+  // Adjacent reduced axes are merged first, so that each pass is one contiguous reduction.
   let result = lead > 0
     ? reshape(
       sumAlong(reshape(x, [size(x.shape.slice(0, lead)), ...x.shape.slice(lead)]), 0),

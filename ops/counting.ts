@@ -5,16 +5,17 @@ import { shapesOnly } from "./shapes_only.ts";
 
 /** A backend with its count. */
 export interface CountingBackend {
-  /** Counts what it is asked for, and computes nothing. */
+  /** Counts the kernels called, and computes nothing. */
   readonly backend: Backend;
-  /** Multiply-adds so far, element-wise work left out. */
+  /** Multiply-adds so far, excluding elementwise operations. */
   multiplyAdds(): number;
-  /** Functions of single elements so far: none in what is linear. */
+  /** Nonlinear elementwise functions so far: none in a linear computation. */
   functions(): number;
 }
 
 /**
- * Makes one. A product [m, k] · [k, n] counts m k n; attention counts q kᵀ and the sum over values, masked keys included.
+ * Creates a counting backend. A product [m, k] · [k, n] counts m k n; attention counts q kᵀ and the sum over
+ * values, including masked keys.
  *
  * @example
  * ```ts

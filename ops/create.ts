@@ -81,11 +81,13 @@ export function uniform(key: Key, shape: Shape, backend: Backend, low = 0, high 
   return low === 0 && high === 1 ? result : add(multiply(result, high - low), low);
 }
 
-/** Numbers that `normal` draws at a time: what it takes on the way is many times the result. */
+/**
+ * Number of values that `normal` draws at a time: its temporary memory is several times that of the result.
+ */
 const DRAWN_AT_ONCE = 1 << 20;
 
 /**
- * Normal with the given standard deviation, by Box and Muller's transform of two uniform streams.
+ * Normal with the given standard deviation, by the Box–Muller transform of two uniform streams.
  *
  * @example
  * ```ts
@@ -116,8 +118,8 @@ export function normal(key: Key, shape: Shape, backend: Backend, deviation = 1):
 }
 
 /**
- * Normal cut at two standard deviations. Each element takes the first of eight draws that lies inside (one draw in 22
- * does not; all eight fail once in 5e10, and the last is then clipped).
+ * Normal, truncated at two standard deviations. Each element is the first of eight draws within the bounds
+ * (one draw in 22 is not; all eight fail once in 5e10, and the last is then clipped).
  *
  * @example
  * ```ts

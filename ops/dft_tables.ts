@@ -12,9 +12,9 @@ export interface DftTables {
 }
 
 /**
- * The columns of the transform of length n at some frequencies. Angles are reduced as integers, so f32 loses nothing at any
- * n, and each of the n there are is taken once; position p = q m + r gets its angle as the sum of two, so that about 2 √n
- * numbers a frequency are looked up instead of n.
+ * The columns of the transform of length n at some frequencies. Angles are reduced as integers, so no
+ * precision is lost in f32 for any n, and each of the n angles is computed once; the angle of position p = q
+ * m + r is the sum of two, so that about 2 √n values per frequency are looked up instead of n.
  *
  * @example
  * ```ts

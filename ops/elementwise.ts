@@ -1,6 +1,6 @@
 /**
- * Every elementwise op by its name. The derivatives of those of one tensor and of those of two are made of each other, so
- * that they stand together; `unary.ts` and `binary.ts` give them out.
+ * All elementwise ops by name. The derivatives of unary and binary ops use each other, so they are defined
+ * together; `unary.ts` and `binary.ts` export them.
  */
 import {
   type BinaryOp,
@@ -17,10 +17,10 @@ import { scalar } from "./scalar.ts";
 /** An elementwise op of one tensor. */
 export type Unary = (x: Tensor) => Tensor;
 
-/** An elementwise op of two tensors; a number stands for a scalar. */
+/** An elementwise op of two tensors; a number is treated as a scalar tensor. */
 export type Binary = (a: Tensor | number, b: Tensor | number) => Tensor;
 
-/** Those of one tensor. */
+/** The unary ops. */
 export const UNARY: Readonly<Record<UnaryOp, Unary>> = {
   negate: unary("negate"),
   exp: unary("exp"),
@@ -44,7 +44,7 @@ export const UNARY: Readonly<Record<UnaryOp, Unary>> = {
   round: unary("round"),
 };
 
-/** Those of two. */
+/** The binary ops. */
 export const BINARY: Readonly<Record<BinaryOp, Binary>> = {
   add: binary("add"),
   subtract: binary("subtract"),

@@ -1,4 +1,6 @@
-/** Factorisations of a tensor on any backend: where there are no kernels for them, on the host and back. */
+/**
+ * Factorisations of a tensor on any backend: without suitable kernels, computed on the host and copied back.
+ */
 import {
   type Backend,
   bytesOf,
@@ -11,7 +13,8 @@ import {
 import { reference } from "./reference/mod.ts";
 
 /**
- * A backend of the host for what a backend cannot do, or not without a wait: itself, or for the GPU the reference.
+ * The host backend for operations that a backend cannot do, or not synchronously: the backend itself, or the
+ * reference for the GPU.
  *
  * @example
  * ```ts
@@ -26,12 +29,13 @@ export function hostOf(backend: Backend): Backend {
   return backend.svd === undefined ? reference() : backend;
 }
 
-/** Tensors by name, or records of them, beside which plain values may stand. */
+/** Tensors by name, or records of them, possibly along with plain values. */
 export type Named = { readonly [name: string]: unknown };
 
 /**
- * `f` of a tensor, or of a record of tensors: a record, where `f` uses `qr`, `svd` or `orderStatistic`. The result lies on
- * the tensors' backend and is the caller's. On the GPU the tensors are read, and `f` runs on a backend of the host.
+ * Applies `f`, which may use `qr`, `svd` or `orderStatistic`, to a tensor or a record of tensors, and returns
+ * a record. The result is on the tensors' backend and owned by the caller. On the GPU the tensors are read
+ * back, and `f` runs on a host backend.
  *
  * @example
  * ```ts

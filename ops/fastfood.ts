@@ -1,8 +1,8 @@
 /**
- * The part of the Fastfood transform (core/linear_maps/fastfood.ts) that has the size of the output, as one linear op where a
- * backend has it: what is random is drawn where it is used.
+ * The part of the Fastfood transform (core/linear_maps/fastfood.ts) that has the size of the output, as one
+ * linear op where a backend has it: random values are drawn where they are used.
  *
- *   y = first D of  H (G ⊙ t[Π mod k]) / √(D Σ G²)        rows of K outputs from k numbers each; G and Σ G² a row's own
+ *   y = first D of  H (G ⊙ t[Π mod k]) / √(D Σ G²)        rows of K outputs from k values each; G and Σ G² differ for each row
  */
 import { defineOp, type FastfoodShape, type Op, type Tensor } from "../tensor/mod.ts";
 

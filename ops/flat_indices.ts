@@ -1,8 +1,8 @@
-/** Places in a matrix by row and column as places in its elements. */
+/** Flat indices of matrix elements from rows and columns. */
 import { type BinaryOp, broadcast, defineOp, type Op, showShape, type Tensor } from "../tensor/mod.ts";
 import { integers } from "./create.ts";
 
-/** An elementwise op of i32 tensors that gives i32. */
+/** An elementwise op of i32 tensors with an i32 result. */
 const whole = (op: BinaryOp): Op<undefined> =>
   defineOp({
     name: op,
@@ -13,10 +13,10 @@ const whole = (op: BinaryOp): Op<undefined> =>
 const [times, plus] = [whole("multiply"), whole("add")];
 
 /**
- * Row-major places in a matrix of a width, of i32 rows and columns of one shape. Exact in whole numbers: no f32 holds the places of
- * a table of more than 2²⁴ elements.
+ * Row-major indices in a matrix of the given width, from i32 rows and columns of the same shape. Computed in
+ * integers, since f32 cannot represent all indices of a table of more than 2²⁴ elements.
  *
- * @throws {TypeError} when the rows or columns are no integers.
+ * @throws {TypeError} when the rows or columns are not i32.
  * @example
  * ```ts
  * import { read, reference, tensor } from "@graft/peft";

@@ -1,4 +1,4 @@
-/** Reading and adding rows or elements by index. */
+/** Gathering and scatter-adding rows or elements by index. */
 import {
   defineKernel,
   defineOp,

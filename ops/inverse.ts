@@ -26,8 +26,9 @@ const inverseOp: Op<undefined> = defineOp({
 });
 
 /**
- * The inverse of each matrix [..., n, n] whose symmetric part is positive definite (I plus a skew matrix is one): for those
- * no pivoting is needed, since every leading block and every Schur complement is again of the kind.
+ * The inverse of each matrix [..., n, n] whose symmetric part is positive definite (such as I plus a
+ * skew-symmetric matrix): these need no pivoting, since every leading block and every Schur complement has
+ * the same property.
  *
  * @example
  * ```ts
@@ -42,7 +43,7 @@ export function inverse(x: Tensor): Tensor {
   return inverseOp([x], undefined);
 }
 
-/** Halves: [A B; C D]⁻¹ from A⁻¹ and the inverse of S = D − C A⁻¹ B. */
+/** By halves: [A B; C D]⁻¹ from A⁻¹ and the inverse of S = D − C A⁻¹ B. */
 function bySchur(x: Tensor): Tensor {
   const n = x.shape[x.shape.length - 1]!;
   if (n === 1) return reciprocal(x);

@@ -1,17 +1,18 @@
 /**
- * The largest elements of several tensors taken together: which weights a mask keeps. Numbers are ranked by their bits, in
- * two counting passes of 16 bits, so no copy of all of them is ever sorted or joined. Reads, hence awaited.
+ * The largest elements of several tensors taken together: the weights that a mask keeps. Values are ranked by
+ * their bits, in two counting passes of 16 bits, so they are never all copied, sorted or concatenated.
+ * Asynchronous, since it reads tensors.
  */
 import { bytesOf, type Tensor } from "../tensor/mod.ts";
 
-/** What to do with elements that equal the smallest one kept: take the first of them, or all. */
+/** Which elements equal to the smallest one kept are included: the first ones, or all. */
 export type Ties = "first" | "all";
 
 /**
- * Row-major indices of the k largest elements of f32 tensors, one rising list a tensor. With `ties: "all"` every element
- * that equals the k-th is taken, so there may be more.
+ * Row-major indices of the k largest elements of f32 tensors, one ascending list per tensor. With `ties:
+ * "all"` every element equal to the k-th is included, so there may be more.
  *
- * @throws {RangeError} when k is no integer from 0 up to the number of elements, or an element is not a number.
+ * @throws {RangeError} when k is not an integer from 0 up to the number of elements, or an element is NaN.
  * @example
  * ```ts
  * import { largest } from "@graft/peft/ops";
@@ -64,7 +65,7 @@ async function counted(parts: readonly Tensor[], bucket: (bits: number) => numbe
   return counts;
 }
 
-/** The bucket that holds the k-th largest element, and how many lie above it. */
+/** The bucket that holds the k-th largest element, and how many elements are above it. */
 function bucketOf(counts: Float64Array, k: number): { readonly bucket: number; readonly above: number } {
   let above = 0;
   for (let bucket = 0xFFFF; bucket >= 0; bucket--) {
@@ -75,7 +76,7 @@ function bucketOf(counts: Float64Array, k: number): { readonly bucket: number; r
   throw new RangeError(`Expected at least ${k} elements but found ${above}`);
 }
 
-/** The bits of f32 numbers, changed so that they rise as unsigned integers with the numbers. */
+/** The bits of f32 values, transformed so that their order as unsigned integers is that of the values. */
 async function rankedBits(x: Tensor): Promise<Uint32Array> {
   if (x.dtype !== "f32") throw new TypeError(`Expected f32 numbers to rank but found ${x.dtype}`);
   const words = new Uint32Array((await bytesOf(x)).buffer);

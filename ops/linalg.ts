@@ -1,6 +1,7 @@
 /**
- * Factorisations of matrices, for methods that start from a matrix's or the activations' structure. Not differentiable.
- * The exact ones exist on the reference and wasm backends; on others use `factorised`.
+ * Factorisations of matrices, for methods whose initialization uses the structure of a matrix or of
+ * activations. Not differentiable. The exact ones exist on the reference and wasm backends; on others use
+ * `factorised`.
  */
 import {
   type Backend,
@@ -23,7 +24,7 @@ import { reshape, slice, transpose } from "./movement.ts";
 export interface Qr {
   /** [m, k], orthonormal columns; k = min(m, n). */
   readonly q: Tensor;
-  /** [k, n], upper triangular, no negative entry on its diagonal. */
+  /** [k, n], upper triangular with a nonnegative diagonal. */
   readonly r: Tensor;
 }
 
@@ -31,7 +32,7 @@ export interface Qr {
 export interface Svd {
   /** [m, k], orthonormal columns; the entry of largest magnitude in each is positive. */
   readonly u: Tensor;
-  /** [k], falling. */
+  /** [k], descending. */
   readonly s: Tensor;
   /** [k, n], orthonormal rows. */
   readonly vt: Tensor;
@@ -70,7 +71,7 @@ const orderKernel: Kernel<number> = defineKernel({
 /**
  * The thin QR factorisation of x [m, n], made unique by the sign of the diagonal.
  *
- * @throws {RangeError} when x is no matrix or is empty.
+ * @throws {RangeError} when x is not a matrix or is empty.
  * @throws {TypeError} when the backend has no QR.
  * @example
  * ```ts
@@ -90,7 +91,7 @@ export function qr(x: Tensor): Qr {
 /**
  * The thin singular value decomposition of x [m, n], with signs fixed so that it is unique where the values differ.
  *
- * @throws {RangeError} when x is no matrix, is empty, or has an entry that is not finite.
+ * @throws {RangeError} when x is not a matrix, is empty, or has an entry that is not finite.
  * @throws {TypeError} when the backend has no SVD.
  * @example
  * ```ts
@@ -107,7 +108,7 @@ export function svd(x: Tensor): Svd {
 }
 
 /**
- * The element of x at place `rank` (from 0) in rising order: a scalar.
+ * The element of x at position `rank` (from 0) in ascending order: a scalar.
  *
  * @throws {RangeError} when there is none.
  * @example
@@ -141,19 +142,20 @@ export function leading({ u, s, vt }: Svd, r: number): Svd {
 
 /** How to approximate a decomposition. */
 export interface RandomizedSvdOptions {
-  /** Singular triples wanted. */
+  /** Number of singular triples. */
   readonly rank: number;
   /** Subspace iterations, default 4. */
   readonly iterations?: number;
   /** Columns sampled beyond the rank, default 8. */
   readonly oversampling?: number;
-  /** Of the random numbers. */
+  /** Key of the random numbers. */
   readonly key: Key;
 }
 
 /**
- * The first `rank` singular triples of x [m, n], nearly: those of x seen through a random subspace that x xᵀ has turned
- * towards its own leading directions (Halko, Martinsson and Tropp 2011, arXiv 0909.4061, algorithms 4.4 and 5.1).
+ * Approximately the first `rank` singular triples of x [m, n]: those of x projected to a random subspace that
+ * iterations of x xᵀ have aligned with its leading directions (Halko, Martinsson and Tropp 2011, arXiv
+ * 0909.4061, algorithms 4.4 and 5.1).
  *
  * @throws {RangeError} as `svd`, and when the rank is not from 1 to min(m, n).
  * @example
@@ -190,7 +192,7 @@ export function randomizedSvd(x: Tensor, options: RandomizedSvdOptions): Svd {
   return leading({ u: signed, s: small.s, vt }, rank);
 }
 
-/** The pairs of vectors with the sign that `svd` gives them. */
+/** The pairs of vectors with the sign convention of `svd`. */
 function withSigns(u: Tensor, vt: Tensor): { readonly u: Tensor; readonly vt: Tensor } {
   const columns = transpose(u); // [k, m]
   const largest = reshape(argmax(abs(columns)), [-1, 1]); // [k, 1]

@@ -4,7 +4,7 @@
  *   [i f g o] = Wx x_t + bx + Wh h_{t−1} + bh      Wx [4 H, in]   Wh [4 H, H]
  *   c_t = σ(f) ⊙ c_{t−1} + σ(i) ⊙ tanh(g)          h_t = σ(o) ⊙ tanh(c_t)
  *
- * Made of other ops: one product over all steps for the inputs, one a step for the states.
+ * Composed of other ops: one product over all steps for the inputs, one per step for the states.
  */
 import { fold, type Key, type Shape, showShape, type Tensor } from "../tensor/mod.ts";
 import { dropout } from "./activation.ts";
@@ -20,20 +20,20 @@ export type LstmGates = { readonly weight: Tensor; readonly bias: Tensor };
 /** One reading direction: gates of the input and of the hidden state. */
 export type LstmDirection = { readonly input: LstmGates; readonly hidden: LstmGates };
 
-/** One layer, read forwards or both ways. */
+/** One layer, forward or bidirectional. */
 export type LstmLayer = { readonly forward: LstmDirection; readonly backward?: LstmDirection };
 
-/** Dropout between layers, as torch has it: not after the last. */
+/** Dropout between layers, as in torch: not after the last. */
 export interface LstmDropout {
   /** Probability of dropping an element between layers. */
   readonly p: number;
-  /** Of the random numbers. */
+  /** Key of the random numbers. */
   readonly key: Key;
 }
 
 /**
- * Hidden states of the last layer [b, t, H] for x [b, t, in], or [b, t, 2 H] when it is read both ways, forwards first.
- * States start at zero.
+ * Hidden states of the last layer [b, t, H] for x [b, t, in], or [b, t, 2 H] when it is bidirectional,
+ * forward states first. States start at zero.
  *
  * @throws {RangeError} when a layer's shapes do not fit its input.
  * @example
@@ -43,7 +43,7 @@ export interface LstmDropout {
  * import assert from "node:assert/strict";
  * const backend = reference();
  * const gates = (size: number) => ({ weight: zeros([8, size], backend), bias: zeros([8], backend) });
- * const layer = { forward: { input: gates(3), hidden: gates(2) } }; // 3 numbers a step into 2 states
+ * const layer = { forward: { input: gates(3), hidden: gates(2) } }; // 3 numbers per step into 2 states
  * const states = lstm([layer], ones([1, 4, 3], backend));
  * assert.deepEqual(states.shape, [1, 4, 2]);
  * assert.ok((await read(states)).every((h) => h === 0)); // nothing is let in: tanh(0) = 0

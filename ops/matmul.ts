@@ -60,8 +60,8 @@ function tail(shape: Shape, transposed: boolean): readonly (number | undefined)[
 }
 
 /**
- * The product of the last two axes; leading axes broadcast. b [k, n] (or [n, k] with `transposeB`) may have any weight
- * dtype: it is decoded while it is packed.
+ * The product of the last two axes; leading axes broadcast. b [k, n] (or [n, k] with `transposeB`) may have
+ * any weight dtype: it is dequantized while it is packed.
  *
  * @throws {RangeError} when the inner sizes differ.
  * @example

@@ -1,4 +1,4 @@
-/** A product with a low-rank term in the same pass: what a LoRA layer computes. */
+/** A matrix product plus a low-rank term in the same pass: what a LoRA layer computes. */
 import { defineOp, type Op, showShape, size, type Tensor } from "../tensor/mod.ts";
 import { add } from "./binary.ts";
 import { matmul } from "./matmul.ts";

@@ -1,6 +1,6 @@
 /**
- * Differentiable ops on tensors. Each is a pure function: it borrows its inputs and makes a new tensor on their backend.
- * Imports `tensor` only.
+ * Differentiable ops on tensors. Each is a pure function: it borrows its inputs and returns a new tensor on
+ * their backend. Imports only `tensor`.
  *
  * @module
  */

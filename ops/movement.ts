@@ -103,7 +103,7 @@ const placeOp: Op<Box> = defineOp({
 /**
  * Elements `from` up to `to` of one axis (negative counts from the end).
  *
- * @throws {RangeError} when the range leaves the axis.
+ * @throws {RangeError} when the range exceeds the axis.
  * @example
  * ```ts
  * import { read, reference, tensor } from "@graft/peft";

@@ -7,7 +7,7 @@ import { concat, slice } from "./movement.ts";
 import { sumOfSquares } from "./reduce.ts";
 
 /**
- * Gram and Schmidt's process, each projection taken twice for accuracy: x [r, n], r ≤ n, rows independent.
+ * The Gram–Schmidt process, each projection applied twice for accuracy: x [r, n], r ≤ n, rows independent.
  *
  * @example
  * ```ts

@@ -1,9 +1,10 @@
 /**
- * Random permutations of 2^b places that need no table: four rounds of
+ * Random permutations of 2^b elements without a table: four rounds of
  *
  *   x ← (m x + a) mod 2^b,  x ← x xor (x >> ⌈b / 2⌉)        m odd, m and a drawn
  *
- * Each step can be undone, so the rounds permute; a kernel takes any place's value by itself.
+ * Each step is invertible, so the rounds are a permutation; a kernel computes any element's value
+ * independently.
  */
 import { type Backend, type Key, type Tensor, threefry } from "../tensor/mod.ts";
 import { integers } from "./create.ts";
@@ -31,7 +32,7 @@ export function mixingWords(key: Key): readonly number[] {
 /**
  * A permutation of 0 … n − 1 as i32 [n], a function of the key alone.
  *
- * @throws {RangeError} when n is no power of two.
+ * @throws {RangeError} when n is not a power of two.
  * @example
  * ```ts
  * import { randomPermutation } from "@graft/peft/ops";

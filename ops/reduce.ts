@@ -16,16 +16,16 @@ const extremeOp: Op<Range> = defineOp({
     const outer = size(x!.shape.slice(0, axis));
     backend.reduce(op, x!, outer, x!.shape[axis]!, size(x!.shape.slice(axis + 1)), y!);
   },
-  // Ties share the whole gradient each, as a subgradient.
+  // On ties each element gets the whole gradient, which is a subgradient.
   vjp: ([x], [y]) => ({ saved: [x!, y!], pull: (g) => [multiply(equal(x!, y!), g)] }),
 });
 
-/** One axis reduced, which stays with size 1. */
+/** One axis reduced, which is kept with size 1. */
 function reduceAlong(op: ReduceOp, x: Tensor, axis: number): Tensor {
   return op === "sum" ? sumAlong(x, axis) : extremeOp([x], { op, axis });
 }
 
-/** Which axes to reduce, and whether they stay with size 1. */
+/** Which axes to reduce, and whether they are kept with size 1. */
 export interface ReduceOptions {
   /** Default: all axes, to a scalar []. */
   readonly axis?: number | readonly number[];

@@ -1,11 +1,13 @@
 /** Tables of rotary positions. */
 import { allocate, type Backend, type Tensor } from "../tensor/mod.ts";
 
-/** How a model stretches its positions beyond what it was trained on. Names as in `config.json`'s `rope_scaling`. */
+/**
+ * How a model extends its positions beyond its training context. Names as in `config.json`'s `rope_scaling`.
+ */
 export type RopeScaling =
   | { readonly type: "none" }
   | { readonly type: "linear"; readonly factor: number }
-  /** Llama 3.1: low frequencies are stretched, high ones kept, with a smooth passage between. */
+  /** Llama 3.1: low frequencies are stretched, high ones kept, with a smooth transition between. */
   | {
     readonly type: "llama3";
     readonly factor: number;
@@ -13,18 +15,21 @@ export type RopeScaling =
     readonly highFrequencyFactor: number;
     readonly originalContext: number;
   }
-  /** θ grows with the text once that is longer than the original context. */
+  /** θ grows with the text's length beyond the original context. */
   | { readonly type: "dynamic"; readonly factor: number; readonly originalContext: number }
-  /** YaRN (arXiv 2309.00071, section 3): as llama3, with the passage linear in j, and attention tempered. */
+  /**
+   * YaRN (arXiv 2309.00071, section 3): like llama3, with a transition linear in j, and a temperature on
+   * attention.
+   */
   | {
     readonly type: "yarn";
     readonly factor: number;
     readonly originalContext: number;
-    /** From so many rotations within the original context on, frequencies are kept; β. */
+    /** β: frequencies with at least this many rotations within the original context are kept. */
     readonly fast: number;
-    /** Up to so many, they are stretched; α. */
+    /** α: frequencies with at most this many rotations are stretched. */
     readonly slow: number;
-    /** The passage begins and ends at a whole j. */
+    /** Whether the transition begins and ends at an integer j. */
     readonly wholeDimensions: boolean;
     /** Factor on cos and sin, √(1/t): its square is a factor on attention's scores. */
     readonly amplitude: number;
@@ -33,7 +38,7 @@ export type RopeScaling =
 /**
  * θ^(−2j/d) for j = 0 … d/2 − 1, as f32, after scaling.
  *
- * @param length Of the text in tokens, where the scaling looks at it ("dynamic"). Default 0: a short one.
+ * @param length Length of the text in tokens, used by "dynamic" scaling. Default 0: a short text.
  * @example
  * ```ts
  * import { inverseFrequencies } from "@graft/peft/ops";
@@ -72,7 +77,7 @@ export function inverseFrequencies(
     }
     case "yarn": {
       const { factor, originalContext, fast, slow, wholeDimensions } = scaling;
-      // The j whose frequency turns so often within the original context.
+      // The j whose frequency has this many rotations within the original context.
       const at = (turns: number): number =>
         headDim * Math.log(originalContext / (turns * 2 * Math.PI)) / (2 * Math.log(theta));
       const [from, to] = [at(fast), at(slow)];
@@ -90,7 +95,7 @@ export function inverseFrequencies(
 }
 
 /**
- * The factor on cos and sin that a scaling asks for.
+ * The factor on cos and sin that a scaling specifies.
  *
  * @example
  * ```ts

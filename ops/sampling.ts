@@ -1,24 +1,26 @@
 /**
- * Choosing the next token from a row of scores: temperature, then top-k (arXiv 1805.04833), then top-p (nucleus,
- * arXiv 1904.09751), as transformers orders them. Works on host numbers: the only kernels it would need are a sort and
- * a running sum over one row.
+ * Choosing the next token from a row of scores: temperature, then top-k (arXiv 1805.04833), then top-p
+ * (nucleus, arXiv 1904.09751), in transformers' order. Works on host arrays, since it would only need kernels
+ * for sorting and a cumulative sum of one row.
  */
 import { bitsAt, type Key } from "../tensor/mod.ts";
 
-/** How to draw a token. What is left out has no effect. */
+/** How to sample a token. Omitted options have no effect. */
 export interface Sampler {
-  /** Divides the scores; above 0, default 1. Small values approach the greedy choice. */
+  /** Divides the scores; above 0, default 1. Small values approach greedy decoding. */
   readonly temperature?: number;
-  /** Only tokens that score at least as high as the k-th best; an integer above 0. */
+  /** Sample only from tokens that score at least as high as the k-th best; an integer above 0. */
   readonly topK?: number;
-  /** Only the fewest best tokens whose probabilities reach this sum; above 0, at most 1. */
+  /**
+   * Sample only from the smallest set of best tokens whose probabilities reach this sum; above 0, at most 1.
+   */
   readonly topP?: number;
 }
 
 /**
- * Checks a sampler's numbers.
+ * Checks a sampler's options.
  *
- * @throws {RangeError} when one lies outside its range.
+ * @throws {RangeError} when one is out of range.
  * @example
  * ```ts
  * import { checkSampler } from "@graft/peft/ops";
@@ -107,7 +109,7 @@ function hideBelow(scores: Float32Array, limit: number, ties = 0): void {
   }
 }
 
-/** The limit of the nucleus, and how many scores equal to it lie outside. At least one score stays. */
+/** The limit of the nucleus, and how many scores equal to it are outside. At least one score is kept. */
 function nucleus(scores: Float32Array, top: number, topP: number): readonly [limit: number, ties: number] {
   const rising = scores.filter((score) => score > -Infinity).sort();
   const weights = Float64Array.from(rising, (score) => Math.exp(score - top));
@@ -118,7 +120,7 @@ function nucleus(scores: Float32Array, top: number, topP: number): readonly [lim
   return [rising[first]!, first - rising.indexOf(rising[first]!)];
 }
 
-/** The k-th largest number, by Hoare's selection (1961): linear on average, where sorting a vocabulary is not. */
+/** The k-th largest value, by Hoare's selection (1961): linear on average, unlike sorting the vocabulary. */
 function kthLargest(numbers: Float32Array, k: number): number {
   const work = numbers.slice();
   let [from, to] = [0, work.length - 1];

@@ -1,4 +1,4 @@
-/** A number as a tensor. */
+/** Scalar tensors from numbers. */
 import { allocate, type Backend, type Tensor } from "../tensor/mod.ts";
 
 /**

@@ -1,11 +1,12 @@
 /**
- * A backend that computes nothing. Tensors on it have shapes and are counted by `memory`, but no bytes exist: a pass over
- * it says what the same pass would hold on a real one, whatever the model, method and optimizer, and at any size.
+ * A backend that computes nothing. Tensors on it have shapes and are counted by `memory`, but no bytes exist:
+ * a pass on it tells how much memory the same pass would take on a real one, for any model, method, optimizer
+ * and size.
  */
 import type { Backend } from "../tensor/mod.ts";
 
 /**
- * Makes one. Whatever is read from it is zero.
+ * Creates such a backend. Everything read from it is zero.
  *
  * @example
  * ```ts

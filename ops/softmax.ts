@@ -1,4 +1,4 @@
-/** Softmax and relatives over the last axis. */
+/** Softmax and related functions over the last axis. */
 import { defineOp, type Op, type Tensor } from "../tensor/mod.ts";
 import { add, subtract } from "./binary.ts";
 import { exp, log } from "./unary.ts";

@@ -20,9 +20,10 @@ const transformOp: Op<undefined> = defineOp({
 });
 
 /**
- * Transforms x [..., K], K a power of two. Twice gives K x; the derivative is the transform itself.
+ * Transforms x [..., K], K a power of two. Applying it twice gives K x; the derivative is the transform
+ * itself.
  *
- * @throws {RangeError} when K is no power of two.
+ * @throws {RangeError} when K is not a power of two.
  * @example
  * ```ts
  * import { walshHadamard } from "@graft/peft/ops";
@@ -43,7 +44,7 @@ function bitsOf(shape: Shape): number {
   throw new RangeError(`Cannot transform ${showShape(shape)}: its last axis is no power of two`);
 }
 
-/** Bits handled in one product: 64 x 64 matrices keep the multiply units busy and the passes over memory few. */
+/** Bits handled in one product: 64 x 64 matrices keep the multiply units busy with few passes over memory. */
 const BITS = 6;
 
 /** In K log₂ K / 6 products with matrices of up to 64 x 64, where there is no kernel: H_K is a Kronecker product of small ones. */
@@ -53,7 +54,7 @@ function byProducts(x: Tensor, bits: number): Tensor {
   for (let done = 0; done < bits; done += BITS) {
     const f = 2 ** Math.min(BITS, bits - done);
     const product = matmul(reshape(y, [-1, length / f, f]), signs(f, x.backend));
-    y = transpose(product); // the finished digits go to the front; after all of them the order is the old one
+    y = transpose(product); // processed digits move to the front; after all of them the original order is restored
   }
   return reshape(y, x.shape);
 }

@@ -1,4 +1,4 @@
-/** Attention and its derivatives: chooses the generated kernel for a head's width and what is masked. */
+/** Attention and its derivatives: chooses the generated kernel by head width and kind of masking. */
 import type { AttentionOptions, Backend, Operand } from "../../tensor/backend.ts";
 import { showShape, size, strides } from "../../tensor/shape.ts";
 import { broadcastStrides } from "../../tensor/walk.ts";
@@ -24,7 +24,7 @@ const WIDEST = 256;
 /** Operands of a kernel in its order. */
 type Operands = Readonly<Record<string, Reached>>;
 
-/** A call: form, arguments that all boxes share, and the mask or bias as the kernels reach it. */
+/** A call: form, arguments common to all boxes, and how the kernels access the mask or bias. */
 interface Problem {
   readonly form: AttentionForm;
   readonly args: Arguments;
@@ -39,9 +39,9 @@ interface Box {
   readonly sizes: readonly [b: number, h: number, t: number, s: number];
 }
 
-/** How operands are reached over batch items, heads, queries and keys. */
+/** How operands are indexed by batch items, heads, queries and keys. */
 interface Reaching {
-  /** q and its like [b, t, h, d]; k and its like [b, s, g, d]; numbers a row [b, h, t], `each` of them. */
+  /** q and similar [b, t, h, d]; k and similar [b, s, g, d]; `each` values per row [b, h, t]. */
   queries(x: Operand): Reached;
   keys(x: Operand): Reached;
   rows(x: Operand, each?: number): Reached;
@@ -109,7 +109,7 @@ export function attentionKernels(context: Context): AttentionKernels {
       added: { ...hidden, ...shifted },
     });
   };
-  /** Visits the boxes of a problem, in rising order of their keys; `rows` holds `each` numbers a row. */
+  /** Visits the boxes of a problem, in ascending order of keys; `rows` holds `each` values per row. */
   const boxes = (
     [b, t, h]: readonly number[],
     s: number,

@@ -1,4 +1,4 @@
-/** Puts the kernels together over one device. */
+/** Assembles the kernels of one device into a backend. */
 import type { Backend, Raw } from "../../tensor/backend.ts";
 import { attentionKernels } from "./attentions.ts";
 import { castKernels } from "./casts.ts";
@@ -13,7 +13,7 @@ import { rowKernels } from "./rows.ts";
 import { stream, type Tally } from "./stream.ts";
 import { tableBytes } from "./tables.ts";
 
-/** What ran on a GPU backend so far. */
+/** Statistics of what has run on a GPU backend so far. */
 export interface Profile {
   /** Calls, bytes that their bindings cover, and floating-point operations of products and attention, by kernel. */
   readonly kernels: ReadonlyMap<string, Tally>;
@@ -21,13 +21,13 @@ export interface Profile {
   readonly submissions: number;
 }
 
-/** A backend on a card, which also says what it did. */
+/** A backend on a GPU, with statistics of its work. */
 export interface GpuBackend extends Backend {
-  /** The adapter's own words. */
+  /** The adapter's description of itself. */
   readonly adapter: string;
   /** Whether subgroup operations are used. */
   readonly subgroups: boolean;
-  /** What ran since the start. */
+  /** Statistics since the start. */
   profile(): Profile;
 }
 

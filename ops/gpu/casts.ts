@@ -1,4 +1,7 @@
-/** Conversions between dtypes, fills and the optimizer step, whose moments may be coded. Everything goes by way of f32. */
+/**
+ * Conversions between dtypes, fills and the optimizer step, whose moments may be quantized. Everything goes
+ * through f32.
+ */
 import type { Backend, Operand } from "../../tensor/backend.ts";
 import { bitsOf } from "../../tensor/bits.ts";
 import {
@@ -73,7 +76,7 @@ export function castKernels(context: Context): CastKernels {
       });
     }
   };
-  /** Codes of four or eight bits with a scale a block, and the scales behind them. */
+  /** Codes of four or eight bits with a scale per block, followed by the scales. */
   const blockwise = (x: Operand, out: Operand): void => {
     const n = size(x.shape);
     const { width } = rowsAndWidth(x.shape);
@@ -84,7 +87,7 @@ export function castKernels(context: Context): CastKernels {
       absmax(x, length, out.dtype !== "int8", scales);
       const { bounds, count, codes } = tableOf(out.dtype);
       for (const piece of parts(n, 4, STEP)) {
-        // The last word of an odd number of nibbles holds one more.
+        // The last word of an odd number of nibbles holds an additional one.
         const words = Math.ceil(piece.count * bits / 32);
         stream.run(bits === 8 ? encodeEight : encodeFour, {
           spans: [part(x, piece, 4), context.whole(scales), context.tables, part(out, piece, bits / 8)],
@@ -148,20 +151,20 @@ export function castKernels(context: Context): CastKernels {
         `Cannot encode to ${dtype}: it can only be read; encode to q8_0, q5_1, q5_0, q4_1 or q4_0`,
       );
     }
-    byteLength(dtype, out.shape); // throws where the last axis has no whole number of blocks
+    byteLength(dtype, out.shape); // throws where the last axis is not a whole number of blocks
     if (size(x.shape) === 0) return;
     if (dtype === "f32") copy(x, out);
     else if (PLAIN.includes(dtype)) plain(x, out);
     else if (isGguf(dtype)) gguf(x, out, dtype);
     else blockwise(x, out);
   };
-  /** Runs `f` with x as f32: itself, or decoded for the time being. */
+  /** Runs `f` with x as f32: x itself, or decoded to temporary memory. */
   const reading = (x: Operand, f: (x: Operand) => void): void =>
     x.dtype === "f32" ? f(x) : temporary(x.shape, "f32", (decoded) => {
       decode(x, decoded);
       f(decoded);
     });
-  /** Runs `f` with room for out as f32, and encodes what it left there. */
+  /** Runs `f` with memory for out as f32, and encodes the result. */
   const writing = (out: Operand, f: (out: Operand) => void): void =>
     out.dtype === "f32" ? f(out) : temporary(out.shape, "f32", (plain) => {
       f(plain);

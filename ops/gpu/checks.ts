@@ -1,9 +1,10 @@
 /**
- * Indices and labels out of range. A kernel cannot throw, so it leaves a mark: two words an op, the position (plus one) and
- * the limit it broke; the next read finds them and throws. Until then such an index reads or adds nothing.
+ * Indices and labels out of range. A kernel cannot throw, so it records a mark: two words per op, the
+ * position (plus one) and the violated limit; the next read finds them and throws. Until then such an index
+ * reads or adds nothing.
  */
 
-/** Where each op leaves its mark, in words, and what it says. */
+/** The offset of each op's mark, in words, and its message. */
 export const MARKS = {
   gatherRows: { slot: 0 },
   scatterAddRows: { slot: 2 },
@@ -12,7 +13,9 @@ export const MARKS = {
   crossEntropy: { slot: 8 },
 } as const;
 
-/** What a kernel calls that has `args.slot` and writes `marks`: an op met `at`, where its limit is `limit`. */
+/**
+ * WGSL function for kernels with `args.slot` that write `marks`: records an index `at` that violates `limit`.
+ */
 export const MARK: string = `
 fn mark(at: u32, limit: u32) {
   atomicMax(&marks[args.slot], at + 1u);
@@ -23,7 +26,7 @@ fn mark(at: u32, limit: u32) {
 /** Bytes of all marks. */
 export const MARK_BYTES = 64;
 
-/** @throws {RangeError} when the bytes hold a mark: what the op met since the last read. */
+/** @throws {RangeError} when the bytes hold a mark recorded since the last read. */
 export function checkMarks(bytes: Uint8Array): void {
   const words = new Uint32Array(bytes.buffer, bytes.byteOffset, MARK_BYTES / 4);
   for (const [op, { slot }] of Object.entries(MARKS)) {

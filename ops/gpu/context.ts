@@ -1,4 +1,4 @@
-/** What every family of kernels needs: spans of operands, parts of large ones, room for temporary numbers, checks. */
+/** Needed by every family of kernels: spans of operands, parts of large ones, temporary memory, checks. */
 import type { Operand, Raw } from "../../tensor/backend.ts";
 import { floatOf } from "../../tensor/bits.ts";
 import { byteLength, type DType } from "../../tensor/dtype.ts";
@@ -12,12 +12,12 @@ import type { Span, Stream } from "./stream.ts";
 import { TABLE_BYTES } from "./tables.ts";
 
 /**
- * A storage. One number that was filled in is kept here as well, and is an argument where a kernel can take it as one;
- * its buffer is made when a kernel wants a buffer.
+ * A storage. A single filled-in value is also kept here and passed as an argument to kernels that support
+ * that; its buffer is created when a kernel needs one.
  */
 export interface Handle {
   block: Block | undefined;
-  /** Its bits. */
+  /** The value's bits. */
   constant: number | undefined;
   released: boolean;
   readonly bytes: number;
@@ -29,13 +29,13 @@ export interface Part {
   readonly count: number;
 }
 
-/** A binding of some words of an operand, and the word that it starts with. */
+/** A binding of some words of an operand, and the index of its first word. */
 export interface Window {
   readonly span: Span;
   readonly first: number;
 }
 
-/** The backend's inside, shared by its kernels. */
+/** The backend's internals, shared by its kernels. */
 export interface Context {
   readonly stream: Stream;
   readonly open: OpenDevice;
@@ -47,21 +47,24 @@ export interface Context {
   release(handle: Handle): void;
   /** The block of an operand. @throws {Error} when it was released. */
   block(x: Operand): Block;
-  /** All of an operand. @throws {RangeError} when it is larger than a binding may be. */
+  /** All of an operand. @throws {RangeError} when it exceeds the maximum binding size. */
   whole(x: Operand): Span;
-  /** `count` elements from `from` on, of an operand whose elements take `unit` bytes. */
+  /** `count` elements starting at `from`, of an operand whose elements take `unit` bytes. */
   part(x: Operand, part: Part, unit: number): Span;
-  /** `count` words from `from` on, or some before them where a binding cannot start there; `first` is the word it starts with. */
+  /**
+   * `count` words starting at `from`, or earlier where a binding cannot start there; `first` is its first
+   * word.
+   */
   window(x: Operand, from: number, count: number): Window;
-  /** Most words that fit a window. */
+  /** Maximum number of words in a window. */
   readonly room: number;
   /** Elements in pieces that fit a binding, or `most` bytes; `step` divides every `from`. */
   parts(n: number, bytes: number, step: number, most?: number): readonly Part[];
-  /** The number that fills an operand of one element, where it is known on the host. */
+  /** The value of an operand of one element, where it is known on the host. */
   constant(x: Operand): number | undefined;
-  /** A generated kernel, made once for a key. */
+  /** A generated kernel, created once per key. */
   made(key: string, make: () => Kernel): Kernel;
-  /** Runs `f` with operands that live as long as their commands. */
+  /** Runs `f` with operands that are valid until their commands finish. */
   temporary<T>(shape: Shape, dtype: DType, f: (x: Operand) => T): T;
 }
 
@@ -85,7 +88,7 @@ export function rowStep(step: number, width: number): number {
   return step / a;
 }
 
-/** Words between the places at which a binding may start. */
+/** Alignment of bindings, in words. */
 const ALIGNED_WORDS = 64;
 
 const round16 = (bytes: number): number => Math.max(16, Math.ceil(bytes / 16) * 16);
@@ -97,7 +100,7 @@ export function context(open: OpenDevice, stream: Stream, blocks: Pool): Context
 
   const allocate = (bytes: number): Handle => {
     open.check();
-    // Most single numbers stay on the host: see Handle.
+    // Most single values stay on the host: see Handle.
     const block = bytes > 4 ? blocks.take(bytes) : undefined;
     return { block, constant: undefined, released: false, bytes };
   };
@@ -190,7 +193,7 @@ export function context(open: OpenDevice, stream: Stream, blocks: Pool): Context
       try {
         return f({ raw, shape, dtype });
       } finally {
-        release(raw as Handle); // its commands come before those of whoever takes the buffer next
+        release(raw as Handle); // its commands run before those of the buffer's next user
       }
     },
   };

@@ -1,4 +1,7 @@
-/** How a kernel gets at an operand of any dtype: spans of codes, scales and tables, and the arguments that place them. */
+/**
+ * How a kernel accesses an operand of any dtype: spans of codes, scales and tables, and the arguments that
+ * place them.
+ */
 import type { Operand } from "../../tensor/backend.ts";
 import { type DType, ggufBlock, isGguf, layout } from "../../tensor/dtype.ts";
 import { rowsAndWidth, size } from "../../tensor/shape.ts";
@@ -15,21 +18,21 @@ export interface DecodingPart {
   readonly args: Arguments;
 }
 
-/** An operand as kernels that decode see it. */
+/** An operand as seen by kernels that decode. */
 export interface Decoding {
   /**
-   * Parts whose codes, and whose numbers at `bytes` an element, fit a binding; each starts at a multiple of `step`
-   * elements, which must be a multiple of `stepOf` its dtype where there is more than one part.
+   * Parts whose codes, and whose values at `bytes` per element, fit a binding; each starts at a multiple of
+   * `step` elements, which must be a multiple of `stepOf` its dtype where there is more than one part.
    */
   pieces(bytes: number, step: number): readonly DecodingPart[];
   /** One part, chosen by the caller under the same rules. */
   piece(piece: Part): DecodingPart;
 }
 
-/** Elements at whose multiples the parts of every layout start at an aligned byte. */
+/** A number of elements at whose multiples the parts of every layout are aligned. */
 export const STEP = 32768;
 
-/** The same for one dtype: fewer where whole bytes or words follow one another. */
+/** The same for one dtype: fewer where elements are whole bytes or words. */
 export function stepOf(dtype: DType): number {
   const bytes: { readonly [dtype in DType]?: number } = { f32: 4, i32: 4, f16: 2, bf16: 2, int8: 1, u8: 1 };
   return bytes[dtype] === undefined ? STEP : 256 / bytes[dtype];

@@ -1,37 +1,51 @@
-/** The adapter, its device, and what can go wrong with them: none there, limits too low, lost, out of memory. */
+/**
+ * The adapter, its device, and what can go wrong with them: no adapter, limits too low, device lost, out of
+ * memory.
+ */
 
 import { SUBGROUP_PROBE } from "./kernels/lanes.ts";
 
 /** How to start the GPU backend. */
 export interface GpuOptions {
-  /** Which adapter, where there are several; default the system's choice. */
+  /** Which adapter, if there are several; default: the system's choice. */
   readonly power?: "low-power" | "high-performance";
-  /** Most bytes of tensors and pool together; default what the card gives. A budget makes running out a plain error at once. */
+  /**
+   * Maximum number of bytes of tensors and pool together; default: what the GPU provides. With a budget,
+   * running out of memory is an immediate, clear error.
+   */
   readonly memoryBytes?: number;
-  /** Most bytes of one binding; default the adapter's limit. Larger tensors are bound in parts. */
+  /**
+   * Maximum number of bytes of one binding; default: the adapter's limit. Larger tensors are bound in parts.
+   */
   readonly bindingBytes?: number;
-  /** Times every kernel, where the adapter has timestamp queries: each gets a pass of its own. Default false. */
+  /**
+   * Times every kernel, where the adapter has timestamp queries: each gets a separate compute pass. Default
+   * false.
+   */
   readonly timed?: boolean;
-  /** How products are tiled; default `registers` on a software adapter, `shared` on a card. */
+  /** How products are tiled; default `registers` on a software adapter, `shared` on a GPU. */
   readonly products?: "registers" | "shared";
-  /** Whose workgroups kernels get; default those of the adapter found. */
+  /** For which kind of adapter workgroups are sized; default: that of the adapter found. */
   readonly workgroups?: "software" | "card";
-  /** In which numbers products multiply, where the device has f16; default "f32". Sums are f32 in any case. */
+  /**
+   * Precision of multiplication in products, where the device supports f16; default "f32". Sums are always
+   * f32.
+   */
   readonly precision?: "f32" | "f16";
-  /** Join numbers of a workgroup by subgroup operations, where the device has them. Default true. */
+  /** Reduce values of a workgroup by subgroup operations, where the device supports them. Default true. */
   readonly subgroups?: boolean;
 }
 
-/** An opened device, with the numbers that kernels are shaped by. */
+/** An opened device, with the limits that determine the kernels. */
 export interface OpenDevice {
   readonly device: GPUDevice;
-  /** The adapter's own words. */
+  /** The adapter's description of itself. */
   readonly description: string;
   readonly software: boolean;
-  /** Most bytes of one binding, and of one buffer. */
+  /** Maximum number of bytes of one binding, and of one buffer. */
   readonly bindingBytes: number;
   readonly bufferBytes: number;
-  /** Most bytes in all, or Infinity. */
+  /** Maximum number of bytes in total, or Infinity. */
   readonly memoryBytes: number;
   readonly products: "registers" | "shared";
   readonly timed: boolean;
@@ -39,16 +53,16 @@ export interface OpenDevice {
   readonly half: boolean;
   /** Whether there are subgroup operations. */
   readonly subgroups: boolean;
-  /** What every module begins with, so that the features in use are on. */
+  /** Directives at the start of every module that enable the features in use. */
   readonly directives: string;
   /** @throws {Error} when the device was lost, or an earlier call failed on it. */
   check(): void;
-  /** Waits a moment for news of the device, then checks. */
+  /** Waits briefly for reports from the device, then checks. */
   ask(): Promise<void>;
   close(): void;
 }
 
-/** What the kernels need: the least that WebGPU promises, so any adapter of a browser will do. */
+/** What the kernels need: the minimum that WebGPU guarantees, so any browser's adapter is sufficient. */
 const NEEDED = {
   maxStorageBuffersPerShaderStage: 8,
   maxComputeInvocationsPerWorkgroup: 256,
@@ -122,12 +136,14 @@ export async function openDevice(options: GpuOptions = {}): Promise<OpenDevice> 
   };
 }
 
-/** How compilers want to hear that a module uses subgroups: naga (Deno, Firefox) not at all, Tint (Chrome) by directives. */
+/**
+ * How a module declares the use of subgroups: naga (Deno, Firefox) not at all, Tint (Chrome) by directives.
+ */
 const DIALECTS = ["", "enable subgroups;\nrequires subgroup_id;\n"] as const;
 
 /**
- * A device, with subgroups where it has them and a dialect in which they compile. Deno 2.9 does not list the feature but
- * grants it, so it is asked for rather than looked up.
+ * A device, with subgroups where it has them and a dialect in which they compile. Deno 2.9 does not list the
+ * feature but grants it, so it is requested rather than looked up.
  */
 async function withSubgroups(
   request: (features: readonly string[]) => Promise<GPUDevice>,

@@ -1,4 +1,7 @@
-/** Elementwise kernels: chooses the flat, the number or the walking form, and splits what is too large for a binding. */
+/**
+ * Elementwise kernels: chooses the flat, scalar or strided form, and splits operands that are too large for a
+ * binding.
+ */
 import type { Backend, BinaryOp, Operand, UnaryOp } from "../../tensor/backend.ts";
 import { sameShape, showShape, size, strides } from "../../tensor/shape.ts";
 import { broadcastStrides, mergeAxes } from "../../tensor/walk.ts";

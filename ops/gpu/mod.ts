@@ -1,7 +1,7 @@
 /**
- * The GPU backend: every kernel in WGSL over WebGPU, as Deno and browsers have it. Commands are recorded and submitted
- * together; the only waits are reads. Debian's `mesa-vulkan-drivers` gives a software adapter, so all of it is tested on
- * machines without a card. Imports `tensor` only.
+ * The GPU backend: every kernel in WGSL over WebGPU, in Deno and browsers. Commands are recorded and
+ * submitted together; only reads wait. Debian's `mesa-vulkan-drivers` provides a software adapter, so
+ * everything can be tested on machines without a GPU. Imports only `tensor`.
  *
  * @example
  * ```ts ignore

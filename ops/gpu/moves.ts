@@ -36,7 +36,7 @@ export type MoveKernels = Pick<
   | "uniform"
 >;
 
-/** A box of elements: its shape, and where its corner and steps lie in source and target. */
+/** A box of elements: its shape, and its corner and steps in source and target. */
 interface Box {
   readonly shape: Shape;
   readonly from: readonly number[];
@@ -75,7 +75,7 @@ export function moveKernels(context: Context): MoveKernels {
       });
     });
   };
-  /** Runs `f` on words: on x and out, or on copies with an element a word. */
+  /** Runs `f` on words: on x and out, or on copies with one element per word. */
   const inWords = (
     inputs: readonly Operand[],
     out: Operand,
@@ -112,7 +112,10 @@ export function moveKernels(context: Context): MoveKernels {
     const to = strides(out.shape);
     box(x, out, { shape: x.shape, from: strides(x.shape), to, fromAt: 0, toAt: corner(out.shape, starts) });
   };
-  /** out = zeros; out[target] += x[i] in order of i: `row` elements each, ids in rows of `picks` that choose of `width`. */
+  /**
+   * out = zeros; out[target] += x[i] in order of i: `row` elements each, ids in rows of `picks` that select
+   * from `width`.
+   */
   const scatter = (
     op: "scatterAddRows" | "scatterAddLast",
     x: Operand,
@@ -271,7 +274,7 @@ export function moveKernels(context: Context): MoveKernels {
         ...[x, out].map((x) => ({ x: expect(x), steps: [t * h * d, h * d], extent: h * d })),
         ...[cos, sin].map((x) => ({ x: expect(x), steps: [across * half, half], extent: half })),
       ];
-      // A box of several batch items holds all their tokens, since x reaches farther than the tables.
+      // A box of several batch items holds all their tokens, since x extends further than the tables.
       eachTile(context, [b, t], operands, ({ sizes }, [input, output, cosines, sines], starts) => {
         const [atX, , atTable] = starts as [number, number, number];
         const [count, tokens] = sizes as [number, number];
@@ -296,7 +299,7 @@ export function moveKernels(context: Context): MoveKernels {
 const corner = (shape: readonly number[], starts: readonly number[]): number =>
   strides(shape).reduce((sum, step, axis) => sum + step * starts[axis]!, 0);
 
-/** Bytes of an element. @throws {TypeError} for coded dtypes. */
+/** Bytes of an element. @throws {TypeError} for quantized dtypes. */
 function unitOf(x: Operand): number {
   const units: { readonly [dtype in DType]?: number } = { f32: 4, i32: 4, f16: 2, bf16: 2, u8: 1 };
   const unit = units[x.dtype];

@@ -7,9 +7,9 @@ import { lanesCode } from "./kernels/lanes.ts";
 export interface Compiled {
   readonly pipeline: GPUComputePipeline;
   readonly layout: GPUBindGroupLayout;
-  /** Names the layout in keys of bind groups. */
+  /** Identifies the layout in keys of bind groups. */
   readonly id: number;
-  /** The kernel's arguments, and the words they take. */
+  /** The kernel's arguments, and their size in words. */
   readonly fields: Fields;
   readonly words: number;
 }

@@ -1,6 +1,7 @@
 /**
- * Buffers, kept for reuse when they come back. Eight size classes an octave (at most 12 % unused) make the buffers of one
- * training step fit the next. A buffer may be handed out again while earlier commands still use it: commands run in order.
+ * Buffers, kept for reuse when released. With eight size classes per octave (at most 12 % unused) the buffers
+ * of one training step fit the next. A buffer may be reused while earlier commands still use it: commands run
+ * in order.
  */
 import { type OpenDevice, outOfMemory } from "./device.ts";
 
@@ -8,7 +9,7 @@ import { type OpenDevice, outOfMemory } from "./device.ts";
 export interface Block {
   readonly buffer: GPUBuffer;
   readonly bytes: number;
-  /** Names it in keys of bind groups. */
+  /** Identifies it in keys of bind groups. */
   readonly id: number;
   touched: number;
 }
@@ -17,24 +18,27 @@ export interface Block {
 export interface Pool {
   take(bytes: number): Block;
   give(block: Block): void;
-  /** Bytes in kept buffers, and in buffers that are out. */
+  /** Bytes in kept buffers, and in buffers in use. */
   pooled(): number;
   held(): number;
-  /** Destroys every buffer, kept or out. */
+  /** Destroys every buffer, kept or in use. */
   destroy(): void;
 }
 
-/** Bytes of the buffer that a request takes: a multiple of 64, so that vectors of four fit and copies are aligned. */
+/** Size of the buffer for a request: a multiple of 64, so that vectors of four fit and copies are aligned. */
 export function bufferBytes(bytes: number): number {
   const step = Math.max(64, 2 ** (Math.floor(Math.log2(Math.max(bytes, 1))) - 3));
   return Math.max(64, Math.ceil(bytes / step) * step);
 }
 
-/** Kept bytes beyond which buffers are destroyed, as a share of what is out. */
+/** Kept bytes beyond which buffers are destroyed, relative to the bytes in use. */
 const KEPT = 2;
 const KEPT_AT_LEAST = 2 ** 28;
 
-/** A pool over a device. `trimmed` is called before buffers are destroyed, and must submit what uses them. */
+/**
+ * A pool over a device. `trimmed` is called before buffers are destroyed, and must submit the commands that
+ * use them.
+ */
 export function pool({ device, bufferBytes: most, memoryBytes }: OpenDevice, trimmed: () => void): Pool {
   const kept = new Map<number, Block[]>();
   const all = new Set<Block>();

@@ -14,7 +14,10 @@ import { type Tile, tiles } from "./tiles.ts";
 /** The kernels of this file. */
 export type ProductKernels = Pick<Backend, "matmul" | "matmulPlus">;
 
-/** Where the matrices of a box lie in an operand: the first element, and from there to the last matrix' first. */
+/**
+ * The location of a box's matrices in an operand: the first element, and its distance to the last matrix's
+ * first element.
+ */
 interface Matrices {
   readonly at: number;
   readonly matrices: number;
@@ -31,7 +34,7 @@ interface Batch {
   readonly args: Arguments;
 }
 
-/** A product more in the same sums: c [m, rank] times the transpose of d [n, rank]. */
+/** An additional product in the same sums: c [m, rank] times the transpose of d [n, rank]. */
 interface Term {
   readonly c: Operand;
   readonly d: Operand;
@@ -77,7 +80,7 @@ export function productKernels(context: Context): ProductKernels {
     const bytesB = coded ? codeBytes(b.dtype) : 4;
     // Both are powers of two.
     const stepB = coded ? Math.max(QUAD, rowStep(stepOf(b.dtype), widthB)) : QUAD;
-    /** One part: rows and columns of the output, and a run of k; the term comes with the last run. */
+    /** One part: rows and columns of the output, and a range of k; the term is added with the last range. */
     const run = (some: Batch, r: Part, c: Part, d: Part): void => {
       const lines = transposeB ? c : d;
       const left = bound(a, some.a, transposeA ? d : r, widthA);
@@ -146,12 +149,12 @@ export function productKernels(context: Context): ProductKernels {
     ): void => product(a, b, orientation, out, { c: expect(c), d: expect(d) }),
   };
 
-  /** What lines of an operand's matrices need bound. */
+  /** The binding needed for lines of an operand's matrices. */
   function bound(x: Operand, { at, matrices }: Matrices, { from, count }: Part, width: number): Window {
     return context.window(expect(x), at + from * width, matrices + count * width);
   }
 
-  /** Matrices of a batch that can be bound together; one by one where a matrix of them is bound in parts. */
+  /** Matrices of a batch that can be bound together; one by one where a single matrix is bound in parts. */
   function batches(a: Operand, b: Operand, lead: Shape, out: Operand): readonly Batch[] {
     const matrix = (x: Operand): number => lead.length === 0 ? size(x.shape) : size(x.shape.slice(-2));
     const [sizeA, sizeB, sizeY] = [a, b, out].map(matrix) as [number, number, number];
@@ -183,7 +186,7 @@ export function productKernels(context: Context): ProductKernels {
   }
 }
 
-/** Every place of a walk as a box of its own. */
+/** Every position of a walk as a separate box. */
 function everyPlace(sizes: readonly number[]): readonly Tile[] {
   const steps = strides(sizes);
   return Array.from({ length: size(sizes) }, (_, i) => ({
@@ -192,7 +195,7 @@ function everyPlace(sizes: readonly number[]): readonly Tile[] {
   }));
 }
 
-/** Rows and columns an invocation by what there is of them: enough to reuse what is read, not more than the output has. */
+/** Rows and columns per invocation: enough to reuse loaded values, not more than the output has. */
 function registerShape(m: number, n: number, k: number, software: boolean): RegisterShape {
   const few = m <= 2 ? m : m <= 4 ? 4 : 8;
   if (!software) return { rows: Math.min(few, 4), columns: m <= 4 ? 1 : 4, lanes: 64, along: "columns" };
@@ -209,16 +212,16 @@ function registerShape(m: number, n: number, k: number, software: boolean): Regi
   return { rows: m >= 512 ? 24 : 16, columns, lanes: 8, along: "columns" };
 }
 
-/** A matrix by itself. */
+/** A single matrix. */
 const NONE: Matrices = { at: 0, matrices: 0 };
 
 /** Parts start at whole vectors of four. */
 const QUAD = 4;
 
-/** Multiply-adds from which a large tile pays. */
+/** Multiply-adds from which a large tile pays off. */
 const LARGE = 2 ** 24;
 
-/** Most bytes of codes an element. */
+/** Maximum number of bytes of codes per element. */
 function codeBytes(dtype: DType): number {
   if (isGguf(dtype)) return 34 / 32;
   return dtype === "f16" || dtype === "bf16" ? 2 : 1;

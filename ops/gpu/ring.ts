@@ -7,9 +7,9 @@ export interface Ring {
   /** The same bytes as f32. */
   readonly floats: Float32Array<ArrayBuffer>;
   fits(words: number): boolean;
-  /** Room for words; gives the index of the first. */
+  /** Reserves words; returns the index of the first. */
   take(words: number): number;
-  /** Sends what was taken, and starts anew. */
+  /** Sends the reserved words, and starts over. */
   send(): void;
 }
 

@@ -35,17 +35,17 @@ export type RowKernels = Pick<
   | "crossEntropyGrad"
 >;
 
-/** Numbers that one workgroup folds at most; more are folded in two rounds. */
+/** Maximum number of elements that one workgroup folds; more are folded in two rounds. */
 const CHUNK = 2 ** 15;
 const FOLD: readonly ReduceOp[] = ["sum", "max", "min"];
 
-/** Elements along n that go to chunks of their own, from chunk `at` on. */
+/** Elements along n that are folded to separate chunks, starting at chunk `at`. */
 interface Piece extends Part {
   readonly chunks: number;
   readonly at: number;
 }
 
-/** What is folded: see `fold`. */
+/** The input of `fold`. */
 interface Folded {
   readonly x: Operand;
   readonly outer: number;
@@ -58,10 +58,13 @@ interface Folded {
 /** Row kernels over a context. */
 export function rowKernels(context: Context): RowKernels {
   const { stream, whole, part, parts } = context;
-  /** Invocations a row: a vector of the software adapter, or two to eight subgroups of a card. */
+  /** Invocations per row: one vector of the software adapter, or two to eight subgroups of a GPU. */
   const lanes = (width: number): number => context.open.software ? 8 : width > 1024 ? 256 : 64;
 
-  /** Runs a kernel over the rows of x; `spans` places operands of some rows, by rows or by numbers of one a row. */
+  /**
+   * Runs a kernel over the rows of x; `spans` binds operands for some rows, as whole rows or as one value per
+   * row.
+   */
   const byRow = (
     kernel: Kernel,
     x: Operand,
@@ -91,13 +94,13 @@ export function rowKernels(context: Context): RowKernels {
     expect(out);
     if (outer * inner === 0) return;
     if (n === 0) {
-      // The sum of nothing; a maximum of nothing is an infinity.
+      // An empty sum is zero; an empty maximum is an infinity.
       return fold(op, { x, outer, n, inner, out, pieces: [{ from: 0, count: 0, chunks: 1, at: 0 }] });
     }
     // A sum is split where a binding ends, and where it is long.
     const most = Math.floor(context.room / inner);
     if (n > 1 && most < 2) {
-      // Rows as long as a binding are joined one after another: there are few of them.
+      // Rows as long as a binding are combined one after another, since there are few of them.
       const pieces = Array.from({ length: n }, (_, from) => ({ from, count: 1, chunks: 1, at: 0 }));
       return fold(op, { x, outer, n, inner, out, pieces });
     }
@@ -115,7 +118,10 @@ export function rowKernels(context: Context): RowKernels {
       reduce(op, some, outer, total, inner, out);
     });
   };
-  /** Folds pieces of x [outer, n, inner] to the chunks of out [outer, chunks of all, inner]; those of one place are joined. */
+  /**
+   * Folds pieces of x [outer, n, inner] to the chunks of out [outer, chunks of all, inner]; those of the same
+   * chunk are combined.
+   */
   const fold = (op: ReduceOp, { x, outer, n, inner, out, pieces }: Folded): void => {
     const OP = FOLD.indexOf(op);
     const total = pieces.at(-1)!.at + pieces.at(-1)!.chunks;
@@ -193,7 +199,7 @@ export function rowKernels(context: Context): RowKernels {
       g: Operand,
       dlogits: Operand,
     ): void {
-      // A buffer cannot be bound to be read and to be written at once.
+      // A buffer cannot be bound for reading and writing at the same time.
       const over = dlogits.raw === logits.raw;
       byRow(over ? crossEntropyGradInPlaceKernel : crossEntropyGradKernel, logits, (rows, numbers) => [
         ...over ? [] : [rows(logits)],

@@ -1,6 +1,7 @@
 /**
- * The stream of commands: kernels are recorded one after another and submitted together, when something is read, or when
- * the ring of arguments is full. Pipelines and bind groups are made once. Reads are the only waits.
+ * The stream of commands: kernels are recorded one after another and submitted together when something is
+ * read or when the ring of arguments is full. Pipelines and bind groups are created once. Reads are the only
+ * waits.
  */
 import type { OpenDevice } from "./device.ts";
 import { type Arguments, type Kernel, writeArguments } from "./kernel.ts";
@@ -23,11 +24,13 @@ export interface Call {
   readonly args?: Arguments;
   readonly constants?: Readonly<Record<string, number>>;
   readonly grid: readonly [number, number, number];
-  /** Floating-point operations, for profiles; 0 where bytes are what counts. */
+  /** Floating-point operations, for profiles; 0 for kernels limited by memory bandwidth. */
   readonly operations?: number;
 }
 
-/** What ran: calls, bytes read and written at least once, floating-point operations of products. */
+/**
+ * Statistics of what ran: calls, bytes read and written at least once, floating-point operations of products.
+ */
 export interface Tally {
   /** How often it ran. */
   readonly calls: number;
@@ -35,34 +38,34 @@ export interface Tally {
   readonly bytes: number;
   /** Floating-point operations. */
   readonly operations: number;
-  /** Time on the card, where it was asked for and can be told. */
+  /** Time on the GPU, where requested and available. */
   readonly nanoseconds?: number;
 }
 
 /** A stream of commands on a device. */
 export interface Stream {
   run(kernel: Kernel, call: Call): void;
-  /** Host bytes into a block. Length and offset are multiples of 4. */
+  /** Copies host bytes into a block. Length and offset are multiples of 4. */
   write(block: Block, bytes: Uint8Array, offset: number): void;
-  /** Bytes of one block to an offset of another. */
+  /** Copies bytes of one block to an offset of another. */
   copy(from: Block, to: Block, bytes: number, offset?: number): void;
   clear(block: Block, bytes: number): void;
-  /** The first bytes of each block, when all that was recorded before is done. */
+  /** The first bytes of each block, after all previously recorded commands. */
   read(parts: readonly { readonly block: Block; readonly bytes: number }[]): Promise<readonly Uint8Array[]>;
-  /** Submits what is recorded. */
+  /** Submits the recorded commands. */
   flush(): void;
-  /** What ran since the start, by kernel; and submissions. */
+  /** Statistics since the start, by kernel; and the number of submissions. */
   tally(): ReadonlyMap<string, Tally>;
   submissions(): number;
   forget(): void;
 }
 
-/** Calls of one submission at most, so that the card starts while the host still records. */
+/** Maximum number of calls per submission, so that the GPU starts while the host still records. */
 const CALLS = 4096;
 /** Words of arguments and of small uploads in one submission. */
 const ARGUMENT_WORDS = 2 ** 18;
 const STAGED_WORDS = 2 ** 18;
-/** Uploads up to so many bytes are staged when earlier commands of the batch still use their target. */
+/** Uploads up to this many bytes are staged when earlier commands of the batch still use their target. */
 const STAGED_BYTES = 2 ** 16;
 
 /** Opens a stream. */
@@ -185,12 +188,12 @@ export function stream(open: OpenDevice): Stream {
         if (lengths[i]! > 0) commands().copyBufferToBuffer(block.buffer, 0, reader, at, lengths[i]!);
         at += lengths[i]!;
       });
-      await Promise.resolve(); // reads that are asked for together share a submission
+      await Promise.resolve(); // reads requested together share a submission
       flush();
       try {
         await reader.mapAsync(GPUMapMode.READ);
       } catch (cause) {
-        await open.ask(); // says why: lost, or out of memory
+        await open.ask(); // throws the reason: device lost, or out of memory
         throw new Error("Cannot read from the GPU: the buffer could not be mapped", { cause });
       }
       const mapped = reader.getMappedRange();

@@ -1,4 +1,7 @@
-/** The tables of codebooks as one run of f32 that kernels read: values, bounds between them, codes in rising order. */
+/**
+ * The tables of codebooks as one run of f32 that kernels read: values, bounds between them, codes in
+ * ascending order.
+ */
 import { book, type Codebook, SIGNED, UNSIGNED } from "../../tensor/codebook.ts";
 import type { CodebookType, DType } from "../../tensor/dtype.ts";
 
@@ -10,7 +13,7 @@ const BOOKS: readonly (readonly [name: string, Codebook])[] = [
   ["udynamic8", UNSIGNED],
 ];
 
-/** Where the parts of one codebook lie, as indices of f32; `count` bounds. */
+/** The positions of one codebook's parts, as f32 indices; `count` is the number of bounds. */
 export interface TablePlace {
   readonly values: number;
   readonly bounds: number;
@@ -21,7 +24,7 @@ export interface TablePlace {
 /** Bytes of all tables. */
 export const TABLE_BYTES = 8192;
 
-/** The place of a dtype's tables: of its codes, not of the second level of a double type. */
+/** The position of a dtype's tables: those of its codes, not of the second level of a double type. */
 export function tableOf(dtype: DType): TablePlace {
   const name = dtype.replace("_double", "");
   let at = 0;
@@ -35,7 +38,10 @@ export function tableOf(dtype: DType): TablePlace {
   return { values: 0, bounds: 0, count: 0, codes: 0 };
 }
 
-/** Constants that a compiler must not see as such, lest it reorders a product or inverts a divisor: their indices. */
+/**
+ * Indices of constants that a compiler must not see as constants, since it might reorder a product or invert
+ * a divisor.
+ */
 export const STEPS_AT: number = TABLE_BYTES / 4 - 2;
 export const INVERSE_127_AT: number = TABLE_BYTES / 4 - 1;
 

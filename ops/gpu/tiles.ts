@@ -1,19 +1,20 @@
 /**
- * Boxes of a walk, cut so that what each operand reaches fits a binding. An operand reaches, from a box of sizes nᵢ with
- * steps sᵢ, a run of Σ (nᵢ − 1) sᵢ + `extent` elements; where that is too long, the axis that adds most to it is cut.
+ * Boxes of a walk, split so that the elements of each operand fit a binding. A box of sizes nᵢ with steps sᵢ
+ * spans Σ (nᵢ − 1) sᵢ + `extent` elements of an operand; where that is too much, the axis that contributes
+ * most is split.
  */
 import type { Operand } from "../../tensor/backend.ts";
 import type { Context } from "./context.ts";
 import type { Span } from "./stream.ts";
 
-/** An operand of f32, i32 or another word a number, as a walk reaches it. */
+/** How a walk indexes an operand with one word per element, such as f32 or i32. */
 export interface Reached {
   readonly x: Operand;
-  /** Elements from one place of an axis to the next; none negative. */
+  /** Elements from one position along an axis to the next; nonnegative. */
   readonly steps: readonly number[];
   /** The element at the walk's corner; default 0. */
   readonly at?: number;
-  /** Elements reached from a single place; default 1. */
+  /** Elements accessed at a single position; default 1. */
   readonly extent?: number;
 }
 
@@ -23,12 +24,15 @@ export interface Tile {
   readonly sizes: readonly number[];
 }
 
-/** Elements that a box reaches. */
+/** Number of elements that a box spans. */
 function reach({ sizes }: Tile, { steps, extent = 1 }: Reached): number {
   return sizes.reduce((sum, n, axis) => sum + (n - 1) * steps[axis]!, extent);
 }
 
-/** Boxes that cover `sizes` in rising order along every axis. One that cannot be cut further is left too large. */
+/**
+ * Boxes that cover `sizes` in ascending order along every axis. One that cannot be split further is left too
+ * large.
+ */
 export function tiles(sizes: readonly number[], operands: readonly Reached[], most: number): readonly Tile[] {
   if (sizes.includes(0)) return [];
   const cut = (tile: Tile): readonly Tile[] => {
@@ -52,10 +56,10 @@ export function tiles(sizes: readonly number[], operands: readonly Reached[], mo
 }
 
 /**
- * Visits the boxes of a walk with a binding of each operand, and the element of that binding at which the box's corner
- * lies.
+ * Visits the boxes of a walk with a binding of each operand, and the offset of the box's corner in that
+ * binding.
  *
- * @throws {RangeError} when what a single place reaches is larger than a binding.
+ * @throws {RangeError} when the elements accessed at a single position exceed a binding.
  */
 export function eachTile(
   context: Context,

@@ -1,13 +1,18 @@
-/** Timestamps around kernels: a pair of queries a call, resolved at the end of a batch, summed by kernel when they arrive. */
+/**
+ * Timestamps around kernels: a pair of queries per call, resolved at the end of a batch, summed by kernel
+ * when they arrive.
+ */
 
-/** Times calls. */
+/** Measures the time of calls. */
 export interface Timer {
-  /** What a pass writes, for the next call of a kernel of this name. */
+  /** The timestamp writes of a pass, for the next call of a kernel with this name. */
   next(name: string): GPUComputePassTimestampWrites;
   full(): boolean;
-  /** Records the resolution of what was timed, before the batch is submitted; and fetches it after. */
+  /**
+   * Records the resolution of the queries before the batch is submitted; the result fetches them afterwards.
+   */
   resolve(encoder: GPUCommandEncoder): () => void;
-  /** Waits for what was fetched. */
+  /** Waits for pending fetches. */
   settled(): Promise<void>;
   /** Nanoseconds so far, by kernel. */
   times(): ReadonlyMap<string, number>;

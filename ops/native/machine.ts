@@ -1,12 +1,16 @@
-/** A running copy of the kernels as a library of the machine: memory without WebAssembly's end, vectors as wide as there are. */
+/**
+ * A running copy of the kernels as a native library: memory without WebAssembly's limit, and the CPU's widest
+ * vectors.
+ */
 import type { Machine } from "../wasm/machine.ts";
 import { functionsOf, SYMBOLS } from "./symbols.ts";
 
 /**
  * Opens the library and starts its threads.
  *
- * @param sources The hash of the sources that it must have been made of; absent: any.
- * @throws {Error} when it is missing, is of another machine, version or other sources, or is in use.
+ * @param sources The hash of the sources that it must have been built from; absent: any.
+ * @throws {Error} when it is missing, was built for another machine or version or from other sources, or is
+ * in use.
  */
 export function startNative(path: string, threads: number, sources?: string): Machine {
   const library = opened(path);
@@ -64,7 +68,10 @@ function opened(path: string): Deno.DynamicLibrary<typeof SYMBOLS> {
   }
 }
 
-/** Where `deno task native` puts the library. @throws {Error} when the package was not loaded from disk. */
+/**
+ * The path at which `deno task native` puts the library. @throws {Error} when the package was not loaded from
+ * disk.
+ */
 export function libraryPath(): string {
   const here = import.meta.dirname;
   if (here === undefined) {

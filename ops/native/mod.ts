@@ -1,7 +1,8 @@
 /**
- * The native backend: the crate of the WASM backend compiled for this machine, with vectors as wide as it has them and memory
- * beyond 4 GiB. It must be built first, with `deno task native`, which needs Rust; and it needs `--allow-ffi`. Results are
- * the same bits for any number of threads; they differ from the WASM backend's by f32's rounding.
+ * The native backend: the crate of the WASM backend compiled for this machine, with its widest vectors and
+ * memory beyond 4 GiB. It must be built first, with `deno task native`, which needs Rust; and it needs
+ * `--allow-ffi`. Results are bit-identical for any number of threads; they differ from the WASM backend's by
+ * f32 rounding.
  *
  * @module
  */
@@ -12,14 +13,17 @@ import { libraryPath, startNative } from "./machine.ts";
 
 /** How to run the native backend. */
 export interface NativeOptions {
-  /** Threads that compute, the caller's included; default: the machine's. */
+  /** Number of computing threads, including the caller's; default: the machine's number of cores. */
   readonly threads?: number;
-  /** Where the library lies, of whatever sources; default: where `deno task native` puts it, of these sources. */
+  /**
+   * Path of the library, built from any sources; default: where `deno task native` puts it, built from these
+   * sources.
+   */
   readonly library?: string;
 }
 
 /**
- * Starts the native backend. One at a time in a thread. Needs `--allow-ffi`.
+ * Starts the native backend. At most one per thread. Needs `--allow-ffi`.
  *
  * @throws {RangeError} when `threads` is not an integer from 1 to 1024.
  * @throws {Error} when the library is not built, was built from other sources, or this thread has one open.
@@ -47,7 +51,7 @@ export function native(options: NativeOptions = {}): Backend {
 }
 
 /**
- * Whether the library lies where `deno task native` puts it. Needs `--allow-read`.
+ * Whether the library exists where `deno task native` puts it. Needs `--allow-read`.
  *
  * @example
  * ```ts

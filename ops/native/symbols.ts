@@ -1,6 +1,9 @@
-/** The library's exports, as `Deno.dlopen` wants to know them. */
+/** The library's exports, in the form that `Deno.dlopen` expects. */
 
-/** A letter a parameter: w a whole number as wide as an address, u u32, i i32, f f32, b bool; after ">" what is returned. */
+/**
+ * A letter a parameter: w an integer as wide as an address, u u32, i i32, f f32, b bool; after ">" the
+ * result.
+ */
 const SIGNATURES = {
   sources: ">u",
   start_workers: "w>u",
@@ -71,7 +74,10 @@ export const SYMBOLS: Deno.ForeignLibraryInterface = Object.fromEntries(names.ma
   return [name, { parameters: [...parameters].map(typeOf), result: result === "" ? "void" : typeOf(result) }];
 }));
 
-/** The exports as functions of numbers: u32 from any 32 bits, bool from 0 and 1, addresses back as numbers. */
+/**
+ * The exports as functions of numbers: u32 from any 32 bits, bool from 0 and 1, addresses returned as
+ * numbers.
+ */
 export function functionsOf(
   symbols: Readonly<Record<string, unknown>>,
 ): Readonly<Record<Symbol, (...args: number[]) => number>> {

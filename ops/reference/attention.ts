@@ -8,7 +8,9 @@ import { logSumExp } from "./reduce.ts";
 import { broadcastStrides } from "../../tensor/walk.ts";
 import { floats, numbers } from "./storage.ts";
 
-/** Whether query i sees key j, before the mask: causal order and window, save for the first `always` keys. */
+/**
+ * Whether query i sees key j, before the mask: causal order and window, except for the first `always` keys.
+ */
 export function visible(i: number, j: number, options: AttentionOptions): boolean {
   const behind = i + options.offset - j;
   if (j < options.always) return true;
@@ -16,7 +18,7 @@ export function visible(i: number, j: number, options: AttentionOptions): boolea
   return options.window === 0 || behind <= options.window;
 }
 
-/** One query's place: where its vectors start, and which head of k and v it reads. */
+/** The location of one query: where its vectors start, and which head of k and v it reads. */
 interface Query {
   /** Row of lse and of the scores: (batch · h + head) · t + i. */
   readonly row: number;

@@ -51,7 +51,7 @@ export function unary(op: UnaryOp, x: Operand, out: Operand): void {
   for (let i = 0; i < to.length; i++) to[i] = f(from[i]!);
 }
 
-/** out = op(a, b), broadcast. Whole-number results of i32 operands wrap at 32 bits; division drops the fraction. */
+/** out = op(a, b), broadcast. Integer results of i32 operands wrap at 32 bits; division truncates. */
 export function binary(op: BinaryOp, a: Operand, b: Operand, out: Operand): void {
   const f = BINARY[op];
   const [x, y] = [spread(a, out), spread(b, out)];

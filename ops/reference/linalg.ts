@@ -1,4 +1,6 @@
-/** QR by Householder's reflections, SVD by one-sided Jacobi rotations, order statistics by sorting; all in f64. */
+/**
+ * QR by Householder reflections, SVD by one-sided Jacobi rotations, order statistics by sorting; all in f64.
+ */
 import type { Operand } from "../../tensor/backend.ts";
 import { showShape } from "../../tensor/shape.ts";
 import { floats, numbers } from "./storage.ts";
@@ -6,7 +8,7 @@ import { floats, numbers } from "./storage.ts";
 /** A matrix as its columns. */
 type Columns = readonly Float64Array[];
 
-/** Thin QR with no negative entry on the diagonal of r (Golub and Van Loan, Matrix Computations, algorithm 5.2.1). */
+/** Thin QR with a nonnegative diagonal of r (Golub and Van Loan, Matrix Computations, algorithm 5.2.1). */
 export function qr(x: Operand, q: Operand, r: Operand): void {
   const [m, n] = x.shape as [number, number];
   const k = Math.min(m, n);
@@ -61,7 +63,7 @@ export function svd(x: Operand, u: Operand, s: Operand, vt: Operand): void {
   rows.forEach((row, j) => rowsTo.set(row, j * n));
 }
 
-/** out = the element at place `rank` in rising order. */
+/** out = the element at position `rank` in ascending order. */
 export function orderStatistic(x: Operand, rank: number, out: Operand): void {
   floats(out)[0] = Float64Array.from(numbers(x)).sort()[rank]!;
 }
@@ -93,7 +95,10 @@ function rotate(p: Float64Array, q: Float64Array, c: number, s: number): void {
   }
 }
 
-/** Columns of unit length; those of (nearly) no length are replaced by unit vectors orthogonal to all others. */
+/**
+ * Columns normalized to unit length; those of (nearly) zero length are replaced by unit vectors orthogonal to
+ * all others.
+ */
 function completed(columns: Columns): Columns {
   const longest = columns.length === 0 ? 0 : norm(columns[0]!);
   const basis: Float64Array[] = [];
@@ -105,7 +110,7 @@ function completed(columns: Columns): Columns {
   return basis;
 }
 
-/** The coordinate vector that the basis covers least, made orthogonal to it. */
+/** The coordinate vector with the smallest projection on the basis, orthogonalized to it. */
 function orthogonalTo(basis: Columns, n: number): Float64Array {
   const rest = Array.from({ length: n }, (_, i) => 1 - basis.reduce((sum, b) => sum + b[i]! ** 2, 0));
   const vector = new Float64Array(n);
@@ -134,7 +139,7 @@ function dot(a: Float64Array, b: Float64Array): number {
 
 const norm = (x: Float64Array): number => Math.sqrt(dot(x, x));
 
-/** The entry of largest magnitude, the first of equals. */
+/** The entry of largest magnitude, the first one on ties. */
 function leading(x: Float64Array): number {
   return x.reduce((largest, value) => Math.abs(value) > Math.abs(largest) ? value : largest, 0);
 }

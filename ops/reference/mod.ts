@@ -1,6 +1,6 @@
 /**
- * The reference backend: plain TypeScript, slow and obviously right. It is the oracle of the other two, and imports only
- * `tensor`.
+ * The reference backend: plain TypeScript, slow but evidently correct. It is the oracle for the other
+ * backends, and imports only `tensor`.
  *
  * @example
  * ```ts

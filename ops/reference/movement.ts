@@ -1,4 +1,4 @@
-/** Kernels that only move elements: axes, boxes, joins, and rows or columns picked by index. */
+/** Kernels that only move elements: axes, boxes, concatenation, and rows or columns selected by index. */
 import type { Operand } from "../../tensor/backend.ts";
 import { rowsAndWidth, size, strides } from "../../tensor/shape.ts";
 import { bytesOf, elements, floats, integers, numbers, numbersIn, walk } from "./storage.ts";

@@ -42,7 +42,7 @@ export function argmax(x: Operand, out: Operand): void {
   }
 }
 
-/** log Σ exp over `width` numbers from `start`; −∞ when all are. */
+/** log Σ exp over `width` values from `start`; −∞ when all are. */
 export function logSumExp(x: ArrayLike<number>, start: number, width: number): number {
   let largest = -Infinity;
   for (let j = 0; j < width; j++) largest = Math.max(largest, x[start + j]!);
@@ -52,7 +52,7 @@ export function logSumExp(x: ArrayLike<number>, start: number, width: number): n
   return largest + Math.log(sum);
 }
 
-/** exp(x − log Σ exp) a row; a row of −∞ gives zeros. */
+/** exp(x − log Σ exp) per row; a row of −∞ gives zeros. */
 export function softmax(x: Operand, out: Operand): void {
   const { rows, width } = rowsAndWidth(x.shape);
   const [from, to] = [numbers(x), floats(out)];

@@ -1,5 +1,5 @@
 /**
- * What a raw handle of the reference backend is, and the ways kernels look at operands: values (decoded), the f32 or
+ * Raw handles of the reference backend, and the ways kernels access operands: values (decoded), the f32 or
  * i32 view to write into, whole elements to move, and index maps for strided walks.
  */
 import type { Operand } from "../../tensor/backend.ts";
@@ -78,7 +78,7 @@ export function walk(shape: Shape, steps: readonly number[], base: number = 0): 
   return offsets;
 }
 
-/** Where each element of `to` lies in an operand of shape `from` broadcast to it. */
+/** The offset of each element of `to` in an operand of shape `from` broadcast to it. */
 export function broadcastOffsets(from: Shape, to: Shape): Int32Array {
   return walk(to, broadcastStrides(from, to));
 }

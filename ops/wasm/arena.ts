@@ -1,16 +1,17 @@
 /**
- * Memory of the backend's storages: blocks of size classes, kept for reuse when they come back. Sixteen classes an octave
- * (at most 6 % unused) make the blocks of one training step fit the next, so a loop does not fragment memory. What is kept
- * never lifts the memory above the most that was held at once: then the crate's allocator joins free neighbours.
+ * Memory of the backend's storages: blocks in size classes, kept for reuse when released. With sixteen
+ * classes per octave (at most 6 % unused) the blocks of one training step fit the next, so a loop does not
+ * fragment memory. Kept blocks never raise memory use above the peak of live bytes: before that they are
+ * returned to the crate's allocator, which merges free neighbours.
  */
 import type { Machine } from "./machine.ts";
 
-/** A storage: where it lies. `pointer` becomes 0 when it is released. */
+/** The location of a storage. `pointer` becomes 0 when it is released. */
 export interface Block {
   pointer: number;
 }
 
-/** Bytes that a request of `bytes` takes. */
+/** Bytes allocated for a request of `bytes`. */
 export function sizeClass(bytes: number): number {
   if (bytes <= 1024) return Math.max(64, Math.ceil(bytes / 64) * 64);
   const step = 2 ** (Math.floor(Math.log2(bytes)) - 4);
@@ -25,7 +26,7 @@ export interface Arena {
   release(block: Block, bytes: number): void;
   /** Bytes in blocks kept for reuse. */
   pooled(): number;
-  /** Runs `f` with a block that lives only meanwhile. */
+  /** Runs `f` with a temporary block. */
   borrow<T>(bytes: number, f: (pointer: number) => T): T;
 }
 
@@ -53,7 +54,8 @@ export function arena(machine: () => Machine): Arena {
     machine(); // throws when closed, even if a kept block would do
     const size = sizeClass(bytes);
     most = Math.max(most, held + size);
-    // Steps of ever other lengths would keep ever other blocks: held and kept together stay within the most ever held.
+    // Steps of varying lengths would keep ever more blocks: live and kept bytes together must not exceed the
+    // peak of live bytes.
     if (!kept.get(size)?.length && held + pooled + size > most) trim();
     const valid = size <= machine().largest;
     let pointer = valid ? take(size) : 0;

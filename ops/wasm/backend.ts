@@ -1,4 +1,4 @@
-/** Puts the kernels together over one machine. */
+/** Assembles the kernels of one machine into a backend. */
 import type { Backend, BinaryOp, Operand, Raw, ReduceOp, UnaryOp } from "../../tensor/backend.ts";
 import type { Key } from "../../tensor/key.ts";
 import { rowsAndWidth, size } from "../../tensor/shape.ts";

@@ -1,4 +1,4 @@
-/** Conversions between dtypes: everything goes by way of f32, whole tensors at a time. */
+/** Conversions between dtypes: everything goes through f32, one whole tensor at a time. */
 import type { Backend, Operand } from "../../tensor/backend.ts";
 import { bitsOf } from "../../tensor/bits.ts";
 import { byteLength, type DType } from "../../tensor/dtype.ts";
@@ -9,7 +9,7 @@ import type { Context } from "./context.ts";
 /** The kernels of this file. */
 export type CastKernels = Pick<Backend, "fill" | "copy" | "cast" | "adamw">;
 
-/** Casts, fills and the optimizer step, whose moments may be coded. */
+/** Casts, fills and the optimizer step, whose moments may be quantized. */
 export function castKernels(context: Context): CastKernels {
   const { kernels, address } = context;
 
@@ -17,16 +17,16 @@ export function castKernels(context: Context): CastKernels {
     kernels().decode(DTYPE[x.dtype], address(x), size(x.shape), rowsAndWidth(x.shape).width, pointer);
   const encode = (pointer: number, out: Operand): void => {
     refuse(out.dtype);
-    byteLength(out.dtype, out.shape); // throws where the last axis has no whole number of blocks
+    byteLength(out.dtype, out.shape); // throws where the last axis is not a whole number of blocks
     kernels().encode(DTYPE[out.dtype], pointer, size(out.shape), rowsAndWidth(out.shape).width, address(out));
   };
-  /** Runs `f` with x as f32: in place, or decoded for the time being. */
+  /** Runs `f` with x as f32: in place, or decoded to temporary memory. */
   const reading = <T>(x: Operand, f: (pointer: number) => T): T =>
     x.dtype === "f32" ? f(address(x)) : context.floats(size(x.shape), (pointer) => {
       decode(x, pointer);
       return f(pointer);
     });
-  /** Runs `f` with room for out as f32, and encodes what it left there. */
+  /** Runs `f` with memory for out as f32, and encodes the result. */
   const writing = <T>(out: Operand, f: (pointer: number) => T): T =>
     out.dtype === "f32" ? f(address(out)) : context.floats(size(out.shape), (pointer) => {
       const result = f(pointer);

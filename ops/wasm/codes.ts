@@ -1,4 +1,4 @@
-/** Numbers by which the crate knows dtypes and ops. Their order is that of the matches in `crate/src`. */
+/** Numeric codes of dtypes and ops in the crate. Their order is that of the match arms in `crate/src`. */
 import type { BinaryOp, ReduceOp, UnaryOp } from "../../tensor/backend.ts";
 import type { DType } from "../../tensor/dtype.ts";
 

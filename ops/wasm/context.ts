@@ -1,27 +1,36 @@
-/** What every family of kernels needs: the exports, addresses of operands, and room for words and temporary numbers. */
+/**
+ * Needed by every family of kernels: the exports, addresses of operands, and memory for words and temporary
+ * values.
+ */
 import type { Operand } from "../../tensor/backend.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import { showShape } from "../../tensor/shape.ts";
 import type { Arena, Block } from "./arena.ts";
 import type { Kernels, Machine } from "./machine.ts";
 
-/** The backend's inside, shared by its kernels. */
+/** The backend's internals, shared by its kernels. */
 export interface Context {
   /** The crate's exports. @throws {Error} after `close`. */
   kernels(): Kernels;
-  /** Address of an operand of any dtype; a lazy one is made now, by kernels with words of their own. @throws {Error} when it was released. */
+  /**
+   * Address of an operand of any dtype; a lazy one is computed now, by kernels that use their own words.
+   * @throws {Error} when it was released.
+   */
   address(x: Operand): number;
   /** Address of an operand that a kernel reads or writes as f32 (or as the dtype given). @throws {TypeError} otherwise. */
   at(x: Operand, dtype?: DType): number;
-  /** Puts words where the crate can read them until the next call, and gives their address. Addresses are asked for before. */
+  /**
+   * Writes words where the crate can read them until the next call, and returns their address. Request
+   * addresses of operands before.
+   */
   words(values: readonly number[]): number;
-  /** Runs `f` with room for words that lives as long as `f` runs. */
+  /** Runs `f` with memory for words that is valid while `f` runs. */
   longWords<T>(values: ArrayLike<number>, f: (pointer: number) => T): T;
   /** Runs `f` with the address of n f32. */
   floats<T>(n: number, f: (pointer: number) => T): T;
 }
 
-/** Words that one call may pass: specs of rank 16 for three operands, with room to spare. */
+/** Words that one call may pass: specs of rank 16 for three operands, with some margin. */
 const WORDS = 256;
 
 /** A context over a machine and its arena. */

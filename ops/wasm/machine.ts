@@ -1,10 +1,14 @@
 /**
- * A running copy of the kernels in WebAssembly: the single-thread build, or the threaded one with its workers. Loading needs no
- * permission: the module comes by a source-phase import and workers start from a `data:` URL.
+ * A running copy of the kernels in WebAssembly: the single-thread build, or the threaded one with its
+ * workers. Loading needs no permission: the module is loaded by a source-phase import and workers are started
+ * from a `data:` URL.
  */
 import type * as Exports from "./lib/single_bg.wasm.d.ts";
 
-/** The crate's exports. Those that return an address or a size give a signed word: `>>> 0` makes it whole. */
+/**
+ * The crate's exports. Those that return an address or a size return a signed word: `>>> 0` makes it
+ * unsigned.
+ */
 type Exported = typeof Exports;
 
 /** The kernels: exports that compute. */
@@ -23,28 +27,28 @@ export type Kernels = Omit<
   | "__wbindgen_start"
 >;
 
-/** Kernels, the memory they work on and the threads that they run on. */
+/** Kernels, their memory and their threads. */
 export interface Machine {
   readonly kernels: Kernels;
   /** Bytes that the memory can hold; absent where only the machine limits it. */
   readonly capacity?: number;
-  /** Most bytes that may be asked for at once. */
+  /** Maximum number of bytes in one request. */
   readonly largest: number;
-  /** What the machine is, in words for errors: "a WASM memory has 4096.0 MiB". */
+  /** Description of the machine for error messages: "a WASM memory has 4096.0 MiB". */
   readonly limit: string;
-  /** Threads that take part, the caller's included. */
+  /** Number of threads, including the caller's. */
   readonly threads: number;
-  /** Address of `bytes` bytes at a multiple of 64, or 0 when there is no room. */
+  /** Address of `bytes` bytes at a multiple of 64, or 0 when memory is exhausted. */
   allocate(bytes: number): number;
-  /** Gives back what `allocate(bytes)` gave. */
+  /** Releases the result of `allocate(bytes)`. */
   release(pointer: number, bytes: number): void;
   /** Bytes in memory, as a view that must not outlive a call that allocates. */
   view(pointer: number, bytes: number): Uint8Array<ArrayBufferLike>;
   /** Bytes of a word, as wide as an address. */
   readonly wordBytes: 4 | 8;
-  /** Writes whole numbers as words. */
+  /** Writes integers as words. */
   write(pointer: number, values: ArrayLike<number>): void;
-  /** Bytes that the kernels keep for themselves. */
+  /** Bytes of the kernels' scratch memory. */
   scratch(): number;
   stop(): void;
 }
@@ -69,13 +73,16 @@ function machine(exported: Exported, memory: WebAssembly.Memory, threads: number
 
 /** Stack of a worker in bytes; the caller's is set at build time. */
 const STACK = 1 << 20;
-/** 4 MiB to begin with (the build wants a little over 1) and 4 GiB at most: what a 32-bit address reaches. */
+/** Initially 4 MiB (the build needs a little over 1) and at most 4 GiB: the range of a 32-bit address. */
 const PAGES = { initial: 64, maximum: 65_536 } as const;
 const CAPACITY = 65_536 * PAGES.maximum;
-/** How long a worker may take to come up, in milliseconds. */
+/** Time limit for a worker to start, in milliseconds. */
 const PATIENCE = 20_000;
 
-/** Everything that a module imports: its memory where it asks for one. The rest serves JavaScript values, of which there are none. */
+/**
+ * All imports of a module: its memory if it imports one. The rest serves JavaScript values, which are not
+ * used.
+ */
 const link = `(module, memory) => {
   const imports = {};
   for (const entry of WebAssembly.Module.imports(module)) {
@@ -84,7 +91,7 @@ const link = `(module, memory) => {
   return new WebAssembly.Instance(module, imports).exports;
 }`;
 
-/** What a worker does with its data. The caller, who waits inside a kernel, hears of its end from the kernels alone. */
+/** The code of a worker. The caller, waiting inside a kernel, is notified of its end only by the kernels. */
 const WORK = `({ module, memory, thread, stack }) => {
   const kernels = (${link})(module, memory);
   kernels.__wbindgen_start(stack);
@@ -107,7 +114,7 @@ export async function startSingle(): Promise<Machine> {
 /**
  * Starts the kernels on the calling thread and `threads − 1` workers.
  *
- * @throws {Error} when a worker does not come up.
+ * @throws {Error} when a worker does not start.
  */
 export async function startThreaded(threads: number): Promise<Machine> {
   const { module } = await import("./lib/threaded.js");

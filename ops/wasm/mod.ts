@@ -1,7 +1,7 @@
 /**
- * The WASM backend: one Rust crate (`crate/`), compiled to 128-bit vectors and committed (`lib/`), over one memory of at
- * most 4 GiB, with worker threads on shared memory. Imports `tensor` only. Results are the same bits for any number
- * of threads; relaxed fused multiply-adds may differ between kinds of CPU.
+ * The WASM backend: one Rust crate (`crate/`), compiled to 128-bit vectors and committed (`lib/`), over one
+ * memory of at most 4 GiB, with worker threads on shared memory. Imports only `tensor`. Results are
+ * bit-identical for any number of threads; relaxed fused multiply-adds may differ between kinds of CPU.
  *
  * @example
  * ```ts
@@ -26,17 +26,18 @@ import { startSingle, startThreaded } from "./machine.ts";
 /** How to run the WASM backend. */
 export interface WasmOptions {
   /**
-   * Threads that compute, the caller's included; default: the machine's, 8 at most, and 1 on a page without cross-origin
-   * isolation, which cannot share memory. 1 loads the single-thread build.
+   * Number of computing threads, including the caller's; default: the machine's number of cores, at most 8,
+   * and 1 on a page without cross-origin isolation, which cannot share memory. 1 loads the single-thread
+   * build.
    */
   readonly threads?: number;
 }
 
 /**
- * Starts a WASM backend. Needs no permission. Workers do not keep the program alive; `close` ends them.
+ * Starts a WASM backend. Needs no permission. Workers do not keep the program alive; `close` terminates them.
  *
  * @throws {RangeError} when `threads` is not an integer from 1 to 64.
- * @throws {Error} when a worker does not come up.
+ * @throws {Error} when a worker does not start.
  * @example
  * ```ts
  * import { read, tensor } from "@graft/peft/core";

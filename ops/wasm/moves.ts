@@ -1,4 +1,4 @@
-/** Kernels that only move elements: axes, boxes, joins, and rows or columns picked by index. */
+/** Kernels that only move elements: axes, boxes, concatenation, and rows or columns selected by index. */
 import type { Backend, Operand } from "../../tensor/backend.ts";
 import { byteLength, type DType } from "../../tensor/dtype.ts";
 import { rowsAndWidth, showShape, size, strides } from "../../tensor/shape.ts";
@@ -40,7 +40,7 @@ export function moveKernels(context: Context): MoveKernels {
   /** @throws {RangeError} when an index is outside 0 … limit − 1. */
   const check = (op: string, ids: Operand, limit: number): void => {
     const n = size(ids.shape);
-    // 0 is allowed either way; with a limit of 0 nothing is.
+    // 0 is allowed in either case; with a limit of 0 no index is.
     const bad = limit > 0 ? kernels().first_outside(at(ids, "i32"), n, limit, 0) >>> 0 : 0;
     if (bad < n) {
       throw new RangeError(`Cannot ${op}: index at position ${bad} is outside 0 to ${limit - 1}`);
@@ -115,7 +115,7 @@ export function moveKernels(context: Context): MoveKernels {
       const { width } = rowsAndWidth(out.shape);
       check("scatterAddLast", ids, width);
       const { rows, width: count } = rowsAndWidth(ids.shape);
-      // Rows without an index still become zeros.
+      // Rows without an index are still set to zero.
       kernels().scatter_add_last(at(x), at(ids, "i32"), rows, width, count, at(out));
     },
   };
@@ -130,7 +130,7 @@ export function moveKernels(context: Context): MoveKernels {
 const corner = (shape: readonly number[], starts: readonly number[]): number =>
   strides(shape).reduce((sum, step, axis) => sum + step * starts[axis]!, 0);
 
-/** Bytes of an element. @throws {TypeError} for coded dtypes. */
+/** Bytes of an element. @throws {TypeError} for quantized dtypes. */
 function unitOf(x: Operand): number {
   const units: { readonly [dtype in DType]?: number } = { f32: 4, i32: 4, f16: 2, bf16: 2, u8: 1 };
   const unit = units[x.dtype];

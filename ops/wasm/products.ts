@@ -1,4 +1,4 @@
-/** Matrix products and attention: the kernels whose arguments do not fit in a few numbers. */
+/** Matrix products and attention: the kernels with too many arguments to pass as numbers. */
 import type { AttentionOptions, Backend, Operand } from "../../tensor/backend.ts";
 import { bitsOf } from "../../tensor/bits.ts";
 import { productSizes } from "../../tensor/product_sizes.ts";
@@ -51,7 +51,7 @@ export function productKernels(context: Context): ProductKernels {
   };
 }
 
-/** For each batch item the elements before it in a and in b. */
+/** The offsets of each batch item in a and in b, in elements. */
 function batchOffsets(a: Operand, b: Operand, lead: readonly number[]): Float64Array {
   const stepsOf = (x: Operand): readonly number[] => {
     const matrix = size(x.shape.slice(-2));

@@ -6,7 +6,7 @@ import type { Context } from "./context.ts";
 /** The kernels of this file. */
 export type TransformKernels = Required<Pick<Backend, "walshHadamard" | "fastfood" | "fastfoodTranspose">>;
 
-/** The crate's `PIECE`: rows up to here need no room in memory. */
+/** The crate's `PIECE`: rows up to this length need no scratch memory. */
 const PIECE = 4096;
 
 /** Transforms. */

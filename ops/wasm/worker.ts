@@ -1,15 +1,15 @@
-/** Starts workers in Deno and Node. Bundles for browsers put `browser/worker.ts` in this file's place. */
+/** Starts workers in Deno and Node. Browser bundles replace this file by `browser/worker.ts`. */
 import { Worker } from "node:worker_threads";
 
-/** A thread that runs until it is told to end. It does not keep the program alive. */
+/** A thread that runs until it is terminated. It does not keep the program alive. */
 export interface StartedWorker {
   end(): void;
 }
 
 /**
- * Runs the source of a function of `data` in a thread of its own.
+ * Runs the source of a function of `data` in a separate thread.
  *
- * @param failed Hears when the thread throws.
+ * @param failed Called when the thread throws.
  */
 export function startWorker(
   source: string,

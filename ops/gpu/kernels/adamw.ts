@@ -1,7 +1,7 @@
 /**
- * One AdamW step (arXiv 1711.05101): m' = β₁ m + (1 − β₁) g, v' = β₂ v + (1 − β₂) g², p' = keep · p − rate · m' / (√(v' · c) + ε)
- * with keep = 1 − η λ, rate = η / (1 − β₁ᵗ), c = 1 / (1 − β₂ᵗ). Four elements an invocation. Checked against the reference
- * by tests/ops/gpu/rows.test.ts.
+ * One AdamW step (arXiv 1711.05101): m' = β₁ m + (1 − β₁) g, v' = β₂ v + (1 − β₂) g², p' = keep · p − rate ·
+ * m' / (√(v' · c) + ε) with keep = 1 − η λ, rate = η / (1 − β₁ᵗ), c = 1 / (1 − β₂ᵗ). Four elements per
+ * invocation. Checked against the reference by tests/ops/gpu/rows.test.ts.
  */
 import { EACH, type Kernel } from "../kernel.ts";
 

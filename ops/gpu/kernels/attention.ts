@@ -1,7 +1,8 @@
 /**
- * Attention: out = softmax(scale · q kᵀ + bias, masked) v, without storing the scores. An invocation holds one query and its
- * sums in registers and goes over the keys once, rescaling when a larger score turns up (arXiv 2205.14135); the lanes of a
- * workgroup are neighbouring queries of one head, so they read the same key at a time.
+ * Attention: out = softmax(scale · q kᵀ + bias, masked) v, without storing the scores. An invocation holds
+ * one query and its sums in registers and visits the keys once, rescaling when a larger score occurs (arXiv
+ * 2205.14135); the lanes of a workgroup are adjacent queries of one head, so they read the same key at the
+ * same time.
  *
  * Widths are known when a kernel is generated: d/4 registers of four for each vector. Checked against the reference by
  * tests/ops/gpu/products.test.ts.
@@ -9,7 +10,7 @@
 import { type Argument, type Element, type Kernel, range } from "../kernel.ts";
 import { EXP_LOG, SPECIAL } from "./math.ts";
 
-/** What a kernel is generated for. */
+/** The parameters for which a kernel is generated. */
 export interface AttentionForm {
   /** Width of a head. */
   readonly d: number;
@@ -20,8 +21,9 @@ export interface AttentionForm {
 }
 
 /**
- * Sizes, options, and the bias' strides. A call computes a box of heads, queries and keys: `nh`, `nt`, `ns` of them from
- * `fromH`, `fromT`, `fromS` on (group.z counts its batch items); `at…` is the element of a binding at which its corner lies.
+ * Sizes, options, and the bias' strides. A call computes a box of heads, queries and keys: `nh`, `nt`, `ns`
+ * of them from `fromH`, `fromT`, `fromS` on (group.z counts its batch items); `at…` is the offset of its
+ * corner in a binding, in elements.
  */
 export const ATTENTION_ARGS: Readonly<Record<string, Argument>> = {
   ...{ t: "u32", s: "u32", h: "u32", g: "u32", scale: "f32" } as const,
@@ -33,7 +35,7 @@ export const ATTENTION_ARGS: Readonly<Record<string, Argument>> = {
 /** Registers of four that hold a head's vector. */
 export const fours = ({ d }: AttentionForm): number => Math.ceil(d / 4);
 
-/** What the elements of q, k, v and their like are seen as. */
+/** The element type by which q, k, v and similar are accessed. */
 export const elementOf = ({ d }: AttentionForm): Element => d % 4 === 0 ? "vec4<f32>" : "f32";
 
 /** An expression: register c of the vector that starts at element `at` of a buffer. */
@@ -58,7 +60,10 @@ export function dot(form: AttentionForm, left: (c: number) => string, right: (c:
   return range(fours(form)).map((c) => `dot(${left(c)}, ${right(c)})`).join(" + ");
 }
 
-/** Which keys a query sees, and what is added to its scores. Hidden keys score −∞. All places are those in the box. */
+/**
+ * Which keys a query sees, and what is added to its scores. Hidden keys score −∞. All indices are relative to
+ * the box.
+ */
 export function scoring({ d, mask, bias }: AttentionForm): string {
   return `${SPECIAL}${EXP_LOG}
 override LATER: u32 = 0u;
@@ -94,7 +99,7 @@ export const extras = ({ mask, bias }: AttentionForm): Readonly<Record<string, E
   ...bias && { bias: "f32" as const },
 });
 
-/** Names a form in a kernel's name. */
+/** The part of a kernel's name that identifies its form. */
 export const formName = ({ d, mask, bias, lanes }: AttentionForm): string =>
   `${d}x${lanes}${mask ? " masked" : ""}${bias ? " biased" : ""}`;
 
@@ -108,8 +113,8 @@ fn keys_end(last: u32) -> u32 {
 `;
 
 /**
- * The forward pass; lse is the log of each row's sum, −∞ where no key is seen. With LATER = 1 it goes on from the output
- * and the log sums of earlier keys.
+ * The forward pass; lse is the log of each row's sum, −∞ where no key is seen. With LATER = 1 it continues
+ * from the output and the log sums of earlier keys.
  */
 export function attentionKernel(form: AttentionForm): Kernel {
   const element = elementOf(form);

@@ -1,8 +1,8 @@
 /**
- * The derivatives of attention. With p the softmax, recomputed from each row's log sum: dv = pᵀ g,
- * ds = p ⊙ (g vᵀ − rowsum(g ⊙ out)), dq = scale · ds k, dk = scale · dsᵀ q. An invocation of the first kernel holds a query
- * and goes over the keys; one of the second holds a key and goes over the queries of its heads, in order. Checked against
- * the reference by tests/ops/gpu/products.test.ts.
+ * The derivatives of attention. With p the softmax, recomputed from each row's log sum: dv = pᵀ g, ds = p ⊙
+ * (g vᵀ − rowsum(g ⊙ out)), dq = scale · ds k, dk = scale · dsᵀ q. An invocation of the first kernel holds a
+ * query and loops over the keys; one of the second holds a key and loops over the queries of its heads, in
+ * order. Checked against the reference by tests/ops/gpu/products.test.ts.
  */
 import { EACH, type Kernel, range } from "../kernel.ts";
 import {
@@ -20,7 +20,10 @@ import {
 } from "./attention.ts";
 import { SPECIAL } from "./math.ts";
 
-/** What both derivatives need of each row, [b, h, t]: its log sum, and Σ g ⊙ out. One invocation a row of a box. */
+/**
+ * Statistics of each row that both derivatives need, [b, h, t]: its log sum, and Σ g ⊙ out. One invocation
+ * per row of a box.
+ */
 export const statisticsKernel: Kernel = {
   name: "attentionStatistics",
   args: {
@@ -43,7 +46,7 @@ fn element(e: u32) {
 ${EACH}`,
 };
 
-/** Registers `name`_0 … of what a target holds already: zeros unless LATER = 1. */
+/** Registers `name`_0 … with a target's previous values: zeros unless LATER = 1. */
 const before = (form: AttentionForm, name: string, at: string): string =>
   range(fours(form)).map((c) =>
     `var ${name}_${c} = vec4<f32>(0.0); if (LATER == 1u) { ${name}_${c} = ${register(form, name, at, c)}; }`
@@ -148,7 +151,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   };
 }
 
-/** The slope of every score, [b, h, t, s]: the derivative of the bias before it is summed over broadcast axes. */
+/**
+ * The gradient of every score, [b, h, t, s]: the derivative of the bias before summation over broadcast axes.
+ */
 export function biasGradKernel(form: AttentionForm): Kernel {
   return {
     name: `attentionBiasGrad ${formName(form)}`,
@@ -180,7 +185,10 @@ ${EACH}`,
   };
 }
 
-/** mask [b, s] and bias as one bias [b, ?, ?, s], −∞ where the mask hides: spares a buffer where eight is the limit. */
+/**
+ * mask [b, s] and bias as one bias [b, ?, ?, s], −∞ where the mask hides: saves a buffer, since eight is the
+ * limit.
+ */
 export const maskedBiasKernel: Kernel = {
   name: "maskedBias",
   args: {

@@ -1,8 +1,9 @@
 /**
- * Numbers of every dtype, four at a time: `decode4(i)` gives the elements i … i + 3, i a multiple of 4. The layouts are
- * those of tensor/dtype.ts. A kernel that decodes reads `codes` (from element `first` on), `scales` and `tables`. Each
- * dtype has a body of its own: a switch over all of them would be compiled once for every number that a product unrolls.
- * Checked bit for bit against the reference by tests/ops/gpu/casts.test.ts.
+ * Values of every dtype, four at a time: `decode4(i)` returns the elements i … i + 3, i a multiple of 4. The
+ * layouts are those of tensor/dtype.ts. A kernel that decodes reads `codes` (from element `first` on),
+ * `scales` and `tables`. Each dtype has its own function body: a switch over all of them would be compiled
+ * once for every value that a product unrolls. Checked bit for bit against the reference by
+ * tests/ops/gpu/casts.test.ts.
  */
 import type { DType } from "../../../tensor/dtype.ts";
 import { EACH, type Element, type Kernel } from "../kernel.ts";
@@ -17,8 +18,9 @@ export const CODED: Readonly<Record<"codes" | "scales" | "tables", Element>> = {
 };
 
 /**
- * Arguments of a kernel that decodes: elements of a row; the element at which `codes` starts; words of `scales` at which
- * scales, second-level scales and their offset lie; where the values of the codebook and of the second level start.
+ * Arguments of a kernel that decodes: elements of a row; the element at which `codes` starts; offsets in
+ * words of scales, second-level scales and their offset in `scales`; where the values of the codebook and of
+ * the second level start.
  */
 export const DECODE_ARGS = {
   width: "u32",
@@ -42,7 +44,7 @@ fn half(bits: u32) -> f32 {
 }
 `;
 
-/** What the bodies share. */
+/** Code shared by the function bodies. */
 const DECODE = `${SPECIAL}${HALF}
 
 fn bytes_of(word: u32) -> vec4<u32> { return (vec4<u32>(word) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u); }
@@ -124,7 +126,7 @@ const SMALL = (bytes: number, value: string): string =>
 const LARGE = (bytes: number, value: string): string =>
   `let base = (local >> 8u) * ${bytes}u;\n  let j = local & 255u;\n  return ${value};`;
 
-/** Bodies of `decode4(i)`; `local` is i less the element at which `codes` starts. */
+/** Bodies of `decode4(i)`; `local` is i minus the element at which `codes` starts. */
 const BODIES: { readonly [dtype in DType]: string } = {
   f32: `return bitcast<vec4<f32>>(${WORDS});`,
   f16: `${PAIRS}return vec4<f32>(half(a & 0xffffu), half(a >> 16u), half(b & 0xffffu), half(b >> 16u));`,
@@ -162,7 +164,7 @@ fn decode4(i: u32) -> vec4<f32> {
 }
 `;
 
-/** y[i] = the number that element i stands for; an invocation decodes four. */
+/** y[i] = the value of element i; an invocation decodes four. */
 export const decodeKernel = (dtype: DType): Kernel => ({
   name: `decode ${dtype}`,
   args: { n: "u32", ...DECODE_ARGS },

@@ -1,13 +1,13 @@
 /**
- * Elementwise kernels: y = op(x), y = op(a, b) with broadcasting, selection, the gated unit and its derivative.
- * Flat ones take four elements an invocation, 64 invocations a workgroup; broadcast ones walk the operands' strides.
- * Checked against the reference by tests/ops/gpu/elementwise.test.ts.
+ * Elementwise kernels: y = op(x), y = op(a, b) with broadcasting, selection, the gated unit and its
+ * derivative. Flat ones take four elements per invocation, 64 invocations per workgroup; broadcast ones
+ * follow the operands' strides. Checked against the reference by tests/ops/gpu/elementwise.test.ts.
  */
 import type { BinaryOp, UnaryOp } from "../../../tensor/backend.ts";
 import { EACH, type Kernel } from "../kernel.ts";
 import { MATH } from "./math.ts";
 
-/** y = op(x): its WGSL. `round` takes ties to the even integer. */
+/** WGSL of y = op(x). `round` rounds ties to even. */
 const UNARY: { readonly [op in UnaryOp]: string } = {
   negate: "-x",
   exp: "exp_(x)",
@@ -31,7 +31,7 @@ const UNARY: { readonly [op in UnaryOp]: string } = {
   round: "round(x)",
 };
 
-/** y = op(a, b). Comparisons with NaN are false. */
+/** WGSL of y = op(a, b). Comparisons with NaN are false. */
 const BINARY: { readonly [op in BinaryOp]: string } = {
   add: "a + b",
   subtract: "a - b",
@@ -45,7 +45,7 @@ const BINARY: { readonly [op in BinaryOp]: string } = {
   lessEqual: "select(0.0, 1.0, a <= b && !is_nan(a) && !is_nan(b))",
 };
 
-/** The same of i32, as the bits of i32 or, for comparisons, of f32. */
+/** The same for i32, with results as the bits of i32 or, for comparisons, of f32. */
 const INTEGER: { readonly [op in BinaryOp]: string } = {
   add: "bitcast<u32>(a + b)",
   subtract: "bitcast<u32>(a - b)",
@@ -59,7 +59,7 @@ const INTEGER: { readonly [op in BinaryOp]: string } = {
   lessEqual: "bitcast<u32>(select(0.0, 1.0, a <= b))",
 };
 
-/** The constants `OP` by which kernels know ops. */
+/** The value of the constant `OP` for an op. */
 export const unaryCode = (op: UnaryOp): number => Object.keys(UNARY).indexOf(op);
 export const binaryCode = (op: BinaryOp): number => Object.keys(BINARY).indexOf(op);
 
@@ -104,7 +104,7 @@ fn element(i: u32) {
 ${EACH}`,
 };
 
-/** One operand is a number: the second, or with FIRST = 1 the first. */
+/** One operand is a scalar: the second, or with FIRST = 1 the first. */
 export const binaryNumber: Kernel = {
   name: "binaryNumber",
   args: { n: "u32", value: "f32" },
@@ -123,7 +123,10 @@ fn element(i: u32) {
 ${EACH}`,
 };
 
-/** Where element i of a box lies in a, b, c and y: `sizes` from the last axis on, a corner and steps for each operand. */
+/**
+ * The offsets of element i of a box in a, b, c and y: `sizes` from the last axis on, a corner and steps for
+ * each operand.
+ */
 const WALK = `
 override RANK: u32;
 fn places(i: u32) -> vec4<u32> {
@@ -163,7 +166,10 @@ fn element(i: u32) {
 ${EACH}`,
 };
 
-/** i32 operands. Results wrap at 32 bits; division drops the fraction, and by zero gives 0; comparisons write f32. */
+/**
+ * i32 operands. Results wrap at 32 bits; division truncates, and division by zero gives 0; comparisons write
+ * f32.
+ */
 export const binaryInteger: Kernel = {
   name: "binaryInteger",
   args: WALKED,

@@ -1,8 +1,9 @@
 /**
- * f32 to every dtype that can be written, with the codes of tensor/dtype.ts and bitsandbytes' roundings: first the
- * scale of every block, then the codes, a word of them an invocation. Scales go to a buffer of their own, from which they
- * are copied behind the codes. Checked byte for byte against the reference by tests/ops/gpu/casts.test.ts; an adapter
- * whose division is not correctly rounded may choose the neighbour of a code at a midpoint.
+ * f32 to every dtype that can be written, with the codes of tensor/dtype.ts and bitsandbytes' roundings:
+ * first the scale of every block, then the codes, one word per invocation. Scales go to a separate buffer,
+ * from which they are copied after the codes. Checked byte for byte against the reference by
+ * tests/ops/gpu/casts.test.ts; an adapter whose division is not correctly rounded may choose an adjacent
+ * code at a midpoint.
  */
 import { EACH, type Kernel } from "../kernel.ts";
 import { SPECIAL } from "./math.ts";
@@ -37,7 +38,9 @@ fn element(i: u32) { y[i] = vec4<u32>(args.word); }
 ${EACH}`,
 };
 
-/** f16, bf16, i32 and u8: KIND 0 … 3, a word an invocation. Floats become integers by dropping the fraction. */
+/**
+ * f16, bf16, i32 and u8: KIND 0 … 3, one word per invocation. Floats are converted to integers by truncation.
+ */
 export const encodePlain: Kernel = {
   name: "encodePlain",
   args: { n: "u32", elements: "u32" },
@@ -93,7 +96,7 @@ fn element(i: u32) {
 ${EACH}`,
 };
 
-/** The code of the nearest value of a table; a tie goes to the lower one. */
+/** The code of the nearest value of a table; ties go to the lower one. */
 export const NEAREST: string = `
 fn nearest(value: f32, bounds: u32, count: u32) -> u32 {
   var low = 0u;
@@ -131,7 +134,7 @@ const CODES_ARGS = {
   codesAt: "u32",
 } as const;
 
-/** Four-bit codes, eight a word, element 2k in the high nibble; x starts at element `first` of `total`. */
+/** Four-bit codes, eight per word, element 2k in the high nibble; x starts at element `first` of `total`. */
 export const encodeFour: Kernel = {
   name: "encodeFour",
   args: CODES_ARGS,
@@ -157,7 +160,7 @@ fn element(i: u32) {
 ${EACH}`,
 };
 
-/** Eight-bit codes, four a word: the dynamic map, or int8 with SIGNED = 1, whose scale is a row's. */
+/** Eight-bit codes, four per word: the dynamic map, or int8 with SIGNED = 1, whose scale is per row. */
 export const encodeEight: Kernel = {
   name: "encodeEight",
   args: CODES_ARGS,

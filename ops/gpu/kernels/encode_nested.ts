@@ -1,6 +1,7 @@
 /**
- * Double quantization (arXiv 2305.14314, section 3): the block scales less their mean, as dynamic 8-bit codes with one f32
- * a block of 256. Checked byte for byte against the reference by tests/ops/gpu/casts.test.ts.
+ * Double quantization (arXiv 2305.14314, section 3): the block scales minus their mean, as dynamic 8-bit
+ * codes with one f32 per block of 256. Checked byte for byte against the reference by
+ * tests/ops/gpu/casts.test.ts.
  */
 import { EACH, type Kernel } from "../kernel.ts";
 import { STEPS_AT } from "../tables.ts";
@@ -8,8 +9,9 @@ import { OPAQUE } from "./math.ts";
 import { NEAREST } from "./encode.ts";
 
 /**
- * The mean of n numbers, rounded once: sums in pairs of f32 (Knuth's two-sum), 64 lanes of one workgroup, then lane 0 adds
- * the 64 pairs and corrects the quotient by its remainder, whose products have twelve bits a factor and so are exact.
+ * The mean of n values, rounded once: sums in pairs of f32 (Knuth's two-sum), 64 lanes of one workgroup, then
+ * lane 0 adds the 64 pairs and corrects the quotient by its remainder, whose products have twelve bits per
+ * factor and so are exact.
  */
 export const meanKernel: Kernel = {
   name: "mean",
@@ -55,8 +57,8 @@ fn main(@builtin(local_invocation_index) lane: u32) {
 };
 
 /**
- * Codes and scale of 256 block scales an invocation. bitsandbytes' CPU kernel first rounds to a grid of 65536 steps on
- * [-1, 1]; a block of zeros gets code 0.
+ * Codes and scale of 256 block scales per invocation. bitsandbytes' CPU kernel first rounds to a grid of
+ * 65536 steps on [-1, 1]; a block of zeros gets code 0.
  */
 export const nestedKernel: Kernel = {
   name: "nested",

@@ -1,14 +1,17 @@
 /**
- * y[i] = table[ids[i]] over the first axis, decoded from any dtype; one invocation an element. Rows outside the part of the
- * table that is bound are left to other calls; a bad index gives zeros and a mark. Checked against the reference by
- * tests/ops/gpu/moves.test.ts and casts.test.ts.
+ * y[i] = table[ids[i]] over the first axis, decoded from any dtype; one invocation per element. Rows outside
+ * the bound part of the table are handled by other calls; an invalid index gives zeros and a mark. Checked
+ * against the reference by tests/ops/gpu/moves.test.ts and gpu_codecs.test.ts.
  */
 import type { DType } from "../../../tensor/dtype.ts";
 import { MARK } from "../checks.ts";
 import { EACH, type Kernel } from "../kernel.ts";
 import { CODED, DECODE_ARGS, decoder } from "./decode.ts";
 
-/** `row` elements a row of the table, of which elements `first` to `end` are bound; columns from `column` on, `columns` of them. */
+/**
+ * The table has `row` elements per row; its elements `first` to `end` are bound; `columns` columns starting
+ * at `column`.
+ */
 export const gatherRowsKernel = (dtype: DType): Kernel => ({
   name: `gatherRows ${dtype}`,
   args: {

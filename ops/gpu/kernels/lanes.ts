@@ -1,12 +1,13 @@
 /**
- * How the invocations of a workgroup join numbers: sums and maxima over all LANES of them, in an order fixed by their number
- * and, with subgroups, by the adapter's subgroup. Kernels with `lanes` get one of the two forms below, and a `main` that runs
- * their `fn row(r: u32, lane: u32)`; every lane must reach `total` and `largest`. A maximum with a NaN is NaN. Both forms are
- * checked against the reference by tests/ops/gpu/rows.test.ts.
+ * How the invocations of a workgroup reduce values: sums and maxima over all LANES of them, in an order fixed
+ * by their number and, with subgroups, by the adapter's subgroup size. Kernels with `lanes` get one of the
+ * two forms below, and a `main` that runs their `fn row(r: u32, lane: u32)`; every lane must reach `total`
+ * and `largest`. A maximum with a NaN is NaN. Both forms are checked against the reference by
+ * tests/ops/gpu/rows.test.ts.
  */
 import { GRID } from "../kernel.ts";
 
-/** The form by workgroup memory: a tree. */
+/** The form using workgroup memory: a tree. */
 const BY_MEMORY = `
 fn total(lane: u32, x: f32) -> f32 {
   lanes[lane] = x;
@@ -33,8 +34,8 @@ fn largest(lane: u32, x: f32) -> f32 {
 `;
 
 /**
- * The form by subgroups: one number a subgroup goes through workgroup memory. What subgroupMax makes of NaN is open, so
- * maxima are taken over whole numbers in the order of the floats, with NaN above all.
+ * The form using subgroups: one value per subgroup goes through workgroup memory. The result of subgroupMax
+ * for NaN is unspecified, so maxima are taken over integers in the order of the floats, with NaN above all.
  */
 const BY_SUBGROUPS = `
 var<private> within: vec3<u32>; // the invocation's place in its subgroup, the subgroup's place, subgroups
@@ -88,14 +89,14 @@ const PLACES = `@builtin(subgroup_invocation_id) place: u32,
   @builtin(subgroup_id) subgroup: u32,
   @builtin(num_subgroups) subgroups: u32,`;
 
-/** What kernels with `lanes` are joined to; they have SPECIAL of their own. */
+/** The code appended to kernels with `lanes`; it includes SPECIAL. */
 export function lanesCode(subgroups: boolean): string {
   return subgroups
     ? `${HEAD}${BY_SUBGROUPS}${main(PLACES, "within = vec3<u32>(place, subgroup, subgroups);")}`
     : `${HEAD}${BY_MEMORY}${main("", "")}`;
 }
 
-/** A module that compiles where, and how, the form by subgroups does. */
+/** A module that compiles where, and in the dialect in which, the form using subgroups does. */
 export const SUBGROUP_PROBE: string = `
 @group(0) @binding(0) var<storage, read_write> y: array<f32>;
 @compute @workgroup_size(64)

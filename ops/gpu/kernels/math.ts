@@ -1,7 +1,7 @@
 /**
- * Elementary functions of f32 in WGSL. The built-in exp, log, sin and tanh may be off by 2^-11 and more; these are as
- * good as the other backends' (2.5e-7), on every adapter. Polynomials fitted by tests/oracles/wasm_polynomials.py. Checked
- * against the reference by tests/ops/gpu/elementwise.test.ts.
+ * Elementary functions of f32 in WGSL. The built-in exp, log, sin and tanh may be off by 2^-11 and more;
+ * these are as accurate as the other backends' (2.5e-7), on every adapter. Polynomials fitted by
+ * tests/oracles/wasm_polynomials.py. Checked against the reference by tests/ops/gpu/elementwise.test.ts.
  */
 
 /** Infinity and NaN are tested by their bits: compilers may assume that neither occurs. */
@@ -29,8 +29,8 @@ fn smaller(a: f32, b: f32) -> f32 {
 `;
 
 /**
- * A number whose origin compilers cannot see, for error terms that they would otherwise take for zero: (a + b) − a is not b.
- * Kernels that use it have an argument `zero`, always 0.
+ * A value whose origin compilers cannot see, for error terms that they would otherwise simplify to zero: (a +
+ * b) − a is not b. Kernels that use it have an argument `zero`, always 0.
  */
 export const OPAQUE: string = `
 fn opaque(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) | args.zero); }
@@ -75,7 +75,7 @@ fn log_(x: f32) -> f32 {
 }
 `;
 
-/** tanh, the sigmoid, and what is made of them. */
+/** tanh, the sigmoid, and functions derived from them. */
 export const SIGMOIDS: string = `
 fn tanh_(x: f32) -> f32 {
   if (is_nan(x)) { return x; }
@@ -142,7 +142,7 @@ fn gelu_(x: f32) -> f32 {
 }
 `;
 
-/** sin and cos of |x| up to about 10^4: the nearest multiple of π/2 is taken off in three parts. */
+/** sin and cos of |x| up to about 10^4: the nearest multiple of π/2 is subtracted in three parts. */
 export const CIRCULAR: string = `
 fn quarter_turns(x: f32, turn: i32) -> f32 {
   if (is_nan(x) || is_infinite(x)) { return nan(); }
@@ -162,7 +162,10 @@ fn sin_(x: f32) -> f32 { return quarter_turns(x, 0); }
 fn cos_(x: f32) -> f32 { return quarter_turns(x, 1); }
 `;
 
-/** a^b: whole exponents by repeated squaring, others by e^(b log a), whose relative error grows with |b log a|. */
+/**
+ * a^b: integer exponents by repeated squaring, others by e^(b log a), whose relative error grows with |b log
+ * a|.
+ */
 export const POWER: string = `
 fn power_(a: f32, b: f32) -> f32 {
   if (is_nan(a) || is_nan(b)) { return nan(); }

@@ -1,6 +1,7 @@
 /**
- * Kernels that move elements: boxes, axes, rows and columns by index. One invocation an element (a word); elements of one
- * and two bytes are spread to words first and packed after. Checked against the reference by tests/ops/gpu/moves.test.ts.
+ * Kernels that move elements: boxes, axes, rows and columns by index. One invocation per element (a word);
+ * elements of one and two bytes are first unpacked to words and packed again afterwards. Checked against the
+ * reference by tests/ops/gpu/moves.test.ts.
  */
 import { MARK } from "../checks.ts";
 import { EACH, type Kernel } from "../kernel.ts";
@@ -29,7 +30,7 @@ fn element(i: u32) {
 ${EACH}`,
 };
 
-/** Elements of UNIT bytes as words of their own. */
+/** Unpacks elements of UNIT bytes to one word each. */
 export const spreadKernel: Kernel = {
   name: "spread",
   args: { n: "u32" },
@@ -44,7 +45,7 @@ fn element(i: u32) {
 ${EACH}`,
 };
 
-/** The way back: words to elements of UNIT bytes, one packed word an invocation. */
+/** The inverse: words to elements of UNIT bytes, one packed word per invocation. */
 export const packKernel: Kernel = {
   name: "pack",
   args: { n: "u32", elements: "u32" },
@@ -65,8 +66,9 @@ ${EACH}`,
 };
 
 /**
- * out[j] += … in the order of i, without atomics on floats: which i comes first and last for each target from `low` to
- * `high`, then chains. The ids bound are those from `firstId` on, less `atIds` before them; n of them count.
+ * out[j] += … in the order of i, without float atomics: finds the first and last i for each target from `low`
+ * to `high`, from which chains are followed. The bound ids start at `firstId`, at offset `atIds`; n of them
+ * are used.
  */
 export const firstAndLast: Kernel = {
   name: "firstAndLast",
@@ -92,9 +94,9 @@ ${EACH}`,
 };
 
 /**
- * y[target, c] += Σ x[i, c] over the i of a target, in order: the invocation of the first i walks to the last one. Distinct
- * ids cost one step each; n equal ones cost n. Targets without an i stay as they are; those below `low` or from `high` on
- * lie in other parts.
+ * y[target, c] += Σ x[i, c] over the i of a target, in order: the invocation of the first i proceeds to the
+ * last one. Distinct ids cost one step each; n equal ones cost n. Targets without an i are unchanged; those
+ * below `low` or from `high` on are in other parts.
  */
 export const addChains: Kernel = {
   name: "addChains",
@@ -125,8 +127,9 @@ ${EACH}`,
 };
 
 /**
- * y[i, j] = x[i, ids[i, j]] along the last axis, for the columns of x from `low` to `high`; words of any kind. A bad index
- * gives 0 and a mark. Rows of the box have `picks` ids of `across` in all; `firstId` is the first of them all.
+ * y[i, j] = x[i, ids[i, j]] along the last axis, for the columns of x from `low` to `high`; words of any
+ * type. An invalid index gives 0 and a mark. Rows of the box have `picks` of `across` ids in total; `firstId`
+ * is the first of all.
  */
 export const gatherLastKernel: Kernel = {
   name: "gatherLast",

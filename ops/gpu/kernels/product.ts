@@ -1,22 +1,24 @@
 /**
- * Products out = a · b over the last two axes, f32 sums; b of any dtype, decoded as it is read (`product_operands.ts`). Both
- * forms below read their operands by fours, so one microkernel serves all orientations.
+ * Products out = a · b over the last two axes with f32 sums; b of any dtype, decoded as it is read
+ * (`product_operands.ts`). Both forms below read their operands in vectors of four, so one microkernel serves
+ * all orientations.
  *
- * `registers`: each invocation holds rows × columns of the output and reads straight from the buffers; the lanes of a
- * workgroup stand side by side along n (or m, where n is small). For few rows, and for software adapters, where workgroup
- * memory is ordinary memory and what counts is loads a multiply-add: on two cores of llvmpipe 8 × 8 reaches 18 GFLOP/s and
- * 16 × 16 reaches 28, against 6 for the same loop over arrays and 4 for `shared`.
+ * `registers`: each invocation holds rows × columns of the output and reads directly from the buffers; the
+ * lanes of a workgroup are adjacent along n (or m, where n is small). Used for few rows, and for software
+ * adapters, where workgroup memory is ordinary memory and the number of loads per multiply-add matters: on
+ * two cores of llvmpipe 8 × 8 reaches 18 GFLOP/s and 16 × 16 reaches 28, against 6 for the same loop over
+ * arrays and 4 for `shared`.
  *
- * `shared`: 64 invocations fill 16-deep tiles of 64 rows and 64 columns in workgroup memory (8 KiB) and hold 8 × 8 each:
- * every number read from a buffer is used 64 times.
+ * `shared`: 64 invocations fill 16-deep tiles of 64 rows and 64 columns in workgroup memory (8 KiB) and hold
+ * 8 × 8 each: every value read from a buffer is used 64 times.
  *
- * The unrolled registers are generated text, since WGSL has no arrays that surely stay in registers. Checked against the
- * reference by tests/ops/gpu/products.test.ts.
+ * The unrolled registers are generated text, since WGSL has no arrays that are guaranteed to stay in
+ * registers. Checked against the reference by tests/ops/gpu/products.test.ts.
  */
 import { type Kernel, range } from "../kernel.ts";
 import { head, loops, type Operands, type ProductForm, productName } from "./product_operands.ts";
 
-/** What a register kernel holds: rows × columns an invocation; lanes a workgroup, side by side along m or n. */
+/** Shape of a register kernel: rows × columns per invocation; lanes per workgroup, adjacent along m or n. */
 export interface RegisterShape {
   readonly rows: number;
   readonly columns: number;
@@ -49,7 +51,7 @@ function fragment(
   };
 }
 
-/** A sum and four products: one after another, or as f16 joined to one number that is added. */
+/** A sum and four products: added one after another, or in f16 first summed to one value that is added. */
 function joined(
   half: boolean,
   sum: string,
@@ -102,7 +104,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 export const TILE = 64;
 const DEPTH = 16;
 
-/** Fills a tile [DEPTH][TILE]: four quads an invocation. */
+/** Fills a tile [DEPTH][TILE]: four quads per invocation. */
 function fill(name: string, { along }: Operands["a"], tile: string, first: string): string {
   return along === "k"
     ? `{
@@ -123,7 +125,7 @@ function fill(name: string, { along }: Operands["a"], tile: string, first: strin
 export function sharedProduct(form: ProductForm): Kernel {
   const shared = head(form);
   const cells = range(64).map((x) => ({ x, i: x >> 3, j: x & 7 }));
-  // Four steps at a time where four products are joined.
+  // Four steps at a time where four products are summed in f16.
   const steps = form.half ? 4 : 1;
   const line = (tile: string, first: string, name: string): string =>
     range(8).flatMap((i) =>

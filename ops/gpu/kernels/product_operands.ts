@@ -1,7 +1,8 @@
 /**
- * How products read their operands: by fours along whichever axis is contiguous, decoded where they are coded, as f32 or,
- * with `half`, as f16. A product may have a term more, out = a · b + c · dᵀ with c [m, rank] and d [n, rank]: the low-rank
- * term of an adapted layer, which then costs no pass of its own over the output.
+ * How products read their operands: in vectors of four along whichever axis is contiguous, decoded where they
+ * are quantized, as f32 or, with `half`, as f16. A product may have an additional term, out = a · b + c · dᵀ
+ * with c [m, rank] and d [n, rank]: the low-rank term of an adapted layer, which then needs no separate pass
+ * over the output.
  */
 import type { DType } from "../../../tensor/dtype.ts";
 import { type Argument, type Element, type Kernel, range } from "../kernel.ts";
@@ -14,19 +15,19 @@ export interface Reading {
   readonly dtype: DType;
 }
 
-/** What a product kernel is generated for, besides its shape. */
+/** The parameters for which a product kernel is generated, besides its shape. */
 export interface ProductForm {
   readonly a: Reading;
   readonly b: Reading;
-  /** Whether numbers are multiplied as f16, sums of four at a time; longer sums are f32 in any case. */
+  /** Whether values are multiplied and summed by fours in f16; longer sums are always f32. */
   readonly half: boolean;
-  /** The term more, whose rank may be a multiple of four. */
+  /** The additional term; `wide` if its rank is a multiple of four. */
   readonly term?: { readonly wide: boolean };
 }
 
 /**
- * Sizes; widths of the contiguous axes; offsets of this part in the whole; where the corners of this part lie in the
- * bindings; the output's row and the batch's walk.
+ * Sizes; widths of the contiguous axes; offsets of this part in the whole; offsets of this part's corners in
+ * the bindings; the output's row and the batch's walk.
  */
 const PRODUCT_ARGS: Readonly<Record<string, Argument>> = {
   ...{ m: "u32", n: "u32", k: "u32", widthA: "u32", widthB: "u32" } as const,
@@ -37,7 +38,10 @@ const PRODUCT_ARGS: Readonly<Record<string, Argument>> = {
 
 const TERM_ARGS = { rank: "u32", atC: "u32", atD: "u32" } as const;
 
-/** `fn quad_a(outer, inner)`: four elements along the contiguous axis; beyond the end of k zeros, elsewhere any numbers. */
+/**
+ * `fn quad_a(outer, inner)`: four elements along the contiguous axis; zeros beyond the end of k, arbitrary
+ * values beyond other ends.
+ */
 function quad(name: "a" | "b", { along, wide, dtype }: Reading): string {
   const coded = dtype !== "f32";
   const [upper, other] = name === "a" ? ["A", "m"] : ["B", "n"];
@@ -87,7 +91,7 @@ fn quad_${name}(outer: u32, inner: u32) -> vec4<f32> {
 `;
 }
 
-/** The head that both forms share: operands, batch offsets, the store. */
+/** The header shared by both forms: operands, batch offsets, the store. */
 export function head({ a, b, half, term }: ProductForm): Pick<Kernel, "args" | "reads" | "writes" | "code"> {
   const coded = b.dtype !== "f32";
   const plain = ({ wide }: { readonly wide: boolean }): Element => wide ? "vec4<f32>" : "f32";
@@ -129,7 +133,7 @@ ${quad("a", a)}${quad("b", b)}${term ? termQuad("c", term.wide) + termQuad("d", 
   };
 }
 
-/** What a loop over k reads: the operands a and b up to `end`, or those of the term. */
+/** The operands of a loop over k: a and b up to `end`, or those of the term. */
 export interface Operands {
   readonly left: "a" | "c";
   readonly right: "b" | "d";
@@ -138,7 +142,7 @@ export interface Operands {
   readonly b: Pick<Reading, "along">;
 }
 
-/** The loops of a product: one, or with a term two. */
+/** The loops of a product: one, or two with a term. */
 export function loops({ a, b, term }: ProductForm): readonly Operands[] {
   const along = { along: "k" } as const;
   const second: Operands = { left: "c", right: "d", end: "args.rank", a: along, b: along };
@@ -148,6 +152,6 @@ export function loops({ a, b, term }: ProductForm): readonly Operands[] {
 const readingName = ({ along, wide, dtype }: Reading): string =>
   `${along}${wide ? "4" : "1"}${dtype === "f32" ? "" : ` ${dtype}`}`;
 
-/** Names a form in a kernel's name. */
+/** The part of a kernel's name that identifies its form. */
 export const productName = ({ a, b, half, term }: ProductForm): string =>
   `${readingName(a)} ${readingName(b)}${half ? " half" : ""}${term ? ` term${term.wide ? "4" : "1"}` : ""}`;

@@ -1,6 +1,7 @@
 /**
- * Reductions of x seen as [outer, n, inner]. Sums of up to 16 are added to a total with a compensation (Kahan 1965), so a
- * long sum is wider than f32. Checked against the reference by tests/ops/gpu/rows.test.ts.
+ * Reductions of x seen as [outer, n, inner]. Sums of up to 16 elements are added to a total with compensation
+ * (Kahan 1965), so long sums are more precise than f32. Checked against the reference by
+ * tests/ops/gpu/rows.test.ts.
  */
 import { EACH, type Kernel } from "../kernel.ts";
 import { OPAQUE, SPECIAL } from "./math.ts";
@@ -33,13 +34,16 @@ fn fold(at: u32, step: u32, count: u32) -> f32 {
 }
 `;
 
-/** What both kernels are told: x [outer, across, inner] from `atX` on, `count` of the across folded to `chunks` of `total`. */
+/**
+ * Arguments of both kernels: x [outer, across, inner] starting at `atX`, of which `count` along across are
+ * folded to `chunks` of `total`.
+ */
 const FOLDED = {
   ...{ across: "u32", count: "u32", inner: "u32", chunks: "u32", length: "u32" } as const,
   ...{ total: "u32", atX: "u32", atY: "u32", zero: "u32" } as const,
 };
 
-/** inner = 1: one workgroup a chunk of a row; y [rows, total]. */
+/** inner = 1: one workgroup per chunk of a row; y [rows, total]. */
 export const reduceRowsKernel: Kernel = {
   name: "reduceRows",
   args: { rows: "u32", ...FOLDED },
@@ -63,8 +67,8 @@ fn row(r: u32, lane: u32) {
 };
 
 /**
- * One invocation a sum of the first `columns` of inner: y [outer, total, inner], neighbours along inner. With LATER = 1 it
- * joins what y holds of earlier pieces.
+ * One invocation per sum of the first `columns` of inner: y [outer, total, inner], adjacent along inner. With
+ * LATER = 1 it is combined with y from earlier pieces.
  */
 export const reduceColumnsKernel: Kernel = {
   name: "reduceColumns",

@@ -4,7 +4,10 @@
  */
 import { EACH, type Kernel } from "../kernel.ts";
 
-/** One invocation a pair; a batch item has `tokens` tokens and tables `across` rows after the last one's; `sign` −1 rotates back. */
+/**
+ * One invocation per pair; a batch item has `tokens` tokens, and its tables start `across` rows after the
+ * previous one's; `sign` −1 rotates back.
+ */
 export const ropeKernel: Kernel = {
   name: "rope",
   args: {
@@ -31,7 +34,7 @@ fn element(i: u32) {
 ${EACH}`,
 };
 
-/** Two words a counter, one counter an invocation: the top 24 bits times 2^-24. */
+/** Two words per counter, one counter per invocation: the top 24 bits times 2^-24. */
 export const uniformKernel: Kernel = {
   name: "uniform",
   args: { n: "u32", first: "u32", a: "u32", b: "u32" },

@@ -1,6 +1,7 @@
 /**
- * Kernels of rows: softmax, normalisation, cross-entropy, their derivatives, argmax. One workgroup a row: its invocations
- * stride over the row and join what they found (`lanes.ts`). Checked against the reference by tests/ops/gpu/rows.test.ts.
+ * Kernels of rows: softmax, normalisation, cross-entropy, their derivatives, argmax. One workgroup per row:
+ * its invocations stride over the row and combine their results (`lanes.ts`). Checked against the reference
+ * by tests/ops/gpu/rows.test.ts.
  */
 import { MARK } from "../checks.ts";
 import type { Kernel } from "../kernel.ts";
@@ -158,7 +159,10 @@ fn row(r: u32, lane: u32) {
 `,
 };
 
-/** loss = lse − (1 − s) · logit[label] − s · mean(logits); label −100 gives 0, others out of range leave a mark. */
+/**
+ * loss = lse − (1 − s) · logit[label] − s · mean(logits); label −100 gives 0, other labels out of range
+ * record a mark.
+ */
 export const crossEntropyKernel: Kernel = {
   name: "crossEntropy",
   args: { rows: "u32", width: "u32", first: "u32", smoothing: "f32", slot: "u32" },
@@ -215,7 +219,7 @@ export const crossEntropyGradKernel: Kernel = {
   code: crossEntropySlope("x"),
 };
 
-/** The same, over the scores themselves. */
+/** The same, overwriting the scores. */
 export const crossEntropyGradInPlaceKernel: Kernel = {
   ...crossEntropyGradKernel,
   name: "crossEntropyGradInPlace",
@@ -223,7 +227,10 @@ export const crossEntropyGradInPlaceKernel: Kernel = {
   code: crossEntropySlope("dx"),
 };
 
-/** The index of the first largest element; as the reference compares, so a leading NaN stays and others never win. */
+/**
+ * The index of the first largest element; compares like the reference, so a leading NaN is kept and others
+ * are never chosen.
+ */
 export const argmaxKernel: Kernel = {
   name: "argmax",
   args: { rows: "u32", width: "u32", first: "u32" },

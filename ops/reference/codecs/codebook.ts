@@ -1,7 +1,7 @@
 /**
- * Four-bit codes with one absmax a block of 64: nf4, fp4, int4, e2m1, e3m0, and the two whose scales are quantized
- * again (double quantization, arXiv 2305.14314 section 3). Codes and scales are those of bitsandbytes 0.50 on a CPU;
- * every rounding to f32 below is one that decides a code there.
+ * Four-bit codes with one absmax per block of 64: nf4, fp4, int4, e2m1, e3m0, and the two whose scales are
+ * quantized again (double quantization, arXiv 2305.14314 section 3). Codes and scales are those of
+ * bitsandbytes 0.50 on a CPU; every rounding to f32 below affects a code there.
  */
 import {
   byteLength,
@@ -14,7 +14,7 @@ import {
 import { book, type Codebook, nearest, SIGNED } from "../../../tensor/codebook.ts";
 
 const f = Math.fround;
-/** bitsandbytes' floor under a block's scale. */
+/** bitsandbytes' lower bound of a block's scale. */
 const TINY = f(1e-38);
 
 const isDouble = (dtype: CodebookType | DoubleType): dtype is DoubleType => dtype.endsWith("_double");
@@ -88,10 +88,11 @@ function encodeBlock(table: Codebook, block: Float32Array, bytes: Uint8Array, st
   return absmax;
 }
 
-/** Second level: scales less their mean, as dynamic 8-bit codes with one f32 a block of 256. */
+/** Second level: scales less their mean, as dynamic 8-bit codes with one f32 per block of 256. */
 function encodeScales(absmax: Float32Array, bytes: Uint8Array, at: ReturnType<typeof layout>): void {
   const blocks = absmax.length;
-  // torch's f32 mean depends on its vector width in the last bit, so the exact mean, rounded once, stands here.
+  // torch's f32 mean depends on its vector width in the last bit, so the exact mean, rounded once, is used
+  // here.
   const offset = blocks === 0 ? 0 : f(absmax.reduce((sum, x) => sum + x, 0) / blocks);
   const nested = encodeNested(absmax.map((x) => x - offset));
   bytes.set(nested.codes, at.scales);
@@ -100,9 +101,9 @@ function encodeScales(absmax: Float32Array, bytes: Uint8Array, at: ReturnType<ty
 }
 
 /**
- * 8-bit codes and scales of block scales, which already lost their mean. bitsandbytes' CPU kernel first rounds to a
- * grid of 65536 steps on [-1, 1] and takes the nearest map value from there, so these codes do as well: 0 becomes
- * code 131, not 127. A block of zeros gets code 0.
+ * 8-bit codes and scales of block scales, with their mean already subtracted. bitsandbytes' CPU kernel first
+ * rounds to a grid of 65536 steps on [-1, 1] and takes the nearest map value from there, and so does this
+ * function: 0 becomes code 131, not 127. A block of zeros gets code 0.
  */
 export function encodeNested(
   centred: Float32Array,

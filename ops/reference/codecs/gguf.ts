@@ -1,5 +1,5 @@
 /**
- * GGUF blocks: 32 or 256 elements with their scales beside them, as in ggml. d and m are f16, codes unsigned.
+ * GGUF blocks: 32 or 256 elements with their scales, as in ggml. d and m are f16, codes unsigned.
  *
  * | type | bytes of a block | value |
  * |---|---|---|
@@ -19,7 +19,7 @@ import { encodeF16, f16Value } from "./half.ts";
 
 const f = Math.fround;
 
-/** Values of elements `from` … `to − 1`; both lie on block borders, as rows do. */
+/** Values of elements `from` … `to − 1`; both are at block boundaries, as rows are. */
 export function decodeGguf(
   dtype: GgufType,
   bytes: Uint8Array,
@@ -75,8 +75,8 @@ function decodeBlock(dtype: GgufType, block: Uint8Array, out: Float32Array): voi
 }
 
 /**
- * value = d · (code − centre) + m; `high` is where the fifth bits start. Products of f16 and small integers are exact.
- * An m of −0 leaves the sign of a zero product alone, as ggml does.
+ * value = d · (code − centre) + m; `high` is the offset at which the fifth bits start. Products of f16 and
+ * small integers are exact. An m of −0 preserves the sign of a zero product, as ggml does.
  */
 function decode32(
   block: Uint8Array,
@@ -150,7 +150,7 @@ function encodeBlock(
     const d = f(x.reduce((m, v) => Math.max(m, Math.abs(v)), 0) / 127);
     const inverse = d === 0 ? 0 : f(1 / d);
     putHalves(out, [d]);
-    // Half away from zero, as C's roundf.
+    // Rounds halves away from zero, like C's roundf.
     x.forEach((v, j) => out[2 + j] = Math.sign(v) * Math.floor(Math.abs(f(v * inverse)) + 0.5));
     return;
   }
@@ -170,7 +170,7 @@ function encodeBlock(
   });
 }
 
-/** The element of largest magnitude, with its sign; the first of equals. */
+/** The element of largest magnitude, with its sign; the first one on ties. */
 function furthest(x: Float32Array): number {
   return x.reduce((m, v) => (Math.abs(v) > Math.abs(m) ? v : m), 0);
 }

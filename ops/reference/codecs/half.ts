@@ -3,7 +3,7 @@
  * f32). Encoding rounds to nearest, ties to even; values past the largest f16 become infinite; NaN stays a quiet NaN.
  */
 
-/** The number that 16 bits of f16 stand for. */
+/** The value of 16 bits of f16. */
 export function f16Value(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 31;

@@ -1,4 +1,7 @@
-/** Every dtype to numbers and back: the one place that knows all the layouts of `tensor/dtype.ts`. @module */
+/**
+ * Conversion of every dtype to numbers and back: the only module that knows all the layouts of
+ * `tensor/dtype.ts`. @module
+ */
 import { byteLength, type DType } from "../../../tensor/dtype.ts";
 import { type Shape, size } from "../../../tensor/shape.ts";
 import { decodeCodebook, encodeCodebook } from "./codebook.ts";
@@ -8,12 +11,12 @@ import { decodeDynamic, decodeInt8, encodeDynamic, encodeInt8 } from "./rows.ts"
 
 export { roundEven };
 
-/** Numbers of a tensor: a view for f32, i32 and u8, fresh f32 values for the rest. */
+/** Numbers of a tensor: a view for f32, i32 and u8, new f32 values for the rest. */
 export type Numbers = Float32Array | Int32Array | Uint8Array;
 
 /**
- * The numbers `from` … `to − 1` (row-major) of a tensor's bytes; all of them unless said otherwise. The range of a GGUF
- * type lies on block borders. `bytes` starts at a multiple of 4.
+ * The numbers `from` … `to − 1` (row-major) of a tensor's bytes; by default all of them. The range of a GGUF
+ * type is aligned to blocks. `bytes` starts at a multiple of 4.
  */
 export function decode(
   dtype: DType,
@@ -54,8 +57,8 @@ export function decode(
 }
 
 /**
- * Writes numbers as a tensor's bytes. Floats become integers by dropping the fraction; past the range they stop at
- * its end and NaN becomes 0.
+ * Writes numbers as a tensor's bytes. Floats are converted to integers by truncation; out-of-range values
+ * saturate and NaN becomes 0.
  *
  * @throws {TypeError} for q4_k, q5_k and q6_k.
  */

@@ -1,8 +1,8 @@
 /**
- * Eight-bit codes. int8: one absmax a row, w = code · absmax / 127 (LLM.int8, arXiv 2208.07339). dynamic8 and udynamic8:
- * one absmax a block of 256, w = map[code] · absmax (8-bit optimizers, arXiv 2110.02861), the nearest map value, as
- * bitsandbytes' accelerator and default kernels take it. (Its own CPU kernel goes through a coarse grid, which would
- * turn a zero moment into 2e-5 of the block's largest.)
+ * Eight-bit codes. int8: one absmax per row, w = code · absmax / 127 (LLM.int8, arXiv 2208.07339). dynamic8
+ * and udynamic8: one absmax per block of 256, w = map[code] · absmax (8-bit optimizers, arXiv 2110.02861),
+ * the nearest map value, as in bitsandbytes' accelerator and default kernels. (Its CPU kernel goes through a
+ * coarse grid, which would turn a zero moment into 2e-5 of the block's largest.)
  */
 import { byteLength, DYNAMIC_BLOCK, layout } from "../../../tensor/dtype.ts";
 import { roundEven } from "./half.ts";
@@ -30,7 +30,7 @@ export function decodeInt8(
   return out;
 }
 
-/** Bytes of f32 values as int8 codes: round(w · (1 / absmax · 127)), ties to even, a scale a row. */
+/** Bytes of f32 values as int8 codes: round(w · (1 / absmax · 127)), ties to even, a scale per row. */
 export function encodeInt8(values: Float32Array, shape: readonly number[]): Uint8Array<ArrayBuffer> {
   const width = shape[shape.length - 1] ?? 1;
   const bytes = new Uint8Array(byteLength("int8", shape));
@@ -66,7 +66,7 @@ export function decodeDynamic(
   return out;
 }
 
-/** Bytes of f32 values as dynamic 8-bit codes. udynamic8 takes negative values as 0. */
+/** Bytes of f32 values as dynamic 8-bit codes. udynamic8 encodes negative values as 0. */
 export function encodeDynamic(
   dtype: "dynamic8" | "udynamic8",
   values: Float32Array,
