@@ -1,8 +1,8 @@
-/** Activations by the names that configs give them. */
+/** Activations by their names in configs. */
 import type { Tensor } from "../core/mod.ts";
 import { gelu, geluTanh, relu, silu, tanh } from "../ops/mod.ts";
 
-/** @throws {RangeError} when the name is not known; `field` is where it stands in the config. */
+/** @throws {RangeError} when the name is not known; `field` is its field in the config. */
 export function activationOf(field: string, name: unknown): (x: Tensor) => Tensor {
   switch (name) {
     case "gelu_new":

@@ -1,4 +1,4 @@
-/** Which architecture runs a config. */
+/** Selects the architecture for a config. */
 import type { Architecture, ModelConfig, Spec } from "../core/mod.ts";
 import { bert } from "./bert.ts";
 import { bertSavedName, bertSpec, bertWeightPath } from "./bert_spec.ts";
@@ -8,24 +8,26 @@ import { t5, t5TiedScale } from "./t5.ts";
 import { t5Spec, t5WeightPath } from "./t5_spec.ts";
 import { llama, llamaSpec } from "./llama.ts";
 
-/** An architecture with the places that a config gives it. */
+/** An architecture with the places determined by a config. */
 export interface KnownArchitecture {
   /** The forward pass. */
   readonly architecture: Architecture;
   /** The places of the model. */
   readonly spec: Spec;
-  /** The tree's path of a checkpoint's tensor; undefined for a stored buffer that is no weight. */
+  /** The tree's path of a checkpoint's tensor; undefined for a stored buffer that is not a weight. */
   weightPath(name: string): string | undefined;
-  /** The name under which other programs look for a leaf of the tree; default its path. */
+  /** The name of a leaf of the tree in checkpoints of other programs; default: its path. */
   savedName?(path: string): string;
-  /** By what a head tied to the embedding multiplies its scores, and one with a matrix of its own does not. Default 1. */
+  /**
+   * The factor on scores of a head tied to the embedding, which does not apply to an untied head. Default 1.
+   */
   readonly tiedScale?: number;
 }
 
 /**
  * The architecture of a `config.json`.
  *
- * @throws {RangeError} when no architecture here runs its `model_type`.
+ * @throws {RangeError} when its `model_type` is not supported.
  * @example
  * ```ts
  * import { architectureOf } from "@graft/peft/models";
@@ -80,7 +82,7 @@ export function architectureOf(config: ModelConfig): KnownArchitecture {
   }
 }
 
-/** Early Llama checkpoints hold their rotary frequencies, which the config gives. */
+/** Early Llama checkpoints contain their rotary frequencies, which follow from the config. */
 function llamaWeightPath(name: string): string | undefined {
   return name.endsWith(".rotary_emb.inv_freq") ? undefined : name;
 }

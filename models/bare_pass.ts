@@ -1,4 +1,4 @@
-/** A pass outside the stack, for heads: no cache, no mask, its own key. */
+/** A pass outside the stack, for heads: without cache and mask, with its own key. */
 import { fold, type ForwardOptions, key, type Model, type Pass } from "../core/mod.ts";
 import { integers } from "../ops/mod.ts";
 

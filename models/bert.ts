@@ -5,11 +5,12 @@
  *   x ← LayerNorm( x + o( attend( q(x), k(x), v(x) ) ) )
  *   x ← LayerNorm( x + down( gelu( up(x) ) ) )
  *
- * Heads: a class or score of the text from its first token, BERT w tanh(p x₀), RoBERTa w tanh(d x₀) under another name; a
- * tag of each token, w x; the word under a mask, word(LayerNorm(gelu(d x)))ᵀ + b; or none, and `embed` pools the states.
+ * Heads: a class or score of the text from its first token, BERT w tanh(p x₀), RoBERTa w tanh(d x₀) under
+ * another name; a tag of each token, w x; the masked word, word(LayerNorm(gelu(d x)))ᵀ + b; or none, and
+ * `embed` pools the states.
  *
- * RoBERTa counts positions from behind its padding id and passes over padding. The dropout rates in the config are not
- * applied: the base is not what trains.
+ * RoBERTa's positions start after its padding id and skip padding. The dropout rates in the config are not
+ * applied, since the base is not trained.
  */
 import {
   type Architecture,
@@ -106,7 +107,7 @@ function parts(batch: Batch, c: BertConfig): StackParts<undefined> {
     layers: c.layers,
     vocabulary: c.vocabulary,
     context: c.positions - c.firstPosition,
-    // The head reads the first row, which is a prompt's where there are prompts: as PEFT and adapters have it.
+    // The head reads the first row, which belongs to the prompt if there is one, as in PEFT and adapters.
     prompts: c.head === "text" ? "kept" : "cut",
     embed: (pass, root, ids) =>
       embedding(pass, childSite(root, joined(c.tower, "embeddings.word_embeddings")), ids),
@@ -115,7 +116,7 @@ function parts(batch: Batch, c: BertConfig): StackParts<undefined> {
   };
 }
 
-/** RoBERTa counts the tokens that are no padding, which themselves stand at −1. */
+/** RoBERTa counts the tokens that are not padding; padding is at position −1. */
 function positioned(batch: Batch, { family, pad }: BertConfig): Batch {
   const counts = family === "roberta" && batch.positionIds === undefined &&
     batch.inputIds.some((row) => row.includes(pad));

@@ -1,4 +1,4 @@
-/** The numbers of a BERT or RoBERTa `config.json`, and which of their heads it asks for. */
+/** The settings of a BERT or RoBERTa `config.json`, and the head that it specifies. */
 import type { ModelConfig, Tensor } from "../core/mod.ts";
 import { activationOf } from "./activation.ts";
 import { classCount } from "./classes.ts";
@@ -8,7 +8,7 @@ import { blockCount, flag, optionalNumber, optionalSize, shareOf, size } from ".
 export interface BertConfig {
   /** RoBERTa differs in positions, in names and in its heads. */
   readonly family: "bert" | "roberta";
-  /** What stands on top. */
+  /** The head on top. */
   readonly head: BertHead;
   /** Path of embeddings and blocks: "" in a checkpoint without a head. */
   readonly tower: "" | "bert" | "roberta";
@@ -26,7 +26,7 @@ export interface BertConfig {
   readonly positions: number;
   /** The row of a text's first token. */
   readonly firstPosition: number;
-  /** RoBERTa's positions pass over this id. */
+  /** RoBERTa's positions skip this id. */
   readonly pad: number;
   /** Rows of the table of token types. */
   readonly types: number;
@@ -36,14 +36,14 @@ export interface BertConfig {
   readonly activation: (x: Tensor) => Tensor;
   /** Classes, where the head has them. */
   readonly classes: number;
-  /** Whether the words' head uses the embedding's matrix. */
+  /** Whether the language modelling head uses the embedding's matrix. */
   readonly tied: boolean;
 }
 
-/** None, one label a text, one label a token, or the word under a mask. */
+/** None, one label per text, one label per token, or the masked word. */
 export type BertHead = "none" | "text" | "token" | "mask";
 
-/** @throws {RangeError} when the config asks for what is not supported; the message names it. */
+/** @throws {RangeError} when the config specifies something unsupported; the message names it. */
 export function bertConfig(config: ModelConfig): BertConfig {
   if (flag(config, "is_decoder", false)) {
     throw new RangeError(`Cannot run a ${config.model_type} whose config says "is_decoder": true`);

@@ -3,19 +3,19 @@ import type { HeadPlace, LinearPlace, ModelConfig, NormPlace, Spec } from "../co
 import { type BertConfig, bertConfig } from "./bert_config.ts";
 import { joined } from "./site.ts";
 
-/** Where the parts of a head lie. */
+/** The paths of the parts of a head. */
 export interface BertHeadPaths {
   /** The layer between states and scores, if there is one, and its norm. */
   readonly dense?: string;
   /** Path of the norm before the output. */
   readonly norm?: string;
-  /** The layer that gives the scores. */
+  /** The layer that computes the scores. */
   readonly out?: string;
-  /** What checkpoints call the bias of scores of words. */
+  /** The name in checkpoints of the bias of the word scores. */
   readonly wordBias?: string;
 }
 
-/** Each family names its heads its own way. */
+/** Each family has its own names for heads. */
 export function headPaths({ family, head }: BertConfig): BertHeadPaths {
   switch (head) {
     case "none":
@@ -149,9 +149,9 @@ export function bertSpec(config: ModelConfig): Spec {
 }
 
 /**
- * The tree's path of a checkpoint's tensor, with or without the prefix `bert.` or `roberta.`; undefined for a buffer and for
- * what belongs to a head that the config does not ask for. The first checkpoints say gamma and beta for a norm's weight and
- * bias, and the bias of scores of words lies at its own layer here.
+ * The tree's path of a checkpoint's tensor, with or without the prefix `bert.` or `roberta.`; undefined for a
+ * buffer and for parts of a head that the config does not specify. The first checkpoints use gamma and beta
+ * for a norm's weight and bias, and in our tree the bias of the word scores is under its layer.
  *
  * @example
  * ```ts
@@ -183,7 +183,7 @@ export function bertWeightPath(config: ModelConfig): (name: string) => string | 
 }
 
 /**
- * The checkpoint's name of a leaf: all but the bias of scores of words are named as in the tree.
+ * The checkpoint's name of a leaf: all except the bias of the word scores have the tree's names.
  *
  * @example
  * ```ts

@@ -1,18 +1,18 @@
-/** The places that a stack of equal blocks repeats in each of them, for a spec. */
+/** The places of a stack of equal blocks, repeated for each block, for a spec. */
 import type { AttentionPlace, LinearPlace, Spec, Stack, SublayerPlace } from "../core/mod.ts";
 import { joined } from "./site.ts";
 
-/** What one block offers. Its paths are those below the block; "" is the block itself. */
+/** The places of one block. Paths are relative to the block; "" is the block itself. */
 export interface BlockPlaces {
-  /** Of the list of blocks: "model.layers". */
+  /** Path of the list of blocks: "model.layers". */
   readonly path: string;
-  /** What the blocks do. */
+  /** The stack that the blocks belong to. */
   readonly stack: Stack;
   /** How many blocks. */
   readonly layers: number;
   /** d, the size of a state. */
   readonly width: number;
-  /** Of each linear layer its path, role, sizes, and whether it has a bias (default: none has). */
+  /** For each linear layer its path, role, sizes, and whether it has a bias (default: no). */
   readonly linears: readonly (readonly [
     path: string,
     role: LinearPlace["role"],
@@ -20,7 +20,7 @@ export interface BlockPlaces {
     outFeatures: number,
     bias?: boolean,
   ])[];
-  /** Whether matrices lie [in, out]. Default: [out, in]. */
+  /** Whether matrices are stored [in, out]. Default: [out, in]. */
   readonly transposed?: boolean;
   /** The attention. */
   readonly attention: Pick<AttentionPlace, "path" | "heads" | "keyValueHeads" | "headDim">;
@@ -28,20 +28,20 @@ export interface BlockPlaces {
   readonly sublayers: readonly (readonly [path: string, role: SublayerPlace["role"]])[];
   /** The norms. Default: none. */
   readonly norms?: {
-    /** Those of states. */
+    /** Norms of states. */
     readonly paths: readonly string[];
-    /** Those of heads' queries and keys. Default: none. */
+    /** Norms of heads' queries and keys. Default: none. */
     readonly heads?: readonly string[];
-    /** Whether they have a bias. Default: not. */
+    /** Whether they have a bias. Default: no. */
     readonly bias?: boolean;
-    /** The weight that scales by one. Default: 1. */
+    /** The weight at which the norm scales by one. Default: 1. */
     readonly neutral?: 0;
   };
 }
 
 /**
- * The places of all blocks, in order. What lies outside them (further norms, embeddings, heads, the stack itself) is the
- * model's to add.
+ * The places of all blocks, in order. The model adds the places outside them (further norms, embeddings,
+ * heads, the stack itself).
  *
  * @example
  * ```ts

@@ -1,4 +1,4 @@
-/** What a config says about classes: how many there are, and how their labels are read. */
+/** A config's settings for classes: their number, and how labels are read. */
 import type { LabelKind, ModelConfig } from "../core/mod.ts";
 import { optionalSize } from "./config.ts";
 
@@ -8,7 +8,7 @@ export function classCount(config: ModelConfig): number {
   return optionalSize(config, "num_labels") ?? (names ? Object.keys(names).length : 2);
 }
 
-/** How a classifier of texts reads labels: `problem_type`, or by the number of classes where it is not given. */
+/** How a text classifier reads labels: by `problem_type`, or by the number of classes if that is missing. */
 export function classLabels(config: ModelConfig): LabelKind {
   switch (config.problem_type ?? undefined) {
     case undefined:

@@ -1,7 +1,7 @@
-/** Reading numbers and flags of a `config.json`. */
+/** Reads numbers and flags from a `config.json`. */
 import type { ModelConfig } from "../core/mod.ts";
 
-/** A finite number. @throws {TypeError} when it is missing or no number. */
+/** A finite number. @throws {TypeError} when it is missing or not a number. */
 export function number(config: ModelConfig, name: string): number {
   const value = config[name];
   if (typeof value !== "number" || !Number.isFinite(value)) {
@@ -17,10 +17,10 @@ export function optionalNumber(config: ModelConfig, name: string): number | unde
   return config[name] === undefined || config[name] === null ? undefined : number(config, name);
 }
 
-/** More blocks than any model has; a file that claims more would only fill the memory. */
+/** More blocks than any model has; a file that claims more would only exhaust memory. */
 const MOST_BLOCKS = 4096;
 
-/** A count of rows, heads or features, from 1. @throws {RangeError} when it is none. */
+/** A count of rows, heads or features, at least 1. @throws {RangeError} when it is invalid. */
 export function size(config: ModelConfig, name: string, most: number = 2 ** 31 - 1): number {
   const value = number(config, name);
   if (!Number.isInteger(value) || value < 1 || value > most) {
@@ -41,7 +41,7 @@ export function blockCount(config: ModelConfig, name: string): number {
   return size(config, name, MOST_BLOCKS);
 }
 
-/** `whole / parts`, both named in the config. @throws {RangeError} when it is no integer. */
+/** `whole / parts`, both named in the config. @throws {RangeError} when it is not an integer. */
 export function shareOf(config: ModelConfig, whole: string, parts: string): number {
   const [n, m] = [size(config, whole), size(config, parts)];
   if (n % m !== 0) {

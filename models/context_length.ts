@@ -1,10 +1,11 @@
-/** How much a model can read. */
+/** The context length of a model. */
 import type { Model } from "../core/mod.ts";
 import { bertConfig } from "./bert_config.ts";
 import { optionalNumber } from "./config.ts";
 
 /**
- * Most tokens in a row, prompts of an adapter included; Infinity where a model knows distances only (T5).
+ * Maximum number of tokens in a row, including an adapter's prompts; Infinity where a model has only relative
+ * positions (T5).
  *
  * @example
  * ```ts

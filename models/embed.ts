@@ -1,4 +1,4 @@
-/** `embed`: one vector a text, from a model without a head. */
+/** `embed`: one vector per text, from a model without a head. */
 import {
   type Batch,
   forward,
@@ -12,15 +12,15 @@ import { divide, maximum, multiply, reshape, slice, sqrt, sum, sumOfSquares } fr
 
 /** How states become one vector. */
 export interface EmbedOptions {
-  /** The mean over the tokens that are no padding (default), or the first token's states. */
+  /** The mean over the tokens that are not padding (default), or the first token's states. */
   readonly pooling?: "mean" | "first";
-  /** Divide by the Euclidean norm ("unit", default), or leave as it is. */
+  /** Whether to divide by the Euclidean norm ("unit", default) or not ("free"). */
   readonly length?: "unit" | "free";
 }
 
 /**
- * Embeddings of texts [b, d], as sentence-transformers' Pooling and Normalize give them (arXiv 1908.10084). The caller owns
- * the result.
+ * Embeddings of texts [b, d], as computed by sentence-transformers' Pooling and Normalize (arXiv 1908.10084).
+ * The caller owns the result.
  *
  * @throws {TypeError} when the model has a head.
  * @example

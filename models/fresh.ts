@@ -21,7 +21,7 @@ import {
 import { normal, ones, zeros } from "../ops/mod.ts";
 import { architectureOf } from "./architecture.ts";
 
-/** Where and from which seed. */
+/** The backend, the seed and further options. */
 export interface FreshOptions<C extends TextCodec> {
   /** Where it computes. */
   readonly backend: Backend;
@@ -29,15 +29,18 @@ export interface FreshOptions<C extends TextCodec> {
   readonly key: Key | number;
   /** Standard deviation of matrices, default 0.02. */
   readonly deviation?: number;
-  /** Quantize each weight as it is made, so that the whole never lies in memory unquantized. As `quantize`. */
+  /**
+   * Quantizes each weight as it is created, so that the whole model is never in memory unquantized. Options
+   * as for `quantize`.
+   */
   readonly quantize?: QuantizeOptions;
   /** Text to ids and back. */
   readonly tokenizer?: C;
 }
 
 /**
- * A model of a config with fresh weights, as GPT-2 starts (Radford et al. 2019): matrices normal, those that write into
- * the residual stream smaller by √(2 · layers); norms one; biases zero.
+ * A model of a config with random weights, initialized like GPT-2 (Radford et al. 2019): matrices normal,
+ * those that write to the residual stream smaller by √(2 · layers); norms one; biases zero.
  *
  * @throws {RangeError} when the architecture is not known.
  * @example
@@ -61,14 +64,15 @@ export function freshModel<C extends TextCodec>(config: ModelConfig, options: Fr
   });
 }
 
-/** How leaves are made: as a model's, with the dtypes of those that are stored otherwise than as f32. */
+/** How leaves are created: the options of a model, with the dtypes of leaves that are not stored as f32. */
 export interface FreshWeightsOptions extends Pick<FreshOptions<TextCodec>, "backend" | "key" | "deviation"> {
-  /** By path. */
+  /** Dtypes by path. */
   readonly stored?: ReadonlyMap<string, DType>;
 }
 
 /**
- * Fresh leaves of a spec's places, those whose paths are wanted. Each is a function of the key and its path alone.
+ * Random leaves of a spec's places, those whose paths are requested. Each is determined by the key and its
+ * path alone.
  *
  * @example
  * ```ts
@@ -125,7 +129,8 @@ function coded(path: string, make: () => Tensor, dtype: DType): Tensor {
 }
 
 /**
- * Paths of the leaves of a head: what lies outside the blocks and is no embedding's or last norm's of a stack.
+ * Paths of the leaves of a head: those outside the blocks that do not belong to an embedding or the last norm
+ * of a stack.
  *
  * @example
  * ```ts

@@ -1,11 +1,12 @@
 /**
- * Gemma (arXiv 2403.08295) and Gemma 3 for text (arXiv 2503.19786): decoders with rotary positions, GELU gates and norms that
- * learn their distance from one. Tokens enter √d times as large as they lie in the table.
+ * Gemma (arXiv 2403.08295) and Gemma 3 for text (arXiv 2503.19786): decoders with rotary positions, GELU
+ * gates and norms whose weights are offsets from one. Token embeddings are multiplied by √d.
  *
  *   Gemma      x ← x + attend(N(x))            x ← x + down( gelu(gate(N(x))) ⊙ up(N(x)) )
  *   Gemma 3    x ← x + N( attend(N(x)) )       x ← x + N( down( gelu(gate(N(x))) ⊙ up(N(x)) ) )      N(x) = (1 + w) ⊙ RMSNorm(x)
  *
- * Gemma 3 normalises each head's queries and keys, and most of its blocks look through a window, with positions of their own.
+ * Gemma 3 normalises each head's queries and keys, and most of its blocks use a sliding window, with
+ * different rotary positions.
  */
 import {
   type Architecture,
@@ -41,7 +42,7 @@ function feedForward(pass: Pass, site: Site, x: Tensor, c: GemmaConfig): Tensor 
 }
 
 function block(pass: Pass, site: Site, input: Tensor, c: GemmaConfig, shared: Shared): Tensor {
-  const layer = Number(site.path.split(".").at(-1)); // also in a side network
+  const layer = Number(site.path.split(".").at(-1)); // also holds in a side network
   const window = c.windows[layer] ?? 0;
   const form: RotaryForm = {
     heads: c.heads,
@@ -76,7 +77,7 @@ function parts(model: Model, c: GemmaConfig): StackParts<Shared> {
       const rows = embedding(pass, into(root, "model", "embed_tokens"), ids);
       return c.third ? larger(rows) : rows;
     },
-    // Gemma's own states are enlarged with a prompt's, Gemma 3's without.
+    // Gemma scales its states together with a prompt's, Gemma 3 without them.
     position: (_, __, x) => c.third ? x : larger(x),
     share: (_, __, positions) => ({
       global: tablesOf(positions, c.global, model.backend),

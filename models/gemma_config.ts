@@ -1,4 +1,4 @@
-/** The numbers of a Gemma `config.json`, with the defaults that transformers takes for its model type. */
+/** The settings of a Gemma `config.json`, with transformers' defaults for its model type. */
 import type { ModelConfig, Tensor } from "../core/mod.ts";
 import type { RopeScaling } from "../ops/mod.ts";
 import { activationOf } from "./activation.ts";
@@ -12,32 +12,33 @@ export interface Positions {
   readonly headDim: number;
   /** θ. */
   readonly theta: number;
-  /** How they are stretched. */
+  /** How they are scaled. */
   readonly scaling: RopeScaling;
 }
 
-/** What a pass and a spec need. */
+/** The settings that a pass and a spec need. */
 export interface GemmaConfig extends DecoderSizes {
-  /** Of each block: how many keys behind a query it sees, 0 for all. */
+  /** For each block: how many keys before a query it sees, 0 for all. */
   readonly windows: readonly number[];
   /** Positions of the blocks that see all keys. */
   readonly global: Positions;
-  /** Positions of the blocks that look through a window. */
+  /** Positions of the blocks with a sliding window. */
   readonly local: Positions;
   /** Scores are divided by the root of this. */
   readonly queryScale: number;
-  /** Of the feed-forward part's gate. */
+  /** Activation of the feed-forward part's gate. */
   readonly activation: (x: Tensor) => Tensor;
   /** Biases of the attention's layers. */
   readonly attentionBias: boolean;
-  /** Gemma 3: norms behind attention and feed-forward part, and of each head's queries and keys. */
+  /** Gemma 3: norms after attention and feed-forward part, and of each head's queries and keys. */
   readonly third: boolean;
 }
 
 /**
  * Reads a config.
  *
- * @throws {TypeError | RangeError} when a number is missing or impossible, or the config asks for what is not known.
+ * @throws {TypeError | RangeError} when a number is missing or impossible, or the config specifies something
+ * unsupported.
  */
 export function gemmaConfig(config: ModelConfig): GemmaConfig {
   const third = config.model_type === "gemma3_text";
@@ -89,8 +90,8 @@ export function gemmaConfig(config: ModelConfig): GemmaConfig {
 }
 
 /**
- * Five of six blocks look through a window, or as `layer_types` says. `sliding_window` counts the query itself, the kernel's
- * window only keys behind it.
+ * Five of six blocks use a sliding window, or as given by `layer_types`. `sliding_window` includes the query
+ * itself, the kernel's window only keys before it.
  */
 function windowsOf(config: ModelConfig, layers: number): readonly number[] {
   const window = optionalSize(config, "sliding_window") ?? 4096;

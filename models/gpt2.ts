@@ -5,7 +5,7 @@
  *   x ← x + proj( attend( split(qkv(n)) ) )      n = LayerNorm(x)
  *   x ← x + down( gelu( up(n) ) )                n = LayerNorm(x)
  *
- * The dropout rates in its config (`resid_pdrop` and relatives) are not applied: the base is not what trains.
+ * The dropout rates in its config (`resid_pdrop` and similar) are not applied, since the base is not trained.
  */
 import {
   type Architecture,
@@ -29,7 +29,7 @@ import { blockPlaces } from "./block_places.ts";
 import { blockCount, flag, optionalNumber, optionalSize, shareOf, size } from "./config.ts";
 import { vocabularyLogits } from "./vocabulary_logits.ts";
 
-/** The numbers of a GPT-2 `config.json`. */
+/** The settings of a GPT-2 `config.json`. */
 interface Gpt2Config {
   readonly width: number;
   readonly layers: number;
@@ -140,8 +140,9 @@ export const gpt2: Architecture = {
 };
 
 /**
- * The tree's path of a checkpoint's tensor. The first GPT-2 checkpoints lack the prefix `transformer.`, and many hold
- * causal masks beside the weights (`attn.bias`, `attn.masked_bias`), for which the answer is undefined.
+ * The tree's path of a checkpoint's tensor. The first GPT-2 checkpoints lack the prefix `transformer.`, and
+ * many contain causal masks besides the weights (`attn.bias`, `attn.masked_bias`), for which the result is
+ * undefined.
  *
  * @example
  * ```ts

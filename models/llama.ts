@@ -32,7 +32,7 @@ function feedForwardPart(pass: Pass, site: Site, x: Tensor): Tensor {
 }
 
 function block(pass: Pass, site: Site, input: Tensor, c: LlamaConfig, tables: TablesOf): Tensor {
-  const layer = Number(site.path.split(".").at(-1)); // also in a side network
+  const layer = Number(site.path.split(".").at(-1)); // also holds in a side network
   const norm = (name: string, t: Tensor): Tensor => rmsNormAt(into(site, name), t, c.epsilon);
   const sublayer = (name: string, x: Tensor, normed: Tensor, f: (at: Site) => Tensor): Tensor => {
     const at = into(site, name);

@@ -1,30 +1,30 @@
-/** The numbers of a Llama-family `config.json`, with the defaults that transformers takes for its model type. */
+/** The settings of a Llama-family `config.json`, with transformers' defaults for its model type. */
 import type { ModelConfig } from "../core/mod.ts";
 import type { RopeScaling } from "../ops/mod.ts";
 import { blockCount, flag, optionalNumber, optionalSize, shareOf, size } from "./config.ts";
 import { contextOf, ropeScalingOf } from "./llama_rope.ts";
 import type { DecoderForm, DecoderSizes } from "./rotary_decoder.ts";
 
-/** What a pass and a spec need. */
+/** The settings that a pass and a spec need. */
 export interface LlamaConfig extends DecoderSizes {
   /** θ of the rotary positions. */
   readonly theta: number;
-  /** How these are stretched. */
+  /** How these are scaled. */
   readonly scaling: RopeScaling;
-  /** Of each block: whether it has rotary positions. */
+  /** For each block: whether it has rotary positions. */
   readonly rotary: readonly boolean[];
-  /** Of each block: how many keys behind a query it sees, 0 for all. */
+  /** For each block: how many keys before a query it sees, 0 for all. */
   readonly windows: readonly number[];
   /** Whether the heads' queries and keys are normalised. */
   readonly headNorms: boolean;
-  /** Biases. */
+  /** Which layers have biases. */
   readonly biases: NonNullable<DecoderForm["biases"]>;
 }
 
 /**
  * Reads a config.
  *
- * @throws {TypeError | RangeError} when a number is missing or impossible, or the model is none that is known.
+ * @throws {TypeError | RangeError} when a number is missing or impossible, or the model is not supported.
  */
 export function llamaConfig(config: ModelConfig): LlamaConfig {
   const activation = config.hidden_act ?? "silu";
@@ -71,7 +71,10 @@ export function llamaConfig(config: ModelConfig): LlamaConfig {
   };
 }
 
-/** SmolLM3 leaves positions out of every fourth block, or as `no_rope_layers` says: there 1 stands for a block that has them. */
+/**
+ * SmolLM3 omits positions in every fourth block, or as given by `no_rope_layers`, where 1 means that a block
+ * has them.
+ */
 function rotaryOf(config: ModelConfig, layers: number): readonly boolean[] {
   const blocks = Array.from({ length: layers }, (_, layer) => layer);
   if (config.model_type !== "smollm3") return blocks.map(() => true);
@@ -91,15 +94,15 @@ function rotaryOf(config: ModelConfig, layers: number): readonly boolean[] {
 }
 
 /**
- * Mistral's blocks all look back through a window. Qwen's do on demand, from block `max_window_layers` on, and SmolLM3's, where
- * they have no positions; or where `layer_types` says so. Llama has none.
- * `sliding_window` counts the query itself, the kernel's window only keys behind it.
+ * All of Mistral's blocks use a sliding window. Qwen's do if enabled, from block `max_window_layers` on, and
+ * SmolLM3's where they have no positions; or where `layer_types` says so. Llama has none. `sliding_window`
+ * includes the query itself, the kernel's window only keys before it.
  */
 function windowsOf(config: ModelConfig, rotary: readonly boolean[]): readonly number[] {
   const type = config.model_type;
   const asked = (type === "qwen2" || type === "qwen3" || type === "smollm3") &&
     flag(config, "use_sliding_window", false);
-  // Mistral's and Qwen's default; null says that there is none.
+  // Mistral's and Qwen's default; null means none.
   const given = config.sliding_window === undefined && type !== "smollm3"
     ? 4096
     : optionalSize(config, "sliding_window");

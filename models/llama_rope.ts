@@ -1,9 +1,9 @@
-/** How a Llama-family config says that its rotary positions are stretched, and how far its context reaches then. */
+/** The scaling of rotary positions in a Llama-family config, and the resulting context length. */
 import type { ModelConfig } from "../core/mod.ts";
 import type { RopeScaling } from "../ops/mod.ts";
 import { flag, number, optionalNumber, optionalSize } from "./config.ts";
 
-/** @throws {RangeError} when the config asks for a scaling that is not known. */
+/** @throws {RangeError} when the config specifies an unknown scaling. */
 export function ropeScalingOf(config: ModelConfig): RopeScaling {
   const share = optionalNumber(config, "partial_rotary_factor") ?? 1;
   if (share !== 1) {
@@ -37,7 +37,10 @@ export function ropeScalingOf(config: ModelConfig): RopeScaling {
   }
 }
 
-/** The longest text that a model reads: dynamic scaling grows with it, and stops where its factor was meant to. */
+/**
+ * The longest text that a model reads: dynamic scaling grows with the text, up to the limit given by its
+ * factor.
+ */
 export function contextOf(config: ModelConfig, scaling: RopeScaling): number {
   const positions = positionsOf(config);
   return scaling.type === "dynamic" ? Math.floor(scaling.factor * positions) : positions;
@@ -45,7 +48,7 @@ export function contextOf(config: ModelConfig, scaling: RopeScaling): number {
 
 const positionsOf = (config: ModelConfig): number => optionalSize(config, "max_position_embeddings") ?? 2048;
 
-/** With the defaults that transformers takes for what is not said, 0 and null included. */
+/** With transformers' defaults for missing values, including 0 and null. */
 function yarnOf(options: ModelConfig, positions: number): RopeScaling {
   const factor = number(options, "factor");
   const said = (name: string): number | undefined => optionalNumber(options, name) || undefined;

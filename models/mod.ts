@@ -1,5 +1,5 @@
 /**
- * Models: forward passes over weight trees under the checkpoint's own names. Imports `core` and `ops` only.
+ * Models: forward passes over weight trees under the checkpoint's own names. Imports only `core` and `ops`.
  *
  * @module
  */

@@ -1,6 +1,7 @@
 /**
- * Prompts inside a text (P-tuning, arXiv 2103.10385): the i-th token of a reserved id in each row gives way to the i-th
- * trained row. Which tokens those are is known before the pass runs, so it is one lookup in a longer table.
+ * Prompts inside a text (P-tuning, arXiv 2103.10385): the i-th token with a reserved id in each row is
+ * replaced by the i-th trained row. The positions are known before the pass runs, so this is one lookup in an
+ * extended table.
  */
 import { type Batch, type Pass, type Site, slotRows, type Tensor } from "../core/mod.ts";
 import { concat, gatherRows, integers, reshape } from "../ops/mod.ts";
@@ -8,8 +9,8 @@ import { concat, gatherRows, integers, reshape } from "../ops/mod.ts";
 /**
  * The embedded tokens x [b, t, d] with the prompts at their slots.
  *
- * @throws {RangeError} when a row of the batch has another number of slots than the prompt has rows, or two prompts wait
- * for one id.
+ * @throws {RangeError} when the number of slots in a row of the batch differs from the prompt's rows, or two
+ * prompts use the same id.
  */
 export function fillPromptSlots(pass: Pass, stack: Site, batch: Batch, x: Tensor): Tensor {
   const [b, t, d] = x.shape as [number, number, number];

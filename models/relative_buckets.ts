@@ -1,17 +1,20 @@
 /**
- * T5's buckets of distances (arXiv 1910.10683, section 2.1): near ones have a bucket each, farther ones share buckets that
- * widen logarithmically up to `farthest`, beyond which all are one.
+ * T5's buckets of relative positions (arXiv 1910.10683, section 2.1): small distances have a bucket each,
+ * larger ones share buckets that widen logarithmically up to `farthest`, beyond which all share one.
  */
 
-/** How distances fall into buckets. */
+/** How distances are assigned to buckets. */
 export interface Bucketing {
-  /** "both": half of the buckets for keys behind the query, half for keys ahead. "behind": keys ahead count as near. */
+  /**
+   * "both": half of the buckets for keys before the query, half for keys after it. "behind": keys after the
+   * query have distance 0.
+   */
   readonly sides: "both" | "behind";
   readonly buckets: number;
   readonly farthest: number;
 }
 
-/** The bucket of a key's position minus the query's. Rounded in f32 at every step, as torch computes it. */
+/** The bucket of a key's position minus the query's. Rounded to f32 at every step, as in torch. */
 export function bucketOf(distance: number, { sides, buckets, farthest }: Bucketing): number {
   const n = sides === "both" ? Math.floor(buckets / 2) : buckets;
   const side = sides === "both" && distance > 0 ? n : 0;

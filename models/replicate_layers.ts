@@ -1,25 +1,26 @@
 /**
- * A deeper model out of a model's own blocks, some of them several times (PEFT's `layer_replication`; SOLAR's depth
- * up-scaling, arXiv 2312.15166):
+ * A deeper model built from a model's blocks, some of them repeated (PEFT's `layer_replication`; SOLAR's
+ * depth up-scaling, arXiv 2312.15166):
  *
  *   blocks of the result = blocks[s₁ … e₁ − 1], blocks[s₂ … e₂ − 1], …      ranges [sᵢ, eᵢ)
  *
- * Copies share their weights. Each has a place of its own, so that adapters and cached keys of one are none of another's.
+ * Copies share their weights. Each has separate places, so adapters and cached keys of one copy do not affect
+ * another.
  */
 import { allEdits, type Branch, lookup, type Model, type ModelConfig, updateBranch } from "../core/mod.ts";
 import { architectureOf } from "./architecture.ts";
 import { gemmaConfig } from "./gemma_config.ts";
 import { llamaConfig } from "./llama_config.ts";
 
-/** From a block up to another, which is not in it. */
+/** Blocks from `start` up to `end`, exclusive. */
 export type LayerRange = readonly [start: number, end: number];
 
 /**
- * The model whose blocks are those of the ranges, one range after the other. It shares every weight and owns none: dispose
- * the base when both are done with. Adapters for it can be saved for PEFT, which records the ranges; `saveModel` writes it
- * as a checkpoint of its own, in which each copy has its weights.
+ * The model whose blocks are those of the ranges, concatenated. It shares every weight and owns none: dispose
+ * the base when neither is needed any more. Adapters for it can be saved for PEFT, which records the ranges;
+ * `saveModel` writes it as a separate checkpoint, in which each copy has its own weights.
  *
- * @throws {RangeError} when a range is empty or leaves the model's blocks, or the model has two stacks.
+ * @throws {RangeError} when a range is empty or exceeds the model's blocks, or the model has two stacks.
  * @throws {TypeError} when an adapter is grafted.
  * @example
  * ```ts
@@ -86,7 +87,10 @@ function numbersOf(ranges: readonly LayerRange[], blocks: number): readonly numb
   return ranges.flatMap(([start, end]) => Array.from({ length: end - start }, (_, i) => start + i));
 }
 
-/** The config of a model with these blocks. Each looks back, and has positions, as the one that it was. */
+/**
+ * The config of a model with these blocks. Each keeps the sliding window and rotary positions of its
+ * original.
+ */
 function withBlocks(config: ModelConfig, chosen: readonly number[]): ModelConfig {
   const { layer_types: _, no_rope_layers: __, ...rest } = config;
   const counted = (name: string): ModelConfig => ({ ...rest, [name]: chosen.length });
@@ -114,7 +118,8 @@ function withBlocks(config: ModelConfig, chosen: readonly number[]): ModelConfig
 }
 
 /**
- * The ranges that made a model out of another's blocks, neighbours joined; undefined where none did.
+ * The ranges from which a model was built out of another's blocks, with adjacent ones merged; undefined for
+ * other models.
  *
  * @example
  * ```ts
@@ -132,7 +137,7 @@ export function replicatedRanges({ spec }: Pick<Model, "spec">): readonly LayerR
   return numbers.length < spec.blocks.length || numbers.length === 0 ? undefined : rangesOf(numbers);
 }
 
-/** Runs of numbers that follow each other, as ranges. */
+/** Runs of consecutive numbers, as ranges. */
 function rangesOf(numbers: readonly number[]): readonly LayerRange[] {
   const starts = numbers.flatMap((n, i) => i === 0 || n !== numbers[i - 1]! + 1 ? [i] : []);
   return starts.map((from, i) => {

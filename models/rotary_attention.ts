@@ -1,5 +1,5 @@
 /**
- * Grouped-query attention (arXiv 2305.13245) with rotary positions (arXiv 2104.09864), as decoders have it.
+ * Grouped-query attention (arXiv 2305.13245) with rotary positions (arXiv 2104.09864), as in decoders.
  *
  *   o( attend( rope(q(x)), rope(k(x)), v(x) ) )
  */
@@ -21,10 +21,10 @@ export interface RotaryTables {
   readonly sin: Tensor;
 }
 
-/** Tables for heads of a size. Those of the model's own are made once. */
+/** Tables for heads of a given size. Those for the model's own size are computed once. */
 export type TablesOf = (headDim: number) => RotaryTables;
 
-/** What turns the heads of a pass; a side network's are narrower than the model's. */
+/** The rotary tables of a pass; the heads of a side network are narrower than the model's. */
 export function tablesOf(
   positions: readonly (readonly number[])[],
   { headDim, theta, scaling }: {
@@ -48,15 +48,18 @@ export function tablesOf(
 
 /** How one block attends. */
 export interface RotaryForm {
-  /** How many heads of queries. */
+  /** Number of query heads. */
   readonly heads: number;
   /** Tables; without them the block has no positions. */
   readonly tables?: TablesOf | undefined;
-  /** How many keys behind a query it sees, 0 for all. */
+  /** How many keys before a query it sees, 0 for all. */
   readonly window: number;
-  /** Factor of the scores by the size of a head; default 1 / √headDim. */
+  /** Factor on the scores by head size; default 1 / √headDim. */
   readonly scale?: (headDim: number) => number;
-  /** Where each head's queries and keys are normalised (`q_norm`, `k_norm`): ε, and what is added to their weights. */
+  /**
+   * For normalised queries and keys of each head (`q_norm`, `k_norm`): ε, and the offset added to their
+   * weights.
+   */
   readonly norms?: { readonly epsilon: number; readonly offset?: number };
 }
 

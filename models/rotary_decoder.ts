@@ -1,4 +1,4 @@
-/** What decoders with rotary positions and gated feed-forward parts have in common: their sizes, and where their places lie. */
+/** Shared by decoders with rotary positions and gated feed-forward parts: their sizes and places. */
 import type { Architecture, Model, Spec } from "../core/mod.ts";
 import { type BlockPlaces, blockPlaces } from "./block_places.ts";
 import { type StackParts, stackStates } from "./stack.ts";
@@ -10,9 +10,9 @@ export interface DecoderSizes {
   readonly width: number;
   /** How many blocks. */
   readonly layers: number;
-  /** How many heads of queries. */
+  /** Number of query heads. */
   readonly heads: number;
-  /** How many heads of keys and values. */
+  /** Number of key and value heads. */
   readonly keyValueHeads: number;
   /** Features of a head. */
   readonly headDim: number;
@@ -20,7 +20,7 @@ export interface DecoderSizes {
   readonly inner: number;
   /** Rows of the token table. */
   readonly vocabulary: number;
-  /** Most tokens in a text. */
+  /** Maximum number of tokens in a text. */
   readonly context: number;
   /** ε of the norms. */
   readonly epsilon: number;
@@ -28,7 +28,7 @@ export interface DecoderSizes {
   readonly tied: boolean;
 }
 
-/** In what families differ. */
+/** The differences between families. */
 export interface DecoderForm {
   /** The family's name. */
   readonly architecture: string;
@@ -81,7 +81,7 @@ export function rotaryDecoderSpec(c: DecoderSizes, { architecture, biases = {}, 
   };
 }
 
-/** Its passes, out of the parts of its stack. */
+/** The architecture of a decoder, from the parts of its stack. */
 export function rotaryDecoder<C>(name: string, parts: (model: Model) => StackParts<C>): Architecture {
   return {
     name,

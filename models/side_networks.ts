@@ -1,4 +1,4 @@
-/** Side networks beside a stack: they read its states after chosen blocks and run blocks of their own. */
+/** Side networks of a stack: they read its states after chosen blocks and run their own blocks. */
 import {
   type Branch,
   callAt,
@@ -17,20 +17,20 @@ import {
   type Tree,
 } from "../core/mod.ts";
 
-/** Runs a block of the n-th side network, over other weights that its blocks share where those are given. */
+/** Runs a block of the n-th side network, with the given shared weights of its blocks, if any. */
 export type SideBlock = (site: Site, y: Tensor, n: number, shared: Tree | undefined) => Tensor;
 
-/** What side networks take from the stack. */
+/** What side networks need from the stack. */
 export interface SideParts {
   /** Runs their blocks. */
   readonly block: SideBlock;
-  /** The last norm over their weights, of the text alone. */
+  /** Applies the last norm with their weights, to the text alone. */
   readonly finish: (root: Site, y: Tensor) => Tensor;
   /** How many blocks can be tapped. */
   readonly layers: number;
 }
 
-/** Lets side networks put their own states in place of the stack's, or memories beside them. */
+/** Runs side networks, which replace the stack's states by their own or add memories. */
 export function runSideNetworks(
   pass: Pass,
   model: Model,

@@ -1,4 +1,4 @@
-/** Sites by whole paths: a tower at the root of a checkpoint has the path "". */
+/** Sites by relative paths: a tower at the root of a checkpoint has the path "". */
 import { into, type Site } from "../core/mod.ts";
 
 /** The site at a path below another; "" is the site itself. */

@@ -1,7 +1,7 @@
-/** Configs of models that are small enough to try things on: random weights, milliseconds a step. */
+/** Configs of models small enough for experiments: random weights, milliseconds per step. */
 import type { ModelConfig } from "../core/mod.ts";
 
-/** Sizes of a model, by the same names for every family. */
+/** Sizes of a model, with the same names for every family. */
 export interface SmallSizes {
   /** d, the size of a state; default 16. */
   readonly width?: number;
@@ -9,17 +9,17 @@ export interface SmallSizes {
   readonly heads?: number;
   /** Width of the feed-forward part; default twice the width. */
   readonly inner?: number;
-  /** Blocks, of T5 in each stack; default 2. */
+  /** Number of blocks, for T5 in each stack; default 2. */
   readonly layers?: number;
-  /** Ids; default 32. */
+  /** Size of the vocabulary; default 32. */
   readonly vocabulary?: number;
-  /** Tokens of the longest text; default 64. T5's texts have no limit. */
+  /** Maximum number of tokens in a text; default 64. T5's texts have no limit. */
   readonly context?: number;
 }
 
 /**
- * The `config.json` of a small model of a family, for `freshModel`: to try a method, an example or a test on. Embeddings and
- * head are tied where the family ties them.
+ * The `config.json` of a small model of a family, for `freshModel`, to try methods, for examples and tests.
+ * Embeddings and head are tied where the family ties them.
  *
  * @example
  * ```ts

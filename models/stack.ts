@@ -1,6 +1,7 @@
 /**
- * What all stacks of blocks share: tokens to states through embedding, prompts, blocks, side networks and the final norm,
- * with padding, packing, a key-value cache and recomputation handled once. Decoders, encoders and both of T5's run here.
+ * The common part of all stacks of blocks: from tokens to states through embedding, prompts, blocks, side
+ * networks and the final norm, with padding, packing, a key-value cache and recomputation handled once. Used
+ * by decoders, encoders and both of T5's stacks.
  */
 import {
   type Batch,
@@ -35,7 +36,10 @@ import { checkBatch, maskOf, ownTokens, packing, positionsOf, promptMask } from 
 import { runSideNetworks, type SideBlock } from "./side_networks.ts";
 import { fillPromptSlots } from "./prompt_slots.ts";
 
-/** The parts in which stacks differ. `C` is what all blocks of a pass share (rotary tables, distances). */
+/**
+ * The parts in which stacks differ. `C` is data shared by all blocks of a pass (rotary tables, relative
+ * positions).
+ */
 export interface StackParts<C> {
   /** Path of the stack ("model", "transformer", "encoder"; "" at the root). */
   readonly stack: string;
@@ -45,19 +49,22 @@ export interface StackParts<C> {
   readonly layers: number;
   /** Rows of the token table. */
   readonly vocabulary: number;
-  /** Most tokens in a text. */
+  /** Maximum number of tokens in a text. */
   readonly context: number;
-  /** What becomes of the prompts' states: "cut" before the final norm (default), or "kept" for another stack to read. */
+  /**
+   * Treatment of the prompts' states: "cut" before the final norm (default), or "kept" for another stack to
+   * read.
+   */
   readonly prompts?: "cut" | "kept";
   /** Rows of the token table. */
   embed(pass: Pass, root: Site, ids: Tensor): Tensor;
-  /** Adds absolute positions and the like, where the model has them. positions [1 or b][t]. */
+  /** Adds absolute positions and similar, where the model has them. positions [1 or b][t]. */
   position?(pass: Pass, root: Site, x: Tensor, positions: readonly (readonly number[])[]): Tensor;
-  /** What the blocks share. Default: nothing, undefined. */
+  /** Data shared by the blocks. Default: undefined. */
   share?(pass: Pass, root: Site, positions: readonly (readonly number[])[]): C;
   /** One block: x [b, t, d] → [b, t, d]. */
   block(pass: Pass, site: Site, x: Tensor, shared: C): Tensor;
-  /** A block of the n-th side network, where it reads that one's memory. Default: as the stack's. */
+  /** A block of the n-th side network, where it reads that network's memory. Default: the stack's `block`. */
   sideBlock?(pass: Pass, site: Site, x: Tensor, shared: C, n: number): Tensor;
   /** The final norm, where there is one. */
   finish?(pass: Pass, root: Site, x: Tensor): Tensor;
@@ -65,14 +72,14 @@ export interface StackParts<C> {
   bare?(model: Model, options: ForwardOptions): States;
 }
 
-/** Where prompts have rows of their own. */
+/** The places at which prompts add rows. */
 const PLACES: readonly PromptPlace[] = ["front", "entered", "afterFirst"];
 
 /** States, and which positions are hidden: f32 [b, s], undefined when none is. */
 export interface StackStates extends States {
   /** f32 [b, s], 0 on padding. */
   readonly mask: Tensor | undefined;
-  /** What side networks read in place of the states, [b, s, n] each, in the order of grafting. */
+  /** What side networks read instead of the states, [b, s, n] each, in the order of grafting. */
   readonly memories: readonly Tensor[];
 }
 
@@ -170,7 +177,8 @@ export function stackStates<C>(
   }
   const cut = parts.prompts === "kept" ? 0 : prompts;
   if (cut > 0 && afterFirst > 0) x = firstBehind(x, afterFirst, entering);
-  // The prompt's last row stays, since it tells a causal model's first token; all of them where they have labels.
+  // The prompt's last row is kept, since it predicts a causal model's first token; all rows are kept if they
+  // have labels.
   const telling = cut > 0 && promptLabels(stack).length > 0 ? cut : 1;
   const normed = finishedBy(parts, pass, root, cut > 0 ? slice(x, 1, cut - telling, cut + t) : x);
   const finished = cut > 0 ? slice(normed, 1, telling, telling + t) : normed;
@@ -201,7 +209,9 @@ function finishedBy<C>(parts: StackParts<C>, pass: Pass, root: Site, x: Tensor):
   return parts.finish?.(pass, root, x) ?? x;
 }
 
-/** The rows behind the first token in front of it, so that all prompts stand before the text: x [b, n + t, d]. */
+/**
+ * Moves the rows after the first token to before it, so that all prompts precede the text: x [b, n + t, d].
+ */
 function firstBehind(x: Tensor, n: number, before: number): Tensor {
   const part = (from: number, to: number): Tensor => slice(x, 1, from, to);
   return concat(
@@ -216,8 +226,8 @@ function firstBehind(x: Tensor, n: number, before: number): Tensor {
 }
 
 /**
- * One block in a scope of its own, which frees what neither the result nor its derivative needs; cached keys and values
- * outlive it.
+ * One block in its own scope, which frees what neither the result nor its derivative needs; cached keys and
+ * values outlive it.
  */
 function runBlock<C>(
   pass: Pass,
@@ -235,7 +245,7 @@ function runBlock<C>(
   }).x;
 }
 
-/** The pass inside a block: with the values that edits compute from its input. */
+/** The pass within a block, with the values that edits compute from its input. */
 function withSignals(pass: Pass, site: Site, x: Tensor): Pass {
   const edits = editsAt(site.branch, "prepass");
   if (edits.length === 0) return pass;
@@ -248,7 +258,10 @@ function withSignals(pass: Pass, site: Site, x: Tensor): Pass {
   return { ...pass, signal: (name) => own.get(name) ?? pass.signal(name) };
 }
 
-/** The bare base's states, when an edit wants them; its keys and values are cached beside the adapted model's. */
+/**
+ * The bare base's states, when an edit needs them; its keys and values are cached alongside the adapted
+ * model's.
+ */
 function prepassStates<C>(
   model: Model,
   batch: Batch,

@@ -1,10 +1,11 @@
-/** What a batch is to a stack: positions, which tokens are hidden, which texts lie in one row, and whether it fits. */
+/** A batch as seen by a stack: positions, hidden tokens, packed texts, and checks that it fits. */
 import { type Batch, type Cache, type ForwardOptions, type Model, type Tensor, tensor } from "../core/mod.ts";
 import { concat, full, reshape } from "../ops/mod.ts";
 
 /**
- * Positions of `prompts` new prompt rows and of the new tokens, the first of which is `start`: prefixes take those before.
- * Given positions count a text's own tokens, whose first stands after all `promptRows`, also when they lie in the cache.
+ * Positions of `prompts` new prompt rows and of the new tokens, the first of which is `start`: prefixes
+ * occupy those before. Given positions count a text's own tokens, the first of which comes after all
+ * `promptRows`, also when these are in the cache.
  */
 export function positionsOf(
   batch: Batch,
@@ -20,7 +21,10 @@ export function positionsOf(
   return [[...front, ...batch.inputIds[0]!.map((_, i) => start + past + prompts + i)]];
 }
 
-/** Tokens of the longest text by its own positions, whatever stands beside it in a row or hidden in the cache. */
+/**
+ * Number of tokens of the longest text by its own positions, regardless of other texts in its row or hidden
+ * positions in the cache.
+ */
 export function ownTokens({ positionIds }: Batch): number | undefined {
   return positionIds?.reduce((most, row) => row.reduce((n, p) => Math.max(n, p + 1), most), 0);
 }
@@ -45,8 +49,9 @@ export function maskOf(
 }
 
 /**
- * f32 [b, t], 1 on the tokens of a causal model's row that stand before its first label; undefined when labels begin with the
- * text in every row, or the model reads labels otherwise. A row whose labels begin with the text counts whole.
+ * f32 [b, t], 1 on the tokens before the first label in a causal model's row; undefined when labels begin
+ * with the text in every row, or the model has another kind of labels. A row whose labels begin with the text
+ * is 1 throughout.
  */
 export function promptMask({ labels, inputIds }: Batch, model: Model): Tensor | undefined {
   if (labels === undefined || model.architecture.labels(model) !== "next") return undefined;
@@ -74,7 +79,10 @@ function fromRows(rows: readonly (readonly number[])[], model: Model): Tensor {
   return tensor(Float32Array.from(rows.flat()), { backend: model.backend });
 }
 
-/** @throws {RangeError} on ragged rows, unknown ids, or `total` tokens, `before` of them prompts and prefixes, that the context does not hold. */
+/**
+ * @throws {RangeError} on ragged rows, unknown ids, or when `total` tokens, `before` of them prompts and
+ * prefixes, exceed the context.
+ */
 export function checkBatch(
   batch: Batch,
   parts: { readonly stack: string; readonly vocabulary: number; readonly context: number },

@@ -1,14 +1,15 @@
 /**
- * T5 (arXiv 1910.10683), its v1.1 with a gated feed-forward part (2002.05202), FLAN-T5 (2210.11416) and mT5 (2010.11934): an
- * encoder, and a decoder that reads its states. Pre-norm blocks without biases; distances between tokens, in buckets, are
- * all they know of positions; scores are not divided by √headDim.
+ * T5 (arXiv 1910.10683), its v1.1 with a gated feed-forward part (2002.05202), FLAN-T5 (2210.11416) and mT5
+ * (2010.11934): an encoder, and a decoder that reads its states. Pre-norm blocks without biases; the only
+ * position information is the bucketed distance between tokens; scores are not divided by √headDim.
  *
  *   x ← x + o( attend( q(n), k(n), v(n), + bias[bucket] ) )       n = RMSNorm(x)
  *   x ← x + o( attend( q(n), k(m), v(m) ) )                       m the encoder's states; decoder only
  *   x ← x + down( relu( up(n) ) )   or   down( gelu(gate(n)) ⊙ up(n) )
  *
- * The first block's table of biases serves all blocks of its stack. Where head and token table are one, states are divided
- * by √width before the head. The dropout rate in the config is not applied: the base is not what trains.
+ * The first block's table of biases serves all blocks of its stack. Where head and token table are tied,
+ * states are divided by √width before the head. The dropout rate in the config is not applied, since the base
+ * is not trained.
  */
 import {
   type Architecture,
@@ -35,21 +36,24 @@ import { type StackParts, stackStates } from "./stack.ts";
 import { type T5Config, t5Config } from "./t5_config.ts";
 import { vocabularyLogits } from "./vocabulary_logits.ts";
 
-/** What the blocks of a stack share. */
+/** Data shared by the blocks of a stack. */
 interface Shared {
-  /** Biases of distances [1, h, t, to − from]. */
+  /** Relative-position biases [1, h, t, to − from]. */
   relative(from: number, to: number): Tensor;
 }
 
-/** What a decoder reads of the encoder: states [b, s, d], absent once its keys and values are cached, and their mask. */
+/**
+ * What a decoder reads from the encoder: states [b, s, d], absent once its keys and values are cached, and
+ * their mask.
+ */
 interface Memory {
   readonly states?: Tensor;
-  /** What the decoder's side networks read in their place. */
+  /** What the decoder's side networks read instead. */
   readonly memories?: readonly Tensor[];
   readonly mask: Tensor | undefined;
 }
 
-/** The same for a side network: its own encoder's states, where it has some. */
+/** The memory of a side network: the states of its own encoder, if it has one. */
 function sideMemory({ memories, ...memory }: Memory, n: number): Memory {
   const states = memories?.[n];
   return states === undefined ? memory : { ...memory, states };
@@ -84,7 +88,7 @@ function normAt(site: Site, x: Tensor, c: T5Config): Tensor {
   return rmsNormAt(site, x, c.epsilon);
 }
 
-/** A block of either stack; the decoder's reads a memory between its two other parts. */
+/** A block of either stack; a decoder block reads the memory between its other two parts. */
 function block(
   pass: Pass,
   site: Site,
@@ -109,7 +113,7 @@ function block(
   return hidden(pass, site, { x: input, skip: undefined }, y);
 }
 
-/** Biases of a stack's distances for `t` queries, of which the first stands at `past`. */
+/** A stack's relative-position biases for `t` queries, the first of which is at position `past`. */
 function distances(pass: Pass, root: Site, stack: "encoder" | "decoder", t: number, c: T5Config): Shared {
   const site = into(root, stack, "block", 0, "layer", 0, "SelfAttention", "relative_attention_bias");
   const past = pass.cache?.length ?? 0;
@@ -148,7 +152,7 @@ function parts(stack: "encoder" | "decoder", c: T5Config, memory?: Memory): Stac
   };
 }
 
-/** What the decoder reads: as given, or the labels moved right behind the start token. */
+/** The decoder's input: as given, or the labels shifted right after the start token. */
 function decoderIds(batch: Batch, c: T5Config): readonly (readonly number[])[] {
   const { decoderInputIds, labels } = batch;
   if (decoderInputIds !== undefined) return decoderInputIds;
@@ -183,7 +187,7 @@ function states(model: Model, batch: Batch, options: ForwardOptions): States {
 }
 
 /**
- * By what a head tied to the embedding multiplies its scores, 1 / √d.
+ * The factor on scores of a head tied to the embedding, 1 / √d.
  *
  * @example
  * ```ts

@@ -1,4 +1,4 @@
-/** The numbers of a T5 `config.json`: the original, v1.1 and FLAN, and mT5. */
+/** The settings of a T5 `config.json`: the original, v1.1 and FLAN, and mT5. */
 import type { ModelConfig, Tensor } from "../core/mod.ts";
 import { activationOf } from "./activation.ts";
 import { blockCount, flag, optionalNumber, size } from "./config.ts";
@@ -15,7 +15,7 @@ export interface T5Config {
   readonly buckets: number;
   readonly farthest: number;
   readonly epsilon: number;
-  /** "gated": act(gate x) ⊙ up x, as v1.1. "plain": act(up x). */
+  /** "gated": act(gate x) ⊙ up x, as in v1.1. "plain": act(up x). */
   readonly feedForward: "gated" | "plain";
   readonly activation: (x: Tensor) => Tensor;
   readonly tied: boolean;
@@ -23,7 +23,7 @@ export interface T5Config {
   readonly pad: number;
 }
 
-/** @throws {RangeError} when the config asks for what is not supported; the message names it. */
+/** @throws {RangeError} when the config specifies something unsupported; the message names it. */
 export function t5Config(config: ModelConfig): T5Config {
   const name = (config.architectures as readonly string[] | null | undefined)?.[0] ?? "";
   if (!/^$|ForConditionalGeneration$|WithLMHeadModel$/.test(name)) {
@@ -52,7 +52,7 @@ export function t5Config(config: ModelConfig): T5Config {
   };
 }
 
-/** "relu", "gated-gelu" (whose gelu is the approximation by tanh) and so on. */
+/** "relu", "gated-gelu" (with the tanh approximation of gelu) and so on. */
 function feedForwardOf(config: ModelConfig): Pick<T5Config, "feedForward" | "activation"> {
   const name = String(config.feed_forward_proj ?? (config.model_type === "mt5" ? "gated-gelu" : "relu"));
   const plain = name.replace(/^gated-/, "");

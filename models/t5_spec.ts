@@ -157,7 +157,8 @@ function linearsOf({ path, stack, layer, module }: Part, c: T5Config): readonly 
 }
 
 /**
- * The tree's path of a checkpoint's tensor; undefined for further copies of the token table, and for a table never read.
+ * The tree's path of a checkpoint's tensor; undefined for further copies of the token table, and for an
+ * unused table.
  *
  * @example
  * ```ts

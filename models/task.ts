@@ -1,22 +1,22 @@
-/** Tasks: which head a checkpoint is loaded with, whatever it was saved with. */
+/** Tasks: the head with which a checkpoint is loaded, regardless of the one it was saved with. */
 import type { Model, ModelConfig } from "../core/mod.ts";
 
-/** What a model with an encoder is for. */
+/** The task of a model with an encoder. */
 export type Task =
-  /** One of some classes a text or pair of texts; `names` in the order of their ids. */
+  /** One of several classes per text or pair of texts; `names` in the order of their ids. */
   | { readonly kind: "classify"; readonly names: readonly string[] }
-  /** Any number of the classes a text. */
+  /** Any number of classes per text. */
   | { readonly kind: "flag"; readonly names: readonly string[] }
-  /** A number a text. */
+  /** A score per text. */
   | { readonly kind: "score" }
-  /** One of some classes a token. */
+  /** One of several classes per token. */
   | { readonly kind: "tag"; readonly names: readonly string[] }
-  /** The words under masks. */
+  /** The masked words. */
   | { readonly kind: "mask" }
   /** No head: states, for `embed`. */
   | { readonly kind: "embed" };
 
-/** What transformers calls the classes of each family. */
+/** The class names of each family in transformers. */
 const FAMILIES: Readonly<Record<string, string>> = {
   "bert": "Bert",
   "roberta": "Roberta",
@@ -26,7 +26,7 @@ const FAMILIES: Readonly<Record<string, string>> = {
 /**
  * The config of the same model with another head, as transformers writes it.
  *
- * @throws {RangeError} when the model has no such heads, or a task no class.
+ * @throws {RangeError} when the model has no such head, or a task has no classes.
  * @example
  * ```ts
  * import { taskConfig } from "@graft/peft/models";
@@ -88,7 +88,7 @@ function named(names: readonly string[]): Pick<ModelConfig, "id2label" | "label2
 }
 
 /**
- * The names of a classifier's or tagger's classes by id; none where the model has no such head.
+ * The names of a classifier's or tagger's classes by id; empty where the model has no such head.
  *
  * @example
  * ```ts
@@ -106,8 +106,8 @@ export function classNames(model: Model): readonly string[] {
 }
 
 /**
- * The modules that are to be trained whole beside an adapter, as PEFT trains them: a classifier's head, which starts from
- * random numbers. For `modulesToSave`.
+ * The modules to train as a whole along with an adapter, as in PEFT: a classifier's head, which is randomly
+ * initialized. For `modulesToSave`.
  *
  * @example
  * ```ts
@@ -125,7 +125,7 @@ export function headModules(model: Model): readonly string[] {
 }
 
 /**
- * What PEFT calls the kind of labels that a model is trained on; null where it has no name for it.
+ * PEFT's name of the task type of a model; null where there is none.
  *
  * @example
  * ```ts

@@ -1,4 +1,4 @@
-/** Scores of words from states, for models whose head may be the token table. */
+/** Vocabulary scores from states, for models whose head may be tied to the token table. */
 import {
   type ForwardOptions,
   head,
@@ -12,16 +12,17 @@ import {
 import { barePass } from "./bare_pass.ts";
 import { childSite } from "./site.ts";
 
-/** Where the matrices lie. */
+/** The paths of the matrices. */
 export interface VocabularyHead {
   /** Path of the head. */
   readonly head: string;
-  /** Path of the token table, which stands in where the head has no matrix of its own. */
+  /** Path of the token table, which is used where the head has no matrix of its own. */
   readonly table: string;
 }
 
 /**
- * x Wᵀ + b with edits of the head: [b, t, d] → [b, t, v]. W is the head's matrix, or the table's; b where there is one.
+ * x Wᵀ + b with edits of the head: [b, t, d] → [b, t, v]. W is the head's matrix, or the table; b is added if
+ * there is one.
  *
  * @example
  * ```ts

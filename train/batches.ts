@@ -1,7 +1,7 @@
 /**
- * The order of training: epochs, steps and micro-batches as a function of the data's sizes, the options and a key. Nothing
- * else is remembered, so a run resumes from (epoch, step) alone. The plan holds numbers of examples, never their tokens:
- * the data may stay in a file.
+ * The order of training: epochs, steps and micro-batches as a function of the data's sizes, the options and a
+ * key. There is no other state, so a run resumes from (epoch, step) alone. The plan holds indices of
+ * examples, never their tokens: the data may stay in a file.
  *
  * A step accumulates the gradients of several micro-batches. For a mean over the tokens of the whole step (not a mean of
  * means, which would give tokens of short micro-batches more weight), weigh each micro-batch's mean loss with
@@ -11,7 +11,7 @@ import { fold, type Key } from "../tensor/key.ts";
 import { bucketBatches, type Buckets, positive, type Row } from "./buckets.ts";
 import { packedBatches, type Packing } from "./packing.ts";
 
-/** Two numbers an example, by its number. */
+/** Two numbers per example, by its index. */
 export interface ExampleSizes {
   /** Tokens in its row. */
   readonly lengths: ArrayLike<number>;
@@ -21,23 +21,23 @@ export interface ExampleSizes {
 
 /** How examples become steps. */
 export interface BatchOptions {
-  /** How rows are put together. */
+  /** How rows are formed. */
   readonly batching: Buckets | Packing;
   /** Micro-batches in a step; the last step of an epoch may have fewer. Default: 1. */
   readonly accumulate?: number;
-  /** Each epoch shuffles by this key folded with its number. */
+  /** Each epoch shuffles with this key folded with its number. */
   readonly key: Key;
 }
 
-/** What one forward and backward pass takes. */
+/** The input of one forward and backward pass. */
 export interface MicroBatch {
-  /** Numbers of the examples, row by row. */
+  /** Indices of the examples, row by row. */
   readonly rows: readonly Row[];
   /** Labels that the loss counts in it. */
   readonly targets: number;
 }
 
-/** A place in the order of training: epochs from 0, steps from 0 in each epoch. */
+/** A position in the order of training: epochs from 0, steps from 0 in each epoch. */
 export interface Position {
   /** From 0. */
   readonly epoch: number;
@@ -45,7 +45,7 @@ export interface Position {
   readonly step: number;
 }
 
-/** What one update of the parameters takes. */
+/** The input of one update of the parameters. */
 export interface Step extends Position {
   /** The passes whose gradients are summed. */
   readonly microBatches: readonly MicroBatch[];
@@ -56,7 +56,8 @@ export interface Step extends Position {
 /**
  * The steps of one epoch: every example exactly once.
  *
- * @throws {RangeError} when there is no example, an example is longer than a packed row, or an option is out of range.
+ * @throws {RangeError} when there is not an example, an example is longer than a packed row, or an option is
+ * out of range.
  * @example
  * ```ts
  * import { planEpoch } from "@graft/peft/train";
@@ -92,8 +93,8 @@ export function planEpoch(sizes: ExampleSizes, options: BatchOptions, epoch: num
 }
 
 /**
- * The steps from a position on, epoch after epoch, without end. A step number that its epoch has just run past means the
- * start of the next epoch, so `{ epoch, step: last + 1 }` resumes after the last step.
+ * The steps from a position on, epoch after epoch, endlessly. A step number one past the end of its epoch
+ * means the start of the next epoch, so `{ epoch, step: last + 1 }` resumes after the last step.
  *
  * @throws {RangeError} as `planEpoch`, or when the position does not exist.
  * @example
@@ -129,7 +130,8 @@ export function* stepsFrom(
 }
 
 /**
- * The steps that a number of epochs takes, for schedules. Packing plans each epoch anew, and so counts each one.
+ * The number of steps in a number of epochs, for schedules. With packing each epoch is planned separately, so
+ * each one is counted.
  *
  * @example
  * ```ts

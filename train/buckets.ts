@@ -1,12 +1,13 @@
 /**
- * Length buckets: batches of rows of similar length, so that little is padding. The shuffled examples are taken a window at
- * a time, sorted by length within it and cut into batches; then the batches are shuffled. A window of one batch is a plain
- * shuffle, a window of all examples a full sort; between them, order stays mostly random and rows mostly alike.
+ * Length buckets: batches of rows of similar length, so that there is little padding. The shuffled examples
+ * are taken one window at a time, sorted by length within it and divided into batches; then the batches are
+ * shuffled. A window of one batch is a plain shuffle, a window of all examples a full sort; in between, the
+ * order is mostly random and rows have mostly similar lengths.
  */
 import { fold, type Key } from "../tensor/key.ts";
 import { permutation } from "./shuffle.ts";
 
-/** Numbers of the examples that share one row of a batch. */
+/** Indices of the examples that share one row of a batch. */
 export type Row = readonly number[];
 
 /** Rows of one example each, padded to the longest of their batch. */
@@ -22,7 +23,7 @@ export interface Buckets {
 /**
  * Batches of the examples with these lengths in tokens: every example exactly once.
  *
- * @throws {RangeError} when batchSize or window is no integer above 0.
+ * @throws {RangeError} when batchSize or window is not an integer above 0.
  * @example
  * ```ts
  * import { key } from "@graft/peft/core";
@@ -53,7 +54,7 @@ export function bucketBatches(
   return Array.from(permutation(batches.length, fold(key, "batches")), (i) => batches[i]!);
 }
 
-/** @throws {RangeError} when the option is no integer above 0. */
+/** @throws {RangeError} when the option is not an integer above 0. */
 export function positive(name: string, value: number): void {
   if (!Number.isInteger(value) || value < 1) {
     throw new RangeError(`Expected ${name} to be an integer greater than 0 but found ${value}`);

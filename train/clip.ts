@@ -30,7 +30,8 @@ export function globalNorm(gradients: Tree): Tensor {
 }
 
 /**
- * The factor that brings a norm down to `limit`, as torch.nn.utils.clip_grad_norm_: limit / (norm + 1e-6), at most 1.
+ * The factor that reduces a norm to `limit`, as in torch.nn.utils.clip_grad_norm_: limit / (norm + 1e-6), at
+ * most 1.
  *
  * @example
  * ```ts
@@ -45,7 +46,7 @@ export function clipFactor(norm: number, limit: number): number {
 }
 
 /**
- * Gradients of which each group is brought down to `limit` by itself. Takes the given ones over.
+ * Clips the gradients of each group to `limit` separately. Takes ownership of the given gradients.
  *
  * @example
  * ```ts
@@ -79,7 +80,7 @@ export async function clippedApart(
 }
 
 /**
- * Gradients times a number.
+ * Gradients times a scalar.
  *
  * @example
  * ```ts

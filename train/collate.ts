@@ -1,5 +1,5 @@
 /**
- * Rows of examples as rectangles of numbers, padded on the right:
+ * Rows of examples as rectangular arrays, padded on the right:
  *
  *     inputIds     a a a b b 0      labels       -100 a a -100 b -100
  *     positionIds  0 1 2 0 1 0      segmentIds      1 1 1    2 2    0
@@ -14,7 +14,7 @@ import { IGNORED, type Tokens } from "./truncation.ts";
 export interface Batch {
   /** [b][t], padded. */
   readonly inputIds: readonly (readonly number[])[];
-  /** Not shifted; -100 where the loss looks away. */
+  /** Not shifted; -100 where the loss is ignored. */
   readonly labels: readonly (readonly number[])[];
   /** 1 on tokens, 0 on padding. */
   readonly attentionMask: readonly (readonly number[])[];
@@ -24,7 +24,7 @@ export interface Batch {
   readonly segmentIds: readonly (readonly number[])[];
 }
 
-/** How a rectangle is filled. */
+/** Options of `collate`. */
 export interface CollateOptions {
   /** The token to pad with. */
   readonly pad: number;
@@ -33,9 +33,9 @@ export interface CollateOptions {
 }
 
 /**
- * The batch of some rows. `tokensOf` gives the tokens of an example by its number.
+ * The batch of some rows. `tokensOf` returns the tokens of an example by its index.
  *
- * @throws {RangeError} when there is no row.
+ * @throws {RangeError} when there are no rows.
  * @example
  * ```ts
  * import { collate } from "@graft/peft/train";

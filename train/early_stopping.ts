@@ -1,9 +1,10 @@
 /**
  * Early stopping: a pure state machine over evaluations. The state is plain JSON, so a checkpoint can hold it.
  *
- * Two things are watched, and they differ when `minDelta` is above 0: the best value ever seen, whose checkpoint is the one
- * to keep, and the last value that beat the one before by more than `minDelta`, from which patience counts. So a run that
- * creeps on by less than `minDelta` each time is stopped unless its small steps add up.
+ * Two values are tracked, which differ when `minDelta` is above 0: the best value so far, whose checkpoint is
+ * the one to keep, and the last value that improved on the previous such value by more than `minDelta`, from
+ * which patience counts. So a run that improves by less than `minDelta` each time is stopped unless its small
+ * improvements add up.
  */
 
 /** When to stop. */
@@ -16,11 +17,11 @@ export interface EarlyStopping {
   readonly goal?: "lower" | "higher";
 }
 
-/** What is known after some evaluations. */
+/** The state after some evaluations. */
 export type EarlyStoppingState = {
-  /** The best value and its step; absent before the first number. */
+  /** The best value and its step; absent before the first value. */
   readonly best?: { readonly step: number; readonly value: number };
-  /** The last value that was progress; absent before the first number. */
+  /** The last value that was progress; absent before the first value. */
   readonly progress?: number;
   /** Evaluations since then. */
   readonly waited: number;
@@ -36,7 +37,7 @@ export const NOTHING_SEEN: EarlyStoppingState = { waited: 0, improved: false, st
 /**
  * The state after one more evaluation. NaN is never progress and never the best.
  *
- * @throws {RangeError} when patience is no integer above 0 or minDelta is negative.
+ * @throws {RangeError} when patience is not an integer above 0 or minDelta is negative.
  * @example
  * ```ts
  * import { NOTHING_SEEN, observe } from "@graft/peft/train";

@@ -1,24 +1,26 @@
 /**
- * From an example to one training row, by a model's tokenizer and chat template. A row that fits is tokenized whole, as
- * `generate` will do it. Only a row that does not fit is taken apart, so that what is cut is the example's body and never
- * the template around it.
+ * From an example to one training row, by a model's tokenizer and chat template. A row that fits is tokenized
+ * whole, as in `generate`. Only a row that does not fit is split, so that only the example's body is
+ * truncated and never the template around it.
  */
 import type { ChatMessage, Example } from "./examples.ts";
 import { joinTokens, type LongPrompt, type PromptTokens, type Tokens } from "./truncation.ts";
 
-/** What is needed of a tokenizer. */
+/** The interface required of a tokenizer. */
 export interface ExampleTokenizer {
-  /** With special tokens (the default) as the model expects a text to begin. */
+  /**
+   * Token ids of a text, with special tokens (the default) as the model expects them at the start of a text.
+   */
   encode(text: string, options?: { readonly addSpecialTokens?: boolean }): readonly number[];
-  /** Messages as text by the chat template; with `addGenerationPrompt` up to where the answer begins. */
+  /** Messages as text by the chat template; with `addGenerationPrompt` up to the start of the answer. */
   chat(messages: readonly ChatMessage[], options?: { readonly addGenerationPrompt?: boolean }): string;
   /** The token that ends an answer. */
   readonly eos?: number;
 }
 
-/** The room there is for a row. */
+/** Limits for a row. */
 export interface EncodeOptions {
-  /** Most tokens in a row, the end token included. */
+  /** Maximum number of tokens in a row, including the end token. */
   readonly maxLength: number;
   /** What to do with a prompt that is too long. */
   readonly longPrompt: LongPrompt;
@@ -66,12 +68,12 @@ function promptInPieces({ prompt, body }: Example, tokenizer: ExampleTokenizer, 
   if (typeof prompt === "string") {
     const ids = opened(tokenizer.encode(prompt), eos);
     const rest = plain(prompt);
-    // What the tokenizer put in front, such as bos, stays whichever end is kept.
+    // Tokens that the tokenizer added in front, such as bos, are kept whichever end of the text is kept.
     const added = Math.max(0, ids.length - rest.length);
     return { before: ids.slice(0, added), body: ids.slice(added) };
   }
   const text = tokenizer.chat(prompt, { addGenerationPrompt: true });
-  // Templates may trim a message, so the body is looked for without its outer white space.
+  // Templates may trim a message, so the body is searched for without surrounding white space.
   const inner = body?.trim() ?? "";
   const start = inner === "" ? -1 : text.lastIndexOf(inner);
   if (start !== -1) {

@@ -1,9 +1,9 @@
-/** Numbers on held-out rows. */
+/** Evaluation on held-out rows. */
 import { dispose, loss, type Model, read, scope, type Synchronous, type Tensor } from "../core/mod.ts";
 import { batchOf } from "./loop.ts";
 import type { Rows } from "./rows.ts";
 
-/** Mean cross-entropy over labelled tokens, its exponential, and how many there were. */
+/** Mean cross-entropy over labelled tokens, its exponential, and their number. */
 export interface HeldOut {
   /** Mean cross-entropy over labelled tokens. */
   readonly loss: number;
@@ -13,13 +13,13 @@ export interface HeldOut {
   readonly tokens: number;
 }
 
-/** How to evaluate. */
+/** Options of the evaluation. */
 export interface HeldOutOptions {
   /** Rows in a pass. */
   readonly batchSize: number;
   /** The token to pad with. */
   readonly pad: number;
-  /** Awaited between batches; what it throws ends the work. */
+  /** Awaited between batches; throwing aborts the evaluation. */
   between?(): void | Promise<void>;
 }
 

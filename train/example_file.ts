@@ -1,4 +1,6 @@
-/** Examples by number, for data larger than memory: an index of byte offsets, and one record read at a time. */
+/**
+ * Examples by index, for data larger than memory: an index of byte offsets, and one record read at a time.
+ */
 import { type Example, type ExampleOptions, examplesOf, type RecordShape, shapeOf } from "./examples.ts";
 import { indexJsonl, openJsonl } from "./jsonl.ts";
 
@@ -11,9 +13,9 @@ export interface ExampleFile extends Disposable {
 }
 
 /**
- * Opens a JSONL file of examples. Every record is checked once here, so that a bad line is found before training starts;
- * afterwards a few numbers an example stay in memory. `visit` sees each example once, for instance to note its length in
- * tokens.
+ * Opens a JSONL file of examples. Every record is checked once here, so that an invalid line is found before
+ * training starts; afterwards a few numbers per example stay in memory. `visit` is called once with each
+ * example, for instance to record its length in tokens.
  *
  * @throws as `readJsonl` and `examplesOf`.
  * @example

@@ -1,5 +1,6 @@
 /**
- * Training examples: a prompt and the answer that the model is to learn. Three shapes of record become one:
+ * Training examples: a prompt and the answer that the model should learn. Three shapes of records are
+ * supported:
  *
  * | fields | prompt | answer |
  * |---|---|---|
@@ -11,23 +12,23 @@
  */
 import { type JsonlRecord, kindOf, type Location, readJsonl, showLocation, textField } from "./jsonl.ts";
 
-/** One message of a conversation. Which roles exist is the chat template's business. */
+/** One message of a conversation. The chat template determines which roles exist. */
 export interface ChatMessage {
   /** "system", "user", "assistant". */
   readonly role: string;
-  /** What was said. */
+  /** The text of the message. */
   readonly content: string;
 }
 
-/** What one training row is made from. */
+/** The source of one training row. */
 export interface Example {
-  /** Messages go through the model's chat template; a text goes to the tokenizer as it is. */
+  /** Messages are formatted by the model's chat template; a text is tokenized as it is. */
   readonly prompt: readonly ChatMessage[] | string;
-  /** What is to be learnt. */
+  /** The text to be learned. */
   readonly answer: string;
   /** The part of the prompt that may be shortened when the row is too long. Default: all of it. */
   readonly body?: string;
-  /** Where it was read, for messages. */
+  /** Its location in the file, for error messages. */
   readonly at?: Location;
 }
 
@@ -36,7 +37,7 @@ export type RecordShape = "dialogue/summary" | "prompt/completion" | "messages";
 
 /** How records become examples. */
 export interface ExampleOptions {
-  /** What the user asks in front of a dialogue; "" asks nothing. Default: "Summarize the conversation." */
+  /** The user's instruction before a dialogue; "" for none. Default: "Summarize the conversation." */
   readonly instruction?: string;
   /** Which assistant messages are answers: "each" makes one example of every one of them. Default: "last". */
   readonly answers?: "last" | "each";
@@ -74,7 +75,7 @@ const SHAPES = [
 export function shapeOf(record: JsonlRecord): RecordShape {
   const whole = wholeShape(record);
   if (whole !== undefined) return whole;
-  // With one of two fields, complain later about the other one, not about the shape.
+  // If one of two fields is present, a later error is about the missing one, not about the shape.
   const started = SHAPES.find((shape) => FIELDS[shape].some((name) => Object.hasOwn(record.value, name)));
   if (started !== undefined) return started;
   const found = Object.keys(record.value).map((name) => `"${name}"`).join(", ") || "no fields";
@@ -133,7 +134,7 @@ export function examplesOf(
 }
 
 /**
- * The examples of a JSONL file in order, read in pieces.
+ * The examples of a JSONL file in order, read incrementally.
  *
  * @throws as `readJsonl` and `examplesOf`.
  * @example
@@ -180,7 +181,8 @@ function messagesField(record: JsonlRecord): readonly ChatMessage[] {
     }
     const message: ChatMessage = { role: role as string, content: content as string };
     if (message.role === "") throw new RangeError(`${where}, message ${i}: "role" is empty`);
-    // Data sets write an empty system message for "none"; an empty turn of anybody else is a hole in the data.
+    // Data sets use an empty system message for "none"; an empty message of any other role is an error in the
+    // data.
     if (message.content.trim() === "" && message.role !== "system") {
       throw new RangeError(`${where}, message ${i}: "content" is empty`);
     }
@@ -193,7 +195,7 @@ function answersIn(
   at: Location,
   { answers = "last" }: ExampleOptions,
 ): readonly Example[] {
-  // An opening message of the assistant answers nothing, so it is only ever part of a prompt.
+  // A first message by the assistant answers nothing, so it is only part of prompts.
   const examples = messages.flatMap(({ role, content }, i): Example[] =>
     role === "assistant" && i > 0
       ? [{ prompt: messages.slice(0, i), answer: content, at: { file: at.file, line: at.line } }]

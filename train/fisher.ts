@@ -1,10 +1,11 @@
 /**
- * The diagonal of the Fisher information, from one example at a time: the square of a batch's gradient is another thing.
+ * The diagonal of the Fisher information, from one example at a time: the squared gradient of a batch is not
+ * the same.
  *
  *   empirical  F = 1/n Σ_i (∂ log p(y_i | x_i))²        expected  F = 1/n Σ_i Σ_c p(c | x_i) (∂ log p(c | x_i))²
  *
- * log p of a text is the sum over its labelled tokens. The expectation runs over all classes of one label, so an example may
- * have but one: a classifier's, or one labelled token.
+ * log p of a text is the sum over its labelled tokens. The expectation runs over all classes of one label, so
+ * an example may have only one: a classifier's, or one labelled token.
  */
 import {
   type Batch,
@@ -32,11 +33,14 @@ import {
 } from "../core/mod.ts";
 import { add, multiply, softmax, square, zeros } from "../ops/mod.ts";
 
-/** How to take the Fisher information. */
+/** Options of `fisher`. */
 export interface FisherOptions {
-  /** Of the labels that examples have ("empirical", default), or of those that the model expects ("expected"). */
+  /**
+   * Which labels to use: those of the examples ("empirical", default), or the model's distribution
+   * ("expected").
+   */
   readonly labels?: "empirical" | "expected";
-  /** Which leaves, by path. Default: all. Of a quantized one, the decoded weight's. */
+  /** Which leaves, by path. Default: all. For a quantized leaf, that of the dequantized weight. */
   readonly parameters?: (path: string) => boolean;
   /** Stop after this many examples. Default: all. */
   readonly examples?: number;
@@ -55,8 +59,8 @@ export interface Fisher {
 /**
  * Runs the examples of batches one at a time. No weight changes.
  *
- * @throws {RangeError} when there is no example or leaf, a gradient is not finite, or an expectation is asked of an example
- * with several labels.
+ * @throws {RangeError} when there are no examples or leaves, a gradient is not finite, or "expected" is used
+ * on an example with several labels.
  * @example
  * ```ts
  * import { freshModel, lookup, read, reference, smallConfig, type Tensor } from "@graft/peft";

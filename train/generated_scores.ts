@@ -1,31 +1,31 @@
-/** ROUGE of what a model writes: prompts continued greedily, compared with the wanted answers. */
+/** ROUGE of generated texts: prompts continued greedily, compared with the reference answers. */
 import { generate, type Model } from "../core/mod.ts";
 import { meanRouge, rouge, type RougeOptions, type RougeScores } from "./rouge.ts";
 import type { Rows } from "./rows.ts";
 import { IGNORED } from "./truncation.ts";
 
-/** One prompt with what is wanted and what was written. */
+/** The reference and the generated continuation of one prompt. */
 export interface Sample {
-  /** What a person wrote. */
+  /** The reference text. */
   readonly reference: string;
-  /** What the model wrote. */
+  /** The generated text. */
   readonly written: string;
 }
 
-/** How to write and score. */
+/** How to generate and score. */
 export interface GeneratedOptions {
-  /** At most so many tokens a text. */
+  /** Maximum number of generated tokens per text. */
   readonly maxNewTokens: number;
   /** Prompts continued together, default 8. */
   readonly batchSize?: number;
-  /** How ROUGE is taken. */
+  /** Options of ROUGE. */
   readonly rouge?: RougeOptions;
-  /** Awaited between batches; what it throws ends the work. */
+  /** Awaited between batches; throwing aborts the work. */
   between?(): void | Promise<void>;
 }
 
 /**
- * The prompt of a row: what stands before its first label.
+ * The prompt of a row: the tokens before its first label.
  *
  * @example
  * ```ts
@@ -44,7 +44,7 @@ export function promptOf(rows: Rows, n: number): readonly number[] {
 /**
  * Continues the prompt of each row.
  *
- * @param references The wanted answers, by row.
+ * @param references The reference answers, by row.
  * @example
  * ```ts
  * import { freshModel, reference, smallConfig } from "@graft/peft";
@@ -68,7 +68,7 @@ export async function samplesOf(
   options: GeneratedOptions,
 ): Promise<readonly Sample[]> {
   const { maxNewTokens, batchSize = 8 } = options;
-  // Prompts of similar length together, so that little is padding.
+  // Prompts of similar length are batched together, so that there is little padding.
   const order = references.map((_, n) => n).sort((a, b) => rows.lengths[b]! - rows.lengths[a]!);
   const written: string[] = [];
   for (let start = 0; start < order.length; start += batchSize) {
@@ -100,8 +100,8 @@ export function scoresOf(samples: readonly Sample[], options: RougeOptions = {})
 }
 
 /**
- * The first utterances of a dialogue as its summary: the baseline that needs no model. An utterance is a line with
- * something in it.
+ * The first utterances of a dialogue as its summary: the baseline that needs no model. An utterance is a
+ * nonempty line.
  *
  * @example
  * ```ts

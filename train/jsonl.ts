@@ -1,12 +1,13 @@
 /**
- * JSON Lines files: one object a line, UTF-8, read without holding the file. A byte order mark at the start, CRLF line
- * ends and blank lines are accepted; whatever else is wrong is an error that names the file and the line.
+ * JSON Lines files: one object per line, UTF-8, read without holding the file in memory. A byte order mark at
+ * the start, CRLF line ends and blank lines are accepted; anything else invalid is an error that names the
+ * file and the line.
  */
 import { checkRegularFile } from "./regular_file.ts";
 
-/** Where a record stands. Lines count from 1, blank ones too, as editors show them. */
+/** The location of a record. Lines count from 1, including blank ones, as in editors. */
 export interface Location {
-  /** The file, as it was named. */
+  /** The file, as given. */
   readonly file: string;
   /** From 1. */
   readonly line: number;
@@ -33,10 +34,10 @@ export function showLocation({ file, line }: Location): string {
 }
 
 /**
- * The records of a file in order, read in pieces.
+ * The records of a file in order, read incrementally.
  *
  * @throws {SyntaxError} when a line is not JSON or not UTF-8.
- * @throws {TypeError} when a line holds something else than an object, or the file is a folder.
+ * @throws {TypeError} when a line holds anything other than an object, or the file is a folder.
  * @throws {RangeError} when the file has no record.
  * @example
  * ```ts
@@ -58,21 +59,23 @@ export async function* readJsonl(file: string): AsyncGenerator<JsonlRecord> {
   if (!found) throw noRecords(file);
 }
 
-/** Where each record of a file starts: what it takes to read any of them without the others. */
+/** The start of each record in a file, which allows reading any of them without the others. */
 export interface JsonlIndex {
-  /** The file, as it was named. */
+  /** The file, as given. */
   readonly file: string;
   /** Records in the file. */
   readonly count: number;
-  /** Byte offsets, [count + 1]: record n lies in offsets[n] … offsets[n + 1]; the last one is the file's size. */
+  /**
+   * Byte offsets, [count + 1]: record n is in offsets[n] … offsets[n + 1]; the last entry is the file's size.
+   */
   readonly offsets: Float64Array;
   /** Line numbers, [count]. */
   readonly lines: Float64Array;
 }
 
 /**
- * Builds the index in one pass that also checks every record; `visit` sees each one once, for instance to check its
- * fields or to note its length. Takes 16 bytes a record.
+ * Builds the index in one pass that also checks every record; `visit` is called once with each one, for
+ * instance to check its fields or to record its length. Takes 16 bytes per record.
  *
  * @throws as `readJsonl`, and whatever `visit` throws.
  * @throws {TypeError} when the file is a pipe or a device, which can be read only once.
@@ -155,9 +158,9 @@ export function openJsonl(index: JsonlIndex): JsonlFile {
 }
 
 /**
- * A field that must be a text with something in it.
+ * A field that must be a nonempty text.
  *
- * @throws {TypeError} when it is missing or no string.
+ * @throws {TypeError} when it is missing or not a string.
  * @throws {RangeError} when it is empty or only white space.
  * @example
  * ```ts
@@ -184,7 +187,7 @@ export function textField(record: JsonlRecord, name: string): string {
 }
 
 /**
- * What a JSON value is, in words.
+ * The kind of a JSON value, in words.
  *
  * @example
  * ```ts
@@ -243,7 +246,7 @@ function readAt(handle: Deno.FsFile, offset: number, length: number): Uint8Array
 interface Line {
   readonly line: number;
   readonly offset: number;
-  /** Valid until the next line is asked for. */
+  /** Valid until the next line is requested. */
   readonly bytes: Uint8Array;
 }
 

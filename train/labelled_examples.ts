@@ -1,7 +1,7 @@
 /**
- * Labelled examples from JSONL: something is said about a text as a whole, or about each of its words.
+ * Labelled examples from JSONL: labels for a text as a whole, or for each of its words.
  *
- * | fields | what is said |
+ * | fields | label |
  * |---|---|
  * | `text` (and `pair`), `label` | a class: its name, or its number |
  * | `text` (and `pair`), `score` | a number |
@@ -11,15 +11,15 @@
  */
 import { type JsonlRecord, kindOf, type Location, readJsonl, showLocation, textField } from "./jsonl.ts";
 
-/** One text, and perhaps another that it is read with. */
+/** One text, optionally with a second one as a pair. */
 export interface Texts {
   /** The text. */
   readonly text: string;
-  /** What it is read with. */
+  /** The second text of the pair. */
   readonly pair?: string;
 }
 
-/** One labelled example. Classes go by name; a number given as one is its digits. */
+/** One labelled example. Classes are identified by name; a number is treated as the string of its digits. */
 export type LabelledExample =
   & (
     | ({ readonly kind: "class"; readonly label: string } & Texts)
@@ -28,7 +28,7 @@ export type LabelledExample =
   )
   & { readonly at?: Location };
 
-/** What is said. */
+/** The kind of label. */
 export type LabelledKind = LabelledExample["kind"];
 
 const FIELDS = {
@@ -38,7 +38,7 @@ const FIELDS = {
 } as const satisfies Record<LabelledKind, readonly string[]>;
 
 /**
- * What a record says, or undefined where it is no labelled example.
+ * The kind of label of a record, or undefined where it is not a labelled example.
  *
  * @example
  * ```ts
@@ -58,7 +58,8 @@ export function labelledKindOf(record: JsonlRecord): LabelledKind | undefined {
  * The example of one record.
  *
  * @throws {TypeError} when a field is missing or has the wrong type.
- * @throws {RangeError} when a text is empty, a score is no finite number, or there are not as many tags as tokens.
+ * @throws {RangeError} when a text is empty, a score is not a finite number, or there are not as many tags as
+ * tokens.
  * @example
  * ```ts
  * import { labelledExampleOf } from "@graft/peft/train";
@@ -86,7 +87,7 @@ export function labelledExampleOf(record: JsonlRecord, kind: LabelledKind): Labe
     case "score": {
       const score = field(record, "score");
       if (typeof score !== "number") throw wrong(record, "score", "a number", score);
-      // JSON has no infinities, but numbers too large for any.
+      // JSON has no infinities, but it has numbers that overflow.
       if (!Number.isFinite(score)) {
         throw new RangeError(`${showLocation(record)}: field "score" is no finite number`);
       }
@@ -116,7 +117,8 @@ export function labelledExampleOf(record: JsonlRecord, kind: LabelledKind): Labe
 /**
  * The labelled examples of a JSONL file in order, read in pieces.
  *
- * @throws as `readJsonl` and `labelledExampleOf`, and {TypeError} when the first record is no labelled example.
+ * @throws as `readJsonl` and `labelledExampleOf`, and {TypeError} when the first record is not a labelled
+ * example.
  * @example
  * ```ts
  * import { readLabelledExamples } from "@graft/peft/train";
@@ -145,8 +147,8 @@ export async function* readLabelledExamples(file: string): AsyncGenerator<Labell
 }
 
 /**
- * The names of all classes of some examples, for a head that is to be trained on them: numbers in order, else by letters.
- * Numbers leave no gaps: with labels 0 and 2 there is a class 1.
+ * The names of all classes of some examples, for a head to be trained on them: numbers in numerical order,
+ * other names alphabetically. Numbers have no gaps: with labels 0 and 2 there is a class 1.
  *
  * @example
  * ```ts

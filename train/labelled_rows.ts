@@ -7,7 +7,7 @@ import { shortened } from "./pair_truncation.ts";
 import type { Rows } from "./rows.ts";
 import { IGNORED } from "./truncation.ts";
 
-/** What is needed of a tokenizer. */
+/** The interface required of a tokenizer. */
 export interface LabelTokenizer {
   /** Ids of a text without special tokens. */
   encode(text: string, options: { readonly addSpecialTokens: false }): readonly number[];
@@ -20,7 +20,7 @@ export interface LabelTokenizer {
 
 /** How examples become rows. */
 export interface LabelledRowOptions {
-  /** Most tokens in a row, special ones included; longer texts lose their ends. */
+  /** Maximum number of tokens in a row, including special ones; longer texts are truncated at the end. */
   readonly maxLength: number;
   /** The classes in the order of their ids, as the model has them. Not for scores. */
   readonly names?: readonly string[];
@@ -35,10 +35,10 @@ interface LabelledRow {
 }
 
 /**
- * Rows of labelled examples, encoded when they are needed. Of a word's tokens the first carries its tag, the others none, as
- * transformers' examples have it.
+ * Rows of labelled examples, encoded on demand. The first of a word's tokens has its tag, the others none, as
+ * in transformers' examples.
  *
- * @throws {RangeError} when a class is none of the names, or the special tokens alone fill a row.
+ * @throws {RangeError} when a class is not among the names, or the special tokens alone fill a row.
  * @example
  * ```ts
  * import { labelledRows } from "@graft/peft/train";
@@ -121,7 +121,7 @@ function encoded(
   return { inputIds, typeIds, label };
 }
 
-/** How many special tokens stand before a text: those that stay when it grows. */
+/** The number of special tokens before a text: those that stay when the text is extended. */
 function startOf(tokenizer: LabelTokenizer): number {
   const mark = -1;
   return tokenizer.wrap([mark]).ids.indexOf(mark);

@@ -1,6 +1,6 @@
 /**
- * The training loop, one optimizer step at a time. Everything random is a function of (seed, step), the order of the data
- * of (seed, epoch), so a run continued from a snapshot takes the same steps, bit for bit.
+ * The training loop, one optimizer step at a time. All randomness is a function of (seed, step), the order of
+ * the data of (seed, epoch), so a run continued from a snapshot takes bit-identical steps.
  */
 import {
   type Adapter,
@@ -129,7 +129,7 @@ export async function startTraining<P extends Tree>(
       const gradients = options.clip === undefined || options.clipGroup === undefined
         ? found
         : await clippedApart(found, options.clip, options.clipGroup);
-      // Read together: on a GPU all of the step before the optimizer is one submission.
+      // Read together, so that on a GPU everything before the optimizer is one submission.
       const asked = [scope((): Synchronous<Tensor> => globalNorm(gradients)), ...losses];
       const [norm = NaN, ...parts] = (await Promise.all(asked.map(read))).map(([number]) => number!);
       dispose(asked);
@@ -207,7 +207,7 @@ export async function startTraining<P extends Tree>(
   };
 }
 
-/** Under which name a snapshot's state holds the loss scale: its scale, good steps and skipped ones. */
+/** The name of the loss scale in a snapshot's state: its scale, good steps and skipped ones. */
 const SCALING = "lossScale";
 
 function* plansFrom(rows: Rows, order: BatchOptions, done: number): Generator<Step, never> {
@@ -217,7 +217,7 @@ function* plansFrom(rows: Rows, order: BatchOptions, done: number): Generator<St
 }
 
 /**
- * A micro-batch as the model takes it.
+ * A micro-batch in the form that the model takes.
  *
  * @example
  * ```ts

@@ -1,12 +1,13 @@
 /**
- * Dynamic loss scaling (Micikevicius et al. 2018, arXiv 1710.03740, section 3.2), for products in f16: gradients are taken of
- * the loss times a scale s, so that small ones are not rounded to zero, and divided by s before they are used. A step whose
- * gradients are not finite is skipped:
+ * Dynamic loss scaling (Micikevicius et al. 2018, arXiv 1710.03740, section 3.2), for products in f16:
+ * gradients are computed of the loss times a scale s, so that small ones are not rounded to zero, and divided
+ * by s before they are used. A step whose gradients are not finite is skipped:
  *
  *   s ← s · backoff, n ← 0                after gradients that are not finite
  *   s ← s · growth,  n ← 0                after n = interval finite ones in a row
  *
- * as torch.amp.GradScaler does. Powers of two change no bit of a gradient that neither overflows nor vanishes.
+ * as torch.amp.GradScaler does. Scaling by powers of two is exact for gradients that neither overflow nor
+ * underflow.
  */
 import {
   type Backend,
@@ -21,7 +22,7 @@ import {
 } from "../core/mod.ts";
 import { multiply } from "../ops/mod.ts";
 
-/** How the scale moves. */
+/** How the scale is adapted. */
 export interface LossScaleOptions {
   /** The first scale. Default 65,536. */
   readonly initial?: number;
@@ -33,7 +34,7 @@ export interface LossScaleOptions {
   readonly interval?: number;
 }
 
-/** Where scaling stands. */
+/** The state of loss scaling. */
 export interface LossScale {
   /** Factor on the loss. */
   readonly scale: number;
@@ -46,7 +47,7 @@ export interface LossScale {
 /**
  * The state before the first step.
  *
- * @throws {RangeError} when an option makes no sense.
+ * @throws {RangeError} when an option is invalid.
  * @example
  * ```ts
  * import { firstLossScale } from "@graft/peft/train";
@@ -88,11 +89,11 @@ export function nextLossScale(
 ): LossScale {
   if (!finite) return { scale: scale * backoff, good: 0, skipped: skipped + 1 };
   if (good + 1 < interval) return { scale, good: good + 1, skipped };
-  // A scale that f32 does not hold would make every gradient infinite.
+  // A scale that overflows f32 would make every gradient infinite.
   return { scale: Number.isFinite(Math.fround(scale * growth)) ? scale * growth : scale, good: 0, skipped };
 }
 
-/** Gradients of a scaled loss as those of the loss. Takes the given ones over. */
+/** Converts gradients of the scaled loss to those of the loss. Takes ownership of the given gradients. */
 export function unscaled(gradients: Tree, { scale }: LossScale): Tree {
   const result = scope((): Synchronous<Tree> => mapTree(gradients, (g) => multiply(g, 1 / scale)));
   dispose(gradients);
@@ -104,7 +105,7 @@ export function storedLossScale({ scale, good, skipped }: LossScale, backend: Ba
   return tensor([scale, good, skipped], { backend });
 }
 
-/** The state that a tensor holds, which is freed; that before the first step where there is none. */
+/** The state stored in a tensor, which is freed; the initial state where there is none. */
 export async function loadedLossScale(
   stored: Tensor | undefined,
   options: LossScaleOptions,

@@ -1,15 +1,16 @@
 /**
- * How good predictions are: classes (accuracy, F1, Matthews), numbers (Pearson, Spearman) and answers to questions (SQuAD's
- * exact match and F1). Equal to scikit-learn, scipy and SQuAD's script (tests/oracles/classification_metrics.py).
+ * Quality of predictions: classes (accuracy, F1, Matthews), scores (Pearson, Spearman) and answers to
+ * questions (SQuAD's exact match and F1). Equal to scikit-learn, scipy and SQuAD's script
+ * (tests/oracles/classification_metrics.py).
  */
 
 /** Labels to compare: ids or names. */
 export type ClassLabels = readonly (string | number)[];
 
 /**
- * The part of predictions that is right.
+ * The share of correct predictions.
  *
- * @throws {RangeError} when there is none, or the lists differ in length; so in all functions here.
+ * @throws {RangeError} when there are none, or the lists differ in length; likewise in all functions here.
  * @example
  * ```ts
  * import { accuracy } from "@graft/peft/train";
@@ -22,18 +23,18 @@ export function accuracy(wanted: ClassLabels, found: ClassLabels): number {
   return count(wanted, (w, i) => w === found[i]) / wanted.length;
 }
 
-/** Which F1: of one class, or a mean over those that were wanted or found. */
+/** Which F1: of one class, or a mean over those that occur as targets or predictions. */
 export type F1Average =
   | { readonly of: string | number }
-  /** Each class alike. */
+  /** Each class has the same weight. */
   | "macro"
-  /** Each prediction alike: accuracy, where each text has one class. */
+  /** Each prediction has the same weight: equals accuracy where each text has one class. */
   | "micro"
-  /** Each class by how often it was wanted. */
+  /** Each class is weighted by its frequency among the targets. */
   | "weighted";
 
 /**
- * F1 = 2 tp / (2 tp + fp + fn); 0 for a class that was neither wanted nor found.
+ * F1 = 2 tp / (2 tp + fp + fn); 0 for a class that occurs neither as target nor as prediction.
  *
  * @example
  * ```ts
@@ -57,8 +58,8 @@ export function f1(wanted: ClassLabels, found: ClassLabels, average: F1Average):
 }
 
 /**
- * Matthews' correlation for any number of classes (Gorodkin 2004, R_K): 1 all right, 0 as good as chance, also where only
- * one class was wanted or found.
+ * Matthews' correlation for any number of classes (Gorodkin 2004, R_K): 1 if all are correct, 0 for chance
+ * level, also where targets or predictions have only one class.
  *
  * @example
  * ```ts
@@ -131,16 +132,16 @@ function ranks(values: readonly number[]): readonly number[] {
   return result;
 }
 
-/** SQuAD's scores of one answer (arXiv 1606.05250, 1806.03822): the best over the wanted ones. */
+/** SQuAD's scores of one answer (arXiv 1606.05250, 1806.03822): the best over the reference answers. */
 export interface AnswerScores {
-  /** 1 or 0: equal but for case, punctuation, articles and white space. */
+  /** 1 or 0: equal up to case, punctuation, articles and white space. */
   readonly exact: number;
-  /** F1 of the words that are common, counted as often as they stand in both. */
+  /** F1 of the common words, counted with their multiplicity in both. */
   readonly f1: number;
 }
 
 /**
- * Scores an answer against those that would have been right.
+ * Scores an answer against the correct ones.
  *
  * @throws {RangeError} when none is given.
  * @example
@@ -168,7 +169,7 @@ function plainWords(text: string): readonly string[] {
 }
 
 function wordF1(a: readonly string[], b: readonly string[]): number {
-  // As version 2.0, where an empty answer means that there is none.
+  // As in version 2.0, where an empty answer means that there is none.
   if (a.length === 0 || b.length === 0) return a.length === b.length ? 1 : 0;
   const left = new Map<string, number>();
   for (const word of b) left.set(word, (left.get(word) ?? 0) + 1);

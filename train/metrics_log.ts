@@ -1,23 +1,27 @@
 /**
- * A metrics file: one JSON object a line, in the order of steps, each written whole as soon as it is known. A run that
- * resumes from the checkpoint of a step first cuts off what was logged after it (and a last line that a kill has torn), so
- * that the file ends up as that of a run that was never stopped.
+ * A metrics file: one JSON object per line, in the order of steps, each written as a whole as soon as it is
+ * known. A run that resumes from a checkpoint first truncates what was logged after its step (and a last line
+ * torn by a kill), so that the file ends up like that of an uninterrupted run.
  */
 
-/** One line: the step that it belongs to and whatever was measured. Steps never fall from one line to the next. */
+/**
+ * One line: the step that it belongs to and the measured values. Steps never decrease from one line to the
+ * next.
+ */
 export interface MetricsEntry {
   /** Steps done. */
   readonly step: number;
-  /** What was measured, by name. */
+  /** Measured values, by name. */
   readonly [name: string]: string | number | boolean;
 }
 
 /** An open metrics file. Close it with `using` or `[Symbol.dispose]()`. */
 export interface MetricsLog extends Disposable {
   /**
-   * Writes one line. NaN and infinities, which JSON lacks, become the texts "NaN", "Infinity" and "-Infinity".
+   * Writes one line. NaN and infinities, which JSON lacks, are written as the strings "NaN", "Infinity" and
+   * "-Infinity".
    *
-   * @throws {RangeError} when the step is no integer from 0 or lies before the last one written.
+   * @throws {RangeError} when the step is not an integer from 0 or is smaller than the last one written.
    * @throws {Error} when the file cannot be written; the message names it.
    */
   append(entry: MetricsEntry): void;
@@ -56,11 +60,11 @@ function newFile(file: string): Deno.FsFile {
 }
 
 /**
- * Continues a file after `step`: keeps lines up to and including that step, cuts off the rest. A file that does not exist
- * is created.
+ * Continues a file after `step`: keeps lines up to and including that step, removes the rest. A file that
+ * does not exist is created.
  *
- * @throws {Deno.errors.Busy} when a run that goes on writes it.
- * @throws {SyntaxError} when a complete line is no metrics entry; the file is left as it is.
+ * @throws {Deno.errors.Busy} when a running process writes it.
+ * @throws {SyntaxError} when a complete line is not a metrics entry; the file is not changed.
  * @example
  * ```ts
  * import { resumeMetricsLog } from "@graft/peft/train";
@@ -89,8 +93,9 @@ export function resumeMetricsLog(file: string, step: number): MetricsLog {
 }
 
 /**
- * Keeps other runs away until the handle is closed or the process ends: two in one folder would tear each other's
- * checkpoints. False where another has it. Some file systems have no locks, and Windows' would keep readers away.
+ * Locks out other runs until the handle is closed or the process ends: two in one folder would corrupt each
+ * other's checkpoints. False if another run has the lock. Some file systems have no locks, and those of
+ * Windows would lock out readers.
  */
 function locked(handle: Deno.FsFile): boolean {
   if (Deno.build.os === "windows") return true;

@@ -1,4 +1,4 @@
-/** Training: data, batches, schedules, metrics, loop. Imports `core` and `ops` only. @module */
+/** Training: data, batches, schedules, metrics, loop. Imports only `core` and `ops`. @module */
 export * from "./porter.ts";
 export * from "./rouge.ts";
 export * from "./jsonl.ts";

@@ -1,6 +1,7 @@
 /**
- * Where optimizer state lives. `resident`: tensors on the backend. `paged`: host memory, brought in one parameter at a
- * time, and a file once a budget is passed (QLoRA's paged optimizers, arXiv 2305.14314, without unified memory).
+ * Where optimizer state is stored. `resident`: tensors on the backend. `paged`: host memory, loaded one
+ * parameter at a time, and a file once a budget is exceeded (QLoRA's paged optimizers, arXiv 2305.14314,
+ * without unified memory).
  */
 import {
   byteLength,
@@ -23,11 +24,11 @@ import { freshSlots, type Optimizer, type Slots, type StepOptions } from "./opti
 
 /** One slot as bytes, for checkpoints. */
 export interface SlotBytes {
-  /** How the numbers are stored. */
+  /** The dtype of the values. */
   readonly dtype: DType;
   /** Sizes of the axes. */
   readonly shape: readonly number[];
-  /** The numbers as they are stored. */
+  /** The values in the dtype's layout. */
   readonly bytes: Uint8Array;
 }
 
@@ -35,7 +36,7 @@ export interface SlotBytes {
 export interface ApplyOptions extends StepOptions {
   /** Factor on the learning rate by parameter path. */
   readonly rateOf?: (path: string) => number;
-  /** Times every gradient (clipping). Default 1. */
+  /** Factor on every gradient (clipping). Default 1. */
   readonly gradientFactor?: number;
 }
 
@@ -49,7 +50,7 @@ export interface Moments {
   apply(params: Tree, gradients: Tree, options: ApplyOptions): Promise<Tree>;
   /** Every slot, by "path/slot", one at a time. */
   save(): AsyncGenerator<readonly [name: string, slot: SlotBytes]>;
-  /** Puts slots back. @throws {RangeError} when one does not fit the parameters. */
+  /** Restores slots. @throws {RangeError} when one does not fit the parameters. */
   restore(slots: ReadonlyMap<string, SlotBytes>): Promise<void>;
   /** Frees what it holds. */
   dispose(): void;
@@ -67,7 +68,7 @@ export interface Moments {
  * const params = { w: tensor([1, 1], { backend }) };
  * const gradients = { w: tensor([2, 0], { backend }) };
  * const moments = resident(sgd({ momentum: 0.9 }), params);
- * assert.equal(moments.bytes().resident, 8); // one f32 a number
+ * assert.equal(moments.bytes().resident, 8); // one f32 per number
  * const next = await moments.apply(params, gradients, { learningRate: 0.25, step: 1 }) as typeof params;
  * assert.deepEqual([...await read(next.w)], [0.5, 1]);
  * moments.dispose();
@@ -75,7 +76,7 @@ export interface Moments {
  */
 export function resident(optimizer: Optimizer, params: Tree): Moments {
   const trained = leaves(trainable(params));
-  // A root a parameter: each update frees the old slots before the next one is made.
+  // One root per parameter: each update frees the old slots before the next ones are created.
   const roots = new Map<string, Root<Slots>>(
     trained.map(([path, leaf]) => [path, keep(scope((): Synchronous<Slots> => freshSlots(optimizer, leaf)))]),
   );
@@ -147,7 +148,7 @@ export function leafOf(params: Tree, path: string): Tensor {
   return path.split(".").reduce((node: Tree | Tensor, name) => (node as Tree)[name]!, params) as Tensor;
 }
 
-/** A saved slot that fits. */
+/** A saved slot, checked to fit. */
 export function checked(
   saved: ReadonlyMap<string, SlotBytes>,
   name: string,

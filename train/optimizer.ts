@@ -1,6 +1,7 @@
 /**
- * Optimizers as leaf rules: given one parameter, its gradient and its slots (moments), the next parameter and slots. What
- * keeps the slots, in compute memory or paged out of it, is another matter (`moments.ts`, `paged.ts`).
+ * Optimizers as rules per leaf: from one parameter, its gradient and its slots (moments) to the next
+ * parameter and slots. Storing the slots, in compute memory or paged out of it, is handled elsewhere
+ * (`moments.ts`, `paged.ts`).
  */
 import { allocate, castTo, type DType, type Tensor } from "../core/mod.ts";
 import { add, multiply, subtract, zeros } from "../ops/mod.ts";
@@ -8,7 +9,7 @@ import { add, multiply, subtract, zeros } from "../ops/mod.ts";
 /** A parameter's optimizer state: tensors by name. */
 export type Slots = { readonly [name: string]: Tensor };
 
-/** What a step is told. */
+/** Options of a step. */
 export interface StepOptions {
   /** η of the step. */
   readonly learningRate: number;
@@ -18,13 +19,13 @@ export interface StepOptions {
 
 /** A pure update rule. */
 export interface Optimizer {
-  /** What it is called. */
+  /** Its name. */
   readonly name: string;
   /** Its settings, for records. */
   readonly config: Readonly<Record<string, number | string>>;
   /** Names and dtypes of the slots of a parameter; each has its shape. */
   slots(leaf: Tensor): Readonly<Record<string, DType>>;
-  /** New tensors; the inputs stay as they are. */
+  /** Returns new tensors; the inputs are not changed. */
   update(
     leaf: Tensor,
     gradient: Tensor,
@@ -62,12 +63,13 @@ export interface AdamWSettings {
   readonly beta2?: number;
   /** Default 1e-8. */
   readonly epsilon?: number;
-  /** Decoupled decay a step, times the learning rate. Default 0. */
+  /** Decoupled decay per step, times the learning rate. Default 0. */
   readonly weightDecay?: number;
 }
 
 /**
- * AdamW (Loshchilov and Hutter 2017, arXiv 1711.05101), equal to torch.optim.AdamW. Two f32 slots a parameter.
+ * AdamW (Loshchilov and Hutter 2017, arXiv 1711.05101), equal to torch.optim.AdamW. Two f32 slots per
+ * parameter.
  *
  * @example
  * ```ts
@@ -100,7 +102,7 @@ export function adamw(settings: AdamWSettings = {}): Optimizer {
  * import assert from "node:assert/strict";
  * const params = { w: zeros([64, 64], reference()) };
  * const [whole, small] = [adamw(), adamw8bit()].map((o) => resident(o, params).bytes().resident);
- * assert.ok(small! < 0.27 * whole!); // a byte a number, and one f32 a block of 256
+ * assert.ok(small! < 0.27 * whole!); // a byte a number, and one f32 per block of 256
  * ```
  */
 export function adamw8bit(settings: AdamWSettings = {}): Optimizer {

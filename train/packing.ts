@@ -1,8 +1,8 @@
 /**
- * Sequence packing: several examples in one row, so that nothing but row ends is padding (Krell et al. 2021,
- * "Efficient sequence packing without cross-contamination", arXiv 2107.02027). The shuffled examples are taken a window at
- * a time; within it each one, longest first, goes to the fullest row that still has room (best fit decreasing). Then the
- * rows are shuffled and dealt into batches.
+ * Sequence packing: several examples in one row, so that only row ends are padding (Krell et al. 2021,
+ * "Efficient sequence packing without cross-contamination", arXiv 2107.02027). The shuffled examples are
+ * taken one window at a time; within it each one, longest first, goes to the fullest row with enough space
+ * (best fit decreasing). Then the rows are shuffled and divided into batches.
  */
 import { fold, type Key } from "../tensor/key.ts";
 import { positive, type Row } from "./buckets.ts";
@@ -14,7 +14,7 @@ export interface Packing {
   readonly kind: "packing";
   /** Rows in a batch; the last one may have fewer. */
   readonly batchSize: number;
-  /** Most tokens in a row. */
+  /** Maximum number of tokens in a row. */
   readonly maxLength: number;
   /** Examples in a window. Default: 1024. */
   readonly window?: number;
@@ -23,7 +23,7 @@ export interface Packing {
 /**
  * Batches of packed rows: every example exactly once, whole.
  *
- * @throws {RangeError} when an example is longer than a row, or an option is no integer above 0.
+ * @throws {RangeError} when an example is longer than a row, or an option is not an integer above 0.
  * @example
  * ```ts
  * import { key } from "@graft/peft/core";

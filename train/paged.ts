@@ -17,9 +17,9 @@ import {
 import { checked, leafOf, type Moments, updateLeaf } from "./moments.ts";
 import { freshSlots, type Optimizer, type Slots } from "./optimizer.ts";
 
-/** How much host memory the state may take. */
+/** Options of paged optimizer state. */
 export interface PagedOptions {
-  /** Bytes; what goes beyond lies in a temporary file. Default: no limit. */
+  /** Host memory in bytes; anything beyond is stored in a temporary file. Default: no limit. */
   readonly hostBudget?: number;
   /** Folder of the file. Default: the system's. */
   readonly folder?: string;
@@ -34,9 +34,9 @@ interface Page {
 }
 
 /**
- * State brought in leaf by leaf. Numerically the plain optimizer.
+ * State loaded leaf by leaf. Numerically identical to the plain optimizer.
  *
- * @throws {Error} when the file cannot be written, as on a full disk; the message names it and the bytes it takes.
+ * @throws {Error} when the file cannot be written, as on a full disk; the message names it and its size.
  * @example
  * ```ts
  * import { reference } from "@graft/peft";
@@ -142,7 +142,7 @@ interface PageFile {
   close(): void;
 }
 
-/** The file has no name from the start, so that a killed run leaves none behind. */
+/** The file is unlinked immediately, so that a killed run leaves none behind. */
 async function openPageFile(size: number, folder: string | undefined): Promise<PageFile> {
   const path = await Deno.makeTempFile({
     prefix: "graft-optimizer-",

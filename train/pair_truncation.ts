@@ -1,10 +1,11 @@
 /** Shortening a pair of texts to fit together. */
 
 /**
- * Two lists of ids cut at their ends to `room` ids together, as Hugging Face tokenizers' "longest first": the shorter one
- * is kept whole where that leaves the longer one no shorter than it; else both get half, and the longer one the odd id.
+ * Truncates two lists of ids at their ends to `room` ids in total, as in Hugging Face tokenizers' "longest
+ * first": the shorter one is kept whole where that leaves the longer one no shorter than it; else both get
+ * half, and the longer one the odd id.
  *
- * @throws {RangeError} when there is no room.
+ * @throws {RangeError} when `room` is too small.
  * @example
  * ```ts
  * import { shortened } from "@graft/peft/train";

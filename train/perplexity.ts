@@ -1,4 +1,7 @@
-/** Evaluation loss and perplexity over any number of batches, from sums that add up without rounding away short batches. */
+/**
+ * Evaluation loss and perplexity over any number of batches, from exact sums, so that short batches are
+ * weighted correctly.
+ */
 
 /** A sum over the labels that the loss counts. */
 export interface Likelihood {
@@ -8,7 +11,7 @@ export interface Likelihood {
   readonly tokens: number;
 }
 
-/** The sum of nothing. */
+/** The empty sum. */
 export const NO_LIKELIHOOD: Likelihood = { negativeLogLikelihood: 0, tokens: 0 };
 
 /**
@@ -30,7 +33,7 @@ export function addLikelihoods(a: Likelihood, b: Likelihood): Likelihood {
 }
 
 /**
- * The mean loss, in nats a token.
+ * The mean loss, in nats per token.
  *
  * @throws {RangeError} when no token was counted.
  * @example
@@ -46,7 +49,8 @@ export function meanLoss({ negativeLogLikelihood, tokens }: Likelihood): number 
 }
 
 /**
- * exp(mean loss): among how many equally likely tokens the model is as undecided. Infinity when that overflows.
+ * exp(mean loss): the number of equally likely tokens with the same uncertainty. Infinity when that
+ * overflows.
  *
  * @throws {RangeError} when no token was counted.
  * @example

@@ -1,4 +1,4 @@
-/** Rows of which only the sizes count, for planning memory: as the model reads its labels. */
+/** Rows of which only the sizes matter, for planning memory, with labels of the model's kind. */
 import type { Batch, Model } from "../core/mod.ts";
 import { type Rows, rowsFrom } from "./rows.ts";
 import { IGNORED } from "./truncation.ts";
@@ -9,7 +9,7 @@ export interface RowSize {
   readonly targets: number;
 }
 
-/** Rows of these sizes. Where a decoder reads its own tokens, the length is that of both sides together. */
+/** Rows of these sizes. For encoder-decoder models the length is that of both sides together. */
 export function placeholderRows(model: Model, sizes: readonly RowSize[]): Rows {
   const rows = rowsFrom(sizes.map(({ length, targets }) => ({
     inputIds: new Array<number>(length).fill(0),

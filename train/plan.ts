@@ -1,7 +1,8 @@
 /**
- * What a run will hold in memory, before it starts: its largest micro-batches are trained for one step, and the longest rows
- * evaluated, on a model without numbers (`shapesOnly`), by the same loop, and the bytes are counted. So the plan knows every method, architecture and
- * optimizer that the loop knows, and stays right when these change.
+ * The memory that a run will use, before it starts: its largest micro-batches are trained for one step, and
+ * the longest rows evaluated, on a model without data (`shapesOnly`), by the same loop, and the bytes are
+ * counted. So the plan supports every method, architecture and optimizer that the loop supports, and stays
+ * correct when these change.
  */
 import {
   type Adapter,
@@ -31,7 +32,7 @@ import { placeholderRows } from "./placeholder_rows.ts";
 import { pickRows, type Rows } from "./rows.ts";
 import { fold, key } from "../tensor/key.ts";
 
-/** Bytes of a run at its largest moment. */
+/** Peak memory of a run, in bytes. */
 export interface MemoryPlan {
   /** The base's weights as stored. */
   readonly weights: number;
@@ -41,7 +42,7 @@ export interface MemoryPlan {
   readonly gradients: number;
   /** Optimizer state in compute memory. */
   readonly optimizer: number;
-  /** What the passes keep for the backward pass, and all temporaries, when they are largest. */
+  /** Activations kept for the backward pass and all temporaries, at their peak. */
   readonly activations: number;
   /** The peak: the sum of the above. */
   readonly total: number;
@@ -49,20 +50,23 @@ export interface MemoryPlan {
   readonly paged: number;
 }
 
-/** What a plan must know of the run besides its training options. */
+/** Options of a plan: the training options and further information on the run. */
 export interface PlanOptions extends Omit<TrainOptions, "moments"> {
   /** The update rule. */
   readonly optimizer: Optimizer;
-  /** Where the state lives. */
+  /** Where the optimizer state is stored. */
   readonly state: "resident" | "paged";
-  /** What is evaluated between steps, beside the optimizer's state: longer rows may need more than training does. */
+  /**
+   * The evaluation between steps, while the optimizer state is held: longer rows may need more memory than
+   * training.
+   */
   readonly evaluated?: ExampleSizes & { readonly batchSize: number };
 }
 
 /**
  * The memory that training takes, from shapes alone.
  *
- * @param model On the backend `shapesOnly`, as `checkpointShapes` and `configShapes` make it.
+ * @param model On the backend `shapesOnly`, as created by `checkpointShapes` and `configShapes`.
  * @param sizes Tokens and labels of each example.
  * @example
  * ```ts
@@ -117,7 +121,7 @@ export async function planMemory<P extends Tree>(
   };
 }
 
-/** The evaluation's first batch: that of its longest rows. */
+/** The evaluation's batch of the longest rows. */
 function longestRows(model: Model, evaluated: NonNullable<PlanOptions["evaluated"]>): Rows {
   const { lengths, targets, batchSize } = evaluated;
   const order = Array.from({ length: lengths.length }, (_, n) => n).sort((a, b) => lengths[b]! - lengths[a]!);
@@ -127,7 +131,10 @@ function longestRows(model: Model, evaluated: NonNullable<PlanOptions["evaluated
   );
 }
 
-/** Two batches that may need most: the one with most tokens, padding included, and the one with most labels. */
+/**
+ * The two batches that may need most memory: the one with most tokens, including padding, and the one with
+ * most labels.
+ */
 function largestBatches(model: Model, sizes: ExampleSizes, options: PlanOptions): readonly Rows[] {
   const { batching } = options;
   const order = { batching, accumulate: 1, key: fold(key(options.seed ?? 0), "order") };
@@ -166,7 +173,7 @@ async function peakOf<P extends Tree>(
     maxSteps: 1,
     moments: (params) => state === "resident" ? resident(optimizer, params) : pagedShapes(optimizer),
   });
-  // A run frees the parameters that it started from; here they are still wanted for the next batch.
+  // A run frees the parameters that it started from, but here they are still needed for the next batch.
   const started = bytesOfAll(adapter.params);
   resetPeak();
   await run.next();
@@ -182,7 +189,7 @@ async function peakOf<P extends Tree>(
   return peak - others - started;
 }
 
-/** One example a row, whatever it was made of; packed rows keep the tensor that holds their texts apart. */
+/** One example per row, whatever it was made of; packed rows keep the tensor that separates their texts. */
 function batchesOf({ batching }: PlanOptions, batch: Rows): PlanOptions["batching"] {
   if (batching.kind === "buckets") return { kind: "buckets", batchSize: batch.count };
   const maxLength = Math.max(...Array.from(batch.lengths));

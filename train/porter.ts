@@ -1,8 +1,8 @@
 /**
- * The Porter stemmer (M. Porter 1980, "An algorithm for suffix stripping", Program 14(3)), in the variant of NLTK's
- * default mode, because PyPI `rouge-score` stems with that one. It departs from the paper in: a table of irregular
- * words, `ies`/`ied` of four-letter words, y → i after any consonant, `bli`, `alli` tried again, `fulli`, `logi`, and
- * *o holding for a vowel followed by a consonant.
+ * The Porter stemmer (M. Porter 1980, "An algorithm for suffix stripping", Program 14(3)), in NLTK's default
+ * variant, which PyPI `rouge-score` uses. It departs from the paper in: a table of irregular words,
+ * `ies`/`ied` of four-letter words, y → i after any consonant, `bli`, `alli` tried again, `fulli`, `logi`,
+ * and *o holding for a vowel followed by a consonant.
  *
  * Letters: a word is [C](VC)^m[V]; m is its measure. y is a vowel after a consonant; digits count as consonants.
  */
@@ -29,7 +29,7 @@ const IRREGULAR: ReadonlyMap<string, string> = new Map([
   ["succeed", "succeed"],
 ]);
 
-/** One letter a character: c for consonant, v for vowel. */
+/** One letter per character: c for consonant, v for vowel. */
 function pattern(word: string): string {
   let result = "";
   for (const letter of word) {
@@ -85,7 +85,7 @@ const DERIVED: readonly Rule[] = [
   ["iviti", "ive", some],
   ["biliti", "ble", some],
   ["fulli", "ful", some],
-  // The measure is taken with the l, so that "geologi" becomes "geolog" but "logi" stays.
+  // The measure includes the l, so that "geologi" becomes "geolog" but "logi" stays.
   ["logi", "log", (stem) => some(stem + "l")],
 ];
 

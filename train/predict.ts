@@ -1,4 +1,4 @@
-/** What a classifier or tagger says about rows, and how good that is. */
+/** Predictions of a classifier or tagger for rows, and their scores. */
 import {
   dispose,
   forward,
@@ -18,16 +18,16 @@ import { IGNORED } from "./truncation.ts";
 
 /** One row: a class, scores, flags, or the class of each tagged word. */
 export interface Prediction {
-  /** What the labels say. */
+  /** The targets. */
   readonly wanted: readonly number[];
-  /** What the model says. */
+  /** The model's predictions. */
   readonly found: readonly number[];
 }
 
 /**
  * Predictions for every row, in order, without dropout. Batches hold rows of similar length.
  *
- * @throws {TypeError} when the rows make no batches of labels, or the model continues texts.
+ * @throws {TypeError} when the rows have no labels for classification, or the model is a language model.
  * @example
  * ```ts
  * import { freshModel, reference, smallConfig } from "@graft/peft";
@@ -89,11 +89,11 @@ function predictionOf(labels: readonly number[], found: readonly number[]): Pred
 }
 
 /**
- * The scores of predictions by name. Classes: accuracy, F1 (of class 1 where there are two, else the mean over classes) and
- * Matthews' correlation. Tags: accuracy and mean F1 over all words. Scores: Pearson's and Spearman's correlation. Flags:
- * the part of rows in which all are right, and mean F1 over all flags.
+ * The scores of predictions by name. Classes: accuracy, F1 (of class 1 where there are two, else the mean
+ * over classes) and Matthews' correlation. Tags: accuracy and mean F1 over all words. Scores: Pearson's and
+ * Spearman's correlation. Flags: the share of rows in which all are correct, and mean F1 over all flags.
  *
- * @param classes How many classes there are.
+ * @param classes The number of classes.
  * @example
  * ```ts
  * import { predictionScores } from "@graft/peft/train";

@@ -1,4 +1,7 @@
-/** What four bits cost a model, type by type: errors of the weights, perplexity on a text, beside what the survey states. */
+/**
+ * The cost of four-bit quantization by type: errors of the weights and perplexity on a text, compared with
+ * the survey's numbers.
+ */
 import {
   type CodebookType,
   type DoubleType,
@@ -11,7 +14,10 @@ import {
 } from "../core/mod.ts";
 import { heldOutLoss, type Rows } from "./mod.ts";
 
-/** A four-bit type, and the mean perplexity over models from 125M to 13B that the QLoRA paper and the survey give it. */
+/**
+ * A four-bit type, and the mean perplexity over models from 125M to 13B that the QLoRA paper and the survey
+ * report.
+ */
 interface FourBit {
   readonly dtype: CodebookType | DoubleType;
   readonly survey?: number;
@@ -38,15 +44,21 @@ export interface TypeResult extends FourBit, QuantizationError {
 
 /** All types on one model. */
 export interface TypeComparison {
-  /** The model as it was loaded. */
+  /** The perplexity of the model as loaded. */
   readonly perplexity: number;
   readonly tokens: number;
   readonly types: readonly TypeResult[];
-  /** Pairs that the measured perplexities put in the other order than the survey: [survey says better, measured better]. */
+  /**
+   * Pairs whose order by measured perplexity differs from the survey's: [survey says better, measured
+   * better].
+   */
   readonly disagreements: readonly (readonly [string, string])[];
 }
 
-/** Measures every four-bit type on the linear layers of the blocks. `tell` hears of each perplexity as it comes. */
+/**
+ * Measures every four-bit type on the linear layers of the blocks. `tell` is called with each perplexity when
+ * it is known.
+ */
 export async function compareTypes(
   model: Model,
   rows: Rows,
@@ -82,7 +94,7 @@ function byLayer(
   return [...groups].map(([layer, parts]) => ({ layer, ...jointError(parts) }));
 }
 
-/** Pairs of types whose order of perplexities is not the survey's. */
+/** Pairs of types whose order of perplexities differs from the survey's. */
 export function disagreements(
   types: readonly { readonly dtype: string; readonly survey?: number; readonly perplexity: number }[],
 ): readonly (readonly [string, string])[] {

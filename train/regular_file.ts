@@ -1,9 +1,10 @@
-/** Files that are read more than once or in any order must be files. */
+/** Checks that files to be read more than once or in any order are regular files. */
 
 /**
- * Opens nothing: to open a pipe waits until someone writes into it.
+ * Opens nothing, since opening a pipe blocks until someone writes to it.
  *
- * @throws {TypeError} when the file is a pipe or a device, which can be read only once. A folder passes: reading names it.
+ * @throws {TypeError} when the file is a pipe or a device, which can be read only once. A folder passes: the
+ * error comes when it is read.
  */
 export async function checkRegularFile(file: string): Promise<void> {
   const { isFile, isDirectory } = await Deno.stat(file);

@@ -4,17 +4,18 @@
  *
  *     precision = hits / units of the candidate     recall = hits / units of the reference     f1 = 2 p r / (p + r)
  *
- * ROUGE-n: units are n-grams, hits the sum of min(counts). ROUGE-L: units are tokens, hits the length of the longest
- * common subsequence. ROUGE-Lsum: for each reference sentence (a line) the union of its longest common subsequences with
- * every candidate sentence, no token counted more often than it occurs. Equal to PyPI `rouge-score` 0.1.2, and so with its
- * tokens: runs of a-z and 0-9 after lower-casing. Scripts without such letters give no tokens and score 0.
+ * ROUGE-n: units are n-grams, hits the sum of min(counts). ROUGE-L: units are tokens, hits the length of the
+ * longest common subsequence. ROUGE-Lsum: for each reference sentence (a line) the union of its longest
+ * common subsequences with every candidate sentence, with no token counted more often than it occurs. Equal
+ * to PyPI `rouge-score` 0.1.2, including its tokenization: runs of a-z and 0-9 after lower-casing. Scripts
+ * without such letters give no tokens and score 0.
  */
 
-/** Three numbers from 0 to 1. */
+/** Three values from 0 to 1. */
 export interface RougeScore {
-  /** Matches over what was written. */
+  /** Matches divided by the units of the candidate. */
   readonly precision: number;
-  /** Matches over the reference. */
+  /** Matches divided by the units of the reference. */
   readonly recall: number;
   /** Harmonic mean of the two. */
   readonly f1: number;
@@ -65,9 +66,9 @@ export function rouge(reference: string, candidate: string, options: RougeOption
 }
 
 /**
- * The mean of every number over pairs, the usual figure for a data set (the mean of f1, not the f1 of means).
+ * The mean of every number over pairs, the usual score of a data set (the mean of f1, not the f1 of means).
  *
- * @throws {RangeError} when there is no pair.
+ * @throws {RangeError} when there are no pairs.
  * @example
  * ```ts
  * import { meanRouge, rouge } from "@graft/peft/train";
@@ -134,7 +135,10 @@ function lcsLength(a: Tokens, b: Tokens): number {
   return above[b.length]!;
 }
 
-/** Positions in `a` of one longest common subsequence: of equally long ones, the one that rouge-score reads out. */
+/**
+ * Positions in `a` of one longest common subsequence: among equally long ones, the one that rouge-score
+ * selects.
+ */
 function lcsPositions(a: Tokens, b: Tokens): readonly number[] {
   const width = b.length + 1;
   const table = new Uint32Array((a.length + 1) * width);

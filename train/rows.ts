@@ -1,4 +1,7 @@
-/** Tokenized examples on demand: sizes are known, tokens are made when a batch needs them, so data may exceed memory. */
+/**
+ * Tokenized examples on demand: sizes are known, tokens are computed when a batch needs them, so data may
+ * exceed memory.
+ */
 import type { Batch } from "../core/mod.ts";
 import type { ExampleFile } from "./example_file.ts";
 import { encodeExample, type EncodeOptions, type ExampleTokenizer } from "./encode.ts";
@@ -6,20 +9,20 @@ import { targetCount, type Tokens } from "./truncation.ts";
 
 /** Tokenized examples. */
 export interface Rows {
-  /** How many there are. */
+  /** Number of examples. */
   readonly count: number;
-  /** Tokens in each. */
+  /** Number of tokens in each. */
   readonly lengths: ArrayLike<number>;
-  /** Labelled tokens in each. */
+  /** Number of labelled tokens in each. */
   readonly targets: ArrayLike<number>;
   /** Ids and labels of row n. */
   tokens(n: number): Tokens;
-  /** The batch of some rows, where it is not one of texts that are continued; `pad` is the token to pad with. */
+  /** The batch of some rows, where it is not a language modelling batch; `pad` is the token to pad with. */
   batch?(numbers: readonly number[], pad: number): Batch;
 }
 
 /**
- * Encodes every example once for its sizes, and again when it is asked for.
+ * Encodes every example once for its sizes, and again when it is requested.
  *
  * @throws as `encodeExample`, naming the line.
  * @example
@@ -48,7 +51,7 @@ export function rowsOf(examples: ExampleFile, tokenizer: ExampleTokenizer, optio
 }
 
 /**
- * Some of the rows, by number.
+ * Some of the rows, by index.
  *
  * @example
  * ```ts

@@ -5,12 +5,13 @@
  *     t < w                  t / w
  *     constant               1
  *     linear                 1 − p
- *     cosine                 m + (1 − m) · (1 + cos(2π c p)) / 2        c cycles, ½ is one fall; m the least factor
+ *     cosine                 m + (1 − m) · (1 + cos(2π c p)) / 2        c cycles, ½ is one descent; m the minimum factor
  *     polynomial             e + (1 − e) · (1 − p)^k                    e the last factor
  *     inverseSquareRoot      1 / √((t − w + s) / s)                     s the time scale
  *
- * Equal to transformers' `get_*_schedule` functions at every step, also after T: there linear is 0, polynomial e, and the
- * cosine swings on. (At step 0 of a warm-up the factor is 0, as there: the first step changes nothing.)
+ * Equal to transformers' `get_*_schedule` functions at every step, also after T: there linear is 0,
+ * polynomial e, and the cosine continues to oscillate. (At step 0 of a warm-up the factor is 0, as there: the
+ * first step changes nothing.)
  */
 
 /** The factor on the peak learning rate at a step. */
@@ -19,15 +20,15 @@ export type Schedule = (step: number) => number;
 /** Warm-up steps: a number, or a ratio of the total, rounded up as transformers does. */
 export type WarmUp = number | { readonly ratio: number; readonly of: number };
 
-/** What all schedules can do. */
+/** Options of all schedules. */
 export interface WarmUpOptions {
-  /** Steps in which the factor rises linearly from 0 to 1. Default: 0. */
+  /** Steps over which the factor rises linearly from 0 to 1. Default: 0. */
   readonly warmUp?: WarmUp;
 }
 
-/** What schedules that end need. */
+/** Options of schedules with an end. */
 export interface DecayOptions extends WarmUpOptions {
-  /** Steps of the whole run, those of the warm-up included. */
+  /** Total steps of the run, including the warm-up. */
   readonly totalSteps: number;
 }
 
@@ -63,9 +64,9 @@ export function linear(options: DecayOptions): Schedule {
 
 /** Options of `cosine`. */
 export interface CosineOptions extends DecayOptions {
-  /** The least factor, from 0 to 1. Default: 0. */
+  /** The minimum factor, from 0 to 1. Default: 0. */
   readonly minimum?: number;
-  /** Waves in the run; ½ falls once. Default: 0.5. */
+  /** Number of cosine cycles in the run; ½ descends once. Default: 0.5. */
   readonly cycles?: number;
 }
 
@@ -99,7 +100,7 @@ export interface PolynomialOptions extends DecayOptions {
 }
 
 /**
- * A power of what remains of the run.
+ * A power of the remaining share of the run.
  *
  * @example
  * ```ts
@@ -121,7 +122,10 @@ export function polynomial(options: PolynomialOptions): Schedule {
 
 /** Options of `inverseSquareRoot`. */
 export interface InverseSquareRootOptions extends WarmUpOptions {
-  /** Steps after the warm-up in which the factor falls to 1/√2. Default: the warm-up's, or 10,000 without one. */
+  /**
+   * Steps after the warm-up until the factor falls to 1/√2. Default: the length of the warm-up, or 10,000
+   * without one.
+   */
   readonly timescale?: number;
 }
 
@@ -157,7 +161,7 @@ function stepsOf(warmUp: WarmUp = 0): number {
 interface Span {
   readonly warmUp: number;
   readonly totalSteps: number;
-  /** Steps after the warm-up, at least 1 so that a run that only warms up divides by something. */
+  /** Steps after the warm-up, at least 1 so that a run with only a warm-up does not divide by zero. */
   readonly decaySteps: number;
 }
 

@@ -1,4 +1,4 @@
-/** Prompts and answers as rows for a model that reads with an encoder and writes with a decoder of its own. */
+/** Prompts and answers as rows for an encoder-decoder model. */
 import { positive } from "./buckets.ts";
 import type { Example } from "./examples.ts";
 import { showLocation } from "./jsonl.ts";
@@ -7,14 +7,17 @@ import { IGNORED } from "./truncation.ts";
 
 /** How examples become rows. */
 export interface Seq2seqOptions {
-  /** Most tokens read, special ones included; longer prompts lose their ends but for the last token. */
+  /**
+   * Maximum number of input tokens, including special ones; longer prompts are truncated at the end, except
+   * for the last token.
+   */
   readonly maxLength: number;
-  /** Most tokens written, the end token included; an answer that is longer is an error. */
+  /** Maximum number of answer tokens, including the end token; a longer answer is an error. */
   readonly maxAnswerLength: number;
 }
 
 /**
- * Rows of prompts (texts, or the texts of messages a line each) and answers, encoded when they are needed. The lengths are
+ * Rows of prompts (texts, or messages joined one per line) and answers, encoded on demand. The lengths are
  * those of prompt and answer together.
  *
  * @throws {RangeError} when an answer is too long or has no tokens.
@@ -58,7 +61,7 @@ export function seq2seqRows(
     count: examples.length,
     lengths: sizes.map(([length]) => length),
     targets: sizes.map(([, targets]) => targets),
-    // Without a label in it, all of a row is the prompt that is continued.
+    // A row without labels is entirely a prompt to be continued.
     tokens: (n) => {
       const { read } = rowOf(n);
       return { inputIds: read, labels: read.map(() => IGNORED) };

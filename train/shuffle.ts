@@ -1,8 +1,11 @@
-/** Shuffling by key: the order is a function of the key alone, so a resumed run repeats it without any saved state. */
+/**
+ * Shuffling by key: the order is determined by the key alone, so a resumed run repeats it without any saved
+ * state.
+ */
 import { bitsAt, type Key } from "../tensor/key.ts";
 
 /**
- * The numbers 0 … n − 1 in an order drawn by the key (Fisher and Yates; 32 random bits a swap).
+ * The numbers 0 … n − 1 in an order drawn by the key (Fisher and Yates; 32 random bits per swap).
  *
  * @example
  * ```ts

@@ -1,11 +1,11 @@
-/** Plain text as rows whose every token is to be predicted: for perplexity on a text file. */
+/** Plain text as rows in which every token is a target, for perplexity on a text file. */
 import type { Rows } from "./rows.ts";
 import { rowsFrom } from "./rows.ts";
 import type { Tokens } from "./truncation.ts";
 
 /**
- * Texts cut into rows of at most `length` tokens, without overlap, as the model sees them one by one. Nothing predicts a
- * row's first token, so its label does not count.
+ * Texts divided into rows of at most `length` tokens, without overlap, which the model sees separately.
+ * Nothing predicts a row's first token, so its label does not count.
  *
  * @throws {RangeError} when there is nothing to predict.
  * @example

@@ -1,4 +1,4 @@
-/** What a run of training is told, what it tells after each step, and what it continues from. */
+/** The options of a training run, its report after each step, and the state from which it resumes. */
 import type { Adapter, Batch, Key, LossOptions, Model, Tensor, Tree } from "../core/mod.ts";
 import type { Buckets } from "./buckets.ts";
 import type { LossScale, LossScaleOptions } from "./loss_scale.ts";
@@ -7,37 +7,37 @@ import type { Packing } from "./packing.ts";
 
 /** How to train. */
 export interface TrainOptions {
-  /** At its peak. */
+  /** The peak learning rate. */
   readonly learningRate: number;
   /** step (from 0) → factor on the learning rate. Default: constant. */
   readonly schedule?: (step: number) => number;
   /** Factor on the learning rate by parameter path. Default: the method's own rates. */
   readonly rateOf?: (path: string) => number;
-  /** Optimizer and where its state lives. Default: AdamW, resident. */
+  /** The optimizer and the storage of its state. Default: AdamW, resident. */
   readonly moments?: (params: Tree) => Moments | Promise<Moments>;
-  /** How rows are put together. */
+  /** How rows are formed. */
   readonly batching: Buckets | Packing;
-  /** Micro-batches a step, default 1. */
+  /** Micro-batches per step, default 1. */
   readonly accumulate?: number;
   /** Passes over the data, default 1. */
   readonly epochs?: number;
   /** Stop after this many steps even inside an epoch. */
   readonly maxSteps?: number;
-  /** Largest Euclidean norm of all gradients together; none by default. */
+  /** Maximum Euclidean norm of all gradients together; default: no clipping. */
   readonly clip?: number;
-  /** Parameters of one name are clipped together, others apart. Default: all together. */
+  /** Parameters with the same group name are clipped together. Default: all together. */
   readonly clipGroup?: (path: string) => string;
-  /** Scale the loss against f16's narrow range, and skip steps whose gradients overflow. Default: no scaling. */
+  /** Loss scaling for f16's narrow range; steps whose gradients overflow are skipped. Default: no scaling. */
   readonly lossScale?: LossScaleOptions;
-  /** Share of the target that goes to all tokens, default 0. */
+  /** Share of the target distribution spread over all tokens, default 0. */
   readonly labelSmoothing?: number;
   /** Recompute blocks in the backward pass. Default false. */
   readonly checkpointBlocks?: boolean;
-  /** Of everything random, default 0. */
+  /** Seed of all randomness, default 0. */
   readonly seed?: number;
   /** The token to pad with. */
   readonly pad: number;
-  /** Passes of the method's own, such as AdaMix's two. Default: `lossAndGradients`. */
+  /** A method's own computation of gradients, such as AdaMix's two passes. Default: `lossAndGradients`. */
   readonly gradients?: GradientFunction;
 }
 
@@ -49,19 +49,19 @@ export type GradientFunction = <P extends Tree>(
   options: LossOptions & { readonly key: Key },
 ) => { readonly value: Tensor; readonly gradients: Tree };
 
-/** What one step did. */
+/** The report of one step. */
 export interface StepReport {
-  /** Steps done so far, this one included. */
+  /** Steps done so far, including this one. */
   readonly step: number;
   /** From 0. */
   readonly epoch: number;
   /** Mean over the step's labelled tokens, before the update. */
   readonly loss: number;
-  /** Tokens read, padding excluded. */
+  /** Number of tokens, excluding padding. */
   readonly tokens: number;
-  /** Of this step. */
+  /** The learning rate of this step. */
   readonly learningRate: number;
-  /** Before clipping. */
+  /** The norm before clipping. */
   readonly gradientNorm: number;
   /** The factor on the loss, where it is scaled. */
   readonly lossScale?: number;
@@ -69,7 +69,7 @@ export interface StepReport {
   readonly skipped?: true;
 }
 
-/** Where a run stands: what a checkpoint holds. */
+/** The state of a run, as stored in a checkpoint. */
 export interface Snapshot {
   /** Steps done. */
   readonly step: number;
@@ -77,19 +77,19 @@ export interface Snapshot {
   readonly params: Tree;
   /** Optimizer state, one slot at a time. */
   readonly slots: AsyncIterable<readonly [name: string, slot: SlotBytes]>;
-  /** What the method's `adjust` keeps between steps. */
+  /** The state of the method's `adjust` between steps. */
   readonly state?: Tree;
 }
 
-/** Where to continue. */
+/** The state from which to resume. */
 export interface Resume {
   /** Steps done. */
   readonly step: number;
-  /** By path, of every parameter. */
+  /** Every parameter by path. */
   readonly params: Tree;
   /** Optimizer state by "path/slot". */
   readonly slots: ReadonlyMap<string, SlotBytes>;
-  /** What the method's `adjust` keeps between steps. */
+  /** The state of the method's `adjust` between steps. */
   readonly state?: Tree;
 }
 
@@ -101,13 +101,16 @@ export interface Training<P extends Tree> {
   readonly totalSteps: number;
   /** The optimizer's state. */
   readonly moments: Moments;
-  /** Where the loss' scale stands; undefined where it is not scaled. */
+  /** The state of loss scaling; undefined where it is not used. */
   readonly lossScale: LossScale | undefined;
-  /** The adapter as it stands; its tensors live until the next step. */
+  /** The current adapter; its tensors are valid until the next step. */
   adapter(): Adapter<P>;
-  /** Takes a step; undefined when all are taken. @throws {RangeError} when the loss is not finite; nothing is updated. */
+  /**
+   * Takes a step; undefined when all steps are done. @throws {RangeError} when the loss is not finite;
+   * nothing is updated.
+   */
   next(): Promise<StepReport | undefined>;
-  /** Where the run stands; valid until the next step. */
+  /** The state of the run; valid until the next step. */
   snapshot(): Snapshot;
   /** Frees parameters and optimizer state. */
   dispose(): void;

@@ -3,52 +3,52 @@
  *
  *     inputIds = before | body | after | answer | eos        labels = -100 … -100 | answer | eos
  *
- * Only `body` is ever shortened. The answer is what the row exists for: cutting it would teach the model to stop early, so
+ * Only `body` is ever shortened. The answer is never truncated: that would teach the model to stop early, so
  * an answer that does not fit is an error.
  */
 import { type Location, showLocation } from "./jsonl.ts";
 
-/** The label that the loss skips, as in PyTorch and transformers. */
+/** The label that the loss ignores, as in PyTorch and transformers. */
 export const IGNORED: -100 = -100;
 
 /** One row: ids and labels of equal length. Labels are not shifted; position i predicts label i + 1. */
 export interface Tokens {
   /** Token ids. */
   readonly inputIds: readonly number[];
-  /** One an id; −100 for no loss. */
+  /** One label per id; −100 for no loss. */
   readonly labels: readonly number[];
 }
 
-/** A prompt in three pieces, of which the middle one may be shortened. */
+/** A prompt in three parts, of which the middle one may be shortened. */
 export interface PromptTokens {
-  /** What stands before, such as the template's opening and the instruction. Default: nothing. */
+  /** The part before, such as the template's opening and the instruction. Default: nothing. */
   readonly before?: readonly number[];
   /** The part that may be shortened. */
   readonly body: readonly number[];
-  /** What stands after, such as the template's opening of the answer. Default: nothing. */
+  /** The part after, such as the template's opening of the answer. Default: nothing. */
   readonly after?: readonly number[];
 }
 
 /** What to do with a body that is too long: keep its beginning, keep its end, or throw. */
 export type LongPrompt = { readonly keep: "head" | "tail" } | "refuse";
 
-/** The room there is and what to do without enough of it. */
+/** The maximum length and what to do when it is exceeded. */
 export interface TruncationOptions {
-  /** Most tokens in a row, the end token included. */
+  /** Maximum number of tokens in a row, including the end token. */
   readonly maxLength: number;
   /** What to do with a prompt that is too long. */
   readonly longPrompt: LongPrompt;
   /** The token that ends an answer. */
   readonly eos: number;
-  /** Named in errors. */
+  /** The location named in errors. */
   readonly at?: Location;
 }
 
 /**
  * One row of at most `maxLength` tokens.
  *
- * @throws {RangeError} when the answer and its end token leave no room for the prompt's fixed pieces and one token of its
- * body, when the body is too long and is to be refused, or when the answer is empty.
+ * @throws {RangeError} when the answer and its end token leave no room for the prompt's fixed parts and one
+ * token of its body, when the body is too long and `longPrompt` is "refuse", or when the answer is empty.
  * @example
  * ```ts
  * import { joinTokens } from "@graft/peft/train";
@@ -76,7 +76,7 @@ export function joinTokens(
     );
   }
   const room = maxLength - ending - before.length - after.length;
-  // An answer without anything of its question teaches nothing, and its first token could not be predicted at all.
+  // An answer without any of its question teaches nothing, and its first token could not be predicted at all.
   if (room < Math.min(1, body.length)) {
     throw new RangeError(
       `${where}the answer (${ending} tokens) and the fixed part of the prompt (${
@@ -103,7 +103,7 @@ export function joinTokens(
 }
 
 /**
- * The labels of a row that the loss counts: all but ignored ones and the first, which nothing predicts.
+ * The labels of a row that the loss counts: all except ignored ones and the first, which nothing predicts.
  *
  * @example
  * ```ts
