@@ -1,5 +1,5 @@
 /**
- * `adapter_config.json` of an AdapterHub folder (adapters 1.3): what it says of an adapter, read strictly, and its text.
+ * `adapter_config.json` of an AdapterHub folder (adapters 1.3): its strict parser and its writer.
  *
  *     { "config": { "architecture": null | "lora" | …, … }, "name": "a", "model_class": "BertForMaskedLM", "version": … }
  */
@@ -21,7 +21,7 @@ export const ADAPTERS_FILES = {
   setup: "adapter_setup.json",
 } as const;
 
-/** What is written as the library's version. */
+/** The library version that is written. */
 export const ADAPTERS_VERSION = "adapters.1.3.0";
 
 /** Fields of one configuration. */
@@ -32,7 +32,7 @@ export type Architecture = "bottleneck" | "prefix_tuning" | "prompt_tuning" | "l
 
 /** One configuration of a union, or the only one, with defaults filled in. */
 export interface AdaptersConfig {
-  /** Which of the library's families of configs it is. */
+  /** The library's family of configs. */
   readonly architecture: Architecture;
   /** Its fields, with the defaults of its family. */
   readonly fields: AdaptersFields;
@@ -46,9 +46,9 @@ export interface AdaptersFolder {
   readonly modelClass: string;
   /** As in the model's config. */
   readonly modelType: string;
-  /** d of the model. */
+  /** d, the model's width. */
   readonly hiddenSize: number | undefined;
-  /** Of the library that wrote it. */
+  /** The version of the library that wrote it. */
   readonly version: string;
   /** One config, or the parts of a union. */
   readonly configs: readonly AdaptersConfig[];
@@ -140,8 +140,9 @@ export const ADAPTERS_FIELDS: Readonly<Record<Architecture, AdaptersFields>> = {
     combine: "prefix",
     init_weights_seed: null,
   },
-  // "subtract_projection" and "at_most" are ours: the library leaves the first out of its files and drops it when it reads one,
-  // so that its own DiReft comes back as NoReft; the second says that an end has at most half of a text.
+  // "subtract_projection" and "at_most" are our additions: the library omits the first from its files and
+  // ignores it when reading, so that its own DiReft is reloaded as NoReft; the second limits each end to half
+  // of a text.
   reft: {
     layers: "all",
     prefix_positions: 3,
@@ -179,8 +180,8 @@ export function isAdaptersConfig(config: unknown): boolean {
  * Parses a config.
  *
  * @param where Its path, for messages.
- * @throws {SyntaxError} when it is no such object.
- * @throws {RangeError} when an architecture or a field that is switched on is unknown.
+ * @throws {SyntaxError} when it is not such an object.
+ * @throws {RangeError} when an architecture or an enabled field is unknown.
  * @example
  * ```ts
  * import { readAdaptersConfig } from "@graft/peft/formats";
@@ -243,7 +244,7 @@ function oneConfig(where: string, { architecture: kind = null, ...given }: Adapt
   return { architecture: architecture as Architecture, fields };
 }
 
-/** Adapters of the library's first versions nest what they say of an invertible adapter. */
+/** Adapters of the library's first versions nest the fields of an invertible adapter. */
 function withoutLegacy(fields: AdaptersFields): AdaptersFields {
   const { invertible_adapter: old, ...rest } = fields;
   if (!isObject(old)) return rest;
@@ -251,7 +252,7 @@ function withoutLegacy(fields: AdaptersFields): AdaptersFields {
   return { inv_adapter: block_type ?? null, inv_adapter_reduction_factor: reduction_factor ?? null, ...rest };
 }
 
-/** A number is no list, a switch no text: by the kind of the default. */
+/** Checks that each field has the kind of its default. */
 function checkKinds(where: string, known: AdaptersFields, fields: AdaptersFields): void {
   const kind = (value: Json): string =>
     Array.isArray(value) ? "list" : value === null ? "null" : typeof value;
@@ -278,7 +279,7 @@ const FREE = [
   "original_ln_after",
 ];
 
-/** The text of a config, keys sorted, as the library writes it. */
+/** The text of a config, with sorted keys as the library writes it. */
 export function adaptersConfigText(
   folder: Omit<AdaptersFolder, "configs"> & { readonly source: string },
   config: Json,
@@ -298,10 +299,10 @@ export function adaptersConfigText(
   return `${JSON.stringify(sorted(value), null, 2).replace(FLOATS, "$1.0")}\n`;
 }
 
-/** Python tells 1 from 1.0, and the library asks which it is. */
+/** Python distinguishes 1 from 1.0, and the library checks which it is. */
 const FLOATS = /("(?:scaling|vera_d|vera_b|dropout|stochastic_depth|weights_sharpness)": -?\d+)(?=[,\n])/g;
 
-/** A configuration as it stands in the file. */
+/** A configuration as in the file. */
 export function adaptersConfigJson(configs: readonly AdaptersConfig[]): Json {
   const one = ({ architecture, fields }: AdaptersConfig): Json => ({
     ...fields,

@@ -1,20 +1,20 @@
 /**
- * Files appear whole or not at all: bytes go to a temporary name beside the target, reach the disk, and the name is
- * changed last. A reader never sees half a checkpoint, and a crash leaves the old file in place.
+ * Atomic file writes: bytes are written to a temporary file next to the target and synced to disk before it
+ * is renamed. A reader never sees a partial checkpoint, and a crash leaves the old file in place.
  */
 
-/** Takes bytes in order. */
+/** A sink for bytes in order. */
 export interface ByteSink {
-  /** Takes all of the bytes; they may be reused afterwards. */
+  /** Writes all of the bytes; the buffer may be reused afterwards. */
   write(bytes: Uint8Array): void;
 }
 
 /**
- * Writes a file atomically. When `fill` throws, nothing of the new file remains and an old one stays as it was.
+ * Writes a file atomically. When `fill` throws, nothing of the new file remains and an old one is unchanged.
  *
  * @param path The target; its folder must exist.
- * @param fill Writes the content, piece by piece.
- * @throws {Error} when the system refuses to write; the message names the file.
+ * @param fill Writes the content incrementally.
+ * @throws {Error} when writing fails; the message names the file.
  * @example
  * ```ts
  * import { writeAtomically } from "@graft/peft/formats";
@@ -74,7 +74,7 @@ export function writeTextAtomically(path: string, text: string): Promise<void> {
   return writeAtomically(path, (sink) => sink.write(new TextEncoder().encode(text)));
 }
 
-/** Errors of the system say what went wrong, but most not where. */
+/** Most system errors say what went wrong, but not where. */
 function writing<T>(path: string, work: () => T): T {
   try {
     return work();
@@ -85,7 +85,7 @@ function writing<T>(path: string, work: () => T): T {
   }
 }
 
-/** A name that nobody else holds: `createNew` fails when another writer was first, and then the next number is tried. */
+/** An unused name: `createNew` fails if another writer was first, and then the next number is tried. */
 function openTemporary(path: string): { readonly file: Deno.FsFile; readonly name: string } {
   for (let n = 0;; n++) {
     const name = `${path}.partial-${n}`;
@@ -97,7 +97,7 @@ function openTemporary(path: string): { readonly file: Deno.FsFile; readonly nam
   }
 }
 
-/** The rename itself is on disk only when the folder is; systems that cannot sync a folder do not need it. */
+/** The rename is durable only when the folder is synced; systems that cannot sync a folder do not need it. */
 function syncFolder(path: string): void {
   const slash = Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\"));
   try {
@@ -108,6 +108,6 @@ function syncFolder(path: string): void {
       folder.close();
     }
   } catch {
-    // Windows opens no folders.
+    // Windows cannot open folders.
   }
 }

@@ -1,7 +1,7 @@
 /**
- * Checkpoints that transformers saved with bitsandbytes: each quantized weight is a group of tensors in the file and
- * becomes one tensor here, of dtype nf4, fp4, nf4_double, fp4_double or int8, with the weight's own shape. The codes
- * and scales are the file's bytes, put end to end.
+ * Checkpoints that transformers saved with bitsandbytes: each quantized weight is a group of tensors in the
+ * file and becomes one tensor here, of dtype nf4, fp4, nf4_double, fp4_double or int8, with the weight's own
+ * shape. The codes and scales are the file's bytes, concatenated.
  *
  * 4 bit, of `w = …q_proj.weight`: w (codes), w.absmax, w.quant_map, w.quant_state.bitsandbytes__nf4 or __fp4 (JSON), and with
  * double quantization w.nested_absmax, w.nested_quant_map. 8 bit: w (I8), …q_proj.SCB, …q_proj.weight_format.
@@ -16,12 +16,12 @@ import type { StoredTensor, TensorFile } from "./tensor_file.ts";
 const STATE = /^(.+)\.quant_state\.bitsandbytes__(nf4|fp4)$/;
 
 /**
- * A view of a safetensors file in which bitsandbytes groups are single tensors; all other tensors stay as they are.
- * Closing the view closes the file.
+ * A view of a safetensors file in which bitsandbytes groups are single tensors; all other tensors are
+ * unchanged. Closing the view closes the file.
  *
  * @throws {SyntaxError} when a group's JSON is malformed.
- * @throws {RangeError} when a group lacks a part, has parts of wrong size, another block size than 64 (scales: 256), or
- * another code table than the standard one.
+ * @throws {RangeError} when a group lacks a part, has parts of the wrong size, a block size other than 64
+ * (scales: 256), or a nonstandard code table.
  * @example
  * ```ts
  * import { bytesOf, castTo, reference, tensor } from "@graft/peft";
@@ -204,7 +204,7 @@ function readState(name: string, raw: RawTensor): State {
   return { shape, nested: true, offset, decodesTo: rounded };
 }
 
-/** Tables made on other machines may differ in the last bits, so a relative 1e-6 is allowed. */
+/** Tables computed on other machines may differ in the last bits, so a relative error of 1e-6 is allowed. */
 function checkMap(file: SafetensorsFile, group: string, name: string, expected: readonly number[]): void {
   const bytes = part(file, group, name, 4 * expected.length).read();
   const found = new Float32Array(bytes.buffer, bytes.byteOffset, expected.length);

@@ -1,6 +1,6 @@
 /**
- * The code tables that bitsandbytes stores beside its weights (`quant_map`, `nested_quant_map`), as f32 values. Our
- * dtypes fix these tables, so a file with other ones cannot be read as nf4 or fp4.
+ * The code tables that bitsandbytes stores with its weights (`quant_map`, `nested_quant_map`), as f32 values.
+ * Our dtypes fix these tables, so a file with other ones cannot be read as nf4 or fp4.
  */
 
 /** NF4: quantiles of the normal distribution, index = code (QLoRA, arXiv 2305.14314, appendix E). */
@@ -38,7 +38,7 @@ export function dynamicMap(): readonly number[] {
     const parts = 2 ** i;
     const start = f(0.1);
     const step = f(f(1 - start) / parts);
-    // torch.linspace counts its second half back from the end, and rounds product and sum at once.
+    // torch.linspace computes its second half from the end, and rounds product and sum together.
     const edge = (k: number) => k < (parts + 1) / 2 ? f(start + step * k) : f(1 - step * (parts - k));
     for (let k = 0; k < parts; k++) {
       const middle = f(f(edge(k) + edge(k + 1)) / 2);

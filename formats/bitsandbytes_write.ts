@@ -1,4 +1,6 @@
-/** The way back: one of our quantized tensors as the group of tensors that bitsandbytes and transformers read. */
+/**
+ * The inverse: one of our quantized tensors as the group of tensors that bitsandbytes and transformers read.
+ */
 import { byteLength, CODE_BLOCK, layout, NESTED_BLOCK, size } from "../tensor/mod.ts";
 import type { Shape } from "../tensor/mod.ts";
 import { dynamicMap, FP4_MAP, NF4_MAP } from "./bitsandbytes_maps.ts";
@@ -6,10 +8,10 @@ import type { NumberType } from "./plain_numbers.ts";
 import type { RawTensor } from "./safetensors.ts";
 import type { JsonObject, StoredTensor } from "./tensor_file.ts";
 
-/** In which dtype the codes lie: the same bytes under another shape. */
+/** The dtype in which the codes are stored: the same bytes with another shape. */
 export type CodeStorage = "uint8" | "float16" | "bfloat16" | "float32";
 
-/** How safetensors calls it, and how many bytes one of its numbers takes. */
+/** Its name in safetensors, and the bytes per element. */
 const STORAGES = {
   uint8: ["U8", 1],
   float16: ["F16", 2],
@@ -17,21 +19,25 @@ const STORAGES = {
   float32: ["F32", 4],
 } as const satisfies Readonly<Record<CodeStorage, readonly [NumberType, number]>>;
 
-/** How the group is labelled. */
+/** The group's metadata. */
 export interface BitsandbytesOptions {
-  /** The dtype that the weight had and is dequantized to by others; it changes no byte. Default "float16". */
+  /**
+   * The weight's original dtype, to which other programs dequantize it; it affects no stored bytes. Default
+   * "float16".
+   */
   readonly dtype?: "float16" | "bfloat16" | "float32";
   /** transformers' `bnb_4bit_quant_storage`. Default "uint8". */
   readonly storage?: CodeStorage;
 }
 
 /**
- * The tensors of a bitsandbytes group, to be written with `writeSafetensors`. The tensor is read at once, since a
- * 4-bit group's description holds one of its numbers.
+ * The tensors of a bitsandbytes group, to be written with `writeSafetensors`. The tensor is read immediately,
+ * since a 4-bit group's description contains one of its values.
  *
  * @param tensor Of dtype nf4, fp4, nf4_double, fp4_double or int8; its name ends in `weight`.
  * @throws {TypeError} when its dtype has no bitsandbytes form.
- * @throws {RangeError} when codes do not fill whole numbers of the storage, or an int8 tensor's name does not end in `.weight`.
+ * @throws {RangeError} when the codes do not fill a whole number of storage elements, or an int8 tensor's
+ * name does not end in `.weight`.
  * @example
  * ```ts
  * import { bytesOf, castTo, reference, tensor } from "@graft/peft";
@@ -73,7 +79,7 @@ export function bitsandbytesGroup(
 }
 
 /**
- * The `quantization_config` that belongs into `config.json` beside such weights.
+ * The `quantization_config` for the `config.json` of a model with such weights.
  *
  * @param skip Names of linear modules that were left in full precision, besides `lm_head`.
  * @example
@@ -102,8 +108,8 @@ export function bitsandbytesConfig(
         bnb_4bit_quant_storage: "uint8",
       }
       : {}),
-    // No llm_int8_threshold: transformers wants a float, JSON written here would say 6, and 6.0 is its default.
-    // Others quantize whatever is not listed, so a list that names anything must name lm_head too.
+    // No llm_int8_threshold: transformers requires a float, our JSON would contain 6, and 6.0 is its default.
+    // transformers quantizes whatever is not listed, so a nonempty list must include lm_head.
     llm_int8_skip_modules: skip.length > 0 ? ["lm_head", ...skip] : null,
     llm_int8_enable_fp32_cpu_offload: false,
     llm_int8_has_fp16_weight: false,
@@ -193,7 +199,10 @@ function json(name: string, value: JsonObject): RawTensor {
   return piece(name, "U8", [bytes.length], bytes);
 }
 
-/** JSON as Python writes it: spaces after commas and colons, and exponents from 1e-5 down, of two digits at least. */
+/**
+ * JSON as written by Python: spaces after commas and colons, and exponents of at least two digits from 1e-5
+ * down.
+ */
 function pythonJson(value: JsonObject[string]): string {
   if (Array.isArray(value)) return `[${value.map(pythonJson).join(", ")}]`;
   if (typeof value === "object" && value !== null) {

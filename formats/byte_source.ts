@@ -1,24 +1,24 @@
-/** Where a weight file's bytes come from: a file on disk read by ranges, or bytes already in memory. */
+/** Sources of a weight file's bytes: a file on disk read by ranges, or bytes in memory. */
 
 /** Random access to a run of bytes. */
 export interface ByteSource {
-  /** For messages: a path, or what the caller called the bytes. */
+  /** For error messages: a path, or the caller's name for the bytes. */
   readonly name: string;
-  /** Bytes in all. */
+  /** Total number of bytes. */
   readonly byteLength: number;
   /**
-   * A fresh copy of the bytes from `offset` on.
+   * A new copy of `length` bytes starting at `offset`.
    *
-   * @throws {RangeError} when the range does not lie inside the source.
+   * @throws {RangeError} when the range is not within the source.
    */
   read(offset: number, length: number): Uint8Array;
   /**
-   * Fills `target` with the bytes from `offset` on.
+   * Fills `target` with the bytes starting at `offset`.
    *
-   * @throws {RangeError} when the range does not lie inside the source.
+   * @throws {RangeError} when the range is not within the source.
    */
   readInto(offset: number, target: Uint8Array): void;
-  /** Gives the file handle back; a later `read` throws. Closing twice is fine. */
+  /** Closes the file handle; a later `read` throws. Closing twice is allowed. */
   close(): void;
 }
 
@@ -56,7 +56,7 @@ export function fileSource(path: string): ByteSource {
     file.seekSync(offset, Deno.SeekMode.Start);
     for (let filled = 0; filled < target.length;) {
       const count = file.readSync(target.subarray(filled));
-      // The file was longer when it was opened.
+      // The file has been truncated since it was opened.
       if (count === null) {
         throw new RangeError(`Cannot read "${path}": it was cut to ${offset + filled} bytes`);
       }
@@ -84,7 +84,7 @@ export function fileSource(path: string): ByteSource {
 }
 
 /**
- * A source over bytes in memory.
+ * A source of bytes in memory.
  *
  * @example
  * ```ts

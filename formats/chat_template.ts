@@ -1,6 +1,7 @@
 /**
- * Chat templates: Jinja programs that checkpoints carry, which write a conversation as the text their model was tuned
- * on. Rendered by `@huggingface/jinja`, with the variables that transformers' `apply_chat_template` gives them.
+ * Chat templates: Jinja programs in checkpoints, which format a conversation as the text that the model was
+ * tuned on. Rendered by `@huggingface/jinja`, with the variables that transformers' `apply_chat_template`
+ * provides.
  */
 import { Template } from "@huggingface/jinja";
 
@@ -10,13 +11,13 @@ export interface ChatMessage {
   readonly role: string;
   /** The text of the turn. */
   readonly content: string;
-  /** Whatever else the template reads. */
+  /** Other fields that the template reads. */
   readonly [field: string]: unknown;
 }
 
-/** How to render. */
+/** Options of rendering. */
 export interface ChatOptions {
-  /** End with the words that open the assistant's turn. Default false. */
+  /** Append the opening of the assistant's turn. Default false. */
   readonly addGenerationPrompt?: boolean;
   /** Further variables of the template, such as `tools`, or special tokens by their names (`bos_token`). */
   readonly variables?: Readonly<Record<string, unknown>>;
@@ -55,11 +56,11 @@ export function chatTemplate(
 }
 
 /**
- * The template text in the `chat_template` field of tokenizer_config.json: a string, or a list of named ones, of which
- * the one called "default" counts.
+ * The template text in the `chat_template` field of tokenizer_config.json: a string, or a list of named ones,
+ * of which the one named "default" is used.
  *
  * @returns undefined when there is none.
- * @throws {TypeError} when it is a list without "default"; the message names what there is.
+ * @throws {TypeError} when it is a list without "default"; the message lists the names.
  * @example
  * ```ts
  * import { chatTemplateSource } from "@graft/peft/formats";

@@ -1,4 +1,4 @@
-/** A model's weights and config, from whatever stands on disk: a Hugging Face folder or a GGUF file. */
+/** A model's weights and config from disk: a Hugging Face folder or a GGUF file. */
 import { bitsandbytesView } from "./bitsandbytes.ts";
 import { openGguf } from "./gguf.ts";
 import { ggufModel } from "./gguf_model.ts";
@@ -7,21 +7,25 @@ import { withRopeScaling } from "./rope_config.ts";
 import { isObject, parseJson } from "./strict_json.ts";
 import type { JsonObject, TensorFile } from "./tensor_file.ts";
 
-/** An open checkpoint, in Hugging Face names and layouts whatever the file. Close its `tensors` when done. */
+/**
+ * An open checkpoint, with Hugging Face names and layouts for any kind of file. Close its `tensors` when
+ * done.
+ */
 export interface Checkpoint {
   /** As in `config.json`, with `rope_parameters` under their older names; rebuilt from metadata for GGUF. */
   readonly config: JsonObject;
   /** The weights. */
   readonly tensors: TensorFile;
-  /** Where they came from. */
+  /** The kind of source. */
   readonly kind: "folder" | "gguf";
 }
 
 /**
- * Opens a folder (`config.json` with `model.safetensors` or `model.safetensors.index.json`, bitsandbytes groups joined)
- * or a `.gguf` file.
+ * Opens a folder (`config.json` with `model.safetensors` or `model.safetensors.index.json`, with bitsandbytes
+ * groups as single tensors) or a `.gguf` file.
  *
- * @throws {TypeError} when there are no weights in a format that we read; pickle files (`.bin`, `.pt`) are never opened.
+ * @throws {TypeError} when there are no weights in a supported format; pickle files (`.bin`, `.pt`) are never
+ * opened.
  * @throws {SyntaxError} when a file is malformed.
  * @throws {RangeError} when a file's sizes disagree.
  * @example
@@ -89,7 +93,7 @@ function openWeights(path: string, folder: string, names: ReadonlySet<string>): 
   }
 }
 
-/** Weights quantized by another library would look like plain ones and give a silently wrong model. */
+/** Weights quantized by another library would look like plain ones and silently give a wrong model. */
 function checkQuantization(path: string, config: JsonObject): void {
   const quantization = config["quantization_config"];
   if (quantization === undefined || quantization === null) return;

@@ -1,8 +1,8 @@
-/** What the configs of PEFT and AdapterHub have in common: fields that say nothing, and keys in Python's order. */
+/** Shared by the configs of PEFT and AdapterHub: fields without effect, and keys in Python's order. */
 import type { Json } from "../core/mod.ts";
 import { isObject } from "./strict_json.ts";
 
-/** A feature that is switched off says nothing, whatever its name. */
+/** Whether a value disables a feature, whatever its name. */
 export function inactive(value: Json): boolean {
   return value === null || value === false ||
     (typeof value === "object" && Object.keys(value).length === 0);

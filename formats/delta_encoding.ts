@@ -1,9 +1,10 @@
 /**
- * Rising integers in few bytes: each as its distance from the one before, seven bits a byte, low ones first, the high bit set
- * where more follow (LEB128). The indices of a mask of 0.5 % take about a byte and a half each instead of four.
+ * Compact encoding of increasing integers: each as its difference from the previous one, seven bits per byte,
+ * low ones first, the high bit set where more follow (LEB128). The indices of a mask of 0.5 % take about 1.5
+ * bytes each instead of four.
  */
 
-/** Whether numbers are not negative and rise. */
+/** Whether numbers are nonnegative and strictly increasing. */
 export function isStrictlyIncreasing(numbers: ArrayLike<number>): boolean {
   for (let i = 0; i < numbers.length; i++) {
     if (numbers[i]! < 0 || numbers[i]! <= (numbers[i - 1] ?? -1)) return false;
@@ -12,9 +13,9 @@ export function isStrictlyIncreasing(numbers: ArrayLike<number>): boolean {
 }
 
 /**
- * The bytes of rising integers.
+ * Encodes increasing integers.
  *
- * @throws {RangeError} when they do not rise, or one is negative.
+ * @throws {RangeError} when they are not increasing, or one is negative.
  */
 export function packIncreasing(numbers: Int32Array): Uint8Array<ArrayBuffer> {
   if (!isStrictlyIncreasing(numbers)) {
@@ -32,9 +33,9 @@ export function packIncreasing(numbers: Int32Array): Uint8Array<ArrayBuffer> {
 }
 
 /**
- * The integers of bytes.
+ * Decodes increasing integers.
  *
- * @throws {SyntaxError} when the bytes end inside a number, or one is over 2^31 − 1.
+ * @throws {SyntaxError} when the bytes end inside a number, or one exceeds 2^31 − 1.
  */
 export function unpackIncreasing(bytes: Uint8Array): Int32Array {
   const numbers: number[] = [];

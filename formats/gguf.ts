@@ -2,9 +2,9 @@
  * GGUF files, versions 2 and 3: header, typed metadata, tensor list, aligned data. All counts, lengths and ranges are
  * checked against the file before they are used.
  *
- * The parser is our own. `@huggingface/gguf` (0.4) reads only from URLs or paths and asynchronously, checks no tensor
- * range against the file, accepts repeated names and keys, and does not know block sizes, so all that matters for safety would be
- * written here anyway.
+ * This is our own parser. `@huggingface/gguf` (0.4) reads only from URLs or paths and asynchronously, does
+ * not check tensor ranges against the file, accepts repeated names and keys, and does not know block sizes,
+ * so everything relevant for safety would have to be written here anyway.
  */
 import { byteLength, showShape, size } from "../tensor/mod.ts";
 import type { DType, Shape } from "../tensor/mod.ts";
@@ -23,18 +23,19 @@ import type { StoredTensor, TensorFile } from "./tensor_file.ts";
 export interface GgufFile extends TensorFile {
   /** 2 or 3. */
   readonly version: number;
-  /** Metadata without types: numbers (bigint only past 2^53), booleans, texts, arrays. */
+  /** Metadata without types: numbers (bigint only above 2^53), booleans, strings, arrays. */
   readonly metadata: ReadonlyMap<string, unknown>;
   /** The same metadata with types, as `writeGguf` takes it. */
   readonly fields: ReadonlyMap<string, GgufValue>;
 }
 
 /**
- * Opens a GGUF file. GGUF lists a tensor's sizes from the contiguous axis up; they are reversed here.
+ * Opens a GGUF file. GGUF lists a tensor's sizes with the contiguous axis first; they are reversed here.
  *
  * @param source A path, or bytes.
- * @throws {SyntaxError} when it is no GGUF file of a known version, or its header is malformed.
- * @throws {RangeError} when counts, shapes or ranges do not fit the file, or a tensor has a type that we cannot read.
+ * @throws {SyntaxError} when it is not a GGUF file of a known version, or its header is malformed.
+ * @throws {RangeError} when counts, shapes or ranges do not fit the file, or a tensor has an unsupported
+ * type.
  * @example
  * ```ts
  * import { openGguf, writeGguf } from "@graft/peft/formats";
@@ -70,7 +71,7 @@ export function openGguf(source: string | ByteSource): GgufFile {
   }
 }
 
-/** The alignment of tensor data that a file's metadata state, 32 when they do not. */
+/** The alignment of tensor data given by a file's metadata, default 32. */
 export function alignmentOf(file: string, fields: ReadonlyMap<string, GgufValue>): number {
   const field = fields.get("general.alignment");
   if (field === undefined) return 32;
@@ -94,7 +95,7 @@ interface Entry {
   readonly name: string;
   readonly dtype: DType;
   readonly shape: Shape;
-  /** From the start of the data. */
+  /** Offset from the start of the data. */
   readonly offset: number;
 }
 
@@ -170,7 +171,7 @@ function placeTensors(
       pieces: () => pieces(source, dataStart + offset, length),
     });
   }
-  // Data lie one after the other, each padded to the alignment: no overlaps and no gaps.
+  // Data are contiguous, each padded to the alignment: no overlaps and no gaps.
   let expected = 0;
   for (const { name, offset } of [...entries].sort((a, b) => a.offset - b.offset)) {
     const bytes = tensors.get(name)!.byteLength;

@@ -1,12 +1,13 @@
 /**
- * GGUF files that hold a LoRA adapter, as llama.cpp and Ollama load them beside a model (`--lora`).
+ * GGUF files that hold a LoRA adapter, as loaded by llama.cpp and Ollama along with a model (`--lora`).
  *
- *   general.type "adapter", adapter.type "lora", adapter.lora.alpha    W + alpha / r · B A, r of each pair by itself
- *   blk.0.attn_q.weight.lora_a [r, in]    .lora_b [out, r]             rows of B in the order of the model's rows there
- *   token_embd.weight.lora_a [rows, r]    .lora_b [width, r]           A turned, for it is looked up by row
+ *   general.type "adapter", adapter.type "lora", adapter.lora.alpha    W + alpha / r · B A, with r of each pair
+ *   blk.0.attn_q.weight.lora_a [r, in]    .lora_b [out, r]             rows of B in the order of the model's rows in GGUF
+ *   token_embd.weight.lora_a [rows, r]    .lora_b [width, r]           A transposed, since it is looked up by row
  *
- * A and B of GPT-2 lie as those of any other model, since GGUF's matrices do. (llama.cpp's own converter turns them, and
- * llama.cpp then refuses the file.) An alpha of 0, or none, means a scale of 1 there.
+ * A and B of GPT-2 have the same layout as those of other models, since GGUF's matrices do. (llama.cpp's own
+ * converter transposes them, and llama.cpp then refuses the file.) A missing alpha or an alpha of 0 means a
+ * scale of 1 there.
  */
 import { byteLength, type Shape, showShape } from "../tensor/mod.ts";
 import type { GgufFile } from "./gguf.ts";
@@ -21,26 +22,27 @@ import type { JsonObject, StoredTensor, WritableTensor } from "./tensor_file.ts"
 export interface GgufLoraLayer<T = StoredTensor> {
   /** The layer's path in the checkpoint: `model.layers.0.self_attn.q_proj`. */
   readonly path: string;
-  /** [r, in]; of an embedding [r, rows]. */
+  /** [r, in]; for an embedding [r, rows]. */
   readonly a: T;
-  /** [out, r]; of an embedding [width, r]. */
+  /** [out, r]; for an embedding [width, r]. */
   readonly b: T;
 }
 
 /** A LoRA adapter. */
 export interface GgufLora<T = StoredTensor> {
-  /** B A counts alpha / r times; undefined: once. */
+  /** The scale of B A is alpha / r, or 1 if undefined. */
   readonly alpha: number | undefined;
   /** In the file's order. */
   readonly layers: readonly GgufLoraLayer<T>[];
 }
 
 /**
- * Views an open GGUF file as a LoRA adapter. Rows and axes change when a tensor is read.
+ * Views an open GGUF file as a LoRA adapter. Rows and axes are reordered when a tensor is read.
  *
- * @param config Of the model that the adapter is for, as in `config.json`.
- * @throws {TypeError} when the file is no LoRA adapter, or is one for another architecture.
- * @throws {RangeError} when a tensor has no partner, no place in the architecture, or a shape that is no factor's.
+ * @param config The config of the adapted model, as in `config.json`.
+ * @throws {TypeError} when the file is not a LoRA adapter, or is one for another architecture.
+ * @throws {RangeError} when a tensor has no partner, no place in the architecture, or a shape that does not
+ * fit a factor.
  * @example
  * ```ts
  * import { adapt, freshModel, lora, reference, saveAdapter, smallConfig } from "@graft/peft";
@@ -80,7 +82,7 @@ export function ggufLora({ metadata, tensors }: GgufFile, config: JsonObject): G
   return { alpha: alpha === 0 ? undefined : alpha, layers };
 }
 
-/** What the file says beside its factors. */
+/** The file's labels besides its factors. */
 export interface GgufLoraLabels {
   /** `general.name`. */
   readonly name?: string;
@@ -91,8 +93,9 @@ export interface GgufLoraLabels {
 /**
  * The content of an adapter's GGUF file, for `writeGguf`.
  *
- * @param config Of the adapted model, as in `config.json`.
- * @throws {TypeError} when llama.cpp has no such architecture, or applies no adapter at one of the layers.
+ * @param config The config of the adapted model, as in `config.json`.
+ * @throws {TypeError} when llama.cpp has no such architecture, or does not support adapters at one of the
+ * layers.
  * @throws {RangeError} when alpha is 0 or not finite.
  * @example
  * ```ts
@@ -234,7 +237,7 @@ function stored(
   ];
 }
 
-/** A matrix's transpose, made when it is read. */
+/** A matrix's transpose, computed when it is read. */
 function transposedTensor(t: StoredTensor): StoredTensor {
   const shape: Shape = t.shape.toReversed();
   return {

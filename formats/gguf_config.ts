@@ -5,15 +5,15 @@ import type { GgufValue } from "./gguf_metadata.ts";
 import { ropeFields, ropeScaling } from "./gguf_rope.ts";
 import type { JsonObject } from "./tensor_file.ts";
 
-/** What the tensors say about a model beyond its metadata. */
+/** Facts about a model that follow from its tensors rather than its metadata. */
 export interface TensorFacts {
   /** Rows of the token embedding. */
   readonly vocabulary: number;
-  /** Whether there is an output matrix of its own. */
+  /** Whether there is a separate output matrix. */
   readonly head: boolean;
   /** Whether q, k and v have biases. */
   readonly attentionBias: boolean;
-  /** The divisors of the rotary frequencies, when the file holds them (Llama 3). */
+  /** The divisors of the rotary frequencies, when the file contains them (Llama 3). */
   readonly ropeFactors?: Float32Array;
 }
 
@@ -30,7 +30,7 @@ const ARCHITECTURES = [
 /**
  * The architecture of a GGUF file.
  *
- * @throws {TypeError} when it is not one that we can map.
+ * @throws {TypeError} when it is not supported.
  */
 export function ggufArchitecture(metadata: ReadonlyMap<string, unknown>): GgufArchitecture {
   const found = metadata.get("general.architecture");
@@ -49,7 +49,7 @@ export function ggufArchitecture(metadata: ReadonlyMap<string, unknown>): GgufAr
 /**
  * The config that transformers would have written for the model in a GGUF file.
  *
- * @throws {RangeError} when a needed number is missing or is not one number for all layers.
+ * @throws {RangeError} when a required number is missing or differs between layers.
  */
 export function configFromGguf(metadata: ReadonlyMap<string, unknown>, facts: TensorFacts): JsonObject {
   const architecture = ggufArchitecture(metadata);
@@ -131,7 +131,7 @@ export function configFromGguf(metadata: ReadonlyMap<string, unknown>, facts: Te
 /**
  * GGUF metadata of a Hugging Face config, without the tokenizer's.
  *
- * @throws {TypeError} when GGUF cannot express the model, or a needed field is missing.
+ * @throws {TypeError} when GGUF cannot express the model, or a required field is missing.
  */
 export function ggufFromConfig(config: JsonObject): ReadonlyMap<string, GgufValue> {
   const architecture = architectureOf(config);
@@ -184,7 +184,7 @@ export function ggufFromConfig(config: JsonObject): ReadonlyMap<string, GgufValu
 /**
  * The GGUF architecture of a Hugging Face config.
  *
- * @throws {TypeError} when GGUF (as we write it) has none for it.
+ * @throws {TypeError} when there is none that we can write.
  */
 export function architectureOf(config: JsonObject): GgufArchitecture {
   const type = config["model_type"];
@@ -219,7 +219,7 @@ export function architectureOf(config: JsonObject): GgufArchitecture {
   }
 }
 
-/** llama.cpp leaves positions out of every fourth block of a SmolLM3, whatever the file says. */
+/** llama.cpp omits positions in every fourth block of a SmolLM3, whatever the file says. */
 function checkRotary({ no_rope_layers: given, no_rope_layer_interval: interval = 4 }: JsonObject): void {
   const fourth = Array.isArray(given)
     ? given.every((has, layer) => has === Number((layer + 1) % 4 !== 0))
@@ -242,7 +242,7 @@ function windowFields(config: JsonObject): readonly (readonly [string, GgufValue
   return [["attention.sliding_window", { type: "u32", value: window }]];
 }
 
-/** A number of a config. @throws {TypeError} when it is none. */
+/** A number of a config. @throws {TypeError} when it is not a number. */
 export function numberOf(config: JsonObject, key: string, otherwise?: number): number {
   const value = config[key] ?? otherwise;
   if (typeof value !== "number") {
@@ -259,13 +259,13 @@ export function headDim(config: JsonObject): number {
   return numberOf(config, "head_dim", usual ?? share);
 }
 
-/** What a config means that does not say how many heads of keys it has. */
+/** The number of key heads, with the default where a config does not give it. */
 function keyValueHeads(config: JsonObject): number {
   return { gemma: 16, gemma3_text: 4 }[String(config["model_type"])] ??
     numberOf(config, "num_attention_heads");
 }
 
-/** Heads into which the rows of q, or of k, divide. */
+/** Number of heads in the rows of q, or of k. */
 export function headsOf(config: JsonObject, change: "interleave_q" | "interleave_k"): number {
   const heads = numberOf(config, "num_attention_heads");
   return change === "interleave_q" ? heads : numberOf(config, "num_key_value_heads", heads);

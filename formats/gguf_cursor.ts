@@ -1,17 +1,17 @@
 /** Reads a GGUF header front to back through a window, never past the end of the file. */
 import type { ByteSource } from "./byte_source.ts";
 
-/** A position in a header that moves on with each read. */
+/** A position in a header that advances with each read. */
 export interface Cursor {
   /** Bytes read so far. */
   offset(): number;
   /** Bytes left in the file. */
   remaining(): number;
-  /** The next `length` bytes as a view that is valid until the next read. `what` is for the message. */
+  /** The next `length` bytes as a view that is valid until the next read. `what` is for error messages. */
   take(what: string, length: number): DataView;
-  /** A 64-bit count of things that take at least `least` bytes each, so a lie cannot exceed the file. */
+  /** A 64-bit count of items that take at least `least` bytes each, checked against the file's size. */
   count(what: string, least: number): number;
-  /** A length and that many bytes of UTF-8. */
+  /** A string: a length and that many bytes of UTF-8. */
   text(what: string): string;
 }
 
@@ -21,8 +21,8 @@ const WINDOW = 1 << 20;
 export function cursor(source: ByteSource): Cursor {
   const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   let window: Uint8Array = new Uint8Array(0);
-  let start = 0; // the window's place in the file
-  let at = 0; // the next byte's place in the file
+  let start = 0; // the window's offset in the file
+  let at = 0; // the next byte's offset in the file
   const take = (what: string, length: number): DataView => {
     if (length > source.byteLength - at) {
       throw new RangeError(

@@ -1,24 +1,25 @@
 /**
- * Gemma and Gemma 3 in GGUF: what their configs and metadata say beyond Llama's. llama.cpp has some of it in its code: five of
- * six blocks of a Gemma 3 look through a window with positions of θ = 10000, and scores are divided by the root of a head's size.
+ * Gemma and Gemma 3 in GGUF: the settings beyond Llama's in their configs and metadata. Some are fixed in
+ * llama.cpp's code: five of six blocks of a Gemma 3 use a sliding window with positions of θ = 10000, and
+ * scores are divided by the root of the head size.
  */
 import type { GgufValue } from "./gguf_metadata.ts";
 import type { JsonObject } from "./tensor_file.ts";
 
-/** Blocks of a period, whose last sees all keys. */
+/** Number of blocks in a period, the last of which sees all keys. */
 const PERIOD = 6;
-/** θ of the blocks that look through a window. */
+/** θ of the blocks with a sliding window. */
 const LOCAL_THETA = 10000;
-/** Blocks of the largest Gemma 3, which divides by the root of width / heads instead. */
+/** Number of blocks of the largest Gemma 3, which divides by the root of width / heads instead. */
 const LARGEST = 62;
 
-/** Where a metadata value is looked up by its key below the architecture. */
+/** Looks up a metadata value by its key below the architecture. */
 export type GgufLookup = (key: string) => unknown;
 
 /**
  * The fields in which a Gemma's config differs from a Llama's.
  *
- * @throws {RangeError} when scores are capped, which we do not compute.
+ * @throws {RangeError} when scores are capped, which is not supported.
  */
 export function gemmaFields(
   architecture: "gemma" | "gemma3",
@@ -56,7 +57,7 @@ export function gemmaFields(
 /**
  * Metadata of a Gemma 3's windows, keys without the architecture.
  *
- * @throws {TypeError} when the config says otherwise than llama.cpp computes it.
+ * @throws {TypeError} when the config differs from what llama.cpp computes.
  */
 export function gemmaWindow(config: JsonObject): readonly (readonly [string, GgufValue])[] {
   if (config["model_type"] !== "gemma3_text") return [];

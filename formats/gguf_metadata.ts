@@ -1,10 +1,10 @@
 /**
- * Metadata values of GGUF files with their types, so that a file can be written back as it was read.
- * Value types as in the GGUF specification: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+ * Metadata values of GGUF files with their types, so that a file can be rewritten unchanged. Value types as
+ * in the GGUF specification: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
  */
 import type { Cursor } from "./gguf_cursor.ts";
 
-/** Scalar value types; their codes in the file are their places in `CODES`. */
+/** Scalar value types; their codes in the file are their indices in `CODES`. */
 export type GgufScalar =
   | "u8"
   | "i8"
@@ -46,24 +46,24 @@ const CODES = [
   "f64",
 ] as const;
 
-/** The fewest bytes that a value of each type takes, in the order of `CODES`. */
+/** The minimum size in bytes of a value of each type, in the order of `CODES`. */
 const LEAST = [1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8] as const;
 
-/** Arrays of arrays may be this deep; no known file uses more than one level. */
+/** Maximum depth of nested arrays; no known file uses more than one level. */
 const DEPTH_LIMIT = 4;
 
 /**
  * Reads a type code and a value.
  *
- * @throws {SyntaxError} when the type code or a truth value is unknown, or arrays are nested too deep.
- * @throws {RangeError} when the value would not fit into the file.
+ * @throws {SyntaxError} when the type code or a boolean is invalid, or arrays are nested too deep.
+ * @throws {RangeError} when the value would exceed the file.
  */
 export function readGgufValue(file: string, key: string, from: Cursor): GgufValue {
   return readTyped(file, key, from, readType(file, key, from), 0);
 }
 
 /**
- * The value without its types: integers of 64 bits as numbers where exact (else bigint), arrays as arrays.
+ * The value without its types: 64-bit integers as numbers where exact (else bigint), arrays as arrays.
  *
  * @example
  * ```ts
@@ -88,7 +88,7 @@ export function encodeGgufValue(key: string, value: GgufValue): readonly Uint8Ar
   return [word(CODES.indexOf(value.type)), ...encodeTyped(key, value)];
 }
 
-/** A text as the file stores it: 64-bit length, then UTF-8. */
+/** A string as stored in the file: 64-bit length, then UTF-8. */
 export function encodeGgufText(text: string): readonly Uint8Array[] {
   const bytes = new TextEncoder().encode(text);
   return [long(bytes.length), bytes];
@@ -221,7 +221,7 @@ function scalarBytes(key: string, type: Exclude<GgufScalar, "string">, value: Gg
       break;
     case "f32":
       view.setFloat32(0, n, true);
-      return bytes; // rounds, as a float may
+      return bytes; // floats are rounded
     case "f64":
       view.setFloat64(0, n, true);
       return bytes;

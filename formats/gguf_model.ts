@@ -24,7 +24,7 @@ import { halfToF32 } from "./plain_numbers.ts";
 import { fromInterleaved, reorderRows, toInterleaved, transposed } from "./relayout.ts";
 import type { JsonObject, StoredTensor, TensorFile, WritableTensor } from "./tensor_file.ts";
 
-/** A tensor computed from others rather than a weight; the model has no place for it. */
+/** A derived tensor that is not a weight; the model has no place for it. */
 const COMPUTED = /^rope_freqs\.weight$|\.attn_rot_embd\.weight$/;
 
 /** A GGUF model as a checkpoint. */
@@ -36,10 +36,10 @@ export interface GgufModel {
 }
 
 /**
- * Views a GGUF file as a Hugging Face checkpoint. Layouts change row by row when a tensor is read. Closing the view
- * closes the file.
+ * Views a GGUF file as a Hugging Face checkpoint. Layouts are converted row by row when a tensor is read.
+ * Closing the view closes the file.
  *
- * @throws {TypeError} when the architecture is unknown to us.
+ * @throws {TypeError} when the architecture is not supported.
  * @throws {RangeError} when a tensor has no place in the architecture or metadata are missing.
  * @example
  * ```ts
@@ -85,9 +85,12 @@ export function ggufModel(file: GgufFile): GgufModel {
   return { config, tensors: { tensors, metadata: file.metadata, close: () => file.close() } };
 }
 
-/** A tensor of a checkpoint on its way into a GGUF file. */
+/** A tensor of a checkpoint to be written to a GGUF file. */
 export interface GgufInput extends WritableTensor {
-  /** A Conv1D matrix that is [out, in] already, as GGUF has it: blocks lie along rows, so they are made after the turn. */
+  /**
+   * A Conv1D matrix that is already [out, in], as in GGUF: blocks run along rows, so they are formed after
+   * the transpose.
+   */
   readonly turned?: boolean;
 }
 
@@ -95,15 +98,16 @@ export interface GgufInput extends WritableTensor {
 export interface GgufContent {
   /** Metadata with types, `general.architecture` first. */
   readonly fields: ReadonlyMap<string, GgufValue>;
-  /** In GGUF names and layouts, converted when they are read. */
+  /** With GGUF names and layouts, converted when they are read. */
   readonly tensors: readonly WritableTensor[];
 }
 
 /**
- * Turns a Hugging Face checkpoint into the content of a GGUF file. Vectors (norms, biases) become f32, as llama.cpp
- * demands; a repeated tied head is left out.
+ * Turns a Hugging Face checkpoint into the content of a GGUF file. Vectors (norms, biases) become f32, as
+ * llama.cpp requires; a redundant copy of a tied head is omitted.
  *
- * @param extra More metadata, above all the `tokenizer.*` fields, without which llama.cpp does not run the file.
+ * @param extra Further metadata, especially the `tokenizer.*` fields, which llama.cpp requires to run the
+ * file.
  * @throws {TypeError} when the architecture, a name or a dtype does not exist in GGUF.
  * @example
  * ```ts
@@ -185,7 +189,7 @@ function asHuggingFace(
       read: () => reorderRows(where, dtype, shape, tensor.read(), from),
     };
   }
-  if (isQuantized(dtype)) return { ...tensor, name }; // codes lie [out, in] in a model, too
+  if (isQuantized(dtype)) return { ...tensor, name }; // quantized matrices are [out, in] in a model, too
   return {
     name,
     dtype,
@@ -229,13 +233,13 @@ function asGguf(
   };
 }
 
-/** f32 numbers with one added, or taken away. */
+/** f32 values with a number added. */
 function moved(bytes: Uint8Array, by: number): Uint8Array {
   const numbers = new Float32Array(bytes.slice().buffer);
   return new Uint8Array(numbers.map((x) => x + by).buffer);
 }
 
-/** The dtype that holds most of the bytes. */
+/** The dtype with most of the bytes. */
 function mainDtype(tensors: readonly WritableTensor[]): DType {
   const bytes = new Map<DType, number>();
   for (const { dtype, byteLength } of tensors) bytes.set(dtype, (bytes.get(dtype) ?? 0) + byteLength);

@@ -1,9 +1,9 @@
 /**
- * Tensor names of GGUF files and of Hugging Face checkpoints, for the architectures we know. `{}` is the layer; a name
- * goes on with `.weight` or `.bias` in both.
+ * Tensor names of GGUF files and of Hugging Face checkpoints, for the architectures we know. `{}` is the
+ * layer; names end with `.weight` or `.bias` in both.
  */
 
-/** `general.architecture` values that we can map. Mistral models are stored as "llama". */
+/** `general.architecture` values that are supported. Mistral models are stored as "llama". */
 export type GgufArchitecture = "llama" | "qwen2" | "qwen3" | "smollm3" | "gemma" | "gemma3" | "gpt2";
 
 const LLAMA: readonly (readonly [string, string])[] = [
@@ -78,9 +78,9 @@ export function ggufName(architecture: GgufArchitecture, name: string): string |
 }
 
 /**
- * What the two layouts do to the rows, axes or numbers of a tensor. Rows of q and k of "llama" and "smollm3" are interleaved in GGUF (pairs
- * of rotary halves side by side); GPT-2's Conv1D matrices are transposed; norms of
- * Gemma have one added.
+ * How the two layouts differ in the rows, axes or values of a tensor. Rows of q and k of "llama" and
+ * "smollm3" are interleaved in GGUF (pairs of rotary halves side by side); GPT-2's Conv1D matrices are
+ * transposed; norms of Gemma have one added.
  *
  * @example
  * ```ts

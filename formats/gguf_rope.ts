@@ -1,13 +1,14 @@
 /**
- * Rotary position scaling between the two worlds. GGUF states linear and YaRN scaling in metadata; Llama 3's it holds
- * as a tensor `rope_freqs.weight` of divisors, one a frequency, from which the config's numbers are found again.
+ * Converts rotary position scaling between the two formats. GGUF stores linear and YaRN scaling in metadata,
+ * and Llama 3's as a tensor `rope_freqs.weight` of divisors, one per frequency, from which the config's
+ * values are recovered.
  */
 import type { GgufArchitecture } from "./gguf_names.ts";
 import type { GgufValue } from "./gguf_metadata.ts";
 import { isObject } from "./strict_json.ts";
 import type { JsonObject } from "./tensor_file.ts";
 
-/** Llama 3 as all published models have it; only `factor` varies (8 in 3.1, 32 in 3.2). */
+/** Llama 3's settings in all published models; only `factor` varies (8 in 3.1, 32 in 3.2). */
 const LLAMA3 = {
   rope_type: "llama3",
   low_freq_factor: 1,
@@ -19,7 +20,7 @@ const LLAMA3 = {
  * The `rope_scaling` of a config, null when there is none.
  *
  * @param factors The divisors in `rope_freqs.weight`, when present.
- * @throws {RangeError} when the scaling is of a kind that we cannot express.
+ * @throws {RangeError} when the kind of scaling is not supported.
  */
 export function ropeScaling(
   architecture: GgufArchitecture,
@@ -39,7 +40,7 @@ export function ropeScaling(
 }
 
 /**
- * The divisors of the rotary frequencies that a config's Llama 3 scaling means, undefined for any other.
+ * The divisors of the rotary frequencies for a config's Llama 3 scaling, undefined for any other.
  *
  * @param dim Width of a head; there are dim / 2 divisors.
  */

@@ -1,13 +1,14 @@
 /**
- * Tokenizers from GGUF metadata: the vocabulary under `tokenizer.ggml.*`, put in the shape of a tokenizer.json.
+ * Tokenizers from GGUF metadata: the vocabulary under `tokenizer.ggml.*`, converted to the form of a
+ * tokenizer.json.
  *
  * | tokenizer.ggml.model | what it is |
  * |---|---|
  * | gpt2 | byte-level BPE: tokens, merges, and the name of the pre-tokenizer in `tokenizer.ggml.pre` |
- * | llama | SentencePiece BPE: tokens and scores; a pair merges when it spells a token, the best score first |
+ * | llama | SentencePiece BPE: tokens and scores; a pair merges when its concatenation is a token, the best score first |
  *
- * transformers' own GGUF loader overlooks `pre` and `add_bos_token`, and puts GPT-2's pattern and a BOS everywhere; this
- * follows the file, as llama.cpp does. `{ pre: "gpt-2" }` gives transformers' ids.
+ * transformers' own GGUF loader ignores `pre` and `add_bos_token`, and always uses GPT-2's pattern and a BOS;
+ * this follows the file, as llama.cpp does. `{ pre: "gpt-2" }` gives transformers' ids.
  */
 import { type Tokenizer, tokenizer, type TokenizerFiles } from "./tokenizer.ts";
 import { GPT2_PATTERN, lettersOrDigits, type Part, split } from "./tokenizer_split.ts";
@@ -15,32 +16,32 @@ import { GPT2_PATTERN, lettersOrDigits, type Part, split } from "./tokenizer_spl
 /** The metadata of a GGUF file: keys to strings, numbers, booleans and arrays of them. */
 export type GgufMetadata = ReadonlyMap<string, unknown>;
 
-/** How a token is meant: the values of `tokenizer.ggml.token_type`. */
+/** Kinds of tokens: the values of `tokenizer.ggml.token_type`. */
 const CONTROL = 3;
 const USER_DEFINED = 4;
 
-/** The ids that a SentencePiece vocabulary has when the file does not give them. */
+/** The ids of special tokens in a SentencePiece vocabulary when the file does not give them. */
 const SENTENCE_PIECE_IDS: Readonly<Record<string, number>> = { unknown: 0, bos: 1, eos: 2 };
 
 const TEKKEN_WORD = (end: string): string =>
   `[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+${end}|` +
   `[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*${end}|`;
 
-/** What a pre-tokenizer name stands for. */
+/** The meaning of a pre-tokenizer name. */
 interface Pre {
-  /** Patterns that split the text one after the other. */
+  /** Patterns that split the text, applied one after the other. */
   readonly patterns: readonly string[];
-  /** A word that is a token is that token, whatever the merges say. */
+  /** A word that is a token is kept whole, regardless of the merges. */
   readonly ignoreMerges?: boolean;
-  /** Whether a text begins with BOS when the file does not say. */
+  /** Whether a text begins with BOS when the file does not specify it. */
   readonly addBos?: boolean;
-  /** Whether the text is composed (NFC) first. */
+  /** Whether the text is first normalized to NFC. */
   readonly nfc?: boolean;
 }
 
 /**
- * The pre-tokenizers by the name llama.cpp gives them. A file without a name, or with "default", was made before names
- * existed: it gets GPT-2's pattern.
+ * The pre-tokenizers by their llama.cpp names. A file without a name, or with "default", predates these
+ * names: it gets GPT-2's pattern.
  */
 function preOf(name: string): Pre {
   switch (name) {
@@ -102,16 +103,16 @@ function preOf(name: string): Pre {
   }
 }
 
-/** How to read the metadata. */
+/** Options of reading the metadata. */
 export interface GgufTokenizerOptions {
-  /** A pre-tokenizer name in place of the file's `tokenizer.ggml.pre`. */
+  /** A pre-tokenizer name that overrides the file's `tokenizer.ggml.pre`. */
   readonly pre?: string;
 }
 
 /**
  * The tokenizer of a GGUF file.
  *
- * @throws {TypeError} when the file has no vocabulary, or one of a kind or pre-tokenizer that is not known.
+ * @throws {TypeError} when the file has no vocabulary, or an unknown kind or pre-tokenizer.
  * @example
  * ```ts
  * import { ggufTokenizer, plainGgufValue, vocabularyFields } from "@graft/peft/formats";
@@ -203,7 +204,7 @@ export function ggufTokenizerFiles(
   };
 }
 
-/** What stands around one text, and around each of two. */
+/** The template of one text, and of a pair. */
 function template(tokens: readonly string[], bos: string | undefined, eos: string | undefined): Part {
   const sides = (id: "A" | "B", type_id: number): readonly unknown[] => [
     ...around(bos, type_id),
@@ -224,7 +225,7 @@ function template(tokens: readonly string[], bos: string | undefined, eos: strin
 const around = (token: string | undefined, type_id: number): readonly unknown[] =>
   token === undefined ? [] : [{ SpecialToken: { id: token, type_id } }];
 
-/** The parts of a tokenizer.json that the two kinds of vocabulary differ in. */
+/** The parts of a tokenizer.json in which the two kinds of vocabulary differ. */
 interface Body {
   readonly normalizer: Part | null;
   readonly pre_tokenizer: Part | null;
@@ -297,8 +298,8 @@ function sentencePiece(
 }
 
 /**
- * SentencePiece joins the two neighbours whose union has the best score. As a list of merges: every way to cut a token in
- * two tokens, the best unions first.
+ * SentencePiece joins the adjacent pair whose concatenation has the best score. As a list of merges: every
+ * way to split a token into two tokens, the best concatenations first.
  */
 function mergesOf(tokens: readonly string[], scores: readonly number[]): readonly (readonly string[])[] {
   const known = new Set(tokens);

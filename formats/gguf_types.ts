@@ -1,4 +1,4 @@
-/** Tensor types of GGUF files: which of them we have as dtypes, and the names of the others for messages. */
+/** Tensor types of GGUF files: those supported as dtypes, and the names of the others for error messages. */
 import type { DType } from "../tensor/mod.ts";
 
 const DTYPES: ReadonlyMap<number, DType> = new Map<number, DType>([
@@ -58,7 +58,7 @@ const FILE_TYPES: ReadonlyMap<DType, number> = new Map<DType, number>([
 /**
  * The dtype of a type code.
  *
- * @throws {RangeError} when we cannot read that type; the message names it.
+ * @throws {RangeError} when the type is not supported; the message names it.
  */
 export function ggufDtype(where: string, code: number): DType {
   const dtype = DTYPES.get(code);

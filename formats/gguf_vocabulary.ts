@@ -13,23 +13,23 @@ import type { JsonObject } from "./tensor_file.ts";
 /** Values of `tokenizer.ggml.token_type`. */
 const NORMAL = 1, UNKNOWN = 2, CONTROL = 3, USER_DEFINED = 4, UNUSED = 5, BYTE = 6;
 
-/** What describes a tokenizer. */
+/** The description of a tokenizer. */
 export interface VocabularySource {
   /** The content of tokenizer.json. */
   readonly tokenizer: JsonObject;
-  /** The content of tokenizer_config.json; special tokens are looked up in it. */
+  /** The content of tokenizer_config.json; used for special tokens. */
   readonly config?: JsonObject;
   /** Rows of the model's embedding when it has more than the tokenizer has tokens; the rest are unused. */
   readonly vocabSize?: number;
-  /** llama.cpp's name of the pre-tokenizer, when it is not one that can be told from tokenizer.json. */
+  /** llama.cpp's name of the pre-tokenizer, when it cannot be inferred from tokenizer.json. */
   readonly pre?: string;
 }
 
 /**
  * The metadata fields of a tokenizer.
  *
- * @throws {TypeError} when GGUF has no such tokenizer, its pre-tokenizer is not known (give `pre`), or it adds more than BOS
- * and EOS to a text.
+ * @throws {TypeError} when GGUF has no such tokenizer, its pre-tokenizer is not known (give `pre`), or it
+ * adds tokens other than BOS and EOS to a text.
  * @example
  * ```ts
  * import { vocabularyFields } from "@graft/peft/formats";
@@ -90,7 +90,7 @@ const text = (value: string): GgufValue => ({ type: "string", value });
 const flag = (value: boolean): GgufValue => ({ type: "bool", value });
 const list = (of: GgufScalar, value: readonly GgufItem[]): GgufValue => ({ type: "array", of, value });
 
-/** A token in tokenizer_config.json is a text or an object with its content. */
+/** A token in tokenizer_config.json is a string or an object with its content. */
 function tokenText(value: unknown): string | undefined {
   const content = isObject(value) ? value["content"] : value;
   return typeof content === "string" ? content : undefined;
@@ -108,7 +108,8 @@ function tokenList(
     readonly content: string;
     readonly special: boolean;
   }[];
-  // llama.cpp's converter knows the type for SentencePiece alone; elsewhere the token is a special one like others.
+  // llama.cpp's converter uses this type only for SentencePiece; elsewhere the token is an ordinary special
+  // token.
   const unk = model["byte_fallback"] === true ? tokenText(model["unk_token"]) : undefined;
   const all = [
     ...entries,
@@ -126,7 +127,7 @@ function tokenList(
   return { tokens, types };
 }
 
-/** Merges as pairs; older files write each as one text. */
+/** Merges as pairs; older files write each as one string. */
 function pairs(merges: unknown): readonly (readonly string[])[] {
   if (!Array.isArray(merges)) {
     throw new TypeError("Cannot write this tokenizer to GGUF: it has no list of merges");
@@ -140,7 +141,7 @@ function scoresOf(tokens: readonly string[], merges: readonly (readonly string[]
   return tokens.map((token) => -(rank.get(token) ?? (token.length > 1 ? 0 : merges.length)));
 }
 
-/** llama.cpp names a pre-tokenizer; four families can be told from tokenizer.json. */
+/** llama.cpp's name of the pre-tokenizer; four families can be recognized from tokenizer.json. */
 function preOf(tokenizer: JsonObject): string {
   const pre = tokenizer["pre_tokenizer"];
   const parts = isObject(pre) && pre["type"] === "Sequence" ? pre["pretokenizers"] : [pre];
@@ -159,7 +160,7 @@ function preOf(tokenizer: JsonObject): string {
     Regex: "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" + digits +
       "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
   });
-  // Each as published models have it, and as ggufTokenizer writes it, which spells everything out.
+  // Each as in published models, and as written by ggufTokenizer, which makes everything explicit.
   const spelled = (...patterns: readonly string[]) => [...patterns.map((Regex) => ({ Regex })), false];
   const known: readonly (readonly [string, unknown])[] = [
     ["gpt-2", [true]],
@@ -178,7 +179,7 @@ function preOf(tokenizer: JsonObject): string {
   );
 }
 
-/** Which tokens the post-processor puts before and after a text. */
+/** The tokens that the post-processor adds before and after a text. */
 function addedTokens(
   tokenizer: JsonObject,
   ids: ReadonlyMap<string, number>,
@@ -207,7 +208,7 @@ function addedTokens(
   );
 }
 
-/** Whether a space is put before the text, by the normalizer or by the pre-tokenizer. */
+/** Whether a space is added before the text, by the normalizer or by the pre-tokenizer. */
 function prefixesSpace(tokenizer: JsonObject): boolean {
   const json = JSON.stringify([tokenizer["normalizer"], tokenizer["pre_tokenizer"]]);
   return json.includes('"type":"Prepend"') || /"prepend_scheme":"(first|always)"/.test(json);

@@ -1,4 +1,4 @@
-/** Writing GGUF version 3: metadata, tensor list, then each tensor's data when its turn comes. */
+/** Writes GGUF version 3: metadata, tensor list, then each tensor's data in turn. */
 import { byteLength } from "../tensor/mod.ts";
 import { writeAtomically } from "./atomic_write.ts";
 import { aligned, alignmentOf } from "./gguf.ts";
@@ -12,8 +12,8 @@ import type { WritableTensor } from "./tensor_file.ts";
 const NAME_LIMIT = 63;
 
 /**
- * Writes a GGUF file atomically, tensors in the order given, data aligned to `general.alignment` (32 when not stated).
- * A tensor's `read` is called once, so a lazily made tensor exists only while it is written.
+ * Writes a GGUF file atomically, tensors in the order given, data aligned to `general.alignment` (default
+ * 32). A tensor's `read` is called once, so a lazy tensor is in memory only while it is written.
  *
  * @param fields Metadata with types; start with `general.architecture`.
  * @throws {TypeError} when a tensor's dtype does not exist in GGUF.
@@ -104,7 +104,9 @@ function header(
   return [joined([...pieces, new Uint8Array(aligned(end, alignment) - end)])];
 }
 
-/** One run of bytes: a vocabulary makes some hundred thousand pieces, and each write is a system call. */
+/**
+ * Concatenates the pieces: a vocabulary has some hundred thousand of them, and each write is a system call.
+ */
 function joined(pieces: readonly Uint8Array[]): Uint8Array {
   const bytes = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
   let end = 0;

@@ -1,6 +1,6 @@
 /**
- * Files of weights, tokenizers and chat templates: bytes to flat named tensors and JSON, and back. Imports tensor
- * and npm only; nothing here knows a backend, a model or a method.
+ * Files of weights, tokenizers and chat templates: bytes to flat named tensors and JSON, and back. Imports
+ * only `tensor` and npm packages; independent of backends, models and methods.
  *
  * @example
  * ```ts

@@ -1,15 +1,15 @@
 /**
- * `adapter_config.json` of an HF PEFT folder: read strictly, written as PEFT writes it. PEFT itself drops fields that it
- * does not know; here a field that could change what the adapter computes is an error.
+ * `adapter_config.json` of an HF PEFT folder: read strictly, written as PEFT writes it. PEFT itself ignores
+ * unknown fields; here a field that could change what the adapter computes is an error.
  */
 import type { Json } from "../core/mod.ts";
 import { inactive, sorted } from "./config_fields.ts";
 import { isObject, parseJson } from "./strict_json.ts";
 
-/** The PEFT version whose folders these are. */
+/** The PEFT version whose folder format this is. */
 export const PEFT_VERSION = "0.21.2";
 
-/** Fields that all methods have, with their defaults. */
+/** Fields common to all methods, with their defaults. */
 export const COMMON_FIELDS: Readonly<Record<string, Json>> = {
   auto_mapping: null,
   base_model_name_or_path: null,
@@ -20,7 +20,7 @@ export const COMMON_FIELDS: Readonly<Record<string, Json>> = {
   task_type: null,
 };
 
-/** A config as it stands in the file. */
+/** A config as in the file. */
 export interface PeftConfig {
   /** `peft_type`. */
   readonly type: string;
@@ -32,7 +32,7 @@ export interface PeftConfig {
  * Parses a config.
  *
  * @param where Its path, for messages.
- * @throws {SyntaxError} when it is no JSON object or has no `peft_type`.
+ * @throws {SyntaxError} when it is not a JSON object or has no `peft_type`.
  * @example
  * ```ts
  * import { readPeftConfig } from "@graft/peft/formats";
@@ -58,7 +58,7 @@ export function readPeftConfig(where: string, bytes: Uint8Array): PeftConfig {
  *
  * @param known Every field of the method with its default.
  * @param refused Fields that must keep their default, with the name of the feature.
- * @throws {RangeError} when a field asks for a feature that we do not have, or is unknown and switched on.
+ * @throws {RangeError} when a field requests an unsupported feature, or is unknown and enabled.
  * @example
  * ```ts
  * import { knownFields } from "@graft/peft/formats";
@@ -77,7 +77,7 @@ export function knownFields(
 ): Readonly<Record<string, Json>> {
   const all = { ...COMMON_FIELDS, ...known };
   for (const [name, value] of Object.entries(fields)) {
-    if (inactive(value) || name === "runtime_config") continue; // the latter says where to compute, not what
+    if (inactive(value) || name === "runtime_config") continue; // the latter specifies where to compute, not what
     if (!Object.hasOwn(all, name)) {
       throw new RangeError(
         `Cannot load this ${type} adapter: the field "${name}" (${
@@ -103,7 +103,8 @@ export function knownFields(
 }
 
 /**
- * What a message says of a folder that another version of PEFT wrote; nothing of this one's, or where the config names none.
+ * A note for error messages about a folder written by another version of PEFT; empty for this version, or
+ * where the config names none.
  *
  * @example
  * ```ts
@@ -119,7 +120,7 @@ export function otherVersion({ peft_version: version }: Readonly<Record<string, 
     : `; it was saved by PEFT ${version}, and what is known here is PEFT ${PEFT_VERSION}'s`;
 }
 
-/** Types whose configs name no layers. */
+/** Types whose configs do not name layers. */
 const WITHOUT_TARGETS: readonly string[] = [
   "PROMPT_TUNING",
   "P_TUNING",
@@ -130,7 +131,7 @@ const WITHOUT_TARGETS: readonly string[] = [
 ];
 
 /**
- * The text of a config: two spaces, keys sorted, as PEFT writes it.
+ * The text of a config: indented by two spaces, with sorted keys, as PEFT writes it.
  *
  * @example
  * ```ts

@@ -1,17 +1,20 @@
-/** What a null `target_modules` stands for under (IA)³: PEFT's table by model type, which differs from the paper's for some. */
+/**
+ * The meaning of a null `target_modules` for (IA)³: PEFT's table by model type, which differs from the paper
+ * for some.
+ */
 
 /** Names of scaled modules, and those of them that are scaled at their input. */
 export interface Ia3Defaults {
   /** Layers that PEFT adapts when none are named. */
   readonly targets: readonly string[];
-  /** Those of (IA)³ that are scaled at their input. */
+  /** Those that are scaled at their input. */
   readonly feedForward: readonly string[];
 }
 
 /**
  * The defaults of a model type.
  *
- * @throws {RangeError} when PEFT has none that we know.
+ * @throws {RangeError} when we know of none in PEFT.
  * @example
  * ```ts
  * import { ia3Defaults } from "@graft/peft/formats";

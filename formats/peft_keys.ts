@@ -1,10 +1,10 @@
-/** Keys of `adapter_model.safetensors`, and names that an adapter in a PEFT folder may have. */
+/** Keys of `adapter_model.safetensors`, and valid adapter names for PEFT folders. */
 
-/** What PEFT puts before a module's path. */
+/** PEFT's prefix of a module's path. */
 export const PEFT_PREFIX = "base_model.model.";
 
 /**
- * A key without the prefix; layers that were injected without a PeftModel have none.
+ * A key without the prefix; layers injected without a PeftModel have none.
  *
  * @example
  * ```ts
@@ -24,7 +24,7 @@ export const PROMPT_KEY = "prompt_embeddings";
 const BARE_KEYS: readonly string[] = [PROMPT_KEY, "prefix_task_cols", "prefix_task_rows"];
 
 /**
- * A key as it stands in the file. What PEFT keeps outside the model's own modules has the prefix already, cut short.
+ * A key as in the file. Keys of tensors outside the model's own modules already have a shortened prefix.
  *
  * @example
  * ```ts
@@ -53,7 +53,8 @@ const OWN_SEGMENTS = [
 ] as const;
 
 /**
- * What the names of a method's tensors begin with in PEFT. A name inside that is taken for a part of them when it loads.
+ * The prefix of the names of a method's tensors in PEFT. An adapter name contained in it is mistaken for a
+ * part of it on loading.
  *
  * @example
  * ```ts
@@ -80,12 +81,13 @@ export function peftPrefix(type: string): string {
 }
 
 /**
- * Refuses adapter names under which PEFT would lose or misread weights. When it saves one of several adapters it drops
- * every key with the name of another between dots: adapters "0" and "1" lose whole layers.
+ * Refuses adapter names under which PEFT would lose or misread weights. When PEFT saves one of several
+ * adapters it drops every key that contains the name of another between dots: adapters "0" and "1" lose whole
+ * layers.
  *
  * @param modules Paths of the model's modules.
  * @param own The adapter's `peft_type`, default "LORA", and the keys of its tensors.
- * @throws {RangeError} with the reason.
+ * @throws {RangeError} for such names, with the reason.
  * @example
  * ```ts
  * import { checkAdapterName } from "@graft/peft/formats";

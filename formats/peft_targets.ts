@@ -1,31 +1,32 @@
 /**
- * Which modules a PEFT config chooses: PEFT's own rules, so that a folder means the same here and there.
+ * Which modules a PEFT config chooses: PEFT's own rules, so that a folder has the same meaning here and in
+ * PEFT.
  *
  *   list     a name equal to the path or to its end after a dot; `layers_to_transform` then narrows by the first number
  *   string   a Python pattern that must match the whole path
- *   exclude_modules and modules_to_save take modules away before that
+ *   exclude_modules and modules_to_save exclude modules before that
  */
 import { type Json, matchesWhole } from "../core/mod.ts";
 import { namesField } from "./peft_config.ts";
 
-/** The fields that choose modules; `target_modules` is settled (no null, no "all-linear"). */
+/** The fields that choose modules; `target_modules` is resolved (not null or "all-linear"). */
 export interface PeftTargets {
   /** Names, or a pattern of the whole path. */
   readonly target_modules: readonly string[] | string;
   /** The same, for layers to leave out. */
   readonly exclude_modules: readonly string[] | string | null;
-  /** Modules that train whole. */
+  /** Modules that are trained as a whole. */
   readonly modules_to_save: readonly string[] | null;
-  /** Numbers of blocks. */
+  /** Block numbers. */
   readonly layers_to_transform: readonly number[] | null;
-  /** What stands before a block's number. */
+  /** The path component before a block's number. */
   readonly layers_pattern: readonly string[] | null;
 }
 
 /**
  * Reads the fields.
  *
- * @param whole What null and "all-linear" stand for.
+ * @param whole The meaning of null and "all-linear".
  * @throws {TypeError} when a field has the wrong kind.
  * @example
  * ```ts
@@ -171,7 +172,7 @@ export function pythonSource(pattern: RegExp): string {
 }
 
 /**
- * The shortest names (ends of paths, all of one depth) that choose exactly these paths out of all.
+ * The shortest names (ends of paths, all with the same depth) that choose exactly these paths out of all.
  *
  * @example
  * ```ts

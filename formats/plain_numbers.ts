@@ -1,10 +1,10 @@
 /**
- * The number types of weight files, and how each becomes one of our plain dtypes: the same bytes where we have the
- * type, wider or narrower numbers where we do not (integers become i32 and must fit, f64 becomes f32).
+ * The number types of weight files, and how each becomes one of our plain dtypes: the same bytes where the
+ * type is supported, otherwise wider or narrower numbers (integers become i32 and must fit, f64 becomes f32).
  */
 import type { DType } from "../tensor/mod.ts";
 
-/** Element types, as safetensors spells them. */
+/** Element types, by their safetensors names. */
 export type NumberType =
   | "BOOL"
   | "U8"
@@ -37,12 +37,12 @@ export const NUMBER_BYTES: Readonly<Record<NumberType, number>> = {
   U64: 8,
 };
 
-/** Whether a text names a number type. */
+/** Whether a string names a number type. */
 export function isNumberType(text: unknown): text is NumberType {
   return typeof text === "string" && Object.hasOwn(NUMBER_BYTES, text);
 }
 
-/** The dtype that elements of a number type are read as. */
+/** The dtype as which elements of a number type are read. */
 export function plainDtype(type: NumberType): DType {
   switch (type) {
     case "F32":
@@ -60,7 +60,7 @@ export function plainDtype(type: NumberType): DType {
   }
 }
 
-/** Whether elements of a number type lie in a file as those of its dtype do. */
+/** Whether elements of a number type are stored like those of its dtype. */
 export function storedPlain(type: NumberType): boolean {
   return ["F32", "F16", "BF16", "U8", "BOOL", "I32"].includes(type);
 }
@@ -68,7 +68,7 @@ export function storedPlain(type: NumberType): boolean {
 /**
  * The bytes of elements of a number type as bytes of `plainDtype(type)`.
  *
- * @param where The tensor, for the message.
+ * @param where The tensor, for the error message.
  * @throws {RangeError} when an integer does not fit i32, or a f64 overflows f32.
  */
 export function toPlain(where: string, type: NumberType, bytes: Uint8Array): Uint8Array {

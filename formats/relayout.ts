@@ -1,11 +1,12 @@
-/** Moving whole rows or elements of stored tensors, without looking at the numbers in them. */
+/** Moves whole rows or elements of stored tensors, without interpreting their values. */
 import { byteLength, isGguf, isQuantized, showShape } from "../tensor/mod.ts";
 import type { DType, Shape } from "../tensor/mod.ts";
 
 /**
- * Rows in another order: row `i` of the result is row `from(i)`. GGUF blocks lie along a row, so they move unharmed.
+ * Rows in another order: row `i` of the result is row `from(i)`. GGUF blocks run along rows, so they are
+ * moved intact.
  *
- * @throws {TypeError} when scales of the dtype do not lie inside its rows.
+ * @throws {TypeError} when the dtype's scales are not stored within its rows.
  */
 export function reorderRows(
   where: string,
@@ -30,7 +31,8 @@ export function reorderRows(
 }
 
 /**
- * For rotary heads stored as pairs (head, i, half): the row at which the half-split order (head, half, i) finds its row.
+ * For rotary heads stored as pairs (head, i, half): the source row of each row in half-split order (head,
+ * half, i).
  *
  * @throws {RangeError} when the rows do not divide into heads of even size.
  */
@@ -54,7 +56,7 @@ export function toInterleaved(where: string, shape: Shape, heads: number): (row:
 }
 
 /**
- * The bytes of a matrix's transpose. Plain dtypes only: blocks lie along rows and cannot be turned.
+ * The bytes of a matrix's transpose. Plain dtypes only: blocks run along rows and cannot be transposed.
  *
  * @param shape The matrix as it is: [rows, columns].
  * @throws {TypeError} when the dtype is quantized.

@@ -1,12 +1,12 @@
-/** Rotary settings of a config under the names that every version of transformers reads. */
+/** A config's rotary settings under names that every version of transformers reads. */
 import { isObject } from "./strict_json.ts";
 import type { JsonObject } from "./tensor_file.ts";
 
 /**
- * transformers 5 writes `rope_parameters`, the base among them, where earlier versions have `rope_theta` and
- * `rope_scaling`; it reads both.
+ * transformers 5 writes `rope_parameters`, which include the base, where earlier versions have `rope_theta`
+ * and `rope_scaling`; it reads both.
  *
- * @throws {TypeError} when the parameters are no plain object, or one for each kind of layer.
+ * @throws {TypeError} when the parameters are not a plain object, or one per kind of layer.
  */
 export function withRopeScaling(config: JsonObject): JsonObject {
   const { rope_parameters: given, ...rest } = config;

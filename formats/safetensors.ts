@@ -1,6 +1,6 @@
 /**
- * safetensors files, whole or sharded: opened by reading the header, tensors read by range when asked for.
- * The format: https://github.com/huggingface/safetensors (its library defines the limits kept here).
+ * safetensors files, whole or sharded: opened by reading the header, tensors are read by range on demand. The
+ * format: https://github.com/huggingface/safetensors (its library defines the limits applied here).
  */
 import { byteLength } from "../tensor/mod.ts";
 import type { Shape } from "../tensor/mod.ts";
@@ -13,7 +13,7 @@ import { readHeader } from "./safetensors_header.ts";
 import { isObject, parseJson } from "./strict_json.ts";
 import type { StoredTensor, TensorFile } from "./tensor_file.ts";
 
-/** A tensor exactly as the file holds it, with the file's own number type. */
+/** A tensor exactly as stored, with the file's number type. */
 export interface RawTensor {
   /** As in the header. */
   readonly name: string;
@@ -21,9 +21,9 @@ export interface RawTensor {
   readonly type: NumberType;
   /** Sizes, the contiguous axis last. */
   readonly shape: Shape;
-  /** Stored bytes. */
+  /** Number of stored bytes. */
   readonly byteLength: number;
-  /** A fresh copy of the stored bytes. */
+  /** A new copy of the stored bytes. */
   read(): Uint8Array;
   /** The stored bytes in pieces; see `StoredTensor`. */
   pieces?(): Iterable<Uint8Array>;
@@ -38,12 +38,12 @@ export interface SafetensorsFile extends TensorFile {
 }
 
 /**
- * Opens one safetensors file. Numbers that have no dtype of ours are converted while reading: F64 to f32, I8, I16, U16,
- * U32, I64 and U64 to i32 (an error when they do not fit), BOOL to u8.
+ * Opens one safetensors file. Number types without a dtype are converted while reading: F64 to f32, I8, I16,
+ * U16, U32, I64 and U64 to i32 (an error when they do not fit), BOOL to u8.
  *
  * @param source A path, or bytes.
  * @throws {SyntaxError} when the header is malformed or a dtype unknown; the message names file and tensor.
- * @throws {RangeError} when sizes and ranges do not fit each other or the file.
+ * @throws {RangeError} when sizes and ranges are inconsistent with each other or the file.
  * @example
  * ```ts
  * import { bytesSource, encodeSafetensors, openSafetensors } from "@graft/peft/formats";
@@ -75,11 +75,11 @@ export function openSafetensors(source: string | ByteSource): SafetensorsFile {
 }
 
 /**
- * Opens a sharded checkpoint through its index (`model.safetensors.index.json`). Tensors that a shard holds but the
+ * Opens a sharded checkpoint through its index (`model.safetensors.index.json`). Tensors in a shard that the
  * index does not list are not part of the checkpoint.
  *
  * @throws {SyntaxError} when the index is malformed or names a shard outside its folder.
- * @throws {RangeError} when a shard is missing, or lacks a tensor that the index promises.
+ * @throws {RangeError} when a shard is missing, or lacks a tensor listed in the index.
  * @example
  * ```ts
  * import { openSafetensorsIndex, writeSafetensors } from "@graft/peft/formats";

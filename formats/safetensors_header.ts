@@ -1,7 +1,7 @@
 /**
- * The header of a safetensors file: 8 bytes of length, then JSON `{ name: { dtype, shape, data_offsets } }`, then data.
- * Everything in it is checked before a byte of data is read; the ranges must tile the data exactly, so no two tensors
- * share bytes and nothing hides between them.
+ * The header of a safetensors file: 8 bytes of length, then JSON `{ name: { dtype, shape, data_offsets } }`,
+ * then data. Everything in it is checked before a byte of data is read; the ranges must tile the data
+ * exactly, so no two tensors share bytes and there are no gaps.
  */
 import { showShape } from "../tensor/mod.ts";
 import type { Shape } from "../tensor/mod.ts";
@@ -11,10 +11,10 @@ import type { NumberType } from "./plain_numbers.ts";
 import { isObject, parseJson } from "./strict_json.ts";
 import { checkTensorName } from "./tensor_file.ts";
 
-/** The most bytes a header may have; the same limit as the safetensors library. */
+/** Maximum header size in bytes; the same limit as in the safetensors library. */
 export const HEADER_LIMIT = 100_000_000;
 
-/** One tensor as the header describes it. `begin` and `end` are offsets into the file. */
+/** One tensor as described by the header. `begin` and `end` are offsets into the file. */
 export interface HeaderEntry {
   readonly name: string;
   readonly type: NumberType;
@@ -33,7 +33,7 @@ export interface Header {
  * Reads and checks the header.
  *
  * @throws {SyntaxError} when it is not a header: wrong JSON, wrong fields, repeated names, an unknown dtype.
- * @throws {RangeError} when sizes or ranges disagree with each other or with the file.
+ * @throws {RangeError} when sizes or ranges are inconsistent with each other or the file.
  */
 export function readHeader(source: ByteSource): Header {
   const file = source.name;

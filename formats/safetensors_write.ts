@@ -1,4 +1,4 @@
-/** Writing safetensors: the header first, which needs only names and shapes, then each tensor when its turn comes. */
+/** Writes safetensors: first the header, which needs only names and shapes, then each tensor in turn. */
 import type { DType } from "../tensor/mod.ts";
 import { writeAtomically } from "./atomic_write.ts";
 import type { ByteSink } from "./atomic_write.ts";
@@ -8,7 +8,7 @@ import type { RawTensor } from "./safetensors.ts";
 import { checkTensorName } from "./tensor_file.ts";
 import type { WritableTensor } from "./tensor_file.ts";
 
-/** What a safetensors file can take: a tensor of a plain dtype, or bytes with the file's own number type. */
+/** An input of a safetensors file: a tensor of a plain dtype, or bytes with the file's own number type. */
 export type SafetensorsInput = WritableTensor | RawTensor;
 
 /**
@@ -16,7 +16,7 @@ export type SafetensorsInput = WritableTensor | RawTensor;
  * A tensor's `read` is called once, so a lazily made tensor exists only while it is written.
  *
  * @throws {TypeError} when a tensor's dtype is quantized (see `bitsandbytesGroup`, `writeGguf`).
- * @throws {RangeError} when two tensors have one name, or one delivers the wrong number of bytes.
+ * @throws {RangeError} when two tensors have the same name, or one delivers the wrong number of bytes.
  * @example
  * ```ts
  * import { openSafetensors, writeSafetensors } from "@graft/peft/formats";
@@ -40,7 +40,8 @@ export function writeSafetensors(
 }
 
 /**
- * The bytes of a safetensors file, in memory: for a browser, which has no files. Errors as `writeSafetensors`.
+ * The bytes of a safetensors file, in memory: for a browser, which has no files. Throws as
+ * `writeSafetensors`.
  *
  * @example
  * ```ts
@@ -101,7 +102,7 @@ function layOut(
     names.add(input.name);
     entries.push([input.name, { dtype: type, shape: input.shape, data_offsets: [end, end += bytes] }]);
   }
-  // Written by hand: an object would move names that look like numbers to the front.
+  // Built by hand: an object would move names that look like integers to the front.
   const json = `{${
     entries.map(([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`).join(",")
   }}`;

@@ -1,12 +1,15 @@
-/** JSON from files nobody vouches for: no repeated keys (JSON.parse keeps the last in silence), no `__proto__`, no abyss. */
+/**
+ * JSON from untrusted files: no repeated keys (JSON.parse silently keeps the last), no `__proto__`, limited
+ * depth.
+ */
 
-/** Values may lie this deep, as in serde_json, which Python's safetensors and tokenizers read with. */
+/** Maximum nesting depth, as in serde_json, which Python's safetensors and tokenizers use. */
 const DEPTH_LIMIT = 128;
 
 /**
  * Parses UTF-8 JSON.
  *
- * @param where What is parsed, for the message.
+ * @param where What is parsed, for error messages.
  * @throws {SyntaxError} when the bytes are not UTF-8 or not JSON, when values nest more than 128 deep, when an object has
  *   a key twice, or a key `__proto__`.
  * @example
@@ -39,17 +42,20 @@ export function parseJson(where: string, bytes: Uint8Array): unknown {
   return value;
 }
 
-/** Whether a parsed value is an object (and no array). */
+/** Whether a parsed value is an object (and not an array). */
 export function isObject(value: unknown): value is { readonly [key: string]: unknown } {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Whether brackets outside of texts open too many levels. Looked at before parsing, which takes memory by level. */
+/**
+ * Whether brackets outside of strings are nested too deeply. Checked before parsing, which takes memory per
+ * level.
+ */
 function isDeep(bytes: Uint8Array): boolean {
   let depth = 0;
   for (let i = 0; i < bytes.length; i++) {
     const c = bytes[i];
-    if (c === 0x22) { // a text, up to its next quotation mark that no backslash precedes
+    if (c === 0x22) { // a string, up to its next unescaped quotation mark
       for (i++; i < bytes.length && bytes[i] !== 0x22; i++) if (bytes[i] === 0x5C) i++;
     } else if (c === 0x5B || c === 0x7B) {
       if (++depth > DEPTH_LIMIT) return true;

@@ -1,13 +1,11 @@
-/**
- * What every weight file looks like to the rest of the toolkit: named tensors whose bytes are read only when asked for.
- */
+/** The common interface of weight files: named tensors whose bytes are read only on demand. */
 import type { DType, Shape } from "../tensor/mod.ts";
 
 /** One tensor of a file. */
 export interface StoredTensor {
-  /** The whole path in the checkpoint. */
+  /** The full path in the checkpoint. */
   readonly name: string;
-  /** How the bytes are to be read. */
+  /** How the bytes are to be interpreted. */
   readonly dtype: DType;
   /** Sizes, the contiguous axis last. */
   readonly shape: Shape;
@@ -19,21 +17,22 @@ export interface StoredTensor {
   /** Bytes that `read` returns: `byteLength(dtype, shape)` of core. */
   readonly byteLength: number;
   /**
-   * A fresh copy of the bytes, in the layout that core states for the dtype.
+   * A new copy of the bytes, in the layout that core defines for the dtype.
    *
    * @throws {RangeError} when the file ends too early or a stored number does not fit the dtype.
    */
   read(): Uint8Array;
   /**
-   * The same bytes from first to last in pieces that share one small buffer: each is good until the next is asked for, and
-   * stays in the processor's cache on its way. Absent where the file does not hold the bytes as they are.
+   * The same bytes in order, in pieces that share one small buffer: each is valid until the next is
+   * requested, and stays in the processor's cache. Absent where the file does not store the bytes in this
+   * form.
    *
    * @throws {RangeError} when the file ends too early.
    */
   pieces?(): Iterable<Uint8Array>;
 }
 
-/** A tensor to be written. `read` is called once, when its turn comes, so its bytes need not exist before. */
+/** A tensor to be written. `read` is called once, when it is written, so its bytes need not exist before. */
 export interface WritableTensor extends Omit<StoredTensor, "read" | "pieces"> {
   /** The bytes, or a promise of them. */
   read(): Uint8Array | Promise<Uint8Array>;
@@ -43,9 +42,9 @@ export interface WritableTensor extends Omit<StoredTensor, "read" | "pieces"> {
 export interface TensorFile {
   /** By name, in the file's order. */
   readonly tensors: ReadonlyMap<string, StoredTensor>;
-  /** What the file says beside its tensors. */
+  /** The file's metadata. */
   readonly metadata: ReadonlyMap<string, unknown>;
-  /** Gives the file handles back; a later `read` throws. Closing twice is fine. */
+  /** Closes the file handles; a later `read` throws. Closing twice is allowed. */
   close(): void;
 }
 

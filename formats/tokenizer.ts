@@ -1,7 +1,7 @@
 /**
- * Tokenizers: text to token ids and back, from a checkpoint's tokenizer.json. `@huggingface/tokenizers` finds the tokens;
- * where it departs from the Rust tokenizers, `tokenizer_normalizer.ts`, `tokenizer_split.ts` and `tokenizer_decoder.ts`
- * stand in and say how.
+ * Tokenizers: text to token ids and back, from a checkpoint's tokenizer.json. `@huggingface/tokenizers` does
+ * the tokenization; where it differs from the Rust tokenizers, `tokenizer_normalizer.ts`,
+ * `tokenizer_split.ts` and `tokenizer_decoder.ts` replace and document it.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -22,32 +22,38 @@ export interface Tokenizer {
   readonly bos?: number;
   /** The id that ends a text. */
   readonly eos?: number;
-  /** The id that fills up a batch. */
+  /** The padding id. */
   readonly pad?: number;
-  /** The id for what the vocabulary cannot express. */
+  /** The id for text that the vocabulary cannot express. */
   readonly unk?: number;
   /**
-   * The ids of a text. Special tokens written in the text become their ids. Unpaired surrogates count as U+FFFD. Where the
-   * checkpoint has a chat template, a text that begins with the start token, as `chat` may write it, does not get a second
-   * one.
+   * The ids of a text. Special tokens written in the text are mapped to their ids. Unpaired surrogates are
+   * treated as U+FFFD. Where the checkpoint has a chat template, a text that begins with the start token, as
+   * `chat` may write it, does not get a second one.
    *
-   * @param options `addSpecialTokens`: also what the checkpoint puts around a text (BOS, [CLS] … [SEP]). Default true.
-   * @throws {TypeError} when the vocabulary can neither express the text nor names a token for what it cannot express.
+   * @param options `addSpecialTokens`: add the checkpoint's special tokens around the text (BOS, [CLS] …
+   * [SEP]). Default true.
+   * @throws {TypeError} when the vocabulary cannot express the text and has no token for unknown text.
    */
   encode(text: string, options?: { readonly addSpecialTokens?: boolean }): number[];
-  /** What `encode` puts around the ids of a text, or of two, which it gives the types 0 and 1 where the checkpoint says so. */
+  /**
+   * Adds the special tokens of `encode` around the ids of one text or two, with types 0 and 1 where the
+   * checkpoint has them.
+   */
   wrap(first: readonly number[], second?: readonly number[]): Wrapped;
   /**
-   * The text of some ids. Ids that the vocabulary does not have (models often have a few more rows) give nothing.
+   * The text of some ids. Ids that the vocabulary does not have (models often have a few more rows) are
+   * ignored.
    *
-   * @param options `skipSpecialTokens`: leave special tokens out. Default false.
+   * @param options `skipSpecialTokens`: omit special tokens. Default false.
    */
   decode(ids: readonly number[], options?: { readonly skipSpecialTokens?: boolean }): string;
   /**
-   * A conversation as the text that the model was tuned on, its special tokens included. `encode` takes it as it is.
+   * A conversation as the text that the model was tuned on, including special tokens, to be passed to
+   * `encode`.
    *
-   * @param options `addGenerationPrompt`: end with the opening of the assistant's turn. Default false. `variables`:
-   *   whatever else the template reads, such as `tools`.
+   * @param options `addGenerationPrompt`: end with the opening of the assistant's turn. Default false.
+   *   `variables`: further variables of the template, such as `tools`.
    * @throws {TypeError} when the checkpoint has no chat template.
    */
   chat(
@@ -71,9 +77,9 @@ export interface TokenizerFiles {
   readonly config?: unknown;
   /** special_tokens_map.json. */
   readonly specialTokens?: unknown;
-  /** The text of chat_template.jinja, which wins over `chat_template` in the config. */
+  /** The text of chat_template.jinja, which takes precedence over `chat_template` in the config. */
   readonly chatTemplate?: string;
-  /** What messages call the file, default "tokenizer.json". */
+  /** The name of the file in error messages, default "tokenizer.json". */
   readonly name?: string;
 }
 
@@ -99,8 +105,8 @@ type Fields = Readonly<Record<string, unknown>>;
 /**
  * A tokenizer from its parsed files.
  *
- * @throws {TypeError} when tokenizer.json has no model, a vocabulary or merges that make no sense, or a part that is not
- *   known; naming the file and the field.
+ * @throws {TypeError} when tokenizer.json has no model, an invalid vocabulary or invalid merges, or an
+ *   unknown part; the message names the file and the field.
  * @example
  * ```ts
  * import { tokenizer } from "@graft/peft/formats";
@@ -228,7 +234,10 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   });
 }
 
-/** Ids with special tokens around them, less the start of the text if what comes behind it is the same again. */
+/**
+ * Ids with special tokens around them, without duplicating the start token if the text already begins with
+ * it.
+ */
 function startedOnce(ids: number[], wrap: Wrap): number[] {
   const around = wrap([NaN]).ids;
   const start = around.slice(0, around.findIndex(Number.isNaN));
@@ -258,8 +267,8 @@ function content(field: unknown): string | undefined {
 }
 
 /**
- * tokenizer.json's added tokens, then those that only tokenizer_config.json lists, then special tokens that it names by
- * their role and that so far are plain vocabulary: transformers adds them in this order.
+ * tokenizer.json's added tokens, then those that only tokenizer_config.json lists, then special tokens named
+ * there by role that are so far plain vocabulary: transformers adds them in this order.
  */
 function addedTokens(json: TokenizerJson, config: Fields): readonly AddedToken[] {
   const added = [...(json.added_tokens ?? [])];
@@ -288,7 +297,10 @@ function addedTokens(json: TokenizerJson, config: Fields): readonly AddedToken[]
 
 const index = (i: number): number | undefined => i < 0 ? undefined : i;
 
-/** Llama's and Gemma's tokenizer classes build the post-processor anew from two flags and ignore the one in the file. */
+/**
+ * Llama's and Gemma's tokenizer classes rebuild the post-processor from two flags and ignore the one in the
+ * file.
+ */
 function postProcessor(part: Part | null, config: Fields): Part | null {
   if (!/^(CodeLlama|Llama|Gemma)Tokenizer(Fast)?$/.test(String(config.tokenizer_class))) return part;
   const special = (token: string | undefined) => ({ SpecialToken: { id: token, type_id: 0 } });

@@ -1,15 +1,16 @@
 /**
- * What must hold of a tokenizer.json before a tokenizer is made of it. The Rust tokenizers refuse such files, while
- * `@huggingface/tokenizers` makes something of most: a tokenizer that encodes to nothing, or to ids no model has.
+ * Checks of a tokenizer.json before a tokenizer is created from it. The Rust tokenizers refuse invalid files,
+ * while `@huggingface/tokenizers` accepts most and gives a tokenizer that encodes to nothing, or to ids that
+ * no model has.
  */
 import { isObject } from "./strict_json.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** Says what is wrong with a file: which one, which field, and what stands there. */
+/** Throws an error about a file: which one, which field, and its value. */
 export type Refuse = (field: string, expected: string, found: unknown) => never;
 
-/** Refuses in the name of a file. */
+/** A `Refuse` with the name of a file. */
 export function refusalsOf(file: string): Refuse {
   return (field, expected, found) => {
     throw new TypeError(`Cannot use ${file}: expected ${field} to be ${expected} but found ${shown(found)}`);
@@ -17,9 +18,9 @@ export function refusalsOf(file: string): Refuse {
 }
 
 /**
- * Checks the fields that a tokenizer is made of.
+ * Checks the fields from which a tokenizer is created.
  *
- * @throws {TypeError} naming the file, the field and what stands there.
+ * @throws {TypeError} naming the file, the field and its value.
  */
 export function checkTokenizerJson(json: unknown, refuse: Refuse): void {
   if (!isObject(json)) return refuse("its content", "an object with a model", json);
@@ -32,7 +33,7 @@ export function checkTokenizerJson(json: unknown, refuse: Refuse): void {
   checkPart("decoder", "decoders", json.decoder, refuse);
 }
 
-/** Files of before 2021 have no type; their vocabulary then is a record. */
+/** Files from before 2021 have no type; their vocabulary is then a record. */
 const MODEL_TYPES: readonly unknown[] = ["BPE", "WordPiece", "WordLevel", "Unigram", undefined];
 
 function checkModel(model: Fields, refuse: Refuse): void {
@@ -46,7 +47,7 @@ function checkModel(model: Fields, refuse: Refuse): void {
   if (type === "BPE") checkMerges(model, vocab, refuse);
 }
 
-/** Tokens with their ids: each a whole number of its own. */
+/** Checks tokens with their ids: each a distinct integer. */
 function checkIds(vocab: Fields, refuse: Refuse): void {
   const owners = new Map<number, string>();
   for (const [token, id] of Object.entries(vocab)) {
@@ -112,7 +113,10 @@ function checkAddedTokens(added: unknown, refuse: Refuse): void {
   });
 }
 
-/** A step of the way from text to tokens or back, or a sequence of them; whether its type is known, its maker says. */
+/**
+ * Checks a processing step between text and tokens, or a sequence of steps; whether its type is known is
+ * checked where it is created.
+ */
 function checkPart(field: string, list: string, part: unknown, refuse: Refuse): void {
   if (part === undefined || part === null) return;
   if (!isObject(part) || typeof part.type !== "string") {
@@ -143,7 +147,7 @@ function isId(value: unknown): value is number {
   return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= 0x7FFFFFFF;
 }
 
-/** A value in a line: JSON, cut where it is long. */
+/** A value on one line: JSON, truncated if long. */
 function shown(value: unknown): string {
   if (value === undefined) return "nothing";
   const text = JSON.stringify(value);

@@ -1,8 +1,8 @@
 /**
- * Decoders of tokenizer.json: from tokens back to text. Most steps are those of `@huggingface/tokenizers`; three are our
- * own. The library's `ByteLevel` turns a character outside the byte alphabet into a zero byte and cuts the text at every
- * added token, its `ByteFallback` drops a byte-order mark and answers one � for several broken bytes, and its `Metaspace`
- * takes a space off the front even where none was added.
+ * Decoders of tokenizer.json: from tokens back to text. Most steps are those of `@huggingface/tokenizers`;
+ * three are our own. The library's `ByteLevel` turns a character outside the byte alphabet into a zero byte
+ * and splits the text at every added token, its `ByteFallback` drops a byte-order mark and gives one � for
+ * several invalid bytes, and its `Metaspace` removes a space at the front even where none was added.
  */
 import {
   BPEDecoder,
@@ -15,11 +15,11 @@ import {
 } from "@huggingface/tokenizers";
 import type { Part } from "./tokenizer_split.ts";
 
-/** Tokens in, pieces of text out; the text is the pieces joined. */
+/** From tokens to pieces of text; the text is the concatenation of the pieces. */
 export type Decode = (tokens: readonly string[]) => readonly string[];
 
 /**
- * The function that a decoder entry of tokenizer.json means; without one, tokens are set apart by spaces.
+ * The function for a decoder entry of tokenizer.json; without one, tokens are separated by spaces.
  *
  * @throws {TypeError} when the type is not known.
  */
@@ -59,7 +59,8 @@ const utf8 = (bytes: readonly number[]): string =>
   new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(bytes));
 
 /**
- * GPT-2's alphabet: the 188 bytes that print stand for themselves, the other 68 for U+0100 and on, in order of the byte.
+ * GPT-2's alphabet: the 188 printable bytes represent themselves, the other 68 are U+0100 and up, in byte
+ * order.
  */
 const BYTE_OF: ReadonlyMap<string, number> = new Map(
   (() => {
@@ -70,7 +71,7 @@ const BYTE_OF: ReadonlyMap<string, number> = new Map(
   })(),
 );
 
-/** A token with a character outside the alphabet (an added token) stands for its own text. */
+/** A token with a character outside the alphabet (an added token) is its own text. */
 const byteLevel: Decode = (tokens) => {
   const encoder = new TextEncoder();
   const bytes: number[] = [];
@@ -82,7 +83,7 @@ const byteLevel: Decode = (tokens) => {
   return [utf8(bytes)];
 };
 
-/** `<0xE2>` tokens are bytes; a run of them that is not UTF-8 gives one � a byte. */
+/** `<0xE2>` tokens are bytes; a run of them that is not UTF-8 gives one � per byte. */
 const byteFallback: Decode = (tokens) => {
   const result: string[] = [];
   let run: number[] = [];
@@ -107,7 +108,9 @@ const byteFallback: Decode = (tokens) => {
   return result;
 };
 
-/** The replacement becomes a space; in the first token it is dropped if the pre-tokenizer may have put it there. */
+/**
+ * The replacement becomes a space; in the first token it is dropped if the pre-tokenizer may have added it.
+ */
 function metaspace(part: Part): Decode {
   const replacement = String(part.replacement ?? "▁");
   const added = part.prepend_scheme === undefined

@@ -1,11 +1,12 @@
 /**
- * Text normalizers of tokenizer.json as functions. Most come from `@huggingface/tokenizers`; four are our own, because
- * the library's answers differ from those of the Rust tokenizers that models were trained with:
+ * Text normalizers of tokenizer.json as functions. Most come from `@huggingface/tokenizers`; four are our
+ * own, because the library's results differ from those of the Rust tokenizers that models were trained with:
  *
- * - `BertNormalizer`: the library sees UTF-16 units, so it sets no spaces around Han characters beyond U+FFFF.
- * - `Lowercase` (and BERT's): a final Σ is σ to Rust, which looks at one character at a time, and ς to JavaScript.
- * - `Strip`: JavaScript's `trim` takes U+FEFF for white space and leaves U+0085.
- * - `Precompiled` (SentencePiece's map, T5): the library guesses NFKC; here the map in the file is read.
+ * - `BertNormalizer`: the library sees UTF-16 units, so it adds no spaces around Han characters above U+FFFF.
+ * - `Lowercase` (and BERT's): a final Σ becomes σ in Rust, which looks at one character at a time, and ς in
+ *   JavaScript.
+ * - `Strip`: JavaScript's `trim` treats U+FEFF as white space but not U+0085.
+ * - `Precompiled` (SentencePiece's map, T5): the library assumes NFKC; here the file's map is used.
  */
 import {
   NFCNormalizer,
@@ -20,10 +21,10 @@ import {
 import type { Part } from "./tokenizer_split.ts";
 import { CONTROL, NONSPACING_MARK } from "./unicode_eight.ts";
 
-/** Text in, text out. */
+/** A function from text to text. */
 export type Normalize = (text: string) => string;
 
-/** A normalizer for the library made of any function. */
+/** A normalizer for the library from any function. */
 export class FunctionNormalizer extends Normalizer {
   readonly #normalize: Normalize;
 
@@ -40,7 +41,7 @@ export class FunctionNormalizer extends Normalizer {
 }
 
 /**
- * The function that a normalizer entry of tokenizer.json means; none at all is the identity.
+ * The function for a normalizer entry of tokenizer.json; without one, the identity.
  *
  * @throws {TypeError} when the type is not known.
  */
@@ -85,7 +86,10 @@ const library = (part: Normalizer): Normalize => (text) => part.normalize(text);
 
 const lowercase: Normalize = (text) => Array.from(text, (c) => c.toLowerCase()).join("");
 
-/** BERT's clean-up: control characters out, white space to spaces, Han characters apart, accents off, lower case. */
+/**
+ * BERT's clean-up: removes control characters, maps white space to spaces, separates Han characters, removes
+ * accents, lower-cases.
+ */
 function bert(part: Part): Normalize {
   const lower = part.lowercase !== false;
   const [control, mark] = [new RegExp(CONTROL, "gu"), new RegExp(NONSPACING_MARK, "gu")];
@@ -107,9 +111,10 @@ const HAN =
   /[\u4E00-\u9FFF\u3400-\u4DBF\u{20000}-\u{2A6DF}\u{2A700}-\u{2B73F}\u{2B740}-\u{2B81F}\u{2B920}-\u{2CEAF}\uF900-\uFAFF\u{2F800}-\u{2FA1F}]/gu;
 
 /**
- * SentencePiece's precompiled map: the byte length of a double-array trie (u32), the trie's units (u32 each), and the
- * replacements, each ended by a zero byte. As in the Rust tokenizers, a grapheme of under six bytes is looked up whole,
- * otherwise its characters one by one, and of several keys that begin the text the shortest wins.
+ * SentencePiece's precompiled map: the byte length of a double-array trie (u32), the trie's units (u32 each),
+ * and the replacements, each ended by a zero byte. As in the Rust tokenizers, a grapheme of fewer than six
+ * bytes is looked up as a whole, otherwise its characters one by one, and of several keys that are prefixes
+ * of the text the shortest wins.
  */
 function precompiled(base64: string): Normalize {
   const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));

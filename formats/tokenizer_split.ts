@@ -1,9 +1,10 @@
 /**
- * Pre-tokenizers of tokenizer.json, said again in the words that `@huggingface/tokenizers` gets right. Its `Split` turns
- * a pattern's `\s`, `\w` and `\d` into the Unicode classes that the Rust tokenizers use, but its other pre-tokenizers use
- * JavaScript's: there U+FEFF is white space and U+0085 is not, a digit or letter is ASCII only, and every punctuation run
- * is one piece. So all that split are written as `Split` here. The library also knows no `MergedWith…` behaviour, cuts
- * nothing in `Metaspace`, and takes an old file's `add_prefix_space: false` for true.
+ * Pre-tokenizers of tokenizer.json, rewritten in terms that `@huggingface/tokenizers` handles correctly. Its
+ * `Split` turns a pattern's `\s`, `\w` and `\d` into the Unicode classes that the Rust tokenizers use, but
+ * its other pre-tokenizers use JavaScript's: there U+FEFF is white space and U+0085 is not, a digit or letter
+ * is ASCII only, and every punctuation run is one piece. So all of them are rewritten as `Split` here. The
+ * library also lacks the `MergedWith…` behaviours, does not split in `Metaspace`, and treats an old file's
+ * `add_prefix_space: false` as true.
  */
 
 import { PUNCTUATION } from "./unicode_eight.ts";
@@ -14,11 +15,11 @@ export interface Part {
   readonly [field: string]: unknown;
 }
 
-/** GPT-2's pattern, with what the byte-level pre-tokenizer splits. */
+/** GPT-2's pattern, with which the byte-level pre-tokenizer splits. */
 export const GPT2_PATTERN =
   "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
-/** How Llama 3, Qwen2 and their like split, but for the digits that stay together. */
+/** The split pattern of Llama 3, Qwen2 and similar, parametrized by the digits that stay together. */
 export function lettersOrDigits(digits: string): string {
   return "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" + digits +
     "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
@@ -26,7 +27,7 @@ export function lettersOrDigits(digits: string): string {
 
 const ANY = "[\\s\\S]";
 
-/** A `Split` whose pieces are the matches and what lies between them. */
+/** A `Split` whose pieces are the matches and the text between them. */
 export function split(pattern: string): Part {
   return { type: "Split", pattern: { Regex: pattern }, behavior: "Isolated", invert: false };
 }
@@ -37,7 +38,8 @@ function matches(pattern: string): Part {
 }
 
 /**
- * The same pre-tokenizer in parts that the library gets right; parts it gets right, or does not know, pass unchanged.
+ * The same pre-tokenizer in parts that the library handles correctly; parts that it handles correctly, or
+ * does not know, are unchanged.
  */
 export function preTokenizer(part: Part | null | undefined): Part | null {
   if (part === null || part === undefined) return null;
@@ -47,7 +49,8 @@ export function preTokenizer(part: Part | null | undefined): Part | null {
     case "ByteLevel": {
       if (part.use_regex === false) return part;
       const bytes = { type: "ByteLevel", add_prefix_space: false, use_regex: false };
-      // A space before a text that has none; a pattern, as the library's ByteLevel would add it after the split.
+      // Adds a space before a text that does not start with one; by a pattern, since the library's ByteLevel
+      // would add it after the split.
       const space = { type: "Replace", pattern: { Regex: "\\A(?! )" }, content: " " };
       return sequence([...(part.add_prefix_space === true ? [space] : []), split(GPT2_PATTERN), bytes]);
     }

@@ -1,10 +1,11 @@
 /**
- * What a checkpoint puts around one text or a pair of them: [CLS] A [SEP] B [SEP]. From the post-processor of
- * tokenizer.json, on ids, so that a pair can be shortened before it is wrapped, as Hugging Face tokenizers do it.
+ * The special tokens that a checkpoint adds around one text or a pair: [CLS] A [SEP] B [SEP]. From the
+ * post-processor of tokenizer.json, on ids, so that a pair can be shortened before it is wrapped, as in
+ * Hugging Face tokenizers.
  */
 import type { Part } from "./tokenizer_split.ts";
 
-/** Ids with the number of the text that each belongs to, for models that have token types. */
+/** Ids with the index of the text that each belongs to, for models with token types. */
 export interface Wrapped {
   /** Token ids. */
   readonly ids: readonly number[];
@@ -26,7 +27,7 @@ interface Templates {
   readonly pair: readonly Piece[];
 }
 
-/** Without a post-processor the second text alone is of type 1. */
+/** Without a post-processor only the second text has type 1. */
 const BARE: Templates = {
   single: [{ text: "A", type: 0 }],
   pair: [{ text: "A", type: 0 }, { text: "B", type: 1 }],
@@ -55,7 +56,7 @@ export function wrapper(part: Part | null, idOf: (token: string) => number | und
   };
 }
 
-/** Undefined for parts that put nothing around a text. */
+/** Undefined for parts that add nothing around a text. */
 function templatesOf(part: Part | null): Templates | undefined {
   switch (part?.type) {
     case undefined:

@@ -1,7 +1,7 @@
 /**
- * Classes of characters as Unicode 8 has them, in the words of a pattern's character class. Hugging Face tokenizers ask a
- * Rust crate that stopped there; JavaScript engines know later versions, in which more characters are punctuation or marks
- * (tests/oracles/unicode_tables.py finds the difference).
+ * Character classes of Unicode 8, as patterns. Hugging Face tokenizers use a Rust crate limited to that
+ * version; JavaScript engines support later versions, in which more characters are punctuation or marks
+ * (tests/oracles/unicode_tables.py computes the difference).
  */
 
 const LATER_PUNCTUATION = "\\u{61D}\\u{9FD}\\u{A76}\\u{C77}\\u{C84}\\u{1B4E}\\u{1B4F}\\u{1B7D}-\\u{1B7F}" +
@@ -42,5 +42,5 @@ export const PUNCTUATION: string =
 /** A pattern for one nonspacing mark: Mn of Unicode 8. */
 export const NONSPACING_MARK: string = `(?![${LATER_MARKS}])(?:\\p{Mn}|[\\u{1734}\\u{1171E}])`;
 
-/** A pattern for one character that BERT's clean-up removes: C of Unicode 8 but for unassigned ones. */
+/** A pattern for one character that BERT's clean-up removes: C of Unicode 8 except unassigned ones. */
 export const CONTROL: string = `(?![\\t\\n\\r${LATER_CONTROLS}])[\\0\\uFFFD\\p{Cc}\\p{Cf}\\p{Co}\\p{Cs}]`;

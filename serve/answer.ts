@@ -1,12 +1,12 @@
-/** What goes back: OpenAI's objects, whole or in chunks. */
+/** Responses: OpenAI's objects, whole or in chunks. */
 import type { Written } from "./text_job.ts";
 
-/** What all objects of one answer share. */
+/** Fields common to all objects of one answer. */
 export interface Heading {
   readonly id: string;
   /** Seconds since 1970. */
   readonly created: number;
-  /** The model's name as it was asked for. */
+  /** The model's name as requested. */
   readonly model: string;
 }
 
@@ -17,20 +17,20 @@ export interface Usage {
   readonly total_tokens: number;
 }
 
-/** The kind of interface: their objects differ. */
+/** The kind of endpoint, which determines the objects. */
 export interface Form {
-  /** Beginning of ids. */
+  /** Prefix of ids. */
   readonly prefix: string;
   whole(heading: Heading, texts: readonly Written[], usage: Usage): unknown;
-  /** Sent before any text of a choice; undefined where nothing is. */
+  /** Sent before any text of a choice; undefined for nothing. */
   first(heading: Heading, index: number): unknown | undefined;
   piece(heading: Heading, index: number, text: string): unknown;
   last(heading: Heading, index: number, reason: Written["reason"]): unknown;
-  /** The counts at the end. */
+  /** The token counts at the end. */
   counts(heading: Heading, usage: Usage): unknown;
 }
 
-/** Counts of an answer. */
+/** Token counts of an answer. */
 export function usageOf(promptTokens: number, texts: readonly Written[]): Usage {
   const written = texts.reduce((sum, { tokens }) => sum + tokens, 0);
   return {
@@ -42,7 +42,7 @@ export function usageOf(promptTokens: number, texts: readonly Written[]): Usage 
 
 const headed = ({ id, created, model }: Heading, object: string) => ({ id, object, created, model });
 
-/** The last chunk: no choices, the counts alone. */
+/** The last chunk: no choices, only the counts. */
 const countsOf = (object: string): Form["counts"] => (heading, usage) => ({
   ...headed(heading, object),
   choices: [],
@@ -80,7 +80,7 @@ export const CHAT: Form = {
   counts: countsOf(CHAT_CHUNK),
 };
 
-/** Of an answer and of its chunks. */
+/** The object type of an answer and its chunks. */
 const TEXT = "text_completion";
 
 const textChoice = (index: number, text: string, reason: Written["reason"] | null) => ({

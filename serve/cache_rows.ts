@@ -1,6 +1,6 @@
 /**
- * Rows of a key-value cache as they come and go. Rows that are behind others begin with hidden positions, which end as soon
- * as the longest row has gone.
+ * Adding and removing rows of a key-value cache. Shorter rows start with hidden positions, which are removed
+ * as soon as the longest row has left.
  */
 import { type Cache, type Tensor, tensor } from "../core/mod.ts";
 import { concat, gatherRows, integers, slice, zeros } from "../ops/mod.ts";
@@ -11,19 +11,22 @@ export interface CachedRows {
   readonly used: readonly number[];
 }
 
-/** Whether rows of this cache can stand beside rows of others: a decoder that reads an encoder's states stays alone. */
+/**
+ * Whether rows of this cache can be combined with rows of others: not for a decoder that reads an encoder's
+ * states.
+ */
 export function joinable(cache: Cache): boolean {
   return cache.memory === undefined;
 }
 
-/** The rows of one cache and then those of another. */
+/** The rows of one cache followed by those of another. */
 export function joined(a: CachedRows, b: CachedRows): CachedRows {
   const used = [...a.used, ...b.used];
   const length = Math.max(a.cache.length, b.cache.length);
   return { cache: withMask(both(longer(a.cache, length), longer(b.cache, length)), used), used };
 }
 
-/** Some rows, without the positions that none of them uses. `rows` must name one. */
+/** Some rows, without the positions that none of them uses. `rows` must not be empty. */
 export function picked({ cache, used }: CachedRows, rows: readonly number[]): CachedRows {
   const left = rows.map((row) => used[row]!);
   const from = cache.length - Math.max(...left);
@@ -37,7 +40,7 @@ export function grown(cache: Cache, used: readonly number[]): CachedRows {
   return { cache, used: used.map((n) => n + 1) };
 }
 
-/** Every key and value through a function that changes the length, the nested cache's too. */
+/** Applies a function that changes the length to every key and value, also in the nested cache. */
 function mapped(cache: Cache, more: number, f: (t: Tensor) => Tensor): Cache {
   const entries = Object.entries(cache.entries).map(([path, { k, v }]) => [path, { k: f(k), v: f(v) }]);
   return {
@@ -48,7 +51,7 @@ function mapped(cache: Cache, more: number, f: (t: Tensor) => Tensor): Cache {
   };
 }
 
-/** Hidden positions in front, up to a length. */
+/** Adds hidden positions in front, up to a length. */
 function longer(cache: Cache, length: number): Cache {
   const more = length - cache.length;
   if (more === 0) return cache;
@@ -71,7 +74,7 @@ function both(a: Cache, b: Cache): Cache {
   };
 }
 
-/** With the mask f32 [b, s], 1 on the positions that a row uses; none where all use all. */
+/** Sets the mask f32 [b, s], 1 on the positions that a row uses; no mask where all rows use all positions. */
 function withMask(cache: Cache, used: readonly number[]): Cache {
   const { length, prepass } = cache;
   const rows = used.map((n) => Array.from({ length }, (_, i) => i < length - n ? 0 : 1));

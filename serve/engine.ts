@@ -1,6 +1,7 @@
 /**
- * Writes many texts at once. Every turn reads at most one new prompt and then takes one step for all rows, so that a text
- * begins while others go on, and a long prompt delays a step but no more. Between passes other work of the program runs.
+ * Generates many texts concurrently. Every iteration reads at most one new prompt and then takes one step for
+ * all rows, so that a text can begin while others continue, and a long prompt delays only one step. Between
+ * passes other work of the program can run.
  */
 import {
   type Adapter,
@@ -17,26 +18,26 @@ import { mixable } from "./mixed.ts";
 import { type Pool, pool, readPrompt, type Row, type Runner } from "./pool.ts";
 import { type Job, writing, type Written } from "./text_job.ts";
 
-/** What an engine holds. */
+/** Options of an engine. */
 export interface EngineOptions {
-  /** Adapters under the names by which jobs ask for them. */
+  /** Adapters by the names that jobs use. */
   readonly adapters: Readonly<Record<string, Adapter>>;
-  /** Texts that are written at once. */
+  /** Number of texts generated at the same time. */
   readonly rows: number;
-  /** Texts that wait for a place. */
+  /** Maximum number of waiting texts. */
   readonly queue: number;
 }
 
-/** A text that was promised. */
+/** A queued text. */
 export interface PendingText {
   /** Rejects with `Cancelled`, or what went wrong. */
   readonly written: Promise<Written>;
-  /** The text is no longer wanted; its place is free at once. */
+  /** Cancels the text; its place becomes free immediately. */
   cancel(): void;
 }
 
 /**
- * The queue has no place.
+ * Thrown when the queue is full.
  *
  * @example
  * ```ts
@@ -54,12 +55,12 @@ export interface PendingText {
  * ```
  */
 export class QueueFull extends Error {
-  /** Tells the error apart. */
+  /** Identifies the error class. */
   override readonly name = "QueueFull";
 }
 
 /**
- * The text is no longer wanted.
+ * Thrown when a text was cancelled.
  *
  * @example
  * ```ts
@@ -76,26 +77,29 @@ export class QueueFull extends Error {
  * ```
  */
 export class Cancelled extends Error {
-  /** Tells the error apart. */
+  /** Identifies the error class. */
   override readonly name = "Cancelled";
 }
 
 /** See the module comment. */
 export interface Engine {
-  /** Texts that wait, and those that are being written. */
+  /** Number of waiting texts, and of those being generated. */
   readonly load: { readonly waiting: number; readonly writing: number };
-  /** Texts that can be written or wait at once. */
+  /** Total number of texts that can be generated or waiting. */
   readonly places: number;
-  /** Most tokens of a prompt and its text together under an adapter; Infinity where the model knows distances only. */
+  /**
+   * Maximum number of tokens of a prompt and its text together with an adapter; Infinity where the model has
+   * only relative positions.
+   */
   room(adapter: string | null): number;
   /**
-   * Queues a job. Nothing is heard before the caller's turn is over.
+   * Queues a job. `hear` is not called before this function returns.
    *
-   * @throws {QueueFull} when there is no place to wait.
-   * @throws {RangeError} on an unknown adapter or an option out of its range.
+   * @throws {QueueFull} when the queue is full.
+   * @throws {RangeError} on an unknown adapter or an option out of range.
    */
   submit(job: Job, hear?: (piece: string) => void): PendingText;
-  /** Cancels what is left and frees the caches. */
+  /** Cancels remaining jobs and frees the caches. */
   close(): Promise<void>;
 }
 
@@ -144,7 +148,7 @@ export function engine(model: Model, { adapters, rows, queue }: EngineOptions): 
   ];
   const count = (): number => written().length;
 
-  /** Reads a prompt, and puts the row where it can take steps. */
+  /** Reads a prompt, and adds the row to a pool. */
   const begin = async (wanted: Wanted): Promise<void> => {
     reading = wanted;
     try {
@@ -164,7 +168,7 @@ export function engine(model: Model, { adapters, rows, queue }: EngineOptions): 
       reading = undefined;
     }
   };
-  /** One step of a pool. A pass that fails takes all its rows with it. */
+  /** One step of a pool. If the pass fails, all its rows fail. */
   const step = async (pool: Pool<Wanted>): Promise<void> => {
     try {
       pool.retain((row) => !row.cancelled);
@@ -242,7 +246,7 @@ function runner(model: Model, adapter: Adapter): Runner {
   return { model: graft(model, adapter), edits: mixable(edits, model.spec) };
 }
 
-/** The context without what prompts and prefixes of the adapter take. */
+/** The context minus the positions of the adapter's prompts and prefixes. */
 function roomOf(model: Model): number {
   const taken = model.spec.stacks.map(({ path }) => {
     const branch = path === "" ? model.weights : lookup(model.weights, path);
@@ -252,7 +256,9 @@ function roomOf(model: Model): number {
   return contextLength(model) - Math.max(0, ...taken);
 }
 
-/** Gives a row its scores. Whether it needs no more steps: its text is over, not wanted, or failed. */
+/**
+ * Gives a row its scores. Returns whether it needs no more steps: its text is finished, cancelled, or failed.
+ */
 function taken(wanted: Wanted, scores: Float32Array): boolean {
   if (wanted.cancelled) return true;
   try {
@@ -265,5 +271,5 @@ function taken(wanted: Wanted, scores: Float32Array): boolean {
   }
 }
 
-/** Lets other work of the program run: requests come in, pieces go out. */
+/** Lets other work of the program run, such as receiving requests and sending pieces. */
 const others = (): Promise<void> => new Promise((resolve) => setTimeout(resolve));

@@ -1,16 +1,19 @@
-/** Reading the fields of a request's body: each is of its type and in its range, or a `Problem` that names it. */
+/**
+ * Reading the fields of a request's body: checks type and range, and throws a `Problem` that names an invalid
+ * field.
+ */
 import { Problem } from "./problem.ts";
 
 /** A JSON object. */
 export type Fields = Readonly<Record<string, unknown>>;
 
-/** A value in a message, cut where it is long. */
+/** A value in a message, truncated if long. */
 export function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? "nothing";
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
 
-/** Says that a field is wrong. */
+/** The problem for an invalid field. */
 export function wrong(param: string, expected: string, found: unknown): Problem {
   return new Problem(`Expected "${param}" to be ${expected} but found ${shown(found)}`, {
     param,
@@ -20,7 +23,7 @@ export function wrong(param: string, expected: string, found: unknown): Problem 
 
 const absent = (value: unknown): value is undefined | null => value === undefined || value === null;
 
-/** A number in a range, or undefined where the body has none. */
+/** A number in a range, or undefined where missing. */
 export function numberField(
   body: Fields,
   name: string,
@@ -39,7 +42,7 @@ export function numberField(
   throw wrong(name, `${integer ? "an integer" : "a number"} ${bounds}`.trim(), value);
 }
 
-/** A boolean; false where the body has none. */
+/** A boolean; false where missing. */
 export function booleanField(body: Fields, name: string): boolean {
   const value = body[name];
   if (absent(value)) return false;
@@ -47,7 +50,7 @@ export function booleanField(body: Fields, name: string): boolean {
   throw wrong(name, "true or false", value);
 }
 
-/** One text or up to `most`, none of them empty. */
+/** One string or up to `most` strings, none of them empty. */
 export function textsField(body: Fields, name: string, most: number): readonly string[] {
   const value = body[name];
   if (absent(value)) return [];
@@ -59,7 +62,7 @@ export function textsField(body: Fields, name: string, most: number): readonly s
 /**
  * Refuses a field that would change the answer in a way that is not supported.
  *
- * @param neutral Values that change nothing.
+ * @param neutral Whether a value has no effect.
  */
 export function neutralField(body: Fields, name: string, neutral: (value: unknown) => boolean): void {
   const value = body[name];

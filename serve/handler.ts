@@ -11,34 +11,35 @@ import type { Fields } from "./fields.ts";
 import { Problem, problemOf, problemResponse } from "./problem.ts";
 import { streamed } from "./streamed.ts";
 
-/** What the interface serves. */
+/** The service behind the interface. */
 export interface Service {
   /** The bare base, with its tokenizer and chat template. */
   readonly model: Model<Tokenizer>;
-  /** What writes the texts, over the same model. */
+  /** The engine that generates the texts, with the same model. */
   readonly engine: Engine;
   /** The bare base's name; "base" names it too. */
   readonly base: string;
   /** The engine's adapters, by name. */
   readonly adapters: readonly string[];
-  /** Most tokens of a prompt and its text together. */
+  /** Maximum number of tokens of a prompt and its text together. */
   readonly maxLength: number;
-  /** Most bytes of a body. */
+  /** Maximum size of a body in bytes. */
   readonly maxBytes: number;
-  /** When it began, in seconds since 1970. */
+  /** Start time in seconds since 1970. */
   readonly began: number;
   /** Seconds since 1970. */
   now(): number;
-  /** The seed of a request that gives none. */
+  /** The seed for a request without one. */
   seed(): number;
-  /** An id that no other answer has. */
+  /** A unique id for an answer. */
   id(): string;
-  /** Whether new requests are refused because the server stops. */
+  /** Whether new requests are refused because the server is stopping. */
   stopping(): boolean;
 }
 
 /**
- * The response to a request. Never rejects: what is wrong is a response with a status from 400 and OpenAI's `error` object.
+ * The response to a request. Never rejects: errors are responses with a status of at least 400 and OpenAI's
+ * `error` object.
  *
  * @example
  * ```ts
@@ -105,7 +106,7 @@ async function route(service: Service, request: Request): Promise<Response> {
   }
 }
 
-/** The path that was asked for. @throws {Problem} where the address is none, as with a malformed Host. */
+/** The requested path. @throws {Problem} where the address is invalid, as with a malformed Host. */
 export function pathOf(request: Request): string {
   try {
     return new URL(request.url).pathname;
@@ -123,7 +124,9 @@ function allow(request: Request, method: string): void {
   });
 }
 
-/** A part of a path without percent signs; as it is where they are wrong, so that no model has that name. */
+/**
+ * A percent-decoded path component; unchanged where the encoding is invalid, so that no model has that name.
+ */
 function decoded(part: string): string {
   try {
     return decodeURIComponent(part);
@@ -157,7 +160,7 @@ function modelObject({ base, began }: Service, adapter: string | null): unknown 
 
 async function body({ maxBytes }: Service, request: Request): Promise<Fields> {
   allow(request, "POST");
-  // A page of another origin cannot send this type without asking first.
+  // A page of another origin cannot send this type without a preflight request.
   if (!/^application\/json\b/i.test(request.headers.get("content-type") ?? "")) {
     throw new Problem("Expected a body of type application/json", {
       status: 415,
@@ -175,7 +178,7 @@ async function body({ maxBytes }: Service, request: Request): Promise<Fields> {
   return value;
 }
 
-/** The body's text. @throws {Problem} when it is too long or breaks off. */
+/** The body's text. @throws {Problem} when it is too long or incomplete. */
 async function textOf(request: Request, maxBytes: number): Promise<string> {
   const pieces: Uint8Array<ArrayBuffer>[] = [];
   let size = 0;
@@ -219,7 +222,7 @@ const idsOf =
     });
   };
 
-/** Queues the texts and gives them, as they come or when all are there. */
+/** Queues the texts and returns them, streamed or all at once. */
 async function answer(
   service: Service,
   request: Request,
@@ -235,7 +238,7 @@ async function answer(
   });
   const { places } = service.engine;
   if (texts.length > places) {
-    // Not for a 429: it would be refused for ever.
+    // Not a 429: the request could never be accepted.
     throw new Problem(
       `The request asks for ${texts.length} texts but at most ${places} are written or wait at once: ask for fewer`,
       { param: asked.n > 1 ? "n" : param, code: "too_many_texts" },
@@ -287,7 +290,9 @@ async function answer(
   }
 }
 
-/** How many tokens may be written. @throws {Problem} when the prompt, or what was asked for, does not fit. */
+/**
+ * The maximum number of new tokens. @throws {Problem} when the prompt, or the requested number, does not fit.
+ */
 function newTokens(
   { engine, maxLength }: Service,
   { maxTokens }: GenerationRequest,

@@ -1,10 +1,11 @@
 /**
- * Several adapters in one pass. The base's product of a layer is computed once for all rows of a batch; then each adapter's
- * edits there run on its own rows alone, and what they change is added to those rows:
+ * Several adapters in one pass. The base's product of a layer is computed once for all rows of a batch; then
+ * each adapter's edits run only on its own rows, and their change is added to those rows:
  *
  *   y ← y + Σ_adapters scatter( edit(x[rows], y[rows]) − y[rows], rows )
  *
- * as in S-LoRA (Sheng et al. 2023, arXiv 2311.03285, section 5), for every method whose edits look at one row at a time.
+ * as in S-LoRA (Sheng et al. 2023, arXiv 2311.03285, section 5), for every method whose edits treat each row
+ * separately.
  */
 import {
   type Edit,
@@ -26,7 +27,7 @@ import { add, concat, gatherRows, integers, scatterAddRows, subtract } from "../
 /** An adapter's edits at linear layers and hidden states: those that can share a pass. */
 export type MixableEdit = (LinearEdit | HiddenEdit) & { readonly row?: string };
 
-/** The edits, when all of them look at one row at a time; undefined when the adapter needs passes of its own. */
+/** The edits, if all of them treat each row separately; undefined if the adapter needs separate passes. */
 export function mixable(edits: readonly Edit[], spec: Spec): readonly MixableEdit[] | undefined {
   const linears = new Set(spec.linears.map(({ path }) => path));
   const fits = (edit: Edit): edit is MixableEdit =>
@@ -34,20 +35,20 @@ export function mixable(edits: readonly Edit[], spec: Spec): readonly MixableEdi
   return edits.every(fits) ? edits as readonly MixableEdit[] : undefined;
 }
 
-/** An adapter of a batch: its edits, and which rows are its own. */
+/** An adapter in a batch: its edits, and its rows. */
 export interface Share {
   readonly edits: readonly MixableEdit[];
   readonly rows: readonly number[];
 }
 
-/** A model for batches of `count` rows, and the tensors that were made for it. */
+/** A model for batches of `count` rows, and the tensors created for it. */
 export interface Mixed<M extends Model> {
   readonly model: M;
-  /** i32 [r] rows of each share, and all of them. The caller keeps or frees them. */
+  /** i32 [r] row indices of each share, and of all. The caller keeps or frees them. */
   readonly tensors: readonly Tensor[];
 }
 
-/** The model whose row i runs under the edits of the share that has it, and bare where none has. */
+/** The model whose row i runs with the edits of its share, and without edits where it is in none. */
 export function mixed<M extends Model>(model: M, shares: readonly Share[], count: number): Mixed<M> {
   const rowsOf = shares.map(({ rows }) => integers(rows, model.backend));
   const own = new Map<string, Part[]>();
@@ -71,7 +72,7 @@ interface Part {
   readonly edits: readonly MixableEdit[];
 }
 
-/** What several adapters do at a place, as one edit. */
+/** The edits of several adapters at a place, as one edit. */
 function shared(parts: readonly Part[], count: number): Edit {
   const { kind, path } = parts[0]!.edits[0]!;
   if (kind === "linear") {
@@ -101,7 +102,7 @@ function linearRows({ rows, edits }: Part, call: LinearCall): Tensor {
   const sums = changes.flatMap(({ edit, change }) =>
     change.form === "add" && edit.out === undefined ? [change.map] : []
   );
-  // Sums need not see y, and keep the last bits that y + Δ − y would lose.
+  // Additive changes do not need y, and keep the last bits that y + Δ − y would lose.
   if (sums.length === changes.length) return sums.map((map) => map.apply(x)).reduce((a, b) => add(a, b));
   const y = gatherRows(call.y, rows);
   const bare: Layer = {
@@ -132,7 +133,7 @@ function hiddenRows({ rows, edits }: Part, call: HiddenCall): Tensor {
   return rest.reduce((sum, change) => add(sum, change(add(y, sum))), start);
 }
 
-/** A pass as its rows see it. */
+/** A pass restricted to some rows. */
 function rowsOfPass<C extends PassCall>({ ids, mask, given, ...call }: C, rows: Tensor): PassCall {
   const pick = (t: Tensor): Tensor => gatherRows(t, rows);
   return {

@@ -1,6 +1,6 @@
 /**
- * Many texts at once, each under the adapter that it names, and OpenAI's HTTP interface to them: what `graft serve` is made
- * of. Imports `core`, `ops`, `formats` and `models`.
+ * Concurrent generation of many texts, each with the adapter that it names, and OpenAI's HTTP interface to
+ * it: the implementation of `graft serve`. Imports `core`, `ops`, `formats` and `models`.
  *
  * @example
  * ```ts

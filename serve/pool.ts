@@ -1,6 +1,6 @@
 /**
- * Rows that take each step together: one pass for all of them, over one cache. Rows join after a pass over their prompt and
- * leave when their text is over, at any step.
+ * Rows that take each step together: one pass for all of them, with one cache. Rows join after a pass over
+ * their prompt and leave at any step, when their text is finished.
  */
 import {
   type Batch,
@@ -18,15 +18,15 @@ import { type CachedRows, grown, joinable, joined, picked } from "./cache_rows.t
 import { type MixableEdit, mixed } from "./mixed.ts";
 import type { Writing } from "./text_job.ts";
 
-/** What rows run under. */
+/** The model and adapter with which rows run. */
 export interface Runner {
-  /** The model with the adapter: what reads the prompt. */
+  /** The model with the adapter, which reads the prompt. */
   readonly model: Model;
   /** The adapter's edits, when they can share a pass with other adapters'. */
   readonly edits: readonly MixableEdit[] | undefined;
 }
 
-/** A row: its text and what it runs under. */
+/** A row: its text and its runner. */
 export interface Row {
   readonly writing: Writing;
   readonly runner: Runner;
@@ -38,7 +38,7 @@ export interface Scored<W extends Row> {
   readonly scores: Float32Array;
 }
 
-/** Reads a prompt: the scores of the first token, and the cache to go on with, which the caller owns. */
+/** Reads a prompt: the scores of the first token, and the cache to continue from, which the caller owns. */
 export async function readPrompt({ model }: Runner, prompt: readonly number[]): Promise<{
   readonly scores: Float32Array;
   readonly cached: CachedRows;
@@ -60,9 +60,9 @@ export interface Pool<W extends Row> {
   readonly rows: readonly W[];
   /** Whether a row with such a cache may join. */
   takes(runner: Runner, cached: CachedRows): boolean;
-  /** Takes a row in, and its cache over. */
+  /** Adds a row, and takes ownership of its cache. */
   join(row: W, cached: CachedRows): void;
-  /** Leaves out the rows that are not to stay. */
+  /** Removes the rows that should not stay. */
   retain(stays: (row: W) => boolean): void;
   /** One pass: each row reads its last token. */
   step(): Promise<readonly Scored<W>[]>;

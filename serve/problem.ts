@@ -1,18 +1,18 @@
-/** What is wrong with a request, as OpenAI's interface says it. */
+/** Errors of requests, in the form of OpenAI's interface. */
 
 import { Cancelled, QueueFull } from "./engine.ts";
 
 /** OpenAI's kinds of errors. */
 export type ProblemType = "invalid_request_error" | "rate_limit_error" | "server_error";
 
-/** An error that is the client's to know. */
+/** An error that is reported to the client. */
 export class Problem extends Error {
   override readonly name = "Problem";
   readonly status: number;
   readonly type: ProblemType;
-  /** For programs: what kind of mistake. */
+  /** Machine-readable kind of error. */
   readonly code: string | null;
-  /** The field that is wrong. */
+  /** The invalid field. */
   readonly param: string | null;
   readonly headers: Readonly<Record<string, string>>;
 
@@ -41,7 +41,7 @@ export function problemResponse(problem: Problem): Response {
   return Response.json(problemBody(problem), { status: problem.status, headers: { ...problem.headers } });
 }
 
-/** What a client is told of an error. */
+/** The problem reported to a client for an error. */
 export function problemOf(error: unknown): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof QueueFull) {
@@ -55,7 +55,7 @@ export function problemOf(error: unknown): Problem {
   if (error instanceof Cancelled) {
     return new Problem(error.message, { status: 503, type: "server_error", code: "cancelled" });
   }
-  // What a model cannot read is the client's mistake.
+  // Input that a model cannot read is the client's error.
   if (error instanceof RangeError) return new Problem(error.message, { code: "invalid_value" });
   return new Problem(error instanceof Error ? error.message : String(error), {
     status: 500,

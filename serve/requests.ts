@@ -1,22 +1,22 @@
-/** From the body of a request to what is asked of the engine. */
+/** Parses the body of a request to options of the engine. */
 import type { Sampler } from "../core/mod.ts";
 import type { ChatMessage } from "../formats/chat_template.ts";
 import { isObject } from "../formats/strict_json.ts";
 import { booleanField, type Fields, neutralField, numberField, shown, textsField, wrong } from "./fields.ts";
 import { Problem } from "./problem.ts";
 
-/** What both kinds of requests say. */
+/** Fields common to both kinds of requests. */
 export interface GenerationRequest {
   /** The model's name as the client wrote it. */
   readonly model: string;
-  /** Texts for each prompt. */
+  /** Number of texts for each prompt. */
   readonly n: number;
   readonly maxTokens: number | undefined;
   readonly sampler: Sampler | undefined;
   readonly seed: number | undefined;
   readonly stop: readonly string[];
   readonly stream: boolean;
-  /** End a stream with a chunk of counts. */
+  /** Whether to end a stream with a chunk of token counts. */
   readonly includeUsage: boolean;
 }
 
@@ -31,7 +31,7 @@ export interface CompletionRequest extends GenerationRequest {
   readonly prompts: readonly (string | readonly number[])[];
 }
 
-/** Prompts in one request, and texts for one. */
+/** Maximum number of prompts in one request, and of texts per prompt. */
 const MOST_PROMPTS = 64;
 const MOST_TEXTS = 128;
 
@@ -48,9 +48,9 @@ const COMMON = [
     "stream_options",
     "n",
   ],
-  // What may be said and changes no text here.
+  // Fields that are accepted but do not affect the text.
   ...["user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"],
-  // What must be left at values that change nothing.
+  // Fields that must have values without effect.
   ...["logprobs", "frequency_penalty", "presence_penalty", "logit_bias"],
 ];
 const CHAT = [
@@ -60,7 +60,7 @@ const CHAT = [
 ];
 const COMPLETION = [...COMMON, "prompt", "suffix", "echo", "best_of"];
 
-/** Reads a chat request. @throws {Problem} naming the field that is wrong. */
+/** Reads a chat request. @throws {Problem} naming the invalid field. */
 export function parseChatRequest(body: Fields): ChatRequest {
   checkNames(body, CHAT);
   const empty = (value: unknown): boolean => Array.isArray(value) && value.length === 0;
@@ -77,7 +77,7 @@ export function parseChatRequest(body: Fields): ChatRequest {
   return { ...asked, maxTokens: newest ?? asked.maxTokens, messages: messagesOf(body["messages"]) };
 }
 
-/** Reads a completion request. @throws {Problem} naming the field that is wrong. */
+/** Reads a completion request. @throws {Problem} naming the invalid field. */
 export function parseCompletionRequest(body: Fields): CompletionRequest {
   checkNames(body, COMPLETION);
   neutralField(body, "suffix", (value) => value === "");
@@ -111,7 +111,7 @@ function common(body: Fields): GenerationRequest {
   };
 }
 
-/** OpenAI draws at temperature 1 when nothing is said, and takes the best token at 0. */
+/** OpenAI samples at temperature 1 by default, and takes the best token at 0. */
 function samplerOf(body: Fields): Sampler | undefined {
   const temperature = numberField(body, "temperature", { from: 0, to: 2 }) ?? 1;
   const topP = numberField(body, "top_p", { from: 0, to: 1 });
@@ -141,7 +141,7 @@ function messagesOf(value: unknown): readonly ChatMessage[] {
   });
 }
 
-/** A text, or parts that are texts. */
+/** A string, or parts that are text. */
 function contentOf(at: string, content: unknown): string {
   if (typeof content === "string") return content;
   if (!Array.isArray(content)) throw wrong(at, "a text", content);

@@ -1,14 +1,14 @@
-/** An answer that is sent as it is written. */
+/** An answer that is sent while it is generated. */
 import { type Form, type Heading, usageOf } from "./answer.ts";
 import type { PendingText } from "./engine.ts";
 import { problemBody, problemOf } from "./problem.ts";
 import type { Written } from "./text_job.ts";
 
 /**
- * Server-sent events: chunks, and [DONE]. What goes wrong after the first chunk is the last one.
+ * Server-sent events: chunks, and [DONE]. An error after the first chunk is sent as the last chunk.
  *
- * @param includeUsage End with the counts; the chunks before have them as null, as OpenAI's do.
- * @param submit Queues the texts. What it throws is thrown on.
+ * @param includeUsage End with the token counts; in earlier chunks they are null, as in OpenAI's.
+ * @param submit Queues the texts. Its exceptions propagate.
  */
 export function streamed(
   form: Form,
@@ -26,7 +26,7 @@ export function streamed(
   };
   const sendChunk = (chunk: unknown): void =>
     send(includeUsage ? { ...chunk as Readonly<Record<string, unknown>>, usage: null } : chunk);
-  // No piece comes before this function is over.
+  // No piece arrives before this function returns.
   const promised = submit((index, piece) => sendChunk(form.piece(heading, index, piece)));
   const finished = async ({ written }: PendingText, index: number): Promise<Written> => {
     const text = await written;

@@ -1,48 +1,48 @@
-/** One text that is being written: what was asked, what stands there by now, and when it is over. */
+/** One text being generated: the request, the text so far, and when it is finished. */
 import { eosTokenIds, fold, key as keyOf, type Model, type Sampler, type StopReason } from "../core/mod.ts";
 import { incrementalText, stopsOf } from "../core/running/incremental_text.ts";
 import { checkInVocabulary } from "../core/running/vocabulary_check.ts";
 import { checkSampler, sampleToken } from "../ops/mod.ts";
 
-/** What is asked of the engine. */
+/** A request to the engine. */
 export interface Job {
   /** Token ids, at least one. */
   readonly prompt: readonly number[];
   /** The adapter's name; null for the bare base. */
   readonly adapter: string | null;
-  /** At most so many new tokens; from 1. */
+  /** Maximum number of new tokens, at least 1. */
   readonly maxTokens: number;
   /** Default: always the best-scoring token. */
   readonly sampler?: Sampler;
-  /** Of the draws: same seed, same text, whatever else is in the batch. */
+  /** Seed of the sampling: the same seed gives the same text, whatever else is in the batch. */
   readonly seed: number;
-  /** Texts that end the text, and are left out of it. */
+  /** Strings that end the text, and are not included in it. */
   readonly stop: readonly string[];
 }
 
 /** A finished text. */
 export interface Written {
-  /** The new text alone. */
+  /** Only the new text. */
   readonly text: string;
-  /** "stop" at an end-of-text token or a stop string, "length" where the tokens ran out. */
+  /** "stop" at an end-of-text token or a stop string, "length" at the maximum number of tokens. */
   readonly reason: "stop" | "length";
-  /** New tokens, the one that ended the text included. */
+  /** Number of new tokens, including the one that ended the text. */
   readonly tokens: number;
 }
 
-/** A text in the making. */
+/** A text being generated. */
 export interface Writing {
   readonly job: Job;
-  /** Tokens so far. */
+  /** The tokens so far. */
   readonly ids: readonly number[];
-  /** Chooses the next token from the scores [v]. Returns the result when that was the last one. */
+  /** Chooses the next token from the scores [v]. Returns the result if that was the last one. */
   take(scores: Float32Array): Written | undefined;
 }
 
 /**
- * Begins a text. `hear` gets each certain piece as it comes; together they are the text.
+ * Begins a text. `hear` is called with each final piece; together they are the text.
  *
- * @throws {RangeError} on an option out of its range.
+ * @throws {RangeError} on an option out of range.
  */
 export function writing(model: Model, job: Job, hear: (piece: string) => void): Writing {
   const { sampler, stop, maxTokens, prompt } = job;
@@ -58,7 +58,7 @@ export function writing(model: Model, job: Job, hear: (piece: string) => void): 
     job,
     ids,
     take: (scores) => {
-      // The draws of `generateIds` for a prompt alone.
+      // Samples the same as `generateIds` for a single prompt.
       const id = sampler === undefined
         ? best(scores)
         : sampleToken(scores, sampler, fold(fold(seed, ids.length + 1), 0));
@@ -76,7 +76,7 @@ export function writing(model: Model, job: Job, hear: (piece: string) => void): 
   };
 }
 
-/** The first of the largest scores. @throws {RangeError} when none is a number. */
+/** The index of the first largest score. @throws {RangeError} when all are NaN. */
 function best(scores: Float32Array): number {
   let at = 0;
   for (let i = 1; i < scores.length; i++) if (!(scores[i]! <= scores[at]!)) at = i;
