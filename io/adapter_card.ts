@@ -1,6 +1,6 @@
-/** The README.md of an adapter folder, or of a model's: what it belongs to, how large it is, how it was made. */
+/** The README.md of an adapter folder, or of a model's: its base, its size, and how it was made. */
 
-/** What a card states of the making. Undefined parts are left out. */
+/** A card's information on how it was made. Undefined parts are omitted. */
 export interface Making {
   /** SPDX id or a name such as "llama3". */
   readonly licence?: string;
@@ -10,25 +10,25 @@ export interface Making {
   readonly command?: string;
 }
 
-/** What every card states. */
+/** Information on every card. */
 interface Card extends Making {
   /** Hub id or folder of the base. */
   readonly base: string | undefined;
   readonly method: string;
-  /** Parameters that trained, and the base's. */
+  /** Number of trained parameters, and of the base's. */
   readonly trained: number;
   readonly ofBase: number;
 }
 
-/** What the card of an adapter states. */
+/** Information on the card of an adapter. */
 export interface AdapterCard extends Card {
-  /** `peft_type` of the folder; undefined in graft's own form, which no other program reads. */
+  /** `peft_type` of the folder; undefined in graft's own format, which no other program reads. */
   readonly type?: string;
-  /** Layers that are adapted, where the method changes layers. */
+  /** Number of adapted layers, where the method changes layers. */
   readonly layers?: number;
 }
 
-/** What the card of a model states whose weights were trained themselves. */
+/** Information on the card of a model whose own weights were trained. */
 export type ModelCard = Card;
 
 /**
@@ -55,7 +55,7 @@ export function adapterCard({ type, layers, ...card }: AdapterCard): string {
   });
 }
 
-/** The same beside a model whose weights were trained themselves. */
+/** The card of a model whose own weights were trained. */
 export function modelCard(card: ModelCard): string {
   return markdown(card, {
     title: "Fine-tuned model",
@@ -70,7 +70,7 @@ export function modelCard(card: ModelCard): string {
   });
 }
 
-/** In what the two kinds of card differ. */
+/** The differences between the two kinds of card. */
 interface Form {
   readonly title: string;
   readonly matter: readonly string[];

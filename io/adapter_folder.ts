@@ -1,9 +1,12 @@
-/** Where an adapter lies: a folder or a hub id, the root of a folder or a subfolder of the adapter's name. */
+/**
+ * Locates an adapter: in a folder or a hub id, at the root of the folder or in a subfolder with the adapter's
+ * name.
+ */
 import { PEFT_FILES } from "../formats/peft_keys.ts";
 import { download, hubId } from "./hub/download.ts";
 import { exists } from "./local_path.ts";
 
-/** The source as a folder on this machine: itself, or what is downloaded of a hub id. */
+/** The source as a local folder: itself, or the download of a hub id. */
 export async function localFolder(source: string, name: string | undefined): Promise<string> {
   if (await exists(source)) {
     if ((await Deno.stat(source)).isDirectory) return source.replace(/\/+$/, "");
@@ -20,10 +23,10 @@ export async function localFolder(source: string, name: string | undefined): Pro
   );
 }
 
-/** Whether a file or folder is there and may be read. */
+/** Whether a file or folder exists and is readable. */
 export const isThere = (path: string): Promise<boolean> => Deno.stat(path).then(() => true, () => false);
 
-/** The root holds the adapter "default", each subfolder one of its name. */
+/** The root contains the adapter "default", each subfolder one with its name. */
 export async function adapterFolder(
   root: string,
   name: string | undefined,
@@ -46,7 +49,7 @@ export async function adapterFolder(
   );
 }
 
-/** Names of a tensor file and of its pickled form, and what turns the second into the first. */
+/** Names of a tensor file and of its pickled form, and how to convert the second to the first. */
 export interface WeightsFiles {
   readonly weights: string;
   readonly pickle: string;

@@ -1,9 +1,9 @@
-/** What an adapter's folder says of the model that it was trained on. */
+/** The name, in an adapter's folder, of the model that it was trained on. */
 import { PEFT_FILES } from "../formats/peft_keys.ts";
 import { isObject, parseJson } from "../formats/strict_json.ts";
 import { isThere, localFolder } from "./adapter_folder.ts";
 
-/** The base that an adapter names, a path or hub id; undefined where it names none. A GGUF file does not. */
+/** The base that an adapter names, a path or hub id; undefined where it names none, as in a GGUF file. */
 export async function baseModelName(source: string): Promise<string | undefined> {
   if (source.endsWith(".gguf")) return undefined;
   const path = `${await localFolder(source, undefined)}/${PEFT_FILES.config}`;
@@ -14,14 +14,14 @@ export async function baseModelName(source: string): Promise<string | undefined>
 }
 
 /**
- * Whether two paths or hub ids name one model: their last parts are equal, without endings that say how its numbers are stored
- * ("SmolLM2.Q4_1.gguf"). A model has many names, so that they differ proves nothing.
+ * Whether two paths or hub ids name the same model: their last components are equal, without suffixes for the
+ * storage type ("SmolLM2.Q4_1.gguf"). A model has many names, so different names prove nothing.
  */
 export function sameBaseName(one: string, other: string): boolean {
   return one === other || lastName(one) === lastName(other);
 }
 
-/** Python's cache puts a hub id into `models--owner--name/snapshots/<commit>`. */
+/** Python's cache stores a hub id as `models--owner--name/snapshots/<commit>`. */
 const lastName = (path: string): string =>
   path.replace(/[\\/]+$/, "")
     .replace(/^.*models--(?:.*--)?([^\\/]+)[\\/]snapshots[\\/][^\\/]+$/, "$1")

@@ -1,6 +1,7 @@
 /**
- * What a bitsandbytes checkpoint says besides its weights. A model that came from one and still has its type is saved with the same
- * words: the storage of codes, the dtype that others compute in, and the threshold of int8's outliers, which changes what they compute.
+ * The settings of a bitsandbytes checkpoint besides its weights. A model loaded from one that still has its
+ * type is saved with the same settings: the storage of codes, the compute dtype of other programs, and the
+ * threshold of int8's outliers, which affects what they compute.
  */
 import type { Model } from "../core/mod.ts";
 import type { CodeStorage } from "../formats/bitsandbytes_write.ts";
@@ -13,7 +14,7 @@ const KEPT = {
   load_in_8bit: ["llm_int8_threshold", "llm_int8_has_fp16_weight", "llm_int8_enable_fp32_cpu_offload"],
 } as const;
 
-/** The fields of the config that the model came with, where they are of its type. */
+/** The fields of the model's original config, where they belong to its type. */
 export function keptSettings({ config }: Model, dtype: string): JsonObject {
   const given = config.quantization_config;
   if (!isObject(given) || given["quant_method"] !== "bitsandbytes") return {};
@@ -27,12 +28,15 @@ export function keptSettings({ config }: Model, dtype: string): JsonObject {
   );
 }
 
-/** In which dtype the codes of these settings lie. */
+/** The dtype in which codes are stored with these settings. */
 export function storageOf({ bnb_4bit_quant_storage: storage }: JsonObject): CodeStorage {
   return storage === "bfloat16" || storage === "float16" || storage === "float32" ? storage : "uint8";
 }
 
-/** A config as transformers takes it: it wants a float for the threshold, and JSON has no 6.0. */
+/**
+ * A config in the form that transformers accepts: it requires a float for the threshold, and our JSON has no
+ * 6.0.
+ */
 export function configText(config: JsonObject): string {
   return `${JSON.stringify(config, null, 2)}\n`
     .replace(/("llm_int8_threshold": -?\d+)(,?)$/m, "$1.0$2");

@@ -1,4 +1,4 @@
-/** The tensors of a checkpoint under the paths at which a model takes them, and each as the leaf it becomes. */
+/** The tensors of a checkpoint by their paths in a model, and their conversion to leaves. */
 import {
   type Backend,
   castWeight,
@@ -15,9 +15,9 @@ import type { StoredTensor } from "../formats/tensor_file.ts";
 import type { KnownArchitecture } from "../models/mod.ts";
 
 /**
- * Each tensor that the model takes, with its path. Stored buffers and tied heads are passed over.
+ * Each tensor that the model uses, with its path. Stored buffers and tied heads are skipped.
  *
- * @param holder What holds the tensors, for the message.
+ * @param holder The container of the tensors, for the error message.
  * @throws {RangeError} on a tensor that the model has no place for.
  */
 export function* checkpointTensors(
@@ -40,10 +40,10 @@ export function* checkpointTensors(
   }
 }
 
-/** Where a leaf goes, and when it is read. */
+/** Where a leaf is stored, and when it is read. */
 export interface LeafOptions {
   readonly backend: Backend;
-  /** Of plain matrices; default: as stored. */
+  /** Dtype of unquantized matrices; default: as stored. */
   readonly dtype?: DType;
   readonly leaves?: "lazy";
   /** Codes become plain numbers. */
@@ -51,8 +51,8 @@ export interface LeafOptions {
 }
 
 /**
- * A stored tensor as a leaf (whose plain numbers lie [in, out] or not): as `planned`, else vectors as f32 and quantized matrices
- * as they are stored, or decoded to what the file says.
+ * A stored tensor as a leaf (with `inOut` if its unquantized layout is [in, out]): with the dtype `planned`,
+ * else vectors as f32 and quantized matrices as stored.
  */
 export function storedLeaf(
   stored: StoredTensor,

@@ -1,4 +1,4 @@
-/** Adapters between a model and GGUF files that llama.cpp applies: LoRA alone, whatever the method was. */
+/** Saves and loads adapters as GGUF files for llama.cpp: always as LoRA, whatever the method. */
 import {
   type Adapter,
   byteLength,
@@ -29,11 +29,12 @@ import { refuseGradients } from "./partial_params.ts";
 import { loadTensor } from "./stored_numbers.ts";
 
 /**
- * Writes an adapter as a GGUF file. Factors are f32, as they are; where the layers' scales differ by more than alpha / r
- * can say, B takes the rest.
+ * Writes an adapter as a GGUF file. Factors are f32, unchanged; where alpha / r cannot represent all layers'
+ * scales, the rest is multiplied into B.
  *
- * @param limit How far to cut a method that is no low-rank product.
- * @throws {TypeError} when the adapter cannot be LoRA, or llama.cpp would not apply a part of it.
+ * @param limit How far to truncate a method that is not a low-rank product.
+ * @throws {TypeError} when the adapter cannot be represented as LoRA, or llama.cpp would not apply a part of
+ * it.
  */
 export async function saveGgufAdapter(
   path: string,
@@ -65,9 +66,9 @@ export async function saveGgufAdapter(
 }
 
 /**
- * Loads a GGUF file's adapter for a model, as LoRA. Parameters are f32 and the caller's.
+ * Loads a GGUF file's adapter for a model, as LoRA. Parameters are f32 and owned by the caller.
  *
- * @throws {TypeError} when the file is no LoRA adapter for the model's architecture.
+ * @throws {TypeError} when the file is not a LoRA adapter for the model's architecture.
  * @throws {RangeError} when a layer is not in the model or has another shape.
  */
 export function loadGgufAdapter(path: string, model: Model): Adapter {
@@ -92,7 +93,7 @@ export function loadGgufAdapter(path: string, model: Model): Adapter {
   }
 }
 
-/** alpha with which most layers keep their B: s r of the layers, where it is one number. */
+/** The alpha with which most layers keep their B: the most frequent s r. */
 function alphaOf({ layers }: LoraForm): number {
   const counts = new Map<number, number>();
   for (const alpha of layers.map(loraAlpha)) counts.set(alpha, (counts.get(alpha) ?? 0) + 1);
@@ -100,7 +101,7 @@ function alphaOf({ layers }: LoraForm): number {
   return [...counts].reduce((best, next) => next[1] > best[1] ? next : best, [1, 0])[0];
 }
 
-/** s r, as the f32 number that a file holds. */
+/** s r, as stored in a file in f32. */
 function loraAlpha({ scale, a }: LoraLayer): number {
   return Math.fround(scale * a.shape[0]!);
 }
@@ -119,7 +120,7 @@ function checkTies(model: Model, place: MatrixPlace): void {
   }
 }
 
-/** A folder's or hub id's last name. */
+/** The last component of a folder or hub id. */
 function nameOf(source: string): string {
   return source.replace(/[/\\]+$/, "").split(/[/\\]/).at(-1)!.replace(/\.gguf$/, "");
 }
@@ -141,7 +142,7 @@ function placeOf(file: string, model: Model, path: string, a: StoredTensor, b: S
   return place;
 }
 
-/** Options under which s is alpha / r of each layer. */
+/** Options with which s is alpha / r for each layer. */
 function optionsOf({ alpha, layers }: GgufLora, model: Model): LoraOptions {
   const paths = layers.map(({ path }) => path);
   const ranks = layers.map(({ b }) => b.shape[1]!);
@@ -158,7 +159,7 @@ function optionsOf({ alpha, layers }: GgufLora, model: Model): LoraOptions {
   };
 }
 
-/** A factor to be multiplied when its turn comes. */
+/** A factor that is scaled when it is written. */
 function writable(t: Tensor, factor: number): WritableTensor {
   return {
     name: "",

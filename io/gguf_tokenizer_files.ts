@@ -1,4 +1,4 @@
-/** A GGUF file's tokenizer as the files of a folder, in one of two readings. */
+/** A GGUF file's tokenizer as the files of a folder, in one of two interpretations. */
 import type { GgufFile } from "../formats/gguf.ts";
 import { ggufTokenizerFiles } from "../formats/gguf_tokenizer.ts";
 import type { TokenizerFiles } from "../formats/tokenizer.ts";
@@ -6,8 +6,8 @@ import type { TokenizerFiles } from "../formats/tokenizer.ts";
 /**
  * The files, or undefined when there is no vocabulary.
  *
- * @param like "transformers": a Llama file with byte-level BPE splits like GPT-2 and starts a text with bos, whatever it says,
- *   as Python's loader has it. "file": as the file says, which is what llama.cpp does.
+ * @param like "transformers": a Llama file with byte-level BPE splits like GPT-2 and starts a text with bos,
+ *   regardless of the file, as in Python's loader. "file": as the file specifies, like llama.cpp.
  */
 export function tokenizerFilesOf(
   { metadata }: Pick<GgufFile, "metadata">,

@@ -1,8 +1,9 @@
 /**
- * Adapters in graft's own folder, for methods that no other program's folder holds: `adapter_model.safetensors` has the
- * parameters under their own paths, `adapter_config.json` the method and its options, from which it is built again.
+ * Adapters in graft's own folder format, for methods that other formats cannot represent:
+ * `adapter_model.safetensors` has the parameters under their own paths, `adapter_config.json` the method and
+ * its options, from which it is rebuilt.
  *
- * The indices of a mask are stored as bytes of their gaps (`<name>.gaps`).
+ * The indices of a mask are stored as encoded gaps (`<name>.gaps`).
  *
  *     { "graft": { "version": 1, "method": "houlsby", "config": { "reduction": 16, … } }, "base_model_name_or_path": … }
  */
@@ -46,14 +47,15 @@ import { type JsonOptions, optionsFromJson } from "./records/option_codec.ts";
 
 const VERSION = 1;
 
-/** Ends the name of rising integers that are stored as bytes of their gaps: a mask's indices. */
+/** The suffix of the name of increasing integers that are stored as encoded gaps: a mask's indices. */
 const GAPS = ".gaps";
 
 /**
- * Saves an adapter in graft's own form.
+ * Saves an adapter in graft's own format.
  *
- * @throws {TypeError} when its method or an option cannot be written down.
- * @throws {RangeError} when its parameters are not those of the method on this model, because something narrowed it.
+ * @throws {TypeError} when its method or an option cannot be serialized.
+ * @throws {RangeError} when its parameters are not those of the method on this model, because it was
+ * narrowed.
  */
 export async function saveGraftAdapter(
   folder: string,
@@ -126,7 +128,7 @@ export async function saveGraftAdapter(
   await writeTextAtomically(`${folder}/README.md`, text);
 }
 
-/** The record of a folder in graft's own form; undefined where the config is another program's. */
+/** The record of a folder in graft's own format; undefined where the config is another program's. */
 export async function graftRecord(folder: string): Promise<MethodRecord | undefined> {
   const path = `${folder}/${PEFT_FILES.config}`;
   const config = parseJson(path, await Deno.readFile(path));
@@ -145,8 +147,8 @@ export async function graftRecord(folder: string): Promise<MethodRecord | undefi
 }
 
 /**
- * Loads an adapter in graft's own form. LoftQ's base is quantized again, layer by layer, and becomes a part of the adapter.
- * Leaves that a method no longer has, because nothing reads them, are passed over.
+ * Loads an adapter in graft's own format. LoftQ's base is quantized again, layer by layer, and becomes part
+ * of the adapter. Obsolete leaves that the method no longer has are ignored.
  *
  * @throws {RangeError} when a tensor is missing, unexpected or of the wrong shape; the message names it.
  */
@@ -182,7 +184,7 @@ export async function loadGraftAdapter(
       if (problems.length > 0) {
         throw new RangeError(`Cannot load "${folder}" for this model: ${problems.join("; ")}`);
       }
-      // The fresh tree's order, and its branches without leaves.
+      // In the new tree's order, with its branches without leaves.
       const byPath = new Map(leaves(found));
       return mapTree(fresh, (_, path) => byPath.get(path)!) as Synchronous<Tree>;
     });
@@ -205,7 +207,7 @@ const heldBy = (params: Tree, model: Model, masks: ReadonlyMap<string, Int32Arra
   },
 });
 
-/** What distinguishes the leaves of two trees, the first of which is right. */
+/** The differences between the leaves of the expected and the found tree. */
 function differences(expected: Tree, found: Tree): readonly string[] {
   const shapes = new Map(leaves(expected).map(([path, t]) => [path, t.shape]));
   const here = new Map(leaves(found).map(([path, t]) => [path, t.shape]));

@@ -1,6 +1,6 @@
 /**
- * What a folder or file holds, from headers and JSON alone: no weight is read, let alone loaded. Everything found wrong on
- * the way is an error, as it would be when loading.
+ * Describes the content of a folder or file from headers and JSON alone: no weights are read. Invalid content
+ * is an error, as it would be when loading.
  */
 import { openGguf } from "../formats/gguf.ts";
 import { openSafetensors } from "../formats/safetensors.ts";
@@ -13,32 +13,32 @@ export type { AdapterDescription, Contents, ModelDescription };
 
 /** A folder with several adapters. */
 export interface AdaptersDescription {
-  /** Tells the kinds apart. */
+  /** Discriminant of the union of descriptions. */
   readonly kind: "adapters";
-  /** One a subfolder. */
+  /** One per subfolder. */
   readonly adapters: readonly AdapterDescription[];
 }
 
-/** Tensors without a model around them. */
+/** Tensors without a model. */
 export interface TensorsDescription extends Contents {
-  /** Tells the kinds apart. */
+  /** Discriminant of the union of descriptions. */
   readonly kind: "tensors";
-  /** Of the file. */
+  /** The file's format. */
   readonly format: "safetensors" | "gguf";
-  /** What the header says besides. */
+  /** The header's metadata. */
   readonly metadata: JsonObject;
-  /** Of all tensors. */
+  /** Names of all tensors. */
   readonly names: readonly string[];
 }
 
-/** Anything that `inspect` knows. */
+/** Anything that `inspect` can describe. */
 export type Description = ModelDescription | AdapterDescription | AdaptersDescription | TensorsDescription;
 
 /**
  * Describes a folder (model, adapter or several adapters), a GGUF file (model or adapter) or a safetensors file.
  *
- * @throws {TypeError} when there is nothing of the kind.
- * @throws {SyntaxError | RangeError} when a file is damaged; the message names it and says where.
+ * @throws {TypeError} when there is no such thing.
+ * @throws {SyntaxError | RangeError} when a file is damaged; the message names it and the position.
  * @example
  * ```ts
  * import { inspectPath } from "@graft/peft/io";
@@ -110,7 +110,7 @@ function inspectTensors(path: string): TensorsDescription {
   }
 }
 
-/** Metadata without long lists and texts. */
+/** Metadata without long lists and strings. */
 function short(metadata: ReadonlyMap<string, unknown>): JsonObject {
   return Object.fromEntries(
     [...metadata].map(([key, value]) => [

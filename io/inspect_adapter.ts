@@ -1,4 +1,4 @@
-/** What an adapter's folder or GGUF file holds. */
+/** The content of an adapter's folder or GGUF file. */
 import type { GgufFile } from "../formats/gguf.ts";
 import { openSafetensors } from "../formats/safetensors.ts";
 import { isObject } from "../formats/strict_json.ts";
@@ -7,19 +7,19 @@ import { type Contents, contents, exists, readJson } from "./inspect_contents.ts
 
 /** One adapter of a folder. */
 export interface AdapterDescription extends Contents {
-  /** Tells the kinds apart. */
+  /** Discriminant of the union of descriptions. */
   readonly kind: "adapter";
-  /** Whose format it is. */
+  /** The folder's or file's format. */
   readonly format: "peft" | "adapters" | "gguf" | "graft";
-  /** Its subfolder, where it is not the folder's own. */
+  /** Its subfolder, unless it is at the root. */
   readonly name?: string;
-  /** As its config names it: "LORA", "IA3", …. */
+  /** The method, as named in its config: "LORA", "IA3", …. */
   readonly method: string;
   /** The base that the file names. */
   readonly base?: string;
-  /** Layers, as the file says them. */
+  /** Target layers, as in the file. */
   readonly targets?: string | readonly string[];
-  /** All other fields of its config that are set to something. */
+  /** All other fields of its config with a value. */
   readonly options: JsonObject;
 }
 
@@ -71,7 +71,7 @@ export function inspectAdapter(folder: string): AdapterDescription {
   }
 }
 
-/** Describes an open GGUF file that says it is an adapter. */
+/** Describes an open GGUF file that contains an adapter. */
 export function inspectGgufAdapter({ metadata, tensors }: GgufFile): AdapterDescription {
   const stored = [...tensors.values()];
   const targets = new Set(
@@ -92,7 +92,7 @@ export function inspectGgufAdapter({ metadata, tensors }: GgufFile): AdapterDesc
   };
 }
 
-/** The fields that say something: not null, empty or false. */
+/** The fields with a value: not null, empty or false. */
 function said(fields: JsonObject): JsonObject {
   return Object.fromEntries(
     Object.entries(fields).filter(([, v]) =>

@@ -1,15 +1,15 @@
-/** What descriptions of models, adapters and plain files have in common: tensors added up, JSON read. */
+/** Shared by descriptions of models, adapters and plain files: totals over tensors, reading JSON. */
 import { type DType, size } from "../core/mod.ts";
 import { isObject, parseJson } from "../formats/strict_json.ts";
 import type { JsonObject, StoredTensor } from "../formats/tensor_file.ts";
 
-/** Tensors added up. */
+/** Totals over tensors. */
 export interface Contents {
   /** How many tensors. */
   readonly tensors: number;
-  /** Numbers, in a quantized tensor those it stands for. */
+  /** Number of elements, for a quantized tensor those that it represents. */
   readonly parameters: number;
-  /** As stored. */
+  /** Stored bytes. */
   readonly bytes: number;
   /** The same by dtype, most bytes first. */
   readonly dtypes: readonly {
@@ -20,7 +20,7 @@ export interface Contents {
   }[];
 }
 
-/** Adds tensors up. */
+/** Computes the totals over tensors. */
 export function contents(stored: readonly StoredTensor[]): Contents {
   const sums = new Map<DType, { tensors: number; parameters: number; bytes: number }>();
   for (const { dtype, shape, byteLength } of stored) {
@@ -36,14 +36,14 @@ export function contents(stored: readonly StoredTensor[]): Contents {
   return { tensors: total("tensors"), parameters: total("parameters"), bytes: total("bytes"), dtypes };
 }
 
-/** A JSON object from a file. @throws {SyntaxError} when it is none. */
+/** A JSON object from a file. @throws {SyntaxError} when it is not one. */
 export function readJson(path: string): JsonObject {
   const json = parseJson(path, Deno.readFileSync(path));
   if (!isObject(json)) throw new SyntaxError(`Cannot read ${path}: it is not a JSON object`);
   return json;
 }
 
-/** Whether there is a file. */
+/** Whether a file exists. */
 export function exists(path: string): boolean {
   try {
     return Deno.statSync(path).isFile;

@@ -1,4 +1,4 @@
-/** What a model's folder or GGUF file holds. */
+/** The content of a model's folder or GGUF file. */
 import type { JsonObject, StoredTensor } from "../formats/tensor_file.ts";
 import { openCheckpoint } from "../formats/checkpoint.ts";
 import type { GgufFile } from "../formats/gguf.ts";
@@ -9,13 +9,13 @@ import { type Contents, contents, exists, readJson } from "./inspect_contents.ts
 
 /** A model's folder or GGUF file. */
 export interface ModelDescription extends Contents {
-  /** Tells the kinds apart. */
+  /** Discriminant of the union of descriptions. */
   readonly kind: "model";
   /** A Hugging Face folder, or a GGUF file. */
   readonly format: "folder" | "gguf";
   /** `model_type` of the config. */
   readonly architecture: string;
-  /** Why `loadModel` would refuse it; absent when it would not for its architecture. */
+  /** Why `loadModel` would refuse its architecture; absent when it would not. */
   readonly refused?: string;
   /** How many blocks. */
   readonly layers?: number;
@@ -27,13 +27,13 @@ export interface ModelDescription extends Contents {
   readonly keyValueHeads?: number;
   /** Rows of the token table. */
   readonly vocabulary?: number;
-  /** Most tokens in a text. */
+  /** Maximum number of tokens in a text. */
   readonly context?: number;
   /** Whether the head uses the embedding's matrix. */
   readonly tiedHead: boolean;
-  /** What a bitsandbytes folder says, such as "nf4, double quantization". */
+  /** The quantization of a bitsandbytes folder, such as "nf4, double quantization". */
   readonly quantization?: string;
-  /** What is known of its tokenizer. */
+  /** Information on its tokenizer. */
   readonly tokenizer?: { readonly kind: string; readonly tokens: number; readonly chatTemplate: boolean };
 }
 
@@ -74,7 +74,7 @@ export function inspectGgufModel(path: string, file: GgufFile): ModelDescription
   };
 }
 
-/** A config's worth of metadata, for files whose architecture we cannot map. */
+/** Metadata in the form of a config, for files with an unsupported architecture. */
 function ggufOutline(metadata: ReadonlyMap<string, unknown>): JsonObject {
   const architecture = String(metadata.get("general.architecture"));
   const at = (key: string): unknown => metadata.get(`${architecture}.${key}`);
@@ -125,7 +125,10 @@ function quantizationOf(config: unknown): string | undefined {
   return `${config["quant_method"]} ${config["bnb_4bit_quant_type"]}${doubled}`;
 }
 
-/** A value, or why there is none, for what may be there but not for us to run. Damage is not caught. */
+/**
+ * A value, or why there is none, for content that may be valid but unsupported. Errors of damaged files are
+ * not caught.
+ */
 function runnable<T>(f: () => T): { readonly value?: T; readonly refused?: string } {
   try {
     return { value: f() };

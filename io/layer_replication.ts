@@ -1,4 +1,7 @@
-/** Adapters of a model with another's layers, some of them several times: their folder's config says which (PEFT's `layer_replication`). */
+/**
+ * Adapters of a model with replicated layers, which are listed in the folder's config (PEFT's
+ * `layer_replication`).
+ */
 import type { Json, Model } from "../core/mod.ts";
 import { PEFT_FILES } from "../formats/peft_keys.ts";
 import { isObject, parseJson } from "../formats/strict_json.ts";
@@ -8,15 +11,15 @@ import { isThere, localFolder } from "./adapter_folder.ts";
 /** The field's name, in PEFT's folders and in ours. */
 const FIELD = "layer_replication";
 
-/** The field for a model's adapters; nothing where no layers are replicated. */
+/** The field for a model's adapters; empty where no layers are replicated. */
 export function replicationField(model: Model): { readonly layer_replication?: Json } {
   const ranges = replicatedRanges(model);
   return ranges === undefined ? {} : { [FIELD]: ranges };
 }
 
 /**
- * A model's layers are those that an adapter's config asks for. A config without the field may be of an adapter for the deeper
- * model as a checkpoint of its own.
+ * Checks that a model's layers are those that an adapter's config requires. A config without the field may
+ * belong to an adapter for the deeper model as a separate checkpoint.
  *
  * @throws {RangeError} when they are not.
  */
@@ -36,11 +39,12 @@ export async function checkReplication(folder: string, model: Model): Promise<vo
 }
 
 /**
- * The model that an adapter is for: with its layers replicated where the adapter's folder says so, else the model itself.
+ * The model that an adapter is for: with its layers replicated as specified in the adapter's folder, else the
+ * model itself.
  *
- * @param source A folder, a `.gguf` file (which says nothing) or a hub id.
+ * @param source A folder, a `.gguf` file (which has no such field) or a hub id.
  * @param name Which adapter of a folder.
- * @throws {RangeError} when the model has not the layers that the folder names.
+ * @throws {RangeError} when the model lacks layers that the folder names.
  * @example
  * ```ts
  * import { adapt, freshModel, lora, reference, replicateLayers, saveAdapter, smallConfig } from "@graft/peft";
@@ -62,12 +66,12 @@ export async function modelOfAdapter<M extends Model>(source: string, model: M, 
   );
   const there = await Promise.all(places.map(isThere));
   const path = places[there.indexOf(true)];
-  if (path === undefined) return model; // for `loadAdapter` to say
+  if (path === undefined) return model; // reported by `loadAdapter`
   const ranges = await replicationOf(path);
   return ranges === undefined ? model : replicateLayers(model, ranges);
 }
 
-/** What a config asks for; undefined where it asks for nothing. */
+/** The ranges in a config; undefined where it has none. */
 async function replicationOf(path: string): Promise<readonly LayerRange[] | undefined> {
   const config = parseJson(path, await Deno.readFile(path));
   return isObject(config) ? rangesOf(config[FIELD] as Json | undefined) : undefined;

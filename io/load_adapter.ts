@@ -15,25 +15,26 @@ export interface LoadAdapterOptions extends NamedFolderOptions {
 }
 
 /**
- * Loads an adapter for a model from an HF PEFT folder: matrix methods, (IA)³, norms, soft prompts and trainable tokens, with saved
- * modules and token rows beside them. Parameters are f32 and owned by the caller: `keep` or dispose them.
+ * Loads an adapter for a model from an HF PEFT folder: matrix methods, (IA)³, norms, soft prompts and
+ * trainable tokens, along with saved modules and token rows. Parameters are f32 and owned by the caller:
+ * `keep` or dispose them.
  *
  * Loading is strict. The base's name in the folder is not compared, since a base has many names; shapes are.
  *
- * AdapterHub folders (`adapters` 1.3, safetensors) are told by their config: one adapter with its head, a fusion, or a setup.
+ * AdapterHub folders (`adapters` 1.3, safetensors) are recognized by their config: one adapter with its head,
+ * a fusion, or a setup.
  *
- * An adapter of replicated layers (PEFT's `layer_replication`) is for `replicateLayers(base, …)`; `modelOfAdapter` of `io` makes that
- * model.
+ * An adapter of replicated layers (PEFT's `layer_replication`) is for `replicateLayers(base, …)`;
+ * `modelOfAdapter` of `io` creates that model.
  *
- * A GGUF file holds LoRA for llama.cpp, and loads as that.
+ * A GGUF file holds LoRA for llama.cpp, and is loaded as LoRA.
  *
  * Folders that an adapter's own files name (X-LoRA's experts, the adapters of a setup) must lie inside its folder unless
  * `outsideFolders` allows others.
  *
  * @param source A folder, a `.gguf` file, or a hub id.
- * @throws {RangeError} when a key is missing, unexpected or of the wrong shape, when targets match nothing, or when the
- * config asks for something that is not supported, or names a folder that is missing, outside the adapter's own or around it;
- * the message names it.
+ * @throws {RangeError} when a key is missing, unexpected or of the wrong shape, when targets match nothing,
+ * or when the config requires something unsupported; the message names it.
  * @throws {TypeError} when there are only pickled weights, which are never read.
  * @example
  * ```ts

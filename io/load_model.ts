@@ -27,7 +27,7 @@ import { missingHead, otherClasses } from "./task_head.ts";
 export interface LoadOptions {
   /** Where it computes. */
   readonly backend: Backend;
-  /** Convert the matrices to this dtype on the way in; default: as stored. Vectors become f32. */
+  /** Convert the matrices to this dtype while loading; default: as stored. Vectors become f32. */
   readonly dtype?: DType;
   /**
    * "decoded": codes of a quantized checkpoint become plain numbers on the way in, and take their room. Those of 4-bit
@@ -38,22 +38,22 @@ export interface LoadOptions {
   /** Quantize on the way in, one weight at a time, so that the whole never lies in memory unquantized. As `quantize`. */
   readonly quantize?: QuantizeOptions;
   /**
-   * "lazy": each weight is read when it is first needed, for models that are only written out and may be larger than memory.
-   * The files stay open until the model is disposed. Default: at once.
+   * "lazy": each weight is read when it is first needed, for models that are only written to disk and may be
+   * larger than memory. The files stay open until the model is disposed. Default: immediately.
    */
   readonly leaves?: "lazy";
   /**
-   * The head to load the model with. Parts of it that the checkpoint does not have start from random numbers; other heads of
-   * the checkpoint are left out. Default: the head that it was saved with.
+   * The head to load the model with. Parts of it that the checkpoint lacks are randomly initialized; other
+   * heads of the checkpoint are ignored. Default: the head that it was saved with.
    */
   readonly task?: Task;
-  /** Seed of the head's random numbers, default 0. */
+  /** Seed of the head's random initialization, default 0. */
   readonly key?: number | Key;
   /**
-   * How a GGUF file's tokenizer behaves. "file" (default): as the file says, which is what llama.cpp does and the model was
-   * trained with. "transformers": as Python's loader of the same file, which gives a Llama with byte-level BPE the splits of
-   * GPT-2 and a start token whatever the file says. The two differ in that token and in numbers and the white space before
-   * them.
+   * How a GGUF file's tokenizer behaves. "file" (default): as the file specifies, like llama.cpp and as the
+   * model was trained. "transformers": like Python's loader of the same file, which gives a Llama with
+   * byte-level BPE the splits of GPT-2 and a start token regardless of the file. The two differ in that
+   * token, and in numbers and the white space before them.
    */
   readonly ggufTokenizer?: "transformers" | "file";
 }
@@ -63,7 +63,8 @@ export interface LoadOptions {
  *
  * @param source A folder with `config.json` and safetensors, a `.gguf` file, or a hub id such as
  * "HuggingFaceTB/SmolLM2-135M" (downloaded once, HF_ENDPOINT honoured).
- * @throws {RangeError} when the architecture is not known or a weight is missing, unexpected or of the wrong shape.
+ * @throws {RangeError} when the architecture is not supported or a weight is missing, unexpected or of the
+ * wrong shape.
  * @example
  * ```ts
  * import { loadModel, reference } from "@graft/peft";
@@ -136,8 +137,8 @@ export async function loadModel(source: string, options: LoadOptions): Promise<M
 }
 
 /**
- * The tokenizer of a local folder or GGUF file without its weights, as `loadModel` gives it by default; undefined when there
- * is none.
+ * The tokenizer of a local folder or GGUF file without its weights, as loaded by `loadModel` by default;
+ * undefined when there is none.
  *
  * @example
  * ```ts

@@ -1,4 +1,4 @@
-/** Where a model lies on this machine. */
+/** The local path of a model. */
 import { download, downloaded, type DownloadOptions, hubId } from "./hub/download.ts";
 import { downloadHeaders } from "./hub/headers.ts";
 
@@ -11,13 +11,13 @@ export async function localPath(source: string, options: DownloadOptions = {}): 
   );
 }
 
-/** As `localPath`, with the headers of the weights alone where they would have to be downloaded. */
+/** As `localPath`, but downloads only the headers of the weights. */
 export async function localHeaders(source: string, options: DownloadOptions = {}): Promise<string> {
   if (await exists(source) || hubId(source) === undefined) return await localPath(source, options);
   return await modelIn(await downloadHeaders(source, options));
 }
 
-/** As `localPath`, of what is here already; undefined when nothing is. */
+/** As `localPath`, but only for what is already local; undefined otherwise. */
 export async function localCopy(source: string): Promise<string | undefined> {
   if (await exists(source)) return source;
   const folder = await downloaded(source);
@@ -33,7 +33,10 @@ async function modelIn(folder: string): Promise<string> {
     : `${folder}/${gguf}`;
 }
 
-/** A path that may not be read might be there: then the permission's message is the answer, and the hub is not asked. */
+/**
+ * A path without read permission may exist: then the permission error is thrown, and the hub is not
+ * contacted.
+ */
 export async function exists(path: string): Promise<boolean> {
   return await Deno.stat(path).then(() => true, (error) => {
     if (error instanceof Deno.errors.NotCapable) throw error;

@@ -1,6 +1,7 @@
 /**
- * Where formats, models and methods meet: models and adapters from folders, files and the hub, and back; the state of a
- * training run on disk; what a file holds without loading it. Imports `core`, `formats`, `models` and `methods`.
+ * Connects formats, models and methods: loading and saving models and adapters as folders, files and from the
+ * hub; the state of a training run on disk; inspection of files without loading them. Imports `core`,
+ * `formats`, `models` and `methods`.
  *
  * @example
  * ```ts

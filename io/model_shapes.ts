@@ -1,4 +1,4 @@
-/** A model without numbers, for planning: what a checkpoint's headers or a config alone say about its weights. */
+/** A model without data, for planning, from a checkpoint's headers or a config alone. */
 import {
   allocate,
   castWeightShape,
@@ -23,8 +23,8 @@ import { missingHead, otherClasses } from "./task_head.ts";
 export type ShapeOptions = Pick<LoadOptions, "dtype" | "quantize" | "task">;
 
 /**
- * The model that `loadModel` would give, on a backend that only counts. Reads the headers of a local folder or GGUF file,
- * never the weights.
+ * The model that `loadModel` would load, on a backend that only counts. Reads the headers of a local folder
+ * or GGUF file, never the weights.
  *
  * @throws as `loadModel`.
  * @example
@@ -53,9 +53,9 @@ export function checkpointShapes(path: string, options: ShapeOptions = {}): Mode
 }
 
 /**
- * A model of which only the config is known, matrices in its `torch_dtype` (bf16 where it names none).
+ * A model from a config alone, with matrices in its `torch_dtype` (default bf16).
  *
- * @throws {RangeError} when the architecture is not known.
+ * @throws {RangeError} when the architecture is not supported.
  * @example
  * ```ts
  * import { adapt, count, lora } from "@graft/peft";

@@ -1,21 +1,21 @@
-/** A result that appears whole or not at all: it is made beside its place and takes it by renaming. */
+/** An atomic output: it is created next to its target and then renamed. */
 import { exists, isOccupied } from "./path_exists.ts";
 
-/** Where a result will stand. */
+/** The target of a result. */
 export interface NewOutput {
   readonly path: string;
   /**
-   * Makes the result at a path beside (with the same ending) and puts it in place. When `make` throws, nothing of it remains
-   * and an earlier result stays as it was.
+   * Creates the result at a neighbouring path (with the same extension) and renames it to the target. When
+   * `make` throws, nothing of it remains and an earlier result is unchanged.
    */
   write(make: (path: string) => Promise<void>): Promise<void>;
 }
 
 /**
- * Looks at a place for a file or folder, before any work.
+ * Checks the target of a file or folder before any work.
  *
- * @throws {RangeError} when something is there already and `overwrite` is false, or it is a folder that holds no model and no
- *   adapter. An empty folder is nothing.
+ * @throws {RangeError} when it already exists and `overwrite` is false, or it is a folder without a model or
+ *   an adapter. An empty folder does not count as existing.
  */
 export function newOutput(path: string, overwrite: boolean): NewOutput {
   const target = path.replace(/[/\\]+$/, "") || path;
@@ -57,7 +57,7 @@ function parentOf(path: string): string {
   return slash < 0 ? "." : path.slice(0, slash + 1);
 }
 
-/** Any file, but no folder of other things. */
+/** Any file, but not a folder with other content. */
 function isReplaceable(path: string): boolean {
   return !Deno.statSync(path).isDirectory ||
     ["config.json", "adapter_config.json"].some((name) => exists(`${path}/${name}`));

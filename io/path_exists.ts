@@ -1,6 +1,6 @@
-/** What stands at a path where a result is to go. */
+/** Checks of paths for results. */
 
-/** Whether anything is there. */
+/** Whether anything exists at the path. */
 export function exists(path: string): boolean {
   try {
     Deno.statSync(path);
@@ -11,7 +11,7 @@ export function exists(path: string): boolean {
   }
 }
 
-/** Whether a file, or a folder with something in it, is there. */
+/** Whether a file or a nonempty folder exists at the path. */
 export function isOccupied(path: string): boolean {
   return exists(path) &&
     (!Deno.statSync(path).isDirectory || !Deno.readDirSync(path)[Symbol.iterator]().next().done);

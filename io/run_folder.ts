@@ -1,41 +1,41 @@
 /**
  * The folder of a training run:
  *
- *     adapter_config.json, adapter_model.safetensors, README.md    the result, when the run is over; of full fine-tuning
+ *     adapter_config.json, adapter_model.safetensors, README.md    the result, when the run is finished; for full fine-tuning
  *                                                                  config.json, model.safetensors, the tokenizer, README.md
- *     metrics.jsonl                                                one line a step or evaluation
- *     checkpoint/state.safetensors                                 what the run continues from
- *     checkpoint/start/                                            where it began, when stages came before
- *     checkpoint/best.safetensors                                  the best parameters so far, where there are evaluations
+ *     metrics.jsonl                                                one line per step or evaluation
+ *     checkpoint/state.safetensors                                 the state from which the run continues
+ *     checkpoint/start/                                            the starting point, after earlier stages
+ *     checkpoint/best.safetensors                                  the best parameters so far, if there are evaluations
  *
- * Earlier files are never touched: a new run refuses a folder with something in it. An overwriting run works in
- * `<folder>.new` beside it and takes its place when everything is written.
+ * Earlier files are never changed: a new run refuses a nonempty folder. An overwriting run works in
+ * `<folder>.new` next to it and replaces it when everything is written.
  */
 import { exists, isOccupied } from "./path_exists.ts";
 
-/** What may be there already. */
+/** What may already exist. */
 export type RunMode = "new" | "resume" | "overwrite" | "resume overwrite";
 
 /** A run's folder. Nothing is created before `create`. */
 export interface RunFolder {
-  /** Where the run works. */
+  /** The working folder of the run. */
   readonly path: string;
-  /** Where the run begins, when it took stages to get there. */
+  /** The starting point of the run, after earlier stages. */
   readonly start: string;
   readonly state: string;
   readonly best: string;
   readonly metrics: string;
-  /** Whether there is a state to continue from. */
+  /** Whether there is a state to resume from. */
   readonly continues: boolean;
   create(): void;
-  /** Puts the folder in its place. */
+  /** Moves the folder to its final place. */
   finish(): void;
 }
 
 /**
- * Looks at the output folder.
+ * Checks the output folder.
  *
- * @throws {RangeError} when there is something that must not be lost, or nothing that could be resumed.
+ * @throws {RangeError} when it contains something that must not be lost, or nothing that could be resumed.
  */
 export function openRunFolder(output: string, mode: RunMode): RunFolder {
   const target = output.replace(/[/\\]+$/, "") || output;
@@ -92,7 +92,7 @@ function runFolder(path: string, target: string): RunFolder {
     continues: exists(state),
     create: () => {
       Deno.mkdirSync(`${path}/checkpoint`, { recursive: true });
-      // A killed run may have left files half written, under names that nobody reads.
+      // A killed run may have left partial files, under names that are never read.
       for (const folder of [path, `${path}/checkpoint`]) {
         for (const { name } of Deno.readDirSync(folder)) {
           if (/\.partial-\d+$/.test(name)) Deno.removeSync(`${folder}/${name}`);

@@ -1,4 +1,4 @@
-/** `saveAdapter`: an adapter into a folder that HF PEFT reads, or a GGUF file that llama.cpp does. */
+/** `saveAdapter`: saves an adapter as a folder for HF PEFT, or a GGUF file for llama.cpp. */
 import { type Adapter, dispose, leaves, type Model, scope, type Storage, tensorsIn } from "../core/mod.ts";
 import { checkAdapterName } from "../formats/peft_keys.ts";
 import { type Limit, toLora } from "../methods/low_rank/to_lora.ts";
@@ -12,16 +12,16 @@ import { savePeftFolder } from "./peft/save.ts";
 
 export { refusedByPeft } from "./peft/save.ts";
 
-/** How to save an adapter. */
+/** Options of `saveAdapter`. */
 export interface SaveAdapterOptions {
   /**
-   * Default "gguf" for a path that ends in ".gguf", else "peft". "adapters" is AdapterHub's folder, "graft" our own, for every
-   * method.
+   * Default "gguf" for a path that ends in ".gguf", else "peft". "adapters" is AdapterHub's folder, "graft"
+   * our own, which supports every method.
    */
   readonly format?: "peft" | "adapters" | "gguf" | "graft";
   /**
-   * Save what remains of the adapter as plain LoRA, cut to a rank or an error: for programs that know no other method. A
-   * GGUF file needs it unless the adapter is made of low-rank products.
+   * Save the adapter as plain LoRA, truncated to a rank or an error: for programs that support no other
+   * method. Required for a GGUF file unless the adapter consists of low-rank products.
    */
   readonly lora?: Limit;
   /** For the model card: the licence, a hash of the training data, the command that trained it. */
@@ -29,20 +29,19 @@ export interface SaveAdapterOptions {
 }
 
 /**
- * Saves an adapter as an HF PEFT folder: `adapter_config.json`, `adapter_model.safetensors` and a model card. The adapter
- * "default" (or without a name) goes to the folder itself, another into the subfolder of its name, as PEFT does it. With
- * `{ ...adapter, params: grads }` gradients are saved under the same keys.
+ * Saves an adapter as an HF PEFT folder: `adapter_config.json`, `adapter_model.safetensors` and a model card.
+ * The adapter "default" (or without a name) goes to the folder itself, others to a subfolder with their name,
+ * as in PEFT. With `{ ...adapter, params: grads }` gradients are saved under the same keys.
  *
- * As AdapterHub's it is a folder for `adapters` 1.3, as safetensors: the adapter lies in the folder itself and its name in the
- * keys. What one configuration cannot hold, a fusion or two adapters behind one part, becomes a setup of several folders.
+ * With "adapters" it is a folder for `adapters` 1.3, as safetensors: the adapter is in the folder itself and
+ * its name in the keys. What one configuration cannot represent, such as a fusion or two adapters after one
+ * part, becomes a setup of several folders.
  *
- * As GGUF it is one file for llama.cpp's `--lora`: LoRA on linear layers and on untied tables, nothing else. For a folder's path
- * that is "adapter.gguf" in it, or the adapter's name.
+ * With "gguf" it is one file for llama.cpp's `--lora`: only LoRA on linear layers and untied tables. For a
+ * folder's path the file is "adapter.gguf" in it, or has the adapter's name.
  *
- * Gradients are refused where the form holds something that would have to be computed from them, or frozen parameters, which
- * they lack: PEFT's folders alone leave those out.
- *
- * @throws {TypeError} when a PEFT folder or a GGUF file cannot hold the method; the message says what can.
+ * @throws {TypeError} when a PEFT folder or a GGUF file cannot represent the method; the message says what
+ * can.
  * @throws {RangeError} when parameters do not fit the model, or PEFT would lose weights under the adapter's name.
  * @example
  * ```ts
@@ -102,13 +101,16 @@ export async function saveAdapter(
   await savePeftFolder(target, adapter, model, options.card);
 }
 
-/** @throws {RangeError} when a parameter does nothing, as where `at` narrows a trained adapter: a folder would bring it back. */
+/**
+ * @throws {RangeError} when a parameter has no effect, as where `at` narrows a trained adapter: loading the
+ * folder would reactivate it.
+ */
 function checkUsed({ method, params }: Adapter, { spec }: Model): void {
   let used: ReadonlySet<Storage>;
   try {
     used = scope(() => new Set(tensorsIn(method.edits(params, spec)).map(({ storage }) => storage)));
   } catch {
-    return; // gradients lack what never trains; what else is wrong has its own message
+    return; // gradients lack untrained parameters; other errors have their own messages
   }
   const idle = leaves(params).find(([, t]) => t.size > 0 && !used.has(t.storage));
   if (idle === undefined) return;

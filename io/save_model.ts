@@ -1,4 +1,4 @@
-/** `saveModel`: a model as a Hugging Face folder or a GGUF file. */
+/** `saveModel`: saves a model as a Hugging Face folder or a GGUF file. */
 import {
   allEdits,
   byteLength,
@@ -30,19 +30,19 @@ import { type Making, modelCard } from "./adapter_card.ts";
 import { configText, keptSettings, storageOf } from "./bitsandbytes_settings.ts";
 import { copyTokenizer, ggufVocabulary } from "./tokenizer_files.ts";
 
-/** How to save a model. */
+/** Options of `saveModel`. */
 export interface SaveModelOptions {
   /**
-   * Dtype of the weights. Default: as they are, with what the format does not have decoded to f32; in a folder, vectors that a 16-bit
-   * checkpoint's numbers suffice for in those. Under a block type
-   * (GGUF only) vectors stay f32.
+   * Dtype of the weights. Default: unchanged, with dtypes that the format lacks dequantized to f32; in a
+   * folder, vectors are stored in the model's 16-bit dtype where that is exact. With a block type (GGUF only)
+   * vectors stay f32.
    */
   readonly dtype?: DType;
-  /** Writes a model card, README.md, beside the weights of a folder. Default: none. */
+  /** Writes a model card, README.md, along with the weights of a folder. Default: none. */
   readonly card?: Making & {
     /** How it was trained. */
     readonly method: string;
-    /** Parameters that trained. */
+    /** Number of trained parameters. */
     readonly trained: number;
   };
 }
@@ -50,13 +50,13 @@ export interface SaveModelOptions {
 type Bitsandbytes = "nf4" | "fp4" | "nf4_double" | "fp4_double" | "int8";
 
 /**
- * Saves a model, one leaf at a time: `config.json` and `model.safetensors` in a folder, with the tokenizer's files where the model came from a
- * folder that has them; or, for a path that ends in ".gguf", one GGUF file. Linear layers in a bitsandbytes type are
- * written as transformers writes them. A head that was merged away from its embedding is saved beside it, and
- * `tie_word_embeddings` becomes false.
+ * Saves a model, one leaf at a time: `config.json` and `model.safetensors` in a folder, with the tokenizer's
+ * files where the model came from a folder that has them; or, for a path that ends in ".gguf", one GGUF file.
+ * Linear layers in a bitsandbytes type are written as by transformers. A head that was untied from its
+ * embedding by merging is saved separately, and `tie_word_embeddings` becomes false.
  *
- * @throws {TypeError} when the model has grafted edits, which weights alone do not hold, weights that its architecture has
- * no place for (a merged bias), or a dtype that the format lacks.
+ * @throws {TypeError} when the model has grafted edits, which weights cannot represent, weights that its
+ * architecture has no place for (a merged bias), or a dtype that the format lacks.
  * @example
  * ```ts
  * import { adapt, freshModel, lora, merge, reference, saveModel, smallConfig } from "@graft/peft";
@@ -80,7 +80,7 @@ export async function saveModel(path: string, model: Model, options: SaveModelOp
   else await saveFolder(path.replace(/\/+$/, ""), model, options);
 }
 
-/** A merged bias may stand where the architecture has none; another program would drop it in silence. */
+/** A merged bias may be where the architecture has none; another program would silently drop it. */
 function checkPlaces({ spec, weights, config }: Model): void {
   const known = new Set([
     ...[...spec.linears, ...spec.norms, ...spec.heads].flatMap((p) =>
@@ -125,7 +125,7 @@ async function saveFolder(folder: string, model: Model, { dtype, card }: SaveMod
     } else {
       const own = isQuantized(leaf.dtype) ? "f32" : leaf.dtype;
       const plain = dtype ?? (await isExactly(leaf, main) ? main : own);
-      // The config will say that it is not tied, so nothing multiplies its scores any more.
+      // The config will say that it is untied, so its scores are no longer scaled.
       const factor = untied.has(path) ? tiedScale : 1;
       tensors.push(writable(name, leaf, plain, isStoredTransposed(model.spec, path), factor));
     }
@@ -156,7 +156,7 @@ async function saveGguf(path: string, model: Model, { dtype }: SaveModelOptions)
   await writeGguf(path, fields, laidOut);
 }
 
-/** The layers that transformers holds in a bitsandbytes type, and that type. */
+/** The layers that transformers stores in a bitsandbytes type, and that type. */
 function quantizedLayers(
   model: Model,
 ):
@@ -219,13 +219,13 @@ function configOf(
   };
 }
 
-/** Matrices that heads were given, which their config ties to the embedding. */
+/** Matrices of heads that the config ties to the embedding, but that have their own. */
 function untiedHeads({ spec, weights }: Model): readonly string[] {
   return spec.heads.filter(({ tiedTo }) => tiedTo !== undefined).map(({ path }) => `${path}.weight`)
     .filter((path) => lookup(weights, path) instanceof Tensor);
 }
 
-/** The dtype of most elements that will be plain, all but those at the paths. */
+/** The dtype of most elements that will be unquantized, excluding those at the paths. */
 function mainDtype(model: Model, quantized: ReadonlySet<string> = new Set()): DType {
   const sizes = new Map<DType, number>();
   for (const [path, leaf] of weightLeaves(model.weights)) {
@@ -236,7 +236,7 @@ function mainDtype(model: Model, quantized: ReadonlySet<string> = new Set()): DT
   return [...sizes].sort(([, a], [, b]) => b - a)[0]?.[0] ?? "f32";
 }
 
-/** Whether a vector, which memory holds in f32, has the numbers of the model's own 16 bits still. */
+/** Whether a vector, which is f32 in memory, is exactly representable in the model's 16-bit dtype. */
 async function isExactly(leaf: Tensor, dtype: DType): Promise<boolean> {
   if (leaf.shape.length > 1 || leaf.dtype !== "f32" || (dtype !== "f16" && dtype !== "bf16")) return false;
   const rounded = transiently(() => scope(() => castTo(castTo(leaf, dtype), "f32")));
@@ -249,7 +249,7 @@ function torchName(dtype: DType): "bfloat16" | "float16" | "float32" {
   return dtype === "bf16" ? "bfloat16" : dtype === "f16" ? "float16" : "float32";
 }
 
-/** A leaf to be converted when its turn comes. */
+/** A leaf that is converted when it is written. */
 function writable(name: string, leaf: Tensor, dtype: DType, inOut: boolean, factor = 1): WritableTensor {
   const shape = castWeightShape(leaf, dtype, inOut);
   return {

@@ -1,15 +1,15 @@
-/** The numbers of stored tensors: loaded in f32, and compared. */
+/** Loads stored tensors in f32, and compares them. */
 import { castTo, fromBytes, type Model, read, scope, type Synchronous, type Tensor } from "../core/mod.ts";
 import type { StoredTensor } from "../formats/tensor_file.ts";
 
-/** A stored tensor in f32, or as whole numbers. */
+/** A stored tensor in f32, or as integers. */
 export function loadTensor(stored: StoredTensor, { backend }: Model, dtype: "f32" | "i32" = "f32"): Tensor {
   return scope((): Synchronous<Tensor> =>
     castTo(fromBytes(stored.read(), stored.shape, stored.dtype, backend), dtype)
   );
 }
 
-/** Whether two tensors hold the same numbers; frees both. */
+/** Whether two tensors have the same values; frees both. */
 export async function sameNumbers(a: Tensor, b: Tensor): Promise<boolean> {
   const [x, y] = [await read(a), await read(b)];
   a.storage.free();

@@ -1,6 +1,6 @@
 /**
- * `task.json` beside an adapter: the head that it was trained with, where the base has another or none. No adapter format
- * has a place for the names of classes.
+ * `task.json` of an adapter folder: the head that it was trained with, where the base has another or none.
+ * Adapter formats do not store the names of classes.
  */
 import { writeTextAtomically } from "../formats/atomic_write.ts";
 import { isObject, parseJson } from "../formats/strict_json.ts";
@@ -14,9 +14,9 @@ export function saveTask(folder: string, task: Task): Promise<void> {
 }
 
 /**
- * The task of an adapter's folder; undefined where it says none.
+ * The task of an adapter's folder; undefined where there is none.
  *
- * @throws {SyntaxError} when the file is there and no task.
+ * @throws {SyntaxError} when the file exists but is not a task.
  */
 export async function loadTask(folder: string): Promise<Task | undefined> {
   const path = `${folder}/${NAME}`;

@@ -1,9 +1,9 @@
-/** The head of a task over a checkpoint that was saved with another one, or with none. */
+/** The head of a task for a checkpoint that was saved with another one, or with none. */
 import type { Backend, Key, ModelConfig, Shape, Spec, Tensor } from "../core/mod.ts";
 import { openCheckpoint } from "../formats/checkpoint.ts";
 import { architectureOf, freshWeights, headLeaves, type Task, taskConfig } from "../models/mod.ts";
 
-/** Fresh leaves of the head for those that the checkpoint lacks. */
+/** Randomly initialized leaves of the head that the checkpoint lacks. */
 export function missingHead(
   spec: Spec,
   weights: readonly (readonly [path: string, leaf: Tensor])[],
@@ -16,8 +16,8 @@ export function missingHead(
 }
 
 /**
- * Modules of a task's head that a local checkpoint does not have, a BERT's pooler for instance. Nothing but the run that makes
- * them knows their numbers.
+ * Modules of a task's head that a local checkpoint does not have, a BERT's pooler for instance. Their values
+ * are known only to the run that initializes them.
  */
 export function freshModules(path: string, task: Task): readonly string[] {
   const checkpoint = openCheckpoint(path);

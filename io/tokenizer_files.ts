@@ -1,4 +1,4 @@
-/** Carrying a model's tokenizer along when the model is saved. */
+/** Saves a model's tokenizer along with the model. */
 import type { Model } from "../core/mod.ts";
 import { writeAtomically, writeTextAtomically } from "../formats/atomic_write.ts";
 import { openGguf } from "../formats/gguf.ts";
@@ -11,8 +11,8 @@ import { TOKENIZER_FILES } from "./hub/files.ts";
 import { localCopy } from "./local_path.ts";
 
 /**
- * Puts a tokenizer's files into a model's folder: copies of those in the folder or download that the model came from, or
- * what a GGUF file says.
+ * Writes a tokenizer's files to a model's folder: copies of those in the folder or download that the model
+ * came from, or those derived from a GGUF file.
  */
 export async function copyTokenizer(from: string | undefined, folder: string): Promise<void> {
   const source = from === undefined ? undefined : await localCopy(from);
@@ -26,7 +26,9 @@ export async function copyTokenizer(from: string | undefined, folder: string): P
   }
 }
 
-/** The `tokenizer.*` metadata for a GGUF file, from the GGUF file or folder that a model came from; else none. */
+/**
+ * The `tokenizer.*` metadata for a GGUF file, from the GGUF file or folder that a model came from, if any.
+ */
 export async function ggufVocabulary(model: Model): Promise<ReadonlyMap<string, GgufValue>> {
   const source = model.source === undefined ? undefined : await localCopy(model.source);
   if (source === undefined) return new Map();

@@ -1,7 +1,7 @@
 /**
  * A run on disk: one safetensors file with the parameters (`params/<path>`), the optimizer's slots as bytes
- * (`slots/<number>/<path>/<slot>`) and, in its metadata, a JSON record of what else a run must know to go on. Written
- * atomically: a run killed at any moment leaves the last whole state.
+ * (`slots/<number>/<path>/<slot>`) and, in its metadata, a JSON record of the remaining state needed to
+ * resume. Written atomically: a run killed at any moment leaves the last complete state.
  */
 import {
   type Backend,
@@ -22,17 +22,17 @@ import { openSafetensors, type SafetensorsFile } from "../formats/safetensors.ts
 import { writeSafetensors } from "../formats/safetensors_write.ts";
 import type { WritableTensor } from "../formats/tensor_file.ts";
 
-/** One optimizer slot as bytes, as training hands it out. */
+/** One optimizer slot as bytes, as provided by training. */
 export interface SavedSlot {
-  /** How the numbers are stored. */
+  /** The dtype of the values. */
   readonly dtype: DType;
   /** Sizes of the axes. */
   readonly shape: readonly number[];
-  /** The numbers as they are stored. */
+  /** The values in the dtype's layout. */
   readonly bytes: Uint8Array;
 }
 
-/** A run's numbers, as training hands them out. */
+/** A run's tensors, as provided by training. */
 export interface RunSnapshot {
   /** Steps done. */
   readonly step: number;
@@ -40,17 +40,17 @@ export interface RunSnapshot {
   readonly params: Tree;
   /** By "path/slot", parameters in the order of the tree. */
   readonly slots: AsyncIterable<readonly [name: string, slot: SavedSlot]>;
-  /** What the method keeps between steps. */
+  /** The method's state between steps. */
   readonly state?: Tree;
 }
 
-/** Names and dtypes of the slots of a parameter: what is needed of an optimizer. */
+/** Names and dtypes of the slots of a parameter: the part of an optimizer needed here. */
 export interface SlotRule {
   /** Dtypes of a parameter's slots by name. */
   slots(leaf: Tensor): Readonly<Record<string, DType>>;
 }
 
-/** What a caller keeps beside the numbers. */
+/** Additional state of the caller. */
 export type StateRecord = { readonly [name: string]: Json };
 
 const KEY = "graft.training";
@@ -62,7 +62,7 @@ interface Written {
   /** In the order of the tree: sums over parameters must come out in the same order after resuming. */
   readonly params: readonly string[];
   readonly slots: readonly SlotPlan[];
-  /** Of the method's own state; absent in files of earlier versions. */
+  /** Leaves of the method's state; absent in files of earlier versions. */
   readonly state?: readonly string[];
   readonly record: StateRecord;
 }
@@ -146,7 +146,7 @@ export function saveParams(
   return write(path, params, { step, slots: [], record }, []);
 }
 
-/** The writer sorts by name; numbers in front keep the order in which slots come. */
+/** The writer sorts by name; leading numbers keep the order of the slots. */
 const slotName = (name: string, i: number): string => `slots/${String(i).padStart(8, "0")}/${name}`;
 
 const slotTensor =
@@ -182,24 +182,24 @@ function write(
   });
 }
 
-/** A state file that is open. Its slots are read when asked for. */
+/** An open state file. Its slots are read on demand. */
 export interface TrainingState extends Disposable {
   /** Steps done. */
   readonly step: number;
-  /** What the caller kept beside. */
+  /** The caller's additional state. */
   readonly record: StateRecord;
   /** Optimizer state by "path/slot". */
   readonly slots: ReadonlyMap<string, SavedSlot>;
   /** The parameters on a backend. The caller owns them. */
   params(backend: Backend): Tree;
-  /** What the method's `adjust` kept. The caller owns it. */
+  /** The state of the method's `adjust`. The caller owns it. */
   state(backend: Backend): Tree;
 }
 
 /**
  * Opens a state file.
  *
- * @throws {SyntaxError} when the file is no training state.
+ * @throws {SyntaxError} when the file is not a training state.
  * @example
  * ```ts
  * import { reference, tensor } from "@graft/peft";

@@ -1,8 +1,8 @@
-/** Non-linearities under the names of AdapterHub's configs. */
+/** Non-linearities by their names in AdapterHub's configs. */
 import type { Json } from "../../core/mod.ts";
 import type { Activation } from "../../methods/mod.ts";
 
-/** What the library calls non-linearities (transformers' ACT2FN, in lower case). */
+/** The library's names of non-linearities (transformers' ACT2FN, in lower case). */
 const ACTIVATIONS: Readonly<Record<string, Activation>> = {
   relu: "relu",
   gelu: "gelu",
@@ -20,7 +20,7 @@ const ACTIVATIONS: Readonly<Record<string, Activation>> = {
   linear: "none",
 };
 
-/** The non-linearity of a name; null is none. @throws {RangeError} when it is unknown. */
+/** The non-linearity with a name; null means none. @throws {RangeError} when it is unknown. */
 export function activationOf(name: Json): Activation {
   const found = name === null ? "none" : ACTIVATIONS[String(name).toLowerCase()];
   if (found !== undefined) return found;

@@ -1,4 +1,4 @@
-/** Bottleneck adapters between AdapterHub's `BnConfig` and methods. */
+/** Conversion of bottleneck adapters from AdapterHub's `BnConfig` to methods. */
 import {
   at,
   gated,
@@ -36,7 +36,7 @@ import {
 } from "./layout.ts";
 import { phmTensors, sharedRule } from "./phm.ts";
 
-/** The predicate for blocks that are not left out; undefined when none is. */
+/** The predicate for blocks that are not excluded; undefined when none is. */
 export function blocksWithout(
   leaveOut: Json,
   model: Model,
@@ -46,7 +46,7 @@ export function blocksWithout(
   return (place) => place.layer === undefined || !left.includes(blockNumber(model, place));
 }
 
-/** The end of a message: what was left out may be all there is. */
+/** The end of an error message: possibly everything was excluded. */
 export function exceptThose(leaveOut: Json): string {
   const left = leaveOut as readonly number[];
   return left.length === 0 ? "" : ` outside of blocks ${left.join(", ")}, which leave_out names`;
@@ -160,7 +160,7 @@ function optionsOf(
   };
 }
 
-/** The method by its own name where it has one. They name and shape their parameters alike. */
+/** The specific method where there is one. Names and shapes of parameters are the same. */
 function methodOf(options: BottleneckAdapterOptions, post: boolean): Method {
   const { after = [], reduction, activation = "relu", reads = "output", scale = 1, phm, ...rest } = options;
   const plain = Object.keys(rest).length === 0 && typeof reduction === "number" && reduction >= 1;
@@ -184,7 +184,7 @@ function methodOf(options: BottleneckAdapterOptions, post: boolean): Method {
   return bottleneckAdapter(options);
 }
 
-/** r, as Python's floor division has it. */
+/** r, by Python's floor division. */
 function rankAt(site: SublayerPlace, fields: AdaptersFields, model: Model): number {
   const given = fields["reduction_factor"]!;
   const number = blockNumber(model, site);

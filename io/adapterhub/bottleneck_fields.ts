@@ -1,4 +1,4 @@
-/** From bottleneck and invertible adapters to AdapterHub's fields. */
+/** Conversion of bottleneck and invertible adapters to AdapterHub's fields. */
 import type { Json, Model } from "../../core/mod.ts";
 import type { AdaptersFields } from "../../formats/adapters_config.ts";
 import type {
@@ -88,7 +88,8 @@ export function bottleneckFields(
     ln_after: norms.includes("branch") || norms.includes("whole"),
     adapter_residual_before_ln: norms.includes("whole"),
     scaling: scale,
-    // The library cannot start sums of products as it starts parallel adapters, and starts before it loads.
+    // The library cannot initialize sums of products like parallel adapters, and it initializes before
+    // loading.
     init_weights: reads === "residual" && phm === undefined ? "mam_adapter" : "bert",
     dropout,
     stochastic_depth: branchDropout,

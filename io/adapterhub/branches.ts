@@ -1,15 +1,15 @@
 /**
- * Blocks of AdapterHub setups whose adapters stand beside each other: Average, Split, and those that give each row of a batch its
- * own: BatchSplit, Parallel (the batch once for each branch) and MultiTask. What the library computes for them hangs on what it
- * does once for a whole block: it reads and keeps states as the first adapter says, takes invertible adapters, prompts and ReFT
- * from the first alone, and does both again in a block inside a block. Where that makes a branch something other than the
- * adapter alone, the setup is refused with the reason.
+ * Blocks of AdapterHub setups with adapters in parallel: Average, Split, and those with an adapter for each
+ * row of a batch: BatchSplit, Parallel (the batch once per branch) and MultiTask. The library does some
+ * things once for a whole block: it reads and keeps states as configured in the first adapter, uses
+ * invertible adapters, prompts and ReFT of the first only, and does both again in nested blocks. Where that
+ * would make a branch differ from its adapter alone, the setup is refused with the reason.
  */
 import type { Model } from "../../core/mod.ts";
 import type { AdaptersConfig, AdaptersFields } from "../../formats/adapters_config.ts";
 import type { AdaptersPart, PartKind } from "./layout.ts";
 
-/** One adapter of a setup, as its folder describes it. */
+/** One adapter of a setup, as described by its folder. */
 export interface Leaf {
   readonly name: string;
   readonly configs: readonly AdaptersConfig[];
@@ -19,9 +19,9 @@ export interface Leaf {
 /** A part of a setup. */
 export interface Branch {
   readonly name: string;
-  /** One adapter, one after another or beside each other, by rows, or a fusion. */
+  /** One adapter, several in series or in parallel, by rows, or a fusion. */
   readonly kind: "single" | "block" | "rows" | "fusion";
-  /** The adapters in it, but for a fusion's. */
+  /** The adapters in it, except those of a fusion. */
   readonly leaves: readonly Leaf[];
 }
 
@@ -30,23 +30,23 @@ export function isRowBlock(type: string): boolean {
   return ["BatchSplit", "Parallel", "MultiTask"].includes(type);
 }
 
-/** What a stack or another block is made of its children. */
+/** The kind of branch that a stack or another block makes of its children. */
 export function kindOf(type: string, branches: readonly Branch[]): Branch["kind"] {
   if (isRowBlock(type) || branches.some(({ kind }) => kind === "rows")) return "rows";
   return branches.some(({ kind }) => kind === "fusion") ? "fusion" : "block";
 }
 
-/** Stops with the block and the folder before the reason. */
+/** Throws, with the block and the folder before the reason. */
 type Refuse = (why: string) => never;
 
 const refusing = (what: string): Refuse => (why) => {
   throw new RangeError(`${what}: ${why}`);
 };
 
-/** What the library takes from the first adapter of a setup alone. */
+/** What the library uses only of the first adapter of a setup. */
 const OF_THE_FIRST: readonly PartKind[] = ["invertible", "prompt", "reft"];
 
-/** @throws {RangeError} when the library computes something else for adapters one after another. */
+/** @throws {RangeError} when the library computes something else for these adapters in series. */
 export function checkStack(what: string, branches: readonly Branch[], model: Model): void {
   const refuse = refusing(what);
   const seen = new Map<string, string>();
@@ -81,7 +81,9 @@ export function checkStack(what: string, branches: readonly Branch[], model: Mod
   }
 }
 
-/** @throws {RangeError} when the library computes something else, or nothing, for adapters beside each other. */
+/**
+ * @throws {RangeError} when the library computes something else, or nothing, for these adapters in parallel.
+ */
 export function checkBranches(what: string, type: string, branches: readonly Branch[], model: Model): void {
   const refuse = refusing(what);
   const leaves = branches.flatMap((branch) => branch.leaves);
@@ -128,7 +130,7 @@ const bottlenecks = (
 /** How a bottleneck adapter's configuration reads and keeps states: the library does it once for a block. */
 const WIRING = ["is_parallel", "original_ln_before", "residual_before_ln", "original_ln_after"] as const;
 
-/** Whether nothing is added or normed in front of the adapter, so that doing it once more changes nothing. */
+/** Whether nothing is added or normed before the adapter, so that doing it again changes nothing. */
 const isPlain = (fields: AdaptersFields): boolean =>
   fields["is_parallel"] === true ||
   (fields["original_ln_before"] === false && fields["residual_before_ln"] === true);
@@ -158,7 +160,7 @@ function checkWirings(type: string, branches: readonly Branch[], refuse: Refuse)
   }
 }
 
-/** Branches change the same places, in the same way. */
+/** Checks that branches change the same places in the same way. */
 function checkPlaces(
   branches: readonly Branch[],
   kinds: readonly PartKind[],
@@ -185,7 +187,7 @@ function placesOf(leaf: Leaf, kinds: readonly PartKind[], model: Model): readonl
   );
 }
 
-/** The places whose paths stand in those of the parameters. */
+/** The places whose paths occur in those of the parameters. */
 function pathsOf(
   { parts }: Leaf,
   kinds: readonly PartKind[],
@@ -201,7 +203,7 @@ function pathsOf(
   );
 }
 
-/** The library fills shorter prefixes with rows that are attended to. */
+/** The library pads shorter prefixes with rows that are attended to. */
 function checkLengths(branches: readonly Branch[], refuse: Refuse): void {
   const [first, ...rest] = branches.map(({ name, leaves }) => ({
     name,

@@ -3,13 +3,13 @@ import { type Json, lookup, type MethodConfig, type Model, Tensor, type Tree } f
 import { blockNumber } from "./layout.ts";
 import { type ComponentMethod, componentMethods } from "../records/component_methods.ts";
 
-/** One method of an adapter, its parameters those inside a gate. */
+/** One method of an adapter; with a gate, its parameters are those inside it. */
 export interface Component extends ComponentMethod {
   /** The gate around it, if there is one. */
   readonly gate?: string;
 }
 
-/** The methods of a composition, however deep; `params` lie at `prefix` in the adapter's. */
+/** The methods of a composition, however deep; `params` are at `prefix` in the adapter's. */
 export function componentsOf(
   name: string,
   config: MethodConfig,
@@ -31,12 +31,12 @@ function ungated(component: ComponentMethod): Component {
   };
 }
 
-/** Stops with what the library would compute otherwise. */
+/** Throws, naming what the library would compute differently. */
 export const refuse = (component: Component, why: string): never => {
   throw new RangeError(`Cannot save ${component.method} for AdapterHub: ${why}`);
 };
 
-/** The blocks, as the library counts, of those places that have no parameters. */
+/** The blocks, by the library's count, of places without parameters. */
 export function leftOut(
   component: Component,
   places: readonly { readonly path: string; readonly stack: string; readonly layer?: number }[],

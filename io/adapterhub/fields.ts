@@ -1,4 +1,7 @@
-/** From a method to the configuration that AdapterHub has for it. What it would compute otherwise is refused. */
+/**
+ * Converts a method to AdapterHub's configuration for it. Methods that it would compute differently are
+ * refused.
+ */
 import type { Model } from "../../core/mod.ts";
 import { ADAPTERS_FIELDS, type AdaptersConfig, type AdaptersFields } from "../../formats/adapters_config.ts";
 import type {

@@ -41,7 +41,7 @@ export interface CheckedTensor extends WritableTensor {
   check?(): Promise<void>;
 }
 
-/** A name that keys and folders can have. @throws {RangeError} when it is none. */
+/** A name that is valid in keys and folders. @throws {RangeError} when it is not. */
 export function checkedName(name: string): string {
   if (/^[^./\\,\0][^./\\,\0]*$/.test(name)) return name;
   throw new RangeError(
@@ -49,7 +49,7 @@ export function checkedName(name: string): string {
   );
 }
 
-/** The text of a folder's config, with what it says of the model. */
+/** The text of a folder's config, including its fields about the model. */
 export function configText(
   name: string,
   model: Model,
@@ -68,7 +68,7 @@ export function configText(
   return adaptersConfigText(folder, config, more);
 }
 
-/** What `adapter_config.json` says of an adapter, in parts. */
+/** The content of an adapter's `adapter_config.json`, in parts. */
 export function leafOf(name: string, components: readonly Component[], model: Model): Leaf {
   const modelClass = classFor(components, model);
   const configs = grouped(components.map((component) => describe(component, model))).map(({ config }) =>
@@ -111,7 +111,7 @@ export function adapterFiles(
   ];
 }
 
-/** The model's own class; where heads undo an invertible adapter, the library's. */
+/** The model's class in transformers, or the library's where heads undo an invertible adapter. */
 function classFor(components: readonly Component[], model: Model): string {
   const inverse = components.find(({ method }) => method === "invertibleAdapter");
   const rows = model.spec.embeddings.find(({ role }) => role === "token")?.rows;
@@ -125,7 +125,10 @@ interface Group {
   readonly described: readonly Described[];
 }
 
-/** Pieces that are one configuration: an invertible adapter with a bottleneck, a fused projection with other layers. */
+/**
+ * Groups components that form one configuration: an invertible adapter with a bottleneck, a fused projection
+ * with other layers.
+ */
 function grouped(all: readonly Described[]): readonly Group[] {
   const groups: Group[] = all.filter(({ kind }) => kind !== "invertible" && kind !== "fused")
     .map((one) => ({ config: one.config, described: [one] }));
@@ -238,7 +241,7 @@ export function writableTensors(
   });
 }
 
-/** What stands before keys in the model's class. */
+/** The key prefix of the model's class. */
 export function keyPrefix(model: Model, modelClass: string): string {
   if (/^(Bert|Roberta|XLMRoberta|Llama|Mistral|Qwen2|GPT2|T5|MT5)Model$/.test(modelClass)) return "";
   switch (model.architecture.name) {

@@ -1,11 +1,11 @@
-/** LoRA and (IA)³ on parts of a fused projection, as AdapterHub stacks them in one tensor: GPT-2. */
+/** LoRA and (IA)³ on parts of a fused projection, which AdapterHub stacks in one tensor: GPT-2. */
 import type { LinearPlace } from "../../core/mod.ts";
 import type { AdaptersFields, Architecture } from "../../formats/adapters_config.ts";
 import { fusedIa3, fusedLora, type ProjectionPart } from "../../methods/mod.ts";
 import { type AdaptersPart, all, joined } from "./layout.ts";
 import { alphaOf, isVera, keyOf, scaledBy } from "./lora_layer.ts";
 
-/** LoRA. @throws {RangeError} for its relatives, which the library has not there. */
+/** LoRA. @throws {RangeError} for its variants, which the library does not support there. */
 export function fusedLoraPart(
   places: readonly LinearPlace[],
   parts: readonly ProjectionPart[],

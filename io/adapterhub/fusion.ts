@@ -1,4 +1,4 @@
-/** AdapterFusion of AdapterHub folders: adapters that stand beside each other, and the attention over what they give. */
+/** AdapterFusion of AdapterHub folders: parallel adapters, and the attention over their outputs. */
 import { dispose, type Model } from "../../core/mod.ts";
 import { ADAPTERS_FILES } from "../../formats/adapters_config.ts";
 import { isObject } from "../../formats/strict_json.ts";
@@ -93,7 +93,10 @@ export async function fused(
   }
 }
 
-/** The library runs all adapters on what the last one reads and adds to what it keeps: one wiring for all is right. */
+/**
+ * The library runs all adapters with the input and residual of the last one, so all must be wired the same
+ * way.
+ */
 function checkFusible(place: string, loaded: readonly LoadedFolder[]): void {
   const wirings = loaded.map(({ folder: { name, configs } }) => {
     const [config, ...more] = configs;

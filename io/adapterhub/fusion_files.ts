@@ -16,7 +16,7 @@ import { below } from "./layout.ts";
 import { adapterFiles, configText, type HubFile, keyPrefix, writableTensors } from "./files.ts";
 import { fusionTensors } from "./fusion.ts";
 
-/** A block of the setup and its files. @throws {RangeError} when the library would fuse otherwise. */
+/** A block of the setup and its files. @throws {RangeError} when the library would fuse differently. */
 export function fusionFiles(
   { options, params, prefix }: Component,
   adapter: Adapter,

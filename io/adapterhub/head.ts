@@ -1,6 +1,7 @@
 /**
- * Prediction heads of AdapterHub folders. A model of transformers' own class ("static") keeps its head under the checkpoint's
- * names; a model of the library has heads by name, `heads.<name>.<number>`, which are the head here where both compute the same.
+ * Prediction heads of AdapterHub folders. A model of a transformers class ("static") has its head under the
+ * checkpoint's names; a model of the library has named heads, `heads.<name>.<number>`, which are mapped to
+ * the head here where both compute the same.
  */
 import {
   lookup,
@@ -35,10 +36,10 @@ type Fields = Readonly<Record<string, unknown>>;
 type HeadConfig = NonNullable<ModulesToSaveOptions["head"]>["config"];
 
 /**
- * The head of a folder, where it is for the task that the model was loaded with and has other weights; a head for another task
- * says nothing of this one, so it is left out, as the library does.
+ * The head of a folder, if it is for the model's task and has different weights; a head for another task is
+ * ignored, as in the library.
  *
- * @throws {RangeError} when a head for the model's task computes something that its own does not.
+ * @throws {RangeError} when a head for the model's task computes something else than the model's.
  */
 export async function loadHead(folder: string, model: Model): Promise<LoadedHead | undefined> {
   const configPath = `${folder}/${ADAPTERS_FILES.headConfig}`;
@@ -60,7 +61,7 @@ export async function loadHead(folder: string, model: Model): Promise<LoadedHead
   );
 }
 
-/** Our path of a key of the file; undefined for what is no head's. */
+/** Our path for a key of the file; undefined for keys that do not belong to a head. */
 type Paths = (key: string) => string | undefined;
 
 const BASE = /prefix_tunings\.|prompt_tunings\.|invertible_adapters\.|shared_parameters\./;
@@ -71,7 +72,7 @@ function staticPaths(config: Fields, model: Model): Paths | undefined {
   return (key) => BASE.test(key) ? undefined : weightPath(key);
 }
 
-/** The class that the model is of in transformers. */
+/** The model's class in transformers. */
 export function classOf({ config }: Model): string {
   const [given] = (config.architectures ?? []) as readonly string[];
   const usual: Readonly<Record<string, string>> = {
@@ -87,7 +88,7 @@ export function classOf({ config }: Model): string {
   return given ?? usual[config.model_type] ?? "";
 }
 
-/** What a head of the library looks like that computes what the model's own does, and where its layers lie. */
+/** The library's head that computes the same as the model's, and the paths of its layers. */
 interface Likeness {
   readonly type: readonly string[];
   readonly fields: Fields;
@@ -161,7 +162,7 @@ function flexiblePaths(where: string, name: string, head: Fields, model: Model):
   };
 }
 
-/** Classes of other names in another order would be read as each other. */
+/** Classes with other names or another order would be confused. */
 function checkLabels(where: string, config: Fields, model: Model): void {
   const inner = isObject(config["config"]) ? config["config"] : config;
   const ids = inner["label2id"];

@@ -1,4 +1,4 @@
-/** Invertible adapters between AdapterHub's `BnConfig` and methods. */
+/** Conversion of invertible adapters from AdapterHub's `BnConfig` to methods. */
 import type { Model } from "../../core/mod.ts";
 import type { AdaptersFields } from "../../formats/adapters_config.ts";
 import { bottleneckRank } from "../../methods/shared/bottleneck.ts";
@@ -7,12 +7,15 @@ import { invertibleAdapter, type InvertibleAdapterOptions } from "../../methods/
 import { activationOf } from "./activations.ts";
 import { type AdaptersPart, all, same } from "./layout.ts";
 
-/** Where the library has the map. Elsewhere both are one place, and bare towers too have a path for embedded tokens. */
+/**
+ * Where the library applies the map. For other models both places are the same, and bare towers also have a
+ * path for embedded tokens.
+ */
 export function inverseStands({ architecture }: Model): NonNullable<InvertibleAdapterOptions["stands"]> {
   return ["t5", "gpt2"].includes(architecture.name) ? "entrance" : "tokens";
 }
 
-/** The part that the invertible adapter of a `BnConfig` is. @throws {RangeError} when it is of another kind. */
+/** The part for the invertible adapter of a `BnConfig`. @throws {RangeError} when it is of another kind. */
 export function invertiblePart(
   fields: AdaptersFields,
   model: Model,
@@ -28,7 +31,7 @@ export function invertiblePart(
   }
   const reduction = (fields["inv_adapter_reduction_factor"] ?? 2) as number;
   const activation = activationOf(fields["non_linearity"]!);
-  // The library undoes the map in heads of its own alone.
+  // The library undoes the map only in its own heads.
   const undone = /AdapterModel$|ModelWithHeads$/.test(modelClass) ? "heads" as const : "never" as const;
   const stack = readingStack(model.spec)!;
   const short = Math.floor(stack.width / 2);

@@ -1,6 +1,7 @@
 /**
- * What an AdapterHub folder holds for an adapter of a model: which parameter is made of which tensors, and the other way round.
- * Keys stand here without what the model's class puts before them ("bert.", "transformer.", "model.").
+ * The content of an AdapterHub folder for an adapter of a model: which parameter is computed from which
+ * tensors, and vice versa. Keys are given without the prefix of the model's class ("bert.", "transformer.",
+ * "model.").
  */
 import {
   compose,
@@ -16,13 +17,13 @@ import { concat, reshape, slice } from "../../ops/mod.ts";
 export interface StoredKey {
   readonly key: string;
   readonly shape: Shape;
-  /** Names under which the library may have written it instead. */
+  /** Alternative names under which the library may have written it. */
   readonly also?: readonly string[];
 }
 
 /** How a parameter is read. */
 export interface Reading {
-  /** "" where the tensors are checked and nothing is made of them. */
+  /** "" where the tensors are only checked. */
   readonly path: string;
   readonly shape: Shape;
   readonly from: readonly StoredKey[];
@@ -48,7 +49,7 @@ export interface AdaptersLayout {
   readonly writes: readonly Writing[];
 }
 
-/** What a part of an adapter is. */
+/** The kinds of parts of an adapter. */
 export type PartKind = "bottleneck" | "invertible" | "prefix" | "prompt" | "lora" | "fused" | "reft";
 
 /** A part of an adapter. */
@@ -61,10 +62,10 @@ export function bareKey(key: string): string {
   return key.replace(/^(bert|roberta|transformer|model)\./, "");
 }
 
-/** What is read and what is written, without a method. */
+/** What is read and written, without a method. */
 export type Both = Pick<AdaptersLayout, "reads" | "writes">;
 
-/** A parameter that is one tensor of the file, perhaps under another shape. */
+/** A parameter that is one tensor of the file, possibly with another shape. */
 export function same(
   path: string,
   key: string,
@@ -79,7 +80,7 @@ export function same(
   };
 }
 
-/** Parameters that lie side by side along one axis of a tensor of the file, seen in the shape `view`. */
+/** Parameters that are concatenated along one axis of a tensor of the file, viewed in the shape `view`. */
 export function joined(
   key: string,
   stored: Shape,
@@ -105,12 +106,12 @@ export function joined(
   };
 }
 
-/** Several at once. */
+/** Combines several. */
 export function all(parts: readonly Both[]): Both {
   return { reads: parts.flatMap((p) => p.reads), writes: parts.flatMap((p) => p.writes) };
 }
 
-/** With paths below another. */
+/** With paths below a prefix. */
 export function below(prefix: string, layout: Both): Both {
   if (prefix === "") return layout;
   const path = (inner: string): string => inner === "" ? "" : `${prefix}.${inner}`;
@@ -120,7 +121,7 @@ export function below(prefix: string, layout: Both): Both {
   };
 }
 
-/** The parts as one adapter: composed under their kinds where there are several. */
+/** The parts as one adapter: composed, with their kinds as names, where there are several. */
 export function whole(parts: readonly AdaptersPart[]): AdaptersLayout {
   if (parts.length === 1) return parts[0]!;
   const names = partNames(parts);
@@ -149,7 +150,7 @@ function partNames(parts: readonly AdaptersPart[]): readonly string[] {
   });
 }
 
-/** The number of a block as the library counts: an encoder's blocks first. */
+/** The index of a block by the library's count: an encoder's blocks first. */
 export function blockNumber(
   { spec }: Model,
   place: { readonly stack: string; readonly layer?: number },
@@ -158,19 +159,19 @@ export function blockNumber(
   return place.stack === "decoder" ? encoder + place.layer! : place.layer!;
 }
 
-/** Whether norms stand behind the additions of a block. */
+/** Whether a block's norms come after its residual additions. */
 export function isPostNorm({ architecture }: Model): boolean {
   return architecture.name === "bert";
 }
 
-/** The module that the library puts an adapter in, at a part of a block. */
+/** The module in which the library places an adapter, at a part of a block. */
 export function adapterModule({ path, role }: SublayerPlace, { architecture }: Model): string {
   if (architecture.name === "bert" || architecture.name === "t5") return bareKey(path);
   const block = bareKey(path).replace(/\.[^.]+$/, "");
   return `${block}.${role === "attention" ? "attention_adapters" : "output_adapters"}`;
 }
 
-/** The function under a gate in the place of a factor, and the gate's tensors: weight [1, d] and bias [1]. */
+/** The gate's tensors: weight [1, d] and bias [1]. */
 export function gate(path: string, key: string, width: number): Both {
   return all([
     same(`gates.${path}.weight`, `${key}.weight`, [width, 1], [1, width]),

@@ -26,10 +26,10 @@ export async function isAdaptersFolder(folder: string): Promise<boolean> {
 }
 
 /**
- * Loads a folder of AdapterHub's. A head that came with the adapter and differs from the model's is a part of what is loaded.
+ * Loads an AdapterHub folder. A head that comes with the adapter and differs from the model's is part of the
+ * result.
  *
- * @throws {RangeError} when a key or a field does not fit the model or is not known, or a folder that its files name lies
- * elsewhere; the message names it.
+ * @throws {RangeError} when a key or a field does not fit the model or is unknown; the message names it.
  * @throws {TypeError} when there are only pickled weights.
  */
 export async function loadAdaptersFolder(

@@ -1,9 +1,9 @@
-/** What loading from AdapterHub's folders gives, before heads are put on. */
+/** The result of loading AdapterHub folders, before heads are added. */
 import type { Adapter } from "../../core/mod.ts";
 import type { AdaptersFolder } from "../../formats/adapters_config.ts";
 import type { AdaptersPart } from "./layout.ts";
 
-/** An adapter of a folder with what its configuration says. */
+/** An adapter of a folder with its configuration. */
 export interface LoadedFolder {
   readonly adapter: Adapter;
   readonly folder: AdaptersFolder;
@@ -13,7 +13,7 @@ export interface LoadedFolder {
 /** Loads one adapter's folder. */
 export type Load = (path: string) => Promise<LoadedFolder>;
 
-/** An adapter, and the folders that may hold its heads: one, or one for each branch that has rows of its own. */
+/** An adapter, and the folders that may hold its heads: one, or one for each branch with its own rows. */
 export interface LoadedSetup {
   readonly adapter: Adapter;
   readonly headFolder: string;

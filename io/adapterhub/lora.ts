@@ -11,7 +11,7 @@ import { isDiagonal, productTensors, taskTensors, veraTensors } from "./vera.ts"
 
 const ROLES = { q: "query", k: "key", v: "value" } as const;
 
-/** The layer of a feed-forward part that the library means: its Llama has the two the other way round. */
+/** The layer of a feed-forward part that the library means: in its Llama the two are swapped. */
 export const FEED_FORWARD_ROLES: Readonly<
   Record<string, { readonly intermediate_lora: string; readonly output_lora: string }>
 > = {
@@ -132,7 +132,7 @@ function ia3Part(places: readonly LinearPlace[], fields: AdaptersFields, name: s
   };
 }
 
-/** LoRA and its relatives on layers of their own. */
+/** LoRA and its variants on separate layers. */
 function linearPart(
   architecture: Architecture,
   places: readonly LinearPlace[],

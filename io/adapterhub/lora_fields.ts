@@ -1,4 +1,4 @@
-/** From LoRA, DoRA, VeRA and (IA)³ to AdapterHub's fields. */
+/** Conversion of LoRA, DoRA, VeRA and (IA)³ to AdapterHub's fields. */
 import { lookup, type Model } from "../../core/mod.ts";
 import type { AdaptersFields } from "../../formats/adapters_config.ts";
 import { scalesInput } from "../../methods/rescaling/ia3.ts";
@@ -7,7 +7,7 @@ import type { DoraOptions, FusedLoraOptions, LoraOptions, VeraOptions } from "..
 import { FEED_FORWARD_ROLES } from "./lora.ts";
 import { type Component, leftOut, refuse } from "./components.ts";
 
-/** Which layers are adapted, as the library names them. */
+/** Which layers are adapted, by the library's names. */
 function places(component: Component, leaf: string, model: Model): AdaptersFields {
   const linears = model.spec.linears.filter(({ layer }) => layer !== undefined);
   const held = linears.filter(({ path }) => lookup(component.params, `${path}.${leaf}`) !== undefined);
@@ -61,7 +61,7 @@ export function loraFields(component: Component, options: DoraOptions, model: Mo
   };
 }
 
-/** The one rank and factor of all layers. */
+/** The common rank and factor of all layers. */
 function uniform(
   component: Component,
   paths: readonly string[],

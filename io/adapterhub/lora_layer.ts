@@ -1,13 +1,15 @@
-/** What the files about LoRA and (IA)³ in AdapterHub folders share: keys, factors, and a stored vector's multiple. */
+/**
+ * Shared by the files on LoRA and (IA)³ in AdapterHub folders: keys, factors, and scaling of stored vectors.
+ */
 import type { LinearPlace } from "../../core/mod.ts";
 import type { AdaptersFields } from "../../formats/adapters_config.ts";
 import { multiply } from "../../ops/mod.ts";
 import { bareKey, type Both } from "./layout.ts";
 
-/** What stands before the names of a layer's tensors. */
+/** The prefix of the names of a layer's tensors. */
 export const keyOf = (place: LinearPlace, name: string): string => `${bareKey(place.path)}.loras.${name}`;
 
-/** α with which the factor is that of the folder: under a gate there is none. */
+/** The α that gives the folder's factor: with a gate there is none. */
 export const alphaOf = (fields: AdaptersFields): number =>
   (fields["use_gating"] ? fields["r"] : fields["alpha"]) as number;
 

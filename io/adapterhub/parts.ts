@@ -1,4 +1,4 @@
-/** From the configurations of an AdapterHub folder to the parts of an adapter. */
+/** Conversion of the configurations of an AdapterHub folder to the parts of an adapter. */
 import type { Model } from "../../core/mod.ts";
 import type { AdaptersConfig, AdaptersFolder } from "../../formats/adapters_config.ts";
 import type { StoredTensor } from "../../formats/tensor_file.ts";
@@ -32,7 +32,7 @@ export function partsOf(
   }
 }
 
-/** LoRA of versions below 1.1 was trained with the factor 1 whatever α said. */
+/** In versions before 1.1 LoRA was trained with the factor 1 regardless of α. */
 export function withTrainedScale(folder: AdaptersFolder): AdaptersFolder {
   const version = /^adapters\.(\d+)\.(\d+)/.exec(folder.version);
   const old = version !== null && (version[1] === "0" || (version[1] === "1" && version[2] === "0"));

@@ -12,7 +12,9 @@ const reading = (
   read: Reading["read"],
 ) => ({ reads: [{ path, shape, from, read }], writes: [] });
 
-/** A layer of Kronecker products. Weights for all layers and rules in factors are read as each layer's own and whole. */
+/**
+ * A layer of Kronecker products. Shared weights and factored rules are read as full weights of each layer.
+ */
 export function phmTensors(
   path: string,
   key: string,
@@ -47,7 +49,7 @@ export function phmTensors(
   ];
 }
 
-/** The one rule of all layers, where they share it. */
+/** The common rule of all layers, where they share it. */
 export function sharedRule(
   options: BottleneckAdapterOptions,
   fields: AdaptersFields,

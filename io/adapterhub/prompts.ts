@@ -6,7 +6,7 @@ import { activationOf } from "./activations.ts";
 import { blocksWithout } from "./bottleneck.ts";
 import { type AdaptersPart, all, bareKey, below, gate, joined, same } from "./layout.ts";
 
-/** What the library calls the attentions of a kind. */
+/** The library's names of kinds of attention. */
 type PrefixKind = "encoder_prefix" | "self_prefix" | "cross_prefix";
 
 function prefixKind(place: AttentionPlace, model: Model): PrefixKind {
@@ -103,7 +103,7 @@ export function prefixPart(fields: AdaptersFields, model: Model, name: string): 
 
 const widthOf = ({ spec }: Model): number => spec.stacks[0]!.width;
 
-/** The part that a prompt tuning config describes: the library has it for BERT's family alone. */
+/** The part that a prompt tuning config describes: the library has it only for BERT's family. */
 export function promptPart(fields: AdaptersFields, model: Model, name: string): AdaptersPart {
   if (model.architecture.name !== "bert") {
     throw new RangeError(

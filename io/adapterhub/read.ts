@@ -1,4 +1,7 @@
-/** Tensors of AdapterHub files as parameters: every expected key is there with its shape, and no other. */
+/**
+ * Tensors of AdapterHub files as parameters: checks that exactly the expected keys are present, with their
+ * shapes.
+ */
 import {
   type Model,
   nest,
@@ -31,7 +34,10 @@ export async function withTensors<R>(
   }
 }
 
-/** A prefix's tensors stand in the file once for every attention that uses them: equal, under one key here. */
+/**
+ * A prefix's tensors are in the file once for every attention that uses them: they must be equal, and get one
+ * key here.
+ */
 function canonical(folder: string, tensors: readonly StoredTensor[]): ReadonlyMap<string, StoredTensor> {
   const found = new Map<string, StoredTensor>();
   for (const tensor of tensors) {
@@ -56,7 +62,7 @@ function sameBytes(a: StoredTensor, b: StoredTensor): boolean {
   return x.every((byte, i) => byte === y[i]);
 }
 
-/** The key under which the file has a tensor. */
+/** The key of a tensor in the file. */
 function keyIn(stored: ReadonlyMap<string, StoredTensor>, { key, also = [] }: StoredKey): string | undefined {
   return [key, ...also].find((name) => stored.has(name));
 }

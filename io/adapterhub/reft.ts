@@ -60,7 +60,7 @@ export function reftPart(fields: AdaptersFields, model: Model, name: string): Ad
     atMost: fields["at_most"] === "half" ? "half" : "text",
     ...two && { stacks: "both" as const },
   });
-  // The library makes a unit for either end, also where that end has no positions.
+  // The library has a unit for both ends, even for an end without positions.
   const units = tied ? ["both"] : ["first", "last"];
   const used = units.filter((end) => end === "both" || (end === "first" ? first : last) > 0);
   return {
@@ -84,7 +84,7 @@ function unitTensors(path: string, key: string, r: number, d: number, orthogonal
   ]);
 }
 
-/** A unit that is never used: it is checked but not read, and a copy of the other stands in its place. */
+/** A unit that is never used: it is checked but not read, and written as a copy of the other. */
 function idle({ reads, writes }: Both, other: string, own: string): Both {
   return {
     reads: reads.map((r) => ({ ...r, path: "" })),
@@ -93,8 +93,9 @@ function idle({ reads, writes }: Both, other: string, own: string): Both {
 }
 
 /**
- * R as PyTorch's orthogonal parametrisation stores it for r < d: R = (base Q)ᵀ, where Q [d, r] is the product of the reflections
- * whose vectors lie below the diagonal of X = originalᵀ, its columns times the signs on that diagonal.
+ * R as PyTorch's orthogonal parametrisation stores it for r < d: R = (base Q)ᵀ, where Q [d, r] is the product
+ * of the reflections whose vectors are below the diagonal of X = originalᵀ, with its columns multiplied by
+ * the signs on that diagonal.
  */
 function rotation(path: string, key: string, r: number, d: number): Both {
   const stored = `${key}.projection.parametrizations.weight`;

@@ -1,4 +1,7 @@
-/** Adapters into AdapterHub folders: one adapter, or a setup of several where one configuration cannot hold it. */
+/**
+ * Saves adapters as AdapterHub folders: one adapter, or a setup of several where one configuration cannot
+ * represent it.
+ */
 import type { Adapter, Model } from "../../core/mod.ts";
 import { writeTextAtomically } from "../../formats/atomic_write.ts";
 import { writeSafetensors } from "../../formats/safetensors_write.ts";
@@ -8,10 +11,12 @@ import { headFiles, ownHead, rowHeadFiles, rowHeads } from "./head_files.ts";
 import { HEADS, nodeOf, setupFiles } from "./setup_files.ts";
 
 /**
- * Saves an adapter as AdapterHub's library does, as safetensors, in the folder itself: the adapter's name stands inside the keys.
+ * Saves an adapter as AdapterHub's library does, as safetensors, in the folder itself: the adapter's name is
+ * part of the keys.
  *
  * @throws {TypeError} when the library has no such method.
- * @throws {RangeError} when it would compute something else, or parameters do not fit the model. Nothing is written then.
+ * @throws {RangeError} when it would compute something else, or parameters do not fit the model; then nothing
+ * is written.
  */
 export async function saveAdaptersFolder(folder: string, adapter: Adapter, model: Model): Promise<void> {
   const files = hubFiles(adapter, model);

@@ -32,7 +32,7 @@ interface Block {
   readonly options: Readonly<Record<string, unknown>>;
 }
 
-/** What loading a setup carries along. */
+/** The state while loading a setup. */
 interface Loading {
   readonly folder: string;
   readonly model: Model;
@@ -82,7 +82,7 @@ function blockOf(path: string, value: unknown): Block {
   };
 }
 
-/** A block of type "single" stands for an adapter's name. */
+/** A block of type "single" means an adapter's name. */
 function childOf(path: string, child: unknown): Block | string {
   if (typeof child === "string") return child;
   const block = blockOf(path, child);
@@ -98,7 +98,7 @@ const nameOf = (block: Block | string): string => namesOf(block).join("_");
 
 const lastOf = (block: Block | string): string => namesOf(block).at(-1)!;
 
-/** Parameters are a tree: one set of them cannot stand at two places and stay one. */
+/** Parameters are a tree: one set of them cannot be shared between two places. */
 function checkNames(folder: string, block: Block): void {
   const names = namesOf(block);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
@@ -109,8 +109,8 @@ function checkNames(folder: string, block: Block): void {
 }
 
 /**
- * Where the heads lie. Beside an adapter in its folder; a branch with rows of its own has its own, by the order of "head_setup"
- * where that lists them.
+ * The locations of the heads: next to an adapter in its folder; a branch with its own rows has its own head,
+ * by the order of "head_setup" where that lists them.
  */
 async function headsOf(
   folder: string,
@@ -196,7 +196,7 @@ const KNOWN: readonly string[] = [
   "MultiTask",
 ];
 
-/** The children as one adapter. */
+/** Combines the children into one adapter. */
 function joined(what: string, { type, options }: Block, branches: readonly LoadedBranch[]): Adapter {
   if (type === "Stack" && branches.length === 1) return branches[0]!.adapter;
   const adapters = Object.fromEntries(branches.map(({ name, adapter }) => [name, adapter]));
@@ -211,7 +211,7 @@ function joined(what: string, { type, options }: Block, branches: readonly Loade
   return { method: method as Method, params };
 }
 
-/** The library makes weights add up to 1 whenever it reads them. */
+/** The library normalizes weights to a sum of 1 whenever it reads them. */
 function weightsOf(what: string, value: unknown, n: number): readonly number[] {
   const weights = numbers(what, "weights", value, n);
   const sum = weights.reduce((a, b) => a + b, 0);

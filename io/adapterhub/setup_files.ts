@@ -9,7 +9,7 @@ import { type Component, componentsOf } from "./components.ts";
 
 type Options = MethodConfig;
 
-/** Methods that folders hold as heads. */
+/** Methods that are stored as heads in folders. */
 export const HEADS: readonly string[] = ["modulesToSave", "only", "classifier"];
 
 /** Whether a piece is a head, or one for each of several rows. */
@@ -33,7 +33,7 @@ export type Node =
     readonly rows?: readonly string[];
   };
 
-/** What an adapter is without its heads; undefined where nothing else is in it. */
+/** An adapter without its heads; undefined where it has nothing else. */
 export function nodeOf(
   name: string,
   method: string,
@@ -100,7 +100,7 @@ function rowsOf(name: string, children: readonly Node[], config: Options): Node 
   return { kind: "block", name, type: "Parallel", children, rows: Object.keys(config) };
 }
 
-/** Whether one configuration, or a union of different ones, holds the components. */
+/** Whether one configuration, or a union of different ones, can represent the components. */
 function isOne(components: readonly Component[], model: Model): boolean {
   const seen = new Set<string>();
   for (const component of components) {
@@ -117,7 +117,8 @@ function isOne(components: readonly Component[], model: Model): boolean {
 /**
  * The files of a setup.
  *
- * @throws {RangeError} when the library would compute something else for it, or two adapters have one name.
+ * @throws {RangeError} when the library would compute something else for it, or two adapters have the same
+ * name.
  */
 export function setupFiles(node: Node, adapter: Adapter, model: Model): readonly HubFile[] {
   const names = namesOf(node);
@@ -138,7 +139,7 @@ function namesOf(node: Node): readonly string[] {
     : [node.name];
 }
 
-/** A block of the setup, what it is for the checks, and the files below it. */
+/** A block of the setup, its branch for the checks, and the files below it. */
 interface Written {
   readonly block: Json;
   readonly branch: Branch;

@@ -1,4 +1,7 @@
-/** The tensors of VeRA and MTL-LoRA in AdapterHub folders: matrices where the papers have vectors, and LoRA's factors made of several. */
+/**
+ * The tensors of VeRA and MTL-LoRA in AdapterHub folders: matrices where the papers have vectors, and LoRA's
+ * factors computed from several.
+ */
 import { type LinearPlace, sizesOf } from "../../core/mod.ts";
 import type { AdaptersFields } from "../../formats/adapters_config.ts";
 import type { StoredTensor } from "../../formats/tensor_file.ts";
@@ -6,7 +9,7 @@ import { divide, exp, identity, matmul, multiply, reshape, sum } from "../../ops
 import { all, type Both, same } from "./layout.ts";
 import { alphaOf, keyOf } from "./lora_layer.ts";
 
-/** Whether the matrices that the library trains in the place of VeRA's vectors still are diagonal. */
+/** Whether the matrices that the library trains instead of VeRA's vectors are still diagonal. */
 export function isDiagonal(
   places: readonly LinearPlace[],
   name: string,

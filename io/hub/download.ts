@@ -1,13 +1,14 @@
 /**
- * Checkpoints from the Hugging Face Hub, into a local folder. `@huggingface/hub` lists the files; the files themselves
- * are fetched by `fetch.ts`, because the library can neither resume a download nor check what it got.
+ * Downloads checkpoints from the Hugging Face Hub to a local folder. `@huggingface/hub` lists the files; the
+ * files themselves are fetched by `fetch.ts`, because the library can neither resume a download nor verify
+ * it.
  *
- * The folder is `<cache>/<org>--<name>@<revision>`, plain files under the repository's own names, so that it can be opened
- * as any other checkpoint folder. The cache is the first of: the option, `$HF_HOME/graft`, `$XDG_CACHE_HOME/graft/hub`,
- * `~/.cache/graft/hub`. `.graft.json` in the folder records which version of each file is there: a later call asks for the
- * list again and fetches only what changed.
+ * The folder is `<cache>/<org>--<name>@<revision>`, plain files under the repository's own names, so that it
+ * can be opened like any other checkpoint folder. The cache is the first of: the option, `$HF_HOME/graft`,
+ * `$XDG_CACHE_HOME/graft/hub`, `~/.cache/graft/hub`. `.graft.json` in the folder records the version of each
+ * file: a later call requests the list again and fetches only changed files.
  *
- * This is the one place that reads the environment: `HF_ENDPOINT`, `HF_TOKEN`, `HF_HUB_OFFLINE`, `HF_HOME`,
+ * This is the only module that reads the environment: `HF_ENDPOINT`, `HF_TOKEN`, `HF_HUB_OFFLINE`, `HF_HOME`,
  * `XDG_CACHE_HOME`, `HOME`.
  */
 import { mkdir, readFile, stat } from "node:fs/promises";
@@ -17,33 +18,35 @@ import { writeTextAtomically } from "../../formats/atomic_write.ts";
 import { fetchFile, hubError } from "./fetch.ts";
 import { neededFiles } from "./files.ts";
 
-/** How far a download is. */
+/** The progress of a download. */
 export interface DownloadProgress {
-  /** The file at work, as the repository names it. */
+  /** The current file, by its name in the repository. */
   readonly file: string;
-  /** Bytes of it on disk. */
+  /** Its bytes on disk. */
   readonly received: number;
-  /** Bytes of it in all. */
+  /** Its total bytes. */
   readonly size: number;
-  /** Its number among the files, from 0. */
+  /** Its index among the files, from 0. */
   readonly index: number;
   /** How many files there are. */
   readonly count: number;
 }
 
-/** How to download. */
+/** Options of downloads. */
 export interface DownloadOptions {
-  /** Branch, tag or commit; default what the id says after "@", else "main". */
+  /** Branch, tag or commit; default: the part of the id after "@", else "main". */
   readonly revision?: string;
-  /** Names of the files to take, `*` for any run of characters; default what `neededFiles` picks. */
+  /**
+   * Names of the files to download, `*` for any run of characters; default: those selected by `neededFiles`.
+   */
   readonly files?: readonly string[];
   /** The folder that holds all downloads. */
   readonly cache?: string;
-  /** Where the hub is; default `$HF_ENDPOINT`, else the public hub. */
+  /** URL of the hub; default `$HF_ENDPOINT`, else the public hub. */
   readonly endpoint?: string;
   /** A token for private and gated repositories; default `$HF_TOKEN`. */
   readonly token?: string;
-  /** How often a file is tried before the download fails. Default 3. */
+  /** Number of attempts per file before the download fails. Default 3. */
   readonly attempts?: number;
   /** Called as bytes arrive. */
   readonly onProgress?: (progress: DownloadProgress) => void;
@@ -58,7 +61,7 @@ export interface HubId {
 }
 
 /**
- * Reads "org/name" or "org/name@revision"; undefined when the text is no such id (a path, say).
+ * Reads "org/name" or "org/name@revision"; undefined when the text is not such an id (a path, for example).
  *
  * @example
  * ```ts
@@ -75,14 +78,16 @@ export function hubId(text: string): HubId | undefined {
 }
 
 /**
- * Brings a model or adapter repository onto this machine and returns the local folder. Files that are there already, in
- * the version that the hub lists, are not fetched again; a download that was cut off goes on where it stopped.
+ * Downloads a model or adapter repository and returns the local folder. Files that already exist in the
+ * version that the hub lists are not fetched again; an interrupted download is resumed.
  *
- * With `HF_HUB_OFFLINE=1`, or when the hub cannot be reached, an earlier complete download of the same files counts.
+ * With `HF_HUB_OFFLINE=1`, or when the hub cannot be reached, an earlier complete download of the same files
+ * is used.
  *
  * @param id "org/name" or "org/name@revision".
- * @throws {SyntaxError} when the id is none.
- * @throws {RangeError} when a wanted file does not exist, or a file has not the size or hash that the hub lists.
+ * @throws {SyntaxError} when the id is invalid.
+ * @throws {RangeError} when a requested file does not exist, or a file does not have the size or hash that
+ * the hub lists.
  * @throws {Error} when the hub refuses or cannot be reached; the message says what to do.
  * @example
  * ```ts
@@ -124,7 +129,7 @@ export async function download(id: string, options: DownloadOptions = {}): Promi
   return folder;
 }
 
-/** The folder of an earlier complete download; undefined when there is none. Asks nobody. */
+/** The folder of an earlier complete download; undefined when there is none. Makes no requests. */
 export async function downloaded(id: string, options: DownloadOptions = {}): Promise<string | undefined> {
   const parsed = hubId(id);
   if (parsed === undefined) return undefined;
@@ -132,30 +137,30 @@ export async function downloaded(id: string, options: DownloadOptions = {}): Pro
   return (await readRecord(folder)).complete.includes(selectionOf(options)) ? folder : undefined;
 }
 
-/** A file that is wanted of a repository. */
+/** A requested file of a repository. */
 export interface WantedFile {
   readonly path: string;
-  /** Its bytes. */
+  /** Its size in bytes. */
   readonly size: number;
-  /** Names the content. */
+  /** Identifies the content. */
   readonly version: string;
-  /** Of large files. */
+  /** The hash of large files. */
   readonly sha256?: string;
   readonly url: string;
 }
 
-/** What the hub says about a repository, and what is here already. */
+/** The hub's information about a repository, and the local folder. */
 export interface Repository {
   readonly folder: string;
-  /** Absent when the hub cannot or must not be asked and `folder` has everything. */
+  /** Absent when the hub cannot or must not be contacted and `folder` is complete. */
   readonly listed: readonly WantedFile[] | undefined;
   readonly record: DownloadRecord;
-  /** Which files are wanted, as the record names it. */
+  /** The selection of files, as named in the record. */
   readonly selection: string;
   readonly token: string | undefined;
 }
 
-/** Asks the hub for the wanted files of a repository. @throws as `download`. */
+/** Requests the list of the selected files of a repository from the hub. @throws as `download`. */
 export async function repository(id: string, options: DownloadOptions = {}): Promise<Repository> {
   const parsed = hubId(id);
   if (parsed === undefined) {
@@ -248,7 +253,9 @@ async function sizeOf(path: string): Promise<number | undefined> {
   return await stat(path).then((info) => info.size, () => undefined);
 }
 
-/** What `.graft.json` says: the version of each file, and which selections of files were once complete. */
+/**
+ * The content of `.graft.json`: the version of each file, and which selections of files were once complete.
+ */
 export interface DownloadRecord {
   readonly files: Readonly<Record<string, { readonly version: string; readonly size: number }>>;
   readonly complete: readonly string[];
@@ -259,7 +266,7 @@ async function readRecord(folder: string): Promise<DownloadRecord> {
     const { files, complete } = JSON.parse(await readFile(join(folder, ".graft.json"), "utf8"));
     return { files: files ?? {}, complete: complete ?? [] };
   } catch {
-    // None yet, or cut off while being written: then the files are fetched again.
+    // Missing, or truncated while being written: then the files are fetched again.
     return { files: {}, complete: [] };
   }
 }

@@ -1,37 +1,37 @@
 /**
- * One file over HTTP, resumable: bytes go to `<target>.<version>.part`, a later try asks for the rest with a Range header,
- * and only a file of the right size and hash gets its name.
+ * One file over HTTP, resumable: bytes go to `<target>.<version>.part`, a later attempt requests the rest
+ * with a Range header, and only a file with the correct size and hash is renamed to the target.
  */
 import { createHash } from "node:crypto";
 import { open, rename, rm, stat } from "node:fs/promises";
 
-/** What to fetch, and what it must be. */
+/** What to fetch, and its expected size and hash. */
 export interface FetchRequest {
   readonly url: string;
-  /** The path that the file gets. */
+  /** The path of the resulting file. */
   readonly target: string;
-  /** Its bytes. */
+  /** Its size in bytes. */
   readonly size: number;
-  /** Names the content; a part of another version is not continued. */
+  /** Identifies the content; a part of another version is not continued. */
   readonly version: string;
   /** The SHA-256 of the content in hex, where it is known. */
   readonly sha256?: string;
   readonly token?: string;
-  /** Tries before giving up. */
+  /** Number of attempts before giving up. */
   readonly attempts: number;
   /** Called with the bytes on disk. */
   readonly onProgress: (received: number) => void;
 }
 
-/** The connection failed or the server was busy: worth another try. */
+/** The connection failed or the server was busy: retried. */
 class Interrupted extends Error {}
 
 /**
  * Fetches a file.
  *
- * @throws {RangeError} when the content has not the expected size or hash.
- * @throws {Error} when the server refuses, the connection fails in every attempt, or the disk is full; the part stays for
- *   the next call.
+ * @throws {RangeError} when the content does not have the expected size or hash.
+ * @throws {Error} when the server refuses, the connection fails in every attempt, or the disk is full; the
+ *   part is kept for the next call.
  */
 export async function fetchFile(request: FetchRequest): Promise<void> {
   const version = request.version.replace(/[^\w]/g, "").slice(0, 12);
@@ -44,14 +44,14 @@ export async function fetchFile(request: FetchRequest): Promise<void> {
   await rename(part, request.target);
 }
 
-/** Appends to the part until it has all bytes. */
+/** Appends to the part until it is complete. */
 async function receive(request: FetchRequest, part: string): Promise<void> {
   const { url, size, token, onProgress } = request;
   let received = await stat(part).then((info) => info.size, () => 0);
   if (received > size) received = 0;
   if (received === size && size > 0) return;
   const response = await connect(url, {
-    // Compression would make ranges and sizes mean something else.
+    // Compression would change the meaning of ranges and sizes.
     "accept-encoding": "identity",
     ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
     ...(received > 0 ? { range: `bytes=${received}-` } : {}),
@@ -108,7 +108,7 @@ export async function fetchStart(
     if (!response.ok) return await refuse(response, url);
     const pieces = new Uint8Array(length);
     let received = 0;
-    // A server without ranges sends everything; the rest is not taken.
+    // A server without ranges sends everything; the rest is not read.
     for await (const chunk of body(response, url)) {
       const piece = chunk.subarray(0, length - received);
       pieces.set(piece, received);
@@ -119,7 +119,7 @@ export async function fetchStart(
   });
 }
 
-/** Works until it is not interrupted, waiting twice as long each time. @throws what the last attempt threw. */
+/** Retries interrupted work, doubling the delay each time. @throws the error of the last attempt. */
 async function retrying<R>(attempts: number, work: () => Promise<R>): Promise<R> {
   for (let attempt = 1;; attempt++) {
     try {
@@ -131,7 +131,7 @@ async function retrying<R>(attempts: number, work: () => Promise<R>): Promise<R>
   }
 }
 
-/** Throws what an answer without the file means: a busy server is worth another try. */
+/** Throws the error for a response without the file; a busy server is retried. */
 async function refuse(response: Response, url: string): Promise<never> {
   await response.body?.cancel();
   if (response.status >= 500 || response.status === 429) {
@@ -164,13 +164,13 @@ async function* body(response: Response, url: string): AsyncGenerator<Uint8Array
   }
 }
 
-/** Whether a partial answer starts at the byte that was asked for. */
+/** Whether a partial answer starts at the requested byte. */
 function continues(response: Response, received: number): boolean {
   const range = /^bytes (\d+)-/.exec(response.headers.get("content-range") ?? "");
   return received > 0 && range !== null && Number(range[1]) === received;
 }
 
-/** Hashes the part where a hash is known. */
+/** Verifies the hash of the part, if known. */
 async function check({ url, sha256 }: FetchRequest, part: string): Promise<void> {
   if (sha256 === undefined || !/^[0-9a-f]{64}$/.test(sha256)) return;
   const hash = createHash("sha256");

@@ -1,6 +1,6 @@
 /** Which files of a hub repository a model or adapter needs. */
 
-/** What a tokenizer, and what generates with it, may be stored in. */
+/** Files that may contain a tokenizer or generation settings. */
 export const TOKENIZER_FILES = [
   "tokenizer.json",
   "tokenizer_config.json",
@@ -25,16 +25,16 @@ const SMALL: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * The files to fetch, in order of name: what the patterns match, or by default the configs, tokenizer files, chat
- * template and safetensors of the top folder; a repository without safetensors gives its GGUF file, if it has just one.
- * Where there are sharded or single `model…safetensors`, other weight files (`consolidated…`, `….fp16.safetensors`) are
- * the same weights again and stay behind.
+ * The files to fetch, in order of name: those that match the patterns, or by default the configs, tokenizer
+ * files, chat template and safetensors of the top folder; for a repository without safetensors its GGUF file,
+ * if it has just one. If there are sharded or single `model…safetensors`, other weight files
+ * (`consolidated…`, `….fp16.safetensors`) are duplicates and are skipped.
  *
- * @param id What the messages call the repository.
+ * @param id The repository's name in error messages.
  * @param paths All its files.
  * @param patterns Names, with `*` for any run of characters.
- * @throws {RangeError} when a pattern matches nothing, a wanted file is pickled (`.bin`, `.pt`), there are no weights, or
- *   a name would lead out of the folder.
+ * @throws {RangeError} when a pattern matches nothing, a requested file is pickled (`.bin`, `.pt`), there are
+ *   no weights, or a name would escape the folder.
  */
 export function neededFiles(
   id: string,

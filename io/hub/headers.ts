@@ -1,7 +1,8 @@
 /**
- * The headers of a repository's weights without the weights: enough to know every name, shape and dtype. Each weight file
- * becomes a file of its full size of which only the beginning was fetched; the rest is a hole that takes no room on the
- * disk. They lie apart from downloads, in `<name>@<revision>.headers`, so that nothing takes the holes for weights.
+ * Downloads the headers of a repository's weights without the weights, which contain every name, shape and
+ * dtype. Each weight file is created with its full size, but only the beginning is fetched; the rest is a
+ * hole that takes no disk space. They are stored separately from downloads, in `<name>@<revision>.headers`,
+ * so that the holes are never mistaken for weights.
  */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -11,11 +12,11 @@ import { HEADER_LIMIT } from "../../formats/safetensors_header.ts";
 import { downloaded, type DownloadOptions, repository, type WantedFile } from "./download.ts";
 import { fetchFile, fetchStart } from "./fetch.ts";
 
-/** What is asked for first of a GGUF file; headers with large vocabularies take several times as much. */
+/** Bytes of a GGUF file to request first; headers with large vocabularies are several times as large. */
 const FIRST_GGUF = 1 << 22;
 
 /**
- * Brings configs, tokenizer files and the headers of the weights onto this machine and returns the folder.
+ * Downloads configs, tokenizer files and the headers of the weights and returns the folder.
  *
  * @throws as `download`.
  */
@@ -48,7 +49,7 @@ async function headerOf(file: WantedFile, access: Access): Promise<Uint8Array> {
     const first = await start(8);
     if (first.length < 8) return first;
     const length = Number(new DataView(first.buffer, first.byteOffset).getBigUint64(0, true));
-    // A wrong length is for the reader to complain about.
+    // A wrong length is reported by the reader.
     return length > HEADER_LIMIT ? first : await start(8 + length);
   }
   for (let length = FIRST_GGUF;; length *= 2) {
@@ -71,7 +72,7 @@ function isWholeHeader(bytes: Uint8Array, { path, size }: WantedFile): boolean {
       },
     });
   } catch {
-    // Past the end there are zeros; what is wrong before it is for the reader to complain about.
+    // Beyond the end there are zeros; errors before it are reported by the reader.
   }
   return !past;
 }

@@ -1,19 +1,19 @@
 /**
- * The base's own tables in a PEFT folder. When an embedding or the head is a target, PEFT saves its whole table beside the
- * factors, in case the vocabulary was resized, and puts it into the base when it loads.
+ * The base's own tables in a PEFT folder. When an embedding or the head is a target, PEFT saves its whole
+ * table along with the factors, in case the vocabulary was resized, and restores it in the base on loading.
  */
 import { lookup, matchesWhole, type Model, type Shape, Tensor } from "../../core/mod.ts";
 import { pythonPattern } from "../../formats/peft_targets.ts";
 import type { FolderParts } from "./folder_parts.ts";
 
-/** A table: its key, the model's leaf that it is, and its shape. */
+/** A table: its key, the model's leaf, and its shape. */
 export interface BaseTable {
   readonly key: string;
   readonly leaf: string;
   readonly shape: Shape;
 }
 
-/** The tables that a folder may hold. A tied head's is the embedding's. */
+/** The tables that a folder may contain. A tied head's is the embedding's. */
 export function baseTables({ main }: FolderParts, model: Model): readonly BaseTable[] {
   return (main?.places ?? []).flatMap((place) => {
     if (place.kind === "linear" || (place.kind === "embedding" && place.role !== "token")) return [];
@@ -27,7 +27,7 @@ export function baseTables({ main }: FolderParts, model: Model): readonly BaseTa
   });
 }
 
-/** Whether PEFT saves them for these targets: it goes by two names of embeddings. */
+/** Whether PEFT saves them for these targets: it checks for two names of embeddings. */
 export function savesBaseTables(targets: readonly string[] | string, paths: readonly string[]): boolean {
   const names = ["embed_tokens", "lm_head"];
   if (typeof targets !== "string") return names.some((name) => targets.includes(name));

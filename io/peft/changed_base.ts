@@ -1,13 +1,15 @@
 /**
- * LoRA whose start changed the base, in a PEFT folder that holds A and B alone: PEFT changes the base again as it loads one.
+ * LoRA whose initialization changed the base, in a PEFT folder with only A and B: PEFT changes the base again
+ * on loading.
  *
  *   pissa   W' = W − s B₀ A₀   the r leading singular triples of W
- *   olora   W' = W − s B₀ A₀   the first r columns of Q and rows of R in W = Q R, a Conv1D as it lies
- *   loftq   W' = codes of W    as it lies (quantized_base.ts)
+ *   olora   W' = W − s B₀ A₀   the first r columns of Q and rows of R in W = Q R, a Conv1D in its own layout
+ *   loftq   W' = quantized W   in its own layout (quantized_base.ts)
  *
- * So on the untouched base the first two are LoRA of rank 2 r, W + s [B, −B₀] [A; A₀]; for LoftQ, and for OLoRA on a quantized
- * base, whose W' is quantized again, the coded weights come along below the adapter. No rank is over a matrix's sizes (s stays
- * that of the rank asked for), an embedding is left as it is, and a layer whose own matrix stands in the folder has that.
+ * So on the original base the first two are LoRA of rank 2 r, W + s [B, −B₀] [A; A₀]; for LoftQ, and for
+ * OLoRA on a quantized base, whose W' is quantized again, the quantized weights become part of the adapter.
+ * Ranks are capped at a matrix's sizes (s stays that of the requested rank), embeddings are not changed, and
+ * a layer whose matrix is in the folder uses that.
  */
 import {
   dispose,
@@ -31,7 +33,7 @@ import { type PeftCodec, type PeftFields, wrong } from "../../methods/peft/codec
 import { balanced } from "../../methods/low_rank/pissa.ts";
 import { concat, factorised, leading, matmul, negate, qr, slice, svd, transpose } from "../../ops/mod.ts";
 
-/** What was done to the base. */
+/** How the base was changed. */
 export type Start = { readonly name: "pissa" | "olora" } | Loftq;
 
 /** LoftQ of 4 or 8 bits, in T passes. */
@@ -41,7 +43,7 @@ export interface Loftq {
   readonly passes: number;
 }
 
-/** A layer as the folder has it: its rank there, s, and whether PEFT changes its matrix. */
+/** A layer of the folder: its rank there, s, and whether PEFT changes its matrix. */
 export interface StartedLayer {
   readonly place: MatrixPlace;
   readonly rank: number;
@@ -49,18 +51,18 @@ export interface StartedLayer {
   readonly changes: boolean;
 }
 
-/** A start, bound to the layers of a model. */
+/** An initialization, bound to the layers of a model. */
 export interface ChangedBase {
   readonly start: Start;
   readonly layers: readonly StartedLayer[];
-  /** The method on the untouched base, where these layers have twice the rank. */
+  /** The method on the original base, where these layers have twice the rank. */
   method(doubled: readonly StartedLayer[]): Method;
 }
 
 /**
- * The start that a config names, where it changes the base.
+ * The initialization named in a config, if it changes the base.
  *
- * @throws {RangeError} when PEFT itself cannot repeat it from the folder, or not this way.
+ * @throws {RangeError} when PEFT itself cannot repeat it from the folder, or not in this way.
  */
 export function startOf(fields: PeftFields): Start | undefined {
   const value = fields["init_lora_weights"];
@@ -90,7 +92,7 @@ export function startOf(fields: PeftFields): Start | undefined {
   return name === "pissa" || name === "olora" ? { name } : undefined;
 }
 
-/** How LoftQ made its codes. */
+/** How LoftQ quantized the weights. */
 function loftqOf(given: PeftFields[string] | undefined): Loftq {
   if (typeof given !== "object" || given === null || Array.isArray(given)) {
     return wrong("loftq_config", "a record", given);
@@ -103,7 +105,7 @@ function loftqOf(given: PeftFields[string] | undefined): Loftq {
   return { name: "loftq", bits, passes };
 }
 
-/** The options that fit the folder's matrices, and what becomes of them on the untouched base. */
+/** The options that fit the folder's matrices, and their equivalent on the original base. */
 export function changedBase(
   codec: PeftCodec<LoraOptions>,
   start: Start,
@@ -138,7 +140,7 @@ export function changedBase(
   };
 }
 
-/** PEFT takes a Conv1D for a Linear here, and the factors of one that is not square then fit nothing. */
+/** PEFT treats a Conv1D as a Linear here, and the factors of a non-square one then do not fit. */
 function checkLies(start: Start, place: MatrixPlace): void {
   const { inFeatures, outFeatures } = sizesOf(place);
   const lies = place.kind === "embedding"
@@ -151,7 +153,7 @@ function checkLies(start: Start, place: MatrixPlace): void {
   );
 }
 
-/** Twice the rank under the same s. */
+/** Twice the rank with the same s. */
 function timesTwo(options: LoraOptions): LoraOptions {
   const growth = options.scaling === "rankStabilized" ? Math.SQRT2 : 2;
   const times = (numbers: Readonly<Record<string, number>>, factor: number): Record<string, number> =>
@@ -165,7 +167,7 @@ function timesTwo(options: LoraOptions): LoraOptions {
   };
 }
 
-/** These layers under ranks of their own; the first pattern that matches counts. */
+/** Gives these layers their own ranks; the first pattern that matches applies. */
 function withRanks(options: LoraOptions, layers: readonly StartedLayer[]): LoraOptions {
   if (layers.length === 0) return options;
   const numbers = (of: (layer: StartedLayer) => number): Record<string, number> =>
@@ -179,11 +181,11 @@ function withRanks(options: LoraOptions, layers: readonly StartedLayer[]): LoraO
 }
 
 /**
- * The layers whose matrices PEFT changes as it loads the folder.
+ * The layers whose matrices PEFT changes on loading the folder.
  *
- * @param brings Whether the folder holds a layer's own matrix, changed already.
+ * @param brings Whether the folder contains a layer's matrix, already changed.
  * @throws {TypeError} when such a matrix is quantized.
- * @throws {RangeError} when it is another layer's too.
+ * @throws {RangeError} when it is shared with another layer.
  */
 export function changedLayers(
   { start, layers }: ChangedBase,
@@ -215,9 +217,10 @@ export const isQuantizedLayer = ({ path }: MatrixPlace, { weights }: Model): boo
 };
 
 /**
- * The parameters with what the start took from these layers beside the factors. The given factors are freed.
+ * The parameters with the subtracted initial products of these layers appended to the factors. The given
+ * factors are freed.
  *
- * @param at Where a layer's factors lie among the parameters.
+ * @param at The path of a layer's factors in the parameters.
  */
 export async function doubledFactors(
   params: Tree,
@@ -240,7 +243,7 @@ export async function doubledFactors(
   return overlay(params, nest(made) as Tree);
 }
 
-/** [A; A₀] and [B, −B₀] in the place of A and B. */
+/** Replaces A and B by [A; A₀] and [B, −B₀]. */
 async function doubled(
   start: Start,
   layer: StartedLayer,
@@ -258,7 +261,7 @@ async function doubled(
   return both;
 }
 
-/** A₀ [r, in] and B₀ [out, r] of W [out, in], which OLoRA takes as it `lies` [in, out]. */
+/** A₀ [r, in] and B₀ [out, r] of W [out, in], which OLoRA factors as [in, out] if `lies`. */
 export function taken(start: Start, w: Tensor, { rank, scale }: StartedLayer, lies: boolean): LoraFactors {
   if (start.name === "pissa") return balanced(leading(svd(w), rank), scale);
   // Q's first columns depend on those of the matrix alone, and R = Qᵀ W.

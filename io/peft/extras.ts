@@ -1,4 +1,7 @@
-/** What may stand beside a method in a PEFT config: trained biases, saved modules, rows of tables, tables tied or not. */
+/**
+ * What a PEFT config may contain besides a method: trained biases, saved modules, rows of tables, weight
+ * tying.
+ */
 import { type Json, type Model, nameMatches, type Spec } from "../../core/mod.ts";
 import { namesField } from "../../formats/peft_config.ts";
 import { type PeftFields, wrong } from "../../methods/peft/codec.ts";
@@ -7,7 +10,7 @@ import type { FolderParts, MainPart } from "./folder_parts.ts";
 import { modulesEndingWith, modulesNamed, outermost } from "./layout.ts";
 import { tokensOf } from "./tokens.ts";
 
-/** The method with what the fields put beside it. */
+/** The method with the additional parts given by the fields. */
 export function withExtras(part: MainPart, fields: PeftFields, model: Model): FolderParts {
   const modules = modulesOf(fields, model);
   const biases = part.biases === undefined ? undefined : biasesOf(fields["bias"], part.biases);
@@ -27,13 +30,13 @@ export function withExtras(part: MainPart, fields: PeftFields, model: Model): Fo
 
 /** Names of the saved modules. */
 export function modulesOf(fields: PeftFields, model: Model): readonly string[] | undefined {
-  // PEFT writes the names of heads twice for prompts.
+  // PEFT lists the names of heads twice for prompts.
   const names = [...new Set(namesField("modules_to_save", fields["modules_to_save"]))];
   const saved = headNames(names, fields, model);
   return saved.length > 0 ? savedNames(saved, model) : undefined;
 }
 
-/** Which biases a config says train. @throws {TypeError} on another word. */
+/** Which biases are trained according to a config. @throws {TypeError} on an unknown value. */
 function biasesOf(value: Json | undefined, adapted: string): FolderParts["biases"] {
   switch (value) {
     case "none":
@@ -47,14 +50,14 @@ function biasesOf(value: Json | undefined, adapted: string): FolderParts["biases
   }
 }
 
-/** For classifiers PEFT adds two names that heads go by; a model has one of them. */
+/** For classifiers PEFT adds two common names of heads; a model has one of them. */
 function headNames(names: readonly string[], fields: PeftFields, model: Model): readonly string[] {
   if (fields["task_type"] !== "SEQ_CLS" && fields["task_type"] !== "TOKEN_CLS") return names;
   const isThere = (name: string): boolean => modulesEndingWith([name], model).length > 0;
   return names.filter((name) => !["classifier", "score"].includes(name) || isThere(name));
 }
 
-/** Names that mean in our reading what the given ones mean in PEFT's. */
+/** Names that choose, by our rules, the modules that the given ones choose by PEFT's. */
 function savedNames(names: readonly string[], model: Model): readonly string[] {
   for (const name of names) {
     if (modulesEndingWith([name], model).length === 0) {
@@ -67,7 +70,10 @@ function savedNames(names: readonly string[], model: Model): readonly string[] {
   return theirs.length === modulesNamed(names, model).length ? names : theirs;
 }
 
-/** PEFT wraps a module inside a saved one again, writes one of its two copies, and cannot load the folder. */
+/**
+ * PEFT wraps a module inside a saved one again, writes only one of its two copies, and cannot load the
+ * folder.
+ */
 function nested(names: readonly string[], inner: string, outer: string): RangeError {
   const nameOf = (path: string): string => names.find((name) => path.endsWith(name))!;
   return new RangeError(
@@ -80,7 +86,7 @@ function nested(names: readonly string[], inner: string, outer: string): RangeEr
   );
 }
 
-/** Heads whose embedding gets a copy of its own in PEFT while they keep the shared table. */
+/** Heads whose embedding gets a separate copy in PEFT while they keep the shared table. */
 function loneEmbeddings(modules: readonly string[], spec: Spec): readonly string[] {
   const saved = (path: string): boolean => modules.some((name) => nameMatches(name, path));
   return spec.heads.filter((head) => head.tiedTo !== undefined && saved(head.tiedTo) && !saved(head.path))

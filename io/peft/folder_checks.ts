@@ -1,4 +1,4 @@
-/** What must hold of the tensors of a PEFT folder before any is read. */
+/** Checks of the tensors of a PEFT folder before any is read. */
 import { type Model, read, sameShape, scope, type Shape, showShape } from "../../core/mod.ts";
 import { transpose } from "../../ops/mod.ts";
 import { otherVersion, type PeftConfig } from "../../formats/peft_config.ts";
@@ -12,7 +12,7 @@ import type { FolderLayout } from "./layout.ts";
 /** A folder's tensors by their keys, without PEFT's prefix. */
 export type Stored = ReadonlyMap<string, StoredTensor>;
 
-/** Every expected key is there with its shape and its kind of numbers, and no other. */
+/** Checks that exactly the expected keys are present, with their shapes and number types. */
 export function checkKeys(
   folder: string,
   { fields }: PeftConfig,
@@ -32,7 +32,7 @@ export function checkKeys(
     ...[...stored.values()].flatMap(({ name, shape, dtype }) => {
       const expected = shapes.get(withoutPrefix(name)) ?? optional.get(withoutPrefix(name));
       if (expected === undefined) return [`"${name}" is not expected`];
-      // PEFT on Windows writes whole numbers as f32: `checkPlaces` reads them.
+      // PEFT on Windows writes integers as f32: `checkPlaces` reads them.
       if ((dtype === "i32" || dtype === "u8") && !integers.has(withoutPrefix(name))) {
         return [`"${name}" holds integers, not weights (${dtype})`];
       }
@@ -50,7 +50,7 @@ export function checkKeys(
   );
 }
 
-/** A tied tensor that is stored twice must be the same twice. */
+/** Checks that a tied tensor that is stored twice is equal in both places. */
 export async function checkCopies(layout: FolderLayout, stored: Stored, model: Model): Promise<void> {
   for (const { key, of, shared } of layout.copies) {
     const copy = stored.get(key);
@@ -66,7 +66,7 @@ export async function checkCopies(layout: FolderLayout, stored: Stored, model: M
   }
 }
 
-/** Positions must be whole numbers of rows and columns that are there. */
+/** Checks that positions are valid integer row and column indices. */
 export async function checkPlaces(layout: FolderLayout, stored: Stored, model: Model): Promise<void> {
   for (const { key, shape, below } of layout.tensors) {
     if (below === undefined) continue;
@@ -84,7 +84,7 @@ export async function checkPlaces(layout: FolderLayout, stored: Stored, model: M
   }
 }
 
-/** What PEFT writes as zeros, and would add were it something else, must be zero. */
+/** Checks that tensors that PEFT writes as zeros, and would otherwise add, are zero. */
 export async function checkZeros(layout: FolderLayout, stored: Stored, model: Model): Promise<void> {
   for (const { key } of layout.tensors.filter(({ zeros }) => zeros)) {
     const found = loadTensor(stored.get(key)!, model);
@@ -97,8 +97,8 @@ export async function checkZeros(layout: FolderLayout, stored: Stored, model: Mo
 }
 
 /**
- * PEFT has LoRA's factors of an embedding and of the head tied to it in one storage, and writes both. They load as factors of
- * their own, of which its own reload would lose one where they differ.
+ * PEFT stores LoRA's factors of an embedding and its tied head in shared storage, and writes both. They are
+ * loaded as separate factors, of which PEFT's own reload would lose one where they differ.
  */
 export async function checkShared({ shared = [] }: FolderParts, stored: Stored, model: Model): Promise<void> {
   for (const [embedding, head] of shared) {

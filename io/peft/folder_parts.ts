@@ -1,4 +1,7 @@
-/** The parts that an HF PEFT folder is made of: one main method and, beside it, saved modules, token rows and the base's own tables. */
+/**
+ * The parts of an HF PEFT folder: one main method and, optionally, saved modules, token rows and the base's
+ * own tables.
+ */
 import type { MatrixPlace, Method, Model, Tree } from "../../core/mod.ts";
 import type { ModulesToSaveOptions } from "../../methods/selective/modules_to_save.ts";
 import type { PeftFields, PeftTensor } from "../../methods/peft/codec.ts";
@@ -12,25 +15,25 @@ export interface MainPart {
   readonly places: readonly MatrixPlace[];
   readonly tensors: readonly PeftTensor[];
   readonly fields: PeftFields;
-  /** The codec's word for the adapted layers' biases. */
+  /** The codec's value for the adapted layers' biases. */
   readonly biases?: string;
-  /** What PEFT puts before the names of modules saved beside it, where that is not what it puts before all others. */
+  /** PEFT's prefix of the names of modules saved along with it, where that differs from the usual prefix. */
   readonly savedPrefix?: "base_model.";
-  /** Where the adapter's start changed the base, as PEFT does once more when it loads the folder. */
+  /** The change of the base by the adapter's initialization, which PEFT repeats on loading the folder. */
   readonly changed?: ChangedBase;
-  /** Frozen parameters that the folder lacks and PEFT finds anew from the base when it loads one. */
+  /** Frozen parameters that the folder lacks and that PEFT recomputes from the base on loading. */
   readonly frozen?: (model: Model) => Promise<Tree>;
 }
 
-/** The parts of a folder. At least `main` or `tokens` is there. */
+/** The parts of a folder. At least one of `main` and `tokens` is present. */
 export interface FolderParts {
   readonly main?: MainPart;
-  /** Which biases of the base train beside it, where that is no option of the method's own. */
+  /** Which biases of the base are trained along with it, where that is not an option of the method itself. */
   readonly biases?: "adapted" | "all";
   readonly saved?: ModulesToSaveOptions;
   readonly tokens?: TrainableTokensOptions;
-  /** Leaves that the folder brings along, by path. */
+  /** Leaves of the base that the folder contains, by path. */
   readonly fixed?: readonly string[];
-  /** Embeddings and heads whose factors PEFT has in one storage, the one's as the other's transposes. */
+  /** Embeddings and heads whose factors share storage in PEFT, as each other's transposes. */
   readonly shared?: readonly (readonly [embedding: string, head: string])[];
 }

@@ -1,7 +1,8 @@
 /**
- * What an HF PEFT folder holds for an adapter of a model: one table of tensors that loading, saving and gradients all go
- * through. A folder is one main method (LoRA, (IA)³, trainable tokens) with, beside it, whole saved modules, trained token
- * rows and the base's own tables; with more than the main method the adapter is a composition of named parts.
+ * The content of an HF PEFT folder for an adapter of a model: one table of tensors used for loading, saving
+ * and gradients. A folder is one main method (LoRA, (IA)³, trainable tokens), optionally with whole saved
+ * modules, trained token rows and the base's own tables; with more than the main method the adapter is a
+ * composition of named parts.
  */
 import {
   compose,
@@ -31,7 +32,7 @@ import type { FolderParts, MainPart } from "./folder_parts.ts";
 import { checkStackTables, stackCopies } from "./stack_tables.ts";
 import { withPythonPatterns } from "./patterns.ts";
 
-/** A key under which a tensor stands once more, because the model ties the two or because layers share one. */
+/** A key under which a tensor is stored again, because the model ties the two or because layers share it. */
 export interface TensorCopy {
   readonly key: string;
   readonly of: string;
@@ -41,18 +42,18 @@ export interface TensorCopy {
 /** The whole folder. */
 export interface FolderLayout {
   readonly method: Method;
-  /** Paths reach into the adapter's params, keys have no prefix. */
+  /** Paths are those in the adapter's params, keys have no prefix. */
   readonly tensors: readonly PeftTensor[];
-  /** Keys under which PEFT writes a tied or shared tensor once more. */
+  /** Keys under which PEFT writes a tied or shared tensor again. */
   readonly copies: readonly TensorCopy[];
-  /** Leaves of the base that PEFT writes although a saved module stands in their place. */
+  /** Leaves of the base that PEFT writes although a saved module replaces them. */
   readonly originals: readonly { readonly key: string; readonly leaf: string }[];
 }
 
-/** Where each part's params lie: the name of a part in a composition, or "" for the whole. */
+/** The path of each part's params: the name of a part in a composition, or "" for the whole. */
 export type PartNames = Readonly<Record<"main" | "biases" | "saved" | "tokens" | "fixed", string>>;
 
-/** The names that loading gives. */
+/** The names used by loading. */
 export const PARTS: PartNames = {
   main: "adapter",
   biases: "biases",
@@ -61,7 +62,7 @@ export const PARTS: PartNames = {
   fixed: "base",
 };
 
-/** Binds a codec. Generic code sees tensors and fields only. */
+/** Binds a codec to its options, so that generic code sees only tensors and fields. */
 export function mainPart<O>(
   codec: PeftCodec<O>,
   options: O,
@@ -78,12 +79,12 @@ export function mainPart<O>(
   };
 }
 
-/** Every layer that a matrix update can be put on. */
+/** Every layer that can have a matrix update. */
 export function matrixPlaces(spec: Spec): readonly MatrixPlace[] {
   return [...spec.linears, ...spec.embeddings, ...spec.heads];
 }
 
-/** Layers as PEFT meets them: a quantized matrix is a Linear's, GPT-2's too. */
+/** Layers as seen by PEFT: a quantized matrix is that of a Linear, also in GPT-2. */
 export function placesInPeft(places: readonly MatrixPlace[], { weights }: Model): readonly MatrixPlace[] {
   return places.map((place) => {
     if (place.kind !== "linear" || !place.transposed) return place;
@@ -92,7 +93,7 @@ export function placesInPeft(places: readonly MatrixPlace[], { weights }: Model)
   });
 }
 
-/** Paths of all modules that hold weights, and of those around them. */
+/** Paths of all modules with weights, and of the modules that contain them. */
 export function modulePaths(model: Model): readonly string[] {
   const leaves = [
     ...weightLeaves(model.weights).map(([path]) => path),
@@ -105,7 +106,7 @@ export function modulePaths(model: Model): readonly string[] {
   return [...new Set(modules)];
 }
 
-/** The folder of parts, as an adapter of the model, which has a name. */
+/** The folder with the given parts, as a named adapter of the model. */
 export function folderLayout(
   parts: FolderParts,
   model: Model,
@@ -162,7 +163,7 @@ export function folderLayout(
   };
 }
 
-/** The biases that train by themselves: a saved module brings its own. */
+/** The biases that are trained separately: a saved module includes its own. */
 export function looseBiases(
   places: readonly MatrixPlace[],
   which: "adapted" | "all",
@@ -180,7 +181,7 @@ export function savedBiases(
 ): readonly { readonly path: string; readonly copy: string; readonly original: string }[] {
   return savedLeaves(model, saved).filter(({ path }) => path.endsWith(".bias")).map(({ path, module }) => {
     const rest = path.slice(module.length);
-    // PEFT takes its name out of the key where it stands right before the last word.
+    // PEFT removes the adapter's name from the key where it is right before the last component.
     const name = rest === ".bias" ? "" : `.${adapter}`;
     return {
       path,
@@ -190,7 +191,7 @@ export function savedBiases(
   });
 }
 
-/** Trained biases beside a method. */
+/** Trained biases along with a method. */
 const biasPart = (tensors: readonly PeftTensor[]) => ({
   part: "biases" as const,
   method: only({ parameters: tensors.map(({ path }) => path) }),
@@ -232,12 +233,12 @@ export function modulesEndingWith(names: readonly string[], model: Model): reado
   return modulePaths(model).filter((path) => names.some((name) => path.endsWith(name)));
 }
 
-/** Our reading of the same names: whole segments. */
+/** The same by our rules: whole segments. */
 export function modulesNamed(names: readonly string[], model: Model): readonly string[] {
   return modulePaths(model).filter((path) => names.some((name) => nameMatches(name, path)));
 }
 
-/** The first of the modules that a module lies in; itself when that is none. */
+/** The outermost of the modules that contain a module; the module itself if none does. */
 export function outermost(modules: readonly string[], path: string): string {
   return modules.find((outer) => path.startsWith(`${outer}.`)) ?? path;
 }

@@ -1,4 +1,4 @@
-/** LLaMA-Adapter between PEFT folders and the method: its targets are attentions. */
+/** Conversion between PEFT folders and LLaMA-Adapter, whose targets are attentions. */
 import type { Model } from "../../core/mod.ts";
 import { llamaAdapter, type LlamaAdapterOptions } from "../../methods/soft_prompts/llama_adapter.ts";
 import {

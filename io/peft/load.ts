@@ -127,7 +127,7 @@ async function loadParts(
   }
 }
 
-/** Parameters with frozen ones of the main part beside them. */
+/** The parameters with frozen ones added for the main part. */
 function withFrozen(params: Tree, frozen: Tree, { tensors }: MainPart, layout: FolderLayout): Tree {
   const { key, path } = tensors[0]!;
   const at = layout.tensors.find((t) => t.key === key)!.path;
@@ -161,7 +161,7 @@ async function loadExperts(
   }
 }
 
-/** The base's own tables that the folder brings along and that differ from the model's: the folder's count. */
+/** The base's own tables in the folder that differ from the model's: the folder's take precedence. */
 async function changedTables(
   tables: readonly BaseTable[],
   stored: Stored,
@@ -179,7 +179,7 @@ async function changedTables(
   return changed;
 }
 
-/** A table that the folder has, or the embedding's that a head keeps. */
+/** A table of the folder, or the embedding's table that a head keeps. */
 function fixedTable(base: ReadonlyMap<string, StoredTensor>, path: string, model: Model): Tensor {
   const table = base.get(path);
   if (table !== undefined) return loadTensor(table, model);
@@ -206,22 +206,22 @@ function paramsOf(
         fixed(path),
       ]),
     ]);
-    // PEFT projects in each pass (COFT), so its files may hold what the last step left.
+    // PEFT projects in each pass (COFT), so its files may contain unprojected parameters.
     return (layout.method.project?.(params) ?? params) as Synchronous<Tree>;
   });
 }
 
-/** The rows or columns that are the parameter's. */
+/** The rows or columns that belong to the parameter. */
 function partOf(matrix: Tensor, { shape, part }: PeftTensor): Tensor {
   if (part === undefined) return matrix;
   const { axis, from } = part;
   return slice(matrix, axis, from, from + size(shape) / matrix.shape[1 - axis]!);
 }
 
-/** The matrix as parameters have it. */
+/** The matrix in the parameters' layout. */
 const turnedBack = (matrix: Tensor, { turned }: PeftTensor): Tensor => turned ? transpose(matrix) : matrix;
 
-/** The same numbers under another shape. */
+/** The same values with another shape. */
 function shaped(t: Tensor, shape: Shape): Tensor {
   if (size(shape) !== t.size) throw new RangeError(`Cannot see ${showShape(t.shape)} as ${showShape(shape)}`);
   return sameShape(t.shape, shape) ? t : reinterpret(t, shape);

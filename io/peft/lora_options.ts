@@ -1,4 +1,7 @@
-/** LoRA in PEFT configs: what its start did to the base, parameters by name, tables tied together. */
+/**
+ * LoRA in PEFT configs: the change of the base by its initialization, parameters by name, tables tied
+ * together.
+ */
 import { chooseTargets, type MatrixPlace, type Model, type Spec } from "../../core/mod.ts";
 import { knownFields, type PeftConfig } from "../../formats/peft_config.ts";
 import type { LoraOptions } from "../../methods/low_rank/lora.ts";
@@ -11,7 +14,10 @@ import { parameterPlaces, parameterTensors, withParameterRanks } from "./paramet
 import { resolvedPatterns, withOurPatterns } from "./patterns.ts";
 import { layersOfFields } from "./targets.ts";
 
-/** LoRA, what its start did to the base, and biases beside it where a saved module has some of them. */
+/**
+ * LoRA, the change of the base by its initialization, and separate biases where a saved module has some of
+ * them.
+ */
 export function loraParts(codec: PeftCodec<LoraOptions>, config: PeftConfig, model: Model): FolderParts {
   const start = startOf(config.fields);
   const given = knownFields(config, codec.fields, codec.refused);

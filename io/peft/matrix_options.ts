@@ -1,4 +1,4 @@
-/** Methods of matrices in PEFT configs. */
+/** Matrix methods in PEFT configs. */
 import {
   chooseTargets,
   type MatrixPlace,
@@ -17,7 +17,7 @@ import { mainPart, placesInPeft } from "./layout.ts";
 import { resolvedPatterns, withOurPatterns } from "./patterns.ts";
 import { layersOfFields } from "./targets.ts";
 
-/** A method of matrices; without `target_modules` PEFT mostly takes LoRA's. */
+/** A matrix method; without `target_modules` PEFT usually uses LoRA's defaults. */
 export function matrixParts<O extends TargetOptions>(
   codec: PeftCodec<O>,
   config: PeftConfig,
@@ -47,7 +47,7 @@ function main<O extends TargetOptions>(
   );
 }
 
-/** (IA)³, whose feed-forward layers have names or a pattern of their own. */
+/** (IA)³, whose feed-forward layers have their own names or pattern. */
 export function ia3Main(fields: PeftFields, standard: () => readonly string[], model: Model): MainPart {
   const given = fields["feedforward_modules"] ?? null;
   const isPattern = typeof given === "string";

@@ -14,7 +14,7 @@ import { matrixPlaces } from "./layout.ts";
 /**
  * The norms that a config's fields choose.
  *
- * @throws {RangeError} when they choose none, or a module that is no norm (PEFT would train a copy of it).
+ * @throws {RangeError} when they choose none, or a module that is not a norm (PEFT would train a copy of it).
  */
 export function normsOfConfig(fields: PeftFields, model: Model): MainPart {
   const { spec } = model;

@@ -1,4 +1,7 @@
-/** From an `adapter_config.json` to the parts of an adapter: methods with options, in terms of a model's places. */
+/**
+ * Converts an `adapter_config.json` to the parts of an adapter: methods with options, in terms of a model's
+ * places.
+ */
 import type { Model, Place, TargetOptions } from "../../core/mod.ts";
 import { knownFields, otherVersion, type PeftConfig } from "../../formats/peft_config.ts";
 import { ia3Defaults } from "../../formats/peft_defaults.ts";
@@ -48,8 +51,8 @@ import { standaloneTokens } from "./tokens.ts";
 import { type Experts, xloraOfConfig } from "./xlora.ts";
 
 /**
- * A config as the folder's tensors bear it out: without its CUDA kernel PEFT makes one factor of BOFT whatever it was asked for,
- * when it trains and when it loads, and records what it was asked for.
+ * A config corrected by the folder's tensors: without its CUDA kernel PEFT uses one factor of BOFT regardless
+ * of the requested number, in training and on loading, but records the requested number.
  */
 export function asStored(config: PeftConfig, tensors: Iterable<StoredTensor>): PeftConfig {
   if (config.type !== "BOFT") return config;
@@ -61,7 +64,7 @@ export function asStored(config: PeftConfig, tensors: Iterable<StoredTensor>): P
 /**
  * The parts that a config describes.
  *
- * @param experts Those that X-LoRA mixes.
+ * @param experts The experts that X-LoRA mixes.
  * @throws {RangeError} when the method or a feature is not supported, or a name or pattern matches nothing.
  */
 export function partsOfConfig(config: PeftConfig, model: Model, experts: Experts = {}): FolderParts {
@@ -171,10 +174,10 @@ export function partsOfConfig(config: PeftConfig, model: Model, experts: Experts
 }
 
 const isValue = (place: Place): boolean => place.kind === "linear" && place.role === "value";
-/** Where FourierFT and WaveFT stand without `target_modules`. */
+/** The layers of FourierFT and WaveFT without `target_modules`. */
 const transformedLayers = (model: Model): TargetOptions =>
   model.config.model_type === "gpt2" ? { targets: ["mlp.c_proj"] } : {};
 
-/** What VB-LoRA adapts by default: all that T5 has. */
+/** The layers that VB-LoRA adapts by default: for T5 all of them. */
 const bankTargets = ({ config }: Model): TargetOptions =>
   ["t5", "mt5"].includes(String(config.model_type)) ? { targets: "all-linear" } : {};

@@ -1,4 +1,6 @@
-/** What OSF's folders lack: where the trained vectors started, found anew from the base. */
+/**
+ * Parameters missing in OSF's folders: the initial values of the trained vectors, recomputed from the base.
+ */
 import { type MatrixPlace, type Model, nest, type Tensor, type Tree } from "../../core/mod.ts";
 import type { OsfOptions } from "../../methods/structured/osf.ts";
 import { splitOf } from "../../methods/structured/singular_split.ts";

@@ -1,12 +1,12 @@
 /**
- * PEFT's `target_parameters`: LoRA on a matrix by the parameter's name instead of its layer's. It was made for mixtures of experts; on
- * a layer of its own it is LoRA, with the factors in the matrix's own order.
+ * PEFT's `target_parameters`: LoRA on a matrix by the parameter's name instead of its layer's. It was made
+ * for mixtures of experts; on an ordinary layer it is LoRA, with the factors in the matrix's own layout.
  *
  *   nn.Linear               W [out, in]      lora_A [r, in]      lora_B [out, r]     W + s B A
  *   Conv1D, nn.Embedding    W [in, out]      lora_A [r, out]     lora_B [in, r]      W + s B A: our A is their Bᵀ, our B their Aᵀ
  *
- * Names are ends of a parameter's path. Nothing but they choose: no `exclude_modules`, no `layers_to_transform`; and patterns of ranks are
- * compared with the parameter's path, not the layer's.
+ * Names are ends of a parameter's path. No other fields choose: neither `exclude_modules` nor
+ * `layers_to_transform`; and rank patterns are matched with the parameter's path, not the layer's.
  */
 import { byPattern, type MatrixPlace, nameMatches, type Spec } from "../../core/mod.ts";
 import { namesField } from "../../formats/peft_config.ts";
@@ -17,7 +17,8 @@ import { matrixPlaces } from "./layout.ts";
 /**
  * The layers whose matrices the field names.
  *
- * @throws {RangeError} when a name matches nothing, or no matrix, or PEFT could not have it with the other fields.
+ * @throws {RangeError} when a name matches nothing, or no matrix, or PEFT does not support it with the other
+ * fields.
  */
 export function parameterPlaces(fields: PeftFields, spec: Spec): readonly MatrixPlace[] {
   const names = namesField("target_parameters", fields["target_parameters"]) ?? [];
@@ -60,7 +61,10 @@ export function parameterPlaces(fields: PeftFields, spec: Spec): readonly Matrix
   return places.filter((_, i) => names.some((name) => nameMatches(name, weights[i]!)));
 }
 
-/** The options under which each of these layers has the rank and α of its parameter; the first pattern that matches counts. */
+/**
+ * The options with which each of these layers has the rank and α of its parameter; the first pattern that
+ * matches applies.
+ */
 export function withParameterRanks(options: LoraOptions, places: readonly MatrixPlace[]): LoraOptions {
   const { rank = 8, rankPattern, alphaPattern } = options;
   const alpha = options.alpha ?? rank;
@@ -79,7 +83,7 @@ export function withParameterRanks(options: LoraOptions, places: readonly Matrix
   };
 }
 
-/** The tensors of these layers as the file has them. */
+/** The tensors of these layers as in the file. */
 export function parameterTensors(
   tensors: readonly PeftTensor[],
   places: readonly MatrixPlace[],

@@ -1,4 +1,4 @@
-/** From an adapter to the parts of a PEFT folder, and the config fields that name its layers. */
+/** Converts an adapter to the parts of a PEFT folder, and the config fields that name its layers. */
 import {
   type Adapter,
   chooseTargets,
@@ -64,18 +64,18 @@ import { promptsOfOptions } from "./prompts.ts";
 import { fieldsOfLayers, withFeedForward } from "./targets.ts";
 import { xloraOfOptions } from "./xlora.ts";
 
-/** What a folder says of an adapter. */
+/** The representation of an adapter in a folder. */
 export interface AdapterParts {
   readonly parts: FolderParts;
   readonly names: PartNames;
-  /** `target_modules` and its relatives. */
+  /** `target_modules` and related fields. */
   readonly targets: PeftFields;
 }
 
 /**
- * Takes an adapter apart.
+ * Splits an adapter into parts.
  *
- * @throws {TypeError} when PEFT folders cannot hold one of its methods, or two of a kind.
+ * @throws {TypeError} when PEFT folders cannot contain one of its methods, or two of the same kind.
  * @throws {RangeError} when its parameters do not fit the model.
  */
 export function partsOfAdapter(adapter: Adapter, model: Model): AdapterParts {
@@ -118,7 +118,7 @@ export function partsOfAdapter(adapter: Adapter, model: Model): AdapterParts {
   return { parts, names, targets };
 }
 
-/** Which of the base's biases a piece trains, where the method beside it has a word for just these. */
+/** Which of the base's biases a component trains, where the main method has an option for exactly these. */
 function biasesOf(
   { method, params }: ComponentMethod,
   main: MainPart,
@@ -229,7 +229,7 @@ function mainOf({ method, options, params }: ComponentMethod, model: Model, adap
   if (places.length === 0) {
     throw new RangeError(`Cannot save ${method}: none of its parameters stands at a layer`);
   }
-  // PEFT decides a layer at a time and the last one stays in the config; it reads the field as a hint only.
+  // PEFT decides layer by layer and the last one stays in the config; it uses the field only as a hint.
   const last = places.findLast((place) => place.kind !== "embedding");
   const transposed = last?.kind === "linear" && last.transposed;
   const matrix = <O extends TargetOptions>(codec: PeftCodec<O>): MainFields => {
@@ -329,31 +329,34 @@ function mainOf({ method, options, params }: ComponentMethod, model: Model, adap
   }
 }
 
-/** LoRA has biases as an option of its own, or beside it where a saved module has some of them. */
+/** LoRA has biases as its own option, or separately where a saved module has some of them. */
 function beside({ main, targets }: MainFields, options: ComponentMethod["options"]): MainFields {
   return (options["bias"] ?? "none") === "none"
     ? { main: { ...main, biases: "lora_only" }, targets }
     : { main, targets };
 }
 
-/** A config without `exclude_modules` must name the layers that are left. */
+/** A config without `exclude_modules` must name the remaining layers. */
 function targetsFor<O>(codec: PeftCodec<O>, options: TargetOptions): TargetOptions {
   if (Object.hasOwn(codec.fields, "exclude_modules")) return options;
   const { exclude: _, ...rest } = options;
   return rest;
 }
 
-/** A combinator may have narrowed the method, so the parameters say what is adapted. A bias alone adapts nothing. */
+/**
+ * A combinator may have narrowed the method, so the parameters determine what is adapted. A bias alone adapts
+ * nothing.
+ */
 function adaptedPlaces(params: Tree, spec: Spec, otherwise?: TargetOptions): readonly MatrixPlace[] {
   const adapted = matrixPlaces(spec).filter((place) => {
     const found = lookup(params, place.path);
     return found !== undefined && Object.keys(found).some((name) => name !== "bias" && name !== "weight");
   });
-  // Gradients of shared vectors stand at none.
+  // Gradients of shared vectors belong to no layer.
   return adapted.length > 0 || otherwise === undefined ? adapted : chooseTargets(spec, otherwise);
 }
 
-/** Where no parameter stands at a layer: the layers whose updates are made of a tensor. */
+/** For parameters not stored per layer: the layers whose updates are computed from a tensor. */
 function placesReading({ storage }: Tensor, { method, params }: Adapter, spec: Spec): readonly MatrixPlace[] {
   const paths = new Set(
     method.edits(params, spec).flatMap((edit) =>
@@ -373,7 +376,7 @@ function savedOf({ method, options, params }: ComponentMethod): ModulesToSaveOpt
   return { modules: [...new Set(modules)] };
 }
 
-/** The trained leaves that no tensor of the folder takes. */
+/** The trained leaves that are in no tensor of the folder. */
 export function leftOver(params: Tree, taken: readonly string[]): readonly string[] {
   const known = new Set(taken);
   return leaves(params).map(([path]) => path).filter((path) =>

@@ -1,4 +1,6 @@
-/** Numbers by pattern in a PEFT config: its keys are Python's patterns, those of our options JavaScript's. */
+/**
+ * Values by pattern in a PEFT config: its keys are Python patterns, those of our options JavaScript patterns.
+ */
 import { byPattern, type Json, type MatrixPlace, type PatternOptions } from "../../core/mod.ts";
 import { pythonPattern, pythonSource } from "../../formats/peft_targets.ts";
 import type { PeftFields } from "../../methods/peft/codec.ts";
@@ -15,7 +17,7 @@ const BY_PATTERN = [
 /**
  * The fields with JavaScript's patterns, for a codec to read.
  *
- * @throws {SyntaxError} when JavaScript cannot read one.
+ * @throws {SyntaxError} when JavaScript cannot parse one.
  */
 export function withOurPatterns(fields: PeftFields): PeftFields {
   return withKeys(fields, (key) => {
@@ -29,7 +31,7 @@ export function withPythonPatterns(fields: PeftFields): PeftFields {
   return withKeys(fields, (key) => pythonSource(new RegExp(key)));
 }
 
-/** The same options under our names. */
+/** The same options by our names. */
 const OURS: readonly string[] = [
   "rankPattern",
   "alphaPattern",
@@ -39,8 +41,8 @@ const OURS: readonly string[] = [
 ] satisfies readonly (keyof PatternOptions)[];
 
 /**
- * Options whose patterns mean the same and are none of a fresh adapter's mistakes: without those that decide nothing, and by path
- * where two with different numbers meet at a layer, of which PEFT takes the first.
+ * Equivalent options whose patterns are valid for a new adapter: without patterns that have no effect, and by
+ * path where two with different values match the same layer, of which PEFT uses the first.
  */
 export function resolvedPatterns<O>(options: O, places: readonly MatrixPlace[]): O {
   const entries = Object.entries(options as Readonly<Record<string, unknown>>).flatMap(([name, value]) => {

@@ -126,7 +126,7 @@ function multitaskPart(
   };
 }
 
-/** A finished prompt, of which PEFT trains on from zero offsets, as ours does. */
+/** A finalized prompt, which PEFT trains further from zero offsets, as our method does. */
 function contextPart(options: ContextPromptTuningOptions, fields: PeftFields, spec: Spec): MainPart {
   const tensors = contextPromptTensors(options, spec);
   return {
@@ -157,10 +157,13 @@ function promptPart(
   };
 }
 
-/** Methods whose networks (or offsets) PEFT folders do not hold: what they made is saved. */
+/** Methods whose networks (or offsets) PEFT folders do not contain: their results are saved. */
 const MAKERS = ["pTuning", "prefixTuning", "ipt", "iptAutoencoder", "contextPromptTuning"];
 
-/** The adapter with its prompts as they are without the networks that make them; `dispose` frees what was computed. */
+/**
+ * The adapter with its prompts evaluated, without the networks that generate them; `dispose` frees what was
+ * computed.
+ */
 export function withoutNetworks(
   adapter: Adapter,
   model: Model,

@@ -1,10 +1,11 @@
 /**
- * Weights that a start put into codes, as PEFT makes them when it loads the folder.
+ * Weights quantized by an initialization, as PEFT computes them on loading the folder.
  *
  *   LoftQ   Q = codes(W);  T − 1 times:   U S Vᵀ = SVD(W − Q)     B A = U_r S_r V_rᵀ     Q = codes(W − B A)
  *   OLoRA   Q = codes(W − s B₀ A₀), on a quantized base
  *
- * LoftQ's codes are nf4 or int8 of W as it lies, and PEFT leaves s out of its passes. (LoftQ: arXiv 2310.08659, algorithm 1.)
+ * LoftQ quantizes W to nf4 or int8 in its own layout, and PEFT omits s in the iterations. (LoftQ: arXiv
+ * 2310.08659, algorithm 1.)
  */
 import {
   castTo,
@@ -22,7 +23,7 @@ import { balanced } from "../../methods/low_rank/pissa.ts";
 import { factorised, leading, matmul, multiply, subtract, svd } from "../../ops/mod.ts";
 import { type ChangedBase, isQuantizedLayer, type Loftq, type StartedLayer, taken } from "./changed_base.ts";
 
-/** By their paths. The caller's. */
+/** The quantized weights by path, owned by the caller. */
 export async function quantizedWeights(
   { start }: ChangedBase,
   layers: readonly StartedLayer[],
@@ -44,7 +45,9 @@ export async function quantizedWeights(
   return made;
 }
 
-/** LoftQ's codes; a Conv1D is coded as it lies there, so of one it is what its codes say. */
+/**
+ * LoftQ's quantized weight; a Conv1D is quantized in its own layout, so its dequantized values are returned.
+ */
 async function loftqCodes(
   { bits, passes }: Loftq,
   { rank }: StartedLayer,
@@ -68,10 +71,10 @@ async function loftqCodes(
   return decoded;
 }
 
-/** What OLoRA left of a quantized matrix, quantized again. */
+/** OLoRA's residual of a quantized matrix, quantized again. */
 async function requantized(layer: StartedLayer, model: Model): Promise<Tensor> {
   const { dtype } = lookup(model.weights, `${layer.place.path}.weight`) as Tensor;
-  const w = scope((): Synchronous<Tensor> => matrixAt(model, layer.place)); // [out, in], as codes lie
+  const w = scope((): Synchronous<Tensor> => matrixAt(model, layer.place)); // [out, in], the layout of quantized matrices
   const { a, b } = await factorised(w, (w) => taken({ name: "olora" }, w, layer, false)).finally(() =>
     dispose(w)
   );

@@ -1,4 +1,4 @@
-/** Adapters into folders that HF PEFT reads. */
+/** Saves adapters to folders that HF PEFT reads. */
 import {
   type Adapter,
   FROZEN,
@@ -26,9 +26,10 @@ import { adapterTensors, tableTensors } from "./tensors.ts";
 import { expertPaths, expertsOf, withoutExperts } from "./xlora.ts";
 
 /**
- * Writes config, weights and a model card into a folder. Soft prompts' networks are run first: PEFT keeps what they give.
+ * Writes config, weights and a model card into a folder. Soft prompts' networks are evaluated first: PEFT
+ * stores their results.
  *
- * @throws {TypeError} when a PEFT folder cannot hold the method.
+ * @throws {TypeError} when a PEFT folder cannot contain the method.
  * @throws {RangeError} when parameters do not fit the model, or PEFT would lose weights under the adapter's name.
  */
 export async function savePeftFolder(
@@ -85,7 +86,7 @@ async function saveParts(
   await writeTextAtomically(`${target}/README.md`, card);
 }
 
-/** What a PEFT folder of an adapter would hold. */
+/** The content of an adapter's PEFT folder. */
 function peftContent(adapter: Adapter, model: Model): {
   readonly described: AdapterParts;
   readonly type: string;
@@ -102,7 +103,7 @@ function peftContent(adapter: Adapter, model: Model): {
 }
 
 /**
- * Why a PEFT folder cannot hold an adapter; undefined where it can. Writes nothing.
+ * Why a PEFT folder cannot contain an adapter; undefined where it can. Writes nothing.
  *
  * @example
  * ```ts
@@ -127,7 +128,7 @@ export function refusedByPeft(adapter: Adapter, model: Model): string | undefine
   }
 }
 
-/** Every tensor of the folder has its parameter, and every parameter its tensor. */
+/** Checks that every tensor of the folder has a parameter, and every parameter a tensor. */
 function checkParams({ method, params }: Adapter, { tensors }: FolderLayout): void {
   for (const { path, shape, zeros } of tensors) {
     if (zeros) continue;

@@ -11,7 +11,7 @@ import type { AdapterParts } from "./parts.ts";
 /**
  * PEFT's name of the type, and the fields.
  *
- * @throws {TypeError} when there are whole modules and nothing else.
+ * @throws {TypeError} when there are only whole modules.
  * @throws {RangeError} when PEFT would load something else from these fields, or nothing.
  */
 export function configOf(
@@ -73,7 +73,7 @@ export function configOf(
   };
 }
 
-/** PEFT replicates layers for LoRA alone, and has the biases of copies in one storage. */
+/** PEFT replicates layers only for LoRA, and the biases of copies share storage. */
 function checkReplicated(
   main: MainPart,
   biases: FolderParts["biases"],
@@ -97,7 +97,7 @@ function checkReplicated(
   }
 }
 
-/** Names that choose the same modules in PEFT, none of them inside another: that it could not load. */
+/** Names that choose the same modules in PEFT, none nested in another, which it could not load. */
 function namesForPeft(names: readonly string[], model: Model): readonly string[] {
   const all = modulesNamed(names, model);
   const outer = all.filter((path) => outermost(all, path) === path);

@@ -1,7 +1,8 @@
 /**
- * T5's table of tokens in PEFT. The model has it as `shared` and its stacks as `encoder.embed_tokens` and `decoder.embed_tokens`, one
- * module under three names. PEFT puts its wrapper under the first name alone, which no pass reads: LoRA on `shared`, or the module saved, does
- * nothing there. Rows of tokens do only where the head is tied to the table, when PEFT wraps the other names, too, and writes them once more.
+ * T5's token table in PEFT. The model has it as `shared` and its stacks as `encoder.embed_tokens` and
+ * `decoder.embed_tokens`, one module with three names. PEFT wraps only the first name, which no pass reads:
+ * LoRA on `shared`, or saving the module, has no effect. Token rows take effect only where the head is tied
+ * to the table, when PEFT also wraps the other names and writes the rows again.
  */
 import { type EmbeddingPlace, nameMatches, type Spec } from "../../core/mod.ts";
 import { tokenRows } from "../../methods/selective/trainable_tokens.ts";
@@ -12,7 +13,7 @@ function shared(spec: Spec): EmbeddingPlace | undefined {
   return spec.stacks.length < 2 ? undefined : spec.embeddings.find(({ role }) => role === "token");
 }
 
-/** @throws {RangeError} where PEFT would have an adapter that does nothing. */
+/** @throws {RangeError} where the adapter would have no effect in PEFT. */
 export function checkStackTables({ main, saved, tokens }: FolderParts, spec: Spec): void {
   const table = shared(spec);
   if (table === undefined) return;
@@ -32,7 +33,10 @@ export function checkStackTables({ main, saved, tokens }: FolderParts, spec: Spe
   );
 }
 
-/** Keys under which PEFT writes the trained rows of the table for the stacks once more, where they are the folder's only adapter. */
+/**
+ * Keys under which PEFT writes the trained rows of the table again for the stacks, where they are the
+ * folder's only adapter.
+ */
 export function stackCopies(
   { main, tokens }: FolderParts,
   spec: Spec,

@@ -1,4 +1,4 @@
-/** Which layers of a model a PEFT config means, and which names or patterns of a config mean given layers. */
+/** The layers of a model chosen by a PEFT config, and names or patterns of a config for given layers. */
 import {
   chooseTargets,
   freshTargets,
@@ -17,7 +17,7 @@ import {
 import type { PeftFields } from "../../methods/peft/codec.ts";
 import { matrixPlaces } from "./layout.ts";
 
-/** The layers, and target options of ours that choose the same ones. */
+/** The layers, and our target options that choose the same ones. */
 export function layersOfFields(
   fields: PeftFields,
   standard: () => readonly string[],
@@ -65,7 +65,7 @@ function agrees(spec: Spec, options: TargetOptions, wanted: ReadonlySet<string>)
     const chosen = freshTargets(spec, options);
     return chosen.length === wanted.size && chosen.every((place) => wanted.has(place.path));
   } catch (error) {
-    if (error instanceof RangeError) return false; // chooses nothing, or what a fresh adapter's options may not say
+    if (error instanceof RangeError) return false; // chooses nothing, or is invalid in a new adapter's options
     throw error;
   }
 }
@@ -100,7 +100,10 @@ export function fieldsOfLayers(
   return { target_modules, exclude_modules, ...layered && { layers_to_transform } };
 }
 
-/** PEFT wants `feedforward_modules` among the names of `target_modules`, and compares plain ends of paths. */
+/**
+ * PEFT requires `feedforward_modules` to be among the names of `target_modules`, and compares plain ends of
+ * paths.
+ */
 export function withFeedForward(
   fields: PeftFields,
   scaled: readonly MatrixPlace[],

@@ -1,4 +1,7 @@
-/** What `saveAdapter` writes into a PEFT folder's tensor file: parameters under PEFT's keys, and tables of the base. */
+/**
+ * The tensors that `saveAdapter` writes to a PEFT folder: parameters under PEFT's keys, and tables of the
+ * base.
+ */
 import {
   type Adapter,
   byteLength,
@@ -34,7 +37,7 @@ export function adapterTensors(
   const joined = [...Map.groupBy(held.filter(({ part }) => part !== undefined), ({ key }) => key)];
   const again = copies.flatMap(({ key, of }) => {
     const { path, shape, stored } = tensors.find((t) => t.key === of)!;
-    const held = lookup(params, path) as Tensor | undefined; // gradients hold nothing that is frozen
+    const held = lookup(params, path) as Tensor | undefined; // gradients contain no frozen parameters
     return held === undefined ? [] : [writable(key, stored ?? shape, held)];
   });
   const own = originals.map(({ key, leaf }) => {
@@ -60,7 +63,7 @@ export function adapterTensors(
   ];
 }
 
-/** A matrix of the file made of several parameters; zeros where it has none. */
+/** A matrix of the file composed of several parameters; zeros where it has none. */
 function joinedTensor(key: string, parts: readonly PeftTensor[], params: Tree): WritableTensor {
   const stored = parts[0]!.stored!;
   return {
@@ -86,7 +89,7 @@ function joinedTensor(key: string, parts: readonly PeftTensor[], params: Tree): 
   };
 }
 
-/** The base's tables, where PEFT saves them too. */
+/** The base's tables, where PEFT saves them. */
 export function tableTensors(
   { params }: Adapter,
   { parts, names }: AdapterParts,

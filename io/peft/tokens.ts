@@ -1,4 +1,7 @@
-/** PEFT's trainable token indices, in a config of their own or beside another method, as options of `trainableTokens`. */
+/**
+ * PEFT's trainable token indices, in a separate config or along with another method, as options of
+ * `trainableTokens`.
+ */
 import { type Json, nameMatches, type Spec } from "../../core/mod.ts";
 import { chosenPaths, peftTargets } from "../../formats/peft_targets.ts";
 import type { PeftFields } from "../../methods/peft/codec.ts";
@@ -12,7 +15,7 @@ export function tokensOf(given: Json, spec: Spec): TrainableTokensOptions {
     if (!isIds(ids)) throw wrongIds(given);
     return [name, ids] as const;
   });
-  // A tied head that is given the same ids as its embedding is trained through it.
+  // A tied head with the same ids as its embedding is trained through it.
   const kept = entries.filter(([name, ids]) => {
     const head = spec.heads.find((head) => head.tiedTo !== undefined && nameMatches(name, head.path));
     const same = entries.find(([other]) => head?.tiedTo !== undefined && nameMatches(other, head.tiedTo));

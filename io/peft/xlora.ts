@@ -3,9 +3,9 @@
  *
  *   base_model.internal_xlora_classifier.layers.<i>.weight, .bias     i counts ReLU and dropout too: 0, 3, 6, …
  *
- * PEFT calls experts "0", "1", … whatever their names are, and raises an error when it loads others. When PEFT itself saves, it
- * drops the router's layer 0, taking ".0." for another adapter's name: such a folder is refused. A folder saved here is whole,
- * with the experts beside the router, and PEFT loads it.
+ * PEFT names experts "0", "1", … and raises an error on loading others. When PEFT itself saves, it drops the
+ * router's layer 0, mistaking ".0." for another adapter's name: such a folder is refused. A folder saved here
+ * is complete, with the experts alongside the router, and PEFT loads it.
  */
 import {
   type Adapter,
@@ -47,11 +47,8 @@ const FIELDS: PeftFields = {
 const ROUTER = "base_model.internal_xlora_classifier.layers";
 
 /**
- * The folder of each expert of a config: beside the router, where a saved folder has it, or where the config says, seen from the
- * folder or, when outside folders are asked for, from the working directory.
- *
- * @throws {TypeError} when the config does not name paths.
- * @throws {RangeError} when an expert lies nowhere, or outside the folder without being asked for.
+ * Possible folders of each expert of a config, the likeliest first: next to the router, the config's path, or
+ * that path relative to the folder.
  */
 export async function expertFolders(
   folder: string,
@@ -163,7 +160,7 @@ export function xloraOfOptions(config: MethodConfig, params: Tree, spec: Spec): 
   return part(xlora(options), options, out / names.length, fields, spec);
 }
 
-/** The fields with the experts' folders as they are seen from outside. */
+/** The fields with the experts' folders as seen from outside. */
 export function expertPaths(fields: PeftFields, folder: string): PeftFields {
   const adapters = fields["adapters"] as Readonly<Record<string, string>>;
   return {
@@ -183,14 +180,14 @@ export function expertsOf(config: MethodConfig, params: Tree): Experts {
   );
 }
 
-/** The router alone. @throws {TypeError} when X-LoRA is a part of a composition. */
+/** The router alone. @throws {TypeError} when X-LoRA is part of a composition. */
 export function withoutExperts(adapter: Adapter): Adapter {
   const { router } = adapter.params;
   if (adapter.method.name === "xlora" && router !== undefined) return { ...adapter, params: { router } };
   throw new TypeError(`Cannot save "${adapter.method.name}" for PEFT: a folder holds X-LoRA alone`);
 }
 
-/** Puts the experts' parameters beside the router's. */
+/** Adds the experts' parameters to the router's. */
 export function withExperts(config: PeftConfig, params: Tree, experts: Experts): Tree {
   const held = { experts: Object.fromEntries(Object.entries(experts).map(([name, e]) => [name, e.params])) };
   return config.fields["use_trainable_adapters"] === true
@@ -198,7 +195,7 @@ export function withExperts(config: PeftConfig, params: Tree, experts: Experts):
     : { ...params, frozen: held };
 }
 
-/** @throws {RangeError} when the file has no whole router, as PEFT writes it. */
+/** @throws {RangeError} when the file's router is incomplete, as written by PEFT. */
 export function checkRouter(folder: string, { main }: FolderParts, keys: ReadonlyMap<string, unknown>): void {
   const lost = main?.tensors.find(({ key }) => key.startsWith(ROUTER) && !keys.has(key));
   if (lost === undefined) return;
@@ -230,7 +227,7 @@ function part(
   return { type: "XLORA", method, places: [], tensors, fields };
 }
 
-/** How many layers the experts adapt: one λ for each. */
+/** The number of layers that the experts adapt, with one λ each. */
 function layersOf(method: Method, experts: Experts, spec: Spec): number {
   const params = Object.fromEntries(Object.entries(experts).map(([name, e]) => [name, e.params]));
   const edits = method.edits({ router: {}, experts: params, frozen: { experts: params } }, spec);

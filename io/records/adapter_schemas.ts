@@ -1,4 +1,4 @@
-/** Adapters, and networks beside the model: what each option may be. */
+/** Option schemas of adapters and side networks. */
 import type {
   AdamixOptions,
   AttentionFusionOptions,
@@ -20,7 +20,7 @@ import type {
 import { ACTIVATION, AFTER, BESIDE, PARTS, PATTERN } from "./common_schemas.ts";
 import { all, any, factor, fields, list, number, oneOf, type OptionSchemas } from "./option_schemas.ts";
 
-/** Their factories. */
+/** Names of their factories. */
 export type AdapterMethod =
   | "houlsby"
   | "pfeiffer"
@@ -40,7 +40,7 @@ export type AdapterMethod =
   | "lets"
   | "ladderSideTuning";
 
-/** OptionSchemas by factory. */
+/** Option schemas by factory. */
 export const ADAPTER: Readonly<Record<AdapterMethod, OptionSchemas>> = {
   houlsby: all<HoulsbyOptions>()({
     reduction: number,

@@ -1,4 +1,4 @@
-/** OptionSchemas of options that several methods share. */
+/** Schemas of options that several methods share. */
 import type {
   Activation,
   AdapterPosition,
@@ -31,29 +31,29 @@ import {
 } from "./option_schemas.ts";
 
 type Targeted = Pick<LoraOptions, "targets" | "exclude" | "layers">;
-/** Where a method goes. */
+/** The places of a method. */
 export const TARGETS: OptionSchemasOf<Targeted> = {
-  // A predicate is no JSON.
+  // A predicate cannot be JSON.
   targets: any(oneOf("all-linear"), places) as OptionSchema<NonNullable<Targeted["targets"]>>,
   exclude: places,
   layers: list(number),
 };
-/** Numbers by pattern of a path. */
+/** Values by path pattern. */
 export const PATTERN: OptionSchema<Readonly<Record<string, number>>> = record(number);
-/** PSOFT's, but for its subspaces, which are tensors. */
+/** PSOFT's options, except its subspaces, which are tensors. */
 export const PSOFT_OPTIONS: OptionSchemasOf<Omit<PsoftOptions, "subspace">> = {
   rotation: any(oneOf("exact", "free"), fields<{ readonly terms: number }>({ terms: count })),
   vectors: oneOf("both", "before", "after", "none"),
   dropout: number,
 };
-/** Of updates of a rank. */
+/** Options of low-rank updates. */
 export const SCALED: OptionSchemasOf<Pick<LoraOptions, "rank" | "alpha" | "rankPattern" | "alphaPattern">> = {
   rank: count,
   alpha: factor,
   rankPattern: record(count),
   alphaPattern: record(factor),
 };
-/** LoRA's, without how it starts. */
+/** LoRA's options, without the initialization. */
 export const LORA_SCHEMAS: OptionSchemasOf<Omit<LoraOptions, "initialization">> = {
   ...TARGETS,
   ...SCALED,
@@ -62,12 +62,12 @@ export const LORA_SCHEMAS: OptionSchemasOf<Omit<LoraOptions, "initialization">> 
   bias: oneOf("none", "adapted", "all"),
   branchBias: flag,
 };
-/** LoRA's. */
+/** LoRA's options. */
 export const LORA: OptionSchemasOf<LoraOptions> = {
   ...LORA_SCHEMAS,
   initialization: oneOf("default", "gaussian", "orthogonal", "none"),
 };
-/** LoHa's and LoKr's. */
+/** Options of LoHa and LoKr. */
 export const UPDATE: OptionSchemasOf<Omit<LohaOptions, keyof Targeted>> = {
   ...SCALED,
   rowDropout: number,
@@ -88,11 +88,11 @@ export const BLOCKS: OptionSchema<NonNullable<OftOptions["blocks"]>> = any(
   fields({ size: number }),
   fields({ count: number }),
 ) as OptionSchema<NonNullable<OftOptions["blocks"]>>;
-/** Of a fused projection. */
+/** Parts of a fused projection. */
 export const PARTS: OptionSchema<NonNullable<FusedIa3Options["parts"]>> = list(
   oneOf("query", "key", "value"),
 );
-/** Of a Kronecker product. */
+/** Options of a Kronecker product. */
 export const KRONA: OptionSchemasOf<Pick<KronaOptions, "scale" | "firstFactor" | "zero" | "initialization">> =
   {
     scale: factor,
@@ -100,30 +100,30 @@ export const KRONA: OptionSchemasOf<Pick<KronaOptions, "scale" | "firstFactor" |
     zero: oneOf("a", "b"),
     initialization: oneOf("kaiming", "normal"),
   };
-/** Of one beside a feed-forward part. */
+/** Options of one parallel to a feed-forward part. */
 export const BESIDE: OptionSchemasOf<Omit<KronaBresOptions, "residual">> = {
   ...KRONA,
   bias: oneOf("one", "none"),
 };
-/** Where a prompt stands. */
+/** The position of a prompt. */
 export const WHERE: OptionSchema<NonNullable<PromptTuningOptions["where"]>> = any(
   oneOf("front", "entered", "afterFirst"),
   fields<{ readonly token: number }>({ token: number }),
 );
-/** What makes a prompt. */
+/** The encoder of a prompt. */
 export const ENCODER: OptionSchema<NonNullable<PTuningOptions["encoder"]>> = any(
   fields({ kind: oneOf("lstm"), "hidden?": number, "inner?": number, "layers?": number, "dropout?": number }),
   fields({ kind: oneOf("mlp"), "hidden?": list(number) }),
 ) as OptionSchema<NonNullable<PTuningOptions["encoder"]>>;
-/** How a prompt starts. */
+/** The initialization of a prompt. */
 export const START: OptionSchema<NonNullable<PromptTuningOptions["start"]>> = any(
   fields({ from: oneOf("uniform"), "low?": number, "high?": number }),
   fields({ from: oneOf("vocabulary"), "tokens?": number }),
   fields({ from: oneOf("tokens"), rows: list(list(number)), "rest?": oneOf("sampled", "repeated") }),
 ) as OptionSchema<NonNullable<PromptTuningOptions["start"]>>;
-/** Of a quantized base. */
+/** Dtypes of a quantized base. */
 export const CODED: OptionSchema<NonNullable<LoftqOptions["dtype"]>> = oneOf(
   ...["nf4", "nf4_double", "fp4", "fp4_double", "int4", "e2m1", "e3m0", "int8"],
 ) as OptionSchema<NonNullable<LoftqOptions["dtype"]>>;
-/** Whether a part trains. */
+/** Whether a part is trained. */
 export const TRAINED: OptionSchema<NonNullable<TopLayersOptions["above"]>> = oneOf("trained", "frozen");

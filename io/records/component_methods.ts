@@ -6,11 +6,11 @@ export interface ComponentMethod {
   readonly method: string;
   readonly options: MethodConfig;
   readonly params: Tree;
-  /** Where they lie in the adapter's params; "" when they are all. */
+  /** Their path in the adapter's params; "" for all of them. */
   readonly prefix: string;
 }
 
-/** The methods of a composition, however deep; `params` lie at `prefix` in the adapter's. */
+/** The methods of a composition, however deep; `params` are at `prefix` in the adapter's. */
 export function componentMethods(
   name: string,
   config: MethodConfig,

@@ -1,11 +1,11 @@
 /**
- * Leaves that folders of before have and nothing reads. A ladder's side network once had weights for the head's inner layer
- * and for the norms over the embeddings and in the head, beside which it runs.
+ * Obsolete leaves in folders of earlier versions. A ladder's side network used to have weights for the head's
+ * inner layer and for the norms of the embeddings and in the head, which it does not use.
  */
 import type { Spec } from "../../core/mod.ts";
 import type { MethodRecord } from "./method_record.ts";
 
-/** Whether a stored path is one of them, wherever in a composition the ladder stands. */
+/** Whether a stored path is one of them, wherever the ladder is in a composition. */
 export function isFormerLeaf(record: MethodRecord, { linears, norms }: Spec): (path: string) => boolean {
   if (!names(record, "ladderSideTuning")) return () => false;
   const unread = [
@@ -15,7 +15,7 @@ export function isFormerLeaf(record: MethodRecord, { linears, norms }: Spec): (p
   return (path) => unread.some((name) => path === name || path.endsWith(`.${name}`));
 }
 
-/** Whether a record is of a method, or holds one that is. */
+/** Whether a record is that of a method, or contains one. */
 function names(record: unknown, method: string): boolean {
   if (typeof record !== "object" || record === null) return false;
   return (record as { readonly method?: unknown }).method === method ||

@@ -1,4 +1,4 @@
-/** Low-rank methods, and kin of theirs: what each option may be. */
+/** Option schemas of low-rank and related methods. */
 import type {
   AdaloraOptions,
   DeftOptions,
@@ -40,7 +40,7 @@ import {
   text,
 } from "./option_schemas.ts";
 
-/** Their factories. */
+/** Names of their factories. */
 export type LowRankMethod =
   | "lora"
   | "dora"
@@ -67,7 +67,7 @@ export type LowRankMethod =
   | "shira"
   | "gralora";
 
-/** OptionSchemas by factory. */
+/** Option schemas by factory. */
 export const LOW_RANK: Readonly<Record<LowRankMethod, OptionSchemas>> = {
   lora: all<LoraOptions>()(LORA),
   dora: all<DoraOptions>()({ ...LORA, decomposition: oneOf("paper", "adapterHub") }),

@@ -49,7 +49,7 @@ import { type JsonOptions, optionsToJson } from "./option_codec.ts";
 import { any, checkOptions, count, flag, list, number, oneOf, type OptionSchemas } from "./option_schemas.ts";
 import { PSOFT_OPTIONS } from "./common_schemas.ts";
 
-/** What a file says of a method. */
+/** The record of a method in a file. */
 export type MethodRecord =
   | { readonly method: "compose" | "perRow"; readonly parts: Readonly<Record<string, MethodRecord>> }
   | {
@@ -66,21 +66,21 @@ export type MethodRecord =
   }
   | { readonly method: string; readonly config: JsonOptions };
 
-/** What a method may need beside its record: the parameters that it is for. */
+/** What a method may need besides its record: the stored parameters. */
 export interface Held {
   readonly model: Model;
-  /** The method's own, as stored. */
+  /** The method's parameters, as stored. */
   readonly params: Tree;
-  /** The numbers of an integer leaf, by its path from the root; for masks. */
+  /** The values of an integer leaf, by its path from the root; for masks. */
   indices(path: string): Int32Array;
-  /** Where `params` lie from the root: "" or "part.". */
+  /** The path of `params` from the root: "" or "part.". */
   readonly at: string;
 }
 
 /**
  * The record of a method on a model.
  *
- * @throws {TypeError} when a file cannot hold the method or one of its options.
+ * @throws {TypeError} when a file cannot represent the method or one of its options.
  */
 export function recordOf(name: string, config: Method["config"], spec: Spec): MethodRecord {
   if (name.startsWith("gated(")) {
@@ -115,7 +115,7 @@ export function recordOf(name: string, config: Method["config"], spec: Spec): Me
   return { method: name, config: optionsToJson(`the options of ${name}`, own) };
 }
 
-/** How many outputs the layers of FAR's learners have, so that the record fits no wider layer. */
+/** The number of outputs of the layers of FAR's learners, so that the record does not fit wider layers. */
 function outputsOf(config: Method["config"], spec: Spec): Readonly<Record<string, number>> {
   const paths = Object.keys(config["learners"] as JsonOptions);
   return Object.fromEntries(
@@ -125,7 +125,7 @@ function outputsOf(config: Method["config"], spec: Spec): Readonly<Record<string
   );
 }
 
-/** Options of methods whose parts stand beside each other. */
+/** Options of methods with parallel parts. */
 const BESIDE: { readonly [name in "averaged" | "bySpans" | "parallel" | "routed"]: OptionSchemas } = {
   averaged: { weights: list(number), divided: flag },
   bySpans: { lengths: list(number) },
@@ -138,7 +138,7 @@ const BESIDE: { readonly [name in "averaged" | "bySpans" | "parallel" | "routed"
   },
 };
 
-/** Not built from options alone. */
+/** Methods that are not built from options alone. */
 const PARTICULAR: readonly string[] = [
   "fishMask",
   "ltSft",
@@ -171,10 +171,10 @@ function gateName(gate: OptionValue | undefined): string {
 }
 
 /**
- * The method of a record.
+ * The method for a record.
  *
- * @throws {RangeError} when it is unknown, or an option is.
- * @throws {SyntaxError} when the record is none.
+ * @throws {RangeError} when it or an option is unknown.
+ * @throws {SyntaxError} when the record is invalid.
  */
 export function methodOfRecord(record: MethodRecord, held: Held): Method {
   if (!isObject(record) || typeof record.method !== "string") {
@@ -199,7 +199,7 @@ export function methodOfRecord(record: MethodRecord, held: Held): Method {
   }
   if ("factor" in record) return scaled(methodOfRecord(record.of, held), record.factor);
   if ("adapters" in record) {
-    // X-LoRA's experts may train.
+    // X-LoRA's experts may be trained.
     const inside = record.method === "adapterFusion"
       ? childOf(held, "frozen")
       : childOf(record.config["trains"] === "all" ? held : childOf(held, "frozen"), "experts");
@@ -290,7 +290,10 @@ function particular(name: string, config: JsonOptions, held: Held): Method {
   }
 }
 
-/** Fixed weights that start as a model's own, so that their shapes are known. A head may get a matrix of its own. */
+/**
+ * Fixed weights initialized with the model's own, so that their shapes are known. A head may get a matrix of
+ * its own.
+ */
 function fixedOn(options: FixedWeightsOptions): Method {
   return {
     ...fixedWeights(options),
@@ -307,7 +310,7 @@ function fixedOn(options: FixedWeightsOptions): Method {
 
 /** The mask that a sparse method's config and its stored indices describe. */
 function maskOf(config: JsonOptions, { model, indices, at }: Held): SparseMask {
-  const shapes = (config["shapes"] ?? {}) as Readonly<Record<string, Shape>>; // folders of before have none
+  const shapes = (config["shapes"] ?? {}) as Readonly<Record<string, Shape>>; // folders of earlier versions have none
   const masks = Object.keys(config["elements"] ?? {}).map((path) => {
     const leaf = lookup(model.weights, path);
     if (!(leaf instanceof Tensor)) {

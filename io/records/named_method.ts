@@ -1,4 +1,6 @@
-/** Methods by the name of their factory, from options as JSON: what a saved adapter and a command line both need. */
+/**
+ * Methods by the name of their factory, from options as JSON: used for saved adapters and the command line.
+ */
 import type { Method } from "../../core/mod.ts";
 import {
   adalora,
@@ -76,7 +78,7 @@ export function isBuilt(name: string): name is BuiltMethod {
 }
 
 /**
- * The method that a name and options describe. `loftq` gives LoRA's part of it, for a base that was prepared.
+ * The method that a name and options describe. `loftq` gives only its LoRA, for a prepared base.
  *
  * @throws {RangeError} when an option is unknown or of the wrong kind, or as the method itself.
  */
@@ -86,7 +88,7 @@ export function namedMethod(name: BuiltMethod, json: JsonOptions): Method {
   return made(name, options);
 }
 
-/** Some configs hold a pattern as its source; a list of names it can not be. */
+/** Some configs store a pattern as its source string, which cannot be a list of names. */
 function withPatterns(options: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   return Object.fromEntries(
     Object.entries(options).map(([name, value]) => [
@@ -96,7 +98,7 @@ function withPatterns(options: Readonly<Record<string, unknown>>): Readonly<Reco
   );
 }
 
-/** What a value means is checked by the method. */
+/** Semantic checks of values are done by the method. */
 function made(name: BuiltMethod, options: Readonly<Record<string, unknown>>): Method {
   const of = <O, M>(factory: (options: O) => M): M => factory(options as O);
   switch (name) {

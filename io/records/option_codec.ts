@@ -1,15 +1,18 @@
-/** Options of methods as plain JSON and back: patterns become `{ pattern, flags }`; what JSON cannot say is refused. */
+/**
+ * Options of methods as plain JSON and back: patterns become `{ pattern, flags }`; values that JSON cannot
+ * represent are refused.
+ */
 import type { Json } from "../../core/mod.ts";
 import { isObject } from "../../formats/strict_json.ts";
 
-/** Options as JSON holds them. */
+/** Options as JSON. */
 export type JsonOptions = { readonly [name: string]: Json };
 
 /**
- * Options as JSON; those that are undefined are left out.
+ * Options as JSON; undefined ones are omitted.
  *
- * @param where Whose options, for messages.
- * @throws {TypeError} when an option is a function or another thing that a file cannot hold.
+ * @param where The owner of the options, for error messages.
+ * @throws {TypeError} when an option is a function or anything else that cannot be serialized.
  */
 export function optionsToJson(where: string, options: Readonly<Record<string, unknown>>): JsonOptions {
   return toJson(where, options) as JsonOptions;
@@ -32,7 +35,7 @@ function toJson(where: string, value: unknown): Json {
   );
 }
 
-/** What `optionsToJson` wrote: `{ pattern, flags }` are patterns again. */
+/** The inverse of `optionsToJson`: `{ pattern, flags }` become patterns again. */
 export function optionsFromJson(options: JsonOptions): Readonly<Record<string, unknown>> {
   return fromJson(options) as Readonly<Record<string, unknown>>;
 }

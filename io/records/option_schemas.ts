@@ -1,24 +1,24 @@
 /**
- * What a value of an option may be, where it comes from JSON: of a command line, or of a folder that another version wrote.
- * TypeScript checks programs; here a name that is misspelt, or a string for a number, would pass and change nothing or
- * everything. Whether a number makes sense is the method's own to check.
+ * Schemas of option values that come from JSON: from a command line, or from a folder written by another
+ * version. TypeScript checks programs, but in JSON a misspelt name, or a string instead of a number, would
+ * pass unnoticed. Ranges of numbers are checked by the method itself.
  */
 import { isObject } from "../../formats/strict_json.ts";
 
-/** A test, and what it asks for in words. */
+/** A test, with a description of valid values. */
 export interface AnyOptionSchema {
-  /** Stands after "Expected … to be". */
+  /** Follows "Expected … to be" in error messages. */
   readonly what: string;
   accepts(value: unknown): boolean;
 }
 
-/** The kind of exactly the values of T: invariant, so that no member of a union is forgotten. */
+/** The schema of exactly the values of T: invariant, so that no member of a union is forgotten. */
 export interface OptionSchema<in out T> extends AnyOptionSchema {
-  /** Never there. */
+  /** Never present; only for the type. */
   readonly of?: (value: T) => T;
 }
 
-/** The kinds of all options of `O`. */
+/** The schemas of all options of `O`. */
 export type OptionSchemasOf<O> = { readonly [K in keyof O]-?: OptionSchema<Exclude<O[K], undefined>> };
 
 const schema = <T>(what: string, accepts: (value: unknown) => boolean): OptionSchema<T> => ({
@@ -26,14 +26,14 @@ const schema = <T>(what: string, accepts: (value: unknown) => boolean): OptionSc
   accepts,
 });
 
-/** OptionSchemas by the option's name. */
+/** Option schemas by the option's name. */
 export type OptionSchemas = Readonly<Record<string, AnyOptionSchema>>;
 
-/** Whatever JSON holds. */
+/** Any JSON value. */
 export const anything: OptionSchema<unknown> = schema("any value", () => true);
 /** Any finite number. */
 export const number: OptionSchema<number> = schema("a number", (value) => Number.isFinite(value));
-/** A number that a product may have as a factor. */
+/** A number that is a valid factor of a product. */
 export const factor: OptionSchema<number> = schema(
   "a number other than 0",
   (value) => Number.isFinite(value) && value !== 0,
@@ -50,35 +50,35 @@ export const seed: OptionSchema<number> = schema(
 );
 /** True or false. */
 export const flag: OptionSchema<boolean> = schema("true or false", (value) => typeof value === "boolean");
-/** A text. */
+/** A string. */
 export const text: OptionSchema<string> = schema("a text", (value) => typeof value === "string");
 
 /** One of some names, or numbers. */
 export const oneOf = <const N extends readonly (string | number)[]>(...names: N): OptionSchema<N[number]> =>
   schema(either(names.map((name) => JSON.stringify(name))), (value) => names.some((name) => name === value));
 
-/** A list of one kind. */
+/** A list of values with one schema. */
 export const list = <T>(items: OptionSchema<T>): OptionSchema<readonly T[]> =>
   schema(
     `a list, each ${items.what}`,
     (value) => Array.isArray(value) && value.every((item) => items.accepts(item)),
   );
 
-/** Two of a kind. */
+/** A pair of values with one schema. */
 export const pair = <T>(items: OptionSchema<T>): OptionSchema<readonly [T, T]> =>
   schema(
     `two in a list, each ${items.what}`,
     (value) => Array.isArray(value) && value.length === 2 && value.every((item) => items.accepts(item)),
   );
 
-/** An object of one kind of values. */
+/** An object whose values have one schema. */
 export const record = <T>(values: OptionSchema<T>): OptionSchema<Readonly<Record<string, T>>> =>
   schema(
     `an object, each value ${values.what}`,
     (value) => isRecord(value) && Object.values(value).every((item) => values.accepts(item)),
   );
 
-/** An object of known fields; those after a "?" may be absent. The type is the caller's word. */
+/** An object of known fields; those after a "?" may be absent. The type is asserted by the caller. */
 export const fields = <T>(known: Readonly<Record<string, AnyOptionSchema>>): OptionSchema<T> => {
   const names = Object.keys(known).map((name) => name.replace("?", ""));
   const what = Object.entries(known).map(([name, { what }]) => `"${name.replace("?", "")}": ${what}`);
@@ -94,7 +94,7 @@ export const fields = <T>(known: Readonly<Record<string, AnyOptionSchema>>): Opt
   );
 };
 
-/** Any of several kinds. */
+/** Any of several schemas. */
 export const any = <T extends readonly unknown[]>(
   ...kinds: { readonly [I in keyof T]: OptionSchema<T[I]> }
 ): OptionSchema<T[number]> =>
@@ -110,7 +110,7 @@ export const places: OptionSchema<readonly string[] | RegExp> = schema(
 /**
  * Checks the options that a method was given.
  *
- * @throws {RangeError} on an unknown name, or a value of another kind.
+ * @throws {RangeError} on an unknown name, or an invalid value.
  */
 export function checkOptions(
   method: string,
@@ -142,5 +142,5 @@ function shown(value: unknown): string {
   return whole.length > 80 ? `${whole.slice(0, 77)}…` : whole;
 }
 
-/** A kind for each option of `O`; a list that lacks one, or a name of a choice, does not type-check. */
+/** A schema for each option of `O`; a list that lacks one, or a member of a union, does not type-check. */
 export const all = <O>() => (kinds: OptionSchemasOf<O>): OptionSchemas => kinds;

@@ -1,4 +1,4 @@
-/** Soft prompts: what each option may be. */
+/** Option schemas of soft prompts. */
 import type {
   Activation,
   ContextPromptTuningOptions,
@@ -11,7 +11,7 @@ import type {
 import { ACTIVATION, ENCODER, START, WHERE } from "./common_schemas.ts";
 import { all, any, fields, list, number, oneOf, type OptionSchemas, text } from "./option_schemas.ts";
 
-/** Their factories. */
+/** Names of their factories. */
 export type PromptMethod =
   | "prefixTuning"
   | "promptTuning"
@@ -20,7 +20,7 @@ export type PromptMethod =
   | "contextPromptTuning"
   | "llamaAdapter";
 
-/** OptionSchemas by factory. */
+/** Option schemas by factory. */
 export const PROMPT: Readonly<Record<PromptMethod, OptionSchemas>> = {
   prefixTuning: all<PrefixTuningOptions>()({
     length: number,

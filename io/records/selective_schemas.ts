@@ -1,4 +1,4 @@
-/** Methods that choose among the weights, rescale or shift: what each option may be. */
+/** Option schemas of methods that select weights, rescale or shift. */
 import type {
   BeftOptions,
   BitfitOptions,
@@ -25,7 +25,7 @@ import {
   text,
 } from "./option_schemas.ts";
 
-/** Their factories. */
+/** Names of their factories. */
 export type SelectiveMethod =
   | "ia3"
   | "bitfit"
@@ -37,7 +37,7 @@ export type SelectiveMethod =
   | "only"
   | "modulesToSave";
 
-/** OptionSchemas by factory. */
+/** Option schemas by factory. */
 export const SELECTIVE: Readonly<Record<SelectiveMethod, OptionSchemas>> = {
   ia3: all<Ia3Options>()({ ...TARGETS, feedForward: list(text) }),
   bitfit: all<BitfitOptions>()({

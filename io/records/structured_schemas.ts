@@ -1,4 +1,4 @@
-/** Methods of structured updates: rotations, blocks, transforms: what each option may be. */
+/** Option schemas of structured updates: rotations, blocks, transforms. */
 import type {
   BoftOptions,
   C3aOptions,
@@ -24,7 +24,7 @@ import {
   seed,
 } from "./option_schemas.ts";
 
-/** Their factories. */
+/** Names of their factories. */
 export type StructuredMethod =
   | "oft"
   | "boft"
@@ -36,7 +36,7 @@ export type StructuredMethod =
   | "waveft"
   | "intrinsicSaid";
 
-/** OptionSchemas by factory. */
+/** Option schemas by factory. */
 export const STRUCTURED: Readonly<Record<StructuredMethod, OptionSchemas>> = {
   oft: all<OftOptions>()({
     ...TARGETS,
@@ -53,7 +53,7 @@ export const STRUCTURED: Readonly<Record<StructuredMethod, OptionSchemas>> = {
     orthogonality: any(number, oneOf("exact")),
     initialization: oneOf("pairs", "none"),
   }),
-  // A union of three forms, so that no list could be complete for one.
+  // A union of three forms, so no single list of options is complete.
   miss: {
     ...TARGETS,
     rank: number,
