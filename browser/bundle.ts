@@ -1,6 +1,6 @@
 /**
- * One file for browsers: the library, or a program that uses it, with the WASM builds inside. Files and processes of a
- * server are left out: calling what needs them throws.
+ * One file for browsers: the library, or a program that uses it, with the WASM builds inside. Server-side
+ * files and processes are omitted: calling functions that need them throws.
  *
  * @module
  */
@@ -10,15 +10,15 @@ import { builtinModules } from "node:module";
 const root = new URL("../", import.meta.url);
 const pathOf = (url: URL): string => decodeURIComponent(url.pathname);
 
-/** Bare names of packages that the library's parts for browsers use, as deno.json has them. */
+/** Bare names of packages used by the library's browser parts, from deno.json. */
 const packages: Readonly<Record<string, string>> = JSON.parse(
   Deno.readTextFileSync(new URL("deno.json", root)),
 ).imports;
 
-/** Packages that keep what they download in files. */
+/** Packages that store downloads in files. */
 const SERVER: readonly string[] = ["@huggingface/hub"];
 
-/** What stands in the place of a server's modules: whatever is called throws when it is called. */
+/** The replacement of server-side modules: every function throws when called. */
 const ABSENT = `module.exports = new Proxy({}, {
   get: (_, name) => name === "__esModule" ? false : () => { throw new Error("Cannot use " + String(name) + " in a browser"); },
 });`;
@@ -51,7 +51,7 @@ const forBrowsers: esbuild.Plugin = {
   },
 };
 
-/** A module that compiles the bytes it holds. */
+/** A module that compiles the bytes it contains. */
 function inlined(bytes: Uint8Array): string {
   const text = bytes.toBase64();
   return `const text = atob("${text}");

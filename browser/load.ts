@@ -31,10 +31,11 @@ export interface ModelFiles {
 }
 
 /**
- * A model from its files, as `loadModel` makes it of a folder.
+ * A model from its files, as `loadModel` creates it from a folder.
  *
- * @throws {RangeError} when the architecture is not known, or a weight is missing, unexpected or of the wrong shape.
- * @throws {SyntaxError} when the weights are no safetensors file.
+ * @throws {RangeError} when the architecture is not supported, or a weight is missing, unexpected or of the
+ * wrong shape.
+ * @throws {SyntaxError} when the weights are not a safetensors file.
  * @example
  * ```ts
  * import { generate, wasm } from "@graft/peft";

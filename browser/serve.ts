@@ -1,6 +1,6 @@
 /**
- * Serves the page that trains: `deno task browser`. With the headers that let a page share memory between its workers,
- * unless told otherwise.
+ * Serves the training page: `deno task browser`. By default with the headers that let a page share memory
+ * between its workers.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { fold, key } from "../core/mod.ts";
 import { conversation } from "../embedded/conversations/mod.ts";
 import { bundle } from "./bundle.ts";
 
-/** How to serve. */
+/** Options of serving. */
 export interface PageOptions {
   /** Send the headers of cross-origin isolation. Without them a page computes on one thread. Default true. */
   readonly isolated?: boolean;
@@ -56,7 +56,7 @@ const FILES: Readonly<Record<string, { readonly from: string; readonly type: str
   },
 };
 
-/** Conversations with their summaries, of which the embedded model has seen none. */
+/** Conversations with their summaries, none of which the embedded model has seen. */
 export function recordsOf(count: number): readonly { readonly dialogue: string; readonly summary: string }[] {
   const from = fold(key(0), "browser");
   return Array.from({ length: count }, (_, i) => {

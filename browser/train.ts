@@ -1,4 +1,4 @@
-/** A training run as a page wants it: records in, a report a step, and a text before and after. */
+/** A training run for a page: records in, a report per step, and a text before and after. */
 import { adapt, type Backend, count, dispose, generate, graft, memory, type Model } from "../core/mod.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import { lora } from "../methods/mod.ts";
@@ -13,7 +13,7 @@ import {
 } from "../train/mod.ts";
 import { type ModelFiles, modelFromFiles } from "./load.ts";
 
-/** What to train on, and how. */
+/** Data and options of the training. */
 export interface PageRun {
   readonly files: ModelFiles;
   /** Records of the shapes that `graft finetune` reads. */
@@ -33,18 +33,18 @@ export interface PageStep {
   readonly milliseconds: number;
 }
 
-/** How a run went. */
+/** The result of a run. */
 export interface PageResult {
   readonly losses: readonly number[];
   readonly trainable: number;
-  /** What the model writes for the first record's prompt. */
+  /** The model's output for the first record's prompt. */
   readonly before: string;
   readonly after: string;
-  /** Most bytes that lived at once. */
+  /** Peak number of live bytes. */
   readonly peak: number;
 }
 
-/** Trains LoRA. Everything it allocated is free at the end. */
+/** Trains LoRA. Everything it allocated is freed at the end. */
 export async function trainPage(
   run: PageRun,
   backend: Backend,

@@ -1,11 +1,11 @@
 /**
- * The program of a worker that trains: post it a `PageRun`; it posts a `PageStep` a step, and at the end a `PageResult` or
- * what went wrong. With cross-origin isolation it computes on all cores, else on one.
+ * The program of a worker that trains: post it a `PageRun`; it posts a `PageStep` per step, and at the end a
+ * `PageResult` or an error. With cross-origin isolation it computes on all cores, else on one.
  */
 import { wasm } from "../ops/wasm/mod.ts";
 import { type PageResult, type PageRun, type PageStep, trainPage } from "./train.ts";
 
-/** What the worker says. */
+/** Messages of the worker. */
 export type WorkerMessage =
   | { readonly kind: "step"; readonly step: PageStep }
   | { readonly kind: "done"; readonly result: PageResult; readonly seconds: number }

@@ -1,7 +1,7 @@
-/** Starts workers in browsers: stands in the place of `ops/wasm/worker.ts` in bundles. */
+/** Starts workers in browsers: replaces `ops/wasm/worker.ts` in bundles. */
 import type { StartedWorker } from "../ops/wasm/worker.ts";
 
-/** See `ops/wasm/worker.ts`. The data are copied or shared as messages are. */
+/** See `ops/wasm/worker.ts`. The data are copied or shared like messages. */
 export function startWorker(
   source: string,
   data: unknown,

@@ -103,7 +103,7 @@ const OWN = {
   dare: ["density", "then", "elect", "seed", "rank", "error"],
 } as const satisfies Record<typeof METHODS[number], readonly (keyof CombineFlags)[]>;
 
-/** @throws {UsageError} when an option is missing, or does nothing for the method. */
+/** @throws {UsageError} when an option is missing, or has no effect for the method. */
 function combinationOf(flags: CombineFlags): Combination {
   const { method, density, elect, then, rank, error } = flags;
   checkOwn(flags, ["density", "elect", "then", "rank", "error", "seed"], OWN[method]);

@@ -49,7 +49,7 @@ interface CompareFlags extends ModelFlags, Omit<DataFlags, "data"> {
   readonly examples: number;
   readonly seed: number;
   readonly json?: true;
-  /** A method's process: the file of its settings. */
+  /** The settings file of a method's process. */
   readonly one?: string;
 }
 
@@ -141,7 +141,7 @@ function settingsOf(
   };
 }
 
-/** Runs this command again for one method. Its progress goes straight through, its result comes back as JSON. */
+/** Runs this command again for one method. Its progress is passed through, its result is returned as JSON. */
 async function inFreshProcess(settings: MethodSettings, folder: string): Promise<MethodResult> {
   const told = `${folder}/${settings.method}.json`;
   await Deno.writeTextFile(told, JSON.stringify(settings));

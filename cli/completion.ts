@@ -1,9 +1,12 @@
-/** `graft completion`: a script that teaches a shell the commands, options and values, read off the program itself. */
+/**
+ * `graft completion`: a script for shell completion of commands, options and values, generated from the
+ * program itself.
+ */
 import { type Command, InvalidArgumentError, type Option } from "./terminal/arguments.ts";
 import { METHODS } from "../tuning/method_catalog.ts";
 import { print } from "./terminal/output.ts";
 
-/** The shells it knows. */
+/** The supported shells. */
 export type Shell = "bash" | "zsh" | "fish";
 
 const SHELLS: readonly Shell[] = ["bash", "zsh", "fish"];
@@ -13,7 +16,7 @@ interface Flag {
   readonly long: string;
   readonly short?: string;
   readonly description: string;
-  /** Whether a value follows, and which ones there are; none named: any, such as a file. */
+  /** Present if a value follows, with its possible values; empty: any value, such as a file. */
   readonly values?: readonly string[];
 }
 
@@ -77,7 +80,7 @@ function flagOf(option: Option): Flag {
   };
 }
 
-/** One line without what shells take for more than text. */
+/** One line without characters that shells interpret. */
 function plain(text: string): string {
   return text.replace(/\s+/g, " ").replace(/["`$\\]/g, "").replace(/\.$/, "");
 }
@@ -131,7 +134,7 @@ function zsh(entries: readonly Entry[]): string {
       : values.length === 0
       ? ":value:_files"
       : `:value:(${values.join(" ")})`;
-    // The star: some may be given again, such as --grid.
+    // The star: some options may be repeated, such as --grid.
     return quoted(`${values === undefined ? "" : "*"}${long}[${text(description)}]${then}`);
   };
   const rest = (name: string): string =>

@@ -31,14 +31,14 @@ export interface DataFlags {
   readonly answers: "last" | "each";
   readonly maxLength?: number;
   readonly longPrompts: "head" | "tail" | "refuse";
-  /** Examples, or their share, that are not trained on. */
+  /** Number or share of examples that are held out. */
   readonly heldOut?: number;
   readonly splitSeed: number;
-  /** Only the first so many examples. */
+  /** Use only this many examples from the start. */
   readonly limit?: number;
 }
 
-/** Adds the options of `DataFlags` but `--data`. */
+/** Adds the options of `DataFlags` except `--data`. */
 export function dataFlags(command: Command, heldOut: string): Command {
   return command
     .option("--held-out <n>", heldOut, number({ from: 0 }))
@@ -65,18 +65,20 @@ export interface Data extends Disposable {
   readonly train: Rows;
   /** Empty when nothing is held out. */
   readonly heldOut: Rows;
-  /** Of prompts with answers: the examples themselves, in the order of the rows. Absent where texts are labelled. */
+  /**
+   * For prompts with answers: the examples themselves, in the order of the rows. Absent for labelled texts.
+   */
   readonly texts?: {
     train(n: number): Example;
     heldOut(n: number): Example;
   };
-  /** Of the file's bytes. */
+  /** Hash of the file's bytes. */
   readonly sha256: string;
-  /** Rows that fill `maxLength`: their prompts were shortened, or just fit. */
+  /** Rows that fill `maxLength`: their prompts were truncated, or fit exactly. */
   readonly full: number;
 }
 
-/** Most tokens in a row when nothing is said. */
+/** Default maximum number of tokens in a row. */
 export function rowLength(flags: Pick<DataFlags, "maxLength">, model: Model): number {
   const limit = contextLength(model);
   if (flags.maxLength !== undefined && flags.maxLength > limit) {
@@ -87,14 +89,17 @@ export function rowLength(flags: Pick<DataFlags, "maxLength">, model: Model): nu
   return flags.maxLength ?? Math.min(limit, 512);
 }
 
-/** Opens, checks and tokenizes the data for a model. Every record is looked at, so that a bad line is found now. */
+/**
+ * Opens, checks and tokenizes the data for a model. Every record is checked, so that an invalid line is found
+ * now.
+ */
 export async function openData(
   flags: DataFlags,
   model: Model,
   tokenizer: Tokenizer,
   maxLength: number,
 ): Promise<Data> {
-  tokenizer.encode(""); // a model without a tokenizer says so here
+  tokenizer.encode(""); // throws here if the model has no tokenizer
   const kind = await labelledKind(flags.data);
   if (kind !== undefined) return await openLabelled(flags, kind, model, tokenizer, maxLength);
   if (!model.spec.stacks.some(({ stack }) => stack === "decoder")) {
@@ -160,13 +165,13 @@ async function openLabelled(
   return { ...await parts(flags, rows, maxLength), [Symbol.dispose]: () => {} };
 }
 
-/** What a model's head must read for each kind of data. */
+/** The kind of labels that a model's head must read for each kind of data. */
 const LABELS = { class: "class", score: "scores", tags: "token" } as const satisfies Record<
   LabelledKind,
   LabelKind
 >;
 
-/** What a model's head is trained on; undefined where it has none. */
+/** The kind of labels that a model's head is trained on; undefined where it has none. */
 export function labelsOf(model: Model): LabelKind | undefined {
   try {
     return model.architecture.labels(model);
@@ -190,9 +195,9 @@ async function parts(
   };
 }
 
-/** What the first record of a file says of its text; undefined for prompts with answers. */
+/** The kind of label of a file's first record; undefined for prompts with answers. */
 export async function labelledKind(file: string): Promise<LabelledKind | undefined> {
-  await checkRegularFile(file); // this is the first of several readings
+  await checkRegularFile(file); // the file is read several times
   for await (const record of readJsonl(file)) return labelledKindOf(record);
   return undefined;
 }
@@ -205,12 +210,12 @@ export async function labelledExamples(
   return all.slice(0, limit);
 }
 
-/** Options of examples that flags describe. */
+/** Options of examples from flags. */
 function exampleOptions(flags: Pick<DataFlags, "instruction" | "answers">): ExampleOptions {
   return { answers: flags.answers, ...flags.instruction !== undefined && { instruction: flags.instruction } };
 }
 
-/** The numbers of the examples to train on and to hold out: a function of the seed and the count. */
+/** The indices of the examples to train on and to hold out, determined by the seed and the count. */
 export function split(
   count: number,
   heldOut: number,
@@ -227,7 +232,7 @@ export function split(
   return { heldOut: ascending(order.slice(0, aside)), train: ascending(order.slice(aside)) };
 }
 
-/** The SHA-256 of a file in hex, read in pieces. */
+/** The SHA-256 of a file in hex, read incrementally. */
 export async function fileHash(path: string): Promise<string> {
   const hash = createHash("sha256");
   using file = await Deno.open(path);

@@ -1,4 +1,7 @@
-/** `graft evaluate`: loss, perplexity and ROUGE of a model on a file, beside baselines that need no training. */
+/**
+ * `graft evaluate`: loss, perplexity and ROUGE of a model on a file, along with baselines that need no
+ * training.
+ */
 import {
   type ChatMessage,
   encodeExample,
@@ -147,7 +150,7 @@ async function run(flags: EvaluateFlags & { readonly data: string }): Promise<vo
   }
 }
 
-/** Of a classifier, tagger or scorer. */
+/** The report for a classifier, tagger or scorer. */
 async function reportLabelled(flags: EvaluateFlags, model: Model<Tokenizer>, rows: Rows): Promise<void> {
   if ((flags.fewShot ?? 0) > 0) {
     throw new UsageError("Cannot use --few-shot with labelled texts: a classifier reads one at a time");
@@ -157,7 +160,7 @@ async function reportLabelled(flags: EvaluateFlags, model: Model<Tokenizer>, row
   else print(`${rows.count} examples: ${showEvaluation(found)}`);
 }
 
-/** Solved examples that are not measured on. @throws {UsageError} when there are none. */
+/** Solved examples that are not part of the evaluation. @throws {UsageError} when there are none. */
 function shotsOf({ fewShot = 0 }: EvaluateFlags, data: Data, held: boolean): readonly Example[] {
   if (fewShot === 0) return [];
   if (!held || data.texts === undefined || data.train.count < fewShot) {
@@ -196,7 +199,7 @@ function promptAfter(shots: readonly Example[], { prompt }: Example): Example["p
   ];
 }
 
-/** What the first utterances of each dialogue score; nothing for data without dialogues. */
+/** Scores of the first utterances of each dialogue; empty for data without dialogues. */
 function leadScores(examples: readonly Example[]): readonly (readonly [string, Scores])[] {
   const dialogues = examples.filter((example) => example.body !== undefined);
   if (dialogues.length === 0 || dialogues.length < examples.length) return [];

@@ -23,14 +23,14 @@ import { type FinetuneFlags, OPTIMIZERS, SCHEDULES } from "./finetune/settings.t
 import { dtypeFlag, modelFlags, precisionFlag } from "./load.ts";
 import { type MethodName, METHODS } from "../tuning/method_catalog.ts";
 
-/** What the short help names; the long one and `graft methods` name all. */
+/** Methods named in the short help; the long help and `graft methods` name all. */
 const WELL_KNOWN: ReadonlySet<string> = new Set(
   ("lora rslora dora qlora lora-plus adalora pissa loftq eva loha lokr vera oft boft hra miss fourierft c3a randlora road delora " +
     "ia3 bitfit layer-norm houlsby pfeiffer parallel compacter prefix prompt p-tuning-v2 llama-adapter loreft ladder-side mam " +
     "unipelt diff-pruning lt-sft far fish-mask full").split(" "),
 );
 
-/** Its other starts, in the long help. */
+/** Its other initializations, in the long help. */
 const LADDER_STARTS = `,
   or by magnitude alone: --options '{"importance": "magnitude"}',
   or from fresh layers: --options '{"initialization": "random"}'`;
@@ -53,7 +53,7 @@ function wrapped(text: string, width: number): string {
   return text.replace(new RegExp(`(.{1,${width - 2}})(?: |$)`, "g"), "  $1\n").trimEnd();
 }
 
-/** @throws {InvalidArgumentError} on a name that is none of the methods'. */
+/** @throws {InvalidArgumentError} on a name that is not a method's. */
 function methodName(text: string): MethodName {
   const found = METHODS.find((name) => name === text);
   if (found === undefined) {
@@ -67,7 +67,7 @@ function optionsObject(text: string): JsonOptions {
     const value: unknown = JSON.parse(text);
     if (isObject(value) && !Array.isArray(value)) return value as JsonOptions;
   } catch {
-    // Said below.
+    // Reported below.
   }
   throw new InvalidArgumentError(`Expected a JSON object such as '{"rank": 4}' but found "${text}"`);
 }
@@ -114,7 +114,7 @@ export function finetune(program: Command): void {
     });
 }
 
-/** Adds the options that decide a run, all but its data and where it goes. */
+/** Adds the options that determine a run, all except its data and output. */
 export function trainingOptions(command: Command): Command {
   command.addOption(option("--method <name>", "what is trained, see below", methodName, "lora"));
   precisionFlag(dtypeFlag(modelFlags(command)))

@@ -1,4 +1,4 @@
-/** `graft generate`: continues a text, or answers a message, as it comes. */
+/** `graft generate`: continues a text, or answers a message, streaming the output. */
 import { generate as generateText } from "../core/mod.ts";
 import type { Sampler } from "../core/mod.ts";
 import {
@@ -93,7 +93,7 @@ async function run(flags: GenerateFlags): Promise<void> {
   }
 }
 
-/** Undefined, and so greedy, unless the user speaks of drawing. */
+/** Undefined, that is greedy, unless a sampling option is given. */
 function samplerOf({ temperature, topK, topP }: GenerateFlags): Sampler | undefined {
   if (temperature === undefined && topK === undefined && topP === undefined) return undefined;
   return {

@@ -1,4 +1,4 @@
-/** `graft inspect`: what a folder or file holds, without loading it. */
+/** `graft inspect`: describes the content of a folder or file without loading it. */
 import {
   type AdapterDescription,
   type Contents,

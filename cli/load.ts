@@ -1,4 +1,4 @@
-/** What every command does first: the backend, the model, the adapter on it. */
+/** The first steps of every command: the backend, the model, and its adapter. */
 import { type Adapter, type Backend, graft, type Model } from "../core/mod.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import { loadAdapter } from "../io/load_adapter.ts";
@@ -23,9 +23,9 @@ export interface BackendFlags {
   readonly threads?: number;
   /** Times kernels, on the gpu. */
   readonly profile?: true;
-  /** In which numbers products multiply; f16 on the gpu. Default f32. */
+  /** Precision of multiplication in products; f16 only on the gpu. Default f32. */
   readonly precision?: "f32" | "f16";
-  /** Most bytes on the gpu; default what the card gives. */
+  /** Maximum number of bytes on the gpu; default: what the GPU provides. */
   readonly memory?: number;
 }
 
@@ -63,7 +63,7 @@ export const outsideOf = ({ outsideFolders }: Pick<ModelFlags, "outsideFolders">
 
 /** How a model's matrices are stored in memory. */
 export interface DtypeFlags {
-  /** Default: as the file has them. Quantized ones stay as they are. */
+  /** Default: as in the file. Quantized ones are unchanged. */
   readonly dtype?: "f32" | "f16" | "bf16";
 }
 
@@ -76,7 +76,7 @@ export function precisionFlag(command: Command): Command {
   );
 }
 
-/** @throws {UsageError} on f16 with a backend that has none. */
+/** @throws {UsageError} on f16 with a backend that does not support it. */
 export function checkPrecision({ backend, precision }: BackendFlags): void {
   if (precision === "f16" && backend !== "gpu") {
     throw new UsageError("Expected --backend gpu with --precision f16: other backends multiply in f32");
@@ -119,7 +119,7 @@ export async function openBackend(flags: BackendFlags): Promise<Backend> {
   }
 }
 
-/** What opening needs is missing: the user can mend it. */
+/** Something needed for opening is missing, which the user can fix. */
 function asUsage(open: () => Backend): Backend {
   try {
     return open();
@@ -128,7 +128,7 @@ function asUsage(open: () => Backend): Backend {
   }
 }
 
-/** The card's backend. @throws {UsageError} when there is no adapter that will do. */
+/** The GPU backend. @throws {UsageError} when there is no suitable adapter. */
 async function openGpu(options: GpuOptions): Promise<Backend> {
   try {
     return await gpu(options);
@@ -141,9 +141,9 @@ async function openGpu(options: GpuOptions): Promise<Backend> {
 const EMBEDDED = new URL("../embedded/model/", import.meta.url);
 
 /**
- * The model that was asked for: a path or hub id.
+ * The requested model: a path or hub id.
  *
- * @throws {UsageError} when none was, and this copy of the toolkit has no embedded model.
+ * @throws {UsageError} when none was requested, and this copy of the toolkit has no embedded model.
  */
 export function modelSource({ model }: { readonly model?: string }): string {
   if (model !== undefined) return model;
@@ -157,11 +157,11 @@ export function modelSource({ model }: { readonly model?: string }): string {
   return EMBEDDED.protocol === "file:" ? fromFileUrl(EMBEDDED) : EMBEDDED.href;
 }
 
-/** The model as something on this machine: a hub id is downloaded. */
+/** The local path of the model: a hub id is downloaded. */
 export const localSource: (source: string) => Promise<string> = (source) =>
   localPath(source, { onProgress: downloadNotes() });
 
-/** As `localSource`, where shapes and tokenizer are enough: of a hub id no weights are fetched. */
+/** As `localSource`, where shapes and tokenizer are sufficient: for a hub id no weights are fetched. */
 export const localShapes: (source: string) => Promise<string> = (source) => localHeaders(source);
 
 /** A file URL's path, without a slash at the end. */
@@ -173,15 +173,17 @@ function fromFileUrl(url: URL): string {
 /** A model with its backend. */
 export interface Opened {
   readonly backend: Backend;
-  /** As loaded, its layers replicated where the adapter's folder says so. */
+  /** The model as loaded, with layers replicated where the adapter's folder says so. */
   readonly base: Model<Tokenizer>;
-  /** With the adapter, where one was asked for. */
+  /** The model with the adapter, if one was requested. */
   readonly model: Model<Tokenizer>;
   /** Frees everything. */
   close(): void;
 }
 
-/** Loads the model that flags name, with the head that the adapter was trained with, and grafts the adapter. */
+/**
+ * Loads the model named by flags, with the head that the adapter was trained with, and grafts the adapter.
+ */
 export async function openModel(
   flags: ModelFlags & { readonly adapter?: string },
   options: Pick<LoadOptions, "quantize" | "task" | "dtype" | "leaves"> = {},

@@ -1,6 +1,7 @@
 /**
  * The command `graft`, put together in `program.ts`. Exit codes: 0 done, 1 failed, 2 wrong arguments, 130
- * interrupted, 141 when nobody reads the output any more. Errors are one line on standard error; `--debug` adds the stack.
+ * interrupted, 141 when the output's reader has gone. Errors are one line on standard error; `--debug` adds
+ * the stack.
  *
  * @module
  */

@@ -106,7 +106,9 @@ function baseOf(model: Model): DType | undefined {
     .dtype;
 }
 
-/** A quantized base is another function than its original, so which one is meant must be said. */
+/**
+ * A quantized base computes a different function than its original, so the user must say which one is meant.
+ */
 function sayBase(flags: MergeFlags, quantized: DType | undefined): void {
   if (quantized === undefined) return;
   const source = flags.model ?? "the embedded model";

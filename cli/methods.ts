@@ -1,4 +1,7 @@
-/** `graft methods`: what each method costs on a model, computed from the model's shapes, beside what a survey prints. */
+/**
+ * `graft methods`: what each method costs on a model, computed from the model's shapes, compared with a
+ * survey's table.
+ */
 import {
   compose,
   type Method,
@@ -26,7 +29,7 @@ interface Flags {
   readonly json?: true;
 }
 
-/** One method's facts, or why it cannot be placed on the model. */
+/** One method's costs, or why it cannot be used on the model. */
 export type TableRow =
   & { readonly name: string; readonly setting: string }
   & ({ readonly facts: MethodCosts } | { readonly refused: string });
@@ -65,7 +68,10 @@ async function shapesOf(flags: Flags): Promise<Model> {
   return configShapes(readJson(flags.config) as ModelConfig);
 }
 
-/** The facts of every method, or of some, on a text of as many tokens. @throws {UsageError} when a name is none of them. */
+/**
+ * The costs of all or some methods, on a text with a number of tokens. @throws {UsageError} on an unknown
+ * name.
+ */
 export function tableRows(
   model: Model,
   { only, tokens = textLength(model) }: Pick<Flags, "only" | "tokens">,
@@ -87,7 +93,7 @@ export function tableRows(
       const options: MethodCostOptions = { tokens, ...kept && { kept } };
       const facts = methodCosts(model, entry.make, options);
       if (beside === undefined) return { name, setting, facts };
-      // What trains beside the method is in all numbers, but says nothing of its kind.
+      // What is trained along with the method is included in all counts, but does not affect its kind.
       const both = methodCosts(model, (m) => compose({ own: entry.make(m), beside }) as Method, options);
       return { name, setting, facts: { ...both, kinds: facts.kinds } };
     } catch (error) {
@@ -99,7 +105,10 @@ export function tableRows(
   });
 }
 
-/** Whether a factory ("promptTuning") has a name: its own, or the one that `graft finetune` takes ("prompt"). */
+/**
+ * Whether a name refers to a factory ("promptTuning"): its own name, or the one in `graft finetune`
+ * ("prompt").
+ */
 function isNamed(factory: string, given: string): boolean {
   const [own, other] = [factory, given].map((name) => name.replaceAll("-", "").toLowerCase());
   return ["", "adapter", "tuning", "tune", "finetune"].some((ending) => own === other + ending);
@@ -110,7 +119,7 @@ const percent = (n: number, of: number): string => {
   return p >= 10 ? p.toFixed(1) : p >= 0.1 ? p.toFixed(2) : p.toPrecision(2);
 };
 
-/** The base's weights that change, and new ones that remain. */
+/** The number of changed base weights, and of new ones that remain. */
 const different = ({ kept, kinds }: MethodCosts): number =>
   kinds.includes("A") ? kept.changed + kept.added : kept.changed;
 
@@ -204,7 +213,7 @@ function articleText(rows: readonly TableRow[]): string {
   ].join("\n");
 }
 
-/** Our facts in the article's words. */
+/** Our results in the article's terms. */
 export function answers(
   facts: MethodCosts,
 ): { readonly [K in "storage" | "memory" | "backward"]: ArticleAnswer } & Pick<ArticleRow, "overhead"> {

@@ -1,20 +1,21 @@
-/** What commands write: the dtypes of weights by the formats that have them, and a format that fits its target. */
+/** Output of commands: the dtypes of weights by format, and the choice of a format that fits its target. */
 import { UsageError } from "../tuning/usage_error.ts";
 
-/** In any format. */
+/** Supported in any format. */
 export const PLAIN = ["f32", "f16", "bf16"] as const;
 
-/** In GGUF files. */
+/** Supported in GGUF files. */
 export const BLOCKS = ["q8_0", "q5_1", "q5_0", "q4_1", "q4_0"] as const;
 
-/** In folders, as bitsandbytes has them. */
+/** Supported in folders, in bitsandbytes' form. */
 export const BITSANDBYTES = ["nf4_double", "nf4", "fp4_double", "fp4", "int8"] as const;
 
 /**
- * The format that was asked for.
+ * The requested format.
  *
- * @param what "an adapter" or "a model", for the messages.
- * @throws {UsageError} when there is none of that name, or the target is a file where it needs a folder, or the reverse.
+ * @param what "an adapter" or "a model", for error messages.
+ * @throws {UsageError} when there is none with that name, or the target is a file where it needs a folder, or
+ * the reverse.
  */
 export function formatFor<F extends string>(
   what: string,

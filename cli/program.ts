@@ -1,4 +1,4 @@
-/** The command line put together: one file a command. */
+/** Assembles the command line: one file per command. */
 import metadata from "../deno.json" with { type: "json" };
 import { type Command, newProgram, Option, rare } from "./terminal/arguments.ts";
 import { combine } from "./combine.ts";
@@ -52,19 +52,22 @@ export function graftProgram(): Command {
   return program;
 }
 
-/** An error in one line: what went wrong, without a stack. */
+/** An error in one line, without a stack trace. */
 export function oneLine(error: unknown): string {
   const text = error instanceof Error ? error.message || error.name : String(error);
   const shown = ofSystem(text).replace(/\s*\n\s*/g, "; ").replace(CONTROLS, (mark) => `\\x${hex(mark)}`);
   return `graft: ${shown}`;
 }
 
-/** What a terminal would not show, or obey. */
+/** Characters that a terminal would not display, or would interpret. */
 const CONTROLS = /\p{Cc}/gu;
 
 const hex = (mark: string): string => mark.charCodeAt(0).toString(16).padStart(2, "0");
 
-/** "No such file or directory (os error 2): stat 'x'", of Deno, with what was tried in front and no number. */
+/**
+ * "No such file or directory (os error 2): stat 'x'", Deno's message, rephrased with the attempted action
+ * first and without the number.
+ */
 function ofSystem(text: string): string {
   return text.replace(
     /^(.+) \(os error \d+\): (\w+) '(.*)'$/s,
@@ -73,7 +76,7 @@ function ofSystem(text: string): string {
   );
 }
 
-/** System calls in words. */
+/** Descriptions of system calls. */
 const VERBS: Readonly<Record<string, string>> = {
   stat: "find",
   lstat: "find",

@@ -99,7 +99,7 @@ async function store(flags: QuantizeFlags): Promise<void> {
   }
 }
 
-/** Which file can hold which type. */
+/** Checks that the file format supports the type. */
 function checkTarget(type: DType, output: string): void {
   const gguf = output.endsWith(".gguf");
   if (isGguf(type) && !gguf) {
@@ -123,7 +123,7 @@ function checkEmbeddings(type: DType | undefined, output: string): void {
   }
 }
 
-/** A folder has no blocks, so block-coded embeddings that go into one become f16. */
+/** A folder has no blocks, so block-quantized embeddings are saved as f16. */
 function embeddingsOf(
   { embeddings }: QuantizeFlags,
   output: string,
@@ -159,7 +159,7 @@ async function compare(flags: QuantizeFlags): Promise<void> {
 
 async function textsOf(flags: QuantizeFlags): Promise<readonly string[]> {
   if (flags.text !== undefined) return [await Deno.readTextFile(flags.text)];
-  // Far past the texts of pretraining.
+  // Far beyond the texts of pretraining.
   return [...corpus(key(2026), 12_000_000, 12_000_000 + Math.ceil(flags.tokens / 40))];
 }
 
@@ -168,7 +168,7 @@ function contextOf({ config }: Model): number {
   return typeof context === "number" ? context : 512;
 }
 
-/** How many rows hold the first `tokens` tokens. */
+/** The number of rows that contain the first `tokens` tokens. */
 function countFor(lengths: ArrayLike<number>, tokens: number): number {
   let [count, sum] = [0, 0];
   while (count < lengths.length && sum < tokens) sum += lengths[count++]!;

@@ -112,7 +112,7 @@ async function listen(
   if (!model.spec.stacks.some(({ stack }) => stack === "decoder")) {
     throw new TypeError(`Cannot serve ${model.architecture.name}: it writes no text`);
   }
-  model.tokenizer.encode(""); // a model without a tokenizer says so here
+  model.tokenizer.encode(""); // throws here if the model has no tokenizer
   const context = contextLength(model);
   const maxLength = flags.maxLength ?? Math.min(context, 1 << 20);
   if (maxLength > context) {
@@ -151,7 +151,7 @@ async function listen(
     print(`Listening on ${url}`);
     print(`Models: ${[base, ...names].join(", ")} (${showBytes(memory(backend).live)}); Ctrl-C stops`);
   }
-  const failed = server.finished.then(() => {}); // rejects when the listener breaks
+  const failed = server.finished.then(() => {}); // rejects when the listener fails
   await Promise.race([stop.promise, failed]);
   const { waiting, writing } = running.load;
   if (waiting + writing > 0) note(`Finishing ${waiting + writing} texts; Ctrl-C again ends at once`);
@@ -162,7 +162,7 @@ async function listen(
 /** Seconds since 1970. */
 const now = (): number => Math.floor(Date.now() / 1000);
 
-/** @throws {Error} when the port is taken or the address is not this machine's. */
+/** @throws {Error} when the port is in use or the address does not belong to this machine. */
 function started(
   { host, port }: ServeFlags,
   handle: (request: Request) => Promise<Response>,
@@ -190,7 +190,7 @@ function log({ json }: ServeFlags, request: Request, status: number, millisecond
   else note(`${request.method} ${path} ${status} ${(milliseconds / 1000).toFixed(2)} s`);
 }
 
-/** Loads the adapters over one base. @throws {TypeError} on one that was trained for another head. */
+/** Loads the adapters for one base. @throws {TypeError} on one that was trained with another head. */
 async function loaded(
   adapters: readonly NamedAdapter[],
   { base }: Opened,
@@ -208,7 +208,7 @@ async function loaded(
   return Object.fromEntries(found);
 }
 
-/** "name=folder", or a folder that gives the name. */
+/** "name=folder", or a folder, from which the name is derived. */
 function namedAdapter(text: string, earlier: readonly NamedAdapter[] = []): readonly NamedAdapter[] {
   const cut = text.indexOf("=");
   const source = cut < 0 ? text : text.slice(cut + 1);
@@ -230,7 +230,7 @@ function checkNames(base: string, adapters: readonly NamedAdapter[]): void {
   );
 }
 
-/** The last part of a path or hub id, without ".gguf". */
+/** The last component of a path or hub id, without ".gguf". */
 function baseName(source: string): string {
   const last = source.replace(/[/\\]+$/, "").split(/[/\\]/).at(-1)!.replace(/\.gguf$/i, "");
   return last.replace(/[\s:]+/g, "-") || "base";

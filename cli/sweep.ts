@@ -66,7 +66,7 @@ export function sweep(program: Command): void {
   helpAll(command).addHelpText("after", EXAMPLE).action(() => run(command, command.opts<SweepFlags>()));
 }
 
-/** In the short help; `graft finetune --help` explains the others. */
+/** Options in the short help; `graft finetune --help` explains the others. */
 const SHOWN = [
   ...["data", "output", "grid", "random", "seeds", "resume", "json", "help-all"],
   ...[
@@ -117,7 +117,7 @@ async function run(command: Command, flags: SweepFlags): Promise<void> {
   if (runs.some(({ error }) => error !== undefined)) throw new Exit(1);
 }
 
-/** Takes all runs, one after the other. What is there when the user interrupts is shown before. */
+/** Performs all runs, one after the other. If the user interrupts, the results so far are shown first. */
 async function all(
   planned: readonly PlannedRun[],
   hash: string,
@@ -151,7 +151,7 @@ async function all(
       );
     }
   }
-  // What no run can do is no matter of the points.
+  // A failure of all runs does not depend on the points.
   const alike = failures.every(({ message }) => message === failures[0]!.message);
   if (failures.length === planned.length && alike) throw failures[0];
   return runs;
@@ -165,7 +165,7 @@ function show(runs: readonly SweepRun[], { json }: SweepFlags): void {
   if (best?.result !== undefined) print(`The best is in ${best.folder}`);
 }
 
-/** What holds for all runs. */
+/** The settings common to all runs. */
 function baseOf(flags: SweepFlags, places: Pick<RunFlags, "data" | "output">): RunFlags {
   const { grid: _, seeds: __, random: ___, drawSeed: ____, json: _____, resume: ______, ...rest } = flags;
   return { ...rest, ...places };
@@ -186,7 +186,9 @@ const FIXED = [
   "debug",
 ];
 
-/** A point's values, read as the command line reads them. @throws {UsageError} on an unknown option or a bad value. */
+/**
+ * A point's values, parsed as on the command line. @throws {UsageError} on an unknown option or a bad value.
+ */
 function valuesOf(command: Command, point: Point): Partial<FinetuneFlags> {
   return Object.fromEntries(
     Object.entries(point).flatMap(([name, text]): readonly (readonly [string, unknown])[] => {
@@ -216,7 +218,7 @@ function valueOf(found: Option, name: string, text: string): unknown {
   }
 }
 
-/** @throws {RangeError} when the folder holds something, or no sweep to go on with. */
+/** @throws {RangeError} when the folder is not empty, or has no sweep to resume. */
 function checkFolder(folder: string, resume: boolean): void {
   let entries: readonly string[];
   try {

@@ -1,24 +1,24 @@
 /**
- * Byte-level byte-pair encoding (Sennrich et al. 2016, arXiv 1508.07909, on bytes as in GPT-2): the trainer. Texts are
- * cut into words, words into bytes; then the most frequent pair of neighbours becomes a new token, until the
- * vocabulary is full. Equal counts are decided by the smaller pair of ids, as Hugging Face's trainer does, so both
- * give the same tokens.
+ * Byte-level byte-pair encoding (Sennrich et al. 2016, arXiv 1508.07909, on bytes as in GPT-2): the trainer.
+ * Texts are split into words, words into bytes; then the most frequent adjacent pair becomes a new token,
+ * until the vocabulary is full. Ties are broken by the smaller pair of ids, as in Hugging Face's trainer, so
+ * both give the same tokens.
  */
 import { MaxHeap } from "./heap.ts";
 
-/** How to train. */
+/** Options of training. */
 export interface BpeOptions {
-  /** Tokens in all: special tokens, 256 bytes, merges. */
+  /** Total number of tokens: special tokens, 256 bytes, merges. */
   readonly vocabulary: number;
-  /** Tokens that text never becomes part of; they get the first ids. */
+  /** Tokens that never result from text; they get the first ids. */
   readonly special: readonly string[];
-  /** "single" makes every digit a word of its own, so numbers are spelled; "grouped" is GPT-2's way. */
+  /** "single" makes every digit a separate word, so numbers are spelled; "grouped" is as in GPT-2. */
   readonly digits: "single" | "grouped";
-  /** A pair must occur this often to become a token; 2 unless given. */
+  /** Minimum frequency of a pair to become a token; default 2. */
   readonly minFrequency?: number;
 }
 
-/** The parts of Hugging Face's tokenizer.json that a byte-level BPE fills. */
+/** The parts of Hugging Face's tokenizer.json used by a byte-level BPE. */
 export interface TokenizerJson {
   readonly version: "1.0";
   readonly truncation: null;
@@ -56,7 +56,7 @@ export interface AddedToken {
   readonly special: true;
 }
 
-/** Bytes as letters, and GPT-2's word pattern. */
+/** Mapping of bytes to letters, and GPT-2's word pattern. */
 export interface ByteLevel {
   readonly type: "ByteLevel";
   /** Whether a text starts as if after a space; a decoder ignores it and Hugging Face writes true there. */
@@ -80,8 +80,8 @@ const WORD = new RegExp(
 );
 
 /**
- * GPT-2's letter for each byte: printable Latin-1 stands for itself, the rest gets the letters from U+0100 on.
- * Index is the byte.
+ * GPT-2's letter for each byte: printable Latin-1 is mapped to itself, the rest to the letters from U+0100
+ * on. The index is the byte.
  */
 export function byteLetters(): readonly string[] {
   let next = 0x100;
@@ -91,18 +91,18 @@ export function byteLetters(): readonly string[] {
   });
 }
 
-/** The words of a text, spaces in front kept. */
+/** The words of a text, with leading spaces. */
 export function words(text: string, digits: BpeOptions["digits"]): readonly string[] {
   const pieces = digits === "single" ? text.match(/\p{N}|\P{N}+/gu) ?? [] : [text];
   return pieces.flatMap((piece) => piece.match(WORD) ?? []);
 }
 
 /**
- * Trains a tokenizer. Deterministic in the texts' words and their order of ids only: the order of texts is nothing.
+ * Trains a tokenizer. Deterministic and independent of the order of texts.
  *
  * @param texts Read once.
- * @returns The object that tokenizer.json holds.
- * @throws {RangeError} when the vocabulary cannot hold the special tokens and the bytes.
+ * @returns The content of tokenizer.json.
+ * @throws {RangeError} when the vocabulary is too small for the special tokens and the bytes.
  */
 export function trainBpe(texts: Iterable<string>, options: BpeOptions): TokenizerJson {
   const { vocabulary, special, digits, minFrequency = 2 } = options;
@@ -150,7 +150,7 @@ function countWords(texts: Iterable<string>, digits: BpeOptions["digits"]): Read
   return counts;
 }
 
-/** Neighbours in the spelled words: how often each pair occurs, where, and which is the most frequent. */
+/** Adjacent pairs in the spelled words: how often each pair occurs, where, and which is the most frequent. */
 class Pairs {
   readonly #counts = new Map<number, number>();
   readonly #holders = new Map<number, Set<number>>();
@@ -161,7 +161,10 @@ class Pairs {
     for (const [pair, count] of this.#counts) this.#heap.push(count, pair);
   }
 
-  /** The most frequent pair, removed. Heap entries may be stale: a stale one goes back with its present count. */
+  /**
+   * The most frequent pair, removed. Heap entries may be stale: a stale one is reinserted with its current
+   * count.
+   */
   pop(): { readonly left: number; readonly right: number; readonly count: number } | undefined {
     for (let top = this.#heap.pop(); top !== undefined; top = this.#heap.pop()) {
       const count = this.#counts.get(top.item) ?? 0;
@@ -200,7 +203,7 @@ class Pairs {
   }
 }
 
-/** A pair is one number, left · SIDE + right, so that the smaller pair is the smaller number. */
+/** A pair is one number, left · SIDE + right, so that pairs are ordered like numbers. */
 const SIDE = 2 ** 24;
 
 function join(word: readonly number[], left: number, right: number, id: number): number[] {

@@ -1,8 +1,9 @@
 /**
- * Requests whose answer stands word for word in the text before it: a list of facts, some lines, the rest of a line,
- * the names and numbers of a dialogue. Repeated text is what teaches a transformer to copy (induction heads, Olsson et al.
- * 2022, arXiv 2209.11895). In the five million tokens of `deno task pretrain` the embedded model learns their form, not
- * yet to copy: names and numbers in its answers are likely ones, not the text's. None of the requests is a summary.
+ * Requests whose answer occurs verbatim in the text before it: a list of facts, some lines, the rest of a
+ * line, the names and numbers of a dialogue. Repeated text is what teaches a transformer to copy (induction
+ * heads, Olsson et al. 2022, arXiv 2209.11895). With the five million tokens of `deno task pretrain` the
+ * embedded model learns their form, but not yet to copy: names and numbers in its answers are plausible ones,
+ * not those of the text. None of the requests is a summary.
  */
 import { fold, type Key } from "../tensor/key.ts";
 import { chance, pick, randomBelow, shuffle } from "./conversations/grammar.ts";
@@ -28,7 +29,7 @@ function chat(request: string, answer: string): string {
   return `<|user|>\n${request}\n<|assistant|>\n${answer}\n`;
 }
 
-/** Two to fourteen facts to repeat; no grammar tells what comes next, only the request does. */
+/** Two to fourteen facts to repeat; no grammar determines what comes next, only the request. */
 export function repeatFacts(key: Key): string {
   const kinds = shuffle(fold(key, "kinds"), [...FACTS, ...FACTS]).slice(
     0,
@@ -39,7 +40,7 @@ export function repeatFacts(key: Key): string {
   return chat(`Repeat: ${list}`, list);
 }
 
-/** One to six neighbouring lines to repeat. */
+/** One to six consecutive lines to repeat. */
 export function repeatLines(dialogue: string, key: Key): string {
   const lines = dialogue.split("\n");
   const from = randomBelow(fold(key, "from"), lines.length);
@@ -59,8 +60,8 @@ const FACT =
   /[A-Z][a-z]+ [A-Z][a-z]+|(?:[A-Z][a-z]+ )?[£$]?\d[\d.,:]*\d(?: (?:am|pm|euros)\b)?|[\w-]*\d[\w-]*|(?<=[a-z,] )[A-Z][a-z]+/g;
 
 /**
- * The names and numbers of a dialogue, in order, each once: words with a digit, and capital words inside a sentence. Half
- * the time the request comes before the dialogue, as a request to summarize will.
+ * The names and numbers of a dialogue, in order, each once: words with a digit, and capitalized words inside
+ * a sentence. Half the time the request comes before the dialogue, as a request to summarize will.
  */
 export function listFacts(dialogue: string, key: Key): string {
   const said = dialogue.replaceAll(/^\w+: /gm, "");

@@ -1,6 +1,6 @@
 /**
- * What the embedded model is pretrained on: conversations without their summaries, and short paragraphs about
- * everyday life. Both show the language, the names and the numbers; neither shows the summarising task.
+ * The pretraining data of the embedded model: conversations without their summaries, and short paragraphs
+ * about everyday life. Both show the language, the names and the numbers; neither shows the summarising task.
  */
 import { fold, type Key } from "../tensor/key.ts";
 import { conversation } from "./conversations/mod.ts";
@@ -8,7 +8,7 @@ import { chance, expand, type Facts, pick, shuffle, tidy } from "./conversations
 import { CITIES, FIRST_NAMES, LAST_NAMES, PRODUCTS, STREETS, WEEKDAYS } from "./conversations/lists.ts";
 import { among, count, days, money, type Source, time } from "./conversations/sources.ts";
 
-/** Part of the texts that are paragraphs. */
+/** Share of texts that are paragraphs. */
 const PARAGRAPHS = 0.25;
 
 const SOURCES: Readonly<Record<string, Source>> = {
@@ -86,7 +86,7 @@ export function paragraph(key: Key): string {
     .join(" ");
 }
 
-/** The text of a key and index: a dialogue, or one time in four a paragraph. */
+/** The text for a key and index: a dialogue, or in one of four cases a paragraph. */
 export function pretrainingText(key: Key, index: number): string {
   const base = fold(fold(key, "pretraining"), index);
   return chance(fold(base, "paragraph"), PARAGRAPHS)
@@ -94,7 +94,7 @@ export function pretrainingText(key: Key, index: number): string {
     : conversation(fold(key, "pretraining"), index).dialogue;
 }
 
-/** The texts from one index to another, the last excluded. */
+/** The texts from one index to another, exclusive. */
 export function* corpus(key: Key, from: number, to: number): Generator<string, void> {
   for (let index = from; index < to; index++) yield pretrainingText(key, index);
 }

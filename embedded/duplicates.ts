@@ -1,13 +1,14 @@
 /**
- * How varied the generated conversations are: `deno run -A embedded/duplicates.ts` draws 25,000, masks names, numbers
- * and dates, and counts what is distinct and how many test conversations nearly repeat a training one.
+ * How varied the generated conversations are: `deno run -A embedded/duplicates.ts` draws 25,000, masks names,
+ * numbers and dates, and counts distinct conversations and test conversations that nearly repeat a training
+ * one.
  */
 import { type Key, key } from "../tensor/key.ts";
 import { DESKS } from "./conversations/desks/mod.ts";
 import { conversation, intents } from "./conversations/mod.ts";
 import { CITIES, FIRST_NAMES, LAST_NAMES, MONTHS, STREETS, WEEKDAYS } from "./conversations/lists.ts";
 
-/** What `measure` counts. */
+/** The counts of `measure`. */
 export interface Variety {
   readonly drawn: number;
   readonly distinct: number;
@@ -26,7 +27,10 @@ const DATES = new Set([...MONTHS, ...WEEKDAYS].map((name) => name.toLowerCase())
 const COMPANIES = DESKS.flatMap(({ companies }) => companies);
 const LONG_NAME = new RegExp([...STREETS, ...COMPANIES].join("|"), "g");
 
-/** The words of a text with names, places, companies, codes, numbers and dates masked; case and punctuation do not count. */
+/**
+ * The words of a text with names, places, companies, codes, numbers and dates masked; case and punctuation
+ * are ignored.
+ */
 export function masked(text: string): readonly string[] {
   return text.replace(LONG_NAME, "<name>").toLowerCase()
     .replace(/\S+@\S+/g, "<name>")

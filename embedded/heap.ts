@@ -1,4 +1,7 @@
-/** A binary heap of numbers with priorities: the greatest priority first, of equals the smallest item. */
+/**
+ * A binary heap of numbers with priorities: the greatest priority first, with ties broken by the smallest
+ * item.
+ */
 
 interface Entry {
   readonly priority: number;

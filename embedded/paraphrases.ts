@@ -1,7 +1,7 @@
 /**
- * A balanced task of two texts from the conversations' own grammar: first messages of two customers, and whether both want the
- * same: half of the pairs are two wordings of one request, with facts of their own, the others two requests to one kind of
- * company.
+ * A balanced task of two texts from the conversations' own grammar: first messages of two customers, and
+ * whether both have the same request: half of the pairs are two wordings of one request, with different
+ * facts, the others two different requests to the same kind of company.
  */
 import { fold, type Key } from "../tensor/key.ts";
 import { drawFacts } from "./conversations/common.ts";
@@ -18,7 +18,7 @@ export interface MessagePair {
 }
 
 /**
- * Two messages to one kind of company, of the same request where the index is even.
+ * Two messages to the same kind of company, with the same request if the index is even.
  *
  * @param reasons Only these requests, by id; default all. Fewer make the task easier.
  * @throws {RangeError} when no desk has two of the requests.

@@ -61,7 +61,10 @@ export function asChat(dialogue: string): string {
   ).join("\n");
 }
 
-/** Text number `index` as the model meets it: a conversation, a chat, a paragraph, or a request to copy from one. */
+/**
+ * Text number `index` as presented to the model: a conversation, a chat, a paragraph, or a request to copy
+ * from one.
+ */
 export function trainingText(index: number): string {
   const text = pretrainingText(key(SEED), index);
   const own = fold(fold(key(SEED), "copying"), index);
@@ -84,7 +87,7 @@ export function trainingText(index: number): string {
   }
 }
 
-/** The texts, each a row of its own that ends with the end token; each token but the first is a target. */
+/** The texts, each a separate row that ends with the end token; each token except the first is a target. */
 function rowsOfTexts(tokenizer: Tokenizer, from: number, to: number): Rows {
   const starts = new Uint32Array(to - from + 1);
   const ids: number[] = [];
@@ -107,18 +110,18 @@ function rowsOfTexts(tokenizer: Tokenizer, from: number, to: number): Rows {
 
 const tokensOf = (rows: Rows): number => Array.from(rows.lengths).reduce((sum, length) => sum + length, 0);
 
-/** What `pretrained` needs. */
+/** Options of `pretrained`. */
 export interface Pretraining {
   readonly config: ModelConfig;
   readonly tokenizer: Tokenizer;
   readonly backend: Backend;
-  /** How many texts it reads, each once. */
+  /** Number of texts, each read once. */
   readonly texts: number;
-  /** Takes a line of report now and then. */
+  /** Called occasionally with a line of progress. */
   note(line: string): void;
 }
 
-/** A model trained from scratch on the first texts, in f16. The same arguments give the same bits. */
+/** A model trained from scratch on the first texts, in f16. The same arguments give bit-identical results. */
 export async function pretrained({ config, tokenizer, backend, texts, note }: Pretraining): Promise<Model> {
   const started = performance.now();
   const rows = rowsOfTexts(tokenizer, 0, texts);
@@ -152,7 +155,7 @@ export async function pretrained({ config, tokenizer, backend, texts, note }: Pr
   return trained;
 }
 
-/** Pretrains and saves. `texts` sets how long it takes: about 3,000 tokens a second on two cores. */
+/** Pretrains and saves. `texts` sets how long it takes: about 3,000 tokens per second on two cores. */
 async function pretrain(folder: string, texts: number, threads: number): Promise<void> {
   const json = trainTokenizer(SEED, Math.min(texts, 12_000));
   const tokenizer = makeTokenizer({ tokenizer: json, config: TOKENIZER_CONFIG });

@@ -3,10 +3,10 @@ import { key } from "../core/mod.ts";
 import { type TokenizerJson, trainBpe } from "./bpe.ts";
 import { corpus } from "./corpus.ts";
 
-/** Special tokens: the end of a text, and who speaks. */
+/** Special tokens: the end of a text, and the speakers. */
 export const SPECIAL = ["<|endoftext|>", "<|user|>", "<|assistant|>", "<|system|>"] as const;
 
-/** Tokens in all. */
+/** Total number of tokens. */
 export const VOCABULARY = 4096;
 
 /** tokenizer_config.json. */

@@ -1,5 +1,6 @@
 /**
- * `deno task docs:picture`: docs/demo.svg, the README's table of the demo as a picture with the losses drawn to scale.
+ * `deno task docs:picture`: docs/demo.svg, the README's demo table as a picture with the losses drawn to
+ * scale.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";

@@ -1,12 +1,13 @@
 /**
- * `deno task docs:picture`: bench/growth.svg, how time and memory of a LoRA step grow with tokens, rank and blocks, from the
- * rows `growth-*` of bench/results.json. Both axes are factors over the smallest size, doubling by doubling.
+ * `deno task docs:picture`: bench/growth.svg, how time and memory of a LoRA step grow with tokens, rank and
+ * blocks, from the rows `growth-*` of bench/results.json. Both axes are factors relative to the smallest
+ * size, on doubling scales.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { endLabels, picture, Plot } from "../notebooks/plot.ts";
 
-/** One measured size of a series: how many times the smallest it is, and how many times the smallest's cost it has. */
+/** One measured size of a series: its size and cost, as multiples of the smallest. */
 export interface Growth {
   readonly series: string;
   readonly cost: "time" | "memory";
@@ -23,10 +24,13 @@ interface Result {
   }[];
 }
 
-/** The smallest size of each row, which is no peer of itself. */
+/** The smallest size of each row, which is not compared with itself. */
 const SMALLEST: Readonly<Record<string, number>> = { tokens: 128, rank: 1, layers: 2 };
 
-/** The points of the rows `growth-*`. A peer's ratio is the smallest's cost over its own. @throws {RangeError} when a row is missing. */
+/**
+ * The points of the rows `growth-*`. A peer's ratio is the smallest's cost divided by its own. @throws
+ * {RangeError} when a row is missing.
+ */
 export function growthPoints(results: readonly Result[]): readonly Growth[] {
   return Object.entries(SMALLEST).flatMap(([series, smallest]) => {
     const row = results.find(({ row }) => row === `growth-${series}`);

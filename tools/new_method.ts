@@ -1,6 +1,7 @@
 /**
- * `deno task new-method FAMILY NAME`: the two files of a new method, with the laws wired, and its line in `methods/mod.ts`.
- * What is written works and passes its tests: a gain for each output of every linear layer. Change the formula, then the laws' entry.
+ * `deno task new-method FAMILY NAME`: the two files of a new method, with its entry in the laws, and its line
+ * in `methods/mod.ts`. The generated method works and passes its tests: a gain for each output of every
+ * linear layer. Change the formula, then the laws' entry.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
@@ -31,7 +32,7 @@ export const FAMILIES = [
 /** One of them. */
 export type Family = typeof FAMILIES[number];
 
-/** Words of one part that no function can be called. */
+/** Reserved words, which cannot be function names. */
 const RESERVED =
   ("arguments await break case catch class const continue debugger default delete do else enum eval export extends false " +
     "finally for function if implements import in instanceof interface let new null package private protected public " +
@@ -40,7 +41,7 @@ const RESERVED =
 /**
  * The spellings of "my-method".
  *
- * @throws {SyntaxError} when the name is not lower case words joined by hyphens, or a word of the language.
+ * @throws {SyntaxError} when the name is not lower case words joined by hyphens, or a reserved word.
  */
 export function methodNames(name: string): MethodNames {
   if (RESERVED.includes(name)) {
@@ -143,7 +144,7 @@ export function withLine(mod: string, family: Family, { file }: MethodNames): st
   const path = `./${family}/${file}.ts`;
   const line = `export * from "${path}";`;
   const lines = mod.trimEnd().split("\n");
-  // A statement of several lines begins with its `export {`, which stands before its path.
+  // A multi-line statement begins with its `export {`, before the line with its path.
   const starts = lines.flatMap((text, i) => text.startsWith("export ") ? [i] : []);
   const pathOf = (start: number): string =>
     /from "([^"]+)"/.exec(lines.slice(start).find((text) => text.includes(" from ")) ?? "")?.[1] ?? "";
@@ -154,7 +155,7 @@ export function withLine(mod: string, family: Family, { file }: MethodNames): st
 /** Rooms whose exports meet in the project's `mod.ts`. */
 const ROOMS = ["tensor", "core", "formats", "io", "methods", "models", "ops", "recipes", "train"];
 
-/** The file that exports a name of the method already. */
+/** The file that already exports a name of the method. */
 function exporterOf({ factory, type }: MethodNames, root: string): string | undefined {
   const exported = new RegExp(
     `^export (?:async )?(?:function|const|class|interface|type) (?:${factory}|${type}Options)\\b`,
@@ -170,8 +171,8 @@ function exporterOf({ factory, type }: MethodNames, root: string): string | unde
 /**
  * Writes the files below a project's root.
  *
- * @returns what was written and changed.
- * @throws {RangeError} when one of them exists, or something exported has the name; then nothing is written.
+ * @returns The written and changed files.
+ * @throws {RangeError} when one of them exists, or the name is already exported; then nothing is written.
  */
 export function newMethod(family: Family, name: string, root: string): readonly string[] {
   const names = methodNames(name);

@@ -1,4 +1,7 @@
-/** Where a ladder's side network starts: the base pruned by importance, as in its paper, or fresh layers. */
+/**
+ * Initialization of a ladder's side network: the base pruned by importance, as in its paper, or random
+ * layers.
+ */
 import {
   adapt,
   type Adapter,
@@ -16,17 +19,20 @@ import { ladderSideTuning, type LadderSideTuningOptions, prunedSide } from "../m
 import { fisher } from "../train/fisher.ts";
 import { sideReduction } from "./method_sizes.ts";
 
-/** Options of the method, and of its start. */
+/** Options of the method, and of its initialization. */
 export interface LadderStart extends Omit<LadderSideTuningOptions, "start"> {
-  /** The base's weights, pruned ("pruned", default), or as PyTorch starts layers. */
+  /** The base's weights, pruned ("pruned", default), or PyTorch's initialization ("random"). */
   readonly initialization?: "pruned" | "random";
-  /** What is kept of them: the largest Fisher information ("fisher", default), or the largest squares. */
+  /**
+   * Which weights are kept: those with the largest Fisher information ("fisher", default), or the largest
+   * squares ("magnitude").
+   */
   readonly importance?: "fisher" | "magnitude";
-  /** Examples that the Fisher information is taken of, at most. Default 1,024. */
+  /** Maximum number of examples for the Fisher information. Default 1,024. */
   readonly examples?: number;
 }
 
-/** What each may be. */
+/** The option schemas. */
 export const LADDER_START: OptionSchemas = {
   ...METHOD_OPTIONS.ladderSideTuning,
   initialization: oneOf("pruned", "random"),
@@ -34,10 +40,10 @@ export const LADDER_START: OptionSchemas = {
   examples: count,
 };
 
-/** How many examples the Fisher information is taken of, unless options say. */
+/** Default number of examples for the Fisher information. */
 export const FISHER_EXAMPLES = 1024;
 
-/** The method from fresh layers, of sizes that fit. */
+/** The method with random layers, of suitable sizes. */
 export function ladderOf(spec: Spec, options: LadderStart, start?: Tree): Method {
   const { reduction = sideReduction(spec), temperature, layers } = options;
   return ladderSideTuning({
@@ -48,7 +54,7 @@ export function ladderOf(spec: Spec, options: LadderStart, start?: Tree): Method
   });
 }
 
-/** The method's adapter at its start, for the examples of some batches. */
+/** The method's initial adapter, using the examples of some batches. */
 export async function ladderAdapter(
   model: Model,
   options: LadderStart,
@@ -59,13 +65,13 @@ export async function ladderAdapter(
   const start = await startOf(model, options, batches);
   if (start === undefined) return adapt(model, fresh, seed);
   const { params } = adapt(model, ladderOf(model.spec, options, start), seed);
-  // Blocks that `layers` leaves out have no use for theirs.
+  // Weights of blocks not in `layers` are unused.
   const taken = new Set(leaves(params).map(([, t]) => t.storage));
   dispose(leaves(start).map(([, t]) => t).filter((t) => !taken.has(t.storage)));
   return { name: "default", method: fresh, params };
 }
 
-/** Weights to start from; undefined where fresh ones are asked for. */
+/** Initial weights; undefined where random ones are requested. */
 async function startOf(
   model: Model,
   { reduction = sideReduction(model.spec), initialization = "pruned", importance = "fisher", ...rest }:

@@ -1,4 +1,4 @@
-/** The methods that `graft finetune` knows: what each is called, its learning rate, and the flags that shape it. */
+/** The methods of `graft finetune`: their names, learning rates and flags. */
 
 /** Options that several methods share, as flags. Everything else goes through `--options`. */
 export interface MethodOptionFlags {
@@ -6,20 +6,20 @@ export interface MethodOptionFlags {
   readonly alpha?: number;
   readonly dropout?: number;
   readonly targets?: readonly string[];
-  /** Width inside an adapter. */
+  /** Hidden size of an adapter. */
   readonly bottleneck?: number;
   /** Rows of a prompt or prefix. */
   readonly length?: number;
-  /** Numbers that train, of a method with a budget in numbers. */
+  /** Number of trained parameters, for methods with such a budget. */
   readonly dimension?: number;
 }
 
 /** One of those flags. */
 export type MethodFlag = keyof MethodOptionFlags;
 
-/** What is known of a method before it is made. */
+/** Information on a method before it is created. */
 export interface MethodRow {
-  /** Peak learning rate when none is given. Methods that move few numbers move them far. */
+  /** Peak learning rate when none is given. Methods with few parameters need high rates. */
   readonly rate: number;
   readonly flags: readonly MethodFlag[];
 }
@@ -114,10 +114,13 @@ export type MethodName =
 /** Methods with stages of their own before the last one. */
 export type StagedName = Extract<MethodName, "diff-pruning" | "lt-sft" | "far">;
 
-/** Methods made of adapters that exist already, or of a mask from data. */
+/** Methods made from existing adapters, or from a mask computed from data. */
 export type SourcedName = Extract<MethodName, "adapter-fusion" | "xlora" | "spot" | "ipt" | "sparse-adapter">;
 
-/** Rates are of the papers or their released code, where they train models of the size of BERT to a few billions. */
+/**
+ * Rates are those of the papers or their released code, for models from the size of BERT to a few billion
+ * parameters.
+ */
 export const METHOD_TABLE: Readonly<Record<MethodName, MethodRow>> = {
   "lora": row(5e-4, ...LOW_RANK),
   "rslora": row(5e-4, ...LOW_RANK),
@@ -210,7 +213,7 @@ export function defaultRate(method: MethodName): number {
   return METHOD_TABLE[method].rate;
 }
 
-/** The optimizer when none is given: one whose state does not crowd compute memory where every weight trains. */
+/** The optimizer when none is given: paged where every weight is trained, to save compute memory. */
 export function defaultOptimizer(method: MethodName): "adamw" | "paged" {
   return method === "full" || method === "qlora" ? "paged" : "adamw";
 }

@@ -1,4 +1,4 @@
-/** From flags to a method, each with the defaults that suit it and the model's sizes. */
+/** Creates methods from flags, with defaults suited to the method and the model's sizes. */
 import { chooseTargets, type Json, type Method, type Spec } from "../core/mod.ts";
 import { type BuiltMethod, METHOD_OPTIONS } from "../io/records/method_options.ts";
 import { namedMethod } from "../io/records/named_method.ts";
@@ -26,18 +26,19 @@ import {
   sparseRank,
 } from "./method_sizes.ts";
 
-/** Which method, and how it is shaped; absent options get the method's defaults. */
+/** The method and its options; missing options have the method's defaults. */
 export interface MethodFlags extends MethodOptionFlags {
   readonly method: MethodName;
-  /** Further options by the names of the library; they win. */
+  /** Further options by the library's names; they take precedence. */
   readonly options?: JsonOptions;
 }
 
-/** Methods of plain options. The others look at data or weights first, see `prepare.ts`. */
+/** Methods created from options alone. The others first need data or weights, see `prepare.ts`. */
 export type PlainName = Exclude<MethodName, "fish-mask" | "psoft" | "ladder-side" | StagedName | SourcedName>;
 
 /**
- * The method that flags describe, for a model's sizes. Of `pissa`, `olora`, `loftq` and `eva` it is the LoRA that trains.
+ * The method for flags and a model's sizes. For `pissa`, `olora`, `loftq` and `eva` it is the LoRA that is
+ * trained.
  *
  * @throws {UsageError} when a flag does not belong to the method.
  * @throws {RangeError} when an option is unknown, or its value out of range.
@@ -78,7 +79,7 @@ export function methodOf(flags: MethodFlags & { readonly method: PlainName }, sp
     case "lily":
       return made("lily", { rank, ...chosen });
     case "oft":
-      // Blocks that were asked for must divide.
+      // Requested blocks must divide the sizes.
       return made("oft", {
         ...options["blocks"] === undefined && { blocks: { size: 32 }, uneven: "nearest" },
         ...chosen,
@@ -230,7 +231,7 @@ export function methodOf(flags: MethodFlags & { readonly method: PlainName }, sp
 
 type Loose = { readonly [name: string]: Json | undefined };
 
-/** Options of LoRA and its relatives. */
+/** Options of LoRA and its variants. */
 export function lowRankOptions(flags: MethodFlags, spec: Spec): JsonOptions & { readonly rank: number } {
   const { rank = 8, dropout = 0 } = flags;
   return { rank, alpha: flags.alpha ?? 2 * rank, dropout, ...placesOf(flags, spec, "all-linear") };
@@ -238,14 +239,17 @@ export function lowRankOptions(flags: MethodFlags, spec: Spec): JsonOptions & { 
 
 type Places = { readonly targets?: readonly string[] | "all-linear"; readonly exclude?: readonly string[] };
 
-/** "all-linear", or names of layers; never one of a head, which lies outside the blocks and trains whole if at all. */
+/**
+ * "all-linear", or names of layers; never one of a head, which is outside the blocks and is trained as a
+ * whole if at all.
+ */
 export function placesOf({ targets }: MethodFlags, spec: Spec, otherwise?: "all-linear"): Places {
   const given = targets?.length === 1 && targets[0] === "all-linear" ? "all-linear" : targets ?? otherwise;
   const exclude = spec.linears.filter(({ layer }) => layer === undefined).map(({ path }) => path);
   return { ...given !== undefined && { targets: given }, ...exclude.length > 0 && { exclude } };
 }
 
-/** @throws {UsageError} on a flag that does nothing for the method. */
+/** @throws {UsageError} on a flag without effect for the method. */
 export function checkFlags(flags: MethodFlags): void {
   const { method, options = {} } = flags;
   const all: readonly MethodFlag[] = [
@@ -283,7 +287,7 @@ function part(options: JsonOptions, name: string): Loose {
   return checked(`"${name}"`, value as JsonOptions, PART_OPTIONS[name]!) as Loose;
 }
 
-/** Options of parts, as their methods have them. */
+/** Options of parts, those of their methods. */
 const PART_OPTIONS: Readonly<Record<string, OptionSchemas>> = {
   prefix: METHOD_OPTIONS.prefixTuning,
   parallel: METHOD_OPTIONS.parallelAdapter,

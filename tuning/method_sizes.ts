@@ -1,19 +1,19 @@
-/** Sizes of methods that must fit a model's. */
+/** Sizes of methods that depend on a model's. */
 import { type MatrixPlace, sizesOf, type Spec } from "../core/mod.ts";
 
-/** d, of the stack that is read first. */
+/** d, of the first stack. */
 function widthOf({ stacks }: Spec): number {
   return stacks[0]?.width ?? 0;
 }
 
-/** d / r for a bottleneck of r, so that r comes out again when the quotient is rounded down. */
+/** d / r for a bottleneck of r, such that rounding the quotient down gives r again. */
 export function reductionOf(bottleneck: number | undefined, spec: Spec): number | undefined {
   if (bottleneck === undefined) return undefined;
   const d = widthOf(spec);
   return Math.floor(d / (d / bottleneck)) === bottleneck ? d / bottleneck : d / (bottleneck + 0.5);
 }
 
-/** Sizes of a PHM layer: n, at most the usual one, divides both d and r; r is near d / 32. */
+/** Sizes of a PHM layer: n, at most the default, divides both d and r; r is close to d / 32. */
 export function phmSizes(
   spec: Spec,
   usual: number,
@@ -26,7 +26,7 @@ export function phmSizes(
   return { reduction: reductionOf(r, spec)!, dimension: n };
 }
 
-/** How much smaller a side network is: 8 times, or as far as heads stay of an even size. */
+/** The reduction factor of a side network: 8, or the largest that keeps head sizes even. */
 export function sideReduction(spec: Spec): number {
   const fits = (ρ: number): boolean =>
     widthOf(spec) % ρ === 0 && spec.attentions.every(({ headDim }) => headDim % (2 * ρ) === 0);
@@ -44,7 +44,7 @@ export function commonDivisor(places: readonly MatrixPlace[]): number {
   return places.map(sizesOf).flatMap((s) => [s.inFeatures, s.outFeatures]).reduce(divisor);
 }
 
-/** Of the numbers that divide all inputs and outputs of some layers the greatest up to VB-LoRA's 256. */
+/** The greatest common divisor of all inputs and outputs of some layers that is at most VB-LoRA's 256. */
 export function bankLength(places: readonly MatrixPlace[]): number {
   const divisor = commonDivisor(places);
   return Array.from({ length: 256 }, (_, i) => 256 - i).find((n) => divisor % n === 0)!;
@@ -63,7 +63,7 @@ export function sparseRank(places: readonly MatrixPlace[]): number {
   return Math.max(1, Math.min(8, Math.floor(Math.min(...most))));
 }
 
-/** S4's budget: the paper's 0.5 % of the model, or what its parts need at least in a small one. */
+/** S4's budget: the paper's 0.5 % of the model, or the minimum that its parts need in a small one. */
 export function s4Budget({ linears, embeddings, blocks }: Spec): number {
   const all = linears.reduce((n, { inFeatures, outFeatures }) => n + inFeatures * outFeatures, 0) +
     embeddings.reduce((n, { rows, width }) => n + rows * width, 0);
@@ -71,7 +71,9 @@ export function s4Budget({ linears, embeddings, blocks }: Spec): number {
   return Math.max(Math.floor(0.005 * all), 12 * widest * blocks.length);
 }
 
-/** Groups of blocks, narrow at both ends, for stacks that S4's own rule cannot split; undefined where it can. */
+/**
+ * Groups of blocks, narrow at both ends, for stacks that S4's own rule cannot divide; undefined where it can.
+ */
 export function s4Groups({ stacks }: Spec): readonly number[] | undefined {
   const blocks = stacks[0]?.layers ?? 0;
   if (![4, 5, 7].includes(blocks)) return undefined;

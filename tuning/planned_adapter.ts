@@ -1,4 +1,4 @@
-/** What a run will train and hold, by shapes alone: for plans. */
+/** What a run will train and hold, from shapes alone, for memory plans. */
 import {
   adapt,
   type Adapter,
@@ -20,7 +20,7 @@ import { ladderOf, type LadderStart } from "./ladder_start.ts";
 import { blankPsoftOptions, type PsoftStart } from "./psoft_start.ts";
 import { checkFlags, type MethodFlags, methodOf } from "./method_from_flags.ts";
 
-/** The adapter of a run by shapes alone, for plans. */
+/** The adapter of a run from shapes alone, for plans. */
 export function plannedAdapter(
   model: Model,
   flags: MethodFlags & { readonly seed: number },
@@ -29,7 +29,7 @@ export function plannedAdapter(
   checkFlags(flags);
   const head = headOf(flags, model, fresh);
   const own = plannedMethod(model, flags);
-  // What looks at numbers between steps does not count.
+  // `adjust`, which reads values between steps, is omitted.
   const { adjust: _, ...method } = head === undefined ? own : beside(own, head);
   return adapt(model, method, flags.seed);
 }
@@ -58,7 +58,7 @@ function plannedMethod(model: Model, flags: MethodFlags & { readonly seed: numbe
   }
 }
 
-/** Bytes of a changed base that lies beside the model's, with the factors that were taken out of it. */
+/** Bytes of a changed base held in addition to the model's, with the factors subtracted from it. */
 export function plannedBase(model: Model, flags: MethodFlags): number {
   const { method } = flags;
   if (method !== "pissa" && method !== "olora" && method !== "loftq") return 0;
@@ -71,7 +71,7 @@ export function plannedBase(model: Model, flags: MethodFlags): number {
   }, 0);
 }
 
-/** A mask of the size that the budget gives, spread evenly. */
+/** A mask of the size given by the budget, spread evenly. */
 function plannedMask(model: Model, { ratio = 0.005, classifier }: Partial<FisherMaskOptions>): Method {
   const { masked } = fishBudget(model, { ratio, ...classifier !== undefined && { classifier } });
   const all = weightLeaves(model.weights);

@@ -1,6 +1,6 @@
 /**
- * What a method needs between the loaded model and the first step, and after the last one: masks and directions from data,
- * bases that give part of themselves away, a head that trains beside, networks that have done their work.
+ * Preparation of a method before the first step, and completion after the last one: masks and directions from
+ * data, changed bases, a head trained along with the method, networks that are dropped after training.
  */
 import {
   adapt,
@@ -48,17 +48,17 @@ import { checkFlags, lowRankOptions, type MethodFlags, methodOf } from "./method
 
 /** A run's model and adapter at its first step. */
 export interface Started<M extends Model> {
-  /** What trains under the adapter: the loaded model, or it with other weights. */
+  /** The base of the adapter: the loaded model, or the same with other weights. */
   readonly model: M;
   readonly adapter: Adapter;
-  /** What is handed on of the trained adapter, for the loaded model. The caller disposes what is new in it. */
+  /** The final adapter for the loaded model, from the trained one. The caller disposes its new tensors. */
   finish(trained: Adapter): Promise<Adapter>;
-  /** Frees the first parameters when the run has taken copies. */
+  /** Frees the initial parameters once the run has copied them. */
   release(): void;
   dispose(): void;
 }
 
-/** What methods that look at data see of it. */
+/** The data for methods that need it. */
 export interface StartData {
   readonly rows: Rows;
   readonly batchSize: number;
@@ -66,7 +66,7 @@ export interface StartData {
   readonly stages: StageRun;
 }
 
-/** Prepares a run. `fresh` are modules of the head that no checkpoint has. */
+/** Prepares a run. `fresh` are modules of the head that the checkpoint lacks. */
 export async function start<M extends Model>(
   model: M,
   flags: MethodFlags & { readonly seed: number },
@@ -101,13 +101,13 @@ export async function start<M extends Model>(
     }
     case "osf": {
       const { config } = methodOf({ ...flags, method }, model.spec);
-      const split = await singularSplit(model, config as SingularSplitOptions); // a GPU decomposes on the host
+      const split = await singularSplit(model, config as SingularSplitOptions); // for a GPU, decomposed on the host
       const own = osf({ ...config as SingularSplitOptions, split });
       return plain(model, adapt(model, head === undefined ? own : beside(own, head), seed));
     }
     case "tiny-lora": {
       const { config } = methodOf({ ...flags, method }, model.spec);
-      const directions = await leadingDirections(model, config as DirectionOptions); // a GPU decomposes on the host
+      const directions = await leadingDirections(model, config as DirectionOptions); // for a GPU, decomposed on the host
       const own = tinyLora({ ...config as TinyLoraOptions, directions });
       const adapter = adapt(model, head === undefined ? own : beside(own, head), seed);
       dispose(directions);
@@ -149,7 +149,7 @@ export async function start<M extends Model>(
   }
 }
 
-/** A run of an adapter that is ready. */
+/** A run of a ready adapter. */
 export function plain<M extends Model>(model: M, adapter: Adapter): Started<M> {
   return {
     model,
@@ -191,8 +191,8 @@ async function preparedBase<M extends Model>(
 }
 
 /**
- * PiSSA and OLoRA become LoRA of the base that everyone has, exactly and with twice the rank. LoftQ's base, which differs in
- * every weight, is made again whenever the adapter is loaded.
+ * PiSSA and OLoRA become LoRA on the original base, exactly and with twice the rank. LoftQ's base, which
+ * differs in every weight, is recomputed whenever the adapter is loaded.
  */
 async function onOriginalBase<M extends Model>(
   model: M,
@@ -225,7 +225,7 @@ function evaTokens(batches: readonly Batch[]): Pick<EvaOptions, "tokens"> {
   return typeof batches[0]?.labels?.[0] === "number" ? { tokens: "all" } : {};
 }
 
-/** Frees the tensors of a finished adapter that are not the trained one's. */
+/** Frees the tensors of a finished adapter that do not belong to the trained one. */
 export function disposeNew(finished: Adapter, trained: Adapter): void {
   const old = new Set(tensorsOf(trained.params));
   dispose(tensorsOf(finished.params).filter((t) => !old.has(t)));

@@ -1,4 +1,4 @@
-/** Options of the methods that prepare something before the first step: those that each knows, by their names in the library. */
+/** Options of the methods that need preparation before the first step, by their names in the library. */
 import type { Model } from "../core/mod.ts";
 import { LORA_SCHEMAS, PSOFT_OPTIONS, TARGETS } from "../io/records/common_schemas.ts";
 import { METHOD_OPTIONS } from "../io/records/method_options.ts";
@@ -22,7 +22,7 @@ import { psoftRank } from "./psoft_start.ts";
 const SVD = (name: "iterations", ...more: readonly string[]): AnyOptionSchema =>
   any(oneOf("exact"), fields({ [name]: number, ...Object.fromEntries(more.map((own) => [own, number])) }));
 
-/** Of the methods that prepare a base or a mask, what each may be. */
+/** Option schemas of the methods that prepare a base or a mask. */
 export const PREPARED: Readonly<
   Record<"fish-mask" | "psoft" | "ladder-side" | "pissa" | "olora" | "loftq" | "eva", OptionSchemas>
 > = {
@@ -44,7 +44,10 @@ export const PREPARED: Readonly<
   },
 };
 
-/** Options of a method that is no plain one. @throws {UsageError} on an unknown one, or a value of another kind. */
+/**
+ * Options of a method that is not created from options alone. @throws {UsageError} on an unknown option, or
+ * an invalid value.
+ */
 export function chosen(
   model: Model,
   flags: MethodFlags,
@@ -65,7 +68,7 @@ export function chosen(
   return { ...optionsFromJson(own), ...given };
 }
 
-/** Those that flags give, and a rank that fits. */
+/** The options given by flags, and a suitable rank. */
 function psoftFlags({ rank, dropout, ...flags }: MethodFlags, model: Model): JsonOptions {
   const places = placesOf(flags, model.spec, "all-linear");
   return { ...places, rank: rank ?? psoftRank(model, places), ...dropout !== undefined && { dropout } };

@@ -1,4 +1,7 @@
-/** PSOFT's subspaces for a run: their size where none is given, found in the weights, or blank for what counts by shapes. */
+/**
+ * PSOFT's subspaces for a run: their default size, computed from the weights, or blank for counting by
+ * shapes.
+ */
 import { chooseTargets, type Model, sizesOf, type TargetOptions } from "../core/mod.ts";
 import {
   type PrincipalSubspace,
@@ -11,7 +14,7 @@ import { zeros } from "../ops/mod.ts";
 /** Options of both, together. */
 export type PsoftStart = PrincipalSubspaceOptions & Omit<PsoftOptions, "subspace">;
 
-/** PEFT's rank, or what the smallest of the matrices has. */
+/** PEFT's rank, or at most that of the smallest of the matrices. */
 export function psoftRank({ spec }: Model, targets: TargetOptions): number {
   const sizes = chooseTargets(spec, targets).map(sizesOf).flatMap((s) => [s.inFeatures, s.outFeatures]);
   return Math.min(32, ...sizes);
@@ -23,7 +26,7 @@ export async function psoftOptions(model: Model, start: PsoftStart): Promise<Pso
   return { ...own({ rotation, vectors, dropout }), subspace: await principalSubspace(model, where) };
 }
 
-/** The same of their shapes alone. */
+/** The same from shapes alone. */
 export function blankPsoftOptions(model: Model, start: PsoftStart): PsoftOptions {
   const { rotation, vectors, dropout, rank = psoftRank(model, start), ...where } = start;
   const subspace: PrincipalSubspace = Object.fromEntries(
@@ -34,7 +37,7 @@ export function blankPsoftOptions(model: Model, start: PsoftStart): PsoftOptions
   return { ...own({ rotation, vectors, dropout }), subspace };
 }
 
-/** Only what is given. */
+/** Only the given options. */
 const own = (
   options: { readonly [name in keyof Omit<PsoftOptions, "subspace">]: PsoftOptions[name] | undefined },
 ): Omit<PsoftOptions, "subspace"> =>

@@ -1,4 +1,6 @@
-/** The methods of the comparison table, each at the setting that its literature uses, as far as the model allows. */
+/**
+ * The methods of the comparison table, each with the settings of its literature, as far as the model allows.
+ */
 import {
   adapt,
   type Adapter,
@@ -114,17 +116,19 @@ import {
 } from "./method_sizes.ts";
 import { blankPsoftOptions, psoftRank } from "./psoft_start.ts";
 
-/** A method with what is said of its setting. */
+/** A method with a description of its settings. */
 export interface TableEntry {
   /** Our factory's name, by which the article's row is found. */
   readonly name: string;
-  /** The sizes that its literature uses, or the nearest that fit the model. */
+  /** The sizes used in its literature, or the nearest that fit the model. */
   setting(model: Model): string;
-  /** The method for a model; what it is made of lies there and is the caller's to free. */
+  /**
+   * The method for a model; tensors it is made of are on the model's backend and must be freed by the caller.
+   */
   make(model: Model): Method;
-  /** What remains after training, where that is another method. */
+  /** The method that remains after training, where that is a different one. */
   kept?(model: Model): Method;
-  /** What the literature trains beside it. */
+  /** What the literature trains along with it. */
   readonly beside?: Method;
 }
 
@@ -150,14 +154,17 @@ const withNorms = (
   return { ...own, setting: (model) => `${own.setting(model)}, and norms`, beside: layerNormTune() };
 };
 
-/** Rows of a prompt or prefix: as many as are usual, or half of what a short context holds. */
+/** Rows of a prompt or prefix: the usual number, or half of a short context. */
 function rowsOf(model: Model, usual: number): number {
   return Math.min(usual, Math.max(1, Math.floor(contextLength(model) / 2)));
 }
 
 const rows = (usual: number, rest = "") => (model: Model): string => `${rowsOf(model, usual)} rows${rest}`;
 
-/** Tokens of the text that costs are counted on: 64, or what a short context holds beside the longest prompt. */
+/**
+ * Tokens of the text that costs are counted on: 64, or what fits in a short context along with the longest
+ * prompt.
+ */
 export function textLength(model: Model): number {
   return Math.max(1, Math.min(64, contextLength(model) - rowsOf(model, 100)));
 }
@@ -194,8 +201,8 @@ const sumSizes = (most: number) => (model: Model): string => {
 };
 
 /**
- * Every method. What needs weights or data to start (PiSSA, OLoRA, LoftQ, EVA) is here by the shapes that it trains and keeps,
- * and what is made of trained parts has fresh ones.
+ * Every method. Those that need weights or data for initialization (PiSSA, OLoRA, LoftQ, EVA) are represented
+ * by the shapes that they train and keep, and those made of trained parts have randomly initialized ones.
  */
 export const TABLE: readonly TableEntry[] = [
   entry("fullFineTune", "every weight", () => fullFineTune()),
@@ -379,21 +386,21 @@ export const TABLE: readonly TableEntry[] = [
 /** A prompt as another task would leave it. */
 const prompt = (model: Model): Adapter => adapt(model, promptTuning({ length: rowsOf(model, 100) }));
 
-/** The paper leaves out the first of every four blocks: 0, 4 and 8 of T5-base's stacks. */
+/** The paper omits the first of every four blocks: 0, 4 and 8 of T5-base's stacks. */
 function besideMost({ stacks }: Spec): { readonly layers?: readonly number[] } {
   const all = Array.from({ length: Math.max(...stacks.map(({ layers }) => layers)) }, (_, i) => i);
   const layers = all.filter((i) => i % 4 !== 0);
   return layers.length === 0 ? {} : { layers };
 }
 
-/** Names of the weights that make values; where they are fused with others, of those. */
+/** Names of the value matrices, or of the fused matrices that contain them. */
 function valueMatrices({ linears }: Spec): readonly string[] {
   const apart = linears.filter(({ role }) => role === "value");
   return (apart.length > 0 ? apart : linears.filter(({ role }) => role === "qkv"))
     .map(({ path }) => `${path}.weight`);
 }
 
-/** Random masks of an adapter's matrices, as SparseAdapter has them: biases are whole. */
+/** Random masks of an adapter's matrices, as in SparseAdapter: biases are not masked. */
 function halfOfMatrices(params: Tree, model: Model): Tree {
   return nest(
     leaves(params).filter(([, t]) => t.shape.length > 1)
@@ -407,10 +414,12 @@ const half = (model: Model): number => Math.max(1, Math.floor(0.005 * sizeOf(mod
 const sizeOf = (model: Model): number =>
   weightLeaves(model.weights).reduce((n, [, leaf]) => n + leaf.size, 0);
 
-/** S4's: half a percent, or what its parts need at least. */
+/** S4's budget: half a percent, or the minimum that its parts need. */
 const budget = (model: Model): number => Math.max(half(model), s4Budget(model.spec));
 
-/** A mask of so many elements, the first ones of each leaf in proportion: its shapes are what counts here. */
+/**
+ * A mask with a number of elements, the first ones of each leaf in proportion: only its shapes matter here.
+ */
 function spread(model: Model, elements: number): SparseMask {
   const leaves = weightLeaves(model.weights);
   const all = sizeOf(model);

@@ -1,10 +1,13 @@
-/** Whether a run that is continued is the run that began. */
+/** Checks that a resumed run is the same as the original. */
 import { createHash } from "node:crypto";
 import { bytesOf, type Model, weightLeaves } from "../core/mod.ts";
 import type { RunFolder } from "../io/run_folder.ts";
 import type { StateRecord } from "../io/training_state.ts";
 
-/** @throws {RangeError} when a run would go on with other data, another base or other options; names the first. */
+/**
+ * @throws {RangeError} when a run would continue with other data, another base or other options; names the
+ * first difference.
+ */
 export function checkSameRun(folder: RunFolder, then: StateRecord, now: StateRecord): void {
   const optionsOf = (record: StateRecord) => (record["options"] ?? {}) as StateRecord;
   const changed = changedOption(optionsOf(then), optionsOf(now));
@@ -26,14 +29,14 @@ export function checkSameRun(folder: RunFolder, then: StateRecord, now: StateRec
   }
 }
 
-/** An option that is no longer what it was, its values as JSON or "not given". */
+/** An option whose value has changed, its values as JSON or "not given". */
 export interface ChangedOption {
   readonly name: string;
   readonly was: string;
   readonly is: string;
 }
 
-/** The first option with another value; one that is absent counts as null, which says "not given". */
+/** The first option with another value; a missing one counts as null, which means "not given". */
 export function changedOption(
   then: Readonly<Record<string, unknown>>,
   now: Readonly<Record<string, unknown>>,

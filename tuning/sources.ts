@@ -1,5 +1,6 @@
 /**
- * Methods that are made of adapters which exist already, or of a mask from data: `--options` names the adapters' folders.
+ * Methods that are made from existing adapters, or from a mask computed from data: `--options` names the
+ * adapters' folders.
  *
  *     --method adapter-fusion --options '{"adapters": {"news": "out/news", "chat": "out/chat"}}'
  *     --method xlora          --options '{"experts": {"one": "out/one", "two": "out/two"}}'
@@ -49,7 +50,7 @@ import type { SourcedName } from "./method_catalog.ts";
 import type { MethodFlags } from "./method_from_flags.ts";
 import { reductionOf } from "./method_sizes.ts";
 
-/** The options that `--options` may give; folders and hosts have errors of their own. */
+/** The options allowed in `--options`; folders and hosts have their own error messages. */
 const SOURCE_OPTIONS: Readonly<Record<SourcedName, OptionSchemas>> = {
   "adapter-fusion": {
     ...{ adapters: anything, regularization: number, dropout: number },
@@ -82,7 +83,7 @@ const SOURCE_OPTIONS: Readonly<Record<SourcedName, OptionSchemas>> = {
 type Flags = MethodFlags & { readonly method: SourcedName; readonly seed: number };
 type Options = Readonly<Record<string, unknown>>;
 
-/** The adapter at its first step; its parameters, those of its sources included, are the caller's. */
+/** The initial adapter; its parameters, including those of its sources, are owned by the caller. */
 export async function sourced(model: Model, flags: Flags, batches: () => readonly Batch[]): Promise<Adapter> {
   const options = chosen(model, flags, SOURCE_OPTIONS[flags.method]);
   const { seed } = flags;
@@ -108,7 +109,7 @@ export async function sourced(model: Model, flags: Flags, batches: () => readonl
   }
 }
 
-/** The method by shapes alone, for plans. */
+/** The method from shapes alone, for plans. */
 export function plannedSourced(model: Model, flags: Flags): Method {
   const options = chosen(model, flags, SOURCE_OPTIONS[flags.method]);
   const each = (name: string, least: number, method: Method): Readonly<Record<string, Adapter>> =>
@@ -141,7 +142,10 @@ export function plannedSourced(model: Model, flags: Flags): Method {
   }
 }
 
-/** The rows of a stored prompt, or of those that a stored decoder gives; the paper's 100 where the file does not say. */
+/**
+ * The number of rows of a stored prompt, or of the output of a stored decoder; the paper's 100 where the file
+ * does not give it.
+ */
 function storedRows(folder: string, { spec }: Model): number {
   const path = `${folder}/adapter_model.safetensors`;
   if (!exists(path)) return 100;
@@ -191,7 +195,7 @@ const release = (sources: Readonly<Record<string, Adapter>>): void => {
   for (const { params } of Object.values(sources)) dispose(params);
 };
 
-/** SPoT: one source, given weights, or the `nearest` sources to a prompt of the task's own early training. */
+/** SPoT: one source, given weights, or the `nearest` sources to a prompt from early training on the task. */
 async function fromPrompts(model: Model, flags: Flags, options: Options): Promise<Adapter> {
   const { sources: paths, weights, task, nearest = 1, similarity = "means", where } = options as {
     readonly sources?: unknown;
@@ -216,7 +220,7 @@ async function fromPrompts(model: Model, flags: Flags, options: Options): Promis
   }
 }
 
-/** IPT's last stage: the numbers in front of a trained decoder, or of a fresh one made for given prompts. */
+/** IPT's last stage: the intrinsic vector of a trained decoder, or of a new one made for given prompts. */
 async function intrinsic(model: Model, flags: Flags, options: Options): Promise<Adapter> {
   const { autoencoder: path, ...fresh } = options;
   const autoencoder = typeof path === "string"
@@ -233,7 +237,7 @@ async function intrinsic(model: Model, flags: Flags, options: Options): Promise<
   }
 }
 
-/** An untrained autoencoder of given prompts, which it takes over. */
+/** An untrained autoencoder of given prompts, of which it takes ownership. */
 async function freshAutoencoder(model: Model, flags: Flags, options: Options): Promise<Adapter> {
   const { sources: paths, task, ...sizes } = options;
   const prompts = await loaded(model, folders(flags, "sources", paths, 1));
@@ -259,7 +263,7 @@ function hostOf(model: Model, flags: Flags, { host = "houlsby", hostOptions = {}
   return namedMethod(host, { ...own, ...hostOptions as JsonOptions } as JsonOptions);
 }
 
-/** The mask comes from the first rows; matrices that start at zero, SNIP cannot score. */
+/** The mask is computed from the first rows; SNIP cannot score matrices that start at zero. */
 async function sparse(
   model: Model,
   flags: Flags,

@@ -1,4 +1,4 @@
-/** The stages before the run itself, of methods that have several: what they leave is where the run begins. */
+/** The stages before the run itself, for methods with several stages: the run starts from their result. */
 import { type Adapter, lookup, type Method, type Model, Tensor } from "../core/mod.ts";
 import {
   diffPruning,
@@ -21,15 +21,15 @@ export function isStaged(method: string): method is StagedName {
   return method in STAGE_OPTIONS;
 }
 
-/** A whole run's worth of training, as each stage takes it. */
+/** The training options of each stage: those of a whole run. */
 export interface StageRun {
   /** Steps of a run. */
   readonly steps: number;
-  /** Options of a stage of so many steps. */
+  /** Options of a stage with a number of steps. */
   options(steps: number): StageOptions;
 }
 
-/** The options that `--options` may give. */
+/** The options allowed in `--options`. */
 export const STAGE_OPTIONS: Readonly<Record<StagedName, OptionSchemas>> = {
   "diff-pruning": {
     ...{ ratio: number, sparsity: number, gateRate: number, initialAlpha: number, frozen: list(text) },
@@ -48,7 +48,7 @@ export const STAGE_OPTIONS: Readonly<Record<StagedName, OptionSchemas>> = {
 
 type Options = Readonly<Record<string, unknown>>;
 
-/** Trains the early stages. The caller owns the result, which the run trains on. */
+/** Trains the early stages. The caller owns the result, from which the run starts. */
 export async function earlyStages(
   method: StagedName,
   model: Model,
@@ -57,7 +57,7 @@ export async function earlyStages(
   { steps, options: stage }: StageRun,
   seed: number,
 ): Promise<Adapter> {
-  // The recipes' last stage is the run, so there it takes no step.
+  // The recipes' last stage is the run itself, so it takes no steps there.
   const last: StageOptions = { ...stage(steps), maxSteps: 0 };
   switch (method) {
     case "diff-pruning": {

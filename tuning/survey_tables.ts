@@ -1,6 +1,7 @@
 /**
- * Tables 1 and 2 of "PEFT: Parameter-Efficient Fine-Tuning Methods for LLMs" (2025), the article that sums up the survey of
- * Lialin et al. (arXiv 2303.15647), as it prints them, to set beside what is computed. The names are ours; the ranges are percent of the model's parameters.
+ * Tables 1 and 2 of "PEFT: Parameter-Efficient Fine-Tuning Methods for LLMs" (2025), the article that
+ * summarizes the survey of Lialin et al. (arXiv 2303.15647), as printed, for comparison with computed values.
+ * The names are ours; the ranges are percentages of the model's parameters.
  */
 
 /** One method's rows. */
@@ -70,8 +71,8 @@ export const ARTICLE: Readonly<Record<string, ArticleRow>> = {
 };
 
 /**
- * Whether a percentage is what the article prints: in the range or equal to the number, both rounded to the digits that it
- * prints; for "~" within a factor of two; one of the alternatives of "or".
+ * Whether a percentage agrees with the article's: within the range or equal to the number, both rounded to
+ * its digits; for "~" within a factor of two; for "or" one of the alternatives.
  */
 export function agrees(percent: number, printed: string): boolean {
   return printed.split(" or ").some((one) => {

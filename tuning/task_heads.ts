@@ -1,13 +1,14 @@
-/** The head that trains beside a method: a classifier, or parts that the checkpoint lacks. */
+/** The head that is trained along with a method: a classifier, or parts that the checkpoint lacks. */
 import { adapt, type Adapter, compose, type Method, type Model, type Tree } from "../core/mod.ts";
 import { modulesToSave } from "../methods/mod.ts";
 import { headModules } from "../models/mod.ts";
 import type { MethodFlags } from "./method_from_flags.ts";
 
 /**
- * The head that trains beside the method; undefined where there is none, or where the method trains it.
+ * The head that is trained along with the method; undefined where there is none, or where the method trains
+ * it itself.
  *
- * @param fresh Modules of the head that no checkpoint has.
+ * @param fresh Modules of the head that the checkpoint lacks.
  */
 export function headOf(
   { method }: MethodFlags,
@@ -35,12 +36,12 @@ export function headOf(
   }
 }
 
-/** Method and head together, as adapter folders are loaded. */
+/** The method and the head together, as in loaded adapter folders. */
 export function beside(own: Method, head: Method): Method {
   return compose({ adapter: own, saved: head });
 }
 
-/** The adapter with a new head beside it. */
+/** The adapter with a new head. */
 export function withHead(adapter: Adapter, head: Method | undefined, model: Model, seed: number): Adapter {
   if (head === undefined) return { ...adapter, name: "default" };
   const { method, params } = adapt(model, head, seed);
@@ -51,7 +52,7 @@ export function withHead(adapter: Adapter, head: Method | undefined, model: Mode
   };
 }
 
-/** Changes the adapter's own part and leaves the head. */
+/** Changes the adapter's own part and keeps the head. */
 export async function replaced(
   trained: Adapter,
   head: Method | undefined,

@@ -1,14 +1,14 @@
-/** Mistakes in what a user asked for, as opposed to faults of files or of the program. */
+/** Errors in a user's request, as opposed to errors in files or in the program. */
 
-/** The user's mistake in the arguments, found after parsing. */
+/** An error in the user's arguments, found after parsing. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
 /**
  * @param names Options that some methods have.
- * @param own Those that this method has.
- * @throws {UsageError} on one that was given and does nothing for the method.
+ * @param own The options that this method has.
+ * @throws {UsageError} on a given option without effect for the method.
  */
 export function checkOwn<F extends { readonly method: string }>(
   flags: F,

@@ -4,8 +4,8 @@ import { conversation } from "../../embedded/conversations/mod.ts";
 import { writeTextAtomically } from "../../formats/atomic_write.ts";
 
 /**
- * Writes conversations as JSON Lines of `dialogue` and `summary`. Their key is none of the pretraining texts', so that the
- * embedded model has seen neither them nor, ever, a summary.
+ * Writes conversations as JSON Lines of `dialogue` and `summary`. Their key differs from those of the
+ * pretraining texts, so that the embedded model has never seen them or any summary.
  */
 export function writeConversations(path: string, count: number, seed: number): Promise<void> {
   const from = fold(key(seed), "compare");

@@ -1,4 +1,4 @@
-/** One method of `graft compare`, in a process of its own, so that its peak of memory is its own. */
+/** One method of `graft compare`, in a separate process, so that its memory peak is measured separately. */
 import {
   adapt,
   type Adapter,
@@ -35,7 +35,7 @@ import { methodOf, type PlainName } from "../../tuning/method_from_flags.ts";
 import { note } from "../terminal/output.ts";
 import { progress } from "../terminal/progress.ts";
 
-/** What a method's process is told, as JSON. */
+/** The input of a method's process, as JSON. */
 export interface MethodSettings extends DataFlags, ModelFlags {
   /** A local folder or file. */
   readonly model: string;
@@ -46,34 +46,34 @@ export interface MethodSettings extends DataFlags, ModelFlags {
   readonly batchSize: number;
   readonly seed: number;
   readonly heldOut: number;
-  /** Answers to write and score, before and after. */
+  /** Number of answers to generate and score, before and after. */
   readonly rouge: number;
   readonly maxNewTokens: number;
 }
 
-/** Held-out loss and ROUGE-L, with what was written. */
+/** Held-out loss and ROUGE-L, with the generated texts. */
 export interface Measured {
   readonly loss: number;
-  /** Mean F1; absent when no answers were asked for. */
+  /** Mean F1; absent when no answers were requested. */
   readonly rougeL?: number;
   readonly samples: readonly Sample[];
 }
 
-/** What a method's process gives, as JSON. */
+/** The result of a method's process, as JSON. */
 export interface MethodResult {
   readonly method: PlainName;
   readonly trainable: number;
-  /** The model's own parameters. */
+  /** Number of the model's own parameters. */
   readonly base: number;
   /** Bytes of the frozen weights. */
   readonly weights: number;
-  /** Most bytes that lived at once while training, by `memory()`. */
+  /** Peak number of live bytes while training, by `memory()`. */
   readonly peak: number;
   readonly tokensPerSecond: number;
   readonly learningRate: number;
   readonly steps: number;
   readonly seconds: number;
-  /** Bytes of the file of what was learnt: the adapter, or the whole model in its own dtypes. */
+  /** Size of the resulting file in bytes: the adapter, or the whole model in its own dtypes. */
   readonly file: number;
   readonly before: Measured;
   readonly after: Measured;
@@ -152,7 +152,7 @@ async function train(
   const run = await startTraining(model, adapter, data.train, {
     learningRate: settings.learningRate,
     schedule: cosine({ totalSteps: steps, warmUp: Math.min(10, Math.ceil(steps / 10)) }),
-    // Paged state is part of QLoRA (arXiv 2305.14314, section 3); all others keep theirs in compute memory.
+    // Paged state is part of QLoRA (arXiv 2305.14314, section 3); all others keep it in compute memory.
     moments: (params) => method === "qlora" ? paged(adamw(), params) : resident(adamw(), params),
     batching: { kind: "buckets", batchSize: settings.batchSize },
     epochs: Math.ceil(steps * settings.batchSize / data.train.count) + 1,
@@ -162,7 +162,7 @@ async function train(
     pad: padOf(model.tokenizer),
   });
   const shown = progress(run.totalSteps, 0);
-  // The first steps compile; they do not count as speed.
+  // The first steps compile and are not counted in the speed.
   const warm = Math.min(3, steps - 1);
   let [tokens, since, last] = [0, performance.now(), performance.now()];
   for (let report = await run.next(); report; report = await run.next()) {
@@ -184,7 +184,7 @@ async function train(
   };
 }
 
-/** The size of what would be handed on, measured on a file. */
+/** The size of what would be shared, measured on a file. */
 async function fileBytes(model: Model<Tokenizer>, adapter: Adapter, method: PlainName): Promise<number> {
   const folder = await Deno.makeTempDir({ prefix: "graft-compare-" });
   try {

@@ -1,4 +1,7 @@
-/** `graft convert` of adapters: folders of HF PEFT, AdapterHub and our own and GGUF files, of the method's own kind or as LoRA. */
+/**
+ * `graft convert` of adapters: folders of HF PEFT, AdapterHub and our own and GGUF files, as the method
+ * itself or as LoRA.
+ */
 import { type Adapter, dispose, leaves } from "../../core/mod.ts";
 import type { AdapterDescription } from "../../io/inspect.ts";
 import { modelOfAdapter } from "../../io/layer_replication.ts";
@@ -12,7 +15,7 @@ import { openModel, outsideOf } from "../load.ts";
 import { note, print, printJson, showCount } from "../terminal/output.ts";
 import { formatFor } from "../output_formats.ts";
 
-/** What adapters can be written as. */
+/** The formats in which adapters can be written. */
 export const ADAPTER_FORMATS = ["peft", "adapters", "gguf", "graft"] as const;
 
 /** Converts one. */
@@ -36,7 +39,7 @@ export async function convertAdapter(
           "it fits no other; `graft merge` writes that model with the adapter in it",
       );
     }
-    // A target holds one adapter, so the name that told it from others is dropped.
+    // A target contains one adapter, so the name that distinguished it is dropped.
     const { name: _, ...adapter } = await loadAdapter(source, model, {
       ...outsideOf(flags),
       ...flags.name !== undefined && { name: flags.name },

@@ -1,7 +1,7 @@
-/** What `graft convert` is given, for adapters and models alike. */
+/** The flags of `graft convert`, for adapters and models. */
 import type { ModelFlags } from "../load.ts";
 
-/** What the command was given. */
+/** The command's flags. */
 export interface ConvertFlags extends ModelFlags {
   readonly to?: string;
   readonly name?: string;

@@ -1,4 +1,4 @@
-/** `graft convert` of models: Hugging Face folders, plain or as bitsandbytes has them, and GGUF files. */
+/** `graft convert` of models: Hugging Face folders, plain or as in bitsandbytes, and GGUF files. */
 import {
   type DType,
   isGguf,
@@ -18,14 +18,14 @@ import { openModel } from "../load.ts";
 import { print, printJson, showBytes } from "../terminal/output.ts";
 import { BITSANDBYTES, BLOCKS, formatFor, PLAIN } from "../output_formats.ts";
 
-/** What models can be written as. */
+/** The formats in which models can be written. */
 export const MODEL_FORMATS = ["safetensors", "gguf", "bitsandbytes"] as const;
 type Format = typeof MODEL_FORMATS[number];
 
-/** What their weights can be stored as. */
+/** The dtypes in which their weights can be stored. */
 export const MODEL_DTYPES: readonly DType[] = [...PLAIN, ...BLOCKS, ...BITSANDBYTES];
 
-/** The types that each format has. */
+/** The types supported by each format. */
 const STORED: Readonly<Record<Format, readonly DType[]>> = {
   safetensors: PLAIN,
   gguf: [...PLAIN, ...BLOCKS],
@@ -73,7 +73,7 @@ function formatOf(found: ModelDescription, target: string, { to, dtype }: Conver
   return formatFor("a model", MODEL_FORMATS, asked, target);
 }
 
-/** The type that was asked for, where the format has it. */
+/** The requested type, if the format supports it. */
 function dtypeOf(format: Format, found: ModelDescription, { dtype }: ConvertFlags): DType | undefined {
   if (dtype === undefined) {
     if (format === "bitsandbytes" && found.quantization === undefined) {
@@ -86,7 +86,7 @@ function dtypeOf(format: Format, found: ModelDescription, { dtype }: ConvertFlag
   throw new UsageError(`Cannot store ${dtype} as ${format}: choose ${STORED[format].join(", ")}`);
 }
 
-/** Whether a format holds all of a model's weights as they are stored. */
+/** Whether a format supports all of a model's weights as they are stored. */
 function holds(model: Model, format: Format): boolean {
   if (format === "bitsandbytes") return true;
   return weightLeaves(model.weights).every(([, { dtype }]) =>
@@ -94,7 +94,7 @@ function holds(model: Model, format: Format): boolean {
   );
 }
 
-/** Bits that are rounded a second time are lost without a trace. */
+/** Quantizing a second time would silently lose precision. */
 function checkTwice(model: Model, dtype: DType): void {
   if (!isQuantized(dtype)) return;
   const twice = weightLeaves(model.weights).find(([, leaf]) =>

@@ -1,4 +1,7 @@
-/** The measure of a run: held-out loss, with what suits the data: perplexity and ROUGE, or the scores of its predictions. */
+/**
+ * The evaluation of a run: held-out loss, and depending on the data perplexity and ROUGE, or scores of
+ * predictions.
+ */
 import type { Model } from "../../core/mod.ts";
 import type { Tokenizer } from "../../formats/tokenizer.ts";
 import { classNames } from "../../models/mod.ts";
@@ -16,7 +19,7 @@ import { type Data, labelsOf } from "../data.ts";
 import type { FinetuneFlags } from "./settings.ts";
 import type { Interrupt } from "../terminal/interrupt.ts";
 
-/** Numbers of one evaluation, by name; ROUGE are means of F1. */
+/** Results of one evaluation, by name; ROUGE values are means of F1. */
 export interface Evaluation {
   readonly loss: number;
   readonly [score: string]: number;
@@ -91,7 +94,7 @@ export function showEvaluation({ loss, ...scores }: Evaluation): string {
   return [`loss ${loss!.toFixed(4)}`, ...shown].join(", ");
 }
 
-/** The padding token: whatever stands there is masked. */
+/** The padding token; its choice does not matter, since it is masked. */
 export function padOf({ pad, eos }: Tokenizer): number {
   return pad ?? eos ?? 0;
 }

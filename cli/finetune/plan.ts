@@ -22,7 +22,7 @@ import { taskFor } from "./task.ts";
 import { dtypeOf, localShapes, modelSource } from "../load.ts";
 import { note, print, printJson, showBytes, table } from "../terminal/output.ts";
 
-/** What WebAssembly can address. */
+/** The memory that WebAssembly can address. */
 const WASM_LIMIT = 2 ** 32;
 
 /** Prints the plan. */
@@ -57,7 +57,7 @@ export async function planRun(flags: FinetuneFlags): Promise<void> {
   }
 }
 
-/** What a run trains on, and what it is measured by. */
+/** The sizes of a run's training and evaluation data. */
 export interface PlannedSizes {
   readonly train: ExampleSizes;
   /** Absent where nothing is held out. */
@@ -70,7 +70,7 @@ export function plannedSizes(data: Data, other: Data | undefined): PlannedSizes 
   return { train: data.train, ...rows.count > 0 && { evaluated: rows } };
 }
 
-/** The plan of a run with a model of shapes. */
+/** The plan of a run with a model without data. */
 export async function planOf(
   model: Model,
   flags: FinetuneFlags,
@@ -104,10 +104,10 @@ export async function planOf(
   }
 }
 
-/** A checkpoint as shapes, and how its weights are coded on the way in. */
+/** A checkpoint as shapes, and how its weights are quantized while loading. */
 export interface Base {
   readonly shapes: Model;
-  /** Absent where the weights stay as they are stored. */
+  /** Absent where the weights are kept as stored. */
   readonly quantize?: QuantizeOptions;
   /** Modules of the task's head that the checkpoint lacks. */
   readonly fresh: readonly string[];
@@ -145,7 +145,7 @@ async function sizesOf(
   return plannedSizes(data, other);
 }
 
-/** The file to evaluate on, where one was given. */
+/** The evaluation file, if one was given. */
 export async function openEvaluated(
   flags: FinetuneFlags,
   model: Model,
@@ -158,7 +158,7 @@ export async function openEvaluated(
     : await openData({ ...flags, data: evalData, heldOut: 0 }, model, tokenizer, maxLength);
 }
 
-/** A tenth, unless something was said. */
+/** The share of held-out examples, by default a tenth. */
 export function heldOutShare({ heldOut, evalData }: FinetuneFlags): number {
   return heldOut ?? (evalData === undefined ? 0.1 : 0);
 }

@@ -1,29 +1,32 @@
-/** `finetune --profile`: which kernels a training step runs on the GPU, how often, and how many operations a byte. */
+/**
+ * `finetune --profile`: which kernels a training step runs on the GPU, how often, and with how many
+ * operations per byte.
+ */
 import type { Backend } from "../../core/mod.ts";
 import type { GpuBackend, Profile } from "../../ops/gpu/mod.ts";
 import { UsageError } from "../../tuning/usage_error.ts";
 import type { BackendFlags } from "../load.ts";
 import { showBytes, showCount, table } from "../terminal/output.ts";
 
-/** What one step did. */
+/** The profile of one step. */
 type Step = Profile;
 
-/** Watches steps. */
+/** A profiler of steps. */
 export interface StepProfiler {
-  /** A step is done. */
+  /** Called after each step. */
   stepped(): void;
-  /** The table of the step that ran the fewest kernels: one without an evaluation or a checkpoint in between. */
+  /** The table of the step that ran the fewest kernels: one without an evaluation or a checkpoint. */
   show(): string;
 }
 
-/** @throws {UsageError} on `--profile` with a backend that counts nothing. */
+/** @throws {UsageError} on `--profile` with a backend without profiling. */
 export function checkProfile({ backend, profile }: BackendFlags): void {
   if (profile === true && backend !== "gpu") {
     throw new UsageError("Expected --backend gpu with --profile: other backends count no kernels");
   }
 }
 
-/** A profiler of a backend; undefined for one that counts nothing, see `checkProfile`. */
+/** A profiler of a backend; undefined for one without profiling, see `checkProfile`. */
 export function stepProfiler(backend: Backend): StepProfiler | undefined {
   if (!isGpu(backend)) return undefined;
   let last = backend.profile();
@@ -62,7 +65,7 @@ function difference(before: Profile, after: Profile): Step {
   };
 }
 
-/** Rows by time where it was told, by bytes otherwise. */
+/** Rows sorted by time if measured, otherwise by bytes. */
 function showStep(adapter: string, step: Step): string {
   const timed = [...step.kernels.values()].some(({ nanoseconds }) => nanoseconds !== undefined);
   const rows = [...step.kernels].sort(([, a], [, b]) =>

@@ -1,11 +1,11 @@
-/** What `graft finetune` says at the end. */
+/** The final report of `graft finetune`. */
 import type { Outcome } from "../../recipes/supervised.ts";
 import type { Evaluation } from "./evaluation.ts";
 import type { FinetuneFlags } from "./settings.ts";
 import type { LossScale } from "../../train/mod.ts";
 import { note, print, printJson, showBytes, showSeconds } from "../terminal/output.ts";
 
-/** How a run went. */
+/** The result of a run. */
 export interface Result {
   readonly outcome: Outcome;
   readonly steps: number;
@@ -18,13 +18,13 @@ export interface Result {
   readonly best: { readonly step: number; readonly value: number } | undefined;
   readonly seconds: number;
   readonly tokens: number;
-  /** Most bytes that lived at once from the first step to the last. */
+  /** Peak number of live bytes from the first step to the last. */
   readonly peak: number;
-  /** Where loss scaling stands, in f16. */
+  /** The state of loss scaling, with f16. */
   readonly lossScale?: LossScale;
 }
 
-/** Prints it. `peakElsewhere` is the most that lived before or after the steps. */
+/** Prints it. `peakElsewhere` is the peak before or after the steps. */
 export function report(
   flags: FinetuneFlags & { readonly output: string },
   result: Result & { readonly planned: number; readonly peakElsewhere: number },

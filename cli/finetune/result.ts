@@ -1,4 +1,4 @@
-/** The files that remain of a run. */
+/** The resulting files of a run. */
 import { type Adapter, count, keep, merge, type Model } from "../../core/mod.ts";
 import type { Tokenizer } from "../../formats/tokenizer.ts";
 import type { RunFolder } from "../../io/run_folder.ts";
@@ -14,18 +14,18 @@ import { disposeNew, type Started } from "../../tuning/prepare.ts";
 import type { FinetuneFlags } from "./settings.ts";
 import { note, shellWord } from "../terminal/output.ts";
 
-/** What the files tell of a run. */
+/** The information about a run in the files. */
 export interface FinishedRun {
   readonly flags: FinetuneFlags & { readonly data: string };
   readonly folder: RunFolder;
-  /** As loaded. */
+  /** The model as loaded. */
   readonly model: Model<Tokenizer>;
   readonly started: Started<Model<Tokenizer>>;
   readonly task: Task | undefined;
   readonly data: Data;
 }
 
-/** The adapter, or the model where every weight was trained. */
+/** Writes the adapter, or the model where every weight was trained. */
 export async function writeResult(
   run: FinishedRun,
   training: Training<Adapter["params"]>,

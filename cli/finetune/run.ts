@@ -36,20 +36,20 @@ import { note, showBytes, showCount } from "../terminal/output.ts";
 import { checkProfile, stepProfiler } from "./profile.ts";
 import { progress } from "../terminal/progress.ts";
 
-/** Flags of a run that may begin. */
+/** Flags of a valid run. */
 export type RunFlags = FinetuneFlags & { readonly data: string; readonly output: string };
 
-/** Runs, and says how it went. */
+/** Runs, and reports the result. */
 export async function runFinetune(flags: RunFlags): Promise<void> {
   const result = await finetuneResult(flags);
   report(flags, result);
   if (result.outcome === "interrupted") throw new Exit(130);
 }
 
-/** A result with the memory that was planned, and the most that lived before or after the steps. */
+/** A result with the planned memory, and the peak before or after the steps. */
 export type Reported = Parameters<typeof report>[1];
 
-/** Runs to the end, or to where Ctrl-C stops it. */
+/** Runs to the end, or until Ctrl-C stops it. */
 export async function finetuneResult(flags: RunFlags): Promise<Reported> {
   checkFlags(flags);
   checkProfile(flags);
@@ -91,7 +91,7 @@ export async function finetuneResult(flags: RunFlags): Promise<Reported> {
     const seen = { rows: data.train, batchSize: flags.batchSize, pad, stages };
     resetPeak();
     const started = await startIn({ model, flags, data: seen, fresh, folder, record });
-    // Until here Ctrl-C ends the program at once.
+    // Until here Ctrl-C terminates the program immediately.
     using interrupt = interruptible();
     const preparing = memory(opened.backend).peak;
     resetPeak();
@@ -107,7 +107,7 @@ export async function finetuneResult(flags: RunFlags): Promise<Reported> {
       interrupt,
       maxLength,
     });
-    // What stages took is part of the run.
+    // The memory of earlier stages is part of the run's peak.
     const peak = isStaged(flags.method) ? Math.max(preparing, trained.peak) : trained.peak;
     const result = { ...trained, peak };
     const peakElsewhere = Math.max(loaded, preparing, memory(opened.backend).peak);
@@ -212,7 +212,7 @@ async function train(run: Run): Promise<Result> {
   }
 }
 
-/** The run at its first step, or where the checkpoint left it. The adapter's tensors are taken over. */
+/** The run at its first step, or at its checkpoint. Takes ownership of the adapter's tensors. */
 async function begin(
   run: Run,
 ): Promise<

@@ -1,4 +1,4 @@
-/** From the flags of `graft finetune` to the options of a run. */
+/** Converts the flags of `graft finetune` to the options of a run. */
 import { isQuantized, type Json, type Model, type QuantizeOptions, weightLeaves } from "../../core/mod.ts";
 import {
   adamw,
@@ -28,7 +28,7 @@ export const OPTIMIZERS = ["adamw", "adamw8bit", "paged", "sgd"] as const;
 /** Names of the schedules. */
 export const SCHEDULES = ["cosine", "linear", "constant", "inverse-sqrt"] as const;
 
-/** Everything that can be said to `graft finetune`. */
+/** All flags of `graft finetune`. */
 export interface FinetuneFlags extends ModelFlags, DtypeFlags, MethodFlags, Omit<DataFlags, "data"> {
   readonly data?: string;
   readonly output?: string;
@@ -80,17 +80,17 @@ export function optimizerOf(flags: FinetuneFlags): Optimizer {
   }
 }
 
-/** Passes of the method's own, where its paper has them. */
+/** A method's own gradient computation, if its paper has one. */
 export function passesOf({ method }: MethodFlags): GradientFunction | undefined {
   return method === "adamix" ? adamixGradients : undefined;
 }
 
-/** The optimizer's name, given or by the method. */
+/** The optimizer's name, as given or by the method's default. */
 export function optimizerName({ optimizer, method }: FinetuneFlags): typeof OPTIMIZERS[number] {
   return optimizer ?? defaultOptimizer(method);
 }
 
-/** The peak learning rate, given or by the method. */
+/** The peak learning rate, as given or by the method's default. */
 export function rateOf({ learningRate, method }: FinetuneFlags): number {
   return learningRate ?? defaultRate(method);
 }
@@ -122,17 +122,17 @@ export function stoppingOf({ patience }: FinetuneFlags): EarlyStopping | undefin
   return patience === undefined ? undefined : { patience };
 }
 
-/** QLoRA's four-bit base; undefined where the weights stay, or have few bits already. */
+/** Quantization to QLoRA's four-bit base; undefined where the weights are unchanged or already quantized. */
 export function quantizationOf({ method }: MethodFlags, stored: Model): QuantizeOptions | undefined {
   return method === "qlora" && !isQuantizedBase(stored) ? { dtype: "nf4_double" } : undefined;
 }
 
-/** Whether a model's matrices have few bits already. */
+/** Whether a model's matrices are already quantized. */
 function isQuantizedBase(model: Model): boolean {
   return weightLeaves(model.weights).some(([, leaf]) => isQuantized(leaf.dtype));
 }
 
-/** Whatever decides the bits of a run: two runs with equal ones take the same steps. */
+/** Everything that determines the bits of a run: two runs with equal fingerprints take the same steps. */
 export function fingerprint(flags: FinetuneFlags, maxLength: number): Readonly<Record<string, Json>> {
   return {
     method: flags.method,
@@ -146,7 +146,7 @@ export function fingerprint(flags: FinetuneFlags, maxLength: number): Readonly<R
     options: flags.options ?? null,
     backend: flags.backend,
     dtype: flags.dtype ?? null,
-    precision: flags.precision === "f16" ? "f16" : null, // runs from before it was an option had f32
+    precision: flags.precision === "f16" ? "f16" : null, // earlier versions without this option used f32
     "learning-rate": rateOf(flags),
     schedule: flags.schedule,
     warmup: flags.warmup,

@@ -1,6 +1,6 @@
 /**
- * Where a run begins, kept in its folder where it took stages to get there: a run that is continued begins from the same
- * numbers without taking them again.
+ * The starting point of a run, saved in its folder if earlier stages produced it: a resumed run starts from
+ * the same values without repeating the stages.
  */
 import { dispose, type Model } from "../../core/mod.ts";
 import { writeTextAtomically } from "../../formats/atomic_write.ts";
@@ -12,19 +12,19 @@ import { plain, start, type StartData, type Started } from "../../tuning/prepare
 import type { FinetuneFlags } from "./settings.ts";
 import { isStaged } from "../../tuning/stages.ts";
 
-/** What a run knows before its first step. */
+/** The state of a run before its first step. */
 export interface Beginning<M extends Model> {
   readonly model: M;
   readonly flags: FinetuneFlags;
   readonly data: StartData;
-  /** Modules of the head that no checkpoint has. */
+  /** Modules of the head that the checkpoint lacks. */
   readonly fresh: readonly string[];
   readonly folder: RunFolder;
-  /** What decides the numbers: data, base and options. */
+  /** What determines the values: data, base and options. */
   readonly record: StateRecord;
 }
 
-/** Prepares a run, or takes up what an earlier one of the same record prepared. */
+/** Prepares a run, or loads what an earlier run with the same record prepared. */
 export async function startIn<M extends Model>(given: Beginning<M>): Promise<Started<M>> {
   const { model, flags, data, fresh, folder } = given;
   if (!isStaged(flags.method)) return await start(model, flags, data, fresh);
@@ -39,6 +39,6 @@ export async function startIn<M extends Model>(given: Beginning<M>): Promise<Sta
     await writeTextAtomically(mark, record);
     dispose(begun.adapter.params);
   }
-  // Loaded even when it was just made: sums over parameters must come in the same order after resuming.
+  // Loaded even when it was just created: sums over parameters must have the same order after resuming.
   return plain(model, await loadGraftAdapter(kept, (await graftRecord(kept))!, model, "default"));
 }

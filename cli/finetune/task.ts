@@ -1,13 +1,13 @@
-/** The task that labelled data set: which head a model is to be loaded with, and the names of its classes. */
+/** The task that labelled data set: the head to load a model with, and the names of its classes. */
 import type { Model } from "../../core/mod.ts";
 import { classNames, type Task } from "../../models/mod.ts";
 import { labelNames } from "../../train/mod.ts";
 import { type DataFlags, labelledExamples, labelledKind, labelsOf } from "../data.ts";
 
 /**
- * The task of a run; undefined where the model is to be loaded with the head that it has.
+ * The task of a run; undefined where the model keeps its own head.
  *
- * @throws {RangeError} when the examples have one class, so that there is nothing to tell apart.
+ * @throws {RangeError} when the examples have only one class.
  * @param stored The checkpoint with its own head; shapes are enough.
  */
 export async function taskFor(

@@ -1,4 +1,4 @@
-/** From flags to the options of the training loop, for a run and for the stages before it. */
+/** Converts flags to the options of the training loop, for a run and for the stages before it. */
 import { fold, key } from "../../core/mod.ts";
 import { countSteps, paged, resident, type Rows, type TrainOptions } from "../../train/mod.ts";
 import {
@@ -16,7 +16,7 @@ import { type Progress, progress } from "../terminal/progress.ts";
 /**
  * Options of a run.
  *
- * @param total Its steps, when they are known.
+ * @param total The number of steps, if known.
  */
 export function trainOptionsOf(
   flags: FinetuneFlags,
@@ -50,7 +50,7 @@ export function trainOptionsOf(
   };
 }
 
-/** Stages train as the run does, each with a schedule of its own. */
+/** Stages train as the run does, each with its own schedule. */
 export function stagesOf(flags: FinetuneFlags, rows: Rows, maxLength: number, pad: number): StageRun {
   const order = {
     batching: batchingOf(flags, maxLength),
@@ -58,7 +58,7 @@ export function stagesOf(flags: FinetuneFlags, rows: Rows, maxLength: number, pa
     key: fold(key(flags.seed), "order"),
   };
   return {
-    // Counted when asked for: that plans every epoch, and most methods have no stages.
+    // Counted on demand: this plans every epoch, and most methods have no stages.
     get steps() {
       return Math.min(flags.maxSteps ?? Infinity, countSteps(rows, order, flags.epochs));
     },

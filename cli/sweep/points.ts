@@ -1,27 +1,28 @@
 /**
- * The points of a sweep: every combination of the listed values, or some drawn ones (Bergstra & Bengio 2012, JMLR 13).
- * The i-th draw is a function of the seed and i, so a sweep of more draws holds those of a smaller one.
+ * The points of a sweep: every combination of the listed values, or randomly drawn ones (Bergstra & Bengio
+ * 2012, JMLR 13). The i-th draw is a function of the seed and i, so a sweep with more draws includes those of
+ * a smaller one.
  */
 import { bitsAt, fold, type Key, key } from "../../core/mod.ts";
 import { UsageError } from "../../tuning/usage_error.ts";
 
-/** What one option may be: listed values, or a range to draw from, evenly in the logarithm. */
+/** The values of one option: a list, or a range to draw from log-uniformly. */
 export type Axis =
   & { readonly name: string }
   & ({ readonly values: readonly string[] } | {
     readonly from: number;
     readonly to: number;
-    /** Whole numbers only. */
+    /** Integers only. */
     readonly whole: boolean;
   });
 
-/** Options by their names on the command line, as texts. */
+/** Options by their names on the command line, as strings. */
 export type Point = Readonly<Record<string, string>>;
 
 /**
- * Reads "name=a,b,c" or "name=from..to". Values that hold commas are parted by "|".
+ * Reads "name=a,b,c" or "name=from..to". Values that contain commas are separated by "|".
  *
- * @throws {UsageError} on any other text.
+ * @throws {UsageError} on any other string.
  */
 export function axisOf(text: string): Axis {
   const cut = text.indexOf("=");
@@ -67,11 +68,11 @@ export function gridPoints(axes: readonly Axis[]): readonly Point[] {
   }, [{}]);
 }
 
-/** `count` distinct drawn points, or all there are. */
+/** `count` distinct drawn points, or all if there are fewer. */
 export function randomPoints(axes: readonly Axis[], count: number, seed: number): readonly Point[] {
   const all = axes.reduce((n, axis) => n * ("values" in axis ? axis.values.length : Infinity), 1);
   const found = new Map<string, Point>();
-  // Whole numbers of a narrow range repeat: enough is enough.
+  // Integers from a narrow range repeat, so the number of attempts is limited.
   for (let i = 0; found.size < Math.min(count, all) && i < 100 * count; i++) {
     const at = fold(fold(key(seed), "sweep"), i);
     const point = Object.fromEntries(axes.map((axis) => [axis.name, drawn(axis, fold(at, axis.name))]));

@@ -1,4 +1,4 @@
-/** The runs of a sweep: each in a folder of its own, finished ones kept, a killed one continued. */
+/** The runs of a sweep: each in its own folder, with finished runs kept and killed ones resumed. */
 import { createHash } from "node:crypto";
 import { writeTextAtomically } from "../../formats/atomic_write.ts";
 import { parseJson } from "../../formats/strict_json.ts";
@@ -8,14 +8,14 @@ import { changedOption } from "../../tuning/run_identity.ts";
 import { finetuneResult, type Reported, type RunFlags } from "../finetune/run.ts";
 import type { Point } from "./points.ts";
 
-/** A run that is to be. */
+/** A planned run. */
 export interface PlannedRun {
   readonly point: Point;
   readonly seed: number;
   readonly flags: RunFlags;
 }
 
-/** How a run went. */
+/** The outcome of a run. */
 export interface SweepRun {
   readonly point: Point;
   readonly seed: number;
@@ -25,29 +25,29 @@ export interface SweepRun {
   readonly error?: string;
 }
 
-/** What the table shows of a run. */
+/** The results of a run in the table. */
 export interface RunResult {
-  /** Held-out loss of the parameters that were kept. */
+  /** Held-out loss of the saved parameters. */
   readonly loss: number;
   readonly steps: number;
   readonly seconds: number;
   readonly trainable: number;
-  /** Most bytes that lived at once in training. */
+  /** Peak number of live bytes in training. */
   readonly peak: number;
 }
 
-/** The folder of a run: named by what it varies. */
+/** The folder of a run, named by its varied options. */
 export function runFolder(output: string, point: Point, seed: number): string {
   const parts = [...Object.entries(point), ["seed", String(seed)]].map(([name, value]) => `${name}=${value}`);
   const name = parts.map((part) => part.replace(/[^A-Za-z0-9=.,+_-]/g, "_")).join("_");
-  // Names that lost characters, or are long, could meet.
+  // Sanitized or shortened names could collide.
   const exact = name === parts.join("_") && name.length <= 120;
   const hash = createHash("sha256").update(parts.join("\n")).digest("hex").slice(0, 8);
   return `${output}/runs/${exact ? name : `${name.slice(0, 100)}-${hash}`}`;
 }
 
 /**
- * Takes a run to its end, from where it stands.
+ * Completes a run from its current state.
  *
  * @param fresh Called before work begins; not called when the run was finished earlier.
  * @throws {OtherRun} when the folder holds a run with other options.
@@ -92,7 +92,7 @@ async function finished(folder: string): Promise<Finished | undefined> {
   return bytes === undefined ? undefined : parseJson(path, bytes) as Finished;
 }
 
-/** What decides the numbers of a run, as JSON keeps it. */
+/** What determines the results of a run, as JSON. */
 function identityOf(flags: RunFlags, data: string): Readonly<Record<string, unknown>> {
   const others = ["output", "json", "resume", "threads", "licence", "debug"];
   const own = Object.entries(flags).filter(([name]) => !others.includes(name));
@@ -111,7 +111,7 @@ function checkSame(folder: string, then: Finished["options"], now: Finished["opt
   );
 }
 
-/** A run that was continued has its earlier part in its log alone. */
+/** The earlier part of a resumed run is only in its log. */
 function resultOf({ best, ...reported }: Reported, { keep, output }: RunFlags): RunResult {
   const lines = Deno.readTextFileSync(`${output}/metrics.jsonl`).split("\n").filter((line) => line !== "");
   const log = lines.map((line) =>

@@ -1,16 +1,19 @@
-/** The table of a sweep: a row a run, the lowest held-out loss first. */
+/** The table of a sweep: one row per run, the lowest held-out loss first. */
 import { showBytes, showCount, showSeconds, table } from "../terminal/output.ts";
 import type { SweepRun } from "./runs.ts";
 
 /** Runs by their held-out loss; those without one come last. */
 export function sorted(runs: readonly SweepRun[]): readonly SweepRun[] {
-  // A run that diverged has a loss that is no number.
+  // A diverged run has a NaN loss.
   const rank = ({ result }: SweepRun): number =>
     result === undefined ? Infinity : Number.isFinite(result.loss) ? result.loss : Number.MAX_VALUE;
   return runs.toSorted((a, b) => rank(a) === rank(b) ? 0 : rank(a) - rank(b));
 }
 
-/** Columns: what is varied, the loss, its mean over the seeds of a point where there are several, and what a run cost. */
+/**
+ * Columns: the varied options, the loss, its mean over the seeds of a point if there are several, and the
+ * cost of a run.
+ */
 export function sweepTable(runs: readonly SweepRun[]): string {
   const names = Object.keys(runs[0]!.point);
   const seeds = new Set(runs.map(({ seed }) => seed)).size;
@@ -39,7 +42,7 @@ export function sweepTable(runs: readonly SweepRun[]): string {
   return table([heading, ...rows]);
 }
 
-/** The mean loss of the runs at a run's point, of those that are finished. */
+/** The mean loss of the finished runs at a run's point. */
 function meanOver(runs: readonly SweepRun[], { point }: SweepRun): string {
   const same = JSON.stringify(point);
   const losses = runs.flatMap(({ point, result }) =>

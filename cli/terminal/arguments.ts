@@ -1,13 +1,13 @@
 /**
- * Argument parsing: the one file that knows the library for it. Commands use the `Command` below and the typed readers of
- * option values; whatever is wrong with the arguments ends the program with exit code 2.
+ * Argument parsing: the only file that uses the library for it. Commands use the `Command` below and the
+ * typed readers of option values; invalid arguments end the program with exit code 2.
  */
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { UsageError } from "../../tuning/usage_error.ts";
 
 export { Command, InvalidArgumentError, Option };
 
-/** Stops the program with an exit code after everything was said. */
+/** Ends the program with an exit code, without further output. */
 export class Exit extends Error {
   override readonly name = "Exit";
   constructor(readonly code: number) {
@@ -15,7 +15,7 @@ export class Exit extends Error {
   }
 }
 
-/** An integer from a least value on. */
+/** An integer with a minimum value. */
 export function integer(least = 1): (text: string) => number {
   return (text) => {
     const value = Number(text);
@@ -58,26 +58,26 @@ export function bytes(text: string): number {
   return Number(match[1]) * (match[3] === "" ? 1000 : 1024) ** power;
 }
 
-/** Names between commas. */
+/** Names separated by commas. */
 export function names(text: string): readonly string[] {
   const found = text.split(",").map((name) => name.trim()).filter((name) => name !== "");
   if (found.length === 0) throw new InvalidArgumentError(`Expected names between commas but found "${text}"`);
   return found;
 }
 
-/** A file or folder: something, and given once, since a second one would silently replace the first. */
+/** A file or folder: nonempty, and given only once, since a second one would silently replace the first. */
 export function onePath(text: string, earlier?: string): string {
   if (text === "") throw new InvalidArgumentError("Expected a path but found nothing");
   if (earlier === undefined) return text;
   throw new InvalidArgumentError(`Expected one but found "${earlier}" and "${text}"`);
 }
 
-/** An option that may be given several times. */
+/** An option that may be repeated. */
 export function repeated(text: string, earlier: readonly string[] = []): readonly string[] {
   return [...earlier, text];
 }
 
-/** An option whose value is a text, or what a reader makes of it. */
+/** An option whose value is a string, or the result of a reader. */
 export function option(
   flags: string,
   description: string,
@@ -106,7 +106,7 @@ export function newProgram(name: string, description: string, version: string): 
     .configureHelp({ helpWidth: 80, subcommandTerm: (command) => command.name() })
     .configureOutput({
       ...{ getOutHelpWidth: width, getErrHelpWidth: width, outputError: () => {} },
-      // The library would ask the environment, which takes a permission.
+      // The library would read the environment, which needs a permission.
       ...{ getOutHasColors: () => false, getErrHasColors: () => false },
     })
     .exitOverride().showSuggestionAfterError(true);
@@ -122,8 +122,8 @@ export function helpAll(command: Command): Command {
 }
 
 /**
- * Runs a program and gives its exit code: 0 done, 1 failed, 2 wrong usage, or what a command threw as `Exit`. Says what
- * went wrong through `complain`.
+ * Runs a program and returns its exit code: 0 done, 1 failed, 2 wrong usage, or that of an `Exit` thrown by a
+ * command. Reports errors through `complain`.
  */
 export async function runProgram(
   program: Command,

@@ -1,11 +1,11 @@
-/** What a download says of itself: a line a tenth of each large file. */
+/** Progress messages of a download: a line per tenth of each large file. */
 import type { DownloadProgress } from "../../io/hub/download.ts";
 import { note, showBytes } from "./output.ts";
 
-/** Smaller files come unannounced. */
+/** Smaller files are not reported. */
 const LARGE = 1_000_000;
 
-/** Hears of a download's progress, and says what is new. Files that are there already say nothing. */
+/** A callback for a download's progress that reports news. Existing files are not reported. */
 export function downloadNotes(say: (line: string) => void = note): (progress: DownloadProgress) => void {
   let at: { readonly file: string; readonly tenth: number } | undefined;
   return ({ file, received, size, index, count }) => {

@@ -1,6 +1,6 @@
-/** Ctrl-C: the first one asks the work to end well, the second one ends the program at once. */
+/** Ctrl-C: the first one requests a graceful end, the second one terminates the program immediately. */
 
-/** Whether the user wants to stop. Dispose it to get the signals' usual meaning back. */
+/** Whether the user wants to stop. Dispose it to restore the signals' default handling. */
 export interface Interrupt extends Disposable {
   readonly wanted: boolean;
 }

@@ -1,7 +1,9 @@
-/** What commands print: tables, sizes, JSON. Results go to standard output, everything else to standard error. */
+/**
+ * Output of commands: tables, sizes, JSON. Results go to standard output, everything else to standard error.
+ */
 import { Exit } from "./arguments.ts";
 
-/** Numbers as people read them: "1.25 GB". */
+/** Sizes in human-readable form: "1.25 GB". */
 export function showBytes(bytes: number): string {
   const units = ["B", "kB", "MB", "GB", "TB"];
   const power = bytes < 1000 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(bytes) / 3));
@@ -28,7 +30,7 @@ export function table(rows: readonly (readonly string[])[]): string {
   ).join("\n");
 }
 
-/** A word of a command, as a shell reads it back. */
+/** A word quoted for a shell. */
 export function shellWord(text: string): string {
   return /^[\p{L}\p{N}_@%+=:,./-]+$/u.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
@@ -38,7 +40,7 @@ export function print(text: string): void {
   writeAll(Deno.stdout, `${text}\n`);
 }
 
-/** Writes the result as JSON. Infinities and NaN, which JSON lacks, become texts. */
+/** Writes the result as JSON. Infinities and NaN, which JSON lacks, become strings. */
 export function printJson(value: unknown): void {
   print(JSON.stringify(
     value,
@@ -47,7 +49,7 @@ export function printJson(value: unknown): void {
   ));
 }
 
-/** Writes a piece of text as it comes, without a line end. */
+/** Writes a piece of text immediately, without a line end. */
 export function printPiece(text: string): void {
   writeAll(Deno.stdout, text);
 }
@@ -62,7 +64,7 @@ function writeAll(to: { writeSync(bytes: Uint8Array): number }, text: string): v
   try {
     for (let done = 0; done < bytes.length;) done += to.writeSync(bytes.subarray(done));
   } catch (error) {
-    // Who read it has gone, such as head: nothing to speak of. 128 + SIGPIPE, as shells count.
+    // The reader, such as head, has gone, which is not an error. 128 + SIGPIPE, as in shells.
     if (error instanceof Deno.errors.BrokenPipe) throw new Exit(141);
     throw error;
   }

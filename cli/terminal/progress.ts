@@ -1,9 +1,12 @@
-/** How far a run is: a bar with loss, speed and time left on a terminal, plain lines elsewhere. On standard error. */
+/**
+ * Progress of a run: a bar with loss, speed and time left on a terminal, plain lines otherwise. On standard
+ * error.
+ */
 import { Presets, SingleBar } from "cli-progress";
 import process from "node:process";
 import { note, showSeconds } from "./output.ts";
 
-/** What is shown of a step. */
+/** The displayed values of a step. */
 export interface ProgressStep {
   readonly step: number;
   readonly loss: number;
@@ -13,12 +16,12 @@ export interface ProgressStep {
 /** Shows steps. */
 export interface Progress {
   step(step: ProgressStep): void;
-  /** Says something beside the steps without tearing the bar. */
+  /** Prints a message without breaking the bar. */
   say(text: string): void;
   stop(): void;
 }
 
-/** Progress for a run of `total` steps of which `done` are taken. `quiet` shows nothing but what is said. */
+/** Progress for a run of `total` steps of which `done` are already done. `quiet` shows only messages. */
 export function progress(total: number, done: number, how: "auto" | "quiet" = "auto"): Progress {
   if (how === "quiet") return { step: () => {}, say: note, stop: () => {} };
   return Deno.stderr.isTerminal() ? bar(total, done) : lines(total, done);
@@ -30,7 +33,7 @@ function bar(total: number, done: number): Progress {
     format: "{bar} {value}/{total} steps · loss {loss} · {speed} tokens/s · {left} left",
     stream: process.stderr,
     hideCursor: true,
-    gracefulExit: false, // Ctrl-C is the run's business
+    gracefulExit: false, // the run handles Ctrl-C
     barsize: 24,
   }, Presets.shades_classic);
   let at = done;

@@ -1,4 +1,4 @@
-/** The facts that every conversation has, and the drawing of all facts. */
+/** The facts common to all conversations, and drawing of all facts. */
 import { fold, type Key } from "../../tensor/key.ts";
 import type { Desk, Intent } from "./intent.ts";
 import { type Fact, type Facts, pick } from "./grammar.ts";
@@ -27,7 +27,8 @@ const COMMON: Readonly<Record<string, Source>> = {
 };
 
 /**
- * All facts of a conversation. No two slots say the same, so a name or number in a text has one meaning.
+ * All facts of a conversation. No two slots have the same value, so a name or number in a text is
+ * unambiguous.
  *
  * @throws {RangeError} when an intent redefines a fact that all conversations have.
  */

@@ -1,6 +1,6 @@
 /**
- * Seeded conversations: greeting, problem, identification, questions, obstacles, outcome, second question, farewell,
- * each drawn from the key; a draft of a wrong length is drawn again.
+ * Seeded conversations: greeting, problem, identification, questions, obstacles, outcome, second question,
+ * farewell, each drawn from the key; a draft of the wrong length is redrawn.
  */
 import { fold, type Key } from "../../tensor/key.ts";
 import { drawFacts } from "./common.ts";
@@ -33,7 +33,7 @@ export interface Conversation {
   readonly summary: string;
 }
 
-/** Fewest and most lines and words of a dialogue. */
+/** Minimum and maximum numbers of lines and words of a dialogue. */
 export const LIMITS = { turns: [3, 12], words: [60, 220] } as const;
 
 const INTENTS: readonly (readonly [Desk, Intent])[] = DESKS.flatMap((desk) =>
@@ -46,11 +46,11 @@ export function intents(): readonly string[] {
 }
 
 /**
- * The conversation of a key and index: the same for the same two, independent for different ones.
+ * The conversation for a key and index: deterministic, and independent for different ones.
  *
- * @param key Whose conversations: one key for training and test, told apart by index.
+ * @param key The key of the series: the same for training and test, which differ by index.
  * @param index An integer of at least 0.
- * @throws {RangeError} when a hundred drafts had a wrong length, which does not happen with the texts here.
+ * @throws {RangeError} when a hundred drafts had the wrong length, which does not happen with the texts here.
  */
 export function conversation(key: Key, index: number): Conversation {
   const base = fold(fold(key, "conversation"), index);

@@ -1,6 +1,6 @@
 /**
- * What gets in the way of a conversation: identification, a reference that is not found, a wrong department, waiting,
- * escalation, small talk, a second question. A detour may leave a note for the summary.
+ * Complications in a conversation: identification, a reference that is not found, a wrong department,
+ * waiting, escalation, small talk, a second question. A detour may leave a note for the summary.
  */
 import type { Turn } from "./moves.ts";
 
@@ -14,7 +14,7 @@ export interface Detour {
 const agent = (says: string): Turn => ({ by: "Agent", says });
 const customer = (says: string): Turn => ({ by: "Customer", says });
 
-/** Who is asking: at most one is drawn. */
+/** Identification of the customer: at most one is drawn. */
 export const IDENTITY: readonly Detour[] = [
   {
     id: "name",
@@ -85,7 +85,7 @@ export const IDENTITY: readonly Detour[] = [
   },
 ];
 
-/** What happens on the way: at most two are drawn. */
+/** Obstacles on the way: at most two are drawn. */
 export const OBSTACLES: readonly Detour[] = [
   {
     id: "wrong department",

@@ -1,8 +1,8 @@
 /**
- * The phrase grammar: a template is text with `{slot}` for a fact and `[a|b|]` for a choice, which may nest. Each
- * choice is a function of the key and of its place in the template, so expansion is pure.
+ * The phrase grammar: a template is text with `{slot}` for a fact and `[a|b|]` for a choice, which may nest.
+ * Each choice is determined by the key and its position in the template, so expansion is pure.
  *
- * `{slot}` is a fact as people say it, `{slot.s}` as a summary puts it, `{a:slot}` has "a" or "an" in front.
+ * `{slot}` is a fact as spoken, `{slot.s}` as worded in a summary, `{a:slot}` has "a" or "an" before it.
  */
 import { bitsAt, fold, type Key } from "../../tensor/key.ts";
 
@@ -78,7 +78,7 @@ export function expand(template: string, facts: Facts, key: Key): Phrase {
   return { text: parts.join(""), slots };
 }
 
-/** Tidies what optional parts leave behind: doubled spaces, a space before a stop, a small first letter. */
+/** Cleans up after optional parts: double spaces, a space before a full stop, a lower-case first letter. */
 export function tidy(text: string): string {
   return text.replace(/\s+/g, " ").replace(/ ([.,!?;])/g, "$1").replace(/([!?])\.(?!\.)/g, "$1").trim()
     .replace(/(^|[.!?] )([a-z])/g, (_, before: string, letter: string) => before + letter.toUpperCase());

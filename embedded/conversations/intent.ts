@@ -1,7 +1,10 @@
-/** What a domain writer fills in: a desk is a kind of company, an intent one reason to contact it. */
+/** The types for describing a domain: a desk is a kind of company, an intent one reason to contact it. */
 import type { Source } from "./sources.ts";
 
-/** How a problem ends: what is said, beginning with the agent, and the agent's deed as a summary puts it. */
+/**
+ * The outcome of a problem: the turns, beginning with the agent, and the agent's action as worded in a
+ * summary.
+ */
 export interface Outcome {
   readonly turns: readonly string[];
   /** Verb phrases whose subject is the agent. */
@@ -12,22 +15,24 @@ export interface Outcome {
 export interface Intent {
   readonly id: string;
   readonly facts: Readonly<Record<string, Source>>;
-  /** What the customer says first. */
+  /** The customer's opening. */
   readonly openings: readonly string[];
   /** Questions of the agent with the customer's answers. */
   readonly questions: readonly { readonly ask: string; readonly answer: string }[];
   readonly outcomes: readonly Outcome[];
-  /** Verb phrases whose subject is the customer. At least one tells only what every opening tells. */
+  /**
+   * Verb phrases whose subject is the customer. At least one mentions only facts that every opening mentions.
+   */
   readonly problem: readonly string[];
 }
 
 /** A kind of company. */
 export interface Desk {
   readonly companies: readonly string[];
-  /** What its customers are known by: "order number", "policy number". */
+  /** The kind of reference that identifies customers: "order number", "policy number". */
   readonly referenceNoun: string;
   readonly reference: Source;
-  /** For calls that reach the wrong one. */
+  /** Departments, for calls that reach the wrong one. */
   readonly departments: readonly string[];
   readonly intents: readonly Intent[];
 }

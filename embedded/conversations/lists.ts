@@ -1,4 +1,4 @@
-/** The words that facts are drawn from: people, places, things, dates. */
+/** The words from which facts are drawn: people, places, things, dates. */
 
 const words = (text: string): readonly string[] => text.trim().split(/\s*,\s*|\s*\n\s*/);
 
@@ -12,7 +12,7 @@ export const WEEKDAYS: readonly string[] = words(
   "Monday, Tuesday, Wednesday, Thursday, Friday, Saturday, Sunday",
 );
 
-/** Given names. "May", "April" and "June" are left out: they are months. */
+/** Given names. "May", "April" and "June" are omitted because they are months. */
 export const FIRST_NAMES: readonly string[] = words(`
 Anna, Ben, Carla, David, Elena, Farid, Grace, Hassan, Irene, Jonas, Karen, Liam, Maria, Nadia, Oscar, Priya
 Quentin, Rosa, Samuel, Tara, Umar, Vera, Walter, Ximena, Yusuf, Zoe, Aisha, Bruno, Chloe, Dmitri, Esther, Felix

@@ -1,4 +1,7 @@
-/** What every conversation shares: greetings, acknowledgements, thanks, farewells. All texts are templates. */
+/**
+ * Phrases common to all conversations: greetings, acknowledgements, thanks, farewells. All texts are
+ * templates.
+ */
 
 /** Who speaks. */
 export type Speaker = "Customer" | "Agent";
@@ -31,7 +34,7 @@ export const CUSTOMER_GREETINGS: readonly string[] = [
   "[Hello|Hi], [quick question|I have a problem|I need some help|a small thing]:",
 ];
 
-/** How an annoyed customer starts. */
+/** Openings of an annoyed customer. */
 export const ANNOYED: readonly string[] = [
   "[This is|It's] [ridiculous|unacceptable|really annoying|a disgrace].",
   "[I'm really angry|I'm fed up|I've had enough].",
@@ -40,7 +43,7 @@ export const ANNOYED: readonly string[] = [
   "[I'm very disappointed with you|I expected more of {company}|Worst service ever].",
 ];
 
-/** How an agent calms. */
+/** Calming phrases of an agent. */
 export const CALMING: readonly string[] = [
   "I [completely|fully|really] understand [your anger|that you're upset|how annoying that is].",
   "I'm [very|so|truly] sorry[ about that|, that shouldn't happen| for the trouble].",

@@ -1,6 +1,7 @@
 /**
- * Where facts come from. A source is a function of two keys: its own slot's, and the conversation's, so that facts
- * that must agree (the currency, today's date, the way dates are written) are the same wherever they appear.
+ * Sources of facts. A source is a function of two keys, that of its slot and that of the conversation, so
+ * that facts that must agree (the currency, today's date, the way dates are written) are the same wherever
+ * they appear.
  */
 import { bitsAt, fold, type Key } from "../../tensor/key.ts";
 import { chance, type Fact, pick, randomBelow } from "./grammar.ts";
@@ -11,7 +12,7 @@ export type Source = (slot: Key, conversation: Key) => Fact;
 
 const plain = (said: string): Fact => ({ said, summed: said });
 
-/** One of the words; a pair is how it is said and how a summary words it. */
+/** One of the words; a pair is the spoken form and the form in a summary. */
 export function among(items: readonly (string | readonly [string, string])[]): Source {
   return (slot) => {
     const item = pick(slot, items);
@@ -38,7 +39,7 @@ export function money(low: number, high: number): Source {
   };
 }
 
-/** A whole number from low to high. */
+/** An integer from low to high. */
 export function count(low: number, high: number): Source {
   return (slot) => plain(String(low + randomBelow(slot, high - low + 1)));
 }
@@ -71,7 +72,7 @@ function dateOf(day: number, style: number): string {
   return style === 0 ? `${rest + 1} ${name}` : `${name} ${rest + 1}`;
 }
 
-/** A date so many days from today: negative is past. */
+/** A date a number of days from today: negative for the past. */
 export function days(low: number, high: number): Source {
   return (slot, conversation) => {
     const today = randomBelow(fold(conversation, "today"), 365);

@@ -1,17 +1,17 @@
 /**
- * Faithful summaries: composed from the same facts as the dialogue, in words of their own. A phrase is used only when
- * the dialogue tells every slot that the phrase tells.
+ * Faithful summaries: composed from the same facts as the dialogue, in different words. A phrase is used only
+ * when the dialogue mentions every slot that the phrase mentions.
  */
 import { fold, type Key } from "../../tensor/key.ts";
 import { chance, expand, type Facts, type Phrase, pick, shuffle } from "./grammar.ts";
 
-/** What a summary may be made of. */
+/** The material of a summary. */
 export interface Material {
   readonly problem: readonly string[];
   readonly deed: readonly string[];
   readonly notes: readonly (readonly string[])[];
   readonly annoyed: boolean;
-  /** Another agent than the one who greeted solved it. */
+  /** Whether an agent other than the one who greeted solved it. */
   readonly handedOver: boolean;
 }
 
@@ -22,7 +22,7 @@ const FRAMES = [
   "{who} {problem}; {helper} {deed}.",
 ] as const;
 
-/** A summary of one to three sentences, or undefined when no phrase is faithful to what was told. */
+/** A summary of one to three sentences, or undefined when no phrase is faithful to the dialogue. */
 export function summarize(
   material: Material,
   facts: Facts,
@@ -65,7 +65,7 @@ function helpers(handedOver: boolean): readonly string[] {
 
 const lower = (word: string): string => word.toLowerCase();
 
-/** Whether a note is worth a sentence: most are. */
+/** Whether a note is mentioned: most are. */
 export function mentions(key: Key): boolean {
   return chance(key, 0.8);
 }

@@ -1,11 +1,13 @@
-/** How customers type: most with care, some without capitals or apostrophes. Names and codes keep their letters. */
+/**
+ * How customers type: most with care, some without capitals or apostrophes. Names and codes are unchanged.
+ */
 import type { Key } from "../../tensor/key.ts";
 import { type Facts, randomBelow } from "./grammar.ts";
 
 /** A customer's way of typing. */
 export type Typing = "careful" | "hasty" | "no apostrophes";
 
-/** The way of typing of one conversation. */
+/** The customer's way of typing in one conversation. */
 export function drawTyping(key: Key): Typing {
   const draw = randomBelow(key, 10);
   return draw < 7 ? "careful" : draw < 9 ? "hasty" : "no apostrophes";

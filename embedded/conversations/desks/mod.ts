@@ -12,7 +12,7 @@ import telecom from "./telecom.json" with { type: "json" };
 import travel from "./travel.json" with { type: "json" };
 import utilities from "./utilities.json" with { type: "json" };
 
-/** Every kind of company that the generator knows. The order decides what a key draws. */
+/** All kinds of companies in the generator. */
 export const DESKS: readonly Desk[] = [
   deskOf(shop),
   deskOf(delivery),
