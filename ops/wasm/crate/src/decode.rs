@@ -1,5 +1,5 @@
 //! Weights of any dtype as f32: whole tensors for casts, runs of elements while a product packs its panels.
-//! Layouts: tensor/dtype.ts.
+//! Layouts: core/tensor/dtype.ts.
 
 use crate::four_bits::FourBits;
 use crate::simd::*;

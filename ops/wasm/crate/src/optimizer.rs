@@ -1,4 +1,4 @@
-//! One AdamW step (arXiv 1711.05101) and the random stream (Threefry-2x32-20, tensor/key.ts).
+//! One AdamW step (arXiv 1711.05101) and the random stream (Threefry-2x32-20, core/tensor/key.ts).
 
 use crate::pool;
 use crate::simd::*;

@@ -101,14 +101,15 @@ unsafe fn reduce_inner(op: u32, x: In<f32>, outer: usize, n: usize, inner: usize
                 _ => map2(*to, row, to, 0, width, |a, b| f32x4_min(a, b)),
             }
             if op == 0 && (j % 128 == 127 || j + 1 == n) {
-                for (i, t) in total.iter_mut().enumerate() {
-                    *t += to.at(i) as f64;
-                    to.put(i, 0.0);
+                for (t, p) in total.iter_mut().zip(to.slice_mut(STRIP)) {
+                    *t += *p as f64;
+                    *p = 0.0;
                 }
             }
         }
+        let part = to.slice(STRIP);
         for i in 0..width {
-            out.put(i, if op == 0 { total[i] as f32 } else { to.at(i) });
+            out.put(i, if op == 0 { total[i] as f32 } else { part[i] });
         }
     });
 }

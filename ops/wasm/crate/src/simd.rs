@@ -143,7 +143,8 @@ pub unsafe fn load_part(p: In<f32>, n: usize, fill: f32) -> V {
         // SAFETY: i < n.
         *lane = unsafe { p.at(i) };
     }
-    f32x4(lanes[0], lanes[1], lanes[2], lanes[3])
+    // SAFETY: the array is four numbers.
+    unsafe { load(In::of(&lanes)) }
 }
 /// The first `n` (0 to 4) lanes.
 ///
@@ -152,12 +153,9 @@ pub unsafe fn load_part(p: In<f32>, n: usize, fill: f32) -> V {
 #[inline(always)]
 #[track_caller]
 pub unsafe fn store_part(p: Out<f32>, n: usize, v: V) {
-    let lanes = [
-        f32x4_extract_lane::<0>(v),
-        f32x4_extract_lane::<1>(v),
-        f32x4_extract_lane::<2>(v),
-        f32x4_extract_lane::<3>(v),
-    ];
+    let mut lanes = [0.0f32; 4];
+    // SAFETY: the array is four numbers.
+    unsafe { store(Out::of(&mut lanes), v) };
     for (i, lane) in lanes.iter().enumerate().take(n) {
         // SAFETY: i < n.
         unsafe { p.put(i, *lane) };

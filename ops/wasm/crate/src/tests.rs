@@ -19,7 +19,8 @@ fn room<T>(values: &mut [T]) -> usize {
 
 /// Small whole numbers, whose sums of products are exact in f32.
 fn whole(n: usize, seed: usize) -> Vec<f32> {
-    (0..n).map(|i| ((i + 3) * (2 * seed + 7) * 2_654_435_761 % 4_294_967_296 >> 28) as f32 - 8.0).collect()
+    let mixed = |i: usize| (i + 3) * (2 * seed + 7) * 2_654_435_761 % (1 << 32);
+    (0..n).map(|i| (mixed(i) >> 28) as f32 - 8.0).collect()
 }
 
 /// a · b in plain loops, of matrices stored as `ta` and `tb` say.
