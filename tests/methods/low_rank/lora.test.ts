@@ -1,6 +1,5 @@
 /** LoRA obeys the laws of methods in each of its forms, has the counts of its paper, and refuses what cannot be. */
 import assert from "node:assert/strict";
-import { modulesToSave } from "../../../mod.ts";
 import {
   adapt,
   chooseTargets,
@@ -14,7 +13,7 @@ import {
 } from "../../../core/mod.ts";
 import { loadAdapter } from "../../../io/load_adapter.ts";
 import { saveAdapter } from "../../../io/save_adapter.ts";
-import { lora, type LoraOptions } from "../../../methods/mod.ts";
+import { lora, type LoraOptions, modulesToSave } from "../../../methods/mod.ts";
 import { reference } from "../../../ops/reference/mod.ts";
 import { assertNoLeak } from "../../support/assert.ts";
 import { badOptions } from "../../support/bad_options.ts";

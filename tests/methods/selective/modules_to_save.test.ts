@@ -1,6 +1,7 @@
 /** Whole modules obey the laws of methods, have their count, and refuse names that match nothing. */
 import assert from "node:assert/strict";
-import { compose, modulesToSave } from "../../../mod.ts";
+import { compose } from "../../../core/mod.ts";
+import { modulesToSave } from "../../../methods/mod.ts";
 import { reference } from "../../../ops/reference/mod.ts";
 import { methodLaws } from "../../support/method_laws.ts";
 import { publishedCount, trainableOf } from "../../support/published_counts.ts";
