@@ -1,8 +1,16 @@
 /** LoRA, DoRA, VeRA, MTL-LoRA and (IA)³ between AdapterHub folders and methods. */
-import { at, gated, type LinearPlace, type Model, sizesOf } from "../../core/mod.ts";
+import { at, gated, type LinearPlace, type Model, type OptionValue, sizesOf } from "../../core/mod.ts";
 import type { AdaptersFields, Architecture } from "../../formats/adapters_config.ts";
 import type { StoredTensor } from "../../formats/tensor_file.ts";
-import { dora, ia3, lora, type ProjectionPart, sentenceGate, vera } from "../../methods/mod.ts";
+import {
+  dora,
+  ia3,
+  lora,
+  type ProjectionPart,
+  sentenceGate,
+  vera,
+  type VeraOptions,
+} from "../../methods/mod.ts";
 import { blocksWithout, exceptThose } from "./bottleneck.ts";
 import { fusedIa3Part, fusedLoraPart } from "./fused.ts";
 import { type AdaptersPart, all, below, gate, joined, type PartKind, same } from "./layout.ts";
@@ -132,6 +140,13 @@ function ia3Part(places: readonly LinearPlace[], fields: AdaptersFields, name: s
   };
 }
 
+/** What VeRA's vectors start from, where it is not the paper's. */
+const startOf = (
+  option: "initialD" | "initialB",
+  value: OptionValue | undefined,
+  usual: number,
+): VeraOptions => typeof value === "number" && value !== usual ? { [option]: value } : {};
+
 /** LoRA and its variants on separate layers. */
 function linearPart(
   architecture: Architecture,
@@ -157,8 +172,15 @@ function linearPart(
   if (veraLike && architecture === "lora" && !fields["use_dora"] && isDiagonal(places, name, stored)) {
     return {
       kind,
-      method: vera({ rank, dropout: options.dropout, targets: options.targets }),
-      ...veraTensors(places, fields, name),
+      method: vera({
+        rank,
+        dropout: options.dropout,
+        targets: options.targets,
+        ...options.alpha !== rank && { alpha: options.alpha },
+        ...startOf("initialD", fields["vera_d"], 0.1),
+        ...startOf("initialB", fields["vera_b"], 0),
+      }),
+      ...veraTensors(places, rank, name),
     };
   }
   const method = fields["use_dora"] ? dora({ ...options, decomposition: "adapterHub" }) : lora(options);

@@ -77,15 +77,19 @@ function uniform(
 
 /** The fields of VeRA. */
 export function veraFields(component: Component, options: VeraOptions, model: Model): AdaptersFields {
-  const { rank = 256, dropout = 0, projections = "stored", initialD = 0.1 } = options;
+  const { rank = 256, dropout = 0, projections = "stored", initialD = 0.1, initialB = 0 } = options;
   if (projections !== "stored") refuse(component, 'it keeps the projections: projections "stored"');
+  const { alpha = rank } = options;
+  if (component.gate !== undefined && alpha !== rank) {
+    refuse(component, "under a gate there is no factor: alpha as the rank");
+  }
   return {
     ...places(component, "lambdaD", model),
     r: rank,
-    alpha: rank,
+    alpha: component.gate === undefined ? alpha : rank,
     dropout,
     vera_d: initialD,
-    vera_b: 0,
+    vera_b: initialB,
     init_weights: "vera",
   };
 }

@@ -5,9 +5,9 @@
 import { type LinearPlace, sizesOf } from "../../core/mod.ts";
 import type { AdaptersFields } from "../../formats/adapters_config.ts";
 import type { StoredTensor } from "../../formats/tensor_file.ts";
-import { divide, exp, identity, matmul, multiply, reshape, sum } from "../../ops/mod.ts";
+import { add, divide, exp, identity, matmul, multiply, reshape, sum } from "../../ops/mod.ts";
 import { all, type Both, same } from "./layout.ts";
-import { alphaOf, keyOf } from "./lora_layer.ts";
+import { keyOf } from "./lora_layer.ts";
 
 /** Whether the matrices that the library trains instead of VeRA's vectors are still diagonal. */
 export function isDiagonal(
@@ -26,36 +26,34 @@ export function isDiagonal(
   );
 }
 
-/** λ as the diagonal of a square matrix; α/r goes into λ_b. */
-export function veraTensors(places: readonly LinearPlace[], fields: AdaptersFields, name: string): Both {
-  const rank = fields["r"] as number;
-  const scale = alphaOf(fields) / rank;
+/** λ as the diagonal of a square matrix. */
+export function veraTensors(places: readonly LinearPlace[], rank: number, name: string): Both {
   const { inFeatures, outFeatures } = sizesOf(places[0]!);
   const odd = places.find((place) => place.inFeatures !== inFeatures || place.outFeatures !== outFeatures);
   if (odd !== undefined) {
     throw new RangeError(`Cannot use VeRA at "${odd.path}": the library's needs layers of one size`);
   }
-  const diagonal = (path: string, key: string, n: number, factor: number): Both => ({
+  const diagonal = (path: string, key: string, n: number): Both => ({
     reads: [{
       path,
       shape: [n],
       from: [{ key, shape: [n, n] }],
-      read: ([t]) => multiply(sum(multiply(t!, identity(n, t!.backend)), { axis: 1 }), factor),
+      read: ([t]) => sum(multiply(t!, identity(n, t!.backend)), { axis: 1 }),
     }],
     writes: [{
       key,
       shape: [n, n],
       from: [path],
       made: "a diagonal of a matrix",
-      write: ([t]) => multiply(identity(n, t!.backend), multiply(reshape(t!, [n, 1]), 1 / factor)),
+      write: ([t]) => add(multiply(identity(n, t!.backend), reshape(t!, [n, 1])), 0), // no −0 beside the diagonal
     }],
   });
   return all([
     same("frozen.a", `shared_parameters.${name}.lora_A`, [rank, inFeatures]),
     same("frozen.b", `shared_parameters.${name}.lora_B`, [outFeatures, rank]),
     ...places.flatMap((place) => [
-      diagonal(`${place.path}.lambdaD`, `${keyOf(place, name)}.vera_D`, rank, 1),
-      diagonal(`${place.path}.lambdaB`, `${keyOf(place, name)}.vera_B`, outFeatures, scale),
+      diagonal(`${place.path}.lambdaD`, `${keyOf(place, name)}.vera_D`, rank),
+      diagonal(`${place.path}.lambdaB`, `${keyOf(place, name)}.vera_B`, outFeatures),
     ]),
   ]);
 }

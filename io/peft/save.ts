@@ -1,6 +1,7 @@
 /** Saves adapters to folders that HF PEFT reads. */
 import {
   type Adapter,
+  areGradients,
   FROZEN,
   leaves,
   lookup,
@@ -130,8 +131,13 @@ export function refusedByPeft(adapter: Adapter, model: Model): string | undefine
 
 /** Checks that every tensor of the folder has a parameter, and every parameter a tensor. */
 function checkParams({ method, params }: Adapter, { tensors }: FolderLayout): void {
-  for (const { path, shape, zeros } of tensors) {
+  for (const { path, shape, zeros, factor } of tensors) {
     if (zeros) continue;
+    if (factor !== undefined && areGradients(params)) {
+      throw new RangeError(
+        `Cannot save the gradients of ${method.name} for PEFT: there "${path}" has a factor of ${factor} in it`,
+      );
+    }
     const found = lookup(params, path);
     if (found === undefined && isFrozen(path)) continue; // gradients have none
     if (!(found instanceof Tensor)) {

@@ -19,7 +19,7 @@ import {
 import { withPrefix } from "../../formats/peft_keys.ts";
 import type { WritableTensor } from "../../formats/tensor_file.ts";
 import type { PeftFields, PeftTensor } from "../../methods/peft/codec.ts";
-import { addAll, place, reshape } from "../../ops/mod.ts";
+import { addAll, multiply, place, reshape } from "../../ops/mod.ts";
 import { baseTables, savesBaseTables } from "./base.ts";
 import { type FolderLayout, matrixPlaces } from "./layout.ts";
 import type { AdapterParts } from "./parts.ts";
@@ -32,8 +32,8 @@ export function adapterTensors(
 ): readonly WritableTensor[] {
   const held = tensors.filter(({ path }) => lookup(params, path) !== undefined);
   const written = held.filter(({ part }) => part === undefined).map((
-    { path, key, shape, stored },
-  ) => writable(key, stored ?? shape, lookup(params, path) as Tensor));
+    { path, key, shape, stored, factor },
+  ) => writable(key, stored ?? shape, lookup(params, path) as Tensor, factor));
   const joined = [...Map.groupBy(held.filter(({ part }) => part !== undefined), ({ key }) => key)];
   const again = copies.flatMap(({ key, of }) => {
     const { path, shape, stored } = tensors.find((t) => t.key === of)!;
@@ -119,7 +119,7 @@ export function tableTensors(
   });
 }
 
-function writable(key: string, shape: readonly number[], t: Tensor): WritableTensor {
+function writable(key: string, shape: readonly number[], t: Tensor, factor = 1): WritableTensor {
   const dtype = isQuantized(t.dtype) ? "f32" : t.dtype;
   return {
     name: withPrefix(key),
@@ -127,8 +127,11 @@ function writable(key: string, shape: readonly number[], t: Tensor): WritableTen
     shape,
     byteLength: byteLength(dtype, shape),
     read: async () => {
-      if (dtype === t.dtype) return await bytesOf(t);
-      const decoded = scope(() => castTo(t, dtype));
+      if (dtype === t.dtype && factor === 1) return await bytesOf(t);
+      const decoded = scope((): Synchronous<Tensor> => {
+        const plain = castTo(t, dtype);
+        return factor === 1 ? plain : multiply(plain, factor);
+      });
       const bytes = await bytesOf(decoded);
       decoded.storage.free();
       return bytes;

@@ -95,7 +95,14 @@ export const LOW_RANK: Readonly<Record<LowRankMethod, OptionSchemas>> = {
   krona: all<KronaOptions>()({ ...TARGETS, ...KRONA, dropout: number }),
   vera: all<VeraOptions>()({
     ...TARGETS,
-    ...{ rank: number, projectionSeed: seed, initialD: number, dropout: number },
+    ...{
+      rank: number,
+      alpha: number,
+      projectionSeed: seed,
+      initialD: number,
+      initialB: number,
+      dropout: number,
+    },
     projections: oneOf("stored", "regenerated"),
   }),
   pvera: all<PveraOptions>()({

@@ -1,12 +1,12 @@
 /**
  * VeRA. Kopiczko, Blankevoort and Asano 2023, "VeRA: Vector-based Random Matrix Adaptation", arXiv 2310.11454.
  *
- *   y = W x + b + diag(λ_b) B diag(λ_d) A dropout(x)        A [r, in]   B [out, r]   λ_d [r]   λ_b [out]
+ *   y = W x + b + s diag(λ_b) B diag(λ_d) A dropout(x)        A [r, in]   B [out, r]   λ_d [r]   λ_b [out]
  *
- * A and B are random, frozen and shared by all layers: one A for the widest input and one B for the widest
- * output, cut to size for each layer. Uniform in ±√(6 / columns), from PyTorch's generator seeded with
- * `projectionSeed`, so that they equal those that PEFT generates from the same seed. λ_d starts at 0.1, λ_b
- * at 0: the model is initially unchanged. There is no α.
+ * A and B are random, frozen and shared by all layers: one A of the widest input and one B of the widest output, cut to
+ * size for each layer. Uniform in ±√(6 / columns), from PyTorch's generator at `projectionSeed`, so that they are those that
+ * PEFT makes from the same seed. λ_d starts at 0.1, λ_b at 0: the model is unchanged at first. The paper has no α, and
+ * s = 1; AdapterHub has s = α/r.
  */
 import {
   type Backend,
@@ -17,12 +17,13 @@ import {
   type Method,
   paramsAt,
   type Projections,
+  scaledMap,
   sizesOf,
   type TargetOptions,
   type Tensor,
   tensor,
 } from "../../core/mod.ts";
-import { full, zeros } from "../../ops/mod.ts";
+import { full } from "../../ops/mod.ts";
 import { freshParams } from "../shared/initial_factors.ts";
 import { checkFinite, checkPositive, checkProbability, checkSeed } from "../shared/option_checks.ts";
 import { mersenneTwister, torchUniform } from "../../numerics/torch_random.ts";
@@ -38,9 +39,13 @@ export interface VeraOptions extends TargetOptions {
    * slower.
    */
   readonly projections?: "stored" | "regenerated";
-  /** Initial λ_d, default 0.1. */
+  /** α of the factor s = α/r, default the rank: no factor. */
+  readonly alpha?: number;
+  /** λ_d at first, default 0.1. */
   readonly initialD?: number;
-  /** Dropout probability of the branch's input in training, default 0. */
+  /** λ_b at first, default 0: the model is unchanged. */
+  readonly initialB?: number;
+  /** Probability of dropping an input of the branch in training, default 0. */
   readonly dropout?: number;
 }
 
@@ -62,7 +67,9 @@ export type VeraVectors = { readonly lambdaD: Tensor; readonly lambdaB: Tensor }
 export function vera(options: VeraOptions = {}): Method {
   checkPositive("rank", options.rank ?? 256);
   checkProbability("dropout", options.dropout ?? 0);
+  checkFinite("alpha", options.alpha ?? 1);
   checkFinite("initialD", options.initialD ?? 0.1);
+  checkFinite("initialB", options.initialB ?? 0);
   checkSeed("projectionSeed", options.projectionSeed ?? 0);
   const stored = (options.projections ?? "stored") === "stored";
   return {
@@ -77,7 +84,10 @@ export function vera(options: VeraOptions = {}): Method {
             `${place.path}.lambdaD`,
             full([options.rank ?? 256], options.initialD ?? 0.1, model.backend),
           ] as const,
-          [`${place.path}.lambdaB`, zeros([sizesOf(place).outFeatures], model.backend)] as const,
+          [
+            `${place.path}.lambdaB`,
+            full([sizesOf(place).outFeatures], options.initialB ?? 0, model.backend),
+          ] as const,
         ]),
         ...shared === undefined ? [] : [["frozen.a", shared.a] as const, ["frozen.b", shared.b] as const],
       ]);
@@ -89,7 +99,9 @@ export function vera(options: VeraOptions = {}): Method {
         const { lambdaD, lambdaB } = paramsAt(params, place.path) as VeraVectors;
         const projections = (): Projections => shared ?? veraProjections(places, options, lambdaD.backend);
         const tensors = shared === undefined ? [] : [shared.a, shared.b];
-        const map = diagonalLowRank(sizesOf(place).inFeatures, lambdaD, lambdaB, projections, tensors);
+        const own = diagonalLowRank(sizesOf(place).inFeatures, lambdaD, lambdaB, projections, tensors);
+        const s = veraScale(options);
+        const map = s === 1 ? own : scaledMap(own, s);
         return {
           kind: "linear",
           path: place.path,
@@ -98,6 +110,20 @@ export function vera(options: VeraOptions = {}): Method {
       });
     },
   };
+}
+
+/**
+ * s of VeRA.
+ *
+ * @example
+ * ```ts
+ * import { veraScale } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([veraScale({ rank: 4 }), veraScale({ rank: 4, alpha: 8 })], [1, 2]);
+ * ```
+ */
+export function veraScale({ rank = 256, alpha = rank }: VeraOptions): number {
+  return alpha / rank;
 }
 
 /**

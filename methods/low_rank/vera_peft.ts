@@ -5,7 +5,7 @@
 import type { MatrixPlace } from "../../core/mod.ts";
 import { flagField, numberField, type PeftCodec, type PeftTensor } from "../peft/codec.ts";
 import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
-import { vera, type VeraOptions, veraShapes } from "./vera.ts";
+import { vera, type VeraOptions, veraScale, veraShapes } from "./vera.ts";
 
 const { exclude_modules: _, ...layerFields } = LAYER_FIELDS;
 
@@ -58,8 +58,14 @@ export const veraPeft: PeftCodec<VeraOptions> = {
 
 function vectors(place: MatrixPlace, options: VeraOptions): readonly PeftTensor[] {
   const { path, outFeatures } = peftLayer("VeRA", place, "with Conv1D");
+  const s = veraScale(options); // PEFT has no α
   return [
-    { path: `${path}.lambdaB`, key: `${path}.vera_lambda_b`, shape: [outFeatures] },
+    {
+      path: `${path}.lambdaB`,
+      key: `${path}.vera_lambda_b`,
+      shape: [outFeatures],
+      ...s !== 1 && { factor: s },
+    },
     { path: `${path}.lambdaD`, key: `${path}.vera_lambda_d`, shape: [options.rank ?? 256] },
   ];
 }

@@ -33,7 +33,9 @@ export interface PeftTensor {
    * It is only a part of the file's matrix `stored`: rows (axis 0) or columns (axis 1) starting at `from`.
    */
   readonly part?: { readonly axis: 0 | 1; readonly from: number };
-  /** The file has zeros of this shape under the key, for which there is no parameter. */
+  /** The file has the parameter times this number. Only written. */
+  readonly factor?: number;
+  /** The file has zeros of this shape there, which no parameter holds. */
   readonly zeros?: true;
 }
 
