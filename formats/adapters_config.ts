@@ -3,8 +3,9 @@
  *
  *     { "config": { "architecture": null | "lora" | …, … }, "name": "a", "model_class": "BertForMaskedLM", "version": … }
  */
-import type { Json } from "../core/mod.ts";
+import { checkCounts, type Json } from "../core/mod.ts";
 import { inactive, sorted } from "./config_fields.ts";
+import { ADAPTERS_COUNTS } from "./counted_fields.ts";
 import { isObject, parseJson } from "./strict_json.ts";
 
 /** Files of AdapterHub folders. */
@@ -195,6 +196,7 @@ export function readAdaptersConfig(where: string, bytes: Uint8Array): AdaptersFo
   if (!isAdaptersConfig(value)) {
     throw new SyntaxError(`Cannot read ${where}: it is no AdapterHub config, with "config" and "model_type"`);
   }
+  checkCounts(where, value, ADAPTERS_COUNTS);
   const { config, ...outer } = value as Readonly<Record<string, Json>>;
   for (const [name, text] of Object.entries({ name: outer["name"], version: outer["version"] ?? "" })) {
     if (typeof text !== "string") throw new SyntaxError(`Cannot read ${where}: "${name}" must be a text`);

@@ -1,5 +1,7 @@
-/** A model's weights and config from disk: a Hugging Face folder or a GGUF file. */
+/** A model's weights and config, from whatever stands on disk: a Hugging Face folder or a GGUF file. */
+import { checkCounts, type CountedFields, MODEL_COUNTS } from "../core/mod.ts";
 import { bitsandbytesView } from "./bitsandbytes.ts";
+import { GGUF_COUNTS } from "./counted_fields.ts";
 import { openGguf } from "./gguf.ts";
 import { ggufModel } from "./gguf_model.ts";
 import { openSafetensors, openSafetensorsIndex } from "./safetensors.ts";
@@ -27,7 +29,7 @@ export interface Checkpoint {
  * @throws {TypeError} when there are no weights in a supported format; pickle files (`.bin`, `.pt`) are never
  * opened.
  * @throws {SyntaxError} when a file is malformed.
- * @throws {RangeError} when a file's sizes disagree.
+ * @throws {RangeError} when a file's sizes disagree, or a count is above its bound.
  * @example
  * ```ts
  * import { openCheckpoint } from "@graft/peft/formats";
@@ -55,6 +57,7 @@ export function openCheckpoint(path: string): Checkpoint {
   }
   const config = parseJson(`${folder}config.json`, Deno.readFileSync(`${folder}config.json`));
   if (!isObject(config)) throw new SyntaxError(`Cannot read ${folder}config.json: it is not a JSON object`);
+  checkCounts(`${folder}config.json`, config, MODEL_COUNTS);
   checkQuantization(path, config);
   return { kind: "folder", config: withRopeScaling(config), tensors: openWeights(path, folder, names) };
 }
@@ -65,11 +68,23 @@ function openFile(path: string): Checkpoint {
   }
   const file = openGguf(path);
   try {
+    checkMetadata(path, file.metadata);
     return { kind: "gguf", ...ggufModel(file) };
   } catch (error) {
     file.close();
     throw error;
   }
+}
+
+/** @throws {RangeError} when a count is above its bound. */
+function checkMetadata(path: string, metadata: ReadonlyMap<string, unknown>): void {
+  const architecture = `${metadata.get("general.architecture")}.`;
+  const counts: CountedFields = Object.fromEntries(
+    Object.entries(GGUF_COUNTS).map((
+      [key, counted],
+    ) => [key.startsWith("tokenizer.") ? key : `${architecture}${key}`, counted]),
+  );
+  checkCounts(path, Object.fromEntries([...metadata].filter(([key]) => Object.hasOwn(counts, key))), counts);
 }
 
 function openWeights(path: string, folder: string, names: ReadonlySet<string>): TensorFile {

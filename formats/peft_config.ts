@@ -2,8 +2,9 @@
  * `adapter_config.json` of an HF PEFT folder: read strictly, written as PEFT writes it. PEFT itself ignores
  * unknown fields; here a field that could change what the adapter computes is an error.
  */
-import type { Json } from "../core/mod.ts";
+import { checkCounts, type Json } from "../core/mod.ts";
 import { inactive, sorted } from "./config_fields.ts";
+import { peftCounts } from "./counted_fields.ts";
 import { isObject, parseJson } from "./strict_json.ts";
 
 /** The PEFT version whose folder format this is. */
@@ -33,6 +34,7 @@ export interface PeftConfig {
  *
  * @param where Its path, for messages.
  * @throws {SyntaxError} when it is not a JSON object or has no `peft_type`.
+ * @throws {RangeError} when a count is above its bound.
  * @example
  * ```ts
  * import { readPeftConfig } from "@graft/peft/formats";
@@ -50,6 +52,7 @@ export function readPeftConfig(where: string, bytes: Uint8Array): PeftConfig {
       `Cannot read ${where}: it has no "peft_type", so it is no PEFT folder's (AdapterHub folders have none)`,
     );
   }
+  checkCounts(where, fields, peftCounts(type.toUpperCase()));
   return { type: type.toUpperCase(), fields: fields as Readonly<Record<string, Json>> };
 }
 

@@ -7,6 +7,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { type ChatMessage, chatTemplate, chatTemplateSource } from "./chat_template.ts";
+import { MOST } from "../core/mod.ts";
 import { isObject } from "./strict_json.ts";
 import { checkTokenizerJson, refusalsOf } from "./tokenizer_check.ts";
 import { decoder } from "./tokenizer_decoder.ts";
@@ -275,6 +276,11 @@ function addedTokens(json: TokenizerJson, config: Fields): readonly AddedToken[]
   const known = new Set(added.map((t) => t.content));
   const listed = Object.entries((config.added_tokens_decoder ?? {}) as Record<string, AddedToken>);
   for (const [id, token] of listed) {
+    if (!(Number(id) < MOST.vocabulary)) {
+      throw new RangeError(
+        `Expected ids in added_tokens_decoder of tokenizer_config.json to be below ${MOST.vocabulary} but found ${id}`,
+      );
+    }
     if (!known.has(token.content)) added.push({ ...token, id: Number(id) });
     known.add(token.content);
   }

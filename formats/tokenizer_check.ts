@@ -3,6 +3,7 @@
  * while `@huggingface/tokenizers` accepts most and gives a tokenizer that encodes to nothing, or to ids that
  * no model has.
  */
+import { MOST } from "../core/mod.ts";
 import { isObject } from "./strict_json.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -52,7 +53,7 @@ function checkIds(vocab: Fields, refuse: Refuse): void {
   const owners = new Map<number, string>();
   for (const [token, id] of Object.entries(vocab)) {
     const field = `model.vocab[${JSON.stringify(token)}]`;
-    if (!isId(id)) return refuse(field, "a token id", id);
+    if (!isId(id)) return refuse(field, `a token id below ${MOST.vocabulary}`, id);
     const owner = owners.get(id);
     if (owner !== undefined) refuse(field, `another id than that of ${JSON.stringify(owner)}`, id);
     owners.set(id, token);
@@ -106,7 +107,7 @@ function checkAddedTokens(added: unknown, refuse: Refuse): void {
   if (!Array.isArray(added)) return refuse("added_tokens", "a list of tokens", added);
   added.forEach((token: unknown, i) => {
     if (!isObject(token)) return refuse(`added_tokens[${i}]`, "a token", token);
-    if (!isId(token.id)) refuse(`added_tokens[${i}].id`, "a token id", token.id);
+    if (!isId(token.id)) refuse(`added_tokens[${i}].id`, `a token id below ${MOST.vocabulary}`, token.id);
     if (typeof token.content !== "string" || token.content === "") {
       refuse(`added_tokens[${i}].content`, "the token's text", token.content);
     }
@@ -144,7 +145,7 @@ function checkTemplate(field: string, pieces: unknown, refuse: Refuse): void {
 }
 
 function isId(value: unknown): value is number {
-  return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= 0x7FFFFFFF;
+  return typeof value === "number" && Number.isInteger(value) && value >= 0 && value < MOST.vocabulary;
 }
 
 /** A value on one line: JSON, truncated if long. */

@@ -9,10 +9,12 @@
  */
 import {
   type Adapter,
+  allocate,
   bytesOf,
   castTo,
   compose,
   copyTree,
+  forgetBackend,
   fromBytes,
   isQuantized,
   leaves,
@@ -20,6 +22,7 @@ import {
   type Method,
   type Model,
   nest,
+  newModel,
   sameShape,
   scope,
   showShape,
@@ -38,9 +41,10 @@ import { isObject, parseJson } from "../formats/strict_json.ts";
 import type { StoredTensor } from "../formats/tensor_file.ts";
 import { loftq, type LoftqOptions } from "../methods/mod.ts";
 import { taskType } from "../models/mod.ts";
-import { integers } from "../ops/mod.ts";
+import { integers, shapesOnly } from "../ops/mod.ts";
 import { adapterCard, type Making } from "./adapter_card.ts";
 import { replicationField } from "./layer_replication.ts";
+import { checkRecordCounts } from "./records/counted_options.ts";
 import { isFormerLeaf } from "./records/former_leaves.ts";
 import { type Held, methodOfRecord, type MethodRecord, recordOf } from "./records/method_record.ts";
 import { type JsonOptions, optionsFromJson } from "./records/option_codec.ts";
@@ -137,6 +141,7 @@ export async function graftRecord(folder: string): Promise<MethodRecord | undefi
   if (!isObject(record) || typeof record["method"] !== "string") {
     throw new SyntaxError(`Cannot read ${path}: "graft" must be an object with a "method"`);
   }
+  checkRecordCounts(path, record);
   const { version, ...rest } = record;
   if (version !== VERSION) {
     throw new RangeError(
@@ -171,6 +176,7 @@ export async function loadGraftAdapter(
           : []
       ),
     );
+    checkShapes(folder, record, stored, masks, model);
     let method: Method | undefined;
     const params = scope((): Synchronous<Tree> => {
       const found = nest(
@@ -180,11 +186,7 @@ export async function loadGraftAdapter(
       ) as Tree;
       method = methodOfRecord(record, heldBy(found, model, masks));
       const fresh = method.init({ model, key: 0 });
-      const problems = differences(fresh, found);
-      if (problems.length > 0) {
-        throw new RangeError(`Cannot load "${folder}" for this model: ${problems.join("; ")}`);
-      }
-      // In the new tree's order, with its branches without leaves.
+      // The fresh tree's order, and its branches without leaves.
       const byPath = new Map(leaves(found));
       return mapTree(fresh, (_, path) => byPath.get(path)!) as Synchronous<Tree>;
     });
@@ -194,6 +196,45 @@ export async function loadGraftAdapter(
   } finally {
     file.close();
   }
+}
+
+/**
+ * Compares what the record describes with what is stored by shapes alone: sizes that the file does not bear out take no memory.
+ *
+ * @throws {RangeError} naming what is missing, unexpected or of the wrong shape.
+ */
+function checkShapes(
+  folder: string,
+  record: MethodRecord,
+  stored: readonly StoredTensor[],
+  masks: ReadonlyMap<string, Int32Array>,
+  model: Model,
+): void {
+  const backend = shapesOnly();
+  scope(() => {
+    const empty = ({ shape, dtype }: Pick<Tensor, "shape" | "dtype">): Tensor =>
+      allocate(backend, shape, dtype);
+    const weights = weightLeaves(model.weights).map(([path, leaf]) => [path, empty(leaf)] as const);
+    const { architecture, spec, config } = model;
+    const shapes = newModel({ architecture, spec, config, weights, backend });
+    const found = nest(stored.map((t) => {
+      if (isGaps(t)) {
+        return [nameOf(t), empty({ shape: [masks.get(nameOf(t))!.length], dtype: "i32" })] as const;
+      }
+      const dtype = t.dtype === "i32" || t.dtype === "u8" ? t.dtype : "f32";
+      return [t.name, empty({ shape: t.shape, dtype })] as const;
+    })) as Tree;
+    try {
+      const method = methodOfRecord(record, heldBy(found, shapes, masks));
+      const problems = differences(method.init({ model: shapes, key: 0 }), found);
+      if (problems.length > 0) {
+        throw new RangeError(`Cannot load "${folder}" for this model: ${problems.join("; ")}`);
+      }
+    } finally {
+      shapes.dispose();
+    }
+  });
+  forgetBackend(backend);
 }
 
 const heldBy = (params: Tree, model: Model, masks: ReadonlyMap<string, Int32Array>): Held => ({

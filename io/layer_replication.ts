@@ -1,8 +1,5 @@
-/**
- * Adapters of a model with replicated layers, which are listed in the folder's config (PEFT's
- * `layer_replication`).
- */
-import type { Json, Model } from "../core/mod.ts";
+/** Adapters of a model with replicated layers, which are listed in the folder's config (PEFT's `layer_replication`). */
+import { checkCounts, type Json, type Model, MOST } from "../core/mod.ts";
 import { PEFT_FILES } from "../formats/peft_keys.ts";
 import { isObject, parseJson } from "../formats/strict_json.ts";
 import { type LayerRange, replicatedRanges, replicateLayers } from "../models/mod.ts";
@@ -74,7 +71,14 @@ export async function modelOfAdapter<M extends Model>(source: string, model: M, 
 /** The ranges in a config; undefined where it has none. */
 async function replicationOf(path: string): Promise<readonly LayerRange[] | undefined> {
   const config = parseJson(path, await Deno.readFile(path));
-  return isObject(config) ? rangesOf(config[FIELD] as Json | undefined) : undefined;
+  if (!isObject(config)) return undefined;
+  checkCounts(path, { [FIELD]: config[FIELD] }, { [FIELD]: "blocks" });
+  const ranges = rangesOf(config[FIELD] as Json | undefined);
+  const count = (ranges ?? []).reduce((n, [start, end]) => n + Math.max(0, end - start), 0);
+  if (count <= MOST.blocks) return ranges;
+  throw new RangeError(
+    `Expected "${FIELD}" in ${path} to give at most ${MOST.blocks} layers but found ${count}`,
+  );
 }
 
 function rangesOf(value: Json | undefined): readonly LayerRange[] | undefined {

@@ -11,6 +11,7 @@ import {
   fromBytes,
   type Json,
   leaves,
+  MOST,
   nest,
   scope,
   type Synchronous,
@@ -238,16 +239,30 @@ function writtenIn(file: SafetensorsFile, path: string): Written {
   if (text === undefined) {
     throw new SyntaxError(`Cannot resume from ${path}: it is a safetensors file but no training state`);
   }
+  let written: Written;
   try {
-    return JSON.parse(text) as Written;
+    written = JSON.parse(text);
   } catch (cause) {
     throw new SyntaxError(`Cannot resume from ${path}: its record is not JSON`, { cause });
   }
+  const { step } = written;
+  if (Number.isInteger(step) && step >= 0 && step <= MOST.steps) return written;
+  throw new RangeError(
+    `Expected "step" in ${path} to be an integer from 0 to ${MOST.steps} but found ${step}`,
+  );
 }
 
 function slotOf(file: SafetensorsFile, name: string, dtype: DType, shape: readonly number[]): SavedSlot {
   const stored = file.raw.get(name);
   if (stored === undefined) throw new SyntaxError(`Cannot resume: the state file has no "${name}"`);
+  const bytes = byteLength(dtype, shape);
+  if (bytes !== stored.byteLength) {
+    throw new RangeError(
+      `Cannot resume: "${name}" of the state file has ${stored.byteLength} bytes, but ${dtype} [${
+        shape.join(", ")
+      }] takes ${bytes}`,
+    );
+  }
   return {
     dtype,
     shape,

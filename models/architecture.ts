@@ -1,5 +1,5 @@
-/** Selects the architecture for a config. */
-import type { Architecture, ModelConfig, Spec } from "../core/mod.ts";
+/** Which architecture runs a config. */
+import { type Architecture, checkCounts, MODEL_COUNTS, type ModelConfig, type Spec } from "../core/mod.ts";
 import { bert } from "./bert.ts";
 import { bertSavedName, bertSpec, bertWeightPath } from "./bert_spec.ts";
 import { gemma, gemmaSpec } from "./gemma.ts";
@@ -41,6 +41,7 @@ export interface KnownArchitecture {
  * ```
  */
 export function architectureOf(config: ModelConfig): KnownArchitecture {
+  checkCounts(`the config of ${config.model_type}`, config, MODEL_COUNTS);
   switch (config.model_type) {
     case "llama":
     case "mistral":

@@ -1,5 +1,5 @@
-/** Reads numbers and flags from a `config.json`. */
-import type { ModelConfig } from "../core/mod.ts";
+/** Reading numbers and flags of a `config.json`. */
+import { type ModelConfig, MOST } from "../core/mod.ts";
 
 /** A finite number. @throws {TypeError} when it is missing or not a number. */
 export function number(config: ModelConfig, name: string): number {
@@ -16,9 +16,6 @@ export function number(config: ModelConfig, name: string): number {
 export function optionalNumber(config: ModelConfig, name: string): number | undefined {
   return config[name] === undefined || config[name] === null ? undefined : number(config, name);
 }
-
-/** More blocks than any model has; a file that claims more would only exhaust memory. */
-const MOST_BLOCKS = 4096;
 
 /** A count of rows, heads or features, at least 1. @throws {RangeError} when it is invalid. */
 export function size(config: ModelConfig, name: string, most: number = 2 ** 31 - 1): number {
@@ -38,7 +35,7 @@ export function optionalSize(config: ModelConfig, name: string): number | undefi
 
 /** How many blocks a stack has. */
 export function blockCount(config: ModelConfig, name: string): number {
-  return size(config, name, MOST_BLOCKS);
+  return size(config, name, MOST.blocks);
 }
 
 /** `whole / parts`, both named in the config. @throws {RangeError} when it is not an integer. */

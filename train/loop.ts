@@ -84,7 +84,7 @@ export async function startTraining<P extends Tree>(
   } = options;
   let step = resume?.step ?? 0;
   let scalingTensor: Tensor | undefined;
-  const plans = plansFrom(rows, order, step);
+  const plans = plansFrom(rows, order, Math.min(step, totalSteps));
   const passes = options.gradients ?? lossAndGradients;
   const current = (): Adapter<P> => ({ ...adapter, params: owned.tree as P });
 

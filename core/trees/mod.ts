@@ -6,3 +6,4 @@ export * from "./model.ts";
 export * from "./new_model.ts";
 export * from "./quantize.ts";
 export * from "./quantization_error.ts";
+export * from "./bounds.ts";

@@ -1,6 +1,7 @@
 /** AdapterFusion of AdapterHub folders: parallel adapters, and the attention over their outputs. */
-import { dispose, type Model } from "../../core/mod.ts";
+import { checkCounts, dispose, type Model } from "../../core/mod.ts";
 import { ADAPTERS_FILES } from "../../formats/adapters_config.ts";
+import { ADAPTERS_COUNTS } from "../../formats/counted_fields.ts";
 import { isObject } from "../../formats/strict_json.ts";
 import { adapterFusion, type FusionMatrix } from "../../methods/mod.ts";
 import { full } from "../../ops/mod.ts";
@@ -43,7 +44,12 @@ export async function loadFusion(
   return await fused({ folder: below ? folder : parent, model, load, named }, names, folder);
 }
 
-const fusionConfig = (folder: string): Fields => readJson(`${folder}/${ADAPTERS_FILES.fusionConfig}`);
+function fusionConfig(folder: string): Fields {
+  const path = `${folder}/${ADAPTERS_FILES.fusionConfig}`;
+  const config = readJson(path);
+  checkCounts(path, config, ADAPTERS_COUNTS);
+  return config;
+}
 
 /** Where a fusion's adapters lie, and who loads them. */
 interface Fusing {

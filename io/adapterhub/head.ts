@@ -4,6 +4,7 @@
  * the head here where both compute the same.
  */
 import {
+  checkCounts,
   lookup,
   type Method,
   type Model,
@@ -15,6 +16,7 @@ import {
   type Tree,
 } from "../../core/mod.ts";
 import { ADAPTERS_FILES } from "../../formats/adapters_config.ts";
+import { ADAPTERS_COUNTS } from "../../formats/counted_fields.ts";
 import { isObject } from "../../formats/strict_json.ts";
 import type { StoredTensor } from "../../formats/tensor_file.ts";
 import { modulesToSave, type ModulesToSaveOptions, type SavedLeaf, savedLeaves } from "../../methods/mod.ts";
@@ -45,6 +47,7 @@ export async function loadHead(folder: string, model: Model): Promise<LoadedHead
   const configPath = `${folder}/${ADAPTERS_FILES.headConfig}`;
   if (!await isThere(configPath)) return undefined;
   const config = readJson(configPath);
+  checkCounts(configPath, config, ADAPTERS_COUNTS);
   const paths = isObject(config["config"])
     ? flexiblePaths(configPath, String(config["name"]), config["config"], model)
     : staticPaths(config, model);

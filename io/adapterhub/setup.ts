@@ -7,6 +7,7 @@
  */
 import {
   type Adapter,
+  checkCounts,
   compose,
   dispose,
   type Method,
@@ -15,6 +16,7 @@ import {
   type Tree,
 } from "../../core/mod.ts";
 import { ADAPTERS_FILES } from "../../formats/adapters_config.ts";
+import { ADAPTERS_COUNTS } from "../../formats/counted_fields.ts";
 import { isObject } from "../../formats/strict_json.ts";
 import { averaged, bySpans } from "../../methods/mod.ts";
 import { isThere } from "../adapter_folder.ts";
@@ -52,6 +54,7 @@ export async function loadSetup(
 ): Promise<LoadedSetup> {
   const path = `${folder}/${ADAPTERS_FILES.setup}`;
   const config = readJson(path);
+  checkCounts(path, config, ADAPTERS_COUNTS);
   const block = blockOf(path, config["adapter_setup"]);
   checkNames(folder, block);
   const named = { ...options, what: `Cannot load the setup of "${folder}"` };

@@ -58,50 +58,10 @@ import { add, normal } from "../../ops/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertNoLeak } from "../support/assert.ts";
 import { GOLDEN } from "../support/golden.ts";
+import { OPTIONS } from "../support/method_options.ts";
 import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
 
 const BATCH = { inputIds: [[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]] };
-
-/** Options that suit sizes of 12, 10 and 16; an option of each kind is not the default. */
-const OPTIONS: Readonly<Partial<Record<BuiltMethod, Record<string, unknown>>>> = {
-  lora: { rank: 2, targets: { pattern: ".*\\.[qk]_proj", flags: "" }, rankPattern: { k_proj: 1 } },
-  adalora: { rank: 2, targetRank: 1 },
-  lily: { rank: 2, stride: 2, sharing: ["q_proj", "v_proj"] },
-  vera: { rank: 3, targets: "all-linear" },
-  oft: { blocks: { count: 2 }, cayley: "exact" },
-  boft: { blocks: { size: 2 } },
-  poly: { rank: 2, tasks: ["a", "b"], task: "a" },
-  hra: { rank: 2 },
-  miss: { rank: 4, form: "mini", miniRank: 2 },
-  fourierft: { frequencies: 5 },
-  vbLora: { rank: 2, vectors: 4, length: 2, topK: 1 },
-  uniLora: { dimension: 9, assignment: "balanced" },
-  c3a: { block: 4, blockPattern: { q_proj: 2 } },
-  deft: { rank: 3, alpha: 2, projection: "qr" },
-  peanut: { rank: 2, depth: 1, activation: "silu" },
-  road: { variant: 2 },
-  delora: { rank: 2, lambdaPattern: { q_proj: 3 }, initialization: "copy" },
-  hira: { rank: 2, initialization: "gaussian" },
-  shira: { rank: 1, positionSeed: 5 },
-  gralora: { rank: 4, hybridRank: 1 },
-  waveft: { frequencies: 5, wavelet: "db2" },
-  intrinsicSaid: { dimension: 40, seed: 3, scales: "layer" },
-  layerNormTune: { norms: { pattern: "model\\.norm", flags: "" } },
-  only: { parameters: ["q_proj.weight"] },
-  modulesToSave: { modules: ["lm_head"] },
-  trainableTokens: { tokens: [1, 4] },
-  phmAdapter: { reduction: 3, dimension: 2 },
-  compacter: { reduction: 3, dimension: 2 },
-  houlsby: { reduction: 3, activation: "silu" },
-  prefixTuning: { length: 3, network: { hidden: 4 } },
-  promptTuning: { length: 2, start: { from: "tokens", rows: [[1, 2]] } },
-  multitaskPromptTuning: { length: 2, rank: 2, tasks: ["a", "b"], task: "b" },
-  contextPromptTuning: { tokens: [1, 2, 3], types: [1, 2, 4] },
-  pTuning: { length: 2, encoder: { kind: "mlp" } },
-  loreft: { rank: 2, first: 1, last: 1 },
-  ladderSideTuning: { reduction: 2, layers: [1] },
-  s4: { budget: 600, groups: [1, 1], parts: [["lora"], ["adapter"]] },
-};
 
 const folder = (): { readonly path: string } & Disposable => {
   const path = Deno.makeTempDirSync();

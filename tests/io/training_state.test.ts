@@ -1,10 +1,13 @@
 /** Training states: what is read is what was written, in its order; damage and other files are refused. */
 import assert from "node:assert/strict";
 import { bytesOf, dispose, leaves, nest, type Tensor, tensor, type Tree } from "../../core/mod.ts";
+import { openSafetensors } from "../../formats/safetensors.ts";
+import { writeSafetensors } from "../../formats/safetensors_write.ts";
 import { openTrainingState, saveParams, saveTrainingState } from "../../io/training_state.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { adamw8bit, type Moments, paged, resident } from "../../train/mod.ts";
 import { assertNoLeak } from "../support/assert.ts";
+import { inFolder } from "../support/folder.ts";
 
 const backend = reference();
 /** Names whose order is not the alphabet's, and one parameter large enough for 8-bit slots. */
@@ -77,4 +80,33 @@ Deno.test("openTrainingState() refuses files that are none", async () => {
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+});
+
+Deno.test("a state's step and the shapes of its slots are refused when no run has them", async () => {
+  await inFolder(async (folder) => {
+    const path = `${folder}/state.safetensors`;
+    const moments = await stepped("resident");
+    await saveTrainingState(path, { step: 7, params, slots: moments.save() }, moments.optimizer, {});
+    moments.dispose();
+    const file = openSafetensors(path);
+    const record = JSON.parse(file.metadata.get("graft.training")!);
+    const tensors = [...file.tensors.values()].map((t) => {
+      const bytes = t.read();
+      return { ...t, read: () => bytes };
+    });
+    file.close();
+    const refuse = async (change: Record<string, unknown>, message: RegExp): Promise<void> => {
+      await writeSafetensors(path, tensors, { "graft.training": JSON.stringify({ ...record, ...change }) });
+      assert.throws(() => openTrainingState(path), (error: Error) => {
+        assert.ok(error instanceof RangeError);
+        assert.match(error.message, message);
+        return true;
+      });
+    };
+    for (const step of [2_147_483_648, 1e300, -1, 0.5, "7"]) {
+      await refuse({ step }, /"step" in .*state\.safetensors to be an integer from 0 to 2147483647/);
+    }
+    const [[name, dtype], ...slots] = record.slots;
+    await refuse({ slots: [[name, dtype, [2_147_483_648]], ...slots] }, /has \d+ bytes, but .* takes \d+/);
+  });
 });

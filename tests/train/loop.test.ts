@@ -1,6 +1,6 @@
 /** The loop on a tiny Llama: it learns, continues bit for bit, and leaves nothing behind. */
 import assert from "node:assert/strict";
-import { adapt, bytesOf, leaves, memory, type Tensor, type Tree } from "../../core/mod.ts";
+import { adapt, bytesOf, copyTree, leaves, memory, type Tensor, type Tree } from "../../core/mod.ts";
 import { loadModel } from "../../io/load_model.ts";
 import { lora } from "../../methods/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
@@ -162,5 +162,22 @@ Deno.test("startTraining() refuses to go on from a checkpoint with leaves that t
     start({}),
     /^RangeError: Cannot resume: .* is \[.*\] but the checkpoint has \[nothing\]$/,
   );
+  for (const [, t] of leaves(adapter.params)) t.storage.free();
+});
+
+Deno.test("startTraining() from a snapshot of more steps than there are is over at once", async () => {
+  const adapter = adapt(model, method, 1);
+  const first = await startTraining(model, adapter, rows, options);
+  await first.next();
+  const { params, slots } = first.snapshot();
+  const saved: (readonly [string, SlotBytes])[] = [];
+  for await (const [name, slot] of slots) saved.push([name, slot]);
+  const start = performance.now();
+  const resume = { step: 2_147_483_647, params: copyTree(params), slots: new Map(saved) };
+  const run = await startTraining(model, adapter, rows, options, resume);
+  assert.equal(await run.next(), undefined);
+  assert.ok(performance.now() - start < 2000);
+  first.dispose();
+  run.dispose();
   for (const [, t] of leaves(adapter.params)) t.storage.free();
 });
