@@ -102,7 +102,7 @@ export function adamw(settings: AdamWSettings = {}): Optimizer {
  * import assert from "node:assert/strict";
  * const params = { w: zeros([64, 64], reference()) };
  * const [whole, small] = [adamw(), adamw8bit()].map((o) => resident(o, params).bytes().resident);
- * assert.ok(small! < 0.27 * whole!); // a byte a number, and one f32 per block of 256
+ * assert.ok(small! < 0.27 * whole!); // a byte per number, and one f32 per block of 256
  * ```
  */
 export function adamw8bit(settings: AdamWSettings = {}): Optimizer {

@@ -8,7 +8,7 @@ import { fold, type Key } from "../tensor/key.ts";
 import { positive, type Row } from "./buckets.ts";
 import { permutation } from "./shuffle.ts";
 
-/** Rows of several examples, kept apart by segment ids. */
+/** Rows of several examples, separated by segment ids. */
 export interface Packing {
   /** Several examples in a row. */
   readonly kind: "packing";

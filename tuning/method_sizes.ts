@@ -44,7 +44,7 @@ export function commonDivisor(places: readonly MatrixPlace[]): number {
   return places.map(sizesOf).flatMap((s) => [s.inFeatures, s.outFeatures]).reduce(divisor);
 }
 
-/** The greatest common divisor of all inputs and outputs of some layers that is at most VB-LoRA's 256. */
+/** The largest common divisor of all inputs and outputs of some layers up to VB-LoRA's 256. */
 export function bankLength(places: readonly MatrixPlace[]): number {
   const divisor = commonDivisor(places);
   return Array.from({ length: 256 }, (_, i) => 256 - i).find((n) => divisor % n === 0)!;

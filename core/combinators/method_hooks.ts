@@ -14,7 +14,7 @@ export type MethodHooks<Q extends Tree> = Partial<
 /**
  * The members that a method has, adapted to parameters that hold others alongside its own.
  *
- * @param held The parameters with `of` replaced.
+ * @param held Replaces `of` in the parameters.
  * @param again Applies the combinator to a finalized method; without it the result has no `finalize`.
  * @example
  * ```ts

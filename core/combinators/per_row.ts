@@ -2,7 +2,7 @@
  * Different adapters for different rows of one batch. Every edit of an adapter carries the adapter's name; a
  * pass groups the rows by name, runs each group with that adapter's edits alone and restores the order of the
  * results. So a row's result does not depend on the other rows, whatever the edits do: change weights, put
- * rows before the text, run beside the blocks.
+ * rows before the text, run alongside the blocks.
  */
 import { compose } from "./compose.ts";
 import type { Adapter, Method } from "../adapters/method.ts";

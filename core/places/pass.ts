@@ -15,7 +15,7 @@ export interface Pass extends PassCall {
   readonly keep: Map<string, { readonly k: Tensor; readonly v: Tensor }> | undefined;
   /** Block outputs, when a side network reads them. */
   readonly taps: Map<number, Tensor> | undefined;
-  /** f32, added to attention scores: keeps packed texts apart. */
+  /** f32, added to attention scores: separates packed texts. */
   readonly bias: Tensor | undefined;
 }
 

@@ -1,6 +1,7 @@
 /**
  * The weighted mean of the outputs of several adapters at every place of a model, as in AdapterHub's
- * `Average`
+ * `Average` (Poth et al. 2023, arXiv 2311.11077, section 4.2; AdapterSoup, Chronopoulou et al. 2023, arXiv
+ * 2302.07027, averages the weights instead):
  *
  *   h ← Σ w_k f_k(h)          f_k(h) = h + δ_k(h), the state after adapter k
  *   y ← y + Σ w_k Δ_k(x)      LoRA's branches, and adapters parallel to a part: the averaged term does not contain y

@@ -1,5 +1,6 @@
 /**
- * Several adapters along a text: each applies to the tokens of its span, as in AdapterHub's `Split`
+ * Several adapters along a text: each applies to the tokens of its span, as in AdapterHub's `Split` (Poth et
+ * al. 2023, arXiv 2311.11077, section 4.2).
  *
  *   h[:, a_k : b_k] ← f_k(h[:, a_k : b_k])          a_0 = 0, a_k = b_{k−1}, b_K = t
  *

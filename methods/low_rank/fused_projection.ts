@@ -1,7 +1,7 @@
 /**
  * LoRA and (IA)³ on some of the query, key and value of a fused projection: GPT-2's one matrix [3d, in] for all three.
  *
- *   y[part] += s · B A drop(x)       A [r, in]   B [d, r]   for each part apart      (Hu et al., arXiv 2106.09685)
+ *   y[part] += s · B A drop(x)       A [r, in]   B [d, r]   for each part separately      (Hu et al., arXiv 2106.09685)
  *   y[part] ← l ⊙ y[part]            l [d]                                           (Liu et al., arXiv 2205.05638)
  *
  * as in the authors' MergedLinear (microsoft/LoRA, loralib/layers.py) and in AdapterHub; `lora` and `ia3`
