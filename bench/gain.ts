@@ -1,11 +1,13 @@
 /**
- * `deno task gain [FOLDER] [METHOD…]`: what each method makes of the same steps. Every method of `graft finetune` trains the
- * embedded model to summarize conversations, each at a learning rate of its own, and its part of LoRA's gain is measured:
+ * `deno task gain [FOLDER] [METHOD…]`: what each method gains in the same number of steps. Every method of
+ * `graft finetune` trains the embedded model to summarize conversations, each at its own learning rate, and
+ * its share of LoRA's gain is measured:
  *
  *   share = (loss before − loss after) / (loss before − LoRA's loss after)      on held-out conversations
  *
- * A method that closes less than half at its first rate tries its other ones; all attempts are recorded. Finished parts are kept
- * in FOLDER, apart for each model and setting, and not run again, so it can be stopped and continued. Writes bench/gain.json.
+ * A method that reaches less than half at its first rate tries its other ones; all attempts are recorded.
+ * Finished parts are kept in FOLDER, separately for each model and setting, and not repeated, so it can be
+ * stopped and resumed. Writes bench/gain.json. Writes bench/gain.json.
  */
 import { createHash } from "node:crypto";
 import { type MethodName, METHODS } from "../tuning/method_catalog.ts";
@@ -29,11 +31,11 @@ await Deno.mkdir(parts, { recursive: true });
 
 const lora = await attempt(parts, "lora", ratesOf("lora")[0]!);
 if ("refused" in lora) throw new Error(`LoRA does not run: ${lora.refused}`);
-/** LoRA starts as the model itself, which not all methods do. */
+/** LoRA starts with the unchanged model, which not all methods do. */
 const untrained = lora.before;
 const share = ({ after }: Pick<Attempt, "after">): number => (untrained - after) / (untrained - lora.after);
 
-/** Rates in turn until half of the gain is closed. */
+/** Tries rates in turn until half of the gain is reached. */
 async function outcome(method: MethodName): Promise<readonly Attempt[] | Refused> {
   const attempts: Attempt[] = [];
   for (const rate of ratesOf(method)) {
@@ -55,7 +57,7 @@ for (const method of wanted.length === 0 ? METHODS : METHODS.filter((name) => wa
     rows.push({ method, refused: found.refused, reason: REASONS[method] });
     continue;
   }
-  // A loss that is not a number is no best one.
+  // A NaN loss is never the best.
   const best = found.reduce((a, b) => b.after < a.after || Number.isNaN(a.after) ? b : a);
   const closes = share(best) >= HALF;
   rows.push({

@@ -1,4 +1,7 @@
-/** One run of `deno task gain`: a method at a rate, as `graft finetune` runs it, kept in a file and not run again. */
+/**
+ * One run of `deno task gain`: a method at a rate, as `graft finetune` runs it, kept in a file and not
+ * repeated.
+ */
 import { createHash } from "node:crypto";
 import { defaultRate, type MethodName } from "../tuning/method_catalog.ts";
 import { UsageError } from "../tuning/usage_error.ts";
@@ -7,7 +10,7 @@ import { finetuneResult } from "../cli/finetune/run.ts";
 import { isNativeBuilt } from "../ops/native/mod.ts";
 import { OPTIONS, RATES, SETTINGS, SOURCES } from "./gain_settings.ts";
 
-/** The native kernels where they are built: their losses differ from WebAssembly's by roundings alone. */
+/** The native kernels where they are built: their losses differ from WebAssembly's only by rounding. */
 export const BACKEND: "native" | "wasm" = isNativeBuilt() ? "native" : "wasm";
 
 /** One run of a method. */
@@ -21,7 +24,7 @@ export interface Attempt {
   readonly trainable: number;
 }
 
-/** What a method said instead of running. */
+/** Why a method refused to run. */
 export interface Refused {
   readonly refused: string;
 }
@@ -31,7 +34,7 @@ export function ratesOf(method: MethodName): readonly number[] {
   return RATES[method] ?? [10, 30].map((factor) => factor * defaultRate(method));
 }
 
-/** Runs a method at a rate on conversations of a seed, or reads what an earlier run of it left in `folder`. */
+/** Runs a method at a rate on conversations of a seed, or reads the result of an earlier run in `folder`. */
 export async function attempt(
   folder: string,
   method: MethodName,
@@ -43,13 +46,13 @@ export async function attempt(
   const kept = await Deno.readTextFile(path).catch(() => undefined);
   if (kept !== undefined) return JSON.parse(kept);
   const result = await run(folder, output, method, rate, seed);
-  // The adapters of other conversations are what further methods are made of.
+  // The adapters trained on other conversations are sources of further methods.
   if (seed === SETTINGS.seed) await Deno.remove(output, { recursive: true }).catch(() => {});
   await Deno.writeTextFile(path, JSON.stringify(result));
   return result;
 }
 
-/** Named by all that decides the run. */
+/** Named by everything that determines the run. */
 function outputOf(folder: string, method: MethodName, rate: number, seed: number): string {
   const told = JSON.stringify([SETTINGS, OPTIONS[method], SOURCES[method]]);
   const hash = createHash("sha256").update(told).digest("hex").slice(0, 6);
@@ -87,7 +90,7 @@ async function run(
   }
 }
 
-/** Trains what a method is made of, where it is made of adapters. */
+/** Trains the adapters that a method is made of, if any. */
 async function sourcesOf(folder: string, method: MethodName): Promise<object> {
   const made = SOURCES[method];
   if (made === undefined) return {};

@@ -1,8 +1,8 @@
-/** What `deno task gain` tells each method, and why some do not close half of LoRA's gain. */
+/** The settings of each method in `deno task gain`, and why some do not reach half of LoRA's gain. */
 import type { MethodName } from "../tuning/method_catalog.ts";
 import type { JsonOptions } from "../io/records/option_codec.ts";
 
-/** The run that all share: as short as shows whether a method learns. */
+/** The common run: just long enough to show whether a method learns. */
 export const SETTINGS = {
   steps: 80,
   batchSize: 2,
@@ -13,8 +13,8 @@ export const SETTINGS = {
 } as const;
 
 /**
- * Peak rates that suit a run this short of a model this small, the likeliest first. The others take ten and thirty times what
- * papers use in thousands of steps on large models.
+ * Peak rates suited to such a short run of such a small model, the likeliest first. The others use ten and
+ * thirty times the rates that papers use for thousands of steps on large models.
  */
 export const RATES: Readonly<Partial<Record<MethodName, readonly number[]>>> = {
   "lora": [8e-3],
@@ -50,7 +50,7 @@ export const RATES: Readonly<Partial<Record<MethodName, readonly number[]>>> = {
   "context-prompt": [3e-2, 0.1],
 };
 
-/** What a method must be told here. */
+/** Options that a method needs here. */
 export const OPTIONS: Readonly<
   Partial<
     Record<
@@ -60,12 +60,14 @@ export const OPTIONS: Readonly<
   >
 > = {
   "only": { targets: ["self_attn.v_proj.weight", "self_attn.o_proj.weight"] },
-  // The embedding is the head, too: Adam moves its rows of absent words as far as any, and projection would keep those.
+  // The embedding is also the head: Adam moves its rows of absent tokens as far as any others, and projection
+  // would keep those.
   "diff-pruning": { options: { frozen: ["embed_tokens.weight"] } },
-  // α = 150 and a start of N(0, 1) suit matrices of 768² and more; on 192² they drown the weights.
+  // α = 150 and an initialization of N(0, 1) suit matrices of 768² and more; on 192² they overwhelm the
+  // weights.
   "fourierft": { options: { initialization: "zeros" } },
   "trainable-tokens": { options: { tokens: Array.from({ length: 64 }, (_, i) => i) } },
-  // The start that the paper found best for small models.
+  // The initialization that the paper found best for small models.
   "prompt": { options: { start: { from: "vocabulary" } } },
   "uni-lora": { options: { dimension: 5000 } },
   "context-prompt": { options: { tokens: Array.from({ length: 20 }, (_, i) => 100 + i) } },
@@ -73,8 +75,8 @@ export const OPTIONS: Readonly<
 };
 
 /**
- * Adapters that a method is made of: so many of a method, each trained first in a run like every other on conversations of its
- * own, under this option.
+ * Adapters that a method is made of: the number and method, each trained first in a usual run on its own
+ * conversations, and the option that takes them.
  */
 export const SOURCES: Readonly<
   Partial<
@@ -87,7 +89,7 @@ export const SOURCES: Readonly<
   "ipt": { option: "sources", method: "prompt", count: 2 },
 };
 
-/** Why a method does not close half of the gain, or does not run. */
+/** Why a method does not reach half of the gain, or does not run. */
 export const REASONS: Readonly<Partial<Record<MethodName, string>>> = {
   "cross-attention": "the model has no encoder to attend to",
   "trainable-tokens": "it is meant for new tokens: 64 rows of the table cannot tell how to summarize",

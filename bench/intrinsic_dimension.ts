@@ -1,8 +1,8 @@
 /**
- * `deno task intrinsic-dimension [FOLDER]`: how few numbers suffice to fine-tune a model on a paraphrase task, for two sizes
- * of encoder, after arXiv 2012.13255. The command makes all data, pretrains both encoders itself, fine-tunes them whole and in
- * subspaces, and prints the curves. Finished runs are kept in FOLDER and not made again, so it can be stopped and continued.
- * Writes bench/intrinsic_dimension.json.
+ * `deno task intrinsic-dimension [FOLDER]`: how few parameters suffice to fine-tune a model on a paraphrase
+ * task, for two sizes of encoder, after arXiv 2012.13255. The command generates all data, pretrains both
+ * encoders itself, fine-tunes them fully and in subspaces, and prints the curves. Finished runs are kept in
+ * FOLDER and not repeated, so it can be stopped and resumed. Writes bench/intrinsic_dimension.json.
  */
 import { type Model, type ModelConfig, weightLeaves } from "../core/mod.ts";
 import { loadModel } from "../io/load_model.ts";
@@ -28,7 +28,8 @@ const SETTINGS = {
   batchSize: 32,
   fullRate: 5e-4,
   subspaceRate: 0.5,
-  // SAID moves each tensor as far whatever its size, so that one rate cannot suit biases of 32 numbers and matrices.
+  // SAID moves each tensor equally far regardless of its size, so one rate cannot suit both biases of 32
+  // elements and matrices.
   parameters: [
     "query.weight",
     "key.weight",
@@ -72,11 +73,11 @@ function report(name: string, size: number, found: IntrinsicDimension): string {
 }
 
 await Deno.mkdir(folder, { recursive: true });
-// Their scores agree but for roundings.
+// Their scores agree up to rounding.
 const backend = isNativeBuilt() ? native() : await wasm();
 const { task, pretrained } = paraphrases(SETTINGS, SETTINGS.vocabulary);
 
-/** A model from FOLDER, or made and kept there. */
+/** A model from FOLDER, or created and stored there. */
 async function kept(name: string, make: () => Promise<Model>): Promise<Model> {
   const path = `${folder}/${name}`;
   if (!await Deno.stat(`${path}/model.safetensors`).then(() => true, () => false)) {

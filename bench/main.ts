@@ -1,13 +1,13 @@
 /**
- * `deno task bench [ROW…]`: this project and its peers side by side. Every figure is a ratio of interleaved runs on this
- * machine, with its spread; times stand beside only as context. Writes bench/results.json, where rows that did not run
- * keep their last result.
+ * `deno task bench [ROW…]`: this project and its peers side by side. Every figure is a ratio of interleaved
+ * runs on this machine, with its spread; times are shown only for context. Writes bench/results.json, where
+ * rows that did not run keep their last result.
  */
 import { interleave, type Peer, type Reading, summary } from "./peer.ts";
 import type { PeerCommand, Row } from "./row.ts";
 import { ROWS } from "./rows/mod.ts";
 
-/** What a row gave. */
+/** The result of a row. */
 interface Result {
   readonly row: string;
   readonly what: string;
@@ -21,14 +21,14 @@ interface Result {
 const cpu = /model name\s*: (.*)/.exec(await Deno.readTextFile("/proc/cpuinfo"))?.[1] ?? "unknown";
 const resultsFile = new URL("results.json", import.meta.url);
 
-/** Starts what can be started: a peer that is not installed is named and left out. */
+/** Starts the available peers: one that is not installed is reported and skipped. */
 async function start(row: Row): Promise<readonly (readonly [PeerCommand, Peer])[]> {
   const started: [PeerCommand, Peer][] = [];
   for (const command of row.peers) {
     try {
       started.push([command, await command.start()]);
     } catch (error) {
-      if (started.length === 0) throw error; // without our own there is no row
+      if (started.length === 0) throw error; // without our own peer there is no row
       console.log(`  without ${command.name}: ${error instanceof Error ? error.message : error}`);
     }
   }

@@ -1,6 +1,7 @@
 /**
- * The paraphrase task of `deno task intrinsic-dimension`: encoders that read two messages word by word and tell whether both
- * want the same. They are pretrained on other requests than those they are fine-tuned on.
+ * The paraphrase task of `deno task intrinsic-dimension`: encoders that read two messages word by word and
+ * decide whether both make the same request. They are pretrained on other requests than those they are
+ * fine-tuned on.
  */
 import {
   adapt,
@@ -39,21 +40,23 @@ export interface ParaphraseSettings {
   readonly batchSize: number;
   /** Peak learning rate of full fine-tuning. */
   readonly fullRate: number;
-  /** That of d numbers is this by √d, so that a step moves the weights as far whatever d. */
+  /**
+   * The rate for dimension d is this divided by √d, so that a step moves the weights equally far for any d.
+   */
   readonly subspaceRate: number;
 }
 
 const [PAD, UNKNOWN, START, END] = [0, 1, 2, 3];
 const LENGTH = 48;
 const NAMES = ["different", "same"];
-/** Training, held-out and pretraining pairs are told apart by key. */
+/** Training, held-out and pretraining pairs are distinguished by key. */
 const FROM = key(2027);
 
 /** Words in lower case and marks; all numbers are one word. */
 const wordsOf = (text: string): readonly string[] =>
   text.toLowerCase().replace(/\d[\d.,:]*/g, "0").match(/[a-z]+|0|[?!.$]/g) ?? [];
 
-/** The commonest words of some pairs, in a tokenizer for two texts. */
+/** A tokenizer for two texts with the most frequent words of some pairs. */
 function wordTokenizer(pairs: readonly MessagePair[], size: number): LabelTokenizer {
   const counts = new Map<string, number>();
   for (const word of pairs.flatMap(({ first, second }) => [...wordsOf(first), ...wordsOf(second)])) {
@@ -84,10 +87,10 @@ function rowsOf(pairs: readonly MessagePair[], tokenizer: LabelTokenizer): Rows 
   return labelledRows(examples, tokenizer, { maxLength: LENGTH, names: NAMES });
 }
 
-/** The task, and what makes an encoder for it. */
+/** The task, and a function that creates an encoder for it. */
 export interface Paraphrases {
   readonly task: IntrinsicTask;
-  /** A fresh encoder, trained on all other requests. */
+  /** A new encoder, trained on all other requests. */
   pretrained(config: ModelConfig, backend: Backend, note: (line: string) => void): Promise<Model>;
 }
 

@@ -1,4 +1,7 @@
-/** A peer: a process that gets ready, then runs its work once for every line it reads and answers with one line of JSON. */
+/**
+ * A peer: a process that prepares, then runs its work once for every line it reads and answers with one line
+ * of JSON.
+ */
 
 /** One run's figures, in milliseconds and bytes. */
 export interface Reading {
@@ -53,7 +56,7 @@ export async function startPeer(
   };
 }
 
-/** The line of an error output that says most: the first that names an error, else the last. */
+/** The most informative line of an error output: the first that names an error, else the last. */
 function reason(errors: string): string {
   const lines = errors.trim().split("\n");
   return (lines.find((line) => line.includes("Error:")) ?? lines.at(-1)!).trim();
@@ -68,7 +71,7 @@ async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<stri
   }
 }
 
-/** Runs peers in turn, `repetitions` times after `warmUp` rounds that are not counted. */
+/** Runs peers in turn, `repetitions` times after `warmUp` uncounted rounds. */
 export async function interleave(
   peers: readonly Peer[],
   { repetitions, warmUp }: { readonly repetitions: number; readonly warmUp: number },
@@ -83,7 +86,7 @@ export async function interleave(
   return readings;
 }
 
-/** Median and the spread between the quartiles. */
+/** Median and interquartile range. */
 export function summary(
   values: readonly number[],
 ): { readonly median: number; readonly low: number; readonly high: number } {

@@ -1,7 +1,8 @@
 /**
- * `deno run -A bench/same_losses.ts [OPTIONS]`: whether the LoRA steps that TensorFlow.js and jax-js are timed on are ours. Each library,
- * this project included, trains the same adapter on the same weights and tokens; the losses of a few steps, so gradients and AdamW
- * too, must agree within 1e-3 of their size. Options as `PlainOptions`; by default two blocks and 1000 words.
+ * `deno run -A bench/same_losses.ts [OPTIONS]`: checks that the LoRA steps timed in TensorFlow.js and jax-js
+ * are the same as ours. Each library, this project included, trains the same adapter on the same weights and
+ * tokens; the losses of a few steps, so gradients and AdamW too, must agree within 1e-3 of their size.
+ * Options as `PlainOptions`; by default two blocks and 1000 tokens.
  */
 import { adapt, keep, lossAndGradients, nest, newModel, read, tensor, type Tree } from "../mod.ts";
 import { lora } from "../methods/mod.ts";
@@ -11,7 +12,7 @@ import { adamw, resident } from "../train/mod.ts";
 import { plainIds, plainLlama, type PlainMatrix, plainOptions } from "./peers/plain_llama.ts";
 import { SMOLLM2 } from "./peers/smollm2.ts";
 
-/** Where the plain weights lie in a checkpoint, of each block. */
+/** The paths of each block's plain weights in a checkpoint. */
 const PLACES = {
   attentionNorm: "input_layernorm",
   q: "self_attn.q_proj",

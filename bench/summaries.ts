@@ -1,8 +1,8 @@
 /**
- * `deno task summaries MODEL DATA [FOLDER] [EPOCHS] [BACKEND]`: the real-input table. Fine-tunes a model on 400 of the data's dialogues by
- * each method, through the command line as a user would, and measures the 100 held out: loss, ROUGE, against the untuned
- * model, a few-shot prompt and the first utterances. LoRA runs with three seeds. Finished parts are kept in FOLDER and not
- * run again, so it can be stopped and continued.
+ * `deno task summaries MODEL DATA [FOLDER] [EPOCHS] [BACKEND]`: the real-input table. Fine-tunes a model on
+ * 400 of the data's dialogues by each method, through the command line as a user would, and measures the 100
+ * held out: loss, ROUGE, against the untuned model, a few-shot prompt and the first utterances. LoRA runs
+ * with three seeds. Finished parts are kept in FOLDER and not repeated, so it can be stopped and resumed.
  */
 
 interface Scores {
@@ -20,7 +20,7 @@ if (model === undefined || data === undefined) {
 await Deno.mkdir(folder, { recursive: true });
 
 const split = ["--data", data, "--held-out", "100", "--split-seed", "0"];
-/** Prompts are continued sixteen at a time, so that the coded weights are decoded once for all. */
+/** Prompts are continued sixteen at a time, so that the quantized weights are dequantized once for all. */
 const scoring = ["--rouge", "100", "--batch-size", "16", "--max-new-tokens", "96"];
 const cli = new URL("../cli/main.ts", import.meta.url).pathname;
 
@@ -35,7 +35,7 @@ async function graft(...args: string[]): Promise<Record<string, unknown>> {
   return JSON.parse(new TextDecoder().decode(stdout));
 }
 
-/** The JSON that a command printed, from disk when it ran before. */
+/** The JSON that a command printed, read from disk if it ran before. */
 async function once(name: string, ...args: string[]): Promise<Record<string, unknown>> {
   const path = `${folder}/${name}.json`;
   const kept = await Deno.readTextFile(path).catch(() => undefined);

@@ -1,9 +1,9 @@
 /**
- * A classifier of texts on a BERT: an adapter and the new head train, the rest is frozen.
+ * A classifier of texts on a BERT: an adapter and the new head are trained, the rest is frozen.
  *
  *   deno run --allow-read examples/classify_with_bert.ts [BERT_FOLDER]
  *
- * Without a folder, on a small random BERT, which learns this toy task all the same.
+ * Without a folder, on a small random BERT, which also learns this toy task.
  */
 import { adapt, compose, freshModel, graft, headModules, houlsby, layerNormTune } from "@graft/peft";
 import { loadModel, modulesToSave, smallConfig, wasm } from "@graft/peft";

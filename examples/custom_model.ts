@@ -1,5 +1,6 @@
 /**
- * A model of one's own: blocks that attend with one matrix for queries, keys and values. Every method then works on it.
+ * A custom model: blocks that attend with one matrix for queries, keys and values. Every method then works on
+ * it.
  *
  *   deno run examples/custom_model.ts
  */

@@ -1,5 +1,5 @@
 /**
- * An adapter for a GGUF model, as a file that llama.cpp takes beside it.
+ * An adapter for a GGUF model, as a file that llama.cpp loads along with it.
  *
  *   deno run --allow-read --allow-write examples/gguf_adapter.ts [MODEL.gguf]
  *
@@ -14,12 +14,12 @@ if (path === undefined) {
   await saveModel(path, quantize(await loadModel("embedded/model", { backend }), { dtype: "q8_0" }));
 }
 
-const model = await loadModel(path, { backend }); // the blocks stay blocks, the adapter trains over them
+const model = await loadModel(path, { backend }); // the weights stay quantized, the adapter is trained on top
 const adapter = adapt(model, lora({ rank: 8, targets: "all-linear" })); // train it as in tune_your_data.ts
 await saveAdapter("adapter.gguf", adapter, model);
 console.log(`llama-cli -m ${path} --lora adapter.gguf -p "customer: my parcel is late"`);
 
-// llama.cpp knows LoRA alone. Any method that merges is written as that, here to within 5 % of its update.
+// llama.cpp supports only LoRA. Any mergeable method is written as LoRA, here to within 5 % of its update.
 const other = adapt(model, dora({ rank: 4, initialization: "none" }));
 await saveAdapter("dora.gguf", other, model, { lora: { error: 0.05 } });
 console.log("dora.gguf holds a DoRA as LoRA");

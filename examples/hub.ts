@@ -3,14 +3,14 @@
  *
  *   deno run --allow-read --allow-write --allow-env --allow-net examples/hub.ts [MODEL_ID] [YOUR_NAME/REPOSITORY]
  *
- * HF_TOKEN holds a token that may write; without one nothing is uploaded. HF_ENDPOINT names another server.
+ * HF_TOKEN is a token with write access; without one nothing is uploaded. HF_ENDPOINT names another server.
  */
 import { createRepo, uploadFiles } from "@huggingface/hub";
 import { adapt, ia3, loadModel, saveAdapter, wasm } from "@graft/peft";
 
 const [id = "HuggingFaceTB/SmolLM2-135M-Instruct", target] = Deno.args;
 const backend = await wasm();
-const model = await loadModel(id, { backend }); // downloaded once, continued where it was cut off, checked by hash
+const model = await loadModel(id, { backend }); // downloaded once, resumed after interruption, verified by hash
 const adapter = adapt(model, ia3()); // train it as in tune_your_data.ts
 await saveAdapter("to-upload", adapter, model, { card: { licence: "apache-2.0" } });
 

@@ -1,5 +1,5 @@
 /**
- * DoRA and a hybrid: parts that are methods, put together by functions. Prints what each costs.
+ * DoRA and a hybrid: methods combined by functions. Prints the cost of each.
  *
  *   deno run examples/hybrid.ts
  */

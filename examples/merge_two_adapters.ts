@@ -1,5 +1,5 @@
 /**
- * Two adapters of one model become one, and then part of the weights.
+ * Merges two adapters of one model into one, and then into the weights.
  *
  *   deno run --allow-read --allow-write examples/merge_two_adapters.ts
  */
@@ -22,7 +22,7 @@ const backend = await wasm();
 const model = await loadModel("embedded/model", { backend });
 const [first, second] = [1, 2].map((seed) =>
   adapt(model, lora({ rank: 4, targets: ["q_proj", "v_proj"], initialization: "none" }), seed)
-) as [Adapter, Adapter]; // stand-ins for two that were trained: loadAdapter("folder", model)
+) as [Adapter, Adapter]; // stand-ins for two trained adapters: loadAdapter("folder", model)
 
 const exact = await combine(model, [first, second], [0.5, 0.5]); // ranks add up, nothing is lost
 const voted = await combine(model, [first, second], [0.5, 0.5], {

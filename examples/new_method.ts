@@ -1,5 +1,6 @@
 /**
- * A new method in thirty lines: an update of rank one, y = W x + b + u (v · x), on the layers that leave a feed-forward part.
+ * A new method in thirty lines: an update of rank one, y = W x + b + u (v · x), on the output layers of
+ * feed-forward parts.
  *
  *   deno run examples/new_method.ts
  */

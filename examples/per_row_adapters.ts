@@ -1,5 +1,5 @@
 /**
- * Rows of one batch, each under an adapter of its own; the base's weights are read once.
+ * Rows of one batch, each with its own adapter; the base's weights are read once.
  *
  *   deno run --allow-read examples/per_row_adapters.ts
  */

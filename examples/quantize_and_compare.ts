@@ -1,5 +1,6 @@
 /**
- * A model in fewer bits: how far its weights move, what that costs in loss, and what an adapter on top wins back.
+ * A model in fewer bits: how much its weights change, what that costs in loss, and how much an adapter on top
+ * recovers.
  *
  *   deno run --allow-read examples/quantize_and_compare.ts
  */

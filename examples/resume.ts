@@ -1,5 +1,5 @@
 /**
- * A run that is stopped half way, saved, and continued from the file: the same bits as a run without a break.
+ * A run that is stopped halfway, saved, and resumed from the file: bit-identical to an uninterrupted run.
  *
  *   deno run --allow-read --allow-write examples/resume.ts
  */

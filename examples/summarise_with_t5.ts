@@ -1,9 +1,9 @@
 /**
- * Summaries with an encoder and a decoder: a T5 under LoRA.
+ * Summaries with an encoder-decoder model: a T5 with LoRA.
  *
  *   deno run --allow-read examples/summarise_with_t5.ts [T5_FOLDER]
  *
- * Without a folder, a small random T5: it shows how, and writes nonsense.
+ * Without a folder, a small random T5: it shows how, but writes nonsense.
  */
 import { adapt, freshModel, generate, graft, loadModel, lora, wasm } from "@graft/peft";
 import { openExamples, seq2seqRows, startTraining } from "@graft/peft/train";

@@ -18,7 +18,7 @@ const rows = rowsOf(examples, model.tokenizer, { maxLength: 256, longPrompt: { k
 
 const start = adapt(model, lora({ rank: 8, targets: "all-linear" }));
 const run = await startTraining(model, start, rows, {
-  learningRate: 8e-3, // for a model this small; 2e-4 suits one of a billion parameters
+  learningRate: 8e-3, // for such a small model; 2e-4 suits one of a billion parameters
   schedule: cosine({ totalSteps: Number(steps), warmUp: 1 }),
   batching: { kind: "buckets", batchSize: 2 },
   epochs: 100,

@@ -1,6 +1,6 @@
 /**
- * 64 tokens, one after another, behind a prompt of 16, from a SmolLM2-135M-shaped model with random weights, or from the GGUF file that
- * `gguf` names. Arguments: {backend, threads, gguf}.
+ * 64 tokens, one after another, after a prompt of 16, from a SmolLM2-135M-shaped model with random weights,
+ * or from the GGUF file that `gguf` names. Arguments: {backend, threads, gguf}.
  */
 import { generateIds, loadModel } from "../../mod.ts";
 import { freshModel } from "../../models/mod.ts";

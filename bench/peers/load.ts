@@ -1,6 +1,7 @@
 /**
- * A model of SmolLM2-135M's shape from a safetensors file of 538 MB: "load" as `loadModel` does; "read" its bytes into memory, whole;
- * "pass" them through one buffer of 8 MiB, which keeps none. Arguments: {backend, threads, what}.
+ * A model of SmolLM2-135M's shape from a safetensors file of 538 MB: "load" as `loadModel` does; "read" all
+ * its bytes into memory; "pass" them through one buffer of 8 MiB without keeping them. Arguments: {backend,
+ * threads, what}.
  */
 import { freshModel, loadModel, saveModel } from "../../mod.ts";
 import { openBackend } from "./open.ts";

@@ -1,6 +1,6 @@
 /**
- * The LoRA step of bench/peers/plain_llama.ts in @jax-js/jax on its wasm backend, which starts a worker a core: the loss, its
- * gradients and AdamW in one function compiled by its jit. Arguments: see `PlainOptions`.
+ * The LoRA step of bench/peers/plain_llama.ts in @jax-js/jax on its wasm backend, which starts one worker per
+ * core: the loss, its gradients and AdamW in one function compiled by its jit. Arguments: see `PlainOptions`.
  */
 import {
   EPSILON,

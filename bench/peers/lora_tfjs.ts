@@ -1,7 +1,8 @@
 /**
- * The LoRA step of bench/peers/plain_llama.ts in TensorFlow.js on its wasm backend. Its fast product takes neither side transposed,
- * so frozen weights lie both ways; and its derivatives do not load in Deno (they are in a file of its browser build), so each is
- * written out. It finds no threads in Deno, whatever it is asked for, and computes on one. Arguments: see `PlainOptions`.
+ * The LoRA step of bench/peers/plain_llama.ts in TensorFlow.js on its wasm backend. Its fast product supports
+ * no transposed operands, so frozen weights are stored both ways; and its derivatives do not load in Deno
+ * (they are in a file of its browser build), so each is written out. It finds no threads in Deno, regardless
+ * of options, and computes on one. Arguments: see `PlainOptions`.
  */
 import {
   EPSILON,
@@ -29,7 +30,7 @@ await import(wasm);
 await tf.setBackend("wasm");
 await tf.ready();
 
-/** A frozen weight W [out, in] both ways: y = x Wᵀ, and dx = dy W. */
+/** A frozen weight W [out, in] in both orientations: y = x Wᵀ, and dx = dy W. */
 interface Frozen {
   readonly forward: Any;
   readonly backward: Any;
@@ -97,7 +98,7 @@ const rmsNorm = (x: Any, w: Any): Any =>
 const table = rotations(t);
 const cos = tf.tensor3d(table.cos, [t, 1, headWidth]);
 const sin = tf.tensor3d(table.sin, [t, 1, headWidth]);
-/** (x₁, x₂) to (x₁ cos - x₂ sin, x₂ cos + x₁ sin); with -sin back again. x [t, n, head width]. */
+/** (x₁, x₂) to (x₁ cos - x₂ sin, x₂ cos + x₁ sin); with -sin the inverse. x [t, n, head width]. */
 const turned = (x: Any, sin: Any): Any => {
   const [first, second] = tf.split(x, 2, 2);
   return tf.add(tf.mul(x, cos), tf.mul(tf.concat([tf.neg(second), first], 2), sin));
@@ -116,7 +117,10 @@ const causal = tf.tensor2d(
   [t, t],
 );
 const scale = 1 / Math.sqrt(headWidth);
-/** [t, n · head width] to a matrix a key-value head, which holds the rows of its group's heads: [n / 3 · t, head width]. */
+/**
+ * [t, n · head width] to one matrix per key-value head, with the rows of its group's heads: [n / 3 · t, head
+ * width].
+ */
 const apart = (x: Any, n: number): Any[] =>
   tf.unstack(
     tf.reshape(tf.transpose(tf.reshape(x, [t, n, headWidth]), [1, 0, 2]), [keyValueHeads, -1, headWidth]),
@@ -126,7 +130,7 @@ const together = (parts: Any[], n: number): Any =>
 const products = (x: Any[], y: Any[]): Any[] => x.map((part, i) => tf.matMul(part, y[i]));
 const transposed = (x: Any[]): Any[] => x.map((part) => tf.transpose(part));
 
-/** softmax(q kᵀ / √d + mask) v, a product a key-value head: q [t, 576], k and v [t, 192]. */
+/** softmax(q kᵀ / √d + mask) v, one product per key-value head: q [t, 576], k and v [t, 192]. */
 const attention = (q: Any, k: Any, v: Any): Any =>
   tf.customGrad((q: Any, k: Any, v: Any, save: Any) => {
     const [qs, ks, vs] = [apart(q, heads), apart(k, keyValueHeads), apart(v, keyValueHeads)];
@@ -150,7 +154,10 @@ const attention = (q: Any, k: Any, v: Any): Any =>
     };
   })(q, k, v);
 
-/** The weights as tensors. The factors are as products take them, Aᵀ [in, rank] and Bᵀ [rank, out], end to end in one vector. */
+/**
+ * The weights as tensors. The factors are in the layout of the products, Aᵀ [in, rank] and Bᵀ [rank, out],
+ * concatenated in one vector.
+ */
 const uploaded = ({ embedding, blocks, norm }: PlainLlama) => {
   const factors = blocks.flatMap(({ q, k, v, o }) => [q, k, v, o].flatMap(({ a, b }) => [a, b]));
   return {
@@ -181,7 +188,10 @@ const labels = ids.slice(1);
 const places = tf.tensor2d(labels.map((id, i) => [i, id]), undefined, "int32");
 const wanted = tf.gather(embedding.backward, tf.tensor1d(labels, "int32")); // the head's rows of the labels
 
-/** Mean cross-entropy of the head's scores where a next token is; x's derivative is (p - 1[label]) E / n. */
+/**
+ * Mean cross-entropy of the head's scores where there is a next token; x's derivative is (p - 1[label]) E /
+ * n.
+ */
 const loss = (x: Any): Any =>
   tf.customGrad((x: Any, save: Any) => {
     const p = tf.softmax(tf.matMul(tf.slice(x, 0, t - 1), embedding.forward)); // [t - 1, vocabulary]

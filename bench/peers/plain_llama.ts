@@ -1,7 +1,7 @@
 /**
- * The work of bench/peers/step.ts for libraries that have no model of it: a LoRA step of SmolLM2-135M's shape, as sizes, random
- * weights, tokens and the tables of the rotations, all plain numbers. They are functions of the options alone, so that
- * bench/same_losses.ts can ask every library for the same losses.
+ * The work of bench/peers/step.ts for libraries that do not have this model: a LoRA step of SmolLM2-135M's
+ * shape, as sizes, random weights, tokens and the tables of the rotations, all plain numbers. They are
+ * determined by the options alone, so that bench/same_losses.ts can compare the losses of all libraries.
  */
 
 /** Options of the step; the row's are the defaults. */
@@ -10,7 +10,7 @@ export interface PlainOptions {
   readonly layers: number;
   readonly vocabulary: number;
   readonly learningRate: number;
-  /** Print the losses of so many steps and stop, instead of being timed; 0: be timed. */
+  /** Print the losses of this many steps and stop, instead of being timed; 0: be timed. */
   readonly losses: number;
 }
 
@@ -21,7 +21,7 @@ export function plainOptions(text = "{}"): PlainOptions {
 
 /** Sizes of SmolLM2-135M that no option changes. */
 export const SIZES = { width: 576, inner: 1536, heads: 9, keyValueHeads: 3, headWidth: 64, rank: 8 } as const;
-/** What RMSNorm adds to the mean square. */
+/** ε of RMSNorm. */
 export const EPSILON = 1e-5;
 
 /** A matrix of the checkpoint, [rows, columns] = [out, in]. */
@@ -90,7 +90,10 @@ export function plainLlama({ layers, vocabulary }: PlainOptions): PlainLlama {
   };
 }
 
-/** The token ids of one row, as bench/peers/step.ts has them. Every token but the first is the label of the one before. */
+/**
+ * The token ids of one row, as in bench/peers/step.ts. Every token but the first is the label of the one
+ * before.
+ */
 export function plainIds({ tokens, vocabulary }: PlainOptions): readonly number[] {
   return Array.from({ length: tokens }, (_, t) => (t * 997 + 13) % vocabulary);
 }
@@ -106,7 +109,10 @@ export function rotations(tokens: number): { readonly cos: Float32Array; readonl
   return { cos: table(Math.cos), sin: table(Math.sin) };
 }
 
-/** Uniform numbers within ±`spread` of `middle`, one after another from a linear congruential generator (Numerical Recipes). */
+/**
+ * Uniform values within ±`spread` of `middle`, one after another from a linear congruential generator
+ * (Numerical Recipes).
+ */
 function uniformDraws(
   seed: number,
 ): (n: number, middle: number, spread: number) => Float32Array<ArrayBuffer> {

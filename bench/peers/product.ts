@@ -1,6 +1,6 @@
 /**
- * y = x Wᵀ, x [m, k], W [n, k]. Arguments: {backend, threads, m, n, k, dtype, weights, times}: as many weights as `weights`, in turn,
- * or one of them as often where they are `same`.
+ * y = x Wᵀ, x [m, k], W [n, k]. Arguments: {backend, threads, m, n, k, dtype, weights, times}: `weights`
+ * different weights in turn, or the same one repeatedly if `same`.
  */
 import { scope } from "../../mod.ts";
 import { matmul, normal } from "../../ops/mod.ts";

@@ -10,5 +10,5 @@ const [x, w] = [normal(keyOf(1), [m, k], backend), normal(keyOf(2), [k, n], back
 const last = normal(keyOf(3), [1], backend);
 await servePeer({ ...VERSIONS, adapter: backend.adapter }, async () => {
   for (let i = 0; i < inner; i++) scope((): number => matmul(x, w).size);
-  await read(last); // all that was recorded before is done
+  await read(last); // all previously recorded work is done
 }, times);

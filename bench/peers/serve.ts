@@ -9,8 +9,8 @@ export const VERSIONS: Readonly<Record<string, string>> = {
 };
 
 /**
- * See the module comment. A reading is the time of `times` runs (default 1), divided by `times`, and a number of bytes: by
- * default the most that was ever resident.
+ * See the module comment. A reading is the time of `times` runs (default 1), divided by `times`, and a number
+ * of bytes: by default the peak resident memory.
  */
 export async function servePeer(
   versions: Readonly<Record<string, string>>,
@@ -29,7 +29,7 @@ export async function servePeer(
   }
 }
 
-/** Peak resident set of this process, as Linux keeps it. */
+/** Peak resident set of this process, as reported by Linux. */
 function peakResident(): number {
   const line = /VmHWM:\s+(\d+) kB/.exec(readFileSync("/proc/self/status", "utf8"));
   return Number(line?.[1] ?? 0) * 1024;

@@ -1,4 +1,4 @@
-/** Times whole processes: the arguments are the command that each run starts anew. */
+/** Times whole processes: the arguments are the command that each run starts. */
 import { servePeer } from "./serve.ts";
 
 const [command, ...args] = Deno.args as [string, ...string[]];

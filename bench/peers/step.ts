@@ -29,7 +29,10 @@ interface StepOptions extends OpenOptions {
   readonly layers: number;
   /** Recompute blocks in the backward pass. */
   readonly checkpoint: boolean;
-  /** What a reading's bytes are: the process's largest resident set, or the most that lives in a step alone. */
+  /**
+   * The meaning of a reading's bytes: the process's peak resident memory, or the peak of live bytes within a
+   * step.
+   */
   readonly bytes: "resident" | "activations";
 }
 
@@ -110,7 +113,10 @@ const labels = classifier
 let step = 0;
 let activations = 0;
 
-/** From the parameters to their gradients; what lives beside the weights, parameters and moments while it runs. */
+/**
+ * Computes gradients from the parameters; measures live bytes besides the weights, parameters and moments
+ * meanwhile.
+ */
 async function train(): Promise<void> {
   resetPeak();
   const before = memory(backend).live;

@@ -1,4 +1,6 @@
-/** As many floating-point operations as a product [m, n, k] has, in the product's innermost loop alone, on one thread. */
+/**
+ * The floating-point operations of a product [m, n, k] in the product's innermost loop alone, on one thread.
+ */
 import { startSingle } from "../../ops/wasm/machine.ts";
 import { servePeer, VERSIONS } from "./serve.ts";
 

@@ -1,7 +1,7 @@
 /** Text from a SmolLM2-135M-shaped model, one sequence: 16 tokens read, 64 written, each the likeliest. */
 import { atMost, ours, type Own, python, type Row, rowOn } from "../row.ts";
 
-/** The file that BENCH_GGUF names, SmolLM2-135M with Q4_1 weights; without it the row says so. */
+/** The file named by BENCH_GGUF, SmolLM2-135M with Q4_1 weights; the row reports if it is missing. */
 const gguf = Deno.env.get("BENCH_GGUF") ?? "";
 
 /** Rows on a backend. */

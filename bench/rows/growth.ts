@@ -14,7 +14,7 @@ const series = (
   peers: sizes.map((size) => script(String(size), "step.ts", options(size))),
 });
 
-/** The rows. The label count stays, so the head's share does. */
+/** The rows. The number of labels is constant, and so is the head's cost. */
 export const growth: readonly Row[] = [
   series("growth-tokens", "LoRA steps of 6 blocks at 128 tokens, of those at more", [
     128,

@@ -1,6 +1,6 @@
 /**
- * Loading 538 MB of safetensors against reading the file into memory, whole; it lies in the system's cache. Beside them, without a
- * target, what a pass over its bytes takes that keeps none.
+ * Loading 538 MB of safetensors against reading the whole file into memory; it is in the system's cache. In
+ * addition, without a target, the time of a pass over its bytes without keeping them.
  */
 import { atMost, ours, type Own, type Row, rowOn } from "../row.ts";
 

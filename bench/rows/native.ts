@@ -1,6 +1,6 @@
 /**
- * The same comparisons with the native backend, the crate compiled for this machine: against what PyTorch, transformers and
- * bitsandbytes, which are native too, take. `deno task native` builds it.
+ * The same comparisons with the native backend, the crate compiled for this machine: against PyTorch,
+ * transformers and bitsandbytes, which are native too. `deno task native` builds it.
  */
 import { atMost, ours, type PeerCommand, type Row, rowOn } from "../row.ts";
 import { factorsOn } from "./factors.ts";

@@ -1,4 +1,7 @@
-/** What other ways to train cost, of our own LoRA step of SmolLM2-135M: rank 8 on q, k, v, o, 1x128 tokens, two threads. */
+/**
+ * The cost of other ways to train, relative to our own LoRA step of SmolLM2-135M: rank 8 on q, k, v, o, 1x128
+ * tokens, two threads.
+ */
 import { atMost, ours, type Own, type Row, rowOn, script } from "../row.ts";
 
 const ofLora = (
@@ -41,8 +44,8 @@ const REPARAMETRISED: readonly GenerationRequest[] = [
 ];
 
 /**
- * Steps of reparametrised methods on a backend. What is asked of them was asked beside WebAssembly's LoRA step; the native
- * one takes a third of its time, so that the same extra work is a larger share.
+ * Steps of reparametrised methods on a backend. Their targets were set relative to WebAssembly's LoRA step;
+ * the native one takes a third of its time, so the same extra work is a larger share.
  */
 export const reparametrisedSteps = (backend: Own): readonly Row[] => [
   ofLora(backend, "qlora-step", "QLoRA (NF4, double quantization)", { weights: "nf4_double" }, 1.15),

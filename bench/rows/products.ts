@@ -1,13 +1,14 @@
 /**
- * f32 products against the fused-multiply-add peak of four lanes, measured by the crate in the same run (0.85 of it is a
- * ratio of 1.18), against the other runtimes on one thread; and two threads against one, and against jax-js, which starts a
- * worker a core. A reading is many products in a row, so that waking up and cold caches are a small share of it.
+ * f32 products against the fused-multiply-add peak of four lanes, measured by the crate in the same run (0.85
+ * of it is a ratio of 1.18), against the other runtimes on one thread; and two threads against one, and
+ * against jax-js, which starts one worker per core. A reading is many consecutive products, so that wake-up
+ * and cold caches are a small share of it.
  */
 import { atMost, ours, type Own, type PeerCommand, python, type Row, rowOn, script } from "../row.ts";
 
 const SHAPES = [[128, 1536, 576], [128, 576, 1536], [768, 768, 768], [1536, 1536, 1536]] as const;
 
-/** A row a shape on a backend, and one for its two threads. */
+/** One row per shape on a backend, and one for its two threads. */
 export const productsOn = (backend: Own): readonly Row[] =>
   SHAPES.flatMap(([m, n, k]): readonly Row[] => {
     const shape = { m, n, k, times: m > 1000 ? 4 : 40 };
@@ -36,7 +37,7 @@ export const productsOn = (backend: Own): readonly Row[] =>
     ];
   });
 
-/** How near the product's innermost loop comes to the peak by itself: no product can be nearer. */
+/** How close the product's innermost loop alone comes to the peak: no product can be closer. */
 export const productTile: Row = {
   name: "product-tile",
   what: "the product's innermost loop alone on panels in the first-level cache, one thread",

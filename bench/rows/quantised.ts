@@ -1,9 +1,9 @@
-/** NF4: coding and decoding a matrix [2048, 2048] against bitsandbytes, products against f32 ones. */
+/** NF4: quantizing and dequantizing a matrix [2048, 2048] against bitsandbytes, products against f32 ones. */
 import { atMost, ours, type Own, python, type Row, rowOn } from "../row.ts";
 
 const common = { repetitions: 9, warmUp: 3 };
 const batch = { threads: 2, m: 128, n: 2048, k: 2048, times: 10 };
-/** 17 matrices of 16 MiB in f32: no cache holds them. */
+/** 17 matrices of 16 MiB in f32: too large for any cache. */
 const single = { threads: 2, m: 1, n: 2048, k: 2048, weights: 17, times: 4 };
 
 /** The rows on a backend. */

@@ -1,6 +1,6 @@
 /**
- * Training steps against PyTorch + PEFT: LoRA of rank 8 on q, k, v, o; AdamW; f32 on both sides; two threads. Other methods on
- * BERT-base against Python's `adapters`, under the same sizes.
+ * Training steps against PyTorch + PEFT: LoRA of rank 8 on q, k, v, o; AdamW; f32 on both sides; two threads.
+ * Other methods on BERT-base against Python's `adapters`, with the same sizes.
  */
 import { atMost, ours, type Own, type PeerCommand, python, type Row, rowOn, script } from "../row.ts";
 
@@ -50,7 +50,7 @@ const againstAdapters = (backend: Own, method: string, what: string): Row => {
   });
 };
 
-/** Steps of the methods that LyCORIS has, on a backend. */
+/** Steps of the methods in LyCORIS, on a backend. */
 export const lycorisSteps = (backend: Own): readonly Row[] =>
   ([["lokr", "LoKr"], ["loha", "LoHa"]] as const).map(([method, what]) =>
     rowOn(backend, {
@@ -65,7 +65,10 @@ export const lycorisSteps = (backend: Own): readonly Row[] =>
     })
   );
 
-/** The step in the other JavaScript runtimes, as `bench/same_losses.ts` shows: at equal threads, and with all that each finds. */
+/**
+ * The step in the other JavaScript runtimes, as `bench/same_losses.ts` shows: with equal numbers of threads,
+ * and with all that each finds.
+ */
 export const inRuntimes = (backend: Own): readonly Row[] => {
   const row = (name: string, what: string, ...peers: readonly PeerCommand[]): Row =>
     rowOn(backend, { name: `lora-step-${name}`, what, repetitions: 5, warmUp: 1, peers });
@@ -90,7 +93,7 @@ export const inRuntimes = (backend: Own): readonly Row[] => {
   ];
 };
 
-/** Steps of methods that Python's `adapters` has, on a backend. */
+/** Steps of methods in Python's `adapters`, on a backend. */
 export const adapterSteps = (backend: Own): readonly Row[] => [
   againstAdapters(backend, "houlsby", "Houlsby"),
   againstAdapters(backend, "prefix", "prefix tuning"),

@@ -1,4 +1,4 @@
-/** From nothing to the first product of this project. */
+/** From process start to the first product of this project. */
 import { matmul, ones } from "../../../ops/mod.ts";
 import { wasm } from "../../../ops/wasm/mod.ts";
 
