@@ -1,6 +1,6 @@
 /**
- * Choosing layers by name, as in PEFT folders and options. Nothing is skipped silently: a name that matches
- * nothing throws.
+ * Chooses layers by name, as in PEFT folders and options. A name that matches nothing always throws. as in
+ * PEFT folders and options. Nothing is skipped silently: a name that matches nothing throws.
  */
 import type { EmbeddingPlace, HeadPlace, LinearPlace, Place, Spec } from "./place.ts";
 
@@ -17,10 +17,7 @@ export type Targets = readonly string[] | RegExp | "all-linear" | ((place: Place
 export interface TargetOptions {
   /** Default: the query and value layers (or the fused qkv), as in the LoRA paper. */
   readonly targets?: Targets;
-  /**
-   * Layers to leave out, by the same rules. For a new adapter each name must be a layer of the model, chosen
-   * or not.
-   */
+  /** Layers to leave out. For a new adapter each name must be a layer of the model, chosen or not. */
   readonly exclude?: readonly string[] | RegExp;
   /** Only these blocks. */
   readonly layers?: readonly number[];
@@ -109,10 +106,10 @@ export interface PatternOptions {
 }
 
 /**
- * The layers of a new adapter. Stricter than `chooseTargets`: things that a folder written by another program
- * may contain harmlessly are mistakes in one's own options, namely names that choose a layer twice, blocks
- * that do not exist, exclusions that name no layer, and value patterns that match no chosen layer or that
- * match one with different values.
+ * The layers of a new adapter. Things that a folder of another program may contain harmlessly are mistakes in
+ * one's own options: names that choose a layer twice, blocks that do not exist, exclusions that name no
+ * layer, and value patterns that match no chosen layer, or of which two with different values match the same
+ * one.
  *
  * @throws {RangeError} in these cases, naming the layer; and as `chooseTargets`.
  * @example
