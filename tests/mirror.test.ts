@@ -31,6 +31,13 @@ const ENDINGS = [".ts", ".rs", ".jsonl", ""];
 
 /** Test files that are about no single source, and what they are about. */
 const WITHOUT_A_SOURCE: Readonly<Record<string, string>> = {
+  "core/unkept_model": "every function that takes a model leaves one that nothing keeps as it was",
+  "io/bitsandbytes_decoded": "4-bit checkpoints rounded to the dtype that they state, beside bitsandbytes",
+  "io/bounds": "a count above its bound in any file is refused at once",
+  "io/gradient_trees": "gradients in the place of parameters, by every method and format",
+  "io/named_folders": "folders that an adapter's files name",
+  "io/adapterhub/heads": "heads of AdapterHub folders, loaded and saved again",
+  "embedded/desks": "the data of the desks",
   "ops/tall_factors": "factorisations by any backend, of the shapes that wasm factors in a way of its own",
   "ops/gpu/parts": "operands larger than a binding, through every family of kernels",
   "ops/gpu/product_forms": "products with a low-rank term in one pass, and products of f16",

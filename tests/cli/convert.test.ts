@@ -251,7 +251,7 @@ Deno.test("graft convert --name takes one of several adapters", async () => {
     Deno.mkdirSync(`${folder.path}/both/${name}`, { recursive: true });
     for (const file of ["adapter_config.json", "adapter_model.safetensors"]) {
       Deno.copyFileSync(
-        `${GOLDEN}peft/${name === "a" ? "random" : "dora"}/${file}`,
+        `${GOLDEN}peft_folders/${name === "a" ? "random" : "dora"}/${file}`,
         `${folder.path}/both/${name}/${file}`,
       );
     }

@@ -156,7 +156,7 @@ Deno.test("no count in a PEFT folder takes all memory or all time", async () => 
     const config = jsonAt(`${folder}/adapter_config.json`) as Record<string, unknown>;
     const named = `${GOLDEN}${String(config["base_model_name_or_path"]).replace(/^.*golden\//, "")}`;
     const there = await Deno.stat(`${named}/config.json`).then(() => true, () => false);
-    const model = await base(there ? named : `${GOLDEN}llama_tiny/base`);
+    const model = await base(there ? named : `${GOLDEN}llama_lora/base`);
     await tryFolder(
       folder,
       ["adapter_config.json"],

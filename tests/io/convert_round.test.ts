@@ -59,7 +59,7 @@ import {
 import { reference } from "../../ops/reference/mod.ts";
 import { assertNoLeak } from "../support/assert.ts";
 import { inFolder } from "../support/folder.ts";
-import { GOLDEN } from "../support/golden.ts";
+import { caseFolders, GOLDEN, madeBy, PEFT_FOLDERS, PEFT_PROMPT_FOLDERS } from "../support/golden.ts";
 
 type Stored = Readonly<
   Record<string, { readonly shape: readonly number[]; readonly dtype: string; bytes: Uint8Array }>
@@ -93,9 +93,8 @@ async function numbersOf(params: Tree): Promise<Readonly<Record<string, unknown>
   return Object.fromEntries(await Promise.all(numbers));
 }
 
-const CASES = ["peft", "peft_prompts"].flatMap((root) =>
-  [...Deno.readDirSync(`${GOLDEN}${root}`)].map(({ name }) => `${GOLDEN}${root}/${name}`)
-).filter((path) => exists(`${path}/case.json`) && exists(`${path}/adapter_model.safetensors`)).sort();
+const CASES = [PEFT_FOLDERS, PEFT_PROMPT_FOLDERS].flatMap((scripts) => [...caseFolders(scripts).values()])
+  .map((path) => GOLDEN + path).filter((path) => exists(`${path}/adapter_model.safetensors`)).sort();
 
 /** Where our folder differs from PEFT's, as tests/io/peft/folders and prompts say: both ways are compared with each other. */
 const REWRITTEN = [
@@ -129,7 +128,7 @@ for (const path of CASES) {
 for (const [name, field] of [["delora", "lambda_pattern"], ["c3a", "block_size_pattern"]] as const) {
   Deno.test(`patterns that decide nothing stand in no one's way into our own form: ${field}`, () =>
     assertNoLeak(async () => {
-      const path = `${GOLDEN}peft/${name}`;
+      const path = GOLDEN + madeBy(PEFT_FOLDERS, name);
       const { base } = JSON.parse(Deno.readTextFileSync(`${path}/case.json`));
       const model = await loadModel(GOLDEN + base, { backend: reference() });
       await inFolder(async (folder) => {

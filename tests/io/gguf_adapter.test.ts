@@ -49,7 +49,7 @@ async function withCase(
   name: string,
   run: (model: Model, folder: string) => Promise<void>,
 ): Promise<void> {
-  const { base } = JSON.parse(Deno.readTextFileSync(`${GOLDEN}peft/${name}/case.json`));
+  const { base } = JSON.parse(Deno.readTextFileSync(`${GOLDEN}peft_folders/${name}/case.json`));
   await withModel(() => loadModel(GOLDEN + base, { backend }), run);
 }
 
@@ -90,7 +90,7 @@ async function tunedLogits(model: Model, adapter: Adapter, batch = TINY): Promis
 for (const name of CASES) {
   Deno.test(`saveAdapter() to GGUF writes what llama.cpp's converter writes: ${name}`, () =>
     withCase(name, async (model, folder) => {
-      const adapter = await loadAdapter(`${GOLDEN}peft/${name}`, model);
+      const adapter = await loadAdapter(`${GOLDEN}peft_folders/${name}`, model);
       const owned = keep(adapter.params);
       await saveAdapter(`${folder}/ours.gguf`, adapter, model);
       owned.dispose();
@@ -115,7 +115,7 @@ for (const name of CASES) {
     withCase(name, async (model, folder) => {
       const adapter = await loadAdapter(`${GOLDEN}gguf_adapter/${name}.gguf`, model);
       await saveAdapter(folder, adapter, model); // and as a PEFT folder
-      const expected = goldenNumbers(`peft/${name}/expected.safetensors`).get("logits")!;
+      const expected = goldenNumbers(`peft_folders/${name}/expected.safetensors`).get("logits")!;
       assertClose(await tunedLogits(model, adapter, BATCH), expected, 1e-5, "from GGUF");
       const again = await loadAdapter(folder, model);
       assertClose(await tunedLogits(model, again, BATCH), expected, 1e-5, "from PEFT");

@@ -20,7 +20,7 @@ interface Row {
 }
 
 const EXPECTED: Readonly<Record<string, readonly Row[]>> = JSON.parse(
-  Deno.readTextFileSync(`${GOLDEN}llama_cpp/expected.json`),
+  Deno.readTextFileSync(`${GOLDEN}rounded_inputs/expected.json`),
 );
 
 async function lastLogits(model: Model, ids: readonly number[]): Promise<Float32Array> {
@@ -34,7 +34,7 @@ for (const backend of ["reference", "wasm"] as const) {
   for (const [name, rows] of Object.entries(EXPECTED)) {
     Deno.test(`roundedInputs() gives llama.cpp's logits and greedy tokens: ${name} on ${backend}`, () =>
       withBackend(backend, async (backend) => {
-        const model = await loadModel(`${GOLDEN}llama_cpp/${name}.gguf`, { backend });
+        const model = await loadModel(`${GOLDEN}rounded_inputs/${name}.gguf`, { backend });
         const rounded = roundedInputs(model);
         for (const { ids, last, made } of rows) {
           assertClose(await lastLogits(rounded, ids), last, 1e-5, name);

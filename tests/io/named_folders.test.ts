@@ -16,7 +16,7 @@ import { GOLDEN } from "../support/golden.ts";
 import { temporaryFolder } from "../cli/tiny.ts";
 import { hubModel } from "./adapterhub/cases.ts";
 
-const XLORA = `${GOLDEN}peft_prompts/xlora`;
+const XLORA = `${GOLDEN}peft_prompt_folders/xlora`;
 
 function copyFolder(from: string, to: string): void {
   Deno.mkdirSync(to, { recursive: true });

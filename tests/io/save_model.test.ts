@@ -73,11 +73,11 @@ Deno.test("saveModel() writes the weights that were loaded", () =>
 
 for (const name of ["head_tied", "embedding_tied", "save_head_tied", "gpt2_embedding", "head_t5"]) {
   Deno.test(`saveModel() gives a merged head a matrix of its own: ${name}`, async () => {
-    const { base } = JSON.parse(Deno.readTextFileSync(`${GOLDEN}peft/${name}/case.json`));
+    const { base } = JSON.parse(Deno.readTextFileSync(`${GOLDEN}peft_folders/${name}/case.json`));
     await withBase(base, async (model, folder) => {
-      const adapter: Adapter = await loadAdapter(`${GOLDEN}peft/${name}`, model);
+      const adapter: Adapter = await loadAdapter(`${GOLDEN}peft_folders/${name}`, model);
       const owned = keep(adapter.params);
-      const expected = openSafetensors(`${GOLDEN}peft/${name}/expected.safetensors`);
+      const expected = openSafetensors(`${GOLDEN}peft_folders/${name}/expected.safetensors`);
       const logits = new Float32Array(expected.tensors.get("logits")!.read().buffer);
       expected.close();
       const merged = merge(model, adapter);

@@ -33,7 +33,7 @@ import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { inFolder } from "../support/folder.ts";
 import { GOLDEN, goldenNumbers } from "../support/golden.ts";
 
-const PEFT = `${GOLDEN}peft/`;
+const PEFT = `${GOLDEN}peft_folders/`;
 const BATCH = JSON.parse(Deno.readTextFileSync(`${PEFT}batch.json`));
 
 async function logitsOf(model: Model, batch = BATCH): Promise<Float32Array> {
@@ -75,7 +75,7 @@ for (
         merged.dispose();
         const again = await loadModel(folder, { backend: reference() });
         assert.equal(again.spec.blocks.length, deeper.spec.blocks.length);
-        const expected = goldenNumbers(`peft/${name}/expected.safetensors`).get("logits")!;
+        const expected = goldenNumbers(`peft_folders/${name}/expected.safetensors`).get("logits")!;
         assertClose(await logitsOf(again), expected, 1e-5, name);
         again.dispose();
       })));

@@ -45,6 +45,7 @@ import { withBackend } from "../support/backends.ts";
 import { GOLDEN } from "../support/golden.ts";
 
 const json = (name: string) => JSON.parse(Deno.readTextFileSync(`${GOLDEN}tokenizer_goldens/${name}.json`));
+const thousand = JSON.parse(Deno.readTextFileSync(`${GOLDEN}tokenizer_thousand.json`));
 const codec = tokenizer(json("bert_uncased"));
 const pad = codec.pad!;
 
@@ -235,7 +236,7 @@ Deno.test("planMemory() knows the labels of classifiers, taggers and T5", () =>
 Deno.test("labelledRows() tags the first token of each word, as transformers aligns them", () => {
   for (const name of ["bert_uncased", "roberta", "t5"]) {
     const made = tokenizer(json(name));
-    for (const [words, ids, wordIds] of json("thousand")[name].words) {
+    for (const [words, ids, wordIds] of thousand[name].words) {
       const tags = words.map((_: string, i: number) => String(i));
       const rows = labelledRows([{ kind: "tags", words, tags }], made, { maxLength: 9, names: tags });
       const { inputIds, labels } = rows.tokens(0);

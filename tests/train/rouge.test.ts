@@ -5,7 +5,7 @@ import { porterStem } from "../../train/porter.ts";
 type Row = readonly [reference: string, candidate: string, plain: number[], stemmed: number[]];
 
 const golden = (name: string): string =>
-  Deno.readTextFileSync(new URL(`../oracles/golden/${name}`, import.meta.url));
+  Deno.readTextFileSync(new URL(`../oracles/golden/rouge/${name}`, import.meta.url));
 const pairs = JSON.parse(golden("rouge.json")) as readonly Row[];
 
 const flat = (scores: RougeScores): readonly number[] =>

@@ -27,7 +27,7 @@ import { inFolder } from "../../support/folder.ts";
 import { GOLDEN } from "../../support/golden.ts";
 import { hubBatch, hubModel } from "./cases.ts";
 
-const FOLDER = `${GOLDEN}adapter_hub/bert_text_vera_diagonal`;
+const FOLDER = `${GOLDEN}adapter_hub_folders/bert_text_vera_diagonal`;
 const QUERY = "bert.encoder.layer.0.attention.self.query";
 
 const configOf = (folder: string) => JSON.parse(Deno.readTextFileSync(`${folder}/adapter_config.json`));

@@ -34,13 +34,12 @@ import { freshModel, smallConfig } from "../../../models/mod.ts";
 import { reference } from "../../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../../support/assert.ts";
 import { inFolder } from "../../support/folder.ts";
-import { GOLDEN } from "../../support/golden.ts";
+import { caseFolders, GOLDEN, PEFT_FOLDERS } from "../../support/golden.ts";
 import { noised } from "../../support/subject.ts";
 
-const ROOT = `${GOLDEN}peft/`;
-const BATCH = JSON.parse(Deno.readTextFileSync(`${ROOT}batch.json`));
-const CASES = [...Deno.readDirSync(ROOT)].map((entry) => entry.name)
-  .filter((name) => exists(`${ROOT}${name}/case.json`)).sort();
+const BATCH = JSON.parse(Deno.readTextFileSync(`${GOLDEN}peft_folders/batch.json`));
+const CASES = caseFolders(PEFT_FOLDERS);
+const folderOf = (name: string): string => GOLDEN + CASES.get(name)!;
 /** A shared table cannot be merged with the head's copy of it in one weight. */
 const UNMERGEABLE = new Set(["lily", "lily_pattern", "poly_tasks"]); // what they mix depends on the text, or on the row
 
@@ -158,10 +157,10 @@ async function withCase(
   run: (model: Model, adapter: Adapter, expected: ReadonlyMap<string, Stored>) => Promise<void>,
 ): Promise<void> {
   await assertNoLeak(async () => {
-    const base = await loadModel(GOLDEN + json(`${ROOT}${name}/case.json`).base, { backend: reference() });
-    const model = await modelOfAdapter(`${ROOT}${name}`, base);
-    const adapter = await loadAdapter(`${ROOT}${name}`, model);
-    await run(model, adapter, tensorsOf(`${ROOT}${name}/expected.safetensors`));
+    const base = await loadModel(GOLDEN + json(`${folderOf(name)}/case.json`).base, { backend: reference() });
+    const model = await modelOfAdapter(folderOf(name), base);
+    const adapter = await loadAdapter(folderOf(name), model);
+    await run(model, adapter, tensorsOf(`${folderOf(name)}/expected.safetensors`));
     free(adapter);
     base.dispose();
   });
@@ -180,7 +179,7 @@ async function logitsOf(model: Model, batch: Batch = BATCH): Promise<Float32Arra
   return numbers;
 }
 
-for (const name of CASES) {
+for (const name of CASES.keys()) {
   Deno.test(`loadAdapter() gives the logits, loss and gradients of PEFT: ${name}`, async () => {
     await withCase(name, async (model, adapter, expected) => {
       const logits = expected.get("logits")!.numbers;
@@ -213,7 +212,7 @@ for (const name of CASES) {
     await withCase(name, async (model, adapter) => {
       await inFolder(async (folder) => {
         await saveAdapter(folder, adapter, model);
-        const theirs = tensorsOf(`${ROOT}${name}/adapter_model.safetensors`);
+        const theirs = tensorsOf(`${folderOf(name)}/adapter_model.safetensors`);
         const ours = asTheirs(name, tensorsOf(`${folder}/adapter_model.safetensors`));
         // PEFT writes the tables of targets by two names, which the embedding has not where the head alone is named, and none of
         // parameters.
@@ -226,7 +225,7 @@ for (const name of CASES) {
           if (pulled) assert.notDeepEqual(ours.get(key), tensor, key);
           else assert.deepEqual(ours.get(key), tensor, key);
         }
-        const [a, b] = [`${folder}/`, `${ROOT}${name}/`].map((path) => json(`${path}adapter_config.json`));
+        const [a, b] = [`${folder}/`, `${folderOf(name)}/`].map((path) => json(`${path}adapter_config.json`));
         const [ourConfig, theirConfig] = [finalized(a), finalized(b)];
         for (const field of reworded(name)) delete ourConfig[field], delete theirConfig[field];
         assert.deepEqual(ourConfig, theirConfig);
@@ -249,15 +248,18 @@ for (const name of CASES) {
 Deno.test("loadAdapter() takes the root or a named adapter of a folder, also in bfloat16", async () => {
   await assertNoLeak(async () => {
     const model = await loadModel(`${GOLDEN}llama_lora/base`, { backend: reference() });
-    const expected = tensorsOf(`${ROOT}several/expected.safetensors`);
+    const expected = tensorsOf(`${GOLDEN}peft_folders/several/expected.safetensors`);
     for (const name of ["default", "other"]) {
-      const adapter = await loadAdapter(`${ROOT}several`, model, { name });
+      const adapter = await loadAdapter(`${GOLDEN}peft_folders/several`, model, { name });
       assert.equal(adapter.name, name);
       assert.ok(leaves(adapter.params).every(([, t]) => t instanceof Tensor && t.dtype === "f32"));
       assertClose(await logitsOf(graft(model, adapter)), expected.get(name)!.numbers, 1e-5, name);
       free(adapter);
     }
-    await assert.rejects(loadAdapter(`${ROOT}several`, model, { name: "third" }), /holds default, other/);
+    await assert.rejects(
+      loadAdapter(`${GOLDEN}peft_folders/several`, model, { name: "third" }),
+      /holds default, other/,
+    );
     model.dispose();
   });
 });
@@ -266,7 +268,7 @@ Deno.test("loadAdapter() refuses factors of a tied pair that differ, of which PE
   assertNoLeak(async () => {
     const model = await loadModel(`${GOLDEN}llama_lora/base`, { backend: reference() });
     await inFolder(async (folder) => {
-      const from = `${ROOT}embedding_ensured`;
+      const from = `${GOLDEN}peft_folders/embedding_ensured`;
       Deno.copyFileSync(`${from}/adapter_config.json`, `${folder}/adapter_config.json`);
       const file = openSafetensors(`${from}/adapter_model.safetensors`);
       const tensors = [...file.tensors.values()].map((t) => {
@@ -299,7 +301,7 @@ Deno.test("PEFT folders hold nothing on the table that T5's stacks read under ot
         free(adapter);
       }
       Deno.copyFileSync(
-        `${ROOT}only_tokens_t5/adapter_model.safetensors`,
+        `${GOLDEN}peft_folders/only_tokens_t5/adapter_model.safetensors`,
         `${folder}/adapter_model.safetensors`,
       );
       for (
@@ -404,7 +406,7 @@ Deno.test("OSF's folders find where its vectors started in the base, beside save
 Deno.test("loadAdapter() reads SHiRA's positions as whole numbers of either kind, and refuses what is none of the matrix's", () =>
   assertNoLeak(async () => {
     const model = await loadModel(`${GOLDEN}peft_folders/bases/qwen2`, { backend: reference() });
-    const from = `${ROOT}shira`;
+    const from = `${GOLDEN}peft_updates/shira`;
     const attempt = (
       positions: (given: Int32Array) => Float32Array | Int32Array,
       check: (loading: Promise<Adapter>) => Promise<void>,

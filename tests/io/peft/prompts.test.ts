@@ -31,12 +31,11 @@ import {
 import { reference } from "../../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../../support/assert.ts";
 import { inFolder } from "../../support/folder.ts";
-import { GOLDEN } from "../../support/golden.ts";
+import { caseFolders, GOLDEN, PEFT_PROMPT_FOLDERS } from "../../support/golden.ts";
 
-const ROOT = `${GOLDEN}peft_prompts/`;
-const CASES = [...Deno.readDirSync(ROOT)].map((entry) => entry.name).filter((name) =>
-  !name.startsWith("xlora")
-).sort();
+const FOLDERS = caseFolders(PEFT_PROMPT_FOLDERS);
+const CASES = [...FOLDERS.keys()].filter((name) => !name.startsWith("xlora"));
+const folderOf = (name: string): string => GOLDEN + FOLDERS.get(name)!;
 
 // deno-lint-ignore no-explicit-any
 const json = (path: string): any => JSON.parse(Deno.readTextFileSync(path));
@@ -68,11 +67,11 @@ async function withCase(
   run: (model: Model, adapter: Adapter, batch: Batch, expected: ReadonlyMap<string, Stored>) => Promise<void>,
 ): Promise<void> {
   await assertNoLeak(async () => {
-    const { base, rows } = json(`${ROOT}${name}/case.json`);
+    const { base, rows } = json(`${folderOf(name)}/case.json`);
     const model = await loadModel(GOLDEN + base, { backend: reference() });
-    const adapter = await loadAdapter(`${ROOT}${name}`, model);
+    const adapter = await loadAdapter(folderOf(name), model);
     const batch = { ...batchOf(base), ...rows && { rows } }; // tasks by rows
-    await run(model, adapter, batch, tensorsOf(`${ROOT}${name}/expected.safetensors`));
+    await run(model, adapter, batch, tensorsOf(`${folderOf(name)}/expected.safetensors`));
     dispose(adapter.params);
     model.dispose();
   });
@@ -140,7 +139,7 @@ for (const name of CASES) {
     withCase(name, (model, adapter, batch) =>
       inFolder(async (folder) => {
         await saveAdapter(folder, adapter, model);
-        const theirs = tensorsOf(`${ROOT}${name}/adapter_model.safetensors`);
+        const theirs = tensorsOf(`${folderOf(name)}/adapter_model.safetensors`);
         const ours = tensorsOf(`${folder}/adapter_model.safetensors`);
         assert.deepEqual([...ours.keys()].sort(), [...theirs.keys()].sort());
         for (const [key, { shape, numbers }] of theirs) {
@@ -148,7 +147,7 @@ for (const name of CASES) {
           const read = numbers.map((x, i) => UNREAD[name]?.(i, numbers.length) ? 0 : x);
           assert.deepEqual(ours.get(key)!.numbers, read, key);
         }
-        const [a, b] = [`${folder}/`, `${ROOT}${name}/`].map((path) => json(`${path}adapter_config.json`));
+        const [a, b] = [`${folder}/`, `${folderOf(name)}/`].map((path) => json(`${path}adapter_config.json`));
         for (const field of ["base_model_name_or_path", ...REWORDED[name] ?? []]) {
           delete a[field], delete b[field];
         }
@@ -245,8 +244,11 @@ Deno.test("prompts that PEFT has not are refused with the reason", () =>
         () => prefixTuning({ length: 2, rows: "peft" }).edits({}, deeper),
         /for the encoder's 1 blocks, and the decoder has 2/,
       );
-      const config = json(`${ROOT}prefix/adapter_config.json`);
-      await Deno.copyFile(`${ROOT}prefix/adapter_model.safetensors`, `${folder}/adapter_model.safetensors`);
+      const config = json(`${folderOf("prefix")}/adapter_config.json`);
+      await Deno.copyFile(
+        `${folderOf("prefix")}/adapter_model.safetensors`,
+        `${folder}/adapter_model.safetensors`,
+      );
       await Deno.writeTextFile(`${folder}/adapter_config.json`, JSON.stringify({ ...config, num_layers: 3 }));
       await assert.rejects(loadAdapter(folder, model), /num_layers/);
       await Deno.writeTextFile(
@@ -294,7 +296,7 @@ Deno.test("LLaMA-Adapter's folders are refused where PEFT computes something els
     const model = await loadModel(`${GOLDEN}llama_lora/base`, { backend: reference() });
     await inFolder(async (folder) => {
       for (const file of ["adapter_config.json", "adapter_model.safetensors"]) {
-        Deno.copyFileSync(`${ROOT}adaption/${file}`, `${folder}/${file}`);
+        Deno.copyFileSync(`${folderOf("adaption")}/${file}`, `${folder}/${file}`);
       }
       const config = json(`${folder}/adapter_config.json`);
       const write = (fields: object): void =>

@@ -24,7 +24,7 @@ import { assertClose, assertNoLeak } from "../../support/assert.ts";
 import { GOLDEN } from "../../support/golden.ts";
 import { goldenBatch } from "../../support/golden_method.ts";
 
-const ROOT = `${GOLDEN}peft_prompts/`;
+const ROOT = `${GOLDEN}peft_prompt_folders/`;
 
 // deno-lint-ignore no-explicit-any
 const json = (path: string): any => JSON.parse(Deno.readTextFileSync(path));
