@@ -35,7 +35,7 @@ import { type BuiltMethod, METHOD_OPTIONS } from "../../io/records/method_option
 import { namedMethod } from "../../io/records/named_method.ts";
 import { saveAdapter } from "../../io/save_adapter.ts";
 import { reference } from "../../ops/reference/mod.ts";
-import { GOLDEN } from "../support/golden.ts";
+import { GOLDEN, PEFT_FOLDERS, PEFT_PROMPT_FOLDERS } from "../support/golden.ts";
 import {
   cheaply,
   copyFolder,
@@ -150,7 +150,9 @@ function bases(): (path: string) => Promise<Model> {
 Deno.test("no count in a PEFT folder takes all memory or all time", async () => {
   const seen = new Set<string>();
   const base = bases();
-  for (const folder of folders("peft", "peft_prompts", "peft_changed_base", "weighted")) {
+  for (
+    const folder of folders(...PEFT_FOLDERS, ...PEFT_PROMPT_FOLDERS, "peft_changed_base", "weighted_adapters")
+  ) {
     const files = [...filesNamed(folder, ["adapter_config.json"])];
     if (files[0] !== "adapter_config.json") continue;
     const config = jsonAt(`${folder}/adapter_config.json`) as Record<string, unknown>;
@@ -181,7 +183,7 @@ Deno.test("no count in an AdapterHub folder takes all memory or all time", async
     "adapter_fusion_config.json",
     "head_config.json",
   ];
-  for (const folder of folders("adapter_hub")) {
+  for (const folder of folders("adapter_hub_folders")) {
     const model = await base(hubModel(baseOf(folder.split("/").at(-1)!)));
     const kindOf = (json: unknown) => {
       const { config, adapter_setup } = json as Record<string, Record<string, unknown>>;
@@ -350,7 +352,9 @@ Deno.test("no number in a GGUF file's metadata takes all memory or all time", as
 
 Deno.test("no id in a tokenizer's files takes all memory or all time", async () => {
   for (const name of ["gpt2", "llama2", "llama3", "bert_cased", "t5", "qwen2"]) {
-    const { tokenizer: json, config, specialTokens } = jsonAt(`${GOLDEN}tokenizer/${name}.json`) as Record<
+    const { tokenizer: json, config, specialTokens } = jsonAt(
+      `${GOLDEN}tokenizer_goldens/${name}.json`,
+    ) as Record<
       string,
       Record<string, unknown>
     >;
@@ -378,7 +382,7 @@ Deno.test("no id in a tokenizer's files takes all memory or all time", async () 
       }
     }
   }
-  const gpt2 = jsonAt(`${GOLDEN}tokenizer/gpt2.json`) as Record<string, Record<string, unknown>>;
+  const gpt2 = jsonAt(`${GOLDEN}tokenizer_goldens/gpt2.json`) as Record<string, Record<string, unknown>>;
   for (const id of ["2147483648", "1000000000", "4194304"]) {
     const config = { ...gpt2.config, added_tokens_decoder: { [id]: { content: "<new>", special: true } } };
     assert.throws(() => tokenizer({ ...gpt2, tokenizer: gpt2.tokenizer, config }), /below 4194304 but found/);

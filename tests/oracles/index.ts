@@ -78,7 +78,7 @@ export function readersOf(
 ): ReadonlyMap<Case, readonly string[]> {
   const readers = new Map<Case, string[]>(cases.map((entry) => [entry, []]));
   for (const source of sources) {
-    if (!/golden/i.test(source.text)) continue;
+    if (!/golden|adapterHubCase\(|peftPrompt\(/i.test(source.text)) continue;
     for (const entry of readBy(source, cases)) readers.get(entry)!.push(source.path);
   }
   return readers;
@@ -116,19 +116,27 @@ function readBy({ path, text }: Source, cases: readonly Case[]): ReadonlySet<Cas
     for (const [, script] of list[1]!.matchAll(/"(\w+)"/g)) add(script!, ({ name }) => spelled(name, words));
   }
   if (!path.startsWith("support/")) {
+    if (/\badapterHubCase\(/.test(text)) {
+      for (const script of ["adapter_hub_cases", "late_fusion"]) {
+        add(script, ({ name }) => spelled(name, words));
+      }
+    }
     for (const list of ["PEFT_FOLDERS", "PEFT_PROMPT_FOLDERS"]) {
       if (!new RegExp(`\\b${list}\\b`).test(text)) continue;
       for (const script of scriptsOf(list)) {
         add(script, (entry) => existsSync(`${GOLDEN}${entry.path}/case.json`));
       }
     }
-    if (/\b(methodFile|golden(Case|Params)|assert(Golden(Life)?|Merged|Steps))\(/.test(text)) {
+    if (
+      /\b(methodFile|golden(Case|Params|Methods|Starts)|methodIsGolden|preparedLives|loraByAnotherName|peftPrompt|assert(Golden(Life)?|Merged|Steps))\(/
+        .test(text)
+    ) {
       for (const script of scriptsOf("METHODS")) {
         add(
           script,
           ({ path, name }) =>
             path.endsWith(".safetensors") &&
-            new RegExp(`^ *${name}:|"${name}[" ]|^ *"${name}"`, "m").test(text),
+            new RegExp(`(^|[{,]) *${name}:|"${name}[" ]`, "m").test(text),
         );
       }
     }
