@@ -26,7 +26,7 @@ import { type LoraForm, loraForm, type LoraLayer } from "../methods/low_rank/lor
 import type { Limit } from "../methods/low_rank/to_lora.ts";
 import { matrixPlaces } from "./peft/layout.ts";
 import { refuseGradients } from "./partial_params.ts";
-import { loadTensor } from "./stored_numbers.ts";
+import { loadTensor } from "./stored_values.ts";
 
 /**
  * Writes an adapter as a GGUF file. Factors are f32, unchanged; where alpha / r cannot represent all layers'

@@ -26,7 +26,7 @@ import { architectureOf, classNames } from "../../models/mod.ts";
 import { isThere } from "../adapter_folder.ts";
 import { withTensors } from "./read.ts";
 import { readJson } from "../inspect_contents.ts";
-import { loadTensor, sameNumbers } from "../stored_numbers.ts";
+import { equalValues, loadTensor } from "../stored_values.ts";
 
 /** A head that differs from the model's. */
 export interface LoadedHead {
@@ -219,7 +219,7 @@ async function headOf(
         `Cannot load the head of "${folder}" for this model: "${tensor.name}": expected [${own.shape}] but found [${tensor.shape}]`,
       );
     }
-    if (!await sameNumbers(loadTensor(tensor, model), trainableCopy(model, source))) {
+    if (!await equalValues(() => loadTensor(tensor, model), () => trainableCopy(model, source))) {
       changed.add(moduleOf(path));
     }
   }

@@ -1,10 +1,10 @@
 /** Checks of the tensors of a PEFT folder before any is read. */
-import { type Model, read, sameShape, scope, type Shape, showShape } from "../../core/mod.ts";
+import { type Model, read, sameShape, scope, type Shape, showShape, type Tensor } from "../../core/mod.ts";
 import { transpose } from "../../ops/mod.ts";
 import { otherVersion, type PeftConfig } from "../../formats/peft_config.ts";
 import { withoutPrefix } from "../../formats/peft_keys.ts";
 import type { StoredTensor } from "../../formats/tensor_file.ts";
-import { loadTensor, sameNumbers } from "../stored_numbers.ts";
+import { equalValues, loadTensor } from "../stored_values.ts";
 import type { BaseTable } from "./base.ts";
 import type { FolderParts } from "./folder_parts.ts";
 import type { FolderLayout } from "./layout.ts";
@@ -55,7 +55,8 @@ export async function checkCopies(layout: FolderLayout, stored: Stored, model: M
   for (const { key, of, shared } of layout.copies) {
     const copy = stored.get(key);
     if (
-      copy !== undefined && !await sameNumbers(loadTensor(copy, model), loadTensor(stored.get(of)!, model))
+      copy !== undefined &&
+      !await equalValues(() => loadTensor(copy, model), () => loadTensor(stored.get(of)!, model))
     ) {
       throw new RangeError(
         shared === undefined
@@ -108,8 +109,8 @@ export async function checkShared({ shared = [] }: FolderParts, stored: Stored, 
         [`${embedding}.lora_embedding_B`, `${head}.lora_A.weight`],
       ] as const
     ) {
-      const turned = scope(() => transpose(loadTensor(stored.get(one)!, model)));
-      if (await sameNumbers(turned, loadTensor(stored.get(other)!, model))) continue;
+      const transposed = (): Tensor => scope(() => transpose(loadTensor(stored.get(one)!, model)));
+      if (await equalValues(transposed, () => loadTensor(stored.get(other)!, model))) continue;
       throw new RangeError(
         `"${other}" is not the transpose of "${one}", though ensure_weight_tying makes them one in PEFT: set it to false to ` +
           "have both",

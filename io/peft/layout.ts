@@ -146,8 +146,8 @@ export function folderLayout(
   const copies = [
     ...[...copiesOf(parts, model), ...stackCopies(parts, model.spec)].filter((copy) => keys.has(copy.of)),
     ...twice.map(({ path, copy }) => ({ key: copy, of: path })),
-    ...(main?.tensors ?? []).flatMap(({ key, again = [] }) =>
-      again.map((copy) => ({ key: copy, of: key, shared: "by layers" as const }))
+    ...(main?.tensors ?? []).flatMap(({ key, copies = [] }) =>
+      copies.map((copy) => ({ key: copy, of: key, shared: "by layers" as const }))
     ),
   ];
   const prefixOf = (part: keyof PartNames): string => names?.[part] ?? (list.length === 1 ? "" : PARTS[part]);

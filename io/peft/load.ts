@@ -26,7 +26,7 @@ import { openSafetensors } from "../../formats/safetensors.ts";
 import type { StoredTensor } from "../../formats/tensor_file.ts";
 import { weightsPath } from "../adapter_folder.ts";
 import type { NamedFolderOptions } from "../named_folder.ts";
-import { loadTensor, sameNumbers } from "../stored_numbers.ts";
+import { equalValues, loadTensor } from "../stored_values.ts";
 import { type BaseTable, baseTables } from "./base.ts";
 import { changedLayers, doubledFactors } from "./changed_base.ts";
 import { quantizedWeights } from "./quantized_base.ts";
@@ -172,7 +172,7 @@ async function changedTables(
     const own = lookup(model.weights, leaf);
     const theirs = stored.get(key);
     if (theirs === undefined || !(own instanceof Tensor)) continue;
-    if (!await sameNumbers(loadTensor(theirs, model), trainableCopy(model, leaf))) {
+    if (!await equalValues(() => loadTensor(theirs, model), () => trainableCopy(model, leaf))) {
       changed.set(leaf, theirs);
     }
   }
@@ -199,7 +199,7 @@ function paramsOf(
     const params = nest<Tensor>([
       ...layout.tensors.filter(({ zeros }) => !zeros).map((t): readonly [string, Tensor] => [
         t.path,
-        shaped(turnedBack(partOf(loadTensor(stored.get(t.key)!, model, t.below && "i32"), t), t), t.shape),
+        shaped(transposedBack(partOf(loadTensor(stored.get(t.key)!, model, t.below && "i32"), t), t), t.shape),
       ]),
       ...fixedPaths.map((path): readonly [string, Tensor] => [
         `${PARTS.fixed}.frozen.${path}`,
@@ -219,7 +219,7 @@ function partOf(matrix: Tensor, { shape, part }: PeftTensor): Tensor {
 }
 
 /** The matrix in the parameters' layout. */
-const turnedBack = (matrix: Tensor, { turned }: PeftTensor): Tensor => turned ? transpose(matrix) : matrix;
+const transposedBack = (matrix: Tensor, { transposed }: PeftTensor): Tensor => transposed ? transpose(matrix) : matrix;
 
 /** The same values with another shape. */
 function shaped(t: Tensor, shape: Shape): Tensor {

@@ -88,14 +88,14 @@ export function parameterTensors(
   tensors: readonly PeftTensor[],
   places: readonly MatrixPlace[],
 ): readonly PeftTensor[] {
-  const turned = new Map(
+  const keys = new Map(
     places.filter((place) => place.kind === "embedding" || (place.kind === "linear" && place.transposed))
       .flatMap((
         { path },
       ) => [[`${path}.a`, `${path}.lora_B.weight`], [`${path}.b`, `${path}.lora_A.weight`]]),
   );
   return tensors.map((t) => {
-    const key = turned.get(t.path);
-    return key === undefined ? t : { ...t, key, stored: [t.shape[1]!, t.shape[0]!], turned: true };
+    const key = keys.get(t.path);
+    return key === undefined ? t : { ...t, key, stored: [t.shape[1]!, t.shape[0]!], transposed: true };
   });
 }

@@ -55,7 +55,7 @@ export const lilyPeft: PeftCodec<LilyOptions> = {
             path: `${path}.a`,
             key: `${path}.lily_A.weight`,
             shape: [r, inFeatures],
-            again: others("a", "lily_A"),
+            copies: others("a", "lily_A"),
           }]
           : [],
         ...b === path
@@ -63,7 +63,7 @@ export const lilyPeft: PeftCodec<LilyOptions> = {
             path: `${path}.b`,
             key: `${path}.lily_B.weight`,
             shape: [experts * r, outFeatures],
-            again: others("b", "lily_B"),
+            copies: others("b", "lily_B"),
           }]
           : [],
       ];

@@ -87,8 +87,8 @@ function bases(places: readonly MatrixPlace[], options: RandLoraOptions): readon
       key: "base_model.randlora_A",
       shape: a,
       stored: [a[0], 1, a[1]],
-      again: each("randlora_A"),
+      copies: each("randlora_A"),
     },
-    { path: "frozen.b", key: "base_model.randlora_B", shape: b, again: each("randlora_B") },
+    { path: "frozen.b", key: "base_model.randlora_B", shape: b, copies: each("randlora_B") },
   ];
 }

@@ -26,9 +26,9 @@ export interface PeftTensor {
    * The file has the matrix's transpose, of the shape `stored`. Only for reading: adapters are saved as plain
    * LoRA.
    */
-  readonly turned?: true;
+  readonly transposed?: true;
   /** Keys of layers that share the tensor, for which PEFT writes it again. */
-  readonly again?: readonly string[];
+  readonly copies?: readonly string[];
   /**
    * It is only a part of the file's matrix `stored`: rows (axis 0) or columns (axis 1) starting at `from`.
    */

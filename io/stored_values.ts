@@ -9,10 +9,14 @@ export function loadTensor(stored: StoredTensor, { backend }: Model, dtype: "f32
   );
 }
 
-/** Whether two tensors have the same values; frees both. */
-export async function sameNumbers(a: Tensor, b: Tensor): Promise<boolean> {
-  const [x, y] = [await read(a), await read(b)];
-  a.storage.free();
-  b.storage.free();
-  return x.length === y.length && x.every((value, i) => value === y[i]);
+/** Whether two tensors have the same values. They are made here and freed again. */
+export async function equalValues(makeA: () => Tensor, makeB: () => Tensor): Promise<boolean> {
+  const [a, b] = [makeA(), makeB()];
+  try {
+    const [x, y] = [await read(a), await read(b)];
+    return x.length === y.length && x.every((value, i) => value === y[i]);
+  } finally {
+    a.storage.free();
+    b.storage.free();
+  }
 }
