@@ -1,6 +1,5 @@
 /**
- * A custom model: blocks that attend with one matrix for queries, keys and values. Every method then works on
- * it.
+ * A custom model: blocks that attend with one matrix for queries, keys and values. Every method works on it.
  *
  *   deno run examples/custom_model.ts
  */

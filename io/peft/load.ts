@@ -199,7 +199,10 @@ function paramsOf(
     const params = nest<Tensor>([
       ...layout.tensors.filter(({ zeros }) => !zeros).map((t): readonly [string, Tensor] => [
         t.path,
-        shaped(transposedBack(partOf(loadTensor(stored.get(t.key)!, model, t.below && "i32"), t), t), t.shape),
+        shaped(
+          transposedBack(partOf(loadTensor(stored.get(t.key)!, model, t.below && "i32"), t), t),
+          t.shape,
+        ),
       ]),
       ...fixedPaths.map((path): readonly [string, Tensor] => [
         `${PARTS.fixed}.frozen.${path}`,
@@ -219,7 +222,8 @@ function partOf(matrix: Tensor, { shape, part }: PeftTensor): Tensor {
 }
 
 /** The matrix in the parameters' layout. */
-const transposedBack = (matrix: Tensor, { transposed }: PeftTensor): Tensor => transposed ? transpose(matrix) : matrix;
+const transposedBack = (matrix: Tensor, { transposed }: PeftTensor): Tensor =>
+  transposed ? transpose(matrix) : matrix;
 
 /** The same values with another shape. */
 function shaped(t: Tensor, shape: Shape): Tensor {
