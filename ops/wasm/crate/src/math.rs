@@ -1,5 +1,5 @@
 //! Elementary functions of four f32 lanes. The polynomials were fitted by `tests/oracles/wasm_polynomials.py`; worst
-//! relative errors measured against f64 by `tests/ops/wasm_elementwise_test.ts`: exp, tanh, sigmoid, erf, log 2.5e-7.
+//! relative errors measured against f64 by `tests/ops/wasm/elementwise.test.ts`: exp, tanh, sigmoid, erf, log 2.5e-7.
 
 use crate::simd::*;
 
