@@ -57,7 +57,7 @@ export function unmade(
 ): string | undefined {
   const file = `${oracles}${script}.py`;
   if (!existsSync(file)) return `golden/${path}: there is no ${script}.py`;
-  const text = readFileSync(file, "utf8");
+  const text = readFileSync(file, "utf8").replace(/^\s*"""[^]*?"""/, ""); // what it does, not what it says of itself
   if (
     !new RegExp(
       `golden["/, ]+${script}|\\{GOLDEN\\}/${script}|ROOT \\+ "/${script}|ROOT\\}/${script}|GOLDEN / "${script}`,

@@ -1,6 +1,6 @@
 """Scales of torch.amp.GradScaler over good and bad steps, for tests/train/loss_scale.test.ts.
 
-Run: python tests/oracles/loss_scale.py > tests/oracles/golden/loss_scale.json
+Run: python tests/oracles/loss_scale.py   (writes golden/loss_scale.json)
 """
 
 import json
@@ -29,4 +29,5 @@ for initial, growth, backoff, interval in [(65536.0, 2.0, 0.5, 3), (1024.0, 4.0,
         taken.append(len(calls) == 1)
     options = {"initial": initial, "growth": growth, "backoff": backoff, "interval": interval}
     cases.append({"options": options, "finite": finite, "scales": scales, "taken": taken})
-print(json.dumps({"torch": torch.__version__, "cases": cases}))
+with open("tests/oracles/golden/loss_scale.json", "w") as f:
+    f.write(json.dumps({"torch": torch.__version__, "cases": cases}) + "\n")

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 from peft import LoraConfig, get_peft_model
 
-ROOT = "tests/oracles/golden/weighted"
+ROOT = "tests/oracles/golden/weighted_adapters"
 WEIGHTS = [0.5, -1.25]
 KINDS = {
     "cat": dict(combination_type="cat"),
