@@ -4,8 +4,9 @@
 
 Other processors and threads round otherwise, and Python orders sets anew at every start, so equal bytes are not to be had
 everywhere. A file is "rounded" if all its names, shapes and whole numbers are the same and its other numbers differ by at most
-1e-4 of the tensor's (or list's) largest, and "ordered" if only the order in lists of strings differs. Ends with 1 if any file is
-"other", new or gone.
+1e-4 of the tensor's (or list's) largest, and "ordered" if only the order in lists of strings differs. Gradients that are zero
+but for rounding, as those of the keys' biases, have no digit in common: what is below f32's rounding of the largest number among
+the tensors of one prefix ("grad.") is no difference. Ends with 1 if any file is "other", new or gone.
 """
 import json, math, subprocess, sys
 import numpy as np
@@ -16,7 +17,7 @@ WITHIN = 1e-4
 git = lambda *args: subprocess.run(["git", *args], check=True, capture_output=True).stdout
 
 
-def numbers(old, new):
+def numbers(old, new, floor=0.0):
     """The largest difference of two arrays in parts of the largest number; infinite where something else differs."""
     if old.shape != new.shape or old.dtype != new.dtype:
         return math.inf
@@ -27,6 +28,8 @@ def numbers(old, new):
     if same.all():
         return 0
     apart = np.abs(old - new)[~same].max()
+    if apart <= floor:
+        return np.finfo(np.float64).tiny
     largest = np.abs(old[np.isfinite(old)]).max(initial=0)
     return apart / largest if largest > 0 and np.isfinite(apart) else math.inf
 
@@ -57,7 +60,12 @@ def kind(path, old, new):
     if path.endswith(".safetensors"):
         a, b = load(old), load(new)
         if a.keys() == b.keys():
-            apart = max((numbers(a[k], b[k]) for k in a), default=0)
+            prefix = lambda key: key.split(".")[0]
+            largest = {}
+            for key, t in a.items():
+                finite = t[np.isfinite(t)] if t.dtype.kind == "f" else t[:0]
+                largest[prefix(key)] = max(largest.get(prefix(key), 0.0), float(np.abs(finite).max(initial=0)))
+            apart = max((numbers(a[k], b[k], 2**-23 * largest[prefix(k)]) for k in a), default=0)
     elif path.endswith(".json"):
         apart, ordered = values(json.loads(old), json.loads(new))
     if apart > WITHIN:
@@ -78,7 +86,7 @@ def main():
         counts[what] = counts.get(what, 0) + 1
         wrong |= what in ("other", "new", "gone")
         if what != "same":
-            print(f"{what:8} {path.removeprefix(ROOT + '/')}" + (f"  {apart:.1e}" if 0 < apart < math.inf else ""))
+            print(f"{what:8} {path.removeprefix(ROOT + '/')}" + (f"  {apart:.1e}" if WITHIN**2 < apart < math.inf else ""))
     print(", ".join(f"{n} {what}" for what, n in sorted(counts.items())) or "every byte is the same")
     sys.exit(wrong)
 
