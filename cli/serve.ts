@@ -3,7 +3,8 @@ import { type Adapter, memory } from "../core/mod.ts";
 import { loadTask } from "../io/task_file.ts";
 import { contextLength } from "../models/mod.ts";
 import { engine } from "../serve/engine.ts";
-import { respond, type Service } from "../serve/handler.ts";
+import { respond } from "../serve/handler.ts";
+import type { Service } from "../serve/service.ts";
 import {
   bytes,
   type Command,

@@ -42,9 +42,8 @@ export * from "./peft_targets.ts";
 export {
   ADAPTERS_FILES,
   type AdaptersConfig,
-  type AdaptersFields,
   type AdaptersFolder,
-  type Architecture as AdaptersArchitecture,
   isAdaptersConfig,
   readAdaptersConfig,
 } from "./adapters_config.ts";
+export { type AdaptersFields, type Architecture as AdaptersArchitecture } from "./adapters_fields.ts";

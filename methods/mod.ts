@@ -7,6 +7,7 @@ export type { Wavelet } from "../numerics/wavelets.ts";
 export * from "./adapters/adamix.ts";
 export * from "./adapters/adapter_fusion.ts";
 export * from "./adapters/adapter_mask.ts";
+export type { MaskScore } from "./adapters/mask_scores.ts";
 export { averaged, type AveragedOptions } from "./adapters/averaged.ts";
 export * from "./adapters/bottleneck_adapter.ts";
 export { bySpans } from "./adapters/by_spans.ts";

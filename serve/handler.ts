@@ -1,41 +1,15 @@
 /**
  * OpenAI's HTTP interface to an engine: POST /v1/chat/completions and /v1/completions, GET /v1/models, and GET /health.
  */
-import type { Model } from "../core/mod.ts";
 import { isObject } from "../formats/strict_json.ts";
-import type { Tokenizer } from "../formats/tokenizer.ts";
 import { CHAT, COMPLETION, type Form, usageOf } from "./answer.ts";
 import { type GenerationRequest, parseChatRequest, parseCompletionRequest } from "./requests.ts";
-import type { Engine, PendingText } from "./engine.ts";
+import type { PendingText } from "./engine.ts";
 import type { Fields } from "./fields.ts";
 import { Problem, problemOf, problemResponse } from "./problem.ts";
 import { streamed } from "./streamed.ts";
-
-/** The service behind the interface. */
-export interface Service {
-  /** The bare base, with its tokenizer and chat template. */
-  readonly model: Model<Tokenizer>;
-  /** The engine that generates the texts, with the same model. */
-  readonly engine: Engine;
-  /** The bare base's name; "base" names it too. */
-  readonly base: string;
-  /** The engine's adapters, by name. */
-  readonly adapters: readonly string[];
-  /** Maximum number of tokens of a prompt and its text together. */
-  readonly maxLength: number;
-  /** Maximum size of a body in bytes. */
-  readonly maxBytes: number;
-  /** Start time in seconds since 1970. */
-  readonly began: number;
-  /** Seconds since 1970. */
-  now(): number;
-  /** The seed for a request without one. */
-  seed(): number;
-  /** A unique id for an answer. */
-  id(): string;
-  /** Whether new requests are refused because the server is stopping. */
-  stopping(): boolean;
-}
+import { adapterOf, decoded, modelObject } from "./model_names.ts";
+import type { Service } from "./service.ts";
 
 /**
  * The response to a request. Never rejects: errors are responses with a status of at least 400 and OpenAI's
@@ -122,40 +96,6 @@ function allow(request: Request, method: string): void {
     code: "method_not_allowed",
     headers: { allow: method },
   });
-}
-
-/**
- * A percent-decoded path component; unchanged where the encoding is invalid, so that no model has that name.
- */
-function decoded(part: string): string {
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    return part;
-  }
-}
-
-/** The adapter of a model's name; null for the bare base. */
-function adapterOf({ base, adapters }: Service, name: string): string | null {
-  if (name === base || name === "base") return null;
-  const bare = [`${base}:`, "base:"].find((prefix) => name.startsWith(prefix));
-  const adapter = bare === undefined ? name : name.slice(bare.length);
-  if (adapters.includes(adapter)) return adapter;
-  throw new Problem(`There is no model "${name}": there are ${[base, ...adapters].join(", ")}`, {
-    status: 404,
-    code: "model_not_found",
-    param: "model",
-  });
-}
-
-function modelObject({ base, began }: Service, adapter: string | null): unknown {
-  return {
-    id: adapter ?? base,
-    object: "model",
-    created: began,
-    owned_by: "graft",
-    ...adapter !== null && { root: base, parent: base },
-  };
 }
 
 async function body({ maxBytes }: Service, request: Request): Promise<Fields> {

@@ -18,5 +18,6 @@
  * @module
  */
 export { Cancelled, type Engine, engine, type EngineOptions, type PendingText, QueueFull } from "./engine.ts";
-export { respond, type Service } from "./handler.ts";
+export { respond } from "./handler.ts";
+export { type Service } from "./service.ts";
 export type { Job, Written } from "./text_job.ts";

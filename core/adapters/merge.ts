@@ -12,16 +12,18 @@ import {
   transiently,
   type Tree,
 } from "../../tensor/mod.ts";
-import { add, divide, transpose, zeros } from "../../ops/mod.ts";
+import { add, transpose, zeros } from "../../ops/mod.ts";
 import { castWeight, castWeightShape, isStoredTransposed } from "../trees/matrix_layout.ts";
-import { bareLayer, foldLinear, type Layer, scalesOf } from "../edits/fold.ts";
-import { decoded, dense, scaledMap } from "../linear_maps/linear_map.ts";
+import { foldLinear } from "../edits/fold.ts";
+import { bareLayer, type Layer } from "../edits/layer.ts";
+import { decoded, dense } from "../linear_maps/linear_map.ts";
 import type { Edit, LinearEdit, WeightEdit } from "../edits/edit.ts";
 import { atPlace, branchOf, checkDepth, checkShape, checkSizes } from "../trees/edit_checks.ts";
 import type { Adapter } from "./method.ts";
 import type { Model } from "../trees/model.ts";
 import type { Spec } from "../edits/place.ts";
 import { EDITS, lookup, setLeaves } from "../trees/weights.ts";
+import { inverse } from "./inverse_edit.ts";
 
 /** How to store merged weights. */
 export interface MergeOptions {
@@ -98,41 +100,6 @@ export function unmerge<M extends Model, P extends Tree>(
 ): M {
   const undone = (): readonly Edit[] => [...editsOn(model, adapter)].reverse().map(inverse);
   return rewritten(model, undone, options);
-}
-
-function inverse(edit: Edit): Edit {
-  const cannot = new TypeError(
-    `Cannot unmerge the edit at "${edit.path}" by subtraction: keep the model that was merged and use it instead`,
-  );
-  if (edit.kind !== "linear") throw cannot;
-  const { change } = edit;
-  switch (change.form) {
-    case "add":
-      return { ...edit, change: { form: "add", map: scaledMap(change.map, -1) } };
-    case "bias":
-      return { ...edit, change: { ...change, factor: -(change.factor ?? 1) } };
-    case "scale": {
-      const { before, after } = scalesOf(change);
-      return {
-        ...edit,
-        change: {
-          form: "scale",
-          ...before && { in: divide(1, before) },
-          ...after && { out: divide(1, after) },
-        },
-      };
-    }
-    case "input":
-      if (change.inverse === undefined) throw cannot;
-      return { ...edit, change: { form: "input", map: change.inverse, inverse: change.map } };
-    case "output":
-      if (change.inverse === undefined) throw cannot;
-      return { ...edit, change: { form: "output", map: change.inverse, inverse: change.map } };
-    case "delta":
-      throw cannot;
-    default:
-      return change satisfies never;
-  }
 }
 
 function rewritten<M extends Model>(model: M, editsOf: () => readonly Edit[], options: MergeOptions): M {

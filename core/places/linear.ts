@@ -1,7 +1,8 @@
 /** Linear layers, tables and heads, with the edits at them. */
 import { isQuantized, type Tensor } from "../../tensor/mod.ts";
 import type { LinearEdit, PassCall } from "../edits/edit.ts";
-import { bareLayer, foldLinear, type Layer, tableLayer } from "../edits/fold.ts";
+import { foldLinear } from "../edits/fold.ts";
+import { bareLayer, type Layer, tableLayer } from "../edits/layer.ts";
 import { decoded, dense } from "../linear_maps/linear_map.ts";
 import { atPlace } from "../trees/edit_checks.ts";
 import { callAt, keyed, type Pass } from "./pass.ts";

@@ -1,6 +1,7 @@
 /** The matrix at a place of a model, for methods whose initialization depends on the weights they change. */
 import type { Tensor } from "../../tensor/mod.ts";
-import { bareLayer, foldLinear, tableLayer } from "../edits/fold.ts";
+import { foldLinear } from "../edits/fold.ts";
+import { bareLayer, tableLayer } from "../edits/layer.ts";
 import { dense } from "../linear_maps/linear_map.ts";
 import type { Model } from "../trees/model.ts";
 import { bareLayerAt } from "./linear.ts";

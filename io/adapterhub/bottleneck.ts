@@ -8,7 +8,7 @@ import {
   type Place,
   type SublayerPlace,
 } from "../../core/mod.ts";
-import type { AdaptersFields } from "../../formats/adapters_config.ts";
+import type { AdaptersFields } from "../../formats/adapters_fields.ts";
 import {
   type AdapterPosition,
   bottleneckAdapter,

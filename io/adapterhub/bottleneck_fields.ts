@@ -1,6 +1,6 @@
 /** Conversion of bottleneck and invertible adapters to AdapterHub's fields. */
 import type { Json, Model } from "../../core/mod.ts";
-import type { AdaptersFields } from "../../formats/adapters_config.ts";
+import type { AdaptersFields } from "../../formats/adapters_fields.ts";
 import type {
   BottleneckAdapterOptions,
   CompacterOptions,

@@ -6,7 +6,8 @@
  * would make a branch differ from its adapter alone, the setup is refused with the reason.
  */
 import type { Model } from "../../core/mod.ts";
-import type { AdaptersConfig, AdaptersFields } from "../../formats/adapters_config.ts";
+import type { AdaptersConfig } from "../../formats/adapters_config.ts";
+import type { AdaptersFields } from "../../formats/adapters_fields.ts";
 import type { AdaptersPart, PartKind } from "./layout.ts";
 
 /** One adapter of a setup, as described by its folder. */

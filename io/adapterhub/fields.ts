@@ -3,7 +3,8 @@
  * refused.
  */
 import type { Model } from "../../core/mod.ts";
-import { ADAPTERS_FIELDS, type AdaptersConfig, type AdaptersFields } from "../../formats/adapters_config.ts";
+import type { AdaptersConfig } from "../../formats/adapters_config.ts";
+import { ADAPTERS_FIELDS, type AdaptersFields } from "../../formats/adapters_fields.ts";
 import type {
   Activation,
   LoreftOptions,

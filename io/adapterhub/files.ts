@@ -21,8 +21,8 @@ import {
   type AdaptersConfig,
   adaptersConfigJson,
   adaptersConfigText,
-  type AdaptersFields,
 } from "../../formats/adapters_config.ts";
+import type { AdaptersFields } from "../../formats/adapters_fields.ts";
 import type { WritableTensor } from "../../formats/tensor_file.ts";
 import { describe, type Described } from "./fields.ts";
 import type { Leaf } from "./branches.ts";

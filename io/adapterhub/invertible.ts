@@ -1,6 +1,6 @@
 /** Conversion of invertible adapters from AdapterHub's `BnConfig` to methods. */
 import type { Model } from "../../core/mod.ts";
-import type { AdaptersFields } from "../../formats/adapters_config.ts";
+import type { AdaptersFields } from "../../formats/adapters_fields.ts";
 import { bottleneckRank } from "../../methods/shared/bottleneck.ts";
 import { readingStack } from "../../methods/adapters/invertible_adapter.ts";
 import { invertibleAdapter, type InvertibleAdapterOptions } from "../../methods/mod.ts";

@@ -1,6 +1,6 @@
 /** LoRA, DoRA, VeRA, MTL-LoRA and (IA)³ between AdapterHub folders and methods. */
 import { at, gated, type LinearPlace, type Model, type OptionValue, sizesOf } from "../../core/mod.ts";
-import type { AdaptersFields, Architecture } from "../../formats/adapters_config.ts";
+import type { AdaptersFields, Architecture } from "../../formats/adapters_fields.ts";
 import type { StoredTensor } from "../../formats/tensor_file.ts";
 import {
   dora,

@@ -1,6 +1,6 @@
 /** Conversion of LoRA, DoRA, VeRA and (IA)³ to AdapterHub's fields. */
 import { lookup, type Model } from "../../core/mod.ts";
-import type { AdaptersFields } from "../../formats/adapters_config.ts";
+import type { AdaptersFields } from "../../formats/adapters_fields.ts";
 import { scalesInput } from "../../methods/rescaling/ia3.ts";
 import { loraRank, loraScale } from "../../methods/low_rank/lora.ts";
 import type { DoraOptions, FusedLoraOptions, LoraOptions, VeraOptions } from "../../methods/mod.ts";

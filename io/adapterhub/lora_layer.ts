@@ -2,7 +2,7 @@
  * Shared by the files on LoRA and (IA)³ in AdapterHub folders: keys, factors, and scaling of stored vectors.
  */
 import type { LinearPlace } from "../../core/mod.ts";
-import type { AdaptersFields } from "../../formats/adapters_config.ts";
+import type { AdaptersFields } from "../../formats/adapters_fields.ts";
 import { multiply } from "../../ops/mod.ts";
 import { bareKey, type Both } from "./layout.ts";
 

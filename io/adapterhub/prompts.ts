@@ -1,6 +1,6 @@
 /** Prefix and prompt tuning between AdapterHub folders and methods. */
 import { at, type AttentionPlace, gated, type Model, type Place } from "../../core/mod.ts";
-import type { AdaptersFields } from "../../formats/adapters_config.ts";
+import type { AdaptersFields } from "../../formats/adapters_fields.ts";
 import { keyValueGate, prefixTuning, promptTuning, sentenceGate } from "../../methods/mod.ts";
 import { activationOf } from "./activations.ts";
 import { blocksWithout } from "./bottleneck.ts";

@@ -1,6 +1,6 @@
 /** ReFT between AdapterHub folders and methods. */
 import { at, key as keyOf, type Model, read, scope, type Synchronous, type Tensor } from "../../core/mod.ts";
-import type { AdaptersFields } from "../../formats/adapters_config.ts";
+import type { AdaptersFields } from "../../formats/adapters_fields.ts";
 import { loreft } from "../../methods/mod.ts";
 import {
   concat,

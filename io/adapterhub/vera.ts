@@ -3,7 +3,7 @@
  * factors computed from several.
  */
 import { type LinearPlace, sizesOf } from "../../core/mod.ts";
-import type { AdaptersFields } from "../../formats/adapters_config.ts";
+import type { AdaptersFields } from "../../formats/adapters_fields.ts";
 import type { StoredTensor } from "../../formats/tensor_file.ts";
 import { add, divide, exp, identity, matmul, multiply, reshape, sum } from "../../ops/mod.ts";
 import { all, type Both, same } from "./layout.ts";

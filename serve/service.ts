@@ -1,0 +1,30 @@
+/** What the HTTP interface serves: an engine, a base and its adapters. */
+import type { Model } from "../core/mod.ts";
+import type { Tokenizer } from "../formats/tokenizer.ts";
+import type { Engine } from "./engine.ts";
+
+/** The service behind the interface. */
+export interface Service {
+  /** The bare base, with its tokenizer and chat template. */
+  readonly model: Model<Tokenizer>;
+  /** The engine that generates the texts, with the same model. */
+  readonly engine: Engine;
+  /** The bare base's name; "base" names it too. */
+  readonly base: string;
+  /** The engine's adapters, by name. */
+  readonly adapters: readonly string[];
+  /** Maximum number of tokens of a prompt and its text together. */
+  readonly maxLength: number;
+  /** Maximum size of a body in bytes. */
+  readonly maxBytes: number;
+  /** Start time in seconds since 1970. */
+  readonly began: number;
+  /** Seconds since 1970. */
+  now(): number;
+  /** The seed for a request without one. */
+  seed(): number;
+  /** A unique id for an answer. */
+  id(): string;
+  /** Whether new requests are refused because the server is stopping. */
+  stopping(): boolean;
+}

@@ -1,0 +1,26 @@
+/** A file has one idea: at most 300 lines, but for those that have a reason. */
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+
+const MOST = 300;
+
+/** Why a file is longer. */
+const REASONS: Readonly<Record<string, string>> = {
+  "core/edits/edit.ts": "the closed union of edits, two thirds of it documentation",
+  "tensor/backend.ts": "the one interface that every backend implements",
+  "ops/gpu/moves.ts": "the host side of one family of kernels, which share their arguments",
+  "tuning/published_settings.ts": "one table: a published setting per method",
+  "tuning/method_from_flags.ts": "one case per method",
+  "io/peft/parts.ts": "one case per method that PEFT has",
+  "io/records/method_record.ts": "one case per shape of a record",
+};
+
+const ROOT = new URL("../", import.meta.url);
+const LEFT_OUT = /(^|\/)(node_modules|target|tests|lib|\.\w+|runs)(\/|$)/;
+
+Deno.test("no file is longer than 300 lines without a reason, and no reason is idle", () => {
+  const long = readdirSync(ROOT, { recursive: true, encoding: "utf8" })
+    .filter((path) => path.endsWith(".ts") && !LEFT_OUT.test(path))
+    .filter((path) => readFileSync(new URL(path, ROOT), "utf8").split("\n").length - 1 > MOST);
+  assert.deepEqual(long.sort(), Object.keys(REASONS).sort());
+});
