@@ -88,6 +88,7 @@ import {
 import { reference } from "../../ops/reference/mod.ts";
 import { inFolder } from "../support/folder.ts";
 import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
+import { OPTIONS } from "../support/method_options.ts";
 
 /** What a function is tried on. */
 interface Given {
@@ -364,34 +365,6 @@ function unkept(tiny: (backend: Model["backend"], key: number) => Model): Model 
   made.dispose();
   return { ...made, weights, tokenizer, dispose: () => {} };
 }
-
-/** Options that suit sizes of 12, 10 and 16. */
-const OPTIONS: Readonly<Partial<Record<BuiltMethod, Record<string, unknown>>>> = {
-  adalora: { rank: 2, targetRank: 1 },
-  oft: { blocks: { size: 2 } },
-  boft: { blocks: { size: 2 } },
-  poly: { rank: 2, tasks: ["a", "b"], task: "a" },
-  miss: { rank: 2 },
-  c3a: { block: 4 },
-  vbLora: { rank: 2, vectors: 4, length: 2, topK: 1 },
-  intrinsicSaid: { dimension: 40 },
-  modulesToSave: { modules: ["layers.0.mlp"] },
-  trainableTokens: { tokens: [1, 4] },
-  phmAdapter: { reduction: 3, dimension: 2 },
-  compacter: { reduction: 3, dimension: 2 },
-  houlsby: { reduction: 3 },
-  prefixTuning: { length: 3, network: { hidden: 4 } },
-  multitaskPromptTuning: { length: 2, rank: 2, tasks: ["a", "b"], task: "b" },
-  contextPromptTuning: { tokens: [1, 2, 3], types: [1, 2, 4] },
-  pTuning: { length: 2, encoder: { kind: "mlp" } },
-  loreft: { rank: 2, first: 1, last: 1 },
-  ladderSideTuning: { reduction: 2, layers: [1] },
-  s4: { budget: 600, groups: [1, 1], parts: [["lora"], ["adapter"]] },
-  gralora: { rank: 4 },
-  shira: { rank: 1 },
-  fourierft: { frequencies: 5 },
-  waveft: { frequencies: 5 },
-};
 
 for (const name of Object.keys(METHOD_OPTIONS) as BuiltMethod[]) {
   if (name === "crossAttention") continue; // of models with an encoder
