@@ -1,6 +1,7 @@
 /** What would be published: everything an import needs, nothing else, and under ten megabytes. */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
+import { temporaryFolder } from "./cli/tiny.ts";
 import { deno } from "./support/deno.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url)).replace(/\/$/, "");
@@ -28,3 +29,25 @@ Deno.test("the package holds what an import needs, no tests, and less than 10 MB
   const total = files.reduce((sum, { bytes }) => sum + bytes, 0);
   assert.ok(total > 5e6 && total < 10e6, `${(total / 1e6).toFixed(1)} MB`);
 });
+
+for (
+  const [options, compilerOptions] of Object.entries({
+    "the default options": {},
+    "exact optional properties": { exactOptionalPropertyTypes: true },
+  })
+) {
+  Deno.test(`a project in another folder type-checks against the sources under ${options}`, async () => {
+    using folder = temporaryFolder();
+    const imports = { "@graft/peft": "jsr:@graft/peft@^0.1.0" };
+    Deno.writeTextFileSync(
+      `${folder.path}/deno.json`,
+      JSON.stringify({ links: [ROOT], imports, compilerOptions }),
+    );
+    Deno.writeTextFileSync(
+      `${folder.path}/main.ts`,
+      'import { lora, type Method, startTraining } from "@graft/peft";\nexport const method: Method = lora({ rank: 4 });\nexport const start = startTraining;\n',
+    );
+    const { code, said } = await deno(["check", "main.ts"], folder.path);
+    assert.equal(code, 0, said);
+  });
+}

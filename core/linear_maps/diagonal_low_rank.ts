@@ -7,12 +7,12 @@ import { gatherRows, matmul, multiply, reshape, slice, transpose } from "../../o
 import type { LinearMap } from "./linear_map.ts";
 
 /** The shared projections; regenerated at every use when they are not stored. */
-export interface Projections {
+export type Projections = {
   /** [r, ≥ in] */
   readonly a: Tensor;
   /** [≥ out, r] */
   readonly b: Tensor;
-}
+};
 
 /**
  * diag(lambdaB) B diag(lambdaD) A with lambdaD [r], lambdaB [out]. `stored` are the projections' tensors, if they exist.

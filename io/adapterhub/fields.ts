@@ -35,7 +35,7 @@ export function describe(component: Component, model: Model): Described {
     if (component.gate !== undefined && kind !== "prefix" && component.gate !== "sentenceGate") {
       return refuse(component, `the gate "${component.gate}" is for prefixes`);
     }
-    const gating = component.gate === undefined ? {} : { use_gating: true };
+    const gating: AdaptersFields = component.gate === undefined ? {} : { use_gating: true };
     return {
       component,
       kind,

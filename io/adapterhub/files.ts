@@ -152,7 +152,7 @@ function grouped(all: readonly Described[]): readonly Group[] {
         } for AdapterHub: one configuration has one ${odd}`,
       );
     }
-    const joined = one.kind === "fused"
+    const joined: AdaptersFields = one.kind === "fused"
       ? { selfattn_lora: true, attn_matrices: fields["attn_matrices"]! }
       : { inv_adapter: "nice", inv_adapter_reduction_factor: fields["inv_adapter_reduction_factor"]! };
     groups[i] = {

@@ -1,5 +1,5 @@
 /** AdapterFusion of AdapterHub folders: parallel adapters, and the attention over their outputs. */
-import { checkCounts, dispose, type Model } from "../../core/mod.ts";
+import { checkCounts, dispose, type Model, type Tree } from "../../core/mod.ts";
 import { ADAPTERS_FILES } from "../../formats/adapters_config.ts";
 import { ADAPTERS_COUNTS } from "../../formats/counted_fields.ts";
 import { isObject } from "../../formats/strict_json.ts";
@@ -79,7 +79,7 @@ export async function fused(
       ADAPTERS_FILES.fusionPickle,
       (stored) => readParams(place, tensors.reads, stored, model),
     );
-    const temperature = typeof options.temperature === "object"
+    const temperature: Tree = typeof options.temperature === "object"
       ? { temperature: full([1], options.temperature.from, model.backend) }
       : {};
     const params = {

@@ -93,7 +93,7 @@ export function xlora(options: XloraOptions): Method {
         const router = sizes.slice(1).flatMap((out, i) =>
           under(`${i}`, freshAffine(fold(keyOf(key), i), out, sizes[i]!, model.backend))
         );
-        const kept = trains === "all" ? { experts: params } : { frozen: { experts: params } };
+        const kept: Tree = trains === "all" ? { experts: params } : { frozen: { experts: params } };
         return { router: nest(router) as Tree, ...kept };
       }),
     edits: (params, spec) => {
