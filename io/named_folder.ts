@@ -1,9 +1,9 @@
 /**
- * Folders that an adapter's own files name. A file may come from anyone, so what it names is read only where it lies inside the
- * folder of the file, symbolic links followed; the caller may ask for others, too.
+ * Folders that an adapter's own files name. A file may come from anyone, so a folder it names is read only if it is inside
+ * the folder of the file, after resolving symbolic links; the caller can allow others.
  */
 
-/** What is asked of the folders that files name. */
+/** Which folders may be read. */
 export interface NamedFolderOptions {
   /**
    * Whether an adapter's own files may name folders outside its folder: absolute paths, paths with "..", symbolic links that
@@ -12,7 +12,7 @@ export interface NamedFolderOptions {
   readonly outsideFolders?: boolean;
 }
 
-/** Who names the folder, for messages, and what is asked. */
+/** Who names the folder, for error messages, and which folders may be read. */
 export interface Naming extends NamedFolderOptions {
   /** As in `Cannot load the expert "0" of "folder"`. */
   readonly what: string;
@@ -21,7 +21,7 @@ export interface Naming extends NamedFolderOptions {
 /**
  * The folder that a file in `root` names, which need not exist.
  *
- * @throws {RangeError} when the path is empty or root itself, or lies outside it unless that is asked for.
+ * @throws {RangeError} when the path is empty or root itself; unless allowed, also when it is absolute or outside root.
  */
 export async function namedFolder(
   root: string,
@@ -56,6 +56,8 @@ const isAbsolute = (path: string): boolean => /^([/\\]|[A-Za-z]:)/.test(path);
 
 const outside = (what: string, path: string, root: string): RangeError =>
   new RangeError(
-    `${what}: "${path}" lies outside "${root}", which is not read unless asked for; put it inside, or load with ` +
+    `${what}: "${path}" ${
+      isAbsolute(path) ? "is an absolute path" : `lies outside "${root}"`
+    }, which is not read unless asked for; name a folder inside, or load with ` +
       "{ outsideFolders: true } (--outside-folders)",
   );

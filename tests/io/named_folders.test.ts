@@ -129,6 +129,14 @@ Deno.test("experts outside the folder load only when asked, whichever way they a
   await loads(root, { outsideFolders: true });
 });
 
+Deno.test("an absolute path is refused unless asked for, even where it names a folder inside", async () => {
+  using folder = temporaryFolder();
+  const root = xloraAt(folder.path, "router/parts", {});
+  nameExperts(root, { 0: `${root}/parts/0`, 1: `${root}/parts/1` });
+  await refused(root, /expert "0".*parts\/0" is an absolute path.*outsideFolders/s);
+  await loads(root, { outsideFolders: true });
+});
+
 Deno.test("a symbolic link that leads outside counts as outside, beside the router and in the config", async () => {
   using folder = temporaryFolder();
   const root = xloraAt(folder.path, "elsewhere", { 0: "link/0", 1: "link/1" });
