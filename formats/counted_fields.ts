@@ -63,7 +63,7 @@ const COMMON: CountedFields = {
 /** Types whose matrices of rank r may be drawn from a seed. */
 const DRAWN: readonly string[] = ["VERA", "PVERA", "RANDLORA", "UNILORA"];
 
-/** The counts of a PEFT config of a type. LoKr's rank is whatever lies above a layer's sizes where its factors are to be full. */
+/** The counts in a PEFT config of this type. LoKr's rank has no bound: any value above a layer's sizes requests full factors. */
 export function peftCounts(type: string): CountedFields {
   if (DRAWN.includes(type)) return { ...COMMON, r: "drawnRank" };
   if (type !== "LOKR") return COMMON;

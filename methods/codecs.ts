@@ -1,6 +1,6 @@
 /**
- * How methods stand in Hugging Face PEFT folders: a codec per `peft_type`, between config fields and options and between
- * tensor keys and parameters. `loadAdapter` and `saveAdapter` use them; you need them for a folder format of your own.
+ * How methods are stored in Hugging Face PEFT folders: one codec per `peft_type`, which converts between config fields and
+ * options, and between tensor keys and parameters. `loadAdapter` and `saveAdapter` use them; you need them for a folder format of your own.
  *
  * @module
  */

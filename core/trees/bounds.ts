@@ -1,6 +1,6 @@
 /**
- * The most that a count in a file may be. A count drives a loop or a size, and a file may come from anyone: without a bound one
- * number in a config takes all memory, or never ends. Each bound lies far above what real files have.
+ * The maximum of each count in a file. A count determines a loop or an allocation, and a file may come from anyone: without a
+ * bound, one number in a config could take all memory or run forever. Each bound is far above the values in real files.
  */
 
 /** By what is counted. */
@@ -82,7 +82,7 @@ export const MODEL_COUNTS: CountedFields = {
 };
 
 /**
- * Checks the counts of a config, wherever in it they stand: numbers, lists of numbers, numbers by name.
+ * Checks the counts of a config at any depth: numbers, lists of numbers, numbers by name.
  *
  * @param where The file, for the message.
  * @throws {RangeError} when one is above its bound; the message names file, field and bound.

@@ -1,4 +1,4 @@
-/** The methods of an adapter that is to be saved for AdapterHub, and where their parameters stand. */
+/** The methods of an adapter to be saved for AdapterHub, and the paths of their parameters. */
 import { type Json, lookup, type MethodConfig, type Model, Tensor, type Tree } from "../../core/mod.ts";
 import { blockNumber } from "./layout.ts";
 import { type ComponentMethod, componentMethods } from "../records/component_methods.ts";

@@ -202,7 +202,7 @@ function checkLeftOver(
   }
 }
 
-/** @throws {RangeError} when gradients are to be saved of what the folder holds otherwise than as it trains. */
+/** @throws {RangeError} when the parameters are gradients and the folder stores something derived from parameters. */
 function checkMade(writes: readonly Writing[], { params, method }: Adapter): void {
   const made = writes.find(({ made }) => made !== undefined);
   if (made === undefined || !areGradients(params)) return;

@@ -27,7 +27,7 @@ import { HEADS, type Node } from "./setup_files.ts";
 import { type HubFile, keyPrefix, libraryClass } from "./files.ts";
 import { classOf, layersOfHead, leavesOfLayer } from "./head.ts";
 
-/** A head as it stands in a folder of the library's own classes; undefined where a piece is none. */
+/** The head as a folder of the library's own classes stores it; undefined for any other component. */
 export const ownHead = ({ options }: Component): ModulesToSaveOptions["head"] =>
   (options as MethodConfig & ModulesToSaveOptions).head;
 
@@ -53,7 +53,7 @@ export interface RowHead {
   readonly component: Component;
 }
 
-/** The heads that rows have, each of its own: beside the adapters by rows, or inside them. */
+/** The heads of rows that each have their own: next to the per-row adapters, or inside them. */
 export function rowHeads(
   method: string,
   config: MethodConfig,
@@ -71,7 +71,7 @@ export function rowHeads(
     );
 }
 
-/** The files of rows' heads: each beside the last adapter of its branch, where the library looks for them. */
+/** The files of per-row heads: each next to the last adapter of its branch, where the library looks for it. */
 export function rowHeadFiles(
   heads: readonly RowHead[],
   node: Node,
@@ -94,7 +94,7 @@ export function rowHeadFiles(
 
 const lastOf = (node: Node): string => node.kind === "block" ? lastOf(node.children.at(-1)!) : node.name;
 
-/** A head of the library's: each layer's weights under its number, the model's where the adapter has none. */
+/** One of the library's heads: each layer's weights under its number, taken from the model if the adapter lacks them. */
 function ownFiles(component: Component, adapter: Adapter, model: Model): readonly HubFile[] {
   const { name, config } = ownHead(component)!;
   const layers = layersOfHead(config, model);

@@ -38,7 +38,7 @@ export interface Writing extends StoredKey {
   write(params: readonly Tensor[]): Tensor;
   /** What the tensor is, where it holds other numbers than its parameters: gradients have no such thing. */
   readonly made?: string;
-  /** Looks at the parameters before anything is written. @throws {RangeError} when the tensor cannot stand for them. */
+  /** Checks the parameters before anything is written. @throws {RangeError} when the tensor cannot represent them. */
   check?(params: readonly Tensor[]): Promise<void>;
 }
 

@@ -97,7 +97,7 @@ function checkModel(where: string, { modelType, hiddenSize }: AdaptersFolder, mo
 function withHead(adapter: Adapter, head: LoadedHead): Adapter {
   return {
     ...adapter,
-    // The head first: what stands in front of it, an invertible adapter's way back, is to see the new one.
+    // The head first: an invertible adapter's inverse, which is applied before the head, must see the new one.
     method: compose({ head: head.method, adapter: adapter.method }),
     params: { head: head.params, adapter: adapter.params },
   };

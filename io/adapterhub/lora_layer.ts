@@ -9,7 +9,7 @@ import { bareKey, type Both } from "./layout.ts";
 /** The prefix of the names of a layer's tensors. */
 export const keyOf = (place: LinearPlace, name: string): string => `${bareKey(place.path)}.loras.${name}`;
 
-/** The α that gives the folder's factor: with a gate there is none. */
+/** The α that gives the folder's factor; undefined with a gate. */
 export const alphaOf = (fields: AdaptersFields): number =>
   (fields["use_gating"] ? fields["r"] : fields["alpha"]) as number;
 

@@ -46,7 +46,7 @@ function hubFiles(adapter: Adapter, model: Model): readonly HubFile[] {
   const isOwn = [...heads, ...byRows.map(({ component }) => component)].some((component) =>
     ownHead(component) !== undefined
   );
-  // A head of the library's stands beside adapters of its own classes.
+  // The library's own heads are only stored with adapters of its own model classes.
   const written = isOwn
     ? { ...model, config: { ...model.config, architectures: [libraryClass(model)] } }
     : model;

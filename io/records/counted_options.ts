@@ -49,7 +49,7 @@ const COUNTS: CountedFields = {
   factor: "width",
 };
 
-/** LoKr's rank is whatever lies above a layer's sizes where its factors are to be full. */
+/** LoKr has no bound on its rank: any value above a layer's sizes requests full factors. */
 const { rank: _, rankPattern: __, ...LOKR } = COUNTS;
 
 /** Of a method: a few options mean something else in some. */

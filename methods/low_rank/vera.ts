@@ -5,7 +5,7 @@
  *
  * A and B are random, frozen and shared by all layers: one A of the widest input and one B of the widest output, cut to
  * size for each layer. Uniform in ±√(6 / columns), from PyTorch's generator at `projectionSeed`, so that they are those that
- * PEFT makes from the same seed. λ_d starts at 0.1, λ_b at 0: the model is unchanged at first. The paper has no α, and
+ * PEFT makes from the same seed. λ_d starts at 0.1, λ_b at 0: the model is initially unchanged. The paper has no α, and
  * s = 1; AdapterHub has s = α/r.
  */
 import {
@@ -41,9 +41,9 @@ export interface VeraOptions extends TargetOptions {
   readonly projections?: "stored" | "regenerated";
   /** α of the factor s = α/r, default the rank: no factor. */
   readonly alpha?: number;
-  /** λ_d at first, default 0.1. */
+  /** Initial λ_d, default 0.1. */
   readonly initialD?: number;
-  /** λ_b at first, default 0: the model is unchanged. */
+  /** Initial λ_b, default 0: the model is unchanged. */
   readonly initialB?: number;
   /** Probability of dropping an input of the branch in training, default 0. */
   readonly dropout?: number;
