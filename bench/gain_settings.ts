@@ -1,6 +1,6 @@
 /** The settings of each method in `deno task gain`, and why some do not reach half of LoRA's gain. */
 import type { MethodName } from "../tuning/method_catalog.ts";
-import type { JsonOptions } from "../io/records/option_codec.ts";
+import type { JsonOptions } from "../core/options/option_json.ts";
 
 /** The common run: just long enough to show whether a method learns. */
 export const SETTINGS = {

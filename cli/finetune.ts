@@ -1,6 +1,6 @@
 /** `graft finetune`: trains an adapter on a model. */
 import { isObject } from "../formats/strict_json.ts";
-import type { JsonOptions } from "../io/records/option_codec.ts";
+import type { JsonOptions } from "../core/options/option_json.ts";
 import {
   bytes,
   choice,

@@ -5,7 +5,7 @@
  *
  * The indices of a mask are stored as encoded gaps (`<name>.gaps`).
  *
- *     { "graft": { "version": 1, "method": "houlsby", "config": { "reduction": 16, … } }, "base_model_name_or_path": … }
+ *     { "graft": { "version": 2, "method": "houlsby", "config": { "reduction": 16, … } }, "base_model_name_or_path": … }
  */
 import {
   type Adapter,
@@ -23,9 +23,7 @@ import {
   type Model,
   nest,
   newModel,
-  sameShape,
   scope,
-  showShape,
   type Synchronous,
   type Tensor,
   trainable,
@@ -43,13 +41,16 @@ import { loftq, type LoftqOptions } from "../methods/mod.ts";
 import { taskType } from "../models/mod.ts";
 import { integers, shapesOnly } from "../ops/mod.ts";
 import { adapterCard, type Making } from "./adapter_card.ts";
+import { differences } from "./tree_differences.ts";
 import { replicationField } from "./layer_replication.ts";
 import { checkRecordCounts } from "./records/counted_options.ts";
 import { isFormerLeaf } from "./records/former_leaves.ts";
-import { type Held, methodOfRecord, type MethodRecord, recordOf } from "./records/method_record.ts";
-import { type JsonOptions, optionsFromJson } from "./records/option_codec.ts";
+import { type KnownMethods, knownMethods } from "./records/known_methods.ts";
+import { methodOfRecord, type MethodRecord, recordOf, type Stored } from "./records/method_record.ts";
+import { fromVersion1 } from "./records/version_1.ts";
+import { type JsonOptions, optionsFromJson } from "../core/options/option_json.ts";
 
-const VERSION = 1;
+const VERSION = 2;
 
 /** The suffix of the name of increasing integers that are stored as encoded gaps: a mask's indices. */
 const GAPS = ".gaps";
@@ -66,9 +67,10 @@ export async function saveGraftAdapter(
   adapter: Adapter,
   model: Model,
   card: Making = {},
+  known: KnownMethods = knownMethods(),
 ): Promise<void> {
   const { method, params } = adapter;
-  const record = recordOf(method.name, method.config, model.spec);
+  const record = recordOf(method, model.spec);
   const own = leaves(params);
   const coded = own.find(([, leaf]) => isQuantized(leaf.dtype));
   if (coded !== undefined) {
@@ -83,7 +85,7 @@ export async function saveGraftAdapter(
   for (const [path, leaf] of own) if (leaf.dtype === "i32") masks.set(path, integersOf(await bytesOf(leaf)));
   let problems: readonly string[] = [];
   scope(() => {
-    const again = methodOfRecord(record, heldBy(params, model, masks));
+    const again = methodOfRecord(record, heldBy(params, model, masks), known);
     problems = differences(again.init({ model, key: 0 }), params);
     if (problems.length > 0) return;
     const own = new Set(method.edits(params, model.spec).map(({ path }) => path));
@@ -141,14 +143,17 @@ export async function graftRecord(folder: string): Promise<MethodRecord | undefi
   if (!isObject(record) || typeof record["method"] !== "string") {
     throw new SyntaxError(`Cannot read ${path}: "graft" must be an object with a "method"`);
   }
-  checkRecordCounts(path, record);
   const { version, ...rest } = record;
-  if (version !== VERSION) {
+  if (version !== 1 && version !== VERSION) {
     throw new RangeError(
-      `Cannot read ${path}: it is of version ${JSON.stringify(version)}, and this program reads ${VERSION}`,
+      `Cannot read ${path}: it is of version ${
+        JSON.stringify(version)
+      }, and this program reads 1 and ${VERSION}`,
     );
   }
-  return rest as MethodRecord;
+  const current = version === 1 ? fromVersion1(rest) : rest as unknown as MethodRecord;
+  checkRecordCounts(path, current);
+  return current;
 }
 
 /**
@@ -162,6 +167,7 @@ export async function loadGraftAdapter(
   record: MethodRecord,
   model: Model,
   name: string,
+  known: KnownMethods = knownMethods(),
 ): Promise<Adapter> {
   const file = openSafetensors(`${folder}/${PEFT_FILES.weights}`);
   try {
@@ -176,7 +182,7 @@ export async function loadGraftAdapter(
           : []
       ),
     );
-    checkShapes(folder, record, stored, masks, model);
+    checkShapes(folder, record, stored, masks, model, known);
     let method: Method | undefined;
     const params = scope((): Synchronous<Tree> => {
       const found = nest(
@@ -184,7 +190,7 @@ export async function loadGraftAdapter(
           [nameOf(t), isGaps(t) ? integers(masks.get(nameOf(t))!, model.backend) : load(t, model)] as const
         ),
       ) as Tree;
-      method = methodOfRecord(record, heldBy(found, model, masks));
+      method = methodOfRecord(record, heldBy(found, model, masks), known);
       const fresh = method.init({ model, key: 0 });
       // The fresh tree's order, and its branches without leaves.
       const byPath = new Map(leaves(found));
@@ -209,6 +215,7 @@ function checkShapes(
   stored: readonly StoredTensor[],
   masks: ReadonlyMap<string, Int32Array>,
   model: Model,
+  known: KnownMethods,
 ): void {
   const backend = shapesOnly();
   scope(() => {
@@ -225,7 +232,7 @@ function checkShapes(
       return [t.name, empty({ shape: t.shape, dtype })] as const;
     })) as Tree;
     try {
-      const method = methodOfRecord(record, heldBy(found, shapes, masks));
+      const method = methodOfRecord(record, heldBy(found, shapes, masks), known);
       const problems = differences(method.init({ model: shapes, key: 0 }), found);
       if (problems.length > 0) {
         throw new RangeError(`Cannot load "${folder}" for this model: ${problems.join("; ")}`);
@@ -237,38 +244,21 @@ function checkShapes(
   forgetBackend(backend);
 }
 
-const heldBy = (params: Tree, model: Model, masks: ReadonlyMap<string, Int32Array>): Held => ({
+const heldBy = (params: Tree, model: Model, masks: ReadonlyMap<string, Int32Array>): Stored => ({
   model,
   params,
   at: "",
-  indices: (path) => {
+  integers: (path) => {
     const found = masks.get(path);
     if (found === undefined) throw new RangeError(`The adapter has no integers "${path}"`);
     return found;
   },
 });
 
-/** The differences between the leaves of the expected and the found tree. */
-function differences(expected: Tree, found: Tree): readonly string[] {
-  const shapes = new Map(leaves(expected).map(([path, t]) => [path, t.shape]));
-  const here = new Map(leaves(found).map(([path, t]) => [path, t.shape]));
-  const all = [
-    ...[...shapes.keys()].filter((path) => !here.has(path)).map((path) => `"${path}" is missing`),
-    ...[...here].flatMap(([path, shape]) => {
-      const wanted = shapes.get(path);
-      if (wanted === undefined) return [`"${path}" is not expected`];
-      return sameShape(shape, wanted)
-        ? []
-        : [`"${path}": expected ${showShape(wanted)} but found ${showShape(shape)}`];
-    }),
-  ];
-  return all.length <= 6 ? all : [...all.slice(0, 6), `and ${all.length - 6} more`];
-}
-
 /** LoftQ's options, where it is the method or a part of it. */
 function loftqOptions(record: MethodRecord): JsonOptions | undefined {
-  if ("config" in record && record.method === "loftq") return record.config;
-  const parts = "parts" in record ? Object.values(record.parts) : [];
+  if (record.method === "loftq") return record.config;
+  const parts = Object.values(record.parts ?? {});
   return parts.map(loftqOptions).find((options) => options !== undefined);
 }
 

@@ -52,7 +52,7 @@ function missingFrozen({ method, params }: Adapter, model: Model): readonly stri
     return []; // what is wrong has its own message
   }
   // Fixed weights come from a folder, so that `init` makes none.
-  const fixed = componentMethods(method.name, method.config, params).flatMap(({ method, options, prefix }) =>
+  const fixed = componentMethods(method, params).flatMap(({ method, options, prefix }) =>
     method === "fixedWeights"
       ? (options["parameters"] as readonly string[]).map((path) =>
         `${prefix === "" ? "" : `${prefix}.`}${FROZEN}.${path}`

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 /** What methods compute with. */
 const MATHEMATICS = ["tensor", "ops", "numerics"] as const;
 /** What every family of methods may import. */
-const METHODS = [...MATHEMATICS, "core", "methods/shared", "methods/peft"] as const;
+const METHODS = [...MATHEMATICS, "core", "core/options", "methods/shared", "methods/peft"] as const;
 
 /**
  * What each room may import besides itself and npm packages; "core/*" is core with all rooms in it. Rooms not named may import
@@ -25,8 +25,25 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "core/edits": ["tensor", "ops", "core/linear_maps"],
   "core/trees": ["tensor", "ops", "core/edits"],
   "core/places": ["tensor", "ops", "core/linear_maps", "core/edits", "core/trees"],
-  "core/adapters": ["tensor", "ops", "core/linear_maps", "core/edits", "core/trees", "core/places"],
-  "core/combinators": ["tensor", "ops", "core/linear_maps", "core/edits", "core/trees", "core/adapters"],
+  "core/options": ["core/trees"],
+  "core/adapters": [
+    "tensor",
+    "ops",
+    "core/linear_maps",
+    "core/edits",
+    "core/trees",
+    "core/places",
+    "core/options",
+  ],
+  "core/combinators": [
+    "tensor",
+    "ops",
+    "core/linear_maps",
+    "core/edits",
+    "core/trees",
+    "core/options",
+    "core/adapters",
+  ],
   "core/running": [
     "tensor",
     "ops",
@@ -46,7 +63,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "core/combinators",
     "core/running",
   ],
-  "methods/shared": [...MATHEMATICS, "core"],
+  "methods/shared": [...MATHEMATICS, "core", "core/options"],
   "methods/peft": ["core"],
   "methods/rescaling": METHODS,
   "methods/selective": METHODS,
@@ -63,6 +80,8 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "methods/adapters",
   ],
   "methods": [
+    "core",
+    "core/combinators",
     "numerics",
     "methods/shared",
     "methods/peft",
@@ -79,9 +98,20 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "formats": ["tensor", "core"],
   "train": ["tensor", "core", "ops"],
   "recipes": ["tensor", "ops", "core", "train", "methods/*"],
-  "io": ["tensor", "ops", "core", "formats", "models", "methods/*"],
+  "io": ["tensor", "ops", "core", "core/options", "formats", "models", "methods/*"],
   "serve": ["tensor", "ops", "core/*", "formats", "models"],
-  "tuning": ["tensor", "ops", "core", "formats", "models", "methods/*", "train", "recipes", "io"],
+  "tuning": [
+    "tensor",
+    "ops",
+    "core",
+    "core/options",
+    "formats",
+    "models",
+    "methods/*",
+    "train",
+    "recipes",
+    "io",
+  ],
 };
 
 const FREE = ["cli", "embedded", "bench", "notebooks", "tests", "mod.ts", "deno.json"];

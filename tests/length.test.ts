@@ -12,7 +12,6 @@ const REASONS: Readonly<Record<string, string>> = {
   "tuning/published_settings.ts": "one table: a published setting per method",
   "tuning/method_from_flags.ts": "one case per method",
   "io/peft/parts.ts": "one case per method that PEFT has",
-  "io/records/method_record.ts": "one case per shape of a record",
 };
 
 const ROOT = new URL("../", import.meta.url);

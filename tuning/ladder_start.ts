@@ -14,7 +14,7 @@ import {
   type Tree,
 } from "../core/mod.ts";
 import { METHOD_OPTIONS } from "../io/records/method_options.ts";
-import { count, oneOf, type OptionSchemas } from "../io/records/option_schemas.ts";
+import { count, oneOf, type OptionSchemas } from "../core/options/option_schemas.ts";
 import { ladderSideTuning, type LadderSideTuningOptions, prunedSide } from "../methods/mod.ts";
 import { fisher } from "../train/fisher.ts";
 import { sideReduction } from "./method_sizes.ts";

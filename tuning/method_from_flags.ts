@@ -2,8 +2,9 @@
 import { chooseTargets, type Json, type Method, type Spec } from "../core/mod.ts";
 import { type BuiltMethod, METHOD_OPTIONS } from "../io/records/method_options.ts";
 import { namedMethod } from "../io/records/named_method.ts";
-import { type JsonOptions, optionsFromJson } from "../io/records/option_codec.ts";
-import { checkOptions, type OptionSchemas } from "../io/records/option_schemas.ts";
+import { type JsonOptions, optionsFromJson } from "../core/options/option_json.ts";
+import { checkOptions } from "../core/options/option.ts";
+import type { OptionSchemas } from "../core/options/option_schemas.ts";
 import { compacterPlusPlus, fullFineTune, mam, pTuningV2, unipelt } from "../methods/mod.ts";
 import { checkOwn, UsageError } from "./usage_error.ts";
 import {

@@ -2,17 +2,17 @@
 import type { Model } from "../core/mod.ts";
 import { LORA_SCHEMAS, PSOFT_OPTIONS, TARGETS } from "../io/records/common_schemas.ts";
 import { METHOD_OPTIONS } from "../io/records/method_options.ts";
-import { type JsonOptions, optionsFromJson } from "../io/records/option_codec.ts";
+import { type JsonOptions, optionsFromJson } from "../core/options/option_json.ts";
+import { checkOptions } from "../core/options/option.ts";
 import {
   any,
   type AnyOptionSchema,
-  checkOptions,
   count,
   fields,
   number,
   oneOf,
   type OptionSchemas,
-} from "../io/records/option_schemas.ts";
+} from "../core/options/option_schemas.ts";
 import { UsageError } from "./usage_error.ts";
 import { LADDER_START } from "./ladder_start.ts";
 import type { MethodName } from "./method_catalog.ts";

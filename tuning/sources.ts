@@ -15,7 +15,7 @@ import { isObject } from "../formats/strict_json.ts";
 import { exists } from "../io/inspect_contents.ts";
 import { isBuilt, namedMethod } from "../io/records/named_method.ts";
 import { METHOD_OPTIONS } from "../io/records/method_options.ts";
-import type { JsonOptions } from "../io/records/option_codec.ts";
+import type { JsonOptions } from "../core/options/option_json.ts";
 import {
   any,
   anything,
@@ -26,7 +26,7 @@ import {
   type OptionSchemas,
   record,
   text,
-} from "../io/records/option_schemas.ts";
+} from "../core/options/option_schemas.ts";
 import {
   adapterFusion,
   type AdapterFusionOptions,

@@ -8,7 +8,15 @@ import {
   only,
 } from "../methods/mod.ts";
 import { ltSftDense, ltSftLeaves } from "../methods/selective/lt_sft.ts";
-import { any, list, number, oneOf, type OptionSchemas, places, text } from "../io/records/option_schemas.ts";
+import {
+  any,
+  list,
+  number,
+  oneOf,
+  type OptionSchemas,
+  places,
+  text,
+} from "../core/options/option_schemas.ts";
 import { trainDiffPruning } from "../recipes/diff_pruning.ts";
 import { type FarRecipe, trainFar } from "../recipes/far.ts";
 import { trainLtSft } from "../recipes/lt_sft.ts";

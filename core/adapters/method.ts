@@ -1,12 +1,14 @@
-/** The interface of a method, and adapters: a method with its parameters. */
+/** The interface of a method, what is known of it, and adapters: a method with its parameters. */
 import type { Key, Tensor, Tree } from "../../tensor/mod.ts";
 import type { Edit } from "../edits/edit.ts";
-import type { Model } from "../trees/model.ts";
+import type { GateDefinition } from "./gate.ts";
+import type { Json } from "../options/json.ts";
+import type { JsonOptions } from "../options/option_json.ts";
+import type { Options } from "../options/option.ts";
+import type { Batch, Model } from "../trees/model.ts";
+import type { QuantizeOptions } from "../trees/quantize.ts";
 import type { Spec } from "../edits/place.ts";
 import type { Targets } from "../edits/targets.ts";
-
-/** JSON values. */
-export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };
 
 /**
  * The value of an option: JSON, or targets. Folders hold patterns as `{ pattern, flags }`; a predicate on places cannot be
@@ -19,10 +21,14 @@ export type MethodConfig = { readonly [name: string]: OptionValue };
 
 /** A parameter-efficient fine-tuning method: pure functions from parameters to edits. */
 export interface Method<P extends Tree = Tree> {
-  /** Its name in files and error messages. */
+  /** Its name for people: that of its definition, or of a combination, such as "scaled(lora)", which nothing parses. */
   readonly name: string;
-  /** The options it was created with. */
+  /** The options it was created with; for a combination its own, without those of its parts. */
   readonly config: MethodConfig;
+  /** What is known of it; a method without a definition trains and merges, but has no form in a file. */
+  readonly definition?: MethodDefinition;
+  /** The methods that it is made of, by name. */
+  readonly parts?: Readonly<Record<string, Method>>;
   /**
    * Initial parameters for a model, determined by the key. Reads places and, where the paper says so,
    * weights.
@@ -91,4 +97,170 @@ export interface Adapter<P extends Tree = Tree> {
   readonly method: Method<P>;
   /** Its parameters. */
   readonly params: P;
+}
+
+/**
+ * What is known of a method, in one place: its name, its options, how a saved one is restored, what the command line
+ * offers, the setting of its literature, and its form in PEFT folders. Help pages, defaults, records, tables and tests follow
+ * from it. `defineMethod` and `defineLinear` make one together with its factory.
+ */
+export interface MethodDefinition {
+  /** Its name, as people write it: "prefix-tuning". Case, hyphens and underscores do not matter where it is read. */
+  readonly name: string;
+  /** Other names that are understood: of other libraries, of former versions. */
+  readonly aliases?: readonly string[];
+  /** What a person can choose, from a program, a command line or a file. */
+  readonly options: Options;
+  /** The method, where its options are all that it needs. */
+  create?(options: Readonly<Record<string, unknown>>): Method;
+  /** The method of a record and the parameters stored beside it; default: `create`, of the record's options. */
+  restore?(config: JsonOptions, stored: Restoring): Method;
+  /** The config that a record keeps, where that is more than the options: sizes that it must not be loaded without. */
+  recorded?(method: Method, spec: Spec): MethodConfig;
+  /** Leaves in folders of former versions that the method no longer has. */
+  readonly former?: (path: string, spec: Spec) => boolean;
+  /** What the command line offers; a method without it is for programs. */
+  readonly cli?: CommandLine;
+  /** What is needed before the first step, where options alone do not make the adapter. */
+  prepare?(given: Preparing): Promise<PreparedRun>;
+  /** The method from shapes alone, to plan the memory of what `prepare` makes; default: `create`. */
+  plan?(given: Planning): Method;
+  /** The setting of its literature, for tables that compare methods. */
+  readonly published?: Published;
+  /** Its form in Hugging Face PEFT folders, where that is a matter of names; odd ones have a codec beside the method. */
+  readonly peft?: PeftMapping;
+}
+
+/** What restores a saved method besides its config: the model, and the parameters as they are stored. */
+export interface Restoring {
+  /** The model that it is loaded for. */
+  readonly model: Model;
+  /** The method's parameters. */
+  readonly params: Tree;
+  /** The values of an integer leaf of `params`, by its path. */
+  integers(path: string): Int32Array;
+  /** A gate's definition by name. @throws {RangeError} when it is not known. */
+  gate(name: string): GateDefinition;
+  /** The parts of the record, restored. @param at Where a part's parameters are; default: under its name. */
+  parts(at?: (name: string) => readonly string[]): Readonly<Record<string, Adapter>>;
+}
+
+/** Options that several methods share, as flags of the command line. */
+export interface SharedFlags {
+  /** r, the rank of an update. */
+  readonly rank?: number;
+  /** α of a low-rank update. */
+  readonly alpha?: number;
+  /** Dropout of an adapter's input. */
+  readonly dropout?: number;
+  /** Layers by name. */
+  readonly targets?: readonly string[];
+  /** Hidden size of an adapter. */
+  readonly bottleneck?: number;
+  /** Rows of a prompt or prefix. */
+  readonly length?: number;
+  /** Number of trained parameters, for methods with such a budget. */
+  readonly dimension?: number;
+}
+
+/** What the command line offers of a method. */
+export interface CommandLine {
+  /** Peak learning rate when none is given: the paper's, or that of its released code. */
+  readonly rate: number;
+  /** The shared flags that it takes. */
+  readonly flags: readonly (keyof SharedFlags)[];
+  /**
+   * Its options from flags, and sizes suited to the model; default: each flag is the option of its name, and every linear
+   * layer of the blocks is chosen where there are targets. Options given by name go before these.
+   */
+  options?(flags: SharedFlags, spec: Spec, given: JsonOptions): Readonly<Record<string, unknown>>;
+  /** Options that only a run has, beside the definition's: what `prepare` reads. */
+  readonly also?: Options;
+  /** The optimizer when none is given; "paged" where state for every weight would fill compute memory. */
+  readonly optimizer?: "adamw" | "paged";
+  /** How the base is quantized first, unless it already is. */
+  readonly quantize?: QuantizeOptions;
+  /** What it trains of a task's head by itself, so that the head is not trained beside it: all of it, or the classifier. */
+  readonly head?: "all" | "classifier";
+}
+
+/** What a run has when a method is prepared. */
+export interface Preparing {
+  /** The loaded model. */
+  readonly model: Model;
+  /** The method's options and those of `cli.also`, checked. */
+  readonly options: Readonly<Record<string, unknown>>;
+  /** The seed of initial parameters. */
+  readonly seed: number;
+  /** The first so many rows of the training data, in batches. */
+  batches(most: number): readonly Batch[];
+  /** Loads another adapter for the model from a folder; the caller owns its tensors. */
+  load(folder: string): Promise<Adapter>;
+  /** Trains an adapter as the run does; the caller owns the result. @param steps Default: as many as the run. */
+  train(adapter: Adapter, stage: Stage): Promise<Adapter>;
+  /** Steps of the run. */
+  readonly steps: number;
+  /** A definition by name, for options that name a method. */
+  method(name: string): MethodDefinition;
+}
+
+/** A stage of training before a run. */
+export interface Stage {
+  /** How many steps; default: as many as the run. */
+  readonly steps?: number;
+  /** Factors on the learning rate by parameter path. */
+  readonly rates?: (path: string) => number;
+}
+
+/** What a method's memory is planned from. */
+export interface Planning {
+  /** The model; shapes are enough. */
+  readonly model: Model;
+  /** As for `prepare`. */
+  readonly options: Readonly<Record<string, unknown>>;
+  /** A definition by name. */
+  method(name: string): MethodDefinition;
+}
+
+/** A prepared run. */
+export interface PreparedRun {
+  /** The adapter at its first step; its tensors belong to the run. */
+  readonly adapter: Adapter;
+  /** The base that it is for, where that is another than the loaded model; freed by `dispose`. */
+  readonly base?: Model & Disposable;
+  /** The adapter of the loaded model that remains of the trained one. */
+  finish?(trained: Adapter): Promise<Adapter>;
+}
+
+/** The setting of a method's literature, as far as a model allows. */
+export interface Published {
+  /** In a few words: "r 8 on q and v". */
+  readonly setting: string | ((model: Model) => string);
+  /** The method; default: `create` with its defaults. Its tensors are the caller's. */
+  make?(model: Model): Method;
+  /** The method that remains after training, where that is another. */
+  kept?(model: Model): Method;
+  /** The method that the literature trains along with it. */
+  beside?(): Method;
+}
+
+/**
+ * A method in PEFT folders, as names: of the type, of the tensors below a layer's path, of the config's fields.
+ */
+export interface PeftMapping {
+  /** `peft_type`. */
+  readonly type: string;
+  /** The file's name of each leaf; an embedding's may be another. */
+  readonly tensors: Readonly<Record<string, string | { readonly layer: string; readonly embedding: string }>>;
+  /** The field of each option, with pairs of our values and PEFT's where those differ. */
+  readonly fields: Readonly<
+    Record<
+      string,
+      string | { readonly field: string; readonly values: readonly (readonly [ours: Json, theirs: Json])[] }
+    >
+  >;
+  /** Known fields that no option sets, with PEFT's defaults. */
+  readonly others?: Readonly<Record<string, Json>>;
+  /** Of these, those that must keep their default, with what they would mean. */
+  readonly refused?: Readonly<Record<string, string>>;
 }

@@ -1,11 +1,14 @@
 /** Combinators: methods from methods. */
 import { fold, key, scope, type Synchronous, type Tensor, type Tree } from "../../tensor/mod.ts";
-import type { Adapter, Adjusted, Json, Method } from "../adapters/method.ts";
+import type { Adapter, Method, MethodDefinition, OptionValue } from "../adapters/method.ts";
+import { type Place, places, type Spec } from "../edits/place.ts";
+import { narrow, type PlaceChoice, selects } from "../edits/selector.ts";
+import { option } from "../options/option.ts";
+import { made } from "../options/option_schemas.ts";
 import type { Model } from "../trees/model.ts";
-import { add } from "../../ops/mod.ts";
 import { parentOf } from "../trees/edit_checks.ts";
-import { narrow, type Place, places, type Spec } from "../edits/place.ts";
-import { finalizedParts } from "./finalized_parts.ts";
+import { combined, methodsOf, paramsOf } from "./combined.ts";
+import { defineCombinator } from "./define_combinator.ts";
 import { weightLeaves } from "../trees/weights.ts";
 
 /** The parameters of a composition: those of each part under its name. */
@@ -28,69 +31,30 @@ export type PartsOf<M extends Readonly<Record<string, Method>>> = {
  */
 export function compose<M extends Readonly<Record<string, Method>>>(methods: M): Method<PartsOf<M>> {
   const parts = Object.entries(methods);
-  const has = (member: "penalty" | "project" | "rates" | "adjust" | "finalize"): boolean =>
-    parts.some(([, method]) => method[member] !== undefined);
-  return {
+  return combined<PartsOf<M>>({
+    definition: composeDefinition,
     name: `compose(${parts.map(([name]) => name).join(", ")})`,
-    config: Object.fromEntries(parts.map(([name, m]) => [name, { method: m.name, ...m.config }])) as Record<
-      string,
-      Json
-    >,
+    parts: methods,
     init: ({ model, key: seed }) =>
       Object.fromEntries(
         parts.map(([name, method]) => [name, method.init({ model, key: fold(key(seed), name) })]),
       ) as PartsOf<M>,
-    edits: (params, spec) => parts.flatMap(([name, method]) => method.edits(part(params, name), spec)),
-    ...has("penalty") && {
-      penalty: (params, spec) =>
-        parts.flatMap(([name, m]) => m.penalty === undefined ? [] : [m.penalty(part(params, name), spec)])
-          .reduce((a, b) => add(a, b)),
-    },
-    ...has("project") && {
-      project: (params) =>
-        Object.fromEntries(
-          parts.map(([name, m]) => [name, m.project?.(part(params, name)) ?? part(params, name)]),
-        ) as PartsOf<M>,
-    },
-    ...has("rates") && {
-      rates: ({ params, ...given }) => {
-        const of = new Map(
-          parts.map(([name, m]) => [name, m.rates?.({ ...given, params: part(params, name) })]),
-        );
-        return (path) => {
-          const [name, ...rest] = path.split(".");
-          return of.get(name!)?.(rest.join(".")) ?? 1;
-        };
-      },
-    },
-    ...has("adjust") && {
-      adjust: async ({ params, gradients, state, ...given }) => {
-        const adjusted: (readonly [string, Adjusted])[] = [];
-        for (const [name, m] of parts) {
-          const own: Adjusted = { params: part(params, name), state: part(state, name) ?? {} };
-          const seen = { ...given, ...own, gradients: part(gradients, name) ?? {} };
-          adjusted.push([name, await m.adjust?.(seen) ?? own]);
-        }
-        return {
-          params: Object.fromEntries(adjusted.map(([name, a]) => [name, a.params])) as PartsOf<M>,
-          state: Object.fromEntries(adjusted.map(([name, a]) => [name, a.state])),
-        };
-      },
-    },
-    ...has("finalize") && {
-      finalize: (params, spec) => {
-        const finalized = finalizedParts(methods, params, spec);
-        return { method: compose(finalized.methods), params: finalized.params };
-      },
-    },
-  };
+    edits: (params, spec) => parts.flatMap(([name, method]) => method.edits(params[name] as Tree, spec)),
+    of: (parts) => ({ method: compose(methodsOf(parts)), params: paramsOf(parts) }),
+  });
 }
 
-const part = (params: Tree, name: string): Tree => params[name] as Tree;
+/** `compose` in records. */
+export const composeDefinition: MethodDefinition = defineCombinator(
+  "compose",
+  {},
+  (_, parts) => compose(methodsOf(parts)),
+);
 
 /**
- * A method limited to the places that satisfy a predicate. Nothing changes elsewhere, whether the method
- * chooses its places by the spec or brings its own, as masks and copies of weights do.
+ * A method limited to the places that a selector selects. Nothing changes elsewhere, whether the method
+ * chooses its places by the spec or brings its own, as masks and copies of weights do. A selector is JSON, so the
+ * result can be saved; a predicate is refused at saving.
  *
  * @example
  * ```ts
@@ -101,30 +65,38 @@ const part = (params: Tree, name: string): Tree => params[name] as Tree;
  * assert.ok(leaves(params).every(([path]) => path.startsWith("model.layers.1.")));
  * ```
  */
-export function at<P extends Tree>(predicate: (place: Place) => boolean, method: Method<P>): Method<P> {
-  return {
-    ...method,
-    init: ({ model, key }) => method.init({ model: { ...model, spec: narrow(model.spec, predicate) }, key }),
+export function at<P extends Tree>(where: PlaceChoice, method: Method<P>): Method<P> {
+  const chosen = selects(where);
+  const sees = (spec: Spec): Spec => narrow(spec, chosen);
+  return combined<P>({
+    definition: atDefinition,
+    name: `at(${method.name})`,
+    config: { places: where as OptionValue },
+    parts: { of: method },
+    at: () => [],
+    sees,
+    init: ({ model, key }) => method.init({ model: { ...model, spec: sees(model.spec) }, key }),
     edits: (params, spec) => {
       const all = placesByPath(spec);
-      return method.edits(params, narrow(spec, predicate)).filter(({ kind, path }) => {
+      return method.edits(params, sees(spec)).filter(({ kind, path }) => {
         if (kind !== "weight" && kind !== "linear") return true;
         const here = all.get(kind === "weight" ? parentOf(path) : path);
-        return here === undefined || here.some(predicate); // undefined: another model's place, which grafting refuses
+        return here === undefined || here.some(chosen); // undefined: another model's place, which grafting refuses
       });
     },
-    ...method.penalty && { penalty: (params, spec) => method.penalty!(params, narrow(spec, predicate)) },
-    ...method.rates && {
-      rates: (given) => method.rates!({ ...given, spec: narrow(given.spec, predicate) }),
-    },
-    ...method.finalize && {
-      finalize: (params, spec) => {
-        const finalized = method.finalize!(params, narrow(spec, predicate));
-        return { ...finalized, method: at(predicate, finalized.method) };
-      },
-    },
-  };
+    of: ({ of }) => ({ ...of!, method: at(where, of!.method) }),
+  });
 }
+
+/** `at` in records. */
+export const atDefinition: MethodDefinition = defineCombinator(
+  "at",
+  {
+    places: option(made<PlaceChoice>('a selector of places such as {"layers": [0, 6]}'), "where it applies"),
+  },
+  ({ places }, { of }) => at(places as PlaceChoice, of!.method),
+  () => [],
+);
 
 function placesByPath(spec: Spec): ReadonlyMap<string, readonly Place[]> {
   return Map.groupBy(places(spec), ({ path }) => path);

@@ -11,14 +11,16 @@ import {
   reading,
   type SideCall,
 } from "../edits/edit.ts";
-import { methodHooks } from "./method_hooks.ts";
 import { linearEffect } from "../edits/linear_effect.ts";
-import type { Json, Method } from "../adapters/method.ts";
+import type { Gate } from "../adapters/gate.ts";
+import type { Method, MethodDefinition } from "../adapters/method.ts";
+import type { JsonOptions } from "../options/option_json.ts";
+import { option } from "../options/option.ts";
+import { made, type OptionSchema } from "../options/option_schemas.ts";
+import { combined } from "./combined.ts";
 import { places, type Spec } from "../edits/place.ts";
 import {
-  type Backend,
   fold,
-  type Key,
   key as keyOf,
   nest,
   scope,
@@ -28,18 +30,6 @@ import {
   under,
 } from "../../tensor/mod.ts";
 import { lookup } from "../trees/weights.ts";
-
-/** A gate: initial parameters for an input width, and its value, which broadcasts against [b, t, d]. */
-export interface Gate {
-  /** Its name in configs and error messages. */
-  readonly name: string;
-  /** Its options. */
-  readonly config: { readonly [name: string]: Json };
-  /** Initial parameters for states of the given width. */
-  init(width: number, key: Key, backend: Backend): Tree;
-  /** x [b, t, width] → [b or 1, t or 1, 1]; for a prefix, [b or 1, 1, 2] gates keys and values separately. */
-  value(params: Tree, x: Tensor): Tensor;
-}
 
 /** A gated method's parameters: the method's own, and a gate for each kind of edit at each place. */
 export type Gated<P extends Tree> = { readonly of: P; readonly gates: Tree };
@@ -69,9 +59,12 @@ export type Gated<P extends Tree> = { readonly of: P; readonly gates: Tree };
  * ```
  */
 export function gated<P extends Tree>(method: Method<P>, gate: Gate): Method<Gated<P>> {
-  return {
+  return combined<Gated<P>>({
+    definition: gatedDefinition,
     name: `gated(${method.name})`,
-    config: { ...method.config, gate: { name: gate.name, ...gate.config } },
+    config: { gate: { name: gate.name, ...gate.config } },
+    parts: { of: method },
+    at: () => ["of"],
     init: ({ model, key }) =>
       scope((): Synchronous<Gated<P>> => {
         const of = method.init({ model, key: fold(keyOf(key), "of") });
@@ -92,12 +85,33 @@ export function gated<P extends Tree>(method: Method<P>, gate: Gate): Method<Gat
         const params = lookup(gates, gatePath(edit)) as Tree;
         return gatedEdit(edit, fn(params, (params, { x }: GateCall) => gate.value(params, x)));
       }),
-    ...methodHooks<P, Gated<P>>(
-      method,
-      (of, { gates }) => ({ of, gates }),
-      (finalized) => gated(finalized, gate),
-    ),
-  };
+    of: ({ of }, { gates }) => ({
+      ...of!,
+      method: gated(of!.method, gate),
+      params: { of: of!.params, gates },
+    }),
+  });
+}
+
+/** `gated` in records: a gate is known by its name. */
+export const gatedDefinition: MethodDefinition = {
+  name: "gated",
+  options: { gate: option(fieldsOf("name"), "the gate, by name, with its options") },
+  restore: ({ gate }, stored) => {
+    const { name, ...config } = gate as JsonOptions;
+    const { of } = stored.parts(() => ["of"]);
+    return gated(of!.method, stored.gate(String(name)).createGate(config));
+  },
+};
+
+/** An object with a text under a name, and anything else. */
+function fieldsOf(name: string): OptionSchema<JsonOptions> {
+  return made(
+    `{"${name}": …}`,
+    (value) =>
+      typeof value === "object" && value !== null &&
+      typeof (value as JsonOptions)[name] === "string",
+  );
 }
 
 /**

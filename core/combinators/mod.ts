@@ -1,7 +1,7 @@
 /** Combinators: methods from methods. @module */
+export * from "./combined.ts";
+export * from "./define_combinator.ts";
 export * from "./compose.ts";
 export * from "./scaled.ts";
 export * from "./gated.ts";
-export * from "./method_hooks.ts";
-export * from "./finalized_parts.ts";
-export { perRow } from "./per_row.ts";
+export { perRow, perRowDefinition } from "./per_row.ts";

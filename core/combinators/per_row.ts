@@ -5,7 +5,9 @@
  * rows before the text, run alongside the blocks.
  */
 import { compose } from "./compose.ts";
-import type { Adapter, Method } from "../adapters/method.ts";
+import { combined } from "./combined.ts";
+import { defineCombinator } from "./define_combinator.ts";
+import type { Adapter, Method, MethodDefinition } from "../adapters/method.ts";
 import type { Batch, Cache, ForwardOptions, Model } from "../trees/model.ts";
 import { concat, gatherRows, integers } from "../../ops/mod.ts";
 import { allEdits, type Branch, EDITS } from "../trees/weights.ts";
@@ -41,10 +43,11 @@ export function perRow(adapters: Readonly<Record<string, Adapter>>): Adapter {
 }
 
 function rowMethod(methods: Readonly<Record<string, Method>>): Method {
-  const all = compose(methods) as Method;
-  return {
-    ...all,
+  return combined<Tree>({
+    definition: perRowDefinition,
     name: `perRow(${Object.keys(methods).join(", ")})`,
+    parts: methods,
+    init: compose(methods).init,
     edits: (params, spec) =>
       Object.entries(methods).flatMap(([name, method]) =>
         method.edits(params[name] as Tree, spec).map((edit) => {
@@ -56,17 +59,16 @@ function rowMethod(methods: Readonly<Record<string, Method>>): Method {
           return { ...edit, row: name };
         })
       ),
-    ...all.finalize && {
-      finalize: (params, spec) =>
-        perRow(Object.fromEntries(
-          Object.entries(methods).map(([name, method]): readonly [string, Adapter] => {
-            const own = params[name] as Tree;
-            return [name, method.finalize?.(own, spec) ?? { method, params: own }];
-          }),
-        )),
-    },
-  };
+    of: perRow,
+  });
 }
+
+/** `perRow` in records. */
+export const perRowDefinition: MethodDefinition = defineCombinator(
+  "per-row",
+  {},
+  (_, parts) => perRow(parts).method,
+);
 
 /** Rows of a batch with the same adapter, and the model with that adapter's edits and those for all rows. */
 export interface RowGroup<M extends Model = Model> {

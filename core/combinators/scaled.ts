@@ -8,7 +8,11 @@ import {
   type SideCall,
 } from "../edits/edit.ts";
 import { decoded, type LinearMap, scaledMap } from "../linear_maps/linear_map.ts";
-import type { Method } from "../adapters/method.ts";
+import type { Method, MethodDefinition } from "../adapters/method.ts";
+import { option } from "../options/option.ts";
+import { number } from "../options/option_schemas.ts";
+import { combined } from "./combined.ts";
+import { defineCombinator } from "./define_combinator.ts";
 import type { Tensor, Tree } from "../../tensor/mod.ts";
 import { add, gatherRows, identity, multiply, subtract } from "../../ops/mod.ts";
 
@@ -29,19 +33,25 @@ export function scaled<P extends Tree>(method: Method<P>, factor: number): Metho
   if (!Number.isFinite(factor)) {
     throw new RangeError(`Expected factor to be a finite number but found ${factor}`);
   }
-  return {
-    ...method,
+  return combined<P>({
+    definition: scaledDefinition,
     name: `scaled(${method.name})`,
-    config: { ...method.config, factor },
+    config: { factor },
+    parts: { of: method },
+    at: () => [],
+    init: (given) => method.init(given),
     edits: (params, spec) => method.edits(params, spec).map((edit) => scaledEdit(edit, factor)),
-    ...method.finalize && {
-      finalize: (params, spec) => {
-        const finalized = method.finalize!(params, spec);
-        return { ...finalized, method: scaled(finalized.method, factor) };
-      },
-    },
-  };
+    of: ({ of }) => ({ ...of!, method: scaled(of!.method, factor) }),
+  });
 }
+
+/** `scaled` in records. */
+export const scaledDefinition: MethodDefinition = defineCombinator(
+  "scaled",
+  { factor: option(number, "what every change is multiplied by") },
+  ({ factor }, { of }) => scaled(of!.method, factor as number),
+  () => [],
+);
 
 /** old + f (next − old). */
 function towards(old: Tensor, next: Tensor, f: number): Tensor {

@@ -163,33 +163,6 @@ export interface Spec {
 }
 
 /**
- * The spec with only the places that satisfy a predicate.
- *
- * @example
- * ```ts
- * import { freshModel, layers, narrow, reference, smallConfig } from "@graft/peft";
- * import assert from "node:assert/strict";
- * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
- * const upper = narrow(spec, layers(1));
- * assert.equal(upper.linears.length, spec.linears.length / 2);
- * assert.equal(upper.embeddings.length, 0); // an embedding is in no layer
- * ```
- */
-export function narrow(spec: Spec, predicate: (place: Place) => boolean): Spec {
-  return {
-    architecture: spec.architecture,
-    linears: spec.linears.filter(predicate),
-    attentions: spec.attentions.filter(predicate),
-    sublayers: spec.sublayers.filter(predicate),
-    blocks: spec.blocks.filter(predicate),
-    norms: spec.norms.filter(predicate),
-    embeddings: spec.embeddings.filter(predicate),
-    heads: spec.heads.filter(predicate),
-    stacks: spec.stacks.filter(predicate),
-  };
-}
-
-/**
  * All places of a spec.
  *
  * @example
@@ -237,21 +210,4 @@ export function onlyStack(spec: Spec, method: string): StackPlace {
     );
   }
   return stack;
-}
-
-/**
- * Predicate: blocks `from` up to `to` (exclusive; default: to the end). For a model with two stacks, give
- * `stack`.
- *
- * @example
- * ```ts
- * import { layers } from "@graft/peft/core";
- * import assert from "node:assert/strict";
- * assert.equal(layers(0, 2)({ kind: "block", path: "h.1", stack: "decoder", layer: 1, width: 8 }), true);
- * ```
- */
-export function layers(from: number, to: number = Infinity, stack?: Stack): (place: Place) => boolean {
-  return (place) =>
-    place.layer !== undefined && place.layer >= from && place.layer < to &&
-    (stack === undefined || place.stack === stack);
 }

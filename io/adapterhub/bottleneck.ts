@@ -1,4 +1,5 @@
 /** Conversion of bottleneck adapters from AdapterHub's `BnConfig` to methods. */
+import { onlyBlocks } from "./only_blocks.ts";
 import {
   at,
   gated,
@@ -74,7 +75,7 @@ export function bottleneckParts(
     );
   }
   const plain = methodOf(options, isPostNorm(model));
-  const method = stays === undefined ? plain : at(stays, plain);
+  const method = stays === undefined ? plain : at(onlyBlocks(model.spec, stays), plain);
   const own = all([
     ...sharedRule(options, fields, name),
     ...sites.map((site) => siteTensors(site, options, fields, model, name)),

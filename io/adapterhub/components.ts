@@ -1,5 +1,13 @@
 /** The methods of an adapter to be saved for AdapterHub, and the paths of their parameters. */
-import { type Json, lookup, type MethodConfig, type Model, Tensor, type Tree } from "../../core/mod.ts";
+import {
+  gatedDefinition,
+  type Json,
+  lookup,
+  type Method,
+  type Model,
+  Tensor,
+  type Tree,
+} from "../../core/mod.ts";
 import { blockNumber } from "./layout.ts";
 import { type ComponentMethod, componentMethods } from "../records/component_methods.ts";
 
@@ -10,24 +18,17 @@ export interface Component extends ComponentMethod {
 }
 
 /** The methods of a composition, however deep; `params` are at `prefix` in the adapter's. */
-export function componentsOf(
-  name: string,
-  config: MethodConfig,
-  params: Tree,
-  prefix: string,
-): readonly Component[] {
-  return componentMethods(name, config, params, prefix).map(ungated);
+export function componentsOf(method: Method, params: Tree, prefix: string): readonly Component[] {
+  return componentMethods(method, params, prefix).map(ungated);
 }
 
 function ungated(component: ComponentMethod): Component {
-  if (!component.method.startsWith("gated(")) return component;
-  const { gate, ...options } = component.options;
+  if (component.of.definition !== gatedDefinition) return component;
+  const [inner] = componentMethods(component.of.parts!["of"]!, (component.params["of"] ?? {}) as Tree);
   return {
-    ...component,
-    method: component.method.slice("gated(".length, -1),
-    options,
-    gate: String((gate as { readonly name: Json }).name),
-    params: (component.params["of"] ?? {}) as Tree,
+    ...inner!,
+    prefix: component.prefix,
+    gate: String((component.options["gate"] as { readonly name: Json }).name),
   };
 }
 

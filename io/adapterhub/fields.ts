@@ -32,7 +32,7 @@ export function describe(component: Component, model: Model): Described {
     architecture: AdaptersConfig["architecture"],
     fields: AdaptersFields,
   ): Described => {
-    if (component.gate !== undefined && kind !== "prefix" && component.gate !== "sentenceGate") {
+    if (component.gate !== undefined && kind !== "prefix" && component.gate !== "sentence-gate") {
       return refuse(component, `the gate "${component.gate}" is for prefixes`);
     }
     const gating: AdaptersFields = component.gate === undefined ? {} : { use_gating: true };
@@ -111,7 +111,7 @@ function prefixFields(component: Component, options: PrefixTuningOptions, model:
     encoder_prefix: !two || kinds("encoder", "self"),
     cross_prefix: !two || kinds("decoder", "cross"),
     leave_out: two ? [] : leftOut(component, spec.attentions, model),
-    shared_gating: component.gate !== "keyValueGate",
+    shared_gating: component.gate !== "key-value-gate",
   };
 }
 

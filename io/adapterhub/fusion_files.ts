@@ -1,13 +1,5 @@
 /** The files of a fusion: its adapters' folders and its own, named after them. */
-import {
-  type Adapter,
-  type Json,
-  lookup,
-  type MethodConfig,
-  type Model,
-  Tensor,
-  type Tree,
-} from "../../core/mod.ts";
+import { type Adapter, type Json, lookup, type Model, Tensor, type Tree } from "../../core/mod.ts";
 import { ADAPTERS_FILES } from "../../formats/adapters_config.ts";
 import type { FusionMatrix } from "../../methods/mod.ts";
 import { type Component, componentsOf } from "./components.ts";
@@ -18,11 +10,11 @@ import { fusionTensors } from "./fusion.ts";
 
 /** A block of the setup and its files. @throws {RangeError} when the library would fuse differently. */
 export function fusionFiles(
-  { options, params, prefix }: Component,
+  { of: fused, options, params, prefix }: Component,
   adapter: Adapter,
   model: Model,
 ): { readonly block: Json; readonly files: readonly HubFile[] } {
-  const { adapters, regularization, dropout, temperature } = options;
+  const { regularization, dropout, temperature } = options;
   const annealed = typeof temperature === "object" && temperature !== null
     ? temperature as { readonly from: number; readonly steps: number }
     : undefined;
@@ -34,15 +26,15 @@ export function fusionFiles(
   if (regularization !== 0 && regularization !== 0.01) {
     throw new RangeError("Cannot save this fusion for AdapterHub: its regularization is 0.01 or 0");
   }
-  const names = Object.keys(adapters as object);
+  const adapters = fused.parts!;
+  const names = Object.keys(adapters);
   const at = (path: string): string => prefix === "" ? path : `${prefix}.${path}`;
   const own = names.flatMap((name) => {
-    const { method, ...config } = (adapters as Readonly<Record<string, MethodConfig>>)[name]!;
     const held = lookup(params, `frozen.${name}`);
     if (held === undefined || held instanceof Tensor) {
       throw new RangeError(`Cannot save this fusion for AdapterHub: it lacks the parameters of "${name}"`);
     }
-    const components = componentsOf(String(method), config, held, at(`frozen.${name}`));
+    const components = componentsOf(adapters[name]!, held, at(`frozen.${name}`));
     return adapterFiles(name, components, adapter, model).map((file) => ({
       ...file,
       path: `${name}/${file.path}`,

@@ -8,8 +8,10 @@ import {
   type Json,
   leaves,
   lookup,
+  type Method,
   type MethodConfig,
   type Model,
+  perRowDefinition,
   scope,
   type Synchronous,
   type Tensor,
@@ -55,17 +57,15 @@ export interface RowHead {
 
 /** The heads of rows that each have their own: next to the per-row adapters, or inside them. */
 export function rowHeads(
-  method: string,
-  config: MethodConfig,
+  method: Method,
   params: Tree,
   prefix: string,
 ): readonly RowHead[] {
-  return componentMethods(method, config, params, prefix).filter(({ method }) => method.startsWith("perRow("))
-    .flatMap(({ options, params, prefix }) =>
-      Object.entries(options).flatMap(([row, value]) => {
-        const { method, ...own } = value as MethodConfig;
+  return componentMethods(method, params, prefix).filter(({ of }) => of.definition === perRowDefinition)
+    .flatMap(({ of, params, prefix }) =>
+      Object.entries(of.parts ?? {}).flatMap(([row, part]) => {
         const at = prefix === "" ? row : `${prefix}.${row}`;
-        return componentMethods(String(method), own, (params[row] ?? {}) as Tree, at)
+        return componentMethods(part, (params[row] ?? {}) as Tree, at)
           .filter(({ method }) => HEADS.includes(method)).map((component) => ({ row, component }));
       })
     );

@@ -15,6 +15,7 @@ import { blocksWithout, exceptThose } from "./bottleneck.ts";
 import { fusedIa3Part, fusedLoraPart } from "./fused.ts";
 import { type AdaptersPart, all, below, gate, joined, type PartKind, same } from "./layout.ts";
 import { alphaOf, isVera, keyOf, scaledBy } from "./lora_layer.ts";
+import { onlyBlocks } from "./only_blocks.ts";
 import { isDiagonal, productTensors, taskTensors, veraTensors } from "./vera.ts";
 
 const ROLES = { q: "query", k: "key", v: "value" } as const;
@@ -80,7 +81,9 @@ export function loraParts(
       : fusedLoraPart(fused, parts, architecture, fields, name),
   ];
   const ungated = [
-    ...fusedOnes.map((part) => stays === undefined ? part : { ...part, method: at(stays, part.method) }),
+    ...fusedOnes.map((part) =>
+      stays === undefined ? part : { ...part, method: at(onlyBlocks(model.spec, stays), part.method) }
+    ),
     ...places.length === 0 ? [] : [
       scales ? ia3Part(places, fields, name) : linearPart(architecture, places, fields, name, stored),
     ],

@@ -1,5 +1,5 @@
 /** Prefix and prompt tuning between AdapterHub folders and methods. */
-import { at, type AttentionPlace, gated, type Model, type Place } from "../../core/mod.ts";
+import { at, type AttentionPlace, gated, type Model } from "../../core/mod.ts";
 import type { AdaptersFields } from "../../formats/adapters_fields.ts";
 import { keyValueGate, prefixTuning, promptTuning, sentenceGate } from "../../methods/mod.ts";
 import { activationOf } from "./activations.ts";
@@ -46,7 +46,7 @@ export function prefixPart(fields: AdaptersFields, model: Model, name: string): 
     ...two && { distances: "pushed" as const },
   });
   const narrowed = places.length === spec.attentions.length ? method : at(
-    (place: Place) => place.kind !== "attention" || attention(place),
+    { any: [{ not: { kinds: ["attention"] } }, { names: places.map(({ path }) => path) }] },
     method,
   );
   const kinds = Map.groupBy(places, (place) => prefixKind(place, model));

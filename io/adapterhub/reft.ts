@@ -1,4 +1,5 @@
 /** ReFT between AdapterHub folders and methods. */
+import { onlyBlocks } from "./only_blocks.ts";
 import { at, key as keyOf, type Model, read, scope, type Synchronous, type Tensor } from "../../core/mod.ts";
 import type { AdaptersFields } from "../../formats/adapters_fields.ts";
 import { loreft } from "../../methods/mod.ts";
@@ -65,7 +66,7 @@ export function reftPart(fields: AdaptersFields, model: Model, name: string): Ad
   const used = units.filter((end) => end === "both" || (end === "first" ? first : last) > 0);
   return {
     kind: "reft",
-    method: stays === undefined ? method : at(stays, method),
+    method: stays === undefined ? method : at(onlyBlocks(model.spec, stays), method),
     ...all(blocks.flatMap(({ path, width }) =>
       units.map((end, i) => {
         const key = `${bareKey(path)}.reft_layer.refts.${name}.units.${i}`;

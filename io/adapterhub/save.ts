@@ -35,14 +35,12 @@ export async function saveAdaptersFolder(folder: string, adapter: Adapter, model
 function hubFiles(adapter: Adapter, model: Model): readonly HubFile[] {
   const name = checkedName(adapter.name ?? "default");
   const { method, params } = adapter;
-  const node = nodeOf(name, method.name, method.config, params, "", model);
+  const node = nodeOf(name, method, params, "", model);
   if (node === undefined) {
     throw new TypeError("Cannot save a head alone as an AdapterHub folder: merge it and save the model");
   }
-  const heads = componentsOf(method.name, method.config, params, "").filter(({ method }) =>
-    HEADS.includes(method)
-  );
-  const byRows = rowHeads(method.name, method.config, params, "");
+  const heads = componentsOf(method, params, "").filter(({ method }) => HEADS.includes(method));
+  const byRows = rowHeads(method, params, "");
   const isOwn = [...heads, ...byRows.map(({ component }) => component)].some((component) =>
     ownHead(component) !== undefined
   );

@@ -1,5 +1,17 @@
 /** Compositions as AdapterHub setups: the tree of blocks, and a folder for each adapter and each fusion. */
-import type { Adapter, Json, MethodConfig, Model, Tree } from "../../core/mod.ts";
+import {
+  type Adapter,
+  composeDefinition,
+  type Json,
+  type Method,
+  type Model,
+  perRowDefinition,
+  type Tree,
+} from "../../core/mod.ts";
+import { adapterFusionDefinition } from "../../methods/adapters/adapter_fusion.ts";
+import { averagedDefinition } from "../../methods/adapters/averaged.ts";
+import { bySpansDefinition } from "../../methods/adapters/by_spans.ts";
+import { factoryName } from "../records/component_methods.ts";
 import { ADAPTERS_FILES, ADAPTERS_VERSION } from "../../formats/adapters_config.ts";
 import { type Branch, checkBranches, checkStack, kindOf } from "./branches.ts";
 import { describe } from "./fields.ts";
@@ -7,17 +19,15 @@ import { adapterFiles, checkedName, type HubFile, leafOf } from "./files.ts";
 import { fusionFiles } from "./fusion_files.ts";
 import { type Component, componentsOf } from "./components.ts";
 
-type Options = MethodConfig;
-
 /** Methods that are stored as heads in folders. */
 export const HEADS: readonly string[] = ["modulesToSave", "only", "classifier"];
 
 /** Whether a piece is a head, or one for each of several rows. */
-export const isHead = ({ method, options }: Component): boolean =>
-  HEADS.includes(method) || method.startsWith("perRow(") && areHeads(options);
+export const isHead = ({ of, method }: Component): boolean => HEADS.includes(method) || areHeads(of);
 
-const areHeads = (parts: Options): boolean =>
-  Object.values(parts).every((part) => HEADS.includes(String((part as Options)["method"])));
+/** Whether a method is a head for each of several rows. */
+const areHeads = ({ definition, parts = {} }: Method): boolean =>
+  definition === perRowDefinition && Object.values(parts).every((part) => HEADS.includes(factoryName(part)));
 
 /** A part of an adapter: one that a folder holds, a fusion, or several in a block. */
 export type Node =
@@ -36,50 +46,48 @@ export type Node =
 /** An adapter without its heads; undefined where it has nothing else. */
 export function nodeOf(
   name: string,
-  method: string,
-  config: Options,
+  method: Method,
   params: Tree,
   prefix: string,
   model: Model,
 ): Node | undefined {
-  const children = (parts: Options): readonly Node[] =>
-    Object.entries(parts).flatMap(([part, value]) => {
-      const { method, ...options } = value as Options;
+  const { config, definition, parts = {} } = method;
+  const children = (): readonly Node[] =>
+    Object.entries(parts).flatMap(([part, inner]) => {
       const at = prefix === "" ? part : `${prefix}.${part}`;
-      const node = nodeOf(part, String(method), options, (params[part] ?? {}) as Tree, at, model);
+      const node = nodeOf(part, inner, (params[part] ?? {}) as Tree, at, model);
       return node === undefined ? [] : [node];
     });
-  if (HEADS.includes(method)) return undefined;
-  if (method.startsWith("perRow(") && areHeads(config)) return undefined;
-  if (method.startsWith("perRow(")) return rowsOf(name, children(config), config);
-  const parts = (config["parts"] ?? {}) as Options;
-  if (method.startsWith("averaged(")) {
+  if (HEADS.includes(factoryName(method)) || areHeads(method)) return undefined;
+  if (definition === perRowDefinition) return rowsOf(name, children(), Object.keys(parts));
+  if (definition === averagedDefinition) {
     const { weights, divided } = config as { readonly weights: readonly number[]; readonly divided: boolean };
     if (!divided || Math.abs(weights.reduce((a, b) => a + b, 0) - 1) > 1e-9) {
       throw new RangeError(
-        `Cannot save ${method} for AdapterHub: its weights add up to 1 there, and it divides by their number once more: divided true`,
+        `Cannot save ${method.name} for AdapterHub: its weights add up to 1 there, and it divides by their number once more: divided true`,
       );
     }
-    return { kind: "block", name, type: "Average", kwargs: { weights }, children: children(parts) };
+    return { kind: "block", name, type: "Average", kwargs: { weights }, children: children() };
   }
-  if (method.startsWith("bySpans(")) {
+  if (definition === bySpansDefinition) {
     return {
       kind: "block",
       name,
       type: "Split",
       kwargs: { splits: config["lengths"] as readonly number[] },
-      children: children(parts),
+      children: children(),
     };
   }
-  const components = componentsOf(method, config, params, prefix).filter((component) => !isHead(component));
+  const components = componentsOf(method, params, prefix).filter((component) => !isHead(component));
   const beside = components.some((component) =>
-    /^(perRow|averaged|bySpans)\(|^adapterFusion$/.test(component.method)
+    [perRowDefinition, averagedDefinition, bySpansDefinition, adapterFusionDefinition]
+      .some((one) => one === component.of.definition)
   );
   if (!beside && isOne(components, model)) {
     return components.length === 0 ? undefined : { kind: "single", name, components };
   }
-  if (!method.startsWith("compose(")) return { kind: "fusion", name, components };
-  const below = children(config);
+  if (definition !== composeDefinition) return { kind: "fusion", name, components };
+  const below = children();
   if (below.length === 1) return below[0]!;
   return {
     kind: "block",
@@ -91,13 +99,13 @@ export function nodeOf(
   };
 }
 
-function rowsOf(name: string, children: readonly Node[], config: Options): Node {
-  if (children.length < Object.keys(config).length) {
+function rowsOf(name: string, children: readonly Node[], rows: readonly string[]): Node {
+  if (children.length < rows.length) {
     throw new RangeError(
       `Cannot save the adapters by rows "${name}" for AdapterHub: one of them is a head alone`,
     );
   }
-  return { kind: "block", name, type: "Parallel", children, rows: Object.keys(config) };
+  return { kind: "block", name, type: "Parallel", children, rows };
 }
 
 /** Whether one configuration, or a union of different ones, can represent the components. */
@@ -134,9 +142,7 @@ export function setupFiles(node: Node, adapter: Adapter, model: Model): readonly
 
 function namesOf(node: Node): readonly string[] {
   if (node.kind === "block") return node.children.flatMap(namesOf);
-  return node.kind === "fusion"
-    ? Object.keys(node.components[0]!.options["adapters"] as Options)
-    : [node.name];
+  return node.kind === "fusion" ? Object.keys(node.components[0]!.of.parts!) : [node.name];
 }
 
 /** A block of the setup, its branch for the checks, and the files below it. */

@@ -82,14 +82,14 @@ export function partsOfAdapter(adapter: Adapter, model: Model): AdapterParts {
   let parts: FolderParts = {};
   let names: PartNames = PARTS;
   let targets: PeftFields = {};
-  const pieces = componentMethods(adapter.method.name, adapter.method.config, adapter.params);
-  const main = pieces.find(({ method }) => kindOf(method) === "main");
+  const pieces = componentMethods(adapter.method, adapter.params);
+  const main = pieces.find(({ of, method }) => kindOf(method, of.name) === "main");
   const mainFields = main && mainOf(main, model, adapter);
-  const saves = pieces.find(({ method }) => kindOf(method) === "saved" && method !== "only");
+  const saves = pieces.find(({ of, method }) => kindOf(method, of.name) === "saved" && method !== "only");
   const saved = saves ? savedLeaves(model, savedOf(saves)) : [];
   for (const piece of pieces) {
     const biases = mainFields && biasesOf(piece, mainFields.main, model.spec, saved);
-    const part = biases ? "biases" : kindOf(piece.method);
+    const part = biases ? "biases" : kindOf(piece.method, piece.of.name);
     if (parts[part] !== undefined) {
       throw new TypeError(
         `Cannot save "${adapter.method.name}" for PEFT: a folder holds one ${part} part, not two`,
@@ -132,7 +132,7 @@ function biasesOf(
   );
 }
 
-function kindOf(method: string): Exclude<keyof PartNames, "biases"> {
+function kindOf(method: string, name: string): Exclude<keyof PartNames, "biases"> {
   switch (method) {
     case "lora":
     case "loraPlus":
@@ -196,7 +196,7 @@ function kindOf(method: string): Exclude<keyof PartNames, "biases"> {
       return "fixed";
     default:
       throw new TypeError(
-        `Cannot save "${method}" as a PEFT folder: it holds lora, adalora, dora, ia3, loha, lokr, vera, lily, hra, miss, oft, boft, fourierft, ` +
+        `Cannot save "${name}" as a PEFT folder: it holds lora, adalora, dora, ia3, loha, lokr, vera, lily, hra, miss, oft, boft, fourierft, ` +
           "deft, peanut, beft, " +
           "c3a, tinyLora, pvera, uniLora, vbLora, randlora, " +
           "road, delora, hira, shira, gralora, waveft, " +
@@ -210,13 +210,17 @@ interface MainFields {
   readonly targets: PeftFields;
 }
 
-function mainOf({ method, options, params }: ComponentMethod, model: Model, adapter: Adapter): MainFields {
+function mainOf(
+  { of, method, options, params }: ComponentMethod,
+  model: Model,
+  adapter: Adapter,
+): MainFields {
   const { spec } = model;
   if (method === "layerNormTune") return normsOfParams(options, params, spec);
   if (method === "llamaAdapter") {
     return { main: llamaAdapterOfOptions(options as LlamaAdapterOptions, model), targets: {} };
   }
-  if (method === "xlora") return { main: xloraOfOptions(options, params, spec), targets: {} };
+  if (method === "xlora") return { main: xloraOfOptions(of, options, params, spec), targets: {} };
   if (
     ["promptTuning", "spot", "prefixTuning", "multitaskPromptTuning", "contextPromptTuning"].includes(method)
   ) {

@@ -48,6 +48,7 @@ import {
 import { promptTuning, type PromptTuningOptions } from "../../methods/soft_prompts/prompt_tuning.ts";
 import { zeros } from "../../ops/mod.ts";
 import { checkFrozen } from "../partial_params.ts";
+import { componentMethods } from "../records/component_methods.ts";
 import type { MainPart } from "./folder_parts.ts";
 
 /** PEFT's types of soft prompts. */
@@ -169,15 +170,11 @@ export function withoutNetworks(
   model: Model,
 ): { readonly adapter: Adapter; dispose(): void } {
   const { method, params, ...rest } = adapter;
-  const makes = (name: string, config: MethodConfig): boolean =>
-    name.startsWith("compose(")
-      ? Object.values(config).some((part) => {
-        const { method, ...options } = part as MethodConfig;
-        return makes(String(method), options);
-      })
-      : MAKERS.includes(name) && !(name === "prefixTuning" && config["network"] === "none");
+  const makes = componentMethods(method, params).some(({ method, options }) =>
+    MAKERS.includes(method) && !(method === "prefixTuning" && options["network"] === "none")
+  );
   // Of gradients a network makes nothing.
-  if (method.finalize === undefined || areGradients(params) || !makes(method.name, method.config)) {
+  if (method.finalize === undefined || areGradients(params) || !makes) {
     return { adapter, dispose: () => {} };
   }
   checkFrozen(adapter, model, "as a PEFT folder");

@@ -64,7 +64,7 @@ async function saveParts(
   const { described, type, fields: relative, tensors } = peftContent(adapter, model);
   const fields = type === "XLORA" ? expertPaths(relative, target) : relative;
   if (type === "XLORA") {
-    for (const [name, expert] of Object.entries(expertsOf(adapter.method.config, adapter.params))) {
+    for (const [name, expert] of Object.entries(expertsOf(adapter.method, adapter.params))) {
       if (leaves(expert.params).length > 0) {
         await saveParts(`${target}/experts/${name}`, expert, model, about);
       }

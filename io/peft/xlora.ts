@@ -126,9 +126,9 @@ export function xloraOfConfig(config: PeftConfig, experts: Experts, { spec }: Mo
 }
 
 /** The part of a folder for an adapter's piece. @throws {RangeError} when PEFT cannot load its experts by name. */
-export function xloraOfOptions(config: MethodConfig, params: Tree, spec: Spec): MainPart {
-  const { experts, ...given } = config as MethodConfig & { readonly experts: MethodConfig };
-  const options = { ...given, experts: expertsOf(config, params) } as XloraOptions;
+export function xloraOfOptions(of: Method, config: MethodConfig, params: Tree, spec: Spec): MainPart {
+  const experts = expertsOf(of, params);
+  const options = { ...config, experts } as XloraOptions;
   const names = Object.keys(experts);
   const odd = names.findIndex((name, i) => name !== `${i}`);
   if (odd >= 0) {
@@ -170,13 +170,10 @@ export function expertPaths(fields: PeftFields, folder: string): PeftFields {
 }
 
 /** The experts inside an X-LoRA adapter, to be saved: methods by name and options alone. Gradients have none. */
-export function expertsOf(config: MethodConfig, params: Tree): Experts {
+export function expertsOf({ parts = {} }: Method, params: Tree): Experts {
   const held = ((params["frozen"] as Tree | undefined)?.["experts"] ?? params["experts"]) as Tree | undefined;
   return Object.fromEntries(
-    Object.entries(config["experts"] as Readonly<Record<string, MethodConfig>>).map(([name, expert]) => {
-      const { method, ...options } = expert;
-      return [name, { method: recorded(String(method), options), params: (held?.[name] ?? {}) as Tree }];
-    }),
+    Object.entries(parts).map(([name, method]) => [name, { method, params: (held?.[name] ?? {}) as Tree }]),
   );
 }
 
@@ -232,12 +229,4 @@ function layersOf(method: Method, experts: Experts, spec: Spec): number {
   const params = Object.fromEntries(Object.entries(experts).map(([name, e]) => [name, e.params]));
   const edits = method.edits({ router: {}, experts: params, frozen: { experts: params } }, spec);
   return edits.filter((edit) => edit.kind === "linear").length;
-}
-
-/** A method that is only written down. */
-function recorded(name: string, config: MethodConfig): Method {
-  const refuse = (): never => {
-    throw new TypeError(`The ${name} inside a saved X-LoRA is a record and does not run`);
-  };
-  return { name, config, init: refuse, edits: refuse };
 }

@@ -18,7 +18,16 @@ import type {
   S4Options,
 } from "../../methods/mod.ts";
 import { ACTIVATION, AFTER, BESIDE, PARTS, PATTERN } from "./common_schemas.ts";
-import { all, any, factor, fields, list, number, oneOf, type OptionSchemas } from "./option_schemas.ts";
+import {
+  all,
+  any,
+  factor,
+  fields,
+  list,
+  number,
+  oneOf,
+  type OptionSchemas,
+} from "../../core/options/option_schemas.ts";
 
 /** Names of their factories. */
 export type AdapterMethod =

@@ -28,7 +28,7 @@ import {
   pair,
   places,
   record,
-} from "./option_schemas.ts";
+} from "../../core/options/option_schemas.ts";
 
 type Targeted = Pick<LoraOptions, "targets" | "exclude" | "layers">;
 /** The places of a method. */

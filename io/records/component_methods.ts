@@ -1,8 +1,13 @@
 /** A composed adapter taken apart into the methods that folders hold side by side. */
-import type { MethodConfig, Tree } from "../../core/mod.ts";
+import type { Method, MethodConfig, Tree } from "../../core/mod.ts";
+import { atDefinition, composeDefinition } from "../../core/mod.ts";
+import { filled } from "../../core/options/mod.ts";
 
 /** One method of an adapter. */
 export interface ComponentMethod {
+  /** The method itself. */
+  readonly of: Method;
+  /** The name of its factory. */
   readonly method: string;
   readonly options: MethodConfig;
   readonly params: Tree;
@@ -11,16 +16,20 @@ export interface ComponentMethod {
 }
 
 /** The methods of a composition, however deep; `params` are at `prefix` in the adapter's. */
-export function componentMethods(
-  name: string,
-  config: MethodConfig,
-  params: Tree,
-  prefix = "",
-): readonly ComponentMethod[] {
-  if (!name.startsWith("compose(")) return [{ method: name, options: config, params, prefix }];
-  return Object.entries(config).flatMap(([part, value]) => {
-    const { method, ...options } = value as MethodConfig;
-    const inner = (params[part] ?? {}) as Tree;
-    return componentMethods(String(method), options, inner, prefix === "" ? part : `${prefix}.${part}`);
-  });
+export function componentMethods(method: Method, params: Tree, prefix = ""): readonly ComponentMethod[] {
+  // Where a method has parameters says which places it is limited to.
+  if (method.definition === atDefinition) return componentMethods(method.parts!["of"]!, params, prefix);
+  if (method.definition !== composeDefinition) {
+    const { definition, config } = method;
+    const options = definition === undefined ? config : filled(config, definition.options) as MethodConfig;
+    return [{ of: method, method: factoryName(method), options, params, prefix }];
+  }
+  return Object.entries(method.parts ?? {}).flatMap(([part, inner]) =>
+    componentMethods(inner, (params[part] ?? {}) as Tree, prefix === "" ? part : `${prefix}.${part}`)
+  );
+}
+
+/** The name of a method's factory: `prefixTuning` of "prefix-tuning". */
+export function factoryName({ definition, name }: Pick<Method, "definition" | "name">): string {
+  return (definition?.name ?? name).replaceAll(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
 }

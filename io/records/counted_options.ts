@@ -1,5 +1,6 @@
 /** Options of methods that count something, so that a record's have bounds (`MOST` of core). */
 import { checkCounts, type CountedFields } from "../../core/mod.ts";
+import { plainName } from "../../core/options/mod.ts";
 import { isObject } from "../../formats/strict_json.ts";
 
 const COUNTS: CountedFields = {
@@ -54,14 +55,14 @@ const { rank: _, rankPattern: __, ...LOKR } = COUNTS;
 
 /** Of a method: a few options mean something else in some. */
 function countsOf(method: unknown): CountedFields {
-  switch (method) {
-    case "phmAdapter":
+  switch (typeof method === "string" ? plainName(method) : method) {
+    case "phmadapter":
     case "compacter":
       return { ...COUNTS, dimension: "factors" };
     case "vera":
     case "pvera":
     case "randlora":
-    case "uniLora":
+    case "unilora":
       return { ...COUNTS, rank: "drawnRank" };
     case "lokr":
       return LOKR;
@@ -77,14 +78,7 @@ function countsOf(method: unknown): CountedFields {
  */
 export function checkRecordCounts(where: string, record: unknown): void {
   if (!isObject(record)) return;
-  const { method, config, of, parts, adapters } = record;
+  const { method, config, parts } = record;
   checkCounts(where, config, countsOf(method));
-  for (
-    const inner of [
-      of,
-      ...[parts, adapters].flatMap((held) => isObject(held) ? Object.values(held) : []),
-    ]
-  ) {
-    checkRecordCounts(where, inner);
-  }
+  for (const inner of isObject(parts) ? Object.values(parts) : []) checkRecordCounts(where, inner);
 }

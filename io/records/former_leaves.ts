@@ -2,6 +2,7 @@
  * Obsolete leaves in folders of earlier versions. A ladder's side network used to have weights for the head's
  * inner layer and for the norms of the embeddings and in the head, which it does not use.
  */
+import { plainName } from "../../core/options/mod.ts";
 import type { Spec } from "../../core/mod.ts";
 import type { MethodRecord } from "./method_record.ts";
 
@@ -18,6 +19,7 @@ export function isFormerLeaf(record: MethodRecord, { linears, norms }: Spec): (p
 /** Whether a record is that of a method, or contains one. */
 function names(record: unknown, method: string): boolean {
   if (typeof record !== "object" || record === null) return false;
-  return (record as { readonly method?: unknown }).method === method ||
+  const { method: own } = record as { readonly method?: unknown };
+  return (typeof own === "string" && plainName(own) === plainName(method)) ||
     Object.values(record).some((inner) => names(inner, method));
 }

@@ -38,7 +38,7 @@ import {
   record,
   seed,
   text,
-} from "./option_schemas.ts";
+} from "../../core/options/option_schemas.ts";
 
 /** Names of their factories. */
 export type LowRankMethod =

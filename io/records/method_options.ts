@@ -1,7 +1,7 @@
 /** The option schemas of each method by name: misspelt options are refused, not ignored. */
 import { ADAPTER, type AdapterMethod } from "./adapter_schemas.ts";
 import { LOW_RANK, type LowRankMethod } from "./low_rank_schemas.ts";
-import type { OptionSchemas } from "./option_schemas.ts";
+import type { OptionSchemas } from "../../core/options/option_schemas.ts";
 import { PROMPT, type PromptMethod } from "./prompt_schemas.ts";
 import { SELECTIVE, type SelectiveMethod } from "./selective_schemas.ts";
 import { STRUCTURED, type StructuredMethod } from "./structured_schemas.ts";

@@ -69,8 +69,8 @@ import {
   waveft,
 } from "../../methods/mod.ts";
 import { type BuiltMethod, METHOD_OPTIONS } from "./method_options.ts";
-import { type JsonOptions, optionsFromJson } from "./option_codec.ts";
-import { checkOptions } from "./option_schemas.ts";
+import { type JsonOptions, optionsFromJson } from "../../core/options/option_json.ts";
+import { checkOptions } from "../../core/options/option.ts";
 
 /** Whether a method of this name is built from options alone. */
 export function isBuilt(name: string): name is BuiltMethod {

@@ -9,7 +9,16 @@ import type {
   PTuningOptions,
 } from "../../methods/mod.ts";
 import { ACTIVATION, ENCODER, START, WHERE } from "./common_schemas.ts";
-import { all, any, fields, list, number, oneOf, type OptionSchemas, text } from "./option_schemas.ts";
+import {
+  all,
+  any,
+  fields,
+  list,
+  number,
+  oneOf,
+  type OptionSchemas,
+  text,
+} from "../../core/options/option_schemas.ts";
 
 /** Names of their factories. */
 export type PromptMethod =

@@ -23,7 +23,7 @@ import {
   places,
   record,
   text,
-} from "./option_schemas.ts";
+} from "../../core/options/option_schemas.ts";
 
 /** Names of their factories. */
 export type SelectiveMethod =

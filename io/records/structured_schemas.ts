@@ -22,7 +22,7 @@ import {
   places,
   record,
   seed,
-} from "./option_schemas.ts";
+} from "../../core/options/option_schemas.ts";
 
 /** Names of their factories. */
 export type StructuredMethod =

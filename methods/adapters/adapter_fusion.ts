@@ -20,6 +20,8 @@ import {
   key as keyOf,
   lookup,
   type Method,
+  type MethodDefinition,
+  methodsOf,
   nest,
   reading,
   scope,
@@ -29,6 +31,19 @@ import {
   type Tree,
   under,
 } from "../../core/mod.ts";
+import {
+  any,
+  bounded,
+  checkOptions,
+  count,
+  fields,
+  list,
+  number,
+  oneOf,
+  option,
+  positive,
+  probability,
+} from "../../core/options/mod.ts";
 import {
   add,
   addAll,
@@ -145,14 +160,10 @@ export function adapterFusion(options: AdapterFusionOptions): Method {
     return value === undefined ? mixed : matmul(mixed, value.weight, { transposeB: true });
   };
   return {
-    name: "adapterFusion",
+    definition: adapterFusionDefinition,
+    name: "adapter-fusion",
+    parts: methodsOf(adapters),
     config: {
-      adapters: Object.fromEntries(
-        names.map((name) => {
-          const { method } = adapters[name]!;
-          return [name, { method: method.name, ...method.config }];
-        }),
-      ),
       regularization,
       dropout: p,
       temperature,
@@ -211,6 +222,30 @@ export function adapterFusion(options: AdapterFusionOptions): Method {
     },
   };
 }
+
+/** `adapterFusion` in records: its adapters, which are frozen, are its parts. */
+export const adapterFusionDefinition: MethodDefinition = {
+  name: "adapter-fusion",
+  options: {
+    regularization: option(number, "λ, how strongly W_v is kept near the identity", 0.01),
+    dropout: option(probability, "probability of dropping a score in training", 0),
+    temperature: option(
+      any(positive, fields<Annealed>({ from: positive, steps: bounded(count, "steps") })),
+      "T of the softmax, or from where it falls to 1 in so many steps",
+      1,
+    ),
+    matrices: option(
+      list(oneOf("query", "key", "value")),
+      "which of the three are matrices; the others are the identity",
+      ["query", "key", "value"],
+    ),
+    query: option(oneOf("read", "output"), "what asks: what the last adapter reads, or the output", "read"),
+  },
+  restore: (config, stored) => {
+    checkOptions("adapter-fusion", config, adapterFusionDefinition.options);
+    return adapterFusion({ ...config, adapters: stored.parts((name) => ["frozen", name]) });
+  },
+};
 
 /** A place and each adapter's edit there, in the adapters' order. */
 interface Fused {

@@ -11,9 +11,10 @@
  * that its weights add up to 1/K: `divided`.
  */
 import {
+  combined,
   compose,
+  defineCombinator,
   type Edit,
-  finalizedParts,
   fn,
   fold,
   type HiddenCall,
@@ -21,12 +22,16 @@ import {
   type LinearCall,
   type LinearEdit,
   type Method,
+  type MethodDefinition,
+  methodsOf,
+  paramsOf,
   type PartsOf,
   scaled,
   type Tensor,
   type Tree,
   type WeightCall,
 } from "../../core/mod.ts";
+import { flag, list, number, option } from "../../core/options/mod.ts";
 import { add, addAll, multiply, reshape } from "../../ops/mod.ts";
 
 /** Options of an average. */
@@ -68,11 +73,12 @@ export function averaged<M extends Readonly<Record<string, Method>>>(
     );
   }
   const shares = divided ? weights.map((w) => w / names.length) : weights;
-  const all = compose(methods);
-  return {
-    ...all,
+  return combined<PartsOf<M>>({
+    definition: averagedDefinition,
     name: `averaged(${names.join(", ")})`,
-    config: { parts: all.config, weights, divided },
+    config: { weights, divided },
+    parts: methods,
+    init: compose(methods).init,
     edits: (params, spec) => {
       const parts = names.map((name, k) => {
         const own = params[name] as Tree;
@@ -90,14 +96,19 @@ export function averaged<M extends Readonly<Record<string, Method>>>(
         ),
       ];
     },
-    ...all.finalize && {
-      finalize: (params, spec) => {
-        const finalized = finalizedParts(methods, params, spec);
-        return { method: averaged(finalized.methods, options), params: finalized.params };
-      },
-    },
-  };
+    of: (parts) => ({ method: averaged(methodsOf(parts), options), params: paramsOf(parts) }),
+  });
 }
+
+/** `averaged` in records. */
+export const averagedDefinition: MethodDefinition = defineCombinator(
+  "averaged",
+  {
+    weights: option(list(number), "the weight of each part; by default equal ones"),
+    divided: option(flag, "whether the sum is divided by the number of parts once more", false),
+  },
+  (options, parts) => averaged(methodsOf(parts), options),
+);
 
 type ScaleEdit = LinearEdit & { readonly change: { readonly form: "scale" } };
 

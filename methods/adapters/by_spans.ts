@@ -7,16 +7,21 @@
  * Every text of a batch has the same spans, counted in padded tokens; together they are as long as the padded text.
  */
 import {
+  combined,
   compose,
-  finalizedParts,
+  defineCombinator,
   fn,
   type HiddenCall,
   type HiddenEdit,
   type Method,
+  type MethodDefinition,
+  methodsOf,
+  paramsOf,
   type PartsOf,
   type Tensor,
   type Tree,
 } from "../../core/mod.ts";
+import { bounded, count, list, option } from "../../core/options/mod.ts";
 import { concat, slice, zeros } from "../../ops/mod.ts";
 import { apart, changeBy } from "./averaged.ts";
 import { checkPositive } from "../shared/option_checks.ts";
@@ -49,11 +54,12 @@ export function bySpans<M extends Readonly<Record<string, Method>>>(
   }
   for (const length of lengths) checkPositive("lengths", length);
   const ends = lengths.map((_, k) => lengths.slice(0, k + 1).reduce((a, b) => a + b, 0));
-  const all = compose(methods);
-  return {
-    ...all,
+  return combined<PartsOf<M>>({
+    definition: bySpansDefinition,
     name: `bySpans(${names.join(", ")})`,
-    config: { parts: all.config, lengths },
+    config: { lengths },
+    parts: methods,
+    init: compose(methods).init,
     edits: (params, spec) => {
       const parts = names.map((name) =>
         methods[name]!.edits(params[name] as Tree, spec).map((edit) => {
@@ -67,14 +73,16 @@ export function bySpans<M extends Readonly<Record<string, Method>>>(
       );
       return [...new Set(parts.flat().map(({ path }) => path))].map((path) => spanned(path, parts, ends));
     },
-    ...all.finalize && {
-      finalize: (params, spec) => {
-        const finalized = finalizedParts(methods, params, spec);
-        return { method: bySpans(finalized.methods, lengths), params: finalized.params };
-      },
-    },
-  };
+    of: (parts) => ({ method: bySpans(methodsOf(parts), lengths), params: paramsOf(parts) }),
+  });
 }
+
+/** `bySpans` in records. */
+export const bySpansDefinition: MethodDefinition = defineCombinator(
+  "by-spans",
+  { lengths: option(list(bounded(count, "positions")), "how many tokens each part gets, in their order") },
+  ({ lengths = [] }, parts) => bySpans(methodsOf(parts), lengths as readonly number[]),
+);
 
 function spanned(
   path: string,

@@ -17,6 +17,7 @@ import {
   type LinearMap,
   mapTree,
   type Method,
+  type MethodDefinition,
   scope,
   type Spec,
   type Synchronous,
@@ -49,8 +50,10 @@ export interface SparseAdapterOptions {
 export function sparseAdapter({ host, mask }: SparseAdapterOptions): Method {
   const whole = ({ of, frozen }: Tree): Held => ({ of: of as Tree, masks: frozen as Tree });
   return {
-    name: "sparseAdapter",
-    config: { host: { method: host.name, ...host.config } },
+    definition: sparseAdapterDefinition,
+    name: "sparse-adapter",
+    config: {},
+    parts: { of: host },
     init: (given) => ({ of: host.init(given), frozen: mask }),
     edits: (params, spec) => {
       const held = whole(params);
@@ -76,6 +79,16 @@ export function sparseAdapter({ host, mask }: SparseAdapterOptions): Method {
     },
   };
 }
+
+/** `sparseAdapter` in records: the host, beside which the masks are stored. */
+export const sparseAdapterDefinition: MethodDefinition = {
+  name: "sparse-adapter",
+  options: {},
+  restore: (_, stored) => {
+    const { of } = stored.parts(() => ["of"]);
+    return sparseAdapter({ host: of!.method, mask: stored.params["frozen"] as Tree });
+  },
+};
 
 /** The host's parameters and the masks of some of them. */
 interface Held {

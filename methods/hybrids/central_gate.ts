@@ -10,17 +10,20 @@
  */
 import {
   type BlockPlace,
+  combined,
+  defineCombinator,
   type Edit,
-  finalizedParts,
   fn,
   fold,
   type GateCall,
   gatedEdit,
-  type Json,
   key as keyOf,
   type Method,
+  type MethodDefinition,
+  methodsOf,
   nest,
   paramsAt,
+  paramsOf,
   type PrepassEdit,
   scope,
   type Spec,
@@ -50,11 +53,11 @@ export function centralGate(parts: Readonly<Record<string, Method>>): Method {
   const n = named.length;
   if (n < 2) throw new RangeError(`Expected at least two parts under a central gate but found ${n}`);
   const part = (params: Tree, name: string): Tree => (params["of"] as Readonly<Record<string, Tree>>)[name]!;
-  return {
+  return combined<Tree>({
+    definition: centralGateDefinition,
     name: `centralGate(${Object.keys(parts).join(", ")})`,
-    config: Object.fromEntries(
-      named.map(([name, m]) => [name, { method: m.name, ...m.config }]),
-    ) as Readonly<Record<string, Json>>,
+    parts,
+    at: (name) => ["of", name],
     init: ({ model, key }) =>
       scope((): Synchronous<Tree> => {
         const of = Object.fromEntries(
@@ -82,17 +85,20 @@ export function centralGate(parts: Readonly<Record<string, Method>>): Method {
         method.edits(part(params, name), spec).map((edit) => share(edit, i, spec))
       ),
     ],
-    ...named.some(([, m]) => m.finalize) && {
-      finalize: (params, spec) => {
-        const finalized = finalizedParts(parts, params["of"] as Tree, spec);
-        return {
-          method: centralGate(finalized.methods),
-          params: { of: finalized.params, gates: params["gates"]! },
-        };
-      },
-    },
-  };
+    of: (parts, params) => ({
+      method: centralGate(methodsOf(parts)),
+      params: { of: paramsOf(parts), gates: params["gates"]! },
+    }),
+  });
 }
+
+/** `centralGate` in records. */
+export const centralGateDefinition: MethodDefinition = defineCombinator(
+  "central-gate",
+  {},
+  (_, parts) => centralGate(methodsOf(parts)),
+  (name) => ["of", name],
+);
 
 const SIGNAL = "centralGate";
 

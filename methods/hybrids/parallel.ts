@@ -5,14 +5,18 @@
  *   y ← y + Σ_k δ_k(y)
  */
 import {
+  combined,
   compose,
+  defineCombinator,
   type Edit,
-  finalizedParts,
   fn,
   type HiddenCall,
   type LinearCall,
   type LinearEdit,
   type Method,
+  type MethodDefinition,
+  methodsOf,
+  paramsOf,
   type PartsOf,
   type Tensor,
   type Tree,
@@ -46,11 +50,11 @@ import {
  */
 export function parallel<M extends Readonly<Record<string, Method>>>(methods: M): Method<PartsOf<M>> {
   const names = Object.keys(methods);
-  const all = compose(methods);
-  return {
-    ...all,
+  return combined<PartsOf<M>>({
+    definition: parallelDefinition,
     name: `parallel(${names.join(", ")})`,
-    config: { parts: all.config },
+    parts: methods,
+    init: compose(methods).init,
     edits: (params, spec) => {
       const parts = names.map((name) => methods[name]!.edits(params[name] as Tree, spec));
       checkWeights(names, parts);
@@ -64,14 +68,16 @@ export function parallel<M extends Readonly<Record<string, Method>>>(methods: M)
         return place === undefined ? [edit] : place.first === edit ? [sum(place)] : [];
       });
     },
-    ...all.finalize && {
-      finalize: (params, spec) => {
-        const finalized = finalizedParts(methods, params, spec);
-        return { method: parallel(finalized.methods), params: finalized.params };
-      },
-    },
-  };
+    of: (parts) => ({ method: parallel(methodsOf(parts)), params: paramsOf(parts) }),
+  });
 }
+
+/** `parallel` in records. */
+export const parallelDefinition: MethodDefinition = defineCombinator(
+  "parallel",
+  {},
+  (_, parts) => parallel(methodsOf(parts)),
+);
 
 const adds = (edit: Edit): edit is AdditiveEdit => reasonNotAdditive(edit) === undefined;
 

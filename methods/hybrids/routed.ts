@@ -9,18 +9,21 @@
  * others. Where only one expert is present its weight is 1.
  */
 import {
+  combined,
   compose,
+  defineCombinator,
   type Edit,
-  finalizedParts,
   fn,
   fold,
   type HiddenCall,
   key as keyOf,
   type LinearCall,
   type Method,
-  methodHooks,
+  type MethodDefinition,
+  methodsOf,
   nest,
   paramsAt,
+  paramsOf,
   type PartsOf,
   scope,
   type Spec,
@@ -30,6 +33,7 @@ import {
   under,
   widthAt,
 } from "../../core/mod.ts";
+import { any, count, number, oneOf, option } from "../../core/options/mod.ts";
 import { add, multiply, normal, slice, zeros } from "../../ops/mod.ts";
 import { type Affine, affine } from "../shared/affine.ts";
 import { expertShares, type ShareOptions } from "../shared/expert_shares.ts";
@@ -87,9 +91,12 @@ export function routed<M extends Readonly<Record<string, Method>>>(
     sharedPlaces(
       names.map((name) => experts[name]!.edits(of[name] as Tree, spec).map((edit) => adding(name, edit))),
     );
-  return {
+  return combined<Routed<PartsOf<M>>>({
+    definition: routedDefinition,
     name: `routed(${names.join(", ")})`,
-    config: { parts: all.config, ...options },
+    config: { ...options },
+    parts: experts,
+    at: (name) => ["of", name],
     init: ({ model, key }) =>
       scope((): Synchronous<Routed<PartsOf<M>>> => {
         const of = all.init({ model, key: fold(keyOf(key), "of") });
@@ -110,18 +117,29 @@ export function routed<M extends Readonly<Record<string, Method>>>(
           ? [mixed(place, paramsAt(params, `routers.${place.name}`) as Affine, options)]
           : place.parts[0]!.edits
       ),
-    ...methodHooks<PartsOf<M>, Routed<PartsOf<M>>>(all, (of, { routers }) => ({ of, routers })),
-    ...all.finalize && {
-      finalize: ({ of, routers }, spec) => {
-        const finalized = finalizedParts(experts, of, spec);
-        return {
-          method: routed(finalized.methods, options),
-          params: { of: finalized.params, routers },
-        };
-      },
-    },
-  };
+    of: (parts, { routers }) => ({
+      method: routed(methodsOf(parts), options),
+      params: { of: paramsOf(parts), routers },
+    }),
+  });
 }
+
+/** `routed` in records. */
+export const routedDefinition: MethodDefinition = defineCombinator(
+  "routed",
+  {
+    temperature: option(
+      any(number, oneOf("none")),
+      "τ of the softmax, or none to take the routers' outputs",
+      1,
+    ),
+    topK: option(count, "how many experts a token keeps; by default all"),
+    chosen: option(oneOf("keep", "softmax"), "what follows when some are kept", "keep"),
+    deviation: option(number, "standard deviation of the routers' first weights", 0.02),
+  },
+  (options, parts) => routed(methodsOf(parts), options),
+  (name) => ["of", name],
+);
 
 const meets = ({ parts }: SharedPlace): boolean => parts.length > 1;
 

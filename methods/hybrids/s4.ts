@@ -12,7 +12,7 @@
  * seven blocks, and fewer than six, cannot be divided so), biases take what they need and the other parts
  * share equally. Each stack has its own groups.
  */
-import { at, compose, type Method, type Place, type Spec, type Stack } from "../../core/mod.ts";
+import { at, compose, layers, type Method, type Spec, type Stack } from "../../core/mod.ts";
 import { bitfit } from "../selective/bitfit.ts";
 import { lora } from "../low_rank/lora.ts";
 import { pfeiffer } from "../adapters/pfeiffer.ts";
@@ -82,10 +82,8 @@ export function s4(options: S4Options): Method {
       (stack) =>
         composed(all.get(stack)!.map((_, i) => `${i + 1}`), (name) => {
           const { from, to, parts } = all.get(stack)![Number(name) - 1]!;
-          const here = (place: Place): boolean =>
-            place.stack === stack && place.layer !== undefined && place.layer >= from && place.layer < to;
           const sizes = s4Sizes(spec, stack, to - 1, parts, share);
-          return at(here, composed(parts, (part) => partOf(part, sizes, spec)));
+          return at(layers(from, to, stack), composed(parts, (part) => partOf(part, sizes, spec)));
         }),
     );
   };

@@ -6,7 +6,7 @@
  *
  * The mean includes padding, as in the authors' code.
  */
-import { type Backend, fold, type Gate, type Key, type Tensor } from "../../core/mod.ts";
+import { type Backend, fold, type Gate, type GateDefinition, type Key, type Tensor } from "../../core/mod.ts";
 import { add, concat, matmul, mean, normal, reshape, sigmoid, zeros } from "../../ops/mod.ts";
 
 type Weights = { readonly weight: Tensor; readonly bias: Tensor };
@@ -28,7 +28,7 @@ type Weights = { readonly weight: Tensor; readonly bias: Tensor };
  */
 export function sentenceGate(): Gate {
   return {
-    name: "sentenceGate",
+    name: "sentence-gate",
     config: {},
     init: (width, key, backend) => fresh(width, key, backend),
     value: (params, x) => value(params as Weights, x),
@@ -51,7 +51,7 @@ export function sentenceGate(): Gate {
  */
 export function keyValueGate(): Gate {
   return {
-    name: "keyValueGate",
+    name: "key-value-gate",
     config: {},
     init: (width, key, backend) => ({
       key: fresh(width, fold(key, "key"), backend),
@@ -63,6 +63,12 @@ export function keyValueGate(): Gate {
     },
   };
 }
+
+/** `sentenceGate` in records. */
+export const sentenceGateDefinition: GateDefinition = { gate: "sentence-gate", createGate: sentenceGate };
+
+/** `keyValueGate` in records. */
+export const keyValueGateDefinition: GateDefinition = { gate: "key-value-gate", createGate: keyValueGate };
 
 const fresh = (width: number, key: Key, backend: Backend): Weights => ({
   weight: normal(fold(key, "weight"), [width, 1], backend, 0.02),

@@ -141,3 +141,7 @@ export function wrong(name: string, expected: string, value: Json | undefined): 
     }`,
   );
 }
+
+/** Any codec. */
+// deno-lint-ignore no-explicit-any -- options of a codec are those of its own method; a list of codecs cannot know them
+export type AnyPeftCodec = PeftCodec<any>;

@@ -17,6 +17,8 @@ import {
   key as keyOf,
   type LinearMap,
   type Method,
+  type MethodDefinition,
+  methodsOf,
   nest,
   onlyStack,
   type PrepassCall,
@@ -27,6 +29,18 @@ import {
   type Tree,
   under,
 } from "../../core/mod.ts";
+import {
+  any,
+  bounded,
+  checkOptions,
+  count,
+  number,
+  oneOf,
+  option,
+  positive,
+  probability,
+  text,
+} from "../../core/options/mod.ts";
 import { addAll, dropout, multiply, relu, reshape, slice } from "../../ops/mod.ts";
 import { type Affine, affine, freshAffine } from "../shared/affine.ts";
 import { expertShares, type ShareOptions } from "../shared/expert_shares.ts";
@@ -74,16 +88,10 @@ export function xlora(options: XloraOptions): Method {
   const { depth = 1, size = 2048, trains = "router", routes = "shared", signal = "xlora" } = options;
   const { experts: _, ...numbers } = options;
   return {
+    definition: xloraDefinition,
     name: "xlora",
-    config: {
-      ...numbers,
-      experts: Object.fromEntries(
-        names.map((name) => {
-          const { method } = options.experts[name]!;
-          return [name, { method: method.name, ...method.config }];
-        }),
-      ),
-    },
+    config: numbers,
+    parts: methodsOf(options.experts),
     init: ({ model, key }) =>
       scope((): Synchronous<Tree> => {
         const params = Object.fromEntries(names.map((name) => [name, options.experts[name]!.params]));
@@ -135,6 +143,29 @@ export function xlora(options: XloraOptions): Method {
     },
   };
 }
+
+/** `xlora` in records; its experts, which may be trained, are its parts. */
+export const xloraDefinition: MethodDefinition = {
+  name: "xlora",
+  aliases: ["x-lora"],
+  options: {
+    depth: option(bounded(count, "depth"), "linear layers of the router", 1),
+    size: option(bounded(count, "width"), "width between them", 2048),
+    dropout: option(probability, "dropout between them", 0.2),
+    topK: option(bounded(count, "parts"), "how many experts a token keeps; by default all"),
+    scale: option(number, "γ, by which the mixture is multiplied", 1),
+    routes: option(oneOf("shared", "layerwise"), "one weighting for all layers, or one for each", "shared"),
+    temperature: option(any(positive, oneOf("none")), "τ of the softmax, or none to leave it out", 1),
+    chosen: option(oneOf("keep", "softmax"), "what follows when some are kept", "keep"),
+    trains: option(oneOf("router", "all"), "what trains: the router, or the experts as well", "router"),
+    signal: option(text, "tells two X-LoRAs of one model apart", "xlora"),
+  },
+  restore: (config, stored) => {
+    checkOptions("xlora", config, xloraDefinition.options);
+    const held = config["trains"] === "all" ? [] : ["frozen"];
+    return xlora({ ...config, experts: stored.parts((name) => [...held, "experts", name]) });
+  },
+};
 
 /** One adapted layer and the change of each expert there. */
 interface Mixed {

@@ -11,7 +11,6 @@ import {
   gated,
   graft,
   key,
-  layers,
   leaves,
   mapTree,
   type Method,
@@ -233,8 +232,12 @@ Deno.test("graft's own form is strict", async () => {
       Deno.writeTextFileSync(path, JSON.stringify({ ...config, graft }));
       await assert.rejects(loadAdapter(place.path, model), complaint);
     };
-    await refused({ ...config.graft, version: 2 }, /it is of version 2, and this program reads 1/);
-    await refused({ ...config.graft, method: "telepathy" }, /method "telepathy" is not known/);
+    await refused({ ...config.graft, version: 3 }, /it is of version 3, and this program reads 1 and 2/);
+    await refused({ ...config.graft, method: "telepathy" }, /method "telepathy" is not known$/);
+    await refused(
+      { ...config.graft, method: "housby" },
+      /method "housby" is not known: did you mean "houlsby"\?$/,
+    );
     await refused({ ...config.graft, method: "pfeiffer" }, /pfeiffer has no option "after"/);
     await refused(
       { ...config.graft, config: { after: ["feedForward"] } },
@@ -249,11 +252,11 @@ Deno.test("graft's own form is strict", async () => {
     await refused("houlsby", /"graft" must be an object with a "method"/);
     assert.match(Deno.readTextFileSync(`${place.path}/README.md`), /\| Method \| houlsby \|/);
 
-    const narrowed = moved(at(layers(0, 1), houlsby({ reduction: 3 })), model);
+    const narrowed = moved(at((place) => place.layer === 0, houlsby({ reduction: 3 })), model);
     using empty = folder();
     await assert.rejects(
       saveAdapter(empty.path, narrowed, model, { format: "graft" }),
-      /Cannot save houlsby, which its options do not describe: "model\.layers\.1\.self_attn.* is missing/,
+      /Cannot save the options of at\(houlsby\), places: a file has no place for a function/,
     );
     const chosen = moved(lora({ targets: (place) => place.path.endsWith("q_proj") }), model);
     await assert.rejects(

@@ -55,20 +55,27 @@ export function unmade(
   { path, script, name }: Case,
   oracles: string = `${ROOT}oracles/`,
 ): string | undefined {
-  const file = `${oracles}${script}.py`;
-  if (!existsSync(file)) return `golden/${path}: there is no ${script}.py`;
-  const text = readFileSync(file, "utf8").replace(/^\s*"""[^]*?"""/, ""); // what it does, not what it says of itself
+  const file = fileOf(script, oracles);
+  if (!existsSync(oracles + file)) return `golden/${path}: there is no ${file}`;
+  // What it does, not what it says of itself.
+  const text = readFileSync(oracles + file, "utf8").replace(/^\s*("""[^]*?"""|\/\*\*[^]*?\*\/)/, "");
   if (
     !new RegExp(
       `golden["/, ]+${script}|\\{GOLDEN\\}/${script}|ROOT \\+ "/${script}|ROOT\\}/${script}|GOLDEN / "${script}`,
     ).test(text)
   ) {
-    return `golden/${path}: ${script}.py writes nothing there`;
+    return `golden/${path}: ${file} writes nothing there`;
   }
   if (name !== script && !spelled(name, wordsOf(text))) {
-    return `golden/${path}: ${script}.py names no "${name}"`;
+    return `golden/${path}: ${file} names no "${name}"`;
   }
   return undefined;
+}
+
+/** A script's file: Python, but for the one that runs our own earlier code. */
+function fileOf(script: string, oracles: string = `${ROOT}oracles/`): string {
+  return [".py", ".ts"].map((ending) => script + ending).find((file) => existsSync(oracles + file)) ??
+    `${script}.py`;
 }
 
 /** The paths of the sources that read each case, below tests/. */
@@ -173,12 +180,12 @@ const pattern = (template: string): RegExp =>
     }$`,
   );
 
-const stem = (file: string): string => file.replace(/\.(json|safetensors|gguf)$/, "");
+const stem = (file: string): string => file.replace(/\.(jsonl?|safetensors|gguf)$/, "");
 
 /** The index as Markdown. */
 export function index(readers: ReadonlyMap<Case, readonly string[]>): string {
   const rows = [...readers].map(([{ path, script }, tests]) =>
-    `| ${path} | ${script}.py | ${tests.toSorted().join(", ")} |`
+    `| ${path} | ${fileOf(script)} | ${tests.toSorted().join(", ")} |`
   );
   return [
     "# Golden cases",

@@ -102,10 +102,10 @@ Deno.test("saveAdapter() takes layers of a head that are the model's own from it
     const model = await loadModel(hubModel("bert_text"), { backend: reference() });
     const adapter = await loadAdapter(`${HUB}bert_text_head`, model);
     const { head, adapter: rest } = adapter.params as Readonly<Record<string, Adapter["params"]>>;
-    const config = adapter.method.config as Readonly<Record<string, Record<string, unknown>>>;
-    assert.deepEqual(config["head"]!["modules"], ["bert.pooler.dense", "classifier"]);
+    const saved = adapter.method.parts!["head"]!.config;
+    assert.deepEqual(saved["modules"], ["bert.pooler.dense", "classifier"]);
     // The same head, of which the classifier alone differs from the model's.
-    const part = { ...config["head"], modules: ["classifier"] } as unknown as Parameters<
+    const part = { ...saved, modules: ["classifier"] } as unknown as Parameters<
       typeof modulesToSave
     >[0];
     const body = await loadAdapter(`${HUB}bert_text_seq_bn`, model); // of the same options

@@ -60,13 +60,13 @@ Deno.test("unipelt()'s gate stands in the place of α / r, whatever the ranks", 
       const model = tinyLlama(backend, 19);
       const options = { prefix: "none", adapter: "none" } as const;
       const method = unipelt({ ...options, lora: { rank: 4, rankPattern: { v_proj: 2 } } });
-      assert.deepEqual(method.config["lora"], {
-        method: "gated(lora)",
+      const gate = method.parts!["lora"]!;
+      assert.deepEqual(gate.config, { gate: { name: "sentence-gate" } });
+      assert.deepEqual(gate.parts!["of"]!.config, {
         rank: 4,
         alpha: 4,
         rankPattern: { v_proj: 2 },
         alphaPattern: { v_proj: 2 },
-        gate: { name: "sentenceGate" },
       });
       model.dispose();
     })));

@@ -1,0 +1,42 @@
+/** What is known of a combinator: how a combination that was saved is restored. */
+import type { Adapter, Method, MethodDefinition } from "../adapters/method.ts";
+import { checkOptions, type Options } from "../options/option.ts";
+import { type JsonOptions, optionsFromJson } from "../options/option_json.ts";
+
+/**
+ * The definition of a combinator. A saved combination is a record with its own options and the records of its parts.
+ *
+ * @param name Its name in records.
+ * @param options Its own options.
+ * @param make The combination from its options and its parts, each with its stored parameters.
+ * @param at Where a part's parameters are in the combination's; default: under the part's name.
+ * @example
+ * ```ts
+ * import { defineCombinator, scaled } from "@graft/peft";
+ * import { number, option } from "@graft/peft/options";
+ * import assert from "node:assert/strict";
+ * const halved = defineCombinator(
+ *   "halved",
+ *   { factor: option(number, "what changes are multiplied by", 0.5) },
+ *   ({ factor }, parts) => scaled(parts["of"]!.method, factor as number),
+ *   () => [],
+ * );
+ * assert.equal(halved.name, "halved");
+ * ```
+ */
+export function defineCombinator(
+  name: string,
+  options: Options,
+  make: (options: Readonly<Record<string, unknown>>, parts: Readonly<Record<string, Adapter>>) => Method,
+  at?: (name: string, config: JsonOptions) => readonly string[],
+): MethodDefinition {
+  return {
+    name,
+    options,
+    restore: (config, stored) => {
+      const own = optionsFromJson(config);
+      checkOptions(name, own, options);
+      return make(own, stored.parts(at && ((part) => at(part, config))));
+    },
+  };
+}

@@ -1,0 +1,125 @@
+/** The options of a method as it declares them: schema, default and a sentence for each, from which everything else follows. */
+import { closest } from "./closest.ts";
+import type { AnyOptionSchema, OptionSchema } from "./option_schemas.ts";
+
+/** One option of a method. */
+export interface Option extends AnyOptionSchema {
+  /** One sentence for help pages. */
+  readonly help: string;
+  /** The value where none is given; absent where leaving it out means something of its own. */
+  readonly default?: unknown;
+}
+
+/** An option with values of T. */
+export interface OptionOf<in out T> extends Option, OptionSchema<T> {}
+
+/** An option with values of T and a default. */
+export interface DefaultedOption<in out T> extends OptionOf<T> {
+  /** The value where none is given. */
+  readonly default: T;
+}
+
+/** Options by name. */
+export type Options = Readonly<Record<string, Option>>;
+
+/**
+ * An option for each member of O, its default included; a member without a default is declared
+ * `name?: T | undefined`. What O lacks, or a member of a union that a schema forgets, does not type-check.
+ */
+export type OptionsOf<O> = {
+  readonly [K in keyof O]-?: undefined extends Required<O>[K] ? OptionOf<Exclude<O[K], undefined>>
+    : DefaultedOption<Exclude<O[K], undefined>>;
+};
+
+/** O with its defaults filled in. */
+export type Filled<O> = Readonly<Required<O>>;
+
+/**
+ * An option with a default.
+ *
+ * @param schema Its values.
+ * @param help One sentence.
+ * @param otherwise The value where none is given.
+ * @example
+ * ```ts
+ * import { count, option } from "@graft/peft/options";
+ * import assert from "node:assert/strict";
+ * assert.equal(option(count, "r, the rank of the update", 8).default, 8);
+ * ```
+ */
+export function option<T>(schema: OptionSchema<T>, help: string, otherwise: T): DefaultedOption<T>;
+/** An option without a default: leaving it out means something of its own. */
+export function option<T>(schema: OptionSchema<T>, help: string): OptionOf<T>;
+export function option<T>(schema: OptionSchema<T>, help: string, otherwise?: T): OptionOf<T> {
+  return { ...schema, help, ...otherwise !== undefined && { default: otherwise } };
+}
+
+/**
+ * The options with a default each where none is given.
+ *
+ * @example
+ * ```ts
+ * import { count, filled, option } from "@graft/peft/options";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual(filled({}, { rank: option(count, "r", 8) }), { rank: 8 });
+ * ```
+ */
+export function filled(
+  options: Readonly<Record<string, unknown>>,
+  known: Options,
+): Readonly<Record<string, unknown>> {
+  const defaults = Object.entries(known).filter(([, one]) => one.default !== undefined)
+    .map(([name, one]) => [name, one.default] as const);
+  return { ...Object.fromEntries(defaults), ...given(options) };
+}
+
+/** The options that are not undefined. */
+export function given(options: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+}
+
+/**
+ * Checks the options that a method was given.
+ *
+ * @param method Its name, for messages.
+ * @throws {RangeError} on an unknown name, or a value that its schema does not accept.
+ * @example
+ * ```ts
+ * import { checkOptions, count, option } from "@graft/peft/options";
+ * import assert from "node:assert/strict";
+ * const known = { rank: option(count, "r", 8) };
+ * checkOptions("lora", { rank: 4 }, known);
+ * assert.throws(() => checkOptions("lora", { rnak: 4 }, known), /lora has no option "rnak": did you mean "rank"/);
+ * ```
+ */
+export function checkOptions(
+  method: string,
+  options: Readonly<Record<string, unknown>>,
+  known: Readonly<Record<string, AnyOptionSchema>>,
+): void {
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined) continue;
+    if (!Object.hasOwn(known, name)) {
+      const names = Object.keys(known);
+      const near = closest(name, names);
+      const instead = names.length === 0
+        ? "it has none"
+        : near === undefined
+        ? `there are ${names.join(", ")}`
+        : `did you mean "${near}"? There are ${names.join(", ")}`;
+      throw new RangeError(`${method} has no option "${name}": ${instead}`);
+    }
+    const { what, accepts } = known[name]!;
+    if (accepts(value)) continue;
+    throw new RangeError(`Expected ${method}'s option "${name}" to be ${what} but found ${shown(value)}`);
+  }
+}
+
+function shown(value: unknown): string {
+  const whole = value instanceof RegExp || typeof value === "number"
+    ? String(value)
+    : typeof value === "function"
+    ? "a function"
+    : JSON.stringify(value);
+  return whole.length > 80 ? `${whole.slice(0, 77)}…` : whole;
+}

@@ -1,0 +1,113 @@
+/** Every method, gate and codec. Written by `deno task index`; not to be changed by hand. */
+import type { GateDefinition, MethodDefinition } from "../core/mod.ts";
+import type { AnyPeftCodec } from "./peft/codec.ts";
+import { adapterFusionDefinition } from "./adapters/adapter_fusion.ts";
+import { averagedDefinition } from "./adapters/averaged.ts";
+import { bySpansDefinition } from "./adapters/by_spans.ts";
+import { sparseAdapterDefinition } from "./adapters/sparse_adapter.ts";
+import { centralGateDefinition } from "./hybrids/central_gate.ts";
+import { parallelDefinition } from "./hybrids/parallel.ts";
+import { routedDefinition } from "./hybrids/routed.ts";
+import { keyValueGateDefinition, sentenceGateDefinition } from "./hybrids/sentence_gate.ts";
+import { adaloraPeft } from "./low_rank/adalora_peft.ts";
+import { deloraPeft } from "./low_rank/delora_peft.ts";
+import { doraPeft } from "./low_rank/dora_peft.ts";
+import { gloraPeft } from "./low_rank/glora_peft.ts";
+import { lilyPeft } from "./low_rank/lily_peft.ts";
+import { loraPeft } from "./low_rank/lora_peft.ts";
+import { polyPeft } from "./low_rank/poly_peft.ts";
+import { pveraPeft } from "./low_rank/pvera_peft.ts";
+import { randloraPeft } from "./low_rank/randlora_peft.ts";
+import { tinyLoraPeft } from "./low_rank/tiny_lora_peft.ts";
+import { uniLoraPeft } from "./low_rank/uni_lora_peft.ts";
+import { vbLoraPeft } from "./low_rank/vb_lora_peft.ts";
+import { veraPeft } from "./low_rank/vera_peft.ts";
+import { ia3Peft } from "./rescaling/ia3_peft.ts";
+import { beftPeft } from "./selective/beft_peft.ts";
+import { xloraDefinition } from "./side_networks/xlora.ts";
+import { boftPeft } from "./structured/boft_peft.ts";
+import { c3aPeft } from "./structured/c3a_peft.ts";
+import { deftPeft } from "./structured/deft_peft.ts";
+import { fourierftPeft } from "./structured/fourierft_peft.ts";
+import { graloraPeft } from "./structured/gralora_peft.ts";
+import { hiraPeft } from "./structured/hira_peft.ts";
+import { hraPeft } from "./structured/hra_peft.ts";
+import { lohaPeft } from "./structured/loha_peft.ts";
+import { lokrPeft } from "./structured/lokr_peft.ts";
+import { missPeft } from "./structured/miss_peft.ts";
+import { oftPeft } from "./structured/oft_peft.ts";
+import { osfPeft } from "./structured/osf_peft.ts";
+import { peanutPeft } from "./structured/peanut_peft.ts";
+import { roadPeft } from "./structured/road_peft.ts";
+import { shiraPeft } from "./structured/shira_peft.ts";
+import { waveftPeft } from "./structured/waveft_peft.ts";
+import { atDefinition, composeDefinition } from "../core/combinators/compose.ts";
+import { gatedDefinition } from "../core/combinators/gated.ts";
+import { perRowDefinition } from "../core/combinators/per_row.ts";
+import { scaledDefinition } from "../core/combinators/scaled.ts";
+
+/** Definitions by family: the folder in which the method is. */
+export const FAMILIES: Readonly<Record<string, readonly MethodDefinition[]>> = {
+  adapters: [
+    adapterFusionDefinition,
+    averagedDefinition,
+    bySpansDefinition,
+    sparseAdapterDefinition,
+  ],
+  hybrids: [
+    centralGateDefinition,
+    parallelDefinition,
+    routedDefinition,
+  ],
+  side_networks: [
+    xloraDefinition,
+  ],
+  combinators: [
+    composeDefinition,
+    atDefinition,
+    gatedDefinition,
+    perRowDefinition,
+    scaledDefinition,
+  ],
+};
+
+/** Every definition. */
+export const DEFINITIONS: readonly MethodDefinition[] = Object.values(FAMILIES).flat();
+
+/** Every gate. */
+export const GATES: readonly GateDefinition[] = [sentenceGateDefinition, keyValueGateDefinition];
+
+/** Every codec of PEFT folders. */
+export const CODECS: readonly AnyPeftCodec[] = [
+  adaloraPeft,
+  deloraPeft,
+  doraPeft,
+  gloraPeft,
+  lilyPeft,
+  loraPeft,
+  polyPeft,
+  pveraPeft,
+  randloraPeft,
+  tinyLoraPeft,
+  uniLoraPeft,
+  vbLoraPeft,
+  veraPeft,
+  ia3Peft,
+  beftPeft,
+  boftPeft,
+  c3aPeft,
+  deftPeft,
+  fourierftPeft,
+  graloraPeft,
+  hiraPeft,
+  hraPeft,
+  lohaPeft,
+  lokrPeft,
+  missPeft,
+  oftPeft,
+  osfPeft,
+  peanutPeft,
+  roadPeft,
+  shiraPeft,
+  waveftPeft,
+];
