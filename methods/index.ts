@@ -1,6 +1,7 @@
 /** Every method, gate and codec. Written by `deno task index`; not to be changed by hand. */
 import type { GateDefinition, MethodDefinition } from "../core/mod.ts";
 import type { AnyPeftCodec } from "./peft/codec.ts";
+import { codecOf, hasMapping } from "./peft/mapping.ts";
 import { adapterFusionDefinition } from "./adapters/adapter_fusion.ts";
 import { averagedDefinition } from "./adapters/averaged.ts";
 import { bySpansDefinition } from "./adapters/by_spans.ts";
@@ -14,7 +15,7 @@ import { deloraPeft } from "./low_rank/delora_peft.ts";
 import { doraPeft } from "./low_rank/dora_peft.ts";
 import { gloraPeft } from "./low_rank/glora_peft.ts";
 import { lilyPeft } from "./low_rank/lily_peft.ts";
-import { loraPeft } from "./low_rank/lora_peft.ts";
+import { loraPeft, loraPlusPeft } from "./low_rank/lora_peft.ts";
 import { polyPeft } from "./low_rank/poly_peft.ts";
 import { pveraPeft } from "./low_rank/pvera_peft.ts";
 import { randloraPeft } from "./low_rank/randlora_peft.ts";
@@ -30,7 +31,7 @@ import { c3aPeft } from "./structured/c3a_peft.ts";
 import { deftPeft } from "./structured/deft_peft.ts";
 import { fourierftPeft } from "./structured/fourierft_peft.ts";
 import { graloraPeft } from "./structured/gralora_peft.ts";
-import { hiraPeft } from "./structured/hira_peft.ts";
+import { hira } from "./structured/hira.ts";
 import { hraPeft } from "./structured/hra_peft.ts";
 import { lohaPeft } from "./structured/loha_peft.ts";
 import { lokrPeft } from "./structured/lokr_peft.ts";
@@ -62,6 +63,9 @@ export const FAMILIES: Readonly<Record<string, readonly MethodDefinition[]>> = {
   side_networks: [
     xloraDefinition,
   ],
+  structured: [
+    hira.definition,
+  ],
   combinators: [
     composeDefinition,
     atDefinition,
@@ -79,12 +83,14 @@ export const GATES: readonly GateDefinition[] = [sentenceGateDefinition, keyValu
 
 /** Every codec of PEFT folders. */
 export const CODECS: readonly AnyPeftCodec[] = [
+  ...DEFINITIONS.filter(hasMapping).map(codecOf),
   adaloraPeft,
   deloraPeft,
   doraPeft,
   gloraPeft,
   lilyPeft,
   loraPeft,
+  loraPlusPeft,
   polyPeft,
   pveraPeft,
   randloraPeft,
@@ -99,7 +105,6 @@ export const CODECS: readonly AnyPeftCodec[] = [
   deftPeft,
   fourierftPeft,
   graloraPeft,
-  hiraPeft,
   hraPeft,
   lohaPeft,
   lokrPeft,

@@ -72,6 +72,14 @@ export * from "./selective/pruned_diff.ts";
 export { type LeafMask, maskSize, type SparseMask, type SparseOptions } from "./selective/sparse.ts";
 export * from "./selective/top_layers.ts";
 export * from "./selective/trainable_tokens.ts";
+export {
+  defineLinear,
+  type LayerParams,
+  type LayerShape,
+  type LinearSpec,
+  type OwnOptions,
+} from "./shared/define_linear.ts";
+export * as initial from "./shared/initial.ts";
 export type { Affine } from "./shared/affine.ts";
 export type { Activation, Bottleneck } from "./shared/bottleneck.ts";
 export type { ShareOptions } from "./shared/expert_shares.ts";

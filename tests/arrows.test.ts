@@ -64,7 +64,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "core/running",
   ],
   "methods/shared": [...MATHEMATICS, "core", "core/options"],
-  "methods/peft": ["core"],
+  "methods/peft": ["core", "core/options"],
   "methods/rescaling": METHODS,
   "methods/selective": METHODS,
   "methods/structured": METHODS,

@@ -70,6 +70,7 @@ function indexOf(all: readonly Found[]): string {
   return `/** Every method, gate and codec. Written by \`deno task index\`; not to be changed by hand. */
 import type { GateDefinition, MethodDefinition } from "../core/mod.ts";
 import type { AnyPeftCodec } from "./peft/codec.ts";
+import { codecOf, hasMapping } from "./peft/mapping.ts";
 ${imports.join("\n")}
 
 /** Definitions by family: the folder in which the method is. */
@@ -83,7 +84,10 @@ export const DEFINITIONS: readonly MethodDefinition[] = Object.values(FAMILIES).
 export const GATES: readonly GateDefinition[] = [${list("gate")}];
 
 /** Every codec of PEFT folders. */
-export const CODECS: readonly AnyPeftCodec[] = [${list("codec")}];
+export const CODECS: readonly AnyPeftCodec[] = [
+  ...DEFINITIONS.filter(hasMapping).map(codecOf),
+  ${list("codec")},
+];
 `;
 }
 

@@ -25,7 +25,7 @@ import {
   smallestInput,
   smallestMatrix,
   sparseRank,
-} from "./method_sizes.ts";
+} from "../methods/shared/model_sizes.ts";
 
 /** The method and its options; missing options have the method's defaults. */
 export interface MethodFlags extends MethodOptionFlags {

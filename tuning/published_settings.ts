@@ -113,7 +113,7 @@ import {
   smallestInput,
   smallestMatrix,
   sparseRank,
-} from "./method_sizes.ts";
+} from "../methods/shared/model_sizes.ts";
 import { blankPsoftOptions, psoftRank } from "./psoft_start.ts";
 
 /** A method with a description of its settings. */

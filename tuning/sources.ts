@@ -48,7 +48,7 @@ import { UsageError } from "./usage_error.ts";
 import { chosen } from "./prepared_options.ts";
 import type { SourcedName } from "./method_catalog.ts";
 import type { MethodFlags } from "./method_from_flags.ts";
-import { reductionOf } from "./method_sizes.ts";
+import { reductionOf } from "../methods/shared/model_sizes.ts";
 
 /** The options allowed in `--options`; folders and hosts have their own error messages. */
 const SOURCE_OPTIONS: Readonly<Record<SourcedName, OptionSchemas>> = {

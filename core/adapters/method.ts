@@ -1,5 +1,5 @@
 /** The interface of a method, what is known of it, and adapters: a method with its parameters. */
-import type { Key, Tensor, Tree } from "../../tensor/mod.ts";
+import type { Key, Shape, Tensor, Tree } from "../../tensor/mod.ts";
 import type { Edit } from "../edits/edit.ts";
 import type { GateDefinition } from "./gate.ts";
 import type { Json } from "../options/json.ts";
@@ -8,7 +8,7 @@ import type { Options } from "../options/option.ts";
 import type { Batch, Model } from "../trees/model.ts";
 import type { QuantizeOptions } from "../trees/quantize.ts";
 import type { Spec } from "../edits/place.ts";
-import type { Targets } from "../edits/targets.ts";
+import type { MatrixPlace, Targets } from "../edits/targets.ts";
 
 /**
  * The value of an option: JSON, or targets. Folders hold patterns as `{ pattern, flags }`; a predicate on places cannot be
@@ -170,10 +170,15 @@ export interface CommandLine {
   /** The shared flags that it takes. */
   readonly flags: readonly (keyof SharedFlags)[];
   /**
-   * Its options from flags, and sizes suited to the model; default: each flag is the option of its name, and every linear
-   * layer of the blocks is chosen where there are targets. Options given by name go before these.
+   * Its options from flags, and sizes suited to the model, where they are more than the flags under their own names.
+   * Those that are undefined count as not given, and options given by name go before these.
+   *
+   * @param flags `targets` are those given, or "all-linear" where the definition has targets and none are given.
+   * @param places The layers that `targets` choose; empty where the definition has none.
    */
-  options?(flags: SharedFlags, spec: Spec, given: JsonOptions): Readonly<Record<string, unknown>>;
+  options?(flags: SharedFlags, spec: Spec, places: readonly MatrixPlace[]): Readonly<Record<string, unknown>>;
+  /** The layers without `--targets`: every linear layer of the blocks (default), or those of the method's own default. */
+  readonly targets?: "all-linear" | "own";
   /** Options that only a run has, beside the definition's: what `prepare` reads. */
   readonly also?: Options;
   /** The optimizer when none is given; "paged" where state for every weight would fill compute memory. */
@@ -206,10 +211,12 @@ export interface Preparing {
 
 /** A stage of training before a run. */
 export interface Stage {
+  /** Its name: a recipe has options for each. */
+  readonly name: string;
   /** How many steps; default: as many as the run. */
   readonly steps?: number;
-  /** Factors on the learning rate by parameter path. */
-  readonly rates?: (path: string) => number;
+  /** Groups of parameters whose gradients are clipped apart, by path. */
+  readonly clipGroup?: (path: string) => string;
 }
 
 /** What a method's memory is planned from. */
@@ -236,7 +243,9 @@ export interface PreparedRun {
 export interface Published {
   /** In a few words: "r 8 on q and v". */
   readonly setting: string | ((model: Model) => string);
-  /** The method; default: `create` with its defaults. Its tensors are the caller's. */
+  /** The options that differ from the defaults. */
+  options?(model: Model): Readonly<Record<string, unknown>>;
+  /** The method, where options alone do not make it; its tensors are the caller's. */
   make?(model: Model): Method;
   /** The method that remains after training, where that is another. */
   kept?(model: Model): Method;
@@ -263,4 +272,6 @@ export interface PeftMapping {
   readonly others?: Readonly<Record<string, Json>>;
   /** Of these, those that must keep their default, with what they would mean. */
   readonly refused?: Readonly<Record<string, string>>;
+  /** The shapes of a layer's tensors; `defineLinear` knows them. */
+  shapes?(place: MatrixPlace, options: Readonly<Record<string, unknown>>): Readonly<Record<string, Shape>>;
 }

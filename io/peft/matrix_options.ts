@@ -26,7 +26,11 @@ export function matrixParts<O extends TargetOptions>(
 ): FolderParts {
   const fields = knownFields(config, codec.fields, codec.refused);
   const names = (): readonly string[] => chooseTargets(model.spec, standard).map((place) => place.path);
-  return withExtras(main(codec, fields, names, model), fields, model);
+  const part = main(codec, fields, names, model);
+  const { frozen } = codec;
+  if (frozen === undefined) return withExtras(part, fields, model);
+  const options = codec.read(fields);
+  return withExtras({ ...part, frozen: (model) => frozen(model, part.places, options) }, fields, model);
 }
 
 /** A method on its layers. */

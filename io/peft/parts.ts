@@ -14,46 +14,18 @@ import {
   type Tree,
 } from "../../core/mod.ts";
 import type { FixedWeightsOptions } from "../../methods/selective/fixed_weights.ts";
-import { adaloraPeft } from "../../methods/low_rank/adalora_peft.ts";
-import { beftPeft } from "../../methods/selective/beft_peft.ts";
-import { boftPeft } from "../../methods/structured/boft_peft.ts";
-import { deftPeft } from "../../methods/structured/deft_peft.ts";
-import { doraPeft } from "../../methods/low_rank/dora_peft.ts";
-import { fourierftPeft } from "../../methods/structured/fourierft_peft.ts";
-import { randloraPeft } from "../../methods/low_rank/randlora_peft.ts";
-import { c3aPeft } from "../../methods/structured/c3a_peft.ts";
-import { tinyLoraPeft } from "../../methods/low_rank/tiny_lora_peft.ts";
-import { pveraPeft } from "../../methods/low_rank/pvera_peft.ts";
-import { uniLoraPeft } from "../../methods/low_rank/uni_lora_peft.ts";
-import { gloraPeft } from "../../methods/low_rank/glora_peft.ts";
-import { vbLoraPeft } from "../../methods/low_rank/vb_lora_peft.ts";
-import { deloraPeft } from "../../methods/low_rank/delora_peft.ts";
-import { graloraPeft } from "../../methods/structured/gralora_peft.ts";
-import { hiraPeft } from "../../methods/structured/hira_peft.ts";
-import { osfPeft } from "../../methods/structured/osf_peft.ts";
-import { hraPeft } from "../../methods/structured/hra_peft.ts";
 import { type Ia3Options, scalesInput } from "../../methods/rescaling/ia3.ts";
+import { CODECS } from "../../methods/index.ts";
+import { placesIn } from "../../methods/peft/layers.ts";
 import { ia3Peft } from "../../methods/rescaling/ia3_peft.ts";
 import type { LlamaAdapterOptions } from "../../methods/soft_prompts/llama_adapter.ts";
-import type { LilyOptions } from "../../methods/low_rank/lily.ts";
-import { checkLilyInPeft, lilyPeft } from "../../methods/low_rank/lily_peft.ts";
-import { lohaPeft } from "../../methods/structured/loha_peft.ts";
-import { lokrPeft } from "../../methods/structured/lokr_peft.ts";
-import { loraPeft } from "../../methods/low_rank/lora_peft.ts";
-import { missPeft } from "../../methods/structured/miss_peft.ts";
-import { oftPeft } from "../../methods/structured/oft_peft.ts";
-import { peanutPeft } from "../../methods/structured/peanut_peft.ts";
-import { polyPeft } from "../../methods/low_rank/poly_peft.ts";
-import { roadPeft } from "../../methods/structured/road_peft.ts";
-import { shiraPeft } from "../../methods/structured/shira_peft.ts";
-import { veraPeft } from "../../methods/low_rank/vera_peft.ts";
-import { waveftPeft } from "../../methods/structured/waveft_peft.ts";
 import {
   type ModulesToSaveOptions,
   type SavedLeaf,
   savedLeaves,
 } from "../../methods/selective/modules_to_save.ts";
-import type { PeftCodec, PeftFields } from "../../methods/peft/codec.ts";
+import { plainName } from "../../core/options/mod.ts";
+import type { AnyPeftCodec, PeftFields } from "../../methods/peft/codec.ts";
 import type { TrainableTokensOptions } from "../../methods/selective/trainable_tokens.ts";
 import { type ComponentMethod, componentMethods } from "../records/component_methods.ts";
 import type { FolderParts, MainPart } from "./folder_parts.ts";
@@ -133,39 +105,8 @@ function biasesOf(
 }
 
 function kindOf(method: string, name: string): Exclude<keyof PartNames, "biases"> {
+  if (codecOf(method) !== undefined) return "main";
   switch (method) {
-    case "lora":
-    case "loraPlus":
-    case "adalora":
-    case "dora":
-    case "ia3":
-    case "loha":
-    case "lokr":
-    case "vera":
-    case "lily":
-    case "poly":
-    case "glora":
-    case "osf":
-    case "hra":
-    case "miss":
-    case "oft":
-    case "boft":
-    case "c3a":
-    case "tinyLora":
-    case "pvera":
-    case "uniLora":
-    case "vbLora":
-    case "randlora":
-    case "fourierft":
-    case "deft":
-    case "peanut":
-    case "beft":
-    case "road":
-    case "delora":
-    case "hira":
-    case "shira":
-    case "gralora":
-    case "waveft":
     case "layerNormTune":
     case "promptTuning":
     case "spot":
@@ -196,14 +137,30 @@ function kindOf(method: string, name: string): Exclude<keyof PartNames, "biases"
       return "fixed";
     default:
       throw new TypeError(
-        `Cannot save "${name}" as a PEFT folder: it holds lora, adalora, dora, ia3, loha, lokr, vera, lily, hra, miss, oft, boft, fourierft, ` +
-          "deft, peanut, beft, " +
-          "c3a, tinyLora, pvera, uniLora, vbLora, randlora, " +
-          "road, delora, hira, shira, gralora, waveft, " +
-          "layerNormTune, soft prompts, llamaAdapter, poly, glora, osf, xlora, trainableTokens, modulesToSave and only; merge the adapter and save the model instead",
+        `Cannot save "${name}" as a PEFT folder: it holds ${
+          [...CODECS.map(nameOf), ...OTHERS].sort().join(", ")
+        }; ` +
+          "merge the adapter and save the model instead",
       );
   }
 }
+
+/** Methods of other places than layers. */
+const OTHERS: readonly string[] = [
+  "layer-norm-tune",
+  "llama-adapter",
+  "modules-to-save",
+  "only",
+  "soft prompts",
+  "trainable-tokens",
+  "xlora",
+];
+
+/** The codec of a method, by the name of its factory. */
+const codecOf = (method: string): AnyPeftCodec | undefined =>
+  CODECS.find((codec) => plainName(nameOf(codec)) === plainName(method));
+
+const nameOf = ({ method }: AnyPeftCodec): string => method.definition?.name ?? method.name;
 
 interface MainFields {
   readonly main: NonNullable<FolderParts["main"]>;
@@ -226,9 +183,8 @@ function mainOf(
   ) {
     return { main: promptsOfOptions(method, options, spec), targets: {} };
   }
-  const adapted = method === "uniLora"
-    ? placesReading(params["theta"] as Tensor, adapter, spec)
-    : adaptedPlaces(params, spec, method === "tinyLora" ? options : undefined);
+  const codec = codecOf(method)!;
+  const adapted = codec.adapted?.(adapter, params, options, spec) ?? placesIn(params, spec);
   const places = placesInPeft(adapted, model);
   if (places.length === 0) {
     throw new RangeError(`Cannot save ${method}: none of its parameters stands at a layer`);
@@ -236,101 +192,31 @@ function mainOf(
   // PEFT decides layer by layer and the last one stays in the config; it uses the field only as a hint.
   const last = places.findLast((place) => place.kind !== "embedding");
   const transposed = last?.kind === "linear" && last.transposed;
-  const matrix = <O extends TargetOptions>(codec: PeftCodec<O>): MainFields => {
-    const targets = {
-      ...fieldsOfLayers(
-        targetsFor(codec, options),
-        places,
-        spec,
-        Object.hasOwn(codec.fields, "layers_to_transform"),
-      ),
-      fan_in_fan_out: transposed,
-    };
-    return {
-      main: mainPart(codec, options as MethodConfig & O, places, spec),
-      targets: Object.fromEntries(
-        Object.entries(targets).filter(([name]) =>
-          name === "target_modules" || Object.hasOwn(codec.fields, name)
-        ),
-      ),
-    };
-  };
-  switch (method) {
-    case "adalora":
-      return matrix(adaloraPeft);
-    case "dora":
-      if (options["decomposition"] === "adapterHub") {
-        throw new TypeError(
-          'Cannot save DoRA with decomposition "adapterHub" for PEFT: there a bias is not scaled and the norm has the factor in it',
-        );
-      }
-      return beside(matrix(doraPeft), options);
-    case "loha":
-      return matrix(lohaPeft);
-    case "lokr":
-      return matrix(lokrPeft);
-    case "vera":
-      return matrix(veraPeft);
-    case "lily": {
-      const fields = matrix(lilyPeft);
-      checkLilyInPeft(places, options as LilyOptions, fields.targets);
-      return fields;
-    }
-    case "poly":
-      return matrix(polyPeft);
-    case "glora":
-      return matrix(gloraPeft);
-    case "osf":
-      return matrix(osfPeft);
-    case "hra":
-      return matrix(hraPeft);
-    case "miss":
-      return matrix(missPeft);
-    case "oft":
-      return matrix(oftPeft);
-    case "boft":
-      return matrix(boftPeft);
-    case "fourierft":
-      return matrix(fourierftPeft);
-    case "randlora":
-      return matrix(randloraPeft);
-    case "c3a":
-      return matrix(c3aPeft);
-    case "tinyLora":
-      return matrix(tinyLoraPeft);
-    case "pvera":
-      return matrix(pveraPeft);
-    case "uniLora":
-      return matrix(uniLoraPeft);
-    case "vbLora":
-      return matrix(vbLoraPeft);
-    case "deft":
-      return matrix(deftPeft);
-    case "peanut":
-      return matrix(peanutPeft);
-    case "beft":
-      return matrix(beftPeft);
-    case "road":
-      return matrix(roadPeft);
-    case "delora":
-      return matrix(deloraPeft);
-    case "hira":
-      return matrix(hiraPeft);
-    case "shira":
-      return matrix(shiraPeft);
-    case "gralora":
-      return matrix(graloraPeft);
-    case "waveft":
-      return matrix(waveftPeft);
-    case "ia3": {
-      const main = mainPart(ia3Peft, options as Ia3Options, places, spec);
-      const fields = fieldsOfLayers(options as Ia3Options, places, spec, false);
-      const scaled = places.filter((place) => scalesInput(place, options as Ia3Options));
-      return { main, targets: { ...withFeedForward(fields, scaled, places), fan_in_fan_out: transposed } };
-    }
-    default:
-      return beside(matrix(loraPeft), options);
+  if (codec === ia3Peft) {
+    const main = mainPart(ia3Peft, options as Ia3Options, places, spec);
+    const fields = fieldsOfLayers(options as Ia3Options, places, spec, false);
+    const scaled = places.filter((place) => scalesInput(place, options as Ia3Options));
+    return { main, targets: { ...withFeedForward(fields, scaled, places), fan_in_fan_out: transposed } };
   }
+  const targets = {
+    ...fieldsOfLayers(
+      targetsFor(codec, options),
+      places,
+      spec,
+      Object.hasOwn(codec.fields, "layers_to_transform"),
+    ),
+    fan_in_fan_out: transposed,
+  };
+  const own = {
+    main: mainPart(codec, options, places, spec),
+    targets: Object.fromEntries(
+      Object.entries(targets).filter(([name]) =>
+        name === "target_modules" || Object.hasOwn(codec.fields, name)
+      ),
+    ),
+  };
+  codec.check?.(places, options, own.targets);
+  return codec.type === "LORA" ? beside(own, options) : own;
 }
 
 /** LoRA has biases as its own option, or separately where a saved module has some of them. */
@@ -341,36 +227,10 @@ function beside({ main, targets }: MainFields, options: ComponentMethod["options
 }
 
 /** A config without `exclude_modules` must name the remaining layers. */
-function targetsFor<O>(codec: PeftCodec<O>, options: TargetOptions): TargetOptions {
+function targetsFor(codec: AnyPeftCodec, options: TargetOptions): TargetOptions {
   if (Object.hasOwn(codec.fields, "exclude_modules")) return options;
   const { exclude: _, ...rest } = options;
   return rest;
-}
-
-/**
- * A combinator may have narrowed the method, so the parameters determine what is adapted. A bias alone adapts
- * nothing.
- */
-function adaptedPlaces(params: Tree, spec: Spec, otherwise?: TargetOptions): readonly MatrixPlace[] {
-  const adapted = matrixPlaces(spec).filter((place) => {
-    const found = lookup(params, place.path);
-    return found !== undefined && Object.keys(found).some((name) => name !== "bias" && name !== "weight");
-  });
-  // Gradients of shared vectors belong to no layer.
-  return adapted.length > 0 || otherwise === undefined ? adapted : chooseTargets(spec, otherwise);
-}
-
-/** For parameters not stored per layer: the layers whose updates are computed from a tensor. */
-function placesReading({ storage }: Tensor, { method, params }: Adapter, spec: Spec): readonly MatrixPlace[] {
-  const paths = new Set(
-    method.edits(params, spec).flatMap((edit) =>
-      edit.kind === "linear" && edit.change.form === "add" &&
-        edit.change.map.tensors.some((t) => t.storage === storage)
-        ? [edit.path]
-        : []
-    ),
-  );
-  return matrixPlaces(spec).filter(({ path }) => paths.has(path));
 }
 
 function savedOf({ method, options, params }: ComponentMethod): ModulesToSaveOptions {

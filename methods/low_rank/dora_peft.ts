@@ -1,6 +1,6 @@
 /** DoRA in PEFT folders: LoRA's, with `use_dora` and the row norms `lora_magnitude_vector` [out] (no ".weight"). */
 import { type MatrixPlace, sizesOf, type Spec } from "../../core/mod.ts";
-import { dora } from "./dora.ts";
+import { dora, type DoraOptions } from "./dora.ts";
 import type { LoraOptions } from "./lora.ts";
 import { loraPeft } from "./lora_peft.ts";
 import type { PeftCodec, PeftTensor } from "../peft/codec.ts";
@@ -20,7 +20,15 @@ import type { PeftCodec, PeftTensor } from "../peft/codec.ts";
 export const doraPeft: PeftCodec<LoraOptions> = {
   ...loraPeft,
   refused: Object.fromEntries(Object.entries(loraPeft.refused).filter(([name]) => name !== "use_dora")),
-  write: (options) => ({ ...loraPeft.write(options), use_dora: true }),
+  accepts: (fields) => fields["use_dora"] === true,
+  write: (options) => {
+    if ((options as DoraOptions).decomposition === "adapterHub") {
+      throw new TypeError(
+        'Cannot save DoRA with decomposition "adapterHub" for PEFT: there a bias is not scaled and the norm has the factor in it',
+      );
+    }
+    return { ...loraPeft.write(options), use_dora: true };
+  },
   method: dora,
   tensors: (places, options, spec: Spec) => [
     ...loraPeft.tensors(places, options, spec),

@@ -69,6 +69,7 @@ export const lilyPeft: PeftCodec<LilyOptions> = {
       ];
     });
   },
+  check: checkSharing,
 };
 
 function sharingOf(targets: Json | undefined): NonNullable<LilyOptions["sharing"]> {
@@ -83,7 +84,7 @@ function sharingOf(targets: Json | undefined): NonNullable<LilyOptions["sharing"
  *
  * @throws {RangeError} in that case.
  */
-export function checkLilyInPeft(
+function checkSharing(
   places: readonly MatrixPlace[],
   options: LilyOptions,
   { target_modules: targets }: PeftFields,

@@ -7,6 +7,7 @@
  */
 import { byPattern, type Json, type MatrixPlace, sizesOf } from "../../core/mod.ts";
 import { lora, type LoraOptions } from "./lora.ts";
+import { loraPlus, type LoraPlusOptions } from "./lora_plus.ts";
 import {
   flagField,
   numberField,
@@ -31,6 +32,7 @@ import { biasTensors } from "../peft/layers.ts";
  */
 export const loraPeft: PeftCodec<LoraOptions> = {
   type: "LORA",
+  accepts: (fields) => fields["use_dora"] !== true,
   fields: {
     exclude_modules: null,
     modules_to_save: null,
@@ -169,3 +171,10 @@ function initializationOf(value: Json | undefined): NonNullable<LoraOptions["ini
       return wrong("init_lora_weights", "one of PEFT's starts", value);
   }
 }
+
+/** LoRA+ is LoRA once it is trained: it is saved as such, and no folder is read as it. */
+export const loraPlusPeft: PeftCodec<LoraPlusOptions> = {
+  ...loraPeft,
+  accepts: () => false,
+  method: loraPlus,
+};

@@ -2,9 +2,9 @@
  * TinyLoRA in PEFT folders: the shared `tinylora_v.0`, … [u], outside the model's own modules; `tinylora_A` [r, in] and
  * `tinylora_B` [out, r] below the layer's path, and `tinylora_P` [u, r, r] with `save_projection`.
  */
-import type { Json } from "../../core/mod.ts";
+import { chooseTargets, type Json } from "../../core/mod.ts";
 import { flagField, numberField, type PeftCodec, wrong } from "../peft/codec.ts";
-import { LAYER_FIELDS } from "../peft/layers.ts";
+import { LAYER_FIELDS, placesIn } from "../peft/layers.ts";
 import { tinyLora, type TinyLoraOptions, tinyLoraShapes } from "./tiny_lora.ts";
 
 const { exclude_modules: _, ...layerFields } = LAYER_FIELDS;
@@ -56,6 +56,11 @@ export const tinyLoraPeft: PeftCodec<TinyLoraOptions> = {
     tinylora_dropout: options.dropout ?? 0,
   }),
   method: tinyLora,
+  // Gradients of shared vectors belong to no layer.
+  adapted: (_, params, options, spec) => {
+    const own = placesIn(params, spec);
+    return own.length > 0 ? own : chooseTargets(spec, options);
+  },
   tensors: (places, options) => {
     const { vectors, layers } = tinyLoraShapes(places, options);
     const names = (options.projections ?? "stored") === "stored"

@@ -1,4 +1,5 @@
 /** Uni-LoRA in PEFT folders: `unilora_theta_d` [d] once, outside the model's own modules; P follows from the seed. */
+import { type MatrixPlace, type Method, type Spec, type Tensor, type Tree } from "../../core/mod.ts";
 import { flagField, numberField, type PeftCodec } from "../peft/codec.ts";
 import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
 import { uniLora, type UniLoraOptions } from "./uni_lora.ts";
@@ -57,8 +58,28 @@ export const uniLoraPeft: PeftCodec<UniLoraOptions> = {
     };
   },
   method: uniLora,
+  adapted: ({ method, params: all }, params, _, spec) =>
+    placesReading(params["theta"] as Tensor, method, all, spec),
   tensors: (places, options) => {
     places.forEach((place) => peftLayer("Uni-LoRA", place, "with Conv1D"));
     return [{ path: "theta", key: "base_model.unilora_theta_d", shape: [options.dimension ?? 256] }];
   },
 };
+
+/** The layers whose updates are computed from a tensor: no layer has parameters of its own. */
+function placesReading(
+  { storage }: Tensor,
+  method: Method,
+  params: Tree,
+  spec: Spec,
+): readonly MatrixPlace[] {
+  const paths = new Set(
+    method.edits(params, spec).flatMap((edit) =>
+      edit.kind === "linear" && edit.change.form === "add" &&
+        edit.change.map.tensors.some((t) => t.storage === storage)
+        ? [edit.path]
+        : []
+    ),
+  );
+  return [...spec.linears, ...spec.embeddings, ...spec.heads].filter(({ path }) => paths.has(path));
+}

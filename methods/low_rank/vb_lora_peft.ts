@@ -52,6 +52,8 @@ export const vbLoraPeft: PeftCodec<VbLoraOptions> = {
     vblora_dropout: options.dropout ?? 0,
   }),
   method: vbLora,
+  standard: ({ config }) =>
+    ["t5", "mt5"].includes(String(config.model_type)) ? { targets: "all-linear" } : {},
   tensors: (places, options) => [
     ...places.flatMap((place) => {
       const { path } = peftLayer("VB-LoRA", place, "with Conv1D");

@@ -2,7 +2,18 @@
  * How a method is stored in an HF PEFT folder: its config fields and the keys of its tensors. One codec per
  * method.
  */
-import type { Json, MatrixPlace, Method, Shape, Spec } from "../../core/mod.ts";
+import type {
+  Adapter,
+  Json,
+  MatrixPlace,
+  Method,
+  MethodDefinition,
+  Model,
+  Shape,
+  Spec,
+  TargetOptions,
+  Tree,
+} from "../../core/mod.ts";
 
 /** Fields of an `adapter_config.json`. */
 export type PeftFields = Readonly<Record<string, Json>>;
@@ -56,8 +67,18 @@ export interface PeftCodec<Options> {
   read(fields: PeftFields): Options;
   /** The fields that options set, except targets. */
   write(options: Options): PeftFields;
-  /** The method. */
-  method(options: Options): Method;
+  /** The method, from its factory. */
+  readonly method: ((options: Options) => Method) & { readonly definition?: MethodDefinition };
+  /** Whether a config of the type is this codec's, where a type is that of several methods; default: always. */
+  accepts?(fields: PeftFields): boolean;
+  /** The layers of a config without `target_modules`, where those are not the queries and values. */
+  standard?(model: Model): TargetOptions;
+  /** Frozen parameters that the folder lacks and that PEFT computes again from the base. */
+  frozen?(model: Model, places: readonly MatrixPlace[], options: Options): Promise<Tree>;
+  /** The layers that an adapter changes, where its parameters do not stand at them. */
+  adapted?(adapter: Adapter, params: Tree, options: Options, spec: Spec): readonly MatrixPlace[];
+  /** Refuses what PEFT would compute otherwise. @throws {RangeError} */
+  check?(places: readonly MatrixPlace[], options: Options, targets: PeftFields): void;
   /** The tensors for layers. @throws {RangeError} when the method cannot adapt a layer. */
   tensors(places: readonly MatrixPlace[], options: Options, spec: Spec): readonly PeftTensor[];
 }

@@ -2,7 +2,14 @@
  * Shared by the codecs of matrix methods: the fields that choose layers, and which kinds of layer PEFT
  * adapts.
  */
-import type { HeadPlace, LinearPlace, MatrixPlace, Spec } from "../../core/mod.ts";
+import {
+  type HeadPlace,
+  type LinearPlace,
+  lookup,
+  type MatrixPlace,
+  type Spec,
+  type Tree,
+} from "../../core/mod.ts";
 import type { PeftFields, PeftTensor } from "./codec.ts";
 
 /** Fields that narrow the targets, with PEFT's defaults. */
@@ -52,4 +59,12 @@ export function peftLayer(
     throw new RangeError(`PEFT has no ${method} on "${place.path}", a Conv1D: leave it out of the targets`);
   }
   return place;
+}
+
+/** The layers at which parameters stand; a bias alone adapts nothing. */
+export function placesIn(params: Tree, spec: Spec): readonly MatrixPlace[] {
+  return [...spec.linears, ...spec.embeddings, ...spec.heads].filter((place) => {
+    const found = lookup(params, place.path);
+    return found !== undefined && Object.keys(found).some((name) => name !== "bias" && name !== "weight");
+  });
 }

@@ -24,6 +24,7 @@ export const beftPeft: PeftCodec<BeftOptions> = {
   },
   write: () => ({ init_weights: true }),
   method: beft,
+  standard: () => ({ targets: (place) => place.kind === "linear" && place.role === "value" }),
   tensors: (places) =>
     places.map((place) => {
       const { path, outFeatures } = peftLayer("BEFT", place, "without Conv1D");

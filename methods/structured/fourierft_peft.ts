@@ -45,6 +45,7 @@ export const fourierftPeft: PeftCodec<FourierFtOptions> = {
     init_weights: options.initialization === "zeros",
   }),
   method: fourierft,
+  standard: ({ config }) => config.model_type === "gpt2" ? { targets: ["mlp.c_proj"] } : {},
   tensors: (places, options) =>
     places.map((place) => {
       const { path } = peftLayer("FourierFT", place, "with Conv1D");

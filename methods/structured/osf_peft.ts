@@ -3,10 +3,11 @@
  * path. PEFT recomputes their initial values from the base when it loads a folder, and so do we: the product
  * is the same for any signs of the vectors.
  */
+import { type MatrixPlace, type Model, nest, type Tensor, type Tree } from "../../core/mod.ts";
 import { osf, type OsfOptions } from "./osf.ts";
 import { flagField, type PeftCodec, wrong } from "../peft/codec.ts";
 import { peftLayer } from "../peft/layers.ts";
-import { preservedRank } from "./singular_split.ts";
+import { preservedRank, splitOf } from "./singular_split.ts";
 
 /**
  * Codec of `peft_type` "OSF".
@@ -36,6 +37,7 @@ export const osfPeft: PeftCodec<OsfOptions> = {
   },
   write: ({ preserved }) => ({ effective_rank: preserved ?? null }),
   method: osf,
+  frozen: startsOf,
   tensors: (places, options) =>
     places.flatMap((place) => {
       const { path, inFeatures, outFeatures } = peftLayer("OSF", place, "without Conv1D");
@@ -48,3 +50,14 @@ export const osfPeft: PeftCodec<OsfOptions> = {
       ];
     }),
 };
+
+/** The initial values of the trained vectors, which the folder lacks, under the layers' paths. */
+async function startsOf(model: Model, places: readonly MatrixPlace[], options: OsfOptions): Promise<Tree> {
+  const split = await splitOf(model, places, options);
+  return nest(
+    Object.entries(split).flatMap(([path, { u, s, v, high }]) =>
+      Object.entries({ u, s, v, ...high.u && { "high.u": high.u }, ...high.v && { "high.v": high.v } })
+        .map(([name, t]): readonly [string, Tensor] => [`${path}.frozen.${name}`, t])
+    ),
+  ) as Tree;
+}

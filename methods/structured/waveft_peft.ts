@@ -56,6 +56,7 @@ export const waveftPeft: PeftCodec<WaveFtOptions> = {
     init_weights: options.initialization !== "normal",
   }),
   method: waveft,
+  standard: ({ config }) => config.model_type === "gpt2" ? { targets: ["mlp.c_proj"] } : {},
   tensors: (places, options) =>
     waveftCounts(places, options).map(([place, n]) => {
       const { path } = peftLayer("WaveFT", place, "with Conv1D");

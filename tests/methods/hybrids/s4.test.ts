@@ -8,7 +8,7 @@ import { spindle } from "../../../methods/hybrids/s4_sizes.ts";
 import { s4 } from "../../../methods/mod.ts";
 import { freshModel, smallConfig } from "../../../models/mod.ts";
 import { shapesOnly } from "../../../ops/mod.ts";
-import { s4Groups } from "../../../tuning/method_sizes.ts";
+import { s4Groups } from "../../../methods/shared/model_sizes.ts";
 import { badOptions } from "../../support/bad_options.ts";
 import { just, sum, WIDTH } from "../../support/law_counts.ts";
 import { lowersLoss } from "../../support/lowers_loss.ts";

@@ -18,6 +18,9 @@ goldenMethods({
 });
 
 misfits("hira()", [
-  [() => hira({ dropout: 1 }), /dropout from 0 up to 1 but found 1/],
+  [
+    () => hira({ dropout: 1 }),
+    /^Expected hira.s option "dropout" to be a number from 0 up to 1 but found 1$/,
+  ],
   [() => hira({ rankPattern: { nope: 2 } }), /rankPattern "nope" matches none/],
 ]);

@@ -1,5 +1,5 @@
-/** Sizes of methods that depend on a model's. */
-import { type MatrixPlace, sizesOf, type Spec } from "../core/mod.ts";
+/** Sizes of methods that suit those of a model: defaults of the command line, and settings of tables that compare methods. */
+import { type MatrixPlace, sizesOf, type Spec } from "../../core/mod.ts";
 
 /** d, of the first stack. */
 function widthOf({ stacks }: Spec): number {

@@ -1,0 +1,169 @@
+/**
+ * The skeleton that methods of linear layers share: targets, keys, values by pattern, dropout, embeddings, names in PEFT
+ * folders. What is left to a method is its formula: the parameters of one layer, and what they add to its output or its matrix.
+ */
+import {
+  byPattern,
+  chooseTargets,
+  type DefinedMethod,
+  defineMethod,
+  fn,
+  fold,
+  freshTargets,
+  key as keyOf,
+  type LinearCall,
+  type LinearChange,
+  type LinearMap,
+  type MatrixPlace,
+  type MethodSpec,
+  paramsAt,
+  type PeftMapping,
+  type Shape,
+  sizesOf,
+  type TargetOptions,
+  type Tensor,
+  type WeightCall,
+} from "../../core/mod.ts";
+import type { Filled, Options, OptionsOf } from "../../core/options/mod.ts";
+import { dropout } from "../../ops/mod.ts";
+import type { Initial } from "./initial.ts";
+import { atPlaces, freshParams } from "./initial_factors.ts";
+import { checkNotEmbedding } from "./not_embedding.ts";
+import { TARGETS } from "./target_options.ts";
+
+/** One layer's parameters by name. */
+export type LayerParams = Readonly<Record<string, Tensor>>;
+
+/** What is known of a layer: its place, and its sizes; an embedding maps one-hot ids to rows. */
+export type LayerShape = MatrixPlace & { readonly inFeatures: number; readonly outFeatures: number };
+
+/** A method's own options, without those that choose layers. */
+export type OwnOptions<O> = Filled<Omit<O, keyof TargetOptions>>;
+
+/** What `defineLinear` is given. */
+export interface LinearSpec<O extends TargetOptions, L extends LayerParams>
+  extends Omit<MethodSpec<O>, "options" | "create"> {
+  /** Every option of `O` but those that choose layers; `xPattern` gives `x` by layer. */
+  readonly options: OptionsOf<Omit<O, keyof TargetOptions>>;
+  /** Refuses options that do not go together. @throws {RangeError} */
+  check?(options: OwnOptions<O>): void;
+  /** The parameters of a layer. @throws {RangeError} where a layer cannot have them. */
+  params(layer: LayerShape, options: OwnOptions<O>): { readonly [K in keyof L]: Initial };
+  /** The linear map that is added: y = W x + b + map(dropout(x)). Merging, unmerging and counting follow from it. */
+  map?(params: L, options: OwnOptions<O>, layer: LayerShape): LinearMap;
+  /** What is added to y; `x` is the layer's input, after dropout. */
+  delta?(params: L, call: LinearCall, options: OwnOptions<O>, layer: LayerShape): Tensor;
+  /** The matrix that `delta` amounts to, where it can be merged. */
+  weight?(params: L, call: WeightCall, options: OwnOptions<O>, layer: LayerShape): Tensor;
+  /** The change itself, where it is of another form. */
+  change?(params: L, options: OwnOptions<O>, layer: LayerShape): LinearChange;
+  /** Whether embeddings can be targets; default true. */
+  readonly embeddings?: boolean;
+}
+
+/**
+ * Defines a method of linear layers by the parameters of one layer and what they add. Its parameters are stored under
+ * their layer's path: `model.layers.0.self_attn.q_proj.a`.
+ *
+ * @example
+ * ```ts
+ * import { adapt, count, type DefinedMethod, defineLinear, freshModel, initial, lowRank, merge, reference, smallConfig, type TargetOptions } from "@graft/peft";
+ * import { option, count as size } from "@graft/peft/options";
+ * import assert from "node:assert/strict";
+ *
+ * // y = W x + b + B A x, LoRA without its scale.
+ * const plain: DefinedMethod<TargetOptions & { readonly rank?: number }> = defineLinear({
+ *   name: "plain-lora",
+ *   options: { rank: option(size, "r, the rank", 4) },
+ *   params: ({ inFeatures, outFeatures }, { rank: r }) => ({
+ *     a: initial.kaiming([r, inFeatures]),
+ *     b: initial.zeros([outFeatures, r]),
+ *   }),
+ *   map: ({ a, b }) => lowRank(a!, b!, 1),
+ * });
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const adapter = adapt(model, plain({ rank: 2, targets: ["q_proj"] }));
+ * assert.equal(count(model, adapter).trainable, 2 * 2 * (16 + 16)); // two layers
+ * merge(model, adapter).dispose(); // nobody wrote a merge
+ * ```
+ */
+export function defineLinear<O extends TargetOptions, L extends LayerParams = LayerParams>(
+  spec: LinearSpec<O, L>,
+): DefinedMethod<O> {
+  const { params, check, map, delta, weight, change, embeddings = true, options, peft, ...known } = spec;
+  const all = { ...TARGETS, ...options } as unknown as OptionsOf<O>;
+  return defineMethod<O>({
+    ...known,
+    options: all,
+    ...peft && { peft: { ...peft, shapes: shapesOf(spec) } },
+    create: (given) => {
+      const own = given as OwnOptions<O> & TargetOptions;
+      check?.(own);
+      const at = (place: MatrixPlace): OwnOptions<O> =>
+        ofLayer(own, place.path, options as unknown as Options);
+      return {
+        init: ({ model, key }) =>
+          freshParams(() =>
+            atPlaces(freshTargets(model.spec, own), (place) => {
+              if (!embeddings) checkNotEmbedding(spec.name, place);
+              const seed = fold(keyOf(key), place.path);
+              return Object.fromEntries(
+                Object.entries<Initial>(params(layerOf(place), at(place))).map(([name, start]) =>
+                  [name, start.make(fold(seed, name), model.backend)] as const
+                ),
+              );
+            })
+          ),
+        edits: (tree, { ...spec }) =>
+          chooseTargets(spec, own).map((place) => ({
+            kind: "linear",
+            path: place.path,
+            change: changeOf(paramsAt(tree, place.path) as L, at(place), layerOf(place)),
+          })),
+      };
+    },
+  });
+
+  function changeOf(own: L, options: OwnOptions<O>, layer: LayerShape): LinearChange {
+    if (change !== undefined) return change(own, options, layer);
+    const p = (options as { readonly dropout?: number }).dropout ?? 0;
+    if (map !== undefined) {
+      return { form: "add", map: map(own, options, layer), ...p > 0 && { dropout: p } };
+    }
+    return {
+      form: "delta",
+      reads: "input",
+      delta: fn(own, (own, call: LinearCall) => {
+        const drops = call.train && call.key !== undefined && p > 0;
+        return delta!(own, drops ? { ...call, x: dropout(call.x, p, call.key!) } : call, options, layer);
+      }),
+      ...weight && {
+        weight: fn(own, (own, call: WeightCall) => weight(own, call, options, layer)),
+      },
+    };
+  }
+}
+
+const layerOf = (place: MatrixPlace): LayerShape => ({ ...place, ...sizesOf(place) });
+
+/** The options of one layer: what `xPattern` says of it for `x`. */
+function ofLayer<O>(options: O, path: string, known: Options): O {
+  const byLayer = Object.keys(known).filter((name) => name.endsWith("Pattern")).map((name) => {
+    const own = name.slice(0, -"Pattern".length);
+    const values = options as Readonly<Record<string, unknown>>;
+    return [own, byPattern(values[name] as Readonly<Record<string, unknown>> | undefined, path, values[own])];
+  });
+  return { ...options, ...Object.fromEntries(byLayer) };
+}
+
+/** The shapes of a layer's parameters, for files. */
+function shapesOf<O extends TargetOptions, L extends LayerParams>(
+  { params, options }: LinearSpec<O, L>,
+): PeftMapping["shapes"] & object {
+  return (place, given): Readonly<Record<string, Shape>> => {
+    const own = ofLayer(given as OwnOptions<O>, place.path, options as unknown as Options);
+    return Object.fromEntries(
+      Object.entries<Initial>(params(layerOf(place), own)).map(([name, { shape }]) => [name, shape]),
+    );
+  };
+}
