@@ -3,7 +3,7 @@ import { type Batch, leaves, lookup, type Model, type Tensor, weightLeaves } fro
 import { classifierLeaves } from "../methods/shared/classifier.ts";
 import type { SparseMask } from "../methods/selective/sparse.ts";
 import { largest } from "../ops/mod.ts";
-import { fisher, type FisherOptions } from "../train/fisher.ts";
+import { fisher, type FisherOptions } from "../core/mod.ts";
 
 /** Size of the mask, and how it is determined. */
 export interface FisherMaskOptions extends Pick<FisherOptions, "labels" | "examples"> {

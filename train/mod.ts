@@ -25,7 +25,7 @@ export * from "./training.ts";
 export * from "./loop.ts";
 export { firstLossScale, type LossScale, type LossScaleOptions, nextLossScale } from "./loss_scale.ts";
 export * from "./evaluate.ts";
-export * from "./fisher.ts";
+export { type Fisher, fisher, type FisherOptions } from "../core/mod.ts";
 export * from "./plan.ts";
 export * from "./generated_scores.ts";
 export * from "./labelled_examples.ts";

@@ -16,7 +16,7 @@ import {
 import { METHOD_OPTIONS } from "../io/records/method_options.ts";
 import { count, oneOf, type OptionSchemas } from "../core/options/option_schemas.ts";
 import { ladderSideTuning, type LadderSideTuningOptions, prunedSide } from "../methods/mod.ts";
-import { fisher } from "../train/fisher.ts";
+import { fisher } from "../core/mod.ts";
 import { sideReduction } from "../methods/shared/model_sizes.ts";
 
 /** Options of the method, and of its initialization. */

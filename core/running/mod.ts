@@ -12,4 +12,5 @@ export {
   type StopReason,
 } from "./generate_ids.ts";
 export * from "./capture_inputs.ts";
+export * from "./fisher.ts";
 export * from "./method_costs.ts";

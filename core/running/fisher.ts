@@ -7,31 +7,28 @@
  * log p of a text is the sum over its labelled tokens. The expectation runs over all classes of one label, so
  * an example may have only one: a classifier's, or one labelled token.
  */
+import { type Batch, type Model } from "../trees/model.ts";
+import { castWeight, dequantizedShape, isStoredTransposed } from "../trees/matrix_layout.ts";
 import {
-  type Batch,
-  castWeight,
-  dequantizedShape,
   dispose,
-  isStoredTransposed,
   keep,
   keepMade,
-  labelCount,
-  labelledLogits,
   leaves,
-  lossAndGradients,
-  type Method,
-  type Model,
   nest,
   read,
-  replaceLeaf,
   type Root,
   scope,
   type Synchronous,
   type Tensor,
   type Tree,
-  weightLeaves,
-} from "../core/mod.ts";
-import { add, multiply, softmax, square, zeros } from "../ops/mod.ts";
+} from "../../tensor/mod.ts";
+import { labelCount } from "../trees/labels.ts";
+import { labelledLogits } from "./loss.ts";
+import { lossAndGradients } from "./loss_and_gradients.ts";
+import { type Method } from "../adapters/method.ts";
+import { replaceLeaf } from "../edits/edit.ts";
+import { weightLeaves } from "../trees/weights.ts";
+import { add, multiply, softmax, square, zeros } from "../../ops/mod.ts";
 
 /** Options of `fisher`. */
 export interface FisherOptions {
