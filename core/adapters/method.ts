@@ -6,6 +6,7 @@ import type { Json } from "../options/json.ts";
 import type { JsonOptions } from "../options/option_json.ts";
 import type { Options } from "../options/option.ts";
 import type { Batch, Model } from "../trees/model.ts";
+import type { LossOptions } from "../trees/loss_options.ts";
 import type { QuantizeOptions } from "../trees/quantize.ts";
 import type { Spec } from "../edits/place.ts";
 import type { MatrixPlace, Targets } from "../edits/targets.ts";
@@ -109,6 +110,8 @@ export interface MethodDefinition {
   readonly name: string;
   /** Other names that are understood: of other libraries, of former versions. */
   readonly aliases?: readonly string[];
+  /** How its paper writes it, for tables: "(IA)³"; default: the name. */
+  readonly title?: string;
   /** What a person can choose, from a program, a command line or a file. */
   readonly options: Options;
   /** The method, where its options are all that it needs. */
@@ -125,6 +128,15 @@ export interface MethodDefinition {
   prepare?(given: Preparing): Promise<PreparedRun>;
   /** The method from shapes alone, to plan the memory of what `prepare` makes; default: `create`. */
   plan?(given: Planning): Method;
+  /** Bytes of the changed base that `prepare` makes beside the model. */
+  planBase?(given: Planning): number;
+  /** The loss and gradients of a batch, where its paper has its own: two passes, say. */
+  gradients?(
+    model: Model,
+    adapter: Adapter,
+    batch: Batch,
+    options: LossOptions & { readonly key: Key },
+  ): { readonly value: Tensor; readonly gradients: Tree };
   /** The setting of its literature, for tables that compare methods. */
   readonly published?: Published;
   /** Its form in Hugging Face PEFT folders, where that is a matter of names; odd ones have a codec beside the method. */
@@ -167,6 +179,14 @@ export interface SharedFlags {
 export interface CommandLine {
   /** Peak learning rate when none is given: the paper's, or that of its released code. */
   readonly rate: number;
+  /** The rate of a short run of a small model; default ten times `rate`, at most 0.05. */
+  readonly shortRate?: number;
+  /** Whether it is among those that the short help names, which many people know. */
+  readonly common?: true;
+  /** Whether `graft compare` has it when no methods are named. */
+  readonly compared?: true;
+  /** What a run writes, where that is a whole model and no adapter. */
+  readonly writes?: "model";
   /** The shared flags that it takes. */
   readonly flags: readonly (keyof SharedFlags)[];
   /**

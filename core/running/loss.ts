@@ -1,4 +1,5 @@
 /** The loss of a model on a batch: which of its scores are compared with which labels. */
+import type { LossOptions } from "../trees/loss_options.ts";
 import { Tensor, tensor } from "../../tensor/mod.ts";
 import {
   binaryCrossEntropy,
@@ -21,20 +22,7 @@ import type { Batch, ForwardOptions, Model } from "../trees/model.ts";
 import { batchRows, rowGroups } from "../combinators/per_row.ts";
 import { forward } from "./forward.ts";
 
-/** How a loss is computed. */
-export interface LossOptions extends ForwardOptions {
-  /** Mixes the target with the uniform distribution (arXiv 1512.00567). Default 0. */
-  readonly labelSmoothing?: number;
-  /**
-   * Whether the labels of prompts themselves count ("scored", default) or not ("ignored", to score the text
-   * alone).
-   */
-  readonly context?: "scored" | "ignored";
-  /** Divide the summed loss by this instead of the batch's own number of labels (gradient accumulation). */
-  readonly labelCount?: number;
-  /** Multiplies the gradients, but not the returned loss. Default 1. */
-  readonly lossScale?: number;
-}
+export type { LossOptions };
 
 /**
  * Scores of the rows or tokens that have a class label [labels, v], and the labels, in the batch's order;
