@@ -2,9 +2,18 @@
 import type { GateDefinition, MethodDefinition } from "../core/mod.ts";
 import type { AnyPeftCodec } from "./peft/codec.ts";
 import { codecOf, hasMapping } from "./peft/mapping.ts";
+import { adamix } from "./adapters/adamix.ts";
 import { adapterFusionDefinition } from "./adapters/adapter_fusion.ts";
 import { averagedDefinition } from "./adapters/averaged.ts";
+import { bottleneckAdapter } from "./adapters/bottleneck_adapter.ts";
 import { bySpansDefinition } from "./adapters/by_spans.ts";
+import { compacter, compacterPlusPlus } from "./adapters/compacter.ts";
+import { houlsby } from "./adapters/houlsby.ts";
+import { invertibleAdapter } from "./adapters/invertible_adapter.ts";
+import { kronaB, kronaBres } from "./adapters/krona_b.ts";
+import { parallelAdapter } from "./adapters/parallel_adapter.ts";
+import { pfeiffer } from "./adapters/pfeiffer.ts";
+import { phmAdapter } from "./adapters/phm_adapter.ts";
 import { sparseAdapterDefinition } from "./adapters/sparse_adapter.ts";
 import { centralGateDefinition } from "./hybrids/central_gate.ts";
 import { parallelDefinition } from "./hybrids/parallel.ts";
@@ -50,9 +59,20 @@ import { scaledDefinition } from "../core/combinators/scaled.ts";
 /** Definitions by family: the folder in which the method is. */
 export const FAMILIES: Readonly<Record<string, readonly MethodDefinition[]>> = {
   adapters: [
+    adamix.definition,
     adapterFusionDefinition,
     averagedDefinition,
+    bottleneckAdapter.definition,
     bySpansDefinition,
+    compacter.definition,
+    compacterPlusPlus.definition,
+    houlsby.definition,
+    invertibleAdapter.definition,
+    kronaB.definition,
+    kronaBres.definition,
+    parallelAdapter.definition,
+    pfeiffer.definition,
+    phmAdapter.definition,
     sparseAdapterDefinition,
   ],
   hybrids: [

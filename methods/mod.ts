@@ -12,7 +12,7 @@ export { averaged, type AveragedOptions } from "./adapters/averaged.ts";
 export * from "./adapters/bottleneck_adapter.ts";
 export { bySpans } from "./adapters/by_spans.ts";
 export * from "./adapters/compacter.ts";
-export { type AdapterPosition, houlsby, type HoulsbyOptions } from "./adapters/houlsby.ts";
+export * from "./adapters/houlsby.ts";
 export * from "./adapters/invertible_adapter.ts";
 export * from "./adapters/krona_b.ts";
 export * from "./adapters/parallel_adapter.ts";
@@ -79,6 +79,7 @@ export {
   type LinearSpec,
   type OwnOptions,
 } from "./shared/define_linear.ts";
+export type { AdapterPosition } from "./shared/define_hidden.ts";
 export * as initial from "./shared/initial.ts";
 export type { Affine } from "./shared/affine.ts";
 export type { Activation, Bottleneck } from "./shared/bottleneck.ts";

@@ -37,6 +37,7 @@ export function generalForm(component: Component, model: Model): BottleneckAdapt
       }
       return { reduction: reduction!, activation: activation!, reads: "residual", scale: options.scale! };
     case "compacter":
+    case "compacterPlusPlus":
     case "phmAdapter": {
       const { dimension, rank } = options;
       return {
@@ -44,9 +45,9 @@ export function generalForm(component: Component, model: Model): BottleneckAdapt
         reduction: reduction!,
         activation: activation!,
         reads: (options.reads ?? "output") as "normed" | "output",
-        phm: component.method === "compacter"
-          ? { dimension: dimension!, rank: rank!, rule: "shared" }
-          : { dimension: dimension!, rank: "full", rule: "own" },
+        phm: component.method === "phmAdapter"
+          ? { dimension: dimension!, rank: "full", rule: "own" }
+          : { dimension: dimension!, rank: rank!, rule: "shared" },
       };
     }
     default:

@@ -47,6 +47,7 @@ export function describe(component: Component, model: Model): Described {
     case "pfeiffer":
     case "parallelAdapter":
     case "compacter":
+    case "compacterPlusPlus":
     case "phmAdapter":
     case "bottleneckAdapter":
       return fields(

@@ -10,35 +10,30 @@
  * (`sharing_up=1`).
  */
 import {
-  type Backend,
   bitsAt,
-  fn,
+  type DefinedMethod,
   fold,
   type HiddenCall,
-  type HiddenEdit,
   type Key,
-  key as keyOf,
   mapTree,
-  type Method,
-  nest,
-  paramsAt,
   scope,
-  type SublayerPlace,
   type Synchronous,
   type Tensor,
   type Tree,
-  under,
 } from "../../core/mod.ts";
+import { bounded, count, oneOf, option } from "../../core/options/mod.ts";
 import { broadcastTo, mean, reshape, slice } from "../../ops/mod.ts";
+import { activationOption, reductionOption } from "../shared/adapter_options.ts";
+import { type Affine, freshAffine } from "../shared/affine.ts";
 import {
   type Activation,
   activation,
   type Bottleneck,
   bottleneck,
   bottleneckRank,
-  feedForwards,
 } from "../shared/bottleneck.ts";
-import { type Affine, freshAffine } from "../shared/affine.ts";
+import { defineHidden } from "../shared/define_hidden.ts";
+import { reductionOf } from "../shared/model_sizes.ts";
 import { pfeiffer } from "./pfeiffer.ts";
 
 /** Options of AdaMix. */
@@ -66,51 +61,37 @@ export interface AdamixOptions {
  * assert.equal(adamix({ experts: 8 }).name, "adamix");
  * ```
  */
-export function adamix(options: AdamixOptions = {}): Method {
-  const { experts = 4, reduction = 16, activation: σ = "gelu", mixes = "down" } = options;
-  if (!Number.isInteger(experts) || experts < 1) {
-    throw new RangeError(`Expected experts to be a positive integer but found ${experts}`);
-  }
-  if (!(reduction >= 1)) throw new RangeError(`Expected reduction to be at least 1 but found ${reduction}`);
-  const fresh = ({ path, width }: SublayerPlace, key: Key, backend: Backend): Bottleneck => {
-    const rank = bottleneckRank(width, reduction);
+export const adamix: DefinedMethod<AdamixOptions> = defineHidden<AdamixOptions, Bottleneck>({
+  name: "adamix",
+  title: "AdaMix",
+  options: {
+    experts: option(bounded(count, "parts"), "M, the number of experts", 4),
+    reduction: reductionOption(16),
+    activation: activationOption("gelu"),
+    mixes: option(oneOf("down", "both"), "which layers have several experts: D alone, or both", "down"),
+  },
+  params: ({ width: d }, { experts, reduction, mixes }, { key, backend }) => {
+    const r = bottleneckRank(d, reduction);
     const copies = (name: string, n: number, out: number, inner: number): Affine =>
       mapTree(
-        freshAffine(fold(fold(key, path), name), out, inner, backend),
+        freshAffine(fold(key, name), out, inner, backend),
         (t) => broadcastTo(reshape(t, [1, ...t.shape]), [n, ...t.shape]),
       );
-    return {
-      down: copies("down", experts, rank, width),
-      up: copies("up", mixes === "both" ? experts : 1, width, rank),
-    };
-  };
-  return {
-    name: "adamix",
-    config: { experts, reduction, activation: σ, mixes },
-    init: ({ model, key }) =>
-      scope((): Synchronous<Tree> =>
-        nest(
-          feedForwards(model.spec, "adamix").flatMap((place) =>
-            under(place.path, fresh(place, keyOf(key), model.backend))
-          ),
-        ) as Tree
-      ),
-    edits: (params, spec) =>
-      feedForwards(spec, "adamix").map(({ path }): HiddenEdit => ({
-        kind: "hidden",
-        path,
-        reads: "output",
-        delta: fn(
-          paramsAt(params, path) as Bottleneck,
-          (p, call) => bottleneck(expertOf(p, call), call.y, activation(σ)),
-        ),
-      })),
-    finalize: (params) => ({
-      method: pfeiffer({ reduction, activation: σ, reads: "output" }),
-      params: scope((): Synchronous<Tree> => mapTree(params, average)),
-    }),
-  };
-}
+    return { down: copies("down", experts, r, d), up: copies("up", mixes === "both" ? experts : 1, d, r) };
+  },
+  reads: () => "output",
+  delta: (p, call, { activation: σ }) => bottleneck(expertOf(p, call), call.y, activation(σ)),
+  finalize: (params, { reduction, activation }) => ({
+    method: pfeiffer({ reduction, activation, reads: "output" }),
+    params: scope((): Synchronous<Tree> => mapTree(params, average)),
+  }),
+  cli: {
+    rate: 5e-4,
+    flags: ["bottleneck"],
+    options: ({ bottleneck }, spec) => ({ reduction: reductionOf(bottleneck, spec) }),
+  },
+  published: { setting: "4 experts, r d/16" },
+});
 
 /** The expert that a pass uses: a random one in training, else the average. */
 function expertOf({ down, up }: Bottleneck, call: HiddenCall): Bottleneck {

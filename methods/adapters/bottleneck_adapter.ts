@@ -12,26 +12,39 @@
  */
 import {
   type Backend,
-  fn,
+  type DefinedMethod,
   fold,
   type HiddenCall,
-  type HiddenEdit,
   type Key,
-  key as keyOf,
-  type Method,
-  paramsAt,
   reading,
+  type Spec,
   type SublayerPlace,
   type Tensor,
-  under,
 } from "../../core/mod.ts";
+import {
+  any,
+  bounded,
+  count,
+  factor,
+  fields,
+  type Filled,
+  list,
+  oneOf,
+  option,
+  positive,
+  probability,
+  record,
+} from "../../core/options/mod.ts";
 import { add, dropout, layerNorm, multiply, normal, ones, subtract, zeros } from "../../ops/mod.ts";
+import { activationOption, afterOption } from "../shared/adapter_options.ts";
 import { type Affine, affine } from "../shared/affine.ts";
 import { type Activation, activation, bottleneckRank, freshBottleneck } from "../shared/bottleneck.ts";
-import { type AdapterPosition, adapterSites } from "./houlsby.ts";
+import { type AdapterPosition, defineHidden } from "../shared/define_hidden.ts";
+import { rankSchema } from "../shared/target_options.ts";
 import { checkPhm, freshFactoredPhm, freshPhm, type Phm, phm } from "./phm.ts";
-import { freshParams } from "../shared/initial_factors.ts";
-import { checkPositive, checkProbability } from "../shared/option_checks.ts";
+
+/** Where an adapter may have a norm of its own. */
+type Norm = "before" | "branch" | "whole";
 
 /** Options of bottleneck adapters. */
 export interface BottleneckAdapterOptions {
@@ -46,7 +59,7 @@ export interface BottleneckAdapterOptions {
   /** r: "output" (default), "normed", or "sum" of h and x. */
   readonly keeps?: "output" | "normed" | "sum";
   /** Norms of the adapter: before D, after the branch, or after the sum of r and the branch. */
-  readonly norms?: readonly ("before" | "branch" | "whole")[];
+  readonly norms?: readonly Norm[];
   /**
    * s: a number (default 1), or trained starting from 1, as one scalar ("learned") or one per feature
    * ("channel").
@@ -66,7 +79,7 @@ export interface BottleneckAdapterOptions {
     readonly dimension: number;
     readonly rank: number | "full";
     readonly rule: "shared" | "own";
-  };
+  } | undefined;
 }
 
 type Layer = Affine | (Phm & { readonly rule?: Tensor });
@@ -76,7 +89,9 @@ type Parts = {
   readonly down: Layer;
   readonly up: Layer;
   readonly scale?: Tensor;
-  readonly norms?: { readonly [name in "before" | "branch" | "whole"]?: Affine };
+  readonly norms?: { readonly [name in Norm]?: Affine };
+  /** Of all places. */
+  readonly rule?: Tensor;
 };
 
 /**
@@ -88,68 +103,74 @@ type Parts = {
  * ```ts
  * import { bottleneckAdapter } from "@graft/peft";
  * import assert from "node:assert/strict";
- * assert.equal(bottleneckAdapter({ reads: "normed", keeps: "sum" }).name, "bottleneckAdapter");
+ * assert.equal(bottleneckAdapter({ reads: "normed", keeps: "sum" }).name, "bottleneck-adapter");
  * ```
  */
-export function bottleneckAdapter(options: BottleneckAdapterOptions = {}): Method {
-  const { after = ["feedForward"], reduction = 16, reads = "output", scale = 1, phm: sums } = options;
-  const { dropout: p = 0, branchDropout = 0 } = options;
-  for (const factor of typeof reduction === "number" ? [reduction] : Object.values(reduction)) {
-    if (!(factor > 0)) throw new RangeError(`Expected reduction above 0 but found ${factor}`);
-  }
-  if (typeof scale === "number" && !Number.isFinite(scale)) {
-    throw new RangeError(`Expected scale to be a finite number, "learned" or "channel" but found ${scale}`);
-  }
-  checkProbability("dropout", p);
-  checkProbability("branchDropout", branchDropout);
-  if (sums !== undefined) {
-    checkPositive("dimension", sums.dimension);
-    if (sums.rank !== "full") checkPositive("rank", sums.rank);
-  }
-  return {
-    name: "bottleneckAdapter",
-    config: { ...options },
-    init: ({ model: { spec, backend }, key }) =>
-      freshParams(() => {
-        const sites = adapterSites(spec, "bottleneckAdapter", after);
-        const before = spec.stacks.find(({ stack }) => stack === "encoder")?.layers ?? 0;
-        for (const place of sums === undefined ? [] : sites) {
-          const r = bottleneckRank(place.width, reductionAt(reduction, place, before));
-          checkPhm({ inFeatures: place.width, outFeatures: r, dimension: sums!.dimension });
-        }
-        return [
-          ...sums?.rule === "shared"
-            ? [["rule", rule(keyOf(key), sums.dimension, 1e-4, backend)] as const]
-            : [],
-          ...sites.flatMap((place) => {
-            const r = bottleneckRank(place.width, reductionAt(reduction, place, before));
-            return under(place.path, fresh(fold(keyOf(key), place.path), place.width, r, options, backend));
-          }),
-        ];
+export const bottleneckAdapter: DefinedMethod<BottleneckAdapterOptions> = defineHidden<
+  BottleneckAdapterOptions,
+  Parts
+>({
+  name: "bottleneck-adapter",
+  aliases: ["bottleneck", "bn"],
+  title: "bottleneck adapter",
+  options: {
+    after: afterOption("feedForward"),
+    reduction: option(
+      any(positive, record(positive)),
+      'd / r, or by block, with "default" for the others',
+      16,
+    ),
+    activation: activationOption("relu"),
+    reads: option(oneOf("output", "normed", "residual"), "what it reads: h, LN(h + x), or x", "output"),
+    keeps: option(
+      oneOf("output", "normed", "sum"),
+      "what the branch is added to: h, LN(h + x), or h + x",
+      "output",
+    ),
+    norms: option(
+      list(oneOf("before", "branch", "whole")),
+      "its own norms: before D, of the branch, of the sum",
+      [],
+    ),
+    scale: option(
+      any(factor, oneOf("learned", "channel")),
+      "s, or one trained scalar, or one per feature",
+      1,
+    ),
+    residual: option(oneOf("added", "dropped"), "whether the block adds x afterwards", "added"),
+    dropout: option(probability, "dropout of the branch's elements in training", 0),
+    branchDropout: option(probability, "probability of dropping a text's whole branch in training", 0),
+    phm: option(
+      fields<NonNullable<BottleneckAdapterOptions["phm"]>>({
+        dimension: bounded(count, "factors"),
+        rank: any(rankSchema, oneOf("full")),
+        rule: oneOf("shared", "own"),
       }),
-    edits: (params, spec) =>
-      adapterSites(spec, "bottleneckAdapter", after).map(({ path }): HiddenEdit => ({
-        kind: "hidden",
-        path,
-        reads,
-        delta: fn(
-          {
-            ...paramsAt(params, path) as Parts,
-            ...sums?.rule === "shared" && { rule: params["rule"] as Tensor },
-          },
-          (own: Parts & { readonly rule?: Tensor }, call) => change(own, call, options),
-        ),
-      })),
-  };
-}
+      "D and U as sums of n Kronecker products",
+    ),
+  },
+  after: ({ after }) => after,
+  fits: (place, { phm: sums, reduction }, spec) => {
+    if (sums === undefined) return;
+    const r = rankAt(place, reduction, spec);
+    checkPhm({ inFeatures: place.width, outFeatures: r, dimension: sums.dimension });
+  },
+  shared: ({ phm: sums }, { key, backend }) =>
+    sums?.rule === "shared" ? { rule: rule(key, sums.dimension, 1e-4, backend) } : {},
+  params: (place, options, { key, backend }, spec) =>
+    fresh(key, place.width, rankAt(place, options.reduction, spec), options, backend),
+  reads: ({ reads }) => reads,
+  delta: change,
+});
 
 function change(
-  own: Parts & { readonly rule?: Tensor },
+  own: Parts,
   call: HiddenCall,
-  { reads = "output", keeps = "output", residual = "added", scale = 1, ...options }: BottleneckAdapterOptions,
+  { reads, keeps, residual, scale, activation: σ, dropout: p, branchDropout }: Filled<
+    BottleneckAdapterOptions
+  >,
 ): Tensor {
-  const { activation: σ = "relu", dropout: p = 0, branchDropout = 0 } = options;
-  const normed = (name: "before" | "branch" | "whole", t: Tensor): Tensor => {
+  const normed = (name: Norm, t: Tensor): Tensor => {
     const norm = own.norms?.[name];
     return norm === undefined ? t : layerNorm(t, norm.weight, norm.bias, 1e-5);
   };
@@ -178,14 +199,16 @@ function change(
   return residual === "dropped" && x !== undefined ? subtract(delta, x) : delta;
 }
 
-function reductionAt(
+/** r of a place; an encoder's blocks are numbered before a decoder's. */
+function rankAt(
+  { stack, layer = 0, width }: SublayerPlace,
   reduction: number | Readonly<Record<string, number>>,
-  { stack, layer = 0 }: SublayerPlace,
-  before: number,
+  spec: Spec,
 ): number {
-  if (typeof reduction === "number") return reduction;
+  if (typeof reduction === "number") return bottleneckRank(width, reduction);
+  const before = spec.stacks.find(({ stack }) => stack === "encoder")?.layers ?? 0;
   const n = reduction[stack === "decoder" ? before + layer : layer] ?? reduction["default"];
-  if (n !== undefined) return n;
+  if (n !== undefined) return bottleneckRank(width, n);
   throw new RangeError(
     `Expected a reduction for block ${layer} of the ${stack} or a "default" but found neither`,
   );
@@ -198,7 +221,7 @@ function fresh(
   key: Key,
   width: number,
   r: number,
-  { phm: sums, scale = 1, norms = [] }: BottleneckAdapterOptions,
+  { phm: sums, scale, norms }: Filled<BottleneckAdapterOptions>,
   backend: Backend,
 ) {
   const sum = (name: string, inFeatures: number, outFeatures: number) => {

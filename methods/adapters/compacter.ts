@@ -10,23 +10,16 @@
  * learning rate (3e-3). Both papers' setups train the model's norms as well: `compose({ adapters:
  * compacter(), norms: layerNormTune() })`.
  */
-import {
-  fn,
-  fold,
-  type HiddenEdit,
-  key as keyOf,
-  type Method,
-  paramsAt,
-  reading,
-  type Tensor,
-  under,
-} from "../../core/mod.ts";
+import { type DefinedMethod, fold, reading, type Tensor } from "../../core/mod.ts";
+import { bounded, count, oneOf, option } from "../../core/options/mod.ts";
 import { normal } from "../../ops/mod.ts";
+import { layerNormTune } from "../selective/layer_norm_tune.ts";
+import { activationOption, afterOption, reductionOption } from "../shared/adapter_options.ts";
 import { type Activation, activation, bottleneckRank } from "../shared/bottleneck.ts";
-import { type AdapterPosition, adapterSites, checkReduction, TWICE } from "./houlsby.ts";
-import { checkPhm, freshFactoredPhm, type Phm, phm } from "./phm.ts";
-import { freshParams } from "../shared/initial_factors.ts";
-import { checkPositive } from "../shared/option_checks.ts";
+import { type AdapterPosition, defineHidden, type HiddenSpec } from "../shared/define_hidden.ts";
+import { phmSizes } from "../shared/model_sizes.ts";
+import { rankSchema } from "../shared/target_options.ts";
+import { checkPhm, freshFactoredPhm, type Phm, phm, phmSetting } from "./phm.ts";
 
 /** Options of Compacter. */
 export interface CompacterOptions {
@@ -44,7 +37,40 @@ export interface CompacterOptions {
   readonly reads?: "output" | "normed";
 }
 
-type PhmBottleneck = { readonly down: Phm; readonly up: Phm };
+type PhmBottleneck = { readonly rule: Tensor; readonly down: Phm; readonly up: Phm };
+
+/** What Compacter and Compacter++ share: all but their places. */
+const shared: Omit<HiddenSpec<CompacterOptions, PhmBottleneck>, "name"> = {
+  options: {
+    reduction: reductionOption(32),
+    dimension: option(bounded(count, "factors"), "n, the terms of the sum, and the rule's size", 4),
+    rank: option(rankSchema, "k, the rank of the blocks", 1),
+    activation: activationOption("geluTanh"),
+    after: afterOption("attention", "feedForward"),
+    reads: option(oneOf("output", "normed"), "what the adapter reads: h, or LN(h + x)", "output"),
+  },
+  after: ({ after }) => after,
+  fits: ({ width: d }, { reduction, dimension }) =>
+    checkPhm({ inFeatures: d, outFeatures: bottleneckRank(d, reduction), dimension }),
+  shared: ({ dimension: n }, { key, backend }) => ({
+    rule: normal(fold(key, "rule"), [n, n, n], backend, 1e-4),
+  }),
+  params: ({ width: d }, { reduction, dimension, rank: k }, { key, backend }) => {
+    const r = bottleneckRank(d, reduction);
+    const layer = (name: string, inFeatures: number, outFeatures: number): Phm =>
+      freshFactoredPhm(fold(key, name), { inFeatures, outFeatures, dimension }, k, backend);
+    return { down: layer("down", d, r), up: layer("up", r, d) };
+  },
+  reads: ({ reads }) => reads,
+  delta: ({ rule, down, up }, call, { reads, activation: σ }) =>
+    phm(rule, up, activation(σ)(phm(rule, down, reading(call, reads)))),
+  cli: {
+    rate: 3e-3,
+    flags: ["bottleneck"],
+    options: ({ bottleneck }, spec) => phmSizes(spec, 4, bottleneck),
+  },
+  published: phmSetting(4, layerNormTune),
+};
 
 /**
  * Compacter as a method. Parameters: `rule` [n, n, n], and under each part's path `down.left` [n, d/n, k], `down.right`
@@ -59,60 +85,30 @@ type PhmBottleneck = { readonly down: Phm; readonly up: Phm };
  * assert.equal(compacter({ reduction: 16 }).name, "compacter");
  * ```
  */
-export function compacter(options: CompacterOptions = {}): Method {
-  const { reduction = 32, dimension: n = 4, rank: k = 1, activation: σ = "geluTanh" } = options;
-  const { after = TWICE, reads = "output" } = options;
-  checkReduction(reduction);
-  checkPositive("dimension", n);
-  checkPositive("rank", k);
-  return {
-    name: "compacter",
-    config: { reduction, dimension: n, rank: k, activation: σ, after, reads },
-    init: ({ model: { spec, backend }, key }) =>
-      freshParams(() => {
-        const sites = adapterSites(spec, "compacter", after);
-        for (const { width } of sites) {
-          checkPhm({ inFeatures: width, outFeatures: bottleneckRank(width, reduction), dimension: n });
-        }
-        return [
-          ["rule", normal(fold(keyOf(key), "rule"), [n, n, n], backend, 1e-4)],
-          ...sites.flatMap(({ path, width }) => {
-            const r = bottleneckRank(width, reduction);
-            const layer = (name: string, inFeatures: number, outFeatures: number): Phm =>
-              freshFactoredPhm(
-                fold(fold(keyOf(key), path), name),
-                { inFeatures, outFeatures, dimension: n },
-                k,
-                backend,
-              );
-            return under(path, { down: layer("down", width, r), up: layer("up", r, width) });
-          }),
-        ];
-      }),
-    edits: (params, spec) =>
-      adapterSites(spec, "compacter", after).map(({ path }): HiddenEdit => ({
-        kind: "hidden",
-        path,
-        reads,
-        delta: fn(
-          { rule: params["rule"] as Tensor, ...paramsAt(params, path) as PhmBottleneck },
-          ({ rule, down, up }, call) => phm(rule, up, activation(σ)(phm(rule, down, reading(call, reads)))),
-        ),
-      })),
-  };
-}
+export const compacter: DefinedMethod<CompacterOptions> = defineHidden<CompacterOptions, PhmBottleneck>({
+  ...shared,
+  name: "compacter",
+  title: "Compacter",
+});
 
 /**
- * Compacter++: only after the feed-forward part.
+ * Compacter++: only after the feed-forward part, unless `after` says otherwise.
  *
  * @throws {RangeError} as `compacter`.
  * @example
  * ```ts
  * import { compacterPlusPlus } from "@graft/peft";
  * import assert from "node:assert/strict";
- * assert.deepEqual(compacterPlusPlus().config["after"], ["feedForward"]);
+ * assert.equal(compacterPlusPlus({ reduction: 16 }).name, "compacter-plus-plus");
  * ```
  */
-export function compacterPlusPlus(options: Omit<CompacterOptions, "after"> = {}): Method {
-  return compacter({ ...options, after: ["feedForward"] });
-}
+export const compacterPlusPlus: DefinedMethod<CompacterOptions> = defineHidden<
+  CompacterOptions,
+  PhmBottleneck
+>({
+  ...shared,
+  name: "compacter-plus-plus",
+  aliases: ["compacter++"],
+  title: "Compacter++",
+  options: { ...shared.options, after: afterOption("feedForward") },
+});

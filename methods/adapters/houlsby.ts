@@ -12,20 +12,10 @@
  * decoder's cross-attention gets none, as in Compacter's and AdapterHub's code, unless `after` says
  * otherwise.
  */
-import {
-  type Backend,
-  fn,
-  fold,
-  type HiddenEdit,
-  type Key,
-  key as keyOf,
-  type Method,
-  paramsAt,
-  type Spec,
-  type SublayerPlace,
-  under,
-} from "../../core/mod.ts";
+import { type DefinedMethod, fold, type Tensor } from "../../core/mod.ts";
+import { option, type OptionSchema } from "../../core/options/mod.ts";
 import { truncatedNormal, zeros } from "../../ops/mod.ts";
+import { activationOption, afterOption, reductionOption } from "../shared/adapter_options.ts";
 import type { Affine } from "../shared/affine.ts";
 import {
   type Activation,
@@ -34,10 +24,9 @@ import {
   bottleneck,
   bottleneckRank,
 } from "../shared/bottleneck.ts";
-import { freshParams } from "../shared/initial_factors.ts";
-
-/** The parts of a block after which adapters are placed. */
-export type AdapterPosition = SublayerPlace["role"];
+import { type AdapterPosition, defineHidden } from "../shared/define_hidden.ts";
+import { reductionOf } from "../shared/model_sizes.ts";
+import { layerNormTune } from "../selective/layer_norm_tune.ts";
 
 /** Options of the Houlsby adapter. */
 export interface HoulsbyOptions {
@@ -51,6 +40,11 @@ export interface HoulsbyOptions {
   readonly deviation?: number;
 }
 
+const deviation: OptionSchema<number> = {
+  what: "a number of at least 0",
+  accepts: (value) => Number.isFinite(value) && value as number >= 0,
+};
+
 /**
  * The Houlsby adapter as a method. Parameters are stored under each part's path: `….self_attn.down.weight`,
  * `….mlp.up.bias`.
@@ -63,60 +57,30 @@ export interface HoulsbyOptions {
  * assert.equal(houlsby({ reduction: 12, after: ["feedForward"] }).name, "houlsby");
  * ```
  */
-export function houlsby(options: HoulsbyOptions = {}): Method {
-  const { reduction = 16, activation: σ = "gelu", after = TWICE, deviation = 1e-3 } = options;
-  checkReduction(reduction);
-  if (!(deviation >= 0)) throw new RangeError(`Expected deviation to be at least 0 but found ${deviation}`);
-  return {
-    name: "houlsby",
-    config: { reduction, activation: σ, after, deviation },
-    init: ({ model: { spec, backend }, key }) =>
-      freshParams(() =>
-        adapterSites(spec, "houlsby", after).flatMap(({ path, width }) =>
-          under(
-            path,
-            nearZero(fold(keyOf(key), path), width, bottleneckRank(width, reduction), deviation, backend),
-          )
-        )
-      ),
-    edits: (params, spec) =>
-      adapterSites(spec, "houlsby", after).map(({ path }): HiddenEdit => ({
-        kind: "hidden",
-        path,
-        reads: "output",
-        delta: fn(paramsAt(params, path) as Bottleneck, (p, { y }) => bottleneck(p, y, activation(σ))),
-      })),
-  };
-}
-
-/** After attention and feed-forward part. */
-export const TWICE: readonly AdapterPosition[] = ["attention", "feedForward"];
-
-/** The parts of the blocks with one of the roles. @throws {RangeError} when there is none. */
-export function adapterSites(
-  spec: Spec,
-  method: string,
-  after: readonly AdapterPosition[],
-): readonly SublayerPlace[] {
-  if (after.length === 0) {
-    throw new RangeError(`Expected after to name at least one part of a block for ${method}`);
-  }
-  const found = spec.sublayers.filter(({ role }) => after.includes(role));
-  if (found.length === 0) {
-    throw new RangeError(`Cannot place ${method}: the model offers no ${after.join(" or ")} part`);
-  }
-  return found;
-}
-
-/** @throws {RangeError} when a reduction is below 1. */
-export function checkReduction(reduction: number): void {
-  if (!(reduction >= 1)) throw new RangeError(`Expected reduction to be at least 1 but found ${reduction}`);
-}
-
-function nearZero(key: Key, width: number, rank: number, deviation: number, backend: Backend): Bottleneck {
-  const layer = (name: string, out: number, inner: number): Affine => ({
-    weight: truncatedNormal(fold(key, name), [out, inner], backend, deviation),
-    bias: zeros([out], backend),
-  });
-  return { down: layer("down", rank, width), up: layer("up", width, rank) };
-}
+export const houlsby: DefinedMethod<HoulsbyOptions> = defineHidden<HoulsbyOptions, Bottleneck>({
+  name: "houlsby",
+  title: "Houlsby adapter",
+  options: {
+    reduction: reductionOption(16),
+    activation: activationOption("gelu"),
+    after: afterOption("attention", "feedForward"),
+    deviation: option(deviation, "standard deviation of the initial weights", 1e-3),
+  },
+  after: ({ after }) => after,
+  params: ({ width: d }, { reduction, deviation }, { key, backend }) => {
+    const r = bottleneckRank(d, reduction);
+    const layer = (name: string, out: number, inner: number): Affine => ({
+      weight: truncatedNormal(fold(key, name), [out, inner], backend, deviation),
+      bias: zeros([out], backend),
+    });
+    return { down: layer("down", r, d), up: layer("up", d, r) };
+  },
+  reads: () => "output",
+  delta: (p, { y }, { activation: σ }): Tensor => bottleneck(p, y, activation(σ)),
+  cli: {
+    rate: 5e-4,
+    flags: ["bottleneck"],
+    options: ({ bottleneck }, spec) => ({ reduction: reductionOf(bottleneck, spec) }),
+  },
+  published: { setting: "r d/32, and norms", options: () => ({ reduction: 32 }), beside: layerNormTune },
+});

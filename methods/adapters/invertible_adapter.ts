@@ -10,6 +10,8 @@
  */
 import {
   type Backend,
+  type DefinedMethod,
+  defineMethod,
   type Edit,
   fn,
   fold,
@@ -17,7 +19,6 @@ import {
   type Key,
   key as keyOf,
   type LinearMap,
-  type Method,
   paramsAt,
   type Spec,
   type StackPlace,
@@ -25,6 +26,7 @@ import {
   tensorsIn,
   under,
 } from "../../core/mod.ts";
+import { oneOf, option } from "../../core/options/mod.ts";
 import { add, concat, normal, slice, subtract, zeros } from "../../ops/mod.ts";
 import {
   type Activation,
@@ -33,8 +35,9 @@ import {
   bottleneck,
   bottleneckRank,
 } from "../shared/bottleneck.ts";
-import { checkReduction } from "./houlsby.ts";
+import { activationOption, reductionOption } from "../shared/adapter_options.ts";
 import { freshParams } from "../shared/initial_factors.ts";
+import { reductionOf } from "../shared/model_sizes.ts";
 
 /** Options of invertible adapters. */
 export interface InvertibleAdapterOptions {
@@ -63,45 +66,64 @@ type Coupling = { readonly f: Bottleneck; readonly g: Bottleneck };
  * ```ts
  * import { invertibleAdapter } from "@graft/peft";
  * import assert from "node:assert/strict";
- * assert.equal(invertibleAdapter().name, "invertibleAdapter");
+ * assert.equal(invertibleAdapter().name, "invertible-adapter");
  * ```
  */
-export function invertibleAdapter(options: InvertibleAdapterOptions = {}): Method {
-  const { reduction = 2, activation: name = "relu", stands = "tokens", undone = "heads" } = options;
-  checkReduction(reduction);
-  const σ = activation(name);
-  return {
-    name: "invertibleAdapter",
-    config: { reduction, activation: name, stands, undone },
-    init: ({ model: { spec, backend }, key }) =>
-      freshParams(() =>
-        entrances(spec, stands).flatMap(({ path, width }) =>
-          under(path, fresh(fold(keyOf(key), path), width, reduction, backend))
-        )
-      ),
-    edits: (params, spec) => {
-      const sites = entrances(spec, stands);
-      return sites.flatMap(({ path }): readonly Edit[] => {
-        const { f, g } = paramsAt(params, path) as Coupling;
-        const coupling = { f, g };
-        const heads = undone === "heads" && path === sites[0]!.path ? scoring(spec) : [];
-        return [
-          {
-            kind: "hidden",
-            path,
-            reads: "output",
-            delta: fn(coupling, (c, { y }: HiddenCall) => subtract(coupled(c, y, σ), y)),
-          },
-          ...heads.map((head): Edit => ({
-            kind: "linear",
-            path: head.path,
-            change: { form: "input", map: undoing(coupling, head.inFeatures, σ) },
-          })),
-        ];
-      });
-    },
-  };
-}
+export const invertibleAdapter: DefinedMethod<InvertibleAdapterOptions> = defineMethod<
+  InvertibleAdapterOptions
+>({
+  name: "invertible-adapter",
+  aliases: ["invertible"],
+  title: "invertible adapter",
+  options: {
+    reduction: reductionOption(2),
+    activation: activationOption("relu"),
+    stands: option(
+      oneOf("tokens", "entrance"),
+      "at embedded tokens, or where they enter the blocks",
+      "tokens",
+    ),
+    undone: option(oneOf("heads", "never"), "whether it is undone before heads that score tokens", "heads"),
+  },
+  create: ({ reduction, activation: name, stands, undone }) => {
+    const σ = activation(name);
+    return {
+      init: ({ model: { spec, backend }, key }) =>
+        freshParams(() =>
+          entrances(spec, stands).flatMap(({ path, width }) =>
+            under(path, fresh(fold(keyOf(key), path), width, reduction, backend))
+          )
+        ),
+      edits: (params, spec) => {
+        const sites = entrances(spec, stands);
+        return sites.flatMap(({ path }): readonly Edit[] => {
+          const { f, g } = paramsAt(params, path) as Coupling;
+          const coupling = { f, g };
+          const heads = undone === "heads" && path === sites[0]!.path ? scoring(spec) : [];
+          return [
+            {
+              kind: "hidden",
+              path,
+              reads: "output",
+              delta: fn(coupling, (c, { y }: HiddenCall) => subtract(coupled(c, y, σ), y)),
+            },
+            ...heads.map((head): Edit => ({
+              kind: "linear",
+              path: head.path,
+              change: { form: "input", map: undoing(coupling, head.inFeatures, σ) },
+            })),
+          ];
+        });
+      },
+    };
+  },
+  cli: {
+    rate: 5e-4,
+    flags: ["bottleneck"],
+    options: ({ bottleneck }, spec) => ({ reduction: reductionOf(bottleneck, spec) }),
+  },
+  published: { setting: "embeddings, d/4" },
+});
 
 type Nonlinearity = (x: Tensor) => Tensor;
 
@@ -183,7 +205,7 @@ function entrances(
       ? []
       : [[reader.path, reader.width]],
   );
-  if (found.size === 0) throw new RangeError("Cannot place invertibleAdapter: the model offers no entrance");
+  if (found.size === 0) throw new RangeError("Cannot place invertible-adapter: the model offers no entrance");
   return [...found].map(([path, width]) => ({ path, width }));
 }
 

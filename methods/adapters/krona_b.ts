@@ -9,28 +9,40 @@
  * initial s_res. It is 0 here, so that the model is initially unchanged; a third party's code uses 1.
  */
 import {
+  type DefinedMethod,
   dense,
-  fn,
   fold,
-  type HiddenCall,
-  type HiddenEdit,
-  key as keyOf,
   kronecker,
-  type Method,
-  paramsAt,
   type SublayerPlace,
   type Tensor,
-  under,
 } from "../../core/mod.ts";
+import {
+  bounded,
+  count,
+  factor,
+  type Filled,
+  number,
+  oneOf,
+  option,
+  type OptionsOf,
+  pair,
+} from "../../core/options/mod.ts";
 import { add, full, multiply, normal, zeros } from "../../ops/mod.ts";
-import { feedForwards } from "../shared/bottleneck.ts";
-import { type KronaOptions, kronaShapes } from "../structured/krona.ts";
-import { freshParams, kaiming } from "../shared/initial_factors.ts";
-import { checkPositive } from "../shared/option_checks.ts";
+import { layerNormTune } from "../selective/layer_norm_tune.ts";
+import { defineHidden, type Drawing, type HiddenSpec } from "../shared/define_hidden.ts";
+import { kaiming } from "../shared/initial_factors.ts";
+import { kronaShapes } from "../structured/krona.ts";
 
 /** Options of KronA_B: those of KronA, except its place. */
-export interface KronaBOptions
-  extends Pick<KronaOptions, "scale" | "firstFactor" | "zero" | "initialization"> {
+export interface KronaBOptions {
+  /** s, default 1. The paper tunes it. */
+  readonly scale?: number;
+  /** Shape of A [o1, i1], which must divide [d, d]; default: the fewest parameters, then the highest rank. */
+  readonly firstFactor?: readonly [outFeatures: number, inFeatures: number] | undefined;
+  /** Which factor is zero initially. Default "b". */
+  readonly zero?: "a" | "b";
+  /** Initialization of the other: uniform in ±1/√i1 ("kaiming", default) or N(0, 1/i1) ("normal"). */
+  readonly initialization?: "kaiming" | "normal";
   /** Whether there is a bias b [d], zero initially. Default "one". */
   readonly bias?: "one" | "none";
 }
@@ -45,24 +57,63 @@ type Beside = {
   readonly a: Tensor;
   readonly b: Tensor;
   readonly bias?: Tensor;
-  readonly residual?: Tensor;
+};
+type BesideWithInput = Beside & { readonly residual: Tensor };
+
+const options: OptionsOf<KronaBOptions> = {
+  scale: option(factor, "s, by which the module is multiplied", 1),
+  firstFactor: option(pair(bounded(count, "width")), "the shape of A; by default the fewest parameters"),
+  zero: option(oneOf("a", "b"), "which factor is zero initially", "b"),
+  initialization: option(oneOf("kaiming", "normal"), "how the other one starts", "kaiming"),
+  bias: option(oneOf("one", "none"), "whether there is a bias, zero initially", "one"),
+};
+
+const factors = (
+  place: SublayerPlace,
+  { zero, initialization, bias, firstFactor }: Filled<KronaBOptions>,
+  { key, backend }: Drawing,
+) => {
+  const shapes = kronaShapes(square(place), { ...firstFactor && { firstFactor } });
+  const start = (which: "a" | "b"): Tensor =>
+    which === zero
+      ? zeros(shapes[which], backend)
+      : initialization === "normal"
+      ? normal(fold(key, which), shapes[which], backend, 1 / Math.sqrt(shapes[which][1]))
+      : kaiming(key, which, shapes[which], backend);
+  return { a: start("a"), b: start("b"), ...bias === "one" && { bias: zeros([place.width], backend) } };
+};
+
+const branch = ({ a, b, bias }: Beside, x: Tensor, scale: number): Tensor => {
+  const mapped = kronecker(dense(a), dense(b), 1).apply(x); // [b, t, d]
+  return multiply(bias === undefined ? mapped : add(mapped, bias), scale);
+};
+
+const known: Pick<HiddenSpec<KronaBOptions, Beside>, "cli" | "published"> = {
+  cli: { rate: 1e-3, flags: [] },
+  published: { setting: "beside feed-forward, and norms", beside: layerNormTune },
 };
 
 /**
  * KronA_B as a method. Parameters under the feed-forward part's path: `a` [o1, i1], `b` [o2, i2] and `bias` [d].
  *
- * @throws {RangeError} when the scale is not finite, `firstFactor` does not divide [d, d], or the model has no feed-forward
+ * @throws {RangeError} when the scale is 0 or not finite, `firstFactor` does not divide [d, d], or the model has no feed-forward
  * part.
  * @example
  * ```ts
  * import { kronaB } from "@graft/peft";
  * import assert from "node:assert/strict";
- * assert.equal(kronaB({ firstFactor: [32, 24] }).name, "kronaB");
+ * assert.equal(kronaB({ firstFactor: [32, 24] }).name, "krona-b");
  * ```
  */
-export function kronaB(options: KronaBOptions = {}): Method {
-  return beside("kronaB", options, undefined);
-}
+export const kronaB: DefinedMethod<KronaBOptions> = defineHidden<KronaBOptions, Beside>({
+  name: "krona-b",
+  title: "KronA_B",
+  options,
+  params: factors,
+  reads: () => "input",
+  delta: (own, { x }, { scale }) => branch(own, x, scale),
+  ...known,
+});
 
 /**
  * KronA_Bres as a method: KronA_B's parameters and `residual` [1] for each layer.
@@ -72,65 +123,21 @@ export function kronaB(options: KronaBOptions = {}): Method {
  * ```ts
  * import { kronaBres } from "@graft/peft";
  * import assert from "node:assert/strict";
- * assert.equal(kronaBres({ residual: 1 }).name, "kronaBres");
+ * assert.equal(kronaBres({ residual: 1 }).name, "krona-bres");
  * ```
  */
-export function kronaBres({ residual = 0, ...options }: KronaBresOptions = {}): Method {
-  return beside("kronaBres", options, residual);
-}
-
-function beside(name: string, options: KronaBOptions, residual: number | undefined): Method {
-  const { scale = 1, zero = "b", initialization = "kaiming", bias = "one", firstFactor } = options;
-  for (const [what, value] of Object.entries({ scale, residual: residual ?? 0 })) {
-    if (!Number.isFinite(value)) {
-      throw new RangeError(`Expected ${what} to be a finite number but found ${value}`);
-    }
-  }
-  for (const n of firstFactor ?? []) checkPositive("firstFactor", n);
-  const run = ({ a, b, bias, residual }: Beside, { x }: HiddenCall): Tensor => {
-    const mapped = kronecker(dense(a), dense(b), 1).apply(x); // [b, t, d]
-    const branch = multiply(bias === undefined ? mapped : add(mapped, bias), scale);
-    return residual === undefined ? branch : add(branch, multiply(x, residual));
-  };
-  return {
-    name,
-    config: {
-      scale,
-      zero,
-      initialization,
-      bias,
-      ...firstFactor && { firstFactor },
-      ...residual !== undefined && { residual },
-    },
-    init: ({ model: { spec, backend }, key }) =>
-      freshParams(() =>
-        feedForwards(spec, name).flatMap((place) => {
-          const { path, width } = place;
-          const seed = fold(keyOf(key), path);
-          const factor = (which: "a" | "b", shape: readonly [number, number]): Tensor =>
-            which === zero
-              ? zeros(shape, backend)
-              : initialization === "normal"
-              ? normal(fold(seed, which), shape, backend, 1 / Math.sqrt(shape[1]))
-              : kaiming(seed, which, shape, backend);
-          const shapes = kronaShapes(square(place), { ...firstFactor && { firstFactor } });
-          return under(path, {
-            a: factor("a", shapes.a),
-            b: factor("b", shapes.b),
-            ...bias === "one" && { bias: zeros([width], backend) },
-            ...residual !== undefined && { residual: full([1], residual, backend) },
-          });
-        })
-      ),
-    edits: (params, spec) =>
-      feedForwards(spec, name).map(({ path }): HiddenEdit => ({
-        kind: "hidden",
-        path,
-        reads: "input",
-        delta: fn(paramsAt(params, path) as Beside, run),
-      })),
-  };
-}
+export const kronaBres: DefinedMethod<KronaBresOptions> = defineHidden<KronaBresOptions, BesideWithInput>({
+  name: "krona-bres",
+  title: "KronA_Bres",
+  options: { ...options, residual: option(number, "the initial s_res, the factor of the input", 0) },
+  params: (place, { residual, ...options }, from) => ({
+    ...factors(place, options, from),
+    residual: full([1], residual, from.backend),
+  }),
+  reads: () => "input",
+  delta: ({ residual, ...own }, { x }, { scale }) => add(branch(own, x, scale), multiply(x, residual)),
+  ...known,
+});
 
 /** The module as a linear layer d → d. */
 const square = ({ path, stack, width }: SublayerPlace) => ({

@@ -9,30 +9,20 @@
  * the model is initially unchanged. `scale: "learned"` trains s starting from 1, an option in the authors'
  * code (petl_factory.py).
  */
-import {
-  fn,
-  fold,
-  type HiddenCall,
-  type HiddenEdit,
-  key as keyOf,
-  type Method,
-  paramsAt,
-  reading,
-  type Tensor,
-  under,
-} from "../../core/mod.ts";
+import { type DefinedMethod, reading, type Tensor } from "../../core/mod.ts";
+import { any, factor, oneOf, option, probability } from "../../core/options/mod.ts";
 import { dropout, multiply, ones, zeros } from "../../ops/mod.ts";
+import { activationOption, reductionOption } from "../shared/adapter_options.ts";
 import {
   type Activation,
   activation,
   type Bottleneck,
   bottleneck,
   bottleneckRank,
-  feedForwards,
 } from "../shared/bottleneck.ts";
-import { checkReduction } from "./houlsby.ts";
-import { freshParams, kaiming } from "../shared/initial_factors.ts";
-import { checkProbability } from "../shared/option_checks.ts";
+import { defineHidden } from "../shared/define_hidden.ts";
+import { kaiming } from "../shared/initial_factors.ts";
+import { reductionOf } from "../shared/model_sizes.ts";
 
 /** Options of the parallel adapter. */
 export interface ParallelAdapterOptions {
@@ -64,45 +54,46 @@ type Parallel = Bottleneck & { readonly scale?: Tensor };
  * ```ts
  * import { parallelAdapter } from "@graft/peft";
  * import assert from "node:assert/strict";
- * assert.equal(parallelAdapter({ reduction: 48, scale: 2 }).name, "parallelAdapter");
+ * assert.equal(parallelAdapter({ reduction: 48, scale: 2 }).name, "parallel-adapter");
  * ```
  */
-export function parallelAdapter(options: ParallelAdapterOptions = {}): Method {
-  const { reduction = 2, scale = 4, dropout: p = 0, activation: σ = "relu", reads = "input" } = options;
-  checkReduction(reduction);
-  checkProbability("dropout", p);
-  if (scale !== "learned" && !Number.isFinite(scale)) {
-    throw new RangeError(`Expected scale to be a finite number or "learned" but found ${scale}`);
-  }
-  const run = (params: Parallel, call: HiddenCall): Tensor => {
+export const parallelAdapter: DefinedMethod<ParallelAdapterOptions> = defineHidden<
+  ParallelAdapterOptions,
+  Parallel
+>({
+  name: "parallel-adapter",
+  aliases: ["parallel"],
+  title: "parallel adapter",
+  options: {
+    reduction: reductionOption(2),
+    scale: option(any(factor, oneOf("learned")), "s, or one trained scalar per layer", 4),
+    dropout: option(probability, "dropout after σ in training", 0),
+    activation: activationOption("relu"),
+    reads: option(
+      oneOf("input", "residual"),
+      "the feed-forward part's input, or the residual stream",
+      "input",
+    ),
+  },
+  params: ({ width: d }, { reduction, scale }, { key, backend }) => {
+    const r = bottleneckRank(d, reduction);
+    return {
+      down: { weight: kaiming(key, "down", [r, d], backend), bias: zeros([r], backend) },
+      up: { weight: zeros([d, r], backend), bias: zeros([d], backend) },
+      ...scale === "learned" && { scale: ones([1], backend) },
+    };
+  },
+  reads: ({ reads }) => reads,
+  delta: (params, call, { reads, activation: σ, dropout: p, scale }) => {
     const { train, key } = call;
     const dropped = (h: Tensor): Tensor => train && key !== undefined && p > 0 ? dropout(h, p, key) : h;
     const branch = bottleneck(params, reading(call, reads), (h) => dropped(activation(σ)(h))); // [b, t, d]
     return multiply(branch, scale === "learned" ? params.scale! : scale);
-  };
-  return {
-    name: "parallelAdapter",
-    config: { reduction, scale, dropout: p, activation: σ, reads },
-    init: ({ model: { spec, backend }, key }) =>
-      freshParams(() =>
-        feedForwards(spec, "parallelAdapter").flatMap(({ path, width }) => {
-          const rank = bottleneckRank(width, reduction);
-          return under(path, {
-            down: {
-              weight: kaiming(fold(keyOf(key), path), "down", [rank, width], backend),
-              bias: zeros([rank], backend),
-            },
-            up: { weight: zeros([width, rank], backend), bias: zeros([width], backend) },
-            ...scale === "learned" && { scale: ones([1], backend) },
-          });
-        })
-      ),
-    edits: (params, spec) =>
-      feedForwards(spec, "parallelAdapter").map(({ path }): HiddenEdit => ({
-        kind: "hidden",
-        path,
-        reads,
-        delta: fn(paramsAt(params, path) as Parallel, run),
-      })),
-  };
-}
+  },
+  cli: {
+    rate: 5e-4,
+    flags: ["bottleneck", "dropout"],
+    options: ({ bottleneck }, spec) => ({ reduction: reductionOf(bottleneck, spec) }),
+  },
+  published: { setting: "r d/48", options: () => ({ reduction: 48, scale: 2 }) },
+});

@@ -8,29 +8,20 @@
  * the same frozen LN then follows on the result (as in AdapterHub's code, methods/modeling.py). A pre-norm block has no LN
  * there: z = h + x. With `reads: "output"` z = h, the wiring of Houlsby's adapter and of AdaMix.
  */
-import {
-  fn,
-  fold,
-  type HiddenEdit,
-  key as keyOf,
-  type Method,
-  nest,
-  paramsAt,
-  reading,
-  scope,
-  type Synchronous,
-  type Tree,
-  under,
-} from "../../core/mod.ts";
+import type { DefinedMethod } from "../../core/mod.ts";
+import { reading } from "../../core/mod.ts";
+import { oneOf, option } from "../../core/options/mod.ts";
+import { activationOption, reductionOption } from "../shared/adapter_options.ts";
 import {
   type Activation,
   activation,
   type Bottleneck,
   bottleneck,
   bottleneckRank,
-  feedForwards,
   freshBottleneck,
 } from "../shared/bottleneck.ts";
+import { defineHidden } from "../shared/define_hidden.ts";
+import { reductionOf } from "../shared/model_sizes.ts";
 
 /** Options of the Pfeiffer adapter. */
 export interface PfeifferOptions {
@@ -55,30 +46,22 @@ export interface PfeifferOptions {
  * assert.equal(pfeiffer({ reduction: 8 }).name, "pfeiffer");
  * ```
  */
-export function pfeiffer(options: PfeifferOptions = {}): Method {
-  const { reduction = 16, activation: σ = "relu", reads = "normed" } = options;
-  if (!(reduction >= 1)) throw new RangeError(`Expected reduction to be at least 1 but found ${reduction}`);
-  return {
-    name: "pfeiffer",
-    config: { reduction, activation: σ, reads },
-    init: ({ model, key }) =>
-      scope((): Synchronous<Tree> =>
-        nest(
-          feedForwards(model.spec, "pfeiffer").flatMap(({ path, width }) => {
-            const rank = bottleneckRank(width, reduction);
-            return under(path, freshBottleneck(fold(keyOf(key), path), width, rank, model.backend));
-          }),
-        ) as Tree
-      ),
-    edits: (params, spec) =>
-      feedForwards(spec, "pfeiffer").map(({ path }): HiddenEdit => ({
-        kind: "hidden",
-        path,
-        reads,
-        delta: fn(
-          paramsAt(params, path) as Bottleneck,
-          (p, call) => bottleneck(p, reading(call, reads), activation(σ)),
-        ),
-      })),
-  };
-}
+export const pfeiffer: DefinedMethod<PfeifferOptions> = defineHidden<PfeifferOptions, Bottleneck>({
+  name: "pfeiffer",
+  title: "Pfeiffer adapter",
+  options: {
+    reduction: reductionOption(16),
+    activation: activationOption("relu"),
+    reads: option(oneOf("normed", "output"), "what the adapter reads: LN(h + x), or h", "normed"),
+  },
+  params: ({ width }, { reduction }, { key, backend }) =>
+    freshBottleneck(key, width, bottleneckRank(width, reduction), backend),
+  reads: ({ reads }) => reads,
+  delta: (p, call, { reads, activation: σ }) => bottleneck(p, reading(call, reads), activation(σ)),
+  cli: {
+    rate: 5e-4,
+    flags: ["bottleneck"],
+    options: ({ bottleneck }, spec) => ({ reduction: reductionOf(bottleneck, spec) }),
+  },
+  published: { setting: "r d/16" },
+});

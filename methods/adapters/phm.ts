@@ -7,8 +7,15 @@
  * in the row form of the papers: H[a · in/n + k, c · out/n + p] = Σ_i A[i, a, c] B[i, k, p]. The blocks may be products of
  * thin factors, B_i = s_i t_i (Compacter).
  */
-import type { Backend, Key, Tensor } from "../../core/mod.ts";
-import { fold } from "../../core/mod.ts";
+import {
+  type Backend,
+  fold,
+  type Key,
+  type Method,
+  type Model,
+  type Published,
+  type Tensor,
+} from "../../core/mod.ts";
 import { add, matmul, permute, reshape, uniform, zeros } from "../../ops/mod.ts";
 
 /** A layer's blocks, whole [n, in/n, out/n] or in factors left [n, in/n, k] and right [n, k, out/n]; its bias [out]. */
@@ -82,4 +89,23 @@ function blockSizes({ inFeatures, outFeatures, dimension: n }: PhmSizes) {
 function glorot(key: Key, shape: readonly [number, number, number], backend: Backend): Tensor {
   const bound = Math.SQRT2 * Math.sqrt(6 / (shape[1] + shape[2]));
   return uniform(key, shape, backend, -bound, bound);
+}
+
+/** Sizes of the papers, as far as a model allows: r about d / 32, and the largest n up to `most` that divides both. */
+export function phmSetting(most: number, norms: () => Method): Published {
+  const sizes = ({ spec }: Model): { readonly reduction: number; readonly dimension: number } => {
+    const width = spec.blocks[0]!.width;
+    let dimension = most;
+    while (width % dimension !== 0) dimension--;
+    const r = dimension * Math.max(1, Math.round(width / 32 / dimension));
+    return { reduction: width % r === 0 ? width / r : width / (r + 0.5), dimension };
+  };
+  return {
+    setting: (model) => {
+      const { reduction, dimension } = sizes(model);
+      return `r d/${Math.round(reduction)}, n ${dimension}, and norms`;
+    },
+    options: sizes,
+    beside: norms,
+  };
 }

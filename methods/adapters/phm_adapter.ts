@@ -7,22 +7,15 @@
  * Each layer has its own rule A, initially normal with standard deviation 0.01 (with a shared rule it is
  * Compacter).
  */
-import {
-  fn,
-  fold,
-  type HiddenEdit,
-  key as keyOf,
-  type Method,
-  paramsAt,
-  type Tensor,
-  under,
-} from "../../core/mod.ts";
+import { type DefinedMethod, fold, type Tensor } from "../../core/mod.ts";
+import { bounded, count, option } from "../../core/options/mod.ts";
 import { normal } from "../../ops/mod.ts";
+import { layerNormTune } from "../selective/layer_norm_tune.ts";
+import { activationOption, afterOption, reductionOption } from "../shared/adapter_options.ts";
 import { type Activation, activation, bottleneckRank } from "../shared/bottleneck.ts";
-import { type AdapterPosition, adapterSites, checkReduction, TWICE } from "./houlsby.ts";
-import { checkPhm, freshPhm, type Phm, phm } from "./phm.ts";
-import { freshParams } from "../shared/initial_factors.ts";
-import { checkPositive } from "../shared/option_checks.ts";
+import { type AdapterPosition, defineHidden } from "../shared/define_hidden.ts";
+import { phmSizes } from "../shared/model_sizes.ts";
+import { checkPhm, freshPhm, type Phm, phm, phmSetting } from "./phm.ts";
 
 /** Options of the PHM adapter. */
 export interface PhmAdapterOptions {
@@ -49,40 +42,39 @@ type PhmBottleneck = { readonly down: Ruled; readonly up: Ruled };
  * ```ts
  * import { phmAdapter } from "@graft/peft";
  * import assert from "node:assert/strict";
- * assert.equal(phmAdapter({ dimension: 4 }).name, "phmAdapter");
+ * assert.equal(phmAdapter({ dimension: 4 }).name, "phm-adapter");
  * ```
  */
-export function phmAdapter(options: PhmAdapterOptions = {}): Method {
-  const { reduction = 32, dimension = 12, activation: σ = "geluTanh", after = TWICE } = options;
-  checkReduction(reduction);
-  checkPositive("dimension", dimension);
-  return {
-    name: "phmAdapter",
-    config: { reduction, dimension, activation: σ, after },
-    init: ({ model: { spec, backend }, key }) =>
-      freshParams(() =>
-        adapterSites(spec, "phmAdapter", after).flatMap(({ path, width }) => {
-          const rank = bottleneckRank(width, reduction);
-          checkPhm({ inFeatures: width, outFeatures: rank, dimension });
-          const layer = (name: string, inFeatures: number, outFeatures: number): Ruled => {
-            const seed = fold(fold(keyOf(key), path), name);
-            return {
-              rule: normal(fold(seed, "rule"), [dimension, dimension, dimension], backend, 0.01),
-              ...freshPhm(seed, { inFeatures, outFeatures, dimension }, backend),
-            };
-          };
-          return under(path, { down: layer("down", width, rank), up: layer("up", rank, width) });
-        })
-      ),
-    edits: (params, spec) =>
-      adapterSites(spec, "phmAdapter", after).map(({ path }): HiddenEdit => ({
-        kind: "hidden",
-        path,
-        reads: "output",
-        delta: fn(
-          paramsAt(params, path) as PhmBottleneck,
-          ({ down, up }, { y }) => phm(up.rule, up, activation(σ)(phm(down.rule, down, y))),
-        ),
-      })),
-  };
-}
+export const phmAdapter: DefinedMethod<PhmAdapterOptions> = defineHidden<PhmAdapterOptions, PhmBottleneck>({
+  name: "phm-adapter",
+  aliases: ["phm"],
+  title: "PHM adapter",
+  options: {
+    reduction: reductionOption(32),
+    dimension: option(bounded(count, "factors"), "n, the terms of the sum, and the rule's size", 12),
+    activation: activationOption("geluTanh"),
+    after: afterOption("attention", "feedForward"),
+  },
+  after: ({ after }) => after,
+  fits: ({ width: d }, { reduction, dimension }) =>
+    checkPhm({ inFeatures: d, outFeatures: bottleneckRank(d, reduction), dimension }),
+  params: ({ width: d }, { reduction, dimension: n }, { key, backend }) => {
+    const r = bottleneckRank(d, reduction);
+    const layer = (name: string, inFeatures: number, outFeatures: number): Ruled => {
+      const seed = fold(key, name);
+      return {
+        rule: normal(fold(seed, "rule"), [n, n, n], backend, 0.01),
+        ...freshPhm(seed, { inFeatures, outFeatures, dimension: n }, backend),
+      };
+    };
+    return { down: layer("down", d, r), up: layer("up", r, d) };
+  },
+  reads: () => "output",
+  delta: ({ down, up }, { y }, { activation: σ }) => phm(up.rule, up, activation(σ)(phm(down.rule, down, y))),
+  cli: {
+    rate: 3e-3,
+    flags: ["bottleneck"],
+    options: ({ bottleneck }, spec) => phmSizes(spec, 12, bottleneck),
+  },
+  published: phmSetting(12, layerNormTune),
+});

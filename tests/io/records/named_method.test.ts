@@ -113,21 +113,21 @@ Deno.test("sizes far beyond the model's are refused before anything of that size
   assertNoLeak(() => {
     const model = tinyLlama(reference(), 1);
     const refused: readonly (readonly [BuiltMethod, JsonOptions, RegExp])[] = [
-      // A rule of 10⁹ numbers was drawn before the sizes were compared.
+      // A rule of 250³ numbers was drawn before the sizes were compared.
       [
         "phmAdapter",
-        { dimension: 1000, reduction: 3 },
-        /^Cannot split a layer of 12 to 4 features in 1000 parts/,
+        { dimension: 250, reduction: 3 },
+        /^Cannot split a layer of 12 to 4 features in 250 parts/,
       ],
       [
         "compacter",
-        { dimension: 1000, reduction: 3 },
-        /^Cannot split a layer of 12 to 4 features in 1000 parts/,
+        { dimension: 250, reduction: 3 },
+        /^Cannot split a layer of 12 to 4 features in 250 parts/,
       ],
       [
         "bottleneckAdapter",
-        { reduction: 3, phm: { dimension: 1000, rank: 1, rule: "shared" } },
-        /^Cannot split a layer of 12 to 4 features in 1000 parts/,
+        { reduction: 3, phm: { dimension: 250, rank: 1, rule: "shared" } },
+        /^Cannot split a layer of 12 to 4 features in 250 parts/,
       ],
       ["miss", { rank: 1000 }, /rank 1000 on ".*q_proj" \[16, 12\]: the rank exceeds the input/],
       ["hra", { rank: 1000 }, /hra of rank 1000 on ".*q_proj": its input of 12 has no more directions/],

@@ -99,8 +99,14 @@ Deno.test("adamix() starts with equal experts, which its average equals", () =>
   }));
 
 badOptions("adamix()", [
-  [() => adamix({ experts: 0 }), "Expected experts to be a positive integer but found 0"],
-  [() => adamix({ reduction: NaN }), "Expected reduction to be at least 1 but found NaN"],
+  [
+    () => adamix({ experts: 0 }),
+    /Expected adamix's option "experts" to be a positive integer of at most 4096 but found 0$/,
+  ],
+  [
+    () => adamix({ reduction: NaN }),
+    /^Expected adamix's option "reduction" to be a number of at least 1 but found NaN$/,
+  ],
 ]);
 misfits("adamix()", [
   [() => at(() => false, adamix()), /^Cannot place adamix: the model offers no feed-forward part/],

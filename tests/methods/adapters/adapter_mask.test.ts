@@ -113,7 +113,7 @@ Deno.test("adapterMask() keeps the wanted share at random, and thin matrices mor
 Deno.test("adapterMask() throws on scores that are all zero, on missing batches and on shares out of range", async () => {
   await assert.rejects(
     freshMask(parallelAdapter({ reduction: 4 }), { keep: 0.5, batches: [TEXT] }),
-    /Every snip score of parallelAdapter is 0/,
+    /Every snip score of parallel-adapter is 0/,
   );
   await assert.rejects(freshMask(houlsby(), { keep: 0.5 }), /Expected batches for the score "snip"/);
   await assert.rejects(

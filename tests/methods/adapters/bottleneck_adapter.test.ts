@@ -75,13 +75,19 @@ wiringLaws(
 
 Deno.test("bottleneckAdapter() refuses options out of range, and sizes that do not divide, by name", () => {
   const cases: readonly (readonly [BottleneckAdapterOptions, RegExp])[] = [
-    [{ reduction: 0 }, /reduction above 0 but found 0/],
-    [{ reduction: { default: 4, 1: -1 } }, /reduction above 0 but found -1/],
-    [{ scale: NaN }, /scale to be a finite number, "learned" or "channel" but found NaN/],
-    [{ dropout: 1 }, /dropout from 0 up to 1 but found 1/],
-    [{ branchDropout: -0.1 }, /branchDropout from 0 up to 1 but found -0\.1/],
-    [{ phm: { dimension: 1.5, rank: 1, rule: "own" } }, /dimension to be a positive integer but found 1\.5/],
-    [{ phm: { dimension: 2, rank: 0, rule: "own" } }, /rank to be a positive integer but found 0/],
+    [{ reduction: 0 }, /option "reduction" to be a number above 0 or .* but found 0/],
+    [{ reduction: { default: 4, 1: -1 } }, /option "reduction" to be a number above 0 or .* but found .*-1/],
+    [{ scale: NaN }, /option "scale" to be a number other than 0 or "learned" or "channel" but found NaN/],
+    [{ dropout: 1 }, /option "dropout" to be a number from 0 up to 1 but found 1/],
+    [{ branchDropout: -0.1 }, /option "branchDropout" to be a number from 0 up to 1 but found -0\.1/],
+    [
+      { phm: { dimension: 1.5, rank: 1, rule: "own" } },
+      /option "phm" to be {"dimension": a positive integer of at most 256, .* but found .*1\.5/,
+    ],
+    [
+      { phm: { dimension: 2, rank: 0, rule: "own" } },
+      /option "phm" to be .*"rank": a positive integer .* but found .*0/,
+    ],
   ];
   for (const [options, message] of cases) assert.throws(() => bottleneckAdapter(options), message);
   const model = tinyLlama(reference(), 1);

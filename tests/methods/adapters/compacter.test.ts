@@ -83,7 +83,7 @@ printedShares("compacter()", [
   ["Compacter++, T5-base n 4", 104_704, "T5-base", "0.047"],
 ]);
 badOptions("compacter()", [
-  [() => compacter({ dimension: 0 }), /Expected dimension to be a positive integer/],
+  [() => compacter({ dimension: 0 }), /Expected compacter's option "dimension" to be a positive integer/],
 ]);
 adapterHubCase("compacter", ["bert_text", "t5"], compacter({ reduction: 5, activation: "gelu" }));
 adapterHubCase("compacter", ["llama"], compacter({ reduction: 6, activation: "gelu" }));

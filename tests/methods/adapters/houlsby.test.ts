@@ -44,7 +44,10 @@ publishedCount(
 );
 printedShares("houlsby()", [["Houlsby, T5-base r 24, with norms", 1_855_104, "T5-base", "0.832"]]);
 badOptions("houlsby()", [
-  [() => houlsby({ reduction: 0 }), /Expected reduction to be at least 1 but found 0/],
+  [
+    () => houlsby({ reduction: 0 }),
+    /Expected houlsby's option "reduction" to be a number of at least 1 but found 0/,
+  ],
 ]);
 needsPlaces(
   "houlsby()",

@@ -20,7 +20,7 @@ freshNumbers(
   "invertibleAdapter()",
   async ({ numbers }) => assertNear(deviationOf(await numbers(invertibleAdapter(), /weight/)), 0.02),
 );
-needsPlaces("invertibleAdapter()", invertibleAdapter(), /Cannot place invertibleAdapter/);
+needsPlaces("invertibleAdapter()", invertibleAdapter(), /Cannot place invertible-adapter/);
 for (const [base, reduction] of [["bert_mask", 5], ["llama", 6]] as const) {
   adapterHubCase(
     "invertible",

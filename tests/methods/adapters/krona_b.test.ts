@@ -53,8 +53,8 @@ publishedCount(
   },
 );
 badOptions("kronaB()", [
-  [() => kronaB({ scale: Infinity }), /Expected scale to be a finite number/],
-  [() => kronaBres({ residual: NaN }), /Expected residual to be a finite number/],
+  [() => kronaB({ scale: Infinity }), /Expected krona-b's option "scale" to be a number/],
+  [() => kronaBres({ residual: NaN }), /Expected krona-bres's option "residual" to be a number/],
 ]);
 misfits("kronaB()", [
   [() => kronaB({ firstFactor: [5, 2] }), /Cannot split ".*mlp" \[12, 12\]/],

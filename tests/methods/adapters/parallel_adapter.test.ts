@@ -61,10 +61,16 @@ printedShares("parallelAdapter()", [
   ["parallel adapter, BART-large r 512", 25_202_688, "BART-large", "6.20"],
 ]);
 badOptions("parallelAdapter()", [
-  [() => parallelAdapter({ scale: NaN }), /Expected scale to be a finite number or "learned"/],
-  [() => parallelAdapter({ dropout: 1 }), /Expected dropout from 0 up to 1/],
+  [
+    () => parallelAdapter({ scale: NaN }),
+    /Expected parallel-adapter's option "scale" to be a number other than 0 or "learned" but found NaN/,
+  ],
+  [
+    () => parallelAdapter({ dropout: 1 }),
+    /Expected parallel-adapter's option "dropout" to be a number from 0 up to 1/,
+  ],
 ]);
-needsPlaces("parallelAdapter()", parallelAdapter(), /Cannot place parallelAdapter/);
+needsPlaces("parallelAdapter()", parallelAdapter(), /Cannot place parallel-adapter/);
 adapterHubCase("parallel", ["bert_text"], parallelAdapter({ reduction: 5, scale: "learned" }));
 adapterHubCase("parallel", ["roberta_tags"], parallelAdapter({ reduction: 3 }));
 adapterHubCase("parallel", ["llama"], parallelAdapter({ reduction: 24 / 5.5 }));

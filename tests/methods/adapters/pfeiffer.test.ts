@@ -36,7 +36,10 @@ Deno.test("pfeiffer() equals adapters' on a pre-norm Llama", () =>
   methodIsGolden("pfeiffer", pfeiffer({ reduction: 5 })));
 
 badOptions("pfeiffer()", [
-  [() => pfeiffer({ reduction: 0.5 }), "Expected reduction to be at least 1 but found 0.5"],
+  [
+    () => pfeiffer({ reduction: 0.5 }),
+    /^Expected pfeiffer's option "reduction" to be a number of at least 1 but found 0.5$/,
+  ],
 ]);
 misfits("pfeiffer()", [
   [() => at(() => false, pfeiffer()), /^Cannot place pfeiffer: the model offers no feed-forward part/],
