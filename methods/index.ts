@@ -35,6 +35,12 @@ import { veraPeft } from "./low_rank/vera_peft.ts";
 import { ia3Peft } from "./rescaling/ia3_peft.ts";
 import { beftPeft } from "./selective/beft_peft.ts";
 import { xloraDefinition } from "./side_networks/xlora.ts";
+import { contextPromptTuning } from "./soft_prompts/context_prompt_tuning.ts";
+import { llamaAdapter } from "./soft_prompts/llama_adapter.ts";
+import { multitaskPromptTuning } from "./soft_prompts/multitask_prompt_tuning.ts";
+import { pTuning } from "./soft_prompts/p_tuning.ts";
+import { prefixTuning } from "./soft_prompts/prefix_tuning.ts";
+import { promptTuning } from "./soft_prompts/prompt_tuning.ts";
 import { boftPeft } from "./structured/boft_peft.ts";
 import { c3aPeft } from "./structured/c3a_peft.ts";
 import { deftPeft } from "./structured/deft_peft.ts";
@@ -82,6 +88,14 @@ export const FAMILIES: Readonly<Record<string, readonly MethodDefinition[]>> = {
   ],
   side_networks: [
     xloraDefinition,
+  ],
+  soft_prompts: [
+    contextPromptTuning.definition,
+    llamaAdapter.definition,
+    multitaskPromptTuning.definition,
+    pTuning.definition,
+    prefixTuning.definition,
+    promptTuning.definition,
   ],
   structured: [
     hira.definition,

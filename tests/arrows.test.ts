@@ -71,7 +71,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "methods/soft_prompts": METHODS,
   "methods/side_networks": METHODS,
   "methods/low_rank": [...METHODS, "methods/selective"],
-  "methods/adapters": [...METHODS, "methods/structured"],
+  "methods/adapters": [...METHODS, "methods/structured", "methods/selective"],
   "methods/hybrids": [
     ...METHODS,
     "methods/selective",

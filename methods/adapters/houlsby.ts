@@ -13,7 +13,7 @@
  * otherwise.
  */
 import { type DefinedMethod, fold, type Tensor } from "../../core/mod.ts";
-import { option, type OptionSchema } from "../../core/options/mod.ts";
+import { option } from "../../core/options/mod.ts";
 import { truncatedNormal, zeros } from "../../ops/mod.ts";
 import { activationOption, afterOption, reductionOption } from "../shared/adapter_options.ts";
 import type { Affine } from "../shared/affine.ts";
@@ -26,6 +26,7 @@ import {
 } from "../shared/bottleneck.ts";
 import { type AdapterPosition, defineHidden } from "../shared/define_hidden.ts";
 import { reductionOf } from "../shared/model_sizes.ts";
+import { nonNegative } from "../shared/number_schemas.ts";
 import { layerNormTune } from "../selective/layer_norm_tune.ts";
 
 /** Options of the Houlsby adapter. */
@@ -39,11 +40,6 @@ export interface HoulsbyOptions {
   /** Standard deviation of the initial weights, default 1e-3. */
   readonly deviation?: number;
 }
-
-const deviation: OptionSchema<number> = {
-  what: "a number of at least 0",
-  accepts: (value) => Number.isFinite(value) && value as number >= 0,
-};
 
 /**
  * The Houlsby adapter as a method. Parameters are stored under each part's path: `….self_attn.down.weight`,
@@ -64,7 +60,7 @@ export const houlsby: DefinedMethod<HoulsbyOptions> = defineHidden<HoulsbyOption
     reduction: reductionOption(16),
     activation: activationOption("gelu"),
     after: afterOption("attention", "feedForward"),
-    deviation: option(deviation, "standard deviation of the initial weights", 1e-3),
+    deviation: option(nonNegative, "standard deviation of the initial weights", 1e-3),
   },
   after: ({ after }) => after,
   params: ({ width: d }, { reduction, deviation }, { key, backend }) => {

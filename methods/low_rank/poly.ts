@@ -19,6 +19,7 @@ import {
   lowRank,
   type MatrixPlace,
   type Method,
+  type MethodConfig,
   paramsAt,
   sizesOf,
   type TargetOptions,
@@ -83,7 +84,7 @@ export function poly(options: PolyOptions = {}): Method {
   checkTasks(options);
   return {
     name: "poly",
-    config: { ...options },
+    config: { ...options } as MethodConfig,
     init: ({ model, key }) =>
       freshParams(() =>
         freshTargets(model.spec, options).flatMap((place) => {

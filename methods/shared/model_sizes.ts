@@ -1,5 +1,12 @@
 /** Sizes of methods that suit those of a model: defaults of the command line, and settings of tables that compare methods. */
-import { type MatrixPlace, sizesOf, type Spec } from "../../core/mod.ts";
+import {
+  type MatrixPlace,
+  type Model,
+  type Published,
+  sizesOf,
+  type Spec,
+  weightLeaves,
+} from "../../core/mod.ts";
 
 /** d, of the first stack. */
 function widthOf({ stacks }: Spec): number {
@@ -78,4 +85,33 @@ export function s4Groups({ stacks }: Spec): readonly number[] | undefined {
   const blocks = stacks[0]?.layers ?? 0;
   if (![4, 5, 7].includes(blocks)) return undefined;
   return [1, Math.ceil(blocks / 2) - 1, Math.floor(blocks / 2) - 1, 1];
+}
+
+/** Numbers of a model's weights. */
+export function weightCount({ weights }: Model): number {
+  return weightLeaves(weights).reduce((n, [, leaf]) => n + leaf.size, 0);
+}
+
+/** Rows of a prompt or prefix: the usual number, or half of a short context. */
+export function promptRows(model: Model, usual: number): number {
+  return Math.min(usual, Math.max(1, Math.floor(contextOf(model) / 2)));
+}
+
+/** The published setting of a method with so many rows. */
+export function rowsSetting(usual: number, rest = ""): Pick<Published, "setting" | "options"> {
+  return {
+    setting: (model) => `${promptRows(model, usual)} rows${rest}`,
+    options: (model) => ({ length: promptRows(model, usual) }),
+  };
+}
+
+/** How many tokens a model reads at once, by its config; infinite where positions are relative. */
+function contextOf({ config }: Model): number {
+  const size = (name: string): number | undefined => {
+    const value = config[name];
+    return typeof value === "number" ? value : undefined;
+  };
+  if (size("relative_attention_num_buckets") !== undefined) return Infinity;
+  const skipped = String(config["model_type"]).includes("roberta") ? 1 + (size("pad_token_id") ?? 1) : 0;
+  return (size("n_positions") ?? size("max_position_embeddings") ?? Infinity) - skipped;
 }

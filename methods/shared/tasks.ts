@@ -5,7 +5,7 @@ export interface TaskOptions {
   /** The tasks' names, default one task "0". A batch gives each row's task in `rows`, as with `perRow`. */
   readonly tasks?: readonly string[];
   /** The task of every row, regardless of the batch; default: the only task, if there is just one. */
-  readonly task?: string;
+  readonly task?: string | undefined;
 }
 
 /** One task: its index, and the name that its rows must have. */

@@ -64,7 +64,7 @@ export function readContextPrompt(fields: PeftFields): ContextPromptTuningOption
  * ```
  */
 export function writeContextPrompt(options: ContextPromptTuningOptions, spec: Spec): PeftFields {
-  const { tokens, types = tokens.map(() => 1), epsilon = 0.1, templateEpsilon = 0.1, decay } = options;
+  const { tokens, types = tokens.map(() => 1), epsilon = 0.1, templateEpsilon = 0.1, decay = 1 } = options;
   return {
     ...CONTEXT_PROMPT_FIELDS,
     num_virtual_tokens: tokens.length,
@@ -75,8 +75,8 @@ export function writeContextPrompt(options: ContextPromptTuningOptions, spec: Sp
     cpt_token_ids: tokens,
     cpt_mask: tokens.map(() => 1),
     cpt_tokens_type_mask: types,
-    opt_weighted_loss_type: decay === undefined ? "none" : "decay",
-    opt_loss_decay_factor: decay ?? 1,
+    opt_weighted_loss_type: decay === 1 ? "none" : "decay",
+    opt_loss_decay_factor: decay,
     opt_projection_epsilon: epsilon,
     opt_projection_format_epsilon: templateEpsilon,
   };

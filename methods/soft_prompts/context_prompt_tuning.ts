@@ -11,17 +11,22 @@
  * 3 (output's template) or 4 e + 4 (label) in example e, or 0.
  */
 import {
+  type DefinedMethod,
+  defineMethod,
   fn,
   fold,
   key as keyOf,
-  type Method,
   type PromptLabel,
   scope,
   type Synchronous,
   type Tensor,
   tensor,
 } from "../../core/mod.ts";
+import { bounded, list, option, seed } from "../../core/options/mod.ts";
 import { add, divide, multiply, relu, sqrt, subtract, sumOfSquares, zeros } from "../../ops/mod.ts";
+import { promptRows, rowsSetting } from "../shared/model_sizes.ts";
+import { nonNegative } from "../shared/number_schemas.ts";
+import { tokenIds } from "./prompt_options.ts";
 import { promptStack, promptStart } from "./prompt_rows.ts";
 import { freshParams } from "../shared/initial_factors.ts";
 
@@ -30,7 +35,7 @@ export interface ContextPromptTuningOptions {
   /** c, the context's token ids. */
   readonly tokens: readonly number[];
   /** A type for each, as above. Default all 1: every token has an offset, and none is a label. */
-  readonly types?: readonly number[];
+  readonly types?: readonly number[] | undefined;
   /** ε of inputs, for a width of 2048. Default 0.1. */
   readonly epsilon?: number;
   /** ε of templates. Default 0.1. */
@@ -57,59 +62,73 @@ export type ContextPromptParams = { readonly offsets?: Tensor; readonly frozen: 
  * assert.equal(count(model, adapt(model, method)).trainable, 5 * 16);
  * ```
  */
-export function contextPromptTuning(options: ContextPromptTuningOptions): Method {
-  const { tokens, types = tokens.map(() => 1), epsilon = 0.1, templateEpsilon = 0.1, decay = 1 } = options;
-  if (tokens.length === 0) throw new RangeError("Expected a context of at least one token but found none");
-  if (types.length !== tokens.length || types.some((type) => !(Number.isInteger(type) && type >= 0))) {
-    throw new RangeError(
-      `Expected types to be ${tokens.length} whole numbers from 0, one a token, but found [${types}]`,
-    );
-  }
-  for (const [name, value] of Object.entries({ epsilon, templateEpsilon, decay })) {
-    if (!(value >= 0)) throw new RangeError(`Expected ${name} to be 0 or more but found ${value}`);
-  }
-  const name = "contextPromptTuning";
-  const moves = types.map((type) => type % 4 === 0 ? 0 : 1);
-  const most = types.map((type) => type % 4 === 2 ? epsilon : type % 4 === 0 ? 0 : templateEpsilon);
-  /** E(c) + δ, where labels and tokens without a type are unchanged. */
-  const moved = (tokens: Tensor, offsets: Tensor): Tensor =>
-    add(tokens, multiply(offsets, column(moves, offsets)));
-  const method: Method = {
-    name,
-    config: { ...options },
-    init: ({ model, key }) =>
-      freshParams(() => {
-        const start = { from: "tokens", rows: tokens.map((id) => [id]) } as const;
-        const rows = promptStart(model, fold(keyOf(key), "tokens"), tokens.length, start, name);
-        return [["offsets", zeros(rows.shape, model.backend)], ["frozen.tokens", rows]];
-      }),
-    edits: (params, spec) => [{
-      kind: "prompt",
-      path: promptStack(spec, name).path,
-      length: tokens.length,
-      labels: contextLabels(tokens, types, decay),
-      rows: fn(
-        params as ContextPromptParams,
-        ({ offsets, frozen }) => offsets === undefined ? frozen.tokens : moved(frozen.tokens, offsets),
-      ),
-    }],
-    project: (params) => {
-      const { offsets } = params as ContextPromptParams;
-      if (offsets === undefined) return params;
-      const bounds = column(most.map((e) => e * Math.sqrt(offsets.shape[1]! / 2048)), offsets); // [n, 1]
-      const norms = sqrt(sumOfSquares(offsets, { axis: 1, keepAxes: true }));
-      const larger = add(bounds, relu(subtract(norms, bounds)));
-      return { ...params, offsets: multiply(offsets, divide(bounds, add(larger, 1e-30))) }; // 0 where both are
-    },
-    finalize: (params) => {
-      const { offsets, frozen } = params as Partial<ContextPromptParams>;
-      if (frozen === undefined || offsets === undefined) return { method, params }; // gradients, or a finalized prompt
-      const tokens = scope((): Synchronous<Tensor> => moved(frozen.tokens, offsets));
-      return { method, params: { frozen: { tokens } } };
-    },
-  };
-  return method;
-}
+export const contextPromptTuning: DefinedMethod<ContextPromptTuningOptions> = defineMethod<
+  ContextPromptTuningOptions
+>({
+  name: "context-prompt-tuning",
+  aliases: ["context-prompt", "cpt"],
+  title: "CPT",
+  options: {
+    tokens: option(tokenIds, "c, the context's token ids", []),
+    types: option(list(bounded(seed, "vocabulary")), "a type for each; by default all 1: offsets, no labels"),
+    epsilon: option(nonNegative, "ε of inputs, for a width of 2048", 0.1),
+    templateEpsilon: option(nonNegative, "ε of templates", 0.1),
+    decay: option(nonNegative, "γ, by which labels count less the further back their example is", 1),
+  },
+  create: (options) => {
+    const { tokens, types = tokens.map(() => 1), epsilon, templateEpsilon, decay } = options;
+    if (tokens.length === 0) {
+      throw new RangeError("Expected a context of at least one token but found none");
+    }
+    if (types.length !== tokens.length) {
+      throw new RangeError(`Expected types to be ${tokens.length}, one a token, but found [${types}]`);
+    }
+    const moves = types.map((type) => type % 4 === 0 ? 0 : 1);
+    const most = types.map((type) => type % 4 === 2 ? epsilon : type % 4 === 0 ? 0 : templateEpsilon);
+    /** E(c) + δ, where labels and tokens without a type are unchanged. */
+    const moved = (tokens: Tensor, offsets: Tensor): Tensor =>
+      add(tokens, multiply(offsets, column(moves, offsets)));
+    return {
+      init: ({ model, key }) =>
+        freshParams(() => {
+          const start = { from: "tokens", rows: tokens.map((id) => [id]) } as const;
+          const seed = fold(keyOf(key), "tokens");
+          const rows = promptStart(model, seed, tokens.length, start, "context-prompt-tuning");
+          return [["offsets", zeros(rows.shape, model.backend)], ["frozen.tokens", rows]];
+        }),
+      edits: (params, spec) => [{
+        kind: "prompt",
+        path: promptStack(spec, "context-prompt-tuning").path,
+        length: tokens.length,
+        labels: contextLabels(tokens, types, decay),
+        rows: fn(
+          params as ContextPromptParams,
+          ({ offsets, frozen }) => offsets === undefined ? frozen.tokens : moved(frozen.tokens, offsets),
+        ),
+      }],
+      project: (params) => {
+        const { offsets } = params as ContextPromptParams;
+        if (offsets === undefined) return params;
+        const bounds = column(most.map((e) => e * Math.sqrt(offsets.shape[1]! / 2048)), offsets); // [n, 1]
+        const norms = sqrt(sumOfSquares(offsets, { axis: 1, keepAxes: true }));
+        const larger = add(bounds, relu(subtract(norms, bounds)));
+        return { ...params, offsets: multiply(offsets, divide(bounds, add(larger, 1e-30))) }; // 0 where both are
+      },
+      finalize: (params) => {
+        const { offsets, frozen } = params as Partial<ContextPromptParams>;
+        const method = contextPromptTuning(options);
+        if (frozen === undefined || offsets === undefined) return { method, params }; // gradients, or a finalized prompt
+        const tokens = scope((): Synchronous<Tensor> => moved(frozen.tokens, offsets));
+        return { method, params: { frozen: { tokens } } };
+      },
+    };
+  },
+  cli: { rate: 1e-3, flags: [] },
+  published: {
+    setting: rowsSetting(100, " of a context").setting,
+    options: (model) => ({ tokens: Array.from({ length: promptRows(model, 100) }, () => 0) }),
+  },
+});
 
 /**
  * The context's labels, predicted by the rows before them; those of the last example have the weight γ, of

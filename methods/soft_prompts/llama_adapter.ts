@@ -10,24 +10,26 @@
  */
 import {
   type AttentionPlace,
+  type DefinedMethod,
+  defineMethod,
   fn,
   fold,
   key as keyOf,
-  type Method,
   paramsAt,
   type Spec,
   type Tensor,
 } from "../../core/mod.ts";
+import { bounded, count, oneOf, option } from "../../core/options/mod.ts";
 import { normal, reshape, tanh, zeros } from "../../ops/mod.ts";
 import { freshParams } from "../shared/initial_factors.ts";
-import { checkPositive } from "../shared/option_checks.ts";
+import { lengthOption } from "./prompt_options.ts";
 
 /** Options of LLaMA-Adapter. */
 export interface LlamaAdapterOptions {
   /** n, rows of the prompt in a block. Default 10, the paper's. */
   readonly length?: number;
   /** L, blocks from the top. Default all but the lowest two: the paper has 30 of 32. */
-  readonly layers?: number;
+  readonly layers?: number | undefined;
   /** A γ for each head ("heads", default) or one for a block ("block", as PEFT). */
   readonly gates?: "heads" | "block";
   /** g = tanh(γ) (default), or γ itself ("none", as PEFT). */
@@ -51,13 +53,17 @@ export type LlamaAdapterParams = { readonly prompt: Tensor; readonly gate: Tenso
  * assert.equal(count(model, adapter).trainable, 5 * 16 + 2); // rows of 16 numbers, two heads
  * ```
  */
-export function llamaAdapter(options: LlamaAdapterOptions = {}): Method {
-  const { length = 10, layers, gates = "heads", squash = "tanh" } = options;
-  checkPositive("length", length);
-  if (layers !== undefined) checkPositive("layers", layers);
-  return {
-    name: "llamaAdapter",
-    config: { ...options },
+export const llamaAdapter: DefinedMethod<LlamaAdapterOptions> = defineMethod<LlamaAdapterOptions>({
+  name: "llama-adapter",
+  aliases: ["adaption-prompt"],
+  title: "LLaMA-Adapter",
+  options: {
+    length: lengthOption(10),
+    layers: option(bounded(count, "blocks"), "L, blocks from the top; by default all but the lowest two"),
+    gates: option(oneOf("heads", "block"), "a γ for each head, or one for a block", "heads"),
+    squash: option(oneOf("tanh", "none"), "g = tanh(γ), or γ itself", "tanh"),
+  },
+  create: ({ length, layers, gates, squash }) => ({
     init: ({ model, key }) =>
       freshParams(() =>
         llamaAdapterPlaces(model.spec, layers).flatMap(({ path, heads, width }) => [
@@ -78,8 +84,10 @@ export function llamaAdapter(options: LlamaAdapterOptions = {}): Method {
           gate: squash === "tanh" ? tanh(gate) : gate,
         })),
       })),
-  };
-}
+  }),
+  cli: { rate: 9e-3, flags: ["length"] },
+  published: { setting: "10 rows in all blocks but two" },
+});
 
 /**
  * The attentions of the L upper blocks, each with the width of its states.
@@ -103,7 +111,7 @@ export function llamaAdapterPlaces(
   const wanted = layers ?? Math.max(1, own.length - 2);
   if (own.length < wanted) {
     throw new RangeError(
-      `Cannot put llamaAdapter in ${wanted} blocks: the model has ${own.length} that attend to their own text`,
+      `Cannot put llama-adapter in ${wanted} blocks: the model has ${own.length} that attend to their own text`,
     );
   }
   return own.slice(-wanted).map((place) => {

@@ -10,20 +10,24 @@
  * PEFT may put n more rows before the decoder's text (`stacks`).
  */
 import {
+  type DefinedMethod,
+  defineMethod,
   fn,
   fold,
   key as keyOf,
-  type Method,
   scope,
   type Spec,
   type StackPlace,
   type Synchronous,
   type Tensor,
 } from "../../core/mod.ts";
+import { list, oneOf, option, text } from "../../core/options/mod.ts";
 import { matmul, mean, multiply, normal, reshape, slice } from "../../ops/mod.ts";
-import { checkPromptStart, promptStack, type PromptStart, promptStart } from "./prompt_rows.ts";
+import { lengthOption, startOption } from "./prompt_options.ts";
+import { promptStack, type PromptStart, promptStart } from "./prompt_rows.ts";
 import { freshParams } from "../shared/initial_factors.ts";
-import { checkPositive } from "../shared/option_checks.ts";
+import { rowsSetting } from "../shared/model_sizes.ts";
+import { rankSchema } from "../shared/target_options.ts";
 import { checkTasks, type TaskOptions, tasksOf } from "../shared/tasks.ts";
 
 /** Options of multitask prompt tuning. */
@@ -64,49 +68,62 @@ export type MultitaskPrompt = { readonly rows: Tensor; readonly u: Tensor; reado
  * assert.deepEqual(logits.shape, [2, 2, 32]);
  * ```
  */
-export function multitaskPromptTuning(options: MultitaskPromptTuningOptions = {}): Method<MultitaskPrompt> {
-  const { length = 20, rank = 1, tasks = ["0"], start = { from: "uniform" }, stacks = "reading" } = options;
-  checkPositive("length", length);
-  checkPositive("rank", rank);
-  checkTasks(options);
-  checkPromptStart(start);
-  const name = "multitaskPromptTuning";
-  return {
-    name,
-    config: { ...options },
-    init: ({ model, key }) =>
-      freshParams(() => {
-        const seed = keyOf(key);
-        const [{ width }, ...others] = multitaskPromptStacks(model.spec, stacks) as [
-          StackPlace,
-          ...StackPlace[],
-        ];
-        const all = length * (1 + others.length);
-        const factor = (part: string, shape: readonly number[]): readonly [string, Tensor] => [
-          part,
-          normal(fold(seed, part), [tasks.length, ...shape], model.backend, 0.02),
-        ];
-        return [
-          ["rows", promptStart(model, fold(seed, "rows"), all, start, name)],
-          factor("u", [all, rank]),
-          factor("v", [rank, width]),
-        ];
-      }) as MultitaskPrompt,
-    edits: (params, spec) =>
-      tasksOf(options).flatMap(({ number, rows: held }) =>
-        multitaskPromptStacks(spec, stacks).map(({ path }, i) => ({
-          kind: "prompt",
-          path,
-          length,
-          rows: fn(params, ({ rows, u, v }) => {
-            const part = (t: Tensor): Tensor => slice(t, 0, i * length, (i + 1) * length);
-            return multiply(part(rows), matmul(part(ofTask(u, number)), ofTask(v, number))); // [n, d]
-          }),
-          ...held,
-        }))
-      ),
-  };
-}
+export const multitaskPromptTuning: DefinedMethod<MultitaskPromptTuningOptions, MultitaskPrompt> =
+  defineMethod<
+    MultitaskPromptTuningOptions,
+    MultitaskPrompt
+  >({
+    name: "multitask-prompt-tuning",
+    aliases: ["multitask-prompt", "mpt"],
+    title: "multitask prompt tuning",
+    options: {
+      length: lengthOption(20),
+      rank: option(rankSchema, "r, the rank of a task's factors", 1),
+      tasks: option(list(text), "the tasks' names", ["0"]),
+      task: option(text, "the task of every row; by default the batch says it"),
+      start: startOption,
+      stacks: option(oneOf("reading", "both"), "which of two stacks have rows", "reading"),
+    },
+    create: (options) => {
+      const { length, rank, tasks, start, stacks } = options;
+      checkTasks(options);
+      return {
+        init: ({ model, key }) =>
+          freshParams(() => {
+            const seed = keyOf(key);
+            const [{ width }, ...others] = multitaskPromptStacks(model.spec, stacks) as [
+              StackPlace,
+              ...StackPlace[],
+            ];
+            const all = length * (1 + others.length);
+            const factor = (part: string, shape: readonly number[]): readonly [string, Tensor] => [
+              part,
+              normal(fold(seed, part), [tasks.length, ...shape], model.backend, 0.02),
+            ];
+            return [
+              ["rows", promptStart(model, fold(seed, "rows"), all, start, "multitask-prompt-tuning")],
+              factor("u", [all, rank]),
+              factor("v", [rank, width]),
+            ];
+          }) as MultitaskPrompt,
+        edits: (params, spec) =>
+          tasksOf(options).flatMap(({ number, rows: held }) =>
+            multitaskPromptStacks(spec, stacks).map(({ path }, i) => ({
+              kind: "prompt",
+              path,
+              length,
+              rows: fn(params, ({ rows, u, v }) => {
+                const part = (t: Tensor): Tensor => slice(t, 0, i * length, (i + 1) * length);
+                return multiply(part(rows), matmul(part(ofTask(u, number)), ofTask(v, number))); // [n, d]
+              }),
+              ...held,
+            }))
+          ),
+      };
+    },
+    cli: { rate: 3e-2, flags: ["length", "rank"] },
+    published: rowsSetting(100, " times factors of r 1"),
+  });
 
 /**
  * The stacks that have rows, the reading one first.
@@ -125,7 +142,7 @@ export function multitaskPromptStacks(
   spec: Spec,
   stacks: MultitaskPromptTuningOptions["stacks"],
 ): readonly StackPlace[] {
-  const first = promptStack(spec, "multitaskPromptTuning");
+  const first = promptStack(spec, "multitask-prompt-tuning");
   if (stacks !== "both") return [first];
   const other = spec.stacks.find((place) => place !== first);
   if (other === undefined) {

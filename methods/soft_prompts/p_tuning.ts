@@ -7,17 +7,21 @@
  * the template. The encoder is dropped after training. The authors' few-shot setting trains the language
  * model as well, at a lower rate: compose with `fullFineTune` for that.
  */
-import { fn, fold, key as keyOf, type Method, scope, type Synchronous } from "../../core/mod.ts";
 import {
-  checkEncoder,
-  encodedRows,
-  freshEncoder,
-  type PromptEncoder,
-  type PromptEncoderParams,
-} from "./prompt_encoder.ts";
+  type DefinedMethod,
+  defineMethod,
+  fn,
+  fold,
+  key as keyOf,
+  scope,
+  type Synchronous,
+} from "../../core/mod.ts";
+import { option } from "../../core/options/mod.ts";
+import { rowsSetting } from "../shared/model_sizes.ts";
+import { encoderSchema, lengthOption, whereOption } from "./prompt_options.ts";
+import { encodedRows, freshEncoder, type PromptEncoder, type PromptEncoderParams } from "./prompt_encoder.ts";
 import { type PromptParams, type PromptPosition, promptStack } from "./prompt_rows.ts";
 import { promptTuning } from "./prompt_tuning.ts";
-import { checkPositive } from "../shared/option_checks.ts";
 
 /** Options of P-tuning. */
 export interface PTuningOptions {
@@ -42,24 +46,29 @@ export interface PTuningOptions {
  * const slot = 0;
  * const method = pTuning({ length: 3, where: { token: slot }, encoder: { kind: "mlp" } });
  * const ids = withSlots([2, [17, 4], 1], slot); // two rows, a text, one row
- * assert.deepEqual([method.name, ids.length], ["pTuning", 5]);
+ * assert.deepEqual([method.name, ids.length], ["p-tuning", 5]);
  * ```
  */
-export function pTuning(options: PTuningOptions = {}): Method<PromptEncoderParams> {
-  const { length = 9, where = "front", encoder = { kind: "lstm" } } = options;
-  checkPositive("length", length);
-  checkEncoder(encoder);
-  return {
-    name: "pTuning",
-    config: { length, where, encoder },
+export const pTuning: DefinedMethod<PTuningOptions, PromptEncoderParams> = defineMethod<
+  PTuningOptions,
+  PromptEncoderParams
+>({
+  name: "p-tuning",
+  title: "P-tuning",
+  options: {
+    length: lengthOption(9),
+    where: whereOption,
+    encoder: option(encoderSchema, "the network that generates the rows in training", { kind: "lstm" }),
+  },
+  create: ({ length, where, encoder }) => ({
     init: ({ model, key }) =>
       scope((): Synchronous<PromptEncoderParams> => {
-        const { width } = promptStack(model.spec, "pTuning");
+        const { width } = promptStack(model.spec, "p-tuning");
         return freshEncoder(encoder, fold(keyOf(key), "encoder"), length, width, model.backend);
       }),
     edits: (params, spec) => [{
       kind: "prompt",
-      path: promptStack(spec, "pTuning").path,
+      path: promptStack(spec, "p-tuning").path,
       length,
       where,
       rows: fn(params, (params, { train, key }) => encodedRows(encoder, params, train ? key : undefined)),
@@ -68,5 +77,7 @@ export function pTuning(options: PTuningOptions = {}): Method<PromptEncoderParam
       method: promptTuning({ length, where, madeBy: encoder }),
       params: scope((): Synchronous<PromptParams> => ({ rows: encodedRows(encoder, params) })),
     }),
-  };
-}
+  }),
+  cli: { rate: 1e-3, flags: ["length"] },
+  published: rowsSetting(9, " through an encoder"),
+});

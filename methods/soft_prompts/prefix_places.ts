@@ -24,7 +24,7 @@ export interface PrefixPlace {
  */
 export function prefixPlaces({ attentions, stacks }: Spec, rows: "own" | "peft"): readonly PrefixPlace[] {
   if (attentions.length === 0) {
-    throw new RangeError("Cannot place prefixTuning: the model offers no attention");
+    throw new RangeError("Cannot place prefix-tuning: the model offers no attention");
   }
   if (rows === "own") return attentions.map((place, number) => ({ place, source: place, number }));
   const own = attentions.filter(({ stack, role }) => stack === "decoder" && role === "self");

@@ -12,25 +12,37 @@
 import {
   type AttentionCall,
   type AttentionPlace,
+  type DefinedMethod,
+  defineMethod,
   fn,
   fold,
   key as keyOf,
   lookup,
-  type Method,
-  nest,
   paramsAt,
   type PrefixEdit,
   type PrefixRows,
-  scope,
   type Spec,
-  type Synchronous,
   type Tensor,
   type Tree,
   under,
 } from "../../core/mod.ts";
+import {
+  any,
+  bounded,
+  count,
+  type DefaultedOption,
+  fields,
+  oneOf,
+  option,
+  probability,
+} from "../../core/options/mod.ts";
 import { dropout, normal, reshape } from "../../ops/mod.ts";
 import { type Affine, affine, freshAffine } from "../shared/affine.ts";
 import { type Activation, activation } from "../shared/bottleneck.ts";
+import { activationSchema } from "../shared/adapter_options.ts";
+import { freshParams } from "../shared/initial_factors.ts";
+import { rowsSetting } from "../shared/model_sizes.ts";
+import { lengthOption } from "./prompt_options.ts";
 import { prefixPlaces } from "./prefix_places.ts";
 
 /** Options of prefix tuning. */
@@ -53,7 +65,7 @@ export interface PrefixTuningOptions {
    * Effect of the rows on relative distances within the text, in a model that uses them: none (default), or
    * AdapterHub's shift.
    */
-  readonly distances?: PrefixEdit["distances"];
+  readonly distances?: PrefixEdit["distances"] | undefined;
   /**
    * Which attentions have rows: all, each its own ("own", the default), or as in PEFT for encoder-decoder
    * models ("peft"): only the decoder's self-attentions, block i with rows number 2i modulo the number of
@@ -68,6 +80,28 @@ interface Network {
   readonly last: { readonly k: Affine; readonly v: Affine };
 }
 
+/** The network that generates the rows. */
+export const networkOption = (
+  usual: NonNullable<PrefixTuningOptions["network"]>,
+): DefaultedOption<NonNullable<PrefixTuningOptions["network"]>> =>
+  option(
+    any(
+      oneOf("none"),
+      fields<{ readonly hidden: number; readonly activation?: Activation }>({
+        hidden: bounded(count, "width"),
+        "activation?": activationSchema,
+      }),
+    ),
+    "the network that generates the rows in training, by its width, or none",
+    usual,
+  );
+
+/** Whether rows shift the text's positions. */
+export const positionsOption = (
+  usual: NonNullable<PrefixTuningOptions["positions"]>,
+): DefaultedOption<NonNullable<PrefixTuningOptions["positions"]>> =>
+  option(oneOf("past", "always", "none"), "whether the rows shift the text's positions", usual);
+
 /**
  * Prefix tuning as a method. Parameters: under an attention's path `k` and `v` [n, kvHeads, headDim]; with a
  * network `k.weight` [kvHeads · headDim, k], `k.bias` and likewise for v, and
@@ -80,109 +114,96 @@ interface Network {
  * ```ts
  * import { prefixTuning } from "@graft/peft";
  * import assert from "node:assert/strict";
- * assert.equal(prefixTuning({ length: 5, network: "none" }).name, "prefixTuning");
+ * assert.equal(prefixTuning({ length: 5, network: "none" }).name, "prefix-tuning");
  * ```
  */
-export function prefixTuning(options: PrefixTuningOptions = {}): Method {
-  const { length = 10, network = { hidden: 512 }, dropout: p = 0, positions = "past" } = options;
-  const { distances, rows = "own" } = options;
-  for (const [name, n] of Object.entries({ length, ...network !== "none" && { hidden: network.hidden } })) {
-    if (!Number.isInteger(n) || n < 1) {
-      throw new RangeError(`Expected ${name} to be a positive integer but found ${n}`);
-    }
-  }
-  if (!(p >= 0 && p < 1)) throw new RangeError(`Expected dropout from 0 up to 1 but found ${p}`);
-  const edit = (place: AttentionPlace, rows: PrefixEdit["rows"]): PrefixEdit => ({
-    kind: "prefix",
-    path: place.path,
-    positions: place.role === "self" &&
-        (positions === "always" || (positions === "past" && place.stack === "decoder"))
-      ? length
-      : 0,
-    ...distances !== undefined && place.role === "self" && { distances },
-    rows,
-  });
-  const dropped = ({ k, v }: PrefixRows, call: AttentionCall): PrefixRows =>
-    call.train && call.key !== undefined && p > 0
-      ? { k: dropout(k, p, fold(call.key, "k")), v: dropout(v, p, fold(call.key, "v")) }
-      : { k, v };
-  const more = { ...distances && { distances }, ...rows !== "own" && { rows } };
-  const sources = (spec: Spec): readonly AttentionPlace[] => [
-    ...new Set(prefixPlaces(spec, rows).map(({ source }) => source)),
-  ];
-  const name = "prefixTuning";
+export const prefixTuning: DefinedMethod<PrefixTuningOptions> = defineMethod<PrefixTuningOptions>({
+  name: "prefix-tuning",
+  aliases: ["prefix"],
+  title: "prefix tuning",
+  options: {
+    length: lengthOption(10),
+    network: networkOption({ hidden: 512 }),
+    dropout: option(probability, "probability of dropping an element of the rows in training", 0),
+    positions: positionsOption("past"),
+    distances: option(oneOf("true", "pushed"), "how the rows count in relative distances within the text"),
+    rows: option(oneOf("own", "peft"), "each attention its own rows, or PEFT's for two stacks", "own"),
+  },
+  create: (options) => {
+    const { length, network, dropout: p, positions, distances, rows } = options;
+    const edit = (place: AttentionPlace, rows: PrefixEdit["rows"]): PrefixEdit => ({
+      kind: "prefix",
+      path: place.path,
+      positions: place.role === "self" &&
+          (positions === "always" || (positions === "past" && place.stack === "decoder"))
+        ? length
+        : 0,
+      ...distances !== undefined && place.role === "self" && { distances },
+      rows,
+    });
+    const dropped = ({ k, v }: PrefixRows, call: AttentionCall): PrefixRows =>
+      call.train && call.key !== undefined && p > 0
+        ? { k: dropout(k, p, fold(call.key, "k")), v: dropout(v, p, fold(call.key, "v")) }
+        : { k, v };
+    const sources = (spec: Spec): readonly AttentionPlace[] => [
+      ...new Set(prefixPlaces(spec, rows).map(({ source }) => source)),
+    ];
 
-  if (network === "none") {
-    return {
-      name,
-      config: { length, network, dropout: p, positions, ...more },
-      init: ({ model, key }) =>
-        scope((): Synchronous<Tree> =>
-          nest(
+    if (network === "none") {
+      return {
+        init: ({ model, key }) =>
+          freshParams(() =>
             sources(model.spec).flatMap((place) =>
               ["k", "v"].map((part) => {
                 const path = `${place.path}.${part}`;
                 const shape = [length, place.keyValueHeads, place.headDim];
                 return [path, normal(fold(keyOf(key), path), shape, model.backend)] as const;
               })
-            ),
-          ) as Tree
-        ),
-      edits: (params, spec) =>
-        prefixPlaces(spec, rows).map(({ place, source }) =>
-          edit(place, fn(rowsAt<PrefixRows>(params, source), dropped))
-        ),
-    };
-  }
+            )
+          ),
+        edits: (params, spec) =>
+          prefixPlaces(spec, rows).map(({ place, source }) =>
+            edit(place, fn(rowsAt<PrefixRows>(params, source), dropped))
+          ),
+      };
+    }
 
-  const σ = network.activation ?? "tanh";
-  return {
-    name,
-    config: {
-      length,
-      network: { hidden: network.hidden, ...σ !== "tanh" && { activation: σ } },
-      dropout: p,
-      positions,
-      ...more,
-    },
-    init: ({ model, key }) =>
-      scope((): Synchronous<Tree> =>
-        nest([
-          ...kinds(model.spec, sources(model.spec)).flatMap(([kind, width]) => {
+    const σ = network.activation ?? "tanh";
+    return {
+      init: ({ model: { spec, backend }, key }) =>
+        freshParams(() => [
+          ...kinds(spec, sources(spec)).flatMap(([kind, width]) => {
             const seed = fold(keyOf(key), kind);
             return [
-              [`${kind}.tokens`, normal(fold(seed, "tokens"), [length, width], model.backend)] as const,
-              ...under(
-                `${kind}.hidden`,
-                freshAffine(fold(seed, "hidden"), network.hidden, width, model.backend),
-              ),
+              [`${kind}.tokens`, normal(fold(seed, "tokens"), [length, width], backend)] as const,
+              ...under(`${kind}.hidden`, freshAffine(fold(seed, "hidden"), network.hidden, width, backend)),
             ];
           }),
-          ...sources(model.spec).flatMap((place) =>
+          ...sources(spec).flatMap((place) =>
             ["k", "v"].flatMap((part) => {
               const [path, out] = [`${place.path}.${part}`, place.keyValueHeads * place.headDim];
-              return under(path, freshAffine(fold(keyOf(key), path), out, network.hidden, model.backend));
+              return under(path, freshAffine(fold(keyOf(key), path), out, network.hidden, backend));
             })
           ),
-        ]) as Tree
-      ),
-    edits: (params, spec) =>
-      prefixPlaces(spec, rows).map(({ place, source }) =>
-        edit(place, fn(networkAt(params, source), (used, call) => dropped(made(used, place, σ), call)))
-      ),
-    finalize: (params, spec) => ({
-      method: prefixTuning({ ...options, network: "none" }),
-      params: scope((): Synchronous<Tree> =>
-        nest(
+        ]),
+      edits: (params, spec) =>
+        prefixPlaces(spec, rows).map(({ place, source }) =>
+          edit(place, fn(networkAt(params, source), (used, call) => dropped(made(used, place, σ), call)))
+        ),
+      finalize: (params, spec) => ({
+        method: prefixTuning({ ...options, network: "none" }),
+        params: freshParams(() =>
           sources(spec).flatMap((place) => {
             const { k, v } = made(networkAt(params, place), place, σ);
             return [[`${place.path}.k`, k] as const, [`${place.path}.v`, v] as const];
-          }),
-        ) as Tree
-      ),
-    }),
-  };
-}
+          })
+        ),
+      }),
+    };
+  },
+  cli: { rate: 1e-3, flags: ["length", "dropout"] },
+  published: rowsSetting(10),
+});
 
 /** P_K and P_V of one attention. */
 function made(

@@ -88,21 +88,6 @@ export function encodedRows(encoder: PromptEncoder, params: PromptEncoderParams,
   return inOrder<Affine>(mlp).reduce((h, layer, i) => affine(layer, i === 0 ? h : relu(h)), read);
 }
 
-/** @throws {RangeError} when a size is not a positive integer or dropout is not a probability. */
-export function checkEncoder(encoder: PromptEncoder): void {
-  const sizes = encoder.kind === "mlp"
-    ? encoder.hidden ?? []
-    : [encoder.hidden, encoder.inner, encoder.layers].filter((n) => n !== undefined);
-  const bad = sizes.find((n) => !Number.isInteger(n) || n < 1);
-  if (bad !== undefined) {
-    throw new RangeError(`Expected the encoder's sizes to be positive integers but found ${bad}`);
-  }
-  const p = encoder.kind === "lstm" ? encoder.dropout ?? 0 : 0;
-  if (!(p >= 0 && p < 1)) {
-    throw new RangeError(`Expected the encoder's dropout from 0 up to 1 but found ${p}`);
-  }
-}
-
 /** The input and output widths of the linear layers. */
 function linearWidths(encoder: PromptEncoder, width: number): readonly number[] {
   if (encoder.kind === "mlp") return [width, ...encoder.hidden ?? [width], width];

@@ -75,16 +75,6 @@ export function promptStart(
   return concat(left > 0 ? [...given, sampled(table, key, left, 5000)] : given, 0);
 }
 
-/** @throws {RangeError} when an initialization is out of range. */
-export function checkPromptStart(start: PromptStart): void {
-  if (start.from === "vocabulary" && !(Number.isInteger(start.tokens ?? 1) && (start.tokens ?? 1) > 0)) {
-    throw new RangeError(`Expected tokens to be a positive integer but found ${start.tokens}`);
-  }
-  if (start.from === "tokens" && (start.rows.length === 0 || start.rows.some((ids) => ids.length === 0))) {
-    throw new RangeError("Expected at least one id for every row that a prompt starts from but found none");
-  }
-}
-
 function tokenTable({ spec, weights }: Model, method: string): Tensor {
   const place = spec.embeddings.find((place) => place.role === "token");
   const table = place && lookup(weights, `${place.path}.weight`);

@@ -8,10 +8,12 @@
  * loss, but in a causal model its last row predicts the text's first token, which counts where it has a label
  * (as in PEFT). With `where` the rows are placed within the text instead, as in P-tuning.
  */
-import { fn, fold, key as keyOf, type Method } from "../../core/mod.ts";
+import { type DefinedMethod, defineMethod, fn, fold, key as keyOf } from "../../core/mod.ts";
+import { option } from "../../core/options/mod.ts";
+import { rowsSetting } from "../shared/model_sizes.ts";
+import { encoderSchema, lengthOption, startOption, whereOption } from "./prompt_options.ts";
 import type { PromptEncoder } from "./prompt_encoder.ts";
 import {
-  checkPromptStart,
   type PromptParams,
   type PromptPosition,
   promptStack,
@@ -19,7 +21,6 @@ import {
   promptStart,
 } from "./prompt_rows.ts";
 import { freshParams } from "../shared/initial_factors.ts";
-import { checkPositive } from "../shared/option_checks.ts";
 
 /** Options of prompt tuning. */
 export interface PromptTuningOptions {
@@ -30,7 +31,7 @@ export interface PromptTuningOptions {
   /** Default "front". */
   readonly where?: PromptPosition;
   /** The network that generated the rows in P-tuning, for the record: PEFT folders keep it. */
-  readonly madeBy?: PromptEncoder;
+  readonly madeBy?: PromptEncoder | undefined;
 }
 
 /**
@@ -43,34 +44,38 @@ export interface PromptTuningOptions {
  * import { promptTuning } from "@graft/peft";
  * import assert from "node:assert/strict";
  * const method = promptTuning({ length: 8, start: { from: "vocabulary" } });
- * assert.equal(method.name, "promptTuning");
+ * assert.equal(method.name, "prompt-tuning");
  * ```
  */
-export function promptTuning(options: PromptTuningOptions = {}): Method<PromptParams> {
-  const { length = 20, start = { from: "uniform" }, where = "front", madeBy } = options;
-  checkPositive("length", length);
-  checkPromptStart(start);
-  return {
-    name: "promptTuning",
-    config: {
-      length,
-      start,
-      where,
-      ...madeBy && { madeBy },
-    },
+export const promptTuning: DefinedMethod<PromptTuningOptions, PromptParams> = defineMethod<
+  PromptTuningOptions,
+  PromptParams
+>({
+  name: "prompt-tuning",
+  aliases: ["prompt"],
+  title: "prompt tuning",
+  options: {
+    length: lengthOption(20),
+    start: startOption,
+    where: whereOption,
+    madeBy: option(encoderSchema, "the network that generated the rows, for the record"),
+  },
+  create: ({ length, start, where }) => ({
     init: ({ model, key }) =>
       freshParams(() => [
-        ["rows", promptStart(model, fold(keyOf(key), "rows"), length, start, "promptTuning")],
+        ["rows", promptStart(model, fold(keyOf(key), "rows"), length, start, "prompt-tuning")],
       ]) as PromptParams,
     edits: ({ rows }, spec) => [{
       kind: "prompt",
-      path: promptStack(spec, "promptTuning").path,
+      path: promptStack(spec, "prompt-tuning").path,
       length,
       where,
       rows: fn({ rows }, ({ rows }) => rows),
     }],
-  };
-}
+  }),
+  cli: { rate: 3e-2, flags: ["length"] },
+  published: rowsSetting(100),
+});
 
 /**
  * A text with slots for prompts: a number means that many slots, a list gives ids of the text or of anchors,

@@ -307,7 +307,7 @@ Deno.test("LLaMA-Adapter's folders are refused where PEFT computes something els
         /"target_modules" .* to be "self_attn" but found "mlp"/,
       );
       write({ adapter_layers: 3 });
-      await assert.rejects(loadAdapter(folder, model), /llamaAdapter in 3 blocks: the model has 2/);
+      await assert.rejects(loadAdapter(folder, model), /llama-adapter in 3 blocks: the model has 2/);
     });
     model.dispose();
   }));

@@ -70,8 +70,11 @@ Deno.test("contextPromptTuning() refuses what cannot be", () => {
   refused({ tokens: [] }, /^RangeError: Expected a context of at least one token but found none$/);
   refused(
     { tokens: [1, 2], types: [1] },
-    /^RangeError: Expected types to be 2 whole numbers from 0, one a token, but found \[1\]$/,
+    /^RangeError: Expected types to be 2, one a token, but found \[1\]$/,
   );
-  refused({ tokens: [1], types: [-1] }, /^RangeError: Expected types to be 1 whole numbers/);
-  refused({ tokens: [1], decay: -1 }, /^RangeError: Expected decay to be 0 or more but found -1$/);
+  refused(
+    { tokens: [1], types: [-1] },
+    /option "types" to be a list, each a non-negative integer of at most \d+ but found \[-1\]$/,
+  );
+  refused({ tokens: [1], decay: -1 }, /option "decay" to be a number of at least 0 but found -1$/);
 });

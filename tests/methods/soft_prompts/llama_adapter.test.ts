@@ -70,7 +70,7 @@ Deno.test("llamaAdapter() equals PEFT's layer with the paper's gates: logits, lo
     const short = tinyLlama(model.backend, 1);
     assert.throws(
       () => adapt(short, llamaAdapter({ layers: 3 })),
-      /^RangeError: Cannot put llamaAdapter in 3 blocks: the model has 2 that attend to their own text$/,
+      /^RangeError: Cannot put llama-adapter in 3 blocks: the model has 2 that attend to their own text$/,
     );
     short.dispose();
   }));

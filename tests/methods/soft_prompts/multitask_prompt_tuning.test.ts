@@ -46,5 +46,8 @@ Deno.test("methods of several tasks refuse what names none, one twice, or anothe
     /^RangeError: Cannot give both stacks rows, stacks "both": the model has one$/,
   );
   model.dispose();
-  refused({ rank: 0 }, /^RangeError: Expected rank to be a positive integer but found 0$/);
+  refused(
+    { rank: 0 },
+    /^RangeError: Expected multitask-prompt-tuning's option "rank" to be a positive integer of at most 65536 but found 0$/,
+  );
 });

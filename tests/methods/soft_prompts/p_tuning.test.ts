@@ -87,5 +87,8 @@ publishedCount(
   () => assert.equal(trainableOf(bertOf(768, 12, 28_996), pTuning() as Method), 8_278_272),
 );
 badOptions("pTuning()", [
-  [() => pTuning({ encoder: { kind: "mlp", hidden: [0] } }), /positive integers but found 0/],
+  [
+    () => pTuning({ encoder: { kind: "mlp", hidden: [0] } }),
+    /option "encoder" to be .* a list, each a positive integer .* but found .*\[0\]/,
+  ],
 ]);

@@ -56,12 +56,18 @@ Deno.test("prefixTuning() with a network equals PEFT's prefix_projection", () =>
   methodIsGolden("prefix_network", prefixTuning({ length: 4, network: { hidden: 7 } })));
 
 badOptions("prefixTuning()", [
-  [() => prefixTuning({ length: -1 }), "Expected length to be a positive integer but found -1"],
-  [() => prefixTuning({ network: { hidden: 0 } }), "Expected hidden to be a positive integer but found 0"],
-  [() => prefixTuning({ dropout: -0.1 }), "Expected dropout from 0 up to 1 but found -0.1"],
+  [
+    () => prefixTuning({ length: -1 }),
+    /option "length" to be a positive integer of at most 65536 but found -1$/,
+  ],
+  [
+    () => prefixTuning({ network: { hidden: 0 } }),
+    /option "network" to be "none" or {"hidden": a positive integer .* but found {"hidden":0}$/,
+  ],
+  [() => prefixTuning({ dropout: -0.1 }), /option "dropout" to be a number from 0 up to 1 but found -0.1$/],
 ]);
 misfits("prefixTuning()", [
-  [() => at(() => false, prefixTuning()), /^Cannot place prefixTuning: the model offers no attention/],
+  [() => at(() => false, prefixTuning()), /^Cannot place prefix-tuning: the model offers no attention/],
 ]);
 publishedCount("prefixTuning() has the counts of GPT2-medium and BART-large, training and kept", () => {
   const five = countsOf(GPT2_MEDIUM, prefixTuning({ length: 5, network: { hidden: 512 } }));
