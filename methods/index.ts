@@ -36,11 +36,14 @@ import { ia3Peft } from "./rescaling/ia3_peft.ts";
 import { beftPeft } from "./selective/beft_peft.ts";
 import { xloraDefinition } from "./side_networks/xlora.ts";
 import { contextPromptTuning } from "./soft_prompts/context_prompt_tuning.ts";
+import { iptDefinition } from "./soft_prompts/ipt.ts";
+import { iptAutoencoderDefinition } from "./soft_prompts/ipt_autoencoder.ts";
 import { llamaAdapter } from "./soft_prompts/llama_adapter.ts";
 import { multitaskPromptTuning } from "./soft_prompts/multitask_prompt_tuning.ts";
 import { pTuning } from "./soft_prompts/p_tuning.ts";
 import { prefixTuning } from "./soft_prompts/prefix_tuning.ts";
 import { promptTuning } from "./soft_prompts/prompt_tuning.ts";
+import { spotDefinition } from "./soft_prompts/spot.ts";
 import { boftPeft } from "./structured/boft_peft.ts";
 import { c3aPeft } from "./structured/c3a_peft.ts";
 import { deftPeft } from "./structured/deft_peft.ts";
@@ -91,11 +94,14 @@ export const FAMILIES: Readonly<Record<string, readonly MethodDefinition[]>> = {
   ],
   soft_prompts: [
     contextPromptTuning.definition,
+    iptDefinition,
+    iptAutoencoderDefinition,
     llamaAdapter.definition,
     multitaskPromptTuning.definition,
     pTuning.definition,
     prefixTuning.definition,
     promptTuning.definition,
+    spotDefinition,
   ],
   structured: [
     hira.definition,

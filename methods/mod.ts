@@ -92,6 +92,13 @@ export * from "./side_networks/pruned_side.ts";
 export * from "./side_networks/xlora.ts";
 export * from "./soft_prompts/context_prompt_tuning.ts";
 export * from "./soft_prompts/ipt.ts";
+export {
+  iptAutoencoder,
+  iptAutoencoderDefinition,
+  type IptAutoencoderOptions,
+  type IptAutoencoderParams,
+  type IptDecoder,
+} from "./soft_prompts/ipt_autoencoder.ts";
 export * from "./soft_prompts/llama_adapter.ts";
 export * from "./soft_prompts/multitask_prompt_tuning.ts";
 export * from "./soft_prompts/p_tuning.ts";

@@ -245,6 +245,8 @@ export interface Planning {
   readonly model: Model;
   /** As for `prepare`. */
   readonly options: Readonly<Record<string, unknown>>;
+  /** Shapes of the tensors that an adapter's folder has, by name; empty where it is not on this machine. */
+  stored(folder: string): Readonly<Record<string, Shape>>;
   /** A definition by name. */
   method(name: string): MethodDefinition;
 }

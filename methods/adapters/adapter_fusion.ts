@@ -11,8 +11,8 @@
  * the identity: + λ Σ ‖I − W_v‖² over the places.
  */
 import {
+  adapt,
   type Adapter,
-  type Edit,
   fn,
   fold,
   type HiddenCall,
@@ -20,8 +20,10 @@ import {
   key as keyOf,
   lookup,
   type Method,
+  type MethodConfig,
   type MethodDefinition,
   methodsOf,
+  type Model,
   nest,
   reading,
   scope,
@@ -37,8 +39,9 @@ import {
   checkOptions,
   count,
   fields,
+  type Filled,
+  filled,
   list,
-  number,
   oneOf,
   option,
   positive,
@@ -63,8 +66,11 @@ import {
   zeros,
 } from "../../ops/mod.ts";
 import { type Affine, affine } from "../shared/affine.ts";
+import { nonNegative } from "../shared/number_schemas.ts";
+import { foldersOf, foldersSchema, freeAll, loadAll } from "../shared/sources.ts";
 import { apart } from "./averaged.ts";
-import { checkPositive, checkProbability } from "../shared/option_checks.ts";
+import { type Fused, fusedPlaces } from "./fused_places.ts";
+import { pfeiffer } from "./pfeiffer.ts";
 
 /** Options of AdapterFusion. */
 export interface AdapterFusionOptions {
@@ -123,18 +129,16 @@ interface Fusion {
  * ```
  */
 export function adapterFusion(options: AdapterFusionOptions): Method {
-  const { adapters, regularization = 0.01, dropout: p = 0, temperature = 1, query: asks = "read" } = options;
-  const { matrices = ["query", "key", "value"] } = options;
+  const { adapters, ...own } = options;
+  checkOptions("adapter-fusion", own, adapterFusionDefinition.options);
+  const { regularization, dropout: p, temperature, query: asks, matrices } = filled(
+    own,
+    adapterFusionDefinition.options,
+  ) as Filled<Omit<AdapterFusionOptions, "adapters">>;
   const names = Object.keys(adapters);
   if (names.length === 0) throw new RangeError("Expected at least one adapter to fuse but found none");
-  checkProbability("dropout", p);
-  if (!(regularization >= 0)) {
-    throw new RangeError(`Expected regularization to be at least 0 but found ${regularization}`);
-  }
   const annealed = typeof temperature === "number" ? undefined : temperature;
   const first = annealed?.from ?? temperature as number;
-  if (!(first > 0)) throw new RangeError(`Expected temperature above 0 but found ${first}`);
-  if (annealed !== undefined) checkPositive("temperature.steps", annealed.steps);
   const fusedAt = (held: Readonly<Record<string, Tree>>, spec: Spec): readonly Fused[] =>
     fusedPlaces(names.map((name) => [name, adapters[name]!.method.edits(held[name]!, spec)]), spec);
   const run = (
@@ -163,13 +167,7 @@ export function adapterFusion(options: AdapterFusionOptions): Method {
     definition: adapterFusionDefinition,
     name: "adapter-fusion",
     parts: methodsOf(adapters),
-    config: {
-      regularization,
-      dropout: p,
-      temperature,
-      ...options.matrices && { matrices },
-      ...asks !== "read" && { query: asks },
-    },
+    config: own as MethodConfig,
     init: ({ model: { spec, backend }, key }) =>
       scope((): Synchronous<Tree> => {
         const held = Object.fromEntries(names.map((name) => [name, adapters[name]!.params]));
@@ -226,8 +224,9 @@ export function adapterFusion(options: AdapterFusionOptions): Method {
 /** `adapterFusion` in records: its adapters, which are frozen, are its parts. */
 export const adapterFusionDefinition: MethodDefinition = {
   name: "adapter-fusion",
+  title: "AdapterFusion",
   options: {
-    regularization: option(number, "λ, how strongly W_v is kept near the identity", 0.01),
+    regularization: option(nonNegative, "λ, how strongly W_v is kept near the identity", 0.01),
     dropout: option(probability, "probability of dropping a score in training", 0),
     temperature: option(
       any(positive, fields<Annealed>({ from: positive, steps: bounded(count, "steps") })),
@@ -245,52 +244,30 @@ export const adapterFusionDefinition: MethodDefinition = {
     checkOptions("adapter-fusion", config, adapterFusionDefinition.options);
     return adapterFusion({ ...config, adapters: stored.parts((name) => ["frozen", name]) });
   },
+  cli: {
+    rate: 5e-5,
+    flags: [],
+    also: { adapters: option(foldersSchema(1), "folders of the trained adapters, by name") },
+  },
+  prepare: async ({ model, options: { adapters, ...own }, load, seed }) => {
+    const folders = foldersOf("adapter-fusion", "adapters", adapters, 1);
+    const loaded = await loadAll(load, folders);
+    try {
+      return { adapter: adapt(model, adapterFusion({ ...own, adapters: loaded }), seed) };
+    } catch (error) {
+      freeAll(loaded);
+      throw error;
+    }
+  },
+  plan: ({ model, options: { adapters, ...own } }) => {
+    const names = Object.keys(foldersOf("adapter-fusion", "adapters", adapters, 1));
+    return adapterFusion({ ...own, adapters: Object.fromEntries(names.map((name) => [name, one(model)])) });
+  },
+  published: {
+    setting: "of 2 adapters, r d/16",
+    make: (model) => adapterFusion({ adapters: { one: one(model), two: one(model) } }),
+  },
 };
 
-/** A place and each adapter's edit there, in the adapters' order. */
-interface Fused {
-  readonly path: string;
-  readonly width: number;
-  readonly edits: readonly HiddenEdit[];
-}
-
-function fusedPlaces(
-  given: readonly (readonly [name: string, edits: readonly Edit[]])[],
-  spec: Spec,
-): readonly Fused[] {
-  const byName = given.map(([name, edits]) => {
-    const other = edits.find((edit) => edit.kind !== "hidden");
-    if (other !== undefined) {
-      throw new TypeError(
-        `Cannot fuse "${name}": its edit at "${other.path}" is a ${other.kind}, but only what adds to hidden states can be fused`,
-      );
-    }
-    const places = new Map((edits as readonly HiddenEdit[]).map((edit) => [edit.path, edit]));
-    if (places.size < edits.length) {
-      throw new TypeError(`Cannot fuse "${name}": it has two edits at one place`);
-    }
-    return [name, places] as const;
-  });
-  const [first, ...rest] = byName;
-  for (const [name, places] of rest) {
-    const odd = [...places.keys(), ...first![1].keys()].find((path) =>
-      !(places.has(path) && first![1].has(path))
-    );
-    if (odd !== undefined) {
-      throw new RangeError(`Cannot fuse "${first![0]}" and "${name}": only one of them stands at "${odd}"`);
-    }
-  }
-  return [...first![1].keys()].map((path) => ({
-    path,
-    width: widthAt(path, spec),
-    edits: byName.map(([, places]) => places.get(path)!),
-  }));
-}
-
-function widthAt(path: string, spec: Spec): number {
-  const place = [...spec.sublayers, ...spec.blocks].find((place) => place.path === path);
-  if (place === undefined) {
-    throw new RangeError(`Cannot fuse adapters at "${path}": the model has no part there`);
-  }
-  return place.width;
-}
+/** An adapter as another task would leave it. */
+const one = (model: Model): Adapter => adapt(model, pfeiffer());

@@ -10,14 +10,20 @@
  * the host, LoRA too.
  */
 import {
+  adapt,
+  dispose,
   type Edit,
   type Fn,
   fn,
+  fold,
+  key,
   leaves,
   type LinearMap,
   mapTree,
   type Method,
   type MethodDefinition,
+  nest,
+  type Planning,
   scope,
   type Spec,
   type Synchronous,
@@ -25,7 +31,22 @@ import {
   tensorsIn,
   type Tree,
 } from "../../core/mod.ts";
-import { multiply } from "../../ops/mod.ts";
+import {
+  anything,
+  bounded,
+  count,
+  type Filled,
+  filled,
+  oneOf,
+  option,
+  type Options,
+  record,
+  text,
+} from "../../core/options/mod.ts";
+import { less, multiply, uniform } from "../../ops/mod.ts";
+import { share } from "../shared/number_schemas.ts";
+import { adapterMask, type AdapterMaskOptions } from "./adapter_mask.ts";
+import { houlsby } from "./houlsby.ts";
 
 /** Options of SparseAdapter. */
 export interface SparseAdapterOptions {
@@ -34,6 +55,19 @@ export interface SparseAdapterOptions {
   /** From `adapterMask`: f32 of zeros and ones under the host's parameter paths. Borrowed. */
   readonly mask: Tree;
 }
+
+/** What a run needs to make the mask. */
+const HOST: Options = {
+  host: option(text, "the adapter whose matrices are masked, by its method's name", "houlsby"),
+  hostOptions: option(record(anything), "its options", {}),
+  bottleneck: option(bounded(count, "width"), "its hidden size"),
+  keep: option(share, "the share of the matrices' parameters that is kept", 0.5),
+  score: option(
+    oneOf("random", "magnitude", "snip", "grasp", "synflow", "erdosRenyi", "gradient"),
+    "which parameters are kept: those with the highest such score",
+    "snip",
+  ),
+};
 
 /**
  * SparseAdapter as a method. Parameters: the host's own under `of`, and the masks under `frozen`. `finalize`
@@ -44,7 +78,7 @@ export interface SparseAdapterOptions {
  * ```ts
  * import { houlsby, sparseAdapter } from "@graft/peft";
  * import assert from "node:assert/strict";
- * assert.equal(sparseAdapter({ host: houlsby({ reduction: 4 }), mask: {} }).name, "sparseAdapter");
+ * assert.equal(sparseAdapter({ host: houlsby({ reduction: 4 }), mask: {} }).name, "sparse-adapter");
  * ```
  */
 export function sparseAdapter({ host, mask }: SparseAdapterOptions): Method {
@@ -83,12 +117,54 @@ export function sparseAdapter({ host, mask }: SparseAdapterOptions): Method {
 /** `sparseAdapter` in records: the host, beside which the masks are stored. */
 export const sparseAdapterDefinition: MethodDefinition = {
   name: "sparse-adapter",
+  title: "SparseAdapter",
   options: {},
   restore: (_, stored) => {
     const { of } = stored.parts(() => ["of"]);
     return sparseAdapter({ host: of!.method, mask: stored.params["frozen"] as Tree });
   },
+  cli: { rate: 1e-4, flags: ["bottleneck"], also: HOST },
+  prepare: async (given) => {
+    const { model, seed } = given;
+    const host = hostOf(given);
+    const { keep, score } = filled(given.options, HOST) as Pick<Filled<AdapterMaskOptions>, "keep" | "score">;
+    const fresh = adapt(model, host, seed);
+    try {
+      const mask = await adapterMask(model, fresh, { keep, score, batches: given.batches(64), key: seed });
+      return { adapter: adapt(model, sparseAdapter({ host, mask }), seed) };
+    } finally {
+      dispose(fresh.params);
+    }
+  },
+  plan: hostOf,
+  published: {
+    setting: "r d/12, half kept",
+    make: (model) => {
+      const host = houlsby({ reduction: 12 });
+      const half = leaves(adapt(model, host).params).filter(([, t]) => t.shape.length > 1).map(([path, t]) =>
+        [path, less(uniform(fold(key(0), path), t.shape, model.backend), 0.5)] as const
+      );
+      return sparseAdapter({ host, mask: nest(half) as Tree });
+    },
+  },
 };
+
+/** The host that a run's options name, as wide as `bottleneck` says where it has such a width. */
+function hostOf({ model, options, method }: Pick<Planning, "model" | "options" | "method">): Method {
+  const { host, hostOptions, bottleneck } = filled(options, HOST) as {
+    readonly host: string;
+    readonly hostOptions: Readonly<Record<string, unknown>>;
+    readonly bottleneck?: number;
+  };
+  const { create, cli, name } = method(host);
+  if (create === undefined) {
+    throw new RangeError(`Expected sparse-adapter's option "host" to be made from options, unlike ${name}`);
+  }
+  const wide = bottleneck !== undefined && cli?.flags.includes("bottleneck")
+    ? cli.options?.({ bottleneck }, model.spec, [])
+    : {};
+  return create({ ...wide, ...hostOptions });
+}
 
 /** The host's parameters and the masks of some of them. */
 interface Held {

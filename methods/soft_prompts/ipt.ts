@@ -11,111 +11,37 @@
  * 3 may continue with the prompt itself: finalize and train.
  */
 import {
-  fn,
+  adapt,
+  type Adapter,
+  dispose,
   fold,
   key as keyOf,
   type Method,
-  sameShape,
+  type MethodDefinition,
+  type Model,
+  type Preparing,
   scope,
-  type Spec,
   type Synchronous,
-  Tensor,
+  type Tensor,
   type Tree,
 } from "../../core/mod.ts";
-import { mean, multiply, normal, reshape, square, subtract, tanh } from "../../ops/mod.ts";
-import { type Affine, affine, freshAffine } from "../shared/affine.ts";
-import { type PromptParams, type PromptPosition, promptStack } from "./prompt_rows.ts";
+import { checkOptions, option, type Options, text } from "../../core/options/mod.ts";
+import { normal } from "../../ops/mod.ts";
+import { promptRows } from "../shared/model_sizes.ts";
+import { foldersOf, foldersSchema, freeAll, loadAll } from "../shared/sources.ts";
+import { rowCount, whereOption } from "./prompt_options.ts";
+import {
+  decoded,
+  hiddenOption,
+  intrinsicOption,
+  iptAutoencoder,
+  type IptAutoencoderParams,
+  type IptDecoder,
+  promptEdit,
+} from "./ipt_autoencoder.ts";
+import { storedRows, trainedPrompt } from "./stored_prompt.ts";
+import type { PromptParams, PromptPosition } from "./prompt_rows.ts";
 import { promptTuning } from "./prompt_tuning.ts";
-import { checkPositive } from "../shared/option_checks.ts";
-import type { PromptSources } from "./spot.ts";
-
-/** W₂ and W₃. */
-export type IptDecoder = { readonly inner: Affine; readonly outer: Affine };
-
-/** The autoencoder's parameters. */
-export type IptAutoencoderParams = {
-  readonly encoder: Affine;
-  readonly decoder: IptDecoder;
-  readonly frozen: { readonly prompts: Tree };
-};
-
-/** Options of the autoencoder, stage 2. */
-export interface IptAutoencoderOptions {
-  /** The trained prompts of stage 1, by task; all of one shape. */
-  readonly prompts: PromptSources;
-  /** The task whose prompt a pass uses. The parameters are the same for all: see `iptGradients`. */
-  readonly task: string;
-  /** k, default 250. */
-  readonly intrinsic?: number;
-  /** Hidden size of the decoder, default d. */
-  readonly hidden?: number;
-  /** Factor of the reconstruction error, default 200. */
-  readonly reconstruction?: number;
-}
-
-/**
- * IPT's autoencoder as a method. Parameters: `encoder`, `decoder.inner`, `decoder.outer`, each a weight [out,
- * in] and a bias, and the prompts under `frozen.prompts`. `finalize` returns the task's decoded prompt.
- *
- * @throws {RangeError} when there is no prompt for the task, prompts differ in shape, or a size is not a
- * positive integer.
- * @example
- * ```ts
- * import { iptAutoencoder, promptTuning, reference, tensor } from "@graft/peft";
- * import assert from "node:assert/strict";
- * const rows = tensor([[0, 1], [2, 3]], { backend: reference() });
- * const prompts = { mnli: { method: promptTuning({ length: 2 }), params: { rows } } };
- * assert.equal(iptAutoencoder({ prompts, task: "mnli", intrinsic: 5 }).name, "iptAutoencoder");
- * rows.storage.free();
- * ```
- */
-export function iptAutoencoder(options: IptAutoencoderOptions): Method<IptAutoencoderParams> {
-  const { prompts, task, intrinsic = 250, reconstruction = 200 } = options;
-  checkPositive("intrinsic", intrinsic);
-  if (options.hidden !== undefined) checkPositive("hidden", options.hidden);
-  const { rows, length, where } = checkPrompts(prompts, task);
-  const decodedRows = ({ encoder, decoder, prompts }: Coder): Tensor =>
-    decoded(decoder, affine(encoder, flat(prompts[task] as Tensor)), length);
-  return {
-    name: "iptAutoencoder",
-    config: {
-      task,
-      tasks: Object.keys(prompts),
-      length,
-      intrinsic,
-      hidden: options.hidden ?? null,
-      reconstruction,
-      where,
-    },
-    init: ({ model, key }) =>
-      scope((): Synchronous<IptAutoencoderParams> => {
-        const { width } = promptStack(model.spec, "iptAutoencoder");
-        const hidden = options.hidden ?? width;
-        const fresh = (name: string, out: number, inner: number): Affine =>
-          freshAffine(fold(keyOf(key), name), out, inner, model.backend);
-        return {
-          encoder: fresh("encoder", intrinsic, length * width),
-          decoder: {
-            inner: fresh("inner", hidden, intrinsic),
-            outer: fresh("outer", length * width, hidden),
-          },
-          frozen: { prompts: rows },
-        };
-      }),
-    edits: ({ encoder, decoder, frozen: { prompts } }, spec) => [
-      promptEdit(spec, length, where, { encoder, decoder, prompts }, decodedRows),
-    ],
-    penalty: ({ encoder, decoder, frozen: { prompts } }) => {
-      const wanted = prompts[task] as Tensor;
-      const error = mean(square(subtract(decodedRows({ encoder, decoder, prompts }), wanted)));
-      return multiply(error, reconstruction);
-    },
-    finalize: ({ encoder, decoder, frozen: { prompts } }) => ({
-      method: promptTuning({ length, where }),
-      params: scope((): Synchronous<PromptParams> => ({ rows: decodedRows({ encoder, decoder, prompts }) })),
-    }),
-  };
-}
 
 /** Options of IPT, stage 3. */
 export interface IptOptions {
@@ -151,11 +77,12 @@ export function ipt({ autoencoder }: IptOptions): Method<IptParams> {
     readonly length?: number;
     readonly where?: PromptPosition;
   };
-  if (decoder === undefined || length === undefined || autoencoder.method.name !== "iptAutoencoder") {
-    throw new TypeError(`Expected a trained iptAutoencoder but found ${autoencoder.method.name}`);
+  if (decoder === undefined || length === undefined || autoencoder.method.name !== "ipt-autoencoder") {
+    throw new TypeError(`Expected a trained ipt-autoencoder but found ${autoencoder.method.name}`);
   }
   const intrinsic = decoder.inner.weight.shape[1]!;
   return {
+    definition: iptDefinition,
     name: "ipt",
     config: { length, intrinsic, where },
     init: ({ model, key }) =>
@@ -173,61 +100,69 @@ export function ipt({ autoencoder }: IptOptions): Method<IptParams> {
   };
 }
 
-interface Coder {
-  readonly encoder: Affine;
-  readonly decoder: IptDecoder;
-  readonly prompts: Tree;
-}
+const FROM: Options = {
+  autoencoder: option(text, "the folder of a trained autoencoder"),
+  sources: option(foldersSchema(1), "folders of trained prompts, for a decoder that nobody trained"),
+  task: option(text, "the one among them whose prompt is decoded; by default the first"),
+  intrinsic: intrinsicOption,
+  hidden: hiddenOption,
+};
 
-const flat = (rows: Tensor): Tensor => reshape(rows, [1, rows.size]); // [1, l d]
-
-/** v [k] → P [l, d]. */
-function decoded({ inner, outer }: IptDecoder, v: Tensor, length: number): Tensor {
-  return reshape(affine(outer, tanh(affine(inner, reshape(v, [1, v.size])))), [length, -1]);
-}
-
-function promptEdit<P>(
-  spec: Spec,
-  length: number,
-  where: PromptPosition,
-  params: P,
-  rows: (params: P) => Tensor,
-) {
-  return {
-    kind: "prompt",
-    path: promptStack(spec, "ipt").path,
-    length,
-    where,
-    rows: fn(params, rows),
-  } as const;
-}
-
-function checkPrompts(prompts: PromptSources, task: string) {
-  const entries = Object.entries(prompts).map(([name, { method, params }]) => {
-    const { rows } = params;
-    if (!(rows instanceof Tensor)) {
-      throw new TypeError(
-        `Expected "${name}" to be a trained prompt but found ${method.name}: finalize it first`,
-      );
+/** `ipt` in records; the decoder is among its parameters. */
+export const iptDefinition: MethodDefinition = {
+  name: "ipt",
+  title: "intrinsic prompt tuning",
+  aliases: ["intrinsic-prompt-tuning"],
+  options: {},
+  recorded: ({ config }) => config,
+  restore: (config, { params }) => {
+    checkOptions("ipt", config, { length: rowCount, intrinsic: intrinsicOption, where: whereOption });
+    const method = { name: "ipt-autoencoder", config };
+    return ipt({ autoencoder: { method, params: params["frozen"] as Tree } }) as unknown as Method;
+  },
+  cli: { rate: 1e-2, flags: [], also: FROM },
+  prepare: async ({ model, options: { autoencoder: folder, ...fresh }, load, seed }) => {
+    const autoencoder = folder === undefined
+      ? await freshAutoencoder(model, fresh, load, seed)
+      : await load(folder as string);
+    try {
+      const adapter = adapt(model, ipt({ autoencoder }), seed) as unknown as Adapter;
+      const { decoder: _, ...unused } = autoencoder.params;
+      dispose(unused);
+      return { adapter };
+    } catch (error) {
+      dispose(autoencoder.params);
+      throw error;
     }
-    if (name.includes(".")) throw new RangeError(`Expected a task's name without dots but found "${name}"`);
-    return { name, rows, where: (method.config["where"] ?? "front") as PromptPosition };
-  });
-  const own = entries.find(({ name }) => name === task);
-  if (own === undefined) {
-    throw new RangeError(
-      `Expected a prompt for the task "${task}" but found ${Object.keys(prompts).join(", ")}`,
-    );
+  },
+  plan: ({ model, options: { autoencoder, sources }, stored }) => {
+    const [folder] = autoencoder === undefined
+      ? Object.values(foldersOf("ipt", "sources", sources, 1))
+      : [autoencoder as string];
+    return promptTuning({ length: storedRows(stored(folder!), model.spec) }) as unknown as Method;
+  },
+  published: {
+    setting: (model) => `250 numbers for ${promptRows(model, 100)} rows`,
+    make: (model) => {
+      const autoencoder = iptAutoencoder({ prompts: { task: trainedPrompt(model) }, task: "task" });
+      return ipt({ autoencoder: adapt(model, autoencoder) }) as unknown as Method;
+    },
+  },
+};
+
+/** An autoencoder that nobody trained, of given prompts, which it owns. */
+async function freshAutoencoder(
+  model: Model,
+  { sources, task, ...sizes }: Readonly<Record<string, unknown>>,
+  load: Preparing["load"],
+  seed: number,
+): Promise<Adapter> {
+  const prompts = await loadAll(load, foldersOf("ipt", "sources", sources, 1));
+  try {
+    const of = (task ?? Object.keys(prompts)[0]) as string;
+    return adapt(model, iptAutoencoder({ ...sizes, prompts, task: of }), seed) as unknown as Adapter;
+  } catch (error) {
+    freeAll(prompts);
+    throw error;
   }
-  const odd = entries.find(({ rows, where }) =>
-    !sameShape(rows.shape, own.rows.shape) || JSON.stringify(where) !== JSON.stringify(own.where)
-  );
-  if (odd !== undefined) {
-    throw new RangeError(`Expected prompts of one shape at one place but "${odd.name}" and "${task}" differ`);
-  }
-  return {
-    rows: Object.fromEntries(entries.map(({ name, rows }) => [name, rows])),
-    length: own.rows.shape[0]!,
-    where: own.where,
-  };
 }

@@ -10,8 +10,11 @@
  * they get no weight.
  */
 import {
+  adapt,
   type Adapter,
+  dispose,
   type Method,
+  type MethodDefinition,
   read,
   sameShape,
   scope,
@@ -19,10 +22,26 @@ import {
   type Synchronous,
   Tensor,
 } from "../../core/mod.ts";
+import {
+  bounded,
+  checkOptions,
+  count,
+  filled,
+  number,
+  oneOf,
+  option,
+  type Options,
+  record,
+  text,
+} from "../../core/options/mod.ts";
 import { addAll, divide, mean, multiply, sqrt, sum, sumOfSquares } from "../../ops/mod.ts";
-import { type PromptParams, promptStack } from "./prompt_rows.ts";
-import { promptTuning, type PromptTuningOptions } from "./prompt_tuning.ts";
 import { freshParams } from "../shared/initial_factors.ts";
+import { rowsSetting } from "../shared/model_sizes.ts";
+import { type Folders, foldersOf, foldersSchema, freeAll, loadAll } from "../shared/sources.ts";
+import { rowCount, whereOption } from "./prompt_options.ts";
+import { type PromptParams, type PromptPosition, promptStack } from "./prompt_rows.ts";
+import { promptTuning, type PromptTuningOptions } from "./prompt_tuning.ts";
+import { storedRows, trainedPrompt } from "./stored_prompt.ts";
 
 /** Trained prompts by the name of their task: adapters of prompt tuning, or of P-tuning once finalized. */
 export type PromptSources = Readonly<Record<string, Adapter>>;
@@ -53,7 +72,8 @@ export interface SpotOptions {
  * ```
  */
 export function spot(options: SpotOptions): Method<PromptParams> {
-  const { sources, where = "front" } = options;
+  const { sources, where = "front", ...own } = options;
+  checkOptions("spot", { where, ...own }, spotDefinition.options);
   const names = Object.keys(sources);
   if (options.weights === undefined && names.length !== 1) {
     throw new RangeError(
@@ -72,11 +92,8 @@ export function spot(options: SpotOptions): Method<PromptParams> {
         `${showShape(rows[odd]!.shape)} ("${used[odd]![0]}")`,
     );
   }
-  const prompt = promptTuning({ length: first.shape[0]!, where });
   return {
-    ...prompt,
-    name: "spot",
-    config: { length: first.shape[0]!, where, weights },
+    ...continued({ length: first.shape[0]!, where, weights }),
     init: ({ model }) => {
       const { width } = promptStack(model.spec, "spot");
       if (first.shape[1] !== width) {
@@ -90,6 +107,67 @@ export function spot(options: SpotOptions): Method<PromptParams> {
     },
   };
 }
+
+/** The prompt that trains on, without the sources. */
+function continued(config: SpotRecord): Method<PromptParams> {
+  const { length, where } = config;
+  return { ...promptTuning({ length, where }), name: "spot", config, definition: spotDefinition };
+}
+
+/** What a file holds. */
+type SpotRecord = {
+  readonly length: number;
+  readonly where: PromptPosition;
+  readonly weights: Readonly<Record<string, number>>;
+};
+
+const weightsOption = option(record(number), "the weight of each source, by name; one source needs none");
+
+const FROM: Options = {
+  sources: option(foldersSchema(1), "folders of the trained prompts, by their task's name"),
+  task: option(text, "the folder of a prompt from early training, by which the nearest sources are chosen"),
+  nearest: option(bounded(count, "parts"), "how many sources are chosen", 1),
+  similarity: option(oneOf("means", "pairs"), "how two prompts are compared", "means"),
+};
+
+/** `spot` in records, which keep the weights and not the sources. */
+export const spotDefinition: MethodDefinition = {
+  name: "spot",
+  title: "SPoT",
+  options: { weights: weightsOption, where: whereOption },
+  recorded: ({ config }) => config,
+  restore: (config) => {
+    checkOptions("spot", config, { length: rowCount, where: whereOption, weights: weightsOption });
+    return continued(config as SpotRecord) as Method;
+  },
+  cli: { rate: 3e-2, flags: [], also: FROM },
+  prepare: async ({ model, options, load, seed }) => {
+    const { sources: folders, weights, task, nearest, similarity, where } = filled(options, FROM) as
+      & Pick<SpotOptions, "weights" | "where">
+      & { readonly task?: string; readonly nearest: number; readonly similarity: PromptSimilarity }
+      & { readonly sources?: Folders };
+    const sources = await loadAll(load, foldersOf("spot", "sources", folders, 1));
+    let early: Adapter | undefined;
+    try {
+      if (task !== undefined) early = await load(task);
+      const mixed = weights ??
+        (early && sourceWeights(await rankSources(early, sources, similarity), nearest));
+      const method = spot({ sources, ...mixed && { weights: mixed }, ...where && { where } });
+      return { adapter: adapt(model, method as Method, seed) };
+    } finally {
+      freeAll(sources);
+      if (early !== undefined) dispose(early.params);
+    }
+  },
+  plan: ({ model, options, stored }) => {
+    const [folder] = Object.values(foldersOf("spot", "sources", options["sources"], 1));
+    return promptTuning({ length: storedRows(stored(folder!), model.spec) }) as Method;
+  },
+  published: {
+    setting: rowsSetting(100, " of another task").setting,
+    make: (model) => spot({ sources: { source: trainedPrompt(model) } }) as Method,
+  },
+};
 
 /** How the similarity of two tasks' prompts is measured. */
 export type PromptSimilarity = "means" | "pairs";
