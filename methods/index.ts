@@ -16,9 +16,12 @@ import { pfeiffer } from "./adapters/pfeiffer.ts";
 import { phmAdapter } from "./adapters/phm_adapter.ts";
 import { sparseAdapterDefinition } from "./adapters/sparse_adapter.ts";
 import { centralGateDefinition } from "./hybrids/central_gate.ts";
+import { mam } from "./hybrids/mam.ts";
 import { parallelDefinition } from "./hybrids/parallel.ts";
 import { routedDefinition } from "./hybrids/routed.ts";
+import { s4 } from "./hybrids/s4.ts";
 import { keyValueGateDefinition, sentenceGateDefinition } from "./hybrids/sentence_gate.ts";
+import { unipelt } from "./hybrids/unipelt.ts";
 import { adaloraPeft } from "./low_rank/adalora_peft.ts";
 import { deloraPeft } from "./low_rank/delora_peft.ts";
 import { doraPeft } from "./low_rank/dora_peft.ts";
@@ -41,6 +44,7 @@ import { iptAutoencoderDefinition } from "./soft_prompts/ipt_autoencoder.ts";
 import { llamaAdapter } from "./soft_prompts/llama_adapter.ts";
 import { multitaskPromptTuning } from "./soft_prompts/multitask_prompt_tuning.ts";
 import { pTuning } from "./soft_prompts/p_tuning.ts";
+import { classifierDefinition, pTuningV2 } from "./soft_prompts/p_tuning_v2.ts";
 import { prefixTuning } from "./soft_prompts/prefix_tuning.ts";
 import { promptTuning } from "./soft_prompts/prompt_tuning.ts";
 import { spotDefinition } from "./soft_prompts/spot.ts";
@@ -86,8 +90,11 @@ export const FAMILIES: Readonly<Record<string, readonly MethodDefinition[]>> = {
   ],
   hybrids: [
     centralGateDefinition,
+    mam.definition,
     parallelDefinition,
     routedDefinition,
+    s4.definition,
+    unipelt.definition,
   ],
   side_networks: [
     xloraDefinition,
@@ -99,6 +106,8 @@ export const FAMILIES: Readonly<Record<string, readonly MethodDefinition[]>> = {
     llamaAdapter.definition,
     multitaskPromptTuning.definition,
     pTuning.definition,
+    pTuningV2.definition,
+    classifierDefinition,
     prefixTuning.definition,
     promptTuning.definition,
     spotDefinition,

@@ -102,7 +102,7 @@ export {
 export * from "./soft_prompts/llama_adapter.ts";
 export * from "./soft_prompts/multitask_prompt_tuning.ts";
 export * from "./soft_prompts/p_tuning.ts";
-export * from "./soft_prompts/p_tuning_v2.ts";
+export { pTuningV2, type PTuningV2Options } from "./soft_prompts/p_tuning_v2.ts";
 export * from "./soft_prompts/prefix_tuning.ts";
 export type { PromptEncoder, PromptEncoderParams } from "./soft_prompts/prompt_encoder.ts";
 export type { PromptParams, PromptPosition, PromptStart } from "./soft_prompts/prompt_rows.ts";

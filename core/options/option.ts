@@ -8,6 +8,8 @@ export interface Option extends AnyOptionSchema {
   readonly help: string;
   /** The value where none is given; absent where leaving it out means something of its own. */
   readonly default?: unknown;
+  /** The options of a part, where the value is an object of them: what flags say of the part and what is named are merged. */
+  readonly part?: Options;
 }
 
 /** An option with values of T. */

@@ -6,9 +6,15 @@
  * Each kind of attention (encoder, decoder, cross) has its own network and rows that generate its prefixes.
  * The prefixes occupy no positions, as in the authors' code.
  */
-import { compose, type Method, type PartsOf } from "../../core/mod.ts";
+import { compose, type DefinedMethod, type Method, type PartsOf } from "../../core/mod.ts";
+import { given } from "../../core/options/mod.ts";
 import { parallelAdapter, type ParallelAdapterOptions } from "../adapters/parallel_adapter.ts";
 import { prefixTuning, type PrefixTuningOptions } from "../soft_prompts/prefix_tuning.ts";
+import { defineComposition, partOption } from "../shared/define_composition.ts";
+import { promptRows, reductionOf, rowsSetting } from "../shared/model_sizes.ts";
+
+/** Parameters of MAM. */
+type MamParts = PartsOf<{ readonly prefix: Method; readonly parallel: Method }>;
 
 /** Options of MAM. */
 export interface MamOptions {
@@ -32,11 +38,35 @@ export interface MamOptions {
  * assert.equal(mam({ prefix: { length: 16 } }).name, "compose(prefix, parallel)");
  * ```
  */
-export function mam(
-  { prefix, parallel }: MamOptions = {},
-): Method<PartsOf<{ readonly prefix: Method; readonly parallel: Method }>> {
-  return compose({
-    prefix: prefixTuning({ length: 30, network: { hidden: 800 }, positions: "none", ...prefix }),
-    parallel: parallelAdapter(parallel),
-  });
-}
+export const mam: DefinedMethod<MamOptions, MamParts> = defineComposition<MamOptions, MamParts>({
+  name: "mam",
+  aliases: ["mam-adapter"],
+  title: "MAM adapter",
+  options: {
+    prefix: partOption(
+      prefixTuning,
+      "options of the prefixes; by default 30 rows from a network of width 800",
+    ),
+    parallel: partOption(parallelAdapter, "options of the parallel adapter"),
+  },
+  create: ({ prefix, parallel }) =>
+    compose({
+      prefix: prefixTuning({ length: 30, network: { hidden: 800 }, positions: "none", ...prefix }),
+      parallel: parallelAdapter(parallel),
+    }),
+  cli: {
+    rate: 5e-4,
+    flags: ["length", "bottleneck"],
+    options: ({ length, bottleneck }, spec) => ({
+      prefix: given({ length }),
+      parallel: given({ reduction: reductionOf(bottleneck, spec) }),
+    }),
+  },
+  published: {
+    setting: rowsSetting(16, " and r d/48").setting,
+    options: (model) => ({
+      prefix: { length: promptRows(model, 16) },
+      parallel: { reduction: 48, scale: 2 },
+    }),
+  },
+});

@@ -12,25 +12,39 @@
  * seven blocks, and fewer than six, cannot be divided so), biases take what they need and the other parts
  * share equally. Each stack has its own groups.
  */
-import { at, compose, layers, type Method, type Spec, type Stack } from "../../core/mod.ts";
+import {
+  at,
+  compose,
+  type DefinedMethod,
+  defineMethod,
+  layers,
+  type Method,
+  type Model,
+  type Spec,
+  type Stack,
+} from "../../core/mod.ts";
+import { bounded, count, list, oneOf, option } from "../../core/options/mod.ts";
 import { bitfit } from "../selective/bitfit.ts";
 import { lora } from "../low_rank/lora.ts";
 import { pfeiffer } from "../adapters/pfeiffer.ts";
 import { prefixTuning } from "../soft_prompts/prefix_tuning.ts";
-import { checkPositive } from "../shared/option_checks.ts";
+import { s4Budget, s4Groups, weightCount } from "../shared/model_sizes.ts";
 import { type S4Part, s4Shares, type S4Sizes, s4Sizes, spindle } from "./s4_sizes.ts";
 
 export type { S4Part } from "./s4_sizes.ts";
 
 /** Options of S4. */
 export interface S4Options {
-  /** Maximum number of trained parameters in the whole model. The paper's budget is 0.5 % of the model. */
-  readonly budget: number;
+  /**
+   * Maximum number of trained parameters in the whole model. Default: the paper's 0.5 % of the matrices, or the least that the
+   * parts need.
+   */
+  readonly budget?: number | undefined;
   /**
    * Number of blocks in each group of a stack, from the input on. Default: N₁ < N₂ = N₃ > N₄, for stacks of 6
    * blocks, and of 8 or more.
    */
-  readonly groups?: readonly number[];
+  readonly groups?: readonly number[] | undefined;
   /** The parts of each group. Default: as above. */
   readonly parts?: readonly (readonly S4Part[])[];
 }
@@ -56,44 +70,67 @@ const FOUND: readonly (readonly S4Part[])[] = [
  * assert.equal(s4({ budget: 600_000 }).name, "s4");
  * ```
  */
-export function s4(options: S4Options): Method {
-  const { budget, parts = FOUND, groups } = options;
-  checkPositive("budget", budget);
-  const given = groups?.length ?? FOUND.length; // the default has four
-  if (given !== parts.length) {
-    throw new RangeError(`Expected as many groups as lists of parts, ${parts.length}, but found ${given}`);
-  }
-  const odd = parts.findIndex((list) => list.length === 0 || new Set(list).size < list.length);
-  if (odd >= 0) {
-    throw new RangeError(
-      `Expected every group to name parts, each once, but group ${odd + 1} has [${parts[odd]!.join(", ")}]`,
-    );
-  }
-  const groupsOf = (spec: Spec, stack: Stack): readonly Group[] => {
-    const ends = edges(groups ?? spindle(blocksOf(spec, stack)), blocksOf(spec, stack));
-    return ends.map((to, i) => ({ stack, from: ends[i - 1] ?? 0, to, parts: parts[i]! }));
-  };
-  const plan = (spec: Spec): Method => {
-    const all = new Map(stacksOf(spec).map((stack) => [stack, groupsOf(spec, stack)]));
-    checkBudget(budget, spec, [...all.values()].flat());
-    const share = budget / spec.blocks.length;
-    return composed(
-      [...all.keys()],
-      (stack) =>
-        composed(all.get(stack)!.map((_, i) => `${i + 1}`), (name) => {
-          const { from, to, parts } = all.get(stack)![Number(name) - 1]!;
-          const sizes = s4Sizes(spec, stack, to - 1, parts, share);
-          return at(layers(from, to, stack), composed(parts, (part) => partOf(part, sizes, spec)));
-        }),
-    );
-  };
-  return {
-    name: "s4",
-    config: { ...options },
-    init: (given) => plan(given.model.spec).init(given),
-    edits: (params, spec) => plan(spec).edits(params, spec),
-  };
-}
+export const s4: DefinedMethod<S4Options> = defineMethod<S4Options>({
+  name: "s4",
+  title: "S4",
+  options: {
+    budget: option(count, "trained parameters of the whole model, at most; by default half a percent of it"),
+    groups: option(list(bounded(count, "blocks")), "blocks of each group of a stack, from the input on"),
+    parts: option(
+      list(list(oneOf("adapter", "prefix", "bitfit", "lora"))),
+      "what each group has: adapter, prefix, bitfit, lora",
+      FOUND,
+    ),
+  },
+  create: ({ budget: given, parts, groups }) => {
+    const lists = groups?.length ?? FOUND.length; // the default has four
+    if (lists !== parts.length) {
+      throw new RangeError(`Expected as many groups as lists of parts, ${parts.length}, but found ${lists}`);
+    }
+    const odd = parts.findIndex((list) => list.length === 0 || new Set(list).size < list.length);
+    if (odd >= 0) {
+      throw new RangeError(
+        `Expected every group to name parts, each once, but group ${odd + 1} has [${parts[odd]!.join(", ")}]`,
+      );
+    }
+    const groupsOf = (spec: Spec, stack: Stack): readonly Group[] => {
+      const ends = edges(groups ?? spindle(blocksOf(spec, stack)), blocksOf(spec, stack));
+      return ends.map((to, i) => ({ stack, from: ends[i - 1] ?? 0, to, parts: parts[i]! }));
+    };
+    const plan = (spec: Spec): Method => {
+      const all = new Map(stacksOf(spec).map((stack) => [stack, groupsOf(spec, stack)]));
+      const budget = given ?? s4Budget(spec);
+      checkBudget(budget, spec, [...all.values()].flat());
+      const share = budget / spec.blocks.length;
+      return composed(
+        [...all.keys()],
+        (stack) =>
+          composed(all.get(stack)!.map((_, i) => `${i + 1}`), (name) => {
+            const { from, to, parts } = all.get(stack)![Number(name) - 1]!;
+            const sizes = s4Sizes(spec, stack, to - 1, parts, share);
+            return at(layers(from, to, stack), composed(parts, (part) => partOf(part, sizes, spec)));
+          }),
+      );
+    };
+    return {
+      init: (given) => plan(given.model.spec).init(given),
+      edits: (params, spec) => plan(spec).edits(params, spec),
+    };
+  },
+  cli: {
+    rate: 5e-4,
+    flags: ["dimension"],
+    options: ({ dimension }, spec) => ({ budget: dimension ?? s4Budget(spec), groups: s4Groups(spec) }),
+  },
+  published: {
+    setting: (model) => `${Number((100 * publishedBudget(model) / weightCount(model)).toPrecision(2))} %`,
+    options: (model) => ({ budget: publishedBudget(model), groups: s4Groups(model.spec) }),
+  },
+});
+
+/** Half a percent of a model, or the minimum that the parts need. */
+const publishedBudget = (model: Model): number =>
+  Math.max(1, Math.floor(0.005 * weightCount(model)), s4Budget(model.spec));
 
 const composed = <N extends string>(names: readonly N[], of: (name: N) => Method): Method =>
   compose(Object.fromEntries(names.map((name) => [name, of(name)]))) as Method;

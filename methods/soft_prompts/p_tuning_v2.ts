@@ -10,7 +10,9 @@
  */
 import {
   compose,
+  type DefinedMethod,
   type Method,
+  type MethodDefinition,
   nest,
   type PartsOf,
   replaceLeaf,
@@ -18,19 +20,26 @@ import {
   trainableCopy,
   type Tree,
 } from "../../core/mod.ts";
+import { option, probability } from "../../core/options/mod.ts";
 import { classifierLeaves } from "../shared/classifier.ts";
-import { prefixTuning, type PrefixTuningOptions } from "./prefix_tuning.ts";
+import { defineComposition } from "../shared/define_composition.ts";
+import { rowsSetting } from "../shared/model_sizes.ts";
+import { lengthOption } from "./prompt_options.ts";
+import { networkOption, positionsOption, prefixTuning, type PrefixTuningOptions } from "./prefix_tuning.ts";
+
+/** Parameters of P-tuning v2. */
+type PTuningV2Parts = PartsOf<{ readonly prefix: Method; readonly head: Method }>;
 
 /** Options of P-tuning v2. */
 export interface PTuningV2Options {
   /** n, default 20; the paper's run from 8 for easy tasks to 128. */
   readonly length?: number;
   /** A network that generates the rows, as in prefix tuning, or "none" (default). */
-  readonly network?: PrefixTuningOptions["network"];
+  readonly network?: NonNullable<PrefixTuningOptions["network"]>;
   /** Dropout on the rows in training, default 0.1. */
   readonly dropout?: number;
   /** Whether the prefix shifts the text's positions, default "none". */
-  readonly positions?: PrefixTuningOptions["positions"];
+  readonly positions?: NonNullable<PrefixTuningOptions["positions"]>;
 }
 
 /**
@@ -46,15 +55,27 @@ export interface PTuningV2Options {
  * assert.equal(pTuningV2({ length: 8 }).name, "compose(prefix, head)");
  * ```
  */
-export function pTuningV2(
-  { length = 20, network = "none", dropout = 0.1, positions = "none" }: PTuningV2Options = {},
-): Method<PartsOf<{ readonly prefix: Method; readonly head: Method }>> {
-  return compose({ prefix: prefixTuning({ length, network, dropout, positions }), head: classifier() });
-}
+export const pTuningV2: DefinedMethod<PTuningV2Options, PTuningV2Parts> = defineComposition<
+  PTuningV2Options,
+  PTuningV2Parts
+>({
+  name: "p-tuning-v2",
+  title: "P-tuning v2",
+  options: {
+    length: lengthOption(20),
+    network: networkOption("none"),
+    dropout: option(probability, "dropout on the rows in training", 0.1),
+    positions: positionsOption("none"),
+  },
+  create: (options) => compose({ prefix: prefixTuning(options), head: classifier() }),
+  cli: { rate: 5e-3, flags: ["length", "dropout"], head: "classifier" },
+  published: rowsSetting(8),
+});
 
 /** The classification head as a method; nothing where there is none. */
 function classifier(): Method {
   return {
+    definition: classifierDefinition,
     name: "classifier",
     config: {},
     init: ({ model }) =>
@@ -64,6 +85,13 @@ function classifier(): Method {
     edits: (params, spec) => classifierLeaves(spec).map((path) => replaceLeaf(path, leafAt(params, path))),
   };
 }
+
+/** The head in records. */
+export const classifierDefinition: MethodDefinition = {
+  name: "classifier",
+  options: {},
+  restore: () => classifier(),
+};
 
 const leafAt = (params: Tree, path: string): Tensor =>
   path.split(".").reduce<Tree | Tensor>((node, name) => (node as Tree)[name]!, params) as Tensor;

@@ -246,6 +246,6 @@ lowersLoss(
   s4({ budget: 900, groups: [1, 1], parts: [["adapter", "lora"], ["prefix", "bitfit", "lora"]] }),
 );
 badOptions("s4()", [
-  [() => s4({ budget: 0 }), /Expected budget to be a positive integer/],
+  [() => s4({ budget: 0 }), /Expected s4.s option "budget" to be a positive integer but found 0/],
   [() => s4({ budget: 9, groups: [1] }), /Expected as many groups as lists of parts, 4/],
 ]);

@@ -1,5 +1,4 @@
 /** ipt(): the laws of methods, and a golden case. */
-import type assert from "node:assert/strict";
 import { type Adapter, dispose, keep, type Method, read, type Tensor, type Tree } from "../../../core/mod.ts";
 import { ipt, iptAutoencoder } from "../../../methods/mod.ts";
 import { assertClose } from "../../support/assert.ts";
