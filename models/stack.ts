@@ -151,8 +151,8 @@ export function stackStates<C>(
     signals.set(edit.name, edit.run.run({ ...callAt(pass, edit.path), states: prepass!.states }));
   }
 
-  const positions = positionsOf(batch, start, past, front, lengths[0]);
-  const share = (root: Site): C => parts.share?.(pass, root, positions) as C;
+  const { positions, inBlocks } = positionsOf(batch, lengths, start, past);
+  const share = (root: Site): C => parts.share?.(pass, root, inBlocks) as C;
   const shared = share(root);
   const prompt = (where: PromptPlace): readonly Tensor[] => {
     const own = promptRows(pass, stack, where);

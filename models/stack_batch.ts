@@ -2,23 +2,52 @@
 import { type Batch, type Cache, type ForwardOptions, type Model, type Tensor, tensor } from "../core/mod.ts";
 import { concat, full, reshape } from "../ops/mod.ts";
 
+/** Rows of the prompts before the embedded text, before where it enters the blocks, and after its first token there. */
+export type PromptLengths = readonly [front: number, entering: number, afterFirst: number];
+
 /**
- * Positions of `prompts` new prompt rows and of the new tokens, the first of which is `start`: prefixes
- * occupy those before. Given positions count a text's own tokens, the first of which comes after all
- * `promptRows`, also when these are in the cache.
+ * Positions of new prompt rows and new tokens, the first of which is `start`: prefixes occupy those before. Given positions
+ * count a text's own tokens, the first of which comes after all rows before the text, also when these are in the cache.
  */
 export function positionsOf(
   batch: Batch,
+  lengths: PromptLengths,
   start: number,
   past: number,
-  prompts: number,
-  promptRows: number,
+): Readonly<Record<"positions" | "inBlocks", readonly (readonly number[])[]>> {
+  const [own, entering, afterFirst] = lengths;
+  const front = Array.from({ length: past > 0 ? 0 : own }, (_, i) => start + i);
+  // Of what the cache holds, rows that entered the blocks have no position here.
+  const before = start + (past > 0 ? past - entering - afterFirst : own);
+  const positions = batch.positionIds?.map((row) => [...front, ...row.map((p) => start + own + p)]) ??
+    [[...front, ...batch.inputIds[0]!.map((_, i) => before + i)]];
+  return { positions, inBlocks: blockPositions(positions, lengths, past) };
+}
+
+/**
+ * Positions of all rows within the blocks, for rotary tables and relative distances: rows that enter there have some, too.
+ */
+function blockPositions(
+  positions: readonly (readonly number[])[],
+  [front, entering, afterFirst]: PromptLengths,
+  past: number,
 ): readonly (readonly number[])[] {
-  const front = Array.from({ length: prompts }, (_, i) => start + i);
-  if (batch.positionIds !== undefined) {
-    return batch.positionIds.map((row) => [...front, ...row.map((p) => start + promptRows + p)]);
-  }
-  return [[...front, ...batch.inputIds[0]!.map((_, i) => start + past + prompts + i)]];
+  const all = entering + afterFirst;
+  if (all === 0) return positions;
+  if (past > 0) return positions.map((row) => row.map((p) => p + all));
+  const run = (from: number, n: number): readonly number[] => Array.from({ length: n }, (_, i) => from + i);
+  return positions.map((row) => {
+    const before = row.slice(0, front);
+    const [first = 0, ...rest] = row.slice(front).map((p) => p + entering);
+    const behind = run(first + 1, afterFirst);
+    return [
+      ...before,
+      ...run(first - entering, entering),
+      first,
+      ...behind,
+      ...rest.map((p) => p + afterFirst),
+    ];
+  });
 }
 
 /**

@@ -1,6 +1,7 @@
 /** promptTuning(): the laws of methods, golden cases, counts that papers print and what is refused. */
 import assert from "node:assert/strict";
 import {
+  type Cache,
   compose,
   forward,
   graft,
@@ -8,12 +9,13 @@ import {
   type Method,
   type Model,
   read,
+  scope,
   type Tensor,
   tensor,
   type Tree,
 } from "../../../core/mod.ts";
 import { loadModel } from "../../../io/load_model.ts";
-import { type PromptStart, promptTuning, withSlots } from "../../../methods/mod.ts";
+import { type PromptPosition, type PromptStart, promptTuning, withSlots } from "../../../methods/mod.ts";
 import { reference } from "../../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../../support/assert.ts";
 import { GOLDEN } from "../../support/golden.ts";
@@ -22,7 +24,7 @@ import { methodLaws } from "../../support/method_laws.ts";
 import { peftPrompt, SLOT, slotted } from "../../support/prompts.ts";
 import { countsOf, printedShares, publishedCount, trainableOf } from "../../support/published_counts.ts";
 import { bertOf, T5_BASE, t5Of } from "../../support/published_shapes.ts";
-import { tinyLlama } from "../../support/tiny_models.ts";
+import { tinyGemma, tinyGpt2, tinyLlama, tinyQwen3, tinyT5 } from "../../support/tiny_models.ts";
 
 methodLaws("promptTuning()", {
   method: just(promptTuning({ length: 3 }) as Method),
@@ -44,6 +46,67 @@ methodLaws("promptTuning() from labels, at slots", {
   counts: () => added(3 * WIDTH),
   batch: slotted,
   looksAhead: true, // slots belong to the first pass
+});
+
+const PROMPT_STARTS: PromptStart = { from: "tokens", rows: [[4], [7]] };
+
+/** A tiny model's logits under a prompt that starts from tokens 4 and 7, or bare; the first `n` tokens apart, cached. */
+async function promptedLogits(
+  model: Model,
+  inputIds: readonly number[],
+  { where, cached = 0, decoded }: {
+    readonly where?: PromptPosition;
+    readonly cached?: number;
+    readonly decoded?: readonly number[];
+  } = {},
+): Promise<readonly number[]> {
+  const method = promptTuning({ length: 2, start: PROMPT_STARTS, ...where && { where } });
+  const params = keep(method.init({ model, key: 0 }));
+  const tuned = where === undefined ? model : graft(model, { method, params: params.tree });
+  const more = decoded && { decoderInputIds: [decoded] };
+  const parts: Tensor[] = [];
+  let cache: Cache | undefined;
+  for (const ids of cached === 0 ? [inputIds] : [inputIds.slice(0, cached), inputIds.slice(cached)]) {
+    const pass = scope(() =>
+      forward(tuned, { inputIds: [ids], ...more }, { keepCache: cached > 0, ...cache && { cache } })
+    );
+    parts.push(pass.logits);
+    cache = pass.cache;
+  }
+  const numbers = await Promise.all(parts.map(read));
+  params.dispose();
+  return numbers.flatMap((part) => [...part]);
+}
+
+Deno.test("a prompt that enters the blocks is one before the text where positions are rotary or relative", async () => {
+  for (const [make, decoded] of [[tinyLlama], [tinyQwen3], [tinyGemma], [tinyT5, [1, 2]]] as const) {
+    const model = make(reference(), 3);
+    const more = decoded === undefined ? {} : { decoded };
+    const front = await promptedLogits(model, [1, 2, 3], { where: "front", ...more });
+    assertClose(
+      await promptedLogits(model, [1, 2, 3], { where: "entered", ...more }),
+      front,
+      1e-5,
+      make.name,
+    );
+    if (make !== tinyLlama && make !== tinyQwen3) continue; // Gemma's embeddings are larger than its table's rows
+    // Rows behind the first token stand for tokens there.
+    const whole = await promptedLogits(model, [1, 4, 7, 2, 3]);
+    const v = whole.length / 5;
+    const wanted = [...whole.slice(0, v), ...whole.slice(3 * v)];
+    assertClose(await promptedLogits(model, [1, 2, 3], { where: "afterFirst" }), wanted, 1e-5, make.name);
+  }
+});
+
+Deno.test("a text under a prompt at any place is the same whole and from a cache", async () => {
+  for (const make of [tinyLlama, tinyGemma, tinyGpt2]) {
+    for (const where of ["front", "entered", "afterFirst"] as const) {
+      const model = make(reference(), 3);
+      const whole = await promptedLogits(model, [1, 2, 3, 5], { where });
+      const cached = await promptedLogits(model, [1, 2, 3, 5], { where, cached: 2 });
+      assertClose(cached, whole, 1e-5, `${make.name} ${where}`);
+    }
+  }
 });
 
 Deno.test("a row at a slot stands for a token: rows equal to embeddings change nothing", () =>
