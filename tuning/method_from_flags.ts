@@ -5,7 +5,7 @@ import { namedMethod } from "../io/records/named_method.ts";
 import { type JsonOptions, optionsFromJson } from "../core/options/option_json.ts";
 import { checkOptions } from "../core/options/option.ts";
 import type { OptionSchemas } from "../core/options/option_schemas.ts";
-import { compacterPlusPlus, fullFineTune, mam, pTuningV2, unipelt } from "../methods/mod.ts";
+import { fullFineTune, mam, pTuningV2, unipelt } from "../methods/mod.ts";
 import { checkOwn, UsageError } from "./usage_error.ts";
 import {
   METHOD_TABLE,
@@ -174,11 +174,8 @@ export function methodOf(flags: MethodFlags & { readonly method: PlainName }, sp
       return made("phmAdapter", phmSizes(spec, 12, flags.bottleneck));
     case "compacter":
       return made("compacter", phmSizes(spec, 4, flags.bottleneck));
-    case "compacter-plus-plus": {
-      const { config } = compacterPlusPlus();
-      const { after } = config as { readonly after: Json };
-      return made("compacter", { ...phmSizes(spec, 4, flags.bottleneck), after });
-    }
+    case "compacter-plus-plus":
+      return made("compacter", { ...phmSizes(spec, 4, flags.bottleneck), after: ["feedForward"] });
     case "krona-b":
       return made("kronaB");
     case "krona-bres":

@@ -16,8 +16,9 @@ import {
   type Synchronous,
   type Tree,
 } from "../../../core/mod.ts";
-import { adapterFusion, houlsby, lora, pfeiffer } from "../../../methods/mod.ts";
+import { adapterFusion, adapterFusionDefinition, houlsby, lora, pfeiffer } from "../../../methods/mod.ts";
 import { multiply } from "../../../ops/mod.ts";
+import { reference } from "../../../ops/reference/mod.ts";
 import { adapterHubCase } from "../../support/adapter_hub_case.ts";
 import { assertClose, assertNoLeak } from "../../support/assert.ts";
 import { withBackend } from "../../support/backends.ts";
@@ -26,6 +27,7 @@ import { freshNumbers } from "../../support/fresh_numbers.ts";
 import { LAYERS, WIDTH } from "../../support/law_counts.ts";
 import { noisy, TEXT } from "../../support/lowers_loss.ts";
 import { methodLaws } from "../../support/method_laws.ts";
+import { preparing } from "../../support/preparing.ts";
 import { printedShares, publishedCount, trainableOf } from "../../support/published_counts.ts";
 import { BERT_BASE } from "../../support/published_shapes.ts";
 import type { Made } from "../../support/subject.ts";
@@ -133,4 +135,22 @@ adapterHubCase("fusion", ["bert_text", "llama"], (params) => {
   return adapterFusion({
     adapters: { a: { method, params: frozen["a"]! }, b: { method, params: frozen["b"]! } },
   });
+});
+
+Deno.test("adapterFusion() is prepared from folders, and planned from their number", async () => {
+  const model = tinyLlama(reference(), 1);
+  const folders = { a: pfeiffer({ reduction: 4 }), b: pfeiffer({ reduction: 4 }) };
+  await assertNoLeak(async () => {
+    const options = { adapters: { one: "a", two: "b" }, temperature: 2 };
+    const { adapter } = await adapterFusionDefinition.prepare!(preparing(model, options, folders));
+    assert.deepEqual(Object.keys(adapter.params["frozen"] as Tree), ["one", "two"]);
+    assert.deepEqual(adapter.method.config, { temperature: 2 });
+    dispose(adapter.params);
+    const wrong = { adapters: { one: "a", two: "c" } };
+    await assert.rejects(
+      async () => await adapterFusionDefinition.prepare!(preparing(model, wrong, folders)),
+      /no folder c/,
+    );
+  });
+  model.dispose();
 });

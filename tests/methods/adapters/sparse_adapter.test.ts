@@ -20,14 +20,24 @@ import {
   type Synchronous,
   type Tree,
 } from "../../../core/mod.ts";
-import { adapterMask, houlsby, lets, lora, mam, sparseAdapter } from "../../../methods/mod.ts";
+import {
+  adapterMask,
+  houlsby,
+  lets,
+  lora,
+  mam,
+  sparseAdapter,
+  sparseAdapterDefinition,
+} from "../../../methods/mod.ts";
 import { less, normal } from "../../../ops/mod.ts";
+import { reference } from "../../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../../support/assert.ts";
 import { BACKENDS, withBackend } from "../../support/backends.ts";
 import { goldenNumbers, goldenTensors } from "../../support/golden.ts";
 import { goldenBase, goldenBatch } from "../../support/golden_method.ts";
-import { bottleneck, LAYERS } from "../../support/law_counts.ts";
+import { bottleneck, LAYERS, WIDTH } from "../../support/law_counts.ts";
 import { methodLaws } from "../../support/method_laws.ts";
+import { preparing } from "../../support/preparing.ts";
 import type { Made } from "../../support/subject.ts";
 import { tinyLlama } from "../../support/tiny_models.ts";
 
@@ -149,4 +159,24 @@ methodLaws("sparseAdapter() of lets()", {
   merges: "no",
   finalizes: true,
   counts: () => ({}),
+});
+
+Deno.test("sparseAdapter() is prepared with a host of any method, as wide as the bottleneck says", async () => {
+  const model = tinyLlama(reference(), 1);
+  const prepared = (options: Readonly<Record<string, unknown>>) =>
+    sparseAdapterDefinition.prepare!(preparing(model, { score: "magnitude", ...options }));
+  await assertNoLeak(async () => {
+    for (const [host, bottleneck] of [["pfeiffer", 3], ["houlsby", 2], ["parallelAdapter", 4]] as const) {
+      const { adapter: { params } } = await prepared({ host, bottleneck });
+      const [, down] = leaves(params["of"] as Tree).find(([path]) => path.endsWith("mlp.down.weight"))!;
+      assert.deepEqual(down.shape, [bottleneck, WIDTH], host);
+      dispose(params);
+    }
+    await assert.rejects(prepared({ host: "compose" }), /"host" to be made from options, unlike compose/);
+    await assert.rejects(
+      prepared({ host: "parallelAdapter", score: "random", hostOptions: { rank: 2 } }),
+      /no option "rank"/,
+    );
+  });
+  model.dispose();
 });

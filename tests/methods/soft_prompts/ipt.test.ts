@@ -1,11 +1,31 @@
 /** ipt(): the laws of methods, and a golden case. */
-import { type Adapter, dispose, keep, type Method, read, type Tensor, type Tree } from "../../../core/mod.ts";
-import { ipt, iptAutoencoder } from "../../../methods/mod.ts";
-import { assertClose } from "../../support/assert.ts";
+import assert from "node:assert/strict";
+import {
+  adapt,
+  type Adapter,
+  dispose,
+  keep,
+  leaves,
+  mapTree,
+  type Method,
+  read,
+  scope,
+  type Synchronous,
+  type Tensor,
+  type Tree,
+} from "../../../core/mod.ts";
+import { knownMethods } from "../../../io/records/known_methods.ts";
+import { ipt, iptAutoencoder, iptDefinition, lora, promptTuning } from "../../../methods/mod.ts";
+import { multiply } from "../../../ops/mod.ts";
+import { reference } from "../../../ops/reference/mod.ts";
+import { assertClose, assertNoLeak } from "../../support/assert.ts";
 import { goldenNumbers } from "../../support/golden.ts";
 import { assertGolden, goldenParams, onGolden } from "../../support/golden_method.ts";
+import { WIDTH } from "../../support/law_counts.ts";
 import { methodLaws } from "../../support/method_laws.ts";
+import { preparing } from "../../support/preparing.ts";
 import { earlierPrompts, promptOf } from "../../support/prompts.ts";
+import { tinyLlama } from "../../support/tiny_models.ts";
 
 methodLaws("ipt()", {
   method: (model) => {
@@ -49,3 +69,51 @@ Deno.test("ipt() equals a transcription of the paper's stage 3", () =>
     source.dispose();
     coder.dispose();
   }));
+
+Deno.test("ipt() is prepared from a trained autoencoder, of which the decoder stays, or from a fresh one", async () => {
+  const model = tinyLlama(reference(), 1);
+  const prompt = promptTuning({ length: 3 }) as unknown as Method;
+  const prompts = { one: adapt(model, prompt, 3), two: adapt(model, prompt, 4) };
+  const coder = adapt(
+    model,
+    iptAutoencoder({ prompts, task: "one", intrinsic: 4, hidden: 6 }) as unknown as Method,
+    5,
+  );
+  const folders = { a: prompt, b: prompt, other: lora({ rank: 1 }) };
+  const sources = { one: "a", two: "b" };
+  const prepared = (options: Readonly<Record<string, unknown>>) =>
+    iptDefinition.prepare!({
+      ...preparing(model, options, folders),
+      ...options["autoencoder"] === "coder" && { load: () => Promise.resolve(copied(coder)) },
+    });
+  for (const options of [{ sources, intrinsic: 4, hidden: 6 }, { autoencoder: "coder" }]) {
+    await assertNoLeak(async () => {
+      const { adapter: { params } } = await prepared(options);
+      const paths = ["weight", "bias"].flatMap((leaf) =>
+        ["inner", "outer"].map((layer) => `frozen.decoder.${layer}.${leaf}`)
+      );
+      assert.deepEqual(leaves(params).map(([path]) => path).sort(), [...paths, "v"].sort());
+      dispose(params);
+    });
+  }
+  await assertNoLeak(() =>
+    assert.rejects(prepared({ autoencoder: "other" }), /Expected a trained ipt-autoencoder/)
+  );
+  await assertNoLeak(() =>
+    assert.rejects(prepared({ sources, task: "three" }), /a prompt for the task "three"/)
+  );
+  await assert.rejects(prepared({}), /ipt's option "sources" to be at least one trained adapter/);
+  const planned = iptDefinition.plan!({
+    model,
+    options: { sources },
+    stored: () => ({ prompt_embeddings: [3, WIDTH] }),
+    method: knownMethods().get,
+  });
+  assert.deepEqual(planned.config, { length: 3 });
+  model.dispose();
+});
+
+/** An adapter with tensors of its own, as one that was loaded. */
+function copied({ method, params }: Adapter): Adapter {
+  return { method, params: scope((): Synchronous<Tree> => mapTree(params, (t) => multiply(t, 1))) };
+}

@@ -1,7 +1,14 @@
 /** spot(): the laws of methods and golden cases. */
 import assert from "node:assert/strict";
 import { dispose, type Method, read, type Tensor } from "../../../core/mod.ts";
-import { lora, rankSources, sourceWeights, spot } from "../../../methods/mod.ts";
+import {
+  lora,
+  promptTuning,
+  rankSources,
+  sourceWeights,
+  spot,
+  spotDefinition,
+} from "../../../methods/mod.ts";
 import { reference } from "../../../ops/reference/mod.ts";
 import { bestSource } from "../../../recipes/soft_prompts.ts";
 import { assertClose, assertNoLeak } from "../../support/assert.ts";
@@ -9,7 +16,9 @@ import { goldenNumbers } from "../../support/golden.ts";
 import { goldenBase, goldenParams } from "../../support/golden_method.ts";
 import { added, WIDTH } from "../../support/law_counts.ts";
 import { methodLaws } from "../../support/method_laws.ts";
+import { preparing } from "../../support/preparing.ts";
 import { earlierPrompts, promptOf } from "../../support/prompts.ts";
+import { tinyLlama } from "../../support/tiny_models.ts";
 
 methodLaws("spot() of two sources", {
   method: (model) => {
@@ -56,3 +65,25 @@ Deno.test("spot() and rankSources() equal the paper's similarities and weighted 
     held.dispose();
     model.dispose();
   }));
+
+Deno.test("spot() is prepared from one source, from weights, or from the nearest to an early prompt", async () => {
+  const model = tinyLlama(reference(), 1);
+  const prompt = promptTuning({ length: 2 }) as unknown as Method;
+  const folders = { a: prompt, b: prompt };
+  const first = async (options: Readonly<Record<string, unknown>>): Promise<number> => {
+    const { adapter: { params } } = await spotDefinition.prepare!(preparing(model, options, folders));
+    const [number] = await read(params["rows"] as Tensor);
+    dispose(params);
+    return number!;
+  };
+  await assertNoLeak(async () => {
+    const [a, b] = [await first({ sources: { a: "a" } }), await first({ sources: { b: "b" } })];
+    const both = { a: "a", b: "b" };
+    assertClose([await first({ sources: both, weights: { a: 0.25, b: 0.75 } })], [a / 4 + 3 * b / 4], 1e-6);
+    assertClose([await first({ sources: both, task: "b" })], [b], 1e-6);
+    await assert.rejects(first({ sources: both }), /Expected weights for 2 source prompts/);
+    await assert.rejects(first({ sources: { a: "a", c: "c" } }), /no folder c/);
+    await assert.rejects(first({}), /spot's option "sources" to be at least one trained adapter/);
+  });
+  model.dispose();
+});
