@@ -124,7 +124,9 @@ Deno.test("sourced() keeps of IPT's autoencoder the decoder alone, fresh and fro
       dispose(params);
     });
   }
-  await assertNoLeak(() => assert.rejects(made({ autoencoder: other }), /Expected a trained ipt-autoencoder/));
+  await assertNoLeak(() =>
+    assert.rejects(made({ autoencoder: other }), /Expected a trained ipt-autoencoder/)
+  );
   await assertNoLeak(() => assert.rejects(made({ sources, task: "three" }), /a prompt for the task "three"/));
   model.dispose();
 });
