@@ -7,7 +7,7 @@
  * log p of a text is the sum over its labelled tokens. The expectation runs over all classes of one label, so
  * an example may have only one: a classifier's, or one labelled token.
  */
-import { type Batch, type Model } from "../trees/model.ts";
+import type { Batch, Model } from "../trees/model.ts";
 import { castWeight, dequantizedShape, isStoredTransposed } from "../trees/matrix_layout.ts";
 import {
   dispose,
@@ -25,7 +25,7 @@ import {
 import { labelCount } from "../trees/labels.ts";
 import { labelledLogits } from "./loss.ts";
 import { lossAndGradients } from "./loss_and_gradients.ts";
-import { type Method } from "../adapters/method.ts";
+import type { Method } from "../adapters/method.ts";
 import { replaceLeaf } from "../edits/edit.ts";
 import { weightLeaves } from "../trees/weights.ts";
 import { add, multiply, softmax, square, zeros } from "../../ops/mod.ts";

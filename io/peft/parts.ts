@@ -1,11 +1,8 @@
 /** Converts an adapter to the parts of a PEFT folder, and the config fields that name its layers. */
 import {
   type Adapter,
-  chooseTargets,
   FROZEN,
   leaves,
-  lookup,
-  type MatrixPlace,
   type MethodConfig,
   type Model,
   type Spec,
@@ -29,7 +26,7 @@ import type { AnyPeftCodec, PeftFields } from "../../methods/peft/codec.ts";
 import type { TrainableTokensOptions } from "../../methods/selective/trainable_tokens.ts";
 import { type ComponentMethod, componentMethods } from "../records/component_methods.ts";
 import type { FolderParts, MainPart } from "./folder_parts.ts";
-import { looseBiases, mainPart, matrixPlaces, type PartNames, PARTS, placesInPeft } from "./layout.ts";
+import { looseBiases, mainPart, type PartNames, PARTS, placesInPeft } from "./layout.ts";
 import { llamaAdapterOfOptions } from "./llama_adapter.ts";
 import { normsOfParams } from "./norms.ts";
 import { promptsOfOptions } from "./prompts.ts";

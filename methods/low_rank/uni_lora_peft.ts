@@ -1,5 +1,5 @@
 /** Uni-LoRA in PEFT folders: `unilora_theta_d` [d] once, outside the model's own modules; P follows from the seed. */
-import { type MatrixPlace, type Method, type Spec, type Tensor, type Tree } from "../../core/mod.ts";
+import type { MatrixPlace, Method, Spec, Tensor, Tree } from "../../core/mod.ts";
 import { flagField, numberField, type PeftCodec } from "../peft/codec.ts";
 import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
 import { uniLora, type UniLoraOptions } from "./uni_lora.ts";
