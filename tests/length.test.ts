@@ -6,7 +6,6 @@ const MOST = 300;
 
 /** Why a file is longer. */
 const REASONS: Readonly<Record<string, string>> = {
-    "the contract of a method and of its definition, which name each other; two thirds of it documentation",
   "core/edits/edit.ts": "the closed union of edits, two thirds of it documentation",
   "tensor/backend.ts": "the one interface that every backend implements",
   "ops/gpu/moves.ts": "the host side of one family of kernels, which share their arguments",
