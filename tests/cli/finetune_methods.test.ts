@@ -139,7 +139,7 @@ Deno.test("graft finetune says before any step which options a method has", asyn
   const cases: readonly (readonly [Partial<RunFlags>, RegExp])[] = [
     [
       { method: "lora", options: { rnak: 3 } },
-      /lora has no option "rnak": did you mean "rank"? There are targets, .*rank/,
+      /lora has no option "rnak": did you mean "rank"\? There are targets, .*rank/,
     ],
     [{ method: "oft", options: { blocks: { size: 5 } } }, /oft on "model\.layers\.0.*24 .*5/],
     [{ method: "mam", options: { lora: {} } }, /mam has no option "lora": there are prefix, parallel/],
