@@ -33,13 +33,16 @@ import { fourierftPeft } from "./structured/fourierft_peft.ts";
 import { graloraPeft } from "./structured/gralora_peft.ts";
 import { hira } from "./structured/hira.ts";
 import { hraPeft } from "./structured/hra_peft.ts";
+import { loha } from "./structured/loha.ts";
 import { lohaPeft } from "./structured/loha_peft.ts";
+import { lokr } from "./structured/lokr.ts";
 import { lokrPeft } from "./structured/lokr_peft.ts";
 import { missPeft } from "./structured/miss_peft.ts";
 import { oftPeft } from "./structured/oft_peft.ts";
 import { osfPeft } from "./structured/osf_peft.ts";
 import { peanutPeft } from "./structured/peanut_peft.ts";
 import { roadPeft } from "./structured/road_peft.ts";
+import { shira } from "./structured/shira.ts";
 import { shiraPeft } from "./structured/shira_peft.ts";
 import { waveftPeft } from "./structured/waveft_peft.ts";
 import { atDefinition, composeDefinition } from "../core/combinators/compose.ts";
@@ -65,6 +68,9 @@ export const FAMILIES: Readonly<Record<string, readonly MethodDefinition[]>> = {
   ],
   structured: [
     hira.definition,
+    loha.definition,
+    lokr.definition,
+    shira.definition,
   ],
   combinators: [
     composeDefinition,

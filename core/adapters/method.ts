@@ -120,6 +120,8 @@ export interface MethodDefinition {
   restore?(config: JsonOptions, stored: Restoring): Method;
   /** The config that a record keeps, where that is more than the options: sizes that it must not be loaded without. */
   recorded?(method: Method, spec: Spec): MethodConfig;
+  /** The shapes of a layer's parameters, of options with their defaults; `defineLinear` knows them. */
+  shapes?(place: MatrixPlace, options: Readonly<Record<string, unknown>>): Readonly<Record<string, Shape>>;
   /** Leaves in folders of former versions that the method no longer has. */
   readonly former?: (path: string, spec: Spec) => boolean;
   /** What the command line offers; a method without it is for programs. */
@@ -292,6 +294,4 @@ export interface PeftMapping {
   readonly others?: Readonly<Record<string, Json>>;
   /** Of these, those that must keep their default, with what they would mean. */
   readonly refused?: Readonly<Record<string, string>>;
-  /** The shapes of a layer's tensors; `defineLinear` knows them. */
-  shapes?(place: MatrixPlace, options: Readonly<Record<string, unknown>>): Readonly<Record<string, Shape>>;
 }
