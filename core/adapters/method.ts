@@ -197,8 +197,14 @@ export interface CommandLine {
    *
    * @param flags `targets` are those given, or "all-linear" where the definition has targets and none are given.
    * @param places The layers that `targets` choose; empty where the definition has none.
+   * @param named The options given by name.
    */
-  options?(flags: SharedFlags, spec: Spec, places: readonly MatrixPlace[]): Readonly<Record<string, unknown>>;
+  options?(
+    flags: SharedFlags,
+    spec: Spec,
+    places: readonly MatrixPlace[],
+    named: Readonly<Record<string, unknown>>,
+  ): Readonly<Record<string, unknown>>;
   /** The layers without `--targets`: every linear layer of the blocks (default), or those of the method's own default. */
   readonly targets?: "all-linear" | "own";
   /** Options that only a run has, beside the definition's: what `prepare` reads. */

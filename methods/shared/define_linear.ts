@@ -16,6 +16,7 @@ import {
   type LinearCall,
   type LinearChange,
   type LinearMap,
+  matrixAt,
   type MatrixPlace,
   type MethodBody,
   type MethodDefinition,
@@ -55,6 +56,8 @@ export interface LinearSpec<O extends TargetOptions, L extends LayerParams>
   follows?(options: OwnOptions<O>): Partial<OwnOptions<O>>;
   /** The parameters of a layer. @throws {RangeError} where a layer cannot have them. */
   params(layer: LayerShape, options: OwnOptions<O>): { readonly [K in keyof L]: Initial };
+  /** What starts from the layer's matrix [out, in], in place of what `params` says. */
+  start?(drawn: L, weight: () => Tensor, options: OwnOptions<O>, layer: LayerShape): Partial<L>;
   /** The linear map that is added: y = W x + b + map(dropout(x)). Merging, unmerging and counting follow from it. */
   map?(params: L, options: OwnOptions<O>, layer: LayerShape): LinearMap;
   /** What is added to y; `x` is the layer's input, after dropout. */
@@ -102,7 +105,7 @@ export interface LinearSpec<O extends TargetOptions, L extends LayerParams>
 export function defineLinear<O extends TargetOptions, L extends LayerParams = LayerParams>(
   spec: LinearSpec<O, L>,
 ): DefinedMethod<O> {
-  const { params, check, follows: _, map, delta, weight, change, changes, training, ...rest } = spec;
+  const { params, check, follows: _, start, map, delta, weight, change, changes, training, ...rest } = spec;
   const { embeddings = true, keys = "parameter", options, ...known } = rest;
   const all = { ...TARGETS, ...options } as unknown as OptionsOf<O>;
   return defineMethod<O>({
@@ -120,11 +123,14 @@ export function defineLinear<O extends TargetOptions, L extends LayerParams = La
             atPlaces(freshTargets(model.spec, own), (place) => {
               if (!embeddings) checkNotEmbedding(spec.name, place);
               const seed = fold(keyOf(key), place.path);
-              return Object.fromEntries(
+              const drawn = Object.fromEntries(
                 Object.entries<Initial>(params(layerOf(place), at(place))).map(([name, start]) =>
                   [name, start.make(keys === "layer" ? seed : fold(seed, name), model.backend)] as const
                 ),
               );
+              const weight = (): Tensor => matrixAt(model, place);
+              const own = start?.(drawn as L, weight, at(place), layerOf(place));
+              return { ...drawn, ...own as LayerParams };
             })
           ),
         edits: (tree, spec) =>
@@ -165,10 +171,11 @@ export function defineLinear<O extends TargetOptions, L extends LayerParams = La
 
 const layerOf = (place: MatrixPlace): LayerShape => ({ ...place, ...sizesOf(place) });
 
-/** The options of one layer: what `xPattern` says of it for `x`. */
+/** The options of one layer: what `xPattern` says of it for `x`, and `frequencyPattern` for `frequencies`. */
 function ofLayer<O>(options: O, path: string, known: Options): O {
   const byLayer = Object.keys(known).filter((name) => name.endsWith("Pattern")).map((name) => {
-    const own = name.slice(0, -"Pattern".length);
+    const stem = name.slice(0, -"Pattern".length);
+    const own = Object.hasOwn(known, stem) ? stem : stem.replace(/y$/, "ies");
     const values = options as Readonly<Record<string, unknown>>;
     return [own, byPattern(values[name] as Readonly<Record<string, unknown>> | undefined, path, values[own])];
   });
