@@ -26,6 +26,7 @@ import { veraPeft } from "./low_rank/vera_peft.ts";
 import { ia3Peft } from "./rescaling/ia3_peft.ts";
 import { beftPeft } from "./selective/beft_peft.ts";
 import { xloraDefinition } from "./side_networks/xlora.ts";
+import { boft } from "./structured/boft.ts";
 import { boftPeft } from "./structured/boft_peft.ts";
 import { c3a } from "./structured/c3a.ts";
 import { c3aPeft } from "./structured/c3a_peft.ts";
@@ -38,6 +39,7 @@ import { graloraPeft } from "./structured/gralora_peft.ts";
 import { hira } from "./structured/hira.ts";
 import { hra } from "./structured/hra.ts";
 import { hraPeft } from "./structured/hra_peft.ts";
+import { intrinsicSaid } from "./structured/intrinsic_said.ts";
 import { krona } from "./structured/krona.ts";
 import { loha } from "./structured/loha.ts";
 import { lohaPeft } from "./structured/loha_peft.ts";
@@ -45,10 +47,13 @@ import { lokr } from "./structured/lokr.ts";
 import { lokrPeft } from "./structured/lokr_peft.ts";
 import { miss } from "./structured/miss.ts";
 import { missPeft } from "./structured/miss_peft.ts";
+import { oft } from "./structured/oft.ts";
 import { oftPeft } from "./structured/oft_peft.ts";
+import { osf } from "./structured/osf.ts";
 import { osfPeft } from "./structured/osf_peft.ts";
 import { peanut } from "./structured/peanut.ts";
 import { peanutPeft } from "./structured/peanut_peft.ts";
+import { psoftDefinition } from "./structured/psoft.ts";
 import { road } from "./structured/road.ts";
 import { roadPeft } from "./structured/road_peft.ts";
 import { shira } from "./structured/shira.ts";
@@ -77,17 +82,22 @@ export const FAMILIES: Readonly<Record<string, readonly MethodDefinition[]>> = {
     xloraDefinition,
   ],
   structured: [
+    boft.definition,
     c3a.definition,
     deft.definition,
     fourierft.definition,
     gralora.definition,
     hira.definition,
     hra.definition,
+    intrinsicSaid.definition,
     krona.definition,
     loha.definition,
     lokr.definition,
     miss.definition,
+    oft.definition,
+    osf.definition,
     peanut.definition,
+    psoftDefinition,
     road.definition,
     shira.definition,
     waveft.definition,

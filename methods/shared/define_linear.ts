@@ -137,6 +137,9 @@ export function defineLinear<O extends TargetOptions, L extends LayerParams = La
           chooseTargets(spec, own).flatMap((place) => {
             const { path } = place;
             const here = Object.fromEntries(leaves(paramsAt(tree, path) as Tree)) as LayerParams as L;
+            for (const name of Object.keys(params(layerOf(place), at(place)))) {
+              if (!Object.hasOwn(here, name)) throw lacking(`${path}.${name}`);
+            }
             return changesOf(here, at(place), layerOf(place)).map((change): Edit => ({
               kind: "linear",
               path,
@@ -168,6 +171,11 @@ export function defineLinear<O extends TargetOptions, L extends LayerParams = La
     }];
   }
 }
+
+const lacking = (path: string): RangeError =>
+  new RangeError(
+    `Cannot graft the adapter: it has no parameters for "${path}", so it was made for another model or with other options`,
+  );
 
 const layerOf = (place: MatrixPlace): LayerShape => ({ ...place, ...sizesOf(place) });
 
