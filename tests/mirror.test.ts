@@ -105,9 +105,11 @@ export function hasSource(path: string): boolean {
     .some((where) => ENDINGS.some((ending) => existsSync(`${ROOT}${where}/${name}${ending}`)));
 }
 
-/** Names of exported functions that say that they return a method, or an adapter prepared with its base. */
+/** Names of exported functions that say that they return a method, or an adapter prepared with its base, and of factories. */
 export function factoriesIn(source: string): readonly string[] {
   return source.split(/^(?=export )/m).flatMap((text) => {
+    const defined = /^export const (\w+): DefinedMethod</.exec(text)?.[1];
+    if (defined !== undefined) return [defined];
     const name = /^export (?:async )?function (\w+)/.exec(text)?.[1];
     const [body = ""] = text.split("\n}\n");
     const isFactory = /^(?:export .*)?\): (?:Promise<)?(?:Method|\w*Prepared)\b/m.test(body);
@@ -133,8 +135,12 @@ export async function three<M extends Model>(
 export function four(method: Method): Counts {
   return (): Method => method;
 }
+
+export const five: DefinedMethod<Options> = defineMethod({});
+
+export const six: Method = five();
 `;
-  assert.deepEqual(factoriesIn(source), ["one", "three"]);
+  assert.deepEqual(factoriesIn(source), ["one", "three", "five"]);
 });
 
 Deno.test("every method has a test file of its name", () => {
