@@ -48,21 +48,39 @@ import { classifierDefinition, pTuningV2 } from "./soft_prompts/p_tuning_v2.ts";
 import { prefixTuning } from "./soft_prompts/prefix_tuning.ts";
 import { promptTuning } from "./soft_prompts/prompt_tuning.ts";
 import { spotDefinition } from "./soft_prompts/spot.ts";
+import { boft } from "./structured/boft.ts";
 import { boftPeft } from "./structured/boft_peft.ts";
+import { c3a } from "./structured/c3a.ts";
 import { c3aPeft } from "./structured/c3a_peft.ts";
+import { deft } from "./structured/deft.ts";
 import { deftPeft } from "./structured/deft_peft.ts";
+import { fourierft } from "./structured/fourierft.ts";
 import { fourierftPeft } from "./structured/fourierft_peft.ts";
+import { gralora } from "./structured/gralora.ts";
 import { graloraPeft } from "./structured/gralora_peft.ts";
 import { hira } from "./structured/hira.ts";
+import { hra } from "./structured/hra.ts";
 import { hraPeft } from "./structured/hra_peft.ts";
+import { intrinsicSaid } from "./structured/intrinsic_said.ts";
+import { krona } from "./structured/krona.ts";
+import { loha } from "./structured/loha.ts";
 import { lohaPeft } from "./structured/loha_peft.ts";
+import { lokr } from "./structured/lokr.ts";
 import { lokrPeft } from "./structured/lokr_peft.ts";
+import { miss } from "./structured/miss.ts";
 import { missPeft } from "./structured/miss_peft.ts";
+import { oft } from "./structured/oft.ts";
 import { oftPeft } from "./structured/oft_peft.ts";
+import { osf } from "./structured/osf.ts";
 import { osfPeft } from "./structured/osf_peft.ts";
+import { peanut } from "./structured/peanut.ts";
 import { peanutPeft } from "./structured/peanut_peft.ts";
+import { psoftDefinition } from "./structured/psoft.ts";
+import { road } from "./structured/road.ts";
 import { roadPeft } from "./structured/road_peft.ts";
+import { shira } from "./structured/shira.ts";
 import { shiraPeft } from "./structured/shira_peft.ts";
+import { waveft } from "./structured/waveft.ts";
 import { waveftPeft } from "./structured/waveft_peft.ts";
 import { atDefinition, composeDefinition } from "../core/combinators/compose.ts";
 import { gatedDefinition } from "../core/combinators/gated.ts";
@@ -113,7 +131,25 @@ export const FAMILIES: Readonly<Record<string, readonly MethodDefinition[]>> = {
     spotDefinition,
   ],
   structured: [
+    boft.definition,
+    c3a.definition,
+    deft.definition,
+    fourierft.definition,
+    gralora.definition,
     hira.definition,
+    hra.definition,
+    intrinsicSaid.definition,
+    krona.definition,
+    loha.definition,
+    lokr.definition,
+    miss.definition,
+    oft.definition,
+    osf.definition,
+    peanut.definition,
+    psoftDefinition,
+    road.definition,
+    shira.definition,
+    waveft.definition,
   ],
   combinators: [
     composeDefinition,

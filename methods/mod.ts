@@ -108,6 +108,7 @@ export type { PromptEncoder, PromptEncoderParams } from "./soft_prompts/prompt_e
 export type { PromptParams, PromptPosition, PromptStart } from "./soft_prompts/prompt_rows.ts";
 export * from "./soft_prompts/prompt_tuning.ts";
 export * from "./soft_prompts/spot.ts";
+export { type Blocks, piecesOf } from "./structured/blocks.ts";
 export * from "./structured/boft.ts";
 export * from "./structured/c3a.ts";
 export * from "./structured/deft.ts";

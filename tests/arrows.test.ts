@@ -67,7 +67,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "methods/peft": ["core", "core/options"],
   "methods/rescaling": METHODS,
   "methods/selective": METHODS,
-  "methods/structured": METHODS,
+  "methods/structured": [...METHODS, "methods/selective"],
   "methods/soft_prompts": METHODS,
   "methods/side_networks": METHODS,
   "methods/low_rank": [...METHODS, "methods/selective"],

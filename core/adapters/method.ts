@@ -120,6 +120,8 @@ export interface MethodDefinition {
   restore?(config: JsonOptions, stored: Restoring): Method;
   /** The config that a record keeps, where that is more than the options: sizes that it must not be loaded without. */
   recorded?(method: Method, spec: Spec): MethodConfig;
+  /** The shapes of a layer's parameters, of options with their defaults; `defineLinear` knows them. */
+  shapes?(place: MatrixPlace, options: Readonly<Record<string, unknown>>): Readonly<Record<string, Shape>>;
   /** Leaves in folders of former versions that the method no longer has. */
   readonly former?: (path: string, spec: Spec) => boolean;
   /** What the command line offers; a method without it is for programs. */
@@ -195,8 +197,14 @@ export interface CommandLine {
    *
    * @param flags `targets` are those given, or "all-linear" where the definition has targets and none are given.
    * @param places The layers that `targets` choose; empty where the definition has none.
+   * @param named The options given by name.
    */
-  options?(flags: SharedFlags, spec: Spec, places: readonly MatrixPlace[]): Readonly<Record<string, unknown>>;
+  options?(
+    flags: SharedFlags,
+    spec: Spec,
+    places: readonly MatrixPlace[],
+    named: Readonly<Record<string, unknown>>,
+  ): Readonly<Record<string, unknown>>;
   /** The layers without `--targets`: every linear layer of the blocks (default), or those of the method's own default. */
   readonly targets?: "all-linear" | "own";
   /** Options that only a run has, beside the definition's: what `prepare` reads. */
@@ -294,6 +302,4 @@ export interface PeftMapping {
   readonly others?: Readonly<Record<string, Json>>;
   /** Of these, those that must keep their default, with what they would mean. */
   readonly refused?: Readonly<Record<string, string>>;
-  /** The shapes of a layer's tensors; `defineLinear` knows them. */
-  shapes?(place: MatrixPlace, options: Readonly<Record<string, unknown>>): Readonly<Record<string, Shape>>;
 }

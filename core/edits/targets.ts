@@ -94,15 +94,15 @@ export function chooseTargets(spec: Spec, options: TargetOptions): readonly Matr
 /** Values by pattern, as `byPattern` reads them. */
 export interface PatternOptions {
   /** Rank by pattern. */
-  readonly rankPattern?: Readonly<Record<string, number>>;
+  readonly rankPattern?: Readonly<Record<string, number>> | undefined;
   /** α by pattern. */
-  readonly alphaPattern?: Readonly<Record<string, number>>;
+  readonly alphaPattern?: Readonly<Record<string, number>> | undefined;
   /** Bound by pattern. */
-  readonly lambdaPattern?: Readonly<Record<string, number>>;
+  readonly lambdaPattern?: Readonly<Record<string, number>> | undefined;
   /** Frequencies by pattern. */
-  readonly frequencyPattern?: Readonly<Record<string, number>>;
+  readonly frequencyPattern?: Readonly<Record<string, number>> | undefined;
   /** Sizes of blocks by pattern. */
-  readonly blockPattern?: Readonly<Record<string, number>>;
+  readonly blockPattern?: Readonly<Record<string, number>> | undefined;
 }
 
 /**

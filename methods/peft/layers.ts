@@ -3,14 +3,17 @@
  * adapts.
  */
 import {
+  type DefinedMethod,
   type HeadPlace,
   type LinearPlace,
   lookup,
   type MatrixPlace,
+  type Shape,
   type Spec,
   type Tree,
 } from "../../core/mod.ts";
-import type { PeftFields, PeftTensor } from "./codec.ts";
+import { type Filled, filled } from "../../core/options/mod.ts";
+import type { PeftCodec, PeftFields, PeftTensor } from "./codec.ts";
 
 /** Fields that narrow the targets, with PEFT's defaults. */
 export const LAYER_FIELDS: PeftFields = {
@@ -59,6 +62,43 @@ export function peftLayer(
     throw new RangeError(`PEFT has no ${method} on "${place.path}", a Conv1D: leave it out of the targets`);
   }
   return place;
+}
+
+/** Options with the defaults of their method. */
+export function withDefaults<O>({ definition }: DefinedMethod<O>, options: O): Filled<O> {
+  return filled(options as Readonly<Record<string, unknown>>, definition.options) as Filled<O>;
+}
+
+/** The shapes of a layer's parameters, by the options that they depend on. */
+export function layerShapes<O>(
+  method: DefinedMethod<O>,
+  place: MatrixPlace,
+  options: O,
+): Readonly<Record<string, Shape>> {
+  return method.definition.shapes!(place, withDefaults(method, options) as Record<string, unknown>);
+}
+
+/**
+ * The tensors of a method of linear layers, under PEFT's names.
+ *
+ * @param key PEFT's name of a leaf.
+ * @param conv1d Whether PEFT supports the method on GPT-2's transposed layers.
+ */
+export function layerTensors<O>(
+  method: DefinedMethod<O>,
+  key: (leaf: string) => string,
+  conv1d: "with Conv1D" | "without Conv1D",
+): PeftCodec<O>["tensors"] {
+  const { title, name } = method.definition;
+  return (places, options) =>
+    places.flatMap((place) => {
+      const { path } = peftLayer(title ?? name, place, conv1d);
+      return Object.entries(layerShapes(method, place, options)).map(([leaf, shape]) => ({
+        path: `${path}.${leaf}`,
+        key: `${path}.${key(leaf)}`,
+        shape,
+      }));
+    });
 }
 
 /** The layers at which parameters stand; a bias alone adapts nothing. */

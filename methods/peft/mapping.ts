@@ -53,7 +53,7 @@ export function codecOf(definition: MethodDefinition & { readonly peft: PeftMapp
     method: Object.assign((options: Options) => definition.create!(options), { definition }),
     tensors: (places: readonly MatrixPlace[], options: Options): readonly PeftTensor[] =>
       places.flatMap((place) => {
-        const shapes = peft.shapes!(place, filled(options, known));
+        const shapes = definition.shapes!(place, filled(options, known));
         return Object.entries(peft.tensors).map(([leaf, name]): PeftTensor => {
           const key = typeof name === "string"
             ? name

@@ -12,26 +12,22 @@ import {
   blockDiagonal,
   chain,
   chunkShuffle,
-  type Edit,
+  type DefinedMethod,
   fn,
-  freshTargets,
   type Key,
+  type LinearChange,
   type LinearMap,
-  type MatrixPlace,
-  type Method,
-  paramsAt,
-  sizesOf,
   type TargetOptions,
   type Tensor,
   tensor,
   threefry,
 } from "../../core/mod.ts";
-import { multiply, ones, reshape, slice, subtract, transpose, zeros } from "../../ops/mod.ts";
+import { bounded, count, option, probability } from "../../core/options/mod.ts";
 import { cayley } from "../../numerics/cayley.ts";
-import { type Blocks, checkBlocks, piecesOf } from "./oft.ts";
-import { freshParams } from "../shared/initial_factors.ts";
-import { checkPositive, checkProbability } from "../shared/option_checks.ts";
-import { rotatedPlaces } from "./rotated_places.ts";
+import { multiply, reshape, slice, subtract, transpose } from "../../ops/mod.ts";
+import { defineLinear } from "../shared/define_linear.ts";
+import { ones, zeros } from "../shared/initial.ts";
+import { type Blocks, blocksSchema, piecesOf } from "./blocks.ts";
 
 /** Options of BOFT. */
 export interface BoftOptions extends TargetOptions {
@@ -61,71 +57,41 @@ export type BoftParams = { readonly r: Tensor; readonly s: Tensor };
  * assert.equal(boft({ blocks: { size: 4 }, factors: 2 }).name, "boft");
  * ```
  */
-export function boft(options: BoftOptions = {}): Method {
-  checkBlocks(options.blocks);
-  checkPositive("factors", options.factors ?? 1);
-  checkProbability("dropout", options.dropout ?? 0);
-  return {
-    name: "boft",
-    config: { ...options },
-    init: ({ model }) =>
-      freshParams(() =>
-        rotatedPlaces("boft", model.spec, options, freshTargets).flatMap((place) => [
-          [`${place.path}.r`, zeros(boftShape(place, options), model.backend)] as const,
-          [`${place.path}.s`, ones([place.outFeatures], model.backend)] as const,
-        ])
-      ),
-    edits: (params, spec) =>
-      rotatedPlaces("boft", spec, options).flatMap((place) => {
-        const { r, s } = paramsAt(params, place.path) as BoftParams;
-        const kept = r.shape[1]! - Math.floor((options.dropout ?? 0) * r.shape[1]!);
-        return [
-          {
-            kind: "linear",
-            path: place.path,
-            change: {
-              form: "input",
-              map: butterfly(place, r, false),
-              inverse: butterfly(place, r, true),
-              ...kept < r.shape[1]! && {
-                dropped: fn({ r }, ({ r }, { key }) => butterfly(place, withoutSome(r, kept, key!), false)),
-              },
-            },
-          },
-          scaled(place.path, s),
-        ];
-      }),
-  };
-}
-
-/**
- * The shape of a layer's `r`.
- *
- * @throws {RangeError} when its input cannot be divided so.
- * @example
- * ```ts
- * import { boftShape, freshModel, reference, smallConfig } from "@graft/peft";
- * import assert from "node:assert/strict";
- * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
- * const [query] = spec.linears; // 16 inputs
- * assert.deepEqual(boftShape(query!, { blocks: { size: 4 }, factors: 2 }), [2, 4, 4, 4]);
- * ```
- */
-export function boftShape(
-  place: MatrixPlace,
-  options: BoftOptions,
-): readonly [number, number, number, number] {
-  const { size, count } = piecesOf("boft", place, options.blocks ?? { size: 4 });
-  const m = options.factors ?? 1;
-  if (m > 1 && (size % 2 !== 0 || count % 2 ** (m - 1) !== 0)) {
-    throw new RangeError(
-      `Cannot put ${m} butterfly factors on "${place.path}": its ${count} blocks of ${size} must be even and divisible by ${
-        2 ** (m - 1)
-      }`,
-    );
-  }
-  return [m, count, size, size];
-}
+export const boft: DefinedMethod<BoftOptions> = defineLinear<BoftOptions, BoftParams>({
+  name: "boft",
+  title: "BOFT",
+  options: {
+    blocks: option(blocksSchema, "the pieces of an input that are rotated, by size or number", { size: 4 }),
+    factors: option(bounded(count, "depth"), "m, the number of butterfly factors; 1 mixes no blocks", 1),
+    dropout: option(probability, "the share of a factor's blocks that are left out in training", 0),
+  },
+  embeddings: false,
+  params: (layer, { blocks, factors: m }) => {
+    const { size, count } = piecesOf("boft", layer, blocks);
+    if (m > 1 && (size % 2 !== 0 || count % 2 ** (m - 1) !== 0)) {
+      throw new RangeError(
+        `Cannot put ${m} butterfly factors on "${layer.path}": its ${count} blocks of ${size} must be even and divisible by ${
+          2 ** (m - 1)
+        }`,
+      );
+    }
+    return { r: zeros([m, count, size, size]), s: ones([layer.outFeatures]) };
+  },
+  change: ({ r, s }, { dropout }, { inFeatures }) => {
+    const kept = r.shape[1]! - Math.floor(dropout * r.shape[1]!);
+    const rotated: LinearChange = {
+      form: "input",
+      map: butterfly(inFeatures, r, false),
+      inverse: butterfly(inFeatures, r, true),
+      ...kept < r.shape[1]! && {
+        dropped: fn({ r }, ({ r }, { key }) => butterfly(inFeatures, withoutSome(r, kept, key!), false)),
+      },
+    };
+    return [rotated, scaled(s)];
+  },
+  cli: { rate: 1e-3, common: true, flags: ["targets"] },
+  published: { setting: "blocks of 4 on q and v" },
+});
 
 /** Sets some blocks of one factor to zero; the transform of a zero block is the identity. */
 function withoutSome(r: Tensor, kept: number, key: Key): Tensor {
@@ -142,8 +108,7 @@ function withoutSome(r: Tensor, kept: number, key: Key): Tensor {
  * Rᵀ as a map, or R when `inverted`. In row form x R applies M_m first; each M is its blocks between two
  * shuffles.
  */
-function butterfly(place: MatrixPlace, r: Tensor, inverted: boolean): LinearMap {
-  const { inFeatures } = sizesOf(place);
+function butterfly(inFeatures: number, r: Tensor, inverted: boolean): LinearMap {
   const [m, n, c] = [r.shape[0]!, r.shape[1]!, r.shape[2]!];
   const factors = Array.from({ length: m }, (_, i) => {
     const blocks = (): Tensor => {
@@ -161,18 +126,14 @@ function butterfly(place: MatrixPlace, r: Tensor, inverted: boolean): LinearMap 
 }
 
 /** y ← b + s ⊙ (y − b). */
-function scaled(path: string, s: Tensor): Edit {
+function scaled(s: Tensor): LinearChange {
   return {
-    kind: "linear",
-    path,
-    change: {
-      form: "delta",
-      reads: "output",
-      delta: fn(
-        { s },
-        ({ s }, { y, bias }) => multiply(bias === undefined ? y : subtract(y, bias), subtract(s, 1)),
-      ),
-      weight: fn({ s }, ({ s }, { weight }) => multiply(weight, reshape(s, [-1, 1]))),
-    },
+    form: "delta",
+    reads: "output",
+    delta: fn(
+      { s },
+      ({ s }, { y, bias }) => multiply(bias === undefined ? y : subtract(y, bias), subtract(s, 1)),
+    ),
+    weight: fn({ s }, ({ s }, { weight }) => multiply(weight, reshape(s, [-1, 1]))),
   };
 }

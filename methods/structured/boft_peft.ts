@@ -1,7 +1,7 @@
 /** BOFT in PEFT folders: `boft_R` [m, n, c, c] and `boft_s` [out, 1] below the layer's path. */
-import { boft, type BoftOptions, boftShape } from "./boft.ts";
+import { boft, type BoftOptions } from "./boft.ts";
 import { numberField, type PeftCodec } from "../peft/codec.ts";
-import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
+import { LAYER_FIELDS, layerTensors, withDefaults } from "../peft/layers.ts";
 
 /**
  * Codec of `peft_type` "BOFT". Without its CUDA kernel PEFT creates one factor but records the requested
@@ -42,19 +42,17 @@ export const boftPeft: PeftCodec<BoftOptions> = {
       dropout: numberField(fields, "boft_dropout"),
     };
   },
-  write: ({ blocks = { size: 4 }, factors = 1, dropout = 0 }) => ({
-    boft_dropout: dropout,
-    boft_block_size: "size" in blocks ? blocks.size : 0,
-    boft_block_num: "count" in blocks ? blocks.count : 0,
-    boft_n_butterfly_factor: factors,
-  }),
+  write: (options) => {
+    const { blocks, factors, dropout } = withDefaults(boft, options);
+    return {
+      boft_dropout: dropout,
+      boft_block_size: "size" in blocks ? blocks.size : 0,
+      boft_block_num: "count" in blocks ? blocks.count : 0,
+      boft_n_butterfly_factor: factors,
+    };
+  },
   method: boft,
-  tensors: (places, options) =>
-    places.flatMap((place) => {
-      const { path, outFeatures } = peftLayer("BOFT", place, "without Conv1D");
-      return [
-        { path: `${path}.r`, key: `${path}.boft_R`, shape: boftShape(place, options) },
-        { path: `${path}.s`, key: `${path}.boft_s`, shape: [outFeatures], stored: [outFeatures, 1] },
-      ];
-    }),
+  tensors: (places, options, spec) =>
+    layerTensors(boft, (leaf) => `boft_${leaf === "r" ? "R" : leaf}`, "without Conv1D")(places, options, spec)
+      .map((one) => one.path.endsWith(".s") ? { ...one, stored: [...one.shape, 1] } : one),
 };

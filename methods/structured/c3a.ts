@@ -8,31 +8,26 @@
  * changed; "zeros" leaves it unchanged.
  */
 import {
-  type Backend,
   blockCirculant,
-  byPattern,
   chooseTargets,
-  fold,
-  freshTargets,
-  type Key,
-  key as keyOf,
-  type MatrixPlace,
-  type Method,
-  paramsAt,
-  sizesOf,
+  type DefinedMethod,
+  type Model,
   type TargetOptions,
   type Tensor,
 } from "../../core/mod.ts";
-import { normal, uniform, zeros } from "../../ops/mod.ts";
-import { freshParams } from "../shared/initial_factors.ts";
-import { checkPositive } from "../shared/option_checks.ts";
+import { bounded, count, oneOf, option, record } from "../../core/options/mod.ts";
+import { defineLinear } from "../shared/define_linear.ts";
+import { normal, uniform, zeros } from "../shared/initial.ts";
+import { commonDivisor } from "../shared/model_sizes.ts";
+
+const sizeOf = ({ spec }: Model): number => commonDivisor(chooseTargets(spec, {}));
 
 /** Options of C3A. */
 export interface C3aOptions extends TargetOptions {
   /** c, default 256. Divides the inputs and outputs of every layer. */
   readonly block?: number;
   /** c by pattern matching the end of the path; the first match applies. */
-  readonly blockPattern?: Readonly<Record<string, number>>;
+  readonly blockPattern?: Readonly<Record<string, number>> | undefined;
   /** Uniform in ±√(6 / (in + out)) ("xavier", default) or ±1/√in ("kaiming"), N(0, 1) ("normal"), or zero. */
   readonly initialization?: "xavier" | "kaiming" | "normal" | "zeros";
 }
@@ -49,68 +44,43 @@ export interface C3aOptions extends TargetOptions {
  * assert.equal(c3a({ block: 64 }).name, "c3a");
  * ```
  */
-export function c3a(options: C3aOptions = {}): Method {
-  checkPositive("block", options.block ?? 256);
-  for (const [pattern, c] of Object.entries(options.blockPattern ?? {})) {
-    checkPositive(`blockPattern "${pattern}"`, c);
-  }
-  return {
-    name: "c3a",
-    config: { ...options },
-    init: ({ model, key }) =>
-      freshParams(() =>
-        freshTargets(model.spec, options).map((place) =>
-          [
-            `${place.path}.kernel`,
-            fresh(place, options, fold(keyOf(key), place.path), model.backend),
-          ] as const
-        )
-      ),
-    edits: (params, spec) =>
-      chooseTargets(spec, options).map((place) => {
-        const { kernel } = paramsAt(params, place.path) as { readonly kernel: Tensor };
-        const map = blockCirculant(kernel, 1 / sizesOf(place).inFeatures);
-        return { kind: "linear", path: place.path, change: { form: "add", map } };
-      }),
-  };
-}
-
-/**
- * The shape of a layer's kernels.
- *
- * @throws {RangeError} when the block does not divide the layer's sizes.
- * @example
- * ```ts
- * import { c3aShape, freshModel, reference, smallConfig } from "@graft/peft";
- * import assert from "node:assert/strict";
- * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
- * assert.deepEqual(c3aShape(spec.linears[0]!, { block: 8 }), [2, 2, 8]); // of 16 · 16
- * assert.throws(() => c3aShape(spec.linears[0]!, { block: 5 }), /5 divides not both/);
- * ```
- */
-export function c3aShape(place: MatrixPlace, options: C3aOptions): readonly [number, number, number] {
-  const { inFeatures, outFeatures } = sizesOf(place);
-  const c = byPattern(options.blockPattern, place.path, options.block ?? 256);
-  if (inFeatures % c !== 0 || outFeatures % c !== 0) {
-    throw new RangeError(
-      `Cannot put circulant blocks on "${place.path}" [${outFeatures}, ${inFeatures}]: ${c} divides not both sizes`,
-    );
-  }
-  return [outFeatures / c, inFeatures / c, c];
-}
-
-function fresh(place: MatrixPlace, options: C3aOptions, key: Key, backend: Backend): Tensor {
-  const shape = c3aShape(place, options);
-  const { inFeatures, outFeatures } = sizesOf(place);
-  const within = (bound: number): Tensor => uniform(key, shape, backend, -bound, bound);
-  switch (options.initialization ?? "xavier") {
-    case "xavier":
-      return within(Math.sqrt(6 / (inFeatures + outFeatures)));
-    case "kaiming":
-      return within(1 / Math.sqrt(inFeatures));
-    case "normal":
-      return normal(key, shape, backend);
-    case "zeros":
-      return zeros(shape, backend);
-  }
-}
+export const c3a: DefinedMethod<C3aOptions> = defineLinear<C3aOptions, { readonly kernel: Tensor }>({
+  name: "c3a",
+  title: "C3A",
+  options: {
+    block: option(bounded(count, "width"), "c, the size of the circulant blocks", 256),
+    blockPattern: option(
+      record(bounded(count, "width")),
+      "c by pattern of the layer's path; the first match applies",
+    ),
+    initialization: option(
+      oneOf("xavier", "kaiming", "normal", "zeros"),
+      "how the blocks' first rows start",
+      "xavier",
+    ),
+  },
+  keys: "layer",
+  params: ({ path, inFeatures, outFeatures }, { block: c, initialization }) => {
+    if (inFeatures % c !== 0 || outFeatures % c !== 0) {
+      throw new RangeError(
+        `Cannot put circulant blocks on "${path}" [${outFeatures}, ${inFeatures}]: ${c} divides not both sizes`,
+      );
+    }
+    const shape = [outFeatures / c, inFeatures / c, c];
+    if (initialization === "zeros") return { kernel: zeros(shape) };
+    if (initialization === "normal") return { kernel: normal(shape) };
+    const bound = Math.sqrt(initialization === "xavier" ? 6 / (inFeatures + outFeatures) : 1 / inFeatures);
+    return { kernel: uniform(shape, -bound, bound) };
+  },
+  map: ({ kernel }, _, { inFeatures }) => blockCirculant(kernel, 1 / inFeatures),
+  cli: {
+    rate: 1e-1,
+    common: true,
+    flags: ["targets"],
+    options: (_, __, places) => ({ block: commonDivisor(places) }),
+  },
+  published: {
+    setting: (model) => `blocks of ${sizeOf(model)} on q and v`,
+    options: (model) => ({ block: sizeOf(model) }),
+  },
+});

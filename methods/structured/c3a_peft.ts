@@ -1,8 +1,8 @@
 /** C3A in PEFT folders: `c3a_kernel` [out / c, in / c, c] below the layer's path. */
 import type { Json } from "../../core/mod.ts";
-import { c3a, type C3aOptions, c3aShape } from "./c3a.ts";
+import { c3a, type C3aOptions } from "./c3a.ts";
 import { numberField, patternField, type PeftCodec, wrong } from "../peft/codec.ts";
-import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
+import { LAYER_FIELDS, layerTensors, withDefaults } from "../peft/layers.ts";
 
 const { exclude_modules: _, ...layerFields } = LAYER_FIELDS;
 
@@ -43,17 +43,16 @@ export const c3aPeft: PeftCodec<C3aOptions> = {
       initialization: startOf(fields["init_weights"]),
     };
   },
-  write: (options) => ({
-    block_size: options.block ?? 256,
-    block_size_pattern: options.blockPattern ?? {},
-    init_weights: STARTS[options.initialization ?? "xavier"],
-  }),
+  write: (options) => {
+    const { block, blockPattern, initialization } = withDefaults(c3a, options);
+    return {
+      block_size: block,
+      block_size_pattern: blockPattern ?? {},
+      init_weights: STARTS[initialization],
+    };
+  },
   method: c3a,
-  tensors: (places, options) =>
-    places.map((place) => {
-      const { path } = peftLayer("C3A", place, "without Conv1D");
-      return { path: `${path}.kernel`, key: `${path}.c3a_kernel`, shape: c3aShape(place, options) };
-    }),
+  tensors: layerTensors(c3a, (leaf) => `c3a_${leaf}`, "without Conv1D"),
 };
 
 /** `false` is PEFT's default initialization. */

@@ -11,45 +11,30 @@
  * number of outputs is reduced to it, in s too, as in PEFT, which is the paper's authors' code; the signs of
  * Q are those of LAPACK, as there.
  */
-import {
-  chooseTargets,
-  fn,
-  fold,
-  freshTargets,
-  key as keyOf,
-  type LinearCall,
-  type LinearChange,
-  matrixAt,
-  type MatrixPlace,
-  type Method,
-  paramsAt,
-  sizesOf,
-  type TargetOptions,
-  type Tensor,
-} from "../../core/mod.ts";
+import { type DefinedMethod, fn, type LinearCall, type TargetOptions, type Tensor } from "../../core/mod.ts";
+import { factor, oneOf, option, probability } from "../../core/options/mod.ts";
+import { withHouseholderSigns } from "../../numerics/householder_signs.ts";
 import {
   add,
   dropout,
   matmul,
   multiply,
   negate,
-  normal,
   orthogonalRows,
   relu,
   subtract,
   transpose,
 } from "../../ops/mod.ts";
-import { withHouseholderSigns } from "../../numerics/householder_signs.ts";
-import { checkNotEmbedding } from "../shared/not_embedding.ts";
-import { freshParams } from "../shared/initial_factors.ts";
-import { checkPositive, checkProbability } from "../shared/option_checks.ts";
+import { defineLinear } from "../shared/define_linear.ts";
+import { normal, zeros } from "../shared/initial.ts";
+import { rankSchema } from "../shared/target_options.ts";
 
 /** Options of DEFT. */
 export interface DeftOptions extends TargetOptions {
   /** r, default 8; capped at the layer's number of outputs. */
   readonly rank?: number;
   /** α; s = α / r. Without it s = 1. */
-  readonly alpha?: number;
+  readonly alpha?: number | undefined;
   /** How Q and K are computed from P, default "relu". */
   readonly projection?: "relu" | "qr";
   /** "deft" (default), or "para": without R. */
@@ -75,89 +60,66 @@ type DeftMatrices = { readonly p: Tensor; readonly r?: Tensor };
  * assert.equal(deft({ rank: 4, projection: "qr", form: "para" }).name, "deft");
  * ```
  */
-export function deft(options: DeftOptions = {}): Method {
-  const { rank = 8, alpha, dropout = 0, form = "deft", projection = "relu" } = options;
-  checkPositive("rank", rank);
-  checkProbability("dropout", dropout);
-  if (alpha !== undefined && !(Number.isFinite(alpha) && alpha !== 0)) {
-    throw new RangeError(`Expected alpha to be a finite number other than 0 but found ${alpha}`);
-  }
-  return {
-    name: "deft",
-    config: { ...options },
-    init: ({ model, key }) =>
-      freshParams(() =>
-        freshTargets(model.spec, options).flatMap((place) => {
-          checkNotEmbedding("deft", place);
-          const { inFeatures, outFeatures } = sizesOf(place);
-          const r = deftRank(place, options);
-          const seed = fold(keyOf(key), place.path);
-          const p = normal(fold(seed, "p"), [outFeatures, r], model.backend, 0.02);
-          const start = (): Tensor =>
-            options.initialization === "normal"
-              ? normal(fold(seed, "r"), [r, inFeatures], model.backend, 0.02)
-              : multiply(
-                matmul(projector(p, projection).k, matrixAt(model, place), { transposeA: true }),
-                1 / scaleOf(place, options),
-              );
-          return [
-            [`${place.path}.p`, p] as const,
-            ...form === "para" ? [] : [[`${place.path}.r`, start()] as const],
-          ];
-        })
+export const deft: DefinedMethod<DeftOptions> = defineLinear<DeftOptions, DeftMatrices>({
+  name: "deft",
+  title: "DEFT",
+  options: {
+    rank: option(rankSchema, "r, the rank of P and R, at most a layer's outputs", 8),
+    alpha: option(factor, "α, by which R is multiplied, over r; by default R is as it is"),
+    projection: option(oneOf("relu", "qr"), "how Q and K follow from P", "relu"),
+    form: option(oneOf("deft", "para"), "with R, or PaRa without it", "deft"),
+    dropout: option(probability, "dropout of R's input in training", 0),
+    initialization: option(oneOf("identity", "normal"), "how R starts", "identity"),
+  },
+  embeddings: false,
+  params: ({ inFeatures, outFeatures }, { rank, form, initialization }) => {
+    const r = Math.min(rank, outFeatures);
+    return {
+      p: normal([outFeatures, r], 0.02),
+      ...form === "deft" && {
+        r: initialization === "normal" ? normal([r, inFeatures], 0.02) : zeros([r, inFeatures]),
+      },
+    };
+  },
+  start: ({ p }, weight, { form, projection, initialization, ...options }) =>
+    form === "para" || initialization === "normal" ? {} : {
+      r: multiply(
+        matmul(projector(p, projection).k, weight(), { transposeA: true }),
+        1 / scaleOf(p, options),
       ),
-    edits: (params, spec) =>
-      chooseTargets(spec, options).map((place) => ({
-        kind: "linear",
-        path: place.path,
-        change: change(paramsAt(params, place.path) as DeftMatrices, place, options),
-      })),
-  };
-}
+    },
+  change: (matrices, { projection, dropout: rate, ...options }) => {
+    const s = scaleOf(matrices.p, options);
+    return {
+      form: "delta",
+      reads: "output",
+      delta: fn(matrices, ({ p, r }, call: LinearCall) => {
+        const { q, k } = projector(p, projection);
+        const product = call.bias === undefined ? call.y : subtract(call.y, call.bias); // W x
+        const out = matmul(product, k); // [.., r]
+        const drops = call.train && call.key !== undefined && rate > 0;
+        const x = drops ? dropout(call.x, rate, call.key!) : call.x;
+        const said = r && multiply(matmul(x, r, { transposeB: true }), s); // [.., r]
+        return matmul(said === undefined ? negate(out) : subtract(said, out), q, { transposeB: true });
+      }),
+      weight: fn(matrices, ({ p, r }, { weight }) => {
+        const { q, k } = projector(p, projection);
+        const out = matmul(k, weight, { transposeA: true }); // [r, in]
+        return add(weight, matmul(q, r === undefined ? negate(out) : subtract(multiply(r, s), out)));
+      }),
+    };
+  },
+  cli: { rate: 1e-3, flags: ["rank", "alpha", "dropout", "targets"] },
+  published: { setting: "r 8 on q and v" },
+});
 
-/**
- * The rank of a layer.
- *
- * @example
- * ```ts
- * import { deftRank, freshModel, reference, smallConfig } from "@graft/peft";
- * import assert from "node:assert/strict";
- * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
- * assert.equal(deftRank(spec.linears[0]!, { rank: 20 }), 16); // of 16 outputs
- * ```
- */
-export function deftRank(place: MatrixPlace, { rank = 8 }: DeftOptions): number {
-  return Math.min(rank, sizesOf(place).outFeatures);
-}
-
-const scaleOf = (place: MatrixPlace, options: DeftOptions): number =>
-  options.alpha === undefined ? 1 : options.alpha / deftRank(place, options);
+/** s; P has r columns. */
+const scaleOf = ({ shape }: Tensor, { alpha }: Pick<DeftOptions, "alpha">): number =>
+  alpha === undefined ? 1 : alpha / shape[1]!;
 
 /** Q and K, [out, r] each. */
 function projector(p: Tensor, how: "relu" | "qr"): { readonly q: Tensor; readonly k: Tensor } {
   if (how === "relu") return { q: p, k: relu(p) };
   const q = transpose(withHouseholderSigns(orthogonalRows(transpose(p))));
   return { q, k: q };
-}
-
-function change(matrices: DeftMatrices, place: MatrixPlace, options: DeftOptions): LinearChange {
-  const { projection = "relu", dropout: rate = 0 } = options;
-  const s = scaleOf(place, options);
-  return {
-    form: "delta",
-    reads: "output",
-    delta: fn(matrices, ({ p, r }, call: LinearCall) => {
-      const { q, k } = projector(p, projection);
-      const product = call.bias === undefined ? call.y : subtract(call.y, call.bias); // W x
-      const out = matmul(product, k); // [.., r]
-      const x = call.train && call.key !== undefined && rate > 0 ? dropout(call.x, rate, call.key) : call.x;
-      const said = r && multiply(matmul(x, r, { transposeB: true }), s); // [.., r]
-      return matmul(said === undefined ? negate(out) : subtract(said, out), q, { transposeB: true });
-    }),
-    weight: fn(matrices, ({ p, r }, { weight }) => {
-      const { q, k } = projector(p, projection);
-      const out = matmul(k, weight, { transposeA: true }); // [r, in]
-      return add(weight, matmul(q, r === undefined ? negate(out) : subtract(multiply(r, s), out)));
-    }),
-  };
 }

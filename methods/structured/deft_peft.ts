@@ -1,7 +1,7 @@
 /** DEFT in PEFT folders: `deft_P` [out, r] and, except for PaRa, `deft_R` [r, in] below the layer's path. */
-import { deft, type DeftOptions, deftRank } from "./deft.ts";
+import { deft, type DeftOptions } from "./deft.ts";
 import { flagField, numberField, type PeftCodec, type PeftFields, wrong } from "../peft/codec.ts";
-import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
+import { LAYER_FIELDS, layerTensors, withDefaults } from "../peft/layers.ts";
 
 /**
  * Codec of `peft_type` "DEFT". `init_scale` is the scale of R's random initialization, which no longer
@@ -39,26 +39,19 @@ export const deftPeft: PeftCodec<DeftOptions> = {
     initialization: flagField(fields, "init_weights") ? "identity" : "normal",
     ...(fields["alpha"] ?? 0) !== 0 && { alpha: numberField(fields, "alpha") },
   }),
-  write: (options) => ({
-    r: options.rank ?? 8,
-    decomposition_method: options.projection ?? "relu",
-    alpha: options.alpha ?? null,
-    para: options.form === "para",
-    deft_dropout: options.dropout ?? 0,
-    init_weights: options.initialization !== "normal",
-  }),
+  write: (options) => {
+    const { rank, projection, alpha, form, dropout, initialization } = withDefaults(deft, options);
+    return {
+      r: rank,
+      decomposition_method: projection,
+      alpha: alpha ?? null,
+      para: form === "para",
+      deft_dropout: dropout,
+      init_weights: initialization !== "normal",
+    };
+  },
   method: deft,
-  tensors: (places, options) =>
-    places.flatMap((place) => {
-      const { path, inFeatures, outFeatures } = peftLayer("DEFT", place, "with Conv1D");
-      const r = deftRank(place, options);
-      return [
-        { path: `${path}.p`, key: `${path}.deft_P`, shape: [outFeatures, r] },
-        ...options.form === "para"
-          ? []
-          : [{ path: `${path}.r`, key: `${path}.deft_R`, shape: [r, inFeatures] }],
-      ];
-    }),
+  tensors: layerTensors(deft, (leaf) => `deft_${leaf.toUpperCase()}`, "with Conv1D"),
 };
 
 function projectionOf(fields: PeftFields): "relu" | "qr" {

@@ -8,31 +8,30 @@
  * leaves it unchanged.
  */
 import {
-  byPattern,
-  chooseTargets,
-  fold,
+  type DefinedMethod,
   fourierMap,
   type Frequency,
-  freshTargets,
-  key as keyOf,
-  type MatrixPlace,
-  type Method,
-  paramsAt,
-  sizesOf,
   type TargetOptions,
   type Tensor,
 } from "../../core/mod.ts";
-import { normal, zeros } from "../../ops/mod.ts";
-import { freshParams } from "../shared/initial_factors.ts";
-import { checkFinite, checkPositive, checkSeed } from "../shared/option_checks.ts";
+import { factor, oneOf, option, seed } from "../../core/options/mod.ts";
 import { mersenneTwister, torchRandperm } from "../../numerics/torch_random.ts";
+import { defineLinear } from "../shared/define_linear.ts";
+import { normal, zeros } from "../shared/initial.ts";
+import {
+  atMost,
+  frequenciesOf,
+  FREQUENCY_PATTERN,
+  frequencySchema,
+  publishedFrequencies,
+} from "./frequencies.ts";
 
 /** Options of FourierFT. */
 export interface FourierFtOptions extends TargetOptions {
   /** n, default 1000. */
   readonly frequencies?: number;
   /** n by pattern matching the end of the path; the first match applies. */
-  readonly frequencyPattern?: Readonly<Record<string, number>>;
+  readonly frequencyPattern?: Readonly<Record<string, number>> | undefined;
   /** α, default 150. */
   readonly scale?: number;
   /** Seed of the positions, default 777. */
@@ -53,62 +52,36 @@ export interface FourierFtOptions extends TargetOptions {
  * assert.equal(fourierft({ frequencies: 200, scale: 300 }).name, "fourierft");
  * ```
  */
-export function fourierft(options: FourierFtOptions = {}): Method {
-  for (const n of [options.frequencies ?? 1000, ...Object.values(options.frequencyPattern ?? {})]) {
-    checkPositive("frequencies", n);
-  }
-  checkFinite("scale", options.scale ?? 150);
-  checkSeed("positionSeed", options.positionSeed ?? 777);
-  return {
-    name: "fourierft",
-    config: { ...options },
-    init: ({ model, key }) =>
-      freshParams(() =>
-        freshTargets(model.spec, options).map((place) => {
-          const n = [frequencyCount(place, options)];
-          const start = options.initialization === "zeros"
-            ? zeros(n, model.backend)
-            : normal(fold(keyOf(key), place.path), n, model.backend);
-          return [`${place.path}.spectrum`, start] as const;
-        })
-      ),
-    edits: (params, spec) =>
-      chooseTargets(spec, options).map((place) => {
-        const { spectrum } = paramsAt(params, place.path) as { readonly spectrum: Tensor };
-        const { inFeatures, outFeatures } = sizesOf(place);
-        const at = positions(spectrum.size, outFeatures, inFeatures, options.positionSeed ?? 777);
-        const map = fourierMap(spectrum, at, outFeatures, inFeatures, options.scale ?? 150);
-        return { kind: "linear", path: place.path, change: { form: "add", map } };
-      }),
-  };
-}
-
-/**
- * n for a layer.
- *
- * @throws {RangeError} when the layer has fewer elements.
- * @example
- * ```ts
- * import { frequencyCount, freshModel, reference, smallConfig } from "@graft/peft";
- * import assert from "node:assert/strict";
- * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
- * assert.equal(frequencyCount(spec.linears[0]!, { frequencies: 64 }), 64);
- * // 16 · 16 elements.
- * assert.throws(() => frequencyCount(spec.linears[0]!, {}), /Cannot take 1000 frequencies/);
- * ```
- */
-export function frequencyCount(place: MatrixPlace, options: FourierFtOptions): number {
-  const { inFeatures, outFeatures } = sizesOf(place);
-  const n = byPattern(options.frequencyPattern, place.path, options.frequencies ?? 1000);
-  if (n > inFeatures * outFeatures) {
-    throw new RangeError(
-      `Cannot take ${n} frequencies of "${place.path}" [${outFeatures}, ${inFeatures}]: it has ${
-        inFeatures * outFeatures
-      } elements`,
-    );
-  }
-  return n;
-}
+export const fourierft: DefinedMethod<FourierFtOptions> = defineLinear<
+  FourierFtOptions,
+  { readonly spectrum: Tensor }
+>({
+  name: "fourierft",
+  title: "FourierFT",
+  options: {
+    frequencies: option(frequencySchema, "n, how many frequencies a layer has", 1000),
+    frequencyPattern: FREQUENCY_PATTERN,
+    scale: option(factor, "α, by which the update is multiplied", 150),
+    positionSeed: option(seed, "the seed of the frequencies' positions", 777),
+    initialization: option(oneOf("normal", "zeros"), "how the coefficients start", "normal"),
+  },
+  keys: "layer",
+  params: (layer, { frequencies, initialization }) => {
+    const n = [frequenciesOf(layer, frequencies)];
+    return { spectrum: initialization === "zeros" ? zeros(n) : normal(n) };
+  },
+  map: ({ spectrum }, { positionSeed, scale }, { inFeatures, outFeatures }) => {
+    const at = positions(spectrum.size, outFeatures, inFeatures, positionSeed);
+    return fourierMap(spectrum, at, outFeatures, inFeatures, scale);
+  },
+  cli: {
+    rate: 1e-2,
+    common: true,
+    flags: ["dimension", "targets"],
+    options: ({ dimension }, _, places) => ({ frequencies: dimension ?? atMost(1000, places) }),
+  },
+  published: publishedFrequencies(1000),
+});
 
 function positions(n: number, out: number, input: number, seed: number): readonly Frequency[] {
   return torchRandperm(mersenneTwister(seed), out * input, n)

@@ -1,7 +1,7 @@
 /** FourierFT in PEFT folders: `fourierft_spectrum` [n] below the layer's path; the positions follow from the seed. */
-import { fourierft, type FourierFtOptions, frequencyCount } from "./fourierft.ts";
+import { fourierft, type FourierFtOptions } from "./fourierft.ts";
 import { flagField, numberField, patternField, type PeftCodec } from "../peft/codec.ts";
-import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
+import { LAYER_FIELDS, layerTensors, withDefaults } from "../peft/layers.ts";
 
 /**
  * Codec of `peft_type` "FOURIERFT".
@@ -37,19 +37,17 @@ export const fourierftPeft: PeftCodec<FourierFtOptions> = {
       initialization: flagField(fields, "init_weights") ? "zeros" : "normal",
     };
   },
-  write: (options) => ({
-    n_frequency: options.frequencies ?? 1000,
-    n_frequency_pattern: options.frequencyPattern ?? {},
-    scaling: options.scale ?? 150,
-    random_loc_seed: options.positionSeed ?? 777,
-    init_weights: options.initialization === "zeros",
-  }),
+  write: (options) => {
+    const own = withDefaults(fourierft, options);
+    return {
+      n_frequency: own.frequencies,
+      n_frequency_pattern: own.frequencyPattern ?? {},
+      scaling: own.scale,
+      random_loc_seed: own.positionSeed,
+      init_weights: own.initialization === "zeros",
+    };
+  },
   method: fourierft,
   standard: ({ config }) => config.model_type === "gpt2" ? { targets: ["mlp.c_proj"] } : {},
-  tensors: (places, options) =>
-    places.map((place) => {
-      const { path } = peftLayer("FourierFT", place, "with Conv1D");
-      const shape = [frequencyCount(place, options)];
-      return { path: `${path}.spectrum`, key: `${path}.fourierft_spectrum`, shape };
-    }),
+  tensors: layerTensors(fourierft, (leaf) => `fourierft_${leaf}`, "with Conv1D"),
 };

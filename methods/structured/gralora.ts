@@ -8,26 +8,25 @@
  * ±1/√in), B and B' are zero, so the model is initially unchanged.
  */
 import {
-  type Backend,
-  chooseTargets,
-  fold,
-  freshTargets,
+  type DefinedMethod,
   granular,
-  type Key,
-  key as keyOf,
-  type LinearMap,
   lowRank,
-  type MatrixPlace,
-  type Method,
-  paramsAt,
-  sizesOf,
   sumOf,
   type TargetOptions,
   type Tensor,
 } from "../../core/mod.ts";
-import { uniform, zeros } from "../../ops/mod.ts";
-import { atPlaces, freshParams } from "../shared/initial_factors.ts";
-import { checkPositive, checkProbability, checkRanks } from "../shared/option_checks.ts";
+import {
+  bounded,
+  count,
+  factor,
+  oneOf,
+  option,
+  probability,
+  seed as natural,
+} from "../../core/options/mod.ts";
+import { defineLinear } from "../shared/define_linear.ts";
+import { type Initial, uniform, zeros } from "../shared/initial.ts";
+import { rankSchema } from "../shared/target_options.ts";
 
 /** Options of GraLoRA. */
 export interface GraloraOptions extends TargetOptions {
@@ -38,7 +37,7 @@ export interface GraloraOptions extends TargetOptions {
   /** h, default 0: no additional LoRA. */
   readonly hybridRank?: number;
   /** α, default twice the rank. */
-  readonly alpha?: number;
+  readonly alpha?: number | undefined;
   /** Dropout probability of the branch's input in training, default 0. */
   readonly dropout?: number;
   /** B zero ("default") or random ("none", for tests). */
@@ -65,90 +64,51 @@ export type GraloraParams = {
  * assert.equal(gralora({ rank: 64, blocks: 4 }).name, "gralora");
  * ```
  */
-export function gralora(options: GraloraOptions = {}): Method {
-  const { rank = 32, blocks = 2, hybridRank = 0, alpha = 2 * rank, dropout = 0 } = options;
-  checkRanks({ rank, alpha });
-  checkPositive("blocks", blocks);
-  if (hybridRank !== 0) checkPositive("hybridRank", hybridRank);
-  checkProbability("dropout", dropout);
-  if (rank % blocks !== 0) {
-    throw new RangeError(`Expected rank to be a multiple of the ${blocks} blocks but found ${rank}`);
-  }
-  const scale = alpha / (rank + hybridRank);
-  return {
-    name: "gralora",
-    config: { ...options },
-    init: ({ model, key }) =>
-      freshParams(() =>
-        atPlaces(
-          freshTargets(model.spec, options),
-          (place) => freshFactors(place, options, fold(keyOf(key), place.path), model.backend),
-        )
-      ),
-    edits: (params, spec) =>
-      chooseTargets(spec, options).map(({ path }) => ({
-        kind: "linear",
-        path,
-        change: {
-          form: "add",
-          map: updateOf(paramsAt(params, path) as GraloraParams, scale),
-          ...dropout > 0 && { dropout },
-        },
-      })),
-  };
-}
-
-/** The shapes of a layer's parameters. */
-export type GraloraShapes = { readonly [name in keyof GraloraParams]: readonly number[] };
-
-/**
- * The shapes of a layer's parameters.
- *
- * @throws {RangeError} when its sizes are not multiples of the blocks.
- * @example
- * ```ts
- * import { freshModel, graloraShapes, reference, smallConfig } from "@graft/peft";
- * import assert from "node:assert/strict";
- * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
- * assert.deepEqual(graloraShapes(spec.linears[0]!, { rank: 4 }), { a: [2, 8, 4], b: [2, 4, 8] }); // of [16, 16]
- * ```
- */
-export function graloraShapes(place: MatrixPlace, options: GraloraOptions): GraloraShapes {
-  const { inFeatures, outFeatures } = sizesOf(place);
-  const { rank: r = 32, blocks: k = 2, hybridRank: h = 0 } = options;
-  if (inFeatures % k !== 0 || outFeatures % k !== 0) {
-    throw new RangeError(
-      `Cannot put gralora of ${k} by ${k} blocks on "${place.path}" [${outFeatures}, ${inFeatures}]: sizes must be multiples of ${k}`,
-    );
-  }
-  return {
-    a: [k, inFeatures / k, r],
-    b: [k, r, outFeatures / k],
-    ...h > 0 && { generalA: [h, inFeatures], generalB: [outFeatures, h] },
-  };
-}
-
-function updateOf({ a, b, generalA, generalB }: GraloraParams, scale: number): LinearMap {
-  const blocks = granular(a, b, scale);
-  return generalA && generalB ? sumOf([blocks, lowRank(generalA, generalB, scale)]) : blocks;
-}
-
-function freshFactors(
-  place: MatrixPlace,
-  options: GraloraOptions,
-  key: Key,
-  backend: Backend,
-): GraloraParams {
-  const shapes = graloraShapes(place, options);
-  /** PyTorch's default initialization for this number of inputs. */
-  const drawn = (name: keyof GraloraParams, inputs: number): Tensor =>
-    uniform(fold(key, name), shapes[name]!, backend, -1 / Math.sqrt(inputs), 1 / Math.sqrt(inputs));
-  const second = (name: "b" | "generalB", inputs: number): Tensor =>
-    options.initialization === "none" ? drawn(name, inputs) : zeros(shapes[name]!, backend);
-  const { a, generalA } = shapes;
-  return {
-    a: drawn("a", a![1]!),
-    b: second("b", a![2]!),
-    ...generalA && { generalA: drawn("generalA", generalA[1]!), generalB: second("generalB", generalA[0]!) },
-  };
-}
+export const gralora: DefinedMethod<GraloraOptions> = defineLinear<GraloraOptions, GraloraParams>({
+  name: "gralora",
+  title: "GraLoRA",
+  options: {
+    rank: option(rankSchema, "r, a multiple of k", 32),
+    blocks: option(bounded(count, "width"), "k, into how many blocks each side of a matrix is divided", 2),
+    hybridRank: option(bounded(natural, "rank"), "h, the rank of a LoRA beside the blocks", 0),
+    alpha: option(factor, "α, by which the update is multiplied, over r + h; by default twice r"),
+    dropout: option(probability, "dropout of the branch's input in training", 0),
+    initialization: option(oneOf("default", "none"), "B zero, or random for tests", "default"),
+  },
+  follows: ({ rank, alpha = 2 * rank }) => ({ alpha }),
+  check: ({ rank, blocks }) => {
+    if (rank % blocks !== 0) {
+      throw new RangeError(`Expected rank to be a multiple of the ${blocks} blocks but found ${rank}`);
+    }
+  },
+  params: ({ path, inFeatures, outFeatures }, { rank: r, blocks: k, hybridRank: h, initialization }) => {
+    if (inFeatures % k !== 0 || outFeatures % k !== 0) {
+      throw new RangeError(
+        `Cannot put gralora of ${k} by ${k} blocks on "${path}" [${outFeatures}, ${inFeatures}]: sizes must be multiples of ${k}`,
+      );
+    }
+    /** PyTorch's default for this number of inputs. */
+    const drawn = (shape: readonly number[], inputs: number): Initial =>
+      uniform(shape, -1 / Math.sqrt(inputs), 1 / Math.sqrt(inputs));
+    const second = initialization === "none" ? drawn : zeros;
+    return {
+      a: drawn([k, inFeatures / k, r], inFeatures / k),
+      b: second([k, r, outFeatures / k], r),
+      ...h > 0 && {
+        generalA: drawn([h, inFeatures], inFeatures),
+        generalB: second([outFeatures, h], h),
+      },
+    };
+  },
+  map: ({ a, b, generalA, generalB }, { alpha, rank, hybridRank }) => {
+    const scale = alpha! / (rank + hybridRank);
+    const blocks = granular(a, b, scale);
+    return generalA && generalB ? sumOf([blocks, lowRank(generalA, generalB, scale)]) : blocks;
+  },
+  cli: {
+    rate: 5e-4,
+    flags: ["rank", "alpha", "dropout", "targets"],
+    options: ({ rank = 8 }) => ({ rank }),
+  },
+  published: { setting: "r 8, 2 by 2 blocks on q and v", options: () => ({ rank: 8 }) },
+});

@@ -2,17 +2,17 @@
  * GraLoRA in PEFT folders: `gralora_A` [k, in/k, r] and `gralora_B` [k, r, out/k] below the layer's path; hybrid,
  * `gralora_A_general.weight` [h, in] and `gralora_B_general.weight` [out, h].
  */
-import { gralora, type GraloraOptions, graloraShapes } from "./gralora.ts";
+import { gralora, type GraloraOptions } from "./gralora.ts";
 import { numberField, type PeftCodec } from "../peft/codec.ts";
-import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
+import { LAYER_FIELDS, layerTensors, withDefaults } from "../peft/layers.ts";
 
 const { exclude_modules: _, ...layerFields } = LAYER_FIELDS;
-const KEYS = {
+const KEYS: Readonly<Record<string, string>> = {
   a: "gralora_A",
   b: "gralora_B",
   generalA: "gralora_A_general.weight",
   generalB: "gralora_B_general.weight",
-} as const;
+};
 
 /**
  * Codec of `peft_type` "GRALORA".
@@ -48,22 +48,17 @@ export const graloraPeft: PeftCodec<GraloraOptions> = {
     dropout: numberField(fields, "gralora_dropout"),
     initialization: fields["init_weights"] === false ? "none" : "default",
   }),
-  write: (options) => ({
-    r: options.rank ?? 32,
-    gralora_k: options.blocks ?? 2,
-    hybrid_r: options.hybridRank ?? 0,
-    alpha: options.alpha ?? 2 * (options.rank ?? 32),
-    gralora_dropout: options.dropout ?? 0,
-    init_weights: options.initialization !== "none",
-  }),
+  write: (options) => {
+    const { rank, blocks, hybridRank, alpha, dropout, initialization } = withDefaults(gralora, options);
+    return {
+      r: rank,
+      gralora_k: blocks,
+      hybrid_r: hybridRank,
+      alpha: alpha ?? 2 * rank,
+      gralora_dropout: dropout,
+      init_weights: initialization !== "none",
+    };
+  },
   method: gralora,
-  tensors: (places, options) =>
-    places.flatMap((place) => {
-      const { path } = peftLayer("GraLoRA", place, "with Conv1D");
-      return Object.entries(graloraShapes(place, options)).map(([name, shape]) => ({
-        path: `${path}.${name}`,
-        key: `${path}.${KEYS[name as keyof typeof KEYS]}`,
-        shape,
-      }));
-    }),
+  tensors: layerTensors(gralora, (leaf) => KEYS[leaf]!, "with Conv1D"),
 };

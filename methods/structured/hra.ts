@@ -11,21 +11,15 @@
  * process.
  */
 import {
-  type Backend,
-  fold,
-  freshTargets,
-  type Key,
-  key as keyOf,
+  type DefinedMethod,
   leaves,
   type LinearChange,
-  type Method,
   orthogonalReflections,
-  paramsAt,
   reflections,
-  sizesOf,
   type TargetOptions,
   type Tensor,
 } from "../../core/mod.ts";
+import { any, oneOf, option } from "../../core/options/mod.ts";
 import {
   addAll,
   concat,
@@ -40,9 +34,10 @@ import {
   sumOfSquares,
   transpose,
 } from "../../ops/mod.ts";
-import { freshParams, kaiming } from "../shared/initial_factors.ts";
-import { checkPositive } from "../shared/option_checks.ts";
-import { rotatedPlaces } from "./rotated_places.ts";
+import { defineLinear } from "../shared/define_linear.ts";
+import { type Initial, kaiming } from "../shared/initial.ts";
+import { nonNegative } from "../shared/number_schemas.ts";
+import { rankSchema } from "../shared/target_options.ts";
 
 /** Options of HRA. */
 export interface HraOptions extends TargetOptions {
@@ -66,43 +61,45 @@ export interface HraOptions extends TargetOptions {
  * assert.equal(hra({ rank: 4, orthogonality: "exact" }).name, "hra");
  * ```
  */
-export function hra(options: HraOptions = {}): Method {
-  const r = options.rank ?? 8;
-  const { orthogonality = 0 } = options;
-  checkPositive("rank", r);
-  if (typeof orthogonality === "number" && !(orthogonality >= 0)) {
-    throw new RangeError(`Expected orthogonality to be 0 or more, or "exact", but found ${orthogonality}`);
-  }
-  const method: Method = {
-    name: "hra",
-    config: { ...options },
-    init: ({ model, key }) =>
-      freshParams(() =>
-        rotatedPlaces("hra", model.spec, options, freshTargets).map((place) => {
-          const seed = fold(keyOf(key), place.path);
-          const { inFeatures } = sizesOf(place);
-          if (r > inFeatures) {
-            throw new RangeError(
-              `Cannot put hra of rank ${r} on "${place.path}": its input of ${inFeatures} has no more directions`,
-            );
-          }
-          return [
-            `${place.path}.u`,
-            fresh(inFeatures, r, options, seed, model.backend),
-          ] as const;
-        })
-      ),
-    edits: (params, spec) =>
-      rotatedPlaces("hra", spec, options).map(({ path }) => ({
-        kind: "linear",
-        path,
-        change: rotation((paramsAt(params, path) as { readonly u: Tensor }).u, orthogonality === "exact"),
-      })),
-  };
-  if (orthogonality === "exact" || orthogonality === 0) return method;
+export const hra: DefinedMethod<HraOptions> = defineLinear<HraOptions, { readonly u: Tensor }>({
+  name: "hra",
+  title: "HRA",
+  options: {
+    rank: option(rankSchema, "r, the number of reflections; an even one leaves the model unchanged", 8),
+    orthogonality: option(
+      any(nonNegative, oneOf("exact")),
+      "λ, the weight of a penalty on vectors that are not orthonormal, or exact for vectors that are",
+      0,
+    ),
+    initialization: option(oneOf("pairs", "none"), "in equal pairs, or all random for tests", "pairs"),
+  },
+  embeddings: false,
+  params: ({ path, inFeatures }, { rank: r, initialization }) => {
+    if (r > inFeatures) {
+      throw new RangeError(
+        `Cannot put hra of rank ${r} on "${path}": its input of ${inFeatures} has no more directions`,
+      );
+    }
+    const pairs = r % 2 === 0 && initialization === "pairs";
+    return { u: pairs ? inPairs(inFeatures, r) : kaiming([inFeatures, r]) };
+  },
+  change: ({ u }, { orthogonality }) => rotation(u, orthogonality === "exact"),
+  training: ({ orthogonality: λ }) =>
+    λ === "exact" || λ === 0
+      ? {}
+      : { penalty: (params) => multiply(addAll(leaves(params).map(([, u]) => distance(u))), λ) },
+  cli: { rate: 1e-3, common: true, flags: ["rank", "targets"] },
+  published: { setting: "r 8 on q and v" },
+});
+
+/** u_1 u_1 u_2 u_2 … */
+function inPairs(width: number, r: number): Initial {
   return {
-    ...method,
-    penalty: (params) => multiply(addAll(leaves(params).map(([, u]) => distance(u))), orthogonality),
+    shape: [width, r],
+    make: (key, backend) => {
+      const half = reshape(kaiming([width, r / 2]).make(key, backend), [width, r / 2, 1]);
+      return reshape(concat([half, half], 2), [width, r]);
+    },
   };
 }
 
@@ -116,10 +113,4 @@ function rotation(u: Tensor, exact: boolean): LinearChange {
 function distance(u: Tensor): Tensor {
   const unit = divide(u, sqrt(sumOfSquares(u, { axis: 0, keepAxes: true })));
   return sumOfSquares(subtract(identity(u.shape[1]!, u.backend), matmul(unit, unit, { transposeA: true })));
-}
-
-function fresh(width: number, r: number, options: HraOptions, key: Key, backend: Backend): Tensor {
-  if (r % 2 !== 0 || options.initialization === "none") return kaiming(key, "u", [width, r], backend);
-  const half = reshape(kaiming(key, "u", [width, r / 2], backend), [width, r / 2, 1]);
-  return reshape(concat([half, half], 2), [width, r]); // u_1 u_1 u_2 u_2 …
 }

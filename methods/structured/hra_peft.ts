@@ -1,7 +1,7 @@
 /** HRA in PEFT folders: `hra_u` [in, r] below the layer's path. */
 import { hra, type HraOptions } from "./hra.ts";
 import { flagField, numberField, type PeftCodec } from "../peft/codec.ts";
-import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
+import { LAYER_FIELDS, layerTensors, withDefaults } from "../peft/layers.ts";
 
 /**
  * Codec of `peft_type` "HRA". PEFT has no penalty: its weight is not written.
@@ -23,15 +23,10 @@ export const hraPeft: PeftCodec<HraOptions> = {
     orthogonality: flagField(fields, "apply_GS") ? "exact" : 0,
     initialization: flagField(fields, "init_weights") ? "pairs" : "none",
   }),
-  write: (options) => ({
-    r: options.rank ?? 8,
-    apply_GS: options.orthogonality === "exact",
-    init_weights: options.initialization !== "none",
-  }),
+  write: (options) => {
+    const { rank, orthogonality, initialization } = withDefaults(hra, options);
+    return { r: rank, apply_GS: orthogonality === "exact", init_weights: initialization !== "none" };
+  },
   method: hra,
-  tensors: (places, options) =>
-    places.map((place) => {
-      const { path, inFeatures } = peftLayer("HRA", place, "without Conv1D");
-      return { path: `${path}.u`, key: `${path}.hra_u`, shape: [inFeatures, options.rank ?? 8] };
-    }),
+  tensors: layerTensors(hra, (leaf) => `hra_${leaf}`, "without Conv1D"),
 };

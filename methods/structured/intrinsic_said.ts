@@ -18,12 +18,14 @@
 import {
   checkOnce,
   decoded,
+  type DefinedMethod,
+  defineMethod,
   fn,
   fold,
   key as keyOf,
   lookup,
   matchesWhole,
-  type Method,
+  type Model,
   nameMatches,
   type Place,
   seededFastfood,
@@ -32,19 +34,28 @@ import {
   Tensor,
   type WeightEdit,
 } from "../../core/mod.ts";
+import {
+  bounded,
+  count,
+  type Filled,
+  oneOf,
+  option,
+  optionsFromJson,
+  places,
+  seed,
+} from "../../core/options/mod.ts";
 import { add, multiply, ones, reshape, zeros } from "../../ops/mod.ts";
 import { freshParams } from "../shared/initial_factors.ts";
-import { checkPositive } from "../shared/option_checks.ts";
 
 /** Options of Intrinsic SAID. */
 export interface IntrinsicSaidOptions {
-  /** d, the total number of trained parameters. */
-  readonly dimension: number;
+  /** d, the total number of trained parameters, default 1000. */
+  readonly dimension?: number;
   /**
    * Which weights are changed: names (equal to a path or its end) or a pattern for the whole path; default
    * all.
    */
-  readonly parameters?: readonly string[] | RegExp;
+  readonly parameters?: readonly string[] | RegExp | undefined;
   /** One λ for each tensor ("each", default, as released), for each layer ("layer", as in the paper), or none (DID). */
   readonly scales?: "each" | "layer" | "none";
   /** Seed of the projections, default 0. */
@@ -66,56 +77,35 @@ export interface IntrinsicSaidOptions {
  * ```ts
  * import { intrinsicSaid } from "@graft/peft";
  * import assert from "node:assert/strict";
- * assert.equal(intrinsicSaid({ dimension: 200 }).name, "intrinsicSaid");
+ * assert.equal(intrinsicSaid({ dimension: 200 }).name, "intrinsic-said");
  * ```
  */
-export function intrinsicSaid(options: IntrinsicSaidOptions): Method {
-  checkPositive("dimension", options.dimension);
-  const { seed = 0 } = options;
-  if (!Number.isInteger(seed) || seed < 0) {
-    throw new RangeError(`Expected seed to be a non-negative integer but found ${seed}`);
-  }
-  const { parameters } = options;
-  return {
-    name: "intrinsicSaid",
-    config: {
-      ...options,
-      ...parameters instanceof RegExp && { parameters: parameters.source },
-    },
-    init: ({ model }) => {
-      const paths = saidPaths(model.spec, options);
-      if (parameters !== undefined && !(parameters instanceof RegExp)) {
-        const stray = parameters.find((name) => !paths.some((path) => nameMatches(name, path)));
-        if (stray !== undefined) {
-          throw new RangeError(`"${stray}" of intrinsicSaid matches no weight of the model`);
-        }
-        checkOnce("parameters of intrinsicSaid", "a weight", parameters, paths);
-      }
-      const all = paths.reduce((n, path) => {
-        const leaf = lookup(model.weights, path); // a model without data may lack it
-        return n + (leaf instanceof Tensor ? leaf.size : Infinity);
-      }, 0);
-      if (options.dimension > all) {
-        throw new RangeError(
-          `Expected a dimension up to the ${all} weights that move but found ${options.dimension}`,
-        );
-      }
-      const scales = saidScales(model.spec, options);
-      const d = options.dimension - scales.length;
-      if (d < 1) {
-        const fewer = options.scales === "layer"
-          ? 0
-          : saidScales(model.spec, { ...options, scales: "layer" }).length;
-        throw new RangeError(
-          `Expected a dimension above the ${scales.length} scales of the ${
-            options.scales === "layer" ? "layers" : "tensors"
-          } but found ${options.dimension}` +
-            (fewer > 0 && fewer < options.dimension ? `; with scales "layer" there are ${fewer}` : ""),
-        );
-      }
+export const intrinsicSaid: DefinedMethod<IntrinsicSaidOptions> = defineMethod<IntrinsicSaidOptions>({
+  name: "intrinsic-said",
+  aliases: ["said"],
+  title: "Intrinsic SAID",
+  options: {
+    dimension: option(bounded(count, "entries"), "d, the number of trained parameters", 1000),
+    parameters: option(places, "which weights are changed, by names or a pattern; by default all"),
+    scales: option(
+      oneOf("each", "layer", "none"),
+      "a λ for each tensor, for each layer, or none",
+      "each",
+    ),
+    seed: option(seed, "the seed of the projections", 0),
+    blocks: option(
+      oneOf("tensor", "vector"),
+      "blocks of the transform as long as a tensor, or as the vector",
+      "tensor",
+    ),
+  },
+  create: (options) => ({
+    init: ({ model: { spec, weights, backend } }) => {
+      const scales = saidScales(spec, options);
+      const d = checkDimension(spec, weights, options) - scales.length;
       return freshParams(() => [
-        ["v", zeros([d], model.backend)],
-        ...scales.map((name) => [`scales.${name}`, ones([1], model.backend)] as const),
+        ["v", zeros([d], backend)],
+        ...scales.map((name) => [`scales.${name}`, ones([1], backend)] as const),
       ]);
     },
     edits: (params, spec) => {
@@ -126,7 +116,52 @@ export function intrinsicSaid(options: IntrinsicSaidOptions): Method {
         return moved(path, params["v"] as Tensor, scale, options);
       });
     },
-  };
+  }),
+  // Version 1 has a pattern's source.
+  restore: (config) => {
+    const { parameters, ...options } = optionsFromJson(config);
+    const pattern = typeof parameters === "string" ? new RegExp(parameters) : parameters;
+    return intrinsicSaid({ ...options, parameters: pattern as IntrinsicSaidOptions["parameters"] });
+  },
+  cli: {
+    rate: 1e-3,
+    flags: ["dimension", "targets"],
+    options: ({ targets }) => ({ parameters: targets }),
+  },
+  published: { setting: "d 20,000", options: () => ({ dimension: 20_000, blocks: "vector" }) },
+});
+
+/** d. @throws {RangeError} when the model does not have the parameters, or d is too large or too small for them. */
+function checkDimension(
+  spec: Spec,
+  weights: Model["weights"],
+  options: Filled<IntrinsicSaidOptions>,
+): number {
+  const { dimension, parameters } = options;
+  const paths = saidPaths(spec, options);
+  if (parameters !== undefined && !(parameters instanceof RegExp)) {
+    const stray = parameters.find((name) => !paths.some((path) => nameMatches(name, path)));
+    if (stray !== undefined) {
+      throw new RangeError(`"${stray}" of intrinsic-said matches no weight of the model`);
+    }
+    checkOnce("parameters of intrinsic-said", "a weight", parameters, paths);
+  }
+  const all = paths.reduce((n, path) => {
+    const leaf = lookup(weights, path); // a model without data may lack it
+    return n + (leaf instanceof Tensor ? leaf.size : Infinity);
+  }, 0);
+  if (dimension > all) {
+    throw new RangeError(`Expected a dimension up to the ${all} weights that move but found ${dimension}`);
+  }
+  const scales = saidScales(spec, options).length;
+  if (dimension > scales) return dimension;
+  const fewer = options.scales === "layer" ? 0 : saidScales(spec, { ...options, scales: "layer" }).length;
+  throw new RangeError(
+    `Expected a dimension above the ${scales} scales of the ${
+      options.scales === "layer" ? "layers" : "tensors"
+    } but found ${dimension}` +
+      (fewer > 0 && fewer < dimension ? `; with scales "layer" there are ${fewer}` : ""),
+  );
 }
 
 /**
@@ -153,7 +188,7 @@ export function saidPaths(
       : parameters.some((name) => nameMatches(name, path)));
   const paths = saidLeaves(spec).map(({ path }) => path).filter(chosen);
   if (paths.length === 0) {
-    throw new RangeError("No weight of the model matches the parameters of intrinsicSaid");
+    throw new RangeError("No weight of the model matches the parameters of intrinsic-said");
   }
   return paths;
 }
@@ -229,7 +264,7 @@ function moved(
   path: string,
   v: Tensor,
   scale: Tensor | undefined,
-  { seed = 0, blocks = "tensor" }: IntrinsicSaidOptions,
+  { seed, blocks }: Filled<IntrinsicSaidOptions>,
 ): WeightEdit {
   return {
     kind: "weight",

@@ -9,22 +9,18 @@
  * public: which one, and s, are options.
  */
 import {
-  chooseTargets,
+  type DefinedMethod,
   dense,
-  fold,
-  freshTargets,
-  key as keyOf,
   kronecker,
   type MatrixPlace,
-  type Method,
-  paramsAt,
   sizesOf,
   type TargetOptions,
   type Tensor,
 } from "../../core/mod.ts";
-import { normal, zeros } from "../../ops/mod.ts";
-import { freshParams, kaiming } from "../shared/initial_factors.ts";
-import { checkFinite, checkPositive, checkProbability } from "../shared/option_checks.ts";
+import { bounded, count, factor, oneOf, option, pair, probability } from "../../core/options/mod.ts";
+import { layerNormTune } from "../selective/layer_norm_tune.ts";
+import { defineLinear } from "../shared/define_linear.ts";
+import { type Initial, kaiming, normal, zeros } from "../shared/initial.ts";
 
 /** Options of KronA. */
 export interface KronaOptions extends TargetOptions {
@@ -33,7 +29,7 @@ export interface KronaOptions extends TargetOptions {
   /**
    * Shape of A [o1, i1], which must divide [out, in]; default: the fewest parameters, then the highest rank.
    */
-  readonly firstFactor?: readonly [outFeatures: number, inFeatures: number];
+  readonly firstFactor?: readonly [outFeatures: number, inFeatures: number] | undefined;
   /** Which factor is zero initially. Default "b". */
   readonly zero?: "a" | "b";
   /** Initialization of the other: uniform in ±1/√i1 ("kaiming", default) or N(0, 1/i1) ("normal"). */
@@ -56,39 +52,27 @@ export type KronaFactors = { readonly a: Tensor; readonly b: Tensor };
  * assert.equal(krona({ scale: 2, firstFactor: [32, 24] }).name, "krona");
  * ```
  */
-export function krona(options: KronaOptions = {}): Method {
-  checkProbability("dropout", options.dropout ?? 0);
-  checkFinite("scale", options.scale ?? 1);
-  for (const n of options.firstFactor ?? []) checkPositive("firstFactor", n);
-  return {
-    name: "krona",
-    config: { ...options },
-    init: ({ model, key }) =>
-      freshParams(() =>
-        freshTargets(model.spec, options).flatMap((place) =>
-          Object.entries(kronaShapes(place, options)).map(([name, shape]) => {
-            const seed = fold(keyOf(key), place.path);
-            const start = name === (options.zero ?? "b")
-              ? zeros(shape, model.backend)
-              : options.initialization === "normal"
-              ? normal(fold(seed, name), shape, model.backend, 1 / Math.sqrt(shape[1]))
-              : kaiming(seed, name, shape, model.backend);
-            return [`${place.path}.${name}`, start] as const;
-          })
-        )
-      ),
-    edits: (params, spec) =>
-      chooseTargets(spec, options).map(({ path }) => {
-        const { a, b } = paramsAt(params, path) as KronaFactors;
-        const map = kronecker(dense(a), dense(b), options.scale ?? 1);
-        return {
-          kind: "linear",
-          path,
-          change: { form: "add", map, ...options.dropout && { dropout: options.dropout } },
-        };
-      }),
-  };
-}
+export const krona: DefinedMethod<KronaOptions> = defineLinear<KronaOptions, KronaFactors>({
+  name: "krona",
+  title: "KronA",
+  options: {
+    scale: option(factor, "s, by which the update is multiplied", 1),
+    firstFactor: option(pair(bounded(count, "width")), "the shape of A; by default the fewest parameters"),
+    zero: option(oneOf("a", "b"), "which factor is zero initially", "b"),
+    initialization: option(oneOf("kaiming", "normal"), "how the other one starts", "kaiming"),
+    dropout: option(probability, "dropout of the branch's input in training", 0),
+  },
+  params: (layer, options) => {
+    const { a, b } = kronaShapes(layer, options);
+    const drawn = (shape: readonly [number, number]): Initial =>
+      options.initialization === "normal" ? normal(shape, 1 / Math.sqrt(shape[1])) : kaiming(shape);
+    return options.zero === "a" ? { a: zeros(a), b: drawn(b) } : { a: drawn(a), b: zeros(b) };
+  },
+  map: ({ a, b }, { scale }) => kronecker(dense(a), dense(b), scale),
+  cli: { rate: 1e-3, flags: ["dropout", "targets"] },
+  // The paper trains every norm as well, and counts them.
+  published: { setting: "q and v, and norms", beside: layerNormTune },
+});
 
 /**
  * Shapes of A and B for a layer.
@@ -105,7 +89,7 @@ export function krona(options: KronaOptions = {}): Method {
  */
 export function kronaShapes(
   place: MatrixPlace,
-  options: KronaOptions,
+  options: Pick<KronaOptions, "firstFactor">,
 ): { readonly a: readonly [number, number]; readonly b: readonly [number, number] } {
   const { inFeatures, outFeatures } = sizesOf(place);
   const [o1, i1] = options.firstFactor ?? fewest(outFeatures, inFeatures);

@@ -7,37 +7,23 @@
  * One factor is zero initially, so the model is unchanged; which one depends on the library. PEFT: uniform in
  * ±1/√columns, B2 zero. LyCORIS: B1 and B2 of N(0, 1), A1 of N(0, 0.01), A2 zero.
  */
-import {
-  type Backend,
-  byPattern,
-  chooseTargets,
-  fold,
-  freshTargets,
-  hadamardLowRank,
-  type Key,
-  key as keyOf,
-  type MatrixPlace,
-  type Method,
-  paramsAt,
-  sizesOf,
-  type TargetOptions,
-  type Tensor,
-} from "../../core/mod.ts";
-import { normal, zeros } from "../../ops/mod.ts";
-import { atPlaces, freshParams, kaiming } from "../shared/initial_factors.ts";
-import { checkRanks } from "../shared/option_checks.ts";
-import { addUpdate, checkUpdateDropout, type UpdateDropout } from "./update_dropout.ts";
+import { type DefinedMethod, hadamardLowRank, type TargetOptions, type Tensor } from "../../core/mod.ts";
+import { factor, oneOf, option } from "../../core/options/mod.ts";
+import { defineLinear } from "../shared/define_linear.ts";
+import { kaiming, normal, zeros } from "../shared/initial.ts";
+import { alphaPattern, rankPattern, rankSchema } from "../shared/target_options.ts";
+import { addUpdate, type UpdateDropout, updateDropout } from "./update_dropout.ts";
 
 /** Options of LoHa. By default, rows that dropout keeps are divided by the kept share. */
 export interface LohaOptions extends TargetOptions, UpdateDropout {
   /** r, default 8. */
   readonly rank?: number;
   /** α, default the rank. */
-  readonly alpha?: number;
+  readonly alpha?: number | undefined;
   /** Rank by pattern matching the end of the path; the first match applies. */
-  readonly rankPattern?: Readonly<Record<string, number>>;
+  readonly rankPattern?: Readonly<Record<string, number>> | undefined;
   /** α by pattern. */
-  readonly alphaPattern?: Readonly<Record<string, number>>;
+  readonly alphaPattern?: Readonly<Record<string, number>> | undefined;
   /**
    * Whose initialization, which determines the zero factor; "none" makes all factors random, for tests.
    * Default "peft".
@@ -66,67 +52,36 @@ export type LohaFactors = {
  * assert.equal(loha({ rank: 4, alpha: 1, initialization: "lycoris" }).name, "loha");
  * ```
  */
-export function loha(options: LohaOptions = {}): Method {
-  checkRanks(options);
-  checkUpdateDropout(options);
-  return {
-    name: "loha",
-    config: { ...options },
-    init: ({ model, key }) =>
-      freshParams(() =>
-        atPlaces(
-          freshTargets(model.spec, options),
-          (place) => freshFactors(place, options, fold(keyOf(key), place.path), model.backend),
-        )
-      ),
-    edits: (params, spec) =>
-      chooseTargets(spec, options).map(({ path }) => {
-        const alpha = byPattern(options.alphaPattern, path, options.alpha ?? options.rank ?? 8);
-        const map = hadamardLowRank(paramsAt(params, path) as LohaFactors, alpha / lohaRank(path, options));
-        return { kind: "linear", path, change: addUpdate(map, { rowDropoutScaling: "kept", ...options }) };
-      }),
-  };
-}
-
-/**
- * r for a layer.
- *
- * @example
- * ```ts
- * import { lohaRank } from "@graft/peft/methods";
- * import assert from "node:assert/strict";
- * assert.equal(lohaRank("model.layers.0.q_proj", { rank: 4, rankPattern: { "q_proj": 16 } }), 16);
- * ```
- */
-export function lohaRank(path: string, options: LohaOptions): number {
-  return byPattern(options.rankPattern, path, options.rank ?? 8);
-}
-
-function freshFactors(place: MatrixPlace, options: LohaOptions, key: Key, backend: Backend): LohaFactors {
-  const { inFeatures, outFeatures } = sizesOf(place);
-  const r = lohaRank(place.path, options);
-  const [left, right] = [[outFeatures, r], [r, inFeatures]] as const;
-  switch (options.initialization ?? "peft") {
-    case "peft":
-      return {
-        w1a: kaiming(key, "w1a", left, backend),
-        w1b: kaiming(key, "w1b", right, backend),
-        w2a: kaiming(key, "w2a", left, backend),
-        w2b: zeros(right, backend),
-      };
-    case "lycoris":
-      return {
-        w1a: normal(fold(key, "w1a"), left, backend, 0.1),
-        w1b: normal(fold(key, "w1b"), right, backend),
-        w2a: zeros(left, backend),
-        w2b: normal(fold(key, "w2b"), right, backend),
-      };
-    case "none":
-      return {
-        w1a: kaiming(key, "w1a", left, backend),
-        w1b: kaiming(key, "w1b", right, backend),
-        w2a: kaiming(key, "w2a", left, backend),
-        w2b: kaiming(key, "w2b", right, backend),
-      };
-  }
-}
+export const loha: DefinedMethod<LohaOptions> = defineLinear<LohaOptions, LohaFactors>({
+  name: "loha",
+  title: "LoHa",
+  options: {
+    rank: option(rankSchema, "r, the rank of each of the two products", 8),
+    alpha: option(factor, "α, by which the update is multiplied, over r; by default r"),
+    rankPattern,
+    alphaPattern,
+    ...updateDropout("kept"),
+    initialization: option(
+      oneOf("peft", "lycoris", "none"),
+      "whose initialization, which says what is zero",
+      "peft",
+    ),
+  },
+  follows: ({ rank, alpha = rank }) => ({ alpha }),
+  params: ({ inFeatures, outFeatures }, { rank: r, initialization }) => {
+    const [left, right] = [[outFeatures, r], [r, inFeatures]] as const;
+    if (initialization === "lycoris") {
+      return { w1a: normal(left, 0.1), w1b: normal(right), w2a: zeros(left), w2b: normal(right) };
+    }
+    const last = initialization === "peft" ? zeros : kaiming;
+    return { w1a: kaiming(left), w1b: kaiming(right), w2a: kaiming(left), w2b: last(right) };
+  },
+  change: (factors, options) => addUpdate(hadamardLowRank(factors, options.alpha! / options.rank), options),
+  cli: {
+    rate: 1e-3,
+    common: true,
+    flags: ["rank", "alpha", "targets"],
+    options: ({ rank = 8, alpha = 2 * rank }) => ({ rank, alpha }),
+  },
+  published: { setting: "r 8 on q and v", options: () => ({ rank: 8 }) },
+});

@@ -1,8 +1,7 @@
 /** LoHa in PEFT folders: `hada_w1_a`, `hada_w2_a` [out, r] and `hada_w1_b`, `hada_w2_b` [r, in] below the layer's path. */
-import type { MatrixPlace } from "../../core/mod.ts";
-import { loha, type LohaOptions, lohaRank } from "./loha.ts";
-import { flagField, numberField, patternField, type PeftCodec, type PeftTensor } from "../peft/codec.ts";
-import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
+import { loha, type LohaOptions } from "./loha.ts";
+import { flagField, numberField, patternField, type PeftCodec } from "../peft/codec.ts";
+import { LAYER_FIELDS, layerTensors, withDefaults } from "../peft/layers.ts";
 
 /**
  * Codec of `peft_type` "LOHA".
@@ -41,24 +40,18 @@ export const lohaPeft: PeftCodec<LohaOptions> = {
       initialization: flagField(fields, "init_weights") ? "peft" : "none",
     };
   },
-  write: (options) => ({
-    r: options.rank ?? 8,
-    alpha: options.alpha ?? options.rank ?? 8,
-    rank_pattern: options.rankPattern ?? {},
-    alpha_pattern: options.alphaPattern ?? {},
-    rank_dropout: options.rowDropout ?? 0,
-    module_dropout: options.moduleDropout ?? 0,
-    init_weights: options.initialization !== "none",
-  }),
+  write: (options) => {
+    const own = withDefaults(loha, options);
+    return {
+      r: own.rank,
+      alpha: own.alpha ?? own.rank,
+      rank_pattern: own.rankPattern ?? {},
+      alpha_pattern: own.alphaPattern ?? {},
+      rank_dropout: own.rowDropout,
+      module_dropout: own.moduleDropout,
+      init_weights: own.initialization !== "none",
+    };
+  },
   method: loha,
-  tensors: (places, options) => places.flatMap((place) => factors(place, options)),
+  tensors: layerTensors(loha, (leaf) => `hada_${leaf.replace(/[ab]$/, "_$&")}`, "without Conv1D"),
 };
-
-function factors(place: MatrixPlace, options: LohaOptions): readonly PeftTensor[] {
-  const { path, inFeatures, outFeatures } = peftLayer("LoHa", place, "without Conv1D");
-  const r = lohaRank(path, options);
-  return (["w1", "w2"] as const).flatMap((factor) => [
-    { path: `${path}.${factor}a`, key: `${path}.hada_${factor}_a`, shape: [outFeatures, r] },
-    { path: `${path}.${factor}b`, key: `${path}.hada_${factor}_b`, shape: [r, inFeatures] },
-  ]);
-}

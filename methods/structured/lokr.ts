@@ -10,39 +10,30 @@
  * split, and always puts the smaller size first.
  */
 import {
-  type Backend,
-  byPattern,
-  chooseTargets,
+  type DefinedMethod,
   dense,
-  fold,
-  freshTargets,
-  type Key,
-  key as keyOf,
   kronecker,
   type LinearMap,
   lowRank,
-  type MatrixPlace,
-  type Method,
-  paramsAt,
-  sizesOf,
   type TargetOptions,
   type Tensor,
 } from "../../core/mod.ts";
-import { zeros } from "../../ops/mod.ts";
-import { freshParams, kaiming } from "../shared/initial_factors.ts";
-import { checkPositive, checkRanks } from "../shared/option_checks.ts";
-import { addUpdate, checkUpdateDropout, type UpdateDropout } from "./update_dropout.ts";
+import { any, bounded, count, factor, oneOf, option, record } from "../../core/options/mod.ts";
+import { defineLinear } from "../shared/define_linear.ts";
+import { type Initial, kaiming, zeros } from "../shared/initial.ts";
+import { alphaPattern } from "../shared/target_options.ts";
+import { addUpdate, type UpdateDropout, updateDropout } from "./update_dropout.ts";
 
 /** Options of LoKr. */
 export interface LokrOptions extends TargetOptions, UpdateDropout {
   /** r, default 8. */
   readonly rank?: number;
   /** α, default the rank. */
-  readonly alpha?: number;
+  readonly alpha?: number | undefined;
   /** Rank by pattern matching the end of the path; the first match applies. */
-  readonly rankPattern?: Readonly<Record<string, number>>;
+  readonly rankPattern?: Readonly<Record<string, number>> | undefined;
   /** α by pattern. */
-  readonly alphaPattern?: Readonly<Record<string, number>>;
+  readonly alphaPattern?: Readonly<Record<string, number>> | undefined;
   /** Size of the first factor where it divides, else the largest divisor below it; −1 (default) for near-square factors. */
   readonly factor?: number;
   /**
@@ -67,9 +58,6 @@ export type LokrFactor = "w1" | "w2";
 /** One layer's factors: w1 [o1, i1] or w1a [o1, r], w1b [r, i1]; w2 likewise. */
 export type LokrFactors = { readonly [name in LokrFactor | `${LokrFactor}${"a" | "b"}`]?: Tensor };
 
-/** Shapes of a layer's factors, by name. */
-export type LokrShapes = { readonly [name in keyof LokrFactors]: readonly [number, number] };
-
 /**
  * LoKr as a method. Parameters are stored under their layer's path: `….q_proj.w1`, `w2a`, `w2b`. Embeddings
  * can be targets.
@@ -83,69 +71,65 @@ export type LokrShapes = { readonly [name in keyof LokrFactors]: readonly [numbe
  * assert.equal(lokr({ rank: 4, factor: 8, split: "both" }).name, "lokr");
  * ```
  */
-export function lokr(options: LokrOptions = {}): Method {
-  checkRanks(options);
-  if ((options.factor ?? -1) !== -1) checkPositive("factor", options.factor!);
-  checkUpdateDropout(options);
-  return {
-    name: "lokr",
-    config: { ...options },
-    init: ({ model, key }) =>
-      freshParams(() =>
-        freshTargets(model.spec, options).flatMap((place) =>
-          Object.entries(lokrShapes(place, options)).map(([name, shape]) => {
-            const seed = fold(keyOf(key), place.path);
-            return [`${place.path}.${name}`, fresh(name, shape, options, seed, model.backend)] as const;
-          })
-        )
-      ),
-    edits: (params, spec) =>
-      chooseTargets(spec, options).map(({ path }) => ({
-        kind: "linear",
-        path,
-        change: addUpdate(updateMap(path, paramsAt(params, path) as LokrFactors, options), options),
-      })),
-  };
-}
-
-/** r for a layer. */
-const rankOf = (path: string, options: LokrOptions): number =>
-  byPattern(options.rankPattern, path, options.rank ?? 8);
-
-function updateMap(path: string, factors: LokrFactors, options: LokrOptions): LinearMap {
-  const map = (name: LokrFactor): LinearMap => {
-    const whole = factors[name];
-    return whole === undefined ? lowRank(factors[`${name}b`]!, factors[`${name}a`]!, 1) : dense(whole);
-  };
-  const full = factors.w1 !== undefined && factors.w2 !== undefined;
-  const alpha = byPattern(options.alphaPattern, path, options.alpha ?? options.rank ?? 8);
-  const scale = full && options.scaling === "unitWhenFull" ? 1 : alpha / rankOf(path, options);
-  return kronecker(map("w1"), map("w2"), scale);
-}
-
-/**
- * The shapes of a layer's factors.
- *
- * @example
- * ```ts
- * import { freshModel, lokrShapes, reference, smallConfig } from "@graft/peft";
- * import assert from "node:assert/strict";
- * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
- * // [16, 16] as [4, 4] ⊗ [4, 4], the second of rank 1.
- * const shapes = lokrShapes(spec.linears[0]!, { rank: 1 });
- * assert.deepEqual(shapes, { w1: [4, 4], w2a: [4, 1], w2b: [1, 4] });
- * ```
- */
-export function lokrShapes(place: MatrixPlace, options: LokrOptions): LokrShapes {
-  const { inFeatures, outFeatures } = sizesOf(place);
-  const [o1, o2] = factorPair(outFeatures, options.factor ?? -1, options.order);
-  const [i1, i2] = factorPair(inFeatures, options.factor ?? -1, options.order);
-  const r = rankOf(place.path, options);
-  const split = options.split ?? "second";
-  const factor = (name: LokrFactor, o: number, i: number, may: boolean): LokrShapes =>
-    may && r < Math.max(o, i) / 2 ? { [`${name}a`]: [o, r], [`${name}b`]: [r, i] } : { [name]: [o, i] };
-  return { ...factor("w1", o1, i1, split === "both"), ...factor("w2", o2, i2, split !== "none") };
-}
+export const lokr: DefinedMethod<LokrOptions> = defineLinear<LokrOptions, LokrFactors>({
+  name: "lokr",
+  title: "LoKr",
+  options: {
+    // A rank above a layer's sizes, however large, asks for full factors.
+    rank: option(count, "r, the rank of a factor that is split", 8),
+    alpha: option(factor, "α, by which the update is multiplied, over r; by default r"),
+    rankPattern: option(record(count), "the rank by pattern of the layer's path; the first match applies"),
+    alphaPattern,
+    factor: option(
+      any(oneOf(-1), bounded(count, "width")),
+      "the size of the first factor, or -1 for factors that are nearly square",
+      -1,
+    ),
+    order: option(oneOf("given", "smallerFirst"), "which of the two sizes comes first", "given"),
+    split: option(oneOf("none", "second", "both"), "which factors may be pairs of low rank", "second"),
+    scaling: option(
+      oneOf("standard", "unitWhenFull"),
+      "whether the scale is 1 where no factor is split",
+      "standard",
+    ),
+    ...updateDropout("none"),
+    initialization: option(
+      oneOf("peft", "lycoris", "none"),
+      "whose initialization, which says what is zero",
+      "peft",
+    ),
+  },
+  follows: ({ rank, alpha = rank }) => ({ alpha }),
+  params: ({ inFeatures, outFeatures }, { rank: r, factor, order, split, initialization }) => {
+    const [o1, o2] = factorPair(outFeatures, factor, order);
+    const [i1, i2] = factorPair(inFeatures, factor, order);
+    const zero: readonly string[] = { peft: ["w1", "w1a"], lycoris: ["w2", "w2b"], none: [] }[initialization];
+    const start = (name: string, shape: readonly [number, number]): Readonly<Record<string, Initial>> => ({
+      [name]: zero.includes(name) ? zeros(shape) : kaiming(shape),
+    });
+    const factors = (name: LokrFactor, o: number, i: number, may: boolean) =>
+      may && r < Math.max(o, i) / 2
+        ? { ...start(`${name}a`, [o, r]), ...start(`${name}b`, [r, i]) }
+        : start(name, [o, i]);
+    return { ...factors("w1", o1, i1, split === "both"), ...factors("w2", o2, i2, split !== "none") };
+  },
+  change: (factors, options) => {
+    const map = (name: LokrFactor): LinearMap => {
+      const whole = factors[name];
+      return whole === undefined ? lowRank(factors[`${name}b`]!, factors[`${name}a`]!, 1) : dense(whole);
+    };
+    const full = factors.w1 !== undefined && factors.w2 !== undefined;
+    const scale = full && options.scaling === "unitWhenFull" ? 1 : options.alpha! / options.rank;
+    return addUpdate(kronecker(map("w1"), map("w2"), scale), options);
+  },
+  cli: {
+    rate: 1e-3,
+    common: true,
+    flags: ["rank", "alpha", "targets"],
+    options: ({ rank = 8, alpha = 2 * rank }) => ({ rank, alpha }),
+  },
+  published: { setting: "r 8 on q and v", options: () => ({ rank: 8 }) },
+});
 
 /**
  * Two factors of n: (factor, n / factor) where factor divides n, else the divisors nearest to √n whose
@@ -173,15 +157,4 @@ export function factorPair(
   let m = Math.floor(Math.sqrt(n));
   while (n % m !== 0 || (factor > 0 && m > factor)) m--;
   return [m, n / m];
-}
-
-function fresh(
-  name: string,
-  shape: readonly [number, number],
-  { initialization = "peft" }: LokrOptions,
-  key: Key,
-  backend: Backend,
-): Tensor {
-  const zero: readonly string[] = { peft: ["w1", "w1a"], lycoris: ["w2", "w2b"], none: [] }[initialization];
-  return zero.includes(name) ? zeros(shape, backend) : kaiming(key, name, shape, backend);
 }

@@ -1,15 +1,8 @@
 /** LoKr in PEFT folders: `lokr_w1`, `lokr_w2`, or `lokr_w2_a` and `lokr_w2_b` for a split factor, below the layer's path. */
 import type { Json, MatrixPlace } from "../../core/mod.ts";
-import { lokr, type LokrOptions, lokrShapes } from "./lokr.ts";
-import {
-  flagField,
-  numberField,
-  patternField,
-  type PeftCodec,
-  type PeftTensor,
-  wrong,
-} from "../peft/codec.ts";
-import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
+import { lokr, type LokrOptions } from "./lokr.ts";
+import { flagField, numberField, patternField, type PeftCodec, wrong } from "../peft/codec.ts";
+import { LAYER_FIELDS, layerShapes, layerTensors, withDefaults } from "../peft/layers.ts";
 
 /**
  * Codec of `peft_type` "LOKR".
@@ -54,50 +47,50 @@ export const lokrPeft: PeftCodec<LokrOptions> = {
       initialization: initializationOf(fields["init_weights"]),
     };
   },
-  write: (options) => ({
-    r: options.rank ?? 8,
-    alpha: options.alpha ?? options.rank ?? 8,
-    rank_pattern: options.rankPattern ?? {},
-    alpha_pattern: options.alphaPattern ?? {},
-    rank_dropout: options.rowDropout ?? 0,
-    rank_dropout_scale: options.rowDropoutScaling === "kept",
-    module_dropout: options.moduleDropout ?? 0,
-    decompose_both: splitOf(options) === "both",
-    decompose_factor: options.factor ?? -1,
-    init_weights:
-      ({ peft: true, none: false, lycoris: "lycoris" } as const)[options.initialization ?? "peft"],
-  }),
+  write: (options) => {
+    const own = withDefaults(lokr, options);
+    if (own.split === "none") {
+      throw new RangeError(
+        'PEFT splits LoKr\'s second factor where the rank allows it: use split "second" or "both"',
+      );
+    }
+    return {
+      r: own.rank,
+      alpha: own.alpha ?? own.rank,
+      rank_pattern: own.rankPattern ?? {},
+      alpha_pattern: own.alphaPattern ?? {},
+      rank_dropout: own.rowDropout,
+      rank_dropout_scale: own.rowDropoutScaling === "kept",
+      module_dropout: own.moduleDropout,
+      decompose_both: own.split === "both",
+      decompose_factor: own.factor,
+      init_weights: ({ peft: true, none: false, lycoris: "lycoris" } as const)[own.initialization],
+    };
+  },
   method: lokr,
-  tensors: (places, options) => places.flatMap((place) => factors(place, options)),
+  tensors: (places, options, spec) => {
+    for (const place of places) checkLayer(place, options);
+    return layerTensors(lokr, (leaf) => `lokr_${leaf.replace(/[ab]$/, "_$&")}`, "without Conv1D")(
+      places,
+      options,
+      spec,
+    );
+  },
 };
 
-function factors(place: MatrixPlace, options: LokrOptions): readonly PeftTensor[] {
-  const { path } = peftLayer("LoKr", place, "without Conv1D");
-  const shapes = lokrShapes(place, options);
-  if (JSON.stringify(shapes) !== JSON.stringify(lokrShapes(place, { ...options, order: "given" }))) {
+/** @throws {RangeError} when PEFT would give the layer's factors other sizes, or another scale. */
+function checkLayer(place: MatrixPlace, options: LokrOptions): void {
+  const shapes = layerShapes(lokr, place, options);
+  if (JSON.stringify(shapes) !== JSON.stringify(layerShapes(lokr, place, { ...options, order: "given" }))) {
     throw new RangeError(
-      `PEFT puts the factor of "${path}" first even where it is the larger: use the order "given"`,
+      `PEFT puts the factor of "${place.path}" first even where it is the larger: use the order "given"`,
     );
   }
-  if (options.scaling === "unitWhenFull" && shapes.w1 !== undefined && shapes.w2 !== undefined) {
+  if (options.scaling === "unitWhenFull" && shapes["w1"] !== undefined && shapes["w2"] !== undefined) {
     throw new RangeError(
-      `PEFT scales LoKr by alpha / r where neither factor of "${path}" is split, not by 1: use the "standard" scaling`,
+      `PEFT scales LoKr by alpha / r where neither factor of "${place.path}" is split, not by 1: use the "standard" scaling`,
     );
   }
-  return Object.entries(shapes).map(([name, shape]) => ({
-    path: `${path}.${name}`,
-    key: `${path}.lokr_${name.replace(/[ab]$/, "_$&")}`,
-    shape,
-  }));
-}
-
-function splitOf({ split = "second" }: LokrOptions): "second" | "both" {
-  if (split === "none") {
-    throw new RangeError(
-      'PEFT splits LoKr\'s second factor where the rank allows it: use split "second" or "both"',
-    );
-  }
-  return split;
 }
 
 function initializationOf(value: Json | undefined): NonNullable<LokrOptions["initialization"]> {

@@ -10,20 +10,21 @@
  */
 import {
   chooseTargets,
+  type DefinedMethod,
   fn,
-  freshTargets,
-  type LinearChange,
-  type MatrixPlace,
-  type Method,
-  paramsAt,
+  type Model,
   repeatedBlocks,
-  sizesOf,
   type TargetOptions,
   type Tensor,
 } from "../../core/mod.ts";
-import { add, matmul, permute, reshape, zeros } from "../../ops/mod.ts";
-import { freshParams } from "../shared/initial_factors.ts";
-import { checkPositive, checkProbability } from "../shared/option_checks.ts";
+import { oneOf, option, probability } from "../../core/options/mod.ts";
+import { add, matmul, permute, reshape } from "../../ops/mod.ts";
+import { defineLinear } from "../shared/define_linear.ts";
+import { zeros } from "../shared/initial.ts";
+import { smallestInput } from "../shared/model_sizes.ts";
+import { rankSchema } from "../shared/target_options.ts";
+
+const sizeOf = ({ spec }: Model): number => Math.min(64, smallestInput(chooseTargets(spec, {})));
 
 /** Options of every form. */
 export interface MissCommon extends TargetOptions {
@@ -42,6 +43,13 @@ export type MissOptions =
     | { readonly form: "bat" }
   );
 
+/** Every option, whatever the form. */
+interface MissFields extends MissCommon {
+  readonly form?: "standard" | "mini" | "bat";
+  readonly miniRank?: number | undefined;
+  readonly dropout?: number;
+}
+
 /**
  * MiSS as a method. Parameters: `block` under each layer's path, [r, out], [r, m] or [out / r, r, r].
  *
@@ -53,86 +61,70 @@ export type MissOptions =
  * assert.equal(miss({ rank: 16, form: "mini", miniRank: 4 }).name, "miss");
  * ```
  */
-export function miss(options: MissOptions = {}): Method {
-  checkPositive("rank", options.rank ?? 64);
-  if (options.form !== "bat") checkProbability("dropout", options.dropout ?? 0);
-  if (options.form === "mini") checkPositive("miniRank", options.miniRank);
-  else if ("miniRank" in options) {
-    throw new RangeError(
-      `Cannot use miniRank with form "${options.form ?? "standard"}" of miss: set it to "mini"`,
-    );
-  }
-  return {
-    name: "miss",
-    config: { ...options },
-    init: ({ model }) =>
-      freshParams(() =>
-        freshTargets(model.spec, options).map((place) =>
-          [`${place.path}.block`, zeros(missShape(place, options), model.backend)] as const
-        )
-      ),
-    edits: (params, spec) =>
-      chooseTargets(spec, options).map((place) => {
-        const { block } = paramsAt(params, place.path) as { readonly block: Tensor };
-        return { kind: "linear", path: place.path, change: changeOf(place, block, options) };
-      }),
-  };
-}
-
-/**
- * The shape of a layer's block.
- *
- * @throws {RangeError} when the layer's sizes do not allow it.
- * @example
- * ```ts
- * import { freshModel, missShape, reference, smallConfig } from "@graft/peft";
- * import assert from "node:assert/strict";
- * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
- * assert.deepEqual(missShape(spec.linears[0]!, { rank: 4 }), [4, 16]); // [r, out]
- * ```
- */
-export function missShape(place: MatrixPlace, options: MissOptions): readonly number[] {
-  const { inFeatures, outFeatures } = sizesOf(place);
-  const r = options.rank ?? 64;
-  const refuse = (why: string): never => {
-    throw new RangeError(
-      `Cannot put MiSS of rank ${r} on "${place.path}" [${outFeatures}, ${inFeatures}]: ${why}`,
-    );
-  };
-  if (r > inFeatures) refuse("the rank exceeds the input");
-  switch (options.form) {
-    case "bat":
-      if (inFeatures % r !== 0 || outFeatures % r !== 0) refuse('"bat" needs multiples of the rank');
-      return [outFeatures / r, r, r];
-    case "mini":
-      if (outFeatures % options.miniRank !== 0) {
-        refuse(`miniRank ${options.miniRank} does not divide the output`);
-      }
-      return [r, options.miniRank];
-    default:
-      return [r, outFeatures];
-  }
-}
-
-function changeOf(place: MatrixPlace, block: Tensor, options: MissOptions): LinearChange {
-  const { inFeatures, outFeatures } = sizesOf(place);
-  if (options.form === "bat") {
-    return {
-      form: "delta",
-      reads: "input",
-      delta: fn({ block }, ({ block }, call) => {
-        return matmul(call.x, blockUpdate(call.weight(), block), { transposeB: true });
-      }),
-      weight: fn({ block }, ({ block }, { weight }) => add(weight, blockUpdate(weight, block))),
+export const miss: DefinedMethod<MissOptions> = defineLinear<MissFields, { readonly block: Tensor }>({
+  name: "miss",
+  aliases: ["bone"],
+  title: "MiSS",
+  options: {
+    rank: option(rankSchema, "r, the length of a piece of the input", 64),
+    form: option(
+      oneOf("standard", "mini", "bat"),
+      "with one D, with its columns shared, or with W",
+      "standard",
+    ),
+    miniRank: option(rankSchema, "m, how many columns E has, for the form mini"),
+    dropout: option(probability, "dropout of the branch's input in training, except in the form bat", 0),
+  },
+  check: ({ form, miniRank }) => {
+    if (form === "mini" && miniRank === undefined) {
+      throw new RangeError('Expected a miniRank with form "mini" of miss');
+    }
+    if (form !== "mini" && miniRank !== undefined) {
+      throw new RangeError(`Cannot use miniRank with form "${form}" of miss: set it to "mini"`);
+    }
+  },
+  params: ({ path, inFeatures, outFeatures }, { rank: r, form, miniRank: m }) => {
+    const refuse = (why: string): never => {
+      throw new RangeError(
+        `Cannot put MiSS of rank ${r} on "${path}" [${outFeatures}, ${inFeatures}]: ${why}`,
+      );
     };
-  }
-  const copies = options.form === "mini" ? outFeatures / options.miniRank : 1;
-  return {
-    form: "add",
-    map: repeatedBlocks(block, inFeatures, copies),
-    ...options.dropout && { dropout: options.dropout },
-  };
-}
+    if (r > inFeatures) refuse("the rank exceeds the input");
+    if (form === "bat") {
+      if (inFeatures % r !== 0 || outFeatures % r !== 0) refuse('"bat" needs multiples of the rank');
+      return { block: zeros([outFeatures / r, r, r]) };
+    }
+    if (form === "mini" && outFeatures % m! !== 0) refuse(`miniRank ${m} does not divide the output`);
+    return { block: zeros([r, form === "mini" ? m! : outFeatures]) };
+  },
+  change: ({ block }, { form, dropout }, { inFeatures, outFeatures }) =>
+    form === "bat"
+      ? {
+        form: "delta",
+        reads: "input",
+        delta: fn(
+          { block },
+          ({ block }, { x, weight }) => matmul(x, blockUpdate(weight(), block), { transposeB: true }),
+        ),
+        weight: fn({ block }, ({ block }, { weight }) => add(weight, blockUpdate(weight, block))),
+      }
+      : {
+        form: "add",
+        map: repeatedBlocks(block, inFeatures, outFeatures / block.shape[1]!),
+        ...dropout > 0 && { dropout },
+      },
+  cli: {
+    rate: 5e-4,
+    common: true,
+    flags: ["rank", "targets"],
+    // Pieces of 64 inputs, as in PEFT, where the layers are that wide.
+    options: ({ rank }, _, places) => ({ rank: rank ?? Math.min(64, smallestInput(places)) }),
+  },
+  published: {
+    setting: (model) => `r ${sizeOf(model)} on q and v`,
+    options: (model) => ({ rank: sizeOf(model) }),
+  },
+});
 
 /** W_ij B_i + B_i for all blocks of W [out, in] and B [out / r, r, r]. */
 function blockUpdate(w: Tensor, b: Tensor): Tensor {

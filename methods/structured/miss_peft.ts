@@ -1,8 +1,8 @@
 /** MiSS in PEFT folders: `miss_block` below the layer's path; its form is given by `init_weights`. */
 import type { Json } from "../../core/mod.ts";
-import { miss, type MissOptions, missShape } from "./miss.ts";
+import { miss, type MissOptions } from "./miss.ts";
 import { numberField, type PeftCodec, wrong } from "../peft/codec.ts";
-import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
+import { LAYER_FIELDS, layerTensors, withDefaults } from "../peft/layers.ts";
 
 /**
  * Codec of `peft_type` "MISS". PEFT applies no dropout in the form "bat", whatever `miss_dropout` says.
@@ -33,18 +33,17 @@ export const missPeft: PeftCodec<MissOptions> = {
         return { rank, form, dropout };
     }
   },
-  write: (options) => ({
-    r: options.rank ?? 64,
-    miss_dropout: options.form === "bat" ? 0 : options.dropout ?? 0,
-    mini_r: options.form === "mini" ? options.miniRank : 1,
-    init_weights: options.form === "bat" || options.form === "mini" ? options.form : true,
-  }),
+  write: (options) => {
+    const own = withDefaults(miss, options);
+    return {
+      r: own.rank,
+      miss_dropout: own.form === "bat" ? 0 : own.dropout,
+      mini_r: own.form === "mini" ? own.miniRank : 1,
+      init_weights: own.form === "standard" ? true : own.form,
+    };
+  },
   method: miss,
-  tensors: (places, options) =>
-    places.map((place) => {
-      const { path } = peftLayer("MiSS", place, "without Conv1D");
-      return { path: `${path}.block`, key: `${path}.miss_block`, shape: missShape(place, options) };
-    }),
+  tensors: layerTensors(miss, (leaf) => `miss_${leaf}`, "without Conv1D"),
 };
 
 /** `false` is a random block of the standard form. */

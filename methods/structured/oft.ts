@@ -10,24 +10,19 @@
  */
 import {
   blockDiagonal,
-  freshTargets,
-  type LinearChange,
+  chooseTargets,
+  type DefinedMethod,
   mapTree,
-  type MatrixPlace,
-  type Method,
-  paramsAt,
-  sizesOf,
+  type Model,
   type TargetOptions,
   type Tensor,
 } from "../../core/mod.ts";
-import { divide, less, multiply, select, sqrt, sumOfSquares, transpose, zeros } from "../../ops/mod.ts";
+import { any, bounded, count, fields, oneOf, option, positive } from "../../core/options/mod.ts";
 import { cayley, cayleyNeumann, skewFromUpper } from "../../numerics/cayley.ts";
-import { freshParams } from "../shared/initial_factors.ts";
-import { checkPositive } from "../shared/option_checks.ts";
-import { rotatedPlaces } from "./rotated_places.ts";
-
-/** How an input is divided into pieces: by their size or their number. */
-export type Blocks = { readonly size: number } | { readonly count: number };
+import { divide, less, multiply, select, sqrt, sumOfSquares, transpose } from "../../ops/mod.ts";
+import { defineLinear } from "../shared/define_linear.ts";
+import { zeros } from "../shared/initial.ts";
+import { type Blocks, blocksSchema, piecesOf } from "./blocks.ts";
 
 /** Options of OFT. */
 export interface OftOptions extends TargetOptions {
@@ -43,7 +38,7 @@ export interface OftOptions extends TargetOptions {
   /** "exact", or a number of terms of the series; default 5 terms, as in PEFT. */
   readonly cayley?: "exact" | { readonly terms: number };
   /** ε of COFT; default none. */
-  readonly constraint?: number;
+  readonly constraint?: number | undefined;
 }
 
 /**
@@ -58,126 +53,60 @@ export interface OftOptions extends TargetOptions {
  * assert.equal(oft({ blocks: { size: 4 }, cayley: "exact" }).name, "oft");
  * ```
  */
-export function oft(options: OftOptions = {}): Method {
-  const { constraint, cayley: series = { terms: 5 } } = options;
-  checkBlocks(options.blocks);
-  if (series !== "exact") checkPositive("cayley terms", series.terms);
-  if (constraint !== undefined && !(constraint > 0)) {
-    throw new RangeError(`Expected constraint to be greater than 0 but found ${constraint}`);
-  }
-  const method: Method = {
-    name: "oft",
-    config: { ...options },
-    init: ({ model }) =>
-      freshParams(() =>
-        rotatedPlaces("oft", model.spec, options, freshTargets).map((place) =>
-          [`${place.path}.q`, zeros(oftShape(place, options), model.backend)] as const
-        )
-      ),
-    edits: (params, spec) =>
-      rotatedPlaces("oft", spec, options).map((place) => ({
-        kind: "linear",
-        path: place.path,
-        change: rotation(place, (paramsAt(params, place.path) as { readonly q: Tensor }).q, options),
-      })),
-  };
-  if (constraint === undefined) return method;
-  return { ...method, project: (params) => mapTree(params, (q) => pulledBack(q, constraint)) };
-}
+export const oft: DefinedMethod<OftOptions> = defineLinear<OftOptions, { readonly q: Tensor }>({
+  name: "oft",
+  title: "OFT",
+  options: {
+    blocks: option(blocksSchema, "the pieces of an input that are rotated, by size or number", { size: 32 }),
+    uneven: option(
+      oneOf("refuse", "nearest"),
+      "what is done where the blocks do not divide an input",
+      "refuse",
+    ),
+    sharing: option(oneOf("separate", "shared"), "a rotation for each block, or one for all", "separate"),
+    cayley: option(
+      any(oneOf("exact"), fields<{ readonly terms: number }>({ terms: bounded(count, "terms") })),
+      "Cayley's transform exactly, or the first terms of its series",
+      { terms: 5 },
+    ),
+    constraint: option(positive, "ε of COFT, how far a rotation may be from none; by default any"),
+  },
+  embeddings: false,
+  params: (layer, { blocks, uneven, sharing }) => {
+    const { size, count } = piecesOf("oft", layer, blocks, uneven);
+    return { q: zeros([sharing === "shared" ? 1 : count, size * (size - 1) / 2]) };
+  },
+  change: ({ q }, { blocks, uneven, cayley: series }, layer) => {
+    const { size } = piecesOf("oft", layer, blocks, uneven);
+    const r = (): Tensor => {
+      const skew = skewFromUpper(q, size); // [n, c, c]
+      return series === "exact" ? cayley(skew) : cayleyNeumann(skew, series.terms);
+    };
+    return {
+      form: "input",
+      map: blockDiagonal(() => transpose(r()), q, size, layer.inFeatures),
+      ...series === "exact" && { inverse: blockDiagonal(r, q, size, layer.inFeatures) },
+    };
+  },
+  training: ({ constraint: ε }) =>
+    ε === undefined ? {} : { project: (params) => mapTree(params, (q) => pulledBack(q, ε)) },
+  cli: {
+    rate: 1e-3,
+    common: true,
+    flags: ["targets"],
+    // Requested blocks must divide the sizes.
+    options: (_, __, ___, { blocks }) => blocks === undefined ? { uneven: "nearest" } : {},
+  },
+  published: {
+    setting: (model) => `blocks of ${sizesIn(model)} on q and v`,
+    options: () => ({ uneven: "nearest" }),
+  },
+});
 
-/**
- * The shape of a layer's parameters.
- *
- * @throws {RangeError} when the blocks do not divide its input.
- * @example
- * ```ts
- * import { freshModel, oftShape, reference, smallConfig } from "@graft/peft";
- * import assert from "node:assert/strict";
- * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
- * // 4 blocks, 4 · 3 / 2 angles.
- * assert.deepEqual(oftShape(spec.linears[0]!, { blocks: { size: 4 } }), [4, 6]);
- * ```
- */
-export function oftShape(place: MatrixPlace, options: OftOptions): readonly [number, number] {
-  const { size, count } = piecesOf("oft", place, options.blocks ?? { size: 32 }, options.uneven);
-  return [options.sharing === "shared" ? 1 : count, size * (size - 1) / 2];
-}
-
-/**
- * How a layer's input is divided.
- *
- * @throws {RangeError} when that leaves a remainder.
- * @example
- * ```ts
- * import { freshModel, piecesOf, reference, size, smallConfig } from "@graft/peft";
- * import assert from "node:assert/strict";
- * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
- * assert.deepEqual(piecesOf("mine", spec.linears[0]!, { count: 2 }), { size: 8, count: 2 });
- * assert.throws(() => piecesOf("mine", spec.linears[0]!, { size: 5 }), /is no multiple of the block size 5/);
- * ```
- */
-export function piecesOf(
-  method: string,
-  place: MatrixPlace,
-  blocks: Blocks,
-  uneven: "refuse" | "nearest" = "refuse",
-): { readonly size: number; readonly count: number } {
-  const { inFeatures } = sizesOf(place);
-  const given = "size" in blocks ? blocks.size : blocks.count;
-  const n = inFeatures % given === 0 || uneven === "refuse" ? given : nearestDivisor(inFeatures, given);
-  if (inFeatures % n !== 0) {
-    throw new RangeError(
-      `Cannot put ${method} on "${place.path}": its input of ${inFeatures} is no multiple of the block ${
-        "size" in blocks ? "size" : "count"
-      } ${given}`,
-    );
-  }
-  return "size" in blocks ? { size: n, count: inFeatures / n } : { size: inFeatures / n, count: n };
-}
-
-/** Of two equally near divisors, the lower one. */
-function nearestDivisor(n: number, wanted: number): number {
-  for (let d = 0; d < n; d++) {
-    for (const candidate of [wanted - d, wanted + d]) {
-      if (candidate >= 1 && candidate <= n && n % candidate === 0) return candidate;
-    }
-  }
-  return n;
-}
-
-/**
- * Refuses invalid block sizes.
- *
- * @throws {RangeError} when the size or the number is not a positive integer.
- * @example
- * ```ts
- * import { checkBlocks } from "@graft/peft/methods";
- * import assert from "node:assert/strict";
- * checkBlocks({ size: 4 });
- * assert.throws(() => checkBlocks({ count: 0 }), RangeError);
- * ```
- */
-export function checkBlocks(blocks: Blocks = { size: 1 }): void {
-  checkPositive(
-    "size" in blocks ? "blocks.size" : "blocks.count",
-    "size" in blocks ? blocks.size : blocks.count,
-  );
-}
-
-function rotation(place: MatrixPlace, q: Tensor, options: OftOptions): LinearChange {
-  const { inFeatures } = sizesOf(place);
-  const { size } = piecesOf("oft", place, options.blocks ?? { size: 32 }, options.uneven);
-  const { cayley: series = { terms: 5 } } = options;
-  const r = (): Tensor => {
-    const skew = skewFromUpper(q, size); // [n, c, c]
-    return series === "exact" ? cayley(skew) : cayleyNeumann(skew, series.terms);
-  };
-  const map = blockDiagonal(() => transpose(r()), q, size, inFeatures);
-  return {
-    form: "input",
-    map,
-    ...series === "exact" && { inverse: blockDiagonal(r, q, size, inFeatures) },
-  };
+/** The sizes of its blocks on queries and values. */
+function sizesIn({ spec }: Model): string {
+  const sizes = chooseTargets(spec, {}).map((place) => piecesOf("oft", place, { size: 32 }, "nearest").size);
+  return [...new Set(sizes)].join(" and ");
 }
 
 /**

@@ -1,7 +1,7 @@
 /** OFT in PEFT folders: the skew matrices' upper triangles, `oft_R.weight` [blocks, c (c − 1) / 2], below the layer's path. */
-import { oft, type OftOptions, oftShape } from "./oft.ts";
+import { oft, type OftOptions } from "./oft.ts";
 import { flagField, numberField, type PeftCodec, type PeftFields } from "../peft/codec.ts";
-import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
+import { LAYER_FIELDS, layerTensors, withDefaults } from "../peft/layers.ts";
 
 /**
  * Codec of `peft_type` "OFT". PEFT never applies `module_dropout`, so it is ignored here.
@@ -46,21 +46,20 @@ export const oftPeft: PeftCodec<OftOptions> = {
       ...flagField(fields, "coft") && { constraint: numberField(fields, "eps") },
     };
   },
-  write: ({ blocks = { size: 32 }, cayley = { terms: 5 }, ...options }) => ({
-    r: "count" in blocks ? blocks.count : 0,
-    oft_block_size: "size" in blocks ? blocks.size : 0,
-    block_share: options.sharing === "shared",
-    use_cayley_neumann: cayley !== "exact",
-    num_cayley_neumann_terms: cayley === "exact" ? 5 : cayley.terms,
-    coft: options.constraint !== undefined,
-    eps: options.constraint ?? 6e-5,
-  }),
+  write: (options) => {
+    const { blocks, cayley, sharing, constraint } = withDefaults(oft, options);
+    return {
+      r: "count" in blocks ? blocks.count : 0,
+      oft_block_size: "size" in blocks ? blocks.size : 0,
+      block_share: sharing === "shared",
+      use_cayley_neumann: cayley !== "exact",
+      num_cayley_neumann_terms: cayley === "exact" ? 5 : cayley.terms,
+      coft: constraint !== undefined,
+      eps: constraint ?? 6e-5,
+    };
+  },
   method: oft,
-  tensors: (places, options) =>
-    places.map((place) => {
-      const { path } = peftLayer("OFT", place, "without Conv1D");
-      return { path: `${path}.q`, key: `${path}.oft_R.weight`, shape: oftShape(place, options) };
-    }),
+  tensors: layerTensors(oft, () => "oft_R.weight", "without Conv1D"),
 };
 
 /** Version 0.18 changed the last term of the series; the field exists since then. */

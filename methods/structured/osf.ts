@@ -11,24 +11,31 @@
  * or one number for all layers.
  */
 import {
+  adapt,
   chooseTargets,
+  type DefinedMethod,
+  defineMethod,
   detach,
   freshTargets,
   type LinearMap,
   lowRank,
   matrixAt,
   type MatrixPlace,
-  type Method,
+  type MethodConfig,
   paramsAt,
   sizesOf,
   type Tensor,
 } from "../../core/mod.ts";
+import { filled, made, option } from "../../core/options/mod.ts";
 import { add, matmul, multiply, reshape, subtract } from "../../ops/mod.ts";
 import { freshParams } from "../shared/initial_factors.ts";
+import { TARGETS } from "../shared/target_options.ts";
 import {
   type LayerSplit,
   preservedRank,
+  preservedSchema,
   type SingularSplit,
+  singularSplit,
   type SingularSplitOptions,
   splitAt,
 } from "./singular_split.ts";
@@ -39,7 +46,7 @@ export interface OsfOptions extends SingularSplitOptions {
    * The result of `singularSplit` for these options: needed on a GPU, which has no decomposition. Default:
    * decompose at init.
    */
-  readonly split?: SingularSplit;
+  readonly split?: SingularSplit | undefined;
 }
 
 /** One layer's parameters: u [out, n], s [n], v [n, in], and the split they started from. */
@@ -67,16 +74,19 @@ export type OsfParams = {
  * assert.equal(count(model, adapter).trainable, 2 * 4 * (16 + 16 + 1)); // 4 triples of two layers
  * ```
  */
-export function osf({ split, ...options }: OsfOptions = {}): Method {
-  const { preserved = 0.5 } = options;
-  if (!(preserved > 0 && (preserved < 1 || Number.isInteger(preserved)))) {
-    throw new RangeError(
-      `Expected preserved to be a share below 1 or a positive integer but found ${preserved}`,
-    );
-  }
-  return {
-    name: "osf",
-    config: { ...options },
+export const osf: DefinedMethod<OsfOptions> = defineMethod<OsfOptions>({
+  name: "osf",
+  title: "OSF",
+  options: {
+    ...TARGETS,
+    preserved: option(
+      preservedSchema,
+      "k, how many leading triples stay, or below 1 the share of the smaller size",
+      0.5,
+    ),
+    split: option(made<SingularSplit>("what singularSplit gives"), "the split, where it is made beforehand"),
+  },
+  create: ({ split, ...options }) => ({
     init: ({ model }) =>
       freshParams(() =>
         freshTargets(model.spec, options).flatMap((place) => {
@@ -97,8 +107,16 @@ export function osf({ split, ...options }: OsfOptions = {}): Method {
         path: place.path,
         change: { form: "add", map: update(place, paramsAt(params, place.path) as OsfParams) },
       })),
-  };
-}
+  }),
+  recorded: ({ config: { split: _, ...config } }) => filled(config, osf.definition.options) as MethodConfig,
+  cli: { rate: 5e-5, flags: ["targets"] },
+  // For a GPU, decomposed on the host.
+  prepare: async ({ model, options, seed }) => {
+    const split = await singularSplit(model, options as SingularSplitOptions);
+    return { adapter: adapt(model, osf({ ...options, split }), seed) };
+  },
+  published: { setting: "the lower half of q and v" },
+});
 
 /** U S V − U_l S_l V_l. */
 function update(place: MatrixPlace, { u, s, v, frozen }: OsfParams): LinearMap {

@@ -9,6 +9,8 @@ import { flagField, type PeftCodec, wrong } from "../peft/codec.ts";
 import { peftLayer } from "../peft/layers.ts";
 import { preservedRank, splitOf } from "./singular_split.ts";
 
+const HALF = 0.5;
+
 /**
  * Codec of `peft_type` "OSF".
  *
@@ -35,7 +37,8 @@ export const osfPeft: PeftCodec<OsfOptions> = {
     if (rank === null) return {};
     return typeof rank === "number" ? { preserved: rank } : wrong("effective_rank", "a number or null", rank);
   },
-  write: ({ preserved }) => ({ effective_rank: preserved ?? null }),
+  // PEFT's null is half of the triples, as without a number here.
+  write: ({ preserved = HALF }) => ({ effective_rank: preserved === HALF ? null : preserved }),
   method: osf,
   frozen: startsOf,
   tensors: (places, options) =>

@@ -8,26 +8,13 @@
  * the matching E_i. B starts at zero: the model is initially unchanged. A pass never builds the update's
  * matrix [out, in].
  */
-import {
-  chooseTargets,
-  fn,
-  fold,
-  freshTargets,
-  key as keyOf,
-  type LinearCall,
-  type LinearChange,
-  type Method,
-  paramsAt,
-  sizesOf,
-  type TargetOptions,
-  type Tensor,
-  type WeightCall,
-} from "../../core/mod.ts";
-import { add, matmul, multiply, zeros } from "../../ops/mod.ts";
+import type { DefinedMethod, TargetOptions, Tensor } from "../../core/mod.ts";
+import { bounded, factor, oneOf, option, seed as natural } from "../../core/options/mod.ts";
+import { add, matmul, multiply } from "../../ops/mod.ts";
 import { type Activation, activation } from "../shared/bottleneck.ts";
-import { checkNotEmbedding } from "../shared/not_embedding.ts";
-import { freshParams, kaiming } from "../shared/initial_factors.ts";
-import { checkFinite, checkPositive } from "../shared/option_checks.ts";
+import { defineLinear, type LayerParams } from "../shared/define_linear.ts";
+import { type Initial, kaiming, zeros } from "../shared/initial.ts";
+import { rankSchema } from "../shared/target_options.ts";
 
 /** Options of PEANuT. */
 export interface PeanutOptions extends TargetOptions {
@@ -43,14 +30,6 @@ export interface PeanutOptions extends TargetOptions {
   readonly initialization?: "zero" | "none";
 }
 
-/** One layer's network. `encoders` and `decoders` hold `0`, `1`, …; absent without depth. */
-type Tweaker = {
-  readonly a: Tensor;
-  readonly b: Tensor;
-  readonly encoders?: Readonly<Record<string, Tensor>>;
-  readonly decoders?: Readonly<Record<string, Tensor>>;
-};
-
 /**
  * PEANuT as a method. Parameters under each layer's path: `a` [r, out], `b` [out, r], and `encoders.i`, `decoders.i` [r, r].
  *
@@ -63,77 +42,56 @@ type Tweaker = {
  * assert.equal(peanut({ rank: 4, depth: 2, activation: "silu" }).name, "peanut");
  * ```
  */
-export function peanut(options: PeanutOptions = {}): Method {
-  const { rank: r = 32, depth = 0, scale = 1 } = options;
-  checkPositive("rank", r);
-  if (!Number.isInteger(depth) || depth < 0) {
-    throw new RangeError(`Expected depth to be an integer of 0 or more but found ${depth}`);
-  }
-  checkFinite("scale", scale);
-  return {
-    name: "peanut",
-    config: { ...options },
-    init: ({ model: { spec, backend }, key }) =>
-      freshParams(() =>
-        freshTargets(spec, options).flatMap((place) => {
-          checkNotEmbedding("peanut", place);
-          const { outFeatures } = sizesOf(place);
-          const seed = fold(keyOf(key), place.path);
-          const inner = ["encoders", "decoders"].flatMap((side) =>
-            Array.from({ length: depth }, (_, i) => `${side}.${i}`)
-          );
-          return [
-            [`${place.path}.a`, kaiming(seed, "a", [r, outFeatures], backend)] as const,
-            [
-              `${place.path}.b`,
-              options.initialization === "none"
-                ? kaiming(seed, "b", [outFeatures, r], backend)
-                : zeros([outFeatures, r], backend),
-            ] as const,
-            ...inner.map((name) => [`${place.path}.${name}`, kaiming(seed, name, [r, r], backend)] as const),
-          ];
-        })
-      ),
-    edits: (params, spec) =>
-      chooseTargets(spec, options).map(({ path }) => ({
-        kind: "linear",
-        path,
-        change: change(paramsAt(params, path) as Tweaker, options),
-      })),
-  };
-}
-
-function change(tweaker: Tweaker, { scale: s = 1, activation: name = "relu" }: PeanutOptions): LinearChange {
-  const σ = activation(name);
-  return {
-    form: "delta",
-    reads: "input",
-    delta: fn(tweaker, (tweaker, call: LinearCall) => {
-      const inner = matmul(call.x, read(tweaker, call.weight(), σ)); // [.., r]
-      return multiply(matmul(inner, tweaker.b, { transposeB: true }), s);
-    }),
-    weight: fn(
-      tweaker,
-      (tweaker, { weight }: WeightCall) =>
-        add(weight, multiply(matmul(tweaker.b, read(tweaker, weight, σ), { transposeB: true }), s)),
+export const peanut: DefinedMethod<PeanutOptions> = defineLinear<PeanutOptions>({
+  name: "peanut",
+  title: "PEANuT",
+  options: {
+    rank: option(rankSchema, "r, the width of the network", 32),
+    depth: option(bounded(natural, "depth"), "n, how many encoders, each with a decoder", 0),
+    activation: option(
+      oneOf("relu", "gelu", "geluTanh", "silu", "tanh", "sigmoid", "leakyRelu", "none"),
+      "σ, the non-linearity",
+      "relu",
     ),
-  };
-}
+    scale: option(factor, "s, by which the update is multiplied", 1),
+    initialization: option(oneOf("zero", "none"), "B at zero, or random for tests", "zero"),
+  },
+  embeddings: false,
+  params: ({ outFeatures }, { rank: r, depth, initialization }) => {
+    const inner = (side: string): Readonly<Record<string, Initial>> =>
+      Object.fromEntries(Array.from({ length: depth }, (_, i) => [`${side}.${i}`, kaiming([r, r])]));
+    return {
+      a: kaiming([r, outFeatures]),
+      b: initialization === "none" ? kaiming([outFeatures, r]) : zeros([outFeatures, r]),
+      ...inner("encoders"),
+      ...inner("decoders"),
+    };
+  },
+  delta: (own, { x, weight }, options) =>
+    multiply(matmul(matmul(x, read(own, weight(), options)), own["b"]!, { transposeB: true }), options.scale),
+  weight: (own, { weight }, options) =>
+    add(
+      weight,
+      multiply(matmul(own["b"]!, read(own, weight, options), { transposeB: true }), options.scale),
+    ),
+  cli: { rate: 5e-4, flags: ["rank", "targets"] },
+  published: { setting: "r 8 on q and v", options: () => ({ rank: 8 }) },
+});
 
 /** H [in, r] of a weight [out, in]. */
 function read(
-  { a, encoders = {}, decoders = {} }: Tweaker,
+  own: LayerParams,
   weight: Tensor,
-  σ: (x: Tensor) => Tensor,
+  { depth, activation: name }: Required<Pick<PeanutOptions, "depth" | "activation">>,
 ): Tensor {
-  const depth = Object.keys(encoders).length;
+  const σ = activation(name);
   const through = (h: Tensor, layer: Tensor): Tensor => σ(matmul(h, layer, { transposeB: true }));
-  let h = σ(matmul(weight, a, { transposeA: true, transposeB: true }));
+  let h = σ(matmul(weight, own["a"]!, { transposeA: true, transposeB: true }));
   const skips: Tensor[] = [];
   for (let i = 0; i < depth; i++) {
     skips.push(h);
-    h = through(h, encoders[i]!);
+    h = through(h, own[`encoders.${i}`]!);
   }
-  for (let i = 0; i < depth; i++) h = add(through(h, decoders[i]!), skips[depth - 1 - i]!);
+  for (let i = 0; i < depth; i++) h = add(through(h, own[`decoders.${i}`]!), skips[depth - 1 - i]!);
   return h;
 }

@@ -5,7 +5,7 @@
 import type { Activation } from "../shared/bottleneck.ts";
 import { peanut, type PeanutOptions } from "./peanut.ts";
 import { flagField, numberField, type PeftCodec, type PeftFields, wrong } from "../peft/codec.ts";
-import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
+import { LAYER_FIELDS, layerTensors, withDefaults } from "../peft/layers.ts";
 
 /**
  * Codec of `peft_type` "PEANUT".
@@ -29,31 +29,22 @@ export const peanutPeft: PeftCodec<PeanutOptions> = {
     scale: numberField(fields, "scaling"),
     initialization: flagField(fields, "init_weights") ? "zero" : "none",
   }),
-  write: (options) => ({
-    r: options.rank ?? 32,
-    depth: options.depth ?? 0,
-    act_fn: wordOf(options.activation ?? "relu"),
-    scaling: options.scale ?? 1,
-    init_weights: options.initialization !== "none",
-  }),
+  write: (options) => {
+    const { rank, depth, activation, scale, initialization } = withDefaults(peanut, options);
+    return {
+      r: rank,
+      depth,
+      act_fn: wordOf(activation),
+      scaling: scale,
+      init_weights: initialization !== "none",
+    };
+  },
   method: peanut,
-  tensors: (places, options) =>
-    places.flatMap((place) => {
-      const { path, outFeatures } = peftLayer("PEANuT", place, "without Conv1D");
-      const r = options.rank ?? 32;
-      const inner = ["encoders", "decoders"].flatMap((side) =>
-        Array.from({ length: options.depth ?? 0 }, (_, i) => `${side}.${i}`)
-      );
-      return [
-        { path: `${path}.a`, key: `${path}.peanut_A.weight`, shape: [r, outFeatures] },
-        { path: `${path}.b`, key: `${path}.peanut_B.weight`, shape: [outFeatures, r] },
-        ...inner.map((name) => ({
-          path: `${path}.${name}`,
-          key: `${path}.peanut_${name}.weight`,
-          shape: [r, r],
-        })),
-      ];
-    }),
+  tensors: layerTensors(
+    peanut,
+    (leaf) => `peanut_${leaf.length === 1 ? leaf.toUpperCase() : leaf}.weight`,
+    "without Conv1D",
+  ),
 };
 
 /** Transformers' names of the supported functions. */

@@ -13,16 +13,39 @@
  * cannot be read here.
  */
 import {
+  adapt,
+  chooseTargets,
   fn,
+  leaves,
   type LinearChange,
   type LinearMap,
+  type MatrixPlace,
   type Method,
+  type MethodDefinition,
+  type Model,
   paramsAt,
   type PassCall,
+  sizesOf,
   type Spec,
   type Tensor,
   withinSubspace,
 } from "../../core/mod.ts";
+import {
+  any,
+  bounded,
+  checkOptions,
+  count,
+  fields,
+  type Filled,
+  filled,
+  given,
+  oneOf,
+  option,
+  type OptionsOf,
+  probability,
+  seed,
+} from "../../core/options/mod.ts";
+import { cayley, cayleyNeumann, skewFromUpper } from "../../numerics/cayley.ts";
 import {
   divide,
   dropout,
@@ -34,10 +57,13 @@ import {
   transpose,
   zeros,
 } from "../../ops/mod.ts";
-import { cayley, cayleyNeumann, skewFromUpper } from "../../numerics/cayley.ts";
-import type { PrincipalSubspace } from "./principal_subspace.ts";
 import { freshParams } from "../shared/initial_factors.ts";
-import { checkPositive, checkProbability } from "../shared/option_checks.ts";
+import { rankSchema, TARGETS } from "../shared/target_options.ts";
+import {
+  type PrincipalSubspace,
+  principalSubspace,
+  type PrincipalSubspaceOptions,
+} from "./principal_subspace.ts";
 
 /** Options of PSOFT. */
 export interface PsoftOptions {
@@ -81,9 +107,10 @@ type PsoftLayer = {
  * ```
  */
 export function psoft(options: PsoftOptions): Method {
-  const { subspace, rotation = "exact", vectors = "both", dropout: rate = 0 } = options;
-  checkProbability("dropout", rate);
-  if (typeof rotation === "object") checkPositive("rotation.terms", rotation.terms);
+  const { subspace, ...given } = options;
+  checkOptions("psoft", given as Readonly<Record<string, unknown>>, psoftOptions);
+  const own = filled(given as Readonly<Record<string, unknown>>, psoftOptions);
+  const { rotation, vectors, dropout: rate } = own as Filled<typeof given>;
   const layers = Object.entries(subspace);
   if (layers.length === 0) throw new RangeError("Expected a subspace of at least one layer but found none");
   for (const [path, { shape }] of layers) {
@@ -96,6 +123,7 @@ export function psoft(options: PsoftOptions): Method {
     }
   }
   return {
+    definition: psoftDefinition,
     name: "psoft",
     config: { rotation, vectors, dropout: rate },
     init: ({ model: { spec, backend } }) =>
@@ -120,6 +148,80 @@ export function psoft(options: PsoftOptions): Method {
       })),
   };
 }
+
+/** What its options and those of its subspaces are in a run. */
+type Start = PrincipalSubspaceOptions & Omit<PsoftOptions, "subspace">;
+
+const psoftOptions: OptionsOf<Required<Omit<PsoftOptions, "subspace">>> = {
+  rotation: option(
+    any(oneOf("exact", "free"), fields<{ readonly terms: number }>({ terms: bounded(count, "terms") })),
+    "R by Cayley's transform, by terms of its series, or a free matrix",
+    "exact",
+  ),
+  vectors: option(oneOf("both", "before", "after", "none"), "which of α and β there are", "both"),
+  dropout: option(probability, "dropout of the subspace's input in training", 0),
+};
+
+/** `psoft` in records and runs; its subspaces come from the weights, and are stored. */
+export const psoftDefinition: MethodDefinition = {
+  name: "psoft",
+  title: "PSOFT",
+  options: psoftOptions,
+  restore: (config, { params }) => {
+    const end = ".frozen.v";
+    const subspace = leaves(params).filter(([path]) => path.endsWith(end))
+      .map(([path, v]) => [path.slice(0, -end.length), v] as const);
+    return psoft({ ...config, subspace: Object.fromEntries(subspace) });
+  },
+  cli: {
+    rate: 1e-3,
+    flags: ["rank", "dropout", "targets"],
+    options: ({ rank }, _, places) => ({ rank: rank ?? usualRank(places) }),
+    also: {
+      ...TARGETS,
+      rank: option(rankSchema, "r, the rank of the subspaces; by default 32, or less in small layers"),
+      svd: option(
+        any(
+          oneOf("exact"),
+          fields<{ readonly iterations: number; readonly oversampling?: number }>({
+            iterations: bounded(count, "terms"),
+            "oversampling?": bounded(seed, "rank"),
+          }),
+        ),
+        "the decomposition, exact or randomized",
+        "exact",
+      ),
+    },
+  },
+  prepare: async ({ model, options, seed }) => {
+    const { rotation, vectors, dropout, ...where } = options as Start;
+    const subspace = await principalSubspace(model, where);
+    return { adapter: adapt(model, psoft({ ...own({ rotation, vectors, dropout }), subspace }), seed) };
+  },
+  plan: ({ model, options }) => blank(model, options as Start),
+  published: {
+    setting: ({ spec }) => `r ${usualRank(chooseTargets(spec, {}))} on q and v`,
+    make: (model) => blank(model, {}),
+  },
+};
+
+/** PEFT's rank, or at most that of the smallest of the matrices. */
+function usualRank(places: readonly MatrixPlace[]): number {
+  const sizes = places.map(sizesOf).flatMap((s) => [s.inFeatures, s.outFeatures]);
+  return Math.min(32, ...sizes);
+}
+
+/** The method from shapes alone. */
+function blank({ spec, backend }: Model, { rotation, vectors, dropout, rank, ...where }: Start): Method {
+  const places = chooseTargets(spec, where);
+  const r = rank ?? usualRank(places);
+  const subspace = Object.fromEntries(
+    places.map((place) => [place.path, zeros([r, sizesOf(place).inFeatures], backend)]),
+  );
+  return psoft({ ...own({ rotation, vectors, dropout }), subspace });
+}
+
+const own = (options: Readonly<Record<string, unknown>>): Omit<PsoftOptions, "subspace"> => given(options);
 
 const namesOf = (vectors: NonNullable<PsoftOptions["vectors"]>): readonly ("before" | "after")[] =>
   vectors === "both" ? ["before", "after"] : vectors === "none" ? [] : [vectors];

@@ -11,21 +11,14 @@
  * of each: `group`.
  */
 import {
-  chooseTargets,
-  type Edit,
-  fold,
-  freshTargets,
-  key as keyOf,
+  type DefinedMethod,
   type LinearChange,
-  type MatrixPlace,
-  type Method,
   type PairEntries,
   pairMap,
-  paramsAt,
-  sizesOf,
   type TargetOptions,
   type Tensor,
 } from "../../core/mod.ts";
+import { bounded, count, oneOf, option, type OptionSchema } from "../../core/options/mod.ts";
 import {
   add,
   broadcastTo,
@@ -34,15 +27,12 @@ import {
   divide,
   multiply,
   negate,
-  normal,
-  ones,
   reshape,
   sin,
   slice,
-  zeros,
 } from "../../ops/mod.ts";
-import { freshParams } from "../shared/initial_factors.ts";
-import { checkPositive } from "../shared/option_checks.ts";
+import { defineLinear } from "../shared/define_linear.ts";
+import { type Initial, normal, ones, zeros } from "../shared/initial.ts";
 
 /** Options of RoAd. */
 export interface RoadOptions extends TargetOptions {
@@ -60,6 +50,11 @@ export interface RoadOptions extends TargetOptions {
  */
 export type RoadParams = { readonly theta: Tensor; readonly alpha: Tensor };
 
+const even: OptionSchema<number> = {
+  what: "a positive even integer",
+  accepts: (value) => count.accepts(value) && value as number % 2 === 0,
+};
+
 /**
  * RoAd as a method. Parameters: `theta` and `alpha` under each layer's path.
  *
@@ -72,67 +67,39 @@ export type RoadParams = { readonly theta: Tensor; readonly alpha: Tensor };
  * assert.equal(road({ variant: 4, group: 64 }).name, "road");
  * ```
  */
-export function road(options: RoadOptions = {}): Method {
-  const { variant = 1, group = 2 } = options;
-  if (![1, 2, 4].includes(variant)) {
-    throw new RangeError(`Expected variant to be 1, 2 or 4 but found ${variant}`);
-  }
-  checkPositive("group", group);
-  if (group % 2 !== 0) throw new RangeError(`Expected group to be even but found ${group}`);
-  return {
-    name: "road",
-    config: { ...options },
-    init: ({ model: { spec, backend }, key }) =>
-      freshParams(() =>
-        freshTargets(spec, options).flatMap((place) => {
-          const n = [roadSize(place, options)];
-          const drawn = (name: string): Tensor =>
-            normal(fold(fold(keyOf(key), place.path), name), n, backend, 0.5);
-          const random = options.initialization === "none";
-          return [
-            [`${place.path}.theta`, random ? drawn("theta") : zeros(n, backend)] as const,
-            [`${place.path}.alpha`, random ? add(drawn("alpha"), 1) : ones(n, backend)] as const,
-          ];
-        })
-      ),
-    edits: (params, spec) =>
-      chooseTargets(spec, options).map((place): Edit => ({
-        kind: "linear",
-        path: place.path,
-        change: rotation(place, paramsAt(params, place.path) as RoadParams, variant, group),
-      })),
-  };
-}
-
-/**
- * The number of angles of a layer, equal to the number of scales.
- *
- * @throws {RangeError} when the group does not divide its output.
- * @example
- * ```ts
- * import { freshModel, reference, roadSize, smallConfig } from "@graft/peft";
- * import assert from "node:assert/strict";
- * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
- * assert.equal(roadSize(spec.linears[0]!, { variant: 4 }), 32); // two for each of 16 outputs
- * ```
- */
-export function roadSize(place: MatrixPlace, { variant = 1, group = 2 }: RoadOptions): number {
-  const { outFeatures } = sizesOf(place);
-  if (outFeatures % group !== 0) {
-    throw new RangeError(
-      `Cannot put road in groups of ${group} on "${place.path}": its output of ${outFeatures} is no multiple of it`,
-    );
-  }
-  return outFeatures * variant / 2;
-}
+export const road: DefinedMethod<RoadOptions> = defineLinear<RoadOptions, RoadParams>({
+  name: "road",
+  title: "RoAd",
+  options: {
+    variant: option(oneOf(1, 2, 4), "how many angles and scales each pair of outputs has", 1),
+    group: option(bounded(even, "width"), "how many outputs are a group, whose halves are paired", 2),
+    initialization: option(oneOf("identity", "none"), "the identity, or random for tests", "identity"),
+  },
+  params: ({ path, outFeatures }, { variant, group, initialization }) => {
+    if (outFeatures % group !== 0) {
+      throw new RangeError(
+        `Cannot put road in groups of ${group} on "${path}": its output of ${outFeatures} is no multiple of it`,
+      );
+    }
+    const n = [outFeatures * variant / 2];
+    if (initialization === "identity") return { theta: zeros(n), alpha: ones(n) };
+    const alpha: Initial = {
+      shape: n,
+      make: (key, backend) => add(normal(n, 0.5).make(key, backend), 1),
+    };
+    return { theta: normal(n, 0.5), alpha };
+  },
+  change: (params, { variant, group }, { outFeatures }) => rotation(outFeatures, params, variant, group),
+  cli: { rate: 3e-3, common: true, flags: ["targets"] },
+  published: { setting: "RoAd_1 on q and v" },
+});
 
 function rotation(
-  place: MatrixPlace,
+  width: number,
   { theta, alpha }: RoadParams,
   variant: 1 | 2 | 4,
   group: number,
 ): LinearChange {
-  const width = sizesOf(place).outFeatures;
   const entries = (): PairEntries => {
     const a = multiply(
       perFeature(alpha, 0, width, variant, group),

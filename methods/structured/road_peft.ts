@@ -1,7 +1,7 @@
 /** RoAd in PEFT folders: `road_theta` and `road_alpha` below the layer's path. */
 import { numberField, type PeftCodec, wrong } from "../peft/codec.ts";
-import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
-import { road, type RoadOptions, roadSize } from "./road.ts";
+import { LAYER_FIELDS, layerTensors, withDefaults } from "../peft/layers.ts";
+import { road, type RoadOptions } from "./road.ts";
 
 const { modules_to_save } = LAYER_FIELDS;
 const VARIANTS = { road_1: 1, road_2: 2, road_4: 4 } as const;
@@ -32,19 +32,14 @@ export const roadPeft: PeftCodec<RoadOptions> = {
       initialization: init_weights === false ? "none" : "identity",
     };
   },
-  write: (options) => ({
-    variant: `road_${options.variant ?? 1}`,
-    group_size: options.group ?? 2,
-    init_weights: options.initialization !== "none",
-  }),
+  write: (options) => {
+    const { variant, group, initialization } = withDefaults(road, options);
+    return {
+      variant: `road_${variant}`,
+      group_size: group,
+      init_weights: initialization !== "none",
+    };
+  },
   method: road,
-  tensors: (places, options) =>
-    places.flatMap((place) => {
-      const { path } = peftLayer("RoAd", place, "without Conv1D");
-      const shape = [roadSize(place, options)];
-      return [
-        { path: `${path}.theta`, key: `${path}.road_theta`, shape },
-        { path: `${path}.alpha`, key: `${path}.road_alpha`, shape },
-      ];
-    }),
+  tensors: layerTensors(road, (leaf) => `road_${leaf}`, "without Conv1D"),
 };

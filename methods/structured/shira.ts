@@ -10,35 +10,35 @@
  */
 import {
   chooseTargets,
-  fold,
-  freshTargets,
-  key as keyOf,
-  type MatrixPlace,
-  type Method,
-  paramsAt,
+  type DefinedMethod,
+  type Model,
   scattered,
-  sizesOf,
   type Spread,
   type TargetOptions,
   type Tensor,
 } from "../../core/mod.ts";
-import { integers, normal, slice, zeros } from "../../ops/mod.ts";
-import { freshParams } from "../shared/initial_factors.ts";
-import { checkPositive, checkSeed } from "../shared/option_checks.ts";
+import { oneOf, option, seed } from "../../core/options/mod.ts";
 import { DEFAULT_SEED, mersenneTwister, torchRandperm } from "../../numerics/torch_random.ts";
+import { integers, slice } from "../../ops/mod.ts";
+import { defineLinear, type LayerShape } from "../shared/define_linear.ts";
+import { type Initial, normal, zeros } from "../shared/initial.ts";
+import { sparseRank } from "../shared/model_sizes.ts";
+import { rankSchema } from "../shared/target_options.ts";
 
 /** Options of SHiRA. */
 export interface ShiraOptions extends TargetOptions {
   /** r, default 32: the rank of a LoRA with as many parameters. */
   readonly rank?: number;
   /** Seed of the positions; default: that of a new PyTorch generator, as in PEFT. */
-  readonly positionSeed?: number;
+  readonly positionSeed?: number | undefined;
   /** Coefficients of zero ("zeros", default) or N(0, 1) ("normal", for tests). */
   readonly initialization?: "zeros" | "normal";
 }
 
 /** One layer's coefficients [k], and their positions [2, k]: rows, then columns, of [out, in]. */
-export type ShiraParams = { readonly values: Tensor; readonly frozen: { readonly positions: Tensor } };
+export type ShiraParams = { readonly values: Tensor; readonly "frozen.positions": Tensor };
+
+const sizeOf = ({ spec }: Model): number => sparseRank(chooseTargets(spec, {}));
 
 /**
  * SHiRA as a method. Parameters: `values` [k] and `frozen.positions` [2, k] under each layer's path.
@@ -52,75 +52,52 @@ export type ShiraParams = { readonly values: Tensor; readonly frozen: { readonly
  * assert.equal(shira({ rank: 8, positionSeed: 3 }).name, "shira");
  * ```
  */
-export function shira(options: ShiraOptions = {}): Method {
-  checkPositive("rank", options.rank ?? 32);
-  checkSeed("positionSeed", options.positionSeed ?? DEFAULT_SEED);
-  return {
-    name: "shira",
-    config: { ...options },
-    init: ({ model, key }) =>
-      freshParams(() =>
-        freshTargets(model.spec, options).flatMap((place) => {
-          const k = shiraCount(place, options);
-          const start = options.initialization === "normal"
-            ? normal(fold(keyOf(key), place.path), [k], model.backend)
-            : zeros([k], model.backend);
-          const drawn = drawnPositions(k, place, options.positionSeed ?? DEFAULT_SEED);
-          return [
-            [`${place.path}.values`, start] as const,
-            [`${place.path}.frozen.positions`, integers(drawn, model.backend, [2, k])] as const,
-          ];
-        })
-      ),
-    edits: (params, spec) =>
-      chooseTargets(spec, options).map((place) => {
-        const { values, frozen } = paramsAt(params, place.path) as ShiraParams;
-        const { inFeatures, outFeatures } = sizesOf(place);
-        const { positions } = frozen;
-        const spread = (): Spread => ({
-          rows: slice(positions, 0, 0, 1),
-          columns: slice(positions, 0, 1, 2),
-        });
-        const map = scattered(values, { outFeatures, inFeatures, each: 1 }, 1, spread, [positions]);
-        return {
-          kind: "linear",
-          path: place.path,
-          changes: values.size,
-          change: { form: "add", map },
-        };
-      }),
-  };
-}
-
-/**
- * k for a layer.
- *
- * @throws {RangeError} when the layer has fewer elements.
- * @example
- * ```ts
- * import { freshModel, reference, shiraCount, smallConfig } from "@graft/peft";
- * import assert from "node:assert/strict";
- * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
- * assert.equal(shiraCount(spec.linears[0]!, { rank: 2 }), 2 * (16 + 16));
- * ```
- */
-export function shiraCount(place: MatrixPlace, options: ShiraOptions): number {
-  const { inFeatures, outFeatures } = sizesOf(place);
-  const r = options.rank ?? 32;
-  const k = r * (inFeatures + outFeatures);
-  if (k > inFeatures * outFeatures) {
-    throw new RangeError(
-      `Cannot put shira of rank ${r} on "${place.path}" [${outFeatures}, ${inFeatures}]: ${k} positions of ${
-        inFeatures * outFeatures
-      } elements`,
-    );
-  }
-  return k;
-}
+export const shira: DefinedMethod<ShiraOptions> = defineLinear<ShiraOptions, ShiraParams>({
+  name: "shira",
+  title: "SHiRA",
+  options: {
+    rank: option(rankSchema, "r, the rank of a LoRA with as many parameters", 32),
+    positionSeed: option(seed, "the seed of the positions; by default that of a new PyTorch generator"),
+    initialization: option(oneOf("zeros", "normal"), "how the coefficients start", "zeros"),
+  },
+  keys: "layer",
+  params: (layer, { rank: r, positionSeed, initialization }) => {
+    const { path, inFeatures, outFeatures } = layer;
+    const [k, all] = [r * (inFeatures + outFeatures), inFeatures * outFeatures];
+    if (k > all) {
+      throw new RangeError(
+        `Cannot put shira of rank ${r} on "${path}" [${outFeatures}, ${inFeatures}]: ${k} positions of ${all} elements`,
+      );
+    }
+    return {
+      values: initialization === "normal" ? normal([k]) : zeros([k]),
+      "frozen.positions": drawnPositions(k, layer, positionSeed ?? DEFAULT_SEED),
+    };
+  },
+  map: ({ values, "frozen.positions": positions }, _, { outFeatures, inFeatures }) => {
+    const spread = (): Spread => ({ rows: slice(positions, 0, 0, 1), columns: slice(positions, 0, 1, 2) });
+    return scattered(values, { outFeatures, inFeatures, each: 1 }, 1, spread, [positions]);
+  },
+  changes: ({ values }) => values.size,
+  cli: {
+    rate: 1e-3,
+    flags: ["rank", "targets"],
+    options: ({ rank }, _, places) => ({ rank: rank ?? sparseRank(places) }),
+  },
+  published: {
+    setting: (model) => `r ${sizeOf(model)} on q and v`,
+    options: (model) => ({ rank: sizeOf(model) }),
+  },
+});
 
 /** Rows, then columns. */
-function drawnPositions(k: number, place: MatrixPlace, seed: number): readonly number[] {
-  const { inFeatures, outFeatures } = sizesOf(place);
-  const chosen = Int32Array.from(torchRandperm(mersenneTwister(seed), inFeatures * outFeatures, k)).sort();
-  return [...chosen.map((at) => Math.floor(at / inFeatures)), ...chosen.map((at) => at % inFeatures)];
+function drawnPositions(k: number, { inFeatures, outFeatures }: LayerShape, seed: number): Initial {
+  return {
+    shape: [2, k],
+    make: (_, backend) => {
+      const at = Int32Array.from(torchRandperm(mersenneTwister(seed), inFeatures * outFeatures, k)).sort();
+      const drawn = [...at.map((n) => Math.floor(n / inFeatures)), ...at.map((n) => n % inFeatures)];
+      return integers(drawn, backend, [2, k]);
+    },
+  };
 }

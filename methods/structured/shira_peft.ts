@@ -1,7 +1,7 @@
 /** SHiRA in PEFT folders: `shira_weight` [k] and `shira_indices` [2, k] below the layer's path. */
 import { numberField, type PeftCodec } from "../peft/codec.ts";
-import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
-import { shira, shiraCount, type ShiraOptions } from "./shira.ts";
+import { LAYER_FIELDS, layerShapes, peftLayer, withDefaults } from "../peft/layers.ts";
+import { shira, type ShiraOptions } from "./shira.ts";
 
 const { modules_to_save } = LAYER_FIELDS;
 
@@ -36,22 +36,21 @@ export const shiraPeft: PeftCodec<ShiraOptions> = {
       initialization: init_weights === false ? "normal" : "zeros",
     };
   },
-  write: (options) => ({
-    r: options.rank ?? 32,
-    random_seed: options.positionSeed ?? null,
-    init_weights: options.initialization !== "normal",
-  }),
+  write: (options) => {
+    const { rank, positionSeed, initialization } = withDefaults(shira, options);
+    return { r: rank, random_seed: positionSeed ?? null, init_weights: initialization !== "normal" };
+  },
   method: shira,
   tensors: (places, options) =>
     places.flatMap((place) => {
       const { path, inFeatures, outFeatures } = peftLayer("SHiRA", place, "without Conv1D");
-      const k = shiraCount(place, options);
+      const { values, "frozen.positions": positions } = layerShapes(shira, place, options);
       return [
-        { path: `${path}.values`, key: `${path}.shira_weight`, shape: [k] },
+        { path: `${path}.values`, key: `${path}.shira_weight`, shape: values! },
         {
           path: `${path}.frozen.positions`,
           key: `${path}.shira_indices`,
-          shape: [2, k],
+          shape: positions!,
           below: [outFeatures, inFeatures],
         },
       ];

@@ -18,6 +18,7 @@ import {
   type TargetOptions,
   type Tensor,
 } from "../../core/mod.ts";
+import { bounded, type OptionSchema } from "../../core/options/mod.ts";
 import { factorised, multiply, slice, svd } from "../../ops/mod.ts";
 import { checkNotEmbedding } from "../shared/not_embedding.ts";
 
@@ -31,6 +32,15 @@ export type LayerSplit = {
 
 /** Splits by layer's path. */
 export type SingularSplit = Readonly<Record<string, LayerSplit>>;
+
+/** k. */
+export const preservedSchema: OptionSchema<number> = bounded(
+  {
+    what: "a share below 1 or a positive integer",
+    accepts: (value) => typeof value === "number" && value > 0 && (value < 1 || Number.isInteger(value)),
+  },
+  "rank",
+);
 
 /** Options of `singularSplit`. */
 export interface SingularSplitOptions extends TargetOptions {

@@ -2,8 +2,8 @@
  * Dropout on a weight update (LyCORIS): whole output rows of ΔW, or the whole ΔW of a layer, are left out in a training pass.
  */
 import { fn, fold, type LinearChange, type LinearMap } from "../../core/mod.ts";
+import { oneOf, option, type OptionsOf, probability } from "../../core/options/mod.ts";
 import { add, divide, lessEqual, mean, multiply, uniform } from "../../ops/mod.ts";
-import { checkProbability } from "../shared/option_checks.ts";
 
 /** What is dropped in training. */
 export interface UpdateDropout {
@@ -15,11 +15,18 @@ export interface UpdateDropout {
   readonly moduleDropout?: number;
 }
 
-/** @throws {RangeError} when a probability is not in [0, 1). */
-export function checkUpdateDropout(options: UpdateDropout): void {
-  checkProbability("rowDropout", options.rowDropout ?? 0);
-  checkProbability("moduleDropout", options.moduleDropout ?? 0);
-}
+/** Its options. @param scaling The method's default. */
+export const updateDropout = (
+  scaling: NonNullable<UpdateDropout["rowDropoutScaling"]>,
+): OptionsOf<UpdateDropout> => ({
+  rowDropout: option(probability, "how likely an output row of the update is left out in training", 0),
+  rowDropoutScaling: option(
+    oneOf("none", "kept"),
+    "whether the rows that are kept are divided by their share",
+    scaling,
+  ),
+  moduleDropout: option(probability, "how likely a layer's whole update is left out in training", 0),
+});
 
 /** y += map(x) with dropout on the map; a plain addition where nothing is dropped. */
 export function addUpdate(map: LinearMap, options: UpdateDropout): LinearChange {

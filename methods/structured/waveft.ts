@@ -14,11 +14,12 @@ import {
   type Backend,
   byPattern,
   chooseTargets,
+  type DefinedMethod,
+  defineMethod,
   fold,
   freshTargets,
   key as keyOf,
   type MatrixPlace,
-  type Method,
   paramsAt,
   scattered,
   type ScatteredSizes,
@@ -28,18 +29,26 @@ import {
   type Tensor,
   tensor,
 } from "../../core/mod.ts";
-import { integers, normal, zeros } from "../../ops/mod.ts";
-import { freshParams } from "../shared/initial_factors.ts";
-import { checkFinite, checkPositive, checkSeed } from "../shared/option_checks.ts";
+import { factor, type Filled, oneOf, option, seed } from "../../core/options/mod.ts";
 import { mersenneTwister, torchRandperm } from "../../numerics/torch_random.ts";
 import { coefficientAt, scalingFilter, type Wavelet } from "../../numerics/wavelets.ts";
+import { integers, normal, zeros } from "../../ops/mod.ts";
+import { freshParams } from "../shared/initial_factors.ts";
+import { TARGETS } from "../shared/target_options.ts";
+import {
+  atMost,
+  frequenciesOf,
+  FREQUENCY_PATTERN,
+  frequencySchema,
+  publishedFrequencies,
+} from "./frequencies.ts";
 
 /** Options of WaveFT. */
 export interface WaveFtOptions extends TargetOptions {
   /** n, default 2592. */
   readonly frequencies?: number;
   /** n by pattern matching the end of the path; the first match applies. Only with the "equal" allocation. */
-  readonly frequencyPattern?: Readonly<Record<string, number>>;
+  readonly frequencyPattern?: Readonly<Record<string, number>> | undefined;
   /** The same n in each layer ("equal", default), or n on average, in proportion to the layers' sizes. */
   readonly allocation?: "equal" | "proportional";
   /** λ, default 25. */
@@ -64,44 +73,63 @@ export interface WaveFtOptions extends TargetOptions {
  * assert.equal(waveft({ frequencies: 200, wavelet: "db2" }).name, "waveft");
  * ```
  */
-export function waveft(options: WaveFtOptions = {}): Method {
-  const { frequencies = 2592, frequencyPattern, wavelet = "db1" } = options;
-  for (const n of [frequencies, ...Object.values(frequencyPattern ?? {})]) checkPositive("frequencies", n);
-  checkFinite("scale", options.scale ?? 25);
-  checkSeed("positionSeed", options.positionSeed ?? 777);
-  if (frequencyPattern !== undefined && options.allocation === "proportional") {
-    throw new RangeError(
-      "Cannot use frequencyPattern with a proportional allocation: it says what each layer has",
-    );
-  }
-  const filter = wavelet === "none" ? [1] : scalingFilter(wavelet);
-  return {
-    name: "waveft",
-    config: { ...options },
-    init: ({ model, key }) =>
-      freshParams(() =>
-        waveftCounts(freshTargets(model.spec, options), options).map(([{ path }, n]) => {
-          const start = options.initialization === "normal"
-            ? normal(fold(keyOf(key), path), [n], model.backend, 0.01)
-            : zeros([n], model.backend);
-          return [`${path}.spectrum`, start] as const;
-        })
-      ),
-    edits: (params, spec) =>
-      chooseTargets(spec, options).map((place) => {
-        const { spectrum } = paramsAt(params, place.path) as { readonly spectrum: Tensor };
-        const { inFeatures, outFeatures } = sizesOf(place);
-        const sizes = { outFeatures, inFeatures, each: filter.length ** 2 };
-        const spread = (): Spread => {
-          const next = mersenneTwister(options.positionSeed ?? 777);
-          const chosen = torchRandperm(next, outFeatures * inFeatures, spectrum.size);
-          return synthesis(chosen, filter, sizes, spectrum.backend);
-        };
-        const map = scattered(spectrum, sizes, options.scale ?? 25, spread);
-        return { kind: "linear", path: place.path, change: { form: "add", map } };
-      }),
-  };
-}
+export const waveft: DefinedMethod<WaveFtOptions> = defineMethod<WaveFtOptions>({
+  name: "waveft",
+  title: "WaveFT",
+  options: {
+    ...TARGETS,
+    frequencies: option(frequencySchema, "n, how many coefficients a layer has", 2592),
+    frequencyPattern: FREQUENCY_PATTERN,
+    allocation: option(
+      oneOf("equal", "proportional"),
+      "the same n in each layer, or n on average by the layers' sizes",
+      "equal",
+    ),
+    scale: option(factor, "λ, by which the update is multiplied", 25),
+    wavelet: option(oneOf("db1", "db2", "db3", "coif1", "none"), "which wavelet, or none at all", "db1"),
+    positionSeed: option(seed, "the seed of the coefficients' positions", 777),
+    initialization: option(oneOf("zeros", "normal"), "how the coefficients start", "zeros"),
+  },
+  create: (options) => {
+    const { frequencyPattern, allocation, wavelet, scale, positionSeed, initialization } = options;
+    if (frequencyPattern !== undefined && allocation === "proportional") {
+      throw new RangeError(
+        "Cannot use frequencyPattern with a proportional allocation: it says what each layer has",
+      );
+    }
+    const filter = wavelet === "none" ? [1] : scalingFilter(wavelet);
+    return {
+      init: ({ model, key }) =>
+        freshParams(() =>
+          waveftCounts(freshTargets(model.spec, options), options).map(([{ path }, n]) => {
+            const start = initialization === "normal"
+              ? normal(fold(keyOf(key), path), [n], model.backend, 0.01)
+              : zeros([n], model.backend);
+            return [`${path}.spectrum`, start] as const;
+          })
+        ),
+      edits: (params, spec) =>
+        chooseTargets(spec, options).map((place) => {
+          const { spectrum } = paramsAt(params, place.path) as { readonly spectrum: Tensor };
+          const { inFeatures, outFeatures } = sizesOf(place);
+          const sizes = { outFeatures, inFeatures, each: filter.length ** 2 };
+          const spread = (): Spread => {
+            const next = mersenneTwister(positionSeed);
+            const chosen = torchRandperm(next, outFeatures * inFeatures, spectrum.size);
+            return synthesis(chosen, filter, sizes, spectrum.backend);
+          };
+          const map = scattered(spectrum, sizes, scale, spread);
+          return { kind: "linear", path: place.path, change: { form: "add", map } };
+        }),
+    };
+  },
+  cli: {
+    rate: 1e-3,
+    flags: ["dimension", "targets"],
+    options: ({ dimension }, _, places) => ({ frequencies: dimension ?? atMost(2592, places) }),
+  },
+  published: publishedFrequencies(2592),
+});
 
 /**
  * n for each of the layers. "proportional": its share of n times the number of layers, rounded half to even,
@@ -120,24 +148,17 @@ export function waveft(options: WaveFtOptions = {}): Method {
  */
 export function waveftCounts(
   places: readonly MatrixPlace[],
-  options: WaveFtOptions,
+  { frequencies, frequencyPattern, allocation }:
+    & Pick<Filled<WaveFtOptions>, "frequencies" | "allocation">
+    & Pick<WaveFtOptions, "frequencyPattern">,
 ): readonly (readonly [place: MatrixPlace, n: number])[] {
-  const { frequencies = 2592, frequencyPattern, allocation } = options;
   const elements = (place: MatrixPlace): number => sizesOf(place).inFeatures * sizesOf(place).outFeatures;
   const total = places.reduce((n, place) => n + elements(place), 0);
   return places.map((place) => {
     const n = allocation === "proportional"
       ? Math.max(1, roundHalfEven(elements(place) / total * (frequencies * places.length)))
       : byPattern(frequencyPattern, place.path, frequencies);
-    if (n > elements(place)) {
-      const { inFeatures, outFeatures } = sizesOf(place);
-      throw new RangeError(
-        `Cannot take ${n} frequencies of "${place.path}" [${outFeatures}, ${inFeatures}]: it has ${
-          elements(place)
-        } elements`,
-      );
-    }
-    return [place, n] as const;
+    return [place, frequenciesOf(place, n)] as const;
   });
 }
 

@@ -1,7 +1,7 @@
 /** WaveFT in PEFT folders: `waveft_spectrum` [n] below the layer's path; the positions follow from the seed. */
 import type { Json } from "../../core/mod.ts";
 import { flagField, numberField, patternField, type PeftCodec, wrong } from "../peft/codec.ts";
-import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
+import { LAYER_FIELDS, peftLayer, withDefaults } from "../peft/layers.ts";
 import { waveft, waveftCounts, type WaveFtOptions } from "./waveft.ts";
 
 /**
@@ -45,20 +45,23 @@ export const waveftPeft: PeftCodec<WaveFtOptions> = {
       initialization: flagField(fields, "init_weights") ? "zeros" : "normal",
     };
   },
-  write: ({ wavelet = "db1", ...options }) => ({
-    n_frequency: options.frequencies ?? 2592,
-    n_frequency_pattern: options.frequencyPattern ?? {},
-    proportional_parameters: options.allocation === "proportional",
-    scaling: options.scale ?? 25,
-    wavelet_family: wavelet === "none" ? "db1" : wavelet,
-    use_idwt: wavelet !== "none",
-    random_loc_seed: options.positionSeed ?? 777,
-    init_weights: options.initialization !== "normal",
-  }),
+  write: (options) => {
+    const { wavelet, ...own } = withDefaults(waveft, options);
+    return {
+      n_frequency: own.frequencies,
+      n_frequency_pattern: own.frequencyPattern ?? {},
+      proportional_parameters: own.allocation === "proportional",
+      scaling: own.scale,
+      wavelet_family: wavelet === "none" ? "db1" : wavelet,
+      use_idwt: wavelet !== "none",
+      random_loc_seed: own.positionSeed,
+      init_weights: own.initialization !== "normal",
+    };
+  },
   method: waveft,
   standard: ({ config }) => config.model_type === "gpt2" ? { targets: ["mlp.c_proj"] } : {},
   tensors: (places, options) =>
-    waveftCounts(places, options).map(([place, n]) => {
+    waveftCounts(places, withDefaults(waveft, options)).map(([place, n]) => {
       const { path } = peftLayer("WaveFT", place, "with Conv1D");
       return { path: `${path}.spectrum`, key: `${path}.waveft_spectrum`, shape: [n] };
     }),

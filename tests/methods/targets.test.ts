@@ -150,19 +150,16 @@ Deno.test("layers left out that are no layers of the model are refused, and name
 Deno.test("ranks and α of patterns are refused by the pattern's name", () => {
   for (const factory of [lora, dora, loha, lokr, adalora]) {
     const refused: readonly (readonly [object, RegExp])[] = [
-      [
-        { rankPattern: { q_proj: -1 } },
-        /Expected rankPattern "q_proj" to be a positive integer but found -1/,
-      ],
-      [{ rankPattern: { q_proj: 1.5 } }, /Expected rankPattern "q_proj" to be a positive integer/],
-      [{ alpha: NaN }, /Expected alpha to be a finite number but found NaN/],
+      [{ rankPattern: { q_proj: -1 } }, /rankPattern.* to be .*a positive integer.* but found .*-1/],
+      [{ rankPattern: { q_proj: 1.5 } }, /rankPattern.* to be .*a positive integer.* but found .*1\.5/],
+      [{ alpha: NaN }, /alpha.* to be a .*number.* but found NaN/],
     ];
     for (const [options, message] of refused) assert.throws(() => factory(options as never), message);
   }
   for (const factory of [lora, dora, loha, lokr]) {
     assert.throws(
       () => factory({ alphaPattern: { v_proj: Infinity } }),
-      /^RangeError: Expected alphaPattern "v_proj" to be a finite number but found Infinity/,
+      /^RangeError: Expected .*alphaPattern.* to be .*number.* but found /,
     );
   }
 });
@@ -202,7 +199,10 @@ Deno.test("numbers of blocks that the model lacks are refused, others beside the
       ]
     ) {
       const sized = { rank: 2, frequencies: 2, blocks: { size: 2 }, layers: [0, 7] };
-      refusing(model, () => factory(sized as never) as Method, message);
+      const own = Object.entries(sized).filter(([name]) =>
+        !("definition" in factory) || Object.hasOwn(factory.definition.options, name)
+      );
+      refusing(model, () => factory(Object.fromEntries(own) as never) as Method, message);
     }
     model.dispose();
   }));

@@ -93,7 +93,10 @@ for (const factors of [1, 2, 3]) {
 Deno.test("boft() without enough dropout for a block has none, and refuses a share of one", () => {
   const model = tinyLlama(reference(), 1, { width: 16 });
   assert.equal(inputChange(model, ones([1, BLOCKS, 4, 4], model.backend), 0.24).dropped, undefined);
-  assert.throws(() => boft({ dropout: 1 }), /^RangeError: Expected dropout from 0 up to 1 but found 1$/);
+  assert.throws(
+    () => boft({ dropout: 1 }),
+    /^RangeError: Expected boft's option "dropout" to be a number from 0 up to 1 but found 1$/,
+  );
 });
 
 Deno.test("boft() drops in a training pass with a key alone, as the key says", () =>

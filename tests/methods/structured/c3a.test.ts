@@ -20,6 +20,9 @@ goldenMethods({
 misfits("c3a()", [
   [() => c3a({ block: 5 }), /circulant blocks on ".*q_proj" \[16, 12\]: 5 divides not both sizes/],
   [() => c3a({ block: 4, blockPattern: { nope: 2 } }), /The blockPattern "nope" matches none/],
-  [() => c3a({ blockPattern: { q_proj: 0 } }), /blockPattern "q_proj" to be a positive integer/],
+  [
+    () => c3a({ blockPattern: { q_proj: 0 } }),
+    /option "blockPattern" to be an object, each value a positive integer of at most 1048576/,
+  ],
 ]);
 onCodes({ "c3a()": c3a({ block: 4 }) });

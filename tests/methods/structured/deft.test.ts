@@ -39,9 +39,15 @@ goldenMethods({
 });
 
 badOptions("deft()", [
-  [() => deft({ rank: 0 }), /^Expected rank to be a positive integer but found 0$/],
-  [() => deft({ alpha: 0 }), /^Expected alpha to be a finite number other than 0 but found 0$/],
-  [() => deft({ dropout: 1 }), /^Expected dropout from 0 up to 1 but found 1$/],
+  [
+    () => deft({ rank: 0 }),
+    /^Expected deft's option "rank" to be a positive integer of at most 65536 but found 0$/,
+  ],
+  [() => deft({ alpha: 0 }), /^Expected deft's option "alpha" to be a number other than 0 but found 0$/],
+  [
+    () => deft({ dropout: 1 }),
+    /^Expected deft's option "dropout" to be a number from 0 up to 1 but found 1$/,
+  ],
 ]);
 misfits("deft()", [
   [

@@ -24,8 +24,8 @@ goldenMethods({
 });
 
 badOptions("fourierft()", [
-  [() => fourierft({ scale: Infinity }), /^Expected scale to be a finite number but found Inf/],
-  [() => fourierft({ positionSeed: 1.5 }), /^Expected positionSeed to be an integer but found 1/],
+  [() => fourierft({ scale: Infinity }), /option "scale" to be a number other than 0 but found Inf/],
+  [() => fourierft({ positionSeed: 1.5 }), /option "positionSeed" to be a non-negative integer but found 1/],
 ]);
 misfits("fourierft()", [
   [() => fourierft(), /1000 frequencies of .* it has 192 elements/],

@@ -23,5 +23,8 @@ misfits("gralora()", [
     () => gralora({ rank: 5, blocks: 5 }),
     /5 by 5 blocks on ".*q_proj" \[16, 12\]: sizes must be multiples of 5/,
   ],
-  [() => gralora({ hybridRank: -1 }), /hybridRank to be a positive integer but found -1/],
+  [
+    () => gralora({ hybridRank: -1 }),
+    /option "hybridRank" to be a non-negative integer of at most 65536 but found -1/,
+  ],
 ]);

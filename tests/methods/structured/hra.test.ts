@@ -105,7 +105,10 @@ Deno.test("a rotation in a range of outputs leaves the others alone, and merges 
     })));
 
 misfits("hra()", [
-  [() => hra({ orthogonality: -1 }), /orthogonality to be 0 or more/],
+  [
+    () => hra({ orthogonality: -1 }),
+    /option "orthogonality" to be a number of at least 0 or "exact" but found -1/,
+  ],
   [() => hra({ targets: ["embed_tokens"] }), /hra on the embedding "model.embed_tokens"/],
   [() => hra({ rank: 14 }), /hra of rank 14 on ".*q_proj": its input of 12 has no more directions/],
 ]);

@@ -324,7 +324,7 @@ misfits("intrinsicSaid()", [
   ],
   [
     () => intrinsicSaid({ dimension: 50, parameters: ["norm.weight", "nrm.weight"] }),
-    /^"nrm\.weight" of intrinsicSaid matches no weight of the model$/,
+    /^"nrm\.weight" of intrinsic-said matches no weight of the model$/,
   ],
 ]);
 publishedCount("intrinsicSaid() has d parameters, 0.009 % of T5-base at 20,000", () => {

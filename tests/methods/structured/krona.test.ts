@@ -28,7 +28,10 @@ goldenMethods({
 });
 
 badOptions("krona()", [
-  [() => krona({ scale: NaN }), /^Expected scale to be a finite number but found NaN$/],
+  [
+    () => krona({ scale: NaN }),
+    /^Expected krona's option "scale" to be a number other than 0 but found NaN$/,
+  ],
 ]);
 misfits("krona()", [
   [() => krona({ firstFactor: [5, 3] }), /q_proj" \[16, 12\] by a first factor \[5, 3\]/],

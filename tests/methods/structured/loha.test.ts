@@ -37,8 +37,8 @@ goldenMethods({
 });
 
 misfits("loha()", [
-  [() => loha({ rank: 0 }), /rank to be a positive integer but found 0/],
-  [() => loha({ rowDropout: 1 }), /rowDropout from 0 up to 1 but found 1/],
+  [() => loha({ rank: 0 }), /option "rank" to be a positive integer of at most 65536 but found 0/],
+  [() => loha({ rowDropout: 1 }), /option "rowDropout" to be a number from 0 up to 1 but found 1/],
 ]);
 onCodes({ "loha()": loha({ rank: 2 }) });
 publishedCount(

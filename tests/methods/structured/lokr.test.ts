@@ -58,7 +58,10 @@ Deno.test("factorPair() gives PEFT's and LyCORIS's pairs", () => {
 });
 
 misfits("lokr()", [
-  [() => lokr({ factor: 0 }), /factor to be a positive integer but found 0/],
+  [
+    () => lokr({ factor: 0 }),
+    /option "factor" to be -1 or a positive integer of at most 1048576 but found 0/,
+  ],
   [() => lokr({ targets: ["nothing"] }), /"nothing" matches no layer/],
 ]);
 onCodes({ "lokr() with dropout": lokr({ rank: 2, rowDropout: 0.1 }) });

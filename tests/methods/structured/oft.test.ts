@@ -55,8 +55,11 @@ Deno.test("oft() with a constraint pulls back what is too far and leaves the res
 misfits("oft()", [
   [() => oft(), /input of 12 is no multiple of the block size 32/],
   [() => oft({ blocks: { size: 5 } }), /its input of 12 is no multiple of the block size 5/],
-  [() => oft({ constraint: 0 }), /constraint to be greater than 0/],
-  [() => oft({ blocks: { count: 0 } }), /blocks.count to be a positive integer/],
+  [() => oft({ constraint: 0 }), /option "constraint" to be a number above 0 but found 0/],
+  [
+    () => oft({ blocks: { count: 0 } }),
+    /option "blocks" to be .* or \{"count": a positive integer of at most 1048576\} but found \{"count":0\}/,
+  ],
 ]);
 onCodes({ "oft()": oft({ blocks: { size: 4 } }) });
 publishedCount("oft() has the numbers of its formula", () => {

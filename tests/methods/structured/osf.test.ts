@@ -32,7 +32,10 @@ misfits("osf()", [
     /^Cannot preserve 12 of the 12 singular values of ".*c_attn": choose 1 to 11, or a share that is so$/,
   ],
   [() => osf({ preserved: 0.01 }), /^Cannot preserve 0\.01 of the 12 singular values/],
-  [() => osf({ preserved: 1.5 }), /^Expected preserved to be a share below 1 or a positive integer/],
+  [
+    () => osf({ preserved: 1.5 }),
+    /^Expected osf's option "preserved" to be a share below 1 or a positive integer/,
+  ],
 ], { model: () => tinyGpt2(reference(), 3) });
 goldenMethods({ osf_triples: osf({ preserved: 5, targets: TARGETS }) }, {
   fresh: (backend) => backend !== "gpu", // no decomposition there

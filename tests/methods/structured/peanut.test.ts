@@ -29,9 +29,18 @@ goldenMethods({
 });
 
 badOptions("peanut()", [
-  [() => peanut({ rank: 1.5 }), /^Expected rank to be a positive integer but found 1\.5$/],
-  [() => peanut({ depth: -1 }), /^Expected depth to be an integer of 0 or more but found -1$/],
-  [() => peanut({ scale: NaN }), /^Expected scale to be a finite number but found NaN$/],
+  [
+    () => peanut({ rank: 1.5 }),
+    /^Expected peanut's option "rank" to be a positive integer of at most 65536 but found 1\.5$/,
+  ],
+  [
+    () => peanut({ depth: -1 }),
+    /^Expected peanut's option "depth" to be a non-negative integer of at most 64 but found -1$/,
+  ],
+  [
+    () => peanut({ scale: NaN }),
+    /^Expected peanut's option "scale" to be a number other than 0 but found NaN$/,
+  ],
 ]);
 misfits("peanut()", [
   [

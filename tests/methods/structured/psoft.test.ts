@@ -62,10 +62,13 @@ Deno.test("psoft() and principalSubspace() refuse what a layer cannot have, by i
     );
     assert.throws(() => psoft({ subspace: {} }), /Expected a subspace of at least one layer but found none/);
     const { [q]: v } = await principalSubspace(model, { rank: 3, targets: [q] });
-    assert.throws(() => psoft({ subspace: { [q]: v! }, dropout: 1 }), /dropout from 0 up to 1 but found 1/);
+    assert.throws(
+      () => psoft({ subspace: { [q]: v! }, dropout: 1 }),
+      /option "dropout" to be a number from 0 up to 1 but found 1/,
+    );
     assert.throws(
       () => psoft({ subspace: { [q]: v! }, rotation: { terms: 0 } }),
-      /rotation\.terms to be a positive integer but found 0/,
+      /option "rotation" to be .* \{"terms": a positive integer of at most 256\} but found \{"terms":0\}/,
     );
     assert.throws(
       () => adapt(model, psoft({ subspace: { q: v! } })),

@@ -29,7 +29,7 @@ goldenMethods({
 });
 
 misfits("road()", [
-  [() => road({ variant: 3 as 4 }), /variant to be 1, 2 or 4 but found 3/],
-  [() => road({ group: 3 }), /group to be even but found 3/],
+  [() => road({ variant: 3 as 4 }), /option "variant" to be 1, 2 or 4 but found 3/],
+  [() => road({ group: 3 }), /option "group" to be a positive even integer of at most 1048576 but found 3/],
   [() => road({ group: 64 }), /groups of 64 on ".*q_proj": its output of 16 is no multiple/],
 ]);

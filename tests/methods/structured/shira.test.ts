@@ -24,7 +24,7 @@ goldenMethods(CASES);
 goldenStarts(CASES);
 
 badOptions("shira()", [
-  [() => shira({ positionSeed: 0.5 }), /^Expected positionSeed to be an integer but found 0/],
+  [() => shira({ positionSeed: 0.5 }), /option "positionSeed" to be a non-negative integer but found 0/],
 ]);
 misfits("shira()", [
   [() => shira({ rank: 7 }), /rank 7 on ".*q_proj" \[16, 12\]: 196 positions of 192 elements/],

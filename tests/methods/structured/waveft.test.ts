@@ -28,7 +28,10 @@ goldenMethods({
 });
 
 badOptions("waveft()", [
-  [() => waveft({ scale: NaN }), /^Expected scale to be a finite number but found NaN$/],
+  [
+    () => waveft({ scale: NaN }),
+    /^Expected waveft's option "scale" to be a number other than 0 but found NaN$/,
+  ],
 ]);
 misfits("waveft()", [
   [() => waveft({ frequencies: 193 }), /193 frequencies of ".*q_proj" \[16, 12\]: it has 192/],
