@@ -35,8 +35,20 @@ import { tinyLoraPeft } from "./low_rank/tiny_lora_peft.ts";
 import { uniLoraPeft } from "./low_rank/uni_lora_peft.ts";
 import { vbLoraPeft } from "./low_rank/vb_lora_peft.ts";
 import { veraPeft } from "./low_rank/vera_peft.ts";
+import { ia3 } from "./rescaling/ia3.ts";
 import { ia3Peft } from "./rescaling/ia3_peft.ts";
+import { loreft } from "./rescaling/loreft.ts";
+import { beft } from "./selective/beft.ts";
 import { beftPeft } from "./selective/beft_peft.ts";
+import { bitfit } from "./selective/bitfit.ts";
+import { crossAttention } from "./selective/cross_attention.ts";
+import { fullFineTune, only } from "./selective/full_fine_tune.ts";
+import { layerNormTune } from "./selective/layer_norm_tune.ts";
+import { modulesToSave } from "./selective/modules_to_save.ts";
+import { topLayers } from "./selective/top_layers.ts";
+import { trainableTokens } from "./selective/trainable_tokens.ts";
+import { attentionFusion } from "./side_networks/attention_fusion.ts";
+import { lets } from "./side_networks/lets.ts";
 import { xloraDefinition } from "./side_networks/xlora.ts";
 import { contextPromptTuning } from "./soft_prompts/context_prompt_tuning.ts";
 import { iptDefinition } from "./soft_prompts/ipt.ts";
@@ -114,7 +126,24 @@ export const FAMILIES: Readonly<Record<string, readonly MethodDefinition[]>> = {
     s4.definition,
     unipelt.definition,
   ],
+  rescaling: [
+    ia3.definition,
+    loreft.definition,
+  ],
+  selective: [
+    beft.definition,
+    bitfit.definition,
+    crossAttention.definition,
+    fullFineTune.definition,
+    only.definition,
+    layerNormTune.definition,
+    modulesToSave.definition,
+    topLayers.definition,
+    trainableTokens.definition,
+  ],
   side_networks: [
+    attentionFusion.definition,
+    lets.definition,
     xloraDefinition,
   ],
   soft_prompts: [

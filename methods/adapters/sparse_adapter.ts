@@ -161,7 +161,7 @@ function hostOf({ model, options, method }: Pick<Planning, "model" | "options" |
     throw new RangeError(`Expected sparse-adapter's option "host" to be made from options, unlike ${name}`);
   }
   const wide = bottleneck !== undefined && cli?.flags.includes("bottleneck")
-    ? cli.options?.({ bottleneck }, model.spec, [])
+    ? cli.options?.({ bottleneck }, model.spec, [], hostOptions)
     : {};
   return create({ ...wide, ...hostOptions });
 }

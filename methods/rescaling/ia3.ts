@@ -10,24 +10,26 @@
  */
 import {
   chooseTargets,
+  type DefinedMethod,
+  defineMethod,
   freshTargets,
   type MatrixPlace,
-  type Method,
   nameMatches,
-  nest,
   paramsAt,
   type Place,
   sizesOf,
   type TargetOptions,
   type Tensor,
-  type Tree,
 } from "../../core/mod.ts";
+import { list, option, text } from "../../core/options/mod.ts";
 import { ones } from "../../ops/mod.ts";
+import { freshParams } from "../shared/initial_factors.ts";
+import { TARGETS } from "../shared/target_options.ts";
 
 /** Options of (IA)³. */
 export interface Ia3Options extends TargetOptions {
   /** Which of the targets are scaled at their input. Default: those that leave the feed-forward part. */
-  readonly feedForward?: readonly string[];
+  readonly feedForward?: readonly string[] | undefined;
 }
 
 /**
@@ -41,40 +43,48 @@ export interface Ia3Options extends TargetOptions {
  * assert.equal(ia3().name, "ia3");
  * ```
  */
-export function ia3(options: Ia3Options = {}): Method {
-  const targets = { ...options, targets: options.targets ?? standard };
-  const atInput = (place: MatrixPlace): boolean => scalesInput(place, options);
-  return {
-    name: "ia3",
-    config: { ...options },
-    init: ({ model }) => {
-      const places = freshTargets(model.spec, targets);
-      const idle = options.feedForward?.find((name) => !places.some(({ path }) => nameMatches(name, path)));
-      if (idle !== undefined) {
-        const there = places.map(({ path }) => path).join(", ");
-        throw new RangeError(`feedForward "${idle}" matches none of the chosen layers: there are ${there}`);
-      }
-      return nest(
-        places.map((place) => {
-          const { inFeatures, outFeatures } = sizesOf(place);
-          return [
-            `${place.path}.l`,
-            ones([atInput(place) ? inFeatures : outFeatures], model.backend),
-          ] as const;
+export const ia3: DefinedMethod<Ia3Options> = defineMethod<Ia3Options>({
+  name: "ia3",
+  title: "(IA)³",
+  options: {
+    ...TARGETS,
+    feedForward: option(
+      list(text),
+      "which of the layers are scaled at their input; by default those that leave the feed-forward part",
+    ),
+  },
+  create: (options) => {
+    const targets = { ...options, targets: options.targets ?? standard };
+    const { feedForward } = options;
+    const atInput = (place: MatrixPlace): boolean => scalesInput(place, options);
+    return {
+      init: ({ model }) => {
+        const places = freshTargets(model.spec, targets);
+        const idle = feedForward?.find((name) => !places.some(({ path }) => nameMatches(name, path)));
+        if (idle !== undefined) {
+          const there = places.map(({ path }) => path).join(", ");
+          throw new RangeError(
+            `feedForward "${idle}" matches none of the chosen layers: there are ${there}`,
+          );
+        }
+        return freshParams(() =>
+          places.map((place) => {
+            const { inFeatures, outFeatures } = sizesOf(place);
+            return [`${place.path}.l`, ones([atInput(place) ? inFeatures : outFeatures], model.backend)];
+          })
+        );
+      },
+      edits: (params, spec) =>
+        chooseTargets(spec, targets).map((place) => {
+          const { l } = paramsAt(params, place.path) as { readonly l: Tensor };
+          const change = { form: "scale", ...atInput(place) ? { in: l } : { out: l } } as const;
+          return { kind: "linear", path: place.path, change };
         }),
-      ) as Tree;
-    },
-    edits: (params, spec) =>
-      chooseTargets(spec, targets).map((place) => {
-        const { l } = paramsAt(params, place.path) as { readonly l: Tensor };
-        return {
-          kind: "linear",
-          path: place.path,
-          change: { form: "scale", ...atInput(place) ? { in: l } : { out: l } },
-        };
-      }),
-  };
-}
+    };
+  },
+  cli: { rate: 5e-3, flags: ["targets"], targets: "own", common: true, compared: true },
+  published: { setting: "k, v and down" },
+});
 
 /**
  * Whether a target is scaled at its input rather than at its output.

@@ -14,24 +14,26 @@
  */
 import {
   type BlockPlace,
+  type DefinedMethod,
+  defineMethod,
   fn,
   fold,
   type HiddenCall,
   type HiddenEdit,
   key as keyOf,
   mapTree,
-  type Method,
   paramsAt,
   type Spec,
   type Tensor,
   type Tree,
   under,
 } from "../../core/mod.ts";
+import { bounded, count, oneOf, option, probability, seed } from "../../core/options/mod.ts";
 import { add, dropout, matmul, multiply, normal, orthogonalRows, subtract } from "../../ops/mod.ts";
+import { activationOption } from "../shared/adapter_options.ts";
 import { type Affine, affine, freshAffine } from "../shared/affine.ts";
 import { type Activation, activation } from "../shared/bottleneck.ts";
 import { freshParams, kaiming } from "../shared/initial_factors.ts";
-import { checkPositive, checkProbability } from "../shared/option_checks.ts";
 import { firstAndLastTokens } from "./text_ends.ts";
 
 /** Options of LoReFT. */
@@ -86,83 +88,86 @@ type End = "both" | "first" | "last";
  * assert.equal(loreft({ rank: 4, first: 3, last: 0 }).name, "loreft");
  * ```
  */
-export function loreft(options: LoreftOptions = {}): Method {
-  const { rank = 8, first = 7, last = 7, ends = "tied", dropout: p = 0 } = options;
-  const { rows = "orthonormal", subtracts = "projection", activation: σ = "none" } = options;
-  const { atMost = "half", stacks = "reading" } = options;
-  checkPositive("rank", rank);
-  checkProbability("dropout", p);
-  for (const [name, n] of Object.entries({ first, last })) {
-    if (!Number.isInteger(n) || n < 0) {
-      throw new RangeError(`Expected ${name} to be an integer of at least 0 but found ${n}`);
-    }
-  }
-  if (first + last === 0) throw new RangeError("Expected first or last above 0 but found 0 for both");
-  const names: readonly End[] = ends === "tied" ? ["both"] : [
-    ...first > 0 ? ["first" as const] : [],
-    ...last > 0 ? ["last" as const] : [],
-  ];
-  const edit = ({ rotation, source }: Intervention, call: HiddenCall): Tensor => {
-    const h = call.y;
-    const wanted = activation(σ)(affine(source, h)); // [b, t, r]
-    const change = subtracts === "nothing"
-      ? wanted
-      : subtract(wanted, matmul(h, rotation, { transposeB: true }));
-    const added = matmul(change, rotation); // [b, t, d]
-    if (!call.train || call.key === undefined || p === 0) return added;
-    return subtract(dropout(add(h, added), p, call.key), h);
-  };
-  const run = (interventions: Ends, call: HiddenCall): Tensor => {
-    const at = firstAndLastTokens(call, first, last, atMost);
-    if (at === undefined) return multiply(call.y, 0);
-    const places = { ...at, both: add(at.first, at.last) }; // [b, t, 1]
-    return names.map((end) => multiply(edit(interventions[end]!, call), places[end])).reduce((a, b) =>
-      add(a, b)
-    );
-  };
-  return {
-    name: "loreft",
-    config: {
-      rank,
-      first,
-      last,
-      ends,
-      dropout: p,
-      rows,
-      subtracts,
-      ...σ !== "none" && { activation: σ },
-      ...atMost !== "half" && { atMost },
-      ...stacks !== "reading" && { stacks },
-    },
-    init: ({ model: { spec, backend }, key }) =>
-      freshParams(() =>
-        blocksRead(spec, stacks).flatMap(({ path, width }) =>
-          names.flatMap((end) => {
-            if (rank > width) {
-              throw new RangeError(`Expected rank up to the width ${width} but found ${rank}`);
-            }
-            const seed = fold(fold(keyOf(key), path), end);
-            return under(`${path}.${end}`, {
-              rotation: rows === "free"
-                ? kaiming(seed, "rotation", [rank, width], backend)
-                : orthogonalRows(normal(fold(seed, "rotation"), [rank, width], backend)),
-              source: freshAffine(fold(seed, "source"), rank, width, backend),
-            });
-          })
-        )
-      ),
-    edits: (params, spec) =>
-      blocksRead(spec, stacks).map(({ path }): HiddenEdit => {
-        const here = paramsAt(params, path) as Ends;
-        const used = Object.fromEntries(names.map((end) => [end, here[end]!])) as Ends;
-        return { kind: "hidden", path, reads: "output", delta: fn(used, run) };
-      }),
-    ...rows === "orthonormal" && {
-      project: (params: Tree) =>
-        mapTree(params, (t, path) => path.endsWith(".rotation") ? orthogonalRows(t) : t),
-    },
-  };
-}
+export const loreft: DefinedMethod<LoreftOptions> = defineMethod<LoreftOptions>({
+  name: "loreft",
+  aliases: ["reft"],
+  title: "LoReFT",
+  options: {
+    rank: option(bounded(count, "rank"), "r, the rank of the edit", 8),
+    first: option(bounded(seed, "prompt"), "p, how many first tokens of a text are edited", 7),
+    last: option(bounded(seed, "prompt"), "s, how many last tokens of a text are edited", 7),
+    ends: option(oneOf("tied", "apart"), "one edit for both ends, or one for each", "tied"),
+    dropout: option(probability, "dropout of an edited state in training", 0),
+    rows: option(oneOf("orthonormal", "free"), "what R is kept to in training", "orthonormal"),
+    subtracts: option(
+      oneOf("projection", "nothing"),
+      "what is subtracted from W h + b: R h, or nothing",
+      "projection",
+    ),
+    activation: activationOption("none"),
+    atMost: option(oneOf("half", "text"), "how many of a text's tokens either end may have", "half"),
+    stacks: option(
+      oneOf("reading", "both"),
+      "which stacks: the encoder where there is one, or both",
+      "reading",
+    ),
+  },
+  create: ({ rank, first, last, ends, dropout: p, rows, subtracts, activation: σ, atMost, stacks }) => {
+    if (first + last === 0) throw new RangeError("Expected first or last above 0 but found 0 for both");
+    const names: readonly End[] = ends === "tied" ? ["both"] : [
+      ...first > 0 ? ["first" as const] : [],
+      ...last > 0 ? ["last" as const] : [],
+    ];
+    const edit = ({ rotation, source }: Intervention, call: HiddenCall): Tensor => {
+      const h = call.y;
+      const wanted = activation(σ)(affine(source, h)); // [b, t, r]
+      const change = subtracts === "nothing"
+        ? wanted
+        : subtract(wanted, matmul(h, rotation, { transposeB: true }));
+      const added = matmul(change, rotation); // [b, t, d]
+      if (!call.train || call.key === undefined || p === 0) return added;
+      return subtract(dropout(add(h, added), p, call.key), h);
+    };
+    const run = (interventions: Ends, call: HiddenCall): Tensor => {
+      const at = firstAndLastTokens(call, first, last, atMost);
+      if (at === undefined) return multiply(call.y, 0);
+      const places = { ...at, both: add(at.first, at.last) }; // [b, t, 1]
+      return names.map((end) => multiply(edit(interventions[end]!, call), places[end]))
+        .reduce((a, b) => add(a, b));
+    };
+    return {
+      init: ({ model: { spec, backend }, key }) =>
+        freshParams(() =>
+          blocksRead(spec, stacks).flatMap(({ path, width }) =>
+            names.flatMap((end) => {
+              if (rank > width) {
+                throw new RangeError(`Expected rank up to the width ${width} but found ${rank}`);
+              }
+              const seed = fold(fold(keyOf(key), path), end);
+              return under(`${path}.${end}`, {
+                rotation: rows === "free"
+                  ? kaiming(seed, "rotation", [rank, width], backend)
+                  : orthogonalRows(normal(fold(seed, "rotation"), [rank, width], backend)),
+                source: freshAffine(fold(seed, "source"), rank, width, backend),
+              });
+            })
+          )
+        ),
+      edits: (params, spec) =>
+        blocksRead(spec, stacks).map(({ path }): HiddenEdit => {
+          const here = paramsAt(params, path) as Ends;
+          const used = Object.fromEntries(names.map((end) => [end, here[end]!])) as Ends;
+          return { kind: "hidden", path, reads: "output", delta: fn(used, run) };
+        }),
+      ...rows === "orthonormal" && {
+        project: (params: Tree) =>
+          mapTree(params, (t, path) => path.endsWith(".rotation") ? orthogonalRows(t) : t),
+      },
+    };
+  },
+  cli: { rate: 1e-3, flags: ["rank", "dropout"], common: true },
+  published: { setting: "r 8, 7 first and 7 last" },
+});
 
 /**
  * Blocks that read the prompt: the encoder's where there is one. @throws {RangeError} when there is no block.

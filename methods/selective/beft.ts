@@ -10,9 +10,10 @@
  */
 import {
   chooseTargets,
+  type DefinedMethod,
+  defineMethod,
   freshTargets,
   type MatrixPlace,
-  type Method,
   paramsAt,
   type Place,
   sizesOf,
@@ -21,6 +22,7 @@ import {
 } from "../../core/mod.ts";
 import { zeros } from "../../ops/mod.ts";
 import { freshParams } from "../shared/initial_factors.ts";
+import { TARGETS } from "../shared/target_options.ts";
 
 /** Options of BEFT. By default the value layers, or the value third of a fused projection. */
 export type BeftOptions = TargetOptions;
@@ -37,27 +39,32 @@ export type BeftOptions = TargetOptions;
  * assert.equal(count(model, adapt(model, beft())).trainable, 2 * 16); // one width a layer
  * ```
  */
-export function beft(options: BeftOptions = {}): Method {
-  const targets = { ...options, targets: options.targets ?? values };
-  return {
-    name: "beft",
-    config: { ...options },
-    init: ({ model }) =>
-      freshParams(() =>
-        freshTargets(model.spec, targets).map((place) => {
-          const [from, to] = rangeOf(place);
-          return [`${place.path}.shift`, zeros([to - from], model.backend)] as const;
-        })
-      ),
-    edits: (params, spec) =>
-      chooseTargets(spec, targets).map((place) => ({
-        kind: "linear",
-        path: place.path,
-        ...isFused(place) && { out: rangeOf(place) },
-        change: { form: "bias", bias: (paramsAt(params, place.path) as { readonly shift: Tensor }).shift },
-      })),
-  };
-}
+export const beft: DefinedMethod<BeftOptions> = defineMethod<BeftOptions>({
+  name: "beft",
+  title: "BEFT",
+  options: TARGETS,
+  create: (options) => {
+    const targets = { ...options, targets: options.targets ?? values };
+    return {
+      init: ({ model }) =>
+        freshParams(() =>
+          freshTargets(model.spec, targets).map((place) => {
+            const [from, to] = rangeOf(place);
+            return [`${place.path}.shift`, zeros([to - from], model.backend)] as const;
+          })
+        ),
+      edits: (params, spec) =>
+        chooseTargets(spec, targets).map((place) => ({
+          kind: "linear",
+          path: place.path,
+          ...isFused(place) && { out: rangeOf(place) },
+          change: { form: "bias", bias: (paramsAt(params, place.path) as { readonly shift: Tensor }).shift },
+        })),
+    };
+  },
+  cli: { rate: 1e-3, flags: ["targets"], targets: "own" },
+  published: { setting: "the values' biases" },
+});
 
 const values = (place: Place): boolean =>
   place.kind === "linear" && (place.role === "value" || place.role === "qkv");

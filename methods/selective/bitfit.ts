@@ -12,8 +12,9 @@
  * The key's bias adds one constant to all scores of a query, so it has no effect and no gradient.
  */
 import {
+  type DefinedMethod,
+  defineMethod,
   lookup,
-  type Method,
   paramsAt,
   replaceLeaf,
   type Spec,
@@ -21,6 +22,7 @@ import {
   trainableCopy,
   type WeightEdit,
 } from "../../core/mod.ts";
+import { type Filled, oneOf, option } from "../../core/options/mod.ts";
 import { zeros } from "../../ops/mod.ts";
 import { classifierLeaves } from "../shared/classifier.ts";
 import { freshParams } from "../shared/initial_factors.ts";
@@ -52,10 +54,19 @@ export interface BitfitOptions {
  * assert.equal(bitfit({ biases: "queryAndUp" }).name, "bitfit");
  * ```
  */
-export function bitfit(options: BitfitOptions = {}): Method {
-  return {
-    name: "bitfit",
-    config: { ...options },
+export const bitfit: DefinedMethod<BitfitOptions> = defineMethod<BitfitOptions>({
+  name: "bitfit",
+  title: "BitFit",
+  options: {
+    biases: option(
+      oneOf("all", "queryAndUp"),
+      "all, or those of queries and first feed-forward layers",
+      "all",
+    ),
+    missing: option(oneOf("add", "skip"), "what layers without a bias get: one of zeros, or none", "add"),
+    classifier: option(oneOf("whole", "bias"), "what trains of a classifier", "whole"),
+  },
+  create: (options) => ({
     init: ({ model }) => {
       const chosen = leavesThatTrain(model.spec, options);
       if (chosen.length === 0) {
@@ -77,8 +88,10 @@ export function bitfit(options: BitfitOptions = {}): Method {
         ...replaceLeaf(path, paramsAt(params, path) as Tensor),
         ...adds && { adds },
       })),
-  };
-}
+  }),
+  cli: { rate: 1e-3, flags: [], head: "classifier", common: true },
+  published: { setting: "every bias; zeros where there is none" },
+});
 
 /** A trained leaf, with its shape where the checkpoint lacks it. */
 interface Trained {
@@ -88,7 +101,7 @@ interface Trained {
 
 function leavesThatTrain(
   spec: Spec,
-  { biases = "all", missing = "add", classifier = "whole" }: BitfitOptions,
+  { biases, missing, classifier }: Filled<BitfitOptions>,
 ): readonly Trained[] {
   const bias = (
     place: { readonly path: string; readonly bias: boolean },

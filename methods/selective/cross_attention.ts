@@ -11,11 +11,12 @@
  * with q, k, v smaller by 1/√2, biases zero, norms one.
  */
 import {
+  type DefinedMethod,
+  defineMethod,
   fold,
   type Key,
   key as keyOf,
   type LinearPlace,
-  type Method,
   type Model,
   type NormPlace,
   paramsAt,
@@ -24,6 +25,7 @@ import {
   type Tensor,
   trainableCopy,
 } from "../../core/mod.ts";
+import { oneOf, option } from "../../core/options/mod.ts";
 import { ones, uniform, zeros } from "../../ops/mod.ts";
 import { freshParams } from "../shared/initial_factors.ts";
 
@@ -43,14 +45,21 @@ export interface CrossAttentionOptions {
  * ```ts
  * import { crossAttention } from "@graft/peft";
  * import assert from "node:assert/strict";
- * assert.equal(crossAttention({ start: "random" }).name, "crossAttention");
+ * assert.equal(crossAttention({ start: "random" }).name, "cross-attention");
  * ```
  */
-export function crossAttention(options: CrossAttentionOptions = {}): Method {
-  const { embeddings = "frozen", start = "pretrained" } = options;
-  return {
-    name: "crossAttention",
-    config: { ...options },
+export const crossAttention: DefinedMethod<CrossAttentionOptions> = defineMethod<CrossAttentionOptions>({
+  name: "cross-attention",
+  title: "cross-attention tuning",
+  options: {
+    embeddings: option(
+      oneOf("trained", "frozen"),
+      "token and position tables, and the norm after them",
+      "frozen",
+    ),
+    start: option(oneOf("pretrained", "random"), "how the attention starts", "pretrained"),
+  },
+  create: ({ embeddings, start }) => ({
     init: ({ model, key }) =>
       freshParams(() => {
         const { linears, norms } = crossPlaces(model.spec);
@@ -70,8 +79,10 @@ export function crossAttention(options: CrossAttentionOptions = {}): Method {
       ];
       return paths.map((path) => replaceLeaf(path, paramsAt(params, path) as Tensor));
     },
-  };
-}
+  }),
+  cli: { rate: 1e-4, flags: [] },
+  published: { setting: "attention to the encoder" },
+});
 
 interface CrossPlaces {
   readonly linears: readonly LinearPlace[];
@@ -84,7 +95,7 @@ function crossPlaces(spec: Spec): CrossPlaces {
   const attentions = spec.attentions.filter((place) => place.role === "cross").map((place) => place.path);
   if (attentions.length === 0) {
     throw new RangeError(
-      `Cannot place crossAttention on ${spec.architecture}: it has no attention from a decoder to an encoder`,
+      `Cannot place cross-attention on ${spec.architecture}: it has no attention from a decoder to an encoder`,
     );
   }
   const parts = spec.sublayers.filter((place) => place.role === "cross").map((place) => place.path);

@@ -4,20 +4,24 @@
  */
 import {
   checkOnce,
+  type DefinedMethod,
+  defineMethod,
   isQuantized,
-  type Json,
   leaves,
   matchesWhole,
-  type Method,
+  type MethodBody,
   nameMatches,
   nest,
   type PlacedLeaf,
   placedLeaves,
   replaceLeaf,
+  type Spec,
   trainableCopy,
   type Tree,
   weightLeaves,
 } from "../../core/mod.ts";
+import { option, places } from "../../core/options/mod.ts";
+import { withPattern } from "../shared/pattern_source.ts";
 
 /** Which leaves are trained: names or a pattern for the whole path of the leaf ("model.norm.weight"). */
 export interface OnlyOptions {
@@ -32,17 +36,32 @@ export interface OnlyOptions {
  * ```ts
  * import { fullFineTune } from "@graft/peft";
  * import assert from "node:assert/strict";
- * assert.equal(fullFineTune().name, "fullFineTune");
+ * assert.equal(fullFineTune().name, "full-fine-tune");
  * ```
  */
-export function fullFineTune(): Method {
-  return { ...training("fullFineTune", () => true), config: {} };
-}
+export const fullFineTune: DefinedMethod<Readonly<Record<never, never>>> = defineMethod({
+  name: "full-fine-tune",
+  aliases: ["full", "full-fine-tuning"],
+  title: "full fine-tuning",
+  options: {},
+  create: () => training("full-fine-tune", () => true),
+  cli: {
+    rate: 2e-5,
+    shortRate: 1e-3,
+    flags: [],
+    optimizer: "paged",
+    head: "all",
+    writes: "model",
+    common: true,
+    compared: true,
+  },
+  published: { setting: "every weight" },
+});
 
 /**
  * Trains the weights that names (equal to a path or its end) or a pattern choose.
  *
- * @throws {RangeError} at init, when a name or the pattern matches nothing, or two names the same weight.
+ * @throws {RangeError} when there is no name; at init, when a name or the pattern matches nothing, or two names the same weight.
  * @example
  * ```ts
  * import { adapt, count, freshModel, only, reference, smallConfig } from "@graft/peft";
@@ -52,33 +71,46 @@ export function fullFineTune(): Method {
  * assert.equal(trainable, 16);
  * ```
  */
-export function only(options: OnlyOptions): Method {
-  const { parameters } = options;
-  const chosen = (path: string): boolean =>
-    parameters instanceof RegExp
-      ? matchesWhole(parameters, path)
-      : parameters.some((name) => nameMatches(name, path));
-  const config: Readonly<Record<string, Json>> = {
-    parameters: parameters instanceof RegExp ? parameters.source : parameters,
-  };
-  const method = training("only", chosen);
-  const init: Method["init"] = (context) => {
-    const paths = pathsOf(weightLeaves(context.model.weights), () => true);
-    const wanted: Iterable<readonly [string, (path: string) => boolean]> = parameters instanceof RegExp
-      ? [[String(parameters), chosen]]
-      : parameters.map((name) => [`"${name}"`, (path) => nameMatches(name, path)] as const);
-    for (const [what, matches] of wanted) {
-      if (!paths.some(matches)) throw new RangeError(`${what} of only matches no weight of the model`);
+export const only: DefinedMethod<OnlyOptions> = defineMethod<OnlyOptions>({
+  name: "only",
+  title: "chosen weights",
+  options: { parameters: option(places, "which weights train, by name or pattern", []) },
+  create: ({ parameters }) => {
+    if (Array.isArray(parameters) && parameters.length === 0) {
+      throw new RangeError('Expected only\'s option "parameters" to name at least one weight but found none');
     }
-    if (!(parameters instanceof RegExp)) checkOnce("parameters of only", "a weight", parameters, paths);
-    return method.init(context);
-  };
-  return { ...method, init, config };
+    const wanted = parameters instanceof RegExp
+      ? [{ what: String(parameters), matches: (path: string) => matchesWhole(parameters, path) }]
+      : parameters.map((name) => ({ what: `"${name}"`, matches: (path: string) => nameMatches(name, path) }));
+    const { init, edits } = training("only", (path) => wanted.some(({ matches }) => matches(path)));
+    return {
+      init: (given) => {
+        const paths = pathsOf(weightLeaves(given.model.weights), () => true);
+        const idle = wanted.find(({ matches }) => !paths.some(matches));
+        if (idle !== undefined) throw new RangeError(`${idle.what} of only matches no weight of the model`);
+        if (!(parameters instanceof RegExp)) checkOnce("parameters of only", "a weight", parameters, paths);
+        return init(given);
+      },
+      edits,
+    };
+  },
+  restore: (config) => only.definition.create!(withPattern(config, "parameters")),
+  cli: { rate: 5e-5, flags: ["targets"], options: ({ targets }) => ({ parameters: targets }) },
+  published: {
+    setting: "the values' matrices",
+    options: ({ spec }) => ({ parameters: valueMatrices(spec) }),
+  },
+});
+
+/** Names of the value matrices, or of the fused matrices that contain them. */
+function valueMatrices({ linears }: Spec): readonly string[] {
+  const apart = linears.filter(({ role }) => role === "value");
+  return (apart.length > 0 ? apart : linears.filter(({ role }) => role === "qkv"))
+    .map(({ path }) => `${path}.weight`);
 }
 
-function training(name: string, chosen: (path: string) => boolean): Omit<Method, "config"> {
+function training(name: string, chosen: (path: string) => boolean): MethodBody {
   return {
-    name,
     init: ({ model }) => {
       const paths = pathsOf(placedLeaves(model), chosen);
       if (paths.length === 0) {

@@ -8,8 +8,9 @@
  */
 import {
   checkOnce,
+  type DefinedMethod,
+  defineMethod,
   matchesWhole,
-  type Method,
   nameMatches,
   type NormPlace,
   paramsAt,
@@ -18,12 +19,14 @@ import {
   type Tensor,
   trainableCopy,
 } from "../../core/mod.ts";
+import { option, places } from "../../core/options/mod.ts";
 import { freshParams } from "../shared/initial_factors.ts";
+import { withPattern } from "../shared/pattern_source.ts";
 
 /** Options of layer-norm tuning. */
 export interface LayerNormTuneOptions {
   /** Which norms: names (equal to a path or its end) or a pattern on the whole path. Default all. */
-  readonly norms?: readonly string[] | RegExp;
+  readonly norms?: readonly string[] | RegExp | undefined;
 }
 
 /**
@@ -34,15 +37,17 @@ export interface LayerNormTuneOptions {
  * ```ts
  * import { layerNormTune } from "@graft/peft";
  * import assert from "node:assert/strict";
- * assert.equal(layerNormTune({ norms: ["input_layernorm"] }).name, "layerNormTune");
+ * assert.equal(layerNormTune({ norms: ["input_layernorm"] }).name, "layer-norm-tune");
  * ```
  */
-export function layerNormTune(options: LayerNormTuneOptions = {}): Method {
-  const { norms } = options;
-  return {
-    name: "layerNormTune",
-    config: norms === undefined ? {} : { norms: norms instanceof RegExp ? norms.source : norms },
+export const layerNormTune: DefinedMethod<LayerNormTuneOptions> = defineMethod<LayerNormTuneOptions>({
+  name: "layer-norm-tune",
+  aliases: ["layer-norm", "ln-tuning"],
+  title: "LN-tuning",
+  options: { norms: option(places, "which norms, by name or pattern; by default all") },
+  create: (options) => ({
     init: ({ model }) => {
+      const { norms } = options;
       const paths = chosenNorms(model.spec, options).map(({ path }) => path);
       if (Array.isArray(norms)) checkOnce("norms", "a norm", norms as readonly string[], paths);
       return freshParams(() =>
@@ -51,8 +56,16 @@ export function layerNormTune(options: LayerNormTuneOptions = {}): Method {
     },
     edits: (params, spec) =>
       normLeaves(spec, options).map((path) => replaceLeaf(path, paramsAt(params, path) as Tensor)),
-  };
-}
+  }),
+  restore: (config) => layerNormTune(withPattern(config, "norms")),
+  cli: {
+    rate: 1e-3,
+    flags: ["targets"],
+    options: ({ targets }) => ({ norms: targets }),
+    common: true,
+  },
+  published: { setting: "every norm" },
+});
 
 /**
  * The norms that options choose, in the model's order.
@@ -74,7 +87,7 @@ export function chosenNorms(spec: Spec, { norms }: LayerNormTuneOptions): readon
   };
   if (norms === undefined || norms instanceof RegExp) {
     const chosen = spec.norms.filter(({ path }) => norms === undefined || matchesWhole(norms, path));
-    if (chosen.length === 0) throw none(String(norms ?? "layerNormTune"));
+    if (chosen.length === 0) throw none(String(norms ?? "layer-norm-tune"));
     return chosen;
   }
   for (const name of norms) {

@@ -4,6 +4,8 @@
  * embedding keeps the shared one.
  */
 import {
+  type DefinedMethod,
+  defineMethod,
   type Edit,
   fn,
   type HeadPlace,
@@ -11,7 +13,6 @@ import {
   leaves,
   type LinearEdit,
   lookup,
-  type Method,
   type Model,
   nameMatches,
   nest,
@@ -22,6 +23,7 @@ import {
   type Tree,
   weightLeaves,
 } from "../../core/mod.ts";
+import { anything, fields, list, option, record, text } from "../../core/options/mod.ts";
 import { add, matmul, subtract } from "../../ops/mod.ts";
 
 /** Options of whole modules. */
@@ -32,14 +34,17 @@ export interface ModulesToSaveOptions {
    * As what the modules came, where they are a prediction head of a class of AdapterHub's: its name, and the fields of its
    * `head_config.json`. Says nothing of what they compute; an AdapterHub folder is written by it.
    */
-  readonly head?: { readonly name: string; readonly config: Readonly<Record<string, Json>> };
+  readonly head?: SavedHead | undefined;
 }
+
+/** A prediction head's name and fields. */
+type SavedHead = { readonly name: string; readonly config: Readonly<Record<string, Json>> };
 
 /**
  * Whole modules as a method, usually one part of a composition. Parameters are f32 copies under the
  * checkpoint's names.
  *
- * @throws {RangeError} at init, when a name matches no module.
+ * @throws {RangeError} when there is no name; at init, when a name matches no module.
  * @example
  * ```ts
  * import { compose, lora, modulesToSave } from "@graft/peft";
@@ -48,17 +53,31 @@ export interface ModulesToSaveOptions {
  * assert.equal(method.name, "compose(lora, saved)");
  * ```
  */
-export function modulesToSave(options: ModulesToSaveOptions): Method {
-  return {
-    name: "modulesToSave",
-    config: { ...options },
-    init: ({ model }) =>
-      nest(
-        savedLeaves(model, options).map(({ path, source }) => [path, trainableCopy(model, source)] as const),
-      ) as Tree,
-    edits: (params, spec) => leaves(params).map(([path, value]) => replaceWeight(spec, path, value)),
-  };
-}
+export const modulesToSave: DefinedMethod<ModulesToSaveOptions> = defineMethod<ModulesToSaveOptions>({
+  name: "modules-to-save",
+  title: "whole modules",
+  options: {
+    modules: option(list(text), "names of modules: lm_head, norm, layers.1.mlp", []),
+    head: option(
+      fields<SavedHead>({ name: text, config: record(anything) }),
+      "the name and fields of the prediction head of AdapterHub's that the modules are",
+    ),
+  },
+  create: (options) => {
+    if (options.modules.length === 0) throw noModule();
+    return {
+      init: ({ model }) =>
+        nest(
+          savedLeaves(model, options).map(({ path, source }) =>
+            [path, trainableCopy(model, source)] as const
+          ),
+        ) as Tree,
+      edits: (params, spec) => leaves(params).map(([path, value]) => replaceWeight(spec, path, value)),
+    };
+  },
+});
+
+const noModule = (): RangeError => new RangeError("Expected modules to name at least one but found none");
 
 /** One weight of a saved module, and the leaf from which it is initialized (another one for a tied head). */
 export interface SavedLeaf {
@@ -96,7 +115,7 @@ export function savedLeaves(model: Model, { modules }: ModulesToSaveOptions): re
     const module = parents(leaf.path).find((parent) => modules.some((name) => nameMatches(name, parent)));
     return module === undefined ? [] : [{ ...leaf, module }];
   });
-  if (modules.length === 0) throw new RangeError("Expected modules to name at least one but found none");
+  if (modules.length === 0) throw noModule();
   for (const name of modules) {
     if (!all.some((leaf) => parents(leaf.path).some((parent) => nameMatches(name, parent)))) {
       throw new RangeError(`"${name}" matches no module of the model`);

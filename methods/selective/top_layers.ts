@@ -7,7 +7,8 @@
  * base.
  */
 import {
-  type Method,
+  type DefinedMethod,
+  defineMethod,
   paramsAt,
   replaceLeaf,
   type Spec,
@@ -16,15 +17,15 @@ import {
   type Tensor,
   trainableCopy,
 } from "../../core/mod.ts";
+import { bounded, count, type Filled, oneOf, option } from "../../core/options/mod.ts";
 import { freshParams } from "../shared/initial_factors.ts";
-import { checkPositive } from "../shared/option_checks.ts";
 
 /** Options of top-layer tuning. */
 export interface TopLayersOptions {
   /** k, number of blocks from the top. Default 1. */
   readonly blocks?: number;
   /** Which stack, where the model has two. */
-  readonly stack?: Stack;
+  readonly stack?: Stack | undefined;
   /** Final norm, pooler and heads above the blocks. Default "trained". */
   readonly above?: "trained" | "frozen";
   /** The matrix of a tied head. Default "frozen". */
@@ -40,23 +41,33 @@ export interface TopLayersOptions {
  * ```ts
  * import { topLayers } from "@graft/peft";
  * import assert from "node:assert/strict";
- * assert.equal(topLayers({ blocks: 2 }).name, "topLayers");
+ * assert.equal(topLayers({ blocks: 2 }).name, "top-layers");
  * ```
  */
-export function topLayers(options: TopLayersOptions = {}): Method {
-  checkPositive("blocks", options.blocks ?? 1);
-  return {
-    name: "topLayers",
-    config: { ...options },
+export const topLayers: DefinedMethod<TopLayersOptions> = defineMethod<TopLayersOptions>({
+  name: "top-layers",
+  title: "top-layer tuning",
+  options: {
+    blocks: option(bounded(count, "blocks"), "k, how many blocks from the top", 1),
+    stack: option(oneOf("encoder", "decoder"), "which stack, where the model has two"),
+    above: option(oneOf("trained", "frozen"), "final norm, pooler and heads above the blocks", "trained"),
+    tied: option(oneOf("trained", "frozen"), "the matrix of a head tied to the embedding", "frozen"),
+  },
+  create: (options) => ({
     init: ({ model }) =>
       freshParams(() => topLeaves(model.spec, options).map((path) => [path, trainableCopy(model, path)])),
     edits: (params, spec) =>
       topLeaves(spec, options).map((path) => replaceLeaf(path, paramsAt(params, path) as Tensor)),
-  };
-}
+  }),
+  cli: { rate: 5e-5, shortRate: 1e-3, flags: [], head: "all" },
+  published: {
+    setting: "last block and what is above",
+    options: ({ spec }) => spec.stacks.length > 1 ? { stack: "decoder" } : {},
+  },
+});
 
-function topLeaves(spec: Spec, options: TopLayersOptions): readonly string[] {
-  const { blocks = 1, above = "trained", tied = "frozen" } = options;
+function topLeaves(spec: Spec, options: Filled<TopLayersOptions>): readonly string[] {
+  const { blocks, above, tied } = options;
   const { stack, layers, entrance } = stackOf(spec, options);
   if (blocks > layers) {
     throw new RangeError(`Expected at most the ${layers} blocks of the ${stack} but found ${blocks}`);
@@ -87,12 +98,12 @@ function topLeaves(spec: Spec, options: TopLayersOptions): readonly string[] {
   ];
 }
 
-function stackOf(spec: Spec, { stack }: TopLayersOptions): StackPlace {
+function stackOf(spec: Spec, { stack }: Pick<TopLayersOptions, "stack">): StackPlace {
   const found = stack === undefined ? spec.stacks : spec.stacks.filter((place) => place.stack === stack);
   const [first, ...more] = found;
   if (first === undefined || more.length > 0) {
     throw new RangeError(
-      `Cannot place topLayers on ${spec.architecture}: it has ${
+      `Cannot place top-layers on ${spec.architecture}: it has ${
         spec.stacks.map((s) => s.stack).join(" and ")
       }; ` +
         "say which with stack",

@@ -9,13 +9,14 @@
  */
 import {
   castTo,
+  type DefinedMethod,
+  defineMethod,
   type Edit,
   type EmbeddingPlace,
   fn,
   type HeadPlace,
   type LinearEdit,
   lookup,
-  type Method,
   nameMatches,
   nest,
   paramsAt,
@@ -25,6 +26,7 @@ import {
   type Tree,
   type WeightEdit,
 } from "../../core/mod.ts";
+import { any, bounded, list, option, record, seed } from "../../core/options/mod.ts";
 import {
   add,
   gatherRows,
@@ -52,42 +54,59 @@ export interface TokenRows {
   readonly ids: readonly number[];
 }
 
+const ids = bounded(list(seed), "vocabulary");
+
 /**
  * Trainable tokens as a method. Parameters: the rows [n, d] under their table's path, `model.embed_tokens.rows`.
  *
- * @throws {RangeError} when an id repeats; at init and when grafted, when an id is not a row or a name
+ * @throws {RangeError} when there is no id, or one repeats; at init and when grafted, when an id is not a row or a name
  * matches no table.
  * @example
  * ```ts
  * import { trainableTokens } from "@graft/peft";
  * import assert from "node:assert/strict";
- * assert.equal(trainableTokens({ tokens: [7, 3] }).name, "trainableTokens");
+ * assert.equal(trainableTokens({ tokens: [7, 3] }).name, "trainable-tokens");
  * ```
  */
-export function trainableTokens(options: TrainableTokensOptions): Method {
-  for (const ids of isList(options.tokens) ? [options.tokens] : Object.values(options.tokens)) checkIds(ids);
-  return {
-    name: "trainableTokens",
-    config: { ...options },
-    init: ({ model }) =>
-      nest(
-        tokenRows(model.spec, options).map(({ place, ids }) => {
-          const table = lookup(model.weights, `${tableOf(place)}.weight`) as Tensor;
-          return [
-            `${place.path}.rows`,
-            scope(() => gatherRows(table, integers(ids, model.backend))),
-          ] as const;
+export const trainableTokens: DefinedMethod<TrainableTokensOptions> = defineMethod<TrainableTokensOptions>({
+  name: "trainable-tokens",
+  title: "trainable tokens",
+  options: {
+    tokens: option(
+      any<[readonly number[], Readonly<Record<string, readonly number[]>>]>(ids, record(ids)),
+      "ids of the rows that train, for every token embedding or by name of a table",
+      [],
+    ),
+  },
+  create: (options) => {
+    const { tokens } = options;
+    for (const ids of isList(tokens) ? [tokens] : Object.values(tokens)) checkIds(ids);
+    return {
+      init: ({ model }) =>
+        nest(
+          tokenRows(model.spec, options).map(({ place, ids }) => {
+            const table = lookup(model.weights, `${tableOf(place)}.weight`) as Tensor;
+            return [
+              `${place.path}.rows`,
+              scope(() => gatherRows(table, integers(ids, model.backend))),
+            ] as const;
+          }),
+        ) as Tree,
+      edits: (params, spec) =>
+        tokenRows(spec, options).map(({ place, ids }): Edit => {
+          const { rows } = paramsAt(params, place.path) as { readonly rows: Tensor };
+          return tableOf(place) === place.path
+            ? replaceRows(`${place.path}.weight`, ids, rows)
+            : replaceScores(place.path, ids, rows);
         }),
-      ) as Tree,
-    edits: (params, spec) =>
-      tokenRows(spec, options).map(({ place, ids }): Edit => {
-        const { rows } = paramsAt(params, place.path) as { readonly rows: Tensor };
-        return tableOf(place) === place.path
-          ? replaceRows(`${place.path}.weight`, ids, rows)
-          : replaceScores(place.path, ids, rows);
-      }),
-  };
-}
+    };
+  },
+  cli: { rate: 1e-3, flags: [] },
+  published: {
+    setting: "10 rows",
+    options: () => ({ tokens: Array.from({ length: 10 }, (_, i) => i) }),
+  },
+});
 
 /**
  * The tables that options choose.
@@ -213,9 +232,11 @@ const isList = (tokens: TrainableTokensOptions["tokens"]): tokens is readonly nu
   Array.isArray(tokens);
 
 function checkIds(ids: readonly number[]): void {
-  if (ids.length === 0) throw new RangeError("Expected at least one token id but found none");
-  const bad = ids.find((id) => !Number.isInteger(id) || id < 0);
-  if (bad !== undefined) throw new RangeError(`Expected token ids from 0 but found ${bad}`);
+  if (ids.length === 0) {
+    throw new RangeError(
+      'Expected trainable-tokens\'s option "tokens" to have at least one token id but found none',
+    );
+  }
   const again = ids.find((id, i) => ids.indexOf(id) !== i);
   if (again !== undefined) throw new RangeError(`Expected each token id once but found ${again} again`);
 }

@@ -10,14 +10,16 @@
  * the layers) or normal. A stack's last norm, where there is one, is applied after the mixing.
  */
 import {
+  type DefinedMethod,
+  defineMethod,
   fn,
   fold,
   key as keyOf,
-  type Method,
   onlyStack,
   type SideCall,
   type Tensor,
 } from "../../core/mod.ts";
+import { oneOf, option } from "../../core/options/mod.ts";
 import { addAll, concat, matmul, multiply, normal, reshape, slice, softmax, zeros } from "../../ops/mod.ts";
 import { freshParams } from "../shared/initial_factors.ts";
 import { lastNorms, readLastNorms } from "./side_weights.ts";
@@ -41,24 +43,28 @@ export interface AttentionFusionOptions {
  * ```ts
  * import { attentionFusion } from "@graft/peft";
  * import assert from "node:assert/strict";
- * assert.equal(attentionFusion({ scale: "root" }).name, "attentionFusion");
+ * assert.equal(attentionFusion({ scale: "root" }).name, "attention-fusion");
  * ```
  */
-export function attentionFusion(options: AttentionFusionOptions = {}): Method {
-  const { embedding = "excluded", scale = "none", query = "zero" } = options;
-  return {
-    name: "attentionFusion",
-    config: { embedding, scale, query },
+export const attentionFusion: DefinedMethod<AttentionFusionOptions> = defineMethod<AttentionFusionOptions>({
+  name: "attention-fusion",
+  title: "attention fusion",
+  options: {
+    embedding: option(oneOf("included", "excluded"), "whether the embedded input is a layer", "excluded"),
+    scale: option(oneOf("none", "root"), "by what scores are divided: nothing, or √d", "none"),
+    query: option(oneOf("zero", "normal"), "how q starts", "zero"),
+  },
+  create: ({ embedding, scale, query }) => ({
     init: ({ model: { spec, backend }, key }) =>
       freshParams(() => {
-        const { width } = onlyStack(spec, "attentionFusion");
+        const { width } = onlyStack(spec, "attention-fusion");
         const start = query === "zero"
           ? zeros([width], backend)
           : normal(fold(keyOf(key), "query"), [width], backend, 0.02);
         return [["query", start]];
       }),
     edits: (params, spec) => {
-      const { path, stack, layers, width } = onlyStack(spec, "attentionFusion");
+      const { path, stack, layers, width } = onlyStack(spec, "attention-fusion");
       const first = embedding === "included" ? -1 : 0;
       const read = Array.from({ length: layers - first }, (_, i) => first + i);
       const norms = lastNorms(spec);
@@ -71,5 +77,7 @@ export function attentionFusion(options: AttentionFusionOptions = {}): Method {
       };
       return [{ kind: "side", path, stack, run: fn(params["query"] as Tensor, run) }];
     },
-  };
-}
+  }),
+  cli: { rate: 1e-2, flags: [] },
+  published: { setting: "one query" },
+});

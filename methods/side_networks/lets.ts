@@ -19,12 +19,13 @@
  */
 import {
   type Adapter,
+  type DefinedMethod,
+  defineMethod,
   fn,
   fold,
   key as keyOf,
   leaves,
   lookup,
-  type Method,
   nest,
   onlyStack,
   read as numbersOf,
@@ -33,6 +34,7 @@ import {
   type Tensor,
   type Tree,
 } from "../../core/mod.ts";
+import { bounded, list, oneOf, option, seed } from "../../core/options/mod.ts";
 import {
   add,
   addAll,
@@ -50,18 +52,19 @@ import {
   zeros,
 } from "../../ops/mod.ts";
 import { freshParams } from "../shared/initial_factors.ts";
+import { nonNegative } from "../shared/number_schemas.ts";
 import { blockLeaves, lastNorms, read, readLastNorms } from "./side_weights.ts";
 
 /** Options of LeTS. */
 export interface LetsOptions {
   /** Blocks with a branch; the others are shared. Default all. */
-  readonly layers?: readonly number[];
+  readonly layers?: readonly number[] | undefined;
   /** Which matrices of a branch have a δ: the attention's (default), or all of the block. */
   readonly deltas?: "attention" | "block";
   /** What is pooled over the layers: the first token, for classifiers (default), or each token by itself. */
   readonly pool?: "first" | "each";
   /** λ of the search for branches to omit; default: no search. */
-  readonly search?: number;
+  readonly search?: number | undefined;
 }
 
 /** What is trained besides the gates. */
@@ -83,14 +86,20 @@ type LetsParams = {
  * assert.equal(lets({ layers: [8, 9, 10, 11] }).name, "lets");
  * ```
  */
-export function lets(options: LetsOptions = {}): Method {
-  const { layers, deltas = "attention", pool = "first", search } = options;
-  if (search !== undefined && !(search >= 0)) {
-    throw new RangeError(`Expected search to be at least 0 but found ${search}`);
-  }
-  return {
-    name: "lets",
-    config: { ...layers && { layers }, deltas, pool, ...search !== undefined && { search } },
+export const lets: DefinedMethod<LetsOptions> = defineMethod<LetsOptions>({
+  name: "lets",
+  title: "LeTS",
+  options: {
+    layers: option(bounded(list(seed), "blocks"), "blocks with a branch, by number; by default all"),
+    deltas: option(oneOf("attention", "block"), "which matrices of a branch change", "attention"),
+    pool: option(
+      oneOf("first", "each"),
+      "what is pooled over the layers: the first token, or each by itself",
+      "first",
+    ),
+    search: option(nonNegative, "λ of the search for branches to omit; by default no search"),
+  },
+  create: ({ layers, deltas, pool, search }) => ({
     init: ({ model: { spec, backend }, key }) =>
       freshParams(() => {
         const { width } = onlyStack(spec, "lets");
@@ -135,8 +144,15 @@ export function lets(options: LetsOptions = {}): Method {
         return reshape(multiply(addAll(gates), search / gates.length), []);
       },
     },
-  };
-}
+  }),
+  cli: {
+    rate: 1e-3,
+    flags: [],
+    // A causal model predicts from every token.
+    options: (_, { stacks }) => ({ pool: stacks[0]?.stack === "decoder" ? "each" : "first" }),
+  },
+  published: { setting: "every layer's attention" },
+});
 
 /**
  * The branches whose gates are at least one half after a search: `lets({ ...options, layers })` then trains

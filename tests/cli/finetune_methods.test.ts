@@ -148,7 +148,7 @@ Deno.test("graft finetune says before any step which options a method has", asyn
     [{ method: "trainable-tokens" }, /Expected --options '\{"tokens": \[ids\]\}'/],
     [{ method: "only" }, /Expected --targets with --method only/],
     [{ method: "houlsby", length: 3 }, /Cannot use --length with --method houlsby: it has --bottleneck/],
-    [{ method: "cross-attention" }, /Cannot place crossAttention on llama/],
+    [{ method: "cross-attention" }, /Cannot place cross-attention on llama/],
   ];
   for (const [flags, complaint] of cases) {
     const output = `${folder.path}/refused`;

@@ -357,7 +357,7 @@ Deno.test("graft methods prints the table, and one line for what is wrong", asyn
     assert.match(plain.said, /\ncrossAttention .* not on this model\n/);
     assert.match(
       plain.complaints,
-      /^crossAttention: Cannot place crossAttention on bert: it has no attention/,
+      /^crossAttention: Cannot place cross-attention on bert: it has no attention/,
     );
     const article = await run("--config", config, "--only", "ia3", "--article");
     assert.match(article.said, /No overhead ≠ Extra gating/);

@@ -300,7 +300,7 @@ Deno.test("saveAdapter() refuses what a PEFT folder cannot hold", async () => {
   });
   const refused: readonly (readonly [Model, Method, RegExp])[] = [
     [model, pfeiffer({ reduction: 4 }) as Method, /Cannot save "pfeiffer" as a PEFT folder/],
-    [model, fullFineTune(), /Cannot save "fullFineTune" as a PEFT folder/],
+    [model, fullFineTune(), /Cannot save "full-fine-tune" as a PEFT folder/],
     [model, two, /one main part, not two/],
     [model, inside, /"model\.layers\.1\.mlp\.gate_proj" is adapted and lies in a saved module/],
     [model, modulesToSave({ modules: ["lm_head"] }), /whole modules alone/],

@@ -177,7 +177,10 @@ publishedCount("loreft() of LLaMA-7B has 2,097,408 numbers tied and twice as man
 printedShares("loreft()", [["LoReFT, LLaMA-7B r 8", 2_097_408, "LLaMA-7B", "0.031"]]);
 badOptions("loreft()", [
   [() => loreft({ first: 0, last: 0 }), /Expected first or last above 0/],
-  [() => loreft({ first: -1 }), /Expected first to be an integer of at least 0/],
+  [
+    () => loreft({ first: -1 }),
+    /^Expected loreft.s option "first" to be a non-negative integer .* but found -1$/,
+  ],
 ]);
 needsPlaces("loreft()", loreft(), /Cannot place loreft/);
 adapterHubCase("loreft", ["bert_text", "llama"], loreft({ rank: 3, first: 1, last: 1, ends: "apart" }));

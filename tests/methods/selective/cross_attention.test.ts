@@ -106,7 +106,7 @@ selectiveGolden("cross_t5", "t5", crossAttention());
 misfits("crossAttention()", [
   [
     () => crossAttention(),
-    /^Cannot place crossAttention on llama: it has no attention from a decoder to an encoder$/,
+    /^Cannot place cross-attention on llama: it has no attention from a decoder to an encoder$/,
   ],
 ]);
 Deno.test("crossAttention() lowers the loss in twelve steps", () =>

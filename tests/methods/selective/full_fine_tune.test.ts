@@ -1,7 +1,7 @@
 /** fullFineTune(), only(): the laws of methods and what is refused. */
 import { weightLeaves } from "../../../core/mod.ts";
-import { fullFineTune, only } from "../../../methods/mod.ts";
-import { misfits } from "../../support/bad_options.ts";
+import { fullFineTune, only, type OnlyOptions } from "../../../methods/mod.ts";
+import { badOptions, misfits } from "../../support/bad_options.ts";
 import { just, sum } from "../../support/law_counts.ts";
 import { methodLaws } from "../../support/method_laws.ts";
 
@@ -29,6 +29,16 @@ methodLaws("only() of a norm and a projection", {
   },
 });
 
+badOptions("only()", [
+  [
+    () => only({} as OnlyOptions),
+    /^Expected only.s option "parameters" to name at least one weight but found/,
+  ],
+  [
+    () => only({ parameters: "norm" as never }),
+    /^Expected only.s option "parameters" to be a list of names or/,
+  ],
+]);
 misfits("only()", [
   [
     () => only({ parameters: ["norm.weight", "model.norm.weight"] }),

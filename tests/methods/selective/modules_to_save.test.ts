@@ -1,8 +1,9 @@
 /** Whole modules obey the laws of methods, have their count, and refuse names that match nothing. */
 import assert from "node:assert/strict";
 import { compose } from "../../../core/mod.ts";
-import { modulesToSave } from "../../../methods/mod.ts";
+import { modulesToSave, type ModulesToSaveOptions } from "../../../methods/mod.ts";
 import { reference } from "../../../ops/reference/mod.ts";
+import { badOptions } from "../../support/bad_options.ts";
 import { methodLaws } from "../../support/method_laws.ts";
 import { publishedCount, trainableOf } from "../../support/published_counts.ts";
 import { robertaOf } from "../../support/published_shapes.ts";
@@ -15,6 +16,10 @@ methodLaws("modulesToSave() with a tied head of its own", {
   models: [(backend, key) => tinyGpt2(backend, key)],
   counts: () => ({ trainable: 11 * 12 + 2 * 12 }), // the head, and weight and bias of the norm
 });
+
+badOptions("modulesToSave()", [
+  [() => modulesToSave({} as ModulesToSaveOptions), "Expected modules to name at least one but found none"],
+]);
 
 Deno.test("modulesToSave() refuses a name that matches nothing", () => {
   const model = tinyLlama(reference(), 0);

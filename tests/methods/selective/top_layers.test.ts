@@ -43,7 +43,10 @@ methodLaws("topLayers() of T5's decoder", {
 selectiveGolden("top_bert", "bert_text", topLayers());
 trains("topLayers()", () => topLayers(), () => topLayers({ tied: "trained" }));
 badOptions("topLayers()", [
-  [() => topLayers({ blocks: 0 }), /^Expected blocks to be a positive integer but found 0$/],
+  [
+    () => topLayers({ blocks: 0 }),
+    /^Expected top-layers.s option "blocks" to be a positive integer .* but found 0$/,
+  ],
 ]);
 misfits("topLayers()", [
   [() => topLayers({ blocks: 3 }), /^Expected at most the 2 blocks of the decoder but found 3$/],
@@ -51,7 +54,7 @@ misfits("topLayers()", [
 misfits("topLayers() on T5", [
   [
     () => topLayers(),
-    /^Cannot place topLayers on t5: it has encoder and decoder; say which with stack$/,
+    /^Cannot place top-layers on t5: it has encoder and decoder; say which with stack$/,
   ],
 ], { model: () => tinyT5(reference(), 0) });
 publishedCount(

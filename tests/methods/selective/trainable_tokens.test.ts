@@ -1,6 +1,6 @@
 /** Trainable tokens obey the laws of methods; only the chosen rows move. */
 import assert from "node:assert/strict";
-import { trainableTokens } from "../../../mod.ts";
+import { trainableTokens, type TrainableTokensOptions } from "../../../mod.ts";
 import {
   type Batch,
   forward,
@@ -93,9 +93,13 @@ for (const name of ALL_BACKENDS) {
 
 Deno.test("trainableTokens() refuses ids that are no rows, and other rows of a tied head than of its embedding", () => {
   const [untied, tied] = [tinyLlama(reference(), 0), tinyGpt2(reference(), 0)];
-  assert.throws(() => trainableTokens({ tokens: [] }), /at least one token id/);
+  assert.throws(() => trainableTokens({ tokens: [] }), /option "tokens" to have at least one token id/);
+  assert.throws(() => trainableTokens({} as TrainableTokensOptions), /option "tokens" to have at least one/);
   assert.throws(() => trainableTokens({ tokens: [1, 2, 1] }), /once but found 1 again/);
-  assert.throws(() => trainableTokens({ tokens: { wte: [-1] } }), /from 0 but found -1/);
+  assert.throws(
+    () => trainableTokens({ tokens: { wte: [-1] } }),
+    /option "tokens" to be a list, each a non-negative integer.* but found \{"wte":\[-1\]\}$/,
+  );
   assert.throws(
     () => trainableTokens({ tokens: [11] }).init({ model: untied, key: 0 }),
     /below 11 .* found 11/,

@@ -19,7 +19,7 @@ for (const embedding of ["included", "excluded"] as const) {
   });
 }
 
-lowersLoss("attentionFusion", attentionFusion(), 0.1);
+lowersLoss("attention-fusion", attentionFusion(), 0.1);
 freshNumbers(
   "attentionFusion()",
   async ({ numbers }) => assert.equal(largestOf(await numbers(attentionFusion(), /query/)), 0),
@@ -29,7 +29,7 @@ publishedCount("attentionFusion() of BERT-base trains one vector, 0.0007 %", () 
   assert.equal(trainable, 768);
   assert.equal((100 * trainable / base).toFixed(4), "0.0007");
 });
-needsPlaces("attentionFusion()", attentionFusion(), /Cannot place attentionFusion on none/);
+needsPlaces("attentionFusion()", attentionFusion(), /Cannot place attention-fusion on none/);
 adapterHubCase(
   "attention_fusion",
   ["bert_text"],

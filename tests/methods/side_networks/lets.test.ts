@@ -64,6 +64,9 @@ freshNumbers(
   "lets()",
   async ({ numbers }) => assert.equal(largestOf(await numbers(lets({ pool: "each" }), /deltas/)), 0),
 );
-badOptions("lets()", [[() => lets({ search: -1 }), /Expected search to be at least 0/]]);
+badOptions("lets()", [[
+  () => lets({ search: -1 }),
+  /^Expected lets.s option "search" to be a number of at least 0 but found -1$/,
+]]);
 adapterHubCase("lets", ["bert_text"], lets({ layers: [0, 2] }));
 adapterHubCase("lets", ["llama"], lets({ pool: "each", search: 0.3 }));
