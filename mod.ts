@@ -47,7 +47,6 @@ export { constant, cosine, type Schedule } from "./train/schedule.ts";
 export type { Resume, Snapshot, StepReport, Training, TrainOptions } from "./train/training.ts";
 export { type DiffPruningRecipe, trainDiffPruning } from "./recipes/diff_pruning.ts";
 export { type FarRecipe, trainFar } from "./recipes/far.ts";
-export { type FishBudget, fishBudget, fisherMask, type FisherMaskOptions } from "./recipes/fish_mask.ts";
 export {
   type IntrinsicDimension,
   intrinsicDimension,

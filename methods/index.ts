@@ -42,9 +42,12 @@ import { beft } from "./selective/beft.ts";
 import { beftPeft } from "./selective/beft_peft.ts";
 import { bitfit } from "./selective/bitfit.ts";
 import { crossAttention } from "./selective/cross_attention.ts";
+import { diffPruning } from "./selective/diff_pruning.ts";
+import { fishMaskDefinition } from "./selective/fish_mask.ts";
 import { fullFineTune, only } from "./selective/full_fine_tune.ts";
 import { layerNormTune } from "./selective/layer_norm_tune.ts";
 import { modulesToSave } from "./selective/modules_to_save.ts";
+import { diffPruningFixedDefinition } from "./selective/pruned_diff.ts";
 import { topLayers } from "./selective/top_layers.ts";
 import { trainableTokens } from "./selective/trainable_tokens.ts";
 import { attentionFusion } from "./side_networks/attention_fusion.ts";
@@ -134,10 +137,13 @@ export const FAMILIES: Readonly<Record<string, readonly MethodDefinition[]>> = {
     beft.definition,
     bitfit.definition,
     crossAttention.definition,
+    diffPruning.definition,
+    fishMaskDefinition,
     fullFineTune.definition,
     only.definition,
     layerNormTune.definition,
     modulesToSave.definition,
+    diffPruningFixedDefinition,
     topLayers.definition,
     trainableTokens.definition,
   ],

@@ -1,29 +1,18 @@
 /**
  * DiffPruning's three stages (arXiv 2012.07463, section 3): differences and gates together; projection to the
- * target sparsity; training of the kept differences alone. The gradients of gates and differences are clipped
- * separately, as in the authors' code.
+ * target sparsity; training of the kept differences alone.
  */
-import { adapt, type Adapter, dispose, type Model } from "../core/mod.ts";
-import {
-  diffPruning,
-  type DiffPruningOptions,
-  gatedSize,
-  isGate,
-} from "../methods/selective/diff_pruning.ts";
-import { keptCount, prunedDiff, type PrunedDiffOptions } from "../methods/selective/pruned_diff.ts";
+import type { Adapter, Model } from "../core/mod.ts";
+import { type KeptDifferences, keptDifferences } from "../methods/selective/diff_pruning.ts";
 import type { Rows } from "../train/mod.ts";
-import { type StageOptions, trainStage } from "./stage.ts";
+import { type StageOptions, stages, trainStage } from "./stage.ts";
 
 /** Options of the stages. */
-export interface DiffPruningRecipe extends PrunedDiffOptions {
-  /** Options of the first stage's method. */
-  readonly method?: DiffPruningOptions;
+export interface DiffPruningRecipe extends KeptDifferences {
   /** The first stage. The authors: δ at 1e-5 to 5e-5, 3 epochs. */
   readonly gated: StageOptions;
   /** The last stage. */
   readonly fixed: StageOptions;
-  /** Seed for all random choices, default 0. */
-  readonly seed?: number;
 }
 
 /**
@@ -44,14 +33,8 @@ export interface DiffPruningRecipe extends PrunedDiffOptions {
 export async function trainDiffPruning(
   model: Model,
   rows: Rows,
-  recipe: DiffPruningRecipe,
+  { gated, fixed, ...kept }: DiffPruningRecipe,
 ): Promise<Adapter> {
-  keptCount(gatedSize(model, recipe.method?.frozen), recipe.ratio);
-  const fresh = adapt(model, diffPruning(recipe.method), recipe.seed ?? 0);
-  const gated = await trainStage(model, fresh, rows, {
-    clipGroup: (path) => isGate(path) ? "gates" : "differences",
-    ...recipe.gated,
-  });
-  const pruned = await prunedDiff(model, gated, recipe).finally(() => dispose(gated.params));
-  return await trainStage(model, pruned, rows, recipe.fixed);
+  const pruned = await keptDifferences(model, kept, stages(model, rows, { gated }));
+  return await trainStage(model, pruned, rows, fixed);
 }

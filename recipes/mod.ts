@@ -14,10 +14,10 @@
  *
  * @module
  */
+export * from "../methods/selective/fisher_mask.ts";
 export * from "./adamix.ts";
 export * from "./diff_pruning.ts";
 export * from "./far.ts";
-export * from "./fish_mask.ts";
 export * from "./intrinsic_dimension.ts";
 export * from "./lt_sft.ts";
 export * from "./soft_prompts.ts";

@@ -1,5 +1,5 @@
 /** One stage of a method with several: a whole training run that returns the adapter. */
-import { type Adapter, copyTree, dispose, type Model, type Tree } from "../core/mod.ts";
+import { type Adapter, copyTree, dispose, type Model, type Preparing, type Tree } from "../core/mod.ts";
 import { type Rows, startTraining, type StepReport, type TrainOptions } from "../train/mod.ts";
 
 /** Options of a stage's training, and a callback for its steps. */
@@ -42,4 +42,38 @@ export async function trainStage<P extends Tree>(
   } finally {
     run.dispose();
   }
+}
+
+/**
+ * How a recipe trains the stages of a method, with options for each by the stage's name.
+ *
+ * @throws {RangeError} on a stage of another name.
+ * @example
+ * ```ts
+ * import { adapt, freshModel, lora, reference, smallConfig } from "@graft/peft";
+ * import { stages } from "@graft/peft/recipes";
+ * import { rowsFrom } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const rows = rowsFrom([{ inputIds: [1, 2, 3], labels: [1, 2, 3] }]);
+ * const warm = { learningRate: 0.05, batching: { kind: "buckets", batchSize: 1 }, pad: 0 } as const;
+ * const train = stages(model, rows, { warm });
+ * const adapter = await train(adapt(model, lora({ rank: 2 })), { name: "warm" });
+ * assert.equal(adapter.method.name, "lora");
+ * ```
+ */
+export function stages(
+  model: Model,
+  rows: Rows,
+  options: Readonly<Record<string, StageOptions>>,
+): Preparing["train"] {
+  return async (adapter, { name, steps, clipGroup }) => {
+    const own = options[name];
+    if (own === undefined) throw new RangeError(`There are no options for the stage "${name}"`);
+    return await trainStage(model, adapter, rows, {
+      ...steps !== undefined && { maxSteps: steps },
+      ...clipGroup && { clipGroup },
+      ...own,
+    });
+  };
 }

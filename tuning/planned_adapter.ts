@@ -11,7 +11,7 @@ import {
   weightLeaves,
 } from "../core/mod.ts";
 import { fishMask, type LoftqOptions, psoft } from "../methods/mod.ts";
-import { fishBudget, type FisherMaskOptions } from "../recipes/fish_mask.ts";
+import { fishBudget, type FisherMaskOptions } from "../methods/selective/fisher_mask.ts";
 import { beside, headOf } from "./task_heads.ts";
 import { chosen, PREPARED } from "./prepared_options.ts";
 import { plannedSourced } from "./sources.ts";

@@ -36,7 +36,7 @@ import {
   tinyLora,
   type TinyLoraOptions,
 } from "../methods/mod.ts";
-import { fisherMask, type FisherMaskOptions } from "../recipes/fish_mask.ts";
+import { fisherMask, type FisherMaskOptions } from "../methods/selective/fisher_mask.ts";
 import { batchOf, type Rows } from "../train/mod.ts";
 import { beside, headOf, replaced, withHead } from "./task_heads.ts";
 import { chosen, PREPARED } from "./prepared_options.ts";

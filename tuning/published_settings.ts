@@ -103,7 +103,7 @@ import {
 } from "../methods/mod.ts";
 import { less, uniform } from "../ops/mod.ts";
 import { contextLength } from "../models/mod.ts";
-import { fishBudget } from "../recipes/fish_mask.ts";
+import { fishBudget } from "../methods/selective/fisher_mask.ts";
 import {
   bankLength,
   commonDivisor,

@@ -14,47 +14,43 @@
  * learning rate.
  *
  * Afterwards `prunedDiff` keeps the largest |z ⊙ δ| of all tensors, which are trained further with a fixed
- * mask (`pruned_diff.ts`, `recipes/diff_pruning.ts`). As in the authors' `run_glue_diffpruning.py`, the
+ * mask (`pruned_diff.ts`). As in the authors' `run_glue_diffpruning.py`, the
  * classifier has no gates and is trained as a whole. Their saved model uses the last sample of z; here it is
  * z's value in evaluation, or a sample by key.
  */
 import {
+  adapt,
+  type Adapter,
   decoded,
+  type DefinedMethod,
+  defineMethod,
   dequantizedShape,
+  dispose,
   fn,
-  fold,
-  type Key,
-  leaves,
-  lookup,
-  type Method,
   type Model,
-  nameMatches,
-  type PlacedLeaf,
-  placedLeaves,
+  type Preparing,
   replaceLeaf,
-  Tensor,
+  type Tensor,
   trainableCopy,
-  type Tree,
   type WeightEdit,
-  weightLeaves,
 } from "../../core/mod.ts";
-import {
-  add,
-  addAll,
-  full,
-  log,
-  maximum,
-  minimum,
-  multiply,
-  sigmoid,
-  subtract,
-  sum,
-  uniform,
-  zeros,
-} from "../../ops/mod.ts";
+import { any, filled, list, number, oneOf, option, type Options, text } from "../../core/options/mod.ts";
+import { add, addAll, full, multiply, zeros } from "../../ops/mod.ts";
 import { classifierLeaves } from "../shared/classifier.ts";
 import { freshParams } from "../shared/initial_factors.ts";
-import { checkFinite } from "../shared/option_checks.ts";
+import { nonNegative, share } from "../shared/number_schemas.ts";
+import {
+  type GatedLeaf,
+  gatedLeaves,
+  gatedSize,
+  gatedWeights,
+  gateOf,
+  isGate,
+  openGates,
+  wholeLeaves,
+} from "./diff_gates.ts";
+import { halfPercent, spreadMask } from "./masks.ts";
+import { diffPruningFixed, keptCount, prunedDiff, type PrunedDiffOptions } from "./pruned_diff.ts";
 
 /** Options of DiffPruning. */
 export interface DiffPruningOptions {
@@ -80,8 +76,11 @@ export interface DiffPruningOptions {
   readonly frozen?: readonly string[];
 }
 
-const [LOW, HIGH] = [-1.5, 1.5];
-const EDGE = 1e-4;
+/** How many differences are kept after the first stage. */
+const KEPT: Options = {
+  ratio: option(share, "share of the gated weights that is kept", 0.005),
+  gates: option(any(oneOf("mean"), number), "z as in evaluation, or a sample by this seed", "mean"),
+};
 
 /**
  * DiffPruning as a method: its first stage, in which every weight has a difference and a gate. Parameters:
@@ -92,37 +91,37 @@ const EDGE = 1e-4;
  * ```ts
  * import { diffPruning } from "@graft/peft";
  * import assert from "node:assert/strict";
- * assert.equal(diffPruning({ sparsity: 1e-6 }).name, "diffPruning");
+ * assert.equal(diffPruning({ sparsity: 1e-6 }).name, "diff-pruning");
  * ```
  */
-export function diffPruning(options: DiffPruningOptions = {}): Method {
-  const { sparsity = 1.25e-7, structure = "tensor", penalty = "sum", gateRate = 0.1, ...rest } = options;
-  const { initialAlpha = 5, frozen } = rest;
-  for (const [name, value] of Object.entries({ sparsity, gateRate })) {
-    if (!(value >= 0)) throw new RangeError(`Expected ${name} to be 0 or more but found ${value}`);
-  }
-  checkFinite("initialAlpha", initialAlpha);
-  if (structure !== "tensor" && structure !== "none") {
-    throw new RangeError(`Expected structure to be tensor or none but found "${structure satisfies never}"`);
-  }
-  if (penalty !== "sum" && penalty !== "product") {
-    throw new RangeError(`Expected penalty to be sum or product but found "${penalty satisfies never}"`);
-  }
-  return {
-    name: "diffPruning",
-    config: { ...options },
+export const diffPruning: DefinedMethod<DiffPruningOptions> = defineMethod<DiffPruningOptions>({
+  name: "diff-pruning",
+  title: "DiffPruning",
+  options: {
+    sparsity: option(nonNegative, "λ, how strongly gates are closed", 1.25e-7),
+    structure: option(oneOf("tensor", "none"), "one more gate for each tensor, or none", "tensor"),
+    penalty: option(
+      oneOf("sum", "product"),
+      "what λ multiplies: all gates, or the products of an element's and its tensor's",
+      "sum",
+    ),
+    gateRate: option(nonNegative, "the gates' learning rate", 0.1),
+    initialAlpha: option(number, "α, where gates start", 5),
+    frozen: option(list(text), "weights without differences, by name", []),
+  },
+  create: ({ sparsity, structure, penalty, gateRate, initialAlpha, frozen }) => ({
     init: ({ model }) =>
       freshParams(() => {
         const gate = (shape: readonly number[]): Tensor => full(shape, initialAlpha, model.backend);
         return [
-          ...gatedWeights(model, frozen).map(([path]) => [path, dequantizedShape(model, path)] as const)
-            .flatMap((
-              [path, shape],
-            ) => [
+          ...gatedWeights(model, frozen).flatMap(([path]) => {
+            const shape = dequantizedShape(model, path);
+            return [
               [`${path}.delta`, zeros(shape, model.backend)] as const,
               [`${path}.alpha`, gate(shape)] as const,
               ...structure === "tensor" ? [[`${path}.group`, gate([1])] as const] : [],
-            ]),
+            ];
+          }),
           ...classifierLeaves(model.spec).map((path) => [path, trainableCopy(model, path)] as const),
         ];
       }),
@@ -139,104 +138,44 @@ export function diffPruning(options: DiffPruningOptions = {}): Method {
       return multiply(addAll(terms), sparsity);
     },
     rates: ({ learningRate }) => (path) => isGate(path) ? gateRate / learningRate : 1,
-  };
+  }),
+  cli: { rate: 5e-5, flags: [], also: KEPT, head: "all", common: true },
+  prepare: async ({ model, options, seed, train }) => {
+    const { ratio, gates, ...method } = filled(options, KEPT) as
+      & DiffPruningOptions
+      & Required<PrunedDiffOptions>;
+    return { adapter: await keptDifferences(model, { ratio, gates, method, seed }, train) };
+  },
+  plan: ({ options: { ratio: _, gates: __, ...own } }) => diffPruning(own),
+  published: {
+    setting: "0.5 % kept",
+    kept: (model) => diffPruningFixed({ mask: spreadMask(model, halfPercent(model)) }),
+  },
+});
+
+/** Options of the stages before the last. */
+export interface KeptDifferences extends PrunedDiffOptions {
+  /** Options of the first stage's method. */
+  readonly method?: DiffPruningOptions;
+  /** Seed of the initial parameters, default 0. */
+  readonly seed?: number;
 }
 
 /**
- * Whether a parameter is a gate: gradients of gates are clipped separately from those of differences.
- *
- * @example
- * ```ts
- * import { isGate } from "@graft/peft/methods";
- * import assert from "node:assert/strict";
- * assert.ok(isGate("model.norm.weight.alpha") && !isGate("model.norm.weight.delta"));
- * ```
+ * The stages before the last: differences and gates together, then projection to the target sparsity. The gradients of gates
+ * and differences are clipped apart, as in the authors' code. The caller owns the result.
  */
-export function isGate(path: string): boolean {
-  return path.endsWith(".alpha") || path.endsWith(".group");
-}
-
-/** The weights with gates. @throws {RangeError} when none are left, or a name matches none. */
-function gatedWeights(model: Model, frozen: readonly string[] = []): readonly PlacedLeaf[] {
-  const { spec, weights } = model;
-  const all = weightLeaves(weights);
-  const stray = frozen.find((name) => !all.some(([path]) => nameMatches(name, path)));
-  if (stray !== undefined) {
-    throw new RangeError(`Cannot place diffPruning: no weight is called "${stray}", which frozen names`);
-  }
-  const whole = classifierLeaves(spec);
-  const gated = placedLeaves(model).filter(([path]) =>
-    !whole.includes(path) && !frozen.some((name) => nameMatches(name, path))
-  );
-  if (gated.length === 0) throw new RangeError("Cannot place diffPruning: frozen leaves no weight");
-  return gated;
-}
-
-/**
- * How many weights of a model have gates when those named by `frozen` have none.
- *
- * @throws {RangeError} as `diffPruning`.
- *
- * @example
- * ```ts
- * import { adapt, count, freshModel, gatedSize, lora, reference, smallConfig } from "@graft/peft";
- * import assert from "node:assert/strict";
- * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
- * const { base } = count(model, adapt(model, lora()));
- * assert.equal(gatedSize(model), base); // no classifier, so every weight has a gate
- * ```
- */
-export function gatedSize(model: Model, frozen?: readonly string[]): number {
-  return gatedWeights(model, frozen).reduce((n, [, leaf]) => n + leaf.size, 0);
-}
-
-/** A leaf's parameters. */
-export interface GatedLeaf {
-  readonly path: string;
-  readonly delta: Tensor;
-  readonly alpha: Tensor;
-  readonly group: Tensor | undefined;
-}
-
-/** The leaves with gates among the parameters. */
-export function gatedLeaves(params: Tree): readonly GatedLeaf[] {
-  return leaves(params).filter(([path]) => path.endsWith(".delta")).map(([name, delta]) => {
-    const path = name.slice(0, -".delta".length);
-    const group = lookup(params, `${path}.group`);
-    return {
-      path,
-      delta,
-      alpha: lookup(params, `${path}.alpha`) as Tensor,
-      group: group instanceof Tensor ? group : undefined,
-    };
+export async function keptDifferences(
+  model: Model,
+  { method, seed, ...kept }: KeptDifferences,
+  train: Preparing["train"],
+): Promise<Adapter> {
+  keptCount(gatedSize(model, method?.frozen), kept.ratio);
+  const gated = await train(adapt(model, diffPruning(method), seed), {
+    name: "gated",
+    clipGroup: (path) => isGate(path) ? "gates" : "differences",
   });
-}
-
-/** The leaves that are trained as a whole, the classifier's. */
-export function wholeLeaves(params: Tree): readonly (readonly [path: string, value: Tensor])[] {
-  return leaves(params).filter(([path]) => !/\.(delta|alpha|group)$/.test(path));
-}
-
-/** z of a leaf: a sample by key, or as in evaluation. */
-export function gateOf({ alpha, group }: Pick<GatedLeaf, "alpha" | "group">, key: Key | undefined): Tensor {
-  const element = hardConcrete(alpha, key && fold(key, "element"));
-  return group === undefined ? element : multiply(element, hardConcrete(group, key && fold(key, "group")));
-}
-
-/** The expected number of gates that are not closed: Σ σ(α − log(−l / r)), []. */
-function openGates(alpha: Tensor): Tensor {
-  return sum(sigmoid(subtract(alpha, Math.log(-LOW / HIGH))));
-}
-
-function hardConcrete(alpha: Tensor, key: Key | undefined): Tensor {
-  const s = sigmoid(key === undefined ? alpha : add(alpha, logit(key, alpha)));
-  return minimum(maximum(add(multiply(s, HIGH - LOW), LOW), 0), 1);
-}
-
-/** log u − log(1 − u) for u like `t`. */
-function logit(key: Key, t: Tensor): Tensor {
-  const u = uniform(key, t.shape, t.backend, EDGE, 1 - EDGE);
-  return subtract(log(u), log(subtract(1, u)));
+  return await prunedDiff(model, gated, kept).finally(() => dispose(gated.params));
 }
 
 function moved({ path, delta, alpha, group }: GatedLeaf): WeightEdit {

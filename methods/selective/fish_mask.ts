@@ -3,12 +3,16 @@
  *
  *   F_j = 1/n Σ_i (∂ log p(y_i | x_i) / ∂θ_j)²        mask: the k elements of largest F, chosen once        θ = θ0 + scatter(δ)
  *
- * The mask comes from `fisherMask` (recipes/fish_mask.ts), which squares the gradient of each example by
+ * The mask comes from `fisherMask` (`fisher_mask.ts`), which squares the gradient of each example by
  * itself. The classifier, which is new, is trained as a whole and counts against the budget: k = ⌊ratio · N⌋
  * − classifier, as in the authors' code (`run_glue_sparse_update.py`). δ starts at zero, so weight decay
  * pulls a weight towards its initial value.
  */
-import type { Method } from "../../core/mod.ts";
+import { adapt, type Method, type MethodDefinition } from "../../core/mod.ts";
+import { count, filled, oneOf, option, type Options } from "../../core/options/mod.ts";
+import { share } from "../shared/number_schemas.ts";
+import { fishBudget, fisherMask, type FisherMaskOptions } from "./fisher_mask.ts";
+import { spreadMask, storedMask } from "./masks.ts";
 import { sparse, type SparseOptions } from "./sparse.ts";
 
 /**
@@ -21,9 +25,46 @@ import { sparse, type SparseOptions } from "./sparse.ts";
  * import { fishMask } from "@graft/peft";
  * import assert from "node:assert/strict";
  * const leaf = { path: "lm_head.weight", shape: [4, 4], indices: Int32Array.of(3, 7) };
- * assert.equal(fishMask({ mask: { leaves: [leaf], whole: [] } }).name, "fishMask");
+ * assert.equal(fishMask({ mask: { leaves: [leaf], whole: [] } }).name, "fish-mask");
  * ```
  */
 export function fishMask({ mask }: SparseOptions): Method {
-  return sparse("fishMask", mask);
+  return sparse(fishMaskDefinition, mask);
 }
+
+/** How the mask is found. */
+const FISHER: Options = {
+  ratio: option(share, "share of the model's weights that train, those of a classifier included", 0.005),
+  examples: option(count, "how many examples at most; by default the first 1,024"),
+  labels: option(
+    oneOf("empirical", "expected"),
+    "labels of the examples, or the model's distribution",
+    "empirical",
+  ),
+  classifier: option(oneOf("whole", "masked"), "whether a classifier trains as a whole", "whole"),
+};
+
+/** `fishMask` in records, and how a run finds the mask. */
+export const fishMaskDefinition: MethodDefinition = {
+  name: "fish-mask",
+  title: "FISH mask",
+  options: {},
+  restore: (config, stored) => fishMask({ mask: storedMask(config, stored) }),
+  cli: { rate: 1e-4, flags: [], also: FISHER, head: "all", common: true },
+  prepare: async ({ model, options, batches, seed }) => {
+    const mask = await fisherMask(
+      model,
+      batches(1024),
+      filled(options, FISHER) as unknown as FisherMaskOptions,
+    );
+    return { adapter: adapt(model, fishMask({ mask }), seed) };
+  },
+  plan: ({ model, options }) => {
+    const { masked } = fishBudget(model, filled(options, FISHER) as unknown as FisherMaskOptions);
+    return fishMask({ mask: spreadMask(model, masked) });
+  },
+  published: {
+    setting: "0.5 %",
+    make: (model) => fishMask({ mask: spreadMask(model, fishBudget(model, { ratio: 0.005 }).masked) }),
+  },
+};

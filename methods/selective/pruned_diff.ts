@@ -8,6 +8,7 @@ import {
   type Key,
   key as keyOf,
   type Method,
+  type MethodDefinition,
   type Model,
   nest,
   overlay,
@@ -17,7 +18,8 @@ import {
   type Tree,
 } from "../../core/mod.ts";
 import { abs, add, gatherRows, integers, largest, multiply, reshape } from "../../ops/mod.ts";
-import { gatedLeaves, gateOf, wholeLeaves } from "./diff_pruning.ts";
+import { gatedLeaves, gateOf, wholeLeaves } from "./diff_gates.ts";
+import { storedMask } from "./masks.ts";
 import { sparse, type SparseMask, type SparseOptions } from "./sparse.ts";
 
 /** How many differences are kept. */
@@ -42,8 +44,16 @@ export interface PrunedDiffOptions {
  * ```
  */
 export function diffPruningFixed({ mask }: SparseOptions): Method {
-  return sparse("diffPruningFixed", mask);
+  return sparse(diffPruningFixedDefinition, mask);
 }
+
+/** `diffPruningFixed` in records. */
+export const diffPruningFixedDefinition: MethodDefinition = {
+  name: "diff-pruning-fixed",
+  title: "DiffPruning, last stage",
+  options: {},
+  restore: (config, stored) => diffPruningFixed({ mask: storedMask(config, stored) }),
+};
 
 /**
  * The second stage: the largest |z ⊙ δ| of all tensors are kept, as an adapter that starts with their values.

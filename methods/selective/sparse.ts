@@ -15,6 +15,7 @@ import {
   type LinearEdit,
   lookup,
   type Method,
+  type MethodDefinition,
   type Model,
   paramsAt,
   placedLeaves,
@@ -81,13 +82,19 @@ export function maskSize(mask: SparseMask): number {
 }
 
 /**
- * A sparse method with the given name. Parameters: `<leaf>.values` and `<leaf>.frozen.indices`; whole leaves
- * under their own path.
+ * A sparse method of a definition. Parameters: `<leaf>.values` and `<leaf>.frozen.indices`; whole leaves under
+ * their own path.
  */
-export function sparse(name: string, mask: SparseMask, config: Readonly<Record<string, Json>> = {}): Method {
+export function sparse(
+  definition: MethodDefinition,
+  mask: SparseMask,
+  config: Readonly<Record<string, Json>> = {},
+): Method {
+  const { name } = definition;
   check(name, mask);
   const used = mask.leaves.filter(({ indices }) => indices.length > 0);
   return {
+    definition,
     name,
     config: {
       ...config,

@@ -1,8 +1,7 @@
 /** fishMask(): the laws of methods, counts that papers print and training. */
 import assert from "node:assert/strict";
 import { weightLeaves } from "../../../core/mod.ts";
-import { fishMask } from "../../../methods/mod.ts";
-import { fishBudget } from "../../../recipes/fish_mask.ts";
+import { fishBudget, fishMask } from "../../../methods/mod.ts";
 import { elements } from "../../support/law_counts.ts";
 import { trains } from "../../support/lowers_loss.ts";
 import { methodLaws } from "../../support/method_laws.ts";

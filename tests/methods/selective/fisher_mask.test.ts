@@ -21,17 +21,17 @@ import {
   type Tensor,
   type Tree,
   weightLeaves,
-} from "../../core/mod.ts";
-import { loadModel } from "../../io/load_model.ts";
-import { saveAdapter } from "../../io/save_adapter.ts";
-import { fishMask, maskSize, type SparseMask } from "../../methods/mod.ts";
-import { fisherMask } from "../../recipes/fish_mask.ts";
-import { adamw, fisher, resident } from "../../train/mod.ts";
-import { assertClose, assertNoLeak } from "../support/assert.ts";
-import { BACKENDS, withBackend } from "../support/backends.ts";
-import { GOLDEN, goldenNumbers } from "../support/golden.ts";
-import { goldenBase, goldenBatch } from "../support/golden_method.ts";
-import { tinyLlama } from "../support/tiny_models.ts";
+} from "../../../core/mod.ts";
+import { loadModel } from "../../../io/load_model.ts";
+import { saveAdapter } from "../../../io/save_adapter.ts";
+import { fishMask, maskSize, type SparseMask } from "../../../methods/mod.ts";
+import { fisherMask } from "../../../methods/selective/fisher_mask.ts";
+import { adamw, fisher, resident } from "../../../train/mod.ts";
+import { assertClose, assertNoLeak } from "../../support/assert.ts";
+import { BACKENDS, withBackend } from "../../support/backends.ts";
+import { GOLDEN, goldenNumbers } from "../../support/golden.ts";
+import { goldenBase, goldenBatch } from "../../support/golden_method.ts";
+import { tinyLlama } from "../../support/tiny_models.ts";
 
 const bert = (backend: Backend): Promise<Model> => loadModel(`${GOLDEN}encoders/bert_text`, { backend });
 const bertBatch = (): Batch => JSON.parse(Deno.readTextFileSync(`${GOLDEN}encoders/bert_text/case.json`));
@@ -179,7 +179,7 @@ Deno.test("fisherMask() and fishMask() refuse budgets, masks and examples that d
       const other = tinyLlama(backend, 0);
       assert.throws(
         () => fishMask({ mask }).init({ model: other, key: 0 }),
-        /^RangeError: Cannot use the mask of fishMask on this model: it has no weight "bert\./,
+        /^RangeError: Cannot use the mask of fish-mask on this model: it has no weight "bert\./,
       );
       const leaf = { path: "lm_head.weight", shape: [3, 3], indices: Int32Array.of(1) };
       assert.throws(
@@ -188,11 +188,11 @@ Deno.test("fisherMask() and fishMask() refuse budgets, masks and examples that d
       );
       assert.throws(
         () => fishMask({ mask: { leaves: [{ ...leaf, indices: Int32Array.of(9) }], whole: [] } }),
-        /^RangeError: Expected indices of the mask of fishMask for "lm_head\.weight" \[3, 3\] to rise below 9 but found 9$/,
+        /^RangeError: Expected indices of the mask of fish-mask for "lm_head\.weight" \[3, 3\] to rise below 9 but found 9$/,
       );
       assert.throws(
         () => fishMask({ mask: { leaves: [], whole: [] } }),
-        /^RangeError: Expected the mask of fishMask to hold at least one element but found none$/,
+        /^RangeError: Expected the mask of fish-mask to hold at least one element but found none$/,
       );
       await assert.rejects(
         fisherMask(other, [{ inputIds: [[1, 2, 3]], labels: [[1, 2, 3]] }], {

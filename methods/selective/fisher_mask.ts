@@ -1,9 +1,17 @@
 /** The preparation of a FISH mask: the Fisher information of some examples, and its largest elements. */
-import { type Batch, leaves, lookup, type Model, type Tensor, weightLeaves } from "../core/mod.ts";
-import { classifierLeaves } from "../methods/shared/classifier.ts";
-import type { SparseMask } from "../methods/selective/sparse.ts";
-import { largest } from "../ops/mod.ts";
-import { fisher, type FisherOptions } from "../core/mod.ts";
+import {
+  type Batch,
+  fisher,
+  type FisherOptions,
+  leaves,
+  lookup,
+  type Model,
+  type Tensor,
+} from "../../core/mod.ts";
+import { largest } from "../../ops/mod.ts";
+import { classifierLeaves } from "../shared/classifier.ts";
+import { weightCount } from "../shared/model_sizes.ts";
+import type { SparseMask } from "./sparse.ts";
 
 /** Size of the mask, and how it is determined. */
 export interface FisherMaskOptions extends Pick<FisherOptions, "labels" | "examples"> {
@@ -48,7 +56,7 @@ export function fishBudget(
   if (!(ratio > 0 && ratio <= 1)) {
     throw new RangeError(`Expected ratio above 0 and up to 1 but found ${ratio}`);
   }
-  const all = weightLeaves(model.weights).reduce((n, [, leaf]) => n + leaf.size, 0);
+  const all = weightCount(model);
   const paths = classifier === "whole" ? classifierLeaves(model.spec) : [];
   const whole = paths.reduce((n, path) => n + (lookup(model.weights, path) as Tensor).size, 0);
   const total = Math.floor(ratio * all);
@@ -75,7 +83,7 @@ export function fishBudget(
  * const mask = await fisherMask(model, batches, { ratio: 0.01 });
  * const chosen = mask.leaves.reduce((n, { indices }) => n + indices.length, 0);
  * assert.equal(chosen, fishBudget(model, { ratio: 0.01 }).masked);
- * assert.equal(fishMask({ mask }).name, "fishMask"); // the method that trains them
+ * assert.equal(fishMask({ mask }).name, "fish-mask"); // the method that trains them
  * ```
  */
 export async function fisherMask(
