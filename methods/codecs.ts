@@ -39,4 +39,5 @@ export * from "./structured/oft_peft.ts";
 export * from "./structured/osf_peft.ts";
 export * from "./structured/peanut_peft.ts";
 export * from "./structured/road_peft.ts";
+export * from "./structured/shira_peft.ts";
 export * from "./structured/waveft_peft.ts";

@@ -37,7 +37,8 @@ export interface MethodSpec<O, P extends Tree = Tree>
  * import assert from "node:assert/strict";
  *
  * // W' = g W: one gain for every linear layer.
- * const gain: DefinedMethod<{ readonly start?: number }> = defineMethod({
+ * type GainOptions = { readonly start?: number };
+ * const gain: DefinedMethod<GainOptions> = defineMethod<GainOptions>({
  *   name: "gain",
  *   options: { start: option(number, "the first value of g", 1) },
  *   create: ({ start }) => ({
