@@ -16,11 +16,12 @@
 import {
   byPattern,
   chooseTargets,
+  type DefinedMethod,
+  defineMethod,
   fold,
   freshTargets,
   key as keyOf,
   leaves,
-  type Method,
   nest,
   paramsAt,
   scope,
@@ -31,6 +32,7 @@ import {
   type Tree,
   triplets,
 } from "../../core/mod.ts";
+import { bounded, count, number, option, probability, record, seed } from "../../core/options/mod.ts";
 import {
   addAll,
   identity,
@@ -43,14 +45,15 @@ import {
   zeros,
 } from "../../ops/mod.ts";
 import { adjustBudget, type BudgetOptions, checkBudget } from "./adalora_budget.ts";
-import { checkProbability, checkRanks } from "../shared/option_checks.ts";
+import { nonNegative } from "../shared/number_schemas.ts";
+import { rankSchema, TARGETS } from "../shared/target_options.ts";
 
 /** Options of AdaLoRA. */
 export interface AdaloraOptions extends TargetOptions, BudgetOptions {
   /** r, triplets per layer at the start, default 12. */
   readonly rank?: number;
   /** α, default the rank. */
-  readonly alpha?: number;
+  readonly alpha?: number | undefined;
   /** Dropout probability of the branch's input in training, default 0. */
   readonly dropout?: number;
   /** γ, default 0.5 as in PEFT; the authors use 0.1. */
@@ -59,7 +62,7 @@ export interface AdaloraOptions extends TargetOptions, BudgetOptions {
    * Number of stored triplets by pattern matching the end of the path, where fewer than r (possibly none) are
    * stored. Does not change s.
    */
-  readonly rankPattern?: Readonly<Record<string, number>>;
+  readonly rankPattern?: Readonly<Record<string, number>> | undefined;
 }
 
 /**
@@ -74,43 +77,78 @@ export interface AdaloraOptions extends TargetOptions, BudgetOptions {
  * assert.equal(method.name, "adalora");
  * ```
  */
-export function adalora(options: AdaloraOptions = {}): Method {
-  const { rank = 12, dropout = 0, orthogonality = 0.5 } = options;
-  check(options);
-  const scale = (options.alpha ?? rank) / (rank + 1e-5);
-  return {
-    name: "adalora",
-    config: { ...options },
-    init: ({ model: { spec, backend }, key }) =>
-      scope((): Synchronous<Tree> =>
-        nest(
-          freshTargets(spec, options).flatMap((place) => {
-            const { inFeatures, outFeatures } = sizesOf(place);
-            const r = byPattern(options.rankPattern, place.path, rank);
-            const random = (name: string, shape: readonly number[]): Tensor =>
-              normal(fold(fold(keyOf(key), place.path), name), shape, backend, 0.02);
-            return [
-              [`${place.path}.a`, random("a", [r, inFeatures])],
-              [`${place.path}.e`, zeros([r, 1], backend)],
-              [`${place.path}.b`, random("b", [outFeatures, r])],
-            ] as const;
-          }),
-        ) as Tree
-      ),
-    edits: (params, spec) =>
-      chooseTargets(spec, options).flatMap(({ path }) => {
-        const { a, e, b } = paramsAt(params, path) as Triplets;
-        if (e.size === 0) return [];
-        return [{
-          kind: "linear",
-          path,
-          change: { form: "add", map: triplets(a, e, b, scale), ...dropout > 0 && { dropout } },
-        }];
-      }),
-    ...orthogonality > 0 && { penalty: (params) => multiply(meanDistance(params), orthogonality) },
-    adjust: (given) => adjustBudget(given, options),
-  };
-}
+export const adalora: DefinedMethod<AdaloraOptions> = defineMethod<AdaloraOptions>({
+  name: "adalora",
+  title: "AdaLoRA",
+  options: {
+    ...TARGETS,
+    rank: option(rankSchema, "r, triplets of each layer at the start", 12),
+    alpha: option(number, "α, over r; by default r"),
+    dropout: option(probability, "dropout of the branch's input in training", 0),
+    orthogonality: option(
+      nonNegative,
+      "γ, how strongly factors are kept orthonormal; the authors use 0.1",
+      0.5,
+    ),
+    rankPattern: option(
+      record(bounded(seed, "rank")),
+      "how many triplets are stored, by pattern of the layer's path, where fewer than r are",
+    ),
+    targetRank: option(rankSchema, "triplets of each layer that remain on average; by default 8, or r"),
+    initialSteps: option(seed, "steps before the budget falls", 0),
+    finalSteps: option(seed, "steps at the end with a fixed selection", 0),
+    interval: option(count, "steps between selections", 1),
+    beta1: option(number, "β₁ of the averaged importance", 0.85),
+    beta2: option(number, "β₂ of its uncertainty", 0.85),
+    totalSteps: option(count, "T; by default the steps of the run"),
+  },
+  create: (options) => {
+    const { rank = 12, dropout = 0, orthogonality = 0.5 } = options;
+    checkBudget(options, rank);
+    const scale = (options.alpha ?? rank) / (rank + 1e-5);
+    return {
+      init: ({ model: { spec, backend }, key }) =>
+        scope((): Synchronous<Tree> =>
+          nest(
+            freshTargets(spec, options).flatMap((place) => {
+              const { inFeatures, outFeatures } = sizesOf(place);
+              const r = byPattern(options.rankPattern, place.path, rank);
+              const random = (name: string, shape: readonly number[]): Tensor =>
+                normal(fold(fold(keyOf(key), place.path), name), shape, backend, 0.02);
+              return [
+                [`${place.path}.a`, random("a", [r, inFeatures])],
+                [`${place.path}.e`, zeros([r, 1], backend)],
+                [`${place.path}.b`, random("b", [outFeatures, r])],
+              ] as const;
+            }),
+          ) as Tree
+        ),
+      edits: (params, spec) =>
+        chooseTargets(spec, options).flatMap(({ path }) => {
+          const { a, e, b } = paramsAt(params, path) as Triplets;
+          if (e.size === 0) return [];
+          return [{
+            kind: "linear",
+            path,
+            change: { form: "add", map: triplets(a, e, b, scale), ...dropout > 0 && { dropout } },
+          }];
+        }),
+      ...orthogonality > 0 && { penalty: (params) => multiply(meanDistance(params), orthogonality) },
+      adjust: (given) => adjustBudget(given, options),
+    };
+  },
+  cli: {
+    rate: 1e-3,
+    flags: ["rank", "alpha", "dropout", "targets"],
+    common: true,
+    options: ({ rank: targetRank = 8, alpha = 2 * targetRank }) => ({
+      targetRank,
+      rank: Math.ceil(1.5 * targetRank),
+      alpha,
+    }),
+  },
+  published: { setting: "r 12 to 8, every layer", options: () => ({ targets: "all-linear" }) },
+});
 
 /** One layer's parameters. */
 type Triplets = { readonly a: Tensor; readonly e: Tensor; readonly b: Tensor };
@@ -124,16 +162,4 @@ function meanDistance(params: Tree): Tensor {
     return sqrt(sumOfSquares(subtract(gram, identity(gram.shape[0]!, t.backend))));
   });
   return multiply(addAll(distances), 1 / factors.length);
-}
-
-function check(options: AdaloraOptions): void {
-  const { rank = 12, orthogonality = 0.5, dropout = 0 } = options;
-  const { rankPattern = {}, ...others } = options;
-  const kept = Object.entries(rankPattern).filter(([, r]) => r !== 0); // 0: no triplets remained
-  checkRanks({ ...others, rankPattern: Object.fromEntries(kept) });
-  checkProbability("dropout", dropout);
-  if (!(orthogonality >= 0)) {
-    throw new RangeError(`Expected orthogonality to be 0 or more but found ${orthogonality}`);
-  }
-  checkBudget(options, rank);
 }

@@ -40,7 +40,7 @@ import { checkPositive } from "../shared/option_checks.ts";
 /** The schedule of the budget. */
 export interface BudgetOptions {
   /** Triplets per layer that remain on average, default 8. */
-  readonly targetRank?: number;
+  readonly targetRank?: number | undefined;
   /** t_i: steps before the budget decreases, default 0. */
   readonly initialSteps?: number;
   /** t_f: steps at the end with a fixed selection, default 0. */
@@ -52,7 +52,7 @@ export interface BudgetOptions {
   /** β₂, default 0.85. */
   readonly beta2?: number;
   /** T. Default: the steps of the run. */
-  readonly totalSteps?: number;
+  readonly totalSteps?: number | undefined;
 }
 
 /** The budget at a step: how many triplets may remain, and whether the others are masked now. */

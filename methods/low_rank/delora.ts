@@ -16,6 +16,8 @@ import {
   type Backend,
   byPattern,
   chooseTargets,
+  type DefinedMethod,
+  defineMethod,
   type Factors,
   fold,
   freshTargets,
@@ -25,7 +27,6 @@ import {
   madeLowRank,
   matrixAt,
   type MatrixPlace,
-  type Method,
   paramsAt,
   scaledMap,
   sizesOf,
@@ -33,9 +34,10 @@ import {
   type TargetOptions,
   type Tensor,
 } from "../../core/mod.ts";
+import { number, oneOf, option, probability, record } from "../../core/options/mod.ts";
 import { add, divide, full, maximum, multiply, reshape, sqrt, sumOfSquares, zeros } from "../../ops/mod.ts";
+import { rankPattern, rankSchema, TARGETS } from "../shared/target_options.ts";
 import { freshParams, kaiming } from "../shared/initial_factors.ts";
-import { checkFinite, checkProbability, checkRanks } from "../shared/option_checks.ts";
 
 /** Options of DeLoRA. */
 export interface DeloraOptions extends TargetOptions {
@@ -44,9 +46,9 @@ export interface DeloraOptions extends TargetOptions {
   /** Initial λ, default 15. */
   readonly lambda?: number;
   /** Rank by pattern matching the end of the path; the first match applies. */
-  readonly rankPattern?: Readonly<Record<string, number>>;
+  readonly rankPattern?: Readonly<Record<string, number>> | undefined;
   /** Initial λ by pattern. */
-  readonly lambdaPattern?: Readonly<Record<string, number>>;
+  readonly lambdaPattern?: Readonly<Record<string, number>> | undefined;
   /** Dropout probability of the branch's input in training, default 0. */
   readonly dropout?: number;
   /** Initialization of the factors; "none" makes both random, for tests. Default "zero". */
@@ -73,39 +75,55 @@ export type DeloraFactors = { readonly a: Tensor; readonly b: Tensor; readonly l
  * assert.equal(delora({ rank: 16, lambda: 8, initialization: "copy" }).name, "delora");
  * ```
  */
-export function delora(options: DeloraOptions = {}): Method {
-  check(options);
-  return {
-    name: "delora",
-    config: { ...options },
-    init: ({ model, key }) =>
-      freshParams(() =>
-        freshTargets(model.spec, options).flatMap((place) => {
-          const factors = freshFactors(place, options, fold(keyOf(key), place.path), model.backend);
-          const norms = sqrt(sumOfSquares(matrixAt(model, place), { axis: 0 }));
-          return Object.entries({
-            ...factors,
-            "frozen.norms": norms,
-            ...options.initialization === "copy" && {
-              "frozen.a": add(factors.a, 0),
-              "frozen.b": add(factors.b, 0),
-              "frozen.lambda": add(factors.lambda, 0),
-            },
-          }).map(([name, t]) => [`${place.path}.${name}`, t] as const);
-        })
-      ),
-    edits: (params, spec) =>
-      chooseTargets(spec, options).map(({ path }) => ({
-        kind: "linear",
-        path,
-        change: {
-          form: "add",
-          map: updateOf(paramsAt(params, path) as DeloraParams),
-          ...options.dropout && { dropout: options.dropout },
-        },
-      })),
-  };
-}
+export const delora: DefinedMethod<DeloraOptions> = defineMethod<DeloraOptions>({
+  name: "delora",
+  title: "DeLoRA",
+  options: {
+    ...TARGETS,
+    rank: option(rankSchema, "r, the rank of the update", 8),
+    lambda: option(number, "where λ starts, which bounds how far a layer moves", 15),
+    rankPattern,
+    lambdaPattern: option(record(number), "λ by pattern of the layer's path; the first match applies"),
+    dropout: option(probability, "dropout of the branch's input in training", 0),
+    initialization: option(
+      oneOf("zero", "copy", "none"),
+      "whether B starts at zero, both random with a frozen copy taken off, or random, for tests",
+      "zero",
+    ),
+  },
+  create: (options) => {
+    return {
+      init: ({ model, key }) =>
+        freshParams(() =>
+          freshTargets(model.spec, options).flatMap((place) => {
+            const factors = freshFactors(place, options, fold(keyOf(key), place.path), model.backend);
+            const norms = sqrt(sumOfSquares(matrixAt(model, place), { axis: 0 }));
+            return Object.entries({
+              ...factors,
+              "frozen.norms": norms,
+              ...options.initialization === "copy" && {
+                "frozen.a": add(factors.a, 0),
+                "frozen.b": add(factors.b, 0),
+                "frozen.lambda": add(factors.lambda, 0),
+              },
+            }).map(([name, t]) => [`${place.path}.${name}`, t] as const);
+          })
+        ),
+      edits: (params, spec) =>
+        chooseTargets(spec, options).map(({ path }) => ({
+          kind: "linear",
+          path,
+          change: {
+            form: "add",
+            map: updateOf(paramsAt(params, path) as DeloraParams),
+            ...options.dropout && { dropout: options.dropout },
+          },
+        })),
+    };
+  },
+  cli: { rate: 1e-2, flags: ["rank", "dropout", "targets"], common: true },
+  published: { setting: "r 8 on q and v" },
+});
 
 /**
  * r for a layer.
@@ -154,13 +172,4 @@ function freshFactors(place: MatrixPlace, options: DeloraOptions, key: Key, back
       : kaiming(key, "b", right, backend),
     lambda: full([1], byPattern(options.lambdaPattern, place.path, options.lambda ?? 15), backend),
   };
-}
-
-function check(options: DeloraOptions): void {
-  checkRanks(options);
-  checkProbability("dropout", options.dropout ?? 0);
-  checkFinite("lambda", options.lambda ?? 15);
-  for (const [pattern, value] of Object.entries(options.lambdaPattern ?? {})) {
-    checkFinite(`lambdaPattern "${pattern}"`, value);
-  }
 }

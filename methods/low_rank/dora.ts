@@ -8,6 +8,8 @@
  * quantized base W is the dequantized matrix.
  */
 import {
+  type DefinedMethod,
+  defineMethod,
   detach,
   type Edit,
   fn,
@@ -16,7 +18,6 @@ import {
   type LinearEdit,
   type LinearMap,
   matrixAt,
-  type Method,
   nest,
   paramsAt,
   scope,
@@ -24,8 +25,9 @@ import {
   type Tensor,
   type Tree,
 } from "../../core/mod.ts";
+import { oneOf, option } from "../../core/options/mod.ts";
 import { add, divide, dropout, multiply, reshape, sqrt, subtract, sumOfSquares } from "../../ops/mod.ts";
-import { lora, type LoraOptions, loraScale } from "./lora.ts";
+import { LORA, lora, type LoraOptions, loraScale, LOW_RANK } from "./lora.ts";
 
 /** Options of DoRA: those of LoRA, and a choice where implementations differ. */
 export interface DoraOptions extends LoraOptions {
@@ -48,36 +50,48 @@ export interface DoraOptions extends LoraOptions {
  * assert.equal(dora({ rank: 16, alpha: 32 }).name, "dora");
  * ```
  */
-export function dora({ decomposition = "paper", ...options }: DoraOptions = {}): Method {
-  if (options.branchBias) throw new RangeError("Cannot give DoRA a branchBias: set it to false");
-  const inner = lora(options);
-  return {
-    name: "dora",
-    config: { ...inner.config, ...decomposition !== "paper" && { decomposition } },
-    init: ({ model, key }) =>
-      scope((): Synchronous<Tree> => {
-        const factors = inner.init({ model, key });
-        const places = new Map(freshTargets(model.spec, options).map((place) => [place.path, place]));
-        const magnitudes = inner.edits(factors, model.spec).flatMap((edit) => {
+export const dora: DefinedMethod<DoraOptions> = defineMethod<DoraOptions>({
+  name: "dora",
+  title: "DoRA",
+  options: {
+    ...LORA,
+    decomposition: option(
+      oneOf("paper", "adapterHub"),
+      "whose formula, where implementations differ",
+      "paper",
+    ),
+  },
+  create: ({ decomposition, ...options }) => {
+    if (options.branchBias) throw new RangeError("Cannot give DoRA a branchBias: set it to false");
+    const inner = lora(options);
+    return {
+      init: ({ model, key }) =>
+        scope((): Synchronous<Tree> => {
+          const factors = inner.init({ model, key });
+          const places = new Map(freshTargets(model.spec, options).map((place) => [place.path, place]));
+          const magnitudes = inner.edits(factors, model.spec).flatMap((edit) => {
+            const map = updateOf(edit);
+            if (map === undefined) return [];
+            const w = matrixAt(model, places.get(edit.path)!); // [out, in]
+            const v = add(w, decomposition === "paper" ? map.weight() : unscaled(map, edit.path, options));
+            return [[`${edit.path}.magnitude`, rowNorms(v)] as const];
+          });
+          return nest([...leaves(factors), ...magnitudes]) as Tree;
+        }),
+      edits: (params, spec) =>
+        inner.edits(params, spec).map((edit) => {
           const map = updateOf(edit);
-          if (map === undefined) return [];
-          const w = matrixAt(model, places.get(edit.path)!); // [out, in]
-          const v = add(w, decomposition === "paper" ? map.weight() : unscaled(map, edit.path, options));
-          return [[`${edit.path}.magnitude`, rowNorms(v)] as const];
-        });
-        return nest([...leaves(factors), ...magnitudes]) as Tree;
-      }),
-    edits: (params, spec) =>
-      inner.edits(params, spec).map((edit) => {
-        const map = updateOf(edit);
-        if (map === undefined) return edit;
-        const { magnitude } = paramsAt(params, edit.path) as { readonly magnitude: Tensor };
-        return decomposition === "paper"
-          ? decomposed(edit as LinearEdit, map, magnitude, options.dropout ?? 0)
-          : wholeScaled(edit as LinearEdit, map, magnitude, options);
-      }),
-  };
-}
+          if (map === undefined) return edit;
+          const { magnitude } = paramsAt(params, edit.path) as { readonly magnitude: Tensor };
+          return decomposition === "paper"
+            ? decomposed(edit as LinearEdit, map, magnitude, options.dropout ?? 0)
+            : wholeScaled(edit as LinearEdit, map, magnitude, options);
+        }),
+    };
+  },
+  cli: { ...LOW_RANK, common: true },
+  published: { setting: "r 8 on q and v" },
+});
 
 /** ΔW of a low-rank edit; undefined for the edits of biases. */
 function updateOf(edit: Edit): LinearMap | undefined {

@@ -20,6 +20,7 @@ import {
   type Key,
   key as keyOf,
   type MatrixPlace,
+  type MethodDefinition,
   type Model,
   nest,
   overlay,
@@ -29,7 +30,8 @@ import {
   type Synchronous,
   type Tree,
 } from "../../core/mod.ts";
-import { lora, type LoraOptions, loraRank, loraScale } from "./lora.ts";
+import { any, bounded, count, fields, number, oneOf, option } from "../../core/options/mod.ts";
+import { lora, LORA_SHARED, type LoraOptions, loraRank, loraScale, LOW_RANK } from "./lora.ts";
 import { checkPositive } from "../shared/option_checks.ts";
 import type { Decomposition } from "../../numerics/streaming_svd.ts";
 import { allConverged, firstRows, type Group, groupsOf, look } from "./input_components.ts";
@@ -212,3 +214,34 @@ function check(
   }
   checkPositive("maxBatches", maxBatches);
 }
+
+/** What is known of EVA: it looks at the layers' inputs, and is LoRA from then on. */
+export const evaDefinition: MethodDefinition = {
+  name: "eva",
+  title: "EVA",
+  options: {
+    ...LORA_SHARED,
+    spread: option(number, "ρ, how many times r a layer's rank may be", 2),
+    threshold: option(number, "τ, how alike directions must be to count as settled", 0.99),
+    svd: option(
+      any(oneOf("exact"), fields<{ readonly iterations: number }>({ iterations: bounded(count, "terms") })),
+      "how to decompose: exactly, or at random with so many iterations",
+      { iterations: 4 },
+    ),
+    tokens: option(
+      oneOf("labelled", "all"),
+      "which tokens count; by default those with a label, if any have one",
+    ),
+    maxBatches: option(count, "give up after so many batches", 1000),
+  },
+  cli: { ...LOW_RANK, common: true },
+  prepare: async ({ model, options, batches, seed }) => {
+    const data = batches(512);
+    // Where a text has one label, all its tokens count.
+    const tokens = typeof data[0]?.labels?.[0] === "number" ? { tokens: "all" as const } : {};
+    return { adapter: (await eva(model, data, { ...tokens, ...options, key: seed })).adapter };
+  },
+  plan: ({ options: { spread: _, threshold: __, svd: ___, tokens: ____, maxBatches: _____, ...own } }) =>
+    lora(own),
+  published: { setting: "r 8 on q and v, spread evenly", make: () => lora() },
+};

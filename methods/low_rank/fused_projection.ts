@@ -8,20 +8,22 @@
  * treat the whole matrix as one layer, as PEFT does.
  */
 import {
+  type DefinedMethod,
+  defineMethod,
   fold,
   key as keyOf,
   type LinearEdit,
   type LinearPlace,
   lowRank,
-  type Method,
   paramsAt,
   type Spec,
   type Tensor,
 } from "../../core/mod.ts";
+import { list, number, oneOf, option, probability } from "../../core/options/mod.ts";
 import { ones, zeros } from "../../ops/mod.ts";
 import type { LoraFactors } from "./lora.ts";
 import { freshParams, kaiming } from "../shared/initial_factors.ts";
-import { checkPositive, checkProbability } from "../shared/option_checks.ts";
+import { rankSchema } from "../shared/target_options.ts";
 
 /** A third of a fused projection. */
 export type ProjectionPart = "query" | "key" | "value";
@@ -33,7 +35,7 @@ export interface FusedLoraOptions {
   /** r, default 8. */
   readonly rank?: number;
   /** α, default the rank; s = α/r. */
-  readonly alpha?: number;
+  readonly alpha?: number | undefined;
   /** Dropout probability of the branch's input in training, default 0. */
   readonly dropout?: number;
 }
@@ -56,41 +58,46 @@ export interface FusedIa3Options {
  * assert.deepEqual(fusedLora({ rank: 4 }).config, { rank: 4 });
  * ```
  */
-export function fusedLora(options: FusedLoraOptions = {}): Method {
-  const { parts = ["query", "value"], rank = 8, alpha = rank, dropout = 0 } = options;
-  checkPositive("rank", rank);
-  checkProbability("dropout", dropout);
-  checkParts(parts);
-  const name = "fusedLora";
-  return {
-    name,
-    config: { ...options },
-    init: ({ model: { spec, backend }, key }) =>
-      freshParams(() =>
-        fused(spec, name).flatMap(({ path, inFeatures, outFeatures }) =>
-          parts.flatMap((part) => [
-            [
-              `${path}.${part}.a`,
-              kaiming(fold(keyOf(key), path), part, [rank, inFeatures], backend),
-            ] as const,
-            [`${path}.${part}.b`, zeros([outFeatures / 3, rank], backend)] as const,
-          ])
-        )
-      ),
-    edits: (params, spec) =>
-      fused(spec, name).flatMap((place) =>
-        parts.map((part): LinearEdit => {
-          const { a, b } = paramsAt(params, `${place.path}.${part}`) as LoraFactors;
-          return {
-            kind: "linear",
-            path: place.path,
-            out: rangeOf(part, place),
-            change: { form: "add", map: lowRank(a, b, alpha / rank), ...dropout > 0 && { dropout } },
-          };
-        })
-      ),
-  };
-}
+export const fusedLora: DefinedMethod<FusedLoraOptions> = defineMethod<FusedLoraOptions>({
+  name: "fused-lora",
+  title: "LoRA on parts of a fused projection",
+  options: {
+    parts: option(list(oneOf("query", "key", "value")), "which parts", ["query", "value"]),
+    rank: option(rankSchema, "r, the rank of an update", 8),
+    alpha: option(number, "α of the scale α/r; by default r"),
+    dropout: option(probability, "dropout of the branch's input in training", 0),
+  },
+  create: ({ parts, rank, alpha = rank, dropout }) => {
+    checkParts(parts);
+    const name = "fused-lora";
+    return {
+      init: ({ model: { spec, backend }, key }) =>
+        freshParams(() =>
+          fused(spec, name).flatMap(({ path, inFeatures, outFeatures }) =>
+            parts.flatMap((part) => [
+              [
+                `${path}.${part}.a`,
+                kaiming(fold(keyOf(key), path), part, [rank, inFeatures], backend),
+              ] as const,
+              [`${path}.${part}.b`, zeros([outFeatures / 3, rank], backend)] as const,
+            ])
+          )
+        ),
+      edits: (params, spec) =>
+        fused(spec, name).flatMap((place) =>
+          parts.map((part): LinearEdit => {
+            const { a, b } = paramsAt(params, `${place.path}.${part}`) as LoraFactors;
+            return {
+              kind: "linear",
+              path: place.path,
+              out: rangeOf(part, place),
+              change: { form: "add", map: lowRank(a, b, alpha / rank), ...dropout > 0 && { dropout } },
+            };
+          })
+        ),
+    };
+  },
+});
 
 /**
  * (IA)³ on parts of fused projections. Parameters: `….c_attn.key.l` [d], and likewise for each part.
@@ -100,36 +107,40 @@ export function fusedLora(options: FusedLoraOptions = {}): Method {
  * ```ts
  * import { fusedIa3 } from "@graft/peft";
  * import assert from "node:assert/strict";
- * assert.equal(fusedIa3().name, "fusedIa3");
+ * assert.equal(fusedIa3().name, "fused-ia3");
  * ```
  */
-export function fusedIa3(options: FusedIa3Options = {}): Method {
-  const { parts = ["key", "value"] } = options;
-  checkParts(parts);
-  const name = "fusedIa3";
-  return {
-    name,
-    config: { ...options },
-    init: ({ model: { spec, backend } }) =>
-      freshParams(() =>
-        fused(spec, name).flatMap(({ path, outFeatures }) =>
-          parts.map((part) => [`${path}.${part}.l`, ones([outFeatures / 3], backend)] as const)
-        )
-      ),
-    edits: (params, spec) =>
-      fused(spec, name).flatMap((place) =>
-        parts.map((part): LinearEdit => ({
-          kind: "linear",
-          path: place.path,
-          out: rangeOf(part, place),
-          change: {
-            form: "scale",
-            out: (paramsAt(params, `${place.path}.${part}`) as { readonly l: Tensor }).l,
-          },
-        }))
-      ),
-  };
-}
+export const fusedIa3: DefinedMethod<FusedIa3Options> = defineMethod<FusedIa3Options>({
+  name: "fused-ia3",
+  title: "(IA)³ on parts of a fused projection",
+  options: {
+    parts: option(list(oneOf("query", "key", "value")), "which parts", ["key", "value"]),
+  },
+  create: ({ parts }) => {
+    checkParts(parts);
+    const name = "fused-ia3";
+    return {
+      init: ({ model: { spec, backend } }) =>
+        freshParams(() =>
+          fused(spec, name).flatMap(({ path, outFeatures }) =>
+            parts.map((part) => [`${path}.${part}.l`, ones([outFeatures / 3], backend)] as const)
+          )
+        ),
+      edits: (params, spec) =>
+        fused(spec, name).flatMap((place) =>
+          parts.map((part): LinearEdit => ({
+            kind: "linear",
+            path: place.path,
+            out: rangeOf(part, place),
+            change: {
+              form: "scale",
+              out: (paramsAt(params, `${place.path}.${part}`) as { readonly l: Tensor }).l,
+            },
+          }))
+        ),
+    };
+  },
+});
 
 const ORDER: readonly ProjectionPart[] = ["query", "key", "value"];
 

@@ -11,6 +11,8 @@
  */
 import {
   chooseTargets,
+  type DefinedMethod,
+  defineMethod,
   fn,
   fold,
   freshTargets,
@@ -18,17 +20,17 @@ import {
   key as keyOf,
   type LinearEdit,
   type MatrixPlace,
-  type Method,
   paramsAt,
   sizesOf,
   type TargetOptions,
   type Tensor,
   type Tree,
 } from "../../core/mod.ts";
+import { oneOf, option } from "../../core/options/mod.ts";
 import { add, addAll, matmul, multiply, reshape, uniform, zeros } from "../../ops/mod.ts";
+import { rankSchema, TARGETS } from "../shared/target_options.ts";
 import { checkNotEmbedding } from "../shared/not_embedding.ts";
 import { freshParams } from "../shared/initial_factors.ts";
-import { checkPositive } from "../shared/option_checks.ts";
 
 /** Forms of a matrix: a product of rank r, one number per output, a single number, or nothing. */
 export type GloraMatrix = "lowRank" | "vector" | "constant" | "none";
@@ -72,31 +74,44 @@ const PARTS: readonly GloraPart[] = ["a", "b", "c", "d", "e"];
  * assert.equal(count(model, adapter).trainable, 2 * 16); // a number for each output of two layers without biases
  * ```
  */
-export function glora(options: GloraOptions = {}): Method {
-  checkPositive("rank", options.rank ?? 8);
-  if (PARTS.every((part) => formOf(part, options) === "none")) {
-    throw new RangeError("Expected one of a, b, c, d and e to be something but found none");
-  }
-  return {
-    name: "glora",
-    config: { ...options },
-    init: ({ model, key }) =>
-      freshParams(() =>
-        freshTargets(model.spec, options).flatMap((place) =>
-          Object.entries(gloraShapes(place, options)).map(([name, shape]) => {
-            const path = `${place.path}.${name}`;
-            return [path, fresh(name, shape, options, fold(keyOf(key), path), model)] as const;
-          })
-        )
-      ),
-    edits: (params, spec) =>
-      chooseTargets(spec, options).flatMap((place) =>
-        Object.keys(gloraShapes(place, options)).length === 0
-          ? []
-          : [generalized(place, paramsAt(params, place.path) as Tree)]
-      ),
-  };
-}
+export const glora: DefinedMethod<GloraOptions> = defineMethod<GloraOptions>({
+  name: "glora",
+  title: "GLoRA",
+  options: {
+    ...TARGETS,
+    rank: option(rankSchema, "r, of the parts of low rank", 8),
+    a: option(oneOf("lowRank", "vector", "constant", "none"), "A, which scales W", "lowRank"),
+    b: option(oneOf("lowRank", "vector", "constant", "none"), "B, which is added to W", "lowRank"),
+    c: option(oneOf("lowRank", "vector", "none"), "C, which W maps to a bias", "lowRank"),
+    d: option(oneOf("vector", "constant", "none"), "D, which scales the bias", "constant"),
+    e: option(oneOf("vector", "constant", "none"), "E, which is added to the bias", "constant"),
+    initialization: option(oneOf("default", "none"), "all at zero, or random, for tests", "default"),
+  },
+  create: (options) => {
+    if (PARTS.every((part) => formOf(part, options) === "none")) {
+      throw new RangeError("Expected one of a, b, c, d and e to be something but found none");
+    }
+    return {
+      init: ({ model, key }) =>
+        freshParams(() =>
+          freshTargets(model.spec, options).flatMap((place) =>
+            Object.entries(gloraShapes(place, options)).map(([name, shape]) => {
+              const path = `${place.path}.${name}`;
+              return [path, fresh(name, shape, options, fold(keyOf(key), path), model)] as const;
+            })
+          )
+        ),
+      edits: (params, spec) =>
+        chooseTargets(spec, options).flatMap((place) =>
+          Object.keys(gloraShapes(place, options)).length === 0
+            ? []
+            : [generalized(place, paramsAt(params, place.path) as Tree)]
+        ),
+    };
+  },
+  cli: { rate: 5e-4, flags: ["rank", "targets"] },
+  published: { setting: "r 8 on q and v" },
+});
 
 const formOf = (part: GloraPart, options: GloraOptions): GloraMatrix =>
   options[part] ?? (part === "d" || part === "e" ? "constant" : "lowRank");

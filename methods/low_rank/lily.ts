@@ -12,22 +12,40 @@
  */
 import {
   chooseTargets,
+  type DefinedMethod,
+  defineMethod,
   fn,
   fold,
   freshTargets,
   key as keyOf,
   type LinearCall,
   type MatrixPlace,
-  type Method,
   paramsAt,
   sizesOf,
   type TargetOptions,
   type Tensor,
 } from "../../core/mod.ts";
+import {
+  any,
+  bounded,
+  count,
+  list,
+  number,
+  oneOf,
+  option,
+  type OptionSchema,
+  text,
+} from "../../core/options/mod.ts";
 import { matmul, mean, multiply, reshape, softmax, zeros } from "../../ops/mod.ts";
+import { rankSchema, TARGETS } from "../shared/target_options.ts";
 import { checkNotEmbedding } from "../shared/not_embedding.ts";
 import { freshParams, kaiming } from "../shared/initial_factors.ts";
-import { checkFinite, checkPositive } from "../shared/option_checks.ts";
+
+/** Experts, of which there are several. */
+const atLeastTwo: OptionSchema<number> = bounded({
+  what: "an integer of 2 or more",
+  accepts: (value) => Number.isInteger(value) && value as number >= 2,
+}, "parts");
 
 /** Options of Lily. */
 export interface LilyOptions extends TargetOptions {
@@ -68,57 +86,72 @@ export interface LilyOptions extends TargetOptions {
  * assert.equal(count(model, adapter).trainable, 4 * 16 + 2 * 4 * 16 + 2 * (2 * 4));
  * ```
  */
-export function lily(options: LilyOptions = {}): Method {
-  const { rank: r = 32, stride = 1, experts = 2, scale = 1, initialization = "zero" } = options;
-  checkPositive("rank", r);
-  checkPositive("stride", stride);
-  checkFinite("scale", scale);
-  if (!Number.isInteger(experts) || experts < 2) {
-    throw new RangeError(`Expected experts to be an integer of 2 or more but found ${experts}`);
-  }
-  return {
-    name: "lily",
-    config: { ...options },
-    init: ({ model: { spec, backend }, key }) =>
-      freshParams(() =>
-        lilyLayers(freshTargets(spec, options), options).flatMap(({ place, a, b }) => {
-          const { path } = place;
-          const { inFeatures, outFeatures } = sizesOf(place);
-          const seed = fold(keyOf(key), path);
-          const shape = [experts * r, outFeatures] as const;
-          return [
-            [`${path}.router`, kaiming(seed, "router", [experts, r], backend)] as const,
-            ...a === path ? [[`${path}.a`, kaiming(seed, "a", [r, inFeatures], backend)] as const] : [],
-            ...b === path
-              ? [
-                [
-                  `${path}.b`,
-                  initialization === "none" ? kaiming(seed, "b", shape, backend) : zeros(shape, backend),
-                ] as const,
-              ]
-              : [],
-          ];
-        })
-      ),
-    edits: (params, spec) =>
-      lilyLayers(chooseTargets(spec, options), options).map(({ place: { path }, a, b }) => ({
-        kind: "linear",
-        path,
-        change: {
-          form: "delta",
-          reads: "input",
-          delta: fn(
-            {
-              router: paramsAt(params, `${path}.router`) as Tensor,
-              a: paramsAt(params, `${a}.a`) as Tensor,
-              b: paramsAt(params, `${b}.b`) as Tensor,
-            },
-            (layer, call: LinearCall) => multiply(mixed(layer, call.x, options.mean ?? "text"), scale),
-          ),
-        },
-      })),
-  };
-}
+export const lily: DefinedMethod<LilyOptions> = defineMethod<LilyOptions>({
+  name: "lily",
+  title: "Lily",
+  options: {
+    ...TARGETS,
+    rank: option(rankSchema, "r, the rank of an expert", 32),
+    stride: option(bounded(count, "blocks"), "how many neighbouring layers share an A", 1),
+    experts: option(atLeastTwo, "E, how many B_e the layers of a kind share", 2),
+    scale: option(number, "s, by which the update is multiplied", 1),
+    sharing: option(
+      any(oneOf("modules", "all"), list(text)),
+      "which layers are of a kind: paths that differ in numbers alone, that end in one of some names, or all",
+      "modules",
+    ),
+    mean: option(oneOf("text", "batch"), "what a router's outputs are averaged over", "text"),
+    initialization: option(oneOf("zero", "none"), "whether B starts at zero, or random, for tests", "zero"),
+  },
+  create: (options) => {
+    const { rank: r, experts, scale, initialization } = options;
+    return {
+      init: ({ model: { spec, backend }, key }) =>
+        freshParams(() =>
+          lilyLayers(freshTargets(spec, options), options).flatMap(({ place, a, b }) => {
+            const { path } = place;
+            const { inFeatures, outFeatures } = sizesOf(place);
+            const seed = fold(keyOf(key), path);
+            const shape = [experts * r, outFeatures] as const;
+            return [
+              [`${path}.router`, kaiming(seed, "router", [experts, r], backend)] as const,
+              ...a === path ? [[`${path}.a`, kaiming(seed, "a", [r, inFeatures], backend)] as const] : [],
+              ...b === path
+                ? [
+                  [
+                    `${path}.b`,
+                    initialization === "none" ? kaiming(seed, "b", shape, backend) : zeros(shape, backend),
+                  ] as const,
+                ]
+                : [],
+            ];
+          })
+        ),
+      edits: (params, spec) =>
+        lilyLayers(chooseTargets(spec, options), options).map(({ place: { path }, a, b }) => ({
+          kind: "linear",
+          path,
+          change: {
+            form: "delta",
+            reads: "input",
+            delta: fn(
+              {
+                router: paramsAt(params, `${path}.router`) as Tensor,
+                a: paramsAt(params, `${a}.a`) as Tensor,
+                b: paramsAt(params, `${b}.b`) as Tensor,
+              },
+              (layer, call: LinearCall) => multiply(mixed(layer, call.x, options.mean ?? "text"), scale),
+            ),
+          },
+        })),
+    };
+  },
+  cli: { rate: 1e-3, flags: ["rank", "targets"] },
+  published: {
+    setting: "r 32, one A in 4, 4 B on q and v",
+    options: () => ({ stride: 4, experts: 4 }),
+  },
+});
 
 /** The mixed experts' product with A x: [b, t, in] → [b, t, out]. */
 function mixed(

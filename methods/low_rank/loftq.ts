@@ -8,11 +8,20 @@
  * the SVD. The authors' code and PEFT omit s, so with α ≠ r they start from Q + s B A for a B A that was
  * fitted without s, which is not close to W; dividing S by s fixes that.
  */
-import type { DType, Factors, Model } from "../../core/mod.ts";
+import {
+  copyTree,
+  type DType,
+  type Factors,
+  type Method,
+  type MethodConfig,
+  type MethodDefinition,
+  type Model,
+} from "../../core/mod.ts";
+import { bounded, checkOptions, count, oneOf, option, optionsFromJson } from "../../core/options/mod.ts";
 import { leading, subtract, svd } from "../../ops/mod.ts";
-import { loraRank, loraScale } from "./lora.ts";
-import { balanced, code, type Coded, update } from "./pissa.ts";
-import { type Prepared, type PreparedOptions, prepareSplit } from "./prepared.ts";
+import { lora, LORA_SHARED, loraRank, loraScale, LOW_RANK } from "./lora.ts";
+import { balanced, code, type Coded, update } from "./balanced.ts";
+import { changedBytes, type Prepared, type PreparedOptions, preparedRun, prepareSplit } from "./prepared.ts";
 
 /** Options of LoftQ: LoRA's, and how to quantize. */
 export interface LoftqOptions extends PreparedOptions {
@@ -43,7 +52,7 @@ export async function loftq<M extends Model>(model: M, options: LoftqOptions = {
   if (!Number.isInteger(iterations) || iterations < 1) {
     throw new RangeError(`Expected iterations to be a positive integer but found ${iterations}`);
   }
-  return await prepareSplit("loftq", model, rest, (w, place) => {
+  return await prepareSplit(loftqDefinition, model, rest, (w, place) => {
     const scale = loraScale(place.path, rest);
     const next = (target: Coded): Factors =>
       balanced(leading(svd(subtract(w, target.decoded)), loraRank(place.path, rest)), scale);
@@ -55,4 +64,50 @@ export async function loftq<M extends Model>(model: M, options: LoftqOptions = {
     }
     return { ...factors, rest: coded.stored };
   });
+}
+
+/** What is known of LoftQ: its base is quantized anew wherever its adapter is loaded. */
+export const loftqDefinition: MethodDefinition = {
+  name: "loftq",
+  title: "LoftQ",
+  options: {
+    ...LORA_SHARED,
+    dtype: option(
+      oneOf("nf4", "nf4_double", "fp4", "fp4_double", "int4", "e2m1", "e3m0", "int8"),
+      "how the base is stored",
+      "nf4",
+    ),
+    iterations: option(
+      bounded(count, "terms"),
+      "T, how often base and factors are fitted; the paper's is 5",
+      1,
+    ),
+  },
+  restore: (config) => onQuantizedBase(optionsFromJson(config)),
+  base: async (model, options) => {
+    const prepared = await loftq(model, options);
+    const { method, params } = prepared.base;
+    const base = copyTree(params);
+    prepared.dispose();
+    return { method, params: base };
+  },
+  cli: { ...LOW_RANK, rate: 3e-4, common: true },
+  prepare: async ({ model, options, seed }) => {
+    const prepared = await loftq(model, { ...options, key: seed });
+    // The base, which differs in every weight, is quantized again whenever the adapter is loaded.
+    return preparedRun(
+      prepared,
+      (trained) => Promise.resolve({ ...trained, method: onQuantizedBase(options) }),
+    );
+  },
+  plan: ({ options: { dtype: _, iterations: __, ...own } }) => lora(own),
+  planBase: (given) => changedBytes(given, (given.options["dtype"] ?? "nf4") as DType, 1),
+  published: { setting: "r 8 on q and v; base apart", make: () => lora() },
+};
+
+/** LoRA of a base that is quantized by these options. */
+function onQuantizedBase(options: Readonly<Record<string, unknown>>): Method {
+  checkOptions("loftq", options, loftqDefinition.options);
+  const { dtype: _, iterations: __, ...own } = options;
+  return { ...lora(own), definition: loftqDefinition, name: "loftq", config: options as MethodConfig };
 }

@@ -11,6 +11,9 @@ import {
   type Backend,
   byPattern,
   chooseTargets,
+  type CommandLine,
+  type DefinedMethod,
+  defineMethod,
   type Edit,
   fold,
   freshTargets,
@@ -18,7 +21,6 @@ import {
   key as keyOf,
   lowRank,
   type MatrixPlace,
-  type Method,
   nest,
   paramsAt,
   replaceLeaf,
@@ -31,9 +33,10 @@ import {
   trainableCopy,
   type Tree,
 } from "../../core/mod.ts";
+import { flag, number, oneOf, option, type OptionsOf, probability } from "../../core/options/mod.ts";
 import { matmul, multiply, normal, orthogonalRows, reshape, slice, uniform, zeros } from "../../ops/mod.ts";
 import { atPlaces } from "../shared/initial_factors.ts";
-import { checkProbability, checkRanks } from "../shared/option_checks.ts";
+import { alphaPattern, rankPattern, rankSchema, TARGETS } from "../shared/target_options.ts";
 
 /** Options of LoRA. */
 export interface LoraOptions extends TargetOptions {
@@ -43,15 +46,15 @@ export interface LoraOptions extends TargetOptions {
    */
   readonly rank?: number;
   /** α, default the rank. */
-  readonly alpha?: number;
+  readonly alpha?: number | undefined;
   /** s = α/r ("standard", default) or α/√r ("rankStabilized"). */
   readonly scaling?: "standard" | "rankStabilized";
   /** Dropout probability of the branch's input in training, default 0. */
   readonly dropout?: number;
   /** Rank by pattern matching the end of the path; the first match applies. */
-  readonly rankPattern?: Readonly<Record<string, number>>;
+  readonly rankPattern?: Readonly<Record<string, number>> | undefined;
   /** α by pattern. */
-  readonly alphaPattern?: Readonly<Record<string, number>>;
+  readonly alphaPattern?: Readonly<Record<string, number>> | undefined;
   /** Initialization of A and B; "none" makes both random, for tests. Default "default". */
   readonly initialization?: "default" | "gaussian" | "orthogonal" | "none";
   /** Which of the base's biases are trained as well. Default "none". */
@@ -59,6 +62,36 @@ export interface LoraOptions extends TargetOptions {
   /** Give B a bias, s · (B A x + bias). Default false. */
   readonly branchBias?: boolean;
 }
+
+/** The options of LoRA but its initialization, which its relatives have as well. */
+export const LORA_SHARED: OptionsOf<Omit<LoraOptions, "initialization">> = {
+  ...TARGETS,
+  rank: option(rankSchema, "r, the rank of the update", 8),
+  alpha: option(number, "α of the scale α/r; by default r"),
+  scaling: option(oneOf("standard", "rankStabilized"), "the scale: α/r, or α/√r", "standard"),
+  dropout: option(probability, "dropout of the branch's input in training", 0),
+  rankPattern,
+  alphaPattern,
+  bias: option(oneOf("none", "adapted", "all"), "which of the base's biases train as well", "none"),
+  branchBias: option(flag, "whether B has a bias", false),
+};
+
+/** All options of LoRA. */
+export const LORA: OptionsOf<LoraOptions> = {
+  ...LORA_SHARED,
+  initialization: option(
+    oneOf("default", "gaussian", "orthogonal", "none"),
+    "how A and B start; none makes both random, for tests",
+    "default",
+  ),
+};
+
+/** What the command line offers of LoRA and its relatives: rank 8 and twice as large an α, on every linear layer. */
+export const LOW_RANK: CommandLine = {
+  rate: 5e-4,
+  flags: ["rank", "alpha", "dropout", "targets"],
+  options: ({ rank = 8, alpha = 2 * rank }) => ({ rank, alpha }),
+};
 
 /** One layer's factors: a [r, in], b [out, r], and with `branchBias` bias [out]. */
 export type LoraFactors = { readonly a: Tensor; readonly b: Tensor; readonly branchBias?: Tensor };
@@ -76,11 +109,11 @@ export type LoraFactors = { readonly a: Tensor; readonly b: Tensor; readonly bra
  * assert.equal(method.name, "lora");
  * ```
  */
-export function lora(options: LoraOptions = {}): Method {
-  check(options);
-  return {
-    name: "lora",
-    config: { ...options },
+export const lora: DefinedMethod<LoraOptions> = defineMethod<LoraOptions>({
+  name: "lora",
+  title: "LoRA",
+  options: LORA,
+  create: (options) => ({
     init: ({ model, key }) =>
       scope((): Synchronous<Tree> => {
         const seed = keyOf(key);
@@ -97,8 +130,10 @@ export function lora(options: LoraOptions = {}): Method {
       ),
       ...biasPaths(spec, options).map((path) => replaceLeaf(path, paramsAt(params, path) as Tensor)),
     ],
-  };
-}
+  }),
+  cli: { ...LOW_RANK, shortRate: 1.2e-2, common: true, compared: 2 },
+  published: { setting: "r 8 on q and v" },
+});
 
 /**
  * s for a layer.
@@ -216,9 +251,4 @@ function biasPaths(spec: Spec, options: LoraOptions): readonly string[] {
         `${p.path}.bias`
       );
   }
-}
-
-function check(options: LoraOptions): void {
-  checkRanks(options);
-  checkProbability("dropout", options.dropout ?? 0);
 }

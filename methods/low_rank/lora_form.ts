@@ -68,7 +68,7 @@ export async function loraForm(model: Model, adapter: Adapter, limit?: Limit): P
     return { layers, error, dispose: () => dispose(cut.params) };
   }
   const updates = weightUpdates(model, adapter);
-  const own = ["lora", "loraPlus"].includes(name)
+  const own = ["lora", "lora-plus"].includes(name)
     ? updates.flatMap(({ place }) => ownLayer(adapter, place) ?? [])
     : [];
   if (own.length === updates.length) return { layers: own, error: 0, dispose: () => {} };

@@ -6,8 +6,9 @@
  * The model is LoRA's; only training differs. Groups as in the authors' `lora_plus.py`, where vectors (biases, and the
  * magnitudes of DoRA) go with B.
  */
-import { lookup, type Method, type Tensor } from "../../core/mod.ts";
-import { lora, type LoraOptions } from "./lora.ts";
+import { type DefinedMethod, defineMethod, lookup, type Method, type Tensor } from "../../core/mod.ts";
+import { option, positive } from "../../core/options/mod.ts";
+import { LORA, lora, type LoraOptions, LOW_RANK } from "./lora.ts";
 
 /** Options of LoRA+. */
 export interface LoraPlusOptions extends LoraOptions {
@@ -25,19 +26,19 @@ export interface LoraPlusOptions extends LoraOptions {
  * ```ts
  * import { loraPlus } from "@graft/peft";
  * import assert from "node:assert/strict";
- * assert.equal(loraPlus({ ratio: 4 }).name, "loraPlus");
+ * assert.equal(loraPlus({ ratio: 4 }).name, "lora-plus");
  * ```
  */
-export function loraPlus(options: LoraPlusOptions = {}): Method {
-  const { ratio = 16, embeddingRate = 1e-6, ...rest } = options;
-  for (const [name, rate] of Object.entries({ ratio, embeddingRate })) {
-    if (!(rate > 0)) throw new RangeError(`Expected ${name} to be over 0 but found ${rate}`);
-  }
-  const inner = lora(rest);
-  return {
-    ...inner,
-    name: "loraPlus",
-    config: { ...inner.config, ratio, embeddingRate },
+export const loraPlus: DefinedMethod<LoraPlusOptions> = defineMethod<LoraPlusOptions>({
+  name: "lora-plus",
+  title: "LoRA+",
+  options: {
+    ...LORA,
+    ratio: option(positive, "λ, how many times A's learning rate is B's", 16),
+    embeddingRate: option(positive, "the learning rate of factors on an embedding", 1e-6),
+  },
+  create: ({ ratio, embeddingRate, ...options }) => ({
+    ...bodyOf(lora(options)),
     rates: ({ params, spec, learningRate }) => {
       const embeddings = spec.embeddings.map((place) => `${place.path}.`);
       return (path) =>
@@ -47,5 +48,9 @@ export function loraPlus(options: LoraPlusOptions = {}): Method {
           ? ratio
           : 1;
     },
-  };
-}
+  }),
+  cli: { ...LOW_RANK, rate: 1e-4, common: true },
+  published: { setting: "r 8 on q and v" },
+});
+
+const bodyOf = ({ init, edits }: Method): Pick<Method, "init" | "edits"> => ({ init, edits });

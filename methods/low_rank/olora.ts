@@ -7,10 +7,17 @@
  * diagonal of R is made nonnegative, which makes the factors unique; LAPACK, and thus PEFT, leaves the signs
  * unspecified.
  */
-import type { Model } from "../../core/mod.ts";
+import type { MethodDefinition, Model } from "../../core/mod.ts";
 import { matmul, qr, slice } from "../../ops/mod.ts";
-import { loraRank } from "./lora.ts";
-import { type Prepared, prepareDifference, type PreparedOptions } from "./prepared.ts";
+import { lora, LORA_SHARED, loraRank, LOW_RANK } from "./lora.ts";
+import { onOriginal } from "./on_original.ts";
+import {
+  changedBytes,
+  type Prepared,
+  prepareDifference,
+  type PreparedOptions,
+  preparedRun,
+} from "./prepared.ts";
 
 /**
  * Prepares OLoRA: an adapter with orthonormal B, and the base with the adapter's initial product subtracted.
@@ -30,9 +37,31 @@ import { type Prepared, prepareDifference, type PreparedOptions } from "./prepar
  * ```
  */
 export function olora<M extends Model>(model: M, options: PreparedOptions = {}): Promise<Prepared<M>> {
-  return prepareDifference("olora", model, options, (w, place) => {
+  return prepareDifference(oloraDefinition, model, options, (w, place) => {
     // The first r columns of Q depend on those of W alone, and R = Qᵀ W: no need to factor all of W.
     const { q } = qr(slice(w, 1, 0, loraRank(place.path, options)));
     return { a: matmul(q, w, { transposeA: true }), b: q };
   });
 }
+
+/** What is known of OLoRA: it needs the weights, so that options alone do not make it. */
+export const oloraDefinition: MethodDefinition = {
+  name: "olora",
+  title: "OLoRA",
+  options: LORA_SHARED,
+  cli: { ...LOW_RANK, rate: 2e-4 },
+  prepare: async ({ model, options, seed }) => {
+    const prepared = await olora(model, { ...options, key: seed });
+    return preparedRun(
+      prepared,
+      async (trained) => (await onOriginal(model, prepared, trained)).adapter,
+    );
+  },
+  plan: ({ options }) => lora(options),
+  planBase: (given) => changedBytes(given, "f32", 2),
+  published: {
+    setting: "r 8 on q and v; kept as r 16",
+    make: () => lora(),
+    kept: () => lora({ rank: 16 }),
+  },
+};

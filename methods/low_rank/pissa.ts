@@ -11,30 +11,28 @@
  * The authors' code assumes s = 1; dividing S by s keeps the function for any α, as in PEFT.
  */
 import {
-  castTo,
   type DType,
   type Factors,
   fold,
-  isQuantized,
   key as keyOf,
   type MatrixPlace,
+  type MethodDefinition,
   type Model,
   type Tensor,
 } from "../../core/mod.ts";
+import { any, bounded, count, fields, oneOf, option } from "../../core/options/mod.ts";
+import { leading, randomizedSvd, subtract, type Svd, svd } from "../../ops/mod.ts";
+import { balanced, code, type Coded, update } from "./balanced.ts";
+import { lora, LORA_SHARED, loraRank, loraScale, LOW_RANK } from "./lora.ts";
+import { onOriginal } from "./on_original.ts";
 import {
-  leading,
-  matmul,
-  multiply,
-  randomizedSvd,
-  reshape,
-  sqrt,
-  subtract,
-  type Svd,
-  svd,
-  transpose,
-} from "../../ops/mod.ts";
-import { loraRank, loraScale } from "./lora.ts";
-import { type Prepared, prepareDifference, type PreparedOptions, prepareSplit } from "./prepared.ts";
+  changedBytes,
+  type Prepared,
+  prepareDifference,
+  type PreparedOptions,
+  preparedRun,
+  prepareSplit,
+} from "./prepared.ts";
 
 /** Options of PiSSA: those of LoRA, and how to decompose. */
 export interface PissaOptions extends PreparedOptions {
@@ -73,12 +71,12 @@ export async function pissa<M extends Model>(model: M, options: PissaOptions = {
   };
   const factorsOf = (w: Tensor, place: MatrixPlace): Factors =>
     balanced(decompose(w, place), loraScale(place.path, rest));
-  if (quantize === undefined) return await prepareDifference("pissa", model, rest, factorsOf);
+  if (quantize === undefined) return await prepareDifference(pissaDefinition, model, rest, factorsOf);
   const { dtype, iterations = 1 } = quantize;
   if (!Number.isInteger(iterations) || iterations < 1) {
     throw new RangeError(`Expected quantize.iterations to be a positive integer but found ${iterations}`);
   }
-  return await prepareSplit("pissa", model, rest, (w, place) => {
+  return await prepareSplit(pissaDefinition, model, rest, (w, place) => {
     const coded = (factors: Factors): Coded =>
       code(subtract(w, update(factors, loraScale(place.path, rest))), place, dtype);
     let factors = factorsOf(w, place);
@@ -91,35 +89,37 @@ export async function pissa<M extends Model>(model: M, options: PissaOptions = {
   });
 }
 
-/** √(S / s) on both sides. */
-export function balanced({ u, s, vt }: Svd, scale: number): Factors {
-  const root = sqrt(multiply(s, 1 / scale)); // [r]
-  return { a: multiply(vt, reshape(root, [-1, 1])), b: multiply(u, root) };
-}
-
-/** s B A [out, in]. */
-export function update({ a, b }: Factors, scale: number): Tensor {
-  return multiply(matmul(b, a), scale);
-}
-
-/** A quantized matrix. */
-export interface Coded {
-  /** As stored by the model at this place. */
-  readonly stored: Tensor;
-  /** Its dequantized values, [out, in] f32. */
-  readonly decoded: Tensor;
-}
-
-/**
- * Quantizes a matrix [out, in] in the layout that quantized weights have at the place, so that its blocks are
- * the model's.
- *
- * @throws {TypeError} when the dtype is not a quantized one.
- */
-export function code(matrix: Tensor, place: MatrixPlace, dtype: DType): Coded {
-  if (!isQuantized(dtype)) throw new TypeError(`Expected a quantized dtype for the base but found ${dtype}`);
-  const turned = place.kind === "embedding"; // quantized linear layers are [out, in]
-  const stored = castTo(turned ? transpose(matrix) : matrix, dtype);
-  const decoded = castTo(stored, "f32");
-  return { stored, decoded: turned ? transpose(decoded) : decoded };
-}
+/** What is known of PiSSA: it needs the weights, so that options alone do not make it. */
+export const pissaDefinition: MethodDefinition = {
+  name: "pissa",
+  title: "PiSSA",
+  options: {
+    ...LORA_SHARED,
+    svd: option(
+      any(
+        oneOf("exact"),
+        fields<{ readonly iterations: number; readonly oversampling?: number }>({
+          iterations: bounded(count, "terms"),
+          "oversampling?": bounded(count, "rank"),
+        }),
+      ),
+      "how to decompose: exactly, or at random with so many iterations, which is much faster",
+      "exact",
+    ),
+  },
+  cli: { ...LOW_RANK, rate: 2e-4, common: true },
+  prepare: async ({ model, options, seed }) => {
+    const prepared = await pissa(model, { ...options, key: seed });
+    return preparedRun(
+      prepared,
+      async (trained) => (await onOriginal(model, prepared, trained)).adapter,
+    );
+  },
+  plan: ({ options: { svd: _, ...own } }) => lora(own),
+  planBase: (given) => changedBytes(given, "f32", 2),
+  published: {
+    setting: "r 8 on q and v; kept as r 16",
+    make: () => lora(),
+    kept: () => lora({ rank: 16 }),
+  },
+};

@@ -10,6 +10,8 @@
  */
 import {
   chooseTargets,
+  type DefinedMethod,
+  defineMethod,
   fn,
   fold,
   freshTargets,
@@ -18,13 +20,12 @@ import {
   type LinearMap,
   lowRank,
   type MatrixPlace,
-  type Method,
-  type MethodConfig,
   paramsAt,
   sizesOf,
   type TargetOptions,
   type Tensor,
 } from "../../core/mod.ts";
+import { bounded, count, list, oneOf, option, text } from "../../core/options/mod.ts";
 import {
   add,
   divide,
@@ -39,9 +40,9 @@ import {
   uniform,
   zeros,
 } from "../../ops/mod.ts";
+import { rankSchema, TARGETS } from "../shared/target_options.ts";
 import { checkNotEmbedding } from "../shared/not_embedding.ts";
 import { freshParams } from "../shared/initial_factors.ts";
-import { checkPositive } from "../shared/option_checks.ts";
 import { checkTasks, type TaskOptions, tasksOf } from "../shared/tasks.ts";
 
 /** Options of Poly. */
@@ -78,42 +79,63 @@ export type PolyParams = { readonly a: Tensor; readonly b: Tensor; readonly logi
  * assert.deepEqual(logits.shape, [2, 2, 32]);
  * ```
  */
-export function poly(options: PolyOptions = {}): Method {
-  const { rank = 8, skills = 4, pieces = 1, tasks = ["0"], initialization = "default" } = options;
-  for (const [name, n] of Object.entries({ rank, skills, pieces })) checkPositive(name, n);
-  checkTasks(options);
-  return {
-    name: "poly",
-    config: { ...options } as MethodConfig,
-    init: ({ model, key }) =>
-      freshParams(() =>
-        freshTargets(model.spec, options).flatMap((place) => {
-          const { path } = place;
-          const { a, b, logits } = polyShapes(place, options);
-          const seed = fold(keyOf(key), path);
-          const within = (name: string, shape: readonly number[], bound: number): Tensor =>
-            uniform(fold(seed, name), shape, model.backend, -bound, bound);
-          return [
-            [`${path}.a`, within("a", a, 1 / Math.sqrt(a[2]!))] as const,
-            [
-              `${path}.b`,
-              initialization === "none" ? within("b", b, 1 / Math.sqrt(rank)) : zeros(b, model.backend),
-            ] as const,
-            [`${path}.logits`, within("logits", logits, 1e-3)] as const,
-          ];
-        })
-      ),
-    edits: (params, spec) =>
-      chooseTargets(spec, options).flatMap((place) =>
-        tasksOf({ ...options, tasks }).map(({ number, rows }) => ({
-          kind: "linear",
-          path: place.path,
-          change: mixed(place, paramsAt(params, place.path) as PolyParams, number, options),
-          ...rows,
-        }))
-      ),
-  };
-}
+export const poly: DefinedMethod<PolyOptions> = defineMethod<PolyOptions>({
+  name: "poly",
+  title: "Poly",
+  options: {
+    ...TARGETS,
+    rank: option(rankSchema, "r, the rank of a skill", 8),
+    skills: option(bounded(count, "parts"), "S, how many skills the tasks share", 4),
+    pieces: option(bounded(count, "width"), "Q, pieces of inputs and outputs that are routed apart", 1),
+    routing: option(
+      oneOf("sampled", "mean"),
+      "whether training draws the shares at random, or never",
+      "sampled",
+    ),
+    tasks: option(list(text), "names of the tasks", ["0"]),
+    task: option(text, "the task of every row; by default a batch names them"),
+    initialization: option(
+      oneOf("default", "none"),
+      "whether B starts at zero, or random, for tests",
+      "default",
+    ),
+  },
+  create: (options) => {
+    const { rank, tasks, initialization } = options;
+    checkTasks(options);
+    return {
+      init: ({ model, key }) =>
+        freshParams(() =>
+          freshTargets(model.spec, options).flatMap((place) => {
+            const { path } = place;
+            const { a, b, logits } = polyShapes(place, options);
+            const seed = fold(keyOf(key), path);
+            const within = (name: string, shape: readonly number[], bound: number): Tensor =>
+              uniform(fold(seed, name), shape, model.backend, -bound, bound);
+            return [
+              [`${path}.a`, within("a", a, 1 / Math.sqrt(a[2]!))] as const,
+              [
+                `${path}.b`,
+                initialization === "none" ? within("b", b, 1 / Math.sqrt(rank)) : zeros(b, model.backend),
+              ] as const,
+              [`${path}.logits`, within("logits", logits, 1e-3)] as const,
+            ];
+          })
+        ),
+      edits: (params, spec) =>
+        chooseTargets(spec, options).flatMap((place) =>
+          tasksOf({ ...options, tasks }).map(({ number, rows }) => ({
+            kind: "linear",
+            path: place.path,
+            change: mixed(place, paramsAt(params, place.path) as PolyParams, number, options),
+            ...rows,
+          }))
+        ),
+    };
+  },
+  cli: { rate: 1e-3, flags: ["rank", "targets"] },
+  published: { setting: "4 skills of r 8 on q and v" },
+});
 
 /**
  * Shapes of a layer's parameters.

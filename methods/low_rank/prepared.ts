@@ -5,8 +5,10 @@
  */
 import {
   type Adapter,
+  byteLength,
   chooseTargets,
   dispose,
+  type DType,
   type Factors,
   freshTargets,
   keep,
@@ -15,10 +17,13 @@ import {
   matrixAt,
   type MatrixPlace,
   merge,
+  type MethodDefinition,
   type Model,
   nest,
   overlay,
   owned,
+  type Planning,
+  type PreparedRun,
   scope,
   setLeaves,
   sizesOf,
@@ -61,13 +66,14 @@ export interface Split extends Factors {
 
 /** The base becomes W − s B A, in f32. */
 export function prepareDifference<M extends Model>(
-  name: string,
+  definition: MethodDefinition,
   model: M,
   options: PreparedOptions,
   factorsOf: (w: Tensor, place: MatrixPlace) => Factors,
 ): Promise<Prepared<M>> {
-  return prepare(name, model, options, factorsOf, (parts) => {
-    const method = lora({ ...options, bias: "none", branchBias: false });
+  return prepare(definition, model, options, factorsOf, (parts) => {
+    const { key: _, ...own } = options;
+    const method = lora({ ...own, bias: "none", branchBias: false });
     const params = scope((): Synchronous<Tree> =>
       nest(
         parts.flatMap(([{ path }, { a, b }]) => [[`${path}.a`, a], [`${path}.b`, negate(b)]] as const),
@@ -80,7 +86,7 @@ export function prepareDifference<M extends Model>(
 
 /** The base becomes the residual of the split. */
 export async function prepareSplit<M extends Model>(
-  name: string,
+  definition: MethodDefinition,
   model: M,
   options: PreparedOptions,
   splitOf: (w: Tensor, place: MatrixPlace) => Split,
@@ -92,7 +98,7 @@ export async function prepareSplit<M extends Model>(
       );
     }
   }
-  return await prepare(name, model, options, splitOf, (parts) => {
+  return await prepare(definition, model, options, splitOf, (parts) => {
     const rest = parts.map(([{ path }, { rest }]) => [`${path}.weight`, rest] as const);
     const method = fixedWeights({ parameters: rest.map(([path]) => path) });
     return {
@@ -107,14 +113,14 @@ export async function prepareSplit<M extends Model>(
 }
 
 async function prepare<M extends Model, F extends Factors>(
-  name: string,
+  definition: MethodDefinition,
   model: M,
   { key = 0, ...options }: PreparedOptions,
   partsOf: (w: Tensor, place: MatrixPlace) => F,
   baseOf: (parts: readonly (readonly [MatrixPlace, F])[]) => { readonly base: Adapter; readonly model: M },
 ): Promise<Prepared<M>> {
   // Under a name of its own, so that it is not mistaken for LoRA of the original base.
-  const method = { ...lora(options), name };
+  const method = { ...lora(options), name: definition.name, definition };
   const places = freshTargets(model.spec, options);
   for (const place of places) checkRank(place, options);
   const parts: (readonly [MatrixPlace, F])[] = [];
@@ -150,4 +156,27 @@ function checkRank(place: MatrixPlace, options: LoraOptions): void {
       }, or another rank for it by rankPattern`,
     );
   }
+}
+
+/** A run on the changed base, from which LoRA of the original base is made at its end, of twice the rank. */
+export function preparedRun<M extends Model>(
+  { model, adapter, dispose }: Prepared<M>,
+  finish: (trained: Adapter) => Promise<Adapter>,
+): PreparedRun {
+  return {
+    adapter,
+    base: model,
+    dispose,
+    finish: (trained) => finish({ ...trained, method: adapter.method }),
+  };
+}
+
+/** Bytes of changed matrices, and of the factors held beside them so many times. */
+export function changedBytes({ model, options }: Planning, dtype: DType, copies: number): number {
+  const { rank = 8, ...where } = options as LoraOptions;
+  return chooseTargets(model.spec, where).map(sizesOf).reduce(
+    (sum, { inFeatures, outFeatures }) =>
+      sum + byteLength(dtype, [outFeatures, inFeatures]) + copies * 4 * rank * (inFeatures + outFeatures),
+    0,
+  );
 }

@@ -11,6 +11,8 @@
 import {
   type Backend,
   chooseTargets,
+  type DefinedMethod,
+  defineMethod,
   diagonalLowRank,
   fn,
   fold,
@@ -18,7 +20,6 @@ import {
   type LinearChange,
   type LinearMap,
   type MatrixPlace,
-  type Method,
   paramsAt,
   type Projections,
   sizesOf,
@@ -26,9 +27,10 @@ import {
   type Tensor,
   tensor,
 } from "../../core/mod.ts";
+import { bounded, count, number, oneOf, option, probability, seed } from "../../core/options/mod.ts";
 import { add, dropout, exp, full, matmul, multiply, normal, slice, zeros } from "../../ops/mod.ts";
+import { TARGETS } from "../shared/target_options.ts";
 import { freshParams } from "../shared/initial_factors.ts";
-import { checkPositive, checkProbability } from "../shared/option_checks.ts";
 import { mersenneTwister, torchUniform } from "../../numerics/torch_random.ts";
 import { veraShapes, type VeraVectors } from "./vera.ts";
 
@@ -61,41 +63,55 @@ export interface PveraOptions extends TargetOptions {
  * assert.equal(pvera({ rank: 64 }).name, "pvera");
  * ```
  */
-export function pvera(options: PveraOptions = {}): Method {
-  const r = options.rank ?? 256;
-  checkPositive("rank", r);
-  checkProbability("dropout", options.dropout ?? 0);
-  const stored = (options.projections ?? "stored") === "stored";
-  return {
-    name: "pvera",
-    config: { ...options },
-    init: ({ model: { spec, backend } }) => {
-      const places = freshTargets(spec, options);
-      const shared = stored ? projectionsOf(places, options, backend) : undefined;
-      return freshParams(() => [
-        ...places.flatMap((place) => [
-          [`${place.path}.lambdaD`, full([2 * r], options.initialD ?? 0.1, backend)] as const,
-          [`${place.path}.lambdaB`, zeros([sizesOf(place).outFeatures], backend)] as const,
-        ]),
-        ...shared === undefined ? [] : [["frozen.a", shared.a] as const, ["frozen.b", shared.b] as const],
-      ]);
-    },
-    edits: (params, spec) => {
-      const places = chooseTargets(spec, options);
-      const kept = params["frozen"] as Projections | undefined;
-      return places.map((place) => {
-        const vectors = paramsAt(params, place.path) as VeraVectors;
-        const make = (): Projections => projectionsOf(places, options, vectors.lambdaB.backend);
-        const tensors = { ...vectors, ...kept };
-        return {
-          kind: "linear",
-          path: place.path,
-          change: drawn(sizesOf(place).inFeatures, tensors, make, options.dropout ?? 0),
-        };
-      });
-    },
-  };
-}
+export const pvera: DefinedMethod<PveraOptions> = defineMethod<PveraOptions>({
+  name: "pvera",
+  title: "PVeRA",
+  options: {
+    ...TARGETS,
+    rank: option(bounded(count, "drawnRank"), "r, the rank of the shared matrices", 256),
+    projectionSeed: option(seed, "the seed of A and B", 0),
+    projections: option(
+      oneOf("stored", "regenerated"),
+      "whether A and B are kept with the adapter, or made anew at every use: no memory, much slower",
+      "stored",
+    ),
+    initialD: option(number, "where λ_d starts", 0.1),
+    dropout: option(probability, "dropout of the branch's input in training", 0),
+  },
+  create: (options) => {
+    const r = options.rank ?? 256;
+    const stored = (options.projections ?? "stored") === "stored";
+    return {
+      init: ({ model: { spec, backend } }) => {
+        const places = freshTargets(spec, options);
+        const shared = stored ? projectionsOf(places, options, backend) : undefined;
+        return freshParams(() => [
+          ...places.flatMap((place) => [
+            [`${place.path}.lambdaD`, full([2 * r], options.initialD ?? 0.1, backend)] as const,
+            [`${place.path}.lambdaB`, zeros([sizesOf(place).outFeatures], backend)] as const,
+          ]),
+          ...shared === undefined ? [] : [["frozen.a", shared.a] as const, ["frozen.b", shared.b] as const],
+        ]);
+      },
+      edits: (params, spec) => {
+        const places = chooseTargets(spec, options);
+        const kept = params["frozen"] as Projections | undefined;
+        return places.map((place) => {
+          const vectors = paramsAt(params, place.path) as VeraVectors;
+          const make = (): Projections => projectionsOf(places, options, vectors.lambdaB.backend);
+          const tensors = { ...vectors, ...kept };
+          return {
+            kind: "linear",
+            path: place.path,
+            change: drawn(sizesOf(place).inFeatures, tensors, make, options.dropout ?? 0),
+          };
+        });
+      },
+    };
+  },
+  cli: { rate: 5e-3, flags: ["rank", "dropout", "targets"] },
+  published: { setting: "r 256 on q and v" },
+});
 
 /** The tensors of an edit; A and B where they are stored. */
 type PveraTensors = VeraVectors & Partial<Projections>;

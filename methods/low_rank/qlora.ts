@@ -6,8 +6,11 @@
  * The base's storage belongs to the model: `quantize(model, { dtype: "nf4_double" })` gives the paper's. The
  * method itself is LoRA with the paper's targets, rank and scaling.
  */
-import type { Method } from "../../core/mod.ts";
-import { lora, type LoraOptions } from "./lora.ts";
+import type { DefinedMethod } from "../../core/mod.ts";
+import { number, option } from "../../core/options/mod.ts";
+import { defineComposition } from "../shared/define_composition.ts";
+import { rankSchema } from "../shared/target_options.ts";
+import { LORA, lora, type LoraOptions, LOW_RANK } from "./lora.ts";
 
 /**
  * QLoRA's adapters as a method: `lora` with targets "all-linear", rank 64 and α 16 unless options say otherwise.
@@ -21,6 +24,23 @@ import { lora, type LoraOptions } from "./lora.ts";
  * assert.equal(qlora().config["alpha"], 16);
  * ```
  */
-export function qlora(options: LoraOptions = {}): Method {
-  return lora({ targets: "all-linear", rank: 64, alpha: 16, ...options });
-}
+export const qlora: DefinedMethod<LoraOptions> = defineComposition<LoraOptions>({
+  name: "qlora",
+  title: "QLoRA",
+  options: {
+    ...LORA,
+    targets: { ...LORA.targets, default: "all-linear" },
+    rank: option(rankSchema, "r, the rank of the update", 64),
+    alpha: option(number, "α of the scale α/r", 16),
+  },
+  create: lora,
+  cli: {
+    ...LOW_RANK,
+    shortRate: 1.2e-2,
+    common: true,
+    compared: 3,
+    optimizer: "paged",
+    quantize: { dtype: "nf4_double" },
+  },
+  published: { setting: "r 64, every layer; base apart" },
+});

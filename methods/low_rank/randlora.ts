@@ -12,6 +12,8 @@
 import {
   type Backend,
   chooseTargets,
+  type DefinedMethod,
+  defineMethod,
   fold,
   freshTargets,
   type Key,
@@ -19,24 +21,24 @@ import {
   type LinearMap,
   madeLowRank,
   type MatrixPlace,
-  type Method,
   paramsAt,
   type Projections,
   sizesOf,
   type TargetOptions,
   type Tensor,
 } from "../../core/mod.ts";
+import { bounded, count, number, oneOf, option, probability, seed } from "../../core/options/mod.ts";
 import { full, multiply, normal, reshape, slice, transpose, zeros } from "../../ops/mod.ts";
 import { randomBases } from "./random_bases.ts";
+import { TARGETS } from "../shared/target_options.ts";
 import { freshParams } from "../shared/initial_factors.ts";
-import { checkPositive, checkProbability, checkRanks } from "../shared/option_checks.ts";
 
 /** Options of RandLoRA. */
 export interface RandLoraOptions extends TargetOptions {
   /** r, default 32. A smaller r gives more parameters. */
   readonly rank?: number;
   /** α, default 20 r. */
-  readonly alpha?: number;
+  readonly alpha?: number | undefined;
   /**
    * Entries of A and B: uniform (default), or −1, 0 and 1 with one in 3 ("sparse") or one in √min
    * ("verySparse") nonzero.
@@ -70,45 +72,64 @@ export type RandLoraScales = { readonly lambda: Tensor; readonly gamma: Tensor }
  * assert.equal(randlora({ rank: 16, bases: "sparse" }).name, "randlora");
  * ```
  */
-export function randlora(options: RandLoraOptions = {}): Method {
-  const r = options.rank ?? 32;
-  checkPositive("rank", r);
-  checkRanks(options);
-  checkProbability("dropout", options.dropout ?? 0);
-  const stored = (options.projections ?? "stored") === "stored";
-  return {
-    name: "randlora",
-    config: { ...options },
-    init: ({ model, key }) => {
-      const places = freshTargets(model.spec, options);
-      const shared = stored
-        ? randomBases(randLoraShapes(places, options), options, model.backend)
-        : undefined;
-      return freshParams(() => [
-        ...places.flatMap((place) => {
-          const { lambda, gamma } = fresh(place, options, fold(keyOf(key), place.path), model.backend);
-          return [[`${place.path}.lambda`, lambda] as const, [`${place.path}.gamma`, gamma] as const];
-        }),
-        ...shared === undefined ? [] : [["frozen.a", shared.a] as const, ["frozen.b", shared.b] as const],
-      ]);
-    },
-    edits: (params, spec) => {
-      const places = chooseTargets(spec, options);
-      const kept = params["frozen"] as Projections | undefined;
-      return places.map((place) => {
-        const scales = paramsAt(params, place.path) as RandLoraScales;
-        const bases = (): Projections =>
-          kept ?? randomBases(randLoraShapes(places, options), options, scales.lambda.backend);
-        const map = fullRank(place, scales, bases, kept, (options.alpha ?? 20 * r) / r);
-        return {
-          kind: "linear",
-          path: place.path,
-          change: { form: "add", map, ...options.dropout && { dropout: options.dropout } },
-        };
-      });
-    },
-  };
-}
+export const randlora: DefinedMethod<RandLoraOptions> = defineMethod<RandLoraOptions>({
+  name: "randlora",
+  title: "RandLoRA",
+  options: {
+    ...TARGETS,
+    rank: option(
+      bounded(count, "drawnRank"),
+      "r, the rank of a term; a smaller one gives more parameters",
+      32,
+    ),
+    alpha: option(number, "α, over r; by default 20 r"),
+    bases: option(oneOf("uniform", "sparse", "verySparse"), "entries of A and B", "uniform"),
+    projectionSeed: option(seed, "the seed of A and B", 0),
+    projections: option(
+      oneOf("stored", "regenerated"),
+      "whether A and B are kept with the adapter, or made anew at every use: no memory, much slower",
+      "stored",
+    ),
+    dropout: option(probability, "dropout of the branch's input in training", 0),
+    initialization: option(oneOf("zeros", "normal"), "whether Λ starts at zero, or normal", "zeros"),
+  },
+  create: (options) => {
+    const r = options.rank ?? 32;
+    const stored = (options.projections ?? "stored") === "stored";
+    return {
+      init: ({ model, key }) => {
+        const places = freshTargets(model.spec, options);
+        const shared = stored
+          ? randomBases(randLoraShapes(places, options), options, model.backend)
+          : undefined;
+        return freshParams(() => [
+          ...places.flatMap((place) => {
+            const { lambda, gamma } = fresh(place, options, fold(keyOf(key), place.path), model.backend);
+            return [[`${place.path}.lambda`, lambda] as const, [`${place.path}.gamma`, gamma] as const];
+          }),
+          ...shared === undefined ? [] : [["frozen.a", shared.a] as const, ["frozen.b", shared.b] as const],
+        ]);
+      },
+      edits: (params, spec) => {
+        const places = chooseTargets(spec, options);
+        const kept = params["frozen"] as Projections | undefined;
+        return places.map((place) => {
+          const scales = paramsAt(params, place.path) as RandLoraScales;
+          const bases = (): Projections =>
+            kept ?? randomBases(randLoraShapes(places, options), options, scales.lambda.backend);
+          const map = fullRank(place, scales, bases, kept, (options.alpha ?? 20 * r) / r);
+          return {
+            kind: "linear",
+            path: place.path,
+            change: { form: "add", map, ...options.dropout && { dropout: options.dropout } },
+          };
+        });
+      },
+    };
+  },
+  cli: { rate: 1e-4, flags: ["rank", "alpha", "dropout", "targets"], common: true },
+  published: { setting: "r 32 on q and v" },
+});
 
 function fullRank(
   place: MatrixPlace,

@@ -5,8 +5,10 @@
  *
  * LoRA except for the factor, which keeps the size of the update stable as the rank grows.
  */
-import type { Method } from "../../core/mod.ts";
-import { lora, type LoraOptions } from "./lora.ts";
+import type { DefinedMethod } from "../../core/mod.ts";
+import { oneOf, option } from "../../core/options/mod.ts";
+import { defineComposition } from "../shared/define_composition.ts";
+import { LORA, lora, type LoraOptions, LOW_RANK } from "./lora.ts";
 
 /**
  * Rank-stabilised LoRA as a method: `lora` with the scaling α/√r. Options and errors as for `lora`.
@@ -18,6 +20,14 @@ import { lora, type LoraOptions } from "./lora.ts";
  * assert.equal(rslora({ rank: 64 }).config["scaling"], "rankStabilized");
  * ```
  */
-export function rslora(options: Omit<LoraOptions, "scaling"> = {}): Method {
-  return lora({ ...options, scaling: "rankStabilized" });
-}
+export const rslora: DefinedMethod<LoraOptions> = defineComposition<LoraOptions>({
+  name: "rslora",
+  title: "rsLoRA",
+  options: {
+    ...LORA,
+    scaling: option(oneOf("standard", "rankStabilized"), "the scale: α/r, or α/√r", "rankStabilized"),
+  },
+  create: lora,
+  cli: { ...LOW_RANK, common: true },
+  published: { setting: "r 8 on q and v" },
+});

@@ -8,7 +8,11 @@
  * adjacent layers may share one v. It starts at zero: the model is initially unchanged.
  */
 import {
+  adapt,
   chooseTargets,
+  type DefinedMethod,
+  defineMethod,
+  dispose,
   fold,
   freshTargets,
   key as keyOf,
@@ -16,19 +20,36 @@ import {
   madeLowRank,
   matrixAt,
   type MatrixPlace,
-  type Method,
   paramsAt,
   sizesOf,
   type TargetOptions,
   type Tensor,
   tensor,
 } from "../../core/mod.ts";
+import {
+  bounded,
+  count,
+  made,
+  oneOf,
+  option,
+  type OptionSchema,
+  optionsFromJson,
+  probability,
+  seed,
+} from "../../core/options/mod.ts";
 import { matmul, multiply, reshape, sqrt, type Svd, uniform, zeros } from "../../ops/mod.ts";
 import { directionCount, directionsOf, type LeadingDirections } from "./leading_directions.ts";
+import { leadingDirections } from "./leading_directions.ts";
+import { rankSchema, TARGETS } from "../shared/target_options.ts";
 import { checkNotEmbedding } from "../shared/not_embedding.ts";
 import { freshParams } from "../shared/initial_factors.ts";
-import { checkPositive, checkProbability } from "../shared/option_checks.ts";
 import { mersenneTwister, torchNormal } from "../../numerics/torch_random.ts";
+
+/** A degree. */
+const fromZeroToOne: OptionSchema<number> = {
+  what: "a number from 0 to 1",
+  accepts: (value) => typeof value === "number" && value >= 0 && value <= 1,
+};
 
 /** Options of TinyLoRA. */
 export interface TinyLoraOptions extends TargetOptions {
@@ -58,7 +79,7 @@ export interface TinyLoraOptions extends TargetOptions {
    * The result of `leadingDirections` for these layers: needed on a GPU, which has no decomposition. Default:
    * decompose at init.
    */
-  readonly directions?: LeadingDirections;
+  readonly directions?: LeadingDirections | undefined;
 }
 
 /** A layer's frozen tensors: A, B and, where stored, P [u, r, r]. */
@@ -78,57 +99,84 @@ type Kept = { readonly frozen: { readonly a: Tensor; readonly b: Tensor; readonl
  * assert.equal(count(model, adapter).trainable, 13);
  * ```
  */
-export function tinyLora({ directions, ...options }: TinyLoraOptions = {}): Method {
-  const { rank = 2, dimension: u = 64, tying = 0, dropout = 0 } = options;
-  checkPositive("rank", rank);
-  checkPositive("dimension", u);
-  checkProbability("dropout", dropout);
-  if (!(tying >= 0 && tying <= 1)) throw new RangeError(`Expected tying from 0 to 1 but found ${tying}`);
-  const stored = (options.projections ?? "stored") === "stored";
-  const projection = (layer: number, r: number, like: Tensor): Tensor => {
-    const next = mersenneTwister((options.projectionSeed ?? 42) + layer);
-    return tensor(torchNormal(next, u * r * r, 1 / Math.sqrt(r)), {
-      backend: like.backend,
-      shape: [u, r, r],
-    });
-  };
-  return {
-    name: "tinyLora",
-    config: { ...options },
-    init: ({ model, key }) =>
-      freshParams(() => {
-        const places = linearPlaces(freshTargets(model.spec, options));
-        const groups = new Set(places.map((_, i) => groupOf(i, places.length, tying)));
-        const fresh = (group: number): Tensor =>
-          options.initialization === "uniform"
-            ? uniform(fold(fold(keyOf(key), "v"), `${group}`), [u], model.backend, -0.02, 0.02)
-            : zeros([u], model.backend);
-        return [
-          ...[...groups].map((group) => [`v.${group}`, fresh(group)] as const),
-          ...places.flatMap((place, layer) => {
-            const found = directions?.[place.path] ?? directionsOf(matrixAt(model, place), place, rank);
-            const { a, b } = factors(found, options.singularValues);
-            const p = stored ? [[`${place.path}.frozen.p`, projection(layer, a.shape[0]!, a)] as const] : [];
-            return [[`${place.path}.frozen.a`, a] as const, [`${place.path}.frozen.b`, b] as const, ...p];
-          }),
-        ];
-      }),
-    edits: (params, spec) => {
-      const places = chooseTargets(spec, options);
-      const vectors = params["v"] as Readonly<Record<string, Tensor>>;
-      return places.map((place, layer) => {
-        const { frozen } = paramsAt(params, place.path) as Kept;
-        const v = vectors[groupOf(layer, places.length, tying)]!;
-        const map = along(place, v, frozen, (r) => projection(layer, r, v));
-        return {
-          kind: "linear",
-          path: place.path,
-          change: { form: "add", map, ...dropout > 0 && { dropout } },
-        };
+export const tinyLora: DefinedMethod<TinyLoraOptions> = defineMethod<TinyLoraOptions>({
+  name: "tiny-lora",
+  title: "TinyLoRA",
+  options: {
+    ...TARGETS,
+    rank: option(rankSchema, "r, how many singular directions", 2),
+    dimension: option(bounded(count, "entries"), "u, the length of a v", 64),
+    tying: option(fromZeroToOne, "how much layers share: 0, a v for each, to 1, one for all", 0),
+    singularValues: option(
+      oneOf("left", "split"),
+      "where singular values go: into B, or roots into both",
+      "left",
+    ),
+    projectionSeed: option(seed, "the seed of the first layer's P", 42),
+    projections: option(oneOf("stored", "regenerated"), "whether P is kept, or made at every use", "stored"),
+    initialization: option(oneOf("zeros", "uniform"), "how v starts", "zeros"),
+    dropout: option(probability, "dropout of the branch's input in training", 0),
+    directions: option(made<LeadingDirections>("the result of leadingDirections"), "needed on a GPU"),
+  },
+  create: ({ directions, ...options }) => {
+    const { rank = 2, dimension: u = 64, tying = 0, dropout = 0 } = options;
+    const stored = (options.projections ?? "stored") === "stored";
+    const projection = (layer: number, r: number, like: Tensor): Tensor => {
+      const next = mersenneTwister((options.projectionSeed ?? 42) + layer);
+      return tensor(torchNormal(next, u * r * r, 1 / Math.sqrt(r)), {
+        backend: like.backend,
+        shape: [u, r, r],
       });
-    },
-  };
-}
+    };
+    return {
+      init: ({ model, key }) =>
+        freshParams(() => {
+          const places = linearPlaces(freshTargets(model.spec, options));
+          const groups = new Set(places.map((_, i) => groupOf(i, places.length, tying)));
+          const fresh = (group: number): Tensor =>
+            options.initialization === "uniform"
+              ? uniform(fold(fold(keyOf(key), "v"), `${group}`), [u], model.backend, -0.02, 0.02)
+              : zeros([u], model.backend);
+          return [
+            ...[...groups].map((group) => [`v.${group}`, fresh(group)] as const),
+            ...places.flatMap((place, layer) => {
+              const found = directions?.[place.path] ?? directionsOf(matrixAt(model, place), place, rank);
+              const { a, b } = factors(found, options.singularValues);
+              const p = stored
+                ? [[`${place.path}.frozen.p`, projection(layer, a.shape[0]!, a)] as const]
+                : [];
+              return [[`${place.path}.frozen.a`, a] as const, [`${place.path}.frozen.b`, b] as const, ...p];
+            }),
+          ];
+        }),
+      edits: (params, spec) => {
+        const places = chooseTargets(spec, options);
+        const vectors = params["v"] as Readonly<Record<string, Tensor>>;
+        return places.map((place, layer) => {
+          const { frozen } = paramsAt(params, place.path) as Kept;
+          const v = vectors[groupOf(layer, places.length, tying)]!;
+          const map = along(place, v, frozen, (r) => projection(layer, r, v));
+          return {
+            kind: "linear",
+            path: place.path,
+            change: { form: "add", map, ...dropout > 0 && { dropout } },
+          };
+        });
+      },
+    };
+  },
+  restore: ({ directions: _, ...config }) => tinyLora(optionsFromJson(config)),
+  recorded: ({ config: { directions: _, ...config } }) => config,
+  // For a GPU the weights are decomposed on the host.
+  prepare: async ({ model, options, seed }) => {
+    const directions = await leadingDirections(model, options);
+    const adapter = adapt(model, tinyLora({ ...options, directions }), seed);
+    dispose(directions);
+    return { adapter };
+  },
+  cli: { rate: 1e-2, flags: ["rank", "dimension", "dropout", "targets"] },
+  published: { setting: "64 numbers a layer on q and v" },
+});
 
 /** B (Σ v_i P_i) A. */
 function along(
@@ -162,7 +210,7 @@ function groupOf(layer: number, n: number, tying: number): number {
 }
 
 function linearPlaces(places: readonly MatrixPlace[]): readonly MatrixPlace[] {
-  for (const place of places) checkNotEmbedding("tinyLora", place);
+  for (const place of places) checkNotEmbedding("tiny-lora", place);
   return places;
 }
 

@@ -23,7 +23,7 @@ import {
 } from "../../core/mod.ts";
 import { factorised, leading, matmul, qr, type Svd, svd, transpose } from "../../ops/mod.ts";
 import { lora } from "./lora.ts";
-import { balanced } from "./pissa.ts";
+import { balanced } from "./balanced.ts";
 import { checkPositive } from "../shared/option_checks.ts";
 
 /**

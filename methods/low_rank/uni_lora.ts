@@ -10,23 +10,33 @@
  */
 import {
   chooseTargets,
+  type DefinedMethod,
+  defineMethod,
   fold,
   freshTargets,
   key as keyOf,
   type LinearMap,
   madeLowRank,
   type MatrixPlace,
-  type Method,
   sizesOf,
   type Spec,
   type TargetOptions,
   type Tensor,
   tensor,
 } from "../../core/mod.ts";
+import {
+  bounded,
+  count,
+  number,
+  oneOf,
+  option,
+  probability,
+  seed as seedSchema,
+} from "../../core/options/mod.ts";
 import { gatherRows, multiply, normal, uniform } from "../../ops/mod.ts";
 import { numpyBelow, numpyChoice, numpyShuffle, pcg64 } from "../../numerics/numpy_random.ts";
+import { TARGETS } from "../shared/target_options.ts";
 import { freshParams } from "../shared/initial_factors.ts";
-import { checkPositive, checkProbability } from "../shared/option_checks.ts";
 
 /** Options of Uni-LoRA. */
 export interface UniLoraOptions extends TargetOptions {
@@ -64,58 +74,74 @@ interface Projection {
  * ```ts
  * import { uniLora } from "@graft/peft";
  * import assert from "node:assert/strict";
- * assert.equal(uniLora({ dimension: 5000 }).name, "uniLora");
+ * assert.equal(uniLora({ dimension: 5000 }).name, "uni-lora");
  * ```
  */
-export function uniLora(options: UniLoraOptions = {}): Method {
-  const { rank = 4, dimension = 256, bound = 0.02, projectionSeed: seed = 42 } = options;
-  checkPositive("rank", rank);
-  checkPositive("dimension", dimension);
-  checkProbability("dropout", options.dropout ?? 0);
-  if (!Number.isInteger(seed) || seed < 0) {
-    throw new RangeError(`Expected projectionSeed to be a non-negative integer but found ${seed}`);
-  }
-  const drawn = new WeakMap<Spec, Projection>(); // P is determined by the model's sizes
-  const projectionOf = (spec: Spec, places: readonly MatrixPlace[]): Projection => {
-    const found = drawn.get(spec) ??
-      projection(
-        places.reduce((n, place) => n + entriesOf(place, rank), 0),
-        dimension,
-        seed,
-        options.assignment,
-      );
-    drawn.set(spec, found);
-    return found;
-  };
-  return {
-    name: "uniLora",
-    config: { ...options },
-    init: ({ model: { spec, backend }, key }) =>
-      freshParams(() => {
-        freshTargets(spec, options);
-        const seed = fold(keyOf(key), "theta");
-        const theta = options.initialization === "normal"
-          ? normal(seed, [dimension], backend)
-          : uniform(seed, [dimension], backend, -bound, bound);
-        return [["theta", theta] as const];
-      }),
-    edits: (params, spec) => {
-      const theta = params["theta"] as Tensor;
-      const places = chooseTargets(spec, options);
-      const p = projectionOf(spec, places);
-      let from = 0;
-      return places.map((place) => {
-        const map = factors(place, theta, rank, p, from);
-        from += entriesOf(place, rank);
-        return {
-          kind: "linear",
-          path: place.path,
-          change: { form: "add", map, ...options.dropout && { dropout: options.dropout } },
-        };
-      });
-    },
-  };
-}
+export const uniLora: DefinedMethod<UniLoraOptions> = defineMethod<UniLoraOptions>({
+  name: "uni-lora",
+  title: "Uni-LoRA",
+  options: {
+    ...TARGETS,
+    rank: option(bounded(count, "drawnRank"), "r, the rank of an update", 4),
+    dimension: option(bounded(count, "entries"), "d, how many numbers train in all", 256),
+    assignment: option(
+      oneOf("uniform", "balanced"),
+      "how rows of P get their columns: each by itself, or in equal numbers",
+      "uniform",
+    ),
+    projectionSeed: option(seedSchema, "the seed of P", 42),
+    initialization: option(oneOf("uniform", "normal"), "how θ starts", "uniform"),
+    bound: option(number, "bound of θ's uniform start", 0.02),
+    dropout: option(probability, "dropout of the branch's input in training", 0),
+  },
+  create: (options) => {
+    const { rank = 4, dimension = 256, bound = 0.02, projectionSeed: seed = 42 } = options;
+    const drawn = new WeakMap<Spec, Projection>(); // P is determined by the model's sizes
+    const projectionOf = (spec: Spec, places: readonly MatrixPlace[]): Projection => {
+      const found = drawn.get(spec) ??
+        projection(
+          places.reduce((n, place) => n + entriesOf(place, rank), 0),
+          dimension,
+          seed,
+          options.assignment,
+        );
+      drawn.set(spec, found);
+      return found;
+    };
+    return {
+      init: ({ model: { spec, backend }, key }) =>
+        freshParams(() => {
+          freshTargets(spec, options);
+          const seed = fold(keyOf(key), "theta");
+          const theta = options.initialization === "normal"
+            ? normal(seed, [dimension], backend)
+            : uniform(seed, [dimension], backend, -bound, bound);
+          return [["theta", theta] as const];
+        }),
+      edits: (params, spec) => {
+        const theta = params["theta"] as Tensor;
+        const places = chooseTargets(spec, options);
+        const p = projectionOf(spec, places);
+        let from = 0;
+        return places.map((place) => {
+          const map = factors(place, theta, rank, p, from);
+          from += entriesOf(place, rank);
+          return {
+            kind: "linear",
+            path: place.path,
+            change: { form: "add", map, ...options.dropout && { dropout: options.dropout } },
+          };
+        });
+      },
+    };
+  },
+  cli: {
+    rate: 5e-3,
+    flags: ["rank", "dimension", "dropout", "targets"],
+    options: () => ({ assignment: "balanced" }),
+  },
+  published: { setting: "256 numbers for r 4 on q and v" },
+});
 
 const entriesOf = (place: MatrixPlace, rank: number): number =>
   rank * (sizesOf(place).inFeatures + sizesOf(place).outFeatures);

@@ -45,7 +45,7 @@ export const uniLoraPeft: PeftCodec<UniLoraOptions> = {
   write: (options) => {
     if (options.assignment !== "balanced") {
       throw new TypeError(
-        'Cannot save uniLora for PEFT with columns drawn each by itself: there they stand in equal numbers, assignment "balanced"',
+        'Cannot save uni-lora for PEFT with columns drawn each by itself: there they stand in equal numbers, assignment "balanced"',
       );
     }
     return {

@@ -10,18 +10,20 @@
  */
 import {
   chooseTargets,
+  type DefinedMethod,
+  defineMethod,
   detach,
   fold,
   freshTargets,
   key as keyOf,
   madeLowRank,
   type MatrixPlace,
-  type Method,
   paramsAt,
   sizesOf,
   type TargetOptions,
   type Tensor,
 } from "../../core/mod.ts";
+import { bounded, count, number, option, probability } from "../../core/options/mod.ts";
 import {
   add,
   addAll,
@@ -39,8 +41,9 @@ import {
   softmax,
   uniform,
 } from "../../ops/mod.ts";
+import { bankLength } from "../shared/model_sizes.ts";
+import { rankSchema, TARGETS } from "../shared/target_options.ts";
 import { freshParams } from "../shared/initial_factors.ts";
-import { checkPositive, checkProbability } from "../shared/option_checks.ts";
 
 /** Options of VB-LoRA. */
 export interface VbLoraOptions extends TargetOptions {
@@ -72,49 +75,73 @@ export type VbLoraLogits = { readonly logitsA: Tensor; readonly logitsB: Tensor 
  * ```ts
  * import { vbLora } from "@graft/peft";
  * import assert from "node:assert/strict";
- * assert.equal(vbLora({ vectors: 90, length: 64 }).name, "vbLora");
+ * assert.equal(vbLora({ vectors: 90, length: 64 }).name, "vb-lora");
  * ```
  */
-export function vbLora(options: VbLoraOptions = {}): Method {
-  const { vectors, length, topK } = numbers(options);
-  checkProbability("dropout", options.dropout ?? 0);
-  return {
-    name: "vbLora",
-    config: { ...options },
-    init: ({ model: { spec, backend }, key }) =>
-      freshParams(() => {
-        const bound = options.bankBound ?? 0.02;
-        const start = (shape: readonly number[], ...names: readonly string[]): Tensor =>
-          normal(names.reduce(fold, keyOf(key)), shape, backend, options.deviation ?? 0.1);
-        return [
-          ["bank", uniform(fold(keyOf(key), "bank"), [vectors, length], backend, -bound, bound)] as const,
-          ...freshTargets(spec, options).flatMap((place) => {
-            const { a, b } = vbLoraShapes(place, options);
-            return [
-              [`${place.path}.logitsA`, start(a, place.path, "a")] as const,
-              [`${place.path}.logitsB`, start(b, place.path, "b")] as const,
-            ];
-          }),
-        ];
-      }),
-    edits: (params, spec) =>
-      chooseTargets(spec, options).map((place) => {
-        const bank = params["bank"] as Tensor;
-        const { logitsA, logitsB } = paramsAt(params, place.path) as VbLoraLogits;
-        const { inFeatures, outFeatures } = sizesOf(place);
-        const rank = logitsA.shape[0]!;
-        const map = madeLowRank({ inFeatures, outFeatures, rank }, [bank, logitsA, logitsB], () => ({
-          a: reshape(mixed(logitsA, bank, topK), [rank, inFeatures]),
-          b: reshape(permute(mixed(logitsB, bank, topK), [0, 2, 1]), [outFeatures, rank]),
-        }));
-        return {
-          kind: "linear",
-          path: place.path,
-          change: { form: "add", map, ...options.dropout && { dropout: options.dropout } },
-        };
-      }),
-  };
-}
+export const vbLora: DefinedMethod<VbLoraOptions> = defineMethod<VbLoraOptions>({
+  name: "vb-lora",
+  title: "VB-LoRA",
+  options: {
+    ...TARGETS,
+    rank: option(rankSchema, "r, the rank of an update", 4),
+    vectors: option(bounded(count, "vocabulary"), "h, how many vectors the bank has", 256),
+    length: option(bounded(count, "prompt"), "c, their length, which divides all inputs and outputs", 256),
+    topK: option(
+      bounded(count, "parts"),
+      "k, how many vectors a piece mixes; with 1 logits learn nothing",
+      2,
+    ),
+    bankBound: option(number, "bound of the bank's uniform start", 0.02),
+    deviation: option(number, "standard deviation of the first logits", 0.1),
+    dropout: option(probability, "dropout of the branch's input in training", 0),
+  },
+  create: (options) => {
+    const { vectors, length, topK } = numbers(options);
+    return {
+      init: ({ model: { spec, backend }, key }) =>
+        freshParams(() => {
+          const bound = options.bankBound ?? 0.02;
+          const start = (shape: readonly number[], ...names: readonly string[]): Tensor =>
+            normal(names.reduce(fold, keyOf(key)), shape, backend, options.deviation ?? 0.1);
+          return [
+            ["bank", uniform(fold(keyOf(key), "bank"), [vectors, length], backend, -bound, bound)] as const,
+            ...freshTargets(spec, options).flatMap((place) => {
+              const { a, b } = vbLoraShapes(place, options);
+              return [
+                [`${place.path}.logitsA`, start(a, place.path, "a")] as const,
+                [`${place.path}.logitsB`, start(b, place.path, "b")] as const,
+              ];
+            }),
+          ];
+        }),
+      edits: (params, spec) =>
+        chooseTargets(spec, options).map((place) => {
+          const bank = params["bank"] as Tensor;
+          const { logitsA, logitsB } = paramsAt(params, place.path) as VbLoraLogits;
+          const { inFeatures, outFeatures } = sizesOf(place);
+          const rank = logitsA.shape[0]!;
+          const map = madeLowRank({ inFeatures, outFeatures, rank }, [bank, logitsA, logitsB], () => ({
+            a: reshape(mixed(logitsA, bank, topK), [rank, inFeatures]),
+            b: reshape(permute(mixed(logitsB, bank, topK), [0, 2, 1]), [outFeatures, rank]),
+          }));
+          return {
+            kind: "linear",
+            path: place.path,
+            change: { form: "add", map, ...options.dropout && { dropout: options.dropout } },
+          };
+        }),
+    };
+  },
+  cli: {
+    rate: 1e-2,
+    flags: ["rank", "dropout", "targets"],
+    options: (_, __, places) => ({ length: bankLength(places) }),
+  },
+  published: {
+    setting: ({ spec }) => `r 4 of 256 vectors of ${bankLength(chooseTargets(spec, {}))} on q and v`,
+    options: ({ spec }) => ({ length: bankLength(chooseTargets(spec, {})) }),
+  },
+});
 
 /** Σ softmax(σ)_i v_i over the k largest of σ [..., h]: [..., c]. */
 function mixed(logits: Tensor, bank: Tensor, k: number): Tensor {
@@ -161,7 +188,6 @@ export function vbLoraShapes(
 }
 
 function numbers({ rank = 4, vectors = 256, length = 256, topK = 2 }: VbLoraOptions) {
-  for (const [name, value] of Object.entries({ rank, vectors, length, topK })) checkPositive(name, value);
   if (topK > vectors) {
     throw new RangeError(`Expected topK to be at most the ${vectors} vectors of the bank but found ${topK}`);
   }

@@ -11,10 +11,11 @@
 import {
   type Backend,
   chooseTargets,
+  type DefinedMethod,
+  defineMethod,
   diagonalLowRank,
   freshTargets,
   type MatrixPlace,
-  type Method,
   paramsAt,
   type Projections,
   scaledMap,
@@ -23,9 +24,10 @@ import {
   type Tensor,
   tensor,
 } from "../../core/mod.ts";
+import { bounded, count, number, oneOf, option, probability, seed } from "../../core/options/mod.ts";
 import { full } from "../../ops/mod.ts";
+import { TARGETS } from "../shared/target_options.ts";
 import { freshParams } from "../shared/initial_factors.ts";
-import { checkFinite, checkPositive, checkProbability, checkSeed } from "../shared/option_checks.ts";
 import { mersenneTwister, torchUniform } from "../../numerics/torch_random.ts";
 
 /** Options of VeRA. */
@@ -40,7 +42,7 @@ export interface VeraOptions extends TargetOptions {
    */
   readonly projections?: "stored" | "regenerated";
   /** α of the factor s = α/r, default the rank: no factor. */
-  readonly alpha?: number;
+  readonly alpha?: number | undefined;
   /** Initial λ_d, default 0.1. */
   readonly initialD?: number;
   /** Initial λ_b, default 0: the model is unchanged. */
@@ -64,53 +66,65 @@ export type VeraVectors = { readonly lambdaD: Tensor; readonly lambdaB: Tensor }
  * assert.equal(vera({ rank: 64, projections: "regenerated" }).name, "vera");
  * ```
  */
-export function vera(options: VeraOptions = {}): Method {
-  checkPositive("rank", options.rank ?? 256);
-  checkProbability("dropout", options.dropout ?? 0);
-  checkFinite("alpha", options.alpha ?? 1);
-  checkFinite("initialD", options.initialD ?? 0.1);
-  checkFinite("initialB", options.initialB ?? 0);
-  checkSeed("projectionSeed", options.projectionSeed ?? 0);
-  const stored = (options.projections ?? "stored") === "stored";
-  return {
-    name: "vera",
-    config: { ...options },
-    init: ({ model }) => {
-      const places = freshTargets(model.spec, options);
-      const shared = stored ? veraProjections(places, options, model.backend) : undefined;
-      return freshParams(() => [
-        ...places.flatMap((place) => [
-          [
-            `${place.path}.lambdaD`,
-            full([options.rank ?? 256], options.initialD ?? 0.1, model.backend),
-          ] as const,
-          [
-            `${place.path}.lambdaB`,
-            full([sizesOf(place).outFeatures], options.initialB ?? 0, model.backend),
-          ] as const,
-        ]),
-        ...shared === undefined ? [] : [["frozen.a", shared.a] as const, ["frozen.b", shared.b] as const],
-      ]);
-    },
-    edits: (params, spec) => {
-      const places = chooseTargets(spec, options);
-      const shared = params["frozen"] as Projections | undefined;
-      return places.map((place) => {
-        const { lambdaD, lambdaB } = paramsAt(params, place.path) as VeraVectors;
-        const projections = (): Projections => shared ?? veraProjections(places, options, lambdaD.backend);
-        const tensors = shared === undefined ? [] : [shared.a, shared.b];
-        const own = diagonalLowRank(sizesOf(place).inFeatures, lambdaD, lambdaB, projections, tensors);
-        const s = veraScale(options);
-        const map = s === 1 ? own : scaledMap(own, s);
-        return {
-          kind: "linear",
-          path: place.path,
-          change: { form: "add", map, ...options.dropout && { dropout: options.dropout } },
-        };
-      });
-    },
-  };
-}
+export const vera: DefinedMethod<VeraOptions> = defineMethod<VeraOptions>({
+  name: "vera",
+  title: "VeRA",
+  options: {
+    ...TARGETS,
+    rank: option(bounded(count, "drawnRank"), "r, the rank of the shared matrices", 256),
+    projectionSeed: option(seed, "the seed of A and B", 0),
+    projections: option(
+      oneOf("stored", "regenerated"),
+      "whether A and B are kept with the adapter, or made anew at every use: no memory, much slower",
+      "stored",
+    ),
+    alpha: option(number, "α of the factor α/r; by default r, no factor"),
+    initialD: option(number, "where λ_d starts", 0.1),
+    initialB: option(number, "where λ_b starts; at 0 the model is unchanged", 0),
+    dropout: option(probability, "dropout of the branch's input in training", 0),
+  },
+  create: (options) => {
+    const stored = (options.projections ?? "stored") === "stored";
+    return {
+      init: ({ model }) => {
+        const places = freshTargets(model.spec, options);
+        const shared = stored ? veraProjections(places, options, model.backend) : undefined;
+        return freshParams(() => [
+          ...places.flatMap((place) => [
+            [
+              `${place.path}.lambdaD`,
+              full([options.rank ?? 256], options.initialD ?? 0.1, model.backend),
+            ] as const,
+            [
+              `${place.path}.lambdaB`,
+              full([sizesOf(place).outFeatures], options.initialB ?? 0, model.backend),
+            ] as const,
+          ]),
+          ...shared === undefined ? [] : [["frozen.a", shared.a] as const, ["frozen.b", shared.b] as const],
+        ]);
+      },
+      edits: (params, spec) => {
+        const places = chooseTargets(spec, options);
+        const shared = params["frozen"] as Projections | undefined;
+        return places.map((place) => {
+          const { lambdaD, lambdaB } = paramsAt(params, place.path) as VeraVectors;
+          const projections = (): Projections => shared ?? veraProjections(places, options, lambdaD.backend);
+          const tensors = shared === undefined ? [] : [shared.a, shared.b];
+          const own = diagonalLowRank(sizesOf(place).inFeatures, lambdaD, lambdaB, projections, tensors);
+          const s = veraScale(options);
+          const map = s === 1 ? own : scaledMap(own, s);
+          return {
+            kind: "linear",
+            path: place.path,
+            change: { form: "add", map, ...options.dropout && { dropout: options.dropout } },
+          };
+        });
+      },
+    };
+  },
+  cli: { rate: 5e-3, flags: ["rank", "dropout", "targets"], common: true },
+  published: { setting: "r 256 on q and v" },
+});
 
 /**
  * s of VeRA.
