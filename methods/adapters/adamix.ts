@@ -34,6 +34,7 @@ import {
 } from "../shared/bottleneck.ts";
 import { defineHidden } from "../shared/define_hidden.ts";
 import { reductionOf } from "../shared/model_sizes.ts";
+import { adamixGradients } from "./adamix_loss.ts";
 import { pfeiffer } from "./pfeiffer.ts";
 
 /** Options of AdaMix. */
@@ -90,6 +91,7 @@ export const adamix: DefinedMethod<AdamixOptions> = defineHidden<AdamixOptions, 
     flags: ["bottleneck"],
     options: ({ bottleneck }, spec) => ({ reduction: reductionOf(bottleneck, spec) }),
   },
+  gradients: adamixGradients,
   published: { setting: "4 experts, r d/16" },
 });
 

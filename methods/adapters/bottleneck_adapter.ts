@@ -25,10 +25,10 @@ import {
   any,
   bounded,
   count,
-  factor,
   fields,
   type Filled,
   list,
+  number,
   oneOf,
   option,
   positive,
@@ -44,7 +44,7 @@ import { rankSchema } from "../shared/target_options.ts";
 import { checkPhm, freshFactoredPhm, freshPhm, type Phm, phm } from "./phm.ts";
 
 /** Where an adapter may have a norm of its own. */
-type Norm = "before" | "branch" | "whole";
+export type AdapterNorm = "before" | "branch" | "whole";
 
 /** Options of bottleneck adapters. */
 export interface BottleneckAdapterOptions {
@@ -59,7 +59,7 @@ export interface BottleneckAdapterOptions {
   /** r: "output" (default), "normed", or "sum" of h and x. */
   readonly keeps?: "output" | "normed" | "sum";
   /** Norms of the adapter: before D, after the branch, or after the sum of r and the branch. */
-  readonly norms?: readonly Norm[];
+  readonly norms?: readonly AdapterNorm[];
   /**
    * s: a number (default 1), or trained starting from 1, as one scalar ("learned") or one per feature
    * ("channel").
@@ -89,7 +89,7 @@ type Parts = {
   readonly down: Layer;
   readonly up: Layer;
   readonly scale?: Tensor;
-  readonly norms?: { readonly [name in Norm]?: Affine };
+  readonly norms?: { readonly [name in AdapterNorm]?: Affine };
   /** Of all places. */
   readonly rule?: Tensor;
 };
@@ -133,7 +133,7 @@ export const bottleneckAdapter: DefinedMethod<BottleneckAdapterOptions> = define
       [],
     ),
     scale: option(
-      any(factor, oneOf("learned", "channel")),
+      any(number, oneOf("learned", "channel")),
       "s, or one trained scalar, or one per feature",
       1,
     ),
@@ -170,7 +170,7 @@ function change(
     BottleneckAdapterOptions
   >,
 ): Tensor {
-  const normed = (name: Norm, t: Tensor): Tensor => {
+  const normed = (name: AdapterNorm, t: Tensor): Tensor => {
     const norm = own.norms?.[name];
     return norm === undefined ? t : layerNorm(t, norm.weight, norm.bias, 1e-5);
   };

@@ -66,6 +66,7 @@ const shared: Omit<HiddenSpec<CompacterOptions, PhmBottleneck>, "name"> = {
     phm(rule, up, activation(σ)(phm(rule, down, reading(call, reads)))),
   cli: {
     rate: 3e-3,
+    common: true,
     flags: ["bottleneck"],
     options: ({ bottleneck }, spec) => phmSizes(spec, 4, bottleneck),
   },

@@ -19,7 +19,6 @@ import {
 import {
   bounded,
   count,
-  factor,
   type Filled,
   number,
   oneOf,
@@ -61,7 +60,7 @@ type Beside = {
 type BesideWithInput = Beside & { readonly residual: Tensor };
 
 const options: OptionsOf<KronaBOptions> = {
-  scale: option(factor, "s, by which the module is multiplied", 1),
+  scale: option(number, "s, by which the module is multiplied", 1),
   firstFactor: option(pair(bounded(count, "width")), "the shape of A; by default the fewest parameters"),
   zero: option(oneOf("a", "b"), "which factor is zero initially", "b"),
   initialization: option(oneOf("kaiming", "normal"), "how the other one starts", "kaiming"),

@@ -10,7 +10,7 @@
  * code (petl_factory.py).
  */
 import { type DefinedMethod, reading, type Tensor } from "../../core/mod.ts";
-import { any, factor, oneOf, option, probability } from "../../core/options/mod.ts";
+import { any, number, oneOf, option, probability } from "../../core/options/mod.ts";
 import { dropout, multiply, ones, zeros } from "../../ops/mod.ts";
 import { activationOption, reductionOption } from "../shared/adapter_options.ts";
 import {
@@ -66,7 +66,7 @@ export const parallelAdapter: DefinedMethod<ParallelAdapterOptions> = defineHidd
   title: "parallel adapter",
   options: {
     reduction: reductionOption(2),
-    scale: option(any(factor, oneOf("learned")), "s, or one trained scalar per layer", 4),
+    scale: option(any(number, oneOf("learned")), "s, or one trained scalar per layer", 4),
     dropout: option(probability, "dropout after σ in training", 0),
     activation: activationOption("relu"),
     reads: option(
@@ -92,6 +92,7 @@ export const parallelAdapter: DefinedMethod<ParallelAdapterOptions> = defineHidd
   },
   cli: {
     rate: 5e-4,
+    common: true,
     flags: ["bottleneck", "dropout"],
     options: ({ bottleneck }, spec) => ({ reduction: reductionOf(bottleneck, spec) }),
   },

@@ -14,7 +14,7 @@ import { defineComposition, partOption } from "../shared/define_composition.ts";
 import { promptRows, reductionOf, rowsSetting } from "../shared/model_sizes.ts";
 
 /** Parameters of MAM. */
-type MamParts = PartsOf<{ readonly prefix: Method; readonly parallel: Method }>;
+export type MamParts = PartsOf<{ readonly prefix: Method; readonly parallel: Method }>;
 
 /** Options of MAM. */
 export interface MamOptions {
@@ -56,6 +56,7 @@ export const mam: DefinedMethod<MamOptions, MamParts> = defineComposition<MamOpt
     }),
   cli: {
     rate: 5e-4,
+    common: true,
     flags: ["length", "bottleneck"],
     options: ({ length, bottleneck }, spec) => ({
       prefix: given({ length }),

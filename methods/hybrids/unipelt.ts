@@ -23,7 +23,7 @@ import { reductionOf } from "../shared/model_sizes.ts";
 import { sentenceGate } from "./sentence_gate.ts";
 
 /** LoRA without what its gate replaces. */
-type UnscaledLora = Omit<LoraOptions, "alpha" | "alphaPattern" | "scaling" | "bias">;
+export type UnscaledLora = Omit<LoraOptions, "alpha" | "alphaPattern" | "scaling" | "bias">;
 
 /** Options of UniPELT. A part set to "none" is omitted: the paper's AP has no LoRA. */
 export interface UnipeltOptions {
@@ -42,6 +42,7 @@ export interface UnipeltOptions {
 
 const gateSchema: OptionSchema<Gate | "central"> = {
   what: '"central" or a gate',
+  program: true,
   accepts: (value) => value === "central" || (typeof value === "object" && value !== null),
 };
 
@@ -86,6 +87,7 @@ export const unipelt: DefinedMethod<UnipeltOptions> = defineComposition<UnipeltO
   },
   cli: {
     rate: 5e-4,
+    common: true,
     flags: ["rank", "length", "bottleneck"],
     options: ({ rank, length, bottleneck }, spec) => ({
       prefix: given({ length }),

@@ -82,7 +82,7 @@ export const ia3: DefinedMethod<Ia3Options> = defineMethod<Ia3Options>({
         }),
     };
   },
-  cli: { rate: 5e-3, flags: ["targets"], targets: "own", common: true, compared: true },
+  cli: { rate: 5e-3, shortRate: 0.1, flags: ["targets"], targets: "own", common: true, compared: 4 },
   published: { setting: "k, v and down" },
 });
 

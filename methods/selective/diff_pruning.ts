@@ -139,9 +139,9 @@ export const diffPruning: DefinedMethod<DiffPruningOptions> = defineMethod<DiffP
     },
     rates: ({ learningRate }) => (path) => isGate(path) ? gateRate / learningRate : 1,
   }),
-  cli: { rate: 5e-5, flags: [], also: KEPT, head: "all", common: true },
+  cli: { rate: 5e-5, flags: [], also: KEPT, head: "all", stages: true, common: true },
   prepare: async ({ model, options, seed, train }) => {
-    const { ratio, gates, ...method } = filled(options, KEPT) as
+    const { ratio, gates, ...method } = filled(options, KEPT) as unknown as
       & DiffPruningOptions
       & Required<PrunedDiffOptions>;
     return { adapter: await keptDifferences(model, { ratio, gates, method, seed }, train) };

@@ -4,7 +4,7 @@
  *   node j = row j of a feed-forward layer's W [out, in], with its bias        metric ‖w_j − w0_j‖₁ after a short priming
  *   y = W0 x + b0 + scatter(Δ x + β, learners)        Δ [k, in], β [k]        k = the layer's learners
  *
- * Priming trains all feed-forward layers for a few steps (`recipes/far.ts`); in each layer the share of nodes
+ * Priming trains all feed-forward layers for a few steps (`primedLearners`); in each layer the share of nodes
  * that changed most keeps learning, the rest is frozen and gets no gradient. Δ is the rows' difference, so
  * training is equivalent to that of the rows themselves. The authors split each layer into a frozen and a
  * learning one and permute the outputs back: `reconfigure` (`far_layout.ts`), which computes the same without
@@ -15,18 +15,33 @@
  * default.
  */
 import {
+  type Adapter,
   chooseTargets,
+  dispose,
   type Edit,
   gatheredRows,
   type Json,
   type LinearPlace,
   type Method,
+  type MethodDefinition,
+  type Model,
+  nest,
+  overlay,
   paramsAt,
+  type Preparing,
+  scope,
   type Spec,
+  type Synchronous,
   type Tensor,
+  type Tree,
 } from "../../core/mod.ts";
-import { integers, zeros } from "../../ops/mod.ts";
+import { filled, oneOf, option, type Options } from "../../core/options/mod.ts";
+import { gatherRows, integers, zeros } from "../../ops/mod.ts";
 import { freshParams } from "../shared/initial_factors.ts";
+import { share } from "../shared/number_schemas.ts";
+import { denseDeltas } from "./dense_deltas.ts";
+import { deltasOf, learnersOf } from "./far_learners.ts";
+import { only } from "./full_fine_tune.ts";
 import { checkStrictlyIncreasing, scattered } from "./sparse.ts";
 
 /** Options of FAR. */
@@ -56,6 +71,7 @@ export function far({ learners, outputs }: FarOptions): Method {
   const used = Object.entries(learners).filter(([, nodes]) => nodes.length > 0);
   if (used.length === 0) throw new RangeError("Expected at least one learning node of far but found none");
   return {
+    definition: farDefinition,
     name: "far",
     config: {
       learners: Object.fromEntries(used.map(([path, nodes]): [string, Json] => [path, Array.from(nodes)])),
@@ -89,6 +105,112 @@ export function far({ learners, outputs }: FarOptions): Method {
           ...bias ? [scattered(`${path}.bias`, paramsAt(params, `${path}.bias`) as Tensor, indices)] : [],
         ];
       }),
+  };
+}
+
+/** How many nodes learn, and how they are found. */
+const CHOSEN: Options = {
+  retention: option(share, "ρ, the share of each layer's nodes that learn; 0.1 to 0.4 in the paper", 0.2),
+  priming: option(share, "share of the steps that prime", 0.05),
+  primed: option(oneOf("kept", "reset"), "whether learners start from the primed weights", "kept"),
+};
+
+/** `far` in records, and how a run finds the learners. */
+export const farDefinition: MethodDefinition = {
+  name: "far",
+  title: "FAR",
+  options: {},
+  restore: (config) => far(config as unknown as FarOptions), // folders of before have no outputs
+  recorded: ({ config }, spec) => {
+    const paths = Object.keys(config["learners"] as Readonly<Record<string, unknown>>);
+    const layers = spec.linears.filter(({ path }) => paths.includes(path));
+    return {
+      ...config,
+      outputs: Object.fromEntries(layers.map(({ path, outFeatures }) => [path, outFeatures])),
+    };
+  },
+  cli: { rate: 1e-4, flags: [], also: CHOSEN, stages: true, common: true },
+  prepare: async ({ model, options, steps, train }) => {
+    const { retention, priming, primed } = filled(options, CHOSEN) as unknown as Required<PrimingOptions> & {
+      readonly priming: number;
+    };
+    const count = Math.max(1, Math.round(priming * steps));
+    return {
+      adapter: await primedLearners(
+        model,
+        { retention, primed },
+        (adapter, stage) => train(adapter, { ...stage, steps: count }),
+      ),
+    };
+  },
+  plan: ({ model }) =>
+    only({ parameters: feedForwardLayers(model.spec).map(({ path }) => `${path}.weight`) }),
+  published: {
+    setting: "10 % of the nodes",
+    make: ({ spec }) =>
+      far({
+        learners: Object.fromEntries(
+          feedForwardLayers(spec).map((place) =>
+            [place.path, Int32Array.from({ length: learnerCount(place, 0.1) }, (_, j) => j)] as const
+          ),
+        ),
+      }),
+  },
+};
+
+/** How learners are found. */
+export interface PrimingOptions {
+  /** ρ, the share of each layer's nodes that learn; 0.1 to 0.4 in the paper. */
+  readonly retention: number;
+  /** Whether learners start from the primed weights ("kept", default) or the pretrained ones ("reset"). */
+  readonly primed?: "kept" | "reset";
+}
+
+/** Priming: all feed-forward layers train, and the nodes that changed most are the learners. The caller owns the result. */
+export async function primedLearners(
+  model: Model,
+  { retention, primed = "kept" }: PrimingOptions,
+  train: Preparing["train"],
+): Promise<Adapter> {
+  const layers = feedForwardLayers(model.spec);
+  if (layers.length === 0) {
+    throw new RangeError(`Cannot place far on ${model.spec.architecture}: it has no feed-forward layers`);
+  }
+  layers.forEach((place) => learnerCount(place, retention));
+  const paths = layers.flatMap(({ path, bias }) =>
+    bias ? [`${path}.weight`, `${path}.bias`] : [`${path}.weight`]
+  );
+  const method = denseDeltas("farPriming", { paths, whole: [] });
+  const moved = await train({ method, params: method.init({ model, key: 0 }) }, { name: "priming" });
+  return await learnersOf(moved.params, layers, (place) => learnerCount(place, retention))
+    .then((chosen) => startOf(model, layers, chosen, moved.params, primed))
+    .finally(() => dispose(moved.params));
+}
+
+function startOf(
+  model: Model,
+  layers: readonly LinearPlace[],
+  learners: Readonly<Record<string, Int32Array>>,
+  deltas: Tree,
+  primed: "kept" | "reset",
+): Adapter {
+  const outputs = Object.fromEntries(layers.map(({ path, outFeatures }) => [path, outFeatures]));
+  const method = far({ learners, outputs });
+  return {
+    method,
+    params: scope((): Synchronous<Tree> => {
+      const fresh = method.init({ model, key: 0 });
+      if (primed === "reset") return fresh as Synchronous<Tree>;
+      const kept = layers.flatMap((place) => {
+        const at = integers(learners[place.path]!, model.backend);
+        const { weight, bias } = deltasOf(deltas, place);
+        return [
+          [`${place.path}.rows`, gatherRows(weight, at)] as const,
+          ...bias ? [[`${place.path}.bias`, gatherRows(bias, at)] as const] : [],
+        ];
+      });
+      return overlay(fresh, nest(kept) as Tree) as Synchronous<Tree>;
+    }),
   };
 }
 

@@ -1,5 +1,16 @@
 /** Weights that an adapter folder contains but never trains: an embedding that was resized or re-initialised. */
-import { leaves, type Method, type Tree } from "../../core/mod.ts";
+import {
+  leaves,
+  lookup,
+  type Method,
+  type MethodDefinition,
+  type Model,
+  nest,
+  type Tensor,
+  trainableCopy,
+  type Tree,
+} from "../../core/mod.ts";
+import { list, option, text } from "../../core/options/mod.ts";
 import { replaceWeight } from "./modules_to_save.ts";
 
 /** The weights' paths, for records. */
@@ -16,15 +27,35 @@ export interface FixedWeightsOptions {
  * ```ts
  * import { fixedWeights } from "@graft/peft";
  * import assert from "node:assert/strict";
- * assert.equal(fixedWeights({ parameters: ["model.embed_tokens.weight"] }).name, "fixedWeights");
+ * assert.equal(fixedWeights({ parameters: ["model.embed_tokens.weight"] }).name, "fixed-weights");
  * ```
  */
 export function fixedWeights(options: FixedWeightsOptions): Method {
   return {
-    name: "fixedWeights",
+    definition: fixedWeightsDefinition,
+    name: "fixed-weights",
     config: { ...options },
     init: () => ({}),
     edits: (params, spec) =>
       leaves((params["frozen"] ?? {}) as Tree).map(([path, value]) => replaceWeight(spec, path, value)),
   };
+}
+
+/** `fixedWeights` in records: the model's own weights say the shapes. */
+export const fixedWeightsDefinition: MethodDefinition = {
+  name: "fixed-weights",
+  options: { parameters: option(list(text), "paths of the weights") },
+  restore: (config) => {
+    const options = config as unknown as FixedWeightsOptions;
+    return { ...fixedWeights(options), init: ({ model }) => ownWeights(model, options.parameters) };
+  },
+};
+
+/** The model's own weights under `frozen`. A head may get a matrix of its own in place of the table that it is tied to. */
+function ownWeights(model: Model, paths: readonly string[]): Tree {
+  return nest(paths.map((path): readonly [string, Tensor] => {
+    const tiedTo = model.spec.heads.find((head) => `${head.path}.weight` === path)?.tiedTo;
+    const tied = lookup(model.weights, path) === undefined && tiedTo !== undefined;
+    return [`frozen.${path}`, trainableCopy(model, tied ? `${tiedTo}.weight` : path)];
+  })) as Tree;
 }

@@ -20,7 +20,7 @@ import {
   type Tree,
   weightLeaves,
 } from "../../core/mod.ts";
-import { option, places } from "../../core/options/mod.ts";
+import { needed, places } from "../../core/options/mod.ts";
 import { withPattern } from "../shared/pattern_source.ts";
 
 /** Which leaves are trained: names or a pattern for the whole path of the leaf ("model.norm.weight"). */
@@ -47,13 +47,13 @@ export const fullFineTune: DefinedMethod<Readonly<Record<never, never>>> = defin
   create: () => training("full-fine-tune", () => true),
   cli: {
     rate: 2e-5,
-    shortRate: 1e-3,
+    shortRate: 2.5e-3,
     flags: [],
     optimizer: "paged",
     head: "all",
     writes: "model",
     common: true,
-    compared: true,
+    compared: 1,
   },
   published: { setting: "every weight" },
 });
@@ -74,7 +74,7 @@ export const fullFineTune: DefinedMethod<Readonly<Record<never, never>>> = defin
 export const only: DefinedMethod<OnlyOptions> = defineMethod<OnlyOptions>({
   name: "only",
   title: "chosen weights",
-  options: { parameters: option(places, "which weights train, by name or pattern", []) },
+  options: { parameters: needed(places, "which weights train, by name or pattern") },
   create: ({ parameters }) => {
     if (Array.isArray(parameters) && parameters.length === 0) {
       throw new RangeError('Expected only\'s option "parameters" to name at least one weight but found none');

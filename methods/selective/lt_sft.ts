@@ -6,53 +6,36 @@
  *   φ = θ − θ0 sparse        loss + λ Σ |θ − θ0| / N in both phases        compose: θ0 + φ_task + φ_language
  *
  * With n iterations, each unfreezes k / n more elements and starts from the result of the previous one
- * (`recipes/lt_sft.ts`). As in the authors' `src/sft/lt_sft.py`, norms are frozen, the classifier is trained
+ * (`sparsePhase`). As in the authors' `src/sft/lt_sft.py`, norms are frozen, the classifier is trained
  * as a whole (and is not part of a composition), and elements tied with the last selected one are selected
  * too. Task and language are added in one composition: `compose({ task, language })`.
  */
 import {
-  dequantizedShape,
+  type Adapter,
+  copyTree,
   dispose,
   type Json,
   leaves,
   lookup,
-  matchesWhole,
   type Method,
+  type MethodDefinition,
   type Model,
-  nameMatches,
+  nest,
+  overlay,
+  type Preparing,
   scope,
   size,
-  type Spec,
   type Synchronous,
-  type Tensor,
+  Tensor,
   type Tree,
-  weightLeaves,
 } from "../../core/mod.ts";
-import {
-  abs,
-  add,
-  integers,
-  largest,
-  multiply,
-  ones,
-  reshape,
-  scatterAddRows,
-  subtract,
-  zeros,
-} from "../../ops/mod.ts";
-import { classifierLeaves } from "../shared/classifier.ts";
+import { filled, oneOf, option, type Options, places } from "../../core/options/mod.ts";
+import { add, concat, gatherRows, integers, zeros } from "../../ops/mod.ts";
+import { nonNegative, share } from "../shared/number_schemas.ts";
 import { type DenseDeltas, denseDeltas } from "./dense_deltas.ts";
-import { distance, type LeafMask, sparse, type SparseMask, type SparseOptions } from "./sparse.ts";
-
-/** Which leaves may be masked. */
-export interface LtSftLeaves {
-  /** Norms. Default "frozen". */
-  readonly norms?: "frozen" | "maskable";
-  /** Further frozen leaves: names (equal to a path or its end) or a pattern on the whole path. */
-  readonly frozen?: readonly string[] | RegExp;
-  /** Whether a head tied to the embedding follows it (default), or is unchanged, as in the authors' code. */
-  readonly tiedHead?: "follows" | "stays";
-}
+import { denseOf, emptyMask, type LtSftLeaves, ltSftLeaves, widenedMask } from "./lt_sft_leaves.ts";
+import { halfPercent, spreadMask, storedMask } from "./masks.ts";
+import { distance, maskSize, sparse, type SparseMask, type SparseOptions } from "./sparse.ts";
 
 /** Options of LT-SFT. */
 export interface LtSftOptions extends SparseOptions {
@@ -72,11 +55,11 @@ export interface LtSftOptions extends SparseOptions {
  * import { ltSft } from "@graft/peft";
  * import assert from "node:assert/strict";
  * const leaf = { path: "lm_head.weight", shape: [4, 4], indices: Int32Array.of(3, 7) };
- * assert.equal(ltSft({ mask: { leaves: [leaf], whole: [] }, pull: 0.1 }).name, "ltSft");
+ * assert.equal(ltSft({ mask: { leaves: [leaf], whole: [] }, pull: 0.1 }).name, "lt-sft");
  * ```
  */
 export function ltSft({ mask, pull = 0, maskable = sizeOf(mask) }: LtSftOptions): Method {
-  return pulled(sparse("ltSft", mask, { pull, maskable }), pull, maskable, ".values");
+  return pulled(sparse(ltSftDefinition, mask, { pull, maskable }), pull, maskable, ".values");
 }
 
 /** The elements of a mask's leaves, masked or not. */
@@ -85,7 +68,7 @@ const sizeOf = ({ leaves }: SparseMask): number => leaves.reduce((n, { shape }) 
 /** LT-SFT's first phase: all maskable leaves are trained, as differences. */
 export function ltSftDense(which: DenseDeltas, elements: number, pull = 0): Method {
   const config: Readonly<Record<string, Json>> = { pull };
-  return pulled(denseDeltas("ltSftDense", which, config), pull, elements, ".delta");
+  return pulled(denseDeltas("lt-sft-dense", which, config), pull, elements, ".delta");
 }
 
 function pulled(method: Method, pull: number, elements: number, ending: string): Method {
@@ -98,107 +81,137 @@ function pulled(method: Method, pull: number, elements: number, ending: string):
   };
 }
 
+/** How many weights train, and which. */
+const CHOSEN: Options = {
+  ratio: option(share, "share of the maskable weights that train in the end", 0.05),
+  pull: option(nonNegative, "λ, how strongly weights are held near where they were", 0),
+  norms: option(oneOf("frozen", "maskable"), "whether norms may be masked", "frozen"),
+  frozen: option(places, "further weights that stay, by name or pattern"),
+  tiedHead: option(oneOf("follows", "stays"), "whether a head tied to the embedding follows it", "follows"),
+};
+
+/** `ltSft` in records, and how a run finds its mask. */
+export const ltSftDefinition: MethodDefinition = {
+  name: "lt-sft",
+  title: "LT-SFT",
+  options: {},
+  restore: (config, stored) => {
+    const { pull, maskable } = config as { readonly pull: number; readonly maskable: number };
+    return ltSft({ mask: storedMask(config, stored), pull, maskable });
+  },
+  cli: { rate: 5e-5, flags: [], also: CHOSEN, head: "all", stages: true, common: true },
+  prepare: async ({ model, options, train }) => {
+    const { ratio, pull, ...which } = filled(options, CHOSEN) as unknown as RunOptions;
+    const elements = Math.floor(ratio * maskableSize(model, which));
+    return { adapter: await sparsePhase(model, { ...which, elements, pull }, train) };
+  },
+  plan: ({ model, options }) => {
+    const { ratio: _, pull, ...which } = filled(options, CHOSEN) as unknown as RunOptions;
+    return ltSftDense(ltSftLeaves(model, which), maskableSize(model, which), pull);
+  },
+  published: {
+    setting: "0.5 %",
+    make: (model) => ltSft({ mask: spreadMask(model, halfPercent(model)) }),
+  },
+};
+
+type RunOptions = LtSftLeaves & { readonly ratio: number; readonly pull: number };
+
+/** The number of maskable weights. */
+function maskableSize(model: Model, which: LtSftLeaves): number {
+  return ltSftLeaves(model, which).paths.map((path) => lookup(model.weights, path))
+    .reduce((n, leaf) => n + (leaf instanceof Tensor ? leaf.size : 0), 0);
+}
+
+/** How many weights train, in how many iterations. */
+export interface SparsePhaseOptions extends LtSftLeaves {
+  /**
+   * k, number of weights trained in the end; 14,155,776 for tasks in the paper, 7.96 % of mBERT. Weights tied
+   * with the last selected one are trained too, which are many after a single step of Adam.
+   */
+  readonly elements: number;
+  /** n, default 1. */
+  readonly iterations?: number;
+  /** λ, default 0. */
+  readonly pull?: number;
+}
+
 /**
- * The leaves of a model that may be masked, and those that are trained as a whole. @throws {RangeError} when
- * `frozen` names none, or all.
+ * The start of the last sparse phase: n times, all weights train, those that moved farthest are unfrozen, all are rewound, and
+ * but for the last time those train. The caller owns the result.
+ *
+ * @throws {RangeError} when `elements` is less than one per iteration.
  */
-export function ltSftLeaves(
+export async function sparsePhase(
   model: Model,
-  { norms = "frozen", frozen = [], tiedHead = "follows" }: LtSftLeaves = {},
-): DenseDeltas {
-  const whole = classifierLeaves(model.spec);
-  const all = weightLeaves(model.weights).map(([path]) => path);
-  const stray = frozen instanceof RegExp
-    ? [String(frozen)].find(() => !all.some((path) => matchesWhole(frozen, path)))
-    : frozen.find((name) => !all.some((path) => nameMatches(name, path)));
-  if (stray !== undefined) {
+  options: SparsePhaseOptions,
+  train: Preparing["train"],
+): Promise<Adapter> {
+  const { iterations = 1, elements, pull = 0 } = options;
+  const each = Math.floor(elements / iterations);
+  if (!Number.isInteger(iterations) || iterations < 1 || !(each >= 1)) {
     throw new RangeError(
-      `Cannot place ltSft: no weight is called ${
-        frozen instanceof RegExp ? stray : `"${stray}"`
-      }, which frozen names`,
+      `Expected elements for at least one weight in each iteration but found ${elements} elements for ${iterations} ` +
+        "iterations; raise elements (on the command line: ratio)",
     );
   }
-  const kept = (path: string): boolean =>
-    (norms === "frozen" && isNorm(model.spec, path)) ||
-    (frozen instanceof RegExp ? matchesWhole(frozen, path) : frozen.some((name) => nameMatches(name, path)));
-  const paths = all.filter((path) => !whole.includes(path) && !kept(path));
-  if (paths.length === 0) throw new RangeError("Cannot place ltSft: every weight is frozen");
-  const tied = model.spec.heads.flatMap((head) => head.tiedTo === undefined ? [] : [`${head.tiedTo}.weight`]);
-  return { paths, whole, lookups: tiedHead === "stays" ? paths.filter((path) => tied.includes(path)) : [] };
-}
-
-const isNorm = (spec: Spec, path: string): boolean =>
-  spec.norms.some((norm) => path === `${norm.path}.weight` || path === `${norm.path}.bias`);
-
-/** Nothing masked yet. */
-export function emptyMask(model: Model, { paths, whole, lookups }: DenseDeltas): SparseMask {
-  return {
-    leaves: paths.map((path) => ({
-      path,
-      shape: dequantizedShape(model, path),
-      indices: new Int32Array(0),
-    })),
-    whole,
-    ...lookups?.length && { lookups },
-  };
-}
-
-/**
- * The mask with `count` more elements: the unmasked ones that moved farthest. `params` are those of the dense
- * phase.
- *
- * @throws {RangeError} when fewer remain.
- */
-export async function widenedMask(mask: SparseMask, params: Tree, count: number): Promise<SparseMask> {
-  const scores = scope((): Synchronous<readonly Tensor[]> =>
-    mask.leaves.map((leaf) => {
-      const moved = abs(lookup(params, `${leaf.path}.delta`) as Tensor);
-      const taken = scatteredOnes(leaf, moved);
-      // Below every distance, so that they are not selected again.
-      return subtract(multiply(moved, subtract(1, taken)), taken);
-    })
-  );
-  const left = mask.leaves.reduce(
-    (n, { shape, indices }) => n + size(shape) - indices.length,
-    0,
-  );
-  if (!Number.isInteger(count) || count < 1 || count > left) {
-    dispose(scores);
-    throw new RangeError(`Expected to unfreeze from 1 up to ${left} weights but found ${count}`);
+  const which = ltSftLeaves(model, options);
+  let mask = emptyMask(model, which);
+  const total = mask.leaves.reduce((n, { shape }) => n + size(shape), 0);
+  const dense = ltSftDense(which, total, pull);
+  if (each * iterations > total) {
+    throw new RangeError(`Expected to unfreeze at most the ${total} maskable weights but found ${elements}`);
   }
-  const more = await largest(scores, count, "all");
-  dispose(scores);
-  return {
-    ...mask,
-    leaves: mask.leaves.map((leaf, i) => ({
-      ...leaf,
-      indices: Int32Array.from([...leaf.indices, ...more[i]!]).sort(),
-    })),
-  };
+  let start: Adapter | undefined;
+  for (let i = 0; i < iterations; i++) {
+    const from = start;
+    try {
+      const params = scope((): Synchronous<Tree> =>
+        (from === undefined
+          ? dense.init({ model, key: 0 })
+          : nest(denseOf(mask, from.params, model))) as Synchronous<Tree>
+      );
+      const moved = await train({ method: dense, params }, { name: "full" });
+      const widened = await widenedMask(mask, moved.params, each).finally(() => dispose(moved.params));
+      const rewound = rewind(model, mask, from?.params, widened, pull);
+      start = i === iterations - 1 ? rewound : await train(rewound, { name: "sparse" });
+      mask = widened;
+    } finally {
+      dispose(from?.params);
+    }
+  }
+  return start!;
 }
 
-/** 1 at the elements of a mask, 0 elsewhere, like `t`. */
-function scatteredOnes({ indices }: LeafMask, t: Tensor): Tensor {
-  if (indices.length === 0) return zeros(t.shape, t.backend);
-  return reshape(
-    scatterAddRows(ones([indices.length], t.backend), integers(indices, t.backend), t.size, []),
-    t.shape,
-  );
-}
-
-/** The dense differences represented by sparse values, from which a further dense phase starts. */
-export function denseOf(
-  mask: SparseMask,
-  params: Tree,
+/** The sparse phase's initial values: those at the beginning of the iteration, zero for new elements. */
+function rewind(
   model: Model,
-): readonly (readonly [string, Tensor])[] {
-  return [
-    ...mask.leaves.map(({ path, indices, shape }) => {
-      if (indices.length === 0) return [`${path}.delta`, zeros(shape, model.backend)] as const;
-      const values = lookup(params, `${path}.values`) as Tensor;
-      const at = lookup(params, `${path}.frozen.indices`) as Tensor;
-      return [`${path}.delta`, reshape(scatterAddRows(values, at, size(shape), []), shape)] as const;
-    }),
-    ...mask.whole.map((path) => [path, add(lookup(params, path) as Tensor, 0)] as const),
-  ];
+  before: SparseMask,
+  params: Tree | undefined,
+  mask: SparseMask,
+  pull: number,
+): Adapter {
+  const method = ltSft({ mask, pull });
+  const fresh = method.init({ model, key: 0 });
+  if (params === undefined || maskSize(before) === 0) return { method, params: fresh };
+  const old = new Map(leaves(params));
+  const carried = scope((): Synchronous<Tree> => {
+    const values = mask.leaves.flatMap(({ path, indices }, i): readonly (readonly [string, Tensor])[] => {
+      const earlier = before.leaves[i]!.indices;
+      if (indices.length === 0 || earlier.length === 0) return [];
+      // The earlier values, followed by a zero used for every new element.
+      const place = new Map(Array.from(earlier, (index, n) => [index, n]));
+      const from = integers(
+        Array.from(indices, (index) => place.get(index) ?? earlier.length),
+        model.backend,
+      );
+      const padded = concat([old.get(`${path}.values`)!, zeros([1], model.backend)], 0);
+      return [[`${path}.values`, gatherRows(padded, from)]];
+    });
+    const whole = mask.whole.map((path) => [path, add(old.get(path)!, 0)] as const);
+    return nest([...values, ...whole]) as Synchronous<Tree>;
+  });
+  const merged = copyTree(overlay(fresh, carried));
+  dispose([fresh, carried]);
+  return { method, params: merged };
 }

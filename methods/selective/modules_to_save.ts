@@ -23,7 +23,7 @@ import {
   type Tree,
   weightLeaves,
 } from "../../core/mod.ts";
-import { anything, fields, list, option, record, text } from "../../core/options/mod.ts";
+import { anything, fields, list, needed, option, record, text } from "../../core/options/mod.ts";
 import { add, matmul, subtract } from "../../ops/mod.ts";
 
 /** Options of whole modules. */
@@ -38,7 +38,7 @@ export interface ModulesToSaveOptions {
 }
 
 /** A prediction head's name and fields. */
-type SavedHead = { readonly name: string; readonly config: Readonly<Record<string, Json>> };
+export type SavedHead = { readonly name: string; readonly config: Readonly<Record<string, Json>> };
 
 /**
  * Whole modules as a method, usually one part of a composition. Parameters are f32 copies under the
@@ -57,7 +57,7 @@ export const modulesToSave: DefinedMethod<ModulesToSaveOptions> = defineMethod<M
   name: "modules-to-save",
   title: "whole modules",
   options: {
-    modules: option(list(text), "names of modules: lm_head, norm, layers.1.mlp", []),
+    modules: needed(list(text), "names of modules: lm_head, norm, layers.1.mlp"),
     head: option(
       fields<SavedHead>({ name: text, config: record(anything) }),
       "the name and fields of the prediction head of AdapterHub's that the modules are",

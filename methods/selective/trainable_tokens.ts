@@ -26,7 +26,7 @@ import {
   type Tree,
   type WeightEdit,
 } from "../../core/mod.ts";
-import { any, bounded, list, option, record, seed } from "../../core/options/mod.ts";
+import { any, bounded, list, needed, record, seed } from "../../core/options/mod.ts";
 import {
   add,
   gatherRows,
@@ -72,10 +72,9 @@ export const trainableTokens: DefinedMethod<TrainableTokensOptions> = defineMeth
   name: "trainable-tokens",
   title: "trainable tokens",
   options: {
-    tokens: option(
+    tokens: needed(
       any<[readonly number[], Readonly<Record<string, readonly number[]>>]>(ids, record(ids)),
       "ids of the rows that train, for every token embedding or by name of a table",
-      [],
     ),
   },
   create: (options) => {

@@ -2,10 +2,9 @@
 import type { DefinedMethod, Method, MethodDefinition, Tree } from "../../core/mod.ts";
 import {
   any,
-  checkOptions,
+  completed,
   type DefaultedOption,
   type Filled,
-  filled,
   oneOf,
   option,
   type Options,
@@ -27,8 +26,7 @@ export function defineComposition<O, P extends Tree = Tree>(
 ): DefinedMethod<O, P> {
   const make = (options: O = {} as O): Method<P> => {
     const own = options as Readonly<Record<string, unknown>>;
-    checkOptions(known.name, own, known.options);
-    return create(filled(own, known.options) as Filled<O>);
+    return create(completed(known.name, own, known.options) as Filled<O>);
   };
   const definition: MethodDefinition = { ...known, create: (options) => make(options as O) as Method };
   return Object.assign(make, { definition });

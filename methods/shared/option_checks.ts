@@ -10,9 +10,9 @@ export function checkPositive(name: string, value: number): void {
 /** Ranks and α of a method, also by pattern. */
 export interface RankOptions {
   readonly rank?: number;
-  readonly alpha?: number;
-  readonly rankPattern?: Readonly<Record<string, number>>;
-  readonly alphaPattern?: Readonly<Record<string, number>>;
+  readonly alpha?: number | undefined;
+  readonly rankPattern?: Readonly<Record<string, number>> | undefined;
+  readonly alphaPattern?: Readonly<Record<string, number>> | undefined;
 }
 
 /**

@@ -4,7 +4,6 @@ import {
   any,
   bounded,
   count,
-  factor,
   list,
   number,
   oneOf,
@@ -46,4 +45,4 @@ export const alphaPattern: OptionsOf<
   { readonly alphaPattern?: Readonly<Record<string, number>> | undefined }
 >[
   "alphaPattern"
-] = option(record(factor), "α by pattern of the layer's path; the first match applies");
+] = option(record(number), "α by pattern of the layer's path; the first match applies");

@@ -12,12 +12,16 @@
  * at its last norm, and the decoder's blocks attend to its output.
  */
 import {
+  adapt,
   type Backend,
+  type DefinedMethod,
+  defineMethod,
+  dispose,
   fn,
   fold,
   key as keyOf,
+  leaves,
   lookup,
-  type Method,
   nest,
   paramsAt,
   scope,
@@ -31,8 +35,24 @@ import {
   type Tree,
   under,
 } from "../../core/mod.ts";
+import {
+  bounded,
+  count,
+  filled,
+  type JsonOptions,
+  list,
+  made,
+  number,
+  option,
+  optionsFromJson,
+  positive,
+} from "../../core/options/mod.ts";
 import { add, divide, multiply, normal, ones, sigmoid, subtract, zeros } from "../../ops/mod.ts";
 import { type Affine, affine, freshAffine } from "../shared/affine.ts";
+import { sideReduction } from "../shared/model_sizes.ts";
+import { checkLayers, checkPlaces, checkSizes } from "./ladder_checks.ts";
+import { besideMost, FIRST, type FirstWeights, mostInformative } from "./ladder_start.ts";
+import { prunedSide } from "./pruned_side.ts";
 import { sidePlaces } from "./side_weights.ts";
 
 /** Options of ladder side-tuning. */
@@ -42,12 +62,12 @@ export interface LadderSideTuningOptions {
   /** T, default 0.1. */
   readonly temperature?: number;
   /** Blocks that get a side block, in each stack; default all. */
-  readonly layers?: readonly number[];
+  readonly layers?: readonly number[] | undefined;
   /**
    * Initial side weights, under the model's names; those missing, by default all, are initialized as in
    * PyTorch.
    */
-  readonly start?: Tree;
+  readonly start?: Tree | undefined;
 }
 
 /**
@@ -61,84 +81,128 @@ export interface LadderSideTuningOptions {
  * ```ts
  * import { ladderSideTuning } from "@graft/peft";
  * import assert from "node:assert/strict";
- * assert.equal(ladderSideTuning({ reduction: 4 }).name, "ladderSideTuning");
+ * assert.equal(ladderSideTuning({ reduction: 4 }).name, "ladder-side-tuning");
  * ```
  */
-export function ladderSideTuning(options: LadderSideTuningOptions = {}): Method {
-  const { reduction = 8, temperature = 0.1, layers } = options;
-  if (!Number.isInteger(reduction) || reduction < 1) {
-    throw new RangeError(`Expected reduction to be a positive integer but found ${reduction}`);
-  }
-  if (!(temperature > 0)) throw new RangeError(`Expected temperature above 0 but found ${temperature}`);
-  return {
-    name: "ladderSideTuning",
-    config: { reduction, temperature, ...layers && { layers } },
-    init: ({ model, key }) =>
-      scope((): Synchronous<Tree> => {
-        const { backend, spec } = model;
-        checkPlaces(spec);
-        checkSizes(spec, reduction);
-        checkLayers(spec, layers);
-        const fresh = (path: string, out: number, inner: number): Affine =>
-          freshAffine(fold(keyOf(key), path), out, inner, backend);
-        const layer = (path: string, out: number, inner: number) => under(path, fresh(path, out, inner));
-        const { width: d } = spec.stacks.at(-1)!;
-        // Initialized as in T5.
-        const table = (path: string, shape: Shape): Tensor =>
-          normal(fold(keyOf(key), path), shape, backend, 1 / Math.sqrt(d / reduction));
-        return nest([
-          ...spec.stacks.flatMap((stack) => {
-            const own = ofStack(spec, stack);
-            const [width, small] = [stack.width, stack.width / reduction];
-            return [
-              ...layer(`${own}first`, small, width),
-              ...chosen(layers, stack.layers).flatMap((i) => layer(`${own}downs.${i}`, small, width)),
-              ...Array.from({ length: stack.layers }, (_, i) =>
-                [`${own}gates.${i}`, zeros([1], backend)] as const),
-            ];
-          }),
-          ...layer("up", d, d / reduction),
-          ...sideWeights(spec, options, fresh, table, backend),
-        ]) as Tree;
-      }),
-    edits: (params, spec) => {
-      const last = spec.stacks.at(-1);
-      const { up, side } = params as Pick<LadderParams, "up" | "side">;
-      const shares = tablesOf(spec).length > 0;
-      return spec.stacks.map((stack): SideEdit => {
-        const blocks = chosen(layers, stack.layers).map((i) => ({
-          i,
-          path: spec.blocks.find((place) => place.stack === stack.stack && place.layer === i)!.path,
-        }));
-        const own = spec.stacks.length === 1 ? params : paramsAt(params, stack.stack) as Tree;
-        const first = paramsAt(own, "first") as Affine;
-        const { downs, gates } = own as Tree & Ladder;
-        const ladder = { first, downs, gates, side };
-        const lacks = blocks.find(({ i, path }) =>
-          gates[i] === undefined || lookup(side, path) === undefined
-        );
-        if (lacks !== undefined) {
-          throw new RangeError(
-            `Cannot place ladderSideTuning on ${spec.architecture}: its side network has no block "${lacks.path}", so it ` +
-              "was made for another model",
-          );
-        }
-        const at = { kind: "side", path: stack.path, stack: stack.stack } as const;
-        return stack === last
-          ? {
-            ...at,
-            run: fn({ ...ladder, up }, ({ up, ...ladder }, call) =>
-              affine(up, climbed(ladder, call, blocks, temperature, shares))), // [b, t, d]
-          }
-          : {
-            ...at,
-            gives: "memory",
-            run: fn(ladder, (p, call) => climbed(p, call, blocks, temperature, shares)),
-          };
-      });
+export const ladderSideTuning: DefinedMethod<LadderSideTuningOptions> = defineMethod<LadderSideTuningOptions>(
+  {
+    name: "ladder-side-tuning",
+    title: "Ladder side-tuning",
+    aliases: ["ladder-side", "lst"],
+    options: {
+      reduction: option(bounded(count, "width"), "ρ, how many times narrower the side network is", 8),
+      temperature: option(positive, "T, how sharply gates open and close", 0.1),
+      layers: option(list(bounded(number, "blocks")), "blocks beside which there is one; by default all"),
+      start: option(made<Tree>("a tree of weights"), "first weights of the side network"),
     },
-  };
-}
+    create: ({ reduction, temperature, layers, start }) => ({
+      init: ({ model, key }) =>
+        scope((): Synchronous<Tree> => {
+          const { backend, spec } = model;
+          checkPlaces(spec);
+          checkSizes(spec, reduction);
+          checkLayers(spec, layers);
+          const fresh = (path: string, out: number, inner: number): Affine =>
+            freshAffine(fold(keyOf(key), path), out, inner, backend);
+          const layer = (path: string, out: number, inner: number) => under(path, fresh(path, out, inner));
+          const { width: d } = spec.stacks.at(-1)!;
+          // Initialized as in T5.
+          const table = (path: string, shape: Shape): Tensor =>
+            normal(fold(keyOf(key), path), shape, backend, 1 / Math.sqrt(d / reduction));
+          return nest([
+            ...spec.stacks.flatMap((stack) => {
+              const own = ofStack(spec, stack);
+              const [width, small] = [stack.width, stack.width / reduction];
+              return [
+                ...layer(`${own}first`, small, width),
+                ...chosen(layers, stack.layers).flatMap((i) => layer(`${own}downs.${i}`, small, width)),
+                ...Array.from({ length: stack.layers }, (_, i) =>
+                  [`${own}gates.${i}`, zeros([1], backend)] as const),
+              ];
+            }),
+            ...layer("up", d, d / reduction),
+            ...sideWeights(spec, { reduction, layers, start }, fresh, table, backend),
+          ]) as Tree;
+        }),
+      edits: (params, spec) => {
+        const last = spec.stacks.at(-1);
+        const { up, side } = params as Pick<LadderParams, "up" | "side">;
+        const shares = tablesOf(spec).length > 0;
+        return spec.stacks.map((stack): SideEdit => {
+          const blocks = chosen(layers, stack.layers).map((i) => ({
+            i,
+            path: spec.blocks.find((place) => place.stack === stack.stack && place.layer === i)!.path,
+          }));
+          const own = spec.stacks.length === 1 ? params : paramsAt(params, stack.stack) as Tree;
+          const first = paramsAt(own, "first") as Affine;
+          const { downs, gates } = own as Tree & Ladder;
+          const ladder = { first, downs, gates, side };
+          const lacks = blocks.find(({ i, path }) =>
+            gates[i] === undefined || lookup(side, path) === undefined
+          );
+          if (lacks !== undefined) {
+            throw new RangeError(
+              `Cannot place ladder-side-tuning on ${spec.architecture}: its side network has no block "${lacks.path}", so it ` +
+                "was made for another model",
+            );
+          }
+          const at = { kind: "side", path: stack.path, stack: stack.stack } as const;
+          return stack === last
+            ? {
+              ...at,
+              run: fn({ ...ladder, up }, ({ up, ...ladder }, call) =>
+                affine(up, climbed(ladder, call, blocks, temperature, shares))), // [b, t, d]
+            }
+            : {
+              ...at,
+              gives: "memory",
+              run: fn(ladder, (p, call) => climbed(p, call, blocks, temperature, shares)),
+            };
+        });
+      },
+    }),
+    restore: ({ reduction, temperature, layers }) =>
+      ladderSideTuning(
+        optionsFromJson({ reduction, temperature, ...layers !== undefined && { layers } } as JsonOptions),
+      ),
+    // A side network had weights for the head's inner layer and for norms outside the blocks, which it does not use.
+    former: (path, { linears, norms }) =>
+      [
+        ...linears.filter(({ layer }) => layer === undefined),
+        ...norms.filter(({ layer, stands = "end" }) => layer === undefined && stands !== "end"),
+      ].flatMap((place) => [`side.${place.path}.weight`, `side.${place.path}.bias`])
+        .some((name) => path === name || path.endsWith(`.${name}`)),
+    cli: {
+      rate: 1e-3,
+      flags: [],
+      also: FIRST,
+      common: true,
+      options: (_, spec) => ({ reduction: sideReduction(spec) }),
+    },
+    prepare: async ({ model, options, batches, seed }) => {
+      const { initialization, importance, examples, ...own } = filled(
+        options,
+        FIRST,
+      ) as unknown as FirstWeights;
+      const method = ladderSideTuning(own);
+      if (initialization === "random") return { adapter: adapt(model, method, seed) };
+      const start = importance === "magnitude"
+        ? await prunedSide(model, { reduction: own.reduction })
+        : await mostInformative(model, own.reduction, batches(examples), examples);
+      const { params } = adapt(model, ladderSideTuning({ ...own, start }), seed);
+      // Weights of blocks not in `layers` are unused.
+      const taken = new Set(leaves(params).map(([, t]) => t.storage));
+      dispose(leaves(start).map(([, t]) => t).filter((t) => !taken.has(t.storage)));
+      return { adapter: { name: "default", method, params } };
+    },
+    plan: ({ options: { initialization: _, importance: __, examples: ___, ...own } }) =>
+      ladderSideTuning(own),
+    published: {
+      setting: ({ spec }) => `a network of d/${sideReduction(spec)} beside 3 blocks of 4`,
+      options: ({ spec }) => ({ reduction: sideReduction(spec), ...besideMost(spec) }),
+    },
+  },
+);
 
 /** The parameter path of a stack's ladder: a single ladder has no prefix. */
 const ofStack = ({ stacks }: Spec, { stack }: StackPlace): string => stacks.length === 1 ? "" : `${stack}.`;
@@ -213,41 +277,3 @@ function sideWeights(
 
 const chosen = (layers: readonly number[] | undefined, n: number): readonly number[] =>
   Array.from({ length: n }, (_, i) => i).filter((i) => layers === undefined || layers.includes(i));
-
-function checkLayers({ stacks }: Spec, layers: readonly number[] | undefined): void {
-  if (layers === undefined) return;
-  if (layers.length === 0) throw new RangeError("Expected layers to name at least one block but found none");
-  const most = Math.max(...stacks.map((stack) => stack.layers)) - 1;
-  const odd = layers.find((i) => !(Number.isInteger(i) && i >= 0 && i <= most));
-  if (odd !== undefined) throw new RangeError(`Expected layers from 0 to ${most} but found ${odd}`);
-}
-
-function checkPlaces({ architecture, stacks, blocks }: Spec): void {
-  const where = `Cannot place ladderSideTuning on ${architecture}`;
-  if (stacks.length === 0) throw new RangeError(`${where}: it needs a stack but found none`);
-  for (const { stack, path, layers } of stacks) {
-    const lacks = Array.from({ length: layers }, (_, i) => i)
-      .find((i) => !blocks.some((place) => place.stack === stack && place.layer === i));
-    if (lacks !== undefined) {
-      throw new RangeError(
-        `${where}: block ${lacks} of the stack "${path}" is not among its places; option layers chooses blocks`,
-      );
-    }
-  }
-}
-
-/** Rotary embeddings rotate pairs, so head sizes must stay even. */
-function checkSizes(spec: Spec, reduction: number): void {
-  for (const { width } of spec.stacks) {
-    if (width % reduction !== 0) {
-      throw new RangeError(`Expected reduction to divide the width ${width} but found ${reduction}`);
-    }
-  }
-  for (const { headDim, path } of spec.attentions) {
-    if (headDim % (2 * reduction) !== 0) {
-      throw new RangeError(
-        `Cannot divide the heads at "${path}" by ${reduction}: their size ${headDim} must stay an even integer`,
-      );
-    }
-  }
-}

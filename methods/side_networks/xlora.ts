@@ -10,6 +10,7 @@
  * With a cache, pass 1 has its own cache.
  */
 import {
+  adapt,
   type Adapter,
   type Edit,
   fn,
@@ -43,6 +44,8 @@ import {
 } from "../../core/options/mod.ts";
 import { addAll, dropout, multiply, relu, reshape, slice } from "../../ops/mod.ts";
 import { type Affine, affine, freshAffine } from "../shared/affine.ts";
+import { foldersOf, foldersSchema, freeAll, loadAll } from "../shared/sources.ts";
+import { lora } from "../low_rank/lora.ts";
 import { expertShares, type ShareOptions } from "../shared/expert_shares.ts";
 
 /** Options of X-LoRA. */
@@ -147,7 +150,7 @@ export function xlora(options: XloraOptions): Method {
 /** `xlora` in records; its experts, which may be trained, are its parts. */
 export const xloraDefinition: MethodDefinition = {
   name: "xlora",
-  aliases: ["x-lora"],
+  title: "X-LoRA",
   options: {
     depth: option(bounded(count, "depth"), "linear layers of the router", 1),
     size: option(bounded(count, "width"), "width between them", 2048),
@@ -164,6 +167,30 @@ export const xloraDefinition: MethodDefinition = {
     checkOptions("xlora", config, xloraDefinition.options);
     const held = config["trains"] === "all" ? [] : ["frozen"];
     return xlora({ ...config, experts: stored.parts((name) => [...held, "experts", name]) });
+  },
+  cli: {
+    rate: 1e-3,
+    flags: [],
+    also: { experts: option(foldersSchema(2), "folders of the trained adapters, by name") },
+    options: () => ({ size: 256 }),
+  },
+  prepare: async ({ model, options: { experts, ...own }, load, seed }) => {
+    const loaded = await loadAll(load, foldersOf("xlora", "experts", experts, 2));
+    try {
+      return { adapter: adapt(model, xlora({ ...own, experts: loaded }), seed) };
+    } catch (error) {
+      freeAll(loaded);
+      throw error;
+    }
+  },
+  plan: ({ model, options: { experts, ...own } }) => {
+    const names = Object.keys(foldersOf("xlora", "experts", experts, 2));
+    const each = names.map((name) => [name, adapt(model, lora({ targets: "all-linear" }))] as const);
+    return xlora({ ...own, experts: Object.fromEntries(each) });
+  },
+  published: {
+    setting: "of 2 LoRAs, r 8 on q and v",
+    make: (model) => xlora({ experts: { one: adapt(model, lora()), two: adapt(model, lora()) } }),
   },
 };
 

@@ -69,7 +69,7 @@ export function writeContextPrompt(options: ContextPromptTuningOptions, spec: Sp
     ...CONTEXT_PROMPT_FIELDS,
     num_virtual_tokens: tokens.length,
     num_transformer_submodules: 1,
-    token_dim: promptStack(spec, "contextPromptTuning").width,
+    token_dim: promptStack(spec, "context-prompt-tuning").width,
     num_attention_heads: spec.attentions[0]?.heads ?? 1,
     num_layers: spec.blocks.length,
     cpt_token_ids: tokens,
@@ -98,7 +98,7 @@ export function contextPromptTensors(
   { tokens }: ContextPromptTuningOptions,
   spec: Spec,
 ): readonly PeftTensor[] {
-  const { width } = promptStack(spec, "contextPromptTuning");
+  const { width } = promptStack(spec, "context-prompt-tuning");
   return [{ path: "frozen.tokens", key: "prompt_embeddings", shape: [tokens.length, width] }];
 }
 

@@ -22,7 +22,7 @@ import {
   type Tensor,
   tensor,
 } from "../../core/mod.ts";
-import { bounded, list, option, seed } from "../../core/options/mod.ts";
+import { bounded, list, needed, option, seed } from "../../core/options/mod.ts";
 import { add, divide, multiply, relu, sqrt, subtract, sumOfSquares, zeros } from "../../ops/mod.ts";
 import { promptRows, rowsSetting } from "../shared/model_sizes.ts";
 import { nonNegative } from "../shared/number_schemas.ts";
@@ -69,7 +69,7 @@ export const contextPromptTuning: DefinedMethod<ContextPromptTuningOptions> = de
   aliases: ["context-prompt", "cpt"],
   title: "CPT",
   options: {
-    tokens: option(tokenIds, "c, the context's token ids", []),
+    tokens: needed(tokenIds, "c, the context's token ids"),
     types: option(list(bounded(seed, "vocabulary")), "a type for each; by default all 1: offsets, no labels"),
     epsilon: option(nonNegative, "ε of inputs, for a width of 2048", 0.1),
     templateEpsilon: option(nonNegative, "ε of templates", 0.1),

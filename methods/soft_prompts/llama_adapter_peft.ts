@@ -64,7 +64,7 @@ export function writeLlamaAdapter(
   checkFamily("save", family);
   if (gates !== "block" || squash !== "none") {
     throw new RangeError(
-      'Cannot save this llamaAdapter for PEFT, which has one gate a block and no tanh: train it with gates "block" and squash "none"',
+      'Cannot save this llama-adapter for PEFT, which has one gate a block and no tanh: train it with gates "block" and squash "none"',
     );
   }
   return {

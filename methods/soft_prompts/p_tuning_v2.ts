@@ -28,7 +28,7 @@ import { lengthOption } from "./prompt_options.ts";
 import { networkOption, positionsOption, prefixTuning, type PrefixTuningOptions } from "./prefix_tuning.ts";
 
 /** Parameters of P-tuning v2. */
-type PTuningV2Parts = PartsOf<{ readonly prefix: Method; readonly head: Method }>;
+export type PTuningV2Parts = PartsOf<{ readonly prefix: Method; readonly head: Method }>;
 
 /** Options of P-tuning v2. */
 export interface PTuningV2Options {
@@ -68,7 +68,7 @@ export const pTuningV2: DefinedMethod<PTuningV2Options, PTuningV2Parts> = define
     positions: positionsOption("none"),
   },
   create: (options) => compose({ prefix: prefixTuning(options), head: classifier() }),
-  cli: { rate: 5e-3, flags: ["length", "dropout"], head: "classifier" },
+  cli: { rate: 5e-3, common: true, flags: ["length", "dropout"], head: "classifier" },
   published: rowsSetting(8),
 });
 

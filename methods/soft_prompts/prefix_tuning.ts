@@ -201,7 +201,7 @@ export const prefixTuning: DefinedMethod<PrefixTuningOptions> = defineMethod<Pre
       }),
     };
   },
-  cli: { rate: 1e-3, flags: ["length", "dropout"] },
+  cli: { rate: 1e-3, common: true, flags: ["length", "dropout"] },
   published: rowsSetting(10),
 });
 

@@ -92,7 +92,7 @@ export function writePrompt(
       } for PEFT: its prompts stand before the embedded text`,
     );
   }
-  const stack = promptStack(spec, "promptTuning");
+  const stack = promptStack(spec, "prompt-tuning");
   const common: PeftFields = {
     ...PROMPT_FIELDS,
     num_virtual_tokens: length,
@@ -128,7 +128,7 @@ export function writePrompt(
  * ```
  */
 export function promptTensors(length: number, tables: number, spec: Spec): readonly PeftTensor[] {
-  const { width } = promptStack(spec, "promptTuning");
+  const { width } = promptStack(spec, "prompt-tuning");
   return [{
     path: "rows",
     key: "prompt_embeddings",

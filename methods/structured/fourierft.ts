@@ -14,7 +14,7 @@ import {
   type TargetOptions,
   type Tensor,
 } from "../../core/mod.ts";
-import { factor, oneOf, option, seed } from "../../core/options/mod.ts";
+import { number, oneOf, option, seed } from "../../core/options/mod.ts";
 import { mersenneTwister, torchRandperm } from "../../numerics/torch_random.ts";
 import { defineLinear } from "../shared/define_linear.ts";
 import { normal, zeros } from "../shared/initial.ts";
@@ -61,7 +61,7 @@ export const fourierft: DefinedMethod<FourierFtOptions> = defineLinear<
   options: {
     frequencies: option(frequencySchema, "n, how many frequencies a layer has", 1000),
     frequencyPattern: FREQUENCY_PATTERN,
-    scale: option(factor, "α, by which the update is multiplied", 150),
+    scale: option(number, "α, by which the update is multiplied", 150),
     positionSeed: option(seed, "the seed of the frequencies' positions", 777),
     initialization: option(oneOf("normal", "zeros"), "how the coefficients start", "normal"),
   },

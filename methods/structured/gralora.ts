@@ -18,7 +18,7 @@ import {
 import {
   bounded,
   count,
-  factor,
+  number,
   oneOf,
   option,
   probability,
@@ -71,7 +71,7 @@ export const gralora: DefinedMethod<GraloraOptions> = defineLinear<GraloraOption
     rank: option(rankSchema, "r, a multiple of k", 32),
     blocks: option(bounded(count, "width"), "k, into how many blocks each side of a matrix is divided", 2),
     hybridRank: option(bounded(natural, "rank"), "h, the rank of a LoRA beside the blocks", 0),
-    alpha: option(factor, "α, by which the update is multiplied, over r + h; by default twice r"),
+    alpha: option(number, "α, by which the update is multiplied, over r + h; by default twice r"),
     dropout: option(probability, "dropout of the branch's input in training", 0),
     initialization: option(oneOf("default", "none"), "B zero, or random for tests", "default"),
   },

@@ -17,7 +17,7 @@ import {
   type TargetOptions,
   type Tensor,
 } from "../../core/mod.ts";
-import { bounded, count, factor, oneOf, option, pair, probability } from "../../core/options/mod.ts";
+import { bounded, count, number, oneOf, option, pair, probability } from "../../core/options/mod.ts";
 import { layerNormTune } from "../selective/layer_norm_tune.ts";
 import { defineLinear } from "../shared/define_linear.ts";
 import { type Initial, kaiming, normal, zeros } from "../shared/initial.ts";
@@ -56,7 +56,7 @@ export const krona: DefinedMethod<KronaOptions> = defineLinear<KronaOptions, Kro
   name: "krona",
   title: "KronA",
   options: {
-    scale: option(factor, "s, by which the update is multiplied", 1),
+    scale: option(number, "s, by which the update is multiplied", 1),
     firstFactor: option(pair(bounded(count, "width")), "the shape of A; by default the fewest parameters"),
     zero: option(oneOf("a", "b"), "which factor is zero initially", "b"),
     initialization: option(oneOf("kaiming", "normal"), "how the other one starts", "kaiming"),

@@ -8,7 +8,7 @@
  * ±1/√columns, B2 zero. LyCORIS: B1 and B2 of N(0, 1), A1 of N(0, 0.01), A2 zero.
  */
 import { type DefinedMethod, hadamardLowRank, type TargetOptions, type Tensor } from "../../core/mod.ts";
-import { factor, oneOf, option } from "../../core/options/mod.ts";
+import { number, oneOf, option } from "../../core/options/mod.ts";
 import { defineLinear } from "../shared/define_linear.ts";
 import { kaiming, normal, zeros } from "../shared/initial.ts";
 import { alphaPattern, rankPattern, rankSchema } from "../shared/target_options.ts";
@@ -57,7 +57,7 @@ export const loha: DefinedMethod<LohaOptions> = defineLinear<LohaOptions, LohaFa
   title: "LoHa",
   options: {
     rank: option(rankSchema, "r, the rank of each of the two products", 8),
-    alpha: option(factor, "α, by which the update is multiplied, over r; by default r"),
+    alpha: option(number, "α, by which the update is multiplied, over r; by default r"),
     rankPattern,
     alphaPattern,
     ...updateDropout("kept"),

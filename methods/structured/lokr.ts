@@ -18,7 +18,7 @@ import {
   type TargetOptions,
   type Tensor,
 } from "../../core/mod.ts";
-import { any, bounded, count, factor, oneOf, option, record } from "../../core/options/mod.ts";
+import { any, bounded, count, number, oneOf, option, record } from "../../core/options/mod.ts";
 import { defineLinear } from "../shared/define_linear.ts";
 import { type Initial, kaiming, zeros } from "../shared/initial.ts";
 import { alphaPattern } from "../shared/target_options.ts";
@@ -77,7 +77,7 @@ export const lokr: DefinedMethod<LokrOptions> = defineLinear<LokrOptions, LokrFa
   options: {
     // A rank above a layer's sizes, however large, asks for full factors.
     rank: option(count, "r, the rank of a factor that is split", 8),
-    alpha: option(factor, "α, by which the update is multiplied, over r; by default r"),
+    alpha: option(number, "α, by which the update is multiplied, over r; by default r"),
     rankPattern: option(record(count), "the rank by pattern of the layer's path; the first match applies"),
     alphaPattern,
     factor: option(

@@ -9,7 +9,7 @@
  * matrix [out, in].
  */
 import type { DefinedMethod, TargetOptions, Tensor } from "../../core/mod.ts";
-import { bounded, factor, oneOf, option, seed as natural } from "../../core/options/mod.ts";
+import { bounded, number, oneOf, option, seed as natural } from "../../core/options/mod.ts";
 import { add, matmul, multiply } from "../../ops/mod.ts";
 import { type Activation, activation } from "../shared/bottleneck.ts";
 import { defineLinear, type LayerParams } from "../shared/define_linear.ts";
@@ -53,7 +53,7 @@ export const peanut: DefinedMethod<PeanutOptions> = defineLinear<PeanutOptions>(
       "σ, the non-linearity",
       "relu",
     ),
-    scale: option(factor, "s, by which the update is multiplied", 1),
+    scale: option(number, "s, by which the update is multiplied", 1),
     initialization: option(oneOf("zero", "none"), "B at zero, or random for tests", "zero"),
   },
   embeddings: false,

@@ -152,7 +152,7 @@ export function psoft(options: PsoftOptions): Method {
 /** What its options and those of its subspaces are in a run. */
 type Start = PrincipalSubspaceOptions & Omit<PsoftOptions, "subspace">;
 
-const psoftOptions: OptionsOf<Required<Omit<PsoftOptions, "subspace">>> = {
+const psoftOptions: OptionsOf<Omit<PsoftOptions, "subspace">> = {
   rotation: option(
     any(oneOf("exact", "free"), fields<{ readonly terms: number }>({ terms: bounded(count, "terms") })),
     "R by Cayley's transform, by terms of its series, or a free matrix",

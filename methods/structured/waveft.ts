@@ -29,7 +29,7 @@ import {
   type Tensor,
   tensor,
 } from "../../core/mod.ts";
-import { factor, type Filled, oneOf, option, seed } from "../../core/options/mod.ts";
+import { type Filled, number, oneOf, option, seed } from "../../core/options/mod.ts";
 import { mersenneTwister, torchRandperm } from "../../numerics/torch_random.ts";
 import { coefficientAt, scalingFilter, type Wavelet } from "../../numerics/wavelets.ts";
 import { integers, normal, zeros } from "../../ops/mod.ts";
@@ -85,7 +85,7 @@ export const waveft: DefinedMethod<WaveFtOptions> = defineMethod<WaveFtOptions>(
       "the same n in each layer, or n on average by the layers' sizes",
       "equal",
     ),
-    scale: option(factor, "λ, by which the update is multiplied", 25),
+    scale: option(number, "λ, by which the update is multiplied", 25),
     wavelet: option(oneOf("db1", "db2", "db3", "coif1", "none"), "which wavelet, or none at all", "db1"),
     positionSeed: option(seed, "the seed of the coefficients' positions", 777),
     initialization: option(oneOf("zeros", "normal"), "how the coefficients start", "zeros"),
