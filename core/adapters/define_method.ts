@@ -1,6 +1,6 @@
 /** Factories of methods that know themselves: `defineMethod`. */
 import type { Tree } from "../../tensor/mod.ts";
-import { checkOptions, type Filled, filled, given, type OptionsOf } from "../options/option.ts";
+import { completed, type Filled, given, type OptionsOf } from "../options/option.ts";
 import type { CommandLine, Method, MethodConfig, MethodDefinition } from "./method.ts";
 
 /** A factory of methods, with what is known of them. */
@@ -55,9 +55,8 @@ export function defineMethod<O, P extends Tree = Tree>(spec: MethodSpec<O, P>): 
   const { create, ...known } = spec;
   const make = (options: O = {} as O): Method<P> => {
     const own = options as Readonly<Record<string, unknown>>;
-    checkOptions(spec.name, own, spec.options);
     return {
-      ...create(filled(own, spec.options) as Filled<O>),
+      ...create(completed(spec.name, own, spec.options) as Filled<O>),
       name: spec.name,
       config: given(own) as MethodConfig,
       definition,

@@ -122,6 +122,8 @@ export interface MethodDefinition {
   recorded?(method: Method, spec: Spec): MethodConfig;
   /** The shapes of a layer's parameters, of options with their defaults; `defineLinear` knows them. */
   shapes?(place: MatrixPlace, options: Readonly<Record<string, unknown>>): Readonly<Record<string, Shape>>;
+  /** The change of the base that a saved adapter is on, made again when it is loaded; the caller owns its tensors. */
+  base?(model: Model, options: Readonly<Record<string, unknown>>): Promise<Adapter>;
   /** Leaves in folders of former versions that the method no longer has. */
   readonly former?: (path: string, spec: Spec) => boolean;
   /** What the command line offers; a method without it is for programs. */
@@ -167,8 +169,8 @@ export interface SharedFlags {
   readonly alpha?: number;
   /** Dropout of an adapter's input. */
   readonly dropout?: number;
-  /** Layers by name. */
-  readonly targets?: readonly string[];
+  /** Layers by name, or every linear layer of the blocks. */
+  readonly targets?: readonly string[] | "all-linear";
   /** Hidden size of an adapter. */
   readonly bottleneck?: number;
   /** Rows of a prompt or prefix. */
@@ -185,8 +187,10 @@ export interface CommandLine {
   readonly shortRate?: number;
   /** Whether it is among those that the short help names, which many people know. */
   readonly common?: true;
-  /** Whether `graft compare` has it when no methods are named. */
-  readonly compared?: true;
+  /** Its place among the methods of `graft compare` when none are named. */
+  readonly compared?: number;
+  /** Whether `prepare` trains: a run that is killed then keeps what was prepared. */
+  readonly stages?: true;
   /** What a run writes, where that is a whole model and no adapter. */
   readonly writes?: "model";
   /** The shared flags that it takes. */
@@ -263,10 +267,12 @@ export interface Planning {
 export interface PreparedRun {
   /** The adapter at its first step; its tensors belong to the run. */
   readonly adapter: Adapter;
-  /** The base that it is for, where that is another than the loaded model; freed by `dispose`. */
-  readonly base?: Model & Disposable;
+  /** The base that it is for, where that is another than the loaded model. */
+  readonly base?: Model;
   /** The adapter of the loaded model that remains of the trained one. */
   finish?(trained: Adapter): Promise<Adapter>;
+  /** Frees what was made, after the run; default: the adapter's parameters, as soon as the run has copied them. */
+  dispose?(): void;
 }
 
 /** The setting of a method's literature, as far as a model allows. */

@@ -127,12 +127,33 @@ function replaced(tree: Tree, [name, ...rest]: readonly string[], branch: Tree):
   return { ...tree, [name]: replaced((tree[name] ?? {}) as Tree, rest, branch) };
 }
 
-/** The methods of parts by name. */
+/**
+ * The methods of parts by name.
+ *
+ * @example
+ * ```ts
+ * import { compose, ia3, lora, methodsOf } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const parts = { low: { method: lora(), params: {} }, scales: { method: ia3(), params: {} } };
+ * assert.equal(compose(methodsOf(parts)).name, "compose(low, scales)");
+ * ```
+ */
 export function methodsOf(parts: Readonly<Record<string, Adapter>>): Readonly<Record<string, Method>> {
   return Object.fromEntries(Object.entries(parts).map(([name, { method }]) => [name, method]));
 }
 
-/** The parameters of parts by name. */
+/**
+ * The parameters of parts by name.
+ *
+ * @example
+ * ```ts
+ * import { adapt, freshModel, ia3, lora, paramsOf, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const parts = { low: adapt(model, lora()), scales: adapt(model, ia3()) };
+ * assert.equal(paramsOf(parts)["scales"], parts.scales.params);
+ * ```
+ */
 export function paramsOf(parts: Readonly<Record<string, Adapter>>): Readonly<Record<string, Tree>> {
   return Object.fromEntries(Object.entries(parts).map(([name, { params }]) => [name, params]));
 }

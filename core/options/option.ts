@@ -8,6 +8,8 @@ export interface Option extends AnyOptionSchema {
   readonly help: string;
   /** The value where none is given; absent where leaving it out means something of its own. */
   readonly default?: unknown;
+  /** Whether the method cannot do without it. */
+  readonly needed?: true;
   /** The options of a part, where the value is an object of them: what flags say of the part and what is named are merged. */
   readonly part?: Options;
 }
@@ -21,17 +23,30 @@ export interface DefaultedOption<in out T> extends OptionOf<T> {
   readonly default: T;
 }
 
+/** An option with values of T that must be given. */
+export interface NeededOption<in out T> extends OptionOf<T> {
+  /** Whether it must be given. */
+  readonly needed: true;
+}
+
 /** Options by name. */
 export type Options = Readonly<Record<string, Option>>;
 
 /**
  * An option for each member of O, its default included; a member without a default is declared
- * `name?: T | undefined`. What O lacks, or a member of a union that a schema forgets, does not type-check.
+ * `name?: T | undefined`, and one that must be given `name: T`. What O lacks, or a member of a union that a schema
+ * forgets, does not type-check.
  */
 export type OptionsOf<O> = {
-  readonly [K in keyof O]-?: undefined extends Required<O>[K] ? OptionOf<Exclude<O[K], undefined>>
-    : DefaultedOption<Exclude<O[K], undefined>>;
+  readonly [K in keyof O]-?: object extends Pick<O, K>
+    ? undefined extends Required<O>[K] ? OptionOf<Exclude<O[K], undefined>>
+    : IsExact extends true ? DefaultedOption<Exclude<O[K], undefined>>
+    : OptionOf<Exclude<O[K], undefined>>
+    : NeededOption<O[K]>;
 };
+
+/** Whether the program is checked with exactOptionalPropertyTypes, without which `?:` and `?: undefined |` are one. */
+export type IsExact = undefined extends Required<{ readonly a?: 0 | undefined }>["a"] ? true : false;
 
 /** O with its defaults filled in. */
 export type Filled<O> = Readonly<Required<O>>;
@@ -57,6 +72,64 @@ export function option<T>(schema: OptionSchema<T>, help: string, otherwise?: T):
 }
 
 /**
+ * An option that must be given.
+ *
+ * @param schema Its values.
+ * @param help One sentence.
+ * @example
+ * ```ts
+ * import { needed, text } from "@graft/peft/options";
+ * import assert from "node:assert/strict";
+ * assert.ok(needed(text, "the name of the table").needed);
+ * ```
+ */
+export const needed = <T>(schema: OptionSchema<T>, help: string): NeededOption<T> => ({
+  ...schema,
+  help,
+  needed: true,
+});
+
+/**
+ * The names of needed options that are not given.
+ *
+ * @example
+ * ```ts
+ * import { missing, needed, text } from "@graft/peft/options";
+ * import assert from "node:assert/strict";
+ * const known = { table: needed(text, "the name of the table") };
+ * assert.deepEqual(missing({}, known), ["table"]);
+ * assert.deepEqual(missing({ table: "lm_head" }, known), []);
+ * ```
+ */
+export function missing(options: Readonly<Record<string, unknown>>, known: Options): readonly string[] {
+  return Object.keys(known).filter((name) => known[name]!.needed && options[name] === undefined);
+}
+
+/**
+ * The options that a method was given with its defaults, checked.
+ *
+ * @param method Its name, for messages.
+ * @throws {RangeError} on an unknown name, a value that its schema does not accept, or a needed option that is missing.
+ * @example
+ * ```ts
+ * import { completed, needed, text } from "@graft/peft/options";
+ * import assert from "node:assert/strict";
+ * const known = { table: needed(text, "the name of the table") };
+ * assert.throws(() => completed("rows", {}, known), /rows needs its option "table": the name of the table/);
+ * ```
+ */
+export function completed(
+  method: string,
+  options: Readonly<Record<string, unknown>>,
+  known: Options,
+): Readonly<Record<string, unknown>> {
+  checkOptions(method, options, known);
+  const [name] = missing(options, known);
+  if (name !== undefined) throw new RangeError(`${method} needs its option "${name}": ${known[name]!.help}`);
+  return filled(options, known);
+}
+
+/**
  * The options with a default each where none is given.
  *
  * @example
@@ -75,7 +148,16 @@ export function filled(
   return { ...Object.fromEntries(defaults), ...given(options) };
 }
 
-/** The options that are not undefined. */
+/**
+ * The options that are not undefined.
+ *
+ * @example
+ * ```ts
+ * import { given } from "@graft/peft/options";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual(given({ rank: 4, alpha: undefined }), { rank: 4 });
+ * ```
+ */
 export function given(options: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }

@@ -12,6 +12,13 @@ export type JsonOptions = { readonly [name: string]: Json };
  *
  * @param where The owner of the options, for error messages.
  * @throws {TypeError} when an option is a function or anything else that cannot be serialized.
+ * @example
+ * ```ts
+ * import { optionsToJson } from "@graft/peft/options";
+ * import assert from "node:assert/strict";
+ * const json = optionsToJson("the options of lora", { rank: 4, targets: /q_proj/, alpha: undefined });
+ * assert.deepEqual(json, { rank: 4, targets: { pattern: "q_proj", flags: "" } });
+ * ```
  */
 export function optionsToJson(where: string, options: Readonly<Record<string, unknown>>): JsonOptions {
   return toJson(where, options) as JsonOptions;
@@ -34,7 +41,17 @@ function toJson(where: string, value: unknown): Json {
   );
 }
 
-/** The inverse of `optionsToJson`: `{ pattern, flags }` become patterns again. */
+/**
+ * The inverse of `optionsToJson`: `{ pattern, flags }` become patterns again.
+ *
+ * @example
+ * ```ts
+ * import { optionsFromJson } from "@graft/peft/options";
+ * import assert from "node:assert/strict";
+ * const options = optionsFromJson({ rank: 4, targets: { pattern: "q_proj" } });
+ * assert.deepEqual(options, { rank: 4, targets: /q_proj/ });
+ * ```
+ */
 export function optionsFromJson(options: JsonOptions): Readonly<Record<string, unknown>> {
   return fromJson(options) as Readonly<Record<string, unknown>>;
 }

@@ -8,6 +8,9 @@ import { type Counted, MOST } from "../trees/bounds.ts";
 export interface AnyOptionSchema {
   /** Follows "Expected … to be" in error messages. */
   readonly what: string;
+  /** Whether some values are made in programs alone, and no JSON. */
+  readonly program?: true;
+  /** Whether a value is one of them. */
   accepts(value: unknown): boolean;
 }
 
@@ -66,6 +69,15 @@ export const positive: OptionSchema<number> = schema(
 /**
  * A schema of counts with the largest number that any real file has, since a count drives a loop or an allocation: of a
  * number, or of the numbers in a list or by name.
+ *
+ * @example
+ * ```ts
+ * import { bounded, count } from "@graft/peft/options";
+ * import assert from "node:assert/strict";
+ * const rank = bounded(count, "rank");
+ * assert.equal(rank.what, "a positive integer of at most 65536");
+ * assert.ok(rank.accepts(8) && !rank.accepts(2 ** 31));
+ * ```
  */
 export const bounded = <T>(of: OptionSchema<T>, counted: Counted): OptionSchema<T> => ({
   ...of,
@@ -80,36 +92,102 @@ const numbersIn = (value: unknown): readonly number[] =>
     ? Object.values(value).flatMap(numbersIn)
     : [];
 
-/** A value that is made in a program and is no JSON, such as tensors: neither a command line nor a file has it. */
-export const made = <T>(what: string, accepts: (value: unknown) => boolean = isSomething): OptionSchema<T> =>
-  schema(what, accepts);
+/**
+ * A value that is made in a program and is no JSON, such as tensors: neither a command line nor a file has it.
+ *
+ * @example
+ * ```ts
+ * import { made } from "@graft/peft/options";
+ * import assert from "node:assert/strict";
+ * const mask = made<Int32Array>("a mask", (value) => value instanceof Int32Array);
+ * assert.ok(mask.accepts(new Int32Array(2)) && !mask.accepts([0, 1]));
+ * ```
+ */
+export const made = <T>(
+  what: string,
+  accepts: (value: unknown) => boolean = isSomething,
+): OptionSchema<T> => ({ ...schema(what, accepts), program: true });
 
-/** One of some names, or numbers. */
+/**
+ * One of some names, or numbers.
+ *
+ * @example
+ * ```ts
+ * import { oneOf } from "@graft/peft/options";
+ * import assert from "node:assert/strict";
+ * const start = oneOf("zeros", "normal");
+ * assert.equal(start.what, '"zeros" or "normal"');
+ * assert.ok(start.accepts("zeros") && !start.accepts("zeroes"));
+ * ```
+ */
 export const oneOf = <const N extends readonly (string | number)[]>(...names: N): OptionSchema<N[number]> =>
   schema(either(names.map((name) => JSON.stringify(name))), (value) => names.some((name) => name === value));
 
-/** A list of values with one schema. */
+/**
+ * A list of values with one schema.
+ *
+ * @example
+ * ```ts
+ * import { count, list } from "@graft/peft/options";
+ * import assert from "node:assert/strict";
+ * const layers = list(count);
+ * assert.ok(layers.accepts([1, 2]) && !layers.accepts([0.5]));
+ * ```
+ */
 export const list = <T>(items: OptionSchema<T>): OptionSchema<readonly T[]> =>
   schema(
     `a list, each ${items.what}`,
     (value) => Array.isArray(value) && value.every((item) => items.accepts(item)),
   );
 
-/** A pair of values with one schema. */
+/**
+ * A pair of values with one schema.
+ *
+ * @example
+ * ```ts
+ * import { number, pair } from "@graft/peft/options";
+ * import assert from "node:assert/strict";
+ * const betas = pair(number);
+ * assert.ok(betas.accepts([0.9, 0.999]) && !betas.accepts([0.9]));
+ * ```
+ */
 export const pair = <T>(items: OptionSchema<T>): OptionSchema<readonly [T, T]> =>
   schema(
     `two in a list, each ${items.what}`,
     (value) => Array.isArray(value) && value.length === 2 && value.every((item) => items.accepts(item)),
   );
 
-/** An object whose values have one schema. */
+/**
+ * An object whose values have one schema.
+ *
+ * @example
+ * ```ts
+ * import { count, record } from "@graft/peft/options";
+ * import assert from "node:assert/strict";
+ * const rankPattern = record(count);
+ * assert.ok(rankPattern.accepts({ q_proj: 8, v_proj: 4 }) && !rankPattern.accepts({ q_proj: "8" }));
+ * ```
+ */
 export const record = <T>(values: OptionSchema<T>): OptionSchema<Readonly<Record<string, T>>> =>
   schema(
     `an object, each value ${values.what}`,
     (value) => isRecord(value) && Object.values(value).every((item) => values.accepts(item)),
   );
 
-/** An object of known fields; those after a "?" may be absent. The type is asserted by the caller. */
+/**
+ * An object of known fields; those whose name ends in "?" may be absent. The type is asserted by the caller.
+ *
+ * @example
+ * ```ts
+ * import { count, fields, probability } from "@graft/peft/options";
+ * import assert from "node:assert/strict";
+ * const network = fields<{ readonly hidden: number; readonly dropout?: number }>({
+ *   hidden: count,
+ *   "dropout?": probability,
+ * });
+ * assert.ok(network.accepts({ hidden: 64 }) && !network.accepts({ dropout: 0.1 }));
+ * ```
+ */
 export const fields = <T>(known: Readonly<Record<string, AnyOptionSchema>>): OptionSchema<T> => {
   const names = Object.keys(known).map((name) => name.replace("?", ""));
   const what = Object.entries(known).map(([name, { what }]) => `"${name.replace("?", "")}": ${what}`);
@@ -125,7 +203,18 @@ export const fields = <T>(known: Readonly<Record<string, AnyOptionSchema>>): Opt
   );
 };
 
-/** Any of several schemas. */
+/**
+ * Any of several schemas.
+ *
+ * @example
+ * ```ts
+ * import { any, count, oneOf } from "@graft/peft/options";
+ * import assert from "node:assert/strict";
+ * const rank = any(count, oneOf("full"));
+ * assert.equal(rank.what, 'a positive integer or "full"');
+ * assert.ok(rank.accepts(8) && rank.accepts("full") && !rank.accepts("half"));
+ * ```
+ */
 export const any = <T extends readonly unknown[]>(
   ...kinds: { readonly [I in keyof T]: OptionSchema<T[I]> }
 ): OptionSchema<T[number]> =>
@@ -146,5 +235,19 @@ const either = (parts: readonly string[]): string =>
 
 const isSomething = (value: unknown): boolean => typeof value === "object" && value !== null;
 
-/** A schema for each option of `O`; a list that lacks one, or a member of a union, does not type-check. */
-export const all = <O>() => (kinds: OptionSchemasOf<O>): OptionSchemas => kinds;
+/**
+ * A schema for each option of `O`; a list that lacks one, or a member of a union, does not type-check.
+ *
+ * @example
+ * ```ts
+ * import { all, count, oneOf } from "@graft/peft/options";
+ * import assert from "node:assert/strict";
+ * interface StartOptions {
+ *   readonly rank?: number;
+ *   readonly start?: "zeros" | "normal";
+ * }
+ * const schemas = all<StartOptions>()({ rank: count, start: oneOf("zeros", "normal") });
+ * assert.deepEqual(Object.keys(schemas), ["rank", "start"]);
+ * ```
+ */
+export const all = <O>(): (kinds: OptionSchemasOf<O>) => OptionSchemas => (kinds) => kinds;
