@@ -7,14 +7,15 @@
  *
  * A method that reaches less than half at its first rate tries its other ones; all attempts are recorded.
  * Finished parts are kept in FOLDER, separately for each model and setting, and not repeated, so it can be
- * stopped and resumed. Writes bench/gain.json. Writes bench/gain.json.
+ * stopped and resumed. Writes bench/gain.json.
  */
 import { createHash } from "node:crypto";
-import { type MethodName, METHODS } from "../tuning/method_catalog.ts";
+import { trainableNames } from "../tuning/chosen_method.ts";
 import { type Attempt, attempt, BACKEND, ratesOf, type Refused } from "./gain_run.ts";
 import { REASONS, SETTINGS, SOURCES } from "./gain_settings.ts";
 
 const HALF = 0.5;
+const METHODS = trainableNames();
 
 const here = (path: string): string => new URL(path, import.meta.url).pathname;
 const [folder = "runs/gain", ...wanted] = Deno.args;
@@ -36,7 +37,7 @@ const untrained = lora.before;
 const share = ({ after }: Pick<Attempt, "after">): number => (untrained - after) / (untrained - lora.after);
 
 /** Tries rates in turn until half of the gain is reached. */
-async function outcome(method: MethodName): Promise<readonly Attempt[] | Refused> {
+async function outcome(method: string): Promise<readonly Attempt[] | Refused> {
   const attempts: Attempt[] = [];
   for (const rate of ratesOf(method)) {
     const result = await attempt(parts, method, rate);

@@ -3,7 +3,8 @@
  * repeated.
  */
 import { createHash } from "node:crypto";
-import { defaultRate, type MethodName } from "../tuning/method_catalog.ts";
+import { knownMethods } from "../io/records/known_methods.ts";
+import { commandLineOf } from "../tuning/chosen_method.ts";
 import { UsageError } from "../tuning/usage_error.ts";
 import { writeConversations } from "../cli/compare/data.ts";
 import { finetuneResult } from "../cli/finetune/run.ts";
@@ -30,14 +31,14 @@ export interface Refused {
 }
 
 /** The rates that a method tries, the likeliest first. */
-export function ratesOf(method: MethodName): readonly number[] {
-  return RATES[method] ?? [10, 30].map((factor) => factor * defaultRate(method));
+export function ratesOf(method: string): readonly number[] {
+  return RATES[method] ?? [10, 30].map((factor) => factor * commandLineOf(knownMethods().get(method)).rate);
 }
 
 /** Runs a method at a rate on conversations of a seed, or reads the result of an earlier run in `folder`. */
 export async function attempt(
   folder: string,
-  method: MethodName,
+  method: string,
   rate: number,
   seed: number = SETTINGS.seed,
 ): Promise<Attempt | Refused> {
@@ -53,7 +54,7 @@ export async function attempt(
 }
 
 /** Named by everything that determines the run. */
-function outputOf(folder: string, method: MethodName, rate: number, seed: number): string {
+function outputOf(folder: string, method: string, rate: number, seed: number): string {
   const told = JSON.stringify([SETTINGS, OPTIONS[method], SOURCES[method]]);
   const hash = createHash("sha256").update(told).digest("hex").slice(0, 6);
   return `${folder}/${method}-${rate}-data-${seed}-${hash}`;
@@ -62,7 +63,7 @@ function outputOf(folder: string, method: MethodName, rate: number, seed: number
 async function run(
   folder: string,
   output: string,
-  method: MethodName,
+  method: string,
   rate: number,
   seed: number,
 ): Promise<Attempt | Refused> {
@@ -91,7 +92,7 @@ async function run(
 }
 
 /** Trains the adapters that a method is made of, if any. */
-async function sourcesOf(folder: string, method: MethodName): Promise<object> {
+async function sourcesOf(folder: string, method: string): Promise<object> {
   const made = SOURCES[method];
   if (made === undefined) return {};
   const [rate] = ratesOf(made.method);

@@ -8,7 +8,14 @@ import { type Combination, combine as combineAdapters, type Limit } from "../met
 import { choice, type Command, integer, names, number, onePath } from "./terminal/arguments.ts";
 import { checkOwn, UsageError } from "../tuning/usage_error.ts";
 import { rankText } from "./convert/adapter.ts";
-import { type ModelFlags, modelFlags, openModel, outsideOf, outsideOption } from "./load.ts";
+import {
+  loadingOf,
+  methodFileOption,
+  type ModelFlags,
+  modelFlags,
+  openModel,
+  outsideOption,
+} from "./load.ts";
 import { print, printJson, showCount } from "./terminal/output.ts";
 
 const METHODS = ["cat", "svd", "linear", "magnitudePrune", "ties", "dare"] as const;
@@ -34,7 +41,7 @@ export function combine(program: Command): void {
       .description("Make one LoRA of several adapters, of any methods that change matrices alone")
       .argument("<adapters...>", "adapter folders or hub ids, all of one model"),
   )
-    .addOption(outsideOption())
+    .addOption(outsideOption()).addOption(methodFileOption())
     .option("-o, --output <path>", "new folder, or new file that ends in .gguf", onePath)
     .addOption(choice("--method <name>", "how; see below", METHODS).default("cat"))
     .option("--weights <list>", "a number for each adapter, between commas; default 1 each", names)
@@ -70,7 +77,7 @@ async function run(sources: readonly string[], flags: CombineFlags): Promise<voi
   try {
     const model = await modelOfAdapter(sources[0]!, opened.model);
     const adapters: Adapter[] = [];
-    for (const source of sources) adapters.push(await loadAdapter(source, model, outsideOf(flags)));
+    for (const source of sources) adapters.push(await loadAdapter(source, model, await loadingOf(flags)));
     const combined = await combineAdapters(model, adapters, weights, how);
     const format = output.endsWith(".gguf") ? "gguf" : "peft";
     await place.write((path) => saveAdapter(path, combined.adapter, model, { format }));

@@ -1,9 +1,10 @@
-/** `graft compare`: full fine-tuning, LoRA, QLoRA and (IA)³ side by side on one model and one data set. */
+/** `graft compare`: methods side by side on one model and one data set. */
 import {
-  choice,
   type Command,
   helpAll,
   integer,
+  InvalidArgumentError,
+  names,
   number,
   onePath,
   Option,
@@ -14,35 +15,23 @@ import { writeConversations } from "./compare/data.ts";
 import { measureMethod, type MethodResult, type MethodSettings } from "./compare/method.ts";
 import { type DataFlags, dataFlags } from "./data.ts";
 import { localSource, type ModelFlags, modelFlags, modelSource } from "./load.ts";
-import { defaultRate, type MethodName } from "../tuning/method_catalog.ts";
+import type { MethodDefinition } from "../core/mod.ts";
+import type { JsonOptions } from "../core/options/mod.ts";
+import { isObject } from "../formats/strict_json.ts";
+import { knownMethods } from "../io/records/known_methods.ts";
+import { chooseMethod, type ChosenMethod, commandLineOf } from "../tuning/chosen_method.ts";
+import { shortRateOf } from "../tuning/short_rate.ts";
+import { UsageError } from "../tuning/usage_error.ts";
 import { note, print, printJson, showBytes, showCount, showSeconds, table } from "./terminal/output.ts";
-
-const COMPARED = ["full", "lora", "qlora", "ia3"] as const satisfies readonly MethodName[];
-
-const TITLES: Readonly<Record<typeof COMPARED[number], string>> = {
-  full: "full fine-tuning",
-  lora: "LoRA",
-  qlora: "QLoRA",
-  ia3: "(IA)³",
-};
-
-/** Peak learning rates for a short run of the small embedded model; larger ones take `defaultRate`. */
-const EMBEDDED_RATES: Readonly<Record<typeof COMPARED[number], number>> = {
-  full: 2.5e-3,
-  lora: 1.2e-2,
-  qlora: 1.2e-2,
-  ia3: 0.1,
-};
 
 interface CompareFlags extends ModelFlags, Omit<DataFlags, "data"> {
   readonly data?: string;
-  readonly methods?: readonly (typeof COMPARED[number])[];
+  readonly methods?: readonly string[];
+  readonly options?: Readonly<Record<string, JsonOptions>>;
+  readonly rates?: Readonly<Record<string, number>>;
   readonly steps: number;
   readonly batchSize: number;
   readonly rank: number;
-  readonly fullRate?: number;
-  readonly loraRate?: number;
-  readonly ia3Rate?: number;
   readonly rouge: number;
   readonly maxNewTokens: number;
   readonly samples: number;
@@ -57,7 +46,7 @@ interface CompareFlags extends ModelFlags, Omit<DataFlags, "data"> {
 export function compare(program: Command): void {
   const command = program.command("compare")
     .description(
-      "Train full fine-tuning, LoRA, QLoRA and (IA)³ for the same steps, each in a fresh process, and compare them",
+      "Train methods for the same steps, each in a fresh process, and compare them",
     )
     .option(
       "-d, --data <file>",
@@ -65,15 +54,26 @@ export function compare(program: Command): void {
       onePath,
     );
   dataFlags(modelFlags(command), "examples to keep aside, or their share; default 64, or a fifth of --data")
-    .addOption(choice("--methods <names...>", "only these", COMPARED))
+    .option(
+      "--methods <names...>",
+      `these, by name, or ./mine.ts; default ${comparedNames().join(", ")}`,
+      listed,
+    )
     .option("--steps <n>", "optimizer steps of each method", integer(), 80)
     .option("--batch-size <n>", "rows in a step", integer(), 8)
-    .option("--rank <n>", "of LoRA and QLoRA, on all linear layers", integer(), 8)
+    .option("--rank <n>", "of low-rank methods", integer(), 8)
     .addOption(
-      rare(option("--full-rate <x>", "peak learning rate of full fine-tuning", number({ above: 0 }))),
+      rare(
+        option(
+          "--rates <list>",
+          "peak learning rates, as in lora=1e-3,ia3=0.1; default by the method",
+          rates,
+        ),
+      ),
     )
-    .addOption(rare(option("--lora-rate <x>", "of LoRA and QLoRA", number({ above: 0 }))))
-    .addOption(rare(option("--ia3-rate <x>", "of (IA)³", number({ above: 0 }))))
+    .addOption(
+      rare(option("--options <json>", 'options by method: {"xlora": {"experts": {…}}}', optionsByMethod)),
+    )
     .option("--rouge <n>", "answers to write and score, before and after", integer(0), 32)
     .option("--max-new-tokens <n>", "in those answers", integer(), 96)
     .option("--samples <n>", "answers to print of each method", integer(0), 3)
@@ -104,9 +104,16 @@ async function run(flags: CompareFlags): Promise<void> {
     const data = flags.data ?? `${folder}/conversations.jsonl`;
     if (flags.data === undefined) await writeConversations(data, flags.examples, flags.seed);
     const results: MethodResult[] = [];
-    for (const method of flags.methods ?? COMPARED) {
-      note(`${TITLES[method]}:`);
-      results.push(await inFreshProcess(settingsOf(flags, method, model, data), folder));
+    const chosen = await chosenMethods(flags);
+    for (const [i, { named, definition }] of chosen.entries()) {
+      note(`${titleOf(definition)}:`);
+      results.push(
+        await inFreshProcess(
+          settingsOf(flags, named, definition, model, data),
+          titleOf(definition),
+          `${folder}/${i}.json`,
+        ),
+      );
     }
     const seconds = (performance.now() - started) / 1000;
     if (flags.json) printJson({ model, seconds, methods: results });
@@ -116,24 +123,65 @@ async function run(flags: CompareFlags): Promise<void> {
   }
 }
 
+/** A method with the name that it was given. */
+type Named = ChosenMethod & { readonly named: string };
+
+/** Names of the methods that are compared when none are named, in their order. */
+const comparedNames = (): readonly string[] =>
+  knownMethods().all.flatMap(({ name, cli }) =>
+    cli?.compared === undefined ? [] : [{ name, at: cli.compared }]
+  )
+    .sort((a, b) => a.at - b.at).map(({ name }) => name);
+
+/** The methods to compare: those named, or those that the definitions say. */
+async function chosenMethods({ methods, rates = {}, options = {} }: CompareFlags): Promise<readonly Named[]> {
+  const names = methods ?? comparedNames();
+  const chosen = await Promise.all(names.map(async (named) => ({ ...await chooseMethod(named), named })));
+  const idle = Object.keys({ ...rates, ...options }).find((name) => !chosen.some((one) => isOf(one, name)));
+  if (idle !== undefined) {
+    throw new UsageError(
+      `Cannot use a rate or options of "${idle}", which is not among the methods compared`,
+    );
+  }
+  return chosen;
+}
+
+/** Whether a name means a method. */
+const isOf = ({ definition, known }: Pick<ChosenMethod, "definition" | "known">, name: string): boolean =>
+  known.find(name) === definition;
+
+/** What was given for a method, under any of its names. */
+function ofMethod<T>(
+  given: Readonly<Record<string, T>> | undefined,
+  definition: MethodDefinition,
+): T | undefined {
+  return Object.entries(given ?? {}).find(([name]) =>
+    isOf({ definition, known: knownMethods(definition.cli === undefined ? [definition] : []) }, name)
+  )?.[1];
+}
+
+const titleOf = ({ title, name }: MethodDefinition): string => title ?? name;
+
 function settingsOf(
   flags: CompareFlags,
-  method: typeof COMPARED[number],
+  method: string,
+  definition: MethodDefinition,
   model: string,
   data: string,
 ): MethodSettings {
-  const rates = { full: flags.fullRate, lora: flags.loraRate, qlora: flags.loraRate, ia3: flags.ia3Rate };
   const { backend, threads, instruction, answers, maxLength, longPrompts, splitSeed, limit } = flags;
   const { steps, batchSize, rank, rouge, maxNewTokens, seed } = flags;
+  const options = ofMethod(flags.options, definition);
   return {
     ...{ model, method, data, backend, answers, longPrompts, splitSeed, steps, batchSize, rank, seed },
     ...{
       rouge,
       maxNewTokens,
-      learningRate: rates[method] ??
-        (flags.model === undefined ? EMBEDDED_RATES[method] : defaultRate(method)),
+      learningRate: ofMethod(flags.rates, definition) ??
+        (flags.model === undefined ? shortRateOf(definition) : commandLineOf(definition).rate),
     },
     heldOut: flags.heldOut ?? (flags.data === undefined ? 64 : 0.2),
+    ...options !== undefined && { options },
     ...threads !== undefined && { threads },
     ...instruction !== undefined && { instruction },
     ...maxLength !== undefined && { maxLength },
@@ -141,9 +189,37 @@ function settingsOf(
   };
 }
 
+/** Names, each an argument or between commas. */
+function listed(text: string, earlier: readonly string[] = []): readonly string[] {
+  return [...earlier, ...names(text)];
+}
+
+/** "lora=1e-3,ia3=0.1". */
+function rates(text: string): Readonly<Record<string, number>> {
+  return Object.fromEntries(
+    names(text).map((part) => {
+      const [name, rate, ...rest] = part.split("=") as [string, string?, ...string[]];
+      if (rate === undefined || rest.length > 0) {
+        throw new InvalidArgumentError(`Expected rates such as lora=1e-3,ia3=0.1 but found "${part}"`);
+      }
+      return [name, number({ above: 0 })(rate)];
+    }),
+  );
+}
+
+/** Options by method, as JSON. */
+function optionsByMethod(text: string): Readonly<Record<string, JsonOptions>> {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (isObject(value) && Object.values(value).every(isObject)) return value as Record<string, JsonOptions>;
+  } catch {
+    // Reported below.
+  }
+  throw new InvalidArgumentError(`Expected an object such as '{"lora": {"alpha": 8}}' but found "${text}"`);
+}
+
 /** Runs this command again for one method. Its progress is passed through, its result is returned as JSON. */
-async function inFreshProcess(settings: MethodSettings, folder: string): Promise<MethodResult> {
-  const told = `${folder}/${settings.method}.json`;
+async function inFreshProcess(settings: MethodSettings, title: string, told: string): Promise<MethodResult> {
   await Deno.writeTextFile(told, JSON.stringify(settings));
   const main = new URL("./main.ts", import.meta.url).href;
   const { code, stdout } = await new Deno.Command(Deno.execPath(), {
@@ -151,12 +227,12 @@ async function inFreshProcess(settings: MethodSettings, folder: string): Promise
     stdout: "piped",
     stderr: "inherit",
   }).output();
-  if (code !== 0) throw new Error(`${TITLES[settings.method as typeof COMPARED[number]]} failed, see above`);
+  if (code !== 0) throw new Error(`${title} failed, see above`);
   return JSON.parse(new TextDecoder().decode(stdout));
 }
 
 function report(results: readonly MethodResult[], flags: CompareFlags, seconds: number): string {
-  const titleOf = ({ method }: MethodResult): string => TITLES[method as typeof COMPARED[number]];
+  const titleOf = ({ title }: MethodResult): string => title;
   const both = (of: (m: MethodResult["before"]) => string) => (r: MethodResult): string =>
     `${of(r.before)} → ${of(r.after)}`;
   const loss = both((m) => m.loss.toFixed(3));

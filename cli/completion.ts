@@ -3,7 +3,7 @@
  * program itself.
  */
 import { type Command, InvalidArgumentError, type Option } from "./terminal/arguments.ts";
-import { METHODS } from "../tuning/method_catalog.ts";
+import { trainableNames } from "../tuning/chosen_method.ts";
 import { print } from "./terminal/output.ts";
 
 /** The supported shells. */
@@ -71,7 +71,7 @@ export function completionScript(program: Command, shell: Shell): string {
 
 function flagOf(option: Option): Flag {
   const takes = option.required || option.optional;
-  const values = option.argChoices ?? (option.long === "--method" ? METHODS : []);
+  const values = option.argChoices ?? (option.long === "--method" ? trainableNames() : []);
   return {
     long: option.long ?? "",
     ...option.short !== undefined && { short: option.short },

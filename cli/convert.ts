@@ -1,5 +1,5 @@
 /** `graft convert`: an adapter or a model in another program's format. */
-import { localSource, modelFlags, outsideOption } from "./load.ts";
+import { localSource, methodFileOption, modelFlags, outsideOption } from "./load.ts";
 import { inspectPath } from "../io/inspect.ts";
 import { choice, type Command, integer, number } from "./terminal/arguments.ts";
 import { UsageError } from "../tuning/usage_error.ts";
@@ -22,7 +22,7 @@ export function convert(program: Command): void {
       ]),
     )
     .option("--name <name>", "which adapter of a folder that holds several")
-    .addOption(outsideOption())
+    .addOption(outsideOption()).addOption(methodFileOption())
     .option("--rank <r>", "write any mergeable adapter as LoRA of this rank", integer())
     .option(
       "--error <e>",

@@ -28,6 +28,7 @@ import {
   dtypeFlag,
   type DtypeFlags,
   dtypeOf,
+  methodFileOption,
   type ModelFlags,
   modelFlags,
   openModel,
@@ -62,7 +63,7 @@ export function evaluate(program: Command): void {
     "-a, --adapter <folder>",
     "adapter folder to graft onto the model",
     onePath,
-  ).addOption(rare(outsideOption()));
+  ).addOption(rare(outsideOption())).addOption(rare(methodFileOption()));
   dataFlags(command, "measure only what finetune holds out; default all")
     .option("--batch-size <n>", "rows in a pass", integer(), 4)
     .option("--rouge <n>", "write n answers and score them; 0 for none", integer(0), 32)

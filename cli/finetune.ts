@@ -19,47 +19,42 @@ import { UsageError } from "../tuning/usage_error.ts";
 import { dataFlags } from "./data.ts";
 import { planRun } from "./finetune/plan.ts";
 import { runFinetune } from "./finetune/run.ts";
-import { type FinetuneFlags, OPTIMIZERS, SCHEDULES } from "./finetune/settings.ts";
+import { chosenFlags, type FinetuneFlags, OPTIMIZERS, SCHEDULES } from "./finetune/settings.ts";
 import { dtypeFlag, modelFlags, precisionFlag } from "./load.ts";
-import { type MethodName, METHODS } from "../tuning/method_catalog.ts";
+import { commandLineOf, isTrainable } from "../tuning/chosen_method.ts";
+import type { MethodDefinition } from "../core/mod.ts";
+import { FAMILIES } from "../methods/index.ts";
 
-/** Methods named in the short help; the long help and `graft methods` name all. */
-const WELL_KNOWN: ReadonlySet<string> = new Set(
-  ("lora rslora dora qlora lora-plus adalora pissa loftq eva loha lokr vera oft boft hra miss fourierft c3a randlora road delora " +
-    "ia3 bitfit layer-norm houlsby pfeiffer parallel compacter prefix prompt p-tuning-v2 llama-adapter loreft ladder-side mam " +
-    "unipelt diff-pruning lt-sft far fish-mask full").split(" "),
-);
+/** Names of methods: those that many people know, or all by family. */
+function methodNames(all: boolean): string {
+  const names = (definitions: readonly MethodDefinition[]): string =>
+    definitions.map(({ name }) => name).join(", ");
+  if (!all) {
+    return wrapped(names(Object.values(FAMILIES).flat().filter((one) => commandLineOf(one).common)), 80);
+  }
+  return Object.entries(FAMILIES).flatMap(([family, definitions]) => {
+    const own = definitions.filter(isTrainable);
+    return own.length === 0 ? [] : [wrapped(`${family.replaceAll("_", " ")}: ${names(own)}`, 80)];
+  }).join("\n");
+}
 
-/** Its other initializations, in the long help. */
-const LADDER_STARTS = `,
-  or by magnitude alone: --options '{"importance": "magnitude"}',
-  or from fresh layers: --options '{"initialization": "random"}'`;
-
-const ending = (methods: readonly MethodName[]): string => {
-  const others = METHODS.length - methods.length;
-  const more = others === 0 ? "" : `\n  and ${others} more: --help-all or graft methods`;
-  const starts = others === 0 ? LADDER_STARTS : "";
+const ending = (all: boolean): string => {
+  const count = Object.values(FAMILIES).flat().filter(isTrainable).length;
   return `
 Example:
   graft finetune -m model.gguf -d train.jsonl -o adapter --method dora --rank 4
 Data, a line each: dialogue and summary, prompt and completion, or messages;
 for BERT text (and pair) with label or score, or tokens with tags
 Methods:
-${wrapped(methods.join(", "), 80)}${more}
-ladder-side starts from the base, pruned by the Fisher information of examples${starts}`;
+${methodNames(all)}
+  ${all ? "" : `${count} in all: --help-all; `}graft methods --show lora tells the options of one`;
 };
 
 function wrapped(text: string, width: number): string {
-  return text.replace(new RegExp(`(.{1,${width - 2}})(?: |$)`, "g"), "  $1\n").trimEnd();
-}
-
-/** @throws {InvalidArgumentError} on a name that is not a method's. */
-function methodName(text: string): MethodName {
-  const found = METHODS.find((name) => name === text);
-  if (found === undefined) {
-    throw new InvalidArgumentError(`There is no method "${text}": there are ${METHODS.join(", ")}`);
-  }
-  return found;
+  return text.replace(new RegExp(`(.{1,${width - 4}})(?: |$)`, "g"), "    $1\n").trimEnd().replace(
+    /^ {4}/,
+    "  ",
+  );
 }
 
 function optionsObject(text: string): JsonOptions {
@@ -97,7 +92,7 @@ export function finetune(program: Command): void {
     )
     .option("--json", "print the result as JSON");
   const all = (): boolean => command.options.every(({ hidden }) => !hidden);
-  helpAll(command).addHelpText("after", () => ending(METHODS.filter((name) => all() || WELL_KNOWN.has(name))))
+  helpAll(command).addHelpText("after", () => ending(all()))
     .action(async () => {
       const flags = command.opts<FinetuneFlags>();
       if (flags.plan === true) return await planRun(flags);
@@ -107,16 +102,19 @@ export function finetune(program: Command): void {
       if (flags.memory !== undefined && flags.backend !== "gpu") {
         throw new UsageError("Expected --plan or --backend gpu with --memory: other backends have no budget");
       }
+      const { method } = await chosenFlags(flags);
       if (flags.data === undefined) {
         throw new UsageError("Expected --data: a file of examples, one JSON object a line");
       }
-      await runFinetune({ ...flags, data: flags.data, output: flags.output ?? `runs/${flags.method}` });
+      await runFinetune({ ...flags, data: flags.data, output: flags.output ?? `runs/${method}` });
     });
 }
 
 /** Adds the options that determine a run, all except its data and output. */
 export function trainingOptions(command: Command): Command {
-  command.addOption(option("--method <name>", "what is trained, see below", methodName, "lora"));
+  command.addOption(
+    option("--method <name>", "see below, or a file of yours", (text) => text, "lora"),
+  );
   precisionFlag(dtypeFlag(modelFlags(command)))
     .option("--rank <r>", "of low-rank methods; default 8", integer())
     .addOption(
@@ -127,7 +125,7 @@ export function trainingOptions(command: Command): Command {
     .addOption(rare(option("--bottleneck <r>", "width inside an adapter; default by the method", integer())))
     .addOption(rare(option("--length <n>", "rows of a prompt or prefix; default by the method", integer())))
     .addOption(
-      rare(option("--dimension <d>", "of intrinsic-said and fourierft; of s4 the budget", integer())),
+      rare(option("--dimension <d>", "how many numbers train, of methods with such a budget", integer())),
     )
     .addOption(
       rare(
@@ -142,7 +140,7 @@ export function trainingOptions(command: Command): Command {
     .option("--epochs <n>", "times through the data", integer(), 3)
     .option("--max-steps <n>", "stop after so many steps", integer())
     .addOption(rare(option("--packing", "several examples in a row instead of padding")))
-    .addOption(rare(choice("--optimizer <name>", "default adamw; paged for full and qlora", OPTIMIZERS)))
+    .addOption(rare(choice("--optimizer <name>", "default by the method: adamw, or paged", OPTIMIZERS)))
     .addOption(rare(option("--weight-decay <x>", "of the optimizer", number({ from: 0 }), 0)))
     .addOption(rare(option("--paged-budget <size>", "host memory of paged state; the rest to a file", bytes)))
     .addOption(rare(option("--clip <norm>", "largest norm of the gradient", number({ above: 0 }), 1)))

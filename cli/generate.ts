@@ -16,6 +16,7 @@ import {
   dtypeFlag,
   type DtypeFlags,
   dtypeOf,
+  methodFileOption,
   type ModelFlags,
   modelFlags,
   openModel,
@@ -47,7 +48,7 @@ export function generate(program: Command): void {
   const command = program.command("generate").description("Continue a text with a model, tuned or not");
   dtypeFlag(modelFlags(command))
     .option("-a, --adapter <folder>", "adapter folder to graft onto the model", onePath)
-    .addOption(rare(outsideOption()))
+    .addOption(rare(outsideOption())).addOption(rare(methodFileOption()))
     .option("-p, --prompt <text>", "the text; default standard input")
     .option("--chat", "the text is a user's message: use the model's chat template")
     .addOption(rare(option("--system <text>", "with --chat: the system's message")))

@@ -1,10 +1,9 @@
 /** The first steps of every command: the backend, the model, and its adapter. */
 import { type Adapter, type Backend, graft, type Model } from "../core/mod.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
-import { loadAdapter } from "../io/load_adapter.ts";
+import { loadAdapter, type LoadAdapterOptions } from "../io/load_adapter.ts";
 import { modelOfAdapter } from "../io/layer_replication.ts";
 import { baseModelName, sameBaseName } from "../io/base_model_name.ts";
-import type { NamedFolderOptions } from "../io/named_folder.ts";
 import { loadTask } from "../io/task_file.ts";
 import { loadModel, type LoadOptions } from "../io/load_model.ts";
 import { localHeaders, localPath } from "../io/local_path.ts";
@@ -13,6 +12,7 @@ import { reference } from "../ops/reference/mod.ts";
 import { native } from "../ops/native/mod.ts";
 import { wasm } from "../ops/wasm/mod.ts";
 import { choice, type Command, integer, onePath, type Option, option, rare } from "./terminal/arguments.ts";
+import { chooseMethod } from "../tuning/chosen_method.ts";
 import { UsageError } from "../tuning/usage_error.ts";
 import { downloadNotes } from "./terminal/download_notes.ts";
 import { note } from "./terminal/output.ts";
@@ -35,6 +35,8 @@ export interface ModelFlags extends BackendFlags {
   readonly model?: string;
   /** As `LoadAdapterOptions`. */
   readonly outsideFolders?: true;
+  /** The file of a method of one's own, of commands that load an adapter. */
+  readonly methodFile?: string;
 }
 
 /** Adds `--backend` and `--threads`. */
@@ -57,9 +59,19 @@ export function modelFlags(command: Command): Command {
 export const outsideOption = (): Option =>
   option("--outside-folders", "an adapter's files may name folders outside its own");
 
-/** The flag as an option of loading. */
-export const outsideOf = ({ outsideFolders }: Pick<ModelFlags, "outsideFolders">): NamedFolderOptions =>
-  outsideFolders === undefined ? {} : { outsideFolders };
+/** `--method-file`, of commands that take an adapter. */
+export const methodFileOption = (): Option =>
+  option("--method-file <file>", "the file of your own method, where the adapter is of one", onePath);
+
+/** The flags as options of loading. */
+export async function loadingOf(
+  { outsideFolders, methodFile }: Pick<ModelFlags, "outsideFolders" | "methodFile">,
+): Promise<LoadAdapterOptions> {
+  return {
+    ...outsideFolders !== undefined && { outsideFolders },
+    ...methodFile !== undefined && { methods: (await chooseMethod(methodFile)).own },
+  };
+}
 
 /** How a model's matrices are stored in memory. */
 export interface DtypeFlags {
@@ -210,9 +222,9 @@ export async function openModel(
 export async function openAdapter(
   source: string,
   model: Model,
-  flags: Pick<ModelFlags, "outsideFolders">,
+  flags: Pick<ModelFlags, "outsideFolders" | "methodFile">,
 ): Promise<Adapter> {
-  const adapter = await loadAdapter(source, model, outsideOf(flags));
+  const adapter = await loadAdapter(source, model, await loadingOf(flags));
   const trainedOn = await baseModelName(source);
   if (trainedOn !== undefined && model.source !== undefined && !sameBaseName(trainedOn, model.source)) {
     note(

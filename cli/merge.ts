@@ -15,7 +15,14 @@ import { saveModel } from "../io/save_model.ts";
 import { loadTask } from "../io/task_file.ts";
 import { choice, type Command, onePath } from "./terminal/arguments.ts";
 import { UsageError } from "../tuning/usage_error.ts";
-import { type ModelFlags, modelFlags, openAdapter, openModel, outsideOption } from "./load.ts";
+import {
+  methodFileOption,
+  type ModelFlags,
+  modelFlags,
+  openAdapter,
+  openModel,
+  outsideOption,
+} from "./load.ts";
 import { note, print, printJson, showCount } from "./terminal/output.ts";
 import { BITSANDBYTES, BLOCKS, PLAIN } from "./output_formats.ts";
 
@@ -35,7 +42,7 @@ export function merge(program: Command): void {
       .description("Write an adapter into the weights of its model; the result needs no adapter any more"),
   )
     .option("-a, --adapter <path|id>", "adapter folder or hub id", onePath)
-    .addOption(outsideOption())
+    .addOption(outsideOption()).addOption(methodFileOption())
     .option("-o, --output <path>", "new folder, or a new file that ends in .gguf", onePath)
     .addOption(
       choice("--dtype <type>", "of the result; default the model's own, f16 if it is quantized", [

@@ -17,7 +17,10 @@ import { type Command, integer, names, onePath } from "./terminal/arguments.ts";
 import { UsageError } from "../tuning/usage_error.ts";
 import { agrees, ARTICLE, type ArticleAnswer, type ArticleRow, REASONS } from "../tuning/survey_tables.ts";
 import { localShapes, modelSource } from "./load.ts";
-import { TABLE, textLength } from "../tuning/published_settings.ts";
+import { type KnownMethods, knownMethods } from "../io/records/known_methods.ts";
+import { shownMethod } from "./methods/show.ts";
+import { chooseMethod, chosenFrom, type ChosenMethod } from "../tuning/chosen_method.ts";
+import { type PublishedMethod, publishedMethods, textLength } from "../tuning/published.ts";
 import { note, print, printJson, showBytes, showCount, table } from "./terminal/output.ts";
 
 interface Flags {
@@ -26,6 +29,8 @@ interface Flags {
   readonly only?: readonly string[];
   readonly tokens?: number;
   readonly article?: true;
+  readonly method?: string;
+  readonly show?: string;
   readonly json?: true;
 }
 
@@ -46,12 +51,15 @@ export function methods(program: Command): void {
       "length of the text that costs are counted on; default 64, or what a short context holds",
       integer(),
     )
+    .option("--method <file>", "a method of your own, beside the others", onePath)
+    .option("--show <name>", "one method's options, and what else is known of it", onePath)
     .option("--article", "beside the survey article's tables 1 and 2; ≠ marks what differs")
     .option("--json", "print JSON")
     .addHelpText("after", "\nExample:\n  graft methods --model HuggingFaceTB/SmolLM2-135M-Instruct --article")
     .action(async (flags: Flags) => {
+      if (flags.show !== undefined) return showMethod(await chooseMethod(flags.show), flags);
       const model = await shapesOf(flags);
-      const rows = tableRows(model, flags);
+      const rows = tableRows(model, flags, await knownOf(flags));
       model.dispose();
       const shown = flags.article ? rows.filter(({ name }) => ARTICLE[name] !== undefined) : rows;
       if (flags.json) {
@@ -60,6 +68,25 @@ export function methods(program: Command): void {
       print(flags.article ? articleText(shown) : factsText(shown));
       for (const row of shown) if ("refused" in row) note(`${row.name}: ${row.refused}`);
     });
+}
+
+/** Prints what is known of a method. */
+function showMethod({ definition }: ChosenMethod, { json }: Flags): void {
+  if (json === undefined) return print(shownMethod(definition));
+  const { name, title, aliases, options, cli } = definition;
+  printJson({
+    name,
+    title,
+    aliases,
+    options: { ...options, ...cli?.also },
+    rate: cli?.rate,
+    flags: cli?.flags,
+  });
+}
+
+/** Graft's methods, and those of a file. */
+async function knownOf({ method }: Flags): Promise<KnownMethods> {
+  return method === undefined ? knownMethods() : (await chooseMethod(method)).known;
 }
 
 async function shapesOf(flags: Flags): Promise<Model> {
@@ -75,16 +102,10 @@ async function shapesOf(flags: Flags): Promise<Model> {
 export function tableRows(
   model: Model,
   { only, tokens = textLength(model) }: Pick<Flags, "only" | "tokens">,
+  known: KnownMethods = knownMethods(),
 ): readonly TableRow[] {
-  const unknown = only?.find((name) => !TABLE.some((entry) => isNamed(entry.name, name)));
-  if (unknown !== undefined) {
-    throw new UsageError(
-      `Expected --only to name methods of the table but found "${unknown}": there are ${
-        TABLE.map(({ name }) => name).join(", ")
-      }`,
-    );
-  }
-  const wanted = TABLE.filter(({ name }) => only?.some((given) => isNamed(name, given)) ?? true);
+  const all = publishedMethods(known);
+  const wanted = only === undefined ? all : only.map((name) => namedRow(all, name, known));
   return wanted.map((entry) => {
     const { name } = entry;
     const setting = entry.setting(model);
@@ -105,13 +126,12 @@ export function tableRows(
   });
 }
 
-/**
- * Whether a name refers to a factory ("promptTuning"): its own name, or the one in `graft finetune`
- * ("prompt").
- */
-function isNamed(factory: string, given: string): boolean {
-  const [own, other] = [factory, given].map((name) => name.replaceAll("-", "").toLowerCase());
-  return ["", "adapter", "tuning", "tune", "finetune"].some((ending) => own === other + ending);
+/** The row that a name means. @throws {UsageError} when there is none. */
+function namedRow(all: readonly PublishedMethod[], name: string, known: KnownMethods): PublishedMethod {
+  const { definition } = chosenFrom(name, known);
+  const found = all.find((row) => row.definition === definition);
+  if (found !== undefined) return found;
+  throw new UsageError(`Cannot compare "${definition.name}": its literature has no setting to compare it by`);
 }
 
 const percent = (n: number, of: number): string => {

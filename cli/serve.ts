@@ -17,6 +17,7 @@ import {
 import { UsageError } from "../tuning/usage_error.ts";
 import { interruptible } from "./terminal/interrupt.ts";
 import {
+  methodFileOption,
   type ModelFlags,
   modelFlags,
   modelSource,
@@ -66,7 +67,7 @@ export function serve(program: Command): void {
       "an adapter and the name to ask for it by; default its folder's; may be repeated",
       namedAdapter,
     )
-    .addOption(rare(outsideOption()))
+    .addOption(rare(outsideOption())).addOption(rare(methodFileOption()))
     .addOption(rare(option("--name <name>", 'of the bare model, beside "base"; default its file\'s')))
     .option("--port <n>", "0 takes a free one", port, 8080)
     .addOption(

@@ -18,7 +18,7 @@ import { fileHash } from "./data.ts";
 import { trainingOptions } from "./finetune.ts";
 import { heldOutShare } from "./finetune/plan.ts";
 import type { RunFlags } from "./finetune/run.ts";
-import type { FinetuneFlags } from "./finetune/settings.ts";
+import { chosenFlags, type FinetuneFlags } from "./finetune/settings.ts";
 import { checkFlags } from "../tuning/method_from_flags.ts";
 import { note, print, printJson } from "./terminal/output.ts";
 import { axesOf, gridPoints, type Point, randomPoints } from "./sweep/points.ts";
@@ -98,10 +98,10 @@ async function run(command: Command, flags: SweepFlags): Promise<void> {
   }
   const folder = output.replace(/[/\\]+$/, "") || output;
   const base = baseOf(flags, { data, output: folder });
-  const planned = points.flatMap((point) =>
-    seeds.map((seed): PlannedRun => {
+  const planned = await Promise.all(points.flatMap((point) =>
+    seeds.map(async (seed): Promise<PlannedRun> => {
       const own = { ...base, ...valuesOf(command, point), seed, output: runFolder(folder, point, seed) };
-      checkFlags(own);
+      checkFlags(await chosenFlags(own));
       if (heldOutShare(own) === 0 && own.evalData === undefined) {
         throw new UsageError(
           "Expected held-out examples to compare the runs by: leave out --held-out 0, or give --eval-data",
@@ -109,7 +109,7 @@ async function run(command: Command, flags: SweepFlags): Promise<void> {
       }
       return { point, seed, flags: own };
     })
-  );
+  ));
   checkFolder(folder, flags.resume === true);
   await checkRegularFile(data);
   const runs = await all(planned, await fileHash(data), folder, flags);

@@ -13,7 +13,6 @@ import {
   bytesOf,
   castTo,
   compose,
-  copyTree,
   forgetBackend,
   fromBytes,
   isQuantized,
@@ -37,18 +36,15 @@ import { openSafetensors } from "../formats/safetensors.ts";
 import { writeSafetensors } from "../formats/safetensors_write.ts";
 import { isObject, parseJson } from "../formats/strict_json.ts";
 import type { StoredTensor } from "../formats/tensor_file.ts";
-import { loftq, type LoftqOptions } from "../methods/mod.ts";
 import { taskType } from "../models/mod.ts";
 import { integers, shapesOnly } from "../ops/mod.ts";
 import { adapterCard, type Making } from "./adapter_card.ts";
 import { differences } from "./tree_differences.ts";
 import { replicationField } from "./layer_replication.ts";
-import { checkRecordCounts } from "./records/counted_options.ts";
-import { isFormerLeaf } from "./records/former_leaves.ts";
 import { type KnownMethods, knownMethods } from "./records/known_methods.ts";
 import { methodOfRecord, type MethodRecord, recordOf, type Stored } from "./records/method_record.ts";
 import { fromVersion1 } from "./records/version_1.ts";
-import { type JsonOptions, optionsFromJson } from "../core/options/option_json.ts";
+import { optionsFromJson } from "../core/options/option_json.ts";
 
 const VERSION = 2;
 
@@ -152,7 +148,6 @@ export async function graftRecord(folder: string): Promise<MethodRecord | undefi
     );
   }
   const current = version === 1 ? fromVersion1(rest) : rest as unknown as MethodRecord;
-  checkRecordCounts(path, current);
   return current;
 }
 
@@ -171,8 +166,10 @@ export async function loadGraftAdapter(
 ): Promise<Adapter> {
   const file = openSafetensors(`${folder}/${PEFT_FILES.weights}`);
   try {
-    const isFormer = isFormerLeaf(record, model.spec);
-    const stored = [...file.tensors.values()].filter(({ name }) => !isFormer(name));
+    const former = recordsIn(record).flatMap(({ method }) => known.find(method)?.former ?? []);
+    const stored = [...file.tensors.values()].filter(({ name }) =>
+      !former.some((isFormer) => isFormer(name, model.spec))
+    );
     const masks = new Map(
       stored.flatMap((t): readonly (readonly [string, Int32Array])[] =>
         isGaps(t)
@@ -197,8 +194,7 @@ export async function loadGraftAdapter(
       return mapTree(fresh, (_, path) => byPath.get(path)!) as Synchronous<Tree>;
     });
     const loaded: Adapter = { name, method: method!, params };
-    const coded = loftqOptions(record);
-    return coded === undefined ? loaded : await onCodedBase(loaded, coded, model);
+    return await onChangedBase(loaded, record, model, known);
   } finally {
     file.close();
   }
@@ -232,7 +228,7 @@ function checkShapes(
       return [t.name, empty({ shape: t.shape, dtype })] as const;
     })) as Tree;
     try {
-      const method = methodOfRecord(record, heldBy(found, shapes, masks), known);
+      const method = methodInFile(folder, record, heldBy(found, shapes, masks), known);
       const problems = differences(method.init({ model: shapes, key: 0 }), found);
       if (problems.length > 0) {
         throw new RangeError(`Cannot load "${folder}" for this model: ${problems.join("; ")}`);
@@ -242,6 +238,18 @@ function checkShapes(
     }
   });
   forgetBackend(backend);
+}
+
+/** The method of a record in a folder's config, which an error about the record names. */
+function methodInFile(folder: string, record: MethodRecord, stored: Stored, known: KnownMethods): Method {
+  try {
+    return methodOfRecord(record, stored, known);
+  } catch (error) {
+    const { message = "" } = error as Error;
+    const Kind = [RangeError, TypeError, SyntaxError].find((kind) => error instanceof kind);
+    if (Kind === undefined || message.startsWith("Cannot ")) throw error;
+    throw new Kind(`Cannot read ${folder}/${PEFT_FILES.config}: ${message}`, { cause: error });
+  }
 }
 
 const heldBy = (params: Tree, model: Model, masks: ReadonlyMap<string, Int32Array>): Stored => ({
@@ -255,24 +263,28 @@ const heldBy = (params: Tree, model: Model, masks: ReadonlyMap<string, Int32Arra
   },
 });
 
-/** LoftQ's options, where it is the method or a part of it. */
-function loftqOptions(record: MethodRecord): JsonOptions | undefined {
-  if (record.method === "loftq") return record.config;
-  const parts = Object.values(record.parts ?? {});
-  return parts.map(loftqOptions).find((options) => options !== undefined);
-}
-
-async function onCodedBase(tuned: Adapter, options: JsonOptions, model: Model): Promise<Adapter> {
-  const prepared = await loftq(model, optionsFromJson(options) as LoftqOptions);
-  const { method, params } = prepared.base;
-  const base = copyTree(params);
-  prepared.dispose();
+/** The adapter with the change of its base, where its method, or one of its parts, has one. */
+async function onChangedBase(
+  tuned: Adapter,
+  record: MethodRecord,
+  model: Model,
+  known: KnownMethods,
+): Promise<Adapter> {
+  const changed = recordsIn(record).find(({ method }) => known.get(method).base !== undefined);
+  if (changed === undefined) return tuned;
+  const base = await known.get(changed.method).base!(model, optionsFromJson(changed.config));
   return {
     ...tuned,
-    method: compose({ base: method, tuned: tuned.method }),
-    params: { base, tuned: tuned.params },
+    method: compose({ base: base.method, tuned: tuned.method }),
+    params: { base: base.params, tuned: tuned.params },
   };
 }
+
+/** A record and those of its parts. */
+const recordsIn = (record: MethodRecord): readonly MethodRecord[] => [
+  record,
+  ...Object.values(record.parts ?? {}).flatMap(recordsIn),
+];
 
 const isGaps = ({ name, dtype }: StoredTensor): boolean => dtype === "u8" && name.endsWith(GAPS);
 const nameOf = (stored: StoredTensor): string =>

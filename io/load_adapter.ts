@@ -4,6 +4,7 @@ import { adapterFolder, isThere, localFolder, weightsPath } from "./adapter_fold
 import { isAdaptersFolder, loadAdaptersFolder } from "./adapterhub/load.ts";
 import { loadGgufAdapter } from "./gguf_adapter.ts";
 import { graftRecord, loadGraftAdapter } from "./graft_adapter.ts";
+import { knownMethods, type OwnMethod } from "./records/known_methods.ts";
 import { checkReplication } from "./layer_replication.ts";
 import { type NamedFolderOptions, realPath } from "./named_folder.ts";
 import { loadPeftFolder } from "./peft/load.ts";
@@ -12,6 +13,8 @@ import { loadPeftFolder } from "./peft/load.ts";
 export interface LoadAdapterOptions extends NamedFolderOptions {
   /** The one in the subfolder of this name; default the one at the root. */
   readonly name?: string;
+  /** Methods of one's own that the folder may be of. */
+  readonly methods?: readonly OwnMethod[];
 }
 
 /**
@@ -75,15 +78,15 @@ async function loadWithin(
   const own = await graftRecord(folder);
   if (own !== undefined) {
     await weightsPath(folder);
-    return await loadGraftAdapter(folder, own, model, name);
+    return await loadGraftAdapter(folder, own, model, name, knownMethods(options.methods));
   }
-  const { outsideFolders = false } = options;
+  const { outsideFolders = false, methods = [] } = options;
   const chain = [...around, await realPath(folder) ?? folder];
   const expert = async (path: string, model: Model, what: string): Promise<Adapter> => {
     if (chain.includes(await realPath(path) ?? path)) {
       throw new RangeError(`Cannot load ${what}: "${path}" is a folder that it lies in, and so holds itself`);
     }
-    return await loadWithin(path, model, { outsideFolders }, chain);
+    return await loadWithin(path, model, { outsideFolders, methods }, chain);
   };
   return await loadPeftFolder(folder, name, model, expert, { outsideFolders });
 }

@@ -6,6 +6,7 @@ import type { Making } from "./adapter_card.ts";
 import { saveAdaptersFolder } from "./adapterhub/save.ts";
 import { saveGgufAdapter } from "./gguf_adapter.ts";
 import { saveGraftAdapter } from "./graft_adapter.ts";
+import { knownMethods, type OwnMethod } from "./records/known_methods.ts";
 import { modulePaths } from "./peft/layout.ts";
 import { checkFrozen, refuseGradients } from "./partial_params.ts";
 import { savePeftFolder } from "./peft/save.ts";
@@ -24,6 +25,8 @@ export interface SaveAdapterOptions {
    * method. Required for a GGUF file unless the adapter consists of low-rank products.
    */
   readonly lora?: Limit;
+  /** Methods of one's own, as for loading: what is saved must load again with them. */
+  readonly methods?: readonly OwnMethod[];
   /** For the model card: the licence, a hash of the training data, the command that trained it. */
   readonly card?: Making;
 }
@@ -96,7 +99,7 @@ export async function saveAdapter(
   const target = name === "default" ? folder : `${folder.replace(/\/+$/, "")}/${name}`;
   if (format === "graft") {
     if (name !== "default") checkAdapterName(name, modulePaths(model));
-    return await saveGraftAdapter(target, adapter, model, options.card);
+    return await saveGraftAdapter(target, adapter, model, options.card, knownMethods(options.methods));
   }
   await savePeftFolder(target, adapter, model, options.card);
 }

@@ -1,8 +1,8 @@
 /** Every method of the table on the embedded model for a few steps: what its numbers bought. */
 import { count, dispose, graft } from "../core/mod.ts";
 import { showBytes, showCount } from "../cli/terminal/output.ts";
-import { METHOD_TABLE, type MethodName } from "../tuning/method_catalog.ts";
-import { TABLE } from "../tuning/published_settings.ts";
+import { publishedMethods } from "../tuning/published.ts";
+import { shortRateOf } from "../tuning/short_rate.ts";
 import type { TableRow } from "../cli/methods.ts";
 import { heldOutLoss } from "../train/mod.ts";
 import { bar, live } from "./live.ts";
@@ -22,29 +22,6 @@ export interface Trial {
   readonly rate: number;
 }
 
-/**
- * A peak rate for a run of a few dozen steps on a model of this size: ten times what papers use in thousands of steps on large
- * ones; every weight together by much less.
- */
-export function shortRate(name: string): number {
-  if (name === "fullFineTune" || name === "topLayers") return 1e-3;
-  const kebab = name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
-  const row = METHOD_TABLE[kebab as MethodName] ?? METHOD_TABLE[SAME_AS[name] ?? "lora"];
-  return Math.min(0.05, 10 * row.rate);
-}
-
-/** Names that the command line spells otherwise. */
-const SAME_AS: Readonly<Record<string, MethodName>> = {
-  layerNormTune: "layer-norm",
-  phmAdapter: "phm",
-  prefixTuning: "prefix",
-  promptTuning: "prompt",
-  parallelAdapter: "parallel",
-  ladderSideTuning: "ladder-side",
-  pTuning: "p-tuning",
-  pTuningV2: "p-tuning-v2",
-};
-
 /** Trains each method for so many steps and takes its loss, live. The first trial is the model as it was. */
 export async function trials(
   shop: Workshop,
@@ -59,8 +36,9 @@ export async function trials(
   const output = await live(view(""));
   for (const name of names) {
     await output.update(view(name));
-    const method = TABLE.find((entry) => entry.name === name)!.make(shop.model);
-    const rate = shortRate(name);
+    const entry = publishedMethods().find((one) => one.name === name)!;
+    const method = entry.make(shop.model);
+    const rate = shortRateOf(entry.definition);
     const run = await tune(shop, method, { steps, rate, batchSize });
     const { trainable, base } = count(shop.model, run.adapter);
     const { loss } = await heldOutLoss(graft(shop.model, run.adapter), shop.heldOut, measure);

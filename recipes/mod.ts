@@ -15,7 +15,7 @@
  * @module
  */
 export * from "../methods/selective/fisher_mask.ts";
-export * from "./adamix.ts";
+export * from "../methods/adapters/adamix_loss.ts";
 export * from "./diff_pruning.ts";
 export * from "./far.ts";
 export * from "./intrinsic_dimension.ts";

@@ -1,6 +1,6 @@
 /**
- * Preparation of a method before the first step, and completion after the last one: masks and directions from
- * data, changed bases, a head trained along with the method, networks that are dropped after training.
+ * Preparation of a method before the first step, and completion after the last one: what its definition needs (data, a changed
+ * base, sources, stages), a head trained along with it, networks that are dropped after training.
  */
 import {
   adapt,
@@ -14,37 +14,12 @@ import {
   Tensor,
   type Tree,
 } from "../core/mod.ts";
-import { namedMethod } from "../io/records/named_method.ts";
-import {
-  type DirectionOptions,
-  eva,
-  type EvaOptions,
-  fishMask,
-  leadingDirections,
-  loftq,
-  type LoftqOptions,
-  olora,
-  onOriginal,
-  osf,
-  pissa,
-  type PissaOptions,
-  type Prepared,
-  type PreparedOptions,
-  psoft,
-  singularSplit,
-  type SingularSplitOptions,
-  tinyLora,
-  type TinyLoraOptions,
-} from "../methods/mod.ts";
-import { fisherMask, type FisherMaskOptions } from "../methods/selective/fisher_mask.ts";
+import { loadAdapter } from "../io/load_adapter.ts";
+import { trainStage } from "../recipes/stage.ts";
 import { batchOf, type Rows } from "../train/mod.ts";
 import { beside, headOf, replaced, withHead } from "./task_heads.ts";
-import { chosen, PREPARED } from "./prepared_options.ts";
-import { sourced } from "./sources.ts";
-import { earlyStages, STAGE_OPTIONS, type StageRun } from "./stages.ts";
-import { FISHER_EXAMPLES, ladderAdapter, type LadderStart } from "./ladder_start.ts";
-import { psoftOptions, type PsoftStart } from "./psoft_start.ts";
-import { checkFlags, lowRankOptions, type MethodFlags, methodOf } from "./method_from_flags.ts";
+import { type MethodFlags, methodFromFlags, optionsFromFlags } from "./method_from_flags.ts";
+import type { StageRun } from "./stages.ts";
 
 /** A run's model and adapter at its first step. */
 export interface Started<M extends Model> {
@@ -73,80 +48,34 @@ export async function start<M extends Model>(
   data: StartData,
   fresh: readonly string[] = [],
 ): Promise<Started<M>> {
-  checkFlags(flags);
-  const { method, seed } = flags;
+  const { definition, known, own, seed } = flags;
   const head = headOf(flags, model, fresh);
-  switch (method) {
-    case "pissa":
-    case "olora":
-    case "loftq": {
-      const prepared = await preparedBase(model, flags, method);
-      return {
-        model: prepared.model,
-        adapter: withHead(prepared.adapter, head, model, seed),
-        finish: (trained) => replaced(trained, head, (own) => onOriginalBase(model, flags, prepared, own)),
-        release: () => {},
-        dispose: () => prepared.dispose(),
-      };
-    }
-    case "eva": {
-      const options = chosen(model, flags, PREPARED[method]);
-      const batches = batchesOf(data, 512);
-      const { adapter } = await eva(
-        model,
-        batches,
-        { ...evaTokens(batches), ...options, key: seed } as EvaOptions,
-      );
-      return plain(model, withHead(adapter, head, model, seed));
-    }
-    case "osf": {
-      const { config } = methodOf({ ...flags, method }, model.spec);
-      const split = await singularSplit(model, config as SingularSplitOptions); // for a GPU, decomposed on the host
-      const own = osf({ ...config as SingularSplitOptions, split });
-      return plain(model, adapt(model, head === undefined ? own : beside(own, head), seed));
-    }
-    case "tiny-lora": {
-      const { config } = methodOf({ ...flags, method }, model.spec);
-      const directions = await leadingDirections(model, config as DirectionOptions); // for a GPU, decomposed on the host
-      const own = tinyLora({ ...config as TinyLoraOptions, directions });
-      const adapter = adapt(model, head === undefined ? own : beside(own, head), seed);
-      dispose(directions);
-      return plain(model, adapter);
-    }
-    case "fish-mask": {
-      const { ratio = 0.005, ...rest } = chosen(model, flags, PREPARED[method]) as Partial<FisherMaskOptions>;
-      const mask = await fisherMask(model, batchesOf(data, 1024), { ratio, ...rest });
-      return plain(model, adapt(model, fishMask({ mask }), seed));
-    }
-    case "psoft": {
-      const options = await psoftOptions(model, chosen(model, flags, PREPARED[method]) as PsoftStart);
-      return plain(model, withHead(adapt(model, psoft(options), seed), head, model, seed));
-    }
-    case "ladder-side": {
-      const options = chosen(model, flags, PREPARED[method]) as LadderStart;
-      const batches = batchesOf(data, options.examples ?? FISHER_EXAMPLES);
-      return plain(model, withHead(await ladderAdapter(model, options, batches, seed), head, model, seed));
-    }
-    case "diff-pruning":
-    case "lt-sft":
-    case "far": {
-      const options = chosen(model, flags, STAGE_OPTIONS[method]);
-      const adapter = await earlyStages(method, model, data.rows, options, data.stages, seed);
-      return plain(model, withHead(adapter, head, model, seed));
-    }
-    case "adapter-fusion":
-    case "sparse-adapter":
-    case "spot":
-    case "ipt":
-    case "xlora": {
-      const adapter = await sourced(model, { ...flags, method }, () => batchesOf(data, 64));
-      return plain(model, withHead(adapter, head, model, seed));
-    }
-    default: {
-      const own = methodOf({ ...flags, method }, model.spec);
-      return plain(model, adapt(model, head === undefined ? own : beside(own, head), seed));
-    }
+  if (definition.prepare === undefined) {
+    const method = methodFromFlags(flags, model);
+    return plain(model, adapt(model, head === undefined ? method : beside(method, head), seed));
   }
+  const { adapter, base, finish, dispose: free } = await definition.prepare({
+    model,
+    options: optionsFromFlags(flags, model.spec),
+    seed,
+    batches: (most) => batchesOf(data, most),
+    load: (folder) => loadAdapter(folder, model, { methods: own }),
+    train: (adapter, { steps = data.stages.steps, clipGroup }) =>
+      trainStage(model, adapter, data.rows, {
+        ...clipGroup && { clipGroup },
+        ...data.stages.options(steps),
+      }),
+    get steps() {
+      return data.stages.steps;
+    },
+    method: known.get,
+  });
+  const started = plain(base as M | undefined ?? model, withHead(adapter, head, model, seed));
+  return {
+    ...started,
+    ...finish && { finish: (trained) => replaced(trained, head, finish) },
+    ...free && { release: () => {}, dispose: free },
+  };
 }
 
 /** A run of a ready adapter. */
@@ -172,42 +101,6 @@ function finalized(trained: Adapter, { spec }: Model): Adapter {
   return { name, method: left!, params: kept };
 }
 
-async function preparedBase<M extends Model>(
-  model: M,
-  flags: MethodFlags & { readonly seed: number },
-  method: "pissa" | "olora" | "loftq",
-): Promise<Prepared<M>> {
-  const key = flags.seed;
-  switch (method) {
-    case "pissa":
-      return await pissa(model, { ...chosen(model, flags, PREPARED[method]), key } as PissaOptions);
-    case "olora":
-      return await olora(model, { ...chosen(model, flags, PREPARED[method]), key } as PreparedOptions);
-    case "loftq":
-      return await loftq(model, { ...chosen(model, flags, PREPARED[method]), key } as LoftqOptions);
-    default:
-      return method satisfies never;
-  }
-}
-
-/**
- * PiSSA and OLoRA become LoRA on the original base, exactly and with twice the rank. LoftQ's base, which
- * differs in every weight, is recomputed whenever the adapter is loaded.
- */
-async function onOriginalBase<M extends Model>(
-  model: M,
-  flags: MethodFlags,
-  prepared: Prepared<M>,
-  trained: Adapter,
-): Promise<Adapter> {
-  const own = { ...trained, method: prepared.adapter.method };
-  if (flags.method === "loftq") {
-    const options = { ...lowRankOptions(flags, model.spec), ...flags.options };
-    return { ...own, method: { ...own.method, ...namedMethod("loftq", options) } };
-  }
-  return (await onOriginal(model, prepared, own)).adapter;
-}
-
 /** The first rows in batches. */
 function batchesOf({ rows, batchSize, pad }: StartData, most: number): readonly Batch[] {
   const count = Math.min(rows.count, most);
@@ -218,11 +111,6 @@ function batchesOf({ rows, batchSize, pad }: StartData, most: number): readonly 
     );
     return batchOf(rows, { rows: numbers, targets: 0 }, { batching: { kind: "buckets", batchSize }, pad });
   });
-}
-
-/** Where a text has one label, all its tokens count. */
-function evaTokens(batches: readonly Batch[]): Pick<EvaOptions, "tokens"> {
-  return typeof batches[0]?.labels?.[0] === "number" ? { tokens: "all" } : {};
 }
 
 /** Frees the tensors of a finished adapter that do not belong to the trained one. */

@@ -1,6 +1,7 @@
 /** Checks that a resumed run is the same as the original. */
 import { createHash } from "node:crypto";
 import { bytesOf, type Model, weightLeaves } from "../core/mod.ts";
+import type { KnownMethods } from "../io/records/known_methods.ts";
 import type { RunFolder } from "../io/run_folder.ts";
 import type { StateRecord } from "../io/training_state.ts";
 
@@ -8,8 +9,17 @@ import type { StateRecord } from "../io/training_state.ts";
  * @throws {RangeError} when a run would continue with other data, another base or other options; names the
  * first difference.
  */
-export function checkSameRun(folder: RunFolder, then: StateRecord, now: StateRecord): void {
-  const optionsOf = (record: StateRecord) => (record["options"] ?? {}) as StateRecord;
+export function checkSameRun(
+  folder: RunFolder,
+  then: StateRecord,
+  now: StateRecord,
+  known: Pick<KnownMethods, "find">,
+): void {
+  const optionsOf = (record: StateRecord): StateRecord => {
+    const { method, ...options } = (record["options"] ?? {}) as StateRecord;
+    // A method may have had another name when the run began.
+    return { method: known.find(String(method))?.name ?? method ?? null, ...options };
+  };
   const changed = changedOption(optionsOf(then), optionsOf(now));
   if (changed !== undefined) {
     const { name, was, is } = changed;

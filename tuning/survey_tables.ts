@@ -39,33 +39,33 @@ const ASIDE = ["yes", "yes", "yes"] as const;
 const MAYBE = ["yes", "maybe", "no"] as const;
 const [FFN, NONE, INPUT, BOTH] = ["Extra FFN", "No overhead", "Extra input", "Extra FFN and input"] as const;
 
-/** The article's rows by the name of our factory. */
+/** The article's rows by the name of our method. */
 export const ARTICLE: Readonly<Record<string, ArticleRow>> = {
   houlsby: row("A", USUAL, FFN, "0.1 - 6", "0.1 - 6"),
   adamix: row("A", USUAL, FFN, "0.1 - 0.2", "0.1 - 0.2"),
-  sparseAdapter: row("AS", USUAL, FFN, "2.0", "2.0"),
-  crossAttention: row("S", USUAL, NONE),
+  "sparse-adapter": row("AS", USUAL, FFN, "2.0", "2.0"),
+  "cross-attention": row("S", USUAL, NONE),
   bitfit: row("S", USUAL, NONE, "0.05 - 0.1", "0.05 - 0.1"),
-  diffPruning: row("S", ["yes", "no", "no"], NONE, "200", "0.5"),
-  fishMask: row("S", MAYBE, NONE, "0.01 - 0.5", "0.01 - 0.5"),
-  ltSft: row("S", MAYBE, NONE),
-  promptTuning: row("A", USUAL, INPUT, "0.1", "0.1"),
-  prefixTuning: row("A", USUAL, INPUT, "0.1 - 4.0", "0.1 - 4.0"),
+  "diff-pruning": row("S", ["yes", "no", "no"], NONE, "200", "0.5"),
+  "fish-mask": row("S", MAYBE, NONE, "0.01 - 0.5", "0.01 - 0.5"),
+  "lt-sft": row("S", MAYBE, NONE),
+  "prompt-tuning": row("A", USUAL, INPUT, "0.1", "0.1"),
+  "prefix-tuning": row("A", USUAL, INPUT, "0.1 - 4.0", "0.1 - 4.0"),
   spot: row("A", USUAL, INPUT),
   ipt: row("A", USUAL, BOTH, "56.0", "56.0"),
   mam: row("A", USUAL, BOTH, "0.5", "0.5"),
-  parallelAdapter: row("A", USUAL, FFN, "0.5", "0.5"),
-  intrinsicSaid: row("R", ["no", "no", "no"], NONE, "0.001 - 0.1", "~0.1 or 100"),
+  "parallel-adapter": row("A", USUAL, FFN, "0.5", "0.5"),
+  "intrinsic-said": row("R", ["no", "no", "no"], NONE, "0.001 - 0.1", "~0.1 or 100"),
   lora: row("R", USUAL, NONE, "0.01 - 0.5", "~0.5 or ~30"),
   unipelt: row("AR", USUAL, BOTH, "1.0", "1.0"),
   compacter: row("AR", USUAL, FFN, "0.05 - 0.07", "~0.07 or ~0.1"),
-  phmAdapter: row("AR", USUAL, FFN, "0.2", "~0.2 or ~1.0"),
+  "phm-adapter": row("AR", USUAL, FFN, "0.2", "~0.2 or ~1.0"),
   krona: row("R", USUAL, NONE, "0.07", "~0.07 or ~30.0"),
-  kronaBres: row("AR", USUAL, "Extra linear layer", "0.07", "~0.07 or ~1.0"),
+  "krona-bres": row("AR", USUAL, "Extra linear layer", "0.07", "~0.07 or ~1.0"),
   ia3: row("A", USUAL, "Extra gating", "0.02", "0.02"),
-  attentionFusion: row("A", ASIDE, "Extra decoder"),
+  "attention-fusion": row("A", ASIDE, "Extra decoder"),
   lets: row("A", ASIDE, FFN),
-  ladderSideTuning: row("A", ASIDE, "Extra decoder", "7.5", "7.5"),
+  "ladder-side-tuning": row("A", ASIDE, "Extra decoder", "7.5", "7.5"),
   far: row("S", MAYBE, NONE, "6.6 - 26.4", "6.6 - 26.4"),
   s4: row("ARS", USUAL, BOTH, "0.5", "more than 0.5"),
 };
@@ -97,29 +97,31 @@ export const REASONS: Readonly<Record<string, string>> = {
   compacter:
     "the article calls the low-rank form inside the adapter a reparametrisation; 0.07 % is T5-base, norms weigh more elsewhere",
   far: "the optimizer's state follows the learners; which other layers the paper trains is not known",
-  fishMask: "gradients are dense for one weight at a time, and the optimizer's state follows the mask",
+  "fish-mask": "gradients are dense for one weight at a time, and the optimizer's state follows the mask",
   ia3:
     "the scales merge into the weights, which then all change; 0.02 % is T0-3B with gated feed-forward parts",
-  intrinsicSaid: "a seed and the vector are the whole checkpoint; what is large is the change of the weights",
+  "intrinsic-said":
+    "a seed and the vector are the whole checkpoint; what is large is the change of the weights",
   ipt: "56 % is the autoencoder over all tasks at 250 dimensions; one task trains its 5 to 250 numbers",
   krona:
     "percent changed is that of the matrices of this model's query and value layers; 0.07 % trainable is T5-base with its norms",
-  kronaBres:
+  "krona-bres":
     "the article calls the Kronecker form beside the layers a reparametrisation; whether its 0.07 % has biases is not known",
-  ladderSideTuning: "7.5 % is BART-base at d/4 on pictures and text; T5-base at d/8 is 1.74 %",
+  "ladder-side-tuning": "7.5 % is BART-base at d/4 on pictures and text; T5-base at d/8 is 1.74 %",
   lets: "the attention's differences are counted before their pruning, and each branch runs a block again",
-  ltSft: "gradients are dense for one weight at a time, and the optimizer's state follows the mask",
+  "lt-sft": "gradients are dense for one weight at a time, and the optimizer's state follows the mask",
   lora: "percent changed is that of the matrices of this model's query and value layers",
   mam:
     "the network that makes the prefixes trains too, and is dropped afterwards; what is left is 0.48 % of RoBERTa-base",
-  parallelAdapter:
+  "parallel-adapter":
     "d/48 is the authors' r 16 on RoBERTa-base, 0.24 %; 0.5 % is twice that, and 6.2 % their r 512 on XSum",
-  phmAdapter: "the article calls the Kronecker form inside the adapter a reparametrisation",
-  prefixTuning: "the network that makes the prefixes trains too, and is dropped afterwards",
-  promptTuning:
+  "phm-adapter": "the article calls the Kronecker form inside the adapter a reparametrisation",
+  "prefix-tuning": "the network that makes the prefixes trains too, and is dropped afterwards",
+  "prompt-tuning":
     "100 rows are 0.07 % of BERT-base's numbers and 0.03 % of T5-base's; the share falls as the model grows",
   s4: "the released code has no groups; ours follow the paper",
-  sparseAdapter: "the article calls the mask a selection; masked numbers still have a place and are counted",
+  "sparse-adapter":
+    "the article calls the mask a selection; masked numbers still have a place and are counted",
   unipelt:
     "a network makes the prefixes in training, without it 1.29 % of BERT-base; no weight holds LoRA's gated update",
 };

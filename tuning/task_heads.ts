@@ -2,6 +2,7 @@
 import { adapt, type Adapter, compose, type Method, type Model, type Tree } from "../core/mod.ts";
 import { modulesToSave } from "../methods/mod.ts";
 import { headModules } from "../models/mod.ts";
+import { commandLineOf } from "./chosen_method.ts";
 import type { MethodFlags } from "./method_from_flags.ts";
 
 /**
@@ -11,7 +12,7 @@ import type { MethodFlags } from "./method_from_flags.ts";
  * @param fresh Modules of the head that the checkpoint lacks.
  */
 export function headOf(
-  { method }: MethodFlags,
+  { definition }: Pick<MethodFlags, "definition">,
   model: Model,
   fresh: readonly string[],
 ): Method | undefined {
@@ -21,17 +22,12 @@ export function headOf(
   );
   const made = (modules: readonly string[]): Method | undefined =>
     modules.length === 0 ? undefined : modulesToSave({ modules });
-  switch (method) {
-    case "full":
-    case "top-layers":
-    case "fish-mask":
-    case "diff-pruning":
-    case "lt-sft":
+  switch (commandLineOf(definition).head) {
+    case "all":
       return undefined;
-    case "bitfit":
-    case "p-tuning-v2":
+    case "classifier":
       return made(others);
-    default:
+    case undefined:
       return made([...others, ...classifier]);
   }
 }

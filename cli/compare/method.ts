@@ -1,9 +1,7 @@
 /** One method of `graft compare`, in a separate process, so that its memory peak is measured separately. */
 import {
-  adapt,
   type Adapter,
   count,
-  dispose,
   graft,
   memory,
   merge,
@@ -13,11 +11,13 @@ import {
 } from "../../core/mod.ts";
 import type { Tokenizer } from "../../formats/tokenizer.ts";
 import { checkpointShapes } from "../../io/model_shapes.ts";
-import { saveAdapter } from "../../io/save_adapter.ts";
+import { refusedByPeft, saveAdapter } from "../../io/save_adapter.ts";
+import type { StageOptions } from "../../recipes/stage.ts";
 import { saveModel } from "../../io/save_model.ts";
 import {
   adamw,
   cosine,
+  type GradientFunction,
   heldOutLoss,
   paged,
   pickRows,
@@ -31,7 +31,10 @@ import { type Data, type DataFlags, openData, rowLength } from "../data.ts";
 import { padOf } from "../finetune/evaluation.ts";
 import { quantizationOf } from "../finetune/settings.ts";
 import { type ModelFlags, openModel } from "../load.ts";
-import { methodOf, type PlainName } from "../../tuning/method_from_flags.ts";
+import type { JsonOptions } from "../../core/options/mod.ts";
+import { chooseMethod, type ChosenMethod, commandLineOf } from "../../tuning/chosen_method.ts";
+import type { MethodFlags } from "../../tuning/method_from_flags.ts";
+import { disposeNew, start } from "../../tuning/prepare.ts";
 import { note } from "../terminal/output.ts";
 import { progress } from "../terminal/progress.ts";
 
@@ -39,7 +42,9 @@ import { progress } from "../terminal/progress.ts";
 export interface MethodSettings extends DataFlags, ModelFlags {
   /** A local folder or file. */
   readonly model: string;
-  readonly method: PlainName;
+  readonly method: string;
+  /** More of its options. */
+  readonly options?: JsonOptions;
   readonly rank: number;
   readonly learningRate: number;
   readonly steps: number;
@@ -61,7 +66,9 @@ export interface Measured {
 
 /** The result of a method's process, as JSON. */
 export interface MethodResult {
-  readonly method: PlainName;
+  readonly method: string;
+  /** How its paper writes it. */
+  readonly title: string;
   readonly trainable: number;
   /** Number of the model's own parameters. */
   readonly base: number;
@@ -82,23 +89,36 @@ export interface MethodResult {
 /** Loads, measures, trains, measures and saves. */
 export async function measureMethod(settings: MethodSettings): Promise<MethodResult> {
   const started = performance.now();
-  const quantize = quantizationOf(settings, checkpointShapes(settings.model));
-  if (settings.method === "qlora" && quantize === undefined) {
-    note("The base is quantized already: it stays as it is, and LoRA over it is QLoRA");
+  const flags = await methodFlags(settings);
+  const { definition } = flags;
+  const quantize = quantizationOf(flags, checkpointShapes(settings.model));
+  if (commandLineOf(definition).quantize !== undefined && quantize === undefined) {
+    note(`The base is quantized already: it stays as it is under ${definition.name}`);
   }
   const opened = await openModel(settings, quantize === undefined ? {} : { quantize });
   try {
     const { base: model } = opened;
     using data = await openData(settings, model, model.tokenizer, rowLength(settings, model));
-    const adapter = adapt(model, methodOf(methodFlags(settings), model.spec), settings.seed);
-    const { trainable, base } = count(model, adapter);
+    const options = (steps: number): StageOptions => trainOptions(model, settings, flags, data, steps);
+    const begun = await start(model, flags, {
+      rows: data.train,
+      batchSize: settings.batchSize,
+      pad: padOf(model.tokenizer),
+      stages: { steps: settings.steps, options },
+    });
+    const { trainable, base } = count(begun.model, begun.adapter);
     const before = await measure(model, data, settings);
     resetPeak();
-    const trained = await train(model, adapter, data, settings);
-    dispose(adapter.params);
-    const after = await measure(graft(model, trained.adapter), data, settings);
+    const trained = await train(begun.model, begun.adapter, data, options(settings.steps));
+    begun.release();
+    const after = await measure(graft(begun.model, trained.adapter), data, settings);
+    const kept = await begun.finish(trained.adapter);
+    const file = await fileBytes(model, kept, flags);
+    disposeNew(kept, trained.adapter);
+    begun.dispose();
     return {
-      method: settings.method,
+      method: definition.name,
+      title: definition.title ?? definition.name,
       trainable,
       base,
       weights: weightBytes(model),
@@ -107,7 +127,7 @@ export async function measureMethod(settings: MethodSettings): Promise<MethodRes
       learningRate: settings.learningRate,
       steps: settings.steps,
       seconds: (performance.now() - started) / 1000,
-      file: await fileBytes(model, trained.adapter, settings.method),
+      file,
       before,
       after,
     };
@@ -116,8 +136,43 @@ export async function measureMethod(settings: MethodSettings): Promise<MethodRes
   }
 }
 
-function methodFlags({ method, rank }: MethodSettings): Parameters<typeof methodOf>[0] {
-  return method === "ia3" || method === "full" ? { method } : { method, rank, dropout: 0 };
+/** The method, with the rank where it has one. */
+async function methodFlags(
+  { method, rank, seed, options }: MethodSettings,
+): Promise<MethodFlags & { readonly seed: number }> {
+  const chosen = await chooseMethod(method);
+  return {
+    ...chosen,
+    seed,
+    ...options && { options },
+    ...commandLineOf(chosen.definition).flags.includes("rank") && { rank },
+  };
+}
+
+/** How each method trains. */
+function trainOptions(
+  model: Model<Tokenizer>,
+  settings: MethodSettings,
+  { definition }: ChosenMethod,
+  data: Data,
+  steps: number,
+): StageOptions {
+  const isPaged = commandLineOf(definition).optimizer === "paged" &&
+    commandLineOf(definition).quantize !== undefined;
+  const gradients = definition.gradients as GradientFunction | undefined;
+  return {
+    learningRate: settings.learningRate,
+    schedule: cosine({ totalSteps: steps, warmUp: Math.min(10, Math.ceil(steps / 10)) }),
+    // Paged state is part of QLoRA (arXiv 2305.14314, section 3); all others keep it in compute memory.
+    moments: (params) => isPaged ? paged(adamw(), params) : resident(adamw(), params),
+    batching: { kind: "buckets", batchSize: settings.batchSize },
+    epochs: Math.ceil(steps * settings.batchSize / data.train.count) + 1,
+    maxSteps: steps,
+    clip: 1,
+    seed: settings.seed,
+    pad: padOf(model.tokenizer),
+    ...gradients && { gradients },
+  };
 }
 
 async function measure(model: Model<Tokenizer>, data: Data, settings: MethodSettings): Promise<Measured> {
@@ -146,24 +201,12 @@ async function train(
   model: Model<Tokenizer>,
   adapter: Adapter,
   data: Data,
-  settings: MethodSettings,
+  options: StageOptions,
 ): Promise<Trained> {
-  const { steps, method } = settings;
-  const run = await startTraining(model, adapter, data.train, {
-    learningRate: settings.learningRate,
-    schedule: cosine({ totalSteps: steps, warmUp: Math.min(10, Math.ceil(steps / 10)) }),
-    // Paged state is part of QLoRA (arXiv 2305.14314, section 3); all others keep it in compute memory.
-    moments: (params) => method === "qlora" ? paged(adamw(), params) : resident(adamw(), params),
-    batching: { kind: "buckets", batchSize: settings.batchSize },
-    epochs: Math.ceil(steps * settings.batchSize / data.train.count) + 1,
-    maxSteps: steps,
-    clip: 1,
-    seed: settings.seed,
-    pad: padOf(model.tokenizer),
-  });
+  const run = await startTraining(model, adapter, data.train, options);
   const shown = progress(run.totalSteps, 0);
   // The first steps compile and are not counted in the speed.
-  const warm = Math.min(3, steps - 1);
+  const warm = Math.min(3, run.totalSteps - 1);
   let [tokens, since, last] = [0, performance.now(), performance.now()];
   for (let report = await run.next(); report; report = await run.next()) {
     const now = performance.now();
@@ -185,16 +228,21 @@ async function train(
 }
 
 /** The size of what would be shared, measured on a file. */
-async function fileBytes(model: Model<Tokenizer>, adapter: Adapter, method: PlainName): Promise<number> {
+async function fileBytes(
+  model: Model<Tokenizer>,
+  adapter: Adapter,
+  { definition, own }: ChosenMethod,
+): Promise<number> {
   const folder = await Deno.makeTempDir({ prefix: "graft-compare-" });
   try {
-    if (method === "full") {
+    if (commandLineOf(definition).writes === "model") {
       const merged = merge(model, adapter, { dtype: "same" });
       await saveModel(folder, merged);
       merged.dispose();
       return (await Deno.stat(`${folder}/model.safetensors`)).size;
     }
-    await saveAdapter(folder, adapter, model);
+    const format = refusedByPeft(adapter, model) === undefined ? "peft" : "graft";
+    await saveAdapter(folder, adapter, model, { format, methods: own });
     return (await Deno.stat(`${folder}/adapter_model.safetensors`)).size;
   } finally {
     await Deno.remove(folder, { recursive: true });

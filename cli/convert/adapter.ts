@@ -7,11 +7,11 @@ import type { AdapterDescription } from "../../io/inspect.ts";
 import { modelOfAdapter } from "../../io/layer_replication.ts";
 import { loadAdapter } from "../../io/load_adapter.ts";
 import { newOutput } from "../../io/new_output.ts";
-import { saveAdapter } from "../../io/save_adapter.ts";
+import { saveAdapter, type SaveAdapterOptions } from "../../io/save_adapter.ts";
 import { type Approximation, type Limit, toLora } from "../../methods/mod.ts";
 import { UsageError } from "../../tuning/usage_error.ts";
 import type { ConvertFlags } from "./flags.ts";
-import { openModel, outsideOf } from "../load.ts";
+import { loadingOf, openModel } from "../load.ts";
 import { note, print, printJson, showCount } from "../terminal/output.ts";
 import { formatFor } from "../output_formats.ts";
 
@@ -41,18 +41,26 @@ export async function convertAdapter(
     }
     // A target contains one adapter, so the name that distinguished it is dropped.
     const { name: _, ...adapter } = await loadAdapter(source, model, {
-      ...outsideOf(flags),
+      ...await loadingOf(flags),
       ...flags.name !== undefined && { name: flags.name },
     });
     const limit = limitOf(flags);
     const cut = limit === undefined ? undefined : await toLora(model, adapter, limit);
     const written = cut?.adapter ?? adapter;
-    await place.write((path) => saveAdapter(path, written, model, { format }));
+    await place.write(async (path) =>
+      await saveAdapter(path, written, model, { format, ...await ownOf(flags) })
+    );
     report(target, format, adapter, written, cut, flags);
     dispose([adapter.params, ...cut ? [cut.adapter.params] : []]);
   } finally {
     opened.close();
   }
+}
+
+/** Methods of one's own, as an option of saving. */
+async function ownOf(flags: ConvertFlags): Promise<Pick<SaveAdapterOptions, "methods">> {
+  const { methods } = await loadingOf(flags);
+  return methods === undefined ? {} : { methods };
 }
 
 function formatOf(target: string, flags: ConvertFlags): typeof ADAPTER_FORMATS[number] {

@@ -8,9 +8,12 @@ import { freshModules } from "../../io/task_head.ts";
 import type { Task } from "../../models/mod.ts";
 import { type ExampleSizes, type MemoryPlan, planMemory } from "../../train/mod.ts";
 import { type Data, openData, rowLength } from "../data.ts";
+import { commandLineOf } from "../../tuning/chosen_method.ts";
 import { plannedAdapter, plannedBase } from "../../tuning/planned_adapter.ts";
 import {
   batchingOf,
+  type ChosenFlags,
+  chosenFlags,
   type FinetuneFlags,
   optimizerName,
   optimizerOf,
@@ -26,7 +29,8 @@ import { note, print, printJson, showBytes, table } from "../terminal/output.ts"
 const WASM_LIMIT = 2 ** 32;
 
 /** Prints the plan. */
-export async function planRun(flags: FinetuneFlags): Promise<void> {
+export async function planRun(given: FinetuneFlags): Promise<void> {
+  const flags = await chosenFlags(given);
   const source = flags.config === undefined ? await localShapes(modelSource(flags)) : undefined;
   const { data } = flags;
   const task = source === undefined || data === undefined
@@ -73,7 +77,7 @@ export function plannedSizes(data: Data, other: Data | undefined): PlannedSizes 
 /** The plan of a run with a model without data. */
 export async function planOf(
   model: Model,
-  flags: FinetuneFlags,
+  flags: ChosenFlags,
   { train, evaluated }: PlannedSizes,
   maxLength: number,
   fresh: readonly string[],
@@ -114,7 +118,7 @@ export interface Base {
 }
 
 /** A local checkpoint as the run will load it. */
-export function baseOf(source: string, flags: FinetuneFlags, task: Task | undefined): Base {
+export function baseOf(source: string, flags: ChosenFlags, task: Task | undefined): Base {
   const headed = { ...task !== undefined && { task }, ...dtypeOf(flags) };
   const fresh = task === undefined ? [] : freshModules(source, task);
   const stored = checkpointShapes(source, headed);
@@ -124,12 +128,10 @@ export function baseOf(source: string, flags: FinetuneFlags, task: Task | undefi
   return { shapes: checkpointShapes(source, { ...headed, quantize }), quantize, fresh };
 }
 
-function shapesOfConfig(flags: FinetuneFlags): Model {
+function shapesOfConfig(flags: ChosenFlags): Model {
   const config = readJson(flags.config!) as ModelConfig;
-  return configShapes(config, {
-    ...dtypeOf(flags),
-    ...flags.method === "qlora" && { quantize: { dtype: "nf4_double" } },
-  });
+  const { quantize } = commandLineOf(flags.definition);
+  return configShapes(config, { ...dtypeOf(flags), ...quantize && { quantize } });
 }
 
 async function sizesOf(

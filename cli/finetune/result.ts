@@ -11,12 +11,13 @@ import type { RunProgress } from "../../recipes/supervised.ts";
 import type { Training } from "../../train/mod.ts";
 import type { Data } from "../data.ts";
 import { disposeNew, type Started } from "../../tuning/prepare.ts";
-import type { FinetuneFlags } from "./settings.ts";
+import { commandLineOf } from "../../tuning/chosen_method.ts";
+import type { ChosenFlags, FinetuneFlags } from "./settings.ts";
 import { note, shellWord } from "../terminal/output.ts";
 
 /** The information about a run in the files. */
 export interface FinishedRun {
-  readonly flags: FinetuneFlags & { readonly data: string };
+  readonly flags: ChosenFlags<FinetuneFlags & { readonly data: string }>;
   readonly folder: RunFolder;
   /** The model as loaded. */
   readonly model: Model<Tokenizer>;
@@ -43,7 +44,7 @@ export async function writeResult(
     ...flags.licence !== undefined && { licence: flags.licence },
   };
   try {
-    if (flags.method === "full") {
+    if (commandLineOf(flags.definition).writes === "model") {
       const merged = merge(model, adapter, { leaves: "lazy" });
       const { trainable: trained } = count(model, adapter);
       await saveModel(folder.path, merged, { card: { ...card, method: adapter.method.name, trained } });
@@ -56,6 +57,7 @@ export async function writeResult(
       if (refused !== undefined) note("Saved in graft's own form: PEFT has none for this");
       await saveAdapter(folder.path, finished, model, {
         format: refused === undefined ? "peft" : "graft",
+        methods: flags.own,
         card,
       });
       if (task !== undefined) await saveTask(folder.path, task);

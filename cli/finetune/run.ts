@@ -25,9 +25,9 @@ import { report, type Result } from "./report.ts";
 import { stagesOf, trainOptionsOf } from "./training_options.ts";
 import { baseOf, heldOutShare, openEvaluated, plannedSizes, planOf } from "./plan.ts";
 import { type FinishedRun, writeResult } from "./result.ts";
-import { isStaged } from "../../tuning/stages.ts";
 import { startIn } from "./start.ts";
-import { type FinetuneFlags, fingerprint, stoppingOf } from "./settings.ts";
+import { type ChosenFlags, chosenFlags, type FinetuneFlags, fingerprint, stoppingOf } from "./settings.ts";
+import { commandLineOf } from "../../tuning/chosen_method.ts";
 import { taskFor } from "./task.ts";
 import { type Interrupt, interruptible } from "../terminal/interrupt.ts";
 import { checkPrecision, dtypeOf, localSource, modelSource, openModel } from "../load.ts";
@@ -50,7 +50,8 @@ export async function runFinetune(flags: RunFlags): Promise<void> {
 export type Reported = Parameters<typeof report>[1];
 
 /** Runs to the end, or until Ctrl-C stops it. */
-export async function finetuneResult(flags: RunFlags): Promise<Reported> {
+export async function finetuneResult(given: RunFlags): Promise<Reported> {
+  const flags = await chosenFlags(given);
   checkFlags(flags);
   checkProfile(flags);
   checkPrecision(flags);
@@ -59,8 +60,9 @@ export async function finetuneResult(flags: RunFlags): Promise<Reported> {
   const source = await localSource(named);
   const task = await taskFor(flags, checkpointShapes(source));
   const { shapes, quantize, fresh } = baseOf(source, flags, task);
-  if (flags.method === "qlora" && quantize === undefined) {
-    note("The base is quantized already: it stays as it is, and LoRA over it is QLoRA");
+  const line = commandLineOf(flags.definition);
+  if (line.quantize !== undefined && quantize === undefined) {
+    note(`The base is quantized already: it stays as it is under ${flags.method}`);
   }
   const opened = await openModel({ ...flags, model: source }, {
     ...dtypeOf(flags),
@@ -108,7 +110,7 @@ export async function finetuneResult(flags: RunFlags): Promise<Reported> {
       maxLength,
     });
     // The memory of earlier stages is part of the run's peak.
-    const peak = isStaged(flags.method) ? Math.max(preparing, trained.peak) : trained.peak;
+    const peak = line.stages ? Math.max(preparing, trained.peak) : trained.peak;
     const result = { ...trained, peak };
     const peakElsewhere = Math.max(loaded, preparing, memory(opened.backend).peak);
     return { ...result, planned: plan.total, peakElsewhere };
@@ -118,7 +120,7 @@ export async function finetuneResult(flags: RunFlags): Promise<Reported> {
 }
 
 interface Run extends FinishedRun {
-  readonly flags: RunFlags;
+  readonly flags: ChosenFlags<RunFlags>;
   readonly other: Data | undefined;
   readonly record: StateRecord;
   readonly interrupt: Interrupt;
@@ -239,7 +241,7 @@ async function begin(
     }
     using state = openTrainingState(folder.state);
     const { standing, ...then } = state.record as StateRecord & { readonly standing: RunProgress };
-    checkSameRun(folder, then, run.record);
+    checkSameRun(folder, then, run.record, flags.known);
     const params = state.params(model.backend);
     const { step, slots } = state;
     const resume = { step, params, slots, state: state.state(model.backend) };

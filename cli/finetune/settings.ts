@@ -1,5 +1,13 @@
 /** Converts the flags of `graft finetune` to the options of a run. */
-import { isQuantized, type Json, type Model, type QuantizeOptions, weightLeaves } from "../../core/mod.ts";
+import {
+  isQuantized,
+  type Json,
+  type Model,
+  type QuantizeOptions,
+  type SharedFlags,
+  weightLeaves,
+} from "../../core/mod.ts";
+import type { JsonOptions } from "../../core/options/mod.ts";
 import {
   adamw,
   adamw8bit,
@@ -16,11 +24,9 @@ import {
   sgd,
   type WarmUp,
 } from "../../train/mod.ts";
-import { adamixGradients } from "../../recipes/adamix.ts";
 import type { DataFlags } from "../data.ts";
 import type { DtypeFlags, ModelFlags } from "../load.ts";
-import { defaultOptimizer, defaultRate } from "../../tuning/method_catalog.ts";
-import type { MethodFlags } from "../../tuning/method_from_flags.ts";
+import { chooseMethod, type ChosenMethod, commandLineOf } from "../../tuning/chosen_method.ts";
 
 /** Names of the optimizers. */
 export const OPTIMIZERS = ["adamw", "adamw8bit", "paged", "sgd"] as const;
@@ -28,8 +34,12 @@ export const OPTIMIZERS = ["adamw", "adamw8bit", "paged", "sgd"] as const;
 /** Names of the schedules. */
 export const SCHEDULES = ["cosine", "linear", "constant", "inverse-sqrt"] as const;
 
-/** All flags of `graft finetune`. */
-export interface FinetuneFlags extends ModelFlags, DtypeFlags, MethodFlags, Omit<DataFlags, "data"> {
+/** All flags of `graft finetune`, as given. */
+export interface FinetuneFlags extends ModelFlags, DtypeFlags, SharedFlags, Omit<DataFlags, "data"> {
+  /** A method's name, or the file of one's own. */
+  readonly method: string;
+  /** Options by the library's names. */
+  readonly options?: JsonOptions;
   readonly data?: string;
   readonly output?: string;
   readonly resume?: true;
@@ -63,8 +73,16 @@ export interface FinetuneFlags extends ModelFlags, DtypeFlags, MethodFlags, Omit
   readonly json?: true;
 }
 
+/** The flags with the method that they name. */
+export type ChosenFlags<F extends FinetuneFlags = FinetuneFlags> = F & ChosenMethod;
+
+/** Finds the method that flags name. @throws {UsageError} when there is none. */
+export async function chosenFlags<F extends FinetuneFlags>(flags: F): Promise<ChosenFlags<F>> {
+  return { ...flags, ...await chooseMethod(flags.method) };
+}
+
 /** The update rule. */
-export function optimizerOf(flags: FinetuneFlags): Optimizer {
+export function optimizerOf(flags: ChosenFlags): Optimizer {
   const { weightDecay } = flags;
   const name = optimizerName(flags);
   switch (name) {
@@ -81,18 +99,18 @@ export function optimizerOf(flags: FinetuneFlags): Optimizer {
 }
 
 /** A method's own gradient computation, if its paper has one. */
-export function passesOf({ method }: MethodFlags): GradientFunction | undefined {
-  return method === "adamix" ? adamixGradients : undefined;
+export function passesOf({ definition }: ChosenMethod): GradientFunction | undefined {
+  return definition.gradients as GradientFunction | undefined;
 }
 
 /** The optimizer's name, as given or by the method's default. */
-export function optimizerName({ optimizer, method }: FinetuneFlags): typeof OPTIMIZERS[number] {
-  return optimizer ?? defaultOptimizer(method);
+export function optimizerName({ optimizer, definition }: ChosenFlags): typeof OPTIMIZERS[number] {
+  return optimizer ?? commandLineOf(definition).optimizer ?? "adamw";
 }
 
 /** The peak learning rate, as given or by the method's default. */
-export function rateOf({ learningRate, method }: FinetuneFlags): number {
-  return learningRate ?? defaultRate(method);
+export function rateOf({ learningRate, definition }: ChosenFlags): number {
+  return learningRate ?? commandLineOf(definition).rate;
 }
 
 /** The schedule of a run. */
@@ -122,9 +140,12 @@ export function stoppingOf({ patience }: FinetuneFlags): EarlyStopping | undefin
   return patience === undefined ? undefined : { patience };
 }
 
-/** Quantization to QLoRA's four-bit base; undefined where the weights are unchanged or already quantized. */
-export function quantizationOf({ method }: MethodFlags, stored: Model): QuantizeOptions | undefined {
-  return method === "qlora" && !isQuantizedBase(stored) ? { dtype: "nf4_double" } : undefined;
+/** How the method quantizes its base; undefined where the weights are unchanged or already quantized. */
+export function quantizationOf(
+  { definition }: Pick<ChosenMethod, "definition">,
+  stored: Model,
+): QuantizeOptions | undefined {
+  return isQuantizedBase(stored) ? undefined : commandLineOf(definition).quantize;
 }
 
 /** Whether a model's matrices are already quantized. */
@@ -133,7 +154,7 @@ function isQuantizedBase(model: Model): boolean {
 }
 
 /** Everything that determines the bits of a run: two runs with equal fingerprints take the same steps. */
-export function fingerprint(flags: FinetuneFlags, maxLength: number): Readonly<Record<string, Json>> {
+export function fingerprint(flags: ChosenFlags, maxLength: number): Readonly<Record<string, Json>> {
   return {
     method: flags.method,
     rank: flags.rank ?? null,

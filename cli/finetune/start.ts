@@ -9,13 +9,13 @@ import type { RunFolder } from "../../io/run_folder.ts";
 import { optionalFile } from "../../io/tokenizer_files.ts";
 import type { StateRecord } from "../../io/training_state.ts";
 import { plain, start, type StartData, type Started } from "../../tuning/prepare.ts";
-import type { FinetuneFlags } from "./settings.ts";
-import { isStaged } from "../../tuning/stages.ts";
+import type { ChosenFlags } from "./settings.ts";
+import { commandLineOf } from "../../tuning/chosen_method.ts";
 
 /** The state of a run before its first step. */
 export interface Beginning<M extends Model> {
   readonly model: M;
-  readonly flags: FinetuneFlags;
+  readonly flags: ChosenFlags;
   readonly data: StartData;
   /** Modules of the head that the checkpoint lacks. */
   readonly fresh: readonly string[];
@@ -27,7 +27,7 @@ export interface Beginning<M extends Model> {
 /** Prepares a run, or loads what an earlier run with the same record prepared. */
 export async function startIn<M extends Model>(given: Beginning<M>): Promise<Started<M>> {
   const { model, flags, data, fresh, folder } = given;
-  if (!isStaged(flags.method)) return await start(model, flags, data, fresh);
+  if (!commandLineOf(flags.definition).stages) return await start(model, flags, data, fresh);
   const kept = folder.start;
   const mark = `${kept}/record.json`;
   const record = JSON.stringify(given.record);
@@ -35,10 +35,13 @@ export async function startIn<M extends Model>(given: Beginning<M>): Promise<Sta
   if (earlier === undefined || new TextDecoder().decode(earlier) !== record) {
     const begun = await start(model, flags, data, fresh);
     folder.create();
-    await saveGraftAdapter(kept, begun.adapter, model);
+    await saveGraftAdapter(kept, begun.adapter, model, {}, flags.known);
     await writeTextAtomically(mark, record);
     dispose(begun.adapter.params);
   }
   // Loaded even when it was just created: sums over parameters must have the same order after resuming.
-  return plain(model, await loadGraftAdapter(kept, (await graftRecord(kept))!, model, "default"));
+  return plain(
+    model,
+    await loadGraftAdapter(kept, (await graftRecord(kept))!, model, "default", flags.known),
+  );
 }

@@ -3,7 +3,7 @@ import { fold, key } from "../../core/mod.ts";
 import { countSteps, paged, resident, type Rows, type TrainOptions } from "../../train/mod.ts";
 import {
   batchingOf,
-  type FinetuneFlags,
+  type ChosenFlags,
   optimizerName,
   optimizerOf,
   passesOf,
@@ -19,7 +19,7 @@ import { type Progress, progress } from "../terminal/progress.ts";
  * @param total The number of steps, if known.
  */
 export function trainOptionsOf(
-  flags: FinetuneFlags,
+  flags: ChosenFlags,
   maxLength: number,
   pad: number,
   total: () => number,
@@ -51,7 +51,7 @@ export function trainOptionsOf(
 }
 
 /** Stages train as the run does, each with its own schedule. */
-export function stagesOf(flags: FinetuneFlags, rows: Rows, maxLength: number, pad: number): StageRun {
+export function stagesOf(flags: ChosenFlags, rows: Rows, maxLength: number, pad: number): StageRun {
   const order = {
     batching: batchingOf(flags, maxLength),
     accumulate: flags.accumulate,

@@ -30,7 +30,7 @@ import {
 } from "../../core/mod.ts";
 import { type LoraFactors, type LoraOptions, loraRank, loraScale } from "../../methods/low_rank/lora.ts";
 import { type PeftCodec, type PeftFields, wrong } from "../../methods/peft/codec.ts";
-import { balanced } from "../../methods/low_rank/pissa.ts";
+import { balanced } from "../../methods/low_rank/balanced.ts";
 import { concat, factorised, leading, matmul, negate, qr, slice, svd, transpose } from "../../ops/mod.ts";
 
 /** How the base was changed. */

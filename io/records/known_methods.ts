@@ -2,7 +2,6 @@
 import type { GateDefinition, MethodDefinition } from "../../core/mod.ts";
 import { closest, plainName } from "../../core/options/mod.ts";
 import { DEFINITIONS, GATES } from "../../methods/index.ts";
-import { OLD } from "./transition.ts";
 
 /** A method of one's own, as its definition or as the factory that has it, or a gate. */
 export type OwnMethod = MethodDefinition | GateDefinition | { readonly definition: MethodDefinition };
@@ -33,7 +32,7 @@ export interface KnownMethods {
  */
 export function knownMethods(own: readonly OwnMethod[] = []): KnownMethods {
   const mine = own.map((one) => "definition" in one ? one.definition : one);
-  const all = [...mine.filter((one) => "options" in one), ...DEFINITIONS, ...OLD];
+  const all = [...mine.filter((one) => "options" in one), ...DEFINITIONS];
   const gates = [...mine.filter((one) => "gate" in one), ...GATES];
   const byName = new Map<string, MethodDefinition>();
   for (const definition of all) {

@@ -8,7 +8,6 @@ import type { Adapter, Method, Model, Restoring, Spec, Tree } from "../../core/m
 import { filled, type JsonOptions, optionsFromJson, optionsToJson } from "../../core/options/mod.ts";
 import { isObject } from "../../formats/strict_json.ts";
 import type { KnownMethods } from "./known_methods.ts";
-import { oldDefinition } from "./transition.ts";
 
 /** The record of a method in a file. */
 export interface MethodRecord {
@@ -37,7 +36,7 @@ export interface Stored {
  * @throws {TypeError} when a file cannot represent the method or one of its options.
  */
 export function recordOf(method: Method, spec: Spec): MethodRecord {
-  const { definition = oldDefinition(method), parts } = method;
+  const { definition, parts } = method;
   if (definition === undefined) {
     throw new TypeError(
       `Cannot save "${method.name}": it has no definition, which defineMethod or defineLinear give it; ` +
