@@ -22,18 +22,39 @@ import { routedDefinition } from "./hybrids/routed.ts";
 import { s4 } from "./hybrids/s4.ts";
 import { keyValueGateDefinition, sentenceGateDefinition } from "./hybrids/sentence_gate.ts";
 import { unipelt } from "./hybrids/unipelt.ts";
+import { adalora } from "./low_rank/adalora.ts";
 import { adaloraPeft } from "./low_rank/adalora_peft.ts";
+import { delora } from "./low_rank/delora.ts";
 import { deloraPeft } from "./low_rank/delora_peft.ts";
+import { dora } from "./low_rank/dora.ts";
 import { doraPeft } from "./low_rank/dora_peft.ts";
+import { evaDefinition } from "./low_rank/eva.ts";
+import { fusedIa3, fusedLora } from "./low_rank/fused_projection.ts";
+import { glora } from "./low_rank/glora.ts";
 import { gloraPeft } from "./low_rank/glora_peft.ts";
+import { lily } from "./low_rank/lily.ts";
 import { lilyPeft } from "./low_rank/lily_peft.ts";
+import { loftqDefinition } from "./low_rank/loftq.ts";
+import { lora } from "./low_rank/lora.ts";
 import { loraPeft, loraPlusPeft } from "./low_rank/lora_peft.ts";
+import { loraPlus } from "./low_rank/lora_plus.ts";
+import { oloraDefinition } from "./low_rank/olora.ts";
+import { pissaDefinition } from "./low_rank/pissa.ts";
+import { poly } from "./low_rank/poly.ts";
 import { polyPeft } from "./low_rank/poly_peft.ts";
+import { pvera } from "./low_rank/pvera.ts";
 import { pveraPeft } from "./low_rank/pvera_peft.ts";
+import { qlora } from "./low_rank/qlora.ts";
+import { randlora } from "./low_rank/randlora.ts";
 import { randloraPeft } from "./low_rank/randlora_peft.ts";
+import { rslora } from "./low_rank/rslora.ts";
+import { tinyLora } from "./low_rank/tiny_lora.ts";
 import { tinyLoraPeft } from "./low_rank/tiny_lora_peft.ts";
+import { uniLora } from "./low_rank/uni_lora.ts";
 import { uniLoraPeft } from "./low_rank/uni_lora_peft.ts";
+import { vbLora } from "./low_rank/vb_lora.ts";
 import { vbLoraPeft } from "./low_rank/vb_lora_peft.ts";
+import { vera } from "./low_rank/vera.ts";
 import { veraPeft } from "./low_rank/vera_peft.ts";
 import { ia3 } from "./rescaling/ia3.ts";
 import { ia3Peft } from "./rescaling/ia3_peft.ts";
@@ -43,14 +64,18 @@ import { beftPeft } from "./selective/beft_peft.ts";
 import { bitfit } from "./selective/bitfit.ts";
 import { crossAttention } from "./selective/cross_attention.ts";
 import { diffPruning } from "./selective/diff_pruning.ts";
+import { farDefinition } from "./selective/far.ts";
 import { fishMaskDefinition } from "./selective/fish_mask.ts";
+import { fixedWeightsDefinition } from "./selective/fixed_weights.ts";
 import { fullFineTune, only } from "./selective/full_fine_tune.ts";
 import { layerNormTune } from "./selective/layer_norm_tune.ts";
+import { ltSftDefinition } from "./selective/lt_sft.ts";
 import { modulesToSave } from "./selective/modules_to_save.ts";
 import { diffPruningFixedDefinition } from "./selective/pruned_diff.ts";
 import { topLayers } from "./selective/top_layers.ts";
 import { trainableTokens } from "./selective/trainable_tokens.ts";
 import { attentionFusion } from "./side_networks/attention_fusion.ts";
+import { ladderSideTuning } from "./side_networks/ladder_side_tuning.ts";
 import { lets } from "./side_networks/lets.ts";
 import { xloraDefinition } from "./side_networks/xlora.ts";
 import { contextPromptTuning } from "./soft_prompts/context_prompt_tuning.ts";
@@ -129,6 +154,30 @@ export const FAMILIES: Readonly<Record<string, readonly MethodDefinition[]>> = {
     s4.definition,
     unipelt.definition,
   ],
+  low_rank: [
+    adalora.definition,
+    delora.definition,
+    dora.definition,
+    evaDefinition,
+    fusedLora.definition,
+    fusedIa3.definition,
+    glora.definition,
+    lily.definition,
+    loftqDefinition,
+    lora.definition,
+    loraPlus.definition,
+    oloraDefinition,
+    pissaDefinition,
+    poly.definition,
+    pvera.definition,
+    qlora.definition,
+    randlora.definition,
+    rslora.definition,
+    tinyLora.definition,
+    uniLora.definition,
+    vbLora.definition,
+    vera.definition,
+  ],
   rescaling: [
     ia3.definition,
     loreft.definition,
@@ -138,10 +187,13 @@ export const FAMILIES: Readonly<Record<string, readonly MethodDefinition[]>> = {
     bitfit.definition,
     crossAttention.definition,
     diffPruning.definition,
+    farDefinition,
     fishMaskDefinition,
+    fixedWeightsDefinition,
     fullFineTune.definition,
     only.definition,
     layerNormTune.definition,
+    ltSftDefinition,
     modulesToSave.definition,
     diffPruningFixedDefinition,
     topLayers.definition,
@@ -149,6 +201,7 @@ export const FAMILIES: Readonly<Record<string, readonly MethodDefinition[]>> = {
   ],
   side_networks: [
     attentionFusion.definition,
+    ladderSideTuning.definition,
     lets.definition,
     xloraDefinition,
   ],

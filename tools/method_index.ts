@@ -1,10 +1,12 @@
 /**
- * Writes `methods/index.ts` from the files of methods/: every definition that one of them exports, by family, so that no list
- * of methods is kept by hand.
+ * Writes what follows from the files of methods/, so that no list of methods is kept by hand: `methods/index.ts`, every definition
+ * by family with the public names of its file, and docs/methods/reference.md.
  *
- *     deno task index            writes it
- *     deno task index --check    says whether it is as it should be, in `deno task ok`
+ *     deno task index            writes them
+ *     deno task index --check    says whether they are as they should be, in `deno task ok`
  */
+import type { MethodDefinition } from "../mod.ts";
+import { type Documented, type Found, referencePage } from "./method_docs.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const FILE = "methods/index.ts";
@@ -16,13 +18,6 @@ const KINDS: Readonly<Record<string, string>> = {
   GateDefinition: "gate",
   PeftCodec: "codec",
 };
-
-interface Found {
-  readonly family: string;
-  readonly path: string;
-  readonly name: string;
-  readonly kind: string;
-}
 
 /** The definitions that a file exports, by the declared types of its constants. */
 function definitionsIn(family: string, path: string): readonly Found[] {
@@ -91,6 +86,34 @@ export const CODECS: readonly AnyPeftCodec[] = [
 `;
 }
 
+/**
+ * The public names of a file: its types, and the functions and constants whose comment has an example; what only other files of
+ * the project need has none.
+ */
+function publicNames(path: string): readonly string[] {
+  const text = Deno.readTextFileSync(new URL(path, ROOT));
+  const declared =
+    /(\/\*\*(?:(?!\*\/)[\s\S])*\*\/\n)?export (?:async )?(function|const|class|interface|type) (\w+)/g;
+  return [...text.matchAll(declared)].flatMap(([, comment = "", what, name]) => {
+    if (what === "interface" || what === "type") return [`type ${name}`];
+    return comment.includes("@example") ? [name!] : [];
+  });
+}
+
+/** The text of the public exports of files with definitions. */
+function exportsOf(all: readonly Found[]): string {
+  const paths = [...new Set(all.filter(({ kind }) => kind !== "codec").map(({ path }) => path))]
+    .filter((path) => path.startsWith("methods/"));
+  const lines = paths.flatMap((path) => {
+    const names = publicNames(path);
+    const from = path.replace("methods/", "./");
+    return names.length === 0 ? [] : [`export { ${names.join(", ")} } from "${from}";`];
+  });
+  const head =
+    "/** The public names of every method's file. Written by `deno task index`; not to be changed by hand. */";
+  return `${head}\n${lines.join("\n")}\n`;
+}
+
 /** The text as \`deno fmt\` has it. */
 async function formatted(text: string): Promise<string> {
   const child = new Deno.Command(Deno.execPath(), {
@@ -106,12 +129,48 @@ async function formatted(text: string): Promise<string> {
   return new TextDecoder().decode(stdout);
 }
 
-if (import.meta.main) {
-  const text = await formatted(indexOf(found()));
-  const path = new URL(FILE, ROOT);
-  if (!Deno.args.includes("--check")) Deno.writeTextFileSync(path, text);
-  else if (Deno.readTextFileSync(path) !== text) {
-    console.error(`${FILE} is not that of the files of methods/: run deno task index`);
-    Deno.exit(1);
+/** The reference page of the definitions as they are now. */
+async function reference(all: readonly Found[]): Promise<string> {
+  const { CODECS } = await import("../methods/index.ts");
+  const modules = new Map<string, Readonly<Record<string, unknown>>>();
+  for (const { path } of all) modules.set(path, await import(new URL(path, ROOT).href));
+  const documented = all.filter(({ kind }) => kind === "factory" || kind === "definition").map(
+    (found): Documented => {
+      const value = modules.get(found.path)![found.name] as MethodDefinition & {
+        readonly definition: MethodDefinition;
+      };
+      const definition = found.kind === "factory" ? value.definition : value;
+      const codec = CODECS.find(({ method }) => method.definition === definition);
+      return {
+        found,
+        definition,
+        text: Deno.readTextFileSync(new URL(found.path, ROOT)),
+        ...codec && { peft: codec.type },
+      };
+    },
+  );
+  return referencePage(documented);
+}
+
+/** Writes a file, or says that it is not as it should be. */
+function put(file: string, text: string, check: boolean): void {
+  const path = new URL(file, ROOT);
+  if (!check) return Deno.writeTextFileSync(path, text);
+  let now = "";
+  try {
+    now = Deno.readTextFileSync(path);
+  } catch {
+    // It is not there.
   }
+  if (now === text) return;
+  console.error(`${file} is not that of the files of methods/: run deno task index`);
+  Deno.exit(1);
+}
+
+if (import.meta.main) {
+  const all = found();
+  const check = Deno.args.includes("--check");
+  put(FILE, await formatted(indexOf(all)), check);
+  put("methods/exports.ts", await formatted(exportsOf(all)), check);
+  put("docs/methods/reference.md", await reference(all), check);
 }

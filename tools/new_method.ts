@@ -1,7 +1,7 @@
 /**
- * `deno task new-method FAMILY NAME`: the two files of a new method, with its entry in the laws, and its line
- * in `methods/mod.ts`. The generated method works and passes its tests: a gain for each output of every
- * linear layer. Change the formula, then the laws' entry.
+ * `deno task new-method FAMILY NAME`: the two files of a new method, with its entry in the laws. The generated method works and
+ * passes its tests: a gain for each output of every linear layer. Change the formula, then the laws' entry, and run
+ * `deno task index`.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
@@ -9,6 +9,8 @@ import { fileURLToPath } from "node:url";
 
 /** The spellings of a method's name. */
 export interface MethodNames {
+  /** "my-method", as people write it. */
+  readonly name: string;
   /** "my_method", of files. */
   readonly file: string;
   /** "myMethod", of the factory. */
@@ -54,11 +56,11 @@ export function methodNames(name: string): MethodNames {
   }
   const words = name.split("-");
   const type = words.map((word) => word[0]!.toUpperCase() + word.slice(1)).join("");
-  return { file: words.join("_"), factory: type[0]!.toLowerCase() + type.slice(1), type };
+  return { name, file: words.join("_"), factory: type[0]!.toLowerCase() + type.slice(1), type };
 }
 
 /** The method's file. */
-function methodText({ factory, type }: MethodNames): string {
+function methodText({ name, factory, type }: MethodNames): string {
   return `/**
  * TODO name. TODO authors and year, "TODO title", arXiv TODO, section TODO.
  *
@@ -66,17 +68,9 @@ function methodText({ factory, type }: MethodNames): string {
  *
  * TODO where this departs from the authors' code, and in which of its files.
  */
-import {
-  chooseTargets,
-  lookup,
-  type Method,
-  nest,
-  sizesOf,
-  type TargetOptions,
-  type Tensor,
-  type Tree,
-} from "../../core/mod.ts";
-import { ones } from "../../ops/mod.ts";
+import type { DefinedMethod, TargetOptions, Tensor } from "../../core/mod.ts";
+import { defineLinear } from "../shared/define_linear.ts";
+import { ones } from "../shared/initial.ts";
 
 /** Options. */
 export type ${type}Options = TargetOptions;
@@ -89,28 +83,17 @@ export type ${type}Options = TargetOptions;
  * \`\`\`ts
  * import { ${factory} } from "@graft/peft";
  * import assert from "node:assert/strict";
- * assert.equal(${factory}().name, "${factory}");
+ * assert.equal(${factory}().name, "${name}");
  * \`\`\`
  */
-export function ${factory}(options: ${type}Options = {}): Method {
-  const targets: TargetOptions = { targets: "all-linear", ...options };
-  return {
-    name: "${factory}",
-    config: { ...options },
-    init: ({ model }) =>
-      nest(
-        chooseTargets(model.spec, targets).map((place) =>
-          [\`\${place.path}.g\`, ones([sizesOf(place).outFeatures], model.backend)] as const
-        ),
-      ) as Tree,
-    edits: (params, spec) =>
-      chooseTargets(spec, targets).map(({ path }) => ({
-        kind: "linear",
-        path,
-        change: { form: "scale", out: lookup(params, \`\${path}.g\`) as Tensor },
-      })),
-  };
-}
+export const ${factory}: DefinedMethod<${type}Options> = defineLinear<${type}Options, { readonly g: Tensor }>({
+  name: "${name}",
+  options: {},
+  params: ({ outFeatures }) => ({ g: ones([outFeatures]) }),
+  change: ({ g }) => ({ form: "scale", out: g }),
+  cli: { rate: 1e-3, flags: ["targets"] },
+  published: { setting: "TODO the setting of its literature" },
+});
 `;
 }
 
@@ -122,7 +105,7 @@ import { ${factory} } from "../../../methods/${family}/${file}.ts";
 import { methodLaws } from "../../support/method_laws.ts";
 
 methodLaws("${factory}()", {
-  method: () => ({ method: ${factory}() }),
+  method: () => ({ method: ${factory}({ targets: "all-linear" }) }),
   // Whether a fresh adapter leaves the model as it is, and whether weights can hold a trained one.
   atInit: "base",
   merges: "and unmerges",
@@ -137,19 +120,6 @@ methodLaws("${factory}()", {
 // TODO a golden case that another program made: a script in tests/oracles/, read here by goldenMethods (tests/support/golden_case.ts).
 // TODO counts that the paper prints (tests/support/published_counts.ts), and what is refused (tests/support/bad_options.ts).
 `;
-}
-
-/** `methods/mod.ts` with the method's line, in the order of paths. */
-export function withLine(mod: string, family: Family, { file }: MethodNames): string {
-  const path = `./${family}/${file}.ts`;
-  const line = `export * from "${path}";`;
-  const lines = mod.trimEnd().split("\n");
-  // A multi-line statement begins with its `export {`, before the line with its path.
-  const starts = lines.flatMap((text, i) => text.startsWith("export ") ? [i] : []);
-  const pathOf = (start: number): string =>
-    /from "([^"]+)"/.exec(lines.slice(start).find((text) => text.includes(" from ")) ?? "")?.[1] ?? "";
-  const before = starts.find((start) => pathOf(start) > path);
-  return [...before === undefined ? [...lines, line] : lines.toSpliced(before, 0, line), ""].join("\n");
 }
 
 /** Rooms whose exports meet in the project's `mod.ts`. */
@@ -176,10 +146,9 @@ function exporterOf({ factory, type }: MethodNames, root: string): string | unde
  */
 export function newMethod(family: Family, name: string, root: string): readonly string[] {
   const names = methodNames(name);
-  const [method, test, mod] = [
+  const [method, test] = [
     `methods/${family}/${names.file}.ts`,
     `tests/methods/${family}/${names.file}.test.ts`,
-    "methods/mod.ts",
   ] as const;
   const there = [method, test].find((path) => existsSync(`${root}/${path}`));
   if (there !== undefined) throw new RangeError(`${there} exists already: choose another name`);
@@ -187,12 +156,10 @@ export function newMethod(family: Family, name: string, root: string): readonly 
   if (exporter !== undefined) {
     throw new RangeError(`${exporter} exports ${names.factory} or ${names.type}Options: choose another name`);
   }
-  const changed = withLine(readFileSync(`${root}/${mod}`, "utf8"), family, names);
   for (const path of [method, test]) mkdirSync(dirname(`${root}/${path}`), { recursive: true });
   writeFileSync(`${root}/${method}`, methodText(names));
   writeFileSync(`${root}/${test}`, testText(family, names));
-  writeFileSync(`${root}/${mod}`, changed);
-  return [method, test, mod];
+  return [method, test];
 }
 
 if (import.meta.main) {
@@ -204,7 +171,7 @@ if (import.meta.main) {
   }
   try {
     const paths = newMethod(family, name, fileURLToPath(new URL("..", import.meta.url)).replace(/\/$/, ""));
-    console.log(`Wrote ${paths.join(", ")}. Next: deno test -A ${paths[1]}`);
+    console.log(`Wrote ${paths.join(", ")}. Next: deno task index, then deno test -A ${paths[1]}`);
   } catch (error) {
     console.error(`new-method: ${(error as Error).message}`);
     Deno.exit(1);
