@@ -69,7 +69,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "methods/selective": METHODS,
   "methods/structured": [...METHODS, "methods/selective"],
   "methods/soft_prompts": METHODS,
-  "methods/side_networks": METHODS,
+  "methods/side_networks": [...METHODS, "methods/low_rank"],
   "methods/low_rank": [...METHODS, "methods/selective"],
   "methods/adapters": [...METHODS, "methods/structured", "methods/selective"],
   "methods/hybrids": [

@@ -16,12 +16,12 @@ const programs = examplesIn(`${ROOT}/examples`);
 /** What a program should have said, and left behind. */
 const EXPECTED: Readonly<Record<string, { readonly says: RegExp; readonly files?: readonly string[] }>> = {
   classify_with_bert: { says: /accuracy: (0\.9\d*|1)/ },
-  custom_model: { says: /lora: \d+ parameters.*\n.*houlsby: .*\n.*prefixTuning: / },
+  custom_model: { says: /lora: \d+ parameters.*\n.*houlsby: .*\n.*prefix-tuning: / },
   gguf_adapter: { says: /llama-cli -m model\.gguf/, files: ["model.gguf", "adapter.gguf", "dora.gguf"] },
   hub: { says: /uploaded \d files to me\/adapter/, files: ["to-upload/adapter_model.safetensors"] },
   hybrid: { says: /DoRA below, adapters above: .*stays beside/ },
   merge_two_adapters: { says: /side by side: error 0;/, files: ["merged/model.safetensors"] },
-  new_method: { says: /it merges, though nobody wrote how: true/ },
+  new_method: { says: /it merges, though nobody wrote how: true\n.*saved and loaded: rank-one/ },
   per_row_adapters: { says: /base: the likeliest next token/ },
   quantize_and_compare: { says: /nf4_double +\S+ MB +loss/ },
   resume: { says: /the same bits as 4 steps at once/, files: ["run.safetensors"] },

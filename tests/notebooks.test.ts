@@ -9,7 +9,6 @@ import { sortable } from "../notebooks/table.ts";
 import { constantGate, watched } from "../notebooks/gates.ts";
 import { lowRankShares, magnitudeAndDirection } from "../notebooks/spectra.ts";
 import { spread } from "../notebooks/curves.ts";
-import { shortRate } from "../notebooks/trials.ts";
 import { show } from "../notebooks/show.ts";
 import { tune } from "../notebooks/tune.ts";
 import { dispose, key, leaves, loadModel, lora, memory, read, reference, tensor } from "../mod.ts";
@@ -198,13 +197,6 @@ Deno.test("magnitudeAndDirection() tells growth from turning", () => {
 Deno.test("lowRankShares() are shares of the squared singular values", () => {
   const shares = lowRankShares({ rows: 2, columns: 3, values: new Float32Array(6) }, [2, 1]);
   assert.deepEqual(shares, [{ numbers: 5, share: 0.8 }, { numbers: 10, share: 1 }]);
-});
-
-Deno.test("shortRate() is ten times a method's own rate", () => {
-  assert.equal(shortRate("lora"), 5e-3);
-  assert.equal(shortRate("promptTuning"), 0.05); // 0.3 would be ten times
-  assert.equal(shortRate("layerNormTune"), 1e-2);
-  assert.equal(shortRate("fullFineTune"), 1e-3);
 });
 
 Deno.test("spread() moves names that would lie on each other apart, and no others", () => {

@@ -10,7 +10,7 @@ import { withBackend } from "../support/backends.ts";
 import { graft, temporaryFolder, tinyData, tinyModel } from "./tiny.ts";
 
 const SHORT = ["--batch-size", "2", "--rouge", "2", "--max-new-tokens", "3", "--rank", "2", "--threads", "1"];
-const RATES = ["--full-rate", "1e-3", "--lora-rate", "5e-3", "--ia3-rate", "3e-2"];
+const RATES = ["--rates", "full=1e-3,lora=5e-3,qlora=5e-3,ia3=3e-2"];
 
 Deno.test("graft compare --json gives every method's counts, bytes and losses", async () => {
   using folder = temporaryFolder();
@@ -31,7 +31,7 @@ Deno.test("graft compare --json gives every method's counts, bytes and losses", 
   ]);
   assert.equal(ran.code, 0, ran.err);
   const methods: readonly MethodResult[] = JSON.parse(ran.out).methods;
-  assert.deepEqual(methods.map((m) => m.method), ["full", "lora", "qlora", "ia3"]);
+  assert.deepEqual(methods.map((m) => m.method), ["full-fine-tune", "lora", "qlora", "ia3"]);
   const [full, lora, qlora, ia3] = methods as readonly [
     MethodResult,
     MethodResult,

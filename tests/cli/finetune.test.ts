@@ -263,7 +263,7 @@ Deno.test("graft finetune trains by every method on wasm, and its result loads",
       `base_model: ${JSON.stringify(model)}`,
       `| Base | ${model} |`,
       "| Licence | not stated; the base's terms apply to what is made from it |",
-      "| Method | fullFineTune |",
+      "| Method | full-fine-tune |",
       `| Training data | 12 examples of ${data}, SHA-256 ${hash} |`,
       `| Trained parameters | ${size}, 100 % of the base's ${size} |`,
     ]

@@ -4,24 +4,24 @@ import { generateIds } from "../../core/mod.ts";
 import { openData } from "../../cli/data.ts";
 import type { RunFlags } from "../../cli/finetune/run.ts";
 import { openModel } from "../../cli/load.ts";
-import { type MethodName, METHODS } from "../../tuning/method_catalog.ts";
+import { trainableNames } from "../../tuning/chosen_method.ts";
 import { openSafetensors } from "../../formats/safetensors.ts";
 import { heldOutLoss } from "../../train/mod.ts";
 import { DEFAULTS, finetuned } from "./in_process.ts";
 import { temporaryFolder, tinyData, tinyModel } from "./tiny.ts";
 
 /** Flags that a method needs, or that keep it small. */
-const FLAGS: Readonly<Partial<Record<MethodName, Partial<RunFlags>>>> = {
+const FLAGS: Readonly<Record<string, Partial<RunFlags>>> = {
   "trainable-tokens": { options: { tokens: [4, 5] } },
-  "context-prompt": { options: { tokens: [4, 5, 6], types: [1, 2, 4] } },
+  "context-prompt-tuning": { options: { tokens: [4, 5, 6], types: [1, 2, 4] } },
   "only": { targets: ["norm.weight"] },
   "fish-mask": { options: { ratio: 0.05 } },
   "diff-pruning": { options: { ratio: 0.05, gateRate: 0.01 } },
   "lt-sft": { options: { ratio: 0.05 } },
   // The plan counts the kernel, which the oracle composes of general ops that keep more.
   "intrinsic-said": { dimension: 60, backend: "wasm" },
-  "prefix": { length: 2, options: { network: { hidden: 6 } } },
-  "multitask-prompt": { length: 2 },
+  "prefix-tuning": { length: 2, options: { network: { hidden: 6 } } },
+  "multitask-prompt-tuning": { length: 2 },
   "mam": { length: 2, bottleneck: 3, options: { prefix: { network: { hidden: 6 } } } },
   "unipelt": { length: 2, bottleneck: 3, options: { prefix: { network: { hidden: 6 } } } },
   "loreft": { rank: 2, options: { first: 1, last: 1 } },
@@ -35,15 +35,15 @@ const FLAGS: Readonly<Partial<Record<MethodName, Partial<RunFlags>>>> = {
 };
 
 /** Methods made of others take what earlier methods wrote. */
-const sourcesIn = (folder: string): Readonly<Partial<Record<MethodName, Partial<RunFlags>>>> => ({
+const sourcesIn = (folder: string): Readonly<Record<string, Partial<RunFlags>>> => ({
   "adapter-fusion": { options: { adapters: { one: `${folder}/pfeiffer`, two: `${folder}/pfeiffer` } } },
   "xlora": { options: { experts: { one: `${folder}/lora`, two: `${folder}/rslora` }, size: 8 } },
-  "spot": { options: { sources: { one: `${folder}/prompt` } } },
-  "ipt": { options: { sources: { one: `${folder}/prompt` }, intrinsic: 5, hidden: 6 } },
+  "spot": { options: { sources: { one: `${folder}/prompt-tuning` } } },
+  "ipt": { options: { sources: { one: `${folder}/prompt-tuning` }, intrinsic: 5, hidden: 6 } },
 });
 
 /** Whose folder it becomes, where that is not plain from the name. */
-const SAVED_AS: Readonly<Partial<Record<MethodName, string>>> = {
+const SAVED_AS: Readonly<Record<string, string>> = {
   "lora": "LORA",
   "lora-plus": "LORA",
   "pissa": "LORA",
@@ -52,16 +52,17 @@ const SAVED_AS: Readonly<Partial<Record<MethodName, string>>> = {
   "loftq": "loftq",
   "adamix": "pfeiffer",
   "p-tuning": "P_TUNING",
-  "layer-norm": "LN_TUNING",
+  "layer-norm-tune": "LN_TUNING",
   "mam": "compose",
 };
 
 Deno.test("graft finetune by every method writes what loads and computes the same", async () => {
   using folder = temporaryFolder();
   const [model, data] = [tinyModel(folder.path), tinyData(folder.path)];
-  const wide: MethodName[] = ["adalora", "fish-mask", "xlora", "ipt"];
+  const wide: string[] = ["adalora", "fish-mask", "xlora", "ipt"];
   const made = sourcesIn(folder.path);
-  for (const method of METHODS.filter((name) => name !== "cross-attention" && name !== "full")) {
+  const names = trainableNames().filter((name) => name !== "cross-attention" && name !== "full-fine-tune");
+  for (const method of [...names.filter((name) => !(name in made)), ...Object.keys(made)]) {
     try {
       const output = `${folder.path}/${method}`;
       const flags = { model, data, output, method, learningRate: 0.02, ...FLAGS[method], ...made[method] };
@@ -105,7 +106,7 @@ Deno.test("graft finetune by every method writes what loads and computes the sam
 Deno.test("graft finetune goes on to the same bits where a base, a budget or passes belong to the method", async () => {
   using folder = temporaryFolder();
   const [model, data] = [tinyModel(folder.path), tinyData(folder.path)];
-  for (const method of ["pissa", "adalora", "adamix", "lt-sft", "ladder-side"] as const) {
+  for (const method of ["pissa", "adalora", "adamix", "lt-sft", "ladder-side-tuning"] as const) {
     const flags = {
       model,
       data,
@@ -117,7 +118,9 @@ Deno.test("graft finetune goes on to the same bits where a base, a budget or pas
       ...FLAGS[method],
     };
     const { rank: _, ...some } = flags;
-    const common = method === "adamix" || method === "lt-sft" || method === "ladder-side" ? some : flags;
+    const common = method === "adamix" || method === "lt-sft" || method === "ladder-side-tuning"
+      ? some
+      : flags;
     const [whole, cut] = [`${folder.path}/${method}-whole`, `${folder.path}/${method}-cut`];
     await finetuned({ ...common, output: whole });
     const interrupted = finetuned({ ...common, output: cut }, (said, interrupt) => {
@@ -144,8 +147,14 @@ Deno.test("graft finetune says before any step which options a method has", asyn
     [{ method: "oft", options: { blocks: { size: 5 } } }, /oft on "model\.layers\.0.*24 .*5/],
     [{ method: "mam", options: { lora: {} } }, /mam has no option "lora": there are prefix, parallel/],
     [{ method: "eva", options: { dtype: "nf4" } }, /eva has no option "dtype"/],
-    [{ method: "fish-mask", options: { ratio: 2 } }, /Expected ratio above 0 and up to 1/],
-    [{ method: "trainable-tokens" }, /Expected --options '\{"tokens": \[ids\]\}'/],
+    [
+      { method: "fish-mask", options: { ratio: 2 } },
+      /fish-mask's option "ratio" to be a number above 0 and up to 1 but found 2/,
+    ],
+    [
+      { method: "trainable-tokens" },
+      /Expected --options '\{"tokens": …\}' with --method trainable-tokens: ids of the rows/,
+    ],
     [{ method: "only" }, /Expected --targets with --method only/],
     [{ method: "houlsby", length: 3 }, /Cannot use --length with --method houlsby: it has --bottleneck/],
     [{ method: "cross-attention" }, /Cannot place cross-attention on llama/],

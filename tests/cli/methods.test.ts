@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import { agrees, ARTICLE } from "../../tuning/survey_tables.ts";
 import { newProgram, runProgram } from "../../cli/terminal/arguments.ts";
-import { TABLE } from "../../tuning/published_settings.ts";
-import { METHODS } from "../../tuning/method_catalog.ts";
+import { knownMethods } from "../../io/records/known_methods.ts";
+import { trainableNames } from "../../tuning/chosen_method.ts";
+import { publishedMethods } from "../../tuning/published.ts";
 import { answers, methods, tableRows } from "../../cli/methods.ts";
 import type { MethodCosts } from "../../core/mod.ts";
 import * as methodsOf from "../../methods/mod.ts";
@@ -51,13 +52,13 @@ Deno.test("the table has the literature's percentages on T5-base", () =>
   assertNoLeak(() => {
     const wanted = {
       houlsby: "0.832",
-      phmAdapter: "0.179",
+      "phm-adapter": "0.179",
       compacter: "0.073",
-      compacterPlusPlus: "0.047",
+      "compacter-plus-plus": "0.047",
       krona: "0.071",
-      promptTuning: "0.034",
-      intrinsicSaid: "0.009",
-      ladderSideTuning: "1.740",
+      "prompt-tuning": "0.034",
+      "intrinsic-said": "0.009",
+      "ladder-side-tuning": "1.740",
     };
     const facts = factsOn(T5_BASE, Object.keys(wanted));
     assert.deepEqual(Object.fromEntries([...facts].map(([name, f]) => [name, percent(f)])), {
@@ -65,9 +66,9 @@ Deno.test("the table has the literature's percentages on T5-base", () =>
     });
     const exact = {
       houlsby: 1_855_104,
-      phmAdapter: 398_976,
+      "phm-adapter": 398_976,
       compacter: 161_728,
-      compacterPlusPlus: 104_704,
+      "compacter-plus-plus": 104_704,
       krona: 158_208,
     };
     for (const [name, n] of Object.entries(exact)) assert.equal(facts.get(name)!.trained.trainable, n, name);
@@ -101,15 +102,22 @@ Deno.test("the table has the literature's percentages on BERT and RoBERTa", () =
     // BERT-large's biases but the pooler's 1024, of its weights but the pooler's.
     const bitfit = factsOn({ ...BERT_BASE, ...large, vocab_size: 28_996 }, ["bitfit"]).get("bitfit")!;
     assert.deepEqual([bitfit.trained.trainable, keptPercent(bitfit)], [272_384 - 1024, "0.08"]);
-    const fusion = factsOn(BERT_BASE, ["adapterFusion"]).get("adapterFusion")!;
+    const fusion = factsOn(BERT_BASE, ["adapter-fusion"]).get("adapter-fusion")!;
     assert.equal(fusion.trained.trainable, 21_252_096);
   }));
 
 Deno.test("the article's answers come out where sources confirm them, and not where they refute them", () =>
   assertNoLeak(() => {
-    const facts = factsOn(BERT_BASE, ["diffPruning", "lora", "ladderSideTuning", "ia3", "houlsby", "bitfit"]);
+    const facts = factsOn(BERT_BASE, [
+      "diff-pruning",
+      "lora",
+      "ladder-side-tuning",
+      "ia3",
+      "houlsby",
+      "bitfit",
+    ]);
     const answer = (name: string) => answers(facts.get(name)!);
-    assert.deepEqual(answer("diffPruning"), {
+    assert.deepEqual(answer("diff-pruning"), {
       storage: "yes",
       memory: "no",
       backward: "no",
@@ -121,7 +129,7 @@ Deno.test("the article's answers come out where sources confirm them, and not wh
       backward: "no",
       overhead: "No overhead",
     });
-    assert.deepEqual(answer("ladderSideTuning"), {
+    assert.deepEqual(answer("ladder-side-tuning"), {
       storage: "yes",
       memory: "yes",
       backward: "yes",
@@ -130,7 +138,7 @@ Deno.test("the article's answers come out where sources confirm them, and not wh
     assert.equal(answer("houlsby").overhead, "Extra FFN");
     assert.notEqual(answer("ia3").overhead, ARTICLE["ia3"]!.overhead); // it merges
     // A difference, a gate, and one gate for each of the 197 tensors, of 108,891,648 weights (no pooler).
-    assert.equal(facts.get("diffPruning")!.trained.trainable, 2 * 108_891_648 + 197);
+    assert.equal(facts.get("diff-pruning")!.trained.trainable, 2 * 108_891_648 + 197);
     assert.equal(facts.get("lora")!.multiplyAdds.extra, 12 * 2 * 8 * (768 + 768));
   }));
 
@@ -226,30 +234,40 @@ const FACTORIES = [
   ...["llamaAdapter", "multitaskPromptTuning", "poly", "glora", "osf", "contextPromptTuning"],
 ];
 
-Deno.test("every method has a row, and every row of the article one of ours", () => {
-  const named = TABLE.map(({ name }) => name);
-  assert.deepEqual([...named].sort(), [...FACTORIES].sort());
-  for (const name of named) {
+Deno.test("every method that trains has a row, and every row of the article one of ours", () => {
+  const named = publishedMethods().map(({ name }) => name);
+  assert.deepEqual([...named].sort(), FACTORIES.map(kebab).sort());
+  assert.deepEqual(trainableNames().filter((name) => !named.includes(name)), []);
+  for (const name of FACTORIES) {
     assert.equal(typeof (methodsOf as Record<string, unknown>)[name], "function", name);
   }
   assert.deepEqual(Object.keys(ARTICLE).filter((name) => !named.includes(name)), []);
 });
 
-Deno.test("--only takes each method by its factory's name and by the one that finetune takes", () => {
+/** The name of a factory's method. */
+const kebab = (factory: string): string => factory.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
+
+Deno.test("--only takes each method by its name, in any case, by its factory's and by its other names", () => {
   const model = configShapes(BERT_BASE);
   try {
     const rowsOf = (only: string): readonly string[] =>
       tableRows(model, { only: [only], tokens: 8 }).map(({ name }) => name);
-    for (const name of METHODS) {
-      const [factory, ...others] = rowsOf(name === "full" ? "full-fine-tune" : name);
-      assert.deepEqual(others, [], name);
-      assert.deepEqual(rowsOf(factory!), [factory], name);
+    for (const factory of FACTORIES) {
+      const name = kebab(factory);
+      const { aliases = [] } = knownMethods().get(name);
+      for (const given of [name, factory, name.toUpperCase(), name.replaceAll("-", "_"), ...aliases]) {
+        assert.deepEqual(rowsOf(given), [name], given);
+      }
     }
-    assert.deepEqual(["full", "prefix", "lora-plus"].flatMap(rowsOf), [
-      "fullFineTune",
-      "prefixTuning",
-      "loraPlus",
+    assert.deepEqual(["full", "prefix", "LN_TUNING"].flatMap(rowsOf), [
+      "full-fine-tune",
+      "prefix-tuning",
+      "layer-norm-tune",
     ]);
+    assert.throws(
+      () => rowsOf("prefix-tunning"),
+      /"prefix-tunning" is not known: did you mean "prefix-tuning"\?/,
+    );
   } finally {
     model.dispose();
   }
@@ -260,19 +278,19 @@ Deno.test("methods made of trained parts, or of weights and data, have the count
     const lora = 12 * 2 * 8 * (768 + 768);
     const wanted = {
       rslora: lora,
-      loraPlus: lora,
+      "lora-plus": lora,
       pissa: lora,
       olora: lora,
       loftq: lora,
       eva: lora,
       qlora: 12 * 64 * (4 * (768 + 768) + 2 * (768 + 3072)),
-      adapterFusion: 21_252_096, // 12 (3 d² + 2 d)
-      sparseAdapter: 12 * 2 * (2 * 64 * 768 + 64 + 768),
+      "adapter-fusion": 21_252_096, // 12 (3 d² + 2 d)
+      "sparse-adapter": 12 * 2 * (2 * 64 * 768 + 64 + 768),
       spot: 76_800,
       ipt: 250,
-      attentionFusion: 768,
+      "attention-fusion": 768,
       xlora: 768 * 2 + 2,
-      trainableTokens: 10 * 768,
+      "trainable-tokens": 10 * 768,
       only: 12 * 768 * 768,
     };
     const facts = factsOn(BERT_BASE, Object.keys(wanted));
@@ -282,11 +300,11 @@ Deno.test("methods made of trained parts, or of weights and data, have the count
     assert.equal(facts.get("eva")!.storage, 4 * lora);
     // Two adapters down and up; the fusion's keys of both, its query and its value.
     const [d, r] = [768, 48];
-    assert.equal(facts.get("adapterFusion")!.multiplyAdds.extra, 12 * (2 * 2 * r * d + (2 + 1 + 1) * d * d));
+    assert.equal(facts.get("adapter-fusion")!.multiplyAdds.extra, 12 * (2 * 2 * r * d + (2 + 1 + 1) * d * d));
     // The decoded prompt is what remains of IPT.
     assert.equal(facts.get("ipt")!.kept.trainable, 76_800);
     assert.equal(facts.get("ipt")!.storage, 4 * 76_800);
-    assert.equal(facts.get("attentionFusion")!.backward.reached, 0);
+    assert.equal(facts.get("attention-fusion")!.backward.reached, 0);
   }));
 
 Deno.test("on a small model with a short context, methods have sizes that fit it, and say which", () =>
@@ -303,17 +321,17 @@ Deno.test("on a small model with a short context, methods have sizes that fit it
     });
     const rows = new Map(tableRows(model, {}).map((row) => [row.name, row]));
     const refused = [...rows.values()].flatMap((row) => "refused" in row ? [row.name] : []);
-    assert.deepEqual(refused, ["crossAttention", "s4"]); // no encoder, fewer blocks than groups
+    assert.deepEqual(refused, ["s4", "cross-attention"]); // no encoder, fewer blocks than groups
     // q [30, 36] and v [10, 36] in three layers; 16 rows leave 16 of the 32 positions to the text.
     const wanted: Readonly<Record<string, readonly [setting: string, trainable: number]>> = {
       oft: ["blocks of 36 on q and v", 3 * 2 * (36 * 35 / 2)],
       miss: ["r 36 on q and v", 3 * 36 * (30 + 10)],
       fourierft: ["360 frequencies on q and v", 3 * 2 * 360],
-      promptTuning: ["16 rows", 16 * 36],
+      "prompt-tuning": ["16 rows", 16 * 36],
       spot: ["16 rows of another task", 16 * 36],
       // Both adapters of a block: (36 · 12 / 12 + 12³) and a bias each way; 7 norms.
-      phmAdapter: ["r d/3, n 12, and norms", 3 * 2 * (2 * (36 + 12 ** 3) + 12 + 36) + 7 * 36],
-      pTuningV2: ["8 rows", 3 * 2 * 8 * 10],
+      "phm-adapter": ["r d/3, n 12, and norms", 3 * 2 * (2 * (36 + 12 ** 3) + 12 + 36) + 7 * 36],
+      "p-tuning-v2": ["8 rows", 3 * 2 * 8 * 10],
     };
     for (const [name, [setting, trainable]] of Object.entries(wanted)) {
       const row = rows.get(name)!;
@@ -354,10 +372,10 @@ Deno.test("graft methods prints the table, and one line for what is wrong", asyn
     assert.equal(plain.code, 0);
     assert.match(plain.said, /^method .*MAdds\/token\n/);
     assert.match(plain.said, /\nlora +r 8 on q and v +R +4,096 +0\.15 /);
-    assert.match(plain.said, /\ncrossAttention .* not on this model\n/);
+    assert.match(plain.said, /\ncross-attention .* not on this model\n/);
     assert.match(
       plain.complaints,
-      /^crossAttention: Cannot place cross-attention on bert: it has no attention/,
+      /^cross-attention: Cannot place cross-attention on bert: it has no attention/,
     );
     const article = await run("--config", config, "--only", "ia3", "--article");
     assert.match(article.said, /No overhead ≠ Extra gating/);
@@ -366,7 +384,9 @@ Deno.test("graft methods prints the table, and one line for what is wrong", asyn
     for (const model of [BERT_BASE, T5_BASE]) {
       Deno.writeTextFileSync(config, JSON.stringify({ ...model, num_hidden_layers: 2, num_layers: 2 }));
       const all = (await run("--config", config, "--article")).said.split("\n");
-      const differing = all.filter((line) => /^[a-z]\w* .* ≠ /.test(line)).map((line) => line.split(" ")[0]!);
+      const differing = all.filter((line) => /^[a-z][\w-]* .* ≠ /.test(line)).map((line) =>
+        line.split(" ")[0]!
+      );
       assert.ok(differing.length > 10);
       for (const name of differing) assert.ok(all.some((line) => line.startsWith(`  ${name}: `)), name);
     }
@@ -377,7 +397,7 @@ Deno.test("graft methods prints the table, and one line for what is wrong", asyn
     assert.equal(wrong.code, 2);
     assert.match(
       wrong.complaints,
-      /^UsageError: Expected --only to name methods of the table but found "magic": there are fullFineTune/,
+      /^UsageError: The method "magic" is not known \(graft methods lists all\)/,
     );
   } finally {
     Deno.removeSync(folder, { recursive: true });

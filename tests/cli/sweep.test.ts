@@ -177,7 +177,7 @@ Deno.test("graft sweep says what is wrong before it creates anything", async () 
     ["--grid seed=0,1", /Expected --seeds 0,1 instead/],
     ["--grid packing=yes,no", /Expected --grid packing=true,false but found "yes"/],
     ["--grid optimizer=adamw,adam", /--grid optimizer: Allowed choices are adamw/],
-    ["--grid method=lora,foo", /--grid method: There is no method "foo"/],
+    ["--grid method=lora,foo", /The method "foo" is not known/],
     ["--grid rank=2..8", /is a range: say how many points to draw with --random/],
     ["--grid rank=8..2 --random 2", /Expected a range from a number above 0 to a larger one/],
     ["--grid rank=2,4 --random 0", /Expected an integer from 1 but found "0"/],

@@ -17,7 +17,7 @@ Deno.test("graft says what is wrong with arguments and ends with code 2", async 
   const cases: readonly (readonly [string, RegExp])[] = [
     [
       "finetune --method foo",
-      /'--method <name>' argument 'foo' is invalid.*There is no method "foo": there are lora, .*ia3, .*full$/,
+      /^graft: The method "foo" is not known \(graft methods lists all\)$/,
     ],
     ["finetune --options [1]", /Expected a JSON object such as '\{"rank": 4\}' but found "\[1\]"/],
     ["finetune --rank 0", /Expected an integer from 1 but found "0"/],

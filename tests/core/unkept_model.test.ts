@@ -40,8 +40,6 @@ import {
   weightLeaves,
   weightUpdates,
 } from "../../core/mod.ts";
-import { namedMethod } from "../../io/records/named_method.ts";
-import { type BuiltMethod, METHOD_OPTIONS } from "../../io/records/method_options.ts";
 import { saveAdapter, saveModel } from "../../io/mod.ts";
 import {
   adapterMask,
@@ -88,7 +86,7 @@ import {
 import { reference } from "../../ops/reference/mod.ts";
 import { inFolder } from "../support/folder.ts";
 import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
-import { OPTIONS } from "../support/method_options.ts";
+import { CREATED, created, namedMethod } from "../support/method_options.ts";
 
 /** What a function is tried on. */
 interface Given {
@@ -366,14 +364,16 @@ function unkept(tiny: (backend: Model["backend"], key: number) => Model): Model 
   return { ...made, weights, tokenizer, dispose: () => {} };
 }
 
-for (const name of Object.keys(METHOD_OPTIONS) as BuiltMethod[]) {
-  if (name === "crossAttention") continue; // of models with an encoder
+for (const definition of CREATED) {
+  const { name } = definition;
+  if (name === "cross-attention") continue; // of models with an encoder
   Deno.test(`${name}: parameters of an unkept model are the caller's, to free`, async () => {
     const model = unkept(name.startsWith("fused") ? tinyGpt2 : tinyLlama);
     const held = weightLeaves(model.weights);
     const numbers = await Promise.all(held.map(([, t]) => read(t)));
-    const { dtype: _, ...options } = (OPTIONS[name] ?? {}) as Record<string, never>;
-    const method = namedMethod(name, name === "only" ? { parameters: ["norm.weight"] } as never : options);
+    const method = name === "only"
+      ? namedMethod(name, { parameters: ["norm.weight"] })
+      : created(definition, model.spec);
     for (const turn of ["first", "second"]) {
       const adapter = adapt(model, method, 1);
       dispose(forward(graft(model, adapter), BATCH).logits);

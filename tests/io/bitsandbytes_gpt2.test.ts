@@ -176,7 +176,7 @@ Deno.test("methods that change a weight itself see a quantized GPT-2's in its ch
     const path = "transformer.h.0.attn.c_attn.weight";
     for (const method of [fullFineTune(), diffPruning({ sparsity: 0.5 })]) {
       const adapter = adapt(model, method);
-      const leaf = lookup(adapter.params as never, method.name === "diffPruning" ? `${path}.delta` : path);
+      const leaf = lookup(adapter.params as never, method.name === "diff-pruning" ? `${path}.delta` : path);
       assert.deepEqual((leaf as Tensor).shape, [20, 60], method.name);
       assertClose(await logitsOf(graft(model, adapter)), await logitsOf(model), 1e-5, method.name);
       const merged = merge(model, adapter, { dtype: "f32" });

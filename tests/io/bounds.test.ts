@@ -31,8 +31,6 @@ import {
 import { loadAdapter } from "../../io/load_adapter.ts";
 import { loadModel } from "../../io/load_model.ts";
 import { modelOfAdapter } from "../../io/layer_replication.ts";
-import { type BuiltMethod, METHOD_OPTIONS } from "../../io/records/method_options.ts";
-import { namedMethod } from "../../io/records/named_method.ts";
 import { saveAdapter } from "../../io/save_adapter.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { GOLDEN, PEFT_FOLDERS, PEFT_PROMPT_FOLDERS } from "../support/golden.ts";
@@ -44,7 +42,7 @@ import {
   type Path,
   withValue,
 } from "../support/hostile_counts.ts";
-import { OPTIONS } from "../support/method_options.ts";
+import { CREATED, created, namedMethod } from "../support/method_options.ts";
 import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
 import { baseOf, hubModel } from "./adapterhub/cases.ts";
 import { inFolder } from "../support/folder.ts";
@@ -200,9 +198,10 @@ Deno.test("no count in a folder of our own takes all memory or all time", async 
   const [llama, gpt2] = [tinyLlama(backend, 1), tinyGpt2(backend, 1)];
   const t5 = await loadModel(`${GOLDEN}encoders/t5`, { backend });
   const seen = new Set<string>();
-  for (const name of Object.keys(METHOD_OPTIONS) as BuiltMethod[]) {
-    const model = name === "crossAttention" ? t5 : name.startsWith("fused") ? gpt2 : llama;
-    const adapter = adapt(model, namedMethod(name, (OPTIONS[name] ?? {}) as Record<string, never>), 0);
+  for (const definition of CREATED) {
+    const { name } = definition;
+    const model = name === "cross-attention" ? t5 : name.startsWith("fused") ? gpt2 : llama;
+    const adapter = adapt(model, created(definition, model.spec), 0);
     await inFolder(async (parent) => {
       await saveAdapter(`${parent}/a`, adapter, model, { format: "graft" });
       await tryFolder(
@@ -256,7 +255,9 @@ Deno.test("counts of our own records are refused by file, option and bound, in p
       );
       const error = await cheaply(name, () => loadOnto(folder, model));
       assert.ok(error instanceof RangeError, `${error}`);
-      assert.equal(error.message, `Expected "${name}" in ${path} to be at most ${most} but found ${found}`);
+      assert.ok(error.message.startsWith(`Cannot read ${path}: Expected `), error.message);
+      assert.ok(error.message.includes(`"${name.split(".").at(-1)}"`), error.message);
+      assert.match(error.message, new RegExp(`at most ${most}\\b.* but found .*${found}`));
     }
   });
   dispose(adapter.params);

@@ -26,8 +26,6 @@ import { exists } from "../../io/inspect_contents.ts";
 import { modelOfAdapter } from "../../io/layer_replication.ts";
 import { loadAdapter } from "../../io/load_adapter.ts";
 import { loadModel } from "../../io/load_model.ts";
-import { namedMethod } from "../../io/records/named_method.ts";
-import { type BuiltMethod, METHOD_OPTIONS } from "../../io/records/method_options.ts";
 import { saveAdapter, type SaveAdapterOptions } from "../../io/save_adapter.ts";
 import {
   adapterFusion,
@@ -55,7 +53,7 @@ import { assertNoLeak } from "../support/assert.ts";
 import { inFolder } from "../support/folder.ts";
 import { GOLDEN, PEFT_FOLDERS, PEFT_PROMPT_FOLDERS } from "../support/golden.ts";
 import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
-import { OPTIONS } from "../support/method_options.ts";
+import { CREATED, created, namedMethod } from "../support/method_options.ts";
 import { baseOf, folderBatch, hubLabels, hubModel } from "./adapterhub/cases.ts";
 
 const FORMS: Readonly<Record<string, SaveAdapterOptions>> = {
@@ -155,23 +153,21 @@ const movedOn = (model: Model, method: Method): Adapter => ({
   ),
 });
 
-for (const name of Object.keys(METHOD_OPTIONS) as BuiltMethod[]) {
+for (const definition of CREATED) {
+  const { name } = definition;
   Deno.test(`gradients of ${name} are saved as they are, or refused`, () =>
     assertNoLeak(async () => {
       const backend = reference();
-      const model = name === "crossAttention"
+      const model = name === "cross-attention"
         ? await loadModel(`${GOLDEN}encoders/t5`, { backend })
         : name.startsWith("fused")
         ? tinyGpt2(backend, 1)
         : tinyLlama(backend, 1);
       // A copied start of DeLoRA is refused by PEFT folders whatever its parameters are.
-      const { dtype: _, ...options } = (name === "delora" ? { rank: 2 } : OPTIONS[name] ?? {}) as Record<
-        string,
-        never
-      >;
-      const adapter = movedOn(model, namedMethod(name, options));
+      const method = name === "delora" ? namedMethod(name, { rank: 2 }) : created(definition, model.spec);
+      const adapter = movedOn(model, method);
       const labels = hubLabels("t5");
-      const batch = name === "crossAttention" ? { ...folderBatch("t5_lora"), labels } : TEXT;
+      const batch = name === "cross-attention" ? { ...folderBatch("t5_lora"), labels } : TEXT;
       await check(name, model, adapter, batch);
       dispose(adapter.params);
       model.dispose();

@@ -25,8 +25,6 @@ import {
 import { inspectPath } from "../../io/inspect.ts";
 import { loadAdapter } from "../../io/load_adapter.ts";
 import { loadModel } from "../../io/load_model.ts";
-import { type BuiltMethod, METHOD_OPTIONS } from "../../io/records/method_options.ts";
-import { namedMethod } from "../../io/records/named_method.ts";
 import { refusedByPeft, saveAdapter } from "../../io/save_adapter.ts";
 import {
   adapterFusion,
@@ -59,7 +57,7 @@ import { add, normal } from "../../ops/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertNoLeak } from "../support/assert.ts";
 import { GOLDEN } from "../support/golden.ts";
-import { OPTIONS } from "../support/method_options.ts";
+import { CREATED, created, namedMethod } from "../support/method_options.ts";
 import { tinyGpt2, tinyLlama } from "../support/tiny_models.ts";
 
 const BATCH = { inputIds: [[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]] };
@@ -146,10 +144,11 @@ Deno.test("saveAdapter() in graft's own form then loadAdapter() is the identity 
     const model = tinyLlama(backend, 1);
     const t5 = await loadModel(`${GOLDEN}encoders/t5`, { backend });
     const gpt2 = tinyGpt2(backend, 1);
-    for (const name of Object.keys(METHOD_OPTIONS) as BuiltMethod[]) {
+    for (const definition of CREATED) {
+      const { name } = definition;
       if (name === "loftq") continue; // its base is part of it, see below
-      const own = name === "crossAttention" ? t5 : name.startsWith("fused") ? gpt2 : model;
-      const method = namedMethod(name, (OPTIONS[name] ?? {}) as Record<string, never>);
+      const own = name === "cross-attention" ? t5 : name.startsWith("fused") ? gpt2 : model;
+      const method = created(definition, own.spec);
       const adapter = moved(method, own);
       try {
         if (own === model) await assertSame(model, adapter);

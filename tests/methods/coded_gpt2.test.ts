@@ -3,7 +3,7 @@
  * shapes, and an adapter computes on the codes what it computes on what they say. Tolerance: 1e-5 of the largest logit, for f32 sums.
  */
 import assert from "node:assert/strict";
-import { TABLE } from "../../tuning/published_settings.ts";
+import { publishedMethods } from "../../tuning/published.ts";
 import {
   type Adapter,
   bytesOf,
@@ -28,7 +28,7 @@ const coded = quantize(base, { dtype: "nf4" });
 const plain = dequantize(coded);
 
 /** What the table has for other models. */
-const ELSEWHERE = ["crossAttention", "s4"];
+const ELSEWHERE = ["cross-attention", "s4"];
 
 async function logitsOf(model: Model): Promise<Float32Array> {
   return await read(forward(model, { inputIds: [[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]] }).logits);
@@ -47,7 +47,7 @@ async function moved(params: Tree): Promise<void> {
 const shapesOf = (params: Tree): readonly string[] =>
   leaves(params).map(([path, t]) => `${path} ${t.shape.join(" × ")}`);
 
-for (const { name, setting, make } of TABLE.filter(({ name }) => !ELSEWHERE.includes(name))) {
+for (const { name, setting, make } of publishedMethods().filter(({ name }) => !ELSEWHERE.includes(name))) {
   Deno.test(`${name} (${setting(plain)}) computes the same on a quantized GPT-2 and on its decoded weights`, async () => {
     const method = make(plain);
     const params = method.init({ model: plain, key: 1 }) as Tree;

@@ -142,7 +142,7 @@ Deno.test("layers left out that are no layers of the model are refused, and name
     dispose(adapt(model, lora({ rank: 2, targets: "all-linear", exclude: ["lm_head"] })).params);
     assert.throws(
       () => adapt(model, lora({ targets: "all-linears" as "all-linear" })),
-      /^TypeError: Expected targets to be a list of names, .* but found "all-linears"$/,
+      /^RangeError: Expected lora.s option "targets" to be "all-linear" or a list of names or .* but found "all-linears"$/,
     );
     model.dispose();
   }));
@@ -150,8 +150,14 @@ Deno.test("layers left out that are no layers of the model are refused, and name
 Deno.test("ranks and α of patterns are refused by the pattern's name", () => {
   for (const factory of [lora, dora, loha, lokr, adalora]) {
     const refused: readonly (readonly [object, RegExp])[] = [
-      [{ rankPattern: { q_proj: -1 } }, /rankPattern.* to be .*a positive integer.* but found .*-1/],
-      [{ rankPattern: { q_proj: 1.5 } }, /rankPattern.* to be .*a positive integer.* but found .*1\.5/],
+      [
+        { rankPattern: { q_proj: -1 } },
+        /rankPattern.* to be .*a (positive|non-negative) integer.* but found .*-1/,
+      ],
+      [
+        { rankPattern: { q_proj: 1.5 } },
+        /rankPattern.* to be .*a (positive|non-negative) integer.* but found .*1\.5/,
+      ],
       [{ alpha: NaN }, /alpha.* to be a .*number.* but found NaN/],
     ];
     for (const [options, message] of refused) assert.throws(() => factory(options as never), message);

@@ -270,7 +270,7 @@ Deno.test("recipes refuse budgets and shares that leave nothing, before any trai
       );
       await assert.rejects(
         trainLtSft(model, rows, { ...stages, elements: 5, frozen: /.*/ }),
-        /^RangeError: Cannot place ltSft: every weight is frozen$/,
+        /^RangeError: Cannot place lt-sft: every weight is frozen$/,
       );
       await assert.rejects(
         trainLtSft(model, rows, { ...stages, elements: 1e6 }),
@@ -286,7 +286,7 @@ Deno.test("recipes refuse budgets and shares that leave nothing, before any trai
       );
       assert.throws(
         () => diffPruning({ sparsity: -1 }),
-        /^RangeError: Expected sparsity to be 0 or more but found -1$/,
+        /^RangeError: Expected diff-pruning's option "sparsity" to be a number of at least 0 but found -1$/,
       );
       model.dispose();
     })));

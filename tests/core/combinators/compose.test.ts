@@ -34,7 +34,7 @@ import {
   prefixTuning,
   type SparseMask,
 } from "../../../methods/mod.ts";
-import { add, multiply, sum } from "../../../ops/mod.ts";
+import { add, multiply, sum, zeros } from "../../../ops/mod.ts";
 import { reference } from "../../../ops/reference/mod.ts";
 import { assertNoLeak } from "../../support/assert.ts";
 import { tinyLlama } from "../../support/tiny_models.ts";
@@ -188,9 +188,15 @@ Deno.test("scaled() refuses a factor that is no number", () => {
 
 Deno.test("adapt() names the options that make more parameters than there is memory", () =>
   onTiny((model) => {
+    const wide: Method = {
+      name: "wide",
+      config: { width: 1e9 },
+      init: ({ model }) => ({ wide: zeros([1e9, 1e9], model.backend) }),
+      edits: () => [],
+    };
     assert.throws(
-      () => adapt(model, lora({ rank: 1e9 })),
-      /Cannot make the parameters of lora \{"rank":1000000000\}: Cannot allocate/,
+      () => adapt(model, wide),
+      /Cannot make the parameters of wide \{"width":1000000000\}: Cannot allocate/,
     );
   }));
 
@@ -235,7 +241,7 @@ Deno.test("at() limits methods that bring weights or masks of their own, fresh a
     const nowhere = at(layers(7), fishMask({ mask }));
     assert.throws(
       () => adapt(model, nowhere),
-      /The mask of fishMask has no element at the places it is limited to/,
+      /The mask of fish-mask has no element at the places it is limited to/,
     );
   }));
 

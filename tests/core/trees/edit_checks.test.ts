@@ -1,6 +1,6 @@
 /** An adapter of another model is refused with the place at which it does not fit, never by an error of the language. */
 import assert from "node:assert/strict";
-import { TABLE } from "../../../tuning/published_settings.ts";
+import { publishedMethods } from "../../../tuning/published.ts";
 import {
   adapt,
   type Adapter,
@@ -41,7 +41,7 @@ Deno.test("every method of the table says what is wrong when its adapter meets a
   const model = tinyLlama(backend, 1);
   let refused = 0;
   for (const other of [tinyGpt2(backend, 1), tinyT5(backend, 2), tinyLlama(backend, 3, { width: 16 })]) {
-    for (const { name, make } of TABLE) {
+    for (const { name, make } of publishedMethods()) {
       let adapter: Adapter;
       try {
         adapter = adapt(other, make(other));
@@ -110,7 +110,7 @@ Deno.test("an adapter of a deeper model is refused by the name of a parameter wh
   const backend = reference();
   for (const tiny of [tinyLlama, tinyGpt2, tinyT5]) {
     const [deeper, model] = [tiny(backend, 1, { layers: 3 }), tiny(backend, 1)];
-    for (const { name, make } of TABLE) {
+    for (const { name, make } of publishedMethods()) {
       let adapter: Adapter;
       try {
         adapter = adapt(deeper, make(deeper));

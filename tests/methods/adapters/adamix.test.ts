@@ -12,7 +12,7 @@ import {
   scope,
 } from "../../../core/mod.ts";
 import { adamix, adamixRoute } from "../../../methods/mod.ts";
-import { adamixGradients, adamixKeys } from "../../../recipes/adamix.ts";
+import { adamixGradients, adamixKeys } from "../../../methods/adapters/adamix_loss.ts";
 import { assertClose } from "../../support/assert.ts";
 import { badOptions, misfits } from "../../support/bad_options.ts";
 import { goldenNumbers } from "../../support/golden.ts";

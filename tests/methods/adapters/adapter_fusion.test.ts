@@ -16,7 +16,8 @@ import {
   type Synchronous,
   type Tree,
 } from "../../../core/mod.ts";
-import { adapterFusion, adapterFusionDefinition, houlsby, lora, pfeiffer } from "../../../methods/mod.ts";
+import { adapterFusion, houlsby, lora, pfeiffer } from "../../../methods/mod.ts";
+import { adapterFusionDefinition } from "../../../methods/adapters/adapter_fusion.ts";
 import { multiply } from "../../../ops/mod.ts";
 import { reference } from "../../../ops/reference/mod.ts";
 import { adapterHubCase } from "../../support/adapter_hub_case.ts";

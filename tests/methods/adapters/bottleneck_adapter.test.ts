@@ -77,7 +77,7 @@ Deno.test("bottleneckAdapter() refuses options out of range, and sizes that do n
   const cases: readonly (readonly [BottleneckAdapterOptions, RegExp])[] = [
     [{ reduction: 0 }, /option "reduction" to be a number above 0 or .* but found 0/],
     [{ reduction: { default: 4, 1: -1 } }, /option "reduction" to be a number above 0 or .* but found .*-1/],
-    [{ scale: NaN }, /option "scale" to be a number other than 0 or "learned" or "channel" but found NaN/],
+    [{ scale: NaN }, /option "scale" to be a number or "learned" or "channel" but found NaN/],
     [{ dropout: 1 }, /option "dropout" to be a number from 0 up to 1 but found 1/],
     [{ branchDropout: -0.1 }, /option "branchDropout" to be a number from 0 up to 1 but found -0\.1/],
     [

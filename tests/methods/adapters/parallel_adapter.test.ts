@@ -63,7 +63,7 @@ printedShares("parallelAdapter()", [
 badOptions("parallelAdapter()", [
   [
     () => parallelAdapter({ scale: NaN }),
-    /Expected parallel-adapter's option "scale" to be a number other than 0 or "learned" but found NaN/,
+    /Expected parallel-adapter's option "scale" to be a number or "learned" but found NaN/,
   ],
   [
     () => parallelAdapter({ dropout: 1 }),

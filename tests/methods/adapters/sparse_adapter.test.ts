@@ -20,15 +20,8 @@ import {
   type Synchronous,
   type Tree,
 } from "../../../core/mod.ts";
-import {
-  adapterMask,
-  houlsby,
-  lets,
-  lora,
-  mam,
-  sparseAdapter,
-  sparseAdapterDefinition,
-} from "../../../methods/mod.ts";
+import { adapterMask, houlsby, lets, lora, mam, sparseAdapter } from "../../../methods/mod.ts";
+import { sparseAdapterDefinition } from "../../../methods/adapters/sparse_adapter.ts";
 import { less, normal } from "../../../ops/mod.ts";
 import { reference } from "../../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../../support/assert.ts";

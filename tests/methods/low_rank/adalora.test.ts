@@ -169,8 +169,11 @@ Deno.test("adalora() names options that cannot be", () => {
     () => adalora({ totalSteps: 5, initialSteps: 3, finalSteps: 2 }),
     /leave some of the 5 steps/,
   );
-  assert.throws(() => adalora({ interval: 0 }), /interval to be a positive integer/);
-  assert.throws(() => adalora({ orthogonality: -1 }), /orthogonality to be 0 or more/);
+  assert.throws(() => adalora({ interval: 0 }), /option "interval" to be a positive integer but found 0$/);
+  assert.throws(
+    () => adalora({ orthogonality: -1 }),
+    /option "orthogonality" to be a number of at least 0 but found -1$/,
+  );
 });
 
 publishedCount(

@@ -28,8 +28,11 @@ goldenMethods(CASES);
 goldenStarts(CASES);
 
 misfits("delora()", [
-  [() => delora({ rank: 0 }), /rank to be a positive integer but found 0/],
-  [() => delora({ lambda: Infinity }), /lambda to be a finite number but found Infinity/],
-  [() => delora({ lambdaPattern: { q_proj: NaN } }), /lambdaPattern "q_proj" to be a finite number/],
+  [() => delora({ rank: 0 }), /^Expected delora.s option "rank" to be a positive integer.* but found 0$/],
+  [() => delora({ lambda: Infinity }), /option "lambda" to be a number but found Infinity$/],
+  [
+    () => delora({ lambdaPattern: { q_proj: NaN } }),
+    /option "lambdaPattern" to be an object, each value a number but found {"q_proj":null}$/,
+  ],
   [() => delora({ lambdaPattern: { nope: 2 } }), /lambdaPattern "nope" matches none/],
 ]);

@@ -83,7 +83,10 @@ Deno.test("dora() on nf4 takes the norm of the decoded weight", () =>
   }));
 
 badOptions("dora()", [
-  [() => dora({ rank: 1.5 }), "Expected rank to be a positive integer but found 1.5"],
+  [
+    () => dora({ rank: 1.5 }),
+    /^Expected dora.s option "rank" to be a positive integer of at most 65536 but found 1.5$/,
+  ],
   [() => dora({ branchBias: true }), "Cannot give DoRA a branchBias: set it to false"],
 ]);
 publishedCount("dora() has LoRA's counts and a magnitude an output on LLaMA-7B", () => {

@@ -156,7 +156,10 @@ Deno.test("eva() refuses the ranks that lora() refuses, before it looks at a bat
   for (const rank of [0, -1, 1.5, NaN]) {
     await assert.rejects(
       eva(model, [{ inputIds: [[1, 2, 3]] }], { rank }),
-      { name: "RangeError", message: `Expected rank to be a positive integer but found ${rank}` },
+      {
+        name: "RangeError",
+        message: `Expected lora's option "rank" to be a positive integer of at most 65536 but found ${rank}`,
+      },
     );
   }
   model.dispose();

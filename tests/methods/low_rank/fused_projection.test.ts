@@ -100,10 +100,19 @@ Deno.test("fusedLora() and fusedIa3() refuse parts that are none, and models wit
   for (const make of [fusedLora, fusedIa3]) {
     assert.throws(() => make({ parts: [] }), /query, key, value, each once, but found none/);
     assert.throws(() => make({ parts: ["key", "key"] }), /each once, but found key, key/);
-    assert.throws(() => make({ parts: ["output" as "key"] }), /but found output/);
-    assert.throws(() => adapt(model, make()), /Cannot place fused\w+: the model has no fused projection/);
+    assert.throws(
+      () => make({ parts: ["output" as "key"] }),
+      /each "query", "key" or "value" but found \["output"\]/,
+    );
+    assert.throws(() => adapt(model, make()), /Cannot place fused-\w+: the model has no fused projection/);
   }
-  assert.throws(() => fusedLora({ rank: 0 }), /rank to be a positive integer but found 0/);
-  assert.throws(() => fusedLora({ dropout: 1 }), /dropout from 0 up to 1/);
+  assert.throws(
+    () => fusedLora({ rank: 0 }),
+    /option "rank" to be a positive integer of at most 65536 but found 0/,
+  );
+  assert.throws(
+    () => fusedLora({ dropout: 1 }),
+    /option "dropout" to be a number from 0 up to 1 but found 1/,
+  );
   model.dispose();
 });

@@ -30,7 +30,7 @@ methodLaws("glora() of vectors and constants", {
 
 misfits("glora()", [
   [() => glora({ targets: ["wte"] }), /^Cannot put glora on the embedding "transformer\.wte"/],
-  [() => glora({ rank: 0.5 }), /^Expected rank to be a positive integer but found 0\.5$/],
+  [() => glora({ rank: 0.5 }), /^Expected glora.s option "rank" to be a positive integer.* but found 0\.5$/],
   [
     () => glora({ a: "none", b: "none", c: "none", d: "none", e: "none" }),
     /^Expected one of a, b, c, d and e to be something but found none$/,

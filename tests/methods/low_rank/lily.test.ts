@@ -84,8 +84,11 @@ goldenMethods({
 }, { merging: "apart" });
 
 badOptions("lily()", [
-  [() => lily({ stride: 0 }), /^Expected stride to be a positive integer but found 0$/],
-  [() => lily({ experts: 1 }), /^Expected experts to be an integer of 2 or more but found 1$/],
+  [() => lily({ stride: 0 }), /^Expected lily.s option "stride" to be a positive integer.* but found 0$/],
+  [
+    () => lily({ experts: 1 }),
+    /^Expected lily.s option "experts" to be an integer of 2 or more of at most 4096 but found 1$/,
+  ],
 ]);
 misfits("lily()", [
   [

@@ -90,8 +90,14 @@ Deno.test("a folder whose patterns overlap loads as PEFT reads it: the first one
   }));
 
 badOptions("lora()", [
-  [() => lora({ rank: 0 }), "Expected rank to be a positive integer but found 0"],
-  [() => lora({ dropout: 1 }), "Expected dropout from 0 up to 1 but found 1"],
+  [
+    () => lora({ rank: 0 }),
+    /^Expected lora.s option "rank" to be a positive integer of at most 65536 but found 0$/,
+  ],
+  [
+    () => lora({ dropout: 1 }),
+    /^Expected lora.s option "dropout" to be a number from 0 up to 1 but found 1$/,
+  ],
 ]);
 publishedCount("lora() has the counts of its paper and of what uses it", () => {
   // GPT-3's queries and values are those of any model of width 12,288 and 96 layers.

@@ -16,7 +16,7 @@ Deno.test("loraPlus() rates: λ for B and vectors, 1 for A, its own for an embed
   assert.ok(Math.abs(rate("model.embed_tokens.b") - 1e-4) < 1e-12);
   dispose(params);
   model.dispose();
-  assert.throws(() => loraPlus({ ratio: 0 }), /ratio to be over 0/);
+  assert.throws(() => loraPlus({ ratio: 0 }), /option "ratio" to be a number above 0 but found 0$/);
 });
 
 loraByAnotherName("loraPlus", "lora_plus", loraPlus(GOLDEN_LORA), loraPlus({ rank: 2 }));

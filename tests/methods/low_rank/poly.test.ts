@@ -89,7 +89,7 @@ Deno.test("poly() draws its shares in training alone, anew for each key, around 
   }));
 
 misfits("poly()", [
-  [() => poly({ skills: 0 }), /^Expected skills to be a positive integer but found 0$/],
+  [() => poly({ skills: 0 }), /^Expected poly.s option "skills" to be a positive integer.* but found 0$/],
   [() => poly({ pieces: 5 }), /^Cannot cut ".*c_attn" \[36, 12\] in 5 pieces for poly/],
   [() => poly({ targets: ["wte"] }), /^Cannot put poly on the embedding "transformer\.wte"/],
 ], { model: () => tinyGpt2(reference(), 3) });

@@ -85,7 +85,10 @@ goldenMethods({
 });
 
 misfits("pvera()", [
-  [() => pvera({ rank: 0 }), /rank to be a positive integer but found 0/],
-  [() => pvera({ dropout: -1 }), /dropout from 0 up to 1 but found -1/],
+  [() => pvera({ rank: 0 }), /^Expected pvera.s option "rank" to be a positive integer.* but found 0$/],
+  [
+    () => pvera({ dropout: -1 }),
+    /^Expected pvera.s option "dropout" to be a number from 0 up to 1 but found -1$/,
+  ],
 ]);
 onCodes({ "pvera()": pvera({ rank: 3 }) });

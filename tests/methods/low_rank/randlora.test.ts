@@ -49,8 +49,11 @@ goldenMethods({
 });
 
 misfits("randlora()", [
-  [() => randlora({ rank: 0 }), /rank to be a positive integer but found 0/],
-  [() => randlora({ dropout: 1 }), /dropout from 0 up to 1 but found 1/],
-  [() => randlora({ alpha: NaN }), /alpha to be a finite number/],
+  [() => randlora({ rank: 0 }), /^Expected randlora.s option "rank" to be a positive integer.* but found 0$/],
+  [
+    () => randlora({ dropout: 1 }),
+    /^Expected randlora.s option "dropout" to be a number from 0 up to 1 but found 1$/,
+  ],
+  [() => randlora({ alpha: NaN }), /option "alpha" to be a number but found NaN$/],
 ]);
 onCodes({ "randlora()": randlora({ rank: 3 }) });

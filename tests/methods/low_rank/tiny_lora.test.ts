@@ -155,8 +155,11 @@ methodLaws("tinyLora() of one vector", {
 });
 
 misfits("tinyLora()", [
-  [() => tinyLora({ dimension: 0 }), /dimension to be a positive integer but found 0/],
-  [() => tinyLora({ tying: 1.5 }), /tying from 0 to 1 but found 1.5/],
-  [() => tinyLora({ targets: ["embed_tokens"] }), /tinyLora on the embedding "model.embed_tokens"/],
+  [
+    () => tinyLora({ dimension: 0 }),
+    /^Expected tiny-lora.s option "dimension" to be a positive integer.* but found 0$/,
+  ],
+  [() => tinyLora({ tying: 1.5 }), /option "tying" to be a number from 0 to 1 but found 1.5$/],
+  [() => tinyLora({ targets: ["embed_tokens"] }), /tiny-lora on the embedding "model.embed_tokens"/],
 ]);
 onCodes({ "tinyLora()": tinyLora({ dimension: 3 }) });

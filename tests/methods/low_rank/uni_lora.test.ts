@@ -25,7 +25,13 @@ goldenMethods({
 });
 
 misfits("uniLora()", [
-  [() => uniLora({ dimension: 0 }), /dimension to be a positive integer but found 0/],
-  [() => uniLora({ projectionSeed: -1 }), /projectionSeed to be a non-negative integer/],
+  [
+    () => uniLora({ dimension: 0 }),
+    /^Expected uni-lora.s option "dimension" to be a positive integer.* but found 0$/,
+  ],
+  [
+    () => uniLora({ projectionSeed: -1 }),
+    /option "projectionSeed" to be a non-negative integer but found -1$/,
+  ],
 ]);
 onCodes({ "uniLora()": uniLora({ dimension: 9, bound: 0.5 }) });

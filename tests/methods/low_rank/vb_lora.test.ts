@@ -33,6 +33,9 @@ goldenMethods({
 misfits("vbLora()", [
   [() => vbLora({ vectors: 2, topK: 3 }), /topK to be at most the 2 vectors of the bank/],
   [() => vbLora({ length: 5 }), /q_proj" \[16, 12\] of vectors of 5: that divides not both sizes/],
-  [() => vbLora({ rank: 1.5 }), /rank to be a positive integer but found 1.5/],
+  [
+    () => vbLora({ rank: 1.5 }),
+    /^Expected vb-lora.s option "rank" to be a positive integer.* but found 1.5$/,
+  ],
 ]);
 onCodes({ "vbLora()": vbLora({ vectors: 5, length: 4, bankBound: 0.5 }) });

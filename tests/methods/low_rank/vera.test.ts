@@ -35,10 +35,16 @@ goldenMethods({
 });
 
 badOptions("vera()", [
-  [() => vera({ initialD: NaN }), /^Expected initialD to be a finite number but found NaN$/],
-  [() => vera({ projectionSeed: 0.5 }), /^Expected projectionSeed to be an integer but found 0/],
+  [() => vera({ initialD: NaN }), /^Expected vera.s option "initialD" to be a number but found NaN$/],
+  [
+    () => vera({ projectionSeed: 0.5 }),
+    /^Expected vera.s option "projectionSeed" to be a non-negative integer but found 0.5$/,
+  ],
 ]);
-misfits("vera()", [[() => vera({ rank: 1.5 }), /rank to be a positive integer but found 1.5/]]);
+misfits("vera()", [[
+  () => vera({ rank: 1.5 }),
+  /^Expected vera.s option "rank" to be a positive integer.* but found 1.5$/,
+]]);
 onCodes({ "vera()": vera({ rank: 3 }) });
 publishedCount("vera() has 43,008 parameters on RoBERTa-base and 61,440 on RoBERTa-large", () => {
   assert.equal(trainableIn(ROBERTA_BASE_LAYERS, vera({ rank: 1024 })), 43_008);

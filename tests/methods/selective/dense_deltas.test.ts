@@ -20,7 +20,7 @@ import {
   weightLeaves,
 } from "../../../core/mod.ts";
 import { denseDeltas } from "../../../methods/selective/dense_deltas.ts";
-import { ltSftLeaves } from "../../../methods/selective/lt_sft.ts";
+import { ltSftLeaves } from "../../../methods/selective/lt_sft_leaves.ts";
 import { ltSft, type SparseMask } from "../../../methods/mod.ts";
 import { assertClose, assertNoLeak } from "../../support/assert.ts";
 import { BACKENDS, withBackend } from "../../support/backends.ts";

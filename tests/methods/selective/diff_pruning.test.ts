@@ -156,11 +156,11 @@ Deno.test("diffPruning() leaves the weights that frozen names as they are, and r
       dispose(params);
       assert.throws(
         () => adapt(model, diffPruning({ frozen: ["wtf.weight"] })),
-        /^RangeError: Cannot place diffPruning: no weight is called "wtf.weight", which frozen names$/,
+        /^RangeError: Cannot place diff-pruning: no weight is called "wtf.weight", which frozen names$/,
       );
       assert.throws(
         () => adapt(model, diffPruning({ frozen: all.map((path) => path.slice(0, -".delta".length)) })),
-        /^RangeError: Cannot place diffPruning: frozen leaves no weight$/,
+        /^RangeError: Cannot place diff-pruning: frozen leaves no weight$/,
       );
       model.dispose();
     })));
@@ -289,13 +289,16 @@ trains("diffPruning()", () => diffPruning({ sparsity: 1e-6 }));
 badOptions("diffPruning()", [
   [
     () => diffPruning({ penalty: "expected" as "sum" }),
-    /^Expected penalty to be sum or product but found "expected"$/,
+    /^Expected diff-pruning.s option "penalty" to be "sum" or "product" but found "expected"$/,
   ],
   [
     () => diffPruning({ structure: "tensors" as "tensor" }),
-    /^Expected structure to be tensor or none but found "tensors"$/,
+    /^Expected diff-pruning.s option "structure" to be "tensor" or "none" but found "tensors"$/,
   ],
-  [() => diffPruning({ initialAlpha: NaN }), /^Expected initialAlpha to be a finite number but f/],
+  [
+    () => diffPruning({ initialAlpha: NaN }),
+    /^Expected diff-pruning.s option "initialAlpha" to be a number but f/,
+  ],
 ]);
 publishedCount(
   "diffPruning() trains 200 % of BERT-large and one gate a tensor, and keeps 1,667,896 at 0.5 %",

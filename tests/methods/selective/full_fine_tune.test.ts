@@ -32,6 +32,10 @@ methodLaws("only() of a norm and a projection", {
 badOptions("only()", [
   [
     () => only({} as OnlyOptions),
+    /^only needs its option "parameters": which weights train/,
+  ],
+  [
+    () => only({ parameters: [] }),
     /^Expected only.s option "parameters" to name at least one weight but found/,
   ],
   [

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { weightLeaves } from "../../../core/mod.ts";
 import { ltSft } from "../../../methods/mod.ts";
-import { ltSftLeaves } from "../../../methods/selective/lt_sft.ts";
+import { ltSftLeaves } from "../../../methods/selective/lt_sft_leaves.ts";
 import { reference } from "../../../ops/reference/mod.ts";
 import { assertNoLeak } from "../../support/assert.ts";
 import { elements } from "../../support/law_counts.ts";
@@ -44,7 +44,7 @@ Deno.test("ltSftLeaves() refuses names of frozen leaves that match nothing", () 
     for (const frozen of [["nrm.weight"], /nrm.*/]) {
       assert.throws(
         () => ltSftLeaves(model, { frozen }),
-        /^RangeError: Cannot place ltSft: no weight is called .*nrm.*, which frozen names$/,
+        /^RangeError: Cannot place lt-sft: no weight is called .*nrm.*, which frozen names$/,
       );
     }
     model.dispose();

@@ -18,7 +18,11 @@ methodLaws("modulesToSave() with a tied head of its own", {
 });
 
 badOptions("modulesToSave()", [
-  [() => modulesToSave({} as ModulesToSaveOptions), "Expected modules to name at least one but found none"],
+  [
+    () => modulesToSave({} as ModulesToSaveOptions),
+    'modules-to-save needs its option "modules": names of modules: lm_head, norm, layers.1.mlp',
+  ],
+  [() => modulesToSave({ modules: [] }), "Expected modules to name at least one but found none"],
 ]);
 
 Deno.test("modulesToSave() refuses a name that matches nothing", () => {

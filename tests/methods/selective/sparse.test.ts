@@ -15,18 +15,18 @@ Deno.test("masks that do not fit are refused by method, leaf and shape", () =>
       const refused: readonly (readonly [SparseMask, RegExp])[] = [
         [
           { leaves: [leaf(5, 1)], whole: [] },
-          /of the mask of \w+ for ".*up_proj\.weight" \[10, 12\] to rise below 120 but found 1 after 5/,
+          /of the mask of [\w-]+ for ".*up_proj\.weight" \[10, 12\] to rise below 120 but found 1 after 5/,
         ],
         [{ leaves: [leaf(5, 5)], whole: [] }, /to rise below 120 but found 5 after 5/],
         [{ leaves: [leaf(1, 500, 2)], whole: [] }, /to rise below 120 but found 500 after 1/],
         [{ leaves: [leaf(-1)], whole: [] }, /to rise below 120 but found -1/],
         [
           { leaves: [leaf(1), leaf(2)], whole: [] },
-          /each leaf once in the mask of \w+ but ".*up_proj\.weight" is there twice/,
+          /each leaf once in the mask of [\w-]+ but ".*up_proj\.weight" is there twice/,
         ],
         [
           { leaves: [leaf(1)], whole: ["classifier.weight"] },
-          /mask of \w+ on this model: it has no weight "classifier\.weight"/,
+          /mask of [\w-]+ on this model: it has no weight "classifier\.weight"/,
         ],
         [
           { leaves: [{ ...leaf(1), shape: [12, 10] }], whole: [] },

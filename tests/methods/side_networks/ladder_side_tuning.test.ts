@@ -135,11 +135,11 @@ Deno.test("ladderSideTuning() refuses sizes that do not divide", () =>
     });
     assert.throws(
       () => ladderSideTuning({ reduction: 0 }),
-      /^RangeError: Expected reduction to be a positive integer/,
+      /^RangeError: Expected ladder-side-tuning.s option "reduction" to be a positive integer/,
     );
     assert.throws(
       () => ladderSideTuning({ temperature: 0 }),
-      /^RangeError: Expected temperature above 0 but found 0/,
+      /^RangeError: Expected ladder-side-tuning.s option "temperature" to be a number above 0 but found 0/,
     );
     model.dispose();
   }));
@@ -151,11 +151,11 @@ Deno.test("ladderSideTuning() refuses places without a stack or without all its 
       kinds.includes(place.kind) || ("layer" in place && place.layer === 0);
     assert.throws(() => adapt(model, at(only(), ladderSideTuning({ reduction: 2 }))), {
       name: "RangeError",
-      message: "Cannot place ladderSideTuning on llama: it needs a stack but found none",
+      message: "Cannot place ladder-side-tuning on llama: it needs a stack but found none",
     });
     assert.throws(
       () => adapt(model, at(only("stack"), ladderSideTuning({ reduction: 2 }))),
-      /^RangeError: Cannot place ladderSideTuning on llama: block 1 of the stack "model" is not among its places/,
+      /^RangeError: Cannot place ladder-side-tuning on llama: block 1 of the stack "model" is not among its places/,
     );
     model.dispose();
   }));
@@ -292,7 +292,7 @@ Deno.test("ladderSideTuning() of a model with other blocks is refused by the blo
       assert.throws(() => graft(model, adapter), {
         name: "RangeError",
         message:
-          `Cannot place ladderSideTuning on llama: its side network has no block "${block}", so it was made for another model`,
+          `Cannot place ladder-side-tuning on llama: its side network has no block "${block}", so it was made for another model`,
       });
       dispose(adapter.params);
       source.dispose();

@@ -15,7 +15,8 @@ import {
   type Tree,
 } from "../../../core/mod.ts";
 import { knownMethods } from "../../../io/records/known_methods.ts";
-import { ipt, iptAutoencoder, iptDefinition, lora, promptTuning } from "../../../methods/mod.ts";
+import { ipt, iptAutoencoder, lora, promptTuning } from "../../../methods/mod.ts";
+import { iptDefinition } from "../../../methods/soft_prompts/ipt.ts";
 import { multiply } from "../../../ops/mod.ts";
 import { reference } from "../../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../../support/assert.ts";

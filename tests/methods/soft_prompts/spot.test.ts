@@ -1,14 +1,8 @@
 /** spot(): the laws of methods and golden cases. */
 import assert from "node:assert/strict";
 import { dispose, type Method, read, type Tensor } from "../../../core/mod.ts";
-import {
-  lora,
-  promptTuning,
-  rankSources,
-  sourceWeights,
-  spot,
-  spotDefinition,
-} from "../../../methods/mod.ts";
+import { lora, promptTuning, rankSources, sourceWeights, spot } from "../../../methods/mod.ts";
+import { spotDefinition } from "../../../methods/soft_prompts/spot.ts";
 import { reference } from "../../../ops/reference/mod.ts";
 import { bestSource } from "../../../recipes/soft_prompts.ts";
 import { assertClose, assertNoLeak } from "../../support/assert.ts";

@@ -24,7 +24,7 @@ goldenMethods({
 });
 
 badOptions("fourierft()", [
-  [() => fourierft({ scale: Infinity }), /option "scale" to be a number other than 0 but found Inf/],
+  [() => fourierft({ scale: Infinity }), /option "scale" to be a number but found Inf/],
   [() => fourierft({ positionSeed: 1.5 }), /option "positionSeed" to be a non-negative integer but found 1/],
 ]);
 misfits("fourierft()", [

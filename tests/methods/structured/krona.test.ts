@@ -30,7 +30,7 @@ goldenMethods({
 badOptions("krona()", [
   [
     () => krona({ scale: NaN }),
-    /^Expected krona's option "scale" to be a number other than 0 but found NaN$/,
+    /^Expected krona's option "scale" to be a number but found NaN$/,
   ],
 ]);
 misfits("krona()", [

@@ -39,7 +39,7 @@ badOptions("peanut()", [
   ],
   [
     () => peanut({ scale: NaN }),
-    /^Expected peanut's option "scale" to be a number other than 0 but found NaN$/,
+    /^Expected peanut's option "scale" to be a number but found NaN$/,
   ],
 ]);
 misfits("peanut()", [

@@ -30,7 +30,7 @@ goldenMethods({
 badOptions("waveft()", [
   [
     () => waveft({ scale: NaN }),
-    /^Expected waveft's option "scale" to be a number other than 0 but found NaN$/,
+    /^Expected waveft's option "scale" to be a number but found NaN$/,
   ],
 ]);
 misfits("waveft()", [

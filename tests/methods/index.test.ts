@@ -1,20 +1,55 @@
-/** Options from JSON: whatever is misspelt or of the wrong kind is refused by name, for every method and every option. */
+/** What holds for every definition: names, help, defaults, and options that are refused by name when they are misspelt or of the wrong kind. */
 import assert from "node:assert/strict";
-import { adapt, dispose } from "../../../core/mod.ts";
-import { type BuiltMethod, METHOD_OPTIONS } from "../../../io/records/method_options.ts";
-import { namedMethod } from "../../../io/records/named_method.ts";
-import type { JsonOptions } from "../../../core/options/option_json.ts";
-import { reference } from "../../../ops/reference/mod.ts";
-import { assertNoLeak } from "../../support/assert.ts";
-import { tinyLlama } from "../../support/tiny_models.ts";
+import { adapt, dispose, type MethodDefinition } from "../../core/mod.ts";
+import { type JsonOptions, plainName } from "../../core/options/mod.ts";
+import { DEFINITIONS } from "../../methods/index.ts";
+import { reference } from "../../ops/reference/mod.ts";
+import { commandLineOf } from "../../tuning/chosen_method.ts";
+import { assertNoLeak } from "../support/assert.ts";
+import { CREATED, namedMethod } from "../support/method_options.ts";
+import { tinyLlama } from "../support/tiny_models.ts";
 
-const METHODS = Object.keys(METHOD_OPTIONS) as readonly BuiltMethod[];
+Deno.test("names and aliases of all definitions are different words", () => {
+  const seen = new Map<string, string>();
+  for (const { name, aliases = [] } of DEFINITIONS) {
+    assert.match(name, /^[a-z0-9]+(-[a-z0-9]+)*$/);
+    for (const word of [name, ...aliases]) {
+      const other = seen.get(plainName(word));
+      // "parallel" trains a parallel adapter, and is the name of a combinator, which does not train.
+      if (word === "parallel" || other === "parallel") continue;
+      assert.equal(other, undefined, `${word} of ${name} is a word of ${other}`);
+      seen.set(plainName(word), name);
+    }
+  }
+});
+
+Deno.test("every option has a sentence of help, and a default that it accepts itself", () => {
+  for (const { name, options, cli } of DEFINITIONS) {
+    for (const [option, { help, accepts, ...own }] of Object.entries({ ...options, ...cli?.also })) {
+      const what = `${name}.${option}`;
+      assert.ok(help.length > 3 && help.length < 160 && !/[.\n]$/.test(help), `${what}: "${help}"`);
+      if (own.default !== undefined) assert.ok(accepts(own.default), `${what}: ${own.default}`);
+    }
+  }
+});
+
+Deno.test("every shared flag of a method is an option of it, or shapes one", () => {
+  for (const definition of DEFINITIONS.filter(({ cli }) => cli !== undefined)) {
+    const { flags, options, also } = commandLineOf(definition);
+    for (const flag of flags) {
+      const known = Object.hasOwn({ ...definition.options, ...also }, flag);
+      assert.ok(known || options !== undefined, `--${flag} of ${definition.name} does nothing`);
+    }
+  }
+});
 
 Deno.test("namedMethod() refuses what an option can not be, for every option of every method", () => {
   // What no option of any method takes.
   const absurd = [null, { "~": "~" }, [[["~"]]]];
-  for (const method of METHODS) {
-    for (const option of Object.keys(METHOD_OPTIONS[method])) {
+  for (const { name: method, options } of CREATED) {
+    for (const [option, { program }] of Object.entries(options)) {
+      if (program) continue; // tensors and functions of programs
+
       // The source of a pattern is a text, and so is a task's name.
       const text = ["norms", "parameters", "task"].includes(option) ? [] : ["~"];
       for (const value of [...absurd, ...text]) {
@@ -30,20 +65,21 @@ Deno.test("namedMethod() refuses what an option can not be, for every option of 
     }
     assert.throws(() => namedMethod(method, { rnak: 4 }), {
       name: "RangeError",
-      message: refusedName(method),
+      message: refusedName(method, options),
     });
   }
 });
 
 /** What is said of the option "rnak": the one that it is near to, if there is one, and all. */
-function refusedName(method: BuiltMethod): string {
-  const all = Object.keys(METHOD_OPTIONS[method]);
+function refusedName(method: string, options: MethodDefinition["options"]): string {
+  const all = Object.keys(options);
+  if (all.length === 0) return `${method} has no option "rnak": it has none`;
   const near = all.includes("rank") ? 'did you mean "rank"? There' : "there";
   return `${method} has no option "rnak": ${near} are ${all.join(", ")}`;
 }
 
 Deno.test("namedMethod() says what would be right", () => {
-  const refused: readonly (readonly [BuiltMethod, JsonOptions, string])[] = [
+  const refused: readonly (readonly [string, JsonOptions, string])[] = [
     // Until these were checked, LoRA took this one for α/r.
     [
       "lora",
@@ -55,22 +91,26 @@ Deno.test("namedMethod() says what would be right", () => {
       { targets: "q_proj" },
       `Expected lora's option "targets" to be "all-linear" or a list of names or {"pattern": "…"} but found "q_proj"`,
     ],
-    ["lora", { rank: "8" }, `Expected lora's option "rank" to be a positive integer but found "8"`],
-    ["lora", { alpha: 0 }, `Expected lora's option "alpha" to be a number other than 0 but found 0`],
+    [
+      "lora",
+      { rank: "8" },
+      `Expected lora's option "rank" to be a positive integer of at most 65536 but found "8"`,
+    ],
+    ["lora", { alpha: "16" }, `Expected lora's option "alpha" to be a number but found "16"`],
     [
       "lora",
       { rankPattern: { q_proj: 0 } },
-      `Expected lora's option "rankPattern" to be an object, each value a positive integer but found {"q_proj":0}`,
+      `Expected lora's option "rankPattern" to be an object, each value a positive integer of at most 65536 but found {"q_proj":0}`,
     ],
     [
       "oft",
       { blocks: { sizes: 4 } },
-      `Expected oft's option "blocks" to be {"size": a number} or {"count": a number} but found {"sizes":4}`,
+      `Expected oft's option "blocks" to be {"size": a positive integer of at most 1048576} or {"count": a positive integer of at most 1048576} but found {"sizes":4}`,
     ],
     [
       "krona",
       { firstFactor: [2] },
-      `Expected krona's option "firstFactor" to be two in a list, each a number but found [2]`,
+      `Expected krona's option "firstFactor" to be two in a list, each a positive integer of at most 1048576 but found [2]`,
     ],
   ];
   for (const [method, options, message] of refused) {
@@ -81,18 +121,18 @@ Deno.test("namedMethod() says what would be right", () => {
 /** Options that count something. */
 const SIZES = ["rank", "targetRank", "dimension", "frequencies", "length", "experts", "interval", "factors"];
 /** What a method must be told beside them on a model of width 12. */
-const BESIDE: Readonly<Partial<Record<BuiltMethod, JsonOptions>>> = {
+const BESIDE: Readonly<Record<string, JsonOptions>> = {
   boft: { blocks: { size: 2 } },
   miss: { form: "standard" },
-  phmAdapter: { reduction: 3 },
+  "phm-adapter": { reduction: 3 },
 };
 
 Deno.test("sizes of 0, −1 and 1.5 are refused by their option's name, in every method that has one", () =>
   assertNoLeak(() => {
     const model = tinyLlama(reference(), 1);
     let tried = 0;
-    for (const method of METHODS) {
-      for (const option of SIZES.filter((name) => name in METHOD_OPTIONS[method])) {
+    for (const { name: method, options } of CREATED) {
+      for (const option of SIZES.filter((name) => name in options)) {
         for (const value of [0, -1, 1.5]) {
           assert.throws(
             () => adapt(model, namedMethod(method, { ...BESIDE[method], [option]: value })),
@@ -112,10 +152,10 @@ Deno.test("sizes of 0, −1 and 1.5 are refused by their option's name, in every
 Deno.test("sizes far beyond the model's are refused before anything of that size is made", () =>
   assertNoLeak(() => {
     const model = tinyLlama(reference(), 1);
-    const refused: readonly (readonly [BuiltMethod, JsonOptions, RegExp])[] = [
+    const refused: readonly (readonly [string, JsonOptions, RegExp])[] = [
       // A rule of 250³ numbers was drawn before the sizes were compared.
       [
-        "phmAdapter",
+        "phm-adapter",
         { dimension: 250, reduction: 3 },
         /^Cannot split a layer of 12 to 4 features in 250 parts/,
       ],
@@ -125,7 +165,7 @@ Deno.test("sizes far beyond the model's are refused before anything of that size
         /^Cannot split a layer of 12 to 4 features in 250 parts/,
       ],
       [
-        "bottleneckAdapter",
+        "bottleneck-adapter",
         { reduction: 3, phm: { dimension: 250, rank: 1, rule: "shared" } },
         /^Cannot split a layer of 12 to 4 features in 250 parts/,
       ],
@@ -146,7 +186,7 @@ Deno.test("sizes far beyond the model's are refused before anything of that size
 Deno.test("options that would do nothing are refused", () =>
   assertNoLeak(() => {
     const model = tinyLlama(reference(), 1);
-    const refused: readonly (readonly [BuiltMethod, JsonOptions, RegExp])[] = [
+    const refused: readonly (readonly [string, JsonOptions, RegExp])[] = [
       [
         "miss",
         { rank: 4, miniRank: 2 },
@@ -157,7 +197,7 @@ Deno.test("options that would do nothing are refused", () =>
         { feedForward: ["fc1"] },
         /^feedForward "fc1" matches none of the chosen layers: there are model\.layers\.0\.self_attn\.k_proj/,
       ],
-      ["modulesToSave", { modules: [] }, /^Expected modules to name at least one but found none$/],
+      ["modules-to-save", { modules: [] }, /^Expected modules to name at least one but found none$/],
       ["houlsby", { after: [] }, /^Expected after to name at least one part of a block for houlsby$/],
     ];
     for (const [method, options, message] of refused) {
