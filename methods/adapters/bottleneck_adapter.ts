@@ -20,6 +20,7 @@ import {
   type Spec,
   type SublayerPlace,
   type Tensor,
+  type Tree,
 } from "../../core/mod.ts";
 import {
   any,
@@ -155,7 +156,7 @@ export const bottleneckAdapter: DefinedMethod<BottleneckAdapterOptions> = define
     const r = rankAt(place, reduction, spec);
     checkPhm({ inFeatures: place.width, outFeatures: r, dimension: sums.dimension });
   },
-  shared: ({ phm: sums }, { key, backend }) =>
+  shared: ({ phm: sums }, { key, backend }): Tree =>
     sums?.rule === "shared" ? { rule: rule(key, sums.dimension, 1e-4, backend) } : {},
   params: (place, options, { key, backend }, spec) =>
     fresh(key, place.width, rankAt(place, options.reduction, spec), options, backend),
