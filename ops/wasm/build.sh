@@ -41,7 +41,7 @@ RUSTC_BOOTSTRAP=1 RUSTFLAGS="$remap $simd $stack $threads" \
 
 mkdir -p lib
 for build in single threaded; do
-  wasm-bindgen --target web --out-dir lib --out-name "$build" \
+  wasm-bindgen --target web --remove-name-section --out-dir lib --out-name "$build" \
     "$target/$build/wasm32-unknown-unknown/release/graft_kernels.wasm"
   # The backend links the module itself, because one program may run several backends; of the glue it needs the types.
   rm "lib/$build.js" "lib/$build.d.ts"
