@@ -138,7 +138,7 @@ function readBy({ path, text }: Source, cases: readonly Case[]): ReadonlySet<Cas
       /\b(methodFile|golden(Case|Params|Methods|Starts)|methodIsGolden|preparedLives|loraByAnotherName|peftPrompt|assert(Golden(Life)?|Merged|Steps))\(/
         .test(text)
     ) {
-      for (const script of scriptsOf("METHODS")) {
+      for (const script of new Set(cases.map((entry) => entry.script)).values().filter(runsTinyLlama)) {
         add(
           script,
           ({ path, name }) =>
@@ -150,6 +150,10 @@ function readBy({ path, text }: Source, cases: readonly Case[]): ReadonlySet<Cas
   }
   return found;
 }
+
+/** Whether a script runs methods on the tiny Llama. */
+const runsTinyLlama = (script: string): boolean =>
+  readFileSync(`${ROOT}oracles/${fileOf(script)}`, "utf8").includes("llama_lora/base");
 
 /** The scripts in one of the lists of tests/support/golden.ts. */
 function scriptsOf(list: string): readonly string[] {

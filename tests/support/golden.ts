@@ -7,21 +7,6 @@ import { openSafetensors } from "../../formats/safetensors.ts";
 /** The folder of golden files. */
 export const GOLDEN: string = new URL("../oracles/golden/", import.meta.url).pathname;
 
-/** The scripts of tests/oracles that make cases of methods on the tiny Llama. */
-const METHODS: readonly string[] = [
-  "eva",
-  "peft_shared_vectors",
-  "peft_skills",
-  "peft_subspace",
-  "peft_tasks",
-  "peft_updates",
-  "pfeiffer",
-  "prepared_lora",
-  "reparam",
-  "soft_prompts",
-  "strained_methods",
-];
-
 /** The scripts of tests/oracles that make adapter folders of HF PEFT with `case.json` and `expected.safetensors`. */
 export const PEFT_FOLDERS: readonly string[] = [
   "peft_folders",
@@ -44,7 +29,8 @@ export function madeBy(scripts: readonly string[], name: string): string {
 
 /** The file of a method's case, below `GOLDEN`. */
 export function methodFile(name: string): string {
-  return madeBy(METHODS, `${name}.safetensors`);
+  const scripts = [...Deno.readDirSync(GOLDEN)].filter(({ isDirectory }) => isDirectory);
+  return madeBy(scripts.map(({ name }) => name), `${name}.safetensors`);
 }
 
 /** The cases of these scripts that are folders with a `case.json`, by name: where they lie below `GOLDEN`. */

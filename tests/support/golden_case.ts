@@ -58,7 +58,7 @@ export function goldenMethods(
 }
 
 /** Registers a test for each case: what a fresh adapter keeps frozen of its start is what the other program keeps. */
-export function goldenStarts(methods: Readonly<Record<string, Method>>): void {
+export function goldenStarts(methods: Readonly<Record<string, Method>>, within = 1e-6): void {
   for (const [name, method] of Object.entries(methods)) {
     Deno.test(`what a fresh ${name} keeps of its start is what PEFT keeps`, () =>
       withBackend("wasm", (backend) =>
@@ -67,9 +67,9 @@ export function goldenStarts(methods: Readonly<Record<string, Method>>): void {
           const [golden, fresh] = [goldenParams(name, backend), method.init({ model, key: 0 })];
           const theirs = new Map(leaves(golden.tree));
           const frozen = leaves(fresh).filter(([path]) => path.includes(".frozen."));
-          assert.equal(frozen.length, 6);
+          assert.ok(frozen.length > 0 && frozen.length % 6 === 0); // of each of six layers
           for (const [path, t] of frozen) {
-            assertClose(await read(t), await read(theirs.get(path)!), 1e-6, path);
+            assertClose(await read(t), await read(theirs.get(path)!), within, path);
           }
           dispose(fresh);
           golden.dispose();
