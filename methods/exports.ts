@@ -50,6 +50,7 @@ export {
   type ProjectionPart,
 } from "./low_rank/fused_projection.ts";
 export { glora, type GloraMatrix, type GloraOptions, type GloraPart, gloraShapes } from "./low_rank/glora.ts";
+export { kasa, type KasaNoise, type KasaOptions, type KasaParams } from "./low_rank/kasa.ts";
 export { lily, type LilyLayer, lilyLayers, type LilyOptions } from "./low_rank/lily.ts";
 export { loftq, type LoftqOptions } from "./low_rank/loftq.ts";
 export { lora, type LoraFactors, type LoraOptions, loraRank, loraScale } from "./low_rank/lora.ts";

@@ -32,6 +32,7 @@ import { evaDefinition } from "./low_rank/eva.ts";
 import { fusedIa3, fusedLora } from "./low_rank/fused_projection.ts";
 import { glora } from "./low_rank/glora.ts";
 import { gloraPeft } from "./low_rank/glora_peft.ts";
+import { kasa } from "./low_rank/kasa.ts";
 import { lily } from "./low_rank/lily.ts";
 import { lilyPeft } from "./low_rank/lily_peft.ts";
 import { loftqDefinition } from "./low_rank/loftq.ts";
@@ -162,6 +163,7 @@ export const FAMILIES: Readonly<Record<string, readonly MethodDefinition[]>> = {
     fusedLora.definition,
     fusedIa3.definition,
     glora.definition,
+    kasa.definition,
     lily.definition,
     loftqDefinition,
     lora.definition,
