@@ -3,6 +3,7 @@ import {
   type Adapter,
   FROZEN,
   leaves,
+  type Method,
   type MethodConfig,
   type Model,
   type Spec,
@@ -12,6 +13,7 @@ import {
 } from "../../core/mod.ts";
 import type { FixedWeightsOptions } from "../../methods/selective/fixed_weights.ts";
 import { type Ia3Options, scalesInput } from "../../methods/rescaling/ia3.ts";
+import { needsChangedBase } from "../../methods/low_rank/prepared.ts";
 import { CODECS } from "../../methods/index.ts";
 import { placesIn } from "../../methods/peft/layers.ts";
 import { ia3Peft } from "../../methods/rescaling/ia3_peft.ts";
@@ -52,13 +54,13 @@ export function partsOfAdapter(adapter: Adapter, model: Model): AdapterParts {
   let names: PartNames = PARTS;
   let targets: PeftFields = {};
   const pieces = componentMethods(adapter.method, adapter.params);
-  const main = pieces.find(({ of, method }) => kindOf(method, of.name) === "main");
+  const main = pieces.find(({ of, method }) => kindOf(method, of) === "main");
   const mainFields = main && mainOf(main, model, adapter);
-  const saves = pieces.find(({ of, method }) => kindOf(method, of.name) === "saved" && method !== "only");
+  const saves = pieces.find(({ of, method }) => kindOf(method, of) === "saved" && method !== "only");
   const saved = saves ? savedLeaves(model, savedOf(saves)) : [];
   for (const piece of pieces) {
     const biases = mainFields && biasesOf(piece, mainFields.main, model.spec, saved);
-    const part = biases ? "biases" : kindOf(piece.method, piece.of.name);
+    const part = biases ? "biases" : kindOf(piece.method, piece.of);
     if (parts[part] !== undefined) {
       throw new TypeError(
         `Cannot save "${adapter.method.name}" for PEFT: a folder holds one ${part} part, not two`,
@@ -101,8 +103,14 @@ function biasesOf(
   );
 }
 
-function kindOf(method: string, name: string): Exclude<keyof PartNames, "biases"> {
+function kindOf(method: string, of: Method): Exclude<keyof PartNames, "biases"> {
   if (codecOf(method) !== undefined) return "main";
+  if (needsChangedBase(of)) {
+    throw new TypeError(
+      `Cannot save "${of.name}" as a PEFT folder: its adapter is right on the changed base alone; save what onOriginal ` +
+        "makes of it, LoRA of the original base with twice the rank, or merge it",
+    );
+  }
   switch (method) {
     case "layerNormTune":
     case "promptTuning":
@@ -113,13 +121,6 @@ function kindOf(method: string, name: string): Exclude<keyof PartNames, "biases"
     case "llamaAdapter":
     case "xlora":
       return "main";
-    case "pissa":
-    case "olora":
-    case "loftq":
-      throw new TypeError(
-        `Cannot save "${method}" as a PEFT folder: its adapter is right on the changed base alone; save what onOriginal ` +
-          "makes of it, LoRA of the original base with twice the rank, or merge it",
-      );
     case "psoft":
       throw new TypeError(
         'Cannot save "psoft" as a PEFT folder: PEFT finds its subspaces anew, with signs of its own; take our form, or toLora',
@@ -134,7 +135,7 @@ function kindOf(method: string, name: string): Exclude<keyof PartNames, "biases"
       return "fixed";
     default:
       throw new TypeError(
-        `Cannot save "${name}" as a PEFT folder: it holds ${
+        `Cannot save "${of.name}" as a PEFT folder: it holds ${
           [...CODECS.map(nameOf), ...OTHERS].sort().join(", ")
         }; ` +
           "merge the adapter and save the model instead",

@@ -15,6 +15,7 @@ import {
   weightUpdates,
 } from "../../core/mod.ts";
 import { loraScale } from "./lora.ts";
+import { needsChangedBase } from "./prepared.ts";
 import { type Limit, toLora } from "./to_lora.ts";
 
 /** One layer: ΔW = s B A with A [r, in] and B [out, r]; for an embedding [r, rows] and [width, r]. */
@@ -42,7 +43,7 @@ export interface LoraForm {
  *
  * @param limit How far to truncate; default: not at all.
  * @throws {TypeError} when the adapter changes anything but matrices, belongs to a changed base (PiSSA,
- * OLoRA, LoftQ), or is not a low-rank product and no limit is given; the message says what to do.
+ * say), or is not a low-rank product and no limit is given; the message says what to do.
  * @example
  * ```ts
  * import { adapt, freshModel, lora, loraForm, reference, smallConfig } from "@graft/peft";
@@ -56,7 +57,7 @@ export interface LoraForm {
  */
 export async function loraForm(model: Model, adapter: Adapter, limit?: Limit): Promise<LoraForm> {
   const { name } = adapter.method;
-  if (/\b(pissa|olora|loftq)\b/.test(name)) {
+  if (needsChangedBase(adapter.method)) {
     throw new TypeError(
       `Cannot write "${name}" as LoRA: its adapter is right on the changed base alone; use what onOriginal makes of it, LoRA ` +
         "of the original base with twice the rank, or merge it",

@@ -23,6 +23,7 @@ import { loadAdapter } from "../../io/load_adapter.ts";
 import { loadModel } from "../../io/load_model.ts";
 import { saveAdapter, type SaveAdapterOptions } from "../../io/save_adapter.ts";
 import { adalora, bitfit, dora, lokr, lora, loraPlus, pfeiffer, vera } from "../../methods/mod.ts";
+import { pissaDefinition } from "../../methods/low_rank/pissa.ts";
 import { add } from "../../ops/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
@@ -210,7 +211,7 @@ Deno.test("saveAdapter() to GGUF refuses what llama.cpp would not apply, and say
       [lora({ rank: 2, bias: "all" }), /^TypeError: Cannot write lora as updates of matrices: .*bias/],
       [pfeiffer({ reduction: 2 }), /^TypeError: .*is a hidden, which no weight holds/],
       [bitfit(), /^TypeError: Cannot write .* as updates of matrices/],
-      [{ ...lora({ rank: 2 }), name: "pissa" }, /^TypeError: .*onOriginal/],
+      [{ ...lora({ rank: 2 }), name: "pissa", definition: pissaDefinition }, /^TypeError: .*onOriginal/],
     ];
     for (const [method, message] of refusals) {
       await withMade(model, method, async (adapter) => {
