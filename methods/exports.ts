@@ -54,6 +54,7 @@ export { kasa, type KasaNoise, type KasaOptions, type KasaParams } from "./low_r
 export { lily, type LilyLayer, lilyLayers, type LilyOptions } from "./low_rank/lily.ts";
 export { loftq, type LoftqOptions } from "./low_rank/loftq.ts";
 export { lora, type LoraFactors, type LoraOptions, loraRank, loraScale } from "./low_rank/lora.ts";
+export { loraGa, type LoraGaDirection, type LoraGaOptions } from "./low_rank/lora_ga.ts";
 export { loraPlus, type LoraPlusOptions } from "./low_rank/lora_plus.ts";
 export { olora } from "./low_rank/olora.ts";
 export { pissa, type PissaOptions } from "./low_rank/pissa.ts";

@@ -37,6 +37,7 @@ import { lily } from "./low_rank/lily.ts";
 import { lilyPeft } from "./low_rank/lily_peft.ts";
 import { loftqDefinition } from "./low_rank/loftq.ts";
 import { lora } from "./low_rank/lora.ts";
+import { loraGaDefinition } from "./low_rank/lora_ga.ts";
 import { loraPeft, loraPlusPeft } from "./low_rank/lora_peft.ts";
 import { loraPlus } from "./low_rank/lora_plus.ts";
 import { oloraDefinition } from "./low_rank/olora.ts";
@@ -167,6 +168,7 @@ export const FAMILIES: Readonly<Record<string, readonly MethodDefinition[]>> = {
     lily.definition,
     loftqDefinition,
     lora.definition,
+    loraGaDefinition,
     loraPlus.definition,
     oloraDefinition,
     pissaDefinition,
