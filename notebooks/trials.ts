@@ -1,6 +1,7 @@
 /** Every method of the table on the embedded model for a few steps: what its numbers bought. */
 import { count, dispose, graft } from "../core/mod.ts";
 import { showBytes, showCount } from "../cli/terminal/output.ts";
+import { knownMethods } from "../io/records/known_methods.ts";
 import { publishedMethods } from "../tuning/published.ts";
 import { shortRateOf } from "../tuning/short_rate.ts";
 import type { TableRow } from "../cli/methods.ts";
@@ -36,7 +37,7 @@ export async function trials(
   const output = await live(view(""));
   for (const name of names) {
     await output.update(view(name));
-    const entry = publishedMethods().find((one) => one.name === name)!;
+    const entry = publishedMethods().find((one) => one.definition === knownMethods().get(name))!;
     const method = entry.make(shop.model);
     const rate = shortRateOf(entry.definition);
     const run = await tune(shop, method, { steps, rate, batchSize });
