@@ -119,6 +119,7 @@ export { attentionFusion, type AttentionFusionOptions } from "./side_networks/at
 export { ladderSideTuning, type LadderSideTuningOptions } from "./side_networks/ladder_side_tuning.ts";
 export { lets, letsLayers, type LetsOptions } from "./side_networks/lets.ts";
 export { xlora, type XloraOptions } from "./side_networks/xlora.ts";
+export { cartridge, type CartridgeOptions } from "./soft_prompts/cartridge.ts";
 export {
   type ContextPromptParams,
   contextPromptTuning,

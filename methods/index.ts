@@ -80,6 +80,7 @@ import { attentionFusion } from "./side_networks/attention_fusion.ts";
 import { ladderSideTuning } from "./side_networks/ladder_side_tuning.ts";
 import { lets } from "./side_networks/lets.ts";
 import { xloraDefinition } from "./side_networks/xlora.ts";
+import { cartridge } from "./soft_prompts/cartridge.ts";
 import { contextPromptTuning } from "./soft_prompts/context_prompt_tuning.ts";
 import { iptDefinition } from "./soft_prompts/ipt.ts";
 import { iptAutoencoderDefinition } from "./soft_prompts/ipt_autoencoder.ts";
@@ -210,6 +211,7 @@ export const FAMILIES: Readonly<Record<string, readonly MethodDefinition[]>> = {
     xloraDefinition,
   ],
   soft_prompts: [
+    cartridge.definition,
     contextPromptTuning.definition,
     iptDefinition,
     iptAutoencoderDefinition,
