@@ -33,7 +33,7 @@ const forBrowsers: esbuild.Plugin = {
     });
     build.onLoad({ filter: /.*/, namespace: "absent" }, () => ({ contents: ABSENT, loader: "js" }));
     build.onResolve(
-      { filter: /^\.\/worker\.ts$/ },
+      { filter: /\/platform\/worker\.ts$/ },
       ({ importer }) =>
         importer === pathOf(new URL("ops/wasm/machine.ts", root))
           ? { path: pathOf(new URL("browser/worker.ts", root)) }

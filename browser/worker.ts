@@ -1,7 +1,7 @@
-/** Starts workers in browsers: replaces `ops/wasm/worker.ts` in bundles. */
-import type { StartedWorker } from "../ops/wasm/worker.ts";
+/** Starts workers in browsers: replaces `platform/worker.ts` in bundles. */
+import type { StartedWorker } from "../platform/worker.ts";
 
-/** See `ops/wasm/worker.ts`. The data are copied or shared like messages. */
+/** See `platform/worker.ts`. The data are copied or shared like messages. */
 export function startWorker(
   source: string,
   data: unknown,

@@ -118,7 +118,7 @@ export async function startSingle(): Promise<Machine> {
  */
 export async function startThreaded(threads: number): Promise<Machine> {
   const { module } = await import("./lib/threaded.js");
-  const { startWorker } = await import("./worker.ts");
+  const { startWorker } = await import("../../platform/worker.ts");
   const memory = new WebAssembly.Memory({ ...PAGES, shared: true });
   const kernels = instantiate(module, memory);
   (kernels.__wbindgen_start as (stack?: number) => void)(); // the caller's stack is the module's own
