@@ -2,6 +2,8 @@
  * Atomic file writes: bytes are written to a temporary file next to the target and synced to disk before it
  * is renamed. A reader never sees a partial checkpoint, and a crash leaves the old file in place.
  */
+import { closeSync, fsyncSync, openSync, renameSync, unlinkSync } from "node:fs";
+import { systemCode, writeAt } from "../platform/files.ts";
 
 /** A sink for bytes in order. */
 export interface ByteSink {
@@ -40,18 +42,15 @@ export async function writeAtomically(
   try {
     try {
       await fill({
-        write: (bytes) =>
-          writing(path, () => {
-            for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
-          }),
+        write: (bytes) => writing(path, () => writeAt(file, null, bytes)),
       });
-      writing(path, () => file.syncSync());
+      writing(path, () => fsyncSync(file));
     } finally {
-      file.close();
+      closeSync(file);
     }
-    writing(path, () => Deno.renameSync(name, path));
+    writing(path, () => renameSync(name, path));
   } catch (error) {
-    Deno.removeSync(name);
+    unlinkSync(name);
     throw error;
   }
   syncFolder(path);
@@ -86,13 +85,13 @@ function writing<T>(path: string, work: () => T): T {
 }
 
 /** An unused name: `createNew` fails if another writer was first, and then the next number is tried. */
-function openTemporary(path: string): { readonly file: Deno.FsFile; readonly name: string } {
+function openTemporary(path: string): { readonly file: number; readonly name: string } {
   for (let n = 0;; n++) {
     const name = `${path}.partial-${n}`;
     try {
-      return { name, file: Deno.openSync(name, { write: true, createNew: true }) };
+      return { name, file: openSync(name, "wx") };
     } catch (error) {
-      if (!(error instanceof Deno.errors.AlreadyExists) || n >= 1000) throw error;
+      if (systemCode(error) !== "EEXIST" || n >= 1000) throw error;
     }
   }
 }
@@ -101,11 +100,11 @@ function openTemporary(path: string): { readonly file: Deno.FsFile; readonly nam
 function syncFolder(path: string): void {
   const slash = Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\"));
   try {
-    const folder = Deno.openSync(slash < 0 ? "." : path.slice(0, slash + 1), { read: true });
+    const folder = openSync(slash < 0 ? "." : path.slice(0, slash + 1), "r");
     try {
-      folder.syncSync();
+      fsyncSync(folder);
     } finally {
-      folder.close();
+      closeSync(folder);
     }
   } catch {
     // Windows cannot open folders.

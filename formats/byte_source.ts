@@ -1,4 +1,6 @@
 /** Sources of a weight file's bytes: a file on disk read by ranges, or bytes in memory. */
+import { closeSync, fstatSync, openSync } from "node:fs";
+import { readAt } from "../platform/files.ts";
 
 /** Random access to a run of bytes. */
 export interface ByteSource {
@@ -23,7 +25,7 @@ export interface ByteSource {
 }
 
 /**
- * Opens a file for reading by ranges (Deno only; a browser uses `bytesSource`).
+ * Opens a file for reading by ranges (a browser uses `bytesSource`).
  *
  * @throws {TypeError} when the path is not a regular file.
  * @example
@@ -39,12 +41,12 @@ export interface ByteSource {
  * ```
  */
 export function fileSource(path: string): ByteSource {
-  const file = Deno.openSync(path, { read: true });
-  const info = file.statSync();
-  if (!info.isFile) {
-    file.close();
+  const file = openSync(path, "r");
+  const info = fstatSync(file);
+  if (!info.isFile()) {
+    closeSync(file);
     throw new TypeError(
-      `Expected "${path}" to be a file but found ${info.isDirectory ? "a folder" : "a device"}`,
+      `Expected "${path}" to be a file but found ${info.isDirectory() ? "a folder" : "a device"}`,
     );
   }
   let open = true;
@@ -53,14 +55,10 @@ export function fileSource(path: string): ByteSource {
     checkRange(path, offset, length, info.size);
   };
   const fill = (offset: number, target: Uint8Array): void => {
-    file.seekSync(offset, Deno.SeekMode.Start);
-    for (let filled = 0; filled < target.length;) {
-      const count = file.readSync(target.subarray(filled));
-      // The file has been truncated since it was opened.
-      if (count === null) {
-        throw new RangeError(`Cannot read "${path}": it was cut to ${offset + filled} bytes`);
-      }
-      filled += count;
+    const filled = readAt(file, offset, target);
+    // The file has been truncated since it was opened.
+    if (filled < target.length) {
+      throw new RangeError(`Cannot read "${path}": it was cut to ${offset + filled} bytes`);
     }
   };
   return {
@@ -77,7 +75,7 @@ export function fileSource(path: string): ByteSource {
       fill(offset, target);
     },
     close() {
-      if (open) file.close();
+      if (open) closeSync(file);
       open = false;
     },
   };

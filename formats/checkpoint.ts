@@ -1,4 +1,5 @@
 /** A model's weights and config, from whatever stands on disk: a Hugging Face folder or a GGUF file. */
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { checkCounts, type CountedFields, MODEL_COUNTS } from "../core/mod.ts";
 import { bitsandbytesView } from "./bitsandbytes.ts";
 import { GGUF_COUNTS } from "./counted_fields.ts";
@@ -41,8 +42,8 @@ export interface Checkpoint {
  * ```
  */
 export function openCheckpoint(path: string): Checkpoint {
-  if (Deno.statSync(path).isFile) return openFile(path);
-  const names = new Set([...Deno.readDirSync(path)].map((entry) => entry.name));
+  if (statSync(path).isFile()) return openFile(path);
+  const names = new Set(readdirSync(path));
   const folder = path.endsWith("/") ? path : `${path}/`;
   if (!names.has("config.json")) {
     const gguf = [...names].find((name) => name.endsWith(".gguf"));
@@ -55,7 +56,7 @@ export function openCheckpoint(path: string): Checkpoint {
         : `Cannot open "${path}": it has no config.json`,
     );
   }
-  const config = parseJson(`${folder}config.json`, Deno.readFileSync(`${folder}config.json`));
+  const config = parseJson(`${folder}config.json`, readFileSync(`${folder}config.json`));
   if (!isObject(config)) throw new SyntaxError(`Cannot read ${folder}config.json: it is not a JSON object`);
   checkCounts(`${folder}config.json`, config, MODEL_COUNTS);
   checkQuantization(path, config);

@@ -2,6 +2,7 @@
  * safetensors files, whole or sharded: opened by reading the header, tensors are read by range on demand. The
  * format: https://github.com/huggingface/safetensors (its library defines the limits applied here).
  */
+import { readFileSync } from "node:fs";
 import { byteLength } from "../tensor/mod.ts";
 import type { Shape } from "../tensor/mod.ts";
 import { fileSource } from "./byte_source.ts";
@@ -12,6 +13,7 @@ import type { NumberType } from "./plain_numbers.ts";
 import { readHeader } from "./safetensors_header.ts";
 import { isObject, parseJson } from "./strict_json.ts";
 import type { StoredTensor, TensorFile } from "./tensor_file.ts";
+import { systemCode } from "../platform/files.ts";
 
 /** A tensor exactly as stored, with the file's number type. */
 export interface RawTensor {
@@ -98,7 +100,7 @@ export function openSafetensors(source: string | ByteSource): SafetensorsFile {
  * ```
  */
 export function openSafetensorsIndex(path: string): SafetensorsFile {
-  const index = parseJson(path, Deno.readFileSync(path));
+  const index = parseJson(path, readFileSync(path));
   const map = isObject(index) ? index["weight_map"] : undefined;
   if (!isObject(map)) throw new SyntaxError(`Cannot read ${path}: it has no object "weight_map"`);
   const folder = path.slice(0, Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\")) + 1);
@@ -130,7 +132,7 @@ function openShard(path: string, folder: string, name: string, shard: unknown): 
   try {
     return openSafetensors(folder + shard);
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    if (systemCode(error) !== "ENOENT") throw error;
     throw new RangeError(`Cannot read ${path}: shard "${shard}" with tensor "${name}" is missing`);
   }
 }

@@ -2,6 +2,7 @@
  * Locates an adapter: in a folder or a hub id, at the root of the folder or in a subfolder with the adapter's
  * name.
  */
+import { readdir, stat } from "node:fs/promises";
 import { PEFT_FILES } from "../formats/peft_keys.ts";
 import { download, hubId } from "./hub/download.ts";
 import { exists } from "./local_path.ts";
@@ -9,7 +10,7 @@ import { exists } from "./local_path.ts";
 /** The source as a local folder: itself, or the download of a hub id. */
 export async function localFolder(source: string, name: string | undefined): Promise<string> {
   if (await exists(source)) {
-    if ((await Deno.stat(source)).isDirectory) return source.replace(/\/+$/, "");
+    if ((await stat(source)).isDirectory()) return source.replace(/\/+$/, "");
     throw new RangeError(
       `Cannot load an adapter from "${source}": it is a file; give the folder that holds it`,
     );
@@ -24,7 +25,7 @@ export async function localFolder(source: string, name: string | undefined): Pro
 }
 
 /** Whether a file or folder exists and is readable. */
-export const isThere = (path: string): Promise<boolean> => Deno.stat(path).then(() => true, () => false);
+export const isThere = (path: string): Promise<boolean> => stat(path).then(() => true, () => false);
 
 /** The root contains the adapter "default", each subfolder one with its name. */
 export async function adapterFolder(
@@ -36,8 +37,8 @@ export async function adapterFolder(
   const atRoot = await isThere(`${root}/${PEFT_FILES.config}`);
   if (name === "default" && atRoot) return { folder: root, name };
   const names: string[] = atRoot ? ["default"] : [];
-  for await (const entry of Deno.readDir(root)) {
-    if (entry.isDirectory && await isThere(`${root}/${entry.name}/${PEFT_FILES.config}`)) {
+  for (const entry of await readdir(root, { withFileTypes: true })) {
+    if (entry.isDirectory() && await isThere(`${root}/${entry.name}/${PEFT_FILES.config}`)) {
       names.push(entry.name);
     }
   }

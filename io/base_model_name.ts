@@ -1,4 +1,5 @@
 /** The name, in an adapter's folder, of the model that it was trained on. */
+import { readFile } from "node:fs/promises";
 import { PEFT_FILES } from "../formats/peft_keys.ts";
 import { isObject, parseJson } from "../formats/strict_json.ts";
 import { isThere, localFolder } from "./adapter_folder.ts";
@@ -8,7 +9,7 @@ export async function baseModelName(source: string): Promise<string | undefined>
   if (source.endsWith(".gguf")) return undefined;
   const path = `${await localFolder(source, undefined)}/${PEFT_FILES.config}`;
   if (!await isThere(path)) return undefined;
-  const config = parseJson(path, await Deno.readFile(path));
+  const config = parseJson(path, await readFile(path));
   const base = isObject(config) ? config["base_model_name_or_path"] ?? config["model_name"] : undefined;
   return typeof base === "string" && base !== "" ? base : undefined;
 }

@@ -7,6 +7,7 @@
  *
  *     { "graft": { "version": 2, "method": "houlsby", "config": { "reduction": 16, … } }, "base_model_name_or_path": … }
  */
+import { mkdir, readFile } from "node:fs/promises";
 import {
   type Adapter,
   allocate,
@@ -93,7 +94,7 @@ export async function saveGraftAdapter(
       `Cannot save ${method.name}, which its options do not describe: ${problems.join("; ")}`,
     );
   }
-  await Deno.mkdir(folder, { recursive: true });
+  await mkdir(folder, { recursive: true });
   await writeSafetensors(
     `${folder}/${PEFT_FILES.weights}`,
     own.map(([name, leaf]) => {
@@ -133,7 +134,7 @@ export async function saveGraftAdapter(
 /** The record of a folder in graft's own format; undefined where the config is another program's. */
 export async function graftRecord(folder: string): Promise<MethodRecord | undefined> {
   const path = `${folder}/${PEFT_FILES.config}`;
-  const config = parseJson(path, await Deno.readFile(path));
+  const config = parseJson(path, await readFile(path));
   const record = isObject(config) ? config["graft"] : undefined;
   if (record === undefined) return undefined;
   if (!isObject(record) || typeof record["method"] !== "string") {

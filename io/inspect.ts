@@ -2,12 +2,15 @@
  * Describes the content of a folder or file from headers and JSON alone: no weights are read. Invalid content
  * is an error, as it would be when loading.
  */
+import { readdirSync } from "node:fs";
+import { stat } from "node:fs/promises";
 import { openGguf } from "../formats/gguf.ts";
 import { openSafetensors } from "../formats/safetensors.ts";
 import type { JsonObject } from "../formats/tensor_file.ts";
 import { type AdapterDescription, inspectAdapter, inspectGgufAdapter } from "./inspect_adapter.ts";
 import { type Contents, contents, exists } from "./inspect_contents.ts";
 import { inspectGgufModel, inspectModelFolder, type ModelDescription } from "./inspect_model.ts";
+import { systemCode } from "../platform/files.ts";
 
 export type { AdapterDescription, Contents, ModelDescription };
 
@@ -48,20 +51,20 @@ export type Description = ModelDescription | AdapterDescription | AdaptersDescri
  * ```
  */
 export async function inspectPath(path: string): Promise<Description> {
-  const stat = await Deno.stat(path).catch((error) => {
-    if (error instanceof Deno.errors.NotFound) {
+  const found = await stat(path).catch((error) => {
+    if (systemCode(error) === "ENOENT") {
       throw new TypeError(`Cannot inspect "${path}": there is no such file or folder`);
     }
     throw error;
   });
-  if (stat.isDirectory) return await inspectFolder(path.replace(/\/+$/, ""));
+  if (found.isDirectory()) return await inspectFolder(path.replace(/\/+$/, ""));
   if (path.endsWith(".gguf")) return inspectGguf(path);
   if (path.endsWith(".safetensors")) return inspectTensors(path);
   throw new TypeError(`Cannot inspect "${path}": expected a folder, a .gguf or a .safetensors file`);
 }
 
 async function inspectFolder(path: string): Promise<Description> {
-  const names = [...Deno.readDirSync(path)].map((entry) => entry.name);
+  const names = readdirSync(path);
   if (names.includes("config.json")) return await inspectModelFolder(path);
   const own = names.includes("adapter_config.json") ? [inspectAdapter(path)] : [];
   const below = names.sort().filter((name) => exists(`${path}/${name}/adapter_config.json`))

@@ -1,4 +1,5 @@
 /** The content of an adapter's folder or GGUF file. */
+import { readdirSync } from "node:fs";
 import type { GgufFile } from "../formats/gguf.ts";
 import { openSafetensors } from "../formats/safetensors.ts";
 import { isObject } from "../formats/strict_json.ts";
@@ -29,7 +30,7 @@ export function inspectAdapter(folder: string): AdapterDescription {
   const files = ["adapter_model.safetensors", "adapter.safetensors", "model.safetensors"];
   const file = files.find((name) => exists(`${folder}/${name}`));
   if (file === undefined) {
-    const pickle = [...Deno.readDirSync(folder)].map((e) => e.name).find((name) => /\.(bin|pt)$/.test(name));
+    const pickle = readdirSync(folder).find((name) => /\.(bin|pt)$/.test(name));
     throw new TypeError(
       pickle === undefined
         ? `Cannot inspect "${folder}": it has adapter_config.json but no adapter_model.safetensors`

@@ -1,4 +1,5 @@
 /** Shared by descriptions of models, adapters and plain files: totals over tensors, reading JSON. */
+import { readFileSync, statSync } from "node:fs";
 import { type DType, size } from "../core/mod.ts";
 import { isObject, parseJson } from "../formats/strict_json.ts";
 import type { JsonObject, StoredTensor } from "../formats/tensor_file.ts";
@@ -38,7 +39,7 @@ export function contents(stored: readonly StoredTensor[]): Contents {
 
 /** A JSON object from a file. @throws {SyntaxError} when it is not one. */
 export function readJson(path: string): JsonObject {
-  const json = parseJson(path, Deno.readFileSync(path));
+  const json = parseJson(path, readFileSync(path));
   if (!isObject(json)) throw new SyntaxError(`Cannot read ${path}: it is not a JSON object`);
   return json;
 }
@@ -46,7 +47,7 @@ export function readJson(path: string): JsonObject {
 /** Whether a file exists. */
 export function exists(path: string): boolean {
   try {
-    return Deno.statSync(path).isFile;
+    return statSync(path).isFile();
   } catch {
     return false;
   }

@@ -1,4 +1,5 @@
 /** Adapters of a model with replicated layers, which are listed in the folder's config (PEFT's `layer_replication`). */
+import { readFile } from "node:fs/promises";
 import { checkCounts, type Json, type Model, MOST } from "../core/mod.ts";
 import { PEFT_FILES } from "../formats/peft_keys.ts";
 import { isObject, parseJson } from "../formats/strict_json.ts";
@@ -70,7 +71,7 @@ export async function modelOfAdapter<M extends Model>(source: string, model: M, 
 
 /** The ranges in a config; undefined where it has none. */
 async function replicationOf(path: string): Promise<readonly LayerRange[] | undefined> {
-  const config = parseJson(path, await Deno.readFile(path));
+  const config = parseJson(path, await readFile(path));
   if (!isObject(config)) return undefined;
   checkCounts(path, { [FIELD]: config[FIELD] }, { [FIELD]: "blocks" });
   const ranges = rangesOf(config[FIELD] as Json | undefined);

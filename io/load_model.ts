@@ -1,4 +1,5 @@
 /** `loadModel`: a model from a folder, a GGUF file or a hub id. */
+import { stat } from "node:fs/promises";
 import {
   type Backend,
   castWeightShape,
@@ -166,6 +167,6 @@ async function tokenizerOf(
       file.close();
     }
   }
-  const has = await Deno.stat(`${path}/tokenizer.json`).then(() => true, () => false);
+  const has = await stat(`${path}/tokenizer.json`).then(() => true, () => false);
   return has ? await loadTokenizer(path) : undefined;
 }

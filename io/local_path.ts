@@ -1,6 +1,8 @@
 /** The local path of a model. */
+import { readdir, stat } from "node:fs/promises";
 import { download, downloaded, type DownloadOptions, hubId } from "./hub/download.ts";
 import { downloadHeaders } from "./hub/headers.ts";
+import { isRefused } from "../platform/files.ts";
 
 /** The path itself, or a hub id's download. @throws {RangeError} when it is neither. */
 export async function localPath(source: string, options: DownloadOptions = {}): Promise<string> {
@@ -26,7 +28,7 @@ export async function localCopy(source: string): Promise<string | undefined> {
 
 /** A repository without safetensors holds one GGUF file, which is the model. */
 async function modelIn(folder: string): Promise<string> {
-  const names = (await Array.fromAsync(Deno.readDir(folder))).map((entry) => entry.name);
+  const names = await readdir(folder);
   const gguf = names.find((name) => name.endsWith(".gguf"));
   return gguf === undefined || names.some((name) => name.endsWith(".safetensors"))
     ? folder
@@ -38,8 +40,8 @@ async function modelIn(folder: string): Promise<string> {
  * contacted.
  */
 export async function exists(path: string): Promise<boolean> {
-  return await Deno.stat(path).then(() => true, (error) => {
-    if (error instanceof Deno.errors.NotCapable) throw error;
+  return await stat(path).then(() => true, (error) => {
+    if (isRefused(error)) throw error;
     return false;
   });
 }

@@ -2,6 +2,8 @@
  * Folders that an adapter's own files name. A file may come from anyone, so a folder it names is read only if it is inside
  * the folder of the file, after resolving symbolic links; the caller can allow others.
  */
+import { realpath } from "node:fs/promises";
+import { isMissing } from "../platform/files.ts";
 
 /** Which folders may be read. */
 export interface NamedFolderOptions {
@@ -45,9 +47,9 @@ export async function namedFolder(
 /** The path without links, "." and ".."; undefined when nothing is there. */
 export async function realPath(path: string): Promise<string | undefined> {
   try {
-    return await Deno.realPath(path);
+    return await realpath(path);
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
+    if (isMissing(error)) return undefined;
     throw error;
   }
 }

@@ -1,4 +1,5 @@
 /** An atomic output: it is created next to its target and then renamed. */
+import { mkdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { exists, isOccupied } from "./path_exists.ts";
 
 /** The target of a result. */
@@ -35,14 +36,14 @@ export function newOutput(path: string, overwrite: boolean): NewOutput {
   return {
     path: target,
     write: async (make) => {
-      Deno.mkdirSync(parentOf(target), { recursive: true });
+      mkdirSync(parentOf(target), { recursive: true });
       remove(beside);
       try {
         await make(beside);
         const old = `${target}.graft-old`;
         const had = exists(target);
-        if (had) Deno.renameSync(target, old);
-        Deno.renameSync(beside, target);
+        if (had) renameSync(target, old);
+        renameSync(beside, target);
         if (had) remove(old);
       } catch (error) {
         remove(beside);
@@ -59,10 +60,10 @@ function parentOf(path: string): string {
 
 /** Any file, but not a folder with other content. */
 function isReplaceable(path: string): boolean {
-  return !Deno.statSync(path).isDirectory ||
+  return !statSync(path).isDirectory() ||
     ["config.json", "adapter_config.json"].some((name) => exists(`${path}/${name}`));
 }
 
 function remove(path: string): void {
-  if (exists(path)) Deno.removeSync(path, { recursive: true });
+  if (exists(path)) rmSync(path, { recursive: true });
 }

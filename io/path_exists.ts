@@ -1,12 +1,14 @@
 /** Checks of paths for results. */
+import { readdirSync, statSync } from "node:fs";
+import { systemCode } from "../platform/files.ts";
 
 /** Whether anything exists at the path. */
 export function exists(path: string): boolean {
   try {
-    Deno.statSync(path);
+    statSync(path);
     return true;
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
+    if (systemCode(error) === "ENOENT") return false;
     throw error;
   }
 }
@@ -14,5 +16,5 @@ export function exists(path: string): boolean {
 /** Whether a file or a nonempty folder exists at the path. */
 export function isOccupied(path: string): boolean {
   return exists(path) &&
-    (!Deno.statSync(path).isDirectory || !Deno.readDirSync(path)[Symbol.iterator]().next().done);
+    (!statSync(path).isDirectory() || readdirSync(path).length > 0);
 }

@@ -11,6 +11,7 @@
  * Earlier files are never changed: a new run refuses a nonempty folder. An overwriting run works in
  * `<folder>.new` next to it and replaces it when everything is written.
  */
+import { mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { exists, isOccupied } from "./path_exists.ts";
 
 /** What may already exist. */
@@ -91,21 +92,21 @@ function runFolder(path: string, target: string): RunFolder {
     metrics: `${path}/metrics.jsonl`,
     continues: exists(state),
     create: () => {
-      Deno.mkdirSync(`${path}/checkpoint`, { recursive: true });
+      mkdirSync(`${path}/checkpoint`, { recursive: true });
       // A killed run may have left partial files, under names that are never read.
       for (const folder of [path, `${path}/checkpoint`]) {
-        for (const { name } of Deno.readDirSync(folder)) {
-          if (/\.partial-\d+$/.test(name)) Deno.removeSync(`${folder}/${name}`);
+        for (const name of readdirSync(folder)) {
+          if (/\.partial-\d+$/.test(name)) rmSync(`${folder}/${name}`);
         }
       }
     },
     finish: () => {
       if (path === target) return;
       const old = `${target}.graft-old`;
-      if (exists(old)) Deno.removeSync(old, { recursive: true });
-      Deno.renameSync(target, old);
-      Deno.renameSync(path, target);
-      Deno.removeSync(old, { recursive: true });
+      if (exists(old)) rmSync(old, { recursive: true });
+      renameSync(target, old);
+      renameSync(path, target);
+      rmSync(old, { recursive: true });
     },
   };
 }

@@ -1,4 +1,5 @@
 /** `saveAdapter`: saves an adapter as a folder for HF PEFT, or a GGUF file for llama.cpp. */
+import { mkdir } from "node:fs/promises";
 import { type Adapter, dispose, leaves, type Model, scope, type Storage, tensorsIn } from "../core/mod.ts";
 import { checkAdapterName } from "../formats/peft_keys.ts";
 import { type Limit, toLora } from "../methods/low_rank/to_lora.ts";
@@ -128,6 +129,6 @@ function checkUsed({ method, params }: Adapter, { spec }: Model): void {
 /** The file itself, or one in a folder. */
 async function ggufPath(path: string, { name = "default" }: Adapter): Promise<string> {
   if (path.endsWith(".gguf")) return path;
-  await Deno.mkdir(path, { recursive: true });
+  await mkdir(path, { recursive: true });
   return `${path.replace(/\/+$/, "")}/${name === "default" ? "adapter" : name}.gguf`;
 }

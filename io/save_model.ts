@@ -1,4 +1,5 @@
 /** `saveModel`: saves a model as a Hugging Face folder or a GGUF file. */
+import { mkdir } from "node:fs/promises";
 import {
   allEdits,
   byteLength,
@@ -130,7 +131,7 @@ async function saveFolder(folder: string, model: Model, { dtype, card }: SaveMod
       tensors.push(writable(name, leaf, plain, isStoredTransposed(model.spec, path), factor));
     }
   }
-  await Deno.mkdir(folder, { recursive: true });
+  await mkdir(folder, { recursive: true });
   await writeSafetensors(`${folder}/model.safetensors`, tensors);
   const config = configOf(model, dtype, quantized);
   await writeTextAtomically(`${folder}/config.json`, configText(config));

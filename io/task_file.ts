@@ -2,9 +2,11 @@
  * `task.json` of an adapter folder: the head that it was trained with, where the base has another or none.
  * Adapter formats do not store the names of classes.
  */
+import { readFile } from "node:fs/promises";
 import { writeTextAtomically } from "../formats/atomic_write.ts";
 import { isObject, parseJson } from "../formats/strict_json.ts";
 import type { Task } from "../models/mod.ts";
+import { isMissing } from "../platform/files.ts";
 
 const NAME = "task.json";
 
@@ -20,8 +22,8 @@ export function saveTask(folder: string, task: Task): Promise<void> {
  */
 export async function loadTask(folder: string): Promise<Task | undefined> {
   const path = `${folder}/${NAME}`;
-  const bytes = await Deno.readFile(path).catch((error) => {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
+  const bytes = await readFile(path).catch((error) => {
+    if (isMissing(error)) return undefined;
     throw error;
   });
   if (bytes === undefined) return undefined;

@@ -1,4 +1,5 @@
 /** Saves a model's tokenizer along with the model. */
+import { readFile, realpath, stat } from "node:fs/promises";
 import type { Model } from "../core/mod.ts";
 import { writeAtomically, writeTextAtomically } from "../formats/atomic_write.ts";
 import { openGguf } from "../formats/gguf.ts";
@@ -9,6 +10,7 @@ import { isObject, parseJson } from "../formats/strict_json.ts";
 import type { JsonObject } from "../formats/tensor_file.ts";
 import { TOKENIZER_FILES } from "./hub/files.ts";
 import { localCopy } from "./local_path.ts";
+import { systemCode } from "../platform/files.ts";
 
 /**
  * Writes a tokenizer's files to a model's folder: copies of those in the folder or download that the model
@@ -70,23 +72,23 @@ async function writeGgufTokenizer(source: string, folder: string): Promise<void>
 }
 
 async function isFile(path: string): Promise<boolean> {
-  return await Deno.stat(path).then((info) => info.isFile, () => false);
+  return await stat(path).then((info) => info.isFile(), () => false);
 }
 
 async function isFolder(path: string): Promise<boolean> {
-  return await Deno.stat(path).then((info) => info.isDirectory, () => false);
+  return await stat(path).then((info) => info.isDirectory(), () => false);
 }
 
 async function sameFolder(a: string, b: string): Promise<boolean> {
-  return await Deno.realPath(a) === await Deno.realPath(b);
+  return await realpath(a) === await realpath(b);
 }
 
 /** A file's bytes, or undefined when there is none. */
 export async function optionalFile(path: string): Promise<Uint8Array | undefined> {
   try {
-    return await Deno.readFile(path);
+    return await readFile(path);
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
+    if (systemCode(error) === "ENOENT") return undefined;
     throw error;
   }
 }

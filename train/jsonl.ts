@@ -3,7 +3,10 @@
  * the start, CRLF line ends and blank lines are accepted; anything else invalid is an error that names the
  * file and the line.
  */
+import { closeSync, fstatSync, openSync } from "node:fs";
+import { type FileHandle, open, stat } from "node:fs/promises";
 import { checkRegularFile } from "./regular_file.ts";
+import { readAt } from "../platform/files.ts";
 
 /** The location of a record. Lines count from 1, including blank ones, as in editors. */
 export interface Location {
@@ -104,7 +107,7 @@ export async function indexJsonl(
     lines.push(line);
   }
   if (lines.length === 0) throw noRecords(file);
-  offsets.push((await Deno.stat(file)).size);
+  offsets.push((await stat(file)).size);
   return { file, count: lines.length, offsets: Float64Array.from(offsets), lines: Float64Array.from(lines) };
 }
 
@@ -133,10 +136,10 @@ export interface JsonlFile extends Disposable {
  */
 export function openJsonl(index: JsonlIndex): JsonlFile {
   const { file, count, offsets, lines } = index;
-  const handle = Deno.openSync(file);
-  const size = handle.statSync().size;
+  const handle = openSync(file, "r");
+  const size = fstatSync(handle).size;
   if (size !== offsets[count]) {
-    handle.close();
+    closeSync(handle);
     throw new RangeError(
       `Cannot read ${file}: it had ${offsets[count]} bytes when indexed and has ${size} now`,
     );
@@ -149,10 +152,10 @@ export function openJsonl(index: JsonlIndex): JsonlFile {
         throw new RangeError(`Cannot read record ${n} of ${file}: it has records 0 to ${count - 1}`);
       }
       // The bytes up to the next record may hold blank lines; to JSON these are white space.
-      return parseRecord(file, lines[n]!, readAt(handle, start, end - start));
+      return parseRecord(file, lines[n]!, bytesAt(handle, start, end - start));
     },
     [Symbol.dispose]() {
-      handle.close();
+      closeSync(handle);
     },
   };
 }
@@ -231,16 +234,10 @@ function parseJson(file: string, line: number, bytes: Uint8Array): unknown {
   }
 }
 
-function readAt(handle: Deno.FsFile, offset: number, length: number): Uint8Array {
+/** Of a file that shrank since it was opened, what is left: the cut record fails to parse, with its line named. */
+function bytesAt(handle: number, offset: number, length: number): Uint8Array {
   const bytes = new Uint8Array(length);
-  handle.seekSync(offset, Deno.SeekMode.Start);
-  for (let done = 0; done < length;) {
-    const n = handle.readSync(bytes.subarray(done));
-    // A file that shrank since it was opened: the cut record fails to parse, with its line named.
-    if (n === null) return bytes.subarray(0, done);
-    done += n;
-  }
-  return bytes;
+  return bytes.subarray(0, readAt(handle, offset, bytes));
 }
 
 interface Line {
@@ -252,15 +249,15 @@ interface Line {
 
 /** The lines that are not blank, without their line feed, cut at the byte level: no UTF-8 sequence contains one. */
 async function* readLines(file: string): AsyncGenerator<Line> {
-  using handle = await Deno.open(file);
-  if ((await handle.stat()).isDirectory) {
+  await using handle = await open(file);
+  if ((await handle.stat()).isDirectory()) {
     throw new TypeError(`Cannot read ${file}: it is a folder; give a file of JSON Lines in it`);
   }
   const buffer = new Uint8Array(1 << 16);
   let pending: Uint8Array[] = [];
   let line = 1;
   let offset = 0;
-  for (let n = await handle.read(buffer); n !== null; n = await handle.read(buffer)) {
+  for (let n = await next(handle, buffer); n > 0; n = await next(handle, buffer)) {
     const chunk = buffer.subarray(0, n);
     let from = 0;
     for (let end = chunk.indexOf(10); end !== -1; end = chunk.indexOf(10, from)) {
@@ -275,6 +272,9 @@ async function* readLines(file: string): AsyncGenerator<Line> {
   }
   yield* usable({ line, offset, bytes: joined(pending, new Uint8Array(0)) });
 }
+
+const next = async (handle: FileHandle, buffer: Uint8Array): Promise<number> =>
+  (await handle.read(buffer, 0, buffer.length)).bytesRead;
 
 /** The line without a byte order mark, or nothing when it is blank. */
 function* usable({ line, offset, bytes }: Line): Generator<Line> {

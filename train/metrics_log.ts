@@ -3,6 +3,9 @@
  * known. A run that resumes from a checkpoint first truncates what was logged after its step (and a last line
  * torn by a kill), so that the file ends up like that of an uninterrupted run.
  */
+import { closeSync, constants, ftruncateSync, openSync, readFileSync } from "node:fs";
+import { systemCode, systemError, writeAt } from "../platform/files.ts";
+import { type FileLock, lockFile } from "../platform/file_lock.ts";
 
 /**
  * One line: the step that it belongs to and the measured values. Steps never decrease from one line to the
@@ -30,7 +33,7 @@ export interface MetricsLog extends Disposable {
 /**
  * Starts a new file.
  *
- * @throws {Deno.errors.AlreadyExists} when there is one already; resume it or choose another name.
+ * @throws {Error} with the code EEXIST when there is one already; resume it or choose another name.
  * @example
  * ```ts
  * import { createMetricsLog } from "@graft/peft/train";
@@ -45,17 +48,18 @@ export interface MetricsLog extends Disposable {
  * ```
  */
 export function createMetricsLog(file: string): MetricsLog {
-  return openLog(file, newFile(file), 0);
+  const handle = newFile(file);
+  const lock = lockFile(file);
+  // Of two runs, the one that made the file is first, whoever locks it.
+  return openLog(file, handle, lock === "taken" ? { release: () => {} } : lock, { step: 0, end: 0 });
 }
 
-function newFile(file: string): Deno.FsFile {
+function newFile(file: string): number {
   try {
-    return Deno.openSync(file, { write: true, createNew: true });
+    return openSync(file, "wx");
   } catch (cause) {
-    if (!(cause instanceof Deno.errors.AlreadyExists)) throw cause;
-    throw new Deno.errors.AlreadyExists(`Cannot start ${file}: it exists, perhaps by a run that goes on`, {
-      cause,
-    });
+    if (systemCode(cause) !== "EEXIST") throw cause;
+    throw systemError("EEXIST", `Cannot start ${file}: it exists, perhaps by a run that goes on`, cause);
   }
 }
 
@@ -63,7 +67,7 @@ function newFile(file: string): Deno.FsFile {
  * Continues a file after `step`: keeps lines up to and including that step, removes the rest. A file that
  * does not exist is created.
  *
- * @throws {Deno.errors.Busy} when a running process writes it.
+ * @throws {Error} with the code EBUSY when a running process writes it.
  * @throws {SyntaxError} when a complete line is not a metrics entry; the file is not changed.
  * @example
  * ```ts
@@ -78,31 +82,18 @@ function newFile(file: string): Deno.FsFile {
  * ```
  */
 export function resumeMetricsLog(file: string, step: number): MetricsLog {
-  const handle = Deno.openSync(file, { read: true, write: true, create: true });
+  const handle = openSync(file, constants.O_RDWR | constants.O_CREAT);
+  const lock = lockFile(file);
   try {
-    if (!locked(handle)) throw new Deno.errors.Busy(`Cannot resume ${file}: another run writes it`);
-    const bytes = Deno.readFileSync(file);
+    if (lock === "taken") throw systemError("EBUSY", `Cannot resume ${file}: another run writes it`);
+    const bytes = readFileSync(file);
     const end = keptBytes(file, bytes, step);
-    if (end < bytes.length) handle.truncateSync(end);
-    handle.seekSync(end, Deno.SeekMode.Start);
+    if (end < bytes.length) ftruncateSync(handle, end);
+    return openLog(file, handle, lock, { step, end });
   } catch (error) {
-    handle.close();
+    closeSync(handle);
+    if (lock !== "taken") lock.release();
     throw error;
-  }
-  return openLog(file, handle, step);
-}
-
-/**
- * Locks out other runs until the handle is closed or the process ends: two in one folder would corrupt each
- * other's checkpoints. False if another run has the lock. Some file systems have no locks, and those of
- * Windows would lock out readers.
- */
-function locked(handle: Deno.FsFile): boolean {
-  if (Deno.build.os === "windows") return true;
-  try {
-    return handle.tryLockSync(true);
-  } catch {
-    return true;
   }
 }
 
@@ -131,27 +122,34 @@ function stepOf(file: string, line: number, bytes: Uint8Array): number {
   return step;
 }
 
-function openLog(file: string, handle: Deno.FsFile, from: number): MetricsLog {
-  locked(handle);
-  let last = from;
+/** Where a log goes on: after which step, and at which byte. */
+interface LogEnd {
+  readonly step: number;
+  readonly end: number;
+}
+
+function openLog(file: string, handle: number, lock: FileLock, from: LogEnd): MetricsLog {
+  let { step: last, end } = from;
   return {
     append(entry) {
       const { step } = entry;
       if (!Number.isInteger(step) || step < last) {
         throw new RangeError(`Cannot log step ${step} to ${file}: expected an integer from ${last}`);
       }
-      writeWhole(file, handle, new TextEncoder().encode(JSON.stringify(entry, finite) + "\n"));
-      last = step;
+      const line = new TextEncoder().encode(JSON.stringify(entry, finite) + "\n");
+      writeWhole(file, handle, end, line);
+      [last, end] = [step, end + line.length];
     },
     [Symbol.dispose]() {
-      handle.close();
+      closeSync(handle);
+      lock.release();
     },
   };
 }
 
-function writeWhole(file: string, handle: Deno.FsFile, bytes: Uint8Array): void {
+function writeWhole(file: string, handle: number, end: number, bytes: Uint8Array): void {
   try {
-    for (let done = 0; done < bytes.length;) done += handle.writeSync(bytes.subarray(done));
+    writeAt(handle, end, bytes);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new Error(`Cannot write metrics to ${file}: ${reason}`, { cause });

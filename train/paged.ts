@@ -1,4 +1,5 @@
 /** Optimizer state outside compute memory: host memory up to a budget, then a file. See `moments.ts`. */
+import { closeSync, ftruncateSync, openSync, unlinkSync } from "node:fs";
 import {
   byteLength,
   bytesOf,
@@ -16,6 +17,8 @@ import {
 } from "../core/mod.ts";
 import { checked, leafOf, type Moments, updateLeaf } from "./moments.ts";
 import { freshSlots, type Optimizer, type Slots } from "./optimizer.ts";
+import { readAt, writeAt } from "../platform/files.ts";
+import { temporaryFile } from "../platform/temporary.ts";
 
 /** Options of paged optimizer state. */
 export interface PagedOptions {
@@ -67,7 +70,7 @@ export async function paged(
       else disk += size;
     }
   }
-  const file = disk > 0 ? await openPageFile(disk, options.folder) : undefined;
+  const file = disk > 0 ? openPageFile(disk, options.folder) : undefined;
 
   const readPage = (page: Page): Uint8Array =>
     "bytes" in page.at ? page.at.bytes : file!.read(page.at.offset, byteLength(page.dtype, page.leaf.shape));
@@ -143,13 +146,10 @@ interface PageFile {
 }
 
 /** The file is unlinked immediately, so that a killed run leaves none behind. */
-async function openPageFile(size: number, folder: string | undefined): Promise<PageFile> {
-  const path = await Deno.makeTempFile({
-    prefix: "graft-optimizer-",
-    ...folder !== undefined && { dir: folder },
-  });
-  const file = Deno.openSync(path, { read: true, write: true });
-  Deno.removeSync(path);
+function openPageFile(size: number, folder: string | undefined): PageFile {
+  const path = temporaryFile("graft-optimizer-", folder);
+  const file = openSync(path, "r+");
+  unlinkSync(path);
   const writing = (work: () => void): void => {
     try {
       work();
@@ -162,27 +162,19 @@ async function openPageFile(size: number, folder: string | undefined): Promise<P
     }
   };
   try {
-    writing(() => file.truncateSync(size));
+    writing(() => ftruncateSync(file, size));
   } catch (error) {
-    file.close();
+    closeSync(file);
     throw error;
   }
   return {
     read: (offset, size) => {
       const bytes = new Uint8Array(size);
-      file.seekSync(offset, Deno.SeekMode.Start);
-      for (let done = 0; done < size;) {
-        const n = file.readSync(bytes.subarray(done));
-        if (n === null) throw new Error(`The page file ${path} ended after ${offset + done} bytes`);
-        done += n;
-      }
+      const n = readAt(file, offset, bytes);
+      if (n < size) throw new Error(`The page file ${path} ended after ${offset + n} bytes`);
       return bytes;
     },
-    write: (offset, bytes) =>
-      writing(() => {
-        file.seekSync(offset, Deno.SeekMode.Start);
-        for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
-      }),
-    close: () => file.close(),
+    write: (offset, bytes) => writing(() => writeAt(file, offset, bytes)),
+    close: () => closeSync(file),
   };
 }

@@ -1,4 +1,5 @@
 /** Checks that files to be read more than once or in any order are regular files. */
+import { stat } from "node:fs/promises";
 
 /**
  * Opens nothing, since opening a pipe blocks until someone writes to it.
@@ -7,8 +8,8 @@
  * error comes when it is read.
  */
 export async function checkRegularFile(file: string): Promise<void> {
-  const { isFile, isDirectory } = await Deno.stat(file);
-  if (!isFile && !isDirectory) {
+  const found = await stat(file);
+  if (!found.isFile() && !found.isDirectory()) {
     throw new TypeError(
       `Cannot read ${file} in any order: it is a pipe or a device; write it to a file first`,
     );

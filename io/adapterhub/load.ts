@@ -1,4 +1,5 @@
 /** Adapters from AdapterHub folders: one adapter with its head, or a setup of several. */
+import { readFile } from "node:fs/promises";
 import { type Adapter, compose, dispose, type Model, perRow, type Tree } from "../../core/mod.ts";
 import {
   ADAPTERS_FILES,
@@ -22,7 +23,7 @@ export async function isAdaptersFolder(folder: string): Promise<boolean> {
   if (await isThere(`${folder}/${ADAPTERS_FILES.setup}`)) return true;
   if (await isThere(`${folder}/${ADAPTERS_FILES.fusionConfig}`)) return true;
   const path = `${folder}/${ADAPTERS_FILES.config}`;
-  return await isThere(path) && isAdaptersConfig(parseJson(path, await Deno.readFile(path)));
+  return await isThere(path) && isAdaptersConfig(parseJson(path, await readFile(path)));
 }
 
 /**
@@ -66,7 +67,7 @@ export async function loadAdaptersFolder(
 
 async function loadOne(path: string, model: Model): Promise<LoadedFolder> {
   const where = `${path}/${ADAPTERS_FILES.config}`;
-  const folder = withTrainedScale(readAdaptersConfig(where, await Deno.readFile(where)));
+  const folder = withTrainedScale(readAdaptersConfig(where, await readFile(where)));
   checkModel(where, folder, model);
   return await withTensors(path, ADAPTERS_FILES.weights, ADAPTERS_FILES.pickle, (stored) => {
     const parts = folder.configs.flatMap((config) => partsOf(config, model, folder, stored));

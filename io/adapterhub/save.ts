@@ -2,6 +2,7 @@
  * Saves adapters as AdapterHub folders: one adapter, or a setup of several where one configuration cannot
  * represent it.
  */
+import { mkdir } from "node:fs/promises";
 import type { Adapter, Model } from "../../core/mod.ts";
 import { writeTextAtomically } from "../../formats/atomic_write.ts";
 import { writeSafetensors } from "../../formats/safetensors_write.ts";
@@ -25,7 +26,7 @@ export async function saveAdaptersFolder(folder: string, adapter: Adapter, model
   }
   for (const { path, ...file } of files) {
     const target = `${folder.replace(/\/+$/, "")}/${path}`;
-    await Deno.mkdir(target.slice(0, target.lastIndexOf("/")), { recursive: true });
+    await mkdir(target.slice(0, target.lastIndexOf("/")), { recursive: true });
     if ("tensors" in file) await writeSafetensors(target, file.tensors);
     else await writeTextAtomically(target, file.text);
   }

@@ -11,6 +11,7 @@
  * This is the only module that reads the environment: `HF_ENDPOINT`, `HF_TOKEN`, `HF_HUB_OFFLINE`, `HF_HOME`,
  * `XDG_CACHE_HOME`, `HOME`.
  */
+import process from "node:process";
 import { mkdir, readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { HubApiError, type ListFileEntry, listFiles } from "@huggingface/hub";
@@ -236,7 +237,7 @@ async function list(
 }
 
 function variable(name: string): string | undefined {
-  return Deno.env.get(name) || undefined;
+  return process.env[name] || undefined;
 }
 
 function defaultCache(): string {

@@ -4,7 +4,7 @@
  * hole that takes no disk space. They are stored separately from downloads, in `<name>@<revision>.headers`,
  * so that the holes are never mistaken for weights.
  */
-import { mkdir } from "node:fs/promises";
+import { mkdir, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { bytesSource } from "../../formats/byte_source.ts";
 import { openGguf } from "../../formats/gguf.ts";
@@ -31,8 +31,8 @@ export async function downloadHeaders(id: string, options: DownloadOptions = {})
     const target = join(headers, file.path);
     if (/\.(safetensors|gguf)$/.test(file.path)) {
       const start = await headerOf(file, request);
-      await Deno.writeFile(target, start);
-      await Deno.truncate(target, file.size);
+      await writeFile(target, start);
+      await truncate(target, file.size);
     } else {
       await fetchFile({ ...file, ...request, target, onProgress: () => {} });
     }

@@ -1,4 +1,5 @@
 /** Adapters from HF PEFT folders. */
+import { readFile } from "node:fs/promises";
 import {
   type Adapter,
   dispose,
@@ -57,7 +58,7 @@ export async function loadPeftFolder(
   options: NamedFolderOptions = {},
 ): Promise<Adapter> {
   const path = `${folder}/${PEFT_FILES.config}`;
-  const config = readPeftConfig(path, await Deno.readFile(path));
+  const config = readPeftConfig(path, await readFile(path));
   const experts = config.type === "XLORA" ? await loadExperts(folder, config, model, load, options) : {};
   try {
     return await loadParts(folder, name, config, experts, model);

@@ -1,4 +1,5 @@
 /** Saves adapters to folders that HF PEFT reads. */
+import { mkdir } from "node:fs/promises";
 import {
   type Adapter,
   areGradients,
@@ -70,7 +71,7 @@ async function saveParts(
       }
     }
   }
-  await Deno.mkdir(target, { recursive: true });
+  await mkdir(target, { recursive: true });
   await writeSafetensors(`${target}/${PEFT_FILES.weights}`, tensors);
   await writeTextAtomically(`${target}/${PEFT_FILES.config}`, peftConfigText(type, fields));
   const count = (list: readonly (readonly [string, Tensor])[]): number =>

@@ -7,6 +7,7 @@
  * router's layer 0, mistaking ".0." for another adapter's name: such a folder is refused. A folder saved here
  * is complete, with the experts alongside the router, and PEFT loads it.
  */
+import { realpath } from "node:fs/promises";
 import {
   type Adapter,
   type Json,
@@ -95,7 +96,7 @@ async function expertFolder(
   if (await isThere(path)) {
     if (outsideFolders) return path;
     // Seen from the working directory, as PEFT has it.
-    return await namedFolder(folder, await Deno.realPath(path), { what });
+    return await namedFolder(folder, await realpath(path), { what });
   }
   throw new RangeError(
     `${what}: there is no folder "${path}", which its config names, and no "experts/${name}"`,

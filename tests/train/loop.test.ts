@@ -1,5 +1,6 @@
 /** The loop on a tiny Llama: it learns, continues bit for bit, and leaves nothing behind. */
 import assert from "node:assert/strict";
+import fs from "node:fs";
 import { adapt, bytesOf, copyTree, leaves, memory, type Tensor, type Tree } from "../../core/mod.ts";
 import { loadModel } from "../../io/load_model.ts";
 import { lora } from "../../methods/mod.ts";
@@ -111,8 +112,8 @@ Deno.test("paged() leaves no file in its folder, whatever ends the run", async (
   assert.ok(moments.bytes().disk > 0);
   assert.deepEqual([...Deno.readDirSync(folder)], []); // kill -9 could come now
   moments.dispose();
-  const { writeSync } = Deno.FsFile.prototype;
-  Deno.FsFile.prototype.writeSync = () => {
+  const { writeSync } = fs;
+  fs.writeSync = () => {
     throw new Error("No space left on device");
   };
   try {
@@ -123,7 +124,7 @@ Deno.test("paged() leaves no file in its folder, whatever ends the run", async (
         error.message.includes("No space left on device; free some room there"),
     );
   } finally {
-    Deno.FsFile.prototype.writeSync = writeSync;
+    fs.writeSync = writeSync;
   }
   assert.deepEqual([...Deno.readDirSync(folder)], []);
   await Deno.remove(folder);
