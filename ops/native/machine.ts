@@ -2,8 +2,11 @@
  * A running copy of the kernels as a native library: memory without WebAssembly's limit, and the CPU's widest
  * vectors.
  */
+import process from "node:process";
 import type { Machine } from "../wasm/machine.ts";
 import { functionsOf, SYMBOLS } from "./symbols.ts";
+import { isRefused } from "../../platform/files.ts";
+import { canOpenLibraries, type ForeignLibrary, openLibrary } from "../../platform/foreign_library.ts";
 
 /**
  * Opens the library and starts its threads.
@@ -29,12 +32,7 @@ export function startNative(path: string, threads: number, sources?: string): Ma
     library.close();
     throw new Error("Cannot start the native backend: one is open in this thread; close it first");
   }
-  const view = (pointer: number, bytes: number): Uint8Array<ArrayBuffer> => {
-    const at = Deno.UnsafePointer.create(BigInt(pointer));
-    return new Uint8Array(
-      bytes === 0 ? new ArrayBuffer(0) : Deno.UnsafePointerView.getArrayBuffer(at!, bytes),
-    );
-  };
+  const { view } = library;
   return {
     kernels: kernels,
     largest: Number.MAX_SAFE_INTEGER,
@@ -55,11 +53,11 @@ export function startNative(path: string, threads: number, sources?: string): Ma
   };
 }
 
-function opened(path: string): Deno.DynamicLibrary<typeof SYMBOLS> {
+function opened(path: string): ForeignLibrary {
   try {
-    return Deno.dlopen(path, SYMBOLS);
+    return openLibrary(path, SYMBOLS);
   } catch (error) {
-    if (error instanceof Deno.errors.NotCapable) throw error;
+    if (isRefused(error) || !canOpenLibraries()) throw error;
     throw new Error(
       `Cannot open the native kernels "${path}": build them for this machine with 'deno task native' (it needs Rust), ` +
         "or use the wasm backend",
@@ -80,7 +78,7 @@ export function libraryPath(): string {
         "give the library's path",
     );
   }
-  const [prefix, suffix] = { windows: ["", "dll"], darwin: ["lib", "dylib"] }[Deno.build.os as string] ??
+  const [prefix, suffix] = { win32: ["", "dll"], darwin: ["lib", "dylib"] }[process.platform as string] ??
     ["lib", "so"];
   return `${here}/lib/${prefix}graft_kernels.${suffix}`;
 }

@@ -6,10 +6,12 @@
  *
  * @module
  */
+import { statSync } from "node:fs";
 import type { Backend } from "../../tensor/backend.ts";
 import { backend } from "../wasm/backend.ts";
 import record from "../wasm/lib/SOURCE_HASH.json" with { type: "json" };
 import { libraryPath, startNative } from "./machine.ts";
+import { isMissing } from "../../platform/files.ts";
 
 /** How to run the native backend. */
 export interface NativeOptions {
@@ -62,9 +64,9 @@ export function native(options: NativeOptions = {}): Backend {
  */
 export function isNativeBuilt(): boolean {
   try {
-    return Deno.statSync(libraryPath()).isFile;
+    return statSync(libraryPath()).isFile();
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return false;
+    if (isMissing(error)) return false;
     throw error;
   }
 }

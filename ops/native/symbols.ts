@@ -1,4 +1,5 @@
-/** The library's exports, in the form that `Deno.dlopen` expects. */
+/** The library's exports: parameters and results. */
+import type { NumberType, Signature } from "../../platform/foreign_library.ts";
 
 /**
  * A letter a parameter: w an integer as wide as an address, u u32, i i32, f f32, b bool; after ">" the
@@ -59,7 +60,7 @@ export type Symbol = keyof typeof SIGNATURES;
 
 const TYPES = { w: "usize", u: "u32", i: "i32", f: "f32", b: "bool" } as const;
 
-const typeOf = (letter: string): Deno.NativeType => TYPES[letter as keyof typeof TYPES];
+const typeOf = (letter: string): NumberType => TYPES[letter as keyof typeof TYPES];
 
 const halves = (name: Symbol): readonly [string, string] => {
   const [parameters = "", result = ""] = SIGNATURES[name].split(">");
@@ -69,7 +70,7 @@ const halves = (name: Symbol): readonly [string, string] => {
 const names = Object.keys(SIGNATURES) as readonly Symbol[];
 
 /** The exports with their types. */
-export const SYMBOLS: Deno.ForeignLibraryInterface = Object.fromEntries(names.map((name) => {
+export const SYMBOLS: Readonly<Record<string, Signature>> = Object.fromEntries(names.map((name) => {
   const [parameters, result] = halves(name);
   return [name, { parameters: [...parameters].map(typeOf), result: result === "" ? "void" : typeOf(result) }];
 }));
