@@ -27,6 +27,7 @@ import {
   outsideOption,
 } from "./load.ts";
 import { note, print, showBytes } from "./terminal/output.ts";
+import { type HttpServer, isTaken, listenHttp } from "../platform/server.ts";
 
 const EXAMPLE = `
 Example:
@@ -139,13 +140,13 @@ async function listen(
     id: () => crypto.randomUUID().replaceAll("-", ""),
     stopping: () => interrupt.wanted,
   };
-  const server = started(flags, async (request) => {
+  const server = await started(flags, async (request) => {
     const start = performance.now();
     const response = await respond(service, request);
     log(flags, request, response.status, performance.now() - start);
     return response;
   });
-  const { port } = server.addr as Deno.NetAddr;
+  const { port } = server;
   const host = flags.host.includes(":") ? `[${flags.host}]` : flags.host;
   const url = `http://${host}:${port}/v1`;
   if (flags.json === true) print(JSON.stringify({ url, models: [base, ...names], maxLength }));
@@ -165,21 +166,14 @@ async function listen(
 const now = (): number => Math.floor(Date.now() / 1000);
 
 /** @throws {Error} when the port is in use or the address does not belong to this machine. */
-function started(
+async function started(
   { host, port }: ServeFlags,
   handle: (request: Request) => Promise<Response>,
-): Deno.HttpServer {
+): Promise<HttpServer> {
   try {
-    return Deno.serve({
-      hostname: host,
-      port,
-      onListen: () => {},
-      onError: () => new Response(null, { status: 500 }),
-    }, handle);
+    return await listenHttp({ host, port }, handle);
   } catch (cause) {
-    const why = cause instanceof Deno.errors.AddrInUse
-      ? "the port is taken; choose another with --port"
-      : cause;
+    const why = isTaken(cause) ? "the port is taken; choose another with --port" : cause;
     throw new Error(`Cannot listen on ${host}:${port}: ${why instanceof Error ? why.message : why}`, {
       cause,
     });
