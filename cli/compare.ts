@@ -1,4 +1,5 @@
 /** `graft compare`: methods side by side on one model and one data set. */
+import { readFile, rm, writeFile } from "node:fs/promises";
 import {
   type Command,
   helpAll,
@@ -23,6 +24,8 @@ import { chooseMethod, type ChosenMethod, commandLineOf } from "../tuning/chosen
 import { shortRateOf } from "../tuning/short_rate.ts";
 import { UsageError } from "../tuning/usage_error.ts";
 import { note, print, printJson, showBytes, showCount, showSeconds, table } from "./terminal/output.ts";
+import { runOwnProgram } from "../platform/own_program.ts";
+import { temporaryFolder } from "../platform/temporary.ts";
 
 interface CompareFlags extends ModelFlags, Omit<DataFlags, "data"> {
   readonly data?: string;
@@ -92,14 +95,14 @@ export function compare(program: Command): void {
     )
     .action(async (flags: CompareFlags) => {
       if (flags.one === undefined) await run(flags);
-      else printJson(await measureMethod(JSON.parse(await Deno.readTextFile(flags.one))));
+      else printJson(await measureMethod(JSON.parse(await readFile(flags.one, "utf8"))));
     });
 }
 
 async function run(flags: CompareFlags): Promise<void> {
   const started = performance.now();
   const model = await localSource(modelSource(flags));
-  const folder = await Deno.makeTempDir({ prefix: "graft-compare-" });
+  const folder = temporaryFolder("graft-compare-");
   try {
     const data = flags.data ?? `${folder}/conversations.jsonl`;
     if (flags.data === undefined) await writeConversations(data, flags.examples, flags.seed);
@@ -119,7 +122,7 @@ async function run(flags: CompareFlags): Promise<void> {
     if (flags.json) printJson({ model, seconds, methods: results });
     else print(report(results, flags, seconds));
   } finally {
-    await Deno.remove(folder, { recursive: true });
+    await rm(folder, { recursive: true });
   }
 }
 
@@ -220,15 +223,11 @@ function optionsByMethod(text: string): Readonly<Record<string, JsonOptions>> {
 
 /** Runs this command again for one method. Its progress is passed through, its result is returned as JSON. */
 async function inFreshProcess(settings: MethodSettings, title: string, told: string): Promise<MethodResult> {
-  await Deno.writeTextFile(told, JSON.stringify(settings));
-  const main = new URL("./main.ts", import.meta.url).href;
-  const { code, stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", main, "compare", "--one", told],
-    stdout: "piped",
-    stderr: "inherit",
-  }).output();
+  await writeFile(told, JSON.stringify(settings));
+  const main = new URL("./main.ts", import.meta.url);
+  const { code, output } = await runOwnProgram(main, ["compare", "--one", told]);
   if (code !== 0) throw new Error(`${title} failed, see above`);
-  return JSON.parse(new TextDecoder().decode(stdout));
+  return JSON.parse(output);
 }
 
 function report(results: readonly MethodResult[], flags: CompareFlags, seconds: number): string {

@@ -1,4 +1,5 @@
 /** Training and test data of a command: a JSONL file, split and tokenized. */
+import { createReadStream } from "node:fs";
 import { createHash } from "node:crypto";
 import { fold, key, type LabelKind, type Model } from "../core/mod.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
@@ -235,11 +236,7 @@ export function split(
 /** The SHA-256 of a file in hex, read incrementally. */
 export async function fileHash(path: string): Promise<string> {
   const hash = createHash("sha256");
-  using file = await Deno.open(path);
-  const buffer = new Uint8Array(1 << 16);
-  for (let n = await file.read(buffer); n !== null; n = await file.read(buffer)) {
-    hash.update(buffer.subarray(0, n));
-  }
+  for await (const bytes of createReadStream(path)) hash.update(bytes);
   return hash.digest("hex");
 }
 

@@ -1,4 +1,6 @@
 /** `graft generate`: continues a text, or answers a message, streaming the output. */
+import process from "node:process";
+import { text as textOf } from "node:stream/consumers";
 import { generate as generateText } from "../core/mod.ts";
 import type { Sampler } from "../core/mod.ts";
 import {
@@ -23,6 +25,7 @@ import {
   outsideOption,
 } from "./load.ts";
 import { print, printJson, printPiece } from "./terminal/output.ts";
+import { isTerminal } from "../platform/streams.ts";
 
 const EXAMPLE = `
 Example:
@@ -105,8 +108,8 @@ function samplerOf({ temperature, topK, topP }: GenerateFlags): Sampler | undefi
 }
 
 async function textOfInput(): Promise<string> {
-  if (Deno.stdin.isTerminal()) throw new UsageError("Expected --prompt, or a text on standard input");
-  const text = (await new Response(Deno.stdin.readable).text()).replace(/\r?\n$/, "");
+  if (isTerminal(0)) throw new UsageError("Expected --prompt, or a text on standard input");
+  const text = (await textOf(process.stdin)).replace(/\r?\n$/, "");
   if (text === "") throw new UsageError("Expected a text on standard input but found none");
   return text;
 }

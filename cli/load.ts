@@ -1,4 +1,6 @@
 /** The first steps of every command: the backend, the model, and its adapter. */
+import { statSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { type Adapter, type Backend, graft, type Model } from "../core/mod.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import { loadAdapter, type LoadAdapterOptions } from "../io/load_adapter.ts";
@@ -160,13 +162,13 @@ const EMBEDDED = new URL("../embedded/model/", import.meta.url);
 export function modelSource({ model }: { readonly model?: string }): string {
   if (model !== undefined) return model;
   try {
-    Deno.statSync(new URL("config.json", EMBEDDED));
+    statSync(new URL("config.json", EMBEDDED));
   } catch (cause) {
     throw new UsageError("Expected --model: this copy of graft has no embedded model in embedded/model", {
       cause,
     });
   }
-  return EMBEDDED.protocol === "file:" ? fromFileUrl(EMBEDDED) : EMBEDDED.href;
+  return EMBEDDED.protocol === "file:" ? fileURLToPath(EMBEDDED).replace(/[\\/]$/, "") : EMBEDDED.href;
 }
 
 /** The local path of the model: a hub id is downloaded. */
@@ -175,12 +177,6 @@ export const localSource: (source: string) => Promise<string> = (source) =>
 
 /** As `localSource`, where shapes and tokenizer are sufficient: for a hub id no weights are fetched. */
 export const localShapes: (source: string) => Promise<string> = (source) => localHeaders(source);
-
-/** A file URL's path, without a slash at the end. */
-function fromFileUrl(url: URL): string {
-  const path = decodeURIComponent(url.pathname).replace(/\/$/, "");
-  return Deno.build.os === "windows" ? path.replace(/^\//, "") : path;
-}
 
 /** A model with its backend. */
 export interface Opened {

@@ -5,15 +5,18 @@
  *
  * @module
  */
+import process from "node:process";
 import { runProgram } from "./terminal/arguments.ts";
 import { note } from "./terminal/output.ts";
 import { graftProgram, oneLine } from "./program.ts";
 
-if (import.meta.main) {
-  const debug = Deno.args.includes("--debug");
-  const code = await runProgram(graftProgram(), Deno.args, (error) => {
+/** Runs a command line. @returns The exit code. */
+export async function main(args: readonly string[]): Promise<number> {
+  const debug = args.includes("--debug");
+  return await runProgram(graftProgram(), args, (error) => {
     note(oneLine(error));
     if (debug && error instanceof Error) note(error.stack ?? "");
   });
-  Deno.exit(code);
 }
+
+if (import.meta.main) process.exit(await main(process.argv.slice(2)));

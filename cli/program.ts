@@ -65,14 +65,13 @@ const CONTROLS = /\p{Cc}/gu;
 const hex = (mark: string): string => mark.charCodeAt(0).toString(16).padStart(2, "0");
 
 /**
- * "No such file or directory (os error 2): stat 'x'", Deno's message, rephrased with the attempted action
- * first and without the number.
+ * "ENOENT: no such file or directory, stat 'x'", the message of `node:fs`, rephrased with the attempted action
+ * first and without the code.
  */
 function ofSystem(text: string): string {
   return text.replace(
-    /^(.+) \(os error \d+\): (\w+) '(.*)'$/s,
-    (_, reason: string, call: string, what: string) =>
-      `Cannot ${VERBS[call] ?? call} ${what}: ${reason.charAt(0).toLowerCase()}${reason.slice(1)}`,
+    /^E[A-Z0-9]+: (.+?), (\w+) '(.*)'$/s,
+    (_, reason: string, call: string, what: string) => `Cannot ${VERBS[call] ?? call} ${what}: ${reason}`,
   );
 }
 
@@ -81,7 +80,6 @@ const VERBS: Readonly<Record<string, string>> = {
   stat: "find",
   lstat: "find",
   readdir: "list",
-  readfile: "read",
-  writefile: "write",
+  scandir: "list",
   mkdir: "make",
 };

@@ -1,4 +1,5 @@
 /** `graft quantize`: a model in fewer bits, or with `--compare` what each four-bit type would cost it. */
+import { readFile } from "node:fs/promises";
 import {
   type DType,
   isGguf,
@@ -158,7 +159,7 @@ async function compare(flags: QuantizeFlags): Promise<void> {
 }
 
 async function textsOf(flags: QuantizeFlags): Promise<readonly string[]> {
-  if (flags.text !== undefined) return [await Deno.readTextFile(flags.text)];
+  if (flags.text !== undefined) return [await readFile(flags.text, "utf8")];
   // Far beyond the texts of pretraining.
   return [...corpus(key(2026), 12_000_000, 12_000_000 + Math.ceil(flags.tokens / 40))];
 }

@@ -1,4 +1,5 @@
 /** `graft sweep`: many runs of `graft finetune` that differ in their options and seeds, and one table of them. */
+import { readdirSync } from "node:fs";
 import { writeTextAtomically } from "../formats/atomic_write.ts";
 import { checkRegularFile } from "../train/regular_file.ts";
 import {
@@ -24,6 +25,7 @@ import { note, print, printJson } from "./terminal/output.ts";
 import { axesOf, gridPoints, type Point, randomPoints } from "./sweep/points.ts";
 import { OtherRun, type PlannedRun, runFolder, type SweepRun, taken } from "./sweep/runs.ts";
 import { sorted, sweepTable } from "./sweep/table.ts";
+import { systemCode } from "../platform/files.ts";
 
 const EXAMPLE = `
 Example:
@@ -222,9 +224,9 @@ function valueOf(found: Option, name: string, text: string): unknown {
 function checkFolder(folder: string, resume: boolean): void {
   let entries: readonly string[];
   try {
-    entries = [...Deno.readDirSync(folder)].map(({ name }) => name);
+    entries = readdirSync(folder);
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return;
+    if (systemCode(error) === "ENOENT") return;
     throw new RangeError(`Cannot write to ${folder}: it is no folder`, { cause: error });
   }
   if (entries.length === 0) return;

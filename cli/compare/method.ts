@@ -1,4 +1,5 @@
 /** One method of `graft compare`, in a separate process, so that its memory peak is measured separately. */
+import { rm, stat } from "node:fs/promises";
 import {
   type Adapter,
   count,
@@ -37,6 +38,7 @@ import type { MethodFlags } from "../../tuning/method_from_flags.ts";
 import { disposeNew, start } from "../../tuning/prepare.ts";
 import { note } from "../terminal/output.ts";
 import { progress } from "../terminal/progress.ts";
+import { temporaryFolder } from "../../platform/temporary.ts";
 
 /** The input of a method's process, as JSON. */
 export interface MethodSettings extends DataFlags, ModelFlags {
@@ -233,18 +235,18 @@ async function fileBytes(
   adapter: Adapter,
   { definition, own }: ChosenMethod,
 ): Promise<number> {
-  const folder = await Deno.makeTempDir({ prefix: "graft-compare-" });
+  const folder = temporaryFolder("graft-compare-");
   try {
     if (commandLineOf(definition).writes === "model") {
       const merged = merge(model, adapter, { dtype: "same" });
       await saveModel(folder, merged);
       merged.dispose();
-      return (await Deno.stat(`${folder}/model.safetensors`)).size;
+      return (await stat(`${folder}/model.safetensors`)).size;
     }
     const format = refusedByPeft(adapter, model) === undefined ? "peft" : "graft";
     await saveAdapter(folder, adapter, model, { format, methods: own });
-    return (await Deno.stat(`${folder}/adapter_model.safetensors`)).size;
+    return (await stat(`${folder}/adapter_model.safetensors`)).size;
   } finally {
-    await Deno.remove(folder, { recursive: true });
+    await rm(folder, { recursive: true });
   }
 }

@@ -1,4 +1,5 @@
 /** The resulting files of a run. */
+import process from "node:process";
 import { type Adapter, count, keep, merge, type Model } from "../../core/mod.ts";
 import type { Tokenizer } from "../../formats/tokenizer.ts";
 import type { RunFolder } from "../../io/run_folder.ts";
@@ -40,7 +41,7 @@ export async function writeResult(
   const adapter = root === undefined ? training.adapter() : { ...training.adapter(), params: root.tree };
   const card = {
     data: `${data.train.count} examples of ${flags.data}, SHA-256 ${data.sha256}`,
-    command: ["graft", ...Deno.args].map(shellWord).join(" "),
+    command: ["graft", ...process.argv.slice(2)].map(shellWord).join(" "),
     ...flags.licence !== undefined && { licence: flags.licence },
   };
   try {

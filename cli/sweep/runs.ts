@@ -1,4 +1,5 @@
 /** The runs of a sweep: each in its own folder, with finished runs kept and killed ones resumed. */
+import { readFileSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { writeTextAtomically } from "../../formats/atomic_write.ts";
 import { parseJson } from "../../formats/strict_json.ts";
@@ -113,7 +114,7 @@ function checkSame(folder: string, then: Finished["options"], now: Finished["opt
 
 /** The earlier part of a resumed run is only in its log. */
 function resultOf({ best, ...reported }: Reported, { keep, output }: RunFlags): RunResult {
-  const lines = Deno.readTextFileSync(`${output}/metrics.jsonl`).split("\n").filter((line) => line !== "");
+  const lines = readFileSync(`${output}/metrics.jsonl`, "utf8").split("\n").filter((line) => line !== "");
   const log = lines.map((line) =>
     JSON.parse(line) as { readonly seconds?: number; readonly evalLoss?: unknown }
   );

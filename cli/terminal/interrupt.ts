@@ -1,4 +1,5 @@
 /** Ctrl-C: the first one requests a graceful end, the second one terminates the program immediately. */
+import process from "node:process";
 
 /** Whether the user wants to stop. Dispose it to restore the signals' default handling. */
 export interface Interrupt extends Disposable {
@@ -7,20 +8,20 @@ export interface Interrupt extends Disposable {
 
 /** Listens for SIGINT and SIGTERM. `heard` is called at the first one. */
 export function interruptible(heard: () => void = () => {}): Interrupt {
-  const signals: readonly Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
+  const signals = process.platform === "win32" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
   let wanted = false;
   const listen = (): void => {
-    if (wanted) Deno.exit(130);
+    if (wanted) process.exit(130);
     wanted = true;
     heard();
   };
-  for (const signal of signals) Deno.addSignalListener(signal, listen);
+  for (const signal of signals) process.on(signal, listen);
   return {
     get wanted() {
       return wanted;
     },
     [Symbol.dispose]: () => {
-      for (const signal of signals) Deno.removeSignalListener(signal, listen);
+      for (const signal of signals) process.off(signal, listen);
     },
   };
 }

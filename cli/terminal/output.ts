@@ -2,6 +2,8 @@
  * Output of commands: tables, sizes, JSON. Results go to standard output, everything else to standard error.
  */
 import { Exit } from "./arguments.ts";
+import { systemCode } from "../../platform/files.ts";
+import { writeStream } from "../../platform/streams.ts";
 
 /** Sizes in human-readable form: "1.25 GB". */
 export function showBytes(bytes: number): string {
@@ -37,7 +39,7 @@ export function shellWord(text: string): string {
 
 /** Writes a line of the result. */
 export function print(text: string): void {
-  writeAll(Deno.stdout, `${text}\n`);
+  writeAll(1, `${text}\n`);
 }
 
 /** Writes the result as JSON. Infinities and NaN, which JSON lacks, become strings. */
@@ -51,21 +53,20 @@ export function printJson(value: unknown): void {
 
 /** Writes a piece of text immediately, without a line end. */
 export function printPiece(text: string): void {
-  writeAll(Deno.stdout, text);
+  writeAll(1, text);
 }
 
 /** Tells the user something that is not the result. */
 export function note(text: string): void {
-  writeAll(Deno.stderr, `${text}\n`);
+  writeAll(2, `${text}\n`);
 }
 
-function writeAll(to: { writeSync(bytes: Uint8Array): number }, text: string): void {
-  const bytes = new TextEncoder().encode(text);
+function writeAll(to: 1 | 2, text: string): void {
   try {
-    for (let done = 0; done < bytes.length;) done += to.writeSync(bytes.subarray(done));
+    writeStream(to, new TextEncoder().encode(text));
   } catch (error) {
     // The reader, such as head, has gone, which is not an error. 128 + SIGPIPE, as in shells.
-    if (error instanceof Deno.errors.BrokenPipe) throw new Exit(141);
+    if (systemCode(error) === "EPIPE") throw new Exit(141);
     throw error;
   }
 }

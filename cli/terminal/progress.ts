@@ -5,6 +5,7 @@
 import { Presets, SingleBar } from "cli-progress";
 import process from "node:process";
 import { note, showSeconds } from "./output.ts";
+import { isTerminal } from "../../platform/streams.ts";
 
 /** The displayed values of a step. */
 export interface ProgressStep {
@@ -24,7 +25,7 @@ export interface Progress {
 /** Progress for a run of `total` steps of which `done` are already done. `quiet` shows only messages. */
 export function progress(total: number, done: number, how: "auto" | "quiet" = "auto"): Progress {
   if (how === "quiet") return { step: () => {}, say: note, stop: () => {} };
-  return Deno.stderr.isTerminal() ? bar(total, done) : lines(total, done);
+  return isTerminal(2) ? bar(total, done) : lines(total, done);
 }
 
 function bar(total: number, done: number): Progress {

@@ -1,10 +1,12 @@
 /** `graft finetune` without a process of its own, for tests of many runs. */
+import process from "node:process";
 import { openData, rowLength } from "../../cli/data.ts";
 import { padOf } from "../../cli/finetune/evaluation.ts";
 import { openModel } from "../../cli/load.ts";
 import { heldOutLoss, type LossScale } from "../../train/mod.ts";
 import { runFinetune, type RunFlags } from "../../cli/finetune/run.ts";
 import type { FinetuneFlags } from "../../cli/finetune/settings.ts";
+import { hearStreams } from "../support/standard_streams.ts";
 
 /** What the command line fills in when nothing is said, but small. */
 export const DEFAULTS: Omit<FinetuneFlags, "method"> & { readonly heldOut: number } = {
@@ -54,20 +56,10 @@ export async function finetuned(
   flags: Partial<RunFlags> & Pick<RunFlags, "data" | "output" | "method">,
   heard: (said: string, interrupt: () => void) => void = () => {},
 ): Promise<Result> {
-  const [out, err] = [Deno.stdout.writeSync, Deno.stderr.writeSync];
   // The test runner would take a real signal as its own.
-  const { addSignalListener, removeSignalListener } = Deno;
-  let interrupt = (): void => {};
-  Deno.addSignalListener = (_, listener) => void (interrupt = listener);
-  Deno.removeSignalListener = () => {};
+  const interrupt = (): void => void process.emit("SIGINT");
   let printed = "";
-  Deno.stdout.writeSync = (piece) => (printed += new TextDecoder().decode(piece), piece.length);
-  Deno.stderr.writeSync = (piece) => (heard(new TextDecoder().decode(piece), interrupt), piece.length);
-  try {
-    await runFinetune({ ...DEFAULTS, ...flags } as RunFlags);
-  } finally {
-    [Deno.stdout.writeSync, Deno.stderr.writeSync] = [out, err];
-    Object.assign(Deno, { addSignalListener, removeSignalListener });
-  }
+  using _ = hearStreams((piece) => printed += piece, (piece) => heard(piece, interrupt));
+  await runFinetune({ ...DEFAULTS, ...flags } as RunFlags);
   return JSON.parse(printed);
 }

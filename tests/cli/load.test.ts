@@ -9,17 +9,13 @@ import { saveAdapter } from "../../io/save_adapter.ts";
 import { houlsby, lora } from "../../methods/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
 import { temporaryFolder, tinyModel } from "./tiny.ts";
+import { hearStreams } from "../support/standard_streams.ts";
 
 /** What goes to standard error while something runs. */
 async function notesOf(run: () => Promise<void>): Promise<string> {
-  const { writeSync } = Deno.stderr;
   let said = "";
-  Deno.stderr.writeSync = (piece) => (said += new TextDecoder().decode(piece), piece.length);
-  try {
-    await run();
-  } finally {
-    Deno.stderr.writeSync = writeSync;
-  }
+  using _ = hearStreams(undefined, (piece) => said += piece);
+  await run();
   return said;
 }
 

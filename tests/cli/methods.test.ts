@@ -10,6 +10,7 @@ import type { MethodCosts } from "../../core/mod.ts";
 import * as methodsOf from "../../methods/mod.ts";
 import { configShapes } from "../../io/model_shapes.ts";
 import { assertNoLeak } from "../support/assert.ts";
+import { hearStreams } from "../support/standard_streams.ts";
 
 const T5_BASE = {
   model_type: "t5",
@@ -287,17 +288,9 @@ Deno.test("graft methods prints the table, and one line for what is wrong", asyn
     const program = newProgram("graft", "", "0");
     methods(program);
     const [said, complaints]: [string[], string[]] = [[], []];
-    const write = Deno.stdout.writeSync;
-    const warn = Deno.stderr.writeSync;
-    Deno.stdout.writeSync = (bytes) => (said.push(new TextDecoder().decode(bytes)), bytes.length);
-    Deno.stderr.writeSync = (bytes) => (complaints.push(new TextDecoder().decode(bytes)), bytes.length);
-    try {
-      const code = await runProgram(program, ["methods", ...args], (e) => void complaints.push(String(e)));
-      return { code, said: said.join(""), complaints: complaints.join("") };
-    } finally {
-      Deno.stdout.writeSync = write;
-      Deno.stderr.writeSync = warn;
-    }
+    using _ = hearStreams((piece) => said.push(piece), (piece) => complaints.push(piece));
+    const code = await runProgram(program, ["methods", ...args], (e) => void complaints.push(String(e)));
+    return { code, said: said.join(""), complaints: complaints.join("") };
   };
   try {
     const plain = await run("--config", config, "--only", "lora,crossAttention");

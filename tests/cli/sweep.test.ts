@@ -8,6 +8,7 @@ import { runFolder } from "../../cli/sweep/runs.ts";
 import { sorted, sweepTable } from "../../cli/sweep/table.ts";
 import { loadedLoss } from "./in_process.ts";
 import { graftArguments, temporaryFolder, tinyData, tinyModel } from "./tiny.ts";
+import { hearStreams } from "../support/standard_streams.ts";
 
 const QUICK = [
   "--backend",
@@ -32,16 +33,10 @@ interface Run {
 
 /** Runs the command in this process: exit code, complaint, what it printed and noted. */
 async function sweep(args: readonly string[]) {
-  const [out, err] = [Deno.stdout.writeSync, Deno.stderr.writeSync];
   let [printed, noted, said] = ["", "", ""];
-  Deno.stdout.writeSync = (piece) => (printed += new TextDecoder().decode(piece), piece.length);
-  Deno.stderr.writeSync = (piece) => (noted += new TextDecoder().decode(piece), piece.length);
-  try {
-    const code = await runProgram(graftProgram(), ["sweep", ...args], (error) => said = oneLine(error));
-    return { code, said, printed, noted };
-  } finally {
-    [Deno.stdout.writeSync, Deno.stderr.writeSync] = [out, err];
-  }
+  using _ = hearStreams((piece) => printed += piece, (piece) => noted += piece);
+  const code = await runProgram(graftProgram(), ["sweep", ...args], (error) => said = oneLine(error));
+  return { code, said, printed, noted };
 }
 
 const runsOf = (printed: string): readonly Run[] => JSON.parse(printed).runs;

@@ -1,10 +1,12 @@
 /** What the commands refuse, in one line that says what and where; and their help. */
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { bytes, integer, newProgram, number, runProgram } from "../../cli/terminal/arguments.ts";
 import { split } from "../../cli/data.ts";
 import { graftProgram, oneLine } from "../../cli/program.ts";
 import { shellWord, showBytes, showSeconds, table } from "../../cli/terminal/output.ts";
 import { temporaryFolder, tinyData, tinyDialogues, tinyModel } from "./tiny.ts";
+import { hearStreams } from "../support/standard_streams.ts";
 
 /** Runs a command in this process: its exit code and its complaint. */
 async function run(args: readonly string[]): Promise<{ readonly code: number; readonly said: string }> {
@@ -194,14 +196,9 @@ Deno.test("graft finetune --plan answers for 65 billion parameters from a config
   );
   const planned = async (...more: readonly string[]): Promise<Record<string, number | boolean>> => {
     const lines: string[] = [];
-    const write = Deno.stdout.writeSync;
-    Deno.stdout.writeSync = (piece) => (lines.push(new TextDecoder().decode(piece)), piece.length);
-    try {
-      const { code, said } = await run(["finetune", "--plan", "--config", config, "--json", ...more]);
-      assert.equal(code, 0, said);
-    } finally {
-      Deno.stdout.writeSync = write;
-    }
+    using _ = hearStreams((piece) => lines.push(piece), undefined);
+    const { code, said } = await run(["finetune", "--plan", "--config", config, "--json", ...more]);
+    assert.equal(code, 0, said);
     return JSON.parse(lines.join(""));
   };
   const plan = await planned(
@@ -250,7 +247,7 @@ Deno.test("runProgram() gives 0 for help, 1 for errors, 2 for misuse", async () 
   );
   assert.equal(oneLine(new RangeError("two\n lines")), "graft: two; lines");
   assert.equal(oneLine(new SyntaxError("token '\0', \x1b[2J")), "graft: token '\\x00', \\x1b[2J");
-  const missing = await Deno.readTextFile("/nowhere/at all").catch((error: unknown) => oneLine(error));
+  const missing = await readFile("/nowhere/at all", "utf8").catch((error: unknown) => oneLine(error));
   assert.match(missing, /^graft: Cannot \w+ \/nowhere\/at all: [^(]+$/);
 });
 
