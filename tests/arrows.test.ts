@@ -11,13 +11,14 @@ const METHODS = [...MATHEMATICS, "core", "core/options", "methods/shared", "meth
  * anything.
  */
 const ARROWS: Readonly<Record<string, readonly string[]>> = {
+  "platform": [],
   "tensor": [],
   // The one way round a backend without factorisations: ops/factorised.ts computes them on the reference backend.
   "ops": ["tensor", "ops/reference"],
   "ops/reference": ["tensor"],
-  "ops/wasm": ["tensor"],
+  "ops/wasm": ["tensor", "platform"],
   // The same kernels compiled for the machine: only the machine under them is another.
-  "ops/native": ["tensor", "ops/wasm"],
+  "ops/native": ["tensor", "ops/wasm", "platform"],
   "ops/gpu": ["tensor"],
   "numerics": ["tensor", "ops"],
   // Each room of core may import those before it.
@@ -95,10 +96,10 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "methods/hybrids",
   ],
   "models": ["tensor", "ops", "core/*"],
-  "formats": ["tensor", "core"],
-  "train": ["tensor", "core", "ops"],
+  "formats": ["platform", "tensor", "core"],
+  "train": ["platform", "tensor", "core", "ops"],
   "recipes": ["tensor", "ops", "core", "train", "methods/*"],
-  "io": ["tensor", "ops", "core", "core/options", "formats", "models", "methods/*"],
+  "io": ["platform", "tensor", "ops", "core", "core/options", "formats", "models", "methods/*"],
   "serve": ["tensor", "ops", "core/*", "formats", "models"],
   "tuning": [
     "tensor",
