@@ -39,10 +39,6 @@ const forBrowsers: esbuild.Plugin = {
           ? { path: pathOf(new URL("browser/worker.ts", root)) }
           : undefined,
     );
-    build.onLoad({ filter: /\/ops\/wasm\/lib\/(single|threaded)\.js$/ }, async ({ path }) => {
-      const bytes = await Deno.readFile(path.replace(/\.js$/, "_bg.wasm"));
-      return { contents: inlined(bytes), loader: "js" };
-    });
     build.onResolve({ filter: /^@graft\/peft$/ }, () => ({ path: pathOf(new URL("mod.ts", root)) }));
     build.onResolve({ filter: /^[@a-z]/ }, ({ path }) => {
       const found = packages[path];
@@ -50,15 +46,6 @@ const forBrowsers: esbuild.Plugin = {
     });
   },
 };
-
-/** A module that compiles the bytes it contains. */
-function inlined(bytes: Uint8Array): string {
-  const text = bytes.toBase64();
-  return `const text = atob("${text}");
-const bytes = new Uint8Array(text.length);
-for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i);
-export const module = await WebAssembly.compile(bytes);`;
-}
 
 /** The file of a package in Deno's cache. */
 function fileOf(name: string): string {

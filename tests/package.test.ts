@@ -21,7 +21,7 @@ Deno.test("the package holds what an import needs, no tests, and less than 10 MB
     "README.md",
     "LICENSE",
     "cli/main.ts",
-    "ops/wasm/lib/threaded_bg.wasm",
+    "ops/wasm/lib/threaded.ts",
   ];
   for (const path of [...needed, "embedded/model/model.safetensors"]) assert.ok(paths.has(path), path);
   const left = [...paths].filter((path) => /^(tests|tools|claims|notebooks|bench|\.)/.test(path));

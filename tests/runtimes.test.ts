@@ -31,6 +31,13 @@ Deno.test("sources ask Deno only in platform/, and programs of a clone where the
   assert.deepEqual(asking.filter((path) => !path.startsWith("platform/")), OF_A_CLONE);
 });
 
+Deno.test("no source has an import that only some runtimes know: of source phases, bytes or text", () => {
+  assert.deepEqual(
+    wherever(/\bimport\s+(source|defer)\s|\bimport\.(source|defer)\b|type:\s*"(bytes|text)"/),
+    [],
+  );
+});
+
 Deno.test("sources start threads and open machine code only in platform/, pages by browser/worker.ts", () => {
   assert.deepEqual(wherever(/\bnew Worker\b|worker_threads|\bdlopen\b|node:child_process/), [
     "browser/worker.ts",

@@ -45,15 +45,7 @@ for build in single threaded; do
     "$target/$build/wasm32-unknown-unknown/release/graft_kernels.wasm"
   # The backend links the module itself, because one program may run several backends; of the glue it needs the types.
   rm "lib/$build.js" "lib/$build.d.ts"
-  # TypeScript cannot parse source-phase imports yet, so they live in two lines of JavaScript.
-  cat > "lib/$build.js" <<END
-// @ts-self-types="./$build.d.ts"
-import source module from "./${build}_bg.wasm";
-export { module };
-END
-  cat > "lib/$build.d.ts" <<END
-/** The compiled kernels: the ${build} build. */
-export const module: WebAssembly.Module;
-END
 done
+# Text, which every runtime and bundler imports and no permission guards.
+deno run -A pack.ts
 deno run -A check.ts --write

@@ -34,7 +34,7 @@ function hash(files: readonly string[]): string {
 }
 
 const modules = (): Record["modules"] =>
-  Object.fromEntries(["single", "threaded"].map((build) => [build, hash([`lib/${build}_bg.wasm`])]));
+  Object.fromEntries(["single", "threaded"].map((build) => [build, hash([`lib/${build}.ts`])]));
 
 function version(command: string): string {
   const { stdout } = new Deno.Command(command, { args: ["--version"] }).outputSync();

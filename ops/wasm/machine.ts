@@ -1,7 +1,7 @@
 /**
  * A running copy of the kernels in WebAssembly: the single-thread build, or the threaded one with its
- * workers. Loading needs no permission: the module is loaded by a source-phase import and workers are started
- * from a `data:` URL.
+ * workers. Loading needs no permission: the module is text that is imported, and workers are started from a
+ * `data:` URL.
  */
 import type * as Exports from "./lib/single_bg.wasm.d.ts";
 
@@ -105,7 +105,7 @@ const WORK = `({ module, memory, thread, stack }) => {
 
 /** Starts the kernels on the calling thread alone. */
 export async function startSingle(): Promise<Machine> {
-  const { module } = await import("./lib/single.js");
+  const { module } = await import("./lib/single.ts");
   const kernels = instantiate(module, undefined);
   kernels.__wbindgen_start();
   return machine(kernels, kernels.memory, 1, () => {});
@@ -117,7 +117,7 @@ export async function startSingle(): Promise<Machine> {
  * @throws {Error} when a worker does not start.
  */
 export async function startThreaded(threads: number): Promise<Machine> {
-  const { module } = await import("./lib/threaded.js");
+  const { module } = await import("./lib/threaded.ts");
   const { startWorker } = await import("../../platform/worker.ts");
   const memory = new WebAssembly.Memory({ ...PAGES, shared: true });
   const kernels = instantiate(module, memory);

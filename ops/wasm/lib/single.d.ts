@@ -1,2 +1,0 @@
-/** The compiled kernels: the single build. */
-export const module: WebAssembly.Module;

@@ -1,3 +1,0 @@
-// @ts-self-types="./single.d.ts"
-import source module from "./single_bg.wasm";
-export { module };

@@ -1,2 +1,0 @@
-/** The compiled kernels: the threaded build. */
-export const module: WebAssembly.Module;

@@ -1,3 +1,0 @@
-// @ts-self-types="./threaded.d.ts"
-import source module from "./threaded_bg.wasm";
-export { module };
