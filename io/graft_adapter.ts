@@ -71,11 +71,10 @@ export async function saveGraftAdapter(
   const own = leaves(params);
   const coded = own.find(([, leaf]) => isQuantized(leaf.dtype));
   if (coded !== undefined) {
+    const [path, { dtype }] = coded;
     throw new TypeError(
-      `Cannot save ${method.name}: "${coded[0]}" is coded as ${
-        coded[1].dtype
-      }, which our own form has no place for; merge the adapter and ` +
-        "save the model instead",
+      `Cannot save ${method.name}: "${path}" is coded as ${dtype}, which our own form has no place for; ` +
+        "merge the adapter and save the model instead",
     );
   }
   const masks = new Map<string, Int32Array>();
