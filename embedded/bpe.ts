@@ -156,7 +156,11 @@ class Pairs {
   readonly #holders = new Map<number, Set<number>>();
   readonly #heap = new MaxHeap();
 
-  constructor(private readonly spelled: number[][], private readonly frequency: readonly number[]) {
+  private readonly spelled: number[][];
+  private readonly frequency: readonly number[];
+
+  constructor(spelled: number[][], frequency: readonly number[]) {
+    [this.spelled, this.frequency] = [spelled, frequency];
     for (let i = 0; i < spelled.length; i++) this.#tally(i, 1);
     for (const [pair, count] of this.#counts) this.#heap.push(count, pair);
   }

@@ -76,10 +76,11 @@ export function keepMade<T>(tree: T, given: unknown): Root<T> {
 class KeptRoot<T> implements Root<T>, Owner {
   readonly storages: Set<Storage> = new Set();
   private readonly borrowed: Set<Storage> = new Set();
+  private readonly given: ReadonlySet<Storage>;
   tree: T;
 
-  constructor(tree: T, private readonly given: ReadonlySet<Storage> = new Set()) {
-    this.tree = tree;
+  constructor(tree: T, given: ReadonlySet<Storage> = new Set()) {
+    [this.tree, this.given] = [tree, given];
     this.hold(storagesOf(tree));
   }
 

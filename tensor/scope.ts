@@ -37,7 +37,9 @@ class Scope implements Owner {
    * calls of the function.
    */
   busy = false;
-  constructor(readonly parent: Scope | undefined, { recording = false, replay }: ScopeOptions) {
+  readonly parent: Scope | undefined;
+  constructor(parent: Scope | undefined, { recording = false, replay }: ScopeOptions) {
+    this.parent = parent;
     const outer = parent?.busy ? undefined : parent;
     this.reads = recording ? new Map() : parent?.reads;
     this.calls = recording ? [] : outer?.calls;

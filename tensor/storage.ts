@@ -27,6 +27,9 @@ export interface Owner {
  * ```
  */
 export class Storage {
+  readonly backend: Backend;
+  readonly bytes: number;
+  private readonly make: (() => Storage) | undefined;
   /** Creation order: a storage created later has a larger number. */
   readonly id: number;
   /** The owner that frees it. */
@@ -39,7 +42,8 @@ export class Storage {
   private held = false;
 
   /** Allocates on a backend; with `make`, only when its bytes are first requested. */
-  constructor(readonly backend: Backend, readonly bytes: number, private readonly make?: () => Storage) {
+  constructor(backend: Backend, bytes: number, make?: () => Storage) {
+    [this.backend, this.bytes, this.make] = [backend, bytes, make];
     this.id = ++ledger.made;
     if (make === undefined) {
       this.hold(backend.allocate(bytes));

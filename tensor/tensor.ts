@@ -34,14 +34,19 @@ export interface GraphNode {
  * ```
  */
 export class Tensor implements Operand {
+  readonly storage: Storage;
+  readonly shape: Shape;
+  readonly dtype: DType;
+  /** Present on tracked handles only. */
+  readonly node?: GraphNode | undefined;
+
   /** A handle; use `tensor`, `fromBytes` or an op. */
-  constructor(
-    readonly storage: Storage,
-    readonly shape: Shape,
-    readonly dtype: DType,
-    /** Present on tracked handles only. */
-    readonly node?: GraphNode | undefined,
-  ) {}
+  constructor(storage: Storage, shape: Shape, dtype: DType, node?: GraphNode) {
+    this.storage = storage;
+    this.shape = shape;
+    this.dtype = dtype;
+    this.node = node;
+  }
 
   /** The backend that stores it. */
   get backend(): Backend {

@@ -10,8 +10,10 @@ export { Command, InvalidArgumentError, Option };
 /** Ends the program with an exit code, without further output. */
 export class Exit extends Error {
   override readonly name = "Exit";
-  constructor(readonly code: number) {
+  readonly code: number;
+  constructor(code: number) {
     super(`exit ${code}`);
+    this.code = code;
   }
 }
 
