@@ -27,7 +27,7 @@ export function headOf(
       return undefined;
     case "classifier":
       return made(others);
-    case undefined:
+    default:
       return made([...others, ...classifier]);
   }
 }

@@ -44,7 +44,7 @@ export function evaluator(
   }
   const n = Math.min(flags.rouge, rows.count);
   const numbers = Array.from({ length: n }, (_, i) => i);
-  return async (tuned) => {
+  return async (tuned): Promise<Evaluation> => {
     const { loss, perplexity } = await heldOutLoss(tuned, rows, {
       batchSize: flags.batchSize,
       pad: padOf(tuned.tokenizer),

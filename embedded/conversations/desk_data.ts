@@ -52,8 +52,8 @@ export interface FactData {
 
 /** An intent as its desk's file has it: see `Intent`. */
 export interface IntentData extends Omit<Intent, "facts"> {
-  /** The facts by the names of their slots. */
-  readonly facts: Readonly<Record<string, FactData>>;
+  /** The facts by the names of their slots. The compiler gives each intent of a file the slots of all, undefined. */
+  readonly facts: Readonly<Record<string, FactData | undefined>>;
 }
 
 /** A desk's file: see `Desk`. */
@@ -88,7 +88,7 @@ export function deskOf({ about: _, lists = {}, ...desk }: DeskData): Desk {
       facts: Object.fromEntries(
         Object.entries(intent.facts).map(([slot, fact]) => [
           slot,
-          sourceOf(`${intent.id}, ${slot}`, fact, known),
+          sourceOf(`${intent.id}, ${slot}`, fact ?? {}, known),
         ]),
       ),
     })),

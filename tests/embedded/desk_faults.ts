@@ -32,7 +32,7 @@ export function deskFaults(desk: DeskData): readonly string[] {
   const facts = [
     ...factFaults("reference", desk.reference, desk),
     ...intents.flatMap(({ id, facts }) =>
-      Object.entries(facts).flatMap(([slot, fact]) => factFaults(`${id}, ${slot}`, fact, desk))
+      Object.entries(facts).flatMap(([slot, fact]) => factFaults(`${id}, ${slot}`, fact ?? {}, desk))
     ),
     ...Object.keys(lists).filter((name) => Object.hasOwn(SHARED, name)).map((name) =>
       `${name}: a shared list`
@@ -46,7 +46,7 @@ export function deskFaults(desk: DeskData): readonly string[] {
 
 /** The names of the lists that a desk's facts are drawn from. */
 export function listsOf({ reference, intents }: DeskData): readonly string[] {
-  return [reference, ...intents.flatMap(({ facts }) => Object.values(facts))].flatMap(({ list }) =>
+  return [reference, ...intents.flatMap(({ facts }) => Object.values(facts))].flatMap(({ list } = {}) =>
     list ?? []
   );
 }
