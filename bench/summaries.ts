@@ -128,7 +128,7 @@ show("LoRA, three seeds", lora);
 show("(IA)³", [ia3]);
 show("QLoRA", [qlora]);
 show("full fine-tuning", [full]);
-console.log(`baselines of ${data}:`, JSON.stringify(untuned.baselines ?? {}));
+console.log(`baselines of ${data}:`, JSON.stringify(untuned["baselines"] ?? {}));
 const base = scoresOf(untuned);
 console.log(
   `LoRA's loss is ${

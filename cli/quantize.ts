@@ -165,7 +165,7 @@ async function textsOf(flags: QuantizeFlags): Promise<readonly string[]> {
 }
 
 function contextOf({ config }: Model): number {
-  const context = config.max_position_embeddings ?? config.n_positions;
+  const context = config["max_position_embeddings"] ?? config["n_positions"];
   return typeof context === "number" ? context : 512;
 }
 

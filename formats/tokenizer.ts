@@ -121,7 +121,7 @@ export function tokenizer(files: TokenizerFiles): Tokenizer {
     decoder: null,
   });
   if (json.model.type === "WordLevel") { // the library looks for the unknown token elsewhere
-    const unknown = library.token_to_id(String(json.model.unk_token));
+    const unknown = library.token_to_id(String(json.model["unk_token"]));
     if (unknown !== undefined) library.model!.unk_token_id = unknown;
   }
   if (json.normalizer) library.normalizer = new FunctionNormalizer(normalizer(json.normalizer));
@@ -134,7 +134,7 @@ export function tokenizer(files: TokenizerFiles): Tokenizer {
     const id = token === undefined ? undefined : library.token_to_id(token);
     return id === undefined ? [] : [[name, token!, id] as const];
   });
-  const source = files.chatTemplate ?? chatTemplateSource(config.chat_template);
+  const source = files.chatTemplate ?? chatTemplateSource(config["chat_template"]);
   const render = source === undefined ? undefined : chatTemplate(source);
   return {
     ...Object.fromEntries(

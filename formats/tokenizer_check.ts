@@ -25,13 +25,13 @@ export function refusalsOf(file: string): Refuse {
  */
 export function checkTokenizerJson(json: unknown, refuse: Refuse): void {
   if (!isObject(json)) return refuse("its content", "an object with a model", json);
-  if (!isObject(json.model)) return refuse("model", "an object with a vocabulary", json.model);
-  checkModel(json.model, refuse);
-  checkAddedTokens(json.added_tokens, refuse);
-  checkPart("normalizer", "normalizers", json.normalizer, refuse);
-  checkPart("pre_tokenizer", "pretokenizers", json.pre_tokenizer, refuse);
-  checkPart("post_processor", "processors", json.post_processor, refuse);
-  checkPart("decoder", "decoders", json.decoder, refuse);
+  if (!isObject(json["model"])) return refuse("model", "an object with a vocabulary", json["model"]);
+  checkModel(json["model"], refuse);
+  checkAddedTokens(json["added_tokens"], refuse);
+  checkPart("normalizer", "normalizers", json["normalizer"], refuse);
+  checkPart("pre_tokenizer", "pretokenizers", json["pre_tokenizer"], refuse);
+  checkPart("post_processor", "processors", json["post_processor"], refuse);
+  checkPart("decoder", "decoders", json["decoder"], refuse);
 }
 
 /** Files from before 2021 have no type; their vocabulary is then a record. */
@@ -107,9 +107,11 @@ function checkAddedTokens(added: unknown, refuse: Refuse): void {
   if (!Array.isArray(added)) return refuse("added_tokens", "a list of tokens", added);
   added.forEach((token: unknown, i) => {
     if (!isObject(token)) return refuse(`added_tokens[${i}]`, "a token", token);
-    if (!isId(token.id)) refuse(`added_tokens[${i}].id`, `a token id below ${MOST.vocabulary}`, token.id);
-    if (typeof token.content !== "string" || token.content === "") {
-      refuse(`added_tokens[${i}].content`, "the token's text", token.content);
+    if (!isId(token["id"])) {
+      refuse(`added_tokens[${i}].id`, `a token id below ${MOST.vocabulary}`, token["id"]);
+    }
+    if (typeof token["content"] !== "string" || token["content"] === "") {
+      refuse(`added_tokens[${i}].content`, "the token's text", token["content"]);
     }
   });
 }
@@ -120,14 +122,16 @@ function checkAddedTokens(added: unknown, refuse: Refuse): void {
  */
 function checkPart(field: string, list: string, part: unknown, refuse: Refuse): void {
   if (part === undefined || part === null) return;
-  if (!isObject(part) || typeof part.type !== "string") {
+  if (!isObject(part) || typeof part["type"] !== "string") {
     return refuse(field, "null or an object with a type", part);
   }
-  if (part.type === "TemplateProcessing") {
-    checkTemplate(`${field}.single`, part.single, refuse);
-    if (part.pair !== undefined && part.pair !== null) checkTemplate(`${field}.pair`, part.pair, refuse);
+  if (part["type"] === "TemplateProcessing") {
+    checkTemplate(`${field}.single`, part["single"], refuse);
+    if (part["pair"] !== undefined && part["pair"] !== null) {
+      checkTemplate(`${field}.pair`, part["pair"], refuse);
+    }
   }
-  if (part.type !== "Sequence") return;
+  if (part["type"] !== "Sequence") return;
   const steps = part[list];
   if (!Array.isArray(steps)) return refuse(`${field}.${list}`, "a list", steps);
   steps.forEach((step, i) => checkPart(`${field}.${list}[${i}]`, list, step, refuse));
@@ -138,8 +142,8 @@ function checkTemplate(field: string, pieces: unknown, refuse: Refuse): void {
   pieces.forEach((piece: unknown, i) => {
     const { SpecialToken: special, Sequence: text } = (isObject(piece) ? piece : {}) as Fields;
     const known = isObject(special)
-      ? typeof special.id === "string"
-      : isObject(text) && (text.id === "A" || text.id === "B");
+      ? typeof special["id"] === "string"
+      : isObject(text) && (text["id"] === "A" || text["id"] === "B");
     if (!known) refuse(`${field}[${i}]`, "a SpecialToken with an id, or the Sequence A or B", piece);
   });
 }

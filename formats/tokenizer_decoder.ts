@@ -27,7 +27,7 @@ export function decoder(part: Part | null | undefined): Decode {
   if (part === null || part === undefined) return (tokens) => [tokens.join(" ")];
   switch (part.type) {
     case "Sequence": {
-      const steps = ((part.decoders ?? []) as readonly Part[]).map(decoder);
+      const steps = ((part["decoders"] ?? []) as readonly Part[]).map(decoder);
       return (tokens) => steps.reduce((t, step) => step(t), tokens);
     }
     case "ByteLevel":
@@ -112,9 +112,9 @@ const byteFallback: Decode = (tokens) => {
  * The replacement becomes a space; in the first token it is dropped if the pre-tokenizer may have added it.
  */
 function metaspace(part: Part): Decode {
-  const replacement = String(part.replacement ?? "▁");
-  const added = part.prepend_scheme === undefined
-    ? part.add_prefix_space !== false
-    : part.prepend_scheme !== "never";
+  const replacement = String(part["replacement"] ?? "▁");
+  const added = part["prepend_scheme"] === undefined
+    ? part["add_prefix_space"] !== false
+    : part["prepend_scheme"] !== "never";
   return (tokens) => tokens.map((t, i) => t.replaceAll(replacement, i === 0 && added ? "" : " "));
 }

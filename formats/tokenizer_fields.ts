@@ -42,7 +42,7 @@ export function content(field: unknown): string | undefined {
 export function addedTokens(json: TokenizerJson, config: Fields): readonly AddedToken[] {
   const added = [...(json.added_tokens ?? [])];
   const known = new Set(added.map((t) => t.content));
-  const listed = Object.entries((config.added_tokens_decoder ?? {}) as Record<string, AddedToken>);
+  const listed = Object.entries((config["added_tokens_decoder"] ?? {}) as Record<string, AddedToken>);
   for (const [id, token] of listed) {
     if (!(Number(id) < MOST.vocabulary)) {
       throw new RangeError(
@@ -76,14 +76,14 @@ const index = (i: number): number | undefined => i < 0 ? undefined : i;
  * file.
  */
 export function postProcessor(part: Part | null, config: Fields): Part | null {
-  if (!/^(CodeLlama|Llama|Gemma)Tokenizer(Fast)?$/.test(String(config.tokenizer_class))) return part;
+  if (!/^(CodeLlama|Llama|Gemma)Tokenizer(Fast)?$/.test(String(config["tokenizer_class"]))) return part;
   const special = (token: string | undefined) => ({ SpecialToken: { id: token, type_id: 0 } });
   return {
     type: "TemplateProcessing",
     single: [
-      ...(config.add_bos_token === false ? [] : [special(content(config.bos_token))]),
+      ...(config["add_bos_token"] === false ? [] : [special(content(config["bos_token"]))]),
       { Sequence: { id: "A", type_id: 0 } },
-      ...(config.add_eos_token === true ? [special(content(config.eos_token))] : []),
+      ...(config["add_eos_token"] === true ? [special(content(config["eos_token"]))] : []),
     ],
   };
 }

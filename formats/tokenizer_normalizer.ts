@@ -49,7 +49,7 @@ export function normalizer(part: Part | null | undefined): Normalize {
   if (part === null || part === undefined) return (text) => text;
   switch (part.type) {
     case "Sequence": {
-      const steps = ((part.normalizers ?? []) as readonly Part[]).map(normalizer);
+      const steps = ((part["normalizers"] ?? []) as readonly Part[]).map(normalizer);
       return (text) => steps.reduce((t, step) => step(t), text);
     }
     case "BertNormalizer":
@@ -58,11 +58,11 @@ export function normalizer(part: Part | null | undefined): Normalize {
       return lowercase;
     case "Strip":
       return (text) => {
-        const left = part.strip_left === true ? text.replace(/^\p{White_Space}+/u, "") : text;
-        return part.strip_right === true ? left.replace(/\p{White_Space}+$/u, "") : left;
+        const left = part["strip_left"] === true ? text.replace(/^\p{White_Space}+/u, "") : text;
+        return part["strip_right"] === true ? left.replace(/\p{White_Space}+$/u, "") : left;
       };
     case "Precompiled":
-      return precompiled(part.precompiled_charsmap as string);
+      return precompiled(part["precompiled_charsmap"] as string);
     case "NFC":
       return library(new NFCNormalizer(part as never));
     case "NFD":
@@ -91,16 +91,16 @@ const lowercase: Normalize = (text) => Array.from(text, (c) => c.toLowerCase()).
  * accents, lower-cases.
  */
 function bert(part: Part): Normalize {
-  const lower = part.lowercase !== false;
+  const lower = part["lowercase"] !== false;
   const [control, mark] = [new RegExp(CONTROL, "gu"), new RegExp(NONSPACING_MARK, "gu")];
-  const strip = typeof part.strip_accents === "boolean" ? part.strip_accents : lower;
+  const strip = typeof part["strip_accents"] === "boolean" ? part["strip_accents"] : lower;
   return (text) => {
     let result = text;
-    if (part.clean_text !== false) {
+    if (part["clean_text"] !== false) {
       result = result.replace(control, "")
         .replace(/\p{White_Space}/gu, " ");
     }
-    if (part.handle_chinese_chars !== false) result = result.replace(HAN, " $& ");
+    if (part["handle_chinese_chars"] !== false) result = result.replace(HAN, " $& ");
     if (strip) result = result.normalize("NFD").replace(mark, "");
     return lower ? lowercase(result) : result;
   };

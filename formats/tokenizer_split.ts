@@ -45,21 +45,21 @@ export function preTokenizer(part: Part | null | undefined): Part | null {
   if (part === null || part === undefined) return null;
   switch (part.type) {
     case "Sequence":
-      return sequence(((part.pretokenizers ?? []) as readonly Part[]).map(preTokenizer));
+      return sequence(((part["pretokenizers"] ?? []) as readonly Part[]).map(preTokenizer));
     case "ByteLevel": {
-      if (part.use_regex === false) return part;
+      if (part["use_regex"] === false) return part;
       const bytes = { type: "ByteLevel", add_prefix_space: false, use_regex: false };
       // Adds a space before a text that does not start with one; by a pattern, since the library's ByteLevel
       // would add it after the split.
       const space = { type: "Replace", pattern: { Regex: "\\A(?! )" }, content: " " };
-      return sequence([...(part.add_prefix_space === true ? [space] : []), split(GPT2_PATTERN), bytes]);
+      return sequence([...(part["add_prefix_space"] === true ? [space] : []), split(GPT2_PATTERN), bytes]);
     }
     case "Split":
-      return behave(source(part.pattern), String(part.behavior), part.invert === true);
+      return behave(source(part["pattern"]), String(part["behavior"]), part["invert"] === true);
     case "Punctuation":
-      return behave(PUNCTUATION, String(part.behavior ?? "Isolated"), false);
+      return behave(PUNCTUATION, String(part["behavior"] ?? "Isolated"), false);
     case "Digits":
-      return split(part.individual_digits === true ? "\\p{N}" : "\\p{N}+");
+      return split(part["individual_digits"] === true ? "\\p{N}" : "\\p{N}+");
     case "Whitespace":
       return matches("\\w+|[^\\w\\s]+");
     case "WhitespaceSplit":
@@ -67,10 +67,10 @@ export function preTokenizer(part: Part | null | undefined): Part | null {
     case "BertPreTokenizer":
       return matches(`(?:(?!\\s|${PUNCTUATION})${ANY})+|${PUNCTUATION}`);
     case "Metaspace": {
-      const replacement = String(part.replacement ?? "▁");
-      const scheme = part.prepend_scheme ?? (part.add_prefix_space === false ? "never" : "always");
+      const replacement = String(part["replacement"] ?? "▁");
+      const scheme = part["prepend_scheme"] ?? (part["add_prefix_space"] === false ? "never" : "always");
       const spaces = { ...part, replacement, prepend_scheme: scheme };
-      return part.split === false
+      return part["split"] === false
         ? spaces
         : sequence([spaces, behave(escape(replacement), "MergedWithNext", false)]);
     }

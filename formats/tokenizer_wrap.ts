@@ -63,14 +63,14 @@ function templatesOf(part: Part | null): Templates | undefined {
     case "ByteLevel":
       return undefined;
     case "Sequence":
-      return (part!.processors as readonly Part[]).map(templatesOf).findLast((t) => t !== undefined);
+      return (part!["processors"] as readonly Part[]).map(templatesOf).findLast((t) => t !== undefined);
     case "TemplateProcessing":
       return {
-        single: (part!.single as readonly Json[]).map(piece),
-        pair: (part!.pair as readonly Json[] ?? []).map(piece),
+        single: (part!["single"] as readonly Json[]).map(piece),
+        pair: (part!["pair"] as readonly Json[] ?? []).map(piece),
       };
     case "BertProcessing": {
-      const [cls, sep] = [named(part!.cls), named(part!.sep)];
+      const [cls, sep] = [named(part!["cls"]), named(part!["sep"])];
       const single: readonly Piece[] = [{ token: cls, type: 0 }, { text: "A", type: 0 }, {
         token: sep,
         type: 0,
@@ -78,7 +78,7 @@ function templatesOf(part: Part | null): Templates | undefined {
       return { single, pair: [...single, { text: "B", type: 1 }, { token: sep, type: 1 }] };
     }
     case "RobertaProcessing": {
-      const [cls, sep] = [named(part!.cls), named(part!.sep)];
+      const [cls, sep] = [named(part!["cls"]), named(part!["sep"])];
       const single: readonly Piece[] = [{ token: cls, type: 0 }, { text: "A", type: 0 }, {
         token: sep,
         type: 0,

@@ -16,7 +16,7 @@ const KEPT = {
 
 /** The fields of the model's original config, where they belong to its type. */
 export function keptSettings({ config }: Model, dtype: string): JsonObject {
-  const given = config.quantization_config;
+  const given = config["quantization_config"];
   if (!isObject(given) || given["quant_method"] !== "bitsandbytes") return {};
   const flag = dtype === "int8" ? "load_in_8bit" : "load_in_4bit";
   const type = given[flag] === true &&

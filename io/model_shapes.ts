@@ -71,7 +71,7 @@ export function checkpointShapes(path: string, options: ShapeOptions = {}): Mode
 export function configShapes(given: ModelConfig, options: ShapeOptions = {}): Model {
   const config = withTask(withRopeScaling(given) as ModelConfig, options);
   const { spec } = architectureOf(config);
-  const named = config.dtype ?? config.torch_dtype;
+  const named = config["dtype"] ?? config["torch_dtype"];
   const dtype = named === "float32" ? "f32" : named === "float16" ? "f16" : "bf16";
   const stored = [
     ...spec.linears.flatMap(({ path, inFeatures: n, outFeatures: m, transposed, bias }) => [

@@ -48,7 +48,7 @@ export function bertConfig(config: ModelConfig): BertConfig {
   if (flag(config, "is_decoder", false)) {
     throw new RangeError(`Cannot run a ${config.model_type} whose config says "is_decoder": true`);
   }
-  const kind = config.position_embedding_type ?? "absolute";
+  const kind = config["position_embedding_type"] ?? "absolute";
   if (kind !== "absolute") throw new RangeError(`Cannot run position_embedding_type ${JSON.stringify(kind)}`);
   const family = config.model_type === "bert" ? "bert" : "roberta";
   const head = headOf(config);
@@ -68,7 +68,7 @@ export function bertConfig(config: ModelConfig): BertConfig {
     pad,
     types: optionalSize(config, "type_vocab_size") ?? 2,
     epsilon: optionalNumber(config, "layer_norm_eps") ?? 1e-12,
-    activation: activationOf("hidden_act", config.hidden_act ?? "gelu"),
+    activation: activationOf("hidden_act", config["hidden_act"] ?? "gelu"),
     classes: classCount(config),
     tied: flag(config, "tie_word_embeddings", true),
   };
@@ -76,7 +76,7 @@ export function bertConfig(config: ModelConfig): BertConfig {
 
 /** By the class that the checkpoint was saved from; the part before "For" is the model's own name. */
 function headOf(config: ModelConfig): BertHead {
-  const name = (config.architectures as readonly string[] | null | undefined)?.[0];
+  const name = (config["architectures"] as readonly string[] | null | undefined)?.[0];
   if (name === undefined || /^[A-Za-z]+Model$/.test(name)) return "none";
   switch (name.replace(/^.*For/, "")) {
     case "SequenceClassification":

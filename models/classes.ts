@@ -4,13 +4,13 @@ import { optionalSize } from "./config.ts";
 
 /** The number of classes (or scores): `num_labels`, the length of `id2label`, or 2, as in transformers. */
 export function classCount(config: ModelConfig): number {
-  const names = config.id2label as Readonly<Record<string, string>> | null | undefined;
+  const names = config["id2label"] as Readonly<Record<string, string>> | null | undefined;
   return optionalSize(config, "num_labels") ?? (names ? Object.keys(names).length : 2);
 }
 
 /** How a text classifier reads labels: by `problem_type`, or by the number of classes if that is missing. */
 export function classLabels(config: ModelConfig): LabelKind {
-  switch (config.problem_type ?? undefined) {
+  switch (config["problem_type"] ?? undefined) {
     case undefined:
       return classCount(config) === 1 ? "scores" : "class";
     case "regression":
@@ -21,7 +21,7 @@ export function classLabels(config: ModelConfig): LabelKind {
       return "flags";
     default:
       throw new RangeError(
-        `Cannot train with problem_type ${JSON.stringify(config.problem_type)}: known are regression, ` +
+        `Cannot train with problem_type ${JSON.stringify(config["problem_type"])}: known are regression, ` +
           "single_label_classification and multi_label_classification",
       );
   }

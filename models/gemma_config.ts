@@ -98,7 +98,7 @@ function windowsOf(config: ModelConfig, layers: number): readonly number[] {
   const pattern = optionalSize(config, "sliding_window_pattern") ??
     optionalSize(config, "_sliding_window_pattern") ??
     6;
-  const types = config.layer_types as readonly string[] | null | undefined;
+  const types = config["layer_types"] as readonly string[] | null | undefined;
   if (Array.isArray(types) && types.length !== layers) {
     throw new RangeError(
       `Expected "layer_types" in the config of gemma3_text to be ${layers} names but found ${types.length}`,

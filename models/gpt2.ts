@@ -60,7 +60,7 @@ function configOf(config: ModelConfig): Gpt2Config {
     vocabulary: size(config, "vocab_size"),
     context: optionalSize(config, "n_positions") ?? 1024,
     epsilon: optionalNumber(config, "layer_norm_epsilon") ?? 1e-5,
-    activation: activationOf("activation_function", config.activation_function ?? "gelu_new"),
+    activation: activationOf("activation_function", config["activation_function"] ?? "gelu_new"),
     scaled: flag(config, "scale_attn_weights", true),
     tied: flag(config, "tie_word_embeddings", true),
   };

@@ -27,7 +27,7 @@ export interface LlamaConfig extends DecoderSizes {
  * @throws {TypeError | RangeError} when a number is missing or impossible, or the model is not supported.
  */
 export function llamaConfig(config: ModelConfig): LlamaConfig {
-  const activation = config.hidden_act ?? "silu";
+  const activation = config["hidden_act"] ?? "silu";
   if (activation !== "silu" && activation !== "swish") {
     throw new RangeError(
       `Cannot run a ${config.model_type} with hidden_act ${JSON.stringify(activation)}: known is silu`,
@@ -78,7 +78,7 @@ export function llamaConfig(config: ModelConfig): LlamaConfig {
 function rotaryOf(config: ModelConfig, layers: number): readonly boolean[] {
   const blocks = Array.from({ length: layers }, (_, layer) => layer);
   if (config.model_type !== "smollm3") return blocks.map(() => true);
-  const given = config.no_rope_layers;
+  const given = config["no_rope_layers"];
   if (given === undefined || given === null) {
     const interval = optionalSize(config, "no_rope_layer_interval") ?? 4;
     return blocks.map((layer) => (layer + 1) % interval !== 0);
@@ -103,11 +103,11 @@ function windowsOf(config: ModelConfig, rotary: readonly boolean[]): readonly nu
   const asked = (type === "qwen2" || type === "qwen3" || type === "smollm3") &&
     flag(config, "use_sliding_window", false);
   // Mistral's and Qwen's default; null means none.
-  const given = config.sliding_window === undefined && type !== "smollm3"
+  const given = config["sliding_window"] === undefined && type !== "smollm3"
     ? 4096
     : optionalSize(config, "sliding_window");
   if (given === undefined || (type !== "mistral" && !asked)) return rotary.map(() => 0);
-  const types = config.layer_types as readonly string[] | null | undefined;
+  const types = config["layer_types"] as readonly string[] | null | undefined;
   const from = optionalNumber(config, "max_window_layers") ?? 28;
   const looksBack = (layer: number): boolean => {
     if (type === "mistral") return true;

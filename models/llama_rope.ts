@@ -9,10 +9,10 @@ export function ropeScalingOf(config: ModelConfig): RopeScaling {
   if (share !== 1) {
     throw new RangeError(`Cannot run a ${config.model_type} with partial_rotary_factor ${share}: known is 1`);
   }
-  const given = config.rope_scaling as Readonly<Record<string, unknown>> | null | undefined;
+  const given = config["rope_scaling"] as Readonly<Record<string, unknown>> | null | undefined;
   if (given === null || given === undefined) return { type: "none" };
   const options: ModelConfig = { model_type: "rope_scaling", ...given };
-  const type = given.rope_type ?? given.type;
+  const type = given["rope_type"] ?? given["type"];
   switch (type) {
     case "default":
       return { type: "none" };

@@ -25,12 +25,12 @@ export interface T5Config {
 
 /** @throws {RangeError} when the config specifies something unsupported; the message names it. */
 export function t5Config(config: ModelConfig): T5Config {
-  const name = (config.architectures as readonly string[] | null | undefined)?.[0] ?? "";
+  const name = (config["architectures"] as readonly string[] | null | undefined)?.[0] ?? "";
   if (!/^$|ForConditionalGeneration$|WithLMHeadModel$/.test(name)) {
     throw new RangeError(`Cannot run ${name}: the known class is T5ForConditionalGeneration`);
   }
   const layers = blockCount(config, "num_layers");
-  const own = config.num_decoder_layers ?? undefined;
+  const own = config["num_decoder_layers"] ?? undefined;
   const pad = optionalNumber(config, "pad_token_id") ?? 0;
   return {
     width: size(config, "d_model"),
@@ -54,7 +54,7 @@ export function t5Config(config: ModelConfig): T5Config {
 
 /** "relu", "gated-gelu" (with the tanh approximation of gelu) and so on. */
 function feedForwardOf(config: ModelConfig): Pick<T5Config, "feedForward" | "activation"> {
-  const name = String(config.feed_forward_proj ?? (config.model_type === "mt5" ? "gated-gelu" : "relu"));
+  const name = String(config["feed_forward_proj"] ?? (config.model_type === "mt5" ? "gated-gelu" : "relu"));
   const plain = name.replace(/^gated-/, "");
   return {
     feedForward: plain === name ? "plain" : "gated",

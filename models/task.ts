@@ -101,7 +101,7 @@ function named(names: readonly string[]): Pick<ModelConfig, "id2label" | "label2
  */
 export function classNames(model: Model): readonly string[] {
   const head = model.spec.heads.find((place) => place.path.split(".")[0] === "classifier");
-  const names = (model.config.id2label ?? {}) as Readonly<Record<string, string>>;
+  const names = (model.config["id2label"] ?? {}) as Readonly<Record<string, string>>;
   return Array.from({ length: head?.outFeatures ?? 0 }, (_, id) => names[id] ?? `LABEL_${id}`);
 }
 

@@ -37,7 +37,10 @@ export function constantGate(): Gate {
     config: {},
     init: (_, __, backend) => ({ bias: zeros([1, 1, 1], backend) }),
     value: (params, x) =>
-      add(zeros([x.shape.length === 2 ? 1 : x.shape[0]!, 1, 1], x.backend), sigmoid(params.bias as Tensor)),
+      add(
+        zeros([x.shape.length === 2 ? 1 : x.shape[0]!, 1, 1], x.backend),
+        sigmoid(params["bias"] as Tensor),
+      ),
   };
 }
 
@@ -69,7 +72,7 @@ export async function readGates(
   const pathOf = new Map<Storage, string>(leaves(params).map(([path, leaf]) => [leaf.storage, path]));
   const seen: (readonly [path: string, mean: Root<Tensor>])[] = [];
   const method = make(watched(gate, (own, value) => {
-    seen.push([pathOf.get((own.bias as Tensor).storage)!, keep(mean(value))]);
+    seen.push([pathOf.get((own["bias"] as Tensor).storage)!, keep(mean(value))]);
   }));
   scope((): undefined => {
     forward(graft(model, { method, params }), batch);

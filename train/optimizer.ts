@@ -135,16 +135,16 @@ function adamwOver(
       backend.adamw(
         leaf,
         gradient,
-        castTo(slots.first!, "f32"),
-        castTo(slots.second!, "f32"),
+        castTo(slots["first"]!, "f32"),
+        castTo(slots["second"]!, "f32"),
         { learningRate, beta1, beta2, epsilon, weightDecay, step },
         next,
         first,
         second,
       );
       const stored = {
-        first: castTo(first, slots.first!.dtype),
-        second: castTo(second, slots.second!.dtype),
+        first: castTo(first, slots["first"]!.dtype),
+        second: castTo(second, slots["second"]!.dtype),
       };
       return { leaf: next, slots: stored };
     },
@@ -181,7 +181,7 @@ export function sgd({ momentum = 0, weightDecay = 0 }: SgdSettings = {}): Optimi
     update: (leaf, gradient, slots, { learningRate }) => {
       const g = weightDecay === 0 ? gradient : add(gradient, multiply(leaf, weightDecay));
       if (momentum === 0) return { leaf: subtract(leaf, multiply(g, learningRate)), slots };
-      const velocity = add(multiply(slots.velocity!, momentum), g);
+      const velocity = add(multiply(slots["velocity"]!, momentum), g);
       return { leaf: subtract(leaf, multiply(velocity, learningRate)), slots: { velocity } };
     },
   };

@@ -103,7 +103,7 @@ const inputIds = Array.from(
   (_, b) =>
     Array.from(
       { length: options.tokens },
-      (_, t) => (b * 7919 + t * 997 + 13) % (config.vocab_size as number),
+      (_, t) => (b * 7919 + t * 997 + 13) % (config["vocab_size"] as number),
     ),
 );
 const silent = options.tokens - (options.labelled ?? options.tokens);

@@ -247,7 +247,7 @@ function cachedFor(row: number, cache: Cache): number {
  */
 function contextOf(model: Model): number {
   if (model.architecture.decoderStart !== undefined) return Infinity;
-  const limit = model.config.max_position_embeddings ?? model.config.n_positions;
+  const limit = model.config["max_position_embeddings"] ?? model.config["n_positions"];
   return typeof limit === "number" ? limit : Infinity;
 }
 
@@ -268,7 +268,7 @@ function contextOf(model: Model): number {
  * ```
  */
 export function eosTokenIds(model: Model, eos: number | readonly number[] | undefined): ReadonlySet<number> {
-  const named = eos ?? [model.config.eos_token_id, model.tokenizer.eos].flat();
+  const named = eos ?? [model.config["eos_token_id"], model.tokenizer.eos].flat();
   return new Set([named].flat().filter((id): id is number => typeof id === "number"));
 }
 

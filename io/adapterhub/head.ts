@@ -77,7 +77,7 @@ function staticPaths(config: Fields, model: Model): Paths | undefined {
 
 /** The model's class in transformers. */
 export function classOf({ config }: Model): string {
-  const [given] = (config.architectures ?? []) as readonly string[];
+  const [given] = (config["architectures"] ?? []) as readonly string[];
   const usual: Readonly<Record<string, string>> = {
     gpt2: "GPT2LMHeadModel",
     t5: "T5ForConditionalGeneration",
@@ -113,7 +113,7 @@ function likeness(model: Model): readonly Likeness[] {
     case "mask":
       return [{
         type: ["masked_lm"],
-        fields: { layers: 2, layer_norm: true, activation_function: model.config.hidden_act ?? "gelu" },
+        fields: { layers: 2, layer_norm: true, activation_function: model.config["hidden_act"] ?? "gelu" },
         layers: { "0": dense, "2": norm, "3": out },
       }];
     case "text": {

@@ -108,11 +108,11 @@ export function xlora(options: XloraOptions): Method {
         return { router: nest(router) as Tree, ...kept };
       }),
     edits: (params, spec) => {
-      const held = (trains === "all" ? params : params.frozen as Tree).experts as Readonly<
+      const held = (trains === "all" ? params : params["frozen"] as Tree)["experts"] as Readonly<
         Record<string, Tree>
       >;
       const layers = mixed(names, held, spec, options);
-      const router = Object.values(params.router as Readonly<Record<string, Affine>>);
+      const router = Object.values(params["router"] as Readonly<Record<string, Affine>>);
       const prepass: Edit = {
         kind: "prepass",
         path: onlyStack(spec, "xlora").path,

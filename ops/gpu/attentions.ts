@@ -89,7 +89,7 @@ export function attentionKernels(context: Context): AttentionKernels {
       const shape = [b, bh, bt, s];
       return temporary(shape, "f32", (both) => {
         const steps = strides(shape);
-        const operands = [hidden.mask!, shifted.bias!, { x: both, steps }];
+        const operands = [hidden["mask"]!, shifted["bias"]!, { x: both, steps }];
         eachTile(context, shape, operands, ({ sizes }, spans, starts) => {
           const [atMask, atBias, atY] = starts as [number, number, number];
           const [, nh, nt, ns] = sizes as [number, number, number, number];

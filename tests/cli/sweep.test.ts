@@ -61,7 +61,7 @@ Deno.test("graft sweep trains every combination with every seed, and sorts them 
   for (const run of [runs[0]!, runs[7]!]) {
     const loss = await loadedLoss(model, data, run.folder, 2);
     assert.ok(Math.abs(loss - run.result!.loss) < 1e-5, `${run.folder}: ${loss} and ${run.result!.loss}`);
-    assert.deepEqual([run.result!.steps, run.result!.trainable % Number(run.point.rank)], [3, 0]);
+    assert.deepEqual([run.result!.steps, run.result!.trainable % Number(run.point["rank"])], [3, 0]);
   }
 
   const changed = Deno.statSync(`${runs[0]!.folder}/adapter_model.safetensors`).mtime;
@@ -149,7 +149,7 @@ Deno.test("a run that fails does not end the others, and is tried again", async 
   const found = await sweep([...args, "--grid", "targets=k_prj|q_proj,v_proj", "--json"]);
   assert.equal(found.code, 1);
   const runs = runsOf(found.printed);
-  assert.deepEqual(runs.map(({ point }) => point.targets), ["q_proj,v_proj", "k_prj"]);
+  assert.deepEqual(runs.map(({ point }) => point["targets"]), ["q_proj,v_proj", "k_prj"]);
   assert.match(runs[1]!.error!, /"k_prj" matches no layer/);
   assert.match(found.noted, /Failed: .*k_prj/);
   const again = await sweep([...args, "--grid", "targets=k_prj|q_proj,v_proj", "--resume"]);

@@ -385,8 +385,11 @@ Deno.test("no id in a tokenizer's files takes all memory or all time", async () 
   }
   const gpt2 = jsonAt(`${GOLDEN}tokenizer_goldens/gpt2.json`) as Record<string, Record<string, unknown>>;
   for (const id of ["2147483648", "1000000000", "4194304"]) {
-    const config = { ...gpt2.config, added_tokens_decoder: { [id]: { content: "<new>", special: true } } };
-    assert.throws(() => tokenizer({ ...gpt2, tokenizer: gpt2.tokenizer, config }), /below 4194304 but found/);
+    const config = { ...gpt2["config"], added_tokens_decoder: { [id]: { content: "<new>", special: true } } };
+    assert.throws(
+      () => tokenizer({ ...gpt2, tokenizer: gpt2["tokenizer"], config }),
+      /below 4194304 but found/,
+    );
   }
 });
 

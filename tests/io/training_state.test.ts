@@ -31,7 +31,7 @@ for (const kind of ["resident", "paged"] as const) {
       await assertNoLeak(async () => {
         const moments = await stepped(kind);
         const path = `${folder}/state.safetensors`;
-        const kept = { budget: { z: params.b as Tensor, a: params.b as Tensor } };
+        const kept = { budget: { z: params["b"] as Tensor, a: params["b"] as Tensor } };
         const snapshot = { step: 7, params, slots: moments.save(), state: kept };
         await saveTrainingState(path, snapshot, moments.optimizer, { data: "abc", nested: { x: [1, null] } });
         using state = openTrainingState(path);
@@ -53,7 +53,7 @@ for (const kind of ["resident", "paged"] as const) {
         assert.equal(state.slots.get("layers.10.a/first")!.dtype, "dynamic8");
         const own = state.state(backend);
         assert.deepEqual(leaves(own).map(([name]) => name), ["budget.z", "budget.a"]);
-        assert.deepEqual(await bytesOf(leaves(own)[0]![1]), await bytesOf(params.b as Tensor));
+        assert.deepEqual(await bytesOf(leaves(own)[0]![1]), await bytesOf(params["b"] as Tensor));
         dispose([found, own]);
         moments.dispose();
       });

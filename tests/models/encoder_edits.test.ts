@@ -67,7 +67,7 @@ const prompt = method((params, spec) => [{
   kind: "prompt",
   path: spec.stacks[0]!.path,
   length: 3,
-  rows: fn(params.prompt as Tensor, (rows) => rows),
+  rows: fn(params["prompt"] as Tensor, (rows) => rows),
 }]);
 
 /** h ← h + U silu(D h + b) + b after attention and feed-forward parts, but not after cross-attention. */

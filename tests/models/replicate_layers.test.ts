@@ -116,7 +116,7 @@ Deno.test("replicateLayers() of a replicated model counts by the first model's l
     const path = (layer: number): string => `transformer.h.${layer}.mlp.c_fc.weight`;
     assert.ok(lookup(base.weights, path(2)) instanceof Tensor);
     assert.equal(lookup(deeper.weights, path(0)), lookup(base.weights, path(2)));
-    assert.equal(deeper.config.n_layer, 3);
+    assert.equal(deeper.config["n_layer"], 3);
     base.dispose();
   }));
 
@@ -212,7 +212,7 @@ Deno.test("replicateLayers() writes down which of Qwen2's copies look back throu
   const { layer_types: _, ...config } = base.config;
   const deeper = replicateLayers({ ...base, config: config as Model["config"] }, [[0, 2], [0, 1]]);
   // max_window_layers is 1: layer 0 sees all.
-  assert.deepEqual(deeper.config.layer_types, ["full_attention", "sliding_attention", "full_attention"]);
+  assert.deepEqual(deeper.config["layer_types"], ["full_attention", "sliding_attention", "full_attention"]);
   assert.equal(architectureOf(deeper.config).spec.blocks.length, 3);
   base.dispose();
 });
@@ -225,10 +225,10 @@ Deno.test("replicateLayers() writes down what SmolLM3's and Gemma 3's copies loo
     return config;
   };
   const smol = await fields("smollm3", [[0, 1], [3, 5], [3, 4]]);
-  assert.deepEqual(smol.no_rope_layers, [1, 0, 1, 0]); // the fourth has no positions
+  assert.deepEqual(smol["no_rope_layers"], [1, 0, 1, 0]); // the fourth has no positions
   const [full, back] = ["full_attention", "sliding_attention"];
-  assert.deepEqual(smol.layer_types, [full, back, full, back]);
+  assert.deepEqual(smol["layer_types"], [full, back, full, back]);
   const gemma = await fields("gemma3_linear_rope", [[4, 6], [0, 2]]);
-  assert.deepEqual(gemma.layer_types, [back, full, back, back]); // the sixth sees all
-  assert.equal(gemma.num_hidden_layers, 4);
+  assert.deepEqual(gemma["layer_types"], [back, full, back, back]); // the sixth sees all
+  assert.equal(gemma["num_hidden_layers"], 4);
 });

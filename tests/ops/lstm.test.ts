@@ -45,7 +45,7 @@ for (const name of ALL_BACKENDS) {
           y.storage.free();
           const params: Tree = { x: at("x"), layers };
           const { value, gradients } = valueAndGrad((p: Tree) =>
-            sum(multiply(lstm(layersOf(p.layers as Tree), p.x as Tensor), at("weight")))
+            sum(multiply(lstm(layersOf(p["layers"] as Tree), p["x"] as Tensor), at("weight")))
           )(params);
           value.storage.free();
           for (const [path, g] of leaves(gradients)) {

@@ -185,7 +185,7 @@ Deno.test("a mixed pass gives each row the scores that it has alone", async () =
 });
 
 Deno.test("an engine writes with T5, whose texts take steps apart", () =>
-  onModel(tinyT5, { lora: TOGETHER.lora!, pfeiffer: TOGETHER.pfeiffer! }, async (model, adapters) => {
+  onModel(tinyT5, { lora: TOGETHER["lora"]!, pfeiffer: TOGETHER["pfeiffer"]! }, async (model, adapters) => {
     const jobs = jobsOf(adapters);
     const running = engine(model, { adapters, rows: 4, queue: 100 });
     const written = await together(running, jobs);
@@ -222,7 +222,7 @@ Deno.test("a row fills its context beside a longer one, and long rows leave no h
   }));
 
 Deno.test("an engine refuses what its queue cannot hold, and forgets what is cancelled", () =>
-  onModel(tinyLlama, { lora: TOGETHER.lora! }, async (model, adapters) => {
+  onModel(tinyLlama, { lora: TOGETHER["lora"]! }, async (model, adapters) => {
     const running = engine(model, { adapters, rows: 1, queue: 1 });
     const long = job({ maxTokens: 25, sampler: { temperature: 2 } });
     const [first, second] = [running.submit(long), running.submit(job({}))];

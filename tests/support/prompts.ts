@@ -70,7 +70,7 @@ export function peftPrompt(name: string, method: Method): void {
       }
       dispose(grads);
       const finalized: Adapter = method.finalize?.(params, model.spec) ?? { method, params };
-      assertClose(await read(finalized.params.rows as Tensor), expected.get("rows")!, 1e-5, "rows");
+      assertClose(await read(finalized.params["rows"] as Tensor), expected.get("rows")!, 1e-5, "rows");
       // Together they are padded on the left; alone they are not.
       const prompts = [[5, 9, 31, 2], [7]];
       const wanted = prompts.map((_, i) => [...expected.get(`generated.${i}`)!]);

@@ -59,7 +59,10 @@ Deno.test("valueAndGrad() gives zeros for what the loss does not use, nothing fo
       frozen: { w: vector(backend, 5) },
       ids,
     };
-    const grads = await gradientsOf((q) => multiply(q.used as Tensor, (q.frozen as Tree).w as Tensor), p);
+    const grads = await gradientsOf(
+      (q) => multiply(q["used"] as Tensor, (q["frozen"] as Tree)["w"] as Tensor),
+      p,
+    );
     assert.deepEqual(grads, { used: [5], idle: [0, 0] });
     dispose(p);
   }));
@@ -247,7 +250,7 @@ for (const name of ALL_BACKENDS) {
               return add(first!, second!);
             }, { x });
             const numbers = await read(x);
-            assertClose(both.x!, kept!.x!.map((g, i) => g + 2 * numbers[i]!), 1e-6, "both");
+            assertClose(both["x"]!, kept!["x"]!.map((g, i) => g + 2 * numbers[i]!), 1e-6, "both");
           }
         }
         dispose([x, labels, seen]);

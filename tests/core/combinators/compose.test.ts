@@ -57,8 +57,8 @@ const busy = (by: number): Method => ({
   rates: () => (path) => path === "x" ? by : -1,
   adjust: ({ params, gradients, state, step }) =>
     Promise.resolve(scope(() => ({
-      params: { x: add(params.x as Tensor, gradients.x as Tensor) },
-      state: { seen: add((state.seen ?? 0) as Tensor, step * by) },
+      params: { x: add(params["x"] as Tensor, gradients["x"] as Tensor) },
+      state: { seen: add((state["seen"] ?? 0) as Tensor, step * by) },
     }))),
 });
 
@@ -93,13 +93,13 @@ Deno.test("compose() sums penalties and projects, rates and adjusts part by part
   onTiny(async (model) => {
     const method: Method = compose({ a: busy(2), plain: ia3(), b: busy(5) }) as Method;
     const params = keep(adapt(model, method).params);
-    const x = (tree: Tree, name: string) => (tree[name] as Tree).x as Tensor;
+    const x = (tree: Tree, name: string) => (tree[name] as Tree)["x"] as Tensor;
 
     const penalty = scope(() => method.penalty!(params.tree, model.spec));
     assert.deepEqual([...await read(penalty)], [7]);
     const projected = scope(() => [method.project!(params.tree)])[0]!;
     assert.deepEqual([(await read(x(projected, "a")))[0], (await read(x(projected, "b")))[0]], [3, 6]);
-    assert.equal(projected.plain, params.tree.plain);
+    assert.equal(projected["plain"], params.tree["plain"]);
 
     const rate = method.rates!({ params: params.tree, spec: model.spec, learningRate: 1 });
     assert.deepEqual([rate("a.x"), rate("b.x"), rate("plain.q.l")], [2, 5, 1]);
@@ -117,9 +117,10 @@ Deno.test("compose() sums penalties and projects, rates and adjusts part by part
     state = next.state;
     assert.deepEqual(
       await Promise.all(
-        [x(next.params, "a"), x(next.params, "b"), (state.a as Tree).seen, (state.b as Tree).seen].map(async (
-          t,
-        ) => (await read(t as Tensor))[0]),
+        [x(next.params, "a"), x(next.params, "b"), (state["a"] as Tree)["seen"], (state["b"] as Tree)["seen"]]
+          .map(async (
+            t,
+          ) => (await read(t as Tensor))[0]),
       ),
       [11, 21, 106, 15],
     );
@@ -158,10 +159,10 @@ Deno.test("finalize() of combinators finalizes the parts that can", () =>
             [`m.model.layers.${i}.mlp.up.bias`, [12]],
           ]),
         ),
-        ...Object.fromEntries(leaves(params.tree.l as Tree).map(([path, t]) => [`l.${path}`, t.shape])),
+        ...Object.fromEntries(leaves(params.tree["l"] as Tree).map(([path, t]) => [`l.${path}`, t.shape])),
       },
     );
-    dispose([finalized.params.p, finalized.params.m]);
+    dispose([finalized.params["p"], finalized.params["m"]]);
     params.dispose();
   }));
 

@@ -109,7 +109,7 @@ Deno.test("lossAndGrad() under adapters by rows is the mean over all labels, and
       }
       dispose(expected.grads);
     }
-    for (const [path, g] of leaves(grads.full as Tree)) {
+    for (const [path, g] of leaves(grads["full"] as Tree)) {
       assert.ok(
         (await read(g)).every((x) => x === 0),
         `${path} of an adapter that no row names has no gradient`,
@@ -179,7 +179,7 @@ Deno.test("perRow() counts its parts, finalizes them, and refuses what it cannot
     const both = perRow(adapters);
     assert.equal(
       count(model, both).trainable,
-      count(model, adapters.lora!).trainable + count(model, adapters.prefix!).trainable,
+      count(model, adapters["lora"]!).trainable + count(model, adapters["prefix"]!).trainable,
     );
     const finalized = both.method.finalize!(both.params, model.spec);
     assert.equal(finalized.method.name, "perRow(lora, prefix)");
@@ -192,7 +192,7 @@ Deno.test("perRow() counts its parts, finalizes them, and refuses what it cannot
       return numbers;
     };
     assertClose(await logits(finalized), await logits(both), 1e-6);
-    dispose((finalized.params as Tree).prefix);
+    dispose((finalized.params as Tree)["prefix"]);
 
     const run = (model: Model, batch: Batch) => forward(model, batch);
     const tuned = graft(model, both);

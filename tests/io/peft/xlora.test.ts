@@ -88,7 +88,7 @@ for (const name of ["xlora", "xlora_deep", "xlora_plain"]) {
         delete a.base_model_name_or_path, delete b.base_model_name_or_path;
         const sorted = (config: Record<string, unknown>) => ({
           ...config,
-          target_modules: [config.target_modules].flat().sort(),
+          target_modules: [config["target_modules"]].flat().sort(),
         });
         assert.deepEqual(sorted(a), sorted(b));
       }

@@ -48,10 +48,10 @@ Deno.test("reconfigure() computes the same outputs, restore() is its inverse, ab
             };
           }));
           const r = result.tree;
-          assertClose(await read(r.ordered!), await read(r.y!), 1e-6, "outputs");
-          assertClose(await read(r.afterSide!), await read(r.after!), 1e-5, "the next layer's outputs");
-          assert.deepEqual(await bytesOf(r.weight!), await bytesOf(weight));
-          assert.deepEqual(await bytesOf(r.bias!), await bytesOf(bias));
+          assertClose(await read(r["ordered"]!), await read(r["y"]!), 1e-6, "outputs");
+          assertClose(await read(r["afterSide"]!), await read(r["after"]!), 1e-5, "the next layer's outputs");
+          assert.deepEqual(await bytesOf(r["weight"]!), await bytesOf(weight));
+          assert.deepEqual(await bytesOf(r["bias"]!), await bytesOf(bias));
           result.dispose();
           made.dispose();
         }),

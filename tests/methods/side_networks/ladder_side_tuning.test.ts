@@ -112,8 +112,8 @@ Deno.test("ladderSideTuning() starts from weights that are given, the rest as la
   assertNoLeak(() => {
     const model = tinyLlama(reference(), 2);
     const first = keep(adapt(model, ladderSideTuning({ reduction: 2 }), 1).params);
-    const start = first.tree.side as Tree;
-    const given = { model: { layers: { "1": ((start.model as Tree).layers as Tree)["1"]! } } };
+    const start = first.tree["side"] as Tree;
+    const given = { model: { layers: { "1": ((start["model"] as Tree)["layers"] as Tree)["1"]! } } };
     const second = keep(adapt(model, ladderSideTuning({ reduction: 2, start: given }), 9).params);
     const [a, b] = [new Map(leaves(first.tree)), new Map(leaves(second.tree))];
     for (const [path, t] of b) {
@@ -326,7 +326,7 @@ Deno.test("ladderSideTuning() of BERT-base and RoBERTa at d/8 has blocks, ways d
       const model = freshModel(config, { backend: shapesOnly(), key: 0 });
       const adapter = adapt(model, ladderSideTuning());
       assert.equal(count(model, adapter).trainable, SIDE_OF_BERT, `${model_type} ${task.kind}`);
-      const outside = leaves(adapter.params.side as Tree).map(([path]) => path)
+      const outside = leaves(adapter.params["side"] as Tree).map(([path]) => path)
         .filter((path) => !path.includes("encoder.layer."));
       assert.deepEqual(outside, []);
       dispose(adapter.params);

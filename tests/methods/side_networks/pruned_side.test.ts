@@ -28,7 +28,7 @@ Deno.test("prunedSide() gives what ladderSideTuning() starts from, whole at redu
       for (const reduction of [1, 2]) {
         const start = keep(await prunedSide(model, { reduction }));
         const made = keep(adapt(model, ladderSideTuning({ reduction }), 1).params);
-        assert.deepEqual(shapes(start.tree), shapes(made.tree.side as Tree));
+        assert.deepEqual(shapes(start.tree), shapes(made.tree["side"] as Tree));
         if (reduction === 1) {
           const base = new Map(weightLeaves(model.weights));
           for (const [path, t] of leaves(start.tree)) {
@@ -92,8 +92,8 @@ Deno.test("prunedSide() gives what ladderSideTuning() starts from beside encoder
         const start = keep(await prunedSide(model, { reduction: 2 }));
         const made = keep(adapt(model, ladderSideTuning({ reduction: 2, start: start.tree }), 1).params);
         const given = new Map(leaves(start.tree));
-        for (const [path, t] of leaves(made.tree.side as Tree)) assert.equal(t, given.get(path), path);
-        assert.deepEqual(shapes(start.tree), shapes(made.tree.side as Tree));
+        for (const [path, t] of leaves(made.tree["side"] as Tree)) assert.equal(t, given.get(path), path);
+        assert.deepEqual(shapes(start.tree), shapes(made.tree["side"] as Tree));
         made.dispose();
         start.dispose();
         model.dispose();

@@ -51,17 +51,17 @@ Deno.test("ipt() equals a transcription of the paper's stage 3", () =>
   onGolden("ipt", async (model, params) => {
     const coder = goldenParams("ipt_autoencoder", model.backend);
     const source = goldenParams("ipt_autoencoder", model.backend, "frozen.");
-    const prompts = { one: promptOf(source.tree.one as Tensor) };
+    const prompts = { one: promptOf(source.tree["one"] as Tensor) };
     const autoencoder: Adapter = {
       method: iptAutoencoder({ prompts, task: "one", intrinsic: 3, hidden: 7 }) as Method,
       params: coder.tree,
     };
     const method = ipt({ autoencoder }) as Method;
-    const all = { ...params, frozen: { decoder: coder.tree.decoder! } } as Tree;
+    const all = { ...params, frozen: { decoder: coder.tree["decoder"]! } } as Tree;
     await assertGolden("ipt", model, { method, params: all });
     const finalized = method.finalize!(all, model.spec);
     assertClose(
-      await read(finalized.params.rows as Tensor),
+      await read(finalized.params["rows"] as Tensor),
       goldenNumbers("soft_prompts/ipt.safetensors").get("rows")!,
       1e-5,
       "rows",

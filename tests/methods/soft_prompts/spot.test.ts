@@ -41,16 +41,16 @@ Deno.test("spot() and rankSources() equal the paper's similarities and weighted 
     const ranked = await rankSources(promptOf(at.target), sources);
     const mixed = spot({ sources, weights: sourceWeights(ranked, 2) }).init({ model, key: 0 });
     assertClose(await read(mixed.rows), expected.get("mixed")!, 1e-5, "mixed");
-    const whole = spot({ sources: { b: sources.b! } }).init({ model, key: 0 });
+    const whole = spot({ sources: { b: sources["b"]! } }).init({ model, key: 0 });
     assert.deepEqual(await read(whole.rows), expected.get("source.b"));
-    assert.notEqual(whole.rows.storage, at.source.b!.storage); // training must leave the source as it is
+    assert.notEqual(whole.rows.storage, at.source["b"]!.storage); // training must leave the source as it is
     assert.deepEqual(Object.keys(sourceWeights(ranked, 3)), ["b", "a"]); // "c" is unlike the target
     const scores: Readonly<Record<string, number>> = { b: 1, a: 3, c: 9 };
     const { best, tried } = await bestSource(ranked, 2, (name) => Promise.resolve(scores[name]!));
     assert.deepEqual([best.name, tried.length], ["a", 2]);
     assert.throws(() => spot({ sources }), /weights for 3 source prompts/);
     assert.throws(() => sourceWeights([{ name: "c", similarity: -1 }], 1), /none has a similarity above 0/);
-    assert.throws(() => spot({ sources: { b: sources.b! }, where: { token: 3 } }), /stands at "front"/);
+    assert.throws(() => spot({ sources: { b: sources["b"]! }, where: { token: 3 } }), /stands at "front"/);
     assert.throws(
       () => spot({ sources: { l: { method: lora() as Method, params: {} } } }),
       /finalize it first/,
