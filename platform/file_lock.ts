@@ -4,7 +4,7 @@
  */
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import process from "node:process";
-import { deno } from "./deno.ts";
+import { deno, type DenoRuntime } from "./deno.ts";
 import { systemCode } from "./files.ts";
 
 /** A lock that this process holds until it releases it or ends. */
@@ -20,7 +20,7 @@ export function lockFile(path: string): FileLock | "taken" {
 const NONE: FileLock = { release: () => {} };
 
 /** Some file systems have no locks, and those of Windows would lock out readers. */
-function lockItself({ build, openSync }: typeof Deno, path: string): FileLock | "taken" {
+function lockItself({ build, openSync }: DenoRuntime, path: string): FileLock | "taken" {
   if (build.os === "windows") return NONE;
   const file = openSync(path, { write: true });
   try {

@@ -37,7 +37,7 @@ export function listenByDeno(
 ): HttpServer {
   const server = deno!.serve({ hostname, port, onListen: () => {}, onError: failed }, handle);
   return {
-    port: (server.addr as Deno.NetAddr).port,
+    port: (server.addr as { readonly port: number }).port,
     finished: server.finished,
     shutdown: () => server.shutdown(),
   };
