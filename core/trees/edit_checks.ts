@@ -43,6 +43,12 @@ export function checkSizes(edits: readonly Edit[], { linears }: Spec, what: stri
   }
 }
 
+/** The number of the block that a path is in, below a list's path or the end of one; 0 where there is none. */
+function numberIn(list: string, path: string): number {
+  const [, ...after] = `.${path}.`.split(`.${list}.`);
+  return Number(after.map((rest) => /^(\d+)\./.exec(rest)?.[1]).find((digits) => digits !== undefined) ?? 0);
+}
+
 /**
  * @throws {RangeError} when an adapter has parameters for blocks that the model lacks, as an adapter of a
  * deeper model.
@@ -50,9 +56,8 @@ export function checkSizes(edits: readonly Edit[], { linears }: Spec, what: stri
 export function checkDepth(params: Tree, { blocks }: Spec, what: string): void {
   const lists = Map.groupBy(blocks, ({ path, layer }) => path.slice(0, -`.${layer}`.length));
   for (const [list, own] of lists) {
-    const numbered = new RegExp(`(?:^|\\.)${RegExp.escape(list)}\\.(\\d+)(?:\\.|$)`);
     const count = 1 + Math.max(...own.map(({ layer = 0 }) => layer)); // a narrowed model may lack some blocks
-    const beyond = leaves(params).find(([path]) => Number(numbered.exec(path)?.[1] ?? 0) >= count);
+    const beyond = leaves(params).find(([path]) => numberIn(list, path) >= count);
     if (beyond !== undefined) {
       throw new RangeError(
         `${what}: the adapter has "${

@@ -107,9 +107,7 @@ function namesForPeft(names: readonly string[], model: Model): readonly string[]
 
 /** PEFT never adapts a layer inside a saved module. */
 function checkOverlap(places: readonly MatrixPlace[], modules: readonly string[]): void {
-  const inside = places.find(({ path }) =>
-    modules.some((name) => new RegExp(`^(.*\\.)?${RegExp.escape(name)}(\\..*)?$`).test(path))
-  );
+  const inside = places.find(({ path }) => modules.some((name) => `.${path}.`.includes(`.${name}.`)));
   if (inside !== undefined) {
     throw new RangeError(
       `Cannot save this adapter for PEFT: "${inside.path}" is adapted and lies in a saved module; exclude it from the targets`,
