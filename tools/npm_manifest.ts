@@ -1,0 +1,84 @@
+/** The npm package's description and compiler settings, from deno.json. */
+
+/** What deno.json says of the package. */
+export interface PackageSettings {
+  readonly name: string;
+  readonly version: string;
+  readonly license: string;
+  readonly exports: Readonly<Record<string, string>>;
+  readonly imports: Readonly<Record<string, string>>;
+}
+
+/** The name by which a source imports something of a package: "srvx/node" is of "srvx". */
+const importsOf = (source: string): readonly string[] =>
+  [...source.matchAll(/(?:from|import\()\s*"((?:@[^/"]+\/)?[^/."@][^/":]*)(?:\/[^"]*)?"/g)].map(([, name]) =>
+    name!
+  );
+
+/** Packages of npm that sources use, with the versions of deno.json. */
+export function dependenciesOf(
+  { imports }: Pick<PackageSettings, "imports">,
+  sources: readonly string[],
+): Readonly<Record<string, string>> {
+  const used = new Set(sources.flatMap(importsOf));
+  return Object.fromEntries(
+    Object.entries(imports).filter(([name]) => used.has(name)).map(([name, target]) => {
+      const [, version] = /^npm:(?:@[^/]+\/)?[^@/]+@(.+)$/.exec(target) ?? [];
+      if (version === undefined) {
+        throw new RangeError(`Expected "${name}" to be npm:… with a version but found "${target}"`);
+      }
+      return [name, version];
+    }),
+  );
+}
+
+/** package.json. */
+export function manifestOf(
+  settings: PackageSettings,
+  sources: readonly string[],
+): Readonly<Record<string, unknown>> {
+  const { name, version, license, exports } = settings;
+  return {
+    name,
+    version,
+    description: "Parameter-efficient fine-tuning of language models in TypeScript",
+    license,
+    type: "module",
+    sideEffects: false,
+    engines: { node: ">=22" },
+    bin: { graft: "bin/graft.js" },
+    exports: {
+      ...Object.fromEntries(
+        Object.entries(exports).map(([path, file]) => [
+          path,
+          { types: file.replace(/\.ts$/, ".d.ts"), default: file.replace(/\.ts$/, ".js") },
+        ]),
+      ),
+      "./package.json": "./package.json",
+    },
+    dependencies: dependenciesOf(settings, sources),
+  };
+}
+
+/** tsconfig.json. `using` is newer than some of the runtimes, which the compiler writes out. */
+export const tsconfigOf = ({ exports }: Pick<PackageSettings, "exports">): unknown => ({
+  compilerOptions: {
+    target: "es2022",
+    lib: ["esnext", "dom", "dom.iterable", "dom.asynciterable"],
+    types: ["node", "@webgpu/types"],
+    module: "esnext",
+    moduleResolution: "bundler",
+    rewriteRelativeImportExtensions: true,
+    resolveJsonModule: true,
+    outDir: "../package",
+    rootDir: ".",
+    declaration: true,
+    sourceMap: true,
+    inlineSources: true,
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
+    skipLibCheck: true,
+  },
+  files: Object.values(exports),
+});
