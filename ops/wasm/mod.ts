@@ -1,7 +1,8 @@
 /**
  * The WASM backend: one Rust crate (`crate/`), compiled to 128-bit vectors and committed (`lib/`), over one
  * memory of at most 4 GiB, with worker threads on shared memory. Imports only `tensor`. Results are
- * bit-identical for any number of threads; relaxed fused multiply-adds may differ between kinds of CPU.
+ * bit-identical for any number of threads; relaxed fused multiply-adds may differ between kinds of CPU, and
+ * between engines: V8 rounds once where the CPU does, JavaScriptCore (Bun, Safari) twice on x64.
  *
  * @example
  * ```ts
