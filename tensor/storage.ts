@@ -27,7 +27,9 @@ export interface Owner {
  * ```
  */
 export class Storage {
+  /** Where the bytes are. */
   readonly backend: Backend;
+  /** Their number. */
   readonly bytes: number;
   private readonly make: (() => Storage) | undefined;
   /** Creation order: a storage created later has a larger number. */

@@ -34,6 +34,7 @@ export interface GraphNode {
  * ```
  */
 export class Tensor implements Operand {
+  /** What holds the bytes. */
   readonly storage: Storage;
   readonly shape: Shape;
   readonly dtype: DType;
