@@ -87,8 +87,8 @@ export function bitsandbytesGroup(
  * import { bitsandbytesConfig } from "@graft/peft/formats";
  * import assert from "node:assert/strict";
  * const config = bitsandbytesConfig("nf4_double");
- * assert.deepEqual([config.load_in_4bit, config.bnb_4bit_quant_type], [true, "nf4"]);
- * assert.equal(config.bnb_4bit_use_double_quant, true);
+ * assert.deepEqual([config["load_in_4bit"], config["bnb_4bit_quant_type"]], [true, "nf4"]);
+ * assert.equal(config["bnb_4bit_use_double_quant"], true);
  * ```
  */
 export function bitsandbytesConfig(

@@ -36,7 +36,7 @@ export interface Checkpoint {
  * import { openCheckpoint } from "@graft/peft/formats";
  * import assert from "node:assert/strict";
  * const checkpoint = openCheckpoint("embedded/model");
- * assert.equal(checkpoint.config.model_type, "llama");
+ * assert.equal(checkpoint.config["model_type"], "llama");
  * assert.ok(checkpoint.tensors.tensors.has("model.embed_tokens.weight"));
  * checkpoint.tensors.close();
  * ```

@@ -49,7 +49,7 @@ export interface GgufModel {
  * const path = await Deno.makeTempFile({ suffix: ".gguf" });
  * await saveModel(path, await loadModel("embedded/model", { backend: reference() }));
  * const { config, tensors } = ggufModel(openGguf(path));
- * assert.equal(config.model_type, "llama");
+ * assert.equal(config["model_type"], "llama");
  * assert.ok(tensors.tensors.has("model.norm.weight")); // under Hugging Face's names
  * tensors.close();
  * await Deno.remove(path);

@@ -68,7 +68,7 @@ export function readPeftConfig(where: string, bytes: Uint8Array): PeftConfig {
  * import assert from "node:assert/strict";
  * const config = { type: "LORA", fields: { r: 16 } };
  * const fields = knownFields(config, { r: 8, use_dora: false }, { use_dora: "DoRA" });
- * assert.deepEqual([fields.r, fields.use_dora], [16, false]);
+ * assert.deepEqual([fields["r"], fields["use_dora"]], [16, false]);
  * const asking = { type: "LORA", fields: { use_dora: true } };
  * assert.throws(() => knownFields(asking, { r: 8, use_dora: false }, { use_dora: "DoRA" }), RangeError);
  * ```

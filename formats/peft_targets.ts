@@ -135,7 +135,7 @@ function inLayers(
  * ```ts
  * import { pythonPattern } from "@graft/peft/formats";
  * import assert from "node:assert/strict";
- * assert.equal(pythonPattern("(?i)(?P<n>\\d+)\\Z").exec("LAYER 12")!.groups!.n, "12");
+ * assert.equal(pythonPattern("(?i)(?P<n>\\d+)\\Z").exec("LAYER 12")!.groups!["n"], "12");
  * ```
  */
 export function pythonPattern(source: string): RegExp {

@@ -134,7 +134,7 @@ export async function saveTrainingState(
  * await saveParams(path, 30, params);
  * using saved = openTrainingState(path);
  * assert.equal(saved.step, 30);
- * assert.deepEqual([...await read(saved.params(reference()).w as Tensor)], [1, 2]);
+ * assert.deepEqual([...await read(saved.params(reference())["w"] as Tensor)], [1, 2]);
  * await Deno.remove(path);
  * ```
  */

@@ -32,7 +32,7 @@ const FAMILIES: Readonly<Record<string, string>> = {
  * import { taskConfig } from "@graft/peft/models";
  * import assert from "node:assert/strict";
  * const config = taskConfig({ model_type: "bert" }, { kind: "classify", names: ["bad", "good"] });
- * assert.deepEqual(config.architectures, ["BertForSequenceClassification"]);
+ * assert.deepEqual(config["architectures"], ["BertForSequenceClassification"]);
  * ```
  */
 export function taskConfig(config: ModelConfig, task: Task): ModelConfig {

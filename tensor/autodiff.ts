@@ -67,7 +67,7 @@ export interface ValueAndGradients {
  * const x = tensor([1, 2, 3], { backend: reference() });
  * const { value, gradients } = valueAndGrad(({ x }: { x: Tensor }) => sum(multiply(x, x)))({ x });
  * assert.deepEqual([...await read(value)], [14]);
- * assert.deepEqual([...await read(gradients.x as Tensor)], [2, 4, 6]);
+ * assert.deepEqual([...await read(gradients["x"] as Tensor)], [2, 4, 6]);
  * ```
  */
 export function valueAndGrad<P extends Tree>(
@@ -196,7 +196,7 @@ function countReaders(order: readonly GraphNode[]): Map<Storage, number> {
  * import assert from "node:assert/strict";
  * const x = tensor([0, 0], { backend: reference() });
  * const { gradients } = valueAndGrad(({ x }: { x: Tensor }) => sum(checkpoint(() => exp(exp(x)))))({ x });
- * assert.ok(Math.abs((await read(gradients.x as Tensor))[0]! - Math.E) < 1e-6);
+ * assert.ok(Math.abs((await read(gradients["x"] as Tensor))[0]! - Math.E) < 1e-6);
  * ```
  */
 export function checkpoint(f: () => Tensor): Tensor {

@@ -103,7 +103,7 @@ export function defineKernel<A>(definition: KernelDefinition<A>): Kernel<A> {
  * });
  * const x = tensor([1, 2], { backend: reference() });
  * const { gradients } = valueAndGrad(({ x }: { x: Tensor }) => sum(doubled([x], {})))({ x });
- * assert.deepEqual([...await read(gradients.x as Tensor)], [2, 2]);
+ * assert.deepEqual([...await read(gradients["x"] as Tensor)], [2, 2]);
  * ```
  */
 export function defineOp<A>(definition: OpDefinition<A>): Op<A> {

@@ -101,7 +101,7 @@ export function reinterpret(x: Tensor, shape: Shape): Tensor {
  * // d/dx of x · stop(x): the second factor counts as a number.
  * const x = tensor([3], { backend: reference() });
  * const { gradients } = valueAndGrad(({ x }: { x: Tensor }) => sum(multiply(x, detach(x))))({ x });
- * assert.deepEqual([...await read(gradients.x as Tensor)], [3]);
+ * assert.deepEqual([...await read(gradients["x"] as Tensor)], [3]);
  * ```
  */
 export function detach(x: Tensor): Tensor {

@@ -48,7 +48,7 @@ export function showLocation({ file, line }: Location): string {
  * import assert from "node:assert/strict";
  * const file = await Deno.makeTempFile({ suffix: ".jsonl" });
  * await Deno.writeTextFile(file, '{"id": 1}\n\n{"id": 2}\n');
- * const found = await Array.fromAsync(readJsonl(file), ({ line, value }) => [line, value.id]);
+ * const found = await Array.fromAsync(readJsonl(file), ({ line, value }) => [line, value["id"]]);
  * assert.deepEqual(found, [[1, 1], [3, 2]]);
  * await Deno.remove(file);
  * ```

@@ -44,7 +44,7 @@ export interface Optimizer {
  * import assert from "node:assert/strict";
  * const slots = freshSlots(adamw(), tensor([1, 2], { backend: reference() }));
  * assert.deepEqual(Object.keys(slots), ["first", "second"]);
- * assert.deepEqual([...await read(slots.first!)], [0, 0]);
+ * assert.deepEqual([...await read(slots["first"]!)], [0, 0]);
  * ```
  */
 export function freshSlots(optimizer: Optimizer, leaf: Tensor): Slots {

@@ -175,7 +175,7 @@ export function weightTree(flat: Iterable<readonly [string, Tensor]>): Branch {
  * const weights = weightTree([["a.q.weight", x], ["b.weight", x]]);
  * const next = updateBranch(weights, "a.q", (branch) => ({ ...branch, bias: y }));
  * assert.equal(lookup(next, "a.q.bias"), y);
- * assert.equal(next.b, weights.b);
+ * assert.equal(next["b"], weights["b"]);
  * ```
  */
 export function updateBranch(weights: Branch, path: string, f: (branch: Branch) => Branch): Branch {
@@ -199,7 +199,7 @@ export function updateBranch(weights: Branch, path: string, f: (branch: Branch) 
  * const weights = weightTree([["a.weight", x], ["b.weight", x]]);
  * const next = setLeaves(weights, [["a.weight", y]]);
  * assert.equal(lookup(next, "a.weight"), y);
- * assert.equal(next.b, weights.b); // shared
+ * assert.equal(next["b"], weights["b"]); // shared
  * ```
  */
 export function setLeaves(weights: Branch, next: Iterable<readonly [string, Tensor]>): Branch {

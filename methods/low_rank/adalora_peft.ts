@@ -18,7 +18,7 @@ import { peftLayer } from "../peft/layers.ts";
  * import { adaloraPeft } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * const options = adaloraPeft.read({ ...adaloraPeft.fields, init_r: 16, total_step: 1000 });
- * assert.equal(adaloraPeft.write(options).init_r, 16);
+ * assert.equal(adaloraPeft.write(options)["init_r"], 16);
  * ```
  */
 export const adaloraPeft: PeftCodec<AdaloraOptions> = {

@@ -14,7 +14,7 @@ import type { PeftCodec, PeftTensor } from "../peft/codec.ts";
  * import assert from "node:assert/strict";
  * const options = doraPeft.read({ ...doraPeft.fields, use_dora: true, r: 16 });
  * assert.equal(doraPeft.method(options).name, "dora");
- * assert.equal(doraPeft.write(options).use_dora, true);
+ * assert.equal(doraPeft.write(options)["use_dora"], true);
  * ```
  */
 export const doraPeft: PeftCodec<LoraOptions> = {

@@ -27,7 +27,7 @@ import { biasTensors } from "../peft/layers.ts";
  * import assert from "node:assert/strict";
  * const options = loraPeft.read({ ...loraPeft.fields, r: 16, lora_alpha: 32 });
  * assert.deepEqual([options.rank, options.alpha], [16, 32]);
- * assert.equal(loraPeft.write(options).lora_alpha, 32);
+ * assert.equal(loraPeft.write(options)["lora_alpha"], 32);
  * ```
  */
 export const loraPeft: PeftCodec<LoraOptions> = {

@@ -66,7 +66,7 @@ export function readMultitaskPrompt(fields: PeftFields): MultitaskPromptTuningOp
  * import { writeMultitaskPrompt } from "@graft/peft/methods/codecs";
  * import assert from "node:assert/strict";
  * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
- * assert.equal(writeMultitaskPrompt({ tasks: ["mnli", "squad"] }, spec).num_tasks, 2);
+ * assert.equal(writeMultitaskPrompt({ tasks: ["mnli", "squad"] }, spec)["num_tasks"], 2);
  * ```
  */
 export function writeMultitaskPrompt(

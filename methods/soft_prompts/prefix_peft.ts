@@ -74,7 +74,7 @@ export function readPrefix(
  * import assert from "node:assert/strict";
  * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
  * const fields = writePrefix({ length: 5 }, spec);
- * assert.deepEqual([fields.num_virtual_tokens, fields.token_dim, fields.num_layers], [5, 16, 2]);
+ * assert.deepEqual([fields["num_virtual_tokens"], fields["token_dim"], fields["num_layers"]], [5, 16, 2]);
  * ```
  */
 export function writePrefix(

@@ -78,7 +78,7 @@ export function readPrompt(type: "PROMPT_TUNING" | "P_TUNING", fields: PeftField
  * import assert from "node:assert/strict";
  * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
  * const { type, fields } = writePrompt({ length: 8 }, spec);
- * assert.deepEqual([type, fields.num_virtual_tokens, fields.token_dim], ["PROMPT_TUNING", 8, 16]);
+ * assert.deepEqual([type, fields["num_virtual_tokens"], fields["token_dim"]], ["PROMPT_TUNING", 8, 16]);
  * ```
  */
 export function writePrompt(
