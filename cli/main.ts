@@ -10,7 +10,18 @@ import { runProgram } from "./terminal/arguments.ts";
 import { note } from "./terminal/output.ts";
 import { graftProgram, oneLine } from "./program.ts";
 
-/** Runs a command line. @returns The exit code. */
+/**
+ * Runs a command line.
+ *
+ * @returns The exit code.
+ * @example
+ * ```ts
+ * import { main } from "@graft/peft/cli";
+ * import assert from "node:assert/strict";
+ * assert.equal(await main(["--version"]), 0);
+ * assert.equal(await main(["inspect", "no-such-folder"]), 1); // and one line on standard error
+ * ```
+ */
 export async function main(args: readonly string[]): Promise<number> {
   const debug = args.includes("--debug");
   return await runProgram(graftProgram(), args, (error) => {
