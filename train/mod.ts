@@ -1,6 +1,7 @@
 /** Training: data, batches, schedules, metrics, loop. Imports only `core` and `ops`. @module */
 export * from "./porter.ts";
 export * from "./rouge.ts";
+export * from "./faithfulness.ts";
 export * from "./jsonl.ts";
 export * from "./examples.ts";
 export * from "./example_file.ts";
