@@ -12,7 +12,8 @@ import {
   option,
   rare,
 } from "./terminal/arguments.ts";
-import { writeConversations } from "./compare/data.ts";
+import { THINGS, writeConversations } from "./compare/data.ts";
+import { comparison, samplesText } from "./compare/report.ts";
 import { measureMethod, type MethodResult, type MethodSettings } from "./compare/method.ts";
 import { type DataFlags, dataFlags } from "./data.ts";
 import { localSource, type ModelFlags, modelFlags, modelSource } from "./load.ts";
@@ -23,7 +24,7 @@ import { knownMethods } from "../io/records/known_methods.ts";
 import { chooseMethod, type ChosenMethod, commandLineOf } from "../tuning/chosen_method.ts";
 import { shortRateOf } from "../tuning/short_rate.ts";
 import { UsageError } from "../tuning/usage_error.ts";
-import { note, print, printJson, showBytes, showCount, showSeconds, table } from "./terminal/output.ts";
+import { note, print, printJson } from "./terminal/output.ts";
 import { runOwnProgram } from "../platform/own_program.ts";
 import { temporaryFolder } from "../platform/temporary.ts";
 
@@ -41,6 +42,7 @@ interface CompareFlags extends ModelFlags, Omit<DataFlags, "data"> {
   readonly examples: number;
   readonly seed: number;
   readonly json?: true;
+  readonly wide?: true;
   /** The settings file of a method's process. */
   readonly one?: string;
 }
@@ -84,6 +86,7 @@ export function compare(program: Command): void {
       rare(option("--examples <n>", "conversations to generate", integer(2), 864)),
     )
     .option("--seed <n>", "of everything random", integer(0), 0)
+    .option("--wide", "print all columns")
     .option("--json", "print JSON")
     .addOption(
       rare(new Option("--one <file>", "of a method's own process, which the command starts itself")),
@@ -120,7 +123,9 @@ async function run(flags: CompareFlags): Promise<void> {
     }
     const seconds = (performance.now() - started) / 1000;
     if (flags.json) printJson({ model, seconds, methods: results });
-    else print(report(results, flags, seconds));
+    else {print(
+        [comparison(results, { ...flags, seconds }), ...samplesText(results, flags.samples)].join("\n"),
+      );}
   } finally {
     await rm(folder, { recursive: true });
   }
@@ -183,6 +188,8 @@ function settingsOf(
       learningRate: ofMethod(flags.rates, definition) ??
         (flags.model === undefined ? shortRateOf(definition) : commandLineOf(definition).rate),
     },
+    // Of own data it is not known what things it is about.
+    terms: flags.data === undefined ? THINGS : [],
     heldOut: flags.heldOut ?? (flags.data === undefined ? 64 : 0.2),
     ...options !== undefined && { options },
     ...threads !== undefined && { threads },
@@ -229,64 +236,3 @@ async function inFreshProcess(settings: MethodSettings, title: string, told: str
   if (code !== 0) throw new Error(`${title} failed, see above`);
   return JSON.parse(output);
 }
-
-function report(results: readonly MethodResult[], flags: CompareFlags, seconds: number): string {
-  const titleOf = ({ title }: MethodResult): string => title;
-  const both = (of: (m: MethodResult["before"]) => string) => (r: MethodResult): string =>
-    `${of(r.before)} → ${of(r.after)}`;
-  const loss = both((m) => m.loss.toFixed(3));
-  const rougeL = both((m) => m.rougeL?.toFixed(3) ?? "–");
-  const rows = results.map((r) => [
-    titleOf(r),
-    showCount(r.trainable),
-    `${(100 * r.trainable / r.base).toPrecision(3)} %`,
-    showBytes(r.weights),
-    showBytes(r.peak),
-    r.tokensPerSecond.toFixed(0),
-    loss(r),
-    rougeL(r),
-    showBytes(r.file),
-    showSeconds(r.seconds),
-  ]);
-  const heading = [
-    "method",
-    "trainable",
-    "share",
-    "weights",
-    "peak",
-    "tokens/s",
-    "held-out loss",
-    "ROUGE-L",
-    "file",
-    "time",
-  ];
-  return [
-    table([heading, ...rows]),
-    "",
-    `${flags.steps} steps of ${flags.batchSize} rows each, seed ${flags.seed}; ${
-      showSeconds(seconds)
-    } in all. Weights: of the ` +
-    "frozen model. Peak: live bytes while training, in a process of its own. File: the adapter, or the whole model.",
-    ...samplesText(results, titleOf, flags.samples),
-  ].join("\n");
-}
-
-function samplesText(
-  results: readonly MethodResult[],
-  titleOf: (result: MethodResult) => string,
-  count: number,
-): readonly string[] {
-  const first = results[0]!;
-  const width = Math.max(...results.map((r) => titleOf(r).length), "untrained".length);
-  const line = (who: string, text: string): string =>
-    `${who.padEnd(width)}  ${short(text.replace(/\s+/g, " "))}`;
-  return first.after.samples.slice(0, count).flatMap(({ reference }, i) => [
-    "",
-    line("wanted", reference),
-    line("untrained", first.before.samples[i]!.written),
-    ...results.map((r) => line(titleOf(r), r.after.samples[i]!.written)),
-  ]);
-}
-
-/** An untrained model may repeat a word to the end. */
-const short = (text: string): string => text.length <= 400 ? text : `${text.slice(0, 400)}…`;

@@ -32,6 +32,22 @@ export interface Example {
   readonly at?: Location;
 }
 
+/**
+ * What an answer is about, as text: the part of the prompt that may be shortened, such as a dialogue, or else
+ * all of the prompt.
+ *
+ * @example
+ * ```ts
+ * import { contextOf } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * assert.equal(contextOf({ prompt: "Sum up: A: Hi.", body: "A: Hi.", answer: "A greets." }), "A: Hi.");
+ * assert.equal(contextOf({ prompt: [{ role: "user", content: "1 + 1?" }], answer: "2" }), "1 + 1?");
+ * ```
+ */
+export function contextOf({ prompt, body }: Example): string {
+  return body ?? (typeof prompt === "string" ? prompt : prompt.map(({ content }) => content).join("\n"));
+}
+
 /** The shapes of record, by their fields. */
 export type RecordShape = "dialogue/summary" | "prompt/completion" | "messages";
 

@@ -1,7 +1,11 @@
 /** Data for `graft compare` when none is given: generated conversations with their summaries. */
 import { fold, key } from "../../core/mod.ts";
 import { conversation } from "../../embedded/conversations/mod.ts";
+import { CLOTHES, DEVICES, PRODUCTS } from "../../embedded/conversations/lists.ts";
 import { writeTextAtomically } from "../../formats/atomic_write.ts";
+
+/** The things that the conversations are about: facts beside names, numbers and dates. */
+export const THINGS: readonly string[] = [...new Set([...PRODUCTS, ...DEVICES, ...CLOTHES])];
 
 /**
  * Writes conversations as JSON Lines of `dialogue` and `summary`. Their key differs from those of the

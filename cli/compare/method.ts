@@ -17,7 +17,9 @@ import type { StageOptions } from "../../recipes/stage.ts";
 import { saveModel } from "../../io/save_model.ts";
 import {
   adamw,
+  contextOf,
   cosine,
+  faithfulness,
   type GradientFunction,
   heldOutLoss,
   paged,
@@ -56,13 +58,18 @@ export interface MethodSettings extends DataFlags, ModelFlags {
   /** Number of answers to generate and score, before and after. */
   readonly rouge: number;
   readonly maxNewTokens: number;
+  /** Words that are facts beside names, numbers and dates. */
+  readonly terms: readonly string[];
 }
 
-/** Held-out loss and ROUGE-L, with the generated texts. */
+/** Held-out loss, ROUGE-L and faithfulness, with the generated texts. */
 export interface Measured {
   readonly loss: number;
   /** Mean F1; absent when no answers were requested. */
   readonly rougeL?: number;
+  /** Shares of true and of wanted facts, over all answers; absent where there is no fact. */
+  readonly precision?: number;
+  readonly recall?: number;
   readonly samples: readonly Sample[];
 }
 
@@ -185,12 +192,27 @@ async function measure(model: Model<Tokenizer>, data: Data, settings: MethodSett
   const n = Math.min(settings.rouge, data.heldOut.count);
   if (n === 0) return { loss, samples: [] };
   const numbers = Array.from({ length: n }, (_, i) => i);
-  const references = numbers.map((i) => data.texts!.heldOut(i).answer);
+  const examples = numbers.map((i) => data.texts!.heldOut(i));
+  const references = examples.map(({ answer }) => answer);
   const samples = await samplesOf(model, pickRows(data.heldOut, numbers), references, {
     maxNewTokens: settings.maxNewTokens,
     batchSize: 16,
   });
-  return { loss, rougeL: scoresOf(samples).rougeL.f1, samples };
+  const { precision, recall } = faithfulness(
+    samples.map(({ reference, written }, i) => ({
+      conversation: contextOf(examples[i]!),
+      wanted: reference,
+      written,
+    })),
+    settings,
+  );
+  return {
+    loss,
+    rougeL: scoresOf(samples).rougeL.f1,
+    ...precision !== undefined && { precision },
+    ...recall !== undefined && { recall },
+    samples,
+  };
 }
 
 interface Trained {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { quantize, weightBytes } from "../../core/mod.ts";
 import { conversation } from "../../embedded/conversations/mod.ts";
+import { comparison } from "../../cli/compare/report.ts";
 import { writeConversations } from "../../cli/compare/data.ts";
 import type { MethodResult } from "../../cli/compare/method.ts";
 import { loadModel } from "../../io/load_model.ts";
@@ -75,8 +76,23 @@ Deno.test("graft compare prints a table and samples, on generated conversations 
   assert.match(ran.err, /graft: .*conversations\.jsonl.*line 1.*\n[^]*graft: \(IA\)³ failed, see above\n$/);
   const good = await graft(["compare", "-m", model, "-d", tinyData(folder.path), ...some, ...SHORT]);
   assert.equal(good.code, 0, good.err);
-  assert.match(good.out, /^method +trainable +share .*\n\(IA\)³ +104 +1\.22 % +34\.0 kB .* → .*\n/);
+  assert.match(
+    good.out,
+    /^method +trainable +peak +loss +ROUGE-L +precision +recall +file\n\(IA\)³ +104 .* → .*\n/,
+  );
+  for (const line of good.out.split("\n\nwanted")[0]!.split("\n")) assert.ok(line.length <= 80, line);
   assert.match(good.out, /\nwanted +\w+ \w+\nuntrained .*\n\(IA\)³ .*\n$/);
+  const wide = await graft([
+    "compare",
+    "-m",
+    model,
+    "-d",
+    tinyData(folder.path),
+    ...some,
+    ...SHORT,
+    "--wide",
+  ]);
+  assert.match(wide.out, /^method +trainable +share .*\n\(IA\)³ +104 +1\.22 % +34\.0 kB .* → .*\n/);
   assert.equal([...Deno.readDirSync(folder.path)].length, 2);
 });
 
@@ -88,4 +104,26 @@ Deno.test("writeConversations() writes generated conversations of a seed, none o
   const { dialogue, summary } = conversation(fold(key(3), "compare"), 4);
   assert.equal(lines.length, 5);
   assert.deepEqual(lines[4], { dialogue, summary });
+});
+
+Deno.test("comparison() of four methods fits 80 columns and says of each what is true and what was wanted", () => {
+  const measured = { loss: 2.125, rougeL: 0.25, precision: 0.5, recall: 0.75, samples: [] };
+  const result: MethodResult = {
+    method: "full-fine-tune",
+    title: "full fine-tuning",
+    trainable: 12_754_624,
+    base: 12_754_624,
+    weights: 5.5e6,
+    peak: 210e6,
+    tokensPerSecond: 2000,
+    learningRate: 1e-3,
+    steps: 80,
+    seconds: 65,
+    file: 552e3,
+    before: { loss: 7.5, samples: [] },
+    after: measured,
+  };
+  const lines = comparison([result], { steps: 80, batchSize: 8, seed: 0, seconds: 260 }).split("\n");
+  for (const line of lines) assert.ok(line.length <= 80, `${line.length}: ${line}`);
+  assert.match(lines[1]!, /^full fine-tuning +12,754,624 +210 MB +2\.13 +– → 0\.25 +0\.50 +0\.75 +552 kB$/);
 });

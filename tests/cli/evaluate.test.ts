@@ -43,3 +43,23 @@ Deno.test("graft evaluate scores the first utterances, and a prompt with solved 
   assert.equal(refused.code, 2);
   assert.match(refused.err, /Expected --held-out with --few-shot/);
 });
+
+Deno.test("graft evaluate --faithful counts the facts of the answers", async () => {
+  using folder = temporaryFolder();
+  const model = tinyModel(folder.path);
+  const data = `${folder.path}/dialogues.jsonl`;
+  // Of "sun 7" one fact is wanted, which a model of letters does not write.
+  Deno.writeTextFileSync(data, JSON.stringify({ dialogue: "tea?\n7", summary: "sun 7" }));
+  const args = ["evaluate", "-m", model, "-d", data, "--instruction", "", "--backend", "reference"];
+  const some = [...args, "--max-new-tokens", "3", "--faithful"];
+  const json = await graft([...some, "--json"]);
+  assert.equal(json.code, 0, json.err);
+  assert.equal(JSON.parse(json.out).faithful.recall, 0);
+  const told = await graft(some);
+  assert.match(
+    told.out,
+    /\nNames, numbers and dates: .* of those written are true, 0\.0000 of those wanted were/,
+  );
+  const without = await graft([...args, "--max-new-tokens", "3", "--json"]);
+  assert.equal(JSON.parse(without.out).faithful, undefined);
+});
