@@ -57,7 +57,7 @@ type CartridgeRows = { readonly k: Tensor; readonly v: Tensor; readonly frozen?:
  * import assert from "node:assert/strict";
  * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
  * const adapter = adapt(model, cartridge({ length: 3, tokens: [5, 6, 7] }));
- * assert.equal(count(model, adapter).trainable, 2 * 2 * (3 - 1) * 8); // two layers, keys and values of 8 numbers
+ * assert.equal(count(model, adapter).trainable, 2 * 2 * (3 - 1) * 16); // two layers, keys and values of 16 numbers
  * ```
  */
 export const cartridge: DefinedMethod<CartridgeOptions> = defineMethod<CartridgeOptions>({
