@@ -43,6 +43,7 @@ export interface FactOptions {
 
 /** The three texts of one summary. */
 export interface Summarized {
+  /** The conversation that it sums up. */
   readonly conversation: string;
   /** The summary to compare with. */
   readonly wanted: string;
