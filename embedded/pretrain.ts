@@ -1,40 +1,45 @@
 /**
- * `deno task pretrain`: trains the embedded default model from scratch, with the project's own trainer, on conversations
- * that the project generates. Writes `embedded/model/` (config.json, model.safetensors in f16, tokenizer files).
+ * `deno task pretrain [FOLDER] [STEPS] [THREADS] [BACKEND]`: trains the embedded default model from scratch, with the project's
+ * own trainer, on texts that the project generates. Writes config.json, model.safetensors in f16 and the tokenizer's files.
  *
  * The texts show conversations, as plain text and as chats, and requests to copy from one (`copying.ts`); never a summary.
+ * It starts with induction heads (`induction.ts`). Every five minutes it writes `runs/pretrain/state.safetensors`, from
+ * which the same command goes on; with fewer steps it ends earlier, for the learning rate falls in the last fifth alone.
  */
-import { adapt, type Backend, fold, key, type Model, type ModelConfig } from "../core/mod.ts";
+import {
+  adapt,
+  type Backend,
+  fold,
+  graft,
+  key,
+  type Model,
+  type ModelConfig,
+  type Tree,
+} from "../core/mod.ts";
 import { type Tokenizer, tokenizer as makeTokenizer } from "../formats/tokenizer.ts";
 import { saveModel } from "../io/save_model.ts";
+import { exists } from "../io/path_exists.ts";
+import { openTrainingState, saveTrainingState } from "../io/training_state.ts";
 import { merge } from "../core/adapters/merge.ts";
 import { fullFineTune } from "../methods/selective/full_fine_tune.ts";
 import { freshModel } from "../models/fresh.ts";
+import { native } from "../ops/native/mod.ts";
 import { wasm } from "../ops/wasm/mod.ts";
-import {
-  adamw,
-  cosine,
-  countSteps,
-  heldOutLoss,
-  pickRows,
-  resident,
-  type Rows,
-  startTraining,
-} from "../train/mod.ts";
-import { finishLine, listFacts, repeatFacts, repeatLines } from "./copying.ts";
-import { pretrainingText } from "./corpus.ts";
+import { adamw, heldOutLoss, resident, type Rows, startTraining, type TrainOptions } from "../train/mod.ts";
+import { copyingStart } from "./induction.ts";
+import { pretrainingRows } from "./rows.ts";
 import { SPECIAL, TOKENIZER_CONFIG, trainTokenizer, VOCABULARY } from "./tokenizer.ts";
 
-/** The shape of the embedded model: 2.75 million parameters, 5.5 MB in f16. */
+/** The shape of the embedded model: 2.2 million parameters, 4.3 MB in f16. */
 export const CONFIG: ModelConfig = {
   architectures: ["LlamaForCausalLM"],
   model_type: "llama",
   vocab_size: VOCABULARY,
   hidden_size: 192,
   intermediate_size: 512,
-  num_hidden_layers: 5,
-  num_attention_heads: 6,
-  num_key_value_heads: 2,
+  num_hidden_layers: 4,
+  num_attention_heads: 3,
+  num_key_value_heads: 3,
   max_position_embeddings: 512,
   rms_norm_eps: 1e-5,
   rope_theta: 10000,
@@ -48,131 +53,145 @@ export const CONFIG: ModelConfig = {
 
 const SEED = 2026;
 const LENGTH = 384;
-const BATCH = 6;
+const BATCH = 4;
+/** The number of rows, of which a run reads as many as its steps need, in an order that depends on it. */
+const ROWS = 48_000;
+/** The share of rows that are strings of random tokens. */
+const REPEATED = 0.12;
+/** The share of texts of which only the answers are predicted: most of what a dialogue says is chance. */
+const ANSWERS_ALONE = 0.5;
+const WARM_UP = 300;
+const RATE = 2e-3;
 
-/** A dialogue as a chat: the customer is the user, the agent the assistant. */
-export function asChat(dialogue: string): string {
-  return dialogue.split("\n").map((line) =>
-    line.startsWith("Customer: ")
-      ? `<|user|>\n${line.slice(10)}`
-      : line.startsWith("Agent: ")
-      ? `<|assistant|>\n${line.slice(7)}`
-      : line
-  ).join("\n");
+/** 1 after the warm-up, and in the last fifth of the steps a straight line to 0. */
+export function trapezoid(steps: number): (step: number) => number {
+  return (step) => Math.min(1, (step + 1) / WARM_UP, (steps - step) / (steps / 5));
 }
-
-/**
- * Text number `index` as presented to the model: a conversation, a chat, a paragraph, or a request to copy
- * from one.
- */
-export function trainingText(index: number): string {
-  const text = pretrainingText(key(SEED), index);
-  const own = fold(fold(key(SEED), "copying"), index);
-  if (!text.includes("\n")) return index % 2 === 0 ? text : repeatFacts(own);
-  switch (index % 10) {
-    case 0:
-    case 1:
-      return text;
-    case 2:
-    case 3:
-      return asChat(text);
-    case 4:
-    case 5:
-    case 6:
-      return repeatLines(text, own);
-    case 7:
-      return finishLine(text, own);
-    default:
-      return listFacts(text, own);
-  }
-}
-
-/** The texts, each a separate row that ends with the end token; each token except the first is a target. */
-function rowsOfTexts(tokenizer: Tokenizer, from: number, to: number): Rows {
-  const starts = new Uint32Array(to - from + 1);
-  const ids: number[] = [];
-  for (let i = from; i < to; i++) {
-    ids.push(...tokenizer.encode(trainingText(i)), tokenizer.eos!);
-    starts[i - from + 1] = ids.length;
-  }
-  const stream = Uint16Array.from(ids);
-  const lengths = Uint32Array.from({ length: to - from }, (_, n) => starts[n + 1]! - starts[n]!);
-  return {
-    count: to - from,
-    lengths,
-    targets: lengths.map((length) => length - 1),
-    tokens: (n) => {
-      const inputIds = [...stream.subarray(starts[n], starts[n + 1])];
-      return { inputIds, labels: inputIds };
-    },
-  };
-}
-
-const tokensOf = (rows: Rows): number => Array.from(rows.lengths).reduce((sum, length) => sum + length, 0);
 
 /** Options of `pretrained`. */
 export interface Pretraining {
   readonly config: ModelConfig;
   readonly tokenizer: Tokenizer;
   readonly backend: Backend;
-  /** Number of texts, each read once. */
-  readonly texts: number;
+  /** Number of optimizer steps. */
+  readonly steps: number;
+  /** Number of rows from which they are taken. */
+  readonly rows: number;
+  /** Where the state is kept from which the run goes on; none by default. */
+  readonly state?: string;
+  /** Number of held-out rows of each kind; default 40. */
+  readonly probed?: number;
   /** Called occasionally with a line of progress. */
   note(line: string): void;
 }
 
-/** A model trained from scratch on the first texts, in f16. The same arguments give bit-identical results. */
-export async function pretrained({ config, tokenizer, backend, texts, note }: Pretraining): Promise<Model> {
+/** A model trained from scratch, in f16. The same arguments give bit-identical results, interrupted or not. */
+export async function pretrained(options: Pretraining): Promise<Model> {
+  const { config, tokenizer, backend, steps, state, probed = 40, note } = options;
   const started = performance.now();
-  const rows = rowsOfTexts(tokenizer, 0, texts);
-  const heldOut = rowsOfTexts(tokenizer, 10_000_000, 10_000_300);
-  note(`corpus: ${texts} texts, ${tokensOf(rows)} tokens; held out: ${tokensOf(heldOut)}`);
-  const model = freshModel(config, { backend, key: SEED, tokenizer, deviation: 0.05 });
-  const batching = { kind: "packing", batchSize: BATCH, maxLength: LENGTH } as const;
-  const totalSteps = countSteps(rows, { batching, key: key(SEED) }, 1);
-  const run = await startTraining(model, adapt(model, fullFineTune()), rows, {
-    learningRate: 4e-3,
-    schedule: cosine({ totalSteps, warmUp: Math.min(100, Math.ceil(totalSteps / 20)), minimum: 0.02 }),
-    moments: (params) => resident(adamw({ beta2: 0.95, weightDecay: 0.05 }), params),
-    batching,
-    maxSteps: totalSteps,
+  const of = { key: key(SEED), length: LENGTH } as const;
+  const rows = pretrainingRows(tokenizer, {
+    ...of,
+    from: 0,
+    to: options.rows,
+    repeated: REPEATED,
+    answersAlone: ANSWERS_ALONE,
+  });
+  const probes = probesOf(tokenizer, probed);
+  note(`${rows.count} rows; ${steps} steps of ${BATCH} rows of ${LENGTH}`);
+  const model = freshModel(config, { backend, key: SEED, tokenizer });
+  const fresh = adapt(model, fullFineTune());
+  const start = { ...fresh, params: await copyingStart(fresh.params, config, fold(key(SEED), "start")) };
+  const training = {
+    learningRate: RATE,
+    schedule: trapezoid(steps),
+    moments: (params: Tree) => resident(adamw({ beta2: 0.95, weightDecay: 0.05 }), params),
+    batching: { kind: "packing", batchSize: BATCH, maxLength: LENGTH },
+    maxSteps: steps,
     clip: 1,
     seed: SEED,
     pad: 0,
-  });
+  } satisfies TrainOptions;
+  using saved = state !== undefined && exists(state) ? openTrainingState(state) : undefined;
+  const run = await startTraining(
+    model,
+    start,
+    rows,
+    training,
+    saved && { step: saved.step, slots: saved.slots, params: saved.params(backend) },
+  );
+  note(saved ? `goes on after step ${saved.step}` : "starts");
+  const measured = async (): Promise<string> => {
+    const losses = [];
+    for (const [name, probe] of probes) {
+      const { loss } = await heldOutLoss(graft(model, run.adapter()), probe, { batchSize: 8, pad: 0 });
+      losses.push(`${name} ${loss.toFixed(3)}`);
+    }
+    return losses.join("  ");
+  };
+  let last = performance.now();
+  note(`start: held out ${await measured()}`);
   for (let report = await run.next(); report; report = await run.next()) {
-    if (report.step % 50 !== 0 && report.step !== totalSteps) continue;
-    const seconds = (performance.now() - started) / 1000;
-    note(`step ${report.step}/${totalSteps}  loss ${report.loss.toFixed(3)}  ${seconds.toFixed(0)} s`);
+    const { step, loss } = report;
+    if (step % 50 === 0 || step === steps) {
+      const seconds = (performance.now() - started) / 1000;
+      const held = step % 250 === 0 || step === steps ? `  held out ${await measured()}` : "";
+      note(`step ${step}/${steps}  loss ${loss.toFixed(3)}  ${seconds.toFixed(0)} s${held}`);
+    }
+    if (state !== undefined && performance.now() - last > FIVE_MINUTES) {
+      await saveTrainingState(state, run.snapshot(), run.moments.optimizer, { stepsPlanned: steps });
+      last = performance.now();
+      note(`saved the state after step ${step}`);
+    }
   }
   const trained = merge(model, run.adapter(), { dtype: "f16" });
   run.dispose();
-  const { loss } = await heldOutLoss(trained, pickRows(heldOut, [...Array(heldOut.count).keys()]), {
-    batchSize: BATCH,
-    pad: 0,
-  });
-  note(`held-out loss ${loss.toFixed(3)} a token, perplexity ${Math.exp(loss).toFixed(2)}`);
   return trained;
 }
 
-/** Pretrains and saves. `texts` sets how long it takes: about 3,000 tokens per second on two cores. */
-async function pretrain(folder: string, texts: number, threads: number): Promise<void> {
-  const json = trainTokenizer(SEED, Math.min(texts, 12_000));
+const FIVE_MINUTES = 5 * 60 * 1000;
+
+/** Held-out rows by what they measure: the answers about texts, and the copies of random strings. */
+function probesOf(tokenizer: Tokenizer, count: number): readonly (readonly [name: string, rows: Rows])[] {
+  const rows = (repeated: number): Rows =>
+    pretrainingRows(tokenizer, {
+      key: key(SEED),
+      from: HELD_OUT,
+      to: HELD_OUT + count,
+      length: LENGTH,
+      repeated,
+      answersAlone: 1,
+    });
+  return [["answers", rows(0)], ["copies", rows(1)]];
+}
+
+/** The first row that no run reads. */
+const HELD_OUT = 10_000_000;
+
+/** Pretrains and saves. */
+async function pretrain(folder: string, steps: number, backend: Backend): Promise<void> {
+  const json = trainTokenizer(SEED, TOKENIZED);
   const tokenizer = makeTokenizer({ tokenizer: json, config: TOKENIZER_CONFIG });
   const note = (line: string): void => console.log(line);
   note(`tokenizer: ${tokenizer.vocabSize} tokens, ${SPECIAL.length} special`);
-  const backend = await wasm({ threads });
-  const model = await pretrained({ config: CONFIG, tokenizer, backend, texts, note });
+  const state = "runs/pretrain/state.safetensors";
+  await Deno.mkdir("runs/pretrain", { recursive: true });
+  const model = await pretrained({ config: CONFIG, tokenizer, backend, steps, rows: ROWS, state, note });
   await saveModel(folder, model);
   await Deno.writeTextFile(`${folder}/tokenizer.json`, JSON.stringify(json));
   await Deno.writeTextFile(
     `${folder}/tokenizer_config.json`,
     JSON.stringify(TOKENIZER_CONFIG, null, 2) + "\n",
   );
+  if (exists(state)) await Deno.remove(state);
   backend.close();
 }
 
+/** Texts from which the tokenizer is made. */
+const TOKENIZED = 6000;
+
 if (import.meta.main) {
-  const [folder = "embedded/model", texts = "40000", threads = "2"] = Deno.args;
-  await pretrain(folder, Number(texts), Number(threads));
+  const [folder = "embedded/model", steps = "8000", threads = "2", backend = "wasm"] = Deno.args;
+  const options = { threads: Number(threads) };
+  await pretrain(folder, Number(steps), backend === "native" ? native(options) : await wasm(options));
 }

@@ -1,13 +1,13 @@
-/** The embedded model's tokenizer: byte-level BPE trained on the generated corpus, with a chat template. */
+/** The embedded model's tokenizer: byte-level BPE trained on the generated texts, with a chat template. */
 import { key } from "../core/mod.ts";
 import { type TokenizerJson, trainBpe } from "./bpe.ts";
-import { corpus } from "./corpus.ts";
+import { trainingText } from "./curriculum.ts";
 
 /** Special tokens: the end of a text, and the speakers. */
 export const SPECIAL = ["<|endoftext|>", "<|user|>", "<|assistant|>", "<|system|>"] as const;
 
 /** Total number of tokens. */
-export const VOCABULARY = 4096;
+export const VOCABULARY = 2048;
 
 /** tokenizer_config.json. */
 export const TOKENIZER_CONFIG: Readonly<Record<string, string | number>> = {
@@ -20,9 +20,9 @@ export const TOKENIZER_CONFIG: Readonly<Record<string, string | number>> = {
     "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}",
 };
 
-/** Trains the tokenizer on the first texts of the pretraining corpus. Deterministic. */
+/** Trains the tokenizer on the first texts that the model reads. Deterministic. */
 export function trainTokenizer(seed: number, texts: number): TokenizerJson {
-  return trainBpe(corpus(key(seed), 0, texts), {
+  return trainBpe(Array.from({ length: texts }, (_, i) => trainingText(key(seed), i)), {
     vocabulary: VOCABULARY,
     special: SPECIAL,
     digits: "single",

@@ -6,7 +6,7 @@ import { fold, type Key } from "../../tensor/key.ts";
 import { drawFacts } from "./common.ts";
 import { DESKS } from "./desks/mod.ts";
 import { IDENTITY, OBSTACLES, SIDE_QUESTIONS } from "./detours.ts";
-import { chance, expand, pick, randomBelow, shuffle, tidy } from "./grammar.ts";
+import { chance, expand, type Facts, pick, randomBelow, shuffle, tidy } from "./grammar.ts";
 import type { Desk, Intent } from "./intent.ts";
 import {
   AGENT_GREETINGS,
@@ -31,6 +31,10 @@ export interface Conversation {
   /** Lines "Customer: …" and "Agent: …". */
   readonly dialogue: string;
   readonly summary: string;
+  /** The facts that the dialogue tells, by slot, as it says them. */
+  readonly facts: Readonly<Record<string, string>>;
+  /** Lines that tell some of the same facts again, as a dialogue of other words. */
+  readonly again: readonly string[];
 }
 
 /** Minimum and maximum numbers of lines and words of a dialogue. */
@@ -66,7 +70,7 @@ function draw(
   key: Key,
   desk: Desk,
   intent: Intent,
-): { readonly dialogue: string; readonly summary: string } | undefined {
+): Omit<Conversation, "id" | "intent"> | undefined {
   const facts = drawFacts(fold(key, "facts"), desk, intent);
   const outcome = pick(fold(key, "outcome"), intent.outcomes);
   const annoyed = chance(fold(key, "annoyed"), 0.15);
@@ -117,7 +121,31 @@ function draw(
     handedOver: obstacles.some(({ id }) => id === "wrong department"),
   };
   const summary = summarize(material, facts, told, fold(key, "summary"));
-  return summary === undefined ? undefined : { dialogue: lines.join("\n"), summary: tidy(summary) };
+  if (summary === undefined) return undefined;
+  const dialogue = lines.join("\n");
+  const said = saidIn(dialogue, told, facts);
+  const anew = fold(key, "again");
+  const retold = joinTurns([...start(anew, intent, false), ...middle.flat(), ...ending(anew, outcome.turns)]);
+  return { dialogue, summary: tidy(summary), facts: said, again: retell(anew, retold, facts, said) };
+}
+
+/** The facts of slots as said, where they stand in the dialogue as they are: typing may change a letter. */
+function saidIn(dialogue: string, told: ReadonlySet<string>, facts: Facts): Conversation["facts"] {
+  return Object.fromEntries(
+    [...told].map((slot) => [slot, facts[slot]!.said] as const).filter(([, said]) => dialogue.includes(said)),
+  );
+}
+
+/** Of the turns in another expansion, those that tell facts, and only facts that were said. */
+function retell(
+  key: Key,
+  turns: readonly Turn[],
+  facts: Facts,
+  said: Conversation["facts"],
+): readonly string[] {
+  return turns.map(({ by, says }, i) => ({ by, ...expand(says, facts, fold(fold(key, "turn"), i)) }))
+    .filter(({ slots }) => slots.length > 0 && slots.every((slot) => Object.hasOwn(said, slot)))
+    .map(({ by, text }) => `${by}: ${tidy(text)}`);
 }
 
 /** Greetings and the problem, in one of three orders. */
