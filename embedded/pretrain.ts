@@ -191,7 +191,7 @@ async function pretrain(folder: string, steps: number, backend: Backend): Promis
 const TOKENIZED = 6000;
 
 if (import.meta.main) {
-  const [folder = "embedded/model", steps = "8000", threads = "2", backend = "wasm"] = Deno.args;
+  const [folder = "embedded/model", steps = "6200", threads = "2", backend = "wasm"] = Deno.args;
   const options = { threads: Number(threads) };
   await pretrain(folder, Number(steps), backend === "native" ? native(options) : await wasm(options));
 }

@@ -14,7 +14,7 @@ export interface WorkshopOptions {
   readonly train?: number;
   /** Conversations to measure on, default 24. */
   readonly heldOut?: number;
-  /** Longer conversations are left out, default 224 tokens. */
+  /** Longer conversations are left out, default 264 tokens. */
   readonly maxTokens?: number;
   readonly seed?: number;
 }
@@ -35,7 +35,7 @@ export interface Workshop {
 
 /** Loads the model and makes the data: the same for the same options, and none of it seen in pretraining. */
 export async function openWorkshop(options: WorkshopOptions = {}): Promise<Workshop> {
-  const { train = 384, heldOut = 24, maxTokens = 224, seed = 0 } = options;
+  const { train = 384, heldOut = 24, maxTokens = 264, seed = 0 } = options;
   const backend = await wasm();
   const model = await loadModel(fileURLToPath(new URL("../embedded/model", import.meta.url)), { backend });
   const from = fold(key(seed), "compare"); // as `graft compare`

@@ -1,4 +1,8 @@
-/** The embedded model in Q8_0, which anyone can make again to the same bytes, and prompts for it. */
+/**
+ * The embedded model of the first pretraining, of which llama.cpp's golden text was made, in Q8_0, which anyone can make again to the
+ * same bytes, and prompts for it.
+ */
+import { fileURLToPath } from "node:url";
 import { type Backend, key, type Model } from "../../core/mod.ts";
 import { corpus } from "../../embedded/corpus.ts";
 import type { Tokenizer } from "../../formats/tokenizer.ts";
@@ -12,9 +16,11 @@ export const MADE = 24;
 /** Texts that the model was not trained on, cut in the middle. */
 const HELD_OUT = 10_000_000;
 
-/** Writes the embedded model as a GGUF file of matrices in Q8_0. */
+const FIRST = fileURLToPath(new URL("../oracles/golden/first_embedded", import.meta.url));
+
+/** Writes that model as a GGUF file of matrices in Q8_0. */
 export async function writeEmbeddedQ8(path: string, backend: Backend): Promise<Model<Tokenizer>> {
-  const model = await loadModel("embedded/model", { backend });
+  const model = await loadModel(FIRST, { backend });
   await saveModel(path, model, { dtype: "q8_0" });
   return model;
 }
