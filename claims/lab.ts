@@ -48,7 +48,7 @@ export interface Lab {
 
 /** Opens the laboratory: loads the model and makes the conversations. */
 export async function openLab({ steps = 16, seeds = 2 }: LabOptions = {}): Promise<Lab> {
-  const shop = await openWorkshop({ train: 96, heldOut: 8, maxTokens: 224 });
+  const shop = await openWorkshop({ train: 96, heldOut: 8, maxTokens: 264 });
   const heldOut = async (model: Model<Tokenizer>): Promise<number> =>
     (await heldOutLoss(model, shop.heldOut, { batchSize: 8, pad: shop.pad })).loss;
   return {
