@@ -16,7 +16,7 @@ export const MADE = 24;
 /** Texts that the model was not trained on, cut in the middle. */
 const HELD_OUT = 10_000_000;
 
-const FIRST = fileURLToPath(new URL("../oracles/golden/first_embedded", import.meta.url));
+const FIRST = fileURLToPath(new URL("./first_embedded", import.meta.url));
 
 /** Writes that model as a GGUF file of matrices in Q8_0. */
 export async function writeEmbeddedQ8(path: string, backend: Backend): Promise<Model<Tokenizer>> {
