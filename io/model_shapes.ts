@@ -34,7 +34,7 @@ export type ShapeOptions = Pick<LoadOptions, "dtype" | "quantize" | "task">;
  * import assert from "node:assert/strict";
  * const model = checkpointShapes("embedded/model"); // a folder or a .gguf file
  * assert.equal(model.backend.name, "shapes");
- * assert.equal(count(model, adapt(model, fullFineTune())).base, 2_754_624);
+ * assert.equal(count(model, adapt(model, fullFineTune())).base, 2_164_416);
  * ```
  */
 export function checkpointShapes(path: string, options: ShapeOptions = {}): Model {
