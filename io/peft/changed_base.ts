@@ -15,23 +15,21 @@ import {
   dispose,
   isQuantized,
   lookup,
-  matrixAt,
   type MatrixPlace,
   type Method,
   type Model,
   nest,
   overlay,
-  owned,
   scope,
   sizesOf,
-  type Synchronous,
   Tensor,
   type Tree,
 } from "../../core/mod.ts";
 import { type LoraFactors, type LoraOptions, loraRank, loraScale } from "../../methods/low_rank/lora.ts";
 import { type PeftCodec, type PeftFields, wrong } from "../../methods/peft/codec.ts";
 import { balanced } from "../../methods/low_rank/balanced.ts";
-import { concat, factorised, leading, matmul, negate, qr, slice, svd, transpose } from "../../ops/mod.ts";
+import { concat, leading, matmul, negate, qr, slice, svd, transpose } from "../../ops/mod.ts";
+import { factorisedMatrix } from "../../methods/shared/factorised_matrix.ts";
 
 /** How the base was changed. */
 export type Start = { readonly name: "pissa" | "olora" } | Loftq;
@@ -250,9 +248,8 @@ async function doubled(
   own: LoraFactors,
   model: Model,
 ): Promise<LoraFactors> {
-  const w = scope((): Synchronous<Tensor> => owned(matrixAt(model, layer.place))); // the leaf is the model's
   const lies = layer.place.kind === "linear" && layer.place.transposed;
-  const first = await factorised(w, (w) => taken(start, w, layer, lies)).finally(() => dispose(w));
+  const first = await factorisedMatrix(model, layer.place, (w) => taken(start, w, layer, lies));
   const both = scope(() => ({
     a: concat([own.a, first.a]),
     b: concat([own.b, negate(first.b)], 1),

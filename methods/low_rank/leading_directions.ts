@@ -3,18 +3,15 @@
  * in], S in descending order.
  */
 import {
-  dispose,
   freshTargets,
-  matrixAt,
   type MatrixPlace,
   type Model,
-  scope,
   sizesOf,
-  type Synchronous,
   type TargetOptions,
   type Tensor,
 } from "../../core/mod.ts";
-import { factorised, leading, multiply, type Svd, svd } from "../../ops/mod.ts";
+import { leading, type Svd, svd } from "../../ops/mod.ts";
+import { factorisedMatrix } from "../shared/factorised_matrix.ts";
 
 /** Which directions. */
 export interface DirectionOptions extends TargetOptions {
@@ -46,10 +43,8 @@ export async function leadingDirections(
 ): Promise<LeadingDirections> {
   const found: (readonly [string, Svd])[] = [];
   for (const place of freshTargets(model.spec, options)) {
-    const w = scope((): Synchronous<Tensor> => multiply(matrixAt(model, place), 1)); // a copy: the leaf belongs to the model
-    const { u, s, vt } = await factorised(w, (w) => ({ ...directionsOf(w, place, options.rank ?? 2) }))
-      .finally(() => dispose(w));
-    found.push([place.path, { u, s, vt }]);
+    const directions = await factorisedMatrix(model, place, (w) => directionsOf(w, place, options.rank ?? 2));
+    found.push([place.path, directions]);
   }
   return Object.fromEntries(found);
 }

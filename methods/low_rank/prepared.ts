@@ -7,14 +7,12 @@ import {
   type Adapter,
   byteLength,
   chooseTargets,
-  dispose,
   type DType,
   type Factors,
   freshTargets,
   keep,
   type Key,
   key as keyOf,
-  matrixAt,
   type MatrixPlace,
   merge,
   type Method,
@@ -22,7 +20,6 @@ import {
   type Model,
   nest,
   overlay,
-  owned,
   type Planning,
   type PreparedRun,
   scope,
@@ -32,9 +29,10 @@ import {
   type Tensor,
   type Tree,
 } from "../../core/mod.ts";
-import { factorised, negate } from "../../ops/mod.ts";
+import { negate } from "../../ops/mod.ts";
 import { fixedWeights } from "../selective/fixed_weights.ts";
 import { lora, type LoraOptions, loraRank } from "./lora.ts";
+import { factorisedMatrix } from "../shared/factorised_matrix.ts";
 
 /** An adapter and the base it belongs to. On the original model the adapter computes a different function. */
 export interface Prepared<M extends Model> {
@@ -131,8 +129,7 @@ async function prepare<M extends Model, F extends Factors>(
   for (const place of places) checkRank(place, options);
   const parts: (readonly [MatrixPlace, F])[] = [];
   for (const place of places) {
-    const w = scope((): Synchronous<Tensor> => owned(matrixAt(model, place))); // the leaf is the model's
-    parts.push([place, await factorised(w, (w) => partsOf(w, place)).finally(() => dispose(w))]);
+    parts.push([place, await factorisedMatrix(model, place, (w) => partsOf(w, place))]);
   }
   const changed = baseOf(parts);
   const factors = nest(

@@ -4,22 +4,18 @@
  *   W [out, in] = U S V, S descending        V[:r] [r, in]
  */
 import {
-  dispose,
   fold,
   freshTargets,
   type Key,
   key as keyOf,
-  matrixAt,
   type Model,
-  owned,
-  scope,
   sizesOf,
-  type Synchronous,
   type TargetOptions,
   type Tensor,
 } from "../../core/mod.ts";
-import { factorised, leading, randomizedSvd, svd } from "../../ops/mod.ts";
+import { leading, randomizedSvd, svd } from "../../ops/mod.ts";
 import { checkPositive } from "../shared/option_checks.ts";
+import { factorisedMatrix } from "../shared/factorised_matrix.ts";
 
 /** V [r, in] by layer's path. */
 export type PrincipalSubspace = Readonly<Record<string, Tensor>>;
@@ -72,13 +68,12 @@ export async function principalSubspace(
   }
   const found: (readonly [string, Tensor])[] = [];
   for (const place of places) {
-    const w = scope((): Synchronous<Tensor> => owned(matrixAt(model, place))); // the leaf is the model's
-    const { v } = await factorised(w, (w) => {
+    const { v } = await factorisedMatrix(model, place, (w) => {
       const { vt } = how === "exact"
         ? leading(svd(w), rank)
         : randomizedSvd(w, { ...how, rank, key: fold(keyOf(key), place.path) });
       return { v: vt };
-    }).finally(() => dispose(w));
+    });
     found.push([place.path, v]);
   }
   return Object.fromEntries(found);

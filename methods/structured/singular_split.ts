@@ -7,20 +7,17 @@
  * where in > out. Elsewhere I − U_h U_hᵀ = U_l U_lᵀ.
  */
 import {
-  dispose,
   freshTargets,
-  matrixAt,
   type MatrixPlace,
   type Model,
-  scope,
   sizesOf,
-  type Synchronous,
   type TargetOptions,
   type Tensor,
 } from "../../core/mod.ts";
 import { bounded, type OptionSchema } from "../../core/options/mod.ts";
-import { factorised, multiply, slice, svd } from "../../ops/mod.ts";
+import { multiply, slice, svd } from "../../ops/mod.ts";
 import { checkNotEmbedding } from "../shared/not_embedding.ts";
+import { factorisedMatrix } from "../shared/factorised_matrix.ts";
 
 /** One layer's split: u [out, n], s [n], v [n, in], and where needed high.u [out, k], high.v [k, in]. */
 export type LayerSplit = {
@@ -84,8 +81,7 @@ export async function splitOf(
   const ranks = places.map((place) => preservedRank(place, options));
   const found: (readonly [string, LayerSplit])[] = [];
   for (const [i, place] of places.entries()) {
-    const w = scope((): Synchronous<Tensor> => multiply(matrixAt(model, place), 1)); // a copy: the leaf belongs to the model
-    found.push([place.path, await factorised(w, (w) => splitAt(w, ranks[i]!)).finally(() => dispose(w))]);
+    found.push([place.path, await factorisedMatrix(model, place, (w) => splitAt(w, ranks[i]!))]);
   }
   return Object.fromEntries(found);
 }
