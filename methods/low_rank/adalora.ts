@@ -33,19 +33,10 @@ import {
   triplets,
 } from "../../core/mod.ts";
 import { bounded, count, number, option, probability, record, seed } from "../../core/options/mod.ts";
-import {
-  addAll,
-  identity,
-  matmul,
-  multiply,
-  normal,
-  sqrt,
-  subtract,
-  sumOfSquares,
-  zeros,
-} from "../../ops/mod.ts";
+import { addAll, multiply, normal, sqrt, zeros } from "../../ops/mod.ts";
 import { adjustBudget, type BudgetOptions, checkBudget } from "./adalora_budget.ts";
 import { nonNegative } from "../shared/number_schemas.ts";
+import { orthonormalityError } from "../shared/orthonormality.ts";
 import { rankSchema, TARGETS } from "../shared/target_options.ts";
 
 /** Options of AdaLoRA. */
@@ -157,9 +148,7 @@ type Triplets = { readonly a: Tensor; readonly e: Tensor; readonly b: Tensor };
 function meanDistance(params: Tree): Tensor {
   const factors = leaves(params).filter(([path]) => !path.endsWith(".e"));
   const distances = factors.filter(([, t]) => t.size > 0).map(([path, t]) => {
-    const rows = path.endsWith(".a");
-    const gram = matmul(t, t, rows ? { transposeB: true } : { transposeA: true }); // [r, r]
-    return sqrt(sumOfSquares(subtract(gram, identity(gram.shape[0]!, t.backend))));
+    return sqrt(orthonormalityError(t, path.endsWith(".a") ? "rows" : "columns"));
   });
   return multiply(addAll(distances), 1 / factors.length);
 }

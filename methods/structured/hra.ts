@@ -24,19 +24,17 @@ import {
   addAll,
   concat,
   divide,
-  identity,
-  matmul,
   multiply,
   orthogonalRows,
   reshape,
   sqrt,
-  subtract,
   sumOfSquares,
   transpose,
 } from "../../ops/mod.ts";
 import { defineLinear } from "../shared/define_linear.ts";
 import { type Initial, kaiming } from "../shared/initial.ts";
 import { nonNegative } from "../shared/number_schemas.ts";
+import { orthonormalityError } from "../shared/orthonormality.ts";
 import { rankSchema } from "../shared/target_options.ts";
 
 /** Options of HRA. */
@@ -111,6 +109,5 @@ function rotation(u: Tensor, exact: boolean): LinearChange {
 
 /** ‖I − UᵀU‖² for unit columns. */
 function distance(u: Tensor): Tensor {
-  const unit = divide(u, sqrt(sumOfSquares(u, { axis: 0, keepAxes: true })));
-  return sumOfSquares(subtract(identity(u.shape[1]!, u.backend), matmul(unit, unit, { transposeA: true })));
+  return orthonormalityError(divide(u, sqrt(sumOfSquares(u, { axis: 0, keepAxes: true }))), "columns");
 }
