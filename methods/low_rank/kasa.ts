@@ -11,40 +11,27 @@
  */
 import {
   adapt,
-  byPattern,
   type DefinedMethod,
   freshTargets,
   leaves,
   lowRank,
-  matrixAt,
   type MatrixPlace,
   type MethodConfig,
-  owned,
-  scope,
   sizesOf,
-  type Synchronous,
   type TargetOptions,
   type Tensor,
   type Tree,
   triplets,
 } from "../../core/mod.ts";
 import { made, number, option, probability } from "../../core/options/mod.ts";
-import {
-  addAll,
-  factorised,
-  identity,
-  matmul,
-  multiply,
-  slice,
-  sqrt,
-  subtract,
-  sumOfSquares,
-  svd,
-} from "../../ops/mod.ts";
+import { addAll, multiply, slice, sqrt, sumOfSquares, svd } from "../../ops/mod.ts";
 import { defineLinear } from "../shared/define_linear.ts";
 import { kaiming, normal, zeros } from "../shared/initial.ts";
 import { nonNegative } from "../shared/number_schemas.ts";
+import { orthonormalityError } from "../shared/orthonormality.ts";
 import { rankPattern, rankSchema } from "../shared/target_options.ts";
+import { factorisedMatrix } from "../shared/factorised_matrix.ts";
+import { loraRank } from "./lora.ts";
 
 /** The smallest singular triples of a layer. */
 export interface KasaNoise {
@@ -153,9 +140,7 @@ export const kasa: DefinedMethod<KasaOptions> = defineLinear<KasaOptions, KasaPa
     const own = options as KasaOptions;
     const noise: Record<string, KasaNoise> = {};
     for (const place of freshTargets(model.spec, own)) {
-      const w = scope((): Synchronous<Tensor> => owned(matrixAt(model, place)));
-      const rank = byPattern(own.rankPattern, place.path, own.rank ?? 8);
-      noise[place.path] = await factorised(w, (w) => smallest(w, rank));
+      noise[place.path] = await factorisedMatrix(model, place, (w) => smallest(w, loraRank(place.path, own)));
     }
     return { adapter: adapt(model, kasa({ ...own, noise }), seed) };
   },
@@ -183,8 +168,7 @@ function penalty(params: Tree, beta: number, gamma: number): Tensor {
     const leaf = path.slice(path.lastIndexOf(".") + 1);
     if (path.includes(".frozen.")) return [];
     if (leaf === "sigma") return [multiply(sumOfSquares(t), beta)];
-    const gram = matmul(t, t, leaf === "a" ? { transposeB: true } : { transposeA: true }); // [r, r]
-    return [multiply(sqrt(sumOfSquares(subtract(gram, identity(gram.shape[0]!, t.backend)))), gamma)];
+    return [multiply(sqrt(orthonormalityError(t, leaf === "a" ? "rows" : "columns")), gamma)];
   });
   return addAll(terms);
 }

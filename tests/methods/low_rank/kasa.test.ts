@@ -1,4 +1,9 @@
 /** kasa(): the laws of methods, golden cases of PEFT (tests/oracles/kasa.py) and what is refused. */
+import assert from "node:assert/strict";
+import { adapt, type Adapter, dispose, leaves, memory, read } from "../../../core/mod.ts";
+import { reference } from "../../../ops/reference/mod.ts";
+import { preparing } from "../../support/preparing.ts";
+import { tinyLlama } from "../../support/tiny_models.ts";
 import { kasa } from "../../../methods/mod.ts";
 import { misfits } from "../../support/bad_options.ts";
 import { goldenMethods, goldenStarts } from "../../support/golden_case.ts";
@@ -27,3 +32,16 @@ misfits("kasa()", [
   [() => kasa({ beta: -1 }), /^Expected kasa's option "beta" to be a number of at least 0 but found -1$/],
   [() => kasa({ rank: 16, targets: ["q_proj"] }), /^Cannot take 16 singular values from ".*q_proj" \[/],
 ]);
+
+Deno.test("kasa is prepared as it starts, and nothing else is left", async () => {
+  const model = tinyLlama(reference(), 1);
+  const before = memory(model.backend).live;
+  const { adapter } = await kasa.definition.prepare!(preparing(model, { rank: 2 }));
+  const fresh = adapt(model, kasa({ rank: 2 }), 0);
+  const numbers = ({ params }: Adapter) =>
+    Promise.all(leaves(params).map(async ([path, t]) => [path, await read(t)] as const));
+  assert.deepEqual(await numbers(adapter), await numbers(fresh));
+  dispose([adapter.params, fresh.params]);
+  assert.equal(memory(model.backend).live, before);
+  model.dispose();
+});
