@@ -94,7 +94,7 @@ export const adalora: DefinedMethod<AdaloraOptions> = defineMethod<AdaloraOption
     totalSteps: option(count, "T; by default the steps of the run"),
   },
   create: (options) => {
-    const { rank = 12, dropout = 0, orthogonality = 0.5 } = options;
+    const { rank, dropout, orthogonality } = options;
     checkBudget(options, rank);
     const scale = (options.alpha ?? rank) / (rank + 1e-5);
     return {

@@ -84,7 +84,7 @@ export const dora: DefinedMethod<DoraOptions> = defineMethod<DoraOptions>({
           if (map === undefined) return edit;
           const { magnitude } = paramsAt(params, edit.path) as { readonly magnitude: Tensor };
           return decomposition === "paper"
-            ? decomposed(edit as LinearEdit, map, magnitude, options.dropout ?? 0)
+            ? decomposed(edit as LinearEdit, map, magnitude, options.dropout)
             : wholeScaled(edit as LinearEdit, map, magnitude, options);
         }),
     };

@@ -140,7 +140,7 @@ export const lily: DefinedMethod<LilyOptions> = defineMethod<LilyOptions>({
                 a: paramsAt(params, `${a}.a`) as Tensor,
                 b: paramsAt(params, `${b}.b`) as Tensor,
               },
-              (layer, call: LinearCall) => multiply(mixed(layer, call.x, options.mean ?? "text"), scale),
+              (layer, call: LinearCall) => multiply(mixed(layer, call.x, options.mean), scale),
             ),
           },
         })),

@@ -27,12 +27,11 @@ import {
   type Tensor,
   tensor,
 } from "../../core/mod.ts";
-import { bounded, count, number, oneOf, option, probability, seed } from "../../core/options/mod.ts";
+import { number, option, probability } from "../../core/options/mod.ts";
 import { add, dropout, exp, full, matmul, multiply, normal, slice, zeros } from "../../ops/mod.ts";
-import { TARGETS } from "../shared/target_options.ts";
 import { freshParams } from "../shared/initial_factors.ts";
 import { mersenneTwister, torchUniform } from "../../numerics/torch_random.ts";
-import { veraShapes, type VeraVectors } from "./vera.ts";
+import { SHARED_MATRICES, veraShapes, type VeraVectors } from "./vera.ts";
 
 /** Options of PVeRA. */
 export interface PveraOptions extends TargetOptions {
@@ -67,27 +66,19 @@ export const pvera: DefinedMethod<PveraOptions> = defineMethod<PveraOptions>({
   name: "pvera",
   title: "PVeRA",
   options: {
-    ...TARGETS,
-    rank: option(bounded(count, "drawnRank"), "r, the rank of the shared matrices", 256),
-    projectionSeed: option(seed, "the seed of A and B", 0),
-    projections: option(
-      oneOf("stored", "regenerated"),
-      "whether A and B are kept with the adapter, or made anew at every use: no memory, much slower",
-      "stored",
-    ),
+    ...SHARED_MATRICES,
     initialD: option(number, "where λ_d starts", 0.1),
     dropout: option(probability, "dropout of the branch's input in training", 0),
   },
   create: (options) => {
-    const r = options.rank ?? 256;
-    const stored = (options.projections ?? "stored") === "stored";
+    const stored = options.projections === "stored";
     return {
       init: ({ model: { spec, backend } }) => {
         const places = freshTargets(spec, options);
         const shared = stored ? projectionsOf(places, options, backend) : undefined;
         return freshParams(() => [
           ...places.flatMap((place) => [
-            [`${place.path}.lambdaD`, full([2 * r], options.initialD ?? 0.1, backend)] as const,
+            [`${place.path}.lambdaD`, full([2 * options.rank], options.initialD, backend)] as const,
             [`${place.path}.lambdaB`, zeros([sizesOf(place).outFeatures], backend)] as const,
           ]),
           ...shared === undefined ? [] : [["frozen.a", shared.a] as const, ["frozen.b", shared.b] as const],
@@ -103,7 +94,7 @@ export const pvera: DefinedMethod<PveraOptions> = defineMethod<PveraOptions>({
           return {
             kind: "linear",
             path: place.path,
-            change: drawn(sizesOf(place).inFeatures, tensors, make, options.dropout ?? 0),
+            change: drawn(sizesOf(place).inFeatures, tensors, make, options.dropout),
           };
         });
       },

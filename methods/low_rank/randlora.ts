@@ -94,8 +94,8 @@ export const randlora: DefinedMethod<RandLoraOptions> = defineMethod<RandLoraOpt
     initialization: option(oneOf("zeros", "normal"), "whether Λ starts at zero, or normal", "zeros"),
   },
   create: (options) => {
-    const r = options.rank ?? 32;
-    const stored = (options.projections ?? "stored") === "stored";
+    const r = options.rank;
+    const stored = options.projections === "stored";
     return {
       init: ({ model, key }) => {
         const places = freshTargets(model.spec, options);

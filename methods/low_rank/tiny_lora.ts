@@ -119,10 +119,10 @@ export const tinyLora: DefinedMethod<TinyLoraOptions> = defineMethod<TinyLoraOpt
     directions: option(made<LeadingDirections>("the result of leadingDirections"), "needed on a GPU"),
   },
   create: ({ directions, ...options }) => {
-    const { rank = 2, dimension: u = 64, tying = 0, dropout = 0 } = options;
-    const stored = (options.projections ?? "stored") === "stored";
+    const { rank, dimension: u, tying, dropout } = options;
+    const stored = options.projections === "stored";
     const projection = (layer: number, r: number, like: Tensor): Tensor => {
-      const next = mersenneTwister((options.projectionSeed ?? 42) + layer);
+      const next = mersenneTwister(options.projectionSeed + layer);
       return tensor(torchNormal(next, u * r * r, 1 / Math.sqrt(r)), {
         backend: like.backend,
         shape: [u, r, r],

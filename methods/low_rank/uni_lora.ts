@@ -95,7 +95,7 @@ export const uniLora: DefinedMethod<UniLoraOptions> = defineMethod<UniLoraOption
     dropout: option(probability, "dropout of the branch's input in training", 0),
   },
   create: (options) => {
-    const { rank = 4, dimension = 256, bound = 0.02, projectionSeed: seed = 42 } = options;
+    const { rank, dimension, bound, projectionSeed: seed } = options;
     const drawn = new WeakMap<Spec, Projection>(); // P is determined by the model's sizes
     const projectionOf = (spec: Spec, places: readonly MatrixPlace[]): Projection => {
       const found = drawn.get(spec) ??

@@ -100,9 +100,9 @@ export const vbLora: DefinedMethod<VbLoraOptions> = defineMethod<VbLoraOptions>(
     return {
       init: ({ model: { spec, backend }, key }) =>
         freshParams(() => {
-          const bound = options.bankBound ?? 0.02;
+          const bound = options.bankBound;
           const start = (shape: readonly number[], ...names: readonly string[]): Tensor =>
-            normal(names.reduce(fold, keyOf(key)), shape, backend, options.deviation ?? 0.1);
+            normal(names.reduce(fold, keyOf(key)), shape, backend, options.deviation);
           return [
             ["bank", uniform(fold(keyOf(key), "bank"), [vectors, length], backend, -bound, bound)] as const,
             ...freshTargets(spec, options).flatMap((place) => {

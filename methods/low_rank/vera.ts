@@ -24,7 +24,16 @@ import {
   type Tensor,
   tensor,
 } from "../../core/mod.ts";
-import { bounded, count, number, oneOf, option, probability, seed } from "../../core/options/mod.ts";
+import {
+  bounded,
+  count,
+  number,
+  oneOf,
+  option,
+  type OptionsOf,
+  probability,
+  seed,
+} from "../../core/options/mod.ts";
 import { full } from "../../ops/mod.ts";
 import { TARGETS } from "../shared/target_options.ts";
 import { freshParams } from "../shared/initial_factors.ts";
@@ -54,6 +63,20 @@ export interface VeraOptions extends TargetOptions {
 /** One layer's vectors: lambdaD [r], lambdaB [out]. */
 export type VeraVectors = { readonly lambdaD: Tensor; readonly lambdaB: Tensor };
 
+/** The options of A and B, which PVeRA shares, and of the layers that have them. */
+export const SHARED_MATRICES: OptionsOf<
+  TargetOptions & Pick<VeraOptions, "rank" | "projectionSeed" | "projections">
+> = {
+  ...TARGETS,
+  rank: option(bounded(count, "drawnRank"), "r, the rank of the shared matrices", 256),
+  projectionSeed: option(seed, "the seed of A and B", 0),
+  projections: option(
+    oneOf("stored", "regenerated"),
+    "whether A and B are kept with the adapter, or made anew at every use: no memory, much slower",
+    "stored",
+  ),
+};
+
 /**
  * VeRA as a method. Parameters: `lambdaD` and `lambdaB` under each layer's path, and A and B as `frozen.a`, `frozen.b`.
  *
@@ -70,21 +93,14 @@ export const vera: DefinedMethod<VeraOptions> = defineMethod<VeraOptions>({
   name: "vera",
   title: "VeRA",
   options: {
-    ...TARGETS,
-    rank: option(bounded(count, "drawnRank"), "r, the rank of the shared matrices", 256),
-    projectionSeed: option(seed, "the seed of A and B", 0),
-    projections: option(
-      oneOf("stored", "regenerated"),
-      "whether A and B are kept with the adapter, or made anew at every use: no memory, much slower",
-      "stored",
-    ),
+    ...SHARED_MATRICES,
     alpha: option(number, "α of the factor α/r; by default r, no factor"),
     initialD: option(number, "where λ_d starts", 0.1),
     initialB: option(number, "where λ_b starts; at 0 the model is unchanged", 0),
     dropout: option(probability, "dropout of the branch's input in training", 0),
   },
   create: (options) => {
-    const stored = (options.projections ?? "stored") === "stored";
+    const stored = options.projections === "stored";
     return {
       init: ({ model }) => {
         const places = freshTargets(model.spec, options);
@@ -93,11 +109,11 @@ export const vera: DefinedMethod<VeraOptions> = defineMethod<VeraOptions>({
           ...places.flatMap((place) => [
             [
               `${place.path}.lambdaD`,
-              full([options.rank ?? 256], options.initialD ?? 0.1, model.backend),
+              full([options.rank], options.initialD, model.backend),
             ] as const,
             [
               `${place.path}.lambdaB`,
-              full([sizesOf(place).outFeatures], options.initialB ?? 0, model.backend),
+              full([sizesOf(place).outFeatures], options.initialB, model.backend),
             ] as const,
           ]),
           ...shared === undefined ? [] : [["frozen.a", shared.a] as const, ["frozen.b", shared.b] as const],
