@@ -15,20 +15,18 @@ import {
   type DefinedMethod,
   defineMethod,
   fn,
-  fold,
   forward,
-  key as keyOf,
   type MethodConfig,
   type Model,
   paramsAt,
   type PrefixRows,
   type Tensor,
 } from "../../core/mod.ts";
-import { bounded, option, seed } from "../../core/options/mod.ts";
-import { concat, normal, reshape, slice } from "../../ops/mod.ts";
+import { bounded, type Filled, filled, option, seed } from "../../core/options/mod.ts";
+import { concat, reshape, slice } from "../../ops/mod.ts";
 import { freshParams } from "../shared/initial_factors.ts";
 import { rowsSetting } from "../shared/model_sizes.ts";
-import { prefixPlaces } from "./prefix_places.ts";
+import { normalRows, prefixPlaces } from "./prefix_places.ts";
 import { lengthOption, tokenIds } from "./prompt_options.ts";
 
 /** Options of a cartridge. */
@@ -77,18 +75,7 @@ export const cartridge: DefinedMethod<CartridgeOptions> = defineMethod<Cartridge
       init: ({ model, key }) =>
         freshParams(() => {
           const start = tokens === undefined
-            ? (place: AttentionPlace): PrefixRows => ({
-              k: normal(
-                fold(keyOf(key), `${place.path}.k`),
-                [n, place.keyValueHeads, place.headDim],
-                model.backend,
-              ),
-              v: normal(
-                fold(keyOf(key), `${place.path}.v`),
-                [n, place.keyValueHeads, place.headDim],
-                model.backend,
-              ),
-            })
+            ? (place: AttentionPlace): PrefixRows => normalRows(place, n, key, model.backend)
             : cacheOf(model, tokens.slice(0, n));
           return prefixPlaces(model.spec, "own").flatMap(({ place }) =>
             Object.entries(start(place)).flatMap(([part, rows]) => [
@@ -104,7 +91,7 @@ export const cartridge: DefinedMethod<CartridgeOptions> = defineMethod<Cartridge
             kind: "prefix",
             path: place.path,
             positions: place.role === "self" && place.stack === "decoder" ? n : 0,
-            rows: fn({ k, v, ...frozen && { frozen } }, (own: CartridgeRows) => whole(own)),
+            rows: fn({ k, v, ...frozen && { frozen } }, whole),
           };
         }),
     };
@@ -113,7 +100,8 @@ export const cartridge: DefinedMethod<CartridgeOptions> = defineMethod<Cartridge
   cli: { rate: 5e-3, flags: ["length"] },
   // From the first tokens of the data, where they suffice and the model is one stack.
   prepare: ({ model, options, batches, seed }) => {
-    const { length = 16, tokens = firstTokens(batches(length)), ...own } = options as CartridgeOptions;
+    const given = filled(options, cartridge.definition.options) as Filled<CartridgeOptions>;
+    const { length, tokens = firstTokens(batches(length)), ...own } = given;
     const starts = tokens.length >= length && model.spec.stacks.length === 1;
     return Promise.resolve({
       adapter: adapt(model, cartridge({ length, ...own, ...starts && { tokens } }), seed),

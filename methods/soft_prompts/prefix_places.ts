@@ -1,5 +1,14 @@
-/** Which attentions have a prefix, and whose rows they read. */
-import type { AttentionPlace, Spec } from "../../core/mod.ts";
+/** Which attentions have a prefix, whose rows they read, and fresh ones. */
+import {
+  type AttentionPlace,
+  type Backend,
+  fold,
+  type Key,
+  key as keyOf,
+  type PrefixRows,
+  type Spec,
+} from "../../core/mod.ts";
+import { normal } from "../../ops/mod.ts";
 
 /** An attention with a prefix. */
 export interface PrefixPlace {
@@ -46,4 +55,16 @@ export function prefixPlaces({ attentions, stacks }: Spec, rows: "own" | "peft")
     source: own.find((other) => numberOf(other) === numberOf(place))!,
     number: numberOf(place),
   }));
+}
+
+/** Normal rows for an attention: k and v [n, kvHeads, headDim], each of a key of its own. */
+export function normalRows(
+  place: AttentionPlace,
+  n: number,
+  key: Key | number,
+  backend: Backend,
+): PrefixRows {
+  const rows = (part: "k" | "v") =>
+    normal(fold(keyOf(key), `${place.path}.${part}`), [n, place.keyValueHeads, place.headDim], backend);
+  return { k: rows("k"), v: rows("v") };
 }

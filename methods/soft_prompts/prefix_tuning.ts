@@ -43,7 +43,7 @@ import { activationSchema } from "../shared/adapter_options.ts";
 import { freshParams } from "../shared/initial_factors.ts";
 import { rowsSetting } from "../shared/model_sizes.ts";
 import { lengthOption } from "./prompt_options.ts";
-import { prefixPlaces } from "./prefix_places.ts";
+import { normalRows, prefixPlaces } from "./prefix_places.ts";
 
 /** Options of prefix tuning. */
 export interface PrefixTuningOptions {
@@ -153,13 +153,10 @@ export const prefixTuning: DefinedMethod<PrefixTuningOptions> = defineMethod<Pre
       return {
         init: ({ model, key }) =>
           freshParams(() =>
-            sources(model.spec).flatMap((place) =>
-              ["k", "v"].map((part) => {
-                const path = `${place.path}.${part}`;
-                const shape = [length, place.keyValueHeads, place.headDim];
-                return [path, normal(fold(keyOf(key), path), shape, model.backend)] as const;
-              })
-            )
+            sources(model.spec).flatMap((place) => {
+              const { k, v } = normalRows(place, length, key, model.backend);
+              return [[`${place.path}.k`, k] as const, [`${place.path}.v`, v] as const];
+            })
           ),
         edits: (params, spec) =>
           prefixPlaces(spec, rows).map(({ place, source }) =>
