@@ -73,7 +73,8 @@ const difference: DefinedMethod<TargetOptions> = defineLinear<TargetOptions, { r
  * Prepares LoRA-GA: an adapter that starts from the gradient of the batches, and the base with the adapter's initial product
  * subtracted. On that base the function is initially unchanged.
  *
- * @throws {RangeError} when an option is out of range, a rank exceeds half a matrix's size, targets match nothing, or there is no batch, or one without labels.
+ * @throws {RangeError} when an option is out of range, a rank exceeds half a matrix's size, targets match nothing, or there is
+ * no batch, or one without labels.
  * @example
  * ```ts
  * import { count, freshModel, loraGa, onOriginal, reference, smallConfig } from "@graft/peft";
