@@ -99,6 +99,8 @@ for (
     "a folder above": "..",
     "a way out and back in": "../router",
     "a way through a folder": "parts/../../parts/0",
+    "a way through a folder that stays inside": "parts/../parts/0",
+    "nothing, above": "../nowhere",
   })
 ) {
   Deno.test(`an X-LoRA whose expert is ${what} is refused at once`, async () => {
