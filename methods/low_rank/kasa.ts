@@ -8,6 +8,9 @@
  * U [out, r], S and V [r, in] are the r smallest singular triples of W, which the paper takes for noise: the base loses them,
  * and the adapter learns in their place. Here they are subtracted beside the base, which stays as it is. A is uniform in
  * ±1/√in, σ normal and B zero. As in PEFT, where the penalty is a sum over layers.
+ *
+ * Where a matrix has no small values, as those of the values often have none under grouped queries, what the base loses is no
+ * noise, and the model starts much worse than it was, in PEFT as here: choose `targets` or a smaller r by the first loss.
  */
 import {
   adapt,
