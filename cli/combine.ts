@@ -16,6 +16,7 @@ import {
   openModel,
   outsideOption,
 } from "./load.ts";
+import { ADAPTERS_BASE, modelSource } from "./model_source.ts";
 import { print, printJson, showCount } from "./terminal/output.ts";
 
 const METHODS = ["cat", "svd", "linear", "magnitudePrune", "ties", "dare"] as const;
@@ -40,6 +41,7 @@ export function combine(program: Command): void {
     program.command("combine")
       .description("Make one LoRA of several adapters, of any methods that change matrices alone")
       .argument("<adapters...>", "adapter folders or hub ids, all of one model"),
+    ADAPTERS_BASE,
   )
     .addOption(outsideOption()).addOption(methodFileOption())
     .option("-o, --output <path>", "new folder, or new file that ends in .gguf", onePath)
@@ -73,7 +75,7 @@ async function run(sources: readonly string[], flags: CombineFlags): Promise<voi
   const how = combinationOf(flags);
   const weights = weightsOf(sources, flags);
   const place = newOutput(output, flags.overwrite ?? false);
-  const opened = await openModel(flags);
+  const opened = await openModel({ ...flags, model: await modelSource({ ...flags, adapter: sources[0]! }) });
   try {
     const model = await modelOfAdapter(sources[0]!, opened.model);
     const adapters: Adapter[] = [];

@@ -16,7 +16,8 @@ import { THINGS, writeConversations } from "./compare/data.ts";
 import { comparison, samplesText } from "./compare/report.ts";
 import { measureMethod, type MethodResult, type MethodSettings } from "./compare/method.ts";
 import { type DataFlags, dataFlags } from "./data.ts";
-import { localSource, type ModelFlags, modelFlags, modelSource } from "./load.ts";
+import { localSource, type ModelFlags, modelFlags } from "./load.ts";
+import { modelSource } from "./model_source.ts";
 import type { MethodDefinition } from "../core/mod.ts";
 import type { JsonOptions } from "../core/options/mod.ts";
 import { isObject } from "../formats/strict_json.ts";
@@ -58,7 +59,10 @@ export function compare(program: Command): void {
       "examples, JSON Lines; default generated conversations with summaries",
       onePath,
     );
-  dataFlags(modelFlags(command), "examples to keep aside, or their share; default 64, or a fifth of --data")
+  dataFlags(
+    modelFlags(command, "embedded"),
+    "examples to keep aside, or their share; default 64, or a fifth of --data",
+  )
     .option(
       "--methods <names...>",
       `these, by name, or ./mine.ts; default ${comparedNames().join(", ")}`,
@@ -104,7 +108,7 @@ export function compare(program: Command): void {
 
 async function run(flags: CompareFlags): Promise<void> {
   const started = performance.now();
-  const model = await localSource(modelSource(flags));
+  const model = await localSource(await modelSource({ model: "embedded", ...flags }));
   const folder = temporaryFolder("graft-compare-");
   try {
     const data = flags.data ?? `${folder}/conversations.jsonl`;

@@ -1,5 +1,6 @@
 /** `graft convert`: an adapter or a model in another program's format. */
 import { localSource, methodFileOption, modelFlags, outsideOption } from "./load.ts";
+import { ADAPTERS_BASE } from "./model_source.ts";
 import { inspectPath } from "../io/inspect.ts";
 import { choice, type Command, integer, number } from "./terminal/arguments.ts";
 import { UsageError } from "../tuning/usage_error.ts";
@@ -14,6 +15,7 @@ export function convert(program: Command): void {
       .description("Write an adapter or a model in another format, for PEFT, transformers or llama.cpp")
       .argument("<source>", "adapter or model: folder, .gguf file or hub id")
       .argument("<target>", "new folder, or new file that ends in .gguf"),
+    ADAPTERS_BASE,
   )
     .addOption(
       choice("--to <format>", "default by the target: gguf for a file; for a folder peft, or safetensors", [

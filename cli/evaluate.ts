@@ -37,6 +37,7 @@ import {
   openModel,
   outsideOption,
 } from "./load.ts";
+import { ADAPTERS_BASE } from "./model_source.ts";
 import { print, printJson, table } from "./terminal/output.ts";
 
 const EXAMPLE = `
@@ -63,7 +64,7 @@ export function evaluate(program: Command): void {
       "Measure a model, tuned or not: loss, perplexity, ROUGE and what baselines reach, or accuracy and F1",
     )
     .option("-d, --data <file>", "examples, JSON Lines", onePath);
-  dtypeFlag(modelFlags(command)).option(
+  dtypeFlag(modelFlags(command, ADAPTERS_BASE)).option(
     "-a, --adapter <folder>",
     "adapter folder to graft onto the model",
     onePath,

@@ -24,6 +24,7 @@ import {
   openModel,
   outsideOption,
 } from "./load.ts";
+import { ADAPTERS_BASE } from "./model_source.ts";
 import { print, printJson, printPiece } from "./terminal/output.ts";
 import { isTerminal } from "../platform/streams.ts";
 
@@ -49,7 +50,7 @@ interface GenerateFlags extends ModelFlags, DtypeFlags {
 /** Registers the command. */
 export function generate(program: Command): void {
   const command = program.command("generate").description("Continue a text with a model, tuned or not");
-  dtypeFlag(modelFlags(command))
+  dtypeFlag(modelFlags(command, ADAPTERS_BASE))
     .option("-a, --adapter <folder>", "adapter folder to graft onto the model", onePath)
     .addOption(rare(outsideOption())).addOption(rare(methodFileOption()))
     .option("-p, --prompt <text>", "the text; default standard input")

@@ -1,6 +1,4 @@
 /** The first steps of every command: the backend, the model, and its adapter. */
-import { statSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { type Adapter, type Backend, graft, type Model } from "../core/mod.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import { loadAdapter, type LoadAdapterOptions } from "../io/load_adapter.ts";
@@ -16,6 +14,7 @@ import { wasm } from "../ops/wasm/mod.ts";
 import { choice, type Command, integer, onePath, type Option, option, rare } from "./terminal/arguments.ts";
 import { chooseMethod } from "../tuning/chosen_method.ts";
 import { UsageError } from "../tuning/usage_error.ts";
+import { modelOption, modelSource } from "./model_source.ts";
 import { downloadNotes } from "./terminal/download_notes.ts";
 import { note } from "./terminal/output.ts";
 
@@ -33,7 +32,7 @@ export interface BackendFlags {
 
 /** Which model. */
 export interface ModelFlags extends BackendFlags {
-  /** A folder, a .gguf file or a hub id; the embedded model when absent. */
+  /** A folder, a .gguf file, a hub id or "embedded"; the base that an adapter names when absent. */
   readonly model?: string;
   /** As `LoadAdapterOptions`. */
   readonly outsideFolders?: true;
@@ -50,11 +49,10 @@ function backendFlags(command: Command): Command {
     .option("--threads <n>", "of the CPU; default the machine's, at most 8 on wasm", integer());
 }
 
-/** Adds `--model`, `--backend` and `--threads`. */
-export function modelFlags(command: Command): Command {
-  return backendFlags(
-    command.option("-m, --model <path|id>", "folder, .gguf or hub id; default the embedded model", onePath),
-  );
+/** Adds `--model`, with what stands for it where it is not given, `--backend` and `--threads`. */
+export function modelFlags(command: Command, otherwise?: string): Command {
+  const [flag, help] = modelOption(otherwise);
+  return backendFlags(command.option(flag, help, onePath));
 }
 
 /** `--outside-folders`, of commands that take an adapter. */
@@ -151,26 +149,6 @@ async function openGpu(options: GpuOptions): Promise<Backend> {
   }
 }
 
-/** The embedded model's folder. */
-const EMBEDDED = new URL("../embedded/model/", import.meta.url);
-
-/**
- * The requested model: a path or hub id.
- *
- * @throws {UsageError} when none was requested, and this copy of the toolkit has no embedded model.
- */
-export function modelSource({ model }: { readonly model?: string }): string {
-  if (model !== undefined) return model;
-  try {
-    statSync(new URL("config.json", EMBEDDED));
-  } catch (cause) {
-    throw new UsageError("Expected --model: this copy of graft has no embedded model in embedded/model", {
-      cause,
-    });
-  }
-  return EMBEDDED.protocol === "file:" ? fileURLToPath(EMBEDDED).replace(/[\\/]$/, "") : EMBEDDED.href;
-}
-
 /** The local path of the model: a hub id is downloaded. */
 export const localSource: (source: string) => Promise<string> = (source) =>
   localPath(source, { onProgress: downloadNotes() });
@@ -196,7 +174,7 @@ export async function openModel(
   flags: ModelFlags & { readonly adapter?: string },
   options: Pick<LoadOptions, "quantize" | "task" | "dtype" | "leaves"> = {},
 ): Promise<Opened> {
-  const source = modelSource(flags);
+  const source = await modelSource(flags);
   const backend = await openBackend(flags);
   try {
     const task = options.task ?? (flags.adapter === undefined ? undefined : await loadTask(flags.adapter));

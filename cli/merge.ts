@@ -23,6 +23,7 @@ import {
   openModel,
   outsideOption,
 } from "./load.ts";
+import { ADAPTERS_BASE, modelSource } from "./model_source.ts";
 import { note, print, printJson, showCount } from "./terminal/output.ts";
 import { BITSANDBYTES, BLOCKS, PLAIN } from "./output_formats.ts";
 
@@ -40,6 +41,7 @@ export function merge(program: Command): void {
   modelFlags(
     program.command("merge")
       .description("Write an adapter into the weights of its model; the result needs no adapter any more"),
+    ADAPTERS_BASE,
   )
     .option("-a, --adapter <path|id>", "adapter folder or hub id", onePath)
     .addOption(outsideOption()).addOption(methodFileOption())
@@ -78,8 +80,9 @@ async function run(flags: MergeFlags): Promise<void> {
   }
   const place = newOutput(output, flags.overwrite ?? false);
   const task = await loadTask(from);
+  const source = await modelSource(flags);
   const opened = await openModel(
-    rest,
+    { ...rest, model: source },
     {
       leaves: "lazy",
       ...flags.baseType !== undefined && { quantize: { dtype: flags.baseType } },
@@ -90,7 +93,7 @@ async function run(flags: MergeFlags): Promise<void> {
     const model = await modelOfAdapter(from, opened.model);
     const base = baseOf(model);
     const dtype = flags.dtype ?? (base === undefined ? "same" : "f16");
-    if (!flags.json) sayBase(flags, base);
+    if (!flags.json) sayBase(flags, source, base);
     const adapter = await openAdapter(from, model, flags);
     const loss = await mergeLoss(model, adapter, { dtype });
     const merged = mergeAdapter(model, adapter, {
@@ -116,9 +119,8 @@ function baseOf(model: Model): DType | undefined {
 /**
  * A quantized base computes a different function than its original, so the user must say which one is meant.
  */
-function sayBase(flags: MergeFlags, quantized: DType | undefined): void {
+function sayBase(flags: MergeFlags, source: string, quantized: DType | undefined): void {
   if (quantized === undefined) return;
-  const source = flags.model ?? "the embedded model";
   note(
     flags.baseType === undefined
       ? `Base: the ${quantized} weights of ${source}, decoded. If the adapter was trained over the original in full precision, ` +

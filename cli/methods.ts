@@ -16,7 +16,8 @@ import { checkpointShapes, configShapes } from "../io/model_shapes.ts";
 import { type Command, integer, names, onePath } from "./terminal/arguments.ts";
 import { UsageError } from "../tuning/usage_error.ts";
 import { agrees, ARTICLE, type ArticleAnswer, type ArticleRow, REASONS } from "../tuning/survey_tables.ts";
-import { localShapes, modelSource } from "./load.ts";
+import { localShapes } from "./load.ts";
+import { modelOption, modelSource } from "./model_source.ts";
 import { type KnownMethods, knownMethods } from "../io/records/known_methods.ts";
 import { shownMethod } from "./methods/show.ts";
 import { chooseMethod, chosenFrom, type ChosenMethod } from "../tuning/chosen_method.ts";
@@ -43,7 +44,7 @@ export type TableRow =
 export function methods(program: Command): void {
   program.command("methods")
     .description("Compare the methods on a model: parameters, storage, memory, cost; from shapes alone")
-    .option("-m, --model <path|id>", "folder, .gguf or hub id; default the embedded model", onePath)
+    .option(...modelOption("embedded"), onePath)
     .option("--config <file>", "a config.json instead of a model; no weights are needed")
     .option("--only <names>", "methods between commas", names)
     .option(
@@ -90,7 +91,9 @@ async function knownOf({ method }: Flags): Promise<KnownMethods> {
 }
 
 async function shapesOf(flags: Flags): Promise<Model> {
-  if (flags.config === undefined) return checkpointShapes(await localShapes(modelSource(flags)));
+  if (flags.config === undefined) {
+    return checkpointShapes(await localShapes(await modelSource({ model: "embedded", ...flags })));
+  }
   if (flags.model !== undefined) throw new UsageError("Cannot use --config with --model: each names a model");
   return configShapes(readJson(flags.config) as ModelConfig);
 }

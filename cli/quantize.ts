@@ -65,7 +65,7 @@ export function quantize(program: Command): void {
     .addHelpText(
       "after",
       "\nExamples:\n  graft quantize -m HuggingFaceTB/SmolLM2-135M --type nf4_double -o small\n" +
-        "  graft quantize --compare --text book.txt",
+        "  graft quantize -m model.gguf --compare --text book.txt",
     )
     .action((flags: QuantizeFlags) => flags.compare ? compare(flags) : store(flags));
 }

@@ -20,12 +20,12 @@ import {
   methodFileOption,
   type ModelFlags,
   modelFlags,
-  modelSource,
   openAdapter,
   type Opened,
   openModel,
   outsideOption,
 } from "./load.ts";
+import { ADAPTERS_BASE, modelSource } from "./model_source.ts";
 import { note, print, showBytes } from "./terminal/output.ts";
 import { type HttpServer, isTaken, listenHttp } from "../platform/server.ts";
 
@@ -62,7 +62,7 @@ interface NamedAdapter {
 export function serve(program: Command): void {
   const command = program.command("serve")
     .description("Answer requests of OpenAI clients, under many adapters at once");
-  modelFlags(command)
+  modelFlags(command, ADAPTERS_BASE)
     .option(
       "-a, --adapter <name=folder>",
       "an adapter and the name to ask for it by; default its folder's; may be repeated",
@@ -95,9 +95,11 @@ export function serve(program: Command): void {
 
 async function run(flags: ServeFlags): Promise<void> {
   const { adapter: adapters = [], ...rest } = flags;
-  const source = modelSource(flags);
-  const base = flags.name ?? (flags.model === undefined ? "embedded" : baseName(source));
-  checkNames(base, adapters);
+  checkNames([], adapters);
+  const [first] = adapters;
+  const source = await modelSource({ ...rest, ...first && { adapter: first.source } });
+  const base = flags.name ?? (flags.model === "embedded" ? "embedded" : baseName(source));
+  checkNames([base], adapters);
   const opened = await openModel({ ...rest, model: source });
   try {
     await listen(flags, base, opened, await loaded(adapters, opened, flags));
@@ -217,8 +219,8 @@ function namedAdapter(text: string, earlier: readonly NamedAdapter[] = []): read
   return [...earlier, { name, source }];
 }
 
-function checkNames(base: string, adapters: readonly NamedAdapter[]): void {
-  const names = ["base", base, ...adapters.map(({ name }) => name)];
+function checkNames(bases: readonly string[], adapters: readonly NamedAdapter[]): void {
+  const names = ["base", ...bases, ...adapters.map(({ name }) => name)];
   const twice = names.slice(2).find((name, i) => names.indexOf(name) < i + 2);
   if (twice === undefined) return;
   throw new UsageError(

@@ -29,8 +29,8 @@ import { systemCode } from "../platform/files.ts";
 
 const EXAMPLE = `
 Example:
-  graft sweep -d data.jsonl -o out --grid rank=4,8 --grid epochs=1,2 --seeds 0,1
-  graft sweep -d data.jsonl -o out --grid rank=2..64 --random 12
+  graft sweep -m model.gguf -d data.jsonl -o out --grid rank=4,8 --seeds 0,1
+  graft sweep -m model.gguf -d data.jsonl -o out --grid rank=2..64 --random 12
 
 Every option of graft finetune can stand in --grid, and holds for all runs where
 it is given by itself. Killed or interrupted, the same command with --resume

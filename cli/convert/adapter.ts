@@ -12,6 +12,7 @@ import { type Approximation, type Limit, toLora } from "../../methods/mod.ts";
 import { UsageError } from "../../tuning/usage_error.ts";
 import type { ConvertFlags } from "./flags.ts";
 import { loadingOf, openModel } from "../load.ts";
+import { modelSource } from "../model_source.ts";
 import { note, print, printJson, showCount } from "../terminal/output.ts";
 import { formatFor } from "../output_formats.ts";
 
@@ -27,10 +28,10 @@ export async function convertAdapter(
 ): Promise<void> {
   const format = formatOf(target, flags);
   const place = newOutput(target, flags.overwrite ?? false);
-  const opened = await openModel(flags);
+  const opened = await openModel({ ...flags, model: await modelSource({ ...flags, adapter: source }) });
   try {
     const model = await modelOfAdapter(source, opened.model, flags.name);
-    if (found.base !== undefined && found.base !== model.source && !flags.json) {
+    if (flags.model !== undefined && found.base !== undefined && found.base !== model.source && !flags.json) {
       note(`The adapter names "${found.base}" as its base; here it is put on "${model.source}"`);
     }
     if (model !== opened.model && (format === "gguf" || format === "adapters") && !flags.json) {

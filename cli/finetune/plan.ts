@@ -22,7 +22,8 @@ import {
   rateOf,
 } from "./settings.ts";
 import { taskFor } from "./task.ts";
-import { dtypeOf, localShapes, modelSource } from "../load.ts";
+import { dtypeOf, localShapes } from "../load.ts";
+import { modelSource } from "../model_source.ts";
 import { note, print, printJson, showBytes, table } from "../terminal/output.ts";
 
 /** The memory that WebAssembly can address. */
@@ -31,7 +32,7 @@ const WASM_LIMIT = 2 ** 32;
 /** Prints the plan. */
 export async function planRun(given: FinetuneFlags): Promise<void> {
   const flags = await chosenFlags(given);
-  const source = flags.config === undefined ? await localShapes(modelSource(flags)) : undefined;
+  const source = flags.config === undefined ? await localShapes(await modelSource(flags)) : undefined;
   const { data } = flags;
   const task = source === undefined || data === undefined
     ? undefined

@@ -30,7 +30,8 @@ import { type ChosenFlags, chosenFlags, type FinetuneFlags, fingerprint, stoppin
 import { commandLineOf } from "../../tuning/chosen_method.ts";
 import { taskFor } from "./task.ts";
 import { type Interrupt, interruptible } from "../terminal/interrupt.ts";
-import { checkPrecision, dtypeOf, localSource, modelSource, openModel } from "../load.ts";
+import { checkPrecision, dtypeOf, localSource, openModel } from "../load.ts";
+import { modelSource } from "../model_source.ts";
 import { checkFlags } from "../../tuning/method_from_flags.ts";
 import { note, showBytes, showCount } from "../terminal/output.ts";
 import { checkProfile, stepProfiler } from "./profile.ts";
@@ -56,7 +57,7 @@ export async function finetuneResult(given: RunFlags): Promise<Reported> {
   checkProfile(flags);
   checkPrecision(flags);
   const folder = openRunFolder(flags.output, modeOf(flags));
-  const named = modelSource(flags);
+  const named = await modelSource(flags);
   const source = await localSource(named);
   const task = await taskFor(flags, checkpointShapes(source));
   const { shapes, quantize, fresh } = baseOf(source, flags, task);

@@ -1,6 +1,8 @@
 /** What commands say when an adapter was saved for another base, and of folders that are no model. */
 import assert from "node:assert/strict";
+import { relative } from "node:path";
 import { openModel } from "../../cli/load.ts";
+import { modelSource } from "../../cli/model_source.ts";
 import { changedOption } from "../../tuning/run_identity.ts";
 import { adapt, dispose } from "../../core/mod.ts";
 import { loadModel } from "../../io/load_model.ts";
@@ -44,6 +46,41 @@ Deno.test("openModel() notes an adapter that was saved for a base of another nam
     }
     dispose(adapter.params);
   }
+  model.dispose();
+});
+
+Deno.test("a command without --model takes the one that its adapter names: a path, one beside the adapter, a hub id", async () => {
+  using folder = temporaryFolder();
+  const path = tinyModel(folder.path);
+  const model = await loadModel(path, { backend: reference() });
+  const adapter = adapt(model, lora({ rank: 1 }));
+  const to = `${folder.path}/adapter`;
+  const namedBy = async (source: string): Promise<string> => {
+    await saveAdapter(to, adapter, { ...model, source });
+    return await modelSource({ adapter: to });
+  };
+  assert.equal(await namedBy(path), path);
+  assert.equal(await namedBy(relative(".", path)), path, "relative to where the command runs");
+  assert.equal(await namedBy("../model"), path, "relative to the adapter");
+  assert.equal(await namedBy("model"), path, "beside the adapter");
+  assert.equal(await namedBy("org/name"), "org/name");
+  await assert.rejects(
+    namedBy("/nowhere/model"),
+    /Expected --model: the adapter ".*adapter" belongs to "\/nowhere\/model", which is not here/,
+  );
+  await assert.rejects(
+    namedBy(""),
+    /Expected --model: the adapter ".*" does not say which model it belongs to/,
+  );
+  assert.equal(await modelSource({ adapter: to, model: "mine" }), "mine", "what is given comes first");
+  await assert.rejects(modelSource({}), /Expected --model: a folder, a \.gguf file or a hub id/);
+  assert.match(await modelSource({ model: "embedded" }), /embedded.model$/);
+
+  await saveAdapter(to, adapter, { ...model, source: "../model" });
+  const opened = await openModel({ backend: "reference", adapter: to });
+  assert.equal(opened.base.source, path);
+  opened.close();
+  dispose(adapter.params);
   model.dispose();
 });
 
