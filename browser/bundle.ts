@@ -15,8 +15,14 @@ const packages: Readonly<Record<string, string>> = JSON.parse(
   Deno.readTextFileSync(new URL("deno.json", root)),
 ).imports;
 
-/** Packages that store downloads in files. */
-const SERVER: readonly string[] = ["@huggingface/hub"];
+/** Packages that store downloads in files, or read data from files. */
+const SERVER: readonly string[] = [
+  "@huggingface/hub",
+  "csv-parse",
+  "hyparquet",
+  "hyparquet-compressors",
+  "fzstd",
+];
 
 /** The replacement of server-side modules: every function throws when called. */
 const ABSENT = `module.exports = new Proxy({}, {

@@ -16,12 +16,13 @@ import {
   openExamples,
   permutation,
   pickRows,
-  readJsonl,
   readLabelledExamples,
+  readRecords,
   type Rows,
   rowsOf,
   seq2seqRows,
 } from "../train/mod.ts";
+import { dataFiles } from "../train/records/files.ts";
 import { checkRegularFile } from "../train/regular_file.ts";
 import { choice, type Command, integer, number, option, rare } from "./terminal/arguments.ts";
 
@@ -199,7 +200,7 @@ async function parts(
 /** The kind of label of a file's first record; undefined for prompts with answers. */
 export async function labelledKind(file: string): Promise<LabelledKind | undefined> {
   await checkRegularFile(file); // the file is read several times
-  for await (const record of readJsonl(file)) return labelledKindOf(record);
+  for await (const record of readRecords(file)) return labelledKindOf(record);
   return undefined;
 }
 
@@ -233,9 +234,14 @@ export function split(
   return { heldOut: ascending(order.slice(0, aside)), train: ascending(order.slice(aside)) };
 }
 
-/** The SHA-256 of a file in hex, read incrementally. */
+/** The SHA-256 of a file in hex, read incrementally; of a folder, that of its data files' hashes. */
 export async function fileHash(path: string): Promise<string> {
+  const files = await dataFiles(path);
   const hash = createHash("sha256");
+  if (files.length !== 1 || files[0] !== path) {
+    for (const file of files) hash.update(await fileHash(file));
+    return hash.digest("hex");
+  }
   for await (const bytes of createReadStream(path)) hash.update(bytes);
   return hash.digest("hex");
 }

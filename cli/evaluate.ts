@@ -26,6 +26,7 @@ import { contextLength } from "../models/mod.ts";
 import { type Command, helpAll, integer, onePath, rare } from "./terminal/arguments.ts";
 import { UsageError } from "../tuning/usage_error.ts";
 import { type Data, type DataFlags, dataFlags, openData, rowLength } from "./data.ts";
+import { localData } from "./data_source.ts";
 import { labelledEvaluation, padOf, showEvaluation } from "./finetune/evaluation.ts";
 import {
   dtypeFlag,
@@ -63,7 +64,7 @@ export function evaluate(program: Command): void {
     .description(
       "Measure a model, tuned or not: loss, perplexity, ROUGE and what baselines reach, or accuracy and F1",
     )
-    .option("-d, --data <file>", "examples, JSON Lines", onePath);
+    .option("-d, --data <path|id>", "examples: a file, a folder or a hub id", onePath);
   dtypeFlag(modelFlags(command, ADAPTERS_BASE)).option(
     "-a, --adapter <folder>",
     "adapter folder to graft onto the model",
@@ -78,7 +79,7 @@ export function evaluate(program: Command): void {
     .option("--samples <n>", "print n answers beside the wanted ones", integer(0), 0)
     .option("--json", "print the result as JSON");
   helpAll(command).addHelpText("after", EXAMPLE).action(async () => {
-    const flags = command.opts<EvaluateFlags>();
+    const flags = await localData(command.opts<EvaluateFlags>());
     if (flags.data === undefined) {
       throw new UsageError("Expected --data: a file of examples, one JSON object a line");
     }

@@ -17,6 +17,7 @@ import {
 } from "./terminal/arguments.ts";
 import { UsageError } from "../tuning/usage_error.ts";
 import { dataFlags } from "./data.ts";
+import { localData } from "./data_source.ts";
 import { planRun } from "./finetune/plan.ts";
 import { runFinetune } from "./finetune/run.ts";
 import { chosenFlags, type FinetuneFlags, OPTIMIZERS, SCHEDULES } from "./finetune/settings.ts";
@@ -43,8 +44,8 @@ const ending = (all: boolean): string => {
   return `
 Example:
   graft finetune -m model.gguf -d train.jsonl -o adapter --method dora --rank 4
-Data, a line each: dialogue and summary, prompt and completion, or messages;
-for BERT text (and pair) with label or score, or tokens with tags
+Data (.jsonl .json .csv .tsv .parquet): dialogue, summary; prompt, completion;
+messages; for BERT text (and pair) with label or score, or tokens with tags
 Methods:
 ${methodNames(all)}
   ${all ? "" : `${count} in all: --help-all; `}graft methods --show lora tells the options of one`;
@@ -71,7 +72,7 @@ function optionsObject(text: string): JsonOptions {
 export function finetune(program: Command): void {
   const command = program.command("finetune")
     .description("Train a model on examples by any method; writes an adapter that PEFT reads")
-    .option("-d, --data <file>", "examples, JSON Lines", onePath)
+    .option("-d, --data <path|id>", "examples: a file, a folder or a hub id", onePath)
     .option("-o, --output <folder>", "new folder of the adapter; default runs/<method>", onePath);
   trainingOptions(command)
     .option("--resume", "continue the run in --output")
@@ -94,7 +95,7 @@ export function finetune(program: Command): void {
   const all = (): boolean => command.options.every(({ hidden }) => !hidden);
   helpAll(command).addHelpText("after", () => ending(all()))
     .action(async () => {
-      const flags = command.opts<FinetuneFlags>();
+      const flags = await localData(command.opts<FinetuneFlags>());
       if (flags.plan === true) return await planRun(flags);
       if (flags.config !== undefined) {
         throw new UsageError("Expected --plan with --config: a config has no weights");

@@ -16,6 +16,7 @@ import {
 } from "./terminal/arguments.ts";
 import { UsageError } from "../tuning/usage_error.ts";
 import { fileHash } from "./data.ts";
+import { localData } from "./data_source.ts";
 import { trainingOptions } from "./finetune.ts";
 import { heldOutShare } from "./finetune/plan.ts";
 import type { RunFlags } from "./finetune/run.ts";
@@ -47,7 +48,7 @@ interface SweepFlags extends FinetuneFlags {
 export function sweep(program: Command): void {
   const command = program.command("sweep")
     .description("Train with many options and seeds, and compare the runs by their held-out loss")
-    .option("-d, --data <file>", "examples, JSON Lines", onePath)
+    .option("-d, --data <path|id>", "examples: a file, a folder or a hub id", onePath)
     .option(
       "-o, --output <folder>",
       "where the runs go, each in a folder of its own; must not exist",
@@ -65,7 +66,9 @@ export function sweep(program: Command): void {
     .option("--resume", "continue the sweep in --output")
     .option("--json", "print the runs as JSON");
   for (const own of command.options) if (!SHOWN.includes(own.name())) own.hideHelp();
-  helpAll(command).addHelpText("after", EXAMPLE).action(() => run(command, command.opts<SweepFlags>()));
+  helpAll(command).addHelpText("after", EXAMPLE).action(async () =>
+    await run(command, await localData(command.opts<SweepFlags>()))
+  );
 }
 
 /** Options in the short help; `graft finetune --help` explains the others. */

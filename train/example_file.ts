@@ -2,7 +2,7 @@
  * Examples by index, for data larger than memory: an index of byte offsets, and one record read at a time.
  */
 import { type Example, type ExampleOptions, examplesOf, type RecordShape, shapeOf } from "./examples.ts";
-import { indexJsonl, openJsonl } from "./jsonl.ts";
+import { openRecords } from "./records/open.ts";
 
 /** An open data file. Close it with `using` or `[Symbol.dispose]()`. */
 export interface ExampleFile extends Disposable {
@@ -13,11 +13,11 @@ export interface ExampleFile extends Disposable {
 }
 
 /**
- * Opens a JSONL file of examples. Every record is checked once here, so that an invalid line is found before
+ * Opens a file or folder of examples, in any form that `readRecords` reads. Every record is checked once here, so that an invalid line is found before
  * training starts; afterwards a few numbers per example stay in memory. `visit` is called once with each
  * example, for instance to record its length in tokens.
  *
- * @throws as `readJsonl` and `examplesOf`.
+ * @throws as `readRecords` and `examplesOf`.
  * @example
  * ```ts
  * import { openExamples } from "@graft/peft/train";
@@ -38,7 +38,7 @@ export async function openExamples(
   let shape: RecordShape | undefined;
   let seen = 0;
   const places: { record: number[]; part: number[] } = { record: [], part: [] };
-  const index = await indexJsonl(file, (record) => {
+  const opened = await openRecords(file, (record) => {
     shape ??= shapeOf(record);
     examplesOf(record, shape, options).forEach((example, part) => {
       visit(example, places.record.length);
@@ -49,7 +49,6 @@ export async function openExamples(
   });
   const recordOf = Float64Array.from(places.record);
   const partOf = Uint32Array.from(places.part);
-  const opened = openJsonl(index);
   return {
     count: recordOf.length,
     example(n) {

@@ -10,7 +10,8 @@
  *
  * Further fields are ignored. The first record of a file decides the shape; another shape later is an error.
  */
-import { type JsonlRecord, kindOf, type Location, readJsonl, showLocation, textField } from "./jsonl.ts";
+import { type JsonlRecord, kindOf, type Location, locationOf, showLocation, textField } from "./jsonl.ts";
+import { readRecords } from "./records/read.ts";
 
 /** One message of a conversation. The chat template determines which roles exist. */
 export interface ChatMessage {
@@ -131,7 +132,7 @@ export function examplesOf(
       );
     }
   }
-  const at: Location = { file: record.file, line: record.line };
+  const at = locationOf(record);
   switch (shape) {
     case "dialogue/summary": {
       const dialogue = textField(record, "dialogue");
@@ -150,9 +151,9 @@ export function examplesOf(
 }
 
 /**
- * The examples of a JSONL file in order, read incrementally.
+ * The examples of a file or folder in order, read incrementally.
  *
- * @throws as `readJsonl` and `examplesOf`.
+ * @throws as `readRecords` and `examplesOf`.
  * @example
  * ```ts
  * import { readExamples } from "@graft/peft/train";
@@ -168,7 +169,7 @@ export function examplesOf(
  */
 export async function* readExamples(file: string, options: ExampleOptions = {}): AsyncGenerator<Example> {
   let shape: RecordShape | undefined;
-  for await (const record of readJsonl(file)) {
+  for await (const record of readRecords(file)) {
     shape ??= shapeOf(record);
     yield* examplesOf(record, shape, options);
   }
@@ -214,7 +215,7 @@ function answersIn(
   // A first message by the assistant answers nothing, so it is only part of prompts.
   const examples = messages.flatMap(({ role, content }, i): Example[] =>
     role === "assistant" && i > 0
-      ? [{ prompt: messages.slice(0, i), answer: content, at: { file: at.file, line: at.line } }]
+      ? [{ prompt: messages.slice(0, i), answer: content, at: locationOf(at) }]
       : []
   );
   if (examples.length === 0) {

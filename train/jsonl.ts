@@ -4,8 +4,10 @@
  * file and the line.
  */
 import { closeSync, fstatSync, openSync } from "node:fs";
-import { type FileHandle, open, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { checkRegularFile } from "./regular_file.ts";
+import { storedBytes } from "./records/bytes.ts";
+import { linesOf } from "./records/lines.ts";
 import { readAt } from "../platform/files.ts";
 
 /** The location of a record. Lines count from 1, including blank ones, as in editors. */
@@ -14,6 +16,13 @@ export interface Location {
   readonly file: string;
   /** From 1. */
   readonly line: number;
+  /** "row" where records are counted rather than lines: in JSON arrays, tables and Parquet. Default: "line". */
+  readonly unit?: "row";
+}
+
+/** The location alone of what has one. */
+export function locationOf({ file, line, unit }: Location): Location {
+  return { file, line, ...unit !== undefined && { unit } };
 }
 
 /** One object of a file. */
@@ -32,8 +41,8 @@ export interface JsonlRecord extends Location {
  * assert.equal(showLocation({ file: "data.jsonl", line: 3 }), "data.jsonl line 3");
  * ```
  */
-export function showLocation({ file, line }: Location): string {
-  return `${file} line ${line}`;
+export function showLocation({ file, line, unit }: Location): string {
+  return `${file} ${unit ?? "line"} ${line}`;
 }
 
 /**
@@ -55,9 +64,9 @@ export function showLocation({ file, line }: Location): string {
  */
 export async function* readJsonl(file: string): AsyncGenerator<JsonlRecord> {
   let found = false;
-  for await (const { line, bytes } of readLines(file)) {
+  for await (const { line, bytes } of linesOf(storedBytes(file))) {
     found = true;
-    yield parseRecord(file, line, bytes);
+    yield parseRecord({ file, line }, bytes);
   }
   if (!found) throw noRecords(file);
 }
@@ -101,8 +110,8 @@ export async function indexJsonl(
   await checkRegularFile(file);
   const offsets: number[] = [];
   const lines: number[] = [];
-  for await (const { line, offset, bytes } of readLines(file)) {
-    visit(parseRecord(file, line, bytes));
+  for await (const { line, offset, bytes } of linesOf(storedBytes(file))) {
+    visit(parseRecord({ file, line }, bytes));
     offsets.push(offset);
     lines.push(line);
   }
@@ -152,7 +161,7 @@ export function openJsonl(index: JsonlIndex): JsonlFile {
         throw new RangeError(`Cannot read record ${n} of ${file}: it has records 0 to ${count - 1}`);
       }
       // The bytes up to the next record may hold blank lines; to JSON these are white space.
-      return parseRecord(file, lines[n]!, bytesAt(handle, start, end - start));
+      return parseRecord({ file, line: lines[n]! }, bytesAt(handle, start, end - start));
     },
     [Symbol.dispose]() {
       closeSync(handle);
@@ -207,30 +216,40 @@ export function kindOf(value: unknown): string {
 
 const quoted = (name: string): string => `"${name}"`;
 
-function noRecords(file: string): RangeError {
+/** The error of a file without a record. */
+export function noRecords(file: string): RangeError {
   return new RangeError(`Cannot use ${file}: it has no records; write one JSON object a line`);
 }
 
-function parseRecord(file: string, line: number, bytes: Uint8Array): JsonlRecord {
-  const value = parseJson(file, line, bytes);
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new TypeError(`${showLocation({ file, line })}: expected a JSON object but found ${kindOf(value)}`);
-  }
-  return { file, line, value: value as Readonly<Record<string, unknown>> };
+/**
+ * The record in some bytes of JSON.
+ *
+ * @throws {SyntaxError} when they are not UTF-8 or not JSON, or {TypeError} when they are no object.
+ */
+export function parseRecord(at: Location, bytes: Uint8Array): JsonlRecord {
+  return recordOf(at, parseJson(at, bytes));
 }
 
-function parseJson(file: string, line: number, bytes: Uint8Array): unknown {
+/** A record from a value that must be an object. @throws {TypeError} when it is none. */
+export function recordOf(at: Location, value: unknown): JsonlRecord {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new TypeError(`${showLocation(at)}: expected a JSON object but found ${kindOf(value)}`);
+  }
+  return { ...at, value: value as Readonly<Record<string, unknown>> };
+}
+
+function parseJson(at: Location, bytes: Uint8Array): unknown {
   let text: string;
   try {
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch (cause) {
-    throw new SyntaxError(`${showLocation({ file, line })}: the bytes are not UTF-8`, { cause });
+    throw new SyntaxError(`${showLocation(at)}: the bytes are not UTF-8`, { cause });
   }
   try {
     return JSON.parse(text);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new SyntaxError(`${showLocation({ file, line })}: malformed JSON: ${reason}`, { cause });
+    throw new SyntaxError(`${showLocation(at)}: malformed JSON: ${reason}`, { cause });
   }
 }
 
@@ -238,61 +257,4 @@ function parseJson(file: string, line: number, bytes: Uint8Array): unknown {
 function bytesAt(handle: number, offset: number, length: number): Uint8Array {
   const bytes = new Uint8Array(length);
   return bytes.subarray(0, readAt(handle, offset, bytes));
-}
-
-interface Line {
-  readonly line: number;
-  readonly offset: number;
-  /** Valid until the next line is requested. */
-  readonly bytes: Uint8Array;
-}
-
-/** The lines that are not blank, without their line feed, cut at the byte level: no UTF-8 sequence contains one. */
-async function* readLines(file: string): AsyncGenerator<Line> {
-  await using handle = await open(file);
-  if ((await handle.stat()).isDirectory()) {
-    throw new TypeError(`Cannot read ${file}: it is a folder; give a file of JSON Lines in it`);
-  }
-  const buffer = new Uint8Array(1 << 16);
-  let pending: Uint8Array[] = [];
-  let line = 1;
-  let offset = 0;
-  for (let n = await next(handle, buffer); n > 0; n = await next(handle, buffer)) {
-    const chunk = buffer.subarray(0, n);
-    let from = 0;
-    for (let end = chunk.indexOf(10); end !== -1; end = chunk.indexOf(10, from)) {
-      const bytes = joined(pending, chunk.subarray(from, end));
-      yield* usable({ line, offset, bytes });
-      pending = [];
-      line++;
-      offset += bytes.length + 1;
-      from = end + 1;
-    }
-    if (from < n) pending.push(chunk.slice(from));
-  }
-  yield* usable({ line, offset, bytes: joined(pending, new Uint8Array(0)) });
-}
-
-const next = async (handle: FileHandle, buffer: Uint8Array): Promise<number> =>
-  (await handle.read(buffer, 0, buffer.length)).bytesRead;
-
-/** The line without a byte order mark, or nothing when it is blank. */
-function* usable({ line, offset, bytes }: Line): Generator<Line> {
-  const marked = line === 1 && bytes[0] === 0xEF && bytes[1] === 0xBB && bytes[2] === 0xBF;
-  const skip = marked ? 3 : 0;
-  const rest = bytes.subarray(skip);
-  const blank = rest.every((byte) => byte === 32 || byte === 9 || byte === 13);
-  if (!blank) yield { line, offset: offset + skip, bytes: rest };
-}
-
-function joined(pieces: readonly Uint8Array[], last: Uint8Array): Uint8Array {
-  if (pieces.length === 0) return last;
-  const all = [...pieces, last];
-  const bytes = new Uint8Array(all.reduce((sum, piece) => sum + piece.length, 0));
-  let at = 0;
-  for (const piece of all) {
-    bytes.set(piece, at);
-    at += piece.length;
-  }
-  return bytes;
 }

@@ -9,7 +9,8 @@
  *
  * Further fields are ignored. The first record of a file decides the kind; another kind later is an error.
  */
-import { type JsonlRecord, kindOf, type Location, readJsonl, showLocation, textField } from "./jsonl.ts";
+import { type JsonlRecord, kindOf, type Location, locationOf, showLocation, textField } from "./jsonl.ts";
+import { readRecords } from "./records/read.ts";
 
 /** One text, optionally with a second one as a pair. */
 export interface Texts {
@@ -80,7 +81,7 @@ export function labelledExampleOf(record: JsonlRecord, kind: LabelledKind): Labe
       }; use one kind a file`,
     );
   }
-  const at: Location = { file: record.file, line: record.line };
+  const at = locationOf(record);
   switch (kind) {
     case "class":
       return { kind, ...texts(record), label: className(record, "label", field(record, "label")), at };
@@ -115,9 +116,9 @@ export function labelledExampleOf(record: JsonlRecord, kind: LabelledKind): Labe
 }
 
 /**
- * The labelled examples of a JSONL file in order, read in pieces.
+ * The labelled examples of a file or folder in order, read in pieces.
  *
- * @throws as `readJsonl` and `labelledExampleOf`, and {TypeError} when the first record is not a labelled
+ * @throws as `readRecords` and `labelledExampleOf`, and {TypeError} when the first record is not a labelled
  * example.
  * @example
  * ```ts
@@ -132,7 +133,7 @@ export function labelledExampleOf(record: JsonlRecord, kind: LabelledKind): Labe
  */
 export async function* readLabelledExamples(file: string): AsyncGenerator<LabelledExample> {
   let kind: LabelledKind | undefined;
-  for await (const record of readJsonl(file)) {
+  for await (const record of readRecords(file)) {
     kind ??= labelledKindOf(record);
     if (kind === undefined) {
       const names = Object.keys(record.value).map((name) => `"${name}"`).join(", ") || "no fields";

@@ -2,7 +2,21 @@
 export * from "./porter.ts";
 export * from "./rouge.ts";
 export * from "./faithfulness.ts";
-export * from "./jsonl.ts";
+export {
+  indexJsonl,
+  type JsonlFile,
+  type JsonlIndex,
+  type JsonlRecord,
+  kindOf,
+  type Location,
+  openJsonl,
+  readJsonl,
+  showLocation,
+  textField,
+} from "./jsonl.ts";
+export { type FileForm, fileForm } from "./records/files.ts";
+export { readRecords } from "./records/read.ts";
+export { openRecords } from "./records/open.ts";
 export * from "./examples.ts";
 export * from "./example_file.ts";
 export * from "./truncation.ts";

@@ -17,7 +17,7 @@ import { dirname, join } from "node:path";
 import { HubApiError, type ListFileEntry, listFiles } from "@huggingface/hub";
 import { writeTextAtomically } from "../../formats/atomic_write.ts";
 import { fetchFile, hubError } from "./fetch.ts";
-import { neededFiles } from "./files.ts";
+import { dataSetFiles, neededFiles } from "./files.ts";
 
 /** The progress of a download. */
 export interface DownloadProgress {
@@ -41,6 +41,8 @@ export interface DownloadOptions {
    * Names of the files to download, `*` for any run of characters; default: those selected by `neededFiles`.
    */
   readonly files?: readonly string[];
+  /** What the id names: a model or adapter (default), or a data set, of which the training part is fetched. */
+  readonly type?: "model" | "dataset";
   /** The folder that holds all downloads. */
   readonly cache?: string;
   /** URL of the hub; default `$HF_ENDPOINT`, else the public hub. */
@@ -79,7 +81,7 @@ export function hubId(text: string): HubId | undefined {
 }
 
 /**
- * Downloads a model or adapter repository and returns the local folder. Files that already exist in the
+ * Downloads a model, adapter or data set and returns the local folder. Files that already exist in the
  * version that the hub lists are not fetched again; an interrupted download is resumed.
  *
  * With `HF_HUB_OFFLINE=1`, or when the hub cannot be reached, an earlier complete download of the same files
@@ -168,6 +170,7 @@ export async function repository(id: string, options: DownloadOptions = {}): Pro
     throw new SyntaxError(`Expected a hub id such as "org/name" or "org/name@revision" but found "${id}"`);
   }
   const { name } = parsed;
+  const { type = "model" } = options;
   const revision = options.revision ?? parsed.revision ?? "main";
   const endpoint = (options.endpoint ?? variable("HF_ENDPOINT") ?? "https://huggingface.co").replace(
     /\/+$/,
@@ -185,13 +188,15 @@ export async function repository(id: string, options: DownloadOptions = {}): Pro
   }
   let entries: readonly ListFileEntry[];
   try {
-    entries = await list({ name, revision, endpoint, token });
+    entries = await list({ type, name, revision, endpoint, token });
   } catch (error) {
     if (error instanceof HubApiError) throw hubError(`list ${name}@${revision}`, error.statusCode, error);
     if (complete) return { ...here, listed: undefined };
     throw new Error(`Cannot reach ${endpoint} for ${id}: ${(error as Error).message}`, { cause: error });
   }
-  const wanted = neededFiles(id, entries.map((entry) => entry.path), options.files);
+  const paths = entries.map((entry) => entry.path);
+  const chosen = type === "dataset" && options.files === undefined ? dataSetFiles(id, paths) : options.files;
+  const wanted = neededFiles(id, paths, chosen);
   const byPath = new Map(entries.map((entry) => [entry.path, entry]));
   const listed = wanted.map((path): WantedFile => {
     const entry = byPath.get(path)!;
@@ -200,9 +205,9 @@ export async function repository(id: string, options: DownloadOptions = {}): Pro
       size: entry.lfs?.size ?? entry.size,
       version: entry.lfs?.oid ?? entry.oid ?? "",
       ...entry.lfs !== undefined && { sha256: entry.lfs.oid },
-      url: `${endpoint}/${name}/resolve/${encodeURIComponent(revision)}/${
-        path.split("/").map(encodeURIComponent).join("/")
-      }`,
+      url: `${endpoint}/${type === "dataset" ? "datasets/" : ""}${name}/resolve/${
+        encodeURIComponent(revision)
+      }/${path.split("/").map(encodeURIComponent).join("/")}`,
     };
   });
   return { ...here, listed };
@@ -210,13 +215,15 @@ export async function repository(id: string, options: DownloadOptions = {}): Pro
 
 function folderOf({ name, revision }: HubId, options: DownloadOptions): string {
   const at = encodeURIComponent(options.revision ?? revision ?? "main");
-  return join(options.cache ?? defaultCache(), `${name.replace("/", "--")}@${at}`);
+  const kind = options.type === "dataset" ? "datasets--" : "";
+  return join(options.cache ?? defaultCache(), `${kind}${name.replace("/", "--")}@${at}`);
 }
 
 const selectionOf = ({ files }: DownloadOptions): string => JSON.stringify(files ?? "needed");
 
 async function list(
   repo: {
+    readonly type: "model" | "dataset";
     readonly name: string;
     readonly revision: string;
     readonly endpoint: string;
@@ -225,7 +232,7 @@ async function list(
 ): Promise<readonly ListFileEntry[]> {
   const entries: ListFileEntry[] = [];
   const pages = listFiles({
-    repo: { type: "model", name: repo.name },
+    repo: { type: repo.type, name: repo.name },
     // The library puts the revision into the URL as it is, and "refs/pr/1" must be one segment.
     revision: encodeURIComponent(repo.revision),
     recursive: true,

@@ -57,6 +57,41 @@ export function neededFiles(
   return [...new Set(chosen)].sort();
 }
 
+/** Endings of data files in the order in which one form is chosen. */
+const DATA = ["parquet", "jsonl", "ndjson", "json", "csv", "tsv"];
+
+/**
+ * The files of a data set to train on: those of one form, Parquet first, and of these those whose path says "train" where
+ * any does. Patterns for `neededFiles`.
+ *
+ * @throws {RangeError} when there is none, or several configurations have their own.
+ */
+export function dataSetFiles(id: string, paths: readonly string[]): readonly string[] {
+  const described = /(^|\/)(\.|dataset_infos\.json$|.*config\.json$)/;
+  const ofForm = DATA.map((ending) =>
+    paths.filter((path) => new RegExp(`\\.${ending}(\\.(gz|zst))?$`, "i").test(path) && !described.test(path))
+  ).find((found) => found.length > 0);
+  if (ofForm === undefined) {
+    throw new RangeError(
+      `Expected the data set ${id} to hold ${DATA.map((ending) => `.${ending}`).join(", ")} but found ${
+        paths.join(", ") || "nothing"
+      }`,
+    );
+  }
+  const train = ofForm.filter((path) => /(^|[^a-z])train([^a-z]|$)/i.test(path));
+  const chosen = train.length > 0 ? train : ofForm;
+  const folders = [...new Set(chosen.map((path) => path.slice(0, path.lastIndexOf("/") + 1)))];
+  if (folders.length > 1) {
+    throw new RangeError(
+      `Cannot choose among the parts of the data set ${id}: ${
+        folders.map((name) => name || "./").join(", ")
+      }; ` +
+        "download one and give its folder",
+    );
+  }
+  return chosen;
+}
+
 function byDefault(id: string, paths: readonly string[]): readonly string[] {
   const top = paths.filter((path) => !path.includes("/"));
   const small = top.filter((path) => SMALL.has(path));

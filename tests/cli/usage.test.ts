@@ -38,7 +38,10 @@ Deno.test("graft says what is wrong with arguments and ends with code 2", async 
       "finetune -m x -d x -o /nowhere/y --method full --targets q_proj",
       /Cannot use --targets with --method full/,
     ],
-    ["finetune -d x -d y", /'-d, --data <file>' argument 'y' is invalid. Expected one but found "x" and "y"/],
+    [
+      "finetune -d x -d y",
+      /'-d, --data <path\|id>' argument 'y' is invalid. Expected one but found "x" and "y"/,
+    ],
     ["generate -a one -a two", /Expected one but found "one" and "two"/],
     [
       "finetune -d x -o ",

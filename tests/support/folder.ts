@@ -1,10 +1,10 @@
 /** A folder that lives as long as a test uses it. */
 
 /** Runs with a fresh folder and removes it. */
-export async function inFolder(run: (folder: string) => void | Promise<void>): Promise<void> {
+export async function inFolder<T = void>(run: (folder: string) => T | Promise<T>): Promise<T> {
   const folder = Deno.makeTempDirSync();
   try {
-    await run(folder);
+    return await run(folder);
   } finally {
     Deno.removeSync(folder, { recursive: true });
   }

@@ -1,0 +1,78 @@
+/** Rows of CSV and TSV files as records: `csv-parse` reads them, strictly (RFC 4180). */
+import { Readable } from "node:stream";
+import type { JsonlRecord } from "../jsonl.ts";
+import { linesOf } from "./lines.ts";
+
+/**
+ * The rows below the heading, each cell as text. Quoted cells may hold line ends and quotes; a byte order mark
+ * and CRLF are accepted. A record's line is the row's number below the heading.
+ *
+ * @throws {SyntaxError} when a row has another number of cells than the heading, a quote does not close, or
+ * the bytes are not UTF-8.
+ * @throws {RangeError} when two columns have the same name.
+ */
+export async function* csvRecords(
+  chunks: () => AsyncIterable<Uint8Array>,
+  file: string,
+  delimiter: "," | "\t",
+): AsyncGenerator<JsonlRecord> {
+  await checkText(chunks(), file);
+  const { parse } = await import("csv-parse");
+  const copies = async function* (): AsyncGenerator<Uint8Array> {
+    for await (const chunk of chunks()) yield chunk.slice();
+  };
+  const parser = parse({ bom: true, delimiter, skip_empty_lines: true, relax_column_count: true });
+  const source = Readable.from(copies());
+  source.on("error", (error) => parser.destroy(error));
+  let heading: readonly string[] | undefined;
+  let row = 0;
+  try {
+    for await (const found of source.pipe(parser)) {
+      const cells = found as readonly string[];
+      if (heading === undefined) {
+        heading = checkHeading(cells, file);
+        continue;
+      }
+      row++;
+      if (cells.length !== heading.length) {
+        throw new SyntaxError(
+          `${file} row ${row}: it has ${cells.length} cells but the heading has ${heading.length}`,
+        );
+      }
+      yield {
+        file,
+        line: row,
+        unit: "row",
+        value: Object.fromEntries(heading.map((name, i) => [name, cells[i]!])),
+      };
+    }
+  } catch (error) {
+    const { code, records } = error as { code?: string; records?: number };
+    if (code?.startsWith("CSV_") !== true) throw error;
+    const reason = code === "CSV_QUOTE_NOT_CLOSED"
+      ? "a quote does not close before the end of the file"
+      : (error as Error).message;
+    // The parser reads ahead of the rows that were taken, and counts the heading.
+    throw new SyntaxError(`${file} row ${records ?? row + 1}: ${reason}`, { cause: error });
+  }
+}
+
+function checkHeading(names: readonly string[], file: string): readonly string[] {
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) {
+    throw new RangeError(`Cannot read ${file}: two columns of its heading are named "${twice}"`);
+  }
+  return names;
+}
+
+/** @throws {SyntaxError} naming the line that is not UTF-8. */
+async function checkText(chunks: AsyncIterable<Uint8Array>, file: string): Promise<void> {
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  for await (const { line, bytes } of linesOf(chunks)) {
+    try {
+      decoder.decode(bytes);
+    } catch (cause) {
+      throw new SyntaxError(`${file} line ${line}: the bytes are not UTF-8`, { cause });
+    }
+  }
+}
