@@ -8,27 +8,34 @@ import {
   type Example,
   type ExampleFile,
   type ExampleOptions,
-  type LabelledExample,
+  type FieldNames,
   type LabelledKind,
-  labelledKindOf,
   labelledRows,
   type LongPrompt,
   openExamples,
   permutation,
   pickRows,
-  readLabelledExamples,
-  readRecords,
+  RECORD_SHAPES,
   type Rows,
   rowsOf,
   seq2seqRows,
+  SHAPE_FIELDS,
 } from "../train/mod.ts";
 import { dataFiles } from "../train/records/files.ts";
-import { checkRegularFile } from "../train/regular_file.ts";
-import { choice, type Command, integer, number, option, rare } from "./terminal/arguments.ts";
+import { LABELLED, labelledExamples, type RecordFlags, recordShape } from "./record_shape.ts";
+import { note } from "./terminal/output.ts";
+import {
+  choice,
+  type Command,
+  integer,
+  InvalidArgumentError,
+  number,
+  option,
+  rare,
+} from "./terminal/arguments.ts";
 
 /** How records become rows. */
-export interface DataFlags {
-  readonly data: string;
+export interface DataFlags extends RecordFlags {
   readonly instruction?: string;
   readonly answers: "last" | "each";
   readonly maxLength?: number;
@@ -55,11 +62,24 @@ export function dataFlags(command: Command, heldOut: string): Command {
       ),
     )
     .addOption(
-      rare(choice("--answers <which>", "assistant messages to learn", ["last", "each"]).default("last")),
+      rare(choice("--answers <which>", "assistant messages to learn", ["last", "each"]).default("each")),
     )
+    .addOption(rare(choice("--format <shape>", "of the records; default by their fields", RECORD_SHAPES)))
+    .addOption(rare(option("--fields <names>", "other names: prompt=question,completion=reply", fieldNames)))
     .addOption(rare(option("--instruction <text>", "asked in front of a dialogue")))
     .addOption(rare(option("--limit <n>", "read only the first n examples", integer())))
     .addOption(rare(option("--split-seed <n>", "which examples are held out", integer(0), 0)));
+}
+
+/** "prompt=question,completion=reply". */
+function fieldNames(text: string): FieldNames {
+  const pairs = text.split(",").map((pair) => pair.split("="));
+  if (pairs.some((pair) => pair.length !== 2 || pair.some((name) => name === ""))) {
+    throw new InvalidArgumentError(
+      `Expected names such as prompt=question,completion=reply but found "${text}"`,
+    );
+  }
+  return Object.fromEntries(pairs);
 }
 
 /** Tokenized data in two parts. */
@@ -68,12 +88,14 @@ export interface Data extends Disposable {
   /** Empty when nothing is held out. */
   readonly heldOut: Rows;
   /**
-   * For prompts with answers: the examples themselves, in the order of the rows. Absent for labelled texts.
+   * For prompts with answers: the examples themselves, in the order of the rows. Absent for labelled and raw texts.
    */
   readonly texts?: {
     train(n: number): Example;
     heldOut(n: number): Example;
   };
+  /** Whether rows are texts of which some tokens are trained. */
+  readonly shown: boolean;
   /** Hash of the file's bytes. */
   readonly sha256: string;
   /** Rows that fill `maxLength`: their prompts were truncated, or fit exactly. */
@@ -102,7 +124,8 @@ export async function openData(
   maxLength: number,
 ): Promise<Data> {
   tokenizer.encode(""); // throws here if the model has no tokenizer
-  const kind = await labelledKind(flags.data);
+  const shape = await recordShape(flags);
+  const kind = LABELLED[shape];
   if (kind !== undefined) return await openLabelled(flags, kind, model, tokenizer, maxLength);
   if (!model.spec.stacks.some(({ stack }) => stack === "decoder")) {
     throw new TypeError(
@@ -110,13 +133,23 @@ export async function openData(
         'or "score", or of "tokens" and "tags"',
     );
   }
-  const examples = await openExamples(flags.data, exampleOptions(flags));
+  const examples = await openExamples(flags.data, exampleOptions({ ...flags, format: shape }));
+  note(`Reading ${flags.data} as ${shape}: ${SHAPE_FIELDS[shape].join(", ")}`);
   try {
     const count = Math.min(examples.count, flags.limit ?? Infinity);
     const rows = textRowsOf(first(examples, count), flags, model, tokenizer, maxLength);
     const { train, heldOut } = split(count, flags.heldOut ?? 0, flags.splitSeed);
+    // A raw text has no question that could be answered.
+    if (shape === "text") {
+      return {
+        ...await parts(flags, rows, maxLength),
+        shown: true,
+        [Symbol.dispose]: () => examples[Symbol.dispose](),
+      };
+    }
     return {
       ...await parts(flags, rows, maxLength),
+      shown: model.architecture.decoderStart === undefined,
       texts: {
         train: (n) => examples.example(train[n]!),
         heldOut: (n) => examples.example(heldOut[n]!),
@@ -164,7 +197,7 @@ async function openLabelled(
   const examples = await labelledExamples(flags);
   const names = classNames(model);
   const rows = labelledRows(examples, tokenizer, { maxLength, ...kind !== "score" && { names } });
-  return { ...await parts(flags, rows, maxLength), [Symbol.dispose]: () => {} };
+  return { ...await parts(flags, rows, maxLength), shown: false, [Symbol.dispose]: () => {} };
 }
 
 /** The kind of labels that a model's head must read for each kind of data. */
@@ -197,24 +230,16 @@ async function parts(
   };
 }
 
-/** The kind of label of a file's first record; undefined for prompts with answers. */
-export async function labelledKind(file: string): Promise<LabelledKind | undefined> {
-  await checkRegularFile(file); // the file is read several times
-  for await (const record of readRecords(file)) return labelledKindOf(record);
-  return undefined;
-}
-
-/** The labelled examples of a file. */
-export async function labelledExamples(
-  { data, limit = Infinity }: Pick<DataFlags, "data" | "limit">,
-): Promise<readonly LabelledExample[]> {
-  const all = await Array.fromAsync(readLabelledExamples(data));
-  return all.slice(0, limit);
-}
-
 /** Options of examples from flags. */
-function exampleOptions(flags: Pick<DataFlags, "instruction" | "answers">): ExampleOptions {
-  return { answers: flags.answers, ...flags.instruction !== undefined && { instruction: flags.instruction } };
+export function exampleOptions(
+  { answers, instruction, format, fields }: Pick<DataFlags, "instruction" | "answers" | "format" | "fields">,
+): ExampleOptions {
+  return {
+    answers,
+    ...instruction !== undefined && { instruction },
+    ...format && { format },
+    ...fields && { fields },
+  };
 }
 
 /** The indices of the examples to train on and to hold out, determined by the seed and the count. */

@@ -3,31 +3,15 @@
  * whole, as in `generate`. Only a row that does not fit is split, so that only the example's body is
  * truncated and never the template around it.
  */
-import type { ChatMessage, Example } from "./examples.ts";
-import { joinTokens, type LongPrompt, type PromptTokens, type Tokens } from "./truncation.ts";
-
-/** The interface required of a tokenizer. */
-export interface ExampleTokenizer {
-  /**
-   * Token ids of a text, with special tokens (the default) as the model expects them at the start of a text.
-   */
-  encode(text: string, options?: { readonly addSpecialTokens?: boolean }): readonly number[];
-  /** Messages as text by the chat template; with `addGenerationPrompt` up to the start of the answer. */
-  chat(messages: readonly ChatMessage[], options?: { readonly addGenerationPrompt?: boolean }): string;
-  /** The token that ends an answer. */
-  readonly eos?: number;
-}
-
-/** Limits for a row. */
-export interface EncodeOptions {
-  /** Maximum number of tokens in a row, including the end token. */
-  readonly maxLength: number;
-  /** What to do with a prompt that is too long. */
-  readonly longPrompt: LongPrompt;
-}
+import { encodeConversation } from "./conversation.ts";
+import type { Example } from "./examples.ts";
+import { showLocation } from "./jsonl.ts";
+import type { EncodeOptions, ExampleTokenizer } from "./example_tokenizer.ts";
+import { joinTokens, type PromptTokens, type Tokens } from "./truncation.ts";
 
 /**
- * One row: the prompt's tokens with label -100, then the answer's and the end token.
+ * One row: the prompt's tokens with label -100, then the answer's and the end token. Of a conversation every message that is
+ * learned has labels, see `encodeConversation`; of a raw text all tokens have.
  *
  * @throws {TypeError} when the tokenizer has no end token.
  * @throws {RangeError} as `joinTokens`.
@@ -45,11 +29,38 @@ export function encodeExample(example: Example, tokenizer: ExampleTokenizer, opt
   if (eos === undefined) {
     throw new TypeError("Cannot train on answers: the tokenizer has no end token (eos) to close them with");
   }
+  const { at, conversation } = example;
+  if (example.text === true) return encodeText(example, tokenizer, { ...options, eos });
+  if (conversation !== undefined) {
+    return encodeConversation(conversation, tokenizer, { ...options, eos, ...at && { at } });
+  }
   const answer = tokenizer.encode(example.answer, { addSpecialTokens: false });
   const whole = wholePrompt(example, tokenizer, eos);
   const fits = whole.length + answer.length + 1 <= options.maxLength;
   const prompt = fits ? { body: whole } : promptInPieces(example, tokenizer, eos);
-  return joinTokens(prompt, answer, { ...options, eos, ...(example.at && { at: example.at }) });
+  return joinTokens(prompt, answer, { ...options, eos, ...at && { at } });
+}
+
+/** A raw text: special tokens around it, all of it learned; too long a one is cut. */
+function encodeText(
+  { answer, at }: Example,
+  tokenizer: ExampleTokenizer,
+  { maxLength, longPrompt, eos }: EncodeOptions & { readonly eos: number },
+): Tokens {
+  const plain = tokenizer.encode(answer);
+  const ids = plain.at(-1) === eos ? plain : [...plain, eos];
+  if (ids.length > maxLength && longPrompt === "refuse") {
+    throw new RangeError(
+      `${
+        at ? `${showLocation(at)}: ` : ""
+      }the text has ${ids.length} tokens, more than the ${maxLength} of the context; ` +
+        "raise maxLength or keep only the head or the tail",
+    );
+  }
+  const inputIds = longPrompt !== "refuse" && longPrompt.keep === "tail"
+    ? ids.slice(-maxLength)
+    : ids.slice(0, maxLength);
+  return { inputIds, labels: inputIds };
 }
 
 function wholePrompt({ prompt }: Example, tokenizer: ExampleTokenizer, eos: number): readonly number[] {

@@ -1,7 +1,7 @@
 /**
  * Examples by index, for data larger than memory: an index of byte offsets, and one record read at a time.
  */
-import { type Example, type ExampleOptions, examplesOf, type RecordShape, shapeOf } from "./examples.ts";
+import { type Example, type ExampleOptions, examplesOf, shapedBy } from "./examples.ts";
 import { openRecords } from "./records/open.ts";
 
 /** An open data file. Close it with `using` or `[Symbol.dispose]()`. */
@@ -35,11 +35,11 @@ export async function openExamples(
   options: ExampleOptions = {},
   visit: (example: Example, n: number) => void = () => {},
 ): Promise<ExampleFile> {
-  let shape: RecordShape | undefined;
-  let seen = 0;
+  const shaped = shapedBy(options);
   const places: { record: number[]; part: number[] } = { record: [], part: [] };
-  const opened = await openRecords(file, (record) => {
-    shape ??= shapeOf(record);
+  let seen = 0;
+  const opened = await openRecords(file, (found) => {
+    const { record, shape } = shaped(found);
     examplesOf(record, shape, options).forEach((example, part) => {
       visit(example, places.record.length);
       places.record.push(seen);
@@ -52,13 +52,14 @@ export async function openExamples(
   return {
     count: recordOf.length,
     example(n) {
-      const record = recordOf[n];
-      if (record === undefined) {
+      const number = recordOf[n];
+      if (number === undefined) {
         throw new RangeError(
           `Cannot read example ${n} of ${file}: it has examples 0 to ${recordOf.length - 1}`,
         );
       }
-      return examplesOf(opened.record(record), shape!, options)[partOf[n]!]!;
+      const { record, shape } = shaped(opened.record(number));
+      return examplesOf(record, shape, options)[partOf[n]!]!;
     },
     [Symbol.dispose]() {
       opened[Symbol.dispose]();

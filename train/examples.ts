@@ -1,34 +1,33 @@
 /**
- * Training examples: a prompt and the answer that the model should learn. Three shapes of records are
- * supported:
+ * Training examples: a prompt and the answer that the model should learn.
  *
- * | fields | prompt | answer |
+ * | shape of the record | prompt | answer |
  * |---|---|---|
- * | `dialogue`, `summary` | a user message: the instruction, a blank line, the dialogue | the summary |
- * | `prompt`, `completion` | the text, as it is | the completion |
- * | `messages` | the messages before | an assistant message: the last one, or each in turn |
+ * | `dialogue/summary` | a user message: the instruction, a blank line, the dialogue | the summary |
+ * | `alpaca` | the system message, a user message: the instruction, a blank line, the input | the output |
+ * | `prompt/completion` | the text, as it is | the completion |
+ * | `messages`, `sharegpt` | the messages before | the assistant's messages: each in its place, or the last one |
+ * | `text` | nothing | the whole text |
  *
  * Further fields are ignored. The first record of a file decides the shape; another shape later is an error.
  */
-import { type JsonlRecord, kindOf, type Location, locationOf, showLocation, textField } from "./jsonl.ts";
+import { type JsonlRecord, type Location, locationOf, showLocation, textField } from "./jsonl.ts";
+import { type ChatMessage, type Conversation, conversationOf } from "./messages.ts";
+import { checkShape, type FieldNames, type RecordShape, renamedRecord, shapeOf } from "./record_shapes.ts";
 import { readRecords } from "./records/read.ts";
-
-/** One message of a conversation. The chat template determines which roles exist. */
-export interface ChatMessage {
-  /** "system", "user", "assistant". */
-  readonly role: string;
-  /** The text of the message. */
-  readonly content: string;
-}
 
 /** The source of one training row. */
 export interface Example {
   /** Messages are formatted by the model's chat template; a text is tokenized as it is. */
   readonly prompt: readonly ChatMessage[] | string;
-  /** The text to be learned. */
+  /** The text to be learned; of a conversation, that of the last message that is learned. */
   readonly answer: string;
   /** The part of the prompt that may be shortened when the row is too long. Default: all of it. */
   readonly body?: string;
+  /** A conversation, whose messages are learned where they stand: `prompt` and `answer` are its end. */
+  readonly conversation?: Conversation;
+  /** The answer is a text of its own, which may be shortened; the prompt is empty. */
+  readonly text?: true;
   /** Its location in the file, for error messages. */
   readonly at?: Location;
 }
@@ -49,62 +48,36 @@ export function contextOf({ prompt, body }: Example): string {
   return body ?? (typeof prompt === "string" ? prompt : prompt.map(({ content }) => content).join("\n"));
 }
 
-/** The shapes of record, by their fields. */
-export type RecordShape = "dialogue/summary" | "prompt/completion" | "messages";
-
 /** How records become examples. */
 export interface ExampleOptions {
   /** The user's instruction before a dialogue; "" for none. Default: "Summarize the conversation." */
   readonly instruction?: string;
-  /** Which assistant messages are answers: "each" makes one example of every one of them. Default: "last". */
+  /**
+   * Which of the assistant's messages are learned, all in one row, where the record does not say it itself by `weight` (0 or
+   * 1) or `train` (true or false) of a message. Default: "each".
+   */
   readonly answers?: "last" | "each";
+  /** The shape of the records. Default: told by the first record's fields. */
+  readonly format?: RecordShape;
+  /** Fields under other names: `{ prompt: "question" }`. */
+  readonly fields?: FieldNames;
 }
 
 /** The default of `ExampleOptions.instruction`. */
 export const INSTRUCTION = "Summarize the conversation.";
 
-const FIELDS = {
-  "messages": ["messages"],
-  "dialogue/summary": ["dialogue", "summary"],
-  "prompt/completion": ["prompt", "completion"],
-} as const satisfies Record<RecordShape, readonly string[]>;
-
-const SHAPES = [
+/** The shapes of records that become examples, in the order in which they are tried. */
+export const EXAMPLE_SHAPES: readonly RecordShape[] = [
   "messages",
+  "sharegpt",
   "dialogue/summary",
+  "alpaca",
   "prompt/completion",
-] as const satisfies readonly RecordShape[];
+  "text",
+];
 
 /**
- * The shape of a record. When several fit (data sets of messages often repeat the first one as `prompt`), messages come
- * before dialogues and those before prompts.
- *
- * @throws {TypeError} when none fits; the message lists the shapes.
- * @example
- * ```ts
- * import { shapeOf } from "@graft/peft/train";
- * import assert from "node:assert/strict";
- * const at = { file: "data.jsonl", line: 1 };
- * assert.equal(shapeOf({ ...at, value: { id: 7, prompt: "1 + 1 =", completion: " 2" } }), "prompt/completion");
- * assert.throws(() => shapeOf({ ...at, value: { text: "hello" } }), /data\.jsonl line 1: expected the fields/);
- * ```
- */
-export function shapeOf(record: JsonlRecord): RecordShape {
-  const whole = wholeShape(record);
-  if (whole !== undefined) return whole;
-  // If one of two fields is present, a later error is about the missing one, not about the shape.
-  const started = SHAPES.find((shape) => FIELDS[shape].some((name) => Object.hasOwn(record.value, name)));
-  if (started !== undefined) return started;
-  const found = Object.keys(record.value).map((name) => `"${name}"`).join(", ") || "no fields";
-  throw new TypeError(
-    `${
-      showLocation(record)
-    }: expected the fields "dialogue" and "summary", "prompt" and "completion", or "messages" but found ${found}`,
-  );
-}
-
-/**
- * The examples of one record: one, except for messages with `answers: "each"`.
+ * The example of one record, in a list; a record whose conversation has several answers is one example, too.
  *
  * @throws {TypeError} when a field is missing or has the wrong type, or the record has another shape than `shape`.
  * @throws {RangeError} when a text is empty or no assistant message has a message before it.
@@ -122,16 +95,7 @@ export function examplesOf(
   shape: RecordShape,
   options: ExampleOptions = {},
 ): readonly Example[] {
-  if (FIELDS[shape].some((name) => !Object.hasOwn(record.value, name))) {
-    const other = wholeShape(record);
-    if (other !== undefined) {
-      throw new TypeError(
-        `${
-          showLocation(record)
-        }: expected a ${shape} record as before but found ${other}; use one shape a file`,
-      );
-    }
-  }
+  checkShape(record, shape);
   const at = locationOf(record);
   switch (shape) {
     case "dialogue/summary": {
@@ -141,13 +105,55 @@ export function examplesOf(
       const prompt = [{ role: "user", content }];
       return [{ prompt, answer: textField(record, "summary"), body: dialogue, at }];
     }
+    case "alpaca": {
+      const parts = [textField(record, "instruction"), optional(record, "input")];
+      const system = optional(record, "system");
+      const prompt = [
+        ...system === "" ? [] : [{ role: "system", content: system }],
+        { role: "user", content: parts.filter((part) => part !== "").join("\n\n") },
+      ];
+      return [{ prompt, answer: textField(record, "output"), at }];
+    }
     case "prompt/completion":
       return [{ prompt: textField(record, "prompt"), answer: textField(record, "completion"), at }];
+    case "text":
+      return [{ prompt: "", answer: textField(record, "text"), text: true, at }];
     case "messages":
-      return answersIn(messagesField(record), record, options);
+    case "sharegpt": {
+      const conversation = conversationOf(record, shape, options.answers ?? "each");
+      const { messages } = conversation;
+      const answer = messages.at(-1)!.content;
+      return [{ prompt: messages.slice(0, -1), answer, conversation, at }];
+    }
     default:
-      return shape satisfies never;
+      throw new TypeError(
+        `${showLocation(at)}: a ${shape} record has no prompt with an answer; it is for another objective`,
+      );
   }
+}
+
+/** A text that may be missing or empty. */
+function optional(record: JsonlRecord, name: string): string {
+  const found = Object.hasOwn(record.value, name) ? record.value[name] : undefined;
+  return found === undefined || found === null || found === "" ? "" : textField(record, name);
+}
+
+/**
+ * The records under the names of shapes, each with the shape of them all.
+ *
+ * @param first Shapes that are meant before others; by default those of examples.
+ * @throws {TypeError} as `shapeOf` and `renamedRecord`.
+ */
+export function shapedBy(
+  { format, fields }: Pick<ExampleOptions, "format" | "fields">,
+  first: readonly RecordShape[] = EXAMPLE_SHAPES,
+): (record: JsonlRecord) => { readonly record: JsonlRecord; readonly shape: RecordShape } {
+  let shape = format;
+  return (given) => {
+    const record = fields === undefined ? given : renamedRecord(given, fields);
+    shape ??= shapeOf(record, first);
+    return { record, shape };
+  };
 }
 
 /**
@@ -168,60 +174,9 @@ export function examplesOf(
  * ```
  */
 export async function* readExamples(file: string, options: ExampleOptions = {}): AsyncGenerator<Example> {
-  let shape: RecordShape | undefined;
-  for await (const record of readRecords(file)) {
-    shape ??= shapeOf(record);
+  const shaped = shapedBy(options);
+  for await (const found of readRecords(file)) {
+    const { record, shape } = shaped(found);
     yield* examplesOf(record, shape, options);
   }
-}
-
-function wholeShape(record: JsonlRecord): RecordShape | undefined {
-  return SHAPES.find((shape) => FIELDS[shape].every((name) => Object.hasOwn(record.value, name)));
-}
-
-function messagesField(record: JsonlRecord): readonly ChatMessage[] {
-  const where = `${showLocation(record)}: field "messages"`;
-  const list = Object.hasOwn(record.value, "messages") ? record.value["messages"] : undefined;
-  if (list === undefined) throw new TypeError(`${where} is missing`);
-  if (!Array.isArray(list)) throw new TypeError(`${where} must be an array but is ${kindOf(list)}`);
-  if (list.length === 0) throw new RangeError(`${where} is empty`);
-  return list.map((item: unknown, i) => {
-    if (typeof item !== "object" || item === null || Array.isArray(item)) {
-      throw new TypeError(`${where}, message ${i}: expected { role, content } but found ${kindOf(item)}`);
-    }
-    const { role, content } = item as Record<string, unknown>;
-    for (const [name, value] of [["role", role], ["content", content]]) {
-      if (typeof value !== "string") {
-        const found = value === undefined ? "is missing" : `must be a string but is ${kindOf(value)}`;
-        throw new TypeError(`${where}, message ${i}: "${name}" ${found}`);
-      }
-    }
-    const message: ChatMessage = { role: role as string, content: content as string };
-    if (message.role === "") throw new RangeError(`${where}, message ${i}: "role" is empty`);
-    // Data sets use an empty system message for "none"; an empty message of any other role is an error in the
-    // data.
-    if (message.content.trim() === "" && message.role !== "system") {
-      throw new RangeError(`${where}, message ${i}: "content" is empty`);
-    }
-    return message;
-  });
-}
-
-function answersIn(
-  messages: readonly ChatMessage[],
-  at: Location,
-  { answers = "last" }: ExampleOptions,
-): readonly Example[] {
-  // A first message by the assistant answers nothing, so it is only part of prompts.
-  const examples = messages.flatMap(({ role, content }, i): Example[] =>
-    role === "assistant" && i > 0
-      ? [{ prompt: messages.slice(0, i), answer: content, at: locationOf(at) }]
-      : []
-  );
-  if (examples.length === 0) {
-    throw new RangeError(
-      `${showLocation(at)}: field "messages" has no assistant message after another message`,
-    );
-  }
-  return answers === "last" ? examples.slice(-1) : examples;
 }

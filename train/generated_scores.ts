@@ -25,7 +25,7 @@ export interface GeneratedOptions {
 }
 
 /**
- * The prompt of a row: the tokens before its first label.
+ * The prompt of a row: the tokens before its last answer. All of a raw text is an answer.
  *
  * @example
  * ```ts
@@ -37,8 +37,9 @@ export interface GeneratedOptions {
  */
 export function promptOf(rows: Rows, n: number): readonly number[] {
   const { inputIds, labels } = rows.tokens(n);
-  const start = labels.findIndex((label) => label !== IGNORED);
-  return start === -1 ? inputIds : inputIds.slice(0, start);
+  const end = labels.findLastIndex((label) => label !== IGNORED);
+  const before = labels.slice(0, end + 1).lastIndexOf(IGNORED);
+  return end === -1 ? inputIds : inputIds.slice(0, before + 1);
 }
 
 /**

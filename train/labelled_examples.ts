@@ -10,6 +10,8 @@
  * Further fields are ignored. The first record of a file decides the kind; another kind later is an error.
  */
 import { type JsonlRecord, kindOf, type Location, locationOf, showLocation, textField } from "./jsonl.ts";
+import { type FieldNames, renamedRecord } from "./record_shapes.ts";
+import { fileForm } from "./records/files.ts";
 import { readRecords } from "./records/read.ts";
 
 /** One text, optionally with a second one as a pair. */
@@ -86,7 +88,10 @@ export function labelledExampleOf(record: JsonlRecord, kind: LabelledKind): Labe
     case "class":
       return { kind, ...texts(record), label: className(record, "label", field(record, "label")), at };
     case "score": {
-      const score = field(record, "score");
+      const stored = field(record, "score");
+      const form = fileForm(record.file);
+      const isCell = (form === "csv" || form === "tsv") && typeof stored === "string" && stored.trim() !== "";
+      const score = isCell && Number.isFinite(Number(stored)) ? Number(stored) : stored; // cells of tables are text
       if (typeof score !== "number") throw wrong(record, "score", "a number", score);
       // JSON has no infinities, but it has numbers that overflow.
       if (!Number.isFinite(score)) {
@@ -115,6 +120,14 @@ export function labelledExampleOf(record: JsonlRecord, kind: LabelledKind): Labe
   }
 }
 
+/** How records become labelled examples. */
+export interface LabelledOptions {
+  /** The kind of label. Default: told by the first record's fields. */
+  readonly kind?: LabelledKind;
+  /** Fields under other names: `{ text: "review", label: "stars" }`. */
+  readonly fields?: FieldNames;
+}
+
 /**
  * The labelled examples of a file or folder in order, read in pieces.
  *
@@ -131,9 +144,13 @@ export function labelledExampleOf(record: JsonlRecord, kind: LabelledKind): Labe
  * await Deno.remove(file);
  * ```
  */
-export async function* readLabelledExamples(file: string): AsyncGenerator<LabelledExample> {
-  let kind: LabelledKind | undefined;
-  for await (const record of readRecords(file)) {
+export async function* readLabelledExamples(
+  file: string,
+  { kind: given, fields }: LabelledOptions = {},
+): AsyncGenerator<LabelledExample> {
+  let kind = given;
+  for await (const found of readRecords(file)) {
+    const record = fields === undefined ? found : renamedRecord(found, fields);
     kind ??= labelledKindOf(record);
     if (kind === undefined) {
       const names = Object.keys(record.value).map((name) => `"${name}"`).join(", ") || "no fields";

@@ -17,10 +17,28 @@ export {
 export { type FileForm, fileForm } from "./records/files.ts";
 export { readRecords } from "./records/read.ts";
 export { openRecords } from "./records/open.ts";
-export * from "./examples.ts";
+export type { ChatMessage, Conversation } from "./messages.ts";
+export {
+  type FieldNames,
+  RECORD_SHAPES,
+  type RecordShape,
+  renamedRecord,
+  SHAPE_FIELDS,
+  shapeOf,
+} from "./record_shapes.ts";
+export {
+  contextOf,
+  type Example,
+  type ExampleOptions,
+  examplesOf,
+  INSTRUCTION,
+  readExamples,
+} from "./examples.ts";
+export { type ConversationPart, conversationParts } from "./conversation.ts";
 export * from "./example_file.ts";
 export * from "./truncation.ts";
 export * from "./encode.ts";
+export type { EncodeOptions, ExampleTokenizer } from "./example_tokenizer.ts";
 export * from "./shuffle.ts";
 export { bucketBatches, type Buckets, type Row } from "./buckets.ts";
 export * from "./packing.ts";

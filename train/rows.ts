@@ -4,7 +4,9 @@
  */
 import type { Batch } from "../core/mod.ts";
 import type { ExampleFile } from "./example_file.ts";
-import { encodeExample, type EncodeOptions, type ExampleTokenizer } from "./encode.ts";
+import { showLocation } from "./jsonl.ts";
+import { encodeExample } from "./encode.ts";
+import type { EncodeOptions, ExampleTokenizer } from "./example_tokenizer.ts";
 import { targetCount, type Tokens } from "./truncation.ts";
 
 /** Tokenized examples. */
@@ -46,6 +48,12 @@ export function rowsOf(examples: ExampleFile, tokenizer: ExampleTokenizer, optio
     const { inputIds, labels } = tokens(n);
     lengths[n] = inputIds.length;
     targets[n] = targetCount(labels);
+    if (targets[n] === 0) {
+      const { at } = examples.example(n);
+      throw new RangeError(
+        `${at ? showLocation(at) : `row ${n + 1}`}: no token is trained: nothing in it is an answer`,
+      );
+    }
   }
   return { count: examples.count, lengths, targets, tokens };
 }

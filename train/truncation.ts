@@ -38,8 +38,8 @@ export interface TruncationOptions {
   readonly maxLength: number;
   /** What to do with a prompt that is too long. */
   readonly longPrompt: LongPrompt;
-  /** The token that ends an answer. */
-  readonly eos: number;
+  /** The token that ends an answer; absent where the answer has its end. */
+  readonly eos?: number;
   /** The location named in errors. */
   readonly at?: Location;
 }
@@ -69,7 +69,8 @@ export function joinTokens(
   }
   if (answer.length === 0) throw new RangeError(`${where}the answer has no tokens`);
   const { before = [], body, after = [] } = prompt;
-  const ending = answer.length + 1;
+  const closed = eos === undefined ? answer : [...answer, eos];
+  const ending = closed.length;
   if (ending > maxLength) {
     throw new RangeError(
       `${where}the answer has ${ending} tokens with its end token, more than the ${maxLength} of the context; raise maxLength or shorten the answer`,
@@ -97,8 +98,8 @@ export function joinTokens(
     : body.slice(body.length - room);
   const promptIds = [...before, ...kept, ...after];
   return {
-    inputIds: [...promptIds, ...answer, eos],
-    labels: [...promptIds.map(() => IGNORED), ...answer, eos],
+    inputIds: [...promptIds, ...closed],
+    labels: [...promptIds.map(() => IGNORED), ...closed],
   };
 }
 

@@ -60,16 +60,17 @@ export function evaluator(
   };
 }
 
-/** Loss and scores of a classifier, tagger or scorer. */
+/** Loss and scores of a classifier, tagger or scorer; loss and perplexity of raw texts. */
 export async function labelledEvaluation(
   model: Model<Tokenizer>,
   rows: Rows,
   options: { readonly batchSize: number; readonly between?: () => Promise<void> },
 ): Promise<Evaluation> {
   const how = { ...options, pad: padOf(model.tokenizer) };
-  const { loss } = await heldOutLoss(model, rows, how);
+  const { loss, perplexity } = await heldOutLoss(model, rows, how);
   const kind = labelsOf(model);
-  if (kind === undefined || kind === "next") {
+  if (kind === "next") return { loss, perplexity }; // a raw text
+  if (kind === undefined) {
     throw new TypeError("Expected a model with a head for labels but found none");
   }
   const predictions = await predict(model, rows, how);

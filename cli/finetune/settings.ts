@@ -185,6 +185,8 @@ export function fingerprint(flags: ChosenFlags, maxLength: number): Readonly<Rec
     "max-length": maxLength,
     "long-prompts": flags.longPrompts,
     answers: flags.answers,
+    format: flags.format ?? null,
+    fields: flags.fields === undefined ? null : { ...flags.fields },
     instruction: flags.instruction ?? null,
     limit: flags.limit ?? null,
     "held-out": flags.heldOut ?? null,

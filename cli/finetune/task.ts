@@ -2,7 +2,8 @@
 import type { Model } from "../../core/mod.ts";
 import { classNames, type Task } from "../../models/mod.ts";
 import { labelNames } from "../../train/mod.ts";
-import { type DataFlags, labelledExamples, labelledKind, labelsOf } from "../data.ts";
+import { type DataFlags, labelsOf } from "../data.ts";
+import { labelledExamples, labelledKind, type RecordFlags } from "../record_shape.ts";
 
 /**
  * The task of a run; undefined where the model keeps its own head.
@@ -11,19 +12,19 @@ import { type DataFlags, labelledExamples, labelledKind, labelsOf } from "../dat
  * @param stored The checkpoint with its own head; shapes are enough.
  */
 export async function taskFor(
-  flags: Pick<DataFlags, "data" | "limit"> & { readonly evalData?: string },
+  flags: RecordFlags & Pick<DataFlags, "limit"> & { readonly evalData?: string },
   stored: Model,
 ): Promise<Task | undefined> {
-  const kind = await labelledKind(flags.data);
+  const kind = await labelledKind(flags);
   if (kind === undefined) return undefined;
   if (kind === "score") {
     const has = labelsOf(stored) === "scores" && classNames(stored).length === 1;
     return has ? undefined : { kind: "score" };
   }
-  const { limit } = flags;
+  const { limit: _, ...records } = flags;
   const examples = [
-    ...await labelledExamples({ data: flags.data, ...limit !== undefined && { limit } }),
-    ...flags.evalData === undefined ? [] : await labelledExamples({ data: flags.evalData }),
+    ...await labelledExamples(flags),
+    ...flags.evalData === undefined ? [] : await labelledExamples({ ...records, data: flags.evalData }),
   ];
   const names = labelNames(examples);
   const own = labelsOf(stored) === (kind === "class" ? "class" : "token") ? classNames(stored) : [];

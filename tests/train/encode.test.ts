@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { encodeExample, type ExampleTokenizer } from "../../train/encode.ts";
+import { encodeExample } from "../../train/encode.ts";
+import type { ExampleTokenizer } from "../../train/example_tokenizer.ts";
 import type { Example } from "../../train/examples.ts";
 
 /** One token a character; bos is 1, eos 2; the template writes the characters « and » around messages. */

@@ -1,0 +1,54 @@
+/** Which records a file has, by what the command line says or by the first of them. */
+import {
+  type FieldNames,
+  type LabelledExample,
+  type LabelledKind,
+  readLabelledExamples,
+  readRecords,
+  type RecordShape,
+} from "../train/mod.ts";
+import { EXAMPLE_SHAPES, shapedBy } from "../train/examples.ts";
+import { checkRegularFile } from "../train/regular_file.ts";
+
+/** What says which records a file has. */
+export interface RecordFlags {
+  readonly data: string;
+  /** The shape of the records; told by the fields where it is absent. */
+  readonly format?: RecordShape;
+  /** Fields under other names. */
+  readonly fields?: FieldNames;
+}
+
+/** The kinds of labels by the shapes that have them. */
+export const LABELLED: Readonly<Partial<Record<RecordShape, LabelledKind>>> = {
+  label: "class",
+  score: "score",
+  tags: "tags",
+};
+
+/** The shape of a file's records: as given, or told by the first one. */
+export async function recordShape({ data, format, fields }: RecordFlags): Promise<RecordShape> {
+  await checkRegularFile(data); // the file is read several times
+  const shaped = shapedBy({ ...format && { format }, ...fields && { fields } }, FIRST);
+  for await (const record of readRecords(data)) return shaped(record).shape;
+  throw new RangeError(`Cannot use ${data}: it has no records`);
+}
+
+/** Shapes that are meant before others: those with labels, then those of prompts and answers. */
+const FIRST: readonly RecordShape[] = ["tags", "label", "score", ...EXAMPLE_SHAPES];
+
+/** The kind of label of a file's records; undefined for prompts with answers. */
+export async function labelledKind(flags: RecordFlags): Promise<LabelledKind | undefined> {
+  return LABELLED[await recordShape(flags)];
+}
+
+/** The labelled examples of a file. */
+export async function labelledExamples(
+  { data, format, fields, limit = Infinity }: RecordFlags & { readonly limit?: number },
+): Promise<readonly LabelledExample[]> {
+  const kind = format && LABELLED[format];
+  const all = await Array.fromAsync(
+    readLabelledExamples(data, { ...kind && { kind }, ...fields && { fields } }),
+  );
+  return all.slice(0, limit);
+}
