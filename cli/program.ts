@@ -5,6 +5,7 @@ import { combine } from "./combine.ts";
 import { compare } from "./compare.ts";
 import { completion } from "./completion.ts";
 import { convert } from "./convert.ts";
+import { data } from "./data_command.ts";
 import { evaluate } from "./evaluate.ts";
 import { finetune } from "./finetune.ts";
 import { generate } from "./generate.ts";
@@ -33,6 +34,7 @@ export function graftProgram(): Command {
       merge,
       combine,
       methods,
+      data,
       quantize,
       convert,
       inspect,

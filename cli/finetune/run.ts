@@ -25,6 +25,7 @@ import { report, type Result } from "./report.ts";
 import { stagesOf, trainOptionsOf } from "./training_options.ts";
 import { baseOf, heldOutShare, openEvaluated, plannedSizes, planOf } from "./plan.ts";
 import { type FinishedRun, writeResult } from "./result.ts";
+import { noteFirstRow } from "./first_row.ts";
 import { startIn } from "./start.ts";
 import { type ChosenFlags, chosenFlags, type FinetuneFlags, fingerprint, stoppingOf } from "./settings.ts";
 import { commandLineOf } from "../../tuning/chosen_method.ts";
@@ -76,6 +77,7 @@ export async function finetuneResult(given: RunFlags): Promise<Reported> {
     const maxLength = rowLength(flags, model);
     using data = await openData({ ...flags, heldOut: heldOutShare(flags) }, model, tokenizer, maxLength);
     using other = await openEvaluated(flags, model, tokenizer, maxLength);
+    noteFirstRow(data, tokenizer);
     const plan = await planOf(shapes, flags, plannedSizes(data, other), maxLength, fresh);
     shapes.dispose();
     note(`Memory planned: ${showBytes(plan.total)}, of which ${showBytes(plan.weights)} are weights`);
