@@ -50,12 +50,24 @@ export interface ValueAndGradients {
   readonly value: Tensor;
   /** Shaped like the tracked parameters. */
   readonly gradients: Tree;
+  /** What the function measured besides. */
+  readonly metrics?: Readonly<Record<string, Tensor>>;
+}
+
+/** A loss and numbers that are told beside it, which have no gradients. */
+export interface Measured {
+  /** A scalar. */
+  readonly loss: Tensor;
+  /** By name. */
+  readonly metrics: Readonly<Record<string, Tensor>>;
 }
 
 /**
  * Turns a function from parameters to a scalar into one that also returns the gradient of each parameter that
  * is not under `frozen`. Parameters must be f32. Intermediate tensors are freed as soon as they are no longer
  * needed.
+ *
+ * The function may also measure other numbers, which are returned as they are.
  *
  * @param scale The gradients are those of the result times this, so that small ones do not vanish in f16.
  * @throws {RangeError} when the result is not a scalar.
@@ -71,7 +83,7 @@ export interface ValueAndGradients {
  * ```
  */
 export function valueAndGrad<P extends Tree>(
-  f: (params: P) => Tensor,
+  f: (params: P) => Tensor | Measured,
   scale: number = 1,
 ): (params: P) => ValueAndGradients {
   return (params) =>
@@ -85,12 +97,15 @@ export function valueAndGrad<P extends Tree>(
         paths.push(path);
         return handle;
       });
-      const loss = f(tracked);
+      const found = f(tracked);
+      const { loss, metrics } = found instanceof Tensor ? { loss: found, metrics: undefined } : found;
       if (size(loss.shape) !== 1) {
         throw new RangeError(`Expected a loss of one number but found ${showShape(loss.shape)}`);
       }
-      sweep(loss);
-      const gradients = backward(loss, filled(loss.backend, loss.shape, scale), wanted);
+      const measured = metrics && mapTree(metrics, detach) as Readonly<Record<string, Tensor>>;
+      sweep({ loss, measured });
+      const kept = new Set(Object.values(measured ?? {}).map(({ storage }) => storage));
+      const gradients = backward(loss, filled(loss.backend, loss.shape, scale), wanted, kept);
       return {
         value: detach(loss),
         gradients: Object.defineProperty(
@@ -98,6 +113,7 @@ export function valueAndGrad<P extends Tree>(
           GRADIENTS,
           { value: true },
         ) as Tree,
+        ...measured && { metrics: measured },
       };
     });
 }
@@ -110,9 +126,15 @@ function filled(backend: Backend, shape: readonly number[], value: number): Tens
 
 /**
  * Gradients of the `wanted` handles given the gradient `seed` of `output`; zeros for handles on which it does
- * not depend. Frees the tensors that the innermost scope owns as soon as no later step reads them.
+ * not depend. Frees the tensors that the innermost scope owns as soon as no later step reads them, but for those
+ * that are kept.
  */
-function backward(output: Tensor, seed: Tensor, wanted: readonly Tensor[]): readonly Tensor[] {
+function backward(
+  output: Tensor,
+  seed: Tensor,
+  wanted: readonly Tensor[],
+  kept: ReadonlySet<Storage> = new Set(),
+): readonly Tensor[] {
   const stop = new Set(wanted.map((t) => t.node!));
   const order = youngestFirst(output, stop);
   const readers = countReaders(order);
@@ -120,7 +142,8 @@ function backward(output: Tensor, seed: Tensor, wanted: readonly Tensor[]): read
   const pending = new Map<GraphNode, Tensor>();
   if (output.node !== undefined) pending.set(output.node, seed);
 
-  const freeable = (storage: Storage): boolean => ownedHere(storage) && storage !== output.storage;
+  const freeable = (storage: Storage): boolean =>
+    ownedHere(storage) && storage !== output.storage && !kept.has(storage);
   const lose = (counts: Map<Storage, number>, t: Tensor): void => {
     const left = counts.get(t.storage)! - 1;
     counts.set(t.storage, left);

@@ -22,6 +22,7 @@ const EXPECTED: Readonly<Record<string, { readonly says: RegExp; readonly files?
   hybrid: { says: /DoRA below, adapters above: .*stays beside/ },
   merge_two_adapters: { says: /side by side: error 0;/, files: ["merged/model.safetensors"] },
   new_method: { says: /it merges, though nobody wrote how: true\n.*saved and loaded: rank-one/ },
+  own_loss: { says: /focal, step 20: loss .*\n(.*\n)?dpo, step 20: loss 0\.[0-6]/ },
   per_row_adapters: { says: /base: the likeliest next token/ },
   quantize_and_compare: { says: /nf4_double +\S+ MB +loss/ },
   resume: { says: /the same bits as 4 steps at once/, files: ["run.safetensors"] },

@@ -57,6 +57,7 @@ const WITHOUT_A_SOURCE: Readonly<Record<string, string>> = {
   "formats/tokenizer_chat": "chats through tokenizer and template",
   "formats/tokenizer_gguf": "tokenizers of GGUF files beside llama.cpp",
   "formats/tokenizer_thousand": "a thousand texts through every tokenizer",
+  "train/objectives/trl": "every objective beside TRL",
   "train/labelled": "classification, tagging and scoring from file to score",
   "train/gpu_training": "training on a GPU beside wasm",
   "train/gpu_half_training": "training on a GPU with products in f16",

@@ -28,7 +28,7 @@ import { leafOf, resident } from "./moments.ts";
 import { loadedLossScale, nextLossScale, storedLossScale, unscaled } from "./loss_scale.ts";
 import { adamw } from "./optimizer.ts";
 import type { Rows } from "./rows.ts";
-import type { Resume, Training, TrainOptions } from "./training.ts";
+import type { GradientFunction, Resume, Training, TrainOptions } from "./training.ts";
 
 /**
  * Starts or continues a run. The adapter's own tensors are not freed.
@@ -85,22 +85,29 @@ export async function startTraining<P extends Tree>(
   let step = resume?.step ?? 0;
   let scalingTensor: Tensor | undefined;
   const plans = plansFrom(rows, order, Math.min(step, totalSteps));
-  const passes = options.gradients ?? lossAndGradients;
+  const passes: GradientFunction = options.gradients ?? lossAndGradients;
   const current = (): Adapter<P> => ({ ...adapter, params: owned.tree as P });
 
-  const gradientsOf = (plan: Step): { readonly losses: readonly Tensor[]; readonly gradients: Tree } => {
+  const gradientsOf = (plan: Step): Passes => {
     const losses: Tensor[] = [];
+    const metrics: (readonly [name: string, value: Tensor])[] = [];
     let total: Tree | undefined;
     for (const [i, micro] of plan.microBatches.entries()) {
-      const { value, gradients } = passes(model, current(), batchOf(rows, micro, options), {
-        train: true,
-        key: fold(fold(fold(seed, "pass"), step), i),
-        labelCount: plan.targets,
-        labelSmoothing: options.labelSmoothing ?? 0,
-        checkpointBlocks: options.checkpointBlocks ?? false,
-        ...scaling && { lossScale: scaling.scale },
-      });
+      const { value, gradients, metrics: measured = {} } = passes(
+        model,
+        current(),
+        batchOf(rows, micro, options),
+        {
+          train: true,
+          key: fold(fold(fold(seed, "pass"), step), i),
+          labelCount: plan.targets,
+          labelSmoothing: options.labelSmoothing ?? 0,
+          checkpointBlocks: options.checkpointBlocks ?? false,
+          ...scaling && { lossScale: scaling.scale },
+        },
+      );
       losses.push(value);
+      metrics.push(...Object.entries(measured));
       const before: Tree | undefined = total;
       if (before === undefined) total = gradients;
       else {
@@ -108,7 +115,7 @@ export async function startTraining<P extends Tree>(
         dispose([before, gradients]);
       }
     }
-    return { losses, gradients: total! };
+    return { losses, metrics, gradients: total! };
   };
 
   return {
@@ -124,16 +131,18 @@ export async function startTraining<P extends Tree>(
     next: async () => {
       if (step >= totalSteps) return undefined;
       const plan = plans.next().value;
-      const { losses, gradients: raw } = gradientsOf(plan);
+      const { losses, metrics, gradients: raw } = gradientsOf(plan);
       const found = scaling === undefined ? raw : unscaled(raw, scaling);
       const gradients = options.clip === undefined || options.clipGroup === undefined
         ? found
         : await clippedApart(found, options.clip, options.clipGroup);
       // Read together, so that on a GPU everything before the optimizer is one submission.
-      const asked = [scope((): Synchronous<Tensor> => globalNorm(gradients)), ...losses];
-      const [norm = NaN, ...parts] = (await Promise.all(asked.map(read))).map(([number]) => number!);
+      const measured = metrics.map(([, value]) => value);
+      const asked = [scope((): Synchronous<Tensor> => globalNorm(gradients)), ...losses, ...measured];
+      const [norm = NaN, ...numbers] = (await Promise.all(asked.map(read))).map(([number]) => number!);
       dispose(asked);
-      const loss = parts.reduce((sum, part) => sum + part, 0);
+      const loss = numbers.slice(0, losses.length).reduce((sum, part) => sum + part, 0);
+      const told = summed(metrics.map(([name]) => name), numbers.slice(losses.length));
       const learningRate = options.learningRate * (options.schedule?.(step) ?? 1);
       const report = {
         epoch: plan.epoch,
@@ -141,6 +150,7 @@ export async function startTraining<P extends Tree>(
         tokens: tokensIn(rows, plan),
         learningRate,
         gradientNorm: norm,
+        ...told && { metrics: told },
         ...scaling && { lossScale: scaling.scale },
       };
       const finite = Number.isFinite(norm);
@@ -209,6 +219,24 @@ export async function startTraining<P extends Tree>(
 
 /** The name of the loss scale in a snapshot's state: its scale, good steps and skipped ones. */
 const SCALING = "lossScale";
+
+/** The passes of a step. */
+interface Passes {
+  readonly losses: readonly Tensor[];
+  readonly metrics: readonly (readonly [name: string, value: Tensor])[];
+  readonly gradients: Tree;
+}
+
+/** Sums by name; undefined where there is none. */
+function summed(
+  names: readonly string[],
+  values: readonly number[],
+): Readonly<Record<string, number>> | undefined {
+  if (names.length === 0) return undefined;
+  const sums: Record<string, number> = {};
+  names.forEach((name, i) => sums[name] = (sums[name] ?? 0) + values[i]!);
+  return sums;
+}
 
 function* plansFrom(rows: Rows, order: BatchOptions, done: number): Generator<Step, never> {
   const plans = stepsFrom(rows, order);

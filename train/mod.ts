@@ -49,6 +49,26 @@ export * from "./early_stopping.ts";
 export * from "./perplexity.ts";
 export * from "./metrics_log.ts";
 export * from "./rows.ts";
+export { openPreferences, type Preference, type PreferenceFile, preferenceOf } from "./preferences.ts";
+export { batchScores, type Objective, objectiveGradients, type Scores } from "./objectives/objective.ts";
+export { answerLogProbabilities } from "./objectives/log_probabilities.ts";
+export type { PreferenceBatch } from "./objectives/preference.ts";
+export { dpo, type DpoOptions } from "./objectives/dpo.ts";
+export { orpo, type OrpoOptions } from "./objectives/orpo.ts";
+export { reward, type RewardOptions } from "./objectives/reward.ts";
+export { distill, type DistillOptions } from "./objectives/distill.ts";
+export {
+  evaluateObjective,
+  type ObjectiveEvaluation,
+  type ObjectiveEvaluationOptions,
+} from "./objectives/evaluate.ts";
+export {
+  type PreferenceRows,
+  preferenceRows,
+  preferenceRowsFrom,
+  type TokenPair,
+  withReference,
+} from "./objectives/preference_rows.ts";
 export * from "./text_rows.ts";
 export * from "./optimizer.ts";
 export * from "./clip.ts";

@@ -47,7 +47,12 @@ export type GradientFunction = <P extends Tree>(
   adapter: Adapter<P>,
   batch: Batch,
   options: LossOptions & { readonly key: Key },
-) => { readonly value: Tensor; readonly gradients: Tree };
+) => {
+  readonly value: Tensor;
+  readonly gradients: Tree;
+  /** Other numbers about the batch, which add up over the micro-batches of a step. */
+  readonly metrics?: Readonly<Record<string, Tensor>>;
+};
 
 /** The report of one step. */
 export interface StepReport {
@@ -63,6 +68,8 @@ export interface StepReport {
   readonly learningRate: number;
   /** The norm before clipping. */
   readonly gradientNorm: number;
+  /** Other numbers that an objective measures, by name. */
+  readonly metrics?: Readonly<Record<string, number>>;
   /** The factor on the loss, where it is scaled. */
   readonly lossScale?: number;
   /** The gradients were not finite: nothing was updated. */

@@ -165,7 +165,8 @@ async function train(run: Run): Promise<Result> {
         firstLoss ??= report.loss;
         lastLoss = report.loss;
         const tokensPerSecond = report.tokens / seconds;
-        log.append({ ...report, tokensPerSecond, seconds });
+        const { metrics = {}, ...own } = report;
+        log.append({ ...own, ...metrics, tokensPerSecond, seconds });
         shown.step({ step: report.step, loss: report.loss, tokensPerSecond });
         if (report.skipped) shown.say(skipNote(report));
         profiler?.stepped();

@@ -24,6 +24,18 @@ import { forward } from "./forward.ts";
 
 export type { LossOptions };
 
+/** Scores of what has a label. */
+export interface LabelledLogits {
+  /** [labels, v]. */
+  readonly logits: Tensor;
+  /** The labels. */
+  readonly ids: readonly number[];
+  /** The row of the batch that each of them belongs to. */
+  readonly texts: readonly number[];
+  /** How much each of them counts; absent where all count 1. */
+  readonly weights?: readonly number[];
+}
+
 /**
  * Scores of the rows or tokens that have a class label [labels, v], and the labels, in the batch's order;
  * with per-row adapters, one adapter after the other. The head is computed only there.
@@ -33,16 +45,16 @@ export type { LossOptions };
  * import { freshModel, labelledLogits, reference, smallConfig } from "@graft/peft";
  * import assert from "node:assert/strict";
  * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
- * const { logits, ids } = labelledLogits(model, { inputIds: [[1, 2, 3]], labels: [[-100, -100, 3]] });
+ * const { logits, ids, texts } = labelledLogits(model, { inputIds: [[1, 2, 3]], labels: [[-100, -100, 3]] });
  * assert.deepEqual(logits.shape, [1, 32]); // one token has a label, so one row of scores is computed
- * assert.deepEqual(ids, [3]);
+ * assert.deepEqual([ids, texts], [[3], [0]]);
  * ```
  */
 export function labelledLogits(
   model: Model,
   batch: Batch,
   options: ForwardOptions & Pick<LossOptions, "context"> = {},
-): { readonly logits: Tensor; readonly ids: readonly number[]; readonly weights?: readonly number[] } {
+): LabelledLogits {
   const kind = model.architecture.labels(model);
   if (kind === "scores" || kind === "flags") {
     throw new TypeError(`Expected a model that is trained on classes but found one trained on ${kind}`);
@@ -58,7 +70,9 @@ export function labelledLogits(
     }
     const parts = groups.flatMap((group) => {
       const own = batchRows(batch, group.rows);
-      return scoredCount(group.model, own) === 0 ? [] : [labelledLogits(group.model, own, options)];
+      if (scoredCount(group.model, own) === 0) return [];
+      const part = labelledLogits(group.model, own, options);
+      return [{ ...part, texts: part.texts.map((text) => group.rows[text]!) }];
     });
     if (parts.length === 0) throw nothing;
     const weights = parts.some((part) => part.weights)
@@ -67,6 +81,7 @@ export function labelledLogits(
     return {
       logits: concat(parts.map(({ logits }) => logits), 0),
       ids: parts.flatMap(({ ids }) => ids),
+      texts: parts.flatMap(({ texts }) => texts),
       ...weights && { weights },
     };
   }
@@ -77,7 +92,7 @@ export function labelledLogits(
   const flat = checkLabelled(reshape(states, [-1, width]), batch); // [b·t, d] or [b, d]
   const all = before === undefined ? flat : concat([flat, reshape(before, [-1, width])], 0); // [b·t + b·n, d]
   const told = before === undefined || options.context === "ignored" ? [] : labelsOfPrompts(model, kind);
-  const { rows, ids, weights } = withPromptLabels(
+  const { rows, ids, texts, weights } = withPromptLabels(
     own,
     told,
     batch.inputIds.length,
@@ -91,7 +106,7 @@ export function labelledLogits(
   if (bad !== undefined) {
     throw new RangeError(`Expected labels from 0 to ${classes - 1}, or −100, but found ${bad}`);
   }
-  return { logits, ids, ...weights && { weights } };
+  return { logits, ids, texts, ...weights && { weights } };
 }
 
 /** The labels of the prompts before the text. */
@@ -116,15 +131,19 @@ function withPromptLabels(
 ): {
   readonly rows: readonly number[];
   readonly ids: readonly number[];
+  readonly texts: readonly number[];
   readonly weights?: readonly number[];
 } {
   // A text's first token is predicted by the prompt's last row.
   const moved = rows.map((row) => row < total ? row : total + (row - total) * n + n - 1);
-  if (told.length === 0) return { rows: moved, ids };
+  const width = total / b;
+  const own = rows.map((row) => row < total ? Math.floor(row / width) : row - total);
+  if (told.length === 0) return { rows: moved, ids, texts: own };
   const texts = Array.from({ length: b }, (_, i) => i);
   return {
     rows: [...moved, ...texts.flatMap((i) => told.map(({ back }) => total + (i + 1) * n - back))],
     ids: [...ids, ...texts.flatMap(() => told.map(({ id }) => id))],
+    texts: [...own, ...texts.flatMap((i) => told.map(() => i))],
     weights: [...ids.map(() => 1), ...texts.flatMap(() => told.map(({ weight }) => weight))],
   };
 }
