@@ -1,6 +1,6 @@
 /** Adapters whose parameters are gradients: they lack frozen parameters, and nothing may be derived from them. */
 import { type Adapter, areGradients, FROZEN, leaves, type Model, scope, type Tree } from "../core/mod.ts";
-import { componentMethods } from "./records/component_methods.ts";
+import { componentMethods } from "../core/combinators/component_methods.ts";
 
 /** @throws {RangeError} when the parameters are gradients, from which `form` would be computed as if they were parameters. */
 export function refuseGradients({ method, params }: Adapter, form: string): void {

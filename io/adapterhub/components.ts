@@ -9,7 +9,7 @@ import {
   type Tree,
 } from "../../core/mod.ts";
 import { blockNumber } from "./layout.ts";
-import { type ComponentMethod, componentMethods } from "../records/component_methods.ts";
+import { type ComponentMethod, componentMethods } from "../../core/combinators/component_methods.ts";
 
 /** One method of an adapter; with a gate, its parameters are those inside it. */
 export interface Component extends ComponentMethod {

@@ -23,7 +23,7 @@ import type { WritableTensor } from "../../formats/tensor_file.ts";
 import type { ModulesToSaveOptions } from "../../methods/mod.ts";
 import { architectureOf } from "../../models/mod.ts";
 import { add } from "../../ops/mod.ts";
-import { componentMethods } from "../records/component_methods.ts";
+import { componentMethods } from "../../core/combinators/component_methods.ts";
 import type { Component } from "./components.ts";
 import { HEADS, type Node } from "./setup_files.ts";
 import { type HubFile, keyPrefix, libraryClass } from "./files.ts";

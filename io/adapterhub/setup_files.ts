@@ -11,7 +11,7 @@ import {
 import { adapterFusionDefinition } from "../../methods/adapters/adapter_fusion.ts";
 import { averagedDefinition } from "../../methods/adapters/averaged.ts";
 import { bySpansDefinition } from "../../methods/adapters/by_spans.ts";
-import { factoryName } from "../records/component_methods.ts";
+import { factoryName } from "../../core/combinators/component_methods.ts";
 import { ADAPTERS_FILES, ADAPTERS_VERSION } from "../../formats/adapters_config.ts";
 import { type Branch, checkBranches, checkStack, kindOf } from "./branches.ts";
 import { describe } from "./fields.ts";

@@ -8,7 +8,7 @@ import { type PeftFields, wrong } from "../../methods/peft/codec.ts";
 import { tokenRows, type TrainableTokensOptions } from "../../methods/selective/trainable_tokens.ts";
 import type { FolderParts, MainPart } from "./folder_parts.ts";
 import { modulesEndingWith, modulesNamed, outermost } from "./layout.ts";
-import { tokensOf } from "./tokens.ts";
+import { tokensOf } from "../../methods/selective/trainable_tokens_peft.ts";
 
 /** The method with the additional parts given by the fields. */
 export function withExtras(part: MainPart, fields: PeftFields, model: Model): FolderParts {

@@ -6,7 +6,7 @@ import type { MatrixPlace, Method, Model, Tree } from "../../core/mod.ts";
 import type { ModulesToSaveOptions } from "../../methods/selective/modules_to_save.ts";
 import type { PeftFields, PeftTensor } from "../../methods/peft/codec.ts";
 import type { TrainableTokensOptions } from "../../methods/selective/trainable_tokens.ts";
-import type { ChangedBase } from "./changed_base.ts";
+import type { ChangedBase } from "../../methods/low_rank/changed_base.ts";
 
 /** A codec with options and the layers that it adapts. */
 export interface MainPart {

@@ -30,7 +30,7 @@ import { biasTensors } from "../../methods/peft/layers.ts";
 import { tokenTensors, trainableTokens } from "../../methods/selective/trainable_tokens.ts";
 import type { FolderParts, MainPart } from "./folder_parts.ts";
 import { checkStackTables, stackCopies } from "./stack_tables.ts";
-import { withPythonPatterns } from "./patterns.ts";
+import { withPythonPatterns } from "../../methods/peft/patterns.ts";
 
 /** A key under which a tensor is stored again, because the model ties the two or because layers share it. */
 export interface TensorCopy {

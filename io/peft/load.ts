@@ -29,8 +29,8 @@ import { weightsPath } from "../adapter_folder.ts";
 import type { NamedFolderOptions } from "../named_folder.ts";
 import { equalValues, loadTensor } from "../stored_values.ts";
 import { type BaseTable, baseTables } from "./base.ts";
-import { changedLayers, doubledFactors } from "./changed_base.ts";
-import { quantizedWeights } from "./quantized_base.ts";
+import { changedLayers, doubledFactors } from "../../methods/low_rank/changed_base.ts";
+import { quantizedWeights } from "../../methods/low_rank/quantized_base.ts";
 import {
   checkCopies,
   checkKeys,
@@ -42,7 +42,7 @@ import {
 import type { MainPart } from "./folder_parts.ts";
 import { type FolderLayout, folderLayout, PARTS } from "./layout.ts";
 import { asStored, partsOfConfig } from "./options.ts";
-import { checkRouter, expertFolders, type Experts, withExperts } from "./xlora.ts";
+import { checkRouter, expertFolders, type Experts, withExperts } from "../../methods/side_networks/xlora_peft.ts";
 
 /**
  * The adapter of a folder whose config is PEFT's.

@@ -14,8 +14,8 @@ import type { PeftCodec, PeftFields } from "../../methods/peft/codec.ts";
 import { withExtras } from "./extras.ts";
 import type { FolderParts, MainPart } from "./folder_parts.ts";
 import { mainPart, placesInPeft } from "./layout.ts";
-import { resolvedPatterns, withOurPatterns } from "./patterns.ts";
-import { layersOfFields } from "./targets.ts";
+import { resolvedPatterns, withOurPatterns } from "../../methods/peft/patterns.ts";
+import { layersOfFields } from "../../methods/peft/targets.ts";
 
 /** A matrix method; without `target_modules` PEFT usually uses LoRA's defaults. */
 export function matrixParts<O extends TargetOptions>(

@@ -14,12 +14,12 @@ import { LLAMA_ADAPTER_FIELDS } from "../../methods/soft_prompts/llama_adapter_p
 import { withExtras } from "./extras.ts";
 import type { FolderParts } from "./folder_parts.ts";
 import { llamaAdapterOfConfig } from "./llama_adapter.ts";
-import { loraParts } from "./lora_options.ts";
+import { loraParts } from "../../methods/low_rank/lora_peft_config.ts";
 import { ia3Main, matrixParts } from "./matrix_options.ts";
 import { normsOfConfig } from "./norms.ts";
 import { promptsOfConfig } from "./prompts.ts";
-import { standaloneTokens } from "./tokens.ts";
-import { type Experts, xloraOfConfig } from "./xlora.ts";
+import { standaloneTokens } from "../../methods/selective/trainable_tokens_peft.ts";
+import { type Experts, xloraOfConfig } from "../../methods/side_networks/xlora_peft.ts";
 
 /**
  * A config corrected by the folder's tensors: without its CUDA kernel PEFT uses one factor of BOFT regardless

@@ -26,14 +26,14 @@ import {
 import { plainName } from "../../core/options/mod.ts";
 import type { AnyPeftCodec, PeftFields } from "../../methods/peft/codec.ts";
 import type { TrainableTokensOptions } from "../../methods/selective/trainable_tokens.ts";
-import { type ComponentMethod, componentMethods } from "../records/component_methods.ts";
+import { type ComponentMethod, componentMethods } from "../../core/combinators/component_methods.ts";
 import type { FolderParts, MainPart } from "./folder_parts.ts";
 import { looseBiases, mainPart, type PartNames, PARTS, placesInPeft } from "./layout.ts";
 import { llamaAdapterOfOptions } from "./llama_adapter.ts";
 import { normsOfParams } from "./norms.ts";
 import { promptsOfOptions } from "./prompts.ts";
-import { fieldsOfLayers, withFeedForward } from "./targets.ts";
-import { xloraOfOptions } from "./xlora.ts";
+import { fieldsOfLayers, withFeedForward } from "../../methods/peft/targets.ts";
+import { xloraOfOptions } from "../../methods/side_networks/xlora_peft.ts";
 
 /** The representation of an adapter in a folder. */
 export interface AdapterParts {

@@ -48,7 +48,7 @@ import {
 import { promptTuning, type PromptTuningOptions } from "../../methods/soft_prompts/prompt_tuning.ts";
 import { zeros } from "../../ops/mod.ts";
 import { checkFrozen } from "../partial_params.ts";
-import { componentMethods } from "../records/component_methods.ts";
+import { componentMethods } from "../../core/combinators/component_methods.ts";
 import type { MainPart } from "./folder_parts.ts";
 
 /** PEFT's types of soft prompts. */

@@ -25,7 +25,7 @@ import { type AdapterParts, leftOver, partsOfAdapter } from "./parts.ts";
 import { withoutNetworks } from "./prompts.ts";
 import { configOf } from "./saved_config.ts";
 import { adapterTensors, tableTensors } from "./tensors.ts";
-import { expertPaths, expertsOf, withoutExperts } from "./xlora.ts";
+import { expertPaths, expertsOf, withoutExperts } from "../../methods/side_networks/xlora_peft.ts";
 
 /**
  * Writes config, weights and a model card into a folder. Soft prompts' networks are evaluated first: PEFT

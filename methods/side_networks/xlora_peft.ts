@@ -20,11 +20,11 @@ import {
   type Tree,
 } from "../../core/mod.ts";
 import { knownFields, type PeftConfig } from "../../formats/peft_config.ts";
-import { flagField, numberField, type PeftFields, type PeftTensor } from "../../methods/peft/codec.ts";
-import { xlora, type XloraOptions } from "../../methods/side_networks/xlora.ts";
-import { isThere } from "../adapter_folder.ts";
-import { namedFolder, type NamedFolderOptions } from "../named_folder.ts";
-import type { FolderParts, MainPart } from "./folder_parts.ts";
+import { flagField, numberField, type PeftFields, type PeftTensor } from "../peft/codec.ts";
+import { xlora, type XloraOptions } from "./xlora.ts";
+import { isThere } from "../../io/adapter_folder.ts";
+import { namedFolder, type NamedFolderOptions } from "../../io/named_folder.ts";
+import type { FolderParts, MainPart } from "../../io/peft/folder_parts.ts";
 
 /** Trained experts by name. */
 export type Experts = Readonly<Record<string, Adapter>>;

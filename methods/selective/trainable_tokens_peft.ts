@@ -4,8 +4,8 @@
  */
 import { type Json, nameMatches, type Spec } from "../../core/mod.ts";
 import { chosenPaths, peftTargets } from "../../formats/peft_targets.ts";
-import type { PeftFields } from "../../methods/peft/codec.ts";
-import type { TrainableTokensOptions } from "../../methods/selective/trainable_tokens.ts";
+import type { PeftFields } from "../peft/codec.ts";
+import type { TrainableTokensOptions } from "./trainable_tokens.ts";
 
 /** `trainable_token_indices`: ids for the input embedding, or ids by module. */
 export function tokensOf(given: Json, spec: Spec): TrainableTokensOptions {

@@ -19,7 +19,7 @@ import {
   type Synchronous,
   type Tensor,
 } from "../../core/mod.ts";
-import { balanced } from "../../methods/low_rank/balanced.ts";
+import { balanced } from "./balanced.ts";
 import { factorised, leading, matmul, multiply, subtract, svd } from "../../ops/mod.ts";
 import { type ChangedBase, isQuantizedLayer, type Loftq, type StartedLayer, taken } from "./changed_base.ts";
 

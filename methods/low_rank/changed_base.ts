@@ -25,11 +25,11 @@ import {
   Tensor,
   type Tree,
 } from "../../core/mod.ts";
-import { type LoraFactors, type LoraOptions, loraRank, loraScale } from "../../methods/low_rank/lora.ts";
-import { type PeftCodec, type PeftFields, wrong } from "../../methods/peft/codec.ts";
-import { balanced } from "../../methods/low_rank/balanced.ts";
+import { type LoraFactors, type LoraOptions, loraRank, loraScale } from "./lora.ts";
+import { type PeftCodec, type PeftFields, wrong } from "../peft/codec.ts";
+import { balanced } from "./balanced.ts";
 import { concat, leading, matmul, negate, qr, slice, svd, transpose } from "../../ops/mod.ts";
-import { factorisedMatrix } from "../../methods/shared/factorised_matrix.ts";
+import { factorisedMatrix } from "../shared/factorised_matrix.ts";
 
 /** How the base was changed. */
 export type Start = { readonly name: "pissa" | "olora" } | Loftq;

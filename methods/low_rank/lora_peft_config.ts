@@ -4,15 +4,15 @@
  */
 import { chooseTargets, type MatrixPlace, type Model, type Spec } from "../../core/mod.ts";
 import { knownFields, type PeftConfig } from "../../formats/peft_config.ts";
-import type { LoraOptions } from "../../methods/low_rank/lora.ts";
-import type { PeftCodec, PeftFields } from "../../methods/peft/codec.ts";
+import type { LoraOptions } from "./lora.ts";
+import type { PeftCodec, PeftFields } from "../peft/codec.ts";
 import { changedBase, startOf } from "./changed_base.ts";
-import { modulesOf, tiedPairs, withExtras } from "./extras.ts";
-import type { FolderParts } from "./folder_parts.ts";
-import { mainPart, matrixPlaces, placesInPeft, savedBiases } from "./layout.ts";
-import { parameterPlaces, parameterTensors, withParameterRanks } from "./parameters.ts";
-import { resolvedPatterns, withOurPatterns } from "./patterns.ts";
-import { layersOfFields } from "./targets.ts";
+import { modulesOf, tiedPairs, withExtras } from "../../io/peft/extras.ts";
+import type { FolderParts } from "../../io/peft/folder_parts.ts";
+import { mainPart, matrixPlaces, placesInPeft, savedBiases } from "../../io/peft/layout.ts";
+import { parameterPlaces, parameterTensors, withParameterRanks } from "./lora_parameters.ts";
+import { resolvedPatterns, withOurPatterns } from "../peft/patterns.ts";
+import { layersOfFields } from "../peft/targets.ts";
 
 /**
  * LoRA, the change of the base by its initialization, and separate biases where a saved module has some of

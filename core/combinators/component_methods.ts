@@ -1,7 +1,8 @@
 /** A composed adapter taken apart into the methods that folders hold side by side. */
-import type { Method, MethodConfig, Tree } from "../../core/mod.ts";
-import { atDefinition, composeDefinition } from "../../core/mod.ts";
-import { filled } from "../../core/options/mod.ts";
+import type { Method, MethodConfig } from "../adapters/mod.ts";
+import { filled } from "../options/mod.ts";
+import type { Tree } from "../../tensor/mod.ts";
+import { atDefinition, composeDefinition } from "./compose.ts";
 
 /** One method of an adapter. */
 export interface ComponentMethod {
@@ -9,7 +10,9 @@ export interface ComponentMethod {
   readonly of: Method;
   /** The name of its factory. */
   readonly method: string;
+  /** Its options, defaults included. */
   readonly options: MethodConfig;
+  /** Its parameters. */
   readonly params: Tree;
   /** Their path in the adapter's params; "" for all of them. */
   readonly prefix: string;

@@ -14,8 +14,8 @@ import {
   pythonSource,
   shortNames,
 } from "../../formats/peft_targets.ts";
-import type { PeftFields } from "../../methods/peft/codec.ts";
-import { matrixPlaces } from "./layout.ts";
+import type { PeftFields } from "./codec.ts";
+import { matrixPlaces } from "../../io/peft/layout.ts";
 
 /** The layers, and our target options that choose the same ones. */
 export function layersOfFields(

@@ -10,9 +10,9 @@
  */
 import { byPattern, type MatrixPlace, nameMatches, type Spec } from "../../core/mod.ts";
 import { namesField } from "../../formats/peft_config.ts";
-import type { LoraOptions } from "../../methods/low_rank/lora.ts";
-import type { PeftFields, PeftTensor } from "../../methods/peft/codec.ts";
-import { matrixPlaces } from "./layout.ts";
+import type { LoraOptions } from "./lora.ts";
+import type { PeftFields, PeftTensor } from "../peft/codec.ts";
+import { matrixPlaces } from "../../io/peft/layout.ts";
 
 /**
  * The layers whose matrices the field names.
